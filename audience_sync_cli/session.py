@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from audience_sync.aws.membership_table import MembershipTable
     from audience_sync.aws.secrets import JsonSecret
     from audience_sync.aws.sqs import Queue
-    from audience_sync.record_rules import Policy
+    from audience_sync.ingest.record_rules import Policy
     from audience_sync_cli.operator_log import OperatorLog
     from audience_sync_cli.stack import Stack
 
@@ -81,7 +81,7 @@ class Session:
     @cached_property
     def policy(self) -> "Policy":
         """The stack's options that shape records: consent and hashing."""
-        from audience_sync.record_rules import Policy
+        from audience_sync.ingest.record_rules import Policy
 
         parameters = self.stack.parameters
         return Policy(

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from audience_sync.ingest.record_rules import erasing_exit
 from audience_sync.membership import Destination, MembershipChange
-from audience_sync.record_rules import erasing_exit
 
 AUDIENCE = "418273650912345678"
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from audience_sync.aws.cloudwatch import Metric, MetricStore, Series
-from audience_sync.metric_names import AUDIENCE_MATCH_RATE, AUDIENCE_RECEIVED, AUDIENCE_SIZE_DSP, NAMESPACE
+from audience_sync.runtime.metric_names import AUDIENCE_MATCH_RATE, AUDIENCE_RECEIVED, AUDIENCE_SIZE_DSP, NAMESPACE
 from audience_sync_cli.screen import Screen, iso_time
 from audience_sync_cli.times import DAY, HOUR, MINUTE
 

@@ -8,7 +8,7 @@ from itertools import batched
 
 from audience_sync.aws.cloudwatch import Metric, MetricStore, Series
 from audience_sync.membership import Audience
-from audience_sync.metric_names import (
+from audience_sync.runtime.metric_names import (
     AUDIENCE_MATCH_RATE,
     AUDIENCE_RECEIVED,
     CHANGES_DELIVERED,

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from audience_sync.aws.cloudwatch import Metric, MetricStore, Series
-from audience_sync.metric_names import (
+from audience_sync.runtime.metric_names import (
     AUDIENCE_PROCESSED,
     EVENTS_ACCEPTED,
     EVENTS_IGNORED,

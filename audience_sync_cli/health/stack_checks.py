@@ -10,7 +10,7 @@ import requests
 from audience_sync.amazon_ads.login import Token
 from audience_sync.credentials import EXPIRES_SOON, StoredKey, source_entries
 from audience_sync.errors import InvalidMapping
-from audience_sync.intake import compiled
+from audience_sync.ingest.intake import compiled
 from audience_sync.reasons import DEFERRED, Reason
 from audience_sync_cli.explanation import explained
 from audience_sync_cli.screen import counted, moment

@@ -7,16 +7,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from audience_sync.amazon_ads.countries import accepted_country
-from audience_sync.amazon_ads.left_out import why_left_out
 from audience_sync.amazon_ads.normalize import identifier, normalize
 from audience_sync.fields import CONSENT_SIGNALS, IDENTIFIERS
+from audience_sync.ingest.translation import Rejected
 from audience_sync.membership import MembershipChange
 from audience_sync.segment.budget import Budget
 from audience_sync.segment.directives.values import UNDEFINED
 from audience_sync.segment.event import AudienceCall, Kind
-from audience_sync.segment.looks import Look, looks_of
 from audience_sync.segment.mapping import compile_field
-from audience_sync.translation import Rejected
+from audience_sync_cli.mappings.left_out import why_left_out
+from audience_sync_cli.mappings.looks import Look, looks_of
 
 _IDENTIFIERS = frozenset(field.name for field in IDENTIFIERS)
 _SIGNALS = {field.name: field.amazon_name for field in CONSENT_SIGNALS}

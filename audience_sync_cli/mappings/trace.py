@@ -11,17 +11,17 @@ from typing import Any
 from audience_sync.amazon_ads.countries import accepted_country
 from audience_sync.errors import RejectedEvent
 from audience_sync.fields import FIELDS
+from audience_sync.ingest.record_rules import AudienceLookup, Policy, find_audience, first_country
+from audience_sync.ingest.translation import Rejected, Translator
 from audience_sync.membership import Audience, MembershipChange
-from audience_sync.record_rules import AudienceLookup, Policy, find_audience, first_country
 from audience_sync.segment.budget import Budget
 from audience_sync.segment.directives.values import UNDEFINED
 from audience_sync.segment.event import AudienceCall, Kind, read, safe_id, why_ignored
 from audience_sync.segment.mapping_config import CompiledMapping, compile_mappings
 from audience_sync.segment.mapping_config import Mapping as EventMapping
 from audience_sync.segment.trigger import compile_trigger
-from audience_sync.segment.trigger_conditions import failing_conditions
-from audience_sync.translation import Rejected, Translator
 from audience_sync_cli.mappings.field_trace import FieldTrace, follow_field, with_outcome
+from audience_sync_cli.mappings.trigger_conditions import failing_conditions
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,9 @@ import typer
 
 from audience_sync.aws.audience_listing import AudienceListing
 from audience_sync.errors import InvalidRequest
-from audience_sync.intake import IntakeResult, changes_from, compiled
+from audience_sync.ingest.intake import IntakeResult, changes_from, compiled
+from audience_sync.ingest.record_rules import AudienceLookup
 from audience_sync.quick_json import read_json
-from audience_sync.record_rules import AudienceLookup
 from audience_sync.segment.mapping_config import DEFAULT_MAPPING, Mapping, parse_mappings
 from audience_sync.segment.trigger import compile_trigger
 from audience_sync_cli.audiences.presentation import change_json

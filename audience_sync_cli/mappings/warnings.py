@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from audience_sync.segment.contradictions import can_hold
 from audience_sync.segment.mapping import resolve
 from audience_sync.segment.mapping_config import Mapping
+from audience_sync_cli.mappings.contradictions import can_hold
 
 _CONTACT = re.compile(r"phone|mobile|e-?mail", re.IGNORECASE)
 # In practice, E.164 numbers have seven to fifteen digits. A database id may look the same.

@@ -18,7 +18,7 @@ from audience_sync.clock import Clock
 from audience_sync.errors import Unavailable
 from audience_sync.membership import MembershipChange
 from audience_sync.messages import MAX_MESSAGE_BYTES, DeliveryHistory, pack
-from audience_sync.metric_names import CHANGES_ACCEPTED, NAMESPACE
+from audience_sync.runtime.metric_names import CHANGES_ACCEPTED, NAMESPACE
 from audience_sync_cli.stack import Stack
 
 IN_FLIGHT = 4  # requests; each holds up to a megabyte

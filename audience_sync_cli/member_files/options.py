@@ -8,7 +8,7 @@ import typer
 from audience_sync.amazon_ads.countries import NO_COUNTRY, accepted_country
 from audience_sync.aws.membership_rows import KEEP_ACTIVE, KEEP_EXIT
 from audience_sync.fields import IDENTIFIERS
-from audience_sync.record_rules import MAX_ENTER_AGE
+from audience_sync.ingest.record_rules import MAX_ENTER_AGE
 from audience_sync.segment.event import MAX_AHEAD
 from audience_sync_cli.errors import WrongUsage
 from audience_sync_cli.member_files.columns import chosen

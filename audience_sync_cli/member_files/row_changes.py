@@ -15,11 +15,11 @@ from audience_sync.amazon_ads.normalize import identifiers_of_all
 from audience_sync.amazon_ads.record import external_user_id
 from audience_sync.errors import RejectedEvent
 from audience_sync.fields import IDENTIFIERS
+from audience_sync.ingest.record_rules import Policy, checked_record, first_country
+from audience_sync.ingest.translation import TOGETHER
 from audience_sync.membership import Audience, MembershipChange
 from audience_sync.quick_json import compact_json
 from audience_sync.reasons import Reason
-from audience_sync.record_rules import Policy, checked_record, first_country
-from audience_sync.translation import TOGETHER
 
 _IDENTIFIERS = tuple(each.name for each in IDENTIFIERS)
 REMEDIES: dict[str, str] = {  # of a file: no mapping is at fault

@@ -13,11 +13,11 @@ import typer
 from audience_sync.amazon_ads.record import external_user_id
 from audience_sync.delivery.uploads import Limits
 from audience_sync.errors import RejectedEvent
+from audience_sync.ingest.record_rules import erasing_exit
 from audience_sync.member_state import Identity, MemberState
 from audience_sync.member_step import step
 from audience_sync.membership import EVERY_AUDIENCE, Audience, MembershipChange
 from audience_sync.messages import DeliveryHistory, pack
-from audience_sync.record_rules import erasing_exit
 from audience_sync_cli.audiences.listed import AUDIENCE, find
 from audience_sync_cli.errors import NotThere, OperatorError, ReportedAsNotThere, WrongUsage
 from audience_sync_cli.parked.peeking import peek, with_erased

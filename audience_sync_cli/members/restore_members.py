@@ -14,8 +14,8 @@ from audience_sync.clock import Clock
 from audience_sync.errors import MisplacedRow
 from audience_sync.membership import EVERY_AUDIENCE, Audience
 from audience_sync.operations.renewal import is_renewed
-from audience_sync.operations.restoration import MAX_AGE, Outcome, Restoration, RestorationReport
 from audience_sync_cli.errors import NotThere, TryLater, WrongUsage
+from audience_sync_cli.members.restoration import MAX_AGE, Outcome, Restoration, RestorationReport
 from audience_sync_cli.screen import counted, iso_time, moment
 from audience_sync_cli.session import Session, command
 from audience_sync_cli.times import DAY, read_time

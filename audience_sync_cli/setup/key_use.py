@@ -4,8 +4,8 @@ from enum import Enum
 
 from audience_sync.aws.cloudwatch import Metric, MetricStore
 from audience_sync.errors import Unavailable
-from audience_sync.metric_names import NAMESPACE
-from audience_sync.telemetry import PREVIOUS_USED
+from audience_sync.runtime.metric_names import NAMESPACE
+from audience_sync.runtime.telemetry import PREVIOUS_USED
 from audience_sync_cli.screen import moment
 from audience_sync_cli.session import Session
 from audience_sync_cli.times import DAY

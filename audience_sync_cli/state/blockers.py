@@ -7,8 +7,8 @@ from typing import Any
 
 from audience_sync.delivery.backoff import latest_retry
 from audience_sync.errors import OutOfTime
-from audience_sync.metric_names import TOKENS_REFRESHED
 from audience_sync.reasons import Reason
+from audience_sync.runtime.metric_names import TOKENS_REFRESHED
 from audience_sync_cli import reasons
 from audience_sync_cli.errors import sentence
 from audience_sync_cli.explanation import explained

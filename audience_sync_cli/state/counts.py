@@ -7,7 +7,7 @@ from typing import Any
 import requests
 
 from audience_sync.aws.cloudwatch import Metric, MetricStore
-from audience_sync.metric_names import (
+from audience_sync.runtime.metric_names import (
     ACCOUNTING_GAP,
     CHANGES_ACCEPTED,
     CHANGES_DELIVERED,

@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from audience_sync.metric_names import (
+from audience_sync.reasons import Reason
+from audience_sync.runtime.metric_names import (
     CHANGES_DELIVERED,
     CHANGES_SUPERSEDED,
     EVENTS_ACCEPTED,
@@ -13,7 +14,6 @@ from audience_sync.metric_names import (
     REQUESTS_WITHOUT_CREDENTIAL,
     TOKENS_REFRESHED,
 )
-from audience_sync.reasons import Reason
 from audience_sync_cli import reasons
 from audience_sync_cli.screen import counted, iso_time
 from audience_sync_cli.state.function_logs import LogLine

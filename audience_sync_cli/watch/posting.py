@@ -7,7 +7,7 @@ from typing import Any
 
 import requests
 
-from audience_sync.intake import IntakeResult, changes_from, compiled
+from audience_sync.ingest.intake import IntakeResult, changes_from, compiled
 from audience_sync_cli.errors import OperatorError, TryLater
 from audience_sync_cli.session import Session
 from audience_sync_cli.setup.keys import Kind, is_strong

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from audience_sync.aws.cloudwatch import Metric, MetricStore
-from audience_sync.metric_names import EVENTS_ACCEPTED, EVENTS_IGNORED, EVENTS_REJECTED, NAMESPACE
+from audience_sync.runtime.metric_names import EVENTS_ACCEPTED, EVENTS_IGNORED, EVENTS_REJECTED, NAMESPACE
 from audience_sync_cli.reasons import explained
 from audience_sync_cli.screen import counted, iso_time, moment
 from audience_sync_cli.session import Session, command

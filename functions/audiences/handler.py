@@ -8,11 +8,8 @@ from typing import Any, NamedTuple
 
 import requests
 
-from audience_sync import telemetry
 from audience_sync.amazon_ads.client import AmazonAds
 from audience_sync.amazon_ads.login import AccessTokens
-from audience_sync.amazon_auth import access_tokens
-from audience_sync.api_gateway import Answer, Request, answer, deadline, error_answer
 from audience_sync.audiences import Audiences, Created, authenticate
 from audience_sync.aws.audience_table import AudienceTable
 from audience_sync.aws.clients import client
@@ -20,9 +17,12 @@ from audience_sync.aws.creation_locks import CreationLocks
 from audience_sync.aws.secrets import JsonSecret
 from audience_sync.clock import Clock
 from audience_sync.errors import AudienceSyncError
-from audience_sync.settings import AudiencesSettings
+from audience_sync.runtime import telemetry
+from audience_sync.runtime.amazon_auth import access_tokens
+from audience_sync.runtime.api_gateway import Answer, Request, answer, deadline, error_answer
+from audience_sync.runtime.settings import AudiencesSettings
+from audience_sync.runtime.telemetry import logger, reporting
 from audience_sync.sources import AllowedSources
-from audience_sync.telemetry import logger, reporting
 
 BUDGET = 28.0  # seconds for one request; the gateway gives up after thirty
 MAX_BODY = 65_536  # bytes; a description is at most 1,000 characters

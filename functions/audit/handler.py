@@ -10,15 +10,15 @@ from typing import Any, NamedTuple
 
 from aws_lambda_powertools.metrics import MetricUnit
 
-from audience_sync import metric_names, telemetry
 from audience_sync.aws.checkpoint import AUDIT, Checkpoint
 from audience_sync.aws.clients import client
 from audience_sync.aws.cloudwatch import Metric, MetricStore
 from audience_sync.aws.seen_reasons import SeenReasons
 from audience_sync.clock import Clock
 from audience_sync.operations.audit import HOUR, STEP, AuditResult, Counts, longest_waits, reconcile, repeated_percent
-from audience_sync.settings import AuditSettings
-from audience_sync.telemetry import logger, reporting
+from audience_sync.runtime import metric_names, telemetry
+from audience_sync.runtime.settings import AuditSettings
+from audience_sync.runtime.telemetry import logger, reporting
 
 CLOCK = Clock()
 LOOKBACK = 14 * 24 * HOUR  # seconds; CloudWatch accepts no older metrics

@@ -1,4 +1,4 @@
-"""Accept audience events from Segment over HTTP. Use case: audience_sync/intake.py."""
+"""Accept audience events from Segment over HTTP. Use case: audience_sync/ingest/intake.py."""
 
 import gc
 import os
@@ -9,8 +9,6 @@ from typing import Any, NamedTuple
 
 from aws_lambda_powertools.metrics import MetricUnit
 
-from audience_sync import metric_names, telemetry
-from audience_sync.api_gateway import Answer, Request, answer, deadline, error_answer
 from audience_sync.aws.audience_listing import AudienceListing
 from audience_sync.aws.audience_table import AudienceTable
 from audience_sync.aws.clients import client
@@ -18,11 +16,13 @@ from audience_sync.aws.secrets import JsonSecret
 from audience_sync.aws.sqs import Queue
 from audience_sync.clock import Clock
 from audience_sync.errors import AudienceSyncError
-from audience_sync.ingest_settings import IngestSettings
-from audience_sync.intake import Intake, IntakeResult
-from audience_sync.record_rules import Policy
+from audience_sync.ingest.intake import Intake, IntakeResult
+from audience_sync.ingest.record_rules import Policy
+from audience_sync.runtime import metric_names, telemetry
+from audience_sync.runtime.api_gateway import Answer, Request, answer, deadline, error_answer
+from audience_sync.runtime.ingest_settings import IngestSettings
+from audience_sync.runtime.telemetry import logger, reporting
 from audience_sync.sources import AllowedSources
-from audience_sync.telemetry import logger, reporting
 
 BUDGET = 2.5  # seconds for one request; calls begun by then end before Segment gives up, after about five
 LISTED = 20  # rejections in an answer; Segment's client hangs on long ones

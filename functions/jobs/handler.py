@@ -9,10 +9,8 @@ from typing import Any, NamedTuple
 import requests
 from aws_lambda_powertools.metrics import MetricUnit
 
-from audience_sync import metric_names, telemetry
 from audience_sync.amazon_ads.client import AmazonAds
 from audience_sync.amazon_ads.login import AccessTokens
-from audience_sync.amazon_auth import access_tokens
 from audience_sync.aws.clients import client
 from audience_sync.aws.membership_rows import Sharding
 from audience_sync.aws.membership_table import THREADS, MembershipTable
@@ -23,8 +21,10 @@ from audience_sync.member_state import Timing
 from audience_sync.messages import JobMessage
 from audience_sync.operations.job_tracking import JobCheck, JobContext, JobOutcome, JobTracker
 from audience_sync.reasons import Reason
-from audience_sync.settings import JobsSettings
-from audience_sync.telemetry import logger, reporting
+from audience_sync.runtime import metric_names, telemetry
+from audience_sync.runtime.amazon_auth import access_tokens
+from audience_sync.runtime.settings import JobsSettings
+from audience_sync.runtime.telemetry import logger, reporting
 
 CLOCK = Clock()
 AT_ONCE = 10  # jobs checked side by side: Amazon may take a second for each answer

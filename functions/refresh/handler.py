@@ -4,17 +4,17 @@ import os
 from functools import cache
 from typing import Any
 
-from audience_sync import metric_names, telemetry
 from audience_sync.amazon_ads.login import Login
-from audience_sync.amazon_auth import NoKeepAliveSession
 from audience_sync.aws.clients import client
 from audience_sync.aws.secrets import JsonSecret
 from audience_sync.clock import Clock
 from audience_sync.errors import NotConnected
 from audience_sync.operations.token_refresh import RefreshResult, TokenRefresh
 from audience_sync.reasons import Reason
-from audience_sync.settings import RefreshSettings
-from audience_sync.telemetry import logger, reporting
+from audience_sync.runtime import metric_names, telemetry
+from audience_sync.runtime.amazon_auth import NoKeepAliveSession
+from audience_sync.runtime.settings import RefreshSettings
+from audience_sync.runtime.telemetry import logger, reporting
 
 CLOCK = Clock()
 

@@ -5,7 +5,6 @@ import time
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from audience_sync import metric_names, telemetry
 from audience_sync.aws.audience_table import AudienceTable
 from audience_sync.aws.checkpoint import RENEWAL, Checkpoint
 from audience_sync.aws.clients import client
@@ -14,8 +13,9 @@ from audience_sync.aws.membership_scan import MembershipScan
 from audience_sync.aws.sqs import Queue
 from audience_sync.clock import Clock
 from audience_sync.operations.renewal import Renewal, RenewalReport
-from audience_sync.settings import RenewSettings
-from audience_sync.telemetry import logger, reporting
+from audience_sync.runtime import metric_names, telemetry
+from audience_sync.runtime.settings import RenewSettings
+from audience_sync.runtime.telemetry import logger, reporting
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

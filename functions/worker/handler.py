@@ -12,10 +12,8 @@ from typing import Any, NamedTuple
 import requests
 from aws_lambda_powertools.metrics import MetricUnit
 
-from audience_sync import metric_names, telemetry
 from audience_sync.amazon_ads.client import AmazonAds
 from audience_sync.amazon_ads.login import AccessTokens
-from audience_sync.amazon_auth import access_tokens
 from audience_sync.aws.audience_listing import AudienceListing
 from audience_sync.aws.audience_table import AudienceTable
 from audience_sync.aws.clients import client
@@ -31,8 +29,10 @@ from audience_sync.delivery.gates import UploadGate
 from audience_sync.delivery.retry_budget import RetryBudget
 from audience_sync.delivery.uploads import Limits
 from audience_sync.errors import MovedOn, OutOfTime
-from audience_sync.settings import WorkerSettings
-from audience_sync.telemetry import logger, reporting
+from audience_sync.runtime import metric_names, telemetry
+from audience_sync.runtime.amazon_auth import access_tokens
+from audience_sync.runtime.settings import WorkerSettings
+from audience_sync.runtime.telemetry import logger, reporting
 
 CLOCK = Clock()
 LOGGED = 20  # audiences in one log line

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from audience_sync import metric_names
+from audience_sync.runtime import metric_names
 from audience_sync_cli.dashboard.facts import (
     Activity,
     DeadLetterFacts,

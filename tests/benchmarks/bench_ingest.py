@@ -27,13 +27,13 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from audience_sync import intake
 from audience_sync.fields import IDENTIFIERS
-from audience_sync.intake import MAX_BODY, changes_from, compiled
+from audience_sync.ingest import intake
+from audience_sync.ingest.intake import MAX_BODY, changes_from, compiled
+from audience_sync.ingest.record_rules import Policy
+from audience_sync.ingest.translation import TOGETHER, Rejected, Translator
 from audience_sync.membership import MembershipChange, coalesce
 from audience_sync.messages import pack
-from audience_sync.record_rules import Policy
-from audience_sync.translation import TOGETHER, Rejected, Translator
 from functions.ingest.handler import YOUNG_OBJECTS
 from tests.benchmarks.ingest_report import plot
 from tests.benchmarks.sample_events import COUNTRIES, NOW, Audiences, body, events

@@ -28,7 +28,7 @@ from audience_sync.clock import Clock
 from audience_sync.delivery.batch import Delivery, Message
 from audience_sync.delivery.context import DeliveryContext
 from audience_sync.delivery.uploads import Limits
-from audience_sync.intake import changes_from, compiled
+from audience_sync.ingest.intake import changes_from, compiled
 from audience_sync.messages import pack
 from local.dynamodb_statements import read_statement
 from tests.benchmarks.sample_events import NOW, Audiences, body, event

@@ -25,13 +25,13 @@ from typing import Any, NamedTuple
 
 import requests
 
-from audience_sync import telemetry
 from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.clock import Clock
 from audience_sync.delivery.uploads import Uploads
 from audience_sync.fields import IDENTIFIERS
 from audience_sync.membership import Destination, MembershipChange
 from audience_sync.messages import ChangeMessage, pack
+from audience_sync.runtime import telemetry
 from functions.worker import handler
 from local.template import ACCOUNT, REGION, Template
 from tests.benchmarks.dynamodb_server import CONTROL, serve

@@ -9,9 +9,9 @@ from audience_sync.amazon_ads.destination import of_changes, of_connection
 from audience_sync.amazon_ads.record import Target
 from audience_sync.aws.membership_rows import KEEP_EXIT
 from audience_sync.errors import CircuitOpen, ServiceUnavailable
+from audience_sync.ingest.record_rules import erasing_exit
 from audience_sync.membership import EVERY_AUDIENCE, Audience, MembershipChange
 from audience_sync.messages import ChangeMessage, DeliveryHistory, pack
-from audience_sync.record_rules import erasing_exit
 from tests.builders import AUDIENCE
 from tests.contract.worker_stack import LIMITS, NOW, WorkerStack, change
 

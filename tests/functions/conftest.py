@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import requests
 
-from audience_sync import telemetry
 from audience_sync.aws.audience_table import AudienceTable
+from audience_sync.runtime import telemetry
 from functions.audiences import handler as audiences
 from functions.audit import handler as audit
 from functions.ingest import handler as ingest

@@ -42,5 +42,7 @@ def test_ingest_loads_liquid_only_where_a_mapping_uses_it() -> None:
 def test_importing_a_handler_builds_no_model(function: str) -> None:
     models = "each for each in vars(settings).values() if hasattr(each, '__pydantic_complete__')"
     built = f"each.__name__ for each in [{models}] if each.__pydantic_complete__ and each.model_fields"
-    program = f"import functions.{function}.handler; from audience_sync import settings; print('read', *({built}))"
+    program = (
+        f"import functions.{function}.handler; from audience_sync.runtime import settings; print('read', *({built}))"
+    )
     assert printed(program) == {"read"}

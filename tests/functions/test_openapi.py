@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import schemathesis
 
-from audience_sync.intake import MAX_EVENTS
+from audience_sync.ingest.intake import MAX_EVENTS
 from audience_sync.reasons import REJECTED, Reason
 from functions.ingest import handler as ingest
 from local.template import Template

@@ -11,16 +11,16 @@ from collections.abc import Mapping
 from typing import Any
 from unittest.mock import patch
 
-from audience_sync import telemetry
 from audience_sync.amazon_ads.destination import of_connection
-from audience_sync.api_gateway import Request
 from audience_sync.clock import Clock
 from audience_sync.credentials import Keyring
 from audience_sync.errors import InvalidRequest, Unauthorized
-from audience_sync.intake import Intake, changes_from, compiled
+from audience_sync.ingest.intake import Intake, changes_from, compiled
+from audience_sync.ingest.record_rules import Policy
 from audience_sync.membership import Audience, MembershipChange
 from audience_sync.messages import MAX_MESSAGE_BYTES, ChangeMessage, DeliveryHistory, change_as_json, pack
-from audience_sync.record_rules import Policy
+from audience_sync.runtime import telemetry
+from audience_sync.runtime.api_gateway import Request
 from audience_sync.sources import AllowedSources
 from functions.ingest import handler
 from tests.doubles.audiences import Listed

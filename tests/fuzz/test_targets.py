@@ -9,8 +9,8 @@ from audience_sync import credentials
 from audience_sync.amazon_ads import exchange, normalize
 from audience_sync.aws import membership_rows
 from audience_sync.errors import Unavailable
+from audience_sync.ingest.translation import Rejected, Translator
 from audience_sync.segment import event, signature
-from audience_sync.translation import Rejected, Translator
 from tests.fuzz import strategies
 from tests.fuzz.targets import TARGETS
 

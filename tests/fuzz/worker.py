@@ -10,7 +10,6 @@ from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
-from audience_sync import telemetry
 from audience_sync.amazon_ads.job import JobReport, job_report
 from audience_sync.amazon_ads.record import Upload
 from audience_sync.aws.membership_rows import Sharding
@@ -24,6 +23,7 @@ from audience_sync.member_step import step
 from audience_sync.membership import Audience, Destination, MembershipChange, Version
 from audience_sync.messages import ChangeMessage, DeadLetter, JobMember, JobMessage
 from audience_sync.operations.job_tracking import JobContext, JobTracker
+from audience_sync.runtime import telemetry
 from functions.worker import handler
 from local.amazon import records
 from local.amazon.refusals import Refusal, json_object

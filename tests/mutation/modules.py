@@ -50,7 +50,7 @@ TESTS = {
     "amazon_ads/exchange.py": "tests/contract/test_amazon_client.py",
     "amazon_ads/transport.py": "tests/contract/test_transport.py tests/contract/test_amazon_client.py",
     "segment/budget.py": f"{SEGMENT}/test_budget.py",
-    "segment/event.py": f"{SEGMENT}/test_event.py {UNIT}/test_intake.py",
+    "segment/event.py": f"{SEGMENT}/test_event.py {UNIT}/ingest/test_intake.py",
     "segment/quick_event.py": f"{SEGMENT}/test_quick_event.py",
     "segment/signature.py": f"{SEGMENT}/test_signature.py",
     "segment/trigger.py": f"{SEGMENT}/test_trigger.py {SEGMENT}/test_budget.py",
@@ -64,12 +64,12 @@ TESTS = {
     "repetitions.py": f"{UNIT}/test_repetitions.py",
     "membership.py": f"{UNIT}/test_membership.py",
     "messages.py": f"{UNIT}/test_messages.py {UNIT}/test_membership.py",
-    "translation.py": f"{UNIT}/test_intake.py {UNIT}/test_fields.py",
-    "record_rules.py": f"{UNIT}/test_intake.py {UNIT}/test_fields.py",
-    "intake.py": f"{UNIT}/test_intake.py {UNIT}/test_intake_requests.py",
+    "ingest/translation.py": f"{UNIT}/ingest/test_intake.py {UNIT}/test_fields.py",
+    "ingest/record_rules.py": f"{UNIT}/ingest/test_intake.py {UNIT}/test_fields.py",
+    "ingest/intake.py": f"{UNIT}/ingest/test_intake.py {UNIT}/ingest/test_intake_requests.py",
     "credentials.py": f"{UNIT}/test_credentials.py",
-    "api_gateway.py": f"{UNIT}/test_api_gateway.py",
-    "json_input.py": f"{UNIT}/test_json_input.py {UNIT}/test_api_gateway.py",
+    "runtime/api_gateway.py": f"{UNIT}/runtime/test_api_gateway.py",
+    "json_input.py": f"{UNIT}/test_json_input.py {UNIT}/runtime/test_api_gateway.py",
 }
 
 UNFIT = (

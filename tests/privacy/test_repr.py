@@ -15,13 +15,13 @@ import audience_sync
 from audience_sync.amazon_ads.client import Terms
 from audience_sync.amazon_ads.login import Token
 from audience_sync.amazon_ads.record import Target, Upload
-from audience_sync.api_gateway import Request
 from audience_sync.credentials import Keyring
 from audience_sync.delivery.batch import Message
 from audience_sync.member_state import Timing
 from audience_sync.member_step import step
 from audience_sync.membership import Destination, MembershipChange
 from audience_sync.messages import ChangeMessage, DeliveryHistory
+from audience_sync.runtime.api_gateway import Request
 from audience_sync.segment.event import read
 
 CANARY = "canary-4711"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from audience_sync.aws.membership_rows import member_of, state_from_row
 from audience_sync.membership import MAX_IDENTITIES
-from audience_sync.metric_names import CHANGES_ACCEPTED, CHANGES_COMPLETED
+from audience_sync.runtime.metric_names import CHANGES_ACCEPTED, CHANGES_COMPLETED
 from tests.soak.amazon import Identity, Member
 from tests.soak.erasure import held_in, to_erase
 from tests.soak.events import StatedChange, Version

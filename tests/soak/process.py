@@ -23,8 +23,8 @@ import boto3
 import requests
 import requests.adapters
 
-from audience_sync import telemetry
 from audience_sync.clock import Clock
+from audience_sync.runtime import telemetry
 from tests.soak.amazon import Amazon, Answer
 from tests.soak.calls import Call, current, make
 from tests.soak.clock import SimulatedClock

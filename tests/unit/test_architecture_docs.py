@@ -4,6 +4,7 @@ import json
 import re
 from pathlib import Path
 
+import grimp
 import pytest
 
 from audience_sync.membership import Destination, MembershipChange
@@ -25,6 +26,17 @@ def test_every_module_at_the_root_and_every_folder_has_its_row(package: Path, he
     modules = [path.name for path in package.glob("*.py") if not path.name.startswith("__")]
     folders = [f"{path.name}/" for path in package.iterdir() if path.is_dir() and path.name != "__pycache__"]
     assert sorted(written) == sorted(modules + folders)
+
+
+def test_the_layer_holds_only_what_a_function_uses() -> None:
+    graph = grimp.build_graph("audience_sync", "functions")
+    used: set[str] = set()
+    to_follow = [name for name in graph.modules if name.startswith("functions")]
+    while to_follow:
+        used.add(name := to_follow.pop())
+        to_follow += graph.find_modules_directly_imported_by(name) - used
+    unused = {name for name in graph.modules - used if not graph.find_children(name)}
+    assert unused == {"audience_sync.aws.mappings_store"}  # writes the row whose format audience_table.py reads
 
 
 def test_the_knobs_of_delivery_are_where_the_table_says() -> None:

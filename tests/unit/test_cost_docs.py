@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from audience_sync import metric_names
 from audience_sync.amazon_ads.record import encode_record
 from audience_sync.aws.membership_rows import Sharding, row_of
-from audience_sync.intake import changes_from, compiled
+from audience_sync.ingest.intake import changes_from, compiled
 from audience_sync.member_state import Timing
 from audience_sync.member_step import step
 from audience_sync.membership import Audience
 from audience_sync.messages import MAX_MESSAGE_BYTES, JobMember, change_as_json, job_messages
-from audience_sync.settings import WorkerSettings
+from audience_sync.runtime import metric_names
+from audience_sync.runtime.settings import WorkerSettings
 from audience_sync_cli.dashboard import metrics as dashboard_metrics
 from tests.markdown import paragraph, section, table
 

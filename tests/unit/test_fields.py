@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from audience_sync import translation
 from audience_sync.amazon_ads import consent, normalize
 from audience_sync.amazon_ads.normalization.quick import RULES
 from audience_sync.amazon_ads.record import Target, Upload, encode_record
 from audience_sync.fields import CONSENT_SIGNALS, FIELDS, IDENTIFIERS, MappedField
-from audience_sync.intake import changes_from, compiled
+from audience_sync.ingest import translation
+from audience_sync.ingest.intake import changes_from, compiled
 from audience_sync.membership import Audience
 from local.amazon.records import read_upload
 from tests.doubles.audiences import Listed

@@ -11,7 +11,7 @@ from audience_sync.aws.membership_rows import KEEP_ACTIVE, KEEP_EXIT
 from audience_sync.fields import CONSENT_SIGNALS, IDENTIFIERS
 from audience_sync.member_state import LONGEST_JOB
 from audience_sync.membership import MAX_IDENTITIES
-from audience_sync.operations.restoration import MAX_AGE as MAX_RESTORED_AGE
+from audience_sync_cli.members.restoration import MAX_AGE as MAX_RESTORED_AGE
 from local.template import read_document
 from tests.markdown import paragraph, section
 

@@ -14,8 +14,8 @@ import pytest
 from botocore import xform_name
 from moto import mock_aws
 
-from audience_sync import metric_names
 from audience_sync.reasons import DEFERRED, PARKED, REFUSED, REJECTED, Reason
+from audience_sync.runtime import metric_names
 from local.amazon.recipes import RECIPES
 from local.template import read_document
 from tests.aws_fixtures import create_table

@@ -7,7 +7,7 @@ import pytest
 
 from audience_sync.delivery.uploads import SHUTDOWN_RESERVE, Limits
 from audience_sync.messages import MAX_MESSAGE_BYTES
-from audience_sync.settings import WorkerSettings
+from audience_sync.runtime.settings import WorkerSettings
 from tests.benchmarks import bench_worker
 from tests.benchmarks.scaling_plot import DOCUMENT, ROOT, model
 from tests.markdown import paragraph, table

@@ -7,10 +7,10 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from audience_sync.api_gateway import error_answer
 from audience_sync.errors import Unauthorized
-from audience_sync.intake import MAX_EVENTS, changes_from, compiled
+from audience_sync.ingest.intake import MAX_EVENTS, changes_from, compiled
 from audience_sync.membership import Audience
+from audience_sync.runtime.api_gateway import error_answer
 from audience_sync.segment.budget import Budget
 from audience_sync.segment.mapping import resolve
 from audience_sync.segment.mapping_config import DEFAULT_MAPPING
@@ -18,7 +18,7 @@ from audience_sync.segment.trigger import compile_trigger
 from functions.ingest.handler import _summary
 from local.template import ROOT
 from tests.doubles.audiences import Listed
-from tests.unit.test_intake import NOW
+from tests.unit.ingest.test_intake import NOW
 
 TEXT = (ROOT / "docs/segment-setup.md").read_text(encoding="utf-8")
 PICTURE = ROOT / "docs/images/mapping.svg"

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from audience_sync import metric_names
 from audience_sync.amazon_ads.audience_settings import MIN_RENEWED_TTL
 from audience_sync.audiences import CREATE_TIMEOUT, RESERVE, STALE_LOCK_AGE
 from audience_sync.aws.audience_table import MAPPINGS_HISTORY_KEY, MAPPINGS_KEY, VERSION_KEY
@@ -20,16 +19,17 @@ from audience_sync.delivery.backoff import MARK, MAX_DELAY
 from audience_sync.delivery.batch import REQUEUE_AFTER_RECEIVES
 from audience_sync.delivery.circuit_state import PARTITION as CIRCUITS
 from audience_sync.errors import InvalidSettings
-from audience_sync.ingest_settings import IngestSettings
+from audience_sync.ingest.record_rules import MAX_ENTER_AGE
 from audience_sync.member_state import LONGEST_JOB
 from audience_sync.membership import EVERY_AUDIENCE
-from audience_sync.metric_names import NAMESPACE
 from audience_sync.operations.audit import HOUR, MAX_CRASH_LOOP
 from audience_sync.operations.job_tracking import MIN_TIME_PER_CHECK
 from audience_sync.operations.renewal import LONGEST_MARGIN
 from audience_sync.operations.renewal import RESERVE as RENEWAL_RESERVE
-from audience_sync.record_rules import MAX_ENTER_AGE
-from audience_sync.settings import (
+from audience_sync.runtime import metric_names
+from audience_sync.runtime.ingest_settings import IngestSettings
+from audience_sync.runtime.metric_names import NAMESPACE
+from audience_sync.runtime.settings import (
     AudiencesSettings,
     AuditSettings,
     JobsSettings,

@@ -133,4 +133,4 @@ def test_the_installed_command_prints_its_version_and_its_help(commands: Path) -
 
 def test_with_what_the_wheel_requires_every_module_can_be_imported(commands: Path) -> None:
     names = set(run(commands / "python", "-c", IMPORT_ALL).split())
-    assert {"audience_sync.intake", "audience_sync.segment.fql.grammar", "audience_sync_cli.setup.connect"} <= names
+    assert {"audience_sync.ingest.intake", "audience_sync.segment.fql.grammar", "audience_sync_cli.app"} <= names

@@ -23,7 +23,7 @@ from audience_sync.member_state import MemberState, Timing
 from audience_sync.member_step import step
 from audience_sync.membership import Audience, MembershipChange
 from audience_sync.messages import pack
-from audience_sync.metric_names import NAMESPACE
+from audience_sync.runtime.metric_names import NAMESPACE
 from audience_sync_cli.screen import Screen
 from audience_sync_cli.session import Session
 from audience_sync_cli.stack import Stack

@@ -10,7 +10,7 @@ from typing import Any
 import botocore.session
 import pytest
 
-from audience_sync.record_rules import erasing_exit
+from audience_sync.ingest.record_rules import erasing_exit
 from audience_sync_cli.app import PARTS
 from audience_sync_cli.dashboard.deployed import DeployedStack
 from audience_sync_cli.errors import TryLater

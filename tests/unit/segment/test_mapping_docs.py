@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from audience_sync.fields import FIELDS, MappedField
+from audience_sync.ingest.translation import LONG_PHONE, MAX_WORK, STEPS_A_CHANGE, STEPS_A_PHONE_CHARACTER
 from audience_sync.segment.budget import ASCII_A_STEP, MAX_STEPS, OTHERS_A_STEP
 from audience_sync.segment.directives import compiler, shapes, texts, values
 from audience_sync.segment.liquid import template
@@ -23,7 +24,6 @@ from audience_sync.segment.mapping_config import (
     parse_mappings,
 )
 from audience_sync.segment.trigger import compile_trigger
-from audience_sync.translation import LONG_PHONE, MAX_WORK, STEPS_A_CHANGE, STEPS_A_PHONE_CHARACTER
 from tests.contract.segment.test_liquid_differential import CASES as LIQUID_CASES
 from tests.contract.segment.test_mapping_differential import CASES, DIFFERENCES
 

@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from audience_sync.errors import RejectedEvent
-from audience_sync.intake import changes_from, compiled
+from audience_sync.ingest.intake import changes_from, compiled
 from audience_sync.segment.event import AudienceCall, Kind, read
 from audience_sync.segment.quick_event import read_ordinary
 from tests.benchmarks.sample_events import COUNTRIES, Audiences, body, events
@@ -151,7 +151,7 @@ def test_the_careful_way_is_not_asked_about_an_ordinary_event(event: dict[str, A
 
 
 def test_ingest_reads_every_event_of_the_benchmark_the_quick_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("audience_sync.translation.read", lambda *_: pytest.fail("read carefully"))
+    monkeypatch.setattr("audience_sync.ingest.translation.read", lambda *_: pytest.fail("read carefully"))
     sent = body(events(100, tuple(COUNTRIES)))
     assert changes_from(sent, mappings=compiled(None), audiences=Audiences(), now=SENT).accepted == 100
 

@@ -12,7 +12,8 @@ from botocore.exceptions import ClientError
 
 from audience_sync.aws.checkpoint import AUDIT, Checkpoint
 from audience_sync.delivery.circuit_state import PARTITION
-from audience_sync.metric_names import (
+from audience_sync.ingest.record_rules import erasing_exit
+from audience_sync.runtime.metric_names import (
     AUDIENCE_MATCH_RATE,
     AUDIENCE_RECEIVED,
     CHANGES_ACCEPTED,
@@ -23,7 +24,6 @@ from audience_sync.metric_names import (
     EVENTS_REJECTED_BY_REASON,
     REQUESTS_UNAUTHORIZED,
 )
-from audience_sync.record_rules import erasing_exit
 from audience_sync_cli.dashboard import deployed, metrics
 from audience_sync_cli.dashboard.deployed import DeployedStack
 from audience_sync_cli.dashboard.ranges import RANGES

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from audience_sync.amazon_ads.destination import of_connection
-from audience_sync.metric_names import (
+from audience_sync.runtime.metric_names import (
     AUDIENCE_PROCESSED,
     EVENTS_ACCEPTED,
     EVENTS_REJECTED,

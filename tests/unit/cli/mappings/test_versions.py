@@ -11,7 +11,7 @@ import pytest
 
 from audience_sync.aws.audience_listing import AudienceListing
 from audience_sync.aws.audience_table import MAPPINGS_HISTORY_KEY, MAPPINGS_KEY, VERSION_KEY
-from audience_sync.intake import compiled
+from audience_sync.ingest.intake import compiled
 from audience_sync.segment.mapping_config import DEFAULT_MAPPING
 from audience_sync_cli.errors import AlreadyReported, NotConfirmed, NotThere, OperatorError
 from audience_sync_cli.mappings.command import show

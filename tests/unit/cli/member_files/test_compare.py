@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from audience_sync.amazon_ads.normalize import identifiers
+from audience_sync.ingest.record_rules import erasing_exit
 from audience_sync.membership import Destination, MembershipChange
-from audience_sync.record_rules import erasing_exit
 from audience_sync_cli.errors import NotConfirmed, WrongUsage
 from audience_sync_cli.member_files.compare import compare
 from audience_sync_cli.member_files.comparison import Difference

@@ -16,8 +16,8 @@ import pytest
 
 from audience_sync.amazon_ads.normalize import identifiers
 from audience_sync.aws.cloudwatch import Metric, MetricStore
-from audience_sync.intake import changes_from, compiled
-from audience_sync.record_rules import MAX_ENTER_AGE
+from audience_sync.ingest.intake import changes_from, compiled
+from audience_sync.ingest.record_rules import MAX_ENTER_AGE
 from audience_sync_cli.errors import NotConfirmed, NotThere, OperatorError, WrongUsage
 from audience_sync_cli.member_files.import_members import import_members
 from audience_sync_cli.member_files.import_plan import ImportOptions

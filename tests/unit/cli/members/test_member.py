@@ -8,9 +8,9 @@ from unittest.mock import ANY
 import pytest
 
 from audience_sync.delivery.uploads import Limits
+from audience_sync.ingest.record_rules import erasing_exit
 from audience_sync.member_state import LONGEST_JOB, LateJob
 from audience_sync.membership import EVERY_AUDIENCE
-from audience_sync.record_rules import erasing_exit
 from audience_sync_cli.errors import NOT_THERE, AlreadyReported, NotConfirmed, NotThere, OperatorError, WrongUsage
 from audience_sync_cli.members.member import erase, show
 from audience_sync_cli.screen import iso_time

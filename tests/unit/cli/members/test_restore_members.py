@@ -13,8 +13,8 @@ from audience_sync.clock import Clock
 from audience_sync.member_state import MemberState, Timing
 from audience_sync.member_step import step
 from audience_sync.membership import EVERY_AUDIENCE, MembershipChange
-from audience_sync.operations.restoration import MAX_AGE
 from audience_sync_cli.errors import NotConfirmed, NotThere, WrongUsage
+from audience_sync_cli.members.restoration import MAX_AGE
 from audience_sync_cli.members.restore_members import restore_members
 from audience_sync_cli.screen import iso_time
 from tests.aws_fixtures import AUDIENCE, create_membership_table

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from audience_sync.intake import changes_from, compiled
+from audience_sync.ingest.intake import changes_from, compiled
 from audience_sync.membership import Audience
 from audience_sync_cli.watch.samples import EMAIL, MEMBER, SAMPLES, sample
 from tests.aws_fixtures import AUDIENCE

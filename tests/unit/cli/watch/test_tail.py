@@ -154,7 +154,7 @@ def test_whatever_a_newer_function_logs_is_read_without_an_error(message: str, f
 
 def test_every_line_that_is_read_by_its_message_is_logged_by_a_function() -> None:
     logged = "".join(path.read_text() for path in SOURCES.rglob("*.py"))
-    logged += (SOURCES.parent / "layers/shared/audience_sync/telemetry.py").read_text()
+    logged += (SOURCES.parent / "layers/shared/audience_sync/runtime/telemetry.py").read_text()
     messages = re.findall(r'"(\w[\w ]+)": _', (SOURCES.parent / "audience_sync_cli/watch/log_entries.py").read_text())
     assert len(messages) == 9
     assert [message for message in messages if f'"{message}"' not in logged] == []

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audience_sync.amazon_ads.left_out import why_left_out
 from audience_sync.amazon_ads.normalize import identifier
 from audience_sync.fields import IDENTIFIERS
+from audience_sync_cli.mappings.left_out import why_left_out
 
 NAMES = [field.name for field in IDENTIFIERS]
 NUMBERS = st.from_regex(r"\+?[0-9 ()-]{0,20}", fullmatch=True)

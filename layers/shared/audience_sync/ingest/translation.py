@@ -16,9 +16,7 @@ from audience_sync.amazon_ads.normalize import identifiers_of_all
 from audience_sync.amazon_ads.record import external_user_id
 from audience_sync.errors import OutOfTime, RejectedEvent, TooLarge
 from audience_sync.fields import FIELDS, IDENTIFIERS
-from audience_sync.membership import Audience, MembershipChange
-from audience_sync.reasons import Reason
-from audience_sync.record_rules import (
+from audience_sync.ingest.record_rules import (
     MAX_ENTER_AGE,
     AudienceLookup,
     Policy,
@@ -28,6 +26,8 @@ from audience_sync.record_rules import (
     first_country,
     listed_audiences,
 )
+from audience_sync.membership import Audience, MembershipChange
+from audience_sync.reasons import Reason
 from audience_sync.segment.budget import MAX_STEPS, Budget
 from audience_sync.segment.event import AudienceCall, Kind, read
 from audience_sync.segment.mapping_config import CompiledMapping

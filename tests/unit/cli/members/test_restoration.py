@@ -13,7 +13,7 @@ from audience_sync.errors import MovedOn, TransientError, Unavailable
 from audience_sync.member_state import Identity, LateJob, MemberState, Timing
 from audience_sync.member_step import step
 from audience_sync.membership import EVERY_AUDIENCE, Member, MembershipChange, Version
-from audience_sync.operations.restoration import Outcome, Restoration, RestorationReport, decide
+from audience_sync_cli.members.restoration import Outcome, Restoration, RestorationReport, decide
 from tests import builders
 
 NOW = 10_000  # epoch seconds

@@ -21,16 +21,16 @@ from audience_sync.errors import (
     Unavailable,
     UnsupportedMediaType,
 )
+from audience_sync.ingest.record_rules import AudienceLookup, Policy
+from audience_sync.ingest.translation import Rejected, Translator
 from audience_sync.json_input import is_json
 from audience_sync.membership import MembershipChange, coalesce
 from audience_sync.messages import DeliveryHistory, pack
 from audience_sync.quick_json import read_json_in_parts
 from audience_sync.reasons import Reason
-from audience_sync.record_rules import AudienceLookup, Policy
 from audience_sync.segment.event import safe_id
 from audience_sync.segment.mapping_config import DEFAULT_MAPPING, CompiledMapping, compile_document, compile_mappings
 from audience_sync.segment.trigger import compile_trigger
-from audience_sync.translation import Rejected, Translator
 
 MAX_BODY = 4_500_000  # bytes; safely under Lambda's 6 MB with API Gateway's envelope
 MAX_EVENTS = 10_000  # in one request; Segment sends 1,000, at most 4,000

@@ -4,7 +4,7 @@ import pytest
 import requests
 
 from audience_sync.amazon_ads.login import Login
-from audience_sync.amazon_auth import NoKeepAliveSession
+from audience_sync.runtime.amazon_auth import NoKeepAliveSession
 from tests.aws_fixtures import CREDENTIALS
 from tests.closing_server import token_endpoint
 from tests.doubles.secrets import StoredSecret

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audience_sync.unknown_audience import unknown_audience
+from audience_sync.ingest.unknown_audience import unknown_audience
 
 LISTED = 200  # characters of a detail that an answer shows
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from audience_sync.api_gateway import MIN_LEFT, RETRY_AFTER, Request, answer, deadline, error_answer
 from audience_sync.errors import (
     AudienceSyncError,
     CredentialMissing,
@@ -22,6 +21,7 @@ from audience_sync.errors import (
     Unavailable,
     UnsupportedMediaType,
 )
+from audience_sync.runtime.api_gateway import MIN_LEFT, RETRY_AFTER, Request, answer, deadline, error_answer
 from tests.doubles.lambda_context import Context
 
 JSON = {"content-type": "application/json"}

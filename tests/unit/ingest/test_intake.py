@@ -19,14 +19,14 @@ from hypothesis import strategies as st
 from audience_sync.amazon_ads.countries import NAMING_A_COUNTRY
 from audience_sync.amazon_ads.destination import of_connection
 from audience_sync.errors import InvalidMapping, InvalidRequest, OutOfTime, RejectedEvent, TooLarge
-from audience_sync.intake import IntakeResult, changes_from, compiled
+from audience_sync.ingest.intake import IntakeResult, changes_from, compiled
+from audience_sync.ingest.record_rules import MAX_ENTER_AGE, Policy
+from audience_sync.ingest.translation import LONG_PHONE, MAX_WORK, STEPS_A_CHANGE, Rejected, Translator
 from audience_sync.membership import EVERY_AUDIENCE, Audience, Destination, MembershipChange
-from audience_sync.record_rules import MAX_ENTER_AGE, Policy
 from audience_sync.segment.mapping_config import CompiledMapping
-from audience_sync.translation import LONG_PHONE, MAX_WORK, STEPS_A_CHANGE, Rejected, Translator
 from tests.doubles.audiences import Listed
 
-EXAMPLES = Path(__file__).parents[2] / "events" / "segment"
+EXAMPLES = Path(__file__).parents[3] / "events" / "segment"
 NOW = int(datetime(2026, 3, 20, tzinfo=UTC).timestamp() * 1000)
 LAPSED = Audience("418273650912345678", country="US", computation_key="lapsed_premium_buyers")
 GERMAN = Audience("418273650912349999", country="DE")

@@ -3,8 +3,8 @@
 import pytest
 
 from audience_sync.errors import InvalidSettings, SourceNotAllowed
-from audience_sync.ingest_settings import IngestSettings
-from audience_sync.record_rules import MAX_ENTER_AGE
+from audience_sync.ingest.record_rules import MAX_ENTER_AGE
+from audience_sync.runtime.ingest_settings import IngestSettings
 
 CHOICES = ("ACCEPT_FIRST_EVENT_SIGNATURE", "ACCEPT_OLD_EVENTS", "CONSENT_POLICY", "LITERAL_EMAIL", "ORDERING_GUARD")
 REQUIRED = {"INGEST_SECRET_ARN": "arn", "AUDIENCE_TABLE": "table", "CHANGE_QUEUE_URL": "url"}

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 
 from audience_sync.segment.trigger import matches
-from audience_sync.segment.trigger_conditions import failing_conditions
-from tests.unit.segment.test_contradictions import EVENTS, TRIGGERS
+from audience_sync_cli.mappings.trigger_conditions import failing_conditions
+from tests.unit.cli.mappings.test_contradictions import EVENTS, TRIGGERS
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import requests
 
 from audience_sync.amazon_ads.login import AccessTokens, Login
 from audience_sync.aws.secrets import JsonSecret
-from audience_sync.settings import AmazonSettings
+from audience_sync.runtime.settings import AmazonSettings
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient

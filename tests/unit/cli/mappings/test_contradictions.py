@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audience_sync.segment.contradictions import can_hold
 from audience_sync.segment.trigger import matches
+from audience_sync_cli.mappings.contradictions import can_hold
 
 NEVER = [
     pytest.param('type = "group"', id="a type that says nothing of audiences"),

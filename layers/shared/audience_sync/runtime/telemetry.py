@@ -15,7 +15,7 @@ from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit, single_metric
 
 from audience_sync.errors import AudienceSyncError, CredentialMissing, SourceNotAllowed
-from audience_sync.metric_names import (
+from audience_sync.runtime.metric_names import (
     NAMESPACE,
     PREVIOUS_AUDIENCE_KEY_USED,
     PREVIOUS_EVENT_KEY_USED,

@@ -10,7 +10,7 @@ from typing import Self
 
 from audience_sync.amazon_ads.consent import ConsentPolicy
 from audience_sync.errors import InvalidSettings
-from audience_sync.record_rules import MAX_ENTER_AGE
+from audience_sync.ingest.record_rules import MAX_ENTER_AGE
 from audience_sync.sources import AllowedSources
 
 # The values that the template allows.

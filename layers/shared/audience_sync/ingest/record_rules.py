@@ -8,9 +8,9 @@ from audience_sync.amazon_ads.consent import ConsentPolicy, user_consent
 from audience_sync.amazon_ads.countries import NAMING_A_COUNTRY, NO_COUNTRY, accepted_country
 from audience_sync.amazon_ads.record import amazon_id, audience_record
 from audience_sync.errors import RejectedEvent
+from audience_sync.ingest.unknown_audience import unknown_audience
 from audience_sync.membership import EVERY_AUDIENCE, Audience, Destination, MembershipChange
 from audience_sync.reasons import Reason
-from audience_sync.unknown_audience import unknown_audience
 
 # Milliseconds. An exit is remembered for 40 days (aws/membership_rows.py), and the change queue holds an addition for 7
 # at most: an addition accepted before this age cannot arrive after a later exit is forgotten.

@@ -1,0 +1,1 @@
+"""Turns Segment's requests into membership changes."""
