@@ -37,7 +37,6 @@ HARMLESS = {
     ("Mapping", "fields"): "the operator's own mapping",
     ("MappingsRows", "document"): "the operator's own mappings",
     ("MappingsRows", "history"): "the operator's own mappings",
-    ("RestorationReport", "outcomes"): "numbers",
     ("_Copy", "by_id"): "the listed audiences",
     ("_Copy", "by_key"): "the listed audiences",
     ("PostalCode", "deleted"): "a constant",

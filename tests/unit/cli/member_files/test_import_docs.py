@@ -51,7 +51,7 @@ def test_every_reason_has_its_row_with_its_remedy() -> None:
 
 
 def test_every_field_has_its_row_and_the_names_in_it_are_recognized() -> None:
-    found = table(TEXT, "| field | taken from")
+    found = table(TEXT, "| field | columns such as")
     named = [name for row in found for name in re.findall(r"`(\w+)`", row[0])]
     assert sorted(named) == sorted(field.name for field in FIELDS if field.name != "audience_id")
     for fields, columns, _ in found:
@@ -61,7 +61,7 @@ def test_every_field_has_its_row_and_the_names_in_it_are_recognized() -> None:
 
 
 def test_the_times_are_those_of_the_table() -> None:
-    assert f"{KEEP_ACTIVE // DAY} days old or older" in FLOWING
+    assert f"{KEEP_ACTIVE // DAY} or more days old" in FLOWING
     assert f"kept for {KEEP_EXIT // DAY} days" in FLOWING
     assert 110 <= sum(WAITS) <= 130  # "for two minutes"
 
