@@ -28,11 +28,7 @@ from audience_sync_cli.dashboard.ranges import LONGEST
 from audience_sync_cli.state.counts import TOTALS, rejected_by_reason
 from audience_sync_cli.times import HOUR
 
-EVERY_COUNT, EVERY_REASON, EVERY_AUDIENCE = (
-    60,
-    300,
-    900,
-)  # seconds between two readings; jobs are checked after 900 seconds
+EVERY_COUNT, EVERY_REASON, EVERY_AUDIENCE = 60, 300, 900  # seconds between two readings; jobs are checked after 900
 EVERY_LONG = 300  # for ranges over a day: one bar is at least an hour
 AT_ONCE = 400  # metrics in one request; CloudWatch allows 500
 

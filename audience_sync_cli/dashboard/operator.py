@@ -8,7 +8,7 @@ from audience_sync_cli.dashboard.finding import find
 from audience_sync_cli.errors import TryLater
 from audience_sync_cli.explanation import explained
 from audience_sync_cli.operator_log import OperatorLog
-from audience_sync_cli.parked.acknowledged import Acknowledgement, Acknowledgements, checked
+from audience_sync_cli.parked.acknowledged import Acknowledgement, Acknowledgements, acknowledge
 from audience_sync_cli.screen import Screen
 from audience_sync_cli.session import Session
 from audience_sync_cli.stack import Stack
@@ -55,13 +55,15 @@ class Operator:
     def acknowledge(self, fields: Mapping[str, str]) -> list[str]:
         """Acknowledge dead letters: reason, audienceId, note. Raises OperatorError."""
         stack, notes = self._session.stack, list[str]()
-        reason, audience_id = fields.get("reason", ""), fields.get("audienceId", "")
-        note = checked(reason, audience_id, fields.get("note", ""))
-        about = {"audienceId": audience_id} if audience_id else {}
-        log = OperatorLog(stack, notes.append, self._session.now)
-        with log.line("dashboard acknowledge", **about):
-            done = Acknowledgement(reason, audience_id, note, log.caller(), self._session.now())
-            Acknowledgements.of(stack).add(done)
+        acknowledge(
+            stack,
+            OperatorLog(stack, notes.append, self._session.now),
+            "dashboard acknowledge",
+            reason=fields.get("reason", ""),
+            audience_id=fields.get("audienceId", ""),
+            note=fields.get("note", ""),
+            now=self._session.now(),
+        )
         return ["Acknowledged. Dead letters parked from now on are not.", *notes]
 
     def find(self, fields: Mapping[str, str]) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ from audience_sync_cli.screen import iso_time
 from audience_sync_cli.times import DAY
 
 if TYPE_CHECKING:
+    from audience_sync_cli.operator_log import OperatorLog
     from audience_sync_cli.stack import Stack
 
 KEPT = 14 * DAY  # seconds; as long as SQS keeps a dead letter
@@ -42,7 +43,18 @@ class Acknowledgement:
         return kind | {"note": self.note, "by": self.by, "at": iso_time(self.at * 1000)}
 
 
-def checked(reason: str, audience_id: str, note: str) -> str:
+def acknowledge(
+    stack: "Stack", log: "OperatorLog", command: str, *, reason: str, audience_id: str, note: str, now: float
+) -> Acknowledgement:
+    """Store an acknowledgement, and log the command that made it. Raises WrongUsage, Unavailable."""
+    note = _checked(reason, audience_id, note)  # before the line: a wrong id may be anything that was typed
+    with log.line(command, **({"audienceId": audience_id} if audience_id else {})):
+        done = Acknowledgement(reason, audience_id, note, log.caller(), now)
+        Acknowledgements.of(stack).add(done)
+    return done
+
+
+def _checked(reason: str, audience_id: str, note: str) -> str:
     """Return the note as stored. Raises WrongUsage if it is missing, or there is no such kind of dead letter."""
     note = " ".join(note.split())
     if reason and reason not in REASONS:

@@ -9,7 +9,8 @@ import typer
 
 from audience_sync_cli.command_line.usage import did_you_mean
 from audience_sync_cli.errors import NotThere, WrongUsage
-from audience_sync_cli.parked.acknowledged import Acknowledgement, Acknowledgements, checked
+from audience_sync_cli.parked import acknowledged
+from audience_sync_cli.parked.acknowledged import Acknowledgements
 from audience_sync_cli.parked.dead_letters import REASONS, DeadLetterMessage
 from audience_sync_cli.parked.peeking import peek, with_erased
 from audience_sync_cli.parked.redrive import Condition, Drop, Redrive, process_dead_letters
@@ -98,10 +99,10 @@ def acknowledge(
 
     Dead letters parked later are not acknowledged. `list` shows each acknowledgement, its note and its author.
     """
-    with session.log.line("parked acknowledge", **({"audienceId": audience} if audience else {})):
-        note = checked(reason, audience, note)
-        done = Acknowledgement(reason, audience, note, session.log.caller(), session.now())
-        Acknowledgements.of(session.stack).add(done)
+    kind = {"reason": reason, "audience_id": audience}
+    done = acknowledged.acknowledge(
+        session.stack, session.log, "parked acknowledge", **kind, note=note, now=session.now()
+    )
     session.screen.say("Acknowledged. Dead letters parked from now on are not.", style="green")
     session.screen.result(done.as_json())
 

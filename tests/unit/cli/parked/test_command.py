@@ -66,6 +66,12 @@ def test_the_list_says_who_has_acknowledged_which_dead_letters(
     assert "2 dead letters acknowledged by arn:aws:sts::" in capsys.readouterr().out
 
 
+def test_what_was_typed_instead_of_an_audience_id_is_not_in_the_operator_log(deployment: Deployment) -> None:
+    with pytest.raises(WrongUsage):
+        acknowledge(deployment.session(), "known", audience="maya@example.com")
+    assert deployment.logs.filter("OperatorLogGroup", 0, None)["events"] == []
+
+
 def test_a_redriven_dead_letter_is_a_change_message_that_is_not_counted_again(deployment: Deployment) -> None:
     deployment.park(change("m1"))
     redrive(deployment.session(), Filter(), rate=1000)
