@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from audience_sync.amazon_ads.destination import resource_of_upload
+from audience_sync.errors import RequestRejected
 from audience_sync.membership import Destination
 from audience_sync.quick_json import utf8_json
 
@@ -34,6 +35,14 @@ class Upload:
         """Split in two, keeping the order."""
         middle = len(self.encoded) // 2
         return Upload(self.target, self.encoded[:middle]), Upload(self.target, self.encoded[middle:])
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """Amazon's answer to an upload that it has accepted, at least in part."""
+
+    job_id: str  # Amazon's id of the upload
+    rejected: Mapping[int, RequestRejected] = field(default_factory=dict)  # by place in the upload, from 0
 
 
 def encode_record(record: Mapping[str, Any]) -> bytes:
