@@ -12,6 +12,7 @@ from local.amazon.data_manager import values
 from local.amazon.data_manager.answers import written_time
 from local.amazon.data_manager.identity import HASHED
 from local.amazon.data_manager.membership import Finding, Membership
+from local.amazon.ledger import Actions
 from local.amazon.records import Record
 from local.amazon.refusals import Refusal, only_fields
 
@@ -61,7 +62,7 @@ class Dataset:
     consent_everywhere: bool
     is_deleted: bool = False
     members: Membership = field(default_factory=Membership)
-    pending: dict[str, list[Record]] = field(default_factory=dict)  # uploads without effect yet, by ingressId
+    pending: dict[str, Actions] = field(default_factory=dict)  # of uploads without effect yet, by ingressId
     counts: dict[float, Counter[str]] = field(default_factory=dict)  # by the epoch seconds of a day
 
     @property
@@ -74,9 +75,9 @@ class Dataset:
         self.modified = now
         self.counts.setdefault(now // DAY * DAY, Counter()).update(counts)
 
-    def apply(self, ingress_id: str, now: float, request: int) -> None:
+    def apply(self, ingress_id: str, records: list[Record], now: float, request: int) -> None:
         """Let an upload take effect. Members without the consent that is needed are skipped silently."""
-        records = self.pending.pop(ingress_id)
+        del self.pending[ingress_id]
         if self.is_deleted:
             return
         consented = resolved = 0

@@ -1,7 +1,7 @@
 """Sharing rules: a dataset's way to a DSP advertiser or an AMC instance."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from local.amazon.data_manager import values
@@ -32,7 +32,7 @@ class SharingRule:
     status: str = "PENDING"
     activated: float | None = None
     revoked: float | None = None
-    _left: int = field(default=0)
+    _left: int = 0
 
     @property
     def is_revoked(self) -> bool:

@@ -91,10 +91,10 @@ class DataManager:
         self._ledger.add(request, now, dataset.dataset_id, ingress_id, records)
         dataset.count(now, RECEIVED=received, VALID=len(records))
         if records and effect.job.state in (None, "SUCCEEDED"):
-            dataset.pending[ingress_id] = records
+            dataset.pending[ingress_id] = actions(records)
             arrival = now + (effect.apply_late or 0)
             due = None if effect.job.delay is None else arrival + effect.job.delay
-            self._later(lambda then: dataset.apply(ingress_id, then, request), arrival, due)
+            self._later(lambda then: dataset.apply(ingress_id, records, then, request), arrival, due)
         return ingress_id
 
     def delete_identities(self, account: Account, body: dict[str, Any], request: int, now: float) -> None:
@@ -145,7 +145,7 @@ class DataManager:
     def _note(self, dataset: Dataset, records: list[Record], received: int, request: int) -> None:
         """Record what Amazon accepts, but advises against or ignores."""
         named = dataset.dataset_id
-        self._ledger.note_conflicts(request, named, records, map(actions, dataset.pending.values()))
+        self._ledger.note_conflicts(request, named, records, dataset.pending.values())
         if received > RECOMMENDED_MEMBERS:
             self._ledger.violate("more_members_than_recommended", request, audienceId=named)
         for user in [each.external_user_id for each in records if each.action == "DELETE" and each.consent != "given"]:
