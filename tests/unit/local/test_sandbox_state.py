@@ -78,6 +78,6 @@ def test_a_seeded_audience_is_there_from_the_start_and_as_new_after_a_reset() ->
 
 
 def test_the_sandbox_knows_nothing_of_the_code_it_judges() -> None:
-    modules = sorted(Path(local.amazon.__path__[0]).glob("*.py"))
+    modules = sorted(Path(local.amazon.__path__[0]).rglob("*.py"))
     assert len(modules) > 10
     assert [module.name for module in modules if "audience_sync" in module.read_text(encoding="utf-8")] == []
