@@ -27,7 +27,7 @@ class SettingsReader:
         given = {name: value for name, value in fields.items() if value is not None}
         self._fields = {name: value for name, value in given.items() if value != "" or name == "description"}
         self._where = where
-        self._faults: list[SettingFault] = []
+        self.faults: list[SettingFault] = []
 
     def __contains__(self, name: str) -> bool:
         return name in self._fields
@@ -39,8 +39,8 @@ class SettingsReader:
 
     def raise_if_invalid(self) -> None:
         """Raise InvalidAudience if there are faults."""
-        if self._faults:
-            raise InvalidAudience(self._faults)
+        if self.faults:
+            raise InvalidAudience(self.faults)
 
     def name(self, longest: int = MAX_NAME) -> str:
         """Read audienceName, which Segment sends."""
@@ -101,7 +101,7 @@ class SettingsReader:
         return f"correct it {self._where}"
 
     def _fault(self, name: str, allowed: str, remedy: str) -> None:
-        self._faults.append(SettingFault(name, allowed, remedy))
+        self.faults.append(SettingFault(name, allowed, remedy))
 
 
 def dsp_name(name: str) -> str:
