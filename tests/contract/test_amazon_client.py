@@ -121,7 +121,7 @@ def test_an_upload_is_taken_and_named(connection: Connection) -> None:
         pytest.param({"status": 202, "body": "<html>"}, OutcomeUnknown, None, id="accepted, in HTML"),
         pytest.param({"status": 202, "body": "{}"}, OutcomeUnknown, None, id="accepted, without a job id"),
         pytest.param({"status": 202, "body": "[" * 100_000}, OutcomeUnknown, None, id="accepted, nested too deeply"),
-        pytest.param({"status": 202, "body": "x" * 1_100_000}, OutcomeUnknown, None, id="accepted, in a megabyte"),
+        pytest.param({"status": 202, "body": "x" * 5_100_000}, OutcomeUnknown, None, id="accepted, in five megabytes"),
     ],
 )
 def test_a_temporary_failure_is_transient(

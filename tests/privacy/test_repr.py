@@ -12,8 +12,8 @@ import pytest
 from pydantic import BaseModel
 
 import audience_sync
-from audience_sync.amazon_ads.advertiser_audiences.client import Terms
 from audience_sync.amazon_ads.login import Token
+from audience_sync.amazon_ads.terms import Terms
 from audience_sync.amazon_ads.upload import Target
 from audience_sync.credentials import Keyring
 from audience_sync.delivery.batch import Message
