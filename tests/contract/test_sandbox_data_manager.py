@@ -12,6 +12,7 @@ import requests
 from local.amazon.sandbox import Options
 from tests.contract.data_manager_schema import OPERATIONS, check_exchange
 from tests.contract.sandbox_server import JOB_DELAY, MANAGER_ACCOUNT, Amazon, sandbox, sha256
+from tests.steps import counted_steps
 
 MANAGER, ADVERTISER = "Amazon-Ads-Manager-Account-ID", "Amazon-Ads-AccountId"
 AS_ADVERTISER = {MANAGER: None, ADVERTISER: "ENTITY1"}
@@ -534,3 +535,15 @@ def test_logs_hold_both_apis_and_a_reset_forgets_all(amazon: Amazon, dataset: st
 def test_an_unknown_path_is_not_found_in_the_shape_of_this_api(amazon: Amazon) -> None:
     answer = amazon.adm("PUT", "audiences", {})
     assert (answer.status_code, answer.json()["code"]) == (405, "405")
+
+
+def test_a_large_upload_takes_a_few_steps_for_each_member(amazon: Amazon, dataset: str) -> None:
+    amazon.session.hooks["response"].clear()  # the schema takes far more
+    for action in ("CREATE", "DELETE"):
+        members = [person(f"user-{number:04}", action) for number in range(2_000)]
+        with counted_steps(threads=True) as steps:  # the sandbox runs in a thread of this process
+            assert send(amazon, dataset, *members, timeout=60).status_code == 200
+            amazon.settle()
+            amazon.shown("requests?bodies=no")
+        assert steps.lines < 2_000 * 200, "some 110 lines of Python for each member"
+    assert amazon.members(dataset) == {}
