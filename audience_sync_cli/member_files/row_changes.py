@@ -131,15 +131,16 @@ class RowChanges:
 
     def _outcome(self, row: int, subject: _Subject, identities: list[dict[str, str]]) -> Outcome:
         fields, member, country = subject
+        destination, exits = of_changes(self._audience), self._reading.exits
         try:
             signals = [fields.get(name) for name in SIGNALS]
-            record = checked_record(member, country, identities, signals, self._policy, exits=self._reading.exits)
+            record = checked_record(member, country, identities, signals, self._policy, destination, exits=exits)
         except RejectedEvent as error:
             return LeftOut(row, error.reason, member)
         audience = self._audience
         return MembershipChange(
             audience.audience_id,
-            of_changes(audience),
+            destination,
             self._at,
             self._message_id(row, record),
             record,

@@ -19,7 +19,7 @@ from audience_sync.amazon_ads.ids import amazon_id
 from audience_sync.amazon_ads.job import JobReport, job_report
 from audience_sync.amazon_ads.login import AccessTokens
 from audience_sync.amazon_ads.terms import Terms
-from audience_sync.amazon_ads.upload import Upload
+from audience_sync.amazon_ads.upload import Submission, Upload
 from audience_sync.errors import InvalidRequest, OutcomeUnknown
 from audience_sync.quick_json import utf8_json
 
@@ -45,8 +45,8 @@ class AmazonAds:
     ) -> None:
         self._exchange = Exchange(session, base_url, tokens, monotonic, now)
 
-    def send_records(self, upload: Upload, *, timeout: float = READ_TIMEOUT) -> str:
-        """Submit one upload and return Amazon's job id. The job itself runs later.
+    def send_records(self, upload: Upload, *, timeout: float = READ_TIMEOUT) -> Submission:
+        """Submit one upload. Its job runs later.
 
         Args:
             upload: the records of one audience.
@@ -57,7 +57,7 @@ class AmazonAds:
         job_id = answer.get("jobRequestId")
         if not isinstance(job_id, str) or not _JOB_ID.fullmatch(job_id):
             raise OutcomeUnknown("Amazon accepted the upload but gave no usable job id")
-        return job_id
+        return Submission(job_id)
 
     def job(self, job_id: str) -> JobReport:
         """Return Amazon's report on the processing of an upload."""
