@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 import requests
+from aiohttp import web
 
 from audience_sync.amazon_ads.data_manager.accounts import Account
 from audience_sync.amazon_ads.data_manager.answers import Funnel
 from audience_sync.amazon_ads.data_manager.client import NO_UPLOAD_ID, DataManager
+from audience_sync.amazon_ads.data_manager.members import IDENTITIES, MEMBERS
 from audience_sync.amazon_ads.data_manager.pages import MAX_PAGES
 from audience_sync.amazon_ads.login import AccessTokens, Login
 from audience_sync.amazon_ads.upload import Target, Upload
@@ -47,19 +49,6 @@ def member(user: str = "m1", **changed: Any) -> bytes:
     return json.dumps(fields | changed).encode()
 
 
-class Members(Upload):
-    """An upload in the format of this API."""
-
-    key = "members"
-
-    def body(self) -> bytes:
-        return b'{"%b":[%b]}' % (self.key.encode(), b",".join(self.encoded))
-
-
-class Identities(Members):
-    key = "targetIdentities"
-
-
 @dataclass
 class Connection:
     """Our client, connected to a sandbox, with one dataset."""
@@ -77,7 +66,7 @@ class Connection:
         return [request for request in listed if request["path"].endswith(path)]
 
     def upload(self, *members: bytes) -> Upload:
-        return Members(Target(self.dataset_id), members or (member(),))
+        return Upload(Target(self.dataset_id), MEMBERS, members or (member(),))
 
     def share(self, **changed: str) -> dict[str, Any]:
         return {
@@ -101,9 +90,16 @@ def connected(served: Served, account: Account = MANAGER) -> Iterator[Connection
 
 @contextmanager
 def sandbox_with(**switches: Any) -> Iterator[Served]:
-    names = {"client_id": "clientId", "client_secret": "clientSecret", "refresh_token": "refreshToken"}
-    login = {name: CREDENTIALS[given] for name, given in names.items()}
-    with serve(lambda: build_app(**login, job_delay=0.0, options=Options(**switches))) as served:
+    def build() -> web.Application:
+        return build_app(
+            client_id=CREDENTIALS["clientId"],
+            client_secret=CREDENTIALS["clientSecret"],
+            refresh_token=CREDENTIALS["refreshToken"],
+            job_delay=0.0,
+            options=Options(**switches),
+        )
+
+    with serve(build) as served:
         yield served
 
 
@@ -212,7 +208,7 @@ def test_an_answer_that_counts_from_one_is_noticed() -> None:
     with sandbox_with(index_base=1) as served, connected(served) as made:
         made.dataset_id = made.amazon.create_dataset(NEW)
         submitted = made.amazon.send_members(made.upload(member("m1"), member("", externalUserId="")))
-        assert (submitted.rejected.keys(), submitted.counted_from_one) == ({1}, True)
+        assert ({*submitted.rejected}, submitted.counted_from_one) == ({1}, True)
 
 
 @pytest.mark.parametrize(
@@ -274,7 +270,7 @@ def test_support_can_be_given_the_request_id(connection: Connection) -> None:
 
 
 def test_identities_are_deleted_by_a_manager(connection: Connection) -> None:
-    upload = Identities(Target(connection.dataset_id), (b'{"externalUserId":"m1"}',))
+    upload = Upload(Target(connection.dataset_id), IDENTITIES, (b'{"externalUserId":"m1"}',))
     assert connection.amazon.delete_identities(upload).job_id == NO_UPLOAD_ID
     (request,) = connection.received("/adm/identities/delete")
     assert request["body"] == {"targetIdentities": [{"externalUserId": "m1"}]}
@@ -283,7 +279,7 @@ def test_identities_are_deleted_by_a_manager(connection: Connection) -> None:
 def test_a_dsp_account_is_told_before_the_request_what_only_managers_may_do(sandbox: Served) -> None:
     with connected(sandbox, ADVERTISER) as made:
         with pytest.raises(InvalidRequest, match="DataManagerAccountId"):
-            made.amazon.delete_identities(Identities(Target("ds"), (b"{}",)))
+            made.amazon.delete_identities(Upload(Target("ds"), IDENTITIES, (b"{}",)))
         with pytest.raises(InvalidRequest, match="DataManagerAccountId"):
             made.amazon.revoke_share("sr-1")
         assert not made.received("/delete") + made.received("/revoke")
