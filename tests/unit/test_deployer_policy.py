@@ -241,32 +241,6 @@ def test_a_pattern_allows_no_change_beyond_what_is_called() -> None:
     assert [each for each in beyond if not re.match(r"\w+:(Get|List|Describe)", each)] == []
 
 
-@pytest.mark.parametrize(
-    ("action", "resource"),
-    [
-        ("iam:CreateRole", "arn:aws:iam::123456789012:role/administrator"),
-        ("iam:PassRole", "arn:aws:iam::123456789012:role/administrator"),
-        ("iam:CreateServiceLinkedRole", "arn:aws:iam::123456789012:role/audience-sync-x"),
-        ("dynamodb:Scan", _arns("AWS::DynamoDB::Table")[0]),
-        ("dynamodb:DeleteTable", f"arn:aws:dynamodb:{ACCOUNT}:table/other"),
-        ("sqs:ReceiveMessage", _arns("AWS::SQS::Queue")[0]),
-        ("s3:GetObject", "arn:aws:s3:::other/key"),
-        ("lambda:InvokeFunction", _arns("AWS::Lambda::Function")[0]),
-        ("lambda:DeleteLayerVersion", f"arn:aws:lambda:{ACCOUNT}:layer:SharedLayer:1"),
-        ("cloudformation:DeleteStack", f"arn:aws:cloudformation:{ACCOUNT}:stack/other/1"),
-    ],
-)
-def test_the_policy_does_not_reach_beyond_the_stack_and_into_no_queue_or_table(action: str, resource: str) -> None:
-    assert not allows(ALLOWED, action, resource)
-
-
-def test_a_role_of_the_stack_is_passed_to_functions_only() -> None:
-    passing = [statement for statement in ALLOWED if "iam:PassRole" in listed(statement["Action"])]
-    assert [each["Condition"] for each in passing] == [
-        {"StringEquals": {"iam:PassedToService": "lambda.amazonaws.com"}}
-    ]
-
-
 FORMS: dict[str, Callable[[str], str]] = {  # as docs/deploy.md tells its readers to change the file
     "as it is": lambda policy: policy,
     "a role for staging": lambda policy: policy.replace("audience-sync", "audience-sync-staging"),
