@@ -22,7 +22,7 @@ _ROOT: Any = typer.main.get_command(app)
 
 
 def reference() -> str:
-    """Return the document: every command, its arguments, its own options and examples."""
+    """Return the document: every command, its arguments, its own options, and examples that add to its name."""
     asking = ", ".join(f"`{' '.join(path)}`" for path, each in commands() if "yes" not in each.left_out)
     described = (_described(" ".join(("audience-sync", *path)), each) for path, each in commands())
     return HEAD.format(asking=asking) + "".join(described)
@@ -50,8 +50,9 @@ def _described(path: str, command: Any) -> str:
     usage = " ".join(each.name.upper() if each.required else f"[{each.name.upper()}]" for each in arguments)
     text = re.sub(r"(?<!\n)\n(?!\n)", " ", command.help or "")
     items = "".join(f"* `{_name(each)}`: {each.help.strip()}\n" for each in own if each.help)
-    typed = "\n".join(examples(command))
-    return f"\n## `{f'{path} {usage}'.strip()}`\n\n{text}\n{items and f'\n{items}'}\n```sh\n{typed}\n```\n"
+    typed = "".join(f"{each}\n" for each in examples(command) if each != path)
+    block = typed and f"\n```sh\n{typed}```\n"
+    return f"\n## `{f'{path} {usage}'.strip()}`\n\n{text}\n{items and f'\n{items}'}{block}"
 
 
 def _name(parameter: Any) -> str:
