@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from audience_sync.amazon_ads.destination import of_connection
 from audience_sync.errors import InvalidMessage
 from audience_sync.membership import Destination, MembershipChange, Version, canonical_json, coalesce, since
-from audience_sync.messages import MAX_MESSAGE_BYTES, ChangeMessage, change_as_json, pack
+from audience_sync.messages import ChangeMessage, change_as_json, pack
 from tests import builders
 
 
@@ -221,26 +221,6 @@ def test_at_most_an_exit_and_a_newer_enter_are_kept_of_each_member(some: list[Me
         assert lives[-1][0] == max(each.version for each in some if each.member == member)
         assert [version.exits for version, _, _ in lives] in ([True], [False], [True, False])
         assert all(version.exits or not erase for version, erase, _ in lives)
-
-
-@given(st.lists(changes, max_size=30))
-def test_packed_changes_arrive_as_they_were(some: list[MembershipChange]) -> None:
-    arrived = [each for body in pack(some) for each in ChangeMessage.from_body(body).changes]
-    assert arrived == some
-
-
-def test_no_message_is_longer_than_it_may_be() -> None:
-    large = [change(f"m{number}", emails=("x" * 900,)) for number in range(1000)]
-    bodies = pack(large)
-    assert max(len(body.encode()) for body in bodies) <= MAX_MESSAGE_BYTES
-    assert len(bodies) == 5
-
-
-def test_a_message_holds_changes_of_one_audience() -> None:
-    other = MembershipChange("2", of_connection("connection"), 1, "a", change().record)
-    first, second = (ChangeMessage.from_body(body) for body in pack([change(), other, change("m2")]))
-    assert (first.audience_id, len(first.changes)) == ("9007199254740993", 2)
-    assert (second.audience_id, second.destination, len(second.changes)) == ("2", other.destination, 1)
 
 
 def test_a_message_holds_the_target_types_of_its_audience() -> None:
