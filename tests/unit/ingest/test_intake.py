@@ -329,6 +329,9 @@ def entered(**changes: Any) -> dict[str, Any]:
         pytest.param(entered(userId="a b"), "member_id_invalid", id="an id with a space"),
         pytest.param(entered(userId=["a", "b"]), "member_id_invalid", id="a list of ids"),
         pytest.param(entered(countryCode="Atlantis"), "country_invalid", id="a country that is none"),
+        pytest.param({"type": "delete", "groupId": "Maya & Co"}, "group_deletion", id="the deletion of a group"),
+        pytest.param({"type": "delete", "groupId": None}, "member_id_missing", id="the deletion of nobody"),
+        pytest.param({"type": "delete", "groupId": "g", "userId": "a b"}, "member_id_invalid", id="of a person"),
         pytest.param(
             entered(
                 properties={"lapsed_premium_buyers": True, "first_name": "山田", "postal": "-"}, context__traits=None
@@ -607,6 +610,15 @@ def test_a_deletion_notice_reaches_the_members_with_a_valid_id_although_a_mappin
     notice = {"type": "delete", "userId": "u1", "messageId": "m1", "context": {"crm": "not an id"}}
     assert outcomes(read(notice, mappings=json.dumps(mappings))) == ["DELETE u1"]
     assert outcomes(read(notice, mappings=json.dumps(mappings[:1]))) == ["member_id_invalid"]
+
+
+def test_a_deletion_notice_that_names_a_group_also_erases_the_person_whom_a_mapping_finds_in_it() -> None:
+    by_group = [
+        {"name": "Accounts", "trigger": 'type = "track"', "fields": {"external_user_id": {"@path": "$.groupId"}}}
+    ]
+    notice = {"type": "delete", "groupId": "g1", "messageId": "m1"}
+    assert outcomes(read(notice | {"userId": "u1"})) == ["DELETE u1"]
+    assert outcomes(read(notice, mappings=json.dumps(by_group))) == ["DELETE g1"]
 
 
 def test_an_event_with_neither_an_audience_id_nor_a_computation_key_is_rejected() -> None:
