@@ -9,7 +9,9 @@ from typing import Any
 from audience_sync.aws.sqs import Queue
 from audience_sync.delivery.backoff import backoff
 from audience_sync.delivery.batch import Message
+from audience_sync.messages import change_as_json
 from functions.worker import handler
+from tests import builders
 from tests.functions.conftest import AUDIENCE, CREDENTIALS, Cloud, Context
 from tests.waiting import wait_until
 
@@ -17,17 +19,9 @@ EMAIL = hashlib.sha256(b"ada@example.com").hexdigest()
 
 
 def change(member: str, *, at: int = 1, exits: bool = False) -> dict[str, Any]:
-    return {
-        "at": at,
-        "id": f"personas_{at}",
-        "record": {
-            "externalUserId": member,
-            "countryCode": "US",
-            "action": "DELETE" if exits else "CREATE",
-            "hashedPII": [{"email": EMAIL}],
-            "userConsent": {},
-        },
-    }
+    country = {"countryCode": "US"}
+    made = builders.change(member, EMAIL, at=at, exits=exits, message_id=f"personas_{at}", record=country)
+    return change_as_json(made)
 
 
 def body(*changes: dict[str, Any], audience: str = AUDIENCE.audience_id) -> str:
