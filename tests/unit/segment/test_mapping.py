@@ -118,7 +118,7 @@ def test_a_template_writes_values_as_javascript_does(template: Json, expected: A
 
 def test_an_event_may_be_any_mapping() -> None:
     assert resolve({"@path": "$.n"}, MappingProxyType(EVENT)) == 7
-    with pytest.raises(InvalidMapping, match="^directive: unknown directive"):
+    with pytest.raises(InvalidMapping, match=r"^directive: unknown directive"):
         resolve({"@pat": "$.n"}, MappingProxyType(EVENT))
 
 
