@@ -62,8 +62,8 @@ def check(event: Any) -> AudienceCall | None:
     return quick
 
 
-@pytest.mark.parametrize("key", [0, ""])
-@pytest.mark.parametrize("properties", [[True], {"": True}])
+@pytest.mark.parametrize("key", [0, 1, ""])
+@pytest.mark.parametrize("properties", [[True, True], {"": True}])
 def test_an_event_without_a_usable_key_is_left_to_the_careful_way(key: Any, properties: Any) -> None:
     personas = {"computation_class": "audience", "computation_key": key}
     assert check(ordinary(properties=properties, context={"personas": personas})) is None
@@ -88,8 +88,8 @@ def test_an_event_with_a_few_strange_places_is_read_as_the_careful_way_reads_it(
     check(without_missing(event | {"context": {"personas": personas}, holder: event[holder] | stated} | strange))
 
 
-@pytest.mark.parametrize("element", [*STRANGE[1:], [ordinary()], ordinary])
-def test_what_is_no_event_is_left_to_the_careful_way(element: Any) -> None:
+@pytest.mark.parametrize("element", [*STRANGE[1:], [ordinary()], ordinary, ordinary(timestamp=TIMES[3])])
+def test_what_is_no_ordinary_event_is_left_to_the_careful_way(element: Any) -> None:
     assert read_ordinary(element, NOW) is None
 
 
