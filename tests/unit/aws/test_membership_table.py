@@ -197,7 +197,8 @@ def test_so_many_requests_are_made_at_once(
         threads.append(threading.get_ident())
         return True
 
-    use(fixture.table, [state(f"m{number}") for number in range(2 * MAX_KEYS)], has_time)
+    results = use(fixture.table, [state(f"m{number}") for number in range(2 * MAX_KEYS)], has_time)
+    assert all(isinstance(result, Unavailable) for result in results)
     assert (len(threads), len(set(threads))) == (requests, 1)
 
 
