@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 from audience_sync.amazon_ads.consent import SIGNALS
 from audience_sync.amazon_ads.destination import of_changes
+from audience_sync.amazon_ads.ids import external_user_id
 from audience_sync.amazon_ads.normalize import identifiers_of_all
-from audience_sync.amazon_ads.record import external_user_id
 from audience_sync.errors import RejectedEvent
 from audience_sync.fields import IDENTIFIERS
 from audience_sync.ingest.record_rules import Policy, checked_record, first_country

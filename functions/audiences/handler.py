@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import requests
 
-from audience_sync.amazon_ads.client import AmazonAds
+from audience_sync.amazon_ads.advertiser_audiences.client import AmazonAds
 from audience_sync.amazon_ads.login import AccessTokens
 from audience_sync.audiences import Audiences, Created, authenticate
 from audience_sync.aws.audience_table import AudienceTable

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import requests
 from aws_lambda_powertools.metrics import MetricUnit
 
-from audience_sync.amazon_ads.client import AmazonAds
+from audience_sync.amazon_ads.advertiser_audiences.client import AmazonAds
 from audience_sync.amazon_ads.login import AccessTokens
 from audience_sync.aws.clients import client
 from audience_sync.aws.membership_rows import Sharding

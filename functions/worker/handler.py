@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import requests
 from aws_lambda_powertools.metrics import MetricUnit
 
-from audience_sync.amazon_ads.client import AmazonAds
+from audience_sync.amazon_ads.advertiser_audiences.client import AmazonAds
 from audience_sync.amazon_ads.login import AccessTokens
 from audience_sync.aws.audience_listing import AudienceListing
 from audience_sync.aws.audience_table import AudienceTable

@@ -21,7 +21,7 @@ from math import ceil
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from audience_sync.amazon_ads.record import Upload
+from audience_sync.amazon_ads.upload import Upload
 from audience_sync.aws.membership_rows import Sharding
 from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.clock import Clock

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import requests
 
-from audience_sync.amazon_ads.client import AmazonAds
+from audience_sync.amazon_ads.advertiser_audiences.client import AmazonAds
 from audience_sync.amazon_ads.exchange import retry_after
 from audience_sync.amazon_ads.login import FAILURE_BACKOFF, AccessTokens, Login, Token
-from audience_sync.amazon_ads.record import Target, Upload, encode_record
+from audience_sync.amazon_ads.upload import Target, Upload, encode_record
 from audience_sync.errors import (
     AccessDenied,
     AudienceSyncError,

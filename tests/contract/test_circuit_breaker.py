@@ -16,7 +16,7 @@ from botocore.config import Config
 from botocore.exceptions import ConnectionClosedError
 
 from audience_sync.amazon_ads.destination import of_connection
-from audience_sync.amazon_ads.record import Target, Upload
+from audience_sync.amazon_ads.upload import Target, Upload
 from audience_sync.delivery.circuit_breaker import FAILURE_WINDOW, FAILURES, CircuitBreakers
 from audience_sync.delivery.circuit_state import STORE_PAUSE, CircuitStates
 from audience_sync.delivery.gates import UploadGate

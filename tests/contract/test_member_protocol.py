@@ -9,7 +9,7 @@ import pytest
 
 from audience_sync.amazon_ads.destination import of_connection
 from audience_sync.amazon_ads.job import JobReport
-from audience_sync.amazon_ads.record import Upload
+from audience_sync.amazon_ads.upload import Upload
 from audience_sync.aws.membership_rows import KEEP_ACTIVE, KEEP_EXIT
 from audience_sync.aws.membership_table import PAUSES, THREADS
 from audience_sync.delivery.batch import Message

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from audience_sync.amazon_ads.job import JobReport
-from audience_sync.amazon_ads.record import Target, Upload
+from audience_sync.amazon_ads.upload import Target, Upload
 from audience_sync.aws.membership_rows import Sharding, state_from_row
 from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.clock import Clock

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from audience_sync.amazon_ads.job import JobReport
-from audience_sync.amazon_ads.record import Target, Upload
+from audience_sync.amazon_ads.upload import Target, Upload
 from audience_sync.errors import AudienceSyncError, TransientError
 
 

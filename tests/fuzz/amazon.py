@@ -9,13 +9,13 @@ from typing import Any
 
 import requests
 
-from audience_sync.amazon_ads.audience import audience_update, new_audience
-from audience_sync.amazon_ads.audience_diff import mismatches
-from audience_sync.amazon_ads.client import AmazonAds
+from audience_sync.amazon_ads.advertiser_audiences.audience import audience_update, new_audience
+from audience_sync.amazon_ads.advertiser_audiences.audience_diff import mismatches
+from audience_sync.amazon_ads.advertiser_audiences.client import AmazonAds
 from audience_sync.amazon_ads.exchange import MAX_RETRY_AFTER, retry_after
 from audience_sync.amazon_ads.login import AccessTokens, Login, Token
-from audience_sync.amazon_ads.record import Target, Upload
 from audience_sync.amazon_ads.transport import TotalTimeoutAdapter
+from audience_sync.amazon_ads.upload import Target, Upload
 from audience_sync.aws.audience_table import row_of
 from audience_sync.errors import AudienceSyncError, InvalidAudience, RequestRejected, TokenUnavailable, TransientError
 from local.amazon.refusals import Refusal

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from audience_sync.amazon_ads.record import Target, cut_uploads, encode_record
+from audience_sync.amazon_ads.upload import Target, cut_uploads, encode_record
 from audience_sync.membership import MembershipChange
 from audience_sync.reasons import Reason
 from local.amazon import records

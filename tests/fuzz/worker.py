@@ -11,7 +11,7 @@ from typing import Any
 from unittest.mock import patch
 
 from audience_sync.amazon_ads.job import JobReport, job_report
-from audience_sync.amazon_ads.record import Upload
+from audience_sync.amazon_ads.upload import Upload
 from audience_sync.aws.membership_rows import Sharding
 from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.clock import Clock

@@ -12,9 +12,9 @@ import pytest
 from pydantic import BaseModel
 
 import audience_sync
-from audience_sync.amazon_ads.client import Terms
+from audience_sync.amazon_ads.advertiser_audiences.client import Terms
 from audience_sync.amazon_ads.login import Token
-from audience_sync.amazon_ads.record import Target, Upload
+from audience_sync.amazon_ads.upload import Target, Upload
 from audience_sync.credentials import Keyring
 from audience_sync.delivery.batch import Message
 from audience_sync.member_state import Timing

@@ -7,7 +7,7 @@ import pytest
 
 from audience_sync.amazon_ads import consent, normalize
 from audience_sync.amazon_ads.normalization.quick import RULES
-from audience_sync.amazon_ads.record import Target, Upload, encode_record
+from audience_sync.amazon_ads.upload import Target, Upload, encode_record
 from audience_sync.fields import CONSENT_SIGNALS, FIELDS, IDENTIFIERS, MappedField
 from audience_sync.ingest import translation
 from audience_sync.ingest.intake import changes_from, compiled

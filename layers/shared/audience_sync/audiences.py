@@ -14,9 +14,14 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from audience_sync.amazon_ads.audience import AudienceReport, NewAudience, audience_update, new_audience
-from audience_sync.amazon_ads.audience_diff import SettingMismatch, mismatches
-from audience_sync.amazon_ads.record import amazon_id
+from audience_sync.amazon_ads.advertiser_audiences.audience import (
+    AudienceReport,
+    NewAudience,
+    audience_update,
+    new_audience,
+)
+from audience_sync.amazon_ads.advertiser_audiences.audience_diff import SettingMismatch, mismatches
+from audience_sync.amazon_ads.ids import amazon_id
 from audience_sync.aws.audience_table import AudienceTable
 from audience_sync.aws.creation_locks import CreationLock, CreationLocks, key_of
 from audience_sync.aws.secrets import JsonSecret

@@ -8,16 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audience_sync.amazon_ads.destination import of_connection
-from audience_sync.amazon_ads.record import (
-    Target,
-    Upload,
-    amazon_id,
-    audience_record,
-    cut_uploads,
-    encode_record,
-    external_user_id,
-    upload_ends,
-)
+from audience_sync.amazon_ads.ids import amazon_id, external_user_id
+from audience_sync.amazon_ads.record import audience_record
+from audience_sync.amazon_ads.upload import Target, Upload, cut_uploads, encode_record, upload_ends
 from audience_sync.errors import RejectedEvent
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from audience_sync.amazon_ads.destination import of_connection
-from audience_sync.amazon_ads.record import Target, Upload
+from audience_sync.amazon_ads.upload import Target, Upload
 from audience_sync.delivery.bisect import SAMPLE_SIZE, Chunk, sample_first
 from audience_sync.membership import Destination, MembershipChange
 

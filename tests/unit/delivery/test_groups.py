@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audience_sync.amazon_ads.record import Target, audience_record, cut_uploads, encode_record
+from audience_sync.amazon_ads.record import audience_record
+from audience_sync.amazon_ads.upload import Target, cut_uploads, encode_record
 from audience_sync.delivery.groups import groups
 from audience_sync.delivery.uploads import Limits
 from audience_sync.fields import IDENTIFIERS

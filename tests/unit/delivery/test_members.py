@@ -5,7 +5,7 @@ from itertools import count
 
 import pytest
 
-from audience_sync.amazon_ads.record import Upload
+from audience_sync.amazon_ads.upload import Upload
 from audience_sync.aws.membership_table import PAUSES, THREADS
 from audience_sync.delivery.batch import Message
 from audience_sync.delivery.members import MAX_ROUNDS

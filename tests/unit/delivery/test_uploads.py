@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from audience_sync.amazon_ads.record import Target, Upload
+from audience_sync.amazon_ads.upload import Target, Upload
 from audience_sync.clock import Clock
 from audience_sync.delivery.bisect import SAMPLE_SIZE
 from audience_sync.delivery.uploads import (

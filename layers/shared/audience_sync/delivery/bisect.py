@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from audience_sync.amazon_ads.record import Target, Upload
+from audience_sync.amazon_ads.upload import Target, Upload
 from audience_sync.membership import MembershipChange
 
 BISECTABLE_STATUSES = (400, 413, 422)  # one bad record can cause these; others concern the whole upload

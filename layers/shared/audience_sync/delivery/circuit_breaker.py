@@ -17,7 +17,7 @@ from aws_lambda_powertools.utilities.circuit_breaker.exceptions import CircuitBr
 from aws_lambda_powertools.utilities.circuit_breaker.states import CircuitState
 
 from audience_sync.amazon_ads.destination import failure_domain
-from audience_sync.amazon_ads.record import Target, Upload
+from audience_sync.amazon_ads.upload import Target, Upload
 from audience_sync.delivery.circuit_state import CircuitStates
 from audience_sync.delivery.uploads import Uploader
 from audience_sync.errors import CircuitHalfOpen, CircuitOpen, OutcomeUnknown, ServiceUnavailable

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from audience_sync.amazon_ads.record import Target, encode_record, upload_ends
+from audience_sync.amazon_ads.upload import Target, encode_record, upload_ends
 from audience_sync.delivery.uploads import Limits
 from audience_sync.membership import MembershipChange
 

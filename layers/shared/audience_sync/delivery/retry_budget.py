@@ -7,7 +7,7 @@ been applied: an extra call. These must not multiply, however often answers are 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from audience_sync.amazon_ads.record import Upload
+from audience_sync.amazon_ads.upload import Upload
 from audience_sync.delivery.uploads import Uploader
 from audience_sync.errors import OutcomeUnknown, RetryBudgetUsedUp
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from audience_sync.amazon_ads.record import Target, Upload, cut_uploads, encode_record
+from audience_sync.amazon_ads.upload import Target, Upload, cut_uploads, encode_record
 from audience_sync.clock import Clock
 from audience_sync.delivery.bisect import BISECTABLE_STATUSES, SAMPLE_SIZE, Chunk, sample_first
 from audience_sync.errors import (

@@ -6,7 +6,8 @@ from typing import Any, Protocol
 
 from audience_sync.amazon_ads.consent import ConsentPolicy, user_consent
 from audience_sync.amazon_ads.countries import NAMING_A_COUNTRY, NO_COUNTRY, accepted_country
-from audience_sync.amazon_ads.record import amazon_id, audience_record
+from audience_sync.amazon_ads.ids import amazon_id
+from audience_sync.amazon_ads.record import audience_record
 from audience_sync.errors import RejectedEvent
 from audience_sync.ingest.unknown_audience import unknown_audience
 from audience_sync.membership import EVERY_AUDIENCE, Audience, Destination, MembershipChange

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple, Self
 
 from audience_sync.amazon_ads.consent import SIGNALS
 from audience_sync.amazon_ads.destination import of_changes
+from audience_sync.amazon_ads.ids import external_user_id
 from audience_sync.amazon_ads.normalization.phone import MAX_LENGTH as MAX_PHONE
 from audience_sync.amazon_ads.normalize import identifiers_of_all
-from audience_sync.amazon_ads.record import external_user_id
 from audience_sync.errors import OutOfTime, RejectedEvent, TooLarge
 from audience_sync.fields import FIELDS, IDENTIFIERS
 from audience_sync.ingest.record_rules import (

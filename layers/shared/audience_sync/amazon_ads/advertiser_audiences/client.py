@@ -14,11 +14,12 @@ from urllib.parse import quote, urlencode
 
 import requests
 
-from audience_sync.amazon_ads.audience import AudienceReport
+from audience_sync.amazon_ads.advertiser_audiences.audience import AudienceReport
 from audience_sync.amazon_ads.exchange import READ_TIMEOUT, Exchange
+from audience_sync.amazon_ads.ids import amazon_id
 from audience_sync.amazon_ads.job import JobReport, job_report
 from audience_sync.amazon_ads.login import AccessTokens
-from audience_sync.amazon_ads.record import Upload, amazon_id
+from audience_sync.amazon_ads.upload import Upload
 from audience_sync.errors import InvalidRequest, OutcomeUnknown
 
 AUDIENCES = "application/vnd.amcaudiences.v1+json"

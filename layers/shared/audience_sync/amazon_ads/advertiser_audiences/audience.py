@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from audience_sync.amazon_ads.audience_settings import Fee, SettingsReader
+from audience_sync.amazon_ads.advertiser_audiences.audience_settings import Fee, SettingsReader
 from audience_sync.amazon_ads.destination import advertiser_of, connection_of, resource_of_audience
+from audience_sync.amazon_ads.ids import amazon_id
 from audience_sync.amazon_ads.job import Sizes, sizes
-from audience_sync.amazon_ads.record import amazon_id
 from audience_sync.membership import Audience, Destination
 
 MIN_NAME = 10  # characters

@@ -12,7 +12,7 @@ from typing import Any
 
 from audience_sync.amazon_ads.countries import NO_COUNTRY, accepted_country
 from audience_sync.amazon_ads.destination import of_advertiser, of_connection
-from audience_sync.amazon_ads.record import amazon_id
+from audience_sync.amazon_ads.ids import amazon_id
 from audience_sync.errors import InvalidAudience, SettingFault
 from audience_sync.membership import Destination
 
