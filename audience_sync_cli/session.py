@@ -20,7 +20,7 @@ from audience_sync_cli.screen import Screen
 if TYPE_CHECKING:
     import requests
 
-    from audience_sync.amazon_ads.client import AmazonAds
+    from audience_sync.amazon_ads.advertiser_audiences.client import AmazonAds
     from audience_sync.aws.audience_table import AudienceTable
     from audience_sync.aws.membership_rows import Sharding
     from audience_sync.aws.membership_scan import MembershipScan
@@ -105,7 +105,7 @@ class Session:
     @cached_property
     def amazon(self) -> "AmazonAds":
         """The Amazon Ads client, with the stack's authorization."""
-        from audience_sync.amazon_ads.client import AmazonAds
+        from audience_sync.amazon_ads.advertiser_audiences.client import AmazonAds
         from audience_sync.amazon_ads.login import AccessTokens, Login
 
         hosts = self.stack.hosts

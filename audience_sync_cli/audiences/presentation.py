@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
-from audience_sync.amazon_ads.audience_settings import Fee
+from audience_sync.amazon_ads.advertiser_audiences.audience_settings import Fee
 from audience_sync.amazon_ads.destination import advertiser_of, connection_of, reaches_dsp
 from audience_sync.membership import Audience, MembershipChange
 from audience_sync.messages import change_as_json

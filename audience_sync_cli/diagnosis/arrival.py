@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from audience_sync.amazon_ads.audience import AudienceReport
+from audience_sync.amazon_ads.advertiser_audiences.audience import AudienceReport
 from audience_sync.amazon_ads.normalize import COUNTRIES
 from audience_sync.reasons import Reason
 from audience_sync_cli import reasons

@@ -1,7 +1,7 @@
 """Checks of the way from a change to a member at Amazon: queue, dead letters, jobs, sizes, match rate. Pure."""
 
-from audience_sync.amazon_ads.audience import AudienceReport
-from audience_sync.amazon_ads.audience_settings import MAX_TTL
+from audience_sync.amazon_ads.advertiser_audiences.audience import AudienceReport
+from audience_sync.amazon_ads.advertiser_audiences.audience_settings import MAX_TTL
 from audience_sync.amazon_ads.destination import connection_of, reaches_dsp
 from audience_sync.errors import AccessDenied, AuthorizationRefused, NotConnected, NotFound
 from audience_sync.operations.renewal import is_renewed

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
-from audience_sync.amazon_ads.audience import AudienceReport
+from audience_sync.amazon_ads.advertiser_audiences.audience import AudienceReport
 from audience_sync.amazon_ads.job import Sizes
 from audience_sync.errors import AudienceSyncError
 from audience_sync.membership import Audience

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from audience_sync.amazon_ads.audience import AudienceReport
+from audience_sync.amazon_ads.advertiser_audiences.audience import AudienceReport
 from audience_sync.amazon_ads.destination import connection_of
 from audience_sync.aws.cloudwatch import MetricStore
 from audience_sync.errors import AudienceSyncError, AuthorizationRefused, NotConnected, RequestRejected

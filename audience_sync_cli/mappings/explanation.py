@@ -7,7 +7,7 @@ from typing import Any
 from rich.text import Text
 
 from audience_sync.amazon_ads.countries import CONSENT_REQUIRED, accepted_country
-from audience_sync.amazon_ads.record import amazon_id
+from audience_sync.amazon_ads.ids import amazon_id
 from audience_sync.fields import CONSENT_SIGNALS
 from audience_sync.membership import EVERY_AUDIENCE
 from audience_sync.reasons import Reason

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 from audience_sync.amazon_ads.consent import SIGNALS
 from audience_sync.amazon_ads.destination import of_changes
+from audience_sync.amazon_ads.ids import external_user_id
 from audience_sync.amazon_ads.normalize import identifiers_of_all
-from audience_sync.amazon_ads.record import external_user_id
 from audience_sync.errors import RejectedEvent
 from audience_sync.fields import IDENTIFIERS
 from audience_sync.ingest.record_rules import Policy, checked_record, first_country
@@ -131,15 +131,16 @@ class RowChanges:
 
     def _outcome(self, row: int, subject: _Subject, identities: list[dict[str, str]]) -> Outcome:
         fields, member, country = subject
+        destination, exits = of_changes(self._audience), self._reading.exits
         try:
             signals = [fields.get(name) for name in SIGNALS]
-            record = checked_record(member, country, identities, signals, self._policy, exits=self._reading.exits)
+            record = checked_record(member, country, identities, signals, self._policy, destination, exits=exits)
         except RejectedEvent as error:
             return LeftOut(row, error.reason, member)
         audience = self._audience
         return MembershipChange(
             audience.audience_id,
-            of_changes(audience),
+            destination,
             self._at,
             self._message_id(row, record),
             record,

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import typer
 
-from audience_sync.amazon_ads.record import external_user_id
+from audience_sync.amazon_ads.ids import external_user_id
 from audience_sync.delivery.uploads import Limits
 from audience_sync.errors import RejectedEvent
 from audience_sync.ingest.record_rules import erasing_exit

@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from audience_sync.amazon_ads.audience import audience_update, new_audience
-from audience_sync.amazon_ads.audience_settings import CURRENCIES
-from audience_sync.amazon_ads.client import AmazonAds
+from audience_sync.amazon_ads.advertiser_audiences.audience import audience_update, new_audience
+from audience_sync.amazon_ads.advertiser_audiences.audience_settings import CURRENCIES
+from audience_sync.amazon_ads.advertiser_audiences.client import AmazonAds
 from audience_sync.amazon_ads.countries import ACCEPTED
 from audience_sync.amazon_ads.job import Sizes
 from audience_sync.amazon_ads.login import AccessTokens, Login

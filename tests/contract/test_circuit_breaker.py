@@ -16,7 +16,7 @@ from botocore.config import Config
 from botocore.exceptions import ConnectionClosedError
 
 from audience_sync.amazon_ads.destination import of_connection
-from audience_sync.amazon_ads.record import Target, Upload
+from audience_sync.amazon_ads.upload import Target, Upload
 from audience_sync.delivery.circuit_breaker import FAILURES, CircuitBreakers
 from audience_sync.delivery.circuit_state import STORE_PAUSE, CircuitStates
 from audience_sync.delivery.gates import UploadGate
@@ -32,12 +32,13 @@ from audience_sync.errors import (
 )
 from local import resources
 from local.template import REGION
+from tests.builders import upload_of
 from tests.doubles.amazon import Uploader
 from tests.doubles.clocks import ManualClock
 
-TO_DSP = Upload(Target("1"), (b"{}",))
-TO_OTHER, TO_THIRD = Upload(Target("3"), (b"{}",)), Upload(Target("4"), (b"{}",))
-TO_AMC = Upload(Target("2", of_connection("connection-2")), (b"{}",))
+TO_DSP = upload_of(Target("1"), b"{}")
+TO_OTHER, TO_THIRD = upload_of(Target("3"), b"{}"), upload_of(Target("4"), b"{}")
+TO_AMC = upload_of(Target("2", of_connection("connection-2")), b"{}")
 RECOVERY = 60  # seconds
 
 
@@ -51,7 +52,7 @@ class Amazon(Uploader):
         result = ""
         for _ in range(times):
             try:
-                result = wrapper.wrap(self).send_records(upload, timeout=1.0)
+                result = wrapper.wrap(self).send_records(upload, timeout=1.0).job_id
             except AudienceSyncError as error:
                 result = error.reason
         return result
@@ -168,10 +169,10 @@ def test_a_state_store_that_hangs_costs_an_invocation_one_timeout(caplog: pytest
         asked = []
         client.meta.events.register("before-send.dynamodb", lambda **_: asked.append(now))
         for number in range(50):
-            assert Amazon(error=None).send(circuit_breakers, Upload(Target(str(number)), (b"{}",))) == "job-1"
+            assert Amazon(error=None).send(circuit_breakers, upload_of(Target(str(number)), b"{}")) == "job-1"
         assert asked == [0.0]
         now = STORE_PAUSE
-        assert Amazon(error=None).send(circuit_breakers, Upload(Target("50"), (b"{}",))) == "job-1"
+        assert Amazon(error=None).send(circuit_breakers, upload_of(Target("50"), b"{}")) == "job-1"
         assert asked == [0.0, STORE_PAUSE]
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == [
         "circuit breaker state unavailable, delivery goes on: ReadTimeoutError"
@@ -293,7 +294,7 @@ def after(circuit_breakers: CircuitBreakers, clock: ManualClock, steps: str) -> 
             clock.now += int(step)
         else:
             Amazon(ServiceUnavailable("503") if step.endswith("-") else None).send(
-                circuit_breakers, Upload(Target(step[0]), (b"{}",))
+                circuit_breakers, Upload(Target(step[0]), TO_DSP.frame, (b"{}",))
             )
     blocked = {}
     for audience in "abc":

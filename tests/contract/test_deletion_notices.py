@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from audience_sync.amazon_ads.destination import of_changes, of_connection
-from audience_sync.amazon_ads.record import Target
+from audience_sync.amazon_ads.upload import Target
 from audience_sync.aws.membership_rows import KEEP_EXIT
 from audience_sync.errors import CircuitOpen, ServiceUnavailable
 from audience_sync.ingest.record_rules import erasing_exit

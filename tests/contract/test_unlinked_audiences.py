@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from audience_sync.amazon_ads.destination import of_connection
-from audience_sync.amazon_ads.record import Target
+from audience_sync.amazon_ads.upload import Target
 from audience_sync.aws.audience_listing import AudienceListing
 from audience_sync.aws.audience_table import AudienceTable
 from audience_sync.delivery.deletion_notices import due_exits

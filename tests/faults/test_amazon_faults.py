@@ -97,7 +97,7 @@ def test_a_throttled_audience_waits_as_long_as_amazon_says_and_fifteen_minutes_a
     ],
 )
 def test_an_upload_without_a_usable_answer_is_sent_once_more(
-    worker_harness: WorkerHarness, do: dict[str, Any], waits: float, uploads: int
+    worker_harness: WorkerHarness, do: dict[str, Any], waits: int, uploads: int
 ) -> None:
     worker_harness.amazon.fail(upload_fails(do, times=1))
     first = worker_harness.run(ONE)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import requests
 
-from audience_sync.amazon_ads.client import AmazonAds
+from audience_sync.amazon_ads.advertiser_audiences.client import AmazonAds
 from audience_sync.amazon_ads.job import JobReport
 from audience_sync.aws.membership_rows import Sharding, state_from_row
 from audience_sync.clock import Clock

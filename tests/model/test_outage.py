@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from audience_sync.amazon_ads.record import Upload
+from audience_sync.amazon_ads.upload import Submission, Upload
 from audience_sync.aws.membership_rows import Sharding
 from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.clock import Clock
@@ -45,13 +45,13 @@ class Amazon:
     requests: int = 0  # during the outage
     members: set[str] = field(default_factory=set)
 
-    def send_records(self, upload: Upload, *, timeout: float) -> str:
+    def send_records(self, upload: Upload, *, timeout: float) -> Submission:
         if self.clock.now < OUTAGE:
             self.requests += 1
             self.clock.sleep(min(self.takes, timeout))
             raise self.error
         self.members |= members_of(json.loads(upload.body()))
-        return "job"
+        return Submission("job")
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from audience_sync.amazon_ads.audience import AudienceReport
+from audience_sync.amazon_ads.advertiser_audiences.audience import AudienceReport
 from audience_sync.amazon_ads.destination import of_advertiser
 from audience_sync.audiences import CREATE_WAIT, STALE_LOCK_AGE, Audiences, Created
 from audience_sync.aws.audience_table import AudienceTable

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from audience_sync.amazon_ads.audience_settings import MAX_TTL
+from audience_sync.amazon_ads.advertiser_audiences.audience_settings import MAX_TTL
 from audience_sync.amazon_ads.regions import HOSTS
 from audience_sync.aws.membership_rows import KEEP_ACTIVE, KEEP_EXIT
 from audience_sync.fields import CONSENT_SIGNALS, IDENTIFIERS

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from audience_sync.amazon_ads.audience_settings import MIN_RENEWED_TTL
+from audience_sync.amazon_ads.advertiser_audiences.audience_settings import MIN_RENEWED_TTL
 from audience_sync.audiences import CREATE_TIMEOUT, RESERVE, STALE_LOCK_AGE
 from audience_sync.aws.audience_table import MAPPINGS_HISTORY_KEY, MAPPINGS_KEY, VERSION_KEY
 from audience_sync.aws.checkpoint import AUDIT, RENEWAL

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from audience_sync.amazon_ads.record import Target
+from audience_sync.amazon_ads.upload import Target
 from audience_sync.clock import Clock
 from audience_sync.delivery.backoff import FIRST_DELAY, MAX_DELAY
 from audience_sync.delivery.batch import REQUEUE_AFTER_RECEIVES, BatchReport, Delivery, Message

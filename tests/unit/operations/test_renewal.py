@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audience_sync.amazon_ads.audience_settings import MAX_TTL, MIN_RENEWED_TTL
+from audience_sync.amazon_ads.advertiser_audiences.audience_settings import MAX_TTL, MIN_RENEWED_TTL
 from audience_sync.amazon_ads.destination import of_advertiser, of_connection
 from audience_sync.aws.checkpoint import RENEWAL, Checkpoint
 from audience_sync.aws.membership_rows import Sharding

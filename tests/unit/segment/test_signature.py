@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audience_sync.amazon_ads.audience_settings import _CHANGEABLE, _FIXED
+from audience_sync.amazon_ads.advertiser_audiences.audience_settings import _CHANGEABLE, _FIXED
 from audience_sync.segment.signature import EXTRA_NAMES, MAX_EVENT, is_signed, sign
 
 SETUP = (Path(__file__).parents[3] / "docs/segment-setup.md").read_text(encoding="utf-8")

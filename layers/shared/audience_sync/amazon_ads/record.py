@@ -1,50 +1,12 @@
-"""The Amazon record of one member, and uploads of many. Pure: returns bytes, no HTTP."""
+"""The record of one member, as the queue and the membership table hold it, in the audience API's format. Pure."""
 
-import json
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from audience_sync.amazon_ads.destination import resource_of_upload
-from audience_sync.errors import RejectedEvent
+from audience_sync.amazon_ads.destination import Api, api_of
 from audience_sync.membership import Destination
-from audience_sync.quick_json import utf8_json
-from audience_sync.reasons import Reason
 
 Action = Literal["CREATE", "DELETE"]
-
-_EXTERNAL_USER_ID = re.compile(r"[0-9a-zA-Z_-]{1,128}")
-_AMAZON_ID = re.compile(r"[0-9]{1,20}")
-_MAX_BITS = 426  # of a number of 128 digits; printing longer ones takes noticeable time
-MAX_AMAZON_ID = 2**64 - 1  # declared as unsigned 64-bit
-
-
-def external_user_id(value: Any) -> str:
-    """Return the member id in Amazon's format; numbers as digits.
-
-    Raises:
-        RejectedEvent: missing, or not in Amazon's pattern, which excludes e-mail addresses and formatted phone numbers.
-    """
-    if type(value) is str and _EXTERNAL_USER_ID.fullmatch(value):  # nearly all
-        return value
-    if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() <= _MAX_BITS:
-        value = str(value)
-    if value is None or value == "":
-        raise RejectedEvent(Reason.MEMBER_ID_MISSING, field="external_user_id")
-    if not isinstance(value, str) or not _EXTERNAL_USER_ID.fullmatch(value):
-        raise RejectedEvent(Reason.MEMBER_ID_INVALID, field="external_user_id")
-    return value
-
-
-def amazon_id(value: Any) -> str | None:
-    """Return an audience or advertiser id as decimal digits; None if it is not one. Never uses floats."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value) if 0 < value <= MAX_AMAZON_ID else None
-    if not isinstance(value, str) or not _AMAZON_ID.fullmatch(digits := value.strip()):
-        return None
-    number = int(digits)
-    return str(number) if 0 < number <= MAX_AMAZON_ID else None
 
 
 def audience_record(
@@ -55,63 +17,12 @@ def audience_record(
     return {**who, "action": action, "hashedPII": [*identities], "userConsent": consent}
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
-    """The audience of an upload."""
+def exit_record(record: dict[str, Any], destination: Destination) -> dict[str, Any]:
+    """Return the record of an exit from an audience, given one without consent of its own.
 
-    audience_id: str
-    destination: Destination = field(default_factory=Destination)
-
-
-@dataclass(frozen=True, slots=True)
-class Upload:
-    """The body of one upload, in parts, so that regrouping does not encode records again."""
-
-    target: Target
-    encoded: tuple[bytes, ...] = field(repr=False)
-
-    def body(self) -> bytes:
-        """The exact bytes to send. The audience id becomes a JSON integer only here."""
-        prefix, suffix = _frame(self.target)
-        return prefix + b",".join(self.encoded) + suffix
-
-    def halves(self) -> tuple["Upload", "Upload"]:
-        """Split in two, keeping the order."""
-        middle = len(self.encoded) // 2
-        return Upload(self.target, self.encoded[:middle]), Upload(self.target, self.encoded[middle:])
-
-
-def encode_record(record: Mapping[str, Any]) -> bytes:
-    """Encode one record as compact JSON. An empty `userConsent` is left out."""
-    fields = {name: value for name, value in record.items() if name != "userConsent" or value}
-    return utf8_json(fields)
-
-
-def cut_uploads(target: Target, encoded: Sequence[bytes], *, max_records: int, max_bytes: int) -> Iterator[Upload]:
-    """Group records into uploads of at most `max_records` and `max_bytes`. A larger record gets its own upload."""
-    start = 0
-    for end in upload_ends(target, map(len, encoded), max_records=max_records, max_bytes=max_bytes):
-        yield Upload(target, tuple(encoded[start:end]))
-        start = end
-
-
-def upload_ends(target: Target, sizes: Iterable[int], *, max_records: int, max_bytes: int) -> Iterator[int]:
-    """Yield the number of records up to the end of each upload of `cut_uploads`, given their sizes in bytes."""
-    prefix, suffix = _frame(target)
-    frame = len(prefix) + len(suffix)
-    start = position = 0
-    filled = frame
-    for position, size in enumerate(sizes):
-        longer = filled + size + (position > start)
-        if position > start and (position - start == max_records or longer > max_bytes):
-            yield position
-            start, filled = position, frame
-        filled += size + (position > start)
-    if filled > frame:
-        yield position + 1
-
-
-def _frame(target: Target) -> tuple[bytes, bytes]:
-    resource = resource_of_upload(target.destination)
-    suffix = f'],"targetResource":{json.dumps(resource, separators=(",", ":"))}}}' if resource else "]}"
-    return f'{{"audienceId":{int(target.audience_id)},"records":['.encode(), suffix.encode()
+    Ads Data Manager removes a member only with consent. Without `userConsent`, the exit gets the consent under which
+    the member was added, once the member's row is read.
+    """
+    if record["userConsent"] or api_of(destination) is Api.AUDIENCES:
+        return record
+    return {name: value for name, value in record.items() if name != "userConsent"}

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from audience_sync.amazon_ads.record import Target
+from audience_sync.amazon_ads.upload import Target
 from audience_sync.delivery.circuit_breaker import CircuitBreakers
 from audience_sync.delivery.retry_budget import RetryBudget
 

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple, Self
 
 from audience_sync.amazon_ads.consent import SIGNALS
 from audience_sync.amazon_ads.destination import of_changes
+from audience_sync.amazon_ads.ids import external_user_id
 from audience_sync.amazon_ads.normalization.phone import MAX_LENGTH as MAX_PHONE
 from audience_sync.amazon_ads.normalize import identifiers_of_all
-from audience_sync.amazon_ads.record import external_user_id
 from audience_sync.errors import OutOfTime, RejectedEvent, TooLarge
 from audience_sync.fields import FIELDS, IDENTIFIERS
 from audience_sync.ingest.record_rules import (
@@ -240,10 +240,11 @@ class Translator:
         audience, member, country = subject
         exits, signals = call.kind is Kind.EXIT, [*_signals(values)]
         try:
-            record = checked_record(member, country, identities, signals, self._policy, exits=exits)
+            destination = of_changes(audience)
+            record = checked_record(member, country, identities, signals, self._policy, destination, exits=exits)
         except RejectedEvent as error:
             return Rejected.of(error)
-        return MembershipChange(audience.audience_id, of_changes(audience), call.at, call.message_id, record)
+        return MembershipChange(audience.audience_id, destination, call.at, call.message_id, record)
 
     def _audience(self, call: AudienceCall, mapped: Any) -> Audience:
         if isinstance(mapped, str) and (known := self._known.get(mapped)):

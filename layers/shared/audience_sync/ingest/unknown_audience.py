@@ -7,7 +7,7 @@ rules out personal data.
 import re
 from typing import Any
 
-from audience_sync.amazon_ads.record import amazon_id
+from audience_sync.amazon_ads.ids import amazon_id
 from audience_sync.errors import RejectedEvent
 from audience_sync.reasons import Reason
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from audience_sync.amazon_ads.audience_settings import MAX_TTL
+from audience_sync.amazon_ads.advertiser_audiences.audience_settings import MAX_TTL
 from audience_sync.amazon_ads.destination import of_changes
 from audience_sync.aws.checkpoint import Checkpoint
 from audience_sync.aws.membership_scan import Cursor, MembershipScan

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from audience_sync.amazon_ads import audience_settings
+from audience_sync.amazon_ads.advertiser_audiences import audience_settings
 from audience_sync.errors import InvalidAudience
 from audience_sync_cli.audiences.command import show
 from audience_sync_cli.audiences.creation import Settings, create, update

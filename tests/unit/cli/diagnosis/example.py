@@ -4,7 +4,7 @@ import io
 import re
 from contextlib import redirect_stdout
 
-from audience_sync.amazon_ads.audience import AudienceReport
+from audience_sync.amazon_ads.advertiser_audiences.audience import AudienceReport
 from audience_sync.amazon_ads.destination import of_advertiser
 from audience_sync.amazon_ads.job import Sizes
 from audience_sync.membership import Audience

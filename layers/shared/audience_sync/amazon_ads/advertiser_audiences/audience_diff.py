@@ -7,7 +7,7 @@ A field that the request leaves out does not count: it may have been changed sin
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from audience_sync.amazon_ads.audience import NewAudience
+from audience_sync.amazon_ads.advertiser_audiences.audience import NewAudience
 from audience_sync.membership import Audience
 
 _CREATE_ANOTHER = "Amazon never changes it; to use another one, create an audience with another external id"

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from audience_sync.amazon_ads.audience import new_audience
-from audience_sync.amazon_ads.audience_diff import mismatches
+from audience_sync.amazon_ads.advertiser_audiences.audience import new_audience
+from audience_sync.amazon_ads.advertiser_audiences.audience_diff import mismatches
 from audience_sync.amazon_ads.destination import of_connection
 from audience_sync.membership import Audience
 

@@ -8,8 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from audience_sync.amazon_ads.audience import AudienceReport, NewAudience, audience_update, new_audience
-from audience_sync.amazon_ads.audience_settings import CURRENCIES, Fee
+from audience_sync.amazon_ads.advertiser_audiences.audience import (
+    AudienceReport,
+    NewAudience,
+    audience_update,
+    new_audience,
+)
+from audience_sync.amazon_ads.advertiser_audiences.audience_settings import CURRENCIES, Fee
 from audience_sync.amazon_ads.destination import of_advertiser, of_connection
 from audience_sync.errors import InvalidAudience
 from audience_sync.membership import Audience

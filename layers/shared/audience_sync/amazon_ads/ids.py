@@ -1,0 +1,47 @@
+"""The ids of Amazon's objects and of members. Pure."""
+
+import re
+from typing import Any
+
+from audience_sync.errors import RejectedEvent
+from audience_sync.membership import AUDIENCE_ID
+from audience_sync.reasons import Reason
+
+_EXTERNAL_USER_ID = re.compile(r"[0-9a-zA-Z_-]{1,128}")
+_AMAZON_ID = re.compile(r"[0-9]{1,20}")
+_MAX_BITS = 426  # of a number of 128 digits; printing longer ones takes noticeable time
+MAX_AMAZON_ID = 2**64 - 1  # declared as unsigned 64-bit
+
+
+def external_user_id(value: Any) -> str:
+    """Return the member id in Amazon's format; numbers as digits.
+
+    Raises:
+        RejectedEvent: missing, or not in Amazon's pattern, which excludes e-mail addresses and formatted phone numbers.
+    """
+    if type(value) is str and _EXTERNAL_USER_ID.fullmatch(value):  # nearly all
+        return value
+    if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() <= _MAX_BITS:
+        value = str(value)
+    if value is None or value == "":
+        raise RejectedEvent(Reason.MEMBER_ID_MISSING, field="external_user_id")
+    if not isinstance(value, str) or not _EXTERNAL_USER_ID.fullmatch(value):
+        raise RejectedEvent(Reason.MEMBER_ID_INVALID, field="external_user_id")
+    return value
+
+
+def amazon_id(value: Any) -> str | None:
+    """Return an audience or advertiser id as decimal digits; None if it is not one. Never uses floats."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value) if 0 < value <= MAX_AMAZON_ID else None
+    if not isinstance(value, str) or not _AMAZON_ID.fullmatch(digits := value.strip()):
+        return None
+    number = int(digits)
+    return str(number) if 0 < number <= MAX_AMAZON_ID else None
+
+
+def audience_id(value: Any) -> str | None:
+    """Return the id of an audience: decimal digits, or the id of a dataset; None if it is neither."""
+    digits = amazon_id(value)
+    is_dataset = isinstance(value, str) and not value.isdecimal() and AUDIENCE_ID.fullmatch(value)
+    return value if is_dataset else digits
