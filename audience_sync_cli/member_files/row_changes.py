@@ -116,13 +116,14 @@ class RowChanges:
 
     def _outcome(self, row: int, subject: _Subject, identities: list[dict[str, str]]) -> Outcome:
         fields, member, country = subject
+        destination, exits = of_changes(self._audience), self._reading.exits
         try:
             signals = [fields.get(name) for name in SIGNALS]
-            record = checked_record(member, country, identities, signals, self._policy, exits=self._reading.exits)
+            record = checked_record(member, country, identities, signals, self._policy, destination, exits=exits)
         except RejectedEvent as error:
             return LeftOut(row, error.reason, member)
         audience, message_id = self._audience, self._message_id(row, record)
-        return MembershipChange(audience.audience_id, of_changes(audience), self._at, message_id, record)
+        return MembershipChange(audience.audience_id, destination, self._at, message_id, record)
 
     def _id(self, value: Any) -> Any:
         if isinstance(value, str):

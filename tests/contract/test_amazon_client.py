@@ -10,9 +10,10 @@ import pytest
 import requests
 
 from audience_sync.amazon_ads.advertiser_audiences.client import AmazonAds
+from audience_sync.amazon_ads.advertiser_audiences.records import encode_record
 from audience_sync.amazon_ads.exchange import retry_after
 from audience_sync.amazon_ads.login import FAILURE_BACKOFF, AccessTokens, Login, Token
-from audience_sync.amazon_ads.upload import Target, Upload, encode_record
+from audience_sync.amazon_ads.upload import Target, Upload
 from audience_sync.errors import (
     AccessDenied,
     AudienceSyncError,
@@ -24,6 +25,7 @@ from audience_sync.errors import (
     Throttled,
     TokenUnavailable,
 )
+from tests.builders import upload_of
 from tests.doubles.secrets import StoredSecret
 from tests.servers import Served, serve
 
@@ -51,7 +53,7 @@ class Connection:
         return [request for request in listed if request["path"] == path]
 
     def upload(self, *records: dict[str, Any]) -> Upload:
-        return Upload(Target(self.audience_id), tuple(encode_record(record) for record in records or (RECORD,)))
+        return upload_of(Target(self.audience_id), *map(encode_record, records or (RECORD,)))
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +121,7 @@ def test_an_upload_is_taken_and_named(connection: Connection) -> None:
         pytest.param({"status": 202, "body": "<html>"}, OutcomeUnknown, None, id="accepted, in HTML"),
         pytest.param({"status": 202, "body": "{}"}, OutcomeUnknown, None, id="accepted, without a job id"),
         pytest.param({"status": 202, "body": "[" * 100_000}, OutcomeUnknown, None, id="accepted, nested too deeply"),
-        pytest.param({"status": 202, "body": "x" * 1_100_000}, OutcomeUnknown, None, id="accepted, in a megabyte"),
+        pytest.param({"status": 202, "body": "x" * 5_100_000}, OutcomeUnknown, None, id="accepted, in five megabytes"),
     ],
 )
 def test_a_temporary_failure_is_transient(

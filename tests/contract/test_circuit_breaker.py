@@ -32,12 +32,13 @@ from audience_sync.errors import (
 )
 from local import resources
 from local.template import REGION
+from tests.builders import upload_of
 from tests.doubles.amazon import Uploader
 from tests.doubles.clocks import ManualClock
 
-TO_DSP = Upload(Target("1"), (b"{}",))
-TO_OTHER, TO_THIRD = Upload(Target("3"), (b"{}",)), Upload(Target("4"), (b"{}",))
-TO_AMC = Upload(Target("2", of_connection("connection-2")), (b"{}",))
+TO_DSP = upload_of(Target("1"), b"{}")
+TO_OTHER, TO_THIRD = upload_of(Target("3"), b"{}"), upload_of(Target("4"), b"{}")
+TO_AMC = upload_of(Target("2", of_connection("connection-2")), b"{}")
 RECOVERY = 60  # seconds
 
 
@@ -51,7 +52,7 @@ class Amazon(Uploader):
         result = ""
         for _ in range(times):
             try:
-                result = wrapper.wrap(self).send_records(upload, timeout=1.0)
+                result = wrapper.wrap(self).send_records(upload, timeout=1.0).job_id
             except AudienceSyncError as error:
                 result = error.reason
         return result
@@ -220,10 +221,10 @@ def test_a_state_store_that_hangs_costs_an_invocation_one_timeout(caplog: pytest
         asked = []
         client.meta.events.register("before-send.dynamodb", lambda **_: asked.append(now))
         for number in range(50):
-            assert Amazon(error=None).send(circuit_breakers, Upload(Target(str(number)), (b"{}",))) == "job-1"
+            assert Amazon(error=None).send(circuit_breakers, upload_of(Target(str(number)), b"{}")) == "job-1"
         assert asked == [0.0]
         now = STORE_PAUSE
-        assert Amazon(error=None).send(circuit_breakers, Upload(Target("50"), (b"{}",))) == "job-1"
+        assert Amazon(error=None).send(circuit_breakers, upload_of(Target("50"), b"{}")) == "job-1"
         assert asked == [0.0, STORE_PAUSE]
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == [
         "circuit breaker state unavailable, delivery goes on: ReadTimeoutError"
@@ -302,14 +303,23 @@ def test_while_one_worker_tries_the_others_wait_for_its_outcome(
     clock.now = int(time.time()) - RECOVERY  # Powertools dates the end of the try by the real clock
     other_worker = CircuitBreakers(dynamodb, "members", recovery=RECOVERY, now=clock)
     Amazon().send(circuit_breakers, times=FAILURES)
+    with pytest.raises(CircuitOpen):
+        other_worker.check(TO_DSP.target)
     clock.now += RECOVERY
     Amazon(Throttled("429")).send(circuit_breakers)  # neither success nor failure: it goes on trying
     circuit_breakers.check(TO_DSP.target)
-    with pytest.raises(CircuitHalfOpen) as refused:
+    with pytest.raises(CircuitHalfOpen) as refused:  # it read the state before the other tried
+        other_worker.wrap(Amazon(error=None)).send_records(TO_DSP, timeout=1.0)
+    assert refused.value.retry_after == RECOVERY / 2
+    for recovery, wait in (RECOVERY, RECOVERY / 2), (1, 1):
+        with pytest.raises(CircuitHalfOpen) as refused:
+            CircuitBreakers(dynamodb, "members", recovery=recovery, now=clock).check(TO_DSP.target)
+        assert refused.value.retry_after == wait
+    clock.now += RECOVERY - 10
+    other_worker = CircuitBreakers(dynamodb, "members", recovery=RECOVERY, now=clock)
+    with pytest.raises(CircuitHalfOpen):
         other_worker.check(TO_DSP.target)
-    assert isinstance(refused.value, CircuitOpen)
-    assert 1 <= (refused.value.retry_after or 0) <= RECOVERY / 2
-    clock.now += RECOVERY + 10
+    clock.now += 20
     other_worker.check(TO_DSP.target)
 
 
@@ -345,7 +355,7 @@ def after(circuit_breakers: CircuitBreakers, clock: ManualClock, steps: str) -> 
             clock.now += int(step)
         else:
             Amazon(ServiceUnavailable("503") if step.endswith("-") else None).send(
-                circuit_breakers, Upload(Target(step[0]), (b"{}",))
+                circuit_breakers, Upload(Target(step[0]), TO_DSP.frame, (b"{}",))
             )
     blocked = {}
     for audience in "abc":

@@ -9,7 +9,7 @@ import pytest
 
 from audience_sync.amazon_ads.destination import of_connection
 from audience_sync.amazon_ads.job import JobReport
-from audience_sync.amazon_ads.upload import Upload
+from audience_sync.amazon_ads.upload import Submission, Upload
 from audience_sync.aws.membership_rows import KEEP_ACTIVE, KEEP_EXIT
 from audience_sync.aws.membership_table import PAUSES, THREADS
 from audience_sync.delivery.batch import Message
@@ -425,7 +425,7 @@ def test_a_good_change_is_not_parked_because_an_older_one_of_the_member_was_reje
     older, newer = change("a@b.co", at=1), change("b@b.co", at=2)
 
     class ChangingAmazon(Amazon):
-        def send_records(self, upload: Upload, *, timeout: float) -> str:
+        def send_records(self, upload: Upload, *, timeout: float) -> Submission:
             if json.loads(upload.body())["records"][0]["externalUserId"] == "m2":
                 self.meanwhile = lambda: stack.deliver(newer)
             return super().send_records(upload, timeout=timeout)
@@ -503,7 +503,7 @@ def test_an_unknown_outcome_keeps_its_settle_time_where_the_table_fails_afterwar
     both = [change("a@b.co", at=1, member=f"m{number}") for number in range(2)]
 
     class LosingAmazon(Amazon):
-        def send_records(self, upload: Upload, *, timeout: float) -> str:
+        def send_records(self, upload: Upload, *, timeout: float) -> Submission:
             self.fails = OutcomeUnknown("timeout") if self.uploads else None
             return super().send_records(upload, timeout=timeout)
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from audience_sync.amazon_ads.upload import Upload
+from audience_sync.amazon_ads.upload import Submission, Upload
 from audience_sync.aws.membership_rows import Sharding
 from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.clock import Clock
@@ -88,13 +88,13 @@ class Amazon:
     requests: list[float] = field(default_factory=list)  # when, in seconds
     members: set[str] = field(default_factory=set)
 
-    def send_records(self, upload: Upload, *, timeout: float) -> str:
+    def send_records(self, upload: Upload, *, timeout: float) -> Submission:
         self.requests.append(self.queue.now)
         if self.queue.now < OUTAGE:
             self.queue.now += min(self.takes, timeout)
             raise self.error
         self.members |= {record["externalUserId"] for record in json.loads(upload.body())["records"]}
-        return "job"
+        return Submission("job")
 
 
 def context_of(queue: Queue, table: MembershipRows, dead_letters: FakeQueue) -> DeliveryContext:

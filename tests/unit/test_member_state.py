@@ -214,18 +214,21 @@ def test_an_enter_waits_until_no_removal_can_undo_it(state: MemberState, until: 
 
 
 def consenting(each: MembershipChange) -> MembershipChange:
-    return replace(each, record=each.record | {"countryCode": "DE", "userConsent": {"consent": {"tcf": "C1"}}})
+    given = {"geo": {"ipAddress": "192.0.2.1"}, "consent": {"tcf": "C1"}}
+    return replace(each, record=each.record | {"countryCode": "DE", "userConsent": given})
 
 
-def test_an_enter_is_sent_with_its_own_consent_and_the_removal_before_it_without_one() -> None:
+def test_an_enter_is_sent_with_its_own_consent_and_so_is_the_removal_before_it_but_without_a_place() -> None:
     state = row((3, "new"), (1, "old"), newest=consenting(enter(3)), left=2)
     (removal,), (entered,) = state.records(removes=True), state.records(removes=False)
     common = {"externalUserId": "m1", "countryCode": "DE"}
-    assert removal.record == common | {"action": "DELETE", "hashedPII": [{"email": "old"}], "userConsent": {}}
+    assert removal.record == common | {"action": "DELETE", "hashedPII": [{"email": "old"}]} | {
+        "userConsent": {"consent": {"tcf": "C1"}}
+    }
     assert entered.record == common | {
         "action": "CREATE",
         "hashedPII": [{"email": "new"}],
-        "userConsent": {"consent": {"tcf": "C1"}},
+        "userConsent": {"geo": {"ipAddress": "192.0.2.1"}, "consent": {"tcf": "C1"}},
     }
 
 

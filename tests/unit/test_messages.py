@@ -460,7 +460,7 @@ def job_body(**fields: Any) -> str:
         pytest.param(job_body(members=5), id="members not a list"),
         pytest.param(job_body(sentAt="yesterday"), id="a time in words"),
         pytest.param(job_body(sentAt=10**400), id="a time that is too large"),
-        pytest.param(job_body(audienceId="inf"), id="an audience id in words"),
+        pytest.param(job_body(audienceId="an audience"), id="an audience id in words"),
         pytest.param(job_body(audienceId=None), id="no audience id"),
         pytest.param(job_body(jobId={}), id="a job id that is no text"),
         pytest.param(job_body(checks=[]), id="checks not a number"),

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from audience_sync.amazon_ads.upload import Target, Upload
+from audience_sync.amazon_ads.upload import Submission, Target, Upload
 from audience_sync.clock import Clock
 from audience_sync.delivery.bisect import SAMPLE_SIZE
 from audience_sync.delivery.uploads import (
@@ -42,7 +42,7 @@ class PickyAmazon:
     errors: list[AudienceSyncError | None] = field(default_factory=list)
     requests: list[list[str]] = field(default_factory=list)  # members of each
 
-    def send_records(self, upload: Upload, *, timeout: float) -> str:
+    def send_records(self, upload: Upload, *, timeout: float) -> Submission:
         assert timeout == LIMITS.timeout
         members = [record["externalUserId"] for record in json.loads(upload.body())["records"]]
         self.requests.append(members)
@@ -50,7 +50,7 @@ class PickyAmazon:
             raise RequestRejected("Amazon answered 400", status=400)
         if error := self.errors.pop(0) if self.errors else None:
             raise error
-        return f"job-{len(self.requests)}"
+        return Submission(f"job-{len(self.requests)}")
 
 
 def change(number: int) -> MembershipChange:
@@ -119,7 +119,7 @@ class Tracker:
 def test_an_upload_whose_job_cannot_be_tracked_counts_as_not_made_and_its_job_is_known() -> None:
     tracker = Tracker(failures=TRACK_ATTEMPTS)
     uploads, outcomes = tracker.send()
-    assert outcomes == {"m0": Deferred(tracker.error, None, Job("job-1", "1", [change(0)], 5000))}
+    assert outcomes == {"m0": Deferred(tracker.error, None, Job("job-1", Target("1"), [change(0)], 5000))}
     assert (uploads.stats.sent, uploads.stats.failed, uploads.stats.jobs) == (0, 1, [])
     assert (tracker.failures, tracker.monotonic) == (0, TRACK_INTERVAL * (TRACK_ATTEMPTS - 1))
 
@@ -144,7 +144,7 @@ def test_without_time_for_a_pause_a_job_is_not_tried_again() -> None:
     tracker = Tracker(failures=9)
 
     class SlowAmazon(PickyAmazon):
-        def send_records(self, upload: Upload, *, timeout: float) -> str:
+        def send_records(self, upload: Upload, *, timeout: float) -> Submission:
             tracker.monotonic += LIMITS.timeout
             return super().send_records(upload, timeout=timeout)
 

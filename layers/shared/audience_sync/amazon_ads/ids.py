@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 from audience_sync.errors import RejectedEvent
+from audience_sync.membership import AUDIENCE_ID
 from audience_sync.reasons import Reason
 
 _EXTERNAL_USER_ID = re.compile(r"[0-9a-zA-Z_-]{1,128}")
@@ -37,3 +38,10 @@ def amazon_id(value: Any) -> str | None:
         return None
     number = int(digits)
     return str(number) if 0 < number <= MAX_AMAZON_ID else None
+
+
+def audience_id(value: Any) -> str | None:
+    """Return the id of an audience: decimal digits, or the id of a dataset; None if it is neither."""
+    digits = amazon_id(value)
+    is_dataset = isinstance(value, str) and not value.isdecimal() and AUDIENCE_ID.fullmatch(value)
+    return value if is_dataset else digits
