@@ -55,6 +55,11 @@ class DataManager:
         self._account = account
         self._call = Exchange(session, base_url, tokens, monotonic, now, headers=account.header).call
 
+    @property
+    def can_erase(self) -> bool:
+        """Whether identities can be deleted and shares revoked: a manager account can."""
+        return self._account.is_manager
+
     def terms(self) -> Terms:
         """Read the terms. Until a person has accepted them, Amazon refuses everything else."""
         return Terms.from_answer(require_object(self._call("GET", "/adm/terms", JSON)))
