@@ -33,6 +33,7 @@ DELETION = "application/vnd.admDataDeletion.v1+json"
 NO_UPLOAD_ID = "-"  # in place of an id that Amazon does not promise; nothing can be asked with it anyway
 _DATASETS = "/adm/audiences"
 _SHARES = "/adm/sharingRules"
+_COUNTED = "/adm/datasets"
 _MANAGER_ONLY = (
     "Amazon allows it to manager accounts only; set the stack parameter DataManagerAccountId in place of"
     " DataManagerDspAccountId, or do it in the Amazon Ads console"
@@ -168,15 +169,25 @@ class DataManager:
         self._require_manager("a share cannot be revoked")
         self._call("PATCH", f"{_SHARES}/{_in_path(share_id)}/revoke", JSON)
 
-    def metrics(self, dataset_id: str) -> Metrics:
-        """Read the counts of a dataset. Amazon documents no permission for DSP accounts."""
-        return Metrics.from_answer(require_object(self._call("GET", _metrics_of(dataset_id), METRICS)))
+    def records(self, dataset_id: str, *, timeout: float = READ_TIMEOUT) -> int | None:
+        """Read the number of records in a dataset. Amazon documents no permission for DSP accounts, as for all counts.
 
-    def aggregates(self, dataset_id: str, start: str, end: str) -> Funnel:
+        Raises AccessDenied without it.
+        """
+        body = utf8_json({"datasetIds": [dataset_id]})
+        answer = self._call("POST", f"{_COUNTED}/list", METRICS, body=body, timeout=timeout)
+        return answers.records(require_object(answer), dataset_id)
+
+    def metrics(self, dataset_id: str, *, timeout: float = READ_TIMEOUT) -> Metrics:
+        """Read the counts of a dataset over all its uploads."""
+        answer = self._call("GET", _metrics_of(dataset_id), METRICS, timeout=timeout)
+        return Metrics.from_answer(require_object(answer))
+
+    def aggregates(self, dataset_id: str, start: str, end: str, *, timeout: float = READ_TIMEOUT) -> Funnel:
         """Read the counts of a dataset between two times in UTC, such as 2026-11-28T00:00:00Z."""
-        body = {"startDate": start, "endDate": end, "metrics": answers.FUNNEL}
-        path = f"{_metrics_of(dataset_id)}/aggregates"
-        return Funnel.from_answer(require_object(self._call("POST", path, METRICS, body=utf8_json(body))))
+        body = utf8_json({"startDate": start, "endDate": end, "metrics": answers.FUNNEL})
+        answer = self._call("POST", f"{_metrics_of(dataset_id)}/aggregates", METRICS, body=body, timeout=timeout)
+        return Funnel.from_answer(require_object(answer))
 
     def _existing_share(self, body: Mapping[str, Any], timeout: float) -> Share | None:
         only = {name: body[name] for name in ("application", "destinationAccountId")}
@@ -195,7 +206,7 @@ class DataManager:
 
 
 def _metrics_of(dataset_id: str) -> str:
-    return f"/adm/datasets/{_in_path(dataset_id)}/metrics"
+    return f"{_COUNTED}/{_in_path(dataset_id)}/metrics"
 
 
 def _in_path(value: str) -> str:
