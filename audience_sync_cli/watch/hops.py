@@ -51,6 +51,9 @@ class End(NamedTuple):
         return {"ending": self.ending, "text": self.text, "remedy": self.remedy}
 
 
+END_WITHOUT_JOB = End("done", "Amazon has accepted the change. Ads Data Manager does not report when it takes effect.")
+
+
 def recorded(audience_id: str, states: Sequence[MemberState], newer: Sequence[MemberState]) -> tuple[str, End | None]:
     """Describe the changes in the membership table, and the end if nothing will be sent.
 
