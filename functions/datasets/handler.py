@@ -2,6 +2,7 @@
 
 import os
 import random
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from functools import cache
@@ -101,7 +102,7 @@ def _log(report: DatasetReport, account: Account) -> None:
             "records": report.records,
             "match_rate": report.match_rate,
             "funnel": asdict(report.funnel) if report.funnel else None,
-            "shares": [_logged(each) for each in sorted(report.shares, key=lambda each: not each.is_revoked)[:LOGGED]],
+            "shares": None if "shares" in report.failures else _logged(report.shares),
         }
         if report.ended_recently(CLOCK.now()):
             logger.warning("dataset read", **line)
@@ -117,12 +118,16 @@ def _log(report: DatasetReport, account: Account) -> None:
         )
 
 
-def _logged(share: Share) -> dict[str, Any]:
-    """Format a share for the log, from which the dashboard reads it."""
-    return {
-        "application": share.application,
-        "account": share.destination,
-        "status": share.status,
-        "revokedBy": share.revoked_by,
-        "revokedAt": share.revoked_at,
-    }
+def _logged(shares: Sequence[Share]) -> list[dict[str, Any]]:
+    """Format shares for the log, from which the dashboard reads them."""
+    return [
+        {
+            "shareId": each.share_id,
+            "application": each.application,
+            "account": each.destination,
+            "status": each.status,
+            "revokedBy": each.revoked_by,
+            "revokedAt": each.revoked_at,
+        }
+        for each in sorted(shares, key=lambda each: not each.is_revoked)[:LOGGED]
+    ]

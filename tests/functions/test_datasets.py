@@ -1,12 +1,14 @@
 """Datasets as the hourly function reads them, with the sandbox behind it."""
 
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 import requests
 
+from audience_sync_cli.dashboard.logs import shares_of
 from functions.datasets import handler
 from tests.functions.conftest import EVENT_KEY, Cloud, Context
 from tests.functions.test_audiences import AUDIENCE_KEY
@@ -58,7 +60,12 @@ def test_size_and_match_rate_are_published_and_the_funnel_and_the_shares_are_log
         "WARNING",
         ["REVOKED_BY_SHARING_GRANT", "ACTIVE"],
     )
-    assert line["shares"][0].items() >= {"account": "amc1a2b", "revokedBy": "SHARING_GRANT"}.items()
+    on_page = [(each.account, each.state, each.is_revoked) for each in shares_of(line)]
+    assert on_page == [
+        ("AMC instance amc1a2b", "revoked by sharing grant", True),
+        ("DSP advertiser ENTITY2XYZ", "active", False),
+    ]
+    assert line["shares"][0]["revokedAt"] == pytest.approx(time.time(), abs=600)
 
 
 def test_a_share_that_was_made_again_is_not_counted_as_revoked(cloud: Cloud, printed: Callable[[], str]) -> None:
