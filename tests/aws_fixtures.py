@@ -14,7 +14,6 @@ from local.amazon.app import DEFAULTS
 from local.amazon.app import build_app as build_amazon
 from local.amazon.exchange import SANDBOX
 from local.amazon.options import Options
-
 from local.logs import LogGroups
 from local.sqs.queues import SqsQueues
 from local.template import Template
