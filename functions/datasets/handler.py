@@ -28,7 +28,7 @@ from audience_sync.runtime.telemetry import logger, reporting
 
 CLOCK = Clock()
 AT_ONCE = 10  # datasets read side by side: Amazon may take a second for each of four answers
-LOGGED = 50  # shares of one dataset in its log line, those that have ended first
+LOGGED = 50  # shares of one dataset in its log line
 
 
 class Dependencies(NamedTuple):
@@ -102,7 +102,7 @@ def _log(report: DatasetReport, account: Account) -> None:
             "records": report.records,
             "match_rate": report.match_rate,
             "funnel": asdict(report.funnel) if report.funnel else None,
-            "shares": None if "shares" in report.failures else _logged(report.shares),
+            "shares": None if "shares" in report.failures else _logged(report.current_shares),
         }
         if report.ended_recently(CLOCK.now()):
             logger.warning("dataset read", **line)
@@ -129,5 +129,5 @@ def _logged(shares: Sequence[Share]) -> list[dict[str, Any]]:
             "revokedBy": each.revoked_by,
             "revokedAt": each.revoked_at,
         }
-        for each in sorted(shares, key=lambda each: not each.is_revoked)[:LOGGED]
+        for each in shares[:LOGGED]
     ]

@@ -5,6 +5,7 @@ from collections import defaultdict
 from dataclasses import replace
 
 from audience_sync.amazon_ads.data_manager.answers import Share
+from audience_sync.operations.dataset_reports import DatasetReport
 from audience_sync_cli.dashboard.facts import AudienceFacts, Point, ShareFacts
 from local.amazon.sandbox import Sandbox
 
@@ -41,7 +42,8 @@ class SizeHistory:
         found = [self._audience(str(each.audience_id), each.name) for each in self._sandbox.audiences.values()]
         for dataset, rules in self._sandbox.data_manager.datasets():
             read = filter(None, (Share.from_answer(each.described()) for each in rules))
-            shares = tuple(map(ShareFacts.of, read))
+            report = DatasetReport(dataset.dataset_id, shares=tuple(read))
+            shares = tuple(map(ShareFacts.of, report.current_shares))
             found.append(replace(self._audience(dataset.dataset_id, dataset.name), shares=shares))
         return tuple(sorted(found, key=lambda each: (-(each.size or 0), each.name)))
 

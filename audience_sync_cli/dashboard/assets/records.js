@@ -31,7 +31,7 @@ function showAudiences({ audiences, at: now }) {
     const [name, size, sizes, rate, rates] = line.children;
     list(name.lastChild, each.shares, (share) => `${share.shareId} ${share.state}`, ({ account, state, isRevoked, revokedAt }) => {
       const entry = make("li", `${account}: `);
-      entry.append(make("span", `${state}${revokedAt == null ? "" : `, ${moment(revokedAt)}`}`, isRevoked ? "alarm" : ""));
+      entry.append(make("span", state, isRevoked ? "alarm" : ""), ` ${moment(revokedAt)}`);
       return entry;
     });
     setText(size, each.size == null ? "not known yet" : number(each.size));

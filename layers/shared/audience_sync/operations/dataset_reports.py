@@ -74,6 +74,11 @@ class DatasetReport:
         reached = {_destination(each) for each in self.shares if not each.is_revoked}
         return tuple(each for each in self.shares if each.is_revoked and _destination(each) not in reached)
 
+    @property
+    def current_shares(self) -> tuple[Share, ...]:
+        """The shares without those whose destination a later one reaches, the ended ones first."""
+        return (*self.ended, *(each for each in self.shares if not each.is_revoked))
+
     def ended_recently(self, now: float) -> tuple[Share, ...]:
         """Return the shares whose end an operator may not know yet. `now` is in epoch seconds."""
         return tuple(each for each in self.ended if each.revoked_at is None or now - each.revoked_at < RECENTLY)
