@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audience_sync.errors import InvalidMapping
-from audience_sync.segment.directives.compiler import MAX_CHARACTERS, MAX_SIZE
+from audience_sync.segment.directives.compiler import MAX_CHARACTERS, MAX_DEPTH, MAX_SIZE
 from audience_sync.segment.directives.shapes import MAX_KEYS
 from audience_sync.segment.directives.values import MAX_TEXT, number_text
 from audience_sync.segment.mapping import DIRECTIVES, compile_directive, resolve
@@ -171,6 +171,9 @@ def test_a_number_survives_being_text(number: float) -> None:
         pytest.param([{"a": {"@path": "$.missing"}}], [{}], id="undefined goes inside a list too"),
         pytest.param({"@path": "$.missing"}, None, id="undefined alone is None"),
         pytest.param({}, {}, id="empty object"),
+        pytest.param({"a": {"@sha256": {"@path": "$.n"}}}, {"a": sha256("7")}, id="a directive in an object"),
+        pytest.param("a" * MAX_CHARACTERS, "a" * MAX_CHARACTERS, id="the longest text"),
+        pytest.param({"a" * MAX_CHARACTERS: 1}, {"a" * MAX_CHARACTERS: 1}, id="the longest key"),
     ],
 )
 def test_what_is_no_directive_stands_for_itself(directive: Json, expected: Any) -> None:
@@ -435,7 +438,7 @@ def test_sha256_hashes_texts_and_numbers(value: Any, expected: str | None) -> No
     [
         pytest.param({"@pat": "$.a"}, "f", "did you mean @path?", id="unknown directive"),
         pytest.param({"@path": "$.a", "@case": {}}, "f", "2 directives in one object", id="two directives"),
-        pytest.param({"@path": "$.a", "b": 1}, "f", "give it an object of its own", id="beside other keys"),
+        pytest.param({"@path": "$.a", "b": 1}, "f", "@path has other keys beside it; give it", id="beside other keys"),
         pytest.param({"@liquid": {"@path": "$.a"}}, "f.@liquid", "must be a string", id="liquid"),
         pytest.param({"@path": 5}, "f.@path", "must be a string or a directive", id="path: number"),
         pytest.param({"@path": "$.a[*].b"}, "f.@path", "bad path", id="path: wildcard"),
@@ -446,7 +449,9 @@ def test_sha256_hashes_texts_and_numbers(value: Any, expected: str | None) -> No
             {"@if": {"exists": False, "then": 1}}, "f.@if", "neither exists nor blank", id="if: falsy condition"
         ),
         pytest.param({"@if": {"exists": 1, "then": {"@x": 1}}}, "f.@if.then", "unknown directive @x", id="if: nested"),
-        pytest.param({"@if": {"exist": 1}}, "f.@if", "did you mean exists?", id="if: misspelt"),
+        pytest.param(
+            {"@if": {"exist": 1}}, "f.@if", "unknown option exist (did you mean exists?); al", id="if: misspelt"
+        ),
         pytest.param({"@if": [1]}, "f.@if", "not an object of options", id="if: list"),
         pytest.param({"@case": {"operator": "title"}}, "f.@case.operator", "lower, upper", id="case: operator"),
         pytest.param({"@case": {"value": "a"}}, "f.@case", "operator is missing", id="case: no operator"),
@@ -513,6 +518,10 @@ def test_sha256_hashes_texts_and_numbers(value: Any, expected: str | None) -> No
             {"@flatten": {"value": {}, "separator": ""}}, "f.@flatten.separator", "at least one", id="flatten: empty"
         ),
         pytest.param({"@flatten": {"value": {}}}, "f.@flatten", "separator is missing", id="flatten"),
+        pytest.param({"@flatten": {"zzz": 1}}, "f.@flatten", "zzz; allowed: value, separator, omitArrays", id="option"),
+        pytest.param({"@case": {"@path": "$.a"}}, "f.@case", "not an object of options", id="case: a directive"),
+        pytest.param({f"@{'x' * 39}": 1}, "f", f"unknown directive @{'x' * 39}; docs", id="a name of 40 characters"),
+        pytest.param({f"@{'x' * 40}": 1}, "f", f"unknown directive @{'x' * 39}…; docs", id="a longer name"),
         pytest.param({"@sha256": True}, "f.@sha256", "must be a string or a directive", id="sha256: boolean"),
         pytest.param([{"a": [{"@x": 1}]}], "f.0.a.0", "unknown directive", id="inside lists and objects"),
         pytest.param({"a": {1: 2}}, "f.a", "a key that is not a string", id="not JSON: key"),
@@ -555,6 +564,15 @@ def test_deep_nesting_is_refused_before_it_can_exhaust_the_stack(wrap: Any) -> N
         directive = wrap(directive)
     with pytest.raises(InvalidMapping, match="nested deeper than 32 levels"):
         compile_directive(directive)
+
+
+def test_the_deepest_nesting_is_accepted() -> None:
+    directive: Json = 1
+    for _ in range(MAX_DEPTH):
+        directive = [directive]
+    compile_directive(directive)
+    with pytest.raises(InvalidMapping, match="nested deeper than 32 levels"):
+        compile_directive([directive])
 
 
 def test_a_directive_that_holds_itself_is_refused() -> None:
