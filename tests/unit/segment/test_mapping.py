@@ -11,10 +11,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audience_sync.errors import InvalidMapping
+from audience_sync.segment.budget import Budget
 from audience_sync.segment.directives.compiler import MAX_CHARACTERS, MAX_DEPTH, MAX_SIZE
 from audience_sync.segment.directives.shapes import MAX_KEYS
-from audience_sync.segment.directives.values import MAX_TEXT, number_text
+from audience_sync.segment.directives.values import (
+    MAX_NESTING,
+    MAX_TEXT,
+    MAX_VALUES,
+    UNDEFINED,
+    is_small,
+    json_text,
+    number_text,
+    text_of,
+)
 from audience_sync.segment.mapping import DIRECTIVES, compile_directive, resolve
+from audience_sync.segment.mapping_config import first_passing
 from tests.steps import counted_steps
 
 EVENT = {
@@ -31,6 +42,14 @@ EVENT = {
 }
 
 type Json = Any
+
+
+def deep_list(levels: int) -> Json:
+    value: Json = 1
+    for _ in range(levels):
+        value = [value]
+    return value
+
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=6),
@@ -99,6 +118,7 @@ def test_a_path_reaches_what_the_event_itself_holds(path: Json, expected: Any) -
     ("template", "expected"),
     [
         pytest.param("{{ traits.first_name }}-{{{n}}}", "Ada-7", id="double and triple braces"),
+        pytest.param("{{{userId}}}-{{{n}}}", "cust_1-7", id="triple braces twice"),
         pytest.param("[{{missing}}{{null}}{{empty}}]", "[]", id="missing, null and empty print nothing"),
         pytest.param("{{zero}} {{no}}", "0 false", id="0 and false print"),
         pytest.param("{{traits}}", "[object Object]", id="objects as JavaScript prints them"),
@@ -247,12 +267,18 @@ def test_case_changes_texts_up_to_the_limit(value: Json, expected: Any) -> None:
         pytest.param({"@template": "{{ text }}{{ text }}"}, "x" * MAX_TEXT, id="the longest text of a template"),
         pytest.param({"@template": "{{ text }}{{ text }}!"}, None, id="a text that is too long"),
         pytest.param({"@path": "$.deep.$.n"}, 5, id="only the first $. is removed"),
+        pytest.param({"@path": {"@path": "$.p"}}, 5, id="also of a path from the event"),
+        pytest.param(first_passing("exists", "$.deep.$.x", "$.deep.$.n"), 5, id="and of several paths"),
+        pytest.param({"@path": {"@case": {"operator": "lower", "value": {"@path": "$.up"}}}}, 7, id="in capitals"),
+        pytest.param({"@path": "n." + "x" * (MAX_CHARACTERS - 2)}, None, id="the longest path"),
     ],
 )
 def test_paths_and_templates_are_bounded(directive: Json, expected: Any) -> None:
     event = {
         "a": "$.n",
         "n": 7,
+        "p": "$.deep.$.n",
+        "up": "$.N",
         "t": "{{ n }}",
         "deep": {"$": {"n": 5}},
         "long": "x" * (MAX_CHARACTERS + 1),
@@ -260,6 +286,42 @@ def test_paths_and_templates_are_bounded(directive: Json, expected: Any) -> None
         "text": "x" * (MAX_TEXT // 2),
     }
     assert resolve(directive, event) == expected
+
+
+LONGEST = "x" * MAX_TEXT
+
+
+@pytest.mark.parametrize(
+    ("within", "beyond"),
+    [
+        pytest.param([""] * MAX_VALUES, [""] * (MAX_VALUES + 1), id="values of a list"),
+        pytest.param([[""] * (MAX_VALUES - 2), []], [[""] * (MAX_VALUES - 2), [""]], id="values of all lists"),
+        pytest.param(LONGEST, LONGEST + "x", id="a text"),
+        pytest.param([[LONGEST]], [[LONGEST], ["x"]], id="texts of all lists"),
+        pytest.param({LONGEST: ""}, {LONGEST + "x": ""}, id="keys"),
+        pytest.param([LONGEST[30:], 2**100], [LONGEST[29:], 2**100], id="the 30 digits of a number"),
+        pytest.param([LONGEST, 1.5], [LONGEST, "x"], id="a fraction, which counts as none"),
+        pytest.param(deep_list(MAX_NESTING - 1), deep_list(MAX_NESTING), id="nesting"),
+    ],
+)
+def test_a_value_is_small_up_to_its_bounds(within: Any, beyond: Any) -> None:
+    assert is_small(within, Budget())
+    assert not is_small(beyond, Budget())
+
+
+def test_values_beyond_a_bound_have_no_text() -> None:
+    assert [text_of(value, Budget()) for value in (LONGEST, ["a", ["b", None]])] == [LONGEST, "a,b,"]
+    assert [text_of(value, Budget()) for value in (LONGEST + "x", [""] * (MAX_VALUES + 1))] == [UNDEFINED] * 2
+    assert json_text(LONGEST[2:], Budget()) == f'"{LONGEST[2:]}"'
+    assert json_text(LONGEST[1:], Budget()) is UNDEFINED
+    assert not UNDEFINED
+
+
+@pytest.mark.parametrize(("bits", "steps"), [(333, 0), (336, 33), (700, 70)])
+def test_a_long_number_costs_steps_for_its_digits(bits: int, steps: int) -> None:
+    budget = Budget(100)
+    text_of(2**bits, budget)
+    assert budget.steps_left == 100 - steps
 
 
 def test_flatten_writes_keys_up_to_the_limit() -> None:
@@ -392,6 +454,7 @@ def test_replace_searches_its_pattern_as_it_stands(options: dict[str, Json], tex
             '{"1":[null],"b":"\\ud83d"}',
             id="json: order, halves",
         ),
+        pytest.param({"@json": {"mode": "encode", "value": {"10": 1, "9": "é"}}}, '{"9":"é","10":1}', id="json: 9, 10"),
         pytest.param({"@json": {"mode": "decode", "value": '{"a":[1]}'}}, {"a": [1]}, id="json: decode"),
         pytest.param({"@json": {"mode": "decode", "value": "NaN"}}, "NaN", id="json: not JSON is itself"),
         pytest.param({"@json": {"mode": "decode", "value": {"@path": "$.n"}}}, 7, id="json: not a text is itself"),
@@ -567,12 +630,9 @@ def test_deep_nesting_is_refused_before_it_can_exhaust_the_stack(wrap: Any) -> N
 
 
 def test_the_deepest_nesting_is_accepted() -> None:
-    directive: Json = 1
-    for _ in range(MAX_DEPTH):
-        directive = [directive]
-    compile_directive(directive)
+    compile_directive(deep_list(MAX_DEPTH))
     with pytest.raises(InvalidMapping, match="nested deeper than 32 levels"):
-        compile_directive([directive])
+        compile_directive(deep_list(MAX_DEPTH + 1))
 
 
 def test_a_directive_that_holds_itself_is_refused() -> None:
