@@ -142,6 +142,41 @@ def test_an_event_may_be_any_mapping() -> None:
         resolve({"@pat": "$.n"}, MappingProxyType(EVENT))
 
 
+LOWER: Json = {"@case": {"operator": "lower", "value": {"@path": "$.userId"}}}
+MISSING: Json = {"@path": "$.missing"}
+LIST: Json = {"@path": "$.products"}
+
+
+@pytest.mark.parametrize(
+    ("directive", "expected"),
+    [
+        pytest.param({"@if": {"exists": LOWER, "then": 1, "else": 2}}, 1, id="if"),
+        pytest.param({"@if": {"exists": LOWER, "then": LOWER, "else": 2}}, "cust_1", id="if: itself"),
+        pytest.param({"@if": {"exists": MISSING, "then": MISSING, "else": LOWER}}, "cust_1", id="if: else"),
+        pytest.param({"@if": {"blank": LIST, "then": LIST, "else": 2}}, EVENT["products"], id="if: a list"),
+        pytest.param({"@arrayPath": [LOWER]}, "cust_1", id="arrayPath"),
+        pytest.param(
+            {"@arrayPath": ["$.traits", {"u": {"@sha256": {"@path": "$.x y"}}}]},
+            [{"u": sha256("2")}],
+            id="arrayPath: an object",
+        ),
+        pytest.param(
+            {"@transform": {"apply": {"a": LOWER}, "mapping": {"b": {"@path": "$.a"}}}}, {"b": "cust_1"}, id="transform"
+        ),
+        pytest.param(
+            {"@merge": {"direction": "right", "objects": [{"@arrayPath": [LOWER]}]}},
+            {"0": "c", "1": "u", "2": "s", "3": "t", "4": "_", "5": "1"},
+            id="merge",
+        ),
+        pytest.param({"@flatten": {"separator": "_", "value": LOWER}}, {"": "cust_1"}, id="flatten"),
+        pytest.param({"@json": {"mode": "decode", "value": LOWER}}, "cust_1", id="json"),
+        pytest.param({"@sha256": 7}, sha256("7"), id="sha256 of a number"),
+    ],
+)
+def test_a_directive_may_hold_others_that_take_steps(directive: Json, expected: Any) -> None:
+    assert resolve(directive, EVENT) == expected
+
+
 def test_a_value_is_never_read_as_a_template() -> None:
     assert resolve({"@template": "{{{ a }}} {{ a }}"}, {"a": "{{ b }}", "b": "secret"}) == "{{ b }} {{ b }}"
 
@@ -314,6 +349,8 @@ def test_values_beyond_a_bound_have_no_text() -> None:
     assert [text_of(value, Budget()) for value in (LONGEST + "x", [""] * (MAX_VALUES + 1))] == [UNDEFINED] * 2
     assert json_text(LONGEST[2:], Budget()) == f'"{LONGEST[2:]}"'
     assert json_text(LONGEST[1:], Budget()) is UNDEFINED
+    assert resolve({"@json": {"mode": "decode", "value": {"@path": "$.a"}}}, {"a": f'"{LONGEST[2:]}"'}) == LONGEST[2:]
+    assert resolve({"@excludeWhenNull": {"@path": "$."}}, {"a": [""] * (MAX_VALUES + 1)}) is None
     assert not UNDEFINED
 
 
@@ -398,6 +435,12 @@ def test_values_of_other_shapes_are_reshaped_or_passed_on(directive: Json, expec
         pytest.param({"pattern": "a"}, None, "", id="null is nothing"),
         pytest.param({"pattern": "a"}, ["a"], "", id="a list is nothing"),
         pytest.param({"pattern": "aa"}, "aaa", "a", id="matches do not overlap"),
+        pytest.param({"pattern": "s", "ignorecase": True}, "s\u017fS", "\u017f", id="a letter whose capital is ASCII"),
+        pytest.param({"pattern": "ss", "ignorecase": True}, "ßss", "ß", id="a letter with two capitals"),
+        pytest.param({"pattern": "𐐀", "ignorecase": True}, "𐐨𐐀", "𐐨", id="a letter of two units"),
+        pytest.param({"pattern": "😀" * 5}, "😀" * 5 + "x", "x", id="a pattern of ten units"),
+        pytest.param({"pattern": "a", "replacement": "b" * 10}, "a", "b" * 10, id="a replacement of ten units"),
+        pytest.param({"pattern": "a", "pattern2": ""}, "ab", "b", id="an empty second pattern is none"),
     ],
 )
 def test_replace_searches_its_pattern_as_it_stands(options: dict[str, Json], text: Any, expected: str) -> None:
@@ -585,6 +628,61 @@ def test_sha256_hashes_texts_and_numbers(value: Any, expected: str | None) -> No
         pytest.param({"@case": {"@path": "$.a"}}, "f.@case", "not an object of options", id="case: a directive"),
         pytest.param({f"@{'x' * 39}": 1}, "f", f"unknown directive @{'x' * 39}; docs", id="a name of 40 characters"),
         pytest.param({f"@{'x' * 40}": 1}, "f", f"unknown directive @{'x' * 39}…; docs", id="a longer name"),
+        pytest.param(
+            {"@merge": {"objects": [], "direction": "up"}}, "f.@merge.direction", "right, left", id="merge: up"
+        ),
+        pytest.param(
+            {"@transform": {"apply": 5, "mapping": {}}},
+            "f.@transform.apply",
+            "must be an object",
+            id="transform: apply",
+        ),
+        pytest.param(
+            {"@transform": {"apply": {}, "mapping": 5}},
+            "f.@transform.mapping",
+            "must be an object",
+            id="transform: mapping",
+        ),
+        pytest.param(
+            {"@flatten": {"value": {}, "separator": "_", "omitArrays": 1}},
+            "f.@flatten.omitArrays",
+            "true, false",
+            id="flatten: lists",
+        ),
+        pytest.param(
+            {"@flatten": {"value": {"@x": 1}, "separator": "_"}},
+            "f.@flatten.value",
+            "unknown directive",
+            id="flatten: value",
+        ),
+        pytest.param(
+            {"@flatten": {"value": {}, "separator": LONGEST}}, "f.@flatten.separator", "shorten it", id="flatten: long"
+        ),
+        pytest.param(
+            {"@replace": {"value": {"@x": 1}, "pattern": "a"}},
+            "f.@replace.value",
+            "unknown directive",
+            id="replace: value",
+        ),
+        pytest.param(
+            {"@replace": {"value": "a", "pattern": "a", "ignorecase": 1}},
+            "f.@replace.ignorecase",
+            "true, false",
+            id="replace: case",
+        ),
+        pytest.param(
+            {"@replace": {"value": "a", "pattern": "a", "replacement": "$`"}},
+            "f.@replace.replacement",
+            "write $$",
+            id="replace: $`",
+        ),
+        pytest.param({"@json": {"mode": "encode"}}, "f.@json", "value is missing", id="json: no value"),
+        pytest.param(
+            {"@json": {"mode": "encode", "value": {"@x": 1}}}, "f.@json.value", "unknown directive", id="json: value"
+        ),
+        pytest.param({"@arrayPath": ["$.a", {}, 1]}, "f.@arrayPath", "not a list of a path", id="arrayPath: three"),
+        pytest.param({"@arrayPath": ["$.a[*]"]}, "f.@arrayPath.0", "bad path", id="arrayPath: wildcard"),
+        pytest.param({"@arrayPath": [5]}, "f.@arrayPath.0", "must be a string", id="arrayPath: a number"),
         pytest.param({"@sha256": True}, "f.@sha256", "must be a string or a directive", id="sha256: boolean"),
         pytest.param([{"a": [{"@x": 1}]}], "f.0.a.0", "unknown directive", id="inside lists and objects"),
         pytest.param({"a": {1: 2}}, "f.a", "a key that is not a string", id="not JSON: key"),
