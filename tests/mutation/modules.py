@@ -14,7 +14,6 @@ DELIVERY = f"{UNIT}/delivery"
 AMAZON = f"{UNIT}/amazon_ads"
 SEGMENT = f"{UNIT}/segment"
 PROTOCOL = "tests/contract/test_member_protocol.py tests/contract/test_waiting_changes.py"
-WAITING = f"{DELIVERY}/test_waiting_too_long.py"
 NOTICES = f"{DELIVERY}/test_deletion_notices.py tests/contract/test_deletion_notices.py"
 
 # The quick tests of each part of the core, by pattern. mutmut runs those of them that reach the function.
@@ -22,7 +21,7 @@ TESTS = {
     "delivery/batch.py": f"{DELIVERY}/test_batch.py",
     "delivery/members.py": f"{DELIVERY}/test_members.py {PROTOCOL} {NOTICES} {DELIVERY}/test_batch.py",
     "delivery/deletion_notices.py": NOTICES,
-    "delivery/outcomes.py": f"{DELIVERY}/test_batch.py {DELIVERY}/test_members.py {WAITING} {PROTOCOL} {NOTICES}",
+    "delivery/outcomes.py": f"{DELIVERY}/test_outcomes.py {DELIVERY}/test_batch.py {PROTOCOL} {NOTICES}",
     "delivery/job_members.py": f"{DELIVERY}/test_job_members.py",
     "delivery/uploads.py": f"{DELIVERY}/test_uploads.py {DELIVERY}/test_batch.py",
     "delivery/bisect.py": f"{DELIVERY}/test_bisect.py {DELIVERY}/test_batch.py",
@@ -47,8 +46,8 @@ TESTS = {
     "amazon_ads/consent.py": f"{UNIT}/amazon_ads/test_consent.py",
     "amazon_ads/countries.py": f"{UNIT}/amazon_ads/test_countries.py",
     "amazon_ads/job.py": f"{UNIT}/amazon_ads/test_job.py",
-    "amazon_ads/exchange.py": "tests/contract/test_amazon_client.py",
-    "amazon_ads/transport.py": "tests/contract/test_transport.py tests/contract/test_amazon_client.py",
+    "amazon_ads/exchange.py": f"{AMAZON}/test_exchange.py tests/contract/test_amazon_client.py",
+    "amazon_ads/transport.py": f"{AMAZON}/test_transport.py tests/contract/test_transport.py",
     "segment/budget.py": f"{SEGMENT}/test_budget.py",
     "segment/event.py": f"{SEGMENT}/test_event.py {UNIT}/ingest/test_intake.py",
     "segment/quick_event.py": f"{SEGMENT}/test_quick_event.py",
