@@ -303,14 +303,23 @@ def test_while_one_worker_tries_the_others_wait_for_its_outcome(
     clock.now = int(time.time()) - RECOVERY  # Powertools dates the end of the try by the real clock
     other_worker = CircuitBreakers(dynamodb, "members", recovery=RECOVERY, now=clock)
     Amazon().send(circuit_breakers, times=FAILURES)
+    with pytest.raises(CircuitOpen):
+        other_worker.check(TO_DSP.target)
     clock.now += RECOVERY
     Amazon(Throttled("429")).send(circuit_breakers)  # neither success nor failure: it goes on trying
     circuit_breakers.check(TO_DSP.target)
-    with pytest.raises(CircuitHalfOpen) as refused:
+    with pytest.raises(CircuitHalfOpen) as refused:  # it read the state before the other tried
+        other_worker.wrap(Amazon(error=None)).send_records(TO_DSP, timeout=1.0)
+    assert refused.value.retry_after == RECOVERY / 2
+    for recovery, wait in (RECOVERY, RECOVERY / 2), (1, 1):
+        with pytest.raises(CircuitHalfOpen) as refused:
+            CircuitBreakers(dynamodb, "members", recovery=recovery, now=clock).check(TO_DSP.target)
+        assert refused.value.retry_after == wait
+    clock.now += RECOVERY - 10
+    other_worker = CircuitBreakers(dynamodb, "members", recovery=RECOVERY, now=clock)
+    with pytest.raises(CircuitHalfOpen):
         other_worker.check(TO_DSP.target)
-    assert isinstance(refused.value, CircuitOpen)
-    assert 1 <= (refused.value.retry_after or 0) <= RECOVERY / 2
-    clock.now += RECOVERY + 10
+    clock.now += 20
     other_worker.check(TO_DSP.target)
 
 

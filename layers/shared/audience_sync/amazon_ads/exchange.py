@@ -162,7 +162,7 @@ def retry_after(header: str | None, now: float) -> float | None:
         return None
     text = header.strip()
     try:
-        seconds = float(text) if text.lstrip("-").isdigit() else parsedate_to_datetime(text).timestamp() - now
+        seconds = float(text) if text.removeprefix("-").isdigit() else parsedate_to_datetime(text).timestamp() - now
     except (ValueError, TypeError, OverflowError):
         return None
     return min(max(seconds, 0.0), MAX_RETRY_AFTER)

@@ -7,7 +7,7 @@ import pytest
 from audience_sync.amazon_ads.data_manager.rejections import rejected_members
 from audience_sync.errors import RequestRejected
 
-NOT_AN_INDEX = [None, "0", 0.5, -1, True, float("nan"), float("inf"), 2**70, []]
+NOT_AN_INDEX: list[Any] = [None, "0", 0.5, -1, True, float("nan"), float("inf"), 2**70, []]
 
 
 def errors(*indices: Any) -> dict[str, Any]:
@@ -41,7 +41,7 @@ def test_refused_members_are_found_by_place(
     answer: dict[str, Any], sent: int, places: set[int], from_one: bool
 ) -> None:
     rejected, counted_from_one = rejected_members(answer, sent)
-    assert (rejected.keys(), counted_from_one) == (places, from_one)
+    assert ({*rejected}, counted_from_one) == (places, from_one)
 
 
 @pytest.mark.parametrize(

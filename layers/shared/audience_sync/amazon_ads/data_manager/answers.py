@@ -12,9 +12,8 @@ from audience_sync.amazon_ads.answer_fields import (
     objects,
     text_or_none,
 )
+from audience_sync.membership import AUDIENCE_ID
 
-# Logged, stored, and part of a path; see `ids.audience_id`. Amazon declares no format.
-_DATASET_ID = re.compile(r"[0-9]{1,20}|(?=.*[^0-9])[0-9A-Za-z][0-9A-Za-z._:-]{0,127}")
 _SHARE_ID = re.compile(r"[0-9A-Za-z_-]{1,100}")
 _WORD = re.compile(r"[A-Z][A-Z_]{0,39}")  # a value of one of Amazon's enumerations, known or not
 
@@ -145,7 +144,7 @@ FUNNEL = tuple(field.name.upper() for field in fields(Funnel))  # Amazon's names
 
 def dataset_id(value: Any) -> str | None:
     """Return a dataset's id; None if it cannot be one of ours."""
-    return value if isinstance(value, str) and _DATASET_ID.fullmatch(value) else None
+    return value if isinstance(value, str) and AUDIENCE_ID.fullmatch(value) else None
 
 
 def datasets(answer: Mapping[str, Any]) -> list[Dataset]:
