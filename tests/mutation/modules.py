@@ -47,7 +47,7 @@ TESTS = {
     "amazon_ads/countries.py": f"{UNIT}/amazon_ads/test_countries.py",
     "amazon_ads/job.py": f"{UNIT}/amazon_ads/test_job.py",
     "amazon_ads/exchange.py": f"{AMAZON}/test_exchange.py tests/contract/test_amazon_client.py",
-    "amazon_ads/transport.py": "tests/contract/test_transport.py tests/contract/test_amazon_client.py",
+    "amazon_ads/transport.py": f"{AMAZON}/test_transport.py tests/contract/test_transport.py",
     "segment/budget.py": f"{SEGMENT}/test_budget.py",
     "segment/event.py": f"{SEGMENT}/test_event.py {UNIT}/ingest/test_intake.py",
     "segment/quick_event.py": f"{SEGMENT}/test_quick_event.py",

@@ -285,13 +285,6 @@ def test_a_repetition_holds_neither_identities_nor_consent() -> None:
     assert state.bare() == replace(enter(3), record=enter(3).record | {"countryCode": "DE"})
 
 
-def test_an_identity_is_the_same_in_whatever_order_its_fields_are_written() -> None:
-    digests = {"email": "a", "phone": "b"}
-    assert (
-        Identity(1, digests).key == Identity(2, dict(reversed(digests.items()))).key != Identity(1, {"email": "a"}).key
-    )
-
-
 def test_the_member_and_version_of_a_row_are_those_of_its_newest_change() -> None:
     state = row(newest=enter(NOW))
     assert (state.member, state.version) == (enter(NOW).member, enter(NOW).version)

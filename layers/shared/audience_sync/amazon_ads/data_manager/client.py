@@ -4,7 +4,6 @@ All raise the errors of exchange.py, as the audience API's do. Ids are strings. 
 them, which differs between endpoints.
 """
 
-import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -20,6 +19,7 @@ from audience_sync.amazon_ads.data_manager.answers import DataRoom, Dataset, Fun
 from audience_sync.amazon_ads.data_manager.pages import PAGE, pages
 from audience_sync.amazon_ads.data_manager.rejections import rejected_members
 from audience_sync.amazon_ads.exchange import READ_TIMEOUT, Exchange
+from audience_sync.amazon_ads.ids import job_id
 from audience_sync.amazon_ads.login import AccessTokens
 from audience_sync.amazon_ads.terms import Terms
 from audience_sync.amazon_ads.upload import Submission, Upload
@@ -31,7 +31,6 @@ METRICS = "application/vnd.admmetrics.v1+json"
 MEMBERS = "application/vnd.admAudiences.v1+json"
 DELETION = "application/vnd.admDataDeletion.v1+json"
 NO_UPLOAD_ID = "-"  # in place of an id that Amazon does not promise; nothing can be asked with it anyway
-_INGRESS_ID = re.compile(r"[\w.:-]{1,200}", re.ASCII)  # opaque, but logged
 _DATASETS = "/adm/audiences"
 _SHARES = "/adm/sharingRules"
 _MANAGER_ONLY = (
@@ -117,10 +116,8 @@ class DataManager:
         """
         path = f"{_DATASETS}/{_in_path(upload.target.audience_id)}/members"
         answer = require_object(self._call("POST", path, MEMBERS, body=upload.body(), timeout=timeout))
-        ingress_id = answer.get("ingressId")
-        is_usable = isinstance(ingress_id, str) and _INGRESS_ID.fullmatch(ingress_id)
         rejected, counted_from_one = rejected_members(answer, len(upload.encoded))
-        return Submission(str(ingress_id) if is_usable else NO_UPLOAD_ID, rejected, counted_from_one)
+        return Submission(job_id(answer.get("ingressId")) or NO_UPLOAD_ID, rejected, counted_from_one)
 
     def delete_identities(self, upload: Upload, *, timeout: float = READ_TIMEOUT) -> Submission:
         """Request the deletion of people from all datasets, within 30 days. Amazon's answer is empty.
