@@ -164,9 +164,7 @@ def command[**P](
                 screen.note("Interrupted.")
                 sys.exit(INTERRUPTED)
             except Exception as error:  # noqa: BLE001 - the last frame: a traceback could show secrets
-                from audience_sync_cli.explanation import (
-                    explained,
-                )  # loads botocore, which has a class for each of AWS's errors
+                from audience_sync_cli.explanation import explained  # loads botocore
 
                 failure = explained(error)
                 screen.fail(failure)

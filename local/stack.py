@@ -113,6 +113,8 @@ class Stack:
             "LATE_SECONDS": "1",
             # After a deletion notice, erasing waits as long after an enter as the longest job takes.
             "LONGEST_JOB_SECONDS": str(self.options.job_delay * 2 + 5),
+            "DATA_MANAGER_ACCOUNT_ID": resources.MANAGER_ACCOUNT,
+            "DATA_MANAGER_SECONDS": str(self.options.job_delay * 1.25 + 1),
             "JOB_SECONDS": str(min(900.0, self.options.job_delay * 1.25 + 1)),
         }
         variables = {name: own | shared for name, own in self._template.environments().items()}

@@ -1,8 +1,10 @@
-"""Changes of members, as ingest makes them."""
+"""Changes of members, as ingest makes them, and uploads."""
 
 from collections.abc import Mapping
 from typing import Any
 
+from audience_sync.amazon_ads.advertiser_audiences.records import frame_of
+from audience_sync.amazon_ads.upload import Target, Upload
 from audience_sync.ingest.record_rules import erasing_exit
 from audience_sync.membership import Destination, MembershipChange
 
@@ -46,3 +48,8 @@ def change(
 def notice(person: str, at: int) -> MembershipChange:
     """Return the change of every audience that a deletion notice leads to."""
     return erasing_exit(person, at, f"notice-{person}")
+
+
+def upload_of(target: Target, *encoded: bytes) -> Upload:
+    """Return an upload to the audience API."""
+    return Upload(target, frame_of(target), encoded)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from audience_sync.amazon_ads.advertiser_audiences.audience import AudienceReport, audience_update
-from audience_sync.amazon_ads.advertiser_audiences.audience_settings import SettingsReader
+from audience_sync.amazon_ads.advertiser_audiences.audience_settings import AudienceReader
 from audience_sync.amazon_ads.countries import NO_COUNTRY
 from audience_sync.amazon_ads.destination import advertiser_of, connection_of, of_advertiser, of_connection
 from audience_sync.amazon_ads.ids import amazon_id
@@ -123,7 +123,7 @@ def _destination(options: Target) -> Destination | None:
     """Check the options as `create` does; None without any."""
     if options == ANY:
         return None
-    reader = SettingsReader({"advertiserId": options.advertiser, "connectionId": options.connection}, "in the options")
+    reader = AudienceReader({"advertiserId": options.advertiser, "connectionId": options.connection}, "in the options")
     destination = reader.destination()
     reader.raise_if_invalid()
     return destination

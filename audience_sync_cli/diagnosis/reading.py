@@ -40,13 +40,9 @@ class _Reader:
 
 
 def read_facts(session: Session, name: str, *, days: int, counts_members: bool) -> Facts:
-    """Read all facts that can explain an empty or small audience.
+    """Read all facts that can explain an empty or small audience, found by Amazon's id, computation key or external id.
 
-    Args:
-        session: of the command.
-        name: of the audience: Amazon's id, the computation key or the external id.
-        days: how far to look back in the metrics, at most 14: CloudWatch lists no older ones.
-        counts_members: whether to count its members, which reads all their rows.
+    CloudWatch lists no metrics from before 14 days. Counting the members reads all their rows.
 
     Raises:
         NotThere: there is no such stack.

@@ -24,14 +24,7 @@ class WholeWay:
     """One test: an enter, an exit, and the result of each."""
 
     def __init__(self, session: Session, audience: str, timeout: float, sleep: Callable[[float], None]) -> None:
-        """Prepare the test.
-
-        Args:
-            session: of the command.
-            audience: its id or key; empty for the one that is kept for tests.
-            timeout: seconds for each of entry and exit.
-            sleep: waits for some seconds.
-        """
+        """Prepare a test of this audience, or of the one kept for tests. `timeout` holds for enter and exit each."""
         self.sent: dict[str, Sent] = {}  # "entered" and "left"
         self._session = session
         self._audience = audience

@@ -41,16 +41,7 @@ class Following:
         on_blocker: Callable[[Blocker], None],
         sleep: Callable[[float], None],
     ) -> None:
-        """Prepare to follow.
-
-        Args:
-            session: of the command.
-            changes: of the request.
-            posted: when, and which uploads came before.
-            on_hop: called for each hop reached.
-            on_blocker: called for each new reason for waiting.
-            sleep: waits for some seconds.
-        """
+        """Prepare to follow the changes of a request, and report each hop and each new reason for waiting."""
         self._earlier_jobs = posted.earlier_jobs
         self._session = session
         self._posted_at = posted.at

@@ -45,13 +45,18 @@ def endpoint(act: Endpoint, media_type: str) -> Callable[[web.Request], Awaitabl
     return handle
 
 
-def _check_head(request: web.Request, media_type: str) -> None:
+def check_login(request: web.Request) -> None:
+    """Check the access token and the application. Raises Refusal (401)."""
     sandbox = request.app[SANDBOX]
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not sandbox.login.admits(token.strip(), sandbox.now()):
         raise Refusal("Unauthorized", status=401)
     if request.headers.get("Amazon-Advertising-API-ClientId") != sandbox.login.client_id:
         raise Refusal("Unauthorized", status=401)
+
+
+def _check_head(request: web.Request, media_type: str) -> None:
+    check_login(request)
     accepted = {part.partition(";")[0].strip() for part in request.headers.get("Accept", "*/*").lower().split(",")}
     if accepted.isdisjoint({media_type, "application/*", "*/*"}):
         raise Refusal(f"Not Acceptable: {media_type} is the only type of this answer", status=406)
@@ -60,7 +65,7 @@ def _check_head(request: web.Request, media_type: str) -> None:
             raise Refusal("Unsupported Media Type: encoded bodies are not documented", status=415)
         if request.content_type != media_type:
             raise Refusal(f"Unsupported Media Type: {media_type} is needed", status=415)
-    if len(request[RAW]) > sandbox.options.max_body:
+    if len(request[RAW]) > request.app[SANDBOX].options.max_body:
         raise Refusal("Request Entity Too Large", status=413)
 
 

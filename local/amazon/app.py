@@ -6,6 +6,7 @@ from collections.abc import Callable
 from aiohttp import web
 
 from local.amazon import api, consent, control
+from local.amazon.data_manager import endpoints
 from local.amazon.exchange import SANDBOX
 from local.amazon.lwa import Login
 from local.amazon.sandbox import Options, Sandbox
@@ -46,5 +47,5 @@ def build_app(
     )
     app = web.Application(middlewares=[exchange], client_max_size=MAX_CONTROL_BODY)
     app[SANDBOX] = Sandbox(login, job_delay=job_delay, seed=seed, clock=clock, options=options)
-    app.add_routes([*api.routes(), *consent.routes(), *control.routes()])
+    app.add_routes([*api.routes(), *endpoints.routes(), *consent.routes(), *control.routes()])
     return app

@@ -83,7 +83,7 @@ class Audience:
             self._matched -= before.matched
             pairs = tuple(dict.fromkeys(before.identifiers + pairs))  # not documented that old ones are dropped
         country = record.country or self.country
-        matched = (country is None or country in countries.MATCHED) and _is_match(pairs, self.match_share)
+        matched = (country is None or country in countries.MATCHED) and is_match(pairs[0][1], self.match_share)
         self._members[record.external_user_id] = Member(pairs, now, matched)
         self._matched += matched
 
@@ -118,6 +118,6 @@ def identifiers_by_field(pairs: Iterable[Pair]) -> dict[str, list[str]]:
     return grouped
 
 
-def _is_match(pairs: tuple[Pair, ...], share: float) -> bool:
-    """Decide by the first digest: as good as random, but stable for each person."""
-    return int(pairs[0][1][:8], 16) < share * 2**32
+def is_match(digest: str, share: float) -> bool:
+    """Decide by a member's first digest: as good as random, but stable for each person."""
+    return int(digest[:8], 16) < share * 2**32

@@ -8,15 +8,18 @@ from aiohttp import web
 
 from local.amazon.audiences import identifiers_by_field
 from local.amazon.exchange import SANDBOX
-from local.amazon.refusals import Refusal
+from local.amazon.refusals import Refusal, json_object
 from local.amazon.sandbox import Sandbox
 
 type Read = Callable[[Sandbox, web.Request], Any]
 
 
 def show_audience(sandbox: Sandbox, request: web.Request) -> Any:
-    """GET /sandbox/audiences/{audienceId}: its members."""
-    audience = sandbox.audience(request.match_info["audienceId"])
+    """GET /sandbox/audiences/{audienceId}: the members of an audience, or the members and shares of a dataset."""
+    audience_id = request.match_info["audienceId"]
+    if not audience_id.isdigit():
+        return sandbox.data_manager.shown(audience_id)
+    audience = sandbox.audience(audience_id)
     members = {
         user: {"identifiers": identifiers_by_field(member.identifiers), "since": member.since}
         for user, member in audience.members(sandbox.now()).items()
@@ -74,6 +77,17 @@ async def clear_faults(request: web.Request) -> web.Response:
     return web.Response(status=204)
 
 
+async def set_share(request: web.Request) -> web.Response:
+    """PUT /sandbox/shares/{sharingRuleId}: `{"status": ...}`, such as REVOKED_BY_SHARING_GRANT."""
+    sandbox = request.app[SANDBOX]
+    try:
+        status = json_object(await request.read()).get("status")
+        rule = sandbox.data_manager.set_share_status(request.match_info["sharingRuleId"], status, sandbox.now())
+    except Refusal as refusal:
+        return web.json_response({"error": refusal.message}, status=refusal.status)
+    return web.json_response(rule)
+
+
 async def reset(request: web.Request) -> web.Response:
     """POST /sandbox/reset: remove everything but the tokens given out."""
     request.app[SANDBOX].reset()
@@ -90,6 +104,7 @@ def routes() -> list[web.RouteDef]:
         web.get("/sandbox/faults", _shown(show_faults)),
         web.get("/sandbox/recipes", _shown(show_recipes)),
         web.put("/sandbox/faults", set_faults),
+        web.put("/sandbox/shares/{sharingRuleId}", set_share),
         web.delete("/sandbox/faults", clear_faults),
         web.post("/sandbox/reset", reset),
     ]

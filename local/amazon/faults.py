@@ -6,7 +6,7 @@ ones do not count that request. Rules with `close_before_read` come before all o
 match, all of which must hold:
   path         the request's path, `*` for anything: /amc/audiences/records is an upload, .../records/* a poll
   method       GET, POST, ...
-  audience     the audience id in the path or the body
+  audience     the audience or dataset id in the path or the body
   contains     text that the body must contain, such as one member's id
   over         bytes that the body must exceed
   nth          counts the requests that match all of the above, from 1; the rule starts at the n-th
@@ -23,7 +23,8 @@ do:
   trickle             seconds between the bytes of the answer
   apply_late          seconds until an upload takes effect; without a status the connection is reset, not answered
   redirect            answer 307 (or `status`) to this address, without effect
-  job                 {"state", "failed", "delay", "order"}: see `jobs.JobFault`
+  job                 {"state", "failed", "delay", "order"}: see `jobs.JobFault`. Data Manager has no order; there
+                      `failed` rejects members in the answer, and a state other than SUCCEEDED means no effect
   token               {"lifetime", "expires_in", "refuse_after"}: see `lwa.TokenFault`
 """
 
@@ -42,8 +43,8 @@ from local.amazon.jobs import NO_JOB_FAULT, JobFault
 from local.amazon.lwa import NO_TOKEN_FAULT, TokenFault
 from local.amazon.refusals import STRICT, Refusal
 
-_AUDIENCE_IN_PATH = re.compile(r"/amc/audiences/metadata/(\d+)")
-_AUDIENCE_IN_BODY = re.compile(rb'"audienceId"\s*:\s*(\d+)')
+_AUDIENCE_IN_PATH = re.compile(r"/(?:amc/audiences/metadata/(?=\d+)|adm/(?:audiences|datasets)/)([^/]+)")
+_AUDIENCE_IN_BODY = re.compile(rb'"(?:audienceId"\s*:\s*(?=\d)|dataSetId"\s*:\s*")([\w-]+)')
 
 
 def _number_as_text(value: Any) -> Any:
@@ -64,7 +65,7 @@ class Call:
 
     @property
     def audience(self) -> str:
-        """The audience id as digits; empty without one."""
+        """The id of the audience or dataset; empty without one."""
         in_path = _AUDIENCE_IN_PATH.match(self.path)
         in_body = _AUDIENCE_IN_BODY.search(self.raw or b"")
         return in_path[1] if in_path else in_body[1].decode() if in_body else ""

@@ -18,6 +18,7 @@ import pydantic
 
 from local.amazon import countries
 from local.amazon.audiences import Audience
+from local.amazon.ledger import actions
 from local.amazon.records import Record, Upload
 from local.amazon.refusals import STRICT
 
@@ -107,12 +108,11 @@ class Jobs:
 
     def submit(self, job_id: str, upload: Upload, fault: JobFault, now: float) -> Job:
         """Queue an upload, as of `now`."""
-        creates = frozenset(record.external_user_id for record in upload.records if record.action == "CREATE")
-        deletes = frozenset(record.external_user_id for record in upload.records if record.action == "DELETE")
+        creates, deletes = actions(upload.records)
         job = Job(job_id, upload, fault, creates=creates, deletes=deletes)
         self._by_id[job_id] = self.pending[job_id] = job
         job.rank = self._random.random()
-        job.due = now + fault.delay if fault.delay is not None else self._next_sweep(now + self._delay)
+        job.due = now + fault.delay if fault.delay is not None else next_sweep(now + self._delay, self._delay)
         if fault.order == "reverse":
             job.rank = -next(self._arrivals)
             self._reversed = [waiting for waiting in self._reversed if waiting.job_id in self.pending] + [job]
@@ -130,17 +130,13 @@ class Jobs:
     def _schedule(self, job: Job) -> None:
         self._scheduler.at(job.due, job.rank, lambda now: self._end(job, now))
 
-    def _next_sweep(self, time: float) -> float:
-        apart = self._delay / SWEEPS_PER_DELAY
-        return math.ceil(time / apart) * apart if apart else time
-
     def _end(self, job: Job, now: float) -> None:
         if job.due > now:  # moved by a later job of the same rule
             self._schedule(job)
             return
         del self.pending[job.job_id]
         audience, records = self.audience_of(job), job.upload.records
-        job.invalid = _faulted(job.fault, records)
+        job.invalid = faulted(job.fault, records)
         if audience is None:
             job.invalid = {record.external_user_id: "Audience is invalid" for record in records}
         else:
@@ -162,7 +158,14 @@ class Jobs:
             del self._by_id[oldest]
 
 
-def _faulted(fault: JobFault, records: list[Record]) -> dict[str, str]:
+def next_sweep(time: float, delay: float) -> float:
+    """Return the time of the first sweep from `time` on."""
+    apart = delay / SWEEPS_PER_DELAY
+    return math.ceil(time / apart) * apart if apart else time
+
+
+def faulted(fault: JobFault, records: list[Record]) -> dict[str, str]:
+    """Choose the members of an upload that a fault rule lets fail, and the reason."""
     users = [record.external_user_id for record in records]
     if isinstance(fault.failed, tuple):
         chosen = [user for user in users if user in fault.failed]

@@ -2,8 +2,8 @@
 
 import hashlib
 import json
-from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
@@ -17,14 +17,21 @@ KEPT_VIOLATIONS = 10_000
 _SECRET_FIELDS = frozenset({"client_secret", "refresh_token", "code", "code_verifier"})
 
 
+class Actions(NamedTuple):
+    """The externalUserIds of an upload."""
+
+    creates: frozenset[str]
+    deletes: frozenset[str]
+
+
 class LedgerEntry(NamedTuple):
     """One record received."""
 
     n: int  # counts from 1
     request: int  # the n of its request
     at: float  # epoch seconds
-    audience_id: int
-    job_id: str
+    audience_id: int | str  # a number, or the id of a dataset
+    job_id: str  # or an ingressId
     external_user_id: str
     action: str
     identities: tuple[Identity, ...]
@@ -124,7 +131,7 @@ class Ledger:
         self._violations: deque[dict[str, Any]] = deque(maxlen=KEPT_VIOLATIONS)
         self.received = 0
 
-    def add(self, request: int, at: float, audience_id: int, job_id: str, records: Iterable[Record]) -> None:
+    def add(self, request: int, at: float, audience_id: int | str, job_id: str, records: Iterable[Record]) -> None:
         """Add the records of one upload, in order."""
         for user, action, identities, *_ in records:
             self.received += 1
@@ -141,9 +148,29 @@ class Ledger:
         """Record a violation: accepted by Amazon, but against its advice."""
         self._violations.append({"kind": kind, "request": request, **facts})
 
+    def note_conflicts(
+        self, request: int, audience_id: str, records: Sequence[Record], pending: Iterable[Actions]
+    ) -> None:
+        """Record members whose opposite action has no effect yet, and members that one upload holds twice."""
+        creates, deletes = actions(records)
+        opposite = [(deletes & other.creates) | (creates & other.deletes) for other in pending]
+        for user in sorted(set().union(*opposite)):
+            self.violate("opposite_actions_pending", request, audienceId=audience_id, externalUserId=user)
+        users = Counter(record.external_user_id for record in records)
+        for user in (users - Counter(set(users))).elements():
+            self.violate("member_twice", request, audienceId=audience_id, externalUserId=user)
+
     def violations(self) -> list[dict[str, Any]]:
         """Return the violations, oldest first."""
         return list(self._violations)
+
+
+def actions(records: Iterable[Record]) -> Actions:
+    """Collect the members of an upload by action."""
+    users: dict[str, set[str]] = {"CREATE": set(), "DELETE": set()}
+    for record in records:
+        users[record.action].add(record.external_user_id)
+    return Actions(frozenset(users["CREATE"]), frozenset(users["DELETE"]))
 
 
 def _shown_header(name: str, value: str) -> str:

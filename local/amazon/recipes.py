@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-_UPLOADS, _TOKENS = "/amc/audiences/records", "/auth/o2/token"
+_JOBS, _MEMBERS, _TOKENS = "/amc/audiences/records", "/adm/audiences/*/members", "/auth/o2/token"
 
 
 class Recipe(NamedTuple):
@@ -16,8 +16,8 @@ class Recipe(NamedTuple):
     revokes: bool = False  # existing authorizations and tokens
 
 
-def _upload(do: dict[str, Any]) -> dict[str, Any]:
-    return {"match": {"path": _UPLOADS, "method": "POST"}, "do": do}
+def _uploads(do: dict[str, Any]) -> tuple[dict[str, Any], ...]:
+    return tuple({"match": {"path": path, "method": "POST"}, "do": do} for path in (_JOBS, _MEMBERS))
 
 
 _NO_TERMS = {"message": "AMC terms have not been accepted by the authorizing user"}
@@ -39,45 +39,45 @@ RECIPES = (
         "Uploads get 429 and Retry-After: 30",
         "throttled",
         "OldestMessageAge",
-        (_upload({"status": 429, "headers": {"Retry-After": "30"}}),),
+        _uploads({"status": 429, "headers": {"Retry-After": "30"}}),
     ),
     Recipe(
         "outage",
         "Every request gets 503",
         "service_unavailable",
         "An outage at Amazon",
-        tuple({"match": {"path": path}, "do": {"status": 503}} for path in ("/amc/*", "/v2/*")),
+        tuple({"match": {"path": path}, "do": {"status": 503}} for path in ("/amc/*", "/adm/*", "/v2/*")),
     ),
     Recipe(
         "no-answer",
         "Uploads take effect, but the connection is reset",
         "outcome_unknown",
         "DeliveryStalled",
-        (_upload({"close_after_apply": True}),),
+        _uploads({"close_after_apply": True}),
     ),
-    Recipe("slow", "Uploads are answered after ten seconds", "", "OldestMessageAge", (_upload({"delay": 10}),)),
-    Recipe("denied", "Uploads get 403", "access_denied", "DeadLetters", (_upload({"status": 403}),)),
+    Recipe("slow", "Uploads are answered after ten seconds", "", "OldestMessageAge", _uploads({"delay": 10})),
+    Recipe("denied", "Uploads get 403", "access_denied", "DeadLetters", _uploads({"status": 403})),
     Recipe(
         "terms",
         "Uploads get 403: the AMC terms are not accepted",
         "access_denied",
         "DeadLetters",
-        (_upload({"status": 403, "body": _NO_TERMS}),),
+        _uploads({"status": 403, "body": _NO_TERMS}),
     ),
-    Recipe("job-failed", "Every job fails", "job_failed", "DeadLetters", (_upload({"job": {"state": "FAILED"}}),)),
+    Recipe("job-failed", "Every job fails", "job_failed", "DeadLetters", _uploads({"job": {"state": "FAILED"}})),
     Recipe(
         "bad-records",
         "Jobs reject the first record of each upload",
         "job_rejected",
         "DeadLetters",
-        (_upload({"job": {"failed": 1}}),),
+        _uploads({"job": {"failed": 1}}),
     ),
-    Recipe("job-late", "Jobs take two minutes", "", "RecordsRepeated", (_upload({"job": {"delay": 120}}),)),
+    Recipe("job-late", "Jobs take two minutes", "", "RecordsRepeated", _uploads({"job": {"delay": 120}})),
     Recipe(
         "job-unknown",
         "Amazon does not know the jobs",
         "unknown",
         "JobsUnresolved",
-        ({"match": {"path": f"{_UPLOADS}/*", "method": "GET"}, "do": {"status": 404}},),
+        ({"match": {"path": f"{_JOBS}/*", "method": "GET"}, "do": {"status": 404}},),
     ),
 )

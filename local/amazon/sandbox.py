@@ -1,29 +1,21 @@
 """The state behind the sandbox's API, and the effects of accepted requests."""
 
-from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from local.amazon.audiences import Audience, AudienceIds
 from local.amazon.connections import Connections
+from local.amazon.data_manager.state import DataManager
 from local.amazon.faults import Effect, Faults
 from local.amazon.jobs import Jobs, Scheduler
-from local.amazon.ledger import Ledger, Requests
+from local.amazon.ledger import Actions, Ledger, Requests
 from local.amazon.lwa import Login
+from local.amazon.options import Options
 from local.amazon.recipes import RECIPES
 from local.amazon.records import Upload
 from local.amazon.refusals import Refusal
 
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """Settings for undocumented behaviour of Amazon."""
-
-    max_body: int = 5_000_000  # bytes; not documented. Sister endpoints state 1, 5 or 6 MB and answer 413 above
-    match_share: float = 0.7  # of the members; made up
-    token_lifetime: float = 3600.0  # seconds
-    terms_accepted: bool = False
+__all__ = ["Options", "Sandbox"]
 
 
 class Sandbox:
@@ -54,6 +46,7 @@ class Sandbox:
         self.connections = Connections(seed=seed, client_id=self.login.client_id, terms_accepted=options.terms_accepted)
         self.requests = Requests()
         self.ledger = Ledger()
+        self.data_manager = DataManager(self._scheduler, self.ledger, options, delay=self._job_delay, seed=seed)
         self.faults = Faults(seed)
         self.login.restore()
         self._ids = AudienceIds(seed)
@@ -138,13 +131,10 @@ class Sandbox:
         self.ledger.add(request, now, upload.audience_id, job_id, upload.records)
         audience_id = str(upload.audience_id)
         earlier = [job for job in self.jobs.pending.values() if job.upload.audience_id == upload.audience_id]
-        job = self.jobs.submit(job_id, upload, effect.job, now)
-        opposite = [(job.deletes & other.creates) | (job.creates & other.deletes) for other in earlier]
-        for user in sorted(set().union(*opposite)):
-            self.ledger.violate("opposite_actions_pending", request, audienceId=audience_id, externalUserId=user)
-        users = Counter(record.external_user_id for record in upload.records)
-        for user in (users - Counter(set(users))).elements():
-            self.ledger.violate("member_twice", request, audienceId=audience_id, externalUserId=user)
+        self.jobs.submit(job_id, upload, effect.job, now)
+        self.ledger.note_conflicts(
+            request, audience_id, upload.records, [Actions(job.creates, job.deletes) for job in earlier]
+        )
 
     def _check_target(self, upload: Upload, request: int) -> None:
         audience = self.audiences.get(upload.audience_id)

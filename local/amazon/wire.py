@@ -9,8 +9,11 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
+from local.amazon.data_manager.answers import error_answer
+from local.amazon.data_manager.operations import error_type
 from local.amazon.exchange import EFFECT, ENTRY, RAW, SANDBOX
 from local.amazon.faults import Call, Effect
+from local.amazon.refusals import Refusal
 
 OWN_PATHS = "/sandbox/"
 _CHUNK = 65_536  # bytes read at a time
@@ -30,7 +33,7 @@ async def exchange(
     effect, entry.faults = sandbox.faults.pick(Call(request.method, request.path))
     if effect.close_before_read:
         return _reset(request)
-    raw = await _read(request, sandbox.options.max_body)
+    raw = await _read(request, sandbox.options.body_limit(request.path))
     sandbox.requests.keep_body(entry, raw)
     effect, entry.faults = sandbox.faults.pick(Call(request.method, request.path, raw))
     request[EFFECT], request[ENTRY], request[RAW] = effect, entry, raw
@@ -67,7 +70,7 @@ async def _answer(
         try:
             handled = await handler(request)
         except web.HTTPException as error:  # no such path or method
-            handled = web.json_response({"message": error.reason}, status=error.status)
+            handled = _plain_error(request, error.status)
         if isinstance(handled, web.Response):
             answer = handled
     if effect.redirect is not None:
@@ -79,9 +82,18 @@ async def _answer(
         headers = {"Content-Type": "text/html" if is_text else "application/json"} | dict(effect.headers)
         return web.Response(status=status, body=body.encode(), headers=headers)
     if effect.status is not None:
-        answer = web.json_response({"message": web.Response(status=status).reason}, status=status)
+        answer = _plain_error(request, status)
     answer.headers.update(effect.headers)
     return answer
+
+
+def _plain_error(request: web.Request, status: int) -> web.Response:
+    """Build an error in the shape of the API that was called."""
+    reason = web.Response(status=status).reason
+    if request.path.startswith("/adm/"):
+        media_type = error_type(request.method, request.path)
+        return error_answer(Refusal(reason, status=status), request[ENTRY].n, media_type)
+    return web.json_response({"message": reason}, status=status)
 
 
 def _reset(request: web.Request) -> web.Response:

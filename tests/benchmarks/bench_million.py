@@ -21,7 +21,7 @@ from math import ceil
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from audience_sync.amazon_ads.upload import Upload
+from audience_sync.amazon_ads.upload import Submission, Upload
 from audience_sync.aws.membership_rows import Sharding
 from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.clock import Clock
@@ -132,13 +132,13 @@ class Amazon:
     records: int = 0
     bytes: int = 0  # of records
 
-    def send_records(self, upload: Upload, *, timeout: float) -> str:
+    def send_records(self, upload: Upload, *, timeout: float) -> Submission:
         assert timeout > 0
         assert len(upload.body()) <= _LIMITS.max_bytes
         self.uploads += 1
         self.records += len(upload.encoded)
         self.bytes += sum(map(len, upload.encoded))
-        return f"job-{self.uploads}"
+        return Submission(f"job-{self.uploads}")
 
     @property
     def fewest(self) -> int:

@@ -17,6 +17,14 @@ CLIENT_SECRET = "a secret of the sandbox"
 REFRESH_TOKEN = "Atzr|of-the-sandbox"
 AUDIENCES = "application/vnd.amcaudiences.v1+json"
 CONNECTIONS = "application/vnd.amcaudiencesconnections.v1+json"
+MANAGER_ACCOUNT = "amzn1.ads1.ma1.sandbox"
+DATA_MANAGER_MEDIA = {  # by a part of the path
+    "/members": "application/vnd.admAudiences.v1+json",
+    "datarooms/metadata": "application/vnd.admmetrics.v1+json",
+    "datasets/list": "application/vnd.admmetrics.v1+json",
+    "/metrics": "application/vnd.admmetrics.v1+json",
+    "identities": "application/vnd.admDataDeletion.v1+json",
+}
 JOB_DELAY = 4.0  # seconds on the test's clock; sweeps are one second apart
 
 
@@ -51,6 +59,13 @@ class Amazon:
         options.setdefault("allow_redirects", False)
         return self.session.request(method, self.url + path, headers=headers, **content, **options)
 
+    def adm(self, method: str, path: str, body: Any = None, **options: Any) -> requests.Response:
+        """Send a proper request to Ads Data Manager, as its one manager account."""
+        media = next((media for part, media in DATA_MANAGER_MEDIA.items() if part in path), "application/json")
+        headers: dict[str, Any] = {"Accept": media, "Amazon-Ads-Manager-Account-ID": MANAGER_ACCOUNT}
+        headers |= {"Content-Type": media if body is not None else None} | options.pop("headers", {})
+        return self.call(method, f"/adm/{path}", body, headers=headers, **options)
+
     def create_audience(self, **changed: Any) -> int:
         answer = self.call("POST", "/amc/audiences/metadata", new_audience(**changed))
         assert answer.status_code == 201, answer.text
@@ -68,7 +83,7 @@ class Amazon:
     def shown(self, path: str) -> Any:
         return self.session.get(f"{self.url}/sandbox/{path}", timeout=5).json()
 
-    def members(self, audience_id: int) -> dict[str, Any]:
+    def members(self, audience_id: int | str) -> dict[str, Any]:
         members: dict[str, Any] = self.shown(f"audiences/{audience_id}")["members"]
         return members
 

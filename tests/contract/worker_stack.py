@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from audience_sync.amazon_ads.job import JobReport
-from audience_sync.amazon_ads.upload import Target, Upload
+from audience_sync.amazon_ads.upload import Submission, Target, Upload
 from audience_sync.aws.membership_rows import Sharding, state_from_row
 from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.clock import Clock
@@ -61,7 +61,7 @@ class Amazon:
     uploads: list[list[dict[str, Any]]] = field(default_factory=list)
     targets: list[Target] = field(default_factory=list)  # of the uploads
 
-    def send_records(self, upload: Upload, *, timeout: float) -> str:
+    def send_records(self, upload: Upload, *, timeout: float) -> Submission:
         assert timeout > 0
         body = json.loads(upload.body())
         meanwhile, self.meanwhile = self.meanwhile, None
@@ -72,7 +72,7 @@ class Amazon:
             raise fails
         self.targets.append(upload.target)
         self.apply(body["records"])
-        return f"job-{len(self.uploads)}"
+        return Submission(f"job-{len(self.uploads)}")
 
     def apply(self, records: list[dict[str, Any]]) -> None:
         self.uploads.append(records)

@@ -1,12 +1,12 @@
 """Amazon, and the gate before it, for tests about something else."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any
 
 from audience_sync.amazon_ads.job import JobReport
-from audience_sync.amazon_ads.upload import Target, Upload
+from audience_sync.amazon_ads.upload import Submission, Target, Upload
 from audience_sync.errors import AudienceSyncError, TransientError
 
 
@@ -17,13 +17,13 @@ class Uploader:
     error: Exception | None = None
     requests: int = 0
 
-    def send_records(self, upload: Upload, *, timeout: float) -> str:
+    def send_records(self, upload: Upload, *, timeout: float) -> Submission:
         assert upload.target.audience_id
         assert timeout > 0
         self.requests += 1
         if self.error:
             raise self.error
-        return "job-1"
+        return Submission("job-1")
 
 
 @dataclass
@@ -34,14 +34,14 @@ class Amazon:
     taken: list[dict[str, Any]] = field(default_factory=list)
     requests: list[set[str]] = field(default_factory=list)  # members of each, those refused also
 
-    def send_records(self, upload: Upload, *, timeout: float) -> str:
+    def send_records(self, upload: Upload, *, timeout: float) -> Submission:
         assert timeout > 0
         body = json.loads(upload.body())
         self.requests.append(members_of(body))
         if error := self.refuses(body):
             raise error
         self.taken.append(body)
-        return f"job-{len(self.taken)}"
+        return Submission(f"job-{len(self.taken)}")
 
     def members(self) -> set[str]:
         return set[str]().union(*map(members_of, self.taken))
@@ -49,6 +49,11 @@ class Amazon:
 
 def members_of(body: dict[str, Any]) -> set[str]:
     return {record["externalUserId"] for record in body["records"]}
+
+
+def refusing(error: AudienceSyncError, *, members: Collection[str] = (), audience: int = 0) -> Amazon:
+    """Return one that answers uploads about these members, or of this audience, with an error."""
+    return Amazon(lambda body: error if body["audienceId"] == audience or members_of(body) & {*members} else None)
 
 
 @dataclass

@@ -15,18 +15,19 @@ from audience_sync.amazon_ads.advertiser_audiences.client import AmazonAds
 from audience_sync.amazon_ads.exchange import MAX_RETRY_AFTER, retry_after
 from audience_sync.amazon_ads.login import AccessTokens, Login, Token
 from audience_sync.amazon_ads.transport import TotalTimeoutAdapter
-from audience_sync.amazon_ads.upload import Target, Upload
+from audience_sync.amazon_ads.upload import Target
 from audience_sync.aws.audience_table import row_of
 from audience_sync.errors import AudienceSyncError, InvalidAudience, RequestRejected, TokenUnavailable, TransientError
 from local.amazon.refusals import Refusal
 from local.amazon.validation import check_audience_update, check_new_audience
 from tests.aws_fixtures import CREDENTIALS
+from tests.builders import upload_of
 from tests.doubles.secrets import StoredSecret
 from tests.fuzz.inputs import Message, json_or_none
 from tests.fuzz.invariants import assert_repeats_nothing
 
 NOW = 1_774_000_000.0  # epoch seconds
-UPLOAD = Upload(Target("2"), (b"{}",))
+UPLOAD = upload_of(Target("2"), b"{}")
 MAX_CPM = 500  # hundredths
 _ADDRESS = re.compile(r"\S@\S")
 

@@ -7,7 +7,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from audience_sync.amazon_ads.upload import Target, cut_uploads, encode_record
+from audience_sync.amazon_ads.advertiser_audiences.records import encode_record, frame_of
+from audience_sync.amazon_ads.upload import Target, UploadSize, cut_uploads
 from audience_sync.membership import MembershipChange
 from audience_sync.reasons import Reason
 from local.amazon import records
@@ -57,7 +58,7 @@ def assert_amazon_takes(changes: Iterable[MembershipChange]) -> None:
         if change.exits and not change.record["hashedPII"]:
             continue
         target = Target(change.audience_id, change.destination)
-        for upload in cut_uploads(target, [encode_record(change.record)], max_records=1, max_bytes=1):
+        for upload in cut_uploads(target, frame_of(target), [encode_record(change.record)], UploadSize(1, 1)):
             try:
                 records.read_upload(json_object(upload.body()))
             except Refusal as refusal:

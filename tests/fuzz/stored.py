@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from audience_sync.amazon_ads.upload import encode_record
+from audience_sync.amazon_ads.advertiser_audiences.records import encode_record
 from audience_sync.aws.membership_rows import Sharding, row_of, state_from_row
 from audience_sync.errors import InvalidMessage, Unavailable
 from audience_sync.member_state import MemberState, Timing

@@ -11,7 +11,7 @@ from typing import Any
 from unittest.mock import patch
 
 from audience_sync.amazon_ads.job import JobReport, job_report
-from audience_sync.amazon_ads.upload import Upload
+from audience_sync.amazon_ads.upload import Submission, Upload
 from audience_sync.aws.membership_rows import Sharding
 from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.clock import Clock
@@ -56,7 +56,7 @@ class Amazon:
         self.is_down = False  # for all audiences but the one of the right message
         self.report = JobReport("SUCCEEDED")
 
-    def send_records(self, upload: Upload, *, timeout: float) -> str:
+    def send_records(self, upload: Upload, *, timeout: float) -> Submission:
         """Take an upload."""
         assert timeout > 0
         if self.is_down and f'"audienceId":{GOOD_AUDIENCE},'.encode() not in upload.body():
@@ -67,7 +67,7 @@ class Amazon:
         except Refusal as refusal:
             raise RequestRejected(refusal.message, status=400) from None
         self.taken.append(body)
-        return f"job-{len(self.taken)}"
+        return Submission(f"job-{len(self.taken)}")
 
     def job(self, _job_id: str) -> JobReport:
         """Report on a job."""

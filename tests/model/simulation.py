@@ -14,7 +14,7 @@ from functools import cached_property, partial
 from typing import Any
 
 from audience_sync.amazon_ads.job import JobReport
-from audience_sync.amazon_ads.upload import Upload
+from audience_sync.amazon_ads.upload import Submission, Upload
 from audience_sync.aws.checkpoint import RENEWAL, Checkpoint
 from audience_sync.aws.membership_rows import Sharding, state_from_row
 from audience_sync.aws.membership_scan import MembershipScan
@@ -423,14 +423,14 @@ class _Amazon:
     task: Task
     worker: Worker
 
-    def send_records(self, upload: Upload, *, timeout: float) -> str:
+    def send_records(self, upload: Upload, *, timeout: float) -> Submission:
         assert timeout > 0
         records = json.loads(upload.body())["records"]
         members = [record["externalUserId"] for record in records]
         assert len(set(members)) == len(members), "O4: a member is twice in one request"
         self.worker.upload = records
         job_id: str = self.task.call("upload", lambda: self._take(records))
-        return job_id
+        return Submission(job_id)
 
     def _take(self, records: list[dict[str, Any]]) -> str:
         if self.simulation.refuses(records):

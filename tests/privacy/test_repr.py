@@ -12,9 +12,9 @@ import pytest
 from pydantic import BaseModel
 
 import audience_sync
-from audience_sync.amazon_ads.advertiser_audiences.client import Terms
 from audience_sync.amazon_ads.login import Token
-from audience_sync.amazon_ads.upload import Target, Upload
+from audience_sync.amazon_ads.terms import Terms
+from audience_sync.amazon_ads.upload import Target
 from audience_sync.credentials import Keyring
 from audience_sync.delivery.batch import Message
 from audience_sync.member_state import Timing
@@ -23,6 +23,7 @@ from audience_sync.membership import Destination, MembershipChange
 from audience_sync.messages import ChangeMessage, DeliveryHistory
 from audience_sync.runtime.api_gateway import Request
 from audience_sync.segment.event import read
+from tests.builders import upload_of
 
 CANARY = "canary-4711"
 # Fields that can hold anything by their type, and hold nothing that a sender or a secret store wrote.
@@ -135,7 +136,7 @@ CHANGE = MembershipChange(
         pytest.param(ChangeMessage("1", Destination(), [CHANGE], DeliveryHistory()), id="message of changes"),
         pytest.param(Message("m1", CANARY, CANARY, 1, 0), id="message as received"),
         pytest.param(step(None, [CHANGE], now=0, timing=Timing(0)), id="row of a member"),
-        pytest.param(Upload(Target("1"), (CANARY.encode(),)), id="upload"),
+        pytest.param(upload_of(Target("1"), CANARY.encode()), id="upload"),
     ],
 )
 def test_what_a_record_keeps_to_itself_is_not_shown(record: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from audience_sync.amazon_ads.upload import encode_record
+from audience_sync.amazon_ads.advertiser_audiences.records import encode_record
 from audience_sync.aws.membership_rows import Sharding, row_of
 from audience_sync.ingest.intake import changes_from, compiled
 from audience_sync.member_state import Timing

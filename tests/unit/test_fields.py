@@ -6,13 +6,15 @@ from typing import Any
 import pytest
 
 from audience_sync.amazon_ads import consent, normalize
+from audience_sync.amazon_ads.advertiser_audiences.records import encode_record
 from audience_sync.amazon_ads.normalization.quick import RULES
-from audience_sync.amazon_ads.upload import Target, Upload, encode_record
+from audience_sync.amazon_ads.upload import Target
 from audience_sync.fields import CONSENT_SIGNALS, FIELDS, IDENTIFIERS, MappedField
 from audience_sync.ingest import translation
 from audience_sync.ingest.intake import changes_from, compiled
 from audience_sync.membership import Audience
 from local.amazon.records import read_upload
+from tests.builders import upload_of
 from tests.doubles.audiences import Listed
 
 NOW = 1_772_615_722_118  # epoch milliseconds
@@ -50,7 +52,7 @@ def upload(*fields: str) -> dict[str, Any]:
     read = changes_from(json.dumps(ENTERED).encode(), mappings=mappings, audiences=Listed(AUDIENCE), now=NOW)
     assert read.rejections == []
     [change] = read.changes
-    body: dict[str, Any] = json.loads(Upload(Target(change.audience_id), (encode_record(change.record),)).body())
+    body: dict[str, Any] = json.loads(upload_of(Target(change.audience_id), encode_record(change.record)).body())
     return body
 
 

@@ -20,20 +20,21 @@ class MappedField:
     amazon_name: str  # in an upload
     personal: bool = False  # a mapping must not give all members the same value
     code: str = ""  # of an identifier in members' rows: one letter that never changes
+    data_manager_name: str = ""  # of an identifier in a dataset
 
 
 FIELDS = (
     MappedField("external_user_id", "record", "externalUserId", personal=True),
     MappedField("audience_id", "record", "audienceId"),
     MappedField("country", "record", "countryCode"),
-    MappedField("email", "identifier", "email", personal=True, code="e"),
-    MappedField("phone", "identifier", "phone", personal=True, code="p"),
-    MappedField("first_name", "identifier", "firstname", personal=True, code="f"),
-    MappedField("last_name", "identifier", "lastname", personal=True, code="l"),
-    MappedField("address", "identifier", "address", personal=True, code="a"),
-    MappedField("city", "identifier", "city", code="c"),
-    MappedField("state", "identifier", "state", code="s"),
-    MappedField("postal", "identifier", "postal", code="z"),
+    MappedField("email", "identifier", "email", personal=True, code="e", data_manager_name="em"),
+    MappedField("phone", "identifier", "phone", personal=True, code="p", data_manager_name="ph"),
+    MappedField("first_name", "identifier", "firstname", personal=True, code="f", data_manager_name="fn"),
+    MappedField("last_name", "identifier", "lastname", personal=True, code="l", data_manager_name="ln"),
+    MappedField("address", "identifier", "address", personal=True, code="a", data_manager_name="ad"),
+    MappedField("city", "identifier", "city", code="c", data_manager_name="cty"),
+    MappedField("state", "identifier", "state", code="s", data_manager_name="st"),
+    MappedField("postal", "identifier", "postal", code="z", data_manager_name="zip"),
     MappedField("amzn_ad_storage", "consent", "amznAdStorage"),
     MappedField("amzn_user_data", "consent", "amznUserData"),
     MappedField("tcf", "consent", "tcf"),

@@ -12,7 +12,7 @@ that the due repetitions: docs/architecture.md, *Uploads that contradict each ot
 """
 
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from audience_sync.membership import MAX_IDENTITIES, Member, MembershipChange, Version
 
@@ -172,11 +172,11 @@ class MemberState:
     def removal(self) -> MembershipChange:
         """Return the exit for the identities to remove. Its record holds any number of them."""
         left, stale = self.left or self.version, self.to_remove
-        consent = self.newest.record.get("userConsent", {}) if self.newest.exits else {}
+        consent = self.newest.record.get("userConsent", {})
         record = self.newest.record | {
             "action": "DELETE",
             "hashedPII": [each.digests for each in stale],
-            "userConsent": consent,
+            "userConsent": consent if self.newest.exits else _without_place(consent),
         }
         named_at = tuple(each.at for each in stale)
         return replace(
@@ -199,9 +199,14 @@ class MemberState:
         """Return the newest change as it should be sent."""
         return self.removal() if self.newest.exits else self.enter()
 
-    def records(self, *, removes: bool) -> list[MembershipChange]:
-        """Return the changes to send, one request after the other: a large removal needs several."""
-        return _parts(self.removal()) if removes else [self.enter()]
+    def records(self, *, removes: bool, at_most: int = MAX_IDENTITIES) -> list[MembershipChange]:
+        """Return the changes to send, one request after the other: a large removal needs several.
+
+        Args:
+            removes: the removal, instead of the enter.
+            at_most: identities of one record.
+        """
+        return _parts(self.removal(), at_most) if removes else [self.enter()]
 
     def bare(self) -> MembershipChange:
         """Return the newest change without identities: a repetition is sent from the row."""
@@ -214,10 +219,26 @@ def removed(state: MemberState, until: int) -> MemberState:
     return replace(state, identities=tuple(each for each in state.identities if each.key not in gone))
 
 
-def _parts(change: MembershipChange) -> list[MembershipChange]:
-    """Split a removal into records of at most MAX_IDENTITIES identities; none if there is nothing to remove."""
+def left_with(change: MembershipChange, known: MembershipChange) -> MembershipChange:
+    """Return an exit with the consent under which its member is `known`, unless it states its own.
+
+    Some of Amazon's APIs remove a member only with consent.
+    """
+    if "userConsent" in change.record:
+        return change
+    consent = _without_place(known.record.get("userConsent", {}))
+    return replace(change, record=change.record | {"userConsent": consent})
+
+
+def _without_place(consent: dict[str, Any]) -> dict[str, Any]:
+    """Return consent without an IP address, which a removal does not need."""
+    return {name: value for name, value in consent.items() if name != "geo"}
+
+
+def _parts(change: MembershipChange, at_most: int) -> list[MembershipChange]:
+    """Split a removal into records of at most `at_most` identities; none if there is nothing to remove."""
     identities = change.record["hashedPII"]
     return [
-        replace(change, record=change.record | {"hashedPII": identities[start : start + MAX_IDENTITIES]}, named_at=())
-        for start in range(0, len(identities), MAX_IDENTITIES)
+        replace(change, record=change.record | {"hashedPII": identities[start : start + at_most]}, named_at=())
+        for start in range(0, len(identities), at_most)
     ]

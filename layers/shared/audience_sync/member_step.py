@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from audience_sync.member_state import Identity, LateJob, MemberState, Timing
+from audience_sync.member_state import Identity, LateJob, MemberState, Timing, left_with
 from audience_sync.membership import MembershipChange, Version
 
 KEEP_REMOVED = 172_800  # seconds after which a removal is certain: jobs are tracked for 36 hours
@@ -136,7 +136,8 @@ def _with_exit(
     state: MemberState | None, change: MembershipChange, now: int, timing: Timing, *, is_attempted: bool
 ) -> tuple[MemberState, bool]:
     """End a life. Returns the state, and whether to send a removal."""
-    known = state or MemberState(_bare(change))
+    bare = left_with(_bare(change), state.newest if state else change)
+    known = state or MemberState(bare)
     is_newest = state is None or change.version > state.version
     left = max(change.version, known.left or change.version)
     ends_a_life = left != known.left
@@ -150,7 +151,7 @@ def _with_exit(
     entered = round(known.entered + timing.effective_after) if ends_a_life and known.entered else 0
     grown = replace(
         known,
-        newest=_bare(change) if is_newest else known.newest,
+        newest=bare if is_newest else known.newest,
         left=left,
         ended=now if ends_a_life else known.ended,
         erase_until=erase_until,

@@ -1,6 +1,7 @@
 """Audiences, membership changes and their order."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Self
@@ -8,6 +9,10 @@ from typing import Any, NamedTuple, Self
 MAX_IDENTITIES = 100  # objects in one record's hashedPII; Amazon's limit
 
 EVERY_AUDIENCE = "*"  # in place of an audience id: a deletion notice, which also applies to future audiences
+
+# Of an audience: a number, or a dataset's id, whose format Amazon does not declare. None of these characters separates
+# anything in our tables, messages or metrics.
+AUDIENCE_ID = re.compile(r"[0-9]{1,20}|(?=.*[^0-9])[0-9A-Za-z][0-9A-Za-z._:-]{0,127}")
 
 type Member = tuple[str, str]  # audience id, external user id
 

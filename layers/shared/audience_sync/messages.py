@@ -14,7 +14,14 @@ from typing import Any, NamedTuple, Self, TypeGuard
 
 from audience_sync.errors import AudienceSyncError, InvalidMessage
 from audience_sync.json_input import parse_json
-from audience_sync.membership import EVERY_AUDIENCE, MAX_IDENTITIES, Destination, MembershipChange, Version
+from audience_sync.membership import (
+    AUDIENCE_ID,
+    EVERY_AUDIENCE,
+    MAX_IDENTITIES,
+    Destination,
+    MembershipChange,
+    Version,
+)
 from audience_sync.quick_json import compact_json
 from audience_sync.reasons import Reason
 
@@ -28,6 +35,8 @@ _EXTERNAL_USER_ID = re.compile(r"[0-9a-zA-Z_-]{1,128}")  # Amazon's pattern
 
 # Fields of a destination with places of their own on the envelope: the original ones. Others are in `destination`.
 _ON_ENVELOPE = {"connectionId", "targetTypes"}
+
+_DEFAULT_DESTINATION = Destination()
 
 type _Target = tuple[str, Destination]  # audience and its destination
 
@@ -232,6 +241,7 @@ class JobMessage:
     members: tuple[JobMember, ...]
     checks: int = 0  # made so far
     is_late: bool = False  # not ended at the first check
+    destination: Destination = field(default_factory=Destination)
 
     def body(self) -> str:
         """The message body for the job queue."""
@@ -243,7 +253,9 @@ class JobMessage:
             "checks": self.checks,
             "members": [[each.member, each.version, each.flags] for each in self.members],
         }
-        return json.dumps(fields | ({"late": True} if self.is_late else {}), separators=(",", ":"))
+        fields |= {"late": True} if self.is_late else {}
+        fields |= {"destination": self.destination.fields} if self.destination else {}
+        return json.dumps(fields, separators=(",", ":"))
 
     @classmethod
     def from_body(cls, body: str) -> Self:
@@ -263,12 +275,19 @@ class JobMessage:
                 ),
                 min(_bounded(fields.get("checks", 0)), MAX_ATTEMPTS),
                 fields.get("late") is True,
+                _destination(fields),
             )
         except (ValueError, KeyError, TypeError, OverflowError):
             raise InvalidMessage("the message does not name a job") from None
 
 
-def job_messages(job_id: str, audience_id: str, members: Sequence[JobMember], sent_at: int) -> list[str]:
+def job_messages(
+    job_id: str,
+    audience_id: str,
+    members: Sequence[JobMember],
+    sent_at: int,
+    destination: Destination = _DEFAULT_DESTINATION,
+) -> list[str]:
     """Build the message of one upload, or several if its members fill more than one.
 
     Args:
@@ -276,10 +295,12 @@ def job_messages(job_id: str, audience_id: str, members: Sequence[JobMember], se
         audience_id: of the upload.
         members: with a record in it.
         sent_at: epoch milliseconds; before the request.
+        destination: of the upload.
     """
     longest = max((len(json.dumps([each.member, each.version, each.flags])) for each in members), default=0)
     size = max(1, (MAX_MESSAGE_BYTES - 1_000) // (longest + 1))
-    return [JobMessage(job_id, audience_id, sent_at, some).body() for some in batched(members, size)]
+    job = JobMessage(job_id, audience_id, sent_at, (), destination=destination)
+    return [replace(job, members=some).body() for some in batched(members, size)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -383,7 +404,7 @@ def _is_target(value: Any) -> TypeGuard[str]:
 
 
 def _is_id(value: Any) -> TypeGuard[str]:
-    return isinstance(value, str) and len(value) <= 20 and value.isascii() and value.isdigit()
+    return isinstance(value, str) and AUDIENCE_ID.fullmatch(value) is not None
 
 
 def _bounded(value: Any) -> int:

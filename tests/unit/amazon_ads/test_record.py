@@ -7,11 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from audience_sync.amazon_ads.advertiser_audiences.records import encode_record, frame_of
 from audience_sync.amazon_ads.destination import of_connection
-from audience_sync.amazon_ads.ids import amazon_id, external_user_id
+from audience_sync.amazon_ads.ids import amazon_id, audience_id, external_user_id
 from audience_sync.amazon_ads.record import audience_record
-from audience_sync.amazon_ads.upload import Target, Upload, cut_uploads, encode_record, upload_ends
+from audience_sync.amazon_ads.upload import Target, UploadSize, cut_uploads, upload_ends
 from audience_sync.errors import RejectedEvent
+from tests.builders import upload_of
 
 
 @pytest.mark.parametrize(
@@ -84,9 +86,28 @@ def test_a_very_long_number_is_no_id_and_is_not_printed() -> None:
     assert amazon_id(number) is None
 
 
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        pytest.param(7, "7", id="a number"),
+        pytest.param(" 7 ", "7", id="digits"),
+        pytest.param("adm-ds-7f3k", "adm-ds-7f3k", id="a dataset's id"),
+        pytest.param("amzn1.adm.ds:1_2", "amzn1.adm.ds:1_2", id="a dataset's id with points"),
+        pytest.param("0" * 21, None, id="too many digits"),
+        pytest.param("a@example.com", None, id="an e-mail address"),
+        pytest.param("a#1", None, id="a character that separates shards"),
+        pytest.param("", None, id="nothing"),
+        pytest.param(True, None, id="true"),
+    ],
+)
+def test_an_audience_is_named_by_a_number_or_by_a_datasets_id(value: Any, expected: str | None) -> None:
+    assert audience_id(value) == expected
+
+
 def test_an_upload_has_exactly_these_bytes() -> None:
     record = audience_record("cust_1", "CREATE", [{"email": "ab"}], "US", {"consent": {"tcf": "x"}})
-    (upload,) = cut_uploads(Target("413642381039213536"), [encode_record(record)], max_records=10, max_bytes=1000)
+    target = Target("413642381039213536")
+    (upload,) = cut_uploads(target, frame_of(target), [encode_record(record)], UploadSize(10, 1000))
     assert upload.body() == (
         b'{"audienceId":413642381039213536,"records":[{"externalUserId":"cust_1","countryCode":"US",'
         b'"action":"CREATE","hashedPII":[{"email":"ab"}],"userConsent":{"consent":{"tcf":"x"}}}]}'
@@ -105,18 +126,18 @@ def test_characters_beyond_ascii_are_sent_in_utf_8() -> None:
 
 def test_an_upload_is_halved_in_the_middle_and_keeps_its_target_and_order() -> None:
     target = Target("1", of_connection("c-1", dsp=True))
-    first, second = Upload(target, (b"1", b"2", b"3", b"4", b"5")).halves()
-    assert (first, second) == (Upload(target, (b"1", b"2")), Upload(target, (b"3", b"4", b"5")))
+    first, second = upload_of(target, b"1", b"2", b"3", b"4", b"5").halves()
+    assert (first, second) == (upload_of(target, b"1", b"2"), upload_of(target, b"3", b"4", b"5"))
 
 
 def test_without_records_there_is_no_upload() -> None:
-    assert list(cut_uploads(Target("1"), [], max_records=1, max_bytes=1)) == []
+    assert list(cut_uploads(Target("1"), frame_of(Target("1")), [], UploadSize(1, 1))) == []
 
 
 def test_a_connection_is_named_with_every_upload() -> None:
     target = Target("1", of_connection("c-1", dsp=True))
     (upload,) = cut_uploads(
-        target, [encode_record(audience_record("m", "DELETE", [], None, {}))], max_records=1, max_bytes=9
+        target, frame_of(target), [encode_record(audience_record("m", "DELETE", [], None, {}))], UploadSize(1, 9)
     )
     assert upload.body().endswith(b'],"targetResource":{"connectionId":"c-1","targetTypes":["DSP"]}}')
 
@@ -126,17 +147,17 @@ def test_a_connection_is_named_with_every_upload() -> None:
 )
 def test_an_upload_holds_as_many_records_as_fit_to_the_byte(below: int, sizes: list[int]) -> None:
     encoded = [encode_record(audience_record(f"m{number}", "DELETE", [], "US", {})) for number in range(4)]
-    (three,) = cut_uploads(Target("1"), encoded[:3], max_records=9, max_bytes=10_000)
-    chunks = cut_uploads(Target("1"), encoded, max_records=9, max_bytes=len(three.body()) - below)
+    (three,) = cut_uploads(Target("1"), frame_of(Target("1")), encoded[:3], UploadSize(9, 10_000))
+    chunks = cut_uploads(Target("1"), frame_of(Target("1")), encoded, UploadSize(9, len(three.body()) - below))
     assert [len(chunk.encoded) for chunk in chunks] == sizes
 
 
 def test_the_ends_of_uploads_are_numbers_of_records() -> None:
-    frame = len(Upload(Target("1"), ()).body())
+    frame = len(upload_of(Target("1")).body())
     fits = frame + 3 * 10 + 2  # three records of ten bytes, with commas
-    assert list(upload_ends(Target("1"), [10] * 7, max_records=9, max_bytes=fits)) == [3, 6, 7]
-    assert list(upload_ends(Target("1"), [10] * 7, max_records=2, max_bytes=fits)) == [2, 4, 6, 7]
-    assert list(upload_ends(Target("1"), [], max_records=2, max_bytes=fits)) == []
+    assert list(upload_ends(frame_of(Target("1")), [10] * 7, UploadSize(9, fits))) == [3, 6, 7]
+    assert list(upload_ends(frame_of(Target("1")), [10] * 7, UploadSize(2, fits))) == [2, 4, 6, 7]
+    assert list(upload_ends(frame_of(Target("1")), [], UploadSize(2, fits))) == []
 
 
 @given(st.lists(st.integers(0, 400), max_size=40), st.integers(1, 9), st.integers(60, 600))
@@ -144,7 +165,7 @@ def test_chunking_loses_and_repeats_nothing_and_keeps_its_limits(
     sizes: list[int], max_records: int, max_bytes: int
 ) -> None:
     encoded = [json.dumps({"n": number, "fill": "x" * size}).encode() for number, size in enumerate(sizes)]
-    chunks = list(cut_uploads(Target("1"), encoded, max_records=max_records, max_bytes=max_bytes))
+    chunks = list(cut_uploads(Target("1"), frame_of(Target("1")), encoded, UploadSize(max_records, max_bytes)))
     assert [record for chunk in chunks for record in chunk.encoded] == encoded
     assert all(len(chunk.encoded) <= max_records for chunk in chunks)
     assert all(len(chunk.body()) <= max_bytes or len(chunk.encoded) == 1 for chunk in chunks)

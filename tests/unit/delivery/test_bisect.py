@@ -3,9 +3,10 @@
 import pytest
 
 from audience_sync.amazon_ads.destination import of_connection
-from audience_sync.amazon_ads.upload import Target, Upload
+from audience_sync.amazon_ads.upload import Target
 from audience_sync.delivery.bisect import SAMPLE_SIZE, Chunk, sample_first
 from audience_sync.membership import Destination, MembershipChange
+from tests.builders import upload_of
 
 TARGET = Target("1", of_connection("connection-1", dsp=True))
 
@@ -14,7 +15,7 @@ def chunk(*numbers: int) -> Chunk:
     record = {"action": "CREATE", "hashedPII": [], "userConsent": {}}
     members = [record | {"externalUserId": f"m{number}"} for number in numbers]
     changes = [MembershipChange("1", Destination(), 1, "id", each) for each in members]
-    return Chunk(Upload(TARGET, tuple(b"%d" % number for number in numbers)), changes)
+    return Chunk(upload_of(TARGET, *(b"%d" % number for number in numbers)), changes)
 
 
 def numbers_in(each: Chunk) -> list[int]:

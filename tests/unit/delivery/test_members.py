@@ -5,7 +5,7 @@ from itertools import count
 
 import pytest
 
-from audience_sync.amazon_ads.upload import Upload
+from audience_sync.amazon_ads.upload import Submission, Upload
 from audience_sync.aws.membership_table import PAUSES, THREADS
 from audience_sync.delivery.batch import Message
 from audience_sync.delivery.members import MAX_ROUNDS
@@ -89,7 +89,7 @@ def test_a_row_that_changes_twice_while_it_is_written_is_sent_in_the_third_round
 
 def test_a_change_that_is_parked_stays_parked_where_the_others_cannot_be_dated(stack: MemoryStack) -> None:
     class ChoosyAmazon(Amazon):
-        def send_records(self, upload: Upload, *, timeout: float) -> str:
+        def send_records(self, upload: Upload, *, timeout: float) -> Submission:
             if b'"bad"' in upload.body():
                 raise RequestRejected("Amazon answered 400", status=400)
             return super().send_records(upload, timeout=timeout)
@@ -195,7 +195,7 @@ def test_of_one_audience_those_stay_delivered_that_went_out_before_an_upload_fai
     stack.limits = replace(LIMITS, max_bytes=300)  # one record in an upload
 
     class FailingAmazon(Amazon):
-        def send_records(self, upload: Upload, *, timeout: float) -> str:
+        def send_records(self, upload: Upload, *, timeout: float) -> Submission:
             self.fails = ServiceUnavailable("503") if self.uploads else None
             return super().send_records(upload, timeout=timeout)
 

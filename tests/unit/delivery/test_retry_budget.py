@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from audience_sync.amazon_ads.upload import Target, Upload
 from audience_sync.delivery.retry_budget import MAX_SAVED, RENEWAL, SHARE, RetryBudget
 from audience_sync.errors import OutcomeUnknown, RetryBudgetUsedUp, ServiceUnavailable, Throttled
+from tests.builders import upload_of
 from tests.doubles.amazon import Uploader
 from tests.doubles.clocks import ManualClock
 
-ONE, OTHER = Upload(Target("1"), ()), Upload(Target("2"), ())
+ONE, OTHER = upload_of(Target("1")), upload_of(Target("2"))
 
 
 def use_up(amazon: Uploader, uploader: Any, upload: Upload) -> None:
@@ -38,7 +39,7 @@ def test_with_the_budget_used_up_no_request_is_made_until_it_has_renewed() -> No
     assert (refused.value.reason, refused.value.retry_after, amazon.requests) == ("retry_budget", RENEWAL, MAX_SAVED)
     amazon.error = None
     clock.now = RENEWAL
-    assert [uploader.send_records(ONE, timeout=30) for _ in range(50)] == ["job-1"] * 50
+    assert [uploader.send_records(ONE, timeout=30).job_id for _ in range(50)] == ["job-1"] * 50
 
 
 def test_the_budget_can_be_checked_before_anything_is_done_and_costs_nothing() -> None:
@@ -75,7 +76,7 @@ def test_each_audience_has_a_budget_of_its_own() -> None:
     uploader = RetryBudget(ManualClock()).wrap(amazon)
     use_up(amazon, uploader, OTHER)
     amazon.error = None
-    assert uploader.send_records(ONE, timeout=30) == "job-1"
+    assert uploader.send_records(ONE, timeout=30).job_id == "job-1"
 
 
 @given(share=st.floats(0, 1), seed=st.integers(0, 2**32), pause=st.floats(0, 5))

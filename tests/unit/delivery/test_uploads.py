@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from audience_sync.amazon_ads.upload import Target, Upload
+from audience_sync.amazon_ads.upload import Submission, Target, Upload
 from audience_sync.clock import Clock
 from audience_sync.delivery.bisect import SAMPLE_SIZE
 from audience_sync.delivery.uploads import (
@@ -30,7 +30,7 @@ from audience_sync.errors import (
 )
 from audience_sync.membership import MembershipChange
 from tests import builders
-from tests.doubles.amazon import Amazon, members_of
+from tests.doubles.amazon import Amazon, refusing
 
 LIMITS = Limits(max_records=4)
 
@@ -42,7 +42,7 @@ class PickyAmazon:
     errors: list[AudienceSyncError | None] = field(default_factory=list)
     requests: list[list[str]] = field(default_factory=list)  # members of each
 
-    def send_records(self, upload: Upload, *, timeout: float) -> str:
+    def send_records(self, upload: Upload, *, timeout: float) -> Submission:
         assert timeout == LIMITS.timeout
         members = [record["externalUserId"] for record in json.loads(upload.body())["records"]]
         self.requests.append(members)
@@ -50,7 +50,7 @@ class PickyAmazon:
             raise RequestRejected("Amazon answered 400", status=400)
         if error := self.errors.pop(0) if self.errors else None:
             raise error
-        return f"job-{len(self.requests)}"
+        return Submission(f"job-{len(self.requests)}")
 
 
 def change(number: int) -> MembershipChange:
@@ -119,7 +119,7 @@ class Tracker:
 def test_an_upload_whose_job_cannot_be_tracked_counts_as_not_made_and_its_job_is_known() -> None:
     tracker = Tracker(failures=TRACK_ATTEMPTS)
     uploads, outcomes = tracker.send()
-    assert outcomes == {"m0": Deferred(tracker.error, None, Job("job-1", "1", [change(0)], 5000))}
+    assert outcomes == {"m0": Deferred(tracker.error, None, Job("job-1", Target("1"), [change(0)], 5000))}
     assert (uploads.stats.sent, uploads.stats.failed, uploads.stats.jobs) == (0, 1, [])
     assert (tracker.failures, tracker.monotonic) == (0, TRACK_INTERVAL * (TRACK_ATTEMPTS - 1))
 
@@ -144,7 +144,7 @@ def test_without_time_for_a_pause_a_job_is_not_tried_again() -> None:
     tracker = Tracker(failures=9)
 
     class SlowAmazon(PickyAmazon):
-        def send_records(self, upload: Upload, *, timeout: float) -> str:
+        def send_records(self, upload: Upload, *, timeout: float) -> Submission:
             tracker.monotonic += LIMITS.timeout
             return super().send_records(upload, timeout=timeout)
 
@@ -165,10 +165,6 @@ def test_each_upload_has_a_job_with_its_own_changes() -> None:
     assert (uploads.stats.jobs, uploads.stats.sent, uploads.stats.failed) == (jobs, 3, 1)
 
 
-def refusing(members: set[str], error: RequestRejected) -> Amazon:
-    return Amazon(lambda body: error if members & members_of(body) else None)
-
-
 def send_all(amazon: Amazon, count: int) -> dict[str, Outcome]:
     uploads = Uploads(amazon, Limits(), Clock(lambda: 5.0, lambda: 0.0), 60.0)
     outcomes = uploads.send(Target("1"), [change(number) for number in range(count)], lambda _: None)
@@ -178,7 +174,7 @@ def send_all(amazon: Amazon, count: int) -> dict[str, Outcome]:
 def test_after_two_samples_of_single_records_without_one_that_is_taken_all_count_as_refused() -> None:
     everyone = {f"m{number}" for number in range(200)}
     error = RequestRejected("Amazon answered 400", status=400)
-    amazon = refusing(everyone, error)
+    amazon = refusing(error, members=everyone)
     outcomes = send_all(amazon, 200)
     assert set(outcomes.values()) == {error}
     assert outcomes.keys() == everyone
@@ -187,7 +183,7 @@ def test_after_two_samples_of_single_records_without_one_that_is_taken_all_count
 
 def test_records_that_are_too_large_say_nothing_of_the_others() -> None:
     too_large = {f"m{number}" for number in range(100)} - {"m60"}
-    amazon = refusing(too_large, RequestTooLarge("Amazon answered 413", status=413))
+    amazon = refusing(RequestTooLarge("Amazon answered 413", status=413), members=too_large)
     outcomes = send_all(amazon, 100)
     assert outcomes["m60"] == Accepted()
     assert [len(each) for each in amazon.requests].count(1) == 100

@@ -21,7 +21,9 @@ _NOTHING: list[Any] = [None] * len(SIGNALS)
 _GRANTED = ["GRANTED" if name in _AMAZONS_OWN else None for name in SIGNALS]
 
 
-def user_consent(signals: list[Any], country: str | None, policy: ConsentPolicy) -> dict[str, Any]:
+def user_consent(
+    signals: list[Any], country: str | None, policy: ConsentPolicy, *, everywhere: bool = False
+) -> dict[str, Any]:
     """Build `userConsent` for an addition from the mapped fields.
 
     Args:
@@ -30,6 +32,7 @@ def user_consent(signals: list[Any], country: str | None, policy: ConsentPolicy)
         country: the member's country, which decides whether consent is required.
         policy: "require" refuses an addition from the UK, the EEA or Switzerland unless there is consent:
             amznUserData is granted, or there is a TCF or GPP string; "pass" leaves that to Amazon.
+        everywhere: require consent in every country.
 
     Returns:
         {} without any signal, else {"geo": {...}, "consent": {...}}.
@@ -38,7 +41,7 @@ def user_consent(signals: list[Any], country: str | None, policy: ConsentPolicy)
         RejectedEvent: required consent is missing, consent is denied (under any policy), or a signal is malformed.
     """
     if signals == _NOTHING:  # most members outside the EEA
-        _require(policy, country)
+        _require(policy, country, everywhere)
         return {}
     if signals == _GRANTED:  # and inside the EEA
         return _laid_out({}, {"amzn": {_AMAZON_NAMES[name]: "GRANTED" for name in _AMAZONS_OWN}}, country)
@@ -52,7 +55,7 @@ def user_consent(signals: list[Any], country: str | None, policy: ConsentPolicy)
     amzn = {_AMAZON_NAMES[name]: answer for name, answer in answers.items()}
     # Storage alone is consent to cookies, not to the use of personal data.
     if not (texts or "amznUserData" in amzn):
-        _require(policy, country)
+        _require(policy, country, everywhere)
     ip = fields["ip"]
     geo = {_AMAZON_NAMES["ip"]: ip_address} if isinstance(ip, str) and _is_ip(ip_address := ip.strip()) else {}
     return _laid_out(geo, ({"amzn": amzn} if amzn else {}) | texts, country)
@@ -64,8 +67,8 @@ def _laid_out(geo: dict[str, str], consent: dict[str, Any], country: str | None)
     return ({"geo": geo} if geo else {}) | ({"consent": consent} if consent else {})
 
 
-def _require(policy: ConsentPolicy, country: str | None) -> None:
-    if policy == "require" and country in CONSENT_REQUIRED:
+def _require(policy: ConsentPolicy, country: str | None, everywhere: bool) -> None:
+    if policy == "require" and (everywhere or country in CONSENT_REQUIRED):
         raise RejectedEvent(Reason.CONSENT_MISSING)
 
 

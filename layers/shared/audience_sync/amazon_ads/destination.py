@@ -1,14 +1,61 @@
 """The kinds of destination and their fields, known to no other module. Pure.
 
+Each audience belongs to one of Amazon's APIs. An audience of Ads Data Manager is a dataset of the account that the
+stack's parameters name: its destination holds nothing but the API, since shares may change.
+
 An audience of Amazon's audience API belongs to an advertiser (`advertiserId`) or an AMC connection (`connectionId`).
 Its changes carry only the part that an upload states: the connection, and whether members also go to its DSP
 advertiser (`targetTypes`). They do not carry the advertiser, which no upload states: every row would hold it.
 """
 
+from collections.abc import Mapping
+from enum import StrEnum
 from functools import lru_cache
 from typing import Any
 
-from audience_sync.membership import Audience, Destination
+from audience_sync.errors import InvalidAudience, InvalidMessage, SettingFault
+from audience_sync.membership import EVERY_AUDIENCE, Audience, Destination
+
+
+class Api(StrEnum):
+    """The API of Amazon's that an audience belongs to."""
+
+    AUDIENCES = "audiences"  # the audience API; the default
+    DATA_MANAGER = "data-manager"  # Ads Data Manager
+
+
+@lru_cache(maxsize=1_000)  # audiences; asked for each member
+def api_of(destination: Destination) -> Api:
+    """Return the API that takes the uploads of an audience. Raises InvalidMessage if this version does not know it."""
+    try:
+        return Api(destination.fields.get("api", Api.AUDIENCES))
+    except ValueError:
+        raise InvalidMessage("the audience belongs to an API of Amazon's that this version does not know") from None
+
+
+def needs_consent(destination: Destination) -> bool:
+    """Return whether every addition needs a consent signal, whatever the country. Amazon's pages disagree."""
+    return api_of(destination) is Api.DATA_MANAGER
+
+
+def check_target(audience_id: str, destination: Destination) -> None:
+    """Check that an audience can be named in an upload. Raises InvalidMessage."""
+    if api_of(destination) is Api.AUDIENCES and audience_id != EVERY_AUDIENCE and not audience_id.isdecimal():
+        raise InvalidMessage("audienceId is not a number, as the audience API needs it")
+
+
+def of_data_manager() -> Destination:
+    """Return the destination of a dataset, and of its changes."""
+    return Destination.of({"api": Api.DATA_MANAGER})
+
+
+def requested_api(extras: Mapping[str, Any]) -> Api:
+    """Read the API that a new audience is for. Raises InvalidAudience."""
+    try:
+        return Api(extras.get("api") or Api.AUDIENCES)
+    except ValueError:
+        allowed = f'"{Api.DATA_MANAGER}", or nothing for the audience API'
+        raise InvalidAudience([SettingFault("api", allowed, "correct it in the extras")]) from None
 
 
 def of_advertiser(advertiser_id: str | None) -> Destination:
@@ -33,6 +80,8 @@ def connection_of(destination: Destination) -> str | None:
 
 def reaches_dsp(audience: Audience) -> bool:
     """Return whether members reach Amazon DSP: an advertiser's always do, a connection's only with `dsp`."""
+    if api_of(audience.destination) is Api.DATA_MANAGER:
+        return True  # if it is shared with an advertiser, which Amazon knows
     return not connection_of(audience.destination) or _sends_to_dsp(audience)
 
 
@@ -47,6 +96,8 @@ def _sends_to_dsp(audience: Audience) -> bool:
 
 @lru_cache(maxsize=1_000)  # audiences; asked for each event
 def _of_changes(destination: Destination, dsp: bool) -> Destination:
+    if api_of(destination) is Api.DATA_MANAGER:
+        return destination
     connection_id = connection_of(destination)
     return of_connection(connection_id, dsp=dsp) if connection_id else Destination()
 
@@ -64,5 +115,7 @@ def resource_of_upload(destination: Destination) -> dict[str, Any]:
 
 @lru_cache(maxsize=1_000)  # audiences; asked before each upload
 def failure_domain(destination: Destination) -> str:
-    """Return the name of the unit that fails as one at Amazon: a connection, or DSP for all advertisers."""
+    """Return the name of the unit that fails as one at Amazon: a connection, DSP, or the Ads Data Manager account."""
+    if api_of(destination) is Api.DATA_MANAGER:
+        return Api.DATA_MANAGER
     return connection_of(destination) or "dsp"

@@ -3,6 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+from audience_sync.amazon_ads.destination import Api, api_of
+from audience_sync.membership import Destination
+
 Action = Literal["CREATE", "DELETE"]
 
 
@@ -12,3 +15,14 @@ def audience_record(
     """Build one record. Field names and order are Amazon's; `identities` are already hashed."""
     who = {"externalUserId": member, "countryCode": country} if country else {"externalUserId": member}
     return {**who, "action": action, "hashedPII": [*identities], "userConsent": consent}
+
+
+def exit_record(record: dict[str, Any], destination: Destination) -> dict[str, Any]:
+    """Return the record of an exit from an audience, given one without consent of its own.
+
+    Ads Data Manager removes a member only with consent. Without `userConsent`, the exit gets the consent under which
+    the member was added, once the member's row is read.
+    """
+    if record["userConsent"] or api_of(destination) is Api.AUDIENCES:
+        return record
+    return {name: value for name, value in record.items() if name != "userConsent"}

@@ -7,6 +7,8 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
+from audience_sync.amazon_ads.apis import has_jobs
+from audience_sync.amazon_ads.destination import check_target
 from audience_sync.delivery.backoff import FIRST_DELAY, aligned_delay, backoff
 from audience_sync.delivery.context import DeliveryContext, ParsedMessage
 from audience_sync.delivery.job_members import members_of_upload
@@ -154,6 +156,7 @@ class Delivery:
         """Read one message. If it cannot be read, park it unchanged; if that fails, defer it."""
         try:
             read = ChangeMessage.from_body(message.body)
+            check_target(read.audience_id, read.destination)
         except InvalidMessage as error:
             try:
                 self._context.dead_letters.send([message.body], deadline=deadline, attributes={"reason": error.reason})
@@ -169,11 +172,11 @@ class Delivery:
 
     def _track(self, message: Message, each: ParsedMessage, report: BatchReport, deadline: float) -> bool:
         """Store the job of an earlier upload of these changes unless it is tracked. Only then may a new one be made."""
-        upload = each.message.history.untracked
-        if upload is None:
+        upload, destination = each.message.history.untracked, each.message.destination
+        if upload is None or not has_jobs(destination):
             return True
         members = members_of_upload(each.message.changes, removes=upload.removes)
-        bodies = job_messages(upload.job_id, each.message.audience_id, members, upload.sent_at)
+        bodies = job_messages(upload.job_id, each.message.audience_id, members, upload.sent_at, destination)
         try:
             self._context.jobs.send(bodies, deadline=deadline, delay=self._context.limits.job)
         except TransientError as failure:

@@ -1,9 +1,9 @@
 """Isolates the bad records of an upload that Amazon refuses: halves it, and checks whether the records are at fault."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from audience_sync.amazon_ads.upload import Target, Upload
+from audience_sync.amazon_ads.upload import Upload
 from audience_sync.membership import MembershipChange
 
 BISECTABLE_STATUSES = (400, 413, 422)  # one bad record can cause these; others concern the whole upload
@@ -35,12 +35,12 @@ def sample_first(chunks: Sequence[Chunk]) -> list[Chunk]:
     left = [pair for each in reversed(chunks) for pair in zip(each.upload.encoded, each.changes, strict=True)]
     if not left:
         return []
-    target = chunks[0].upload.target
+    whole = chunks[0].upload
     chosen = {len(left) * number // SAMPLE_SIZE for number in range(SAMPLE_SIZE)}
     rest = [pair for position, pair in enumerate(left) if position not in chosen]
     sample = [[left[position]] for position in sorted(chosen, reverse=True)]
-    return [_chunk(target, pairs) for pairs in ([rest] if rest else []) + sample]
+    return [_chunk(whole, pairs) for pairs in ([rest] if rest else []) + sample]
 
 
-def _chunk(target: Target, pairs: Sequence[tuple[bytes, MembershipChange]]) -> Chunk:
-    return Chunk(Upload(target, tuple(encoded for encoded, _ in pairs)), [change for _, change in pairs])
+def _chunk(whole: Upload, pairs: Sequence[tuple[bytes, MembershipChange]]) -> Chunk:
+    return Chunk(replace(whole, encoded=tuple(encoded for encoded, _ in pairs)), [change for _, change in pairs])

@@ -17,7 +17,7 @@ from aws_lambda_powertools.utilities.circuit_breaker.exceptions import CircuitBr
 from aws_lambda_powertools.utilities.circuit_breaker.states import CircuitState
 
 from audience_sync.amazon_ads.destination import failure_domain
-from audience_sync.amazon_ads.upload import Target, Upload
+from audience_sync.amazon_ads.upload import Submission, Target, Upload
 from audience_sync.delivery.circuit_state import CircuitStates
 from audience_sync.delivery.uploads import Uploader
 from audience_sync.errors import CircuitHalfOpen, CircuitOpen, OutcomeUnknown, ServiceUnavailable
@@ -87,7 +87,7 @@ class CircuitBreakers:
                     "Amazon has failed several times in a row; waiting before the next try", retry_after=max(1.0, wait)
                 )
 
-    def send(self, uploader: Uploader, upload: Upload, timeout: float) -> str:
+    def send(self, uploader: Uploader, upload: Upload, timeout: float) -> Submission:
         """Submit one upload through the circuit breaker of its audience or connection."""
         target = upload.target
         self.check(target)
@@ -104,7 +104,7 @@ class CircuitBreakers:
         )
         began = self._now()
         try:
-            job_id: str = guarded(uploader.send_records)(upload, timeout=timeout)
+            submitted: Submission = guarded(uploader.send_records)(upload, timeout=timeout)
         except CircuitBreakerOpenError:
             raise self._half_open(self._recovery) from None
         except (ServiceUnavailable, OutcomeUnknown):
@@ -115,7 +115,7 @@ class CircuitBreakers:
         failures.clear()
         if self._states.get_state(connection).state != CircuitState.CLOSED:
             self._states.save_closed(connection)
-        return job_id
+        return submitted
 
     def _recent_failures(self, connection: str) -> list[Failure]:
         """Return the failures on a connection since its last success and since its recovery time passed.
@@ -154,7 +154,7 @@ class CircuitBreakerUploader:
         self._uploader = uploader
         self._circuit_breakers = circuit_breakers
 
-    def send_records(self, upload: Upload, *, timeout: float) -> str:
+    def send_records(self, upload: Upload, *, timeout: float) -> Submission:
         """Submit one upload. Raises CircuitOpen and the uploader's errors."""
         return self._circuit_breakers.send(self._uploader, upload, timeout)
 

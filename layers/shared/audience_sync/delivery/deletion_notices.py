@@ -16,6 +16,7 @@ from dataclasses import replace
 from itertools import batched
 
 from audience_sync.amazon_ads.destination import of_changes
+from audience_sync.amazon_ads.record import exit_record
 from audience_sync.aws.membership_table import HasTime, MembershipTable
 from audience_sync.delivery.context import DeliveryContext
 from audience_sync.errors import OutOfTime, TransientError, Unavailable
@@ -59,6 +60,7 @@ def with_notices(
                 state.newest,
                 audience_id=newest.audience_id,
                 destination=newest.destination,
+                record=exit_record(state.newest.record, newest.destination),
                 erase=True,
             )
             newer = since(changes, notice.version)
@@ -135,9 +137,11 @@ def due_exits(
 
 
 def _exit_from(audience: Audience, notice: MembershipChange) -> MembershipChange:
+    destination = of_changes(audience)
     return replace(
         notice,
         audience_id=audience.audience_id,
-        destination=of_changes(audience),
+        destination=destination,
+        record=exit_record(notice.record, destination),
         erase=True,  # also if the notice was read from its row
     )

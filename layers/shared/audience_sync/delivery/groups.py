@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
-from audience_sync.amazon_ads.upload import Target, encode_record, upload_ends
+from audience_sync.amazon_ads.apis import encode, frame_of, usual_request
+from audience_sync.amazon_ads.upload import Target, UploadSize, upload_ends
 from audience_sync.delivery.uploads import Limits
 from audience_sync.membership import MembershipChange
 
@@ -20,11 +21,13 @@ def groups(
         members: the changes of each member, the newest last.
         limits: of an upload.
     """
-    sizes = (len(encode_record(changes[-1].record)) for changes in members)
-    max_bytes = int(limits.max_bytes * _FILLED)
+    request = usual_request(target.destination)
+    size = limits.size(request)
+    sizes = (len(encode(request, changes[-1])) for changes in members)
+    filled = UploadSize(size.max_records, int(size.max_bytes * _FILLED))
     start = end = 0
-    for end in upload_ends(target, sizes, max_records=limits.max_records, max_bytes=max_bytes):
-        if end - start >= limits.max_records:
+    for end in upload_ends(frame_of(request, target), sizes, filled):
+        if end - start >= size.max_records:
             yield members[start:end]
             start = end
     if start < end:

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable
 
+from audience_sync.amazon_ads.apis import has_jobs, max_identities
 from audience_sync.member_state import MemberState
-from audience_sync.membership import MAX_IDENTITIES, MembershipChange
+from audience_sync.membership import MembershipChange
 from audience_sync.messages import JobMember
 
 
@@ -15,10 +16,17 @@ def member_of_state(change: MembershipChange, state: MemberState, *, is_replay: 
         state: the source of the record.
         is_replay: whether the change was counted before.
     """
-    # One job stands for the whole removal only if it went out in one upload.
-    erases = change.exits and state.must_erase and len(state.to_remove) <= MAX_IDENTITIES
+    erases = change.exits and state.must_erase and _completes_removal(change, state)
     version = state.left if change.exits and state.left else state.version
     return JobMember(change.member[1], version.text, change.exits, erases, is_replay)
+
+
+def _completes_removal(change: MembershipChange, state: MemberState) -> bool:
+    """Return whether no other record of the removal can still fail: it is the only one, or the last, without jobs."""
+    whole, destination = state.to_remove, change.destination
+    if len(whole) <= max_identities(destination):
+        return True
+    return not has_jobs(destination) and change.record["hashedPII"][-1] == whole[-1].digests
 
 
 def member_of_change(change: MembershipChange, *, is_replay: bool) -> JobMember:

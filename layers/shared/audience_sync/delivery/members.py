@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from audience_sync.amazon_ads.apis import has_jobs, max_identities
 from audience_sync.amazon_ads.upload import Target
 from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.delivery.context import DeliveryContext
@@ -163,7 +164,7 @@ class MemberDelivery:
     def _step(
         self, state: MemberState | None, member: Member, changes: Sequence[MembershipChange], now: int
     ) -> Step | None:
-        timing = self._context.limits.timing
+        timing = self._context.limits.timing_of(changes[-1].destination)
         if member in self._outcomes.repetitions:
             return repetition(state, changes[-1].version, now=now, timing=timing)
         return step(state, changes, now=now, timing=timing, attempted=self._outcomes.attempted(member))
@@ -200,7 +201,8 @@ class MemberDelivery:
 
     def _send(self, target: Target, deliveries: Sequence[_Delivery]) -> tuple[list[_Delivery], Deferred | None]:
         """Send the first record of each member, then the second. Returns the deliveries whose records all went out."""
-        queues = [(each, each.state.records(removes=each.step.removes)) for each in deliveries]
+        at_most = max_identities(target.destination)
+        queues = [(each, each.state.records(removes=each.step.removes, at_most=at_most)) for each in deliveries]
         trouble: Deferred | None = None
         going = {each.member for each in deliveries}
         number = 0
@@ -252,21 +254,26 @@ class MemberDelivery:
 
     def _dated(self, each: _Delivery, state: MemberState) -> MemberState:
         """Date the sent records in the member's current row, with the attempts counted for it."""
-        dated = sent(state, each.state.version, each.at, self._context.limits.timing, removes=each.step.removes)
+        timing = self._context.limits.timing_of(state.newest.destination)
+        dated = sent(state, each.state.version, each.at, timing, removes=each.step.removes)
         return replace(dated, enters_end=max(dated.enters_end, each.state.enters_end))
 
     def _queue_due(self, states: Sequence[MemberState]) -> None:
-        """Queue repetitions for when they are due."""
-        limits, now = self._context.limits, self._context.clock.now()
-        for bodies, delay in repetition_messages(states, now, limits.timing):
+        """Queue repetitions for when they are due; `states` are of one audience."""
+        if not states:
+            return
+        timing = self._context.limits.timing_of(states[0].newest.destination)
+        for bodies, delay in repetition_messages(states, self._context.clock.now(), timing):
             self._context.queue.send(bodies, deadline=self._deadline, delay=delay)
 
     def _tracker(self, job_member: Callable[[MembershipChange], JobMember]) -> Track:
         """Return the callback that stores a job message. Storing it is part of the delivery."""
 
         def track(job: Job) -> None:
-            members = [job_member(change) for change in job.changes]
-            bodies = job_messages(job.job_id, job.audience_id, members, job.sent_at)
+            destination, members = job.target.destination, [job_member(change) for change in job.changes]
+            if not has_jobs(destination):  # nothing to ask; identities to erase are erased in time
+                members = [each for each in members if each.erases]
+            bodies = job_messages(job.job_id, job.audience_id, members, job.sent_at, destination)
             self._context.jobs.send(bodies, deadline=self._deadline, delay=self._context.limits.job)
 
         return track

@@ -7,7 +7,7 @@ been applied: an extra call. These must not multiply, however often answers are 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from audience_sync.amazon_ads.upload import Upload
+from audience_sync.amazon_ads.upload import Submission, Upload
 from audience_sync.delivery.uploads import Uploader
 from audience_sync.errors import OutcomeUnknown, RetryBudgetUsedUp
 
@@ -67,14 +67,14 @@ class BudgetedUploader:
         self._uploader = uploader
         self._budget = budget
 
-    def send_records(self, upload: Upload, *, timeout: float) -> str:
+    def send_records(self, upload: Upload, *, timeout: float) -> Submission:
         """Submit one upload. Raises RetryBudgetUsedUp and the uploader's errors."""
         audience_id = upload.target.audience_id
         self._budget.check(audience_id)
         try:
-            job_id = self._uploader.send_records(upload, timeout=timeout)
+            submitted = self._uploader.send_records(upload, timeout=timeout)
         except OutcomeUnknown:
             self._budget.spend(audience_id)
             raise
         self._budget.earn(audience_id)
-        return job_id
+        return submitted

@@ -1,11 +1,13 @@
 """Uploads of one invocation: splits the changes of one audience into requests and returns an outcome for each."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from audience_sync.amazon_ads.upload import Target, Upload, cut_uploads, encode_record
+from audience_sync.amazon_ads.apis import encode, frame_of, requests_of, size_of
+from audience_sync.amazon_ads.destination import Api, api_of
+from audience_sync.amazon_ads.upload import Request, Submission, Target, Upload, UploadSize, cut_uploads
 from audience_sync.clock import Clock
 from audience_sync.delivery.bisect import BISECTABLE_STATUSES, SAMPLE_SIZE, Chunk, sample_first
 from audience_sync.errors import (
@@ -18,7 +20,7 @@ from audience_sync.errors import (
     TransientError,
 )
 from audience_sync.member_state import LONGEST_JOB, Timing
-from audience_sync.membership import Member, MembershipChange, Version
+from audience_sync.membership import Destination, Member, MembershipChange, Version
 
 SHUTDOWN_RESERVE = 8.0  # seconds kept to read back, park, defer and answer before the function is stopped
 DATING = 3.0  # of these seconds, for dating rows
@@ -30,8 +32,8 @@ SETTLE = 60.0  # seconds to wait after an unknown outcome, so that a late applic
 class Uploader(Protocol):
     """Sends uploads to Amazon."""
 
-    def send_records(self, upload: Upload, *, timeout: float) -> str:
-        """Submit one upload within `timeout` seconds and return the job id."""
+    def send_records(self, upload: Upload, *, timeout: float) -> Submission:
+        """Submit one upload within `timeout` seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +47,30 @@ class Limits:
     job: float = 900.0  # seconds until Amazon's job has usually ended; until then, two jobs may run in any order
     late: float = 120.0  # seconds for an invocation and the late arrival of its upload
     longest_job: float = LONGEST_JOB  # seconds
+    effective: Mapping[Api, float] = field(default_factory=dict)  # seconds; like `job`, of APIs without jobs
 
     @property
     def timing(self) -> Timing:
-        """The time until an upload prepared now has taken effect."""
-        return Timing(self.job + self.late, self.longest_job)
+        """The time until an upload to the audience API, prepared now, has taken effect."""
+        return self.timing_of(Destination())
+
+    def timing_of(self, destination: Destination) -> Timing:
+        """Return the time until an upload prepared now has taken effect."""
+        return Timing(self.effective.get(api_of(destination), self.job) + self.late, self.longest_job)
+
+    def size(self, request: Request) -> UploadSize:
+        """Return the limits on one upload."""
+        return size_of(request, UploadSize(self.max_records, self.max_bytes))
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """Amazon has accepted the change."""
+    """Amazon has accepted the change, or an upload."""
+
+    rejected: Mapping[int, RequestRejected] = field(default_factory=dict, hash=False)  # of an upload, by place
+
+
+ACCEPTED = Accepted()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +96,14 @@ class Job:
     """An upload that Amazon has accepted and will process."""
 
     job_id: str
-    audience_id: str
+    target: Target
     changes: Sequence[MembershipChange]  # behind its records
     sent_at: int  # epoch milliseconds; before the request
+
+    @property
+    def audience_id(self) -> str:
+        """The audience of the upload."""
+        return self.target.audience_id
 
 
 type Track = Callable[[Job], None]
@@ -97,6 +118,7 @@ class UploadStats:
     failed: int = 0
     reasons: Counter[str] = field(default_factory=Counter)  # for failed uploads
     jobs: list[Job] = field(default_factory=list)
+    counted_from_one: set[str] = field(default_factory=set)  # ids of uploads whose refused records Amazon counts from 1
 
 
 class Uploads:
@@ -144,18 +166,39 @@ class Uploads:
             for change in changes
             if not change.record["hashedPII"]
         }
-        sendable = [change for change in changes if change.record["hashedPII"]]
-        encoded = [encode_record(change.record) for change in sendable]
-        limits = self._limits
+        by_request: dict[Request, list[MembershipChange]] = {}
+        for change in changes:
+            if change.record["hashedPII"]:
+                for request in requests_of(change):
+                    by_request.setdefault(request, []).append(change)
+        trouble: Deferred | None = None
+        for request, some in by_request.items():
+            sendable = [each for each in some if isinstance(outcomes.get(each.member, ACCEPTED), Accepted)]
+            if trouble is None:
+                trouble = self._send_all(target, request, sendable, outcomes, track)
+            else:
+                outcomes.update((change.member, trouble) for change in sendable)
+        return outcomes
+
+    def _send_all(
+        self,
+        target: Target,
+        request: Request,
+        changes: Sequence[MembershipChange],
+        outcomes: dict[Member, Outcome],
+        track: Track,
+    ) -> Deferred | None:
+        """Send the requests of one kind. Returns a deferral if the rest must wait."""
+        encoded = [encode(request, change) for change in changes]
         position = 0
-        for upload in cut_uploads(target, encoded, max_records=limits.max_records, max_bytes=limits.max_bytes):
-            chunk = Chunk(upload, sendable[position : position + len(upload.encoded)])
+        for upload in cut_uploads(target, frame_of(request, target), encoded, self._limits.size(request)):
+            chunk = Chunk(upload, changes[position : position + len(upload.encoded)])
             position += len(chunk.changes)
             trouble = self._send(chunk, outcomes, track)
             if trouble is not None:
-                outcomes.update((change.member, trouble) for change in sendable[position:])
-                break
-        return outcomes
+                outcomes.update((change.member, trouble) for change in changes[position:])
+                return trouble
+        return None
 
     def _send(self, chunk: Chunk, outcomes: dict[Member, Outcome], track: Track) -> Deferred | None:
         """Send one upload, bisected if Amazon refuses it. Returns a deferral if the rest must wait."""
@@ -177,6 +220,8 @@ class Uploads:
                 chunks += reversed(chunk.halves())
                 continue
             outcomes.update((change.member, outcome) for change in chunk.changes)
+            if isinstance(outcome, Accepted):
+                outcomes.update((chunk.changes[place].member, error) for place, error in outcome.rejected.items())
             accepted += isinstance(outcome, Accepted)
             refused += isinstance(outcome, RequestRejected) and not isinstance(outcome, RequestTooLarge)
             if refused == SAMPLE_SIZE and not accepted:
@@ -193,8 +238,9 @@ class Uploads:
         sent_at = self._clock.now_ms()
         job: Job | None = None
         try:
-            job_id = self._uploader.send_records(chunk.upload, timeout=self._limits.timeout)
-            job = Job(job_id, chunk.upload.target.audience_id, chunk.changes, sent_at)
+            submitted = self._uploader.send_records(chunk.upload, timeout=self._limits.timeout)
+            accepted = [each for place, each in enumerate(chunk.changes) if place not in submitted.rejected]
+            job = Job(submitted.job_id, chunk.upload.target, accepted, sent_at)
             self._track(job, track)
         except TransientError as error:
             self._count_failure(error.reason)
@@ -204,7 +250,9 @@ class Uploads:
             return error
         self.stats.sent += 1
         self.stats.jobs.append(job)
-        return Accepted()
+        if submitted.counted_from_one:
+            self.stats.counted_from_one.add(job.job_id)
+        return Accepted(submitted.rejected)
 
     def _track(self, job: Job, track: Track) -> None:
         """Store a job to be checked later. Retries while there is time, since nothing else knows its id."""

@@ -6,8 +6,9 @@ from typing import Any, Protocol
 
 from audience_sync.amazon_ads.consent import ConsentPolicy, user_consent
 from audience_sync.amazon_ads.countries import NAMING_A_COUNTRY, NO_COUNTRY, accepted_country
-from audience_sync.amazon_ads.ids import amazon_id
-from audience_sync.amazon_ads.record import audience_record
+from audience_sync.amazon_ads.destination import needs_consent
+from audience_sync.amazon_ads.ids import audience_id
+from audience_sync.amazon_ads.record import audience_record, exit_record
 from audience_sync.errors import RejectedEvent
 from audience_sync.ingest.unknown_audience import unknown_audience
 from audience_sync.membership import EVERY_AUDIENCE, Audience, Destination, MembershipChange
@@ -40,8 +41,8 @@ class Policy:
 def listed_audiences(mapped: Any, computation_key: str | None, audiences: AudienceLookup) -> Sequence[Audience]:
     """Return the listed audiences that an event names, by the mapped id or else by its computation key."""
     if mapped not in (None, ""):
-        audience_id = amazon_id(mapped)
-        listed = audiences.by_id(audience_id) if audience_id else None
+        named = audience_id(mapped)
+        listed = audiences.by_id(named) if named else None
         return [listed] if listed else []
     return audiences.by_computation_key(computation_key) if computation_key else []
 
@@ -73,6 +74,7 @@ def checked_record(
     identities: list[dict[str, str]],
     signals: list[Any],
     policy: Policy,
+    destination: Destination,
     *,
     exits: bool,
 ) -> dict[str, Any]:
@@ -84,16 +86,18 @@ def checked_record(
         identities: hashed.
         signals: of consent, as for `user_consent`.
         policy: consent options.
+        destination: of the audience.
         exits: whether the member leaves.
 
     Raises:
         RejectedEvent: the member enters without an identifier or the required consent.
     """
     if exits:  # without consent: a member who withdraws it must also be removed
-        return audience_record(member, "DELETE", identities, country, {})
+        return exit_record(audience_record(member, "DELETE", identities, country, {}), destination)
     if not identities:
         raise RejectedEvent(Reason.NO_IDENTIFIER)
-    return audience_record(member, "CREATE", identities, country, user_consent(signals, country, policy.consent))
+    consent = user_consent(signals, country, policy.consent, everywhere=needs_consent(destination))
+    return audience_record(member, "CREATE", identities, country, consent)
 
 
 def first_country(values: Iterable[Any], *, exits: bool) -> str | None:

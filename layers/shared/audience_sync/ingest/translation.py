@@ -240,10 +240,11 @@ class Translator:
         audience, member, country = subject
         exits, signals = call.kind is Kind.EXIT, [*_signals(values)]
         try:
-            record = checked_record(member, country, identities, signals, self._policy, exits=exits)
+            destination = of_changes(audience)
+            record = checked_record(member, country, identities, signals, self._policy, destination, exits=exits)
         except RejectedEvent as error:
             return Rejected.of(error)
-        return MembershipChange(audience.audience_id, of_changes(audience), call.at, call.message_id, record)
+        return MembershipChange(audience.audience_id, destination, call.at, call.message_id, record)
 
     def _audience(self, call: AudienceCall, mapped: Any) -> Audience:
         if isinstance(mapped, str) and (known := self._known.get(mapped)):
@@ -273,7 +274,8 @@ class Translator:
             except RejectedEvent as error:
                 rejected = Rejected.of(error)
         if rejected and not members:
-            return rejected
+            names_a_group = rejected.reason is Reason.MEMBER_ID_MISSING and event.get("groupId")
+            return Rejected.of(RejectedEvent(Reason.GROUP_DELETION)) if names_a_group else rejected
         return [erasing_exit(member, call.at, call.message_id) for member in members]
 
 

@@ -13,13 +13,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import batched
+from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
+from audience_sync.amazon_ads.apis import has_jobs
+from audience_sync.amazon_ads.destination import Api, api_of
 from audience_sync.amazon_ads.job import JobReport
 from audience_sync.clock import Clock
 from audience_sync.errors import MovedOn, NotFound, OutOfTime, RequestRejected, TransientError
 from audience_sync.member_state import MemberState, Timing
-from audience_sync.membership import Member, MembershipChange
+from audience_sync.membership import Destination, Member, MembershipChange
 from audience_sync.messages import DeadLetter, Failure, JobMember, JobMessage
 from audience_sync.operations.job_end import Rejection, after_end, is_concerned, late_job, rejected_change, rejections
 from audience_sync.repetitions import repetition_messages
@@ -93,7 +96,12 @@ class JobContext(NamedTuple):
     jobs: Queue
     dead_letters: Queue
     clock: Clock
-    timing: Timing
+    timing: Timing  # of the audience API
+    timings: Mapping[Api, Timing] = MappingProxyType({})  # of APIs without jobs
+
+    def timing_of(self, destination: Destination) -> Timing:
+        """Return how long Amazon may take with an upload."""
+        return self.timings.get(api_of(destination), self.timing)
 
 
 class _Effect(NamedTuple):
@@ -129,14 +137,17 @@ class JobTracker:
         if self._clock.monotonic() > deadline - MIN_TIME_PER_CHECK:
             # Stopped during a check, the function would return all its messages to the queue, even checked ones.
             raise OutOfTime("no time left to check the job", retry_after=None)
+        timing = self._context.timing_of(message.destination)
+        if not has_jobs(message.destination):
+            return self._without_job(message, age, timing, deadline)
         # A job first checked later than expected may have ended late.
-        message = replace(message, is_late=message.is_late or age > self._context.timing.effective_after)
+        message = replace(message, is_late=message.is_late or age > timing.effective_after)
         try:
             report: JobReport | None = self._context.amazon.job(message.job_id)
         except NotFound:  # it counts as ended
             report = None
         except (TransientError, RequestRejected):
-            if age > self._context.timing.longest_job:  # counted, before SQS drops the message
+            if age > timing.longest_job:  # counted, before SQS drops the message
                 return self._end(message, None, JobOutcome.GIVEN_UP, deadline)
             if message.is_late:
                 self._mark(message)
@@ -145,11 +156,18 @@ class JobTracker:
             return self._end(message, None, JobOutcome.UNKNOWN, deadline)
         if report.is_final:
             return self._end(message, report, JobOutcome.ENDED, deadline)
-        if age > self._context.timing.longest_job:
+        if age > timing.longest_job:
             return self._end(message, None, JobOutcome.GIVEN_UP, deadline)
         self._mark(message)
         self._check_again(replace(message, is_late=True), deadline)
         return JobCheck(message, report, JobOutcome.WAITING)
+
+    def _without_job(self, message: JobMessage, age: float, timing: Timing, deadline: float) -> JobCheck:
+        """End an upload that Amazon reports on to nobody when it must have taken effect, and wait until then."""
+        if age >= timing.effective_after:
+            return self._end(message, JobReport("ACCEPTED"), JobOutcome.ENDED, deadline)
+        self._check_again(message, deadline)
+        return JobCheck(message, None, JobOutcome.WAITING)
 
     def _check_again(self, message: JobMessage, deadline: float) -> None:
         interval = min(MAX_CHECK_INTERVAL, 60.0 * 2.0 ** min(message.checks, 16))
@@ -211,21 +229,21 @@ class JobTracker:
         ]
         self._park(message, refused, deadline)
         by_member = {state.member: each for each, state in known}
+        timing = self._context.timing_of(message.destination)
 
         def ended(state: MemberState) -> MemberState:
-            each, now, timing = by_member[state.member], int(self._clock.now()), self._context.timing
+            each, now = by_member[state.member], int(self._clock.now())
             is_rejected = each.member in rejected
             return after_end(state, message, report, each, is_rejected=is_rejected, now=now, timing=timing)
 
         changed = _update(table, states, ended)
         erased = sum(len(after.identities) < len(before.identities) for before, after in changed)
-        repeated = self._repeat([after for _, after in changed], deadline) if message.is_late else 0
+        repeated = self._repeat([after for _, after in changed], timing, deadline) if message.is_late else 0
         counted = sum(not rejection.member.is_replay for rejection, _ in refused)
         return _Effect(len(refused), counted, repeated, erased)
 
-    def _repeat(self, states: Sequence[MemberState], deadline: float) -> int:
+    def _repeat(self, states: Sequence[MemberState], timing: Timing, deadline: float) -> int:
         """Queue due repetitions. Returns the number of members."""
-        timing = self._context.timing
         for bodies, delay in repetition_messages(states, self._clock.now(), timing):
             self._context.changes.send(bodies, deadline=deadline, delay=delay)
         return sum(state.due(timing) is not None for state in states)

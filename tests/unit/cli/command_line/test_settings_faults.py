@@ -15,15 +15,12 @@ from audience_sync_cli.command_line.settings_faults import OPTIONS
 from audience_sync_cli.errors import USAGE, OperatorError, WrongUsage
 from audience_sync_cli.explanation import explained
 from tests.aws_fixtures import AUDIENCE
-from tests.unit.cli.conftest import Deployment, Json
+from tests.unit.cli.conftest import Deployment
+
+pytestmark = pytest.mark.usefixtures("connected")
 
 ADVERTISER = Target(advertiser="590071284455661234")
 NOTHING = Settings()
-
-
-@pytest.fixture(autouse=True)
-def connected(deployment: Deployment) -> None:
-    deployment.connect()
 
 
 def refused(call: object, *arguments: object, **options: object) -> OperatorError:
@@ -92,22 +89,13 @@ def test_every_field_of_the_extras_has_an_option() -> None:
     assert fields | {"computationKey"} == set(OPTIONS)
 
 
-@pytest.mark.parametrize("typed", ["UK", "uk", " uk "])
+@pytest.mark.parametrize("typed", ["UK", "uk", " uk ", "GB"])
 def test_uk_is_said_to_be_gb_before_anything_is_created(
-    deployment: Deployment, capsys: pytest.CaptureFixture[str], printed: Json, typed: str
+    deployment: Deployment, capsys: pytest.CaptureFixture[str], typed: str
 ) -> None:
     refused(create, deployment.session(), "VIP", Target(), NOTHING, typed)
-    assert "UK is read as GB" in capsys.readouterr().err
-    create(deployment.session(as_json=True), "VIP", ADVERTISER, NOTHING, typed)
-    assert printed()["country"] == "GB"
-
-
-@pytest.mark.parametrize("country", ["GB", "US"])
-def test_other_countries_are_no_surprise(
-    deployment: Deployment, capsys: pytest.CaptureFixture[str], country: str
-) -> None:
-    create(deployment.session(), "VIP", ADVERTISER, NOTHING, country)
-    assert "taken as" not in capsys.readouterr().err
+    assert ("UK is read as GB" in capsys.readouterr().err) is (typed != "GB")
+    assert deployment.json(create, "VIP", ADVERTISER, NOTHING, typed)["country"] == "GB"
 
 
 @pytest.mark.parametrize("key", ["Not Snake Case", "vip\tbuyers", " vip", "vip\n"])
@@ -136,11 +124,8 @@ def test_the_likely_key_is_suggested(deployment: Deployment) -> None:
         pytest.param("big-spenders", True, id="a hyphen"),
     ],
 )
-def test_an_unusual_key_is_taken_with_a_warning(
-    deployment: Deployment, capsys: pytest.CaptureFixture[str], key: str, warned: bool
-) -> None:
-    link(deployment.session(), AUDIENCE.audience_id, key=key)
-    assert ("Unusual --key" in capsys.readouterr().err) is warned
+def test_an_unusual_key_is_taken_with_a_warning(deployment: Deployment, key: str, warned: bool) -> None:
+    assert ("Unusual --key" in deployment.printed(link, AUDIENCE.audience_id, key=key).err) is warned
     assert len(deployment.session().audiences.by_computation_key(key)) == 1
 
 

@@ -1,0 +1,64 @@
+"""The members of a dataset, and the identities to delete: their bytes, and what surrounds them in an upload. Pure.
+
+Built from the same records as for the audience API.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import batched
+from typing import Any
+
+from audience_sync.amazon_ads.upload import Frame, Request, UploadSize
+from audience_sync.fields import IDENTIFIERS
+from audience_sync.quick_json import utf8_json
+
+MAX_IDENTITIES = 10  # in one member's hashedPiis; Amazon's limit
+# Amazon accepts 10,000 members and 10 MB, and recommends 5,000 members. Larger requests take longer to repeat.
+MEMBERS_SIZE = UploadSize(5_000, 2_000_000)
+# Amazon accepts 1,000 entries; a person takes at most eleven: the id, and ten for a hundred identities.
+IDENTITIES_SIZE = UploadSize(90, 2_000_000)
+MEMBERS = Frame(Request.MEMBERS, b'{"members":[', b"]}")
+IDENTITIES = Frame(Request.IDENTITIES, b'{"targetIdentities":[', b"]}")
+_NAMES = {field.amazon_name: field.data_manager_name for field in IDENTIFIERS}
+
+
+def encode_member(record: Mapping[str, Any]) -> bytes:
+    """Encode one member as compact JSON, with the identities named last."""
+    member: dict[str, Any] = {
+        "externalUserId": record["externalUserId"],
+        "action": record["action"],
+        "userIdentity": {"hashedPiis": _hashed(record["hashedPII"][:MAX_IDENTITIES])},
+    }
+    if consent := _user_consent(record):
+        member["userConsent"] = consent
+    return utf8_json(member)
+
+
+def encode_identities(record: Mapping[str, Any]) -> bytes:
+    """Encode the entries that delete a person: under the member id, and under every identity.
+
+    Amazon may hold the person's identities under other ids, too.
+    """
+    entries = [{"externalUserId": record["externalUserId"]}, *_identities(record["hashedPII"])]
+    return b",".join(map(utf8_json, entries))
+
+
+def has_consent(record: Mapping[str, Any]) -> bool:
+    """Return whether a record carries the consent without which Amazon ignores a removal."""
+    amazons: Mapping[str, str] = record.get("userConsent", {}).get("consent", {}).get("amzn", {})
+    return amazons.get("amznUserData") == "GRANTED" and "DENIED" not in amazons.values()
+
+
+def _identities(identities: Sequence[Mapping[str, str]]) -> Iterator[dict[str, Any]]:
+    for some in batched(identities, MAX_IDENTITIES):
+        yield {"identity": {"hashedPiis": _hashed(some)}}
+
+
+def _hashed(identities: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
+    return [{_NAMES[name]: digest for name, digest in identity.items() if name in _NAMES} for identity in identities]
+
+
+def _user_consent(record: Mapping[str, Any]) -> dict[str, Any]:
+    stated: dict[str, Any] = record.get("userConsent", {})
+    if country := record.get("countryCode"):  # Amazon reads no other country of a member
+        return stated | {"geo": stated.get("geo", {}) | {"countryCode": country}}
+    return stated
