@@ -56,7 +56,7 @@ class CircuitStates(CircuitBreakerDynamoDBPersistence):
         if record.state == CircuitState.OPEN and record.opened_at is not None:
             until = record.opened_at + recovery
         elif record.state == CircuitState.HALF_OPEN and record.half_open_owner not in self._own_probes:
-            until = record.probe_lease_expiry or 0
+            until = record.probe_lease_expiry or until
         return record.state, max(0.0, until - self._now())
 
     def not_closed(self) -> list[CircuitStateRecord]:
