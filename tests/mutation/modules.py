@@ -43,6 +43,7 @@ TESTS = {
     "amazon_ads/normalization/phone.py": f"{AMAZON}/normalization/test_phone.py {AMAZON}/test_normalize.py",
     "amazon_ads/normalization/quick.py": f"{AMAZON}/test_quick.py",
     **dict.fromkeys(("amazon_ads/ids.py", "amazon_ads/record.py", "amazon_ads/upload.py"), f"{AMAZON}/test_record.py"),
+    "amazon_ads/data_manager/*.py": f"{AMAZON}/data_manager tests/contract/test_data_manager_client.py",
     "amazon_ads/consent.py": f"{UNIT}/amazon_ads/test_consent.py",
     "amazon_ads/countries.py": f"{UNIT}/amazon_ads/test_countries.py",
     "amazon_ads/job.py": f"{UNIT}/amazon_ads/test_job.py",
