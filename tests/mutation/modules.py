@@ -58,7 +58,8 @@ TESTS = {
     "segment/mapping.py": f"{SEGMENT}/test_mapping.py",
     "segment/compiled_fields.py": f"{SEGMENT}/test_compiled_fields.py",
     "segment/mapping_config.py": f"{SEGMENT}/test_mapping_config.py",
-    "segment/directives/*.py": f"{SEGMENT}/test_mapping.py {SEGMENT}/test_compiled_fields.py {SEGMENT}/test_budget.py",
+    "segment/directives/*.py": f"{SEGMENT}/test_mapping.py {SEGMENT}/test_mapping_config.py {SEGMENT}/test_budget.py "
+    f"{SEGMENT}/test_mapping_docs.py {SEGMENT}/test_compiled_fields.py",
     "member_state.py": f"{UNIT}/test_member_state.py {UNIT}/test_member_step.py",
     "member_step.py": f"{UNIT}/test_member_step.py {UNIT}/test_member_over_time.py",
     "repetitions.py": f"{UNIT}/test_repetitions.py",

@@ -18,7 +18,7 @@ FULL = b"x" * LIMIT
 
 def answer(stream: BytesIO, **headers: str) -> requests.Response:
     response = requests.Response()
-    response.raw = HTTPResponse(stream, headers, 200, preload_content=False)
+    response.raw = HTTPResponse(stream, headers, 200, preload_content=False, decode_content=False)  # as requests does
     return response
 
 
