@@ -129,7 +129,7 @@ def kept_audience(session: Session) -> Audience:
     destinations = {each.destination for each in listed}
     if len(destinations) > 1 or destinations == {Destination()}:
         raise WrongUsage(
-            "The test could use several advertisers or connections.", f"Choose one with --audience. {create}"
+            "The listed audiences do not share one target.", f"Choose an audience with --audience. {create}"
         )
     model = listed[0]
     session.screen.confirm(

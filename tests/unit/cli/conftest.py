@@ -171,7 +171,14 @@ class Deployment:
 
     def publish(self, at: float, about: Mapping[str, str] = MappingProxyType({}), /, **metrics: float) -> None:
         """Publish metrics as the functions do, at an epoch second; `about` are dimensions beside the stack's name."""
-        publish(self.stack.service("cloudwatch"), at, {"service": self.stack.name, **about}, **metrics)
+        named = {"service": self.stack.name, **about}
+        dimensions = [{"Name": name, "Value": value} for name, value in named.items()]
+        moment = datetime.fromtimestamp(at, UTC)
+        points = [
+            {"MetricName": name, "Dimensions": dimensions, "Value": value, "Timestamp": moment, "Unit": "Count"}
+            for name, value in metrics.items()
+        ]
+        self.stack.service("cloudwatch").put_metric_data(Namespace=NAMESPACE, MetricData=points)
 
     def fail(self, call: str, error: BaseException) -> None:
         """Have calls of AWS fail from now on: all of a service, as in "sqs", or one, as in "sqs.SendMessageBatch"."""
@@ -189,21 +196,14 @@ class Deployment:
         name = self.template.resolve({"Fn::GetAtt": [logical_id, "QueueName"]})
         return [json.loads(message.body) for message in self.queues.peek(name)]
 
+    def changes(self, logical_id: str = "ChangeQueue") -> list[dict[str, Any]]:
+        """Return the changes of the messages in a queue."""
+        return [change for body in self.bodies(logical_id) for change in body["changes"]]
+
     def _answer(self, question: str) -> str:
         self.questions.append(question)
         assert self.answers, f"an unexpected question: {question}"
         return self.answers.pop(0)
-
-
-def publish(cloudwatch: Any, at: float, about: Mapping[str, str], /, **metrics: float) -> None:
-    """Publish metrics with the dimensions `about`, at an epoch second."""
-    dimensions = [{"Name": name, "Value": value} for name, value in about.items()]
-    moment = datetime.fromtimestamp(at, UTC)
-    points = [
-        {"MetricName": name, "Dimensions": dimensions, "Value": value, "Timestamp": moment, "Unit": "Count"}
-        for name, value in metrics.items()
-    ]
-    cloudwatch.put_metric_data(Namespace=NAMESPACE, MetricData=points)
 
 
 def change(member: str, **options: Any) -> MembershipChange:

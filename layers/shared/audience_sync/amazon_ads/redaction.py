@@ -21,11 +21,11 @@ _ARRAYS = frozenset(
 # Source: Amazon's OpenAPI files "Advertiser audiences" and "Ads Data Manager" 3.0. Single words, such as `email`, are
 # among the words below.
 _FIELDS = _ARRAYS.union(
-    (field.amazon_name for field in FIELDS),
+    (name for field in FIELDS for name in (field.amazon_name, field.data_manager_name)),
     """userConsent targetResource connectionId externalAudienceId audienceFees cpmCents advertiserId jobRequestId
     jobState externalId agreementToken hasAccepted isDefault amcAccountId amcAccountMarketplaceId amcInstanceId
     dspAdvertiserId dspProfileId
-    em ph fn ln ad cty st zip dataSetId datasetId dataroom amcMetadata ingressId""".split(),
+    dataSetId datasetId dataroom amcMetadata ingressId""".split(),
 )
 
 # Vocabulary of such messages: Amazon's documented errors and states, and the usual words of validation. No word that

@@ -15,11 +15,7 @@ pytestmark = pytest.mark.usefixtures("connected")
 
 def queued(deployment: Deployment) -> list[tuple[str, int, bool]]:
     """Member, time and whether it erases of each exit that waits in the change queue."""
-    return sorted(
-        (each["record"]["externalUserId"], each["at"], each["erase"])
-        for body in deployment.bodies("ChangeQueue")
-        for each in body["changes"]
-    )
+    return sorted((each["record"]["externalUserId"], each["at"], each["erase"]) for each in deployment.changes())
 
 
 def test_exits_are_queued_for_those_whose_rows_are_older_than_a_notice_and_for_no_others(

@@ -69,8 +69,7 @@ def run(deployment: Deployment, file: str, *, out: Path | None = None, **options
 
 def sent(deployment: Deployment) -> dict[str, tuple[str, int]]:
     """Action and time of the changes in the queue, by member."""
-    changes = [change for body in deployment.bodies("ChangeQueue") for change in body["changes"]]
-    return {each["record"]["externalUserId"]: (each["record"]["action"], each["at"]) for each in changes}
+    return {each["record"]["externalUserId"]: (each["record"]["action"], each["at"]) for each in deployment.changes()}
 
 
 def test_every_member_is_counted_once(deployment: Deployment, file: str) -> None:
@@ -106,12 +105,10 @@ def test_a_repair_sends_who_is_missing_as_of_the_file_and_removes_surplus_member
 
 def test_a_repair_leaves_no_difference_that_it_can_repair(deployment: Deployment, file: str) -> None:
     run(deployment, file, repair=True, surplus=True)
-    bodies = deployment.bodies("ChangeQueue")
     deployment.record(
         *(
-            MembershipChange(body["audienceId"], Destination(), each["at"], each["id"], each["record"])
-            for body in bodies
-            for each in body["changes"]
+            MembershipChange(AUDIENCE.audience_id, Destination(), each["at"], each["id"], each["record"])
+            for each in deployment.changes()
         )
     )
     found = {name: count for name, count in run(deployment, file)["differences"].items() if count}

@@ -82,12 +82,8 @@ def run(deployment: Deployment, file: str, *, as_json: bool = False, raises: Any
     )
 
 
-def sent(deployment: Deployment) -> list[dict[str, Any]]:
-    return [change for body in deployment.bodies("ChangeQueue") for change in body["changes"]]
-
-
 def members(deployment: Deployment) -> list[str]:
-    return [change["record"]["externalUserId"] for change in sent(deployment)]
+    return [change["record"]["externalUserId"] for change in deployment.changes()]
 
 
 def accepted(deployment: Deployment) -> float:
@@ -99,7 +95,7 @@ def accepted(deployment: Deployment) -> float:
 def test_each_usable_row_becomes_a_change_as_the_file_was_written(deployment: Deployment, file: File) -> None:
     run(deployment, file())
     assert members(deployment) == KEPT
-    assert {change["at"] for change in sent(deployment)} == {WRITTEN * 1000}
+    assert {change["at"] for change in deployment.changes()} == {WRITTEN * 1000}
     (body,) = deployment.bodies("ChangeQueue")
     assert (body["audienceId"], body["connectionId"], body["firstAt"]) == (AUDIENCE.audience_id, None, NOW * 1000)
     assert "replay" not in body
@@ -135,7 +131,7 @@ def test_a_row_becomes_the_record_that_an_event_with_the_same_traits_becomes(
         now=round(NOW * 1000),
     )
     assert ingested.rejections == []
-    assert [change["record"] for change in sent(deployment)] == [change.record for change in ingested.changes]
+    assert [change["record"] for change in deployment.changes()] == [change.record for change in ingested.changes]
 
 
 def test_the_report_adds_up(deployment: Deployment, file: File) -> None:
@@ -156,19 +152,19 @@ def test_the_report_adds_up(deployment: Deployment, file: File) -> None:
 def test_repeating_gives_the_same_changes_and_another_reading_gives_others(deployment: Deployment, file: File) -> None:
     run(deployment, file())
     run(deployment, file())
-    ids = [change["id"] for change in sent(deployment)]
+    ids = [change["id"] for change in deployment.changes()]
     assert ids[:3] == ids[3:]
     assert len(set(ids)) == 3
     run(deployment, file(), column=["phone=note"])
     run(deployment, file(ROWS + "u7,frank@example.com,Frank,,\n"))
-    assert len({change["id"] for change in sent(deployment)}) == 3 + 3 + 4
+    assert len({change["id"] for change in deployment.changes()}) == 3 + 3 + 4
 
 
 def test_a_dry_run_sends_counts_and_keeps_nothing(deployment: Deployment, file: File, state: Path) -> None:
     report = run(deployment, file(), as_json=True, dry_run=True).json
     assert (report["changes"], report["messages"], report["dryRun"]) == (3, 1, True)
     assert report["estimatedSeconds"] >= 0
-    assert (sent(deployment), accepted(deployment), state.exists()) == ([], 0, False)
+    assert (deployment.changes(), accepted(deployment), state.exists()) == ([], 0, False)
 
 
 def test_a_dry_run_shows_masked_values_only(deployment: Deployment, file: File) -> None:
@@ -193,7 +189,7 @@ def test_the_country_is_that_of_the_row_the_option_or_the_audience(
     deployment: Deployment, file: File, content: str, options: Mapping[str, Any], country: str
 ) -> None:
     run(deployment, file(content), **options)
-    assert [change["record"]["countryCode"] for change in sent(deployment)] == [country]
+    assert [change["record"]["countryCode"] for change in deployment.changes()] == [country]
 
 
 def test_the_country_of_rows_without_one_is_shown(deployment: Deployment, file: File) -> None:
@@ -214,13 +210,13 @@ def test_consent_is_required_as_for_events(deployment: Deployment, file: File) -
     left_out = run(deployment, file(content), as_json=True, country="DE").json["leftOut"]
     assert members(deployment) == ["u1"]
     assert left_out == {"consent_denied": 1, "consent_missing": 1}
-    assert sent(deployment)[0]["record"]["userConsent"]["consent"] == {"amzn": {"amznUserData": "GRANTED"}}
+    assert deployment.changes()[0]["record"]["userConsent"]["consent"] == {"amzn": {"amznUserData": "GRANTED"}}
 
 
 def test_members_can_be_removed_by_their_ids_alone(deployment: Deployment, file: File) -> None:
     run(deployment, file('{"userId": 17}\n{"userId": "u2"}\n'), exits=True)
     assert members(deployment) == ["17", "u2"]
-    assert [(change["record"]["action"], change["record"]["hashedPII"]) for change in sent(deployment)] == [
+    assert [(change["record"]["action"], change["record"]["hashedPII"]) for change in deployment.changes()] == [
         ("DELETE", []),
         ("DELETE", []),
     ]
@@ -246,13 +242,13 @@ def test_standard_input_needs_a_time_to_be_sent_and_takes_it(
         typed()
         run(deployment, "-", at="2027-01-15T06:00Z")
     assert members(deployment) == KEPT * 2
-    assert {change["at"] for change in sent(deployment)} == {1_799_992_800_000}
-    assert len({change["id"] for change in sent(deployment)}) == 3
+    assert {change["at"] for change in deployment.changes()} == {1_799_992_800_000}
+    assert len({change["id"] for change in deployment.changes()}) == 3
 
 
 def test_a_file_of_a_clock_that_is_a_little_fast_counts_as_of_now(deployment: Deployment, file: File) -> None:
     run(deployment, file(written=NOW + 299))
-    assert {change["at"] for change in sent(deployment)} == {NOW * 1000}
+    assert {change["at"] for change in deployment.changes()} == {NOW * 1000}
 
 
 @pytest.mark.parametrize(
@@ -265,7 +261,7 @@ def test_a_file_of_a_clock_that_is_a_little_fast_counts_as_of_now(deployment: De
 def test_a_file_of_an_impossible_time_is_refused(deployment: Deployment, file: File, written: float) -> None:
     with pytest.raises(WrongUsage):
         run(deployment, file(written=written))
-    assert sent(deployment) == []
+    assert deployment.changes() == []
 
 
 def test_additions_from_a_file_as_old_as_ingest_rejects_are_refused_before_anything_is_sent(
@@ -275,12 +271,12 @@ def test_additions_from_a_file_as_old_as_ingest_rejects_are_refused_before_anyth
     with pytest.raises(WrongUsage, match="more than 33 days ago") as refused:
         run(deployment, file(written=old))
     assert "AcceptOldEvents" in refused.value.remedy
-    assert sent(deployment) == []
+    assert deployment.changes() == []
     run(deployment, file(written=old), exits=True)
     run(deployment, file(written=old), at="33d")
     deployment.stack.parameters = {"OrderingGuard": "no"}
     run(deployment, file(written=old))
-    assert len(sent(deployment)) == 3 * 3 + 1
+    assert len(deployment.changes()) == 3 * 3 + 1
 
 
 def test_where_old_additions_are_accepted_a_file_from_before_the_oldest_exits_is_taken_with_a_warning(
@@ -290,7 +286,7 @@ def test_where_old_additions_are_accepted_a_file_from_before_the_oldest_exits_is
     assert "are added again" not in run(deployment, file(written=NOW - 39 * DAY)).err
     noted = run(deployment, file(written=NOW - 41 * DAY)).err
     assert "who left or were erased before 2026-12-06 08:00:00Z are added again" in noted
-    assert len(sent(deployment)) == 6
+    assert len(deployment.changes()) == 6
 
 
 @pytest.mark.parametrize(
@@ -312,7 +308,7 @@ def test_what_cannot_be_meant_is_refused_before_anything_is_sent(
     with pytest.raises(WrongUsage) as refused:
         run(deployment, file(content), **options)
     assert refused.value.remedy
-    assert sent(deployment) == []
+    assert deployment.changes() == []
 
 
 LATER = "Members who left after that time stay out. [y/N] "
@@ -337,7 +333,7 @@ def test_it_asks_with_what_is_sent_and_left_out_before_anything_is_sent(
     assert deployment.declined(import_members, file(content), "lapsed_premium_buyers", now=NOW) == (
         f"Add {rows} of members.csv to Lapsed premium buyers, dated 2027-01-15 07:00:00Z? {left_out}{LATER}"
     )
-    assert sent(deployment) == []
+    assert deployment.changes() == []
 
 
 def test_the_question_of_the_docs_is_the_one_that_is_asked(deployment: Deployment) -> None:
@@ -440,7 +436,7 @@ def test_rejects_follow_no_symbolic_link(deployment: Deployment, file: File, tmp
     with pytest.raises(WrongUsage, match="symbolic link"):
         run(deployment, file(), rejects=rejects)
     assert not target.exists() or target.read_text(encoding="utf-8") == ""
-    assert sent(deployment) == []
+    assert deployment.changes() == []
 
 
 @pytest.mark.parametrize("after", [0, 1])
@@ -546,7 +542,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(
     (stored,) = state.iterdir()
     stopped = json.loads(stored.read_text())
     assert f"All rows up to {stopped['row']:,} are sent." in noted
-    assert (len(sent(deployment)), stopped["at"]) == (stopped["row"] - stopped["row"] // 100, WRITTEN * 1000)
+    assert (len(deployment.changes()), stopped["at"]) == (stopped["row"] - stopped["row"] // 100, WRITTEN * 1000)
     assert 1_000 < stopped["row"] < 30_000
     assert len(listed_rows(rejects)) > 2
     report = run(deployment, file(content), resume=True, as_json=True, rejects=rejects).json
@@ -579,7 +575,7 @@ def test_going_on_keeps_the_time_of_the_interrupted_run(deployment: Deployment, 
     copied = file(many(9_000), written=NOW - 60)
     import_members(deployment.session(now=NOW), copied, "lapsed_premium_buyers", resumes)
     assert deployment.questions[0].startswith("Add 8,000 rows of members.csv from row 1,001 on to ")
-    assert {change["at"] for change in sent(deployment)} == {WRITTEN * 1000}
+    assert {change["at"] for change in deployment.changes()} == {WRITTEN * 1000}
 
 
 # What a call of botocore returns instead of asking AWS.
@@ -610,4 +606,4 @@ def test_a_stack_whose_metrics_cannot_be_written_gets_nothing(deployment: Deploy
     events.register("before-call.cloudwatch.PutMetricData", lambda **_: DENIED)
     with pytest.raises(Exception, match="CloudWatch"):
         run(deployment, file())
-    assert sent(deployment) == []
+    assert deployment.changes() == []

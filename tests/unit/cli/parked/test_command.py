@@ -21,7 +21,7 @@ HOUR = 3_600.0  # seconds
 
 
 def members(deployment: Deployment, queue: str = "DeadLetterQueue") -> list[str]:
-    return sorted(each["record"]["externalUserId"] for body in deployment.bodies(queue) for each in body["changes"])
+    return sorted(each["record"]["externalUserId"] for each in deployment.changes(queue))
 
 
 def listed(deployment: Deployment, only: Filter) -> list[str]:

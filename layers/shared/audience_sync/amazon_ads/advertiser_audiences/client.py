@@ -4,7 +4,6 @@ All raise the errors of exchange.py: RequestRejected and its subclasses if Amazo
 subclasses if the same call can succeed later. Ids are decimal digits here, integers only in a body.
 """
 
-import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -15,7 +14,7 @@ import requests
 from audience_sync.amazon_ads.advertiser_audiences.audience import AudienceReport
 from audience_sync.amazon_ads.answer_fields import objects, require_object
 from audience_sync.amazon_ads.exchange import READ_TIMEOUT, Exchange
-from audience_sync.amazon_ads.ids import amazon_id
+from audience_sync.amazon_ads.ids import amazon_id, job_id
 from audience_sync.amazon_ads.job import JobReport, job_report
 from audience_sync.amazon_ads.login import AccessTokens
 from audience_sync.amazon_ads.terms import Terms
@@ -26,7 +25,6 @@ from audience_sync.quick_json import utf8_json
 AUDIENCES = "application/vnd.amcaudiences.v1+json"
 CONNECTIONS = "application/vnd.amcaudiencesconnections.v1+json"
 ACCOUNTS = "application/json"
-_JOB_ID = re.compile(r"[\w.:-]{1,200}", re.ASCII)  # opaque, but logged and part of a path
 _METADATA = "/amc/audiences/metadata"
 _CONNECTIONS = "/amc/audiences/connections"
 _TERMS = "/amc/audiences/connections/terms"
@@ -54,10 +52,10 @@ class AmazonAds:
         """
         path = "/amc/audiences/records"
         answer = require_object(self._exchange.call("POST", path, AUDIENCES, body=upload.body(), timeout=timeout))
-        job_id = answer.get("jobRequestId")
-        if not isinstance(job_id, str) or not _JOB_ID.fullmatch(job_id):
+        known = job_id(answer.get("jobRequestId"))
+        if known is None:
             raise OutcomeUnknown("Amazon accepted the upload but gave no usable job id")
-        return Submission(job_id)
+        return Submission(known)
 
     def job(self, job_id: str) -> JobReport:
         """Return Amazon's report on the processing of an upload."""

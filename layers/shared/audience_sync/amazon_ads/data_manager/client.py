@@ -4,12 +4,11 @@ All raise the errors of exchange.py, as the audience API's do. Ids are strings. 
 them, which differs between endpoints.
 """
 
-import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 import requests
 
@@ -18,8 +17,10 @@ from audience_sync.amazon_ads.data_manager import answers
 from audience_sync.amazon_ads.data_manager.accounts import Account
 from audience_sync.amazon_ads.data_manager.answers import DataRoom, Dataset, Funnel, Metrics, Share
 from audience_sync.amazon_ads.data_manager.pages import PAGE, pages
+from audience_sync.amazon_ads.data_manager.paths import DATASETS, SHARES, in_path, metrics_of
 from audience_sync.amazon_ads.data_manager.rejections import rejected_members
 from audience_sync.amazon_ads.exchange import READ_TIMEOUT, Exchange
+from audience_sync.amazon_ads.ids import job_id
 from audience_sync.amazon_ads.login import AccessTokens
 from audience_sync.amazon_ads.terms import Terms
 from audience_sync.amazon_ads.upload import Submission, Upload
@@ -31,9 +32,6 @@ METRICS = "application/vnd.admmetrics.v1+json"
 MEMBERS = "application/vnd.admAudiences.v1+json"
 DELETION = "application/vnd.admDataDeletion.v1+json"
 NO_UPLOAD_ID = "-"  # in place of an id that Amazon does not promise; nothing can be asked with it anyway
-_INGRESS_ID = re.compile(r"[\w.:-]{1,200}", re.ASCII)  # opaque, but logged
-_DATASETS = "/adm/audiences"
-_SHARES = "/adm/sharingRules"
 _MANAGER_ONLY = (
     "Amazon allows it to manager accounts only; set the stack parameter DataManagerAccountId in place of"
     " DataManagerDspAccountId, or do it in the Amazon Ads console"
@@ -82,7 +80,7 @@ class DataManager:
     def datasets(self, *, timeout: float = READ_TIMEOUT) -> Iterator[Dataset]:
         """Yield the datasets of the data room. `timeout` is for each page, in seconds."""
         for answer in pages(
-            lambda token: self._call("GET", f"{_DATASETS}?{urlencode({'limit': PAGE} | token)}", JSON, timeout=timeout)
+            lambda token: self._call("GET", f"{DATASETS}?{urlencode({'limit': PAGE} | token)}", JSON, timeout=timeout)
         ):
             yield from answers.datasets(answer)
 
@@ -96,7 +94,7 @@ class DataManager:
         So the call can be repeated.
         """
         answer = require_object(
-            self._call("POST", _DATASETS, JSON, body=utf8_json(body), timeout=timeout, answer_field="datasetId")
+            self._call("POST", DATASETS, JSON, body=utf8_json(body), timeout=timeout, answer_field="datasetId")
         )
         # The names differ in one letter: the first is that of a new dataset, the second that of the error.
         dataset_id = answers.dataset_id(answer.get("dataSetId") or answer.get("datasetId"))
@@ -106,7 +104,7 @@ class DataManager:
 
     def dataset(self, dataset_id: str, *, timeout: float = READ_TIMEOUT) -> Dataset:
         """Read one dataset. Raises NotFound if Amazon does not know it."""
-        answer = self._call("GET", f"{_DATASETS}/{_in_path(dataset_id)}", JSON, timeout=timeout)
+        answer = self._call("GET", f"{DATASETS}/{in_path(dataset_id)}", JSON, timeout=timeout)
         return Dataset.from_answer(dataset_id, require_object(answer))  # the answer may lack the id
 
     def send_members(self, upload: Upload, *, timeout: float = READ_TIMEOUT) -> Submission:
@@ -115,12 +113,10 @@ class DataManager:
         Raises:
             RequestRejected: also if members are refused and the answer does not say which ones.
         """
-        path = f"{_DATASETS}/{_in_path(upload.target.audience_id)}/members"
+        path = f"{DATASETS}/{in_path(upload.target.audience_id)}/members"
         answer = require_object(self._call("POST", path, MEMBERS, body=upload.body(), timeout=timeout))
-        ingress_id = answer.get("ingressId")
-        is_usable = isinstance(ingress_id, str) and _INGRESS_ID.fullmatch(ingress_id)
         rejected, counted_from_one = rejected_members(answer, len(upload.encoded))
-        return Submission(str(ingress_id) if is_usable else NO_UPLOAD_ID, rejected, counted_from_one)
+        return Submission(job_id(answer.get("ingressId")) or NO_UPLOAD_ID, rejected, counted_from_one)
 
     def delete_identities(self, upload: Upload, *, timeout: float = READ_TIMEOUT) -> Submission:
         """Request the deletion of people from all datasets, within 30 days. Amazon's answer is empty.
@@ -142,7 +138,7 @@ class DataManager:
         """
         wanted = {"datasetIds": [dataset_id], "maxResults": PAGE} | only
         for answer in pages(
-            lambda token: self._call("POST", f"{_SHARES}/list", JSON, body=utf8_json(wanted | token), timeout=timeout)
+            lambda token: self._call("POST", f"{SHARES}/list", JSON, body=utf8_json(wanted | token), timeout=timeout)
         ):
             yield from answers.shares(answer)
 
@@ -169,16 +165,16 @@ class DataManager:
             InvalidRequest: the account is not a manager account.
         """
         self._require_manager("a share cannot be revoked")
-        self._call("PATCH", f"{_SHARES}/{_in_path(share_id)}/revoke", JSON)
+        self._call("PATCH", f"{SHARES}/{in_path(share_id)}/revoke", JSON)
 
     def metrics(self, dataset_id: str) -> Metrics:
         """Read the counts of a dataset. Amazon documents no permission for DSP accounts."""
-        return Metrics.from_answer(require_object(self._call("GET", _metrics_of(dataset_id), METRICS)))
+        return Metrics.from_answer(require_object(self._call("GET", metrics_of(dataset_id), METRICS)))
 
     def aggregates(self, dataset_id: str, start: str, end: str) -> Funnel:
         """Read the counts of a dataset between two times in UTC, such as 2026-11-28T00:00:00Z."""
         body = {"startDate": start, "endDate": end, "metrics": answers.FUNNEL}
-        path = f"{_metrics_of(dataset_id)}/aggregates"
+        path = f"{metrics_of(dataset_id)}/aggregates"
         return Funnel.from_answer(require_object(self._call("POST", path, METRICS, body=utf8_json(body))))
 
     def _existing_share(self, body: Mapping[str, Any], timeout: float) -> Share | None:
@@ -187,22 +183,11 @@ class DataManager:
         return next((share for share in listed if share.is_for(body)), None)
 
     def _new_share(self, body: Mapping[str, Any], timeout: float) -> Share:
-        answer = self._call("POST", _SHARES, JSON, body=utf8_json(body), timeout=timeout, repeatable=False)
+        answer = self._call("POST", SHARES, JSON, body=utf8_json(body), timeout=timeout, repeatable=False)
         if created := Share.from_answer(require_object(answer)):
             return created
         raise OutcomeUnknown("Amazon created a share but returned no usable id")
 
     def _require_manager(self, refusal: str) -> None:
-        if not self._account.is_manager:
+        if not self.can_erase:
             raise InvalidRequest(f"{refusal} with a DSP account: {_MANAGER_ONLY}")
-
-
-def _metrics_of(dataset_id: str) -> str:
-    return f"/adm/datasets/{_in_path(dataset_id)}/metrics"
-
-
-def _in_path(value: str) -> str:
-    """Encode an id as one part of a path. Raises InvalidRequest for one that would change the path."""
-    if not value.strip(". "):
-        raise InvalidRequest("the id is blank; name the dataset or the share")
-    return quote(value, safe="")
