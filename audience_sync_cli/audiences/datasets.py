@@ -114,7 +114,7 @@ def show_dataset(session: Session, known: Audience) -> dict[str, Any]:
     with explaining_denial(session):
         dataset, shares = read_shared(session, known)
     counts = read_metrics(session, known)
-    rate = "not known yet" if counts.match_percent is None else f"{counts.match_percent:.1f}%"
+    rate = f"{counts.match_percent:.1f}%" if counts.accepted and counts.match_percent is not None else "not known yet"
     session.screen.facts(
         {
             "audience id": known.audience_id,

@@ -2,17 +2,24 @@
 
 from collections.abc import Callable, Mapping
 
+from audience_sync.reasons import Reason
 from audience_sync_cli.audiences.share_text import account, state
 from audience_sync_cli.diagnosis import delivered
 from audience_sync_cli.diagnosis.facts import DatasetReport, Facts, Result
 from audience_sync_cli.errors import OperatorError
 from audience_sync_cli.screen import counted
 
+# Amazon's file names other permissions for uploads than for the rest: who may create a dataset may be denied an upload.
+_UPLOAD_DENIED = (
+    "Terms and data room are there now, since Amazon shows the dataset. An upload also needs the permission"
+    " ads_data_manager_edit; with a DSP account, account_edit or advertiser_campaign_edit."
+)
+
 
 def at_amazon(facts: Facts) -> Result:
     """Check that Amazon knows the dataset and gives access to it."""
     if isinstance(facts.report, OperatorError):
-        return Result("problem", f"{facts.report} {facts.report.remedy}", "audience-sync terms show --api data-manager")
+        return Result("problem", f"{facts.report} {facts.report.remedy}", f"audience-sync audiences show {facts.name}")
     return delivered.at_amazon(facts)
 
 
@@ -33,6 +40,14 @@ def shares(facts: Facts) -> Result:
         found = f"Not active yet: {', '.join(pending)}. Amazon takes a day or more for the first members."
         return Result("look", found, command)
     return Result("ok", f"Members go to {', '.join(map(account, live))}.")
+
+
+def parked(facts: Facts) -> Result:
+    """Check for parked changes, and say what an upload was denied for."""
+    result = delivered.parked(facts)
+    if Reason.ACCESS_DENIED not in facts.parked or not isinstance(facts.report, DatasetReport):
+        return result
+    return result._replace(found=f"{result.found} {_UPLOAD_DENIED}")
 
 
 def time_to_live(_: Facts) -> Result:
@@ -69,6 +84,7 @@ JUDGES: Mapping[str, Callable[[Facts], Result]] = {  # by the name of the check 
     "Amazon's audience": at_amazon,
     "target and terms": shares,
     "time to live": time_to_live,
+    "parked changes": parked,
     "jobs": jobs,
     "match rate": match_rate,
     "minimum for DSP": minimum,

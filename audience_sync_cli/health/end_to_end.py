@@ -101,7 +101,9 @@ class WholeWay:
     def _report(self) -> None:
         screen = self._session.screen
         if self.is_good:
-            screen.say("\nThe whole way works: the member has entered and left at Amazon.", style="green")
+            has_jobs = self._target is not None and not is_dataset(self._target)
+            what = "the member has entered and left at Amazon" if has_jobs else "Amazon has accepted both changes"
+            screen.say(f"\nThe whole way works: {what}.", style="green")
         else:
             screen.say("\nThe test got stuck: see the last lines above.", style="red")
         if self._is_kept_of:
@@ -127,7 +129,7 @@ def kept_audience(session: Session) -> Audience:
     destinations = {each.destination for each in listed}
     if len(destinations) > 1 or destinations == {Destination()}:
         raise WrongUsage(
-            "The test could use several advertisers or connections.", f"Choose one with --audience. {create}"
+            "The listed audiences do not share one target.", f"Choose an audience with --audience. {create}"
         )
     model = listed[0]
     session.screen.confirm(

@@ -1,6 +1,6 @@
 """The reason why a trait is not used as an identifier, in plain words, for diagnosis. Ingest does not use it.
 
-`normalize` decides. The reason is looked up only if it leaves nothing, from the parts of the rule, so that this module
+`normalize` decides. Only if it returns nothing is the reason worked out, from the same rules, so that this module
 always agrees with the record that is sent.
 """
 

@@ -21,9 +21,9 @@ class Look:
 
 
 def looks_of(read: Callable[[dict[str, Any]], object], event: dict[str, Any]) -> list[Look]:
-    """Return the places that a compiled directive or trigger reads in an event, in order. Raises RejectedEvent.
+    """Return the fields that a compiled directive or trigger reads in an event, in order. Raises RejectedEvent.
 
-    Each place once, without those that merely lead to the next. Empty for a constant.
+    Each field once, without the objects on the way to it. Empty for a constant.
     """
     looks: list[Look] = []
     read(_noting(event, "$", looks))

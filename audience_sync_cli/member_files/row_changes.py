@@ -28,7 +28,7 @@ REMEDIES: dict[str, str] = {  # of a file: no mapping is at fault
     Reason.MEMBER_ID_INVALID: "an id may hold 1 to 128 letters, digits, - and _; --hash-ids hashes others",
     Reason.NO_IDENTIFIER: "give an email, a phone number or another identifier that is not empty after normalization",
     Reason.COUNTRY_INVALID: "give the country as two letters, such as US, DE or GB",
-    Reason.CONSENT_MISSING: "members in the UK, the EEA and Switzerland need amzn_user_data, tcf or gpp",
+    Reason.CONSENT_MISSING: "members in the UK, the EEA, Switzerland or a dataset need amzn_user_data, tcf or gpp",
     Reason.CONSENT_DENIED: "they have denied consent; Amazon would refuse them",
     Reason.CONSENT_INVALID: "tcf and gpp must hold the IAB string itself",
 }

@@ -36,7 +36,7 @@ class Outcome(StrEnum):
 
 
 class Decision(NamedTuple):
-    """The decision about one row."""
+    """The outcome for one row, and the state to write if it is copied."""
 
     outcome: Outcome
     state: MemberState | None = None  # to write, on the revision of the row it replaces; with COPIED only

@@ -168,7 +168,8 @@ class Following:
             is_earlier = job_id in self._earlier_jobs and job_id != NO_UPLOAD_ID
             if way.row_at is not None and line.at >= way.row_at and not is_earlier:
                 records = line.number("records")
-                text = f"accepted by Amazon: {counted(records, 'record')}, job {job_id}"
+                kind = "job" if _has_jobs(way) else "upload"
+                text = f"accepted by Amazon: {counted(records, 'record')}, {kind} {job_id}"
                 facts = {"jobId": job_id, "records": records}
                 self._hop(way, "upload", text, facts, at=line.at / 1000 - self._ahead)
                 if _has_jobs(way):

@@ -104,15 +104,15 @@ def test_each_connection_has_a_circuit_breaker_of_its_own(circuit_breakers: Circ
 
 
 def test_after_the_recovery_time_one_request_is_made_and_success_closes_the_circuit_breaker(
-    circuit_breakers: CircuitBreakers, clock: ManualClock
+    circuit_breakers: CircuitBreakers, clock: ManualClock, dynamodb: Any
 ) -> None:
-    amazon = Amazon()
+    amazon, other_worker = Amazon(), CircuitBreakers(dynamodb, "members", recovery=RECOVERY, now=clock)
     amazon.send(circuit_breakers, times=FAILURES)
     clock.now += RECOVERY - 1
-    assert amazon.send(circuit_breakers) == "circuit_open"
+    assert amazon.send(circuit_breakers) == amazon.send(other_worker) == "circuit_open"
     clock.now += 1
     assert amazon.send(circuit_breakers) == "service_unavailable"
-    assert amazon.send(circuit_breakers, times=3) == "circuit_open"
+    assert amazon.send(circuit_breakers, times=3) == amazon.send(other_worker) == "circuit_open"
     assert amazon.requests == FAILURES + 1, "one request, then it waits again"
     clock.now += RECOVERY
     amazon.error = None
@@ -377,11 +377,15 @@ def test_what_failed_in_another_worker_before_the_recovery_time_had_passed_is_no
 def test_the_operator_sees_which_circuit_breakers_are_open_and_since_when(
     circuit_breakers: CircuitBreakers, dynamodb: Any, clock: ManualClock
 ) -> None:
-    states = CircuitStates(dynamodb, "members", clock)
+    states, queries = CircuitStates(dynamodb, "members", clock), list[dict[str, Any]]()
+    dynamodb.meta.events.register("provide-client-params.dynamodb.Query", lambda params, **_: queries.append(params))
     assert states.not_closed() == []
     Amazon().send(circuit_breakers, TO_DSP, times=FAILURES)
+    (row,) = dynamodb.scan(TableName="members")["Items"]
+    assert "expiresAt" in row, "the table's time to live"
     (record,) = states.not_closed()
     assert (record.name, record.state, record.opened_at) == ("audience:1", CircuitState.OPEN, clock.now)
     clock.now += RECOVERY
     Amazon(error=None).send(circuit_breakers, TO_DSP)
     assert states.not_closed() == []
+    assert all(each["ConsistentRead"] for each in queries), "as it is now"

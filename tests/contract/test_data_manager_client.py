@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -57,9 +57,11 @@ class Connection:
     amazon: DataManager
     dataset_id: str = ""
 
-    def fault(self, do: dict[str, Any], *, times: int = 1, path: str = MEMBERS_PATH, **match: Any) -> None:
-        rule = {"match": {"path": path} | match, "do": do, "times": times}
-        requests.put(f"{self.url}/sandbox/faults", json=[rule], timeout=5).raise_for_status()
+    def fault(self, do: dict[str, Any], *, times: int = 1, path: str = MEMBERS_PATH) -> None:
+        self.faults({"match": {"path": path}, "do": do, "times": times})
+
+    def faults(self, *rules: dict[str, Any]) -> None:
+        requests.put(f"{self.url}/sandbox/faults", json=rules, timeout=5).raise_for_status()
 
     def received(self, path: str) -> list[dict[str, Any]]:
         listed = requests.get(f"{self.url}/sandbox/requests?since=0", timeout=5).json()
@@ -342,6 +344,34 @@ def test_a_share_that_is_not_there_afterwards_is_not_created_twice(
     assert connection.amazon.create_share(connection.share())
 
 
+def test_a_list_that_fails_too_does_not_hide_that_the_outcome_is_unknown(connection: Connection) -> None:
+    connection.faults(
+        {"match": {"path": SHARES_PATH}, "do": {"close_after_apply": True}, "times": 1},
+        {"match": {"path": f"{SHARES_PATH}/list", "nth": 2}, "do": {"status": 429}},
+    )
+    with pytest.raises(OutcomeUnknown):
+        connection.amazon.create_share(connection.share())
+    assert len(connection.received(f"{SHARES_PATH}/list")) == 2
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        pytest.param(lambda each: list(each.amazon.datasets(timeout=0)), id="datasets"),
+        pytest.param(lambda each: each.amazon.dataset_named("n", timeout=0), id="dataset_named"),
+        pytest.param(lambda each: each.amazon.create_dataset(NEW, timeout=0), id="create_dataset"),
+        pytest.param(lambda each: each.amazon.dataset("ds", timeout=0), id="dataset"),
+        pytest.param(lambda each: each.amazon.send_members(each.upload(), timeout=0), id="send_members"),
+        pytest.param(lambda each: each.amazon.delete_identities(each.upload(), timeout=0), id="delete_identities"),
+        pytest.param(lambda each: list(each.amazon.shares("ds", timeout=0)), id="shares"),
+        pytest.param(lambda each: each.amazon.create_share(each.share(), timeout=0), id="create_share"),
+    ],
+)
+def test_a_call_keeps_its_timeout(connection: Connection, call: Callable[[Connection], Any]) -> None:
+    with pytest.raises(ServiceUnavailable, match="no time is left"):
+        call(connection)
+
+
 def test_the_counts_of_a_dataset_are_read(connection: Connection) -> None:
     amazon = connection.amazon
     amazon.send_members(connection.upload(member("m1"), member("", externalUserId="")))
@@ -353,16 +383,3 @@ def test_the_counts_of_a_dataset_are_read(connection: Connection) -> None:
     assert amazon.aggregates(connection.dataset_id, "2000-01-01T00:00:00Z", "2000-01-02T00:00:00Z") == Funnel()
     with pytest.raises(RequestRejected):
         amazon.metrics("unknown")
-
-
-def test_an_id_is_one_part_of_the_path(connection: Connection) -> None:
-    connection.fault({"status": 200, "body": {}}, path="*")
-    odd = "amzn1.adm:ä/b?c#d e"
-    assert connection.amazon.dataset(odd).dataset_id == odd
-    assert connection.received(f"/adm/audiences/{odd}"), "else it would end at the question mark"
-
-
-@pytest.mark.parametrize("dataset_id", ["", " ", ".", ".."])
-def test_an_id_that_would_change_the_path_is_refused(connection: Connection, dataset_id: str) -> None:
-    with pytest.raises(InvalidRequest, match="blank"):
-        connection.amazon.dataset(dataset_id)

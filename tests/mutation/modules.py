@@ -43,6 +43,7 @@ TESTS = {
     "amazon_ads/normalization/phone.py": f"{AMAZON}/normalization/test_phone.py {AMAZON}/test_normalize.py",
     "amazon_ads/normalization/quick.py": f"{AMAZON}/test_quick.py",
     **dict.fromkeys(("amazon_ads/ids.py", "amazon_ads/record.py", "amazon_ads/upload.py"), f"{AMAZON}/test_record.py"),
+    "amazon_ads/data_manager/*.py": f"{AMAZON}/data_manager tests/contract/test_data_manager_client.py",
     "amazon_ads/consent.py": f"{UNIT}/amazon_ads/test_consent.py",
     "amazon_ads/countries.py": f"{UNIT}/amazon_ads/test_countries.py",
     "amazon_ads/job.py": f"{UNIT}/amazon_ads/test_job.py",
@@ -57,7 +58,8 @@ TESTS = {
     "segment/mapping.py": f"{SEGMENT}/test_mapping.py",
     "segment/compiled_fields.py": f"{SEGMENT}/test_compiled_fields.py",
     "segment/mapping_config.py": f"{SEGMENT}/test_mapping_config.py",
-    "segment/directives/*.py": f"{SEGMENT}/test_mapping.py {SEGMENT}/test_compiled_fields.py {SEGMENT}/test_budget.py",
+    "segment/directives/*.py": f"{SEGMENT}/test_mapping.py {SEGMENT}/test_mapping_config.py {SEGMENT}/test_budget.py "
+    f"{SEGMENT}/test_mapping_docs.py {SEGMENT}/test_compiled_fields.py",
     "member_state.py": f"{UNIT}/test_member_state.py {UNIT}/test_member_step.py",
     "member_step.py": f"{UNIT}/test_member_step.py {UNIT}/test_member_over_time.py",
     "repetitions.py": f"{UNIT}/test_repetitions.py",

@@ -100,7 +100,7 @@ def test_messages_are_delayed_by_whole_seconds(
 def test_a_batch_may_be_as_long_as_the_limit_and_no_longer() -> None:
     full = ["x" * 400_000, "x" * (MAX_BATCH_BYTES - 400_000)]
     assert list(_batches([*full, "x"])) == [full, ["x"]]
-    assert list(_batches(["x" * MAX_BATCH_BYTES, "x"])) == [["x" * MAX_BATCH_BYTES], ["x"]]
+    assert list(_batches(["x" * MAX_BATCH_BYTES, *full])) == [["x" * MAX_BATCH_BYTES], full]
 
 
 def test_entries_that_failed_are_sent_again_and_no_others(fixture: QueueFixture, proxy: FaultProxy) -> None:

@@ -51,10 +51,11 @@ def test_undecided_are_members_whose_newest_change_is_neither_parked_nor_deferre
     assert every.undecided(members) == [member(name) for name in ("in-part", "sent", "new", "repeated")]
 
 
-def test_a_repetition_waits_for_the_changes_of_its_member() -> None:
-    again = message(change(at=1), history=REPETITION)
-    every = outcomes(message(change(at=2)), again)
+def test_the_newest_repetition_counts_and_waits_for_changes_of_its_member() -> None:
+    again, newest, older = (message(each, history=REPETITION) for each in (change(), change("m2", at=2), change("m2")))
+    every = outcomes(message(change(at=2)), again, newest, older)
     assert [deferred.delay for _, deferred in every.left_of(again)] == [REPETITION_DELAY]
+    assert every.repetitions == {member("m2"): newest.message.changes[0]}
 
 
 def test_changes_that_waited_too_long_are_parked_message_by_message() -> None:

@@ -120,11 +120,6 @@ def derived_id(name: str, rest: str) -> str:
     return "-".join(part for part in ("segment", readable, digest) if part)
 
 
-def printable(name: str) -> str:
-    """Return the name of a field as it may be shown: a stranger may have chosen it."""
-    return name if re.fullmatch(r"\w{1,40}", name, re.ASCII) else "a field of another name"
-
-
 def _plain_text(value: Any) -> str | None:
     """Return a string with its white space collapsed; None if not a string, or with control or half characters."""
     if not isinstance(value, str):

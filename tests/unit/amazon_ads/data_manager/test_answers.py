@@ -105,12 +105,14 @@ def test_the_counts_of_a_dataset_are_numbers_or_unknown() -> None:
         "uploadCount": 7,
         "acceptedCount": 6.0,
         "invalidRecordCount": -1,
-        "recordsWithIdentity": "6",
+        "recordsWithIdentity": 5,
         "recordsResolved": 4,
         "matchRecordPercentage": 66.67,
     }
-    assert Metrics.from_answer(answer) == Metrics(uploads=7, accepted=6, resolved=4, match_percent=66.67)
-    assert Metrics.from_answer({"matchRecordPercentage": float("nan")}) == Metrics()
+    assert Metrics.from_answer(answer) == Metrics(
+        uploads=7, accepted=6, with_identity=5, resolved=4, match_percent=66.67
+    )
+    assert Metrics.from_answer({"matchRecordPercentage": float("nan"), "uploadCount": "7"}) == Metrics()
 
 
 def test_the_funnel_adds_up_its_times() -> None:

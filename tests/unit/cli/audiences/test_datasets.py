@@ -1,11 +1,12 @@
 """Datasets of Ads Data Manager: created, shared, shown, linked; and what cannot be done to them."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 
-from audience_sync.amazon_ads.destination import Api
+from audience_sync.amazon_ads.destination import Api, of_data_manager
 from audience_sync.errors import NotFound
 from audience_sync_cli.audiences.command import list_, show
 from audience_sync_cli.audiences.creation import Settings, create, update
@@ -15,6 +16,9 @@ from audience_sync_cli.audiences.shares import list_shares, share, unshare
 from audience_sync_cli.diagnosis.command import diagnose
 from audience_sync_cli.errors import AlreadyReported, NotThere, OperatorError, WrongUsage
 from audience_sync_cli.health.end_to_end import kept_audience
+from audience_sync_cli.member_files.import_members import import_members
+from audience_sync_cli.member_files.import_plan import ImportOptions
+from audience_sync_cli.members.member import show as show_member
 from audience_sync_cli.parked.command import acknowledge
 from local.resources import MANAGER_ACCOUNT
 from tests.aws_fixtures import AUDIENCE
@@ -210,3 +214,18 @@ def test_dead_letters_of_a_dataset_can_be_acknowledged(deployment: Deployment) -
     audience_id = created(deployment)["audienceId"]
     deployment.park(change("m1", audience_id=audience_id))
     acknowledge(deployment.session(), audience=audience_id, note="asked Amazon")
+
+
+def test_a_member_of_a_dataset_is_shown(deployment: Deployment) -> None:
+    audience_id = created(deployment)["audienceId"]
+    deployment.record(change("m1", audience_id=audience_id, destination=of_data_manager()))
+    assert deployment.json(show_member, "big", "m1")["audienceId"] == audience_id
+
+
+def test_an_import_into_a_dataset_needs_consent_for_each_member(deployment: Deployment, tmp_path: Path) -> None:
+    created(deployment)
+    file = tmp_path / "members.csv"
+    lines = ["external_user_id,email,country,amzn_user_data", "m1,a@example.com,US,", "m2,b@example.com,US,GRANTED"]
+    file.write_text("\n".join(lines), encoding="utf-8")
+    found = deployment.json(import_members, str(file), "big", ImportOptions(dry_run=True))
+    assert found["leftOut"] == {"consent_missing": 1}

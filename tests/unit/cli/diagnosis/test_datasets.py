@@ -5,6 +5,7 @@ import pytest
 from audience_sync.amazon_ads.data_manager.answers import Metrics, Share
 from audience_sync.amazon_ads.destination import of_data_manager
 from audience_sync.membership import Audience
+from audience_sync.reasons import Reason
 from audience_sync_cli.diagnosis import datasets
 from audience_sync_cli.diagnosis.facts import DatasetReport, Facts
 
@@ -13,9 +14,10 @@ def share(status: str, revoked_by: str = "") -> Share:
     return Share("s-1", "adm-1", "DSP_AUDIENCES", "ENTITY1", "ATVPDKIKX0DER", status, revoked_by)
 
 
-def facts(*shares: Share, **metrics: int) -> Facts:
+def facts(*shares: Share, denied: int = 0, **metrics: int) -> Facts:
     audience = Audience("adm-1", destination=of_data_manager(), computation_key="big")
-    return Facts(0, 7, audience, report=DatasetReport(shares, Metrics(**metrics)))
+    parked: dict[str, int] = {Reason.ACCESS_DENIED: denied} if denied else {}
+    return Facts(0, 7, audience, report=DatasetReport(shares, Metrics(**metrics)), parked=parked)
 
 
 @pytest.mark.parametrize(
@@ -40,3 +42,8 @@ def test_the_counts_say_where_records_are_lost() -> None:
     assert "Of 100 accepted records, 60 have an identity, and 30 are resolved" in datasets.match_rate(counted).found
     assert "4 invalid records" in datasets.jobs(counted).found
     assert datasets.jobs(facts()).state == datasets.match_rate(facts()).state == "ok"
+
+
+def test_a_denied_upload_to_a_dataset_that_can_be_read_names_the_permission() -> None:
+    assert "ads_data_manager_edit" in datasets.parked(facts(denied=2)).found
+    assert datasets.parked(facts()).state == "ok"

@@ -145,7 +145,7 @@ def test_what_was_replaced_while_the_operator_was_asked_is_not_overwritten(
         return "y" if question else ""
 
     session = Session(Screen(answers=repair), lambda: deployment.stack)
-    with pytest.raises(OperatorError, match="Another version has been put in force"):
+    with pytest.raises(OperatorError, match="Another version was applied"):
         apply(session, written(tmp_path, [MAPPING]))
     assert in_force(deployment) == {"version": 1, "mappings": []}
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from audience_sync.amazon_ads.destination import of_advertiser, of_connection
 from audience_sync.amazon_ads.ids import amazon_id
-from audience_sync.amazon_ads.settings_reader import SettingsReader, printable
+from audience_sync.amazon_ads.settings_reader import SettingsReader
 from audience_sync.membership import Destination
 
 MAX_TTL = 34_300_800  # seconds, 397 days; also Amazon's default
@@ -115,7 +115,8 @@ class AudienceReader(SettingsReader):
                 remedy = f"leave it out; for another {_FIXED[name]} create another audience"
                 self._fault(name, "nothing: Amazon does not change it", remedy)
             else:
-                self._fault(printable(name), f"one of {', '.join(_CHANGEABLE)}", "leave it out")
+                label = name if re.fullmatch(r"\w{1,40}", name, re.ASCII) else "a field of another name"
+                self._fault(label, f"one of {', '.join(_CHANGEABLE)}", "leave it out")
         if not self._fields:
             self._fault(", ".join(_CHANGEABLE), "at least one of them", "name a setting to change")
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 import requests
 
@@ -17,6 +17,7 @@ from audience_sync.amazon_ads.data_manager import answers
 from audience_sync.amazon_ads.data_manager.accounts import Account
 from audience_sync.amazon_ads.data_manager.answers import DataRoom, Dataset, Funnel, Metrics, Share
 from audience_sync.amazon_ads.data_manager.pages import PAGE, pages
+from audience_sync.amazon_ads.data_manager.paths import COUNTS, DATASETS, SHARES, in_path, metrics_of
 from audience_sync.amazon_ads.data_manager.rejections import rejected_members
 from audience_sync.amazon_ads.exchange import READ_TIMEOUT, Exchange
 from audience_sync.amazon_ads.ids import job_id
@@ -31,9 +32,6 @@ METRICS = "application/vnd.admmetrics.v1+json"
 MEMBERS = "application/vnd.admAudiences.v1+json"
 DELETION = "application/vnd.admDataDeletion.v1+json"
 NO_UPLOAD_ID = "-"  # in place of an id that Amazon does not promise; nothing can be asked with it anyway
-_DATASETS = "/adm/audiences"
-_SHARES = "/adm/sharingRules"
-_COUNTED = "/adm/datasets"
 _MANAGER_ONLY = (
     "Amazon allows it to manager accounts only; set the stack parameter DataManagerAccountId in place of"
     " DataManagerDspAccountId, or do it in the Amazon Ads console"
@@ -82,7 +80,7 @@ class DataManager:
     def datasets(self, *, timeout: float = READ_TIMEOUT) -> Iterator[Dataset]:
         """Yield the datasets of the data room. `timeout` is for each page, in seconds."""
         for answer in pages(
-            lambda token: self._call("GET", f"{_DATASETS}?{urlencode({'limit': PAGE} | token)}", JSON, timeout=timeout)
+            lambda token: self._call("GET", f"{DATASETS}?{urlencode({'limit': PAGE} | token)}", JSON, timeout=timeout)
         ):
             yield from answers.datasets(answer)
 
@@ -96,7 +94,7 @@ class DataManager:
         So the call can be repeated.
         """
         answer = require_object(
-            self._call("POST", _DATASETS, JSON, body=utf8_json(body), timeout=timeout, answer_field="datasetId")
+            self._call("POST", DATASETS, JSON, body=utf8_json(body), timeout=timeout, answer_field="datasetId")
         )
         # The names differ in one letter: the first is that of a new dataset, the second that of the error.
         dataset_id = answers.dataset_id(answer.get("dataSetId") or answer.get("datasetId"))
@@ -106,7 +104,7 @@ class DataManager:
 
     def dataset(self, dataset_id: str, *, timeout: float = READ_TIMEOUT) -> Dataset:
         """Read one dataset. Raises NotFound if Amazon does not know it."""
-        answer = self._call("GET", f"{_DATASETS}/{_in_path(dataset_id)}", JSON, timeout=timeout)
+        answer = self._call("GET", f"{DATASETS}/{in_path(dataset_id)}", JSON, timeout=timeout)
         return Dataset.from_answer(dataset_id, require_object(answer))  # the answer may lack the id
 
     def send_members(self, upload: Upload, *, timeout: float = READ_TIMEOUT) -> Submission:
@@ -115,7 +113,7 @@ class DataManager:
         Raises:
             RequestRejected: also if members are refused and the answer does not say which ones.
         """
-        path = f"{_DATASETS}/{_in_path(upload.target.audience_id)}/members"
+        path = f"{DATASETS}/{in_path(upload.target.audience_id)}/members"
         answer = require_object(self._call("POST", path, MEMBERS, body=upload.body(), timeout=timeout))
         rejected, counted_from_one = rejected_members(answer, len(upload.encoded))
         return Submission(job_id(answer.get("ingressId")) or NO_UPLOAD_ID, rejected, counted_from_one)
@@ -140,7 +138,7 @@ class DataManager:
         """
         wanted = {"datasetIds": [dataset_id], "maxResults": PAGE} | only
         for answer in pages(
-            lambda token: self._call("POST", f"{_SHARES}/list", JSON, body=utf8_json(wanted | token), timeout=timeout)
+            lambda token: self._call("POST", f"{SHARES}/list", JSON, body=utf8_json(wanted | token), timeout=timeout)
         ):
             yield from answers.shares(answer)
 
@@ -167,7 +165,7 @@ class DataManager:
             InvalidRequest: the account is not a manager account.
         """
         self._require_manager("a share cannot be revoked")
-        self._call("PATCH", f"{_SHARES}/{_in_path(share_id)}/revoke", JSON)
+        self._call("PATCH", f"{SHARES}/{in_path(share_id)}/revoke", JSON)
 
     def records(self, dataset_id: str, *, timeout: float = READ_TIMEOUT) -> int | None:
         """Read the number of records in a dataset. Amazon documents no permission for DSP accounts, as for all counts.
@@ -175,18 +173,18 @@ class DataManager:
         Raises AccessDenied without it.
         """
         body = utf8_json({"datasetIds": [dataset_id]})
-        answer = self._call("POST", f"{_COUNTED}/list", METRICS, body=body, timeout=timeout)
+        answer = self._call("POST", f"{COUNTS}/list", METRICS, body=body, timeout=timeout)
         return answers.records(require_object(answer), dataset_id)
 
     def metrics(self, dataset_id: str, *, timeout: float = READ_TIMEOUT) -> Metrics:
         """Read the counts of a dataset over all its uploads."""
-        answer = self._call("GET", _metrics_of(dataset_id), METRICS, timeout=timeout)
+        answer = self._call("GET", metrics_of(dataset_id), METRICS, timeout=timeout)
         return Metrics.from_answer(require_object(answer))
 
     def aggregates(self, dataset_id: str, start: str, end: str, *, timeout: float = READ_TIMEOUT) -> Funnel:
         """Read the counts of a dataset between two times in UTC, such as 2026-11-28T00:00:00Z."""
         body = utf8_json({"startDate": start, "endDate": end, "metrics": answers.FUNNEL})
-        answer = self._call("POST", f"{_metrics_of(dataset_id)}/aggregates", METRICS, body=body, timeout=timeout)
+        answer = self._call("POST", f"{metrics_of(dataset_id)}/aggregates", METRICS, body=body, timeout=timeout)
         return Funnel.from_answer(require_object(answer))
 
     def _existing_share(self, body: Mapping[str, Any], timeout: float) -> Share | None:
@@ -195,22 +193,11 @@ class DataManager:
         return next((share for share in listed if share.is_for(body)), None)
 
     def _new_share(self, body: Mapping[str, Any], timeout: float) -> Share:
-        answer = self._call("POST", _SHARES, JSON, body=utf8_json(body), timeout=timeout, repeatable=False)
+        answer = self._call("POST", SHARES, JSON, body=utf8_json(body), timeout=timeout, repeatable=False)
         if created := Share.from_answer(require_object(answer)):
             return created
         raise OutcomeUnknown("Amazon created a share but returned no usable id")
 
     def _require_manager(self, refusal: str) -> None:
-        if not self._account.is_manager:
+        if not self.can_erase:
             raise InvalidRequest(f"{refusal} with a DSP account: {_MANAGER_ONLY}")
-
-
-def _metrics_of(dataset_id: str) -> str:
-    return f"{_COUNTED}/{_in_path(dataset_id)}/metrics"
-
-
-def _in_path(value: str) -> str:
-    """Encode an id as one part of a path. Raises InvalidRequest for one that would change the path."""
-    if not value.strip(". "):
-        raise InvalidRequest("the id is blank; name the dataset or the share")
-    return quote(value, safe="")

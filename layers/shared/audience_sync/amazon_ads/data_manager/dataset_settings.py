@@ -84,7 +84,7 @@ class DatasetReader(SettingsReader):
                 self._fault(f"shares[{place}]", "an account that no share before it names", "leave it out")
             shares.append(share)
             for fault in reader.faults:
-                self._fault(f"shares[{place}].{fault.field}", fault.allowed, fault.remedy)
+                self._fault(f"shares[{place}].{fault.field}".rstrip("."), fault.allowed, fault.remedy)
         return tuple(shares)
 
     def refuse_unknown(self) -> None:
@@ -97,8 +97,8 @@ class DatasetReader(SettingsReader):
 def new_dataset(fields: Mapping[str, Any], *, allowed_targets: frozenset[str] = frozenset()) -> NewDataset:
     """Read the body of `POST /v1/audiences`: Segment's audienceName among the customer's extras.
 
-    Amazon's names of datasets have no spaces and no dots, and are unique in the account. A name that Amazon would
-    refuse is replaced by a derived one, the same for the same audience.
+    Amazon's names of datasets have no spaces and no dots, and creating a second dataset of a name finds the first. So a
+    name that Amazon would refuse, or that an external id of its own tells from others, is replaced by a derived one.
 
     Args:
         fields: a JSON object. Unknown fields are ignored, except those of the audience API.
@@ -112,7 +112,7 @@ def new_dataset(fields: Mapping[str, Any], *, allowed_targets: frozenset[str] = 
     own_id = reader.identifier("externalAudienceId", required=False)
     derived = derived_id(segment_name, own_id or "dataset")
     dataset = NewDataset(
-        name=segment_name if _NAME.fullmatch(segment_name) else derived,
+        name=segment_name if _NAME.fullmatch(segment_name) and not own_id else derived,
         segment_name=segment_name,
         country=reader.country(or_none=True),
         description=reader.description(default=segment_name),

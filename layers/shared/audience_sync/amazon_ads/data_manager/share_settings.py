@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from audience_sync.amazon_ads.data_manager.marketplaces import BY_COUNTRY, marketplace_id
-from audience_sync.amazon_ads.settings_reader import SettingsReader, printable
+from audience_sync.amazon_ads.settings_reader import SettingsReader
 from audience_sync.json_input import parse_json
 
 MAX_SHARES = 20  # each takes at least two calls, within one request of Segment's
@@ -47,8 +47,8 @@ class ShareReader(SettingsReader):
 
     def share(self, allowed_targets: frozenset[str]) -> NewShare:
         """Read the share. `allowed_targets` are the allowed accounts; all are allowed if it is empty."""
-        for name in sorted(self.given.difference(_FIELDS)):
-            self._fault(printable(name), f"one of {', '.join(_FIELDS)}", "leave it out")
+        if self.given.difference(_FIELDS):
+            self._fault("", f"an object with no fields but {', '.join(_FIELDS)}", "leave the others out")
         market = marketplace_id(self._fields.get("marketplace"))
         if market is None:
             allowed = f"a marketplace id, or a country whose id is known here: {', '.join(BY_COUNTRY)}"
