@@ -1,12 +1,13 @@
 """The checks that differ for a dataset of Ads Data Manager."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from audience_sync.amazon_ads.data_manager.answers import Funnel, Metrics, Share
 from audience_sync.amazon_ads.destination import of_data_manager
-from audience_sync.errors import AccessDenied, AudienceSyncError, ServiceUnavailable
+from audience_sync.errors import AccessDenied, AudienceSyncError, NotFound, ServiceUnavailable
 from audience_sync.membership import Audience
 from audience_sync.operations.dataset_reports import DatasetReport
 from audience_sync.reasons import Reason
@@ -106,3 +107,8 @@ def test_invalid_records_are_a_reason_to_look_and_none_are_not() -> None:
 def test_a_denied_upload_to_a_dataset_that_can_be_read_names_the_permission() -> None:
     assert "ads_data_manager_edit" in datasets.parked(facts(denied=2)).found
     assert datasets.parked(facts()).state == "ok"
+
+
+def test_a_dataset_that_was_deleted_is_a_problem() -> None:
+    result = datasets.at_amazon(replace(facts(), report=NotFound("not found", status=404)))
+    assert (result.state, "it was deleted" in result.found) == ("problem", True)
