@@ -109,15 +109,15 @@ def minimum(facts: Facts) -> Result:
 
 _LOST = {  # the stages of the funnel after the first: why records do not reach it, and the next command
     "valid": (
-        "Most are lost for their format: the parked changes name the field.",
+        "Most of the others were refused for their format: the parked changes name the field.",
         "audience-sync parked list --audience {facts.audience.audience_id}",
     ),
     "consented": (
-        f"Most are lost for missing consent: map amzn_user_data, tcf or gpp. {_LATER}",
+        f"Most of the others lack consent: map amzn_user_data, tcf or gpp. {_LATER}",
         "audience-sync mappings try event.json",
     ),
     "resolved": (
-        f"Most are lost because no account at Amazon has their identifiers: map more of them. {_LATER}",
+        f"Most of the others have no account at Amazon with these identifiers: map more of them. {_LATER}",
         "audience-sync member show {facts.name} USER_ID",
     ),
 }

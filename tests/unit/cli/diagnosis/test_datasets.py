@@ -56,12 +56,12 @@ def test_members_reach_somebody(shares: list[Share], state: str, said: str) -> N
         pytest.param(
             80.0, Funnel(100, 60, 50, 45), "look", "their format", "parked list --audience adm-1", id="format"
         ),
-        pytest.param(80.0, Funnel(100, 98, 20, 15), "look", "missing consent", "mappings try", id="consent"),
+        pytest.param(80.0, Funnel(100, 98, 20, 15), "look", "lack consent", "mappings try", id="consent"),
         pytest.param(80.0, Funnel(100, 98, 97, 78), "ok", "no account at Amazon", "member show big", id="no account"),
         pytest.param(
             30.0, Funnel(100, 98, 97, 30), "look", "no account at Amazon", "member show big", id="many of them"
         ),
-        pytest.param(5.0, Funnel(100, 98, 5, 5), "problem", "missing consent", "mappings try", id="hardly any match"),
+        pytest.param(5.0, Funnel(100, 98, 5, 5), "problem", "lack consent", "mappings try", id="hardly any match"),
         pytest.param(80.0, Funnel(0, 5, 5, 5), "ok", "Amazon matches", "", id="counts that contradict each other"),
     ],
 )
