@@ -1,6 +1,5 @@
 """The outcome of uploads, from the worker's job message to dead letters and metrics."""
 
-import hashlib
 import json
 import threading
 import time
@@ -25,9 +24,7 @@ from tests.functions.test_worker import EMAIL, body, change, deliver
 from tests.servers import Served
 
 UPLOADS = "/amc/audiences/records"
-OTHER_EMAIL = hashlib.sha256(b"ada@example.org").hexdigest()
 MINUTE = 60.0  # seconds
-FIRST_CHECK = 15 * MINUTE  # after an upload
 # After a deletion notice the last removal waits until every job of an enter counts as ended; 36 hours in the template.
 LONGEST_JOB = 2 * 60 * MINUTE
 
@@ -193,32 +190,12 @@ def test_a_job_that_amazon_refuses_to_show_is_checked_again_later_and_the_others
     assert '"JobsEnded":[1.0]' in printed().replace(" ", "")
 
 
-def test_while_amazon_is_down_the_job_message_waits(cloud: Cloud) -> None:
-    deliver(cloud, body(change("cust_1")))
-    cloud.fault("/amc/audiences/records/*", {"status": 503}, times=9)
-    assert len(check_jobs(cloud)) == 1
-
-
 def test_a_job_that_there_is_no_time_to_check_stays_in_the_queue(cloud: Cloud) -> None:
     deliver(cloud, body(change("cust_1")))
     before = job_messages(cloud)
     assert len(check_jobs(cloud, milliseconds=int(MIN_TIME_PER_CHECK * 1000) - 1000)) == 1
     assert job_messages(cloud) == before
     assert check_jobs(cloud) == [], "the next run checks it"
-
-
-def test_a_replay_that_a_job_rejects_is_parked_and_not_counted_again(cloud: Cloud, printed: Callable[[], str]) -> None:
-    cloud.fault("/amc/audiences/records", {"job": {"failed": ["cust_1", "cust_2"]}})
-    replay = json.dumps(json.loads(body(change("cust_2"))) | {"replay": True})
-    deliver(cloud, body(change("cust_1")), replay)
-    (message,) = job_messages(cloud)
-    assert {member: "r" in flags for member, _, flags in message["members"]} == {"cust_1": False, "cust_2": True}
-    assert '"ChangesDelivered":[1.0]' in printed().replace(" ", "")
-    assert check_jobs(cloud) == []
-    assert len(cloud.messages("DeadLetterQueue")) == 2
-    text = printed().replace(" ", "")
-    assert '"ChangesDelivered":[-1.0]' in text
-    assert '"ChangesParked":[1.0]' in text
 
 
 def test_without_the_ordering_guard_no_change_is_parked_from_an_outdated_row(
@@ -244,9 +221,8 @@ def test_without_the_ordering_guard_no_change_is_parked_from_an_outdated_row(
         pytest.param({"failed": ["cust_1"]}, "job_rejected", id="the job rejects the record"),
     ],
 )
-@pytest.mark.parametrize("duplicate", [False, True], ids=["once", "and a duplicate"])
 def test_a_removal_that_a_deletion_notice_asked_for_and_the_job_rejects_can_be_redriven_with_its_identifiers(
-    hours: Hours, job: dict[str, Any], reason: str, duplicate: bool
+    hours: Hours, job: dict[str, Any], reason: str
 ) -> None:
     hours.deliver(change("cust_1"))
     hours.after(minutes=20)
@@ -254,117 +230,20 @@ def test_a_removal_that_a_deletion_notice_asked_for_and_the_job_rejects_can_be_r
     hours.after(minutes=15)
     assert set(hours.cloud.members()) == {"cust_1"}, "still in"
     assert hours.identities() == [{"email": EMAIL}], "kept for another attempt"
-    if duplicate:
-        hours.deliver(notice(), job=job)
-        hours.after(minutes=15)
-    for dead_letter in hours.dead_letters():
-        (parked,) = dead_letter["changes"]
-        assert (dead_letter["failure"]["reason"], parked["erase"]) == (reason, True)
-        assert parked["record"]["hashedPII"] == [{"email": EMAIL}]
-    assert len(hours.dead_letters()) == 1 + duplicate
+    (dead_letter,) = hours.dead_letters()
+    (parked,) = dead_letter["changes"]
+    assert (dead_letter["failure"]["reason"], parked["erase"]) == (reason, True)
+    assert parked["record"]["hashedPII"] == [{"email": EMAIL}]
     hours.redrive()
     assert (hours.cloud.members(), hours.dead_letters()) == ({}, [])
     assert hours.identities() == [], "the job has ended well"
 
 
-def test_after_a_rejected_removal_another_exit_or_notice_removes_the_member_too(hours: Hours) -> None:
-    for member, another in (("cust_1", leave("cust_1", at=3)), ("cust_2", notice("cust_2", at=3))):
-        hours.deliver(change(member))
-        hours.after(minutes=20)
-        hours.deliver(notice(member), job={"state": "FAILED"})
-        hours.after(minutes=15)
-        hours.deliver(another)
-        hours.rest()
-        hours.after(minutes=15)
-        assert (member not in hours.cloud.members(), hours.identities(member)) == (True, [])
-
-
-def test_a_deletion_notice_of_before_an_enter_does_not_take_the_identifiers_from_its_exit(hours: Hours) -> None:
-    hours.deliver(notice(at=1), change("cust_1", at=2))
-    hours.after(minutes=20)
-    hours.deliver(leave(at=3), job={"state": "FAILED"})
-    hours.after(minutes=15)
-    (dead_letter,) = hours.dead_letters()
-    (parked,) = dead_letter["changes"]
-    assert (parked["record"]["hashedPII"], parked.get("erase", False)) == ([{"email": EMAIL}], False)
-    hours.redrive()
-    assert (hours.cloud.members(), hours.dead_letters()) == ({}, [])
-
-
-def test_identifiers_are_kept_until_the_late_job_of_an_enter_has_ended_and_are_erased_then(hours: Hours) -> None:
-    hours.deliver(change("cust_1"), job={"delay": 40 * MINUTE})
-    hours.after(minutes=15)  # it has not ended
-    hours.clock.now += 5 * MINUTE
-    hours.deliver(notice())
-    hours.after(minutes=15)
-    assert hours.identities() == [{"email": EMAIL}], "although the notice's own job has ended"
-    hours.clock.now += 6 * MINUTE
-    assert set(hours.cloud.members()) == {"cust_1"}, "the enter was applied last"
-    hours.after(minutes=0)
-    assert hours.rest() >= 1
-    assert (hours.cloud.members(), hours.identities(), hours.dead_letters()) == ({}, [], [])
-
-
-def test_identifiers_are_kept_where_the_late_job_of_an_enter_could_not_be_checked_in_time(hours: Hours) -> None:
-    hours.deliver(change("cust_1"), job={"delay": 40 * MINUTE})
-    hours.clock.now += FIRST_CHECK
-    hours.cloud.fault(f"{UPLOADS}/*", {"status": 503})
-    assert len(hours.check()) == 1, "not known to be late"
-    (unchecked,) = take(hours.cloud, "JobQueue")
-    hours.clock.now += 5 * MINUTE
-    hours.deliver(notice())
-    (removal,) = take(hours.cloud, "JobQueue")
-    hours.clock.now += 13 * MINUTE
-    put(hours.cloud, "JobQueue", [unchecked])
-    hours.cloud.fault(f"{UPLOADS}/*", {"status": 503})
-    assert len(hours.check()) == 1, "known to be late by now"
-    (unchecked,) = take(hours.cloud, "JobQueue")
-    put(hours.cloud, "JobQueue", [removal])
-    hours.after(minutes=2)
-    assert hours.identities() == [{"email": EMAIL}], "although the notice's own job has ended"
-    put(hours.cloud, "JobQueue", [unchecked])
-    hours.after(minutes=6)
-    hours.rest()
-    assert (hours.cloud.members(), hours.identities()) == ({}, [])
-
-
-def test_identifiers_are_erased_where_the_late_job_of_the_enter_fails(hours: Hours) -> None:
-    hours.deliver(change("cust_1"), job={"delay": 40 * MINUTE, "state": "FAILED"})
-    hours.after(minutes=15)
-    hours.clock.now += 5 * MINUTE
-    hours.deliver(notice())
-    hours.after(minutes=15)
-    hours.after(minutes=6)
-    hours.rest()
-    assert (hours.cloud.members(), hours.identities()) == ({}, [])
-
-
-def test_identities_whose_removal_failed_are_removed_although_the_member_has_entered_anew_days_later(
-    hours: Hours,
-) -> None:
-    hours.deliver(change("cust_1"))
-    hours.after(minutes=20)
-    hours.deliver(leave(), job={"state": "FAILED"})
-    hours.after(minutes=15)
-    hours.clock.now += 3 * 24 * 60 * MINUTE
-    anew = change("cust_1", at=3)
-    anew["record"]["hashedPII"] = [{"email": OTHER_EMAIL}]
-    hours.deliver(anew)
-    hours.after(minutes=20)
-    hours.redrive()
-    hours.after(minutes=20)
-    hours.deliver(leave(at=4))
-    hours.after(minutes=20)
-    hours.rest()
-    assert hours.cloud.members() == {}
-
-
-@pytest.mark.parametrize("traits", [False, True], ids=["without traits", "with traits"])
-def test_an_exit_is_sent_once_more_when_the_late_job_of_its_enter_has_ended(hours: Hours, traits: bool) -> None:
+def test_an_exit_is_sent_once_more_when_the_late_job_of_its_enter_has_ended(hours: Hours) -> None:
     hours.deliver(change("cust_1"), job={"delay": 40 * MINUTE})
     hours.after(minutes=15)
     hours.clock.now += 5 * MINUTE
-    hours.deliver(change("cust_1", at=2, exits=True) if traits else leave())
+    hours.deliver(leave())
     hours.after(minutes=15)
     hours.clock.now += 6 * MINUTE
     assert set(hours.cloud.members()) == {"cust_1"}, "the enter was applied last"
@@ -373,57 +252,21 @@ def test_an_exit_is_sent_once_more_when_the_late_job_of_its_enter_has_ended(hour
     assert (hours.cloud.members(), hours.dead_letters()) == ({}, [])
 
 
-def test_an_enter_waits_until_the_late_job_of_an_older_exit_has_ended(hours: Hours) -> None:
-    hours.deliver(change("cust_1"))
-    hours.after(minutes=20)
-    hours.deliver(leave(), job={"delay": 40 * MINUTE})
-    hours.after(minutes=15)
-    hours.clock.now += 5 * MINUTE
-    hours.deliver(change("cust_1", at=3))
-    assert hours.uploads() == 2
-    hours.after(minutes=21)
-    assert hours.cloud.members() == {}, "the exit has taken effect"
-    assert hours.rest() == 1
-    assert set(hours.cloud.members()) == {"cust_1"}
-
-
-def test_with_every_job_late_a_member_who_leaves_and_is_back_takes_four_uploads(hours: Hours) -> None:
-    hours.cloud.fault(UPLOADS, {"job": {"delay": 25 * MINUTE}}, times=100)
-    anew = change("cust_1", at=3)
-    anew["record"]["hashedPII"] = [{"email": OTHER_EMAIL}]
-    for each in (change("cust_1"), leave(), anew):
-        hours.deliver(each)
-        hours.clock.now += 2 * MINUTE
-    hours.rest()
-    assert hours.uploads() == 4, "the removal once more, when the first enter's job has ended; then the second enter"
-    assert hours.cloud.members()["cust_1"]["identifiers"] == {"email": [OTHER_EMAIL]}
-
-
-def test_jobs_that_end_in_time_cause_no_repetition(hours: Hours) -> None:
-    for each in (change("cust_1"), leave(), change("cust_1", at=3)):
-        hours.deliver(each)
-        hours.after(minutes=20)
-    assert take(hours.cloud, "ChangeQueue") == []
-
-
-@pytest.mark.parametrize(
-    ("last", "parked"), [pytest.param(notice(), 1, id="notice"), pytest.param(leave(), 0, id="exit")]
-)
 def test_a_job_that_amazon_does_not_know_is_parked_where_a_deletion_notice_waits_for_it(
-    hours: Hours, printed: Callable[[], str], last: dict[str, Any], parked: int
+    hours: Hours, printed: Callable[[], str]
 ) -> None:
     hours.deliver(change("cust_1"))
     hours.after(minutes=20)
-    hours.deliver(last)
+    hours.deliver(notice())
     hours.cloud.fault(f"{UPLOADS}/*", {"status": 404})
     printed()
     hours.after(minutes=15)
-    assert [each["failure"]["reason"] for each in hours.dead_letters()] == ["job_unknown"] * parked
-    assert [each["changes"][0]["record"]["hashedPII"] for each in hours.dead_letters()] == [[{"email": EMAIL}]] * parked
+    assert [each["failure"]["reason"] for each in hours.dead_letters()] == ["job_unknown"]
+    assert [each["changes"][0]["record"]["hashedPII"] for each in hours.dead_letters()] == [[{"email": EMAIL}]]
     assert hours.identities() == [{"email": EMAIL}]
     assert '"JobsUnresolved":[1.0]' in printed().replace(" ", "")
     hours.redrive()
-    assert hours.identities() == ([] if parked else [{"email": EMAIL}])
+    assert hours.identities() == []
 
 
 def test_ten_jobs_are_checked_side_by_side(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,12 +6,12 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import pytest
-
 from audience_sync.aws.sqs import Queue
 from audience_sync.delivery.backoff import backoff
 from audience_sync.delivery.batch import Message
+from audience_sync.messages import change_as_json
 from functions.worker import handler
+from tests import builders
 from tests.functions.conftest import AUDIENCE, CREDENTIALS, Cloud, Context
 from tests.waiting import wait_until
 
@@ -19,17 +19,9 @@ EMAIL = hashlib.sha256(b"ada@example.com").hexdigest()
 
 
 def change(member: str, *, at: int = 1, exits: bool = False) -> dict[str, Any]:
-    return {
-        "at": at,
-        "id": f"personas_{at}",
-        "record": {
-            "externalUserId": member,
-            "countryCode": "US",
-            "action": "DELETE" if exits else "CREATE",
-            "hashedPII": [{"email": EMAIL}],
-            "userConsent": {},
-        },
-    }
+    country = {"countryCode": "US"}
+    made = builders.change(member, EMAIL, at=at, exits=exits, message_id=f"personas_{at}", record=country)
+    return change_as_json(made)
 
 
 def body(*changes: dict[str, Any], audience: str = AUDIENCE.audience_id) -> str:
@@ -72,17 +64,6 @@ def test_a_change_becomes_a_member(cloud: Cloud) -> None:
     assert cloud.members()["cust_1"]["identifiers"] == {"email": [EMAIL]}
 
 
-def test_an_exit_removes_the_member(cloud: Cloud) -> None:
-    deliver(cloud, body(change("cust_1")))
-    assert deliver(cloud, body(change("cust_1", at=2, exits=True))) == []
-    assert cloud.members() == {}
-
-
-def test_the_newest_of_several_changes_wins_across_messages(cloud: Cloud) -> None:
-    assert deliver(cloud, body(change("cust_1", at=2, exits=True)), body(change("cust_1", at=1))) == []
-    assert cloud.members() == {}
-
-
 def test_an_unreadable_message_is_parked_and_its_neighbours_are_delivered(cloud: Cloud) -> None:
     assert deliver(cloud, "{", body(change("cust_1"))) == []
     assert set(cloud.members()) == {"cust_1"}
@@ -113,12 +94,17 @@ def test_the_log_says_apart_which_uploads_failed_what_was_parked_and_in_which_au
     assert (line["deferred"], line["audience_ids"]) == ([], [AUDIENCE.audience_id])
 
 
-def test_the_log_names_the_audience_whose_changes_wait(cloud: Cloud, printed: Callable[[], str]) -> None:
+def test_after_a_transient_error_of_amazon_changes_wait_and_a_warning_names_their_audience(
+    cloud: Cloud, printed: Callable[[], str]
+) -> None:
     cloud.fault("/amc/audiences/records", {"status": 503})
-    deliver(cloud, body(change("cust_1")))
+    message = body(change("cust_1"))
+    assert deliver(cloud, message) == [message]
+    assert cloud.messages("DeadLetterQueue") == []
     (line,) = [line for line in map(json.loads, printed().splitlines()) if line.get("message") == "delivery incomplete"]
     assert (line["uploads_failed"], line["parked"]) == ({"service_unavailable": 1}, {})
     assert (line["deferred"], line["audience_ids"]) == (["service_unavailable"], [AUDIENCE.audience_id])
+    assert line["level"] == "WARNING"
 
 
 def test_changes_that_the_next_invocation_takes_are_no_warning(cloud: Cloud, printed: Callable[[], str]) -> None:
@@ -141,28 +127,6 @@ def test_messages_of_an_invocation_that_is_about_to_be_stopped_return_once_it_ha
     assert until == 0.0 or until - since >= backoff(1, 1.0) > handler.RETURN_BEFORE
 
 
-def test_failed_uploads_are_a_warning(cloud: Cloud, printed: Callable[[], str]) -> None:
-    cloud.fault("/amc/audiences/records", {"status": 503})
-    deliver(cloud, body(change("cust_1")))
-    (line,) = [line for line in map(json.loads, printed().splitlines()) if line.get("message") == "delivery incomplete"]
-    assert line["level"] == "WARNING"
-
-
-@pytest.mark.parametrize(
-    "do",
-    [
-        pytest.param({"status": 429, "headers": {"Retry-After": "30"}}, id="throttled"),
-        pytest.param({"status": 503}, id="down"),
-        pytest.param({"close_before_read": True}, id="reset"),
-    ],
-)
-def test_a_transient_error_of_amazon_leaves_the_message_in_the_queue(cloud: Cloud, do: dict[str, Any]) -> None:
-    cloud.fault("/amc/audiences/records", do)
-    message = body(change("cust_1"))
-    assert deliver(cloud, message) == [message]
-    assert cloud.messages("DeadLetterQueue") == []
-
-
 def test_a_throttled_message_stays_invisible_for_as_long_as_retry_after_says(cloud: Cloud) -> None:
     cloud.fault("/amc/audiences/records", {"status": 429, "headers": {"Retry-After": "2"}})
     deliver(cloud, body(change("cust_1")))
@@ -172,25 +136,6 @@ def test_a_throttled_message_stays_invisible_for_as_long_as_retry_after_says(clo
         "Messages"
     ]
     assert json.loads(returned["Body"])["changes"][0]["record"]["externalUserId"] == "cust_1"
-
-
-def test_without_authorization_all_messages_wait(cloud: Cloud) -> None:
-    cloud.put_secret("CredentialsSecret", {"clientId": "", "clientSecret": "", "refreshToken": ""})
-    message = body(change("cust_1"))
-    assert deliver(cloud, message) == [message]
-    assert cloud.messages("DeadLetterQueue") == []
-
-
-def test_a_revoked_authorization_parks_nothing(cloud: Cloud) -> None:
-    cloud.fault("/auth/o2/token", {"status": 400, "body": '{"error": "invalid_grant"}'})
-    message = body(change("cust_1"))
-    assert deliver(cloud, message) == [message]
-
-
-def test_no_upload_is_begun_without_time_to_end_it(cloud: Cloud) -> None:
-    message = body(change("cust_1"))
-    assert deliver(cloud, message, context=Context(milliseconds=5000)) == [message]
-    assert cloud.members() == {}
 
 
 def test_logs_hold_ids_and_counts_but_no_identifier_and_no_secret(cloud: Cloud, printed: Callable[[], str]) -> None:

@@ -12,10 +12,10 @@ from functions.ingest import handler as ingest
 from local import gateway
 from local.functions import Functions
 from local.template import Template
-from tests.functions.conftest import Cloud, Context, amazon, cloud
+from tests.functions.conftest import Cloud, Context, amazon, cloud, printed
 from tests.servers import serve
 
-__all__ = ["amazon", "cloud"]
+__all__ = ["amazon", "cloud", "printed"]
 
 EVENT_KEY = "event-key-for-the-tests-1"
 SIGNING_SECRET = "signing-secret-for-the-tests-2"

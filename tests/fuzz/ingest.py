@@ -1,33 +1,25 @@
-"""Targets of POST /v1/events: credentials and events by themselves, and the handler as a whole."""
+"""Targets of POST /v1/events: credentials and events, and the reading of API Gateway's events."""
 
 import base64
 import contextlib
 import hashlib
 import hmac
-import io
 import json
 import math
 from collections.abc import Mapping
 from typing import Any
-from unittest.mock import patch
 
 from audience_sync.amazon_ads.destination import of_connection
-from audience_sync.clock import Clock
 from audience_sync.credentials import Keyring
 from audience_sync.errors import InvalidRequest, Unauthorized
-from audience_sync.ingest.intake import Intake, changes_from, compiled
+from audience_sync.ingest.intake import changes_from, compiled
 from audience_sync.ingest.record_rules import Policy
 from audience_sync.membership import Audience, MembershipChange
 from audience_sync.messages import MAX_MESSAGE_BYTES, ChangeMessage, DeliveryHistory, change_as_json, pack
-from audience_sync.runtime import telemetry
 from audience_sync.runtime.api_gateway import Request
-from audience_sync.sources import AllowedSources
-from functions.ingest import handler
 from tests.doubles.audiences import Listed
-from tests.doubles.queues import FakeQueue
-from tests.doubles.secrets import StoredSecret
 from tests.fuzz.inputs import Message, json_or_none
-from tests.fuzz.invariants import MAX_ANSWER, assert_amazon_takes, assert_is_safe_id, assert_repeats_nothing
+from tests.fuzz.invariants import assert_amazon_takes, assert_is_safe_id, assert_repeats_nothing
 
 EVENT_KEY = "event-key-for-the-tests-1"
 SIGNING_SECRET = "signing-secret-for-the-tests-2"
@@ -119,70 +111,6 @@ def accept_events(data: bytes) -> None:
 
 def _written(change: MembershipChange) -> str:
     return json.dumps([change.audience_id, change_as_json(change)], sort_keys=True)
-
-
-def handle_request(data: bytes) -> None:
-    """Input: as accept_events, through the handler.
-
-    The answer is 200, 400, 401, 413 or 415; below 8 KB; it and the log repeat nothing of the request but plain message
-    ids; what is not a 200 queues nothing, and what is queued was accepted.
-    """
-    message, _ = _signed(data)
-    queue = FakeQueue()
-    intake = Intake(
-        StoredSecret(SECRET),  # type: ignore[arg-type]
-        Listed(*AUDIENCES),  # type: ignore[arg-type]
-        queue,  # type: ignore[arg-type]
-        Policy(),
-        Clock(lambda: NOW / 1000, lambda: 0.0, lambda _: None),
-        accept_first_event=True,
-        on_authenticated=lambda _: None,
-    )
-    log = io.StringIO()
-    with (
-        patch.object(handler, "dependencies", lambda: handler.Dependencies(AllowedSources(), intake)),
-        patch.object(telemetry, "date", lambda _: None),  # CloudWatch takes no metric as old as the examples
-        patch.object(telemetry.logger.registered_handler, "stream", log),
-        contextlib.redirect_stdout(log),
-    ):
-        answer = handler.lambda_handler(_event(message), None)
-    _check(answer, queue.bodies)
-    for line in log.getvalue().splitlines():
-        _check_line(json.loads(line))
-
-
-def _event(message: Message) -> dict[str, Any]:
-    """Make the event that API Gateway would: a body that is no text comes in Base64."""
-    event: dict[str, Any] = {"version": "2.0", "routeKey": "POST /v1/events", "headers": message.headers}
-    try:
-        return event | {"body": message.body.decode(), "isBase64Encoded": False}
-    except UnicodeDecodeError:
-        return event | {"body": base64.b64encode(message.body).decode(), "isBase64Encoded": True}
-
-
-def _check(answer: dict[str, Any], queued: list[str]) -> None:
-    status, body = answer["statusCode"], json.loads(answer["body"])
-    assert status in (200, 400, 401, 413, 415), "a request is answered as if it were our failure"
-    assert len(answer["body"]) < MAX_ANSWER
-    assert "Location" not in answer["headers"]
-    if status == 401:
-        assert body == {"error": "unauthorized"}
-    assert_repeats_nothing(str(body.get("error", "")))
-    for rejection in body.get("rejections", ()):
-        assert_is_safe_id(rejection["messageId"])
-        assert_repeats_nothing(f"{rejection['reason']} {rejection['detail']}")
-    changes = sum(len(ChangeMessage.from_body(each).changes) for each in queued)
-    assert status == 200 or not queued, "a refused request has queued a change"
-    assert not changes or body["accepted"], "a change is queued though no event was accepted"
-
-
-def _check_line(line: dict[str, Any]) -> None:
-    """A log line of ours; a line of metrics holds numbers."""
-    if "_aws" in line:
-        return
-    assert_repeats_nothing(" ".join(str(line.get(name, "")) for name in ("message", "reason", "detail", "by_reason")))
-    if "message_id" in line:
-        assert_is_safe_id(line["message_id"])
 
 
 def _signed(data: bytes) -> tuple[Message, bool]:

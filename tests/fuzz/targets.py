@@ -11,7 +11,6 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "events": ingest.accept_events,
     "signature": signature.extend_signed_event,
     "identifiers": identifiers.hash_traits,
-    "handler": ingest.handle_request,
     "lambda-event": ingest.read_lambda_event,
     "mappings": mapping.apply_mappings,
     "trigger": mapping.match_trigger,

@@ -1,7 +1,7 @@
 """Requests that schemathesis makes from docs/openapi.yaml, right and wrong ones, through the gateway to the functions.
 
 Whatever is sent, with a key, with a signature or without: the answer is one that the document has and never a 5xx, it
-is no redirect, it is below 8 KB, it repeats nothing of the request, and what is refused has queued nothing.
+is no redirect, it is below 8 KB, it and the log repeat nothing of the request, and what is refused has queued nothing.
 """
 
 import base64
@@ -68,7 +68,7 @@ WRONG: dict[str, Credential] = {
 
 
 @pytest.mark.parametrize("route", ROUTES)
-def test_every_answer_is_described(api: str, cloud: Cloud, route: str) -> None:
+def test_every_answer_is_described(api: str, cloud: Cloud, printed: Callable[[], str], route: str) -> None:
     method, path = route.split()
     operation = SCHEMA[path][method]
     is_of_events = route == "POST /v1/events"
@@ -109,6 +109,10 @@ def test_every_answer_is_described(api: str, cloud: Cloud, route: str) -> None:
     send_a_changed_example()
     assert {200, 400, 401} <= seen, "requests of every kind were made"
     assert cloud.changes() or not is_of_events
+    for line in map(json.loads, printed().splitlines()):
+        if "_aws" not in line:  # of metrics, which are numbers
+            assert_repeats_nothing(" ".join(str(line.get(name, "")) for name in ("message", "reason", "detail")))
+            assert_is_safe_id(line.get("message_id", "none"))
 
 
 def _fixed(test: Callable[..., None]) -> Callable[[], None]:

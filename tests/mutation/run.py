@@ -18,7 +18,7 @@ GRACE = 60  # seconds for the mutant that is being tried when the time is over
 RUN = ROOT / ".tools/mutation-run"
 _MUTATED = RUN / "mutants/src/audience_sync"
 _MUTMUT = (sys.executable, "-c", "from mutmut.__main__ import cli; cli()")
-_COPIED = ("tests", "local", "functions", "events")
+_COPIED = ("tests", "local", "functions", "events", "docs")
 
 
 @dataclass(frozen=True)

@@ -59,6 +59,12 @@ class Reason(StrEnum):
         "external_user_id may hold 1 to 128 letters, digits, - and _",
         "for other ids map it with @sha256",
     )
+    GROUP_DELETION = (
+        auto(),
+        REJECTED,
+        "a deletion notice names a group and no person; who belongs to a group is not stored",
+        "send a notice with the userId of each person, or run `audience-sync member erase`",
+    )
     AUDIENCE_MISSING = auto(), REJECTED, "neither an audience id nor a computation key", "map audience_id"
     AUDIENCE_UNKNOWN = auto(), REJECTED, "the audience is not listed", "link it: `audience-sync audiences link`"
     AUDIENCE_AMBIGUOUS = (

@@ -1,11 +1,6 @@
-"""Thousands of generated triggers, evaluated by us and by Segment's own engine, in one run of Node.
-
-`python -m tests.contract.segment.test_trigger_differential` prints the figures.
-"""
+"""Thousands of generated triggers, evaluated by us and by Segment's own engine, in one run of Node."""
 
 import random
-import sys
-from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any, NamedTuple
@@ -271,26 +266,3 @@ def engine_holds(rows: Sequence[tuple[str, dict[str, Any]]]) -> list[bool]:
     """The engine's answer for each trigger and its own event."""
     answers = run("trigger.cjs", {"triggers": [row[0] for row in rows], "events": [row[1] for row in rows]})
     return [answer["results"][number] == "y" for number, answer in enumerate(answers)]
-
-
-def figures() -> str:
-    accepted = [case for case in cases() if case.refusal is None]
-    refused: defaultdict[Refusal, Counter[str]] = defaultdict(Counter)
-    for case in cases():
-        if case.refusal is not None:
-            results = set(case.engine)
-            refused[case.refusal]["fails" if "x" in results else "varies" if len(results) > 1 else min(results)] += 1
-    lines = [
-        f"triggers {len(cases())}, events {EVENTS}, compared answers {len(accepted) * EVENTS}",
-        f"accepted {len(accepted)}, of which different {sum(case.ours != case.engine for case in accepted)}",
-        "| refusal | count | engine: never true | always true | sometimes | fails |",
-        "| --- | --: | --: | --: | --: | --: |",
-    ]
-    for refusal, kinds in sorted(refused.items(), key=lambda row: -row[1].total()):
-        row = [kinds.total(), kinds["n"], kinds["y"], kinds["varies"], kinds["fails"]]
-        lines.append(f"| {refusal.name} | {' | '.join(map(str, row))} |")
-    return "\n".join(lines)
-
-
-if __name__ == "__main__":
-    sys.stdout.write(figures() + "\n")

@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from audience_sync.amazon_ads.countries import NAMING_A_COUNTRY
 from audience_sync.amazon_ads.destination import of_connection
@@ -329,6 +327,9 @@ def entered(**changes: Any) -> dict[str, Any]:
         pytest.param(entered(userId="a b"), "member_id_invalid", id="an id with a space"),
         pytest.param(entered(userId=["a", "b"]), "member_id_invalid", id="a list of ids"),
         pytest.param(entered(countryCode="Atlantis"), "country_invalid", id="a country that is none"),
+        pytest.param({"type": "delete", "groupId": "Maya & Co"}, "group_deletion", id="the deletion of a group"),
+        pytest.param({"type": "delete", "groupId": None}, "member_id_missing", id="the deletion of nobody"),
+        pytest.param({"type": "delete", "groupId": "g", "userId": "a b"}, "member_id_invalid", id="of a person"),
         pytest.param(
             entered(
                 properties={"lapsed_premium_buyers": True, "first_name": "山田", "postal": "-"}, context__traits=None
@@ -342,6 +343,7 @@ def test_a_rejection_holds_a_reason_and_never_a_value(event: Any, reason: str) -
     result = read([event])
     (rejection,) = result.rejections
     assert rejection.reason == reason
+    assert "; " in rejection.detail, "the fault, then the remedy"
     assert (result.accepted, result.ignored, result.changes) == (0, 0, [])
     for value in ("maya", "okafor", "Atlantis", "山田", "yesterday", "a b"):
         assert value not in rejection.detail.lower()
@@ -609,28 +611,20 @@ def test_a_deletion_notice_reaches_the_members_with_a_valid_id_although_a_mappin
     assert outcomes(read(notice, mappings=json.dumps(mappings[:1]))) == ["member_id_invalid"]
 
 
+def test_a_deletion_notice_that_names_a_group_also_erases_the_person_whom_a_mapping_finds_in_it() -> None:
+    by_group = [
+        {"name": "Accounts", "trigger": 'type = "track"', "fields": {"external_user_id": {"@path": "$.groupId"}}}
+    ]
+    notice = {"type": "delete", "groupId": "g1", "messageId": "m1"}
+    assert outcomes(read(notice | {"userId": "u1"})) == ["DELETE u1"]
+    assert outcomes(read(notice, mappings=json.dumps(by_group))) == ["DELETE g1"]
+
+
 def test_an_event_with_neither_an_audience_id_nor_a_computation_key_is_rejected() -> None:
     exited = {"type": "track", "event": "Audience Exited", "messageId": "m", "userId": "u1"}
     (rejection,) = read(exited).rejections
     assert rejection.reason == "audience_missing"
     assert "map audience_id" in rejection.detail
-
-
-@pytest.mark.parametrize(
-    ("event", "remedy"),
-    [
-        pytest.param(entered(context__personas__external_audience_id="999"), "link that audience", id="unknown"),
-        pytest.param(entered(countryCode="Atlantis"), "correct the mapping of country", id="country"),
-        pytest.param(
-            entered(properties={"lapsed_premium_buyers": True}, context__traits=None), "map at least", id="no"
-        ),
-        pytest.param({"type": 5}, "map data to the whole event", id="not an event"),
-        pytest.param({"type": "delete", "userId": "a b"}, "external_user_id", id="a deletion notice"),
-    ],
-)
-def test_a_rejection_names_the_remedy(event: dict[str, Any], remedy: str) -> None:
-    (rejection,) = read(event).rejections
-    assert remedy in rejection.detail
 
 
 def test_an_empty_audience_id_counts_as_none_and_the_computation_key_decides() -> None:
@@ -668,10 +662,6 @@ def test_of_several_mappings_one_that_gives_a_valid_change_suffices() -> None:
     ]
     result = read(entered(), mappings=json.dumps(mappings))
     assert (outcomes(result), result.accepted) == (["CREATE cust_48121"], 1)
-
-
-def test_every_ignored_event_is_counted() -> None:
-    assert read([{"type": "page"}, {"type": "page"}]).ignored == 2
 
 
 def test_rejected_events_without_an_id_have_ids_of_their_own() -> None:
@@ -797,24 +787,6 @@ def test_an_exit_without_any_identifier_is_accepted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("message_id", "safe"),
-    [
-        pytest.param("personas_2nF7-a.b:c", "personas_2nF7-a.b:c", id="plain"),
-        pytest.param("x" * 101, None, id="too long"),
-        pytest.param("ada@example.com", None, id="not plain"),
-        pytest.param("a\nb", None, id="two lines"),
-        pytest.param({"a": 1}, None, id="an object"),
-        pytest.param(None, None, id="missing"),
-        pytest.param("", None, id="empty"),
-    ],
-)
-def test_a_message_id_that_is_not_plain_is_replaced_by_a_digest(message_id: Any, safe: str | None) -> None:
-    first, second = (read(entered(messageId=message_id, userId="a b")).rejections[0].message_id for _ in range(2))
-    assert first == second
-    assert first == safe or (safe is None and first.startswith("sha256:") and len(first) == 39)
-
-
-@pytest.mark.parametrize(
     "body",
     [
         pytest.param(b"", id="empty"),
@@ -838,7 +810,7 @@ def test_an_unusable_body_is_refused(body: bytes) -> None:
 
 @pytest.mark.parametrize("document", ["", "{", "[" * 100_000], ids=["nothing", "half an object", "nested too deeply"])
 def test_stored_mappings_that_are_not_json_are_named(document: str) -> None:
-    with pytest.raises(InvalidMapping, match="the stored mappings are not JSON"):
+    with pytest.raises(InvalidMapping, match=r"the stored mappings are not JSON.*apply them again"):
         compiled(document)
 
 
@@ -853,12 +825,6 @@ def test_a_bad_event_does_not_affect_the_others() -> None:
     result = read([entered(userId="good_1"), {"type": 5}, entered(userId="bad id"), entered(userId="good_2")])
     assert outcomes(result) == ["CREATE good_1", "CREATE good_2", "not_an_event", "member_id_invalid"]
     assert [rejection.index for rejection in result.rejections] == [1, 2]
-
-
-@pytest.mark.parametrize("document", ["{", "[" * 200_000], ids=["not JSON", "nested too deep"])
-def test_stored_mappings_that_cannot_be_read_are_named(document: str) -> None:
-    with pytest.raises(InvalidMapping, match="apply them again"):
-        compiled(document)
 
 
 COSTLY_FIELDS = {
@@ -898,26 +864,3 @@ def test_the_mappings_share_one_budget_for_a_deletion_notice() -> None:
     result = read([notice, notice | {"properties": {"note": "x"}}], mappings=json.dumps(mappings))
     assert [rejection.reason for rejection in result.rejections] == ["mapping_too_costly"]
     assert result.accepted == 1
-
-
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
-    max_leaves=6,
-)
-PATHS = (
-    "type event messageId userId timestamp countryCode context properties traits context__personas "
-    "context__personas__computation_key context__personas__external_audience_id context__traits "
-    "context__personas__audience_settings properties__lapsed_premium_buyers properties__email properties__phone "
-    "properties__tcf"
-).split()
-
-
-@given(st.dictionaries(st.sampled_from(PATHS), json_values, max_size=2), st.booleans())
-def test_any_event_is_accepted_ignored_or_rejected(changes: dict[str, Any], in_array: bool) -> None:
-    try:
-        event = entered(**dict(sorted(changes.items())))
-    except (TypeError, AttributeError, KeyError, IndexError):
-        return  # the two replacements do not fit into each other
-    result = read([event] if in_array else event)
-    assert result.accepted + result.ignored + len(result.rejections) == 1

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import sys
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -113,6 +114,12 @@ def test_a_path_reaches_what_the_event_itself_holds(path: Json, expected: Any) -
 )
 def test_a_template_writes_values_as_javascript_does(template: Json, expected: Any) -> None:
     assert resolve({"@template": template}, EVENT) == expected
+
+
+def test_an_event_may_be_any_mapping() -> None:
+    assert resolve({"@path": "$.n"}, MappingProxyType(EVENT)) == 7
+    with pytest.raises(InvalidMapping, match=r"^directive: unknown directive"):
+        resolve({"@pat": "$.n"}, MappingProxyType(EVENT))
 
 
 def test_a_value_is_never_read_as_a_template() -> None:

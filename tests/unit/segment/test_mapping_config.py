@@ -196,16 +196,6 @@ def test_a_personal_field_may_be_anything_that_reads_the_event(directive: Any) -
     assert mapping.fields["email"] == directive
 
 
-def test_the_longest_name_is_taken() -> None:
-    [mapping] = parse_mappings([written("x" * 100)], compile_trigger)
-    assert mapping.name == "x" * 100
-
-
-def test_both_switches_are_kept_as_they_are_written() -> None:
-    [mapping] = parse_mappings([written(enabled=False, enable_batching=False)], compile_trigger)
-    assert (mapping.enabled, mapping.enable_batching) == (False, False)
-
-
 def test_the_trigger_is_checked_by_the_function_that_is_passed() -> None:
     def refuse(_: str) -> Trigger:
         raise InvalidTrigger("no such thing; leave it out", position=4)
@@ -214,16 +204,13 @@ def test_the_trigger_is_checked_by_the_function_that_is_passed() -> None:
         parse_mappings([written()], refuse)
 
 
-def test_a_disabled_mapping_applies_to_no_event() -> None:
-    mappings = parse_mappings([written("on"), written("off", enabled=False)], compile_trigger)
+def test_a_mapping_keeps_its_name_and_switches_and_applies_to_no_event_if_it_is_disabled() -> None:
+    name = "x" * 100
+    mappings = parse_mappings([written(name), written("off", enabled=False, enable_batching=False)], compile_trigger)
+    assert [(each.enabled, each.enable_batching) for each in mappings] == [(True, True), (False, False)]
     compiled = compile_mappings(mappings, compile_trigger)
-    assert [mapping.applies_to({"type": "track"}, Budget()) for mapping in compiled] == [True, False]
-
-
-def test_a_compiled_mapping_has_the_name_of_its_mapping_and_says_whether_it_is_enabled() -> None:
-    mappings = parse_mappings([written("on"), written("off", enabled=False)], compile_trigger)
-    compiled = compile_mappings(mappings, compile_trigger)
-    assert [(mapping.name, mapping.is_enabled) for mapping in compiled] == [("on", True), ("off", False)]
+    assert [(each.name, each.is_enabled) for each in compiled] == [(name, True), ("off", False)]
+    assert [each.applies_to({"type": "track"}, Budget()) for each in compiled] == [True, False]
 
 
 def compiled(**fields: Any) -> CompiledMapping:
@@ -382,13 +369,6 @@ def test_fields_use_the_steps_that_are_left_for_the_event() -> None:
     mapping = compiled(external_user_id={"@case": {"operator": "upper", "value": {"@path": "$.city"}}})
     assert mapping.member_of({"city": "x" * 64}, budget) == "X" * 64
     assert budget.steps_left == 6
-
-
-@pytest.mark.parametrize("found", [{"phone": ""}, {"phone": None}, {}, "text", None])
-def test_where_the_first_path_leads_to_no_text_all_paths_are_tried(found: Any) -> None:
-    mapping = compiled(phone=first_passing("blank", "$.properties.phone", "$.traits.phone"))
-    event = {"properties": found, "traits": {"phone": "next"}}
-    assert mapping.fields_of(event, Budget()) == {"phone": "next"}
 
 
 def test_fields_without_a_value_are_left_out_and_null_is_a_value() -> None:

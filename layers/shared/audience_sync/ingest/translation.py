@@ -274,7 +274,8 @@ class Translator:
             except RejectedEvent as error:
                 rejected = Rejected.of(error)
         if rejected and not members:
-            return rejected
+            names_a_group = rejected.reason is Reason.MEMBER_ID_MISSING and event.get("groupId")
+            return Rejected.of(RejectedEvent(Reason.GROUP_DELETION)) if names_a_group else rejected
         return [erasing_exit(member, call.at, call.message_id) for member in members]
 
 
