@@ -233,11 +233,54 @@ def test_the_time_of_delivery_is_estimated_for_the_workers_of_the_stack(
 
 
 def test_consent_is_required_as_for_events(deployment: Deployment, file: File, printed: Json) -> None:
-    content = "userId,email,amznUserData\nu1,a@b.co,GRANTED\nu2,c@d.co,DENIED\nu3,e@f.co,\n"
+    content = "userId,email,amznUserData\nu1,a@b.co,GRANTED\nu2,c@d.co,perhaps\nu3,e@f.co,\n"
     run(deployment, file(content), as_json=True, country="DE")
     assert members(deployment) == ["u1"]
-    assert printed()["leftOut"] == {"consent_denied": 1, "consent_missing": 1}
+    assert printed()["leftOut"] == {"consent_invalid": 1, "consent_missing": 1}
     assert sent(deployment)[0]["record"]["userConsent"]["consent"] == {"amzn": {"amznUserData": "GRANTED"}}
+
+
+DENYING = "userId,email,country,amznUserData\nu1,a@b.co,DE,GRANTED\nu2,,ZZ,DENIED\nu1,,,no\nnot an id,,,DENIED\n"
+
+
+@pytest.mark.parametrize("exits", [False, True])
+def test_the_member_of_a_row_that_denies_consent_leaves_every_audience(
+    deployment: Deployment, file: File, printed: Json, exits: bool
+) -> None:
+    run(deployment, file(DENYING), as_json=True, exits=exits)
+    denied = {"consent": {"amzn": {"amznUserData": "DENIED"}}}
+    left = [change for change in sent(deployment) if change["record"].get("userConsent") == denied]
+    assert [(each["record"]["externalUserId"], each.get("erase")) for each in left] == [("u2", True), ("u1", True)]
+    found = printed()
+    assert (found["changes"], found["consentDenied"], found["leftOut"]) == (1, 2, {"member_id_invalid": 1})
+
+
+def test_the_question_the_report_and_the_list_name_denied_consent(
+    deployment: Deployment, file: File, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deployment.answers.append("n")
+    with pytest.raises(NotConfirmed):
+        import_members(deployment.session(now=NOW), file(DENYING), "lapsed_premium_buyers")
+    (question,) = deployment.questions
+    assert question.startswith("Add 1 of 4 rows of members.csv to ")
+    assert "Consent is denied in 2 rows: these members leave every audience." in question
+    capsys.readouterr()
+    listed = tmp_path / "rejects.csv"
+    run(deployment, file(DENYING), rejects=listed)
+    output = capsys.readouterr().out
+    assert "2, who leave every audience" in output
+    assert "3 changes sent to the change queue." in output
+    reasons = [row["reason"] for row in csv.DictReader(listed.read_text().splitlines())]
+    assert reasons == ["consent_denied", "consent_denied", "member_id_invalid"]
+
+
+def test_without_member_rows_a_row_that_denies_consent_is_left_out(
+    deployment: Deployment, file: File, printed: Json
+) -> None:
+    deployment.stack.parameters = {"Region": "NA", "OrderingGuard": "no"}
+    run(deployment, file(DENYING), as_json=True)
+    found = printed()
+    assert (found["changes"], found["consentDenied"], sum(found["leftOut"].values())) == (1, 0, 3)
 
 
 def test_members_can_be_removed_by_their_ids_alone(deployment: Deployment, file: File) -> None:
