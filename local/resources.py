@@ -15,6 +15,7 @@ from audience_sync.membership import Audience
 from local.amazon.sandbox import Sandbox
 from local.template import ACCOUNT, REGION, STACK, Template
 
+MANAGER_ACCOUNT = "amzn1.ads1.ma1.local"  # of Ads Data Manager; the sandbox gives each account a data room
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from audience_sync.aws.cloudwatch import Metric, MetricStore, Series
+from audience_sync.aws.cloudwatch import Metric, MetricStore
 from audience_sync.runtime.metric_names import AUDIENCE_MATCH_RATE, AUDIENCE_RECEIVED, AUDIENCE_SIZE_DSP, NAMESPACE
 from audience_sync_cli.screen import Screen, iso_time
 from audience_sync_cli.times import DAY, HOUR, MINUTE
@@ -51,16 +51,9 @@ class History:
 
 
 def read_history(stack: "Stack", audience_id: str, now: float, days: int) -> History:
-    """Read the published metrics of an audience in the last days.
+    """Read the published metrics of an audience in the last days, up to MAX_DAYS. Raises Unavailable.
 
-    Args:
-        stack: a local one is shown by the minute, over the last hour.
-        audience_id: Amazon's.
-        now: epoch seconds.
-        days: up to MAX_DAYS; by the hour up to three days.
-
-    Raises:
-        Unavailable: CloudWatch does not answer.
+    By the hour up to three days; a local stack by the minute, over the last hour. `now` is in epoch seconds.
     """
     period = MINUTE if stack.local else HOUR if days <= _SHORT else DAY
     length = HOUR if stack.local else days * DAY
@@ -69,15 +62,8 @@ def read_history(stack: "Stack", audience_id: str, now: float, days: int) -> His
     dimensions = {"service": stack.name, "audience": audience_id}
     metrics = {name: Metric(NAMESPACE, metric, dimensions, "Average", period) for name, metric in _METRICS.items()}
     found = MetricStore(stack.service("cloudwatch")).read(metrics, begin, end)
-
-    def values(name: str) -> tuple[float | None, ...]:
-        return _periods(found[name], begin, end, period)
-
-    return History(begin, period, values("received"), values("matchRate"), values("inDsp"))
-
-
-def _periods(series: Series, begin: int, end: int, period: int) -> tuple[float | None, ...]:
-    return tuple(series.get(at) for at in range(begin, end, period))
+    series = (tuple(map(found[name].get, range(begin, end, period))) for name in _METRICS)
+    return History(begin, period, *series)
 
 
 def sparkline(values: Sequence[float | None]) -> str:

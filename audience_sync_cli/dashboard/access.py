@@ -20,11 +20,7 @@ def is_own_host(host: str | None) -> bool:
 
 
 def is_from_page(headers: Mapping[str, str]) -> bool:
-    """Return whether the page itself sent this request: changes are not accepted from other origins.
-
-    Args:
-        headers: of the request; their names in any case.
-    """
+    """Return whether the page itself sent this request: changes are not accepted from other origins."""
     headers = {name.lower(): value for name, value in headers.items()}
     host, origin = headers.get("host"), headers.get("origin")
     # A form on another site cannot send JSON without a preflight request, which gets no answer here.

@@ -72,5 +72,5 @@ def _local_page(api: str) -> str:
     except requests.RequestException:
         is_there = False
     if not is_there:
-        raise NotThere("The local stack serves no page.", "Start it without --no-status-page.")
+        raise NotThere("The local stack has no status page.", "Start it without --no-status-page.")
     return url

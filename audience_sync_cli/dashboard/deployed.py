@@ -73,9 +73,7 @@ class DeployedStack:
         self._audit = Part("audit", SMALL, self._audited_until, None)
         self._circuits = Part("circuit breakers", CIRCUITS, lambda: open_circuits(stack, now()), None)
         self._in_flight = Part("messages in flight", SMALL, self._times_in_flight, None)
-        self._blocked: Part[Blockers] = Part(
-            "reasons why changes wait", CIRCUITS, lambda: self._operator.blockers(waits=self._waits), ()
-        )
+        self._blocked: Part[Blockers] = Part("reasons why changes wait", CIRCUITS, self._blockers, ())
         self._acknowledged: Part[Known] = Part("acknowledged dead letters", SMALL, self._operator.acknowledgements, ())
         self._uploads: Part[tuple[LogLine, ...]] = Part(
             "uploads", SMALL, lambda: self._lines("Worker", logs.UPLOADS), ()
@@ -173,10 +171,6 @@ class DeployedStack:
             unread=tuple(part.name for part in parts if part.is_unread),
         )
 
-    @property
-    def _waits(self) -> bool:
-        return self._queue.value.total > 0
-
     def _read_dead_letters(self, now: float) -> None:
         """Read dead letters if their number has changed, not on a schedule: reading hides them for a moment."""
         count = self._dead.value.total
@@ -190,6 +184,9 @@ class DeployedStack:
             found = [message for messages in reader.batches() for message in messages]
         newest_first = sorted(found, key=lambda message: -message.at)
         return DeadLetterList(tuple(map(DeadLetterFacts.of, newest_first)), self._now(), not reader.stopped)
+
+    def _blockers(self) -> Blockers:
+        return self._operator.blockers(waits=self._queue.value.total > 0)
 
     def _times_in_flight(self) -> InFlight | None:
         return in_flight(self._stack, self._queue.value.in_work, self._now())

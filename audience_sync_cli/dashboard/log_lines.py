@@ -11,13 +11,9 @@ _SHOWN_ELSEWHERE = frozenset({"level", "message", "timestamp", "service", "locat
 
 
 def log_line(n: str, function: str, text: str, at: float | None = None) -> LogLine:
-    """Parse a line.
+    """Parse a line: JSON, or any other output, such as a traceback.
 
-    Args:
-        n: its number, or its id at CloudWatch.
-        function: such as worker.
-        text: JSON, or any other output, such as a traceback.
-        at: when it was logged, in epoch seconds; by default the line's own time.
+    `n` is its number, or its id at CloudWatch; `at` is in epoch seconds, by default the line's own time.
     """
     try:
         entry = json.loads(text)

@@ -16,19 +16,14 @@ TROUBLE = '{ $.level = "WARNING" || $.level = "ERROR" }'
 
 
 def newest_lines(logs: Any, function: str, group: str, pattern: str, now: float) -> tuple[LogLine, ...]:
-    """Return the newest lines of a log group that match a pattern, newest first; none older than a day.
-
-    Args:
-        logs: boto3's client of CloudWatch Logs.
-        function: as the page names it, such as worker.
-        group: name of its log group.
-        pattern: in the filter syntax of CloudWatch Logs.
-        now: epoch seconds.
-    """
+    """Return the newest lines of a log group that match a pattern, newest first; none older than a day."""
     for window in WINDOWS:
         found = _events(logs, group, pattern, now - window)
         if found:
-            return tuple(_line(event, function) for event in found[: -SHOWN - 1 : -1])
+            return tuple(
+                log_line(each["eventId"], function, each["message"], each["timestamp"] / 1000)
+                for each in found[: -SHOWN - 1 : -1]
+            )
     return ()
 
 
@@ -58,7 +53,3 @@ def _events(logs: Any, group: str, pattern: str, since: float) -> list[dict[str,
             break
         more = {"nextToken": page["nextToken"]}
     return sorted(found, key=lambda event: (event["timestamp"], event["eventId"]))
-
-
-def _line(event: dict[str, Any], function: str) -> LogLine:
-    return log_line(event["eventId"], function, event["message"], event["timestamp"] / 1000)

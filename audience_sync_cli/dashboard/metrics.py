@@ -47,7 +47,7 @@ OF_AN_AUDIENCE = (AUDIENCE_RECEIVED, AUDIENCE_MATCH_RATE)
 
 def activity(store: MetricStore, stack: str, span: int, period: int, now: float) -> tuple[Activity, Warnings]:
     """Return the activity of the last `span` seconds, in bars of `period`. Raises Unavailable."""
-    metrics = {f"m{n}": _of_stack(name, stack, period) for n, name in enumerate(OF_A_RANGE)}
+    metrics = {f"m{n}": Metric(NAMESPACE, name, {"service": stack}, "Sum", period) for n, name in enumerate(OF_A_RANGE)}
     until = (int(now) // period + 1) * period  # including the current, incomplete bar
     read = store.read(metrics, until - span, until)
     found = {name: read[f"m{n}"] for n, name in enumerate(OF_A_RANGE)}
@@ -111,10 +111,6 @@ def _points(series: Series) -> tuple[Point, ...]:
 
 def _bars(found: Sequence[Series], starts: Iterable[int]) -> tuple[int, ...]:
     return tuple(round(sum(series.get(start, 0.0) for series in found)) for start in starts)
-
-
-def _of_stack(name: str, stack: str, period: int) -> Metric:
-    return Metric(NAMESPACE, name, {"service": stack}, "Sum", period)
 
 
 def _read(store: MetricStore, metrics: Mapping[str, Metric], since: float, now: float) -> dict[str, Series]:

@@ -14,11 +14,8 @@ class Part[T]:
     def __init__(self, name: str, interval: float, read: Callable[[], T], empty: T) -> None:
         """Start with a placeholder.
 
-        Args:
-            name: for error messages.
-            interval: seconds for which a value is fresh enough.
-            read: reads the value; an exception becomes a problem, and the last value stays.
-            empty: the value before the first reading.
+        A value is fresh enough for `interval` seconds. If `read` raises, that becomes a problem, and the last value
+        stays.
         """
         self.name = name
         self.value = empty

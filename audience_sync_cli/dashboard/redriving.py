@@ -19,17 +19,10 @@ def redrive(
     reason: str = "",
     on_done: Callable[[int], None] = lambda _: None,
 ) -> list[str]:
-    """Send dead letters to the change queue, and delete them from the dead letter queue.
+    """Send dead letters to the change queue, and delete them from the dead letter queue; both queues by URL.
 
-    Args:
-        sqs: boto3's client.
-        change_queue: its URL.
-        dead_letter_queue: its URL.
-        reason: only dead letters with this reason code; all if it is empty.
-        on_done: called with the number redriven so far.
-
-    Returns:
-        The result, in sentences for the page.
+    Only dead letters with this reason, or all if it is empty. `on_done` gets the number redriven so far. Returns
+    sentences for the page.
     """
     queue = Queue(sqs, change_queue, time.monotonic)
     action = Redrive(queue, lambda message: not reason or message.reason == reason, RATE)

@@ -98,10 +98,7 @@ def _as_json(numbers: Depth | Counts) -> dict[str, int]:
 def summarize(counts: Counts, changes: Depth, *, is_needed: bool = False) -> str:
     """Return one sentence: whether every accepted change is completed, or waiting in the change queue.
 
-    Args:
-        counts: of the stack.
-        changes: the change queue.
-        is_needed: whether anything needs a person. If so, the sentence does not say that all is completed.
+    If anything needs a person, it does not say that all is completed.
     """
     waiting, queued = counted(counts.waiting, "change"), counted(changes.total, "message")
     if not (counts.accepted or counts.waiting):

@@ -1,4 +1,4 @@
-"""`audience-sync mappings`: show and check the mappings from an event to a record."""
+"""`audience-sync mappings`: show, check, try and apply the mappings of events to records."""
 
 from pathlib import Path
 from typing import Annotated, Any

@@ -37,12 +37,7 @@ class Explanation:
     """Prints traces, or returns them for scripts."""
 
     def __init__(self, *, reveal: bool, consent_required: bool) -> None:
-        """Set the options.
-
-        Args:
-            reveal: whether to show values. Otherwise each character is replaced by its kind.
-            consent_required: whether the stack rejects additions without a consent signal.
-        """
+        """Show values only with `reveal`; otherwise each character is replaced by its kind."""
         self._reveal = reveal
         self._consent_required = consent_required
 

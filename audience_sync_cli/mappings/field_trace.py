@@ -56,15 +56,7 @@ class FieldTrace:
 
 
 def follow_field(name: str, directive: Any, event: dict[str, Any], value: Any, country: str | None) -> FieldTrace:
-    """Follow the value of a field; for an identifier, to its digest.
-
-    Args:
-        name: of the field.
-        directive: of the field.
-        event: the event.
-        value: as ingest finds it; UNDEFINED if there is none.
-        country: of the change.
-    """
+    """Follow a value as ingest finds it, UNDEFINED if there is none; that of an identifier to its digest."""
     looks = _looks(directive, event)
     found = FieldTrace(name, looks, value)
     if value is UNDEFINED or (value in (None, "") and name not in _IDENTIFIERS):

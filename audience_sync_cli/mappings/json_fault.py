@@ -28,11 +28,7 @@ class JsonFault:
 
 
 def read_json_text(text: str) -> Any | JsonFault:
-    """Parse JSON, or return its first fault.
-
-    Args:
-        text: of a file that a person may have edited. A byte order mark at its beginning is passed over.
-    """
+    """Parse JSON, or return its first fault. A byte order mark at its beginning is passed over."""
     text = text.removeprefix("\ufeff")
     try:
         return json.loads(text)

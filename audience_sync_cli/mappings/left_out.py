@@ -1,6 +1,6 @@
 """The reason why a trait is not used as an identifier, in plain words, for diagnosis. Ingest does not use it.
 
-`normalize` decides. The reason is looked up only if it leaves nothing, from the parts of the rule, so that this module
+`normalize` decides. Only if it returns nothing is the reason worked out, from the same rules, so that this module
 always agrees with the record that is sent.
 """
 
@@ -26,16 +26,7 @@ _PHONE_LIKE = re.compile(r"[0-9]")
 
 
 def why_left_out(field: str, value: object, country: str | None) -> str | None:
-    """Return why a value is not used, without the value; None if it is used.
-
-    Args:
-        field: as for `normalize`.
-        value: as for `normalize`.
-        country: as for `normalize`.
-
-    Raises:
-        ValueError: an unknown field.
-    """
+    """Return why a value is not used, without the value; None if it is used. Arguments and errors as of `normalize`."""
     if identifier(field, value, country) is not None:
         return None
     if not isinstance(value, str):

@@ -21,17 +21,9 @@ class Look:
 
 
 def looks_of(read: Callable[[dict[str, Any]], object], event: dict[str, Any]) -> list[Look]:
-    """Return the places that are read in an event, in order.
+    """Return the fields that a compiled directive or trigger reads in an event, in order. Raises RejectedEvent.
 
-    Args:
-        read: a directive or trigger, compiled.
-        event: as parsed from JSON; it is copied.
-
-    Returns:
-        Each place once, without those that merely lead to the next. Empty for a constant.
-
-    Raises:
-        RejectedEvent: as `read`.
+    Each field once, without the objects on the way to it. Empty for a constant.
     """
     looks: list[Look] = []
     read(_noting(event, "$", looks))

@@ -86,8 +86,8 @@ def replace(session: Session, stored: Stored, mappings: list[Any] | None) -> int
     applied = KeptVersion(number, round(session.now() * 1000), mappings)
     if not _store(session).replace(stored.rows, text, packed([applied, *stored.history])):
         raise OperatorError(
-            f"Another version has been put in force since version {stored.version} was read. Nothing was changed.",
-            "Run the command again; it compares with that version.",
+            f"Another version was applied since version {stored.version} was read. Nothing was changed.",
+            "Run the command again to compare with the new version.",
         )
     return number
 

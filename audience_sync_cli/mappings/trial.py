@@ -63,7 +63,7 @@ def try_(
     try:
         outcome = changes_from(body, mappings=compiled(document), audiences=audiences, now=now, policy=policy)
     except InvalidRequest as error:
-        raise OperatorError(f"{error}.", "Segment would get a 400 or 413 and would not send it again.") from None
+        raise OperatorError(f"{error}.", "Sent by Segment, it would get a 400 or 413 and not be sent again.") from None
     _print_counts(session, outcome)
     result = _result(outcome)
     if explain or reveal:

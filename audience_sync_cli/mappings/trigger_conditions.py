@@ -11,12 +11,7 @@ _LENGTHS = {"contains": 6, "match": 6}  # tokens of a function; a comparison has
 
 
 def failing_conditions(trigger: str, event: Mapping[str, Any]) -> list[str]:
-    """Return the conditions that an event does not fulfil, as written in the trigger.
-
-    Args:
-        trigger: one that compile_trigger accepts.
-        event: the event.
-    """
+    """Return the conditions that an event does not fulfil, as written in a trigger that compile_trigger accepts."""
     return [text for text in _conditions(trigger) if not compile_trigger(f"{text} ")(event, Budget())]
 
 

@@ -145,10 +145,6 @@ def require_effect(mappings: Sequence[Mapping], *, force: bool) -> str:
     return "Every event would be ignored. " if why else ""
 
 
-def _in_force(stored: Stored) -> str:
-    return "the built-in mapping" if stored.is_built_in else f"version {stored.version}, which is the same,"
-
-
 def _change(
     session: Session, verb: str, stored: Stored, mappings: list[Any] | None, question: str, *, dry_run: bool
 ) -> None:
@@ -161,11 +157,9 @@ def _change(
         question = f"The stored mappings are unreadable and would be replaced. {question}"
     print_differences(session.screen, changes)
     if is_same or dry_run:
-        session.screen.say(
-            f"Nothing to change: {_in_force(stored)} is already in force."
-            if is_same
-            else f"{counted(len(changes), 'mapping')} would change. Nothing was changed."
-        )
+        current = "the built-in mapping" if stored.is_built_in else f"version {stored.version}, which is the same,"
+        would = f"{counted(len(changes), 'mapping')} would change. Nothing was changed."
+        session.screen.say(f"Nothing to change: {current} is already in force." if is_same else would)
         session.screen.result({"version": stored.version, "changed": False} | result)
         return
     session.screen.confirm(question)

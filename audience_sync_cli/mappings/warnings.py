@@ -22,13 +22,9 @@ _REMEDY = f'hash it: {{"{_FIELD}": {{"@sha256": {{"@path": "…"}}}}}}'
 
 
 def warnings_about(mappings: Sequence[Mapping], events: Sequence[Any] = ()) -> list[str]:
-    """Return a sentence for each mapping that matches no event, or whose member id may be personal data.
+    """Return a sentence for each enabled mapping that matches no event, or whose member id may be personal data.
 
-    Names no value.
-
-    Args:
-        mappings: parsed; disabled ones are left out.
-        events: as Segment sends them, for a trial.
+    Names no value. `events` are tried, as Segment sends them.
     """
     found = []
     for mapping in mappings:

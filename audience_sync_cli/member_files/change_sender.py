@@ -74,12 +74,8 @@ class ChangeSender:
     ) -> None:
         """Prepare; nothing is sent yet.
 
-        Args:
-            queue: the change queue.
-            count: counts changes as accepted.
-            clock: dates and waits.
-            on_confirmed: called with a row and the number of newly confirmed changes up to it.
-            wait_for_room: called before each request; returns when the request may be sent.
+        `on_confirmed` is called with a row and the number of newly confirmed changes up to it, `wait_for_room` before
+        each request: it returns when the request may be sent.
         """
         self.confirmed = 0  # changes
         self.messages = 0  # sent

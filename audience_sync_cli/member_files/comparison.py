@@ -89,12 +89,9 @@ class Comparison:
         return sum(self.counts[each] for each in _INSIDE)
 
     def compare(self, states: Iterable[MemberState], erased: Set[str], on_difference: OnDifference) -> None:
-        """Compare with the audience, once.
+        """Compare all rows of the audience, once, with the file.
 
-        Args:
-            states: all rows of the audience.
-            erased: external user ids that a deletion notice names.
-            on_difference: called with each member who differs.
+        `erased` are external user ids that a deletion notice names; `on_difference` gets each member who differs.
         """
         for state in states:
             _, member = state.newest.member

@@ -64,14 +64,10 @@ class NoQueue:
 def run(
     rows: Iterable[Sequence[Any] | None], changes: RowChanges, receiver: Receiver, rejects: Rejects, *, after: int = 0
 ) -> Report:
-    """Turn rows into changes and pass them on.
+    """Turn rows into changes for the receiver, and list the rows that are left out.
 
-    Args:
-        rows: the values of the fields of `changes`; None for a row that cannot be read.
-        changes: makes a change of a row.
-        receiver: accepts the changes.
-        rejects: lists the rows that are left out.
-        after: a row number; rows up to it are skipped, since an earlier run has sent them.
+    `rows` are the values of the fields of `changes`, None if unreadable. Rows up to `after` are skipped: an earlier run
+    has sent them.
     """
     report = Report()
     with RepeatedIds() as ids:

@@ -18,7 +18,7 @@ class Progress(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ImportState:
-    """The state of one import: of one file, read in one way, into one audience of one stack."""
+    """The saved progress of importing one file, with the same options, into one audience of one stack."""
 
     path: Path
 

@@ -118,13 +118,8 @@ def send_repair(
 def _exit(audience: Audience, member: str, at: int, number: int) -> MembershipChange:
     """Return the exit of a member; the worker adds the identifiers from the member's row."""
     record = audience_record(member, "DELETE", [], None, {})
-    return MembershipChange(
-        audience.audience_id,
-        of_changes(audience),
-        at,
-        f"compare-{at}-surplus-{number}",
-        record,
-    )
+    message_id = f"compare-{at}-surplus-{number}"
+    return MembershipChange(audience.audience_id, of_changes(audience), at, message_id, record)
 
 
 def _removals(file: MemberFile, comparison: Comparison, options: RepairOptions) -> dict[str, list[str]]:

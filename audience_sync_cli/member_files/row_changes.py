@@ -28,7 +28,7 @@ REMEDIES: dict[str, str] = {  # of a file: no mapping is at fault
     Reason.MEMBER_ID_INVALID: "an id may hold 1 to 128 letters, digits, - and _; --hash-ids hashes others",
     Reason.NO_IDENTIFIER: "give an email, a phone number or another identifier that is not empty after normalization",
     Reason.COUNTRY_INVALID: "give the country as two letters, such as US, DE or GB",
-    Reason.CONSENT_MISSING: "members in the UK, the EEA and Switzerland need amzn_user_data, tcf or gpp",
+    Reason.CONSENT_MISSING: "members in the UK, the EEA, Switzerland or a dataset need amzn_user_data, tcf or gpp",
     Reason.CONSENT_DENIED: "they have denied consent; import removes them from every audience",
     Reason.CONSENT_INVALID: "Amazon's own signals are GRANTED or DENIED, tcf and gpp the IAB string itself",
 }
@@ -44,12 +44,7 @@ class Reading:
     hash_ids: bool = False  # as a mapping with @sha256 does
 
     def digest(self, content: str, policy: Policy) -> str:
-        """Return a digest of everything that decides the changes, except the audience and the time.
-
-        Args:
-            content: digest of the file.
-            policy: of the stack.
-        """
+        """Return a digest of everything that decides the changes, except the audience and the time."""
         decisive = [content, dict(self.columns), self.country, self.exits, self.hash_ids, policy.literal_email]
         return hashlib.sha256(compact_json(decisive).encode()).hexdigest()
 
@@ -80,15 +75,7 @@ class RowChanges:
     """Turns rows into changes of one audience, some at a time, as events are."""
 
     def __init__(self, reading: Reading, audience: Audience, policy: Policy, message_id: MessageId, *, at: int) -> None:
-        """Convert rows with these options.
-
-        Args:
-            reading: how the rows are read.
-            audience: which the members enter or leave.
-            policy: consent and hashing options of the stack.
-            message_id: of the change that a row makes.
-            at: epoch milliseconds, of all changes.
-        """
+        """Convert rows of members who enter or leave `audience` at an epoch millisecond."""
         self.fields = tuple(reading.columns)
         self._reading = reading
         self._audience = audience
@@ -98,11 +85,9 @@ class RowChanges:
         self._countries = (reading.country, audience.country)
 
     def outcomes(self, rows: Iterable[Values], *, after: int = 0) -> Iterator[tuple[int, Values, Outcome]]:
-        """Yield the number, the values, and the change or rejection of each row.
+        """Yield the number, the values, and the change or rejection of each row below the first `after` ones.
 
-        Args:
-            rows: the values of `fields`, in their order; None for a row that cannot be read.
-            after: a row number; rows up to it are skipped.
+        `rows` are the values of `fields`, in their order; None for a row that cannot be read.
         """
         for some in batched(islice(enumerate(rows, start=1), after, None), TOGETHER):
             subjects = [self._subject(row, values) for row, values in some]
@@ -138,14 +123,8 @@ class RowChanges:
             record = checked_record(member, country, identities, signals, self._policy, destination, exits=exits)
         except RejectedEvent as error:
             return self._left_out(row, error.reason, member, fields)
-        audience = self._audience
-        return MembershipChange(
-            audience.audience_id,
-            destination,
-            self._at,
-            self._message_id(row, record),
-            record,
-        )
+        audience, message_id = self._audience, self._message_id(row, record)
+        return MembershipChange(audience.audience_id, destination, self._at, message_id, record)
 
     def _left_out(self, row: int, reason: str, member: str | None, fields: Mapping[str, Any]) -> LeftOut:
         if member and self._policy.keeps_rows:
@@ -171,11 +150,7 @@ def numbered_ids(prefix: str) -> MessageId:
 
 
 def ids_of_file(digest: str) -> MessageId:
-    """Number the messages of one file: reading the same rows in the same way gives the same ids.
-
-    Args:
-        digest: of the file and of how it is read, in hex.
-    """
+    """Number the messages of a file with this digest: reading the same rows in the same way gives the same ids."""
     return numbered_ids(f"import-{digest[:24]}")
 
 

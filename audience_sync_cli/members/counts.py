@@ -14,9 +14,7 @@ class MemberCount:
     audience: Audience
     inside: int  # their newest change is an entry
     outside: int  # their newest change is an exit, at most 40 days ago; older rows are deleted
-    newest_enter: int | None = field(
-        default=None, compare=False
-    )  # epoch milliseconds: the newest event of those inside
+    newest_enter: int | None = field(default=None, compare=False)  # epoch milliseconds, of those inside
 
     def as_json(self) -> dict[str, object]:
         """The numbers for scripts."""

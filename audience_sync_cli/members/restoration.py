@@ -36,7 +36,7 @@ class Outcome(StrEnum):
 
 
 class Decision(NamedTuple):
-    """The decision about one row."""
+    """The outcome for one row, and the state to write if it is copied."""
 
     outcome: Outcome
     state: MemberState | None = None  # to write, on the revision of the row it replaces; with COPIED only
@@ -48,12 +48,8 @@ def decide(
 ) -> Decision:
     """Decide about one row of the older table.
 
-    Args:
-        stored: the row.
-        live: the same member in the membership table.
-        notices: deletion notices about the same person in either table.
-        is_listed: whether the audience is in the audience table, or the row itself is a deletion notice.
-        now: epoch seconds.
+    `live` is the same member in the membership table, `notices` are those about the person in either table. A deletion
+    notice itself counts as listed.
     """
     source = stored.state
     if not is_listed:
@@ -155,12 +151,7 @@ class Restoration:
         self._listed = {*listed, EVERY_AUDIENCE}
 
     def run(self, now: float, *, writes: bool, on_rows: Callable[[int], None]) -> RestorationReport:
-        """Copy every row that may come back.
-
-        Args:
-            now: epoch seconds.
-            writes: False only counts.
-            on_rows: called with the number of rows of each page.
+        """Copy every row that may come back, or only count them. `on_rows` gets the number of rows of each page.
 
         Raises:
             Unavailable: a table does not answer. Copied rows stay.

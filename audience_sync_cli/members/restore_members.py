@@ -16,7 +16,7 @@ from audience_sync.membership import EVERY_AUDIENCE, Audience
 from audience_sync.operations.renewal import is_renewed
 from audience_sync_cli.errors import NotThere, TryLater, WrongUsage
 from audience_sync_cli.members.restoration import MAX_AGE, Outcome, Restoration, RestorationReport
-from audience_sync_cli.screen import counted, iso_time, moment
+from audience_sync_cli.screen import camel_case, counted, iso_time, moment
 from audience_sync_cli.session import Session, command
 from audience_sync_cli.times import DAY, read_time
 
@@ -186,5 +186,4 @@ def _show(session: Session, report: RestorationReport, audiences: Sequence[Audie
 
 def _as_json(outcomes: Any) -> dict[str, int]:
     """Return the counts in camel case, as in all JSON output."""
-    names = {each: "".join([each.split()[0], *(word.title() for word in each.split()[1:])]) for each in Outcome}
-    return {"read": sum(outcomes.values()), **{names[each]: outcomes.get(each, 0) for each in Outcome}}
+    return {"read": sum(outcomes.values()), **{camel_case(each): outcomes.get(each, 0) for each in Outcome}}

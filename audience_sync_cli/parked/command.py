@@ -43,7 +43,7 @@ class Filter:
         return self != Filter()
 
     def condition(self, now: float) -> Condition:
-        """Return the condition, with ages counted back from `now`, in epoch seconds. Raises WrongUsage."""
+        """Return a test for dead letters, with ages such as 3d counted back from `now`. Raises WrongUsage."""
         if self.reason and self.reason not in REASONS:
             raise WrongUsage(
                 "Unknown reason code.",
@@ -144,7 +144,7 @@ def drop(
     session: Session,
     only: Filter,
     *,
-    erased: Annotated[bool, typer.Option("--erased", help="Only of people erased by a later deletion notice.")] = False,
+    erased: Annotated[bool, typer.Option("--erased", help="Only changes of people who were erased later.")] = False,
     everything: Annotated[bool, typer.Option("--all", help="Allow deleting all dead letters.")] = False,
     dry_run: _DRY_RUN = False,
 ) -> None:

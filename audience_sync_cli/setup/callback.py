@@ -65,11 +65,8 @@ class Listener:
     ) -> None:
         """Wait for the answer to the request, finish, and only then show a page. Other requests get a 404.
 
-        Args:
-            request: whose answer it must be.
-            finish: handles the answer; the page shows whether that worked.
-            seconds: to wait.
-            on_wait: called with the seconds that are left, at least every CHECK_INTERVAL seconds.
+        `finish` handles the answer; the page shows whether that worked. `on_wait` gets the seconds that are left, at
+        least every CHECK_INTERVAL seconds.
 
         Raises:
             TryLater: no answer came in time.

@@ -8,12 +8,7 @@ EXPIRED, UNREADABLE = "expired, not accepted", "unreadable expiry date, not acce
 
 
 def expiry_json(key: StoredKey, now: float) -> dict[str, Any]:
-    """Return a key's last day and days left, and its state if it is refused for its expiry.
-
-    Args:
-        key: of a source.
-        now: epoch seconds.
-    """
+    """Return a key's last day and days left, and its state if it is refused for its expiry."""
     left = key.days_left(now)
     found: dict[str, Any] = {"expiresOn": key.expires_on and key.expires_on.isoformat(), "daysLeft": left}
     if not key.is_expiry_readable:

@@ -24,12 +24,7 @@ class Unknown(Enum):
 def last_use(session: Session, entry: str) -> float | Unknown | None:
     """Return the time of the last request with a previous key: epoch seconds, rounded up to five minutes.
 
-    Args:
-        session: of the command.
-        entry: of the ingest secret, such as `previousEventKey`.
-
-    Returns:
-        None if there was none within SHOWN seconds.
+    None if there was none within SHOWN seconds.
     """
     stack, now = session.stack, session.now()
     metric = Metric(NAMESPACE, PREVIOUS_USED[entry], {"service": stack.name}, "Sum", STEP)

@@ -129,20 +129,14 @@ def cloud_counts(stack: Stack, now: float, hours: int | None) -> Counts:
 def rejected_by_reason(store: MetricStore, stack: str, begin: float, end: float, period: int) -> dict[str, int]:
     """Return the number of rejected events by reason, of reasons seen in the last two weeks. Raises Unavailable.
 
-    Args:
-        store: the metrics.
-        stack: its name.
-        begin: epoch seconds.
-        end: epoch seconds.
-        period: seconds of one sum.
+    `begin` and `end` are epoch seconds; `period` is the length of one sum, in seconds.
     """
     service = {"service": stack}
     reasons = store.values_of("reason", NAMESPACE, EVENTS_REJECTED_BY_REASON, service)
     if not reasons:
         return {}
-    names = {
-        f"r{number}": reason for number, reason in enumerate(sorted(reasons))
-    }  # a reason is not a valid query name
+    # A reason is not a valid query name.
+    names = {f"r{number}": reason for number, reason in enumerate(sorted(reasons))}
     metrics = {
         name: Metric(NAMESPACE, EVENTS_REJECTED_BY_REASON, service | {"reason": reason}, "Sum", period)
         for name, reason in names.items()

@@ -72,11 +72,7 @@ class FunctionLogs:
     ) -> list[LogLine]:
         """Read the lines of some functions, oldest first. Skips lines that are not JSON.
 
-        Args:
-            functions: such as Worker.
-            since: epoch seconds.
-            until: epoch seconds; now by default.
-            messages: only lines with one of these messages, and no metrics; all by default.
+        `since` and `until` are epoch seconds. With `messages`, returns only lines with one of them, and no metrics.
 
         Raises:
             Unavailable: CloudWatch Logs does not answer.
@@ -120,9 +116,7 @@ class Follower:
         self._logs = logs
         self._functions = functions
         self._since = since
-        self._seen: dict[
-            str, int
-        ] = {}  # epoch milliseconds by CloudWatch's id, for as far back as lines are read again
+        self._seen: dict[str, int] = {}  # epoch milliseconds by CloudWatch's id, of the lines that are read again
 
     def new(self, messages: Sequence[str] = ()) -> list[LogLine]:
         """Return new lines, oldest first. Raises as FunctionLogs.read."""

@@ -32,11 +32,8 @@ class InFlight:
     def at(cls, now: float, messages: int, times: tuple[float | None, float], delivered_at: float | None) -> "InFlight":
         """Decide whether delivery stands still.
 
-        Args:
-            now: epoch seconds.
-            messages: in flight.
-            times: `since` and `until`.
-            delivered_at: the newest upload that Amazon has accepted; None if there was none recently.
+        `times` are `since` and `until`; `delivered_at` is the newest upload that Amazon has accepted, None if there was
+        none recently.
         """
         since, until = times
         idle_since = None if since is None else max(since, delivered_at or 0.0)

@@ -51,13 +51,13 @@ class End(NamedTuple):
         return {"ending": self.ending, "text": self.text, "remedy": self.remedy}
 
 
+END_WITHOUT_JOB = End("done", "Amazon has accepted the change. Ads Data Manager does not report when it takes effect.")
+
+
 def recorded(audience_id: str, states: Sequence[MemberState], newer: Sequence[MemberState]) -> tuple[str, End | None]:
     """Describe the changes in the membership table, and the end if nothing will be sent.
 
-    Args:
-        audience_id: of the changes; EVERY_AUDIENCE for a deletion notice or denied consent.
-        states: the rows whose newest change is the one that is followed.
-        newer: the rows that hold a newer change in its place.
+    `states` are the rows whose newest change is the one that is followed, `newer` those that hold a newer one instead.
     """
     parts = [
         f"{counted(len(states), 'change')} recorded" if states else "",
@@ -80,12 +80,7 @@ def recorded(audience_id: str, states: Sequence[MemberState], newer: Sequence[Me
 
 
 def job_ended(report: JobReport, members: Sequence[str]) -> tuple[str, dict[str, Any], End]:
-    """Describe the end of a job: for people, for scripts, and as the end of some of its members' changes.
-
-    Args:
-        report: Amazon's, final.
-        members: their external user ids.
-    """
+    """Describe the end of a job: for people, for scripts, and as the end of its changes of some external user ids."""
     sizes = report.sizes
     rate = None if sizes.match_rate is None else round(sizes.match_rate, 1)
     numbers = [

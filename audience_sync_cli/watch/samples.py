@@ -28,13 +28,7 @@ def engage_event(
 ) -> Event:
     """Return the fields that all audience events of Engage have in common.
 
-    Args:
-        user_id: Segment's.
-        email: in clear text, as a profile has it.
-        message_id: Segment's.
-        at: when the member entered or exited.
-        key: the computation key of the audience.
-        audience_id: Amazon's; Segment knows it for audiences that it has created.
+    `at` is when the member entered or exited; `audience_id` is Amazon's, which Segment knows if it has created it.
     """
     when = at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     personas = {
@@ -78,16 +72,7 @@ SAMPLES: dict[str, Callable[..., Event]] = {"track": track, "identify": identify
 
 
 def sample(name: str, audience: Audience, *, enters: bool, at: float, message_id: str, member: str = MEMBER) -> Event:
-    """Return a sample event.
-
-    Args:
-        name: of SAMPLES.
-        audience: that the made-up person enters or exits.
-        enters: whether it is an entry.
-        at: epoch seconds.
-        message_id: a new one for each event, as Segment's are.
-        member: Segment's userId of the made-up person.
-    """
+    """Return one of SAMPLES: the made-up person enters or exits the audience at an epoch second."""
     key = audience.computation_key or "audience_sync_sample"
     event = engage_event(
         user_id=member,

@@ -70,12 +70,9 @@ class Sent:
         return {str(hop.facts["jobId"]) for hop in self._hops if "jobId" in hop.facts}
 
     def follow(self, timeout: float, sleep: Callable[[float], None], earlier_jobs: Collection[str] = ()) -> None:
-        """Follow the changes of the request, if any, and print each hop.
+        """Follow the changes of the request, if any, for `timeout` seconds, and print each hop.
 
-        Args:
-            timeout: seconds.
-            sleep: waits for some seconds.
-            earlier_jobs: ids of jobs known to be of other changes.
+        `earlier_jobs` are ids of jobs known to be of other changes.
         """
         if not self.is_accepted:
             return

@@ -69,11 +69,7 @@ def batches(
 ) -> Iterator[list[LogLine]]:
     """Yield new entries, again and again with pauses, or once.
 
-    Args:
-        follower: source of the lines.
-        pause: called between two checks.
-        note: called with a sentence about a temporary error; the next check returns the entries of the failed one.
-        once: whether to check only once.
+    `note` gets a sentence about a temporary error; the next check returns the entries of the failed one.
 
     Raises:
         AudienceSyncError: a permanent error, or the first check fails.

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 import requests
 
 from audience_sync.amazon_ads.advertiser_audiences.client import AmazonAds
+from audience_sync.amazon_ads.data_manager.client import DataManager
+from audience_sync.amazon_ads.destination import Api, requested_api
 from audience_sync.amazon_ads.login import AccessTokens
 from audience_sync.audiences import Audiences, Created, authenticate
 from audience_sync.aws.audience_table import AudienceTable
@@ -16,6 +18,7 @@ from audience_sync.aws.clients import client
 from audience_sync.aws.creation_locks import CreationLocks
 from audience_sync.aws.secrets import JsonSecret
 from audience_sync.clock import Clock
+from audience_sync.datasets import CreatedDataset, Datasets
 from audience_sync.errors import AudienceSyncError
 from audience_sync.runtime import telemetry
 from audience_sync.runtime.amazon_auth import access_tokens
@@ -70,11 +73,18 @@ def lambda_handler(event: dict[str, Any], context: Any) -> Answer:
         # A session for each request: a connection does not survive the function being frozen in between.
         with requests.Session() as session:
             amazon = AmazonAds(session, settings.hosts.api, tokens)
+            account = settings.account
+            data_manager = DataManager(session, settings.hosts.api, tokens, account) if account else None
             ceiling, targets = settings.max_cpm_cents, settings.allowed_targets
             audiences = Audiences(table, locks, amazon, CLOCK, max_cpm_cents=ceiling, allowed_targets=targets)
             if request.route == "POST /v1/audiences/get":
-                found = audiences.find(extras)
+                found = audiences.find(extras, data_manager)
                 return answer(200, {"externalId": found.audience_id}) if found else answer(404, {"error": "not found"})
+            if requested_api(extras) is Api.DATA_MANAGER:
+                datasets = Datasets(table, data_manager, CLOCK, allowed_targets=targets)
+                made = datasets.create(extras, deadline=due)
+                _log_dataset(made)
+                return answer(200, made.as_json())
             created = audiences.create(extras, deadline=due)
     except AudienceSyncError as error:
         refused = error_answer(error)
@@ -82,6 +92,16 @@ def lambda_handler(event: dict[str, Any], context: Any) -> Answer:
         return refused
     _log(created)
     return answer(200, created.as_json())
+
+
+def _log_dataset(made: CreatedDataset) -> None:
+    shares = [{"application": each.application, "status": each.status} for each in made.shares]
+    if made.is_new:
+        logger.info("audience created", audience_id=made.audience_id, shares=shares)
+    if made.differs:
+        logger.warning("audience exists with other settings", audience_id=made.audience_id, fields=made.differs)
+    if made.warning:
+        logger.warning("people cannot be erased from this audience", audience_id=made.audience_id)
 
 
 def _log(created: Created) -> None:

@@ -10,6 +10,7 @@ import requests
 from aws_lambda_powertools.metrics import MetricUnit
 
 from audience_sync.amazon_ads.advertiser_audiences.client import AmazonAds
+from audience_sync.amazon_ads.destination import Api
 from audience_sync.amazon_ads.login import AccessTokens
 from audience_sync.aws.clients import client
 from audience_sync.aws.membership_rows import Sharding
@@ -90,8 +91,18 @@ def _check(parts: Dependencies, body: str, deadline: float) -> JobCheck | Audien
             amazon = AmazonAds(session, parts.settings.hosts.api, parts.tokens)
             settings = parts.settings
             timing = Timing(settings.job_seconds + settings.late_seconds, settings.longest_job_seconds)
+            of_datasets = timing._replace(effective_after=settings.data_manager_seconds + settings.late_seconds)
             tracker = JobTracker(
-                JobContext(amazon, parts.members, parts.changes, parts.jobs, parts.dead_letters, CLOCK, timing)
+                JobContext(
+                    amazon,
+                    parts.members,
+                    parts.changes,
+                    parts.jobs,
+                    parts.dead_letters,
+                    CLOCK,
+                    timing,
+                    {Api.DATA_MANAGER: of_datasets},
+                )
             )
             return tracker.check(JobMessage.from_body(body), deadline=deadline)
     except (InvalidMessage, TransientError, RequestRejected) as error:

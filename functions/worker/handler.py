@@ -13,7 +13,10 @@ import requests
 from aws_lambda_powertools.metrics import MetricUnit
 
 from audience_sync.amazon_ads.advertiser_audiences.client import AmazonAds
+from audience_sync.amazon_ads.data_manager.client import DataManager
+from audience_sync.amazon_ads.destination import Api
 from audience_sync.amazon_ads.login import AccessTokens
+from audience_sync.amazon_ads.uploader import Uploader
 from audience_sync.aws.audience_listing import AudienceListing
 from audience_sync.aws.audience_table import AudienceTable
 from audience_sync.aws.clients import client
@@ -81,6 +84,7 @@ def dependencies() -> Dependencies:
                 job=settings.job_seconds,
                 late=settings.late_seconds,
                 longest_job=settings.longest_job_seconds,
+                effective={Api.DATA_MANAGER: settings.data_manager_seconds},
             ),
             clock=CLOCK,
             gate=UploadGate(circuit_breakers, budget),
@@ -125,7 +129,9 @@ def returned_if_stopped(queue: Queue, messages: Sequence[Message], deadline: flo
 def _deliver(parts: Dependencies, messages: Sequence[Message], deadline: float) -> BatchReport:
     # A session for each invocation: a connection does not survive the function being frozen in between.
     with requests.Session() as session:
-        amazon = AmazonAds(session, parts.settings.hosts.api, parts.tokens)
+        api, account = parts.settings.hosts.api, parts.settings.account
+        data_manager = DataManager(session, api, parts.tokens, account) if account else None
+        amazon = Uploader(AmazonAds(session, api, parts.tokens), data_manager)
         uploader = parts.budget.wrap(parts.circuit_breakers.wrap(amazon))
         delivery = Delivery(uploader, parts.context, jitter=random.random)
         report = delivery.deliver(messages, deadline=deadline)
@@ -170,6 +176,8 @@ def _emit_metrics(report: BatchReport) -> None:
 def _log(report: BatchReport) -> None:
     for job in report.uploads.jobs:
         logger.info("upload accepted", audience_id=job.audience_id, job_id=job.job_id, records=len(job.changes))
+    if report.uploads.counted_from_one:  # undocumented; if it is wrong, the members before those were refused
+        logger.warning("refused members counted from 1", job_ids=sorted(report.uploads.counted_from_one))
     if report.repeated:
         logger.info("records repeated", by_audience=dict(report.repeated.most_common(LOGGED)))
     if report.waiting:

@@ -16,10 +16,10 @@ type Read = Callable[[Sandbox, web.Request], Any]
 
 def show_audience(sandbox: Sandbox, request: web.Request) -> Any:
     """GET /sandbox/audiences/{audienceId}: the members of an audience, or the members and shares of a dataset."""
-    dataset = sandbox.data_manager.shown(request.match_info["audienceId"])
-    if dataset is not None:
-        return dataset
-    audience = sandbox.audience(request.match_info["audienceId"])
+    audience_id = request.match_info["audienceId"]
+    if not audience_id.isdigit():
+        return sandbox.data_manager.shown(audience_id)
+    audience = sandbox.audience(audience_id)
     members = {
         user: {"identifiers": identifiers_by_field(member.identifiers), "since": member.since}
         for user, member in audience.members(sandbox.now()).items()

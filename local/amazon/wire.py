@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from local.amazon.data_manager.answers import error_answer
+from local.amazon.data_manager.operations import error_type
 from local.amazon.exchange import EFFECT, ENTRY, RAW, SANDBOX
 from local.amazon.faults import Call, Effect
 from local.amazon.refusals import Refusal
@@ -90,7 +91,8 @@ def _plain_error(request: web.Request, status: int) -> web.Response:
     """Build an error in the shape of the API that was called."""
     reason = web.Response(status=status).reason
     if request.path.startswith("/adm/"):
-        return error_answer(Refusal(reason, status=status), request[ENTRY].n)
+        media_type = error_type(request.method, request.path)
+        return error_answer(Refusal(reason, status=status), request[ENTRY].n, media_type)
     return web.json_response({"message": reason}, status=status)
 
 

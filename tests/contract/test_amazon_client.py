@@ -113,15 +113,20 @@ def test_an_upload_is_taken_and_named(connection: Connection) -> None:
         pytest.param({"status": 429, "headers": {"Retry-After": "soon"}}, Throttled, None, id="throttled, in words"),
         pytest.param({"status": 429}, Throttled, None, id="throttled, without a time"),
         pytest.param({"status": 500}, ServiceUnavailable, None, id="500"),
+        pytest.param({"status": 502}, ServiceUnavailable, None, id="502"),
         pytest.param({"status": 503, "body": "<html>"}, ServiceUnavailable, None, id="503 in HTML"),
+        pytest.param({"status": 504}, ServiceUnavailable, None, id="504"),
         pytest.param({"redirect": "http://127.0.0.1:9/elsewhere"}, ServiceUnavailable, None, id="a redirect"),
         pytest.param({"close_before_read": True}, OutcomeUnknown, None, id="reset before reading"),
         pytest.param({"close_after_apply": True}, OutcomeUnknown, None, id="reset after applying"),
         pytest.param({"close_mid_response": True}, OutcomeUnknown, None, id="reset in the middle of the answer"),
         pytest.param({"status": 202, "body": "<html>"}, OutcomeUnknown, None, id="accepted, in HTML"),
         pytest.param({"status": 202, "body": "{}"}, OutcomeUnknown, None, id="accepted, without a job id"),
+        pytest.param({"status": 202, "body": ""}, OutcomeUnknown, None, id="accepted, without a body"),
+        pytest.param({"status": 202, "body": "[1]"}, OutcomeUnknown, None, id="accepted, in a list"),
+        pytest.param({"status": 202, "body": {"jobRequestId": 7}}, OutcomeUnknown, None, id="accepted, a number"),
         pytest.param({"status": 202, "body": "[" * 100_000}, OutcomeUnknown, None, id="accepted, nested too deeply"),
-        pytest.param({"status": 202, "body": "x" * 1_100_000}, OutcomeUnknown, None, id="accepted, in a megabyte"),
+        pytest.param({"status": 202, "body": "x" * 5_100_000}, OutcomeUnknown, None, id="accepted, in five megabytes"),
     ],
 )
 def test_a_temporary_failure_is_transient(
@@ -227,7 +232,9 @@ def test_a_stored_token_is_read_rather_than_fetched(connection: Connection) -> N
         pytest.param({"status": 429}, "token_unavailable", id="throttled"),
         pytest.param({"status": 200, "body": "<html>"}, "token_unavailable", id="HTML"),
         pytest.param({"status": 200, "body": "{}"}, "token_unavailable", id="no token in it"),
+        pytest.param({"status": 200, "body": '{"access_token": ""}'}, "token_unavailable", id="an empty token"),
         pytest.param({"close_before_read": True}, "token_unavailable", id="reset"),
+        pytest.param({"close_mid_response": True}, "token_unavailable", id="reset in the middle of the answer"),
     ],
 )
 def test_a_failed_login_is_transient_and_says_why(connection: Connection, do: dict[str, Any], reason: str) -> None:

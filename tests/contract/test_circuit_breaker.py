@@ -17,7 +17,7 @@ from botocore.exceptions import ConnectionClosedError
 
 from audience_sync.amazon_ads.destination import of_connection
 from audience_sync.amazon_ads.upload import Target, Upload
-from audience_sync.delivery.circuit_breaker import FAILURE_WINDOW, FAILURES, CircuitBreakers
+from audience_sync.delivery.circuit_breaker import FAILURES, CircuitBreakers
 from audience_sync.delivery.circuit_state import STORE_PAUSE, CircuitStates
 from audience_sync.delivery.gates import UploadGate
 from audience_sync.delivery.retry_budget import MAX_SAVED, RetryBudget
@@ -96,75 +96,23 @@ def test_throttling_does_not_count_as_a_failure(circuit_breakers: CircuitBreaker
     assert amazon.requests == 3 * FAILURES
 
 
-def test_a_success_in_between_starts_the_count_anew(circuit_breakers: CircuitBreakers) -> None:
-    down, well = Amazon(), Amazon(error=None)
-    for _ in range(3):
-        down.send(circuit_breakers, times=FAILURES - 1)
-        assert well.send(circuit_breakers) == "job-1"
-    assert down.requests == 3 * (FAILURES - 1)
-
-
 def test_each_connection_has_a_circuit_breaker_of_its_own(circuit_breakers: CircuitBreakers) -> None:
-    Amazon().send(circuit_breakers, TO_DSP, times=FAILURES)
-    assert Amazon(error=None).send(circuit_breakers, TO_AMC) == "job-1"
-
-
-def test_an_audience_that_fails_alone_stops_no_other(circuit_breakers: CircuitBreakers) -> None:
-    amazon = Amazon()
-    amazon.send(circuit_breakers, TO_DSP, times=3 * FAILURES)
-    well = Amazon(error=None)
-    assert [well.send(circuit_breakers, TO_OTHER), amazon.send(circuit_breakers, TO_DSP)] * 3 == [
-        "job-1",
-        "circuit_open",
-    ] * 3
-    assert amazon.requests == FAILURES
-
-
-def test_where_two_audiences_fail_the_circuit_breaker_of_their_connection_opens(
-    circuit_breakers: CircuitBreakers,
-) -> None:
-    amazon = Amazon()
-    for _ in range(3 * FAILURES):
-        amazon.send(circuit_breakers, TO_DSP)
-        amazon.send(circuit_breakers, TO_OTHER)
-    assert amazon.requests <= FAILURES + 2, "the first failure of each audience counts for itself"
+    for upload in (TO_DSP, TO_OTHER) * FAILURES:
+        Amazon().send(circuit_breakers, upload)
     assert Amazon(error=None).send(circuit_breakers, TO_THIRD) == "circuit_open"
     assert Amazon(error=None).send(circuit_breakers, TO_AMC) == "job-1"
 
 
-def test_when_the_connections_circuit_breaker_has_closed_an_audience_counts_for_itself_again(
-    circuit_breakers: CircuitBreakers, clock: ManualClock
-) -> None:
-    down, well = Amazon(), Amazon(error=None)
-    for _ in range(FAILURES):
-        down.send(circuit_breakers, TO_DSP)
-        down.send(circuit_breakers, TO_OTHER)
-    clock.now += RECOVERY
-    assert well.send(circuit_breakers, TO_DSP) == well.send(circuit_breakers, TO_OTHER) == "job-1"
-    down.send(circuit_breakers, TO_DSP, times=FAILURES)
-    assert well.send(circuit_breakers, TO_OTHER) == "job-1"
-
-
-def test_a_failure_long_ago_does_not_count_when_another_audience_fails(
-    circuit_breakers: CircuitBreakers, clock: ManualClock
-) -> None:
-    down = Amazon()
-    down.send(circuit_breakers, TO_DSP)
-    clock.now += round(FAILURE_WINDOW)
-    down.send(circuit_breakers, TO_OTHER, times=FAILURES)
-    assert Amazon(error=None).send(circuit_breakers, TO_DSP) == "job-1"
-
-
 def test_after_the_recovery_time_one_request_is_made_and_success_closes_the_circuit_breaker(
-    circuit_breakers: CircuitBreakers, clock: ManualClock
+    circuit_breakers: CircuitBreakers, clock: ManualClock, dynamodb: Any
 ) -> None:
-    amazon = Amazon()
+    amazon, other_worker = Amazon(), CircuitBreakers(dynamodb, "members", recovery=RECOVERY, now=clock)
     amazon.send(circuit_breakers, times=FAILURES)
     clock.now += RECOVERY - 1
-    assert amazon.send(circuit_breakers) == "circuit_open"
+    assert amazon.send(circuit_breakers) == amazon.send(other_worker) == "circuit_open"
     clock.now += 1
     assert amazon.send(circuit_breakers) == "service_unavailable"
-    assert amazon.send(circuit_breakers, times=3) == "circuit_open"
+    assert amazon.send(circuit_breakers, times=3) == amazon.send(other_worker) == "circuit_open"
     assert amazon.requests == FAILURES + 1, "one request, then it waits again"
     clock.now += RECOVERY
     amazon.error = None
@@ -303,14 +251,23 @@ def test_while_one_worker_tries_the_others_wait_for_its_outcome(
     clock.now = int(time.time()) - RECOVERY  # Powertools dates the end of the try by the real clock
     other_worker = CircuitBreakers(dynamodb, "members", recovery=RECOVERY, now=clock)
     Amazon().send(circuit_breakers, times=FAILURES)
+    with pytest.raises(CircuitOpen):
+        other_worker.check(TO_DSP.target)
     clock.now += RECOVERY
     Amazon(Throttled("429")).send(circuit_breakers)  # neither success nor failure: it goes on trying
     circuit_breakers.check(TO_DSP.target)
-    with pytest.raises(CircuitHalfOpen) as refused:
+    with pytest.raises(CircuitHalfOpen) as refused:  # it read the state before the other tried
+        other_worker.wrap(Amazon(error=None)).send_records(TO_DSP, timeout=1.0)
+    assert refused.value.retry_after == RECOVERY / 2
+    for recovery, wait in (RECOVERY, RECOVERY / 2), (1, 1):
+        with pytest.raises(CircuitHalfOpen) as refused:
+            CircuitBreakers(dynamodb, "members", recovery=recovery, now=clock).check(TO_DSP.target)
+        assert refused.value.retry_after == wait
+    clock.now += RECOVERY - 10
+    other_worker = CircuitBreakers(dynamodb, "members", recovery=RECOVERY, now=clock)
+    with pytest.raises(CircuitHalfOpen):
         other_worker.check(TO_DSP.target)
-    assert isinstance(refused.value, CircuitOpen)
-    assert 1 <= (refused.value.retry_after or 0) <= RECOVERY / 2
-    clock.now += RECOVERY + 10
+    clock.now += 20
     other_worker.check(TO_DSP.target)
 
 
@@ -364,6 +321,7 @@ OUTAGE = "a- b- a- b- a- b- "  # enough to open the connection's circuit
     ("steps", "blocked"),
     [
         pytest.param("a- a- a- a- a-", "a", id="one fails"),
+        pytest.param("a- a- a- a- a+ a- a- a- a-", "", id="one fails, with a success in between"),
         pytest.param("a- a- a- a- b-", "", id="one fails, another begins to"),
         pytest.param("a- a- b- b- b-", "", id="two fail: too few since the second began"),
         pytest.param(OUTAGE, "abc", id="two fail: the connection"),
@@ -372,6 +330,7 @@ OUTAGE = "a- b- a- b- a- b- "  # enough to open the connection's circuit
         pytest.param("a- b- b+ " * 5, "a", id="one of them succeeds now and then: the other by itself"),
         pytest.param("a- b- a- b- c+ a- b-", "", id="a success in between starts the count anew"),
         pytest.param("a- a- a- a- 300 b- b- b- b-", "", id="failures of long ago do not count"),
+        pytest.param("a- 300 b- b- b- b- b-", "b", id="one failed long ago, another fails now: by itself"),
         pytest.param(OUTAGE + "60", "", id="the recovery time has passed"),
         pytest.param(OUTAGE + "60 a-", "", id="one still fails: the other may try"),
         pytest.param(OUTAGE + "60 a- a- a- a-", "a", id="one still fails: it is blocked by itself"),
@@ -381,6 +340,7 @@ OUTAGE = "a- b- a- b- a- b- "  # enough to open the connection's circuit
             OUTAGE + "60 a- b- 60 b+ a-", "a", id="one recovers later: the other has failed five times in a row"
         ),
         pytest.param(OUTAGE + "60 c+ a- b-", "", id="after a success two failures are few again"),
+        pytest.param(OUTAGE + "60 a+ b+ a- a- a- a- a-", "a", id="both recover, then one fails: by itself"),
         pytest.param(OUTAGE + "60 a+ b+ " + OUTAGE, "abc", id="the next outage"),
     ],
 )
@@ -417,11 +377,15 @@ def test_what_failed_in_another_worker_before_the_recovery_time_had_passed_is_no
 def test_the_operator_sees_which_circuit_breakers_are_open_and_since_when(
     circuit_breakers: CircuitBreakers, dynamodb: Any, clock: ManualClock
 ) -> None:
-    states = CircuitStates(dynamodb, "members", clock)
+    states, queries = CircuitStates(dynamodb, "members", clock), list[dict[str, Any]]()
+    dynamodb.meta.events.register("provide-client-params.dynamodb.Query", lambda params, **_: queries.append(params))
     assert states.not_closed() == []
     Amazon().send(circuit_breakers, TO_DSP, times=FAILURES)
+    (row,) = dynamodb.scan(TableName="members")["Items"]
+    assert "expiresAt" in row, "the table's time to live"
     (record,) = states.not_closed()
     assert (record.name, record.state, record.opened_at) == ("audience:1", CircuitState.OPEN, clock.now)
     clock.now += RECOVERY
     Amazon(error=None).send(circuit_breakers, TO_DSP)
     assert states.not_closed() == []
+    assert all(each["ConsistentRead"] for each in queries), "as it is now"

@@ -1,7 +1,12 @@
-"""The table in memory answers like the local AWS, write by write."""
+"""The table in memory answers like the local AWS, call by call."""
 
 import random
+from collections.abc import Iterator
+from functools import partial
 from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
 
 from audience_sync.aws.membership_rows import Sharding
 from audience_sync.aws.membership_table import MembershipTable
@@ -45,3 +50,38 @@ def test_the_double_behaves_like_dynamodb(dynamodb: Any) -> None:
         outdated.append(state)
     stored = dynamodb.scan(TableName="members", ConsistentRead=True)["Items"]
     assert {tuple(row[name]["S"] for name in MEMBERSHIP_KEY): row for row in stored} == model.rows
+
+
+ROW = {"audienceShard": {"S": "#state"}, "externalUserId": {"S": "a"}, "n": {"N": "2"}, "s": {"S": "#circuit"}}
+KEY = {name: ROW[name] for name in MEMBERSHIP_KEY}
+VALUES = {":two": {"N": "2"}, ":ten": {"N": "10"}, ":prefix": {"S": "#"}, ":more": {"SS": ["b"]}}
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "#n = :two AND (attribute_exists(s) OR #n > :two)",
+        "NOT #n = :two",
+        "begins_with(s, :prefix) AND #n < :ten",
+        "absent < :two OR #n = :ten",
+        "attribute_not_exists(#n) OR #n < :two",
+    ],
+)
+def test_the_double_judges_conditions_and_updates_as_dynamodb_does(dynamodb: Any, condition: str) -> None:
+    def outcomes(client: Any) -> Iterator[Any]:
+        client.put_item(TableName="members", Item=ROW)
+        for text, call in (
+            (condition, partial(client.put_item, Item=ROW | {"n": {"N": "3"}}, ConditionExpression=condition)),
+            ("SET #n = :ten REMOVE s ADD t :more", partial(client.update_item, Key=KEY, ReturnValues="ALL_NEW")),
+        ):
+            values = {name: value for name, value in VALUES.items() if name in text}
+            more = {} if text is condition else {"UpdateExpression": text}
+            names = {"ExpressionAttributeNames": {"#n": "n"}, "ExpressionAttributeValues": values}
+            try:
+                answer = call(TableName="members", ReturnValuesOnConditionCheckFailure="ALL_OLD", **names, **more)
+                yield answer.get("Attributes")
+            except ClientError as error:
+                yield error.response["Error"]["Code"], error.response.get("Item")
+            yield client.get_item(TableName="members", Key=KEY, ConsistentRead=True)["Item"]
+
+    assert list(outcomes(MembershipRows())) == list(outcomes(dynamodb))

@@ -1,6 +1,5 @@
 """The newest change of a member wins, in whatever order changes arrive: the protocol against a real table."""
 
-import itertools
 import json
 from collections import Counter
 from dataclasses import replace
@@ -28,7 +27,6 @@ from tests.contract.worker_stack import (
     WorkerStack,
     change,
     digest,
-    enters,
     named_in,
 )
 from tests.faults.proxy import fail_statements, fault_proxy, refuse
@@ -49,14 +47,6 @@ def test_an_older_change_that_arrives_later_is_superseded_and_not_sent(stack: Wo
     assert stack.amazon.active() == set()
 
 
-def test_an_exit_of_the_same_moment_wins_in_either_order(stack: WorkerStack) -> None:
-    for member, order in (("m1", (True, False)), ("m2", (False, True))):
-        for exits in order:
-            stack.deliver(change("a@b.co", at=5, exits=exits, member=member, message_id="a" if exits else "z"))
-    stack.rest()
-    assert stack.amazon.active() == set()
-
-
 def test_an_exit_carries_every_identifier_that_was_sent_since_the_enter(stack: WorkerStack) -> None:
     stack.deliver(change("old@b.co", at=1))
     stack.deliver(change("new@b.co", at=2))
@@ -73,17 +63,6 @@ def test_all_of_130_identities_are_removed(stack: WorkerStack) -> None:
     report = stack.deliver(change(at=1000, exits=True))
     assert (report.delivered, report.deferred) == (1, [])
     assert stack.amazon.active() == set()
-
-
-def test_of_130_identities_the_newest_are_sent_and_all_are_removed(stack: WorkerStack) -> None:
-    everything = [change(f"{n}@b.co", at=n + 1, message_id=f"{n}") for n in range(130)]
-    assert stack.deliver(*everything[:70]).delivered == 1
-    assert stack.deliver(*everything[70:]).delivered == 1
-    sent = {name for record in stack.amazon.uploads[-1] for name in named_in(record)}
-    assert sent == {digest(f"{n}@b.co") for n in range(30, 130)}
-    stack.deliver(change(at=1000, exits=True))
-    removed = {name for upload in stack.amazon.uploads[2:] for record in upload for name in named_in(record)}
-    assert removed == {digest(f"{n}@b.co") for n in range(130)}
 
 
 def test_an_exit_that_overtakes_an_upload_of_the_enter_is_sent_once_more(stack: WorkerStack) -> None:
@@ -151,21 +130,6 @@ def test_a_repetition_goes_to_the_same_targets(stack: WorkerStack) -> None:
     assert (envelope["connectionId"], envelope["targetTypes"]) == ("c", ["DSP"])
 
 
-def test_a_redelivered_change_is_sent_again_and_is_harmless(stack: WorkerStack) -> None:
-    for receives in (1, 2):
-        stack.deliver(change("a@b.co", at=1), receives=receives)
-    assert len(stack.amazon.uploads) == 2
-    assert stack.amazon.active() == {"m1"}
-
-
-@pytest.mark.parametrize("exits", [pytest.param(False, id="in"), pytest.param(True, id="out")])
-def test_the_row_of_a_member_who_is_sent_again_outlives_the_member(stack: WorkerStack, exits: bool) -> None:
-    stack.deliver(change("a@b.co", at=1, exits=exits))
-    stack.now += 20 * 86_400
-    stack.deliver(change("a@b.co", at=1, exits=exits))
-    assert int(stack.row()["expiresAt"]["N"]) == stack.now + (KEEP_EXIT if exits else KEEP_ACTIVE)
-
-
 def test_an_exit_soon_after_its_enter_is_sent_again_when_the_enter_has_taken_effect(stack: WorkerStack) -> None:
     stack.deliver(change("a@b.co", at=1))
     stack.now += 30
@@ -177,23 +141,6 @@ def test_an_exit_soon_after_its_enter_is_sent_again_when_the_enter_has_taken_eff
     assert stack.amazon.active() == set()
     assert [upload[0]["action"] for upload in uploads[3:]] == ["DELETE"]
     assert stack.now >= NOW + EFFECTIVE
-
-
-def test_the_opposite_of_a_change_long_ago_is_sent_once(stack: WorkerStack) -> None:
-    stack.deliver(change("a@b.co", at=1))
-    stack.now += EFFECTIVE + 1
-    stack.deliver(change("a@b.co", at=2, exits=True))
-    assert stack.queue.bodies == []
-
-
-@pytest.mark.parametrize("order", [("a", "b"), ("b", "a")])
-def test_two_identities_with_the_same_time_are_both_sent(stack: WorkerStack, order: tuple[str, str]) -> None:
-    emails = {"a": "work@b.co", "b": "home@b.co"}
-    for message_id in order:
-        stack.deliver(change(emails[message_id], at=1, message_id=message_id))
-    sent = named_in(stack.amazon.uploads[-1][0])
-    assert sent == {digest("work@b.co"), digest("home@b.co")}
-    assert named_in(stack.state().change().record) == sent
 
 
 def test_a_deletion_notice_removes_the_member_and_erases_the_identifiers_when_its_job_has_ended(
@@ -215,43 +162,7 @@ def test_a_deletion_notice_removes_the_member_and_erases_the_identifiers_when_it
     assert not stack.holds("a@b.co")
 
 
-@pytest.mark.parametrize("together", [True, False], ids=["in one batch", "apart"])
-@pytest.mark.parametrize("first", ["notice", "exit"])
-@pytest.mark.parametrize("email", ["a@b.co", "other@b.co"])
-def test_a_deletion_notice_erases_the_identifiers_of_every_later_exit(
-    stack: WorkerStack, email: str, first: str, together: bool
-) -> None:
-    stack.deliver(change("a@b.co", at=1))
-    stack.now += EFFECTIVE + 1
-    notice = change(at=2, exits=True, erase=True)
-    later = change(email, at=3, exits=True)
-    order = [notice, later] if first == "notice" else [later, notice]
-    for changes in [order] if together else [[each] for each in order]:
-        stack.deliver(*changes)
-    stack.rest()
-    assert stack.amazon.active() == set()
-    assert not stack.holds("a@b.co")
-    assert not stack.holds(email)
-
-
 END = {"exit": change(at=2, exits=True), "notice": change(at=2, exits=True, erase=True)}
-
-
-@pytest.mark.parametrize("end", ["exit", "notice"])
-@pytest.mark.parametrize("order", list(itertools.permutations(range(3))), ids=str)
-def test_old_identities_never_travel_with_an_enter_that_is_newer_than_the_exit(
-    stack: WorkerStack, order: tuple[int, ...], end: str
-) -> None:
-    changes = [change("old@b.co", at=1), END[end], change("new@b.co", at=3)]
-    before = 0  # uploads of before the exit is known
-    for index in order:
-        before = len(stack.amazon.uploads) if changes[index].exits else before
-        assert stack.deliver(changes[index]).deferred == []
-    stack.rest()
-    entered = [named_in(each) for upload in stack.amazon.uploads[before:] for each in upload if enters(each)]
-    assert all(digest("old@b.co") not in names for names in entered)
-    assert stack.amazon.members["m1"] == {digest("new@b.co")}
-    assert [each.digests for each in stack.state().active] == [{"email": digest("new@b.co")}]
 
 
 @pytest.mark.parametrize("end", ["exit", "notice"])
@@ -272,47 +183,6 @@ def test_old_identities_of_a_batch_are_removed_before_the_new_ones_are_added(
     again = known and end == "notice"
     assert [each for each in sent if each[0] == "CREATE"] == [("CREATE", {digest("new@b.co")})] * (1 + again)
     assert stack.amazon.members["m1"] == {digest("new@b.co")}
-
-
-@pytest.mark.parametrize("order", list(itertools.permutations(range(3))), ids=str)
-def test_a_deletion_notice_erases_the_old_identifiers_although_the_member_has_entered_anew(
-    stack: WorkerStack, order: tuple[int, ...]
-) -> None:
-    changes = [change("old@b.co", at=1), END["notice"], change("new@b.co", at=3)]
-    for index in order:
-        stack.deliver(changes[index])
-    stack.rest()
-    assert not stack.holds("old@b.co")
-    assert stack.holds("new@b.co")
-
-
-@pytest.mark.parametrize("exits", [[4], [4, 5]], ids=["one exit", "two, as for two identifiers"])
-def test_a_deletion_notice_does_not_apply_to_a_newer_enter_and_its_exit(stack: WorkerStack, exits: list[int]) -> None:
-    stack.deliver(END["notice"], change("new@b.co", at=3))
-    stack.now += EFFECTIVE + 1
-    for at in exits:
-        stack.deliver(change(at=at, exits=True, message_id=f"{at}"))
-    checks = stack.check_jobs(JobReport("FAILED"))
-    assert sum(check.erased for check in checks) == 0
-    parked = [ChangeMessage.from_body(body).changes[0] for body in stack.dead_letters.drain()]
-    assert {(each.exits, each.erase) for each in parked} == {(True, False)}
-    assert named_in(parked[-1].record) == {digest("new@b.co")}
-
-
-def test_identifiers_are_kept_until_every_part_of_a_removal_has_ended_well(stack: WorkerStack) -> None:
-    for some in (range(70), range(70, 130)):
-        stack.deliver(*(change(f"{n}@b.co", at=n + 1, message_id=f"{n}") for n in some))
-    stack.check_jobs()
-    stack.now += EFFECTIVE + 1
-    stack.deliver(change(at=1000, exits=True, erase=True))
-    first, second = stack.jobs.drain()
-    stack.check_jobs(JobReport("SUCCEEDED"), first)
-    (check,) = stack.check_jobs(JobReport("FAILED"), second)
-    assert check.parked == 1
-    (body,) = stack.dead_letters.drain()
-    (parked,) = ChangeMessage.from_body(body).changes
-    failed = named_in(stack.amazon.uploads[-1][0])
-    assert named_in(parked.record) >= failed, "another attempt needs them"
 
 
 def test_an_exit_that_arrives_while_a_newer_enter_is_being_sent_removes_the_old_identities(stack: WorkerStack) -> None:

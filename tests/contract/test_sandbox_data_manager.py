@@ -12,6 +12,7 @@ import requests
 from local.amazon.sandbox import Options
 from tests.contract.data_manager_schema import OPERATIONS, check_exchange
 from tests.contract.sandbox_server import JOB_DELAY, MANAGER_ACCOUNT, Amazon, sandbox, sha256
+from tests.steps import counted_steps
 
 MANAGER, ADVERTISER = "Amazon-Ads-Manager-Account-ID", "Amazon-Ads-AccountId"
 AS_ADVERTISER = {MANAGER: None, ADVERTISER: "ENTITY1"}
@@ -169,9 +170,10 @@ def test_a_deleted_dataset_is_gone_and_its_name_is_free(amazon: Amazon, dataset:
         amazon.adm("GET", f"audiences/{dataset}").status_code,
         send(amazon, dataset, person("ada")).status_code,
         amazon.adm("DELETE", f"datasets/{dataset}").status_code,
+        amazon.session.get(f"{amazon.url}/sandbox/audiences/{dataset}", timeout=5).status_code,
         amazon.adm("GET", f"datasets/{dataset}/metrics").status_code,
     ]
-    assert statuses == [404, 404, 404, 400], "metrics declare no 404"
+    assert statuses == [404, 404, 404, 404, 400], "metrics declare no 404"
     assert create(amazon) != dataset
 
 
@@ -484,14 +486,25 @@ def test_counts_form_a_funnel_by_day(amazon: Amazon, dataset: str) -> None:
     assert (totals["totalDataSets"], totals["dataSetsInUse"], totals["activeDestinations"]) == (1, 1, 1)
 
 
-@pytest.mark.parametrize("status", [401, 429, 500, 503])
-def test_a_fault_answers_in_the_shape_of_this_api(amazon: Amazon, dataset: str, status: int) -> None:
-    amazon.session.hooks["response"].clear()  # not every status is declared
-    rule = {"match": {"audience": dataset}, "do": {"status": status, "headers": {"Retry-After": "2"}}, "times": 1}
-    amazon.faults(rule)
-    answer = send(amazon, dataset, person("ada"))
+@pytest.mark.parametrize("status", [401, 500])
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda each: f"{each['method']} {each['path']}")
+def test_a_fault_answers_in_the_shape_of_the_operation(
+    amazon: Amazon, dataset: str, operation: dict[str, Any], status: int
+) -> None:
+    path = "*" + operation["path"].partition("{")[0] + "*"
+    amazon.faults({"match": {"path": path}, "do": {"status": status, "headers": {"Retry-After": "2"}}, "times": 1})
+    answer = amazon.adm(**example(operation, dataset))
     assert (answer.status_code, answer.json()["code"], answer.headers["Retry-After"]) == (status, str(status), "2")
-    assert send(amazon, dataset, person("ada")).status_code == 200
+
+
+def test_a_fault_can_be_about_one_dataset(amazon: Amazon, dataset: str) -> None:
+    amazon.faults({"match": {"audience": dataset}, "do": {"status": 429}})
+    calls = [
+        ("GET", f"audiences/{dataset}", None),
+        ("POST", "sharingRules", share(dataset)),
+        ("GET", "audiences", None),
+    ]
+    assert [amazon.adm(*call).status_code for call in calls] == [429, 429, 200]
 
 
 def test_faults_reject_delay_and_lose_members(amazon: Amazon, options: Options, dataset: str) -> None:
@@ -534,3 +547,15 @@ def test_logs_hold_both_apis_and_a_reset_forgets_all(amazon: Amazon, dataset: st
 def test_an_unknown_path_is_not_found_in_the_shape_of_this_api(amazon: Amazon) -> None:
     answer = amazon.adm("PUT", "audiences", {})
     assert (answer.status_code, answer.json()["code"]) == (405, "405")
+
+
+def test_a_large_upload_takes_a_few_steps_for_each_member(amazon: Amazon, dataset: str) -> None:
+    amazon.session.hooks["response"].clear()  # the schema takes far more
+    for action in ("CREATE", "DELETE"):
+        members = [person(f"user-{number:04}", action) for number in range(2_000)]
+        with counted_steps(threads=True) as steps:  # the sandbox runs in a thread of this process
+            assert send(amazon, dataset, *members, timeout=60).status_code == 200
+            amazon.settle()
+            amazon.shown("requests?bodies=no")
+        assert steps.lines < 2_000 * 200, "some 110 lines of Python for each member"
+    assert amazon.members(dataset) == {}

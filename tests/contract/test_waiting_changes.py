@@ -12,7 +12,6 @@ from audience_sync.repetitions import MAX_DELAY
 from tests.builders import AUDIENCE
 from tests.contract.worker_stack import (
     EFFECTIVE,
-    JOB,
     LIMITS,
     NOW,
     ON_LOCAL_AWS,
@@ -22,7 +21,6 @@ from tests.contract.worker_stack import (
     change,
     digest,
     enters,
-    named_in,
 )
 from tests.faults.proxy import fault_proxy, refuse
 
@@ -66,18 +64,6 @@ def test_of_an_exit_and_an_enter_in_one_batch_the_exit_is_sent_and_counted_and_t
     assert stack.amazon.members["m1"] == {digest("b@b.co")}
 
 
-def test_an_enter_waits_for_the_exit_that_is_owed_and_both_are_sent_once(stack: WorkerStack) -> None:
-    """The story of November 2026 that used to end in thousands of uploads, with jobs in time."""
-    for each in (change("a@b.co", at=1), change(at=2, exits=True), change("b@b.co", at=3)):
-        stack.deliver(each)
-        stack.now += 120
-    stack.rest()
-    sent = [(upload[0]["action"], named_in(upload[0])) for upload in stack.amazon.uploads]
-    old, new = {digest("a@b.co")}, {digest("b@b.co")}
-    assert sent == [("CREATE", old), ("DELETE", old), ("DELETE", old), ("CREATE", new)]
-    assert stack.now <= NOW + 3 * EFFECTIVE + MAX_DELAY
-
-
 def test_an_exit_while_an_enter_waits_supersedes_it_and_costs_nothing_more(stack: WorkerStack) -> None:
     stack.deliver(change("a@b.co", at=1))
     stack.now += 2 * EFFECTIVE
@@ -86,39 +72,6 @@ def test_an_exit_while_an_enter_waits_supersedes_it_and_costs_nothing_more(stack
     second = stack.deliver(change(at=4, exits=True))
     assert stack.rest() + second.outcomes == {"delivered": 1, "superseded": 1}
     assert (stack.amazon.active(), enter_uploads(stack)) == (set(), 1)
-
-
-def test_an_enter_waits_for_the_late_job_of_a_removal_until_it_has_ended(stack: WorkerStack) -> None:
-    stack.deliver(change("a@b.co", at=1))
-    stack.now += 2 * EFFECTIVE
-    stack.check_jobs()
-    stack.deliver(change(at=2, exits=True))
-    stack.now += JOB
-    stack.check_jobs(JobReport("PROCESSING"))
-    (job,) = stack.jobs.drain()
-    stack.now += EFFECTIVE
-    waits = stack.deliver(change("b@b.co", at=3))
-    assert (waits.outcomes, enter_uploads(stack)) == ({}, 1)
-    stack.now += MAX_DELAY
-    still = stack.deliver_messages(*stack.queue.receive())
-    assert (still.outcomes, enter_uploads(stack)) == ({}, 1)
-    stack.check_jobs(JobReport("SUCCEEDED"), job)
-    assert stack.rest() == {"delivered": 1}
-    assert (stack.amazon.members["m1"], enter_uploads(stack)) == ({digest("b@b.co")}, 2)
-
-
-def test_an_enter_whose_removals_job_is_not_known_any_more_is_sent_after_36_hours(stack: WorkerStack) -> None:
-    stack.deliver(change("a@b.co", at=1))
-    stack.now += 2 * EFFECTIVE
-    stack.check_jobs()
-    stack.deliver(change(at=2, exits=True))
-    left = stack.now
-    stack.now += JOB
-    stack.check_jobs(JobReport("PROCESSING"))
-    stack.jobs.drain()
-    stack.deliver(change("b@b.co", at=3))
-    assert stack.rest() == {"delivered": 1}
-    assert LIMITS.longest_job <= stack.now - left <= LIMITS.longest_job + MAX_DELAY + JOB
 
 
 def test_an_enter_that_waits_costs_a_read_each_time_and_no_write(stack: WorkerStack) -> None:

@@ -1,7 +1,7 @@
 """Amazon, and the gate before it, for tests about something else."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -49,6 +49,11 @@ class Amazon:
 
 def members_of(body: dict[str, Any]) -> set[str]:
     return {record["externalUserId"] for record in body["records"]}
+
+
+def refusing(error: AudienceSyncError, *, members: Collection[str] = (), audience: int = 0) -> Amazon:
+    """Return one that answers uploads about these members, or of this audience, with an error."""
+    return Amazon(lambda body: error if body["audienceId"] == audience or members_of(body) & {*members} else None)
 
 
 @dataclass

@@ -5,15 +5,16 @@ import base64
 import json
 import shutil
 import subprocess
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from aiohttp import ClientSession, ClientWebSocketResponse
 
-from tests.waiting import LONG
+from tests.waiting import LONG, wait_until
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 _SWITCHES = (
@@ -49,98 +50,105 @@ class Page:
 class Tab:
     """One tab of the browser. Takes one call at a time."""
 
-    def __init__(self, socket: ClientWebSocketResponse) -> None:
+    def __init__(self, socket: ClientWebSocketResponse, runner: asyncio.Runner) -> None:
         self._socket = socket
+        self._runner = runner
         self._calls = 0
 
-    async def open(self, address: str) -> Page:
+    def open(self, address: str) -> Page:
         """Go to an address."""
-        await self.call("Page.navigate", url=address)
-        return await self._page_after("about:blank")
+        self.call("Page.navigate", url=address)
+        return self._page_after("about:blank")
 
-    async def press(self, button: str) -> Page:
+    def press(self, button: str) -> Page:
         """Press the button with this label, and return the page that it leads to."""
-        before = await self._read_page()
-        await self._evaluate(_CLICK % json.dumps(button))
-        return await self._page_after(before.address if before else "")
+        before = self._read_page()
+        self._evaluate(_CLICK % json.dumps(button))
+        return self._page_after(before.address if before else "")
 
-    async def show(self, *, width: int = 1280, height: int = 800, dark: bool = False) -> None:
+    def show(self, *, width: int = 1280, height: int = 800, dark: bool = False) -> None:
         """Set the size of the page in pixels, and whether the desktop is dark."""
-        await self.call(
-            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False
-        )
+        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        await self.call("Emulation.setEmulatedMedia", features=[scheme])
+        self.call("Emulation.setEmulatedMedia", features=[scheme])
 
-    async def read(self, script: str) -> Any:
+    def read(self, script: str) -> Any:
         """Return the value of an expression in the page. Fails where it raises."""
-        return await self._evaluate(script)
+        return self._evaluate(script)
 
-    async def wait(self, script: str) -> Any:
+    def wait(self, script: str) -> Any:
         """Return the value of an expression, once it is true."""
-        while not (value := await self._evaluate(script)):
-            await asyncio.sleep(0.05)
-        return value
+        return wait_until(lambda: self._evaluate(script), bool)
 
-    async def key(self, name: str, *, shift: bool = False) -> None:
+    def key(self, name: str, *, shift: bool = False) -> None:
         """Press a key, as a person at the keyboard."""
         code, text = _KEYS[name]
         pressed = {"key": name, "code": name, "windowsVirtualKeyCode": code, "modifiers": 8 if shift else 0}
-        await self.call("Input.dispatchKeyEvent", type="keyDown", **pressed, **({"text": text} if text else {}))
-        await self.call("Input.dispatchKeyEvent", type="keyUp", **pressed)
+        self.call("Input.dispatchKeyEvent", type="keyDown", **pressed, **({"text": text} if text else {}))
+        self.call("Input.dispatchKeyEvent", type="keyUp", **pressed)
 
-    async def accessible(self) -> list[dict[str, Any]]:
+    def accessible(self) -> list[dict[str, Any]]:
         """Return what a screen reader finds: role, name and description of everything that is not ignored."""
-        answer = await self.call("Accessibility.getFullAXTree")
+        answer = self.call("Accessibility.getFullAXTree")
         found = [each for each in answer["result"]["nodes"] if not each.get("ignored")]
         parts = ("role", "name", "description")
         return [{part: each.get(part, {}).get("value", "") for part in parts} for each in found]
 
-    async def screenshot(self, *, whole: bool = False) -> bytes:
+    def screenshot(self, *, whole: bool = False) -> bytes:
         """Return a picture of the page as PNG: of what is seen, or of the whole page."""
-        answer = await self.call("Page.captureScreenshot", captureBeyondViewport=whole)
+        answer = self.call("Page.captureScreenshot", captureBeyondViewport=whole)
         return base64.b64decode(answer["result"]["data"])
 
-    async def call(self, method: str, **parameters: Any) -> dict[str, Any]:
+    def call(self, method: str, **parameters: Any) -> dict[str, Any]:
         """Call a method of the protocol and return its whole answer. Events that arrive before it are skipped."""
         self._calls += 1
-        await self._socket.send_json({"id": self._calls, "method": method, "params": parameters})
-        while True:
-            message: dict[str, Any] = await self._socket.receive_json()
-            if message.get("id") == self._calls:
-                return message
+        call = {"id": self._calls, "method": method, "params": parameters}
 
-    async def _page_after(self, address: str) -> Page:
-        while True:
-            page = await self._read_page()
-            if page and page.loaded and page.address != address:
-                return page
-            await asyncio.sleep(0.05)
+        async def answer() -> dict[str, Any]:
+            async with asyncio.timeout(LONG):
+                await self._socket.send_json(call)
+                while (message := await self._socket.receive_json()).get("id") != self._calls:
+                    pass
+            answered: dict[str, Any] = message
+            return answered
 
-    async def _read_page(self) -> Page | None:
+        return self._runner.run(answer())
+
+    def _page_after(self, address: str) -> Page:
+        def is_loaded(page: Page | None) -> bool:
+            return page is not None and page.loaded and page.address != address
+
+        page = wait_until(self._read_page, is_loaded)
+        assert page
+        return page
+
+    def _read_page(self) -> Page | None:
         """Return the page, or nothing in the moment between two pages."""
-        page = await self._evaluate(_READ_PAGE)
+        page = self._evaluate(_READ_PAGE)
         return Page(**page) if page else None
 
-    async def _evaluate(self, script: str) -> Any:
-        answer = await self.call("Runtime.evaluate", expression=script, returnByValue=True, userGesture=True)
+    def _evaluate(self, script: str) -> Any:
+        answer = self.call("Runtime.evaluate", expression=script, returnByValue=True, userGesture=True)
         result = answer.get("result", {})
         assert "exceptionDetails" not in result, result
         return result.get("result", {}).get("value")
 
 
-@asynccontextmanager
-async def tab(profile: Path) -> AsyncIterator[Tab]:
-    """Start the browser with a new profile, and end it in any case. All of it may take two minutes."""
+@contextmanager
+def tab(profile: Path) -> Iterator[Tab]:
+    """Start the browser with a new profile, and end it in any case."""
     command = [installed() or NAMES[0], *_SWITCHES, f"--user-data-dir={profile}", "about:blank"]
-    with profile.with_suffix(".log").open("wb") as log, subprocess.Popen(command, stderr=log) as process:
+    with (
+        profile.with_suffix(".log").open("wb") as log,
+        subprocess.Popen(command, stderr=log) as process,
+        asyncio.Runner() as runner,
+    ):
         try:
-            async with asyncio.timeout(2 * LONG), ClientSession() as session:
-                port = await _port(profile, process)
-                async with session.put(f"http://127.0.0.1:{port}/json/new?about:blank") as response:
-                    address = (await response.json(content_type=None))["webSocketDebuggerUrl"]
-                async with session.ws_connect(address, max_msg_size=0) as socket:
-                    yield Tab(socket)
+            session, socket = runner.run(_connect(profile, process))
+            try:
+                yield Tab(socket, runner)
+            finally:
+                runner.run(session.close())
         finally:
             process.terminate()
             try:
@@ -149,10 +157,17 @@ async def tab(profile: Path) -> AsyncIterator[Tab]:
                 process.kill()
 
 
-async def _port(profile: Path, process: subprocess.Popen[bytes]) -> int:
+async def _connect(profile: Path, process: subprocess.Popen[bytes]) -> tuple[ClientSession, ClientWebSocketResponse]:
+    session = ClientSession()
+    async with session.put(f"http://127.0.0.1:{_port(profile, process)}/json/new?about:blank") as response:
+        address = (await response.json(content_type=None))["webSocketDebuggerUrl"]
+    return session, await session.ws_connect(address, max_msg_size=0)
+
+
+def _port(profile: Path, process: subprocess.Popen[bytes]) -> int:
     """Wait for the file in which the browser writes its port."""
     port_file = profile / "DevToolsActivePort"
     while not port_file.exists() or "\n" not in port_file.read_text():
         assert process.poll() is None, profile.with_suffix(".log").read_text()
-        await asyncio.sleep(0.05)
+        time.sleep(0.05)
     return int(port_file.read_text().splitlines()[0])

@@ -83,6 +83,21 @@ def local_stack(*arguments: str) -> Iterator[LocalStack]:
                     process.kill()
 
 
+def processes(of: int) -> set[int]:
+    """The processes that `of` has started, and theirs, as far as they run."""
+    listing = subprocess.run(["ps", "-eo", "pid=,ppid=,stat="], capture_output=True, text=True, check=True).stdout
+    parents = {int(pid): int(parent) for pid, parent, stat in map(str.split, listing.splitlines()) if stat[0] != "Z"}
+    found: set[int] = set()
+    while more := {pid for pid, parent in parents.items() if parent in found | {of}} - found:
+        found |= more
+    return found
+
+
+def running(pids: set[int]) -> set[int]:
+    listing = subprocess.run(["ps", "-eo", "pid=,stat="], capture_output=True, text=True, check=True).stdout
+    return pids & {int(pid) for pid, stat in map(str.split, listing.splitlines()) if stat[0] != "Z"}
+
+
 @pytest.fixture(scope="module")
 def stack() -> Iterator[LocalStack]:
     with local_stack() as started:

@@ -4,7 +4,6 @@ Run `python -m tests.e2e.dashboard_pictures`. It needs Chromium, and ImageMagick
 stack are made up (tests/unit/cli/dashboard/states.py); those of a local stack are real: it runs the demo.
 """
 
-import asyncio
 import io
 import shutil
 import subprocess
@@ -95,80 +94,70 @@ def _deployed(state: str) -> Iterator[str]:
         server.shutdown()
 
 
-async def _take(tab: Tab, picture: Picture) -> None:
-    await tab.show(width=picture.width, height=picture.height, dark=picture.dark)
-    await tab.read("document.querySelectorAll('dialog').forEach((each) => each.close()); scrollTo(0, 0)")
+def _take(tab: Tab, picture: Picture) -> None:
+    tab.show(width=picture.width, height=picture.height, dark=picture.dark)
+    tab.read("document.querySelectorAll('dialog').forEach((each) => each.close()); scrollTo(0, 0)")
     if picture.before:
-        await tab.read(picture.before)
-    await asyncio.sleep(1)
+        tab.read(picture.before)
+    time.sleep(1)
     file = IMAGES / f"{picture.name}.png"
-    file.write_bytes(await tab.screenshot())
+    file.write_bytes(tab.screenshot())
     if shutil.which("convert"):
         subprocess.run(["convert", file, "+dither", "-colors", COLOURS, f"PNG8:{file}"], check=True)
     sys.stdout.write(f"{file.relative_to(ROOT)}: {file.stat().st_size:,} bytes\n")
 
 
-async def _open(tab: Tab, url: str) -> None:
-    await tab.show()
-    await tab.call("Emulation.setScrollbarsHidden", hidden=True)
-    await tab.open(url)
-    await tab.wait(SHOWN)
+def _open(tab: Tab, url: str) -> None:
+    tab.show()
+    tab.call("Emulation.setScrollbarsHidden", hidden=True)
+    tab.open(url)
+    tab.wait(SHOWN)
 
 
-async def _pictures_of_deployed_stacks(folder: Path) -> None:
-    async with chromium.tab(folder / "deployed") as tab:
+def _pictures_of_deployed_stacks(folder: Path) -> None:
+    with chromium.tab(folder / "deployed") as tab:
         for state, pictures in DEPLOYED.items():
             with _deployed(state) as url:
-                await _open(tab, url)
-                await _take_all(tab, pictures)
+                _open(tab, url)
+                for picture in pictures:
+                    _take(tab, picture)
 
 
-async def _take_all(tab: Tab, pictures: list[Picture]) -> None:
-    for picture in pictures:
-        await _take(tab, picture)
+def _pictures_of_a_local_stack(folder: Path) -> None:
+    with local_stack() as stack, chromium.tab(folder / "local") as tab:
+        _open(tab, stack.where["status"])
+        _take(tab, Picture("dashboard-local-empty"))
+        demonstrate(stack.where, enter=5000, leave=800, console=Console(file=io.StringIO()))
+        for name in SENT:
+            stack.post_example(f"{name}.json")
+        time.sleep(3)
+        _take(tab, Picture("status-page", height=1000))
+        _take(tab, Picture("status-page-dark", height=1000, dark=True))
+        faults = f"{stack.where['amazon']}/sandbox/faults"
+        requests.put(faults, json=REFUSED, timeout=60)
+        stack.post_example("14-batch-of-five.json")
+        tab.wait("$('headline').textContent.startsWith('Amazon does not take')")
+        tab.wait("newest.nextTry - newest.at > 4")  # seconds that leave time for the picture
+        _take(tab, Picture("dashboard-local-outage", height=560))
+        requests.delete(faults, timeout=60)
 
 
-async def _pictures_of_a_local_stack(folder: Path) -> None:
-    with local_stack() as stack:
-        async with chromium.tab(folder / "local") as tab:
-            await _open(tab, stack.where["status"])
-            await _take(tab, Picture("dashboard-local-empty"))
-            await asyncio.to_thread(
-                demonstrate, stack.where, enter=5000, leave=800, console=Console(file=io.StringIO())
-            )
-            for name in SENT:
-                await asyncio.to_thread(stack.post_example, f"{name}.json")
-            await asyncio.sleep(3)
-            await _take(tab, Picture("status-page", height=1000))
-            await _take(tab, Picture("status-page-dark", height=1000, dark=True))
-            faults = f"{stack.where['amazon']}/sandbox/faults"
-            await asyncio.to_thread(requests.put, faults, json=REFUSED, timeout=60)
-            await asyncio.to_thread(stack.post_example, "14-batch-of-five.json")
-            await tab.wait("$('headline').textContent.startsWith('Amazon does not take')")
-            await tab.wait("newest.nextTry - newest.at > 4")  # seconds that leave time for the picture
-            await _take(tab, Picture("dashboard-local-outage", height=560))
-            await asyncio.to_thread(requests.delete, faults, timeout=60)
-
-
-async def _first_paint(folder: Path) -> None:
+def _first_paint(folder: Path) -> None:
     """Print when the page is seen, in a browser that has just been started, as an operator's mostly has not."""
-    async with chromium.tab(folder / "timed") as tab:
-        with _deployed("flowing") as url:
-            await _open(tab, url)
-            entry = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime"
-            paint = await tab.wait(entry)
-            sys.stdout.write(
-                f"page: {len(build_page().encode()):,} bytes; first contentful paint after {paint:.0f} ms\n"
-            )
+    with chromium.tab(folder / "timed") as tab, _deployed("flowing") as url:
+        _open(tab, url)
+        entry = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime"
+        paint = tab.wait(entry)
+        sys.stdout.write(f"page: {len(build_page().encode()):,} bytes; first contentful paint after {paint:.0f} ms\n")
 
 
 def main() -> None:
     """Take all pictures."""
     with tempfile.TemporaryDirectory() as folder:
-        asyncio.run(_first_paint(Path(folder)))
-        asyncio.run(_pictures_of_deployed_stacks(Path(folder)))
+        _first_paint(Path(folder))
+        _pictures_of_deployed_stacks(Path(folder))
         if "--deployed" not in sys.argv:
-            asyncio.run(_pictures_of_a_local_stack(Path(folder)))
+            _pictures_of_a_local_stack(Path(folder))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 import requests
 
-from audience_sync_cli.watch.samples import MEMBER
 from local.resources import client
 from tests.e2e.conftest import ROOT, LocalStack, local_stack
 from tests.e2e.transcript import Transcript, compare, needs_curl
@@ -23,8 +22,7 @@ def test_the_documented_transcript_shows_what_the_commands_print(tmp_path: Path)
     with local_stack("--settle", "0.2") as stack:
         reset(stack)
         actual = Transcript(stack, tmp_path).of(DOCUMENT.read_text(encoding="utf-8"))
-        left = [MEMBER, "cust_1001", "cust_1002", "cust_1004"]
-        wait_until(stack.members, lambda members: sorted(members) == left)
+        wait_until(stack.members, lambda members: sorted(members) == ["cust_1001", "cust_1002", "cust_1004"])
     compare(DOCUMENT, actual)
 
 

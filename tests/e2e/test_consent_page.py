@@ -1,6 +1,5 @@
 """`connect` with a real browser: the command, and the consent page of Amazon's sandbox."""
 
-import asyncio
 import json
 import os
 import subprocess
@@ -111,7 +110,8 @@ def connect(stack: LocalStack, folder: Path, button: str) -> Visit:
     ):
         try:
             address = wait_until(lambda: _address(noted.read_text(), stack.where["amazon"]), bool)
-            consent, answered = asyncio.run(_answer(address, button, folder))
+            with chromium.tab(folder / "profile") as tab:
+                consent, answered = tab.open(address), tab.press(button)
             printed, _ = process.communicate(timeout=2 * LONG)
         finally:
             process.kill()
@@ -137,8 +137,3 @@ def _address(notes: str, amazon: str) -> str:
     return next(
         (line.strip() for line in notes.splitlines(keepends=True) if line.startswith(amazon) and line[-1] == "\n"), ""
     )
-
-
-async def _answer(address: str, button: str, folder: Path) -> tuple[Page, Page]:
-    async with chromium.tab(folder / "profile") as tab:
-        return await tab.open(address), await tab.press(button)

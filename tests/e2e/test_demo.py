@@ -17,7 +17,7 @@ from rich.console import Console
 
 from local.demo import _differences, demonstrate
 from local.sample_profiles import Person
-from tests.e2e.conftest import ROOT, LocalStack
+from tests.e2e.conftest import ROOT, LocalStack, processes, running
 from tests.servers import serve
 from tests.waiting import wait_until
 
@@ -47,21 +47,6 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
-
-
-def processes(of: int) -> set[int]:
-    """The processes that `of` has started, and theirs, as far as they run."""
-    listing = subprocess.run(["ps", "-eo", "pid=,ppid=,stat="], capture_output=True, text=True, check=True).stdout
-    parents = {int(pid): int(parent) for pid, parent, stat in map(str.split, listing.splitlines()) if stat[0] != "Z"}
-    found: set[int] = set()
-    while more := {pid for pid, parent in parents.items() if parent in found | {of}} - found:
-        found |= more
-    return found
-
-
-def running(pids: set[int]) -> set[int]:
-    listing = subprocess.run(["ps", "-eo", "pid=,stat="], capture_output=True, text=True, check=True).stdout
-    return pids & {int(pid) for pid, stat in map(str.split, listing.splitlines()) if stat[0] != "Z"}
 
 
 def accepted(port: int) -> int:

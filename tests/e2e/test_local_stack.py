@@ -1,21 +1,17 @@
 """`python -m local`: from a Segment request to a member at Amazon, and a clean end."""
 
-import gzip
 import json
 import signal
-from pathlib import Path
 
 import pytest
 import requests
 
-from local.example_audiences import EXAMPLE
 from local.sample_profiles import Person
-from tests.e2e.conftest import EXAMPLES, LocalStack, local_stack
+from tests.e2e.conftest import EXAMPLES, LocalStack, local_stack, processes, running
 from tests.waiting import wait_until
 
 IN, OUT = "01-track-entered-full-pii.json", "02-track-exited-full-pii.json"
 MEMBER = json.loads((EXAMPLES / IN).read_text())["userId"]
-PROCESSES = Path("/proc")
 
 
 def test_it_prints_its_addresses_and_keys(stack: LocalStack) -> None:
@@ -48,36 +44,6 @@ def test_a_person_who_leaves_and_is_back_at_once_is_in_when_no_message_waits(sta
     assert person.user_id in stack.members()
 
 
-@pytest.mark.parametrize("body", [b"{", b"[]", b'{"type": "track"', b'"text"'])
-def test_a_malformed_request_is_refused_and_changes_nothing(stack: LocalStack, body: bytes) -> None:
-    before = stack.wait_until_quiescent()
-    response = stack.post(body)
-    assert response.status_code == 400
-    assert response.json().keys() == {"error"}
-    assert stack.state()["accepted"] == before["accepted"]
-
-
-def test_a_request_with_content_encoding_is_refused_as_in_lambda_compressed_or_not(stack: LocalStack) -> None:
-    url, plain = f"{stack.where['api']}/v1/events", (EXAMPLES / IN).read_bytes()
-    headers = {"content-type": "application/json", "content-encoding": "gzip"}
-    headers["authorization"] = f"Bearer {stack.where['eventKey']}"
-    for body in (gzip.compress(plain), plain):
-        assert requests.post(url, data=body, headers=headers, timeout=60).status_code == 415
-
-
-def test_an_event_that_states_no_change_is_rejected_with_a_reason(stack: LocalStack) -> None:
-    before = stack.state()
-    response = stack.post_example("08-track-email-as-userid.json")
-    assert (response.status_code, response.json()["rejections"][0]["reason"]) == (400, "member_id_invalid")
-    wait_until(stack.state, lambda state: state["rejected"] == before["rejected"] + 1)
-
-
-def test_a_wrong_key_is_refused(stack: LocalStack) -> None:
-    body = (EXAMPLES / IN).read_bytes()
-    headers = {"content-type": "application/json", "authorization": "Bearer a-wrong-key-of-good-length"}
-    assert requests.post(f"{stack.where['api']}/v1/events", data=body, headers=headers, timeout=60).status_code == 401
-
-
 def test_every_accepted_change_has_an_outcome_once_no_message_waits(stack: LocalStack) -> None:
     before = stack.wait_until_quiescent()["accepted"]
     for _ in range(3):
@@ -100,23 +66,6 @@ def test_an_unreadable_message_ends_in_the_dead_letters(stack: LocalStack) -> No
     assert stack.wait_until_quiescent()["deadLetters"] == [dead_letter]
 
 
-# Shutdown
-
-
-def children_of(pid: int) -> list[int]:
-    """The processes that a process has started."""
-    found = []
-    for stat in PROCESSES.glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text().rpartition(")")[2].split()
-        except (FileNotFoundError, ProcessLookupError):
-            continue  # it ended meanwhile
-        if fields[1] == str(pid) and fields[0] != "Z":
-            found.append(int(stat.parent.name))
-    return found
-
-
-@pytest.mark.skipif(not PROCESSES.is_dir(), reason="needs /proc to see child processes")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_cleanly_even_while_a_worker_waits_for_amazon(number: signal.Signals) -> None:
     with local_stack("--no-status-page") as stack:
@@ -128,18 +77,11 @@ def test_a_signal_ends_it_cleanly_even_while_a_worker_waits_for_amazon(number: s
             lambda: requests.get(f"{stack.where['amazon']}/sandbox/requests", timeout=60).text,
             lambda text: MEMBER in text,
         )
-        children = children_of(stack.process.pid)
+        children = processes(stack.process.pid)
         assert len(children) >= 3  # ingest, worker, refresh
 
         stack.process.send_signal(number)
         assert stack.process.wait(15) == 0, "within half the time that Amazon takes to answer"
         assert stack.process.stdout is not None
         assert stack.process.stdout.read() == ""  # only the one line
-        wait_until(
-            lambda: [pid for pid in children if (PROCESSES / str(pid)).exists()], lambda left: not left, seconds=10
-        )
-
-
-def test_every_audience_of_the_examples_exists_at_amazon(stack: LocalStack) -> None:
-    url = f"{stack.where['amazon']}/sandbox/audiences/{EXAMPLE.audience_id}"
-    assert requests.get(url, timeout=60).json()["name"] == EXAMPLE.name
+        wait_until(lambda: running(children), lambda left: not left, seconds=10)

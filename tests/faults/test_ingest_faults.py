@@ -16,7 +16,6 @@ from typing import Any
 import pytest
 
 from audience_sync.aws import clients
-from audience_sync.messages import MAX_MESSAGE_BYTES
 from functions.ingest import handler
 from functions.ingest.handler import BUDGET
 from local.functions import Environment, FunctionError
@@ -253,13 +252,6 @@ def test_changes_that_the_queue_has_not_confirmed_are_not_accepted(
 
 
 @pytest.mark.usefixtures("warm")
-def test_a_send_that_is_repeated_once_causes_only_duplicates(cloud: Cloud, proxy: FaultProxy) -> None:
-    proxy.on(SEND, lose_answer(), times=1)
-    assert post(FEW).status == 200
-    assert {queued(cloud)[name] for name in all_of(FEW) - all_of(ONE)} == {2}
-
-
-@pytest.mark.usefixtures("warm")
 def test_entries_that_the_queue_did_not_take_are_sent_again(cloud: Cloud, proxy: FaultProxy) -> None:
     proxy.on(SEND, fail_entries(1, 3), times=2)
     assert post(MANY).status == 200
@@ -268,30 +260,19 @@ def test_entries_that_the_queue_did_not_take_are_sent_again(cloud: Cloud, proxy:
 
 
 @pytest.mark.usefixtures("warm")
-def test_entries_that_the_queue_never_takes_are_not_accepted(cloud: Cloud, proxy: FaultProxy) -> None:
-    proxy.on(SEND, fail_entries(0))
+@pytest.mark.parametrize(
+    ("down", "after"),
+    [(fail_entries(0), 0), (refuse("InternalError", 500), 1)],
+    ids=["some entries are never taken", "the second batch fails"],
+)
+def test_what_the_queue_takes_only_in_part_is_not_accepted(
+    cloud: Cloud, proxy: FaultProxy, down: Effect, after: int
+) -> None:
+    proxy.on(SEND, down, after=after)
     assert post(MANY).asks_to_retry
     proxy.clear_faults()
     assert post(MANY).status == 200
     assert queued(cloud).keys() == all_of(MANY)
-
-
-@pytest.mark.usefixtures("warm")
-def test_a_second_batch_that_fails_makes_the_whole_request_fail(cloud: Cloud, proxy: FaultProxy) -> None:
-    proxy.on(SEND, refuse("InternalError", 500), after=1)
-    assert post(MANY).asks_to_retry
-    proxy.clear_faults()
-    assert post(MANY).status == 200
-    assert queued(cloud).keys() == all_of(MANY)
-
-
-def test_a_thousand_large_events_fit_into_messages_that_the_queue_takes(cloud: Cloud) -> None:
-    cloud.enter("IngestFunction")
-    assert post(MANY[:1000]).body["accepted"] == 1000
-    sizes = [len(message.body.encode()) for message in cloud.queues.peek(cloud.name_of("ChangeQueue"))]
-    assert max(sizes) <= MAX_MESSAGE_BYTES == 240_000
-    assert len(sizes) == -(-sum(sizes) // MAX_MESSAGE_BYTES)  # and into no more than needed
-    assert queued(cloud) == Counter(all_of(MANY[:1000]))
 
 
 # The function itself

@@ -178,7 +178,7 @@ def test_a_record_that_the_job_rejected_is_parked_and_counts_as_parked_instead_o
     assert '"ChangesParked":[1.0]' in text
 
 
-@pytest.mark.parametrize("status", [400, 403])
+@pytest.mark.parametrize("status", [400, 403, 503])
 def test_a_job_that_amazon_refuses_to_show_is_checked_again_later_and_the_others_are_checked(
     cloud: Cloud, printed: Callable[[], str], status: int
 ) -> None:

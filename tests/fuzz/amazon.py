@@ -1,4 +1,4 @@
-"""Targets of what Amazon answers, and of what is sent to it: answers of its API and of its login; audience settings."""
+"""Targets of what Amazon answers, and of what is sent to it: answers of its APIs and login; audience settings."""
 
 import contextlib
 import io
@@ -12,12 +12,17 @@ import requests
 from audience_sync.amazon_ads.advertiser_audiences.audience import audience_update, new_audience
 from audience_sync.amazon_ads.advertiser_audiences.audience_diff import mismatches
 from audience_sync.amazon_ads.advertiser_audiences.client import AmazonAds
+from audience_sync.amazon_ads.data_manager.accounts import Account
+from audience_sync.amazon_ads.data_manager.client import DataManager
+from audience_sync.amazon_ads.data_manager.dataset_settings import new_dataset
 from audience_sync.amazon_ads.exchange import MAX_RETRY_AFTER, retry_after
 from audience_sync.amazon_ads.login import AccessTokens, Login, Token
 from audience_sync.amazon_ads.transport import TotalTimeoutAdapter
 from audience_sync.amazon_ads.upload import Target
 from audience_sync.aws.audience_table import row_of
 from audience_sync.errors import AudienceSyncError, InvalidAudience, RequestRejected, TokenUnavailable, TransientError
+from local.amazon.data_manager.datasets import check_new_dataset
+from local.amazon.data_manager.sharing_rules import check_new_rule
 from local.amazon.refusals import Refusal
 from local.amazon.validation import check_audience_update, check_new_audience
 from tests.aws_fixtures import CREDENTIALS
@@ -28,6 +33,8 @@ from tests.fuzz.invariants import assert_repeats_nothing
 
 NOW = 1_774_000_000.0  # epoch seconds
 UPLOAD = upload_of(Target("2"), b"{}")
+MANY = upload_of(Target("2"), *[b"{}"] * 5)
+SHARE = {"dataSetId": "ds", "application": "DSP_AUDIENCES", "destinationAccountId": "ENTITY1"}
 MAX_CPM = 500  # hundredths
 _ADDRESS = re.compile(r"\S@\S")
 
@@ -78,7 +85,7 @@ def _session(message: Message) -> requests.Session:
 
 
 def read_answer(data: bytes) -> None:
-    """Input: an answer as an HTTP message, its status first; given to every call of Amazon's API.
+    """Input: an answer as an HTTP message, its status first; given to every call of Amazon's APIs.
 
     A call returns, or raises RequestRejected or TransientError. Waits are 0 to 900 seconds. A message is one line: our
     words, and at most 200 characters of Amazon's. Sizes are numbers of at least 0.
@@ -93,6 +100,19 @@ def read_answer(data: bytes) -> None:
             *(lambda: amazon.read_audience("2"), lambda: amazon.update_audience("2", {}), amazon.connections),
             *(lambda: amazon.create_connection({}), lambda: amazon.delete_connection("c"), amazon.terms),
             amazon.profiles,
+        )
+        account = Account("account-1", is_manager=True)
+        manager = DataManager(session, "https://amazon.example", tokens, account, lambda: 0.0, lambda: NOW)
+        calls += (
+            *(manager.terms, manager.data_room, manager.make_data_room, lambda: manager.create_dataset({})),
+            *(lambda: list(manager.datasets()), lambda: manager.dataset("ds"), lambda: manager.metrics("ds")),
+            *(
+                lambda: list(manager.shares("ds")),
+                lambda: manager.create_share(SHARE),
+                lambda: manager.revoke_share("s"),
+            ),
+            *(lambda: manager.aggregates("ds", "", ""), lambda: manager.send_members(UPLOAD)),
+            *(lambda: manager.send_members(MANY), lambda: manager.delete_identities(UPLOAD)),
         )
         for call in calls:
             _check_call(call)
@@ -109,6 +129,9 @@ def _check_call(call: Any) -> None:
         assert all(size is None or size >= 0 for size in (sizes.received, sizes.matched, sizes.dsp))
         assert sizes.match_rate is None or math.isfinite(sizes.match_rate)
     for reason in getattr(result, "rejected", {}).values():
+        if isinstance(reason, RequestRejected):
+            _check_error(reason)
+            continue
         assert len(reason) <= 200
         assert "\n" not in reason
         assert not _ADDRESS.search(reason), "Amazon's reason is quoted with an e-mail address"
@@ -162,6 +185,7 @@ def read_settings(data: bytes) -> None:
     fields = json_or_none(data)
     if not isinstance(fields, dict):
         return
+    _read_dataset_settings(fields)
     try:
         wanted = new_audience(fields, max_cpm_cents=MAX_CPM)
     except InvalidAudience as error:
@@ -181,6 +205,18 @@ def read_settings(data: bytes) -> None:
             update = audience_update(listed, changes, max_cpm_cents=MAX_CPM)
             if update.body:
                 _check_settings(lambda: check_audience_update(update.body))
+
+
+def _read_dataset_settings(fields: dict[str, Any]) -> None:
+    try:
+        dataset = new_dataset(fields)
+    except InvalidAudience as error:
+        for fault in error.faults:
+            assert_repeats_nothing(" ".join(fault))
+        return
+    _check_settings(lambda: check_new_dataset(dataset.as_body()))
+    for body in dataset.share_bodies("ds"):
+        _check_settings(lambda body=body: check_new_rule(body))
 
 
 def _check_settings(check: Any) -> None:

@@ -156,7 +156,7 @@ def _member(message: JobMessage, each: JobMember) -> MemberState:
 def _work(bodies: Sequence[str], amazon: Amazon, context: DeliveryContext) -> dict[str, Any]:
     """Invoke the handler with messages."""
     wrap = SimpleNamespace(wrap=lambda _: amazon)
-    settings = SimpleNamespace(hosts=SimpleNamespace(api="https://amazon.example"))
+    settings = SimpleNamespace(hosts=SimpleNamespace(api="https://amazon.example"), account=None)
     parts: Any = SimpleNamespace(
         settings=settings,
         queue=context.queue,

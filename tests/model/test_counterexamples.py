@@ -49,15 +49,6 @@ def is_in(simulation: Simulation) -> bool:
     return bool(simulation.held.get("ann"))
 
 
-def test_a_second_exit_does_not_replace_the_replay_of_the_first(simulation: Simulation) -> None:
-    for at, exits in ((1, False), (2, True), (3, True)):
-        simulation.accept([change(at, exits=exits)])
-        deliver(simulation)
-        pass_time(simulation, 10)
-    deliver_all(simulation)
-    assert not is_in(simulation)
-
-
 def test_an_enter_that_was_sent_long_after_it_was_recorded_counts_as_recent(simulation: Simulation) -> None:
     simulation.accept([change(1)])
     deliver(simulation, outcome=failing(ServiceUnavailable("503")))
@@ -67,32 +58,6 @@ def test_an_enter_that_was_sent_long_after_it_was_recorded_counts_as_recent(simu
     deliver(simulation)
     deliver_all(simulation)
     assert not is_in(simulation)
-
-
-def test_an_enter_right_after_an_exit_was_replayed_waits_for_that_replay_too(simulation: Simulation) -> None:
-    for at, exits in ((1, False), (2, True)):
-        simulation.accept([change(at, exits=exits)])
-        deliver(simulation)
-    for _ in range(2):  # the first replay is too early to be the last one
-        pass_time(simulation, JOB)
-        deliver(simulation)
-    simulation.accept([change(3)])
-    deliver(simulation)
-    deliver_all(simulation)
-    assert is_in(simulation)
-
-
-def test_the_second_identity_of_an_enter_is_replayed_like_the_first_one(simulation: Simulation) -> None:
-    simulation.accept([change(1)])
-    deliver(simulation)
-    deliver_all(simulation)
-    simulation.accept([change(2, exits=True)])
-    deliver(simulation)
-    for name, email in (("x", "a"), ("y", "b")):
-        simulation.accept([change(3, name=name, email=email)])
-        deliver(simulation)
-    deliver_all(simulation)
-    assert simulation.held["ann"] == {"a", "b"}
 
 
 def test_an_exit_that_is_sent_again_for_an_older_enter_is_dated_by_the_second_upload(simulation: Simulation) -> None:

@@ -3,10 +3,8 @@
 The real Delivery, and a queue that gives a message up after twenty receives.
 """
 
-import heapq
 import json
 import random
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,16 +15,17 @@ from audience_sync.aws.membership_rows import Sharding
 from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.clock import Clock
 from audience_sync.delivery.backoff import MARK
-from audience_sync.delivery.batch import Delivery, Message
+from audience_sync.delivery.batch import Delivery
 from audience_sync.delivery.context import DeliveryContext
 from audience_sync.delivery.uploads import Limits
 from audience_sync.errors import AudienceSyncError, OutcomeUnknown, ServiceUnavailable, Throttled
-from audience_sync.messages import ChangeMessage, pack
+from audience_sync.messages import pack
 from local.template import Template
-from tests.doubles.amazon import FakeGate
+from tests import builders
+from tests.doubles.amazon import FakeGate, members_of
+from tests.doubles.clocks import ManualClock
 from tests.doubles.dynamodb import MembershipRows
 from tests.doubles.queues import FakeQueue
-from tests.model.simulation import change_of
 
 HOUR = 3600.0
 OUTAGE = 12 * HOUR
@@ -37,71 +36,22 @@ TAKES = {"429": 0.1, "503": 0.1, "timeout": 30.0}  # seconds of one failing uplo
 
 
 @dataclass
-class Queue:
-    """The change queue and its dead letters, by time. A message comes back until it is acknowledged or given up."""
-
-    max_receives: int
-    now: float = 0.0
-    waiting: list[tuple[float, int, str, int, float]] = field(
-        default_factory=list
-    )  # when, number, body, receives, sent
-    given_up: list[str] = field(default_factory=list)
-    most_receives: int = 0
-    numbers: int = 0
-
-    def send(
-        self, bodies: Sequence[str], *, deadline: float, delay: float = 0, attributes: dict[str, str] | None = None
-    ) -> None:
-        assert attributes is None
-        assert deadline > self.now
-        assert delay <= 900, "the limit of SQS"
-        for body in bodies:
-            self.numbers += 1
-            heapq.heappush(self.waiting, (self.now + delay, self.numbers, body, 0, self.now))
-
-    def receive(self) -> list[Message]:
-        """Move the clock to the next visible message, and receive what is visible then."""
-        self.now = max(self.now, self.waiting[0][0])
-        batch: list[Message] = []
-        while self.waiting and self.waiting[0][0] <= self.now and len(batch) < BATCH:
-            _, number, body, receives, sent_at = heapq.heappop(self.waiting)
-            if receives >= self.max_receives:
-                self.given_up.append(body)
-                continue
-            self.most_receives = max(self.most_receives, receives + 1)
-            batch.append(Message(str(number), "h", body, receives + 1, int(sent_at * 1000)))
-        return batch
-
-    def put_back(self, message: Message, delay: float) -> None:
-        sent_at = message.sent_at / 1000
-        item = (self.now + delay, int(message.message_id), message.body, message.receive_count, sent_at)
-        heapq.heappush(self.waiting, item)
-
-
-@dataclass
 class Amazon:
     """Fails in one way until the outage is over."""
 
-    queue: Queue
+    clock: ManualClock
     error: AudienceSyncError
     takes: float
-    requests: list[float] = field(default_factory=list)  # when, in seconds
+    requests: int = 0  # during the outage
     members: set[str] = field(default_factory=set)
 
     def send_records(self, upload: Upload, *, timeout: float) -> Submission:
-        self.requests.append(self.queue.now)
-        if self.queue.now < OUTAGE:
-            self.queue.now += min(self.takes, timeout)
+        if self.clock.now < OUTAGE:
+            self.requests += 1
+            self.clock.sleep(min(self.takes, timeout))
             raise self.error
-        self.members |= {record["externalUserId"] for record in json.loads(upload.body())["records"]}
+        self.members |= members_of(json.loads(upload.body()))
         return Submission("job")
-
-
-def context_of(queue: Queue, table: MembershipRows, dead_letters: FakeQueue) -> DeliveryContext:
-    client: Any = table
-    clock = Clock(lambda: queue.now, lambda: queue.now, lambda _: None)
-    members = MembershipTable(client, "members", Sharding(8), clock)
-    return DeliveryContext(queue, dead_letters, FakeQueue(), members, list, Limits(), clock, FakeGate())
 
 
 @pytest.mark.parametrize(
@@ -117,40 +67,30 @@ def test_twelve_hours_of_outage_lose_nothing_and_need_no_operator(
 ) -> None:
     redrive = Template.load().resources("AWS::SQS::Queue")["ChangeQueue"]["RedrivePolicy"]
     assert redrive["maxReceiveCount"] >= MAX_RECEIVES
-    queue, dead_letters = Queue(MAX_RECEIVES), FakeQueue()
-    amazon = Amazon(queue, error, TAKES[request.node.callspec.id])
-    chance = random.Random(12)
-    table = MembershipRows()
-    delivery = Delivery(amazon, context_of(queue, table, dead_letters), jitter=chance.random)
-    changes = [change_of(f"m{n}", 1, exits=False, message_id=f"id-{n}", emails=["a"]) for n in range(MESSAGES)]
-    for each in changes:
-        queue.send(pack([each]), deadline=1.0)
+    clock, dead_letters, rows = ManualClock(), FakeQueue(), MembershipRows()
+    queue, amazon = FakeQueue(clock), Amazon(clock, error, TAKES[request.node.callspec.id])
+    client: Any = rows
+    times = Clock(clock, clock, clock.sleep)
+    table = MembershipTable(client, "members", Sharding(8), times)
+    context = DeliveryContext(queue, dead_letters, FakeQueue(), table, list, Limits(), times, FakeGate())
+    delivery = Delivery(amazon, context, jitter=random.Random(12).random)
+    for number in range(MESSAGES):
+        queue.send(pack([builders.change(f"m{number}", "a")]), deadline=1.0)
 
-    while queue.waiting:
-        batch = queue.receive()
-        report = delivery.deliver(batch, deadline=queue.now + 60.0)
-        for deferred in report.deferred:
-            queue.put_back(deferred.message, deferred.delay)
+    invocations = 0
+    while queue.messages:
+        clock.now = max(clock.now, min(each.due for each in queue.messages))
+        messages = queue.receive()
+        assert max(each.receive_count for each in messages) <= MAX_RECEIVES, "the queue gives it up"
+        for start in range(0, len(messages), BATCH):
+            invocations += 1
+            report = delivery.deliver(messages[start : start + BATCH], deadline=clock.now + 60.0)
+            for deferred in report.deferred:
+                queue.put_back(deferred.message, deferred.delay)
 
-    during = [moment for moment in amazon.requests if moment < OUTAGE]
-    recovery = queue.now - OUTAGE
-    assert (queue.given_up, dead_letters.bodies) == ([], [])
-    assert table.writes == 2 * MESSAGES, "when it was recorded, and when it was sent"
+    assert dead_letters.bodies == []
+    assert rows.writes == 2 * MESSAGES, "when it was recorded, and when it was sent"
     assert amazon.members == {f"m{number}" for number in range(MESSAGES)}
-    assert recovery <= MARK + 60, "until the next mark, and one upload"
+    assert clock.now - OUTAGE <= MARK + 60, "until the next mark, and one upload"
     together = MESSAGES / BATCH * OUTAGE / MARK  # once they come back together, at every mark
-    assert len(during) <= 7 * MESSAGES + together, "seven first attempts of each message, before"
-
-
-def test_a_message_that_was_sent_anew_keeps_its_attempts_and_the_time_of_acceptance() -> None:
-    (body,) = pack([change_of("m", 1, exits=False, message_id="id", emails=["a"])])
-    queue = Queue(20)
-    delivery = Delivery(
-        Amazon(queue, ServiceUnavailable("503"), 0.1),
-        context_of(queue, MembershipRows(), FakeQueue()),
-        jitter=lambda: 1.0,
-    )
-    delivery.deliver([Message("1", "h", body, 19, 5000)], deadline=60.0)
-    ((_, _, renewed, _, _),) = queue.waiting
-    history = ChangeMessage.from_body(renewed).history
-    assert (history.attempts, history.first_at) == (19, 5000)
+    assert amazon.requests <= invocations <= 7 * MESSAGES + together, "seven first attempts of each message, before"

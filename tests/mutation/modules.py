@@ -14,7 +14,6 @@ DELIVERY = f"{UNIT}/delivery"
 AMAZON = f"{UNIT}/amazon_ads"
 SEGMENT = f"{UNIT}/segment"
 PROTOCOL = "tests/contract/test_member_protocol.py tests/contract/test_waiting_changes.py"
-WAITING = f"{DELIVERY}/test_waiting_too_long.py"
 NOTICES = f"{DELIVERY}/test_deletion_notices.py tests/contract/test_deletion_notices.py"
 
 # The quick tests of each part of the core, by pattern. mutmut runs those of them that reach the function.
@@ -22,7 +21,7 @@ TESTS = {
     "delivery/batch.py": f"{DELIVERY}/test_batch.py",
     "delivery/members.py": f"{DELIVERY}/test_members.py {PROTOCOL} {NOTICES} {DELIVERY}/test_batch.py",
     "delivery/deletion_notices.py": NOTICES,
-    "delivery/outcomes.py": f"{DELIVERY}/test_batch.py {DELIVERY}/test_members.py {WAITING} {PROTOCOL} {NOTICES}",
+    "delivery/outcomes.py": f"{DELIVERY}/test_outcomes.py {DELIVERY}/test_batch.py {PROTOCOL} {NOTICES}",
     "delivery/job_members.py": f"{DELIVERY}/test_job_members.py",
     "delivery/uploads.py": f"{DELIVERY}/test_uploads.py {DELIVERY}/test_batch.py",
     "delivery/bisect.py": f"{DELIVERY}/test_bisect.py {DELIVERY}/test_batch.py",
@@ -44,11 +43,12 @@ TESTS = {
     "amazon_ads/normalization/phone.py": f"{AMAZON}/normalization/test_phone.py {AMAZON}/test_normalize.py",
     "amazon_ads/normalization/quick.py": f"{AMAZON}/test_quick.py",
     **dict.fromkeys(("amazon_ads/ids.py", "amazon_ads/record.py", "amazon_ads/upload.py"), f"{AMAZON}/test_record.py"),
+    "amazon_ads/data_manager/*.py": f"{AMAZON}/data_manager tests/contract/test_data_manager_client.py",
     "amazon_ads/consent.py": f"{UNIT}/amazon_ads/test_consent.py",
     "amazon_ads/countries.py": f"{UNIT}/amazon_ads/test_countries.py",
     "amazon_ads/job.py": f"{UNIT}/amazon_ads/test_job.py",
-    "amazon_ads/exchange.py": "tests/contract/test_amazon_client.py",
-    "amazon_ads/transport.py": "tests/contract/test_transport.py tests/contract/test_amazon_client.py",
+    "amazon_ads/exchange.py": f"{AMAZON}/test_exchange.py tests/contract/test_amazon_client.py",
+    "amazon_ads/transport.py": f"{AMAZON}/test_transport.py tests/contract/test_transport.py",
     "segment/budget.py": f"{SEGMENT}/test_budget.py",
     "segment/event.py": f"{SEGMENT}/test_event.py {UNIT}/ingest/test_intake.py",
     "segment/quick_event.py": f"{SEGMENT}/test_quick_event.py",
@@ -58,7 +58,8 @@ TESTS = {
     "segment/mapping.py": f"{SEGMENT}/test_mapping.py",
     "segment/compiled_fields.py": f"{SEGMENT}/test_compiled_fields.py",
     "segment/mapping_config.py": f"{SEGMENT}/test_mapping_config.py",
-    "segment/directives/*.py": f"{SEGMENT}/test_mapping.py {SEGMENT}/test_compiled_fields.py {SEGMENT}/test_budget.py",
+    "segment/directives/*.py": f"{SEGMENT}/test_mapping.py {SEGMENT}/test_mapping_config.py {SEGMENT}/test_budget.py "
+    f"{SEGMENT}/test_mapping_docs.py {SEGMENT}/test_compiled_fields.py",
     "member_state.py": f"{UNIT}/test_member_state.py {UNIT}/test_member_step.py",
     "member_step.py": f"{UNIT}/test_member_step.py {UNIT}/test_member_over_time.py",
     "repetitions.py": f"{UNIT}/test_repetitions.py",

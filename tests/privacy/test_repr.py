@@ -12,8 +12,8 @@ import pytest
 from pydantic import BaseModel
 
 import audience_sync
-from audience_sync.amazon_ads.advertiser_audiences.client import Terms
 from audience_sync.amazon_ads.login import Token
+from audience_sync.amazon_ads.terms import Terms
 from audience_sync.amazon_ads.upload import Target
 from audience_sync.credentials import Keyring
 from audience_sync.delivery.batch import Message
@@ -31,6 +31,10 @@ HARMLESS = {
     ("AudienceUpdate", "body"): "settings of an audience",
     ("AudienceUpdate", "settings"): "settings of an audience",
     ("Audience", "settings"): "settings of an audience",
+    ("Frame", "before"): "our own bytes, and an audience id",
+    ("Frame", "after"): "our own bytes, and a connection id",
+    ("Limits", "effective"): "numbers",
+    ("JobContext", "timings"): "numbers",
     ("Metric", "dimensions"): "names of AWS resources",
     ("Counts", "accepted"): "numbers",
     ("Counts", "completed"): "numbers",

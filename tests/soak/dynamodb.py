@@ -1,6 +1,6 @@
 """DynamoDB behind the simulation's network: calls may fail, batches may fail partly, and reads may be stale."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from random import Random
 from types import SimpleNamespace
 from typing import Any
@@ -36,36 +36,30 @@ class Table(dynamodb.Table):
         super().put(row, key)
 
 
-class DynamoDb:
-    """All tables of the stack."""
-
-    def __init__(self, random: Random, fails_partly: Callable[[], bool]) -> None:
-        """`fails_partly`: asked for each statement and for each key of a batch."""
-        self.tables: dict[str, Table] = {}
-        self.random = random
-        self.fails_partly = fails_partly
-
-
 class DynamoDbClient(dynamodb.DynamoDb):
     """The client of one invocation."""
 
     meta = SimpleNamespace(events=SimpleNamespace(register=lambda *_, **__: None))  # libraries register themselves
     page = 40  # far fewer than DynamoDB's megabyte, so that there are several
 
-    def __init__(self, store: DynamoDb, timeout: float, attempts: int) -> None:
-        super().__init__(*store.tables.values())
-        self._store = store
+    def __init__(
+        self, tables: Iterable[Table], random: Random, fails_partly: Callable[[], bool], timeout: float, attempts: int
+    ) -> None:
+        """`fails_partly`: asked for each statement and for each key of a batch."""
+        super().__init__(*tables)
+        self._random = random
+        self._fails_partly = fails_partly
         self._timeout = timeout
         self._attempts = attempts
 
     def faults(self, operation: str, parts: int) -> dict[int, str]:
         """Return which parts of a batch are throttled."""
         del operation
-        return {part: "ThrottlingError" for part in range(parts) if self._store.fails_partly()}
+        return {part: "ThrottlingError" for part in range(parts) if self._fails_partly()}
 
     def shuffle(self, rows: list[Row]) -> None:
         """Return the rows of a batch in any order."""
-        self._store.random.shuffle(rows)
+        self._random.shuffle(rows)
 
     def call(self, operation: str, table: dynamodb.Table, named: Row, act: Callable[[], Any]) -> Any:
         """Make a call from within an invocation."""
@@ -73,16 +67,3 @@ class DynamoDbClient(dynamodb.DynamoDb):
         target = partition if partition.startswith("#") else table.name
         error = errors_of(operation, "ProvisionedThroughputExceededException")
         return make(Call("dynamodb", operation, target, act, error, self._timeout, self._attempts))
-
-
-def texts_of(row: Row) -> Iterator[str | bytes]:
-    """Yield every text and every byte string that a row holds, at any depth."""
-    pending: list[Any] = list(row.values())
-    while pending:
-        value = pending.pop()
-        if isinstance(value, dict):
-            pending += value.values()
-        elif isinstance(value, (list, tuple, set)):
-            pending += value
-        elif isinstance(value, (str, bytes)):
-            yield value

@@ -2,10 +2,11 @@
 
 import base64
 import json
+import pickle
 from collections.abc import Iterable, Iterator
 
 from tests.soak.amazon import Identity, Member
-from tests.soak.dynamodb import Table, texts_of
+from tests.soak.dynamodb import Table
 from tests.soak.events import StatedChange, Version
 
 
@@ -28,13 +29,12 @@ def to_erase(stated: Iterable[StatedChange]) -> set[Identity]:
 
 def held_in(members: Table, member: Member, identities: Iterable[Identity]) -> set[Identity]:
     """Return the identities of which a row that names the member holds a digest, in whatever form."""
-    texts = [
-        text
+    rows = [
+        pickle.dumps(row)  # which has every string and every byte string as it is
         for key, row in members.rows.items()
         if any(part == member[1] for part in key) and any(member[0] in part for part in key)
-        for text in texts_of(row)
     ]
-    joined = b"\n".join(text.encode() if isinstance(text, str) else text for text in texts)
+    joined = b"\n".join(rows)
     return {identity for identity in identities if any(digest in joined for digest in _forms(identity))}
 
 

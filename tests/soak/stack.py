@@ -10,7 +10,7 @@ from audience_sync.aws.audience_table import row_of
 from local.template import QueueSource, Template
 from tests.aws_fixtures import CREDENTIALS, EVENT_KEY
 from tests.soak.clock import SimulatedClock
-from tests.soak.dynamodb import DynamoDb, DynamoDbClient, Table
+from tests.soak.dynamodb import DynamoDbClient, Table
 from tests.soak.events import AUDIENCES
 from tests.soak.secrets_manager import SecretsManagerClient
 from tests.soak.sqs import Queues, SqsClient, StoredQueue
@@ -39,15 +39,16 @@ class Stack:
         self._template = Template.load()
         self._recursive_loop = recursive_loop
         self.queues = Queues(fails_partly)
-        self.dynamodb = DynamoDb(random, fails_partly)
+        self._tables: dict[str, Table] = {}
+        self._random, self._fails_partly = random, fails_partly
         self._add_queues(clock)
-        self._add_tables(clock, random)
+        self._add_tables(clock)
         self.secrets = self._add_secrets(
             {"IngestSecret": {"eventKey": EVENT_KEY}, "CredentialsSecret": CREDENTIALS, "TokenSecret": token}
         )
         for logical_id in self._template.resources("AWS::Serverless::Function"):
             self._template.name(logical_id, logical_id)
-        audiences = self.dynamodb.tables["AudienceTable"]
+        audiences = self._tables["AudienceTable"]
         for audience in AUDIENCES:
             row = row_of(audience, 0)
             audiences.rows[audiences.key_of(row)] = row  # since long ago
@@ -55,7 +56,7 @@ class Stack:
     @property
     def members(self) -> Table:
         """The membership table."""
-        return self.dynamodb.tables["MembershipTable"]
+        return self._tables["MembershipTable"]
 
     def queue(self, logical_id: str) -> StoredQueue:
         """Return a queue of the template."""
@@ -95,7 +96,8 @@ class Stack:
             case "sqs":
                 return SqsClient(self.queues, timeout, attempts)
             case "dynamodb":
-                return DynamoDbClient(self.dynamodb, timeout, attempts)
+                tables = self._tables.values()
+                return DynamoDbClient(tables, self._random, self._fails_partly, timeout, attempts)
             case "secretsmanager":
                 return SecretsManagerClient(self.secrets, timeout, attempts)
         raise AssertionError(f"{service} is not known here")
@@ -117,10 +119,10 @@ class Stack:
                 self.queue(logical_id).dead_letters = self.queue(target)
                 self.queue(logical_id).max_receives = int(policy["maxReceiveCount"])
 
-    def _add_tables(self, clock: SimulatedClock, random: Random) -> None:
+    def _add_tables(self, clock: SimulatedClock) -> None:
         for logical_id, properties in self._template.resources("AWS::DynamoDB::Table").items():
             keys = tuple(key["AttributeName"] for key in properties["KeySchema"])
-            self.dynamodb.tables[logical_id] = Table(logical_id, keys, clock, random)
+            self._tables[logical_id] = Table(logical_id, keys, clock, self._random)
             arn = f"arn:aws:dynamodb:us-east-1:123456789012:table/{logical_id}"
             self._template.name(logical_id, logical_id, Arn=arn)
 

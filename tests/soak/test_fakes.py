@@ -2,108 +2,12 @@
 
 from random import Random
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
 
-from tests.doubles.expressions import Row, holds, updated
-from tests.soak import clock, dynamodb, sqs
+from tests.soak import clock, sqs
 from tests.soak.calls import Environment
 from tests.soak.clock import SimulatedClock
-
-INSERT = "INSERT INTO \"members\" VALUE {'shard': ?, 'user': ?, 'revision': ?, 'digest': ?}"
-UPDATE = 'UPDATE "members" SET revision=?, digest=? WHERE shard=? AND user=? AND revision=?'
-
-
-@pytest.fixture
-def fails() -> set[str]:
-    """Holds "partly" where parts of a batch are to fail."""
-    return set()
-
-
-@pytest.fixture
-def client(monkeypatch: pytest.MonkeyPatch, fails: set[str]) -> dynamodb.DynamoDbClient:
-    monkeypatch.setattr(dynamodb, "make", lambda call: call.act())
-    clock = SimulatedClock()
-    store = dynamodb.DynamoDb(Random(1), lambda: "partly" in fails)
-    store.tables["members"] = dynamodb.Table("members", ("shard", "user"), clock, Random(1))
-    return dynamodb.DynamoDbClient(store, 3.0, 1)
-
-
-def insert(user: str, revision: str, digest: bytes) -> dict[str, Any]:
-    parameters = [{"S": "1#0"}, {"S": user}, {"N": revision}, {"B": digest}]
-    return {"Statement": INSERT, "Parameters": parameters, "ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
-
-
-def update(user: str, revision: str, digest: bytes, *, of: str) -> dict[str, Any]:
-    parameters = [{"N": revision}, {"B": digest}, {"S": "1#0"}, {"S": user}, {"N": of}]
-    return {"Statement": UPDATE, "Parameters": parameters, "ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
-
-
-def codes(answer: Any) -> list[str | None]:
-    return [response.get("Error", {}).get("Code") for response in answer["Responses"]]
-
-
-def test_each_statement_has_a_result_of_its_own(client: dynamodb.DynamoDbClient) -> None:
-    assert codes(client.batch_execute_statement(Statements=[insert("a", "1", b"x")])) == [None]
-    answer = client.batch_execute_statement(
-        Statements=[insert("a", "1", b"y"), insert("b", "1", b"z"), update("c", "2", b"z", of="1")]
-    )
-    assert codes(answer) == ["DuplicateItem", None, "ConditionalCheckFailed"]
-    assert answer["Responses"][0]["Error"]["Item"]["digest"] == {"B": b"x"}
-
-
-def test_parts_of_a_batch_can_fail_by_themselves(client: dynamodb.DynamoDbClient, fails: set[str]) -> None:
-    fails.add("partly")
-    assert codes(client.batch_execute_statement(Statements=[insert("a", "1", b"x")])) == ["ThrottlingError"]
-    keys = [{"shard": {"S": "1#0"}, "user": {"S": "a"}}]
-    answer = client.batch_get_item(RequestItems={"members": {"Keys": keys, "ConsistentRead": True}})
-    assert answer["UnprocessedKeys"]["members"]["Keys"] == keys
-
-
-def test_a_condition_that_does_not_hold_returns_the_row(client: dynamodb.DynamoDbClient) -> None:
-    row = {"shard": {"S": "1#0"}, "user": {"S": "a"}, "revision": {"N": "7"}}
-    client.put_item(TableName="members", Item=row)
-    with pytest.raises(ClientError) as refused:
-        client.put_item(
-            TableName="members",
-            Item=row,
-            ConditionExpression="attribute_not_exists(#user) OR revision < :revision",
-            ExpressionAttributeNames={"#user": "user"},
-            ExpressionAttributeValues={":revision": {"N": "7"}},
-            ReturnValuesOnConditionCheckFailure="ALL_OLD",
-        )
-    response: Any = refused.value.response
-    assert (response["Error"]["Code"], response["Item"]) == ("ConditionalCheckFailedException", row)
-
-
-@pytest.mark.parametrize(
-    ("condition", "expected"),
-    [
-        ("n = :two AND (attribute_exists(s) OR n > :two)", True),
-        ("NOT n = :two", False),
-        ("begins_with(s, :prefix)", True),
-        ("missing < :two", False),
-        ("n < :ten", True),
-    ],
-)
-def test_conditions(condition: str, expected: bool) -> None:
-    row = {"n": {"N": "2"}, "s": {"S": "#circuit"}}
-    values = {":one": {"N": "1"}, ":two": {"N": "2"}, ":ten": {"N": "10"}, ":prefix": {"S": "#"}}
-    assert holds(condition, row, {}, values) is expected
-
-
-def test_updates_set_remove_and_add() -> None:
-    before: Row = {"n": {"N": "2"}, "set": {"SS": ["a"]}, "gone": {"S": "x"}}
-    after = updated(
-        "SET n = :one, #kept = :one REMOVE gone ADD #set :more",
-        before,
-        {},
-        {"#set": "set", "#kept": "kept"},
-        {":one": {"N": "1"}, ":more": {"SS": ["b"]}},
-    )
-    assert after == {"n": {"N": "1"}, "kept": {"N": "1"}, "set": {"SS": ["a", "b"]}}
 
 
 def test_a_message_received_too_often_moves_to_the_dead_letters() -> None:

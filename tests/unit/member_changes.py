@@ -2,8 +2,9 @@
 
 from typing import Any
 
+from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.member_state import MemberState, Timing
-from audience_sync.member_step import step
+from audience_sync.member_step import sent, step
 from audience_sync.membership import MembershipChange
 from tests import builders
 
@@ -43,3 +44,14 @@ def recorded(*changes: MembershipChange, until: int = NOW) -> MemberState:
         state = step(state, [each], now=until + 5_000 * number, timing=TIMING).state
     assert state is not None
     return state
+
+
+def record_as_sent(table: MembershipTable, *changes: MembershipChange, now: int) -> None:
+    """Write the rows of members as if their changes had been sent at some time, when nothing was in flight."""
+    states, timing = table.read(change.member for change in changes), Timing(0)
+    steps = [step(states.get(each.member), [each], now=now, timing=timing) for each in changes]
+    dated = [
+        each.state if each.writes else sent(each.state, each.state.version, now, timing, removes=False)
+        for each in steps
+    ]
+    assert all(isinstance(result, MemberState) for result in table.write(dated))

@@ -160,12 +160,6 @@ def test_the_answer_holds_a_name_that_was_lengthened_and_an_id_that_was_derived(
     assert answer["externalAudienceId"].startswith("segment-vip-")
 
 
-def test_the_same_external_id_and_target_are_the_same_audience(harness: AudiencesHarness) -> None:
-    first = harness.create()
-    assert harness.create(description="another", ttl=5).audience_id == first.audience_id
-    assert len(harness.amazon.made) == 1
-
-
 def test_an_existing_audience_is_returned_as_it_is_listed_with_what_differs(harness: AudiencesHarness) -> None:
     harness.create(audienceName="VIP", ttl=604_800)
     second = harness.create(ttl=5, computationKey="buyers")
@@ -174,6 +168,7 @@ def test_an_existing_audience_is_returned_as_it_is_listed_with_what_differs(harn
     assert answer["name"] == "Segment audience VIP", "not the one that was asked for"
     assert [each["field"] for each in answer["differs"]] == ["audienceName", "ttl", "computationKey"]
     assert harness.listed() == [second.listed]
+    assert len(harness.amazon.made) == 1, "the same external id and target are the same audience"
 
 
 def test_a_repeated_request_is_answered_like_the_first(harness: AudiencesHarness) -> None:
@@ -203,19 +198,12 @@ def test_an_audience_that_was_listed_by_hand_is_found_and_not_created(harness: A
     assert harness.amazon.made == {}
 
 
-def test_an_audience_whose_row_was_removed_is_listed_again_and_not_created(harness: AudiencesHarness) -> None:
-    first = harness.create().audience_id
-    harness.direct.delete_item(TableName=harness.name, Key={"audienceId": {"S": first}})
-    assert harness.create().audience_id == first
-    assert [audience.audience_id for audience in harness.listed()] == [first]
-    assert len(harness.amazon.made) == 1
-
-
 def test_an_audience_that_is_listed_again_is_listed_as_amazon_has_it(harness: AudiencesHarness) -> None:
     first = harness.create(ttl=5).audience_id
     harness.direct.delete_item(TableName=harness.name, Key={"audienceId": {"S": first}})
     harness.amazon.name, harness.amazon.ttl = "The first name", 5
     second = harness.create(ttl=604_800)
+    assert (second.audience_id, len(harness.amazon.made)) == (first, 1)
     assert (second.listed.name, second.listed.settings["ttl"]) == ("The first name", 5)
     assert [each.field for each in second.mismatches] == ["audienceName", "ttl"]
     assert harness.listed() == [second.listed]

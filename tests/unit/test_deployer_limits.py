@@ -130,10 +130,18 @@ def test_the_guide_says_what_is_reached_beyond_the_stack(action: str) -> None:
         ),
         pytest.param("iam:PassRole", f"{IAM}:role/other", {"iam:PassedToService": "lambda.amazonaws.com"}, id="Lambda"),
         pytest.param("sts:AssumeRole", ROLE, {}, id="a role"),
+        pytest.param("iam:CreateServiceLinkedRole", f"{IAM}:role/audience-sync-x", {}, id="a role of a service"),
         pytest.param("dynamodb:DeleteTable", f"arn:aws:dynamodb:{ACCOUNT}:table/audience-sync-1", {}, id="a table"),
+        pytest.param("dynamodb:Scan", f"arn:aws:dynamodb:{ACCOUNT}:table/audience-sync-1", {}, id="rows"),
+        pytest.param("sqs:ReceiveMessage", f"arn:aws:sqs:{ACCOUNT}:audience-sync-changes", {}, id="messages"),
+        pytest.param(
+            "lambda:InvokeFunction", f"arn:aws:lambda:{ACCOUNT}:function:audience-sync-x", {}, id="a function"
+        ),
     ],
 )
-def test_no_step_towards_an_administrator_is_allowed(action: str, resource: str, context: dict[str, str]) -> None:
+def test_no_step_towards_an_administrator_or_into_the_data_is_allowed(
+    action: str, resource: str, context: dict[str, str]
+) -> None:
     assert not allows(ALLOWED, action, resource, context)
 
 

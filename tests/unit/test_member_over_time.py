@@ -85,6 +85,21 @@ def test_where_every_job_is_checked_late_the_uploads_of_a_member_come_to_an_end_
     assert len(member.uploads) <= 8
 
 
+def test_a_second_exit_does_not_take_the_place_of_the_removal_that_is_owed_after_the_first() -> None:
+    member = OneMember(jobs=[15 * MINUTE])
+    for second, each in ((0, enter(1, "a")), (10, leave(2)), (20, leave(3))):
+        member.receive(second, each)
+    assert member.run().held == set()
+
+
+def test_both_identities_of_an_enter_are_in_after_the_removal_that_it_waits_for() -> None:
+    member = OneMember()
+    both = [change(3, name, id=name) for name in "ab"]
+    for minute, each in ((0, enter(1, "a")), (60, leave(2)), (61, both[0]), (62, both[1])):
+        member.receive(minute * MINUTE, each)
+    assert member.run().held == {"a", "b"}
+
+
 # S2 and S4: a deletion notice
 
 

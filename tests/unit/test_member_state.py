@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audience_sync.member_state import Due, Identity, LateJob, MemberState, Timing, removed
+from audience_sync.member_state import Due, Identity, LateJob, MemberState, Timing, left_with, removed
 from audience_sync.membership import MAX_IDENTITIES, MembershipChange, Version
 from tests.unit.member_changes import NOW, change, enter, leave, names, notice, recorded
 
@@ -55,6 +55,7 @@ def test_an_identity_belongs_to_the_life_in_which_it_was_named_last(
         pytest.param([enter(3, "a"), notice(4)], 4, True, id="spread already"),
         pytest.param([enter(3, "a"), notice(4), enter(6, "b")], 4, True, id="spread already, and back since"),
         pytest.param([enter(3, "a"), leave(5), enter(6, "b")], 4, False, id="back since, and an old identity is kept"),
+        pytest.param([enter(4, "a"), leave(5), enter(6, "b")], 4, False, id="back since, the old one named with it"),
         pytest.param([leave(5), enter(6, "b")], 4, True, id="back since, and no old identity is kept"),
         pytest.param([enter(4, "a"), leave(5), enter(6, "b")], 3, True, id="back since, the old one named after it"),
     ],
@@ -105,7 +106,7 @@ def test_what_was_removed_is_dropped_up_to_a_moment_and_nothing_that_is_active()
     [
         pytest.param(None, 1, 10, False, id="the member has never left"),
         pytest.param(5, 4, 90, True, id="of a life that has ended"),
-        pytest.param(5, 5, 90, True, id="of the moment of the exit"),
+        pytest.param(5, 5, 1050, True, id="of the moment of the exit"),
         pytest.param(5, 6, 1049, True, id="newer than the exit, sent before the exit was known"),
         pytest.param(5, 6, 1050, False, id="of this life: it has waited for the first removal"),
     ],
@@ -167,6 +168,11 @@ BACK: dict[str, Any] = {"newest": enter(9), "left": 5}
             id="back, both: the enter waits for the removal",
         ),
         pytest.param(
+            row((9, "b"), (1, "a"), **BACK, entered=79, exited=150, removals_end=80, late_jobs=(OF_BEFORE,)),
+            Due(100_100, removes=True),
+            id="back, both, with a late enter",
+        ),
+        pytest.param(
             row((1, "a"), **OUT, erase_until=5, enters_end=70, exited=100_069),
             Due(100_070, removes=True),
             id="to be erased: once more when no job can be running",
@@ -183,6 +189,11 @@ BACK: dict[str, Any] = {"newest": enter(9), "left": 5}
             row((9, "b"), (1, "a"), **BACK, erase_until=5, entered=79, exited=75, enters_end=70, removals_end=80),
             Due(80, removes=False),
             id="to be erased, and back: the enter first",
+        ),
+        pytest.param(
+            row((9, "b"), (1, "a"), **BACK, erase_until=5, entered=79, exited=75, enters_end=70, removals_end=100_080),
+            Due(100_070, removes=True),
+            id="to be erased, and back: the removal first, if the enter waits for longer",
         ),
         pytest.param(
             row((9, "b"), (1, "a"), **BACK, erase_until=5, entered=80, exited=75, enters_end=70, removals_end=80),
@@ -204,6 +215,7 @@ def test_what_is_due_is_what_an_upload_before_it_may_have_undone(state: MemberSt
             row((1, "a"), **OUT, exited=69, enters_end=70, removals_end=80), 1_070, id="for a removal that is owed"
         ),
         pytest.param(row(**OUT, exited=69, enters_end=70, removals_end=80), 80, id="with nothing to remove"),
+        pytest.param(row((1, "a"), **OUT, exited=150, late_jobs=(OF_BEFORE,)), 101_100, id="for a late enter"),
     ],
 )
 def test_an_enter_waits_until_no_removal_can_undo_it(state: MemberState, until: float) -> None:
@@ -234,7 +246,7 @@ def test_an_enter_is_sent_with_its_own_consent_and_so_is_the_removal_before_it_b
 
 @pytest.mark.parametrize(
     ("consent", "sent"),
-    [({"userConsent": {"consent": {"tcf": "C1"}}}, {"consent": {"tcf": "C1"}}), ({}, {})],
+    [({"userConsent": {"geo": {"ipAddress": "192.0.2.1"}}}, {"geo": {"ipAddress": "192.0.2.1"}}), ({}, {})],
     ids=["its own", "none"],
 )
 def test_an_exit_is_sent_with_its_own_consent(consent: dict[str, Any], sent: dict[str, Any]) -> None:
@@ -243,6 +255,15 @@ def test_an_exit_is_sent_with_its_own_consent(consent: dict[str, Any], sent: dic
     state = row((1, "a"), newest=replace(newest, record=newest.record | consent), left=2)
     assert state.removal().record["userConsent"] == sent
     assert state.change() == state.removal()
+
+
+def test_an_exit_without_consent_takes_over_that_of_the_member_but_no_place() -> None:
+    silent, known = leave(2), enter(1)
+    del silent.record["userConsent"], known.record["userConsent"]
+    assert left_with(leave(2), consenting(known)) == leave(2), "it states that there is none"
+    taken_over = {"userConsent": {"consent": {"tcf": "C1"}}}
+    assert left_with(silent, consenting(known)) == replace(silent, record=silent.record | taken_over)
+    assert left_with(silent, known) == replace(silent, record=silent.record | {"userConsent": {}})
 
 
 @pytest.mark.parametrize("erase_until", [0, 1, 2], ids=["exit", "an older notice", "deletion notice"])
@@ -283,13 +304,6 @@ def test_where_there_is_nothing_to_remove_no_record_is_sent() -> None:
 def test_a_repetition_holds_neither_identities_nor_consent() -> None:
     state = row((3, "a"), newest=consenting(enter(3)))
     assert state.bare() == replace(enter(3), record=enter(3).record | {"countryCode": "DE"})
-
-
-def test_an_identity_is_the_same_in_whatever_order_its_fields_are_written() -> None:
-    digests = {"email": "a", "phone": "b"}
-    assert (
-        Identity(1, digests).key == Identity(2, dict(reversed(digests.items()))).key != Identity(1, {"email": "a"}).key
-    )
 
 
 def test_the_member_and_version_of_a_row_are_those_of_its_newest_change() -> None:

@@ -1,6 +1,5 @@
-"""Which of several changes is the newest, and how messages hold them."""
+"""Which of several changes is the newest, and what is kept of each member."""
 
-import json
 from dataclasses import replace
 from itertools import permutations
 from typing import Any
@@ -9,10 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audience_sync.amazon_ads.destination import of_connection
-from audience_sync.errors import InvalidMessage
 from audience_sync.membership import Destination, MembershipChange, Version, canonical_json, coalesce, since
-from audience_sync.messages import MAX_MESSAGE_BYTES, ChangeMessage, change_as_json, pack
 from tests import builders
 
 
@@ -191,11 +187,6 @@ def test_ids_that_differ_in_case_are_different_members() -> None:
     assert len(coalesce([change("abc"), change("ABC")])) == 2
 
 
-def test_a_hundred_thousand_changes_of_one_member_become_one() -> None:
-    (merged,) = coalesce(change(at=at) for at in range(100_000))
-    assert merged.at == 99_999
-
-
 @given(st.lists(changes, max_size=12), st.randoms(use_true_random=False))
 def test_coalescing_does_not_depend_on_the_order(some: list[MembershipChange], random: Any) -> None:
     shuffled = random.sample(some, len(some))
@@ -221,66 +212,6 @@ def test_at_most_an_exit_and_a_newer_enter_are_kept_of_each_member(some: list[Me
         assert lives[-1][0] == max(each.version for each in some if each.member == member)
         assert [version.exits for version, _, _ in lives] in ([True], [False], [True, False])
         assert all(version.exits or not erase for version, erase, _ in lives)
-
-
-@given(st.lists(changes, max_size=30))
-def test_packed_changes_arrive_as_they_were(some: list[MembershipChange]) -> None:
-    arrived = [each for body in pack(some) for each in ChangeMessage.from_body(body).changes]
-    assert arrived == some
-
-
-def test_no_message_is_longer_than_it_may_be() -> None:
-    large = [change(f"m{number}", emails=("x" * 900,)) for number in range(1000)]
-    bodies = pack(large)
-    assert max(len(body.encode()) for body in bodies) <= MAX_MESSAGE_BYTES
-    assert len(bodies) == 5
-
-
-def test_a_message_holds_changes_of_one_audience() -> None:
-    other = MembershipChange("2", of_connection("connection"), 1, "a", change().record)
-    first, second = (ChangeMessage.from_body(body) for body in pack([change(), other, change("m2")]))
-    assert (first.audience_id, len(first.changes)) == ("9007199254740993", 2)
-    assert (second.audience_id, second.destination, len(second.changes)) == ("2", other.destination, 1)
-
-
-def test_a_message_holds_the_target_types_of_its_audience() -> None:
-    to_dsp = replace(change(), destination=of_connection("c", dsp=True))
-    amc_only = replace(change(), destination=of_connection("c"))
-    first, second = pack([to_dsp, amc_only])
-    assert json.loads(first)["targetTypes"] == ["DSP"]
-    assert "targetTypes" not in json.loads(second), "as messages were before there was a choice"
-    read = ChangeMessage.from_body(first)
-    assert (read.destination, read.changes) == (to_dsp.destination, [to_dsp])
-    assert ChangeMessage.from_body(second).changes == [amc_only]
-
-
-GOOD: dict[str, Any] = {"v": 1, "audienceId": "1", "connectionId": None, "changes": [change_as_json(change())]}
-
-
-@pytest.mark.parametrize(
-    ("body", "reason"),
-    [
-        pytest.param("{", "message_not_json", id="not JSON"),
-        pytest.param(
-            '{"v": 1, "audienceId": "1", "changes": [NaN]}', "message_not_json", id="NaN, which Amazon would not take"
-        ),
-        pytest.param("[" * 100_000, "message_not_json", id="nested too deeply"),
-        pytest.param("[]", "message_version_unknown", id="not an object"),
-        pytest.param(json.dumps(GOOD | {"v": 2}), "message_version_unknown", id="unknown version"),
-        pytest.param(json.dumps(GOOD | {"audienceId": 1}), "invalid_message", id="audience id as a number"),
-        pytest.param(json.dumps(GOOD | {"audienceId": "x y"}), "invalid_message", id="audience id with a space"),
-        pytest.param(json.dumps(GOOD | {"changes": {}}), "invalid_message", id="changes not a list"),
-        pytest.param(json.dumps(GOOD | {"targetTypes": "DSP"}), "invalid_message", id="target types not a list"),
-        pytest.param(json.dumps(GOOD | {"targetTypes": [1]}), "invalid_message", id="a target type not a text"),
-        pytest.param(json.dumps(GOOD | {"destination": ["c"]}), "invalid_message", id="destination not an object"),
-        pytest.param(json.dumps(GOOD | {"changes": [1]}), "invalid_message", id="a change that is none"),
-        pytest.param(json.dumps(GOOD | {"changes": [{"at": 1}]}), "invalid_message", id="a change without record"),
-    ],
-)
-def test_the_error_of_an_unreadable_message_has_a_reason(body: str, reason: str) -> None:
-    with pytest.raises(InvalidMessage) as caught:
-        ChangeMessage.from_body(body)
-    assert caught.value.reason == reason
 
 
 @pytest.mark.parametrize(

@@ -244,13 +244,35 @@ RECORD: dict[str, Any] = CHANGE["record"]
 def test_a_change_that_is_incomplete_or_mistyped_is_refused(bad: Any) -> None:
     with pytest.raises(InvalidMessage) as refused:
         ChangeMessage.from_body(json.dumps(GOOD | {"changes": [CHANGE, bad]}))
+    assert refused.value.reason == "invalid_message"
     assert "m1" not in str(refused.value)
 
 
-def test_an_audience_id_has_twenty_digits_at_most() -> None:
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        pytest.param("{", "message_not_json", id="not JSON"),
+        pytest.param(json.dumps(GOOD | {"changes": [float("nan")]}), "message_not_json", id="NaN: Amazon refuses it"),
+        pytest.param("[" * 100_000, "message_not_json", id="nested too deeply"),
+        pytest.param("9" * 5000, "message_not_json", id="a number that is too long"),
+        pytest.param("[]", "message_version_unknown", id="not an object"),
+        pytest.param(json.dumps(GOOD | {"v": 2}), "message_version_unknown", id="unknown version"),
+        pytest.param(json.dumps(GOOD | {"audienceId": 1}), "invalid_message", id="audience id as a number"),
+        pytest.param(json.dumps(GOOD | {"audienceId": "x y"}), "invalid_message", id="audience id with a space"),
+        pytest.param(json.dumps(GOOD | {"audienceId": "9" * 21}), "invalid_message", id="audience id of 21 digits"),
+        pytest.param(json.dumps(GOOD | {"changes": {}}), "invalid_message", id="changes not a list"),
+        pytest.param(json.dumps(GOOD | {"targetTypes": "DSP"}), "invalid_message", id="target types not a list"),
+        pytest.param(json.dumps(GOOD | {"targetTypes": [1]}), "invalid_message", id="a target type not a string"),
+        pytest.param(json.dumps(GOOD | {"destination": ["c"]}), "invalid_message", id="destination not an object"),
+        pytest.param(json.dumps(GOOD | {"changes": [{"at": 1}]}), "invalid_message", id="a change without a record"),
+    ],
+)
+def test_the_error_of_an_unreadable_message_has_a_reason(body: str, reason: str) -> None:
     assert ChangeMessage.from_body(json.dumps(GOOD | {"audienceId": "9" * 20})).audience_id == "9" * 20
-    with pytest.raises(InvalidMessage):
-        ChangeMessage.from_body(json.dumps(GOOD | {"audienceId": "9" * 21}))
+    for read in (ChangeMessage.from_body, DeadLetter.from_body):
+        with pytest.raises(InvalidMessage) as refused:
+            read(body)
+        assert refused.value.reason == reason
 
 
 NOTICE = CHANGE | {"erase": True, "record": RECORD | {"action": "DELETE", "hashedPII": []}}
@@ -538,9 +560,3 @@ def test_a_dead_letter_with_an_incomplete_failure_can_be_read_all_the_same(failu
 def test_a_dead_letter_with_a_mistyped_failure_is_refused(failure: Any) -> None:
     with pytest.raises(InvalidMessage):
         DeadLetter.from_body(json.dumps(GOOD | {"failure": failure}))
-
-
-@pytest.mark.parametrize("body", ["{", "[" * 100_000, "[]", json.dumps(GOOD | {"v": 2}), "9" * 5000])
-def test_a_dead_letter_that_is_no_message_is_refused(body: str) -> None:
-    with pytest.raises(InvalidMessage):
-        DeadLetter.from_body(body)

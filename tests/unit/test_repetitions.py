@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from audience_sync.member_state import MemberState
+from audience_sync.member_state import LateJob, MemberState
 from audience_sync.member_step import step
 from audience_sync.messages import REPETITION, ChangeMessage
 from audience_sync.repetitions import MAX_DELAY, by_delay, repetition_messages
@@ -31,6 +31,8 @@ def test_a_repetition_names_the_newest_version_and_nothing_that_identifies_the_p
     (bare,) = message.changes
     assert (bare.version, bare.record["hashedPII"], bare.named_at) == (leave(2).version, [], ())
     assert (message.history, delay) == (REPETITION, 30)
+    late = replace(owing(), late_jobs=(LateJob("job-1", NOW, at=1),))
+    assert [delay for _, delay in messages(late, now=NOW + TIMING.longest_job - 30)] == [30]
 
 
 def test_where_nothing_is_due_there_is_no_message() -> None:
@@ -46,19 +48,22 @@ def test_members_who_wait_as_long_share_a_message_for_each_audience() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "delay"),
+    ("now", "seconds", "delay"),
     [
-        pytest.param(-5, 0, id="overdue"),
-        pytest.param(0, 0, id="due"),
-        pytest.param(0.2, 1, id="up to a minute: whole seconds, never early"),
-        pytest.param(60, 60, id="a minute"),
-        pytest.param(61, 120, id="longer: whole minutes, so that many share a message"),
-        pytest.param(841, MAX_DELAY, id="a quarter of an hour"),
-        pytest.param(86_400, MAX_DELAY, id="as long as SQS allows, and it looks again then"),
+        pytest.param(0, -5, 0, id="overdue"),
+        pytest.param(0, 0, 0, id="due"),
+        pytest.param(0, 0.2, 1, id="up to a minute: whole seconds, never early"),
+        pytest.param(0, 60, 60, id="a minute"),
+        pytest.param(0, 61, 120, id="longer: whole minutes, so that many share a message"),
+        pytest.param(0, 841, MAX_DELAY, id="a quarter of an hour"),
+        pytest.param(0, 86_400, MAX_DELAY, id="as long as SQS allows, and it looks again then"),
+        pytest.param(70, 60, 60, id="a minute, in the middle of one"),
+        pytest.param(60, 900, MAX_DELAY, id="exactly as long as SQS allows"),
+        pytest.param(60, 86_400, 840, id="longer: until the next quarter of an hour"),
     ],
 )
-def test_a_delay_is_rounded_up_and_bounded_by_what_sqs_allows(seconds: float, delay: int) -> None:
-    assert by_delay([(change(1), seconds)], 0) == {delay: [change(1)]}
+def test_a_delay_is_rounded_up_and_bounded_by_what_sqs_allows(now: int, seconds: float, delay: int) -> None:
+    assert by_delay([(change(1), seconds)], now) == {delay: [change(1)]}
     assert MAX_DELAY == 900
 
 

@@ -20,15 +20,6 @@ def test_the_lines_of_the_block_are_counted_and_none_after_it() -> None:
     assert 20 <= counted == steps.lines
 
 
-def test_the_same_work_takes_the_same_number_of_lines() -> None:
-    counts = set()
-    for _ in range(3):
-        with counted_steps() as steps:
-            work()
-        counts.add(steps.lines)
-    assert len(counts) == 1
-
-
 def test_lines_of_other_threads_are_counted_if_asked_for() -> None:
     def in_a_thread() -> None:
         thread = threading.Thread(target=work)

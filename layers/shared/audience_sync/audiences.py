@@ -21,7 +21,8 @@ from audience_sync.amazon_ads.advertiser_audiences.audience import (
     new_audience,
 )
 from audience_sync.amazon_ads.advertiser_audiences.audience_diff import SettingMismatch, mismatches
-from audience_sync.amazon_ads.ids import amazon_id
+from audience_sync.amazon_ads.destination import Api, api_of
+from audience_sync.amazon_ads.ids import audience_id
 from audience_sync.aws.audience_table import AudienceTable
 from audience_sync.aws.creation_locks import CreationLock, CreationLocks, key_of
 from audience_sync.aws.secrets import JsonSecret
@@ -63,6 +64,13 @@ class Amazon(Protocol):
 
     def update_audience(self, audience_id: str, body: dict[str, Any], *, timeout: float) -> None:
         """Change one."""
+
+
+class Datasets(Protocol):
+    """Amazon's calls for datasets."""
+
+    def dataset(self, dataset_id: str, *, timeout: float) -> object:
+        """Read one. Raises NotFound."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,8 +172,12 @@ class Audiences:
         self._table.raise_version()
         return created
 
-    def find(self, extras: Mapping[str, Any]) -> Audience | None:
+    def find(self, extras: Mapping[str, Any], datasets: Datasets | None = None) -> Audience | None:
         """Return the audience of `extras["externalId"]`, None if it is not listed or gone at Amazon.
+
+        Args:
+            extras: a JSON object.
+            datasets: of Ads Data Manager; None if the stack names no account.
 
         Raises:
             InvalidRequest: there is no externalId.
@@ -173,12 +185,15 @@ class Audiences:
         """
         if extras.get("externalId") in (None, ""):
             raise InvalidRequest("externalId is missing")
-        audience_id = amazon_id(extras["externalId"])
-        audience = self._table.by_id(audience_id) if audience_id else None
+        named = audience_id(extras["externalId"])
+        audience = self._table.by_id(named) if named else None
         if audience is None:
             return None
         try:
-            self._amazon.read_audience(audience.audience_id, timeout=READ_TIMEOUT)
+            if api_of(audience.destination) is Api.AUDIENCES:
+                self._amazon.read_audience(audience.audience_id, timeout=READ_TIMEOUT)
+            elif datasets:
+                datasets.dataset(audience.audience_id, timeout=READ_TIMEOUT)
         except NotFound:
             return None
         except AudienceSyncError:
@@ -209,18 +224,12 @@ class Audiences:
         for listed in self._table.by_external_audience_id(wanted.external_audience_id):
             if listed.destination == wanted.destination:
                 return Created(listed, wanted)
-        self._check_key_free(wanted)
+        check_key_free(self._table, wanted.computation_key)
         lock, is_ours = self._acquire(wanted, deadline)
         if is_ours:
             audience_id = self._create(wanted, lock, deadline)
             return Created(wanted.listed_as(audience_id), wanted, lock.attempts)
         return Created(self._existing(wanted, lock.audience_id or ""), wanted)
-
-    def _check_key_free(self, wanted: NewAudience) -> None:
-        """Refuse a computation key already in use: two audiences under one key would get no events."""
-        if wanted.computation_key and self._table.by_computation_key(wanted.computation_key):
-            allowed, remedy = "a key that no other audience is linked to", "leave it out, or unlink the other audience"
-            raise InvalidAudience([SettingFault("computationKey", allowed, remedy)])
 
     def _acquire(self, wanted: NewAudience, deadline: float) -> tuple[CreationLock, bool]:
         """Acquire the lock, or wait for its holder. Returns a lock that is ours or has its audience."""
@@ -264,6 +273,13 @@ class Audiences:
             raise
         self._locks.complete(lock, wanted.listed_as(audience_id), now=self._clock.now_ms())
         return audience_id
+
+
+def check_key_free(table: AudienceTable, key: str | None) -> None:
+    """Raise InvalidAudience if another audience has a computation key: under one key, two would get no events."""
+    if key and table.by_computation_key(key):
+        allowed, remedy = "a key that no other audience is linked to", "leave it out, or unlink the other audience"
+        raise InvalidAudience([SettingFault("computationKey", allowed, remedy)])
 
 
 def with_ttl(audience: Audience, report: AudienceReport) -> Audience:

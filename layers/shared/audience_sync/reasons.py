@@ -83,7 +83,7 @@ class Reason(StrEnum):
     CONSENT_MISSING = (
         auto(),
         REJECTED,
-        "additions from the UK, the EEA and Switzerland need a consent signal",
+        "additions from the UK, the EEA and Switzerland, and to a dataset, need a consent signal",
         "map amzn_user_data, tcf or gpp",
     )
     CONSENT_DENIED = (

@@ -80,3 +80,9 @@ CREATE_RULE = Operation("POST", "/adm/sharingRules", _READ, _ADVERTISER, sends=J
 LIST_RULES = Operation("POST", "/adm/sharingRules/list", _READ, _ADVERTISER, sends=JSON)
 REVOKE_RULE = Operation("PATCH", "/adm/sharingRules/{sharingRuleId}/revoke", _WRITE, status=204, answers=None)
 DELETE_IDENTITIES = Operation("POST", "/adm/identities/delete", _EDIT, sends=DELETION, answers=None, needs_body=True)
+
+
+def error_type(method: str, path: str) -> str:
+    """Return the media type of an error that comes from before the operation."""
+    is_metrics = path == GET_ROOM_TOTALS.path or (path.startswith("/adm/datasets/") and method != "DELETE")
+    return METRICS if is_metrics else JSON

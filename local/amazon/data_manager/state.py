@@ -44,14 +44,14 @@ class DataManager:
             self._accounts[key] = Account(account_id, f"agreement-{self._uuid()}", accepted, since)
         return self._accounts[key]
 
-    def shown(self, dataset_id: str) -> dict[str, Any] | None:
-        """Show the members and shares of a dataset; None if it does not exist."""
+    def shown(self, dataset_id: str) -> dict[str, Any]:
+        """Show the members and shares of a dataset of any account. Raises Refusal (404)."""
         for account in self._accounts.values():
             if dataset_id in account.datasets:
                 dataset = account.datasets[dataset_id]
                 shares = [rule for rule in account.rules.values() if rule.dataset is dataset]
                 return dataset.shown() | {"shares": [rule.described() | {"size": rule.size} for rule in shares]}
-        return None
+        raise Refusal("Dataset not found", status=404)
 
     def set_share_status(self, rule_id: str, status: Any, now: float) -> dict[str, Any]:
         """Set a status that no operation of the API leads to, such as that of a link withdrawn. Raises Refusal."""

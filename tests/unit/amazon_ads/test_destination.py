@@ -7,7 +7,18 @@ from typing import Any
 import pytest
 
 import audience_sync
-from audience_sync.amazon_ads.destination import of_advertiser, of_changes, of_connection, resource_of_upload
+from audience_sync.amazon_ads.destination import (
+    Api,
+    api_of,
+    check_target,
+    failure_domain,
+    of_advertiser,
+    of_changes,
+    of_connection,
+    of_data_manager,
+    resource_of_upload,
+)
+from audience_sync.errors import InvalidMessage
 from audience_sync.membership import Audience, Destination
 
 PACKAGE = Path(audience_sync.__file__).parent
@@ -24,12 +35,47 @@ FORMATS = {"messages.py", "aws/membership_rows.py", "aws/audience_table.py"}
         pytest.param(IN_AMC, {"dsp": "true"}, IN_AMC, id="only a text"),
         pytest.param(IN_AMC, {}, IN_AMC, id="not asked for"),
         pytest.param(of_advertiser("5"), {"dsp": True}, Destination(), id="an advertiser's audience"),
+        pytest.param(of_data_manager(), {"dsp": True}, of_data_manager(), id="a dataset"),
     ],
 )
 def test_only_an_audience_in_amc_can_go_to_dsp_as_well(
     destination: Destination, settings: dict[str, Any], expected: Destination
 ) -> None:
     assert of_changes(Audience("1", destination=destination, settings=settings)) == expected
+
+
+@pytest.mark.parametrize(
+    ("destination", "api", "domain"),
+    [
+        pytest.param(Destination(), Api.AUDIENCES, "dsp", id="an advertiser's audience"),
+        pytest.param(IN_AMC, Api.AUDIENCES, "c", id="an audience of a connection"),
+        pytest.param(of_data_manager(), Api.DATA_MANAGER, "data-manager", id="a dataset"),
+    ],
+)
+def test_a_destination_says_which_api_takes_uploads_and_what_fails_as_one(
+    destination: Destination, api: Api, domain: str
+) -> None:
+    assert (api_of(destination), failure_domain(destination)) == (api, domain)
+
+
+@pytest.mark.parametrize(
+    ("audience_id", "destination"),
+    [
+        pytest.param("adm-1", Destination(), id="a dataset's id for the audience API"),
+        pytest.param("1", Destination.of({"api": "new"}), id="an API of a newer version"),
+    ],
+)
+def test_a_message_that_no_upload_can_be_made_of_is_invalid(audience_id: str, destination: Destination) -> None:
+    with pytest.raises(InvalidMessage):
+        check_target(audience_id, destination)
+
+
+@pytest.mark.parametrize(
+    ("audience_id", "destination"),
+    [("1", Destination()), ("*", Destination()), ("1", of_data_manager()), ("adm-1", of_data_manager())],
+)
+def test_every_other_target_is_valid(audience_id: str, destination: Destination) -> None:
+    check_target(audience_id, destination)
 
 
 def test_target_types_mean_nothing_without_a_connection() -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from audience_sync.amazon_ads.advertiser_audiences.records import encode_record, frame_of
 from audience_sync.amazon_ads.destination import of_connection
-from audience_sync.amazon_ads.ids import amazon_id, external_user_id
+from audience_sync.amazon_ads.ids import amazon_id, audience_id, external_user_id
 from audience_sync.amazon_ads.record import audience_record
 from audience_sync.amazon_ads.upload import Target, UploadSize, cut_uploads, upload_ends
 from audience_sync.errors import RejectedEvent
@@ -84,6 +84,24 @@ def test_a_very_long_number_is_no_id_and_is_not_printed() -> None:
     with pytest.raises(RejectedEvent):
         external_user_id(number)
     assert amazon_id(number) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        pytest.param(7, "7", id="a number"),
+        pytest.param(" 7 ", "7", id="digits"),
+        pytest.param("adm-ds-7f3k", "adm-ds-7f3k", id="a dataset's id"),
+        pytest.param("amzn1.adm.ds:1_2", "amzn1.adm.ds:1_2", id="a dataset's id with points"),
+        pytest.param("0" * 21, None, id="too many digits"),
+        pytest.param("a@example.com", None, id="an e-mail address"),
+        pytest.param("a#1", None, id="a character that separates shards"),
+        pytest.param("", None, id="nothing"),
+        pytest.param(True, None, id="true"),
+    ],
+)
+def test_an_audience_is_named_by_a_number_or_by_a_datasets_id(value: Any, expected: str | None) -> None:
+    assert audience_id(value) == expected
 
 
 def test_an_upload_has_exactly_these_bytes() -> None:

@@ -32,6 +32,11 @@ USEFUL = [
     "targetResource.connectionId is not a known connection",
     "targetResource: the audience belongs to an advertiser, not to a connection",
     "AMC terms have not been accepted by the authorizing user",
+    "members[17].userIdentity.hashedPiis[0].zip must be a string",
+    "Forbidden: Amazon-Ads-Manager-Account-ID is needed",
+    "Not Acceptable: application/vnd.admAudiences.v1+json is the only type of this answer",
+    "A dataset with this name already exists",
+    "metadata must hold audienceMetadata, and nothing else",
 ]
 
 

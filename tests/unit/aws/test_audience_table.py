@@ -86,6 +86,7 @@ def test_a_key_that_no_audience_can_have_is_not_found_and_no_failure(
 
 def test_the_mappings_are_no_audience(fixture: TableFixture) -> None:
     fixture.put(BUYERS)
+    assert fixture.table.mappings() is None
     fixture.put_row(audienceId=MAPPINGS_KEY, document='{"mappings": []}')
     assert fixture.table.mappings() == '{"mappings": []}'
     assert fixture.table.by_id(MAPPINGS_KEY) is None
@@ -97,12 +98,6 @@ def test_mappings_without_a_document_are_refused_and_not_taken_for_the_default(f
     document = fixture.table.mappings()
     with pytest.raises(InvalidMapping, match="apply them again with audience-sync"):
         compiled(document)
-
-
-def test_no_mappings_is_none_until_some_are_saved(fixture: TableFixture) -> None:
-    assert fixture.table.mappings() is None
-    fixture.put_row(audienceId=MAPPINGS_KEY, document="{}")
-    assert fixture.table.mappings() == "{}"
 
 
 def test_a_row_with_attributes_of_a_later_version_is_still_an_audience(fixture: TableFixture) -> None:
@@ -133,12 +128,6 @@ def test_an_id_and_a_key_of_the_same_text_are_not_confused(fixture: TableFixture
     fixture.put(Audience("11", computation_key="22"), Audience("22", computation_key="33"))
     assert fixture.table.by_id("22") == Audience("22", computation_key="33")
     assert fixture.table.by_computation_key("22") == [Audience("11", computation_key="22")]
-
-
-def test_an_audience_is_found_at_once_where_it_was_listed(fixture: TableFixture) -> None:
-    assert (fixture.table.by_id("11"), fixture.table.all()) == (None, [])
-    fixture.table.put(Audience("11"), created=0)
-    assert (fixture.table.by_id("11"), fixture.table.all()) == (Audience("11"), [Audience("11")])
 
 
 def test_all_audiences_are_read_page_by_page(fixture: TableFixture, proxy: FaultProxy) -> None:

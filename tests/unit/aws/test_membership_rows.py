@@ -228,13 +228,6 @@ def test_consent_and_destination_are_read_back(consent: dict[str, Any], destinat
     assert state_from_row(row_of(written, SHARDING.key_of(written.member), 1)) == written
 
 
-@given(VERSIONS, VERSIONS)
-def test_texts_of_versions_compare_as_versions_do(one: Version, other: Version) -> None:
-    assert (one.text < other.text) is (one < other)
-    assert Version.from_text(one.text) == one
-    assert Version.from_text(one.text).exits is one.exits
-
-
 def test_members_are_spread_evenly_over_the_shards() -> None:
     keys = [SHARDING.key_of((AUDIENCE, f"user-{number}"))["audienceShard"]["S"] for number in range(8000)]
     counts = [keys.count(partition) for partition in SHARDING.partitions(AUDIENCE)]
@@ -251,10 +244,3 @@ def test_rows_that_are_not_where_their_members_are_looked_for_are_noticed() -> N
 
 def test_the_partitions_of_an_audience_are_numbered_with_two_digits() -> None:
     assert Sharding(11).partitions("7")[::10] == ["7#00", "7#10"]
-
-
-@pytest.mark.parametrize("shards", [1, 64])
-def test_a_member_is_always_in_the_same_shard(shards: int) -> None:
-    sharding = Sharding(shards)
-    assert sharding.key_of((AUDIENCE, "m1")) == sharding.key_of((AUDIENCE, "m1"))
-    assert sharding.key_of((AUDIENCE, "m1"))["audienceShard"]["S"] in sharding.partitions(AUDIENCE)

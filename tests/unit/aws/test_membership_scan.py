@@ -14,20 +14,18 @@ from audience_sync.aws.membership_scan import Cursor, MembershipScan, Page, Page
 from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.clock import Clock
 from audience_sync.errors import MisplacedRow, Unavailable
-from audience_sync.member_state import MemberState, Timing
-from audience_sync.member_step import sent, step
 from audience_sync.membership import EVERY_AUDIENCE, MembershipChange
 from local import resources
 from tests import builders
 from tests.aws_fixtures import create_membership_table
 from tests.faults.proxy import FaultProxy, refuse
+from tests.unit.member_changes import record_as_sent
 
 AUDIENCE, OTHER = "418273650912345678", "418273650912345679"
 NOW = 1_800_000_000
 HUGE = "x" * 20_000  # characters; fifty such rows fill a page
 SHARDING = Sharding(4)
 SHARDS = range(4)
-TIMING = Timing(0)
 
 
 def change(member: str, *, consent: str = "", **options: Any) -> MembershipChange:
@@ -57,14 +55,7 @@ class TableFixture:
 
     def write(self, *changes: MembershipChange, now: int = NOW) -> None:
         """Record changes as sent at some time, as the worker does."""
-        table = MembershipTable(self.direct, self.name, SHARDING, Clock())
-        states = table.read(change.member for change in changes)
-        steps = [step(states.get(each.member), [each], now=now, timing=TIMING) for each in changes]
-        dated = [
-            each.state if each.writes else sent(each.state, each.state.version, now, TIMING, removes=False)
-            for each in steps
-        ]
-        assert all(isinstance(result, MemberState) for result in table.write(dated))
+        record_as_sent(MembershipTable(self.direct, self.name, SHARDING, Clock()), *changes, now=now)
 
     def pages(self, moment: int = NOW, cursor: Cursor | None = None) -> list[Page]:
         """Every page from a position to the end of the audience."""

@@ -33,7 +33,7 @@ def written(result: MemberState | TransientError) -> MemberState:
 
 
 class TableFixture:
-    """The template's membership table behind the proxy, and the pauses that its writer makes."""
+    """The template's membership table behind the proxy, and the longest form of each pause: half of it is made."""
 
     def __init__(self, proxy: FaultProxy) -> None:
         self.name = recreate_tables(resources.client("dynamodb", proxy.upstream), "MembershipTable")
@@ -41,8 +41,8 @@ class TableFixture:
         self.table = self.of(resources.client("dynamodb", proxy.url))
 
     def of(self, client: Any) -> MembershipTable:
-        clock = Clock(lambda: 0.0, lambda: 0.0, self.pauses.append)
-        return MembershipTable(client, self.name, Sharding(8), clock, jitter=lambda: 1.0)
+        clock = Clock(lambda: 0.0, lambda: 0.0, lambda seconds: self.pauses.append(2 * seconds))
+        return MembershipTable(client, self.name, Sharding(8), clock, jitter=lambda: 0.5)
 
     def write(self, *states: MemberState) -> list[MemberState]:
         return [written(result) for result in self.table.write(states)]
@@ -175,6 +175,31 @@ def test_what_is_not_begun_in_time_is_not_written(fixture: TableFixture, proxy: 
     (result,) = fixture.table.write([state()], lambda: False)
     assert isinstance(result, OutOfTime)
     assert proxy.calls == []
+
+
+@pytest.mark.parametrize(
+    ("use", "requests"),
+    [
+        pytest.param(MembershipTable.write, 1, id="writes: after as many failures no other is made"),
+        pytest.param(
+            lambda table, states, time: table.read_each([each.member for each in states], time), 2, id="reads"
+        ),
+    ],
+)
+def test_so_many_requests_are_made_at_once(
+    fixture: TableFixture, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch, use: Any, requests: int
+) -> None:
+    monkeypatch.setattr("audience_sync.aws.membership_table.THREADS", 1)
+    proxy.on("BatchExecuteStatement", refuse("InternalServerError", 500))
+    threads: list[int] = []  # of each request
+
+    def has_time() -> bool:
+        threads.append(threading.get_ident())
+        return True
+
+    results = use(fixture.table, [state(f"m{number}") for number in range(2 * MAX_KEYS)], has_time)
+    assert all(isinstance(result, Unavailable) for result in results)
+    assert (len(threads), len(set(threads))) == (requests, 1)
 
 
 # Throttling and failures

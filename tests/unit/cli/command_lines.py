@@ -12,8 +12,8 @@ PLACEHOLDER = re.compile(r"\[?[A-Z][A-Z_]+\]?|\$.+|[\w-]+\.\w+", re.ASCII)
 _GROUP: Any = typer.main.get_command(app)
 
 
-def check_command_line(words: list[str], *, is_complete: bool = True) -> None:
-    """Raise unless the command has these options and arguments, with values that it takes.
+def check_command_line(words: list[str], *, is_complete: bool = True) -> str:
+    """Return the name of the command. Raise unless it has these options and arguments, with values that it takes.
 
     Args:
         words: behind `audience-sync`. Our own files are named from the root of the repository.
@@ -22,12 +22,14 @@ def check_command_line(words: list[str], *, is_complete: bool = True) -> None:
     context, options, rest = _parsed(_GROUP, words)
     if not rest:
         assert not is_complete or any(options.values()), "a line to run names a command"
-        return
-    command = load(rest.pop(0))
+        return ""
+    name = rest.pop(0)
+    command = load(name)
     if hasattr(command, "commands"):
         if not rest and not is_complete:
-            return  # a sentence about the group
-        command = command.commands[rest.pop(0)]
+            return name  # a sentence about the group
+        command = command.commands[rest[0]]
+        name = f"{name} {rest.pop(0)}"
     context, found, left = _parsed(command, rest, context)
     assert left == [], "the command takes fewer arguments"
     for parameter in command.params:
@@ -36,6 +38,7 @@ def check_command_line(words: list[str], *, is_complete: bool = True) -> None:
             parameter.process_value(context, value)
         if is_complete and parameter.required:
             assert isinstance(value, str), f"the command needs {parameter.name}"
+    return name
 
 
 def _parsed(command: Any, words: list[str], parent: Any = None) -> tuple[Any, dict[str, Any], list[str]]:

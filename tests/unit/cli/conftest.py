@@ -5,11 +5,11 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 import requests
@@ -24,6 +24,7 @@ from audience_sync.member_step import step
 from audience_sync.membership import Audience, MembershipChange
 from audience_sync.messages import pack
 from audience_sync.runtime.metric_names import NAMESPACE
+from audience_sync_cli.errors import NotConfirmed
 from audience_sync_cli.screen import Screen
 from audience_sync_cli.session import Session
 from audience_sync_cli.stack import Stack
@@ -67,6 +68,17 @@ class RefreshOnly:
         return {"FunctionName": FunctionName, "State": "Active"}
 
 
+class Printed(NamedTuple):
+    """What a command has printed."""
+
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
 @dataclass
 class Deployment:
     """A stack on this machine, and what tests put into it and read from it."""
@@ -83,6 +95,32 @@ class Deployment:
         """Return a session whose operator gives `answers`, one after the other."""
         screen = Screen(as_json=as_json, assume_yes=yes, answers=self._answer)
         return Session(screen, lambda: self.stack, now=time.time if now is None else lambda: now)
+
+    def printed(
+        self,
+        command: Callable[..., object],
+        *arguments: Any,
+        raises: type[BaseException] | None = None,
+        as_json: bool = False,
+        yes: bool = False,
+        now: float | None = None,
+        **options: Any,
+    ) -> Printed:
+        """Run a command in a session of its own, and return what it prints, also before an error."""
+        ended = pytest.raises(raises) if raises else nullcontext()
+        with ended, redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as err:
+            command(self.session(as_json=as_json, yes=yes, now=now), *arguments, **options)
+        return Printed(out.getvalue(), err.getvalue())
+
+    def json(self, command: Callable[..., object], *arguments: Any, **options: Any) -> Any:
+        """Run a command with --json, and return its document."""
+        return self.printed(command, *arguments, as_json=True, **options).json
+
+    def declined(self, command: Callable[..., object], *arguments: Any, **options: Any) -> str:
+        """Answer no to a command, which must then end, and return its question."""
+        self.answers.append("n")
+        self.printed(command, *arguments, raises=NotConfirmed, **options)
+        return self.questions[-1]
 
     def secret(self, logical_id: str) -> dict[str, Any]:
         text = self.stack.service("secretsmanager").get_secret_value(SecretId=self.stack[logical_id])["SecretString"]
@@ -133,7 +171,14 @@ class Deployment:
 
     def publish(self, at: float, about: Mapping[str, str] = MappingProxyType({}), /, **metrics: float) -> None:
         """Publish metrics as the functions do, at an epoch second; `about` are dimensions beside the stack's name."""
-        publish(self.stack.service("cloudwatch"), at, {"service": self.stack.name, **about}, **metrics)
+        named = {"service": self.stack.name, **about}
+        dimensions = [{"Name": name, "Value": value} for name, value in named.items()]
+        moment = datetime.fromtimestamp(at, UTC)
+        points = [
+            {"MetricName": name, "Dimensions": dimensions, "Value": value, "Timestamp": moment, "Unit": "Count"}
+            for name, value in metrics.items()
+        ]
+        self.stack.service("cloudwatch").put_metric_data(Namespace=NAMESPACE, MetricData=points)
 
     def fail(self, call: str, error: BaseException) -> None:
         """Have calls of AWS fail from now on: all of a service, as in "sqs", or one, as in "sqs.SendMessageBatch"."""
@@ -151,21 +196,14 @@ class Deployment:
         name = self.template.resolve({"Fn::GetAtt": [logical_id, "QueueName"]})
         return [json.loads(message.body) for message in self.queues.peek(name)]
 
+    def changes(self, logical_id: str = "ChangeQueue") -> list[dict[str, Any]]:
+        """Return the changes of the messages in a queue."""
+        return [change for body in self.bodies(logical_id) for change in body["changes"]]
+
     def _answer(self, question: str) -> str:
         self.questions.append(question)
         assert self.answers, f"an unexpected question: {question}"
         return self.answers.pop(0)
-
-
-def publish(cloudwatch: Any, at: float, about: Mapping[str, str], /, **metrics: float) -> None:
-    """Publish metrics with the dimensions `about`, at an epoch second."""
-    dimensions = [{"Name": name, "Value": value} for name, value in about.items()]
-    moment = datetime.fromtimestamp(at, UTC)
-    points = [
-        {"MetricName": name, "Dimensions": dimensions, "Value": value, "Timestamp": moment, "Unit": "Count"}
-        for name, value in metrics.items()
-    ]
-    cloudwatch.put_metric_data(Namespace=NAMESPACE, MetricData=points)
 
 
 def change(member: str, **options: Any) -> MembershipChange:
@@ -197,6 +235,12 @@ def deployed(amazon: Served, aws_server: AwsServer) -> Iterator[Deployment]:
 def deployment(amazon: Served, aws_server: AwsServer) -> Iterator[Deployment]:
     with deployed(amazon, aws_server) as found:
         yield found
+
+
+@pytest.fixture
+def connected(deployment: Deployment) -> None:
+    """Amazon is connected."""
+    deployment.connect()
 
 
 @pytest.fixture(scope="session")
@@ -253,11 +297,3 @@ def gateway(deployment: Deployment) -> Iterator[list[Any]]:
 
 
 _SECRETS = ("IngestSecret", "CredentialsSecret", "TokenSecret")
-
-type Json = Callable[[], Any]
-
-
-@pytest.fixture
-def printed(capsys: pytest.CaptureFixture[str]) -> Json:
-    """Return the JSON document that a command printed."""
-    return lambda: json.loads(capsys.readouterr().out)

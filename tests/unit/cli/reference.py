@@ -14,14 +14,18 @@ HEAD = """# Commands and options
 
 This page is made from the command's own help; [cli.md](cli.md) shows how the commands are used, and has the options
 that every command takes.
+
+These ask for confirmation, unless `--yes` is given: {asking}.
 """
-_COMMON = ("stack", "local", "as_json", "help")
+_COMMON = ("stack", "local", "as_json", "yes", "help")
 _ROOT: Any = typer.main.get_command(app)
 
 
 def reference() -> str:
-    """Return the document: every command, its arguments, its own options and examples."""
-    return HEAD + "".join(_described(" ".join(("audience-sync", *path)), each) for path, each in commands())
+    """Return the document: every command, its arguments, its own options, and examples that add to its name."""
+    asking = ", ".join(f"`{' '.join(path)}`" for path, each in commands() if "yes" not in each.left_out)
+    described = (_described(" ".join(("audience-sync", *path)), each) for path, each in commands())
+    return HEAD.format(asking=asking) + "".join(described)
 
 
 def commands() -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -45,10 +49,10 @@ def _described(path: str, command: Any) -> str:
     arguments = [each for each in own if each.param_type_name == "argument"]
     usage = " ".join(each.name.upper() if each.required else f"[{each.name.upper()}]" for each in arguments)
     text = re.sub(r"(?<!\n)\n(?!\n)", " ", command.help or "")
-    rows = [f"| `{_name(each)}` | {(each.help or '').strip()} |" for each in own if each.help]
-    table = "\n| | |\n| --- | --- |\n" + "\n".join(rows) + "\n" if rows else ""
-    typed = "\n".join(examples(command))
-    return f"\n## `{f'{path} {usage}'.strip()}`\n\n{text}\n{table}\n```sh\n{typed}\n```\n"
+    items = "".join(f"* `{_name(each)}`: {each.help.strip()}\n" for each in own if each.help)
+    typed = "".join(f"{each}\n" for each in examples(command) if each != path)
+    block = typed and f"\n```sh\n{typed}```\n"
+    return f"\n## `{f'{path} {usage}'.strip()}`\n\n{text}\n{items and f'\n{items}'}{block}"
 
 
 def _name(parameter: Any) -> str:

@@ -12,7 +12,7 @@ from botocore.exceptions import EndpointConnectionError
 
 from audience_sync.errors import Unavailable
 from audience_sync_cli.dashboard.deployed import DeployedStack
-from audience_sync_cli.errors import AlreadyReported, NotConfirmed
+from audience_sync_cli.errors import AlreadyReported
 from audience_sync_cli.health.end_to_end import WholeWay
 from audience_sync_cli.mappings.versions import reset
 from audience_sync_cli.member_files.change_sender import ChangeSender
@@ -27,7 +27,7 @@ from audience_sync_cli.setup import keys
 from audience_sync_cli.watch.operator_log import operator_log
 from audience_sync_cli.watch.send import send
 from tests.aws_fixtures import AUDIENCE
-from tests.unit.cli.conftest import CLIENT_SECRET, Deployment, Json, change
+from tests.unit.cli.conftest import CLIENT_SECRET, Deployment, change
 from tests.unit.cli.every_command import Ran
 
 EVENT = Path(__file__).parents[3] / "events/segment/01-track-entered-full-pii.json"
@@ -57,6 +57,8 @@ CHANGING: dict[str, dict[str, Any]] = {  # command: details of its newest line
     "audiences update": {},
     "audiences link": {"audienceId": ID},
     "audiences unlink": {},
+    "audiences share": {},
+    "audiences unshare": {},
     "connections create": {},
     "connections delete": {},
     "terms accept": {},
@@ -116,15 +118,10 @@ def test_events_that_an_operator_sends_are_recorded(deployment: Deployment, gate
     ]
 
 
-def _declined(deployment: Deployment) -> None:
-    deployment.answers.append("n")
-    erase(deployment.session(), "m1")
-
-
 @pytest.mark.parametrize(
     "deed",
     [
-        pytest.param(_declined, id="not confirmed"),
+        pytest.param(lambda found: found.declined(erase, "m1"), id="not confirmed"),
         pytest.param(
             lambda found: import_members(
                 found.session(), str(MEMBERS), ID, ImportOptions(dry_run=True), FileOptions(at="1h")
@@ -136,9 +133,8 @@ def _declined(deployment: Deployment) -> None:
         pytest.param(lambda found: reset(found.session(yes=True)), id="nothing to change"),
     ],
 )
-def test_what_changes_nothing_is_not_recorded(deployment: Deployment, deed: Callable[[Deployment], None]) -> None:
-    with suppress(NotConfirmed):
-        deed(deployment)
+def test_what_changes_nothing_is_not_recorded(deployment: Deployment, deed: Callable[[Deployment], object]) -> None:
+    deed(deployment)
     assert lines(deployment) == []
 
 
@@ -171,11 +167,9 @@ def without_log(deployment: Deployment) -> None:
 
 
 @pytest.mark.usefixtures("without_log")
-def test_a_command_works_without_the_log_and_says_so(
-    deployment: Deployment, capsys: pytest.CaptureFixture[str]
-) -> None:
-    keys.rotate(deployment.session(yes=True), keys.Kind.EVENT)
-    assert "The operator log has no line about this command" in capsys.readouterr().err
+def test_a_command_works_without_the_log_and_says_so(deployment: Deployment) -> None:
+    found = deployment.printed(keys.rotate, keys.Kind.EVENT, yes=True).err
+    assert "The operator log has no line about this command" in found
     assert deployment.secret("IngestSecret")["previousEventKey"]
 
 
@@ -200,26 +194,19 @@ def test_where_sts_does_not_answer_the_profile_is_recorded(
     assert [each["who"] for each in lines(deployment)] == ["profile marketing-ops"]
 
 
-def test_the_log_can_be_read(deployment: Deployment, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_log_can_be_read(deployment: Deployment) -> None:
     keys.rotate(deployment.session(yes=True), keys.Kind.EVENT)
     import_members(deployment.session(yes=True), str(MEMBERS), ID, reading=FileOptions(at="1h"))
-    capsys.readouterr()
-    operator_log(deployment.session())
-    *_, newest, oldest = capsys.readouterr().out.splitlines()
+    *_, newest, oldest = deployment.printed(operator_log).out.splitlines()
     assert re.search(r"Z +user/moto +import +done +audience 418273650912345678, changes 6", newest)
     assert re.search(r"Z +user/moto +keys rotate +done +key event", oldest)
 
 
-def test_the_log_is_a_list_for_scripts(
-    deployment: Deployment, printed: Json, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_log_is_a_list_for_scripts(deployment: Deployment) -> None:
     keys.rotate(deployment.session(yes=True), keys.Kind.EVENT)
     deployment.log("Operator", "a line of another kind")
-    capsys.readouterr()
-    operator_log(deployment.session(as_json=True))
-    assert [set(each) for each in printed()] == [{"at", "who", "command", "outcome", "key"}]
+    assert [set(each) for each in deployment.json(operator_log)] == [{"at", "who", "command", "outcome", "key"}]
 
 
-def test_an_empty_log_says_so(deployment: Deployment, capsys: pytest.CaptureFixture[str]) -> None:
-    operator_log(deployment.session(), since="1h")
-    assert "No changes since then." in capsys.readouterr().out
+def test_an_empty_log_says_so(deployment: Deployment) -> None:
+    assert "No changes since then." in deployment.printed(operator_log, since="1h").out

@@ -1,9 +1,5 @@
 """Messages wait longer with every attempt, and in the end come back together."""
 
-import heapq
-import random
-from dataclasses import dataclass, field
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -56,87 +52,3 @@ def test_a_message_has_come_back_by_the_latest_retry_of_any_that_was_deferred_la
 ) -> None:
     back_at = deferred_at + aligned_delay(deferred_at, backoff(attempts, jitter))
     assert back_at <= latest_retry(deferred_at + until) + 1e-3
-
-
-# Twelve hours of outage
-
-HOURS = 12 * 3600.0
-ANSWER = 1.0  # seconds until Amazon has taken an upload, once it is back
-RECOVERY, HALF_OPEN_WAIT = 60.0, 30.0  # seconds
-MESSAGES, BATCH, WINDOW, FAILURES = 300, 50, 10.0, 5
-
-
-@dataclass
-class Outage:
-    """300 messages of one change each, and a circuit breaker before an Amazon that is down for twelve hours."""
-
-    workers: int
-    takes: float  # seconds until a request has failed
-    chance: random.Random
-    over: float  # epoch seconds
-    invocations: int = 0
-    last_tried: float = 0.0
-    failures: int = 0
-    open_until: float = 0.0
-    trying_until: float = 0.0
-    waiting: list[tuple[float, int]] = field(default_factory=list)  # when visible, attempts so far
-
-    def run(self) -> None:
-        self.waiting = sorted((NOON + self.chance.uniform(0, 60), 0) for _ in range(MESSAGES))
-        busy = [NOON] * self.workers
-        while self.waiting:
-            first = self.waiting[0][0]
-            batch: list[tuple[float, int]] = []
-            while self.waiting and len(batch) < BATCH and self.waiting[0][0] <= first + WINDOW:
-                batch.append(heapq.heappop(self.waiting))
-            collected = batch[-1][0] if len(batch) == BATCH else first + WINDOW
-            start = max(collected, heapq.heappop(busy))
-            heapq.heappush(busy, self.deliver(batch, start))
-
-    def deliver(self, batch: list[tuple[float, int]], start: float) -> float:
-        """Return when the invocation ends."""
-        self.invocations += 1
-        if start < self.trying_until:  # half-open: no backoff
-            self.put_back(batch, start, wait=HALF_OPEN_WAIT, with_backoff=False)
-            return start
-        if start < self.open_until:
-            self.put_back(batch, start, wait=self.open_until - start)
-            return start
-        is_open = self.failures >= FAILURES
-        is_over = start >= self.over
-        end = start + (ANSWER if is_over else self.takes)
-        self.trying_until = end if is_open else 0.0
-        if is_over:
-            self.failures = 0
-            self.last_tried = max(self.last_tried, start)
-            return end
-        self.failures += 1
-        if self.failures >= FAILURES:
-            self.open_until = end + RECOVERY
-        self.put_back(batch, end)
-        return end
-
-    def put_back(
-        self, batch: list[tuple[float, int]], now: float, *, wait: float = 0.0, with_backoff: bool = True
-    ) -> None:
-        for _, attempts in batch:
-            delay = max(wait, backoff(attempts + 1, self.chance.random()) if with_backoff else 0.0)
-            heapq.heappush(self.waiting, (now + aligned_delay(now, delay), attempts + 1))
-
-
-@pytest.mark.parametrize("takes", [0.1, 30.0], ids=["503", "timeout"])
-@pytest.mark.parametrize(
-    ("workers", "most"),
-    [
-        # 144 marks with six batches each, and some fifty invocations before every message waits for a mark.
-        pytest.param(1, 930, id="one worker"),
-        # Of six batches at a mark one tries, and five that start meanwhile come back once more for its outcome.
-        pytest.param(10, 1700, id="all batches at once"),
-    ],
-)
-def test_twelve_hours_of_outage_cost_few_invocations_and_end_soon(workers: int, most: int, takes: float) -> None:
-    for seed in range(20):
-        outage = Outage(workers, takes, random.Random(seed), over=NOON + HOURS + seed * MARK / 20)
-        outage.run()
-        assert outage.invocations < most
-        assert outage.last_tried - outage.over <= MARK + RECOVERY

@@ -19,6 +19,7 @@ from audience_sync.errors import (
     AudienceSyncError,
     CircuitHalfOpen,
     CircuitOpen,
+    NotFound,
     OutcomeUnknown,
     RequestRejected,
     RequestTooLarge,
@@ -27,7 +28,7 @@ from audience_sync.errors import (
     TokenUnavailable,
     TransientError,
 )
-from tests.doubles.amazon import Amazon
+from tests.doubles.amazon import Amazon, members_of, refusing
 from tests.doubles.queues import FakeQueue
 
 BIG_ID = "9007199254740993"  # 2**53 + 1, which a double cannot hold
@@ -52,6 +53,11 @@ def change(member: str, *, at: int = 1, exits: bool = False, pii: list[dict[str,
 def message(name: str, *changes: dict[str, Any], audience: str = BIG_ID, receives: int = 1) -> Message:
     body = json.dumps({"v": 1, "audienceId": audience, "connectionId": None, "changes": changes})
     return Message(name, f"handle-{name}", body, receives, sent_at=1000)
+
+
+def with_history(name: str, *changes: dict[str, Any], **history: Any) -> Message:
+    plain = message(name, *changes)
+    return replace(plain, body=json.dumps(json.loads(plain.body) | history))
 
 
 def deliver(
@@ -172,16 +178,6 @@ def test_a_job_that_was_handed_over_late_travels_no_further() -> None:
     assert (sent["attempts"], "untracked" in sent) == (1, False)
 
 
-@pytest.mark.parametrize(
-    "untracked",
-    [[], ["job-9", 777], ["", 777, True], ["job-9", -1, True], [1, 2, True], ["job-9", 777, 1], "job-9", {"job-9": 7}],
-)
-def test_an_invalid_job_of_an_earlier_upload_counts_as_none(untracked: Any) -> None:
-    jobs = FakeQueue()
-    assert deliver([with_history("a", change("m1"), untracked=untracked)], Amazon(), jobs=jobs).delivered == 1
-    assert [job.job_id for job in jobs.jobs()] == ["job-1"]
-
-
 def test_where_nothing_may_be_sent_messages_wait_as_long_as_that_lasts_and_other_audiences_are_delivered() -> None:
     amazon = Amazon()
     gate = FakeGate({"1": CircuitOpen("open", retry_after=45)})
@@ -199,12 +195,6 @@ def test_only_the_newest_change_of_a_member_is_sent() -> None:
     assert (report.delivered, report.superseded) == (1, 1)
 
 
-def test_audiences_never_share_an_upload() -> None:
-    amazon = Amazon()
-    deliver([message("a", change("m1"), audience="1"), message("b", change("m1"), audience="2")], amazon)
-    assert [body["audienceId"] for body in amazon.taken] == [1, 2]
-
-
 def test_uploads_keep_to_both_limits_and_hold_every_member() -> None:
     by_count, by_bytes = Amazon(), Amazon()
     deliver([message("a", *members(25))], by_count, limits=Limits(max_records=10))
@@ -217,11 +207,8 @@ def test_uploads_keep_to_both_limits_and_hold_every_member() -> None:
 @pytest.mark.parametrize("status", [400, 422])
 @pytest.mark.parametrize("bad", [{"m3"}, {"m0", "m19"}, {"m7", "m8", "m9"}])
 def test_bad_records_are_isolated_and_their_neighbours_delivered(bad: set[str], status: int) -> None:
-    def refuses(body: dict[str, Any]) -> AudienceSyncError | None:
-        found = bad & {record["externalUserId"] for record in body["records"]}
-        return RequestRejected(f"Amazon answered {status}", status=status) if found else None
-
-    amazon, dead_letters = Amazon(refuses), FakeQueue()
+    amazon = refusing(RequestRejected(f"Amazon answered {status}", status=status), members=bad)
+    dead_letters = FakeQueue()
     report = deliver([message("a", *members(20))], amazon, dead_letters)
     assert dead_letters.parked() == dict.fromkeys(bad, "request_rejected")
     assert amazon.members() == {f"m{number}" for number in range(20)} - bad
@@ -259,39 +246,43 @@ def test_a_refusal_that_no_record_can_cause_is_not_bisected(status: int) -> None
 )
 def test_bad_records_at_the_beginning_do_not_make_the_others_rejected(bad: int, count: int) -> None:
     refused = {f"m{number}" for number in range(bad)}
-
-    def refuses(body: dict[str, Any]) -> AudienceSyncError | None:
-        found = refused & {record["externalUserId"] for record in body["records"]}
-        return RequestRejected("Amazon answered 400", status=400) if found else None
-
-    amazon, dead_letters = Amazon(refuses), FakeQueue()
+    amazon, dead_letters = refusing(RequestRejected("400", status=400), members=refused), FakeQueue()
     report = deliver([message("a", *members(count))], amazon, dead_letters)
     assert dead_letters.parked().keys() == refused
     assert amazon.members() == {f"m{number}" for number in range(count)} - refused
     assert (report.delivered, report.parked) == (count - bad, bad)
 
 
-def test_an_upload_that_is_too_large_is_halved_until_it_fits() -> None:
+def test_an_upload_that_is_too_large_is_halved_until_it_fits_and_a_record_that_is_by_itself_is_parked() -> None:
     def refuses(body: dict[str, Any]) -> AudienceSyncError | None:
-        return RequestTooLarge("Amazon answered 413", status=413) if len(body["records"]) > 3 else None
-
-    amazon = Amazon(refuses)
-    report = deliver([message("a", *members(10))], amazon)
-    assert amazon.members() == {f"m{number}" for number in range(10)}
-    assert (report.delivered, report.parked) == (10, 0)
-
-
-def test_changes_of_an_audience_without_access_are_parked_without_bisection_and_others_delivered() -> None:
-    def refuses(body: dict[str, Any]) -> AudienceSyncError | None:
-        return AccessDenied("Amazon answered 403", status=403) if body["audienceId"] == 1 else None
+        is_large = len(body["records"]) > 3 or "m4" in members_of(body)
+        return RequestTooLarge("Amazon answered 413", status=413) if is_large else None
 
     amazon, dead_letters = Amazon(refuses), FakeQueue()
+    report = deliver([message("a", *members(10))], amazon, dead_letters)
+    assert amazon.members() == {f"m{number}" for number in range(10)} - {"m4"}
+    assert (report.delivered, dead_letters.parked()) == (9, {"m4": "request_too_large"})
+
+
+@pytest.mark.parametrize("error", [AccessDenied("403", status=403), NotFound("404", status=404)])
+def test_changes_of_a_refused_audience_are_parked_without_bisection_and_others_delivered(
+    error: RequestRejected,
+) -> None:
+    amazon, dead_letters = refusing(error, audience=1), FakeQueue()
     report = deliver(
         [message("a", *members(4), audience="1"), message("b", *members(3), audience="2")], amazon, dead_letters
     )
     assert len(amazon.requests) == 2
-    assert set(dead_letters.parked().values()) == {"access_denied"}
+    assert set(dead_letters.parked().values()) == {error.reason}
     assert (report.delivered, report.parked, report.deferred) == (3, 4, [])
+
+
+def test_parked_changes_and_unreadable_messages_are_counted_by_reason_whatever_their_audience() -> None:
+    amazon = Amazon(lambda _: AccessDenied("Amazon answered 403", status=403))
+    unreadable = [Message(name, "h", body, 1, 2000) for name, body in (("c", "{"), ("d", "{"), ("e", "[]"))]
+    both = [message("a", *members(2), audience="1"), message("b", change("m1"), audience="2")]
+    reasons = deliver([*both, *unreadable], amazon).parked_reasons
+    assert reasons == {"access_denied": 3, "message_not_json": 2, "message_version_unknown": 1}
 
 
 @pytest.mark.parametrize(
@@ -312,34 +303,31 @@ def test_a_transient_error_leaves_messages_in_the_queue(error: AudienceSyncError
 
 
 def test_an_error_of_one_audience_stops_only_its_own_uploads() -> None:
-    def refuses(body: dict[str, Any]) -> AudienceSyncError | None:
-        return Throttled("429", retry_after=9) if body["audienceId"] == 1 else None
-
-    amazon = Amazon(refuses)
-    report = deliver(
-        [message("a", *members(30), audience="1"), message("b", *members(30), audience="2")],
-        amazon,
-        limits=Limits(max_records=10),
-    )
+    amazon = refusing(Throttled("429", retry_after=9), audience=1)
+    both = [message("a", *members(30), audience="1"), message("b", *members(30), audience="2")]
+    report = deliver(both, amazon, limits=Limits(max_records=10))
     assert len(amazon.requests) == 1 + 3
     assert [deferred.message.message_id for deferred in report.deferred] == ["a"]
 
 
 def test_only_messages_with_deferred_members_are_deferred() -> None:
-    def refuses(body: dict[str, Any]) -> AudienceSyncError | None:
-        return ServiceUnavailable("503") if body["records"][0]["externalUserId"] == "m2" else None
-
+    amazon = refusing(ServiceUnavailable("503"), members={"m2"})
     messages = [message("a", change("m0"), change("m1")), message("b", change("m2")), message("c", change("m3"))]
-    report = deliver(messages, Amazon(refuses), limits=Limits(max_records=2))
+    report = deliver(messages, amazon, limits=Limits(max_records=2))
     assert [deferred.message.message_id for deferred in report.deferred] == ["b", "c"]
 
 
-def test_what_is_left_of_a_message_is_sent_anew_with_its_attempts() -> None:
-    def refuses(body: dict[str, Any]) -> AudienceSyncError | None:
-        return Throttled("429", retry_after=30) if body["records"][0]["externalUserId"] == "m1" else None
-
-    queue, settled = FakeQueue(), message("a", change("m0"), change("m1"), receives=2)
-    report = deliver([settled], Amazon(refuses), queue=queue, limits=Limits(max_records=1))
+@pytest.mark.parametrize("down", [False, True])
+def test_what_is_left_of_a_message_is_sent_anew_with_its_attempts_and_where_that_fails_the_whole_is_deferred(
+    *, down: bool
+) -> None:
+    queue, settled = FakeQueue(down=down), message("a", change("m0"), change("m1"), receives=2)
+    amazon = refusing(Throttled("429", retry_after=30), members={"m1"})
+    report = deliver([settled], amazon, queue=queue, limits=Limits(max_records=1))
+    if down:
+        assert [deferred.message.message_id for deferred in report.deferred] == ["a"]
+        assert report.delivered == 0, "it is not counted yet"
+        return
     (rest,) = queue.messages
     sent = json.loads(rest.body)
     assert [each["record"]["externalUserId"] for each in sent["changes"]] == ["m1"]
@@ -349,23 +337,22 @@ def test_what_is_left_of_a_message_is_sent_anew_with_its_attempts() -> None:
     assert second.deferred[0].delay == 16, "the third attempt in all"
 
 
-def with_history(name: str, *changes: dict[str, Any], **history: Any) -> Message:
-    plain = message(name, *changes)
-    return replace(plain, body=json.dumps(json.loads(plain.body) | history))
-
-
-def test_completed_changes_count_under_the_time_at_which_they_were_accepted() -> None:
-    moments = (600, 600, 1200)
-    messages = [with_history(str(number), change(f"m{number}"), firstAt=at) for number, at in enumerate(moments)]
-    assert deliver(messages, Amazon()).completed == {600: 2, 1200: 1}
-
-
-def test_changes_without_a_time_count_under_the_time_at_which_their_message_was_sent() -> None:
-    assert deliver([message("a", change("m0"), change("m0", at=2))], Amazon()).completed == {1000: 2}
-
-
-def test_a_replay_is_not_counted_as_completed() -> None:
-    assert deliver([with_history("a", change("m0"), replay=True)], Amazon()).completed == {}
+@pytest.mark.parametrize(
+    ("messages", "completed"),
+    [
+        pytest.param(
+            [with_history(name, change(name), firstAt=at) for name, at in (("a", 600), ("b", 600), ("c", 1200))],
+            {600: 2, 1200: 1},
+            id="by when they were accepted",
+        ),
+        pytest.param(
+            [message("a", change("m0"), change("m0", at=2))], {1000: 2}, id="else by when their message was sent"
+        ),
+        pytest.param([with_history("a", change("m0"), replay=True)], {}, id="a replay is not counted again"),
+    ],
+)
+def test_completed_changes_are_counted(messages: list[Message], completed: dict[int, int]) -> None:
+    assert deliver(messages, Amazon()).completed == completed
 
 
 @pytest.mark.parametrize(
@@ -410,38 +397,10 @@ def test_an_unreadable_message_that_cannot_be_parked_counts_as_deferred() -> Non
     assert [(each.delay, each.reason) for each in report.deferred] == [(FIRST_DELAY, "unavailable")]
 
 
-def test_unreadable_messages_are_counted_by_reason() -> None:
-    messages = [Message(name, "h", body, 1, 2000) for name, body in (("a", "{"), ("b", "{"), ("c", "[]"))]
-    report = deliver(messages, Amazon())
-    assert report.parked_reasons == {"message_not_json": 2, "message_version_unknown": 1}
-
-
 def test_a_change_that_was_not_tried_comes_back_exactly_when_its_turn_may_be() -> None:
     gate = FakeGate({"1": CircuitHalfOpen("half-open", retry_after=MAX_DELAY + 10)})
     report = deliver([message("a", change("m1"), audience="1")], Amazon(), gate=gate)
     assert [each.delay for each in report.deferred] == [MAX_DELAY + 10], "on no mark"
-
-
-@pytest.mark.parametrize("attempts", [-5, -(10**6), 10**9, True, "3", None, 1.5])
-def test_an_invalid_history_counts_as_none(attempts: Any) -> None:
-    body = json.loads(message("a", change("m1")).body) | {"attempts": attempts, "firstAt": -1}
-    report = deliver([Message("a", "h", json.dumps(body), 1, 0)], Amazon(lambda _: Throttled("429")))
-    assert [deferred.delay for deferred in report.deferred] == [4.0]
-
-
-def test_changes_that_are_parked_for_one_reason_count_together_whatever_their_audience() -> None:
-    amazon = Amazon(lambda _: AccessDenied("Amazon answered 403", status=403))
-    report = deliver([message("a", *members(2), audience="1"), message("b", change("m1"), audience="2")], amazon)
-    assert report.parked_reasons == {"access_denied": 3}
-
-
-def test_a_message_whose_rest_cannot_be_sent_anew_is_deferred() -> None:
-    def refuses(body: dict[str, Any]) -> AudienceSyncError | None:
-        return Throttled("429") if body["records"][0]["externalUserId"] == "m1" else None
-
-    settled = message("a", change("m0"), change("m1"))
-    report = deliver([settled], Amazon(refuses), queue=FakeQueue(down=True), limits=Limits(max_records=1))
-    assert [deferred.message.message_id for deferred in report.deferred] == ["a"]
 
 
 def test_a_message_that_was_received_often_is_sent_anew_so_that_sqs_does_not_give_it_up() -> None:
@@ -455,28 +414,12 @@ def test_a_message_that_was_received_often_is_sent_anew_so_that_sqs_does_not_giv
     assert deliver(often, amazon, queue=queue).requeued == 2
 
 
-def test_changes_of_a_deferred_message_are_not_counted_yet() -> None:
-    def refuses(body: dict[str, Any]) -> AudienceSyncError | None:
-        return Throttled("429") if body["records"][0]["externalUserId"] == "m1" else None
-
-    settled = message("a", change("m0"), change("m1"))
-    report = deliver([settled], Amazon(refuses), queue=FakeQueue(down=True), limits=Limits(max_records=1))
-    assert (len(report.deferred), report.delivered) == (1, 0)
-
-
-def test_a_deletion_notice_is_parked_where_no_membership_table_knows_whom_to_remove() -> None:
-    notice = change("m1", exits=True, pii=[]) | {"erase": True}
-    amazon, dead_letters = Amazon(), FakeQueue()
-    report = deliver([message("a", notice, audience="*")], amazon, dead_letters)
+@pytest.mark.parametrize(("audience", "erase"), [(BIG_ID, False), ("*", True)], ids=["an exit", "a deletion notice"])
+def test_without_the_table_an_exit_that_names_nobody_is_parked(audience: str, erase: bool) -> None:
+    exit_, amazon, dead_letters = change("m1", exits=True, pii=[]) | {"erase": erase}, Amazon(), FakeQueue()
+    report = deliver([message("a", exit_, audience=audience)], amazon, dead_letters)
     assert (len(amazon.requests), dead_letters.parked(), report.parked) == (0, {"m1": "no_identifier"}, 1)
-
-
-def test_an_exit_without_any_known_identifier_is_parked() -> None:
-    dead_letters = FakeQueue()
-    report = deliver([message("a", change("m1", exits=True, pii=[]))], Amazon(), dead_letters)
-    assert dead_letters.parked() == {"m1": "no_identifier"}
     assert [each.attributes for each in dead_letters.messages] == [{"reason": "no_identifier"}]
-    assert report.parked == 1
 
 
 def test_an_unreadable_message_is_parked_as_it_is_and_its_neighbours_are_delivered() -> None:

@@ -30,7 +30,7 @@ from audience_sync.errors import (
 )
 from audience_sync.membership import MembershipChange
 from tests import builders
-from tests.doubles.amazon import Amazon, members_of
+from tests.doubles.amazon import Amazon, refusing
 
 LIMITS = Limits(max_records=4)
 
@@ -165,10 +165,6 @@ def test_each_upload_has_a_job_with_its_own_changes() -> None:
     assert (uploads.stats.jobs, uploads.stats.sent, uploads.stats.failed) == (jobs, 3, 1)
 
 
-def refusing(members: set[str], error: RequestRejected) -> Amazon:
-    return Amazon(lambda body: error if members & members_of(body) else None)
-
-
 def send_all(amazon: Amazon, count: int) -> dict[str, Outcome]:
     uploads = Uploads(amazon, Limits(), Clock(lambda: 5.0, lambda: 0.0), 60.0)
     outcomes = uploads.send(Target("1"), [change(number) for number in range(count)], lambda _: None)
@@ -178,7 +174,7 @@ def send_all(amazon: Amazon, count: int) -> dict[str, Outcome]:
 def test_after_two_samples_of_single_records_without_one_that_is_taken_all_count_as_refused() -> None:
     everyone = {f"m{number}" for number in range(200)}
     error = RequestRejected("Amazon answered 400", status=400)
-    amazon = refusing(everyone, error)
+    amazon = refusing(error, members=everyone)
     outcomes = send_all(amazon, 200)
     assert set(outcomes.values()) == {error}
     assert outcomes.keys() == everyone
@@ -187,7 +183,7 @@ def test_after_two_samples_of_single_records_without_one_that_is_taken_all_count
 
 def test_records_that_are_too_large_say_nothing_of_the_others() -> None:
     too_large = {f"m{number}" for number in range(100)} - {"m60"}
-    amazon = refusing(too_large, RequestTooLarge("Amazon answered 413", status=413))
+    amazon = refusing(RequestTooLarge("Amazon answered 413", status=413), members=too_large)
     outcomes = send_all(amazon, 100)
     assert outcomes["m60"] == Accepted()
     assert [len(each) for each in amazon.requests].count(1) == 100

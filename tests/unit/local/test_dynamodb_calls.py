@@ -50,10 +50,6 @@ def test_a_row_is_read_as_it_was_written_and_as_get_item_reads_it(dynamodb: Any)
     assert read(dynamodb, KEY) == [ROW] == [dynamodb.get_item(TableName="rows", Key=KEY)["Item"]]
 
 
-def test_missing_rows_are_left_out(dynamodb: Any) -> None:
-    assert read(dynamodb, key("m0"), KEY, key("m2")) == [ROW]
-
-
 def test_a_projection_leaves_the_other_attributes_out(dynamodb: Any) -> None:
     assert read(dynamodb, KEY, ProjectionExpression="id, packed") == [{name: ROW[name] for name in ("id", "packed")}]
 
@@ -79,7 +75,7 @@ def test_what_dynamodb_refuses_is_refused(dynamodb: Any, keys: list[dict[str, An
         read(dynamodb, *keys, table=table)
 
 
-def test_a_hundred_keys_are_taken(dynamodb: Any) -> None:
+def test_a_hundred_keys_are_taken_and_missing_rows_left_out(dynamodb: Any) -> None:
     assert read(dynamodb, KEY, *(key(f"none{number}") for number in range(99))) == [ROW]
 
 

@@ -57,37 +57,21 @@ def test_an_insert_stores_all_parameters_binary_ones_too(dynamodb: Any) -> None:
     assert rows(dynamodb) == {"m1": (1, PACKED)}
 
 
-def test_an_insert_leaves_a_row_that_exists(dynamodb: Any) -> None:
-    codes(dynamodb, insert("m1", revision=7))
-    assert codes(dynamodb, insert("m1", packed=b"other")) == ["DuplicateItem"]
-    assert rows(dynamodb) == {"m1": (7, PACKED)}
-
-
-def test_an_update_changes_the_row_that_was_read(dynamodb: Any) -> None:
-    codes(dynamodb, insert("m1"))
-    assert codes(dynamodb, update("m1", read=1, packed=b"\0\xff")) == [""]
-    assert rows(dynamodb) == {"m1": (2, b"\0\xff")}
-
-
-def test_an_update_of_a_missing_row_writes_none(dynamodb: Any) -> None:
-    assert codes(dynamodb, update("m1", read=1)) == ["ConditionalCheckFailed"]
-    assert rows(dynamodb) == {}
-
-
-def test_an_update_leaves_a_row_with_another_revision(dynamodb: Any) -> None:
-    codes(dynamodb, insert("m1", revision=3))
-    assert codes(dynamodb, update("m1", read=2, packed=b"other")) == ["ConditionalCheckFailed"]
-    assert rows(dynamodb) == {"m1": (3, PACKED)}
-
-
-def test_each_statement_has_its_own_result(dynamodb: Any) -> None:
-    codes(dynamodb, insert("m1"))
-    assert codes(dynamodb, insert("m1"), insert("m2"), update("m3", read=1)) == [
-        "DuplicateItem",
-        "",
-        "ConditionalCheckFailed",
-    ]
-    assert rows(dynamodb).keys() == {"m1", "m2"}
+def test_each_statement_has_its_own_result_and_writes_only_what_it_expected(dynamodb: Any) -> None:
+    codes(dynamodb, insert("there"), insert("as read"), insert("changed since", revision=3))
+    written = {
+        "": (insert("new"), update("as read", read=1, packed=b"\0\xff")),
+        "DuplicateItem": (insert("there", packed=b"other"),),
+        "ConditionalCheckFailed": (update("changed since", read=2, packed=b"other"), update("missing", read=1)),
+    }
+    expected = [code for code, statements in written.items() for _ in statements]
+    assert codes(dynamodb, *(each for statements in written.values() for each in statements)) == expected
+    assert rows(dynamodb) == {
+        "there": (1, PACKED),
+        "as read": (2, b"\0\xff"),
+        "changed since": (3, PACKED),
+        "new": (1, PACKED),
+    }
 
 
 def test_a_batch_may_be_full_and_not_fuller(dynamodb: Any) -> None:

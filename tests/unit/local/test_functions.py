@@ -3,7 +3,7 @@
 import asyncio
 import os
 import signal
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -39,35 +39,45 @@ def lambda_handler(event, context):
     return os.getpid()
 """
 TIMEOUT = 30.0
-Test = Callable[[Functions, list[str]], Coroutine[Any, Any, None]]
+
+
+class Started:
+    """A function `F`, the lines that it has printed, and the loop that it runs in."""
+
+    def __init__(self, folder: Path, runner: asyncio.Runner) -> None:
+        self.lines: list[str] = []
+        self.folder = folder
+        self.run = runner.run
+        self.start()
+
+    def start(self, timeout: float = TIMEOUT, handler: str = "handler.lambda_handler") -> None:
+        function = Function("F", self.folder, handler, timeout, {})
+        environment = {"F": {"COLOUR": "blue"}}
+        self.functions = Functions({"F": function}, environment, lambda _, line: self.lines.append(line))
+
+    def invoke(self, do: str, **event: Any) -> Any:
+        return self.run(self.functions.invoke("F", {"do": do} | event))
+
+    def until(self, holds: Callable[[], bool]) -> None:
+        async def wait() -> None:
+            async with asyncio.timeout(30):
+                while not holds():
+                    await asyncio.sleep(0.01)
+
+        self.run(wait())
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Callable[..., None]:
-    """Run a test with a function `F` and the lines it has printed."""
+def started(tmp_path: Path) -> Iterator[Started]:
     (tmp_path / "handler.py").write_text(HANDLER)
     (tmp_path / "broken.py").write_text("import no_such_module")
-
-    def start(test: Test, *, timeout: float = TIMEOUT, handler: str = "handler.lambda_handler") -> None:
-        async def all_of_it() -> None:
-            lines: list[str] = []
-            function = Function("F", tmp_path, handler, timeout, {})
-            functions = Functions({"F": function}, {"F": {"COLOUR": "blue"}}, lambda _, line: lines.append(line))
-            try:
-                await test(functions, lines)
-            finally:
-                await functions.close()
-            assert len(asyncio.all_tasks()) == 1
-
-        asyncio.run(all_of_it())
-
-    return start
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
-        while not holds():
-            await asyncio.sleep(0.01)
+    with asyncio.Runner() as runner:
+        started = Started(tmp_path, runner)
+        try:
+            yield started
+        finally:
+            runner.run(started.functions.close())
+        assert asyncio.all_tasks(runner.get_loop()) == set()
 
 
 def is_running(pid: int) -> bool:
@@ -78,141 +88,109 @@ def is_running(pid: int) -> bool:
     return True
 
 
-def test_a_handler_gets_event_environment_and_context(
-    run: Callable[..., None], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_handler_gets_event_environment_and_context(started: Started, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "the developer's own")
-
-    async def test(functions: Functions, _: list[str]) -> None:
-        event = {"do": "report", "text": "Zoë", "big": "x" * 3_000_000}
-        first, second = [await functions.invoke("F", event) for _ in range(2)]
-        assert first["event"] == event
-        assert first["environment"]["COLOUR"] == "blue"
-        assert "AWS_SECRET_ACCESS_KEY" not in first["environment"]
-        assert TIMEOUT * 1000 / 2 < second["milliseconds"] <= TIMEOUT * 1000
-        assert first["id"] != second["id"]
-        assert first["arn"].startswith("arn:aws:lambda:us-east-1:123456789012:function:")
-        assert first["pid"] == second["pid"] != os.getpid()
-
-    run(test)
+    event = {"text": "Zoë", "big": "x" * 3_000_000}
+    first, second = [started.invoke("report", **event) for _ in range(2)]
+    assert first["event"] == {"do": "report"} | event
+    assert first["environment"]["COLOUR"] == "blue"
+    assert "AWS_SECRET_ACCESS_KEY" not in first["environment"]
+    assert TIMEOUT * 1000 / 2 < second["milliseconds"] <= TIMEOUT * 1000
+    assert first["id"] != second["id"]
+    assert first["arn"].startswith("arn:aws:lambda:us-east-1:123456789012:function:")
+    assert first["pid"] == second["pid"] != os.getpid()
 
 
-def test_what_a_handler_prints_is_forwarded_line_by_line(run: Callable[..., None]) -> None:
-    async def test(functions: Functions, lines: list[str]) -> None:
-        await functions.invoke("F", {"do": "print", "text": "one\ntwo"})
-        await until(lambda: {"imported", "one", "two", "an error line"} <= set(lines))
-
-    run(test)
+def test_what_a_handler_prints_is_forwarded_line_by_line(started: Started) -> None:
+    started.invoke("print", text="one\ntwo")
+    started.until(lambda: {"imported", "one", "two", "an error line"} <= set(started.lines))
 
 
-def test_an_endless_line_does_not_stop_the_others(run: Callable[..., None]) -> None:
-    async def test(functions: Functions, lines: list[str]) -> None:
-        for _ in range(3):
-            await functions.invoke("F", {"do": "print", "text": "x" * (LONGEST_LINE + 10)})
-        await functions.invoke("F", {"do": "print", "text": "after it"})
-        await until(lambda: "after it" in lines)
-
-    run(test)
+def test_an_endless_line_does_not_stop_the_others(started: Started) -> None:
+    for _ in range(3):
+        started.invoke("print", text="x" * (LONGEST_LINE + 10))
+    started.invoke("print", text="after it")
+    started.until(lambda: "after it" in started.lines)
 
 
 @pytest.mark.parametrize(("do", "error"), [("raise", "ValueError"), ("return nonsense", "TypeError")])
-def test_an_exception_is_reported_by_name_and_the_process_lives_on(
-    run: Callable[..., None], do: str, error: str
-) -> None:
-    async def test(functions: Functions, lines: list[str]) -> None:
-        pid = await functions.invoke("F", {"do": "pid"})
-        with pytest.raises(FunctionError, match=f"^raised {error}$"):
-            await functions.invoke("F", {"do": do})
-        assert await functions.invoke("F", {"do": "pid"}) == pid
-        await until(lambda: any(line.startswith("Traceback") for line in lines))
-
-    run(test)
+def test_an_exception_is_reported_by_name_and_the_process_lives_on(started: Started, do: str, error: str) -> None:
+    pid = started.invoke("pid")
+    with pytest.raises(FunctionError, match=f"^raised {error}$"):
+        started.invoke(do)
+    assert started.invoke("pid") == pid
+    started.until(lambda: any(line.startswith("Traceback") for line in started.lines))
 
 
 @pytest.mark.parametrize("do", ["die", "exit"])
-def test_a_process_that_ends_fails_its_invocation_and_the_next_gets_a_new_one(
-    run: Callable[..., None], do: str
-) -> None:
-    async def test(functions: Functions, _: list[str]) -> None:
-        pid = await functions.invoke("F", {"do": "pid"})
-        with pytest.raises(FunctionError, match="the process ended"):
-            await functions.invoke("F", {"do": do})
-        assert await functions.invoke("F", {"do": "pid"}) != pid
-
-    run(test)
+def test_a_process_that_ends_fails_its_invocation_and_the_next_gets_a_new_one(started: Started, do: str) -> None:
+    pid = started.invoke("pid")
+    with pytest.raises(FunctionError, match="the process ended"):
+        started.invoke(do)
+    assert started.invoke("pid") != pid
 
 
-def test_a_process_that_ended_while_idle_costs_no_invocation(run: Callable[..., None]) -> None:
-    async def test(functions: Functions, _: list[str]) -> None:
-        pid = await functions.invoke("F", {"do": "pid"})
-        os.kill(pid, signal.SIGKILL)
-        await until(lambda: not functions._idle["F"][0].is_alive)
-        assert await functions.invoke("F", {"do": "pid"}) != pid
-
-    run(test)
+def test_a_process_that_ended_while_idle_costs_no_invocation(started: Started) -> None:
+    pid = started.invoke("pid")
+    os.kill(pid, signal.SIGKILL)
+    started.until(lambda: not started.functions._idle["F"][0].is_alive)
+    assert started.invoke("pid") != pid
 
 
-def test_a_timeout_ends_the_process_and_the_next_invocation_gets_a_new_one(run: Callable[..., None]) -> None:
-    async def test(functions: Functions, _: list[str]) -> None:
-        pid = await functions.invoke("F", {"do": "pid"})
-        with pytest.raises(FunctionError, match=r"timed out after 1.5 s"):
-            await functions.invoke("F", {"do": "sleep", "seconds": 20})
-        assert await functions.invoke("F", {"do": "pid"}) != pid
-        await until(lambda: not is_running(pid))
-
-    run(test, timeout=1.5)
+def test_a_timeout_ends_the_process_and_the_next_invocation_gets_a_new_one(started: Started) -> None:
+    started.start(timeout=1.5)
+    pid = started.invoke("pid")
+    with pytest.raises(FunctionError, match=r"timed out after 1.5 s"):
+        started.invoke("sleep", seconds=20)
+    assert started.invoke("pid") != pid
+    started.until(lambda: not is_running(pid))
 
 
-def test_invocations_at_once_get_a_process_each_and_the_processes_are_used_again(run: Callable[..., None]) -> None:
-    async def test(functions: Functions, _: list[str]) -> None:
-        await functions.warm("F", 3)
-        waiting = [functions.invoke("F", {"do": "sleep", "seconds": 0.2}) for _ in range(3)]
-        pids = await asyncio.gather(*waiting)
-        assert len(set(pids)) == 3
-        assert {await functions.invoke("F", {"do": "pid"}) for _ in range(5)} <= set(pids)
-        assert functions.running == 0
+def test_invocations_at_once_get_a_process_each_and_the_processes_are_used_again(started: Started) -> None:
+    async def at_once() -> list[int]:
+        await started.functions.warm("F", 3)
+        sleeping = [started.functions.invoke("F", {"do": "sleep", "seconds": 0.2}) for _ in range(3)]
+        return list(await asyncio.gather(*sleeping))
 
-    run(test)
+    pids = started.run(at_once())
+    assert len(set(pids)) == 3
+    assert {started.invoke("pid") for _ in range(5)} <= set(pids)
+    assert started.functions.running == 0
 
 
-def test_an_invocation_runs_on_when_its_caller_hangs_up_and_no_other_gets_its_answer(
-    run: Callable[..., None],
-) -> None:
-    async def test(functions: Functions, _: list[str]) -> None:
-        await functions.warm("F")
-        leaving = asyncio.create_task(functions.invoke("F", {"do": "sleep", "seconds": 2}))
+def test_an_invocation_runs_on_when_its_caller_hangs_up_and_no_other_gets_its_answer(started: Started) -> None:
+    async def hang_up() -> None:
+        await started.functions.warm("F")
+        leaving = asyncio.create_task(started.functions.invoke("F", {"do": "sleep", "seconds": 2}))
         await asyncio.sleep(0.1)
         leaving.cancel()
         await asyncio.gather(leaving, return_exceptions=True)
-        assert functions.running == 1
-        answer = await functions.invoke("F", {"do": "report"})
-        assert answer["event"] == {"do": "report"}
-        await until(lambda: functions.running == 0)
-        assert len(functions._idle["F"]) == 2
 
-    run(test)
+    started.run(hang_up())
+    assert started.functions.running == 1
+    assert started.invoke("report")["event"] == {"do": "report"}
+    started.until(lambda: started.functions.running == 0)
+    assert len(started.functions._idle["F"]) == 2
 
 
-def test_closing_ends_every_process_also_those_at_work(run: Callable[..., None]) -> None:
-    async def test(functions: Functions, _: list[str]) -> None:
-        await functions.warm("F", 2)
-        pids = [environment.process.pid for environment in functions._idle["F"]]
-        at_work = asyncio.create_task(functions.invoke("F", {"do": "sleep", "seconds": 20}))
+def test_closing_ends_every_process_also_those_at_work(started: Started) -> None:
+    async def close_at_work() -> list[int]:
+        await started.functions.warm("F", 2)
+        pids = [environment.process.pid for environment in started.functions._idle["F"]]
+        at_work = asyncio.create_task(started.functions.invoke("F", {"do": "sleep", "seconds": 20}))
         await asyncio.sleep(0.1)
         async with asyncio.timeout(10):
-            await functions.close()
+            await started.functions.close()
         await asyncio.gather(at_work, return_exceptions=True)
-        assert not any(map(is_running, pids))
+        return pids
 
-    run(test, timeout=30)
+    assert not any(map(is_running, started.run(close_at_work())))
 
 
-def test_a_handler_that_cannot_be_imported_is_reported_and_leaves_no_process(run: Callable[..., None]) -> None:
-    async def test(functions: Functions, lines: list[str]) -> None:
-        for _ in range(2):
-            with pytest.raises(FunctionError, match="cannot be imported"):
-                await functions.invoke("F", {"do": "pid"})
-        assert "ModuleNotFoundError: No module named 'no_such_module'" in lines
-        assert (functions.running, functions._idle["F"]) == (0, [])
-
-    run(test, handler="broken.lambda_handler")
+def test_a_handler_that_cannot_be_imported_is_reported_and_leaves_no_process(started: Started) -> None:
+    started.start(handler="broken.lambda_handler")
+    for _ in range(2):
+        with pytest.raises(FunctionError, match="cannot be imported"):
+            started.invoke("pid")
+    assert "ModuleNotFoundError: No module named 'no_such_module'" in started.lines
+    assert (started.functions.running, started.functions._idle["F"]) == (0, [])

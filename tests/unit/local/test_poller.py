@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -49,51 +50,50 @@ class Handler(Functions):
 
 
 class Polled:
-    """A queue, its poller and the function, while the poller runs."""
+    """A queue, its poller and the function. The poller runs while a test waits for something."""
 
-    def __init__(self, handler: Handler, queues: SqsQueues, poller: Poller, polling: asyncio.Task[None]) -> None:
-        self.handler, self.queues, self.poller, self.polling = handler, queues, poller, polling
+    def __init__(self, runner: asyncio.Runner, handler: Handler, source: QueueSource) -> None:
+        self.run = runner.run
+        self.handler = handler
+        self.queues = SqsQueues(time.time)
+        self.queues.create("work")
+        self.poller = Poller(self.queues, "work", ARN, source, handler)
+        self.polling = runner.get_loop().create_task(self.poller.run())
 
-    async def ended(self, invocations: int) -> None:
+    def until(self, holds: Callable[[], bool]) -> None:
+        async def wait() -> None:
+            async with asyncio.timeout(30):
+                while not holds():
+                    await asyncio.sleep(0.005)
+
+        self.run(wait())
+
+    def ended(self, invocations: int) -> None:
         """Wait until so many invocations have ended and the poller has acted on their answers."""
-        async with asyncio.timeout(30):
-            while self.handler.ended < invocations or self.poller._invocations:
-                await asyncio.sleep(0.005)
+        self.until(lambda: self.handler.ended >= invocations and not self.poller._invocations)
 
     @property
-    def left(self) -> int:
-        """Messages that are not deleted."""
-        return len(self.queues.peek("work"))
+    def left(self) -> list[str]:
+        """The bodies of the messages that are not deleted."""
+        return [message.body for message in self.queues.peek("work")]
 
 
-def run(
-    test: Callable[[Polled], Coroutine[Any, Any, None]],
+@contextmanager
+def polled(
     bodies: list[str],
     handler: Handler | None = None,
     *,
     batch_size: int = 10,
     window: float = 0.0,
     concurrency: int = 5,
-) -> Handler:
-    """Fill a queue, poll it and run the test meanwhile."""
-    function = handler or Handler()
+) -> Iterator[Polled]:
+    """Fill a queue and poll it."""
     source = QueueSource("Work", "Taker", batch_size, window, concurrency, enabled=True)
-
-    async def all_of_it() -> None:
-        queues = SqsQueues(time.time)
-        queues.create("work")
+    with asyncio.Runner() as runner:
+        polled = Polled(runner, handler or Handler(), source)
         for body in bodies:
-            queues.send("work", body, attributes={"kind": "test"})
-        poller = Poller(queues, "work", ARN, source, function)
-        polling = asyncio.create_task(poller.run())
-        try:
-            await test(Polled(function, queues, poller, polling))
-        finally:
-            polling.cancel()
-            await asyncio.gather(polling, return_exceptions=True)
-
-    asyncio.run(all_of_it())
-    return function
+            polled.queues.send("work", body, attributes={"kind": "test"})
+        yield polled
 
 
 def numbered(count: int) -> list[str]:
@@ -101,11 +101,10 @@ def numbered(count: int) -> list[str]:
 
 
 def test_messages_arrive_in_the_shape_of_lambdas_event_and_are_deleted_afterwards() -> None:
-    async def test(polled: Polled) -> None:
-        await polled.ended(1)
-        assert polled.left == 0
-
-    ((record,),) = run(test, ["hello"]).batches
+    with polled(["hello"]) as queue:
+        queue.ended(1)
+        assert queue.left == []
+    ((record,),) = queue.handler.batches
     assert record["body"] == "hello"
     assert record["md5OfBody"] == "5d41402abc4b2a76b9719d911017c592"
     assert record["attributes"]["ApproximateReceiveCount"] == "1"
@@ -120,42 +119,36 @@ def test_messages_arrive_in_the_shape_of_lambdas_event_and_are_deleted_afterward
 
 
 def test_a_batch_holds_no_more_than_its_size() -> None:
-    async def test(polled: Polled) -> None:
-        await polled.ended(3)
-
-    handler = run(test, numbered(75), batch_size=25, window=30.0)
-    assert handler.sizes == [25, 25, 25]
-    assert sorted(handler.bodies, key=int) == numbered(75)
+    with polled(numbered(75), batch_size=25, window=30.0) as queue:
+        queue.ended(3)
+    assert queue.handler.sizes == [25, 25, 25]
+    assert sorted(queue.handler.bodies, key=int) == numbered(75)
 
 
 def test_without_a_window_nothing_waits_for_company() -> None:
-    async def test(polled: Polled) -> None:
-        await polled.ended(1)
-        polled.queues.send("work", "late")
-        await polled.ended(2)
-
-    assert run(test, ["early"], batch_size=100).sizes == [1, 1]
+    with polled(["early"], batch_size=100) as queue:
+        queue.ended(1)
+        queue.queues.send("work", "late")
+        queue.ended(2)
+    assert queue.handler.sizes == [1, 1]
 
 
 def test_a_window_gathers_what_comes_while_it_is_open() -> None:
-    async def test(polled: Polled) -> None:
+    with polled(["early"], batch_size=6, window=30.0) as queue:
         for number in range(5):
-            await asyncio.sleep(0.02)
-            assert polled.handler.batches == []
-            polled.queues.send("work", f"late {number}")
-        await polled.ended(1)
-
-    assert run(test, ["early"], batch_size=6, window=30.0).sizes == [6]
+            queue.run(asyncio.sleep(0.02))
+            assert queue.handler.batches == []
+            queue.queues.send("work", f"late {number}")
+        queue.ended(1)
+    assert queue.handler.sizes == [6]
 
 
 def test_a_window_closes_after_its_time_however_little_has_come() -> None:
-    async def test(polled: Polled) -> None:
-        await polled.ended(1)
-
     began = time.monotonic()
-    handler = run(test, ["alone"], batch_size=100, window=0.3)
-    assert handler.sizes == [1]
-    assert handler.times[0] - began > 0.25
+    with polled(["alone"], batch_size=100, window=0.3) as queue:
+        queue.ended(1)
+    assert queue.handler.sizes == [1]
+    assert queue.handler.times[0] - began > 0.25
 
 
 @pytest.mark.parametrize(
@@ -167,13 +160,9 @@ def test_a_window_closes_after_its_time_however_little_has_come() -> None:
 )
 def test_an_invocation_stays_below_six_megabytes(sizes: list[int], fullest: int) -> None:
     bodies = [str(number % 10) * size for number, size in enumerate(sizes)]
-
-    async def test(polled: Polled) -> None:
-        async with asyncio.timeout(30):
-            while polled.left:
-                await asyncio.sleep(0.01)
-
-    handler = run(test, bodies, batch_size=50, window=1.0)
+    with polled(bodies, batch_size=50, window=1.0) as queue:
+        queue.until(lambda: not queue.left)
+    handler = queue.handler
     assert sorted(handler.bodies) == sorted(bodies)
     assert all(sum(len(record["body"]) for record in batch) <= MAX_PAYLOAD for batch in handler.batches)
     assert max(handler.sizes) == fullest
@@ -199,11 +188,9 @@ def test_an_invocation_stays_below_six_megabytes(sizes: list[int], fullest: int)
     ],
 )
 def test_what_an_answer_without_known_ids_means(answer: Any, left: int) -> None:
-    async def test(polled: Polled) -> None:
-        await polled.ended(1)
-        assert polled.left == left
-
-    run(test, numbered(4), Handler(lambda _: answer))
+    with polled(numbered(4), Handler(lambda _: answer)) as queue:
+        queue.ended(1)
+        assert len(queue.left) == left
 
 
 def test_messages_that_are_named_as_failed_stay_and_their_neighbours_go() -> None:
@@ -211,11 +198,9 @@ def test_messages_that_are_named_as_failed_stay_and_their_neighbours_go() -> Non
         failed = [record["messageId"] for record in records if record["body"] in ("1", "3")]
         return {"batchItemFailures": [{"itemIdentifier": name} for name in failed]}
 
-    async def test(polled: Polled) -> None:
-        await polled.ended(1)
-        assert [message.body for message in polled.queues.peek("work")] == ["1", "3"]
-
-    run(test, numbered(5), Handler(answer))
+    with polled(numbered(5), Handler(answer)) as queue:
+        queue.ended(1)
+        assert queue.left == ["1", "3"]
 
 
 def test_a_function_that_fails_leaves_everything_and_the_next_batch_is_served() -> None:
@@ -224,33 +209,26 @@ def test_a_function_that_fails_leaves_everything_and_the_next_batch_is_served() 
             raise FunctionError("raised ValueError")
         return SUCCESS
 
-    async def test(polled: Polled) -> None:
-        await polled.ended(1)
-        assert polled.left == 3
-        polled.queues.send("work", "later")
-        await polled.ended(2)
-        assert polled.left == 3
-
-    run(test, numbered(3), Handler(answer))
+    with polled(numbered(3), Handler(answer)) as queue:
+        queue.ended(1)
+        assert len(queue.left) == 3
+        queue.queues.send("work", "later")
+        queue.ended(2)
+        assert len(queue.left) == 3
 
 
 def test_no_more_invocations_run_at_once_than_allowed() -> None:
-    async def test(polled: Polled) -> None:
-        await polled.ended(8)
-
-    handler = run(test, numbered(8), Handler(seconds=0.3), batch_size=1, concurrency=3)
-    assert handler.most_at_once == 3
+    with polled(numbered(8), Handler(seconds=0.3), batch_size=1, concurrency=3) as queue:
+        queue.ended(8)
+    assert queue.handler.most_at_once == 3
 
 
 def test_a_cancelled_poller_lets_its_invocations_end_and_takes_nothing_more() -> None:
-    async def test(polled: Polled) -> None:
-        while not polled.handler.batches:
-            await asyncio.sleep(0.005)
-        polled.polling.cancel()
-        polled.queues.send("work", "too late")
-        await asyncio.gather(polled.polling, return_exceptions=True)
-        assert polled.handler.ended == 1
-        assert [message.body for message in polled.queues.peek("work")] == ["too late"]
-        assert polled.queues.counts("work").visible == 1
-
-    run(test, ["early"], Handler(seconds=0.2))
+    with polled(["early"], Handler(seconds=0.2)) as queue:
+        queue.until(lambda: bool(queue.handler.batches))
+        queue.polling.cancel()
+        queue.queues.send("work", "too late")
+        queue.until(queue.polling.done)
+        assert queue.handler.ended == 1
+        assert queue.left == ["too late"]
+        assert queue.queues.counts("work").visible == 1

@@ -44,20 +44,6 @@ def test_amazon_refuses_and_names_the_field(check: Check, body: dict[str, Any], 
 
 
 @pytest.mark.parametrize(
-    ("check", "body", "named"),
-    rows(
-        ("upload", read_upload, bodies.TAKEN_UPLOADS),
-        ("audience", check_new_audience, bodies.TAKEN_AUDIENCES),
-        ("update", check_audience_update, bodies.TAKEN_UPDATES),
-        ("connection", check_new_connection, bodies.TAKEN_CONNECTIONS),
-    ),
-)
-def test_amazon_takes(check: Check, body: dict[str, Any], named: str) -> None:
-    assert not named
-    check(body)
-
-
-@pytest.mark.parametrize(
     "raw",
     [
         pytest.param(b"", id="nothing"),

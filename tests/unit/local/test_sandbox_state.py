@@ -1,3 +1,4 @@
+import random
 from collections import Counter
 from pathlib import Path
 from typing import Literal
@@ -8,6 +9,7 @@ import local.amazon
 from local.amazon import ledger
 from local.amazon.app import build_app
 from local.amazon.audiences import Audience, AudienceIds
+from local.amazon.data_manager.membership import Membership
 from local.amazon.exchange import SANDBOX
 from local.amazon.jobs import Scheduler
 from local.amazon.records import Record
@@ -60,6 +62,24 @@ def test_sizes_stay_right_through_additions_removals_and_expiry() -> None:
         sizes = audience.sizes(float(step))
         assert (sizes["receivedRecordSize"], sizes["idResolutionCount"]) == (len(members), counted[True])
     assert 0 < counted[True] < len(members), "the loop saw both kinds"
+
+
+@pytest.mark.parametrize("finding", ["id", "identity"])
+def test_a_dataset_removes_as_a_plain_search_would(finding: Literal["id", "identity"]) -> None:
+    chance, membership = random.Random(1), Membership()
+    expected: dict[str, set[tuple[str, str]]] = {}
+    for step in range(2_000):
+        user = f"m{chance.randrange(9)}"
+        pairs = tuple(("email", f"{chance.randrange(12)}") for _ in range(chance.randrange(1, 4)))
+        if chance.random() < 0.5:
+            membership.add(user, pairs, float(step), matched=False, request=step)
+            expected.setdefault(user, set()).update(pairs)
+        else:
+            membership.remove(user, pairs, finding)
+            for other, held in expected.items():
+                held.difference_update(pairs if finding == "identity" else held.copy() if other == user else ())
+            expected = {other: held for other, held in expected.items() if held}
+        assert {user: set(member.identifiers) for user, member in membership.by_id.items()} == expected
 
 
 def test_ids_are_beyond_what_a_double_can_hold() -> None:

@@ -347,11 +347,3 @@ def test_a_range_of_the_local_page_has_the_bars_of_the_deployed_one(chosen: str)
     activity = _activity(counters, 1_000_000 + RANGES[chosen].span - 1, chosen)
     assert (activity.period, len(activity.arrived)) == (RANGES[chosen].period, RANGES[chosen].bars)
     assert sum(activity.arrived) in (0, 3)  # the first bar is a whole one
-
-
-def test_reasons_are_added_up_by_function() -> None:
-    counters = Counters()
-    counters.add("IngestFunction", json.dumps({"message": "events rejected", "by_reason": {"consent_missing": 2}}))
-    counters.add("IngestFunction", json.dumps({"message": "events rejected", "by_reason": {"consent_missing": 1}}))
-    counters.add("WorkerFunction", json.dumps({"message": "not everything delivered", "by_reason": {"no_access": 1}}))
-    assert counters.reasons == {"IngestFunction": {"consent_missing": 3}, "WorkerFunction": {"no_access": 1}}

@@ -115,10 +115,6 @@ def test_parameters_override_defaults_and_conditions_follow(written: Path) -> No
     assert not paused.queue_sources()[0].enabled
 
 
-def test_a_resource_without_its_condition_is_not_there(template: Template) -> None:
-    assert list(template.resources("AWS::SQS::Queue")) == ["Work"]
-
-
 def test_functions_take_from_globals_what_they_do_not_say(template: Template) -> None:
     taker = {"LEVEL": "INFO", "QUEUE": {"Ref": "Work"}, "ARN": {"Fn::GetAtt": ["Work", "Arn"]}}
     assert template.functions() == {
@@ -135,11 +131,3 @@ def test_what_triggers_which_function(template: Template) -> None:
         QueueSource("Work", "Clock", batch_size=10, window=0.0, concurrency=5, enabled=True),
     ]
     assert template.schedule_sources() == [ScheduleSource("Clock", 1200.0), ScheduleSource("Clock", 3600.0)]
-
-
-# The project's own template
-
-
-def test_the_projects_delivery_can_be_paused() -> None:
-    sources = Template.load({"Enabled": "no"}).queue_sources()
-    assert not next(source for source in sources if source.queue == "ChangeQueue").enabled

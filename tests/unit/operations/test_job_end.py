@@ -37,7 +37,7 @@ WELL = JobReport("SUCCEEDED")
 
 def message(*members: JobMember, is_late: bool = False, sent_at: int = EXITED) -> JobMessage:
     """Return the message of an upload; `sent_at` in epoch seconds."""
-    return JobMessage("job-1", "1", sent_at * 1000, members, is_late=is_late)
+    return JobMessage("job-1", "1", sent_at * 1000 + 999, members, is_late=is_late)
 
 
 def after(

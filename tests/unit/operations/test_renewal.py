@@ -1,7 +1,7 @@
 """Which members are sent again, when, and where a run continues that could not finish."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,8 +17,6 @@ from audience_sync.aws.membership_scan import MembershipScan
 from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.clock import Clock
 from audience_sync.errors import Unavailable
-from audience_sync.member_state import MemberState, Timing
-from audience_sync.member_step import sent, step
 from audience_sync.membership import Audience, MembershipChange
 from audience_sync.messages import ChangeMessage
 from audience_sync.operations.renewal import (
@@ -34,11 +32,12 @@ from audience_sync.operations.renewal import (
 from audience_sync.reasons import Reason
 from tests import builders
 from tests.doubles.dynamodb import MembershipRows
+from tests.doubles.queues import FakeQueue
+from tests.unit.member_changes import record_as_sent
 
 DAY = 86_400  # seconds
 NOW = 1_800_000_000.0
 LATER = 10_000.0  # a deadline that does not matter
-TIMING = Timing(0)
 
 
 def renewed(audience_id: str = "1", **settings: Any) -> Audience:
@@ -50,28 +49,19 @@ def change(member: str, *, audience_id: str = "1", **options: Any) -> Membership
 
 
 @dataclass
-class Queue:
-    """Keeps what it is sent. Reports `depths` as the number of waiting messages, in turn, and then the last one."""
+class Queue(FakeQueue):
+    """Reports `depths` as the number of waiting messages, in turn, and then the last one."""
 
     depths: list[int] = field(default_factory=lambda: [0])
-    bodies: list[str] = field(default_factory=list)
-    fails_after: int = 1_000  # sends
-
-    def send(self, bodies: Sequence[str], *, deadline: float) -> None:
-        assert deadline > 0
-        if self.fails_after == 0:
-            raise Unavailable("down")
-        self.fails_after -= 1
-        self.bodies += bodies
 
     def waiting(self) -> int:
         return self.depths.pop(0) if len(self.depths) > 1 else self.depths[0]
 
-    def messages(self) -> list[ChangeMessage]:
+    def sent(self) -> list[ChangeMessage]:
         return [ChangeMessage.from_body(body) for body in self.bodies]
 
     def members(self) -> list[str]:
-        return [change.member[1] for message in self.messages() for change in message.changes]
+        return [change.member[1] for message in self.sent() for change in message.changes]
 
 
 class RenewalHarness:
@@ -89,13 +79,7 @@ class RenewalHarness:
         """Record changes as sent to Amazon so many days ago."""
         client: Any = self.table
         table = MembershipTable(client, "members", self.sharding, Clock())
-        states, now = table.read(change.member for change in changes), int(self.now - days * DAY)
-        steps = [step(states.get(each.member), [each], now=now, timing=TIMING) for each in changes]
-        dated = [
-            each.state if each.writes else sent(each.state, each.state.version, now, TIMING, removes=False)
-            for each in steps
-        ]
-        assert all(isinstance(result, MemberState) for result in table.write(dated))
+        record_as_sent(table, *changes, now=int(self.now - days * DAY))
 
     def run(self, *audiences: Audience, deadline: float = LATER) -> RenewalReport:
         client: Any = self.table
@@ -188,7 +172,7 @@ def test_a_member_who_was_sent_since_is_not_due(harness: RenewalHarness) -> None
 def test_the_newest_change_is_sent_unchanged_as_a_replay(harness: RenewalHarness) -> None:
     harness.write(change("m1", at=7), days=390)
     report = harness.run(renewed())
-    (message,) = harness.queue.messages()
+    (message,) = harness.queue.sent()
     assert message.changes == [change("m1", at=7)]
     assert message.history.is_replay is True
     assert report == RenewalReport(audiences=1, rows=1, renewed=1)
@@ -197,7 +181,7 @@ def test_the_newest_change_is_sent_unchanged_as_a_replay(harness: RenewalHarness
 def test_a_replay_goes_to_the_targets_that_the_audience_has_now(harness: RenewalHarness) -> None:
     harness.write(change("m1"), days=390)
     harness.run(Audience("1", destination=of_connection("c-1"), settings={"renew": True, "dsp": True}))
-    (message,) = harness.queue.messages()
+    (message,) = harness.queue.sent()
     assert message.destination == of_connection("c-1", dsp=True)
 
 
@@ -207,7 +191,7 @@ def test_every_page_of_every_renewed_audience_is_read(harness: RenewalHarness) -
     for audience_id in ("1", "2", "3"):
         harness.write(*(change(member, audience_id=audience_id) for member in everyone), days=390)
     report = harness.run(renewed("2"), Audience("3"), renewed("1"))
-    assert [message.audience_id for message in harness.queue.messages()] == ["1"] * 3 + ["2"] * 3
+    assert [message.audience_id for message in harness.queue.sent()] == ["1"] * 3 + ["2"] * 3
     assert harness.queue.members() == everyone * 2
     assert report == RenewalReport(audiences=2, rows=10, renewed=10)
 
@@ -219,7 +203,7 @@ def test_only_the_active_identities_are_sent(harness: RenewalHarness) -> None:
     harness.write(change("m1", at=2, exits=True), days=394)
     harness.write(new, days=390)
     harness.run(renewed())
-    (message,) = harness.queue.messages()
+    (message,) = harness.queue.sent()
     assert [each.record["hashedPII"] for each in message.changes] == [[{"email": "new"}]]
 
 
@@ -354,7 +338,7 @@ def test_a_run_that_ends_in_time_saves_no_cursor(harness: RenewalHarness) -> Non
 @pytest.mark.parametrize(
     "break_",
     [
-        pytest.param(lambda harness: setattr(harness.queue, "fails_after", 1), id="the queue"),
+        pytest.param(lambda harness: setattr(harness.queue, "room", 1), id="the queue"),
         pytest.param(lambda harness: setattr(harness.table, "query", _down), id="the table"),
     ],
 )

@@ -150,6 +150,7 @@ B: Json = {"@path": "$.b"}
         pytest.param({"@sha256": B}, "\ud800" * 64, 54, id="@sha256 of halves of characters"),
         pytest.param({"@if": {"exists": B, "then": 1}}, "x", 6, id="@if exists"),
         pytest.param({"@if": {"blank": B, "then": 1}}, ["x"], 16, id="@if blank"),
+        pytest.param({"@if": {"blank": B, "then": B, "else": 1}}, ["x"], 18, id="@if blank, or else"),
         pytest.param({"@merge": {"direction": "right", "objects": [B]}}, {"a": 1, "b": 2}, 14, id="@merge"),
         pytest.param({"@flatten": {"separator": "_", "value": B}}, {"a" * 40: {"b": 1}}, 59, id="@flatten"),
         pytest.param({"@excludeWhenNull": B}, {"a": 1, "b": None}, 40, id="@excludeWhenNull"),

@@ -11,10 +11,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audience_sync.errors import InvalidMapping
-from audience_sync.segment.directives.compiler import MAX_CHARACTERS, MAX_SIZE
+from audience_sync.segment.budget import Budget
+from audience_sync.segment.directives.compiler import MAX_CHARACTERS, MAX_DEPTH, MAX_SIZE
 from audience_sync.segment.directives.shapes import MAX_KEYS
-from audience_sync.segment.directives.values import MAX_TEXT, number_text
+from audience_sync.segment.directives.values import (
+    MAX_NESTING,
+    MAX_TEXT,
+    MAX_VALUES,
+    UNDEFINED,
+    is_small,
+    json_text,
+    number_text,
+    text_of,
+)
 from audience_sync.segment.mapping import DIRECTIVES, compile_directive, resolve
+from audience_sync.segment.mapping_config import first_passing
 from tests.steps import counted_steps
 
 EVENT = {
@@ -31,6 +42,14 @@ EVENT = {
 }
 
 type Json = Any
+
+
+def deep_list(levels: int) -> Json:
+    value: Json = 1
+    for _ in range(levels):
+        value = [value]
+    return value
+
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=6),
@@ -99,6 +118,7 @@ def test_a_path_reaches_what_the_event_itself_holds(path: Json, expected: Any) -
     ("template", "expected"),
     [
         pytest.param("{{ traits.first_name }}-{{{n}}}", "Ada-7", id="double and triple braces"),
+        pytest.param("{{{userId}}}-{{{n}}}", "cust_1-7", id="triple braces twice"),
         pytest.param("[{{missing}}{{null}}{{empty}}]", "[]", id="missing, null and empty print nothing"),
         pytest.param("{{zero}} {{no}}", "0 false", id="0 and false print"),
         pytest.param("{{traits}}", "[object Object]", id="objects as JavaScript prints them"),
@@ -120,6 +140,41 @@ def test_an_event_may_be_any_mapping() -> None:
     assert resolve({"@path": "$.n"}, MappingProxyType(EVENT)) == 7
     with pytest.raises(InvalidMapping, match=r"^directive: unknown directive"):
         resolve({"@pat": "$.n"}, MappingProxyType(EVENT))
+
+
+LOWER: Json = {"@case": {"operator": "lower", "value": {"@path": "$.userId"}}}
+MISSING: Json = {"@path": "$.missing"}
+LIST: Json = {"@path": "$.products"}
+
+
+@pytest.mark.parametrize(
+    ("directive", "expected"),
+    [
+        pytest.param({"@if": {"exists": LOWER, "then": 1, "else": 2}}, 1, id="if"),
+        pytest.param({"@if": {"exists": LOWER, "then": LOWER, "else": 2}}, "cust_1", id="if: itself"),
+        pytest.param({"@if": {"exists": MISSING, "then": MISSING, "else": LOWER}}, "cust_1", id="if: else"),
+        pytest.param({"@if": {"blank": LIST, "then": LIST, "else": 2}}, EVENT["products"], id="if: a list"),
+        pytest.param({"@arrayPath": [LOWER]}, "cust_1", id="arrayPath"),
+        pytest.param(
+            {"@arrayPath": ["$.traits", {"u": {"@sha256": {"@path": "$.x y"}}}]},
+            [{"u": sha256("2")}],
+            id="arrayPath: an object",
+        ),
+        pytest.param(
+            {"@transform": {"apply": {"a": LOWER}, "mapping": {"b": {"@path": "$.a"}}}}, {"b": "cust_1"}, id="transform"
+        ),
+        pytest.param(
+            {"@merge": {"direction": "right", "objects": [{"@arrayPath": [LOWER]}]}},
+            {"0": "c", "1": "u", "2": "s", "3": "t", "4": "_", "5": "1"},
+            id="merge",
+        ),
+        pytest.param({"@flatten": {"separator": "_", "value": LOWER}}, {"": "cust_1"}, id="flatten"),
+        pytest.param({"@json": {"mode": "decode", "value": LOWER}}, "cust_1", id="json"),
+        pytest.param({"@sha256": 7}, sha256("7"), id="sha256 of a number"),
+    ],
+)
+def test_a_directive_may_hold_others_that_take_steps(directive: Json, expected: Any) -> None:
+    assert resolve(directive, EVENT) == expected
 
 
 def test_a_value_is_never_read_as_a_template() -> None:
@@ -171,6 +226,9 @@ def test_a_number_survives_being_text(number: float) -> None:
         pytest.param([{"a": {"@path": "$.missing"}}], [{}], id="undefined goes inside a list too"),
         pytest.param({"@path": "$.missing"}, None, id="undefined alone is None"),
         pytest.param({}, {}, id="empty object"),
+        pytest.param({"a": {"@sha256": {"@path": "$.n"}}}, {"a": sha256("7")}, id="a directive in an object"),
+        pytest.param("a" * MAX_CHARACTERS, "a" * MAX_CHARACTERS, id="the longest text"),
+        pytest.param({"a" * MAX_CHARACTERS: 1}, {"a" * MAX_CHARACTERS: 1}, id="the longest key"),
     ],
 )
 def test_what_is_no_directive_stands_for_itself(directive: Json, expected: Any) -> None:
@@ -244,12 +302,18 @@ def test_case_changes_texts_up_to_the_limit(value: Json, expected: Any) -> None:
         pytest.param({"@template": "{{ text }}{{ text }}"}, "x" * MAX_TEXT, id="the longest text of a template"),
         pytest.param({"@template": "{{ text }}{{ text }}!"}, None, id="a text that is too long"),
         pytest.param({"@path": "$.deep.$.n"}, 5, id="only the first $. is removed"),
+        pytest.param({"@path": {"@path": "$.p"}}, 5, id="also of a path from the event"),
+        pytest.param(first_passing("exists", "$.deep.$.x", "$.deep.$.n"), 5, id="and of several paths"),
+        pytest.param({"@path": {"@case": {"operator": "lower", "value": {"@path": "$.up"}}}}, 7, id="in capitals"),
+        pytest.param({"@path": "n." + "x" * (MAX_CHARACTERS - 2)}, None, id="the longest path"),
     ],
 )
 def test_paths_and_templates_are_bounded(directive: Json, expected: Any) -> None:
     event = {
         "a": "$.n",
         "n": 7,
+        "p": "$.deep.$.n",
+        "up": "$.N",
         "t": "{{ n }}",
         "deep": {"$": {"n": 5}},
         "long": "x" * (MAX_CHARACTERS + 1),
@@ -257,6 +321,44 @@ def test_paths_and_templates_are_bounded(directive: Json, expected: Any) -> None
         "text": "x" * (MAX_TEXT // 2),
     }
     assert resolve(directive, event) == expected
+
+
+LONGEST = "x" * MAX_TEXT
+
+
+@pytest.mark.parametrize(
+    ("within", "beyond"),
+    [
+        pytest.param([""] * MAX_VALUES, [""] * (MAX_VALUES + 1), id="values of a list"),
+        pytest.param([[""] * (MAX_VALUES - 2), []], [[""] * (MAX_VALUES - 2), [""]], id="values of all lists"),
+        pytest.param(LONGEST, LONGEST + "x", id="a text"),
+        pytest.param([[LONGEST]], [[LONGEST], ["x"]], id="texts of all lists"),
+        pytest.param({LONGEST: ""}, {LONGEST + "x": ""}, id="keys"),
+        pytest.param([LONGEST[30:], 2**100], [LONGEST[29:], 2**100], id="the 30 digits of a number"),
+        pytest.param([LONGEST, 1.5], [LONGEST, "x"], id="a fraction, which counts as none"),
+        pytest.param(deep_list(MAX_NESTING - 1), deep_list(MAX_NESTING), id="nesting"),
+    ],
+)
+def test_a_value_is_small_up_to_its_bounds(within: Any, beyond: Any) -> None:
+    assert is_small(within, Budget())
+    assert not is_small(beyond, Budget())
+
+
+def test_values_beyond_a_bound_have_no_text() -> None:
+    assert [text_of(value, Budget()) for value in (LONGEST, ["a", ["b", None]])] == [LONGEST, "a,b,"]
+    assert [text_of(value, Budget()) for value in (LONGEST + "x", [""] * (MAX_VALUES + 1))] == [UNDEFINED] * 2
+    assert json_text(LONGEST[2:], Budget()) == f'"{LONGEST[2:]}"'
+    assert json_text(LONGEST[1:], Budget()) is UNDEFINED
+    assert resolve({"@json": {"mode": "decode", "value": {"@path": "$.a"}}}, {"a": f'"{LONGEST[2:]}"'}) == LONGEST[2:]
+    assert resolve({"@excludeWhenNull": {"@path": "$."}}, {"a": [""] * (MAX_VALUES + 1)}) is None
+    assert not UNDEFINED
+
+
+@pytest.mark.parametrize(("bits", "steps"), [(333, 0), (336, 33), (700, 70)])
+def test_a_long_number_costs_steps_for_its_digits(bits: int, steps: int) -> None:
+    budget = Budget(100)
+    text_of(2**bits, budget)
+    assert budget.steps_left == 100 - steps
 
 
 def test_flatten_writes_keys_up_to_the_limit() -> None:
@@ -333,6 +435,12 @@ def test_values_of_other_shapes_are_reshaped_or_passed_on(directive: Json, expec
         pytest.param({"pattern": "a"}, None, "", id="null is nothing"),
         pytest.param({"pattern": "a"}, ["a"], "", id="a list is nothing"),
         pytest.param({"pattern": "aa"}, "aaa", "a", id="matches do not overlap"),
+        pytest.param({"pattern": "s", "ignorecase": True}, "s\u017fS", "\u017f", id="a letter whose capital is ASCII"),
+        pytest.param({"pattern": "ss", "ignorecase": True}, "ßss", "ß", id="a letter with two capitals"),
+        pytest.param({"pattern": "𐐀", "ignorecase": True}, "𐐨𐐀", "𐐨", id="a letter of two units"),
+        pytest.param({"pattern": "😀" * 5}, "😀" * 5 + "x", "x", id="a pattern of ten units"),
+        pytest.param({"pattern": "a", "replacement": "b" * 10}, "a", "b" * 10, id="a replacement of ten units"),
+        pytest.param({"pattern": "a", "pattern2": ""}, "ab", "b", id="an empty second pattern is none"),
     ],
 )
 def test_replace_searches_its_pattern_as_it_stands(options: dict[str, Json], text: Any, expected: str) -> None:
@@ -389,6 +497,7 @@ def test_replace_searches_its_pattern_as_it_stands(options: dict[str, Json], tex
             '{"1":[null],"b":"\\ud83d"}',
             id="json: order, halves",
         ),
+        pytest.param({"@json": {"mode": "encode", "value": {"10": 1, "9": "é"}}}, '{"9":"é","10":1}', id="json: 9, 10"),
         pytest.param({"@json": {"mode": "decode", "value": '{"a":[1]}'}}, {"a": [1]}, id="json: decode"),
         pytest.param({"@json": {"mode": "decode", "value": "NaN"}}, "NaN", id="json: not JSON is itself"),
         pytest.param({"@json": {"mode": "decode", "value": {"@path": "$.n"}}}, 7, id="json: not a text is itself"),
@@ -435,7 +544,7 @@ def test_sha256_hashes_texts_and_numbers(value: Any, expected: str | None) -> No
     [
         pytest.param({"@pat": "$.a"}, "f", "did you mean @path?", id="unknown directive"),
         pytest.param({"@path": "$.a", "@case": {}}, "f", "2 directives in one object", id="two directives"),
-        pytest.param({"@path": "$.a", "b": 1}, "f", "give it an object of its own", id="beside other keys"),
+        pytest.param({"@path": "$.a", "b": 1}, "f", "@path has other keys beside it; give it", id="beside other keys"),
         pytest.param({"@liquid": {"@path": "$.a"}}, "f.@liquid", "must be a string", id="liquid"),
         pytest.param({"@path": 5}, "f.@path", "must be a string or a directive", id="path: number"),
         pytest.param({"@path": "$.a[*].b"}, "f.@path", "bad path", id="path: wildcard"),
@@ -446,7 +555,9 @@ def test_sha256_hashes_texts_and_numbers(value: Any, expected: str | None) -> No
             {"@if": {"exists": False, "then": 1}}, "f.@if", "neither exists nor blank", id="if: falsy condition"
         ),
         pytest.param({"@if": {"exists": 1, "then": {"@x": 1}}}, "f.@if.then", "unknown directive @x", id="if: nested"),
-        pytest.param({"@if": {"exist": 1}}, "f.@if", "did you mean exists?", id="if: misspelt"),
+        pytest.param(
+            {"@if": {"exist": 1}}, "f.@if", "unknown option exist (did you mean exists?); al", id="if: misspelt"
+        ),
         pytest.param({"@if": [1]}, "f.@if", "not an object of options", id="if: list"),
         pytest.param({"@case": {"operator": "title"}}, "f.@case.operator", "lower, upper", id="case: operator"),
         pytest.param({"@case": {"value": "a"}}, "f.@case", "operator is missing", id="case: no operator"),
@@ -513,6 +624,65 @@ def test_sha256_hashes_texts_and_numbers(value: Any, expected: str | None) -> No
             {"@flatten": {"value": {}, "separator": ""}}, "f.@flatten.separator", "at least one", id="flatten: empty"
         ),
         pytest.param({"@flatten": {"value": {}}}, "f.@flatten", "separator is missing", id="flatten"),
+        pytest.param({"@flatten": {"zzz": 1}}, "f.@flatten", "zzz; allowed: value, separator, omitArrays", id="option"),
+        pytest.param({"@case": {"@path": "$.a"}}, "f.@case", "not an object of options", id="case: a directive"),
+        pytest.param({f"@{'x' * 39}": 1}, "f", f"unknown directive @{'x' * 39}; docs", id="a name of 40 characters"),
+        pytest.param({f"@{'x' * 40}": 1}, "f", f"unknown directive @{'x' * 39}…; docs", id="a longer name"),
+        pytest.param(
+            {"@merge": {"objects": [], "direction": "up"}}, "f.@merge.direction", "right, left", id="merge: up"
+        ),
+        pytest.param(
+            {"@transform": {"apply": 5, "mapping": {}}},
+            "f.@transform.apply",
+            "must be an object",
+            id="transform: apply",
+        ),
+        pytest.param(
+            {"@transform": {"apply": {}, "mapping": 5}},
+            "f.@transform.mapping",
+            "must be an object",
+            id="transform: mapping",
+        ),
+        pytest.param(
+            {"@flatten": {"value": {}, "separator": "_", "omitArrays": 1}},
+            "f.@flatten.omitArrays",
+            "true, false",
+            id="flatten: lists",
+        ),
+        pytest.param(
+            {"@flatten": {"value": {"@x": 1}, "separator": "_"}},
+            "f.@flatten.value",
+            "unknown directive",
+            id="flatten: value",
+        ),
+        pytest.param(
+            {"@flatten": {"value": {}, "separator": LONGEST}}, "f.@flatten.separator", "shorten it", id="flatten: long"
+        ),
+        pytest.param(
+            {"@replace": {"value": {"@x": 1}, "pattern": "a"}},
+            "f.@replace.value",
+            "unknown directive",
+            id="replace: value",
+        ),
+        pytest.param(
+            {"@replace": {"value": "a", "pattern": "a", "ignorecase": 1}},
+            "f.@replace.ignorecase",
+            "true, false",
+            id="replace: case",
+        ),
+        pytest.param(
+            {"@replace": {"value": "a", "pattern": "a", "replacement": "$`"}},
+            "f.@replace.replacement",
+            "write $$",
+            id="replace: $`",
+        ),
+        pytest.param({"@json": {"mode": "encode"}}, "f.@json", "value is missing", id="json: no value"),
+        pytest.param(
+            {"@json": {"mode": "encode", "value": {"@x": 1}}}, "f.@json.value", "unknown directive", id="json: value"
+        ),
+        pytest.param({"@arrayPath": ["$.a", {}, 1]}, "f.@arrayPath", "not a list of a path", id="arrayPath: three"),
+        pytest.param({"@arrayPath": ["$.a[*]"]}, "f.@arrayPath.0", "bad path", id="arrayPath: wildcard"),
+        pytest.param({"@arrayPath": [5]}, "f.@arrayPath.0", "must be a string", id="arrayPath: a number"),
         pytest.param({"@sha256": True}, "f.@sha256", "must be a string or a directive", id="sha256: boolean"),
         pytest.param([{"a": [{"@x": 1}]}], "f.0.a.0", "unknown directive", id="inside lists and objects"),
         pytest.param({"a": {1: 2}}, "f.a", "a key that is not a string", id="not JSON: key"),
@@ -555,6 +725,12 @@ def test_deep_nesting_is_refused_before_it_can_exhaust_the_stack(wrap: Any) -> N
         directive = wrap(directive)
     with pytest.raises(InvalidMapping, match="nested deeper than 32 levels"):
         compile_directive(directive)
+
+
+def test_the_deepest_nesting_is_accepted() -> None:
+    compile_directive(deep_list(MAX_DEPTH))
+    with pytest.raises(InvalidMapping, match="nested deeper than 32 levels"):
+        compile_directive(deep_list(MAX_DEPTH + 1))
 
 
 def test_a_directive_that_holds_itself_is_refused() -> None:

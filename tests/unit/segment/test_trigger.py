@@ -96,6 +96,7 @@ def test_numbers_compare_as_segment_compares_them(trigger: str, value: float) ->
         pytest.param('contains(properties.x, "b")', ["abc", "b"], ["ac", "", 5, None, ["b"]], id="contains"),
         pytest.param('!contains(properties.x, "b")', ["ac", ""], ["abc", 5, None, ["a"]], id="contains not"),
         pytest.param('match(properties.x, "a*")', ["abc", "a"], ["ba", "", 5, None], id="starts with"),
+        pytest.param('match(properties.x, "ab*")', ["abc"], ["acb"], id="starts with two letters"),
         pytest.param('!match(properties.x, "a*")', ["ba", ""], ["abc", 5, None], id="does not start with"),
         pytest.param('match(properties.x, "*a")', ["cba", "a"], ["ab", "", 5, None], id="ends with"),
         pytest.param('!match(properties.x, "*a")', ["ab", ""], ["cba", 5, None], id="does not end with"),
@@ -167,10 +168,32 @@ def test_a_refusal_says_where_and_what_to_do_and_nothing_of_the_values() -> None
     assert str(refused.value) == f"{Refusal.WORD.value} (at character 27)"
 
 
+@pytest.mark.parametrize(
+    ("trigger", "refusal", "position"),
+    [
+        pytest.param('event.a.b = "x"', Refusal.BELOW_TEXT, 5, id="at the first of two dots"),
+        pytest.param('AND = "x"', Refusal.WORD, 0, id="AND as a field"),
+        pytest.param('Or = "x"', Refusal.WORD, 0, id="Or as a field"),
+        pytest.param('type = "a" OR event = "b"', Refusal.WORD, 11, id="OR between conditions"),
+        pytest.param("type = null", Refusal.NULL_AS_TEXT, 7, id="a type that is null"),
+        pytest.param("type = true", Refusal.AS_TEXT, 7, id="a type that is true"),
+        pytest.param("name = false", Refusal.AS_TEXT, 7, id="a name that is false"),
+        pytest.param('event = ""x', Refusal.SWALLOWED, 10, id="behind an empty text"),
+        pytest.param("properties.n <=5", Refusal.OPERATOR_SPACE, 15, id="behind <="),
+    ],
+)
+def test_a_trigger_is_refused_where_the_document_has_no_line_for_it(
+    trigger: str, refusal: Refusal, position: int
+) -> None:
+    with pytest.raises(InvalidTrigger, match=f"^{re.escape(refusal.value)} ") as refused:
+        compile_trigger(trigger)
+    assert refused.value.position == position
+
+
 def test_a_trigger_that_is_too_long_is_refused_and_the_longest_is_not() -> None:
     longest = f'event = "{"x" * (MAX_LENGTH - 10)}"'
     assert matches(longest, ENTERED) is False
-    with pytest.raises(InvalidTrigger, match=r"^longer than 4,096"):
+    with pytest.raises(InvalidTrigger, match=rf"^longer than 4,096.* \(at character {MAX_LENGTH}\)$"):
         compile_trigger(longest + " ")
 
 

@@ -8,11 +8,12 @@ Its changes carry only the part that an upload states: the connection, and wheth
 advertiser (`targetTypes`). They do not carry the advertiser, which no upload states: every row would hold it.
 """
 
+from collections.abc import Mapping
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any
 
-from audience_sync.errors import InvalidMessage
+from audience_sync.errors import InvalidAudience, InvalidMessage, SettingFault
 from audience_sync.membership import EVERY_AUDIENCE, Audience, Destination
 
 
@@ -46,6 +47,15 @@ def check_target(audience_id: str, destination: Destination) -> None:
 def of_data_manager() -> Destination:
     """Return the destination of a dataset, and of its changes."""
     return Destination.of({"api": Api.DATA_MANAGER})
+
+
+def requested_api(extras: Mapping[str, Any]) -> Api:
+    """Read the API that a new audience is for. Raises InvalidAudience."""
+    try:
+        return Api(extras.get("api") or Api.AUDIENCES)
+    except ValueError:
+        allowed = f'"{Api.DATA_MANAGER}", or nothing for the audience API'
+        raise InvalidAudience([SettingFault("api", allowed, "correct it in the extras")]) from None
 
 
 def of_advertiser(advertiser_id: str | None) -> Destination:

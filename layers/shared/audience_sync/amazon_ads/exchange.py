@@ -7,7 +7,7 @@ Redirects are not followed: they would carry the token elsewhere.
 import json
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -32,9 +32,9 @@ from audience_sync.errors import (
 
 CONNECT_TIMEOUT = 3.0  # seconds
 READ_TIMEOUT = 30.0  # seconds; Amazon's p99 for these calls
-MAX_ANSWER = 1_000_000  # bytes; a job report on 10,000 records is smaller
+MAX_ANSWER = 5_000_000  # bytes: a kilobyte on each of 5,000 members, if all of them are refused
 MAX_RETRY_AFTER = 900.0  # seconds; caps what a server may ask for
-_REQUEST_ID_HEADERS = ("x-amzn-RequestId", "x-amz-rid")
+_REQUEST_ID_HEADERS = ("x-amzn-RequestId", "x-amz-rid", "Amazon-Advertising-API-RequestId")
 _REQUEST_ID = re.compile(r"[0-9A-Za-z_-]{1,64}")  # the format that support asks for; other text may echo our request
 _MESSAGE_KEYS = ("message", "Message", "details", "error_description", "code", "error")
 _MAY_HAVE_APPLIED = (500, 502, 504)  # the server may have done the work before the error or gateway timeout
@@ -50,6 +50,8 @@ class Exchange:
         tokens: AccessTokens,
         monotonic: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
+        *,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         self._session = session
         self._session.trust_env = False  # no proxy and no netrc from the environment: hosts come from a fixed table
@@ -58,27 +60,30 @@ class Exchange:
         self._tokens = tokens
         self._monotonic = monotonic
         self._now = now
+        self._headers = dict(headers or {})  # sent with every call
 
     def call(
         self,
         method: str,
         path: str,
-        media_type: str,
+        media_type: str | tuple[str, str],
         *,
         body: bytes | None = None,
         timeout: float = READ_TIMEOUT,
         repeatable: bool = True,
+        answer_field: str = "",
     ) -> Any:
         """Make one call and return the JSON of its answer; None if the body is empty.
 
         Args:
             method: the HTTP method.
             path: with the query, without the host.
-            media_type: of both bodies.
+            media_type: of both bodies, or of the request's and the answer's.
             body: JSON.
             timeout: seconds for the whole answer, fetching a token included.
             repeatable: whether the call is idempotent. If not, a server error that may have come after the work was
                 done is an unknown outcome.
+            answer_field: a field that, if it is filled, makes the body of a refusal an answer.
 
         Raises:
             RequestTooLarge, AccessDenied, NotFound, RequestRejected: Amazon refuses the call.
@@ -87,12 +92,16 @@ class Exchange:
         """
         deadline = self._monotonic() + timeout
         token = self._tokens.current()
-        status, headers, text = self._exchange(method, path, media_type, body, token, deadline)
+        sent, accepted = (media_type, media_type) if isinstance(media_type, str) else media_type
+        types = {"Accept": accepted} | ({"Content-Type": sent} if body is not None else {})
+        status, headers, text = self._exchange(method, path, types, body, token, deadline)
         if status == 401:
             replacement = self._tokens.renewed(token)
-            status, headers, text = self._exchange(method, path, media_type, body, replacement, deadline)
+            status, headers, text = self._exchange(method, path, types, body, replacement, deadline)
         answer = _json(text)
         if not 200 <= status < 300:
+            if answer_field and 400 <= status < 500 and isinstance(answer, dict) and answer.get(answer_field):
+                return answer
             if status in _MAY_HAVE_APPLIED and not repeatable:
                 raise OutcomeUnknown(f"Amazon answered {status}, but may have done the work")
             raise _failure(status, headers, answer if isinstance(answer, dict) else {}, self._now())
@@ -101,12 +110,11 @@ class Exchange:
         return answer
 
     def _exchange(
-        self, method: str, path: str, media_type: str, body: bytes | None, token: Token, deadline: float
+        self, method: str, path: str, types: dict[str, str], body: bytes | None, token: Token, deadline: float
     ) -> tuple[int, Any, bytes]:
         timeout = deadline - self._monotonic()
         if timeout <= 0:
             raise ServiceUnavailable("no time is left for a request to Amazon")
-        headers = {"Accept": media_type} | ({"Content-Type": media_type} if body is not None else {})
         try:
             with (
                 self._total_timeout.limit(timeout),
@@ -114,7 +122,7 @@ class Exchange:
                     method,
                     self._base_url + path,
                     data=body,
-                    headers=headers,
+                    headers=self._headers | types,
                     auth=_Bearer(token, self._tokens.client_id()),
                     timeout=(min(CONNECT_TIMEOUT, timeout), timeout),
                     allow_redirects=False,
@@ -154,7 +162,7 @@ def retry_after(header: str | None, now: float) -> float | None:
         return None
     text = header.strip()
     try:
-        seconds = float(text) if text.lstrip("-").isdigit() else parsedate_to_datetime(text).timestamp() - now
+        seconds = float(text) if text.removeprefix("-").isdigit() else parsedate_to_datetime(text).timestamp() - now
     except (ValueError, TypeError, OverflowError):
         return None
     return min(max(seconds, 0.0), MAX_RETRY_AFTER)

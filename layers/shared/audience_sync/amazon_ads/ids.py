@@ -10,6 +10,7 @@ from audience_sync.reasons import Reason
 _EXTERNAL_USER_ID = re.compile(r"[0-9a-zA-Z_-]{1,128}")
 _AMAZON_ID = re.compile(r"[0-9]{1,20}")
 _MAX_BITS = 426  # of a number of 128 digits; printing longer ones takes noticeable time
+_JOB_ID = re.compile(r"[\w.:-]{1,200}", re.ASCII)  # opaque, but logged and part of a path
 MAX_AMAZON_ID = 2**64 - 1  # declared as unsigned 64-bit
 
 
@@ -38,6 +39,11 @@ def amazon_id(value: Any) -> str | None:
         return None
     number = int(digits)
     return str(number) if 0 < number <= MAX_AMAZON_ID else None
+
+
+def job_id(value: Any) -> str | None:
+    """Return Amazon's id of an upload, None if it cannot be used."""
+    return value if isinstance(value, str) and _JOB_ID.fullmatch(value) else None
 
 
 def audience_id(value: Any) -> str | None:

@@ -13,14 +13,19 @@ _MAX_READ = 1000  # characters; no useful message is longer
 _LEFT_OUT = "…"
 
 # Arrays may have a position: records[17], records.17 or /records/17.
-_ARRAYS = frozenset("records hashedPII targetTypes audienceFees invalidRecords".split())
+_ARRAYS = frozenset(
+    """records hashedPII targetTypes audienceFees invalidRecords
+    members hashedPiis externalIdentities targetIdentities datasetIds statuses errors""".split()
+)
 
-# Source: Amazon's OpenAPI file "Advertiser audiences" 3.0. Single words, such as `email`, are among the words below.
+# Source: Amazon's OpenAPI files "Advertiser audiences" and "Ads Data Manager" 3.0. Single words, such as `email`, are
+# among the words below.
 _FIELDS = _ARRAYS.union(
-    (field.amazon_name for field in FIELDS),
+    (name for field in FIELDS for name in (field.amazon_name, field.data_manager_name)),
     """userConsent targetResource connectionId externalAudienceId audienceFees cpmCents advertiserId jobRequestId
     jobState externalId agreementToken hasAccepted isDefault amcAccountId amcAccountMarketplaceId amcInstanceId
-    dspAdvertiserId dspProfileId""".split(),
+    dspAdvertiserId dspProfileId
+    dataSetId datasetId dataroom amcMetadata ingressId""".split(),
 )
 
 # Vocabulary of such messages: Amazon's documented errors and states, and the usual words of validation. No word that
@@ -28,31 +33,32 @@ _FIELDS = _ARRAYS.union(
 _WORDS = frozenset(
     """
     a about accept acceptable accepted access account accounts action active add added addition additional address
-    adequate advertiser advertisers advertising after again agreement all allowed already amazon amc amzn an and
+    adequate ads advertiser advertisers advertising after again agreement all allowed already amazon amc amzn an and
     another answer any api application approved are argument array as associated at attempt attribute audience
     audiences authenticated authentication authorization authorized authorizing available bad batch be because been
     before being belong belongs between blank blocked bodies body boolean both but by bytes call can can't canceled
     cancelled cannot case change changed character characters check city client code codes completed conflict
     connection connections consent consented constraint contain contained contains content conversion convert
-    converted could count country cpm create created currency data date dates days decimal default delete deleted
-    denied description details detected different digest digits disabled documented does doesn't don't double dsp
-    duplicate duplicated each element elements eligible else email emails empty enabled encoded encoding enough
-    ensure entities entity entries entry enum error errors exactly exceed exceeded exceeds exception exist exists
-    expected expects expired external failed failure false fault fee fees few field fields first firstname following
-    for forbidden form format found from gateway geo given gpp greater had has hash hashed hashes have held hex
-    hexadecimal hold holds hour hours http id identifier identifiers identities identity ids if ignored in
-    incomplete incorrect index ineligible input instance instances insufficient integer internal into invalid ip is
-    isn't issue it its job jobs json key keys known large larger last lastname later least length less limit limits
-    list long longer lower lowercase malformed many map match matched matches matching maximum measurements media
-    member members merge message metadata method minimum minute minutes mismatch missing more most must name named
-    names needed neither new no none nor normalization normalized not nothing null number numbers numeric object
-    objects occurred of off old on once one only operation opted or other out over owner page parameter parameters
-    parse parsed partially partiallysucceeded path pattern payload pending per permission permissions permitted
-    phone pii plain plaintext please policy position positive possible postal present problem process processed
-    processing profile profiles progress properties property provided queued range rate read reason received record
-    records refresh refused regex region regular rejected removal remove removed repeated request requested requests
-    require required requires resolution resolve resolved resource resources response retry revoked running same
-    satisfy schema scope server service sha shorter should signal signals since size small smaller some something
+    converted could count country cpm create created currency data dataset datasets date dates days decimal default
+    delete deleted denied description destination details detected different digest digits disabled documented does
+    doesn't don't double dsp duplicate duplicated each element elements eligible else email emails empty enabled
+    encoded encoding enough ensure entities entity entries entry enum error errors exactly exceed exceeded exceeds
+    exception exist exists expected expects expired external failed failure false fault fee fees few field fields
+    first firstname following for forbidden form format found from gateway geo given gpp granted greater had has
+    hash hashed hashes have held hex hexadecimal hold holds hour hours http id identifier identifiers identities
+    identity ids if ignored in incomplete incorrect index ineligible input instance instances insufficient integer
+    internal into invalid ip is isn't issue it its job jobs json key keys known large larger last lastname later
+    least length less limit limits link linked list long longer lower lowercase malformed manager many map
+    marketplace match matched matches matching maximum measurements media member members merge message metadata
+    method minimum minute minutes mismatch missing more most must name named names needed neither new no none nor
+    normalization normalized not nothing null number numbers numeric object objects occurred of off old on once one
+    only operation opted or other out over owner page parameter parameters parse parsed partially partiallysucceeded
+    path pattern payload pending per permission permissions permitted phone pii plain plaintext please policy
+    position positive possible postal present problem process processed processing profile profiles progress
+    properties property provided queued range rate read reason received record records refresh refused regex region
+    regular rejected removal remove removed repeated request requested requests require required requires resolution
+    resolve resolved resource resources response retry revoked rule rules running same satisfy schema scope server
+    service sha share shared shares sharing shorter should signal signals since size small smaller some something
     specified state status string strings structure submitted succeeded success successful such supplied supported
     suppressed syntax taken target targets tcf temporarily terms text than that the their there these this throttled
     throttling time timeout to token too trimmed true ttl two type types unable unauthorized unavailable unexpected
@@ -63,6 +69,7 @@ _WORDS = frozenset(
 )
 _LITERALS = frozenset(
     """application/json application/vnd.amcaudiences.v1+json application/vnd.amcaudiencesconnections.v1+json
+    application/vnd.admmetrics.v1+json application/vnd.admAudiences.v1+json application/vnd.admDataDeletion.v1+json
     SHA-256 SHA256 UTF-8 E.164 ISO-8601 alpha-2 64-bit""".split()
 )
 

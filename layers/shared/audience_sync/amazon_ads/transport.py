@@ -51,7 +51,6 @@ class TotalTimeoutAdapter(HTTPAdapter):
             self._cut()
 
         timer = threading.Timer(seconds, expire)
-        timer.daemon = True
         timer.start()
         try:
             yield

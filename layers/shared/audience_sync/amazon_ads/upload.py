@@ -57,7 +57,8 @@ class Submission:
     """Amazon's answer to an upload that it has accepted, at least in part."""
 
     job_id: str  # Amazon's id of the upload
-    rejected: Mapping[int, RequestRejected] = field(default_factory=dict)  # by place in the upload, from 0
+    rejected: Mapping[int, RequestRejected] = field(default_factory=dict, repr=False)  # by place in the upload, from 0
+    counted_from_one: bool = False  # whether Amazon's answer gives places from 1, which it does not document
 
 
 class UploadSize(NamedTuple):

@@ -11,7 +11,7 @@ import random
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from itertools import batched
+from itertools import batched, chain
 from typing import TYPE_CHECKING, Any
 
 from audience_sync.aws.errors import unavailable
@@ -139,25 +139,20 @@ class MembershipTable:
             unread.update(dict.fromkeys(batch, OutOfTime("no time left to read the row")))
             return []
 
-        batches = list(batched(dict.fromkeys(members), MAX_KEYS))
-        if len(batches) == 1:
-            return read(batches[0])
         with ThreadPoolExecutor(THREADS) as pool:
-            return [row for rows in pool.map(read, batches) for row in rows]
+            return [row for rows in pool.map(read, batched(dict.fromkeys(members), MAX_KEYS)) for row in rows]
 
     def _batch(self, members: Sequence[Member]) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
-        request: Any = {
-            "Keys": [self._sharding.key_of(member) for member in members],
-            "ConsistentRead": True,
-        }
+        keys = [self._sharding.key_of(member) for member in members]
+        left: Any = {self._name: {"Keys": keys, "ConsistentRead": True}}
         pauses = iter(PAUSES)
-        while request:
+        while left:
             with unavailable(_UNAVAILABLE):
-                answer: Any = self._client.batch_get_item(RequestItems={self._name: request})
-            found += answer["Responses"].get(self._name, [])
-            request = answer.get("UnprocessedKeys", {}).get(self._name, {})
-            if request:
+                answer: Any = self._client.batch_get_item(RequestItems=left)
+            found += chain.from_iterable(answer["Responses"].values())
+            left = answer["UnprocessedKeys"]
+            if left:
                 pause = next(pauses, None)
                 if pause is None:
                     raise Unavailable("the membership table is throttled")
@@ -166,9 +161,9 @@ class MembershipTable:
 
 
 def _result(state: MemberState, error: Any) -> MemberState | TransientError:
-    code = str(error.get("Code", "")) if error else ""
     if not error:
         return replace(state, revision=state.revision + 1)
+    code = error["Code"]
     if code in _MOVED_ON:
         return MovedOn("the member has changed meanwhile")
     if code in _THROTTLED:

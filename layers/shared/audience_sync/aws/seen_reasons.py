@@ -1,4 +1,4 @@
-"""DynamoDB: the reasons of all rejections so far, in a row of the membership table."""
+"""DynamoDB: every rejection reason seen so far, in one row of the membership table."""
 
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any

@@ -66,7 +66,7 @@ class Queue:
             with unavailable("SQS did not accept the messages", retry_after=1):
                 answer = self._client.send_message_batch(QueueUrl=self._url, Entries=entries)
             for confirmed in answer.get("Successful", []):
-                waiting.pop(confirmed["Id"], None)
+                del waiting[confirmed["Id"]]
             if not waiting:
                 return
         raise Unavailable("SQS did not accept every message in time", retry_after=1)

@@ -64,7 +64,7 @@ class CircuitBreakers:
         """
         self._now = now
         self._failures: dict[str, list[Failure]] = {}  # by the connection's circuit breaker, since the last success
-        self._recovery = max(1, round(recovery))
+        self._recovery = round(recovery)
         self._states = CircuitStates(client, table, now)
 
     def wrap(self, uploader: Uploader) -> Uploader:

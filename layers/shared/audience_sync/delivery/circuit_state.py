@@ -56,7 +56,7 @@ class CircuitStates(CircuitBreakerDynamoDBPersistence):
         if record.state == CircuitState.OPEN and record.opened_at is not None:
             until = record.opened_at + recovery
         elif record.state == CircuitState.HALF_OPEN and record.half_open_owner not in self._own_probes:
-            until = record.probe_lease_expiry or 0
+            until = record.probe_lease_expiry or until
         return record.state, max(0.0, until - self._now())
 
     def not_closed(self) -> list[CircuitStateRecord]:
@@ -73,7 +73,7 @@ class CircuitStates(CircuitBreakerDynamoDBPersistence):
 
     def _get_record(self, name: str) -> CircuitStateRecord | None:
         """Read one state; None, which means closed, if it cannot be read."""
-        if self._now() < self._paused_until:
+        if self._is_paused():
             return None
         with self._going_on():
             try:
@@ -88,14 +88,17 @@ class CircuitStates(CircuitBreakerDynamoDBPersistence):
         """Write one state. Raises CircuitBreakerExistingLockError if another worker has been elected."""
         if record.half_open_owner:
             self._own_probes.add(record.half_open_owner)
-        if self._now() >= self._paused_until:
+        if not self._is_paused():
             with self._going_on():
                 super()._put_record(record, condition, expected_opened_at)
 
     def _update_record(self, record: CircuitStateRecord) -> None:
-        if self._now() >= self._paused_until:
+        if not self._is_paused():
             with self._going_on():
                 super()._update_record(record)
+
+    def _is_paused(self) -> bool:
+        return self._now() < self._paused_until
 
     @contextmanager
     def _going_on(self) -> Iterator[None]:

@@ -16,7 +16,7 @@ REPETITION_DELAY = 10.0  # seconds until the next try of a repetition that met c
 
 
 class ChangeOutcome(StrEnum):
-    """The outcome of a change."""
+    """The final outcome of a change. One that still waits has none."""
 
     DELIVERED = "delivered"
     SUPERSEDED = "superseded"

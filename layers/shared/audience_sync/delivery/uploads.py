@@ -67,7 +67,7 @@ class Limits:
 class Accepted:
     """Amazon has accepted the change, or an upload."""
 
-    rejected: Mapping[int, RequestRejected] = field(default_factory=dict, hash=False)  # of an upload, by place
+    rejected: Mapping[int, RequestRejected] = field(default_factory=dict, hash=False, repr=False)  # by place in it
 
 
 ACCEPTED = Accepted()
@@ -118,6 +118,7 @@ class UploadStats:
     failed: int = 0
     reasons: Counter[str] = field(default_factory=Counter)  # for failed uploads
     jobs: list[Job] = field(default_factory=list)
+    counted_from_one: set[str] = field(default_factory=set)  # ids of uploads whose refused records Amazon counts from 1
 
 
 class Uploads:
@@ -249,6 +250,8 @@ class Uploads:
             return error
         self.stats.sent += 1
         self.stats.jobs.append(job)
+        if submitted.counted_from_one:
+            self.stats.counted_from_one.add(job.job_id)
         return Accepted(submitted.rejected)
 
     def _track(self, job: Job, track: Track) -> None:

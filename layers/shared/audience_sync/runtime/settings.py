@@ -8,6 +8,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from audience_sync.amazon_ads.data_manager.accounts import Account
 from audience_sync.amazon_ads.regions import HOSTS, Hosts, Region
 from audience_sync.errors import InvalidSettings
 from audience_sync.member_state import LONGEST_JOB
@@ -49,7 +50,19 @@ class AmazonSettings(_Settings):
         return known._replace(api=self.api_url or known.api, login=self.login_url or known.login)
 
 
-class WorkerSettings(AmazonSettings):
+class DataManagerSettings(AmazonSettings):
+    """Settings of a function that calls Ads Data Manager."""
+
+    manager_account_id: str = Field("", alias="DATA_MANAGER_ACCOUNT_ID")
+    dsp_account_id: str = Field("", alias="DATA_MANAGER_DSP_ACCOUNT_ID")
+
+    @property
+    def account(self) -> Account | None:
+        """The account that owns the datasets, None without one. Raises InvalidSettings."""
+        return Account.from_parameters(self.manager_account_id, self.dsp_account_id)
+
+
+class WorkerSettings(DataManagerSettings):
     """Settings of `worker`."""
 
     change_queue_url: str = Field(alias="CHANGE_QUEUE_URL", min_length=1)
@@ -61,6 +74,7 @@ class WorkerSettings(AmazonSettings):
     max_records_per_upload: int = Field(6000, alias="MAX_RECORDS_PER_UPLOAD", ge=1, le=10_000)
     max_upload_bytes: int = Field(1_000_000, alias="MAX_UPLOAD_BYTES", ge=10_000)
     job_seconds: float = Field(900, alias="JOB_SECONDS", ge=0, le=900)  # the longest SQS delay
+    data_manager_seconds: float = Field(7200, alias="DATA_MANAGER_SECONDS", ge=0)
     # Shorter on one machine only; the template sets none of them.
     settle_seconds: float = Field(60, alias="SETTLE_SECONDS", ge=0)
     membership_shards: int = Field(8, alias="MEMBERSHIP_SHARDS", ge=1, le=64)
@@ -79,11 +93,12 @@ class JobsSettings(AmazonSettings):
     membership_shards: int = Field(8, alias="MEMBERSHIP_SHARDS", ge=1, le=64)
     ordering_guard: bool = Field(True, alias="ORDERING_GUARD")
     job_seconds: float = Field(900, alias="JOB_SECONDS", ge=0, le=900)
+    data_manager_seconds: float = Field(7200, alias="DATA_MANAGER_SECONDS", ge=0)
     late_seconds: float = Field(120, alias="LATE_SECONDS", ge=0)
     longest_job_seconds: float = Field(LONGEST_JOB, alias="LONGEST_JOB_SECONDS", ge=0)
 
 
-class AudiencesSettings(AmazonSettings):
+class AudiencesSettings(DataManagerSettings):
     """Settings of `audiences`."""
 
     ingest_secret_arn: str = Field(alias="INGEST_SECRET_ARN", min_length=1)

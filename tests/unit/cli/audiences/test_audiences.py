@@ -11,31 +11,26 @@ from audience_sync.errors import InvalidAudience, NotFound
 from audience_sync_cli.audiences.command import show
 from audience_sync_cli.audiences.creation import Settings, create, update
 from audience_sync_cli.audiences.linking import link, unlink
-from audience_sync_cli.audiences.options import Choices, Target
+from audience_sync_cli.audiences.options import Choices, NewTarget, Target
 from audience_sync_cli.errors import NotConfirmed, NotThere, OperatorError, WrongUsage
 from tests.aws_fixtures import AUDIENCE
-from tests.unit.cli.conftest import Deployment, Json
+from tests.unit.cli.conftest import Deployment
 
-ADVERTISER = Target(advertiser="590071284455661234")
+pytestmark = pytest.mark.usefixtures("connected")
 
-
-@pytest.fixture(autouse=True)
-def connected(deployment: Deployment) -> None:
-    deployment.connect()
+ADVERTISER = NewTarget(advertiser="590071284455661234")
 
 
-def test_linking_ties_an_audience_of_amazon_to_a_computation_key(deployment: Deployment, printed: Json) -> None:
-    link(deployment.session(as_json=True), AUDIENCE.audience_id, key="big_spenders", country="uk")
-    shown = printed()
+def test_linking_ties_an_audience_of_amazon_to_a_computation_key(deployment: Deployment) -> None:
+    shown = deployment.json(link, AUDIENCE.audience_id, key="big_spenders", country="uk")
     assert (shown["computationKey"], shown["country"], shown["name"]) == ("big_spenders", "GB", AUDIENCE.name)
     found = deployment.session().audiences.by_computation_key("big_spenders")
     assert [each.audience_id for each in found] == [AUDIENCE.audience_id]
 
 
-def test_linking_again_keeps_what_is_not_given(deployment: Deployment, printed: Json) -> None:
+def test_linking_again_keeps_what_is_not_given(deployment: Deployment) -> None:
     deployment.list_audience()
-    link(deployment.session(as_json=True), AUDIENCE.audience_id, name="Another name")
-    shown = printed()
+    shown = deployment.json(link, AUDIENCE.audience_id, name="Another name")
     assert (shown["name"], shown["computationKey"], shown["country"]) == (
         "Another name",
         AUDIENCE.computation_key,
@@ -59,13 +54,9 @@ def test_an_advertiser_that_amazon_contradicts_is_refused(deployment: Deployment
         link(deployment.session(), AUDIENCE.audience_id, Target("999999"))
 
 
-def test_what_was_linked_without_a_target_is_not_created_a_second_time(deployment: Deployment, printed: Json) -> None:
-    link(deployment.session(as_json=True), AUDIENCE.audience_id)
-    external_id = printed()["externalAudienceId"]
-    create(
-        deployment.session(as_json=True), "Lapsed premium buyers", ADVERTISER, Settings(), "US", external_id=external_id
-    )
-    shown = printed()
+def test_what_was_linked_without_a_target_is_not_created_a_second_time(deployment: Deployment) -> None:
+    external_id = deployment.json(link, AUDIENCE.audience_id)["externalAudienceId"]
+    shown = deployment.json(create, "Lapsed premium buyers", ADVERTISER, Settings(), "US", external_id=external_id)
     assert (shown["audienceId"], shown["created"]) == (AUDIENCE.audience_id, False)
     assert len(deployment.session().audiences.all()) == 1
 
@@ -89,22 +80,18 @@ def test_a_target_is_linked_by_the_rules_it_is_created_by(
     assert deployment.session().audiences.all() == []
 
 
-def test_another_target_takes_the_place_of_the_one_before(deployment: Deployment, printed: Json) -> None:
+def test_another_target_takes_the_place_of_the_one_before(deployment: Deployment) -> None:
     in_amc = Target(connection="c-1")
     expected = {in_amc: (None, "c-1", {"dsp": True}), ADVERTISER: (ADVERTISER.advertiser, None, {})}
     for target, choices in ((ADVERTISER, Choices()), (in_amc, Choices(dsp=True)), (ADVERTISER, Choices())):
-        link(deployment.session(as_json=True), AUDIENCE.audience_id, target, choices=choices)
-        shown = printed()
+        shown = deployment.json(link, AUDIENCE.audience_id, target, choices=choices)
         assert (shown["advertiserId"], shown["connectionId"], shown["settings"]) == expected[target]
 
 
-def test_linking_again_keeps_the_connection_whatever_advertiser_amazon_names(
-    deployment: Deployment, printed: Json
-) -> None:
+def test_linking_again_keeps_the_connection_whatever_advertiser_amazon_names(deployment: Deployment) -> None:
     for name in ("One name", "Another name"):
         target = Target(connection="c-1") if name == "One name" else Target()
-        link(deployment.session(as_json=True), AUDIENCE.audience_id, target, name=name)
-        shown = printed()
+        shown = deployment.json(link, AUDIENCE.audience_id, target, name=name)
         assert (shown["name"], shown["advertiserId"], shown["connectionId"]) == (name, None, "c-1")
 
 
@@ -135,33 +122,27 @@ def test_one_computation_key_has_one_audience(deployment: Deployment) -> None:
 
 
 def test_after_unlinking_the_same_creation_makes_another_audience_and_the_first_stays_at_amazon(
-    deployment: Deployment, printed: Json
+    deployment: Deployment,
 ) -> None:
     made = []
     for _ in range(2):
-        create(deployment.session(as_json=True), "VIP", ADVERTISER, Settings(), country="US", key="vip")
-        made.append(printed()["audienceId"])
-        unlink(deployment.session(as_json=True, yes=True), "vip")
-        assert printed() == {"audienceId": made[-1], "unlinked": True}
+        made.append(deployment.json(create, "VIP", ADVERTISER, Settings(), country="US", key="vip")["audienceId"])
+        assert deployment.json(unlink, "vip", yes=True) == {"audienceId": made[-1], "unlinked": True}
     first, second = made
     assert first != second
     assert deployment.session().audiences.all() == []
-    link(deployment.session(as_json=True), first)
-    assert printed()["audienceId"] == first, "Amazon knows it still"
+    assert deployment.json(link, first)["audienceId"] == first, "Amazon knows it still"
 
 
-def test_unlinking_one_audience_leaves_the_others_creation_alone(deployment: Deployment, printed: Json) -> None:
+def test_unlinking_one_audience_leaves_the_others_creation_alone(deployment: Deployment) -> None:
     made = {}
     for name in ("VIP", "Winback"):
-        create(deployment.session(as_json=True), name, ADVERTISER, Settings(), country="US")
-        made[name] = printed()["audienceId"]
+        made[name] = deployment.json(create, name, ADVERTISER, Settings(), country="US")["audienceId"]
     deployment.answers = ["n", "y"]
     with pytest.raises(NotConfirmed):
         unlink(deployment.session(as_json=True), made["VIP"])
     unlink(deployment.session(as_json=True), made["VIP"])
-    printed()
-    create(deployment.session(as_json=True), "Winback", ADVERTISER, Settings(), country="US")
-    assert printed()["audienceId"] == made["Winback"]
+    assert deployment.json(create, "Winback", ADVERTISER, Settings(), country="US")["audienceId"] == made["Winback"]
     assert [each.audience_id for each in deployment.session().audiences.all()] == [made["Winback"]]
     rows = [row for row in deployment.rows("AudienceTable") if row["audienceId"]["S"] != VERSION_KEY]
     assert len(rows) == 3, "both audiences, and what remains of the listed one's creation"
@@ -175,38 +156,34 @@ def test_what_is_not_listed_cannot_be_unlinked(deployment: Deployment, shown: st
     assert len(deployment.session().audiences.all()) == 1
 
 
-def test_creating_again_lists_what_is_in_force_and_what_differs(deployment: Deployment, printed: Json) -> None:
-    made = []
-    for settings in (Settings(ttl_days=30), Settings(ttl_days=7, renew=True)):
-        create(deployment.session(as_json=True), "VIP", ADVERTISER, settings, country="US", external_id="vip")
-        made.append(printed())
-    first, shown = made
+def test_creating_again_lists_what_is_in_force_and_what_differs(deployment: Deployment) -> None:
+    options = {"country": "US", "external_id": "vip"}
+    first = deployment.json(create, "VIP", ADVERTISER, Settings(ttl_days=30), **options)
+    shown = deployment.json(create, "VIP", ADVERTISER, Settings(ttl_days=7, renew=True), **options)
     assert (first["created"], first["audienceId"]) == (True, shown["audienceId"])
     assert (shown["created"], shown["settings"]) == (False, {"description": "VIP", "ttl": 30 * 86_400})
     assert [each["field"] for each in shown["differs"]] == ["ttl", "renew"]
 
 
-def test_a_person_is_shown_how_to_change_what_is_not_in_force(
-    deployment: Deployment, capsys: pytest.CaptureFixture[str]
-) -> None:
-    create(deployment.session(), "VIP", ADVERTISER, Settings(), country="US", external_id="vip")
-    assert "Differs from what was requested" not in capsys.readouterr().err
+def test_a_person_is_shown_how_to_change_what_is_not_in_force(deployment: Deployment) -> None:
+    found = deployment.printed(create, "VIP", ADVERTISER, Settings(), country="US", external_id="vip").err
+    assert "Differs from" not in found
     settings = Settings(ttl_days=7, renew=True)
-    create(deployment.session(), "Very important", ADVERTISER, settings, country="US", key="vip", external_id="vip")
-    seen = capsys.readouterr()
+    seen = deployment.printed(
+        create, "Very important", ADVERTISER, settings, country="US", key="vip", external_id="vip"
+    )
     assert "Segment audience VIP (it existed already)" in seen.out
     assert "Differs from the request: NAME. Amazon never changes it" in seen.err
     assert "Differs from the request: --ttl-days, --renew. `audience-sync audiences update`" in seen.err
     assert "Differs from the request: --key. `audience-sync audiences link --key`" in seen.err
 
 
-def test_a_shorter_time_to_live_asks_since_members_drop_out(deployment: Deployment, printed: Json) -> None:
+def test_a_shorter_time_to_live_asks_since_members_drop_out(deployment: Deployment) -> None:
     deployment.list_audience()
     deployment.answers = ["y"]
-    update(deployment.session(as_json=True), AUDIENCE.audience_id, Settings(ttl_days=0))
-    assert printed()["settings"] == {"ttl": 0}
-    show(deployment.session(as_json=True), AUDIENCE.audience_id)
-    assert printed()["amazon"] == {"received": None, "matched": None, "inDsp": None, "ttl": 0}
+    assert deployment.json(update, AUDIENCE.audience_id, Settings(ttl_days=0))["settings"] == {"ttl": 0}
+    found = deployment.json(show, AUDIENCE.audience_id)
+    assert found["amazon"] == {"received": None, "matched": None, "inDsp": None, "ttl": 0}
 
 
 @pytest.mark.parametrize(
@@ -225,66 +202,47 @@ def test_a_shorter_time_to_live_asks_since_members_drop_out(deployment: Deployme
         ),
     ],
 )
-def test_fee_and_products_are_shown(
-    deployment: Deployment, capsys: pytest.CaptureFixture[str], changed: dict[str, Any], lines: list[str]
-) -> None:
+def test_fee_and_products_are_shown(deployment: Deployment, changed: dict[str, Any], lines: list[str]) -> None:
     deployment.list_audience(replace(AUDIENCE, **changed))
-    show(deployment.session(), AUDIENCE.audience_id)
-    seen = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    seen = [" ".join(line.split()) for line in deployment.printed(show, AUDIENCE.audience_id).out.splitlines()]
     assert set(lines) <= set(seen)
 
 
-def test_the_fee_that_amazon_reports_is_shown(deployment: Deployment, printed: Json) -> None:
+def test_the_fee_that_amazon_reports_is_shown(deployment: Deployment) -> None:
     deployment.stack.parameters = {"MaxCpmCents": "200"}
     settings = Settings(cpm_cents=150, currency="USD")
-    create(deployment.session(as_json=True), "Created by a test", ADVERTISER, settings, country="US")
-    audience_id = printed()["audienceId"]
+    audience_id = deployment.json(create, "Created by a test", ADVERTISER, settings, country="US")["audienceId"]
     link(deployment.session(as_json=True), audience_id)
     deployment.list_audience(replace(AUDIENCE, audience_id=audience_id, settings={}))
-    printed()
-    show(deployment.session(as_json=True), audience_id)
-    shown = printed()
+    shown = deployment.json(show, audience_id)
     assert (shown["fees"], shown["dsp"]) == ([{"cpmCents": 150, "currency": "USD"}], True)
 
 
-def test_renewal_is_switched_on_shown_and_switched_off(
-    deployment: Deployment, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_renewal_is_switched_on_shown_and_switched_off(deployment: Deployment) -> None:
     deployment.list_audience()
     shown = {}
     for renew in (True, False):
         update(deployment.session(), AUDIENCE.audience_id, Settings(renew=renew))
-        show(deployment.session(), AUDIENCE.audience_id)
-        shown[renew] = capsys.readouterr().out
+        shown[renew] = deployment.printed(show, AUDIENCE.audience_id).out
     assert "re-sent after 383 days" in shown[True]
     assert "drop out when their time to live ends" in shown[False]
 
 
-def test_linking_with_renewal_takes_over_the_ttl_that_amazon_reports(deployment: Deployment, printed: Json) -> None:
-    create(deployment.session(as_json=True), "Created by a test", ADVERTISER, Settings(ttl_days=30), country="US")
-    audience_id = printed()["audienceId"]
+def test_linking_with_renewal_takes_over_the_ttl_that_amazon_reports(deployment: Deployment) -> None:
+    found = deployment.json(create, "Created by a test", ADVERTISER, Settings(ttl_days=30), country="US")
+    audience_id = found["audienceId"]
     deployment.stack.service("dynamodb").delete_item(
         TableName=deployment.stack["AudienceTable"], Key={"audienceId": {"S": audience_id}}
     )
-    link(deployment.session(as_json=True), audience_id, choices=Choices(renew=True))
-    assert printed()["settings"] == {"renew": True, "ttl": 30 * 86_400}
+    shown = deployment.json(link, audience_id, choices=Choices(renew=True))
+    assert shown["settings"] == {"renew": True, "ttl": 30 * 86_400}
 
 
-@pytest.mark.parametrize("days", [0, 2])
-def test_renewal_of_members_who_hardly_stay_is_refused(deployment: Deployment, days: int) -> None:
-    with pytest.raises(InvalidAudience) as error:
-        create(deployment.session(), "VIP", ADVERTISER, Settings(ttl_days=days, renew=True), country="US")
-    assert [(fault.field, "3 days" in fault.allowed) for fault in error.value.faults] == [("ttl", True)]
-
-
-def test_a_ttl_that_was_changed_elsewhere_is_pointed_out(
-    deployment: Deployment, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_ttl_that_was_changed_elsewhere_is_pointed_out(deployment: Deployment) -> None:
     create(deployment.session(), "Created by a test", ADVERTISER, Settings(ttl_days=30, renew=True), country="US")
     (made,) = deployment.session().audiences.all()
     deployment.list_audience(replace(made, settings=made.settings | {"ttl": 90 * 86_400}))
-    show(deployment.session(), made.audience_id)
-    assert "Renewal uses a different time to live" in capsys.readouterr().err
+    assert "Renewal uses a different time to live" in deployment.printed(show, made.audience_id).err
 
 
 def test_an_update_of_nothing_is_wrong_usage(deployment: Deployment) -> None:

@@ -11,7 +11,7 @@ from audience_sync_cli.audiences.command import show
 from audience_sync_cli.audiences.history import described, read_history, sparkline
 from audience_sync_cli.times import DAY, HOUR, MINUTE
 from tests.aws_fixtures import AUDIENCE
-from tests.unit.cli.conftest import Deployment, Json
+from tests.unit.cli.conftest import Deployment
 
 NOW = datetime(2026, 3, 4, 9, 30, tzinfo=UTC).timestamp()
 VALUES = st.lists(st.none() | st.floats(0, 1e9), min_size=1, max_size=60)
@@ -94,26 +94,23 @@ def connected(deployment: Deployment) -> Deployment:
     return deployment
 
 
-def test_show_prints_the_history_below_the_settings(deployment: Deployment, capsys: pytest.CaptureFixture[str]) -> None:
+def test_show_prints_the_history_below_the_settings(deployment: Deployment) -> None:
     publish(connected(deployment), time.time(), AudienceReceived=5, AudienceMatchRate=40)
-    show(deployment.session(), AUDIENCE.audience_id, with_history=True)
-    output = capsys.readouterr().out
+    output = deployment.printed(show, AUDIENCE.audience_id, with_history=True).out
     assert "One column per minute; a dot if no job ended." in output
     assert "▄  40.0%" in output
 
 
-def test_show_says_that_there_is_no_history_yet(deployment: Deployment, capsys: pytest.CaptureFixture[str]) -> None:
-    show(connected(deployment).session(), AUDIENCE.audience_id, with_history=True)
-    assert "No job ended in that time" in capsys.readouterr().out
+def test_show_says_that_there_is_no_history_yet(deployment: Deployment) -> None:
+    shown = connected(deployment).printed(show, AUDIENCE.audience_id, with_history=True)
+    assert "No job ended in that time" in shown.out
 
 
-def test_scripts_get_the_periods_with_values(deployment: Deployment, printed: Json) -> None:
+def test_scripts_get_the_periods_with_values(deployment: Deployment) -> None:
     publish(connected(deployment), time.time(), AudienceReceived=5)
-    show(deployment.session(as_json=True), AUDIENCE.audience_id, with_history=True)
-    (only,) = printed()["history"]
+    (only,) = deployment.json(show, AUDIENCE.audience_id, with_history=True)["history"]
     assert (only["received"], only["matchRate"], only["inDsp"]) == (5, None, None)
 
 
-def test_without_the_option_nothing_is_asked(deployment: Deployment, printed: Json) -> None:
-    show(connected(deployment).session(as_json=True), AUDIENCE.audience_id)
-    assert "history" not in printed()
+def test_without_the_option_nothing_is_asked(deployment: Deployment) -> None:
+    assert "history" not in connected(deployment).json(show, AUDIENCE.audience_id)

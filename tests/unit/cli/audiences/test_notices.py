@@ -10,19 +10,12 @@ from tests.aws_fixtures import AUDIENCE
 from tests.builders import notice
 from tests.unit.cli.conftest import Deployment, change
 
-
-@pytest.fixture(autouse=True)
-def connected(deployment: Deployment) -> None:
-    deployment.connect()
+pytestmark = pytest.mark.usefixtures("connected")
 
 
 def queued(deployment: Deployment) -> list[tuple[str, int, bool]]:
     """Member, time and whether it erases of each exit that waits in the change queue."""
-    return sorted(
-        (each["record"]["externalUserId"], each["at"], each["erase"])
-        for body in deployment.bodies("ChangeQueue")
-        for each in body["changes"]
-    )
+    return sorted((each["record"]["externalUserId"], each["at"], each["erase"]) for each in deployment.changes())
 
 
 def test_exits_are_queued_for_those_whose_rows_are_older_than_a_notice_and_for_no_others(
@@ -45,14 +38,10 @@ def test_all_of_many_notices_are_checked(deployment: Deployment) -> None:
     assert [person for person, _, _ in queued(deployment)] == people
 
 
-def test_the_operator_reads_for_how_many_people_exits_are_queued(
-    deployment: Deployment, capsys: pytest.CaptureFixture[str]
-) -> None:
-    link(deployment.session(), AUDIENCE.audience_id)
-    assert "deletion notice" not in capsys.readouterr().err
+def test_the_operator_reads_for_how_many_people_exits_are_queued(deployment: Deployment) -> None:
+    assert "deletion notice" not in deployment.printed(link, AUDIENCE.audience_id).err
     deployment.record(change("erased", at=5), notice("erased", 9))
-    link(deployment.session(), AUDIENCE.audience_id)
-    assert "1 exit queued for people erased by a deletion notice" in capsys.readouterr().err
+    assert "1 exit queued for people erased by a deletion notice" in deployment.printed(link, AUDIENCE.audience_id).err
 
 
 def test_a_stack_that_keeps_no_rows_has_none_to_check(deployment: Deployment) -> None:

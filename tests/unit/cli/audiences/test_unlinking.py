@@ -11,41 +11,35 @@ from audience_sync.aws.audience_table import AudienceTable
 from audience_sync_cli.audiences.command import list_, show
 from audience_sync_cli.audiences.creation import Settings, create
 from audience_sync_cli.audiences.linking import KEEP_UNLINKED, link, unlink
-from audience_sync_cli.audiences.options import Target
+from audience_sync_cli.audiences.options import NewTarget
 from audience_sync_cli.errors import NotThere
 from audience_sync_cli.times import DAY
 from tests.aws_fixtures import AUDIENCE
-from tests.unit.cli.conftest import NOW, Deployment, Json
+from tests.unit.cli.conftest import NOW, Deployment
+
+pytestmark = pytest.mark.usefixtures("connected")
 
 KEY = AUDIENCE.computation_key or ""
 RENEWED = replace(AUDIENCE, destination=of_connection("c-1"), settings={"dsp": True, "renew": True})
-
-
-@pytest.fixture(autouse=True)
-def connected(deployment: Deployment) -> None:
-    deployment.connect()
 
 
 def unlink_at(deployment: Deployment, name: str, now: float) -> None:
     unlink(deployment.session(as_json=True, yes=True, now=now), name)
 
 
-def test_an_unlinked_audience_is_off_the_list_and_in_a_list_of_its_own(deployment: Deployment, printed: Json) -> None:
+def test_an_unlinked_audience_is_off_the_list_and_in_a_list_of_its_own(deployment: Deployment) -> None:
     deployment.list_audience()
     unlink_at(deployment, KEY, NOW)
-    printed()
-    list_(deployment.session(as_json=True))
-    assert printed() == []
-    list_(deployment.session(as_json=True), unlinked=True)
-    (shown,) = printed()
+    assert deployment.json(list_) == []
+    (shown,) = deployment.json(list_, unlinked=True)
     assert (shown["audienceId"], shown["unlinkedAt"]) == (AUDIENCE.audience_id, "2027-01-15T08:00:00.000Z")
     assert (shown["name"], shown["computationKey"]) == (AUDIENCE.name, None)
 
 
 @pytest.mark.parametrize("unlinked", [True, False])
-def test_an_empty_list_says_so(deployment: Deployment, capsys: pytest.CaptureFixture[str], *, unlinked: bool) -> None:
-    list_(deployment.session(), unlinked=unlinked)
-    assert ("No audience is unlinked." if unlinked else "audiences link") in capsys.readouterr().out
+def test_an_empty_list_says_so(deployment: Deployment, *, unlinked: bool) -> None:
+    found = deployment.printed(list_, unlinked=unlinked).out
+    assert ("No audience is unlinked." if unlinked else "audiences link") in found
 
 
 def test_commands_about_listed_audiences_do_not_find_an_unlinked_one(deployment: Deployment) -> None:
@@ -58,12 +52,10 @@ def test_commands_about_listed_audiences_do_not_find_an_unlinked_one(deployment:
             unlink_at(deployment, name, NOW)
 
 
-def test_the_command_that_lists_it_again_is_shown_and_does(
-    deployment: Deployment, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_command_that_lists_it_again_is_shown_and_does(deployment: Deployment) -> None:
     deployment.list_audience()
-    unlink(deployment.session(yes=True), KEY)
-    assert f"`audience-sync audiences link {AUDIENCE.audience_id} --key {KEY}`" in capsys.readouterr().out
+    found = deployment.printed(unlink, KEY, yes=True).out
+    assert f"`audience-sync audiences link {AUDIENCE.audience_id} --key {KEY}`" in found
     link(deployment.session(), AUDIENCE.audience_id, key=KEY)
     assert [each.audience_id for each in deployment.session().audiences.by_computation_key(KEY)] == [
         AUDIENCE.audience_id
@@ -71,22 +63,18 @@ def test_the_command_that_lists_it_again_is_shown_and_does(
     assert deployment.session().audiences.contents().unlinked == []
 
 
-def test_an_audience_that_is_listed_again_has_its_target_and_no_renewal(deployment: Deployment, printed: Json) -> None:
+def test_an_audience_that_is_listed_again_has_its_target_and_no_renewal(deployment: Deployment) -> None:
     """Of members who left while it was unlinked nothing is known: renewal would add them again."""
     deployment.list_audience(RENEWED)
     unlink_at(deployment, KEY, NOW)
-    printed()
-    link(deployment.session(as_json=True), AUDIENCE.audience_id)
-    shown = printed()
+    shown = deployment.json(link, AUDIENCE.audience_id)
     assert (shown["connectionId"], shown["settings"], shown["computationKey"]) == ("c-1", {"dsp": True}, None)
 
 
-def test_another_audience_may_have_the_key_of_an_unlinked_one(deployment: Deployment, printed: Json) -> None:
+def test_another_audience_may_have_the_key_of_an_unlinked_one(deployment: Deployment) -> None:
     deployment.list_audience()
     unlink_at(deployment, KEY, NOW)
-    printed()
-    create(deployment.session(as_json=True), "Another", Target("590071284455661234"), Settings(), "US", key=KEY)
-    created = printed()
+    created = deployment.json(create, "Another", NewTarget("590071284455661234"), Settings(), "US", key=KEY)
     assert created["audienceId"] != AUDIENCE.audience_id
     assert [each.audience_id for each in deployment.session().audiences.by_computation_key(KEY)] == [
         created["audienceId"]

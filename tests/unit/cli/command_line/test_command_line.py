@@ -66,8 +66,9 @@ def test_a_stack_is_named_in_front_of_the_command_or_behind_it(named: list[str],
     ],
 )
 def test_what_is_typed_goes_before_the_environment(named: list[str], line: str, variable: str, stack: str) -> None:
-    run(line, **{variable: "of-the-environment"})
+    output = run(line, **{variable: "of-the-environment"}).output
     assert named == [stack]
+    assert ("AUDIENCE_SYNC_LOCAL is ignored" in output) is (variable == "AUDIENCE_SYNC_LOCAL" and stack == "prod")
 
 
 def test_a_blank_variable_is_not_set(named: list[str]) -> None:
@@ -98,6 +99,12 @@ def test_an_empty_name_is_wrong_usage_and_not_the_default_stack(named: list[str]
     result = run(line)
     assert (result.exit_code, named) == (2, [])
     assert "is empty" in result.output
+
+
+def test_a_stack_that_does_not_answer_is_one_sentence_and_a_code() -> None:
+    result = run(f"status --local {UNREACHABLE}")
+    assert (result.exit_code, result.stdout) == (5, "")
+    assert result.stderr.startswith(f"Nothing answers at {UNREACHABLE}.\n")
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)

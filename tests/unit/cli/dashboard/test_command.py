@@ -1,6 +1,5 @@
 """`audience-sync dashboard`: one line with the address, and the page behind it until Ctrl-C."""
 
-import json
 import socket
 import threading
 from dataclasses import replace
@@ -48,12 +47,9 @@ class Visit:
         raise KeyboardInterrupt
 
 
-def test_it_serves_until_it_is_interrupted(
-    deployed: Deployment, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_it_serves_until_it_is_interrupted(deployed: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
     visit = Visit(monkeypatch)
-    dashboard(deployed.session(), browser=True)
-    printed = capsys.readouterr()
+    printed = deployed.printed(dashboard, browser=True)
     assert printed.out == f"{visit.url}\n"
     assert printed.err == "Ctrl-C ends it.\nEnded.\n"
     assert visit.opened == [visit.url]
@@ -61,12 +57,9 @@ def test_it_serves_until_it_is_interrupted(
     assert visit.facts["deadLetters"] == 0
 
 
-def test_with_json_the_address_is_one_document(
-    deployed: Deployment, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_with_json_the_address_is_one_document(deployed: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
     visit = Visit(monkeypatch)
-    dashboard(deployed.session(as_json=True))
-    assert json.loads(capsys.readouterr().out) == {"url": visit.url}
+    assert deployed.json(dashboard) == {"url": visit.url}
     assert visit.opened == []
 
 
@@ -86,5 +79,5 @@ def test_a_port_for_a_local_stack_is_refused(deployment: Deployment) -> None:
 
 
 def test_a_local_stack_without_its_page_is_named(deployment: Deployment) -> None:
-    with pytest.raises(NotThere, match="serves no page"):
+    with pytest.raises(NotThere, match="has no status page"):
         dashboard(deployment.session())

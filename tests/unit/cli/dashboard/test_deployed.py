@@ -353,7 +353,7 @@ def test_an_acknowledged_dead_letter_asks_for_no_person_until_another_is_parked(
         {"note": "x" * 201},
         {"note": "a\x1b[2J"},
         {"note": "x", "reason": "?"},
-        {"note": "x", "audienceId": "a"},
+        {"note": "x", "audienceId": "a/b"},
     ],
 )
 def test_what_cannot_be_acknowledged_is_refused(shown: DeployedStack, fields: dict[str, str]) -> None:

@@ -17,7 +17,7 @@ from audience_sync_cli.diagnosis.command import diagnose
 from audience_sync_cli.diagnosis.reading import read_facts
 from audience_sync_cli.errors import AlreadyReported
 from tests.aws_fixtures import AUDIENCE
-from tests.unit.cli.conftest import NOW, Deployment, Json, change
+from tests.unit.cli.conftest import NOW, Deployment, change
 
 KEY = "lapsed_premium_buyers"
 DAY = 86_400.0  # seconds
@@ -28,12 +28,9 @@ def put(deployment: Deployment, metric: str, value: float, *, ago: float = 600, 
     deployment.publish(NOW - ago, dimensions, **{metric: value})
 
 
-def run(deployment: Deployment, printed: Json, audience: str = KEY, **options: Any) -> dict[str, Any]:
+def run(deployment: Deployment, audience: str = KEY, **options: Any) -> Any:
     """Return the JSON document, in which something is wrong."""
-    with pytest.raises(AlreadyReported):
-        diagnose(deployment.session(as_json=True, now=NOW), audience, **options)
-    document: dict[str, Any] = printed()
-    return document
+    return deployment.json(diagnose, audience, now=NOW, raises=AlreadyReported, **options)
 
 
 @pytest.fixture(autouse=True)
@@ -43,10 +40,8 @@ def connected(deployment: Deployment) -> None:
     deployment.list_audience()
 
 
-def test_without_events_and_members_the_reasons_are_in_the_order_of_the_way(
-    deployment: Deployment, printed: Json
-) -> None:
-    document = run(deployment, printed)
+def test_without_events_and_members_the_reasons_are_in_the_order_of_the_way(deployment: Deployment) -> None:
+    document = run(deployment)
     assert document["audienceId"] == AUDIENCE.audience_id
     assert document["ok"] is False
     assert document["reasons"] == ["events", "access token"]
@@ -80,9 +75,9 @@ def test_facts_come_from_tables_queues_and_metrics_of_the_last_days(deployment: 
     assert (facts.rejections, facts.lowest_processed) == ({"consent_missing": 2}, 90)
 
 
-def test_a_disabled_event_source_is_the_first_reason_after_the_login(deployment: Deployment, printed: Json) -> None:
+def test_a_disabled_event_source_is_the_first_reason_after_the_login(deployment: Deployment) -> None:
     deployment.stack.service("lambda").event_source = "Disabled"
-    document = run(deployment, printed)
+    document = run(deployment)
     assert document["reasons"][0] == "delivery"
 
 
@@ -91,19 +86,19 @@ def test_an_audience_is_found_by_its_id_and_by_its_key(deployment: Deployment, n
     assert read_facts(deployment.session(), name, days=1, counts_members=False).audience == AUDIENCE
 
 
-def test_an_audience_that_is_not_listed_is_a_finding(deployment: Deployment, printed: Json) -> None:
-    document = run(deployment, printed, "no_such_key")
+def test_an_audience_that_is_not_listed_is_a_finding(deployment: Deployment) -> None:
+    document = run(deployment, "no_such_key")
     assert document["audienceId"] is None
     assert "listing" in document["reasons"]
-    document = run(deployment, printed, "lapsed_premium_buyer")
+    document = run(deployment, "lapsed_premium_buyer")
     (found,) = (each["found"] for each in document["findings"] if each["check"] == "listing")
     assert f"Did you mean {KEY} (" in found
     assert "entries" not in [each["check"] for each in document["findings"]]
 
 
-def test_members_can_be_left_out(deployment: Deployment, printed: Json) -> None:
+def test_members_can_be_left_out(deployment: Deployment) -> None:
     deployment.record(change("m1"))
-    found = {each["check"]: each["found"] for each in run(deployment, printed, count=False)["findings"]}
+    found = {each["check"]: each["found"] for each in run(deployment, count=False)["findings"]}
     assert found["entries"] == "Members were not counted: they were left out."
 
 
@@ -114,20 +109,16 @@ def test_one_fact_that_cannot_be_read_does_not_hide_the_others(deployment: Deplo
     assert facts.members is not None
 
 
-def test_terms_are_asked_for_where_the_audience_has_a_connection(deployment: Deployment, printed: Json) -> None:
+def test_terms_are_asked_for_where_the_audience_has_a_connection(deployment: Deployment) -> None:
     connection = deployment.session().amazon.create_connection({"amcInstanceId": "amc1"})
     deployment.list_audience(replace(AUDIENCE, destination=of_connection(connection)))
-    found = {each["check"]: each for each in run(deployment, printed)["findings"]}
+    found = {each["check"]: each for each in run(deployment)["findings"]}
     assert found["target and terms"]["found"].startswith("The terms of Amazon Marketing Cloud are not accepted")
     assert found["target and terms"]["next"] == "audience-sync terms show --text"
 
 
-def test_for_people_each_reason_stands_above_its_command(
-    deployment: Deployment, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(AlreadyReported):
-        diagnose(deployment.session(now=NOW), KEY)
-    lines = capsys.readouterr().out.splitlines()
+def test_for_people_each_reason_stands_above_its_command(deployment: Deployment) -> None:
+    lines = deployment.printed(diagnose, KEY, now=NOW, raises=AlreadyReported).out.splitlines()
     assert lines[0] == f"Audience Lapsed premium buyers ({AUDIENCE.audience_id})"
     start = lines.index("Possible reasons, the most likely first:")
     assert lines[start + 1].startswith("1. events: No event arrived in the last 7 days. If a sample reaches Amazon,")
@@ -135,9 +126,8 @@ def test_for_people_each_reason_stands_above_its_command(
     assert lines[start + 2] == f"   audience-sync send --sample track --audience {KEY} --wait"
 
 
-def test_what_is_in_order_ends_well(deployment: Deployment, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_in_order_ends_well(deployment: Deployment) -> None:
     deployment.stack.service("lambda").invoke(FunctionName="RefreshFunction", Payload=b"{}")
     deployment.put_secret("TokenSecret", deployment.secret("TokenSecret") | {"expiresAt": NOW + 3_000})
     put(deployment, EVENTS_ACCEPTED, 3)
-    diagnose(deployment.session(now=NOW), KEY, count=False)
-    assert capsys.readouterr().out.splitlines()[-1] == "No problem found."
+    assert deployment.printed(diagnose, KEY, count=False, now=NOW).out.splitlines()[-1] == "No problem found."

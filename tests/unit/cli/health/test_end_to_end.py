@@ -6,7 +6,7 @@ import pytest
 
 from audience_sync.amazon_ads.destination import advertiser_of, of_connection
 from audience_sync.membership import EVERY_AUDIENCE, Audience
-from audience_sync_cli.errors import AlreadyReported, NotConfirmed, NotThere, ReportedAsUnfinished, WrongUsage
+from audience_sync_cli.errors import AlreadyReported, NotThere, ReportedAsUnfinished, WrongUsage
 from audience_sync_cli.health.checks import EndToEnd
 from audience_sync_cli.health.checks import test as run_checks
 from audience_sync_cli.health.end_to_end import KEPT_ID, KEPT_NAME, WholeWay, kept_audience
@@ -45,9 +45,7 @@ def test_it_is_created_for_the_target_of_the_other_audiences_if_the_operator_agr
 
 def test_nothing_is_created_if_the_operator_does_not_agree(deployment: Deployment) -> None:
     deployment.list_audience()
-    deployment.answers = ["n"]
-    with pytest.raises(NotConfirmed):
-        kept_audience(deployment.session())
+    deployment.declined(kept_audience)
     assert deployment.session().audiences.all() == [AUDIENCE]
 
 

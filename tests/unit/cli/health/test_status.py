@@ -8,7 +8,7 @@ from audience_sync_cli.health.status import audit_progress, summarize
 from audience_sync_cli.state.blockers import Blocker
 from audience_sync_cli.state.counts import Counts, Depth, cloud_counts
 from audience_sync_cli.state.needs import needs
-from tests.unit.cli.conftest import Deployment, publish
+from tests.unit.cli.conftest import Deployment
 
 NOW = datetime(2026, 3, 4, 9, 30, tzinfo=UTC).timestamp()
 DAY = 86_400.0  # seconds
@@ -18,7 +18,7 @@ def test_a_deployed_stack_is_summed_since_it_was_created(deployment: Deployment)
     deployment.stack.created = NOW - 50 * DAY
     deployment.publish(NOW - 40 * DAY, ChangesAccepted=3)
     deployment.publish(NOW - 60, ChangesAccepted=4, ChangesDelivered=5)
-    publish(deployment.stack.service("cloudwatch"), NOW - 60, {"service": "another"}, ChangesAccepted=100)
+    deployment.publish(NOW - 60, {"service": "another"}, ChangesAccepted=100)
     counts = cloud_counts(deployment.stack, NOW, None)
     assert (counts.accepted, counts.delivered, counts.waiting) == (7, 5, 2)
     assert cloud_counts(deployment.stack, NOW, 2).accepted == 4, "the last hours alone"

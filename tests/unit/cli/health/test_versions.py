@@ -4,7 +4,7 @@ import pytest
 
 from audience_sync_cli.health.status import status
 from audience_sync_cli.health.versions import own_version
-from tests.unit.cli.conftest import Deployment, Json
+from tests.unit.cli.conftest import Deployment
 
 
 @pytest.fixture
@@ -14,24 +14,19 @@ def deployed(deployment: Deployment) -> Deployment:
     return deployment
 
 
-def test_status_shows_the_version_and_says_what_to_do_about_another_one(
-    deployed: Deployment, capsys: pytest.CaptureFixture[str]
-) -> None:
-    status(deployed.session())
-    printed = capsys.readouterr()
+def test_status_shows_the_version_and_says_what_to_do_about_another_one(deployed: Deployment) -> None:
+    printed = deployed.printed(status)
     assert printed.out.split()[:2] == ["version", "0.0.1"]
     assert f"Deploy version {own_version()}, or use the command of version 0.0.1." in printed.err
 
 
 @pytest.mark.parametrize("version", [own_version(), None], ids=["the same", "none stated"])
 def test_status_notes_nothing_about_the_same_version_or_a_stack_without_one(
-    deployed: Deployment, version: str | None, capsys: pytest.CaptureFixture[str]
+    deployed: Deployment, version: str | None
 ) -> None:
     deployed.stack.version = version
-    status(deployed.session())
-    assert capsys.readouterr().err == ""
+    assert deployed.printed(status).err == ""
 
 
-def test_the_version_is_in_the_json_and_the_note_is_not_part_of_it(deployed: Deployment, printed: Json) -> None:
-    status(deployed.session(as_json=True))
-    assert printed()["version"] == "0.0.1"
+def test_the_version_is_in_the_json_and_the_note_is_not_part_of_it(deployed: Deployment) -> None:
+    assert deployed.json(status)["version"] == "0.0.1"

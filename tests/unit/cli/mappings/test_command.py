@@ -16,17 +16,9 @@ from audience_sync_cli.mappings.command import check
 from audience_sync_cli.mappings.text import plain
 from audience_sync_cli.mappings.trial import try_
 from audience_sync_cli.mappings.versions import apply
-from tests.unit.cli.conftest import Deployment, Json
+from tests.unit.cli.conftest import Deployment
 from tests.unit.cli.json_schema import SCHEMA
-
-EVENTS = Path(__file__).parents[4] / "events" / "segment"
-MAPPING = {"name": "Mine", "trigger": 'type = "track"', "fields": {"external_user_id": {"@path": "$.userId"}}}
-
-
-def written(tmp_path: Path, document: Any) -> Path:
-    file = tmp_path / "mappings.json"
-    file.write_text(json.dumps(document), encoding="utf-8")
-    return file
+from tests.unit.cli.mappings.mapping_files import EVENTS, MAPPING, written
 
 
 @pytest.mark.parametrize(
@@ -136,26 +128,19 @@ def test_mappings_that_would_ignore_every_event_are_refused(
     assert deployment.session().audiences.mappings() is None
 
 
-def test_mappings_that_would_ignore_every_event_are_checked_with_force(
-    deployment: Deployment, tmp_path: Path, printed: Json
-) -> None:
-    check(deployment.session(as_json=True), written(tmp_path, []), force=True)
-    assert printed() == {"mappings": 0, "enabled": 0, "warnings": []}
+def test_mappings_that_would_ignore_every_event_are_checked_with_force(deployment: Deployment, tmp_path: Path) -> None:
+    assert deployment.json(check, written(tmp_path, []), force=True) == {"mappings": 0, "enabled": 0, "warnings": []}
 
 
-def test_a_trigger_that_no_event_fulfils_beside_another_is_warned_of(
-    deployment: Deployment, tmp_path: Path, printed: Json
-) -> None:
+def test_a_trigger_that_no_event_fulfils_beside_another_is_warned_of(deployment: Deployment, tmp_path: Path) -> None:
     never = MAPPING | {"name": "Never", "trigger": 'type = "track" and type = "identify"'}
-    check(deployment.session(as_json=True), written(tmp_path, [MAPPING, never]))
-    (warning,) = printed()["warnings"]
+    (warning,) = deployment.json(check, written(tmp_path, [MAPPING, never]))["warnings"]
     assert warning.startswith("Never: its trigger matches no event")
 
 
-def test_an_event_is_tried_and_nothing_sent(deployment: Deployment, printed: Json) -> None:
+def test_an_event_is_tried_and_nothing_sent(deployment: Deployment) -> None:
     deployment.list_audience()
-    try_(deployment.session(as_json=True), EVENTS / "01-track-entered-full-pii.json")
-    result = printed()
+    result = deployment.json(try_, EVENTS / "01-track-entered-full-pii.json")
     assert (result["accepted"], result["rejections"]) == (1, [])
     record = result["changes"][0]["record"]
     assert record["action"] == "CREATE"
@@ -163,26 +148,10 @@ def test_an_event_is_tried_and_nothing_sent(deployment: Deployment, printed: Jso
     assert deployment.bodies("ChangeQueue") == []
 
 
-def test_a_tried_event_is_never_shown_in_clear_text(deployment: Deployment, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_rejected_event_says_why_and_fails(deployment: Deployment) -> None:
     deployment.list_audience()
-    try_(deployment.session(), EVENTS / "01-track-entered-full-pii.json")
-    shown = "".join(capsys.readouterr()).lower()
-    assert "example.com" not in shown
-    assert "seattle" not in shown
-
-
-def test_a_rejected_event_says_why_and_fails(deployment: Deployment, capsys: pytest.CaptureFixture[str]) -> None:
-    deployment.list_audience()
-    with pytest.raises(AlreadyReported):
-        try_(deployment.session(), EVENTS / "07-track-missing-userid.json")
-    assert "member_id_missing" in capsys.readouterr().out
-
-
-def test_another_file_of_mappings_can_be_tried(deployment: Deployment, tmp_path: Path, printed: Json) -> None:
-    deployment.list_audience()
-    nothing = written(tmp_path, [MAPPING | {"trigger": 'type = "group"'}])
-    try_(deployment.session(as_json=True), EVENTS / "01-track-entered-full-pii.json", mappings=nothing)
-    assert printed()["ignored"] == 1
+    event = EVENTS / "07-track-missing-userid.json"
+    assert "member_id_missing" in deployment.printed(try_, event, raises=AlreadyReported).out
 
 
 def with_id(directive: Any, **more: Any) -> dict[str, Any]:
@@ -209,10 +178,9 @@ HASHED = {"@sha256": {"@path": "$.traits.phone"}}
     ],
 )
 def test_a_mapping_whose_member_id_is_personal_data_in_clear_text_is_warned_of(
-    deployment: Deployment, tmp_path: Path, printed: Json, mapping: dict[str, Any], warns: bool
+    deployment: Deployment, tmp_path: Path, mapping: dict[str, Any], warns: bool
 ) -> None:
-    check(deployment.session(as_json=True), written(tmp_path, [mapping]), force=True)
-    warnings = printed()["warnings"]
+    warnings = deployment.json(check, written(tmp_path, [mapping]), force=True)["warnings"]
     assert bool(warnings) is warns
     assert all("Mine" in warning and "@sha256" in warning for warning in warnings)
 
@@ -230,22 +198,18 @@ def test_a_mapping_whose_member_id_is_personal_data_in_clear_text_is_warned_of(
 )
 @pytest.mark.parametrize("wrap", [lambda event: event, lambda event: [event], lambda event: [{"json": event}]])
 def test_a_member_id_of_an_event_that_looks_like_a_phone_number_is_warned_of_and_not_shown(
-    deployment: Deployment, tmp_path: Path, capsys: pytest.CaptureFixture[str], user_id: Any, warns: bool, wrap: Any
+    deployment: Deployment, tmp_path: Path, user_id: Any, warns: bool, wrap: Any
 ) -> None:
-    body = tmp_path / "event.json"
-    body.write_text(json.dumps(wrap({"type": "track", "userId": user_id})), encoding="utf-8")
-    check(deployment.session(), written(tmp_path, [MAPPING]), body)
-    output = "".join(capsys.readouterr())
+    body = written(tmp_path, wrap({"type": "track", "userId": user_id}))
+    output = "".join(deployment.printed(check, written(tmp_path, [MAPPING]), body))
     assert ("looks like a phone number" in output) is warns
     assert "5550199" not in output
 
 
 def test_trying_an_event_warns_of_a_member_id_that_looks_like_a_phone_number(
-    deployment: Deployment, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    deployment: Deployment, tmp_path: Path
 ) -> None:
     deployment.list_audience()
     event = json.loads((EVENTS / "01-track-entered-full-pii.json").read_text()) | {"userId": "12065550199"}
-    body = tmp_path / "event.json"
-    body.write_text(json.dumps(event), encoding="utf-8")
-    try_(deployment.session(), body)
-    assert "looks like a phone number" in capsys.readouterr().err
+    body = written(tmp_path, event)
+    assert "looks like a phone number" in deployment.printed(try_, body).err

@@ -1,8 +1,9 @@
 """`mappings try --explain`: where each field is found, what becomes of it, and why something is left out."""
 
+import io
 import json
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import redirect_stdout, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +15,14 @@ from audience_sync_cli.errors import AlreadyReported
 from audience_sync_cli.mappings.explanation import MAX_SHOWN, masked
 from audience_sync_cli.mappings.trial import try_
 from tests.aws_fixtures import AUDIENCE
-from tests.unit.cli.conftest import Deployment, Json
+from tests.unit.cli.conftest import Deployment
+from tests.unit.cli.mappings import mapping_files
+from tests.unit.cli.mappings.mapping_files import EVENTS, written
 
-EVENTS = Path(__file__).parents[4] / "events" / "segment"
-ENTERED = json.loads((EVENTS / "01-track-entered-full-pii.json").read_text(encoding="utf-8"))
-MAPPING: dict[str, Any] = {
-    "name": "Mine",
-    "trigger": 'type = "track"',
-    "fields": {"external_user_id": {"@path": "$.userId"}, "email": {"@path": "$.context.traits.email"}},
+MAPPING = mapping_files.MAPPING | {
+    "fields": mapping_files.MAPPING["fields"] | {"email": {"@path": "$.context.traits.email"}}
 }
+ENTERED = json.loads((EVENTS / "01-track-entered-full-pii.json").read_text(encoding="utf-8"))
 
 type Explained = Callable[..., dict[str, Any]]
 
@@ -39,22 +39,23 @@ LEFT = entered(**{KEY: False}) | {"event": "Audience Exited"}
 
 
 @pytest.fixture
-def explained(deployment: Deployment, tmp_path: Path, printed: Json) -> Explained:
+def explained(deployment: Deployment, tmp_path: Path) -> Explained:
     """Return the function that explains a body, and its JSON."""
     deployment.list_audience()
 
     def run(body: Any, mappings: Any = None, **options: Any) -> dict[str, Any]:
-        files = {"event": tmp_path / "event.json", "mappings": tmp_path / "mappings.json"}
-        files["event"].write_text(json.dumps(body), encoding="utf-8")
         if mappings is not None:
-            files["mappings"].write_text(json.dumps(mappings), encoding="utf-8")
-            options["mappings"] = files["mappings"]
-        with suppress(AlreadyReported):
-            try_(deployment.session(as_json=True), files["event"], explain=True, **options)
-        document: dict[str, Any] = printed()
+            options["mappings"] = written(tmp_path, mappings)
+        with suppress(AlreadyReported), redirect_stdout(io.StringIO()) as printed:
+            try_(deployment.session(as_json=True), written(tmp_path, body), explain=True, **options)
+        document: dict[str, Any] = json.loads(printed.getvalue())
         return document
 
     return run
+
+
+def with_fields(fields: dict[str, Any]) -> dict[str, Any]:
+    return MAPPING | {"fields": MAPPING["fields"] | fields}
 
 
 def only_mapping(document: dict[str, Any]) -> dict[str, Any]:
@@ -105,7 +106,7 @@ def test_a_field_without_a_value_names_the_places_that_were_empty(explained: Exp
 
 def test_the_place_is_the_one_of_several_that_had_the_value(explained: Explained) -> None:
     directive = first_passing("blank", "$.properties.mobile", "$.properties.phone", "$.traits.phone")
-    mapping = MAPPING | {"fields": MAPPING["fields"] | {"phone": directive}}
+    mapping = with_fields({"phone": directive})
     phone = field(explained(ENTERED, [mapping]), "phone")
     assert phone["lookedAt"] == ["$.properties.mobile", "$.properties.phone"]
     assert phone["foundAt"] == ["$.properties.phone"]
@@ -113,7 +114,7 @@ def test_the_place_is_the_one_of_several_that_had_the_value(explained: Explained
 
 def test_a_value_of_several_places_names_each(explained: Explained) -> None:
     directive = {"@template": "{{ properties.first_name }} {{ properties.last_name }}"}
-    mapping = MAPPING | {"fields": MAPPING["fields"] | {"last_name": directive}}
+    mapping = with_fields({"last_name": directive})
     found = field(explained(ENTERED, [mapping]), "last_name")["foundAt"]
     assert found == ["$.properties.first_name", "$.properties.last_name"]
 
@@ -137,7 +138,7 @@ def test_the_country_is_named_with_what_names_it(
     explained: Explained, change: Any, mapping: Any, country: str, by: str
 ) -> None:
     consent = {"amzn_user_data": "GRANTED"}
-    mappings = [MAPPING | {"fields": MAPPING["fields"] | mapping | consent}]
+    mappings = [with_fields(mapping | consent)]
     found = only_mapping(explained(ENTERED | change, mappings))
     assert (found["country"], found["countryBy"]) == (country, by)
 
@@ -159,7 +160,7 @@ def test_the_country_is_named_with_what_names_it(
 def test_it_is_said_whether_consent_is_needed_and_given(
     explained: Explained, event: Any, more: Any, consent: str
 ) -> None:
-    mappings = [MAPPING | {"fields": MAPPING["fields"] | more}]
+    mappings = [with_fields(more)]
     assert only_mapping(explained(event, mappings))["consent"] == consent
 
 
@@ -178,7 +179,7 @@ def test_it_is_said_whether_consent_is_needed_and_given(
 def test_a_field_that_is_no_identifier_is_left_out_with_the_reason_too(
     explained: Explained, more: Any, field_name: str, reason: str
 ) -> None:
-    document = explained(ENTERED, [MAPPING | {"fields": MAPPING["fields"] | more}])
+    document = explained(ENTERED, [with_fields(more)])
     assert reason in field(document, field_name)["leftOut"]
 
 
@@ -192,8 +193,7 @@ def test_a_field_that_is_no_identifier_is_left_out_with_the_reason_too(
 def test_what_a_removal_does_not_need_is_left_out_with_the_reason(
     explained: Explained, field_name: str, value: str, reason: str
 ) -> None:
-    fields = MAPPING["fields"] | {field_name: value}
-    document = explained(LEFT, [MAPPING | {"fields": fields}])
+    document = explained(LEFT, [with_fields({field_name: value})])
     assert document["events"][0]["kind"] == "exit"
     assert field(document, field_name)["leftOut"] == reason
 
@@ -212,7 +212,7 @@ def test_denied_consent_is_explained_as_the_exit_that_it_becomes_whatever_anothe
 
 def test_a_rejection_is_a_reason_of_the_field_at_fault_alone(explained: Explained) -> None:
     consent = {"amzn_user_data": "no", "amzn_ad_storage": "GRANTED", "tcf": "CPdf"}
-    document = explained(ENTERED, [MAPPING | {"fields": MAPPING["fields"] | consent}])
+    document = explained(ENTERED, [with_fields(consent)])
     left_out = {each["field"]: each["leftOut"] for each in only_mapping(document)["fields"] if each["leftOut"]}
     assert [*left_out] == ["amzn_user_data"]
 
@@ -221,7 +221,7 @@ def test_a_mapping_that_takes_too_many_steps_is_followed_up_to_that(explained: E
     costly = {"@arrayPath": ["$.properties.list", {"a": {"@path": "$."}, "b": {"@path": "$."}}]}
     city = {"@merge": {"direction": "right", "objects": [{"@literal": {"x": costly}}] * 6}}
     event = entered(list=list(range(9_000)))
-    found = only_mapping(explained(event, [MAPPING | {"fields": MAPPING["fields"] | {"city": city}}]))
+    found = only_mapping(explained(event, [with_fields({"city": city})]))
     assert found["rejection"]["reason"] == "mapping_too_costly"
 
 
@@ -266,7 +266,7 @@ def test_an_event_that_no_mapping_is_asked_about_says_why(
 
 
 def test_a_rejected_event_is_followed_as_far_as_it_goes(explained: Explained) -> None:
-    document = explained(entered(phone="555"), [{**MAPPING, "fields": MAPPING["fields"] | {"country": "FR"}}])
+    document = explained(entered(phone="555"), [with_fields({"country": "FR"})])
     found = only_mapping(document)
     assert found["rejection"]["reason"] == "consent_missing"
     assert (found["audience"]["name"], found["country"]) == ("Lapsed premium buyers", "FR")
@@ -282,8 +282,7 @@ def test_an_event_for_a_listed_audience_that_does_not_say_who_enters_or_leaves_i
     explained: Explained,
 ) -> None:
     row = {"type": "track", "event": "new", "userId": "u1", "properties": {"email": "a@b.co"}}
-    fields = MAPPING["fields"] | {"audience_id": AUDIENCE.audience_id}
-    document = explained(row, [{**MAPPING, "fields": fields}])
+    document = explained(row, [with_fields({"audience_id": AUDIENCE.audience_id})])
     assert (document["events"][0]["kind"], document["events"][0]["whyNot"]) == ("reject", None)
     assert only_mapping(document)["rejection"]["reason"] == "membership_undecided"
     assert only_mapping(document)["audience"]["audienceId"] == AUDIENCE.audience_id
@@ -298,54 +297,40 @@ def test_a_deletion_notice_names_where_the_member_id_was_found(explained: Explai
 
 def test_a_digest_is_passed_on_and_its_clear_text_is_not_known(explained: Explained) -> None:
     digest = "ab" * 32
-    email = field(
-        explained(
-            entered(email=digest),
-            [
-                MAPPING
-                | {"fields": {"external_user_id": {"@path": "$.userId"}, "email": {"@path": "$.properties.email"}}}
-            ],
-        ),
-        "email",
-    )
+    mapping = with_fields({"email": {"@path": "$.properties.email"}})
+    email = field(explained(entered(email=digest), [mapping]), "email")
     assert (email["normalized"], email["digest"], email["leftOut"]) == (None, digest, None)
 
 
-def test_nothing_of_a_person_is_shown_unless_it_is_asked_for(
-    explained: Explained, deployment: Deployment, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_nothing_of_a_person_is_shown_unless_it_is_asked_for(explained: Explained, deployment: Deployment) -> None:
     document = explained(ENTERED)["events"]
-    try_(deployment.session(), EVENTS / "01-track-entered-full-pii.json", explain=True)
-    seen = capsys.readouterr()
+    seen = deployment.printed(try_, EVENTS / "01-track-entered-full-pii.json", explain=True)
     for word in ("maya", "okafor", "example.com", "seattle", "westlake", "washington", "5550142"):
         assert word not in (json.dumps(document) + seen.out + seen.err).lower()
 
 
 def test_a_place_that_the_event_names_is_not_shown(explained: Explained) -> None:
     directive = {"@path": {"@template": "$.traits.{{ properties.first_name }}"}}
-    mapping = MAPPING | {"fields": MAPPING["fields"] | {"city": directive}}
+    mapping = with_fields({"city": directive})
     found = field(explained(ENTERED | {"traits": {"Maya": "Bonn"}}, [mapping]), "city")
     assert found["foundAt"] == ["a place that the event names"]
     assert found["lookedAt"] == ["$.properties.first_name", "a place that the event names"]
 
 
-def test_in_clear_text_only_with_a_warning(deployment: Deployment, capsys: pytest.CaptureFixture[str]) -> None:
+def test_in_clear_text_only_with_a_warning(deployment: Deployment) -> None:
     deployment.list_audience()
-    try_(deployment.session(), EVENTS / "01-track-entered-full-pii.json", reveal=True)
-    seen = capsys.readouterr()
+    seen = deployment.printed(try_, EVENTS / "01-track-entered-full-pii.json", reveal=True)
     assert "maya.okafor@example.com → maya.okafor@example.com → b64b178a98df…" in seen.out
     assert "personal data in clear text" in seen.err
 
 
 def test_people_see_the_place_above_the_value_and_a_reason_where_it_is_left_out(
-    deployment: Deployment, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    deployment: Deployment, tmp_path: Path
 ) -> None:
     deployment.list_audience(Audience("7", "Other", computation_key="other"))
     deployment.list_audience()
-    body = tmp_path / "event.json"
-    body.write_text(json.dumps([entered(phone="555"), {"type": "page"}]), encoding="utf-8")
-    try_(deployment.session(), body, explain=True)
-    lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    body = written(tmp_path, [entered(phone="555"), {"type": "page"}])
+    lines = [line.strip() for line in deployment.printed(try_, body, explain=True).out.splitlines()]
     assert "audience          Lapsed premium buyers (418273650912345678), found by audience_id" in lines
     assert "country           US, from countryCode in the event" in lines
     assert lines[lines.index("phone             $.properties.phone") + 1] == (
@@ -356,14 +341,10 @@ def test_people_see_the_place_above_the_value_and_a_reason_where_it_is_left_out(
     assert "audience Lapsed premium buyers (418273650912345678)" in lines
 
 
-def test_of_many_events_the_first_are_shown(
-    deployment: Deployment, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_of_many_events_the_first_are_shown(deployment: Deployment, tmp_path: Path) -> None:
     deployment.list_audience()
-    body = tmp_path / "event.json"
-    body.write_text(json.dumps([{"type": "page"}] * (MAX_SHOWN + 2)), encoding="utf-8")
-    try_(deployment.session(), body, explain=True)
-    assert "2 more events; --json explains all." in capsys.readouterr().out
+    body = written(tmp_path, [{"type": "page"}] * (MAX_SHOWN + 2))
+    assert "2 more events; --json explains all." in deployment.printed(try_, body, explain=True).out
 
 
 def test_a_mask_keeps_signs_and_hides_all_else() -> None:
@@ -371,8 +352,8 @@ def test_a_mask_keeps_signs_and_hides_all_else() -> None:
 
 
 def test_of_a_member_id_with_an_empty_part_it_is_said_where_nothing_is(explained: Explained) -> None:
-    fields = MAPPING["fields"] | {"external_user_id": {"@template": "loy-{{ traits.customer.number }}"}}
-    found = only_mapping(explained(ENTERED, [MAPPING | {"fields": fields}]))
-    assert found["rejection"]["reason"] == "member_id_missing"
-    (field,) = [each for each in found["fields"] if each["field"] == "external_user_id"]
-    assert (field["value"], field["leftOut"]) == (None, "nothing at $.traits")
+    member_id = {"external_user_id": {"@template": "loy-{{ traits.customer.number }}"}}
+    document = explained(ENTERED, [with_fields(member_id)])
+    assert only_mapping(document)["rejection"]["reason"] == "member_id_missing"
+    found = field(document, "external_user_id")
+    assert (found["value"], found["leftOut"]) == (None, "nothing at $.traits")

@@ -1,8 +1,6 @@
 """Versions of the mappings: compared before they are stored, never stored over a newer one, put in force again."""
 
-import io
 import json
-from contextlib import redirect_stdout
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,22 +17,12 @@ from audience_sync_cli.mappings.history import MAX_VERSIONS
 from audience_sync_cli.mappings.versions import apply, history, reset, revert
 from audience_sync_cli.screen import Screen, iso_time
 from audience_sync_cli.session import Session
-from tests.unit.cli.conftest import NOW, Deployment, Json
+from tests.unit.cli.conftest import NOW, Deployment
+from tests.unit.cli.mappings.mapping_files import MAPPING, written
 
-MAPPING: dict[str, Any] = {
-    "name": "Mine",
-    "trigger": 'type = "track"',
-    "fields": {"external_user_id": {"@path": "$.userId"}},
-}
 OTHER = MAPPING | {"name": "Other"}
 BUILT_IN = [asdict(DEFAULT_MAPPING)]
 REFUSED = {"version": 3, "mappings": [MAPPING | {"trigger": "type ="}]}
-
-
-def written(tmp_path: Path, document: Any) -> Path:
-    file = tmp_path / "mappings.json"
-    file.write_text(json.dumps(document), encoding="utf-8")
-    return file
 
 
 def store(deployment: Deployment, document: Any) -> None:
@@ -46,28 +34,23 @@ def store(deployment: Deployment, document: Any) -> None:
 
 def put(deployment: Deployment, tmp_path: Path, document: Any) -> None:
     """Apply a document, without its output."""
-    with redirect_stdout(io.StringIO()):
-        apply(deployment.session(yes=True, now=NOW), written(tmp_path, document), force=True)
+    deployment.printed(apply, written(tmp_path, document), force=True, yes=True, now=NOW)
 
 
 def in_force(deployment: Deployment) -> Any:
     return json.loads(deployment.session().audiences.mappings() or "null")
 
 
-def test_what_show_prints_changes_nothing_and_with_a_change_is_applied(
-    deployment: Deployment, tmp_path: Path, printed: Json
-) -> None:
-    show(deployment.session(as_json=True))
-    document = printed()
+def test_what_show_prints_changes_nothing_and_with_a_change_is_applied(deployment: Deployment, tmp_path: Path) -> None:
+    document = deployment.json(show)
     assert document["version"] == 0
-    apply(deployment.session(as_json=True), written(tmp_path, document))
-    assert printed() == {"version": 0, "changed": False, "mappings": 1, "dryRun": False, "changes": []}
+    shown = deployment.json(apply, written(tmp_path, document))
+    assert shown == {"version": 0, "changed": False, "mappings": 1, "dryRun": False, "changes": []}
     assert in_force(deployment) is None
     document["mappings"].append(MAPPING)
-    apply(deployment.session(as_json=True, yes=True), written(tmp_path, document))
-    assert printed().items() >= {"version": 1, "changed": True, "mappings": 2, "dryRun": False}.items()
-    show(deployment.session(as_json=True))
-    assert printed() == document | {"version": 1}
+    found = deployment.json(apply, written(tmp_path, document), yes=True)
+    assert found.items() >= {"version": 1, "changed": True, "mappings": 2, "dryRun": False}.items()
+    assert deployment.json(show) == document | {"version": 1}
 
 
 def test_mappings_made_from_an_older_version_are_refused(deployment: Deployment, tmp_path: Path) -> None:
@@ -78,19 +61,17 @@ def test_mappings_made_from_an_older_version_are_refused(deployment: Deployment,
 
 
 def test_a_file_that_is_in_force_already_is_no_conflict_whatever_version_it_names(
-    deployment: Deployment, tmp_path: Path, printed: Json
+    deployment: Deployment, tmp_path: Path
 ) -> None:
     document = {"version": 0, "mappings": [MAPPING]}
     put(deployment, tmp_path, document)
-    apply(deployment.session(as_json=True), written(tmp_path, document))
-    assert printed()["changed"] is False
+    assert deployment.json(apply, written(tmp_path, document))["changed"] is False
 
 
 def test_a_file_saved_before_names_the_command_that_puts_it_in_force_again(
-    deployment: Deployment, tmp_path: Path, printed: Json
+    deployment: Deployment, tmp_path: Path
 ) -> None:
-    show(deployment.session(as_json=True))
-    saved = printed()
+    saved = deployment.json(show)
     put(deployment, tmp_path, [MAPPING])
     with pytest.raises(OperatorError, match="The file is version 0, and version 1 is in force") as caught:
         put(deployment, tmp_path, saved)
@@ -99,25 +80,19 @@ def test_a_file_saved_before_names_the_command_that_puts_it_in_force_again(
     assert in_force(deployment) is None
 
 
-def test_applying_shows_what_changes_and_asks(
-    deployment: Deployment, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_applying_shows_what_changes_and_asks(deployment: Deployment, tmp_path: Path) -> None:
     put(deployment, tmp_path, [MAPPING])
     deployment.answers = ["n"]
-    capsys.readouterr()
     changed = MAPPING | {"fields": MAPPING["fields"] | {"email": {"@path": "$.traits.email"}}}
-    with pytest.raises(NotConfirmed):
-        apply(deployment.session(), written(tmp_path, [changed]))
-    lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
-    assert lines == ["Mine: changed", "  email  + $.traits.email"]
+    shown = deployment.printed(apply, written(tmp_path, [changed]), raises=NotConfirmed).out
+    assert [line.rstrip() for line in shown.splitlines()] == ["Mine: changed", "  email  + $.traits.email"]
     assert deployment.questions == ["Put this in force as version 2? [y/N] "]
     assert in_force(deployment)["version"] == 1
 
 
-def test_a_dry_run_asks_nothing_and_changes_nothing(deployment: Deployment, tmp_path: Path, printed: Json) -> None:
+def test_a_dry_run_asks_nothing_and_changes_nothing(deployment: Deployment, tmp_path: Path) -> None:
     put(deployment, tmp_path, [MAPPING])
-    apply(deployment.session(as_json=True), written(tmp_path, [OTHER]), dry_run=True)
-    document = printed()
+    document = deployment.json(apply, written(tmp_path, [OTHER]), dry_run=True)
     assert (document["version"], document["changed"], document["dryRun"]) == (1, False, True)
     assert [(each["mapping"], each["change"]) for each in document["changes"]] == [
         ("Other", "added"),
@@ -139,27 +114,22 @@ UNREADABLE = [
 
 @pytest.mark.parametrize("held", UNREADABLE)
 def test_an_unreadable_document_is_named_with_its_remedy_and_replaced(
-    deployment: Deployment, tmp_path: Path, printed: Json, held: dict[str, Any]
+    deployment: Deployment, tmp_path: Path, held: dict[str, Any]
 ) -> None:
     store(deployment, held)
     with pytest.raises(OperatorError, match="The stored mappings are unreadable") as caught:
         show(deployment.session())
     assert "audience-sync mappings apply" in caught.value.remedy
     deployment.answers = ["y"]
-    apply(deployment.session(as_json=True), written(tmp_path, {"version": 7, "mappings": [MAPPING]}))
+    assert deployment.json(apply, written(tmp_path, {"version": 7, "mappings": [MAPPING]}))["version"] == 1
     assert "unreadable and would be replaced" in deployment.questions[0]
-    assert printed()["version"] == 1
-    show(deployment.session(as_json=True))
-    assert printed()["version"] == 1
+    assert deployment.json(show)["version"] == 1
 
 
-def test_an_unreadable_document_leaves_the_versions_before_it(
-    deployment: Deployment, tmp_path: Path, printed: Json
-) -> None:
+def test_an_unreadable_document_leaves_the_versions_before_it(deployment: Deployment, tmp_path: Path) -> None:
     put(deployment, tmp_path, [MAPPING])
     store(deployment, {"S": "{not json"})
-    history(deployment.session(as_json=True))
-    assert [(each["version"], each["inForce"]) for each in printed()] == [(1, False), (0, False)]
+    assert [(each["version"], each["inForce"]) for each in deployment.json(history)] == [(1, False), (0, False)]
     revert(deployment.session(yes=True), 1)
     assert in_force(deployment) == {"version": 2, "mappings": [MAPPING]}
 
@@ -175,37 +145,30 @@ def test_what_was_replaced_while_the_operator_was_asked_is_not_overwritten(
         return "y" if question else ""
 
     session = Session(Screen(answers=repair), lambda: deployment.stack)
-    with pytest.raises(OperatorError, match="Another version has been put in force"):
+    with pytest.raises(OperatorError, match="Another version was applied"):
         apply(session, written(tmp_path, [MAPPING]))
     assert in_force(deployment) == {"version": 1, "mappings": []}
 
 
 @pytest.mark.parametrize("version", ["x", -1, True, None, 1.5])
-def test_a_version_that_is_not_a_number_counts_as_zero(
-    deployment: Deployment, tmp_path: Path, capsys: pytest.CaptureFixture[str], version: Any
-) -> None:
+def test_a_version_that_is_not_a_number_counts_as_zero(deployment: Deployment, tmp_path: Path, version: Any) -> None:
     store(deployment, {"version": version, "mappings": [MAPPING]})
-    show(deployment.session(as_json=True))
-    seen = capsys.readouterr()
+    seen = deployment.printed(show, as_json=True)
     assert "counts as 0" in seen.err
-    apply(deployment.session(as_json=True, yes=True), written(tmp_path, json.loads(seen.out)))
-    assert json.loads(capsys.readouterr().out)["version"] == 1
+    assert deployment.json(apply, written(tmp_path, seen.json), yes=True)["version"] == 1
 
 
 def test_an_invalid_document_is_shown_with_its_fault_then_fixed_and_applied(
-    deployment: Deployment, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    deployment: Deployment, tmp_path: Path
 ) -> None:
     store(deployment, REFUSED)
-    with pytest.raises(AlreadyReported):
-        show(deployment.session(as_json=True))
-    seen = capsys.readouterr()
+    seen = deployment.printed(show, as_json=True, raises=AlreadyReported)
     assert 'Mapping "Mine": trigger' in seen.err
     assert "mappings apply" in seen.err
-    document = json.loads(seen.out)
+    document = seen.json
     assert document == REFUSED
     document["mappings"][0]["trigger"] = MAPPING["trigger"]
-    apply(deployment.session(as_json=True, yes=True), written(tmp_path, document))
-    assert json.loads(capsys.readouterr().out)["version"] == 4
+    assert deployment.json(apply, written(tmp_path, document), yes=True)["version"] == 4
 
 
 def test_an_invalid_version_is_not_put_in_force_again(deployment: Deployment, tmp_path: Path) -> None:
@@ -215,14 +178,10 @@ def test_an_invalid_version_is_not_put_in_force_again(deployment: Deployment, tm
         revert(deployment.session(yes=True), 3)
 
 
-def test_a_stored_list_of_mappings_is_in_force_without_a_version(
-    deployment: Deployment, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_stored_list_of_mappings_is_in_force_without_a_version(deployment: Deployment, tmp_path: Path) -> None:
     store(deployment, {"S": json.dumps([MAPPING])})
-    show(deployment.session())
-    assert "Version 0." in capsys.readouterr().out
-    apply(deployment.session(as_json=True, yes=True), written(tmp_path, [OTHER]))
-    assert json.loads(capsys.readouterr().out)["version"] == 1
+    assert "Version 0." in deployment.printed(show).out
+    assert deployment.json(apply, written(tmp_path, [OTHER]), yes=True)["version"] == 1
 
 
 def test_ignoring_every_event_takes_force_and_an_answer(deployment: Deployment, tmp_path: Path) -> None:
@@ -235,18 +194,14 @@ def test_ignoring_every_event_takes_force_and_an_answer(deployment: Deployment, 
     revert(deployment.session(yes=True), 1, force=True)
 
 
-def test_the_history_lists_the_versions_with_what_is_known_of_them(
-    deployment: Deployment, tmp_path: Path, printed: Json
-) -> None:
-    history(deployment.session(as_json=True))
+def test_the_history_lists_the_versions_with_what_is_known_of_them(deployment: Deployment, tmp_path: Path) -> None:
     first = {"version": 0, "appliedAt": None, "builtIn": True, "mappings": 1, "enabled": 1}
-    assert printed() == [first | {"inForce": True}]
+    assert deployment.json(history) == [first | {"inForce": True}]
     put(deployment, tmp_path, [MAPPING, OTHER | {"enabled": False}])
     store(deployment, {"version": 5, "mappings": [OTHER]})
     put(deployment, tmp_path, [])
-    history(deployment.session(as_json=True))
     applied = {"appliedAt": iso_time(NOW * 1000), "builtIn": False}
-    assert printed() == [
+    assert deployment.json(history) == [
         {"version": 6, **applied, "mappings": 0, "enabled": 0, "inForce": True},
         {"version": 5, "appliedAt": None, "builtIn": False, "mappings": 1, "enabled": 1, "inForce": False},
         {"version": 1, **applied, "mappings": 2, "enabled": 1, "inForce": False},
@@ -254,46 +209,34 @@ def test_the_history_lists_the_versions_with_what_is_known_of_them(
     ]
 
 
-def test_the_history_is_printed_as_a_table(
-    deployment: Deployment, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_history_is_printed_as_a_table(deployment: Deployment, tmp_path: Path) -> None:
     put(deployment, tmp_path, [MAPPING])
-    capsys.readouterr()
-    history(deployment.session())
-    rows = [line.split() for line in capsys.readouterr().out.splitlines()[2:]]
+    rows = [line.split() for line in deployment.printed(history).out.splitlines()[2:]]
     assert rows == [["1", "2027-01-15", "08:00:00Z", "1", "1", "in", "force"], ["0", "-", "built-in", "1"]]
 
 
-def test_an_earlier_version_can_be_looked_at_and_saved(
-    deployment: Deployment, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_earlier_version_can_be_looked_at_and_saved(deployment: Deployment, tmp_path: Path) -> None:
     put(deployment, tmp_path, [MAPPING])
     put(deployment, tmp_path, [OTHER])
-    show(deployment.session(as_json=True), version=1)
-    assert json.loads(capsys.readouterr().out) == {"version": 1, "mappings": [MAPPING]}
-    show(deployment.session(), version=1)
-    lines = capsys.readouterr().out.splitlines()
+    assert deployment.json(show, version=1) == {"version": 1, "mappings": [MAPPING]}
+    lines = deployment.printed(show, version=1).out.splitlines()
     assert lines[:4] == ["Version 1, applied 2027-01-15 08:00:00Z.", "", "Mine", 'when type = "track"']
     with pytest.raises(NotThere):
         show(deployment.session(), version=7)
 
 
-def test_an_earlier_version_is_put_in_force_again_as_a_new_one(
-    deployment: Deployment, tmp_path: Path, printed: Json
-) -> None:
+def test_an_earlier_version_is_put_in_force_again_as_a_new_one(deployment: Deployment, tmp_path: Path) -> None:
     put(deployment, tmp_path, [MAPPING])
     put(deployment, tmp_path, [OTHER])
     deployment.answers = ["y"]
-    revert(deployment.session(as_json=True), 1)
+    assert deployment.json(revert, 1)["version"] == 3
     assert deployment.questions == ["Put version 1 in force again, as version 3? [y/N] "]
-    assert printed()["version"] == 3
     assert in_force(deployment) == {"version": 3, "mappings": [MAPPING]}
 
 
-def test_the_version_in_force_needs_no_revert(deployment: Deployment, tmp_path: Path, printed: Json) -> None:
+def test_the_version_in_force_needs_no_revert(deployment: Deployment, tmp_path: Path) -> None:
     put(deployment, tmp_path, [MAPPING])
-    revert(deployment.session(as_json=True), 1)
-    assert printed()["changed"] is False
+    assert deployment.json(revert, 1)["changed"] is False
 
 
 def test_a_version_that_is_not_kept_is_named_with_those_that_are(deployment: Deployment, tmp_path: Path) -> None:
@@ -302,36 +245,25 @@ def test_a_version_that_is_not_kept_is_named_with_those_that_are(deployment: Dep
         revert(deployment.session(yes=True), 7)
 
 
-def test_resetting_goes_back_to_the_built_in_mapping_and_versions_go_on(
-    deployment: Deployment, tmp_path: Path, printed: Json
-) -> None:
+def test_resetting_goes_back_to_the_built_in_mapping_and_versions_go_on(deployment: Deployment, tmp_path: Path) -> None:
     put(deployment, tmp_path, [MAPPING])
     deployment.answers = ["y"]
-    reset(deployment.session(as_json=True))
+    assert deployment.json(reset)["version"] == 2
     assert deployment.questions == ["Put the built-in mapping in force, as version 2? [y/N] "]
-    assert printed()["version"] == 2
     assert in_force(deployment) is None
-    show(deployment.session(as_json=True))
-    assert printed() == {"version": 2, "mappings": BUILT_IN}
-    reset(deployment.session(as_json=True))
-    assert printed()["changed"] is False
+    assert deployment.json(show) == {"version": 2, "mappings": BUILT_IN}
+    assert deployment.json(reset)["changed"] is False
     put(deployment, tmp_path, {"version": 2, "mappings": [OTHER]})
     assert in_force(deployment)["version"] == 3
 
 
-def test_of_a_new_stack_it_is_said_that_the_built_in_mapping_is_in_force(
-    deployment: Deployment, capsys: pytest.CaptureFixture[str]
-) -> None:
-    reset(deployment.session())
-    assert "Nothing to change: the built-in mapping is already in force." in capsys.readouterr().out
+def test_of_a_new_stack_it_is_said_that_the_built_in_mapping_is_in_force(deployment: Deployment) -> None:
+    assert "Nothing to change: the built-in mapping is already in force." in deployment.printed(reset).out
 
 
-def test_a_stored_copy_of_the_built_in_mapping_is_reset_although_nothing_differs(
-    deployment: Deployment, printed: Json
-) -> None:
+def test_a_stored_copy_of_the_built_in_mapping_is_reset_although_nothing_differs(deployment: Deployment) -> None:
     store(deployment, {"version": 1, "mappings": BUILT_IN})
-    reset(deployment.session(as_json=True, yes=True))
-    assert printed().items() >= {"version": 2, "changed": True, "changes": []}.items()
+    assert deployment.json(reset, yes=True).items() >= {"version": 2, "changed": True, "changes": []}.items()
     assert in_force(deployment) is None
 
 

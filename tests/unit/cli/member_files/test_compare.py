@@ -12,7 +12,7 @@ import pytest
 from audience_sync.amazon_ads.normalize import identifiers
 from audience_sync.ingest.record_rules import erasing_exit
 from audience_sync.membership import Destination, MembershipChange
-from audience_sync_cli.errors import NotConfirmed, WrongUsage
+from audience_sync_cli.errors import WrongUsage
 from audience_sync_cli.member_files.compare import compare
 from audience_sync_cli.member_files.comparison import Difference
 from audience_sync_cli.member_files.lists import listed_differences
@@ -20,7 +20,7 @@ from audience_sync_cli.member_files.member_file import MemberFile
 from audience_sync_cli.member_files.options import FileOptions
 from audience_sync_cli.member_files.repair import RepairOptions
 from tests.aws_fixtures import AUDIENCE
-from tests.unit.cli.conftest import Deployment, Json
+from tests.unit.cli.conftest import Deployment
 
 NOW = 1_800_000_000.0  # epoch seconds
 WRITTEN = int(NOW) - 3_600
@@ -62,20 +62,18 @@ def row(member: str, *, email: str = "", exits: bool = False, at: int = BEFORE) 
     return MembershipChange(AUDIENCE.audience_id, Destination(), at, f"id-{member}", record)
 
 
-def run(deployment: Deployment, file: str, *, out: Path | None = None, **options: Any) -> None:
-    session = deployment.session(as_json=True, yes=True, now=NOW)
-    compare(session, file, "lapsed_premium_buyers", options=RepairOptions(**options), out=out)
+def run(deployment: Deployment, file: str, *, out: Path | None = None, **options: Any) -> Any:
+    repair = RepairOptions(**options)
+    return deployment.json(compare, file, "lapsed_premium_buyers", options=repair, out=out, yes=True, now=NOW)
 
 
 def sent(deployment: Deployment) -> dict[str, tuple[str, int]]:
     """Action and time of the changes in the queue, by member."""
-    changes = [change for body in deployment.bodies("ChangeQueue") for change in body["changes"]]
-    return {each["record"]["externalUserId"]: (each["record"]["action"], each["at"]) for each in changes}
+    return {each["record"]["externalUserId"]: (each["record"]["action"], each["at"]) for each in deployment.changes()}
 
 
-def test_every_member_is_counted_once(deployment: Deployment, file: str, printed: Json) -> None:
-    run(deployment, file)
-    report = printed()
+def test_every_member_is_counted_once(deployment: Deployment, file: str) -> None:
+    report = run(deployment, file)
     assert (report["membersInFile"], report["rowsLeftOut"], report["sent"]) == (6, 1, None)
     assert report["differences"] == {
         "same": 1,
@@ -96,28 +94,24 @@ def test_every_member_is_counted_once(deployment: Deployment, file: str, printed
 
 @pytest.mark.parametrize("surplus", [False, True], ids=["repair alone", "surplus, too"])
 def test_a_repair_sends_who_is_missing_as_of_the_file_and_removes_surplus_members_only_if_asked(
-    deployment: Deployment, file: str, printed: Json, *, surplus: bool
+    deployment: Deployment, file: str, *, surplus: bool
 ) -> None:
-    run(deployment, file, repair=True, surplus=surplus)
+    report = run(deployment, file, repair=True, surplus=surplus)
     removed = {"surplus": ("DELETE", WRITTEN * 1000)} if surplus else {}
     added = dict.fromkeys(("missing", "left", "different"), ("CREATE", WRITTEN * 1000))
     assert sent(deployment) == added | removed
-    assert printed()["sent"] == len(added | removed)
+    assert report["sent"] == len(added | removed)
 
 
-def test_a_repair_leaves_no_difference_that_it_can_repair(deployment: Deployment, file: str, printed: Json) -> None:
+def test_a_repair_leaves_no_difference_that_it_can_repair(deployment: Deployment, file: str) -> None:
     run(deployment, file, repair=True, surplus=True)
-    printed()
-    bodies = deployment.bodies("ChangeQueue")
     deployment.record(
         *(
-            MembershipChange(body["audienceId"], Destination(), each["at"], each["id"], each["record"])
-            for body in bodies
-            for each in body["changes"]
+            MembershipChange(AUDIENCE.audience_id, Destination(), each["at"], each["id"], each["record"])
+            for each in deployment.changes()
         )
     )
-    run(deployment, file)
-    found = {name: count for name, count in printed()["differences"].items() if count}
+    found = {name: count for name, count in run(deployment, file)["differences"].items() if count}
     assert found == {"same": 4, "leftSince": 1, "enteredSince": 1, "erased": 1}
 
 
@@ -157,10 +151,9 @@ def with_left_out_rows(deployment: Deployment, tmp_path: Path) -> str:
     ],
 )
 def test_a_member_whose_row_is_left_out_stays_in(
-    deployment: Deployment, with_left_out_rows: str, printed: Json, options: dict[str, Any], removed: set[str]
+    deployment: Deployment, with_left_out_rows: str, options: dict[str, Any], removed: set[str]
 ) -> None:
-    run(deployment, with_left_out_rows, repair=True, **options)
-    report = printed()
+    report = run(deployment, with_left_out_rows, repair=True, **options)
     assert sent(deployment) == dict.fromkeys(removed, ("DELETE", WRITTEN * 1000))
     assert {name: count for name, count in report["differences"].items() if count} == {
         "same": 1,
@@ -221,20 +214,18 @@ def test_no_surplus_is_removed_while_rows_have_no_member_id_unless_the_operator_
 def test_the_question_says_who_is_not_removed(
     deployment: Deployment, with_left_out_rows: str, options: dict[str, bool], question: str
 ) -> None:
-    session, repair = deployment.session(now=NOW), RepairOptions(repair=True, **options)
-    deployment.answers.append("n")
-    with pytest.raises(NotConfirmed):
-        compare(session, with_left_out_rows, AUDIENCE.audience_id, options=repair)
-    assert deployment.questions == [question]
+    repair = RepairOptions(repair=True, **options)
+    asked = deployment.declined(compare, with_left_out_rows, AUDIENCE.audience_id, options=repair, now=NOW)
+    assert asked == question
     assert sent(deployment) == {}
 
 
 def test_members_whose_rows_are_left_out_are_shown_and_listed_by_reason(
-    deployment: Deployment, with_left_out_rows: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    deployment: Deployment, with_left_out_rows: str, tmp_path: Path
 ) -> None:
     out = tmp_path / "differences.csv"
-    compare(deployment.session(now=NOW), with_left_out_rows, AUDIENCE.audience_id, out=out)
-    shown = " ".join(capsys.readouterr().out.split())
+    found = deployment.printed(compare, with_left_out_rows, AUDIENCE.audience_id, out=out, now=NOW).out
+    shown = " ".join(found.split())
     assert "row left out 3 in both; the row in the file cannot be sent" in shown
     assert "3 rows of the file have no valid member id: any member could be in them." in shown
     listed = {each["externalUserId"]: each for each in csv.DictReader(out.read_text().splitlines())}
@@ -249,26 +240,22 @@ def test_members_whose_rows_are_left_out_are_shown_and_listed_by_reason(
 
 
 def test_it_asks_with_the_numbers_of_both(deployment: Deployment, file: str) -> None:
-    deployment.answers.append("n")
-    with pytest.raises(NotConfirmed):
-        compare(deployment.session(now=NOW), file, AUDIENCE.audience_id, options=BOTH)
-    assert deployment.questions[0] == (
+    assert deployment.declined(compare, file, AUDIENCE.audience_id, options=BOTH, now=NOW) == (
         "Add 3 members of members.csv to Lapsed premium buyers, and remove 1 of its 4 members: 1 not in "
         "members.csv, dated 2027-01-15 07:00:00Z? [y/N] "
     )
     assert sent(deployment) == {}
 
 
-def test_an_old_file_is_compared_but_adds_no_member(deployment: Deployment, file: str, printed: Json) -> None:
+def test_an_old_file_is_compared_but_adds_no_member(deployment: Deployment, file: str) -> None:
     old = FileOptions(at="34d")
-    compare(deployment.session(now=NOW, as_json=True), file, AUDIENCE.audience_id, old)
-    assert printed()["differences"]
+    assert deployment.json(compare, file, AUDIENCE.audience_id, old, now=NOW)["differences"]
     with pytest.raises(WrongUsage, match="more than 33 days ago"):
         compare(deployment.session(now=NOW), file, AUDIENCE.audience_id, old, RepairOptions(repair=True))
     assert sent(deployment) == {}
 
 
-def test_all_differences_can_be_listed(deployment: Deployment, file: str, tmp_path: Path, printed: Json) -> None:
+def test_all_differences_can_be_listed(deployment: Deployment, file: str, tmp_path: Path) -> None:
     out = tmp_path / "differences.csv"
     run(deployment, file, out=out)
     listed = list(csv.DictReader(out.read_text().splitlines()))
@@ -282,7 +269,6 @@ def test_all_differences_can_be_listed(deployment: Deployment, file: str, tmp_pa
         "erased": "",
     }
     assert out.stat().st_mode & 0o077 == 0, "it names members"
-    printed()
     with pytest.raises(WrongUsage):
         run(deployment, file, out=out)
 
@@ -297,23 +283,18 @@ def test_an_id_in_the_list_starts_no_formula_and_the_list_can_be_read_back(tmp_p
         assert [*rows.read(["externalUserId"])] == [("-A1",), ("cust_1",)]
 
 
-def test_what_waits_in_the_queue_is_mentioned(
-    deployment: Deployment, file: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_waits_in_the_queue_is_mentioned(deployment: Deployment, file: str) -> None:
     deployment.send("ChangeQueue", "{}")
-    compare(deployment.session(now=NOW), file, AUDIENCE.audience_id)
-    assert "1 message in the change queue: their changes are not in this comparison." in capsys.readouterr().err
+    found = deployment.printed(compare, file, AUDIENCE.audience_id, now=NOW).err
+    assert "1 message in the change queue: their changes are not in this comparison." in found
 
 
-def test_an_audience_like_its_file_needs_no_repair(
-    deployment: Deployment, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_audience_like_its_file_needs_no_repair(deployment: Deployment, tmp_path: Path) -> None:
     path = tmp_path / "same.csv"
     path.write_text("userId,email\n" + "".join(f"{each},{each}@example.com\n" for each in ("same", "surplus")))
-    compare(
-        deployment.session(now=NOW), str(path), AUDIENCE.audience_id, FileOptions(at="61m"), RepairOptions(repair=True)
-    )
-    output = capsys.readouterr().out
+    output = deployment.printed(
+        compare, str(path), AUDIENCE.audience_id, FileOptions(at="61m"), RepairOptions(repair=True), now=NOW
+    ).out
     assert "entered since" in output
     assert "There is nothing to repair." in output
 

@@ -122,24 +122,6 @@ def test_several_rows_of_a_member_merge() -> None:
     assert compared([change("a"), change("c")], [both]) == {"m": Difference.DIFFERENT}
 
 
-def test_what_is_repaired_is_kept_by_id() -> None:
-    comparison = Comparison(WRITTEN)
-    for member in ("missing", "left", "different", "same", "since", "erased"):
-        comparison.add(change("a", member=member))
-    states = [
-        state_of(change("a", member="left", exits=True, at=BEFORE)),
-        state_of(change("b", member="different", at=BEFORE)),
-        state_of(change("a", member="same", at=BEFORE)),
-        state_of(change("a", member="since", exits=True, at=AFTER)),
-        state_of(change("a", member="surplus", at=BEFORE)),
-        state_of(change("a", member="later", at=AFTER)),
-    ]
-    comparison.compare(states, {"erased"}, lambda *_: None)
-    assert comparison.enters == {"missing", "left", "different"}
-    assert comparison.surplus == ["surplus"]
-    assert comparison.inside == 4
-
-
 def test_a_member_of_the_file_takes_at_most_300_bytes() -> None:
     count = 20_000
     names = [each.amazon_name for each in IDENTIFIERS]

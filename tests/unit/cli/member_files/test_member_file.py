@@ -20,11 +20,11 @@ from audience_sync_cli.member_files.member_file import MemberFile
 
 ROWS = [("u1", "a@b.co"), ("u2", "c@d.co")]
 
-type Read = Callable[[bytes | str], list[Any]]
+type File = Callable[[bytes | str], MemberFile]
 
 
 @pytest.fixture
-def file(tmp_path: Path) -> Callable[[bytes | str], MemberFile]:
+def file(tmp_path: Path) -> File:
     def write(content: bytes | str) -> MemberFile:
         path = tmp_path / "members"
         path.write_bytes(content.encode() if isinstance(content, str) else content)
@@ -58,7 +58,7 @@ def read(file: MemberFile, wanted: Sequence[str]) -> list[Any]:
         ),
     ],
 )
-def test_a_format_is_recognized_by_its_content(file: Callable[[bytes | str], MemberFile], content: bytes | str) -> None:
+def test_a_format_is_recognized_by_its_content(file: File, content: bytes | str) -> None:
     members = file(content)
     assert read(members, ["id", "email"]) == ROWS
     assert read(members, ["email"]) == [(email,) for _, email in ROWS]
@@ -86,18 +86,18 @@ def test_csv_is_read_as_it_was_written(rows: list[tuple[str, str, str]], delimit
             assert opened.count() == len(rows)
 
 
-def test_columns_without_a_name_are_never_used(file: Callable[[bytes | str], MemberFile]) -> None:
+def test_columns_without_a_name_are_never_used(file: File) -> None:
     assert read(file("id,email,,\nu1,a@b.co,,\n"), ["id", "email"]) == [("u1", "a@b.co")]
 
 
-def test_json_within_json_is_reached_by_its_path(file: Callable[[bytes | str], MemberFile]) -> None:
+def test_json_within_json_is_reached_by_its_path(file: File) -> None:
     members = file('{"userId":7,"traits":{"address":{"city":"Rome"}}}\n{"userId":8}\n{"userId":9,"traits":null}')
     with members.rows() as rows:
         assert rows.columns == ["userId", "traits.address.city", "traits"]
     assert read(members, ["userId", "traits.address.city"]) == [(7, "Rome"), (8, None), (9, None)]
 
 
-def test_a_row_that_cannot_be_read_does_not_hide_the_others(file: Callable[[bytes | str], MemberFile]) -> None:
+def test_a_row_that_cannot_be_read_does_not_hide_the_others(file: File) -> None:
     assert read(file("id,email\nu1,a@b.co\nu2\nu3,c@d.co,more\nu4,e@f.co"), ["id"]) == [("u1",), None, None, ("u4",)]
     assert read(file('{"id":1}\n[2]\n{"id":\n{"id":4}'), ["id"]) == [(1,), None, None, (4,)]
 
@@ -115,7 +115,7 @@ def test_a_row_that_cannot_be_read_does_not_hide_the_others(file: Callable[[byte
     ],
 )
 def test_a_file_that_cannot_be_read_is_refused_with_a_remedy_and_without_its_text(
-    file: Callable[[bytes | str], MemberFile], content: bytes | str
+    file: File, content: bytes | str
 ) -> None:
     with pytest.raises(OperatorError) as refused:
         read(file(content), [])
@@ -138,7 +138,7 @@ DATED = "and pass the time of the export with --at."
     ],
 )
 def test_the_refusal_names_the_cause_and_a_remedy_that_converts_the_file_keeps_its_date(
-    file: Callable[[bytes | str], MemberFile], content: bytes, message: str, remedy: str
+    file: File, content: bytes, message: str, remedy: str
 ) -> None:
     with pytest.raises(WrongUsage, match=message) as refused:
         read(file(content), [])
@@ -152,7 +152,7 @@ def test_a_file_that_is_not_there_and_a_folder_are_refused_by_name(tmp_path: Pat
         MemberFile.named(str(tmp_path))
 
 
-def test_the_digest_and_the_time_are_those_of_the_file(file: Callable[[bytes | str], MemberFile]) -> None:
+def test_the_digest_and_the_time_are_those_of_the_file(file: File) -> None:
     members = file("id\nu1\n")
     assert members.path is not None
     assert members.digest() == hashlib.sha256(b"id\nu1\n").hexdigest()
@@ -192,7 +192,7 @@ def test_parquet_is_read_where_pyarrow_is_installed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"PAR1", b"PAR1" + b"x" * 100 + b"PAR1"])
-def test_parquet_that_cannot_be_read_is_refused(file: Callable[[bytes | str], MemberFile], content: bytes) -> None:
+def test_parquet_that_cannot_be_read_is_refused(file: File, content: bytes) -> None:
     with pytest.raises(WrongUsage) as refused:
         read(file(content), [])
     assert refused.value.remedy

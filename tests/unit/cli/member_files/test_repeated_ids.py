@@ -17,7 +17,7 @@ from audience_sync_cli.member_files.import_plan import ImportOptions
 from audience_sync_cli.member_files.repeated_ids import RepeatedIds
 from audience_sync_cli.member_files.row_changes import MessageId, ids_of_file, ids_of_records, numbered_ids
 from tests.aws_fixtures import AUDIENCE
-from tests.unit.cli.conftest import Deployment, Json
+from tests.unit.cli.conftest import Deployment
 
 NOW = 1_800_000_000.0  # epoch seconds
 LINE = "2 member ids occur in more than one row: all their identifiers count, and the country and consent of the last."
@@ -95,23 +95,17 @@ def test_without_room_for_the_temporary_file_there_is_no_number(monkeypatch: pyt
 
 
 @pytest.mark.parametrize("dry_run", [True, False])
-def test_an_import_says_how_many_member_ids_are_repeated(
-    deployment: Deployment, file: str, printed: Json, capsys: pytest.CaptureFixture[str], *, dry_run: bool
-) -> None:
+def test_an_import_says_how_many_member_ids_are_repeated(deployment: Deployment, file: str, *, dry_run: bool) -> None:
     deployment.list_audience()
     options = ImportOptions(dry_run=dry_run)
-    import_members(deployment.session(yes=True, now=NOW), file, AUDIENCE.audience_id, options)
-    assert LINE in " ".join(capsys.readouterr().out.split())
-    import_members(deployment.session(yes=True, as_json=True, now=NOW), file, AUDIENCE.audience_id, options)
-    assert printed()["repeatedMemberIds"] == 2
+    found = deployment.printed(import_members, file, AUDIENCE.audience_id, options, yes=True, now=NOW).out
+    assert LINE in " ".join(found.split())
+    shown = deployment.json(import_members, file, AUDIENCE.audience_id, options, yes=True, now=NOW)
+    assert shown["repeatedMemberIds"] == 2
 
 
-def test_a_comparison_says_how_many_member_ids_are_repeated(
-    deployment: Deployment, file: str, printed: Json, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_comparison_says_how_many_member_ids_are_repeated(deployment: Deployment, file: str) -> None:
     deployment.list_audience()
-    compare(deployment.session(now=NOW), file, AUDIENCE.audience_id)
-    assert LINE in " ".join(capsys.readouterr().out.split())
-    compare(deployment.session(as_json=True, now=NOW), file, AUDIENCE.audience_id)
-    report = printed()
+    assert LINE in " ".join(deployment.printed(compare, file, AUDIENCE.audience_id, now=NOW).out.split())
+    report = deployment.json(compare, file, AUDIENCE.audience_id, now=NOW)
     assert (report["membersInFile"], report["repeatedMemberIds"]) == (3, 2)

@@ -11,7 +11,7 @@ from audience_sync.member_step import step
 from audience_sync_cli.health.status import count_members
 from audience_sync_cli.members.counts import MemberCount, member_counts
 from tests.aws_fixtures import AUDIENCE
-from tests.unit.cli.conftest import Deployment, Json, change
+from tests.unit.cli.conftest import Deployment, change
 
 OTHER = replace(AUDIENCE, audience_id="5", name="Another", computation_key="another")
 
@@ -38,9 +38,9 @@ def test_many_members_come_in_pages(deployment: Deployment) -> None:
     assert len(seen) == 2, "over a megabyte"
 
 
-def test_scripts_get_the_numbers_of_every_listed_audience(deployment: Deployment, printed: Json) -> None:
+def test_scripts_get_the_numbers_of_every_listed_audience(deployment: Deployment) -> None:
     deployment.list_audience()
     deployment.record(change("m1"))
-    session = deployment.session(as_json=True)
-    session.screen.result([each.as_json() for each in count_members(session)])
-    assert printed() == [{"audienceId": AUDIENCE.audience_id, "name": AUDIENCE.name, "in": 1, "out": 0}]
+    assert [each.as_json() for each in count_members(deployment.session())] == [
+        {"audienceId": AUDIENCE.audience_id, "name": AUDIENCE.name, "in": 1, "out": 0}
+    ]

@@ -19,7 +19,7 @@ from audience_sync_cli.members.restore_members import restore_members
 from audience_sync_cli.screen import iso_time
 from tests.aws_fixtures import AUDIENCE, create_membership_table
 from tests.builders import notice
-from tests.unit.cli.conftest import NOW, Deployment, Json, change
+from tests.unit.cli.conftest import NOW, Deployment, change
 
 DAY = 86_400  # seconds
 SOURCE = "restored"
@@ -56,25 +56,23 @@ def members(deployment: Deployment) -> set[tuple[str, str]]:
 
 
 def test_rows_of_an_unlinked_audience_come_back_so_that_a_deletion_finds_them_and_no_forgotten_person_does(
-    deployment: Deployment, printed: Json
+    deployment: Deployment,
 ) -> None:
     record(deployment, change("missing"), change("forgotten"))
     record(deployment, notice("forgotten", 3_000), source=False)
     assert deployment.session().audiences.unlink(AUDIENCE.audience_id, at=5_000)
-    restore_members(deployment.session(as_json=True, yes=True, now=NOW), SOURCE, since="1h")
-    (outcomes,) = printed()["audiences"]
+    (outcomes,) = deployment.json(restore_members, SOURCE, since="1h", yes=True, now=NOW)["audiences"]
     assert (outcomes["copied"], outcomes["forgotten"], outcomes["unlisted"]) == (1, 1, 0)
     assert members(deployment) == {(AUDIENCE.audience_id, "missing"), (EVERY_AUDIENCE, "forgotten")}
 
 
-def test_what_is_missing_or_older_is_copied_and_the_rest_is_counted(deployment: Deployment, printed: Json) -> None:
+def test_what_is_missing_or_older_is_copied_and_the_rest_is_counted(deployment: Deployment) -> None:
     record(deployment, change("missing"), change("older", at=2), change("newer"), change("same"))
     record(deployment, change("other", audience_id=UNLISTED), change("forgotten"))
     record(deployment, change("expired", exits=True), now=NOW - KEEP_EXIT - 1)
     record(deployment, change("older"), change("newer", exits=True, at=2), change("same"), source=False)
     record(deployment, notice("forgotten", 3_000), source=False)
-    restore_members(deployment.session(as_json=True, yes=True, now=NOW), SOURCE, since="1h")
-    result = printed()
+    result = deployment.json(restore_members, SOURCE, since="1h", yes=True, now=NOW)
     nothing = dict.fromkeys(
         ("read", "copied", "alreadyThere", "newerHere", "changedMeanwhile", "expired", "forgotten", "unlisted"), 0
     )
@@ -93,12 +91,9 @@ def test_what_is_missing_or_older_is_copied_and_the_rest_is_counted(deployment: 
     }
 
 
-def test_a_dry_run_prints_the_same_counts_and_what_to_repeat_and_copies_nothing(
-    deployment: Deployment, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_dry_run_prints_the_same_counts_and_what_to_repeat_and_copies_nothing(deployment: Deployment) -> None:
     record(deployment, change("m1"), notice("m2", 1))
-    restore_members(deployment.session(now=NOW), SOURCE, dry_run=True, since="2027-01-15T07:00Z")
-    shown = capsys.readouterr().out
+    shown = deployment.printed(restore_members, SOURCE, dry_run=True, since="2027-01-15T07:00Z", now=NOW).out
     assert "2 rows of 2 would be copied." in shown
     assert "(deletion notices)" in shown
     assert "Changes after 2027-01-15 07:00:00Z" in shown
@@ -132,7 +127,7 @@ def test_a_notice_outlives_every_table_that_can_be_copied() -> None:
     assert MAX_AGE <= KEEP_EXIT, "otherwise a notice could have expired since the source was up to date"
 
 
-def test_dynamodb_says_how_old_a_restored_table_is(deployment: Deployment, printed: Json) -> None:
+def test_dynamodb_says_how_old_a_restored_table_is(deployment: Deployment) -> None:
     client, table = deployment.stack.service("dynamodb"), deployment.stack["MembershipTable"]
     client.update_continuous_backups(
         TableName=table, PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True}
@@ -142,19 +137,17 @@ def test_dynamodb_says_how_old_a_restored_table_is(deployment: Deployment, print
         SourceTableName=table, TargetTableName="in-time", UseLatestRestorableTime=True
     )
     client.delete_item(TableName=table, Key=Sharding(8).key_of(change("m1").member))
-    restore_members(deployment.session(as_json=True, yes=True), "in-time")
-    result = printed()
+    result = deployment.json(restore_members, "in-time", yes=True)
     assert abs(datetime.fromisoformat(result["since"]).timestamp() - time.time()) < 3_600
     assert result["total"]["copied"] == 1
 
 
-def test_the_source_may_have_another_number_of_shards(deployment: Deployment, printed: Json) -> None:
+def test_the_source_may_have_another_number_of_shards(deployment: Deployment) -> None:
     people = [f"m{number}" for number in range(20)]
     record(deployment, *map(change, people), notice("m0", 5_000), shards=3)
     with pytest.raises(WrongUsage, match="8 shards"):
         restore_members(deployment.session(yes=True, now=NOW), SOURCE, since="1h")
-    restore_members(deployment.session(as_json=True, yes=True, now=NOW), SOURCE, since="1h", source_shards=3)
-    total = printed()["total"]
+    total = deployment.json(restore_members, SOURCE, since="1h", source_shards=3, yes=True, now=NOW)["total"]
     assert (total["copied"], total["forgotten"]) == (20, 1)
     found = deployment.session().members.read((AUDIENCE.audience_id, each) for each in people)
     assert len(found) == 19
@@ -162,21 +155,15 @@ def test_the_source_may_have_another_number_of_shards(deployment: Deployment, pr
 
 def test_copying_asks_first(deployment: Deployment) -> None:
     record(deployment, change("m1"))
-    deployment.answers = ["n"]
-    with pytest.raises(NotConfirmed):
-        restore_members(deployment.session(now=NOW), SOURCE, since="1h")
+    assert "Is delivery paused?" in deployment.declined(restore_members, SOURCE, since="1h", now=NOW)
     assert members(deployment) == set()
-    assert "Is delivery paused?" in deployment.questions[0]
 
 
-def test_audiences_that_are_renewed_are_named_before_anything_is_copied(
-    deployment: Deployment, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_audiences_that_are_renewed_are_named_before_anything_is_copied(deployment: Deployment) -> None:
     deployment.list_audience(replace(AUDIENCE, settings={"renew": True}))
     deployment.answers = ["n"]
-    with pytest.raises(NotConfirmed):
-        restore_members(deployment.session(now=NOW), SOURCE, since="1h")
-    assert f"Renewed every day: {AUDIENCE.name}." in capsys.readouterr().err
+    noted = deployment.printed(restore_members, SOURCE, since="1h", now=NOW, raises=NotConfirmed).err
+    assert f"Renewed every day: {AUDIENCE.name}." in noted
 
 
 def test_a_stack_that_keeps_no_rows_takes_none(deployment: Deployment) -> None:

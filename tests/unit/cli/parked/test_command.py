@@ -9,30 +9,29 @@ import pytest
 
 from audience_sync.aws.sqs import Queue
 from audience_sync.messages import ChangeMessage, change_as_json, pack
-from audience_sync_cli.errors import NotConfirmed, NotThere, WrongUsage
+from audience_sync_cli.errors import NotThere, WrongUsage
 from audience_sync_cli.parked.command import Filter, acknowledge, drop, list_, redrive, show
 from audience_sync_cli.parked.dead_letters import MAX_PEEK
 from audience_sync_cli.screen import Screen
 from audience_sync_cli.session import Session
 from tests.aws_fixtures import AUDIENCE
-from tests.unit.cli.conftest import NOW, Deployment, Json, change
+from tests.unit.cli.conftest import NOW, Deployment, change
 
 HOUR = 3_600.0  # seconds
 
 
 def members(deployment: Deployment, queue: str = "DeadLetterQueue") -> list[str]:
-    return sorted(each["record"]["externalUserId"] for body in deployment.bodies(queue) for each in body["changes"])
+    return sorted(each["record"]["externalUserId"] for each in deployment.changes(queue))
 
 
-def listed(deployment: Deployment, printed: Json, only: Filter) -> list[str]:
-    list_(deployment.session(as_json=True, now=NOW), only)
-    return sorted(member for message in printed() for member in message["members"])
+def listed(deployment: Deployment, only: Filter) -> list[str]:
+    return sorted(member for message in deployment.json(list_, only, now=NOW) for member in message["members"])
 
 
-def test_listing_leaves_every_message_in_the_queue(deployment: Deployment, printed: Json) -> None:
+def test_listing_leaves_every_message_in_the_queue(deployment: Deployment) -> None:
     deployment.park(*(change(f"m{number}") for number in range(25)))
-    assert len(listed(deployment, printed, Filter())) == 25
-    assert len(listed(deployment, printed, Filter())) == 25
+    assert len(listed(deployment, Filter())) == 25
+    assert len(listed(deployment, Filter())) == 25
 
 
 @pytest.mark.parametrize(
@@ -48,22 +47,18 @@ def test_listing_leaves_every_message_in_the_queue(deployment: Deployment, print
         pytest.param(Filter(since="3h", reason="not_found"), ["other"], id="both"),
     ],
 )
-def test_filters_select_dead_letters(deployment: Deployment, printed: Json, only: Filter, expected: list[str]) -> None:
+def test_filters_select_dead_letters(deployment: Deployment, only: Filter, expected: list[str]) -> None:
     deployment.park(change("early"), at=NOW - 5 * HOUR)
     deployment.park(change("late"), at=NOW - HOUR / 2)
     deployment.park(change("other", audience_id="5"), at=NOW - HOUR / 2, reason="not_found")
-    assert listed(deployment, printed, only) == expected
+    assert listed(deployment, only) == expected
 
 
-def test_the_list_says_who_has_acknowledged_which_dead_letters(
-    deployment: Deployment, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_list_says_who_has_acknowledged_which_dead_letters(deployment: Deployment) -> None:
     deployment.park(change("m1"), change("m2"), reason="access_denied", at=NOW - HOUR)
     acknowledge(deployment.session(now=NOW), "terms are with legal", reason="access_denied")
     deployment.park(change("m3"), reason="access_denied", at=NOW + HOUR)
-    capsys.readouterr()
-    list_(deployment.session(now=NOW), Filter())
-    assert "2 dead letters acknowledged by arn:aws:sts::" in capsys.readouterr().out
+    assert "2 dead letters acknowledged by arn:aws:sts::" in deployment.printed(list_, Filter(), now=NOW).out
 
 
 def test_what_was_typed_instead_of_an_audience_id_is_not_in_the_operator_log(deployment: Deployment) -> None:
@@ -92,13 +87,13 @@ def test_a_message_that_sqs_itself_moved_is_redriven_unchanged_since_it_was_neve
     assert moved == json.loads(body)
 
 
-def test_a_redrive_moves_what_fits_and_leaves_the_rest_visible(deployment: Deployment, printed: Json) -> None:
+def test_a_redrive_moves_what_fits_and_leaves_the_rest_visible(deployment: Deployment) -> None:
     deployment.park(*(change(f"yes{number:02}") for number in range(12)), reason="not_found")
     deployment.park(*(change(f"no{number:02}") for number in range(12)))
-    redrive(deployment.session(as_json=True), Filter(reason="not_found"), rate=1000)
-    assert printed() == {"matched": 12, "redriven": 12, "dryRun": False}
+    found = deployment.json(redrive, Filter(reason="not_found"), rate=1000)
+    assert found == {"matched": 12, "redriven": 12, "dryRun": False}
     assert members(deployment, "ChangeQueue") == [f"yes{number:02}" for number in range(12)]
-    assert listed(deployment, printed, Filter()) == [f"no{number:02}" for number in range(12)]
+    assert listed(deployment, Filter()) == [f"no{number:02}" for number in range(12)]
 
 
 def test_an_interrupted_redrive_loses_nothing(deployment: Deployment) -> None:
@@ -113,9 +108,8 @@ def test_an_interrupted_redrive_loses_nothing(deployment: Deployment) -> None:
 def test_reading_ends_although_messages_become_visible_again_meanwhile(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        "audience_sync_cli.parked.dead_letters.VISIBILITY", 0
-    )  # seconds: as if there were too many to read in time
+    # As if there were too many to read in time.
+    monkeypatch.setattr("audience_sync_cli.parked.dead_letters.VISIBILITY", 0)
     deployment.park(*(change(f"m{number:02}") for number in range(15)))
     redrive(deployment.session(), Filter(), rate=1000)
     assert {*members(deployment), *members(deployment, "ChangeQueue")} == {f"m{number:02}" for number in range(15)}
@@ -126,18 +120,14 @@ def allow_in_flight(deployment: Deployment, messages: int) -> None:
     deployment.queues.find(deployment.stack["DeadLetterQueue"]).in_flight_limit = messages
 
 
-def test_a_list_that_is_cut_off_says_so(
-    deployment: Deployment, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_list_that_is_cut_off_says_so(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("audience_sync_cli.parked.dead_letters.MAX_PEEK", 20)
     deployment.park(*(change(f"m{number:02}") for number in range(25)))
-    list_(deployment.session(), Filter())
-    seen = capsys.readouterr()
+    seen = deployment.printed(list_, Filter())
     assert "At least 20 dead letters." in seen.out
     assert "Only 20 dead letters were read, and there may be more." in seen.err
     monkeypatch.setattr("audience_sync_cli.parked.dead_letters.MAX_PEEK", 30)
-    list_(deployment.session(), Filter())
-    seen = capsys.readouterr()
+    seen = deployment.printed(list_, Filter())
     assert ("At least" in seen.out, seen.err) == (False, ""), "all were made visible again, and all are listed"
 
 
@@ -145,53 +135,48 @@ def test_the_help_of_list_names_the_limit() -> None:
     assert f"Reads at most {MAX_PEEK:,} dead letters," in (list_.__doc__ or "")
 
 
-def test_a_list_ends_at_the_in_flight_limit_of_sqs(deployment: Deployment, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_list_ends_at_the_in_flight_limit_of_sqs(deployment: Deployment) -> None:
     allow_in_flight(deployment, 20)
     deployment.park(*(change(f"m{number:02}") for number in range(25)))
     for _ in range(2):
-        list_(deployment.session(), Filter(member="m99"))
-        seen = capsys.readouterr()
+        seen = deployment.printed(list_, Filter(member="m99"))
         assert "No dead letters match." in seen.out
         assert "Only 20 dead letters were read: the queue has as many messages in flight as SQS allows" in seen.err
 
 
-def test_a_redrive_of_more_than_the_in_flight_limit_reaches_all_that_fit(deployment: Deployment, printed: Json) -> None:
+def test_a_redrive_of_more_than_the_in_flight_limit_reaches_all_that_fit(deployment: Deployment) -> None:
     allow_in_flight(deployment, 10)
     deployment.park(*(change(f"m{number:02}") for number in range(45)))
-    redrive(deployment.session(as_json=True), Filter(), rate=1000)
-    assert printed() == {"matched": 45, "redriven": 45, "dryRun": False}
+    assert deployment.json(redrive, Filter(), rate=1000) == {"matched": 45, "redriven": 45, "dryRun": False}
     assert members(deployment) == []
 
 
 def test_a_redrive_that_other_messages_stop_at_the_in_flight_limit_says_so_and_makes_them_visible(
-    deployment: Deployment, printed: Json
+    deployment: Deployment,
 ) -> None:
     allow_in_flight(deployment, 20)
     deployment.park(*(change(f"no{number:02}") for number in range(30)))
     deployment.park(change("yes"), reason="not_found")
-    redrive(deployment.session(as_json=True), Filter(reason="not_found"), rate=1000)
-    result = printed()
+    result = deployment.json(redrive, Filter(reason="not_found"), rate=1000)
     assert "as many messages in flight as SQS allows" in result.pop("stopped")
     assert result == {"matched": 0, "redriven": 0, "dryRun": False}
     assert len(members(deployment)) == 31
     allow_in_flight(deployment, 100)
-    redrive(deployment.session(as_json=True), Filter(reason="not_found"), rate=1000)
-    assert printed()["redriven"] == 1
+    assert deployment.json(redrive, Filter(reason="not_found"), rate=1000)["redriven"] == 1
 
 
 def test_messages_that_become_visible_again_too_early_end_a_list_that_says_so(
-    deployment: Deployment, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("audience_sync_cli.parked.dead_letters.VISIBILITY", 0)
     deployment.park(*(change(f"m{number:02}") for number in range(15)))
-    list_(deployment.session(), Filter())
-    seen = capsys.readouterr()
+    seen = deployment.printed(list_, Filter())
     assert "At least 15 dead letters." in seen.out
     assert "Dead letters become visible again" in seen.err
 
 
 def test_changes_that_are_parked_again_meanwhile_are_not_redriven_for_ever(
-    deployment: Deployment, monkeypatch: pytest.MonkeyPatch, printed: Json
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     deployment.park(*(change(f"m{number:02}") for number in range(15)))
     send = Queue.send
@@ -201,18 +186,16 @@ def test_changes_that_are_parked_again_meanwhile_are_not_redriven_for_ever(
         deployment.park(*(each for body in bodies for each in ChangeMessage.from_body(body).changes))
 
     monkeypatch.setattr(Queue, "send", send_in_vain)
-    redrive(deployment.session(as_json=True), Filter(), rate=1000)
-    assert printed() == {"matched": 30, "redriven": 15, "dryRun": False}
+    assert deployment.json(redrive, Filter(), rate=1000) == {"matched": 30, "redriven": 15, "dryRun": False}
     assert members(deployment) == members(deployment, "ChangeQueue") == [f"m{number:02}" for number in range(15)]
 
 
-def test_a_message_that_sqs_fails_to_delete_is_not_counted_as_dropped(deployment: Deployment, printed: Json) -> None:
+def test_a_message_that_sqs_fails_to_delete_is_not_counted_as_dropped(deployment: Deployment) -> None:
     deployment.park(change("m1"))
-    session = deployment.session(as_json=True, yes=True)
-    events = session.stack.service("sqs").meta.events
+    events = deployment.stack.service("sqs").meta.events
     events.register("before-parameter-build.sqs.DeleteMessageBatch", _spoil_receipts)
-    drop(session, Filter(member="m1"))
-    assert printed() == {"matched": 1, "dropped": 0, "dryRun": False}
+    done = deployment.json(drop, Filter(member="m1"), yes=True)
+    assert done == {"matched": 1, "dropped": 0, "dryRun": False}
     assert members(deployment) == ["m1"]
 
 
@@ -244,10 +227,9 @@ def test_dropping_more_than_was_counted_says_so_and_drops_all_that_fit(
     assert members(deployment) == ["other"]
 
 
-def test_an_unreadable_message_stays(deployment: Deployment, printed: Json) -> None:
+def test_an_unreadable_message_stays(deployment: Deployment) -> None:
     deployment.send("DeadLetterQueue", "{}")
-    redrive(deployment.session(as_json=True), Filter(), rate=1000)
-    assert printed() == {"matched": 1, "redriven": 0, "dryRun": False}
+    assert deployment.json(redrive, Filter(), rate=1000) == {"matched": 1, "redriven": 0, "dryRun": False}
     assert len(deployment.bodies("DeadLetterQueue")) == 1
 
 
@@ -272,10 +254,8 @@ def test_a_removal_of_more_identities_than_one_record_may_hold_is_redriven_whole
 
 def test_dropping_asks_and_names_the_exits_that_would_be_lost(deployment: Deployment) -> None:
     deployment.park(change("m1", exits=True), change("m2"))
-    deployment.answers = ["n"]
-    with pytest.raises(NotConfirmed):
-        drop(deployment.session(), Filter(reason="request_rejected"))
-    assert "Drop 2 dead letters for good? 1 of their changes are exits" in deployment.questions[0]
+    question = deployment.declined(drop, Filter(reason="request_rejected"))
+    assert "Drop 2 dead letters for good? 1 of their changes are exits" in question
     assert members(deployment) == ["m1", "m2"]
 
 
@@ -287,14 +267,10 @@ def test_dropping_everything_needs_an_option(deployment: Deployment) -> None:
     assert members(deployment) == []
 
 
-def test_one_dead_letter_is_shown_with_its_failure_and_without_identifiers(
-    deployment: Deployment, printed: Json
-) -> None:
+def test_one_dead_letter_is_shown_with_its_failure_and_without_identifiers(deployment: Deployment) -> None:
     deployment.park(change("m1"), detail="Amazon answered 400: phone is not a hash", requestId="r-1")
-    list_(deployment.session(as_json=True), Filter())
-    parked = printed()[0]
-    show(deployment.session(as_json=True), parked["id"][:8])
-    assert printed() == parked
+    parked = deployment.json(list_, Filter())[0]
+    assert deployment.json(show, parked["id"][:8]) == parked
     assert (parked["reason"], parked["audienceId"], parked["requestId"]) == (
         "request_rejected",
         AUDIENCE.audience_id,

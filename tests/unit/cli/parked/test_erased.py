@@ -10,12 +10,12 @@ from audience_sync_cli.members.member import show as show_member
 from audience_sync_cli.parked.command import Filter, drop, list_, show
 from tests.aws_fixtures import AUDIENCE
 from tests.builders import notice
-from tests.unit.cli.conftest import Deployment, Json, change
+from tests.unit.cli.conftest import Deployment, change
 from tests.unit.cli.parked.test_command import members
 
 
-def erased(printed: Json) -> dict[str, bool]:
-    return {each["members"][0]: each["erased"] for each in printed()}
+def erased(deployment: Deployment, only: Filter) -> dict[str, bool]:
+    return {each["members"][0]: each["erased"] for each in deployment.json(list_, only)}
 
 
 @pytest.fixture(autouse=True)
@@ -30,43 +30,33 @@ def dead_letters(deployment: Deployment) -> None:
     )
 
 
-def test_the_list_marks_what_a_deletion_notice_has_overtaken(deployment: Deployment, printed: Json) -> None:
-    list_(deployment.session(as_json=True), Filter())
-    assert erased(printed) == {"before": True, "removal": False, "after": False, "never": False}
+def test_the_list_marks_what_a_deletion_notice_has_overtaken(deployment: Deployment) -> None:
+    assert erased(deployment, Filter()) == {"before": True, "removal": False, "after": False, "never": False}
 
 
-def test_the_operator_reads_which_are_erased_and_how_to_drop_them(
-    deployment: Deployment, capsys: pytest.CaptureFixture[str]
-) -> None:
-    list_(deployment.session(), Filter())
-    seen = capsys.readouterr().out
+def test_the_operator_reads_which_are_erased_and_how_to_drop_them(deployment: Deployment) -> None:
+    seen = deployment.printed(list_, Filter()).out
     assert "erased since" in seen
     assert "1 dead letter of people erased by a later deletion notice." in seen
-    list_(deployment.session(), Filter(member="never"))
-    assert "erased" not in capsys.readouterr().out
+    assert "erased" not in deployment.printed(list_, Filter(member="never")).out
 
 
-def test_showing_a_dead_letter_or_its_member_marks_it(deployment: Deployment, printed: Json) -> None:
+def test_showing_a_dead_letter_or_its_member_marks_it(deployment: Deployment) -> None:
     deployment.list_audience()
-    list_(deployment.session(as_json=True), Filter(member="before"))
-    (found,) = printed()
-    show(deployment.session(as_json=True), found["id"])
-    assert printed()["erased"] is True
-    show_member(deployment.session(as_json=True), AUDIENCE.audience_id, "before")
-    assert printed()["parked"] == [found]
+    (found,) = deployment.json(list_, Filter(member="before"))
+    assert deployment.json(show, found["id"])["erased"] is True
+    assert deployment.json(show_member, AUDIENCE.audience_id, "before")["parked"] == [found]
 
 
-def test_exactly_these_are_dropped(deployment: Deployment, printed: Json) -> None:
-    drop(deployment.session(as_json=True, yes=True), Filter(), erased=True)
-    assert printed() == {"matched": 1, "dropped": 1, "dryRun": False}
+def test_exactly_these_are_dropped(deployment: Deployment) -> None:
+    assert deployment.json(drop, Filter(), erased=True, yes=True) == {"matched": 1, "dropped": 1, "dryRun": False}
     assert members(deployment) == ["after", "never", "removal"]
 
 
-def test_they_are_counted_first_and_other_filters_hold(deployment: Deployment, printed: Json) -> None:
-    drop(deployment.session(as_json=True), Filter(), erased=True, dry_run=True)
-    assert printed() == {"matched": 1, "dropped": 0, "dryRun": True}
-    drop(deployment.session(as_json=True, yes=True), Filter(member="removal"), erased=True)
-    assert printed() == {"matched": 0, "dropped": 0, "dryRun": False}
+def test_they_are_counted_first_and_other_filters_hold(deployment: Deployment) -> None:
+    assert deployment.json(drop, Filter(), erased=True, dry_run=True) == {"matched": 1, "dropped": 0, "dryRun": True}
+    found = deployment.json(drop, Filter(member="removal"), erased=True, yes=True)
+    assert found == {"matched": 0, "dropped": 0, "dryRun": False}
     assert len(members(deployment)) == 4
 
 
@@ -79,38 +69,35 @@ def test_of_their_exits_no_member_stays_in_an_audience(deployment: Deployment) -
     assert members(deployment) == ["after", "never", "removal"]
 
 
-def test_a_message_of_several_people_is_erased_only_when_all_of_them_are(deployment: Deployment, printed: Json) -> None:
+def test_a_message_of_several_people_is_erased_only_when_all_of_them_are(deployment: Deployment) -> None:
     for others in (["never"], ["before"]):
         (body,) = pack([change(person, at=900) for person in ("removal", *others)])
         deployment.send("DeadLetterQueue", body)
-    list_(deployment.session(as_json=True), Filter(reason="received_too_often"))
-    assert sorted((each["members"], each["erased"]) for each in printed()) == [
+    found = deployment.json(list_, Filter(reason="received_too_often"))
+    assert sorted((each["members"], each["erased"]) for each in found) == [
         (["removal", "before"], True),
         (["removal", "never"], False),
     ]
 
 
-def test_what_cannot_be_read_is_not_erased(deployment: Deployment, printed: Json) -> None:
+def test_what_cannot_be_read_is_not_erased(deployment: Deployment) -> None:
     deployment.send("DeadLetterQueue", json.dumps({}))
-    list_(deployment.session(as_json=True), Filter(reason="unreadable"))
-    assert [each["erased"] for each in printed()] == [False]
+    assert [each["erased"] for each in deployment.json(list_, Filter(reason="unreadable"))] == [False]
 
 
-def test_without_rows_of_members_no_notice_is_known(deployment: Deployment, printed: Json) -> None:
+def test_without_rows_of_members_no_notice_is_known(deployment: Deployment) -> None:
     deployment.stack.parameters = {"OrderingGuard": "no"}
-    list_(deployment.session(as_json=True), Filter(member="before"))
-    assert erased(printed) == {"before": False}
+    assert erased(deployment, Filter(member="before")) == {"before": False}
 
 
 def test_more_than_can_be_read_at_once_are_dropped_as_far_as_they_were_read(
-    deployment: Deployment, printed: Json, monkeypatch: pytest.MonkeyPatch
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("audience_sync_cli.parked.dead_letters.MAX_PEEK", 10)
     people = [f"m{number:02}" for number in range(25)]
     deployment.record(*(notice(person, 1_000) for person in people))
     deployment.park(*(change(person, at=999) for person in people))
-    drop(deployment.session(as_json=True, yes=True), Filter(), erased=True)
-    result = printed()
+    result = deployment.json(drop, Filter(), erased=True, yes=True)
     assert result["stopped"]
     assert 0 < result["dropped"] <= 10
     assert {"after", "never", "removal"} <= set(members(deployment))

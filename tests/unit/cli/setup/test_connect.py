@@ -139,14 +139,14 @@ def test_a_new_authorization_ends_the_old_access_token(deployment: Deployment) -
 
 @pytest.mark.parametrize("is_first", [True, False])
 def test_connecting_again_says_by_when_waiting_changes_are_tried_again(
-    deployment: Deployment, capsys: pytest.CaptureFixture[str], *, is_first: bool
+    deployment: Deployment, *, is_first: bool
 ) -> None:
     if not is_first:
         deployment.connect()
     deployment.stack.parameters = {"Region": "NA", "BatchWindow": "10"}
     at_the_mark = 1_800_000_000.0 + 180  # epoch seconds; a worker may defer for another minute, then for four
-    authorize(deployment.session(now=at_the_mark), APP, port=0, opener=_allow)
-    said = "Changes that waited for it are retried by 2027-01-15 08:10:10Z." in capsys.readouterr().out
+    found = deployment.printed(authorize, APP, port=0, opener=_allow, now=at_the_mark).out
+    said = "Changes that waited for it are retried by 2027-01-15 08:10:10Z." in found
     assert said is not is_first
 
 

@@ -8,19 +8,15 @@ from audience_sync.membership import Audience
 from audience_sync_cli.errors import NotConfirmed, NotThere, WrongUsage
 from audience_sync_cli.setup.connections import create, delete, list_
 from audience_sync_cli.setup.terms import ACCEPTANCE, accept_terms, readable, show_terms
-from tests.unit.cli.conftest import Deployment, Json
+from tests.unit.cli.conftest import Deployment
+
+pytestmark = pytest.mark.usefixtures("connected")
 
 
-@pytest.fixture(autouse=True)
-def connected(deployment: Deployment) -> None:
-    deployment.connect()
-
-
-def test_a_connection_is_made_listed_and_removed(deployment: Deployment, printed: Json) -> None:
-    create(deployment.session(as_json=True), amc_instance="amc-1", dsp_advertiser="590071284455661234", default=True)
-    made = printed()["connectionId"]
-    list_(deployment.session(as_json=True))
-    (listed,) = printed()
+def test_a_connection_is_made_listed_and_removed(deployment: Deployment) -> None:
+    found = deployment.json(create, amc_instance="amc-1", dsp_advertiser="590071284455661234", default=True)
+    made = found["connectionId"]
+    (listed,) = deployment.json(list_)
     assert (listed["connectionId"], listed["dspAdvertiserId"]) == (made, "590071284455661234")
     delete(deployment.session(yes=True), made)
     assert deployment.session().amazon.connections() == []
@@ -39,9 +35,7 @@ def test_a_blank_id_removes_nothing(deployment: Deployment, blank: str) -> None:
 def test_a_connection_is_not_removed_unasked(deployment: Deployment) -> None:
     create(deployment.session(), amc_instance="amc-1")
     (known,) = deployment.session().amazon.connections()
-    deployment.answers = ["n"]
-    with pytest.raises(NotConfirmed):
-        delete(deployment.session(), known["connectionId"])
+    deployment.declined(delete, known["connectionId"])
     assert len(deployment.session().amazon.connections()) == 1
 
 
@@ -53,10 +47,8 @@ def test_the_question_names_audiences_that_need_the_connection_and_unlinked_ones
     for audience_id in ("1", "2"):
         deployment.list_audience(Audience(audience_id, destination=of_connection(known["connectionId"])))
     deployment.session().audiences.unlink("1", at=5)
-    deployment.answers = ["n"]
-    with pytest.raises(NotConfirmed):
-        delete(deployment.session(), known["connectionId"])
-    assert "uploads to 2 audiences, 1 of them unlinked, will fail" in deployment.questions[0]
+    question = deployment.declined(delete, known["connectionId"])
+    assert "uploads to 2 audiences, 1 of them unlinked, will fail" in question
 
 
 def test_a_connection_to_nothing_is_refused_here(deployment: Deployment) -> None:
@@ -65,18 +57,16 @@ def test_a_connection_to_nothing_is_refused_here(deployment: Deployment) -> None
 
 
 @pytest.mark.parametrize("typed", ["y", "yes", "", ACCEPTANCE.lower()])
-def test_terms_are_accepted_by_the_whole_sentence_only(deployment: Deployment, typed: str, printed: Json) -> None:
+def test_terms_are_accepted_by_the_whole_sentence_only(deployment: Deployment, typed: str) -> None:
     deployment.answers = [typed]
     with pytest.raises(NotConfirmed, match="The text does not match"):
         accept_terms(deployment.session(as_json=True, yes=True))
-    show_terms(deployment.session(as_json=True))
-    assert printed() == {"accepted": False}
+    assert deployment.json(show_terms) == {"accepted": False}
 
 
-def test_typing_the_sentence_accepts_the_terms(deployment: Deployment, capsys: pytest.CaptureFixture[str]) -> None:
+def test_typing_the_sentence_accepts_the_terms(deployment: Deployment) -> None:
     deployment.answers = [ACCEPTANCE]
-    accept_terms(deployment.session())
-    assert "Sandbox text" in capsys.readouterr().out  # the terms were shown before
+    assert "Sandbox text" in deployment.printed(accept_terms).out  # the terms were shown before
     assert deployment.session().amazon.terms().accepted
 
 

@@ -3,19 +3,16 @@
 import time
 from typing import Any
 
-import pytest
-
 from audience_sync_cli.state.function_logs import LogLine
 from audience_sync_cli.watch.rejections import SAMPLES, by_reason, rejections
-from tests.unit.cli.conftest import Deployment, Json
+from tests.unit.cli.conftest import Deployment
 
 
-def test_reasons_are_counted_with_share_remedy_and_some_message_ids(deployment: Deployment, printed: Json) -> None:
+def test_reasons_are_counted_with_share_remedy_and_some_message_ids(deployment: Deployment) -> None:
     deployment.publish(time.time() - 30, EventsAccepted=15, EventsIgnored=1, EventsRejected=4)
     deployment.reject(("time_ahead", "m-1"), ("member_id_invalid", "m-2"), ("time_ahead", "m-3"))
     deployment.reject(("time_ahead", "m-4"))
-    rejections(deployment.session(as_json=True))
-    document = printed()
+    document = deployment.json(rejections)
     assert (document["received"], document["rejected"]) == (20, 4)
     first, second = document["reasons"]
     assert first == {
@@ -28,49 +25,40 @@ def test_reasons_are_counted_with_share_remedy_and_some_message_ids(deployment: 
     assert (second["reason"], second["events"], second["share"]) == ("member_id_invalid", 1, 0.05)
 
 
-def test_people_read_a_sentence_and_two_tables(deployment: Deployment, capsys: pytest.CaptureFixture[str]) -> None:
+def test_people_read_a_sentence_and_two_tables(deployment: Deployment) -> None:
     deployment.publish(time.time() - 30, EventsAccepted=1)
     deployment.reject(("time_ahead", "m-1"))
-    rejections(deployment.session(), since="30m")
-    output = capsys.readouterr().out
+    output = deployment.printed(rejections, since="30m").out
     assert output.startswith("1 event of 1 rejected since ")
     assert "100.0%" in output
     assert "Correct the sender's clock." in output
     assert "m-1" in output
 
 
-def test_denied_consent_is_listed_and_counted_apart(
-    deployment: Deployment, printed: Json, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_denied_consent_is_listed_and_counted_apart(deployment: Deployment) -> None:
     deployment.publish(time.time() - 30, EventsAccepted=3, EventsRejected=1)
     deployment.reject(("time_ahead", "m-1"))
     for message_id in ("m-2", "m-3"):
         deployment.log("Ingest", "consent denied", reason="consent_denied", message_id=message_id)
     deployment.log("Ingest", "events rejected", rejected=0, by_reason={"consent_denied": 2})
-    rejections(deployment.session(as_json=True))
-    document = printed()
+    document = deployment.json(rejections)
     assert (document["received"], document["rejected"], document["consentDenied"]) == (4, 1, 2)
     assert {each["reason"]: each["messageIds"] for each in document["reasons"]} == {
         "consent_denied": ["m-2", "m-3"],
         "time_ahead": ["m-1"],
     }
-    rejections(deployment.session())
-    assert capsys.readouterr().out.startswith("1 event of 4 rejected, 2 with consent denied since ")
+    assert deployment.printed(rejections).out.startswith("1 event of 4 rejected, 2 with consent denied since ")
 
 
-def test_without_a_rejection_there_is_one_sentence(deployment: Deployment, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_rejection_there_is_one_sentence(deployment: Deployment) -> None:
     deployment.publish(time.time() - 30, EventsAccepted=3)
-    rejections(deployment.session())
-    (sentence,) = capsys.readouterr().out.splitlines()
+    (sentence,) = deployment.printed(rejections).out.splitlines()
     assert sentence.startswith("0 events of 3 rejected since ")
 
 
-def test_a_stack_that_logs_errors_only_says_that_none_are_listed(
-    deployment: Deployment, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_stack_that_logs_errors_only_says_that_none_are_listed(deployment: Deployment) -> None:
     deployment.stack.parameters = {"LogLevel": "ERROR"}
-    rejections(deployment.session())
-    assert "rejected events are not listed" in capsys.readouterr().err
+    assert "rejected events are not listed" in deployment.printed(rejections).err
 
 
 def test_the_sum_of_a_request_counts_and_its_single_lines_give_the_newest_ids() -> None:

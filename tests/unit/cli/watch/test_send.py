@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
+from audience_sync.amazon_ads.data_manager.client import NO_UPLOAD_ID
+from audience_sync.amazon_ads.destination import of_data_manager
 from audience_sync.errors import AudienceSyncError, Unavailable
 from audience_sync.member_state import Timing
 from audience_sync.member_step import step
@@ -33,7 +35,7 @@ from audience_sync_cli.watch.send import send
 from audience_sync_cli.watch.sent import Sent
 from audience_sync_cli.watch.ways import Posted
 from tests.aws_fixtures import AUDIENCE, EVENT_KEY
-from tests.unit.cli.conftest import Deployment, Json, change
+from tests.unit.cli.conftest import Deployment, change
 
 if TYPE_CHECKING:
     from audience_sync_cli.state.blockers import Blocker
@@ -43,15 +45,14 @@ REJECTION = {"index": 0, "messageId": "m-1", "reason": "time_ahead", "detail": "
 
 
 def test_a_sample_is_posted_with_the_event_key_and_the_answer_printed(
-    deployment: Deployment, gateway: list[Any], printed: Json
+    deployment: Deployment, gateway: list[Any]
 ) -> None:
     gateway.append((200, ACCEPTED))
     deployment.list_audience()
-    send(deployment.session(as_json=True), sample_name="track")
+    document = deployment.json(send, sample_name="track")
     (authorization, event), *_ = gateway
     assert authorization == f"Bearer {EVENT_KEY}"
     assert (event["userId"], event["event"]) == (MEMBER, "Audience Entered")
-    document = printed()
     assert (document["status"], document["accepted"], document["ends"]) == (200, 1, [])
     assert [hop["place"] for hop in document["hops"]] == ["answer"]
 
@@ -64,14 +65,10 @@ def test_a_file_is_posted_as_it_is(deployment: Deployment, gateway: list[Any], t
     assert gateway[0][1] == {"type": "track"}
 
 
-def test_a_rejection_is_printed_with_reason_and_detail_and_fails(
-    deployment: Deployment, gateway: list[Any], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_rejection_is_printed_with_reason_and_detail_and_fails(deployment: Deployment, gateway: list[Any]) -> None:
     gateway.append((400, ACCEPTED | {"accepted": 0, "rejected": 1, "rejections": [REJECTION]}))
     deployment.list_audience()
-    with pytest.raises(AlreadyReported):
-        send(deployment.session(), sample_name="identify", exits=True)
-    output = capsys.readouterr().out
+    output = deployment.printed(send, sample_name="identify", exits=True, raises=AlreadyReported).out
     assert "400: 0 accepted, 0 ignored, 1 rejected" in output
     assert "time_ahead" in output
     assert gateway[0][1]["traits"][AUDIENCE.computation_key] is False
@@ -135,6 +132,9 @@ def test_the_audience_of_a_sample_may_be_left_out_where_one_is_listed(deployment
         the_only_audience(deployment.session())
 
 
+type Job = Callable[[str], str]  # uploads a record of a member and returns the id of its job
+
+
 class Followed:
     """Follows changes while a stack does one thing after the other: one in each pause."""
 
@@ -181,7 +181,7 @@ def now_change(member: str = "m1", *, exits: bool = False) -> MembershipChange:
 
 
 @pytest.fixture
-def job(deployment: Deployment) -> Callable[[str], str]:
+def job(deployment: Deployment) -> Job:
     """Uploads a record of a member to the sandbox and returns the id of its job."""
     deployment.connect()
     deployment.stack.service("lambda").invoke(FunctionName="RefreshFunction", Payload=b"{}")
@@ -210,7 +210,22 @@ def uploaded(deployment: Deployment, job_id: str, audience_id: str = AUDIENCE.au
     deployment.log("Worker", "upload accepted", audience_id=audience_id, job_id=job_id, records=1)
 
 
-def test_a_change_is_followed_through_table_upload_and_job(deployment: Deployment, job: Callable[[str], str]) -> None:
+@pytest.mark.parametrize("upload_id", ["in-1", NO_UPLOAD_ID])
+def test_a_change_of_a_dataset_is_followed_to_the_upload_which_has_no_job(
+    deployment: Deployment, upload_id: str
+) -> None:
+    entered = replace(now_change(), audience_id="adm-1", destination=of_data_manager())
+    steps: list[Callable[[], None]] = [
+        lambda: deployment.record(entered),
+        lambda: uploaded(deployment, upload_id, audience_id="adm-1"),
+    ]
+    followed = Followed(deployment, entered, steps=steps, earlier_jobs=[NO_UPLOAD_ID])
+    (end,) = followed.run()
+    assert (followed.places, end.ending) == (["table", "upload"], "done")
+    assert "does not report when it takes effect" in end.text
+
+
+def test_a_change_is_followed_through_table_upload_and_job(deployment: Deployment, job: Job) -> None:
     entered, job_id = now_change(), job("m1")
     steps: list[Callable[[], None]] = [
         lambda: None,
@@ -235,9 +250,7 @@ def test_an_upload_from_before_the_row_was_written_is_not_that_of_the_change(dep
     assert (followed.places, end.ending) == (["table"], "timeout")
 
 
-def test_an_event_that_was_sent_before_is_followed_to_its_new_upload(
-    deployment: Deployment, job: Callable[[str], str]
-) -> None:
+def test_an_event_that_was_sent_before_is_followed_to_its_new_upload(deployment: Deployment, job: Job) -> None:
     entered, job_id = now_change(), job("m1")
     state = step(None, [entered], now=int(time.time()) - 60, timing=Timing(900)).state
     deployment.session().members.write([state])
@@ -250,9 +263,7 @@ def test_an_event_that_was_sent_before_is_followed_to_its_new_upload(
     assert "known before, and sent again" in followed.hops[0].text
 
 
-def test_a_job_that_is_known_to_be_of_another_change_is_passed_over(
-    deployment: Deployment, job: Callable[[str], str]
-) -> None:
+def test_a_job_that_is_known_to_be_of_another_change_is_passed_over(deployment: Deployment, job: Job) -> None:
     entered, first, second = now_change(), job("m1"), job("m1")
     deployment.record(entered)
     uploaded(deployment, first)
@@ -261,7 +272,7 @@ def test_a_job_that_is_known_to_be_of_another_change_is_passed_over(
     assert followed.hops[1].facts["jobId"] == second
 
 
-def test_times_are_compared_by_the_clock_of_the_stack(deployment: Deployment, job: Callable[[str], str]) -> None:
+def test_times_are_compared_by_the_clock_of_the_stack(deployment: Deployment, job: Job) -> None:
     entered, job_id = now_change(), job("m1")
     deployment.record(entered)
     uploaded(deployment, job_id)
@@ -334,7 +345,7 @@ def test_what_only_a_person_can_end_ends_following_at_once(deployment: Deploymen
     assert len(followed.blockers) == 1
 
 
-def test_a_job_that_amazon_does_not_know_ends_it(deployment: Deployment, job: Callable[[str], str]) -> None:
+def test_a_job_that_amazon_does_not_know_ends_it(deployment: Deployment, job: Job) -> None:
     entered = now_change()
     job("m1")
     deployment.record(entered)
@@ -343,7 +354,7 @@ def test_a_job_that_amazon_does_not_know_ends_it(deployment: Deployment, job: Ca
     assert (end.ending, "does not know the job" in end.text) == ("rejected", True)
 
 
-def test_several_audiences_are_followed_side_by_side(deployment: Deployment, job: Callable[[str], str]) -> None:
+def test_several_audiences_are_followed_side_by_side(deployment: Deployment, job: Job) -> None:
     first, second = now_change(), change("m1", audience_id="2", at=1_000)
     deployment.record(first, replace(second, at=2_000, message_id="newer"))
     uploaded(deployment, job("m1"))
@@ -351,9 +362,7 @@ def test_several_audiences_are_followed_side_by_side(deployment: Deployment, job
     assert [end.ending for end in ends] == ["done", "superseded"]
 
 
-def test_without_the_ordering_guard_there_is_no_row_to_wait_for(
-    deployment: Deployment, job: Callable[[str], str]
-) -> None:
+def test_without_the_ordering_guard_there_is_no_row_to_wait_for(deployment: Deployment, job: Job) -> None:
     deployment.stack.parameters = {"OrderingGuard": "no"}
     job_id = job("m1")
     followed = Followed(deployment, now_change(), steps=[lambda: uploaded(deployment, job_id)])
@@ -369,7 +378,7 @@ def test_a_stack_that_does_not_log_uploads_says_so_once_the_change_is_recorded(d
     assert (end.ending, "logs WARNING and above" in end.text) == ("blocked", True)
 
 
-def test_an_error_that_may_pass_does_not_end_following(deployment: Deployment, job: Callable[[str], str]) -> None:
+def test_an_error_that_may_pass_does_not_end_following(deployment: Deployment, job: Job) -> None:
     entered, job_id = now_change(), job("m1")
     deployment.record(entered)
     uploaded(deployment, job_id)

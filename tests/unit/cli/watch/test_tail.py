@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from audience_sync.errors import Unavailable
 from audience_sync_cli.errors import NotThere, WrongUsage
 from audience_sync_cli.state.function_logs import FUNCTIONS, Follower, FunctionLogs, LogLine
-from audience_sync_cli.watch.log_entries import _READERS, Entry, Selection, entries, selected
-from audience_sync_cli.watch.tail import batches, line, tail
+from audience_sync_cli.watch.log_entries import _READERS, Selection, entries, selected
+from audience_sync_cli.watch.tail import batches, tail
 from tests.aws_fixtures import AUDIENCE
 from tests.unit.cli.conftest import Deployment
 
@@ -185,20 +185,18 @@ def test_what_is_wanted_fits_every_option(selection: Selection, kinds: list[str]
     assert [entry.kind for entry in selected(lines, selection)] == kinds
 
 
-def test_the_past_is_printed_and_then_it_ends(deployment: Deployment, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_past_is_printed_and_then_it_ends(deployment: Deployment) -> None:
     deployment.list_audience()
     deployment.log("Worker", "upload accepted", audience_id=ID, job_id="job-1", records=1)
     deployment.log("Worker", "upload accepted", audience_id="2", job_id="job-2", records=1)
-    tail(deployment.session(), audience="lapsed_premium_buyers", follow=False)
-    (printed,) = capsys.readouterr().out.splitlines()
-    assert printed.endswith(f"  upload     1 record to audience {ID}, job job-1")
+    (printed,) = deployment.printed(tail, audience="lapsed_premium_buyers", follow=False).out.splitlines()
+    assert re.fullmatch(rf"\S{{10}} \S{{8}}Z  upload     1 record to audience {ID}, job job-1", printed)
 
 
-def test_with_json_each_line_is_a_document(deployment: Deployment, capsys: pytest.CaptureFixture[str]) -> None:
+def test_with_json_each_line_is_a_document(deployment: Deployment) -> None:
     deployment.log("Ingest", "event rejected", reason="time_ahead", message_id="m-1")
     deployment.log("Ingest", "event rejected", reason="time_ahead", message_id="m-2")
-    tail(deployment.session(as_json=True), message="m-2", follow=False)
-    (document,) = map(json.loads, capsys.readouterr().out.splitlines())
+    (document,) = map(json.loads, deployment.printed(tail, message="m-2", follow=False, as_json=True).out.splitlines())
     assert document.pop("at").endswith("Z")
     assert document == {"function": "ingest", "kind": "rejected", "reason": "time_ahead", "messageId": "m-2"}
 
@@ -212,11 +210,8 @@ def test_with_json_each_line_is_a_document(deployment: Deployment, capsys: pytes
         pytest.param("unauthorized", "", id="known to others only"),
     ],
 )
-def test_a_reason_that_is_almost_right_is_suggested(
-    deployment: Deployment, capsys: pytest.CaptureFixture[str], typed: str, note: str
-) -> None:
-    tail(deployment.session(), reason=typed, follow=False)
-    error = capsys.readouterr().err
+def test_a_reason_that_is_almost_right_is_suggested(deployment: Deployment, typed: str, note: str) -> None:
+    error = deployment.printed(tail, reason=typed, follow=False).err
     assert (note in error) if note else ("reason code" not in error)
 
 
@@ -263,12 +258,9 @@ def test_a_missing_permission_ends_it_although_it_is_not_the_first_look(deployme
         next(found)
 
 
-def test_a_stack_that_logs_warnings_only_says_that_uploads_are_missing(
-    deployment: Deployment, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_stack_that_logs_warnings_only_says_that_uploads_are_missing(deployment: Deployment) -> None:
     deployment.stack.parameters = {"LogLevel": "WARNING"}
-    tail(deployment.session(), follow=False)
-    assert "successful uploads and jobs do not appear" in capsys.readouterr().err
+    assert "successful uploads and jobs do not appear" in deployment.printed(tail, follow=False).err
 
 
 def test_an_unknown_audience_and_an_unreadable_age_are_refused(deployment: Deployment) -> None:
@@ -276,7 +268,3 @@ def test_an_unknown_audience_and_an_unreadable_age_are_refused(deployment: Deplo
         tail(deployment.session(), audience="none", follow=False)
     with pytest.raises(WrongUsage):
         tail(deployment.session(), since="10 minutes", follow=False)
-
-
-def test_a_line_begins_with_time_and_kind() -> None:
-    assert line(Entry(0, "worker", "upload", "text")) == "1970-01-01 00:00:00Z  upload     text"

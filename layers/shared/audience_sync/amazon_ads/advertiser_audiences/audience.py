@@ -3,20 +3,17 @@
 The allowed values of each setting and the messages for others are in audience_settings.py.
 """
 
-import hashlib
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from audience_sync.amazon_ads.advertiser_audiences.audience_settings import Fee, SettingsReader
+from audience_sync.amazon_ads.advertiser_audiences.audience_settings import AudienceReader, Fee
+from audience_sync.amazon_ads.answer_fields import count_or_none, object_or_empty, objects, text_or_none
 from audience_sync.amazon_ads.destination import advertiser_of, connection_of, resource_of_audience
 from audience_sync.amazon_ads.ids import amazon_id
 from audience_sync.amazon_ads.job import Sizes, sizes
+from audience_sync.amazon_ads.settings_reader import derived_id, dsp_name
 from audience_sync.membership import Audience, Destination
-
-MIN_NAME = 10  # characters
-LONGER_NAME = "Segment audience {}"  # replaces a shorter name; long enough with one character
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,15 +91,15 @@ class AudienceReport:
     @classmethod
     def from_answer(cls, audience_id: str, answer: Mapping[str, Any]) -> Self:
         """Read the answer to GET /amc/audiences/metadata/{audienceId}, in which every field is optional."""
-        metadata = _object_or_empty(answer.get("metadata"))
+        metadata = object_or_empty(answer.get("metadata"))
         return cls(
             audience_id,
-            name=_text_or_none(answer.get("name")),
-            description=_text_or_none(answer.get("description")),
-            country=_text_or_none(answer.get("countryCode")),
+            name=text_or_none(answer.get("name")),
+            description=text_or_none(answer.get("description")),
+            country=text_or_none(answer.get("countryCode")),
             advertiser_id=amazon_id(answer.get("advertiserId")),
-            external_audience_id=_text_or_none(metadata.get("externalAudienceId")),
-            ttl=_count(metadata.get("ttl")),
+            external_audience_id=text_or_none(metadata.get("externalAudienceId")),
+            ttl=count_or_none(metadata.get("ttl")),
             fees=_fees(metadata.get("audienceFees")),
             sizes=sizes(metadata.get("audienceSize")),
         )
@@ -121,17 +118,17 @@ def new_audience(
     Raises:
         InvalidAudience: lists every fault.
     """
-    reader = SettingsReader(fields, "in the extras")
+    reader = AudienceReader(fields, "in the extras")
     segment_name = reader.name()
     destination = reader.destination(allowed_targets)
     external_id = reader.identifier("externalAudienceId", required=False)
     audience = NewAudience(
-        name=segment_name if len(segment_name) >= MIN_NAME else LONGER_NAME.format(segment_name),
+        name=dsp_name(segment_name),
         description=reader.description(default=segment_name),
         country=reader.country(),
         destination=destination,
         external_audience_id=external_id
-        or _derived_id(segment_name, advertiser_of(destination) or connection_of(destination) or ""),
+        or derived_id(segment_name, advertiser_of(destination) or connection_of(destination) or ""),
         ttl=reader.ttl(),
         fee=reader.fee(max_cpm_cents),
         dsp=reader.dsp(is_connection="connectionId" in reader) or False,
@@ -157,7 +154,7 @@ def audience_update(audience: Audience, changes: Mapping[str, Any], *, max_cpm_c
     Raises:
         InvalidAudience: lists every fault; Amazon changes neither name, country, target nor external id.
     """
-    reader = SettingsReader(changes, "and try again")
+    reader = AudienceReader(changes, "and try again")
     reader.check_changeable()
     description = reader.description(default="") if "description" in reader else None
     ttl, fee = reader.ttl(), reader.fee(max_cpm_cents)
@@ -190,28 +187,7 @@ def _table_settings(
     return {name: value for name, value in settings.items() if value is not None}
 
 
-def _derived_id(name: str, target: str) -> str:
-    """Derive a stable, readable external id from name and target."""
-    readable = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40].strip("-")
-    digest = hashlib.sha256(f"{target}\n{name}".encode()).hexdigest()[:16]
-    return "-".join(part for part in ("segment", readable, digest) if part)
-
-
-def _object_or_empty(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _text_or_none(value: Any) -> str | None:
-    return value if isinstance(value, str) else None
-
-
 def _fees(value: Any) -> tuple[Fee, ...]:
     """Read Amazon's list of fees, skipping other items."""
-    listed = [_object_or_empty(each) for each in value] if isinstance(value, list) else []
-    fees = [(_count(each.get("cpmCents")), _text_or_none(each.get("currency"))) for each in listed]
+    fees = [(count_or_none(each.get("cpmCents")), text_or_none(each.get("currency"))) for each in objects(value)]
     return tuple(Fee(cents, currency) for cents, currency in fees if cents is not None and currency)
-
-
-def _count(value: Any) -> int | None:
-    """Read a number from Amazon. A negative one means "not known yet"."""
-    return int(value) if isinstance(value, int | float) and value >= 0 and value % 1 == 0 else None

@@ -1,24 +1,14 @@
-"""Reads the settings of an audience, as typed into a form, and reports all faults at once.
-
-Numbers may be strings, and empty fields count as left out. A fault names the field, its allowed values and the remedy,
-never the value. The limits come from Amazon's API description.
-"""
+"""Reads the settings that only the audiences of this API have: target, ttl, fee, `dsp` and `renew`. Pure."""
 
 import re
-import unicodedata
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from audience_sync.amazon_ads.countries import NO_COUNTRY, accepted_country
 from audience_sync.amazon_ads.destination import of_advertiser, of_connection
 from audience_sync.amazon_ads.ids import amazon_id
-from audience_sync.errors import InvalidAudience, SettingFault
+from audience_sync.amazon_ads.settings_reader import SettingsReader
 from audience_sync.membership import Destination
 
-MAX_NAME = 128  # characters
-MAX_DESCRIPTION = 1_000  # characters
-MAX_ID = 256  # characters of ids that are not Amazon's numbers; Amazon documents no limit
 MAX_TTL = 34_300_800  # seconds, 397 days; also Amazon's default
 MIN_RENEWED_TTL = 3 * 86_400  # seconds; renewal runs once a day, and one run may fail
 CURRENCIES = tuple("AED AUD CAD CNY EUR GBP INR JPY MXN SAR SEK TRY USD".split())
@@ -42,38 +32,8 @@ class Fee:
     currency: str
 
 
-class SettingsReader:
+class AudienceReader(SettingsReader):
     """Reads settings field by field and collects the faults."""
-
-    def __init__(self, fields: Mapping[str, Any], where: str) -> None:
-        # An empty form field counts as left out. Only a description may be empty on purpose.
-        given = {name: value for name, value in fields.items() if value is not None}
-        self._fields = {name: value for name, value in given.items() if value != "" or name == "description"}
-        self._where = where
-        self._faults: list[SettingFault] = []
-
-    def __contains__(self, name: str) -> bool:
-        return name in self._fields
-
-    @property
-    def given(self) -> frozenset[str]:
-        """The names of the fields that were not left out, unknown ones included."""
-        return frozenset(self._fields)
-
-    def raise_if_invalid(self) -> None:
-        """Raise InvalidAudience if there are faults."""
-        if self._faults:
-            raise InvalidAudience(self._faults)
-
-    def name(self) -> str:
-        """Read audienceName, which Segment sends."""
-        name = _plain_text(self._fields.get("audienceName"))
-        if not name or len(name) > MAX_NAME:
-            allowed = f"a name of 1 to {MAX_NAME} characters, none of them a control character"
-            # Not truncated: Amazon never changes a name, and two names that differ only at the end would collide.
-            self._fault("audienceName", allowed, "rename the audience in Segment")
-            return ""
-        return name
 
     def destination(self, allowed_targets: frozenset[str] = frozenset()) -> Destination:
         """Read advertiserId or connectionId; exactly one is required.
@@ -100,40 +60,6 @@ class SettingsReader:
             allowed = "the DSP advertiser's id, 1 to 20 digits"
             self._fault("advertiserId", allowed, f"copy it {self._where} in quotes: without, some tools round it")
         return of_advertiser(advertiser_id)
-
-    def identifier(self, name: str, *, required: bool) -> str:
-        """Read an id as a string; a whole number becomes its digits. Empty if it is absent and not required."""
-        if name not in self and not required:
-            return ""
-        value = self._fields.get(name)
-        text = _plain_text(str(value) if type(value) is int and abs(value) < 10**MAX_ID else value)
-        if not text or len(text) > MAX_ID:
-            self._fault(name, f"1 to {MAX_ID} characters, none of them a control character", self._correct())
-        return text or ""
-
-    def description(self, *, default: str) -> str:
-        """Read description; `default` if it is absent. It may be empty."""
-        if "description" not in self:
-            return default
-        text = _plain_text(self._fields["description"])
-        if text is None or len(text) > MAX_DESCRIPTION:
-            allowed = f"a string of 0 to {MAX_DESCRIPTION} characters, none of them a control character"
-            self._fault("description", allowed, self._correct())
-        return text or ""
-
-    def country(self) -> str:
-        """Read countryCode. Amazon needs no country, but matches fewer people without one.
-
-        Its two codes for no country are refused: the country decides whether consent is needed, and how phone numbers
-        are read.
-        """
-        code = accepted_country(self._fields.get("countryCode"))
-        if code is None or code in NO_COUNTRY:
-            allowed = (
-                "an ISO 3166-1 alpha-2 code that Amazon accepts, such as US, DE or GB; UNKNOWN and ZZ name no country"
-            )
-            self._fault("countryCode", allowed, f"name the country of most members {self._where}")
-        return code or ""
 
     def ttl(self) -> int | None:
         """Read ttl, in seconds. It may be 0."""
@@ -170,11 +96,11 @@ class SettingsReader:
         if not is_connection:
             self._fault("dsp", "given with a connectionId only", "remove it: an advertiser's audience is always in DSP")
             return None
-        return self._choice("dsp")
+        return self.choice("dsp")
 
     def renew(self) -> bool | None:
         """Read renew: whether active members are re-sent before their ttl expires."""
-        return self._choice("renew") if "renew" in self else None
+        return self.choice("renew")
 
     def check_renew_ttl(self, *, renew: bool, ttl: int | None) -> None:
         """Add a fault if `renew` is on and `ttl` (seconds; None is 397 days) is too short for it."""
@@ -193,28 +119,6 @@ class SettingsReader:
                 self._fault(label, f"one of {', '.join(_CHANGEABLE)}", "leave it out")
         if not self._fields:
             self._fault(", ".join(_CHANGEABLE), "at least one of them", "name a setting to change")
-
-    def _choice(self, name: str) -> bool | None:
-        value = self._fields[name]
-        wanted = {"true": True, "false": False}.get(value.strip().lower()) if isinstance(value, str) else value
-        if not isinstance(wanted, bool):
-            self._fault(name, "true or false", self._correct())
-            return None
-        return wanted
-
-    def _correct(self) -> str:
-        return f"correct it {self._where}"
-
-    def _fault(self, name: str, allowed: str, remedy: str) -> None:
-        self._faults.append(SettingFault(name, allowed, remedy))
-
-
-def _plain_text(value: Any) -> str | None:
-    """Return a string with its white space collapsed; None if not a string, or with control or half characters."""
-    if not isinstance(value, str):
-        return None
-    tidy = " ".join(value.split())
-    return None if any(unicodedata.category(character) in ("Cc", "Cs") for character in tidy) else tidy
 
 
 def _whole_number(value: Any) -> int | None:

@@ -4,40 +4,30 @@ All raise the errors of exchange.py: RequestRejected and its subclasses if Amazo
 subclasses if the same call can succeed later. Ids are decimal digits here, integers only in a body.
 """
 
-import json
-import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, urlencode
 
 import requests
 
 from audience_sync.amazon_ads.advertiser_audiences.audience import AudienceReport
+from audience_sync.amazon_ads.answer_fields import objects, require_object
 from audience_sync.amazon_ads.exchange import READ_TIMEOUT, Exchange
-from audience_sync.amazon_ads.ids import amazon_id
+from audience_sync.amazon_ads.ids import amazon_id, job_id
 from audience_sync.amazon_ads.job import JobReport, job_report
 from audience_sync.amazon_ads.login import AccessTokens
+from audience_sync.amazon_ads.terms import Terms
 from audience_sync.amazon_ads.upload import Submission, Upload
 from audience_sync.errors import InvalidRequest, OutcomeUnknown
+from audience_sync.quick_json import utf8_json
 
 AUDIENCES = "application/vnd.amcaudiences.v1+json"
 CONNECTIONS = "application/vnd.amcaudiencesconnections.v1+json"
 ACCOUNTS = "application/json"
-_JOB_ID = re.compile(r"[\w.:-]{1,200}", re.ASCII)  # opaque, but logged and part of a path
 _METADATA = "/amc/audiences/metadata"
 _CONNECTIONS = "/amc/audiences/connections"
 _TERMS = "/amc/audiences/connections/terms"
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """The AMC terms, for the user whose authorization we hold."""
-
-    accepted: bool
-    agreement: str = ""  # HTML, for a person to read before accepting
-    token: str = field(default="", repr=False)  # identifies the accepted text
 
 
 class AmazonAds:
@@ -61,21 +51,21 @@ class AmazonAds:
             timeout: seconds for the whole answer.
         """
         path = "/amc/audiences/records"
-        answer = _require_object(self._exchange.call("POST", path, AUDIENCES, body=upload.body(), timeout=timeout))
-        job_id = answer.get("jobRequestId")
-        if not isinstance(job_id, str) or not _JOB_ID.fullmatch(job_id):
+        answer = require_object(self._exchange.call("POST", path, AUDIENCES, body=upload.body(), timeout=timeout))
+        known = job_id(answer.get("jobRequestId"))
+        if known is None:
             raise OutcomeUnknown("Amazon accepted the upload but gave no usable job id")
-        return Submission(job_id)
+        return Submission(known)
 
     def job(self, job_id: str) -> JobReport:
         """Return Amazon's report on the processing of an upload."""
         path = f"/amc/audiences/records/{quote(job_id, safe='')}"
-        return job_report(_require_object(self._exchange.call("GET", path, AUDIENCES)))
+        return job_report(require_object(self._exchange.call("GET", path, AUDIENCES)))
 
     def create_audience(self, body: dict[str, Any], *, timeout: float = READ_TIMEOUT) -> str:
         """Create one audience and return its id. Not repeatable: a second call creates a second audience."""
-        answer = _require_object(
-            self._exchange.call("POST", _METADATA, AUDIENCES, body=_json_bytes(body), timeout=timeout, repeatable=False)
+        answer = require_object(
+            self._exchange.call("POST", _METADATA, AUDIENCES, body=utf8_json(body), timeout=timeout, repeatable=False)
         )
         audience_id = answer.get("audienceId")
         if not isinstance(audience_id, int) or isinstance(audience_id, bool):
@@ -85,16 +75,16 @@ class AmazonAds:
     def read_audience(self, audience_id: str, *, timeout: float = READ_TIMEOUT) -> AudienceReport:
         """Read one audience with its sizes. Raises NotFound if Amazon does not know it."""
         answer = self._exchange.call("GET", _path_of(audience_id), AUDIENCES, timeout=timeout)
-        return AudienceReport.from_answer(audience_id, _require_object(answer))
+        return AudienceReport.from_answer(audience_id, require_object(answer))
 
     def update_audience(self, audience_id: str, body: dict[str, Any], *, timeout: float = READ_TIMEOUT) -> None:
         """Change the settings that `audience.audience_update` allows; settings missing from the body stay."""
-        self._exchange.call("PUT", _path_of(audience_id), AUDIENCES, body=_json_bytes(body), timeout=timeout)
+        self._exchange.call("PUT", _path_of(audience_id), AUDIENCES, body=utf8_json(body), timeout=timeout)
 
     def create_connection(self, body: dict[str, Any]) -> str:
         """Connect an AMC instance, a DSP advertiser, or both, and return the connection's id."""
-        answer = _require_object(
-            self._exchange.call("POST", _CONNECTIONS, CONNECTIONS, body=_json_bytes(body), repeatable=False)
+        answer = require_object(
+            self._exchange.call("POST", _CONNECTIONS, CONNECTIONS, body=utf8_json(body), repeatable=False)
         )
         connection_id = answer.get("connectionId")
         if not isinstance(connection_id, str) or not connection_id:
@@ -103,8 +93,7 @@ class AmazonAds:
 
     def connections(self) -> list[dict[str, Any]]:
         """List the connections as Amazon returns them; at most 100. Their ids are already strings."""
-        listed = _require_object(self._exchange.call("GET", _CONNECTIONS, CONNECTIONS)).get("connections")
-        return [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
+        return objects(require_object(self._exchange.call("GET", _CONNECTIONS, CONNECTIONS)).get("connections"))
 
     def delete_connection(self, connection_id: str) -> None:
         """Remove one connection.
@@ -119,17 +108,11 @@ class AmazonAds:
 
     def terms(self) -> Terms:
         """Read the AMC terms. Until a person has accepted them, Amazon refuses uploads to AMC."""
-        answer = _require_object(self._exchange.call("GET", _TERMS, CONNECTIONS))
-        return Terms(
-            answer.get("hasAccepted") is True,
-            _text_or_empty(answer, "agreementContent"),
-            _text_or_empty(answer, "agreementToken"),
-        )
+        return Terms.from_answer(require_object(self._exchange.call("GET", _TERMS, CONNECTIONS)))
 
     def accept_terms(self, terms: Terms) -> None:
         """Accept the terms as read. Only for a person who has seen them; never as part of another operation."""
-        body = {"agreementToken": terms.token, "hasAccepted": True}
-        self._exchange.call("PATCH", _TERMS, CONNECTIONS, body=_json_bytes(body))
+        self._exchange.call("PATCH", _TERMS, CONNECTIONS, body=utf8_json(terms.acceptance()))
 
     def profiles(self) -> list[dict[str, Any]]:
         """List the profiles of the authorization; empty if the account has none in this region.
@@ -144,18 +127,3 @@ class AmazonAds:
 
 def _path_of(audience_id: str) -> str:
     return f"{_METADATA}/{int(audience_id)}"  # digits only, since it becomes part of a path
-
-
-def _json_bytes(body: dict[str, Any]) -> bytes:
-    return json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()
-
-
-def _require_object(answer: Any) -> dict[str, Any]:
-    if not isinstance(answer, dict):
-        raise OutcomeUnknown("Amazon's answer is not a JSON object")
-    return answer
-
-
-def _text_or_empty(answer: dict[str, Any], name: str) -> str:
-    value = answer.get(name)
-    return value if isinstance(value, str) else ""

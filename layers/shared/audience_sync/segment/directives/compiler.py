@@ -90,7 +90,7 @@ class CompileContext:
 
     @property
     def path(self) -> str:
-        """The names from the outermost position to this one. Built only for a fault, since there are many positions."""
+        """The path of this value in the mapping, such as `email.@if.then`. Built only to report a fault."""
         return f"{self.outer.path}.{display(self.name)}" if self.outer else str(self.name)
 
     def compile(self, value: Any) -> Reader:

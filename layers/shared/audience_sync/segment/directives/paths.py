@@ -53,7 +53,7 @@ def _reader_of(path: str) -> Reader:
 def _steps_of(path: str) -> tuple[Step, ...]:
     """Split a path; the whole event has no steps."""
     names = [name.replace("'", "").replace('"', "") for name in _SEPARATORS.split(path) if name]
-    return () if path == "." else tuple((name, list_position(name)) for name in names)
+    return tuple((name, list_position(name)) for name in names)
 
 
 class PathReader:

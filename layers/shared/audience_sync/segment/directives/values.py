@@ -149,15 +149,11 @@ def number_text(number: float) -> str:
         return "0"
     if "e" not in (plain := repr(number)):
         return plain.removesuffix(".0")
-    mantissa, _, exponent = repr(abs(number)).partition("e")
-    before, _, after = mantissa.partition(".")
-    text = (before + after).lstrip("0")
-    point = len(text) - len(after) + int(exponent or 0)  # digits before the decimal point
-    text = text.rstrip("0")
-    if len(text) <= point <= 21:
+    mantissa, _, exponent = plain.removeprefix("-").partition("e")
+    text = mantissa.replace(".", "")  # at most 17 digits
+    point = 1 + int(exponent)  # digits before the decimal point: at least 17, or at most -4
+    if 0 < point <= 21:
         text = text.ljust(point, "0")
-    elif 0 < point <= 21:
-        text = f"{text[:point]}.{text[point:]}"
     elif -6 < point <= 0:
         text = f"0.{'0' * -point}{text}"
     else:

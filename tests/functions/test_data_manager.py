@@ -1,0 +1,180 @@
+"""An audience of Ads Data Manager through the functions, with the sandbox behind them."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+import requests
+
+from audience_sync.aws.audience_table import AudienceTable
+from audience_sync.messages import DeadLetter
+from functions.audiences import handler as audiences
+from functions.ingest import handler as ingest
+from local.resources import MANAGER_ACCOUNT
+from local.sample_profiles import Person, audience_event
+from tests.functions.conftest import EVENT_KEY, Cloud, Context
+from tests.functions.test_audiences import AUDIENCE_KEY, CREATE, GET, JSON, ask, http
+from tests.functions.test_jobs import check_jobs, take
+from tests.functions.test_worker import EMAIL, deliver
+
+MANAGER = {"DATA_MANAGER_ACCOUNT_ID": MANAGER_ACCOUNT, "DATA_MANAGER_SECONDS": "0", "LATE_SECONDS": "0"}
+DSP = {"DATA_MANAGER_DSP_ACCOUNT_ID": "ENTITY1ABC", "DATA_MANAGER_SECONDS": "0", "LATE_SECONDS": "0"}
+SHARES = [{"advertiserId": "ENTITY2XYZ", "marketplace": "US"}, {"amcInstanceId": "amc1a2b", "marketplace": "DE"}]
+REQUEST = {"audienceName": "Lapsed premium buyers", "api": "data-manager", "countryCode": "DE", "shares": SHARES}
+GRANTED = {"consent": {"amzn": {"amznUserData": "GRANTED", "amznAdStorage": "GRANTED"}}}
+EVERYONE = {"v": 1, "audienceId": "*", "connectionId": None}
+
+
+@pytest.fixture(autouse=True)
+def keys(cloud: Cloud) -> None:
+    cloud.put_secret("IngestSecret", {"eventKey": EVENT_KEY, "audienceKey": AUDIENCE_KEY})
+
+
+def run(cloud: Cloud, *bodies: str, account: dict[str, str] = MANAGER) -> list[str]:
+    """Deliver as if every upload had taken effect at once, the longest job also."""
+    return deliver(cloud, *bodies, context=None, **account, LONGEST_JOB_SECONDS="0")
+
+
+def create(cloud: Cloud, account: dict[str, str] = MANAGER, **changed: Any) -> tuple[int, dict[str, Any]]:
+    cloud.enter("AudiencesFunction", **account)
+    return ask(http(CREATE, REQUEST | changed))
+
+
+def dataset(cloud: Cloud, audience_id: str) -> dict[str, Any]:
+    shown: dict[str, Any] = requests.get(f"{cloud.amazon_url}/sandbox/audiences/{audience_id}", timeout=60).json()
+    return shown
+
+
+def change(member: str, at: int, *, exits: bool = False, consent: dict[str, Any] | None = None) -> dict[str, Any]:
+    record: dict[str, Any] = {"externalUserId": member, "countryCode": "DE", "hashedPII": [{"email": EMAIL}]}
+    record |= {"action": "DELETE"} if exits else {"action": "CREATE", "userConsent": GRANTED}
+    return {"at": at, "id": f"id-{at}", "record": record | ({} if consent is None else {"userConsent": consent})}
+
+
+def body(audience_id: str, *changes: dict[str, Any]) -> str:
+    return json.dumps(
+        {"v": 1, "audienceId": audience_id, "destination": {"api": "data-manager"}, "changes": list(changes)}
+    )
+
+
+def notice(member: str, at: int) -> str:
+    record = {"externalUserId": member, "action": "DELETE", "hashedPII": [], "userConsent": {}}
+    return json.dumps(EVERYONE | {"changes": [{"at": at, "id": f"id-{at}", "record": record, "erase": True}]})
+
+
+def requests_to(cloud: Cloud, path: str) -> list[dict[str, Any]]:
+    listed = requests.get(f"{cloud.amazon_url}/sandbox/requests?since=0", timeout=60).json()
+    return [each for each in listed if each["path"].startswith(path)]
+
+
+def dead_letters(cloud: Cloud) -> list[DeadLetter]:
+    return [DeadLetter.from_body(each) for each in take(cloud, "DeadLetterQueue")]
+
+
+def test_a_dataset_is_created_shared_with_every_target_listed_and_found_again(cloud: Cloud) -> None:
+    status, answer = create(cloud)
+    assert (status, answer["name"]) == (200, answer["externalAudienceId"])
+    shown = dataset(cloud, answer["externalId"])
+    assert [each["application"] for each in shown["shares"]] == ["DSP_AUDIENCES", "AMAZON_MARKETING_CLOUD"]
+    assert ask(http(GET, {"externalId": answer["externalId"]})) == (200, {"externalId": answer["externalId"]})
+    assert create(cloud) == (status, answer), "the same audience"
+    assert len(dataset(cloud, answer["externalId"])["shares"]) == len(SHARES)
+
+
+@pytest.mark.parametrize(
+    ("changed", "account", "named"),
+    [
+        pytest.param({"ttl": 0}, MANAGER, "ttl", id="a setting of the audience API"),
+        pytest.param({"api": "adm"}, MANAGER, "api", id="an API that does not exist"),
+        pytest.param({}, {}, "DataManagerAccountId", id="a stack without an account"),
+    ],
+)
+def test_what_no_dataset_can_be_is_refused_with_the_rule(
+    cloud: Cloud, changed: dict[str, Any], account: dict[str, str], named: str
+) -> None:
+    status, answer = create(cloud, account, **changed)
+    assert (status, named in str(answer["faults"])) == (400, True)
+
+
+def test_an_account_that_cannot_erase_says_so(cloud: Cloud) -> None:
+    assert "warning" not in create(cloud)[1]
+    assert "Amazon deletes nobody's identities" in create(cloud, DSP, audienceName="Another one")[1]["warning"]
+
+
+def test_an_event_without_consent_is_rejected_in_any_country(cloud: Cloud) -> None:
+    audience_id = create(cloud, countryCode="US", computationKey="new_ones")[1]["externalId"]
+    cloud.enter("IngestFunction")
+    event = audience_event(Person(1), enters=True, at=datetime.now(UTC), audience_id=audience_id, key="new_ones")
+    answer = ingest.lambda_handler(http("POST /v1/events", event, JSON | {"x-api-key": EVENT_KEY}), Context())
+    assert json.loads(answer["body"])["rejections"][0]["reason"] == "consent_missing"
+
+
+def test_members_enter_and_leave_with_the_consent_under_which_they_were_added(cloud: Cloud) -> None:
+    audience_id = create(cloud)[1]["externalId"]
+    assert run(cloud, body(audience_id, change("m1", 1), change("m2", 1))) == []
+    assert dataset(cloud, audience_id)["members"]["m1"]["identifiers"] == {"email": [EMAIL]}
+    run(cloud, body(audience_id, change("m1", 2, exits=True)))
+    assert list(dataset(cloud, audience_id)["members"]) == ["m2"]
+    (*_, removal) = requests_to(cloud, f"/adm/audiences/{audience_id}/members")
+    assert removal["body"]["members"][0]["userConsent"] == GRANTED | {"geo": {"countryCode": "DE"}}
+    assert take(cloud, "JobQueue") == [], "there is no job to ask for"
+
+
+def test_a_member_that_amazon_refuses_is_parked_at_once_and_the_others_are_in(cloud: Cloud) -> None:
+    audience_id = create(cloud)[1]["externalId"]
+    refused = change("m2", 1)
+    refused["record"]["hashedPII"] = [{"email": "not-a-hash"}]
+    assert run(cloud, body(audience_id, change("m1", 1), refused, change("m3", 1))) == []
+    assert list(dataset(cloud, audience_id)["members"]) == ["m1", "m3"]
+    (letter,) = dead_letters(cloud)
+    assert letter.failure
+    assert ([each.member for each in letter.changes], letter.failure.status) == ([(audience_id, "m2")], 400)
+
+
+def test_a_deletion_notice_removes_the_member_deletes_the_identities_and_empties_the_row(cloud: Cloud) -> None:
+    audience_id = create(cloud)[1]["externalId"]
+    run(cloud, body(audience_id, change("m1", 1)))
+    run(cloud, notice("m1", 2))
+    run(cloud)
+    assert dataset(cloud, audience_id)["members"] == {}
+    (deletion,) = requests_to(cloud, "/adm/identities/delete")
+    assert deletion["body"]["targetIdentities"] == [
+        {"externalUserId": "m1"},
+        {"identity": {"hashedPiis": [{"em": EMAIL}]}},
+    ]
+    check_jobs(cloud, milliseconds=180_000, **MANAGER, LONGEST_JOB_SECONDS="0")
+    rows = cloud.client("dynamodb").scan(TableName=cloud.name_of("MembershipTable"), ConsistentRead=True)["Items"]
+    assert all(bytes.fromhex(EMAIL) not in bytes(row["member"]["B"]) for row in rows if "member" in row)
+
+
+def test_a_deletion_that_the_account_cannot_ask_for_is_parked_with_the_remedy(cloud: Cloud) -> None:
+    audience_id = create(cloud, DSP)[1]["externalId"]
+    run(cloud, body(audience_id, change("m1", 1)), account=DSP)
+    run(cloud, notice("m1", 2), account=DSP)
+    run(cloud, account=DSP)
+    (letter,) = dead_letters(cloud)
+    assert letter.failure
+    assert "DataManagerAccountId" in letter.failure.detail
+
+
+def test_without_an_account_changes_wait(cloud: Cloud) -> None:
+    waiting = body("adm-1", change("m1", 1))
+    assert deliver(cloud, waiting) == [waiting]
+
+
+def test_the_audience_table_keeps_what_the_dataset_is(cloud: Cloud) -> None:
+    audience_id = create(cloud, computationKey="new_ones")[1]["externalId"]
+    table = AudienceTable(cloud.client("dynamodb"), cloud.name_of("AudienceTable"))
+    listed = table.by_id(audience_id)
+    assert listed
+    assert (listed.name, listed.computation_key, listed.destination.fields) == (
+        REQUEST["audienceName"],
+        "new_ones",
+        {"api": "data-manager"},
+    )
+
+
+@pytest.fixture(autouse=True)
+def fresh() -> None:
+    audiences.dependencies.cache_clear()

@@ -1,0 +1,125 @@
+"""Answers of Ads Data Manager, as declared and otherwise."""
+
+from typing import Any
+
+import pytest
+
+from audience_sync.amazon_ads.data_manager.answers import (
+    DataRoom,
+    Dataset,
+    Funnel,
+    Metrics,
+    Share,
+    dataset_id,
+    datasets,
+    shares,
+)
+
+SHARE = {
+    "sharingRuleId": "sr-1",
+    "status": "ACTIVE",
+    "application": "DSP_AUDIENCES",
+    "dataSetId": "ds-1",
+    "destinationAccountId": "ENTITY1",
+    "marketplaceId": "ATVPDKIKX0DER",
+    "revokedBy": "NONE",
+    "metadata": {"audienceMetadata": {"audienceId": "37", "audienceIdV2": "v2-37", "audienceName": "Lapsed buyers"}},
+}
+BODY = {"dataSetId": "ds-1", "application": "DSP_AUDIENCES", "destinationAccountId": "ENTITY1"}
+
+
+def share(**changed: Any) -> Share:
+    read = Share.from_answer(SHARE | changed)
+    assert read
+    return read
+
+
+def test_a_share_shows_what_the_dsp_console_lists() -> None:
+    read = share()
+    assert (read.audience_ids, read.audience_name, read.revoked_by) == (("37", "v2-37"), "Lapsed buyers", "")
+    assert (read.destination, read.marketplace_id, read.application) == ("ENTITY1", "ATVPDKIKX0DER", "DSP_AUDIENCES")
+
+
+@pytest.mark.parametrize(
+    ("changed", "is_revoked", "is_for_body"),
+    [
+        pytest.param({}, False, True, id="active"),
+        pytest.param({"status": "PENDING"}, False, True, id="pending"),
+        pytest.param({"status": "SHADOW"}, False, True, id="of unknown meaning"),
+        pytest.param({"status": 7}, False, True, id="without a word"),
+        pytest.param({"status": "REVOKED_BY_SHARING_GRANT", "revokedBy": "GRANT"}, True, False, id="revoked"),
+        pytest.param({"dataSetId": "ds-2"}, False, False, id="another dataset"),
+        pytest.param({"application": "AMAZON_MARKETING_CLOUD"}, False, False, id="another application"),
+        pytest.param({"destinationAccountId": "ENTITY2"}, False, False, id="another destination"),
+        pytest.param({"metadata": {"noMetadata": {}}}, False, True, id="without metadata"),
+        pytest.param({"metadata": None}, False, True, id="metadata of null"),
+    ],
+)
+def test_a_share_is_told_from_others_and_from_revoked_ones(
+    changed: dict[str, Any], is_revoked: bool, is_for_body: bool
+) -> None:
+    read = share(**changed)
+    assert (read.is_revoked, read.is_for(BODY)) == (is_revoked, is_for_body)
+
+
+@pytest.mark.parametrize("share_id", [None, 7, "", "a/b", "..", "x" * 101, "sr-1\n"])
+def test_a_share_whose_id_no_path_can_hold_is_left_out(share_id: Any) -> None:
+    assert shares({"sharingRules": [SHARE | {"sharingRuleId": share_id}, SHARE, "?"]}) == [share()]
+
+
+def test_words_that_are_logged_are_amazons() -> None:
+    read = share(status="Ada Lovelace", revokedBy="ada@example.com")
+    assert (read.status, read.revoked_by) == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("value", "is_id"),
+    [
+        pytest.param("adm-ds-1", True, id="letters and digits"),
+        pytest.param("amzn1.adm.dataset:1_2", True, id="with points and colons"),
+        pytest.param("371552318001631924", True, id="digits"),
+        pytest.param(371552318001631924, False, id="a number"),
+        pytest.param("", False, id="empty"),
+        pytest.param("..", False, id="a step in a path"),
+        pytest.param("a/b", False, id="two parts of a path"),
+        pytest.param("a b", False, id="a space"),
+        pytest.param("a#b", False, id="a separator of our tables"),
+        pytest.param("ä", False, id="another letter"),
+        pytest.param("a" * 129, False, id="too long"),
+        pytest.param(None, False, id="null"),
+    ],
+)
+def test_a_dataset_id_is_what_our_tables_and_amazons_paths_can_hold(value: Any, is_id: bool) -> None:
+    assert dataset_id(value) == (value if is_id else None)
+
+
+def test_a_list_of_datasets_keeps_those_with_an_id() -> None:
+    entry = {"dataSetId": "ds-1", "name": "lapsed", "countryCode": "DE", "description": "d", "idRetention": True}
+    known = Dataset("ds-1", name="lapsed", country="DE", description="d", id_retention=True)
+    assert datasets({"dataSets": [entry, {"name": "x"}, None, 7]}) == [known]
+    assert datasets({"dataSets": None}) == datasets({}) == []
+
+
+def test_the_counts_of_a_dataset_are_numbers_or_unknown() -> None:
+    answer = {
+        "uploadCount": 7,
+        "acceptedCount": 6.0,
+        "invalidRecordCount": -1,
+        "recordsWithIdentity": 5,
+        "recordsResolved": 4,
+        "matchRecordPercentage": 66.67,
+    }
+    assert Metrics.from_answer(answer) == Metrics(
+        uploads=7, accepted=6, with_identity=5, resolved=4, match_percent=66.67
+    )
+    assert Metrics.from_answer({"matchRecordPercentage": float("nan"), "uploadCount": "7"}) == Metrics()
+
+
+def test_the_funnel_adds_up_its_times() -> None:
+    times = {"a": {"RECEIVED": 5, "VALID": 4, "OTHER": 9}, "b": {"RECEIVED": 2.0, "RESOLVED": 1, "CONSENTED": None}}
+    assert Funnel.from_answer({"metrics": times | {"c": None}}) == Funnel(received=7, valid=4, resolved=1)
+    assert Funnel.from_answer({"metrics": []}) == Funnel()
+
+
+def test_a_data_room_may_lack_any_field() -> None:
+    assert DataRoom.from_answer({"accountId": "a", "region": None}) == DataRoom("a")

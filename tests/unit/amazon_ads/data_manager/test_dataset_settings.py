@@ -1,0 +1,270 @@
+"""The requests that create and share a dataset, for settings that people type, and the faults in them."""
+
+import json
+import re
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from audience_sync.amazon_ads.countries import ACCEPTED
+from audience_sync.amazon_ads.data_manager.dataset_settings import NewDataset, new_dataset
+from audience_sync.amazon_ads.data_manager.share_settings import MAX_SHARES
+from audience_sync.errors import InvalidAudience
+from tests.contract.data_manager_schema import SCHEMA, validator
+
+DROP = object()  # as a value: leave the field out
+DSP = {"advertiserId": "ENTITY1", "marketplace": "US"}
+AMC = {"amcInstanceId": "amc1", "marketplace": "DE"}
+EXTRAS: dict[str, Any] = {"audienceName": "Lapsed buyers", "countryCode": "DE", "shares": [DSP, AMC]}
+
+
+def requested(**fields: Any) -> NewDataset:
+    return new_dataset({name: value for name, value in (EXTRAS | fields).items() if value is not DROP})
+
+
+def faults_of(**fields: Any) -> dict[str, str]:
+    with pytest.raises(InvalidAudience) as caught:
+        requested(**fields)
+    assert all(fault.remedy for fault in caught.value.faults)
+    return {fault.field: fault.allowed for fault in caught.value.faults}
+
+
+def test_the_bodies_are_amazons() -> None:
+    dataset = requested(externalAudienceId="lapsed-1", idRetention="true", description="d")
+    assert dataset.as_body() | {"name": ""} == {
+        "name": "",
+        "countryCode": "DE",
+        "description": "d",
+        "idRetention": True,
+    }
+    described = {"audienceName": "Lapsed buyers", "externalAudienceId": "lapsed-1", "description": "d"}
+    assert dataset.share_bodies("ds-1") == [
+        {
+            "application": "DSP_AUDIENCES",
+            "dataSetId": "ds-1",
+            "destinationAccountId": "ENTITY1",
+            "marketplaceId": "ATVPDKIKX0DER",
+            "metadata": {"audienceMetadata": described},
+        },
+        {
+            "application": "AMAZON_MARKETING_CLOUD",
+            "dataSetId": "ds-1",
+            "destinationAccountId": "amc1",
+            "marketplaceId": "A1PA6795UKMFR9",
+            "metadata": {"amcMetadata": {"amcInstanceId": "amc1"}},
+        },
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        pytest.param("Lapsed_buyers-2", r"Lapsed_buyers-2", id="a valid name stays"),
+        pytest.param("VIP-1", r"VIP-1", id="the shortest"),
+        pytest.param("a" * 100, r"a{100}", id="the longest"),
+        pytest.param("Lapsed buyers", r"segment-lapsed-buyers-[0-9a-f]{16}", id="a space"),
+        pytest.param("v1.2", r"segment-v1-2-[0-9a-f]{16}", id="a dot"),
+        pytest.param("VIPs", r"segment-vips-[0-9a-f]{16}", id="too short"),
+        pytest.param("2026-buyers", r"segment-2026-buyers-[0-9a-f]{16}", id="a digit first"),
+        pytest.param("a" * 101, r"segment-a{40}-[0-9a-f]{16}", id="too long"),
+        pytest.param("山田", r"segment-[0-9a-f]{16}", id="other letters"),
+        pytest.param("Buyersé", r"segment-buyers-[0-9a-f]{16}", id="one other letter"),
+    ],
+)
+def test_a_name_that_amazon_would_refuse_is_replaced(name: str, expected: str) -> None:
+    dataset = requested(audienceName=name)
+    assert re.fullmatch(expected, dataset.name)
+    assert (dataset.segment_name, requested(audienceName=name, ttl="").name) == (name, dataset.name)
+
+
+def test_the_replacement_is_another_for_another_audience() -> None:
+    """Names are unique at Amazon, and a dataset of the same name is adopted."""
+    same = [requested(audienceName="VIP!"), requested(audienceName="VIP?"), requested()]
+    same += [requested(externalAudienceId="x"), requested(externalAudienceId="y")]
+    same += [requested(audienceName="VIP-1"), requested(audienceName="VIP-1", externalAudienceId="z")]
+    assert len({dataset.name for dataset in same}) == len({each.external_audience_id for each in same}) == len(same)
+    assert requested().name == requested(shares=DROP, countryCode="US").name
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        pytest.param("VIPs", "Segment audience VIPs", id="short: lengthened"),
+        pytest.param("123456789", "Segment audience 123456789", id="nine characters"),
+        pytest.param("1234567890", "1234567890", id="ten stay"),
+        pytest.param("x" * 127, "x" * 127, id="127 stay"),
+    ],
+)
+def test_the_audience_in_dsp_has_segments_name(name: str, expected: str) -> None:
+    share, _ = requested(audienceName=name).share_bodies("ds-1")
+    assert share["metadata"]["audienceMetadata"]["audienceName"] == expected
+
+
+@pytest.mark.parametrize(
+    ("fields", "body"),
+    [
+        pytest.param({"description": DROP}, {"description": "Lapsed buyers"}, id="the name is the description"),
+        pytest.param({"description": ""}, {"description": None}, id="an empty one is left out: Amazon allows none"),
+        pytest.param({"countryCode": " uk "}, {"countryCode": "GB"}, id="UK is GB"),
+        pytest.param({"countryCode": "unknown"}, {"countryCode": "UNKNOWN"}, id="no country"),
+        pytest.param({"countryCode": "ZZ"}, {"countryCode": "ZZ"}, id="no country, in Amazon's later code"),
+        pytest.param({"idRetention": "false"}, {"idRetention": False}, id="id retention off"),
+        pytest.param({"idRetention": ""}, {"idRetention": None}, id="id retention left out"),
+        pytest.param({"shoeSize": 44}, {"shoeSize": None}, id="an unknown field"),
+        pytest.param({"ttl": "", "advertiserId": ""}, {"ttl": None}, id="empty fields of the audience API"),
+    ],
+)
+def test_settings_become_what_amazon_takes(fields: dict[str, Any], body: dict[str, Any]) -> None:
+    built = requested(**fields).as_body()
+    assert {name: built.get(name) for name in body} == body
+
+
+@pytest.mark.parametrize(
+    ("shares", "destinations"),
+    [
+        pytest.param(DROP, [], id="none"),
+        pytest.param("", [], id="an empty form field"),
+        pytest.param([], [], id="an empty list"),
+        pytest.param(json.dumps([DSP, AMC]), [("ENTITY1", "ATVPDKIKX0DER"), ("amc1", "A1PA6795UKMFR9")], id="JSON"),
+        pytest.param(
+            [{"destinationAccountId": 590071284455661235, "marketplace": "uk"}],
+            [("590071284455661235", "A1F83G8C2ARO7P")],
+            id="Amazon's name, a number, and a country in small letters",
+        ),
+        pytest.param([DSP | {"marketplace": " A21TJRUUN4KGV "}], [("ENTITY1", "A21TJRUUN4KGV")], id="a marketplace id"),
+        pytest.param([DSP, {"amcInstanceId": "ENTITY1", "marketplace": "US"}], 2, id="one id in both applications"),
+        pytest.param([DSP | {"advertiserId": n} for n in range(1, MAX_SHARES + 1)], MAX_SHARES, id="the most"),
+    ],
+)
+def test_shares_are_a_list_or_its_json(shares: Any, destinations: Any) -> None:
+    bodies = requested(shares=shares).share_bodies("ds-1")
+    named = [(body["destinationAccountId"], body["marketplaceId"]) for body in bodies]
+    assert named == destinations or len(named) == destinations
+
+
+def test_the_parent_of_a_dsp_account_is_sent_if_it_is_given() -> None:
+    (body,) = requested(shares=[DSP | {"accountEntityId": "ENTITY9"}]).share_bodies("ds-1")
+    assert body["accountEntityId"] == "ENTITY9"
+
+
+ONE_OF = "exactly one of advertiserId"
+
+
+@pytest.mark.parametrize(
+    ("fields", "at_fault", "allowed"),
+    [
+        pytest.param({"audienceName": DROP}, "audienceName", "1 to 127", id="name: absent"),
+        pytest.param({"audienceName": "x" * 128}, "audienceName", "1 to 127", id="name: longer than DSP's"),
+        pytest.param({"countryCode": DROP}, "countryCode", "alpha-2", id="country: absent"),
+        pytest.param({"countryCode": "XX"}, "countryCode", "or UNKNOWN", id="country: not in the list"),
+        pytest.param({"description": "x" * 1001}, "description", "1000 characters", id="description: too long"),
+        pytest.param({"idRetention": "maybe"}, "idRetention", "true or false", id="id retention: in words"),
+        pytest.param({"computationKey": []}, "computationKey", "1 to 256", id="computation key: a list"),
+        pytest.param({"externalAudienceId": "\t"}, "externalAudienceId", "1 to 256", id="external id: blank"),
+        pytest.param({"ttl": 5}, "ttl", "Ads Data Manager has no ttl", id="ttl"),
+        pytest.param({"renew": True}, "renew", "no ttl", id="renew"),
+        pytest.param({"cpmCents": 5}, "cpmCents", "Ads Data Manager has no fees", id="fee"),
+        pytest.param({"currency": "USD"}, "currency", "no fees", id="currency"),
+        pytest.param({"advertiserId": "5"}, "advertiserId", "through its shares", id="an advertiser at the top"),
+        pytest.param({"connectionId": "c"}, "connectionId", "through its shares", id="a connection"),
+        pytest.param({"dsp": False}, "dsp", "through its shares", id="dsp"),
+        pytest.param({"shares": "ENTITY1"}, "shares", "a list of at most 20", id="shares: not JSON"),
+        pytest.param({"shares": "[NaN]"}, "shares", "a list of at most 20", id="shares: nearly JSON"),
+        pytest.param({"shares": "[" * 99_999}, "shares", "a list of at most 20", id="shares: nested too deep"),
+        pytest.param({"shares": DSP}, "shares", "a list of at most 20", id="shares: one without a list"),
+        pytest.param({"shares": [DSP] * 21}, "shares", "a list of at most 20", id="shares: too many"),
+        pytest.param({"shares": [DSP, DSP]}, "shares[1]", "no share before it", id="share: the same account"),
+        pytest.param({"shares": [{"marketplace": "US"}]}, "shares[0].advertiserId, ", ONE_OF, id="share: no account"),
+        pytest.param({"shares": [DSP | AMC]}, "shares[0].advertiserId, ", ONE_OF, id="share: two accounts"),
+        pytest.param({"shares": [DSP | {"advertiserId": {}}]}, "shares[0].advertiserId", "1 to 256", id="share: no id"),
+        pytest.param({"shares": [AMC | {"marketplace": ""}]}, "shares[0].marketplace", "US, CA", id="share: no market"),
+        pytest.param({"shares": [AMC | {"marketplace": "CH"}]}, "shares[0].marketplace", "US, CA", id="share: no shop"),
+        pytest.param({"shares": [AMC | {"marketplace": 7}]}, "shares[0].marketplace", "US, CA", id="share: a number"),
+        pytest.param(
+            {"shares": [DSP | {"entity": "E"}]}, "shares[0]", "no fields but advertiserId", id="share: a typo"
+        ),
+    ],
+)
+def test_a_refusal_names_the_field_and_what_it_may_hold(fields: dict[str, Any], at_fault: str, allowed: str) -> None:
+    ((named, stated),) = faults_of(**fields).items()
+    assert named.startswith(at_fault)
+    assert allowed in stated
+
+
+def test_all_faults_are_reported_at_once_and_without_values() -> None:
+    private = {
+        "audienceName": "private\x00",
+        "countryCode": "private",
+        "description": ["private"],
+        "externalAudienceId": "private\x00",
+        "idRetention": "private",
+        "computationKey": "private\x00",
+        "ttl": "private",
+        "shares": [
+            {"advertiserId": ["private"], "marketplace": "private", "accountEntityId": "private\x00"},
+            "private",
+        ],
+    }
+    with pytest.raises(InvalidAudience) as caught:
+        new_dataset(private)
+    assert len(caught.value.faults) == 7 + 3 + 2
+    answer = json.dumps([str(caught.value), *(fault.as_json() for fault in caught.value.faults)])
+    assert "private" not in answer
+    assert len(answer) < 8000
+
+
+@pytest.mark.parametrize(
+    ("share", "at_fault"),
+    [
+        pytest.param(DSP, None, id="an advertiser that is listed"),
+        pytest.param(AMC, None, id="an instance that is listed"),
+        pytest.param(DSP | {"advertiserId": "ENTITY2"}, "shares[0].advertiserId", id="another advertiser"),
+        pytest.param(AMC | {"amcInstanceId": "amc2"}, "shares[0].amcInstanceId", id="another instance"),
+    ],
+)
+def test_a_share_names_an_account_that_the_operator_lists(share: dict[str, str], at_fault: str | None) -> None:
+    allowed = frozenset({"ENTITY1", "amc1"})
+    if at_fault is None:
+        assert new_dataset(EXTRAS | {"shares": [share]}, allowed_targets=allowed).shares
+        return
+    with pytest.raises(InvalidAudience) as caught:
+        new_dataset(EXTRAS | {"shares": [share]}, allowed_targets=allowed)
+    ((field, stated, _),) = caught.value.faults
+    assert field == at_fault
+    assert "AllowedTargets" in stated
+    assert "ENTITY1" not in stated, "strangers to the list do not get to see it"
+
+
+def test_the_countries_are_those_of_the_api() -> None:
+    assert set(SCHEMA["$defs"]["CountryCode"]["enum"]) == ACCEPTED
+
+
+VALUES = st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=140)
+SHARES = st.lists(
+    st.dictionaries(st.sampled_from([*DSP, *AMC, "accountEntityId"]), VALUES | st.sampled_from(["US", "E1"])) | VALUES
+)
+
+
+@given(
+    st.fixed_dictionaries(
+        {"audienceName": st.text(min_size=1, max_size=130)},
+        optional={
+            "countryCode": st.sampled_from(["DE", "US", "XX"]),
+            "description": VALUES,
+            "externalAudienceId": VALUES,
+            "idRetention": VALUES,
+            "ttl": VALUES,
+            "shares": SHARES | SHARES.map(json.dumps) | st.just([DSP, AMC]),
+        },
+    )
+)
+@settings(deadline=None)
+def test_any_json_object_is_refused_or_within_the_schema(fields: dict[str, Any]) -> None:
+    with suppress(InvalidAudience):
+        dataset = new_dataset({"countryCode": "DE"} | fields)
+        validator("CreateAudienceRequest").validate(dataset.as_body())
+        for body in dataset.share_bodies("ds-1"):
+            validator("CreateSharingRuleRequest").validate(body)

@@ -1,0 +1,100 @@
+"""Which members of an upload are refused, whatever the answer looks like."""
+
+from typing import Any
+
+import pytest
+
+from audience_sync.amazon_ads.data_manager.rejections import rejected_members
+from audience_sync.errors import RequestRejected
+
+NOT_AN_INDEX: list[Any] = [None, "0", 0.5, -1, True, float("nan"), float("inf"), 2**70, []]
+
+
+def errors(*indices: Any) -> dict[str, Any]:
+    return {"errors": [{"index": index, "code": "400"} for index in indices]}
+
+
+@pytest.mark.parametrize(
+    ("answer", "sent", "places", "from_one"),
+    [
+        pytest.param({}, 3, set(), False, id="no errors"),
+        pytest.param({"errors": []}, 3, set(), False, id="an empty list"),
+        pytest.param({"errors": None}, 3, set(), False, id="null"),
+        pytest.param(errors(0), 3, {0}, False, id="the first, from 0"),
+        pytest.param(errors(1, 2.0), 3, {1, 2}, False, id="others, also as floats: 0 is likely the first"),
+        pytest.param(errors(0, 1, 2), 3, {0, 1, 2}, False, id="all, from 0"),
+        pytest.param(errors(3), 3, {2}, True, id="the number sent: from 1"),
+        pytest.param(errors(1, 3), 3, {0, 2}, True, id="then all of them count from 1"),
+        pytest.param(errors(2, 1, 3), 3, {0, 1, 2}, True, id="all, from 1"),
+        pytest.param(errors(1, 1), 3, {1}, False, id="one member twice"),
+        pytest.param(errors(0), 1, {0}, False, id="the only member, from 0"),
+        pytest.param(errors(1), 1, {0}, True, id="the only member, from 1"),
+        *[
+            pytest.param(errors(index), 1, {0}, False, id=f"the only member, as {index!r}")
+            for index in NOT_AN_INDEX[:-1]
+        ],
+        pytest.param({"errors": ["?"]}, 1, {0}, False, id="the only member, in another form"),
+        pytest.param({"errors": {"0": "?"}}, 1, {0}, False, id="the only member, in another form of list"),
+    ],
+)
+def test_refused_members_are_found_by_place(
+    answer: dict[str, Any], sent: int, places: set[int], from_one: bool
+) -> None:
+    rejected, counted_from_one = rejected_members(answer, sent)
+    assert ({*rejected}, counted_from_one) == (places, from_one)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        *[pytest.param(errors(0, index), id=f"an index of {index!r}") for index in NOT_AN_INDEX],
+        pytest.param(errors(4), id="beyond the members"),
+        pytest.param(errors(0, 3), id="from 0 and from 1"),
+        pytest.param({"errors": [{}]}, id="no index"),
+        pytest.param({"errors": [{"index": 0}, "?"]}, id="no object"),
+        pytest.param({"errors": "?"}, id="no list"),
+    ],
+)
+def test_if_nobody_can_say_which_members_are_refused_the_upload_is_so_that_it_is_halved(answer: dict[str, Any]) -> None:
+    with pytest.raises(RequestRejected, match="does not say which") as caught:
+        rejected_members(answer, 3)
+    assert caught.value.status == 400
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "message"),
+    [
+        pytest.param({}, 400, "Amazon refuses the member", id="nothing"),
+        pytest.param({"code": "422"}, 422, "Amazon refuses the member", id="a status"),
+        pytest.param({"code": "INVALID"}, 400, "Amazon refuses the member", id="another code"),
+        pytest.param({"code": 400, "details": []}, 400, "Amazon refuses the member", id="other types"),
+        pytest.param(
+            {
+                "code": "400",
+                "details": "members[7].userIdentity.hashedPiis[0].em is invalid",
+                "errors": [{"errorCode": 1017, "errorMessage": "value is not a hash", "errorType": "INVALID_VALUE"}],
+            },
+            400,
+            "Amazon refuses the member: 1017 INVALID_VALUE value is not a hash"
+            " members[7].userIdentity.hashedPiis[0].em is invalid",
+            id="codes and words",
+        ),
+        pytest.param(
+            {"errors": [{"errorCode": 12065550199, "errorMessage": "ada@example.com is unknown"}]},
+            400,
+            "Amazon refuses the member: … is unknown",
+            id="nothing of the person",
+        ),
+        pytest.param(
+            {"errors": [{"errorCode": 1_234_567}, {"errorCode": 123_456}]},
+            400,
+            "Amazon refuses the member: 123456",
+            id="no number that is too long for a code",
+        ),
+        pytest.param({"errors": ["?", {"errorCode": 7}, None]}, 400, "Amazon refuses the member: 7", id="odd entries"),
+    ],
+)
+def test_a_rejection_carries_amazons_code_and_its_known_words(error: dict[str, Any], status: int, message: str) -> None:
+    rejected, _ = rejected_members({"errors": [error]}, 1)
+    assert (rejected[0].status, str(rejected[0])) == (status, message)
+    assert len(str(rejected_members({"errors": [{"details": "value " * 150}]}, 1)[0][0])) < 250

@@ -1,0 +1,116 @@
+"""One exchange with Amazon: the request as it is sent, and our error for each answer."""
+
+from functools import partial
+from io import BytesIO
+from typing import Any
+
+import pytest
+import requests
+from urllib3 import HTTPResponse
+
+from audience_sync.amazon_ads.exchange import CONNECT_TIMEOUT, READ_TIMEOUT, Exchange
+from audience_sync.amazon_ads.login import AccessTokens, Login, Token
+from audience_sync.amazon_ads.transport import TotalTimeoutAdapter
+from audience_sync.errors import AudienceSyncError, OutcomeUnknown, RequestRejected, ServiceUnavailable, Throttled
+from tests.doubles.secrets import StoredSecret
+
+NOW = 1_800_000_000.0
+IN_A_MINUTE = "Fri, 15 Jan 2027 08:01:00 GMT"
+
+
+class Amazon(TotalTimeoutAdapter):
+    """Gives every request the same answer, and keeps the requests with the options they were sent with."""
+
+    def __init__(self, status: int, body: bytes = b"", failure: Exception | None = None, **headers: str) -> None:
+        super().__init__()
+        self._status, self._body, self._failure = status, body, failure
+        self._headers = {name.replace("_", "-"): value for name, value in headers.items()}
+        self.requests: list[requests.PreparedRequest] = []
+        self.options: list[dict[str, Any]] = []
+
+    def send(self, request: requests.PreparedRequest, *_: Any, **options: Any) -> requests.Response:
+        self.requests.append(request)
+        self.options.append(options)
+        if self._failure:
+            raise self._failure
+        raw = HTTPResponse(BytesIO(self._body), self._headers, self._status, preload_content=False)
+        return self.build_response(request, raw)
+
+
+def call(amazon: Amazon, body: bytes | None = None, **options: Any) -> Any:
+    """Make one call with a token that is stored already."""
+    secret = StoredSecret(Token("Atza|stored", NOW + 3000).as_json())
+    with requests.Session() as session, requests.Session() as unused:
+        session.mount("https://", amazon)
+        login = Login(unused, "https://login.example", StoredSecret({"clientId": "client-1"}), lambda: NOW)
+        tokens = AccessTokens(secret, login, lambda: NOW)
+        exchange = Exchange(session, "https://amazon.example", tokens, monotonic=lambda: 5.0, now=lambda: NOW)
+        return exchange.call("POST", "/path", "application/vnd.test+json", body=body, **options)
+
+
+@pytest.mark.parametrize("body", [None, b"{}"])
+def test_a_request_is_sent_directly_and_with_every_header(monkeypatch: pytest.MonkeyPatch, body: bytes | None) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example")
+    amazon = Amazon(200, b"[7]")
+    assert call(amazon, body) == [7]
+    (request,) = amazon.requests
+    ours = {"Accept", "Content-Type", "Authorization", "Amazon-Advertising-API-ClientId"}
+    assert {name: value for name, value in request.headers.items() if name in ours} == {
+        "Accept": "application/vnd.test+json",
+        "Authorization": "Bearer Atza|stored",
+        "Amazon-Advertising-API-ClientId": "client-1",
+    } | ({"Content-Type": "application/vnd.test+json"} if body else {})
+    assert not amazon.options[0]["proxies"]
+    assert amazon.options[0]["timeout"] == (CONNECT_TIMEOUT, READ_TIMEOUT)
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "wait"),
+    [
+        pytest.param(partial(Amazon, 300), ServiceUnavailable, None, id="300"),
+        pytest.param(partial(Amazon, 307, Location="https://other.example"), ServiceUnavailable, None, id="a redirect"),
+        pytest.param(partial(Amazon, 399), ServiceUnavailable, None, id="399"),
+        pytest.param(partial(Amazon, 408), ServiceUnavailable, None, id="408"),
+        pytest.param(partial(Amazon, 425, Retry_After="7"), ServiceUnavailable, 7, id="425"),
+        pytest.param(partial(Amazon, 502), OutcomeUnknown, None, id="502, perhaps after the work"),
+        pytest.param(partial(Amazon, 503), ServiceUnavailable, None, id="503"),
+        pytest.param(partial(Amazon, 429, Retry_After=IN_A_MINUTE), Throttled, 60, id="429 with a date"),
+        pytest.param(partial(Amazon, 0, failure=requests.ConnectionError()), OutcomeUnknown, None, id="no cause"),
+    ],
+)
+def test_a_temporary_failure_says_when_to_retry(
+    answer: partial[Amazon], error: type[AudienceSyncError], wait: float | None
+) -> None:
+    amazon = answer()
+    with pytest.raises(error) as caught:
+        call(amazon, repeatable=False)
+    assert getattr(caught.value, "retry_after", None) == wait
+    assert len(amazon.requests) == 1, "redirects are not followed: they would carry the token elsewhere"
+
+
+@pytest.mark.parametrize(
+    ("answer", "text", "request_id"),
+    [
+        pytest.param(partial(Amazon, 400), "Amazon answered 400", "", id="nothing said"),
+        pytest.param(partial(Amazon, 400, b'["message"]'), "Amazon answered 400", "", id="not an object"),
+        pytest.param(partial(Amazon, 409, b'{"code": "duplicate"}'), "Amazon answered 409: duplicate", "", id="a code"),
+        pytest.param(partial(Amazon, 426, x_amzn_RequestId="a-1"), "Amazon answered 426", "a-1", id="an id"),
+        pytest.param(
+            partial(Amazon, 400, x_amzn_RequestId="", x_amz_rid="B_2"), "Amazon answered 400", "B_2", id="the other id"
+        ),
+        pytest.param(partial(Amazon, 400, x_amz_rid="ada@b.co"), "Amazon answered 400", "", id="a quotation for an id"),
+    ],
+)
+def test_a_refusal_quotes_amazon_and_carries_the_id_for_its_support(
+    answer: partial[Amazon], text: str, request_id: str
+) -> None:
+    with pytest.raises(RequestRejected) as caught:
+        call(answer())
+    assert (str(caught.value), caught.value.request_id) == (text, request_id)
+
+
+def test_without_time_left_nothing_is_sent() -> None:
+    amazon = Amazon(200)
+    with pytest.raises(ServiceUnavailable):
+        call(amazon, timeout=0)
+    assert not amazon.requests

@@ -1,0 +1,70 @@
+"""The outcomes of the members of one invocation, and what its messages say about each."""
+
+from audience_sync.clock import Clock
+from audience_sync.delivery.context import DeliveryContext, ParsedMessage
+from audience_sync.delivery.outcomes import REPETITION_DELAY, ChangeOutcome, Outcomes
+from audience_sync.delivery.uploads import Deferred, Limits
+from audience_sync.errors import JobRunning, NoIdentifier, OutOfTime, WaitedTooLong
+from audience_sync.member_step import Attempted
+from audience_sync.membership import Member, MembershipChange, Version
+from audience_sync.messages import REPETITION, ChangeMessage, DeliveryHistory, pack
+from tests.builders import AUDIENCE, change
+from tests.doubles.amazon import FakeGate
+from tests.doubles.queues import FakeQueue
+
+UNTRIED = Deferred(OutOfTime("no time left"), 0.0)
+
+
+def message(*changes: MembershipChange, attempts: int = 1, history: DeliveryHistory | None = None) -> ParsedMessage:
+    (body,) = pack(changes, history)
+    return ParsedMessage(ChangeMessage.from_body(body), attempts, first_at=1_000)
+
+
+def member(name: str) -> Member:
+    return AUDIENCE, name
+
+
+def outcomes(*messages: ParsedMessage, dead_letters: FakeQueue | None = None) -> Outcomes:
+    queue, clock = FakeQueue(), Clock(lambda: 5.0, lambda: 0.0)
+    context = DeliveryContext(queue, dead_letters or queue, queue, None, list, Limits(), clock, FakeGate())
+    return Outcomes(context, messages, deadline=60.0)
+
+
+def test_the_oldest_enter_and_exit_that_were_tried_before_are_known() -> None:
+    tried = [
+        message(change(at=at, exits=exits), attempts=2) for at, exits in [(4, True), (2, False), (3, True), (5, False)]
+    ]
+    every = outcomes(*tried, message(change(at=1), change("m2")), message(change("m3"), attempts=2, history=REPETITION))
+    assert every.attempted(member("m1")) == Attempted(Version(2, False, "id-2"), Version(3, True, "id-3"))
+    assert [every.was_tried(member(name)) for name in ("m1", "m2", "m3")] == [True, False, True]
+
+
+def test_undecided_are_members_whose_newest_change_is_neither_parked_nor_deferred() -> None:
+    changes = [change(name, at=at) for name in ("deferred", "in-part", "parked", "sent", "new") for at in (1, 2)]
+    repeated = [change("waits"), change("repeated")]
+    every = outcomes(message(*changes), message(*repeated, history=REPETITION))
+    every.defer([member("deferred"), member("waits")], UNTRIED)
+    every.defer([member("in-part")], Deferred(JobRunning("wait"), 60.0, newer_than=Version(1, False, "id-1")))
+    every.settle([member("sent")], ChangeOutcome.DELIVERED)
+    every.park([(changes[5], NoIdentifier("no identifier"))])
+    members = dict.fromkeys(each.member for each in [*changes, *repeated])
+    assert every.undecided(members) == [member(name) for name in ("in-part", "sent", "new", "repeated")]
+
+
+def test_the_newest_repetition_counts_and_waits_for_changes_of_its_member() -> None:
+    again, newest, older = (message(each, history=REPETITION) for each in (change(), change("m2", at=2), change("m2")))
+    every = outcomes(message(change(at=2)), again, newest, older)
+    assert [deferred.delay for _, deferred in every.left_of(again)] == [REPETITION_DELAY]
+    assert every.repetitions == {member("m2"): newest.message.changes[0]}
+
+
+def test_changes_that_waited_too_long_are_parked_message_by_message() -> None:
+    dead_letters = FakeQueue()
+    messages = message(change("m1")), message(change("m2"), change("m3"))
+    every = outcomes(*messages, dead_letters=dead_letters)
+    every.defer(map(member, ("m1", "m2", "m3")), UNTRIED)
+    for each in messages:
+        every.give_up(each, WaitedTooLong("seven days"))
+    assert [left for each in messages for left in every.left_of(each)] == []
+    assert every.parked == {"waited_too_long": 3}
+    assert [each.attributes for each in dead_letters.messages] == [{"reason": "waited_too_long"}] * 3
