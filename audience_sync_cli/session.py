@@ -89,6 +89,7 @@ class Session:
         return Policy(
             consent="pass" if parameters.get("ConsentPolicy") == "pass" else "require",
             literal_email=parameters.get("LiteralEmail") == "yes",
+            keeps_rows=self.stack.keeps_rows,
         )
 
     @cached_property

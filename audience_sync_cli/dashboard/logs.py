@@ -12,7 +12,9 @@ from audience_sync_cli.times import DAY, HOUR, MINUTE
 WINDOWS = (5 * MINUTE, HOUR, DAY)  # seconds to look back: the first one with a line suffices
 MAX_PAGES = 5  # of one window; a page may be empty although there is another one
 SHOWN = 40  # lines
-UPLOADS, REJECTED, DATASETS = '"upload accepted"', '"event rejected"', '"dataset read"'
+UPLOADS = '"upload accepted"'
+REJECTED = '{ $.message = "event rejected" || $.message = "consent denied" }'
+DATASETS = '"dataset read"'
 READ_WITHIN = 3 * HOUR  # seconds; datasets are read every hour
 TROUBLE = '{ $.level = "WARNING" || $.level = "ERROR" }'
 
