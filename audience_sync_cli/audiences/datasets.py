@@ -29,7 +29,7 @@ _UNCHANGEABLE = (
 _SENTENCES = {
     field: (
         f"{OPTIONS[field]} is not possible with --api data-manager: {rule.replace('ttl', 'time to live')}.",
-        _USE_SHARE if "shares" in rule else _LEAVE_OUT,
+        _USE_SHARE if field in ("advertiserId", "connectionId", "dsp") else _LEAVE_OUT,
     )
     for field, rule in UNKNOWN_HERE.items()
 } | {
@@ -79,11 +79,6 @@ def create_dataset(session: Session, extras: Mapping[str, Any]) -> None:
     more = {"created": made.is_new, "differs": [{"field": each, "remedy": _UNCHANGEABLE} for each in made.differs]}
     shares = [share_text.share_json(each) for each in made.shares]
     screen.result(audience_json(listed) | more | {"datasetName": wanted.name, "shares": shares})
-
-
-_UNCHANGEABLE = (
-    "Ads Data Manager changes nothing of a dataset; `audience-sync audiences link` changes what is kept here."
-)
 
 
 def refuse_update(audience: Audience) -> None:

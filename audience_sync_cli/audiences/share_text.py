@@ -5,7 +5,7 @@ from typing import Any
 
 from audience_sync.amazon_ads.data_manager.answers import Share
 from audience_sync.amazon_ads.data_manager.marketplaces import BY_COUNTRY
-from audience_sync.amazon_ads.data_manager.share_settings import DSP, NewShare, ShareReader
+from audience_sync.amazon_ads.data_manager.share_settings import AMC, DSP, NewShare, ShareReader
 from audience_sync_cli.errors import WrongUsage
 
 _NAMES = {  # as typed: field of a share in Segment's extras
@@ -16,7 +16,7 @@ _NAMES = {  # as typed: field of a share in Segment's extras
 }
 HELP = "advertiser=ID,marketplace=US for Amazon DSP, or amc=ID,marketplace=US for AMC."
 _FORM = "A share must name one account and its marketplace."
-_FORM_REMEDY = "Write advertiser=ID,marketplace=US or amc=ID,marketplace=US, if Amazon asks for it with entity=ID."
+_FORM_REMEDY = "Write advertiser=ID,marketplace=US or amc=ID,marketplace=US; add ,entity=ID if Amazon asks for it."
 _COUNTRIES = {market: country for country, market in BY_COUNTRY.items()}
 
 
@@ -40,10 +40,10 @@ def new_share(text: str) -> NewShare:
     return ShareReader(share_entry(text), "").share(frozenset())
 
 
-def account(share: Share | NewShare) -> str:
-    """Return the account that a share is with."""
-    account_id = share.account_id if isinstance(share, NewShare) else share.destination
-    return f"{'DSP advertiser' if share.application == DSP else 'AMC instance'} {account_id or '-'}"
+def account(share: Share) -> str:
+    """Return the account that a share is with. One that was made elsewhere may be of another application."""
+    kind = {DSP: "DSP advertiser", AMC: "AMC instance"}.get(share.application, share.application)
+    return f"{kind} {share.destination}".strip()
 
 
 def state(share: Share) -> str:

@@ -39,7 +39,9 @@ def share(
     All its members reach the account, and so do later changes. Amazon takes a day or more for the first ones.
     """
     known = _dataset(session, audience)
-    in_dsp = dsp_audience(known.name, known.external_audience_id, known.settings.get("description"))
+    in_dsp = dsp_audience(
+        known.name or known.audience_id, known.external_audience_id, known.settings.get("description")
+    )
     body = share_text.new_share(account).as_body(known.audience_id, in_dsp)
     with session.log.line("audiences share", audienceId=known.audience_id), explaining_denial(session):
         made = session.data_manager.create_share(body)

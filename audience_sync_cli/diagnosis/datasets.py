@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
+from audience_sync.errors import NotFound
 from audience_sync.reasons import Reason
 from audience_sync_cli.audiences.share_text import account, state
 from audience_sync_cli.diagnosis import delivered
@@ -20,6 +21,9 @@ def at_amazon(facts: Facts) -> Result:
     """Check that Amazon knows the dataset and gives access to it."""
     if isinstance(facts.report, OperatorError):
         return Result("problem", f"{facts.report} {facts.report.remedy}", f"audience-sync audiences show {facts.name}")
+    if isinstance(facts.report, NotFound):
+        found = "Amazon does not know the dataset: it was deleted, or the stack names another account or Region."
+        return Result("problem", found, f"audience-sync audiences show {facts.name}")
     return delivered.at_amazon(facts)
 
 

@@ -1,9 +1,12 @@
 """The checks that differ for a dataset of Ads Data Manager."""
 
+from dataclasses import replace
+
 import pytest
 
 from audience_sync.amazon_ads.data_manager.answers import Metrics, Share
 from audience_sync.amazon_ads.destination import of_data_manager
+from audience_sync.errors import NotFound
 from audience_sync.membership import Audience
 from audience_sync.reasons import Reason
 from audience_sync_cli.diagnosis import datasets
@@ -47,3 +50,8 @@ def test_the_counts_say_where_records_are_lost() -> None:
 def test_a_denied_upload_to_a_dataset_that_can_be_read_names_the_permission() -> None:
     assert "ads_data_manager_edit" in datasets.parked(facts(denied=2)).found
     assert datasets.parked(facts()).state == "ok"
+
+
+def test_a_dataset_that_was_deleted_is_a_problem() -> None:
+    result = datasets.at_amazon(replace(facts(), report=NotFound("not found", status=404)))
+    assert (result.state, "it was deleted" in result.found) == ("problem", True)
