@@ -1,4 +1,4 @@
-"""Size and match rate of an audience over time, from the metrics that the jobs function publishes."""
+"""Size and match rate of an audience over time, from the metrics of ended jobs and hourly readings of datasets."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 MAX_DAYS = 455  # days; CloudWatch's retention of metrics
 _SHORT = 3  # days; up to here, by the hour
 _BARS = "▁▂▃▄▅▆▇█"
-_GAP = "·"  # no job has ended in that time
+_GAP = "·"  # nothing was published in that time
 _METRICS = {"received": AUDIENCE_RECEIVED, "matchRate": AUDIENCE_MATCH_RATE, "inDsp": AUDIENCE_SIZE_DSP}
 
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """The averages of equal periods, oldest first; None for a period in which no job has ended."""
+    """The averages of equal periods, oldest first; None for a period in which nothing was published."""
 
     begin: int  # epoch seconds of the first period
     period: int  # seconds
@@ -36,11 +36,11 @@ class History:
 
     @property
     def is_empty(self) -> bool:
-        """Whether no job has ended in the whole time."""
+        """Whether nothing was published in the whole time."""
         return not any(value is not None for value in self.received + self.match_rate + self.in_dsp)
 
     def as_json(self) -> list[dict[str, Any]]:
-        """The periods in which a job has ended, for scripts."""
+        """The periods with a number, for scripts."""
         times = (iso_time((self.begin + position * self.period) * 1000) for position in range(len(self.received)))
         rows = zip(times, self.received, self.match_rate, self.in_dsp, strict=True)
         return [
@@ -97,9 +97,9 @@ def report_history(screen: Screen, past: History) -> None:
     """Print the history of an audience."""
     screen.say("")
     if past.is_empty:
-        screen.say("No job ended in that time, so there is no history.")
+        screen.say("Amazon reported no numbers in that time, so there is no history.")
         return
-    screen.say(f"One column per {past.unit}; a dot if no job ended.")
+    screen.say(f"One column per {past.unit}; a dot if Amazon reported no number.")
     screen.facts(
         {
             "records at Amazon": described(past.received),

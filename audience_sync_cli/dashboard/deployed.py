@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from audience_sync.aws.audience_table import AudienceTable
@@ -20,6 +21,7 @@ from audience_sync_cli.dashboard.facts import (
     LogLine,
     Place,
     Rejected,
+    ShareFacts,
     Warnings,
 )
 from audience_sync_cli.dashboard.operator import Blockers, Known, Operator
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
 QUEUES = 10
 SMALL = 60  # alarms, the audit's progress, the newest log lines
 CIRCUITS = 20
+SHARES = 300
 MAX_DEAD_LETTERS = 200  # messages to read; reading hides them from other readers for a moment
 PATIENT = 3.0  # seconds to wait for parts that the page can do without
 
@@ -69,6 +72,7 @@ class DeployedStack:
         self._dead = Part("dead letters", QUEUES, lambda: depth(stack, "DeadLetterQueue"), Depth(0, 0, 0))
         self._parked = Part("reasons of dead letters", 0, self._dead_letters, DeadLetterList())
         self._audiences: Part[tuple[AudienceFacts, ...]] = Part("audiences", metrics.EVERY_AUDIENCE, self._history, ())
+        self._shares: Part[Mapping[str, tuple[ShareFacts, ...]]] = Part("shares", SHARES, self._read_shares, {})
         self._alarms: Part[tuple[Alarm, ...] | None] = Part("alarms", SMALL, self._read_alarms, None)
         self._audit = Part("audit", SMALL, self._audited_until, None)
         self._circuits = Part("circuit breakers", CIRCUITS, lambda: open_circuits(stack, now()), None)
@@ -85,7 +89,7 @@ class DeployedStack:
         self._listed_of = 0  # dead letters that there were when they were read
         self._needed: list[Part[Any]] = [self._counts, self._queue, self._dead]
         self._others: list[Part[Any]] = [
-            *(self._jobs, self._audiences, self._alarms, self._audit, self._circuits, self._in_flight),
+            *(self._jobs, self._audiences, self._shares, self._alarms, self._audit, self._circuits, self._in_flight),
             *(self._uploads, self._rejected_events, self._trouble),
         ]
 
@@ -156,7 +160,10 @@ class DeployedStack:
             warnings=warnings,
             activity=activity,
             range=chosen,
-            audiences=tuple(each.since(since) for each in self._audiences.value),
+            audiences=tuple(
+                replace(each.since(since), shares=self._shares.value.get(each.audience_id, ()))
+                for each in self._audiences.value
+            ),
             rejected=self._reasons[span].value,
             rejected_events=self._rejected_events.value,
             uploads=logs.uploads(self._uploads.value),
@@ -207,6 +214,11 @@ class DeployedStack:
     def _history(self) -> Any:
         listed: Sequence[Audience] = AudienceTable(self._stack.service("dynamodb"), self._stack["AudienceTable"]).all()
         return metrics.audience_history(self._store, self._stack.name, listed, self._now())
+
+    def _read_shares(self) -> Mapping[str, tuple[ShareFacts, ...]]:
+        if "DatasetsLogGroup" not in self._stack:  # an older version
+            return {}
+        return logs.shares(self._stack.service("logs"), self._stack["DatasetsLogGroup"], self._now())
 
     def _read_alarms(self) -> tuple[Alarm, ...]:
         """Return the stack's alarms by name. Another stack may begin with this name; alarm names have no dash."""

@@ -8,7 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any, Literal
 
+from audience_sync.amazon_ads.data_manager.answers import Share
 from audience_sync_cli import reasons
+from audience_sync_cli.audiences import share_text
 from audience_sync_cli.parked.acknowledged import Acknowledgement
 from audience_sync_cli.parked.dead_letters import DeadLetterMessage, read_message
 from audience_sync_cli.screen import camel_case
@@ -54,6 +56,24 @@ class Warnings:
 
 
 @dataclass(frozen=True, slots=True)
+class ShareFacts:
+    """One share of a dataset of Ads Data Manager."""
+
+    share_id: str
+    account: str
+    state: str  # in words, with who or what has revoked it
+    is_revoked: bool = False
+    revoked_at: float | None = None
+
+    @classmethod
+    def of(cls, share: Share) -> "ShareFacts":
+        """Describe a share as the commands do."""
+        return cls(
+            share.share_id, share_text.account(share), share_text.state(share), share.is_revoked, share.revoked_at
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class AudienceFacts:
     """One audience: its newest numbers at Amazon, and earlier ones."""
 
@@ -64,6 +84,7 @@ class AudienceFacts:
     at: float | None = None  # of the newest numbers
     sizes: tuple[Point, ...] = ()
     match_rates: tuple[Point, ...] = ()
+    shares: tuple[ShareFacts, ...] = ()  # of a dataset
 
     def since(self, time: float) -> "AudienceFacts":
         """Return the same numbers, with a history that starts at a time."""

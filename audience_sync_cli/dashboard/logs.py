@@ -1,9 +1,11 @@
 """Newest log lines of a deployed stack. FilterLogEvents is free, and returns the oldest lines first."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from audience_sync_cli.dashboard.facts import LogLine, UploadFacts
+from audience_sync.amazon_ads.data_manager.answers import Share
+from audience_sync_cli.dashboard.facts import LogLine, ShareFacts, UploadFacts
 from audience_sync_cli.dashboard.log_lines import log_line
 from audience_sync_cli.times import DAY, HOUR, MINUTE
 
@@ -12,6 +14,8 @@ MAX_PAGES = 5  # of one window; a page may be empty although there is another on
 SHOWN = 40  # lines
 UPLOADS = '"upload accepted"'
 REJECTED = '{ $.message = "event rejected" || $.message = "consent denied" }'
+DATASETS = '"dataset read"'
+READ_WITHIN = 3 * HOUR  # seconds; datasets are read every hour
 TROUBLE = '{ $.level = "WARNING" || $.level = "ERROR" }'
 
 
@@ -40,6 +44,31 @@ def uploads(lines: Sequence[LogLine]) -> tuple[UploadFacts, ...]:
             records=int(each.more["records"]) if each.more.get("records", "").isdigit() else None,
         )
         for each in lines
+    )
+
+
+def shares(logs: Any, group: str, now: float) -> dict[str, tuple[ShareFacts, ...]]:
+    """Return the shares of each dataset as last read, from the log of the datasets function."""
+    lines = (json.loads(event["message"]) for event in _events(logs, group, DATASETS, now - READ_WITHIN))
+    return {line["audience_id"]: shares_of(line) for line in lines if line["shares"] is not None}
+
+
+def shares_of(line: Mapping[str, Any]) -> tuple[ShareFacts, ...]:
+    """Read the shares in one line of the datasets function."""
+    return tuple(
+        ShareFacts.of(
+            Share(
+                each["shareId"],
+                line["audience_id"],
+                each["application"],
+                each["account"],
+                marketplace_id="",
+                status=each["status"],
+                revoked_by=each["revokedBy"],
+                revoked_at=each["revokedAt"],
+            )
+        )
+        for each in line["shares"]
     )
 
 

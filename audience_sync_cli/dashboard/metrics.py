@@ -70,7 +70,7 @@ def audience_history(
 ) -> tuple[AudienceFacts, ...]:
     """Return all audiences with their history at Amazon over the longest range, the largest first. Raises Unavailable.
 
-    The numbers come from ended jobs: Amazon is not asked.
+    The numbers come from ended jobs, and hourly readings of datasets: Amazon is not asked.
     """
     metrics = {
         f"m{n}x{kind}": Metric(NAMESPACE, name, {"service": stack, "audience": each.audience_id}, "Maximum", HOUR)

@@ -1,13 +1,16 @@
 """Checks that differ for a dataset of Ads Data Manager: it has shares in place of a target, and no jobs. Pure."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 
-from audience_sync.errors import NotFound
+from audience_sync.amazon_ads.data_manager.share_settings import DSP
+from audience_sync.errors import AccessDenied, NotFound
+from audience_sync.operations.dataset_reports import DatasetReport
 from audience_sync.reasons import Reason
 from audience_sync_cli.audiences.share_text import account, state
 from audience_sync_cli.diagnosis import delivered
-from audience_sync_cli.diagnosis.facts import DatasetReport, Facts, Result
-from audience_sync_cli.errors import OperatorError
+from audience_sync_cli.diagnosis.facts import Facts, Result
+from audience_sync_cli.errors import OperatorError, sentence
 from audience_sync_cli.screen import counted
 
 # Amazon's file names other permissions for uploads than for the rest: who may create a dataset may be denied an upload.
@@ -15,6 +18,11 @@ _UPLOAD_DENIED = (
     "Terms and data room are there now, since Amazon shows the dataset. An upload also needs the permission"
     " ads_data_manager_edit; with a DSP account, account_edit or advertiser_campaign_edit."
 )
+
+
+_TO_WHOM = "to manager accounts with the permission ads_data_manager_view only"
+_LATER = "Records of the last two hours may not be counted yet."
+FEW = 10  # percent of the records received; fewer may be lost at any stage
 
 
 def at_amazon(facts: Facts) -> Result:
@@ -32,16 +40,18 @@ def shares(facts: Facts) -> Result:
     if not isinstance(facts.report, DatasetReport):
         return Result("ok", "Not known.")
     command = f"audience-sync audiences shares {facts.name}"
-    ended = [f"{account(each)}: {state(each)}" for each in facts.report.shares if each.is_revoked]
+    if error := facts.report.failures.get("shares"):
+        return Result("look", f"Not checked. {sentence(str(error))}", command)
+    ended = [f"{account(each)}: {state(each)}" for each in facts.report.ended]
     live = [each for each in facts.report.shares if not each.is_revoked]
     if not live:
         found = f"It is shared with nobody, so its members reach nobody. {'; '.join(ended)}".strip()
         return Result("problem", found, command)
     if ended:
         return Result("look", f"Members no longer reach an account: {'; '.join(ended)}.", command)
-    pending = [account(each) for each in live if each.status != "ACTIVE"]
+    pending = [f"{account(each)}: {state(each)}" for each in live if each.status != "ACTIVE"]
     if pending:
-        found = f"Not active yet: {', '.join(pending)}. Amazon takes a day or more for the first members."
+        found = f"Not active yet: {'; '.join(pending)}. Amazon takes a day or more for the first members."
         return Result("look", found, command)
     return Result("ok", f"Members go to {', '.join(map(account, live))}.")
 
@@ -69,21 +79,48 @@ def jobs(facts: Facts) -> Result:
 
 
 def match_rate(facts: Facts) -> Result:
-    """Check that Amazon recognizes the people, and where it loses them."""
-    metrics = facts.report.metrics if isinstance(facts.report, DatasetReport) else None
-    result = delivered.match_rate(facts)
-    if metrics is None or None in (metrics.accepted, metrics.with_identity, metrics.resolved):
+    """Check that Amazon recognizes the people, and where most records of the last day are lost."""
+    report = facts.report if isinstance(facts.report, DatasetReport) else DatasetReport("")
+    error = next((error for part, error in report.failures.items() if part != "shares"), None)
+    if isinstance(error, AccessDenied):
+        return Result("ok", f"Not known: Amazon shows the counts of a dataset {_TO_WHOM}.")
+    if error:
+        return Result("look", f"Not checked. {sentence(str(error))}", f"audience-sync audiences show {facts.name}")
+    result, funnel = delivered.match_rate(facts), report.funnel
+    if not funnel or not funnel.received:
         return result
-    counts = f"Of {counted(metrics.accepted or 0, 'accepted record')}, {metrics.with_identity:,} have an identity"
-    return result._replace(found=f"{result.found} {counts}, and {metrics.resolved:,} are resolved.")
+    counts = asdict(funnel)
+    found = f"{result.found} Of the last day: {', '.join(f'{count:,} {stage}' for stage, count in counts.items())}."
+    lost, stage = max((before - counts[stage], stage) for before, stage in zip(counts.values(), _LOST, strict=False))
+    if lost * 100 < funnel.received * FEW:
+        return result._replace(found=found)
+    why, command = _LOST[stage]
+    is_worse = result.state == "ok" and stage != "resolved"
+    return Result("look" if is_worse else result.state, f"{found} {why}", command.format(facts=facts))
 
 
-def minimum(_: Facts) -> Result:
-    """Say that it cannot be checked: the counts are those of all uploads, not of the current members."""
-    least = f"{delivered.MIN_FOR_DSP:,} matched members"
-    return Result("ok", f"Amazon DSP needs {least}; Ads Data Manager reports no current number.")
+def minimum(facts: Facts) -> Result:
+    """Check that Amazon DSP can use the audience, if it is shared with Amazon DSP."""
+    shared = facts.report.shares if isinstance(facts.report, DatasetReport) else ()
+    if shared and not any(each.application == DSP and not each.is_revoked for each in shared):
+        return Result("ok", "It is not shared with Amazon DSP, which has a minimum.")
+    return delivered.minimum(facts)
 
 
+_LOST = {  # the stages of the funnel after the first: why records do not reach it, and the next command
+    "valid": (
+        "Most of the others were refused for their format: the parked changes name the field.",
+        "audience-sync parked list --audience {facts.audience.audience_id}",
+    ),
+    "consented": (
+        f"Most of the others lack consent: map amzn_user_data, tcf or gpp. {_LATER}",
+        "audience-sync mappings try event.json",
+    ),
+    "resolved": (
+        f"Most of the others have no account at Amazon with these identifiers: map more of them. {_LATER}",
+        "audience-sync member show {facts.name} USER_ID",
+    ),
+}
 JUDGES: Mapping[str, Callable[[Facts], Result]] = {  # by the name of the check whose place each takes
     "Amazon's audience": at_amazon,
     "target and terms": shares,

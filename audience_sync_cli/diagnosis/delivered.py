@@ -4,10 +4,11 @@ from audience_sync.amazon_ads.advertiser_audiences.audience import AudienceRepor
 from audience_sync.amazon_ads.advertiser_audiences.audience_settings import MAX_TTL
 from audience_sync.amazon_ads.destination import connection_of, reaches_dsp
 from audience_sync.errors import AccessDenied, AuthorizationRefused, NotConnected, NotFound
+from audience_sync.operations.dataset_reports import DatasetReport
 from audience_sync.operations.renewal import is_renewed
 from audience_sync.reasons import Reason
 from audience_sync_cli.audiences.presentation import product_label
-from audience_sync_cli.diagnosis.facts import DatasetReport, Facts, Result
+from audience_sync_cli.diagnosis.facts import Facts, Result
 from audience_sync_cli.reasons import explained, listed
 from audience_sync_cli.screen import counted, moment
 from audience_sync_cli.times import DAY

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from audience_sync.amazon_ads.advertiser_audiences.audience import AudienceReport
-from audience_sync.amazon_ads.data_manager.answers import Metrics, Share
 from audience_sync.amazon_ads.job import Sizes
 from audience_sync.errors import AudienceSyncError
 from audience_sync.membership import Audience
+from audience_sync.operations.dataset_reports import DatasetReport
 from audience_sync_cli.diagnosis.counts import Traffic
 from audience_sync_cli.errors import OperatorError
 from audience_sync_cli.health.stack_checks import Finding as Part
@@ -25,19 +25,6 @@ class Result(NamedTuple):
     state: State
     found: str  # one or two sentences
     next: str = ""  # the next command; empty if there is nothing to do
-
-
-@dataclass(frozen=True, slots=True)
-class DatasetReport:
-    """What Ads Data Manager reports of a dataset."""
-
-    shares: tuple[Share, ...] = ()
-    metrics: Metrics = field(default_factory=Metrics)  # over all uploads
-
-    @property
-    def sizes(self) -> Sizes:
-        """The counts that take the place of an audience's sizes."""
-        return Sizes(self.metrics.accepted, self.metrics.resolved)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,14 +7,16 @@ from typing import Any
 from audience_sync.amazon_ads.advertiser_audiences.audience import AudienceReport
 from audience_sync.amazon_ads.destination import connection_of
 from audience_sync.aws.cloudwatch import MetricStore
+from audience_sync.clock import Clock
 from audience_sync.errors import AccessDenied, AudienceSyncError, AuthorizationRefused, NotConnected, RequestRejected
 from audience_sync.membership import Audience
+from audience_sync.operations.dataset_reports import DatasetReport, read_report
 from audience_sync.reasons import Reason
-from audience_sync_cli.audiences.datasets import is_dataset, read_metrics, read_shared
+from audience_sync_cli.audiences.datasets import is_dataset
 from audience_sync_cli.audiences.denial import denial
 from audience_sync_cli.audiences.listed import find, similar
 from audience_sync_cli.diagnosis.counts import RecentCounts
-from audience_sync_cli.diagnosis.facts import DatasetReport, Facts
+from audience_sync_cli.diagnosis.facts import Facts
 from audience_sync_cli.errors import NotThere, OperatorError
 from audience_sync_cli.explanation import explained
 from audience_sync_cli.health.stack_checks import stack_findings
@@ -24,6 +26,7 @@ from audience_sync_cli.session import Session
 from audience_sync_cli.state.blockers import Blocker, waiting
 from audience_sync_cli.state.counts import depth
 
+REPORT_TIMEOUT = 60.0  # seconds for all answers about a dataset
 PARTS = ("ingest secret", "Amazon credentials", "access token", "mappings")  # checks of `test` that concern an audience
 
 
@@ -110,8 +113,11 @@ def _ask_amazon(reader: _Reader, session: Session, known: Audience) -> None:
 def _report(session: Session, known: Audience) -> AudienceReport | DatasetReport | AudienceSyncError | OperatorError:
     try:
         if is_dataset(known):
-            _, shares = read_shared(session, known)
-            return DatasetReport(shares, read_metrics(session, known))
+            session.data_manager.dataset(known.audience_id)  # refused as a whole if it is unknown, or terms are missing
+            clock = Clock(session.now)
+            return read_report(
+                session.data_manager, known.audience_id, clock, deadline=clock.monotonic() + REPORT_TIMEOUT
+            )
         return session.amazon.read_audience(known.audience_id)
     except AccessDenied as refusal:
         return denial(session.data_manager) if is_dataset(known) else refusal

@@ -26,7 +26,7 @@ FUNCTIONS = ("IngestFunction", "WorkerFunction", "RefreshFunction")
 CONSENT_LIFETIME = 365 * DAY  # seconds; lifetime of a consent given on 30 July 2026 or later
 REMIND_BEFORE = 45 * DAY  # seconds; time to find the person who may consent
 # An outdated stack lacks some of these.
-LATER_FUNCTIONS = ("AudiencesFunction", "JobsFunction", "RenewFunction", "AuditFunction")
+LATER_FUNCTIONS = ("AudiencesFunction", "JobsFunction", "RenewFunction", "AuditFunction", "DatasetsFunction")
 
 
 @dataclass(frozen=True, slots=True)

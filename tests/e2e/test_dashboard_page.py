@@ -30,6 +30,7 @@ STATES: dict[str, Callable[[float], Facts]] = {
     "outage": states.outage,
     "revoked": states.revoked,
     "parked": states.parked,
+    "unshared": states.unshared,
 }
 HEADLINES = {
     "empty": "Waiting for the first event.",
@@ -37,6 +38,7 @@ HEADLINES = {
     "outage": "Amazon does not take the changes. They wait.",
     "revoked": "Amazon no longer accepts the stored authorization. Run audience-sync connect.",
     "parked": "Some changes need you.",
+    "unshared": "The alarm SharesRevoked is on.",
 }
 # Notes what the policy refuses and what a script raises, from before the page's own scripts run.
 WATCH = """window.faults = [];
@@ -129,6 +131,15 @@ def test_every_state_fits_and_can_be_read_on_phone_and_desktop_in_light_and_dark
                 assert (paper == "rgb(22, 23, 21)") is dark
                 faint = [each for each in tab.read(CONTRASTS) if each[0] < 4.5]  # WCAG AA, for small text
                 assert faint == [], (state, width, dark)
+
+
+def test_a_share_that_was_revoked_stands_out_and_names_who_revoked_it(tab: Tab, shown: Shown) -> None:
+    open_state(tab, shown, "unshared")
+    shares = tab.read("[...document.querySelectorAll('.shares li')].map((each) => each.innerText)")
+    assert shares[0].startswith("DSP advertiser ENTITY2XYZ9QWERTY: revoked by sharing grant ")
+    assert shares[1:] == ["AMC instance amc1a2b3c4d: active", "DSP advertiser ENTITY7ABC3LMNOP: pending"]
+    warned = tab.read("[...document.querySelectorAll('.shares .alarm')].map((each) => each.innerText)")
+    assert warned == ["revoked by sharing grant"]
 
 
 def test_a_screen_reader_finds_a_name_for_everything_that_can_be_used(tab: Tab, shown: Shown) -> None:

@@ -14,6 +14,7 @@ from audience_sync.aws.audience_table import AudienceTable
 from audience_sync.runtime import telemetry
 from functions.audiences import handler as audiences
 from functions.audit import handler as audit
+from functions.datasets import handler as datasets
 from functions.ingest import handler as ingest
 from functions.jobs import handler as jobs
 from functions.refresh import handler as refresh
@@ -88,6 +89,7 @@ class Cloud:
             jobs.dependencies,
             audiences.dependencies,
             audit.dependencies,
+            datasets.dependencies,
         ):
             cached.cache_clear()
 

@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[2]
 FUNCTIONS = sorted(path.parent.name for path in ROOT.glob("functions/*/handler.py"))
 # For the command line, this machine and the tests; or loaded by the few requests that need it.
 UNUSED = {"typer", "rich", "moto", "aiohttp", "audience_sync_cli", "local", "phonenumbers", "difflib"}
-CALL_AMAZON = {"worker", "refresh", "jobs", "audiences"}
+CALL_AMAZON = {"worker", "refresh", "jobs", "audiences", "datasets"}
 
 
 def printed(program: str) -> set[str]:

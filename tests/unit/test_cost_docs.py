@@ -24,6 +24,7 @@ ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs/cost.md").read_text()
 TEMPLATE = (ROOT / "template.yaml").read_text()
 AUDIT = (ROOT / "functions/audit/handler.py").read_text()
+DATASETS = (ROOT / "functions/datasets/handler.py").read_text()
 EVENTS = (10**6, 10**7, 10**8)
 
 
@@ -77,6 +78,7 @@ def _figures() -> Iterator[tuple[Path, str, list[str]]]:
     polls = price["queue unit"] * 2 * MODEL["POLLERS"] * MODEL["MONTH"] / 20
     yield page, "gets no events", [*map(_dollars, (MODEL["idle"](), alarms, secrets, polls))]
     metrics = [f"{MODEL['METRICS']} of the stack", f"{MODEL['OF_AN_AUDIENCE']} for each", f"{MODEL['ALARMS']} alarms"]
+    metrics.append(f"{MODEL['OF_A_DATASET']} if it is a dataset")
     hourly = _dollars(MODEL["READ_HOURLY"] * 720 * price["metric read"])
     hundred = _dollars(100 * MODEL["OF_AN_AUDIENCE"] * price["metric"], 0)
     yield page, "* **Metrics.**", [*metrics, hundred, hourly, _dollars(alarms)]
@@ -141,6 +143,7 @@ def test_the_model_of_an_open_dashboard_has_what_the_dashboard_reads() -> None:
         pytest.param(
             "READ_HOURLY", AUDIT.count(": Metric(") + AUDIT.count(": ours("), id="metrics that the audit reads"
         ),
+        pytest.param("OF_A_DATASET", DATASETS.count("(metric_names.AUDIENCE_"), id="metrics of a dataset"),
         pytest.param("SECRETS", TEMPLATE.count("Type: AWS::SecretsManager::Secret\n"), id="secrets"),
         pytest.param("MESSAGES", _of_template("WorkerFunction", "BatchSize"), id="messages of a batch"),
         pytest.param("WINDOW", _of_template("BatchWindow", "Default"), id="seconds of a window"),

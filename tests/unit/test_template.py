@@ -32,6 +32,7 @@ from audience_sync.runtime.metric_names import NAMESPACE
 from audience_sync.runtime.settings import (
     AudiencesSettings,
     AuditSettings,
+    DatasetsSettings,
     JobsSettings,
     RefreshSettings,
     RenewSettings,
@@ -385,6 +386,7 @@ SETTINGS = [
     pytest.param("JobsFunction", JobsSettings, id="jobs"),
     pytest.param("AuditFunction", AuditSettings, id="audit"),
     pytest.param("RenewFunction", RenewSettings, id="renew"),
+    pytest.param("DatasetsFunction", DatasetsSettings, id="datasets"),
 ]
 # Amazon's hosts follow from the region, the waiting times from Amazon; only a run on one machine sets others.
 LOCAL_ONLY = {
@@ -689,7 +691,7 @@ def test_the_alarm_of_a_stall_depends_on_waiting_time_and_a_single_429_does_not_
     assert (alarm["DatapointsToAlarm"], alarm["EvaluationPeriods"]) == (2, 3)
 
 
-WITHOUT_CALLER = ("Worker", "Jobs", "Refresh", "Audit", "Renew")
+WITHOUT_CALLER = ("Worker", "Jobs", "Refresh", "Audit", "Renew", "Datasets")
 
 
 @pytest.mark.parametrize("name", WITHOUT_CALLER)
@@ -699,7 +701,7 @@ def test_every_function_without_a_caller_has_an_alarm_on_errors(name: str) -> No
     assert properties["Dimensions"] == [{"Name": "FunctionName", "Value": {"Ref": f"{name}Function"}}]
 
 
-SCHEDULED = {"RefreshFunction": "RefreshStopped", "AuditFunction": "AuditStopped", "RenewFunction": "RenewStopped"}
+SCHEDULED = {f"{name}Function": f"{name}Stopped" for name in ("Refresh", "Audit", "Renew", "Datasets")}
 
 
 def test_every_function_on_a_schedule_has_an_alarm_for_when_it_does_not_run() -> None:

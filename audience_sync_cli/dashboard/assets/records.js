@@ -25,10 +25,15 @@ function showAudiences({ audiences, at: now }) {
   list($("audiences"), audiences, (each) => each.audienceId, (each) => {
     const name = make("th");
     name.scope = "row";
-    name.append(make("b", each.name || each.audienceId), make("span", each.audienceId, "id soft"));
+    name.append(make("b", each.name || each.audienceId), make("span", each.audienceId, "id soft"), make("ul", "", "shares"));
     return row(name, make("td", "", "number"), lineCell(), make("td", "", "number"), lineCell());
   }, (line, each) => {
-    const [, size, sizes, rate, rates] = line.children;
+    const [name, size, sizes, rate, rates] = line.children;
+    list(name.lastChild, each.shares, (share) => `${share.shareId} ${share.state}`, ({ account, state, isRevoked, revokedAt }) => {
+      const entry = make("li", `${account}: `);
+      entry.append(make("span", state, isRevoked ? "alarm" : ""), ` ${moment(revokedAt)}`);
+      return entry;
+    });
     setText(size, each.size == null ? "not known yet" : number(each.size));
     setText(rate, each.matchRate == null ? "not known yet" : percent(each.matchRate));
     drawLine(sizes, each.sizes, now, Math.max(1, ...each.sizes.map(([, value]) => value)), number);

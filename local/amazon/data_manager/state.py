@@ -3,7 +3,7 @@
 import random
 import string
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import count
 from typing import Any
 
@@ -44,13 +44,17 @@ class DataManager:
             self._accounts[key] = Account(account_id, f"agreement-{self._uuid()}", accepted, since)
         return self._accounts[key]
 
+    def datasets(self) -> Iterator[tuple[Dataset, list[SharingRule]]]:
+        """Yield the datasets of all accounts, each with its shares."""
+        for account in self._accounts.values():
+            for dataset in account.datasets.values():
+                yield dataset, [rule for rule in account.rules.values() if rule.dataset is dataset]
+
     def shown(self, dataset_id: str) -> dict[str, Any]:
         """Show the members and shares of a dataset of any account. Raises Refusal (404)."""
-        for account in self._accounts.values():
-            if dataset_id in account.datasets:
-                dataset = account.datasets[dataset_id]
-                shares = [rule for rule in account.rules.values() if rule.dataset is dataset]
-                return dataset.shown() | {"shares": [rule.described() | {"size": rule.size} for rule in shares]}
+        for dataset, rules in self.datasets():
+            if dataset.dataset_id == dataset_id:
+                return dataset.shown() | {"shares": [rule.described() | {"size": rule.size} for rule in rules]}
         raise Refusal("Dataset not found", status=404)
 
     def set_share_status(self, rule_id: str, status: Any, now: float) -> dict[str, Any]:

@@ -3,6 +3,8 @@
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
+from local.amazon.app import build_app
+from local.amazon.exchange import SANDBOX
 from local.status.sizes import KEPT, SizeHistory
 
 if TYPE_CHECKING:
@@ -22,7 +24,9 @@ class Audience:
 
 
 def history(audience: Audience) -> SizeHistory:
-    return SizeHistory(cast("Sandbox", SimpleNamespace(audiences={audience.audience_id: audience})))
+    no_datasets = SimpleNamespace(datasets=list)
+    sandbox = SimpleNamespace(audiences={audience.audience_id: audience}, data_manager=no_datasets)
+    return SizeHistory(cast("Sandbox", sandbox))
 
 
 def test_sizes_and_match_rates_are_those_of_each_moment() -> None:
@@ -61,3 +65,22 @@ def test_however_many_changes_there_are_the_plot_is_bounded_and_reaches_back_to_
     assert len(points) <= KEPT + 1
     assert (points[0][0], points[-1][0]) == (0, 5 * KEPT)
     assert list(points) == sorted(points)
+
+
+def test_a_dataset_has_a_size_a_match_rate_and_shares() -> None:
+    sandbox = build_app(client_id="c", client_secret="s", refresh_token="r", job_delay=0.0)[SANDBOX]
+    manager = sandbox.data_manager
+    account = manager.account("Amazon-Ads-Manager-Account-ID", "m", 0)
+    dataset = manager.create_dataset(account, {"name": "lapsed-buyers", "countryCode": "DE"}, 0)
+    for member, matched in (("m1", True), ("m2", False)):
+        dataset.members.add(member, (), 0, matched=matched, request=1)
+    wanted = {"dataSetId": dataset.dataset_id, "application": "DSP_AUDIENCES", "destinationAccountId": "ENTITY1"}
+    rule = manager.create_rule(
+        account, wanted | {"metadata": {"audienceMetadata": {"audienceName": "Lapsed buyers"}}}, 0, 1
+    )
+    rule.set_status("REVOKED_BY_SHARING_GRANT", 5.0)
+    (shown,) = SizeHistory(sandbox).audiences(9)
+    assert (shown.name, shown.size, shown.match_rate) == ("lapsed-buyers", 2, 50.0)
+    (share,) = shown.shares
+    assert (share.account, share.state) == ("DSP advertiser ENTITY1", "revoked by sharing grant")
+    assert (share.is_revoked, share.revoked_at) == (True, 5.0)

@@ -140,5 +140,11 @@ class RenewSettings(_Settings):
     ordering_guard: bool = Field(True, alias="ORDERING_GUARD")
 
 
+class DatasetsSettings(DataManagerSettings):
+    """Settings of `datasets`."""
+
+    audience_table: str = Field(alias="AUDIENCE_TABLE", min_length=1)
+
+
 class RefreshSettings(AmazonSettings):
     """Settings of `refresh`."""

@@ -97,13 +97,13 @@ def connected(deployment: Deployment) -> Deployment:
 def test_show_prints_the_history_below_the_settings(deployment: Deployment) -> None:
     publish(connected(deployment), time.time(), AudienceReceived=5, AudienceMatchRate=40)
     output = deployment.printed(show, AUDIENCE.audience_id, with_history=True).out
-    assert "One column per minute; a dot if no job ended." in output
+    assert "One column per minute; a dot if Amazon reported no number." in output
     assert "▄  40.0%" in output
 
 
 def test_show_says_that_there_is_no_history_yet(deployment: Deployment) -> None:
     shown = connected(deployment).printed(show, AUDIENCE.audience_id, with_history=True)
-    assert "No job ended in that time" in shown.out
+    assert "Amazon reported no numbers in that time" in shown.out
 
 
 def test_scripts_get_the_periods_with_values(deployment: Deployment) -> None:

@@ -16,6 +16,7 @@ from audience_sync_cli.dashboard.facts import (
     Place,
     Point,
     Rejected,
+    ShareFacts,
     UploadFacts,
     Warnings,
 )
@@ -165,6 +166,26 @@ def parked(now: float = NOW) -> Facts:
     )
 
 
+def unshared(now: float = NOW) -> Facts:
+    """A dataset of Ads Data Manager whose link to an advertiser was withdrawn."""
+    dataset = replace(
+        _audience("adm-ds-7k2m9qxw4t", "Lapsed premium buyers", 412_300, 71.4, 380, now),
+        shares=(
+            ShareFacts("sr-1", "DSP advertiser ENTITY2XYZ9QWERTY", "revoked by sharing grant", True, now - 7_200),
+            ShareFacts("sr-2", "AMC instance amc1a2b3c4d", "active"),
+            ShareFacts("sr-3", "DSP advertiser ENTITY7ABC3LMNOP", "pending"),
+        ),
+    )
+    return replace(
+        flowing(now),
+        queue=Depth(0, 0, 0),
+        counts=Counts(2_345_678, 1_204, 6_019, 2_340_002, 2_311_852, 28_150, 0, 9_862, 0),
+        audiences=(dataset, *flowing(now).audiences[1:]),
+        alarms=_alarms("SharesRevoked", _UNSHARED, now - 3_000),
+    )
+
+
+_UNSHARED = "A share of a dataset was revoked in the last seven days."
 _DETAIL = "no consent signal; map consent, or set ConsentPolicy"
 _STALLED = "Changes have been retrying for over 30 minutes. No data is lost; removals are delayed."
 _REVOKED = "The Amazon access token could not be refreshed."

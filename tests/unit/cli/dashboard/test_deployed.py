@@ -218,6 +218,26 @@ def test_the_log_shows_every_function_that_tail_reads(deployment: Deployment, sh
     assert {line.function for line in shown.read("").log} == {function.lower() for function in FUNCTIONS}
 
 
+def test_a_dataset_has_the_shares_that_were_read_last(
+    deployment: Deployment, shown: DeployedStack, clock: ManualClock
+) -> None:
+    clock.now = time.time()
+    deployment.list_audience()
+    share = {
+        "shareId": "sr-1",
+        "application": "DSP_AUDIENCES",
+        "account": "ENTITY1",
+        "revokedBy": "",
+        "revokedAt": None,
+    }
+    for read in ([share | {"status": "ACTIVE"}], [share | {"status": "REVOKED_BY_USER", "revokedAt": 5.0}], None):
+        deployment.log("Datasets", "dataset read", audience_id=AUDIENCE.audience_id, shares=read)
+    (audience,) = shown.read("").audiences
+    assert [(each.account, each.state, each.is_revoked, each.revoked_at) for each in audience.shares] == [
+        ("DSP advertiser ENTITY1", "revoked by user", True, 5.0)
+    ]
+
+
 def test_alarms_are_those_of_this_stack(deployment: Deployment, shown: DeployedStack) -> None:
     cloudwatch = deployment.stack.service("cloudwatch")
     for name in ("mine-DeadLetters", "mine-WorkerErrors", "mine-too-DeadLetters", "another-DeadLetters"):

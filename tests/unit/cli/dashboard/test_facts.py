@@ -11,7 +11,8 @@ from tests.unit.cli.dashboard import states
 
 
 @pytest.mark.parametrize(
-    "facts", [each() for each in (states.empty, states.flowing, states.outage, states.revoked, states.parked)]
+    "facts",
+    [each() for each in (states.empty, states.flowing, states.outage, states.revoked, states.parked, states.unshared)],
 )
 def test_facts_are_one_document_of_plain_json(facts: Facts) -> None:
     document = json.loads(json.dumps(facts.as_json()))

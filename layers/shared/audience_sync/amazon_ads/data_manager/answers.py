@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from datetime import datetime
 from typing import Any, Self
 
 from audience_sync.amazon_ads.answer_fields import (
@@ -65,6 +66,7 @@ class Share:
     marketplace_id: str
     status: str  # in Amazon's words; empty if it is not a word
     revoked_by: str = ""  # Amazon's reason
+    revoked_at: float | None = None  # epoch seconds
     audience_ids: tuple[str, ...] = ()  # of DSP, as its console lists them
     audience_name: str = ""
 
@@ -84,6 +86,7 @@ class Share:
             marketplace_id=_text(answer, "marketplaceId"),
             status=_word(answer.get("status")),
             revoked_by="" if revoked_by == "NONE" else revoked_by,
+            revoked_at=_time(answer.get("revokedTime")),
             audience_ids=tuple(filter(None, (_text(audience, name) for name in ("audienceId", "audienceIdV2")))),
             audience_name=_text(audience, "audienceName"),
         )
@@ -153,6 +156,12 @@ def datasets(answer: Mapping[str, Any]) -> list[Dataset]:
     return [Dataset.from_answer(known, each) for known, each in listed if known]
 
 
+def records(answer: Mapping[str, Any], dataset_id: str) -> int | None:
+    """Read the number of records in a dataset from the answer to POST /adm/datasets/list; None if it lacks it."""
+    listed = (each for each in objects(answer.get("datasets")) if each.get("datasetId") == dataset_id)
+    return next((count_or_none(each.get("records")) for each in listed), None)
+
+
 def shares(answer: Mapping[str, Any]) -> list[Share]:
     """Read a page of POST /adm/sharingRules/list. Shares without a usable id are left out."""
     return [share for each in objects(answer.get("sharingRules")) if (share := Share.from_answer(each))]
@@ -164,3 +173,10 @@ def _text(answer: Mapping[str, Any], name: str) -> str:
 
 def _word(value: Any) -> str:
     return value if isinstance(value, str) and _WORD.fullmatch(value) else ""
+
+
+def _time(value: Any) -> float | None:
+    try:
+        return datetime.fromisoformat(value).timestamp()
+    except (TypeError, ValueError, OverflowError):
+        return None

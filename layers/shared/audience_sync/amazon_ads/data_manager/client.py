@@ -17,7 +17,7 @@ from audience_sync.amazon_ads.data_manager import answers
 from audience_sync.amazon_ads.data_manager.accounts import Account
 from audience_sync.amazon_ads.data_manager.answers import DataRoom, Dataset, Funnel, Metrics, Share
 from audience_sync.amazon_ads.data_manager.pages import PAGE, pages
-from audience_sync.amazon_ads.data_manager.paths import DATASETS, SHARES, in_path, metrics_of
+from audience_sync.amazon_ads.data_manager.paths import COUNTS, DATASETS, SHARES, in_path, metrics_of
 from audience_sync.amazon_ads.data_manager.rejections import rejected_members
 from audience_sync.amazon_ads.exchange import READ_TIMEOUT, Exchange
 from audience_sync.amazon_ads.ids import job_id
@@ -167,15 +167,25 @@ class DataManager:
         self._require_manager("a share cannot be revoked")
         self._call("PATCH", f"{SHARES}/{in_path(share_id)}/revoke", JSON)
 
-    def metrics(self, dataset_id: str) -> Metrics:
-        """Read the counts of a dataset. Amazon documents no permission for DSP accounts."""
-        return Metrics.from_answer(require_object(self._call("GET", metrics_of(dataset_id), METRICS)))
+    def records(self, dataset_id: str, *, timeout: float = READ_TIMEOUT) -> int | None:
+        """Read the number of records in a dataset. Amazon documents no permission for DSP accounts, as for all counts.
 
-    def aggregates(self, dataset_id: str, start: str, end: str) -> Funnel:
+        Raises AccessDenied without it.
+        """
+        body = utf8_json({"datasetIds": [dataset_id]})
+        answer = self._call("POST", f"{COUNTS}/list", METRICS, body=body, timeout=timeout)
+        return answers.records(require_object(answer), dataset_id)
+
+    def metrics(self, dataset_id: str, *, timeout: float = READ_TIMEOUT) -> Metrics:
+        """Read the counts of a dataset over all its uploads."""
+        answer = self._call("GET", metrics_of(dataset_id), METRICS, timeout=timeout)
+        return Metrics.from_answer(require_object(answer))
+
+    def aggregates(self, dataset_id: str, start: str, end: str, *, timeout: float = READ_TIMEOUT) -> Funnel:
         """Read the counts of a dataset between two times in UTC, such as 2026-11-28T00:00:00Z."""
-        body = {"startDate": start, "endDate": end, "metrics": answers.FUNNEL}
-        path = f"{metrics_of(dataset_id)}/aggregates"
-        return Funnel.from_answer(require_object(self._call("POST", path, METRICS, body=utf8_json(body))))
+        body = utf8_json({"startDate": start, "endDate": end, "metrics": answers.FUNNEL})
+        answer = self._call("POST", f"{metrics_of(dataset_id)}/aggregates", METRICS, body=body, timeout=timeout)
+        return Funnel.from_answer(require_object(answer))
 
     def _existing_share(self, body: Mapping[str, Any], timeout: float) -> Share | None:
         only = {name: body[name] for name in ("application", "destinationAccountId")}

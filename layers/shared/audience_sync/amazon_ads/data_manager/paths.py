@@ -6,11 +6,12 @@ from audience_sync.errors import InvalidRequest
 
 DATASETS = "/adm/audiences"
 SHARES = "/adm/sharingRules"
+COUNTS = "/adm/datasets"
 
 
 def metrics_of(dataset_id: str) -> str:
     """Return the path of a dataset's counts."""
-    return f"/adm/datasets/{in_path(dataset_id)}/metrics"
+    return f"{COUNTS}/{in_path(dataset_id)}/metrics"
 
 
 def in_path(value: str) -> str:
