@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from audience_sync.amazon_ads.apis import has_jobs, max_identities
+from audience_sync.amazon_ads.apis import has_jobs, max_identities, requests_of
 from audience_sync.amazon_ads.upload import Target
 from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.delivery.context import DeliveryContext
@@ -270,9 +270,14 @@ class MemberDelivery:
         """Return the callback that stores a job message. Storing it is part of the delivery."""
 
         def track(job: Job) -> None:
-            destination, members = job.target.destination, [job_member(change) for change in job.changes]
-            if not has_jobs(destination):  # nothing to ask; identities to erase are erased in time
-                members = [each for each in members if each.erases]
+            destination = job.target.destination
+            described = ((job_member(change), change) for change in job.changes)
+            if has_jobs(destination):
+                members = [member for member, _ in described]
+            else:  # nothing to ask; identities to erase are erased in time, after the change's last request
+                members = [
+                    member for member, change in described if member.erases and requests_of(change)[-1] is job.request
+                ]
             bodies = job_messages(job.job_id, job.audience_id, members, job.sent_at, destination)
             self._context.jobs.send(bodies, deadline=self._deadline, delay=self._context.limits.job)
 

@@ -99,6 +99,7 @@ class Job:
     target: Target
     changes: Sequence[MembershipChange]  # behind its records
     sent_at: int  # epoch milliseconds; before the request
+    request: Request = Request.RECORDS
 
     @property
     def audience_id(self) -> str:
@@ -240,7 +241,7 @@ class Uploads:
         try:
             submitted = self._uploader.send_records(chunk.upload, timeout=self._limits.timeout)
             accepted = [each for place, each in enumerate(chunk.changes) if place not in submitted.rejected]
-            job = Job(submitted.job_id, chunk.upload.target, accepted, sent_at)
+            job = Job(submitted.job_id, chunk.upload.target, accepted, sent_at, chunk.upload.frame.request)
             self._track(job, track)
         except TransientError as error:
             self._count_failure(error.reason)
