@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 
 from audience_sync.errors import AccessDenied, ServiceUnavailable
+from audience_sync.ingest.record_rules import erasing_exit
 from audience_sync.messages import DeadLetter
+from tests.builders import AUDIENCE
 from tests.contract.worker_stack import GRANTED, NOW, WorkerStack, change, dataset_stack, digest, named_in
 
 NOTICE = change(at=2, exits=True, erase=True)
@@ -89,6 +91,33 @@ def test_after_a_notice_the_digests_leave_the_row_when_the_last_removal_has_take
     assert not any(stack.holds(email) for email in emails)
     assert stack.now >= NOW + stack.effective + stack.limits.longest_job + stack.effective
     assert stack.amazon.active() == set()
+
+
+def test_a_notice_older_than_the_exit_also_deletes_the_identities(stack: WorkerStack) -> None:
+    stack.deliver(change("a@b.co", at=1))
+    stack.deliver(change(at=3, exits=True))
+    stack.deliver(NOTICE)
+    assert deleted(stack) == {digest("a@b.co")}
+
+
+def test_where_the_person_is_back_elsewhere_identities_are_deleted_once(stack: WorkerStack) -> None:
+    """They are deleted in all datasets, the one also that the person has entered since."""
+    stack.deliver(change("a@b.co", at=1))
+    stack.deliver(NOTICE)
+    stack.rest()
+    removals = [upload for upload in stack.amazon.uploads if upload[0]["action"] == "DELETE"]
+    assert (len(removals), len(stack.amazon.deleted)) == (3, 1)
+
+
+def test_an_enter_soon_after_a_notice_waits_although_nothing_of_the_member_is_removed_here(stack: WorkerStack) -> None:
+    """The person's identities may still be deleted on account of another dataset."""
+    notice = erasing_exit("m1", 2, "notice")
+    stack.deliver(notice)
+    stack.queue.drain()
+    report = stack.deliver(change("a@b.co", at=3))
+    assert (report.waiting, stack.amazon.uploads) == ({AUDIENCE: 1}, [])
+    assert stack.rest() == {"delivered": 1}
+    assert stack.now >= NOW + stack.effective
 
 
 def test_while_identities_cannot_be_deleted_the_row_keeps_them_for_another_attempt(stack: WorkerStack) -> None:
