@@ -3,7 +3,7 @@
 import random
 import string
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import count
 from typing import Any
 
@@ -43,6 +43,12 @@ class DataManager:
             accepted = self.options.data_manager_terms_accepted
             self._accounts[key] = Account(account_id, f"agreement-{self._uuid()}", accepted, since)
         return self._accounts[key]
+
+    @property
+    def datasets(self) -> Iterator[Dataset]:
+        """All datasets of all accounts."""
+        for account in self._accounts.values():
+            yield from account.datasets.values()
 
     def shown(self, dataset_id: str) -> dict[str, Any]:
         """Show the members and shares of a dataset of any account. Raises Refusal (404)."""

@@ -22,7 +22,9 @@ class Audience:
 
 
 def history(audience: Audience) -> SizeHistory:
-    return SizeHistory(cast("Sandbox", SimpleNamespace(audiences={audience.audience_id: audience})))
+    no_datasets = SimpleNamespace(datasets=())
+    sandbox = SimpleNamespace(audiences={audience.audience_id: audience}, data_manager=no_datasets)
+    return SizeHistory(cast("Sandbox", sandbox))
 
 
 def test_sizes_and_match_rates_are_those_of_each_moment() -> None:
