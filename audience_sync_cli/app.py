@@ -44,11 +44,11 @@ PARTS = {
     ),
     "audiences": Part(
         _SETUP,
-        "audiences.command audiences.linking audiences.creation",
+        "audiences.command audiences.linking audiences.creation audiences.shares",
         "Audiences that events may reach, and their state at Amazon.",
     ),
     "connections": Part(_SETUP, "setup.connections", "AMC instances and DSP advertisers that audiences are sent to."),
-    "terms": Part(_SETUP, "setup.terms", "The terms of Amazon Marketing Cloud."),
+    "terms": Part(_SETUP, "setup.terms", "The terms of Amazon Marketing Cloud and of Ads Data Manager."),
     "mappings": Part(
         _SETUP, "mappings.command mappings.trial mappings.versions", "How a Segment event becomes an Amazon record."
     ),

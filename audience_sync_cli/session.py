@@ -14,13 +14,15 @@ import typer
 from audience_sync.errors import InvalidSettings
 from audience_sync_cli.command_line.classes import AskingCommand, Command
 from audience_sync_cli.command_line.global_options import named_stack
-from audience_sync_cli.errors import INTERRUPTED, AlreadyReported
+from audience_sync_cli.errors import INTERRUPTED, AlreadyReported, NotThere
 from audience_sync_cli.screen import Screen
 
 if TYPE_CHECKING:
     import requests
 
     from audience_sync.amazon_ads.advertiser_audiences.client import AmazonAds
+    from audience_sync.amazon_ads.data_manager.client import DataManager
+    from audience_sync.amazon_ads.login import AccessTokens
     from audience_sync.aws.audience_table import AudienceTable
     from audience_sync.aws.membership_rows import Sharding
     from audience_sync.aws.membership_scan import MembershipScan
@@ -87,6 +89,7 @@ class Session:
         return Policy(
             consent="pass" if parameters.get("ConsentPolicy") == "pass" else "require",
             literal_email=parameters.get("LiteralEmail") == "yes",
+            keeps_rows=self.stack.keeps_rows,
         )
 
     @cached_property
@@ -106,12 +109,32 @@ class Session:
     def amazon(self) -> "AmazonAds":
         """The Amazon Ads client, with the stack's authorization."""
         from audience_sync.amazon_ads.advertiser_audiences.client import AmazonAds
+
+        return AmazonAds(self.http, self.stack.hosts.api, self._tokens, now=self.now)
+
+    @cached_property
+    def data_manager(self) -> "DataManager":
+        """The client of Ads Data Manager. Raises NotThere if the stack names no account, InvalidSettings."""
+        from audience_sync.amazon_ads.data_manager.accounts import Account
+        from audience_sync.amazon_ads.data_manager.client import DataManager
+
+        parameters = self.stack.parameters
+        account = Account.from_parameters(
+            parameters.get("DataManagerAccountId", ""), parameters.get("DataManagerDspAccountId", "")
+        )
+        if account is None:
+            raise NotThere(
+                "The stack names no account of Ads Data Manager.",
+                "Deploy with it: `make deploy ARGS='--parameter-overrides DataManagerAccountId=ID'`.",
+            )
+        return DataManager(self.http, self.stack.hosts.api, self._tokens, account, now=self.now)
+
+    @cached_property
+    def _tokens(self) -> "AccessTokens":
         from audience_sync.amazon_ads.login import AccessTokens, Login
 
-        hosts = self.stack.hosts
-        login = Login(self.http, hosts.login, self.secret("CredentialsSecret"), self.now)
-        tokens = AccessTokens(self.secret("TokenSecret"), login, self.now)
-        return AmazonAds(self.http, hosts.api, tokens, now=self.now)
+        login = Login(self.http, self.stack.hosts.login, self.secret("CredentialsSecret"), self.now)
+        return AccessTokens(self.secret("TokenSecret"), login, self.now)
 
     def secret(self, logical_id: str) -> "JsonSecret":
         """One of the stack's secrets."""

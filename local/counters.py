@@ -36,7 +36,7 @@ class Counters:
             self._count_reasons(function, line)
         self.lines.append((function, line))
         self.line_count += 1
-        if '"event rejected"' in line:
+        if '"event rejected"' in line or '"consent denied"' in line:
             self.rejected.append((self.line_count, function, line))
 
     def put(self, metrics: Mapping[str, Any]) -> None:

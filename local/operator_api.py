@@ -16,6 +16,8 @@ _PARAMETERS = (  # read by the command
     "LiteralEmail",
     "AcceptOldEvents",
     "MaxCpmCents",
+    "DataManagerAccountId",
+    "DataManagerDspAccountId",
     "OrderingGuard",
     "BatchWindow",
     "LogLevel",

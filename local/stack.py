@@ -56,7 +56,8 @@ class Stack:
         self.event_key, self.audience_key, self.signing_secret = (secrets.token_hex(24) for _ in range(3))
         self._client_secret, self._refresh_token = secrets.token_hex(24), f"Atzr|{secrets.token_hex(24)}"
         # The examples of events/segment are months old.
-        self._template = Template.load({"BatchWindow": options.batch_window, "AcceptOldEvents": "yes"})
+        parameters = {"DataManagerAccountId": resources.MANAGER_ACCOUNT}
+        self._template = Template.load({"BatchWindow": options.batch_window, "AcceptOldEvents": "yes"} | parameters)
         self._queues = SqsQueues(time.time)
         self._forwarder = MetricForwarder()
         self._amazon = build_amazon(
@@ -113,7 +114,6 @@ class Stack:
             "LATE_SECONDS": "1",
             # After a deletion notice, erasing waits as long after an enter as the longest job takes.
             "LONGEST_JOB_SECONDS": str(self.options.job_delay * 2 + 5),
-            "DATA_MANAGER_ACCOUNT_ID": resources.MANAGER_ACCOUNT,
             "DATA_MANAGER_SECONDS": str(self.options.job_delay * 1.25 + 1),
             "JOB_SECONDS": str(min(900.0, self.options.job_delay * 1.25 + 1)),
         }

@@ -10,8 +10,10 @@ from typing import Any
 from audience_sync.amazon_ads.destination import advertiser_of, of_advertiser
 from audience_sync.membership import Audience
 from local import aws, resources
+from local.amazon.app import DEFAULTS
 from local.amazon.app import build_app as build_amazon
 from local.amazon.exchange import SANDBOX
+from local.amazon.options import Options
 from local.logs import LogGroups
 from local.sqs.queues import SqsQueues
 from local.template import Template
@@ -94,13 +96,14 @@ def template_resources(server: AwsServer, secrets: Mapping[str, Mapping[str, Any
         server.reset()
 
 
-def build_sandbox() -> Any:
+def build_sandbox(options: Options = DEFAULTS) -> Any:
     """Build Amazon's sandbox, which accepts CREDENTIALS and has AUDIENCE. Jobs end at once."""
     app = build_amazon(
         client_id=CREDENTIALS["clientId"],
         client_secret=CREDENTIALS["clientSecret"],
         refresh_token=CREDENTIALS["refreshToken"],
         job_delay=0.0,
+        options=options,
     )
     app[SANDBOX].seed(
         int(AUDIENCE.audience_id),

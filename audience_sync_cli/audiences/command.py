@@ -1,12 +1,14 @@
 """`audience-sync audiences list` and `show`: the audiences that events may reach, with size and match rate."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from audience_sync.amazon_ads.destination import reaches_dsp
 from audience_sync.audiences import with_ttl
+from audience_sync.membership import Audience
 from audience_sync.operations.renewal import is_renewed, renewal_age
+from audience_sync_cli.audiences.datasets import is_dataset, show_dataset
 from audience_sync_cli.audiences.history import MAX_DAYS, read_history, report_history
 from audience_sync_cli.audiences.listed import AUDIENCE, find
 from audience_sync_cli.audiences.presentation import (
@@ -68,8 +70,17 @@ def show(
     ] = False,
     days: Annotated[int, typer.Option(help="With --history: days to look back.", min=1, max=MAX_DAYS)] = 30,
 ) -> None:
-    """Show one audience: its settings, and its size and match rate at Amazon."""
+    """Show one audience: its settings, and its size and match rate at Amazon; of a dataset also its shares."""
     known = find(session, audience)
+    shown = show_dataset(session, known) if is_dataset(known) else _show(session, known)
+    if with_history:
+        past = read_history(session.stack, known.audience_id, session.now(), days)
+        report_history(session.screen, past)
+        shown["history"] = past.as_json()
+    session.screen.result(shown)
+
+
+def _show(session: Session, known: Audience) -> dict[str, Any]:
     report = session.amazon.read_audience(known.audience_id)
     received, matched, in_dsp = report.sizes.received, report.sizes.matched, report.sizes.dsp
     rate = f"{report.sizes.match_rate:.1f}%" if report.sizes.match_rate is not None else "not known yet"
@@ -96,13 +107,9 @@ def show(
     if is_renewed(known) and renewal_age(known) != renewal_age(with_ttl(known, report)):
         remedy = "Set it with `audience-sync audiences update --ttl-days`, so that both match."
         session.screen.note(f"Renewal uses a different time to live than Amazon. {remedy}", style="yellow")
-    past = read_history(session.stack, known.audience_id, session.now(), days) if with_history else None
-    if past:
-        report_history(session.screen, past)
     at_amazon = {"received": received, "matched": matched, "inDsp": in_dsp, "ttl": report.ttl}
     delivery = {
         "dsp": reaches_dsp(known),
         "fees": [{"cpmCents": each.cpm_cents, "currency": each.currency} for each in fees],
     }
-    history = {"history": past.as_json()} if past else {}
-    session.screen.result({"audience": audience_json(known), "amazon": at_amazon} | delivery | history)
+    return {"audience": audience_json(known), "amazon": at_amazon} | delivery

@@ -8,11 +8,13 @@ from uuid import uuid4
 
 import typer
 
+from audience_sync.amazon_ads.destination import Api
 from audience_sync.audiences import Audiences
 from audience_sync.aws.creation_locks import CreationLocks
 from audience_sync.clock import Clock
+from audience_sync_cli.audiences.datasets import create_dataset, is_dataset, refuse_update
 from audience_sync_cli.audiences.listed import AUDIENCE, find
-from audience_sync_cli.audiences.options import DSP, RENEW, Target, check_key, note_country
+from audience_sync_cli.audiences.options import DSP, RENEW, NewTarget, check_key, note_country
 from audience_sync_cli.audiences.presentation import audience_json
 from audience_sync_cli.command_line.settings_faults import options
 from audience_sync_cli.errors import WrongUsage
@@ -55,11 +57,14 @@ class Settings:
     "create",
     'audiences create "Big spenders" \\\n      --advertiser 590071284455661234 --country US',
     'audiences create "Big spenders" --connection amc-1a2b \\\n      --country DE --ttl-days 30 --renew',
+    'audiences create "Big spenders" --api data-manager \\\n'
+    "      --country DE --share advertiser=ENTITY1ABC,marketplace=DE",
+    asks=True,
 )
 def create(
     session: Session,
     name: Annotated[str, typer.Argument(help="Name, as in Segment. Names under ten characters get a prefix.")],
-    target: Target,
+    target: NewTarget,
     settings: Settings,
     country: Annotated[str, typer.Option(help="Country where most members are: two letters.", metavar="CODE")] = "",
     key: Annotated[str, typer.Option(help="Segment's computation key, if already known.", metavar="KEY")] = "",
@@ -69,19 +74,23 @@ def create(
 ) -> None:
     """Create an audience at Amazon and let events reach it. Safe to repeat: it finds the existing audience.
 
-    An existing audience keeps its settings; the command lists differences, and how to change them.
+    An existing audience keeps its settings; the command lists differences, and how to change them. With
+    --api data-manager it is a dataset of Ads Data Manager, shared with each account of --share. It asks only if the
+    stack names a DSP account, with which people cannot be erased.
     """
     note_country(session, country)
     check_key(session, key)
     extras = {
         "audienceName": name,
-        "advertiserId": target.advertiser,
-        "connectionId": target.connection,
         "countryCode": country,
         "computationKey": key,
         "externalAudienceId": external_id,
         **settings.extras(),
+        **target.extras(),
     }
+    if target.api is Api.DATA_MANAGER:
+        create_dataset(session, extras)
+        return
     with session.log.line("audiences create") as line, session.screen.progress("creating"):
         made = use_case(session).create(extras, deadline=time.monotonic() + CREATE_WAIT)
         line["audienceId"] = made.audience_id
@@ -105,6 +114,8 @@ def create(
 def update(session: Session, audience: AUDIENCE, settings: Settings) -> None:
     """Change description, time to live, fee, DSP or renewal. Amazon never changes name, country or target."""
     known = find(session, audience)
+    if is_dataset(known):
+        refuse_update(known)
     changes = settings.extras()
     if not changes:
         raise WrongUsage("No setting was given.", "`audience-sync audiences update --help` lists the settings.")

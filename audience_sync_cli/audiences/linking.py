@@ -9,12 +9,21 @@ import typer
 from audience_sync.amazon_ads.advertiser_audiences.audience import AudienceReport, audience_update
 from audience_sync.amazon_ads.advertiser_audiences.audience_settings import AudienceReader
 from audience_sync.amazon_ads.countries import NO_COUNTRY
-from audience_sync.amazon_ads.destination import advertiser_of, connection_of, of_advertiser, of_connection
+from audience_sync.amazon_ads.data_manager.answers import Dataset
+from audience_sync.amazon_ads.destination import (
+    Api,
+    advertiser_of,
+    connection_of,
+    of_advertiser,
+    of_connection,
+    of_data_manager,
+)
 from audience_sync.amazon_ads.ids import amazon_id
 from audience_sync.audiences import with_ttl
 from audience_sync.aws.membership_rows import KEEP_ACTIVE, KEEP_EXIT
 from audience_sync.membership import Audience, Destination
 from audience_sync_cli.audiences.creation import creation_locks
+from audience_sync_cli.audiences.datasets import is_dataset, read_dataset
 from audience_sync_cli.audiences.listed import AUDIENCE, find
 from audience_sync_cli.audiences.notices import queue_due_exits
 from audience_sync_cli.audiences.options import Choices, Target, check_key, country_code, note_country
@@ -54,34 +63,36 @@ def link(
     """Let events reach an existing audience at Amazon, and link it to a Segment audience.
 
     Events with Amazon's audience id need no key. Options that are left out keep their value. The advertiser is
-    read from Amazon; for an audience of a connection pass --connection, since Amazon does not report it.
+    read from Amazon; for an audience of a connection pass --connection, since Amazon does not report it. A dataset of
+    Ads Data Manager needs --api data-manager, and takes none of --advertiser, --connection, --dsp and --renew.
     """
-    digits = amazon_id(audience_id)
-    if digits is None:
+    is_of_data_manager = target.api is Api.DATA_MANAGER
+    audience_id = _checked_id(audience_id, is_dataset=is_of_data_manager)
+    if is_of_data_manager and (replace(target, api=Api.AUDIENCES), choices) != (ANY, AS_BEFORE):
         raise WrongUsage(
-            "AUDIENCE_ID must be a number of up to 20 digits.", "`audience-sync audiences create` prints it."
+            "A dataset has neither --advertiser nor --connection, --dsp or --renew.",
+            "Its shares decide where members go: `audience-sync audiences share`.",
         )
     note_country(session, country)
     check_key(session, key)
-    code, given = country_code(country), _destination(target)
+    code, given = country_code(country), of_data_manager() if is_of_data_manager else _destination(target)
     if key:
-        _check_key_free(session, key, digits)
-    report = session.amazon.read_audience(digits)
-    known = _listed_again(session.audiences.stored(digits) or Audience(digits))
+        _check_key_free(session, key, audience_id)
+    report = read_dataset(session, audience_id) if is_of_data_manager else session.amazon.read_audience(audience_id)
+    known = _listed_again(session.audiences.stored(audience_id) or Audience(audience_id))
     linked = replace(
-        _with_choices(_with_destination(known, given, report), choices, report),
+        _as_reported(known, given, choices, report),
         name=name or known.name or report.name or "",
         country=code or _real(known.country) or _real(report.country),
         computation_key=key or known.computation_key,
-        external_audience_id=known.external_audience_id or report.external_audience_id,
     )
-    created = session.audiences.created(digits)
-    with session.log.line("audiences link", audienceId=digits):
+    created = session.audiences.created(audience_id)
+    with session.log.line("audiences link", audienceId=audience_id):
         session.audiences.put(linked, created=time.time_ns() // 1_000_000 if created is None else created)
         if session.stack.keeps_rows:  # only once listed: later notices reach it anyway
             queue_due_exits(session, linked)
     _warn_about_gaps(session, linked)
-    session.screen.say(f"Linked. Events reach {linked.name or digits} from now on.", style="green")
+    session.screen.say(f"Linked. Events reach {linked.name or audience_id} from now on.", style="green")
     session.screen.result(audience_json(linked))
 
 
@@ -106,9 +117,22 @@ def unlink(session: Session, audience: AUDIENCE) -> None:
     session.screen.say(
         "Unlinked, with effect within a minute. Amazon keeps the audience, and deletions still reach it.", style="green"
     )
-    key = f" --key {known.computation_key}" if known.computation_key else ""
-    session.screen.say(f"To list it again: `audience-sync audiences link {known.audience_id}{key}`.")
+    key = f"--key {known.computation_key}" if known.computation_key else ""
+    options = " ".join(filter(None, (known.audience_id, "--api data-manager" if is_dataset(known) else "", key)))
+    again = f"`audience-sync audiences link {options}`"
+    session.screen.say(f"To list it again: {again}.")
     session.screen.result({"audienceId": known.audience_id, "unlinked": True})
+
+
+def _checked_id(text: str, *, is_dataset: bool) -> str:
+    """Return the id of an audience as typed. That of a dataset has no format to check it by. Raises WrongUsage."""
+    digits = text.strip() if is_dataset else amazon_id(text)
+    if digits is None:
+        raise WrongUsage(
+            "AUDIENCE_ID must be a number of up to 20 digits.",
+            "`audience-sync audiences create` prints it. For a dataset of Ads Data Manager, add --api data-manager.",
+        )
+    return digits
 
 
 def _listed_again(known: Audience) -> Audience:
@@ -157,6 +181,17 @@ def _warn_about_gaps(session: Session, linked: Audience) -> None:
         session.screen.note(
             f"No target: `audience-sync audiences create` cannot find this audience. {remedy}", style="yellow"
         )
+
+
+def _as_reported(
+    known: Audience, given: Destination | None, choices: Choices, report: AudienceReport | Dataset
+) -> Audience:
+    """Return an audience with its target and choices. Raises InvalidAudience if they are not possible."""
+    if isinstance(report, Dataset):
+        return replace(known, destination=given or known.destination)
+    external_id = known.external_audience_id or report.external_audience_id
+    chosen = _with_choices(_with_destination(known, given, report), choices, report)
+    return replace(chosen, external_audience_id=external_id)
 
 
 def _with_choices(known: Audience, choices: Choices, report: AudienceReport) -> Audience:

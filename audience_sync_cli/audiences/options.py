@@ -2,14 +2,19 @@
 
 import re
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from audience_sync.amazon_ads.countries import NO_COUNTRY, accepted_country
+from audience_sync.amazon_ads.destination import Api
+from audience_sync_cli.audiences import share_text
 from audience_sync_cli.errors import WrongUsage
 from audience_sync_cli.session import Session
 
+API = Annotated[
+    Api, typer.Option("--api", help="audiences, or data-manager for a dataset of Ads Data Manager.", metavar="API")
+]
 DSP = Annotated[bool | None, typer.Option("--dsp/--no-dsp", help="With a connection: also send members to Amazon DSP.")]
 RENEW = Annotated[
     bool | None, typer.Option("--renew/--no-renew", help="Re-send active members before their TTL expires.")
@@ -19,10 +24,33 @@ _KEY = "The key is in the settings of the audience in Segment."
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The target of an audience: an advertiser or a connection."""
+    """The target of an audience: an advertiser, a connection, or the stack's account of Ads Data Manager."""
 
     advertiser: Annotated[str, typer.Option(help="DSP advertiser id, for Amazon DSP.", metavar="ID")] = ""
     connection: Annotated[str, typer.Option(help="Connection id, for Amazon Marketing Cloud.", metavar="ID")] = ""
+    api: API = Api.AUDIENCES
+
+
+@dataclass(frozen=True, slots=True)
+class NewTarget(Target):
+    """The target of a new audience; of a dataset, the accounts that it is shared with."""
+
+    share: Annotated[
+        list[str] | None, typer.Option(help=f"Of a dataset: {share_text.HELP} Repeat it for more.", metavar="SHARE")
+    ] = None
+    id_retention: Annotated[
+        bool, typer.Option("--id-retention", help="Of a dataset: Amazon keeps the hashes for 90 days.")
+    ] = False
+
+    def extras(self) -> dict[str, Any]:
+        """Return the given options under the names of Segment's extras. Raises WrongUsage."""
+        extras: dict[str, Any] = {"advertiserId": self.advertiser, "connectionId": self.connection}
+        if self.api is Api.AUDIENCES:
+            if self.share or self.id_retention:
+                raise WrongUsage("Only datasets have --share and --id-retention.", "Add --api data-manager.")
+            return extras
+        shares = [share_text.share_entry(each) for each in self.share or ()]
+        return extras | {"api": self.api, "shares": shares, "idRetention": self.id_retention or None}
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 from audience_sync.amazon_ads.advertiser_audiences.audience_settings import Fee
-from audience_sync.amazon_ads.destination import advertiser_of, connection_of, reaches_dsp
+from audience_sync.amazon_ads.destination import Api, advertiser_of, api_of, connection_of, reaches_dsp
 from audience_sync.membership import Audience, MembershipChange
 from audience_sync.messages import change_as_json
 from audience_sync.operations.renewal import is_renewed, renewal_age
@@ -20,6 +20,7 @@ def audience_json(audience: Audience) -> dict[str, Any]:
         "audienceId": audience.audience_id,
         "name": audience.name,
         "country": audience.country,
+        "api": api_of(audience.destination),
         "advertiserId": advertiser_of(audience.destination),
         "connectionId": connection_of(audience.destination),
         "computationKey": audience.computation_key,
@@ -41,7 +42,9 @@ def change_json(change: MembershipChange) -> dict[str, Any]:
 
 
 def target_label(audience: Audience) -> str:
-    """Return the target of an audience, for people."""
+    """Return the target of an audience, for people. A dataset's shares are known to Amazon only."""
+    if api_of(audience.destination) is Api.DATA_MANAGER:
+        return "Ads Data Manager"
     if connection_id := connection_of(audience.destination):
         return f"connection {connection_id}"
     advertiser_id = advertiser_of(audience.destination)

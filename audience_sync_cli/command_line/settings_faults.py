@@ -1,7 +1,8 @@
 """Names the options that are at fault in an audience, where the package names fields of Segment's extras."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from audience_sync.errors import InvalidAudience, SettingFault
 from audience_sync_cli.errors import WrongUsage
@@ -55,9 +56,12 @@ _SENTENCES = {  # field: message and remedy. The others are said in the package'
 }
 
 
-def wrong_usage(error: InvalidAudience) -> WrongUsage:
-    """Return the error for settings that no audience can have. It names options, never a value."""
-    sentences = [_sentence(fault) for fault in error.faults]
+def wrong_usage(error: InvalidAudience, others: Mapping[str, tuple[str, str]] = MappingProxyType({})) -> WrongUsage:
+    """Return the error for settings that no audience can have. It names options, never a value.
+
+    `others` has messages and remedies, by field, that take the place of the usual ones.
+    """
+    sentences = [_sentence(fault, others) for fault in error.faults]
     if len(sentences) == 1:
         return WrongUsage(*sentences[0])
     return WrongUsage(f"{len(sentences)} settings are not valid.", "\n".join(" ".join(each) for each in sentences))
@@ -68,9 +72,9 @@ def options(fields: Sequence[str]) -> str:
     return ", ".join(OPTIONS.get(each, each) for each in fields)
 
 
-def _sentence(fault: SettingFault) -> tuple[str, str]:
-    if fault.field in _SENTENCES:
-        return _SENTENCES[fault.field]
+def _sentence(fault: SettingFault, others: Mapping[str, tuple[str, str]]) -> tuple[str, str]:
+    if found := others.get(fault.field, _SENTENCES.get(fault.field)):
+        return found
     name, allowed, remedy = (_with_options(text) for text in fault)
     return f"{name} must be {allowed}.", f"{remedy[:1].upper()}{remedy[1:]}."
 

@@ -19,7 +19,7 @@ from audience_sync_cli.times import DAY
 
 SEARCHED = 2_000  # dead letters; `audience-sync parked list --member` searches all
 SHORTEST_PREFIX = 8  # characters of a dead letter's id, as in `parked list`
-REJECTED = "event rejected"
+REJECTED = {"event rejected": "Rejected event", "consent denied": "Event that denies consent"}  # titles, by message
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 
@@ -67,7 +67,8 @@ def _members(session: Session, member: str) -> Iterator[Found]:
         in_a_terminal = {"in a terminal": f"audience-sync member show {audience.audience_id} {member}"}
         yield Found(f"Member of {audience.name or audience.audience_id}", about | facts | in_a_terminal)
     if notice := rows.get((EVERY_AUDIENCE, member)):
-        yield Found("Deletion notice", {"member": member, "of": moment(notice.newest.at)})
+        title = "Denied consent" if notice.newest.record.get("userConsent") else "Deletion notice"
+        yield Found(title, {"member": member, "of": moment(notice.newest.at)})
 
 
 def _dead_letters(session: Session, wanted: str) -> Iterator[Found]:
@@ -89,11 +90,11 @@ def _rejected_events(session: Session, message_id: str) -> Iterator[Found]:
     since = round((session.now() - DAY) * 1000)
     asked = {"logGroupName": session.stack["IngestLogGroup"], "startTime": since}
     with unavailable("CloudWatch Logs does not answer"):
-        for page in pages.paginate(filterPattern=f'"{REJECTED}" "{message_id}"', **asked):
+        for page in pages.paginate(filterPattern=f'"{message_id}"', **asked):
             for event in page["events"]:
                 line = parsed("Ingest", event)
-                if line and line.message == REJECTED and line.fields.get("message_id") == message_id:
+                if line and line.message in REJECTED and line.fields.get("message_id") == message_id:
                     reason = str(line.fields.get("reason"))
-                    about = {"message id": message_id, "rejected": moment(line.at), "reason": reason}
+                    about = {"message id": message_id, "received": moment(line.at), "reason": reason}
                     why = {"meaning": explained(reason).means, "detail": line.fields.get("detail")}
-                    yield Found("Rejected event", about | why)
+                    yield Found(REJECTED[line.message], about | why)

@@ -10,7 +10,8 @@ from audience_sync_cli.times import DAY, HOUR, MINUTE
 WINDOWS = (5 * MINUTE, HOUR, DAY)  # seconds to look back: the first one with a line suffices
 MAX_PAGES = 5  # of one window; a page may be empty although there is another one
 SHOWN = 40  # lines
-UPLOADS, REJECTED = '"upload accepted"', '"event rejected"'
+UPLOADS = '"upload accepted"'
+REJECTED = '{ $.message = "event rejected" || $.message = "consent denied" }'
 TROUBLE = '{ $.level = "WARNING" || $.level = "ERROR" }'
 
 

@@ -114,7 +114,8 @@ def rejections(is_counted: Callable[[str], bool], what: str) -> Callable[[Facts]
         total = sum(counts.values())
         if not total:
             return Result("ok", f"No event was rejected {facts.period} {what}.")
-        found = f"{counted(total, 'event')} of all audiences rejected {facts.period} {what}: {reasons.listed(counts)}."
+        verb = "rejected or denying consent" if Reason.CONSENT_DENIED in counts else "rejected"
+        found = f"{counted(total, 'event')} of all audiences {verb} {facts.period} {what}: {reasons.listed(counts)}."
         is_empty = facts.members is not None and not facts.members.inside
         is_problem = is_empty or total >= facts.traffic.accepted
         reason = max(counts, key=lambda each: (counts[each], each))

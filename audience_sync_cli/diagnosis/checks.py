@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from audience_sync_cli.diagnosis import arrival, delivered
+from audience_sync_cli.audiences.datasets import is_dataset
+from audience_sync_cli.diagnosis import arrival, datasets, delivered
 from audience_sync_cli.diagnosis.facts import Facts, Result, State
 
 _GROUPED = arrival.NO_AUDIENCE | arrival.CONSENT_AND_COUNTRY
@@ -104,4 +105,5 @@ def _judged(check: Check, facts: Facts) -> Result:
         if field in facts.unread:
             error = facts.unread[field]
             return Result("look", f"Not checked. {error} {error.remedy}".strip())
-    return check.judge(facts)
+    judge = datasets.JUDGES.get(check.name, check.judge) if is_dataset(facts.audience) else check.judge
+    return judge(facts)

@@ -7,7 +7,7 @@ from audience_sync.errors import AccessDenied, AuthorizationRefused, NotConnecte
 from audience_sync.operations.renewal import is_renewed
 from audience_sync.reasons import Reason
 from audience_sync_cli.audiences.presentation import product_label
-from audience_sync_cli.diagnosis.facts import Facts, Result
+from audience_sync_cli.diagnosis.facts import DatasetReport, Facts, Result
 from audience_sync_cli.reasons import explained, listed
 from audience_sync_cli.screen import counted, moment
 from audience_sync_cli.times import DAY
@@ -27,7 +27,7 @@ _RUNBOOK = "See Changes in the dead letter queue in docs/runbook.md."
 def at_amazon(facts: Facts) -> Result:
     """Check that Amazon knows the audience."""
     match facts.report:
-        case AudienceReport():
+        case AudienceReport() | DatasetReport():
             return Result("ok", "Amazon knows it.")
         case NotConnected() | AuthorizationRefused() as error:
             return Result("problem", f"{error.reason.means}.", "audience-sync connect")

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from audience_sync.amazon_ads.advertiser_audiences.audience import AudienceReport
+from audience_sync.amazon_ads.data_manager.answers import Metrics, Share
 from audience_sync.amazon_ads.job import Sizes
 from audience_sync.errors import AudienceSyncError
 from audience_sync.membership import Audience
@@ -27,6 +28,19 @@ class Result(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class DatasetReport:
+    """What Ads Data Manager reports of a dataset."""
+
+    shares: tuple[Share, ...] = ()
+    metrics: Metrics = field(default_factory=Metrics)  # over all uploads
+
+    @property
+    def sizes(self) -> Sizes:
+        """The counts that take the place of an audience's sizes."""
+        return Sizes(self.metrics.accepted, self.metrics.resolved)
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """Known facts. A field that could not be read keeps its default, and `unread` says why."""
 
@@ -45,7 +59,7 @@ class Facts:
     queued: int = 0  # messages in the change queue, of all audiences
     parked: Mapping[str, int] = field(default_factory=dict)  # dead letters of this audience, by reason
     members: MemberCount | None = None  # None if not counted
-    report: AudienceReport | AudienceSyncError | None = None  # Amazon's, or why there is none
+    report: AudienceReport | DatasetReport | AudienceSyncError | OperatorError | None = None  # or why there is none
     connections: frozenset[str] = frozenset()  # ids at Amazon; read only if the audience has one
     terms_accepted: bool = True  # of AMC; read only if the audience has a connection
     lowest_processed: float | None = None  # percent of its records that the worst recent job processed
@@ -59,7 +73,7 @@ class Facts:
     @property
     def sizes(self) -> Sizes:
         """The sizes that Amazon reports; all unknown if it reports none."""
-        return self.report.sizes if isinstance(self.report, AudienceReport) else Sizes()
+        return self.report.sizes if isinstance(self.report, AudienceReport | DatasetReport) else Sizes()
 
     @property
     def period(self) -> str:

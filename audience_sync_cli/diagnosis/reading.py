@@ -7,12 +7,14 @@ from typing import Any
 from audience_sync.amazon_ads.advertiser_audiences.audience import AudienceReport
 from audience_sync.amazon_ads.destination import connection_of
 from audience_sync.aws.cloudwatch import MetricStore
-from audience_sync.errors import AudienceSyncError, AuthorizationRefused, NotConnected, RequestRejected
+from audience_sync.errors import AccessDenied, AudienceSyncError, AuthorizationRefused, NotConnected, RequestRejected
 from audience_sync.membership import Audience
 from audience_sync.reasons import Reason
+from audience_sync_cli.audiences.datasets import is_dataset, read_metrics, read_shared
+from audience_sync_cli.audiences.denial import denial
 from audience_sync_cli.audiences.listed import find, similar
 from audience_sync_cli.diagnosis.counts import RecentCounts
-from audience_sync_cli.diagnosis.facts import Facts
+from audience_sync_cli.diagnosis.facts import DatasetReport, Facts
 from audience_sync_cli.errors import NotThere, OperatorError
 from audience_sync_cli.explanation import explained
 from audience_sync_cli.health.stack_checks import stack_findings
@@ -97,7 +99,7 @@ def _blockers(session: Session, known: Audience | None) -> list[Blocker]:
 
 
 def _ask_amazon(reader: _Reader, session: Session, known: Audience) -> None:
-    reader.take("report", lambda: _report(session, known.audience_id))
+    reader.take("report", lambda: _report(session, known))
     if connection_of(known.destination):
         reader.take(
             "connections", lambda: frozenset(str(each.get("connectionId")) for each in session.amazon.connections())
@@ -105,9 +107,14 @@ def _ask_amazon(reader: _Reader, session: Session, known: Audience) -> None:
         reader.take("terms_accepted", lambda: session.amazon.terms().accepted)
 
 
-def _report(session: Session, audience_id: str) -> AudienceReport | AudienceSyncError:
+def _report(session: Session, known: Audience) -> AudienceReport | DatasetReport | AudienceSyncError | OperatorError:
     try:
-        return session.amazon.read_audience(audience_id)
+        if is_dataset(known):
+            _, shares = read_shared(session, known)
+            return DatasetReport(shares, read_metrics(session, known))
+        return session.amazon.read_audience(known.audience_id)
+    except AccessDenied as refusal:
+        return denial(session.data_manager) if is_dataset(known) else refusal
     except (RequestRejected, NotConnected, AuthorizationRefused) as refusal:  # a fact, like a report
         return refusal
 

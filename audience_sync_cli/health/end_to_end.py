@@ -8,6 +8,8 @@ from uuid import uuid4
 
 from audience_sync.membership import Audience, Destination
 from audience_sync_cli.audiences.creation import CREATE_WAIT, use_case
+from audience_sync_cli.audiences.datasets import is_dataset
+from audience_sync_cli.audiences.datasets import use_case as datasets
 from audience_sync_cli.audiences.listed import find
 from audience_sync_cli.audiences.presentation import target_label
 from audience_sync_cli.errors import NotThere, WrongUsage
@@ -99,7 +101,9 @@ class WholeWay:
     def _report(self) -> None:
         screen = self._session.screen
         if self.is_good:
-            screen.say("\nThe whole way works: the member has entered and left at Amazon.", style="green")
+            has_jobs = self._target is not None and not is_dataset(self._target)
+            what = "the member has entered and left at Amazon" if has_jobs else "Amazon has accepted both changes"
+            screen.say(f"\nThe whole way works: {what}.", style="green")
         else:
             screen.say("\nThe test got stuck: see the last lines above.", style="red")
         if self._is_kept_of:
@@ -137,7 +141,8 @@ def kept_audience(session: Session) -> Audience:
         "countryCode": next((each.country for each in listed if each.country), "US"),
         "externalAudienceId": KEPT_ID,
     }
+    creating = datasets if is_dataset(model) else use_case
     with session.log.line("audiences create") as line, session.screen.progress("creating"):
-        made = use_case(session).create(extras, deadline=time.monotonic() + CREATE_WAIT)
+        made = creating(session).create(extras, deadline=time.monotonic() + CREATE_WAIT)
         line["audienceId"] = made.audience_id
         return made.listed

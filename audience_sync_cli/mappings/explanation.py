@@ -26,6 +26,7 @@ _ANSWERS = ("GRANTED", "DENIED", "UNKNOWN", "NOT_APPLICABLE")
 _DOES = {
     "enter": "the member enters",
     "exit": "the member leaves",
+    "deny": "denied consent: the member leaves every audience, whatever other mappings find",
     "erase": "a deletion notice: the member leaves every audience",
     "ignore": "ignored",
     "reject": "rejected",
@@ -94,8 +95,7 @@ class Explanation:
             unknown = "none" if mapping.audience else "not known without the audience"
             facts["country"] = f"{mapping.country}, from {mapping.country_by}" if mapping.country else unknown
             facts["consent"] = self._consent(event, mapping)
-        rejection = mapping.rejection
-        facts["result"] = f"rejected, {rejection.reason}: {rejection.detail}" if rejection else _result(mapping)
+        facts["result"] = _result(mapping)
         return facts
 
     def _consent(self, event: EventTrace, mapping: MappingTrace) -> str:
@@ -180,6 +180,8 @@ def _shortened(text: str) -> str:
 
 
 def _result(mapping: MappingTrace) -> str:
+    if rejection := mapping.rejection:
+        return f"{'accepted' if mapping.changes else 'rejected'}, {rejection.reason}: {rejection.detail}"
     if any(each.audience_id == EVERY_AUDIENCE for each in mapping.changes):
         return "erased from every audience"
     return "accepted" if mapping.changes else "nothing"

@@ -51,9 +51,11 @@ class EventTrace:
 
     @property
     def kind(self) -> str:
-        """The kind of change it asks for: enter, exit, erase, ignore or reject."""
+        """The kind of change it asks for: enter, exit, deny, erase, ignore or reject."""
         if self.call is None or self.call.rejection:
             return "reject"
+        if any(each.rejection and each.changes for each in self.mappings):
+            return "deny"
         if self.call.kind is Kind.UNSTATED:
             return "reject" if self.mappings else "ignore"
         return str(self.call.kind)
@@ -103,7 +105,8 @@ def _follow(mapping: EventMapping, call: AudienceCall, event: dict[str, Any], ar
     ((_, outcome),) = Translator([compiled], around.audiences, around.now, around.policy).outcomes(
         [event], lambda: True
     )
-    changes, rejection = ((), outcome) if isinstance(outcome, Rejected) else (tuple(outcome), None)
+    # Denied consent is both: what stops the event, and the exits in its place.
+    changes, rejection = (outcome.exits or (), outcome) if isinstance(outcome, Rejected) else (outcome, None)
     # Deletion notices and events without a membership are not about an audience.
     is_about_one = call.kind is not Kind.ERASE and not call.rejection
     audience = _audience(call, values.get("audience_id"), around) if is_about_one else None
@@ -113,12 +116,12 @@ def _follow(mapping: EventMapping, call: AudienceCall, event: dict[str, Any], ar
     return MappingTrace(
         mapping.name,
         None,
-        tuple(with_outcome(each, call, changes, rejection) for each in fields),
+        tuple(with_outcome(each, call, () if rejection else changes, rejection) for each in fields),
         audience,
         "audience_id" if values.get("audience_id") not in (None, "") else "the computation key",
         country,
         _country_by(country, values, call) if country else "",
-        changes,
+        tuple(changes),
         rejection,
     )
 

@@ -98,8 +98,9 @@ def _parsed(document: str | None) -> Sequence[Mapping]:
 
 
 def _print_counts(session: Session, outcome: IntakeResult) -> None:
+    denied = {"consent denied": len(outcome.denials)} if outcome.denials else {}
     session.screen.facts(
-        {"accepted": outcome.accepted, "ignored": outcome.ignored, "rejected": len(outcome.rejections)}
+        {"accepted": outcome.accepted, **denied, "ignored": outcome.ignored, "rejected": len(outcome.rejections)}
     )
 
 
@@ -107,12 +108,13 @@ def _print_outcome(session: Session, outcome: IntakeResult, audiences: AudienceL
     for change in outcome.changes:
         audience = audiences.by_id(change.audience_id)
         name = f"audience {audience.name if audience else ''} ({change.audience_id})".replace("  ", " ")
-        session.screen.say(f"\n{'every audience, with a deletion notice' if change.erase else name}")
+        why = "denied consent" if change.record.get("userConsent") else "a deletion notice"
+        session.screen.say(f"\n{f'every audience, with {why}' if change.erase else name}")
         session.screen.say(json.dumps(change.record, indent=2, ensure_ascii=False))
-    if outcome.rejections:
+    if listed := [*outcome.rejections, *outcome.denials]:
         session.screen.table(
             ("event", "message", "reason", "detail"),
-            [(each.index, each.message_id, each.reason, each.detail) for each in outcome.rejections],
+            [(each.index, each.message_id, each.reason, each.detail) for each in listed],
         )
 
 
@@ -122,4 +124,5 @@ def _result(outcome: IntakeResult) -> dict[str, Any]:
         "ignored": outcome.ignored,
         "changes": [change_json(each) for each in outcome.changes],
         "rejections": [each.as_json() for each in outcome.rejections],
+        "denials": [each.as_json() for each in outcome.denials],
     }

@@ -34,7 +34,7 @@ _MEANING = {
     Difference.LEFT_SINCE: "in the file; left after it was written",
     Difference.ENTERED_SINCE: "entered after the file was written",
     Difference.CHANGED_SINCE: "in both; changed after the file was written",
-    Difference.ERASED: "in the file; erased by a deletion notice",
+    Difference.ERASED: "in the file; erased by a deletion notice or denied consent",
     Difference.ROW_LEFT_OUT: "in both; the row in the file cannot be sent",
     Difference.CONSENT_DENIED: "in both; the row in the file denies consent",
 }

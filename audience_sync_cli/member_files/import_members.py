@@ -97,9 +97,11 @@ def _confirm(session: Session, plan: Plan, total: int | None) -> None:
     rows, left_out = f"the rows of {plan.file.name}", ""
     if total is not None and screen.asks:
         report = _checked(session, plan, total)
-        of = f"{report.changes:,} of " if report.left_out else ""
+        of = f"{report.changes:,} of " if report.left_out or report.denied else ""
         rows = f"{of}{counted(report.rows, 'row')} of {plan.file.name}"
         left_out = f" Left out: {reasons}." if (reasons := listed(report.left_out)) else ""
+        if report.denied:
+            left_out += f" Consent is denied in {counted(report.denied, 'row')}: these members leave every audience."
     if plan.resumes:
         rows += f" from row {plan.after + 1:,} on"
     if plan.reading.exits:
@@ -159,7 +161,7 @@ def _import(session: Session, plan: Plan, rows: Rows, options: ImportOptions, to
         sender = ChangeSender(queue, counted_in_cloudwatch(session.stack), Clock(session.now), confirmed, room)
         report = _run(plan, rows, options, sender)
     show_report(screen, report, messages=sender.messages)
-    screen.say(f"{counted(report.changes, 'change')} sent to the change queue.", style="green")
+    screen.say(f"{counted(report.changes + report.denied, 'change')} sent to the change queue.", style="green")
     screen.say("`audience-sync status` shows when they are delivered.")
     screen.result(_result(plan, report, sender, dryRun=False))
 

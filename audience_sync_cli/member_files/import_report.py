@@ -42,6 +42,7 @@ def show_report(screen: Screen, report: Report, *, messages: int) -> None:
         {
             "rows": report.rows,
             "changes": f"{report.changes:,} in {counted(messages, 'message')}",
+            **({"consent denied": f"{report.denied:,}, who leave every audience"} if report.denied else {}),
             "left out": left_out,
             "identifiers": names,
         }
@@ -75,6 +76,7 @@ def report_json(report: Report, *, messages: int) -> dict[str, Any]:
         "changes": report.changes,
         "messages": messages,
         "leftOut": dict(report.left_out),
+        "consentDenied": report.denied,
         "repeatedMemberIds": report.repeated,
         "identifiers": {each.amazon_name: report.identifiers[each.amazon_name] for each in IDENTIFIERS},
     }
@@ -107,6 +109,6 @@ def _masked(fields: Sequence[str], previewed: Previewed) -> str:
 def _outcome(previewed: Previewed) -> str:
     outcome = previewed.outcome
     if isinstance(outcome, LeftOut):
-        return f"left out: {outcome.reason}"
+        return "an exit from every audience: consent denied" if outcome.exit else f"left out: {outcome.reason}"
     found = sum(len(identity) for identity in outcome.record["hashedPII"])
     return "an exit" if outcome.exits else f"an enter with {counted(found, 'identifier')}"

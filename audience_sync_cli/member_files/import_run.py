@@ -46,7 +46,8 @@ class Report:
     """Results for the rows of a file."""
 
     rows: int = 0
-    changes: int = 0
+    changes: int = 0  # of the audience
+    denied: int = 0  # rows that deny consent: these members leave every audience
     left_out: Counter[str] = field(default_factory=Counter)  # rows, by reason
     identifiers: Counter[str] = field(default_factory=Counter)  # changes that have one, by Amazon's name
     repeated: int | None = None  # member ids in more than one of the changes; None if they could not be counted
@@ -75,9 +76,12 @@ def run(
             if report.rows <= PREVIEWED:
                 report.first.append(Previewed(row, values, outcome))
             if isinstance(outcome, LeftOut):
-                report.left_out[outcome.reason] += 1
+                if outcome.exit:
+                    report.denied += 1
+                else:
+                    report.left_out[outcome.reason] += 1
                 rejects.add(outcome, values)
-                receiver.take(row, None)
+                receiver.take(row, outcome.exit)
             else:
                 report.changes += 1
                 ids.add(outcome.member[1])

@@ -5,17 +5,17 @@ The rules are the same as in ingest: ids, countries, identifiers and consent. Pe
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import batched, islice
 from typing import Any, NamedTuple
 
-from audience_sync.amazon_ads.consent import SIGNALS
+from audience_sync.amazon_ads.consent import SIGNALS, require_no_denial
 from audience_sync.amazon_ads.destination import of_changes
 from audience_sync.amazon_ads.ids import external_user_id
 from audience_sync.amazon_ads.normalize import identifiers_of_all
 from audience_sync.errors import RejectedEvent
 from audience_sync.fields import IDENTIFIERS
-from audience_sync.ingest.record_rules import Policy, checked_record, first_country
+from audience_sync.ingest.record_rules import Policy, checked_record, erasing_exit, first_country
 from audience_sync.ingest.translation import TOGETHER
 from audience_sync.membership import Audience, MembershipChange
 from audience_sync.quick_json import compact_json
@@ -28,9 +28,9 @@ REMEDIES: dict[str, str] = {  # of a file: no mapping is at fault
     Reason.MEMBER_ID_INVALID: "an id may hold 1 to 128 letters, digits, - and _; --hash-ids hashes others",
     Reason.NO_IDENTIFIER: "give an email, a phone number or another identifier that is not empty after normalization",
     Reason.COUNTRY_INVALID: "give the country as two letters, such as US, DE or GB",
-    Reason.CONSENT_MISSING: "members in the UK, the EEA and Switzerland need amzn_user_data, tcf or gpp",
-    Reason.CONSENT_DENIED: "they have denied consent; Amazon would refuse them",
-    Reason.CONSENT_INVALID: "tcf and gpp must hold the IAB string itself",
+    Reason.CONSENT_MISSING: "members in the UK, the EEA, Switzerland or a dataset need amzn_user_data, tcf or gpp",
+    Reason.CONSENT_DENIED: "they have denied consent; import removes them from every audience",
+    Reason.CONSENT_INVALID: "Amazon's own signals are GRANTED or DENIED, tcf and gpp the IAB string itself",
 }
 
 
@@ -55,6 +55,7 @@ class LeftOut(NamedTuple):
     row: int  # the first below the names of the columns is 1
     reason: str
     member: str | None = None  # external user id; None if the row has no valid one
+    exit: MembershipChange | None = None  # from every audience, if the row denies consent; for import only
 
 
 type Values = Sequence[Any] | None
@@ -107,7 +108,7 @@ class RowChanges:
             member = external_user_id(self._id(fields.get("external_user_id")))
             return _Subject(fields, member, first_country(countries, exits=self._reading.exits))
         except RejectedEvent as error:
-            return LeftOut(row, error.reason, member)
+            return self._left_out(row, error.reason, member, fields)
 
     def _identities(self, subjects: Sequence[_Subject]) -> list[list[dict[str, str]]]:
         columns = [[each.fields.get(name) for each in subjects] for name in _IDENTIFIERS]
@@ -121,9 +122,19 @@ class RowChanges:
             signals = [fields.get(name) for name in SIGNALS]
             record = checked_record(member, country, identities, signals, self._policy, destination, exits=exits)
         except RejectedEvent as error:
-            return LeftOut(row, error.reason, member)
+            return self._left_out(row, error.reason, member, fields)
         audience, message_id = self._audience, self._message_id(row, record)
         return MembershipChange(audience.audience_id, destination, self._at, message_id, record)
+
+    def _left_out(self, row: int, reason: str, member: str | None, fields: Mapping[str, Any]) -> LeftOut:
+        if member and self._policy.keeps_rows:
+            try:
+                require_no_denial([fields.get(name) for name in SIGNALS])
+            except RejectedEvent as denial:  # outweighs any other reason
+                leaves = erasing_exit(member, self._at, "", denies_consent=True)
+                leaves = replace(leaves, message_id=self._message_id(row, leaves.record))
+                return LeftOut(row, denial.reason, member, leaves)
+        return LeftOut(row, reason, member)
 
     def _id(self, value: Any) -> Any:
         if isinstance(value, str):

@@ -40,6 +40,7 @@ def show(session: Session, audience: AUDIENCE, member: _MEMBER) -> None:
     known = find(session, audience, with_unlinked=True)
     rows = session.members.read([(known.audience_id, member), (EVERY_AUDIENCE, member)])
     state, notice = rows.get((known.audience_id, member)), rows.get((EVERY_AUDIENCE, member))
+    denied = bool(notice and notice.newest.record.get("userConsent"))
     peeked, _ = peek(session, lambda each: each.audience_id == known.audience_id and member in each.members)
     parked = with_erased(session, peeked)
     if state is None and notice is None and not parked:
@@ -53,7 +54,8 @@ def show(session: Session, audience: AUDIENCE, member: _MEMBER) -> None:
             + ("" if known.unlinked_at is None else f", unlinked {moment(known.unlinked_at)}"),
             "member": member,
             **(state_facts(state) if state else {"newest change": "none recorded"}),
-            "deletion notice of": moment(notice.newest.at) if notice else "",
+            "deletion notice of": moment(notice.newest.at) if notice and not denied else "",
+            **({"consent denied at": moment(notice.newest.at)} if notice and denied else {}),
             "parked": ", ".join(sorted({each.reason for each in parked})),
         }
     )
@@ -67,7 +69,8 @@ def show(session: Session, audience: AUDIENCE, member: _MEMBER) -> None:
             "unlinkedAt": iso_time(known.unlinked_at),
             "member": member,
             **(_state_json(state) if state else {}),
-            "deletionNoticeAt": iso_time(notice.newest.at) if notice else None,
+            "deletionNoticeAt": iso_time(notice.newest.at) if notice and not denied else None,
+            "consentDeniedAt": iso_time(notice.newest.at) if notice and denied else None,
             "parked": [each.as_json() for each in parked],
         }
     )

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from audience_sync.aws.audience_table import NOT_AN_AUDIENCE, audience_table_call
+from audience_sync.membership import AUDIENCE_ID
 from audience_sync_cli.errors import WrongUsage
 from audience_sync_cli.parked.dead_letters import REASONS
 from audience_sync_cli.screen import iso_time
@@ -59,7 +60,7 @@ def _checked(reason: str, audience_id: str, note: str) -> str:
     note = " ".join(note.split())
     if reason and reason not in REASONS:
         raise WrongUsage("Unknown reason code.", f"The codes: {', '.join(REASONS)}.")
-    if audience_id and not (audience_id.isascii() and audience_id.isdigit()):
+    if audience_id and not AUDIENCE_ID.fullmatch(audience_id):
         raise WrongUsage("That is not an Amazon audience id.", "See `audience-sync audiences list`.")
     if not 0 < len(note) <= LONGEST_NOTE or not note.isprintable():
         raise WrongUsage(

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from audience_sync.amazon_ads.destination import Api
 from audience_sync.delivery.backoff import latest_retry
 from audience_sync.errors import OutOfTime
 from audience_sync.reasons import Reason
@@ -167,7 +168,8 @@ def open_circuit(stack: Stack, now: float) -> Iterator[Blocker]:
     found = open_circuits(stack, now)
     if found is None:
         return
-    connections = [f"connection {each}" for each in found.connection_ids]
+    names = {Api.DATA_MANAGER: "Ads Data Manager", "dsp": "Amazon DSP"}
+    connections = [names.get(each, f"connection {each}") for each in found.connection_ids]
     of = ", ".join([*connections, *(f"audience {each}" for each in found.audience_ids)])
     next_try = None if found.opened_at is None else found.opened_at + _recovery(stack)
     yield Blocker(

@@ -7,6 +7,8 @@ So the upload of a change is the first one of its audience after its row was wri
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from audience_sync.amazon_ads.data_manager.client import NO_UPLOAD_ID
+from audience_sync.amazon_ads.destination import Api, api_of
 from audience_sync.errors import NotFound, TransientError
 from audience_sync.membership import EVERY_AUDIENCE, MembershipChange
 from audience_sync_cli.explanation import passes
@@ -17,7 +19,17 @@ from audience_sync_cli.state.blockers import INCOMPLETE, Blocker, waiting
 from audience_sync_cli.state.counts import depth
 from audience_sync_cli.state.function_logs import Follower, FunctionLogs, LogLine
 from audience_sync_cli.state.in_flight import ACCEPTED
-from audience_sync_cli.watch.hops import End, Hop, Place, job_ended, not_logged, out_of_time, parked, recorded
+from audience_sync_cli.watch.hops import (
+    END_WITHOUT_JOB,
+    End,
+    Hop,
+    Place,
+    job_ended,
+    not_logged,
+    out_of_time,
+    parked,
+    recorded,
+)
 from audience_sync_cli.watch.ways import Posted, Way
 
 if TYPE_CHECKING:
@@ -153,13 +165,18 @@ class Following:
     def _look_for_upload(self, way: Way) -> None:
         for line in self._lines_of(way, ACCEPTED):
             job_id = str(line.fields.get("job_id"))
-            if way.row_at is not None and line.at >= way.row_at and job_id not in self._earlier_jobs:
-                way.job_id = job_id
+            is_earlier = job_id in self._earlier_jobs and job_id != NO_UPLOAD_ID
+            if way.row_at is not None and line.at >= way.row_at and not is_earlier:
                 records = line.number("records")
-                text = f"accepted by Amazon: {counted(records, 'record')}, job {way.job_id}"
-                self._hop(
-                    way, "upload", text, {"jobId": way.job_id, "records": records}, at=line.at / 1000 - self._ahead
-                )
+                kind = "job" if _has_jobs(way) else "upload"
+                text = f"accepted by Amazon: {counted(records, 'record')}, {kind} {job_id}"
+                facts = {"jobId": job_id, "records": records}
+                self._hop(way, "upload", text, facts, at=line.at / 1000 - self._ahead)
+                if _has_jobs(way):
+                    way.job_id = job_id
+                else:
+                    self._look_for_parked(way)
+                    way.end = way.end or END_WITHOUT_JOB
                 return
 
     def _look_for_parked(self, way: Way) -> None:
@@ -225,3 +242,8 @@ class Following:
         """Report a hop, reached now or at a known time, in epoch seconds by the session's clock."""
         way.last_after = max(way.last_after, (self._session.now() if at is None else at) - self._posted_at)
         self._on_hop(Hop(place, way.last_after, text, {"audienceId": way.audience_id} | facts))
+
+
+def _has_jobs(way: Way) -> bool:
+    """Return whether uploads of an audience become jobs, which Amazon's audience API reports."""
+    return api_of(way.changes[0].destination) is Api.AUDIENCES

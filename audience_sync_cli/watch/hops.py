@@ -51,6 +51,9 @@ class End(NamedTuple):
         return {"ending": self.ending, "text": self.text, "remedy": self.remedy}
 
 
+END_WITHOUT_JOB = End("done", "Amazon has accepted the change. Ads Data Manager does not report when it takes effect.")
+
+
 def recorded(audience_id: str, states: Sequence[MemberState], newer: Sequence[MemberState]) -> tuple[str, End | None]:
     """Describe the changes in the membership table, and the end if nothing will be sent.
 
@@ -69,7 +72,8 @@ def recorded(audience_id: str, states: Sequence[MemberState], newer: Sequence[Me
         at = max(state.newest.at for state in newer)
         end = End("superseded", f"Superseded by a newer change of {moment(at)}; nothing is sent for this one.")
     elif audience_id == EVERY_AUDIENCE:
-        end = End("done", "The deletion notice is recorded. The worker queues an exit for each audience.")
+        what = "denied consent" if states[0].newest.record.get("userConsent") else "deletion notice"
+        end = End("done", f"The {what} is recorded. The worker queues an exit for each audience.")
     elif all(state.newest.exits and not state.to_remove for state in states):
         end = End("superseded", "No identifier of the member is at Amazon, so there is nothing to remove.")
     return text, end

@@ -19,7 +19,7 @@ from audience_sync_cli.screen import counted, iso_time
 from audience_sync_cli.state.function_logs import LogLine
 from audience_sync_cli.state.repetitions import REPEATED, WAITS
 
-LOGGED = 100  # rejections of one request that get a line each; ingest only counts the others
+LOGGED = 100  # rejections and denials of one request that get a line each; ingest only counts the others
 _OF_EVERY_LINE = frozenset(
     {"level", "location", "message", "timestamp", "service", "request_id", "xray_trace_id", "function_request_id"}
 )
@@ -31,7 +31,7 @@ class Entry:
 
     at: int  # epoch milliseconds
     function: str  # such as worker
-    kind: str  # accepted, rejected, refused, upload, delivered, repeated, failed, parked, waits, job, token, or a level
+    kind: str  # such as accepted or denied, or a level; docs/cli.schema.json lists them
     text: str
     facts: Mapping[str, Any] = field(default_factory=dict)  # for scripts
     reasons: tuple[str, ...] = ()  # codes
@@ -81,7 +81,8 @@ def _rejected(line: LogLine) -> Iterator[Entry]:
     reason, message_id = str(line.fields.get("reason")), str(line.fields.get("message_id"))
     facts = {"reason": reason, "messageId": message_id}
     text = f"{reason}: {reasons.explained(reason).means}. {message_id}"
-    yield _entry(line, "rejected", text, facts=facts, reasons=(reason,), message_id=message_id)
+    kind = "rejected" if line.message == "event rejected" else "denied"
+    yield _entry(line, kind, text, facts=facts, reasons=(reason,), message_id=message_id)
 
 
 def _rejected_more(line: LogLine) -> Iterator[Entry]:
@@ -166,6 +167,7 @@ def _other(line: LogLine) -> Iterator[Entry]:
 
 _READERS: dict[str, Callable[[LogLine], Iterator[Entry]]] = {
     "event rejected": _rejected,
+    "consent denied": _rejected,
     "events rejected": _rejected_more,
     "request refused": _refused,
     "request unavailable": _refused,

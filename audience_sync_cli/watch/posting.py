@@ -34,6 +34,7 @@ class Answer:
     ignored: int = 0
     rejected: int = 0
     rejections: list[dict[str, Any]] = field(default_factory=list)  # twenty at most
+    denials: int = 0  # accepted events that deny consent
 
 
 def post(session: Session, body: bytes) -> Answer:
@@ -61,6 +62,7 @@ def post(session: Session, body: bytes) -> Answer:
         ) from None
     if answer.status_code in (200, 400) and isinstance(found, dict) and "accepted" in found:
         ahead = _date(answer, session.now()) - session.now()
+        found["denials"] = found.pop("consentDenied", 0)
         return Answer(answer.status_code, time.monotonic() - began, ahead, **found)
     raise _refused(answer.status_code, found)
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from audience_sync.aws.cloudwatch import Metric, MetricStore
+from audience_sync.reasons import Reason
 from audience_sync.runtime.metric_names import EVENTS_ACCEPTED, EVENTS_IGNORED, EVENTS_REJECTED, NAMESPACE
 from audience_sync_cli.reasons import explained
 from audience_sync_cli.screen import counted, iso_time, moment
@@ -18,7 +19,7 @@ from audience_sync_cli.times import DAY, HOUR, MINUTE, read_time
 app = typer.Typer()
 SAMPLES = 3  # message ids of each reason
 MINUTES_ARE_KEPT = 15 * DAY  # seconds for which CloudWatch keeps the sums of minutes
-EACH, SUM = "event rejected", "events rejected"
+EACH, DENIED, SUM = "event rejected", "consent denied", "events rejected"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,16 +50,20 @@ def rejections(
 ) -> None:
     """Show rejected events by reason, each with its remedy. Segment does not send them again.
 
+    Also shows accepted events that deny consent, as consent_denied: they end the person's memberships.
+
     Shows no values of events: only reason codes, counts and message ids, from the logs of ingest.
     """
     screen, now = session.screen, session.now()
     begin = (read_time(since, now) or now * 1000) / 1000
     with screen.progress("reading the logs of ingest"):
-        found = by_reason(FunctionLogs(session.stack).read(["Ingest"], begin, messages=[EACH, SUM]))
+        found = by_reason(FunctionLogs(session.stack).read(["Ingest"], begin, messages=[EACH, DENIED, SUM]))
         received = _received(session, begin, now)
-    rejected = sum(each.events for each in found)
+    denied = sum(each.events for each in found if each.reason == Reason.CONSENT_DENIED)
+    also = f", {denied:,} with consent denied" if denied else ""
+    rejected = sum(each.events for each in found) - denied
     received = max(received, rejected)  # the metrics may be a minute behind
-    screen.say(f"{counted(rejected, 'event')} of {received:,} rejected since {moment(begin * 1000)}.")
+    screen.say(f"{counted(rejected, 'event')} of {received:,} rejected{also} since {moment(begin * 1000)}.")
     if session.stack.log_level == "ERROR":
         screen.note("The stack logs errors only, so rejected events are not listed.", style="yellow")
     if found:
@@ -73,6 +78,7 @@ def rejections(
             "since": iso_time(begin * 1000),
             "received": received,
             "rejected": rejected,
+            "consentDenied": denied,
             "reasons": [each.as_json(received) for each in found],
         }
     )
@@ -85,7 +91,7 @@ def by_reason(lines: Iterable[LogLine]) -> list[Rejections]:
     for line in lines:
         if line.message == SUM:  # of one request
             events.update(line.counts("by_reason"))
-        elif line.message == EACH:
+        elif line.message in (EACH, DENIED):
             samples[str(line.fields.get("reason"))].append(str(line.fields.get("message_id")))
     return [Rejections(reason, times, tuple(samples[reason])) for reason, times in events.most_common()]
 

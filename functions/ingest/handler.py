@@ -26,7 +26,7 @@ from audience_sync.sources import AllowedSources
 
 BUDGET = 2.5  # seconds for one request; calls begun by then end before Segment gives up, after about five
 LISTED = 20  # rejections in an answer; Segment's client hangs on long ones
-LOGGED = 100  # rejections of one request that get a log line each
+LOGGED = 100  # rejections and denials of consent in one request that get a log line each
 # Objects until Python's garbage collector looks for young cycles. A request creates no garbage before its answer, so
 # collecting every 2,000 objects, Python's default, would take a twentieth of the time and find nothing.
 YOUNG_OBJECTS = 100_000
@@ -49,7 +49,7 @@ def dependencies() -> Dependencies:
         JsonSecret(client("secretsmanager", read_timeout=1.0), settings.ingest_secret_arn, time.monotonic),
         AudienceListing(audiences, time.monotonic),
         Queue(client("sqs", read_timeout=1.0), settings.change_queue_url, time.monotonic),
-        Policy(settings.consent_policy, settings.literal_email, settings.max_enter_age),
+        Policy(settings.consent_policy, settings.literal_email, settings.max_enter_age, settings.keeps_rows),
         Clock(),
         accept_first_event=settings.accept_first_event_signature,
         on_authenticated=telemetry.CredentialUse(time.monotonic).report,
@@ -83,6 +83,7 @@ def _summary(result: IntakeResult) -> dict[str, Any]:
         "ignored": result.ignored,
         "rejected": len(result.rejections),
         "rejections": [rejection.as_json() for rejection in result.rejections[:LISTED]],
+        **({"consentDenied": len(result.denials)} if result.denials else {}),
     }
 
 
@@ -105,15 +106,15 @@ def _emit_metrics(result: IntakeResult) -> None:
 
 
 def _log(result: IntakeResult) -> None:
-    for rejection in result.rejections[:LOGGED]:
+    found = [("event rejected", each) for each in result.rejections]
+    found += [("consent denied", each) for each in result.denials]
+    for message, each in found[:LOGGED]:
         # The detail, as in the answer: it names the field and the remedy, and holds no value of the event.
-        shown = rejection.as_json()
-        logger.warning(
-            "event rejected", reason=rejection.reason, message_id=rejection.message_id, detail=shown["detail"]
-        )
-    if result.rejections:
+        logger.warning(message, reason=each.reason, message_id=each.message_id, detail=each.as_json()["detail"])
+    if found:
         logger.warning("events rejected", rejected=len(result.rejections), by_reason=_by_reason(result))
 
 
 def _by_reason(result: IntakeResult) -> dict[str, int]:
-    return dict(Counter(rejection.reason for rejection in result.rejections))
+    """Count rejections, and denials of consent as consent_denied."""
+    return dict(Counter(each.reason for each in (*result.rejections, *result.denials)))

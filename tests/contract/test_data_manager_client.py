@@ -383,16 +383,3 @@ def test_the_counts_of_a_dataset_are_read(connection: Connection) -> None:
     assert amazon.aggregates(connection.dataset_id, "2000-01-01T00:00:00Z", "2000-01-02T00:00:00Z") == Funnel()
     with pytest.raises(RequestRejected):
         amazon.metrics("unknown")
-
-
-def test_an_id_is_one_part_of_the_path(connection: Connection) -> None:
-    connection.fault({"status": 200, "body": {}}, path="*")
-    odd = "amzn1.adm:ä/b?c#d e"
-    assert connection.amazon.dataset(odd).dataset_id == odd
-    assert connection.received(f"/adm/audiences/{odd}"), "else it would end at the question mark"
-
-
-@pytest.mark.parametrize("dataset_id", ["", " ", ".", ".."])
-def test_an_id_that_would_change_the_path_is_refused(connection: Connection, dataset_id: str) -> None:
-    with pytest.raises(InvalidRequest, match="blank"):
-        connection.amazon.dataset(dataset_id)

@@ -1,4 +1,7 @@
-"""A deletion notice: one change of every audience, spread by the worker over the audiences that know the person."""
+"""A deletion notice: one change of every audience, spread by the worker over the audiences that know the person.
+
+Denied consent takes the same way, and its record says so.
+"""
 
 from dataclasses import replace
 from typing import Any
@@ -13,7 +16,7 @@ from audience_sync.ingest.record_rules import erasing_exit
 from audience_sync.membership import EVERY_AUDIENCE, Audience, MembershipChange
 from audience_sync.messages import ChangeMessage, DeliveryHistory, pack
 from tests.builders import AUDIENCE
-from tests.contract.worker_stack import LIMITS, NOW, WorkerStack, change
+from tests.contract.worker_stack import LIMITS, NOW, WorkerStack, change, digest
 
 OTHER = "418273650912340002"
 IN_AMC = Audience(OTHER, destination=of_connection("connection-1"), settings={"dsp": True})
@@ -27,6 +30,10 @@ def audiences(stack: WorkerStack) -> None:
 
 def notice(member: str = "m1", *, at: int = 10) -> MembershipChange:
     return erasing_exit(member, at, f"notice-{at}")
+
+
+def denial(member: str = "m1", *, at: int = 10) -> MembershipChange:
+    return erasing_exit(member, at, f"denial-{at}", denies_consent=True)
 
 
 def entered(*emails: str, at: int, audience: str = AUDIENCE, member: str = "m1") -> MembershipChange:
@@ -230,3 +237,54 @@ def test_messages_of_an_earlier_version_with_a_notice_for_one_audience_still_cou
     stack.deliver_body(body)
     stack.rest()
     assert not stack.holds("a@b.co")
+
+
+# Denied consent
+
+
+def test_denied_consent_ends_every_membership_within_one_delivery_and_leaves_no_identifiers(stack: WorkerStack) -> None:
+    stack.deliver(entered("a@b.co", at=5), entered("a@b.co", at=5, audience=OTHER))
+    stack.deliver(denial())
+    exits = [message.body for message in stack.queue.receive() if EVERY_AUDIENCE not in message.body]
+    stack.amazon.targets.clear()
+    reports = [stack.deliver_body(body) for body in exits]
+    assert [report.delivered for report in reports] == [1, 1]
+    assert {target.audience_id for target in stack.amazon.targets} == {AUDIENCE, OTHER}
+    assert stack.amazon.active() == set()
+    stack.rest()
+    assert not any(bytes(row["member"]["B"]).partition(b"\0")[2] for row in rows(stack))
+
+
+def test_the_rows_say_that_the_reason_was_denied_consent(stack: WorkerStack) -> None:
+    """So an API that removes members only with consent never gets a removal that states the consent of before."""
+    agreed = {"userConsent": {"consent": {"amzn": {"amznUserData": "GRANTED"}}}}
+    enter = entered("a@b.co", at=5)
+    stack.deliver(replace(enter, record=enter.record | agreed))
+    stack.deliver(denial())
+    stack.rest()
+    denied = {"consent": {"amzn": {"amznUserData": "DENIED"}}}
+    assert stack.state().newest.record["userConsent"] == denied
+    notice_of = stack.members().read([(EVERY_AUDIENCE, "m1")])[EVERY_AUDIENCE, "m1"]
+    assert notice_of.newest.record["userConsent"] == denied
+
+
+def test_denied_consent_of_a_stranger_causes_no_upload(stack: WorkerStack) -> None:
+    report = stack.deliver(denial("nobody"))
+    stack.rest()
+    assert (report.superseded, stack.amazon.uploads, len(rows(stack))) == (1, [], 1)
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+def test_after_a_denial_an_older_addition_is_superseded_and_a_newer_one_with_consent_enters(
+    stack: WorkerStack, is_known: bool
+) -> None:
+    if is_known:
+        stack.deliver(entered("a@b.co", at=5))
+    stack.deliver(denial(at=10))
+    stack.rest()
+    assert stack.deliver(entered("old@b.co", at=9)).superseded == 1
+    assert stack.amazon.active() == set()
+    stack.deliver(entered("new@b.co", at=11))
+    stack.rest()
+    assert stack.amazon.members["m1"] == {digest("new@b.co")}
+    assert (stack.holds("new@b.co"), stack.holds("old@b.co")) == (True, False)

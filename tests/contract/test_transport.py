@@ -144,8 +144,3 @@ def test_connections_that_the_server_has_reset_do_not_save_the_one_that_hangs() 
         with pytest.raises(requests.ConnectionError), adapter.limit(TIMEOUT):
             session.get(hanging, timeout=MISBEHAVIOUR)
         assert time.monotonic() - began < LIMIT
-
-
-def test_a_session_has_one_adapter_however_often_it_is_mounted() -> None:
-    with requests.Session() as session:
-        assert TotalTimeoutAdapter.mount_on(session) is TotalTimeoutAdapter.mount_on(session)

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from audience_sync.membership import EVERY_AUDIENCE
 from functions.ingest import handler
 from local.sample_profiles import Person, audience_event, segment_request
 from tests.faults.long_timeouts import LONG_CONTEXT, LONG_TIMEOUT, client
@@ -177,6 +178,37 @@ def test_the_answer_to_a_rejected_event_and_the_log_hold_the_reason_and_segment_
         rejection["reason"],
         rejection["detail"],
     )
+
+
+def test_a_denial_of_consent_is_accepted_counted_apart_and_logged_with_its_reason(
+    cloud: Cloud, printed: Callable[[], str]
+) -> None:
+    denies = (EXAMPLES / "11-track-eu-consent-denied.json").read_bytes()
+    status, answer = post(cloud, denies)
+    assert (status, answer) == (
+        200,
+        {"accepted": 1, "ignored": 0, "rejected": 0, "rejections": [], "consentDenied": 1},
+    )
+    (message,) = cloud.messages()
+    assert message["audienceId"] == EVERY_AUDIENCE
+    lines = [json.loads(line) for line in printed().splitlines()]
+    (each,) = [line for line in lines if line.get("message") == "consent denied"]
+    assert (each["reason"], each["message_id"]) == ("consent_denied", json.loads(denies)["messageId"])
+    (total,) = [line for line in lines if line.get("message") == "events rejected"]
+    assert (total["rejected"], total["by_reason"]) == (0, {"consent_denied": 1})
+    assert [line["EventsRejectedByReason"] for line in lines if line.get("reason") and "_aws" in line] == [[1.0]]
+
+
+def test_without_member_rows_a_denial_rejects_an_addition_and_stops_no_exit(cloud: Cloud) -> None:
+    denies = json.loads((EXAMPLES / "11-track-eu-consent-denied.json").read_bytes())
+    denies["context"]["personas"]["external_audience_id"] = AUDIENCE.audience_id
+    status, answer = post(cloud, json.dumps(denies).encode(), ORDERING_GUARD="no")
+    assert (status, [each["reason"] for each in answer["rejections"]]) == (400, ["consent_denied"])
+    key = denies["context"]["personas"]["computation_key"]
+    leaves = denies | {"event": "Audience Exited", "properties": denies["properties"] | {key: False}}
+    assert post(cloud, json.dumps(leaves).encode(), ORDERING_GUARD="no")[1]["accepted"] == 1
+    (change,) = cloud.changes()
+    assert change["record"]["action"] == "DELETE"
 
 
 def test_an_addition_that_is_months_old_is_rejected_unless_the_operator_accepts_it_or_no_exit_is_remembered(

@@ -105,7 +105,8 @@ def _figures() -> Iterator[tuple[Path, str, list[str]]]:
     yield page, "what limits it", [f"{GATEWAY[0]:,} requests", f"{GATEWAY[1]} to each other route"]
     yield page, "The limits reduce", [_dollars(sum(MODEL["stranger"](50).values()), 0)]
     yield page, "* **Renewal**", [_dollars(MODEL["renewal"](10**6, days)) for days in (397, 90)]
-    yield page, "* **Deletion notices**", [_dollars(MODEL["notices"](10**6, 50), 0)]
+    denied = _dollars(MODEL["notices"](10**5, 10))
+    yield page, "* **Deletion notices and denied consent**", [_dollars(MODEL["notices"](10**6, 50), 0), denied]
     opened = [_dollars(MODEL["dashboard"](10, 10), 3), _dollars(MODEL["dashboard"](100, 10))]
     yield page, "* **An open dashboard.**", [f"{MODEL['DASHBOARD']} metrics", *opened]
     _, record, _, upload, records, _ = MODEL["DATA_MANAGER"]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audience_sync.member_state import Due, Identity, LateJob, MemberState, Timing, removed
+from audience_sync.member_state import Due, Identity, LateJob, MemberState, Timing, left_with, removed
 from audience_sync.membership import MAX_IDENTITIES, MembershipChange, Version
 from tests.unit.member_changes import NOW, change, enter, leave, names, notice, recorded
 
@@ -246,7 +246,7 @@ def test_an_enter_is_sent_with_its_own_consent_and_so_is_the_removal_before_it_b
 
 @pytest.mark.parametrize(
     ("consent", "sent"),
-    [({"userConsent": {"consent": {"tcf": "C1"}}}, {"consent": {"tcf": "C1"}}), ({}, {})],
+    [({"userConsent": {"geo": {"ipAddress": "192.0.2.1"}}}, {"geo": {"ipAddress": "192.0.2.1"}}), ({}, {})],
     ids=["its own", "none"],
 )
 def test_an_exit_is_sent_with_its_own_consent(consent: dict[str, Any], sent: dict[str, Any]) -> None:
@@ -255,6 +255,15 @@ def test_an_exit_is_sent_with_its_own_consent(consent: dict[str, Any], sent: dic
     state = row((1, "a"), newest=replace(newest, record=newest.record | consent), left=2)
     assert state.removal().record["userConsent"] == sent
     assert state.change() == state.removal()
+
+
+def test_an_exit_without_consent_takes_over_that_of_the_member_but_no_place() -> None:
+    silent, known = leave(2), enter(1)
+    del silent.record["userConsent"], known.record["userConsent"]
+    assert left_with(leave(2), consenting(known)) == leave(2), "it states that there is none"
+    taken_over = {"userConsent": {"consent": {"tcf": "C1"}}}
+    assert left_with(silent, consenting(known)) == replace(silent, record=silent.record | taken_over)
+    assert left_with(silent, known) == replace(silent, record=silent.record | {"userConsent": {}})
 
 
 @pytest.mark.parametrize("erase_until", [0, 1, 2], ids=["exit", "an older notice", "deletion notice"])

@@ -83,11 +83,21 @@ class Reason(StrEnum):
     CONSENT_MISSING = (
         auto(),
         REJECTED,
-        "additions from the UK, the EEA and Switzerland need a consent signal",
+        "additions from the UK, the EEA and Switzerland, and to a dataset, need a consent signal",
         "map amzn_user_data, tcf or gpp",
     )
-    CONSENT_DENIED = auto(), REJECTED, "the person has refused consent", "nothing: the rejection is correct"
-    CONSENT_INVALID = auto(), REJECTED, "the value is not a TCF or GPP string", "map the IAB string itself"
+    CONSENT_DENIED = (
+        auto(),
+        REJECTED,  # only with OrderingGuard=no; otherwise the event is accepted, and ends the person's memberships
+        "the person has denied consent",
+        "nothing: they leave every audience. With OrderingGuard=no the event is rejected: remove them by hand",
+    )
+    CONSENT_INVALID = (
+        auto(),
+        REJECTED,
+        "a consent signal cannot be read",
+        "map GRANTED or DENIED, or the IAB string itself",
+    )
     MAPPING_TOO_COSTLY = (
         auto(),
         REJECTED,

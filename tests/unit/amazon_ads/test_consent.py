@@ -81,13 +81,21 @@ def test_an_addition_from_where_consent_is_required_needs_it_for_personal_data(c
 
 @pytest.mark.parametrize("policy", ["require", "pass"])
 @pytest.mark.parametrize("field", ["amzn_user_data", "amzn_ad_storage"])
-@pytest.mark.parametrize("answer", ["DENIED", "denied", "no", False, 0, 1, ["DENIED", "x"], {"status": "GRANTED"}])
-def test_all_but_a_clear_yes_is_a_no_and_a_no_is_never_sent(field: str, answer: Any, policy: Any) -> None:
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        *((no, "consent_denied") for no in ("DENIED", " denied", "no", "false", "0", False, 0)),
+        *((unclear, "consent_invalid") for unclear in ("yes", "true", 1, 2, ["DENIED", "x"], {"status": "GRANTED"})),
+    ],
+)
+def test_all_but_a_clear_yes_is_refused_and_a_clear_no_is_a_denial(
+    field: str, answer: Any, reason: str, policy: Any
+) -> None:
     granted = {"amzn_user_data": "GRANTED", "amzn_ad_storage": "GRANTED", "tcf": "CPx"}
     for country in ("DE", "US"):
         with pytest.raises(RejectedEvent) as caught:
             consent_of(granted | {field: answer}, country, policy)
-        assert (caught.value.reason, caught.value.field) == ("consent_denied", field)
+        assert (caught.value.reason, caught.value.field) == (reason, field)
         assert caught.value.detail.startswith(
             {"amzn_user_data": "amznUserData", "amzn_ad_storage": "amznAdStorage"}[field]
         )

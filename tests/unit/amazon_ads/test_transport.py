@@ -46,6 +46,7 @@ def test_the_connections_of_both_schemes_end_with_their_time(
     monkeypatch.setattr(kind, "connect", lambda connection: setattr(connection, "sock", ours))
     with ours, theirs, requests.Session() as session:
         adapter = TotalTimeoutAdapter.mount_on(session)
+        assert session.get_adapter(f"{scheme}://amazon.example") is adapter is TotalTimeoutAdapter.mount_on(session)
         adapter.poolmanager.connection_from_host("amazon.example", scheme=scheme).ConnectionCls(
             "amazon.example"
         ).connect()

@@ -20,8 +20,9 @@ from audience_sync.member_step import step
 from audience_sync_cli.app import app, load
 from audience_sync_cli.health import status
 from audience_sync_cli.setup import connect
-from audience_sync_cli.setup.terms import ACCEPTANCE
+from audience_sync_cli.setup.terms import ACCEPTANCE, ACCEPTANCE_OF_DATA_MANAGER
 from audience_sync_cli.state.counts import Counts
+from local.resources import MANAGER_ACCOUNT
 from tests.aws_fixtures import AUDIENCE, create_membership_table
 from tests.servers import serve
 from tests.unit.cli import browser
@@ -29,6 +30,7 @@ from tests.unit.cli.conftest import CLIENT_ID, CLIENT_SECRET, NOW, Deployment, c
 
 EVENT = Path(__file__).parents[3] / "events/segment/01-track-entered-full-pii.json"
 REJECTED = EVENT.with_name("08-track-email-as-userid.json")
+DATASET, SHARE = "in_a_dataset", "advertiser=ENTITY1,marketplace=US"
 SESSION = f"""
 keys rotate event --yes
 keys rotate audience --reveal
@@ -41,6 +43,8 @@ connect --port 0
 test
 audiences create "Big spenders" --advertiser 590071284455661234 --country US --key big_spenders --ttl-days 30
 audiences create "Big spenders" --advertiser 590071284455661234 --country US --key big_spenders --ttl-days 7
+audiences create "In a dataset" --api data-manager --country DE --key {DATASET} --id-retention --share {SHARE}
+audiences link {{dataset}} --api data-manager
 audiences link {AUDIENCE.audience_id} --key lapsed_premium_buyers --country US
 audiences list
 audiences show lapsed_premium_buyers
@@ -51,6 +55,12 @@ audiences create "With a fee" --connection {{connection}} --country US --cpm-cen
 connections delete {{connection}} --yes
 terms show --text
 terms accept --confirm '{ACCEPTANCE}'
+terms show --api data-manager --text
+terms accept --api data-manager --confirm '{ACCEPTANCE_OF_DATA_MANAGER}'
+audiences show {DATASET}
+audiences shares {DATASET}
+audiences share {DATASET} amc=amc1a2b,marketplace=DE
+audiences unshare {DATASET} {{share}} --yes
 mappings show
 mappings check {{mappings}} --event {EVENT}
 mappings apply {{mappings}} --yes
@@ -70,6 +80,9 @@ rejections
 tail --no-follow
 member show lapsed_premium_buyers m1
 member show lapsed_premium_buyers m2
+diagnose {DATASET} --no-count
+status
+tail --no-follow --audience {DATASET}
 parked list
 parked show {{message}}
 parked acknowledge --reason request_rejected --note 'terms are with legal'
@@ -128,7 +141,7 @@ def _prepare(deployment: Deployment, gateway: str, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("AUDIENCE_SYNC_LOCAL", "http://127.0.0.1:9")
     monkeypatch.setenv("AUDIENCE_SYNC_CLIENT_ID", CLIENT_ID)
     monkeypatch.setenv("AUDIENCE_SYNC_CLIENT_SECRET", CLIENT_SECRET)
-    deployment.stack.parameters = {"MaxCpmCents": "200"}
+    deployment.stack.parameters = {"MaxCpmCents": "200", "DataManagerAccountId": MANAGER_ACCOUNT}
     create_membership_table(deployment.stack.service("dynamodb"), "restored")
     restored = MembershipTable(deployment.stack.service("dynamodb"), "restored", Sharding(8), Clock())
     restored.write([step(None, [change("m4")], now=int(time.time()), timing=Timing(900)).state])
@@ -166,6 +179,10 @@ def _run(deployment: Deployment, folder: Path) -> Iterator[Ran]:
                 Path(known["mappings"]).write_text(json.dumps(document), encoding="utf-8")
             case "connections list":
                 known["connection"] = document[0]["connectionId"]
+            case _ if words[:2] == ["audiences", "shares"]:
+                known["share"] = document[0]["shareId"]
+            case _ if words[:2] == ["audiences", "create"]:
+                known["dataset"] = document["audienceId"]  # of the last one
             case "parked list":
                 known["message"] = document[0]["id"]
 

@@ -174,7 +174,7 @@ def outcomes(result: IntakeResult) -> list[str]:
         pytest.param("08", ["member_id_invalid"], 0, id="an e-mail address as userId"),
         pytest.param("09", ["CREATE kunde-20934"], 0, id="Germany, with consent"),
         pytest.param("10", ["consent_missing"], 0, id="Germany, without consent"),
-        pytest.param("11", ["consent_denied"], 0, id="Germany, storage denied"),
+        pytest.param("11", ["DELETE kunde-20934"], 0, id="Germany, storage denied"),
         pytest.param("12", ["CREATE cust_48121"], 0, id="hashed already"),
         pytest.param("13", ["member_id_invalid"], 0, id="an id beyond ASCII"),
         pytest.param(
@@ -253,7 +253,7 @@ def test_consent_travels_with_an_addition_and_never_with_a_removal() -> None:
     }
     assert "ipAddress" not in addition.record["userConsent"]["geo"], "clear text goes only where a mapping says so"
     entered["event"] = "Audience Exited"
-    entered["properties"] |= {"lapsed_premium_buyers": False, "amznUserData": "DENIED"}
+    entered["properties"] |= {"lapsed_premium_buyers": False}
     (removal,) = read(entered).changes
     assert (removal.record["action"], removal.record["userConsent"]) == ("DELETE", {})
 
@@ -278,7 +278,7 @@ def test_a_member_id_in_a_list_of_one_is_that_id() -> None:
 def test_a_list_of_one_signal_is_the_signal() -> None:
     denied = example("01")
     denied["properties"]["amznUserData"] = ["DENIED"]
-    assert outcomes(read(denied)) == ["consent_denied"]
+    assert outcomes(read(denied)) == ["DELETE cust_48121"]
 
 
 def test_the_policy_may_leave_consent_to_amazon() -> None:

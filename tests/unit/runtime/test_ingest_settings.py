@@ -21,6 +21,7 @@ def test_what_may_be_left_out_has_the_templates_default() -> None:
         consent_policy="require",
         literal_email=False,
         max_enter_age=MAX_ENTER_AGE,
+        keeps_rows=True,
         allowed_sources=settings.allowed_sources,
     )
 

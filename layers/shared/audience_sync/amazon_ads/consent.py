@@ -1,4 +1,4 @@
-"""Builds the consent signals of one record (`userConsent`), and refuses additions without a required signal."""
+"""Builds the consent signals of one record (`userConsent`), and finds denied and missing consent."""
 
 import ipaddress
 import re
@@ -17,6 +17,8 @@ _IAB = re.compile(r"[0-9A-Za-z_.~-]+")  # Base64 for URLs, sections and segments
 SIGNALS = tuple(signal.name for signal in CONSENT_SIGNALS)
 _AMAZON_NAMES = {signal.name: signal.amazon_name for signal in CONSENT_SIGNALS}
 _AMAZONS_OWN = ("amzn_user_data", "amzn_ad_storage")
+_PLACES = [(name, SIGNALS.index(name)) for name in _AMAZONS_OWN]
+_DENIED = (False, "DENIED", "NO", "FALSE", "0")  # 0 equals False
 _NOTHING: list[Any] = [None] * len(SIGNALS)
 _GRANTED = ["GRANTED" if name in _AMAZONS_OWN else None for name in SIGNALS]
 
@@ -38,27 +40,33 @@ def user_consent(
         {} without any signal, else {"geo": {...}, "consent": {...}}.
 
     Raises:
-        RejectedEvent: required consent is missing, consent is denied (under any policy), or a signal is malformed.
+        RejectedEvent: consent is denied (under any policy), required consent is missing, or a signal is malformed.
     """
     if signals == _NOTHING:  # most members outside the EEA
         _require(policy, country, everywhere)
         return {}
     if signals == _GRANTED:  # and inside the EEA
         return _laid_out({}, {"amzn": {_AMAZON_NAMES[name]: "GRANTED" for name in _AMAZONS_OWN}}, country)
+    require_no_denial(signals)
     fields = dict(zip(SIGNALS, signals, strict=True))
-    answers = {name: answer for name in _AMAZONS_OWN if (answer := _granted_or_denied(fields[name]))}
+    amzn = {_AMAZON_NAMES[name]: "GRANTED" for name in _AMAZONS_OWN if _is_granted(name, fields[name])}
     texts = {_AMAZON_NAMES[name]: text for name in ("tcf", "gpp") if (text := _signal(name, fields[name]))}
-    for name, answer in answers.items():
-        if answer == "DENIED":
-            detail = f"{_AMAZON_NAMES[name]} denies consent; Amazon would refuse the record"
-            raise RejectedEvent(Reason.CONSENT_DENIED, detail, field=name)
-    amzn = {_AMAZON_NAMES[name]: answer for name, answer in answers.items()}
     # Storage alone is consent to cookies, not to the use of personal data.
     if not (texts or "amznUserData" in amzn):
         _require(policy, country, everywhere)
     ip = fields["ip"]
     geo = {_AMAZON_NAMES["ip"]: ip_address} if isinstance(ip, str) and _is_ip(ip_address := ip.strip()) else {}
     return _laid_out(geo, ({"amzn": amzn} if amzn else {}) | texts, country)
+
+
+def require_no_denial(signals: list[Any]) -> None:
+    """Raise RejectedEvent if one of Amazon's own signals denies consent. Only a clear no does."""
+    if signals == _NOTHING:  # as in most events
+        return
+    for name, place in _PLACES:
+        value = signals[place]
+        if value is not None and value != "GRANTED" and _word(value) in _DENIED:
+            raise RejectedEvent(Reason.CONSENT_DENIED, f"{_AMAZON_NAMES[name]} denies consent", field=name)
 
 
 def _laid_out(geo: dict[str, str], consent: dict[str, Any], country: str | None) -> dict[str, Any]:
@@ -82,16 +90,25 @@ def _is_ip(text: str) -> bool:
     return True
 
 
-def _granted_or_denied(value: Any) -> str | None:
-    """Read one of Amazon's own signals. Only a clear yes is a yes; "unknown" and "not applicable" count as absent."""
-    if value is True:
-        return "GRANTED"
+def _is_granted(name: str, value: Any) -> bool:
+    """Read one of Amazon's own signals, not a denial. "unknown" and "not applicable" count as absent.
+
+    Anything else is neither a yes nor a no: it lets nobody enter, and ends no membership.
+    """
     if value is None:
-        return None
-    word = value.strip().upper() if isinstance(value, str) else value
-    if word in (None, "", [], {}, "NOT_APPLICABLE", "UNKNOWN"):
-        return None
-    return "GRANTED" if word == "GRANTED" else "DENIED"
+        return False
+    word = _word(value)
+    if word in ("", [], {}, "NOT_APPLICABLE", "UNKNOWN"):
+        return False
+    if word != "GRANTED" and value is not True:
+        raise RejectedEvent(
+            Reason.CONSENT_INVALID, f"{_AMAZON_NAMES[name]} is neither GRANTED nor DENIED; map one of them", field=name
+        )
+    return True
+
+
+def _word(value: Any) -> Any:
+    return value.strip().upper() if isinstance(value, str) else value
 
 
 def _signal(name: str, value: Any) -> str | None:

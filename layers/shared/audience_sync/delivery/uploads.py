@@ -67,7 +67,7 @@ class Limits:
 class Accepted:
     """Amazon has accepted the change, or an upload."""
 
-    rejected: Mapping[int, RequestRejected] = field(default_factory=dict, hash=False)  # of an upload, by place
+    rejected: Mapping[int, RequestRejected] = field(default_factory=dict, hash=False, repr=False)  # by place in it
 
 
 ACCEPTED = Accepted()

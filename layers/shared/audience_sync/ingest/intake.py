@@ -39,7 +39,7 @@ MAX_CHANGES = 50_000  # in one request; a deletion notice makes one for each map
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """The rejection of one event. Holds no value of the event."""
+    """The rejection of one event, or the denial of consent in it. Holds no value of the event."""
 
     index: int
     message_id: str
@@ -59,6 +59,7 @@ class IntakeResult:
     accepted: int = 0
     ignored: int = 0
     rejections: list[Rejection] = field(default_factory=list)
+    denials: list[Rejection] = field(default_factory=list)  # of consent, in accepted events: the person leaves
     changes: list[MembershipChange] = field(
         default_factory=list
     )  # one or two for each member: the end of a life, if any, and the newest change
@@ -98,8 +99,12 @@ def changes_from(
     for index, (element, found) in enumerate(translator.outcomes(_elements(body), has_time)):
         if isinstance(found, Rejected):
             message_id = element.get("messageId") if isinstance(element, dict) else None
-            result.rejections.append(Rejection(index, safe_id(message_id, element), found.reason, found.detail))
-            continue
+            rejection = Rejection(index, safe_id(message_id, element), found.reason, found.detail)
+            if not found.exits:
+                result.rejections.append(rejection)
+                continue
+            result.denials.append(rejection)
+            found = found.exits  # noqa: PLW2901 - accepted like any other event
         if found:
             result.accepted += 1
             changes += found

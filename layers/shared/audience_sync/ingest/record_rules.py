@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from audience_sync.amazon_ads.consent import ConsentPolicy, user_consent
+from audience_sync.amazon_ads.consent import ConsentPolicy, require_no_denial, user_consent
 from audience_sync.amazon_ads.countries import NAMING_A_COUNTRY, NO_COUNTRY, accepted_country
 from audience_sync.amazon_ads.destination import needs_consent
 from audience_sync.amazon_ads.ids import audience_id
@@ -36,6 +36,7 @@ class Policy:
     consent: ConsentPolicy = "require"
     literal_email: bool = False
     max_enter_age: int | None = None  # milliseconds; older additions are rejected. None accepts any
+    keeps_rows: bool = True  # of members: only then can denied consent end their memberships
 
 
 def listed_audiences(mapped: Any, computation_key: str | None, audiences: AudienceLookup) -> Sequence[Audience]:
@@ -90,9 +91,11 @@ def checked_record(
         exits: whether the member leaves.
 
     Raises:
-        RejectedEvent: the member enters without an identifier or the required consent.
+        RejectedEvent: consent is denied, or the member enters without an identifier or the required consent.
     """
-    if exits:  # without consent: a member who withdraws it must also be removed
+    if exits:  # needs no consent, but may deny it
+        if policy.keeps_rows:
+            require_no_denial(signals)
         return exit_record(audience_record(member, "DELETE", identities, country, {}), destination)
     if not identities:
         raise RejectedEvent(Reason.NO_IDENTIFIER)
@@ -115,7 +118,15 @@ def first_country(values: Iterable[Any], *, exits: bool) -> str | None:
     return None
 
 
-def erasing_exit(member: str, at: int, message_id: str) -> MembershipChange:
-    """Return the exit from every audience for a person to erase. `at` is in epoch milliseconds."""
-    record = audience_record(member, "DELETE", [], None, {})
+def erasing_exit(member: str, at: int, message_id: str, *, denies_consent: bool = False) -> MembershipChange:
+    """Return the exit from every audience of a person to erase.
+
+    Args:
+        member: a valid external user id.
+        at: epoch milliseconds.
+        message_id: of the event.
+        denies_consent: the reason is denied consent, which the record states; else a deletion notice.
+    """
+    consent = {"consent": {"amzn": {"amznUserData": "DENIED"}}} if denies_consent else {}
+    record = audience_record(member, "DELETE", [], None, consent)
     return MembershipChange(EVERY_AUDIENCE, Destination(), at, message_id, record, erase=True)

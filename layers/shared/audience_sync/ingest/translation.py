@@ -9,7 +9,7 @@ from itertools import batched
 from operator import itemgetter
 from typing import Any, NamedTuple, Self
 
-from audience_sync.amazon_ads.consent import SIGNALS
+from audience_sync.amazon_ads.consent import SIGNALS, require_no_denial
 from audience_sync.amazon_ads.destination import of_changes
 from audience_sync.amazon_ads.ids import external_user_id
 from audience_sync.amazon_ads.normalization.phone import MAX_LENGTH as MAX_PHONE
@@ -53,7 +53,7 @@ _UNSTATED = (
 
 
 class Rejected(NamedTuple):
-    """The rejection of an event.
+    """The rejection of an event, or its replacement by the exits of a person who denies consent.
 
     Not an exception: in a list that its traceback refers to, one would be left to the garbage collector.
     """
@@ -61,6 +61,7 @@ class Rejected(NamedTuple):
     reason: Reason
     detail: str
     field: str | None = None  # the mapped field at fault, if one is
+    exits: list[MembershipChange] | None = None  # if the person denies consent: the event is accepted
 
     @classmethod
     def of(cls, error: RejectedEvent) -> Self:
@@ -109,7 +110,7 @@ class Translator:
         """Yield each event with its changes, in order; none if it is not about one of our audiences.
 
         A rejected event has its rejection instead: a trigger holds but no mapping gives a valid change, or mappings and
-        triggers together need more steps than one event may.
+        triggers together need more steps than one event may. So has one that denies consent for any mapping.
 
         Args:
             elements: of a request body.
@@ -126,12 +127,9 @@ class Translator:
 
     def _read(self, element: Any) -> AudienceCall:
         try:
-            call = read_ordinary(element, self._now) or read(element, self._now)
+            return read_ordinary(element, self._now) or read(element, self._now)
         except RejectedEvent as error:
             return AudienceCall(Kind.IGNORE, rejection=(error.reason, error.detail))
-        if call.at < self._oldest_enter and call.kind is Kind.ENTER and not call.rejection:
-            return AudienceCall(Kind.ENTER, rejection=(Reason.TIME_TOO_OLD, _TOO_OLD))
-        return call
 
     def _found(self, call: AudienceCall, event: Any, has_time: Callable[[], bool]) -> list[_Values] | Rejected:
         """Return the values that each applicable mapping finds in the event."""
@@ -186,6 +184,7 @@ class Translator:
     ) -> list[list[MembershipChange] | Rejected]:
         outcomes: list[list[MembershipChange] | Rejected] = []
         statements: list[_Statement] = []
+        denials: dict[int, Rejected] = {}  # by the position of the event
         repeats = False  # whether several mappings read the same event
         for event, call, each in zip(events, calls, found, strict=True):
             if isinstance(each, Rejected):
@@ -200,19 +199,25 @@ class Translator:
             _require(has_time)
             identities = iter(self._identities(some, repeats=repeats))
             for place, call, values, subject in some:
-                if isinstance(subject, Rejected):
-                    change: MembershipChange | Rejected = subject
-                else:
-                    change = self._change(call, values, subject, next(identities))
+                change: MembershipChange | Rejected = (
+                    subject if isinstance(subject, Rejected) else self._change(call, values, subject, next(identities))
+                )
                 others = outcomes[place]
                 # A rejection counts only if no mapping gives a valid change; then the first one does.
                 if not isinstance(change, Rejected):
                     outcomes[place] = [change] if isinstance(others, Rejected) else [*others, change]
-                elif others == []:
+                    continue
+                if others == []:
                     outcomes[place] = change
+                if self._policy.keeps_rows and (denial := _denial(values)):
+                    denials[place] = denial
+        for place, denial in denials.items():  # whatever the other mappings make of the event
+            outcomes[place] = self._ended(calls[place], events[place], denial)
         return outcomes
 
     def _subject(self, call: AudienceCall, values: _Values) -> _Subject | Rejected:
+        if call.at < self._oldest_enter and call.kind is Kind.ENTER:
+            return Rejected(Reason.TIME_TOO_OLD, _TOO_OLD)
         try:
             audience = self._audience(call, values[_AUDIENCE_ID])
             member = external_user_id(values[_EXTERNAL_USER_ID])
@@ -255,10 +260,28 @@ class Translator:
         return audience
 
     def _erasure(self, call: AudienceCall, event: Mapping[str, Any]) -> list[MembershipChange] | Rejected:
-        """Turn a deletion notice into one change of every audience, under each id that the mappings give the person.
+        """Turn a deletion notice into one change of every audience, under each id of the person.
+
+        The worker finds the audiences that hold the person: here, the work would grow with their number.
+        """
+        members = self._members(event)
+        if isinstance(members, Rejected):
+            names_a_group = members.reason is Reason.MEMBER_ID_MISSING and event.get("groupId")
+            return Rejected.of(RejectedEvent(Reason.GROUP_DELETION)) if names_a_group else members
+        return [erasing_exit(member, call.at, call.message_id) for member in members]
+
+    def _ended(self, call: AudienceCall, event: Mapping[str, Any], denial: Rejected) -> Rejected:
+        """Add the exits of a person who denies consent: from every audience, as by a deletion notice."""
+        members = self._members(event)
+        if isinstance(members, Rejected):
+            return members
+        exits = [erasing_exit(member, call.at, call.message_id, denies_consent=True) for member in members]
+        return denial._replace(detail=f"{denial.detail}: the person leaves every audience", exits=exits)
+
+    def _members(self, event: Mapping[str, Any]) -> Iterable[str] | Rejected:
+        """Return each id that the mappings give the person, or the rejection if none is valid.
 
         Disabled mappings also count: their members are still in the audience. Without mappings, userId counts.
-        The worker finds the audiences that hold the person: here, the work would grow with their number.
         """
         budget = Budget()
         members: dict[str, None] = {}
@@ -273,10 +296,16 @@ class Translator:
                 members[external_user_id(value)] = None
             except RejectedEvent as error:
                 rejected = Rejected.of(error)
-        if rejected and not members:
-            names_a_group = rejected.reason is Reason.MEMBER_ID_MISSING and event.get("groupId")
-            return Rejected.of(RejectedEvent(Reason.GROUP_DELETION)) if names_a_group else rejected
-        return [erasing_exit(member, call.at, call.message_id) for member in members]
+        return rejected if rejected and not members else members
+
+
+def _denial(values: _Values) -> Rejected | None:
+    """Return the denial of consent that a mapping finds in an event."""
+    try:
+        require_no_denial([*_signals(values)])
+    except RejectedEvent as error:
+        return Rejected.of(error)
+    return None
 
 
 def _steps_of_phone(value: Any) -> int:

@@ -7,7 +7,7 @@ rules out personal data.
 import re
 from typing import Any
 
-from audience_sync.amazon_ads.ids import amazon_id
+from audience_sync.amazon_ads.ids import audience_id
 from audience_sync.errors import RejectedEvent
 from audience_sync.reasons import Reason
 
@@ -31,8 +31,8 @@ def _by_key(key: str | None) -> str:
 
 
 def _by_id(mapped: Any) -> str:
-    audience_id = amazon_id(mapped)
-    if audience_id is None:
-        return "audience_id is not an Amazon id (1 to 20 digits); correct the mapping of audience_id"
-    named = f" {audience_id}" if _AMAZON_ID.fullmatch(audience_id) else ""
+    named_id = audience_id(mapped)
+    if named_id is None:
+        return "audience_id is not an Amazon id (1 to 20 digits, or a dataset's); correct the mapping of audience_id"
+    named = f" {named_id}" if _AMAZON_ID.fullmatch(named_id) else ""
     return f"no audience with the mapped audience_id{named} is listed here; link that audience, or correct the mapping"

@@ -29,6 +29,7 @@ class IngestSettings:
     consent_policy: ConsentPolicy
     literal_email: bool
     max_enter_age: int | None  # milliseconds
+    keeps_rows: bool
     allowed_sources: AllowedSources
 
     @classmethod
@@ -61,7 +62,7 @@ class IngestSettings:
                 invalid.append(name)
                 return AllowedSources()
 
-        remembers_exits = choice("ORDERING_GUARD", _FLAGS, default=True)
+        keeps_rows = choice("ORDERING_GUARD", _FLAGS, default=True)
         accepts_old = choice("ACCEPT_OLD_EVENTS", _FLAGS, default=False)
         settings = cls(
             ingest_secret_arn=text("INGEST_SECRET_ARN"),
@@ -71,7 +72,8 @@ class IngestSettings:
             consent_policy=choice("CONSENT_POLICY", _POLICIES, default="require"),
             literal_email=choice("LITERAL_EMAIL", _FLAGS, default=False),
             # Without rows, exits are not remembered, whatever the age of the addition.
-            max_enter_age=MAX_ENTER_AGE if remembers_exits and not accepts_old else None,
+            max_enter_age=MAX_ENTER_AGE if keeps_rows and not accepts_old else None,
+            keeps_rows=keeps_rows,
             allowed_sources=sources("ALLOWED_SOURCES"),
         )
         if invalid:

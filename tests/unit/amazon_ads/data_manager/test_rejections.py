@@ -85,6 +85,12 @@ def test_if_nobody_can_say_which_members_are_refused_the_upload_is_so_that_it_is
             "Amazon refuses the member: … is unknown",
             id="nothing of the person",
         ),
+        pytest.param(
+            {"errors": [{"errorCode": 1_234_567}, {"errorCode": 123_456}]},
+            400,
+            "Amazon refuses the member: 123456",
+            id="no number that is too long for a code",
+        ),
         pytest.param({"errors": ["?", {"errorCode": 7}, None]}, 400, "Amazon refuses the member: 7", id="odd entries"),
     ],
 )

@@ -11,14 +11,14 @@ from audience_sync.errors import InvalidAudience, NotFound
 from audience_sync_cli.audiences.command import show
 from audience_sync_cli.audiences.creation import Settings, create, update
 from audience_sync_cli.audiences.linking import link, unlink
-from audience_sync_cli.audiences.options import Choices, Target
+from audience_sync_cli.audiences.options import Choices, NewTarget, Target
 from audience_sync_cli.errors import NotConfirmed, NotThere, OperatorError, WrongUsage
 from tests.aws_fixtures import AUDIENCE
 from tests.unit.cli.conftest import Deployment
 
 pytestmark = pytest.mark.usefixtures("connected")
 
-ADVERTISER = Target(advertiser="590071284455661234")
+ADVERTISER = NewTarget(advertiser="590071284455661234")
 
 
 def test_linking_ties_an_audience_of_amazon_to_a_computation_key(deployment: Deployment) -> None:

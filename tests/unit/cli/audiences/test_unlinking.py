@@ -11,7 +11,7 @@ from audience_sync.aws.audience_table import AudienceTable
 from audience_sync_cli.audiences.command import list_, show
 from audience_sync_cli.audiences.creation import Settings, create
 from audience_sync_cli.audiences.linking import KEEP_UNLINKED, link, unlink
-from audience_sync_cli.audiences.options import Target
+from audience_sync_cli.audiences.options import NewTarget
 from audience_sync_cli.errors import NotThere
 from audience_sync_cli.times import DAY
 from tests.aws_fixtures import AUDIENCE
@@ -74,7 +74,7 @@ def test_an_audience_that_is_listed_again_has_its_target_and_no_renewal(deployme
 def test_another_audience_may_have_the_key_of_an_unlinked_one(deployment: Deployment) -> None:
     deployment.list_audience()
     unlink_at(deployment, KEY, NOW)
-    created = deployment.json(create, "Another", Target("590071284455661234"), Settings(), "US", key=KEY)
+    created = deployment.json(create, "Another", NewTarget("590071284455661234"), Settings(), "US", key=KEY)
     assert created["audienceId"] != AUDIENCE.audience_id
     assert [each.audience_id for each in deployment.session().audiences.by_computation_key(KEY)] == [
         created["audienceId"]

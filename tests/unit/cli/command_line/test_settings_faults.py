@@ -10,7 +10,7 @@ from audience_sync.errors import InvalidAudience
 from audience_sync_cli.audiences.command import show
 from audience_sync_cli.audiences.creation import Settings, create, update
 from audience_sync_cli.audiences.linking import link
-from audience_sync_cli.audiences.options import Target
+from audience_sync_cli.audiences.options import NewTarget
 from audience_sync_cli.command_line.settings_faults import OPTIONS
 from audience_sync_cli.errors import USAGE, OperatorError, WrongUsage
 from audience_sync_cli.explanation import explained
@@ -19,7 +19,7 @@ from tests.unit.cli.conftest import Deployment
 
 pytestmark = pytest.mark.usefixtures("connected")
 
-ADVERTISER = Target(advertiser="590071284455661234")
+ADVERTISER = NewTarget(advertiser="590071284455661234")
 NOTHING = Settings()
 
 
@@ -33,11 +33,15 @@ def refused(call: object, *arguments: object, **options: object) -> OperatorErro
     ("name", "target", "settings", "country", "said"),
     [
         pytest.param("", ADVERTISER, NOTHING, "US", "NAME must have 1 to 128 characters", id="no name"),
-        pytest.param("VIP", Target(), NOTHING, "US", "either an advertiser or a connection", id="no target"),
-        pytest.param("VIP", Target("1", "c"), NOTHING, "US", "either an advertiser or a connection", id="two targets"),
-        pytest.param("VIP", Target("abc"), NOTHING, "US", "--advertiser must be the id", id="an advertiser in letters"),
+        pytest.param("VIP", NewTarget(), NOTHING, "US", "either an advertiser or a connection", id="no target"),
         pytest.param(
-            "VIP", Target("", "c" * 257), NOTHING, "US", "--connection must have 1 to 256", id="a long connection"
+            "VIP", NewTarget("1", "c"), NOTHING, "US", "either an advertiser or a connection", id="two targets"
+        ),
+        pytest.param(
+            "VIP", NewTarget("abc"), NOTHING, "US", "--advertiser must be the id", id="an advertiser in letters"
+        ),
+        pytest.param(
+            "VIP", NewTarget("", "c" * 257), NOTHING, "US", "--connection must have 1 to 256", id="a long connection"
         ),
         pytest.param("VIP", ADVERTISER, NOTHING, "USA", "two letters as in ISO 3166-1: US", id="three letters"),
         pytest.param("VIP", ADVERTISER, NOTHING, "", "--country must be", id="no country"),
@@ -54,7 +58,7 @@ def refused(call: object, *arguments: object, **options: object) -> OperatorErro
     ],
 )
 def test_a_setting_at_fault_is_named_as_it_was_typed(
-    deployment: Deployment, name: str, target: Target, settings: Settings, country: str, said: str
+    deployment: Deployment, name: str, target: NewTarget, settings: Settings, country: str, said: str
 ) -> None:
     failure = refused(create, deployment.session(), name, target, settings, country)
     text = f"{failure} {failure.remedy}"
@@ -66,7 +70,7 @@ def test_a_setting_at_fault_is_named_as_it_was_typed(
 
 
 def test_several_settings_at_fault_are_listed_one_a_line(deployment: Deployment) -> None:
-    failure = refused(create, deployment.session(), "", Target(), NOTHING, "USA")
+    failure = refused(create, deployment.session(), "", NewTarget(), NOTHING, "USA")
     assert str(failure) == "3 settings are not valid."
     assert [line.split()[0] for line in failure.remedy.splitlines()] == ["NAME", "An", "--country"]
 
@@ -79,7 +83,9 @@ def test_a_key_of_another_audience_is_said_to_be_taken(deployment: Deployment) -
 
 def test_linking_and_updating_speak_of_options_too(deployment: Deployment) -> None:
     deployment.list_audience()
-    assert "--advertiser must be" in str(refused(link, deployment.session(), AUDIENCE.audience_id, Target("ENTITY1")))
+    assert "--advertiser must be" in str(
+        refused(link, deployment.session(), AUDIENCE.audience_id, NewTarget("ENTITY1"))
+    )
     changed = refused(update, deployment.session(yes=True), AUDIENCE.audience_id, Settings(ttl_days=1, renew=True))
     assert "at least 3 days" in str(changed)
 
@@ -93,7 +99,7 @@ def test_every_field_of_the_extras_has_an_option() -> None:
 def test_uk_is_said_to_be_gb_before_anything_is_created(
     deployment: Deployment, capsys: pytest.CaptureFixture[str], typed: str
 ) -> None:
-    refused(create, deployment.session(), "VIP", Target(), NOTHING, typed)
+    refused(create, deployment.session(), "VIP", NewTarget(), NOTHING, typed)
     assert ("UK is read as GB" in capsys.readouterr().err) is (typed != "GB")
     assert deployment.json(create, "VIP", ADVERTISER, NOTHING, typed)["country"] == "GB"
 

@@ -281,6 +281,8 @@ def test_a_part_that_takes_long_is_named_and_shown_when_it_is_there(
         pytest.param("m2", ["Dead letter"], id="a member of a dead letter"),
         pytest.param("message-m2", ["Dead letter"], id="Segment's message id of a parked change"),
         pytest.param("ajs-next-4", ["Rejected event"], id="Segment's message id of a rejected event"),
+        pytest.param("m3", ["Denied consent"], id="a person who denied consent"),
+        pytest.param("ajs-next-5", ["Event that denies consent"], id="the message id of the denial"),
     ],
 )
 def test_what_is_stored_under_an_id_is_found_without_hashes_and_consent(
@@ -289,6 +291,8 @@ def test_what_is_stored_under_an_id_is_found_without_hashes_and_consent(
     clock.now = time.time()
     deployment.list_audience()
     deployment.record(change("m1"), erasing_exit("m1", 9, "notice"))
+    deployment.record(erasing_exit("m3", 9, "ajs-next-5", denies_consent=True))
+    deployment.log("Ingest", "consent denied", reason="consent_denied", message_id="ajs-next-5")
     deployment.park(change("m1"), change("m2"))
     deployment.reject(("no_identifier", "ajs-next-4"), ("no_identifier", "ajs-next-41"))
     found = shown.find({"id": wanted})
@@ -349,7 +353,7 @@ def test_an_acknowledged_dead_letter_asks_for_no_person_until_another_is_parked(
         {"note": "x" * 201},
         {"note": "a\x1b[2J"},
         {"note": "x", "reason": "?"},
-        {"note": "x", "audienceId": "a"},
+        {"note": "x", "audienceId": "a/b"},
     ],
 )
 def test_what_cannot_be_acknowledged_is_refused(shown: DeployedStack, fields: dict[str, str]) -> None:

@@ -153,6 +153,7 @@ def test_the_country_is_named_with_what_names_it(
             ENTERED, {"country": "DE", "amzn_user_data": False}, "amzn_user_data says no; needed in DE", id="denied"
         ),
         pytest.param(ENTERED, {"country": "DE", "tcf": "a b"}, "tcf is invalid; needed in DE", id="invalid"),
+        pytest.param(LEFT, {"amzn_user_data": False}, "amzn_user_data says no; not needed in US", id="by a removal"),
         pytest.param(LEFT, {}, "a removal needs none", id="a removal"),
     ],
 )
@@ -195,6 +196,18 @@ def test_what_a_removal_does_not_need_is_left_out_with_the_reason(
     document = explained(LEFT, [with_fields({field_name: value})])
     assert document["events"][0]["kind"] == "exit"
     assert field(document, field_name)["leftOut"] == reason
+
+
+def test_denied_consent_is_explained_as_the_exit_that_it_becomes_whatever_another_mapping_finds(
+    explained: Explained,
+) -> None:
+    denies = MAPPING | {"name": "Denies", "fields": MAPPING["fields"] | {"amzn_user_data": "DENIED"}}
+    document = explained(ENTERED, [MAPPING, denies])
+    assert (document["accepted"], [each["reason"] for each in document["denials"]]) == (1, ["consent_denied"])
+    (event,) = document["events"]
+    assert event["kind"] == "deny"
+    assert [len(each["changes"]) for each in event["mappings"]] == [1, 1]
+    assert [each["rejection"] and each["rejection"]["reason"] for each in event["mappings"]] == [None, "consent_denied"]
 
 
 def test_a_rejection_is_a_reason_of_the_field_at_fault_alone(explained: Explained) -> None:

@@ -206,11 +206,45 @@ def test_the_time_of_delivery_is_estimated_for_the_workers_of_the_stack(deployme
 
 
 def test_consent_is_required_as_for_events(deployment: Deployment, file: File) -> None:
-    content = "userId,email,amznUserData\nu1,a@b.co,GRANTED\nu2,c@d.co,DENIED\nu3,e@f.co,\n"
+    content = "userId,email,amznUserData\nu1,a@b.co,GRANTED\nu2,c@d.co,perhaps\nu3,e@f.co,\n"
     left_out = run(deployment, file(content), as_json=True, country="DE").json["leftOut"]
     assert members(deployment) == ["u1"]
-    assert left_out == {"consent_denied": 1, "consent_missing": 1}
+    assert left_out == {"consent_invalid": 1, "consent_missing": 1}
     assert deployment.changes()[0]["record"]["userConsent"]["consent"] == {"amzn": {"amznUserData": "GRANTED"}}
+
+
+DENYING = "userId,email,country,amznUserData\nu1,a@b.co,DE,GRANTED\nu2,,ZZ,DENIED\nu1,,,no\nnot an id,,,DENIED\n"
+
+
+@pytest.mark.parametrize("exits", [False, True])
+def test_the_member_of_a_row_that_denies_consent_leaves_every_audience(
+    deployment: Deployment, file: File, exits: bool
+) -> None:
+    found = run(deployment, file(DENYING), as_json=True, exits=exits).json
+    denied = {"consent": {"amzn": {"amznUserData": "DENIED"}}}
+    left = [change for change in deployment.changes() if change["record"].get("userConsent") == denied]
+    assert [(each["record"]["externalUserId"], each.get("erase")) for each in left] == [("u2", True), ("u1", True)]
+    assert (found["changes"], found["consentDenied"], found["leftOut"]) == (1, 2, {"member_id_invalid": 1})
+
+
+def test_the_question_the_report_and_the_list_name_denied_consent(
+    deployment: Deployment, file: File, tmp_path: Path
+) -> None:
+    question = deployment.declined(import_members, file(DENYING), "lapsed_premium_buyers", now=NOW)
+    assert question.startswith("Add 1 of 4 rows of members.csv to ")
+    assert "Consent is denied in 2 rows: these members leave every audience." in question
+    listed = tmp_path / "rejects.csv"
+    output = run(deployment, file(DENYING), rejects=listed).out
+    assert "2, who leave every audience" in output
+    assert "3 changes sent to the change queue." in output
+    reasons = [row["reason"] for row in csv.DictReader(listed.read_text().splitlines())]
+    assert reasons == ["consent_denied", "consent_denied", "member_id_invalid"]
+
+
+def test_without_member_rows_a_row_that_denies_consent_is_left_out(deployment: Deployment, file: File) -> None:
+    deployment.stack.parameters = {"Region": "NA", "OrderingGuard": "no"}
+    found = run(deployment, file(DENYING), as_json=True).json
+    assert (found["changes"], found["consentDenied"], sum(found["leftOut"].values())) == (1, 0, 3)
 
 
 def test_members_can_be_removed_by_their_ids_alone(deployment: Deployment, file: File) -> None:

@@ -89,10 +89,21 @@ def test_erasing_sends_one_deletion_notice_for_every_audience(deployment: Deploy
     assert (exit_["at"], exit_["erase"], exit_["record"]["action"]) == (5_000, True, "DELETE")
 
 
-def test_of_a_person_whom_no_audience_knows_the_deletion_notice_is_shown(deployment: Deployment) -> None:
-    deployment.record(erasing_exit("m1", 5_000, "notice"))
-    shown = deployment.json(show, AUDIENCE.audience_id, "m1")
-    assert (shown["deletionNoticeAt"], "action" in shown) == ("1970-01-01T00:00:05.000Z", False)
+@pytest.mark.parametrize(
+    ("denies", "shown_as"),
+    [(False, {"deletionNoticeAt", "deletion notice of"}), (True, {"consentDeniedAt", "consent denied at"})],
+)
+def test_of_a_person_whom_no_audience_knows_the_deletion_notice_or_the_denied_consent_is_shown(
+    deployment: Deployment, denies: bool, shown_as: set[str]
+) -> None:
+    deployment.record(erasing_exit("m1", 5_000, "notice", denies_consent=denies))
+    document = deployment.json(show, AUDIENCE.audience_id, "m1")
+    times = {name: document[name] for name in ("deletionNoticeAt", "consentDeniedAt") if document[name]}
+    assert list(times.values()) == ["1970-01-01T00:00:05.000Z"]
+    assert "action" not in document
+    shown = deployment.printed(show, AUDIENCE.audience_id, "m1").out
+    (line,) = [line for line in shown.splitlines() if "1970-01-01" in line]
+    assert {*times, line.split("  ")[0]} == shown_as
 
 
 def test_a_member_of_an_unlinked_audience_is_shown_and_erased(deployment: Deployment) -> None:

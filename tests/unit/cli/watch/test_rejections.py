@@ -35,6 +35,21 @@ def test_people_read_a_sentence_and_two_tables(deployment: Deployment) -> None:
     assert "m-1" in output
 
 
+def test_denied_consent_is_listed_and_counted_apart(deployment: Deployment) -> None:
+    deployment.publish(time.time() - 30, EventsAccepted=3, EventsRejected=1)
+    deployment.reject(("time_ahead", "m-1"))
+    for message_id in ("m-2", "m-3"):
+        deployment.log("Ingest", "consent denied", reason="consent_denied", message_id=message_id)
+    deployment.log("Ingest", "events rejected", rejected=0, by_reason={"consent_denied": 2})
+    document = deployment.json(rejections)
+    assert (document["received"], document["rejected"], document["consentDenied"]) == (4, 1, 2)
+    assert {each["reason"]: each["messageIds"] for each in document["reasons"]} == {
+        "consent_denied": ["m-2", "m-3"],
+        "time_ahead": ["m-1"],
+    }
+    assert deployment.printed(rejections).out.startswith("1 event of 4 rejected, 2 with consent denied since ")
+
+
 def test_without_a_rejection_there_is_one_sentence(deployment: Deployment) -> None:
     deployment.publish(time.time() - 30, EventsAccepted=3)
     (sentence,) = deployment.printed(rejections).out.splitlines()

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
+from audience_sync.amazon_ads.data_manager.client import NO_UPLOAD_ID
+from audience_sync.amazon_ads.destination import of_data_manager
 from audience_sync.errors import AudienceSyncError, Unavailable
 from audience_sync.member_state import Timing
 from audience_sync.member_step import step
@@ -206,6 +208,21 @@ def job(deployment: Deployment) -> Job:
 
 def uploaded(deployment: Deployment, job_id: str, audience_id: str = AUDIENCE.audience_id) -> None:
     deployment.log("Worker", "upload accepted", audience_id=audience_id, job_id=job_id, records=1)
+
+
+@pytest.mark.parametrize("upload_id", ["in-1", NO_UPLOAD_ID])
+def test_a_change_of_a_dataset_is_followed_to_the_upload_which_has_no_job(
+    deployment: Deployment, upload_id: str
+) -> None:
+    entered = replace(now_change(), audience_id="adm-1", destination=of_data_manager())
+    steps: list[Callable[[], None]] = [
+        lambda: deployment.record(entered),
+        lambda: uploaded(deployment, upload_id, audience_id="adm-1"),
+    ]
+    followed = Followed(deployment, entered, steps=steps, earlier_jobs=[NO_UPLOAD_ID])
+    (end,) = followed.run()
+    assert (followed.places, end.ending) == (["table", "upload"], "done")
+    assert "does not report when it takes effect" in end.text
 
 
 def test_a_change_is_followed_through_table_upload_and_job(deployment: Deployment, job: Job) -> None:

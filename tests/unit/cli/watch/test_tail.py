@@ -44,6 +44,12 @@ def shown(function: str, **fields: Any) -> list[tuple[str, str]]:
         ),
         pytest.param(
             "Ingest",
+            {"message": "consent denied", "reason": "consent_denied", "message_id": "personas_1"},
+            [("denied", "consent_denied: the person has denied consent. personas_1")],
+            id="accepted, and it denies consent",
+        ),
+        pytest.param(
+            "Ingest",
             {"message": "events rejected", "rejected": 4, "by_reason": {"time_ahead": 4}},
             [],
             id="rejected: the sum of lines that are shown already",
@@ -156,7 +162,7 @@ def test_every_line_that_is_read_by_its_message_is_logged_by_a_function() -> Non
     logged = "".join(path.read_text() for path in SOURCES.rglob("*.py"))
     logged += (SOURCES.parent / "layers/shared/audience_sync/runtime/telemetry.py").read_text()
     messages = re.findall(r'"(\w[\w ]+)": _', (SOURCES.parent / "audience_sync_cli/watch/log_entries.py").read_text())
-    assert len(messages) == 9
+    assert len(messages) == 10
     assert [message for message in messages if f'"{message}"' not in logged] == []
 
 

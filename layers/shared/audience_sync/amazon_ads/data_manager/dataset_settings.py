@@ -16,18 +16,18 @@ from audience_sync.amazon_ads.settings_reader import SettingsReader, derived_id,
 
 MAX_DSP_NAME = 127  # characters
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{4,99}")  # of a dataset
-_NO_TARGET = "nothing: a dataset reaches advertisers and AMC instances through its shares"
-_NO_FEE = "nothing: Ads Data Manager has no fees"
+_NO_TARGET = "a dataset reaches advertisers and AMC instances through its shares"
+_NO_FEE = "Ads Data Manager has no fees"
 _USE_SHARES = f"leave it out, and name the account in shares, such as {EXAMPLE}"
 _LEAVE_OUT = "leave it out, or create the audience without api, in the audience API"
-_UNKNOWN_HERE = {  # settings that only the audience API has: allowed, remedy
-    "advertiserId": (_NO_TARGET, _USE_SHARES),
-    "connectionId": (_NO_TARGET, _USE_SHARES),
-    "dsp": (_NO_TARGET, _USE_SHARES),
-    "ttl": ("nothing: Ads Data Manager has no ttl that can be set", _LEAVE_OUT),
-    "renew": ("nothing: Ads Data Manager has no ttl, so members need no renewal", _LEAVE_OUT),
-    "cpmCents": (_NO_FEE, _LEAVE_OUT),
-    "currency": (_NO_FEE, _LEAVE_OUT),
+UNKNOWN_HERE = {  # settings that only the audience API has, and the rule
+    "advertiserId": _NO_TARGET,
+    "connectionId": _NO_TARGET,
+    "dsp": _NO_TARGET,
+    "ttl": "Ads Data Manager has no ttl that can be set",
+    "renew": "Ads Data Manager has no ttl, so members need no renewal",
+    "cpmCents": _NO_FEE,
+    "currency": _NO_FEE,
 }
 
 
@@ -55,10 +55,14 @@ class NewDataset:
 
     def share_bodies(self, dataset_id: str) -> list[dict[str, Any]]:
         """Build the bodies of POST /adm/sharingRules."""
-        audience = {"audienceName": dsp_name(self.segment_name), "externalAudienceId": self.external_audience_id}
-        if self.description:
-            audience["description"] = self.description
+        audience = dsp_audience(self.segment_name, self.external_audience_id, self.description)
         return [share.as_body(dataset_id, audience) for share in self.shares]
+
+
+def dsp_audience(name: str, external_audience_id: str | None, description: str | None) -> dict[str, str]:
+    """Describe the audience in Amazon DSP that a share makes of a dataset."""
+    optional = {"externalAudienceId": external_audience_id, "description": description}
+    return {"audienceName": dsp_name(name)} | {field: value for field, value in optional.items() if value}
 
 
 class DatasetReader(SettingsReader):
@@ -85,8 +89,9 @@ class DatasetReader(SettingsReader):
 
     def refuse_unknown(self) -> None:
         """Add a fault for every setting that only the audience API has."""
-        for name in sorted(self.given.intersection(_UNKNOWN_HERE)):
-            self._fault(name, *_UNKNOWN_HERE[name])
+        for name in sorted(self.given.intersection(UNKNOWN_HERE)):
+            rule = UNKNOWN_HERE[name]
+            self._fault(name, f"nothing: {rule}", _USE_SHARES if rule == _NO_TARGET else _LEAVE_OUT)
 
 
 def new_dataset(fields: Mapping[str, Any], *, allowed_targets: frozenset[str] = frozenset()) -> NewDataset:

@@ -1,0 +1,55 @@
+"""Finds the reason for which Ads Data Manager denies access. Its answer, a 403, is the same for all of them."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from audience_sync.errors import AccessDenied
+from audience_sync_cli.errors import OperatorError
+
+if TYPE_CHECKING:
+    from audience_sync.amazon_ads.data_manager.client import DataManager
+    from audience_sync_cli.session import Session
+
+_NO_ACCESS = (
+    "Amazon denies access to the account of Ads Data Manager: the stack names another one, or permission is missing."
+)
+_NO_PERMISSION = (
+    "Amazon denies this, though the terms of Ads Data Manager are accepted and the data room exists: permission or a"
+    " link between accounts is missing."
+)
+_OF_MANAGER = (
+    "Whoever ran `audience-sync connect` needs the permission ads_data_manager_edit on the manager account; accounts of"
+    " shares must be linked to it with the permission Admin or Data sharing."
+)
+_OF_DSP = (
+    "Whoever ran `audience-sync connect` needs the permissions audiences_edit and account_edit on the DSP account."
+)
+
+
+@contextmanager
+def explaining_denial(session: "Session") -> Iterator[None]:
+    """Turn a denied call of Ads Data Manager into an error that says what is missing."""
+    try:
+        yield
+    except AccessDenied:
+        raise denial(session.data_manager) from None
+
+
+def denial(amazon: "DataManager") -> OperatorError:
+    """Ask for the terms and the data room, and return the error with what is missing."""
+    permission = _OF_MANAGER if amazon.can_erase else _OF_DSP
+    try:
+        if not amazon.terms().accepted:
+            return OperatorError(
+                "The terms of Ads Data Manager are not accepted: Amazon refuses everything else.",
+                "Read them with `audience-sync terms show --api data-manager --text`.",
+            )
+        if amazon.data_room() is None:
+            return OperatorError(
+                "The account has no data room in Ads Data Manager.",
+                "`audience-sync audiences create --api data-manager` makes it with the first dataset.",
+            )
+    except AccessDenied:
+        return OperatorError(_NO_ACCESS, permission)
+    return OperatorError(_NO_PERMISSION, permission)

@@ -1,0 +1,129 @@
+"""An event that denies consent ends every membership of its person, whatever else it states."""
+
+import json
+from typing import Any
+
+import pytest
+
+from audience_sync.ingest.intake import IntakeResult, changes_from, compiled
+from audience_sync.ingest.record_rules import MAX_ENTER_AGE, Policy
+from audience_sync.membership import EVERY_AUDIENCE, Audience, Destination, MembershipChange
+from audience_sync.segment.mapping_config import DEFAULT_MAPPING
+from tests.doubles.audiences import Listed
+
+AT = 1_772_615_722_118  # epoch milliseconds of the event
+LISTED = Audience("5", country="DE", computation_key="big_spenders")
+DENIED: dict[str, Any] = {"amznUserData": "DENIED"}
+
+
+def event(*, enters: bool = True, key: str = "big_spenders", **properties: Any) -> dict[str, Any]:
+    return {
+        "type": "track",
+        "event": "Audience Entered" if enters else "Audience Exited",
+        "messageId": "m-1",
+        "userId": properties.pop("userId", "u1"),
+        "timestamp": "2026-03-04T09:15:22.118Z",
+        "properties": {key: enters, "email": "a@b.co", **properties},
+        "context": {"personas": {"computation_class": "audience", "computation_key": key}},
+    }
+
+
+def read(*events: Any, mappings: list[Any] | None = None, policy: Policy | None = None, now: int = AT) -> IntakeResult:
+    document = json.dumps(mappings) if mappings else None
+    body = json.dumps(events).encode()
+    return changes_from(body, mappings=compiled(document), audiences=Listed(LISTED), now=now, policy=policy)
+
+
+def mapping(name: str, *, enabled: bool = True, **fields: Any) -> dict[str, Any]:
+    return {
+        "name": name,
+        "trigger": 'type = "track"',
+        "fields": DEFAULT_MAPPING.fields | fields,
+        "enabled": enabled,
+    }
+
+
+def leaving(member: str = "u1") -> MembershipChange:
+    record = {
+        "externalUserId": member,
+        "action": "DELETE",
+        "hashedPII": [],
+        "userConsent": {"consent": {"amzn": {"amznUserData": "DENIED"}}},
+    }
+    return MembershipChange(EVERY_AUDIENCE, Destination(), AT, "m-1", record, erase=True)
+
+
+@pytest.mark.parametrize("policy", [Policy("require"), Policy("pass")])
+@pytest.mark.parametrize(
+    "denying",
+    [
+        pytest.param(event(**DENIED), id="an addition"),
+        pytest.param(event(enters=False, **DENIED), id="an exit: no second change"),
+        pytest.param(event(amznAdStorage=False, amznUserData="GRANTED"), id="to ad storage only"),
+        pytest.param(event(email="", **DENIED), id="without an identifier"),
+        pytest.param(event(key="unlisted", **DENIED), id="about an unlisted audience"),
+        pytest.param(event(tcf="not an IAB string", **DENIED), id="beside an unreadable signal"),
+        pytest.param(event(amznAdStorage="perhaps", **DENIED), id="beside an unclear answer"),
+    ],
+)
+def test_a_denial_is_accepted_as_the_exit_from_every_audience(denying: dict[str, Any], policy: Policy) -> None:
+    result = read(denying, policy=policy)
+    assert result.changes == [leaving()]
+    assert (result.accepted, result.ignored, result.rejections) == (1, 0, [])
+    (denial,) = result.denials
+    assert (denial.index, denial.message_id, denial.reason) == (0, "m-1", "consent_denied")
+    assert denial.detail.endswith(" denies consent: the person leaves every audience")
+
+
+def test_a_denial_counts_whatever_its_age() -> None:
+    policy = Policy(max_enter_age=MAX_ENTER_AGE)
+    result = read(event(userId="u2"), event(**DENIED), policy=policy, now=AT + MAX_ENTER_AGE + 1)
+    assert result.changes == [leaving()]
+    assert [each.reason for each in result.rejections] == ["time_too_old"]
+
+
+@pytest.mark.parametrize(
+    ("signals", "enters", "outcome"),
+    [
+        pytest.param({"amznUserData": "yes"}, True, "consent_invalid", id="neither a yes nor a no"),
+        pytest.param({"amznUserData": {"status": "GRANTED"}}, True, "consent_invalid", id="an object"),
+        pytest.param({"amznUserData": "yes"}, False, "DELETE", id="an exit needs no signal"),
+        pytest.param({"tcf": "not an IAB string"}, False, "DELETE", id="nor a readable one"),
+        pytest.param({"amznUserData": "UNKNOWN", "tcf": "CPx"}, True, "CREATE", id="no answer"),
+        pytest.param({"consent": "DENIED", "tcf": "CPx"}, True, "CREATE", id="a field that is not mapped"),
+    ],
+)
+def test_only_a_clear_no_of_a_mapped_signal_is_a_denial(signals: dict[str, Any], enters: bool, outcome: str) -> None:
+    result = read(event(enters=enters, **signals))
+    assert result.denials == []
+    assert [each.record["action"] for each in result.changes] + [each.reason for each in result.rejections] == [outcome]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_the_denial_that_one_mapping_finds_outweighs_the_others_and_names_every_id_of_the_person(order: int) -> None:
+    deaf: dict[str, Any] = {"amzn_user_data": None, "amzn_ad_storage": None, "tcf": "CPx"}
+    mappings = [
+        mapping("denies"),
+        mapping("does not", external_user_id={"@path": "$.properties.second"}, **deaf),
+        mapping("off", enabled=False, external_user_id={"@path": "$.properties.third"}),
+        mapping("no id", external_user_id={"@path": "$.properties.fourth"}, **deaf),
+    ]
+    result = read(event(second="u2", third="u3", **DENIED), mappings=mappings[::order])
+    assert sorted(result.changes, key=lambda each: each.member) == [leaving("u1"), leaving("u2"), leaving("u3")]
+    assert (result.accepted, len(result.denials), result.rejections) == (1, 1, [])
+
+
+@pytest.mark.parametrize(
+    ("member", "reason"), [("", "member_id_missing"), ("a@b.co", "member_id_invalid"), (None, "member_id_missing")]
+)
+def test_a_denial_without_a_valid_member_id_is_rejected_for_the_id(member: Any, reason: str) -> None:
+    result = read(event(userId=member, **DENIED) | {"groupId": "g1"})
+    assert [each.reason for each in result.rejections] == [reason]
+    assert (result.accepted, result.changes, result.denials) == (0, [], [])
+
+
+def test_the_other_events_of_the_body_are_as_ever() -> None:
+    result = read(event(userId="u2", tcf="CPx"), event(**DENIED), event(userId="u3", tcf="CPx"), event(userId="u4"))
+    assert [each.member for each in result.changes] == [("5", "u2"), (EVERY_AUDIENCE, "u1"), ("5", "u3")]
+    assert [each.index for each in result.denials] == [1]
+    assert [(each.index, each.reason) for each in result.rejections] == [(3, "consent_missing")]
