@@ -1,4 +1,4 @@
-"""A worker on two tables: one in memory, and that of a local AWS."""
+"""A worker on two tables: one in memory, and that of a local AWS; and on an audience of each of Amazon's APIs."""
 
 import time
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ import pytest
 from local import resources
 from local.sqs.queues import SqsQueues
 from tests.aws_fixtures import create_membership_table
-from tests.contract.worker_stack import MemoryStack, WorkerStack
+from tests.contract.worker_stack import MemoryStack, WorkerStack, dataset_stack
 from tests.servers import serve_aws
 
 
@@ -28,9 +28,9 @@ def dynamodb(url: str) -> Iterator[Any]:
     client.delete_table(TableName="members")
 
 
-@pytest.fixture(params=["memory", "local_aws"])
+@pytest.fixture(params=["memory", "local_aws", "dataset"])
 def stack(request: pytest.FixtureRequest) -> WorkerStack:
-    if request.param == "memory":
-        return MemoryStack()
+    if request.param != "local_aws":
+        return dataset_stack() if request.param == "dataset" else MemoryStack()
     request.getfixturevalue("dynamodb")
     return WorkerStack(request.getfixturevalue("url"), "members")

@@ -195,11 +195,11 @@ def test_a_list_without_an_end_is_given_up(connection: Connection) -> None:
 
 def test_members_are_sent_and_the_refused_ones_named_at_once(connection: Connection) -> None:
     empty = member("m2", userIdentity={"hashedPiis": [{"em": "ada@example.com"}]})
-    submitted = connection.amazon.send_members(connection.upload(member("m1"), empty, member("m3")))
+    submitted = connection.amazon.send_members(connection.upload(empty, member("m1"), member("m3")))
     assert submitted.job_id != NO_UPLOAD_ID
-    assert submitted.rejected.keys() == {1}
-    assert submitted.rejected[1].status == 400
-    assert "userIdentity.hashedPiis" in str(submitted.rejected[1])
+    assert submitted.rejected.keys() == {0}
+    assert submitted.rejected[0].status == 400
+    assert "userIdentity.hashedPiis" in str(submitted.rejected[0])
     assert not submitted.counted_from_one
     (request,) = connection.received("/members")
     headers = {name.lower(): value for name, value in request["headers"].items()}
@@ -211,6 +211,8 @@ def test_an_answer_that_counts_from_one_is_noticed() -> None:
         made.dataset_id = made.amazon.create_dataset(NEW)
         submitted = made.amazon.send_members(made.upload(member("m1"), member("", externalUserId="")))
         assert ({*submitted.rejected}, submitted.counted_from_one) == ({1}, True)
+        submitted = made.amazon.send_members(made.upload(member("", externalUserId=""), member("m1")))
+        assert ({*submitted.rejected}, submitted.counted_from_one) == ({0}, True), "as the answer before has shown"
 
 
 @pytest.mark.parametrize(
@@ -374,7 +376,7 @@ def test_a_call_keeps_its_timeout(connection: Connection, call: Callable[[Connec
 
 def test_the_counts_of_a_dataset_are_read(connection: Connection) -> None:
     amazon = connection.amazon
-    amazon.send_members(connection.upload(member("m1"), member("", externalUserId="")))
+    amazon.send_members(connection.upload(member("", externalUserId=""), member("m1")))
     metrics = amazon.metrics(connection.dataset_id)
     assert (metrics.uploads, metrics.accepted, metrics.invalid) == (2, 1, 1)
     assert metrics.match_percent is not None

@@ -16,7 +16,7 @@ from audience_sync.ingest.record_rules import erasing_exit
 from audience_sync.membership import EVERY_AUDIENCE, Audience, MembershipChange
 from audience_sync.messages import ChangeMessage, DeliveryHistory, pack
 from tests.builders import AUDIENCE
-from tests.contract.worker_stack import LIMITS, NOW, WorkerStack, change, digest
+from tests.contract.worker_stack import LIMITS, NOW, WITH_JOBS, WorkerStack, change, digest
 
 OTHER = "418273650912340002"
 IN_AMC = Audience(OTHER, destination=of_connection("connection-1"), settings={"dsp": True})
@@ -25,7 +25,7 @@ AUDIENCES = [Audience(AUDIENCE), IN_AMC, Audience("3")]
 
 @pytest.fixture(autouse=True)
 def audiences(stack: WorkerStack) -> None:
-    stack.audiences = AUDIENCES
+    stack.audiences = [*stack.audiences, *AUDIENCES[1:]]
 
 
 def notice(member: str = "m1", *, at: int = 10) -> MembershipChange:
@@ -84,7 +84,7 @@ def test_everything_of_the_person_is_removed_at_amazon_and_erased_here(stack: Wo
     stack.rest()
     sent = zip(stack.amazon.targets, stack.amazon.uploads, strict=True)
     removals = {target for target, records in sent if records[0]["action"] == "DELETE"}
-    assert removals == {Target(AUDIENCE), Target(OTHER, of_connection("connection-1", dsp=True))}
+    assert removals == {Target(AUDIENCE, stack.destination), Target(OTHER, of_connection("connection-1", dsp=True))}
     assert not stack.holds("a@b.co")
     assert not any(bytes(row["member"]["B"]).partition(b"\0")[2] for row in rows(stack))
 
@@ -111,6 +111,7 @@ def test_an_older_exit_with_identifiers_leaves_nothing_of_the_person_here(stack:
     assert (report.superseded, len(rows(stack)), stack.amazon.uploads) == (1, 1, [])
 
 
+@WITH_JOBS
 def test_a_later_exit_with_identifiers_is_sent_and_erased(stack: WorkerStack) -> None:
     """The person may be in the audience although nothing is known here."""
     stack.deliver(notice(at=10))

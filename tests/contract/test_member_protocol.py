@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from audience_sync.amazon_ads.apis import has_jobs
 from audience_sync.amazon_ads.destination import of_connection
 from audience_sync.amazon_ads.job import JobReport
 from audience_sync.amazon_ads.upload import Submission, Upload
@@ -16,12 +17,12 @@ from audience_sync.delivery.uploads import TRACK_ATTEMPTS, TRACK_INTERVAL
 from audience_sync.errors import CircuitOpen, OutcomeUnknown, ServiceUnavailable
 from audience_sync.messages import ChangeMessage, JobMessage, pack
 from tests.contract.worker_stack import (
-    EFFECTIVE,
     JOB,
     LIMITS,
     NOW,
     ON_LOCAL_AWS,
     READ,
+    WITH_JOBS,
     WRITE,
     Amazon,
     WorkerStack,
@@ -111,7 +112,7 @@ def test_an_exit_is_sent_again_where_a_repeated_attempt_at_the_enter_had_no_answ
     entered = change("a@b.co", at=1)
     stack.amazon.fails = OutcomeUnknown("timeout")
     stack.deliver(entered)
-    stack.now += 2 * EFFECTIVE
+    stack.now += 2 * stack.effective
     for receives in (2, 3):
         stack.amazon.fails = OutcomeUnknown("timeout")
         stack.deliver(entered, receives=receives)
@@ -140,7 +141,7 @@ def test_an_exit_soon_after_its_enter_is_sent_again_when_the_enter_has_taken_eff
     assert stack.rest() == {}, "it was counted the first time"
     assert stack.amazon.active() == set()
     assert [upload[0]["action"] for upload in uploads[3:]] == ["DELETE"]
-    assert stack.now >= NOW + EFFECTIVE
+    assert stack.now >= NOW + stack.effective
 
 
 def test_a_deletion_notice_removes_the_member_and_erases_the_identifiers_when_its_job_has_ended(
@@ -148,7 +149,7 @@ def test_a_deletion_notice_removes_the_member_and_erases_the_identifiers_when_it
 ) -> None:
     stack.deliver(change("a@b.co", at=1))
     stack.check_jobs()
-    stack.now += EFFECTIVE + 1
+    stack.now += stack.effective + 1
     report = stack.deliver(change(at=2, exits=True, erase=True))
     assert stack.amazon.active() == set()
     assert report.delivered == 1
@@ -178,7 +179,8 @@ def test_old_identities_of_a_batch_are_removed_before_the_new_ones_are_added(
     assert (report.delivered, report.superseded, report.deferred) == (1, 0 if known else 1, [])
     assert stack.rest() == {"delivered": 1}, "the enter, which waits for the removal"
     sent = [(record["action"], named_in(record)) for upload in stack.amazon.uploads for record in upload]
-    assert sent[0] == ("DELETE", {digest("old@b.co")})
+    if known or end == "exit" or has_jobs(stack.destination):  # a stranger's identities are deleted in another request
+        assert sent[0] == ("DELETE", {digest("old@b.co")})
     # The last removal after a notice, hours later, may hit the enter, which follows it once more then.
     again = known and end == "notice"
     assert [each for each in sent if each[0] == "CREATE"] == [("CREATE", {digest("new@b.co")})] * (1 + again)
@@ -238,6 +240,7 @@ def test_a_whole_surrogate_pair_is_delivered(stack: WorkerStack) -> None:
     assert stack.state().version.message_id == "\U0001f600"
 
 
+@WITH_JOBS
 def test_where_the_job_queue_stays_down_the_jobs_id_travels_and_is_stored_before_the_next_upload(
     stack: WorkerStack,
 ) -> None:
@@ -265,6 +268,7 @@ def test_where_the_job_queue_stays_down_the_jobs_id_travels_and_is_stored_before
     assert sum(check.counted for check in checks) == 1, "what both jobs reject was counted once"
 
 
+@WITH_JOBS
 def test_a_job_that_is_tracked_late_is_stored_once_although_amazon_fails_afterwards(stack: WorkerStack) -> None:
     stack.jobs.down = True
     stack.deliver(change("a@b.co", at=1))
@@ -278,6 +282,7 @@ def test_a_job_that_is_tracked_late_is_stored_once_although_amazon_fails_afterwa
     assert (stack.amazon.active(), len(stack.amazon.uploads)) == ({"m1"}, 2)
 
 
+@WITH_JOBS
 def test_a_job_queue_that_is_down_for_a_moment_costs_seconds_and_no_other_upload(stack: WorkerStack) -> None:
     stack.jobs.down = True
 
@@ -290,6 +295,7 @@ def test_a_job_queue_that_is_down_for_a_moment_costs_seconds_and_no_other_upload
     assert (len(stack.amazon.uploads), len(stack.jobs.bodies)) == (1, 1)
 
 
+@WITH_JOBS
 def test_a_good_change_is_not_parked_because_an_older_one_of_the_member_was_rejected(stack: WorkerStack) -> None:
     stack.limits = replace(LIMITS, max_records=1)  # two uploads in one invocation
     older, newer = change("a@b.co", at=1), change("b@b.co", at=2)
@@ -309,12 +315,14 @@ def test_a_good_change_is_not_parked_because_an_older_one_of_the_member_was_reje
     assert (check.parked, stack.dead_letters.bodies) == (0, [])
 
 
+@WITH_JOBS
 def test_a_change_that_a_job_rejects_is_parked_in_the_second_in_which_it_was_sent(stack: WorkerStack) -> None:
     stack.now += 0.9
     stack.deliver(change("a@b.co", at=1))
     assert [check.parked for check in stack.check_jobs(JobReport("SUCCEEDED", rejected={"m1": "no"}))] == [1]
 
 
+@WITH_JOBS
 @pytest.mark.parametrize("exits", [False, True], ids=["enter", "exit"])
 def test_a_change_of_a_member_with_more_identities_than_a_row_can_hold_is_delivered(
     stack: WorkerStack, exits: bool
@@ -446,7 +454,7 @@ def test_a_thousand_members_are_recorded_and_sent(stack: WorkerStack) -> None:
 def test_a_thousand_changes_of_each_kind_cost_what_the_documentation_says(stack: WorkerStack) -> None:
     def cost(at: int, *, exits: bool = False) -> dict[str, int]:
         stack.calls.clear()
-        stack.now += 2 * EFFECTIVE
+        stack.now += 2 * stack.effective
         stack.deliver(*(change("a@b.co", at=at, member=f"m{number}", exits=exits) for number in range(1000)))
         return dict(Counter(stack.calls))
 

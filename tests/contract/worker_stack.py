@@ -5,12 +5,15 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 
+from audience_sync.amazon_ads.apis import has_jobs, max_identities
+from audience_sync.amazon_ads.destination import Api, of_data_manager
 from audience_sync.amazon_ads.job import JobReport
+from audience_sync.amazon_ads.record import exit_record
 from audience_sync.amazon_ads.upload import Submission, Target, Upload
 from audience_sync.aws.membership_rows import Sharding, state_from_row
 from audience_sync.aws.membership_table import MembershipTable
@@ -19,10 +22,10 @@ from audience_sync.delivery.batch import BatchReport, Delivery, Message
 from audience_sync.delivery.context import DeliveryContext
 from audience_sync.delivery.outcomes import ChangeOutcome
 from audience_sync.delivery.uploads import Limits
-from audience_sync.errors import AudienceSyncError
+from audience_sync.errors import AudienceSyncError, RequestRejected
 from audience_sync.member_state import MemberState
 from audience_sync.member_step import step
-from audience_sync.membership import MAX_IDENTITIES, Audience, MembershipChange
+from audience_sync.membership import EVERY_AUDIENCE, Audience, Destination, MembershipChange
 from audience_sync.messages import JobMessage, pack
 from audience_sync.operations.job_tracking import JobCheck, JobContext, JobTracker
 from local import resources
@@ -32,12 +35,15 @@ from tests.doubles.amazon import FakeGate, FakeJobs
 from tests.doubles.dynamodb import MembershipRows
 from tests.doubles.queues import FakeQueue
 
-LIMITS = Limits()
+LIMITS = Limits(effective={Api.DATA_MANAGER: 7200.0})
 JOB, EFFECTIVE = LIMITS.job, LIMITS.timing.effective_after  # seconds
+DATASET = of_data_manager()
+GRANTED = {"consent": {"amzn": {"amznUserData": "GRANTED", "amznAdStorage": "GRANTED"}}}
 NOW = 1_800_000_000.0
 DEADLINE = 60.0  # monotonic seconds
 WRITE, READ = "BatchExecuteStatement", "BatchGetItem"
 SHARDING = Sharding(8)
+WITH_JOBS = pytest.mark.parametrize("stack", ["memory", "local_aws"], indirect=True)  # of tests about jobs
 ON_LOCAL_AWS = pytest.mark.parametrize("stack", ["local_aws"], indirect=True)  # of tests that disturb the network
 MAX_LOOKS = 1_000  # moments at which something is received until the queues are empty
 
@@ -52,14 +58,20 @@ def change(*emails: str, at: int, member: str = "m1", message_id: str = "a", **o
 
 @dataclass
 class Amazon:
-    """Applies uploads in the order in which it accepts them; `meanwhile` runs just before the next one."""
+    """Applies uploads in the order in which it accepts them; `meanwhile` runs just before the next one.
+
+    The members of a dataset are kept as the records that they were built from.
+    """
 
     meanwhile: Callable[[], object] | None = None
+    refuses: set[str] = field(default_factory=set)  # members of datasets, by place
+    deletion_fails: AudienceSyncError | None = None  # of identities, as long as it is set
     fails: AudienceSyncError | None = None  # once
     down: AudienceSyncError | None = None  # as long as it is set
     members: dict[str, set[str]] = field(default_factory=dict)
     uploads: list[list[dict[str, Any]]] = field(default_factory=list)
     targets: list[Target] = field(default_factory=list)  # of the uploads
+    deleted: list[list[dict[str, Any]]] = field(default_factory=list)  # requests to delete identities
 
     def send_records(self, upload: Upload, *, timeout: float) -> Submission:
         assert timeout > 0
@@ -70,14 +82,25 @@ class Amazon:
         fails, self.fails = self.fails or self.down, None
         if fails:
             raise fails
+        if identities := body.get("targetIdentities"):
+            if self.deletion_fails:
+                raise self.deletion_fails
+            self.deleted.append(identities)
+            return Submission("-")
         self.targets.append(upload.target)
-        self.apply(body["records"])
-        return Submission(f"job-{len(self.uploads)}")
+        records = [_record(member) for member in body["members"]] if "members" in body else body["records"]
+        error = RequestRejected("Amazon refuses the member", status=400)
+        rejected = {place: error for place, each in enumerate(records) if each["externalUserId"] in self.refuses}
+        at_most = max_identities(upload.target.destination)
+        assert all(len(record["hashedPII"]) <= at_most for record in records)
+        self.apply([each for place, each in enumerate(records) if place not in rejected])
+        return Submission(f"job-{len(self.uploads)}", rejected)
 
     def apply(self, records: list[dict[str, Any]]) -> None:
         self.uploads.append(records)
         for record in records:
-            assert len(record["hashedPII"]) <= MAX_IDENTITIES
+            if record.get("ignored"):
+                continue
             held = self.members.setdefault(record["externalUserId"], set())
             named = named_in(record)
             held |= named
@@ -86,6 +109,16 @@ class Amazon:
 
     def active(self) -> set[str]:
         return {member for member, held in self.members.items() if held}
+
+
+def _record(member: dict[str, Any]) -> dict[str, Any]:
+    """Return a member of a dataset as a record. Amazon ignores a removal without consent."""
+    identities = [{"email": each["em"]} for each in member["userIdentity"]["hashedPiis"]]
+    consent = member.get("userConsent", {})
+    amazons = consent.get("consent", {}).get("amzn", {})
+    is_ignored = member["action"] == "DELETE" and amazons.get("amznUserData") != "GRANTED"
+    named = {"externalUserId": member["externalUserId"], "action": member["action"], "hashedPII": identities}
+    return named | {"userConsent": consent} | ({"ignored": True} if is_ignored else {})
 
 
 def named_in(record: dict[str, Any]) -> set[str]:
@@ -109,6 +142,7 @@ class WorkerStack:
     gate: FakeGate = field(default_factory=FakeGate)
     audiences: list[Audience] = field(default_factory=lambda: [Audience(AUDIENCE)])
     limits: Limits = LIMITS
+    destination: Destination = field(default_factory=Destination)
     now: float = NOW
     calls: list[str] = field(default_factory=list)  # of the table, by the workers
     pauses: list[float] = field(default_factory=list)  # seconds that a worker has waited for a table or a queue
@@ -151,8 +185,24 @@ class WorkerStack:
     def members(self) -> MembershipTable:
         return MembershipTable(self.workers_client(), self.table, SHARDING, self.clock, jitter=lambda: 1.0)
 
+    @property
+    def effective(self) -> float:
+        """Seconds until an upload has taken effect."""
+        return self.limits.timing_of(self.destination).effective_after
+
+    def stated(self, change: MembershipChange) -> MembershipChange:
+        """Return a change as ingest makes it of this stack's API: with consent if the member enters a dataset."""
+        if has_jobs(self.destination) or change.destination or change.audience_id == EVERY_AUDIENCE:
+            return change
+        if change.record["userConsent"] or change.exits:
+            record = exit_record(change.record, self.destination) if change.exits else change.record
+        else:
+            record = change.record | {"userConsent": GRANTED}
+        return replace(change, destination=self.destination, record=record)
+
     def deliver(self, *changes: MembershipChange, receives: int = 1) -> BatchReport:
-        messages = [Message(str(n), "h", body, receives, 0) for n, body in enumerate(pack(changes))]
+        bodies = pack(map(self.stated, changes))
+        messages = [Message(str(n), "h", body, receives, 0) for n, body in enumerate(bodies)]
         return self.deliver_messages(*messages)
 
     def deliver_body(self, body: str, *, receives: int = 1) -> BatchReport:
@@ -197,8 +247,10 @@ class WorkerStack:
     def check_jobs(self, report: JobReport | None = None, *bodies: str) -> list[JobCheck]:
         """Have the jobs checked that wait, or these; Amazon reports the same about each."""
         amazon = FakeJobs(report or JobReport("SUCCEEDED"))
-        timing = self.limits.timing
-        context = JobContext(amazon, self.members(), self.queue, self.jobs, self.dead_letters, self.clock, timing)
+        timing, timings = self.limits.timing, {Api.DATA_MANAGER: self.limits.timing_of(DATASET)}
+        context = JobContext(
+            amazon, self.members(), self.queue, self.jobs, self.dead_letters, self.clock, timing, timings
+        )
         waiting = bodies or self.jobs.drain()
         return [JobTracker(context).check(JobMessage.from_body(body), deadline=100.0) for body in waiting]
 
@@ -206,7 +258,8 @@ class WorkerStack:
         """Bring a change into the table, as another worker does that then is slow."""
         table = self.members()
         state = table.read([change.member]).get(change.member)
-        each = step(state, [change], now=int(self.now), timing=self.limits.timing)
+        timing = self.limits.timing_of(self.destination)
+        each = step(state, [self.stated(change)], now=int(self.now), timing=timing)
         (result,) = table.write([each.state])
         assert isinstance(result, MemberState)
 
@@ -237,6 +290,11 @@ class MemoryStack(WorkerStack):
 
     def workers_client(self) -> Any:
         return _Noted(self.model, self.calls)
+
+
+def dataset_stack() -> MemoryStack:
+    """Return a stack whose audience is a dataset of Ads Data Manager."""
+    return MemoryStack(audiences=[Audience(AUDIENCE, destination=DATASET)], destination=DATASET)
 
 
 class _Noted:

@@ -14,20 +14,14 @@ from urllib.parse import urlsplit
 import requests
 
 from tests.soak.clock import SimulatedClock
+from tests.soak.datasets import Datasets
+from tests.soak.held import Held, Identity, Member, as_identity
 from tests.soak.profiles import JOB_SECONDS, LONGEST_JOB, Profile
 
 HOUR = 3600.0  # seconds
 TOKEN_LIFE = 3600  # seconds
 MAX_RECORDS = 10_000
 MAX_IDENTITIES = 100
-
-type Member = tuple[str, str]  # audience id, external user id
-type Identity = str  # canonical JSON
-
-
-def as_identity(fields: dict[str, str]) -> Identity:
-    """Write an identity so that equal ones give equal texts."""
-    return json.dumps(fields, sort_keys=True, separators=(",", ":"))
 
 
 class Answer(NamedTuple):
@@ -54,20 +48,12 @@ class Job:
     unknown_from: float = float("inf")  # when Amazon does not know it any more
 
 
-@dataclass
-class Held:
-    """What Amazon knows of one identity of one member."""
-
-    is_in: bool = False
-    sent_at: float = 0.0  # when the last CREATE that names it was accepted
-    was_removed: bool = False  # by a DELETE, at any time
-    came_back: bool = False  # applied by a CREATE after it had been removed
-
-
 class Amazon:
     """All audiences, jobs and tokens."""
 
-    def __init__(self, clock: SimulatedClock, random: Random, at: Callable[[float, Callable[[], None]], None]) -> None:
+    def __init__(
+        self, clock: SimulatedClock, random: Random, at: Callable[[float, Callable[[], None]], None], seed: int
+    ) -> None:
         """`at` calls a function at an epoch second."""
         self.profile: Profile = Profile("not set")
         self.audiences: dict[Member, dict[Identity, Held]] = {}
@@ -80,7 +66,8 @@ class Amazon:
         self.job_seconds: Callable[[int], float] | None = None  # by number of the upload; instead of the profile
         self.uploads = 0
         self.records = 0
-        self._clock = clock
+        self.clock = clock
+        self.datasets = Datasets(self, seed, at)
         self._random = random
         self._at = at
         self._may_end_late: list[Job] = []  # as soon as they are tracked
@@ -92,7 +79,7 @@ class Amazon:
         """Issue a token; return it and when it expires."""
         self._tokens += 1
         value = f"token-{self._tokens}"
-        self._expiry[value] = self._clock.now + TOKEN_LIFE
+        self._expiry[value] = self.clock.now + TOKEN_LIFE
         return value, self._expiry[value]
 
     def revoke_tokens(self) -> None:
@@ -116,8 +103,8 @@ class Amazon:
             return Answer(429, b"{}", (("Retry-After", seconds),))
         if chance < rates.throttled + rates.unavailable:
             return Answer(self._random.choice([500, 502, 503, 504]))
-        if request.method == "POST" and path == "/amc/audiences/records":
-            return self._upload(request)
+        if request.method == "POST":
+            return self._upload(request) if path == "/amc/audiences/records" else self._send_to_dataset(request, path)
         assert request.method == "GET", request.method
         assert path.startswith("/amc/audiences/records/"), path
         return self._job(path.rsplit("/", 1)[1])
@@ -145,7 +132,7 @@ class Amazon:
         value = str(request.headers.get("Authorization", "")).removeprefix("Bearer ")
         number = value.removeprefix("token-")
         is_current = number.isdigit() and int(number) >= self._oldest_token
-        return is_current and self._expiry.get(value, 0.0) > self._clock.now
+        return is_current and self._expiry.get(value, 0.0) > self.clock.now
 
     def _upload(self, request: requests.PreparedRequest) -> Answer:
         assert isinstance(request.body, bytes)
@@ -161,6 +148,11 @@ class Amazon:
         job = self._accept(audience_id, records)
         return Answer(202, json.dumps({"jobRequestId": job.job_id}).encode())
 
+    def _send_to_dataset(self, request: requests.PreparedRequest, path: str) -> Answer:
+        assert isinstance(request.body, bytes)
+        content_type = str(request.headers["Content-Type"])
+        return Answer(200, json.dumps(self.datasets.answer(path, content_type, json.loads(request.body))).encode())
+
     def _check(self, audience_id: str, records: list[dict[str, Any]]) -> None:
         members = [record["externalUserId"] for record in records]
         if len(set(members)) < len(members):
@@ -174,7 +166,7 @@ class Amazon:
                 self.violations.append(f"{len(record['hashedPII'])} identities of {record['externalUserId']}")
 
     def _accept(self, audience_id: str, records: list[dict[str, Any]]) -> Job:
-        random, rates, now = self._random, self.profile.jobs, self._clock.now
+        random, rates, now = self._random, self.profile.jobs, self.clock.now
         self.uploads += 1
         ends_at = now + random.uniform(1.0, JOB_SECONDS) ** random.choice([1.0, 1.0, 0.6])
         late = now + self._late_seconds() if random.random() < rates.late else None
@@ -211,10 +203,10 @@ class Amazon:
         return self._random.uniform(*rates.late_seconds)
 
     def _end(self, job: Job) -> None:
-        if job.state != "IN_PROGRESS" or job.ends_at > self._clock.now:
+        if job.state != "IN_PROGRESS" or job.ends_at > self.clock.now:
             return  # ended already, or to end later
         job.state = job.final_state
-        job.unknown_from += self._clock.now
+        job.unknown_from += self.clock.now
         self.unfinished -= 1
         for record in job.records:
             if job.state == "FAILED" or record["externalUserId"] in job.rejected:
@@ -224,13 +216,14 @@ class Amazon:
             held = self.audiences.setdefault((job.audience_id, record["externalUserId"]), {})
             for identity in record["hashedPII"]:
                 one = held.setdefault(as_identity(identity), Held())
-                one.is_in = record["action"] == "CREATE"
-                one.came_back = one.is_in and (one.came_back or one.was_removed)
-                one.was_removed = one.was_removed or not one.is_in
+                if record["action"] == "CREATE":
+                    one.add()
+                else:
+                    one.remove()
 
     def _job(self, job_id: str) -> Answer:
         job = self.jobs.get(job_id)
-        if job is None or (job.state != "IN_PROGRESS" and job.unknown_from <= self._clock.now):
+        if job is None or (job.state != "IN_PROGRESS" and job.unknown_from <= self.clock.now):
             return Answer(404, b'{"message": "no such job"}')
         rejected = [{"externalId": member, "error": "invalid record"} for member in sorted(job.rejected)]
         answer: dict[str, Any] = {"jobRequestId": job_id, "jobState": job.state}
@@ -241,5 +234,5 @@ class Amazon:
     def _note(self, job: Job, record: dict[str, Any], what: str) -> None:
         member = (job.audience_id, record["externalUserId"])
         identities = sorted(identity.get("email", "?")[:6] for identity in record["hashedPII"])
-        line = f"{self._clock.monotonic():10.3f} {job.job_id} {record['action']} {what} {' '.join(identities)}"
+        line = f"{self.clock.monotonic():10.3f} {job.job_id} {record['action']} {what} {' '.join(identities)}"
         self.ledger.setdefault(member, []).append(line)

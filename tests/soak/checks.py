@@ -3,12 +3,13 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from audience_sync.amazon_ads.apis import max_identities
 from audience_sync.aws.membership_rows import member_of, state_from_row
 from audience_sync.membership import MAX_IDENTITIES
 from audience_sync.runtime.metric_names import CHANGES_ACCEPTED, CHANGES_COMPLETED
-from tests.soak.amazon import Identity, Member
 from tests.soak.erasure import held_in, to_erase
-from tests.soak.events import StatedChange, Version
+from tests.soak.events import StatedChange, Version, audiences_of
+from tests.soak.held import Identity, Member
 from tests.soak.simulation import Simulation
 from tests.soak.uploads import uploads_by_member
 
@@ -22,6 +23,7 @@ KINDS = {
     "resurrected": "an identity of before the last exit came back after it",
     "left over": "an identity of before the last exit was never removed, since an enter superseded the exit",
     "unerased": "the membership table holds identities that a deletion notice concerns",
+    "undeleted": "identities of a dataset that a deletion notice concerns, whose deletion was never requested",
     "kept": "identities that a deletion notice concerns stay until the row expires: too many for one upload, "
     "or the check of a late job was repeated, failed and never came back",
     "crashes": "an invocation raised",
@@ -96,7 +98,8 @@ def _of_member(
     else:
         of_moment = [change for change in stated if not change.exits and change.version.at == newest.version.at]
         wanted = frozenset[Identity]().union(*(change.identities for change in of_moment))
-        if wanted - held and not is_parked:
+        destinations = {each.audience_id: each.destination for each in audiences_of(simulation.profile.datasets)}
+        if len(wanted - held) > max(0, len(wanted) - max_identities(destinations[member[0]])) and not is_parked:
             yield Finding("lost", f"{len(wanted - held)} of {len(wanted)} identities are missing", member)
         since = [change for change in stated if not change.exits and change.version > exit_version]
         older = held.difference(*(change.identities for change in since))
@@ -113,6 +116,10 @@ def _of_member(
     left = held_in(simulation.stack.members, member, to_erase(stated))
     if left and not is_parked:
         yield Finding("kept" if _expires_only(simulation, member) else "unerased", f"{len(left)} identities", member)
+    datasets = simulation.amazon.datasets
+    undeleted = to_erase(stated) & datasets.accepted.get(member, set()) - datasets.deleted
+    if undeleted and not is_parked:
+        yield Finding("undeleted", f"{len(undeleted)} identities", member)
 
 
 def _removal(stated: list[StatedChange], identities: set[Identity]) -> str:

@@ -7,8 +7,9 @@ from typing import Any
 from audience_sync.errors import InvalidMessage
 from audience_sync.membership import EVERY_AUDIENCE
 from audience_sync.messages import DeadLetter
-from tests.soak.amazon import Amazon, Member
+from tests.soak.amazon import Amazon
 from tests.soak.clock import SimulatedClock
+from tests.soak.held import Member
 from tests.soak.sqs import StoredMessage, StoredQueue
 from tests.soak.stack import Stack
 
@@ -64,6 +65,11 @@ class DeadLetters:
 
     def _compare_with_job(self, body: str) -> None:
         """Compare what was parked because of a job with what that job has rejected."""
+        if _failure(body).get("reason") == "request_rejected":
+            refused = self._amazon.datasets.refused
+            datasets = {dataset_id for dataset_id, _ in self._amazon.datasets.accepted}
+            others = {member for member in _members(body) if member[0] in datasets} - refused
+            self.misparked += [(member, "Amazon has not refused this member") for member in sorted(others)]
         job = self._amazon.jobs.get(str(_failure(body).get("requestId")))
         if job is None:
             return

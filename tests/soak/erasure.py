@@ -5,9 +5,9 @@ import json
 import pickle
 from collections.abc import Iterable, Iterator
 
-from tests.soak.amazon import Identity, Member
 from tests.soak.dynamodb import Table
 from tests.soak.events import StatedChange, Version
+from tests.soak.held import Identity, Member
 
 
 def to_erase(stated: Iterable[StatedChange]) -> set[Identity]:

@@ -2,13 +2,13 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from audience_sync.amazon_ads.destination import of_advertiser, of_connection
+from audience_sync.amazon_ads.destination import Api, api_of, of_advertiser, of_connection, of_data_manager
 from audience_sync.membership import Audience
-from tests.soak.amazon import Identity, Member, as_identity
+from tests.soak.held import Identity, Member, as_identity
 
 AUDIENCES = [
     Audience(
@@ -21,6 +21,16 @@ AUDIENCES = [
     )
     for number, connection in enumerate([None, None, "connection-1"])
 ]
+
+
+CONSENT = {"amznUserData": "GRANTED", "amznAdStorage": "GRANTED"}
+
+
+def audiences_of(datasets: int) -> list[Audience]:
+    """Return the audiences, the last ones as datasets of Ads Data Manager."""
+    first = len(AUDIENCES) - datasets
+    as_datasets = (replace(each, destination=of_data_manager(), settings={}) for each in AUDIENCES[first:])
+    return [*AUDIENCES[:first], *as_datasets]
 
 
 class Version(NamedTuple):
@@ -68,6 +78,8 @@ def membership_event(audience: Audience, user: str, at: int, email: str, message
     """Build the event of a member who enters or leaves. `at` in epoch milliseconds; no email where it is empty."""
     key = str(audience.computation_key)
     properties: dict[str, Any] = {"audience_key": key, key: is_in}
+    if is_in and api_of(audience.destination) is Api.DATA_MANAGER:
+        properties |= CONSENT
     event = {
         "type": "track",
         "event": "Audience Entered" if is_in else "Audience Exited",

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 
 JOB_SECONDS = 900.0  # as in the template: Amazon normally ends a job within this time
 LONGEST_JOB = 72_000.0  # seconds; twenty hours
+EFFECTIVE = 7200.0  # seconds; as in the template: Amazon applies an upload to a dataset within this time
 LATE_ARRIVAL = 60.0  # seconds after a lost answer within which a request may still arrive at Amazon
 
 
@@ -53,6 +54,7 @@ class Profile:
     """What goes wrong."""
 
     name: str
+    datasets: int = 0  # of the audiences, the last ones; the others belong to the audience API
     queues: Rates = NONE
     job_queue: Rates = NONE  # sending to it
     tables: Rates = NONE
@@ -151,10 +153,28 @@ _ALL = replace(
     kills=0.002,
     by_hand=0.005,
 )
-PROFILES = {profile.name: profile for profile in [*_SEPARATE, _ALL]}
+_DATA_MANAGER = replace(
+    _COPIES,
+    name="data-manager",
+    datasets=3,
+    uploads=_UPLOADS,
+    refusals=Refusals(throttled=0.05, unavailable=0.08, token=0.01, login=0.05, record=0.01),
+    jobs=Jobs(rejected=0.02),
+    outages=("uploads",),
+)
+PROFILES = {
+    profile.name: profile
+    for profile in [
+        *_SEPARATE,
+        _ALL,
+        _DATA_MANAGER,
+        replace(_DATA_MANAGER, name="data-manager-ids", identities=30),
+        replace(_ALL, name="both-apis", datasets=2),
+    ]
+}
 
 
 def without_faults(profile: Profile) -> Profile:
     """Return the profile in which a simulation ends: nothing fails any more, but Amazon is as slow as it was."""
     slow = replace(profile.jobs, failed=0.0, rejected=0.0, unknown=0.0)
-    return replace(CALM, name=profile.name, jobs=slow, clock_offset=profile.clock_offset)
+    return replace(CALM, name=profile.name, datasets=profile.datasets, jobs=slow, clock_offset=profile.clock_offset)

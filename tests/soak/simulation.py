@@ -8,9 +8,10 @@ import json
 from dataclasses import dataclass
 from functools import partial
 from random import Random
+from typing import TYPE_CHECKING
 
 from tests.aws_fixtures import EVENT_KEY
-from tests.soak.amazon import Amazon, Member
+from tests.soak.amazon import Amazon
 from tests.soak.calls import Invocation
 from tests.soak.clock import SimulatedClock
 from tests.soak.cloudwatch import CloudWatch
@@ -24,6 +25,9 @@ from tests.soak.profiles import LATE_ARRIVAL, Profile
 from tests.soak.schedule import Schedule
 from tests.soak.stack import Stack
 from tests.soak.traffic import Traffic
+
+if TYPE_CHECKING:
+    from tests.soak.held import Member
 
 BETWEEN_EVENTS = 6.0  # seconds, on average
 LONGEST_DRAIN = 10 * 86_400.0  # seconds in which everything must have ended once nothing fails any more
@@ -53,12 +57,13 @@ class Simulation:
         self.faults = Faults(self.profile, self.clock, self.schedule, self.random)
         self.network = Network(self.clock, self.schedule, self.random, self.faults)
         self.network.is_traced = self.is_traced
-        self.amazon = Amazon(self.clock, self.random, self.schedule.at)
+        self.amazon = Amazon(self.clock, self.random, self.schedule.at, self.seed)
         self.amazon.profile = self.profile
         self.cloudwatch = CloudWatch()
         token, expires_at = self.amazon.new_token()
         stored = {"accessToken": token, "expiresAt": expires_at}
-        self.stack = Stack(self.clock, self.random, self.faults.fails_partly, stored, self.recursive_loop)
+        datasets = self.profile.datasets
+        self.stack = Stack(self.clock, self.random, self.faults.fails_partly, stored, self.recursive_loop, datasets)
         self.stack.queue("JobQueue").on_put.append(lambda message: self.amazon.track(message.body))
         self.functions = Lambda(self.clock, self.schedule, self.random, self.faults, self.network, self.stack)
         self.dead_letters = DeadLetters(self.stack, self.amazon, self.clock, self.random)
@@ -87,6 +92,7 @@ class Simulation:
                     before = self.amazon.uploads
                     self.schedule.run_for(QUIET)
                     self.sent_at_rest = self.amazon.uploads - before
+                self.amazon.datasets.end_deletions()
             finally:
                 self.functions.stop()
 

@@ -7,11 +7,12 @@ from random import Random
 from typing import Any
 
 from audience_sync.aws.audience_table import row_of
+from local.resources import MANAGER_ACCOUNT
 from local.template import QueueSource, Template
 from tests.aws_fixtures import CREDENTIALS, EVENT_KEY
 from tests.soak.clock import SimulatedClock
 from tests.soak.dynamodb import DynamoDbClient, Table
-from tests.soak.events import AUDIENCES
+from tests.soak.events import audiences_of
 from tests.soak.secrets_manager import SecretsManagerClient
 from tests.soak.sqs import Queues, SqsClient, StoredQueue
 
@@ -26,6 +27,7 @@ class Stack:
         fails_partly: Callable[[], bool],
         token: dict[str, Any],
         recursive_loop: str | None = None,
+        datasets: int = 0,
     ) -> None:
         """Build it.
 
@@ -35,8 +37,9 @@ class Stack:
             fails_partly: asked for each part of a batch.
             token: held by the token secret at first.
             recursive_loop: replaces the template's RecursiveLoop of every function.
+            datasets: number of audiences that are datasets.
         """
-        self._template = Template.load()
+        self._template = Template.load({"DataManagerAccountId": MANAGER_ACCOUNT})
         self._recursive_loop = recursive_loop
         self.queues = Queues(fails_partly)
         self._tables: dict[str, Table] = {}
@@ -49,7 +52,7 @@ class Stack:
         for logical_id in self._template.resources("AWS::Serverless::Function"):
             self._template.name(logical_id, logical_id)
         audiences = self._tables["AudienceTable"]
-        for audience in AUDIENCES:
+        for audience in audiences_of(datasets):
             row = row_of(audience, 0)
             audiences.rows[audiences.key_of(row)] = row  # since long ago
 

@@ -10,6 +10,7 @@ from tests.soak.events import (
     Event,
     SegmentRequest,
     StatedChange,
+    audiences_of,
     deletion_notice,
     identity_of,
     membership_event,
@@ -17,7 +18,7 @@ from tests.soak.events import (
 from tests.soak.profiles import Profile
 
 if TYPE_CHECKING:
-    from tests.soak.amazon import Identity, Member
+    from tests.soak.held import Identity, Member
 
 EVENTS_OF_A_MEMBER = 14  # on average
 
@@ -40,6 +41,7 @@ class Traffic:
         self.events = 0
         self._random = random
         self._profile = profile
+        self._audiences = audiences_of(profile.datasets)
         self._left = events
         users = max(2, round(events / len(AUDIENCES) / EVENTS_OF_A_MEMBER / ((profile.identities + 1) / 2)))
         self._users = [f"user_{number}" for number in range(users)]
@@ -73,7 +75,7 @@ class Traffic:
 
     def _step(self, user: str, now: int) -> Iterator[Event]:
         """Yield one event, or several of the same moment that belong together."""
-        audience = self._random.choice(AUDIENCES)
+        audience = self._random.choice(self._audiences)
         person = self._persons.setdefault((audience.audience_id, user), _Person())
         at = self._time(person, now)
         chance = self._random.random()

@@ -21,9 +21,10 @@ A redrive or a renewal sends a member again, as if an event had done so.
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from audience_sync.membership import EVERY_AUDIENCE, MAX_IDENTITIES
-from tests.soak.amazon import Member
-from tests.soak.events import AUDIENCES, StatedChange
+from audience_sync.amazon_ads.apis import max_identities
+from audience_sync.membership import EVERY_AUDIENCE
+from tests.soak.events import AUDIENCES, StatedChange, audiences_of
+from tests.soak.held import Member
 from tests.soak.simulation import Simulation
 
 RENEWED = {audience.audience_id for audience in AUDIENCES if audience.settings.get("renew")}
@@ -54,14 +55,16 @@ class MemberUploads(NamedTuple):
 
 def uploads_by_member(simulation: Simulation) -> Iterator[MemberUploads]:
     """Yield the uploads of every member about whom an event has stated something."""
+    destinations = {each.audience_id: each.destination for each in audiences_of(simulation.profile.datasets)}
     for member, stated in sorted(simulation.traffic.stated.items()):
         last = simulation.last_accepted.get(member, float("inf"))
         records = simulation.amazon.received.get(member, [])
         redrives = [at for at, whom in simulation.dead_letters.redrives if _is_about(whom, member)]
         again = [*redrives, *(simulation.renewals if member[0] in RENEWED else [])]
         recent = [change for change in stated if simulation.accepted_at.get(change, last) > last - AT_ONCE]
-        # What a removal of many identities takes: a record holds a hundred.
-        parts = max(1, -(-len(frozenset().union(*(change.identities for change in stated))) // MAX_IDENTITIES))
+        # What a removal of many identities takes: a record holds a hundred, a member of a dataset ten.
+        at_most = max_identities(destinations[member[0]])
+        parts = max(1, -(-len(frozenset().union(*(change.identities for change in stated))) // at_most))
         spare = simulation.profile.spare_records + 2 * any(change.erase for change in stated)
         yield MemberUploads(
             member,

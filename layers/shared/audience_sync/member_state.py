@@ -49,6 +49,7 @@ class Timing(NamedTuple):
 
     effective_after: float  # an upload prepared now has taken effect by then, unless its job is late
     longest_job: float = LONGEST_JOB  # a job counts as ended by then, whatever its state
+    after_notice: float = 0.0  # an enter waits so long after a deletion notice, which may also concern other audiences
 
 
 class Due(NamedTuple):
@@ -165,7 +166,8 @@ class MemberState:
         """Return the epoch second at which an enter may be sent: removals have taken effect and none is owed."""
         if self.owes_removal(timing):
             return self.enters_ended(timing) + timing.effective_after
-        return self.removals_ended(timing)
+        follows_notice = self.left is not None and self.erase_until >= self.left.at
+        return max(self.removals_ended(timing), self.ended + timing.after_notice if follows_notice else 0)
 
     # Changes to send
 
@@ -237,8 +239,12 @@ def _without_place(consent: dict[str, Any]) -> dict[str, Any]:
 
 def _parts(change: MembershipChange, at_most: int) -> list[MembershipChange]:
     """Split a removal into records of at most `at_most` identities; none if there is nothing to remove."""
-    identities = change.record["hashedPII"]
+    identities, named_at = change.record["hashedPII"], change.named_at
     return [
-        replace(change, record=change.record | {"hashedPII": identities[start : start + at_most]}, named_at=())
+        replace(
+            change,
+            record=change.record | {"hashedPII": identities[start : start + at_most]},
+            named_at=named_at[start : start + at_most],
+        )
         for start in range(0, len(identities), at_most)
     ]

@@ -1,5 +1,7 @@
 """The uploads that a change takes on Amazon's API of its audience. Pure."""
 
+from dataclasses import replace
+
 from audience_sync.amazon_ads.advertiser_audiences import records
 from audience_sync.amazon_ads.data_manager import members
 from audience_sync.amazon_ads.destination import Api, api_of
@@ -29,6 +31,11 @@ def requests_of(change: MembershipChange) -> tuple[Request, ...]:
     if usual is Request.RECORDS or not (change.exits and change.erase):
         return (usual,)
     return (usual, Request.IDENTITIES) if members.has_consent(change.record) else (Request.IDENTITIES,)
+
+
+def with_deletion(change: MembershipChange, *, deletes: bool) -> MembershipChange:
+    """Return a record of a member as it is sent: to a dataset, also with the deletion of identities, or without it."""
+    return change if has_jobs(change.destination) else replace(change, erase=deletes)
 
 
 def encode(request: Request, change: MembershipChange) -> bytes:

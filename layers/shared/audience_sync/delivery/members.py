@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from audience_sync.amazon_ads.apis import has_jobs, max_identities
+from audience_sync.amazon_ads.apis import has_jobs, max_identities, requests_of, with_deletion
 from audience_sync.amazon_ads.upload import Target
 from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.delivery.context import DeliveryContext
@@ -202,7 +202,7 @@ class MemberDelivery:
     def _send(self, target: Target, deliveries: Sequence[_Delivery]) -> tuple[list[_Delivery], Deferred | None]:
         """Send the first record of each member, then the second. Returns the deliveries whose records all went out."""
         at_most = max_identities(target.destination)
-        queues = [(each, each.state.records(removes=each.step.removes, at_most=at_most)) for each in deliveries]
+        queues = [(each, self._records(each, at_most)) for each in deliveries]
         trouble: Deferred | None = None
         going = {each.member for each in deliveries}
         number = 0
@@ -225,6 +225,15 @@ class MemberDelivery:
         sent_all = [each for each in deliveries if each.member in going]
         self.repeated.update(each.member[0] for each in sent_all if each.step.repeats)
         return sent_all, trouble
+
+    def _records(self, each: _Delivery, at_most: int) -> list[MembershipChange]:
+        """Return the records of one member.
+
+        A repetition deletes no identities: that would be in all datasets, also in those entered meanwhile.
+        """
+        deletes = each.state.must_erase and each.step.removes and not each.step.repeats
+        records = each.state.records(removes=each.step.removes, at_most=at_most)
+        return [with_deletion(record, deletes=deletes) for record in records]
 
     def _date(self, table: MembershipTable, deliveries: Sequence[_Delivery], accepted: Sequence[_Delivery]) -> None:
         """Date rows that were not dated before sending, in their current state, and queue repetitions that follow.
@@ -270,9 +279,14 @@ class MemberDelivery:
         """Return the callback that stores a job message. Storing it is part of the delivery."""
 
         def track(job: Job) -> None:
-            destination, members = job.target.destination, [job_member(change) for change in job.changes]
-            if not has_jobs(destination):  # nothing to ask; identities to erase are erased in time
-                members = [each for each in members if each.erases]
+            destination = job.target.destination
+            described = ((job_member(change), change) for change in job.changes)
+            if has_jobs(destination):
+                members = [member for member, _ in described]
+            else:  # nothing to ask; identities to erase are erased in time, after the change's last request
+                members = [
+                    member for member, change in described if member.erases and requests_of(change)[-1] is job.request
+                ]
             bodies = job_messages(job.job_id, job.audience_id, members, job.sent_at, destination)
             self._context.jobs.send(bodies, deadline=self._deadline, delay=self._context.limits.job)
 

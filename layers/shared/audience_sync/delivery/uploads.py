@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from audience_sync.amazon_ads.apis import encode, frame_of, requests_of, size_of
+from audience_sync.amazon_ads.apis import encode, frame_of, has_jobs, requests_of, size_of
 from audience_sync.amazon_ads.destination import Api, api_of
 from audience_sync.amazon_ads.upload import Request, Submission, Target, Upload, UploadSize, cut_uploads
 from audience_sync.clock import Clock
@@ -56,7 +56,8 @@ class Limits:
 
     def timing_of(self, destination: Destination) -> Timing:
         """Return the time until an upload prepared now has taken effect."""
-        return Timing(self.effective.get(api_of(destination), self.job) + self.late, self.longest_job)
+        effective_after = self.effective.get(api_of(destination), self.job) + self.late
+        return Timing(effective_after, self.longest_job, 0.0 if has_jobs(destination) else effective_after)
 
     def size(self, request: Request) -> UploadSize:
         """Return the limits on one upload."""
@@ -99,6 +100,7 @@ class Job:
     target: Target
     changes: Sequence[MembershipChange]  # behind its records
     sent_at: int  # epoch milliseconds; before the request
+    request: Request = Request.RECORDS
 
     @property
     def audience_id(self) -> str:
@@ -240,7 +242,7 @@ class Uploads:
         try:
             submitted = self._uploader.send_records(chunk.upload, timeout=self._limits.timeout)
             accepted = [each for place, each in enumerate(chunk.changes) if place not in submitted.rejected]
-            job = Job(submitted.job_id, chunk.upload.target, accepted, sent_at)
+            job = Job(submitted.job_id, chunk.upload.target, accepted, sent_at, chunk.upload.frame.request)
             self._track(job, track)
         except TransientError as error:
             self._count_failure(error.reason)

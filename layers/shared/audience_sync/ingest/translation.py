@@ -209,7 +209,7 @@ class Translator:
                     continue
                 if others == []:
                     outcomes[place] = change
-                if self._policy.keeps_rows and (denial := _denial(values)):
+                if self._policy.keeps_rows and (denial := _denial(change, values)):
                     denials[place] = denial
         for place, denial in denials.items():  # whatever the other mappings make of the event
             outcomes[place] = self._ended(calls[place], events[place], denial)
@@ -299,8 +299,10 @@ class Translator:
         return rejected if rejected and not members else members
 
 
-def _denial(values: _Values) -> Rejected | None:
-    """Return the denial of consent that a mapping finds in an event."""
+def _denial(rejected: Rejected, values: _Values) -> Rejected | None:
+    """Return the denial of consent that a mapping finds in an event, even if that is rejected for another reason."""
+    if rejected.reason is Reason.CONSENT_DENIED:
+        return rejected
     try:
         require_no_denial([*_signals(values)])
     except RejectedEvent as error:

@@ -15,39 +15,48 @@ def errors(*indices: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("answer", "sent", "places", "from_one"),
+    ("answer", "sent", "places", "first"),
     [
-        pytest.param({}, 3, set(), False, id="no errors"),
-        pytest.param({"errors": []}, 3, set(), False, id="an empty list"),
-        pytest.param({"errors": None}, 3, set(), False, id="null"),
-        pytest.param(errors(0), 3, {0}, False, id="the first, from 0"),
-        pytest.param(errors(1, 2.0), 3, {1, 2}, False, id="others, also as floats: 0 is likely the first"),
-        pytest.param(errors(0, 1, 2), 3, {0, 1, 2}, False, id="all, from 0"),
-        pytest.param(errors(3), 3, {2}, True, id="the number sent: from 1"),
-        pytest.param(errors(1, 3), 3, {0, 2}, True, id="then all of them count from 1"),
-        pytest.param(errors(2, 1, 3), 3, {0, 1, 2}, True, id="all, from 1"),
-        pytest.param(errors(1, 1), 3, {1}, False, id="one member twice"),
-        pytest.param(errors(0), 1, {0}, False, id="the only member, from 0"),
-        pytest.param(errors(1), 1, {0}, True, id="the only member, from 1"),
+        pytest.param({}, 3, set(), None, id="no errors"),
+        pytest.param({"errors": []}, 3, set(), None, id="an empty list"),
+        pytest.param({"errors": None}, 3, set(), None, id="null"),
+        pytest.param(errors(0), 3, {0}, 0, id="the first, from 0"),
+        pytest.param(errors(0, 2.0), 3, {0, 2}, 0, id="others, also as floats"),
+        pytest.param(errors(0, 1, 2), 3, {0, 1, 2}, 0, id="all, from 0"),
+        pytest.param(errors(3), 3, {2}, 1, id="the number sent: from 1"),
+        pytest.param(errors(1, 3), 3, {0, 2}, 1, id="then all of them count from 1"),
+        pytest.param(errors(2, 1, 3), 3, {0, 1, 2}, 1, id="all, from 1"),
+        pytest.param(errors(0, 0), 3, {0}, 0, id="one member twice"),
+        pytest.param(errors(0), 1, {0}, 0, id="the only member, from 0"),
+        pytest.param(errors(1), 1, {0}, 1, id="the only member, from 1"),
         *[
-            pytest.param(errors(index), 1, {0}, False, id=f"the only member, as {index!r}")
+            pytest.param(errors(index), 1, {0}, None, id=f"the only member, as {index!r}")
             for index in NOT_AN_INDEX[:-1]
         ],
-        pytest.param({"errors": ["?"]}, 1, {0}, False, id="the only member, in another form"),
-        pytest.param({"errors": {"0": "?"}}, 1, {0}, False, id="the only member, in another form of list"),
+        pytest.param({"errors": ["?"]}, 1, {0}, None, id="the only member, in another form"),
+        pytest.param({"errors": {"0": "?"}}, 1, {0}, None, id="the only member, in another form of list"),
     ],
 )
 def test_refused_members_are_found_by_place(
-    answer: dict[str, Any], sent: int, places: set[int], from_one: bool
+    answer: dict[str, Any], sent: int, places: set[int], first: int | None
 ) -> None:
-    rejected, counted_from_one = rejected_members(answer, sent)
-    assert ({*rejected}, counted_from_one) == (places, from_one)
+    rejected, shown = rejected_members(answer, sent)
+    assert ({*rejected}, shown) == (places, first)
+
+
+@pytest.mark.parametrize(("first", "places"), [(0, {1, 2}), (1, {0, 1})])
+def test_an_answer_that_does_not_show_the_first_place_is_read_as_an_earlier_one(first: int, places: set[int]) -> None:
+    rejected, shown = rejected_members(errors(1, 2), 3, first)
+    assert ({*rejected}, shown) == (places, first)
+    assert rejected_members({}, 3, first) == ({}, first)
+    assert rejected_members(errors(3 - 3 * first), 3, first)[1] == 1 - first, "what an answer shows counts more"
 
 
 @pytest.mark.parametrize(
     "answer",
     [
         *[pytest.param(errors(0, index), id=f"an index of {index!r}") for index in NOT_AN_INDEX],
+        pytest.param(errors(1), id="the second from 0, or the first from 1"),
         pytest.param(errors(4), id="beyond the members"),
         pytest.param(errors(0, 3), id="from 0 and from 1"),
         pytest.param({"errors": [{}]}, id="no index"),

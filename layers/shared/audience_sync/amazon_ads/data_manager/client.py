@@ -51,6 +51,7 @@ class DataManager:
         now: Callable[[], float] = time.time,
     ) -> None:
         self._account = account
+        self._first_place: int | None = None  # of Amazon's answers, once one has shown it
         self._call = Exchange(session, base_url, tokens, monotonic, now, headers=account.header).call
 
     @property
@@ -115,7 +116,8 @@ class DataManager:
         """
         path = f"{DATASETS}/{in_path(upload.target.audience_id)}/members"
         answer = require_object(self._call("POST", path, MEMBERS, body=upload.body(), timeout=timeout))
-        rejected, counted_from_one = rejected_members(answer, len(upload.encoded))
+        rejected, self._first_place = rejected_members(answer, len(upload.encoded), self._first_place)
+        counted_from_one = bool(rejected and self._first_place)
         return Submission(job_id(answer.get("ingressId")) or NO_UPLOAD_ID, rejected, counted_from_one)
 
     def delete_identities(self, upload: Upload, *, timeout: float = READ_TIMEOUT) -> Submission:

@@ -10,15 +10,17 @@ from audience_sync.errors import RequestRejected
 _BAD_REQUEST = 400
 
 
-def rejected_members(answer: Mapping[str, Any], sent: int) -> tuple[dict[int, RequestRejected], bool]:
-    """Return the refused members by place, from 0, and whether Amazon's answer counts from 1. The others are accepted.
+def rejected_members(
+    answer: Mapping[str, Any], sent: int, first: int | None = None
+) -> tuple[dict[int, RequestRejected], int | None]:
+    """Return the refused members by place, from 0, and Amazon's first place, if it is known. The others are accepted.
 
-    Amazon does not document whether `index` counts from 0 or from 1. 0 is likely. But if the number sent occurs, which
-    is the place of no member, the whole answer counts from 1; so it does if all were refused and none is 0.
+    Amazon does not document whether `index` counts from 0 or from 1. It shows if 0 occurs, or the number sent.
 
     Args:
         answer: to POST /adm/audiences/{dataSetId}/members.
         sent: the number of members.
+        first: the first place, if an earlier answer has shown it.
 
     Raises:
         RequestRejected: some members are refused, and nobody can say which. As with a 400, sending fewer at a time
@@ -27,15 +29,19 @@ def rejected_members(answer: Mapping[str, Any], sent: int) -> tuple[dict[int, Re
     listed = answer.get("errors") or []
     errors = [object_or_empty(each) for each in (listed if isinstance(listed, list) else [listed])]
     places = [count_or_none(error.get("index")) for error in errors]
-    first = int(sent in places)
+    if sent in places:
+        first = 1
+    elif 0 in places:
+        first = 0
     if sent == 1 and errors:
-        return {0: _rejection(errors[0])}, bool(first)
-    by_place = {place - first: error for place, error in zip(places, errors, strict=True) if place is not None}
-    if None in places or not all(0 <= place < sent for place in by_place):
+        return {0: _rejection(errors[0])}, first
+    by_place = {place - (first or 0): error for place, error in zip(places, errors, strict=True) if place is not None}
+    is_clear = first is not None or not errors
+    if not is_clear or None in places or not all(0 <= place < sent for place in by_place):
         raise RequestRejected(
             "Amazon refuses members of the upload, but its answer does not say which ones", status=_BAD_REQUEST
         )
-    return {place: _rejection(error) for place, error in by_place.items()}, bool(first)
+    return {place: _rejection(error) for place, error in by_place.items()}, first
 
 
 def _rejection(error: Mapping[str, Any]) -> RequestRejected:

@@ -1,0 +1,160 @@
+"""The protocol on a dataset of Ads Data Manager: consent of removals, ten identities, refused members, erasure."""
+
+from typing import Any
+
+import pytest
+
+from audience_sync.errors import AccessDenied, ServiceUnavailable
+from audience_sync.ingest.record_rules import erasing_exit
+from audience_sync.messages import DeadLetter
+from tests.builders import AUDIENCE
+from tests.contract.worker_stack import GRANTED, NOW, WorkerStack, change, dataset_stack, digest, named_in
+
+NOTICE = change(at=2, exits=True, erase=True)
+
+
+@pytest.fixture
+def stack() -> WorkerStack:
+    return dataset_stack()
+
+
+def consents(stack: WorkerStack, action: str = "DELETE") -> list[dict[str, Any]]:
+    records = (record for upload in stack.amazon.uploads for record in upload)
+    return [record["userConsent"] for record in records if record["action"] == action]
+
+
+def deleted(stack: WorkerStack) -> set[str]:
+    """The digests in the requests to delete identities."""
+    sets = [each["identity"]["hashedPiis"] for one in stack.amazon.deleted for each in one if "identity" in each]
+    return {digests["em"] for some in sets for digests in some}
+
+
+def redrive(stack: WorkerStack) -> None:
+    for body in stack.dead_letters.drain():
+        for redriven in DeadLetter.from_body(body).redrive_bodies():
+            stack.deliver_body(redriven)
+
+
+def test_a_removal_carries_the_consent_under_which_its_member_was_added(stack: WorkerStack) -> None:
+    stack.deliver(change("a@b.co", at=1, record={"userConsent": GRANTED | {"geo": {"ipAddress": "203.0.113.9"}}}))
+    stack.deliver(change(at=2, exits=True))
+    stack.rest()
+    assert consents(stack) == [GRANTED] * 2, "the repetition also; without the address"
+
+
+def test_a_removal_of_an_earlier_life_carries_the_consent_of_the_enter_after_it(stack: WorkerStack) -> None:
+    later = {"consent": GRANTED["consent"] | {"gpp": "DBAA"}}
+    stack.deliver(change("old@b.co", at=1))
+    stack.now += 2 * stack.effective
+    stack.deliver(change("new@b.co", at=5, record={"userConsent": later}))
+    stack.now += 2 * stack.effective
+    stack.deliver(change(at=3, exits=True))
+    stack.rest()
+    assert consents(stack) == [later]
+    assert stack.amazon.members["m1"] == {digest("new@b.co")}
+
+
+def test_an_exit_of_somebody_without_a_row_is_sent_without_consent_and_amazon_ignores_it(stack: WorkerStack) -> None:
+    assert stack.deliver(change("a@b.co", at=2, exits=True)).delivered == 1
+    assert consents(stack) == [{}]
+
+
+def test_an_enter_carries_the_ten_identities_named_last_and_a_removal_all(stack: WorkerStack) -> None:
+    for at in range(1, 26):
+        stack.deliver(change(f"{at}@b.co", at=at))
+    assert named_in(stack.amazon.uploads[-1][0]) == {digest(f"{at}@b.co") for at in range(16, 26)}
+    stack.deliver(change(at=30, exits=True))
+    assert stack.amazon.active() == set()
+    assert [len(upload[0]["hashedPII"]) for upload in stack.amazon.uploads[-3:]] == [10, 10, 5]
+
+
+@pytest.mark.parametrize("exits", [False, True], ids=["enter", "exit"])
+def test_a_refused_member_is_parked_and_redriven(stack: WorkerStack, exits: bool) -> None:
+    if exits:
+        stack.deliver(change("a@b.co", at=1))
+        stack.now += 2 * stack.effective
+    stack.amazon.refuses = {"m1"}
+    report = stack.deliver(change("a@b.co", at=2, exits=exits), change("c@d.co", at=2, member="m2"))
+    assert (report.delivered, report.parked) == (1, 1)
+    assert stack.amazon.active() == ({"m1", "m2"} if exits else {"m2"})
+    stack.amazon.refuses = set()
+    redrive(stack)
+    assert stack.amazon.active() == ({"m2"} if exits else {"m1", "m2"})
+
+
+def test_after_a_notice_the_digests_leave_the_row_when_the_last_removal_has_taken_effect(stack: WorkerStack) -> None:
+    stack.deliver(*(change(f"{number}@b.co", at=1, message_id=f"{number}") for number in range(12)))
+    stack.deliver(NOTICE)
+    emails = [f"{number}@b.co" for number in range(12)]
+    assert deleted(stack) == set(map(digest, emails))
+    stack.rest()
+    assert not any(stack.holds(email) for email in emails)
+    assert stack.now >= NOW + stack.effective + stack.limits.longest_job + stack.effective
+    assert stack.amazon.active() == set()
+
+
+def test_a_notice_older_than_the_exit_also_deletes_the_identities(stack: WorkerStack) -> None:
+    stack.deliver(change("a@b.co", at=1))
+    stack.deliver(change(at=3, exits=True))
+    stack.deliver(NOTICE)
+    assert deleted(stack) == {digest("a@b.co")}
+
+
+def test_where_the_person_is_back_elsewhere_identities_are_deleted_once(stack: WorkerStack) -> None:
+    """They are deleted in all datasets, the one also that the person has entered since."""
+    stack.deliver(change("a@b.co", at=1))
+    stack.deliver(NOTICE)
+    stack.rest()
+    removals = [upload for upload in stack.amazon.uploads if upload[0]["action"] == "DELETE"]
+    assert (len(removals), len(stack.amazon.deleted)) == (3, 1)
+
+
+def test_an_enter_soon_after_a_notice_waits_although_nothing_of_the_member_is_removed_here(stack: WorkerStack) -> None:
+    """The person's identities may still be deleted on account of another dataset."""
+    notice = erasing_exit("m1", 2, "notice")
+    stack.deliver(notice)
+    stack.queue.drain()
+    report = stack.deliver(change("a@b.co", at=3))
+    assert (report.waiting, stack.amazon.uploads) == ({AUDIENCE: 1}, [])
+    assert stack.rest() == {"delivered": 1}
+    assert stack.now >= NOW + stack.effective
+
+
+def test_while_identities_cannot_be_deleted_the_row_keeps_them_for_another_attempt(stack: WorkerStack) -> None:
+    stack.deliver(change("a@b.co", at=1))
+    stack.now += 2 * (stack.effective + stack.limits.longest_job)
+    stack.amazon.deletion_fails = AccessDenied("manager accounts only", status=403)
+    assert stack.deliver(NOTICE).parked == 1
+    stack.rest()
+    assert stack.holds("a@b.co")
+    stack.amazon.deletion_fails = None
+    redrive(stack)
+    assert deleted(stack) == {digest("a@b.co")}
+    stack.rest()
+    assert not stack.holds("a@b.co")
+
+
+def test_an_outage_between_the_removal_and_the_deletion_of_identities_loses_neither(stack: WorkerStack) -> None:
+    stack.deliver(change("a@b.co", at=1))
+    stack.now += 2 * (stack.effective + stack.limits.longest_job)
+    stack.amazon.deletion_fails = ServiceUnavailable("503")
+    (deferred,) = stack.deliver(NOTICE).deferred
+    stack.now += 2 * stack.effective
+    stack.check_jobs()
+    stack.amazon.deletion_fails = None
+    stack.deliver_messages(deferred.message)
+    assert deleted(stack) == {digest("a@b.co")}
+    stack.rest()
+    assert not stack.holds("a@b.co")
+
+
+def test_a_removal_whose_time_cannot_be_stored_is_made_again_and_its_row_is_erased(stack: WorkerStack) -> None:
+    stack.deliver(change("a@b.co", at=1))
+    stack.now += 2 * (stack.effective + stack.limits.longest_job)
+    stack.jobs.down = True
+    assert stack.deliver(NOTICE).delivered == 0
+    stack.jobs.down = False
+    (untracked,) = stack.queue.bodies
+    assert "untracked" in untracked
+    assert stack.rest() == {"delivered": 1}
+    assert (len(stack.amazon.deleted), stack.holds("a@b.co")) == (2, False)
