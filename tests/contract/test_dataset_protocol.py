@@ -109,6 +109,16 @@ def test_where_the_person_is_back_elsewhere_identities_are_deleted_once(stack: W
     assert (len(removals), len(stack.amazon.deleted)) == (3, 1)
 
 
+def test_identities_are_deleted_again_if_denied_consent_leaves_no_other_way_to_remove_a_late_enter(
+    stack: WorkerStack,
+) -> None:
+    stack.deliver(change("a@b.co", at=1))
+    stack.deliver(erasing_exit("m1", 2, "denial", denies_consent=True))
+    assert stack.rest() == {"delivered": 1}
+    assert (len(stack.amazon.uploads), len(stack.amazon.deleted)) == (1, 3), "when the enter has taken effect"
+    assert not stack.holds("a@b.co")
+
+
 def test_an_enter_soon_after_a_notice_waits_although_nothing_of_the_member_is_removed_here(stack: WorkerStack) -> None:
     """The person's identities may still be deleted on account of another dataset."""
     notice = erasing_exit("m1", 2, "notice")
