@@ -115,8 +115,27 @@ def test_identities_are_deleted_again_if_denied_consent_leaves_no_other_way_to_r
     stack.deliver(change("a@b.co", at=1))
     stack.deliver(erasing_exit("m1", 2, "denial", denies_consent=True))
     assert stack.rest() == {"delivered": 1}
-    assert (len(stack.amazon.uploads), len(stack.amazon.deleted)) == (1, 3), "when the enter has taken effect"
+    assert (len(stack.amazon.uploads), len(stack.amazon.deleted)) == (2, 2), "when the enter has taken effect"
     assert not stack.holds("a@b.co")
+
+
+@pytest.mark.parametrize("left", [False, True], ids=["first life", "second life"])
+def test_a_member_who_entered_before_a_late_notice_arrives_is_entered_again(stack: WorkerStack, left: bool) -> None:
+    """The notice may delete the member's identities from this dataset too, on account of another one."""
+    if left:
+        stack.deliver(change("a@b.co", at=3))
+        stack.deliver(change("a@b.co", at=4, exits=True))
+        stack.rest()
+        stack.now += 2 * stack.limits.longest_job
+    stack.deliver(change("b@b.co", at=5))
+    stack.deliver(erasing_exit("m1", 2, "notice"))
+    entered = len(consents(stack, "CREATE"))
+    again = stack.now + 2 * stack.effective
+    stack.rest()
+    assert (len(consents(stack, "CREATE")), stack.now >= again) == (entered + 1, True)
+    stack.deliver(erasing_exit("m1", 2, "notice"))
+    stack.rest()
+    assert len(consents(stack, "CREATE")) == entered + 1, "once"
 
 
 def test_an_enter_soon_after_a_notice_waits_although_nothing_of_the_member_is_removed_here(stack: WorkerStack) -> None:

@@ -149,6 +149,7 @@ def _with_exit(
     elif change.erase:
         erase_until = max(erase_until, left.at if known.newest.exits else change.at)
     entered = round(known.entered + timing.effective_after) if ends_a_life and known.entered else 0
+    elsewhere = round(now + timing.after_notice) if change.erase and timing.after_notice else 0
     grown = replace(
         known,
         newest=bare if is_newest else known.newest,
@@ -156,6 +157,7 @@ def _with_exit(
         ended=now if ends_a_life else known.ended,
         erase_until=erase_until,
         enters_end=max(known.enters_end, entered),
+        removals_end=max(known.removals_end, elsewhere),
     )
     if is_newest:
         grown = _named(grown, change.identities)
