@@ -163,6 +163,19 @@ def test_while_identities_cannot_be_deleted_the_row_keeps_them_for_another_attem
     assert not stack.holds("a@b.co")
 
 
+def test_a_parked_removal_deletes_the_identities_although_its_row_was_erased_meanwhile(stack: WorkerStack) -> None:
+    stack.deliver(change("a@b.co", at=1))
+    stack.amazon.refuses = {"m1"}
+    assert stack.deliver(NOTICE).parked == 1
+    stack.amazon.refuses = set()
+    stack.rest()  # the removal is repeated
+    assert (deleted(stack), stack.holds("a@b.co")) == (set(), False)
+    redrive(stack)
+    assert deleted(stack) == {digest("a@b.co")}
+    stack.rest()
+    assert not stack.holds("a@b.co")
+
+
 def test_an_outage_between_the_removal_and_the_deletion_of_identities_loses_neither(stack: WorkerStack) -> None:
     stack.deliver(change("a@b.co", at=1))
     stack.now += 2 * (stack.effective + stack.limits.longest_job)
