@@ -109,6 +109,35 @@ def test_where_the_person_is_back_elsewhere_identities_are_deleted_once(stack: W
     assert (len(removals), len(stack.amazon.deleted)) == (3, 1)
 
 
+def test_identities_are_deleted_again_if_denied_consent_leaves_no_other_way_to_remove_a_late_enter(
+    stack: WorkerStack,
+) -> None:
+    stack.deliver(change("a@b.co", at=1))
+    stack.deliver(erasing_exit("m1", 2, "denial", denies_consent=True))
+    assert stack.rest() == {"delivered": 1}
+    assert (len(stack.amazon.uploads), len(stack.amazon.deleted)) == (2, 2), "when the enter has taken effect"
+    assert not stack.holds("a@b.co")
+
+
+@pytest.mark.parametrize("left", [False, True], ids=["first life", "second life"])
+def test_a_member_who_entered_before_a_late_notice_arrives_is_entered_again(stack: WorkerStack, left: bool) -> None:
+    """The notice may delete the member's identities from this dataset too, on account of another one."""
+    if left:
+        stack.deliver(change("a@b.co", at=3))
+        stack.deliver(change("a@b.co", at=4, exits=True))
+        stack.rest()
+        stack.now += 2 * stack.limits.longest_job
+    stack.deliver(change("b@b.co", at=5))
+    stack.deliver(erasing_exit("m1", 2, "notice"))
+    entered = len(consents(stack, "CREATE"))
+    again = stack.now + 2 * stack.effective
+    stack.rest()
+    assert (len(consents(stack, "CREATE")), stack.now >= again) == (entered + 1, True)
+    stack.deliver(erasing_exit("m1", 2, "notice"))
+    stack.rest()
+    assert len(consents(stack, "CREATE")) == entered + 1, "once"
+
+
 def test_an_enter_soon_after_a_notice_waits_although_nothing_of_the_member_is_removed_here(stack: WorkerStack) -> None:
     """The person's identities may still be deleted on account of another dataset."""
     notice = erasing_exit("m1", 2, "notice")
@@ -128,6 +157,19 @@ def test_while_identities_cannot_be_deleted_the_row_keeps_them_for_another_attem
     stack.rest()
     assert stack.holds("a@b.co")
     stack.amazon.deletion_fails = None
+    redrive(stack)
+    assert deleted(stack) == {digest("a@b.co")}
+    stack.rest()
+    assert not stack.holds("a@b.co")
+
+
+def test_a_parked_removal_deletes_the_identities_although_its_row_was_erased_meanwhile(stack: WorkerStack) -> None:
+    stack.deliver(change("a@b.co", at=1))
+    stack.amazon.refuses = {"m1"}
+    assert stack.deliver(NOTICE).parked == 1
+    stack.amazon.refuses = set()
+    stack.rest()  # the removal is repeated
+    assert (deleted(stack), stack.holds("a@b.co")) == (set(), False)
     redrive(stack)
     assert deleted(stack) == {digest("a@b.co")}
     stack.rest()

@@ -107,6 +107,13 @@ def deletion_notice(user: str, at: int, message_id: str) -> Event:
     return event, [StatedChange(member, version, frozenset(), erase=True) for member in members]
 
 
+def denial(audience: Audience, user: str, at: int, message_id: str) -> Event:
+    """Build the event of a person who denies consent, and so leaves every audience. `at` in epoch milliseconds."""
+    event, _ = membership_event(audience, user, at, "", message_id, is_in=True)
+    _, stated = deletion_notice(user, at, message_id)
+    return event | {"properties": event["properties"] | {"amznUserData": "DENIED"}}, stated
+
+
 def identity_of(email: str) -> Identity:
     """Return an address as an identity of Amazon's."""
     return as_identity({"email": hashlib.sha256(email.encode()).hexdigest()})

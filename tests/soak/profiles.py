@@ -75,6 +75,7 @@ class Profile:
     batch_size: int = 0  # messages that the worker takes at once, without a batching window; 0: as in the template
     clock_offset: float = 0.0  # seconds by which the clock of an execution environment is fast or slow, at most
     delay: float = 2.0  # seconds; the longest that a request takes to arrive
+    denials: float = 0.0  # of consent, as a share of the deletion notices in place of which they are sent
     old_events: float = 0.0  # share of events that are minutes or hours old
     identities: int = 1  # new ones in one event, at most
     by_hand: float = 0.0  # messages that a person puts into the change queue, for each request
@@ -157,6 +158,7 @@ _DATA_MANAGER = replace(
     _COPIES,
     name="data-manager",
     datasets=3,
+    denials=0.5,
     uploads=_UPLOADS,
     refusals=Refusals(throttled=0.05, unavailable=0.08, token=0.01, login=0.05, record=0.01),
     jobs=Jobs(rejected=0.02),
@@ -169,7 +171,7 @@ PROFILES = {
         _ALL,
         _DATA_MANAGER,
         replace(_DATA_MANAGER, name="data-manager-ids", identities=30),
-        replace(_ALL, name="both-apis", datasets=2),
+        replace(_ALL, name="both-apis", datasets=2, denials=0.5),
     ]
 }
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+from audience_sync.membership import Audience
 from tests.soak.events import (
     AUDIENCES,
     Event,
@@ -12,6 +13,7 @@ from tests.soak.events import (
     StatedChange,
     audiences_of,
     deletion_notice,
+    denial,
     identity_of,
     membership_event,
 )
@@ -80,7 +82,7 @@ class Traffic:
         at = self._time(person, now)
         chance = self._random.random()
         if chance < 0.08:
-            yield self._notice(user, at)
+            yield self._notice(user, at, audience)
         elif chance < (0.5 if person.is_in else 0.15):
             person.is_in = False
             emails = [self._random.choice(person.emails)] if person.emails and self._random.random() < 0.5 else [""]
@@ -118,9 +120,11 @@ class Traffic:
         person.emails += new
         return new
 
-    def _notice(self, user: str, at: int) -> Event:
+    def _notice(self, user: str, at: int, event_of: Audience) -> Event:
         for audience in AUDIENCES:
             self._persons.setdefault((audience.audience_id, user), _Person()).is_in = False
+        if self._profile.denials and self._random.random() < self._profile.denials:
+            return denial(event_of, user, at, self._message_id())
         return deletion_notice(user, at, self._message_id())
 
     def _message_id(self) -> str:

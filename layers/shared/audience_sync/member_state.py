@@ -49,7 +49,7 @@ class Timing(NamedTuple):
 
     effective_after: float  # an upload prepared now has taken effect by then, unless its job is late
     longest_job: float = LONGEST_JOB  # a job counts as ended by then, whatever its state
-    after_notice: float = 0.0  # an enter waits so long after a deletion notice, which may also concern other audiences
+    after_notice: float = 0.0  # by then, a deletion notice has taken effect that also removes from other audiences
 
 
 class Due(NamedTuple):
@@ -166,8 +166,7 @@ class MemberState:
         """Return the epoch second at which an enter may be sent: removals have taken effect and none is owed."""
         if self.owes_removal(timing):
             return self.enters_ended(timing) + timing.effective_after
-        follows_notice = self.left is not None and self.erase_until >= self.left.at
-        return max(self.removals_ended(timing), self.ended + timing.after_notice if follows_notice else 0)
+        return self.removals_ended(timing)
 
     # Changes to send
 

@@ -149,6 +149,7 @@ def _with_exit(
     elif change.erase:
         erase_until = max(erase_until, left.at if known.newest.exits else change.at)
     entered = round(known.entered + timing.effective_after) if ends_a_life and known.entered else 0
+    elsewhere = round(now + timing.after_notice) if change.erase and timing.after_notice else 0
     grown = replace(
         known,
         newest=bare if is_newest else known.newest,
@@ -156,8 +157,9 @@ def _with_exit(
         ended=now if ends_a_life else known.ended,
         erase_until=erase_until,
         enters_end=max(known.enters_end, entered),
+        removals_end=max(known.removals_end, elsewhere),
     )
-    if is_newest:
+    if is_newest or (change.erase and timing.after_notice):  # one that was parked knows what the row may have lost
         grown = _named(grown, change.identities)
     says_more = ends_a_life or erase_until != known.erase_until or change.version == left
     is_unfinished = is_attempted and change.erase and grown.must_erase  # a notice older than the newest exit

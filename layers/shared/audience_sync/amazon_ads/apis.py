@@ -33,9 +33,16 @@ def requests_of(change: MembershipChange) -> tuple[Request, ...]:
     return (usual, Request.IDENTITIES) if members.has_consent(change.record) else (Request.IDENTITIES,)
 
 
-def with_deletion(change: MembershipChange, *, deletes: bool) -> MembershipChange:
-    """Return a record of a member as it is sent: to a dataset, also with the deletion of identities, or without it."""
-    return change if has_jobs(change.destination) else replace(change, erase=deletes)
+def with_deletion(change: MembershipChange, *, erases: bool, repeats: bool, follows_enter: bool) -> MembershipChange:
+    """Return a record of a member as it is sent: to a dataset, also with the deletion of identities, or without it.
+
+    They are deleted in all datasets, also in those that the person has entered since. So a repetition deletes them only
+    if it follows an enter that nothing else removes.
+    """
+    if has_jobs(change.destination):
+        return change
+    again = follows_enter and members.denies_consent(change.record)
+    return replace(change, erase=erases and (again or not repeats))
 
 
 def encode(request: Request, change: MembershipChange) -> bytes:

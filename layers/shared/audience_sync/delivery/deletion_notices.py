@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import batched
 
+from audience_sync.amazon_ads.apis import has_jobs
 from audience_sync.amazon_ads.destination import of_changes
 from audience_sync.amazon_ads.record import exit_record
 from audience_sync.aws.membership_table import HasTime, MembershipTable
@@ -132,7 +133,9 @@ def due_exits(
     for each in notices:
         for audience in audiences:
             state = states.get((audience.audience_id, each.member[1]))
-            if state and not state.follows(each.version):
+            # A notice also removes from datasets that the person has entered since.
+            follows = state and state.follows(each.version)
+            if state and not (follows and (has_jobs(audience.destination) or state.erase_until >= each.at)):
                 yield _exit_from(audience, each)
 
 

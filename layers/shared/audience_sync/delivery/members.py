@@ -227,13 +227,12 @@ class MemberDelivery:
         return sent_all, trouble
 
     def _records(self, each: _Delivery, at_most: int) -> list[MembershipChange]:
-        """Return the records of one member.
-
-        A repetition deletes no identities: that would be in all datasets, also in those entered meanwhile.
-        """
-        deletes = each.state.must_erase and each.step.removes and not each.step.repeats
-        records = each.state.records(removes=each.step.removes, at_most=at_most)
-        return [with_deletion(record, deletes=deletes) for record in records]
+        state, timing = each.state, self._context.limits.timing_of(each.state.newest.destination)
+        erases = state.must_erase and each.step.removes
+        follows_enter = state.entered > 0 and each.at < state.enters_ended(timing) + timing.longest_job
+        repeats = each.step.repeats
+        records = state.records(removes=each.step.removes, at_most=at_most)
+        return [with_deletion(one, erases=erases, repeats=repeats, follows_enter=follows_enter) for one in records]
 
     def _date(self, table: MembershipTable, deliveries: Sequence[_Delivery], accepted: Sequence[_Delivery]) -> None:
         """Date rows that were not dated before sending, in their current state, and queue repetitions that follow.

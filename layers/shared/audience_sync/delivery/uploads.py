@@ -57,7 +57,7 @@ class Limits:
     def timing_of(self, destination: Destination) -> Timing:
         """Return the time until an upload prepared now has taken effect."""
         effective_after = self.effective.get(api_of(destination), self.job) + self.late
-        return Timing(effective_after, self.longest_job, 0.0 if has_jobs(destination) else effective_after)
+        return Timing(effective_after, self.longest_job, 0.0 if has_jobs(destination) else 2 * effective_after)
 
     def size(self, request: Request) -> UploadSize:
         """Return the limits on one upload."""

@@ -44,8 +44,17 @@ def encode_identities(record: Mapping[str, Any]) -> bytes:
 
 def has_consent(record: Mapping[str, Any]) -> bool:
     """Return whether a record carries the consent without which Amazon ignores a removal."""
-    amazons: Mapping[str, str] = record.get("userConsent", {}).get("consent", {}).get("amzn", {})
-    return amazons.get("amznUserData") == "GRANTED" and "DENIED" not in amazons.values()
+    return _amazons(record).get("amznUserData") == "GRANTED" and not denies_consent(record)
+
+
+def denies_consent(record: Mapping[str, Any]) -> bool:
+    """Return whether the member has denied consent, so that only a deletion of identities removes it."""
+    return "DENIED" in _amazons(record).values()
+
+
+def _amazons(record: Mapping[str, Any]) -> Mapping[str, str]:
+    signals: Mapping[str, str] = record.get("userConsent", {}).get("consent", {}).get("amzn", {})
+    return signals
 
 
 def _identities(identities: Sequence[Mapping[str, str]]) -> Iterator[dict[str, Any]]:
