@@ -17,9 +17,12 @@ import requests
 from rich.console import Console
 from rich.table import Table
 
+from audience_sync.amazon_ads.apis import has_jobs
+from audience_sync.amazon_ads.destination import Api
+from audience_sync.membership import Audience
 from local import resources
 from local.demo_progress import NotFinished, progress, wait_until_quiescent
-from local.demo_traffic import BATCH, NotTaken, Sent, events_of, send
+from local.demo_traffic import BATCH, NotTaken, Sent, create_dataset, events_of, send
 from local.example_audiences import EXAMPLE
 from local.sample_profiles import Person
 
@@ -33,6 +36,12 @@ def main() -> int:
     parser.add_argument(
         "--exit", type=int, default=800, dest="leave", help="members of these that exit again (%(default)s)"
     )
+    parser.add_argument(
+        "--api",
+        choices=list(Api),
+        default=Api.AUDIENCES,
+        help="Amazon's API: an audience of the audience API, or a dataset of Ads Data Manager (%(default)s)",
+    )
     parser.add_argument("--keep", action="store_true", help="leave it running, and show commands to try")
     ports = "any free one, or {} with --keep"
     parser.add_argument("--port", type=int, help=f"of the API ({ports.format(8080)})")
@@ -44,7 +53,9 @@ def main() -> int:
     port, amazon_port = (own if chosen is None else chosen for chosen, own in zip(given, usual, strict=True))
     try:
         with _stack(["--port", str(port), "--amazon-port", str(amazon_port)], console) as where:
-            exit_code = demonstrate(where, enter=options.enter, leave=options.leave, console=console)
+            exit_code = demonstrate(
+                where, enter=options.enter, leave=options.leave, console=console, api=Api(options.api)
+            )
             if options.keep:
                 _keep_running(where, console)
     except (NotTaken, NotFinished) as error:
@@ -55,22 +66,31 @@ def main() -> int:
     return exit_code
 
 
-def demonstrate(where: dict[str, str], *, enter: int, leave: int, console: Console) -> int:
+def demonstrate(where: dict[str, str], *, enter: int, leave: int, console: Console, api: Api = Api.AUDIENCES) -> int:
     """Send enters of `enter` members, and exits of the first `leave`. Returns the exit code.
 
     `where` is the line that `python -m local` prints. Raises NotTaken, NotFinished.
     """
+    audience = create_dataset(where) if api is Api.DATA_MANAGER else EXAMPLE
     people = [Person(number) for number in range(1, enter + 1)]
     leaving, staying = people[:leave], people[leave:]
     began = time.monotonic()
-    events = events_of(people, leaving)
-    with progress(console) as bars:
-        bar = bars.add_task("Segment sends", total=len(events))
-        sent = send(where, events, lambda count: bars.advance(bar, count))
-    state = wait_until_quiescent(_state_of(where), _rows_of(where), members=enter, console=console)
+    events = events_of(people, leaving, audience)
+    rounds, last_step = [events], "Jobs at Amazon"
+    if not has_jobs(audience.destination):
+        # Amazon ignores a removal without the consent under which the member was added, so all are added first.
+        names = ("Audience Entered", "Audience Exited")
+        rounds, last_step = [[event for event in events if event["event"] == name] for name in names], "Dataset updated"
+    sent = Sent(0, 0.0, 0)
+    for part in rounds:
+        sent += _send(where, part, console)
+        state = wait_until_quiescent(
+            _state_of(where), _rows_of(where), members=enter, last_step=last_step, console=console
+        )
     seconds = time.monotonic() - began
-    problems = _differences(where, staying)
-    console.print(_table(sent, state, len(staying), seconds, where))
+    held = _at_amazon(where, audience)
+    problems = differences(held["members"], staying)
+    console.print(_table(sent, state, len(staying), seconds, held))
     for problem in problems:
         console.print(f"[red]{problem}[/red]")
     if not problems:
@@ -99,6 +119,12 @@ def _stack(arguments: list[str], console: Console) -> Iterator[dict[str, str]]:
             process.kill()
 
 
+def _send(where: dict[str, str], events: list[dict[str, Any]], console: Console) -> Sent:
+    with progress(console) as bars:
+        bar = bars.add_task("Segment sends", total=len(events))
+        return send(where, events, lambda count: bars.advance(bar, count))
+
+
 def _state_of(where: dict[str, str]) -> Callable[[], dict[str, Any]]:
     def state() -> dict[str, Any]:
         answer: dict[str, Any] = requests.get(f"{where['api']}/local/state", timeout=10).json()
@@ -118,10 +144,15 @@ def _rows_of(where: dict[str, str]) -> Callable[[], int]:
     return rows
 
 
-def _differences(where: dict[str, str], expected: list[Person]) -> list[str]:
-    """Compare the audience at Amazon with the expected members."""
-    audience = requests.get(f"{where['amazon']}/sandbox/audiences/{EXAMPLE.audience_id}", timeout=30).json()
-    members = audience["members"]
+def _at_amazon(where: dict[str, str], audience: Audience) -> dict[str, Any]:
+    """Read the audience from the sandbox: its members, and the shares of a dataset."""
+    url = f"{where['amazon']}/sandbox/audiences/{audience.audience_id}"
+    held: dict[str, Any] = requests.get(url, timeout=30).json()
+    return held
+
+
+def differences(members: dict[str, Any], expected: list[Person]) -> list[str]:
+    """Compare the members at Amazon with the expected ones."""
     wanted = {person.user_id: person.email_digest for person in expected}
     problems = []
     if missing := wanted.keys() - members.keys():
@@ -138,8 +169,7 @@ def _differences(where: dict[str, str], expected: list[Person]) -> list[str]:
     return problems
 
 
-def _table(sent: Sent, state: dict[str, Any], expected: int, seconds: float, where: dict[str, str]) -> Table:
-    audience = requests.get(f"{where['amazon']}/sandbox/audiences/{EXAMPLE.audience_id}", timeout=30).json()
+def _table(sent: Sent, state: dict[str, Any], expected: int, seconds: float, held: dict[str, Any]) -> Table:
     table = Table(title="Segment to Amazon Ads", show_header=False)
     table.add_row("events accepted", f"{sent.accepted:,}")
     table.add_row(f"slowest answer to a batch of {BATCH}", f"{sent.slowest * 1000:,.0f} ms")
@@ -148,7 +178,9 @@ def _table(sent: Sent, state: dict[str, Any], expected: int, seconds: float, whe
     for name in ("delivered", "superseded", "parked", "uploads"):
         label = {"uploads": "uploads to Amazon"}.get(name, f"changes {name}")
         table.add_row(label, f"{state[name]:,}")
-    table.add_row("audience size (expected)", f"{audience['size']:,} ({expected:,})")
+    table.add_row("audience size (expected)", f"{held['size']:,} ({expected:,})")
+    for share in held.get("shares", ()):
+        table.add_row(f"shared with {share['destinationAccountId']}", f"{share['size']:,}")
     table.add_row("seconds", f"{seconds:.1f}")
     return table
 

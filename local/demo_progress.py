@@ -27,6 +27,7 @@ def wait_until_quiescent(
     rows: Callable[[], int],
     *,
     members: int,
+    last_step: str = "Jobs at Amazon",
     console: Console,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], object] = time.sleep,
@@ -39,6 +40,7 @@ def wait_until_quiescent(
         state: returns the answer of `GET /local/state`.
         rows: counts the rows of the membership table.
         members: expected number of rows.
+        last_step: name of the bar for uploads that have taken effect.
         console: prints the bars.
         clock: seconds.
         sleep: waits for some seconds.
@@ -50,7 +52,7 @@ def wait_until_quiescent(
     with progress(console) as bars:
         recorded = bars.add_task("Worker records", total=members)
         completed = bars.add_task("Completed", total=None)  # delivered or superseded
-        jobs = bars.add_task("Jobs at Amazon", total=None)
+        jobs = bars.add_task(last_step, total=None)
         while True:
             now = state()
             settled = now["delivered"] + now["superseded"] + now["parked"]

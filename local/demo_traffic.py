@@ -1,4 +1,4 @@
-"""Sends the demo's events as Segment does, in batches, and resends those that the API cannot accept yet."""
+"""Sends the demo's requests as Segment does: events in batches, and again those that the API cannot accept yet."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -8,7 +8,9 @@ from typing import Any, NamedTuple
 
 import requests
 
-from local.example_audiences import EXAMPLE
+from audience_sync.amazon_ads.destination import needs_consent, of_data_manager
+from audience_sync.membership import Audience
+from local.example_audiences import DATASET, EXAMPLE
 from local.sample_profiles import Person, audience_event, segment_request
 
 BATCH = 500  # events in one request
@@ -27,15 +29,33 @@ class Sent(NamedTuple):
     slowest: float  # seconds to an answer
     repeated: int  # requests
 
+    def __add__(self, later: "Sent") -> "Sent":  # type: ignore[override]
+        """Add the results of later requests."""
+        return Sent(self.accepted + later.accepted, max(self.slowest, later.slowest), self.repeated + later.repeated)
 
-def events_of(people: Sequence[Person], leaving: Sequence[Person]) -> list[dict[str, Any]]:
+
+def create_dataset(where: dict[str, str]) -> Audience:
+    """Create the demo's audience of Ads Data Manager, as Webhook Audiences does. Raises NotTaken."""
+    credentials = ("segment", where["audienceKey"])
+    response = requests.post(f"{where['api']}/v1/audiences", json=DATASET, auth=credentials, timeout=30)
+    if response.status_code != 200:
+        raise NotTaken(f"the API answered {response.status_code}: {response.text}")
+    return Audience(
+        response.json()["externalId"], destination=of_data_manager(), computation_key=str(DATASET["computationKey"])
+    )
+
+
+def events_of(
+    people: Sequence[Person], leaving: Sequence[Person], audience: Audience = EXAMPLE
+) -> list[dict[str, Any]]:
     """Yield an enter for everyone, and for some an exit a minute later.
 
     An exit follows its enter, so that both are in one request. However slow the machine, one batch then has both, and
     the demo ends with the same figures.
     """
     now = datetime.now(UTC)
-    about = {"audience_id": EXAMPLE.audience_id, "key": EXAMPLE.computation_key or ""}
+    about = {"audience_id": audience.audience_id, "key": audience.computation_key or ""}
+    about["consent"] = "GRANTED" if needs_consent(audience.destination) else ""
     exits = set(leaving)
     events = []
     for person in people:

@@ -1,6 +1,6 @@
 """The audiences of a local stack: those in the requests in events/, so that each can be tried unchanged."""
 
-from audience_sync.amazon_ads.destination import of_advertiser
+from audience_sync.amazon_ads.destination import Api, of_advertiser
 from audience_sync.membership import Audience
 
 EXAMPLE = Audience(
@@ -22,3 +22,15 @@ EXAMPLES = (
         external_audience_id="lapsed-premium-de",
     ),
 )
+
+# The body of POST /v1/audiences for an audience of Ads Data Manager, which the demo creates.
+DATASET = {
+    "audienceName": "Lapsed premium buyers everywhere",
+    "api": Api.DATA_MANAGER,
+    "countryCode": "US",
+    "computationKey": "lapsed_premium_buyers_everywhere",
+    "shares": [
+        {"advertiserId": "ENTITY2XYZ", "marketplace": "US"},
+        {"amcInstanceId": "amc1a2b", "marketplace": "US"},
+    ],
+}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from audience_sync_cli.watch.samples import engage_event, track
+from audience_sync_cli.watch.samples import CONSENT, engage_event, track
 
 _FIRST = ("Maya", "Tobi", "Élodie", "Jürgen", "Ana", "Wei", "Olu", "Priya", "Søren", "Lucía", "Kenji", "Zoë")
 _LAST = ("Okafor-Lind", "Müller", "O'Brien", "Nguyễn", "García", "Sato", "Weiß", "Rossi", "da Silva", "Novák")
@@ -51,8 +51,10 @@ class Person:
         }
 
 
-def audience_event(person: Person, *, enters: bool, at: datetime, audience_id: str, key: str) -> dict[str, Any]:
-    """Return Engage's track call for an enter or exit of an audience."""
+def audience_event(
+    person: Person, *, enters: bool, at: datetime, audience_id: str, key: str, consent: str = ""
+) -> dict[str, Any]:
+    """Return Engage's track call for an enter or exit of an audience. `consent` is the value of both Amazon signals."""
     event = engage_event(
         user_id=person.user_id,
         email=person.email,
@@ -61,7 +63,8 @@ def audience_event(person: Person, *, enters: bool, at: datetime, audience_id: s
         key=key,
         audience_id=audience_id,
     )
-    return track(event, key, person.traits, enters=enters)
+    signals = dict.fromkeys(CONSENT, consent) if consent else {}
+    return track(event, key, person.traits | signals, enters=enters)
 
 
 def segment_request(

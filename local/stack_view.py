@@ -50,7 +50,9 @@ class StackView:
             "recordsRepeated": totals["RecordsRepeated"],
             "unaccounted": totals["AccountingGap"],
             "metricLinesPending": self.metrics.pending,
-            "quiescent": not (changes.total or jobs.total or self.functions.running or self.sandbox.jobs.pending),
+            "quiescent": not (
+                changes.total or jobs.total or self.functions.running or self.sandbox.has_uploads_without_effect
+            ),
         }
 
     def queue(self, logical_id: str) -> str:

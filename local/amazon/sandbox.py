@@ -58,6 +58,11 @@ class Sandbox:
         self._scheduler.run_due(time)
         return time
 
+    @property
+    def has_uploads_without_effect(self) -> bool:
+        """Whether an accepted upload may still change members."""
+        return bool(self.jobs.pending) or any(dataset.pending for dataset, _ in self.data_manager.datasets())
+
     def set_recipe(self, name: str) -> None:
         """Replace the active rules with a recipe's; none for `off`. Raises Refusal."""
         recipe = next((each for each in RECIPES if each.name == name), None)

@@ -21,7 +21,7 @@ from local.counters import Counters
 from local.sqs.message import Message
 from local.stack_view import StackView
 from local.status import log
-from local.status.requests import request_line
+from local.status.requests import UPLOADS, request_line
 from local.status.sizes import SizeHistory
 from local.template import REGION, STACK
 
@@ -33,7 +33,6 @@ SHOWN_DEAD_LETTERS = 100
 
 _ARRIVALS = (metric_names.EVENTS_ACCEPTED, metric_names.EVENTS_IGNORED, metric_names.EVENTS_REJECTED)
 _COMPLETIONS = (metric_names.CHANGES_DELIVERED, metric_names.CHANGES_SUPERSEDED, metric_names.CHANGES_PARKED)
-_UPLOADS = ("POST", "/amc/audiences/records")
 
 
 def read_facts(stack: StackView, sizes: SizeHistory, now: float, blockers: Blockers = (), chosen: str = "") -> Facts:
@@ -92,7 +91,7 @@ def _next_try(stack: StackView, now: float) -> float | None:
 
 def _fails(requests: list[RequestEntry]) -> bool:
     """Return whether the newest finished upload was rejected, or broken off by a fault rule of the sandbox."""
-    uploads = [each for each in requests if (each.method, each.path) == _UPLOADS and (each.status or each.faults)]
+    uploads = [each for each in requests if UPLOADS.fullmatch(each.path) and (each.status or each.faults)]
     return bool(uploads) and (uploads[-1].status is None or uploads[-1].status >= 400)
 
 

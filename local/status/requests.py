@@ -9,7 +9,8 @@ from local.amazon.ledger import RequestEntry
 
 _KINDS = {int: "number", float: "number", bool: "true or false"}
 _AUDIENCE = re.compile(rb'"audienceId"\s*:\s*(\d+)')
-_IN_PATH = re.compile(r"/amc/audiences/metadata/(\d+)")
+_IN_PATH = re.compile(r"/(?:amc/audiences/metadata|adm/audiences)/([^/]+)")
+UPLOADS = re.compile(r"/amc/audiences/records|/adm/audiences/[^/]+/members")
 
 
 def request_line(entry: RequestEntry) -> UploadFacts:
@@ -24,7 +25,7 @@ def request_line(entry: RequestEntry) -> UploadFacts:
         path=entry.path,
         status=entry.status,
         audience_id=audience_id,
-        records=raw.count(b'"externalUserId"') if entry.path.endswith("/records") else None,
+        records=raw.count(b'"externalUserId"') if UPLOADS.fullmatch(entry.path) else None,
         faults=tuple(entry.faults),
     )
 

@@ -33,8 +33,8 @@ class SizeHistory:
             # -1, not known, before the first upload: it is empty
             self._add(str(audience.audience_id), now, sizes["receivedRecordSize"], sizes["idResolutionCount"])
         for dataset, _ in self._sandbox.data_manager.datasets():
-            members = dataset.members.by_id.values()
-            self._add(dataset.dataset_id, now, len(members), sum(each.matched for each in members))
+            sizes = dataset.sizes(now)
+            self._add(dataset.dataset_id, now, sizes["receivedRecordSize"], sizes["idResolutionCount"])
 
     def audiences(self, now: float) -> tuple[AudienceFacts, ...]:
         """Return all audiences with their history, the largest first."""

@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 
 import requests
 
+from audience_sync.amazon_ads.destination import Api, of_data_manager
 from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.clock import Clock
 from audience_sync.delivery.uploads import Uploads
@@ -39,10 +40,12 @@ from tests.doubles.lambda_context import Context
 
 DELAY = 0.005  # seconds until an answer
 MEMBERS = 6_900  # of one event
+WITH_CONSENT = 6_200  # of these, in an event of longer changes
 MAX_EVENT = 6_000_000  # bytes; Lambda takes no more
 ROUNDS = 5
 DAY = 86_400  # seconds
 NOW = time.time_ns() // 1_000_000
+GRANTED = {"amznUserData": "GRANTED", "amznAdStorage": "GRANTED"}  # without consent, a dataset takes nobody
 FIELDS = tuple(field.amazon_name for field in IDENTIFIERS)
 PARTS: tuple[tuple[str, Any, str], ...] = (
     ("parse", ChangeMessage, "from_body"),
@@ -54,12 +57,33 @@ PARTS: tuple[tuple[str, Any, str], ...] = (
 
 @dataclass(frozen=True)
 class Scenario:
-    """Changes of MEMBERS members, and what was delivered of the same members before."""
+    """Changes of the same members, and what was delivered of the same members before."""
 
     action: str
     before: tuple[tuple[str, int], ...] = ()  # action, and how many days ago
     audiences: int = 1
+    api: Api = Api.AUDIENCES
     uploads: bool = True  # whether Amazon gets the members, or the changes are superseded
+
+    @property
+    def members(self) -> int:
+        """The number of members."""
+        return MEMBERS if self.api is Api.AUDIENCES else WITH_CONSENT
+
+    def changes(self, action: str, at: int) -> Iterator[MembershipChange]:
+        """One change of each member, with all eight identifiers, at an epoch millisecond."""
+        is_dataset = self.api is Api.DATA_MANAGER
+        destination = of_data_manager() if is_dataset else Destination()
+        for number in range(self.members):
+            record: dict[str, Any] = {
+                "externalUserId": sha256(f"user-{number}".encode()).hexdigest()[:32],
+                "countryCode": "US",
+                "action": action,
+                "hashedPII": [{field: sha256(f"{field}-{number}".encode()).hexdigest() for field in FIELDS}],
+                "userConsent": {"consent": {"amzn": GRANTED}} if is_dataset and action == "CREATE" else {},
+            }
+            audience_id = f"{'adm-ds-' if is_dataset else ''}{418_273_650_912_345_600 + number % self.audiences}"
+            yield MembershipChange(audience_id, destination, at, f"segment-{number:028d}", record)
 
 
 SCENARIOS = {
@@ -68,16 +92,18 @@ SCENARIOS = {
     "members that entered before": Scenario("CREATE", (("CREATE", 30),)),
     "members that left before": Scenario("CREATE", (("CREATE", 60), ("DELETE", 30))),
     "members that leave": Scenario("DELETE", (("CREATE", 30),)),
+    "new members, Ads Data Manager": Scenario("CREATE", api=Api.DATA_MANAGER),
+    "members that leave, Ads Data Manager": Scenario("DELETE", (("CREATE", 30),), api=Api.DATA_MANAGER),
     "superseded changes": Scenario("CREATE", (("CREATE", -1),), uploads=False),
 }
 
 
 class Run(NamedTuple):
-    """One invocation."""
+    """One invocation: seconds for each member."""
 
-    processor: float  # seconds
-    wall: float  # seconds
-    parts: Mapping[str, float]  # seconds of processor time
+    processor: float
+    wall: float
+    parts: Mapping[str, float]  # processor time
 
 
 class Stopwatch:
@@ -136,21 +162,8 @@ def environment(url: str) -> dict[str, str]:
         "AWS_ENDPOINT_URL": url,
         "AMAZON_API_URL": url,
         "AMAZON_LOGIN_URL": f"{url}/login",
+        "DATA_MANAGER_ACCOUNT_ID": "local",
     }
-
-
-def changes(action: str, at: int, audiences: int) -> Iterator[MembershipChange]:
-    """One change of each member, with all eight identifiers, at an epoch millisecond."""
-    for number in range(MEMBERS):
-        record: dict[str, Any] = {
-            "externalUserId": sha256(f"user-{number}".encode()).hexdigest()[:32],
-            "countryCode": "US",
-            "action": action,
-            "hashedPII": [{field: sha256(f"{field}-{number}".encode()).hexdigest() for field in FIELDS}],
-            "userConsent": {},
-        }
-        audience_id = str(418_273_650_912_345_600 + number % audiences)
-        yield MembershipChange(audience_id, Destination(), at, f"segment-{number:028d}", record)
 
 
 def event_of(some: Iterable[MembershipChange]) -> str:
@@ -188,11 +201,11 @@ class Bench:
         self.events = {}
         for name in names:
             scenario = SCENARIOS[name]
-            self.events[name] = event_of(changes(scenario.action, NOW, scenario.audiences))
+            self.events[name] = event_of(scenario.changes(scenario.action, NOW))
             for action, days in scenario.before:
                 handler.CLOCK = Clock(now=lambda days=days: time.time() - days * DAY)  # type: ignore[misc]
                 handler.dependencies.cache_clear()
-                self.invoke(event_of(changes(action, NOW - days * DAY * 1000, scenario.audiences)))
+                self.invoke(event_of(scenario.changes(action, NOW - days * DAY * 1000)))
             self.control(keep=name)
             self.control(restore="none")
         handler.CLOCK = Clock()
@@ -212,23 +225,25 @@ class Bench:
         gc.collect()
         wall, processor = time.perf_counter(), time.process_time()
         self.invoke(self.events[name])
-        run = Run(time.process_time() - processor, time.perf_counter() - wall, dict(self._stopwatch.seconds))
+        members = SCENARIOS[name].members
+        processor, wall = (time.process_time() - processor) / members, (time.perf_counter() - wall) / members
+        run = Run(processor, wall, {part: spent / members for part, spent in self._stopwatch.seconds.items()})
         counted = self.control()
-        assert counted["records"] == (MEMBERS if SCENARIOS[name].uploads else 0), counted
-        assert counted["rows"] == MEMBERS, counted
+        assert counted["records"] == (members if SCENARIOS[name].uploads else 0), counted
+        assert counted["rows"] == members, counted
         return run
 
 
 def report(runs: Mapping[str, list[Run]], write: Callable[[str], Any]) -> None:
     columns = [part for part, *_ in PARTS]
-    write(f"{'median of ' + str(ROUNDS):<30}{'µs processor a member':>27}{'members/s':>11}{'by clock':>10}")
+    write(f"{'median of ' + str(ROUNDS):<38}{'µs processor a member':>27}{'members/s':>11}{'by clock':>10}")
     write("".join(f"{column:>11}" for column in (*columns, "rest")) + "\n")
     for name, measured in runs.items():
-        costs = sorted(run.processor / MEMBERS * 1e6 for run in measured)
+        costs = sorted(run.processor * 1e6 for run in measured)
         middle = median(costs)
-        wall = MEMBERS / median(run.wall for run in measured)
+        wall = 1 / median(run.wall for run in measured)
         spread = f"{middle:.0f} ({costs[0]:.0f}-{costs[-1]:.0f})"
-        write(f"{name:<30}{spread:>27}{1e6 / middle:>11.0f}{wall:>10.0f}")
+        write(f"{name:<38}{spread:>27}{1e6 / middle:>11.0f}{wall:>10.0f}")
         shares = [median(run.parts.get(column, 0.0) / run.processor for run in measured) for column in columns]
         write("".join(f"{share:>10.0%} " for share in (*shares, 1 - sum(shares))) + "\n")
 
@@ -237,8 +252,8 @@ def as_json(runs: Mapping[str, list[Run]]) -> dict[str, Any]:
     """Microseconds of processor time a member: median, quickest and slowest run, and the medians of the parts."""
     found: dict[str, Any] = {}
     for name, measured in runs.items():
-        costs = sorted(run.processor / MEMBERS * 1e6 for run in measured)
-        parts = {part: median(run.parts.get(part, 0.0) for run in measured) / MEMBERS * 1e6 for part, *_ in PARTS}
+        costs = sorted(run.processor * 1e6 for run in measured)
+        parts = {part: median(run.parts.get(part, 0.0) for run in measured) * 1e6 for part, *_ in PARTS}
         parts["rest"] = median(costs) - sum(parts.values())
         rounded = {part: round(cost, 1) for part, cost in parts.items()}
         found[name] = {

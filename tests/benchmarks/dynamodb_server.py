@@ -8,6 +8,7 @@ import asyncio
 import hashlib
 import json
 import os
+import re
 import sys
 import time
 import zlib
@@ -19,7 +20,7 @@ from uuid import uuid4
 
 from tests.doubles.dynamodb import MembershipRows
 
-_RECORDS = "/amc/audiences/records"
+_UPLOADS = re.compile("/amc/audiences/records|/adm/audiences/[^/]+/members")
 CONTROL = "/rows"
 TOKEN = {"accessToken": "Atza|" + "x" * 360, "expiresAt": 4_102_444_800}
 CREDENTIALS = {"clientId": "amzn1.application-oa2-client.1", "clientSecret": "made-up", "refreshToken": "Atzr|made-up"}
@@ -49,9 +50,9 @@ class Services:
         if path == CONTROL:
             return 200, self.control(**json.loads(body))
         self.requests[operation or path] += 1
-        if path == _RECORDS:
+        if _UPLOADS.fullmatch(path):
             self.records += body.count(b'"externalUserId"')
-            return 202, {"jobRequestId": f"job-{uuid4()}"}
+            return 202, {"jobRequestId": f"job-{uuid4()}", "ingressId": f"{uuid4()}"}
         try:
             return 200, self.operations[operation](json.loads(body))
         except (AssertionError, KeyError, ValueError) as error:

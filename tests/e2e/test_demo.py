@@ -15,7 +15,9 @@ import requests
 from aiohttp import ClientSession, web
 from rich.console import Console
 
-from local.demo import _differences, demonstrate
+from audience_sync.amazon_ads.destination import Api
+from local.demo import demonstrate, differences
+from local.example_audiences import EXAMPLE
 from local.sample_profiles import Person
 from tests.e2e.conftest import ROOT, LocalStack, processes, running
 from tests.servers import serve
@@ -146,10 +148,24 @@ def test_a_missing_member_is_a_failure(falsified: tuple[FalsifyingProxy, dict[st
         pytest.param(lambda members: members.clear(), "20 members are missing", id="empty"),
     ],
 )
-def test_each_difference_is_named(
-    falsified: tuple[FalsifyingProxy, dict[str, str]], change: Change, problem: str
-) -> None:
-    proxy, where = falsified
-    proxy.change = change
-    (found,) = _differences(where, [Person(number) for number in range(LEAVE + 1, ENTER + 1)])
+def test_each_difference_is_named(where: dict[str, str], change: Change, problem: str) -> None:
+    url = f"{where['amazon']}/sandbox/audiences/{EXAMPLE.audience_id}"
+    members = requests.get(url, timeout=60).json()["members"]
+    change(members)
+    (found,) = differences(members, [Person(number) for number in range(LEAVE + 1, ENTER + 1)])
     assert problem in found
+
+
+def test_on_ads_data_manager_members_leave_the_dataset_with_their_consent_and_the_page_shows_its_size(
+    stack: LocalStack,
+) -> None:
+    console = Console(file=io.StringIO(), width=120)
+    assert demonstrate(stack.where, enter=ENTER, leave=LEAVE, console=console, api=Api.DATA_MANAGER) == 0
+    shown = " ".join(console.file.getvalue().replace("│", " ").split())  # type: ignore[attr-defined]
+    for words in ("audience size (expected) 20 (20)", "shared with ENTITY2XYZ 20", "shared with amc1a2b 20"):
+        assert words in shown
+    assert requests.get(f"{stack.where['amazon']}/sandbox/violations", timeout=60).json() == []
+    facts = requests.get(stack.where["status"], headers={"Accept": "application/json"}, timeout=60).json()
+    sizes = {each["audienceId"]: each["size"] for each in facts["audiences"]}
+    (dataset,) = sizes.keys() & {each["audienceId"] for each in facts["uploads"]} - {EXAMPLE.audience_id}
+    assert sizes[dataset] == 20

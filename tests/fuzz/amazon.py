@@ -128,8 +128,9 @@ def _check_call(call: Any) -> None:
     if sizes is not None:
         assert all(size is None or size >= 0 for size in (sizes.received, sizes.matched, sizes.dsp))
         assert sizes.match_rate is None or math.isfinite(sizes.match_rate)
-    for reason in getattr(result, "rejected", {}).values():
+    for place, reason in getattr(result, "rejected", {}).items():
         if isinstance(reason, RequestRejected):
+            assert place in range(len(MANY.encoded)), "a place of no member"
             _check_error(reason)
             continue
         assert len(reason) <= 200

@@ -8,16 +8,19 @@ from typing import Any
 
 import pytest
 
-from audience_sync.amazon_ads.advertiser_audiences.records import encode_record
+from audience_sync.amazon_ads.apis import encode, usual_request
+from audience_sync.amazon_ads.data_manager.members import IDENTITIES_SIZE, MEMBERS_SIZE
+from audience_sync.amazon_ads.destination import of_data_manager
 from audience_sync.aws.membership_rows import Sharding, row_of
 from audience_sync.ingest.intake import changes_from, compiled
 from audience_sync.member_state import Timing
 from audience_sync.member_step import step
-from audience_sync.membership import Audience
+from audience_sync.membership import Audience, Destination, MembershipChange
 from audience_sync.messages import MAX_MESSAGE_BYTES, JobMember, change_as_json, job_messages
 from audience_sync.runtime import metric_names
 from audience_sync.runtime.settings import WorkerSettings
 from audience_sync_cli.dashboard import metrics as dashboard_metrics
+from audience_sync_cli.watch.samples import CONSENT
 from tests.markdown import paragraph, section, table
 
 ROOT = Path(__file__).parents[2]
@@ -61,6 +64,16 @@ def test_the_table_shows_what_the_model_computes() -> None:
             assert cells == [_formatted(month[name]) for month in months], name
 
 
+def test_the_table_of_both_apis_shows_what_the_model_computes() -> None:
+    total, *parts = table(TEXT, "| dollars a month |")
+    months = [MONTH(4 * 10**6, api=MODEL[api]) for api in ("AUDIENCES_API", "DATA_MANAGER")]
+    assert total[1:] == [f"{sum(month.values()):.2f}" for month in months]
+    assert MODEL["DATA_MANAGER"][2] <= MODEL["KB"], "a row would be more than one write unit"
+    assert {name: cells for name, *cells in parts} == {
+        name: [f"{month[name]:.2f}" for month in months] for name in months[0]
+    }
+
+
 def test_the_batched_part_of_the_table_leaves_nothing_out() -> None:
     assert {row[0] for row in table(TEXT, "| events a month |")} >= MONTH(EVENTS[0]).keys()
 
@@ -98,6 +111,13 @@ def _figures() -> Iterator[tuple[Path, str, list[str]]]:
     yield page, "* **Deletion notices and denied consent**", [_dollars(MODEL["notices"](10**6, 50), 0), denied]
     opened = [_dollars(MODEL["dashboard"](10, 10), 3), _dollars(MODEL["dashboard"](100, 10))]
     yield page, "* **An open dashboard.**", [f"{MODEL['DASHBOARD']} metrics", *opened]
+    _, record, _, upload, records, _ = MODEL["DATA_MANAGER"]
+    limits = [
+        f"{records:,} members or {upload // 10**6} MB",
+        f"{upload // record:,} of these",
+        f"every {IDENTITIES_SIZE.max_records} persons",
+    ]
+    yield page, "No upload to Ads Data Manager", limits
     stored = (MODEL["ROW"] + MODEL["OVERHEAD"]) * 1_000_000 / 1e9
     kept = [_dollars(price["GB stored"]), f"{stored:.1f} GB", _dollars(price["secret"])]
     yield ROOT / "docs/deploy.md", "| after the removal |", kept
@@ -139,6 +159,11 @@ def test_the_model_of_an_open_dashboard_has_what_the_dashboard_reads() -> None:
         pytest.param(
             "RECORDS", WorkerSettings.model_fields["max_records_per_upload"].default, id="records of an upload"
         ),
+        pytest.param(
+            "DATA_MANAGER",
+            (*MODEL["DATA_MANAGER"][:3], MEMBERS_SIZE.max_bytes, MEMBERS_SIZE.max_records, 0),
+            id="datasets",
+        ),
         pytest.param("ALARMS", TEMPLATE.count("Type: AWS::CloudWatch::Alarm\n"), id="alarms"),
         pytest.param(
             "READ_HOURLY", AUDIT.count(": Metric(") + AUDIT.count(": ours("), id="metrics that the audit reads"
@@ -152,7 +177,7 @@ def test_the_model_of_an_open_dashboard_has_what_the_dashboard_reads() -> None:
         pytest.param("JOBS", _of_template("JobsFunction", "BatchSize"), id="job checks at once"),
     ],
 )
-def test_the_model_has_the_limits_of_code_and_template(constant: str, in_code: float) -> None:
+def test_the_model_has_the_limits_of_code_and_template(constant: str, in_code: Any) -> None:
     assert MODEL[constant] == in_code
 
 
@@ -166,11 +191,14 @@ def test_the_model_includes_all_metrics() -> None:
 class _AnyAudience:
     """Knows every audience, in the United States."""
 
+    def __init__(self, destination: Destination) -> None:
+        self._destination = destination
+
     def by_id(self, audience_id: str) -> Audience:
-        return Audience(audience_id, country="US")
+        return Audience(audience_id, country="US", destination=self._destination)
 
     def by_computation_key(self, _: str) -> list[Audience]:
-        return [Audience("379909525712777677", country="US")]
+        return [self.by_id("379909525712777677")]
 
 
 def _size(row: dict[str, Any]) -> int:
@@ -179,21 +207,28 @@ def _size(row: dict[str, Any]) -> int:
     return sum(len(name) + sizes[kind](value) for name, held in row.items() for kind, value in held.items())
 
 
+def _sizes(event: dict[str, Any], destination: Destination) -> tuple[bytes, MembershipChange, list[int]]:
+    """The body of an event, its change, and the bytes of the change, its record and its row."""
+    body = json.dumps(event, separators=(",", ":")).encode()
+    (change,) = changes_from(body, mappings=compiled(None), audiences=_AnyAudience(destination), now=2**41).changes
+    state = step(None, [change], now=change.at // 1000, timing=Timing(0)).state
+    row = row_of(state, Sharding(8).key_of(state.member), 1)
+    encoded = json.dumps(change_as_json(change), separators=(",", ":"))
+    return body, change, [len(encoded), len(encode(usual_request(destination), change)), _size(row)]
+
+
 def test_the_sizes_are_those_of_the_fullest_example() -> None:
     event = json.loads((ROOT / "events/segment/01-track-entered-full-pii.json").read_text())
-    body = json.dumps(event, separators=(",", ":")).encode()
-    result = changes_from(body, mappings=compiled(None), audiences=_AnyAudience(), now=2**41)
-    (change,) = result.changes
-    state = step(None, [change], now=change.at // 1000, timing=Timing(0)).state
+    body, change, sizes = _sizes(event, Destination())
     listed = JobMember(change.member[1], change.version.text, removes=False)
     one, two = (len("".join(job_messages("job", change.audience_id, [listed] * count, 0))) for count in (1, 2))
-    measured = {
-        "EVENT": len(body),
-        "CHANGE": len(json.dumps(change_as_json(change), separators=(",", ":"))),
-        "RECORD": len(encode_record(change.record)),
-        "ROW": _size(row_of(state, Sharding(8).key_of(state.member), 1)),
-        "JOB_MEMBER": two - one,
-    }
-    for name, size in measured.items():
-        assert MODEL[name] == pytest.approx(size, rel=0.05), name
-        assert f"{MODEL[name]:,}" in TEXT.split("| bytes of an event", 1)[1].split("\n", 1)[0], name
+    consenting = event | {"properties": event["properties"] | CONSENT}
+    constants = [MODEL[name] for name in ("EVENT", "CHANGE", "RECORD", "ROW", "JOB_MEMBER")]
+    of_dataset = _sizes(consenting, of_data_manager())[2]
+    for about, stated, measured in (
+        ("of an event", constants, [len(body), *sizes, two - one]),
+        ("of a change", list(MODEL["DATA_MANAGER"][:3]), of_dataset),
+    ):
+        assert stated == pytest.approx(measured, rel=0.05)
+        row = TEXT.split(f"| bytes {about}", 1)[1].split("\n", 1)[0]
+        assert [size for size in stated if f"{size:,}" not in row] == []

@@ -102,6 +102,10 @@ class Dataset:
         }
         return {"audienceId": self.dataset_id, "name": self.name, "size": len(members), "members": members}
 
+    def sizes(self, _now: float) -> dict[str, int]:
+        """Count its members, and the matched ones, as those of an audience."""
+        return {"receivedRecordSize": len(self.members.by_id), "idResolutionCount": self.members.matched}
+
     def summary(self) -> dict[str, Any]:
         """Describe it as an entry of GET /adm/audiences."""
         dates = {"dateCreated": written_time(self.created), "lastModified": written_time(self.modified)}

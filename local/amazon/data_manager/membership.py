@@ -27,6 +27,7 @@ class Membership:
 
     def __init__(self) -> None:
         self.by_id: dict[str, Member] = {}
+        self.matched = 0
         self._holders: dict[Pair, set[str]] = {}
 
     def add(self, user: str, pairs: tuple[Pair, ...], now: float, *, matched: bool, request: int) -> None:
@@ -35,6 +36,8 @@ class Membership:
         if before:
             pairs = tuple(dict.fromkeys(before.identifiers + pairs))
             request = max(request, before.request)
+            self.matched -= before.matched
+        self.matched += matched
         self.by_id[user] = Member(pairs, now, matched, request)
         for pair in pairs:
             self._holders.setdefault(pair, set()).add(user)
@@ -67,3 +70,4 @@ class Membership:
         member.identifiers = tuple([pair for pair in member.identifiers if pair not in named])
         if not member.identifiers:
             del self.by_id[user]
+            self.matched -= member.matched

@@ -72,7 +72,7 @@ def test_a_dataset_removes_as_a_plain_search_would(finding: Literal["id", "ident
         user = f"m{chance.randrange(9)}"
         pairs = tuple(("email", f"{chance.randrange(12)}") for _ in range(chance.randrange(1, 4)))
         if chance.random() < 0.5:
-            membership.add(user, pairs, float(step), matched=False, request=step)
+            membership.add(user, pairs, float(step), matched=step % 2 == 0, request=step)
             expected.setdefault(user, set()).update(pairs)
         else:
             membership.remove(user, pairs, finding)
@@ -80,6 +80,7 @@ def test_a_dataset_removes_as_a_plain_search_would(finding: Literal["id", "ident
                 held.difference_update(pairs if finding == "identity" else held.copy() if other == user else ())
             expected = {other: held for other, held in expected.items() if held}
         assert {user: set(member.identifiers) for user, member in membership.by_id.items()} == expected
+        assert membership.matched == sum(member.matched for member in membership.by_id.values())
 
 
 def test_ids_are_beyond_what_a_double_can_hold() -> None:

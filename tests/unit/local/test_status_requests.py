@@ -55,6 +55,7 @@ def test_no_value_of_a_body_is_in_its_shape(body: Any) -> None:
     ("path", "raw", "audience_id"),
     [
         pytest.param("/amc/audiences/records", b'{"audienceId": 418, "records": []}', "418", id="in the body"),
+        pytest.param("/adm/audiences/adm-ds-1/members", b'{"members": []}', "adm-ds-1", id="a dataset"),
         pytest.param("/amc/audiences/metadata/419", b"", "419", id="in the path"),
         pytest.param("/amc/audiences/records", None, None, id="a body that is no longer kept"),
         pytest.param("/auth/o2/token", b"grant_type=refresh_token", None, id="none"),

@@ -49,7 +49,7 @@ class DatasetReport:
     metrics: Metrics = field(default_factory=Metrics)
     funnel: Funnel | None = None  # of the last day
     shares: tuple[Share, ...] = ()
-    failures: Mapping[str, AudienceSyncError] = field(default_factory=dict)  # by field
+    failures: Mapping[str, AudienceSyncError] = field(default_factory=dict, repr=False)  # by field
 
     @property
     def match_rate(self) -> float | None:

@@ -12,6 +12,7 @@ from audience_sync.amazon_ads.data_manager.answers import (
     Share,
     dataset_id,
     datasets,
+    records,
     shares,
 )
 
@@ -70,6 +71,34 @@ def test_a_share_whose_id_no_path_can_hold_is_left_out(share_id: Any) -> None:
 def test_words_that_are_logged_are_amazons() -> None:
     read = share(status="Ada Lovelace", revokedBy="ada@example.com")
     assert (read.status, read.revoked_by) == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("value", "at"),
+    [
+        ("1970-01-01T00:00:05.500Z", 5.5),
+        ("1970-01-01T01:00:00+01:00", 0.0),
+        ("yesterday", None),
+        (5, None),
+        (None, None),
+    ],
+)
+def test_the_end_of_a_share_has_a_time_if_amazon_states_one(value: Any, at: float | None) -> None:
+    assert share(revokedTime=value).revoked_at == at
+
+
+@pytest.mark.parametrize(
+    ("listed", "count"),
+    [
+        pytest.param([{"datasetId": "other", "records": 9}, {"datasetId": "ds-1", "records": 7.0}], 7, id="ours"),
+        pytest.param([{"datasetId": "ds-1", "records": -1}], None, id="not known yet"),
+        pytest.param([{"datasetId": "ds-1"}], None, id="no number"),
+        pytest.param([{"datasetId": "other", "records": 9}], None, id="another one only"),
+        pytest.param(None, None, id="no list"),
+    ],
+)
+def test_the_records_are_those_of_the_dataset(listed: Any, count: int | None) -> None:
+    assert records({"datasets": listed}, "ds-1") == count
 
 
 @pytest.mark.parametrize(
