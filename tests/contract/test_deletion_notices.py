@@ -122,6 +122,7 @@ def test_a_later_exit_with_identifiers_is_sent_and_erased(stack: WorkerStack) ->
     assert not stack.holds("a@b.co")
 
 
+@WITH_JOBS  # into a dataset, the enter waits
 def test_a_later_enter_begins_a_new_life_without_what_was_named_before(stack: WorkerStack) -> None:
     stack.deliver(notice(at=10))
     report = stack.deliver(entered("old@b.co", at=9), entered("new@b.co", at=11))
@@ -243,6 +244,7 @@ def test_messages_of_an_earlier_version_with_a_notice_for_one_audience_still_cou
 # Denied consent
 
 
+@WITH_JOBS
 def test_denied_consent_ends_every_membership_within_one_delivery_and_leaves_no_identifiers(stack: WorkerStack) -> None:
     stack.deliver(entered("a@b.co", at=5), entered("a@b.co", at=5, audience=OTHER))
     stack.deliver(denial())

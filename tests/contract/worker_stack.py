@@ -86,6 +86,8 @@ class Amazon:
             if self.deletion_fails:
                 raise self.deletion_fails
             self.deleted.append(identities)
+            for entry in identities:
+                self.members.pop(entry.get("externalUserId", ""), None)
             return Submission("-")
         self.targets.append(upload.target)
         records = [_record(member) for member in body["members"]] if "members" in body else body["records"]

@@ -159,7 +159,8 @@ def _with_exit(
         enters_end=max(known.enters_end, entered),
         removals_end=max(known.removals_end, elsewhere),
     )
-    if is_newest or (change.erase and timing.after_notice):  # one that was parked knows what the row may have lost
+    is_parked = change.erase and change.version == left and timing.after_notice > 0
+    if is_newest or is_parked:  # one that was parked knows what the row may have lost since
         grown = _named(grown, change.identities)
     says_more = ends_a_life or erase_until != known.erase_until or change.version == left
     is_unfinished = is_attempted and change.erase and grown.must_erase  # a notice older than the newest exit
