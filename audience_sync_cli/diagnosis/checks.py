@@ -49,7 +49,7 @@ CHECKS = (
     Check("events", arrival.events, ("traffic",), is_of_stack=True, follows_from=("requests", *_REJECTIONS)),
     Check(
         _REJECTIONS[0],
-        arrival.rejections(arrival.NO_AUDIENCE.__contains__, "because they match no listed audience"),
+        arrival.rejections(arrival.NO_AUDIENCE.__contains__, "for naming no listed audience"),
         ("rejections", "traffic"),
         is_of_stack=True,
     ),

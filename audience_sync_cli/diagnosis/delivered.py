@@ -132,7 +132,8 @@ def size(facts: Facts) -> Result:
         return (
             Result("look", "Amazon reports no size yet.", _show(facts)) if expected else Result("ok", "Not known yet.")
         )
-    found = f"Amazon has received {counted(received, 'record')}"
+    of = "The dataset has" if isinstance(facts.report, DatasetReport) else "Amazon has received"
+    found = f"{of} {counted(received, 'record')}"
     if members is None:
         return Result("ok", f"{found}.")
     found += f"; the membership table has {counted(members.inside, 'current member')}."
@@ -143,7 +144,7 @@ def size(facts: Facts) -> Result:
 
 def match_rate(facts: Facts) -> Result:
     """Check that Amazon recognizes the people."""
-    rate = facts.sizes.match_rate
+    rate = facts.match_rate
     if rate is None:
         return Result("ok", "Not known yet.")
     found = f"Amazon matches {rate:.1f}% of the records"

@@ -63,6 +63,11 @@ class Facts:
         return self.report.sizes if isinstance(self.report, AudienceReport | DatasetReport) else Sizes()
 
     @property
+    def match_rate(self) -> float | None:
+        """The percentage of records that Amazon matches. A dataset's own: its matched records are rounded."""
+        return self.report.match_rate if isinstance(self.report, DatasetReport) else self.sizes.match_rate
+
+    @property
     def period(self) -> str:
         """The period of the counts, for a sentence."""
         return f"in the last {counted(self.days, 'day')}"

@@ -162,7 +162,7 @@ JUDGED = [
         "audience of the events",
         {"rejections": {"audience_unknown": 3, "no_identifier": 9}},
         "look",
-        "3 events of all audiences rejected in the last 7 days because they match no listed audience: 3 audience_",
+        "3 events of all audiences rejected in the last 7 days for naming no listed audience: 3 audience_",
     ),
     (
         "consent and country",

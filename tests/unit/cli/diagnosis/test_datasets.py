@@ -11,7 +11,7 @@ from audience_sync.errors import AccessDenied, AudienceSyncError, NotFound, Serv
 from audience_sync.membership import Audience
 from audience_sync.operations.dataset_reports import DatasetReport
 from audience_sync.reasons import Reason
-from audience_sync_cli.diagnosis import datasets
+from audience_sync_cli.diagnosis import datasets, delivered
 from audience_sync_cli.diagnosis.facts import Facts
 
 
@@ -71,6 +71,12 @@ def test_the_funnel_names_the_stage_where_most_are_lost_and_the_remedy(
     metrics = Metrics(accepted=100, match_percent=rate)
     result = datasets.match_rate(facts(records=100, metrics=metrics, funnel=funnel))
     assert (result.state, said in result.found, following in result.next) == (state, True, True), result
+
+
+def test_the_numbers_are_those_of_the_dataset_now_and_of_amazons_own_rate() -> None:
+    few = facts(records=2, metrics=Metrics(accepted=14, match_percent=14.3))
+    assert datasets.match_rate(few).found.startswith("Amazon matches 14.3% of the records")
+    assert delivered.size(few).found == "The dataset has 2 records."
 
 
 @pytest.mark.parametrize(
