@@ -65,9 +65,7 @@ def show(
     session: Session,
     audience: AUDIENCE,
     *,
-    with_history: Annotated[
-        bool, typer.Option("--history", help="Also show size and match rate over time, as reported by jobs.")
-    ] = False,
+    with_history: Annotated[bool, typer.Option("--history", help="Also show size and match rate over time.")] = False,
     days: Annotated[int, typer.Option(help="With --history: days to look back.", min=1, max=MAX_DAYS)] = 30,
 ) -> None:
     """Show one audience: its settings, and its size and match rate at Amazon; of a dataset also its shares."""

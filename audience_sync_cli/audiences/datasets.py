@@ -23,9 +23,7 @@ from audience_sync_cli.session import Session
 CREATE_TIMEOUT = 60.0  # seconds for a dataset and all its shares
 _USE_SHARE = "Use --share, such as --share advertiser=ID,marketplace=US."
 _LEAVE_OUT = "Leave it out, or create the audience without --api data-manager."
-_UNCHANGEABLE = (
-    "Ads Data Manager changes nothing of a dataset; `audience-sync audiences link` changes what is kept here"
-)
+_UNCHANGEABLE = "A dataset cannot be changed at Amazon; `audience-sync audiences link` changes what is stored here"
 _SENTENCES = {
     field: (
         f"{OPTIONS[field]} is not possible with --api data-manager: {rule.replace('ttl', 'time to live')}.",
@@ -73,6 +71,7 @@ def create_dataset(session: Session, extras: Mapping[str, Any]) -> None:
         screen.say(f"Amazon's names have no spaces and no dots; at Amazon it is {wanted.name}.")
     if made.differs:
         screen.note(f"Differs from the request: {options(made.differs)}. {_UNCHANGEABLE}.", style="yellow")
+    screen.say("")
     report_shares(session, listed, made.shares)
     if not listed.computation_key:
         screen.say(f"Next, link it to the Segment audience: {link_command(listed, '--key KEY')}.")
@@ -84,8 +83,8 @@ def create_dataset(session: Session, extras: Mapping[str, Any]) -> None:
 def refuse_update(audience: Audience) -> None:
     """Refuse to change a dataset at Amazon. Raises WrongUsage."""
     raise WrongUsage(
-        "Ads Data Manager changes nothing of a dataset, and has no time to live and no fee.",
-        f"Change name, country and key here with {link_command(audience, '...')}, and its targets with"
+        "A dataset cannot be changed at Amazon, and it has no time to live and no fee.",
+        f"Change its name, country and key in the stack with {link_command(audience, '...')}, and its targets with"
         " `audience-sync audiences share` and `unshare`; for anything else, create another dataset.",
     )
 
@@ -122,7 +121,7 @@ def show_dataset(session: Session, known: Audience) -> dict[str, Any]:
             "computation key": known.computation_key,
             "external audience id": known.external_audience_id,
             "hashes kept": "90 days" if dataset.id_retention else "no",
-            "uploads": size(counts.uploads),
+            "upload count": size(counts.uploads),
             "records accepted": size(counts.accepted),
             "records invalid": size(counts.invalid),
             "with identity": size(counts.with_identity),
@@ -130,6 +129,7 @@ def show_dataset(session: Session, known: Audience) -> dict[str, Any]:
             "match rate": rate,
         }
     )
+    session.screen.say("")
     report_shares(session, known, shares)
     described: dict[str, Any] = {
         "name": dataset.name,
@@ -156,7 +156,6 @@ def read_shared(session: Session, known: Audience) -> tuple[Dataset, tuple[Share
 def report_shares(session: Session, audience: Audience, shares: tuple[Share, ...]) -> None:
     """Print a table of shares; a warning if members reach nobody."""
     if shares:
-        session.screen.say("")
         session.screen.table(share_text.COLUMNS, share_text.rows(shares))
     if all(each.is_revoked for each in shares):
         command = f"`audience-sync audiences share {audience.audience_id} advertiser=ID,marketplace=US`"

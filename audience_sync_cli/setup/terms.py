@@ -55,8 +55,8 @@ def show_terms(
     """
     ours = TERMS[api]
     terms = ours.client(session).terms()
-    if text and terms.agreement:
-        session.screen.say(readable(terms.agreement))
+    if text:
+        session.screen.say(readable(terms.agreement) or "Amazon did not send the text.")
     session.screen.say(
         f"The {ours.name} are accepted."
         if terms.accepted

@@ -79,7 +79,7 @@ class CreatedDataset:
         if not self.wanted.has_own_external_id:
             answer["externalAudienceId"] = self.wanted.external_audience_id
         if self.differs:
-            remedy = "Ads Data Manager changes nothing of a dataset; `audience-sync audiences link` changes it here"
+            remedy = "A dataset cannot be changed at Amazon; `audience-sync audiences link` changes what is stored here"
             answer["differs"] = [{"field": name, "remedy": remedy} for name in self.differs]
         if self.warning:
             answer["warning"] = self.warning

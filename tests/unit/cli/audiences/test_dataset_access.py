@@ -55,6 +55,7 @@ def test_terms_are_accepted_by_their_own_sentence_only_and_then_the_data_room_is
             accept_terms(deployment.session(yes=True), api=Api.DATA_MANAGER)
     deployment.answers = [ACCEPTANCE_OF_DATA_MANAGER]
     accept_terms(deployment.session(), api=Api.DATA_MANAGER)
+    assert "did not send the text" in deployment.printed(show_terms, Api.DATA_MANAGER, text=True).out
     assert "no data room" in str(denial(deployment.session().data_manager))
     create(deployment.session(), "Big spenders", DATASET, Settings(), country="DE")
     refused = denial(deployment.session().data_manager)

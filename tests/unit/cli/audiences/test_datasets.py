@@ -63,7 +63,7 @@ def test_a_dataset_is_created_once_with_its_shares_and_the_ids_of_the_dsp_consol
     assert [each["shareId"] for each in again["shares"]] == [each["shareId"] for each in first["shares"]]
     seen = deployment.printed(create, "Big spenders", DATASET, Settings(), country="US", key="big")
     assert "Amazon's names have no spaces" in seen.out
-    assert "Differs from the request: --country. Ads Data Manager changes nothing" in seen.err
+    assert "Differs from the request: --country. A dataset cannot be changed at Amazon" in seen.err
 
 
 @pytest.mark.parametrize(
@@ -152,6 +152,7 @@ def test_shares_are_listed_added_and_ended(deployment: Deployment) -> None:
     made = deployment.json(share, "big", IN_DSP)
     assert deployment.json(share, "big", IN_DSP)["shareId"] == made["shareId"], "the same share"
     assert [each["shareId"] for each in deployment.json(list_shares, "big")] == [made["shareId"]]
+    assert deployment.printed(list_shares, "big").out.startswith("share id")
     asked = deployment.declined(unshare, "big", made["shareId"])
     assert "Members stay in the DSP audience" in asked
     assert deployment.json(unshare, "big", made["shareId"], yes=True) == {"shareId": made["shareId"], "revoked": True}
@@ -171,7 +172,7 @@ def test_an_audience_of_the_audience_api_has_no_shares(deployment: Deployment, c
 
 def test_a_dataset_is_not_changed_but_unlinked_and_linked_again_by_its_id(deployment: Deployment) -> None:
     audience_id = created(deployment)["audienceId"]
-    with pytest.raises(WrongUsage, match="changes nothing of a dataset"):
+    with pytest.raises(WrongUsage, match="cannot be changed at Amazon"):
         update(deployment.session(), "big", Settings(description="Other"))
     again = deployment.printed(unlink, "big", yes=True).out
     assert f"`audience-sync audiences link {audience_id} --api data-manager --key big`" in again
