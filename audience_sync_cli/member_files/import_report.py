@@ -37,12 +37,13 @@ def show_report(screen: Screen, report: Report, *, messages: int) -> None:
     found = report.identifiers
     names = ", ".join(f"{found[each.amazon_name]:,} {each.name}" for each in IDENTIFIERS if found[each.amazon_name])
     left_out = report.left_out.total()
+    denied = f"{counted(report.denied, 'exit')} from every audience, among these changes"
     screen.say("")
     screen.facts(
         {
             "rows": report.rows,
-            "changes": f"{report.changes:,} in {counted(messages, 'message')}",
-            **({"consent denied": f"{report.denied:,}, who leave every audience"} if report.denied else {}),
+            "changes": f"{report.changes + report.denied:,} in {counted(messages, 'message')}",
+            **({"consent denied": denied} if report.denied else {}),
             "left out": left_out,
             "identifiers": names,
         }

@@ -235,7 +235,7 @@ def test_the_question_the_report_and_the_list_name_denied_consent(
     assert "Consent is denied in 2 rows: these members leave every audience." in question
     listed = tmp_path / "rejects.csv"
     output = run(deployment, file(DENYING), rejects=listed).out
-    assert "2, who leave every audience" in output
+    assert "changes 3 in 2 messages consent denied 2 exits from every audience, among" in " ".join(output.split())
     assert "3 changes sent to the change queue." in output
     reasons = [row["reason"] for row in csv.DictReader(listed.read_text().splitlines())]
     assert reasons == ["consent_denied", "consent_denied", "member_id_invalid"]

@@ -17,6 +17,7 @@ from audience_sync_cli.watch.log_entries import _READERS, Selection, entries, se
 from audience_sync_cli.watch.tail import batches, tail
 from tests.aws_fixtures import AUDIENCE
 from tests.unit.cli.conftest import Deployment
+from tests.unit.cli.json_schema import faults
 
 SOURCES = Path(__file__).parents[4] / "functions"
 ID = AUDIENCE.audience_id
@@ -156,6 +157,7 @@ def test_whatever_a_newer_function_logs_is_read_without_an_error(message: str, f
     for entry in entries(LogLine(0, "Worker", {"message": message} | fields)):
         assert entry.text
         assert json.dumps(entry.as_json())
+        assert faults("tail", entry.as_json()) == []
 
 
 def test_every_line_that_is_read_by_its_message_is_logged_by_a_function() -> None:
