@@ -53,7 +53,7 @@ class Sent:
     def _report_answer(self) -> None:
         answer, screen = self._answer, self._session.screen
         text = f"{answer.status}: {answer.accepted} accepted, {answer.ignored} ignored, {answer.rejected} rejected"
-        text += f"; {answer.denials} of the accepted deny consent" if answer.denials else ""
+        text += f"; {answer.denials} of the accepted with consent denied" if answer.denials else ""
         self._on_hop(Hop("answer", answer.seconds, text, {"status": answer.status}))
         if answer.ignored:
             screen.say("Ignored: the event states no membership, or no enabled trigger matches.", style="yellow")

@@ -121,7 +121,8 @@ function summaryOf(facts) {
   else if (rejected.length) {
     const [first, second] = rejected;
     const why = !second ? `, for ${words(first.reason)}` : first.times > second.times ? `, most of them for ${words(first.reason)}` : "";
-    sentences.push(`${counted(sumOf(rejected.map((each) => each.times)), "event", "events")} rejected${spanOf(facts)}${why}`);
+    const what = rejected.some((each) => each.reason === "consent_denied") ? "rejected or denying consent" : "rejected";
+    sentences.push(`${counted(sumOf(rejected.map((each) => each.times)), "event", "events")} ${what}${spanOf(facts)}${why}`);
   }
   return `${sentences.join("; ")}.`;
 }

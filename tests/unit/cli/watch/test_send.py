@@ -58,10 +58,11 @@ def test_a_sample_is_posted_with_the_event_key_and_the_answer_printed(
 
 
 def test_a_file_is_posted_as_it_is(deployment: Deployment, gateway: list[Any], tmp_path: Path) -> None:
-    gateway.append((200, ACCEPTED | {"accepted": 0, "ignored": 1}))
+    gateway.append((200, ACCEPTED | {"ignored": 1, "consentDenied": 1}))
     file = tmp_path / "event.json"
     file.write_text('{"type": "track"}')
-    send(deployment.session(), file)
+    output = deployment.printed(send, file).out
+    assert "200: 1 accepted, 1 ignored, 0 rejected; 1 of the accepted with consent denied" in output
     assert gateway[0][1] == {"type": "track"}
 
 
