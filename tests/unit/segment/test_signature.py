@@ -18,6 +18,7 @@ SETUP = (Path(__file__).parents[3] / "docs/segment-setup.md").read_text(encoding
 SECRET = "a-shared-secret-of-some-length"
 EVENT = '{"type":"track","messageId":"m1","properties":{"x":1e-7,"y":2.0,"z":"\\u2028]}"}}'
 EXTRAS = ',"advertiserId":"1","countryCode":"US"}'
+OF_A_DATASET = ',"api":"data-manager","shares":[{"amcInstanceId":"amc1","marketplace":"DE"}],"idRetention":true}'
 OTHER = '{"type":"track","messageId":"m2"}'
 
 
@@ -35,6 +36,7 @@ def signed(text: str, secret: str = SECRET) -> str:
         pytest.param(f"[{EVENT},{OTHER}]", OTHER, True, False, id="an array signed by its second event"),
         pytest.param(f'[{{"json":{EVENT}}}]', EVENT, True, True, id="an Extensible Webhook's array"),
         pytest.param(EVENT[:-1] + EXTRAS, EVENT, False, True, id="a single event with extras behind it"),
+        pytest.param(EVENT[:-1] + OF_A_DATASET, EVENT, False, True, id="a single event with the extras of a dataset"),
         pytest.param(f"[{EVENT[:-1]}{EXTRAS},{OTHER}]", EVENT, True, True, id="an array with extras"),
         pytest.param(f"[{EVENT[:-1]}{EXTRAS},{OTHER}]", EVENT, False, False, id="an array with extras, by default"),
         pytest.param(EVENT[:-1] + ',"userId":"me"}', EVENT, False, False, id="an event field behind the signed text"),
@@ -116,7 +118,7 @@ def test_the_extras_are_those_that_creating_an_audience_reads_and_the_setup_docu
     documented = {name for row in section.splitlines()[1:] for name in re.findall(r"`(\w+)`", row.split("|")[1])}
     assert documented == EXTRA_NAMES
     settings = {*_FIXED, *_CHANGEABLE} - {"name", "audienceName", "targetResource"}  # Segment's own, and Amazon's
-    assert settings | {"computationKey"} == EXTRA_NAMES
+    assert settings | {"computationKey", "api", "shares", "idRetention"} == EXTRA_NAMES
 
 
 def event_of(size: int) -> str:

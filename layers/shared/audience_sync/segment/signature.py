@@ -18,7 +18,7 @@ from collections.abc import Iterable, Sequence
 # The settings of an audience in its extras (docs/segment-setup.md). Only countryCode is read from an event.
 EXTRA_NAMES = frozenset(
     "advertiserId connectionId countryCode externalAudienceId description ttl dsp renew cpmCents currency "
-    "computationKey".split()
+    "computationKey api shares idRetention".split()
 )
 MAX_MEMBERS = 1_000  # of an event; Segment's have about 20, and an unauthenticated body must be cheap to check
 # Bytes of an event with its extras. Segment accepts events of 32 KB; with escapes, they may be three times that, and
