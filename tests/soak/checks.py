@@ -25,7 +25,7 @@ KINDS = {
     "left over": "an identity of before the last exit was never removed, since an enter superseded the exit",
     "unerased": "the membership table holds identities that a deletion notice concerns",
     "undeleted": "identities of a dataset that a deletion notice concerns, whose deletion was never requested",
-    "deleted late": "missing from a dataset: a notice's deletion was made or redriven hours later on account of another",
+    "deleted late": "missing from a dataset: a notice's deletion was made or redriven hours later for another one",
     "kept": "identities that a deletion notice concerns stay until the row expires: too many for one upload, "
     "or the check of a late job was repeated, failed and never came back",
     "crashes": "an invocation raised",
