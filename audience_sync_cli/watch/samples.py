@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from audience_sync.amazon_ads.countries import CONSENT_REQUIRED
+from audience_sync.amazon_ads.destination import needs_consent
 from audience_sync.membership import Audience
 
 MEMBER = "audience-sync-sample"  # Segment's userId and Amazon's external user id of the made-up person
@@ -82,5 +83,6 @@ def sample(name: str, audience: Audience, *, enters: bool, at: float, message_id
         key=key,
         audience_id=audience.audience_id,
     )
-    consent = CONSENT if audience.country in CONSENT_REQUIRED else {}
+    asks = audience.country in CONSENT_REQUIRED or needs_consent(audience.destination)
+    consent = CONSENT if asks else {}
     return SAMPLES[name](event, key, TRAITS | consent, enters=enters)

@@ -10,6 +10,8 @@ MAX_IDENTITIES = 100  # objects in one record's hashedPII; Amazon's limit
 
 EVERY_AUDIENCE = "*"  # in place of an audience id: a deletion notice, which also applies to future audiences
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"))  # json.dumps would build one for each call
+
 # Of an audience: a number, or a dataset's id, whose format Amazon does not declare. None of these characters separates
 # anything in our tables, messages or metrics.
 AUDIENCE_ID = re.compile(r"[0-9]{1,20}|(?=.*[^0-9])[0-9A-Za-z][0-9A-Za-z._:-]{0,127}")
@@ -196,4 +198,4 @@ def _merged(same: list[MembershipChange]) -> MembershipChange:
 
 def canonical_json(value: Any) -> str:
     """Return JSON that is equal for equal values."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return _CANONICAL.encode(value)

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from audience_sync.amazon_ads.destination import of_data_manager
 from audience_sync.ingest.intake import changes_from, compiled
 from audience_sync.membership import Audience
 from audience_sync_cli.watch.samples import EMAIL, MEMBER, SAMPLES, sample
@@ -16,6 +17,7 @@ AUDIENCES = [
     pytest.param(AUDIENCE, id="in the US, with a computation key"),
     pytest.param(Audience("1", country="DE"), id="in Germany, where consent is needed, without a key"),
     pytest.param(Audience("2"), id="without a country"),
+    pytest.param(Audience("adm-1", country="US", destination=of_data_manager()), id="a dataset, which needs consent"),
 ]
 
 
