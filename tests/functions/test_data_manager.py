@@ -132,6 +132,25 @@ def test_a_member_that_amazon_refuses_is_parked_at_once_and_the_others_are_in(cl
     assert ([each.member for each in letter.changes], letter.failure.status) == ([(audience_id, "m2")], 400)
 
 
+@pytest.mark.parametrize("consent", [{"consent": "yes"}, {"consent": {"amzn": "yes"}}, {"geo": "DE"}, None])
+@pytest.mark.parametrize("exits", [False, True], ids=["enter", "notice"])
+def test_consent_of_another_shape_in_a_message_stops_no_other_member(
+    cloud: Cloud, consent: dict[str, Any] | None, exits: bool
+) -> None:
+    audience_id = create(cloud)[1]["externalId"]
+    odd = change("m1", 1, exits=exits, consent=consent) | {"erase": exits}
+    assert run(cloud, body(audience_id, odd), body(audience_id, change("m2", 1))) == []
+    assert "m2" in dataset(cloud, audience_id)["members"]
+
+
+def test_a_notice_without_consent_deletes_like_one_with_none(cloud: Cloud) -> None:
+    audience_id = create(cloud)[1]["externalId"]
+    run(cloud, body(audience_id, change("m1", 1)))
+    run(cloud, notice("m1", 2).replace(', "userConsent": {}', ""))
+    run(cloud)
+    assert dataset(cloud, audience_id)["members"] == {}
+
+
 def test_a_deletion_notice_removes_the_member_deletes_the_identities_and_empties_the_row(cloud: Cloud) -> None:
     audience_id = create(cloud)[1]["externalId"]
     run(cloud, body(audience_id, change("m1", 1)))
