@@ -174,7 +174,8 @@ class Uploads:
                 for request in requests_of(change):
                     by_request.setdefault(request, []).append(change)
         trouble: Deferred | None = None
-        for request, some in by_request.items():
+        for request in sorted(by_request, key=[*Request].index):  # in the order of `requests_of`
+            some = by_request[request]
             # A refused removal does not stand in the way of the deletion of the person's identities.
             sendable = [each for each in some if not isinstance(outcomes.get(each.member), Deferred)]
             earlier = {each.member: outcomes[each.member] for each in sendable if each.member in outcomes}
