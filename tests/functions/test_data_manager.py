@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 import requests
 
+from audience_sync.amazon_ads.data_manager.answers import Share
+from audience_sync.amazon_ads.data_manager.client import DataManager
 from audience_sync.aws.audience_table import AudienceTable
 from audience_sync.messages import DeadLetter
 from functions.audiences import handler as audiences
@@ -80,6 +82,33 @@ def test_a_dataset_is_created_shared_with_every_target_listed_and_found_again(cl
     assert ask(http(GET, {"externalId": answer["externalId"]})) == (200, {"externalId": answer["externalId"]})
     assert create(cloud) == (status, answer), "the same audience"
     assert len(dataset(cloud, answer["externalId"])["shares"]) == len(SHARES)
+
+
+def test_a_request_repeated_while_the_first_still_runs_does_not_share_the_dataset_twice(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Segment gives up after ten seconds, and repeats its request."""
+    repeated: list[tuple[int, dict[str, Any]]] = []
+    listed = DataManager.shares
+
+    def shares(self: DataManager, dataset_id: str, **options: Any) -> list[Share]:
+        found = [*listed(self, dataset_id, **options)]
+        monkeypatch.setattr(DataManager, "shares", listed)
+        repeated.append(create(cloud))
+        return found
+
+    monkeypatch.setattr(DataManager, "shares", shares)
+    status, answer = create(cloud)
+    assert (status, repeated[0][0], len(dataset(cloud, answer["externalId"])["shares"])) == (200, 503, len(SHARES))
+    assert create(cloud) == (200, answer), "the lock is released"
+
+
+def test_a_repeated_request_finds_all_shares_by_one_call(cloud: Cloud) -> None:
+    """Asking for each in turn, it might have no time to create the missing ones, however often it is repeated."""
+    create(cloud)
+    before = len(requests_to(cloud, "/adm/sharingRules"))
+    create(cloud)
+    assert len(requests_to(cloud, "/adm/sharingRules")) == before + 1
 
 
 @pytest.mark.parametrize(
