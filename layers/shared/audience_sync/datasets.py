@@ -35,10 +35,10 @@ class Amazon(Protocol):
     def can_erase(self) -> bool:
         """Whether identities can be deleted and shares revoked."""
 
-    def data_room(self) -> DataRoom | None:
+    def data_room(self, *, timeout: float) -> DataRoom | None:
         """Read the account's data room."""
 
-    def make_data_room(self) -> DataRoom:
+    def make_data_room(self, *, timeout: float) -> DataRoom:
         """Create it."""
 
     def create_dataset(self, body: dict[str, Any], *, timeout: float) -> str:
@@ -143,8 +143,8 @@ class Datasets:
         known = self._listed(wanted)
         if known is None:
             check_key_free(self._table, wanted.computation_key)
-            if amazon.data_room() is None:
-                amazon.make_data_room()
+            if amazon.data_room(timeout=self._time_left(deadline)) is None:
+                amazon.make_data_room(timeout=self._time_left(deadline))
         if known:
             dataset_id = known.audience_id
         else:
