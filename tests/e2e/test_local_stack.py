@@ -70,7 +70,7 @@ def test_an_unreadable_message_ends_in_the_dead_letters(stack: LocalStack) -> No
 def test_a_signal_ends_it_cleanly_even_while_a_worker_waits_for_amazon(number: signal.Signals) -> None:
     with local_stack("--no-status-page") as stack:
         assert "status" not in stack.where
-        slow = [{"match": {"path": "/amc/audiences/records"}, "do": {"delay": 30}}]
+        slow = [{"match": {"path": "/amc/audiences/records"}, "do": {"delay": 100}}]
         requests.put(f"{stack.where['amazon']}/sandbox/faults", json=slow, timeout=60).raise_for_status()
         stack.post_example(IN)
         wait_until(
@@ -81,7 +81,7 @@ def test_a_signal_ends_it_cleanly_even_while_a_worker_waits_for_amazon(number: s
         assert len(children) >= 3  # ingest, worker, refresh
 
         stack.process.send_signal(number)
-        assert stack.process.wait(15) == 0, "within half the time that Amazon takes to answer"
+        assert stack.process.wait(50) == 0, "within half the time that Amazon takes to answer"
         assert stack.process.stdout is not None
         assert stack.process.stdout.read() == ""  # only the one line
         wait_until(lambda: running(children), lambda left: not left, seconds=10)

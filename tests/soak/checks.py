@@ -10,6 +10,7 @@ from audience_sync.runtime.metric_names import CHANGES_ACCEPTED, CHANGES_COMPLET
 from tests.soak.erasure import held_in, to_erase
 from tests.soak.events import StatedChange, Version, audiences_of
 from tests.soak.held import Identity, Member
+from tests.soak.profiles import EFFECTIVE
 from tests.soak.simulation import Simulation
 from tests.soak.uploads import uploads_by_member
 
@@ -24,6 +25,7 @@ KINDS = {
     "left over": "an identity of before the last exit was never removed, since an enter superseded the exit",
     "unerased": "the membership table holds identities that a deletion notice concerns",
     "undeleted": "identities of a dataset that a deletion notice concerns, whose deletion was never requested",
+    "deleted late": "missing from a dataset: a notice's deletion was made or redriven hours later for another one",
     "kept": "identities that a deletion notice concerns stay until the row expires: too many for one upload, "
     "or the check of a late job was repeated, failed and never came back",
     "crashes": "an invocation raised",
@@ -41,7 +43,7 @@ KINDS = {
     "slow rest": "something was still under way five days after the last fault, change or redrive",
     "sent at rest": "an upload after everything had come to rest",
 }
-TOLERATED = ("kept", "timeouts", "failed runs")  # counted, but no failure
+TOLERATED = ("kept", "deleted late", "timeouts", "failed runs")  # counted, but no failure
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,8 @@ def _of_member(
         wanted = frozenset[Identity]().union(*(change.identities for change in of_moment))
         destinations = {each.audience_id: each.destination for each in audiences_of(simulation.profile.datasets)}
         if len(wanted - held) > max(0, len(wanted) - max_identities(destinations[member[0]])) and not is_parked:
-            yield Finding("lost", f"{len(wanted - held)} of {len(wanted)} identities are missing", member)
+            kind = "deleted late" if _is_deleted_late(simulation, member, stated) else "lost"
+            yield Finding(kind, f"{len(wanted - held)} of {len(wanted)} identities are missing", member)
         since = [change for change in stated if not change.exits and change.version > exit_version]
         older = held.difference(*(change.identities for change in since))
         if older and last_exit is not None:
@@ -120,6 +123,13 @@ def _of_member(
     undeleted = to_erase(stated) & datasets.accepted.get(member, set()) - datasets.deleted
     if undeleted and not is_parked:
         yield Finding("undeleted", f"{len(undeleted)} identities", member)
+
+
+def _is_deleted_late(simulation: Simulation, member: Member, stated: list[StatedChange]) -> bool:
+    """Return whether Amazon got a deletion of the person when enters waited no more for the last notice."""
+    noticed = max((simulation.accepted_at[change] for change in stated if change.erase), default=0.0)
+    last_sent = max(simulation.amazon.received.get(member, [0.0]))
+    return simulation.amazon.datasets.last_deletion.get(member[1], 0.0) > max(noticed + 2 * EFFECTIVE, last_sent)
 
 
 def _removal(stated: list[StatedChange], identities: set[Identity]) -> str:

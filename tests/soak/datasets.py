@@ -44,6 +44,7 @@ class Datasets:
         self.refused: set[Member] = set()  # whom Amazon has ever refused
         self.accepted: dict[Member, set[Identity]] = {}  # ever, of enters
         self.deleted: set[Identity] = set()  # whose deletion was ever requested
+        self.last_deletion: dict[str, float] = {}  # of a user, requested at an epoch second
         self._amazon = amazon
         self._at = at
         self._ids: set[str] = set()  # datasets
@@ -113,6 +114,7 @@ class Datasets:
         amazon.uploads += 1
         number = amazon.uploads
         for user in [entry["externalUserId"] for entry in entries if "externalUserId" in entry]:
+            self.last_deletion[user] = now
             for dataset_id in sorted(self._ids):
                 self._note(f"deletion-{number}", dataset_id, Sent(user, "DELETE", frozenset(), True), "accepted")
         self._deletions[number] = now, entries
