@@ -4,15 +4,13 @@ import time
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Annotated, Any
-from uuid import uuid4
 
 import typer
 
 from audience_sync.amazon_ads.destination import Api
 from audience_sync.audiences import Audiences
-from audience_sync.aws.creation_locks import CreationLocks
 from audience_sync.clock import Clock
-from audience_sync_cli.audiences.datasets import create_dataset, is_dataset, refuse_update
+from audience_sync_cli.audiences.datasets import create_dataset, creation_locks, is_dataset, refuse_update
 from audience_sync_cli.audiences.listed import AUDIENCE, find
 from audience_sync_cli.audiences.options import DSP, RENEW, NewTarget, check_key, note_country
 from audience_sync_cli.audiences.presentation import audience_json
@@ -135,8 +133,3 @@ def use_case(session: Session) -> Audiences:
     clock = Clock(session.now)
     ceiling = int(stack.parameters.get("MaxCpmCents", 0))
     return Audiences(session.audiences, creation_locks(session), session.amazon, clock, max_cpm_cents=ceiling)
-
-
-def creation_locks(session: Session) -> CreationLocks:
-    """Return the locks that prevent creating an audience twice."""
-    return CreationLocks(session.stack.service("dynamodb"), session.stack["AudienceTable"], lambda: uuid4().hex)

@@ -4,10 +4,12 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
+from uuid import uuid4
 
 from audience_sync.amazon_ads.data_manager.answers import Dataset, Metrics, Share, dataset_id
 from audience_sync.amazon_ads.data_manager.dataset_settings import MAX_DSP_NAME, UNKNOWN_HERE, new_dataset
 from audience_sync.amazon_ads.destination import Api, api_of
+from audience_sync.aws.creation_locks import CreationLocks
 from audience_sync.clock import Clock
 from audience_sync.datasets import NO_ERASURE, Datasets
 from audience_sync.errors import AccessDenied, InvalidAudience
@@ -45,7 +47,12 @@ def is_dataset(audience: Audience) -> bool:
 
 def use_case(session: Session) -> Datasets:
     """Build the use case as the audiences function does. Raises NotThere if the stack names no account."""
-    return Datasets(session.audiences, session.data_manager, Clock(session.now))
+    return Datasets(session.audiences, creation_locks(session), session.data_manager, Clock(session.now))
+
+
+def creation_locks(session: Session) -> CreationLocks:
+    """Return the locks that prevent creating an audience twice."""
+    return CreationLocks(session.stack.service("dynamodb"), session.stack["AudienceTable"], lambda: uuid4().hex)
 
 
 def create_dataset(session: Session, extras: Mapping[str, Any]) -> None:

@@ -22,8 +22,7 @@ from audience_sync.amazon_ads.ids import amazon_id
 from audience_sync.audiences import with_ttl
 from audience_sync.aws.membership_rows import KEEP_ACTIVE, KEEP_EXIT
 from audience_sync.membership import Audience, Destination
-from audience_sync_cli.audiences.creation import creation_locks
-from audience_sync_cli.audiences.datasets import is_dataset, read_dataset
+from audience_sync_cli.audiences.datasets import creation_locks, is_dataset, read_dataset
 from audience_sync_cli.audiences.listed import AUDIENCE, find
 from audience_sync_cli.audiences.notices import queue_due_exits
 from audience_sync_cli.audiences.options import Choices, Target, check_key, country_code, note_country

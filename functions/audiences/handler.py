@@ -81,7 +81,7 @@ def lambda_handler(event: dict[str, Any], context: Any) -> Answer:
                 found = audiences.find(extras, data_manager)
                 return answer(200, {"externalId": found.audience_id}) if found else answer(404, {"error": "not found"})
             if requested_api(extras) is Api.DATA_MANAGER:
-                datasets = Datasets(table, data_manager, CLOCK, allowed_targets=targets)
+                datasets = Datasets(table, locks, data_manager, CLOCK, allowed_targets=targets)
                 made = datasets.create(extras, deadline=due)
                 _log_dataset(made)
                 return answer(200, made.as_json())

@@ -81,13 +81,15 @@ class Connection:
 
 
 @contextmanager
-def connected(served: Served, account: Account = MANAGER) -> Iterator[Connection]:
+def connected(
+    served: Served, account: Account = MANAGER, monotonic: Callable[[], float] = time.monotonic
+) -> Iterator[Connection]:
     requests.post(f"{served.url}/sandbox/reset", timeout=5).raise_for_status()
     credentials = StoredSecret(dict(CREDENTIALS))
     with requests.Session() as login_session, requests.Session() as session:
         login = Login(login_session, f"{served.url}/auth/o2/token", credentials, time.time)
         tokens = AccessTokens(StoredSecret(), login, time.time)
-        yield Connection(served.url, DataManager(session, served.url, tokens, account))
+        yield Connection(served.url, DataManager(session, served.url, tokens, account, monotonic))
 
 
 @contextmanager
@@ -300,6 +302,24 @@ def test_a_share_is_created_once(connection: Connection) -> None:
     third = amazon.create_share(connection.share(dataSetId=other))
     assert len({first.share_id, second.share_id, third.share_id}) == 3
     assert {share.share_id for share in amazon.shares(connection.dataset_id)} == {first.share_id, second.share_id}
+
+
+def test_a_share_has_its_time_for_all_calls_together(sandbox: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lambda would stop the function, which would hold the lock of the creation."""
+    now, timeouts, request = [0.0], [], requests.Session.request
+
+    def slow(session: requests.Session, *args: Any, **options: Any) -> requests.Response:
+        timeouts.append(options["timeout"][1])
+        now[0] += 4
+        return request(session, *args, **options)
+
+    with connected(sandbox, monotonic=lambda: now[0]) as made:
+        made.dataset_id = made.amazon.create_dataset(NEW)
+        made.fault({"close_before_read": True}, path=SHARES_PATH)
+        monkeypatch.setattr(requests.Session, "request", slow)
+        with pytest.raises(OutcomeUnknown):
+            made.amazon.create_share(made.share(), timeout=10.0)
+    assert timeouts == [10.0, 6.0, 2.0]
 
 
 def test_a_revoked_share_is_listed_as_such_and_another_is_created(connection: Connection) -> None:

@@ -82,6 +82,14 @@ def test_a_refused_member_is_parked_and_redriven(stack: WorkerStack, exits: bool
     assert stack.amazon.active() == ({"m2"} if exits else {"m1", "m2"})
 
 
+def test_identities_are_deleted_although_amazon_refuses_the_removal_before_it(stack: WorkerStack) -> None:
+    stack.deliver(change("a@b.co", at=1))
+    stack.amazon.refuses = {"m1"}
+    assert stack.deliver(NOTICE, change("c@d.co", at=2, member="m2")).parked == 1
+    assert deleted(stack) == {digest("a@b.co")}
+    assert stack.amazon.active() == {"m2"}
+
+
 def test_after_a_notice_the_digests_leave_the_row_when_the_last_removal_has_taken_effect(stack: WorkerStack) -> None:
     stack.deliver(*(change(f"{number}@b.co", at=1, message_id=f"{number}") for number in range(12)))
     stack.deliver(NOTICE)
@@ -165,9 +173,9 @@ def test_while_identities_cannot_be_deleted_the_row_keeps_them_for_another_attem
 
 def test_a_parked_removal_deletes_the_identities_although_its_row_was_erased_meanwhile(stack: WorkerStack) -> None:
     stack.deliver(change("a@b.co", at=1))
-    stack.amazon.refuses = {"m1"}
+    stack.amazon.deletion_fails = AccessDenied("manager accounts only", status=403)
     assert stack.deliver(NOTICE).parked == 1
-    stack.amazon.refuses = set()
+    stack.amazon.deletion_fails = None
     stack.rest()  # the removal is repeated
     assert (deleted(stack), stack.holds("a@b.co")) == (set(), False)
     redrive(stack)

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 import requests
 
+from audience_sync.amazon_ads.data_manager.answers import Share
+from audience_sync.amazon_ads.data_manager.client import DataManager
 from audience_sync.aws.audience_table import AudienceTable
 from audience_sync.messages import DeadLetter
 from functions.audiences import handler as audiences
@@ -82,6 +84,33 @@ def test_a_dataset_is_created_shared_with_every_target_listed_and_found_again(cl
     assert len(dataset(cloud, answer["externalId"])["shares"]) == len(SHARES)
 
 
+def test_a_request_repeated_while_the_first_still_runs_does_not_share_the_dataset_twice(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Segment gives up after ten seconds, and repeats its request."""
+    repeated: list[tuple[int, dict[str, Any]]] = []
+    listed = DataManager.shares
+
+    def shares(self: DataManager, dataset_id: str, **options: Any) -> list[Share]:
+        found = [*listed(self, dataset_id, **options)]
+        monkeypatch.setattr(DataManager, "shares", listed)
+        repeated.append(create(cloud))
+        return found
+
+    monkeypatch.setattr(DataManager, "shares", shares)
+    status, answer = create(cloud)
+    assert (status, repeated[0][0], len(dataset(cloud, answer["externalId"])["shares"])) == (200, 503, len(SHARES))
+    assert create(cloud) == (200, answer), "the lock is released"
+
+
+def test_a_repeated_request_finds_all_shares_by_one_call(cloud: Cloud) -> None:
+    """Asking for each in turn, it might have no time to create the missing ones, however often it is repeated."""
+    create(cloud)
+    before = len(requests_to(cloud, "/adm/sharingRules"))
+    create(cloud)
+    assert len(requests_to(cloud, "/adm/sharingRules")) == before + 1
+
+
 @pytest.mark.parametrize(
     ("changed", "account", "named"),
     [
@@ -130,6 +159,25 @@ def test_a_member_that_amazon_refuses_is_parked_at_once_and_the_others_are_in(cl
     (letter,) = dead_letters(cloud)
     assert letter.failure
     assert ([each.member for each in letter.changes], letter.failure.status) == ([(audience_id, "m2")], 400)
+
+
+@pytest.mark.parametrize("consent", [{"consent": "yes"}, {"consent": {"amzn": "yes"}}, {"geo": "DE"}, None])
+@pytest.mark.parametrize("exits", [False, True], ids=["enter", "notice"])
+def test_consent_of_another_shape_in_a_message_stops_no_other_member(
+    cloud: Cloud, consent: dict[str, Any] | None, exits: bool
+) -> None:
+    audience_id = create(cloud)[1]["externalId"]
+    odd = change("m1", 1, exits=exits, consent=consent) | {"erase": exits}
+    assert run(cloud, body(audience_id, odd), body(audience_id, change("m2", 1))) == []
+    assert "m2" in dataset(cloud, audience_id)["members"]
+
+
+def test_a_notice_without_consent_deletes_like_one_with_none(cloud: Cloud) -> None:
+    audience_id = create(cloud)[1]["externalId"]
+    run(cloud, body(audience_id, change("m1", 1)))
+    run(cloud, notice("m1", 2).replace(', "userConsent": {}', ""))
+    run(cloud)
+    assert dataset(cloud, audience_id)["members"] == {}
 
 
 def test_a_deletion_notice_removes_the_member_deletes_the_identities_and_empties_the_row(cloud: Cloud) -> None:

@@ -1,20 +1,24 @@
 """Use case of `audiences`: creates audiences in Ads Data Manager, shares them, and finds them again.
 
 A dataset's name is unique in its account, and Amazon answers a second creation with the id of the first dataset. So a
-request that stopped half-way is simply repeated: each step finds what exists, and the audience is listed last.
+request that stopped half-way is simply repeated: each step finds what exists, and the audience is listed last. Shares
+have no such key. So a lock in the audience table keeps two requests from sharing a dataset twice: Segment repeats its
+request while the first one still runs.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from audience_sync.amazon_ads.data_manager.answers import DataRoom, Share
 from audience_sync.amazon_ads.data_manager.dataset_settings import NewDataset, new_dataset
-from audience_sync.amazon_ads.destination import of_data_manager
-from audience_sync.audiences import check_key_free
+from audience_sync.amazon_ads.destination import Api, of_data_manager
+from audience_sync.audiences import STALE_LOCK_AGE, check_key_free
 from audience_sync.aws.audience_table import AudienceTable
+from audience_sync.aws.creation_locks import CreationLocks, key_of
 from audience_sync.clock import Clock
-from audience_sync.errors import InvalidAudience, OutOfTime, SettingFault
+from audience_sync.errors import CreationUnderWay, InvalidAudience, OutOfTime, SettingFault, Unavailable
 from audience_sync.membership import Audience
 
 RESERVE = 3.0  # seconds kept to list the created audience
@@ -31,14 +35,17 @@ class Amazon(Protocol):
     def can_erase(self) -> bool:
         """Whether identities can be deleted and shares revoked."""
 
-    def data_room(self) -> DataRoom | None:
+    def data_room(self, *, timeout: float) -> DataRoom | None:
         """Read the account's data room."""
 
-    def make_data_room(self) -> DataRoom:
+    def make_data_room(self, *, timeout: float) -> DataRoom:
         """Create it."""
 
     def create_dataset(self, body: dict[str, Any], *, timeout: float) -> str:
         """Create a dataset, or find the one that has its name, and return its id."""
+
+    def shares(self, dataset_id: str, *, timeout: float) -> Iterable[Share]:
+        """Read the shares of a dataset."""
 
     def create_share(self, body: dict[str, Any], *, timeout: float) -> Share:
         """Share a dataset, unless it is shared already."""
@@ -92,6 +99,7 @@ class Datasets:
     def __init__(
         self,
         table: AudienceTable,
+        locks: CreationLocks,
         amazon: Amazon | None,
         clock: Clock,
         *,
@@ -101,11 +109,13 @@ class Datasets:
 
         Args:
             table: the audiences that events may reach.
+            locks: of creations.
             amazon: the calls to Amazon; None if the stack names no account.
             clock: for the deadline.
             allowed_targets: ids of the accounts that a new dataset may be shared with; empty allows all.
         """
         self._table = table
+        self._locks = locks
         self._amazon = amazon
         self._clock = clock
         self._allowed_targets = allowed_targets
@@ -126,25 +136,49 @@ class Datasets:
         if self._amazon is None:
             allowed = "an API that the stack is set up for; no account of Ads Data Manager is"
             raise InvalidAudience([SettingFault("api", allowed, "deploy with the parameter DataManagerAccountId")])
+        with self._alone(wanted):
+            return self._create(self._amazon, wanted, deadline)
+
+    def _create(self, amazon: Amazon, wanted: NewDataset, deadline: float) -> CreatedDataset:
         known = self._listed(wanted)
         if known is None:
             check_key_free(self._table, wanted.computation_key)
-            if self._amazon.data_room() is None:
-                self._amazon.make_data_room()
+            if amazon.data_room(timeout=self._time_left(deadline)) is None:
+                amazon.make_data_room(timeout=self._time_left(deadline))
         if known:
             dataset_id = known.audience_id
         else:
-            dataset_id = self._amazon.create_dataset(wanted.as_body(), timeout=self._time_left(deadline))
+            dataset_id = amazon.create_dataset(wanted.as_body(), timeout=self._time_left(deadline))
+        bodies = wanted.share_bodies(dataset_id)
+        # One call for all shares that exist: however slow Amazon is, a repeated request gets further than the last one.
+        listed = [*amazon.shares(dataset_id, timeout=self._time_left(deadline))] if bodies else []
         shares = tuple(
-            self._amazon.create_share(body, timeout=self._time_left(deadline))
-            for body in wanted.share_bodies(dataset_id)
+            next((share for share in listed if share.is_for(body)), None)
+            or amazon.create_share(body, timeout=self._time_left(deadline))
+            for body in bodies
         )
         audience = known or _audience(wanted, dataset_id)
         is_new = known is None and self._table.add(audience, created=self._clock.now_ms())
-        listed = audience if is_new or known else self._table.by_id(dataset_id) or audience
+        stored = audience if is_new or known else self._table.by_id(dataset_id) or audience
         # Also for an existing audience: the request that listed it may have stopped before this.
         self._table.raise_version()
-        return CreatedDataset(listed, wanted, shares, is_new, "" if self._amazon.can_erase else NO_ERASURE)
+        return CreatedDataset(stored, wanted, shares, is_new, "" if amazon.can_erase else NO_ERASURE)
+
+    @contextmanager
+    def _alone(self, wanted: NewDataset) -> Iterator[None]:
+        """Hold the lock of the creation. Raises CreationUnderWay, Unavailable."""
+        now = self._clock.now_ms()
+        lock, is_ours = self._locks.acquire(key_of(wanted.external_audience_id, Api.DATA_MANAGER), now=now)
+        left = STALE_LOCK_AGE - (now - lock.started_at)
+        if not is_ours and left <= 0:  # the function was stopped
+            lock, is_ours = self._locks.take_over(lock, now=now)
+        if not is_ours:
+            raise CreationUnderWay("the audience is being created", retry_after=max(left, 0) / 1000)
+        try:
+            yield
+        finally:
+            with suppress(Unavailable):  # then the lock is held until it counts as stale
+                self._locks.release(lock)
 
     def _listed(self, wanted: NewDataset) -> Audience | None:
         same = self._table.by_external_audience_id(wanted.external_audience_id)

@@ -23,6 +23,6 @@ def exit_record(record: dict[str, Any], destination: Destination) -> dict[str, A
     Ads Data Manager removes a member only with consent. Without `userConsent`, the exit gets the consent under which
     the member was added, once the member's row is read.
     """
-    if record["userConsent"] or api_of(destination) is Api.AUDIENCES:
+    if record.get("userConsent") or api_of(destination) is Api.AUDIENCES:
         return record
     return {name: value for name, value in record.items() if name != "userConsent"}

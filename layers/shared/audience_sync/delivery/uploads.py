@@ -174,12 +174,16 @@ class Uploads:
                 for request in requests_of(change):
                     by_request.setdefault(request, []).append(change)
         trouble: Deferred | None = None
-        for request, some in by_request.items():
-            sendable = [each for each in some if isinstance(outcomes.get(each.member, ACCEPTED), Accepted)]
+        for request in sorted(by_request, key=[*Request].index):  # in the order of `requests_of`
+            some = by_request[request]
+            # A refused removal does not stand in the way of the deletion of the person's identities.
+            sendable = [each for each in some if not isinstance(outcomes.get(each.member), Deferred)]
+            earlier = {each.member: outcomes[each.member] for each in sendable if each.member in outcomes}
             if trouble is None:
                 trouble = self._send_all(target, request, sendable, outcomes, track)
             else:
                 outcomes.update((change.member, trouble) for change in sendable)
+            outcomes.update({who: each for who, each in earlier.items() if isinstance(outcomes[who], Accepted)})
         return outcomes
 
     def _send_all(

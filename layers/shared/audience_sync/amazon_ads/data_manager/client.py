@@ -51,6 +51,7 @@ class DataManager:
         now: Callable[[], float] = time.time,
     ) -> None:
         self._account = account
+        self._monotonic = monotonic
         self._first_place: int | None = None  # of Amazon's answers, once one has shown it
         self._call = Exchange(session, base_url, tokens, monotonic, now, headers=account.header).call
 
@@ -67,16 +68,16 @@ class DataManager:
         """Accept the terms as read. Only for a person who has seen them; never as part of another operation."""
         self._call("PATCH", "/adm/terms", JSON, body=utf8_json(terms.acceptance()))
 
-    def data_room(self) -> DataRoom | None:
+    def data_room(self, *, timeout: float = READ_TIMEOUT) -> DataRoom | None:
         """Read the account's data room; None if there is none."""
         try:
-            return DataRoom.from_answer(require_object(self._call("GET", "/adm/datarooms", JSON)))
+            return DataRoom.from_answer(require_object(self._call("GET", "/adm/datarooms", JSON, timeout=timeout)))
         except NotFound:
             return None
 
-    def make_data_room(self) -> DataRoom:
+    def make_data_room(self, *, timeout: float = READ_TIMEOUT) -> DataRoom:
         """Create the account's only data room."""
-        return DataRoom.from_answer(require_object(self._call("POST", "/adm/datarooms", JSON)))
+        return DataRoom.from_answer(require_object(self._call("POST", "/adm/datarooms", JSON, timeout=timeout)))
 
     def datasets(self, *, timeout: float = READ_TIMEOUT) -> Iterator[Dataset]:
         """Yield the datasets of the data room. `timeout` is for each page, in seconds."""
@@ -148,15 +149,17 @@ class DataManager:
         """Share a dataset, unless it is shared with this destination already, and return the share.
 
         Amazon does not document that a repeated creation finds the first share, so existing shares are listed first,
-        and again if the outcome is unknown. A revoked share does not count: the dataset is shared again.
+        and again if the outcome is unknown. A revoked share does not count: the dataset is shared again. `timeout` is
+        for all calls together, in seconds.
         """
+        until = self._monotonic() + timeout
         if existing := self._existing_share(body, timeout):
             return existing
         try:
-            return self._new_share(body, timeout)
+            return self._new_share(body, until - self._monotonic())
         except (OutcomeUnknown, ServiceUnavailable):
             with suppress(AudienceSyncError):  # the first error says more
-                if existing := self._existing_share(body, timeout):
+                if existing := self._existing_share(body, until - self._monotonic()):
                     return existing
             raise
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import batched
 from typing import Any
 
+from audience_sync.amazon_ads.answer_fields import object_or_empty
 from audience_sync.amazon_ads.upload import Frame, Request, UploadSize
 from audience_sync.fields import IDENTIFIERS
 from audience_sync.quick_json import utf8_json
@@ -52,9 +53,9 @@ def denies_consent(record: Mapping[str, Any]) -> bool:
     return "DENIED" in _amazons(record).values()
 
 
-def _amazons(record: Mapping[str, Any]) -> Mapping[str, str]:
-    signals: Mapping[str, str] = record.get("userConsent", {}).get("consent", {}).get("amzn", {})
-    return signals
+def _amazons(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return Amazon's own signals. Messages and rows promise an object for `userConsent`, and nothing within it."""
+    return object_or_empty(object_or_empty(record.get("userConsent", {}).get("consent")).get("amzn"))
 
 
 def _identities(identities: Sequence[Mapping[str, str]]) -> Iterator[dict[str, Any]]:
@@ -69,5 +70,5 @@ def _hashed(identities: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
 def _user_consent(record: Mapping[str, Any]) -> dict[str, Any]:
     stated: dict[str, Any] = record.get("userConsent", {})
     if country := record.get("countryCode"):  # Amazon reads no other country of a member
-        return stated | {"geo": stated.get("geo", {}) | {"countryCode": country}}
+        return stated | {"geo": {**object_or_empty(stated.get("geo")), "countryCode": country}}
     return stated
