@@ -29,7 +29,7 @@ _OF_DSP = (
 
 @contextmanager
 def explaining_denial(session: "Session") -> Iterator[None]:
-    """Turn a denied call of Ads Data Manager into an error that says what is missing."""
+    """Turn a denied call of Ads Data Manager into an error that names the missing part."""
     try:
         yield
     except AccessDenied:
@@ -37,7 +37,7 @@ def explaining_denial(session: "Session") -> Iterator[None]:
 
 
 def denial(amazon: "DataManager") -> OperatorError:
-    """Ask for the terms and the data room, and return the error with what is missing."""
+    """Read the terms and the data room, and return the error that names the missing part."""
     permission = _OF_MANAGER if amazon.can_erase else _OF_DSP
     try:
         if not amazon.terms().accepted:

@@ -47,7 +47,7 @@ def account(share: Share) -> str:
 
 
 def state(share: Share) -> str:
-    """Return the state of a share in words, and who or what has revoked it."""
+    """Return the state of a share in words, with the party that revoked it."""
     words = share.status.replace("_", " ").lower()
     if share.status == "SHADOW":
         return "SHADOW, which Amazon does not explain"

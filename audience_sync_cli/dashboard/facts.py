@@ -61,7 +61,7 @@ class ShareFacts:
 
     share_id: str
     account: str
-    state: str  # in words, with who or what has revoked it
+    state: str  # in words, with the party that revoked it
     is_revoked: bool = False
     revoked_at: float | None = None
 

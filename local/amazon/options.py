@@ -6,7 +6,7 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Settings of both APIs; the second block is that of Ads Data Manager."""
+    """Settings of both APIs; the second block belongs to Ads Data Manager."""
 
     max_body: int = 5_000_000  # bytes; not documented. Sister endpoints state 1, 5 or 6 MB and answer 413 above
     match_share: float = 0.7  # of the members; made up

@@ -111,6 +111,14 @@ def test_a_repeated_request_finds_all_shares_by_one_call(cloud: Cloud) -> None:
     assert len(requests_to(cloud, "/adm/sharingRules")) == before + 1
 
 
+def test_a_dataset_that_has_the_name_is_found_and_none_is_created(cloud: Cloud) -> None:
+    audience_id = create(cloud)[1]["externalId"]
+    table = cloud.name_of("AudienceTable")
+    cloud.client("dynamodb").delete_item(TableName=table, Key={"audienceId": {"S": audience_id}})
+    assert create(cloud)[1]["externalId"] == audience_id
+    assert len([each for each in requests_to(cloud, "/adm/audiences") if each["method"] == "POST"]) == 1
+
+
 @pytest.mark.parametrize(
     ("changed", "account", "named"),
     [

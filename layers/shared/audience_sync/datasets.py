@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from audience_sync.amazon_ads.data_manager.answers import DataRoom, Share
+from audience_sync.amazon_ads.data_manager.answers import DataRoom, Dataset, Share
 from audience_sync.amazon_ads.data_manager.dataset_settings import NewDataset, new_dataset
 from audience_sync.amazon_ads.destination import Api, of_data_manager
 from audience_sync.audiences import STALE_LOCK_AGE, check_key_free
@@ -40,6 +40,9 @@ class Amazon(Protocol):
 
     def make_data_room(self, *, timeout: float) -> DataRoom:
         """Create it."""
+
+    def dataset_named(self, name: str, *, timeout: float) -> Dataset | None:
+        """Find a dataset by its name."""
 
     def create_dataset(self, body: dict[str, Any], *, timeout: float) -> str:
         """Create a dataset, or find the one that has its name, and return its id."""
@@ -147,6 +150,8 @@ class Datasets:
                 amazon.make_data_room(timeout=self._time_left(deadline))
         if known:
             dataset_id = known.audience_id
+        elif found := amazon.dataset_named(wanted.name, timeout=self._time_left(deadline)):
+            dataset_id = found.dataset_id
         else:
             dataset_id = amazon.create_dataset(wanted.as_body(), timeout=self._time_left(deadline))
         bodies = wanted.share_bodies(dataset_id)

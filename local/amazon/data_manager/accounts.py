@@ -1,4 +1,4 @@
-"""What one account has: its terms, its data room, its datasets and sharing rules."""
+"""One account: its terms, data room, datasets and sharing rules."""
 
 from dataclasses import dataclass, field
 from typing import Any

@@ -95,7 +95,7 @@ class Dataset:
         self.count(now, CONSENTED=consented, RESOLVED=resolved)
 
     def shown(self) -> dict[str, Any]:
-        """Show its members as those of an audience."""
+        """Show its members in the format of an audience."""
         members = {
             user: {"identifiers": identifiers_by_field(member.identifiers), "since": member.since}
             for user, member in self.members.by_id.items()
@@ -103,7 +103,7 @@ class Dataset:
         return {"audienceId": self.dataset_id, "name": self.name, "size": len(members), "members": members}
 
     def sizes(self, _now: float) -> dict[str, int]:
-        """Count its members, and the matched ones, as those of an audience."""
+        """Count its members, and the matched ones, in the format of an audience."""
         return {"receivedRecordSize": len(self.members.by_id), "idResolutionCount": self.members.matched}
 
     def summary(self) -> dict[str, Any]:

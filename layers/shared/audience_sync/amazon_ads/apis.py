@@ -51,14 +51,14 @@ def encode(request: Request, change: MembershipChange) -> bytes:
 
 
 def frame_of(request: Request, target: Target) -> Frame:
-    """Return what surrounds the encoded parts."""
+    """Return the frame around the encoded parts."""
     if request is Request.RECORDS:
         return records.frame_of(target)
     return members.MEMBERS if request is Request.MEMBERS else members.IDENTITIES
 
 
 def size_of(request: Request, configured: UploadSize) -> UploadSize:
-    """Return the limits on a request; those of the audience API are `configured`."""
+    """Return the limits on a request; `configured` applies to the audience API."""
     return _SIZES.get(request, configured)
 
 

@@ -1,4 +1,4 @@
-"""The records of the audience API: their bytes, and what surrounds them in an upload. Pure."""
+"""Encodes records of the audience API, and builds the frame around them in an upload. Pure."""
 
 import json
 from collections.abc import Mapping
@@ -10,14 +10,14 @@ from audience_sync.quick_json import utf8_json
 
 
 def encode_record(record: Mapping[str, Any]) -> bytes:
-    """Encode one record as compact JSON. An empty `userConsent` is left out, and that of a removal: it needs none."""
+    """Encode one record as compact JSON. An empty `userConsent` is left out, and so is a removal's: it needs none."""
     if record.get("userConsent") and record["action"] != "DELETE":
         return utf8_json(record)
     return utf8_json({name: value for name, value in record.items() if name != "userConsent"})
 
 
 def frame_of(target: Target) -> Frame:
-    """Return what surrounds the records. The audience id becomes a JSON integer only here."""
+    """Return the frame around the records. The audience id becomes a JSON integer only here."""
     resource = resource_of_upload(target.destination)
     after = f'],"targetResource":{json.dumps(resource, separators=(",", ":"))}}}' if resource else "]}"
     return Frame(Request.RECORDS, f'{{"audienceId":{int(target.audience_id)},"records":['.encode(), after.encode())

@@ -35,7 +35,7 @@ class DataRoom:
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """A dataset as Amazon describes it. What the answer lacks is None."""
+    """A dataset as Amazon describes it. Missing fields are None."""
 
     dataset_id: str
     name: str | None = None

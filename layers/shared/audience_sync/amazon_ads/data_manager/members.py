@@ -1,4 +1,4 @@
-"""The members of a dataset, and the identities to delete: their bytes, and what surrounds them in an upload. Pure.
+"""Encodes members of a dataset and identities to delete, and has their frames in an upload. Pure.
 
 Built from the same records as for the audience API.
 """
@@ -37,7 +37,7 @@ def encode_member(record: Mapping[str, Any]) -> bytes:
 def encode_identities(record: Mapping[str, Any]) -> bytes:
     """Encode the entries that delete a person: under the member id, and under every identity.
 
-    Amazon may hold the person's identities under other ids, too.
+    Amazon may also hold the person's identities under other ids.
     """
     entries = [{"externalUserId": record["externalUserId"]}, *_identities(record["hashedPII"])]
     return b",".join(map(utf8_json, entries))

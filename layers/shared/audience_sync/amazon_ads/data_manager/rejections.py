@@ -45,7 +45,7 @@ def rejected_members(
 
 
 def _rejection(error: Mapping[str, Any]) -> RequestRejected:
-    """Build the error of one member, with Amazon's codes and the known words of its texts."""
+    """Build the error of one member, with Amazon's codes and the known words of its messages."""
     reasons = objects(error.get("errors"))
     status = error.get("code")
     numbers = [str(number) for each in reasons if (number := count_or_none(each.get("errorCode"))) is not None]
