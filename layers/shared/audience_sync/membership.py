@@ -79,6 +79,8 @@ class Audience:
     external_audience_id: str | None = None
     settings: dict[str, Any] = field(default_factory=dict)
     unlinked_at: int | None = None  # epoch milliseconds at which it was taken off the list; None while listed
+    also: bool = False  # shares its computation key with another audience on purpose: events reach both
+    moved_to: str | None = None  # id of the audience that events for this one reach once it is unlinked
 
 
 @dataclass(slots=True)  # frozen, it would take three times as long to make; never changed

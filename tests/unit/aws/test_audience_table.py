@@ -195,6 +195,15 @@ def test_only_a_listed_audience_is_unlinked_or_changed(fixture: TableFixture) ->
     assert (unlinked.unlinked_at, unlinked.settings) == (5, BUYERS.settings)
 
 
+def test_only_a_listed_audience_is_marked_as_sharing_its_key_or_as_moved(fixture: TableFixture) -> None:
+    fixture.put(BUYERS)
+    assert fixture.table.mark(BUYERS.audience_id, also=True, moved_to="22")
+    assert fixture.table.by_id(BUYERS.audience_id) == replace(BUYERS, also=True, moved_to="22")
+    assert fixture.table.mark(BUYERS.audience_id, also=False, moved_to=None)
+    assert fixture.table.by_id(BUYERS.audience_id) == BUYERS
+    assert not fixture.table.mark("11", also=True, moved_to=None)
+
+
 def test_an_unlinked_audience_is_listed_again_by_put_and_by_add(fixture: TableFixture) -> None:
     for list_again in (
         lambda: fixture.table.put(BUYERS, created=7),

@@ -32,6 +32,8 @@ _ATTRIBUTES = {  # attribute of the table: field of Audience
     "externalAudienceId": "external_audience_id",
     "settings": "settings",
     "unlinkedAt": "unlinked_at",
+    "also": "also",
+    "movedTo": "moved_to",
 }
 # Fields of a destination with attributes of their own: the original ones. Later fields are in `destination`.
 _OF_DESTINATION = {"advertiserId", "connectionId"}
@@ -168,6 +170,18 @@ class AudienceTable:
             ExpressionAttributeValues={":settings": _attribute_value(dict(settings))},
         )
 
+    def mark(self, audience_id: str, *, also: bool, moved_to: str | None) -> bool:
+        """Replace two fields of a listed audience; return whether it is still listed. Raises Unavailable."""
+        is_listed = self._conditional(
+            self._client.update_item,
+            Key={"audienceId": {"S": audience_id}},
+            UpdateExpression="SET also = :also" + (", movedTo = :to" if moved_to else " REMOVE movedTo"),
+            ConditionExpression=_IS_LISTED,
+            ExpressionAttributeValues={":also": {"BOOL": also}} | ({":to": {"S": moved_to}} if moved_to else {}),
+        )
+        self.raise_version()
+        return is_listed
+
     def unlink(self, audience_id: str, *, at: int) -> bool:
         """Take an audience off the list; return whether it was listed. `at` is in epoch milliseconds.
 
@@ -241,7 +255,7 @@ def row_of(audience: Audience, created: int) -> dict[str, Any]:
     fields = audience.destination.fields
     values = {attribute: getattr(audience, field) for attribute, field in _ATTRIBUTES.items()}
     values |= fields if fields.keys() <= _OF_DESTINATION else {"destination": fields}
-    filled = {attribute: value for attribute, value in values.items() if value not in (None, "")}
+    filled = {attribute: value for attribute, value in values.items() if value not in (None, "", False)}
     return {attribute: _attribute_value(value) for attribute, value in (filled | {"created": created}).items()}
 
 
