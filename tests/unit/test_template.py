@@ -13,7 +13,7 @@ import pytest
 from audience_sync.amazon_ads.advertiser_audiences.audience_settings import MIN_RENEWED_TTL
 from audience_sync.audiences import CREATE_TIMEOUT, RESERVE, STALE_LOCK_AGE
 from audience_sync.aws.audience_table import MAPPINGS_HISTORY_KEY, MAPPINGS_KEY, VERSION_KEY
-from audience_sync.aws.checkpoint import AUDIT, RENEWAL
+from audience_sync.aws.checkpoint import AUDIT, DATASETS, RENEWAL
 from audience_sync.aws.membership_rows import KEEP_EXIT, MAX_SHARDS, Sharding
 from audience_sync.delivery.backoff import MARK, MAX_DELAY
 from audience_sync.delivery.batch import REQUEUE_AFTER_RECEIVES
@@ -633,6 +633,7 @@ def _own(partition: str) -> dict[str, Any]:
             {"dynamodb:Query": ROWS_OF_MEMBERS}
             | dict.fromkeys(("dynamodb:GetItem", "dynamodb:PutItem"), _own(RENEWAL)),
         ),
+        ("DatasetsRole", dict.fromkeys(("dynamodb:GetItem", "dynamodb:PutItem"), _own(DATASETS))),
         ("AuditRole", dict.fromkeys(("dynamodb:GetItem", "dynamodb:UpdateItem"), _own(AUDIT))),
     ],
 )
@@ -644,7 +645,7 @@ def test_the_pattern_of_members_rows_fits_all_their_partitions_and_no_other() ->
     (pattern,) = ROWS_OF_MEMBERS["ForAllValues:StringLike"]["dynamodb:LeadingKeys"]
     for audience_id in ("1", "418273650912345678", EVERY_AUDIENCE):
         assert all(fnmatchcase(partition, pattern) for partition in Sharding(MAX_SHARDS).partitions(audience_id))
-    assert not any(fnmatchcase(partition, pattern) for partition in (AUDIT, RENEWAL, CIRCUITS))
+    assert not any(fnmatchcase(partition, pattern) for partition in (AUDIT, RENEWAL, DATASETS, CIRCUITS))
 
 
 def test_the_audiences_function_cannot_access_the_mappings() -> None:
