@@ -465,6 +465,25 @@ def test_the_defaults_of_the_parameters_suit_the_settings(function: str, setting
     )
 
 
+@pytest.mark.parametrize(
+    ("parameters", "broken"),
+    [
+        pytest.param({"OrderingGuard": "no"}, [], id="the audience API needs no rows"),
+        pytest.param({"DataManagerAccountId": "m"}, [], id="a manager account"),
+        pytest.param({"DataManagerDspAccountId": "d"}, [], id="a DSP account"),
+        pytest.param({"DataManagerAccountId": "m", "DataManagerDspAccountId": "d"}, ["OneAccount"], id="two accounts"),
+        *(
+            pytest.param({name: "id", "OrderingGuard": "no"}, ["RowsForDatasets"], id=f"{name} without rows")
+            for name in ("DataManagerAccountId", "DataManagerDspAccountId")
+        ),
+    ],
+)
+def test_parameters_that_exclude_each_other_are_refused(parameters: dict[str, str], broken: list[str]) -> None:
+    rules = {name: assertion["Assert"] for name, each in TEMPLATE["Rules"].items() for assertion in each["Assertions"]}
+    template = Template({**TEMPLATE, "Conditions": rules}, parameters)
+    assert [name for name in rules if not template.resolve({"Fn::If": [name, True, False]})] == broken
+
+
 def test_every_parameter_is_used() -> None:
     rest = json.dumps({name: part for name, part in TEMPLATE.items() if name not in ("Parameters", "Metadata")})
     assert not [name for name in TEMPLATE["Parameters"] if f'{{"Ref": "{name}"}}' not in rest]
