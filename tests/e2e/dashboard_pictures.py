@@ -32,7 +32,7 @@ from tests.e2e.test_dashboard_page import STATES
 
 IMAGES = ROOT / "docs" / "images"
 COLOURS = "96"
-SENT = ("07-track-missing-userid", "08-track-email-as-userid", "08-track-email-as-userid", "11-track-eu-consent-denied")
+SENT = ("07-track-missing-userid", "08-track-email-as-userid", "08-track-email-as-userid")
 REFUSED = [{"match": {"path": "/amc/audiences/records"}, "do": {"status": 503}}]
 SHOWN = "$('headline').textContent !== 'Loading'"
 
@@ -55,6 +55,7 @@ DEPLOYED = {
         Picture("dashboard-narrow", width=400, height=1000),
     ],
     "outage": [Picture("dashboard-outage", height=560)],
+    "unshared": [Picture("dashboard-shares", height=440, before="$('alarms').scrollIntoView()")],
     "parked": [
         Picture("dashboard-dead-letters", height=760),
         Picture("dashboard-redrive", height=760, before="$('redrive').click()"),
@@ -126,7 +127,7 @@ def _pictures_of_deployed_stacks(folder: Path) -> None:
 def _pictures_of_a_local_stack(folder: Path) -> None:
     with local_stack() as stack, chromium.tab(folder / "local") as tab:
         _open(tab, stack.where["status"])
-        _take(tab, Picture("dashboard-local-empty"))
+        _take(tab, Picture("dashboard-local-empty", height=840))
         demonstrate(stack.where, enter=5000, leave=800, console=Console(file=io.StringIO()))
         for name in SENT:
             stack.post_example(f"{name}.json")
