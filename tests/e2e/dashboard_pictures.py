@@ -17,7 +17,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import requests
 from rich.console import Console
 
 from audience_sync_cli.dashboard.command import NOTE
@@ -33,7 +32,6 @@ from tests.e2e.test_dashboard_page import STATES
 IMAGES = ROOT / "docs" / "images"
 COLOURS = "96"
 SENT = ("07-track-missing-userid", "08-track-email-as-userid", "08-track-email-as-userid")
-REFUSED = [{"match": {"path": "/amc/audiences/records"}, "do": {"status": 503}}]
 SHOWN = "$('headline').textContent !== 'Loading'"
 
 
@@ -48,19 +46,13 @@ class Picture(NamedTuple):
 
 
 DEPLOYED = {
-    "empty": [Picture("dashboard-deployed-empty")],
     "flowing": [
         Picture("dashboard-deployed", height=1000),
         Picture("dashboard-deployed-dark", height=1000, dark=True),
-        Picture("dashboard-narrow", width=400, height=1000),
     ],
     "outage": [Picture("dashboard-outage", height=560)],
     "unshared": [Picture("dashboard-shares", height=440, before="$('alarms').scrollIntoView()")],
-    "parked": [
-        Picture("dashboard-dead-letters", height=760),
-        Picture("dashboard-redrive", height=760, before="$('redrive').click()"),
-        Picture("dashboard-dead-letters-narrow", width=400, height=1000, before="$('dead-letters').scrollIntoView()"),
-    ],
+    "parked": [Picture("dashboard-redrive", height=760, before="$('redrive').click()")],
 }
 
 
@@ -134,13 +126,6 @@ def _pictures_of_a_local_stack(folder: Path) -> None:
         time.sleep(3)
         _take(tab, Picture("status-page", height=1000))
         _take(tab, Picture("status-page-dark", height=1000, dark=True))
-        faults = f"{stack.where['amazon']}/sandbox/faults"
-        requests.put(faults, json=REFUSED, timeout=60)
-        stack.post_example("14-batch-of-five.json")
-        tab.wait("$('headline').textContent.startsWith('Amazon does not take')")
-        tab.wait("newest.nextTry - newest.at > 4")  # seconds that leave time for the picture
-        _take(tab, Picture("dashboard-local-outage", height=560))
-        requests.delete(faults, timeout=60)
 
 
 def _first_paint(folder: Path) -> None:
