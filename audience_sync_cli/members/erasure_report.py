@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from audience_sync.amazon_ads.destination import Api, api_of
+from audience_sync.amazon_ads.destination import is_of_audience_api, name_of_api
 from audience_sync.aws.membership_rows import KEEP_ACTIVE, expires_at
 from audience_sync.erasure import ErasureStep, StepKind
 from audience_sync.erasure_state import AudienceErasure, Erasure, Outcome, notices_of
@@ -69,7 +69,7 @@ def _audience(audience: Audience, judged: AudienceErasure) -> dict[str, Any]:
     return {
         "audienceId": audience.audience_id,
         "name": audience.name,
-        "api": api_of(audience.destination),
+        "api": name_of_api(audience.destination),
         "unlinkedAt": iso_time(audience.unlinked_at),
         "outcome": judged.outcome,
         "missing": judged.missing,
@@ -121,7 +121,7 @@ def _not_proven(person: Person) -> Iterator[str]:
     outcomes = [person.erasure.audiences[each.audience_id] for each in person.audiences]
     if any(each.outcome is Outcome.OPEN for each in outcomes):
         yield "Some audiences are open: what is missing there is above."
-    of_datasets = [each for each in person.audiences if api_of(each.destination) is Api.DATA_MANAGER]
+    of_datasets = [each for each in person.audiences if not is_of_audience_api(each.destination)]
     if any(person.erasure.audiences[each.audience_id].steps for each in of_datasets):
         yield (
             "Ads Data Manager reports no end of a removal or a deletion: the times are the stack's assumption and "

@@ -60,7 +60,7 @@ def text(report: Mapping[str, Any]) -> Iterator[str]:
 def _audience_lines(audience: Mapping[str, Any]) -> Iterator[str]:
     times = _Times(audience)
     unlinked = f", unlinked {times['unlinkedAt']}" if audience["unlinkedAt"] else ""
-    yield f"{audience['name'] or 'Audience'} ({audience['audienceId']}), {_APIS[audience['api']]}{unlinked}"
+    yield f"{audience['name'] or 'Audience'} ({audience['audienceId']}), {_APIS.get(audience['api'], audience['api'])}{unlinked}"
     missing = audience["missing"]
     yield f"  {('open: ' + _MISSING[missing] if missing else _OUTCOMES[audience['outcome']]).format_map(times)}"
     if audience["enteredAgainAt"]:

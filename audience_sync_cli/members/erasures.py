@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from audience_sync.amazon_ads.destination import Api
+from audience_sync.amazon_ads.apis import has_jobs
 from audience_sync.delivery.uploads import Limits
 from audience_sync.erasure_state import Erasure, Progress, is_closed
 from audience_sync.member_state import MemberState, Timing
@@ -132,5 +132,6 @@ def _require_rows(session: Session) -> None:
 def _timing_of(session: Session) -> Callable[[Destination], Timing]:
     """Return how long Amazon may take with an upload, by the stack's parameters."""
     parameters = session.stack.parameters
-    of_datasets = {Api.DATA_MANAGER: float(parameters.get("DataManagerSeconds", 7_200))}
-    return Limits(job=float(parameters.get("JobSeconds", 900)), effective=of_datasets).timing_of
+    with_jobs = Limits(job=float(parameters.get("JobSeconds", 900))).timing
+    of_datasets = Limits(job=float(parameters.get("DataManagerSeconds", 7_200))).timing
+    return lambda destination: with_jobs if has_jobs(destination) else of_datasets
