@@ -21,6 +21,7 @@ from audience_sync_cli.times import DAY
 POINTS_IN_TIME = 35 * DAY  # seconds; of the membership table
 DEAD_LETTERS = 14 * DAY  # seconds
 JOB_QUEUE = 7 * DAY  # seconds
+_ID, _ALL = "id; no identifiers", "id and identifiers"
 _NO_ID = "-"  # in place of an id that Amazon does not give
 
 
@@ -29,8 +30,7 @@ class Person(NamedTuple):
 
     everywhere: MemberState  # the person's row of all audiences
     erasure: Erasure
-    audiences: Sequence[Audience]  # with a row of the person
-    states: Mapping[str, MemberState]  # these rows, by audience
+    rows: Sequence[tuple[Audience, MemberState]]  # the audiences with a row of the person
     parked: Sequence[DeadLetterMessage]
     unread: str = ""  # why more dead letters may hold the person; a sentence
 
@@ -38,7 +38,7 @@ class Person(NamedTuple):
 def document(person: Person, *, stack: str, now: float) -> dict[str, Any]:
     """Return the report, with its digest; `now` in epoch seconds."""
     erasure, everywhere = person.erasure, person.everywhere
-    steps = everywhere.erasure or notices_of(everywhere)
+    steps = _notices(everywhere) or notices_of(everywhere)
     report: dict[str, Any] = {
         "member": everywhere.member[1],
         "stack": stack,
@@ -49,9 +49,8 @@ def document(person: Person, *, stack: str, now: float) -> dict[str, Any]:
         "notices": [
             {"kind": each.kind, "messageId": each.id, "at": iso_time(each.at), "recordedAt": iso_time(each.ended)}
             for each in steps
-            if each.kind in (StepKind.NOTICE, StepKind.DENIAL)
         ],
-        "audiences": [_audience(each, erasure.audiences[each.audience_id]) for each in person.audiences],
+        "audiences": [_audience(each, erasure.audiences[each.audience_id]) for each, _ in person.rows],
         "remains": list(_remains(person, now)),
         "notProven": list(_not_proven(person)),
     }
@@ -63,6 +62,11 @@ def digest(report: Mapping[str, Any]) -> str:
     rest = {name: value for name, value in report.items() if name != "digest"}
     text = json.dumps(rest, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _notices(everywhere: MemberState) -> list[ErasureStep]:
+    """Return all recorded notices and denials; none if an older version has recorded them."""
+    return [each for each in everywhere.erasure if each.kind in (StepKind.NOTICE, StepKind.DENIAL)]
 
 
 def _audience(audience: Audience, judged: AudienceErasure) -> dict[str, Any]:
@@ -97,38 +101,37 @@ def _remains(person: Person, now: float) -> Iterator[dict[str, Any]]:
 
     notice_row = expires_at(person.everywhere)
     yield place("row of the notice", "id, times and message ids; no identifiers", notice_row)
-    for each in person.audiences:
-        state = person.states[each.audience_id]
-        holds = "id and identifiers" if state.identities else "id; no identifiers"
-        yield place(f"row of {each.name or each.audience_id}", holds, expires_at(state))
+    for audience, state in person.rows:
+        holds = _ALL if state.identities else _ID
+        yield place(f"row of {audience.name or audience.audience_id}", holds, expires_at(state))
     steps = [step for each in person.erasure.audiences.values() for step in each.steps]
     sent = max((step.at / 1000 for step in steps), default=0)
     if now < sent + JOB_QUEUE:
-        yield place("job queue", "id; no identifiers", sent + JOB_QUEUE)
+        yield place("job queue", _ID, sent + JOB_QUEUE)
     if person.parked:
         until = max(each.at for each in person.parked) / 1000 + DEAD_LETTERS
-        yield place(f"dead letters: {len(person.parked)}", "id and identifiers", until)
-    if steps and not any(state.identities for state in person.states.values()):
+        yield place(f"dead letters: {len(person.parked)}", _ALL, until)
+    last = max([notice_row, *(expires_at(state) for _, state in person.rows)])
+    is_held = any(state.identities for _, state in person.rows)
+    if steps and not is_held:
         erased = max(step.ended / 1000 for step in steps)
-        yield place("points in time of the table", "id and identifiers", erased + POINTS_IN_TIME)
-    last = max([notice_row, *map(expires_at, person.states.values())])
-    yield place("points in time of the table", "id", last + POINTS_IN_TIME)
+        yield place("points in time of the table", _ALL, erased + POINTS_IN_TIME)
+    yield place("points in time of the table", _ALL if is_held else _ID, last + POINTS_IN_TIME)
     yield place("Amazon", "what it received, for a time its API does not state", None)
 
 
 def _not_proven(person: Person) -> Iterator[str]:
     """Yield a sentence for each gap in the proof."""
-    outcomes = [person.erasure.audiences[each.audience_id] for each in person.audiences]
-    if any(each.outcome is Outcome.OPEN for each in outcomes):
+    judged = [(audience, person.erasure.audiences[audience.audience_id]) for audience, _ in person.rows]
+    if any(each.outcome is Outcome.OPEN for _, each in judged):
         yield "Some audiences are open: what is missing there is above."
-    of_datasets = [each for each in person.audiences if not is_of_audience_api(each.destination)]
-    if any(person.erasure.audiences[each.audience_id].steps for each in of_datasets):
+    if any(each.steps and not is_of_audience_api(audience.destination) for audience, each in judged):
         yield (
             "Ads Data Manager reports no end of a removal or a deletion: the times are the stack's assumption and "
             "Amazon's promise of 30 days."
         )
         yield "A DSP audience of a share that was revoked before keeps its members; Amazon does not remove them."
-    if any(each.outcome is Outcome.NOTHING_HELD for each in outcomes) and not person.everywhere.erasure:
+    if person.rows and not _notices(person.everywhere):
         yield "The notice was recorded by an older version, which kept no uploads: they may be missing above."
     yield f"Rows last sent more than {KEEP_ACTIVE // DAY} days ago have expired; nothing is known of their audiences."
     if person.unread:

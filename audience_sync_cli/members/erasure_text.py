@@ -14,7 +14,7 @@ _STATES = {
     Progress.AMAZON_DELETES: "done here, Amazon deletes by {amazonUntil}",
     Progress.CLOSED: "closed since {since}",
 }
-_NOTICES = {StepKind.NOTICE: "Deletion notice", StepKind.DENIAL: "Consent denied"}
+_NOTICES = {StepKind.NOTICE: "Deletion notice of", StepKind.DENIAL: "Consent denied at"}
 _APIS = {Api.AUDIENCES: "audience API", Api.DATA_MANAGER: "Ads Data Manager"}
 _OUTCOMES = {
     Outcome.REMOVED: "removed",
@@ -41,7 +41,7 @@ def text(report: Mapping[str, Any]) -> Iterator[str]:
     yield f"Erasure of {report['member']}: {_STATES[report['state']].format_map(_Times(report))}"
     for each in report["notices"]:
         yield ""
-        yield f"{_NOTICES[each['kind']]} of {_time(each['at'])}, recorded {_time(each['recordedAt'])}"
+        yield f"{_NOTICES[each['kind']]} {_time(each['at'])}, recorded {_time(each['recordedAt'])}"
         yield f"  message id {each['messageId']}"
     for each in report["audiences"]:
         yield ""
@@ -60,7 +60,8 @@ def text(report: Mapping[str, Any]) -> Iterator[str]:
 def _audience_lines(audience: Mapping[str, Any]) -> Iterator[str]:
     times = _Times(audience)
     unlinked = f", unlinked {times['unlinkedAt']}" if audience["unlinkedAt"] else ""
-    yield f"{audience['name'] or 'Audience'} ({audience['audienceId']}), {_APIS.get(audience['api'], audience['api'])}{unlinked}"
+    api = _APIS.get(audience["api"], audience["api"])
+    yield f"{audience['name'] or 'Audience'} ({audience['audienceId']}), {api}{unlinked}"
     missing = audience["missing"]
     yield f"  {('open: ' + _MISSING[missing] if missing else _OUTCOMES[audience['outcome']]).format_map(times)}"
     if audience["enteredAgainAt"]:

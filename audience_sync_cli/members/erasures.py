@@ -9,10 +9,10 @@ import typer
 
 from audience_sync.amazon_ads.apis import has_jobs
 from audience_sync.delivery.uploads import Limits
-from audience_sync.erasure_state import Erasure, Progress, is_closed
+from audience_sync.erasure_state import Erasure, Progress, is_closed, judge
 from audience_sync.member_state import MemberState, Timing
 from audience_sync.membership import EVERY_AUDIENCE, Destination
-from audience_sync.operations.erasures import judged
+from audience_sync.operations.erasures import judged, rows_of
 from audience_sync_cli.errors import NotThere, OperatorError
 from audience_sync_cli.members.erasure_report import Person, document
 from audience_sync_cli.members.erasure_text import text
@@ -44,11 +44,10 @@ def erasure(
             "They are stored for 40 days. Use the external user id as the mapping derives it from Segment's userId.",
         )
     states = session.members.read((each.audience_id, member) for each in audiences)
-    ((_, judgement),) = judged([everywhere], audiences, session.members, _timing_of(session), session.now())
     found, unread = peek(session, lambda each: member in each.members)
-    known_in = [each for each in audiences if each.audience_id in judgement.audiences]
-    of_member = {audience_id: state for (audience_id, _), state in states.items()}
-    person = Person(everywhere, judgement, known_in, of_member, found, unread)
+    judgement = judge(everywhere, rows_of(member, audiences, states, _timing_of(session)), session.now())
+    known_in = [(each, state) for each in audiences if (state := states.get((each.audience_id, member)))]
+    person = Person(everywhere, judgement, known_in, found, unread)
     report = document(person, stack=session.stack.name, now=session.now())
     for line in text(report):
         session.screen.say(line)

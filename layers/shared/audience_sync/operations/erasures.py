@@ -1,6 +1,6 @@
 """Erasures of all people: judged from their rows, and recorded as closed when nothing is left to do."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import batched
 from typing import Protocol
@@ -65,12 +65,18 @@ def judged(
     for some in batched(people, max(1, ROWS_AT_ONCE // (len(audiences) + 1))):
         states = members.read((audience.audience_id, each.member[1]) for each in some for audience in audiences)
         for each in some:
-            rows = [
-                PersonRow(state, timing_of(audience.destination), has_jobs(audience.destination))
-                for audience in audiences
-                if (state := states.get((audience.audience_id, each.member[1])))
-            ]
-            yield each, judge(each, rows, now)
+            yield each, judge(each, rows_of(each.member[1], audiences, states, timing_of), now)
+
+
+def rows_of(
+    person: str, audiences: Iterable[Audience], states: Mapping[Member, MemberState], timing_of: TimingOf
+) -> list[PersonRow]:
+    """Return the person's rows among some states, as they are judged."""
+    return [
+        PersonRow(state, timing_of(audience.destination), has_jobs(audience.destination))
+        for audience in audiences
+        if (state := states.get((audience.audience_id, person)))
+    ]
 
 
 def check_erasures(

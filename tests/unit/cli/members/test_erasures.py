@@ -14,7 +14,7 @@ import pytest
 from audience_sync.amazon_ads.destination import of_data_manager
 from audience_sync.erasure import ErasureStep, StepKind
 from audience_sync.member_state import Identity, LateJob, MemberState
-from audience_sync.membership import Audience, Version
+from audience_sync.membership import Audience, Destination, Version
 from audience_sync_cli.errors import NotThere, OperatorError
 from audience_sync_cli.members.erasures import erasure, erasures
 from tests.aws_fixtures import AUDIENCE
@@ -88,7 +88,7 @@ def test_a_finished_erasure_is_proven_for_both_apis(deployment: Deployment) -> N
     assert remains["row of Lapsed premium buyers"] == ("id; no identifiers", "2027-02-24")
     assert remains["dead letters: 1"] == ("id and identifiers", "2027-01-29")
     assert remains["job queue"] == ("id; no identifiers", "2027-01-22")
-    assert remains["points in time of the table"] == ("id", "2027-03-31")
+    assert remains["points in time of the table"] == ("id; no identifiers", "2027-03-31")
     assert remains["Amazon"] == ("what it received, for a time its API does not state", "")
     assert [each.split()[0] for each in found["notProven"]] == ["Ads", "A", "Rows"]
     after = deployment.json(erasure, "m1", now=NOW + 31 * DAY)
@@ -130,8 +130,18 @@ def test_of_an_open_erasure_it_says_what_is_missing(deployment: Deployment) -> N
     assert shown.splitlines()[0] == "Erasure of m1: open since 2027-01-15 07:00:00Z"
     assert "  open: the last removal is due at 2027-01-18 06:59:00Z" in shown.splitlines()
     assert "  late job job-9" in shown.splitlines()
-    assert "Consent denied of" in shown
+    assert "Consent denied at 2027-01-15 06:59:59Z, recorded 2027-01-15 07:00:00Z" in shown
     assert "row of Lapsed premium buyers: id and identifiers" in shown
+
+
+def test_an_audience_of_an_unknown_api_hides_no_other(deployment: Deployment) -> None:
+    unknown = replace(AUDIENCE, audience_id="9", destination=Destination.of({"api": "newer"}))
+    deployment.list_audience(unknown)
+    recorded(deployment, "m1")
+    for each in (AUDIENCE, unknown):
+        in_audience(deployment, each, REMOVED)
+    assert [each["api"] for each in deployment.json(erasure, "m1")["audiences"]] == ["audiences", "newer"]
+    assert "(9), newer" in deployment.printed(erasure, "m1").out
 
 
 def test_without_a_notice_nothing_is_known(deployment: Deployment) -> None:
