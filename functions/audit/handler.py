@@ -121,7 +121,7 @@ def _report_new_reasons(stack: str, store: MetricStore, seen: SeenReasons) -> No
 
 def _check_erasures(settings: AuditSettings, dynamodb: "DynamoDBClient", deadline: float) -> None:
     """Count open erasures, and close those that are done. A failure is only logged: the next check is in six hours."""
-    # They take 13 ms, which the other five runs save.
+    # Loading them takes longer than a few milliseconds, which the other five runs save.
     from audience_sync.amazon_ads.apis import has_jobs  # noqa: PLC0415 - see above
     from audience_sync.aws.audience_table import AudienceTable  # noqa: PLC0415
     from audience_sync.aws.membership_rows import Sharding  # noqa: PLC0415
