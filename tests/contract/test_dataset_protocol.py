@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from audience_sync.erasure import StepKind
 from audience_sync.errors import AccessDenied, ServiceUnavailable
 from audience_sync.ingest.record_rules import erasing_exit
 from audience_sync.messages import DeadLetter
@@ -171,17 +172,42 @@ def test_while_identities_cannot_be_deleted_the_row_keeps_them_for_another_attem
     assert not stack.holds("a@b.co")
 
 
-def test_a_parked_removal_deletes_the_identities_although_its_row_was_erased_meanwhile(stack: WorkerStack) -> None:
+def test_a_repeated_removal_keeps_the_identities_whose_deletion_is_parked(stack: WorkerStack) -> None:
     stack.deliver(change("a@b.co", at=1))
     stack.amazon.deletion_fails = AccessDenied("manager accounts only", status=403)
     assert stack.deliver(NOTICE).parked == 1
     stack.amazon.deletion_fails = None
     stack.rest()  # the removal is repeated
-    assert (deleted(stack), stack.holds("a@b.co")) == (set(), False)
+    assert (deleted(stack), stack.holds("a@b.co")) == (set(), True)
     redrive(stack)
     assert deleted(stack) == {digest("a@b.co")}
     stack.rest()
     assert not stack.holds("a@b.co")
+
+
+def test_a_deletion_that_fails_longer_than_the_removal_is_repeated_is_asked_for_again(stack: WorkerStack) -> None:
+    stack.deliver(change("a@b.co", at=1))
+    stack.amazon.deletion_fails = ServiceUnavailable("503")
+    (deferred,) = stack.deliver(NOTICE).deferred
+    stack.rest()
+    assert (deleted(stack), stack.holds("a@b.co")) == (set(), True)
+    stack.amazon.deletion_fails = None
+    stack.deliver_messages(deferred.message)
+    assert deleted(stack) == {digest("a@b.co")}
+    stack.rest()
+    assert not stack.holds("a@b.co")
+
+
+def test_a_row_keeps_the_uploads_that_erased_it_and_when_they_counted_as_ended(stack: WorkerStack) -> None:
+    stack.deliver(change("a@b.co", at=1))
+    stack.now += 2 * (stack.effective + stack.limits.longest_job)
+    at = stack.now
+    stack.deliver(NOTICE)
+    stack.rest()
+    removal, deletion = stack.state().erasure
+    assert (removal.kind, deletion.kind) == (StepKind.REMOVAL, StepKind.DELETION)
+    assert (removal.at, deletion.at) == (at * 1000, at * 1000)
+    assert deletion.ended >= (at + stack.effective) * 1000
 
 
 def test_an_outage_between_the_removal_and_the_deletion_of_identities_loses_neither(stack: WorkerStack) -> None:
@@ -207,4 +233,4 @@ def test_a_removal_whose_time_cannot_be_stored_is_made_again_and_its_row_is_eras
     (untracked,) = stack.queue.bodies
     assert "untracked" in untracked
     assert stack.rest() == {"delivered": 1}
-    assert (len(stack.amazon.deleted), stack.holds("a@b.co")) == (2, False)
+    assert (len(stack.amazon.deleted), stack.holds("a@b.co")) == (1, False)
