@@ -90,7 +90,7 @@ def test_the_list_and_show_tell_who_shares_a_key(deployment: Deployment) -> None
     assert f"{KEY}, shared with Other (7)" in deployment.printed(show, KEY).out
     assert deployment.json(show, KEY)["audience"]["sharesKeyWith"] == ["7"]
     deployment.list_audience(OTHER)
-    assert "ambiguous: Other (7)" in deployment.printed(show, AUDIENCE.audience_id).out
+    assert "ambiguous with Other (7)" in deployment.printed(show, AUDIENCE.audience_id).out
 
 
 def test_a_shared_key_means_the_main_audience(deployment: Deployment) -> None:
