@@ -50,30 +50,15 @@ def run[T](doing: Coroutine[Any, Any, T]) -> T:
     return asyncio.run(doing)
 
 
-# Rows 8 and 9
-
-
-@pytest.mark.parametrize(
-    ("worker_harness", "call", "uploads"),
-    [
-        *(pytest.param(api, READ, 1, id=f"{api}: before its row is read") for api in Api),
-        *(pytest.param(api, WRITE, 1, id=f"{api}: before the change is recorded") for api in Api),
-        pytest.param(Api.AUDIENCES, SEND, 2, id="before the job is handed over"),
-        *(pytest.param(api, None, 2, id=f"{api}: before the messages are acknowledged") for api in Api),
-    ],
-    indirect=["worker_harness"],
-)
-def test_a_killed_worker_loses_nothing_and_its_changes_are_sent_at_most_once_more(
-    worker_harness: WorkerHarness, call: str | None, uploads: int
-) -> None:
+def run_killed(worker_harness: WorkerHarness, call: str | None, *, after: int = 0, **variables: str) -> None:
+    """Kill a worker at a call to AWS, of which the first `after` pass, or at its end. Its messages come back."""
     arrived, released = threading.Event(), threading.Event()
     if call:
-        worker_harness.proxy.on(call, hold(arrived, released), times=1)
-    worker_harness.put(worker_harness.message(ENTERED))
+        worker_harness.proxy.on(call, hold(arrived, released), times=1, after=after)
 
     async def kill() -> list[dict[str, Any]]:
         records = worker_harness.receive()
-        killed = await start(worker_harness)
+        killed = await start(worker_harness, **variables)
         invocation = asyncio.create_task(killed.invoke({"Records": records}, LONG_TIMEOUT))
         if call:
             assert await asyncio.to_thread(arrived.wait, LONG_TIMEOUT)
@@ -90,6 +75,26 @@ def test_a_killed_worker_loses_nothing_and_its_changes_are_sent_at_most_once_mor
     worker_harness.acknowledge(
         records, {"batchItemFailures": [{"itemIdentifier": each["messageId"]} for each in records]}
     )
+
+
+# Rows 8 and 9
+
+
+@pytest.mark.parametrize(
+    ("worker_harness", "call", "uploads"),
+    [
+        *(pytest.param(api, READ, 1, id=f"{api}: before its row is read") for api in Api),
+        *(pytest.param(api, WRITE, 1, id=f"{api}: before the change is recorded") for api in Api),
+        pytest.param(Api.AUDIENCES, SEND, 2, id="before the job is handed over"),
+        *(pytest.param(api, None, 2, id=f"{api}: before the messages are acknowledged") for api in Api),
+    ],
+    indirect=["worker_harness"],
+)
+def test_a_killed_worker_loses_nothing_and_its_changes_are_sent_at_most_once_more(
+    worker_harness: WorkerHarness, call: str | None, uploads: int
+) -> None:
+    worker_harness.put(worker_harness.message(ENTERED))
+    run_killed(worker_harness, call)
     assert worker_harness.run().returned == []
     assert worker_harness.amazon.members() == {"cust_1"}
     assert worker_harness.amazon.actions_sent("cust_1") == ["CREATE"] * uploads
