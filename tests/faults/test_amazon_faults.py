@@ -71,7 +71,7 @@ def self_signed_server(folder: Path) -> Iterator[tuple[str, list[bytes]]]:
         listening.join(5)
 
 
-# Rows 15 to 18. test_amazon_client.py has the errors that every kind of answer leads to, test_batch.py what follows
+# Rows 15 to 18. test_exchange.py and test_amazon_client.py have the error for every answer, test_batch.py what follows
 
 
 def test_a_throttled_audience_waits_as_long_as_amazon_says_and_fifteen_minutes_at_most(

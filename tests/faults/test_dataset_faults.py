@@ -10,7 +10,7 @@ from audience_sync.ingest.record_rules import erasing_exit
 from audience_sync.messages import DeadLetter, pack
 from tests.faults.proxy import only, refuse
 from tests.faults.test_worker_faults import SEND, run_killed
-from tests.faults.worker_harness import DATASET, Sandbox, WorkerHarness
+from tests.faults.worker_harness import DATASET, WorkerHarness
 from tests.functions.test_data_manager import notice
 from tests.functions.test_jobs import check_jobs, take
 from tests.functions.test_worker import EMAIL, change
@@ -87,40 +87,27 @@ def test_a_400_for_one_member_and_a_refusal_in_a_200_cost_no_third_member(worker
 # Row 20
 
 
-def delete_dataset(amazon: Sandbox) -> None:
-    amazon.account.delete_dataset(amazon.audience.audience_id, 0.0)
-
-
-def withdraw_terms(amazon: Sandbox) -> None:
-    amazon.account.has_accepted = False
-
-
-def withdraw_permission(amazon: Sandbox) -> None:
-    data_manager = amazon.state.data_manager
-    data_manager.options = replace(data_manager.options, permissions=frozenset())
-
-
-def remove_room(amazon: Sandbox) -> None:
-    amazon.account.room_since = None
-
-
 @pytest.mark.parametrize(
-    ("withdraw", "reason", "detail"),
+    ("withheld", "permissions", "reason", "detail"),
     [
-        pytest.param(withdraw_terms, "access_denied", "403: The terms of Ads Data Manager have not been accepted"),
-        pytest.param(withdraw_permission, "access_denied", "403: Forbidden: one of"),
-        pytest.param(remove_room, "not_found", "404: The account has no data"),
+        pytest.param(
+            "terms", {}, "access_denied", "403: The terms of Ads Data Manager have not been accepted", id="terms"
+        ),
+        pytest.param("room", {}, "not_found", "404: The account has no data", id="data room"),
+        pytest.param("", {"permissions": frozenset()}, "access_denied", "403: Forbidden: one of", id="permission"),
     ],
 )
 def test_changes_of_an_account_that_is_not_ready_are_parked_with_amazons_words_and_can_be_redriven(
-    worker_harness: WorkerHarness, withdraw: Any, reason: str, detail: str
+    worker_harness: WorkerHarness, withheld: str, permissions: dict[str, Any], reason: str, detail: str
 ) -> None:
-    account, data_manager = worker_harness.amazon.account, worker_harness.amazon.state.data_manager
-    room_since, options = account.room_since, data_manager.options
-    withdraw(worker_harness.amazon)
+    data_manager = worker_harness.amazon.state.data_manager
+    usual = data_manager.options
+    data_manager.withhold(withheld, 0.0)
+    data_manager.options = replace(usual, **permissions)
     assert worker_harness.run(worker_harness.message(change("cust_1"), change("cust_2"))).returned == []
     assert worker_harness.amazon.request_count() == 1, "not bisected"
-    account.has_accepted, account.room_since, data_manager.options = True, room_since, options
+    data_manager.withhold("", 1.0)
+    data_manager.options = usual
     failures = redrive(worker_harness)
     assert [each for each, _ in failures.values()] == [reason] * 2
     assert all(detail in text for _, text in failures.values())
@@ -132,7 +119,7 @@ def test_a_deleted_dataset_is_not_created_again_and_its_members_identities_are_d
     worker_harness: WorkerHarness,
 ) -> None:
     spread_notice(worker_harness)
-    delete_dataset(worker_harness.amazon)
+    worker_harness.amazon.account.delete_dataset(worker_harness.amazon.audience.audience_id, 0.0)
     assert worker_harness.run(worker_harness.message(change("cust_2"))).returned == []
     assert worker_harness.dead_letters() == {"cust_1": "not_found", "cust_2": "not_found"}
     assert deletions(worker_harness) == 1
@@ -202,11 +189,11 @@ def test_while_the_terms_are_withdrawn_a_notice_is_parked_once_and_done_whole_wh
     worker_harness: WorkerHarness,
 ) -> None:
     spread_notice(worker_harness)
-    withdraw_terms(worker_harness.amazon)
+    worker_harness.amazon.state.data_manager.withhold("terms", 0.0)
     assert worker_harness.run().returned == []
     assert len(worker_harness.cloud.messages("DeadLetterQueue")) == 1
     assert keeps_identities(worker_harness)
-    worker_harness.amazon.account.has_accepted = True
+    worker_harness.amazon.state.data_manager.withhold("", 0.0)
     ((reason, detail),) = redrive(worker_harness).values()
     assert (reason, "terms" in detail) == ("access_denied", True)
     worker_harness.enter(**AT_ONCE)

@@ -28,13 +28,17 @@ def set_recipe(worker_harness: WorkerHarness) -> Iterator[Callable[[str], list[s
     change_to("off")
 
 
+def concerns(recipe: Recipe, api: Api) -> bool:
+    return not recipe.withholds if api is Api.AUDIENCES else not recipe.name.startswith("job-")
+
+
 @pytest.mark.parametrize(
     ("worker_harness", "recipe"),
     [
         pytest.param(api, each, id=f"{api}: {each.name}")
         for api in Api
         for each in RECIPES
-        if each.name != "slow" and not (api is Api.DATA_MANAGER and each.name.startswith("job-"))
+        if each.name != "slow" and concerns(each, api)
     ],
     indirect=["worker_harness"],
 )
