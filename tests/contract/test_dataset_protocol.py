@@ -5,11 +5,13 @@ from typing import Any
 import pytest
 
 from audience_sync.amazon_ads import apis
+from audience_sync.amazon_ads.destination import of_connection
+from audience_sync.amazon_ads.job import JobReport
 from audience_sync.amazon_ads.upload import Request, UploadSize
 from audience_sync.erasure import StepKind
 from audience_sync.errors import AccessDenied, ServiceUnavailable, Throttled
 from audience_sync.ingest.record_rules import erasing_exit
-from audience_sync.messages import DeadLetter
+from audience_sync.messages import DeadLetter, JobMessage
 from tests.builders import AUDIENCE
 from tests.contract.worker_stack import GRANTED, NOW, WorkerStack, change, dataset_stack, digest, named_in
 
@@ -69,6 +71,19 @@ def test_an_enter_carries_the_ten_identities_named_last_and_a_removal_all(stack:
     stack.deliver(change(at=30, exits=True))
     assert stack.amazon.active() == set()
     assert [len(upload[0]["hashedPII"]) for upload in stack.amazon.uploads[-3:]] == [10, 10, 5]
+
+
+def test_the_changes_of_one_event_for_two_audiences_have_rows_jobs_and_ends_of_their_own(stack: WorkerStack) -> None:
+    main = change("a@b.co", at=1, audience_id="5", destination=of_connection("c-1"))
+    assert stack.deliver(main, change("a@b.co", at=1)).delivered == 2
+    assert sorted(target.audience_id for target in stack.amazon.targets) == [AUDIENCE, "5"]
+    (job,) = stack.jobs.drain()
+    assert JobMessage.from_body(job).audience_id == "5", "an upload to a dataset has no job"
+    stack.check_jobs(JobReport("FAILED"), job)
+    (letter,) = map(DeadLetter.from_body, stack.dead_letters.drain())
+    assert [each.audience_id for each in letter.changes] == ["5"]
+    states = stack.members().read([("5", "m1"), (AUDIENCE, "m1")])
+    assert [bool(states[audience_id, "m1"].entered) for audience_id in ("5", AUDIENCE)] == [True, True]
 
 
 @pytest.mark.parametrize("exits", [False, True], ids=["enter", "exit"])
