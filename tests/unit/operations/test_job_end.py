@@ -189,7 +189,8 @@ def test_a_removal_erases_only_what_was_named_by_then() -> None:
 
 DATASET = of_data_manager()
 PART = REMOVAL._replace(proves=True)
-DELETION = ERASING._replace(proves=True, deletes=True)
+LAST_PART = ERASING._replace(proves=True)
+DELETION = LAST_PART._replace(deletes=True)
 REMOVED = ErasureStep(StepKind.REMOVAL, "job-1", EXITED * 1000 + 999, NOW * 1000)
 DELETED = REMOVED._replace(kind=StepKind.DELETION)
 OLD_DELETION = DELETED._replace(at=EXITED * 1000 - 1_001)
@@ -216,9 +217,10 @@ def test_the_end_of_an_upload_that_carries_out_an_erasure_is_recorded_once(
 @pytest.mark.parametrize(
     ("each", "sent_at", "steps", "erases"),
     [
-        pytest.param(ERASING, EXITED, (), False, id="a removal, and the deletion has not gone out"),
-        pytest.param(ERASING, EXITED, (DELETED,), True, id="a removal after the deletion"),
-        pytest.param(ERASING, EXITED, (OLD_DELETION,), False, id="a removal after that of an older notice"),
+        pytest.param(LAST_PART, EXITED, (), False, id="a removal, and the deletion has not gone out"),
+        pytest.param(LAST_PART, EXITED, (DELETED,), True, id="a removal after the deletion"),
+        pytest.param(LAST_PART, EXITED, (OLD_DELETION,), False, id="a removal after that of an older notice"),
+        pytest.param(ERASING, EXITED, (), True, id="queued by an older version, which recorded no steps"),
         pytest.param(DELETION, EXITED, (), True, id="the deletion"),
         pytest.param(DELETION, EXITED - 1, (), True, id="the deletion, counted as ended after a later removal"),
     ],

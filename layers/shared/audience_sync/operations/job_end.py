@@ -81,7 +81,8 @@ def after_end(
         kind = StepKind.DELETION if member.deletes else StepKind.REMOVAL
         ended = ErasureStep(kind, message.job_id, message.sent_at, now * 1000)
         state = replace(state, erasure=with_step(state.erasure, ended))
-    are_gone = has_jobs(message.destination) or _were_deleted(state)
+    is_of_older_version = not member.proves  # which recorded no steps, and asked for the deletion once
+    are_gone = has_jobs(message.destination) or is_of_older_version or _were_deleted(state)
     if member.erases and are_gone and report is not None and is_last and state.removal_due(timing) is None:
         return removed(state, min(state.erase_until, Version.from_text(member.version).at))
     return state
