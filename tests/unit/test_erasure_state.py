@@ -179,6 +179,25 @@ def test_only_an_open_erasure_is_overdue(hours: int, rows: list[PersonRow], over
     assert judge(everywhere(RECORDED), rows, now).is_overdue(now, days=4) is overdue
 
 
+@pytest.mark.parametrize(
+    ("steps", "days", "overdue"),
+    [
+        pytest.param((RECORDED, WAITING), 6, False, id="open since the second notice"),
+        pytest.param((RECORDED, WAITING), 10, True, id="for long enough"),
+        pytest.param((RECORDED,), 6, True, id="open since the first notice"),
+        pytest.param((RECORDED, WAITING, RECORDED._replace(id="m2"), CLOSED), 6, False, id="in the next erasure"),
+    ],
+)
+def test_a_notice_while_only_amazon_deletes_opens_it_from_then_on(
+    steps: tuple[ErasureStep, ...], days: int, overdue: bool
+) -> None:
+    """It must not be overdue at once, because the first notice is long ago."""
+    second = RECORDED._replace(id="second", ended=RECORDED.ended + 5 * DAY)
+    now = NOW + days * 86_400
+    judged = judge(everywhere(*steps, second), [row(**NOT_SPREAD)], now)
+    assert (judged.progress, judged.is_overdue(now, days=4)) == (Progress.OPEN, overdue)
+
+
 DENIAL, LATER = (
     RECORDED._replace(kind=StepKind.DENIAL, id="denial"),
     RECORDED._replace(id="later", ended=CLOSED.ended + DAY),

@@ -4,9 +4,10 @@ An erasure begins with a deletion notice or denied consent. Notices that come be
 decide; steps only prove what they say.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import pairwise
 from typing import NamedTuple
 
 from audience_sync.erasure import ErasureStep, StepKind
@@ -76,7 +77,7 @@ class Erasure:
 
     notices: tuple[ErasureStep, ...]  # in the order in which they were recorded
     progress: Progress
-    since: int  # epoch milliseconds: first recorded if it is open, else when it became so
+    since: int  # epoch milliseconds at which it reached this state
     until: int | None = None  # epoch milliseconds; the end of Amazon's time
     audiences: dict[str, AudienceErasure] = field(default_factory=dict, repr=False)  # those with a row, by id
 
@@ -125,12 +126,22 @@ def judge(everywhere: MemberState, rows: Iterable[PersonRow], now: float) -> Era
     found = {row.state.member[0]: _judge(row, version, since, now) for row in rows}
     outcomes = {each.outcome for each in found.values()}
     if Outcome.OPEN in outcomes:
-        return Erasure(notices, Progress.OPEN, since, None, found)
+        return Erasure(notices, Progress.OPEN, _opened(everywhere, notices), None, found)
     until = max((each.until for each in found.values() if each.until is not None), default=None)
     done = max([notices[-1].ended, *(step.ended for each in found.values() for step in each.steps)])
     if Outcome.AMAZON_DELETES in outcomes:
         return Erasure(notices, Progress.AMAZON_DELETES, done, until, found)
     return Erasure(notices, Progress.CLOSED, max(done, until or 0), until, found)
+
+
+def _opened(everywhere: MemberState, notices: Sequence[ErasureStep]) -> int:
+    """Return when an open erasure became open, in epoch milliseconds: a notice may follow while only Amazon deletes."""
+    after_waiting = (
+        notice.ended
+        for step, notice in pairwise(everywhere.erasure)
+        if step.kind is StepKind.WAITING and notice in notices
+    )
+    return max(after_waiting, default=notices[0].ended)
 
 
 def _judge(row: PersonRow, notice: Version, since: int, now: float) -> AudienceErasure:
