@@ -1,11 +1,12 @@
 """How far a person's erasure is, told from the person's rows."""
 
 from dataclasses import replace
+from functools import reduce
 from typing import Any
 
 import pytest
 
-from audience_sync.erasure import ErasureStep, StepKind
+from audience_sync.erasure import MAX_STEPS, ErasureStep, StepKind, with_step
 from audience_sync.erasure_state import (
     AMAZON_DELETES_WITHIN,
     CHECK_DELAY,
@@ -229,6 +230,14 @@ def test_the_first_notice_counts_even_if_another_follows() -> None:
     second = LATER._replace(ended=REMOVED.ended + 1)
     judged = judge(everywhere(RECORDED, second), [DONE], NOW + 2_000)
     assert (judged.audiences[DONE.state.member[0]].steps, judged.since) == ((REMOVED,), second.ended)
+
+
+def test_the_first_notice_stays_however_often_consent_is_denied_again() -> None:
+    """Its date decides when an open erasure is overdue."""
+    denials = [DENIAL._replace(id=str(number), ended=NOW * 1000 + number * DAY) for number in range(30)]
+    steps = reduce(with_step, denials, (RECORDED,))
+    assert (steps[0], steps[-1], len(steps)) == (RECORDED, denials[-1], MAX_STEPS)
+    assert judge(everywhere(*steps), [row(**NOT_SPREAD)], NOW + 30 * 86_400).since == RECORDED.ended
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
-MAX_STEPS = 16  # kept in one row; an erasure takes one or two in each, unless Amazon's jobs end late
+MAX_STEPS = 16  # in one row; an erasure takes one or two in each, unless jobs end late or denials of consent repeat
 
 
 class StepKind(StrEnum):
@@ -31,7 +31,8 @@ class ErasureStep(NamedTuple):
 
 
 def with_step(steps: Sequence[ErasureStep], step: ErasureStep) -> tuple[ErasureStep, ...]:
-    """Add a step after the others, unless it is there. Drops the oldest beyond MAX_STEPS."""
+    """Add a step after the others, unless it is there. Beyond MAX_STEPS, drops the second: the first has its date."""
     if any((each.kind, each.id, each.at) == (step.kind, step.id, step.at) for each in steps):
         return tuple(steps)
-    return (*steps, step)[-MAX_STEPS:]
+    dropped = max(0, len(steps) + 1 - MAX_STEPS)
+    return (*steps[:1], *steps[1 + dropped :], step)
