@@ -120,7 +120,10 @@ def _report_new_reasons(stack: str, store: MetricStore, seen: SeenReasons) -> No
 
 
 def _check_erasures(settings: AuditSettings, dynamodb: "DynamoDBClient", deadline: float) -> None:
-    """Count open erasures, and close those that are done. A failure is only logged: the next check is in six hours."""
+    """Count open erasures, and close those that are done.
+
+    A failure is only logged: the next check is in six hours, and after some without a count the alarm is without data.
+    """
     # Loading them takes longer than a few milliseconds, which the other five runs save.
     from audience_sync.amazon_ads.apis import has_jobs  # noqa: PLC0415 - see above
     from audience_sync.aws.audience_table import AudienceTable  # noqa: PLC0415
@@ -150,8 +153,10 @@ def _check_erasures(settings: AuditSettings, dynamodb: "DynamoDBClient", deadlin
     except AudienceSyncError as error:
         logger.warning("erasures not checked", reason=error.reason, detail=str(error))
         return
-    for name, people in ((metric_names.ERASURES_OPEN, report.open), (metric_names.ERASURES_OVERDUE, report.overdue)):
-        telemetry.publish(name, MetricUnit.Count, people)  # also 0, which ends the alarm
+    counts = {metric_names.ERASURES_OPEN: report.open, metric_names.ERASURES_OVERDUE: report.overdue}
+    if report.is_complete or report.overdue:  # a 0 ends the alarm, so it must be true of everybody
+        for name, people in counts.items():
+            telemetry.publish(name, MetricUnit.Count, people)
     logger.info(
         "erasures checked",
         open=report.open,

@@ -136,6 +136,10 @@ def test_a_notice_after_that_begins_another_erasure(stack: WorkerStack) -> None:
 def test_without_time_the_rest_is_left_to_the_next_check(stack: WorkerStack) -> None:
     stack.deliver(ERASED)
     assert check(stack, deadline=0.0) == ErasureReport(is_complete=False)
+    stack.rest()
+    stack.now += SETTLED + 1
+    check(stack)
+    assert check(stack, deadline=0.0) == ErasureReport(is_complete=False), "also if every row read is of a closed one"
 
 
 class MovedRows:

@@ -302,6 +302,14 @@ def test_without_rows_no_erasure_is_checked(erasures: ErasureHarness) -> None:
     assert erasures.check(ORDERING_GUARD="no") == {}
 
 
+def test_a_check_without_enough_time_ends_no_alarm(erasures: ErasureHarness) -> None:
+    deliver(erasures.cloud, body(change("cust_1")))
+    erasures.erase("cust_1")
+    erasures.monkeypatch.setattr(handler, "RESERVE", 3600.0)
+    assert erasures.check()["is_complete"] is False
+    assert erasures.metrics == {}, "nobody else may be overdue"
+
+
 def test_a_check_that_fails_is_logged_and_changes_are_reconciled_all_the_same(erasures: ErasureHarness) -> None:
     failed = erasures.check(AUDIENCE_TABLE="no-such-table")
     assert failed == {"message": "erasures not checked", "level": "WARNING", "reason": "unavailable"}

@@ -39,6 +39,7 @@ from audience_sync.runtime.settings import (
     WorkerSettings,
 )
 from functions.audiences.handler import BUDGET
+from functions.audit.handler import ERASURES_EVERY
 from functions.jobs.handler import AT_ONCE
 from local.template import ROOT, Template, read_document
 
@@ -595,8 +596,9 @@ def test_the_first_hour_names_the_alarms_that_are_silent_at_first() -> None:
     text = (ROOT / "docs/deploy.md").read_text()
     section = text.split("\n## First hour in an account\n")[1].split("\n## ")[0]
     assert f"gets {len(ALARMS)} messages from the first deployment" in " ".join(text.split())
-    assert f"{len(ALARMS) - len(SCHEDULED)} mails that begin with OK" in section
-    for alarm in (*SCHEDULED.values(), "IngestErrorsRepeated"):
+    late = [name for name in ALARMS if _properties(name)["TreatMissingData"] == "missing"]
+    assert f"{len(ALARMS) - len(late)} mails that begin with OK" in section
+    for alarm in (*late, "IngestErrorsRepeated"):
         assert alarm in section
 
 
@@ -747,6 +749,12 @@ def test_a_function_that_no_longer_runs_sets_off_an_alarm_and_one_that_has_not_r
     # new stack would set it off before the first run.
     assert properties["TreatMissingData"] == "missing"
     assert properties["InsufficientDataActions"] == [TOPIC]
+
+
+def test_erasures_that_are_no_longer_checked_do_not_count_as_done() -> None:
+    properties = _properties("ErasuresOverdue")
+    assert (properties["Period"], properties["EvaluationPeriods"]) == (ERASURES_EVERY, 1)
+    assert (properties["TreatMissingData"], properties["InsufficientDataActions"]) == ("missing", [TOPIC])
 
 
 def test_an_outage_of_ingest_is_noticed_if_requests_are_rare() -> None:
