@@ -20,7 +20,7 @@ from audience_sync_cli.times import DAY
 
 POINTS_IN_TIME = 35 * DAY  # seconds; of the membership table
 DEAD_LETTERS = 14 * DAY  # seconds
-JOB_QUEUE = 7 * DAY  # seconds
+QUEUES = 7 * DAY  # seconds; the change queue and the job queue
 _ID, _ALL = "id; no identifiers", "id and identifiers"
 _NO_ID = "-"  # in place of an id that Amazon does not give
 
@@ -104,17 +104,20 @@ def _remains(person: Person, now: float) -> Iterator[dict[str, Any]]:
     for audience, state in person.rows:
         holds = _ALL if state.identities else _ID
         yield place(f"row of {audience.name or audience.audience_id}", holds, expires_at(state))
-    steps = [step for each in person.erasure.audiences.values() for step in each.steps]
-    sent = max((step.at / 1000 for step in steps), default=0)
-    if now < sent + JOB_QUEUE:
-        yield place("job queue", _ID, sent + JOB_QUEUE)
+    recorded = person.erasure.notices[-1].ended / 1000
+    if now < recorded + QUEUES:  # changes from before the notice, which it will override
+        yield place("change queue", _ALL, recorded + QUEUES)
+    sent = max((max(state.entered, state.exited) for _, state in person.rows), default=0)
+    if now < sent + QUEUES:
+        yield place("job queue", _ID, sent + QUEUES)
     if person.parked:
         until = max(each.at for each in person.parked) / 1000 + DEAD_LETTERS
         yield place(f"dead letters: {len(person.parked)}", _ALL, until)
     last = max([notice_row, *(expires_at(state) for _, state in person.rows)])
     is_held = any(state.identities for _, state in person.rows)
-    if steps and not is_held:
-        erased = max(step.ended / 1000 for step in steps)
+    if person.rows and not is_held:
+        # Without a step, when they were erased is not known: at the latest, now.
+        erased = max(state.erasure[-1].ended / 1000 if state.erasure else now for _, state in person.rows)
         yield place("points in time of the table", _ALL, erased + POINTS_IN_TIME)
     yield place("points in time of the table", _ALL if is_held else _ID, last + POINTS_IN_TIME)
     yield place("Amazon", "what it received, for a time its API does not state", None)

@@ -47,7 +47,7 @@ def text(report: Mapping[str, Any]) -> Iterator[str]:
         yield ""
         yield from _audience_lines(each)
     yield ""
-    yield "What remains"
+    yield "What may remain"
     for each in report["remains"]:
         until = f"until {each['until'][:10]}" if each["until"] else "unknown"
         yield f"  {until:<16}  {each['where']}: {each['holds']}"

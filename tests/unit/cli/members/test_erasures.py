@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 import subprocess
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from audience_sync.member_state import Identity, LateJob, MemberState
 from audience_sync.membership import Audience, Destination, Version
 from audience_sync_cli.errors import NotThere, OperatorError
 from audience_sync_cli.members.erasures import erasure, erasures
+from audience_sync_cli.screen import iso_time
 from tests.aws_fixtures import AUDIENCE
 from tests.builders import notice
 from tests.unit.cli.conftest import NOW, Deployment, change
@@ -68,6 +70,10 @@ def erased(deployment: Deployment) -> None:
     recorded(deployment, "m1")
     in_audience(deployment, AUDIENCE, REMOVED)
     in_audience(deployment, DATASET, REMOVED, DELETED)
+
+
+def remaining(report: dict[str, Any]) -> list[tuple[str, ...]]:
+    return [tuple(each.values()) for each in report["remains"]]
 
 
 KEPT: dict[str, Any] = {"identities": (Identity(AT * 1000 - 600, {"email": "0" * 64}),)}
@@ -134,6 +140,17 @@ def test_of_an_open_erasure_it_says_what_is_missing(deployment: Deployment) -> N
     assert "row of Lapsed premium buyers: id and identifiers" in shown
 
 
+def test_an_upload_under_way_and_changes_that_may_wait_remain(deployment: Deployment) -> None:
+    """No step tells of them yet."""
+    recorded(deployment, "m1")
+    in_audience(deployment, AUDIENCE, **KEPT)
+    remains = remaining(deployment.json(erasure, "m1", now=NOW))
+    assert ("job queue", "id; no identifiers", iso_time((AT + 2 + 7 * DAY) * 1000)) in remains
+    assert ("change queue", "id and identifiers", iso_time((AT + 7 * DAY) * 1000)) in remains
+    later = remaining(deployment.json(erasure, "m1", now=NOW + 8 * DAY))
+    assert not {"job queue", "change queue"} & {where for where, *_ in later}
+
+
 def test_an_audience_of_an_unknown_api_hides_no_other(deployment: Deployment) -> None:
     unknown = replace(AUDIENCE, audience_id="9", destination=Destination.of({"api": "newer"}))
     deployment.list_audience(unknown)
@@ -156,9 +173,12 @@ def test_a_notice_of_an_older_version_is_shown_without_its_uploads(deployment: D
     deployment.record(change("m1"), notice("m1", 2_000), exit_)
     (state,) = deployment.session().members.read([change("m1").member]).values()
     deployment.session().members.write([replace(state, identities=())])
-    found = deployment.json(erasure, "m1")
+    now = round(time.time())
+    found = deployment.json(erasure, "m1", now=now)
     assert [each["messageId"] for each in found["notices"]] == ["notice-m1"]
     assert any("older version" in each for each in found["notProven"])
+    # When the identifiers were erased is not known, so earlier points in time may have them until then.
+    assert ("points in time of the table", "id and identifiers", iso_time((now + 35 * DAY) * 1000)) in remaining(found)
 
 
 @pytest.mark.parametrize("command", [lambda session: erasure(session, "m1"), erasures])
