@@ -1,6 +1,6 @@
 """The report of one person's erasure, with its digest. Pure. `erasure_text.py` prints it.
 
-It holds no personal data but the id that was asked for.
+The only personal data in it is the id that was asked for.
 """
 
 import hashlib
@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from audience_sync.amazon_ads.destination import is_of_audience_api, name_of_api
-from audience_sync.aws.membership_rows import KEEP_ACTIVE, expires_at
+from audience_sync.aws.membership_rows import KEEP_ACTIVE, KEEP_EXIT, expires_at
 from audience_sync.erasure import ErasureStep, StepKind
 from audience_sync.erasure_state import AudienceErasure, Erasure, Outcome, notices_of
 from audience_sync.member_state import MemberState
@@ -26,7 +26,7 @@ _NO_ID = "-"  # in place of an id that Amazon does not give
 
 
 class Person(NamedTuple):
-    """All that is known of a person's erasure."""
+    """Everything known about a person's erasure."""
 
     everywhere: MemberState  # the person's row of all audiences
     erasure: Erasure
@@ -94,7 +94,7 @@ def _upload(step: ErasureStep) -> dict[str, Any]:
 
 
 def _remains(person: Person, now: float) -> Iterator[dict[str, Any]]:
-    """Yield each place that still holds something of the person, with its end."""
+    """Yield each place that may still hold something about the person, and until when."""
 
     def place(where: str, holds: str, until: float | None) -> dict[str, Any]:
         return {"where": where, "holds": holds, "until": None if until is None else iso_time(round(until * 1000))}
@@ -127,15 +127,18 @@ def _not_proven(person: Person) -> Iterator[str]:
     """Yield a sentence for each gap in the proof."""
     judged = [(audience, person.erasure.audiences[audience.audience_id]) for audience, _ in person.rows]
     if any(each.outcome is Outcome.OPEN for _, each in judged):
-        yield "Some audiences are open: what is missing there is above."
+        yield "Some audiences are still open; what each lacks is listed above."
     if any(each.steps and not is_of_audience_api(audience.destination) for audience, each in judged):
         yield (
-            "Ads Data Manager reports no end of a removal or a deletion: the times are the stack's assumption and "
-            "Amazon's promise of 30 days."
+            "Ads Data Manager does not report when a removal or a deletion ends: the times are the stack's assumption "
+            "and Amazon's promise of 30 days."
         )
-        yield "A DSP audience of a share that was revoked before keeps its members; Amazon does not remove them."
+        yield "The DSP audience of a share that had already been revoked keeps its members."
     if person.rows and not _notices(person.everywhere):
-        yield "The notice was recorded by an older version, which kept no uploads: they may be missing above."
-    yield f"Rows last sent more than {KEEP_ACTIVE // DAY} days ago have expired; nothing is known of their audiences."
+        yield "An older version recorded the notice, and no uploads: some may be missing above."
+    yield (
+        f"Rows expire {KEEP_EXIT // DAY} days after a removal and {KEEP_ACTIVE // DAY} days after an addition: "
+        "audiences whose row had expired are not listed."
+    )
     if person.unread:
         yield f"Dead letters may be missing: {person.unread}"

@@ -11,7 +11,7 @@ from audience_sync.erasure_state import Missing, Outcome, Progress
 WIDTH = 80  # columns
 _STATES = {
     Progress.OPEN: "open since {since}",
-    Progress.AMAZON_DELETES: "done here, Amazon deletes by {amazonUntil}",
+    Progress.AMAZON_DELETES: "done here; Amazon deletes by {amazonUntil}",
     Progress.CLOSED: "closed since {since}",
 }
 _NOTICES = {StepKind.NOTICE: "Deletion notice of", StepKind.DENIAL: "Consent denied at"}
@@ -19,18 +19,18 @@ _APIS = {Api.AUDIENCES: "audience API", Api.DATA_MANAGER: "Ads Data Manager"}
 _OUTCOMES = {
     Outcome.REMOVED: "removed",
     Outcome.NOTHING_HELD: "nothing to remove, no identifiers are kept",
-    Outcome.ENTERED_AGAIN: "nothing was to be removed",
+    Outcome.ENTERED_AGAIN: "nothing to remove from before the notice",
     Outcome.AMAZON_DELETES: "Amazon deletes the identities by {until}",
     Outcome.AMAZON_TIME_OVER: "Amazon's 30 days to delete the identities ended {until}",
 }
 _MISSING = {
-    Missing.EXIT: "the exit is not recorded yet",
-    Missing.REMOVAL: "a removal due at {until} is not sent",
+    Missing.EXIT: "the exit has not been recorded",
+    Missing.REMOVAL: "a removal due at {until} has not been sent",
     Missing.LAST_REMOVAL: "the last removal is due at {until}",
-    Missing.JOB: "the upload has not ended; expected at {until}",
-    Missing.LATE_JOBS: "late jobs, which count as ended at {until}",
+    Missing.JOB: "the upload has not ended; expected by {until}",
+    Missing.LATE_JOBS: "jobs are late; they count as ended at {until}",
     Missing.REJECTED: "Amazon's job rejected the removal",
-    Missing.TOO_MANY: "more than 100 identities; no job proves all",
+    Missing.TOO_MANY: "more than 100 identities; no single job proves them",
     Missing.DELETION: "Amazon has not accepted the deletion",
     Missing.END: "the end of the removal is not recorded",
 }
@@ -77,7 +77,7 @@ def _upload_lines(upload: Mapping[str, Any], *, has_jobs: bool) -> Iterator[str]
         yield f"  deletion  of identities accepted {sent}; Amazon gives no id"
         return
     yield "  removal   " + (
-        f"sent {sent}, ended well {ended}" if has_jobs else f"accepted {sent}, in effect by {ended}"
+        f"sent {sent}, ended well by {ended}" if has_jobs else f"accepted {sent}, in effect by {ended}"
     )
     if upload["id"]:
         yield f"            {'job' if has_jobs else 'upload'} {upload['id']}"

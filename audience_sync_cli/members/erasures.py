@@ -30,18 +30,19 @@ def erasure(
     session: Session,
     member: Annotated[str, typer.Argument(help="External user id, as the mapping derives it from Segment's userId.")],
 ) -> None:
-    """Prove the erasure of one person: what removed them where, what remains until when, and what cannot be proven.
+    """Prove the erasure of one person: what removed them where, what may remain until when, and what is not proven.
 
-    Covers the newest deletion notice or denied consent, for as long as its row exists: 40 days. Keep the output of
-    --json until then: it carries a digest. Exit code 3 if no erasure of the id is recorded.
+    Covers the newest deletion notice or denied consent while its row exists: 40 days. File the output of --json before
+    then; it carries a digest. Exit code 3 if no erasure of the id is recorded.
     """
     _require_rows(session)
     audiences = session.audiences.with_unlinked()
     everywhere = session.members.read([(EVERY_AUDIENCE, member)]).get((EVERY_AUDIENCE, member))
     if everywhere is None:
         raise NotThere(
-            "No deletion notice and no denied consent of that id is stored.",
-            "They are stored for 40 days. Use the external user id as the mapping derives it from Segment's userId.",
+            "No deletion notice or denied consent is recorded for that id.",
+            "They are recorded when delivered, and kept for 40 days: see `audience-sync status` for what waits. Use the "
+            "external user id as the mapping derives it from Segment's userId.",
         )
     states = session.members.read((each.audience_id, member) for each in audiences)
     found, unread = peek(session, lambda each: member in each.members)
@@ -58,9 +59,9 @@ def erasure(
 def erasures(
     session: Session,
     *,
-    everyone: Annotated[bool, typer.Option("--all", help="List closed erasures also.")] = False,
+    everyone: Annotated[bool, typer.Option("--all", help="Also list closed erasures.")] = False,
 ) -> None:
-    """List the erasures that are not closed, oldest first, with what is missing.
+    """List the erasures that are not closed, oldest first, and what each still lacks.
 
     Reads the rows of all deletion notices and denials of consent, which are kept for 40 days.
     """
@@ -85,8 +86,9 @@ def erasures(
         ),
     )
     states = Counter(each["state"] for each in listed)
-    waiting = f"{counted(states[Progress.AMAZON_DELETES], 'erasure')} done but for Amazon's 30 days"
-    session.screen.say(f"{counted(states[Progress.OPEN], 'erasure')} open, {waiting}.")
+    session.screen.say(
+        f"{counted(states[Progress.OPEN], 'erasure')} open, {states[Progress.AMAZON_DELETES]:,} waiting for Amazon only."
+    )
     session.screen.result(listed)
 
 
@@ -123,7 +125,7 @@ def _row(listed: dict[str, Any], age: float) -> tuple[str, ...]:
 def _require_rows(session: Session) -> None:
     if not session.stack.keeps_rows:
         raise OperatorError(
-            "This stack does not store member rows (OrderingGuard=no), so nothing is known of erasures.",
+            "This stack does not store member rows (OrderingGuard=no), so it knows nothing about erasures.",
             "Remove people from the audiences at Amazon by hand.",
         )
 

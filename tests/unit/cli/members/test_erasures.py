@@ -96,7 +96,7 @@ def test_a_finished_erasure_is_proven_for_both_apis(deployment: Deployment) -> N
     assert remains["job queue"] == ("id; no identifiers", "2027-01-22")
     assert remains["points in time of the table"] == ("id; no identifiers", "2027-03-31")
     assert remains["Amazon"] == ("what it received, for a time its API does not state", "")
-    assert [each.split()[0] for each in found["notProven"]] == ["Ads", "A", "Rows"]
+    assert [each.split()[0] for each in found["notProven"]] == ["Ads", "The", "Rows"]
     after = deployment.json(erasure, "m1", now=NOW + 31 * DAY)
     assert (after["state"], after["since"]) == ("closed", found["amazonUntil"])
 
@@ -213,4 +213,4 @@ def test_open_erasures_are_listed_oldest_first_and_closed_ones_on_request(deploy
     ]
     shown = deployment.printed(erasures, now=NOW).out
     assert re.search(r"m1 +notice +2027-01-09 07:00 +6 days, overdue +open +removal rejected", shown)
-    assert "1 erasure open, 0 erasures done but for Amazon's 30 days." in shown
+    assert "1 erasure open, 0 waiting for Amazon only." in shown
