@@ -34,7 +34,7 @@ def list_(
     session: Session,
     *,
     unlinked: Annotated[
-        bool, typer.Option("--unlinked", help="List unlinked audiences; of events, only deletions still reach them.")
+        bool, typer.Option("--unlinked", help="List unlinked audiences, which only deletions still reach.")
     ] = False,
 ) -> None:
     """List the audiences that events may reach."""

@@ -67,7 +67,7 @@ def link(
     Ads Data Manager needs --api data-manager, and takes none of --advertiser, --connection, --dsp and --renew.
 
     A key that another audience has is refused without --also. With it, every event for one of the audiences reaches all
-    of them. Commands take the key for the one that was linked without --also.
+    of them. In commands, the key then means the audience that was linked without --also.
     """
     is_of_data_manager = target.api is Api.DATA_MANAGER
     audience_id = _checked_id(audience_id, is_dataset=is_of_data_manager)

@@ -41,8 +41,8 @@ def erasure(
     if everywhere is None:
         raise NotThere(
             "No deletion notice or denied consent is recorded for that id.",
-            "They are recorded when delivered, and kept for 40 days: see `audience-sync status` for what waits. Use the "
-            "external user id as the mapping derives it from Segment's userId.",
+            "They are recorded when delivered, and kept for 40 days; `audience-sync status` shows what is waiting. "
+            "Use the external user id as the mapping derives it from Segment's userId.",
         )
     states = session.members.read((each.audience_id, member) for each in audiences)
     found, unread = peek(session, lambda each: member in each.members)
@@ -86,9 +86,8 @@ def erasures(
         ),
     )
     states = Counter(each["state"] for each in listed)
-    session.screen.say(
-        f"{counted(states[Progress.OPEN], 'erasure')} open, {states[Progress.AMAZON_DELETES]:,} waiting for Amazon only."
-    )
+    waiting = states[Progress.AMAZON_DELETES]
+    session.screen.say(f"{counted(states[Progress.OPEN], 'erasure')} open, {waiting:,} waiting for Amazon only.")
     session.screen.result(listed)
 
 

@@ -29,7 +29,7 @@ class Rejections:
     reason: str
     events: int
     message_ids: tuple[str, ...]  # of some of them, the newest last
-    audience_ids: tuple[str, ...] = ()  # of audiences that were the only ones to reject some of them
+    audience_ids: tuple[str, ...] = ()  # audiences that rejected some of them while others accepted them
 
     def as_json(self, received: int) -> dict[str, Any]:
         """The rejections for scripts; `received` are the events of the same time."""
@@ -53,7 +53,7 @@ def rejections(
     """Show rejected events by reason, each with its remedy. Segment does not send them again.
 
     Also shows accepted events that deny consent, as consent_denied: they end the person's memberships. An event that
-    some of its audiences accept and others reject is accepted; the rejection by each of the others counts here.
+    only some of its audiences reject is accepted; each of these rejections counts here.
 
     Shows no values of events: only reason codes, counts and message ids, from the logs of ingest.
     """
@@ -81,7 +81,7 @@ def rejections(
         screen.table(("reason", "message id"), [(each.reason, one) for each in found for one in each.message_ids])
         for each in found:
             if each.audience_ids:
-                others = "the other audiences of the computation key accepted the event"
+                others = "the other audiences of the event accepted it"
                 screen.say(f"{each.reason}, only by {', '.join(each.audience_ids)}: {others}.")
     screen.result(
         {

@@ -56,7 +56,7 @@ class Sent:
         text = f"{answer.status}: {answer.accepted} accepted, {answer.ignored} ignored, {answer.rejected} rejected"
         text += f"; {answer.denials} of the accepted with consent denied" if answer.denials else ""
         partly = counted(answer.partial_rejections, "rejection")
-        text += f"; {partly} of the accepted by one audience" if answer.partial_rejections else ""
+        text += f"; {partly} by single audiences of the accepted" if answer.partial_rejections else ""
         self._on_hop(Hop("answer", answer.seconds, text, {"status": answer.status}))
         if answer.ignored:
             screen.say("Ignored: the event states no membership, or no enabled trigger matches.", style="yellow")

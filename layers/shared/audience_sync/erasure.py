@@ -17,8 +17,8 @@ class StepKind(StrEnum):
     DENIAL = "denial"  # denied consent was recorded there
     REMOVAL = "removal"  # a job or upload that removed identities has ended
     DELETION = "deletion"  # Ads Data Manager has accepted the deletion of identities in all datasets
-    CLOSED = "closed"  # every audience was found done, in the row of all audiences
-    WAITING = "waiting"  # the same but for Amazon's time, which is over at `ended`
+    CLOSED = "closed"  # nothing was left to do in any audience; in the row of all audiences
+    WAITING = "waiting"  # nothing but Amazon's own deletion, whose time is over at `ended`
 
 
 class ErasureStep(NamedTuple):

@@ -8,7 +8,7 @@ Its changes carry only the part that an upload states: the connection, and wheth
 advertiser (`targetTypes`). They do not carry the advertiser, which no upload states: every row would hold it.
 
 After a return to an older version, an audience can belong to an API that this version does not know. Its changes are
-queued, and parked by the worker until the newer version is back; the other audiences are not concerned.
+queued, and the worker parks them until the newer version is back; other audiences are not affected.
 """
 
 from collections.abc import Mapping

@@ -7,8 +7,8 @@ again.
 Each audience has a circuit breaker, and so has each connection. The connection's opens if several audiences fail and
 none succeeds. Any other failing audience is stopped by its own, which stops no other audience.
 
-Deletions of identities are another endpoint of Amazon's: their failures count for no circuit breaker. The backoff of
-their messages and the retry budget bound them.
+Deletions of identities use another endpoint, so their failures open no circuit breaker. The backoff of their messages
+and the retry budget limit them.
 """
 
 from collections.abc import Callable, Sequence

@@ -14,7 +14,7 @@ from audience_sync.errors import OutcomeUnknown, RetryBudgetUsedUp
 SHARE = 0.2  # extra calls for each upload that was answered
 MAX_SAVED = 5.0  # extra calls available at the start, and the most that can be saved up
 RENEWAL = 60.0  # seconds until a budget that is used up allows one more try
-_DELETIONS = "#deletions"  # of identities, in place of an audience id: they must not use up its budget
+_DELETIONS = "#deletions"  # of identities; in place of an audience id, whose budget they must not use up
 
 
 @dataclass(slots=True)
@@ -28,7 +28,7 @@ class _Account:
 class RetryBudget:
     """The budget of one execution environment, separate for each audience: one must not slow another down.
 
-    Deletions of identities are another endpoint of Amazon's, and have one for themselves.
+    Deletions of identities use another endpoint, and have a budget of their own.
     """
 
     def __init__(self, monotonic: Callable[[], float]) -> None:

@@ -123,9 +123,9 @@ def read_report(amazon: Amazon, dataset_id: str, clock: Clock, *, deadline: floa
 
 
 def with_revocation_times(reports: Sequence[DatasetReport], stored: FirstSeen, now: float) -> list[DatasetReport]:
-    """Give each revoked share that Amazon lists without a time the time of the run that first saw it.
+    """Date each revoked share that Amazon lists without a time by the run that first saw it.
 
-    Amazon does not promise one, and without any time a share would count as revoked recently for good.
+    Amazon does not promise a time, and a share without one would always count as recently revoked.
     """
     undated = {share.share_id for report in reports for share in report.shares if _is_undated(share)}
     if not undated:

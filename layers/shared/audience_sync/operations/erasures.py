@@ -89,9 +89,9 @@ def check_erasures(
     overdue_after: float,
     deadline: float,
 ) -> ErasureReport:
-    """Count the erasures that are not closed, and record for which nothing is left to do, or only to wait for Amazon.
+    """Count the erasures that are not closed, and record which are done or only wait for Amazon.
 
-    Their rows are not read again: a person may be a month in waiting for Amazon.
+    The rows of those are not read again: Amazon may take a month.
 
     Args:
         notices: of all people.

@@ -82,7 +82,7 @@ def test_the_rejection_by_one_of_several_audiences_names_it_and_fails(
     gateway.append((200, ACCEPTED | partial))
     deployment.list_audience()
     output = deployment.printed(send, sample_name="track", raises=AlreadyReported).out
-    assert "200: 1 accepted, 0 ignored, 0 rejected; 1 rejection of the accepted by one audience" in output
+    assert "200: 1 accepted, 0 ignored, 0 rejected; 1 rejection by single audiences of the accepted" in output
     assert "d-1" in output
 
 
