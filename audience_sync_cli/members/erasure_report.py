@@ -50,7 +50,7 @@ def document(person: Person, *, stack: str, now: float) -> dict[str, Any]:
             {"kind": each.kind, "messageId": each.id, "at": iso_time(each.at), "recordedAt": iso_time(each.ended)}
             for each in steps
         ],
-        "audiences": [_audience(each, erasure.audiences[each.audience_id]) for each, _ in person.rows],
+        "audiences": [_audience(each, state, erasure.audiences[each.audience_id]) for each, state in person.rows],
         "remains": list(_remains(person, now)),
         "notProven": list(_not_proven(person)),
     }
@@ -69,7 +69,7 @@ def _notices(everywhere: MemberState) -> list[ErasureStep]:
     return [each for each in everywhere.erasure if each.kind in (StepKind.NOTICE, StepKind.DENIAL)]
 
 
-def _audience(audience: Audience, judged: AudienceErasure) -> dict[str, Any]:
+def _audience(audience: Audience, state: MemberState, judged: AudienceErasure) -> dict[str, Any]:
     return {
         "audienceId": audience.audience_id,
         "name": audience.name,
@@ -80,7 +80,7 @@ def _audience(audience: Audience, judged: AudienceErasure) -> dict[str, Any]:
         "until": iso_time(judged.until),
         "lateJobs": list(judged.late_jobs),
         "enteredAgainAt": iso_time(judged.entered_again),
-        "uploads": [_upload(each) for each in judged.steps],
+        "uploads": [_upload(each) for each in state.erasure],  # also of earlier notices, which are listed as well
     }
 
 
@@ -125,10 +125,9 @@ def _remains(person: Person, now: float) -> Iterator[dict[str, Any]]:
 
 def _not_proven(person: Person) -> Iterator[str]:
     """Yield a sentence for each gap in the proof."""
-    judged = [(audience, person.erasure.audiences[audience.audience_id]) for audience, _ in person.rows]
-    if any(each.outcome is Outcome.OPEN for _, each in judged):
+    if any(each.outcome is Outcome.OPEN for each in person.erasure.audiences.values()):
         yield "Some audiences are still open; what each lacks is listed above."
-    if any(each.steps and not is_of_audience_api(audience.destination) for audience, each in judged):
+    if any(state.erasure and not is_of_audience_api(audience.destination) for audience, state in person.rows):
         yield (
             "Ads Data Manager does not report when a removal or a deletion ends: the times are the stack's assumption "
             "and Amazon's promise of 30 days."

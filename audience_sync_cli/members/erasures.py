@@ -32,8 +32,8 @@ def erasure(
 ) -> None:
     """Prove the erasure of one person: what removed them where, what may remain until when, and what is not proven.
 
-    Covers the newest deletion notice or denied consent while its row exists: 40 days. File the output of --json before
-    then; it carries a digest. Exit code 3 if no erasure of the id is recorded.
+    Judges the newest deletion notice or denied consent, and lists earlier ones, while the row of the notice exists: 40
+    days. File the output of --json before then; it carries a digest. Exit code 3 if no erasure of the id is recorded.
     """
     _require_rows(session)
     audiences = session.audiences.with_unlinked()

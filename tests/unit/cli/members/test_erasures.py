@@ -161,6 +161,17 @@ def test_an_audience_of_an_unknown_api_hides_no_other(deployment: Deployment) ->
     assert "(9), newer" in deployment.printed(erasure, "m1").out
 
 
+def test_a_second_notice_that_finds_nothing_left_does_not_hide_what_removed_the_person(deployment: Deployment) -> None:
+    closed = step(StepKind.CLOSED, "", 900, 7_200)
+    second = step(StepKind.NOTICE, "second", 0, DAY)
+    recorded(deployment, "m1", closed, second)
+    in_audience(deployment, AUDIENCE, REMOVED)
+    found = deployment.json(erasure, "m1", now=NOW + 2 * DAY)
+    (audience,) = found["audiences"]
+    assert [each["messageId"] for each in found["notices"]] == ["notice-m1", "second"]
+    assert (audience["outcome"], [each["id"] for each in audience["uploads"]]) == ("nothing_held", [REMOVED.id])
+
+
 def test_without_a_notice_nothing_is_known(deployment: Deployment) -> None:
     deployment.record(change("m2"))
     for person in ("m1", "m2"):
