@@ -153,10 +153,8 @@ def _check_erasures(settings: AuditSettings, dynamodb: "DynamoDBClient", deadlin
     except AudienceSyncError as error:
         logger.warning("erasures not checked", reason=error.reason, detail=str(error))
         return
-    counts = {metric_names.ERASURES_OPEN: report.open, metric_names.ERASURES_OVERDUE: report.overdue}
     if report.is_complete or report.overdue:  # a 0 ends the alarm, so it must be true of everybody
-        for name, people in counts.items():
-            telemetry.publish(name, MetricUnit.Count, people)
+        telemetry.publish(metric_names.ERASURES_OVERDUE, MetricUnit.Count, report.overdue)
     logger.info(
         "erasures checked",
         open=report.open,

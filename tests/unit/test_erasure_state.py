@@ -1,7 +1,6 @@
 """How far a person's erasure is, told from the person's rows."""
 
 from dataclasses import replace
-from functools import reduce
 from typing import Any
 
 import pytest
@@ -235,7 +234,9 @@ def test_the_first_notice_counts_even_if_another_follows() -> None:
 def test_the_first_notice_stays_however_often_consent_is_denied_again() -> None:
     """Its date decides when an open erasure is overdue."""
     denials = [DENIAL._replace(id=str(number), ended=NOW * 1000 + number * DAY) for number in range(30)]
-    steps = reduce(with_step, denials, (RECORDED,))
+    steps: tuple[ErasureStep, ...] = ()
+    for each in (RECORDED, *denials):
+        steps = with_step(steps, each)
     assert (steps[0], steps[-1], len(steps)) == (RECORDED, denials[-1], MAX_STEPS)
     assert judge(everywhere(*steps), [row(**NOT_SPREAD)], NOW + 30 * 86_400).since == RECORDED.ended
 
