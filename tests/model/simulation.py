@@ -402,7 +402,7 @@ class Simulation:
         notice = newest_notice(self.stated()[member])
         if notice is None:
             return False
-        waited = self.noticed[notice] + self.limits.timing_of(DATASET.destination).after_notice
+        waited = self.noticed[notice] + 2 * EFFECTIVE
         entered = max(self.datasets.entered.get(member, {"": 0}).values())
         deletions = self.datasets.deletions.get(member[1], [])
         return any(each.taken_at > waited and each.number > entered for each in deletions)
