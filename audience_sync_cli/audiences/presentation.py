@@ -5,29 +5,48 @@ from decimal import Decimal
 from typing import Any
 
 from audience_sync.amazon_ads.advertiser_audiences.audience_settings import Fee
-from audience_sync.amazon_ads.destination import Api, advertiser_of, api_of, connection_of, reaches_dsp
-from audience_sync.membership import Audience, MembershipChange
+from audience_sync.amazon_ads.destination import (
+    Api,
+    advertiser_of,
+    connection_of,
+    is_known,
+    name_of_api,
+    reaches_dsp,
+)
+from audience_sync.membership import Audience, MembershipChange, may_share_a_key
 from audience_sync.messages import change_as_json
 from audience_sync.operations.renewal import is_renewed, renewal_age
 from audience_sync_cli.screen import iso_time
 from audience_sync_cli.times import DAY
 
 
-def audience_json(audience: Audience) -> dict[str, Any]:
-    """Return an audience for the JSON output."""
-    unlinked = {} if audience.unlinked_at is None else {"unlinkedAt": iso_time(audience.unlinked_at)}
+def audience_json(audience: Audience, same_key: Sequence[Audience] | None = None) -> dict[str, Any]:
+    """Return an audience for the JSON output, with the ids of the others with its computation key, if given."""
+    more: dict[str, Any] = {} if same_key is None else {"sharesKeyWith": [each.audience_id for each in same_key]}
+    more |= {} if audience.unlinked_at is None else {"unlinkedAt": iso_time(audience.unlinked_at)}
     return {
         "audienceId": audience.audience_id,
         "name": audience.name,
         "country": audience.country,
-        "api": api_of(audience.destination),
+        "api": name_of_api(audience.destination),
         "advertiserId": advertiser_of(audience.destination),
         "connectionId": connection_of(audience.destination),
         "computationKey": audience.computation_key,
+        "also": audience.also,
+        "movedTo": audience.moved_to,
         "externalAudienceId": audience.external_audience_id,
         "settings": {name: _plain(value) for name, value in audience.settings.items()},
-        **unlinked,
+        **more,
     }
+
+
+def key_label(audience: Audience, same_key: Sequence[Audience] = ()) -> str:
+    """Return the computation key, for people, and the other audiences that have it."""
+    key = f"{audience.computation_key or ''}{' (also)' if audience.also else ''}".strip()
+    others = ", ".join(f"{each.name or 'without a name'} ({each.audience_id})" for each in same_key)
+    if others and not may_share_a_key([audience, *same_key]):
+        return f"{key}, ambiguous with {others}: if all are meant, link all but one with --also"
+    return f"{key}, shared with {others}" if others else key
 
 
 def _plain(value: Any) -> Any:
@@ -43,8 +62,11 @@ def change_json(change: MembershipChange) -> dict[str, Any]:
 
 def target_label(audience: Audience) -> str:
     """Return the target of an audience, for people. A dataset's shares are known to Amazon only."""
-    if api_of(audience.destination) is Api.DATA_MANAGER:
+    name = name_of_api(audience.destination)
+    if name == Api.DATA_MANAGER:
         return "Ads Data Manager"
+    if not is_known(audience.destination):
+        return f"{name}, unknown to this version"
     if connection_id := connection_of(audience.destination):
         return f"connection {connection_id}"
     advertiser_id = advertiser_of(audience.destination)

@@ -4,9 +4,12 @@ from typing import Any
 
 import pytest
 
+from audience_sync.amazon_ads.destination import of_connection
+from audience_sync.amazon_ads.job import JobReport
+from audience_sync.erasure import StepKind
 from audience_sync.errors import AccessDenied, ServiceUnavailable
 from audience_sync.ingest.record_rules import erasing_exit
-from audience_sync.messages import DeadLetter
+from audience_sync.messages import DeadLetter, JobMessage
 from tests.builders import AUDIENCE
 from tests.contract.worker_stack import GRANTED, NOW, WorkerStack, change, dataset_stack, digest, named_in
 
@@ -66,6 +69,19 @@ def test_an_enter_carries_the_ten_identities_named_last_and_a_removal_all(stack:
     stack.deliver(change(at=30, exits=True))
     assert stack.amazon.active() == set()
     assert [len(upload[0]["hashedPII"]) for upload in stack.amazon.uploads[-3:]] == [10, 10, 5]
+
+
+def test_the_changes_of_one_event_for_two_audiences_have_rows_jobs_and_ends_of_their_own(stack: WorkerStack) -> None:
+    main = change("a@b.co", at=1, audience_id="5", destination=of_connection("c-1"))
+    assert stack.deliver(main, change("a@b.co", at=1)).delivered == 2
+    assert sorted(target.audience_id for target in stack.amazon.targets) == [AUDIENCE, "5"]
+    (job,) = stack.jobs.drain()
+    assert JobMessage.from_body(job).audience_id == "5", "an upload to a dataset has no job"
+    stack.check_jobs(JobReport("FAILED"), job)
+    (letter,) = map(DeadLetter.from_body, stack.dead_letters.drain())
+    assert [each.audience_id for each in letter.changes] == ["5"]
+    states = stack.members().read([("5", "m1"), (AUDIENCE, "m1")])
+    assert [bool(states[audience_id, "m1"].entered) for audience_id in ("5", AUDIENCE)] == [True, True]
 
 
 @pytest.mark.parametrize("exits", [False, True], ids=["enter", "exit"])
@@ -171,17 +187,42 @@ def test_while_identities_cannot_be_deleted_the_row_keeps_them_for_another_attem
     assert not stack.holds("a@b.co")
 
 
-def test_a_parked_removal_deletes_the_identities_although_its_row_was_erased_meanwhile(stack: WorkerStack) -> None:
+def test_a_repeated_removal_keeps_the_identities_whose_deletion_is_parked(stack: WorkerStack) -> None:
     stack.deliver(change("a@b.co", at=1))
     stack.amazon.deletion_fails = AccessDenied("manager accounts only", status=403)
     assert stack.deliver(NOTICE).parked == 1
     stack.amazon.deletion_fails = None
     stack.rest()  # the removal is repeated
-    assert (deleted(stack), stack.holds("a@b.co")) == (set(), False)
+    assert (deleted(stack), stack.holds("a@b.co")) == (set(), True)
     redrive(stack)
     assert deleted(stack) == {digest("a@b.co")}
     stack.rest()
     assert not stack.holds("a@b.co")
+
+
+def test_a_deletion_that_fails_longer_than_the_removal_is_repeated_is_asked_for_again(stack: WorkerStack) -> None:
+    stack.deliver(change("a@b.co", at=1))
+    stack.amazon.deletion_fails = ServiceUnavailable("503")
+    (deferred,) = stack.deliver(NOTICE).deferred
+    stack.rest()
+    assert (deleted(stack), stack.holds("a@b.co")) == (set(), True)
+    stack.amazon.deletion_fails = None
+    stack.deliver_messages(deferred.message)
+    assert deleted(stack) == {digest("a@b.co")}
+    stack.rest()
+    assert not stack.holds("a@b.co")
+
+
+def test_a_row_keeps_the_uploads_that_erased_it_and_when_they_counted_as_ended(stack: WorkerStack) -> None:
+    stack.deliver(change("a@b.co", at=1))
+    stack.now += 2 * (stack.effective + stack.limits.longest_job)
+    at = stack.now
+    stack.deliver(NOTICE)
+    stack.rest()
+    removal, deletion = stack.state().erasure
+    assert (removal.kind, deletion.kind) == (StepKind.REMOVAL, StepKind.DELETION)
+    assert (removal.at, deletion.at) == (at * 1000, at * 1000)
+    assert deletion.ended >= (at + stack.effective) * 1000
 
 
 def test_an_outage_between_the_removal_and_the_deletion_of_identities_loses_neither(stack: WorkerStack) -> None:
@@ -207,4 +248,4 @@ def test_a_removal_whose_time_cannot_be_stored_is_made_again_and_its_row_is_eras
     (untracked,) = stack.queue.bodies
     assert "untracked" in untracked
     assert stack.rest() == {"delivered": 1}
-    assert (len(stack.amazon.deleted), stack.holds("a@b.co")) == (2, False)
+    assert (len(stack.amazon.deleted), stack.holds("a@b.co")) == (1, False)

@@ -10,7 +10,8 @@ import pytest
 
 from audience_sync.amazon_ads.destination import of_changes, of_connection
 from audience_sync.amazon_ads.upload import Target
-from audience_sync.aws.membership_rows import KEEP_EXIT
+from audience_sync.aws.membership_rows import KEEP_EXIT, state_from_row
+from audience_sync.erasure import ErasureStep, StepKind
 from audience_sync.errors import CircuitOpen, ServiceUnavailable
 from audience_sync.ingest.record_rules import erasing_exit
 from audience_sync.membership import EVERY_AUDIENCE, Audience, MembershipChange
@@ -87,6 +88,36 @@ def test_everything_of_the_person_is_removed_at_amazon_and_erased_here(stack: Wo
     assert removals == {Target(AUDIENCE, stack.destination), Target(OTHER, of_connection("connection-1", dsp=True))}
     assert not stack.holds("a@b.co")
     assert not any(bytes(row["member"]["B"]).partition(b"\0")[2] for row in rows(stack))
+
+
+def test_the_row_of_all_audiences_keeps_every_notice_and_denial_of_the_person(stack: WorkerStack) -> None:
+    notices = [
+        erasing_exit("m1", 7, "denial", denies_consent=True),
+        erasing_exit("m1", 5, "older"),
+        erasing_exit("m1", 9, "newer"),
+    ]
+    for each in notices:
+        stack.deliver(each)
+    stack.rest()
+    (row,) = rows(stack)
+    recorded = round(NOW * 1000)
+    assert state_from_row(row).erasure == (
+        ErasureStep(StepKind.DENIAL, "denial", 7, recorded),
+        ErasureStep(StepKind.NOTICE, "older", 5, recorded),
+        ErasureStep(StepKind.NOTICE, "newer", 9, recorded),
+    )
+
+
+@WITH_JOBS
+def test_an_erased_row_keeps_the_jobs_that_removed_the_person(stack: WorkerStack) -> None:
+    stack.deliver(entered("a@b.co", at=5))
+    stack.now += 2 * stack.effective
+    stack.deliver(notice())
+    stack.rest()
+    first, last = stack.state().erasure  # the last removal is sent when no enter can be under way any more
+    assert [(each.kind, each.id) for each in (first, last)] == [(StepKind.REMOVAL, f"job-{n}") for n in (2, 3)]
+    assert first.ended >= first.at + stack.limits.job * 1000
+    assert last.at - first.at >= stack.limits.longest_job * 1000 - stack.effective * 1000
 
 
 def test_a_notice_about_a_stranger_writes_one_row_and_sends_nothing_to_amazon(stack: WorkerStack) -> None:

@@ -29,6 +29,7 @@ AUDIENCES = (
     Audience("418273650912345678", country="US", computation_key="lapsed_premium_buyers"),
     Audience("418273650912349999", country="DE", destination=of_connection("c1"), settings={"dsp": True}),
     Audience("2", computation_key="winback_flow__send_to_amazon_4q8zt"),
+    Audience("3", country="DE", computation_key="lapsed_premium_buyers", also=True),
 )
 _TEXT = {"@template": "{{ properties.first_name }}{{{ traits.last_name }}}"}
 RICH = [  # every directive, and every field
@@ -97,7 +98,7 @@ def accept_events(data: bytes) -> None:
         parsed = json.loads(message.body)
         events = len(parsed) if isinstance(parsed, list) else 1
         assert result.accepted + result.ignored + len(result.rejections) == events
-        for rejection in (*result.rejections, *result.denials):
+        for rejection in (*result.rejections, *result.partial_rejections, *result.denials):
             assert_is_safe_id(rejection.message_id)
             assert_repeats_nothing(f"{rejection.reason} {rejection.detail}")
         assert_amazon_takes(result.changes)

@@ -391,7 +391,8 @@ def test_a_job_message_is_read_as_it_was_written(message: JobMessage) -> None:
         pytest.param(JobMember("m", "v", removes=True), "d", id="a removal"),
         pytest.param(JobMember("m", "v", removes=True, erases=True), "de", id="a removal that erases"),
         pytest.param(JobMember("m", "v", removes=False, is_replay=True), "r", id="a replay"),
-        pytest.param(JobMember("m", "v", removes=True, erases=True, is_replay=True), "der", id="all of them"),
+        pytest.param(JobMember("m", "v", removes=True, proves=True), "dp", id="a part of an erasure"),
+        pytest.param(JobMember("m", "v", *[True] * 5), "derpi", id="all of them"),
     ],
 )
 def test_the_flags_of_a_record_are_single_characters(member: JobMember, flags: str) -> None:

@@ -14,6 +14,7 @@ that the due repetitions: docs/architecture.md, *Uploads that contradict each ot
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
+from audience_sync.erasure import ErasureStep
 from audience_sync.membership import MAX_IDENTITIES, Member, MembershipChange, Version
 
 LONGEST_JOB = 36 * 3600  # seconds; Amazon shows members within 36 hours, so a job still running then will never end
@@ -75,6 +76,7 @@ class MemberState:
     enters_end: int = 0
     removals_end: int = 0
     late_jobs: tuple[LateJob, ...] = ()  # not known to have ended
+    erasure: tuple[ErasureStep, ...] = ()  # in the order in which they were recorded
     revision: int = 0  # of the row that was read; 0 without a row
 
     @property

@@ -221,6 +221,8 @@ class JobMember(NamedTuple):
     removes: bool  # DELETE
     erases: bool = False  # identities under a deletion notice are erased once the job has ended well
     is_replay: bool = False  # the change was counted before: a rejection is not counted again
+    proves: bool = False  # its end is recorded as a step of the person's erasure
+    deletes: bool = False  # the upload deletes identities in all datasets
 
     @property
     def flags(self) -> str:
@@ -228,7 +230,7 @@ class JobMember(NamedTuple):
         return "".join(code for code, flag in zip(_FLAGS, self[2:], strict=True) if flag)
 
 
-_FLAGS = "der"  # removes, erases, is_replay
+_FLAGS = "derpi"  # removes, erases, is_replay, proves, deletes
 
 
 @dataclass(frozen=True, slots=True)

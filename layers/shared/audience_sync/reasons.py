@@ -71,7 +71,7 @@ class Reason(StrEnum):
         auto(),
         REJECTED,
         "several audiences are linked to this computation key",
-        "give the event an audience id, or unlink one",
+        "if all are meant, link all but one with `--also`; else give the event an audience id, or unlink one",
     )
     NO_IDENTIFIER = auto(), REJECTED | PARKED, "no mapped trait is a usable identifier", "map at least email or phone"
     COUNTRY_INVALID = (
@@ -164,8 +164,8 @@ class Reason(StrEnum):
     ACCESS_DENIED = (
         auto(),
         REFUSED | PARKED,
-        "no access to the advertiser, or AMC terms not accepted (403)",
-        "check `audience-sync terms show` and the permissions at Amazon, then redrive",
+        "no access to the advertiser or account, terms not accepted, or a deletion with a DSP account (403)",
+        "see `audience-sync parked show`, check `audience-sync terms show` and the permissions at Amazon, then redrive",
     )
     NOT_FOUND = (
         auto(),

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from audience_sync.amazon_ads.destination import of_connection
 from audience_sync.aws.membership_rows import KEEP_ACTIVE, KEEP_EXIT, Sharding, row_of, state_from_row, stored_member
+from audience_sync.erasure import ErasureStep, StepKind
 from audience_sync.errors import MisplacedRow, Unavailable
 from audience_sync.fields import IDENTIFIERS
 from audience_sync.member_state import Identity, LateJob, MemberState
@@ -87,6 +88,10 @@ IDENTITIES = st.lists(st.builds(Identity, st.integers(0, 10**15), DIGESTS), max_
         st.builds(LateJob, st.text(max_size=10), st.integers(0, 10**10), st.integers(0, 10**15), st.booleans()),
         max_size=3,
     ).map(tuple),
+    erasure=st.lists(
+        st.builds(ErasureStep, st.sampled_from(StepKind), st.text(), st.integers(0, 10**15), st.integers(0, 10**15)),
+        max_size=3,
+    ).map(tuple),
     revision=st.integers(0, 10**9),
 )
 def test_a_state_is_read_back_as_it_was_written(revision: int, **fields: Any) -> None:
@@ -109,11 +114,14 @@ def test_the_layout_of_a_row_stays_since_rows_are_read_for_years() -> None:
         enters_end=30,
         removals_end=40,
         late_jobs=(LateJob("job-1", 20, 3), LateJob("job-2", 10, 2, removes=True)),
+        erasure=tuple(ErasureStep(kind, "id", 5, 6) for kind in StepKind),
         revision=4,
     )
     header = (
         b'{"r":{"countryCode":"US","action":"CREATE"},"c":"amzn1.amc.connection.0123456789","t":["DSP"],'
-        b'"l":[2,"exit-1"],"e":2,"x":10,"f":true,"n":30,"m":40,"j":[["job-1",20,3,0],["job-2",10,2,1]],'
+        b'"l":[2,"exit-1"],"e":2,"x":10,"f":true,"n":30,"m":40,'
+        b'"p":[["n","id",5,6],["d","id",5,6],["r","id",5,6],["i","id",5,6],["c","id",5,6]],'
+        b'"j":[["job-1",20,3,0],["job-2",10,2,1]],'
         b'"i":[[3,"ez"],[1,{"birthday":"other"}]]}'
     )
     row = row_of(full, SHARDING.key_of(full.member), 5)

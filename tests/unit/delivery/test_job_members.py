@@ -28,7 +28,9 @@ MANY = tuple(Identity(1, {"email": f"{number}"}) for number in range(MAX_IDENTIT
     ("sent", "state", "expected"),
     [
         pytest.param(False, STATE, JobMember("m1", ENTERED.text, removes=False), id="the enter erases nothing"),
-        pytest.param(True, STATE, JobMember("m1", LEFT.text, removes=True, erases=True), id="the removal before it"),
+        pytest.param(
+            True, STATE, JobMember("m1", LEFT.text, removes=True, erases=True, proves=True), id="the removal before it"
+        ),
         pytest.param(
             True,
             replace(STATE, erase_until=0),
@@ -38,13 +40,13 @@ MANY = tuple(Identity(1, {"email": f"{number}"}) for number in range(MAX_IDENTIT
         pytest.param(
             True,
             replace(STATE, identities=MANY),
-            JobMember("m1", LEFT.text, removes=True, erases=True),
+            JobMember("m1", LEFT.text, removes=True, erases=True, proves=True),
             id="a removal of as many identities as one record holds",
         ),
         pytest.param(
             True,
             replace(STATE, identities=(*MANY, OLD)),
-            JobMember("m1", LEFT.text, removes=True),
+            JobMember("m1", LEFT.text, removes=True, proves=True),
             id="a removal in several records",
         ),
         pytest.param(

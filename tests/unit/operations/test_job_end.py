@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 
+from audience_sync.amazon_ads.destination import of_data_manager
 from audience_sync.amazon_ads.job import JobReport
+from audience_sync.erasure import ErasureStep, StepKind
 from audience_sync.member_state import Identity, LateJob, MemberState, Timing
 from audience_sync.membership import Destination, MembershipChange, Version
 from audience_sync.messages import JobMember, JobMessage
@@ -183,6 +185,53 @@ def test_a_removal_erases_only_what_was_named_by_then() -> None:
     assert after(later, ERASING).identities == (NAMED_SINCE,)
 
 
+# Steps of an erasure
+
+DATASET = of_data_manager()
+PART = REMOVAL._replace(proves=True)
+DELETION = ERASING._replace(proves=True, deletes=True)
+REMOVED = ErasureStep(StepKind.REMOVAL, "job-1", EXITED * 1000 + 999, NOW * 1000)
+DELETED = REMOVED._replace(kind=StepKind.DELETION)
+OLD_DELETION = DELETED._replace(at=EXITED * 1000 - 1_001)
+
+
+@pytest.mark.parametrize(
+    ("each", "report", "is_rejected", "expected"),
+    [
+        pytest.param(PART, WELL, False, (REMOVED,), id="a removal"),
+        pytest.param(DELETION, WELL, False, (DELETED,), id="a deletion of identities"),
+        pytest.param(REMOVAL, WELL, False, (), id="a plain removal"),
+        pytest.param(PART, None, False, (), id="unknown"),
+        pytest.param(PART, WELL, True, (), id="rejected"),
+    ],
+)
+def test_the_end_of_an_upload_that_carries_out_an_erasure_is_recorded_once(
+    each: JobMember, report: JobReport | None, is_rejected: bool, expected: tuple[ErasureStep, ...]
+) -> None:
+    ended = after(NOTICED, each, report, is_rejected=is_rejected)
+    assert ended.erasure == expected
+    assert after(ended, each, report, is_rejected=is_rejected).erasure == expected
+
+
+@pytest.mark.parametrize(
+    ("each", "sent_at", "steps", "erases"),
+    [
+        pytest.param(ERASING, EXITED, (), False, id="a removal, and the deletion has not gone out"),
+        pytest.param(ERASING, EXITED, (DELETED,), True, id="a removal after the deletion"),
+        pytest.param(ERASING, EXITED, (OLD_DELETION,), False, id="a removal after that of an older notice"),
+        pytest.param(DELETION, EXITED, (), True, id="the deletion"),
+        pytest.param(DELETION, EXITED - 1, (), True, id="the deletion, counted as ended after a later removal"),
+    ],
+)
+def test_a_row_of_a_dataset_keeps_identities_until_amazon_has_accepted_to_delete_them(
+    each: JobMember, sent_at: int, steps: tuple[ErasureStep, ...], erases: bool
+) -> None:
+    known = replace(NOTICED, erasure=steps, ended=EXITED - 1)
+    of = replace(message(each, sent_at=sent_at), destination=DATASET)
+    ended = after_end(known, of, WELL, each, is_rejected=False, now=NOW, timing=TIMING)
+    assert ended.identities == (() if erases else (NAMED_BEFORE,))
+
+
 # Which members are asked for
 
 
@@ -193,6 +242,7 @@ def test_a_removal_erases_only_what_was_named_by_then() -> None:
         pytest.param(ENTER, None, False, False, id="unknown, in time"),
         pytest.param(ENTER, WELL, True, True, id="late"),
         pytest.param(ERASING, WELL, False, True, id="it erases"),
+        pytest.param(REMOVAL._replace(proves=True), WELL, False, True, id="a part of an erasure"),
         pytest.param(ENTER, JobReport("FAILED"), False, True, id="failed"),
         pytest.param(ENTER, JobReport("SUCCEEDED", rejected={"m1": "no"}), False, True, id="rejected"),
         pytest.param(ENTER, JobReport("SUCCEEDED", rejected={"m2": "no"}), False, False, id="another one rejected"),

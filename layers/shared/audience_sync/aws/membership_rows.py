@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from audience_sync.erasure import ErasureStep, StepKind
 from audience_sync.errors import MisplacedRow, Unavailable
 from audience_sync.fields import IDENTIFIERS
 from audience_sync.member_state import Identity, LateJob, MemberState
@@ -27,6 +28,8 @@ MAX_SHARDS = 64
 _SEPARATOR = b"\0"  # JSON never holds it
 _SURROGATE = b"\\ud"  # begins every escape of one
 _CODES = {field.amazon_name: field.code for field in IDENTIFIERS}
+_STEP_CODES = dict(zip(StepKind, "ndric", strict=True))
+_STEP_KINDS = {code: kind for kind, code in _STEP_CODES.items()}
 _FIELDS = {code: name for name, code in _CODES.items()}
 # Fields of a destination with codes of their own in the header: the original ones. Later fields are in `g`.
 _DESTINATION_CODES = {"connectionId": "c", "targetTypes": "t"}
@@ -129,6 +132,7 @@ def _state(row: Mapping[str, Any]) -> MemberState:
         fields.get("n", 0),
         fields.get("m", 0),
         tuple(_late_job(each, row) for each in _listed(fields.get("j", []))),
+        tuple(_erasure_step(*each) for each in _listed(fields.get("p", []))),
         int(row["revision"]["N"]),
     )
 
@@ -141,11 +145,16 @@ def stored_member(row: Mapping[str, Any]) -> StoredMember:
 def _is_sound(state: MemberState) -> bool:
     """Return whether every unpacked value has its type. JSON has no schema, and rows live for years."""
     newest, left = state.newest, state.left
-    texts = (newest.record.get("countryCode", ""), *(job.job_id for job in state.late_jobs))
+    texts = (
+        newest.record.get("countryCode", ""),
+        *(job.job_id for job in state.late_jobs),
+        *(step.id for step in state.erasure),
+    )
     times = (
         *(state.ended, state.erase_until, state.exited, state.enters_end, state.removals_end),
         *(each.at for each in state.identities),
         *(time for job in state.late_jobs for time in (job.sent_at, job.at)),
+        *(time for step in state.erasure for time in (step.at, step.ended)),
         *((left.at,) if left else ()),
     )
     return (
@@ -169,6 +178,10 @@ def _late_job(fields: Any, row: Mapping[str, Any]) -> LateJob:
         return LateJob(fields, int(row["entered"]["N"]), Version.from_text(row["version"]["S"]).at)
     job_id, sent_at, at, removes = fields
     return LateJob(job_id, sent_at, at, bool(removes))
+
+
+def _erasure_step(code: str, *fields: Any) -> ErasureStep:
+    return ErasureStep(_STEP_KINDS[code], *fields)
 
 
 def _listed(value: Any) -> tuple[Any, ...]:
@@ -214,6 +227,7 @@ def _packed(state: MemberState) -> bytes:
         "d": state.ended,
         "n": state.enters_end,
         "m": state.removals_end,
+        "p": [[_STEP_CODES[step.kind], *step[1:]] for step in state.erasure],
         "j": [[job.job_id, job.sent_at, job.at, int(job.removes)] for job in state.late_jobs],
     }
     header |= {name: value for name, value in optional.items() if value}

@@ -20,7 +20,9 @@ from audience_sync.amazon_ads.destination import of_changes
 from audience_sync.amazon_ads.record import exit_record
 from audience_sync.aws.membership_table import HasTime, MembershipTable
 from audience_sync.delivery.context import DeliveryContext
+from audience_sync.erasure import ErasureStep, StepKind, with_step
 from audience_sync.errors import OutOfTime, TransientError, Unavailable
+from audience_sync.member_state import MemberState
 from audience_sync.member_step import step
 from audience_sync.membership import EVERY_AUDIENCE, Audience, Member, MembershipChange, coalesce, since
 from audience_sync.messages import DeliveryHistory, pack
@@ -115,14 +117,21 @@ class DeletionNotices:
         now = int(self._context.clock.now())
         timing = self._context.limits.timing
         steps = [step(states.get(each.member), [each], now=now, timing=timing) for each in notices]
-        newer = [each.state for each in steps if each.writes]
-        results = self._table.write(newer)
+        noted = [_noted(each.state, notice, now * 1000) for each, notice in zip(steps, notices, strict=True)]
+        changed = [state for state, each in zip(noted, steps, strict=True) if each.writes or state != each.state]
+        results = self._table.write(changed)
         failed = {
             state.member: result
-            for state, result in zip(newer, results, strict=True)
+            for state, result in zip(changed, results, strict=True)
             if isinstance(result, TransientError)
         }
-        return {state.member for state in newer}, failed
+        return {each.state.member for each in steps if each.writes}, failed
+
+
+def _noted(state: MemberState, notice: MembershipChange, now: int) -> MemberState:
+    """Record a notice, or a denial of consent, as a step; `now` in epoch milliseconds."""
+    kind = StepKind.DENIAL if notice.record.get("userConsent") else StepKind.NOTICE
+    return replace(state, erasure=with_step(state.erasure, ErasureStep(kind, notice.message_id, notice.at, now)))
 
 
 def due_exits(

@@ -16,9 +16,10 @@ def member_of_state(change: MembershipChange, state: MemberState, *, is_replay: 
         state: the source of the record.
         is_replay: whether the change was counted before.
     """
-    erases = change.exits and state.must_erase and _completes_removal(change, state)
+    is_part = change.exits and state.must_erase
+    erases = is_part and _completes_removal(change, state)
     version = state.left if change.exits and state.left else state.version
-    return JobMember(change.member[1], version.text, change.exits, erases, is_replay)
+    return JobMember(change.member[1], version.text, change.exits, erases, is_replay, is_part)
 
 
 def _completes_removal(change: MembershipChange, state: MemberState) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from audience_sync.amazon_ads.apis import has_jobs, max_identities, requests_of, with_deletion
-from audience_sync.amazon_ads.upload import Target
+from audience_sync.amazon_ads.upload import Request, Target
 from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.delivery.context import DeliveryContext
 from audience_sync.delivery.deletion_notices import DeletionNotices, with_notices
@@ -284,7 +284,12 @@ class MemberDelivery:
                 members = [member for member, _ in described]
             else:  # nothing to ask; identities to erase are erased in time, after the change's last request
                 members = [
-                    member for member, change in described if member.erases and requests_of(change)[-1] is job.request
+                    member._replace(
+                        erases=member.erases and requests_of(change)[-1] is job.request,
+                        deletes=job.request is Request.IDENTITIES,
+                    )
+                    for member, change in described
+                    if member.proves
                 ]
             bodies = job_messages(job.job_id, job.audience_id, members, job.sent_at, destination)
             self._context.jobs.send(bodies, deadline=self._deadline, delay=self._context.limits.job)

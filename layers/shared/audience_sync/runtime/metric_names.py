@@ -5,7 +5,8 @@ NAMESPACE = "AudienceSync"
 EVENTS_ACCEPTED = "EventsAccepted"
 EVENTS_IGNORED = "EventsIgnored"
 EVENTS_REJECTED = "EventsRejected"
-EVENTS_REJECTED_BY_REASON = "EventsRejectedByReason"  # the same, and accepted denials of consent, by reason code
+# The same, rejections of accepted events by one of their audiences, and accepted denials of consent, by reason code.
+EVENTS_REJECTED_BY_REASON = "EventsRejectedByReason"
 REQUESTS_UNAUTHORIZED = "RequestsUnauthorized"  # with a credential that does not match
 REQUESTS_WITHOUT_CREDENTIAL = "RequestsWithoutCredential"  # such as internet scanners'
 REQUESTS_FROM_OTHER_SOURCES = "RequestsFromOtherSources"  # not in AllowedSources; also in the metric above
