@@ -34,7 +34,7 @@ from audience_sync.errors import (
     Unavailable,
 )
 from audience_sync.ingest.record_rules import erasing_exit
-from audience_sync.membership import Audience, MembershipChange
+from audience_sync.membership import EVERY_AUDIENCE, Audience, MembershipChange
 from tests.model.amazon import EFFECTIVE, JOB, MONTH, Job
 from tests.model.expected import emails, erased, newest, removed
 from tests.model.simulation import (
@@ -362,6 +362,10 @@ class Protocol(RuleBasedStateMachine):
             assert not undeleted, "P: a deletion was requested, and Amazon was not asked to delete the identities"
             bound = RECORDS_OF_A_DELIVERY * simulation.deliveries[member] + RECORDS_OF_A_NOTICE
             assert simulation.records[member] <= bound, "R: uploads go on after the changes"
+        for person in MEMBERS:
+            deliveries = sum(simulation.deliveries[audience.audience_id, person] for audience in self.audiences)
+            deletions = simulation.records[EVERY_AUDIENCE, person]
+            assert deletions <= RECORDS_OF_A_DELIVERY * deliveries, "R: identities are deleted on and on"
         counted = sum(simulation.counts.values())
         accepted = sum(simulation.accepted_at.values())
         assert counted >= accepted, "D6: changes without an outcome"
