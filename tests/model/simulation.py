@@ -360,9 +360,9 @@ class Simulation:
         for message in self.queue:
             for change in message.changes:
                 self._keep_newest(known, change)
-        for change in self.accepted:
-            if self.may_be_moot(change):
-                self._keep_newest(known, change)
+        for member, changes in self.stated().items():
+            moot = [change.version for change in changes if self.may_be_moot(change)]
+            known[member] = max([*moot, known.get(member, Version(-1, False, ""))])
         return known
 
     def _keep_newest(self, known: dict[Member, Version], change: MembershipChange) -> None:

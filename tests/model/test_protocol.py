@@ -236,7 +236,7 @@ class Protocol(RuleBasedStateMachine):
         """A job whose message is stored takes three times as long, fails, or rejects a record."""
         job = pick(self.simulation.tracked(), which)
         if how == "late":
-            job.ends_by += 2 * JOB
+            job.ends_by = job.taken_at + 3 * JOB
         elif how == "fails":
             job.fails = True
         else:
