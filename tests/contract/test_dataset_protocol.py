@@ -4,10 +4,12 @@ from typing import Any
 
 import pytest
 
+from audience_sync.amazon_ads import apis
 from audience_sync.amazon_ads.destination import of_connection
 from audience_sync.amazon_ads.job import JobReport
+from audience_sync.amazon_ads.upload import Request, UploadSize
 from audience_sync.erasure import StepKind
-from audience_sync.errors import AccessDenied, ServiceUnavailable
+from audience_sync.errors import AccessDenied, ServiceUnavailable, Throttled
 from audience_sync.ingest.record_rules import erasing_exit
 from audience_sync.messages import DeadLetter, JobMessage
 from tests.builders import AUDIENCE
@@ -211,6 +213,16 @@ def test_a_deletion_that_fails_longer_than_the_removal_is_repeated_is_asked_for_
     assert deleted(stack) == {digest("a@b.co")}
     stack.rest()
     assert not stack.holds("a@b.co")
+
+
+def test_while_amazon_throttles_deletions_of_identities_the_other_members_of_the_batch_are_delivered(
+    stack: WorkerStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(apis._SIZES, Request.MEMBERS, UploadSize(1, 2_000_000))
+    stack.deliver(change("a@b.co", at=1))
+    stack.amazon.deletion_fails = Throttled("429", retry_after=900.0)
+    report = stack.deliver(NOTICE, change("c@d.co", at=2, member="m2"))
+    assert (report.delivered, stack.amazon.active()) == (1, {"m2"})
 
 
 def test_a_row_keeps_the_uploads_that_erased_it_and_when_they_counted_as_ended(stack: WorkerStack) -> None:

@@ -16,7 +16,7 @@ from tests.unit.cli.reference import commands
 NOT_SHOWN = {
     "stopped",  # more dead letters than a test can make
     "namedAt",  # identities of several events
-    *("stalledSince", "until"),  # tests/unit/cli/health/test_status_waiting.py
+    "stalledSince",  # tests/unit/cli/health/test_status_waiting.py
     *("endToEnd", "ending", "entered", "nextTry", "recorded", "sentence"),  # tests/e2e/test_send.py
 }
 
