@@ -115,7 +115,7 @@ class Protocol(RuleBasedStateMachine):
         at=st.integers(1, 6),
         exits=st.booleans(),
         named=st.sets(st.sampled_from("ab")),
-        erase=st.sampled_from(["", "", "notice", "denial"]),
+        erase=st.sampled_from(["", "", "", "notice", "denial"]),
         refused=RARELY,
     )
     def webhook(

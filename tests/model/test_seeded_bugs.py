@@ -10,7 +10,7 @@ from audience_sync import member_step, membership
 from audience_sync.amazon_ads import apis
 from audience_sync.delivery import members, uploads
 from audience_sync.delivery.outcomes import Outcomes
-from audience_sync.delivery.uploads import ACCEPTED, Accepted, Limits, Uploads
+from audience_sync.delivery.uploads import Limits
 from audience_sync.member_state import Due, MemberState
 from audience_sync.membership import Destination, MembershipChange, Version
 from audience_sync.messages import pack
@@ -20,7 +20,7 @@ from tests.model.test_protocol import OnTwoDatasets, Protocol, search
 EXAMPLES = 3000  # at most; the search finds most of these bugs within 400, whichever modules are loaded beside it
 RULES = ("webhook", "deliver", "end_job", "pass_time")  # of Undisturbed
 
-_defer, _due, _send, _timing_of = Outcomes.defer, MemberState.removal_due, Uploads._send_chunk, Limits.timing_of
+_defer, _due, _timing_of = Outcomes.defer, MemberState.removal_due, Limits.timing_of
 _requests_of, _with_deletion = apis.requests_of, apis.with_deletion
 
 
@@ -30,11 +30,6 @@ def _repeated_at_once(state: MemberState, timing: Any) -> Due | None:
 
 def _without_repetitions(outcomes: Outcomes, deferring: Any, *rest: Any, **options: Any) -> None:
     _defer(outcomes, [each for each in deferring if each not in outcomes.repetitions], *rest, **options)
-
-
-def _with_all_accepted(uploads: Uploads, *rest: Any) -> Any:
-    outcome = _send(uploads, *rest)
-    return ACCEPTED if isinstance(outcome, Accepted) else outcome
 
 
 def _with_first_deletion_only(change: MembershipChange, *, repeats: bool, **options: bool) -> MembershipChange:
@@ -75,7 +70,6 @@ DATASET_BUGS: dict[str, tuple[object, str, object]] = {
         lambda limits, _: _timing_of(limits, Destination()),
     ),
     "let a removal from a dataset have no consent": (member_step, "left_with", lambda change, _: change),
-    "take a member whom Amazon has refused by place for accepted": (Uploads, "_send_chunk", _with_all_accepted),
     "delete no identities": (uploads, "requests_of", lambda change: _requests_of(replace(change, erase=False))),
     "delete identities once, though an enter may take effect after": (
         members,
