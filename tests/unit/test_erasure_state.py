@@ -256,10 +256,11 @@ def test_the_first_notice_counts_even_if_another_follows() -> None:
     assert (judged.audiences[DONE.state.member[0]].steps, judged.since) == ((REMOVED,), second.ended)
 
 
-def test_the_first_notice_stays_however_often_consent_is_denied_again() -> None:
-    """Its date decides when an open erasure is overdue."""
+@pytest.mark.parametrize("earlier", [(), (LATER._replace(ended=1), CLOSED._replace(ended=2))])
+def test_the_first_notice_stays_however_often_consent_is_denied_again(earlier: tuple[ErasureStep, ...]) -> None:
+    """Its date decides when an open erasure is overdue. Closed erasures are forgotten first."""
     denials = [DENIAL._replace(id=str(number), ended=NOW * 1000 + number * DAY) for number in range(30)]
-    steps: tuple[ErasureStep, ...] = ()
+    steps = earlier
     for each in (RECORDED, *denials):
         steps = with_step(steps, each)
     assert (steps[0], steps[-1], len(steps)) == (RECORDED, denials[-1], MAX_STEPS)

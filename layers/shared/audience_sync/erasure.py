@@ -31,8 +31,13 @@ class ErasureStep(NamedTuple):
 
 
 def with_step(steps: Sequence[ErasureStep], step: ErasureStep) -> tuple[ErasureStep, ...]:
-    """Add a step after the others, unless it is there. Beyond MAX_STEPS, drops the second: the first has its date."""
+    """Add a step after the others, unless it is there.
+
+    Beyond MAX_STEPS, drops the oldest of an erasure that was closed, or else the second: the first notice dates it.
+    """
     if any((each.kind, each.id, each.at) == (step.kind, step.id, step.at) for each in steps):
         return tuple(steps)
-    dropped = max(0, len(steps) + 1 - MAX_STEPS)
-    return (*steps[:1], *steps[1 + dropped :], step)
+    if len(steps) < MAX_STEPS:
+        return (*steps, step)
+    dropped = 0 if any(each.kind is StepKind.CLOSED for each in steps) else 1
+    return (*steps[:dropped], *steps[dropped + 1 :], step)
