@@ -111,11 +111,14 @@ def unlink(session: Session, audience: AUDIENCE) -> None:
     """
     known = find(session, audience)
     others = same_key(known, session.audiences.all())
-    reached = [known.moved_to] if known.moved_to else [each.name or each.audience_id for each in others]
-    what = f"will reach {', '.join(reached)} only" if reached else "will be rejected"
-    session.screen.confirm(
-        f"Events for {known.name or known.audience_id} {what}; its members stay at Amazon. Continue?"
-    )
+    name = known.name or known.audience_id
+    what = f"Events for {name} will be rejected"
+    if known.moved_to:
+        what = f"Events for {name} will reach {known.moved_to} only"
+    elif others:  # Segment's Webhook Audiences put the id of one audience into every event
+        reached = ", ".join(each.name or each.audience_id for each in others)
+        what = f"Events with only the key of {name} will reach {reached}, and events with its id will be rejected"
+    session.screen.confirm(f"{what}; its members stay at Amazon. Continue?")
     with session.log.line("audiences unlink", audienceId=known.audience_id):
         # Release the lock first: an audience that is still listed can be found and unlinked again.
         creation_locks(session).remove(known.audience_id)

@@ -118,7 +118,7 @@ def test_an_import_by_a_shared_key_names_the_audiences_that_it_leaves_out(
 @pytest.mark.parametrize(
     ("known", "reached"),
     [
-        pytest.param(AUDIENCE, "will reach Other only", id="main"),
+        pytest.param(AUDIENCE, "will reach Other, and events with its id will be rejected", id="main"),
         pytest.param(replace(AUDIENCE, moved_to="9"), "will reach 9 only", id="moved"),
         pytest.param(replace(AUDIENCE, computation_key=None), "will be rejected", id="alone"),
     ],
