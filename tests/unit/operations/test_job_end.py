@@ -192,6 +192,7 @@ PART = REMOVAL._replace(proves=True)
 DELETION = ERASING._replace(proves=True, deletes=True)
 REMOVED = ErasureStep(StepKind.REMOVAL, "job-1", EXITED * 1000 + 999, NOW * 1000)
 DELETED = REMOVED._replace(kind=StepKind.DELETION)
+OLD_DELETION = DELETED._replace(at=EXITED * 1000 - 1_001)
 
 
 @pytest.mark.parametrize(
@@ -217,7 +218,7 @@ def test_the_end_of_an_upload_that_carries_out_an_erasure_is_recorded_once(
     [
         pytest.param(ERASING, EXITED, (), False, id="a removal, and the deletion has not gone out"),
         pytest.param(ERASING, EXITED, (DELETED,), True, id="a removal after the deletion"),
-        pytest.param(ERASING, EXITED, (DELETED._replace(at=1),), False, id="a removal after that of an older notice"),
+        pytest.param(ERASING, EXITED, (OLD_DELETION,), False, id="a removal after that of an older notice"),
         pytest.param(DELETION, EXITED, (), True, id="the deletion"),
         pytest.param(DELETION, EXITED - 1, (), True, id="the deletion, counted as ended after a later removal"),
     ],
@@ -225,7 +226,7 @@ def test_the_end_of_an_upload_that_carries_out_an_erasure_is_recorded_once(
 def test_a_row_of_a_dataset_keeps_identities_until_amazon_has_accepted_to_delete_them(
     each: JobMember, sent_at: int, steps: tuple[ErasureStep, ...], erases: bool
 ) -> None:
-    known = replace(NOTICED, erasure=steps)
+    known = replace(NOTICED, erasure=steps, ended=EXITED - 1)
     of = replace(message(each, sent_at=sent_at), destination=DATASET)
     ended = after_end(known, of, WELL, each, is_rejected=False, now=NOW, timing=TIMING)
     assert ended.identities == (() if erases else (NAMED_BEFORE,))

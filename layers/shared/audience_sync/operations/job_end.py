@@ -81,19 +81,19 @@ def after_end(
         kind = StepKind.DELETION if member.deletes else StepKind.REMOVAL
         ended = ErasureStep(kind, message.job_id, message.sent_at, now * 1000)
         state = replace(state, erasure=with_step(state.erasure, ended))
-    if member.erases and report is not None and is_last and state.removal_due(timing) is None:
-        until = min(state.erase_until, Version.from_text(member.version).at)
-        if has_jobs(message.destination) or _were_deleted(state, until):
-            return removed(state, until)
+    are_gone = has_jobs(message.destination) or _were_deleted(state)
+    if member.erases and are_gone and report is not None and is_last and state.removal_due(timing) is None:
+        return removed(state, min(state.erase_until, Version.from_text(member.version).at))
     return state
 
 
-def _were_deleted(state: MemberState, until: int) -> bool:
-    """Return whether Amazon has accepted to delete identities named by `until`, epoch milliseconds.
+def _were_deleted(state: MemberState) -> bool:
+    """Return whether Amazon has accepted to delete the identities of the lives that have ended.
 
-    As long as it has not, the row keeps them for another attempt.
+    As long as it has not, the row keeps them for another attempt. Compares our own clocks only: the time of a notice is
+    Segment's or an operator's.
     """
-    return any(each.kind is StepKind.DELETION and each.at >= until for each in state.erasure)
+    return any(each.kind is StepKind.DELETION and each.at >= state.ended * 1000 for each in state.erasure)
 
 
 def rejections(message: JobMessage, report: JobReport | None) -> Iterator[Rejection]:
