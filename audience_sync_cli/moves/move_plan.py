@@ -78,7 +78,7 @@ def planned(session: Session, name: str, to: Api, options: MoveOptions) -> MoveP
         session.data_manager  # noqa: B018 - raises NotThere without an account
     extras = {} if options.into else _extras(session, source, to, options)
     target = _listed_target(session, source, to, options, extras)
-    return MovePlan(source, target, extras, _lapsed_by(session, source))
+    return MovePlan(source, target, extras, lapsed_by(session, source))
 
 
 def _check_source(source: Audience, to: Api) -> None:
@@ -168,6 +168,7 @@ def _new_target(session: Session, to: Api, extras: Mapping[str, Any]) -> Audienc
     return new_audience(extras, max_cpm_cents=int(session.stack.parameters.get("MaxCpmCents", 0))).listed_as(NEW)
 
 
-def _lapsed_by(session: Session, source: Audience) -> float:
+def lapsed_by(session: Session, source: Audience) -> float:
+    """Return the epoch second by which members last sent count as dropped by Amazon, which it asks for their ttl."""
     ttl = None if is_dataset(source) else session.amazon.read_audience(source.audience_id).ttl
     return session.now() - (KEEP_ACTIVE if ttl is None else min(ttl, KEEP_ACTIVE))

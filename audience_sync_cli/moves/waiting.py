@@ -44,8 +44,10 @@ def wait_for_earlier_changes(session: Session) -> int:
     return left
 
 
-def outstanding(session: Session, until: float) -> int:
+def outstanding(session: Session, until: float, since: float | None = None) -> int:
     """Return the number of changes accepted by the minute of `until`, epoch seconds, and not completed.
+
+    `since` is a week before, unless given: no change waits longer.
 
     CloudWatch shows completed changes a minute or two late. A local stack counts messages. Raises Unavailable.
     """
@@ -58,6 +60,8 @@ def outstanding(session: Session, until: float) -> int:
         "completed": Metric(NAMESPACE, CHANGES_COMPLETED, service, "Sum", MINUTE),
     }
     end = until // MINUTE * MINUTE + MINUTE
-    found = MetricStore(stack.service("cloudwatch")).read(metrics, end - LONGEST_IN_QUEUE, end)
+    found = MetricStore(stack.service("cloudwatch")).read(
+        metrics, end - LONGEST_IN_QUEUE if since is None else since, end
+    )
     completed = found["completed"]  # a message delivered twice counts twice
     return sum(max(0, round(count - completed.get(minute, 0))) for minute, count in found["accepted"].items())

@@ -1,0 +1,203 @@
+"""`audience-sync audiences end`: takes an audience off the list, empties it at Amazon, and proves that."""
+
+from dataclasses import replace
+from typing import Annotated
+
+import typer
+
+from audience_sync.amazon_ads.advertiser_audiences.audience import audience_update
+from audience_sync.amazon_ads.data_manager.answers import Share
+from audience_sync.amazon_ads.destination import Api
+from audience_sync.clock import Clock
+from audience_sync.delivery.uploads import Limits
+from audience_sync.member_state import LONGEST_JOB
+from audience_sync.membership import Audience
+from audience_sync_cli.audiences.datasets import is_dataset
+from audience_sync_cli.audiences.denial import explaining_denial
+from audience_sync_cli.audiences.listed import AUDIENCE, find
+from audience_sync_cli.errors import OperatorError, ReportedAsUnfinished
+from audience_sync_cli.member_files.change_sender import ChangeSender, counted_in_cloudwatch
+from audience_sync_cli.moves.emptying import Emptying
+from audience_sync_cli.moves.end_plan import EndPlan, is_revocable, planned_end, take_off
+from audience_sync_cli.moves.end_proof import proof_of, show_proof, still_at_amazon
+from audience_sync_cli.moves.filling import Filling
+from audience_sync_cli.moves.move_plan import lapsed_by
+from audience_sync_cli.moves.removal import EndReport, Stage
+from audience_sync_cli.moves.waiting import LISTING, outstanding, wait, wait_for_earlier_changes, wait_for_ingest
+from audience_sync_cli.parked.peeking import peek
+from audience_sync_cli.screen import counted, iso_time, moment
+from audience_sync_cli.session import Session, command
+from audience_sync_cli.times import HOUR, MINUTE
+
+app = typer.Typer()
+NO_REVOCATION = "With a DSP account, Amazon ends no share: end them in the Amazon Ads console afterwards."
+
+
+@command(app, "end", "audiences end 418273650912345678", "audiences end 418273650912345678 --no-wait --yes", asks=True)
+def end(
+    session: Session,
+    audience: AUDIENCE,
+    *,
+    no_wait: Annotated[
+        bool, typer.Option("--no-wait", help="Send the removals and end; repeat the command for the proof.")
+    ] = False,
+) -> None:
+    """Take an audience off the list, remove all its members at Amazon, and prove that. Safe to repeat.
+
+    Waits until the removals have taken effect: in the audience API, until Amazon's jobs have ended, which takes up to
+    two days if members entered recently; in Ads Data Manager, for DataManagerSeconds. Interrupted, it continues when it
+    is repeated. Then it sets the time to live to 0, or revokes every share of a dataset, and prints the proof with a
+    digest. An audience that was moved first sends its new one what that lacks; of a new one, this takes the move back.
+    """
+    if not session.stack.keeps_rows:
+        raise OperatorError(
+            "This stack does not store member rows (OrderingGuard=no), so the members to remove are unknown.",
+            "Use `audience-sync audiences update --ttl-days 0`, then `audience-sync audiences unlink`.",
+        )
+    plan = planned_end(session, find(session, audience, with_unlinked=True))
+    known = plan.audience
+    if known.unlinked_at is None:
+        _confirm(session, plan)
+    with session.log.line("audiences end", audienceId=known.audience_id, changes=0) as line:
+        if known.unlinked_at is None:
+            known = replace(known, unlinked_at=take_off(session, plan))
+            moved_to = plan.target.audience_id if plan.target else None
+            plan = replace(plan, audience=replace(known, moved_to=moved_to))
+            session.screen.say(f"Events no longer reach {known.name or known.audience_id}.")
+        _wait_for_sweep(session, plan.audience)
+        report = _emptied(session, plan, line, waits=not no_wait)
+        waiting = _not_completed(session, plan.audience, report)
+        is_over = report.is_over and not (waiting and _is_recent(session, report))
+        shares = _close(session, plan.audience) if is_over else ()
+    if not is_over:
+        _show_unfinished(session, plan.audience, report)
+        raise ReportedAsUnfinished
+    parked, _ = peek(session, lambda each: each.audience_id == known.audience_id)
+    proof = proof_of(plan.audience, report, parked, still_at_amazon(plan.audience, shares), waiting)
+    show_proof(session.screen, plan.audience, report, proof)
+    if parked:
+        session.screen.note(
+            f"{counted(len(parked), 'dead letter')} about it: redriving them could add people again. "
+            f"`audience-sync parked drop --audience {known.audience_id}` deletes them.",
+            style="yellow",
+        )
+    session.screen.result(proof | {"over": True})
+
+
+def _confirm(session: Session, plan: EndPlan) -> None:
+    screen, known = session.screen, plan.audience
+    with screen.progress("counting members") as bar:
+        inside = 0
+        for page in session.member_scan.counts(known.audience_id):
+            inside += page.inside
+            bar.advance(page.inside + page.outside)
+    parked, _ = peek(session, lambda each: each.audience_id == known.audience_id)
+    if parked:
+        some = ", ".join(parked[0].members[:3])
+        screen.note(
+            f"{counted(len(parked), 'dead letter')} about it, such as {parked[0].reason} for {some}: redrive or drop "
+            f"them first, `audience-sync parked list --audience {known.audience_id}`.",
+            style="yellow",
+        )
+    if is_dataset(known) and not is_revocable(session, known):
+        then = NO_REVOCATION
+    elif is_dataset(known):
+        then = "Then its shares are revoked; nobody stays in their DSP audiences, since members are removed before."
+    else:
+        then = "Then its time to live becomes 0."
+    screen.confirm(
+        f"{counted(inside, 'member')} of {known.name or known.audience_id} ({known.audience_id}) will be removed at "
+        f"Amazon. {plan.effects} {then} End it?"
+    )
+
+
+def _wait_for_sweep(session: Session, audience: Audience) -> None:
+    """Wait until events reach the audience no more, and for changes that were accepted before."""
+    if session.now() < (audience.unlinked_at or 0) / 1000 + LISTING:
+        wait_for_ingest(session)
+    wait_for_earlier_changes(session)
+
+
+def _emptied(session: Session, plan: EndPlan, line: dict[str, str | int | None], *, waits: bool) -> EndReport:
+    """Sweep over the rows until everybody is removed, or once."""
+    sent = 0
+    while True:
+        report, changes = _swept(session, plan)
+        line["changes"] = sent = sent + changes
+        is_sent = not (_not_completed(session, plan.audience, report) and _is_recent(session, report))
+        if not waits or (report.is_over and is_sent):
+            return report
+        under_way = report.stages[Stage.IN] + report.stages[Stage.UNDER_WAY]
+        label = f"{counted(under_way, 'member')} on the way out, by {moment(report.until * 1000)}"
+        if changes:
+            wait_for_earlier_changes(session)
+        wait(session, label, min(max(report.until - session.now(), MINUTE), HOUR))
+
+
+def _not_completed(session: Session, audience: Audience, report: EndReport) -> int:
+    """Return the number of changes that the worker has not completed since the end: a removal may be among them.
+
+    A row is dated before its removal is first sent, which Amazon may not accept for a while.
+    """
+    since = (audience.unlinked_at or 0) / 1000
+    return outstanding(session, max(since + LISTING, report.sent_by), since=since)
+
+
+def _is_recent(session: Session, report: EndReport) -> bool:
+    """Return whether changes may still be completed; after that the proof counts them."""
+    return session.now() < report.sent_by + 2 * LONGEST_JOB
+
+
+def _swept(session: Session, plan: EndPlan) -> tuple[EndReport, int]:
+    screen, known, scan = session.screen, plan.audience, session.member_scan
+    filling = None
+    if plan.target:
+        lapsed = lapsed_by(session, known)
+        filling = Filling(scan, session.members, known, plan.target, session.policy, lapsed)
+    seconds = float(session.stack.parameters.get("DataManagerSeconds", 7200))
+    limits = Limits(job=float(session.stack.parameters.get("JobSeconds", 900)), effective={Api.DATA_MANAGER: seconds})
+    emptying = Emptying(scan, known, filling, limits.timing_of(known.destination))
+    clock = Clock(session.now, sleep=session.sleep)
+    with screen.progress("reading members", scan.approximate_rows() or None) as bar:
+        count = counted_in_cloudwatch(session.stack)
+        sender = ChangeSender(session.queue("ChangeQueue"), count, clock, lambda _row, _changes: None)
+        with sender:
+            report = emptying.sweep(sender, session.now, bar.advance)
+    if sender.confirmed:
+        screen.say(f"{counted(sender.confirmed, 'change')} sent to the change queue.")
+    return report, sender.confirmed
+
+
+def _close(session: Session, known: Audience) -> tuple[Share, ...]:
+    """Set the time to live to 0, or revoke every share. Returns the shares as they are then. Safe to repeat."""
+    if not is_dataset(known):
+        body = audience_update(known, {"ttl": 0}, max_cpm_cents=0).body
+        session.amazon.update_audience(known.audience_id, body)
+        return ()
+    amazon = session.data_manager
+    with explaining_denial(session):
+        shares = tuple(amazon.shares(known.audience_id))
+        if not amazon.can_erase:
+            session.screen.note(NO_REVOCATION, style="yellow")
+            return shares
+        for each in shares:
+            if not each.is_revoked:
+                amazon.revoke_share(each.share_id)
+        return tuple(amazon.shares(known.audience_id))
+
+
+def _show_unfinished(session: Session, known: Audience, report: EndReport) -> None:
+    screen = session.screen
+    under_way = report.stages[Stage.IN] + report.stages[Stage.UNDER_WAY]
+    screen.say(f"{counted(under_way, 'member')} on the way out. Repeat the command for the proof.")
+    if report.until:
+        screen.say(f"The removals sent so far should have taken effect by {moment(report.until * 1000)}.")
+    screen.result(
+        {
+            "over": False,
+            "audienceId": known.audience_id,
+            "members": under_way,
+            "membersRemoved": report.removed,
+            "effectiveBy": iso_time(report.until * 1000) if report.until else None,
+        }
+    )
