@@ -1,7 +1,7 @@
 """Reason codes, as the command explains them. A deployed stack may be newer or older: any code is explained. Pure."""
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from audience_sync.reasons import Reason
 from audience_sync_cli.errors import sentence
@@ -37,3 +37,11 @@ def listed(counts: Mapping[str, int]) -> str:
     """Format counts by reason code, most first: 3 consent_missing, 1 country_invalid."""
     ordered = sorted(counts.items(), key=lambda each: (-each[1], each[0]))
     return ", ".join(f"{number:,} {reason}" for reason, number in ordered)
+
+
+def rejection_table(rejections: Sequence[Mapping[str, Any]]) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
+    """Return columns and rows of rejections in the form of the answer; an audience is named if others accept."""
+    columns = {"event": "index", "message": "messageId", "reason": "reason", "detail": "detail"}
+    if any("audienceId" in each for each in rejections):
+        columns["by audience"] = "audienceId"
+    return (*columns,), [tuple(each.get(name, "") for name in columns.values()) for each in rejections]

@@ -7,6 +7,7 @@ from typing import Any
 from rich.text import Text
 
 from audience_sync.amazon_ads.countries import CONSENT_REQUIRED, accepted_country
+from audience_sync.amazon_ads.destination import needs_consent
 from audience_sync.amazon_ads.ids import amazon_id
 from audience_sync.fields import CONSENT_SIGNALS
 from audience_sync.membership import EVERY_AUDIENCE
@@ -110,10 +111,11 @@ class Explanation:
         signals = ", ".join(given) or "no signal"
         if mapping.country is None and not mapping.audience:
             return signals
-        if mapping.country not in CONSENT_REQUIRED:
+        is_dataset = mapping.audience is not None and needs_consent(mapping.audience.destination)
+        if mapping.country not in CONSENT_REQUIRED and not is_dataset:
             return f"{signals}; not needed{f' in {mapping.country}' if mapping.country else ''}"
         needed = "needed" if self._consent_required else "left to Amazon (ConsentPolicy is pass)"
-        return f"{signals}; {needed} in {mapping.country}"
+        return f"{signals}; {needed} {'by every dataset' if is_dataset else f'in {mapping.country}'}"
 
     def _mapping_json(self, event: EventTrace, mapping: MappingTrace) -> dict[str, Any]:
         if mapping.why_not:

@@ -6,12 +6,12 @@ input and output. It does no I/O of its own; the look-up of audiences may do som
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from audience_sync.amazon_ads.countries import accepted_country
 from audience_sync.errors import RejectedEvent
 from audience_sync.fields import FIELDS
-from audience_sync.ingest.record_rules import AudienceLookup, Policy, find_audience, first_country
+from audience_sync.ingest.record_rules import AudienceLookup, Policy, find_audiences, first_country
 from audience_sync.ingest.translation import Rejected, Translator
 from audience_sync.membership import Audience, MembershipChange
 from audience_sync.segment.budget import Budget
@@ -26,7 +26,7 @@ from audience_sync_cli.mappings.trigger_conditions import failing_conditions
 
 @dataclass(frozen=True, slots=True)
 class MappingTrace:
-    """The outcome of one mapping for one event."""
+    """The outcome of one mapping for one event, and for one audience if it is about one."""
 
     name: str
     why_not: str | None  # why it does not apply; None if it does
@@ -62,6 +62,21 @@ class EventTrace:
 
 
 @dataclass(frozen=True, slots=True)
+class _Only:
+    """The look-up of an audience that an event is known to reach."""
+
+    audience: Audience
+
+    def by_id(self, _: str) -> Sequence[Audience]:
+        """Return the audience."""
+        return [self.audience]
+
+    def by_computation_key(self, _: str) -> Sequence[Audience]:
+        """Return the audience."""
+        return [self.audience]
+
+
+@dataclass(frozen=True, slots=True)
 class Surroundings:
     """The inputs other than the event."""
 
@@ -72,7 +87,7 @@ class Surroundings:
 
 
 def trace(element: Any, index: int, around: Surroundings) -> EventTrace:
-    """Follow one event of a request body. Each mapping is followed as if it were the only one."""
+    """Follow one event of a request body. Each mapping and audience is followed as if it were the only one."""
     message_id = safe_id(element.get("messageId") if isinstance(element, dict) else None, element)
     try:
         call, why_not = read(element, around.now), why_ignored(element)
@@ -80,9 +95,8 @@ def trace(element: Any, index: int, around: Surroundings) -> EventTrace:
         return EventTrace(index, message_id, None, f"{error.detail} ({error.reason})")
     if why_not and not _is_rejected(element, around):
         return EventTrace(index, message_id, call, why_not)
-    return EventTrace(
-        index, message_id, call, None, tuple(_follow(mapping, call, element, around) for mapping in around.mappings)
-    )
+    traces = (each for mapping in around.mappings for each in _follow(mapping, call, element, around))
+    return EventTrace(index, message_id, call, None, tuple(traces))
 
 
 def _is_rejected(event: dict[str, Any], around: Surroundings) -> bool:
@@ -94,22 +108,40 @@ def _is_rejected(event: dict[str, Any], around: Surroundings) -> bool:
     return isinstance(outcome, Rejected)
 
 
-def _follow(mapping: EventMapping, call: AudienceCall, event: dict[str, Any], around: Surroundings) -> MappingTrace:
+def _follow(
+    mapping: EventMapping, call: AudienceCall, event: dict[str, Any], around: Surroundings
+) -> list[MappingTrace]:
     (compiled,) = compile_mappings([mapping], compile_trigger)
     try:
         if call.kind is not Kind.ERASE and not compiled.applies_to(event, Budget()):
-            return MappingTrace(mapping.name, _why_not(mapping, event))
+            return [MappingTrace(mapping.name, _why_not(mapping, event))]
         values = _values(compiled, event)
     except RejectedEvent as error:
-        return MappingTrace(mapping.name, None, rejection=Rejected.of(error))
-    ((_, outcome),) = Translator([compiled], around.audiences, around.now, around.policy).outcomes(
-        [event], lambda: True
-    )
-    # Denied consent is both: what stops the event, and the exits in its place.
-    changes, rejection = (outcome.exits or (), outcome) if isinstance(outcome, Rejected) else (outcome, None)
+        return [MappingTrace(mapping.name, None, rejection=Rejected.of(error))]
     # Deletion notices and events without a membership are not about an audience.
     is_about_one = call.kind is not Kind.ERASE and not call.rejection
-    audience = _audience(call, values.get("audience_id"), around) if is_about_one else None
+    audiences = _audiences(call, values.get("audience_id"), around) if is_about_one else []
+    found: list[MappingTrace] = []
+    for audience in audiences or (None,):
+        lookup = _Only(audience) if audience else around.audiences
+        ((_, outcome),) = Translator([compiled], lookup, around.now, around.policy).outcomes([event], lambda: True)
+        one = cast("list[MembershipChange] | Rejected", outcome)  # of one audience, so never partly rejected
+        found.append(_traced(mapping, call, event, values, audience, one, is_about_one=is_about_one))
+    return found
+
+
+def _traced(
+    mapping: EventMapping,
+    call: AudienceCall,
+    event: dict[str, Any],
+    values: Mapping[str, Any],
+    audience: Audience | None,
+    outcome: list[MembershipChange] | Rejected,
+    *,
+    is_about_one: bool,
+) -> MappingTrace:
+    # Denied consent is both: what stops the event, and the exits in its place.
+    changes, rejection = (outcome.exits or (), outcome) if isinstance(outcome, Rejected) else (outcome, None)
     country = _country(call, values, audience) if is_about_one else None
     names = ["external_user_id"] if call.kind is Kind.ERASE else list(mapping.fields)
     fields = [follow_field(name, mapping.fields[name], event, values.get(name, UNDEFINED), country) for name in names]
@@ -133,12 +165,12 @@ def _values(mapping: CompiledMapping, event: dict[str, Any]) -> Mapping[str, Any
     return mapping.fields_of(event, Budget()) | values
 
 
-def _audience(call: AudienceCall, mapped: Any, around: Surroundings) -> Audience | None:
-    """Return the audience, even if the event is then rejected for another reason."""
+def _audiences(call: AudienceCall, mapped: Any, around: Surroundings) -> Sequence[Audience]:
+    """Return the audiences, even if the event is then rejected for another reason."""
     try:
-        return find_audience(mapped, call.computation_key, around.audiences)
+        return find_audiences(mapped, call.computation_key, around.audiences)
     except RejectedEvent:  # the event's own outcome says why
-        return None
+        return []
 
 
 def _country(call: AudienceCall, values: Mapping[str, Any], audience: Audience | None) -> str | None:

@@ -21,6 +21,7 @@ from audience_sync_cli.mappings.explanation import MAX_SHOWN, Explanation
 from audience_sync_cli.mappings.files import read_mappings
 from audience_sync_cli.mappings.trace import EventTrace, Surroundings, trace
 from audience_sync_cli.mappings.warnings import elements_of, id_warning, looks_like_a_phone_number
+from audience_sync_cli.reasons import rejection_table
 from audience_sync_cli.session import Session, command
 
 app = typer.Typer()
@@ -78,7 +79,7 @@ def try_(
     session.screen.result(result)
     if any(looks_like_a_phone_number(change.record["externalUserId"]) for change in outcome.changes):
         session.screen.note(id_warning(), style="yellow")
-    if outcome.rejections:
+    if outcome.rejections or outcome.partial_rejections:
         raise AlreadyReported
 
 
@@ -98,24 +99,22 @@ def _parsed(document: str | None) -> Sequence[Mapping]:
 
 
 def _print_counts(session: Session, outcome: IntakeResult) -> None:
+    partly = {"partly rejected": len(outcome.partial_rejections)} if outcome.partial_rejections else {}
     denied = {"consent denied": len(outcome.denials)} if outcome.denials else {}
-    session.screen.facts(
-        {"accepted": outcome.accepted, **denied, "ignored": outcome.ignored, "rejected": len(outcome.rejections)}
-    )
+    counts = {"ignored": outcome.ignored, "rejected": len(outcome.rejections)}
+    session.screen.facts({"accepted": outcome.accepted, **partly, **denied, **counts})
 
 
 def _print_outcome(session: Session, outcome: IntakeResult, audiences: AudienceLookup) -> None:
     for change in outcome.changes:
-        audience = audiences.by_id(change.audience_id)
+        reached = audiences.by_id(change.audience_id)
+        audience = next((each for each in reached if each.audience_id == change.audience_id), None)
         name = f"audience {audience.name if audience else ''} ({change.audience_id})".replace("  ", " ")
         why = "denied consent" if change.record.get("userConsent") else "a deletion notice"
         session.screen.say(f"\n{f'every audience, with {why}' if change.erase else name}")
         session.screen.say(json.dumps(change.record, indent=2, ensure_ascii=False))
-    if listed := [*outcome.rejections, *outcome.denials]:
-        session.screen.table(
-            ("event", "message", "reason", "detail"),
-            [(each.index, each.message_id, each.reason, each.detail) for each in listed],
-        )
+    if listed := [*outcome.rejections, *outcome.partial_rejections, *outcome.denials]:
+        session.screen.table(*rejection_table([each.as_json() for each in listed]))
 
 
 def _result(outcome: IntakeResult) -> dict[str, Any]:
@@ -124,5 +123,6 @@ def _result(outcome: IntakeResult) -> dict[str, Any]:
         "ignored": outcome.ignored,
         "changes": [change_json(each) for each in outcome.changes],
         "rejections": [each.as_json() for each in outcome.rejections],
+        "partialRejections": [each.as_json() for each in outcome.partial_rejections],
         "denials": [each.as_json() for each in outcome.denials],
     }

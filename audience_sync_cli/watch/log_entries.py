@@ -81,8 +81,13 @@ def _rejected(line: LogLine) -> Iterator[Entry]:
     reason, message_id = str(line.fields.get("reason")), str(line.fields.get("message_id"))
     facts = {"reason": reason, "messageId": message_id}
     text = f"{reason}: {reasons.explained(reason).means}. {message_id}"
+    audience_ids: tuple[str, ...] = ()
+    if "audience_id" in line.fields:  # the event's other audiences accept it
+        facts["audienceId"] = str(line.fields["audience_id"])
+        audience_ids = (facts["audienceId"],)
+        text += f", only by audience {facts['audienceId']}"
     kind = "rejected" if line.message == "event rejected" else "denied"
-    yield _entry(line, kind, text, facts=facts, reasons=(reason,), message_id=message_id)
+    yield _entry(line, kind, text, facts=facts, reasons=(reason,), audience_ids=audience_ids, message_id=message_id)
 
 
 def _rejected_more(line: LogLine) -> Iterator[Entry]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import requests
 
+from audience_sync.aws.audience_listing import AudienceListing
 from audience_sync.ingest.intake import IntakeResult, changes_from, compiled
 from audience_sync_cli.errors import OperatorError, TryLater
 from audience_sync_cli.session import Session
@@ -34,6 +35,7 @@ class Answer:
     ignored: int = 0
     rejected: int = 0
     rejections: list[dict[str, Any]] = field(default_factory=list)  # twenty at most
+    partial_rejections: int = 0  # of accepted events, by one of their audiences
     denials: int = 0  # accepted events that deny consent
 
 
@@ -63,6 +65,7 @@ def post(session: Session, body: bytes) -> Answer:
     if answer.status_code in (200, 400) and isinstance(found, dict) and "accepted" in found:
         ahead = _date(answer, session.now()) - session.now()
         found["denials"] = found.pop("consentDenied", 0)
+        found["partial_rejections"] = found.pop("partlyRejected", 0)
         return Answer(answer.status_code, time.monotonic() - began, ahead, **found)
     raise _refused(answer.status_code, found)
 
@@ -96,7 +99,7 @@ def stated(session: Session, body: bytes) -> IntakeResult:
     return changes_from(
         body,
         mappings=compiled(session.audiences.mappings()),
-        audiences=session.audiences,
+        audiences=AudienceListing(session.audiences, time.monotonic).for_request(),
         now=round(session.now() * 1000),
         policy=session.policy,
     )

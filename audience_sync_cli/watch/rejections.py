@@ -29,6 +29,7 @@ class Rejections:
     reason: str
     events: int
     message_ids: tuple[str, ...]  # of some of them, the newest last
+    audience_ids: tuple[str, ...] = ()  # of audiences that were the only ones to reject some of them
 
     def as_json(self, received: int) -> dict[str, Any]:
         """The rejections for scripts; `received` are the events of the same time."""
@@ -38,6 +39,7 @@ class Rejections:
             "share": _share(self.events, received),
             "remedy": explained(self.reason).remedy,
             "messageIds": list(self.message_ids),
+            "audienceIds": list(self.audience_ids),
         }
 
 
@@ -50,18 +52,22 @@ def rejections(
 ) -> None:
     """Show rejected events by reason, each with its remedy. Segment does not send them again.
 
-    Also shows accepted events that deny consent, as consent_denied: they end the person's memberships.
+    Also shows accepted events that deny consent, as consent_denied: they end the person's memberships. An event that
+    some of its audiences accept and others reject is accepted; the rejection by each of the others counts here.
 
     Shows no values of events: only reason codes, counts and message ids, from the logs of ingest.
     """
     screen, now = session.screen, session.now()
     begin = (read_time(since, now) or now * 1000) / 1000
     with screen.progress("reading the logs of ingest"):
-        found = by_reason(FunctionLogs(session.stack).read(["Ingest"], begin, messages=[EACH, DENIED, SUM]))
+        lines = [*FunctionLogs(session.stack).read(["Ingest"], begin, messages=[EACH, DENIED, SUM])]
+        found = by_reason(lines)
         received = _received(session, begin, now)
     denied = sum(each.events for each in found if each.reason == Reason.CONSENT_DENIED)
+    partly = sum(line.number("partly_rejected") for line in lines if line.message == SUM)
     also = f", {denied:,} with consent denied" if denied else ""
-    rejected = sum(each.events for each in found) - denied
+    also += f", {partly:,} by one of their audiences only" if partly else ""
+    rejected = sum(each.events for each in found) - denied - partly
     received = max(received, rejected)  # the metrics may be a minute behind
     screen.say(f"{counted(rejected, 'event')} of {received:,} rejected{also} since {moment(begin * 1000)}.")
     if session.stack.log_level == "ERROR":
@@ -73,11 +79,16 @@ def rejections(
         )
         screen.say("Sample message ids, to find the events in Segment:")
         screen.table(("reason", "message id"), [(each.reason, one) for each in found for one in each.message_ids])
+        for each in found:
+            if each.audience_ids:
+                others = "the other audiences of the computation key accepted the event"
+                screen.say(f"{each.reason}, only by {', '.join(each.audience_ids)}: {others}.")
     screen.result(
         {
             "since": iso_time(begin * 1000),
             "received": received,
             "rejected": rejected,
+            "partlyRejected": partly,
             "consentDenied": denied,
             "reasons": [each.as_json(received) for each in found],
         }
@@ -88,12 +99,19 @@ def by_reason(lines: Iterable[LogLine]) -> list[Rejections]:
     """Sum up the log lines of ingest, the most frequent reason first."""
     events: Counter[str] = Counter()
     samples: defaultdict[str, deque[str]] = defaultdict(lambda: deque(maxlen=SAMPLES))
+    audiences: defaultdict[str, dict[str, None]] = defaultdict(dict)
     for line in lines:
         if line.message == SUM:  # of one request
             events.update(line.counts("by_reason"))
         elif line.message in (EACH, DENIED):
-            samples[str(line.fields.get("reason"))].append(str(line.fields.get("message_id")))
-    return [Rejections(reason, times, tuple(samples[reason])) for reason, times in events.most_common()]
+            reason = str(line.fields.get("reason"))
+            samples[reason].append(str(line.fields.get("message_id")))
+            if "audience_id" in line.fields:
+                audiences[reason][str(line.fields["audience_id"])] = None
+    return [
+        Rejections(reason, times, tuple(samples[reason]), tuple(audiences[reason]))
+        for reason, times in events.most_common()
+    ]
 
 
 def _received(session: Session, begin: float, now: float) -> int:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection
 from typing import Any, Self
 
 from audience_sync_cli.errors import AlreadyReported, ReportedAsUnfinished
+from audience_sync_cli.reasons import rejection_table
 from audience_sync_cli.screen import counted
 from audience_sync_cli.session import Session
 from audience_sync_cli.state.blockers import Blocker
@@ -54,15 +55,14 @@ class Sent:
         answer, screen = self._answer, self._session.screen
         text = f"{answer.status}: {answer.accepted} accepted, {answer.ignored} ignored, {answer.rejected} rejected"
         text += f"; {answer.denials} of the accepted with consent denied" if answer.denials else ""
+        partly = counted(answer.partial_rejections, "rejection")
+        text += f"; {partly} of the accepted by one audience" if answer.partial_rejections else ""
         self._on_hop(Hop("answer", answer.seconds, text, {"status": answer.status}))
         if answer.ignored:
             screen.say("Ignored: the event states no membership, or no enabled trigger matches.", style="yellow")
             screen.say("Find out which with `audience-sync mappings try FILE --explain`.")
         if answer.rejections:
-            screen.table(
-                ("event", "message", "reason", "detail"),
-                [(each["index"], each["messageId"], each["reason"], each["detail"]) for each in answer.rejections],
-            )
+            screen.table(*rejection_table(answer.rejections))
 
     @property
     def jobs(self) -> set[str]:
@@ -107,6 +107,7 @@ class Sent:
             "ignored": answer.ignored,
             "rejected": answer.rejected,
             "rejections": answer.rejections,
+            "partlyRejected": answer.partial_rejections,
             "consentDenied": answer.denials,
             "hops": [each.as_json() for each in self._hops],
             "blockers": [each.as_json() for each in self._blockers.values()],
@@ -115,18 +116,22 @@ class Sent:
 
     @property
     def is_good(self) -> bool:
-        """Whether every event was accepted, and every followed change ended well."""
-        return not self._answer.rejected and self.is_accepted and all(end.is_good for end in self.ends)
+        """Whether every event was accepted, by all its audiences, and every followed change ended well."""
+        return not self._is_rejected and self.is_accepted and all(end.is_good for end in self.ends)
+
+    @property
+    def _is_rejected(self) -> bool:
+        return bool(self._answer.rejected or self._answer.partial_rejections)
 
     def raise_unless_good(self) -> None:
         """Set the exit code.
 
         Raises:
-            AlreadyReported: an event is rejected, or a change parked, rejected or blocked.
+            AlreadyReported: an audience rejects an event, or a change is parked, rejected or blocked.
             ReportedAsUnfinished: a change is still on its way.
         """
         left = [end for end in self.ends if not end.is_good]
-        if self._answer.rejected or any(end.ending != "timeout" for end in left):
+        if self._is_rejected or any(end.ending != "timeout" for end in left):
             raise AlreadyReported
         if left:
             raise ReportedAsUnfinished

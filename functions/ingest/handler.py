@@ -26,7 +26,7 @@ from audience_sync.sources import AllowedSources
 
 BUDGET = 2.5  # seconds for one request; calls begun by then end before Segment gives up, after about five
 LISTED = 20  # rejections in an answer; Segment's client hangs on long ones
-LOGGED = 100  # rejections and denials of consent in one request that get a log line each
+LOGGED = 100  # rejections, also partial ones, and denials of consent in one request that get a log line each
 # Objects until Python's garbage collector looks for young cycles. A request creates no garbage before its answer, so
 # collecting every 2,000 objects, Python's default, would take a twentieth of the time and find nothing.
 YOUNG_OBJECTS = 100_000
@@ -82,7 +82,8 @@ def _summary(result: IntakeResult) -> dict[str, Any]:
         "accepted": result.accepted,
         "ignored": result.ignored,
         "rejected": len(result.rejections),
-        "rejections": [rejection.as_json() for rejection in result.rejections[:LISTED]],
+        "rejections": [each.as_json() for each in (*result.rejections, *result.partial_rejections)[:LISTED]],
+        **({"partlyRejected": len(result.partial_rejections)} if result.partial_rejections else {}),
         **({"consentDenied": len(result.denials)} if result.denials else {}),
     }
 
@@ -106,15 +107,19 @@ def _emit_metrics(result: IntakeResult) -> None:
 
 
 def _log(result: IntakeResult) -> None:
-    found = [("event rejected", each) for each in result.rejections]
+    found = [("event rejected", each) for each in (*result.rejections, *result.partial_rejections)]
     found += [("consent denied", each) for each in result.denials]
     for message, each in found[:LOGGED]:
+        audience: dict[str, Any] = {"audience_id": each.audience_id} if each.audience_id else {}
         # The detail, as in the answer: it names the field and the remedy, and holds no value of the event.
-        logger.warning(message, reason=each.reason, message_id=each.message_id, detail=each.as_json()["detail"])
+        detail = each.as_json()["detail"]
+        logger.warning(message, reason=each.reason, message_id=each.message_id, detail=detail, **audience)
     if found:
-        logger.warning("events rejected", rejected=len(result.rejections), by_reason=_by_reason(result))
+        partly = len(result.partial_rejections)
+        rejected, by_reason = len(result.rejections), _by_reason(result)
+        logger.warning("events rejected", rejected=rejected, partly_rejected=partly, by_reason=by_reason)
 
 
 def _by_reason(result: IntakeResult) -> dict[str, int]:
-    """Count rejections, and denials of consent as consent_denied."""
-    return dict(Counter(each.reason for each in (*result.rejections, *result.denials)))
+    """Count rejections by all audiences of an event or some of them, and denials of consent as consent_denied."""
+    return dict(Counter(each.reason for each in (*result.rejections, *result.partial_rejections, *result.denials)))

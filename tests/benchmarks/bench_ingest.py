@@ -31,7 +31,7 @@ from audience_sync.fields import IDENTIFIERS
 from audience_sync.ingest import intake
 from audience_sync.ingest.intake import MAX_BODY, changes_from, compiled
 from audience_sync.ingest.record_rules import Policy
-from audience_sync.ingest.translation import TOGETHER, Rejected, Translator
+from audience_sync.ingest.translation import TOGETHER, Translator
 from audience_sync.membership import MembershipChange, coalesce
 from audience_sync.messages import pack
 from functions.ingest.handler import YOUNG_OBJECTS
@@ -150,17 +150,12 @@ def shares(one: bytes) -> dict[str, float]:
             calls = [translator._read(each) for each in some]
         with share("map"):
             found = [translator._found(call, each, lambda: True) for call, each in zip(calls, some, strict=True)]
-        statements = [
-            (0, call, values, translator._subject(call, values))
-            for call, each in zip(calls, found, strict=True)
-            if not isinstance(each, Rejected)
-            for values in each
-        ]
+        _, statements = translator._statements(some, calls, found)
         with share("normalize and hash"):
             translator._identities(statements, repeats=False)
         with share("record"):
             outcomes = translator._outcomes(some, calls, found, lambda: True)
-        changes += [change for each in outcomes if not isinstance(each, Rejected) for change in each]
+        changes += [change for each in outcomes if isinstance(each, list) for change in each]
         count += len(some)
     seconds["record"] -= seconds["normalize and hash"]
     with share("coalesce"):

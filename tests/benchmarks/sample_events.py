@@ -46,10 +46,10 @@ class Audiences:
     """The audiences of the events, one for each country, in memory."""
 
     def __init__(self) -> None:
-        self._by_id = {ours: Audience(ours, country=code, computation_key=KEY) for code, ours in AUDIENCES.items()}
+        self._by_id = {ours: [Audience(ours, country=code, computation_key=KEY)] for code, ours in AUDIENCES.items()}
 
-    def by_id(self, audience_id: str) -> Audience | None:
-        return self._by_id.get(audience_id)
+    def by_id(self, audience_id: str) -> Sequence[Audience]:
+        return self._by_id.get(audience_id, ())
 
     def by_computation_key(self, _: str) -> Sequence[Audience]:
         return ()

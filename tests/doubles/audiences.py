@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Self
 
-from audience_sync.membership import Audience
+from audience_sync.membership import Audience, may_share_a_key
 
 
 class Listed:
@@ -16,8 +16,10 @@ class Listed:
     def for_request(self) -> Self:
         return self
 
-    def by_id(self, audience_id: str) -> Audience | None:
-        return next((each for each in self._audiences if each.audience_id == audience_id), None)
+    def by_id(self, audience_id: str) -> Sequence[Audience]:
+        named = [each for each in self._audiences if each.audience_id == audience_id]
+        linked = self.by_computation_key(named[0].computation_key or "") if named else []
+        return linked if linked and may_share_a_key(linked) else named
 
     def by_computation_key(self, key: str) -> list[Audience]:
         return [each for each in self._audiences if each.computation_key == key]

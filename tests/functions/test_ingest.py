@@ -6,12 +6,15 @@ import hashlib
 import hmac
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from audience_sync.amazon_ads.destination import of_data_manager
+from audience_sync.aws.audience_table import AudienceTable
 from audience_sync.membership import EVERY_AUDIENCE
 from functions.ingest import handler
 from local.sample_profiles import Person, audience_event, segment_request
@@ -196,6 +199,30 @@ def test_a_denial_of_consent_is_accepted_counted_apart_and_logged_with_its_reaso
     assert (each["reason"], each["message_id"]) == ("consent_denied", json.loads(denies)["messageId"])
     (total,) = [line for line in lines if line.get("message") == "events rejected"]
     assert (total["rejected"], total["by_reason"]) == (0, {"consent_denied": 1})
+    assert [line["EventsRejectedByReason"] for line in lines if line.get("reason") and "_aws" in line] == [[1.0]]
+
+
+def test_the_rejection_by_one_audience_of_a_shared_key_is_answered_logged_and_counted_with_the_accepted_change(
+    cloud: Cloud, printed: Callable[[], str]
+) -> None:
+    table = AudienceTable(cloud.client("dynamodb"), cloud.name_of("AudienceTable"))
+    another = replace(AUDIENCE, audience_id="7", also=True)
+    for each in (another, replace(another, audience_id="d-1", destination=of_data_manager())):
+        table.put(each, created=0)
+    try:
+        status, answer = post(cloud, ENTERED)
+    finally:
+        for audience_id in ("7", "d-1"):
+            table.unlink(audience_id, at=0)
+    assert (status, answer["accepted"], answer["rejected"], answer["partlyRejected"]) == (200, 1, 0, 1)
+    (rejection,) = answer["rejections"]
+    assert (rejection["audienceId"], rejection["reason"]) == ("d-1", "consent_missing")
+    assert sorted(message["audienceId"] for message in cloud.messages()) == [AUDIENCE.audience_id, "7"]
+    lines = [json.loads(line) for line in printed().splitlines()]
+    (each,) = [line for line in lines if line.get("message") == "event rejected"]
+    assert (each["audience_id"], each["reason"]) == ("d-1", "consent_missing")
+    (total,) = [line for line in lines if line.get("message") == "events rejected"]
+    assert (total["rejected"], total["partly_rejected"], total["by_reason"]) == (0, 1, {"consent_missing": 1})
     assert [line["EventsRejectedByReason"] for line in lines if line.get("reason") and "_aws" in line] == [[1.0]]
 
 

@@ -97,7 +97,7 @@ def accept_events(data: bytes) -> None:
         parsed = json.loads(message.body)
         events = len(parsed) if isinstance(parsed, list) else 1
         assert result.accepted + result.ignored + len(result.rejections) == events
-        for rejection in (*result.rejections, *result.denials):
+        for rejection in (*result.rejections, *result.partial_rejections, *result.denials):
             assert_is_safe_id(rejection.message_id)
             assert_repeats_nothing(f"{rejection.reason} {rejection.detail}")
         assert_amazon_takes(result.changes)

@@ -44,6 +44,7 @@ HARMLESS = {
     ("MappingsRows", "history"): "the operator's own mappings",
     ("_Copy", "by_id"): "the listed audiences",
     ("_Copy", "by_key"): "the listed audiences",
+    ("_Copy", "ambiguous"): "the listed audiences",
     ("PostalCode", "deleted"): "a constant",
     ("PostalCode", "shape"): "a constant",
     ("Rule", "table"): "a constant",

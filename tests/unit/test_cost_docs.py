@@ -194,11 +194,11 @@ class _AnyAudience:
     def __init__(self, destination: Destination) -> None:
         self._destination = destination
 
-    def by_id(self, audience_id: str) -> Audience:
-        return Audience(audience_id, country="US", destination=self._destination)
+    def by_id(self, audience_id: str) -> list[Audience]:
+        return [Audience(audience_id, country="US", destination=self._destination)]
 
     def by_computation_key(self, _: str) -> list[Audience]:
-        return [self.by_id("379909525712777677")]
+        return self.by_id("379909525712777677")
 
 
 def _size(row: dict[str, Any]) -> int:

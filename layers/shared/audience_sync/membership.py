@@ -83,6 +83,11 @@ class Audience:
     moved_to: str | None = None  # id of the audience that events for this one reach once it is unlinked
 
 
+def may_share_a_key(audiences: Iterable[Audience]) -> bool:
+    """Return whether events may reach all of these audiences of one computation key: one at most lacks `also`."""
+    return sum(not each.also for each in audiences) <= 1
+
+
 @dataclass(slots=True)  # frozen, it would take three times as long to make; never changed
 class MembershipChange:
     """One member entering or leaving one audience. `record` is already in Amazon's format."""

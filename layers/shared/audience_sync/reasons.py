@@ -71,7 +71,7 @@ class Reason(StrEnum):
         auto(),
         REJECTED,
         "several audiences are linked to this computation key",
-        "give the event an audience id, or unlink one",
+        "if all are meant, link all but one with `--also`; else give the event an audience id, or unlink one",
     )
     NO_IDENTIFIER = auto(), REJECTED | PARKED, "no mapped trait is a usable identifier", "map at least email or phone"
     COUNTRY_INVALID = (

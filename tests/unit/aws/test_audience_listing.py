@@ -86,7 +86,7 @@ def test_audiences_and_mappings_are_read_in_one_go(fixture: ListingFixture, prox
     for _ in range(3):  # requests
         request = listing.for_request()
         found = (request.by_id(BUYERS.audience_id), request.by_computation_key("buyers"), listing.with_unlinked())
-        assert found == (BUYERS, [BUYERS], [BUYERS])
+        assert found == ([BUYERS], [BUYERS], [BUYERS])
         assert listing.mappings() == "{}"
     assert reads(proxy) == (0, 1)
 
@@ -99,7 +99,7 @@ def test_unknown_audiences_cost_one_small_read_for_each_request_and_the_table_is
     for requests in range(1, 4):
         request = fixture.listing.for_request()
         for number in range(2_000):
-            assert request.by_id(str(number)) is None
+            assert request.by_id(str(number)) == ()
             assert request.by_computation_key(f"unlinked {number}") == ()
         assert reads(proxy) == (requests, 2), "the second time consistently, and at the version that was read first"
         clock.now += MAX_AGE / 4
@@ -110,10 +110,10 @@ def test_a_listed_audience_is_used_for_a_minute(fixture: ListingFixture, proxy: 
     fixture.listing.for_request()
     fixture.put(Audience(BUYERS.audience_id, name="Renamed"))
     clock.now += MAX_AGE - 1
-    assert fixture.listing.for_request().by_id(BUYERS.audience_id) == BUYERS
+    assert fixture.listing.for_request().by_id(BUYERS.audience_id) == [BUYERS]
     assert reads(proxy) == (0, 1)
     clock.now += 1
-    assert fixture.listing.for_request().by_id(BUYERS.audience_id) == Audience(BUYERS.audience_id, name="Renamed")
+    assert fixture.listing.for_request().by_id(BUYERS.audience_id) == [Audience(BUYERS.audience_id, name="Renamed")]
 
 
 LISTINGS = [
@@ -135,10 +135,10 @@ def test_the_first_request_after_an_audience_was_listed_knows_it_by_id_and_by_ke
     fixture.lag()
     before = fixture.listing.for_request()
     if had_unknown:
-        assert before.by_id(BUYERS.audience_id) is None
+        assert before.by_id(BUYERS.audience_id) == ()
     list_it(fixture.writer)
     by_id, by_key = fixture.listing.for_request(), fixture.listing.for_request()
-    assert (by_id.by_id(BUYERS.audience_id), by_key.by_computation_key("buyers")) == (BUYERS, [BUYERS])
+    assert (by_id.by_id(BUYERS.audience_id), by_key.by_computation_key("buyers")) == ([BUYERS], [BUYERS])
 
 
 def test_an_audience_that_is_listed_while_the_table_is_read_is_known_to_the_next_request(
@@ -147,9 +147,9 @@ def test_an_audience_that_is_listed_while_the_table_is_read_is_known_to_the_next
     fixture.lag()
     request = fixture.listing.for_request()
     scan, fixture.reader.scan = fixture.reader.scan, fixture.listing_meanwhile(BUYERS)
-    assert request.by_id(BUYERS.audience_id) is None
+    assert request.by_id(BUYERS.audience_id) == ()
     fixture.reader.scan = scan
-    assert fixture.listing.for_request().by_id(BUYERS.audience_id) == BUYERS
+    assert fixture.listing.for_request().by_id(BUYERS.audience_id) == [BUYERS]
 
 
 def test_two_audiences_under_one_key_are_both_found_until_one_is_unlinked(fixture: ListingFixture) -> None:
@@ -160,11 +160,57 @@ def test_two_audiences_under_one_key_are_both_found_until_one_is_unlinked(fixtur
     assert fixture.listing.for_request().by_computation_key("twice") == [Audience("11", computation_key="twice")]
 
 
+def row(audience_id: str, key: str | None = "shared", **fields: Any) -> Audience:
+    return Audience(audience_id, computation_key=key, **fields)
+
+
+def moved(audience_id: str, to: str) -> Audience:
+    return Audience(audience_id, unlinked_at=5, also=True, moved_to=to)
+
+
+BOTH = ["11", "22"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "reached"),
+    [
+        pytest.param([row("11"), row("22", also=True)], {"11": BOTH, "22": BOTH, "shared": BOTH}, id="on purpose"),
+        pytest.param([row("11", also=True), row("22", also=True)], {"11": BOTH, "shared": BOTH}, id="no main one"),
+        pytest.param([row("11", also=True)], {"11": ["11"], "shared": ["11"]}, id="alone"),
+        pytest.param([row("11"), row("22", "another", also=True)], {"11": ["11"], "22": ["22"]}, id="other keys"),
+        pytest.param([row("11", None), row("22", None, also=True)], {"11": ["11"], "22": ["22"]}, id="without a key"),
+        pytest.param([row("11", moved_to="22"), row("22", "another")], {"11": ["11"]}, id="moved, and still listed"),
+        pytest.param([row("11"), row("22", also=True), moved("33", "22")], {"33": BOTH}, id="moved to a shared key"),
+        pytest.param([row("11"), moved("33", "44"), moved("44", "11")], {"33": ["11"], "44": ["11"]}, id="moved twice"),
+        pytest.param([row("11"), moved("33", "44"), moved("44", "33")], {"33": [], "44": []}, id="moved in a circle"),
+        pytest.param([row("11"), moved("33", "44"), row("44", None, unlinked_at=5)], {"33": []}, id="moved to nowhere"),
+    ],
+)
+def test_an_event_reaches_all_audiences_of_a_key_that_they_share_on_purpose_also_after_a_move(
+    fixture: ListingFixture, proxy: FaultProxy, rows: list[Audience], reached: dict[str, list[str]]
+) -> None:
+    fixture.put(*rows)
+    request = fixture.listing.for_request()
+    for name, ids in reached.items():
+        found = request.by_computation_key(name) if name == "shared" else request.by_id(name)
+        assert sorted(each.audience_id for each in found) == ids
+    if all(reached.values()):
+        assert reads(proxy) == (0, 1), "no read for each request"
+
+
+def test_a_key_that_audiences_share_by_mistake_is_ambiguous_and_an_id_decides(fixture: ListingFixture) -> None:
+    fixture.put(row("11"), row("22"), row("33", also=True))
+    request = fixture.listing.for_request()
+    assert sorted(each.audience_id for each in request.by_computation_key("shared")) == ["11", "22", "33"]
+    for name in ("11", "22", "33"):
+        assert [each.audience_id for each in request.by_id(name)] == [name]
+
+
 def test_an_unlinked_audience_is_found_by_deletions_and_by_no_event(fixture: ListingFixture) -> None:
     fixture.put(BUYERS, Audience("11"))
     fixture.writer.unlink(BUYERS.audience_id, at=5)
     request = fixture.listing.for_request()
-    assert (request.by_id(BUYERS.audience_id), request.by_computation_key("buyers")) == (None, ())
+    assert (request.by_id(BUYERS.audience_id), request.by_computation_key("buyers")) == ((), ())
     unlinked = Audience(BUYERS.audience_id, name="Buyers", country="US", unlinked_at=5)
     assert fixture.listing.with_unlinked() == [Audience("11"), unlinked]
 
@@ -185,7 +231,7 @@ def test_a_copy_outlives_a_short_outage_and_no_longer_one(
         proxy.on(operation, hang_up())
     clock.now += MAX_AGE - 1
     request = fixture.listing.for_request()
-    assert request.by_id(BUYERS.audience_id) == BUYERS
+    assert request.by_id(BUYERS.audience_id) == [BUYERS]
     for _ in range(2):
         with pytest.raises(Unavailable, match="audience table does not answer"):
             request.by_id("11")  # it may have been listed since

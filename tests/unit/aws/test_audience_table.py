@@ -218,8 +218,10 @@ def test_an_unlinked_audience_is_listed_again_by_put_and_by_add(fixture: TableFi
 
 
 def test_rows_of_audiences_that_were_unlinked_long_ago_are_removed_and_no_others(fixture: TableFixture) -> None:
-    fixture.put(*(Audience(audience_id) for audience_id in ("11", "12", "13")))
-    fixture.table.unlink("11", at=5)
+    fixture.put(*(Audience(audience_id) for audience_id in ("10", "11", "12", "13")))
+    fixture.table.mark("10", also=True, moved_to="13")  # events may name its id for ever
+    for audience_id in ("10", "11"):
+        fixture.table.unlink(audience_id, at=5)
     fixture.table.unlink("12", at=6)
     fixture.table.remove_unlinked(before=6)
-    assert [each.audience_id for each in fixture.table.with_unlinked()] == ["13", "12"]
+    assert sorted(each.audience_id for each in fixture.table.with_unlinked()) == ["10", "12", "13"]

@@ -4,11 +4,11 @@ The whole table is read in one go: it has a row for each audience, and one look-
 seconds.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from audience_sync.aws.audience_table import AudienceTable
-from audience_sync.membership import Audience
+from audience_sync.membership import Audience, may_share_a_key
 
 MAX_AGE = 60.0  # seconds that the copy is used
 
@@ -20,8 +20,9 @@ class _Copy:
     read_at: float  # monotonic seconds
     version: int | None  # of the list, if the copy has every audience listed under it
     audiences: list[Audience]  # all, including unlinked ones
-    by_id: dict[str, Audience]
-    by_key: dict[str, list[Audience]]
+    by_id: dict[str, Sequence[Audience]]  # what an event with the id reaches, also that of an audience that has moved
+    by_key: dict[str, Sequence[Audience]]
+    ambiguous: dict[str, Sequence[Audience]]  # by keys that several audiences have, and not on purpose
     mappings: str | None
 
 
@@ -64,12 +65,15 @@ class AudienceListing:
     def _read(self, version: int | None) -> _Copy:
         now = self._monotonic()
         audiences, unlinked, mappings = self._table.contents(consistent=version is not None)
-        by_key: dict[str, list[Audience]] = {}
+        linked: dict[str, list[Audience]] = {}
         for audience in audiences:
             if audience.computation_key:
-                by_key.setdefault(audience.computation_key, []).append(audience)
-        by_id = {each.audience_id: each for each in audiences}
-        self._copy = copy = _Copy(now, version, [*audiences, *unlinked], by_id, by_key, mappings)
+                linked.setdefault(audience.computation_key, []).append(audience)
+        by_key: dict[str, Sequence[Audience]] = {key: each for key, each in linked.items() if may_share_a_key(each)}
+        ambiguous: dict[str, Sequence[Audience]] = {key: each for key, each in linked.items() if key not in by_key}
+        by_id = {each.audience_id: by_key.get(each.computation_key or "", [each]) for each in audiences}
+        by_id |= _of_moved(unlinked, by_id)
+        self._copy = copy = _Copy(now, version, [*audiences, *unlinked], by_id, by_key, ambiguous, mappings)
         return copy
 
 
@@ -85,16 +89,36 @@ class RequestAudiences:
         self._copy = listing.current()
         self._is_checked = False
 
-    def by_id(self, audience_id: str) -> Audience | None:
-        """Return the audience with Amazon's id, None if it is not listed. Raises Unavailable."""
-        return self._copy.by_id.get(audience_id) or self._checked().by_id.get(audience_id)
+    def by_id(self, audience_id: str) -> Sequence[Audience]:
+        """Return the audiences that an event with this id reaches. Raises Unavailable.
+
+        The listed audience with Amazon's id, and all that share its key on purpose. If it was unlinked after a move:
+        what an event reaches with the id of the audience that it was moved to.
+        """
+        return self._copy.by_id.get(audience_id) or self._checked().by_id.get(audience_id, ())
 
     def by_computation_key(self, key: str) -> Sequence[Audience]:
-        """Return the audiences linked to Segment's computation key; there should be one at most. Raises Unavailable."""
-        linked = self._copy.by_key.get(key, ())
-        return linked if len(linked) == 1 else self._checked().by_key.get(key, ())
+        """Return the audiences linked to Segment's computation key, even if that is ambiguous. Raises Unavailable."""
+        if linked := self._copy.by_key.get(key):
+            return linked
+        copy = self._checked()
+        return copy.by_key.get(key) or copy.ambiguous.get(key, ())
 
     def _checked(self) -> _Copy:
         if not self._is_checked:
             self._copy, self._is_checked = self._listing.latest(), True
         return self._copy
+
+
+def _of_moved(unlinked: Iterable[Audience], by_id: Mapping[str, Sequence[Audience]]) -> dict[str, Sequence[Audience]]:
+    """Return the listed audiences that events for moved and unlinked ones reach. A cycle of moves reaches none."""
+    moves = {each.audience_id: each.moved_to for each in unlinked if each.moved_to}
+    reached: dict[str, Sequence[Audience]] = {}
+    for moved, target in moves.items():
+        passed: set[str] = set()
+        while target in moves and target not in passed:
+            passed.add(target)
+            target = moves[target]  # noqa: PLW2901 - followed
+        if target in by_id:
+            reached[moved] = by_id[target]
+    return reached

@@ -198,12 +198,15 @@ class AudienceTable:
         return is_unlinked
 
     def remove_unlinked(self, *, before: int) -> None:
-        """Remove the rows of audiences unlinked before a time, in epoch milliseconds. Raises Unavailable."""
+        """Remove the rows of audiences unlinked before a time, in epoch milliseconds. Raises Unavailable.
+
+        Rows of moved audiences stay: Segment's events may name their ids for as long as it has them.
+        """
         for each in self.contents().unlinked:
             self._conditional(
                 self._client.delete_item,
                 Key={"audienceId": {"S": each.audience_id}},
-                ConditionExpression="unlinkedAt < :before",
+                ConditionExpression="unlinkedAt < :before AND attribute_not_exists(movedTo)",
                 ExpressionAttributeValues={":before": {"N": str(before)}},
             )
 

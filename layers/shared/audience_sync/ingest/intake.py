@@ -22,7 +22,7 @@ from audience_sync.errors import (
     UnsupportedMediaType,
 )
 from audience_sync.ingest.record_rules import AudienceLookup, Policy
-from audience_sync.ingest.translation import Rejected, Translator
+from audience_sync.ingest.translation import PartlyRejected, Rejected, Translator
 from audience_sync.json_input import is_json
 from audience_sync.membership import MembershipChange, coalesce
 from audience_sync.messages import DeliveryHistory, pack
@@ -45,10 +45,12 @@ class Rejection:
     message_id: str
     reason: Reason
     detail: str
+    audience_id: str | None = None  # of the audience, if only that one rejects the event
 
     def as_json(self) -> dict[str, Any]:
         """The rejection as shown in the answer."""
-        return {"index": self.index, "messageId": self.message_id, "reason": self.reason, "detail": self.detail[:200]}
+        shown = {"index": self.index, "messageId": self.message_id, "reason": self.reason, "detail": self.detail[:200]}
+        return shown | ({"audienceId": self.audience_id} if self.audience_id else {})
 
 
 @dataclass(slots=True)
@@ -60,6 +62,7 @@ class IntakeResult:
     ignored: int = 0
     rejections: list[Rejection] = field(default_factory=list)
     denials: list[Rejection] = field(default_factory=list)  # of consent, in accepted events: the person leaves
+    partial_rejections: list[Rejection] = field(default_factory=list)  # of accepted events, by some of their audiences
     changes: list[MembershipChange] = field(
         default_factory=list
     )  # one or two for each member: the end of a life, if any, and the newest change
@@ -96,15 +99,11 @@ def changes_from(
     translator = Translator(mappings, audiences, now, policy or Policy())
     result = IntakeResult(now)
     changes: list[MembershipChange] = []
-    for index, (element, found) in enumerate(translator.outcomes(_elements(body), has_time)):
-        if isinstance(found, Rejected):
-            message_id = element.get("messageId") if isinstance(element, dict) else None
-            rejection = Rejection(index, safe_id(message_id, element), found.reason, found.detail)
-            if not found.exits:
-                result.rejections.append(rejection)
-                continue
-            result.denials.append(rejection)
-            found = found.exits  # noqa: PLW2901 - accepted like any other event
+    for index, (element, outcome) in enumerate(translator.outcomes(_elements(body), has_time)):
+        if isinstance(outcome, list):
+            found = outcome
+        elif not (found := _reported(result, index, element, outcome)):
+            continue
         if found:
             result.accepted += 1
             changes += found
@@ -115,6 +114,21 @@ def changes_from(
     result.changes = coalesce(changes)
     result.superseded = len(changes) - len(result.changes)
     return result
+
+
+def _reported(
+    result: IntakeResult, index: int, element: Any, found: Rejected | PartlyRejected
+) -> list[MembershipChange]:
+    """Add the rejections of an event to the result, and return its changes; none if it is not accepted."""
+    message_id = safe_id(element.get("messageId") if isinstance(element, dict) else None, element)
+    if isinstance(found, PartlyRejected):
+        result.partial_rejections += [
+            Rejection(index, message_id, each.reason, each.detail, each.audience_id) for each in found.rejections
+        ]
+        return found.changes
+    reported = result.denials if found.exits else result.rejections
+    reported.append(Rejection(index, message_id, found.reason, found.detail))
+    return found.exits or []
 
 
 def _elements(body: bytes) -> Iterator[Any]:

@@ -11,7 +11,7 @@ from audience_sync.amazon_ads.ids import audience_id
 from audience_sync.amazon_ads.record import audience_record, exit_record
 from audience_sync.errors import RejectedEvent
 from audience_sync.ingest.unknown_audience import unknown_audience
-from audience_sync.membership import EVERY_AUDIENCE, Audience, Destination, MembershipChange
+from audience_sync.membership import EVERY_AUDIENCE, Audience, Destination, MembershipChange, may_share_a_key
 from audience_sync.reasons import Reason
 
 # Milliseconds. An exit is remembered for 40 days (aws/membership_rows.py), and the change queue holds an addition for 7
@@ -22,11 +22,11 @@ MAX_ENTER_AGE = 33 * 86_400_000
 class AudienceLookup(Protocol):
     """The audiences that events may reach."""
 
-    def by_id(self, audience_id: str) -> Audience | None:
-        """Return the audience with Amazon's id, if it is listed."""
+    def by_id(self, audience_id: str) -> Sequence[Audience]:
+        """Return the audiences that an event with Amazon's id reaches: itself, and those that share its key."""
 
     def by_computation_key(self, key: str) -> Sequence[Audience]:
-        """Return the audiences linked to Segment's computation key; there should be one."""
+        """Return the audiences linked to Segment's computation key, whether or not they may share it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +40,15 @@ class Policy:
 
 
 def listed_audiences(mapped: Any, computation_key: str | None, audiences: AudienceLookup) -> Sequence[Audience]:
-    """Return the listed audiences that an event names, by the mapped id or else by its computation key."""
+    """Return the listed audiences that an event reaches, by the mapped id or else by its computation key."""
     if mapped not in (None, ""):
         named = audience_id(mapped)
-        listed = audiences.by_id(named) if named else None
-        return [listed] if listed else []
+        return audiences.by_id(named) if named else []
     return audiences.by_computation_key(computation_key) if computation_key else []
 
 
-def find_audience(mapped: Any, computation_key: str | None, audiences: AudienceLookup) -> Audience:
-    """Return the audience that an event is about.
+def find_audiences(mapped: Any, computation_key: str | None, audiences: AudienceLookup) -> Sequence[Audience]:
+    """Return the audiences that an event is about: one, or all that share its computation key on purpose.
 
     Args:
         mapped: the field audience_id, whatever it is.
@@ -57,16 +56,16 @@ def find_audience(mapped: Any, computation_key: str | None, audiences: AudienceL
         audiences: the possible destinations.
 
     Raises:
-        RejectedEvent: the event names no audience, an unlisted one, or several.
+        RejectedEvent: the event names no audience, an unlisted one, or several that do not share their key on purpose.
     """
     if mapped in (None, "") and not computation_key:
         raise RejectedEvent(Reason.AUDIENCE_MISSING)
     found = listed_audiences(mapped, computation_key, audiences)
     if not found:
         raise unknown_audience(mapped, computation_key)
-    if len(found) > 1:  # neither is chosen: it could be the wrong one
+    if len(found) > 1 and not may_share_a_key(found):  # none is chosen: it could be the wrong one
         raise RejectedEvent(Reason.AUDIENCE_AMBIGUOUS)
-    return found[0]
+    return found
 
 
 def checked_record(

@@ -22,7 +22,7 @@ from audience_sync.ingest.record_rules import (
     Policy,
     checked_record,
     erasing_exit,
-    find_audience,
+    find_audiences,
     first_country,
     listed_audiences,
 )
@@ -62,11 +62,23 @@ class Rejected(NamedTuple):
     detail: str
     field: str | None = None  # the mapped field at fault, if one is
     exits: list[MembershipChange] | None = None  # if the person denies consent: the event is accepted
+    audience_id: str | None = None  # of the audience that rejects the event, if it is about one
 
     @classmethod
-    def of(cls, error: RejectedEvent) -> Self:
+    def of(cls, error: RejectedEvent, audience: Audience | None = None) -> Self:
         """Convert an error."""
-        return cls(error.reason, error.detail, error.field)
+        return cls(error.reason, error.detail, error.field, audience_id=audience.audience_id if audience else None)
+
+
+class PartlyRejected(NamedTuple):
+    """The changes of an event that some of its audiences accept, and the rejection by each of the others."""
+
+    changes: list[MembershipChange]
+    rejections: list[Rejected]
+
+
+type Outcome = list[MembershipChange] | Rejected | PartlyRejected
+"""The outcome of one event."""
 
 
 type _Values = list[Any]
@@ -102,15 +114,14 @@ class Translator:
         self._steps_of_triggers = sum(mapping.steps_of_trigger for mapping in mappings)
         self._enabled = [mapping for mapping in mappings if mapping.is_enabled]
         self._steps_of_audiences = sum(mapping.steps_of_audience for mapping in self._enabled)
-        self._known: dict[str, Audience] = {}  # audiences found so far, by the mapped id
+        self._known: dict[str, Sequence[Audience]] = {}  # audiences found so far, by the mapped id
 
-    def outcomes(
-        self, elements: Iterable[Any], has_time: Callable[[], bool]
-    ) -> Iterator[tuple[Any, list[MembershipChange] | Rejected]]:
+    def outcomes(self, elements: Iterable[Any], has_time: Callable[[], bool]) -> Iterator[tuple[Any, Outcome]]:
         """Yield each event with its changes, in order; none if it is not about one of our audiences.
 
         A rejected event has its rejection instead: a trigger holds but no mapping gives a valid change, or mappings and
-        triggers together need more steps than one event may. So has one that denies consent for any mapping.
+        triggers together need more steps than one event may. So has one that denies consent for any mapping. If only
+        some of its audiences reject an event, it has both.
 
         Args:
             elements: of a request body.
@@ -181,20 +192,11 @@ class Translator:
         calls: Sequence[AudienceCall],
         found: Sequence[list[_Values] | Rejected],
         has_time: Callable[[], bool],
-    ) -> list[list[MembershipChange] | Rejected]:
-        outcomes: list[list[MembershipChange] | Rejected] = []
-        statements: list[_Statement] = []
+    ) -> list[Outcome]:
+        outcomes, statements = self._statements(events, calls, found)
+        repeats = len(statements) > len(events)  # several mappings or audiences read the same event
         denials: dict[int, Rejected] = {}  # by the position of the event
-        repeats = False  # whether several mappings read the same event
-        for event, call, each in zip(events, calls, found, strict=True):
-            if isinstance(each, Rejected):
-                outcomes.append(each)
-            elif call.kind is Kind.ERASE:
-                outcomes.append(self._erasure(call, event))
-            else:
-                statements += [(len(outcomes), call, values, self._subject(call, values)) for values in each]
-                repeats = repeats or len(each) > 1
-                outcomes.append([])
+        partial: dict[int, dict[str, Rejected]] = {}  # by the position of the event and the audience that rejects it
         for some in batched(statements, TOGETHER):
             _require(has_time)
             identities = iter(self._identities(some, repeats=repeats))
@@ -209,22 +211,54 @@ class Translator:
                     continue
                 if others == []:
                     outcomes[place] = change
+                if change.audience_id:  # or if none gives one for this audience
+                    partial.setdefault(place, {}).setdefault(change.audience_id, change)
                 if self._policy.keeps_rows and (denial := _denial(change, values)):
                     denials[place] = denial
+        final: list[Outcome] = [*outcomes]
+        for place, by_audience in partial.items():
+            final[place] = _partly_rejected(outcomes[place], by_audience)
         for place, denial in denials.items():  # whatever the other mappings make of the event
-            outcomes[place] = self._ended(calls[place], events[place], denial)
-        return outcomes
+            final[place] = self._ended(calls[place], events[place], denial)
+        return final
 
-    def _subject(self, call: AudienceCall, values: _Values) -> _Subject | Rejected:
+    def _statements(
+        self, events: Sequence[Any], calls: Sequence[AudienceCall], found: Sequence[list[_Values] | Rejected]
+    ) -> tuple[list[list[MembershipChange] | Rejected], list[_Statement]]:
+        """Return the outcome of each event before its statements, and the statements for each of its audiences."""
+        outcomes: list[list[MembershipChange] | Rejected] = []
+        statements: list[_Statement] = []
+        for event, call, each in zip(events, calls, found, strict=True):
+            if isinstance(each, Rejected):
+                outcomes.append(each)
+            elif call.kind is Kind.ERASE:
+                outcomes.append(self._erasure(call, event))
+            else:
+                for values in each:
+                    self._add_statements(statements, len(outcomes), call, values)
+                outcomes.append([])
+        return outcomes, statements
+
+    def _add_statements(self, statements: list[_Statement], place: int, call: AudienceCall, values: _Values) -> None:
+        """Add a statement for each audience of an event, or its rejection."""
         if call.at < self._oldest_enter and call.kind is Kind.ENTER:
-            return Rejected(Reason.TIME_TOO_OLD, _TOO_OLD)
+            statements.append((place, call, values, Rejected(Reason.TIME_TOO_OLD, _TOO_OLD)))
+            return
         try:
-            audience = self._audience(call, values[_AUDIENCE_ID])
+            audiences = self._audiences_of(call, values[_AUDIENCE_ID])
             member = external_user_id(values[_EXTERNAL_USER_ID])
-            countries = (values[_COUNTRY], call.country, audience.country)
-            return audience, member, first_country(countries, exits=call.kind is Kind.EXIT)
         except RejectedEvent as error:
-            return Rejected.of(error)
+            statements.append((place, call, values, Rejected.of(error)))
+            return
+        exits = call.kind is Kind.EXIT
+        for audience in audiences:
+            try:
+                country = first_country((values[_COUNTRY], call.country, audience.country), exits=exits)
+                statements.append((place, call, values, (audience, member, country)))
+            except RejectedEvent as error:
+                statements.append((place, call, values, Rejected.of(error, audience)))
+        if len(audiences) > 1:
+            self._work += (len(audiences) - 1) * (STEPS_A_CHANGE + _steps_of_phone(values[_PHONE]))
 
     def _identities(self, statements: Sequence[_Statement], *, repeats: bool) -> list[list[dict[str, str]]]:
         """Return the identities for each statement with a subject."""
@@ -248,16 +282,16 @@ class Translator:
             destination = of_changes(audience)
             record = checked_record(member, country, identities, signals, self._policy, destination, exits=exits)
         except RejectedEvent as error:
-            return Rejected.of(error)
+            return Rejected.of(error, audience)
         return MembershipChange(audience.audience_id, destination, call.at, call.message_id, record)
 
-    def _audience(self, call: AudienceCall, mapped: Any) -> Audience:
+    def _audiences_of(self, call: AudienceCall, mapped: Any) -> Sequence[Audience]:
         if isinstance(mapped, str) and (known := self._known.get(mapped)):
             return known
-        audience = find_audience(mapped, call.computation_key, self._audiences)
+        audiences = find_audiences(mapped, call.computation_key, self._audiences)
         if isinstance(mapped, str) and mapped:
-            self._known[mapped] = audience
-        return audience
+            self._known[mapped] = audiences
+        return audiences
 
     def _erasure(self, call: AudienceCall, event: Mapping[str, Any]) -> list[MembershipChange] | Rejected:
         """Turn a deletion notice into one change of every audience, under each id of the person.
@@ -297,6 +331,15 @@ class Translator:
             except RejectedEvent as error:
                 rejected = Rejected.of(error)
         return rejected if rejected and not members else members
+
+
+def _partly_rejected(outcome: list[MembershipChange] | Rejected, by_audience: Mapping[str, Rejected]) -> Outcome:
+    """Add the rejections by audiences for which no mapping gives a valid change, if there are others."""
+    if isinstance(outcome, Rejected):
+        return outcome
+    reached = {change.audience_id for change in outcome}
+    rejections = [each for audience_id, each in by_audience.items() if audience_id not in reached]
+    return PartlyRejected(outcome, rejections) if rejections else outcome
 
 
 def _denial(rejected: Rejected, values: _Values) -> Rejected | None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from audience_sync.amazon_ads.destination import of_data_manager
 from audience_sync.membership import Audience
 from audience_sync.segment.mapping_config import first_passing
 from audience_sync_cli.errors import AlreadyReported
@@ -208,6 +209,23 @@ def test_denied_consent_is_explained_as_the_exit_that_it_becomes_whatever_anothe
     assert event["kind"] == "deny"
     assert [len(each["changes"]) for each in event["mappings"]] == [1, 1]
     assert [each["rejection"] and each["rejection"]["reason"] for each in event["mappings"]] == [None, "consent_denied"]
+
+
+def test_an_event_for_several_audiences_is_followed_for_each(explained: Explained, deployment: Deployment) -> None:
+    dataset = Audience("d-1", "Set", "US", of_data_manager(), computation_key=AUDIENCE.computation_key, also=True)
+    deployment.list_audience(dataset)
+    document = explained(ENTERED, [MAPPING])
+    assert (document["accepted"], [each["audienceId"] for each in document["partialRejections"]]) == (1, ["d-1"])
+    found = sorted(document["events"][0]["mappings"], key=lambda each: each["audience"]["name"])
+    assert [each["audience"]["name"] for each in found] == ["Lapsed premium buyers", "Set"]
+    assert [each["consent"] for each in found] == [
+        "no signal; not needed in US",
+        "no signal; needed by every dataset",
+    ]
+    assert [(len(each["changes"]), each["rejection"] and each["rejection"]["reason"]) for each in found] == [
+        (1, None),
+        (0, "consent_missing"),
+    ]
 
 
 def test_a_rejection_is_a_reason_of_the_field_at_fault_alone(explained: Explained) -> None:

@@ -21,6 +21,7 @@ def test_reasons_are_counted_with_share_remedy_and_some_message_ids(deployment: 
         "share": 0.15,
         "remedy": "Correct the sender's clock.",
         "messageIds": ["m-1", "m-3", "m-4"],
+        "audienceIds": [],
     }
     assert (second["reason"], second["events"], second["share"]) == ("member_id_invalid", 1, 0.05)
 
@@ -48,6 +49,24 @@ def test_denied_consent_is_listed_and_counted_apart(deployment: Deployment) -> N
         "time_ahead": ["m-1"],
     }
     assert deployment.printed(rejections).out.startswith("1 event of 4 rejected, 2 with consent denied since ")
+
+
+def test_the_rejection_by_one_audience_of_an_accepted_event_is_listed_and_counted_apart(deployment: Deployment) -> None:
+    deployment.publish(time.time() - 30, EventsAccepted=3, EventsRejected=1)
+    deployment.reject(("time_ahead", "m-1"))
+    for message_id, audience_id in (("m-2", "7"), ("m-3", "d-1"), ("m-4", "7")):
+        partial = {"reason": "consent_missing", "message_id": message_id, "audience_id": audience_id}
+        deployment.log("Ingest", "event rejected", **partial)
+    deployment.log("Ingest", "events rejected", rejected=0, partly_rejected=3, by_reason={"consent_missing": 3})
+    document = deployment.json(rejections)
+    assert (document["received"], document["rejected"], document["partlyRejected"]) == (4, 1, 3)
+    assert {each["reason"]: each["audienceIds"] for each in document["reasons"]} == {
+        "consent_missing": ["7", "d-1"],
+        "time_ahead": [],
+    }
+    printed = deployment.printed(rejections).out
+    assert printed.startswith("1 event of 4 rejected, 3 by one of their audiences only since ")
+    assert "consent_missing, only by 7, d-1: the other audiences" in printed
 
 
 def test_without_a_rejection_there_is_one_sentence(deployment: Deployment) -> None:

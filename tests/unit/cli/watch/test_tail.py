@@ -45,6 +45,12 @@ def shown(function: str, **fields: Any) -> list[tuple[str, str]]:
         ),
         pytest.param(
             "Ingest",
+            {"message": "event rejected", "reason": "time_ahead", "message_id": "personas_1", "audience_id": "7"},
+            [("rejected", "time_ahead: the time is more than five minutes ahead. personas_1, only by audience 7")],
+            id="rejected: by one of its audiences",
+        ),
+        pytest.param(
+            "Ingest",
             {"message": "consent denied", "reason": "consent_denied", "message_id": "personas_1"},
             [("denied", "consent_denied: the person has denied consent. personas_1")],
             id="accepted, and it denies consent",
