@@ -97,6 +97,8 @@ def _exit(source: MemberState, target: MemberState | None, into: Audience) -> It
     left = source.left
     if left is None or left.message_id == ENDED or (target and target.left is not None and target.left >= left):
         return
+    if target is None and source.erase_until >= left.at:  # the worker knows the deletion notice
+        return
     yield _exit_at(left, source, into)
 
 

@@ -20,7 +20,7 @@ def wait(session: Session, label: str, seconds: float) -> None:
     with session.screen.countdown(label) as show:
         while (left := until - session.now()) > 0:
             show(left)
-            session.sleep(min(left, 1.0))
+            session.sleep(min(left, 1.0 if left <= 2 * MINUTE else 30.0))
 
 
 def wait_for_ingest(session: Session) -> None:
