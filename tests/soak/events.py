@@ -24,6 +24,7 @@ AUDIENCES = [
 
 
 CONSENT = {"amznUserData": "GRANTED", "amznAdStorage": "GRANTED"}
+MOVED = AUDIENCES[1]  # in the profile with moves
 
 
 def audiences_of(datasets: int) -> list[Audience]:
@@ -74,11 +75,13 @@ class SegmentRequest:
 type Event = tuple[dict[str, Any], list[StatedChange]]  # as Segment sends it, and what it states
 
 
-def membership_event(audience: Audience, user: str, at: int, email: str, message_id: str, *, is_in: bool) -> Event:
+def membership_event(
+    audience: Audience, user: str, at: int, email: str, message_id: str, *, is_in: bool, consents: bool = False
+) -> Event:
     """Build the event of a member who enters or leaves. `at` in epoch milliseconds; no email where it is empty."""
     key = str(audience.computation_key)
     properties: dict[str, Any] = {"audience_key": key, key: is_in}
-    if is_in and api_of(audience.destination) is Api.DATA_MANAGER:
+    if is_in and (api_of(audience.destination) is Api.DATA_MANAGER or consents):
         properties |= CONSENT
     event = {
         "type": "track",

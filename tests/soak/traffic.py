@@ -90,7 +90,8 @@ class Traffic:
         else:
             person.is_in = True
             for email in self._new_emails(person):
-                yield membership_event(audience, user, at, email, self._message_id(), is_in=True)
+                event_id, consents = self._message_id(), self._profile.moves
+                yield membership_event(audience, user, at, email, event_id, is_in=True, consents=consents)
 
     def _time(self, person: _Person, now: int) -> int:
         chance = self._random.random()

@@ -67,14 +67,22 @@ class World:
         """Have something happen, some seconds from the beginning."""
         self.script.append((NOW + seconds, act))
 
-    def event(self, audience_id: str, member: str, *emails: str, exits: bool = False, consented: bool = True) -> None:
+    def event(
+        self,
+        audience_id: str,
+        member: str,
+        *emails: str,
+        exits: bool = False,
+        consented: bool = True,
+        record: dict[str, Any] | None = None,
+    ) -> None:
         """Have an event arrive at ingest that names an audience by its id."""
         self.events += 1
         at, message_id = round(self.now * 1000), f"event-{self.events}"
         digests = [*map(digest, emails)]
         before = self.truth.get(member, (0, False, set()))[2]
         self.truth[member] = (at, not exits, set() if exits else {*digests} | before)
-        consent = {"userConsent": GRANTED if consented else {}, "countryCode": "DE"}
+        consent = {"userConsent": GRANTED if consented else {}, "countryCode": "DE"} | (record or {})
         reached = self.listing.for_request().by_id(audience_id)
         if not reached:
             self.rejected.append(member)
@@ -112,8 +120,8 @@ class World:
             each[1]()
         rows.audiences = [*self.listing.with_unlinked()]
         if messages := rows.queue.receive():
-            for each in rows.deliver_messages(*messages).deferred:
-                rows.queue.put_back(each.message, each.delay)
+            for deferred in rows.deliver_messages(*messages).deferred:
+                rows.queue.put_back(deferred.message, deferred.delay)
         if jobs := rows.jobs.receive():
             rows.check_jobs(None, *(each.body for each in jobs))
 
