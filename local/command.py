@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 
+from local.resources import DATA_MANAGER_ACCOUNTS
 from local.serving import PortInUse
 from local.stack import Options, Stack
 
@@ -33,6 +34,12 @@ def options_from(arguments: list[str]) -> Options:
     parser.add_argument("--batch-window", type=float, default=default.batch_window, metavar="SECONDS")
     parser.add_argument("--job-delay", type=float, default=default.job_delay, metavar="SECONDS")
     parser.add_argument("--settle", type=float, default=default.settle, metavar="SECONDS")
+    parser.add_argument(
+        "--data-manager-account",
+        choices=DATA_MANAGER_ACCOUNTS,
+        default=default.data_manager_account,
+        help="the stack's account of Ads Data Manager (%(default)s)",
+    )
     parser.add_argument("--no-status-page", dest="status_page", action="store_false")
     parser.add_argument(
         "--end-with-stdin",

@@ -41,6 +41,7 @@ class Options:
     job_delay: float = 1.0  # seconds
     settle: float = 60.0  # seconds
     status_page: bool = True
+    data_manager_account: str = "manager"  # or dsp, or none
     end_with_stdin: bool = False  # for a program that starts it, and may end without stopping it
 
 
@@ -56,7 +57,7 @@ class Stack:
         self.event_key, self.audience_key, self.signing_secret = (secrets.token_hex(24) for _ in range(3))
         self._client_secret, self._refresh_token = secrets.token_hex(24), f"Atzr|{secrets.token_hex(24)}"
         # The examples of events/segment are months old.
-        parameters = {"DataManagerAccountId": resources.MANAGER_ACCOUNT}
+        parameters = resources.DATA_MANAGER_ACCOUNTS[options.data_manager_account]
         self._template = Template.load({"BatchWindow": options.batch_window, "AcceptOldEvents": "yes"} | parameters)
         self._queues = SqsQueues(time.time)
         self._forwarder = MetricForwarder()

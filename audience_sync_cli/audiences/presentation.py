@@ -5,7 +5,14 @@ from decimal import Decimal
 from typing import Any
 
 from audience_sync.amazon_ads.advertiser_audiences.audience_settings import Fee
-from audience_sync.amazon_ads.destination import Api, advertiser_of, api_of, connection_of, reaches_dsp
+from audience_sync.amazon_ads.destination import (
+    Api,
+    advertiser_of,
+    connection_of,
+    is_known,
+    name_of_api,
+    reaches_dsp,
+)
 from audience_sync.membership import Audience, MembershipChange
 from audience_sync.messages import change_as_json
 from audience_sync.operations.renewal import is_renewed, renewal_age
@@ -20,7 +27,7 @@ def audience_json(audience: Audience) -> dict[str, Any]:
         "audienceId": audience.audience_id,
         "name": audience.name,
         "country": audience.country,
-        "api": api_of(audience.destination),
+        "api": name_of_api(audience.destination),
         "advertiserId": advertiser_of(audience.destination),
         "connectionId": connection_of(audience.destination),
         "computationKey": audience.computation_key,
@@ -43,8 +50,11 @@ def change_json(change: MembershipChange) -> dict[str, Any]:
 
 def target_label(audience: Audience) -> str:
     """Return the target of an audience, for people. A dataset's shares are known to Amazon only."""
-    if api_of(audience.destination) is Api.DATA_MANAGER:
+    name = name_of_api(audience.destination)
+    if name == Api.DATA_MANAGER:
         return "Ads Data Manager"
+    if not is_known(audience.destination):
+        return f"{name}, unknown to this version"
     if connection_id := connection_of(audience.destination):
         return f"connection {connection_id}"
     advertiser_id = advertiser_of(audience.destination)

@@ -16,7 +16,8 @@ from audience_sync_cli.screen import counted
 # Amazon's file names other permissions for uploads than for the rest: who may create a dataset may be denied an upload.
 _UPLOAD_DENIED = (
     "Terms and data room are there now, since Amazon shows the dataset. An upload also needs the permission"
-    " ads_data_manager_edit; with a DSP account, account_edit or advertiser_campaign_edit."
+    " ads_data_manager_edit; with a DSP account, account_edit or advertiser_campaign_edit. With a DSP account, Amazon"
+    " deletes nobody's identities: remove such a person in the Amazon Ads console, then drop the dead letter."
 )
 
 

@@ -69,6 +69,7 @@ def list_(session: Session, only: Filter) -> None:
     found = with_erased(session, peeked)
     if found:
         _print_table(session, found, stopped)
+        session.screen.say("The detail of each: `audience-sync parked show ID`.")
         _note_erased(session, found)
         _note_acknowledged(session, found)
     else:

@@ -16,11 +16,12 @@ from audience_sync.amazon_ads.data_manager.answers import Share
 from audience_sync.amazon_ads.data_manager.client import DataManager
 from audience_sync.amazon_ads.login import AccessTokens
 from audience_sync.aws.audience_table import AudienceTable
+from audience_sync.aws.checkpoint import DATASETS, Checkpoint
 from audience_sync.aws.clients import client
 from audience_sync.clock import Clock
 from audience_sync.errors import AccessDenied, AudienceSyncError
 from audience_sync.membership import Audience
-from audience_sync.operations.dataset_reports import DatasetReport, datasets_of, read_report
+from audience_sync.operations.dataset_reports import DatasetReport, datasets_of, read_report, with_revocation_times
 from audience_sync.runtime import metric_names, telemetry
 from audience_sync.runtime.amazon_auth import access_tokens
 from audience_sync.runtime.settings import DatasetsSettings
@@ -36,6 +37,7 @@ class Dependencies(NamedTuple):
 
     settings: DatasetsSettings
     table: AudienceTable
+    first_seen: Checkpoint  # share id to the time of the run that first saw it revoked
     tokens: AccessTokens
 
 
@@ -43,9 +45,11 @@ class Dependencies(NamedTuple):
 def dependencies() -> Dependencies:
     """Build once per execution environment, on the first invocation."""
     settings = DatasetsSettings.from_env(os.environ)
+    dynamodb = client("dynamodb", read_timeout=3.0)
     return Dependencies(
         settings,
-        AudienceTable(client("dynamodb", read_timeout=3.0), settings.audience_table),
+        AudienceTable(dynamodb, settings.audience_table),
+        Checkpoint(dynamodb, settings.membership_table, DATASETS),
         access_tokens(settings, client("secretsmanager", read_timeout=3.0)),
     )
 
@@ -54,7 +58,7 @@ def dependencies() -> Dependencies:
 def lambda_handler(_event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Read all listed datasets, as far as the time allows."""
     deadline = CLOCK.deadline(context)
-    settings, table, _ = dependencies()
+    settings, table, first_seen, _ = dependencies()
     account = settings.account
     listed = datasets_of(table.all()) if account else []
     if account is None or not listed:
@@ -62,6 +66,7 @@ def lambda_handler(_event: dict[str, Any], context: Any) -> dict[str, Any]:
     random.shuffle(listed)  # so that a lack of time does not always leave out the same ones
     with ThreadPoolExecutor(AT_ONCE) as pool:
         reports = list(pool.map(lambda each: _read(account, each, deadline), listed))
+    reports = with_revocation_times(reports, first_seen, CLOCK.now())
     for report in reports:
         _emit_metrics(report)
         _log(report, account)
@@ -75,7 +80,7 @@ def lambda_handler(_event: dict[str, Any], context: Any) -> dict[str, Any]:
 
 def _read(account: Account, listed: Audience, deadline: float) -> DatasetReport:
     """Read one dataset, with a session of its own: a session serves one exchange at a time."""
-    settings, _, tokens = dependencies()
+    settings, _, _, tokens = dependencies()
     with requests.Session() as session:
         amazon = DataManager(session, settings.hosts.api, tokens, account)
         return read_report(amazon, listed.audience_id, CLOCK, deadline=deadline)

@@ -67,4 +67,6 @@ def _emit_metrics(report: RenewalReport) -> None:
 def _log(report: RenewalReport) -> None:
     if report.reason is not None:
         logger.warning("renewal stopped", reason=report.reason)
+    if report.unknown:
+        logger.warning("audiences of an API that this version does not know", audiences=report.unknown)
     logger.info("members renewed", audiences=report.audiences, rows=report.rows, renewed=report.renewed)

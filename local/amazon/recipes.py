@@ -14,6 +14,7 @@ class Recipe(NamedTuple):
     runbook: str  # a heading
     rules: tuple[dict[str, Any], ...] = ()  # as `faults` describes them
     revokes: bool = False  # existing authorizations and tokens
+    withholds: str = ""  # from every account of Ads Data Manager: terms or room
 
 
 def _uploads(do: dict[str, Any]) -> tuple[dict[str, Any], ...]:
@@ -63,6 +64,20 @@ RECIPES = (
         "access_denied",
         "DeadLetters",
         _uploads({"status": 403, "body": _NO_TERMS}),
+    ),
+    Recipe(
+        "data-terms",
+        "Ads Data Manager: the terms are not accepted, so datasets get 403",
+        "access_denied",
+        "DeadLetters",
+        withholds="terms",
+    ),
+    Recipe(
+        "data-room",
+        "Ads Data Manager: the account has no data room, so datasets get 404",
+        "not_found",
+        "DeadLetters",
+        withholds="room",
     ),
     Recipe("job-failed", "Every job fails", "job_failed", "DeadLetters", _uploads({"job": {"state": "FAILED"}})),
     Recipe(

@@ -73,13 +73,14 @@ class Sandbox:
             self.login.revoke()
         else:
             self.login.restore()
+        self.data_manager.withhold(recipe.withholds if recipe else "", self.now())
 
     def recipes(self) -> list[dict[str, Any]]:
         """Return all recipes, and the active one."""
-        now = (self.faults.written, self.login.is_revoked)
+        now = (self.faults.written, self.login.is_revoked, self.data_manager.withheld)
         return [
             {name: getattr(each, name) for name in ("name", "does", "reason", "runbook")}
-            | {"active": (list(each.rules), each.revokes) == now}
+            | {"active": (list(each.rules), each.revokes, each.withholds) == now}
             for each in RECIPES
         ]
 

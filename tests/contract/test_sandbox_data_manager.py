@@ -134,6 +134,30 @@ def test_terms_and_data_room_come_first(operation: dict[str, Any]) -> None:
         assert ("data room" in answer.text) is needs_room
 
 
+@pytest.mark.parametrize("recipe", ["data-terms", "data-room"])
+def test_terms_or_data_room_can_be_taken_away_until_they_are_given_again(recipe: str) -> None:
+    def set_recipe(amazon: Amazon, name: str) -> list[str]:
+        amazon.session.put(f"{amazon.url}/sandbox/faults", json={"recipe": name}, timeout=5).raise_for_status()
+        return [each["name"] for each in amazon.shown("recipes") if each["active"]]
+
+    for is_known in (False, True):
+        for ends in ("by the operator", "off"):
+            with checked(Options()) as amazon:
+                if is_known:
+                    assert amazon.adm("GET", "audiences").status_code == 200
+                assert set_recipe(amazon, recipe) == [recipe]
+                assert amazon.adm("GET", "audiences").status_code == {"data-terms": 403, "data-room": 404}[recipe]
+                if ends == "off":
+                    assert set_recipe(amazon, "off") == []
+                elif recipe == "data-terms":
+                    token = amazon.adm("GET", "terms").json()["agreementToken"]
+                    amazon.adm("PATCH", "terms", {"agreementToken": token, "hasAccepted": True})
+                else:
+                    amazon.adm("POST", "datarooms")
+                assert amazon.adm("GET", "audiences").status_code == 200
+                assert not any(each["active"] for each in amazon.shown("recipes"))
+
+
 def test_terms_are_accepted_with_their_token_and_a_data_room_is_made_once() -> None:
     with checked(Options(data_manager_terms_accepted=False, data_room_exists=False)) as amazon:
         terms = amazon.adm("GET", "terms").json()

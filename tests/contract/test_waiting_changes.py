@@ -212,7 +212,7 @@ def test_a_repeated_removal_that_could_not_be_tracked_is_tracked_as_one_although
         stack.now += MAX_DELAY
         stack.deliver_messages(*stack.queue.receive())
     uploads = len(stack.amazon.uploads)
-    stack.jobs.drain()
+    stack.check_jobs()
     stack.jobs.down = True
     while len(stack.amazon.uploads) == uploads:  # the last removal
         stack.now += 60

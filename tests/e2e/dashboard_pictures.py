@@ -17,7 +17,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import requests
 from rich.console import Console
 
 from audience_sync_cli.dashboard.command import NOTE
@@ -32,8 +31,7 @@ from tests.e2e.test_dashboard_page import STATES
 
 IMAGES = ROOT / "docs" / "images"
 COLOURS = "96"
-SENT = ("07-track-missing-userid", "08-track-email-as-userid", "08-track-email-as-userid", "11-track-eu-consent-denied")
-REFUSED = [{"match": {"path": "/amc/audiences/records"}, "do": {"status": 503}}]
+SENT = ("07-track-missing-userid", "08-track-email-as-userid", "08-track-email-as-userid")
 SHOWN = "$('headline').textContent !== 'Loading'"
 
 
@@ -48,18 +46,13 @@ class Picture(NamedTuple):
 
 
 DEPLOYED = {
-    "empty": [Picture("dashboard-deployed-empty")],
     "flowing": [
         Picture("dashboard-deployed", height=1000),
         Picture("dashboard-deployed-dark", height=1000, dark=True),
-        Picture("dashboard-narrow", width=400, height=1000),
     ],
     "outage": [Picture("dashboard-outage", height=560)],
-    "parked": [
-        Picture("dashboard-dead-letters", height=760),
-        Picture("dashboard-redrive", height=760, before="$('redrive').click()"),
-        Picture("dashboard-dead-letters-narrow", width=400, height=1000, before="$('dead-letters').scrollIntoView()"),
-    ],
+    "unshared": [Picture("dashboard-shares", height=440, before="$('alarms').scrollIntoView()")],
+    "parked": [Picture("dashboard-redrive", height=760, before="$('redrive').click()")],
 }
 
 
@@ -126,20 +119,13 @@ def _pictures_of_deployed_stacks(folder: Path) -> None:
 def _pictures_of_a_local_stack(folder: Path) -> None:
     with local_stack() as stack, chromium.tab(folder / "local") as tab:
         _open(tab, stack.where["status"])
-        _take(tab, Picture("dashboard-local-empty"))
+        _take(tab, Picture("dashboard-local-empty", height=840))
         demonstrate(stack.where, enter=5000, leave=800, console=Console(file=io.StringIO()))
         for name in SENT:
             stack.post_example(f"{name}.json")
         time.sleep(3)
         _take(tab, Picture("status-page", height=1000))
         _take(tab, Picture("status-page-dark", height=1000, dark=True))
-        faults = f"{stack.where['amazon']}/sandbox/faults"
-        requests.put(faults, json=REFUSED, timeout=60)
-        stack.post_example("14-batch-of-five.json")
-        tab.wait("$('headline').textContent.startsWith('Amazon does not take')")
-        tab.wait("newest.nextTry - newest.at > 4")  # seconds that leave time for the picture
-        _take(tab, Picture("dashboard-local-outage", height=560))
-        requests.delete(faults, timeout=60)
 
 
 def _first_paint(folder: Path) -> None:

@@ -250,7 +250,7 @@ def test_a_rejected_event_a_dead_letter_an_alarm_and_a_log_line_can_be_opened(ta
         "#dead": (
             "access to the advertiser",
             "cust_48120",
-            "AMC terms",
+            "terms not accepted",
             "then redrive",
             "audience-sync parked show 0a2b3c4d",
         ),

@@ -73,7 +73,7 @@ def self_signed_server(folder: Path) -> Iterator[tuple[str, list[bytes]]]:
 ONE = body(change("cust_1"))
 
 
-# Rows 15 to 18. test_amazon_client.py has the errors that every kind of answer leads to, test_batch.py what follows
+# Rows 15 to 18. test_exchange.py and test_amazon_client.py have the error for every answer, test_batch.py what follows
 
 
 def test_a_throttled_audience_waits_as_long_as_amazon_says_and_fifteen_minutes_at_most(

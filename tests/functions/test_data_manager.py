@@ -11,6 +11,7 @@ from audience_sync.amazon_ads.data_manager.answers import Share
 from audience_sync.amazon_ads.data_manager.client import DataManager
 from audience_sync.aws.audience_table import AudienceTable
 from audience_sync.messages import DeadLetter
+from audience_sync.reasons import Reason
 from functions.audiences import handler as audiences
 from functions.ingest import handler as ingest
 from local.resources import MANAGER_ACCOUNT
@@ -211,7 +212,8 @@ def test_a_deletion_that_the_account_cannot_ask_for_is_parked_with_the_remedy(cl
     run(cloud, account=DSP)
     (letter,) = dead_letters(cloud)
     assert letter.failure
-    assert "DataManagerAccountId" in letter.failure.detail
+    assert letter.failure.reason == Reason.ACCESS_DENIED
+    assert "remove the person in the Amazon Ads console and drop this dead letter" in letter.failure.detail
 
 
 def test_without_an_account_changes_wait(cloud: Cloud) -> None:

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 import requests
 
+from audience_sync.clock import Clock
+from audience_sync.operations.dataset_reports import RECENTLY
 from audience_sync_cli.dashboard.logs import shares_of
 from functions.datasets import handler
 from tests.functions.conftest import EVENT_KEY, Cloud, Context
@@ -75,6 +77,22 @@ def test_a_share_that_was_made_again_is_not_counted_as_revoked(cloud: Cloud, pri
     assert metrics(text, "SharesRevoked") == {None: 0}, "so that the alarm is off within the hour"
     (line,) = lines(text, "dataset read")
     assert [each["status"] for each in line["shares"]] == ["ACTIVE", "ACTIVE"]
+
+
+def test_a_revoked_share_without_a_time_counts_for_a_week_from_the_first_run_that_saw_it(
+    cloud: Cloud, printed: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    share = dataset(cloud, create(cloud)[1]["externalId"])["shares"][0] | {"status": "REVOKED_BY_USER"}
+    began = int(time.time())
+
+    def revoked_after(seconds: float) -> int:
+        monkeypatch.setattr(handler, "CLOCK", Clock(now=lambda: began + seconds))
+        cloud.fault("/adm/sharingRules/list", {"status": 200, "body": {"sharingRules": [share]}})
+        return int(read(cloud)["revoked"])
+
+    assert [revoked_after(seconds) for seconds in (0, RECENTLY - 1, RECENTLY)] == [1, 1, 0]
+    line = lines(printed(), "dataset read")[-1]
+    assert (line["level"], line["shares"][0]["revokedAt"]) == ("INFO", began), "the page shows it as the time"
 
 
 @pytest.mark.parametrize("path", ["metrics", "metrics/aggregates"])

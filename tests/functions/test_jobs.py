@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 import requests
 
+from audience_sync import messages
 from audience_sync.amazon_ads.advertiser_audiences.client import AmazonAds
 from audience_sync.amazon_ads.job import JobReport
 from audience_sync.aws.membership_rows import Sharding, state_from_row
 from audience_sync.clock import Clock
+from audience_sync.membership import Destination
 from audience_sync.messages import DeadLetter
 from audience_sync.operations.job_tracking import MIN_TIME_PER_CHECK
 from functions.jobs import handler
@@ -290,7 +292,8 @@ def test_an_unreadable_job_message_stays_in_the_queue_and_its_neighbours_are_che
     cloud: Cloud, printed: Callable[[], str]
 ) -> None:
     deliver(cloud, body(change("cust_1")))
-    put(cloud, "JobQueue", ["not a job"])
+    stay = ["not a job", *messages.job_messages("job-1", "7", [], 1, Destination.of({"api": "of a newer version"}))]
+    put(cloud, "JobQueue", stay)
     printed()
-    assert check_jobs(cloud) == ["not a job"], "until SQS moves it to the dead letters of the job queue"
+    assert check_jobs(cloud) == stay, "until SQS moves it to the dead letters of the job queue"
     assert '"JobsEnded":[1.0]' in printed().replace(" ", "")

@@ -12,7 +12,7 @@ import requests
 from audience_sync.aws.audience_table import AudienceTable
 from audience_sync.aws.checkpoint import RENEWAL, Checkpoint
 from audience_sync.aws.membership_rows import KEEP_ACTIVE, Sharding
-from audience_sync.membership import Audience
+from audience_sync.membership import Audience, Destination
 from functions.renew import handler
 from tests.functions.conftest import AUDIENCE, CREDENTIALS, Cloud, Context
 from tests.functions.test_worker import EMAIL, body, change, deliver
@@ -99,6 +99,17 @@ def test_a_member_whose_ttl_is_about_to_expire_is_sent_again_and_not_counted_aga
     assert int(found["expiresAt"]["N"]) == int(found["entered"]["N"]) + KEEP_ACTIVE
 
     assert renew(listed) == {"renewed": 0, "reason": None}
+
+
+def test_an_audience_of_an_api_that_only_a_newer_version_knows_is_left_out_and_reported(
+    listed: Cloud, printed: Callable[[], str]
+) -> None:
+    deliver(listed, body(change("cust_1")))
+    backdate(listed, "cust_1", days=384)
+    put_audience(listed, replace(RENEWED, destination=Destination.of({"api": "new"})))
+    assert renew(listed) == {"renewed": 0, "reason": None}
+    assert listed.changes() == []
+    assert '"message":"audiences of an API that this version does not know"' in printed()
 
 
 def test_a_changed_setting_takes_effect_in_the_next_run(cloud: Cloud) -> None:

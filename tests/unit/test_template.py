@@ -13,7 +13,7 @@ import pytest
 from audience_sync.amazon_ads.advertiser_audiences.audience_settings import MIN_RENEWED_TTL
 from audience_sync.audiences import CREATE_TIMEOUT, RESERVE, STALE_LOCK_AGE
 from audience_sync.aws.audience_table import MAPPINGS_HISTORY_KEY, MAPPINGS_KEY, VERSION_KEY
-from audience_sync.aws.checkpoint import AUDIT, RENEWAL
+from audience_sync.aws.checkpoint import AUDIT, DATASETS, RENEWAL
 from audience_sync.aws.membership_rows import KEEP_EXIT, MAX_SHARDS, Sharding
 from audience_sync.delivery.backoff import MARK, MAX_DELAY
 from audience_sync.delivery.batch import REQUEUE_AFTER_RECEIVES
@@ -465,6 +465,25 @@ def test_the_defaults_of_the_parameters_suit_the_settings(function: str, setting
     )
 
 
+@pytest.mark.parametrize(
+    ("parameters", "broken"),
+    [
+        pytest.param({"OrderingGuard": "no"}, [], id="the audience API needs no rows"),
+        pytest.param({"DataManagerAccountId": "m"}, [], id="a manager account"),
+        pytest.param({"DataManagerDspAccountId": "d"}, [], id="a DSP account"),
+        pytest.param({"DataManagerAccountId": "m", "DataManagerDspAccountId": "d"}, ["OneAccount"], id="two accounts"),
+        *(
+            pytest.param({name: "id", "OrderingGuard": "no"}, ["RowsForDatasets"], id=f"{name} without rows")
+            for name in ("DataManagerAccountId", "DataManagerDspAccountId")
+        ),
+    ],
+)
+def test_parameters_that_exclude_each_other_are_refused(parameters: dict[str, str], broken: list[str]) -> None:
+    rules = {name: assertion["Assert"] for name, each in TEMPLATE["Rules"].items() for assertion in each["Assertions"]}
+    template = Template({**TEMPLATE, "Conditions": rules}, parameters)
+    assert [name for name in rules if not template.resolve({"Fn::If": [name, True, False]})] == broken
+
+
 def test_every_parameter_is_used() -> None:
     rest = json.dumps({name: part for name, part in TEMPLATE.items() if name not in ("Parameters", "Metadata")})
     assert not [name for name in TEMPLATE["Parameters"] if f'{{"Ref": "{name}"}}' not in rest]
@@ -633,6 +652,7 @@ def _own(partition: str) -> dict[str, Any]:
             {"dynamodb:Query": ROWS_OF_MEMBERS}
             | dict.fromkeys(("dynamodb:GetItem", "dynamodb:PutItem"), _own(RENEWAL)),
         ),
+        ("DatasetsRole", dict.fromkeys(("dynamodb:GetItem", "dynamodb:PutItem"), _own(DATASETS))),
         ("AuditRole", dict.fromkeys(("dynamodb:GetItem", "dynamodb:UpdateItem"), _own(AUDIT))),
     ],
 )
@@ -644,7 +664,7 @@ def test_the_pattern_of_members_rows_fits_all_their_partitions_and_no_other() ->
     (pattern,) = ROWS_OF_MEMBERS["ForAllValues:StringLike"]["dynamodb:LeadingKeys"]
     for audience_id in ("1", "418273650912345678", EVERY_AUDIENCE):
         assert all(fnmatchcase(partition, pattern) for partition in Sharding(MAX_SHARDS).partitions(audience_id))
-    assert not any(fnmatchcase(partition, pattern) for partition in (AUDIT, RENEWAL, CIRCUITS))
+    assert not any(fnmatchcase(partition, pattern) for partition in (AUDIT, RENEWAL, DATASETS, CIRCUITS))
 
 
 def test_the_audiences_function_cannot_access_the_mappings() -> None:

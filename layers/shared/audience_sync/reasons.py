@@ -164,8 +164,8 @@ class Reason(StrEnum):
     ACCESS_DENIED = (
         auto(),
         REFUSED | PARKED,
-        "no access to the advertiser, or AMC terms not accepted (403)",
-        "check `audience-sync terms show` and the permissions at Amazon, then redrive",
+        "no access to the advertiser or account, terms not accepted, or a deletion with a DSP account (403)",
+        "see `audience-sync parked show`, check `audience-sync terms show` and the permissions at Amazon, then redrive",
     )
     NOT_FOUND = (
         auto(),

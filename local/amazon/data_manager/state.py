@@ -34,15 +34,31 @@ class DataManager:
         self._random = random.Random(f"data manager {seed}")
         self._numbers = count(1)
         self._accounts: dict[tuple[str, str], Account] = {}
+        self._withheld = ""
 
     def account(self, header: str, account_id: str, now: float) -> Account:
         """Return an account, which begins with its first request."""
         key = (header, account_id)
         if key not in self._accounts:
-            since = now if self.options.data_room_exists else None
-            accepted = self.options.data_manager_terms_accepted
+            since = now if self.options.data_room_exists and self._withheld != "room" else None
+            accepted = self.options.data_manager_terms_accepted and self._withheld != "terms"
             self._accounts[key] = Account(account_id, f"agreement-{self._uuid()}", accepted, since)
         return self._accounts[key]
+
+    def withhold(self, part: str, now: float) -> None:
+        """Take `terms` or `room` from all accounts, until it is accepted or made again; empty gives back."""
+        if part or self._withheld:
+            for account in self._accounts.values():
+                account.has_accepted = part != "terms"
+                account.room_since = None if part == "room" else account.room_since or now
+        self._withheld = part
+
+    @property
+    def withheld(self) -> str:
+        """The part that accounts still lack; empty if there is none."""
+        terms = self._withheld == "terms"
+        given = [each.has_accepted if terms else each.room_since is not None for each in self._accounts.values()]
+        return "" if given and all(given) else self._withheld
 
     def datasets(self) -> Iterator[tuple[Dataset, list[SharingRule]]]:
         """Yield the datasets of all accounts, each with its shares."""

@@ -7,17 +7,20 @@ from typing import Any
 import pytest
 
 import audience_sync
+from audience_sync.amazon_ads.apis import has_jobs
 from audience_sync.amazon_ads.destination import (
     Api,
     api_of,
     check_target,
     failure_domain,
+    needs_consent,
     of_advertiser,
     of_changes,
     of_connection,
     of_data_manager,
     resource_of_upload,
 )
+from audience_sync.amazon_ads.record import exit_record
 from audience_sync.errors import InvalidMessage
 from audience_sync.membership import Audience, Destination
 
@@ -68,6 +71,14 @@ def test_a_destination_says_which_api_takes_uploads_and_what_fails_as_one(
 def test_a_message_that_no_upload_can_be_made_of_is_invalid(audience_id: str, destination: Destination) -> None:
     with pytest.raises(InvalidMessage):
         check_target(audience_id, destination)
+
+
+def test_changes_of_an_api_that_a_newer_version_knows_are_queued_as_they_are() -> None:
+    new = Destination.of({"api": "new"})
+    assert of_changes(Audience("1", destination=new)) == new
+    assert not needs_consent(new)
+    assert not has_jobs(new)
+    assert exit_record({"userConsent": {}}, new) == {}
 
 
 @pytest.mark.parametrize(

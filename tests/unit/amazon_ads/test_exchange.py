@@ -8,10 +8,19 @@ import pytest
 import requests
 from urllib3 import HTTPResponse
 
-from audience_sync.amazon_ads.exchange import CONNECT_TIMEOUT, READ_TIMEOUT, Exchange
+from audience_sync.amazon_ads.exchange import CONNECT_TIMEOUT, READ_TIMEOUT, Exchange, retry_after
 from audience_sync.amazon_ads.login import AccessTokens, Login, Token
 from audience_sync.amazon_ads.transport import TotalTimeoutAdapter
-from audience_sync.errors import AudienceSyncError, OutcomeUnknown, RequestRejected, ServiceUnavailable, Throttled
+from audience_sync.errors import (
+    AccessDenied,
+    AudienceSyncError,
+    NotFound,
+    OutcomeUnknown,
+    RequestRejected,
+    RequestTooLarge,
+    ServiceUnavailable,
+    Throttled,
+)
 from tests.doubles.secrets import StoredSecret
 
 NOW = 1_800_000_000.0
@@ -72,7 +81,6 @@ def test_a_request_is_sent_directly_and_with_every_header(monkeypatch: pytest.Mo
         pytest.param(partial(Amazon, 399), ServiceUnavailable, None, id="399"),
         pytest.param(partial(Amazon, 408), ServiceUnavailable, None, id="408"),
         pytest.param(partial(Amazon, 425, Retry_After="7"), ServiceUnavailable, 7, id="425"),
-        pytest.param(partial(Amazon, 502), OutcomeUnknown, None, id="502, perhaps after the work"),
         pytest.param(partial(Amazon, 503), ServiceUnavailable, None, id="503"),
         pytest.param(partial(Amazon, 429, Retry_After=IN_A_MINUTE), Throttled, 60, id="429 with a date"),
         pytest.param(partial(Amazon, 0, failure=requests.ConnectionError()), OutcomeUnknown, None, id="no cause"),
@@ -86,6 +94,28 @@ def test_a_temporary_failure_says_when_to_retry(
         call(amazon, repeatable=False)
     assert getattr(caught.value, "retry_after", None) == wait
     assert len(amazon.requests) == 1, "redirects are not followed: they would carry the token elsewhere"
+
+
+@pytest.mark.parametrize("status", [500, 502, 504])
+def test_a_server_error_leaves_the_outcome_unknown_unless_the_call_can_be_repeated(status: int) -> None:
+    for repeatable, error in ((True, ServiceUnavailable), (False, OutcomeUnknown)):
+        with pytest.raises(error):
+            call(Amazon(status), repeatable=repeatable)
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        *((status, RequestRejected) for status in (400, 415, 422, 501)),
+        (403, AccessDenied),
+        (404, NotFound),
+        (413, RequestTooLarge),
+    ],
+)
+def test_a_refusal_is_permanent(status: int, error: type[RequestRejected]) -> None:
+    with pytest.raises(error) as caught:
+        call(Amazon(status))
+    assert (type(caught.value), caught.value.status) == (error, status)
 
 
 @pytest.mark.parametrize(
@@ -114,3 +144,22 @@ def test_without_time_left_nothing_is_sent() -> None:
     with pytest.raises(ServiceUnavailable):
         call(amazon, timeout=0)
     assert not amazon.requests
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        pytest.param("120", 120.0, id="seconds"),
+        pytest.param("9999", 900.0, id="too many seconds"),
+        pytest.param("-1", 0.0, id="negative seconds"),
+        pytest.param("Thu, 01 Jan 1970 00:02:00 GMT", 20.0, id="a date"),
+        pytest.param("Thu, 01 Jan 1970 00:00:00 GMT", 0.0, id="a date that is over"),
+        pytest.param("Fri, 01 Jan 2100 00:00:00 GMT", 900.0, id="a date far away"),
+        pytest.param("", None, id="empty"),
+        pytest.param(None, None, id="absent"),
+        pytest.param("1e5", None, id="not plain digits"),
+        pytest.param("soon", None, id="a word"),
+    ],
+)
+def test_retry_after_is_read_in_every_form(header: str | None, expected: float | None) -> None:
+    assert retry_after(header, now=100.0) == expected

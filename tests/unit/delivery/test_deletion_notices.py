@@ -4,8 +4,8 @@ import pytest
 
 from audience_sync.amazon_ads.destination import of_connection
 from audience_sync.delivery import deletion_notices
-from audience_sync.delivery.deletion_notices import ROWS_AT_ONCE, DeletionNotices, with_notices
-from audience_sync.membership import Audience
+from audience_sync.delivery.deletion_notices import ROWS_AT_ONCE, DeletionNotices, due_exits, with_notices
+from audience_sync.membership import Audience, Destination
 from audience_sync.messages import ChangeMessage
 from tests.contract.test_deletion_notices import AUDIENCES, OTHER, entered, notice
 from tests.contract.worker_stack import NOW, MemoryStack
@@ -45,6 +45,14 @@ def test_as_many_notices_are_spread_at_once_as_their_rows_can_be_read(audiences:
     spreading = DeletionNotices(stack.context(), stack.members(), 60.0)
     first, *_ = spreading.batches([notice(f"m{number}") for number in range(ROWS_AT_ONCE)])
     assert len(first) == at_once
+
+
+def test_an_exit_is_due_even_from_an_audience_whose_api_only_a_newer_version_knows(stack: MemoryStack) -> None:
+    stack.deliver(entered("a@b.co", at=5, audience=OTHER))
+    new = Audience(OTHER, destination=Destination.of({"api": "new"}))
+    for at in (4, 6):  # before and after the enter
+        (exit_,) = due_exits(stack.members(), [notice(at=at)], [new])
+        assert (exit_.member, exit_.destination) == ((OTHER, "m1"), new.destination), "for the worker to park"
 
 
 def test_the_exits_of_all_notices_count_as_accepted_when_they_are_queued(

@@ -5,10 +5,23 @@ import pty
 import subprocess
 import sys
 
-from local.command import next_steps
-from local.template import ROOT
+import pytest
+
+from audience_sync.amazon_ads.data_manager.accounts import Account
+from local.command import next_steps, options_from
+from local.resources import DATA_MANAGER_ACCOUNTS
+from local.template import ROOT, Template
 
 ADDRESSES = {"api": "http://127.0.0.1:9000", "status": "http://127.0.0.1:9000/status"}
+
+
+@pytest.mark.parametrize(("choice", "is_manager"), [("manager", True), ("dsp", False), ("none", None)])
+def test_a_stack_can_have_a_manager_account_a_dsp_account_or_none(choice: str, is_manager: bool | None) -> None:
+    parameters = DATA_MANAGER_ACCOUNTS[options_from(["--data-manager-account", choice]).data_manager_account]
+    template = Template.load(parameters)
+    manager, dsp = (template.resolve({"Ref": f"DataManager{kind}AccountId"}) for kind in ("", "Dsp"))
+    account = Account.from_parameters(manager, dsp)
+    assert (account and account.is_manager) is is_manager
 
 
 def test_the_person_at_the_terminal_sees_the_page_and_the_variable_that_names_the_stack() -> None:

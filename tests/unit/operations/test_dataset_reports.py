@@ -4,7 +4,8 @@ import pytest
 
 from audience_sync.amazon_ads.data_manager.answers import Metrics, Share
 from audience_sync.amazon_ads.job import Sizes
-from audience_sync.operations.dataset_reports import DAY, RECENTLY, DatasetReport
+from audience_sync.errors import AccessDenied, AudienceSyncError
+from audience_sync.operations.dataset_reports import DAY, RECENTLY, DatasetReport, with_revocation_times
 
 NOW = 1_800_000_000.0
 
@@ -32,6 +33,40 @@ def test_a_share_counts_as_revoked_for_a_week_unless_its_destination_is_reached_
 ) -> None:
     report = DatasetReport("adm-1", shares=tuple(shares))
     assert (len(report.ended), len(report.ended_recently(NOW))) == (ended, recently)
+
+
+class Stored(dict[str, str]):
+    """Times as the checkpoint holds them."""
+
+    def position(self) -> dict[str, str]:
+        return dict(self)
+
+    def save(self, position: dict[str, str]) -> None:
+        self.clear()
+        self.update(position)
+
+
+@pytest.mark.parametrize(
+    ("unread", "kept"),
+    [
+        pytest.param({}, {}, id="forgotten once Amazon no longer lists it"),
+        pytest.param(
+            {"shares": AccessDenied("403", status=403)}, {"sr-0": "5"}, id="kept while a dataset's shares are unread"
+        ),
+    ],
+)
+def test_the_time_at_which_a_share_was_first_seen_revoked(
+    unread: dict[str, AudienceSyncError], kept: dict[str, str]
+) -> None:
+    stored = Stored({"sr-0": "5"})
+    reports = [
+        DatasetReport("adm-1", shares=(share("REVOKED_BY_USER"), share("ACTIVE"))),
+        DatasetReport("adm-2", failures=unread),
+    ]
+    for now in (NOW, NOW + DAY):
+        dated, _ = with_revocation_times(reports, stored, now)
+        assert [each.revoked_at for each in dated.shares] == [NOW, None]
+        assert stored == kept | {"sr-1": str(int(NOW))}
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from audience_sync.amazon_ads.advertiser_audiences import records
 from audience_sync.amazon_ads.data_manager import members
-from audience_sync.amazon_ads.destination import Api, api_of
+from audience_sync.amazon_ads.destination import Api, api_of, is_of_audience_api
 from audience_sync.amazon_ads.upload import Frame, Request, Target, UploadSize
 from audience_sync.membership import MAX_IDENTITIES, Destination, MembershipChange
 
@@ -69,4 +69,4 @@ def max_identities(destination: Destination) -> int:
 
 def has_jobs(destination: Destination) -> bool:
     """Return whether Amazon processes uploads in jobs that can be asked for. Otherwise only time tells."""
-    return api_of(destination) is Api.AUDIENCES
+    return is_of_audience_api(destination)

@@ -6,6 +6,9 @@ stack's parameters name: its destination holds nothing but the API, since shares
 An audience of Amazon's audience API belongs to an advertiser (`advertiserId`) or an AMC connection (`connectionId`).
 Its changes carry only the part that an upload states: the connection, and whether members also go to its DSP
 advertiser (`targetTypes`). They do not carry the advertiser, which no upload states: every row would hold it.
+
+After a return to an older version, an audience can belong to an API that this version does not know. Its changes are
+queued, and parked by the worker until the newer version is back; the other audiences are not concerned.
 """
 
 from collections.abc import Mapping
@@ -24,18 +27,33 @@ class Api(StrEnum):
     DATA_MANAGER = "data-manager"  # Ads Data Manager
 
 
-@lru_cache(maxsize=1_000)  # audiences; asked for each member
 def api_of(destination: Destination) -> Api:
     """Return the API that takes the uploads of an audience. Raises InvalidMessage if this version does not know it."""
     try:
-        return Api(destination.fields.get("api", Api.AUDIENCES))
+        return Api(name_of_api(destination))
     except ValueError:
         raise InvalidMessage("the audience belongs to an API of Amazon's that this version does not know") from None
 
 
+@lru_cache(maxsize=1_000)  # audiences; asked for each member
+def name_of_api(destination: Destination) -> str:
+    """Return the name of the API, also if this version does not know it."""
+    return str(destination.fields.get("api", Api.AUDIENCES))
+
+
+def is_known(destination: Destination) -> bool:
+    """Return whether this version knows the API."""
+    return name_of_api(destination) in Api
+
+
+def is_of_audience_api(destination: Destination) -> bool:
+    """Return whether the audience belongs to the audience API."""
+    return name_of_api(destination) == Api.AUDIENCES
+
+
 def needs_consent(destination: Destination) -> bool:
     """Return whether every addition needs a consent signal, whatever the country. Amazon's pages disagree."""
-    return api_of(destination) is Api.DATA_MANAGER
+    return name_of_api(destination) == Api.DATA_MANAGER
 
 
 def check_target(audience_id: str, destination: Destination) -> None:
@@ -96,7 +114,7 @@ def _sends_to_dsp(audience: Audience) -> bool:
 
 @lru_cache(maxsize=1_000)  # audiences; asked for each event
 def _of_changes(destination: Destination, dsp: bool) -> Destination:
-    if api_of(destination) is Api.DATA_MANAGER:
+    if not is_of_audience_api(destination):
         return destination
     connection_id = connection_of(destination)
     return of_connection(connection_id, dsp=dsp) if connection_id else Destination()

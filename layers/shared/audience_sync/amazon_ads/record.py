@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from audience_sync.amazon_ads.destination import Api, api_of
+from audience_sync.amazon_ads.destination import is_of_audience_api
 from audience_sync.membership import Destination
 
 Action = Literal["CREATE", "DELETE"]
@@ -23,6 +23,6 @@ def exit_record(record: dict[str, Any], destination: Destination) -> dict[str, A
     Ads Data Manager removes a member only with consent. Without `userConsent`, the exit gets the consent under which
     the member was added, once the member's row is read.
     """
-    if record.get("userConsent") or api_of(destination) is Api.AUDIENCES:
+    if record.get("userConsent") or is_of_audience_api(destination):
         return record
     return {name: value for name, value in record.items() if name != "userConsent"}

@@ -5,7 +5,7 @@ AudienceProcessed has no meaning for a dataset: Amazon names refused members at 
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -38,6 +38,16 @@ class Amazon(Protocol):
 
     def shares(self, dataset_id: str, *, timeout: float) -> Iterable[Share]:
         """Read the shares."""
+
+
+class FirstSeen(Protocol):
+    """Stored times, in epoch seconds, of the runs that first saw a share revoked, by share id."""
+
+    def position(self) -> Mapping[str, str]:
+        """Return them."""
+
+    def save(self, position: dict[str, str]) -> None:
+        """Replace them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +120,30 @@ def read_report(amazon: Amazon, dataset_id: str, clock: Clock, *, deadline: floa
         except AudienceSyncError as error:
             failures[part] = error
     return DatasetReport(dataset_id, **found, failures=failures)
+
+
+def with_revocation_times(reports: Sequence[DatasetReport], stored: FirstSeen, now: float) -> list[DatasetReport]:
+    """Give each revoked share that Amazon lists without a time the time of the run that first saw it.
+
+    Amazon does not promise one, and without any time a share would count as revoked recently for good.
+    """
+    undated = {share.share_id for report in reports for share in report.shares if _is_undated(share)}
+    if not undated:
+        return list(reports)
+    known = stored.position()
+    is_complete = not any("shares" in report.failures for report in reports)
+    seen = {**({} if is_complete else known), **{each: known.get(each, str(int(now))) for each in undated}}
+    if seen != known:
+        stored.save(seen)
+    return [replace(report, shares=tuple(_dated(share, seen) for share in report.shares)) for report in reports]
+
+
+def _dated(share: Share, seen: Mapping[str, str]) -> Share:
+    return replace(share, revoked_at=float(seen[share.share_id])) if _is_undated(share) else share
+
+
+def _is_undated(share: Share) -> bool:
+    return share.is_revoked and share.revoked_at is None
 
 
 def _destination(share: Share) -> tuple[str, str]:

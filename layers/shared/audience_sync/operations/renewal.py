@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from audience_sync.amazon_ads.advertiser_audiences.audience_settings import MAX_TTL
-from audience_sync.amazon_ads.destination import of_changes
+from audience_sync.amazon_ads.destination import is_known, of_changes
 from audience_sync.aws.checkpoint import Checkpoint
 from audience_sync.aws.membership_scan import Cursor, MembershipScan
 from audience_sync.clock import Clock
@@ -42,6 +42,7 @@ class RenewalReport:
     audiences: int = 0  # read to their end
     rows: int = 0  # read
     renewed: int = 0  # changes queued
+    unknown: int = 0  # audiences of an API that this version does not know; their replays would only be parked
     reason: Reason | None = None  # why it stopped before the end
 
 
@@ -77,7 +78,9 @@ class Renewal:
             Unavailable: queue or table failed. Queued changes stay queued, and the next run finds their new dates.
         """
         report = RenewalReport()
-        wanted = sorted(filter(is_renewed, audiences), key=lambda audience: audience.audience_id)
+        asked = [each for each in audiences if is_renewed(each)]
+        wanted = sorted((each for each in asked if is_known(each.destination)), key=lambda each: each.audience_id)
+        report.unknown = len(asked) - len(wanted)
         if not wanted:
             return report
         if self._scan is None:

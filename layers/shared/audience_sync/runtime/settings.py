@@ -144,6 +144,7 @@ class DatasetsSettings(DataManagerSettings):
     """Settings of `datasets`."""
 
     audience_table: str = Field(alias="AUDIENCE_TABLE", min_length=1)
+    membership_table: str = Field(alias="MEMBERSHIP_TABLE", min_length=1)
 
 
 class RefreshSettings(AmazonSettings):

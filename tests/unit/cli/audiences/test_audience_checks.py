@@ -194,7 +194,7 @@ JUDGED = [
         "parked changes",
         {"parked": {"job_rejected": 2, "access_denied": 1}},
         "problem",
-        "2 job_rejected, 1 access_denied. Check `audience-sync terms show` and the permissions at Amazon,",
+        "2 job_rejected, 1 access_denied. See `audience-sync parked show`, check",
     ),
     ("jobs", {"lowest_processed": None}, "ok", "No Amazon job"),
     ("jobs", {"lowest_processed": 97.4}, "look", "only 97%"),

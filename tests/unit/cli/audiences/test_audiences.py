@@ -7,8 +7,9 @@ import pytest
 
 from audience_sync.amazon_ads.destination import of_changes, of_connection
 from audience_sync.aws.audience_table import VERSION_KEY
-from audience_sync.errors import InvalidAudience, NotFound
-from audience_sync_cli.audiences.command import show
+from audience_sync.errors import InvalidAudience, InvalidMessage, NotFound
+from audience_sync.membership import Destination
+from audience_sync_cli.audiences.command import list_, show
 from audience_sync_cli.audiences.creation import Settings, create, update
 from audience_sync_cli.audiences.linking import link, unlink
 from audience_sync_cli.audiences.options import Choices, NewTarget, Target
@@ -146,6 +147,15 @@ def test_unlinking_one_audience_leaves_the_others_creation_alone(deployment: Dep
     assert [each.audience_id for each in deployment.session().audiences.all()] == [made["Winback"]]
     rows = [row for row in deployment.rows("AudienceTable") if row["audienceId"]["S"] != VERSION_KEY]
     assert len(rows) == 3, "both audiences, and what remains of the listed one's creation"
+
+
+def test_an_audience_of_an_api_that_only_a_newer_version_knows_is_listed_and_not_shown(deployment: Deployment) -> None:
+    deployment.list_audience()
+    deployment.list_audience(replace(AUDIENCE, audience_id="7", destination=Destination.of({"api": "new"})))
+    assert "new, unknown to this version" in deployment.printed(list_).out
+    assert [each["api"] for each in deployment.json(list_)] == ["audiences", "new"]
+    with pytest.raises(InvalidMessage, match="this version does not know"):
+        show(deployment.session(), "7")
 
 
 @pytest.mark.parametrize("shown", ["vip", "418273650912345679", "#mappings"])

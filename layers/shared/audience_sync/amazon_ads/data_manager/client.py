@@ -32,10 +32,12 @@ METRICS = "application/vnd.admmetrics.v1+json"
 MEMBERS = "application/vnd.admAudiences.v1+json"
 DELETION = "application/vnd.admDataDeletion.v1+json"
 NO_UPLOAD_ID = "-"  # in place of an id that Amazon does not promise; nothing can be asked with it anyway
-_MANAGER_ONLY = (
-    "Amazon allows it to manager accounts only; set the stack parameter DataManagerAccountId in place of"
-    " DataManagerDspAccountId, or do it in the Amazon Ads console"
+_AS_MANAGER = "or deploy with DataManagerAccountId in place of DataManagerDspAccountId"
+_NO_DELETION = (  # the detail of a dead letter
+    "with a DSP account, Amazon deletes nobody's identities: remove the person in the Amazon Ads console and drop this"
+    f" dead letter, {_AS_MANAGER} and redrive it"
 )
+_NO_REVOCATION = f"with a DSP account, Amazon ends no share: end it in the Amazon Ads console, {_AS_MANAGER}"
 
 
 class DataManager:
@@ -127,7 +129,7 @@ class DataManager:
         Raises:
             InvalidRequest: the account is not a manager account.
         """
-        self._require_manager("identities cannot be deleted")
+        self._require_manager(_NO_DELETION)
         self._call("POST", "/adm/identities/delete", (DELETION, JSON), body=upload.body(), timeout=timeout)
         return Submission(NO_UPLOAD_ID)
 
@@ -169,7 +171,7 @@ class DataManager:
         Raises:
             InvalidRequest: the account is not a manager account.
         """
-        self._require_manager("a share cannot be revoked")
+        self._require_manager(_NO_REVOCATION)
         self._call("PATCH", f"{SHARES}/{in_path(share_id)}/revoke", JSON)
 
     def records(self, dataset_id: str, *, timeout: float = READ_TIMEOUT) -> int | None:
@@ -205,4 +207,4 @@ class DataManager:
 
     def _require_manager(self, refusal: str) -> None:
         if not self.can_erase:
-            raise InvalidRequest(f"{refusal} with a DSP account: {_MANAGER_ONLY}")
+            raise InvalidRequest(refusal)
