@@ -1,11 +1,13 @@
-"""The digest of a proof, by which a copy can be compared with a new one."""
+"""The digest of a proof, by which a copy can be checked."""
 
 import hashlib
+import json
+from collections.abc import Mapping
 from typing import Any
 
-from audience_sync.membership import canonical_json
 
-
-def digest(document: Any) -> str:
-    """Return the SHA-256 of a document's canonical JSON: names sorted, no spaces, ASCII."""
-    return hashlib.sha256(canonical_json(document).encode()).hexdigest()
+def digest(document: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of a document as `jq -cjS 'del(.digest)'` writes it."""
+    rest = {name: value for name, value in document.items() if name != "digest"}
+    text = json.dumps(rest, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()

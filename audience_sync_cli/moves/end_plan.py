@@ -1,7 +1,7 @@
 """What ending an audience means for its events, and for the audiences that share its key."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from audience_sync.membership import Audience
 from audience_sync_cli.audiences.datasets import is_dataset
@@ -58,8 +58,8 @@ def _listed_target(known: Audience, by_id: dict[str, Audience]) -> Audience | No
     return None if found == known or found.unlinked_at is not None else found
 
 
-def take_off(session: Session, plan: EndPlan) -> int:
-    """Take the audience off the list, and leave a main audience on its key. Returns the time, epoch milliseconds.
+def take_off(session: Session, plan: EndPlan) -> EndPlan:
+    """Take the audience off the list, and leave a main audience on its key. Returns the plan with it as it is then.
 
     At each moment, the audiences of the key are declared to share it. Raises Unavailable.
     """
@@ -68,10 +68,13 @@ def take_off(session: Session, plan: EndPlan) -> int:
         table.mark(known.audience_id, also=True, moved_to=plan.target.audience_id)
         table.mark(plan.target.audience_id, also=False, moved_to=None)
     now = take_off_list(session, known)
+    unlinked = replace(known, unlinked_at=now, computation_key=None, external_audience_id=None)
+    if plan.takes_back and plan.target:
+        unlinked = replace(unlinked, moved_to=plan.target.audience_id)
     heir = _heir(plan.others)
     if heir and not plan.takes_back:
         table.mark(heir.audience_id, also=False, moved_to=heir.moved_to)
-    return now
+    return replace(plan, audience=unlinked)
 
 
 def _heir(others: Sequence[Audience]) -> Audience | None:

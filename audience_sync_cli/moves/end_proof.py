@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from audience_sync.amazon_ads.data_manager.answers import Share
+from audience_sync.amazon_ads.destination import api_of
 from audience_sync.membership import Audience
 from audience_sync_cli import proofs
 from audience_sync_cli.audiences import share_text
 from audience_sync_cli.audiences.datasets import is_dataset
-from audience_sync_cli.audiences.presentation import audience_json
 from audience_sync_cli.moves.removal import EndReport
 from audience_sync_cli.parked.dead_letters import DeadLetterMessage
 from audience_sync_cli.screen import Screen, counted, iso_time, moment
@@ -29,7 +29,10 @@ def proof_of(
         waiting: changes accepted since the end that are not completed.
     """
     document = {
-        "audience": audience_json(audience),
+        "over": True,
+        "audienceId": audience.audience_id,
+        "name": audience.name,
+        "api": api_of(audience.destination),
         "movedTo": audience.moved_to,
         "endedAt": iso_time(audience.unlinked_at),
         "membersRemoved": report.removed,
@@ -78,7 +81,7 @@ def show_proof(screen: Screen, audience: Audience, report: EndReport, proof: dic
     screen.say("")
     for each in proof["stillAtAmazon"]:
         screen.say(f"Still at Amazon: {each}")
-    screen.say(f"SHA-256 of this proof (its JSON without the digest): {proof['digest']}")
+    screen.say(f"SHA-256 of this proof, as --json prints it: {proof['digest']}")
 
 
 def still_at_amazon(audience: Audience, shares: Sequence[Share]) -> list[str]:

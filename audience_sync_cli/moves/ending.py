@@ -1,7 +1,6 @@
 """`audience-sync audiences end`: takes an audience off the list, empties it at Amazon, and proves that."""
 
-from dataclasses import replace
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import typer
 
@@ -17,13 +16,14 @@ from audience_sync_cli.audiences.denial import explaining_denial
 from audience_sync_cli.audiences.listed import AUDIENCE, find
 from audience_sync_cli.errors import OperatorError, ReportedAsUnfinished
 from audience_sync_cli.member_files.change_sender import ChangeSender, counted_in_cloudwatch
+from audience_sync_cli.moves import waiting
 from audience_sync_cli.moves.emptying import Emptying
 from audience_sync_cli.moves.end_plan import EndPlan, is_revocable, planned_end, take_off
 from audience_sync_cli.moves.end_proof import proof_of, show_proof, still_at_amazon
 from audience_sync_cli.moves.filling import Filling
 from audience_sync_cli.moves.move_plan import lapsed_by
 from audience_sync_cli.moves.removal import EndReport, Stage
-from audience_sync_cli.moves.waiting import LISTING, outstanding, wait, wait_for_earlier_changes, wait_for_ingest
+from audience_sync_cli.moves.waiting import outstanding, wait, wait_for_earlier_changes, wait_for_ingest
 from audience_sync_cli.parked.peeking import peek
 from audience_sync_cli.screen import counted, iso_time, moment
 from audience_sync_cli.session import Session, command
@@ -60,20 +60,16 @@ def end(
         _confirm(session, plan)
     with session.log.line("audiences end", audienceId=known.audience_id, changes=0) as line:
         if known.unlinked_at is None:
-            known = replace(known, unlinked_at=take_off(session, plan))
-            moved_to = plan.target.audience_id if plan.target else None
-            plan = replace(plan, audience=replace(known, moved_to=moved_to))
+            plan = take_off(session, plan)
             session.screen.say(f"Events no longer reach {known.name or known.audience_id}.")
         _wait_for_sweep(session, plan.audience)
-        report = _emptied(session, plan, line, waits=not no_wait)
-        waiting = _not_completed(session, plan.audience, report)
-        is_over = report.is_over and not (waiting and _is_recent(session, report))
+        report, left, is_over = _emptied(session, plan, line, waits=not no_wait)
         shares = _close(session, plan.audience) if is_over else ()
     if not is_over:
         _show_unfinished(session, plan.audience, report)
         raise ReportedAsUnfinished
     parked, _ = peek(session, lambda each: each.audience_id == known.audience_id)
-    proof = proof_of(plan.audience, report, parked, still_at_amazon(plan.audience, shares), waiting)
+    proof = proof_of(plan.audience, report, parked, still_at_amazon(plan.audience, shares), left)
     show_proof(session.screen, plan.audience, report, proof)
     if parked:
         session.screen.note(
@@ -81,7 +77,7 @@ def end(
             f"`audience-sync parked drop --audience {known.audience_id}` deletes them.",
             style="yellow",
         )
-    session.screen.result(proof | {"over": True})
+    session.screen.result(proof)
 
 
 def _confirm(session: Session, plan: EndPlan) -> None:
@@ -113,20 +109,30 @@ def _confirm(session: Session, plan: EndPlan) -> None:
 
 def _wait_for_sweep(session: Session, audience: Audience) -> None:
     """Wait until events reach the audience no more, and for changes that were accepted before."""
-    if session.now() < (audience.unlinked_at or 0) / 1000 + LISTING:
+    if session.now() < (audience.unlinked_at or 0) / 1000 + waiting.LISTING:
         wait_for_ingest(session)
     wait_for_earlier_changes(session)
 
 
-def _emptied(session: Session, plan: EndPlan, line: dict[str, str | int | None], *, waits: bool) -> EndReport:
+class Emptied(NamedTuple):
+    """The result of sweeping over the rows."""
+
+    report: EndReport
+    not_completed: int  # changes since the end
+    is_over: bool
+
+
+def _emptied(session: Session, plan: EndPlan, line: dict[str, str | int | None], *, waits: bool) -> Emptied:
     """Sweep over the rows until everybody is removed, or once."""
     sent = 0
     while True:
         report, changes = _swept(session, plan)
         line["changes"] = sent = sent + changes
-        is_sent = not (_not_completed(session, plan.audience, report) and _is_recent(session, report))
-        if not waits or (report.is_over and is_sent):
-            return report
+        left = _not_completed(session, plan.audience, report)
+        may_complete = session.now() < report.sent_by + 2 * LONGEST_JOB  # after that, the proof counts them
+        found = Emptied(report, left, report.is_over and not (left and may_complete))
+        if found.is_over or not waits:
+            return found
         under_way = report.stages[Stage.IN] + report.stages[Stage.UNDER_WAY]
         label = f"{counted(under_way, 'member')} on the way out, by {moment(report.until * 1000)}"
         if changes:
@@ -140,12 +146,7 @@ def _not_completed(session: Session, audience: Audience, report: EndReport) -> i
     A row is dated before its removal is first sent, which Amazon may not accept for a while.
     """
     since = (audience.unlinked_at or 0) / 1000
-    return outstanding(session, max(since + LISTING, report.sent_by), since=since)
-
-
-def _is_recent(session: Session, report: EndReport) -> bool:
-    """Return whether changes may still be completed; after that the proof counts them."""
-    return session.now() < report.sent_by + 2 * LONGEST_JOB
+    return outstanding(session, max(since + waiting.LISTING, report.sent_by), since=since)
 
 
 def _swept(session: Session, plan: EndPlan) -> tuple[EndReport, int]:

@@ -8,7 +8,7 @@ from audience_sync.aws.membership_scan import MembershipScan
 from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.ingest.record_rules import Policy
 from audience_sync.member_state import MemberState
-from audience_sync.membership import Audience
+from audience_sync.membership import EVERY_AUDIENCE, Audience
 from audience_sync_cli.member_files.import_run import Receiver
 from audience_sync_cli.moves.transfer import LeftOut, Outcome, Transfer, transfer
 from audience_sync_cli.screen import camel_case
@@ -75,10 +75,20 @@ class Filling:
         for page in self.scan.states(self.source.audience_id):
             keys = [(self.target.audience_id, state.member[1]) for state in page]
             known = self.members.read(keys) if self.members else {}
+            noticed = [
+                (EVERY_AUDIENCE, state.member[1])
+                for state, key in zip(page, keys, strict=True)
+                if state.erase_until and key not in known
+            ]
+            notices = self.members.read(noticed) if self.members and noticed else {}
             yield [
-                (state, transfer(state, known.get(key), self.target, self.policy, lapsed_by=self.lapsed_by))
+                (state, self._transfer(state, known.get(key), notices.get((EVERY_AUDIENCE, key[1]))))
                 for state, key in zip(page, keys, strict=True)
             ]
+
+    def _transfer(self, state: MemberState, target: MemberState | None, notice: MemberState | None) -> Transfer:
+        version = notice.version if notice else None
+        return transfer(state, target, self.target, self.policy, lapsed_by=self.lapsed_by, notice=version)
 
     def run(self, receiver: Receiver, on_rows: Callable[[int], None]) -> FillReport:
         """Hand every change to the receiver. Raises Unavailable; changes that were sent stay sent."""

@@ -7,14 +7,14 @@ from typing import Annotated, Any
 
 import typer
 
-from audience_sync.amazon_ads.destination import Api
+from audience_sync.amazon_ads.destination import Api, api_of
 from audience_sync.clock import Clock
 from audience_sync.datasets import NO_ERASURE
 from audience_sync.membership import Audience
 from audience_sync_cli.audiences import creation, datasets
 from audience_sync_cli.audiences.denial import explaining_denial
 from audience_sync_cli.audiences.listed import AUDIENCE
-from audience_sync_cli.audiences.presentation import audience_json, target_label
+from audience_sync_cli.audiences.presentation import target_label
 from audience_sync_cli.errors import sentence
 from audience_sync_cli.member_files.change_sender import ChangeSender, counted_in_cloudwatch
 from audience_sync_cli.member_files.import_report import WORKERS, estimate, show_estimate
@@ -196,7 +196,8 @@ def _result(session: Session, plan: MovePlan, report: FillReport, **more: Any) -
     seconds, dollars = estimate(report.changes, _workers(session))
     return {
         "audienceId": plan.source.audience_id,
-        "target": audience_json(plan.target) | {"audienceId": None if plan.is_new else plan.target.audience_id},
+        "targetId": None if plan.is_new else plan.target.audience_id,
+        "api": api_of(plan.target.destination),
         **report.as_json(),
         "estimatedSeconds": seconds,
         "estimatedDollars": dollars,

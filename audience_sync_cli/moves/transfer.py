@@ -50,7 +50,13 @@ class Transfer(NamedTuple):
 
 
 def transfer(
-    source: MemberState, target: MemberState | None, into: Audience, policy: Policy, *, lapsed_by: float
+    source: MemberState,
+    target: MemberState | None,
+    into: Audience,
+    policy: Policy,
+    *,
+    lapsed_by: float,
+    notice: Version | None = None,
 ) -> Transfer:
     """Decide about one member.
 
@@ -60,8 +66,9 @@ def transfer(
         into: the audience that it moves to.
         policy: the stack's consent policy.
         lapsed_by: epoch seconds; Amazon has dropped members who were last sent by then.
+        notice: the person's deletion notice, which the worker applies to members without a row.
     """
-    exits = tuple(_exit(source, target, into))
+    exits = tuple(_exit(source, target.left if target else notice, into))
     if source.newest.exits:
         is_in = target is not None and not target.newest.exits and target.version < source.version
         return Transfer((Outcome.LEAVES if is_in else Outcome.LEFT) if exits else Outcome.FORGOTTEN, exits)
@@ -92,14 +99,11 @@ def ending_exit(state: MemberState, audience: Audience, ended_at: int) -> Member
     return replace(_exit_at(version, state, audience), erase=has_jobs(destination))
 
 
-def _exit(source: MemberState, target: MemberState | None, into: Audience) -> Iterator[MembershipChange]:
-    """Yield the newest exit of the source, unless the target has it, or a newer one."""
+def _exit(source: MemberState, known: Version | None, into: Audience) -> Iterator[MembershipChange]:
+    """Yield the newest exit of the source, unless the target has it, or knows a newer one."""
     left = source.left
-    if left is None or left.message_id == ENDED or (target and target.left is not None and target.left >= left):
-        return
-    if target is None and source.erase_until >= left.at:  # the worker knows the deletion notice
-        return
-    yield _exit_at(left, source, into)
+    if left is not None and left.message_id != ENDED and (known is None or known < left):
+        yield _exit_at(left, source, into)
 
 
 def _exit_at(version: Version, state: MemberState, audience: Audience) -> MembershipChange:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from audience_sync.amazon_ads.apis import max_identities
+from audience_sync.amazon_ads.apis import has_jobs, max_identities
 from audience_sync.aws.membership_rows import member_of, state_from_row
 from audience_sync.membership import MAX_IDENTITIES
 from audience_sync.runtime.metric_names import CHANGES_ACCEPTED, CHANGES_COMPLETED
@@ -106,7 +106,8 @@ def _of_member(
         destinations = {each.audience_id: each.destination for each in audiences_of(simulation.profile.datasets)}
         destination = destinations.get(member[0], MOVED.destination)
         if len(wanted - held) > max(0, len(wanted) - max_identities(destination)) and not is_parked:
-            kind = "deleted late" if _is_deleted_late(simulation, member, stated) else "lost"
+            is_late = not has_jobs(destination) and _is_deleted_late(simulation, member, stated)
+            kind = "deleted late" if is_late else "lost"
             yield Finding(kind, f"{len(wanted - held)} of {len(wanted)} identities are missing", member)
         since = [change for change in stated if not change.exits and change.version > exit_version]
         older = held.difference(*(change.identities for change in since))

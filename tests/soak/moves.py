@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from tests.soak.simulation import Simulation
 
 MOVES = (  # the audience, and epoch seconds from the beginning at which it is moved and the old one ended
-    (Audience("dataset-moved-1", "Moved", "US", of_data_manager()), 120.0, 420.0),
-    (Audience("900000000000000002", "Moved back", "US", of_advertiser("590071284455661234")), 600.0, 900.0),
+    (Audience("dataset-moved-1", "Moved", "US", of_data_manager()), 400.0, 700.0),
+    (Audience("900000000000000002", "Moved back", "US", of_advertiser("590071284455661234")), 900.0, 1300.0),
 )
 READ = 7  # rows at a time
 LONGEST_READ = 60.0  # seconds from reading some rows until their changes are in the queue

@@ -173,7 +173,7 @@ PROFILES = {
         _DATA_MANAGER,
         replace(_DATA_MANAGER, name="data-manager-ids", identities=30),
         replace(_ALL, name="both-apis", datasets=2, denials=0.5),
-        replace(_ALL, name="moves", moves=True, datasets=1, denials=0.3),
+        replace(_ALL, name="moves", moves=True, denials=0.3),
         replace(_DISORDER, name="moves-only", moves=True),
     ]
 }

@@ -16,7 +16,7 @@ from tests.soak.calls import Invocation
 from tests.soak.clock import SimulatedClock
 from tests.soak.cloudwatch import CloudWatch
 from tests.soak.dead_letters import DeadLetters
-from tests.soak.events import AUDIENCES, SegmentRequest, StatedChange
+from tests.soak.events import AUDIENCES, MOVED, SegmentRequest, StatedChange
 from tests.soak.faults import Faults
 from tests.soak.lambda_service import Lambda
 from tests.soak.moves import Moves
@@ -122,6 +122,11 @@ class Simulation:
     def placed(self, member: "Member") -> "Member":
         """Return where a member belongs of whom events have stated something."""
         return self.moves.of(member) if self.moves else member
+
+    def stated_of(self, member: "Member") -> list[StatedChange]:
+        """Return what events have stated about a member, in whichever audience it is now or was."""
+        stated = self.traffic.stated
+        return stated[member] if member in stated else stated[MOVED.audience_id, member[1]]
 
     def _known(self) -> "set[Member]":
         """Return the members whose dead letters are redriven."""

@@ -102,6 +102,16 @@ def test_members_that_amazon_must_not_get_are_left_out_with_a_reason(
     assert any(not each.exits for each in found.changes) is (reason is None)
 
 
+@pytest.mark.parametrize(("notice", "sent"), [(2, 0), (1, 1)], ids=["of that time", "older than the exit"])
+def test_an_exit_that_the_worker_knows_from_a_deletion_notice_is_not_sent(notice: int, sent: int) -> None:
+    """An exit after a notice counts as part of the erasure, but only the notice itself is known everywhere."""
+    row = state_of(leave(1, erase=True), leave(2))
+    assert row is not None
+    assert row.erase_until == 2
+    found = transfer(row, None, DATASET, REQUIRE, lapsed_by=0, notice=Version(notice, True, "id-2"))
+    assert len(found.changes) == sent
+
+
 def test_an_enter_keeps_version_consent_country_and_the_time_of_each_identity() -> None:
     (sent,) = moved([enter(1, "a"), enter(2, "b")], [], OTHER).changes
     assert (sent.version, sent.named_at) == (Version(2, False, "id-2"), (2, 1))
