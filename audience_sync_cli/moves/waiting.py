@@ -5,7 +5,6 @@ from audience_sync.aws.cloudwatch import Metric, MetricStore
 from audience_sync.runtime.metric_names import CHANGES_ACCEPTED, CHANGES_COMPLETED, NAMESPACE
 from audience_sync_cli.screen import counted
 from audience_sync_cli.session import Session
-from audience_sync_cli.state.counts import depth
 from audience_sync_cli.times import DAY, MINUTE
 
 LISTING = MAX_AGE + 10.0  # seconds after which every request is answered with the changed list
@@ -51,6 +50,8 @@ def outstanding(session: Session, until: float, since: float | None = None) -> i
 
     CloudWatch shows completed changes a minute or two late. A local stack counts messages. Raises Unavailable.
     """
+    from audience_sync_cli.state.counts import depth  # noqa: PLC0415 - loads boto3
+
     stack = session.stack
     if stack.local:
         return depth(stack, "ChangeQueue").total

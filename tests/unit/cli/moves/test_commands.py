@@ -16,6 +16,7 @@ from audience_sync_cli.moves.ending import end
 from audience_sync_cli.moves.move_plan import MoveOptions
 from audience_sync_cli.moves.moving import move
 from audience_sync_cli.stack import Stack
+from audience_sync_cli.state import counts
 from audience_sync_cli.state.counts import Depth
 from local.resources import MANAGER_ACCOUNT
 from tests.aws_fixtures import AUDIENCE
@@ -35,7 +36,7 @@ DATASET = replace(AUDIENCE, audience_id="dataset-1", destination=of_data_manager
 def world(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> World:
     deployment.stack.parameters = MANAGER
     made = World(deployment)
-    monkeypatch.setattr(waiting, "depth", lambda *_: Depth(len(made.rows.queue.messages), 0, 0))
+    monkeypatch.setattr(counts, "depth", lambda *_: Depth(len(made.rows.queue.messages), 0, 0))
     return made
 
 

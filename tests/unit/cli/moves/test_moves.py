@@ -9,13 +9,14 @@ from audience_sync.amazon_ads.destination import Api
 from audience_sync_cli import proofs
 from audience_sync_cli.audiences.creation import Settings, create
 from audience_sync_cli.audiences.options import NewTarget
-from audience_sync_cli.moves import waiting
 from audience_sync_cli.moves.ending import end
 from audience_sync_cli.moves.move_plan import MoveOptions
 from audience_sync_cli.moves.moving import move
+from audience_sync_cli.state import counts
 from audience_sync_cli.state.counts import Depth
 from local.resources import MANAGER_ACCOUNT
 from tests.unit.cli.conftest import Deployment
+from tests.unit.cli.json_schema import faults
 from tests.unit.cli.moves.world import World
 
 pytestmark = pytest.mark.usefixtures("connected")
@@ -33,7 +34,7 @@ HOUR = 3600.0
 def world(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> World:
     deployment.stack.parameters = {"DataManagerAccountId": MANAGER_ACCOUNT}
     made = World(deployment)
-    monkeypatch.setattr(waiting, "depth", lambda *_: Depth(len(made.rows.queue.messages), 0, 0))
+    monkeypatch.setattr(counts, "depth", lambda *_: Depth(len(made.rows.queue.messages), 0, 0))
     return made
 
 
@@ -99,6 +100,7 @@ def test_an_audience_is_moved_and_ended_under_live_traffic(
     assert (proof["over"], proof["movedTo"], proof["notProven"], proof["membersRemoved"]) == (True, target, [], 7)
     assert sum(each["members"] for each in proof["uploads"]) >= 7
     assert proof["digest"] == proofs.digest(proof)
+    assert faults("audiences move", moved) == faults("audiences end", proof) == []
     if api is Api.AUDIENCES:
         assert world.deployment.session().amazon.read_audience(source).ttl == 0
     else:
