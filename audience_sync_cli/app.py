@@ -93,7 +93,11 @@ PARTS = {
         "member_files.compare",
         "Compare the members in a file with those in an audience, as stored in the membership table, and repair it.",
     ),
-    "member": Part(_OPERATE, "members.member", "Show what is known about one person, or erase them."),
+    "member": Part(
+        _OPERATE,
+        "members.member members.erasures",
+        "Show what is known about one person, erase them, or prove that they are erased.",
+    ),
     "parked": Part(_OPERATE, "parked.command", "Changes that could not be delivered, each with its reason."),
     "restore-members": Part(
         _OPERATE,

@@ -1,5 +1,6 @@
 """`audience-sync audiences list` and `show`: the audiences that events may reach, with size and match rate."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
@@ -10,9 +11,10 @@ from audience_sync.membership import Audience
 from audience_sync.operations.renewal import is_renewed, renewal_age
 from audience_sync_cli.audiences.datasets import is_dataset, show_dataset
 from audience_sync_cli.audiences.history import MAX_DAYS, read_history, report_history
-from audience_sync_cli.audiences.listed import AUDIENCE, find
+from audience_sync_cli.audiences.listed import AUDIENCE, find, same_key
 from audience_sync_cli.audiences.presentation import (
     audience_json,
+    key_label,
     listed_fee,
     price,
     product_label,
@@ -32,7 +34,7 @@ def list_(
     session: Session,
     *,
     unlinked: Annotated[
-        bool, typer.Option("--unlinked", help="List unlinked audiences; only deletions still reach them.")
+        bool, typer.Option("--unlinked", help="List unlinked audiences; of events, only deletions still reach them.")
     ] = False,
 ) -> None:
     """List the audiences that events may reach."""
@@ -44,20 +46,23 @@ def list_(
         session.screen.say("No audience is unlinked.")
     elif unlinked:
         session.screen.table(
-            ("audience id", "name", "unlinked", "target"),
-            [(each.audience_id, each.name, moment(each.unlinked_at), target_label(each)) for each in found],
+            ("audience id", "name", "unlinked", "target", "moved to"),
+            [
+                (each.audience_id, each.name, moment(each.unlinked_at), target_label(each), each.moved_to or "")
+                for each in found
+            ],
         )
     elif found:
         session.screen.table(
             ("audience id", "name", "country", "computation key", "target"),
-            [(each.audience_id, each.name, each.country, each.computation_key, target_label(each)) for each in found],
+            [(each.audience_id, each.name, each.country, key_label(each), target_label(each)) for each in found],
         )
     else:
         session.screen.say(
             "No audience is listed. Link one with `audience-sync audiences link`, or create one with "
             "`audience-sync audiences create`."
         )
-    session.screen.result([audience_json(each) for each in found])
+    session.screen.result([audience_json(each, same_key(each, contents.audiences)) for each in found])
 
 
 @command(app, "show", "audiences show lapsed_premium_buyers", "audiences show 418273650912345678 --history --days 90")
@@ -70,7 +75,8 @@ def show(
 ) -> None:
     """Show one audience: its settings, and its size and match rate at Amazon; of a dataset also its shares."""
     known = find(session, audience)
-    shown = show_dataset(session, known) if is_dataset(known) else _show(session, known)
+    others = same_key(known, session.audiences.all())
+    shown = show_dataset(session, known, others) if is_dataset(known) else _show(session, known, others)
     if with_history:
         past = read_history(session.stack, known.audience_id, session.now(), days)
         report_history(session.screen, past)
@@ -78,7 +84,7 @@ def show(
     session.screen.result(shown)
 
 
-def _show(session: Session, known: Audience) -> dict[str, Any]:
+def _show(session: Session, known: Audience, others: Sequence[Audience]) -> dict[str, Any]:
     report = session.amazon.read_audience(known.audience_id)
     received, matched, in_dsp = report.sizes.received, report.sizes.matched, report.sizes.dsp
     rate = f"{report.sizes.match_rate:.1f}%" if report.sizes.match_rate is not None else "not known yet"
@@ -91,7 +97,7 @@ def _show(session: Session, known: Audience) -> dict[str, Any]:
             "country": known.country,
             "target": target_label(known),
             "members go to": product_label(known),
-            "computation key": known.computation_key,
+            "computation key": key_label(known, others),
             "external audience id": known.external_audience_id,
             "time to live": f"{report.ttl / DAY:g} days" if report.ttl is not None else "397 days (Amazon's default)",
             "fee": price(fees),
@@ -110,4 +116,4 @@ def _show(session: Session, known: Audience) -> dict[str, Any]:
         "dsp": reaches_dsp(known),
         "fees": [{"cpmCents": each.cpm_cents, "currency": each.currency} for each in fees],
     }
-    return {"audience": audience_json(known), "amazon": at_amazon} | delivery
+    return {"audience": audience_json(known, others), "amazon": at_amazon} | delivery

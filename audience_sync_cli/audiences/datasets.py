@@ -1,7 +1,7 @@
 """Audiences of Ads Data Manager for the commands of audiences: created, read and shown."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 from uuid import uuid4
@@ -16,7 +16,7 @@ from audience_sync.errors import AccessDenied, InvalidAudience
 from audience_sync.membership import Audience
 from audience_sync_cli.audiences import share_text
 from audience_sync_cli.audiences.denial import explaining_denial
-from audience_sync_cli.audiences.presentation import audience_json, size
+from audience_sync_cli.audiences.presentation import audience_json, key_label, size
 from audience_sync_cli.command_line.settings_faults import OPTIONS, options, wrong_usage
 from audience_sync_cli.errors import WrongUsage, sentence
 from audience_sync_cli.screen import camel_case
@@ -110,8 +110,11 @@ def read_dataset(session: Session, text: str) -> Dataset:
         return session.data_manager.dataset(known)
 
 
-def show_dataset(session: Session, known: Audience) -> dict[str, Any]:
-    """Show a dataset, its shares and its counts over all uploads, and return them for scripts."""
+def show_dataset(session: Session, known: Audience, others: Sequence[Audience]) -> dict[str, Any]:
+    """Show a dataset, its shares and its counts over all uploads, and return them for scripts.
+
+    `others` have the same computation key.
+    """
     with explaining_denial(session):
         dataset, shares = read_shared(session, known)
     counts = read_metrics(session, known)
@@ -125,7 +128,7 @@ def show_dataset(session: Session, known: Audience) -> dict[str, Any]:
             "country": dataset.country,
             "target": "Ads Data Manager",
             "account": "manager account" if session.data_manager.can_erase else "DSP account",
-            "computation key": known.computation_key,
+            "computation key": key_label(known, others),
             "external audience id": known.external_audience_id,
             "hashes kept": "90 days" if dataset.id_retention else "no",
             "upload count": size(counts.uploads),
@@ -147,7 +150,7 @@ def show_dataset(session: Session, known: Audience) -> dict[str, Any]:
     }
     numbers = {camel_case(name): value for name, value in asdict(counts).items()}
     return {
-        "audience": audience_json(known),
+        "audience": audience_json(known, others),
         "dataset": described | numbers,
         "shares": [share_text.share_json(each) for each in shares],
     }

@@ -23,10 +23,10 @@ from audience_sync.audiences import with_ttl
 from audience_sync.aws.membership_rows import KEEP_ACTIVE, KEEP_EXIT
 from audience_sync.membership import Audience, Destination
 from audience_sync_cli.audiences.datasets import creation_locks, is_dataset, read_dataset
-from audience_sync_cli.audiences.listed import AUDIENCE, find
+from audience_sync_cli.audiences.listed import AUDIENCE, find, same_key
 from audience_sync_cli.audiences.notices import queue_due_exits
 from audience_sync_cli.audiences.options import Choices, Target, check_key, country_code, note_country
-from audience_sync_cli.audiences.presentation import audience_json
+from audience_sync_cli.audiences.presentation import audience_json, key_label
 from audience_sync_cli.errors import OperatorError, WrongUsage
 from audience_sync_cli.session import Session, command
 
@@ -44,6 +44,7 @@ KEEP_UNLINKED = KEEP_ACTIVE + KEEP_EXIT
     "link",
     "audiences link 418273650912345678 --key lapsed_premium_buyers \\\n      --country US",
     "audiences link 418273650912345678 --connection amc-1a2b --dsp",
+    "audiences link 418273650912345679 --key lapsed_premium_buyers \\\n      --also",
 )
 def link(
     session: Session,
@@ -64,26 +65,29 @@ def link(
     Events with Amazon's audience id need no key. Options that are left out keep their value. The advertiser is
     read from Amazon; for an audience of a connection pass --connection, since Amazon does not report it. A dataset of
     Ads Data Manager needs --api data-manager, and takes none of --advertiser, --connection, --dsp and --renew.
+
+    A key that another audience has is refused without --also. With it, every event for one of the audiences reaches all
+    of them. Commands take the key for the one that was linked without --also.
     """
     is_of_data_manager = target.api is Api.DATA_MANAGER
     audience_id = _checked_id(audience_id, is_dataset=is_of_data_manager)
-    if is_of_data_manager and (replace(target, api=Api.AUDIENCES), choices) != (ANY, AS_BEFORE):
+    if is_of_data_manager and (replace(target, api=Api.AUDIENCES), replace(choices, also=None)) != (ANY, AS_BEFORE):
         raise WrongUsage(
             "A dataset has neither --advertiser nor --connection, --dsp or --renew.",
             "Its shares decide where members go: `audience-sync audiences share`.",
         )
+    if choices.also is not None and not key:
+        raise WrongUsage("--also and --no-also are about a computation key.", "Name it with --key.")
     note_country(session, country)
     check_key(session, key)
     code, given = country_code(country), of_data_manager() if is_of_data_manager else _destination(target)
-    if key:
-        _check_key_free(session, key, audience_id)
-    report = read_dataset(session, audience_id) if is_of_data_manager else session.amazon.read_audience(audience_id)
     known = _listed_again(session.audiences.stored(audience_id) or Audience(audience_id))
+    known, others = _with_key(session, known, key, also=choices.also)
+    report = read_dataset(session, audience_id) if is_of_data_manager else session.amazon.read_audience(audience_id)
     linked = replace(
         _as_reported(known, given, choices, report),
         name=name or known.name or report.name or "",
         country=code or _real(known.country) or _real(report.country),
-        computation_key=key or known.computation_key,
     )
     created = session.audiences.created(audience_id)
     with session.log.line("audiences link", audienceId=audience_id):
@@ -92,7 +96,9 @@ def link(
             queue_due_exits(session, linked)
     _warn_about_gaps(session, linked)
     session.screen.say(f"Linked. Events reach {linked.name or audience_id} from now on.", style="green")
-    session.screen.result(audience_json(linked))
+    if others:
+        session.screen.say(f"Its key is {key_label(linked, others)}.")
+    session.screen.result(audience_json(linked, others))
 
 
 @command(app, "unlink", "audiences unlink lapsed_premium_buyers", asks=True)
@@ -104,15 +110,18 @@ def unlink(session: Session, audience: AUDIENCE) -> None:
     `audiences update --ttl-days 0`. `link` lists it again, with --key and without renewal.
     """
     known = find(session, audience)
+    others = same_key(known, session.audiences.all())
+    reached = [known.moved_to] if known.moved_to else [each.name or each.audience_id for each in others]
+    what = f"will reach {', '.join(reached)} only" if reached else "will be rejected"
     session.screen.confirm(
-        f"Events for {known.name or known.audience_id} will be rejected; its members stay at Amazon. Continue?"
+        f"Events for {known.name or known.audience_id} {what}; its members stay at Amazon. Continue?"
     )
     with session.log.line("audiences unlink", audienceId=known.audience_id):
         take_off_list(session, known)
     session.screen.say(
         "Unlinked, with effect within a minute. Amazon keeps the audience, and deletions still reach it.", style="green"
     )
-    key = f"--key {known.computation_key}" if known.computation_key else ""
+    key = f"--key {known.computation_key}{' --also' if others else ''}" if known.computation_key else ""
     options = " ".join(filter(None, (known.audience_id, "--api data-manager" if is_dataset(known) else "", key)))
     again = f"`audience-sync audiences link {options}`"
     session.screen.say(f"To list it again: {again}.")
@@ -141,11 +150,14 @@ def _checked_id(text: str, *, is_dataset: bool) -> str:
 
 
 def _listed_again(known: Audience) -> Audience:
-    """Return an audience as listed. One that was unlinked is not renewed: who has left meanwhile is unknown."""
+    """Return an audience as listed. One that was unlinked is not renewed: who has left meanwhile is unknown.
+
+    Its events are its own again.
+    """
     if known.unlinked_at is None:
         return known
     settings = {name: value for name, value in known.settings.items() if name != "renew"}
-    return replace(known, settings=settings, unlinked_at=None)
+    return replace(known, settings=settings, unlinked_at=None, also=False, moved_to=None)
 
 
 def _destination(options: Target) -> Destination | None:
@@ -209,10 +221,20 @@ def _with_choices(known: Audience, choices: Choices, report: AudienceReport) -> 
     return replace(current, settings=audience_update(current, changes, max_cpm_cents=0).settings)
 
 
-def _check_key_free(session: Session, key: str, audience_id: str) -> None:
-    """Check that no other audience has the key: an event whose key matches two audiences is rejected."""
-    others = [each for each in session.audiences.all() if each.computation_key == key]
-    if any(each.audience_id != audience_id for each in others):
+def _with_key(session: Session, known: Audience, key: str, *, also: bool | None) -> tuple[Audience, list[Audience]]:
+    """Return an audience with the key as given, or as before, and the others that have it. Raises OperatorError.
+
+    Two audiences of one key without `also` get no events by it.
+    """
+    has_key = key in ("", known.computation_key)
+    keyed = known if has_key else replace(known, computation_key=key, also=False)
+    linked = keyed if also is None else replace(keyed, also=also)
+    others = same_key(linked, session.audiences.all())
+    is_meant = has_key or also is not None
+    if key and not linked.also and others and not (is_meant and all(each.also for each in others)):
+        ids = ", ".join(each.audience_id for each in others)
         raise OperatorError(
-            "Another audience has that computation key.", "Run `audience-sync audiences unlink` for it first."
+            f"Another audience has that computation key: {ids}.",
+            "Add --also if events are to reach both; else run `audience-sync audiences unlink` for it first.",
         )
+    return linked, others

@@ -1,6 +1,6 @@
 """Finds the audience that the operator means."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from typing import Annotated
 
@@ -14,18 +14,28 @@ _MIN_BEGINNING = 4  # characters; fewer match too many names
 AUDIENCE = Annotated[str, typer.Argument(help="Amazon's audience id, the computation key, or the external id.")]
 
 
+def same_key(audience: Audience, listed: Iterable[Audience]) -> list[Audience]:
+    """Return the other audiences with the computation key of an audience."""
+    key, own = audience.computation_key, audience.audience_id
+    return [each for each in listed if key and each.computation_key == key and each.audience_id != own]
+
+
 def find(session: Session, name: str, *, with_unlinked: bool = False) -> Audience:
     """Return the listed audience by Amazon's id, computation key or external id. Raises NotThere, WrongUsage.
 
-    Unlinked audiences are found by Amazon's id only.
+    A key that several audiences share means the main one, linked without `--also`. Unlinked audiences are found by
+    Amazon's id only.
     """
     listed = session.audiences.with_unlinked() if with_unlinked else session.audiences.all()
     for field in ("audience_id", "computation_key", "external_audience_id"):
         found = [each for each in listed if getattr(each, field) == name]
+        if field == "computation_key":
+            found = [each for each in found if not each.also] or found
         if len(found) == 1:
             return found[0]
         if found:
-            raise WrongUsage("Several audiences have that key or external id.", "Use Amazon's audience id.")
+            ids = ", ".join(sorted(each.audience_id for each in found))
+            raise WrongUsage(f"Several audiences have that key or external id: {ids}.", "Use one of these ids.")
     raise NotThere(
         "That audience is not listed here.",
         f"{similar(name, listed)}`audience-sync audiences list` shows the listed ones.",
@@ -61,4 +71,14 @@ def similar(typed: str, listed: Sequence[Audience]) -> str:
     if len(several) != 1:
         return ""
     (meant,) = several.values()
-    return f"Did you mean {meant.computation_key or meant.audience_id} ({meant.name or meant.audience_id})? "
+    key = None if meant.also else meant.computation_key
+    return f"Did you mean {key or meant.audience_id} ({meant.name or meant.audience_id})? "
+
+
+def note_others_of_key(session: Session, audience: Audience, typed: str) -> None:
+    """Note the other audiences of the computation key as which the operator has typed an audience."""
+    if typed != audience.computation_key:
+        return
+    if others := same_key(audience, session.audiences.all()):
+        names = ", ".join(f"{each.name or 'without a name'} ({each.audience_id})" for each in others)
+        session.screen.note(f"Only {audience.name or audience.audience_id}; events of the key also reach {names}.")

@@ -16,6 +16,10 @@ API = Annotated[
     Api, typer.Option("--api", help="audiences, or data-manager for a dataset of Ads Data Manager.", metavar="API")
 ]
 DSP = Annotated[bool | None, typer.Option("--dsp/--no-dsp", help="With a connection: also send members to Amazon DSP.")]
+ALSO = Annotated[
+    bool | None,
+    typer.Option("--also/--no-also", help="With --key: share it with another audience; events reach all that have it."),
+]
 RENEW = Annotated[
     bool | None, typer.Option("--renew/--no-renew", help="Re-send active members before their TTL expires.")
 ]
@@ -57,6 +61,7 @@ class NewTarget(Target):
 class Choices:
     """Settings of an audience that are stored here, not at Amazon."""
 
+    also: ALSO = None
     dsp: DSP = None
     renew: RENEW = None
 

@@ -13,16 +13,17 @@ from audience_sync.amazon_ads.destination import (
     name_of_api,
     reaches_dsp,
 )
-from audience_sync.membership import Audience, MembershipChange
+from audience_sync.membership import Audience, MembershipChange, may_share_a_key
 from audience_sync.messages import change_as_json
 from audience_sync.operations.renewal import is_renewed, renewal_age
 from audience_sync_cli.screen import iso_time
 from audience_sync_cli.times import DAY
 
 
-def audience_json(audience: Audience) -> dict[str, Any]:
-    """Return an audience for the JSON output."""
-    unlinked = {} if audience.unlinked_at is None else {"unlinkedAt": iso_time(audience.unlinked_at)}
+def audience_json(audience: Audience, same_key: Sequence[Audience] | None = None) -> dict[str, Any]:
+    """Return an audience for the JSON output, with the ids of the others with its computation key, if given."""
+    more: dict[str, Any] = {} if same_key is None else {"sharesKeyWith": [each.audience_id for each in same_key]}
+    more |= {} if audience.unlinked_at is None else {"unlinkedAt": iso_time(audience.unlinked_at)}
     return {
         "audienceId": audience.audience_id,
         "name": audience.name,
@@ -31,10 +32,21 @@ def audience_json(audience: Audience) -> dict[str, Any]:
         "advertiserId": advertiser_of(audience.destination),
         "connectionId": connection_of(audience.destination),
         "computationKey": audience.computation_key,
+        "also": audience.also,
+        "movedTo": audience.moved_to,
         "externalAudienceId": audience.external_audience_id,
         "settings": {name: _plain(value) for name, value in audience.settings.items()},
-        **unlinked,
+        **more,
     }
+
+
+def key_label(audience: Audience, same_key: Sequence[Audience] = ()) -> str:
+    """Return the computation key, for people, and the other audiences that have it."""
+    key = f"{audience.computation_key or ''}{' (also)' if audience.also else ''}".strip()
+    others = ", ".join(f"{each.name or 'without a name'} ({each.audience_id})" for each in same_key)
+    if others and not may_share_a_key([audience, *same_key]):
+        return f"{key}, ambiguous with {others}: if all are meant, link all but one with --also"
+    return f"{key}, shared with {others}" if others else key
 
 
 def _plain(value: Any) -> Any:

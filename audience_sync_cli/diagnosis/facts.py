@@ -55,7 +55,7 @@ class Facts:
     @property
     def name(self) -> str:
         """The audience's name for commands."""
-        return self.audience.computation_key or self.audience.audience_id
+        return (None if self.audience.also else self.audience.computation_key) or self.audience.audience_id
 
     @property
     def sizes(self) -> Sizes:

@@ -10,7 +10,7 @@ from audience_sync.membership import Audience, Destination
 from audience_sync_cli.audiences.creation import CREATE_WAIT, use_case
 from audience_sync_cli.audiences.datasets import is_dataset
 from audience_sync_cli.audiences.datasets import use_case as datasets
-from audience_sync_cli.audiences.listed import find
+from audience_sync_cli.audiences.listed import find, same_key
 from audience_sync_cli.audiences.presentation import target_label
 from audience_sync_cli.errors import NotThere, WrongUsage
 from audience_sync_cli.members.member import queue_deletion_notice
@@ -95,7 +95,8 @@ class WholeWay:
     def _body(self, target: Audience, *, enters: bool) -> bytes:
         message_id = f"audience-sync-{uuid4().hex}"
         at = self._session.now()
-        event = sample("track", target, enters=enters, at=at, message_id=message_id, member=self._member)
+        others = same_key(target, self._session.audiences.all())
+        event = sample("track", target, others, enters=enters, at=at, message_id=message_id, member=self._member)
         return json.dumps(event, ensure_ascii=False).encode()
 
     def _report(self) -> None:

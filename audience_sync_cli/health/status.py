@@ -11,7 +11,7 @@ from audience_sync_cli.members.counts import MemberCount, member_counts
 from audience_sync_cli.screen import Screen, camel_case, counted, iso_time, moment
 from audience_sync_cli.session import Session, command
 from audience_sync_cli.state.blockers import Waiting, waiting
-from audience_sync_cli.state.counts import Counts, Depth, cloud_counts, depth, local_counts
+from audience_sync_cli.state.counts import Counts, Depth, cloud_counts, depth, local_counts, overdue_erasures
 from audience_sync_cli.state.needs import needs
 
 app = typer.Typer()
@@ -36,7 +36,8 @@ def status(
     audit = Checkpoint(stack.service("dynamodb"), stack["MembershipTable"], AUDIT)
     audited_until, audited_since = audit.time(), audit.began()
     why = waiting(session) if changes.total or counts.waiting > 0 else None
-    needed = needs(counts, dead_letters.total, why.blockers if why else ())
+    overdue = 0 if stack.local else overdue_erasures(stack, session.now())
+    needed = needs(counts, dead_letters.total, why.blockers if why else (), overdue_erasures=overdue)
     state = summarize(counts, changes, is_needed=bool(needed))
     warn_of_another_version(session)
     session.screen.facts(

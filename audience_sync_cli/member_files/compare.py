@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from audience_sync.membership import Audience
-from audience_sync_cli.audiences.listed import AUDIENCE, find
+from audience_sync_cli.audiences.listed import AUDIENCE, find, note_others_of_key
 from audience_sync_cli.errors import WrongUsage
 from audience_sync_cli.member_files.comparison import Comparison, Difference, OnDifference
 from audience_sync_cli.member_files.import_report import show_columns
@@ -65,6 +65,7 @@ def compare(
     never repaired: anything newer than the file is right.
     """
     known, members = find(session, audience), MemberFile.named(file)
+    note_others_of_key(session, known, audience)
     _check(session, members, options)
     with members.rows() as rows:
         how, at = reading.reading(rows, exits=False), reading.time(session, members)

@@ -8,7 +8,7 @@ import typer
 
 from audience_sync.aws.sqs import Queue
 from audience_sync.clock import Clock
-from audience_sync_cli.audiences.listed import AUDIENCE, find
+from audience_sync_cli.audiences.listed import AUDIENCE, find, note_others_of_key
 from audience_sync_cli.mappings.warnings import looks_like_a_phone_number
 from audience_sync_cli.member_files.change_sender import ChangeSender, counted_in_cloudwatch
 from audience_sync_cli.member_files.import_plan import ImportOptions, Plan, planned
@@ -54,6 +54,7 @@ def import_members(
     since then stay out.
     """
     known, members = find(session, audience), MemberFile.named(file)
+    note_others_of_key(session, known, audience)
     with members.rows() as rows:
         plan = planned(session, members, rows, known, options, reading)
         _show_plan(session, plan, rows, is_dated=bool(members.path or reading.at))

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from audience_sync.membership import Audience
 from audience_sync_cli.audiences.datasets import is_dataset
 from audience_sync_cli.audiences.linking import take_off_list
+from audience_sync_cli.audiences.listed import same_key
 from audience_sync_cli.errors import NotThere
 from audience_sync_cli.session import Session
 
@@ -36,8 +37,7 @@ def planned_end(session: Session, known: Audience) -> EndPlan:
     """Plan the end of an audience, listed or unlinked already. Raises NotThere, Unavailable."""
     audiences = session.audiences.with_unlinked()
     by_id = {each.audience_id: each for each in audiences}
-    key, listed = known.computation_key, [each for each in audiences if each.unlinked_at is None]
-    others = tuple(each for each in listed if key and each.computation_key == key and each != known)
+    others = tuple(same_key(known, [each for each in audiences if each.unlinked_at is None]))
     if known.unlinked_at is not None or known.moved_to:
         return EndPlan(known, _listed_target(known, by_id), takes_back=False, others=others)
     back = next((each for each in others if each.moved_to == known.audience_id), None)

@@ -6,9 +6,9 @@ from typing import Any
 from audience_sync.amazon_ads.data_manager.answers import Share
 from audience_sync.amazon_ads.destination import api_of
 from audience_sync.membership import Audience
-from audience_sync_cli import proofs
 from audience_sync_cli.audiences import share_text
 from audience_sync_cli.audiences.datasets import is_dataset
+from audience_sync_cli.members.erasure_report import digest
 from audience_sync_cli.moves.removal import EndReport
 from audience_sync_cli.parked.dead_letters import DeadLetterMessage
 from audience_sync_cli.screen import Screen, counted, iso_time, moment
@@ -50,7 +50,7 @@ def proof_of(
         "changesNotCompleted": waiting,
         "stillAtAmazon": list(remaining),
     }
-    return document | {"digest": proofs.digest(document)}
+    return document | {"digest": digest(document)}
 
 
 def show_proof(screen: Screen, audience: Audience, report: EndReport, proof: dict[str, Any]) -> None:

@@ -6,9 +6,7 @@ import typer
 
 from audience_sync.amazon_ads.advertiser_audiences.audience import audience_update
 from audience_sync.amazon_ads.data_manager.answers import Share
-from audience_sync.amazon_ads.destination import Api
 from audience_sync.clock import Clock
-from audience_sync.delivery.uploads import Limits
 from audience_sync.member_state import LONGEST_JOB
 from audience_sync.membership import Audience
 from audience_sync_cli.audiences.datasets import is_dataset
@@ -16,6 +14,7 @@ from audience_sync_cli.audiences.denial import explaining_denial
 from audience_sync_cli.audiences.listed import AUDIENCE, find
 from audience_sync_cli.errors import OperatorError, ReportedAsUnfinished
 from audience_sync_cli.member_files.change_sender import ChangeSender, counted_in_cloudwatch
+from audience_sync_cli.members.erasures import timing_of
 from audience_sync_cli.moves import waiting
 from audience_sync_cli.moves.emptying import Emptying
 from audience_sync_cli.moves.end_plan import EndPlan, is_revocable, planned_end, take_off
@@ -30,6 +29,7 @@ from audience_sync_cli.session import Session, command
 from audience_sync_cli.times import HOUR, MINUTE
 
 app = typer.Typer()
+LOCAL_LOOK = 5.0  # seconds between two looks at a local stack, where jobs take a second
 NO_REVOCATION = "With a DSP account, Amazon ends no share: end them in the Amazon Ads console afterwards."
 
 
@@ -73,8 +73,8 @@ def end(
     show_proof(session.screen, plan.audience, report, proof)
     if parked:
         session.screen.note(
-            f"{counted(len(parked), 'dead letter')} about it: redriving them could add people again. "
-            f"`audience-sync parked drop --audience {known.audience_id}` deletes them.",
+            f"{counted(len(parked), 'dead letter')} about it: redrive them and repeat this command, or delete them "
+            f"with `audience-sync parked drop --audience {known.audience_id}`. Redriven later, they could add people again.",
             style="yellow",
         )
     session.screen.result(proof)
@@ -137,7 +137,8 @@ def _emptied(session: Session, plan: EndPlan, line: dict[str, str | int | None],
         label = f"{counted(under_way, 'member')} on the way out, by {moment(report.until * 1000)}"
         if changes:
             wait_for_earlier_changes(session)
-        wait(session, label, min(max(report.until - session.now(), MINUTE), HOUR))
+        left_seconds = min(max(report.until - session.now(), MINUTE), HOUR)
+        wait(session, label, LOCAL_LOOK if session.stack.local else left_seconds)
 
 
 def _not_completed(session: Session, audience: Audience, report: EndReport) -> int:
@@ -155,9 +156,7 @@ def _swept(session: Session, plan: EndPlan) -> tuple[EndReport, int]:
     if plan.target:
         lapsed = lapsed_by(session, known)
         filling = Filling(scan, session.members, known, plan.target, session.policy, lapsed)
-    seconds = float(session.stack.parameters.get("DataManagerSeconds", 7200))
-    limits = Limits(job=float(session.stack.parameters.get("JobSeconds", 900)), effective={Api.DATA_MANAGER: seconds})
-    emptying = Emptying(scan, known, filling, limits.timing_of(known.destination))
+    emptying = Emptying(scan, known, filling, timing_of(session)(known.destination))
     clock = Clock(session.now, sleep=session.sleep)
     with screen.progress("reading members", scan.approximate_rows() or None) as bar:
         count = counted_in_cloudwatch(session.stack)

@@ -13,6 +13,7 @@ from audience_sync.runtime.metric_names import (
     CHANGES_DELIVERED,
     CHANGES_PARKED,
     CHANGES_SUPERSEDED,
+    ERASURES_OVERDUE,
     EVENTS_ACCEPTED,
     EVENTS_IGNORED,
     EVENTS_REJECTED,
@@ -124,6 +125,14 @@ def cloud_counts(stack: Stack, now: float, hours: int | None) -> Counts:
     }
     found = MetricStore(stack.service("cloudwatch")).read(metrics, begin, now + 60)
     return Counts(**{name: round(sum(series.values())) for name, series in found.items()})
+
+
+def overdue_erasures(stack: Stack, now: float) -> int:
+    """Return the number of overdue erasures at the audit's last check; 0 if there was none in twelve hours."""
+    metric = Metric(NAMESPACE, ERASURES_OVERDUE, {"service": stack.name}, "Maximum", HOUR)
+    store = MetricStore(stack.service("cloudwatch"))
+    series = store.read({"overdue": metric}, now - 12 * HOUR, now + 60)["overdue"]
+    return round(series[max(series)]) if series else 0
 
 
 def rejected_by_reason(store: MetricStore, stack: str, begin: float, end: float, period: int) -> dict[str, int]:

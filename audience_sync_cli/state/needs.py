@@ -21,18 +21,26 @@ class Need(NamedTuple):
     text: str  # a sentence, with the command or the page that helps
 
 
-def needs(counts: Counts, dead_letters: int, blockers: "Iterable[Blocker]" = ()) -> list[Need]:
-    """Return the conditions that need a person: delivery stopped, changes lost, changes parked, events rejected.
+def needs(
+    counts: Counts, dead_letters: int, blockers: "Iterable[Blocker]" = (), *, overdue_erasures: int = 0
+) -> list[Need]:
+    """Return the conditions that need a person.
+
+    Delivery stopped, changes lost, erasures overdue, changes parked, events rejected.
 
     Args:
         counts: of the stack.
         dead_letters: messages in the dead letter queue.
         blockers: why changes wait; only blockers that need a person count.
+        overdue_erasures: people whose erasure is not done in time.
     """
     found = [Need(each.reason, f"{each.sentence} {each.remedy}".strip()) for each in blockers if each.needs_person]
     if counts.unaccounted:
         lost = f"{counted(counts.unaccounted, 'change')} unaccounted for"
         found.append(Need("unaccounted", f"{lost}: see UnaccountedChanges in docs/runbook.md."))
+    if overdue_erasures:
+        overdue = f"{counted(overdue_erasures, 'erasure')} overdue"
+        found.append(Need("erasures_overdue", f"{overdue}: `audience-sync member erasures`."))
     if dead_letters:
         verb = "needs" if dead_letters == 1 else "need"
         found.append(

@@ -104,7 +104,7 @@ class Following:
                 break
             on_look()
             self._sleep(self._pause(left))
-        return [way.end for way in self._ways if way.end]
+        return [way.end._replace(text=self._of_audience(way, way.end.text)) for way in self._ways if way.end]
 
     def _pause(self, left: Sequence[Way]) -> float:
         if self._session.stack.local:
@@ -241,7 +241,10 @@ class Following:
     def _hop(self, way: Way, place: Place, text: str, facts: dict[str, Any], at: float | None = None) -> None:
         """Report a hop, reached now or at a known time, in epoch seconds by the session's clock."""
         way.last_after = max(way.last_after, (self._session.now() if at is None else at) - self._posted_at)
-        self._on_hop(Hop(place, way.last_after, text, {"audienceId": way.audience_id} | facts))
+        self._on_hop(Hop(place, way.last_after, self._of_audience(way, text), {"audienceId": way.audience_id} | facts))
+
+    def _of_audience(self, way: Way, text: str) -> str:
+        return f"audience {way.audience_id}: {text}" if len(self._ways) > 1 else text
 
 
 def _has_jobs(way: Way) -> bool:

@@ -1,6 +1,6 @@
 """Sample events about a made-up person, as Segment sends them. Pure."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -72,8 +72,20 @@ def identify(event: Event, key: str, traits: dict[str, Any], *, enters: bool) ->
 SAMPLES: dict[str, Callable[..., Event]] = {"track": track, "identify": identify}
 
 
-def sample(name: str, audience: Audience, *, enters: bool, at: float, message_id: str, member: str = MEMBER) -> Event:
-    """Return one of SAMPLES: the made-up person enters or exits the audience at an epoch second."""
+def sample(
+    name: str,
+    audience: Audience,
+    others: Sequence[Audience] = (),
+    *,
+    enters: bool,
+    at: float,
+    message_id: str,
+    member: str = MEMBER,
+) -> Event:
+    """Return one of SAMPLES: the made-up person enters or exits the audience at an epoch second.
+
+    `others` share its computation key, so the event reaches them also.
+    """
     key = audience.computation_key or "audience_sync_sample"
     event = engage_event(
         user_id=member,
@@ -83,6 +95,6 @@ def sample(name: str, audience: Audience, *, enters: bool, at: float, message_id
         key=key,
         audience_id=audience.audience_id,
     )
-    asks = audience.country in CONSENT_REQUIRED or needs_consent(audience.destination)
-    consent = CONSENT if asks else {}
+    asks = [each.country in CONSENT_REQUIRED or needs_consent(each.destination) for each in (audience, *others)]
+    consent = CONSENT if any(asks) else {}
     return SAMPLES[name](event, key, TRAITS | consent, enters=enters)

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import typer
 
-from audience_sync_cli.audiences.listed import find, the_only_audience
+from audience_sync_cli.audiences.listed import find, same_key, the_only_audience
 from audience_sync_cli.errors import WrongUsage
 from audience_sync_cli.session import Session, command
 from audience_sync_cli.watch.samples import MEMBER, SAMPLES, sample
@@ -69,5 +69,6 @@ def _sample_body(session: Session, name: str, audience: str, *, exits: bool) -> 
     if name not in SAMPLES:
         raise WrongUsage("There is no such sample.", f"Use one of: {', '.join(SAMPLES)}.")
     target = find(session, audience) if audience else the_only_audience(session)
-    event = sample(name, target, enters=not exits, at=session.now(), message_id=f"audience-sync-{uuid4().hex}")
+    others = same_key(target, session.audiences.all())
+    event = sample(name, target, others, enters=not exits, at=session.now(), message_id=f"audience-sync-{uuid4().hex}")
     return json.dumps(event, ensure_ascii=False).encode()

@@ -1,12 +1,13 @@
 """Reconcile accepted against completed changes. Use case: audience_sync/operations/audit.py.
 
-It also reports new rejection reasons, because it runs every hour and reads metrics anyway.
+It also reports new rejection reasons, because it runs every hour and reads metrics anyway, and every six hours checks
+the erasures that are not closed: audience_sync/operations/erasures.py.
 """
 
 import os
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aws_lambda_powertools.metrics import MetricUnit
 
@@ -15,20 +16,29 @@ from audience_sync.aws.clients import client
 from audience_sync.aws.cloudwatch import Metric, MetricStore
 from audience_sync.aws.seen_reasons import SeenReasons
 from audience_sync.clock import Clock
+from audience_sync.errors import AudienceSyncError
 from audience_sync.operations.audit import HOUR, STEP, AuditResult, Counts, longest_waits, reconcile, repeated_percent
 from audience_sync.runtime import metric_names, telemetry
 from audience_sync.runtime.settings import AuditSettings
 from audience_sync.runtime.telemetry import logger, reporting
 
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+    from audience_sync.membership import Destination
+
 CLOCK = Clock()
 LOOKBACK = 14 * 24 * HOUR  # seconds; CloudWatch accepts no older metrics
 LOGGED = 20  # gaps of one run that get a log line each
+ERASURES_EVERY = 6 * HOUR  # seconds
+RESERVE = 10.0  # seconds kept for one slow read, one slow write and the report
 
 
 class Dependencies(NamedTuple):
     """Objects kept between invocations of one execution environment."""
 
-    stack: str
+    settings: AuditSettings
+    dynamodb: "DynamoDBClient"
     metrics: dict[str, Metric]
     store: MetricStore
     checkpoint: Checkpoint
@@ -58,7 +68,8 @@ def dependencies() -> Dependencies:
     }
     dynamodb, table = client("dynamodb", read_timeout=3.0), settings.membership_table
     return Dependencies(
-        settings.stack,
+        settings,
+        dynamodb,
         metrics,
         MetricStore(client("cloudwatch", read_timeout=10.0)),
         Checkpoint(dynamodb, table, AUDIT),
@@ -67,9 +78,9 @@ def dependencies() -> Dependencies:
 
 
 @reporting
-def lambda_handler(_event: dict[str, Any], _context: Any) -> dict[str, Any]:
+def lambda_handler(_event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Reconcile as far as possible, and report missing changes."""
-    stack, metrics, store, checkpoint, seen = dependencies()
+    settings, dynamodb, metrics, store, checkpoint, seen = dependencies()
     now = CLOCK.now()
     since = checkpoint.time()
     if since is None:
@@ -89,7 +100,9 @@ def lambda_handler(_event: dict[str, Any], _context: Any) -> dict[str, Any]:
         checkpoint.begin(result.until)
     else:
         checkpoint.advance(result.until)
-    _report_new_reasons(stack, store, seen)
+    _report_new_reasons(settings.stack, store, seen)
+    if settings.ordering_guard and now % ERASURES_EVERY < HOUR:
+        _check_erasures(settings, dynamodb, CLOCK.deadline(context) - RESERVE)
     return {"reconciledUntil": result.until, "missing": result.missing}
 
 
@@ -104,6 +117,49 @@ def _report_new_reasons(stack: str, store: MetricStore, seen: SeenReasons) -> No
     telemetry.count(**{metric_names.REJECTION_REASONS_NEW: len(unseen)})
     if unseen:
         seen.add(unseen)
+
+
+def _check_erasures(settings: AuditSettings, dynamodb: "DynamoDBClient", deadline: float) -> None:
+    """Count open erasures, and close those that are done. A failure is only logged: the next check is in six hours."""
+    # Loading them takes longer than a few milliseconds, which the other five runs save.
+    from audience_sync.amazon_ads.apis import has_jobs  # noqa: PLC0415 - see above
+    from audience_sync.aws.audience_table import AudienceTable  # noqa: PLC0415
+    from audience_sync.aws.membership_rows import Sharding  # noqa: PLC0415
+    from audience_sync.aws.membership_scan import MembershipScan  # noqa: PLC0415
+    from audience_sync.aws.membership_table import MembershipTable  # noqa: PLC0415
+    from audience_sync.member_state import Timing  # noqa: PLC0415
+    from audience_sync.operations.erasures import check_erasures  # noqa: PLC0415
+
+    timing = Timing(settings.job_seconds + settings.late_seconds, settings.longest_job_seconds)
+    of_datasets = timing._replace(effective_after=settings.data_manager_seconds + settings.late_seconds)
+
+    def timing_of(destination: "Destination") -> Timing:
+        return timing if has_jobs(destination) else of_datasets
+
+    sharding = Sharding(settings.membership_shards)
+    try:
+        report = check_erasures(
+            MembershipScan(dynamodb, settings.membership_table, sharding),
+            MembershipTable(dynamodb, settings.membership_table, sharding, CLOCK),
+            AudienceTable(dynamodb, settings.audience_table).with_unlinked(),
+            timing_of,
+            CLOCK,
+            overdue_after=settings.erasure_alarm_days,
+            deadline=deadline,
+        )
+    except AudienceSyncError as error:
+        logger.warning("erasures not checked", reason=error.reason, detail=str(error))
+        return
+    for name, people in ((metric_names.ERASURES_OPEN, report.open), (metric_names.ERASURES_OVERDUE, report.overdue)):
+        telemetry.publish(name, MetricUnit.Count, people)  # also 0, which ends the alarm
+    logger.info(
+        "erasures checked",
+        open=report.open,
+        overdue=report.overdue,
+        waiting=report.waiting,
+        closed=report.closed,
+        is_complete=report.is_complete,
+    )
 
 
 def _emit_metrics(result: AuditResult, now: float) -> None:

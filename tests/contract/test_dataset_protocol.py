@@ -4,10 +4,14 @@ from typing import Any
 
 import pytest
 
+from audience_sync.amazon_ads import apis
+from audience_sync.amazon_ads.destination import of_connection
+from audience_sync.amazon_ads.job import JobReport
+from audience_sync.amazon_ads.upload import Request, UploadSize
 from audience_sync.erasure import StepKind
-from audience_sync.errors import AccessDenied, ServiceUnavailable
+from audience_sync.errors import AccessDenied, ServiceUnavailable, Throttled
 from audience_sync.ingest.record_rules import erasing_exit
-from audience_sync.messages import DeadLetter
+from audience_sync.messages import DeadLetter, JobMessage
 from tests.builders import AUDIENCE
 from tests.contract.worker_stack import GRANTED, NOW, WorkerStack, change, dataset_stack, digest, named_in
 
@@ -67,6 +71,19 @@ def test_an_enter_carries_the_ten_identities_named_last_and_a_removal_all(stack:
     stack.deliver(change(at=30, exits=True))
     assert stack.amazon.active() == set()
     assert [len(upload[0]["hashedPII"]) for upload in stack.amazon.uploads[-3:]] == [10, 10, 5]
+
+
+def test_the_changes_of_one_event_for_two_audiences_have_rows_jobs_and_ends_of_their_own(stack: WorkerStack) -> None:
+    main = change("a@b.co", at=1, audience_id="5", destination=of_connection("c-1"))
+    assert stack.deliver(main, change("a@b.co", at=1)).delivered == 2
+    assert sorted(target.audience_id for target in stack.amazon.targets) == [AUDIENCE, "5"]
+    (job,) = stack.jobs.drain()
+    assert JobMessage.from_body(job).audience_id == "5", "an upload to a dataset has no job"
+    stack.check_jobs(JobReport("FAILED"), job)
+    (letter,) = map(DeadLetter.from_body, stack.dead_letters.drain())
+    assert [each.audience_id for each in letter.changes] == ["5"]
+    states = stack.members().read([("5", "m1"), (AUDIENCE, "m1")])
+    assert [bool(states[audience_id, "m1"].entered) for audience_id in ("5", AUDIENCE)] == [True, True]
 
 
 @pytest.mark.parametrize("exits", [False, True], ids=["enter", "exit"])
@@ -196,6 +213,16 @@ def test_a_deletion_that_fails_longer_than_the_removal_is_repeated_is_asked_for_
     assert deleted(stack) == {digest("a@b.co")}
     stack.rest()
     assert not stack.holds("a@b.co")
+
+
+def test_while_amazon_throttles_deletions_of_identities_the_other_members_of_the_batch_are_delivered(
+    stack: WorkerStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(apis._SIZES, Request.MEMBERS, UploadSize(1, 2_000_000))
+    stack.deliver(change("a@b.co", at=1))
+    stack.amazon.deletion_fails = Throttled("429", retry_after=900.0)
+    report = stack.deliver(NOTICE, change("c@d.co", at=2, member="m2"))
+    assert (report.delivered, stack.amazon.active()) == (1, {"m2"})
 
 
 def test_a_row_keeps_the_uploads_that_erased_it_and_when_they_counted_as_ended(stack: WorkerStack) -> None:

@@ -5,10 +5,13 @@ from collections.abc import Iterator
 import pytest
 from aws_lambda_powertools.utilities.circuit_breaker import base
 
+from audience_sync.amazon_ads.destination import Api
+from audience_sync.aws.audience_table import AudienceTable
 from tests.faults.long_timeouts import client
 from tests.faults.proxy import FaultProxy, fault_proxy
 from tests.faults.worker_harness import Sandbox, WorkerHarness
-from tests.functions.conftest import Cloud, amazon, cloud, printed
+from tests.functions.conftest import AUDIENCE, Cloud, amazon, cloud, printed
+from tests.servers import Served
 
 __all__ = ["amazon", "cloud", "printed"]  # fixtures; the functions' tests use them too
 
@@ -21,10 +24,23 @@ def proxy(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultProxy]
         yield made
 
 
-@pytest.fixture
-def worker_harness(cloud: Cloud, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch) -> WorkerHarness:
-    """Runs the worker behind the proxy. Its memory is empty, that of its circuit breakers included."""
+@pytest.fixture(params=Api)
+def worker_harness(
+    request: pytest.FixtureRequest,
+    amazon: Served,
+    cloud: Cloud,
+    proxy: FaultProxy,
+    monkeypatch: pytest.MonkeyPatch,
+) -> WorkerHarness:
+    """Runs the worker behind the proxy, on an audience of each of Amazon's APIs.
+
+    Its memory is empty, that of its circuit breakers included.
+    """
     monkeypatch.setattr("functions.worker.handler.client", client)
     base._LOCAL_FAILURES.clear()
     base._LAST_OBSERVED_STATE.clear()
-    return WorkerHarness(cloud, proxy, Sandbox(cloud.amazon_url))
+    sandbox = Sandbox(amazon, request.param, AUDIENCE)
+    if request.param is Api.DATA_MANAGER:
+        sandbox.audience = sandbox.add_audience("lapsed-buyers")
+        AudienceTable(cloud.client("dynamodb"), cloud.name_of("AudienceTable")).put(sandbox.audience, created=0)
+    return WorkerHarness(cloud, proxy, sandbox)

@@ -1,4 +1,7 @@
-"""The whole worker while Amazon fails, each fault made in HTTP: examples of rows 15 to 26 of the fault matrix."""
+"""The whole worker while Amazon fails, each fault made in HTTP: examples of rows 15 to 26 of the fault matrix.
+
+On an audience of each API, if not marked otherwise. test_dataset_faults.py has what only Ads Data Manager has.
+"""
 
 import socket
 import ssl
@@ -22,22 +25,20 @@ from audience_sync.clock import Clock
 from audience_sync.delivery.backoff import MARK
 from audience_sync.delivery.circuit_breaker import FAILURES, CircuitBreakers
 from audience_sync.delivery.retry_budget import MAX_SAVED, SHARE, RetryBudget
+from audience_sync.membership import Audience
 from local.amazon.exchange import SANDBOX
 from tests.doubles.clocks import ManualClock
-from tests.faults.worker_harness import TOKENS, WorkerHarness, upload_fails
+from tests.faults.worker_harness import ONE_API, TOKENS, WorkerHarness
 from tests.functions.conftest import Cloud
-from tests.functions.test_worker import body, change
+from tests.functions.test_worker import change
 from tests.servers import Served
 from tests.waiting import wait_until
 
-OTHER = "427760013398172655"  # a second audience
-
 
 @pytest.fixture
-def second_audience(amazon: Served, cloud: Cloud) -> None:
-    assert cloud.amazon_url == amazon.url, "after the sandbox was reset for this test"
-    settings = {"name": "Other", "description": "", "targetResource": {"advertiserId": 590071284455661234}}
-    amazon.app[SANDBOX].seed(int(OTHER), settings | {"metadata": {"externalAudienceId": "other"}})
+def other(worker_harness: WorkerHarness) -> Audience:
+    """A second audience."""
+    return worker_harness.amazon.add_audience("other-audience")
 
 
 @contextmanager
@@ -70,18 +71,16 @@ def self_signed_server(folder: Path) -> Iterator[tuple[str, list[bytes]]]:
         listening.join(5)
 
 
-ONE = body(change("cust_1"))
-
-
 # Rows 15 to 18. test_exchange.py and test_amazon_client.py have the error for every answer, test_batch.py what follows
 
 
 def test_a_throttled_audience_waits_as_long_as_amazon_says_and_fifteen_minutes_at_most(
     worker_harness: WorkerHarness,
 ) -> None:
-    worker_harness.amazon.fail(upload_fails({"status": 429, "headers": {"Retry-After": "3600"}}))
-    run = worker_harness.run(ONE)
-    assert run.returned == [ONE]
+    worker_harness.amazon.fail_uploads({"status": 429, "headers": {"Retry-After": "3600"}})
+    one = worker_harness.message(change("cust_1"))
+    run = worker_harness.run(one)
+    assert run.returned == [one]
     (waits,) = run.waits
     assert 900 <= waits <= 900 + MARK
     assert (worker_harness.amazon.request_count(), worker_harness.dead_letters()) == (1, {})
@@ -99,9 +98,10 @@ def test_a_throttled_audience_waits_as_long_as_amazon_says_and_fifteen_minutes_a
 def test_an_upload_without_a_usable_answer_is_sent_once_more(
     worker_harness: WorkerHarness, do: dict[str, Any], waits: int, uploads: int
 ) -> None:
-    worker_harness.amazon.fail(upload_fails(do, times=1))
-    first = worker_harness.run(ONE)
-    assert first.returned == [ONE]
+    worker_harness.amazon.fail_uploads(do, times=1)
+    one = worker_harness.message(change("cust_1"))
+    first = worker_harness.run(one)
+    assert first.returned == [one]
     assert first.waits >= [waits], "it may still be applied"
     assert worker_harness.run().returned == []
     assert worker_harness.amazon.members() == {"cust_1"}
@@ -109,16 +109,16 @@ def test_an_upload_without_a_usable_answer_is_sent_once_more(
     assert worker_harness.dead_letters() == {}
 
 
-@pytest.mark.usefixtures("second_audience")
 @pytest.mark.parametrize("do", [{"status": 503}, {"close_after_apply": True}], ids=["503", "no answer"])
-def test_one_failing_audience_does_not_stop_the_other(worker_harness: WorkerHarness, do: dict[str, Any]) -> None:
-    worker_harness.amazon.fail(upload_fails(do, audience=OTHER))
-    failing = body(change("cust_1"), audience=OTHER)
+def test_one_failing_audience_does_not_stop_the_other(
+    worker_harness: WorkerHarness, other: Audience, do: dict[str, Any]
+) -> None:
+    worker_harness.amazon.fail_uploads(do, audience=other.audience_id)
+    failing = worker_harness.message(change("cust_1"), audience=other)
     members = [f"cust_{number}" for number in range(2, 12)]
     for member in members:
-        assert worker_harness.run(*([failing] if member == "cust_2" else []), body(change(member))).returned == [
-            failing
-        ]
+        message = worker_harness.message(change(member))
+        assert worker_harness.run(*([failing] if member == "cust_2" else []), message).returned == [failing]
     assert worker_harness.amazon.members() == set(members)
     requests = worker_harness.amazon.request_count() - len(members)
     assert requests == FAILURES, "then its own circuit breaker is open"
@@ -133,11 +133,10 @@ def test_an_outage_opens_the_circuit_breaker_and_its_end_closes_it(
         "functions.worker.handler.CircuitBreakers",
         lambda client, table, recovery, _: CircuitBreakers(client, table, recovery, lambda: now),
     )
-    worker_harness.cloud.enter("WorkerFunction", CIRCUIT_SECONDS="60")
-    worker_harness.is_warm = True
-    worker_harness.amazon.fail(upload_fails({"status": 503}))
+    worker_harness.enter(CIRCUIT_SECONDS="60")
+    worker_harness.amazon.fail_uploads({"status": 503})
     for number in range(7):
-        worker_harness.run(*([ONE] if number == 0 else []))
+        worker_harness.run(*([worker_harness.message(change("cust_1"))] if number == 0 else []))
     during = worker_harness.amazon.request_count()
     assert during <= 5, "five failures, and then no requests"
     worker_harness.amazon.clear_faults()
@@ -147,14 +146,15 @@ def test_an_outage_opens_the_circuit_breaker_and_its_end_closes_it(
     assert (worker_harness.dead_letters(), worker_harness.amazon.members()) == ({}, {"cust_1"})
 
 
+@ONE_API
 def test_extra_requests_stay_within_the_budget_when_half_of_the_answers_are_lost(
     worker_harness: WorkerHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("functions.worker.handler.RetryBudget", lambda _: RetryBudget(lambda: 0.0))
-    worker_harness.amazon.fail(upload_fails({"close_after_apply": True}, probability=0.5))
+    worker_harness.amazon.fail_uploads({"close_after_apply": True}, probability=0.5)
     taken = 0
     for number in range(60):
-        taken += not worker_harness.run(body(change(f"cust_{number}"))).returned
+        taken += not worker_harness.run(worker_harness.message(change(f"cust_{number}"))).returned
     extra = worker_harness.amazon.request_count() - taken
     assert extra <= MAX_SAVED + SHARE * taken, (
         "five at first, then a fifth of the answered ones; one a minute, but no time passes here"
@@ -166,10 +166,10 @@ def test_extra_requests_stay_within_the_budget_when_half_of_the_answers_are_lost
 
 
 def test_a_refused_token_is_replaced_once_and_the_upload_repeated(worker_harness: WorkerHarness) -> None:
-    worker_harness.run(ONE)
+    worker_harness.run(worker_harness.message(change("cust_1")))
     tokens = worker_harness.amazon.request_count(TOKENS)
-    worker_harness.amazon.fail(upload_fails({"status": 401}, times=1))
-    assert worker_harness.run(body(change("cust_2"))).returned == []
+    worker_harness.amazon.fail_uploads({"status": 401}, times=1)
+    assert worker_harness.run(worker_harness.message(change("cust_2"))).returned == []
     assert worker_harness.amazon.request_count(TOKENS) - tokens == 1
     assert worker_harness.amazon.actions_sent("cust_2") == ["CREATE"]
 
@@ -177,17 +177,37 @@ def test_a_refused_token_is_replaced_once_and_the_upload_repeated(worker_harness
 # Row 20
 
 
-@pytest.mark.usefixtures("second_audience")
 @pytest.mark.parametrize(("status", "reason"), [(403, "access_denied"), (404, "not_found")])
 def test_changes_of_a_refused_audience_are_parked_and_the_other_audience_is_delivered(
-    worker_harness: WorkerHarness, status: int, reason: str
+    worker_harness: WorkerHarness, other: Audience, status: int, reason: str
 ) -> None:
-    worker_harness.amazon.fail(upload_fails({"status": status}, audience=OTHER))
-    refused = body(*(change(f"cust_{number}") for number in range(4)), audience=OTHER)
-    assert worker_harness.run(refused, body(change("cust_9"))).returned == []
+    worker_harness.amazon.fail_uploads({"status": status}, audience=other.audience_id)
+    refused = worker_harness.message(*(change(f"cust_{number}") for number in range(4)), audience=other)
+    assert worker_harness.run(refused, worker_harness.message(change("cust_9"))).returned == []
     assert worker_harness.dead_letters() == {f"cust_{number}": reason for number in range(4)}
     assert worker_harness.amazon.members() == {"cust_9"}
     assert worker_harness.amazon.request_count() == 2
+
+
+# Rows 21 and 22
+
+
+@pytest.mark.parametrize(
+    ("do", "match", "refused", "requests"),
+    [
+        pytest.param({"status": 400}, {"contains": '"cust_5"'}, {"cust_5"}, 7, id="400: one record"),
+        pytest.param({"status": 413}, {"over": 700}, set(), 15, id="413: above a size"),
+    ],
+)
+def test_a_refused_upload_is_halved_until_its_records_are_in_or_alone(
+    worker_harness: WorkerHarness, do: dict[str, Any], match: dict[str, Any], refused: set[str], requests: int
+) -> None:
+    members = {f"cust_{number}" for number in range(8)}
+    worker_harness.amazon.fail_uploads(do, **match)
+    assert worker_harness.run(worker_harness.message(*map(change, sorted(members)))).returned == []
+    assert worker_harness.amazon.members() == members - refused
+    assert worker_harness.dead_letters() == dict.fromkeys(refused, "request_rejected")
+    assert 1 < worker_harness.amazon.request_count() <= requests
 
 
 # Row 23
@@ -196,10 +216,11 @@ def test_changes_of_a_refused_audience_are_parked_and_the_other_audience_is_deli
 def test_nothing_is_sent_to_a_server_with_a_self_signed_certificate(
     worker_harness: WorkerHarness, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    one = worker_harness.message(change("cust_1"))
     with self_signed_server(tmp_path) as (url, received):
         monkeypatch.setenv("AMAZON_API_URL", url)
-        run = worker_harness.run(ONE)
-    assert (run.returned, received) == ([ONE], [])
+        run = worker_harness.run(one)
+    assert (run.returned, received) == ([one], [])
     assert run.waits <= [4], "the outcome is known, too"
 
 
@@ -215,17 +236,21 @@ def amazon_clock(amazon: Served, cloud: Cloud, monkeypatch: pytest.MonkeyPatch) 
     return clock
 
 
-def test_jobs_that_end_in_reverse_order_do_not_bring_back_a_member_who_has_left(
-    worker_harness: WorkerHarness, amazon_clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "do", [pytest.param({"job": {"delay": 60}}, id="late"), pytest.param({"apply_late": 60}, id="after we gave up")]
+)
+def test_uploads_that_take_effect_in_reverse_order_do_not_bring_back_a_member_who_has_left(
+    worker_harness: WorkerHarness, amazon_clock: ManualClock, monkeypatch: pytest.MonkeyPatch, do: dict[str, Any]
 ) -> None:
     monkeypatch.setattr("functions.worker.handler.CLOCK", Clock(now=amazon_clock))
-    worker_harness.cloud.enter("WorkerFunction", JOB_SECONDS="1", LATE_SECONDS="0")
-    worker_harness.is_warm = True
-    worker_harness.amazon.fail(upload_fails({"job": {"order": "reverse", "delay": 60}}, times=2))
-    for message in (body(change("cust_1", at=1)), body(change("cust_1", at=2, exits=True))):
-        assert worker_harness.run(message).returned == []
+    worker_harness.enter(JOB_SECONDS="1", DATA_MANAGER_SECONDS="1", LATE_SECONDS="0")
+    worker_harness.amazon.fail(
+        worker_harness.amazon.upload_fails(do, times=1),
+        worker_harness.amazon.upload_fails({"job": {"delay": 30}}, times=1),
+    )
+    worker_harness.run(worker_harness.message(change("cust_1", at=1)))
+    assert worker_harness.run(worker_harness.message(change("cust_1", at=2, exits=True))).returned == []
     amazon_clock.now += 60
-    assert worker_harness.amazon.members() == {"cust_1"}, "the enter's job has ended last"
+    assert worker_harness.amazon.members() == {"cust_1"}, "the enter has taken effect last"
     wait_until(worker_harness.run, lambda _: worker_harness.amazon.members() == set())  # once the repetition is due
-    actions = worker_harness.amazon.actions_sent("cust_1")
-    assert actions == ["CREATE", "DELETE", "DELETE"]
+    assert sorted(worker_harness.amazon.actions_sent("cust_1")) == ["CREATE", "DELETE", "DELETE"]

@@ -1,4 +1,7 @@
-"""Faults of Amazon's login: rows 27 to 29 of the fault matrix. test_amazon_client.py has every answer of the login."""
+"""Faults of Amazon's login: rows 27 to 29 of the fault matrix. test_amazon_client.py has every answer of the login.
+
+Both APIs take the same token. So one of them is enough, except for what happens to changes without a token.
+"""
 
 import threading
 import time
@@ -12,11 +15,9 @@ from audience_sync.errors import Unavailable
 from functions.refresh import handler as refresh
 from tests.doubles.secrets import StoredSecret
 from tests.faults.proxy import hang_up, refuse
-from tests.faults.worker_harness import TOKENS, WorkerHarness
+from tests.faults.worker_harness import ONE_API, TOKENS, WorkerHarness
 from tests.functions.conftest import CREDENTIALS, Context
 from tests.functions.test_worker import body, change
-
-ONE = body(change("cust_1"))
 
 
 def login_fails(do: dict[str, Any]) -> dict[str, Any]:
@@ -26,8 +27,9 @@ def login_fails(do: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize("do", [{"status": 503}, {"close_mid_response": True}], ids=["503", "reset in the answer"])
 def test_without_a_token_messages_wait(worker_harness: WorkerHarness, do: dict[str, Any]) -> None:
     worker_harness.amazon.fail(login_fails(do))
-    run = worker_harness.run(ONE)
-    assert (run.returned, worker_harness.amazon.request_count(), worker_harness.dead_letters()) == ([ONE], 0, {})
+    one = worker_harness.message(change("cust_1"))
+    run = worker_harness.run(one)
+    assert (run.returned, worker_harness.amazon.request_count(), worker_harness.dead_letters()) == ([one], 0, {})
     requests_made = worker_harness.amazon.request_count(TOKENS)
     assert requests_made <= 1
     worker_harness.amazon.clear_faults()
@@ -35,6 +37,7 @@ def test_without_a_token_messages_wait(worker_harness: WorkerHarness, do: dict[s
     assert worker_harness.run().returned == []
 
 
+@ONE_API
 def test_a_login_that_hangs_delays_an_invocation_only_once(
     worker_harness: WorkerHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -52,13 +55,15 @@ def test_a_login_that_hangs_delays_an_invocation_only_once(
 
 def test_unreadable_credentials_park_nothing(worker_harness: WorkerHarness) -> None:
     worker_harness.cloud.put_secret("CredentialsSecret", '{"clientId": "x",}')
-    assert (worker_harness.run(ONE).returned, worker_harness.amazon.request_count(), worker_harness.dead_letters()) == (
-        [ONE],
+    one = worker_harness.message(change("cust_1"))
+    assert (worker_harness.run(one).returned, worker_harness.amazon.request_count(), worker_harness.dead_letters()) == (
+        [one],
         0,
         {},
     )
 
 
+@ONE_API
 def test_fifty_threads_at_expiry_make_one_token_request(worker_harness: WorkerHarness) -> None:
     login = Login(requests.Session(), worker_harness.amazon.url + TOKENS, StoredSecret(CREDENTIALS), time.time)
     tokens = AccessTokens(StoredSecret(CREDENTIALS), login, time.time)
@@ -77,20 +82,22 @@ def test_fifty_threads_at_expiry_make_one_token_request(worker_harness: WorkerHa
     assert worker_harness.amazon.request_count(TOKENS) == 1
 
 
+@ONE_API
 def test_new_workers_use_the_token_that_is_stored(worker_harness: WorkerHarness) -> None:
     worker_harness.cloud.enter("RefreshFunction")
     refresh.lambda_handler({}, Context())
     for member in ("cust_1", "cust_2", "cust_3", "cust_4"):
         worker_harness.is_warm = False
-        assert worker_harness.run(body(change(member))).returned == []
+        assert worker_harness.run(worker_harness.message(change(member))).returned == []
     assert worker_harness.amazon.request_count(TOKENS) == 1
 
 
+@ONE_API
 @pytest.mark.parametrize("down", [refuse("ThrottlingException"), hang_up()], ids=["throttled", "connection closed"])
 def test_a_token_that_cannot_be_stored_does_not_stop_uploads(worker_harness: WorkerHarness, down: Any) -> None:
     worker_harness.proxy.on("PutSecretValue", down)
     worker_harness.cloud.enter("RefreshFunction")
     with pytest.raises(Unavailable):
         refresh.lambda_handler({}, Context())
-    assert worker_harness.run(ONE).returned == []
+    assert worker_harness.run(worker_harness.message(change("cust_1"))).returned == []
     assert worker_harness.amazon.members() == {"cust_1"}

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from audience_sync.amazon_ads.destination import Api
 from audience_sync.clock import Clock
 from audience_sync.delivery.batch import Message
 from audience_sync.delivery.uploads import TRACK_ATTEMPTS, TRACK_INTERVAL
@@ -18,16 +19,16 @@ from local.template import REGION
 from tests.doubles.amazon import Amazon
 from tests.faults.long_timeouts import LONG_TIMEOUT
 from tests.faults.proxy import Effect, hold, lose_answer, only, refuse
-from tests.faults.worker_harness import WorkerHarness, upload_fails
+from tests.faults.worker_harness import ACCOUNT, ONE_API, WorkerHarness
 from tests.functions.conftest import AUDIENCE
-from tests.functions.test_worker import EMAIL, body, change
+from tests.functions.test_worker import EMAIL, change
 from tests.model.simulation import change_of
 from tests.steps import counted_steps
 from tests.unit.delivery.test_batch import deliver
 from tests.waiting import wait_until
 
 WRITE, READ, SEND = "BatchExecuteStatement", "BatchGetItem", "SendMessageBatch"
-ENTERED, LEFT = body(change("cust_1", at=1)), body(change("cust_1", at=2, exits=True))
+ENTERED, LEFT = change("cust_1", at=1), change("cust_1", at=2, exits=True)
 MANY = [f"cust_{number:03}" for number in range(30)]
 
 
@@ -37,7 +38,7 @@ async def start(worker_harness: WorkerHarness, **more: str) -> Environment:
     variables = {
         name: str(value) for name, value in worker_harness.cloud.template.resolve(dict(function.environment)).items()
     }
-    variables |= CREDENTIALS | {"AWS_DEFAULT_REGION": REGION, "AWS_ENDPOINT_URL": worker_harness.proxy.url}
+    variables |= ACCOUNT | CREDENTIALS | {"AWS_DEFAULT_REGION": REGION, "AWS_ENDPOINT_URL": worker_harness.proxy.url}
     variables |= {
         "AMAZON_API_URL": worker_harness.amazon.url,
         "AMAZON_LOGIN_URL": f"{worker_harness.amazon.url}/auth/o2/token",
@@ -49,29 +50,15 @@ def run[T](doing: Coroutine[Any, Any, T]) -> T:
     return asyncio.run(doing)
 
 
-# Rows 8 and 9
-
-
-@pytest.mark.parametrize(
-    ("call", "uploads"),
-    [
-        pytest.param(READ, 1, id="before its row is read"),
-        pytest.param(WRITE, 1, id="before the change is recorded"),
-        pytest.param(SEND, 2, id="before the job is handed over"),
-        pytest.param(None, 2, id="before the messages are acknowledged"),
-    ],
-)
-def test_a_killed_worker_loses_nothing_and_its_changes_are_sent_at_most_once_more(
-    worker_harness: WorkerHarness, call: str | None, uploads: int
-) -> None:
+def run_killed(worker_harness: WorkerHarness, call: str | None, *, after: int = 0, **variables: str) -> None:
+    """Kill a worker at a call to AWS, of which the first `after` pass, or at its end. Its messages come back."""
     arrived, released = threading.Event(), threading.Event()
     if call:
-        worker_harness.proxy.on(call, hold(arrived, released), times=1)
-    worker_harness.put(ENTERED)
+        worker_harness.proxy.on(call, hold(arrived, released), times=1, after=after)
 
     async def kill() -> list[dict[str, Any]]:
         records = worker_harness.receive()
-        killed = await start(worker_harness)
+        killed = await start(worker_harness, **variables)
         invocation = asyncio.create_task(killed.invoke({"Records": records}, LONG_TIMEOUT))
         if call:
             assert await asyncio.to_thread(arrived.wait, LONG_TIMEOUT)
@@ -88,16 +75,36 @@ def test_a_killed_worker_loses_nothing_and_its_changes_are_sent_at_most_once_mor
     worker_harness.acknowledge(
         records, {"batchItemFailures": [{"itemIdentifier": each["messageId"]} for each in records]}
     )
+
+
+# Rows 8 and 9
+
+
+@pytest.mark.parametrize(
+    ("worker_harness", "call", "uploads"),
+    [
+        *(pytest.param(api, READ, 1, id=f"{api}: before its row is read") for api in Api),
+        *(pytest.param(api, WRITE, 1, id=f"{api}: before the change is recorded") for api in Api),
+        pytest.param(Api.AUDIENCES, SEND, 2, id="before the job is handed over"),
+        *(pytest.param(api, None, 2, id=f"{api}: before the messages are acknowledged") for api in Api),
+    ],
+    indirect=["worker_harness"],
+)
+def test_a_killed_worker_loses_nothing_and_its_changes_are_sent_at_most_once_more(
+    worker_harness: WorkerHarness, call: str | None, uploads: int
+) -> None:
+    worker_harness.put(worker_harness.message(ENTERED))
+    run_killed(worker_harness, call)
     assert worker_harness.run().returned == []
     assert worker_harness.amazon.members() == {"cust_1"}
     assert worker_harness.amazon.actions_sent("cust_1") == ["CREATE"] * uploads
     jobs = worker_harness.cloud.messages("JobQueue")
-    assert len(jobs) >= 1, "the upload that counts is followed up"
+    assert bool(jobs) == (worker_harness.amazon.api is Api.AUDIENCES), "the upload that counts is followed up"
 
 
 def test_a_worker_that_is_stopped_at_its_timeout_loses_nothing(worker_harness: WorkerHarness) -> None:
-    worker_harness.amazon.fail(upload_fails({"delay": LONG_TIMEOUT}, times=1))
-    worker_harness.put(ENTERED, body(change("cust_2")))
+    worker_harness.amazon.fail_uploads({"delay": LONG_TIMEOUT}, times=1)
+    worker_harness.put(worker_harness.message(ENTERED), worker_harness.message(change("cust_2")))
 
     async def run_out_of_time() -> list[dict[str, Any]]:
         records = worker_harness.receive()
@@ -123,10 +130,9 @@ def test_a_worker_that_is_stopped_at_its_timeout_loses_nothing(worker_harness: W
 
 
 def test_an_enter_and_an_exit_at_two_workers_at_once_leave_the_member_out(worker_harness: WorkerHarness) -> None:
-    quick = {"JOB_SECONDS": "1", "LATE_SECONDS": "1"}  # until an upload has taken effect
-    worker_harness.cloud.enter("WorkerFunction", **quick)
-    worker_harness.is_warm = True
-    worker_harness.put(ENTERED, LEFT)
+    quick = {"JOB_SECONDS": "1", "DATA_MANAGER_SECONDS": "1", "LATE_SECONDS": "1"}  # until an upload has taken effect
+    worker_harness.enter(**quick)
+    worker_harness.put(worker_harness.message(ENTERED), worker_harness.message(LEFT))
     records = worker_harness.receive()
 
     async def both() -> None:
@@ -151,17 +157,19 @@ def test_an_enter_and_an_exit_at_two_workers_at_once_leave_the_member_out(worker
 @pytest.mark.parametrize("down", [refuse("InternalServerError", 500), lose_answer()], ids=["broken", "answer lost"])
 def test_without_the_table_nothing_is_acknowledged(worker_harness: WorkerHarness, call: str, down: Effect) -> None:
     worker_harness.proxy.on(call, down)
-    run = worker_harness.run(ENTERED)
-    assert run.returned == [ENTERED]
+    entered = worker_harness.message(ENTERED)
+    run = worker_harness.run(entered)
+    assert run.returned == [entered]
     assert worker_harness.amazon.request_count() == 0
     worker_harness.proxy.clear_faults()
     assert worker_harness.run().returned == []
     assert worker_harness.amazon.members() == {"cust_1"}
 
 
-# The job queue is part of row 14: without it an upload is not done
+# The job queue is part of row 14: without it an upload is not done. Uploads to datasets have no job
 
 
+@ONE_API
 @pytest.mark.parametrize("down", [refuse("ThrottlingException"), lose_answer()], ids=["throttled", "answer lost"])
 @pytest.mark.parametrize("queue", ["JobQueue", "all queues"])
 def test_without_the_job_queue_an_upload_is_made_again_and_its_first_job_is_tracked_before(
@@ -172,7 +180,8 @@ def test_without_the_job_queue_an_upload_is_made_again_and_its_first_job_is_trac
     is_alone = queue == "JobQueue"
     name = worker_harness.cloud.name_of(queue) if is_alone else ""
     worker_harness.proxy.on(SEND, only(down, QueueUrl=name) if is_alone else down)
-    assert worker_harness.run(ENTERED).returned == ([] if is_alone else [ENTERED])
+    entered = worker_harness.message(ENTERED)
+    assert worker_harness.run(entered).returned == ([] if is_alone else [entered])
     assert pauses.count(TRACK_INTERVAL) == TRACK_ATTEMPTS - 1
     worker_harness.proxy.clear_faults()
     left = [message.body for message in worker_harness.cloud.queues.peek(worker_harness.url)]
@@ -201,6 +210,7 @@ def test_a_hundred_thousand_changes_of_one_member_become_one_record() -> None:
     assert steps.lines < 1_000 * count, "some 200 for each change; one pass for each would be a thousand times as many"
 
 
+@ONE_API
 def test_a_queued_message_of_the_first_release_is_read(worker_harness: WorkerHarness) -> None:
     plain = {"v": 1, "audienceId": AUDIENCE.audience_id, "connectionId": None}
     record = {"externalUserId": "cust_1", "action": "CREATE", "hashedPII": [{"email": EMAIL}]}

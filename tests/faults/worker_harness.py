@@ -5,42 +5,95 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Any
 
+import pytest
 import requests
 
+from audience_sync.amazon_ads.destination import Api, of_data_manager
+from audience_sync.membership import Audience
 from functions.worker import handler
+from local.amazon import sandbox
+from local.amazon.data_manager.accounts import Account
+from local.amazon.data_manager.front_end import MANAGER
+from local.amazon.exchange import SANDBOX
+from local.resources import MANAGER_ACCOUNT
 from tests.faults.long_timeouts import LONG_CONTEXT
 from tests.faults.proxy import FaultProxy
-from tests.functions.conftest import AUDIENCE, Cloud
+from tests.functions import test_data_manager, test_worker
+from tests.functions.conftest import Cloud
+from tests.servers import Served
 
-UPLOADS, TOKENS = "/amc/audiences/records", "/auth/o2/token"
+UPLOADS = {Api.AUDIENCES: "/amc/audiences/records", Api.DATA_MANAGER: "/adm/audiences/*/members"}
+TOKENS = "/auth/o2/token"
 POSTPONE = "ChangeMessageVisibilityBatch"
+OTHER = 427760013398172655  # a second audience of the audience API
+ACCOUNT = {"DATA_MANAGER_ACCOUNT_ID": MANAGER_ACCOUNT}
+ONE_API = pytest.mark.parametrize("worker_harness", [Api.AUDIENCES], indirect=True)  # of tests about what both share
+DATASET = pytest.mark.parametrize("worker_harness", [Api.DATA_MANAGER], indirect=True)
 
 
 @dataclass
 class Sandbox:
     """Amazon's sandbox: the requests it received, and the faults it is set to."""
 
-    url: str
+    served: Served
+    api: Api
+    audience: Audience  # whose members are delivered
+
+    @property
+    def url(self) -> str:
+        return self.served.url
+
+    @property
+    def state(self) -> sandbox.Sandbox:
+        return self.served.app[SANDBOX]
+
+    @property
+    def account(self) -> Account:
+        """The account of Ads Data Manager."""
+        return self.state.data_manager.account(MANAGER, MANAGER_ACCOUNT, time.time())
+
+    def add_audience(self, name: str) -> Audience:
+        """Add an audience of this API, or a dataset."""
+        if self.api is Api.DATA_MANAGER:
+            settings = {"name": name, "countryCode": "US"}
+            made = self.state.data_manager.create_dataset(self.account, settings, time.time())
+            return Audience(made.dataset_id, name, destination=of_data_manager())
+        target = {"targetResource": {"advertiserId": 590071284455661234}}
+        self.state.seed(OTHER, target | {"name": name, "description": "", "metadata": {"externalAudienceId": name}})
+        return Audience(str(OTHER), name)
 
     def fail(self, *rules: dict[str, Any]) -> None:
         requests.put(f"{self.url}/sandbox/faults", json=list(rules), timeout=60).raise_for_status()
 
+    def upload_fails(self, do: dict[str, Any], *, times: int | None = None, **match: Any) -> dict[str, Any]:
+        """A fault rule for uploads."""
+        rule: dict[str, Any] = {"match": {"path": UPLOADS[self.api]} | match, "do": do}
+        return rule if times is None else rule | {"times": times}
+
+    def fail_uploads(self, do: dict[str, Any], *, times: int | None = None, **match: Any) -> None:
+        self.fail(self.upload_fails(do, times=times, **match))
+
     def clear_faults(self) -> None:
         requests.delete(f"{self.url}/sandbox/faults", timeout=60).raise_for_status()
 
-    def request_count(self, path: str = UPLOADS) -> int:
-        log = requests.get(f"{self.url}/sandbox/requests", params={"bodies": "no"}, timeout=60).json()
-        return sum(request["path"] == path for request in log)
+    def requests_to(self, path: str) -> list[dict[str, Any]]:
+        log = requests.get(f"{self.url}/sandbox/requests", timeout=60).json()
+        return [request for request in log if fnmatchcase(request["path"], path)]
+
+    def request_count(self, path: str = "") -> int:
+        """How many requests arrived, by default uploads."""
+        return len(self.requests_to(path or UPLOADS[self.api]))
 
     def actions_sent(self, member: str) -> list[str]:
         log = requests.get(f"{self.url}/sandbox/ledger", params={"member": member}, timeout=60).json()
         return [record["action"] for record in log]
 
-    def members(self, audience: str = AUDIENCE.audience_id) -> set[str]:
-        answer = requests.get(f"{self.url}/sandbox/audiences/{audience}", timeout=60)
-        return set(answer.json()["members"])
+    def members(self, audience: Audience | None = None) -> set[str]:
+        audience_id = (audience or self.audience).audience_id
+        return set(requests.get(f"{self.url}/sandbox/audiences/{audience_id}", timeout=60).json()["members"])
 
 
 @dataclass
@@ -64,6 +117,18 @@ class WorkerHarness:
     @property
     def url(self) -> str:
         return self.cloud.name_of("ChangeQueue")
+
+    def message(self, *changes: dict[str, Any], audience: Audience | None = None) -> str:
+        """Return a message as ingest makes it of this API: with consent if members enter a dataset."""
+        audience_id = (audience or self.amazon.audience).audience_id
+        if self.amazon.api is Api.AUDIENCES:
+            return test_worker.body(*changes, audience=audience_id)
+        return test_data_manager.body(audience_id, *map(_of_dataset, changes))
+
+    def enter(self, **variables: str) -> None:
+        """Begin a new execution environment."""
+        self.cloud.enter("WorkerFunction", **ACCOUNT, **variables)
+        self.is_warm = True
 
     def put(self, *bodies: str) -> None:
         sqs = self.cloud.client("sqs")
@@ -89,8 +154,7 @@ class WorkerHarness:
         self.put(*bodies)
         records = self.receive()
         if not self.is_warm:
-            self.cloud.enter("WorkerFunction")
-            self.is_warm = True
+            self.enter()
         seen = len(self.proxy.parameters(POSTPONE))
         began = time.monotonic()
         answer = handler.lambda_handler({"Records": records}, LONG_CONTEXT)
@@ -124,7 +188,10 @@ class WorkerHarness:
         return found
 
 
-def upload_fails(do: dict[str, Any], *, times: int | None = None, **match: Any) -> dict[str, Any]:
-    """A fault rule for uploads."""
-    rule: dict[str, Any] = {"match": {"path": UPLOADS} | match, "do": do}
-    return rule if times is None else rule | {"times": times}
+def _of_dataset(change: dict[str, Any]) -> dict[str, Any]:
+    record: dict[str, Any] = dict(change["record"])
+    if record["action"] == "DELETE":
+        del record["userConsent"]  # the row has the consent under which the member was added
+    else:
+        record["userConsent"] = test_data_manager.GRANTED
+    return change | {"record": record}

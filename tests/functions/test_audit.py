@@ -9,15 +9,21 @@ from typing import Any
 import pytest
 
 from audience_sync.aws.checkpoint import AUDIT, Checkpoint
+from audience_sync.aws.membership_rows import Sharding, state_from_row
 from audience_sync.aws.seen_reasons import SeenReasons
+from audience_sync.clock import Clock
+from audience_sync.erasure import StepKind
 from audience_sync.errors import Unavailable
+from audience_sync.membership import EVERY_AUDIENCE
+from audience_sync.messages import pack
 from audience_sync.operations.audit import HOUR, STEP
 from functions.audit import handler
 from local import metrics
 from local.sample_profiles import Person, audience_event
+from tests.builders import notice
 from tests.functions.conftest import AUDIENCE, Cloud, Context
 from tests.functions.test_ingest import post
-from tests.functions.test_worker import deliver
+from tests.functions.test_worker import body, change, deliver
 
 AGO = 3 * HOUR  # seconds since the changes of these tests were accepted
 
@@ -236,3 +242,67 @@ def test_reasons_that_could_not_be_kept_are_reported_again(
 
 def fail(*_: Any) -> None:
     raise Unavailable("the membership table does not answer")
+
+
+# Erasures
+
+
+class ErasureHarness:
+    """Has the worker record deletion notices, and the audit check them, at another time than now."""
+
+    def __init__(self, cloud: Cloud, printed: Callable[[], str], monkeypatch: pytest.MonkeyPatch) -> None:
+        self.cloud, self.monkeypatch, self._printed = cloud, monkeypatch, printed
+
+    def erase(self, *people: str) -> None:
+        """Deliver the notices, and the exits that they lead to; no job is checked."""
+        deliver(self.cloud, *pack([notice(person, at=round(time.time() * 1000)) for person in people]))
+        deliver(self.cloud)
+
+    def check(self, *, hours: float = 0, after: float = 12 * HOUR, **variables: str) -> dict[str, Any]:
+        """Run the audit some hours after the last due check before `after` seconds from now. Returns what it logs."""
+        due = (time.time() + after) // (6 * HOUR) * 6 * HOUR
+        self.monkeypatch.setattr(handler, "CLOCK", Clock(now=lambda: due + hours * HOUR))
+        self.cloud.enter("AuditFunction", **variables)
+        handler.lambda_handler({}, Context())
+        lines = [json.loads(line) for line in self._printed().splitlines()]
+        self.metrics = {name: line[name] for line in lines for name in line if name.startswith("Erasures")}
+        found = [line for line in lines if str(line.get("message")).startswith("erasures")]
+        names = ("message", "level", "reason", "open", "overdue", "waiting", "closed", "is_complete")
+        return {name: line[name] for line in found for name in names if name in line}
+
+    def steps(self, person: str) -> list[StepKind]:
+        """Read the steps in the person's row of all audiences."""
+        key = Sharding(int(self.cloud.name_of("MembershipShards"))).key_of((EVERY_AUDIENCE, person))
+        row = self.cloud.client("dynamodb").get_item(TableName=self.cloud.name_of("MembershipTable"), Key=key)["Item"]
+        return [each.kind for each in state_from_row(row).erasure]
+
+
+@pytest.fixture
+def erasures(cloud: Cloud, printed: Callable[[], str], monkeypatch: pytest.MonkeyPatch) -> ErasureHarness:
+    return ErasureHarness(cloud, printed, monkeypatch)
+
+
+CHECKED = {"message": "erasures checked", "level": "INFO", "waiting": 0, "is_complete": True}
+
+
+def test_erasures_are_counted_and_closed_every_six_hours(erasures: ErasureHarness) -> None:
+    deliver(erasures.cloud, body(change("cust_1")))
+    erasures.erase("cust_1", "stranger")
+    assert erasures.check(hours=1) == {}
+    assert erasures.check() == CHECKED | {"open": 1, "overdue": 0, "closed": 1}
+    assert erasures.metrics == {"ErasuresOpen": [1.0], "ErasuresOverdue": [0.0]}
+    assert erasures.steps("stranger") == [StepKind.NOTICE, StepKind.CLOSED]
+    assert erasures.steps("cust_1") == [StepKind.NOTICE]
+    assert erasures.check(after=5 * 24 * HOUR) == CHECKED | {"open": 1, "overdue": 1, "closed": 0}
+    assert erasures.metrics["ErasuresOverdue"] == [1.0]
+    assert erasures.check(after=5 * 24 * HOUR, ERASURE_ALARM_DAYS="7")["overdue"] == 0
+
+
+def test_without_rows_no_erasure_is_checked(erasures: ErasureHarness) -> None:
+    assert erasures.check(ORDERING_GUARD="no") == {}
+
+
+def test_a_check_that_fails_is_logged_and_changes_are_reconciled_all_the_same(erasures: ErasureHarness) -> None:
+    failed = erasures.check(AUDIENCE_TABLE="no-such-table")
+    assert failed == {"message": "erasures not checked", "level": "WARNING", "reason": "unavailable"}
+    assert erasures.metrics == {}

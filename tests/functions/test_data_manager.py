@@ -1,6 +1,8 @@
 """An audience of Ads Data Manager through the functions, with the sandbox behind them."""
 
 import json
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,7 +18,7 @@ from functions.audiences import handler as audiences
 from functions.ingest import handler as ingest
 from local.resources import MANAGER_ACCOUNT
 from local.sample_profiles import Person, audience_event
-from tests.functions.conftest import EVENT_KEY, Cloud, Context
+from tests.functions.conftest import AUDIENCE, EVENT_KEY, Cloud, Context
 from tests.functions.test_audiences import AUDIENCE_KEY, CREATE, GET, JSON, ask, http
 from tests.functions.test_jobs import check_jobs, take
 from tests.functions.test_worker import EMAIL, deliver
@@ -146,6 +148,53 @@ def test_an_event_without_consent_is_rejected_in_any_country(cloud: Cloud) -> No
     event = audience_event(Person(1), enters=True, at=datetime.now(UTC), audience_id=audience_id, key="new_ones")
     answer = ingest.lambda_handler(http("POST /v1/events", event, JSON | {"x-api-key": EVENT_KEY}), Context())
     assert json.loads(answer["body"])["rejections"][0]["reason"] == "consent_missing"
+
+
+def send(cloud: Cloud, person: int, audience_id: str, *, enters: bool = True, consent: str = "") -> dict[str, Any]:
+    """Send the event of a person, deliver what it makes, and have the jobs checked. Returns the answer."""
+    cloud.enter("IngestFunction")
+    key = str(AUDIENCE.computation_key)
+    at = datetime.now(UTC)
+    event = audience_event(Person(person), enters=enters, at=at, audience_id=audience_id, key=key, consent=consent)
+    answer = ingest.lambda_handler(http("POST /v1/events", event, JSON | {"x-api-key": EVENT_KEY}), Context())
+    assert run(cloud, *take(cloud, "ChangeQueue")) == []
+    check_jobs(cloud, milliseconds=180_000, **MANAGER, LONGEST_JOB_SECONDS="0")
+    found: dict[str, Any] = json.loads(answer["body"])
+    return found
+
+
+def test_an_event_reaches_an_audience_of_each_api_that_share_its_key_and_each_keeps_its_own_account(
+    cloud: Cloud, printed: Callable[[], str]
+) -> None:
+    dataset_id, main = create(cloud)[1]["externalId"], AUDIENCE.audience_id
+    table = AudienceTable(cloud.client("dynamodb"), cloud.name_of("AudienceTable"))
+    listed = table.by_id(dataset_id)
+    assert listed
+    table.put(replace(listed, computation_key=AUDIENCE.computation_key, also=True), created=0)
+
+    def members() -> tuple[list[int], list[int]]:
+        held = cloud.members(), dataset(cloud, dataset_id)["members"]
+        of_main, of_dataset = (sorted(int(member.removeprefix("cust_")) for member in some) for some in held)
+        return of_main, of_dataset
+
+    for person, named in ((1, main), (2, dataset_id)):
+        assert send(cloud, person, named, consent="GRANTED")["accepted"] == 1
+    assert members() == ([1, 2], [1, 2])
+    rows = cloud.client("dynamodb").scan(TableName=cloud.name_of("MembershipTable"), ConsistentRead=True)["Items"]
+    assert len(rows) == 4
+    uploads = [json.loads(line) for line in printed().splitlines() if '"upload accepted"' in line]
+    assert [(each["audience_id"], each["records"]) for each in uploads].count((dataset_id, 1)) == 2 == len(uploads) / 2
+
+    send(cloud, 2, main, enters=False)
+    answer = send(cloud, 3, main)
+    assert (answer["accepted"], answer["partlyRejected"]) == (1, 1)
+    assert members() == ([1, 3], [1]), "the dataset needs consent, the audience does not"
+
+    assert table.mark(main, also=True, moved_to=dataset_id)
+    assert table.unlink(main, at=0)
+    send(cloud, 1, main, enters=False)
+    send(cloud, 4, main, consent="GRANTED")
+    assert members() == ([1, 3], [4]), "events with the id of a moved audience reach the other one alone"
 
 
 def test_members_enter_and_leave_with_the_consent_under_which_they_were_added(cloud: Cloud) -> None:

@@ -29,6 +29,7 @@ AUDIENCES = (
     Audience("418273650912345678", country="US", computation_key="lapsed_premium_buyers"),
     Audience("418273650912349999", country="DE", destination=of_connection("c1"), settings={"dsp": True}),
     Audience("2", computation_key="winback_flow__send_to_amazon_4q8zt"),
+    Audience("3", country="DE", computation_key="lapsed_premium_buyers", also=True),
 )
 _TEXT = {"@template": "{{ properties.first_name }}{{{ traits.last_name }}}"}
 RICH = [  # every directive, and every field

@@ -31,6 +31,7 @@ TESTS = {
     "delivery/circuit_*.py": "tests/contract/test_circuit_breaker.py",
     "delivery/groups.py": f"{DELIVERY}/test_groups.py",
     "operations/audit.py": f"{UNIT}/operations/test_audit.py",
+    "operations/erasures.py": "tests/contract/test_erasures.py",
     "operations/job_end.py": f"{UNIT}/operations/test_job_end.py",
     "operations/job_tracking.py": f"{UNIT}/operations/test_job_tracking.py",
     "operations/renewal.py": f"{UNIT}/operations/test_renewal.py",
@@ -60,6 +61,7 @@ TESTS = {
     "segment/mapping_config.py": f"{SEGMENT}/test_mapping_config.py",
     "segment/directives/*.py": f"{SEGMENT}/test_mapping.py {SEGMENT}/test_mapping_config.py {SEGMENT}/test_budget.py "
     f"{SEGMENT}/test_mapping_docs.py {SEGMENT}/test_compiled_fields.py",
+    "erasure_state.py": f"{UNIT}/test_erasure_state.py",
     "member_state.py": f"{UNIT}/test_member_state.py {UNIT}/test_member_step.py",
     "member_step.py": f"{UNIT}/test_member_step.py {UNIT}/test_member_over_time.py",
     "repetitions.py": f"{UNIT}/test_repetitions.py",

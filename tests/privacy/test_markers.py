@@ -13,6 +13,7 @@ import pytest
 import requests
 from aiohttp import web
 
+from local.resources import MANAGER_ACCOUNT
 from local.template import ROOT
 from tests.faults.proxy import Call, Effect, hang_up
 from tests.functions.conftest import AUDIENCE
@@ -34,6 +35,7 @@ WITH_KEY = JSON | {"authorization": f"Bearer {SECRETS['eventKey']}"}
 KEY = AUDIENCE.computation_key or ""
 UPLOADS, LOGIN = "/amc/audiences/records", "/auth/o2/token"
 JOBS, METADATA = f"{UPLOADS}/*", "/amc/audiences/metadata"
+MEMBERS, DELETIONS = "/adm/audiences/*/members", "/adm/identities/delete"
 EVERYTHING = json.dumps([PERSON, DIGESTS, SECRETS, CLIENT_ID])
 
 
@@ -278,6 +280,49 @@ def test_the_worker_passes_on_nothing_that_amazon_quotes(runner: FunctionRunner)
     details = {each["failure"]["detail"].partition(": ")[2] for each in dead_letters}
     assert details == {"records[0].hashedPII[0].email is invalid: …"}, "the field at fault is passed on"
     assert not any(mark in json.dumps(each["failure"]) for each in dead_letters for mark in marks_of_the_digests())
+    assert_clean(runner)
+
+
+def change_of_a_dataset(*, denies: bool) -> str:
+    message = json.loads(change_of_the_person())
+    consent = {"amzn": {"amznUserData": "DENIED" if denies else "GRANTED"}}
+    message["changes"][0]["record"] |= {"userConsent": {"consent": consent}, "action": "DELETE" if denies else "CREATE"}
+    message["changes"][0]["erase"] = denies
+    return json.dumps(message | {"audienceId": "adm-1", "destination": {"api": "data-manager"}})
+
+
+def test_the_worker_passes_on_nothing_that_ads_data_manager_quotes(runner: FunctionRunner) -> None:
+    def answered(path: str, status: int, answer: Callable[[str], Any]) -> Step:
+        def prepare() -> None:
+            text = f"members[0].userIdentity.hashedPiis[0].em is invalid: {quoted(runner)}"
+            runner.cloud.fault(path, {"status": status, "body": answer(text)})
+
+        return delivering(runner, prepare, change_of_a_dataset(denies=path == DELETIONS))
+
+    def refusing(text: str) -> dict[str, Any]:
+        reasons = [{"errorCode": 1, "errorType": text, "errorMessage": text}]
+        return {"ingressId": text, "errors": [{"index": 0, "code": text, "details": text, "errors": reasons}]}
+
+    runner.run("RefreshFunction", [dict])
+    steps = [
+        answered(path, status, answer)
+        for path in (MEMBERS, DELETIONS)
+        for status, answer in [
+            (400, lambda text: {"message": text}),
+            (403, lambda text: {"details": text}),
+            (404, lambda text: {"code": text, "errors": [{"errorMessage": text}]}),
+            (429, lambda text: {"message": text}),
+            (500, lambda text: {"message": text}),
+            (200, lambda text: text),
+            (200, refusing),
+        ]
+    ]
+    results = runner.run("WorkerFunction", steps, DATA_MANAGER_ACCOUNT_ID=MANAGER_ACCOUNT)
+    assert [len(result["batchItemFailures"]) for result in results] == [0, 0, 0, 1, 1, 1, 0] * 2
+    failures = [each["failure"] for each in runner.cloud.messages("DeadLetterQueue")]
+    assert [each["status"] for each in failures] == [400, 403, 404, 400, 400, 403, 404]
+    assert all("members[0]" in each["detail"] and "is invalid: …" in each["detail"] for each in failures)
+    assert not any(mark in json.dumps(failures) for mark in marks_of_the_digests())
     assert_clean(runner)
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -27,11 +28,14 @@ CONSENT = {"amznUserData": "GRANTED", "amznAdStorage": "GRANTED"}
 MOVED = AUDIENCES[1]  # in the profile with moves
 
 
-def audiences_of(datasets: int) -> list[Audience]:
+def audiences_of(datasets: int, *, shared_key: bool = False) -> list[Audience]:
     """Return the audiences, the last ones as datasets of Ads Data Manager."""
     first = len(AUDIENCES) - datasets
     as_datasets = (replace(each, destination=of_data_manager(), settings={}) for each in AUDIENCES[first:])
-    return [*AUDIENCES[:first], *as_datasets]
+    audiences = [*AUDIENCES[:first], *as_datasets]
+    if shared_key:
+        audiences[-1] = replace(audiences[-1], computation_key=audiences[0].computation_key, also=True)
+    return audiences
 
 
 class Version(NamedTuple):
@@ -76,13 +80,30 @@ type Event = tuple[dict[str, Any], list[StatedChange]]  # as Segment sends it, a
 
 
 def membership_event(
-    audience: Audience, user: str, at: int, email: str, message_id: str, *, is_in: bool, consents: bool = False
+    audience: Audience,
+    user: str,
+    at: int,
+    email: str,
+    message_id: str,
+    *,
+    is_in: bool,
+    others: Sequence[Audience] = (),
+    consents: bool = True,
+    moves: bool = False,
 ) -> Event:
-    """Build the event of a member who enters or leaves. `at` in epoch milliseconds; no email where it is empty."""
+    """Build the event of a member who enters or leaves. `at` in epoch milliseconds; no email where it is empty.
+
+    `others` have the same computation key. Without consent, a member enters no dataset. With
+    `moves`, the audience may move to one.
+    """
     key = str(audience.computation_key)
     properties: dict[str, Any] = {"audience_key": key, key: is_in}
-    if is_in and (api_of(audience.destination) is Api.DATA_MANAGER or consents):
+    reached = [audience, *others]
+    needing = [each for each in reached if is_in and api_of(each.destination) is Api.DATA_MANAGER]
+    if (needing and consents) or (is_in and moves):
         properties |= CONSENT
+    elif needing:
+        reached = [each for each in reached if each not in needing]
     event = {
         "type": "track",
         "event": "Audience Entered" if is_in else "Audience Exited",
@@ -99,7 +120,8 @@ def membership_event(
         "properties": properties | ({"email": email} if email else {}),
     }
     identities = frozenset([identity_of(email)] if email else [])
-    return event, [StatedChange((audience.audience_id, user), Version(at, not is_in, message_id), identities)]
+    version = Version(at, not is_in, message_id)
+    return event, [StatedChange((each.audience_id, user), version, identities) for each in reached]
 
 
 def deletion_notice(user: str, at: int, message_id: str) -> Event:

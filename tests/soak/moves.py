@@ -67,6 +67,7 @@ class Moves:
         self._simulation = simulation
         self._random = random
         self._unfinished = 0
+        self._ended: list[EndPlan] = []
         dynamodb = DynamoDb(*simulation.stack.tables)
         environment = simulation.stack.environment()
         table, sharding = environment["MEMBERSHIP_TABLE"], Sharding(int(environment["MEMBERSHIP_SHARDS"]))
@@ -91,6 +92,13 @@ class Moves:
     def formerly(self, member: "Member") -> "list[Member]":
         """Return the member of each audience from which everybody must be gone."""
         return [(each.audience_id, member[1]) for each in self.former] if member[0] == MOVED.audience_id else []
+
+    def repeat(self) -> None:
+        """Repeat the command for the ended audiences, as after redriving dead letters about them."""
+        ended, self._ended = self._ended, []
+        for plan in ended:
+            self._unfinished += 1
+            self._simulation.schedule.after(POLL_INTERVAL, partial(self._sweep, plan))
 
     # Moving
 
@@ -137,6 +145,7 @@ class Moves:
             self._send(some)
         if report.is_over and not self._outstanding(report.sent_by):
             self._unfinished -= 1
+            self._ended.append(plan)
         else:
             again = self._random.uniform(*BETWEEN_SWEEPS)
             simulation.schedule.after(again, partial(self._sweep, plan))

@@ -55,6 +55,7 @@ class Profile:
 
     name: str
     datasets: int = 0  # of the audiences, the last ones; the others belong to the audience API
+    shared_key: bool = False  # the last audience shares the computation key of the first
     queues: Rates = NONE
     job_queue: Rates = NONE  # sending to it
     tables: Rates = NONE
@@ -172,7 +173,7 @@ PROFILES = {
         _ALL,
         _DATA_MANAGER,
         replace(_DATA_MANAGER, name="data-manager-ids", identities=30),
-        replace(_ALL, name="both-apis", datasets=2, denials=0.5),
+        replace(_ALL, name="both-apis", datasets=2, shared_key=True, denials=0.5),
         replace(_ALL, name="moves", moves=True, denials=0.3),
         replace(_DISORDER, name="moves-only", moves=True),
     ]

@@ -16,7 +16,7 @@ from tests.soak.calls import Invocation
 from tests.soak.clock import SimulatedClock
 from tests.soak.cloudwatch import CloudWatch
 from tests.soak.dead_letters import DeadLetters
-from tests.soak.events import AUDIENCES, MOVED, SegmentRequest, StatedChange
+from tests.soak.events import AUDIENCES, MOVED, SegmentRequest, StatedChange, audiences_of
 from tests.soak.faults import Faults
 from tests.soak.lambda_service import Lambda
 from tests.soak.moves import Moves
@@ -63,8 +63,8 @@ class Simulation:
         self.cloudwatch = CloudWatch()
         token, expires_at = self.amazon.new_token()
         stored = {"accessToken": token, "expiresAt": expires_at}
-        datasets = self.profile.datasets
-        self.stack = Stack(self.clock, self.random, self.faults.fails_partly, stored, self.recursive_loop, datasets)
+        listed = audiences_of(self.profile.datasets, shared_key=self.profile.shared_key)
+        self.stack = Stack(self.clock, self.random, self.faults.fails_partly, stored, self.recursive_loop, listed)
         self.stack.queue("JobQueue").on_put.append(lambda message: self.amazon.track(message.body))
         self.functions = Lambda(self.clock, self.schedule, self.random, self.faults, self.network, self.stack)
         self.dead_letters = DeadLetters(self.stack, self.amazon, self.clock, self.random)
@@ -89,6 +89,8 @@ class Simulation:
                     if not self.dead_letters.bodies() or not self.is_drained:
                         break
                     self.dead_letters.redrive(self._known())
+                    if self.moves:
+                        self.moves.repeat()
                     self.is_drained = self._drain()
                 if self.is_drained:
                     before = self.amazon.uploads

@@ -1,18 +1,18 @@
 """The stack in memory, as template.yaml declares it: queues, tables, secrets and each function's environment."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from random import Random
 from typing import Any
 
 from audience_sync.aws.audience_table import row_of
+from audience_sync.membership import Audience
 from local.resources import MANAGER_ACCOUNT
 from local.template import QueueSource, Template
 from tests.aws_fixtures import CREDENTIALS, EVENT_KEY
 from tests.soak.clock import SimulatedClock
 from tests.soak.dynamodb import DynamoDbClient, Table
-from tests.soak.events import audiences_of
 from tests.soak.secrets_manager import SecretsManagerClient
 from tests.soak.sqs import Queues, SqsClient, StoredQueue
 
@@ -27,7 +27,7 @@ class Stack:
         fails_partly: Callable[[], bool],
         token: dict[str, Any],
         recursive_loop: str | None = None,
-        datasets: int = 0,
+        audiences: Sequence[Audience] = (),
     ) -> None:
         """Build it.
 
@@ -37,7 +37,7 @@ class Stack:
             fails_partly: asked for each part of a batch.
             token: held by the token secret at first.
             recursive_loop: replaces the template's RecursiveLoop of every function.
-            datasets: number of audiences that are datasets.
+            audiences: that are listed.
         """
         self._template = Template.load({"DataManagerAccountId": MANAGER_ACCOUNT})
         self._recursive_loop = recursive_loop
@@ -51,10 +51,10 @@ class Stack:
         )
         for logical_id in self._template.resources("AWS::Serverless::Function"):
             self._template.name(logical_id, logical_id)
-        audiences = self._tables["AudienceTable"]
-        for audience in audiences_of(datasets):
+        table = self._tables["AudienceTable"]
+        for audience in audiences:
             row = row_of(audience, 0)
-            audiences.rows[audiences.key_of(row)] = row  # since long ago
+            table.rows[table.key_of(row)] = row  # since long ago
 
     @property
     def tables(self) -> list[Table]:

@@ -27,7 +27,7 @@ EVENTS_OF_A_MEMBER = 14  # on average
 
 @dataclass
 class _Person:
-    """What Segment knows of one person in one audience."""
+    """What Segment knows of one person in one of its audiences."""
 
     emails: list[str] = field(default_factory=list)
     is_in: bool = False
@@ -43,11 +43,11 @@ class Traffic:
         self.events = 0
         self._random = random
         self._profile = profile
-        self._audiences = audiences_of(profile.datasets)
+        self._audiences = audiences_of(profile.datasets, shared_key=profile.shared_key)
         self._left = events
         users = max(2, round(events / len(AUDIENCES) / EVENTS_OF_A_MEMBER / ((profile.identities + 1) / 2)))
         self._users = [f"user_{number}" for number in range(users)]
-        self._persons: dict[Member, _Person] = {}
+        self._persons: dict[tuple[str, str], _Person] = {}  # by computation key and user
         self._emails = 0
         self._requests = 0
 
@@ -78,7 +78,9 @@ class Traffic:
     def _step(self, user: str, now: int) -> Iterator[Event]:
         """Yield one event, or several of the same moment that belong together."""
         audience = self._random.choice(self._audiences)
-        person = self._persons.setdefault((audience.audience_id, user), _Person())
+        key = str(audience.computation_key)
+        others = [each for each in self._audiences if each.computation_key == key and each is not audience]
+        person = self._persons.setdefault((key, user), _Person())
         at = self._time(person, now)
         chance = self._random.random()
         if chance < 0.08:
@@ -86,12 +88,15 @@ class Traffic:
         elif chance < (0.5 if person.is_in else 0.15):
             person.is_in = False
             emails = [self._random.choice(person.emails)] if person.emails and self._random.random() < 0.5 else [""]
-            yield membership_event(audience, user, at, emails[0], self._message_id(), is_in=False)
+            yield membership_event(audience, user, at, emails[0], self._message_id(), is_in=False, others=others)
         else:
             person.is_in = True
+            consents = not others or self._random.random() < 0.8  # without consent, a dataset among them rejects it
             for email in self._new_emails(person):
-                event_id, consents = self._message_id(), self._profile.moves
-                yield membership_event(audience, user, at, email, event_id, is_in=True, consents=consents)
+                message_id, moves = self._message_id(), self._profile.moves
+                yield membership_event(
+                    audience, user, at, email, message_id, is_in=True, others=others, consents=consents, moves=moves
+                )
 
     def _time(self, person: _Person, now: int) -> int:
         chance = self._random.random()
@@ -122,8 +127,8 @@ class Traffic:
         return new
 
     def _notice(self, user: str, at: int, event_of: Audience) -> Event:
-        for audience in AUDIENCES:
-            self._persons.setdefault((audience.audience_id, user), _Person()).is_in = False
+        for audience in self._audiences:
+            self._persons.setdefault((str(audience.computation_key), user), _Person()).is_in = False
         if self._profile.denials and self._random.random() < self._profile.denials:
             return denial(event_of, user, at, self._message_id())
         return deletion_notice(user, at, self._message_id())

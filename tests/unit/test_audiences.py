@@ -387,6 +387,21 @@ def test_an_audience_that_is_not_listed_is_not_found(harness: AudiencesHarness, 
     assert harness.audiences().find({"externalId": external_id}) is None
 
 
+@pytest.mark.parametrize(
+    ("moved_to", "is_found"),
+    [("22", True), ("33", True), ("44", False), ("55", False), ("11", False)],
+    ids=["moved", "moved twice", "in a circle", "to nowhere", "to itself"],
+)
+def test_an_unlinked_audience_is_found_if_its_events_reach_another_one(
+    harness: AudiencesHarness, moved_to: str, *, is_found: bool
+) -> None:
+    gone = Audience("11", unlinked_at=5, moved_to=moved_to)
+    others = [Audience("22"), replace(gone, audience_id="33", moved_to="22"), replace(gone, audience_id="44")]
+    for each in (gone, *others, replace(others[2], moved_to="11")):
+        harness.table.put(each, created=0)
+    assert harness.audiences().find({"externalId": "11"}) == (gone if is_found else None)
+
+
 @pytest.mark.parametrize("extras", [{}, {"externalId": ""}, {"externalId": None}])
 def test_without_an_id_there_is_nothing_to_find(harness: AudiencesHarness, extras: dict[str, Any]) -> None:
     with pytest.raises(InvalidRequest, match="externalId is missing"):

@@ -493,7 +493,7 @@ def test_every_function_that_computes_a_members_key_gets_the_number_of_shards_wh
     parameter = TEMPLATE["Parameters"]["MembershipShards"]
     variables = {name: _properties(name)["Environment"]["Variables"] for name in FUNCTIONS}
     given = {name: each["MEMBERSHIP_SHARDS"] for name, each in variables.items() if "MEMBERSHIP_SHARDS" in each}
-    assert given.keys() == {"WorkerFunction", "JobsFunction", "RenewFunction"}
+    assert given.keys() == {"WorkerFunction", "JobsFunction", "AuditFunction", "RenewFunction"}
     assert all(each == {"Ref": "MembershipShards"} for each in given.values())
     assert TEMPLATE["Outputs"]["MembershipShards"]["Value"] == {"Ref": "MembershipShards"}
     assert (parameter["MinValue"], parameter["MaxValue"]) == (1, MAX_SHARDS)
@@ -653,7 +653,12 @@ def _own(partition: str) -> dict[str, Any]:
             | dict.fromkeys(("dynamodb:GetItem", "dynamodb:PutItem"), _own(RENEWAL)),
         ),
         ("DatasetsRole", dict.fromkeys(("dynamodb:GetItem", "dynamodb:PutItem"), _own(DATASETS))),
-        ("AuditRole", dict.fromkeys(("dynamodb:GetItem", "dynamodb:UpdateItem"), _own(AUDIT))),
+        (
+            "AuditRole",
+            dict.fromkeys(("dynamodb:BatchGetItem", "dynamodb:Query"), ROWS_OF_MEMBERS)
+            | {"dynamodb:PartiQLUpdate": None}
+            | dict.fromkeys(("dynamodb:GetItem", "dynamodb:UpdateItem"), _own(AUDIT)),
+        ),
     ],
 )
 def test_a_role_reads_and_writes_its_own_rows_of_the_membership_table(role: str, conditions: dict[str, Any]) -> None:

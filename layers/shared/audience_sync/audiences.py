@@ -175,6 +175,9 @@ class Audiences:
     def find(self, extras: Mapping[str, Any], datasets: Datasets | None = None) -> Audience | None:
         """Return the audience of `extras["externalId"]`, None if it is not listed or gone at Amazon.
 
+        An unlinked audience that was moved is found for as long as its events reach another one: Segment asks whether
+        the id that it puts into events is still valid.
+
         Args:
             extras: a JSON object.
             datasets: of Ads Data Manager; None if the stack names no account.
@@ -186,14 +189,20 @@ class Audiences:
         if extras.get("externalId") in (None, ""):
             raise InvalidRequest("externalId is missing")
         named = audience_id(extras["externalId"])
-        audience = self._table.by_id(named) if named else None
-        if audience is None:
+        audience = reached = self._table.stored(named) if named else None
+        passed: set[str] = set()
+        while reached and reached.unlinked_at is not None:
+            if reached.moved_to is None or reached.audience_id in passed:
+                return None
+            passed.add(reached.audience_id)
+            reached = self._table.stored(reached.moved_to)
+        if reached is None:
             return None
         try:
-            if api_of(audience.destination) is Api.AUDIENCES:
-                self._amazon.read_audience(audience.audience_id, timeout=READ_TIMEOUT)
+            if api_of(reached.destination) is Api.AUDIENCES:
+                self._amazon.read_audience(reached.audience_id, timeout=READ_TIMEOUT)
             elif datasets:
-                datasets.dataset(audience.audience_id, timeout=READ_TIMEOUT)
+                datasets.dataset(reached.audience_id, timeout=READ_TIMEOUT)
         except NotFound:
             return None
         except AudienceSyncError:
@@ -278,7 +287,8 @@ class Audiences:
 def check_key_free(table: AudienceTable, key: str | None) -> None:
     """Raise InvalidAudience if another audience has a computation key: under one key, two would get no events."""
     if key and table.by_computation_key(key):
-        allowed, remedy = "a key that no other audience is linked to", "leave it out, or unlink the other audience"
+        allowed = "a key that no other audience is linked to"
+        remedy = "leave it out; to share the key, then run `audience-sync audiences link ID --key KEY --also`"
         raise InvalidAudience([SettingFault("computationKey", allowed, remedy)])
 
 

@@ -18,13 +18,14 @@ class StepKind(StrEnum):
     REMOVAL = "removal"  # a job or upload that removed identities has ended
     DELETION = "deletion"  # Ads Data Manager has accepted the deletion of identities in all datasets
     CLOSED = "closed"  # every audience was found done, in the row of all audiences
+    WAITING = "waiting"  # the same but for Amazon's time, which is over at `ended`
 
 
 class ErasureStep(NamedTuple):
     """One step."""
 
     kind: StepKind
-    id: str  # Segment's message id of a notice or denial, Amazon's id of a job, an upload or a request; empty if closed
+    id: str  # Segment's message id of a notice or denial, Amazon's id of a job, an upload or a request; else empty
     at: int  # epoch milliseconds of the event, or right before the request
     ended: int  # epoch milliseconds at which it was recorded, or counted as ended
 

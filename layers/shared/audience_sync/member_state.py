@@ -108,6 +108,15 @@ class MemberState:
         # A row without identities must also record the notice: the next exit may name some.
         return not self.newest.exits and all(each.at > notice.at for each in self.identities)
 
+    def reflects(self, notice: Version, *, deletes_everywhere: bool) -> bool:
+        """Return whether the exit that a deletion notice leads to would change nothing here.
+
+        Args:
+            notice: the version of the notice.
+            deletes_everywhere: whether it also removes from audiences that the person has entered since.
+        """
+        return self.follows(notice) and (not deletes_everywhere or self.erase_until >= notice.at)
+
     @property
     def must_erase(self) -> bool:
         """Whether a deletion notice covers identities that are still kept."""

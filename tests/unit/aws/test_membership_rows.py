@@ -120,7 +120,7 @@ def test_the_layout_of_a_row_stays_since_rows_are_read_for_years() -> None:
     header = (
         b'{"r":{"countryCode":"US","action":"CREATE"},"c":"amzn1.amc.connection.0123456789","t":["DSP"],'
         b'"l":[2,"exit-1"],"e":2,"x":10,"f":true,"n":30,"m":40,'
-        b'"p":[["n","id",5,6],["d","id",5,6],["r","id",5,6],["i","id",5,6],["c","id",5,6]],'
+        b'"p":[["n","id",5,6],["d","id",5,6],["r","id",5,6],["i","id",5,6],["c","id",5,6],["w","id",5,6]],'
         b'"j":[["job-1",20,3,0],["job-2",10,2,1]],'
         b'"i":[[3,"ez"],[1,{"birthday":"other"}]]}'
     )

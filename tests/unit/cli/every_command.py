@@ -4,7 +4,7 @@ import json
 import shlex
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from audience_sync.aws.membership_rows import Sharding
 from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.clock import Clock
+from audience_sync.erasure import ErasureStep, StepKind
 from audience_sync.member_state import Timing
 from audience_sync.member_step import step
 from audience_sync_cli.app import app, load
@@ -25,6 +26,7 @@ from audience_sync_cli.setup.terms import ACCEPTANCE, ACCEPTANCE_OF_DATA_MANAGER
 from audience_sync_cli.state.counts import Counts
 from local.resources import MANAGER_ACCOUNT
 from tests.aws_fixtures import AUDIENCE, create_membership_table
+from tests.builders import notice
 from tests.servers import serve
 from tests.unit.cli import browser
 from tests.unit.cli.conftest import CLIENT_ID, CLIENT_SECRET, NOW, Deployment, change
@@ -92,6 +94,8 @@ parked redrive --member m1
 parked drop --all --dry-run
 parked drop --all --yes
 member erase m1 --yes
+member erasure m5
+member erasures --all
 status
 status --members --hours 3
 restore-members restored --since 1h --yes
@@ -153,6 +157,7 @@ def _prepare(deployment: Deployment, gateway: str, monkeypatch: pytest.MonkeyPat
     restored = MembershipTable(deployment.stack.service("dynamodb"), "restored", Sharding(8), Clock())
     restored.write([step(None, [change("m4")], now=int(time.time()), timing=Timing(900)).state])
     deployment.record(change("m1"))
+    record_open_erasure(deployment)
     deployment.park(change("m1"), change("m2"), firstAt=round(NOW * 1000))
     deployment.send("DeadLetterQueue", "unreadable")
     deployment.publish(time.time(), {"audience": AUDIENCE.audience_id}, AudienceReceived=400, AudienceMatchRate=60)
@@ -161,6 +166,14 @@ def _prepare(deployment: Deployment, gateway: str, monkeypatch: pytest.MonkeyPat
     deployment.log("Worker", "delivery incomplete", audience_ids=["1"], uploads_failed={"throttled": 1})
     deployment.stack.api = gateway
     deployment.stack.local = gateway
+
+
+def record_open_erasure(deployment: Deployment) -> None:
+    """Record a deletion notice about m5, whose removal has ended in one upload and is to be repeated."""
+    deployment.record(change("m5"), notice("m5", 2_000))
+    (state,) = deployment.session().members.read([change("m5").member]).values()
+    at = round(time.time() + 60) * 1000
+    deployment.session().members.write([replace(state, erasure=(ErasureStep(StepKind.REMOVAL, "job-1", at, at),))])
 
 
 def _run(deployment: Deployment, folder: Path) -> Iterator[Ran]:

@@ -16,8 +16,7 @@ from tests.unit.cli.reference import commands
 NOT_SHOWN = {
     "stopped",  # more dead letters than a test can make
     "namedAt",  # identities of several events
-    "sentAt",  # tests/unit/cli/moves/test_moves.py
-    *("stalledSince", "until"),  # tests/unit/cli/health/test_status_waiting.py
+    "stalledSince",  # tests/unit/cli/health/test_status_waiting.py
     *("endToEnd", "ending", "entered", "nextTry", "recorded", "sentence"),  # tests/e2e/test_send.py
 }
 

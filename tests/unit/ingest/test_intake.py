@@ -83,6 +83,14 @@ def test_a_value_that_many_mappings_read_is_normalized_and_hashed_once(count: in
     assert calls == {"_line": 8, "_hashed": 8}
 
 
+def test_a_value_is_normalized_and_hashed_once_for_all_audiences_of_a_key() -> None:
+    listed = Listed(LAPSED, *(replace(LAPSED, audience_id=str(number), also=True) for number in range(4)))
+    with counted_calls("_line", "_hashed") as calls:
+        result = read([rare(1)], mappings=many_mappings(1), audiences=listed)
+    assert (result.accepted, len(result.changes)) == (1, 5)
+    assert calls == {"_line": 8, "_hashed": 8}
+
+
 def test_a_value_that_all_fields_read_is_cleaned_once() -> None:
     with counted_calls("_line", "_hashed") as calls:
         read([rare(1)], mappings=many_mappings(1, one_trait=True))

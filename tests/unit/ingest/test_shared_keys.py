@@ -1,14 +1,18 @@
 """One event for several audiences that share its computation key on purpose."""
 
 import json
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from audience_sync.amazon_ads.countries import CONSENT_REQUIRED, NAMING_A_COUNTRY
 from audience_sync.amazon_ads.destination import of_data_manager
+from audience_sync.errors import TooLarge
 from audience_sync.ingest.intake import IntakeResult, changes_from, compiled
 from audience_sync.ingest.record_rules import Policy
+from audience_sync.ingest.translation import LONG_PHONE
 from audience_sync.membership import EVERY_AUDIENCE, Audience
 from tests.doubles.audiences import Listed
 from tests.unit.ingest.test_denied_consent import AT, event, mapping
@@ -88,6 +92,15 @@ def test_a_rejection_by_the_audience_of_another_mapping_is_reported_as_well() ->
     mappings = [mapping("first"), mapping("second", audience_id={"@path": "$.properties.second"})]
     listed = (MAIN, replace(DATASET, computation_key=None))
     assert partial(read(event(second="d-1"), mappings=mappings, listed=listed)) == [(0, "consent_missing", "d-1")]
+
+
+@pytest.mark.parametrize(("phone", "is_accepted"), [("1" * LONG_PHONE, True), ("1" * 60, False)])
+def test_long_phone_numbers_are_work_for_each_audience(phone: str, *, is_accepted: bool) -> None:
+    codes = sorted(NAMING_A_COUNTRY - CONSENT_REQUIRED)[:50]
+    listed = [replace(GERMAN, audience_id=str(number), country=code) for number, code in enumerate(codes)]
+    body = json.dumps([event(phone=phone)] * 400).encode()
+    with nullcontext() if is_accepted else pytest.raises(TooLarge, match="steps"):
+        changes_from(body, mappings=compiled(None), audiences=Listed(*listed), now=AT)
 
 
 def test_a_denial_of_consent_ends_every_membership_once() -> None:

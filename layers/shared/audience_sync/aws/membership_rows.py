@@ -28,7 +28,7 @@ MAX_SHARDS = 64
 _SEPARATOR = b"\0"  # JSON never holds it
 _SURROGATE = b"\\ud"  # begins every escape of one
 _CODES = {field.amazon_name: field.code for field in IDENTIFIERS}
-_STEP_CODES = dict(zip(StepKind, "ndric", strict=True))
+_STEP_CODES = dict(zip(StepKind, "ndricw", strict=True))
 _STEP_KINDS = {code: kind for kind, code in _STEP_CODES.items()}
 _FIELDS = {code: name for name, code in _CODES.items()}
 # Fields of a destination with codes of their own in the header: the original ones. Later fields are in `g`.
@@ -69,6 +69,12 @@ def _name(audience_id: str, shard: int) -> str:
     return f"{audience_id}#{shard:02d}"
 
 
+def expires_at(state: MemberState) -> int:
+    """Return the epoch second after which DynamoDB deletes the row of a state."""
+    sent = max(state.entered, state.exited)
+    return sent + (KEEP_EXIT if state.newest.exits else KEEP_ACTIVE)
+
+
 def row_of(state: MemberState, key: Mapping[str, Any], revision: int) -> dict[str, Any]:
     """Build the row of a state.
 
@@ -77,14 +83,12 @@ def row_of(state: MemberState, key: Mapping[str, Any], revision: int) -> dict[st
         key: of the row.
         revision: of the new row.
     """
-    sent = max(state.entered, state.exited)
-    expires = sent + (KEEP_EXIT if state.newest.exits else KEEP_ACTIVE)
     return {
         **key,
         "version": {"S": state.version.text},
         "revision": {"N": str(revision)},
         "entered": {"N": str(state.entered)},
-        "expiresAt": {"N": str(expires)},
+        "expiresAt": {"N": str(expires_at(state))},
         "member": {"B": _packed(state)},
     }
 

@@ -143,8 +143,7 @@ def due_exits(
         for audience in audiences:
             state = states.get((audience.audience_id, each.member[1]))
             # A notice also removes from datasets that the person has entered since.
-            follows = state and state.follows(each.version)
-            if state and not (follows and (has_jobs(audience.destination) or state.erase_until >= each.at)):
+            if state and not state.reflects(each.version, deletes_everywhere=not has_jobs(audience.destination)):
                 yield _exit_from(audience, each)
 
 

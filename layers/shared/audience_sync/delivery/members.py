@@ -16,7 +16,7 @@ from audience_sync.delivery.deletion_notices import DeletionNotices, with_notice
 from audience_sync.delivery.groups import groups
 from audience_sync.delivery.job_members import member_of_change, member_of_state
 from audience_sync.delivery.outcomes import ChangeOutcome, Outcomes
-from audience_sync.delivery.uploads import Deferred, Job, Track, Uploads
+from audience_sync.delivery.uploads import Deferred, Job, Track, Uploads, first_trouble
 from audience_sync.errors import JobRunning, MovedOn, NoIdentifier, OutOfTime, TransientError
 from audience_sync.member_state import MemberState
 from audience_sync.member_step import Step, repetition, sent, step
@@ -218,7 +218,7 @@ class MemberDelivery:
             (each, records[number]) for each, records in queues if number < len(records) and each.member in going
         ]:
             outcomes = self._uploads.send(target, [record for _, record in batch], track)
-            trouble = trouble or next((each for each in outcomes.values() if isinstance(each, Deferred)), None)
+            trouble = trouble or first_trouble(outcomes.values())
             accepted = self._outcomes.take([record for _, record in batch], outcomes)
             going = {member for member in going if member in accepted or member not in outcomes}
             number += 1
@@ -305,4 +305,4 @@ class MemberDelivery:
 
         outcomes = self._uploads.send(target, newest, self._tracker(job_member))
         self._outcomes.take(newest, outcomes)
-        return next((each for each in outcomes.values() if isinstance(each, Deferred)), None)
+        return first_trouble(outcomes.values())

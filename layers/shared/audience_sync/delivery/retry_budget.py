@@ -7,13 +7,14 @@ been applied: an extra call. These must not multiply, however often answers are 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from audience_sync.amazon_ads.upload import Submission, Upload
+from audience_sync.amazon_ads.upload import Request, Submission, Upload
 from audience_sync.delivery.uploads import Uploader
 from audience_sync.errors import OutcomeUnknown, RetryBudgetUsedUp
 
 SHARE = 0.2  # extra calls for each upload that was answered
 MAX_SAVED = 5.0  # extra calls available at the start, and the most that can be saved up
 RENEWAL = 60.0  # seconds until a budget that is used up allows one more try
+_DELETIONS = "#deletions"  # of identities, in place of an audience id: they must not use up its budget
 
 
 @dataclass(slots=True)
@@ -25,7 +26,10 @@ class _Account:
 
 
 class RetryBudget:
-    """The budget of one execution environment, separate for each audience: one must not slow another down."""
+    """The budget of one execution environment, separate for each audience: one must not slow another down.
+
+    Deletions of identities are another endpoint of Amazon's, and have one for themselves.
+    """
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         """Set up the budget; `monotonic` is in seconds."""
@@ -69,12 +73,12 @@ class BudgetedUploader:
 
     def send_records(self, upload: Upload, *, timeout: float) -> Submission:
         """Submit one upload. Raises RetryBudgetUsedUp and the uploader's errors."""
-        audience_id = upload.target.audience_id
-        self._budget.check(audience_id)
+        account = _DELETIONS if upload.frame.request is Request.IDENTITIES else upload.target.audience_id
+        self._budget.check(account)
         try:
             submitted = self._uploader.send_records(upload, timeout=timeout)
         except OutcomeUnknown:
-            self._budget.spend(audience_id)
+            self._budget.spend(account)
             raise
-        self._budget.earn(audience_id)
+        self._budget.earn(account)
         return submitted

@@ -1,7 +1,7 @@
 """Uploads of one invocation: splits the changes of one audience into requests and returns an outcome for each."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -82,6 +82,7 @@ class Deferred:
     delay: float | None  # seconds; None leaves it to the backoff
     job: "Job | None" = None  # of an accepted upload for which no job message is stored
     newer_than: Version | None = None  # only newer changes stay; None: all
+    is_deletion: bool = False  # of identities; it says nothing about uploads
 
     @classmethod
     def after(cls, error: TransientError) -> "Deferred":
@@ -90,6 +91,11 @@ class Deferred:
 
 
 type Outcome = Accepted | Deferred | PermanentError
+
+
+def first_trouble(outcomes: Iterable[Outcome]) -> Deferred | None:
+    """Return the first deferral after which other members of the audience must wait."""
+    return next((each for each in outcomes if isinstance(each, Deferred) and not each.is_deletion), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,7 +256,8 @@ class Uploads:
             self._track(job, track)
         except TransientError as error:
             self._count_failure(error.reason)
-            return Deferred(error, self._delay(error), job)
+            is_deletion = chunk.upload.frame.request is Request.IDENTITIES
+            return Deferred(error, self._delay(error), job, is_deletion=is_deletion)
         except RequestRejected as error:
             self._count_failure(error.reason)
             return error

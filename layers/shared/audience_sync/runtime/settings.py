@@ -127,7 +127,15 @@ class AuditSettings(_Settings):
     stack: str = Field(alias="POWERTOOLS_SERVICE_NAME", min_length=1)  # the dimension `service` of our metrics
     change_queue_name: str = Field(alias="CHANGE_QUEUE_NAME", min_length=1)
     worker_function: str = Field(alias="WORKER_FUNCTION", min_length=1)
+    audience_table: str = Field(alias="AUDIENCE_TABLE", min_length=1)
     membership_table: str = Field(alias="MEMBERSHIP_TABLE", min_length=1)
+    membership_shards: int = Field(8, alias="MEMBERSHIP_SHARDS", ge=1, le=64)
+    ordering_guard: bool = Field(True, alias="ORDERING_GUARD")
+    erasure_alarm_days: float = Field(4, alias="ERASURE_ALARM_DAYS", gt=0)
+    job_seconds: float = Field(900, alias="JOB_SECONDS", ge=0, le=900)
+    data_manager_seconds: float = Field(7200, alias="DATA_MANAGER_SECONDS", ge=0)
+    late_seconds: float = Field(120, alias="LATE_SECONDS", ge=0)
+    longest_job_seconds: float = Field(LONGEST_JOB, alias="LONGEST_JOB_SECONDS", ge=0)
 
 
 class RenewSettings(_Settings):

@@ -118,7 +118,7 @@ def test_one_computation_key_has_one_audience(deployment: Deployment) -> None:
     deployment.list_audience()
     create(deployment.session(), "Another audience", ADVERTISER, Settings(), country="US")
     other = next(each for each in deployment.session().audiences.all() if each.audience_id != AUDIENCE.audience_id)
-    with pytest.raises(OperatorError, match="Another audience has that computation key"):
+    with pytest.raises(OperatorError, match="Another audience has that computation key: 4182"):
         link(deployment.session(), other.audience_id, key=AUDIENCE.computation_key or "")
 
 

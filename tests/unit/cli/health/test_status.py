@@ -6,7 +6,7 @@ import pytest
 
 from audience_sync_cli.health.status import audit_progress, summarize
 from audience_sync_cli.state.blockers import Blocker
-from audience_sync_cli.state.counts import Counts, Depth, cloud_counts
+from audience_sync_cli.state.counts import Counts, Depth, cloud_counts, overdue_erasures
 from audience_sync_cli.state.needs import needs
 from tests.unit.cli.conftest import Deployment
 
@@ -22,6 +22,14 @@ def test_a_deployed_stack_is_summed_since_it_was_created(deployment: Deployment)
     counts = cloud_counts(deployment.stack, NOW, None)
     assert (counts.accepted, counts.delivered, counts.waiting) == (7, 5, 2)
     assert cloud_counts(deployment.stack, NOW, 2).accepted == 4, "the last hours alone"
+
+
+def test_erasures_are_overdue_if_the_last_check_found_them_so(deployment: Deployment) -> None:
+    found = [overdue_erasures(deployment.stack, NOW)]
+    for hours, overdue in ((13, 3), (8, 2), (2, 1)):
+        deployment.publish(NOW - hours * 3_600, ErasuresOverdue=overdue)
+        found.append(overdue_erasures(deployment.stack, NOW))
+    assert found == [0, 0, 2, 1]
 
 
 @pytest.mark.parametrize(
@@ -88,6 +96,7 @@ PARKED = "6 dead letters need you: `audience-sync parked list`."
             [
                 "Amazon is not connected yet. Run `audience-sync connect`.",
                 "2 changes unaccounted for: see UnaccountedChanges in docs/runbook.md.",
+                "2 erasures overdue: `audience-sync member erasures`.",
                 PARKED,
                 "100 events of 100 rejected: `audience-sync rejections`.",
             ],
@@ -98,7 +107,7 @@ PARKED = "6 dead letters need you: `audience-sync parked list`."
 def test_what_needs_a_person_is_listed_and_then_nothing_is_called_completed(
     counts: Counts, dead_letters: int, blockers: list[Blocker], texts: list[str]
 ) -> None:
-    found = needs(counts, dead_letters, blockers)
+    found = needs(counts, dead_letters, blockers, overdue_erasures=counts.unaccounted)
     assert [each.text for each in found] == texts
     assert "completed" not in summarize(counts, Depth(0, 0, 0), is_needed=True)
 

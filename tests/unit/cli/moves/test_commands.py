@@ -11,7 +11,7 @@ from audience_sync.runtime.metric_names import CHANGES_ACCEPTED, CHANGES_COMPLET
 from audience_sync_cli.audiences.creation import Settings, create
 from audience_sync_cli.audiences.options import NewTarget
 from audience_sync_cli.errors import NotConfirmed, OperatorError, ReportedAsUnfinished
-from audience_sync_cli.moves import waiting
+from audience_sync_cli.moves import ending, waiting
 from audience_sync_cli.moves.ending import end
 from audience_sync_cli.moves.move_plan import MoveOptions
 from audience_sync_cli.moves.moving import move
@@ -36,6 +36,7 @@ DATASET = replace(AUDIENCE, audience_id="dataset-1", destination=of_data_manager
 def world(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> World:
     deployment.stack.parameters = MANAGER
     made = World(deployment)
+    monkeypatch.setattr(ending, "LOCAL_LOOK", HOUR)
     monkeypatch.setattr(counts, "depth", lambda *_: Depth(len(made.rows.queue.messages), 0, 0))
     return made
 

@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from audience_sync.amazon_ads.destination import Api
-from audience_sync_cli import proofs
 from audience_sync_cli.audiences.creation import Settings, create
 from audience_sync_cli.audiences.options import NewTarget
+from audience_sync_cli.members.erasure_report import digest
+from audience_sync_cli.moves import ending
 from audience_sync_cli.moves.ending import end
 from audience_sync_cli.moves.move_plan import MoveOptions
 from audience_sync_cli.moves.moving import move
@@ -34,6 +35,7 @@ HOUR = 3600.0
 def world(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> World:
     deployment.stack.parameters = {"DataManagerAccountId": MANAGER_ACCOUNT}
     made = World(deployment)
+    monkeypatch.setattr(ending, "LOCAL_LOOK", HOUR)
     monkeypatch.setattr(counts, "depth", lambda *_: Depth(len(made.rows.queue.messages), 0, 0))
     return made
 
@@ -99,7 +101,7 @@ def test_an_audience_is_moved_and_ended_under_live_traffic(
 
     assert (proof["over"], proof["movedTo"], proof["notProven"], proof["membersRemoved"]) == (True, target, [], 7)
     assert sum(each["members"] for each in proof["uploads"]) >= 7
-    assert proof["digest"] == proofs.digest(proof)
+    assert proof["digest"] == digest(proof)
     assert faults("audiences move", moved) == faults("audiences end", proof) == []
     if api is Api.AUDIENCES:
         assert world.deployment.session().amazon.read_audience(source).ttl == 0

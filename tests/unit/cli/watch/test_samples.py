@@ -38,6 +38,14 @@ def test_a_sample_states_one_change_of_the_made_up_person_at_this_moment(
     assert len(change.record["hashedPII"][0]) == 8, "a hash of every field"
 
 
+def test_a_sample_for_several_audiences_of_a_key_grants_the_consent_that_one_of_them_needs() -> None:
+    dataset = Audience("d-1", country="US", destination=of_data_manager(), also=True)
+    for name in SAMPLES:
+        event = sample(name, AUDIENCE, [dataset], enters=True, at=NOW, message_id="id-1")
+        assert "GRANTED" in json.dumps(event)
+        assert "GRANTED" not in json.dumps(sample(name, AUDIENCE, enters=True, at=NOW, message_id="id-1"))
+
+
 @pytest.mark.parametrize("name", SAMPLES)
 def test_a_sample_holds_an_email_address_that_has_to_be_normalized(name: str) -> None:
     event: dict[str, Any] = sample(name, AUDIENCE, enters=True, at=NOW, message_id="id-1")

@@ -75,6 +75,17 @@ def test_a_rejection_is_printed_with_reason_and_detail_and_fails(deployment: Dep
     assert gateway[0][1]["traits"][AUDIENCE.computation_key] is False
 
 
+def test_the_rejection_by_one_of_several_audiences_names_it_and_fails(
+    deployment: Deployment, gateway: list[Any]
+) -> None:
+    partial = {"partlyRejected": 1, "rejections": [REJECTION | {"audienceId": "d-1"}]}
+    gateway.append((200, ACCEPTED | partial))
+    deployment.list_audience()
+    output = deployment.printed(send, sample_name="track", raises=AlreadyReported).out
+    assert "200: 1 accepted, 0 ignored, 0 rejected; 1 rejection of the accepted by one audience" in output
+    assert "d-1" in output
+
+
 @pytest.mark.parametrize(
     ("status", "body", "kind", "sentence"),
     [
@@ -359,8 +370,11 @@ def test_several_audiences_are_followed_side_by_side(deployment: Deployment, job
     first, second = now_change(), change("m1", audience_id="2", at=1_000)
     deployment.record(first, replace(second, at=2_000, message_id="newer"))
     uploaded(deployment, job("m1"))
-    ends = Followed(deployment, first, second, steps=[]).run()
+    followed = Followed(deployment, first, second, steps=[])
+    ends = followed.run()
     assert [end.ending for end in ends] == ["done", "superseded"]
+    told = [*(end.text for end in ends), *(hop.text for hop in followed.hops)]
+    assert {text.partition(":")[0] for text in told} == {f"audience {first.audience_id}", "audience 2"}
 
 
 def test_without_the_ordering_guard_there_is_no_row_to_wait_for(deployment: Deployment, job: Job) -> None:

@@ -1,0 +1,138 @@
+"""The report of one person's erasure, with its digest. Pure. `erasure_text.py` prints it.
+
+It holds no personal data but the id that was asked for.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from audience_sync.amazon_ads.destination import is_of_audience_api, name_of_api
+from audience_sync.aws.membership_rows import KEEP_ACTIVE, expires_at
+from audience_sync.erasure import ErasureStep, StepKind
+from audience_sync.erasure_state import AudienceErasure, Erasure, Outcome, notices_of
+from audience_sync.member_state import MemberState
+from audience_sync.membership import Audience
+from audience_sync_cli.parked.dead_letters import DeadLetterMessage
+from audience_sync_cli.screen import iso_time
+from audience_sync_cli.times import DAY
+
+POINTS_IN_TIME = 35 * DAY  # seconds; of the membership table
+DEAD_LETTERS = 14 * DAY  # seconds
+JOB_QUEUE = 7 * DAY  # seconds
+_ID, _ALL = "id; no identifiers", "id and identifiers"
+_NO_ID = "-"  # in place of an id that Amazon does not give
+
+
+class Person(NamedTuple):
+    """All that is known of a person's erasure."""
+
+    everywhere: MemberState  # the person's row of all audiences
+    erasure: Erasure
+    rows: Sequence[tuple[Audience, MemberState]]  # the audiences with a row of the person
+    parked: Sequence[DeadLetterMessage]
+    unread: str = ""  # why more dead letters may hold the person; a sentence
+
+
+def document(person: Person, *, stack: str, now: float) -> dict[str, Any]:
+    """Return the report, with its digest; `now` in epoch seconds."""
+    erasure, everywhere = person.erasure, person.everywhere
+    steps = _notices(everywhere) or notices_of(everywhere)
+    report: dict[str, Any] = {
+        "member": everywhere.member[1],
+        "stack": stack,
+        "reportedAt": iso_time(round(now * 1000)),
+        "state": erasure.progress,
+        "since": iso_time(erasure.since),
+        "amazonUntil": iso_time(erasure.until),
+        "notices": [
+            {"kind": each.kind, "messageId": each.id, "at": iso_time(each.at), "recordedAt": iso_time(each.ended)}
+            for each in steps
+        ],
+        "audiences": [_audience(each, erasure.audiences[each.audience_id]) for each, _ in person.rows],
+        "remains": list(_remains(person, now)),
+        "notProven": list(_not_proven(person)),
+    }
+    return report | {"digest": digest(report)}
+
+
+def digest(report: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of a report as `jq -cjS 'del(.digest)'` writes it."""
+    rest = {name: value for name, value in report.items() if name != "digest"}
+    text = json.dumps(rest, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _notices(everywhere: MemberState) -> list[ErasureStep]:
+    """Return all recorded notices and denials; none if an older version has recorded them."""
+    return [each for each in everywhere.erasure if each.kind in (StepKind.NOTICE, StepKind.DENIAL)]
+
+
+def _audience(audience: Audience, judged: AudienceErasure) -> dict[str, Any]:
+    return {
+        "audienceId": audience.audience_id,
+        "name": audience.name,
+        "api": name_of_api(audience.destination),
+        "unlinkedAt": iso_time(audience.unlinked_at),
+        "outcome": judged.outcome,
+        "missing": judged.missing,
+        "until": iso_time(judged.until),
+        "lateJobs": list(judged.late_jobs),
+        "enteredAgainAt": iso_time(judged.entered_again),
+        "uploads": [_upload(each) for each in judged.steps],
+    }
+
+
+def _upload(step: ErasureStep) -> dict[str, Any]:
+    return {
+        "kind": step.kind,
+        "id": None if step.id == _NO_ID else step.id,
+        "sentAt": iso_time(step.at),
+        "endedAt": iso_time(step.ended),
+    }
+
+
+def _remains(person: Person, now: float) -> Iterator[dict[str, Any]]:
+    """Yield each place that still holds something of the person, with its end."""
+
+    def place(where: str, holds: str, until: float | None) -> dict[str, Any]:
+        return {"where": where, "holds": holds, "until": None if until is None else iso_time(round(until * 1000))}
+
+    notice_row = expires_at(person.everywhere)
+    yield place("row of the notice", "id, times and message ids; no identifiers", notice_row)
+    for audience, state in person.rows:
+        holds = _ALL if state.identities else _ID
+        yield place(f"row of {audience.name or audience.audience_id}", holds, expires_at(state))
+    steps = [step for each in person.erasure.audiences.values() for step in each.steps]
+    sent = max((step.at / 1000 for step in steps), default=0)
+    if now < sent + JOB_QUEUE:
+        yield place("job queue", _ID, sent + JOB_QUEUE)
+    if person.parked:
+        until = max(each.at for each in person.parked) / 1000 + DEAD_LETTERS
+        yield place(f"dead letters: {len(person.parked)}", _ALL, until)
+    last = max([notice_row, *(expires_at(state) for _, state in person.rows)])
+    is_held = any(state.identities for _, state in person.rows)
+    if steps and not is_held:
+        erased = max(step.ended / 1000 for step in steps)
+        yield place("points in time of the table", _ALL, erased + POINTS_IN_TIME)
+    yield place("points in time of the table", _ALL if is_held else _ID, last + POINTS_IN_TIME)
+    yield place("Amazon", "what it received, for a time its API does not state", None)
+
+
+def _not_proven(person: Person) -> Iterator[str]:
+    """Yield a sentence for each gap in the proof."""
+    judged = [(audience, person.erasure.audiences[audience.audience_id]) for audience, _ in person.rows]
+    if any(each.outcome is Outcome.OPEN for _, each in judged):
+        yield "Some audiences are open: what is missing there is above."
+    if any(each.steps and not is_of_audience_api(audience.destination) for audience, each in judged):
+        yield (
+            "Ads Data Manager reports no end of a removal or a deletion: the times are the stack's assumption and "
+            "Amazon's promise of 30 days."
+        )
+        yield "A DSP audience of a share that was revoked before keeps its members; Amazon does not remove them."
+    if person.rows and not _notices(person.everywhere):
+        yield "The notice was recorded by an older version, which kept no uploads: they may be missing above."
+    yield f"Rows last sent more than {KEEP_ACTIVE // DAY} days ago have expired; nothing is known of their audiences."
+    if person.unread:
+        yield f"Dead letters may be missing: {person.unread}"

@@ -1,0 +1,136 @@
+"""`audience-sync member erasure` and `erasures`: the proof of one person's erasure, and all that are open."""
+
+from collections import Counter
+from collections.abc import Callable
+from itertools import chain
+from typing import Annotated, Any
+
+import typer
+
+from audience_sync.amazon_ads.apis import has_jobs
+from audience_sync.delivery.uploads import Limits
+from audience_sync.erasure_state import Erasure, Progress, is_closed, judge
+from audience_sync.member_state import MemberState, Timing
+from audience_sync.membership import EVERY_AUDIENCE, Destination
+from audience_sync.operations.erasures import judged, rows_of
+from audience_sync_cli.errors import NotThere, OperatorError
+from audience_sync_cli.members.erasure_report import Person, document
+from audience_sync_cli.members.erasure_text import text
+from audience_sync_cli.parked.peeking import peek
+from audience_sync_cli.screen import counted, iso_time
+from audience_sync_cli.session import Session, command
+from audience_sync_cli.times import DAY, HOUR
+
+app = typer.Typer()
+STATES = {Progress.OPEN: "open", Progress.AMAZON_DELETES: "Amazon deletes", Progress.CLOSED: "closed"}
+
+
+@command(app, "erasure", "member erasure cust_1001", "member erasure cust_1001 --json > cust_1001.json")
+def erasure(
+    session: Session,
+    member: Annotated[str, typer.Argument(help="External user id, as the mapping derives it from Segment's userId.")],
+) -> None:
+    """Prove the erasure of one person: what removed them where, what remains until when, and what cannot be proven.
+
+    Covers the newest deletion notice or denied consent, for as long as its row exists: 40 days. Keep the output of
+    --json until then: it carries a digest. Exit code 3 if no erasure of the id is recorded.
+    """
+    _require_rows(session)
+    audiences = session.audiences.with_unlinked()
+    everywhere = session.members.read([(EVERY_AUDIENCE, member)]).get((EVERY_AUDIENCE, member))
+    if everywhere is None:
+        raise NotThere(
+            "No deletion notice and no denied consent of that id is stored.",
+            "They are stored for 40 days. Use the external user id as the mapping derives it from Segment's userId.",
+        )
+    states = session.members.read((each.audience_id, member) for each in audiences)
+    found, unread = peek(session, lambda each: member in each.members)
+    judgement = judge(everywhere, rows_of(member, audiences, states, timing_of(session)), session.now())
+    known_in = [(each, state) for each in audiences if (state := states.get((each.audience_id, member)))]
+    person = Person(everywhere, judgement, known_in, found, unread)
+    report = document(person, stack=session.stack.name, now=session.now())
+    for line in text(report):
+        session.screen.say(line)
+    session.screen.result(report)
+
+
+@command(app, "erasures", "member erasures", "member erasures --all --json")
+def erasures(
+    session: Session,
+    *,
+    everyone: Annotated[bool, typer.Option("--all", help="List closed erasures also.")] = False,
+) -> None:
+    """List the erasures that are not closed, oldest first, with what is missing.
+
+    Reads the rows of all deletion notices and denials of consent, which are kept for 40 days.
+    """
+    _require_rows(session)
+    audiences, now = session.audiences.with_unlinked(), session.now()
+    overdue_after = float(session.stack.parameters.get("ErasureAlarmDays", 4))
+    found: list[tuple[MemberState, Erasure]] = []
+    with session.screen.progress("reading erasures", unit="people") as bar:
+        people = chain.from_iterable(session.member_scan.deletion_notices())
+        left = (each.state for each in people if each.expires_at > now and (everyone or not is_closed(each.state)))
+        for state, judgement in judged(left, audiences, session.members, timing_of(session), now):
+            bar.advance()
+            if everyone or judgement.progress is not Progress.CLOSED:
+                found.append((state, judgement))
+    found.sort(key=lambda each: (each[1].notices[0].ended, each[0].member))
+    listed = [_listed(state.member[1], each, is_overdue=each.is_overdue(now, overdue_after)) for state, each in found]
+    session.screen.table(
+        ("external user id", "kind", "recorded", "age", "state", "missing"),
+        (
+            _row(each, now - judgement.notices[0].ended / 1000)
+            for each, (_, judgement) in zip(listed, found, strict=True)
+        ),
+    )
+    states = Counter(each["state"] for each in listed)
+    waiting = f"{counted(states[Progress.AMAZON_DELETES], 'erasure')} done but for Amazon's 30 days"
+    session.screen.say(f"{counted(states[Progress.OPEN], 'erasure')} open, {waiting}.")
+    session.screen.result(listed)
+
+
+def _listed(member: str, judgement: Erasure, *, is_overdue: bool) -> dict[str, Any]:
+    missing = Counter(each.missing for each in judgement.audiences.values() if each.missing)
+    return {
+        "member": member,
+        "kinds": sorted({each.kind for each in judgement.notices}),
+        "recordedAt": iso_time(judgement.notices[0].ended),
+        "state": judgement.progress,
+        "since": iso_time(judgement.since),
+        "amazonUntil": iso_time(judgement.until),
+        "overdue": is_overdue,
+        "missing": dict(sorted(missing.items())),  # audiences by code
+    }
+
+
+def _row(listed: dict[str, Any], age: float) -> tuple[str, ...]:
+    """Return a row of the table; `age` in seconds."""
+    since = f"{age / HOUR:.0f} h" if age < 2 * DAY else f"{age // DAY:.0f} days"
+    names = [
+        f"{code.replace('_', ' ')}{f' ({count})' if count > 1 else ''}" for code, count in listed["missing"].items()
+    ]
+    return (
+        listed["member"],
+        ", ".join(listed["kinds"]),
+        f"{listed['recordedAt'][:10]} {listed['recordedAt'][11:16]}",
+        f"{since}, overdue" if listed["overdue"] else since,
+        STATES[listed["state"]],
+        ", ".join(names),
+    )
+
+
+def _require_rows(session: Session) -> None:
+    if not session.stack.keeps_rows:
+        raise OperatorError(
+            "This stack does not store member rows (OrderingGuard=no), so nothing is known of erasures.",
+            "Remove people from the audiences at Amazon by hand.",
+        )
+
+
+def timing_of(session: Session) -> Callable[[Destination], Timing]:
+    """Return how long Amazon may take with an upload, by the stack's parameters."""
+    parameters = session.stack.parameters
+    with_jobs = Limits(job=float(parameters.get("JobSeconds", 900))).timing
+    of_datasets = Limits(job=float(parameters.get("DataManagerSeconds", 7_200))).timing
+    return lambda destination: with_jobs if has_jobs(destination) else of_datasets

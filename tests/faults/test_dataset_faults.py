@@ -1,0 +1,258 @@
+"""Faults that only Ads Data Manager has: members refused in a 200, accounts not ready, deletions of identities."""
+
+from dataclasses import replace
+from typing import Any, Literal
+
+import pytest
+
+from audience_sync.clock import Clock
+from audience_sync.ingest.record_rules import erasing_exit
+from audience_sync.messages import DeadLetter, pack
+from tests.faults.proxy import only, refuse
+from tests.faults.test_worker_faults import SEND, run_killed
+from tests.faults.worker_harness import DATASET, WorkerHarness
+from tests.functions.test_data_manager import notice
+from tests.functions.test_jobs import check_jobs, take
+from tests.functions.test_worker import EMAIL, change
+
+pytestmark = DATASET
+
+DATASETS, DELETIONS = "/adm/audiences", "/adm/identities/delete"
+# Every upload has taken effect at once, so that all that follows is due.
+AT_ONCE = {"DATA_MANAGER_SECONDS": "0", "LATE_SECONDS": "0", "LONGEST_JOB_SECONDS": "0"}
+
+
+def redrive(worker_harness: WorkerHarness) -> dict[str, tuple[str, str]]:
+    """Put the dead letters into the change queue. Returns the reason and detail of each, by member."""
+    found = {}
+    for body in take(worker_harness.cloud, "DeadLetterQueue"):
+        dead_letter = DeadLetter.from_body(body)
+        assert dead_letter.failure
+        found[dead_letter.changes[0].member[1]] = dead_letter.failure.reason, dead_letter.failure.detail
+        worker_harness.put(*dead_letter.redrive_bodies())
+    return found
+
+
+def spread_notice(worker_harness: WorkerHarness) -> None:
+    """Have a member enter, and a deletion notice spread. Its exit waits in the change queue."""
+    worker_harness.enter(**AT_ONCE)
+    worker_harness.run(worker_harness.message(change("cust_1")))
+    worker_harness.run(notice("cust_1", 2))
+    assert worker_harness.amazon.members() == {"cust_1"}
+
+
+def deletions(worker_harness: WorkerHarness) -> int:
+    """How many requests to delete identities Amazon has answered with 200."""
+    return sum(request["status"] == 200 for request in worker_harness.amazon.requests_to(DELETIONS))
+
+
+def keeps_identities(worker_harness: WorkerHarness) -> bool:
+    """Check the uploads that are under way. Returns whether the member's row has identities then."""
+    check_jobs(worker_harness.cloud, milliseconds=180_000, **AT_ONCE)
+    worker_harness.is_warm = False
+    table = worker_harness.cloud.name_of("MembershipTable")
+    rows = worker_harness.cloud.client("dynamodb").scan(TableName=table, ConsistentRead=True)["Items"]
+    states = (bytes(row["member"]["B"]) for row in rows if row["externalUserId"] == {"S": "cust_1"})
+    return any(bytes.fromhex(EMAIL) in state for state in states)
+
+
+# Row 21
+
+
+@pytest.mark.parametrize(("first_place", "uploads"), [(0, 3), (1, 5)])
+def test_a_member_refused_in_a_200_is_found_wherever_amazon_begins_to_count(
+    worker_harness: WorkerHarness, monkeypatch: pytest.MonkeyPatch, first_place: Literal[0, 1], uploads: int
+) -> None:
+    data_manager = worker_harness.amazon.state.data_manager
+    monkeypatch.setattr(data_manager, "options", replace(data_manager.options, index_base=first_place))
+    worker_harness.amazon.fail_uploads({"job": {"failed": ["cust_3"]}})
+    members = [change(f"cust_{number}") for number in range(1, 5)]
+    assert worker_harness.run(worker_harness.message(*members)).returned == []
+    assert worker_harness.amazon.members() == {"cust_1", "cust_2", "cust_4"}
+    assert worker_harness.dead_letters() == {"cust_3": "request_rejected"}
+    assert worker_harness.amazon.request_count() == uploads, "halved until an answer shows how Amazon counts"
+
+
+def test_a_400_for_one_member_and_a_refusal_in_a_200_cost_no_third_member(worker_harness: WorkerHarness) -> None:
+    worker_harness.amazon.fail(
+        worker_harness.amazon.upload_fails({"status": 400}, contains='"cust_2"'),
+        worker_harness.amazon.upload_fails({"job": {"failed": ["cust_5"]}}),
+    )
+    members = {f"cust_{number}" for number in range(8)}
+    assert worker_harness.run(worker_harness.message(*map(change, sorted(members)))).returned == []
+    assert worker_harness.dead_letters() == dict.fromkeys(("cust_2", "cust_5"), "request_rejected")
+    assert worker_harness.amazon.members() == members - {"cust_2", "cust_5"}
+
+
+# Row 20
+
+
+@pytest.mark.parametrize(
+    ("withheld", "permissions", "reason", "detail"),
+    [
+        pytest.param(
+            "terms", {}, "access_denied", "403: The terms of Ads Data Manager have not been accepted", id="terms"
+        ),
+        pytest.param("room", {}, "not_found", "404: The account has no data", id="data room"),
+        pytest.param("", {"permissions": frozenset()}, "access_denied", "403: Forbidden: one of", id="permission"),
+    ],
+)
+def test_changes_of_an_account_that_is_not_ready_are_parked_with_amazons_words_and_can_be_redriven(
+    worker_harness: WorkerHarness, withheld: str, permissions: dict[str, Any], reason: str, detail: str
+) -> None:
+    data_manager = worker_harness.amazon.state.data_manager
+    usual = data_manager.options
+    data_manager.withhold(withheld, 0.0)
+    data_manager.options = replace(usual, **permissions)
+    assert worker_harness.run(worker_harness.message(change("cust_1"), change("cust_2"))).returned == []
+    assert worker_harness.amazon.request_count() == 1, "not bisected"
+    data_manager.withhold("", 1.0)
+    data_manager.options = usual
+    failures = redrive(worker_harness)
+    assert [each for each, _ in failures.values()] == [reason] * 2
+    assert all(detail in text for _, text in failures.values())
+    assert worker_harness.run().returned == []
+    assert worker_harness.amazon.members() == {"cust_1", "cust_2"}
+
+
+def test_a_deleted_dataset_is_not_created_again_and_its_members_identities_are_deleted_all_the_same(
+    worker_harness: WorkerHarness,
+) -> None:
+    spread_notice(worker_harness)
+    worker_harness.amazon.account.delete_dataset(worker_harness.amazon.audience.audience_id, 0.0)
+    assert worker_harness.run(worker_harness.message(change("cust_2"))).returned == []
+    assert worker_harness.dead_letters() == {"cust_1": "not_found", "cust_2": "not_found"}
+    assert deletions(worker_harness) == 1
+    assert worker_harness.amazon.requests_to(DATASETS) == [], "nothing is created, nor even looked for"
+    assert not keeps_identities(worker_harness)
+
+
+# Deletions of identities: rows 15, 17, 18, 20 and 21
+
+
+@pytest.mark.parametrize(
+    ("do", "waits"),
+    [
+        pytest.param({"status": 429, "headers": {"Retry-After": "3600"}}, 900, id="429"),
+        pytest.param({"status": 503}, 0, id="503"),
+        pytest.param({"close_before_read": True}, 60, id="reset before reading"),
+        pytest.param({"close_after_apply": True}, 60, id="reset after applying"),
+        pytest.param({"status": 200, "body": "<html></html>", "apply": True}, 60, id="HTML"),
+    ],
+)
+def test_a_deletion_that_fails_is_asked_for_again_and_the_removal_before_it_has_taken_effect(
+    worker_harness: WorkerHarness, do: dict[str, Any], waits: int
+) -> None:
+    spread_notice(worker_harness)
+    worker_harness.amazon.fail({"match": {"path": DELETIONS}, "do": do, "times": 1})
+    run = worker_harness.run()
+    assert len(run.returned) == 1
+    assert run.waits >= [waits]
+    assert worker_harness.amazon.members() == set()
+    assert keeps_identities(worker_harness), "for another attempt"
+    worker_harness.enter(**AT_ONCE)
+    assert worker_harness.run().returned == []
+    assert worker_harness.amazon.request_count(DELETIONS) == 2
+    assert (worker_harness.dead_letters(), keeps_identities(worker_harness)) == ({}, False)
+
+
+def test_a_deletion_that_amazon_refuses_is_parked_and_the_identities_are_kept_until_it_is_redriven(
+    worker_harness: WorkerHarness,
+) -> None:
+    spread_notice(worker_harness)
+    worker_harness.amazon.fail({"match": {"path": DELETIONS}, "do": {"status": 403}})
+    assert worker_harness.run().returned == []
+    assert worker_harness.amazon.members() == set()
+    assert keeps_identities(worker_harness)
+    worker_harness.amazon.clear_faults()
+    assert redrive(worker_harness)["cust_1"][0] == "access_denied"
+    worker_harness.enter(**AT_ONCE)
+    assert worker_harness.run().returned == []
+    assert (deletions(worker_harness), keeps_identities(worker_harness)) == (1, False)
+
+
+def test_one_person_whom_amazon_refuses_to_delete_stands_in_nobody_elses_way(worker_harness: WorkerHarness) -> None:
+    worker_harness.enter(**AT_ONCE)
+    people = [f"cust_{number}" for number in range(4)]
+    worker_harness.run(worker_harness.message(*map(change, people)))
+    worker_harness.run(*pack(erasing_exit(each, 2, f"notice-{each}") for each in people))
+    worker_harness.amazon.fail({"match": {"path": DELETIONS, "contains": '"cust_2"'}, "do": {"status": 400}})
+    assert worker_harness.run().returned == []
+    assert worker_harness.amazon.members() == set()
+    assert worker_harness.dead_letters() == {"cust_2": "request_rejected"}
+    answered = [each for each in worker_harness.amazon.requests_to(DELETIONS) if each["status"] == 200]
+    targets = [entry.get("externalUserId") for each in answered for entry in each["body"]["targetIdentities"]]
+    assert {each for each in targets if each} == {"cust_0", "cust_1", "cust_3"}
+
+
+def test_while_the_terms_are_withdrawn_a_notice_is_parked_once_and_done_whole_when_redriven(
+    worker_harness: WorkerHarness,
+) -> None:
+    spread_notice(worker_harness)
+    worker_harness.amazon.state.data_manager.withhold("terms", 0.0)
+    assert worker_harness.run().returned == []
+    assert len(worker_harness.cloud.messages("DeadLetterQueue")) == 1
+    assert keeps_identities(worker_harness)
+    worker_harness.amazon.state.data_manager.withhold("", 0.0)
+    ((reason, detail),) = redrive(worker_harness).values()
+    assert (reason, "terms" in detail) == ("access_denied", True)
+    worker_harness.enter(**AT_ONCE)
+    assert worker_harness.run().returned == []
+    assert (worker_harness.amazon.members(), deletions(worker_harness)) == (set(), 1)
+    assert not keeps_identities(worker_harness)
+
+
+@pytest.mark.parametrize(
+    "do", [pytest.param({"status": 503}, id="503"), pytest.param({"close_after_apply": True}, id="no answer")]
+)
+def test_while_amazon_deletes_no_identities_members_enter_and_leave(
+    worker_harness: WorkerHarness, do: dict[str, Any]
+) -> None:
+    """Denied consent takes a deletion only, so nothing succeeds in between."""
+    worker_harness.enter(**AT_ONCE)
+    worker_harness.run(worker_harness.message(change("cust_1"), change("cust_2")))
+    worker_harness.amazon.fail({"match": {"path": DELETIONS}, "do": do})
+    worker_harness.run(*pack([erasing_exit("cust_1", 2, "denial", denies_consent=True)]))
+    for _ in range(7):  # more than the circuit breaker and the retry budget allow
+        assert worker_harness.run().returned
+    worker_harness.run(worker_harness.message(change("cust_2", at=2, exits=True), change("cust_3")))
+    actions = [worker_harness.amazon.actions_sent(each) for each in ("cust_2", "cust_3")]
+    assert (actions, worker_harness.dead_letters()) == ([["CREATE", "DELETE"], ["CREATE"]], {})
+
+
+# Rows 8 and 14
+
+
+def test_without_the_job_queue_members_enter_and_an_erasure_is_made_again(
+    worker_harness: WorkerHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("functions.worker.handler.CLOCK", Clock(sleep=lambda _: None))
+    spread_notice(worker_harness)
+    down = only(refuse("ThrottlingException"), QueueUrl=worker_harness.cloud.name_of("JobQueue"))
+    worker_harness.proxy.on(SEND, down)
+    worker_harness.run(worker_harness.message(change("cust_2")))
+    assert (worker_harness.amazon.members(), deletions(worker_harness)) == ({"cust_2"}, 0)
+    worker_harness.proxy.clear_faults()
+    worker_harness.run(*take(worker_harness.cloud, "ChangeQueue"))  # the changes of the removal wait there
+    assert (deletions(worker_harness), worker_harness.dead_letters()) == (1, {})
+    assert not keeps_identities(worker_harness)
+
+
+@pytest.mark.parametrize(
+    ("call", "after", "asked"),
+    [
+        # The first one spreads the notice once more.
+        pytest.param(SEND, 1, 1, id="between the removal and the deletion"),
+        pytest.param(SEND, 2, 2, id="after the deletion"),
+        pytest.param(None, 0, 2, id="before the message is acknowledged"),
+    ],
+)
+def test_a_worker_killed_during_an_erasure_leaves_neither_member_nor_identities(
+    worker_harness: WorkerHarness, call: str | None, after: int, asked: int
+) -> None:
+    spread_notice(worker_harness)
+    run_killed(worker_harness, call, after=after, **AT_ONCE)
+    assert worker_harness.amazon.members() == set()
+    assert worker_harness.run().returned == []
+    assert (deletions(worker_harness), worker_harness.dead_letters()) == (asked, {})
+    assert not keeps_identities(worker_harness)

@@ -1,0 +1,196 @@
+"""The proof of one person's erasure, and the list of all that are open."""
+
+import hashlib
+import json
+import re
+import shutil
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from audience_sync.amazon_ads.destination import of_data_manager
+from audience_sync.erasure import ErasureStep, StepKind
+from audience_sync.member_state import Identity, LateJob, MemberState
+from audience_sync.membership import Audience, Destination, Version
+from audience_sync_cli.errors import NotThere, OperatorError
+from audience_sync_cli.members.erasures import erasure, erasures
+from tests.aws_fixtures import AUDIENCE
+from tests.builders import notice
+from tests.unit.cli.conftest import NOW, Deployment, change
+
+AT = round(NOW) - 3_600  # epoch seconds, at which the notice was recorded
+DAY = 86_400  # seconds
+DATASET = Audience("adm-ds-1", "Big spenders, größer", destination=of_data_manager(), unlinked_at=5_000)
+CONSENT = {"consent": {"tcf": "CPXxRfAPXxRfAAfKABENB"}}
+PRIVACY = Path(__file__).parents[4] / "docs/privacy.md"
+
+
+def step(kind: StepKind, name: str, sent: int, ended: int) -> ErasureStep:
+    """A step that was sent and has ended so many seconds after the notice was recorded."""
+    return ErasureStep(kind, name, (AT + sent) * 1000, (AT + ended) * 1000)
+
+
+REMOVED = step(StepKind.REMOVAL, "0138b94e-2f2f-4e35-b1a7-9c76cfd55235", 2, 900)
+DELETED = step(StepKind.DELETION, "-", 3, 7_300)
+
+
+def recorded(deployment: Deployment, person: str, *steps: ErasureStep, at: int = AT, kind: str = "notice") -> None:
+    """Record a deletion notice, or a denial, at an epoch second."""
+    first = ErasureStep(StepKind(kind), f"notice-{person}", at * 1000 - 500, at * 1000)
+    newest = notice(person, first.at)
+    version = newest.version
+    state = MemberState(newest, left=version, erase_until=first.at, exited=at, erasure=(first, *steps))
+    deployment.session().members.write([state])
+
+
+def in_audience(deployment: Deployment, audience: Audience, *steps: ErasureStep, **fields: Any) -> None:
+    """Write the row of m1 in an audience, which reflects the notice."""
+    record = {"countryCode": "DE", "userConsent": CONSENT}
+    newest = change("m1", at=AT * 1000 - 500, exits=True, audience_id=audience.audience_id, record=record)
+    left = Version(newest.at, True, "notice-m1")
+    state = MemberState(replace(newest, message_id="notice-m1"), left=left, erase_until=left.at, exited=AT + 2)
+    (stored,) = deployment.session().members.write([replace(state, erasure=steps, **fields)])
+    assert isinstance(stored, MemberState)
+
+
+@pytest.fixture(autouse=True)
+def listed(deployment: Deployment) -> None:
+    deployment.list_audience()
+    deployment.list_audience(DATASET)
+
+
+@pytest.fixture
+def erased(deployment: Deployment) -> None:
+    """A person was erased from an audience of each API."""
+    recorded(deployment, "m1")
+    in_audience(deployment, AUDIENCE, REMOVED)
+    in_audience(deployment, DATASET, REMOVED, DELETED)
+
+
+KEPT: dict[str, Any] = {"identities": (Identity(AT * 1000 - 600, {"email": "0" * 64}),)}
+
+
+@pytest.mark.usefixtures("erased")
+def test_a_finished_erasure_is_proven_for_both_apis(deployment: Deployment) -> None:
+    deployment.park(change("m1", at=5), at=NOW)
+    found = deployment.json(erasure, "m1", now=NOW + DAY)
+    assert (found["state"], found["amazonUntil"][:10]) == ("amazon_deletes", "2027-02-14")
+    (came,) = found["notices"]
+    assert (came["kind"], came["messageId"], came["recordedAt"]) == ("notice", "notice-m1", "2027-01-15T07:00:00.000Z")
+    audience, dataset = sorted(found["audiences"], key=lambda each: str(each["api"]))
+    assert (audience["outcome"], audience["uploads"][0]["id"]) == ("removed", REMOVED.id)
+    assert (dataset["outcome"], dataset["unlinkedAt"]) == ("amazon_deletes", "1970-01-01T00:00:05.000Z")
+    assert [(each["kind"], each["id"]) for each in dataset["uploads"]] == [("removal", REMOVED.id), ("deletion", None)]
+    remains = {each["where"]: (each["holds"], (each["until"] or "")[:10]) for each in found["remains"]}
+    assert remains["row of Lapsed premium buyers"] == ("id; no identifiers", "2027-02-24")
+    assert remains["dead letters: 1"] == ("id and identifiers", "2027-01-29")
+    assert remains["job queue"] == ("id; no identifiers", "2027-01-22")
+    assert remains["points in time of the table"] == ("id; no identifiers", "2027-03-31")
+    assert remains["Amazon"] == ("what it received, for a time its API does not state", "")
+    assert [each.split()[0] for each in found["notProven"]] == ["Ads", "A", "Rows"]
+    after = deployment.json(erasure, "m1", now=NOW + 31 * DAY)
+    assert (after["state"], after["since"]) == ("closed", found["amazonUntil"])
+
+
+def test_it_can_be_read_in_eighty_columns_and_holds_nothing_of_the_person_but_the_id(deployment: Deployment) -> None:
+    recorded(deployment, "m1")
+    in_audience(deployment, AUDIENCE, REMOVED)
+    in_audience(deployment, DATASET, REMOVED, **KEPT)
+    shown = deployment.printed(erasure, "m1", now=NOW + DAY).out
+    assert [line for line in shown.splitlines() if len(line) > 80] == []
+    assert "open: Amazon has not accepted the deletion" in shown
+    for text in (shown, json.dumps(deployment.json(erasure, "m1", now=NOW + DAY))):
+        assert not re.search(r"0{64}|CPX|\bDE\b", text)
+
+
+@pytest.mark.usefixtures("erased")
+def test_the_digest_is_what_the_documented_command_computes(deployment: Deployment, tmp_path: Path) -> None:
+    printed = deployment.printed(erasure, "m1", now=NOW, as_json=True).out
+    (tmp_path / "cust_1001.json").write_text(printed, encoding="utf-8")
+    (line,) = re.findall(r"^jq .+$", PRIVACY.read_text(encoding="utf-8"), re.MULTILINE)
+    assert line == "jq -cjS 'del(.digest)' cust_1001.json | sha256sum"
+    report = json.loads(printed)
+    rest = {name: value for name, value in report.items() if name != "digest"}
+    text = json.dumps(rest, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    assert "größer" in text
+    computed = {hashlib.sha256(text.encode()).hexdigest()}
+    if shutil.which("jq"):
+        ran = subprocess.run(["bash", "-c", line], cwd=tmp_path, capture_output=True, text=True, check=True)
+        computed.add(ran.stdout.split()[0])
+    assert computed == {report["digest"]}
+
+
+def test_of_an_open_erasure_it_says_what_is_missing(deployment: Deployment) -> None:
+    recorded(deployment, "m1", kind="denial")
+    in_audience(deployment, AUDIENCE, REMOVED, **KEPT, enters_end=AT + 1, late_jobs=(LateJob("job-9", AT - 60, AT),))
+    shown = deployment.printed(erasure, "m1", now=NOW).out
+    assert shown.splitlines()[0] == "Erasure of m1: open since 2027-01-15 07:00:00Z"
+    assert "  open: the last removal is due at 2027-01-18 06:59:00Z" in shown.splitlines()
+    assert "  late job job-9" in shown.splitlines()
+    assert "Consent denied at 2027-01-15 06:59:59Z, recorded 2027-01-15 07:00:00Z" in shown
+    assert "row of Lapsed premium buyers: id and identifiers" in shown
+
+
+def test_an_audience_of_an_unknown_api_hides_no_other(deployment: Deployment) -> None:
+    unknown = replace(AUDIENCE, audience_id="9", destination=Destination.of({"api": "newer"}))
+    deployment.list_audience(unknown)
+    recorded(deployment, "m1")
+    for each in (AUDIENCE, unknown):
+        in_audience(deployment, each, REMOVED)
+    assert [each["api"] for each in deployment.json(erasure, "m1")["audiences"]] == ["audiences", "newer"]
+    assert "(9), newer" in deployment.printed(erasure, "m1").out
+
+
+def test_without_a_notice_nothing_is_known(deployment: Deployment) -> None:
+    deployment.record(change("m2"))
+    for person in ("m1", "m2"):
+        with pytest.raises(NotThere, match="No deletion notice"):
+            erasure(deployment.session(), person)
+
+
+def test_a_notice_of_an_older_version_is_shown_without_its_uploads(deployment: Deployment) -> None:
+    exit_ = change("m1", at=2_000, exits=True, message_id="notice-m1", erase=True)
+    deployment.record(change("m1"), notice("m1", 2_000), exit_)
+    (state,) = deployment.session().members.read([change("m1").member]).values()
+    deployment.session().members.write([replace(state, identities=())])
+    found = deployment.json(erasure, "m1")
+    assert [each["messageId"] for each in found["notices"]] == ["notice-m1"]
+    assert any("older version" in each for each in found["notProven"])
+
+
+@pytest.mark.parametrize("command", [lambda session: erasure(session, "m1"), erasures])
+def test_without_rows_nothing_is_claimed(deployment: Deployment, command: Any) -> None:
+    deployment.stack.parameters = {"OrderingGuard": "no"}
+    with pytest.raises(OperatorError, match="OrderingGuard=no"):
+        command(deployment.session())
+
+
+def test_open_erasures_are_listed_oldest_first_and_closed_ones_on_request(deployment: Deployment) -> None:
+    recorded(deployment, "m1", at=AT - 6 * DAY)
+    in_audience(deployment, AUDIENCE, removal_failed=True, **KEPT)
+    recorded(deployment, "nobody")
+    closed = step(StepKind.CLOSED, "", 0, 3_600)
+    recorded(deployment, "done", closed, at=AT - 7 * DAY, kind="denial")
+    (only,) = deployment.json(erasures, now=NOW)
+    assert only == {
+        "member": "m1",
+        "kinds": ["notice"],
+        "recordedAt": "2027-01-09T07:00:00.000Z",
+        "state": "open",
+        "since": "2027-01-09T07:00:00.000Z",
+        "amazonUntil": None,
+        "overdue": True,
+        "missing": {"removal_rejected": 1},
+    }
+    everyone = deployment.json(erasures, now=NOW, everyone=True)
+    assert [(each["member"], each["state"]) for each in everyone] == [
+        ("done", "closed"),
+        ("m1", "open"),
+        ("nobody", "closed"),
+    ]
+    shown = deployment.printed(erasures, now=NOW).out
+    assert re.search(r"m1 +notice +2027-01-09 07:00 +6 days, overdue +open +removal rejected", shown)
+    assert "1 erasure open, 0 erasures done but for Amazon's 30 days." in shown

@@ -1,0 +1,225 @@
+"""How far a person's erasure is, told from the person's rows."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from audience_sync.erasure import ErasureStep, StepKind
+from audience_sync.erasure_state import (
+    AMAZON_DELETES_WITHIN,
+    CHECK_DELAY,
+    AudienceErasure,
+    Missing,
+    Outcome,
+    PersonRow,
+    Progress,
+    is_closed,
+    is_waiting,
+    judge,
+    notices_of,
+)
+from audience_sync.member_state import Identity, LateJob, MemberState, Timing
+from audience_sync.membership import EVERY_AUDIENCE, Version
+from tests.builders import change, notice
+
+NOW = 1_800_000_000  # epoch seconds, at which the notice was recorded
+NOTICE = Version(NOW * 1000 - 5_000, True, "notice-m1")
+TIMING = Timing(effective_after=1_020)
+RECORDED = ErasureStep(StepKind.NOTICE, "notice-m1", NOTICE.at, NOW * 1000)
+REMOVED = ErasureStep(StepKind.REMOVAL, "job-1", NOW * 1000 + 2_000, NOW * 1000 + 900_000)
+DELETED = REMOVED._replace(kind=StepKind.DELETION, id="-")
+EARLIER = REMOVED._replace(id="job-0", at=NOW * 1000 - 1)  # sent before the notice was recorded
+CLOSED = ErasureStep(StepKind.CLOSED, "", NOW * 1000 + 950_000, NOW * 1000 + 950_000)
+WAITING = CLOSED._replace(kind=StepKind.WAITING, ended=CLOSED.ended + 86_400_000)
+HELD = Identity(NOTICE.at - 60_000, {"email": "a"})
+DAY = 86_400_000  # milliseconds
+
+
+def everywhere(*steps: ErasureStep) -> MemberState:
+    return MemberState(notice("m1", NOTICE.at), left=NOTICE, erase_until=NOTICE.at, exited=NOW, erasure=steps)
+
+
+def row(*steps: ErasureStep, has_jobs: bool = True, timing: Timing = TIMING, **fields: Any) -> PersonRow:
+    """A row that reflects the notice, and has erased all identities unless `fields` say otherwise."""
+    exit_ = change(at=NOTICE.at, exits=True, message_id=NOTICE.message_id)
+    state = MemberState(exit_, left=NOTICE, erase_until=NOTICE.at, exited=NOW + 2, erasure=steps)
+    return PersonRow(replace(state, **fields), timing, has_jobs)
+
+
+KEPT: dict[str, Any] = {"identities": (HELD,)}
+BACK: dict[str, Any] = {"newest": change(at=NOTICE.at + 1), "identities": (Identity(NOTICE.at + 1, {"email": "a"}),)}
+ENTERED = NOW - 60  # epoch seconds at which an enter was sent shortly before
+LAST: dict[str, Any] = {"enters_end": ENTERED + 1_020}
+MANY = tuple(Identity(NOTICE.at - 1, {"email": str(number)}) for number in range(101))
+LATE = (LateJob("job-9", NOW + 2, NOTICE.at, removes=True),)
+NOT_SPREAD: dict[str, Any] = {"left": None, "erase_until": 0, "newest": change(at=NOTICE.at - 60_000)}
+
+
+@pytest.mark.parametrize(
+    ("known", "later", "expected"),
+    [
+        pytest.param(row(REMOVED), 900, (Outcome.REMOVED, None, None), id="its job has ended"),
+        pytest.param(row(), 1, (Outcome.NOTHING_HELD, None, None), id="nothing was held"),
+        pytest.param(row(EARLIER), 1, (Outcome.NOTHING_HELD, None, None), id="removed before the notice"),
+        pytest.param(row(**BACK), 1, (Outcome.ENTERED_AGAIN, None, None), id="entered since, nothing was held"),
+        pytest.param(row(REMOVED, **BACK), 900, (Outcome.REMOVED, None, None), id="removed, and entered since"),
+        pytest.param(row(**NOT_SPREAD), 1, (Outcome.OPEN, Missing.EXIT, None), id="the exit is not in the row"),
+        pytest.param(row(**KEPT), 1, (Outcome.OPEN, Missing.JOB, NOW + 1_022), id="its job has not ended"),
+        pytest.param(row(**KEPT), 1_000 + CHECK_DELAY, (Outcome.OPEN, Missing.JOB, NOW + 1_022), id="not checked"),
+        pytest.param(row(**KEPT), 1_022 + CHECK_DELAY, (Outcome.OPEN, Missing.END, None), id="no end came"),
+        pytest.param(
+            row(REMOVED, **KEPT, **LAST),
+            900,
+            (Outcome.OPEN, Missing.LAST_REMOVAL, ENTERED + 1_020 + 36 * 3_600),
+            id="the last removal is due",
+        ),
+        pytest.param(
+            row(REMOVED, **KEPT, **LAST, exited=NOW + 1_000),
+            37 * 3_600,
+            (Outcome.OPEN, Missing.REMOVAL, ENTERED + 1_020 + 36 * 3_600),
+            id="the last removal was not sent",
+        ),
+        pytest.param(
+            row(**KEPT, late_jobs=LATE), 2_000, (Outcome.OPEN, Missing.LATE_JOBS, NOW + 2 + 36 * 3_600), id="late job"
+        ),
+        pytest.param(row(**KEPT, removal_failed=True), 1, (Outcome.OPEN, Missing.REJECTED, None), id="rejected"),
+        pytest.param(
+            row(REMOVED, identities=MANY), 2_000, (Outcome.OPEN, Missing.TOO_MANY, None), id="over 100 identities"
+        ),
+        pytest.param(
+            row(REMOVED, DELETED, has_jobs=False),
+            8_000,
+            (Outcome.AMAZON_DELETES, None, DELETED.at // 1000 + 30 * 86_400),
+            id="dataset: Amazon deletes the identities",
+        ),
+        pytest.param(
+            row(DELETED, has_jobs=False),
+            31 * 86_400,
+            (Outcome.AMAZON_TIME_OVER, None, DELETED.at // 1000 + 30 * 86_400),
+            id="dataset: Amazon's time is over",
+        ),
+        pytest.param(
+            row(REMOVED, has_jobs=False, **KEPT),
+            9_000,
+            (Outcome.OPEN, Missing.DELETION, None),
+            id="dataset: the deletion is not accepted",
+        ),
+        pytest.param(
+            row(DELETED, has_jobs=False, **KEPT), 9_000, (Outcome.OPEN, Missing.END, None), id="dataset: no end came"
+        ),
+        pytest.param(
+            row(has_jobs=False, **BACK, erase_until=NOTICE.at - 1),
+            1,
+            (Outcome.OPEN, Missing.EXIT, None),
+            id="dataset entered since: the notice also removes from it",
+        ),
+    ],
+)
+def test_one_audience(known: PersonRow, later: int, expected: tuple[Outcome, Missing | None, int | None]) -> None:
+    """`later` is in seconds after the notice was recorded; times are in epoch seconds."""
+    judged = judge(everywhere(RECORDED), [known], NOW + later).audiences[known.state.member[0]]
+    until = None if judged.until is None else judged.until // 1000
+    assert (judged.outcome, judged.missing, until) == expected
+    assert EARLIER not in judged.steps
+
+
+def test_what_proves_it_and_what_hinders_it_is_named() -> None:
+    def only(known: PersonRow) -> AudienceErasure:
+        (judged,) = judge(everywhere(RECORDED), [known], NOW + 2_000).audiences.values()
+        return judged
+
+    assert only(row(EARLIER, REMOVED)).steps == (REMOVED,)
+    assert only(row(**KEPT, late_jobs=LATE)).late_jobs == ("job-9",)
+    assert only(row(REMOVED, **BACK)).entered_again == NOTICE.at + 1
+    assert only(row(REMOVED)).entered_again is None
+
+
+def in_audience(audience_id: str, known: PersonRow) -> PersonRow:
+    return known._replace(state=replace(known.state, newest=replace(known.state.newest, audience_id=audience_id)))
+
+
+DONE, AMAZONS = row(REMOVED), in_audience("2", row(DELETED, has_jobs=False))
+
+
+@pytest.mark.parametrize(
+    ("rows", "later", "progress", "since", "until"),
+    [
+        pytest.param([], 1, Progress.CLOSED, RECORDED.ended, None, id="nobody knows the person"),
+        pytest.param([DONE], 1_000, Progress.CLOSED, REMOVED.ended, None, id="all jobs have ended"),
+        pytest.param([DONE, in_audience("2", row(**KEPT))], 1, Progress.OPEN, RECORDED.ended, None, id="one is open"),
+        pytest.param(
+            [DONE, AMAZONS],
+            86_400,
+            Progress.AMAZON_DELETES,
+            DELETED.ended,
+            DELETED.at + AMAZON_DELETES_WITHIN,
+            id="only Amazon's 30 days are left",
+        ),
+        pytest.param(
+            [DONE, AMAZONS],
+            31 * 86_400,
+            Progress.CLOSED,
+            DELETED.at + AMAZON_DELETES_WITHIN,
+            DELETED.at + AMAZON_DELETES_WITHIN,
+            id="and they are over",
+        ),
+    ],
+)
+def test_the_whole(rows: list[PersonRow], later: int, progress: Progress, since: int, until: int | None) -> None:
+    judged = judge(everywhere(RECORDED), rows, NOW + later)
+    assert (judged.progress, judged.since, judged.until) == (progress, since, until)
+
+
+@pytest.mark.parametrize(
+    ("hours", "rows", "overdue"), [(97, [row(**KEPT)], True), (95, [row(**KEPT)], False), (97, [AMAZONS], False)]
+)
+def test_only_an_open_erasure_is_overdue(hours: int, rows: list[PersonRow], overdue: bool) -> None:
+    now = NOW + hours * 3_600
+    assert judge(everywhere(RECORDED), rows, now).is_overdue(now, days=4) is overdue
+
+
+DENIAL, LATER = (
+    RECORDED._replace(kind=StepKind.DENIAL, id="denial"),
+    RECORDED._replace(id="later", ended=CLOSED.ended + DAY),
+)
+
+
+@pytest.mark.parametrize(
+    ("steps", "notices", "closed"),
+    [
+        pytest.param((RECORDED, DENIAL), (RECORDED, DENIAL), False, id="two of one erasure"),
+        pytest.param((RECORDED, DENIAL, CLOSED), (RECORDED, DENIAL), True, id="closed"),
+        pytest.param((RECORDED, CLOSED, LATER), (LATER,), False, id="a notice after that begins another"),
+        pytest.param((RECORDED, CLOSED, LATER, CLOSED), (LATER,), True, id="which is closed also"),
+        pytest.param((RECORDED, WAITING, CLOSED), (RECORDED,), True, id="Amazon's time was waited for"),
+        pytest.param((RECORDED, WAITING, LATER), (RECORDED, LATER), False, id="a notice meanwhile"),
+        pytest.param((), (RECORDED,), False, id="recorded without steps, by an older version"),
+        pytest.param((CLOSED,), (RECORDED,), True, id="and closed"),
+    ],
+)
+def test_the_notices_of_an_erasure(
+    steps: tuple[ErasureStep, ...], notices: tuple[ErasureStep, ...], closed: bool
+) -> None:
+    found = everywhere(*steps)
+    assert (notices_of(found), is_closed(found), found.member[0]) == (notices, closed, EVERY_AUDIENCE)
+
+
+def test_the_first_notice_counts_even_if_another_follows() -> None:
+    """The removal of the first one proves both, if nothing was held any more when the second one came."""
+    second = LATER._replace(ended=REMOVED.ended + 1)
+    judged = judge(everywhere(RECORDED, second), [DONE], NOW + 2_000)
+    assert (judged.audiences[DONE.state.member[0]].steps, judged.since) == ((REMOVED,), second.ended)
+
+
+@pytest.mark.parametrize(
+    ("steps", "waiting"),
+    [
+        ((), False),
+        ((RECORDED,), False),
+        ((RECORDED, WAITING), True),
+        ((RECORDED, WAITING._replace(ended=CLOSED.at)), False),
+    ],
+)
+def test_an_erasure_waits_for_amazon_until_its_time_is_over(steps: tuple[ErasureStep, ...], waiting: bool) -> None:
+    assert is_waiting(everywhere(*steps), CLOSED.at / 1000) is waiting
