@@ -74,7 +74,7 @@ def end(
     if parked:
         session.screen.note(
             f"{counted(len(parked), 'dead letter')} about it: redrive them and repeat this command, or delete them "
-            f"with `audience-sync parked drop --audience {known.audience_id}`. Redriven later, they could add people again.",
+            f"with `audience-sync parked drop --audience {known.audience_id}`. Redriven later, they may add people.",
             style="yellow",
         )
     session.screen.result(proof)
