@@ -140,17 +140,18 @@ def _declared(session: Session, plan: MovePlan) -> Audience:
 def _created(session: Session, plan: MovePlan) -> Audience:
     if not plan.extras:
         return plan.target
-    deadline = time.monotonic() + CREATE_TIMEOUT
+    deadline, listed, shares = time.monotonic() + CREATE_TIMEOUT, plan.target, None
     with session.screen.progress("creating"):
         if datasets.is_dataset(plan.target):
             with explaining_denial(session):
-                listed = datasets.use_case(session).create(plan.extras, deadline=deadline).listed
+                made = datasets.use_case(session).create(plan.extras, deadline=deadline)
+            listed, shares = made.listed, made.shares
         elif plan.is_new:
             listed = creation.use_case(session).create(plan.extras, deadline=deadline).listed
-        else:
-            listed = plan.target
     if plan.is_new:
         session.screen.say(f"Created {listed.audience_id}: {listed.name}, {target_label(listed)}.", style="green")
+        if shares is not None:
+            datasets.report_shares(session, listed, shares)
     return listed
 
 

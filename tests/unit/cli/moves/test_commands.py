@@ -216,6 +216,19 @@ def test_without_waiting_the_end_is_repeated_later_for_the_proof(
     assert again == proof, "as long as the rows exist"
 
 
+def test_changes_that_wait_too_long_are_left_to_a_repeated_run(
+    world: World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = filled(world)
+    monkeypatch.setattr(counts, "depth", lambda *_: Depth(1, 0, 0))
+    began = world.now
+    move(world.session(), source, IN_DATASET, to=Api.DATA_MANAGER)
+    assert waiting.LONGEST_WAIT < world.now - began < waiting.LONGEST_WAIT + 2 * waiting.LISTING
+    printed = capsys.readouterr()
+    assert "1 change accepted before may still wait" in printed.err
+    assert "Repeat the command when the changes accepted earlier are delivered" in printed.out
+
+
 def test_a_dsp_account_ends_no_share_and_the_proof_names_it(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     world.deployment.stack.parameters = {"DataManagerDspAccountId": "ENTITY9"}
     source = filled(world)
