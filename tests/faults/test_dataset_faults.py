@@ -93,7 +93,7 @@ def test_a_400_for_one_member_and_a_refusal_in_a_200_cost_no_third_member(worker
         pytest.param(
             "terms", {}, "access_denied", "403: The terms of Ads Data Manager have not been accepted", id="terms"
         ),
-        pytest.param("room", {}, "not_found", "404: The account has no data", id="data room"),
+        pytest.param("room", {}, "not_found", "404: The account has no data room", id="data room"),
         pytest.param("", {"permissions": frozenset()}, "access_denied", "403: Forbidden: one of", id="permission"),
     ],
 )

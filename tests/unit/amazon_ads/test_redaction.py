@@ -36,6 +36,8 @@ USEFUL = [
     "Forbidden: Amazon-Ads-Manager-Account-ID is needed",
     "Not Acceptable: application/vnd.admAudiences.v1+json is the only type of this answer",
     "A dataset with this name already exists",
+    "The account has no data room",
+    "Forbidden: one of account_edit, advertiser_campaign_edit, ads_data_manager_edit is needed",
     "metadata must hold audienceMetadata, and nothing else",
 ]
 

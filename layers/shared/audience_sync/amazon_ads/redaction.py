@@ -36,35 +36,35 @@ _WORDS = frozenset(
     adequate ads advertiser advertisers advertising after again agreement all allowed already amazon amc amzn an and
     another answer any api application approved are argument array as associated at attempt attribute audience
     audiences authenticated authentication authorization authorized authorizing available bad batch be because been
-    before being belong belongs between blank blocked bodies body boolean both but by bytes call can can't canceled
-    cancelled cannot case change changed character characters check city client code codes completed conflict
-    connection connections consent consented constraint contain contained contains content conversion convert
-    converted could count country cpm create created currency data dataset datasets date dates days decimal default
-    delete deleted denied description destination details detected different digest digits disabled documented does
-    doesn't don't double dsp duplicate duplicated each element elements eligible else email emails empty enabled
-    encoded encoding enough ensure entities entity entries entry enum error errors exactly exceed exceeded exceeds
-    exception exist exists expected expects expired external failed failure false fault fee fees few field fields
-    first firstname following for forbidden form format found from gateway geo given gpp granted greater had has
-    hash hashed hashes have held hex hexadecimal hold holds hour hours http id identifier identifiers identities
-    identity ids if ignored in incomplete incorrect index ineligible input instance instances insufficient integer
-    internal into invalid ip is isn't issue it its job jobs json key keys known large larger last lastname later
-    least length less limit limits link linked list long longer lower lowercase malformed manager many map
-    marketplace match matched matches matching maximum measurements media member members merge message metadata
-    method minimum minute minutes mismatch missing more most must name named names needed neither new no none nor
-    normalization normalized not nothing null number numbers numeric object objects occurred of off old on once one
-    only operation opted or other out over owner page parameter parameters parse parsed partially partiallysucceeded
-    path pattern payload pending per permission permissions permitted phone pii plain plaintext please policy
-    position positive possible postal present problem process processed processing profile profiles progress
-    properties property provided queued range rate read reason received record records refresh refused regex region
-    regular rejected removal remove removed repeated request requested requests require required requires resolution
-    resolve resolved resource resources response retry revoked rule rules running same satisfy schema scope server
-    service sha share shared shares sharing shorter should signal signals since size small smaller some something
-    specified state status string strings structure submitted succeeded success successful such supplied supported
-    suppressed syntax taken target targets tcf temporarily terms text than that the their there these this throttled
-    throttling time timeout to token too trimmed true ttl two type types unable unauthorized unavailable unexpected
-    unhashed unique unknown unprocessable unrecognized unsupported until update updated upload uploads upper
-    uppercase used user users valid validated validation value values version violation waiting was were when where
-    which while with withdrawn without wrong you your zero
+    before being belong belongs between blank blocked bodies body boolean both but by bytes call campaign can can't
+    canceled cancelled cannot case change changed character characters check city client code codes completed
+    conflict connection connections consent consented constraint contain contained contains content conversion
+    convert converted could count country cpm create created currency data dataset datasets date dates days decimal
+    default delete deleted denied description destination details detected different digest digits disabled
+    documented does doesn't don't double dsp duplicate duplicated each edit element elements eligible else email
+    emails empty enabled encoded encoding enough ensure entities entity entries entry enum error errors exactly
+    exceed exceeded exceeds exception exist exists expected expects expired external failed failure false fault fee
+    fees few field fields first firstname following for forbidden form format found from gateway geo given gpp
+    granted greater had has hash hashed hashes have held hex hexadecimal hold holds hour hours http id identifier
+    identifiers identities identity ids if ignored in incomplete incorrect index ineligible input instance instances
+    insufficient integer internal into invalid ip is isn't issue it its job jobs json key keys known large larger
+    last lastname later least length less limit limits link linked list long longer lower lowercase malformed
+    manager many map marketplace match matched matches matching maximum measurements media member members merge
+    message metadata method minimum minute minutes mismatch missing more most must name named names needed neither
+    new no none nor normalization normalized not nothing null number numbers numeric object objects occurred of off
+    old on once one only operation opted or other out over owner page parameter parameters parse parsed partially
+    partiallysucceeded path pattern payload pending per permission permissions permitted phone pii plain plaintext
+    please policy position positive possible postal present problem process processed processing profile profiles
+    progress properties property provided queued range rate read reason received record records refresh refused
+    regex region regular rejected removal remove removed repeated request requested requests require required
+    requires resolution resolve resolved resource resources response retry revoked room rooms rule rules running
+    same satisfy schema scope server service sha share shared shares sharing shorter should signal signals since
+    size small smaller some something specified state status string strings structure submitted succeeded success
+    successful such supplied supported suppressed syntax taken target targets tcf temporarily terms text than that
+    the their there these this throttled throttling time timeout to token too trimmed true ttl two type types unable
+    unauthorized unavailable unexpected unhashed unique unknown unprocessable unrecognized unsupported until update
+    updated upload uploads upper uppercase used user users valid validated validation value values version view
+    violation waiting was were when where which while with withdrawn without wrong you your zero
     """.split()
 )
 _LITERALS = frozenset(
