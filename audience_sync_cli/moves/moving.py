@@ -57,9 +57,9 @@ def move(
 
     Creates an audience of the same name there, lets events reach both, and sends it every member from the stored rows,
     without a re-sync in Segment. Members without the consent that a dataset needs stay out. The old audience stays
-    current, so that nobody who leaves remains in it, until `audiences end` empties it. Both need the computation key:
-    also events that name the old audience by its id reach the new one through it. For a new audience with other
-    settings, create it first, without a key, and name it with --into.
+    current, so that nobody who leaves remains in it, until `audiences end` empties it. The audience needs a computation
+    key, through which events reach both, also those that name it by its id; if no event has one, link any unused key.
+    For a new audience with other settings, create it first, without a key, and name it with --into.
     """
     plan = planned(session, audience, to, options)
     if options.dry_run:
