@@ -2,49 +2,53 @@
 
 The code under test is the real one: Delivery, MemberDelivery, Uploads, JobTracker and MembershipTable.
 
-Amazon takes an upload within SETTLE seconds of the request or never. Its jobs end in any order, within JOB seconds or
-later, and may fail or reject records. A worker is stopped after TIMEOUT seconds.
+Amazon takes an upload within SETTLE seconds of the request or never. Uploads take effect in any order: those of the
+audience API when their jobs end, within JOB seconds or later, and jobs may fail or reject records; those to a dataset
+within EFFECTIVE seconds. A worker is stopped after TIMEOUT seconds.
 """
 
 import json
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
 
+from audience_sync.amazon_ads.apis import has_jobs
+from audience_sync.amazon_ads.destination import Api, of_data_manager
 from audience_sync.amazon_ads.job import JobReport
+from audience_sync.amazon_ads.record import audience_record, exit_record
 from audience_sync.amazon_ads.upload import Submission, Upload
 from audience_sync.aws.checkpoint import RENEWAL, Checkpoint
-from audience_sync.aws.membership_rows import Sharding, state_from_row
+from audience_sync.aws.membership_rows import Sharding, member_of, state_from_row
 from audience_sync.aws.membership_scan import MembershipScan
 from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.clock import Clock
 from audience_sync.delivery.batch import BatchReport, Delivery, Message
 from audience_sync.delivery.context import DeliveryContext
 from audience_sync.delivery.uploads import Limits
-from audience_sync.errors import AudienceSyncError, RequestRejected, TransientError
-from audience_sync.membership import EVERY_AUDIENCE, Audience, MembershipChange, Version
+from audience_sync.errors import AudienceSyncError, TransientError, Unavailable
+from audience_sync.membership import EVERY_AUDIENCE, Audience, Member, MembershipChange, Version
 from audience_sync.messages import ChangeMessage, DeadLetter, DeliveryHistory, JobMessage, pack
 from audience_sync.operations.job_tracking import MIN_TIME_PER_CHECK, JobCheck, JobContext, JobTracker
 from audience_sync.operations.renewal import Renewal
-from tests import builders
 from tests.doubles.amazon import FakeGate
 from tests.doubles.dynamodb import MembershipRows
+from tests.model.amazon import EFFECTIVE, GRANTED, JOB, AudienceApi, DataManager, Job, Record
+from tests.model.expected import newest_notice
 from tests.model.scheduler import Task
 
-AUDIENCE = "418273650912345678"
+AUDIENCE = Audience("418273650912345678")
+DATASET = Audience("dataset-1", destination=of_data_manager())
+SECOND_DATASET = replace(DATASET, audience_id="dataset-2")
 TIMEOUT = 60.0  # seconds; the worker's
 VISIBILITY = 660.0  # seconds; of the change queue
 SETTLE = 60.0  # seconds
-JOB = 900.0  # seconds; as long as SQS can delay a replay
 WINDOW = TIMEOUT + SETTLE + JOB  # seconds; an upload prepared now has taken effect by then
 LONGEST_JOB = 4 * JOB  # seconds; no job takes longer
 EPOCH = 1_800_000_000.0
 THREE_YEARS = 1e8  # seconds, about
 SHARDING = Sharding(2)
-
-Member = str
 
 
 @dataclass
@@ -67,17 +71,6 @@ class QueuedMessage:
         return [] if self.message.history.is_repetition else self.message.changes
 
 
-@dataclass
-class Job:
-    """An upload that Amazon has taken, or that is still in transit."""
-
-    records: list[dict[str, Any]]
-    ends_by: float  # when the job has ended or, in transit, when Amazon takes it at the latest; epoch seconds
-    job_id: str = ""
-    fails: bool = False  # as a whole
-    rejects: set[Member] = field(default_factory=set)
-
-
 @dataclass(eq=False)
 class Worker:
     """One invocation."""
@@ -86,7 +79,7 @@ class Worker:
     batch: list[QueuedMessage]
     stopped_at: float
     report: BatchReport | None = None
-    upload: list[dict[str, Any]] = field(default_factory=list)  # the records it is about to send
+    upload: Job | None = None  # what it is about to send
 
 
 @dataclass(eq=False)
@@ -101,7 +94,9 @@ class Check:
 class Simulation:
     """The state of queue, table, Amazon and workers, and the events that change it."""
 
-    def __init__(self) -> None:
+    def __init__(self, audiences: Sequence[Audience] = (AUDIENCE,)) -> None:
+        self.audiences = audiences
+        self.audience_api, self.datasets = AudienceApi(), DataManager()
         self.now = EPOCH
         self.max_records = 3  # of one upload
         self.table = MembershipRows()
@@ -109,23 +104,25 @@ class Simulation:
         self.dead_letters: list[str] = []  # bodies that are in the queue now
         self.jobs: list[Job] = []  # taken by Amazon, not yet ended
         self.in_transit: list[Job] = []  # their workers have given up on them
-        self.reports: dict[str, JobReport] = {}  # of jobs that have ended
         self.job_messages: list[QueuedMessage] = []
         self.checks: list[Check] = []
-        self.held: dict[Member, set[str]] = {}  # identifiers at Amazon
         self.workers: list[Worker] = []
         self.newest_sent: dict[Member, Version] = {}  # the newest version that Amazon has taken
         self.last_sent: dict[Member, Version] = {}  # the last version that Amazon has taken
         self.parked: dict[Member, Version] = {}  # the newest version that was ever in a dead letter
-        self.refused: set[str] = set()  # changes, by message id, that Amazon answers with 400
+        self.refused: set[Version | Member] = set()  # enters, and members whose removals Amazon refuses
         self.accepted: list[MembershipChange] = []
+        self.noticed: dict[Version, float] = {}  # when a deletion notice was accepted first
+        self.is_shared = False  # the last audience gets the first one's events
+        self.before: set[Version] = set()  # changes that were accepted before
+        self.moved: set[str] = set()  # persons whom the last audience has from the first one
         self.counts = {"delivered": 0, "superseded": 0, "parked": 0}
         self.accepted_at: Counter[int] = Counter()  # changes, by epoch millisecond
         self.completed: Counter[int] = Counter()  # changes with an outcome, by when they were accepted
         self.counts_are_exact = True  # until a crash or a second delivery makes some count twice
         self.order_is_kept = True  # until an upload may be in transit that no worker waits for
         self.uploads = 0
-        self.records: Counter[Member] = Counter()  # that Amazon has taken
+        self.records: Counter[Member] = Counter()  # that Amazon has taken, requests to delete identities also
         self.deliveries: Counter[Member] = Counter()  # of changes, each with all that may follow from it
         self._numbers = 0
 
@@ -134,6 +131,8 @@ class Simulation:
     def accept(self, changes: Sequence[MembershipChange]) -> None:
         """Have ingest answer 200."""
         self.accepted += changes
+        for notice in (change for change in changes if change.erase):
+            self.noticed.setdefault(notice.version, self.now)
         moment = int(self.now * 1000)
         self.accepted_at[moment] += len(changes)
         for body in pack(changes, DeliveryHistory(first_at=moment)):
@@ -151,7 +150,8 @@ class Simulation:
         for message in batch:
             message.visible_at = self.now + VISIBILITY
             message.receives += 1
-            self.deliveries.update(change.record["externalUserId"] for change in message.changes)
+            for change in message.changes:
+                self.deliveries.update(self.members_of(change))
         messages = [
             Message(str(each.number), f"handle-{each.number}", each.body, each.receives, int(each.sent_at * 1000))
             for each in batch
@@ -180,22 +180,12 @@ class Simulation:
     def accept_late(self, job: Job) -> None:
         """Have Amazon take an upload whose worker has given up on it."""
         self.in_transit.remove(job)
-        self._take(job.records)
+        self.take(job)
 
     def end(self, job: Job) -> None:
-        """Let an upload take effect, as far as its job neither fails nor rejects it."""
+        """Let an upload take effect."""
         self.jobs.remove(job)
-        members = {record["externalUserId"] for record in job.records}
-        rejected = dict.fromkeys(sorted(members & job.rejects), "consent denied")
-        self.reports[job.job_id] = JobReport("FAILED" if job.fails else "SUCCEEDED", rejected=rejected)
-        for record in job.records:
-            if job.fails or record["externalUserId"] in rejected:
-                continue
-            held = self.held.setdefault(record["externalUserId"], set())
-            named = {identity["email"] for identity in record["hashedPII"]}
-            held |= named
-            if record["action"] == "DELETE":
-                held -= named
+        job.api.end(job)
 
     def redrive(self, body: str) -> None:
         self.dead_letters.remove(body)
@@ -205,7 +195,7 @@ class Simulation:
     def tracked(self) -> list[Job]:
         """The jobs at Amazon whose messages are stored. Others cannot be followed."""
         known = {JobMessage.from_body(message.body).job_id for message in self.job_messages}
-        return [job for job in self.jobs if job.job_id in known]
+        return [job for job in self.jobs if job.api is self.audience_api and job.job_id in known]
 
     def put_job(self, body: str, delay: float = 0.0) -> None:
         self._numbers += 1
@@ -225,18 +215,56 @@ class Simulation:
         """Run the renewal three years later, when every member's TTL is about to expire."""
         client: Any = self.table
         clock = Clock(lambda: self.now + THREE_YEARS, lambda: 0.0, lambda _: None)
-        listed = Audience(AUDIENCE, settings={"renew": True})
+        listed = [replace(audience, settings={"renew": True}) for audience in self.audiences]
         report = Renewal(
             MembershipScan(client, "members", SHARDING),
             Checkpoint(client, "members", RENEWAL),
             _RenewalQueue(self),
             clock,
-        ).run([listed], deadline=TIMEOUT)
+        ).run(listed, deadline=TIMEOUT)
         assert report.reason is None
+
+    def share(self) -> None:
+        """Have the last audience get the events of the first one as well, from now on."""
+        if not self.is_shared:
+            self.is_shared = True
+            self.before = {change.version for change in self.accepted}
+
+    def reaching(self, change: MembershipChange) -> list[MembershipChange]:
+        """The changes that an event makes whose change of one audience is given."""
+        is_of_first = change.audience_id == self.audiences[0].audience_id
+        return [change, *([self._for_last(change)] if self.is_shared and is_of_first else [])]
+
+    def _for_last(self, change: MembershipChange) -> MembershipChange:
+        last = self.audiences[-1]
+        record = exit_record(change.record, last.destination) if change.exits else change.record
+        return replace(change, audience_id=last.audience_id, destination=last.destination, record=record)
+
+    def may_move(self, person: str) -> bool:
+        """Whether the first audience's row has all that was stated before the last one got the same events."""
+        member = (self.audiences[0].audience_id, person)
+        waiting = [change for message in self.queue for change in message.changes]
+        parked = [change for body in self.dead_letters for change in ChangeMessage.from_body(body).changes]
+        unsettled = {change.version for change in (*waiting, *parked) if member in self.members_of(change)}
+        return not unsettled & self.before
+
+    def move(self, person: str) -> None:
+        """Send the last audience what the first one's row says of a person, as of the event behind it.
+
+        Also that the person has left: an older enter may arrive later, and only the first audience knows better.
+        """
+        self.moved.add(person)
+        for row in self.table.rows.values():
+            state = state_from_row(row)
+            if state.member == (self.audiences[0].audience_id, person):
+                newest = state.bare() if state.newest.exits else state.enter()
+                for body in pack([self._for_last(newest)], DeliveryHistory(is_replay=True)):
+                    self.put(body)
 
     @property
     def limits(self) -> Limits:
-        return Limits(self.max_records, settle=SETTLE, job=JOB, longest_job=LONGEST_JOB)
+        effective = {Api.DATA_MANAGER: EFFECTIVE}
+        return Limits(self.max_records, settle=SETTLE, job=JOB, longest_job=LONGEST_JOB, effective=effective)
 
     # One worker, and what it calls
 
@@ -244,11 +272,11 @@ class Simulation:
         limits = self.limits
         client: Any = _Client(self, task)
         context = DeliveryContext(
-            _Queue(task, "queue", self.put),
-            dead_letters=_Queue(task, "park", self._park),
-            jobs=_Queue(task, "job queue", self.put_job),
+            _Queue(self, task, "queue", self.put),
+            dead_letters=_Queue(self, task, "park", self._park),
+            jobs=_Queue(self, task, "job queue", self.put_job),
             members=MembershipTable(client, "members", SHARDING, self.clock()),
-            audiences=lambda: [Audience(AUDIENCE)],
+            audiences=lambda: self.audiences,
             limits=limits,
             clock=self.clock(),
             gate=FakeGate(),
@@ -265,10 +293,10 @@ class Simulation:
     def _run_check(self, task: Task, check: Check) -> None:
         client: Any = _Client(self, task)
         table = MembershipTable(client, "members", SHARDING, self.clock())
-        changes, jobs = _Queue(task, "queue", self.put), _Queue(task, "job queue", self.put_job)
-        dead_letters = _Queue(task, "park", self._park)
-        timing = self.limits.timing
-        context = JobContext(_Jobs(self, task), table, changes, jobs, dead_letters, self.clock(), timing)
+        changes, jobs = _Queue(self, task, "queue", self.put), _Queue(self, task, "job queue", self.put_job)
+        dead_letters = _Queue(self, task, "park", self._park)
+        timing, timings = self.limits.timing, {Api.DATA_MANAGER: self.limits.timing_of(DATASET.destination)}
+        context = JobContext(_Jobs(self, task), table, changes, jobs, dead_letters, self.clock(), timing, timings)
         deadline = self.now + 2 * MIN_TIME_PER_CHECK
         try:
             check.result = JobTracker(context).check(JobMessage.from_body(check.body), deadline=deadline)
@@ -297,26 +325,32 @@ class Simulation:
     def _park(self, body: str, _delay: float) -> None:
         self.dead_letters.append(body)
         for change in ChangeMessage.from_body(body).changes:
-            _keep_newest(self.parked, change)
+            self._keep_newest(self.parked, change)
 
-    def _take(self, records: list[dict[str, Any]]) -> str:
+    def take(self, job: Job) -> Submission:
+        """Have Amazon answer an upload. Raises RequestRejected."""
+        refused = {place for place, record in enumerate(job.records) if self._refuses(record)}
+        rejected = job.api.rejections(refused)
         self.uploads += 1
-        job_id = f"job-{self.uploads}"
-        self.jobs.append(Job(records, self.now + JOB, job_id))
-        for record in records:
-            member = record["externalUserId"]
-            self.records[member] += 1
-            if (version := version_of(record)) is None:
-                continue  # the removal of an earlier life
-            self.last_sent[member] = version
-            self.newest_sent[member] = max(version, self.newest_sent.get(member, version))
-        return job_id
+        job.number, job.taken_at = self.uploads, self.now
+        job.records = [record for place, record in enumerate(job.records) if place not in refused]
+        job.api.accept(job)
+        self.jobs.append(job)
+        for record in job.records:
+            self.records[record.member] += 1
+            if (version := record.version) is not None:
+                self.last_sent[record.member] = version
+                self.newest_sent[record.member] = max(version, self.newest_sent.get(record.member, version))
+        return Submission(job.job_id, rejected)
+
+    def is_refused(self, job: Job) -> bool:
+        """Whether Amazon would refuse the upload, not only some of its members."""
+        return job.api is self.audience_api and any(map(self._refuses, job.records))
+
+    def _refuses(self, record: Record) -> bool:
+        return (record.version or record.member) in self.refused
 
     # What can be observed
-
-    def refuses(self, records: list[dict[str, Any]]) -> bool:
-        versions = [version_of(record) for record in records]
-        return any(version is not None and version.message_id in self.refused for version in versions)
 
     def newest_known(self) -> dict[Member, Version]:
         """The newest version of each member that was sent to Amazon, is parked, or is still in the queue."""
@@ -325,48 +359,57 @@ class Simulation:
             known[member] = max(version, known.get(member, version))
         for message in self.queue:
             for change in message.changes:
-                _keep_newest(known, change)
-        for change in self.accepted:
-            if self.may_be_moot(change):
-                _keep_newest(known, change)
+                self._keep_newest(known, change)
+        for member, changes in self.stated().items():
+            moot = [change.version for change in changes if self.may_be_moot(change)]
+            known[member] = max([*moot, known.get(member, Version(-1, False, ""))])
         return known
+
+    def _keep_newest(self, known: dict[Member, Version], change: MembershipChange) -> None:
+        for member in self.members_of(change):
+            known[member] = max(change.version, known.get(member, change.version))
+
+    def members_of(self, change: MembershipChange) -> list[Member]:
+        """The members whom a change concerns: several if it is a deletion notice."""
+        if change.audience_id != EVERY_AUDIENCE:
+            return [change.member]
+        return [(audience.audience_id, change.record["externalUserId"]) for audience in self.audiences]
+
+    def stated(self) -> dict[Member, list[MembershipChange]]:
+        """The accepted changes of each member; of one who was moved, those also of the first audience."""
+        stated: dict[Member, list[MembershipChange]] = {}
+        for change in self.accepted:
+            for member in self.members_of(change):
+                stated.setdefault(member, []).append(change)
+        first, last = self.audiences[0].audience_id, self.audiences[-1].audience_id
+        for person in self.moved:
+            stated.setdefault((last, person), []).extend(stated.get((first, person), []))
+        return {member: changes for member, changes in stated.items() if changes}
 
     def may_be_moot(self, change: MembershipChange) -> bool:
         """Whether there may be nothing to remove: an exit without identifiers, or one whose removal is done."""
         return change.exits
 
-    def newest(self) -> dict[Member, MembershipChange]:
-        """The expected result: the newest accepted change of each member."""
-        newest: dict[Member, MembershipChange] = {}
-        for change in self.accepted:
-            member = change.record["externalUserId"]
-            held = newest.get(member)
-            if held is None or held.version < change.version:
-                newest[member] = change
-        return newest
+    def held_by(self, member: Member) -> set[str]:
+        """The identities of a member at Amazon."""
+        return (self.audience_api if member[0] == AUDIENCE.audience_id else self.datasets).held[member]
 
-    def erased(self, member: Member) -> set[str]:
-        """The identities that a deletion notice concerns: named before it, or by exits after it without a new life."""
-        changes = [each for each in self.accepted if each.record["externalUserId"] == member]
-        notice = max((each.version for each in changes if each.erase), default=None)
+    def is_deleted_late(self, member: Member) -> bool:
+        """Whether Amazon got a deletion of the person when enters waited no more for the newest notice.
+
+        docs/architecture.md, *What is not*: the person can be missing from a dataset until the next enter.
+        """
+        notice = newest_notice(self.stated()[member])
         if notice is None:
-            return set()
-        is_back = any(each.version > notice and not each.exits for each in changes)
-        concerned = {name for each in changes if each.version <= notice or not is_back for name in _emails(each)}
-        return concerned - {name for each in changes if each.version > notice and is_back for name in _emails(each)}
-
-    def removed(self, member: Member) -> set[str]:
-        """The identities that were named before the member's newest exit, and by no enter after it."""
-        changes = [each for each in self.accepted if each.record["externalUserId"] == member]
-        left = max((each.version for each in changes if each.exits), default=None)
-        if left is None:
-            return set()
-        before = {name for each in changes if each.version <= left for name in _emails(each)}
-        return before - {name for each in changes if each.version > left for name in _emails(each)}
+            return False
+        waited = self.noticed[notice] + 2 * EFFECTIVE
+        entered = max(self.datasets.entered.get(member, {"": 0}).values())
+        deletions = self.datasets.deletions.get(member[1], [])
+        return any(each.taken_at > waited and each.number > entered for each in deletions)
 
     def identities_of(self, member: Member) -> set[str]:
         """The identities that the table still holds of a member."""
-        rows = [row for (_, name), row in self.table.rows.items() if name == member]
+        rows = [row for row in self.table.rows.values() if member_of(row) == member]
         return {each.digests["email"] for row in rows for each in state_from_row(row).identities}
 
 
@@ -388,6 +431,7 @@ class _Client:
 class _Queue:
     """A queue, as one worker has it."""
 
+    simulation: Simulation
     task: Task
     name: str
     put: Callable[[str, float], None]
@@ -396,8 +440,13 @@ class _Queue:
         self, bodies: Sequence[str], *, deadline: float, delay: float = 0, attributes: dict[str, str] | None = None
     ) -> None:
         del deadline, attributes
-        for body in bodies:
-            self.task.call(self.name, partial(self.put, body, delay))
+        for place, body in enumerate(bodies):
+            try:
+                self.task.call(self.name, partial(self.put, body, delay))
+            except Unavailable:
+                if place:  # the others are stored, and their changes come again
+                    self.simulation.counts_are_exact = False
+                raise
 
 
 @dataclass
@@ -425,17 +474,12 @@ class _Amazon:
 
     def send_records(self, upload: Upload, *, timeout: float) -> Submission:
         assert timeout > 0
-        records = json.loads(upload.body())["records"]
-        members = [record["externalUserId"] for record in records]
+        api = self.simulation.audience_api if has_jobs(upload.target.destination) else self.simulation.datasets
+        job = self.worker.upload = api.read(upload)
+        members = [record.member for record in job.records]
         assert len(set(members)) == len(members), "O4: a member is twice in one request"
-        self.worker.upload = records
-        job_id: str = self.task.call("upload", lambda: self._take(records))
-        return Submission(job_id)
-
-    def _take(self, records: list[dict[str, Any]]) -> str:
-        if self.simulation.refuses(records):
-            raise RequestRejected("Amazon answered 400", status=400)
-        return self.simulation._take(records)
+        submission: Submission = self.task.call("upload", lambda: self.simulation.take(job))
+        return submission
 
 
 @dataclass
@@ -446,34 +490,29 @@ class _Jobs:
     task: Task
 
     def job(self, job_id: str) -> JobReport:
-        report: JobReport = self.task.call("job", lambda: self.simulation.reports.get(job_id, JobReport("PENDING")))
+        assert job_id.startswith("job-"), "a dataset has no jobs"
+        reports = self.simulation.audience_api.reports
+        report: JobReport = self.task.call("job", lambda: reports.get(job_id, JobReport("PENDING")))
         return report
 
 
 def change_of(
-    member: Member, at: int, *, exits: bool, message_id: str, emails: Sequence[str], erase: bool = False
+    person: str,
+    at: int,
+    *,
+    exits: bool,
+    message_id: str,
+    emails: Sequence[str],
+    audience: Audience = AUDIENCE,
 ) -> MembershipChange:
-    """A change whose record holds its version, so that what Amazon has can be compared with it."""
-    return builders.change(
-        member,
-        *emails,
-        at=at,
-        exits=exits,
-        message_id=message_id,
-        audience_id=EVERY_AUDIENCE if erase else AUDIENCE,
-        record={"userConsent": {"version": json.dumps([at, exits, message_id])}},
-        erase=erase,
-    )
-
-
-def version_of(record: dict[str, Any]) -> Version | None:
-    """The version of a change, read from its record. The removal of an earlier life has none."""
-    text = record.get("userConsent", {}).get("version")
-    return Version(*json.loads(text)) if text else None
-
-
-def _emails(change: MembershipChange) -> list[str]:
-    return [identity["email"] for identity in change.record["hashedPII"]]
+    """A change as ingest makes it. The consent of an enter holds its version, to compare what Amazon has with it."""
+    identities = [{"email": email} for email in emails]
+    version = json.dumps([at, exits, message_id])
+    consent = {} if exits else {"consent": {"amzn": GRANTED}, "version": version}
+    record = audience_record(person, "DELETE" if exits else "CREATE", identities, None, consent)
+    if exits:
+        record = exit_record(record, audience.destination)
+    return MembershipChange(audience.audience_id, audience.destination, at, message_id, record)
 
 
 def failing(error: AudienceSyncError | Exception) -> Callable[[], Any]:
@@ -483,8 +522,3 @@ def failing(error: AudienceSyncError | Exception) -> Callable[[], Any]:
         raise error
 
     return fail
-
-
-def _keep_newest(known: dict[Member, Version], change: MembershipChange) -> None:
-    member, version = change.record["externalUserId"], change.version
-    known[member] = max(version, known.get(member, version))

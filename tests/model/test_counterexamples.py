@@ -6,7 +6,8 @@ import pytest
 
 from audience_sync.errors import ServiceUnavailable
 from audience_sync.membership import MembershipChange
-from tests.model.simulation import JOB, WINDOW, Simulation, change_of, failing
+from tests.model.amazon import JOB
+from tests.model.simulation import AUDIENCE, WINDOW, Simulation, change_of, failing
 
 
 @pytest.fixture
@@ -46,7 +47,7 @@ def pass_time(simulation: Simulation, seconds: float) -> None:
 
 
 def is_in(simulation: Simulation) -> bool:
-    return bool(simulation.held.get("ann"))
+    return bool(simulation.held_by((AUDIENCE.audience_id, "ann")))
 
 
 def test_an_enter_that_was_sent_long_after_it_was_recorded_counts_as_recent(simulation: Simulation) -> None:

@@ -2,13 +2,16 @@
 
 Workers overlap, crash and receive the same message twice; uploads fail in every way, are applied late, and their jobs
 end in any order. When all faults have stopped and the queue is empty, membership at Amazon must be what the newest
-change of each member says, and no change may be lost.
+newest change of each member says, and no change may be lost.
+
+The same rules run on an audience of each of Amazon's APIs, and on several at once: a deletion notice reaches them all.
 """
 
 import os
 from collections.abc import Callable, Collection, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar
 
+import pytest
 from botocore.exceptions import ClientError
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
@@ -22,6 +25,7 @@ from hypothesis.stateful import (
 )
 
 from audience_sync.errors import (
+    AccessDenied,
     OutcomeUnknown,
     RequestTooLarge,
     ServiceUnavailable,
@@ -29,10 +33,21 @@ from audience_sync.errors import (
     TokenUnavailable,
     Unavailable,
 )
-from tests.model.simulation import JOB, SETTLE, Check, Job, Simulation, Worker, change_of, failing
-
-if TYPE_CHECKING:
-    from audience_sync.membership import MembershipChange
+from audience_sync.ingest.record_rules import erasing_exit
+from audience_sync.membership import EVERY_AUDIENCE, Audience, MembershipChange
+from tests.model.amazon import EFFECTIVE, JOB, MONTH, Job
+from tests.model.expected import emails, erased, newest, removed
+from tests.model.simulation import (
+    AUDIENCE,
+    DATASET,
+    SECOND_DATASET,
+    SETTLE,
+    Check,
+    Simulation,
+    Worker,
+    change_of,
+    failing,
+)
 
 NIGHTLY = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
 STEPS = 40  # of one example, before its faults stop
@@ -50,6 +65,7 @@ FAULTS: dict[str, dict[str, Callable[[], Any]]] = {
         "413": failing(RequestTooLarge("413", status=413)),
         "reset": failing(OutcomeUnknown("reset")),
         "no token": failing(TokenUnavailable("no token")),
+        "403": failing(AccessDenied("403", status=403)),
     },
     "write": {"throttled": failing(THROTTLED)},
     "read": {"throttled": failing(THROTTLED)},
@@ -73,52 +89,67 @@ def pick[T](some: Sequence[T], which: int) -> T:
 
 
 class Protocol(RuleBasedStateMachine):
-    """Two members of one audience, and up to three workers."""
+    """Two persons in an audience, and up to three workers."""
+
+    audiences: ClassVar[Sequence[Audience]] = (AUDIENCE,)
 
     def __init__(self) -> None:
         super().__init__()
-        self.simulation = Simulation()
+        self.simulation = Simulation(self.audiences)
         self.sent: list[MembershipChange] = []
         self.down: set[str] = set()
 
-    @initialize(max_records=st.sampled_from([1, 3]))
-    def begin(self, max_records: int) -> None:
+    @initialize(
+        max_records=st.sampled_from([1, 3]), finds_by_id=st.booleans(), takes=st.sampled_from([EFFECTIVE, MONTH])
+    )
+    def begin(self, max_records: int, finds_by_id: bool, takes: float) -> None:
         self.simulation.max_records = max_records
+        self.simulation.datasets.finds_by_id = finds_by_id
+        self.simulation.datasets.deletion_takes = takes
 
     # Segment
 
     @rule(
         members=st.sampled_from([MEMBERS[:1], MEMBERS[1:], MEMBERS, MEMBERS[:1] * 2]),
+        where=WHICH,
         at=st.integers(1, 6),
         exits=st.booleans(),
-        emails=st.sets(st.sampled_from("ab")),
-        erase=RARELY,
+        named=st.sets(st.sampled_from("ab")),
+        erase=st.sampled_from(["", "", "", "notice", "denial"]),
         refused=RARELY,
     )
-    def webhook(self, members: list[str], at: int, exits: bool, emails: set[str], erase: bool, refused: bool) -> None:
+    def webhook(
+        self, members: list[str], where: int, at: int, exits: bool, named: set[str], erase: str, refused: bool
+    ) -> None:
         """Events at any time, in any order; an exit may come without identifiers, an enter never does.
 
-        Amazon answers 400 to some of them, for as long as there are faults.
+        Amazon refuses some of them, for as long as there are faults.
         """
+        audiences = self.simulation.audiences
+        reached = audiences if where % (len(audiences) + 1) == len(audiences) else [pick(audiences, where)]
         changes = []
         for offset, member in enumerate(members):
-            message_id = f"id-{len(self.sent)}"
+            message_id = f"id-{len(self.sent)}-{offset}"
             leaves = exits if offset != 1 else not exits
-            named = sorted(emails) if leaves else sorted(emails) or ["a"]
-            is_notice = leaves and erase
-            emails_named = [] if is_notice else named
-            change = change_of(member, at, exits=leaves, message_id=message_id, emails=emails_named, erase=is_notice)
-            changes.append(change)
+            identities = [f"{name} of {member}" for name in sorted(named or ("" if leaves else "a"))]
+            if leaves and erase:
+                changes.append(erasing_exit(member, at, message_id, denies_consent=erase == "denial"))
+                continue
+            stated = [
+                change_of(member, at, exits=leaves, message_id=message_id, emails=identities, audience=audience)
+                for audience in reached
+            ]
+            changes += stated if len(stated) > 1 else self.simulation.reaching(*stated)
             if refused and offset == 0:
-                self.simulation.refused.add(message_id)
-            self.sent.append(change)
+                self.simulation.refused |= {each.member if leaves else each.version for each in stated}
+        self.sent += changes
         self.simulation.accept(changes)
 
     @precondition(lambda self: self.sent)
     @rule(which=WHICH)
     def webhook_duplicate(self, which: int) -> None:
         """Segment sends an event twice."""
-        self.simulation.accept([pick(self.sent, which)])
+        self.simulation.accept(self.simulation.reaching(pick(self.sent, which)))
 
     @precondition(lambda self: self.simulation.table.rows)
     @rule()
@@ -134,6 +165,13 @@ class Protocol(RuleBasedStateMachine):
         visible = self.simulation.visible()
         start = which % len(visible)
         self.simulation.receive((visible[start:] + visible[:start])[:count])
+
+    @precondition(lambda self: self.simulation.visible() and len(self.simulation.workers) < 3)
+    @rule(which=WHICH, count=st.integers(1, 3))
+    def deliver(self, which: int, count: int) -> None:
+        """As it happens most of the time: one worker begins and ends."""
+        self.receive(which, count)
+        self._finish(self.simulation.workers[-1])
 
     @precondition(lambda self: self.simulation.queue and len(self.simulation.workers) < 3)
     @rule(which=WHICH)
@@ -169,14 +207,15 @@ class Protocol(RuleBasedStateMachine):
     def lose_the_answer(self, how: str, which: int) -> None:
         """Amazon takes the upload, now or later; the worker gets no answer."""
         worker = self._worker(which, about_to="upload")
-        records = worker.upload
-        if self.simulation.refuses(records):
+        job = worker.upload
+        if job is None or self.simulation.is_refused(job):
             self._step(worker)
             return
         self.simulation.order_is_kept = False
-        self.simulation.in_transit.append(Job(records, self.simulation.now + SETTLE))
+        job.ends_by = self.simulation.now + SETTLE
+        self.simulation.in_transit.append(job)
         if how == "applied":
-            self.simulation.accept_late(self.simulation.in_transit[-1])
+            self.simulation.accept_late(job)
         self._step(worker, FAULTS["upload"]["reset"])
 
     @rule(services=st.sets(st.sampled_from(sorted(FAULTS)), max_size=2))
@@ -197,11 +236,11 @@ class Protocol(RuleBasedStateMachine):
         """A job whose message is stored takes three times as long, fails, or rejects a record."""
         job = pick(self.simulation.tracked(), which)
         if how == "late":
-            job.ends_by += 2 * JOB
+            job.ends_by = job.taken_at + 3 * JOB
         elif how == "fails":
             job.fails = True
         else:
-            job.rejects.add(job.records[0]["externalUserId"])
+            job.rejects.add(job.records[0].member)
 
     @precondition(lambda self: self.simulation.visible_jobs())
     @rule(which=WHICH)
@@ -244,7 +283,8 @@ class Protocol(RuleBasedStateMachine):
         """D1 and D7, at every moment: each change, or a newer one, was sent, is parked, or is in the queue."""
         known = self.simulation.newest_known()
         for change in self.simulation.accepted:
-            assert known.get(change.record["externalUserId"], (-1,)) >= change.version, "lost"
+            for member in self.simulation.members_of(change):
+                assert known.get(member, (-1,)) >= change.version, "lost"
 
     @invariant()
     def the_last_upload_is_the_newest(self) -> None:
@@ -252,12 +292,13 @@ class Protocol(RuleBasedStateMachine):
         simulation = self.simulation
         is_idle = not simulation.workers and not simulation.queue
         if is_idle and simulation.order_is_kept:
-            for member, newest in simulation.newest().items():
-                version = newest.version
+            for member, changes in simulation.stated().items():
+                change = newest(changes)
+                version = change.version
                 if (
                     member in simulation.last_sent
                     and simulation.parked.get(member, (-1,)) < version
-                    and not simulation.may_be_moot(newest)
+                    and not simulation.may_be_moot(change)
                 ):
                     assert simulation.last_sent[member] == version, "an older record was sent last"
 
@@ -265,6 +306,8 @@ class Protocol(RuleBasedStateMachine):
         try:
             self._drain()
             self._check_result()
+            for person in MEMBERS if self.simulation.is_shared else ():
+                self.simulation.move(person)
             self.simulation.renew()  # when nothing else happens, it changes no membership
             self._drain()
             self._check_result()
@@ -284,8 +327,7 @@ class Protocol(RuleBasedStateMachine):
                 *simulation.checks,
             ]  # the newest worker first
             for each in running:
-                while not each.task.is_done:
-                    self._step(each)
+                self._finish(each)
             self.the_last_upload_is_the_newest()
             for body in simulation.dead_letters[:]:
                 simulation.redrive(body)
@@ -301,34 +343,44 @@ class Protocol(RuleBasedStateMachine):
             self.nothing_is_lost()
         else:
             raise AssertionError("the queues do not become empty")
-        simulation.pass_time(5000.0, ORDERS[1])
+        last = max((job.ends_by - simulation.now for job in simulation.jobs), default=0.0)
+        simulation.pass_time(max(5000.0, last), ORDERS[1])
 
     def _check_result(self) -> None:
         simulation = self.simulation
-        for member, newest in simulation.newest().items():
-            held = simulation.held.get(member, set())
-            if newest.exits:
+        for member, changes in simulation.stated().items():
+            held, decides = simulation.held_by(member), newest(changes)
+            if decides.exits:
                 assert held == set(), "O2: the newest change is an exit, and the member is in"
-            else:
-                named = {identity["email"] for identity in newest.record["hashedPII"]}
-                assert named <= held, "O1: the newest change is an enter, and the member is out"
-            assert not held & simulation.removed(member), "an identity of an earlier life is in"
-        for member in MEMBERS:
-            kept = simulation.erased(member) & simulation.identities_of(member)
+            elif not simulation.is_deleted_late(member):
+                assert held.issuperset(emails(decides)), "O1: the newest change is an enter, and the member is out"
+            assert not held & removed(changes), "an identity of an earlier life is in"
+            kept = erased(changes) & simulation.identities_of(member)
             assert not kept, "P: a deletion was requested, and identifiers of before are kept"
+            uploaded = simulation.datasets.entered.get(member, {}).keys()
+            undeleted = erased(changes) & uploaded - simulation.datasets.deleted.get(member[1], set())
+            assert not undeleted, "P: a deletion was requested, and Amazon was not asked to delete the identities"
             bound = RECORDS_OF_A_DELIVERY * simulation.deliveries[member] + RECORDS_OF_A_NOTICE
             assert simulation.records[member] <= bound, "R: uploads go on after the changes"
+        for person in MEMBERS:
+            deliveries = sum(simulation.deliveries[audience.audience_id, person] for audience in self.audiences)
+            deletions = simulation.records[EVERY_AUDIENCE, person]
+            assert deletions <= RECORDS_OF_A_DELIVERY * deliveries, "R: identities are deleted on and on"
         counted = sum(simulation.counts.values())
         accepted = sum(simulation.accepted_at.values())
         assert counted >= accepted, "D6: changes without an outcome"
         if simulation.counts_are_exact:
             assert counted == accepted, "D6: changes counted twice"
-        for moment, changes in simulation.accepted_at.items():
-            assert simulation.completed[moment] >= changes, "D6: a gap in the audit where nothing is lost"
+        for moment, number in simulation.accepted_at.items():
+            assert simulation.completed[moment] >= number, "D6: a gap in the audit where nothing is lost"
 
     def _worker(self, which: int, about_to: str | None = None) -> Worker:
         workers = [each for each in self.simulation.workers if about_to in (None, each.task.about_to)]
         return pick(workers, which)
+
+    def _finish(self, worker: Worker | Check) -> None:
+        while not worker.task.is_done:
+            self._step(worker)
 
     def _step(self, worker: Worker | Check, outcome: Callable[[], Any] | None = None) -> None:
         if outcome is None and worker.task.about_to in self.down:
@@ -339,7 +391,39 @@ class Protocol(RuleBasedStateMachine):
             running.remove(worker)
 
 
-def search(examples: int, *, phases: Collection[Phase] = tuple(Phase), derandomize: bool = True) -> None:
+class OnDataset(Protocol):
+    """The same on a dataset."""
+
+    audiences = (DATASET,)
+
+
+class OnBoth(Protocol):
+    """The same on an audience of each API. A deletion notice reaches both, other events one or both."""
+
+    audiences = (AUDIENCE, DATASET)
+
+    @rule(which=WHICH)
+    def move(self, which: int) -> None:
+        """The last audience gets the first one's events, and then those members whose rows are up to date."""
+        self.simulation.share()
+        person = pick(MEMBERS, which)
+        if self.simulation.may_move(person):
+            self.simulation.move(person)
+
+
+class OnTwoDatasets(OnBoth):
+    """The same on two datasets: a person's identities are deleted in both."""
+
+    audiences = (DATASET, SECOND_DATASET)
+
+
+def search(
+    machine: type[Protocol],
+    examples: int,
+    *,
+    phases: Collection[Phase] = tuple(Phase),
+    derandomize: bool = True,
+) -> None:
     """Run this many examples. Raises the first assertion or error that one of them raises."""
     found = settings(
         max_examples=examples,
@@ -350,8 +434,11 @@ def search(examples: int, *, phases: Collection[Phase] = tuple(Phase), derandomi
         deadline=None,
         suppress_health_check=list(HealthCheck),
     )
-    run_state_machine_as_test(Protocol, settings=found)
+    run_state_machine_as_test(machine, settings=found)
 
 
-def test_the_newest_change_wins_and_none_is_lost_whatever_happens() -> None:
-    search(3000 if NIGHTLY else 200, derandomize=not NIGHTLY)
+@pytest.mark.parametrize(
+    ("machine", "examples"), [(Protocol, 200), (OnDataset, 100), (OnBoth, 100), (OnTwoDatasets, 100)]
+)
+def test_the_newest_change_wins_and_none_is_lost_whatever_happens(machine: type[Protocol], examples: int) -> None:
+    search(machine, 3000 if NIGHTLY else examples, derandomize=not NIGHTLY)

@@ -9,7 +9,6 @@ from audience_sync.erasure import ErasureStep, StepKind
 from audience_sync.erasure_state import (
     AMAZON_DELETES_WITHIN,
     CHECK_DELAY,
-    AudienceErasure,
     Missing,
     Outcome,
     PersonRow,
@@ -19,6 +18,7 @@ from audience_sync.erasure_state import (
     judge,
     notices_of,
 )
+from audience_sync.ingest.record_rules import erasing_exit
 from audience_sync.member_state import Identity, LateJob, MemberState, Timing
 from audience_sync.membership import EVERY_AUDIENCE, Version
 from tests.builders import change, notice
@@ -29,6 +29,7 @@ TIMING = Timing(effective_after=1_020)
 RECORDED = ErasureStep(StepKind.NOTICE, "notice-m1", NOTICE.at, NOW * 1000)
 REMOVED = ErasureStep(StepKind.REMOVAL, "job-1", NOW * 1000 + 2_000, NOW * 1000 + 900_000)
 DELETED = REMOVED._replace(kind=StepKind.DELETION, id="-")
+AT_ONCE = REMOVED._replace(at=NOW * 1000)
 EARLIER = REMOVED._replace(id="job-0", at=NOW * 1000 - 1)  # sent before the notice was recorded
 CLOSED = ErasureStep(StepKind.CLOSED, "", NOW * 1000 + 950_000, NOW * 1000 + 950_000)
 WAITING = CLOSED._replace(kind=StepKind.WAITING, ended=CLOSED.ended + 86_400_000)
@@ -61,6 +62,8 @@ NOT_SPREAD: dict[str, Any] = {"left": None, "erase_until": 0, "newest": change(a
     [
         pytest.param(row(REMOVED), 900, (Outcome.REMOVED, None, None), id="its job has ended"),
         pytest.param(row(), 1, (Outcome.NOTHING_HELD, None, None), id="nothing was held"),
+        pytest.param(row(AT_ONCE), 900, (Outcome.REMOVED, None, None), id="in the moment of the notice"),
+        pytest.param(row(EARLIER, REMOVED), 900, (Outcome.REMOVED, None, None), id="again, after the notice"),
         pytest.param(row(EARLIER), 1, (Outcome.NOTHING_HELD, None, None), id="removed before the notice"),
         pytest.param(row(**BACK), 1, (Outcome.ENTERED_AGAIN, None, None), id="entered since, nothing was held"),
         pytest.param(row(REMOVED, **BACK), 900, (Outcome.REMOVED, None, None), id="removed, and entered since"),
@@ -81,7 +84,25 @@ NOT_SPREAD: dict[str, Any] = {"left": None, "erase_until": 0, "newest": change(a
             id="the last removal was not sent",
         ),
         pytest.param(
+            row(REMOVED, **KEPT, **LAST),
+            ENTERED + 1_020 - NOW,
+            (Outcome.OPEN, Missing.REMOVAL, ENTERED + 1_020),
+            id="a repeated removal is due now",
+        ),
+        pytest.param(
+            row(**KEPT, late_jobs=(LateJob("job-8", ENTERED, HELD.at),)),
+            2_000,
+            (Outcome.OPEN, Missing.LAST_REMOVAL, ENTERED + 72 * 3_600),
+            id="the enter's job is late",
+        ),
+        pytest.param(
             row(**KEPT, late_jobs=LATE), 2_000, (Outcome.OPEN, Missing.LATE_JOBS, NOW + 2 + 36 * 3_600), id="late job"
+        ),
+        pytest.param(
+            row(**KEPT, late_jobs=LATE), 2 + 36 * 3_600, (Outcome.OPEN, Missing.END, None), id="a job that never ended"
+        ),
+        pytest.param(
+            row(REMOVED, identities=MANY[:100]), 2_000, (Outcome.OPEN, Missing.END, None), id="100 identities"
         ),
         pytest.param(row(**KEPT, removal_failed=True), 1, (Outcome.OPEN, Missing.REJECTED, None), id="rejected"),
         pytest.param(
@@ -94,8 +115,14 @@ NOT_SPREAD: dict[str, Any] = {"left": None, "erase_until": 0, "newest": change(a
             id="dataset: Amazon deletes the identities",
         ),
         pytest.param(
+            row(DELETED, has_jobs=False, **BACK),
+            30 * 86_400 + 1,
+            (Outcome.AMAZON_DELETES, None, DELETED.at // 1000 + 30 * 86_400),
+            id="dataset: until the last second, although the person is back",
+        ),
+        pytest.param(
             row(DELETED, has_jobs=False),
-            31 * 86_400,
+            30 * 86_400 + 2,
             (Outcome.AMAZON_TIME_OVER, None, DELETED.at // 1000 + 30 * 86_400),
             id="dataset: Amazon's time is over",
         ),
@@ -121,18 +148,9 @@ def test_one_audience(known: PersonRow, later: int, expected: tuple[Outcome, Mis
     judged = judge(everywhere(RECORDED), [known], NOW + later).audiences[known.state.member[0]]
     until = None if judged.until is None else judged.until // 1000
     assert (judged.outcome, judged.missing, until) == expected
-    assert EARLIER not in judged.steps
-
-
-def test_what_proves_it_and_what_hinders_it_is_named() -> None:
-    def only(known: PersonRow) -> AudienceErasure:
-        (judged,) = judge(everywhere(RECORDED), [known], NOW + 2_000).audiences.values()
-        return judged
-
-    assert only(row(EARLIER, REMOVED)).steps == (REMOVED,)
-    assert only(row(**KEPT, late_jobs=LATE)).late_jobs == ("job-9",)
-    assert only(row(REMOVED, **BACK)).entered_again == NOTICE.at + 1
-    assert only(row(REMOVED)).entered_again is None
+    assert judged.steps == tuple(step for step in known.state.erasure if step != EARLIER)
+    assert judged.late_jobs == (tuple(job.job_id for job in known.state.late_jobs) if judged.missing else ())
+    assert judged.entered_again == (NOTICE.at + 1 if known.state.newest == BACK["newest"] else None)
 
 
 def in_audience(audience_id: str, known: PersonRow) -> PersonRow:
@@ -169,12 +187,14 @@ DONE, AMAZONS = row(REMOVED), in_audience("2", row(DELETED, has_jobs=False))
 def test_the_whole(rows: list[PersonRow], later: int, progress: Progress, since: int, until: int | None) -> None:
     judged = judge(everywhere(RECORDED), rows, NOW + later)
     assert (judged.progress, judged.since, judged.until) == (progress, since, until)
+    assert judged.notices == (RECORDED,)
 
 
 @pytest.mark.parametrize(
-    ("hours", "rows", "overdue"), [(97, [row(**KEPT)], True), (95, [row(**KEPT)], False), (97, [AMAZONS], False)]
+    ("hours", "rows", "overdue"),
+    [(96.000001, [row(**KEPT)], True), (96, [row(**KEPT)], False), (97, [AMAZONS], False)],
 )
-def test_only_an_open_erasure_is_overdue(hours: int, rows: list[PersonRow], overdue: bool) -> None:
+def test_only_an_open_erasure_is_overdue(hours: float, rows: list[PersonRow], overdue: bool) -> None:
     now = NOW + hours * 3_600
     assert judge(everywhere(RECORDED), rows, now).is_overdue(now, days=4) is overdue
 
@@ -203,6 +223,11 @@ def test_the_notices_of_an_erasure(
 ) -> None:
     found = everywhere(*steps)
     assert (notices_of(found), is_closed(found), found.member[0]) == (notices, closed, EVERY_AUDIENCE)
+
+
+def test_a_denial_that_an_older_version_recorded_is_one() -> None:
+    denial = erasing_exit("m1", NOTICE.at, NOTICE.message_id, denies_consent=True)
+    assert notices_of(replace(everywhere(), newest=denial)) == (RECORDED._replace(kind=StepKind.DENIAL),)
 
 
 def test_the_first_notice_counts_even_if_another_follows() -> None:

@@ -192,6 +192,7 @@ PART = REMOVAL._replace(proves=True)
 DELETION = ERASING._replace(proves=True, deletes=True)
 REMOVED = ErasureStep(StepKind.REMOVAL, "job-1", EXITED * 1000 + 999, NOW * 1000)
 DELETED = REMOVED._replace(kind=StepKind.DELETION)
+FIRST_DELETION = DELETED._replace(at=EXITED * 1000 - 1_000)
 OLD_DELETION = DELETED._replace(at=EXITED * 1000 - 1_001)
 
 
@@ -221,6 +222,8 @@ def test_the_end_of_an_upload_that_carries_out_an_erasure_is_recorded_once(
         pytest.param(ERASING, EXITED, (OLD_DELETION,), False, id="a removal after that of an older notice"),
         pytest.param(DELETION, EXITED, (), True, id="the deletion"),
         pytest.param(DELETION, EXITED - 1, (), True, id="the deletion, counted as ended after a later removal"),
+        pytest.param(DELETION, EXITED - 2, (), False, id="a deletion before the exit was recorded"),
+        pytest.param(ERASING, EXITED, (FIRST_DELETION,), True, id="a removal after the deletion, in the same moment"),
     ],
 )
 def test_a_row_of_a_dataset_keeps_identities_until_amazon_has_accepted_to_delete_them(
@@ -229,6 +232,16 @@ def test_a_row_of_a_dataset_keeps_identities_until_amazon_has_accepted_to_delete
     known = replace(NOTICED, erasure=steps, ended=EXITED - 1)
     of = replace(message(each, sent_at=sent_at), destination=DATASET)
     ended = after_end(known, of, WELL, each, is_rejected=False, now=NOW, timing=TIMING)
+    assert ended.identities == (() if erases else (NAMED_BEFORE,))
+
+
+@pytest.mark.parametrize(("exited", "erases"), [(NOW - TIMING.effective_after, True), (NOW - 1_019, False)])
+def test_the_end_of_a_deletion_erases_nothing_before_a_later_removal_has_taken_effect(
+    exited: int, erases: bool
+) -> None:
+    known = replace(NOTICED, exited=int(exited))
+    of = replace(message(DELETION), destination=DATASET)
+    ended = after_end(known, of, WELL, DELETION, is_rejected=False, now=NOW, timing=TIMING)
     assert ended.identities == (() if erases else (NAMED_BEFORE,))
 
 
