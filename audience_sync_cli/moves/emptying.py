@@ -1,4 +1,4 @@
-"""Empties an audience that events no longer reach: sends an exit for each member, and follows the removals."""
+"""Empties an audience that events no longer reach: sends an exit for each active member, and follows the removals."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class Emptying:
         report, sent, ended_at = EndReport(), 0, self.audience.unlinked_at or 0
         for page in self._pages():
             for state, changes in page:
-                found = report.add(state, ended_at / 1000, now(), self.timing)
+                found = report.add(state, now(), self.timing)
                 if found.stage is Stage.IN:
                     changes = (*changes, ending_exit(state, self.audience, ended_at))  # noqa: PLW2901
                 for change in changes:

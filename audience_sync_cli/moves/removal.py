@@ -11,7 +11,7 @@ from audience_sync.erasure import StepKind
 from audience_sync.member_state import MemberState, Timing
 from audience_sync_cli.moves.transfer import ENDED
 
-RECENT = 2 * 86_400.0  # seconds; enters wait for removals, until a job that is not found ended counts as ended
+WAITING = 3_600.0  # seconds by which a waiting enter has been delivered, once it waits no longer
 CHECKS = 300.0  # seconds after which the end of a job is recorded
 GIVEN_UP = 7_200.0  # seconds after the last possible end of a job at which it counts as unknown
 
@@ -33,20 +33,21 @@ class Removal(NamedTuple):
     why: str = ""  # it is not proven
 
 
-def removal_of(state: MemberState, ended_at: float, now: float, timing: Timing) -> Removal:
+def removal_of(state: MemberState, now: float, timing: Timing) -> Removal:
     """Judge one row.
 
-    A member who left shortly before the end also needs an exit of the end: an older enter may still wait in the queue.
+    Until a removal has taken effect, an enter may wait in the queue. It must reach the row before the exit of the end:
+    then it can go to the audience that this one was moved to.
 
     Args:
         state: the row.
-        ended_at: epoch seconds at which the audience was taken off the list.
         now: epoch seconds.
         timing: how long Amazon may take with an upload to the audience.
     """
-    newest = state.newest
-    has_just_left = newest.message_id != ENDED and newest.at < ended_at * 1000 and state.exited > ended_at - RECENT
-    if not newest.exits or has_just_left:
+    is_ended = state.newest.exits and state.newest.message_id == ENDED
+    if state.left and not is_ended and now < (waits := state.enter_waits_until(timing) + WAITING):
+        return Removal(Stage.UNDER_WAY, waits)
+    if not state.newest.exits:
         return Removal(Stage.IN)
     awaits_job = has_jobs(state.newest.destination) and state.must_erase  # its end erases the hashes
     if why := _unproven(state, now, timing, awaits_job=awaits_job):
@@ -63,7 +64,8 @@ def _unproven(state: MemberState, now: float, timing: Timing, *, awaits_job: boo
     """Return why a removal will never be proven; empty if it may be."""
     if state.removal_failed:
         return "Amazon rejected the removal"
-    if state.to_remove and not (has_jobs(state.newest.destination) or has_consent(state.newest.record)):
+    was_in = state.entered and state.to_remove
+    if was_in and not (has_jobs(state.newest.destination) or has_consent(state.newest.record)):
         return "Amazon may ignore a removal without consent to user data"
     if awaits_job and now >= state.exited + timing.longest_job + GIVEN_UP and state.due(timing) is None:
         return "the end of Amazon's job is unknown"
@@ -89,9 +91,9 @@ class EndReport:
     uploads: Counter[Upload] = field(default_factory=Counter)  # members of each
     unproven: dict[str, str] = field(default_factory=dict)  # the reason by member
 
-    def add(self, state: MemberState, ended_at: float, now: float, timing: Timing) -> Removal:
+    def add(self, state: MemberState, now: float, timing: Timing) -> Removal:
         """Add one row."""
-        found, member = removal_of(state, ended_at, now, timing), state.member[1]
+        found, member = removal_of(state, now, timing), state.member[1]
         self.stages[found.stage] += 1
         self.until = max(self.until, found.until)
         if found.why:

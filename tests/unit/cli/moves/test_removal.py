@@ -9,7 +9,7 @@ from audience_sync.amazon_ads.destination import of_data_manager
 from audience_sync.erasure import ErasureStep, StepKind
 from audience_sync.member_state import MemberState, Timing, removed
 from audience_sync.member_step import step
-from audience_sync_cli.moves.removal import GIVEN_UP, RECENT, EndReport, Stage, Upload, removal_of
+from audience_sync_cli.moves.removal import GIVEN_UP, WAITING, EndReport, Stage, Upload, removal_of
 from audience_sync_cli.moves.transfer import ENDED
 from tests.builders import change
 from tests.contract.worker_stack import GRANTED
@@ -34,6 +34,7 @@ def left(state: MemberState, at: int, *, message_id: str = "event", erase: bool 
 
 LONG_AGO = entered(ENDED_AT - 10 * DAY)
 IN_DATASET = entered(ENDED_AT - 10 * DAY, dataset=True)
+RETURNED = replace(left(LONG_AGO, ENDED_AT), newest=replace(LONG_AGO.newest, at=ENDED_AT * 1000 + 1))
 OUT = left(LONG_AGO, ENDED_AT, message_id=ENDED, erase=True)
 OUT_OF_DATASET = left(IN_DATASET, ENDED_AT, message_id=ENDED)
 
@@ -42,9 +43,10 @@ OUT_OF_DATASET = left(IN_DATASET, ENDED_AT, message_id=ENDED)
     ("state", "after", "stage"),
     [
         pytest.param(LONG_AGO, 0, Stage.IN, id="in"),
-        pytest.param(left(LONG_AGO, ENDED_AT - 1), 0, Stage.IN, id="left just before: an older enter may wait"),
-        pytest.param(left(LONG_AGO, ENDED_AT + 1), 2 * DAY, Stage.GONE, id="left after it"),
-        pytest.param(left(LONG_AGO, ENDED_AT - round(RECENT)), 0, Stage.GONE, id="left long before"),
+        pytest.param(left(LONG_AGO, ENDED_AT), 1_000, Stage.UNDER_WAY, id="left just before: an enter may wait"),
+        pytest.param(RETURNED, 1_000, Stage.UNDER_WAY, id="in, and another enter may wait"),
+        pytest.param(RETURNED, 1_000 + round(WAITING), Stage.IN, id="in, and no enter waits any more"),
+        pytest.param(left(LONG_AGO, ENDED_AT), 1_000 + round(WAITING), Stage.GONE, id="left, and no enter waits"),
         pytest.param(OUT, 999, Stage.UNDER_WAY, id="removed, the job may run"),
         pytest.param(OUT, 5_000, Stage.UNDER_WAY, id="the end of the job is not recorded"),
         pytest.param(OUT, 129_600 + round(GIVEN_UP), Stage.UNPROVEN, id="and never will be"),
@@ -67,7 +69,7 @@ OUT_OF_DATASET = left(IN_DATASET, ENDED_AT, message_id=ENDED)
     ],
 )
 def test_a_row_says_how_far_a_removal_is(state: MemberState, after: int, stage: Stage) -> None:
-    found = removal_of(state, ENDED_AT, ENDED_AT + after, TIMING)
+    found = removal_of(state, ENDED_AT + after, TIMING)
     assert found.stage is stage
     assert (found.until > ENDED_AT) is (stage is Stage.UNDER_WAY)
     assert bool(found.why) is (stage is Stage.UNPROVEN)
@@ -77,7 +79,7 @@ def test_a_report_names_the_uploads_of_the_end_and_nobody_is_in() -> None:
     done = (ErasureStep(StepKind.REMOVAL, "job-1", ENDED_AT * 1000, ENDED_AT * 1000 + 900),)
     report = EndReport()
     for state in (replace(removed(OUT, OUT.erase_until), erasure=done), OUT_OF_DATASET):
-        report.add(state, ENDED_AT, ENDED_AT + 2_000, TIMING)
+        report.add(state, ENDED_AT + 2_000, TIMING)
     at = ENDED_AT * 1000
     assert report.uploads == {Upload("job-1", at, at + 900): 1, Upload("", at, at + 1_000_000): 1}
     assert (report.removed, report.sent_by, report.is_over) == (2, ENDED_AT, True)
