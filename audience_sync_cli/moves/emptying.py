@@ -8,7 +8,7 @@ from audience_sync.member_state import MemberState, Timing
 from audience_sync.membership import Audience, MembershipChange
 from audience_sync_cli.member_files.import_run import Receiver
 from audience_sync_cli.moves.filling import Filling
-from audience_sync_cli.moves.removal import EndReport, Stage
+from audience_sync_cli.moves.removal import WAITING, EndReport, Stage
 from audience_sync_cli.moves.transfer import ending_exit
 
 
@@ -20,6 +20,7 @@ class Emptying:
     audience: Audience  # unlinked
     filling: Filling | None  # of the audience that it was moved to
     timing: Timing
+    waiting: float = WAITING  # seconds for an enter that has waited for a removal to be delivered
 
     def sweep(self, receiver: Receiver, now: Callable[[], float], on_rows: Callable[[int], None]) -> EndReport:
         """Send what is missing, and judge every row. Safe to repeat: each member's exit is the same each time.
@@ -27,7 +28,7 @@ class Emptying:
         First the change that the other audience lacks, if the audience was moved: a row that an exit of the end has
         overwritten no longer shows it. Raises Unavailable; changes that were sent stay sent.
         """
-        report, sent, ended_at = EndReport(), 0, self.audience.unlinked_at or 0
+        report, sent, ended_at = EndReport(self.waiting), 0, self.audience.unlinked_at or 0
         for page in self._pages():
             for state, changes in page:
                 found = report.add(state, now(), self.timing)

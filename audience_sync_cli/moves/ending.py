@@ -21,7 +21,7 @@ from audience_sync_cli.moves.end_plan import EndPlan, is_revocable, planned_end,
 from audience_sync_cli.moves.end_proof import proof_of, show_proof, still_at_amazon
 from audience_sync_cli.moves.filling import Filling
 from audience_sync_cli.moves.move_plan import lapsed_by
-from audience_sync_cli.moves.removal import EndReport, Stage
+from audience_sync_cli.moves.removal import WAITING, EndReport, Stage
 from audience_sync_cli.moves.waiting import outstanding, wait, wait_for_earlier_changes, wait_for_ingest
 from audience_sync_cli.parked.peeking import peek
 from audience_sync_cli.screen import counted, iso_time, moment
@@ -156,7 +156,8 @@ def _swept(session: Session, plan: EndPlan) -> tuple[EndReport, int]:
     if plan.target:
         lapsed = lapsed_by(session, known)
         filling = Filling(scan, session.members, known, plan.target, session.policy, lapsed)
-    emptying = Emptying(scan, known, filling, timing_of(session)(known.destination))
+    waiting_enters = LOCAL_LOOK if session.stack.local else WAITING
+    emptying = Emptying(scan, known, filling, timing_of(session)(known.destination), waiting_enters)
     clock = Clock(session.now, sleep=session.sleep)
     with screen.progress("reading members", scan.approximate_rows() or None) as bar:
         count = counted_in_cloudwatch(session.stack)

@@ -33,7 +33,7 @@ class Removal(NamedTuple):
     why: str = ""  # it is not proven
 
 
-def removal_of(state: MemberState, now: float, timing: Timing) -> Removal:
+def removal_of(state: MemberState, now: float, timing: Timing, waiting: float = WAITING) -> Removal:
     """Judge one row.
 
     Until a removal has taken effect, an enter may wait in the queue. It must reach the row before the exit of the end:
@@ -43,9 +43,10 @@ def removal_of(state: MemberState, now: float, timing: Timing) -> Removal:
         state: the row.
         now: epoch seconds.
         timing: how long Amazon may take with an upload to the audience.
+        waiting: seconds for a waiting enter to be delivered.
     """
     is_ended = state.newest.exits and state.newest.message_id == ENDED
-    if state.left and not is_ended and now < (waits := state.enter_waits_until(timing) + WAITING):
+    if state.left and not is_ended and now < (waits := state.enter_waits_until(timing) + waiting):
         return Removal(Stage.UNDER_WAY, waits)
     if not state.newest.exits:
         return Removal(Stage.IN)
@@ -84,6 +85,7 @@ class Upload(NamedTuple):
 class EndReport:
     """The members of an ended audience."""
 
+    waiting: float = WAITING  # seconds for a waiting enter to be delivered
     stages: Counter[Stage] = field(default_factory=Counter)  # of all rows
     removed: int = 0  # members removed by the end, or on the way out
     until: float = 0.0  # epoch seconds by which the last removal under way should be over
@@ -93,7 +95,7 @@ class EndReport:
 
     def add(self, state: MemberState, now: float, timing: Timing) -> Removal:
         """Add one row."""
-        found, member = removal_of(state, now, timing), state.member[1]
+        found, member = removal_of(state, now, timing, self.waiting), state.member[1]
         self.stages[found.stage] += 1
         self.until = max(self.until, found.until)
         if found.why:
