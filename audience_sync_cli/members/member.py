@@ -119,8 +119,8 @@ def erase(session: Session, member: _MEMBER) -> None:
         )
     else:
         session.screen.say(
-            f"The deletion is queued. The hashes stay until a last removal at {moment(last_removal * 1000)}, up to 36 "
-            "hours from now: an upload from the person's enter may take effect until then."
+            f"The deletion is queued. The hashes stay until a last removal at {moment(last_removal * 1000)} at the "
+            "latest: an upload from the person's enter may take effect until then."
         )
     parked, _ = peek(session, lambda each: member in each.members)
     if parked:
@@ -156,7 +156,7 @@ def _last_removal(states: Iterable[MemberState], notice: MembershipChange) -> fl
     """
     timing, now = Limits().timing, notice.at // 1000
     after = (step(each, [replace(notice, audience_id=each.member[0])], now=now, timing=timing).state for each in states)
-    return max((due.at for each in after if (due := each.due(timing)) and due.removes), default=None)
+    return max((each.last_removal(timing) for each in after if each.removal_due(timing)), default=None)
 
 
 def _label(audience: Audience) -> str:

@@ -175,7 +175,7 @@ def _missing(
     if state.removal_failed:
         return Missing.REJECTED, None
     if due := state.removal_due(timing):
-        last = state.enters_ended(timing) + timing.longest_job
+        last = state.last_removal(timing)
         return (Missing.LAST_REMOVAL, last) if due.at > now else (Missing.REMOVAL, due.at)
     return _unended(row, steps, now)
 

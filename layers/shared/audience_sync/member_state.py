@@ -169,9 +169,13 @@ class MemberState:
         ended = self.enters_ended(timing)
         if self.owes_removal(timing):
             return Due(ended, removes=True)
-        if self.must_erase and ended and self.exited < ended + timing.longest_job:
-            return Due(ended + timing.longest_job, removes=True)
+        if self.must_erase and ended and self.exited < (last := self.last_removal(timing)):
+            return Due(last, removes=True)
         return None
+
+    def last_removal(self, timing: Timing) -> float:
+        """Return the epoch second of the last removal before an erasure, if one is due."""
+        return self.enters_ended(timing) + timing.longest_job
 
     def enter_waits_until(self, timing: Timing) -> float:
         """Return the epoch second at which an enter may be sent: removals have taken effect and none is owed."""

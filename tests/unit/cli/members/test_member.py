@@ -141,6 +141,8 @@ def test_without_rows_nothing_is_claimed_to_be_erased(deployment: Deployment) ->
 @pytest.mark.parametrize(
     ("sent", "last_removal"),
     [
+        # The removal is also repeated before, when the enter should have taken effect.
+        pytest.param(NOW - 60, NOW - 60 + EFFECTIVE + LONGEST_JOB, id="entered a minute ago"),
         pytest.param(NOW - 3_600, NOW - 3_600 + EFFECTIVE + LONGEST_JOB, id="entered an hour ago"),
         pytest.param(NOW - EFFECTIVE - LONGEST_JOB, None, id="entered 36 hours ago"),
     ],
@@ -155,7 +157,7 @@ def test_erasing_says_when_the_last_removal_is_due_that_the_hashes_stay_for(
     deployment.session().members.write([replace(state, entered=round(sent))])
     found = deployment.json(erase, "m1", yes=True, now=NOW)
     assert found["lastRemovalAt"] == (last_removal and iso_time(last_removal * 1000))
-    assert ("up to 36 hours" in deployment.printed(erase, "m1", yes=True, now=NOW).out) is bool(last_removal)
+    assert ("until a last removal" in deployment.printed(erase, "m1", yes=True, now=NOW).out) is bool(last_removal)
 
 
 def test_erasing_asks_first(deployment: Deployment) -> None:
