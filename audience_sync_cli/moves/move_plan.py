@@ -73,7 +73,7 @@ def planned(session: Session, name: str, to: Api, options: MoveOptions) -> MoveP
             "Create another audience, link it to the key, and re-sync it in Segment.",
         )
     source = find(session, name)
-    _check_source(source, to)
+    _check_source(session, source, to)
     if to is Api.DATA_MANAGER:
         session.data_manager  # noqa: B018 - raises NotThere without an account
     extras = {} if options.into else _extras(session, source, to, options)
@@ -81,13 +81,16 @@ def planned(session: Session, name: str, to: Api, options: MoveOptions) -> MoveP
     return MovePlan(source, target, extras, lapsed_by(session, source))
 
 
-def _check_source(source: Audience, to: Api) -> None:
+def _check_source(session: Session, source: Audience, to: Api) -> None:
     if api_of(source.destination) is to:
-        raise WrongUsage(
-            "That audience is in that API already.",
-            "After a move, its key means the new audience: `audience-sync audiences list` shows both, and "
-            "`audience-sync audiences end ID` ends the old one.",
-        )
+        old = next((each for each in session.audiences.all() if each.moved_to == source.audience_id), None)
+        if old:
+            raise WrongUsage(
+                f"{old.audience_id} was moved into that audience already, and the key now means the new one.",
+                f"To send the difference, name {old.audience_id} instead of the key; to end the old one, run "
+                f"`audience-sync audiences end {old.audience_id}`.",
+            )
+        raise WrongUsage("That audience is in that API already.", f"Name the other one: {_other(to)}.")
     if not source.computation_key:
         raise OperatorError(
             "The audience has no computation key, through which events reach both audiences.",
@@ -95,6 +98,10 @@ def _check_source(source: Audience, to: Api) -> None:
             f"{' --api data-manager' if is_dataset(source) else ''} --key KEY`: the key in the settings of the "
             "audience in Segment, or any unused one if your events name the audience by its id.",
         )
+
+
+def _other(api: Api) -> Api:
+    return Api.AUDIENCES if api is Api.DATA_MANAGER else Api.DATA_MANAGER
 
 
 def _extras(session: Session, source: Audience, to: Api, options: MoveOptions) -> dict[str, Any]:

@@ -102,13 +102,15 @@ def _show(session: Session, plan: MovePlan, report: FillReport) -> None:
     screen.facts(
         {
             "audience": f"{source.name} ({source.audience_id}), {target_label(source)}",
-            "moves into": f"{'a new one' if plan.is_new else target.audience_id}, {target_label(target)}",
+            "moves into": f"{'new' if plan.is_new else target.audience_id}, {target_label(target)}",
             "computation key": source.computation_key,
             "members": report.inside,
         }
     )
     screen.say("")
     screen.table(("outcome", "members", "meaning"), report.rows())
+    if report.inside and report.inside == report.left_out.total():
+        screen.note("The new audience would have no members.", style="yellow")
     show_estimate(screen, report.changes, _workers(session))
 
 
@@ -181,7 +183,10 @@ def _switch(session: Session, source: Audience, target: Audience) -> None:
 def _say_next(session: Session, source: Audience, target: Audience, waiting: int) -> None:
     screen = session.screen
     if waiting:
-        screen.say("Repeat the command when the changes accepted earlier are delivered: it sends the difference.")
+        screen.say(
+            f"Repeat the command with {source.audience_id}, when the changes accepted earlier are delivered: it sends "
+            "the difference."
+        )
     screen.say(
         f"{source.name or source.audience_id} is now {target.audience_id}. Use it in your campaigns, and when they no "
         f"longer need the old one, run `audience-sync audiences end {source.audience_id}`. Until then, both are "

@@ -70,7 +70,15 @@ def rows(world: World) -> list[Any]:
     [
         pytest.param({"OrderingGuard": "no"}, [AUDIENCE], {}, Api.DATA_MANAGER, "OrderingGuard=no", id="no rows"),
         pytest.param({}, [AUDIENCE], {}, Api.DATA_MANAGER, "DataManagerAccountId", id="no account"),
-        pytest.param(MANAGER, [AUDIENCE], {}, Api.AUDIENCES, "in that API already", id="the same API"),
+        pytest.param(MANAGER, [AUDIENCE], {}, Api.AUDIENCES, "the other one: data-manager", id="the same API"),
+        pytest.param(
+            MANAGER,
+            [AUDIENCE, replace(DATASET, moved_to=AUDIENCE.audience_id)],
+            {},
+            Api.AUDIENCES,
+            "name dataset-1 instead of the key",
+            id="repeated by the key, which means the new one",
+        ),
         pytest.param(
             MANAGER, [replace(AUDIENCE, computation_key=None)], {}, Api.DATA_MANAGER, "--key KEY", id="no key"
         ),
@@ -134,6 +142,15 @@ def test_a_dry_run_counts_members_and_changes_nothing(world: World, capsys: pyte
     assert rows(world) == before
     assert not [*world.deployment.session().data_manager.datasets()], "nothing at Amazon either"
     assert not world.rows.queue.messages
+
+
+@pytest.mark.parametrize(("members", "warned"), [(0, False), (1, True), (2, False)])
+def test_a_move_that_nobody_can_make_is_announced(
+    world: World, capsys: pytest.CaptureFixture[str], members: int, warned: bool
+) -> None:
+    source = filled(world, members)  # the first of them without consent
+    move(world.session(), source, MoveOptions(share=[SHARE], dry_run=True), to=Api.DATA_MANAGER)
+    assert ("The new audience would have no members." in capsys.readouterr().err) is warned
 
 
 def test_the_question_has_the_counts_and_no_changes_nothing(world: World, capsys: pytest.CaptureFixture[str]) -> None:
@@ -226,7 +243,7 @@ def test_changes_that_wait_too_long_are_left_to_a_repeated_run(
     assert waiting.LONGEST_WAIT < world.now - began < waiting.LONGEST_WAIT + 2 * waiting.LISTING
     printed = capsys.readouterr()
     assert "1 change accepted before may still wait" in printed.err
-    assert "Repeat the command when the changes accepted earlier are delivered" in printed.out
+    assert f"Repeat the command with {source}, when the changes accepted earlier are delivered" in printed.out
 
 
 def test_a_dsp_account_ends_no_share_and_the_proof_names_it(world: World, capsys: pytest.CaptureFixture[str]) -> None:
