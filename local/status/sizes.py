@@ -41,10 +41,11 @@ class SizeHistory:
         self.note(now)
         found = [self._audience(str(each.audience_id), each.name) for each in self._sandbox.audiences.values()]
         for dataset, rules in self._sandbox.data_manager.datasets():
-            read = filter(None, (Share.from_answer(each.described()) for each in rules))
-            report = DatasetReport(dataset.dataset_id, shares=tuple(read))
-            shares = tuple(map(ShareFacts.of, report.current_shares))
-            found.append(replace(self._audience(dataset.dataset_id, dataset.name), shares=shares))
+            read = tuple(filter(None, (Share.from_answer(each.described()) for each in rules)))
+            # DSP shows the operator's name; that of the dataset may be derived from it.
+            name = next((each.audience_name for each in read if each.audience_name), dataset.name)
+            shares = tuple(map(ShareFacts.of, DatasetReport(dataset.dataset_id, shares=read).current_shares))
+            found.append(replace(self._audience(dataset.dataset_id, name), shares=shares))
         return tuple(sorted(found, key=lambda each: (-(each.size or 0), each.name)))
 
     def _add(self, audience_id: str, now: float, size: int, matched: int) -> None:

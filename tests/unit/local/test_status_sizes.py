@@ -80,7 +80,7 @@ def test_a_dataset_has_a_size_a_match_rate_and_shares() -> None:
     )
     rule.set_status("REVOKED_BY_SHARING_GRANT", 5.0)
     (shown,) = SizeHistory(sandbox).audiences(9)
-    assert (shown.name, shown.size, shown.match_rate) == ("lapsed-buyers", 2, 50.0)
+    assert (shown.name, shown.size, shown.match_rate) == ("Lapsed buyers", 2, 50.0)
     (share,) = shown.shares
     assert (share.account, share.state) == ("DSP advertiser ENTITY1", "revoked by sharing grant")
     assert (share.is_revoked, share.revoked_at) == (True, 5.0)
