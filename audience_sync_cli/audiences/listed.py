@@ -81,4 +81,4 @@ def note_others_of_key(session: Session, audience: Audience, typed: str) -> None
         return
     if others := same_key(audience, session.audiences.all()):
         names = ", ".join(f"{each.name or 'without a name'} ({each.audience_id})" for each in others)
-        session.screen.note(f"Only {audience.name or audience.audience_id}; events of the key also reach {names}.")
+        session.screen.note(f"For {audience.name or audience.audience_id} only; events of the key also reach {names}.")

@@ -42,7 +42,8 @@ def audience_json(audience: Audience, same_key: Sequence[Audience] | None = None
 
 def key_label(audience: Audience, same_key: Sequence[Audience] = ()) -> str:
     """Return the computation key, for people, and the other audiences that have it."""
-    key = f"{audience.computation_key or ''}{' (also)' if audience.also else ''}".strip()
+    note = f" (moved to {audience.moved_to})" if audience.moved_to else " (also)" if audience.also else ""
+    key = f"{audience.computation_key or ''}{note}".strip()
     others = ", ".join(f"{each.name or 'without a name'} ({each.audience_id})" for each in same_key)
     if others and not may_share_a_key([audience, *same_key]):
         return f"{key}, ambiguous with {others}: if all are meant, link all but one with --also"
