@@ -90,7 +90,7 @@ def _check_source(session: Session, source: Audience, to: Api) -> None:
                 f"To send the difference, name {old.audience_id} instead of the key; to end the old one, run "
                 f"`audience-sync audiences end {old.audience_id}`.",
             )
-        raise WrongUsage("That audience is in that API already.", f"Name the other one: {_other(to)}.")
+        raise WrongUsage("That audience is in that API already.", f"Use --to {_other(to)}.")
     if not source.computation_key:
         raise OperatorError(
             "The audience has no computation key, through which events reach both audiences.",

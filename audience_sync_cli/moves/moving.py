@@ -107,9 +107,12 @@ def _show(session: Session, plan: MovePlan, report: FillReport) -> None:
             "members": report.inside,
         }
     )
-    screen.say("")
-    screen.table(("outcome", "members", "meaning"), report.rows())
-    if report.inside and report.inside == report.left_out.total():
+    if rows := report.rows():
+        screen.say("")
+        screen.table(("outcome", "members", "meaning"), rows)
+    if not report.inside:
+        screen.note("No member is stored yet: `audience-sync status` shows changes that wait.", style="yellow")
+    elif report.inside == report.left_out.total():
         screen.note("The new audience would have no members.", style="yellow")
     show_estimate(screen, report.changes, _workers(session))
 

@@ -70,7 +70,7 @@ def rows(world: World) -> list[Any]:
     [
         pytest.param({"OrderingGuard": "no"}, [AUDIENCE], {}, Api.DATA_MANAGER, "OrderingGuard=no", id="no rows"),
         pytest.param({}, [AUDIENCE], {}, Api.DATA_MANAGER, "DataManagerAccountId", id="no account"),
-        pytest.param(MANAGER, [AUDIENCE], {}, Api.AUDIENCES, "the other one: data-manager", id="the same API"),
+        pytest.param(MANAGER, [AUDIENCE], {}, Api.AUDIENCES, "Use --to data-manager", id="the same API"),
         pytest.param(
             MANAGER,
             [AUDIENCE, replace(DATASET, moved_to=AUDIENCE.audience_id)],
@@ -144,13 +144,18 @@ def test_a_dry_run_counts_members_and_changes_nothing(world: World, capsys: pyte
     assert not world.rows.queue.messages
 
 
-@pytest.mark.parametrize(("members", "warned"), [(0, False), (1, True), (2, False)])
+@pytest.mark.parametrize(
+    ("members", "said"), [(0, "No member is stored yet"), (1, "The new audience would have no members."), (2, "")]
+)
 def test_a_move_that_nobody_can_make_is_announced(
-    world: World, capsys: pytest.CaptureFixture[str], members: int, warned: bool
+    world: World, capsys: pytest.CaptureFixture[str], members: int, said: str
 ) -> None:
     source = filled(world, members)  # the first of them without consent
     move(world.session(), source, MoveOptions(share=[SHARE], dry_run=True), to=Api.DATA_MANAGER)
-    assert ("The new audience would have no members." in capsys.readouterr().err) is warned
+    printed = capsys.readouterr()
+    assert said in printed.err
+    assert bool(said) is ("member" in printed.err)
+    assert bool(members) is ("outcome" in printed.out)
 
 
 def test_the_question_has_the_counts_and_no_changes_nothing(world: World, capsys: pytest.CaptureFixture[str]) -> None:
