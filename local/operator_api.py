@@ -22,6 +22,12 @@ _PARAMETERS = (  # read by the command
     "BatchWindow",
     "LogLevel",
 )
+_TIMES = {  # seconds, shorter than in the template; the last two are no parameters of a deployed stack
+    "JobSeconds": "JOB_SECONDS",
+    "DataManagerSeconds": "DATA_MANAGER_SECONDS",
+    "LateSeconds": "LATE_SECONDS",
+    "LongestJobSeconds": "LONGEST_JOB_SECONDS",
+}
 _SHARDS = "MembershipShards"  # a parameter that the deployed stack has among its outputs
 _LAMBDA = "/local/lambda/2015-03-31"
 _FUNCTION = f"{_LAMBDA}/functions/{{name}}"
@@ -73,12 +79,14 @@ def _resources(stack: StackView) -> dict[str, Any]:
     template = stack.template
     parts = [logical_id for each in _TYPES for logical_id in template.resources(each)]
     names = {each: str(template.resolve({"Ref": each})) for each in [*parts, _SHARDS]}
+    variables = stack.functions.variables("WorkerFunction")
+    times = {name: variables[variable] for name, variable in _TIMES.items()}
     return {
         "stack": STACK,
         "awsRegion": REGION,
         "urls": {name: stack.urls[name] for name in ("api", "amazon", "aws")},
         "names": names | {each: each for each in template.functions()},
-        "parameters": {each: str(template.resolve({"Ref": each})) for each in _PARAMETERS},
+        "parameters": {each: str(template.resolve({"Ref": each})) for each in _PARAMETERS} | times,
     }
 
 

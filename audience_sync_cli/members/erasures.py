@@ -130,8 +130,12 @@ def _require_rows(session: Session) -> None:
 
 
 def timing_of(session: Session) -> Callable[[Destination], Timing]:
-    """Return how long Amazon may take with an upload, by the stack's parameters."""
-    parameters = session.stack.parameters
-    with_jobs = Limits(job=float(parameters.get("JobSeconds", 900))).timing
-    of_datasets = Limits(job=float(parameters.get("DataManagerSeconds", 7_200))).timing
+    """Return how long Amazon may take with an upload, by the stack's parameters. A local stack has shorter times."""
+    parameters, default = session.stack.parameters, Limits()
+    late = float(parameters.get("LateSeconds", default.late))
+    longest = float(parameters.get("LongestJobSeconds", default.longest_job))
+    with_jobs, of_datasets = (
+        Limits(job=float(parameters.get(name, seconds)), late=late, longest_job=longest).timing
+        for name, seconds in (("JobSeconds", 900), ("DataManagerSeconds", 7_200))
+    )
     return lambda destination: with_jobs if has_jobs(destination) else of_datasets

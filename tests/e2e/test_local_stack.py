@@ -6,10 +6,17 @@ import signal
 import pytest
 import requests
 
+from audience_sync.amazon_ads.destination import of_data_manager
+from audience_sync.membership import Destination
+from audience_sync_cli.members.erasures import timing_of
+from audience_sync_cli.screen import Screen
+from audience_sync_cli.session import Session
+from audience_sync_cli.stack import local
 from local.sample_profiles import Person
 from tests.e2e.conftest import EXAMPLES, LocalStack, local_stack, processes, running
 from tests.waiting import wait_until
 
+JOB_DELAY = 0.2  # seconds, as in conftest.QUICK
 IN, OUT = "01-track-entered-full-pii.json", "02-track-exited-full-pii.json"
 MEMBER = json.loads((EXAMPLES / IN).read_text())["userId"]
 
@@ -21,6 +28,14 @@ def test_it_prints_its_addresses_and_keys(stack: LocalStack) -> None:
     assert len({stack.where[name] for name in ("eventKey", "audienceKey", "signingSecret")}) == 3
     assert requests.get(stack.where["status"], timeout=60).status_code == 200
     assert requests.get(f"{stack.where['api']}/v1/health", timeout=60).json() == {"status": "ok"}
+
+
+def test_the_command_calculates_with_the_times_of_the_functions(stack: LocalStack) -> None:
+    """Else an erasure or the end of an audience is over, and reported as effective days later."""
+    timing = timing_of(Session(Screen(), lambda: local(stack.where["api"])))
+    for destination in (Destination(), of_data_manager()):
+        assert timing(destination).effective_after == JOB_DELAY * 1.25 + 2
+        assert timing(destination).longest_job == JOB_DELAY * 2 + 5
 
 
 def test_a_person_enters_the_audience_and_leaves_it_again(stack: LocalStack) -> None:
