@@ -44,7 +44,7 @@ PARTS = {
     ),
     "audiences": Part(
         _SETUP,
-        "audiences.command audiences.linking audiences.creation audiences.shares",
+        "audiences.command audiences.linking audiences.creation audiences.shares moves.moving moves.ending",
         "Audiences that events may reach, and their state at Amazon.",
     ),
     "connections": Part(_SETUP, "setup.connections", "AMC instances and DSP advertisers that audiences are sent to."),

@@ -45,6 +45,7 @@ class Session:
     screen: Screen
     find: Callable[[], "Stack"]
     now: Callable[[], float] = time.time  # epoch seconds
+    sleep: Callable[[float], None] = time.sleep  # seconds
 
     @cached_property
     def stack(self) -> "Stack":

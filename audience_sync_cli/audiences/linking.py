@@ -120,11 +120,7 @@ def unlink(session: Session, audience: AUDIENCE) -> None:
         what = f"Events with only the key of {name} will reach {reached}, and events with its id will be rejected"
     session.screen.confirm(f"{what}; its members stay at Amazon. Continue?")
     with session.log.line("audiences unlink", audienceId=known.audience_id):
-        # Release the lock first: an audience that is still listed can be found and unlinked again.
-        creation_locks(session).remove(known.audience_id)
-        now = round(session.now() * 1000)
-        session.audiences.unlink(known.audience_id, at=now)
-        session.audiences.remove_unlinked(before=now - KEEP_UNLINKED * 1000)
+        take_off_list(session, known)
     session.screen.say(
         "Unlinked, with effect within a minute. Amazon keeps the audience, and deletions still reach it.", style="green"
     )
@@ -133,6 +129,16 @@ def unlink(session: Session, audience: AUDIENCE) -> None:
     again = f"`audience-sync audiences link {options}`"
     session.screen.say(f"To list it again: {again}.")
     session.screen.result({"audienceId": known.audience_id, "unlinked": True})
+
+
+def take_off_list(session: Session, audience: Audience) -> int:
+    """Unlink an audience; returns the time, in epoch milliseconds. Raises Unavailable."""
+    # Release the lock first: an audience that is still listed can be found and unlinked again.
+    creation_locks(session).remove(audience.audience_id)
+    now = round(session.now() * 1000)
+    session.audiences.unlink(audience.audience_id, at=now)
+    session.audiences.remove_unlinked(before=now - KEEP_UNLINKED * 1000)
+    return now
 
 
 def _checked_id(text: str, *, is_dataset: bool) -> str:

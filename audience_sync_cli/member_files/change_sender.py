@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext, suppress
 from types import TracebackType
-from typing import NamedTuple, Protocol, Self
+from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
 
 from botocore.exceptions import ClientError
 
@@ -19,7 +19,9 @@ from audience_sync.errors import Unavailable
 from audience_sync.membership import MembershipChange
 from audience_sync.messages import MAX_MESSAGE_BYTES, DeliveryHistory, pack
 from audience_sync.runtime.metric_names import CHANGES_ACCEPTED, NAMESPACE
-from audience_sync_cli.stack import Stack
+
+if TYPE_CHECKING:
+    from audience_sync_cli.stack import Stack
 
 IN_FLIGHT = 4  # requests; each holds up to a megabyte
 SEND_TIMEOUT = 30.0  # seconds for the queue to confirm one of them
@@ -42,7 +44,7 @@ class ChangeQueue(Protocol):
 type CountAccepted = Callable[[Mapping[int, int]], None]  # changes by the epoch second at which they were accepted
 
 
-def counted_in_cloudwatch(stack: Stack) -> CountAccepted:
+def counted_in_cloudwatch(stack: "Stack") -> CountAccepted:
     """Return a function that counts changes as accepted, in the same metric in which ingest counts events."""
     store = MetricStore(stack.service("cloudwatch"))
     return lambda counts: store.count(NAMESPACE, CHANGES_ACCEPTED, {"service": stack.name}, counts)

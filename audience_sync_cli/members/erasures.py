@@ -46,7 +46,7 @@ def erasure(
         )
     states = session.members.read((each.audience_id, member) for each in audiences)
     found, unread = peek(session, lambda each: member in each.members)
-    judgement = judge(everywhere, rows_of(member, audiences, states, _timing_of(session)), session.now())
+    judgement = judge(everywhere, rows_of(member, audiences, states, timing_of(session)), session.now())
     known_in = [(each, state) for each in audiences if (state := states.get((each.audience_id, member)))]
     person = Person(everywhere, judgement, known_in, found, unread)
     report = document(person, stack=session.stack.name, now=session.now())
@@ -72,7 +72,7 @@ def erasures(
     with session.screen.progress("reading erasures", unit="people") as bar:
         people = chain.from_iterable(session.member_scan.deletion_notices())
         left = (each.state for each in people if each.expires_at > now and (everyone or not is_closed(each.state)))
-        for state, judgement in judged(left, audiences, session.members, _timing_of(session), now):
+        for state, judgement in judged(left, audiences, session.members, timing_of(session), now):
             bar.advance()
             if everyone or judgement.progress is not Progress.CLOSED:
                 found.append((state, judgement))
@@ -129,7 +129,7 @@ def _require_rows(session: Session) -> None:
         )
 
 
-def _timing_of(session: Session) -> Callable[[Destination], Timing]:
+def timing_of(session: Session) -> Callable[[Destination], Timing]:
     """Return how long Amazon may take with an upload, by the stack's parameters."""
     parameters = session.stack.parameters
     with_jobs = Limits(job=float(parameters.get("JobSeconds", 900))).timing

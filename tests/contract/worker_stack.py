@@ -16,6 +16,7 @@ from audience_sync.amazon_ads.job import JobReport
 from audience_sync.amazon_ads.record import exit_record
 from audience_sync.amazon_ads.upload import Submission, Target, Upload
 from audience_sync.aws.membership_rows import Sharding, state_from_row
+from audience_sync.aws.membership_scan import MembershipScan
 from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.clock import Clock
 from audience_sync.delivery.batch import BatchReport, Delivery, Message
@@ -186,6 +187,9 @@ class WorkerStack:
 
     def members(self) -> MembershipTable:
         return MembershipTable(self.workers_client(), self.table, SHARDING, self.clock, jitter=lambda: 1.0)
+
+    def scan(self) -> MembershipScan:
+        return MembershipScan(self.client(), self.table, SHARDING)
 
     @property
     def effective(self) -> float:

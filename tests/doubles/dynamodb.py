@@ -284,7 +284,9 @@ def _bytes(value: Any) -> int:
     ((_, content),) = value.items()
     if isinstance(content, (str, bytes)):
         return len(content)
-    return sum(len(each) if isinstance(each, (str, bytes)) else 3 for each in content) if content else 1
+    if isinstance(content, bool) or not content:
+        return 1
+    return sum(len(each) if isinstance(each, (str, bytes)) else 3 for each in content)
 
 
 def _statement_error(code: str, row: Row | None = None) -> dict[str, Any]:

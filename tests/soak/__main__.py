@@ -82,7 +82,7 @@ def describe(simulation: Simulation, found: list[Finding]) -> str:
     members = list(dict.fromkeys(each.member for each in found if each.member and each.kind not in TOLERATED))
     for member in members[:SHOWN]:
         lines.append(f"  {member[1]} in {member[0]}:")
-        lines += _history(simulation, simulation.traffic.stated[member])
+        lines += _history(simulation, simulation.stated_of(member))
         ledger = simulation.amazon.ledger.get(member, [])
         lines += [f"    {line}" for line in ledger[:SHOWN_UPLOADS]]
         if len(ledger) > SHOWN_UPLOADS:

@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from audience_sync.amazon_ads.apis import max_identities
+from audience_sync.amazon_ads.apis import has_jobs, max_identities
 from audience_sync.aws.membership_rows import member_of, state_from_row
 from audience_sync.membership import MAX_IDENTITIES
 from audience_sync.runtime.metric_names import CHANGES_ACCEPTED, CHANGES_COMPLETED
 from tests.soak.erasure import held_in, to_erase
-from tests.soak.events import StatedChange, Version, audiences_of
+from tests.soak.events import MOVED, StatedChange, Version, audiences_of
 from tests.soak.held import Identity, Member
 from tests.soak.profiles import EFFECTIVE
 from tests.soak.simulation import Simulation
@@ -33,6 +33,7 @@ KINDS = {
     "accounting": "fewer changes completed than accepted",
     "no reason": "a dead letter without a reason",
     "misparked": "a dead letter names a job that did not reject the change in it",
+    "not empty": "an audience that was moved and ended has a member",
     "needless": "a dead letter of an exit for which no identifier is known",
     "dropped": "an invocation that Lambda refused as part of a recursive loop",
     "failed runs": "a scheduled function did not get an answer, and its next run is the retry",
@@ -60,7 +61,9 @@ def findings(simulation: Simulation) -> list[Finding]:
     found: list[Finding] = []
     parked = _parked(simulation)
     for member, stated in sorted(simulation.traffic.stated.items()):
-        found += _of_member(simulation, member, stated, is_parked=member in parked)
+        found += _of_member(simulation, simulation.placed(member), stated, is_parked=member in parked)
+        for former in simulation.moves.formerly(member) if simulation.moves else ():
+            found += _of_former(simulation, former, stated)
     found += [Finding("crashes", text) for text in simulation.functions.crashes.elements()]
     found += [Finding("failed runs", text) for text in simulation.functions.failed_runs.elements()]
     found += [Finding("needless", "dead letter", member) for member in simulation.dead_letters.needless]
@@ -101,8 +104,10 @@ def _of_member(
         of_moment = [change for change in stated if not change.exits and change.version.at == newest.version.at]
         wanted = frozenset[Identity]().union(*(change.identities for change in of_moment))
         destinations = {each.audience_id: each.destination for each in audiences_of(simulation.profile.datasets)}
-        if len(wanted - held) > max(0, len(wanted) - max_identities(destinations[member[0]])) and not is_parked:
-            kind = "deleted late" if _is_deleted_late(simulation, member, stated) else "lost"
+        destination = destinations.get(member[0], MOVED.destination)
+        if len(wanted - held) > max(0, len(wanted) - max_identities(destination)) and not is_parked:
+            is_late = not has_jobs(destination) and _is_deleted_late(simulation, member, stated)
+            kind = "deleted late" if is_late else "lost"
             yield Finding(kind, f"{len(wanted - held)} of {len(wanted)} identities are missing", member)
         since = [change for change in stated if not change.exits and change.version > exit_version]
         older = held.difference(*(change.identities for change in since))
@@ -125,6 +130,16 @@ def _of_member(
         yield Finding("undeleted", f"{len(undeleted)} identities", member)
 
 
+def _of_former(simulation: Simulation, former: Member, stated: list[StatedChange]) -> Iterator[Finding]:
+    """Yield what is left of a member in an audience that was moved and ended."""
+    if former in simulation.dead_letters.members():
+        return
+    if simulation.amazon.held_by(former):
+        yield Finding("not empty", "after its end", former)
+    if held_in(simulation.stack.members, former, to_erase(stated)):
+        yield Finding("kept" if _expires_only(simulation, former) else "unerased", "after its end", former)
+
+
 def _is_deleted_late(simulation: Simulation, member: Member, stated: list[StatedChange]) -> bool:
     """Return whether Amazon got a deletion of the person when enters waited no more for the last notice."""
     noticed = max((simulation.accepted_at[change] for change in stated if change.erase), default=0.0)
@@ -145,7 +160,8 @@ def _expires_only(simulation: Simulation, member: Member) -> bool:
 
 
 def _parked(simulation: Simulation) -> set[Member]:
-    return simulation.dead_letters.members() & simulation.traffic.stated.keys()
+    parked = simulation.dead_letters.members()
+    return {member for member in simulation.traffic.stated if simulation.placed(member) in parked}
 
 
 def _rest(simulation: Simulation) -> Iterator[Finding]:

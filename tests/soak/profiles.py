@@ -79,6 +79,7 @@ class Profile:
     denials: float = 0.0  # of consent, as a share of the deletion notices in place of which they are sent
     old_events: float = 0.0  # share of events that are minutes or hours old
     identities: int = 1  # new ones in one event, at most
+    moves: bool = False  # an audience is moved to a dataset, and back: tests/soak/moves.py
     by_hand: float = 0.0  # messages that a person puts into the change queue, for each request
     spare_records: int = 5  # about a member, beyond what its changes need: see tests/soak/uploads.py
 
@@ -173,6 +174,8 @@ PROFILES = {
         _DATA_MANAGER,
         replace(_DATA_MANAGER, name="data-manager-ids", identities=30),
         replace(_ALL, name="both-apis", datasets=2, shared_key=True, denials=0.5),
+        replace(_ALL, name="moves", moves=True, denials=0.3),
+        replace(_DISORDER, name="moves-only", moves=True),
     ]
 }
 

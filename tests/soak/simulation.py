@@ -16,9 +16,10 @@ from tests.soak.calls import Invocation
 from tests.soak.clock import SimulatedClock
 from tests.soak.cloudwatch import CloudWatch
 from tests.soak.dead_letters import DeadLetters
-from tests.soak.events import AUDIENCES, SegmentRequest, StatedChange, audiences_of
+from tests.soak.events import AUDIENCES, MOVED, SegmentRequest, StatedChange, audiences_of
 from tests.soak.faults import Faults
 from tests.soak.lambda_service import Lambda
+from tests.soak.moves import Moves
 from tests.soak.network import Network
 from tests.soak.process import answer_body, api_gateway_event, simulated
 from tests.soak.profiles import LATE_ARRIVAL, Profile
@@ -72,6 +73,7 @@ class Simulation:
         self.accepted_at: dict[StatedChange, float] = {}  # when ingest first answered 200
         self.last_accepted: dict[Member, float] = {}  # when ingest last did so for a change of a member
         self.renewals: list[float] = []  # when the renewal ran
+        self.moves = Moves(self, Random(self.seed + 2)) if self.profile.moves else None
         self._waiting_requests = 0
 
     def run(self) -> None:
@@ -86,7 +88,9 @@ class Simulation:
                 for _ in range(ROUNDS):
                     if not self.dead_letters.bodies() or not self.is_drained:
                         break
-                    self.dead_letters.redrive({*self.traffic.stated})
+                    self.dead_letters.redrive(self._known())
+                    if self.moves:
+                        self.moves.repeat()
                     self.is_drained = self._drain()
                 if self.is_drained:
                     before = self.amazon.uploads
@@ -114,7 +118,26 @@ class Simulation:
 
     @property
     def _is_at_rest(self) -> bool:
-        return self.functions.is_idle and not (self._waiting_requests or self.amazon.unfinished)
+        has_moved = self.moves is None or self.moves.is_over
+        return has_moved and self.functions.is_idle and not (self._waiting_requests or self.amazon.unfinished)
+
+    def placed(self, member: "Member") -> "Member":
+        """Return where a member belongs of whom events have stated something."""
+        return self.moves.of(member) if self.moves else member
+
+    def stated_of(self, member: "Member") -> list[StatedChange]:
+        """Return what events have stated about a member, in whichever audience it is now or was."""
+        stated = self.traffic.stated
+        return stated[member] if member in stated else stated[MOVED.audience_id, member[1]]
+
+    def _known(self) -> "set[Member]":
+        """Return the members whose dead letters are redriven."""
+        stated = {*self.traffic.stated}
+        return (
+            stated.union(*((self.placed(each), *self.moves.formerly(each)) for each in stated))
+            if self.moves
+            else stated
+        )
 
     def _begin(self) -> None:
         self.schedule.after(0.0, self._next_request)
@@ -176,7 +199,7 @@ class Simulation:
 
     def _repeat_redrive(self) -> None:
         if not self.faults.have_ended:
-            self.dead_letters.redrive({*self.traffic.stated}, share=0.5)
+            self.dead_letters.redrive(self._known(), share=0.5)
             self.schedule.after(self.random.uniform(600.0, 3600.0), self._repeat_redrive)
 
 

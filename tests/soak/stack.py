@@ -57,6 +57,11 @@ class Stack:
             table.rows[table.key_of(row)] = row  # since long ago
 
     @property
+    def tables(self) -> list[Table]:
+        """All tables."""
+        return [*self._tables.values()]
+
+    @property
     def members(self) -> Table:
         """The membership table."""
         return self._tables["MembershipTable"]

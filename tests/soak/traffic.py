@@ -93,9 +93,9 @@ class Traffic:
             person.is_in = True
             consents = not others or self._random.random() < 0.8  # without consent, a dataset among them rejects it
             for email in self._new_emails(person):
-                message_id = self._message_id()
+                message_id, moves = self._message_id(), self._profile.moves
                 yield membership_event(
-                    audience, user, at, email, message_id, is_in=True, others=others, consents=consents
+                    audience, user, at, email, message_id, is_in=True, others=others, consents=consents, moves=moves
                 )
 
     def _time(self, person: _Person, now: int) -> int:

@@ -57,6 +57,8 @@ def uploads_by_member(simulation: Simulation) -> Iterator[MemberUploads]:
     """Yield the uploads of every member about whom an event has stated something."""
     destinations = {each.audience_id: each.destination for each in audiences_of(simulation.profile.datasets)}
     for member, stated in sorted(simulation.traffic.stated.items()):
+        if simulation.placed(member) != member:  # its uploads are spread over several audiences
+            continue
         last = simulation.last_accepted.get(member, float("inf"))
         records = simulation.amazon.received.get(member, [])
         redrives = [at for at, whom in simulation.dead_letters.redrives if _is_about(whom, member)]

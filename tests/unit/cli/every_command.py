@@ -20,6 +20,7 @@ from audience_sync.member_state import Timing
 from audience_sync.member_step import step
 from audience_sync_cli.app import app, load
 from audience_sync_cli.health import status
+from audience_sync_cli.moves import waiting
 from audience_sync_cli.setup import connect
 from audience_sync_cli.setup.terms import ACCEPTANCE, ACCEPTANCE_OF_DATA_MANAGER
 from audience_sync_cli.state.counts import Counts
@@ -98,6 +99,10 @@ member erasures --all
 status
 status --members --hours 3
 restore-members restored --since 1h --yes
+audiences move lapsed_premium_buyers --to data-manager --share {SHARE} --dry-run
+audiences move lapsed_premium_buyers --to data-manager --share {SHARE} --yes
+audiences end {AUDIENCE.audience_id} --no-wait --yes
+audiences end {DATASET} --yes
 audiences unlink big_spenders --yes
 operator-log
 audiences list --unlinked
@@ -140,6 +145,8 @@ def run_every_command(deployment: Deployment, folder: Path) -> Iterator[Ran]:
 
 def _prepare(deployment: Deployment, gateway: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("audience_sync_cli.stack.local", lambda _: deployment.stack)
+    monkeypatch.setattr(waiting, "LISTING", 0.0)
+    monkeypatch.setattr(waiting, "LONGEST_WAIT", 0.0)
     monkeypatch.setattr(status, "local_counts", lambda _: Counts(accepted=1))
     monkeypatch.setattr(connect, "browser_opener", lambda: lambda address: browser.answer(address).ok)
     monkeypatch.setenv("AUDIENCE_SYNC_LOCAL", "http://127.0.0.1:9")

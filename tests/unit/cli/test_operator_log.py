@@ -57,6 +57,8 @@ CHANGING: dict[str, dict[str, Any]] = {  # command: details of its newest line
     "audiences update": {},
     "audiences link": {"audienceId": ID},
     "audiences unlink": {},
+    "audiences move": {"audienceId": ID},
+    "audiences end": {"changes": 0},
     "audiences share": {},
     "audiences unshare": {},
     "connections create": {},

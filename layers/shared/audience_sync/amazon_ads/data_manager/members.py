@@ -48,6 +48,12 @@ def has_consent(record: Mapping[str, Any]) -> bool:
     return _amazons(record).get("amznUserData") == "GRANTED" and not denies_consent(record)
 
 
+def states_consent(record: Mapping[str, Any]) -> bool:
+    """Return whether a record carries a consent signal, without which Amazon adds nobody."""
+    texts = object_or_empty(record.get("userConsent", {}).get("consent")).keys() & {"tcf", "gpp"}
+    return not denies_consent(record) and bool(texts or has_consent(record))
+
+
 def denies_consent(record: Mapping[str, Any]) -> bool:
     """Return whether the member has denied consent, so that only a deletion of identities removes it."""
     return "DENIED" in _amazons(record).values()

@@ -1,0 +1,91 @@
+"""What ending an audience means for its events, and for the audiences that share its key."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from audience_sync.membership import Audience
+from audience_sync_cli.audiences.datasets import is_dataset
+from audience_sync_cli.audiences.linking import take_off_list
+from audience_sync_cli.audiences.listed import same_key
+from audience_sync_cli.errors import NotThere
+from audience_sync_cli.session import Session
+
+
+@dataclass(frozen=True, slots=True)
+class EndPlan:
+    """The end of an audience."""
+
+    audience: Audience
+    target: Audience | None  # that events for it reach from then on: it was moved there, or from there
+    takes_back: bool  # the audience is the target of a move, which this takes back
+    others: tuple[Audience, ...]  # that share its key
+
+    @property
+    def effects(self) -> str:
+        """The effects on events, as sentences."""
+        known = self.audience
+        if self.target:
+            back = f"The move is taken back: {_label(self.target)} is current. " if self.takes_back else ""
+            return f"{back}Events for {_label(known)} go on to {_label(self.target)}."
+        if self.others:
+            others = ", ".join(map(_label, self.others))
+            return f"Events by key go on to {others}. Events by its id are rejected as audience_unknown."
+        return "Events for it are rejected as audience_unknown, also of people who enter."
+
+
+def planned_end(session: Session, known: Audience) -> EndPlan:
+    """Plan the end of an audience, listed or unlinked already. Raises NotThere, Unavailable."""
+    audiences = session.audiences.with_unlinked()
+    by_id = {each.audience_id: each for each in audiences}
+    others = tuple(same_key(known, [each for each in audiences if each.unlinked_at is None]))
+    if known.unlinked_at is not None or known.moved_to:
+        return EndPlan(known, _listed_target(known, by_id), takes_back=False, others=others)
+    back = next((each for each in others if each.moved_to == known.audience_id), None)
+    return EndPlan(known, back, takes_back=back is not None, others=others)
+
+
+def _listed_target(known: Audience, by_id: dict[str, Audience]) -> Audience | None:
+    """Follow moves to the audience that is listed. Raises NotThere if the first one is gone, with members lost."""
+    passed, found = {known.audience_id}, known
+    while found.moved_to and found.moved_to not in passed:
+        if found.moved_to not in by_id:
+            raise NotThere(
+                f"{known.audience_id} was moved to {found.moved_to}, which is not listed.",
+                "Link that one again, or move the audience to another one first.",
+            )
+        found = by_id[found.moved_to]
+        passed.add(found.audience_id)
+    return None if found == known or found.unlinked_at is not None else found
+
+
+def take_off(session: Session, plan: EndPlan) -> EndPlan:
+    """Take the audience off the list, and leave a main audience on its key. Returns the plan with it as it is then.
+
+    At each moment, the audiences of the key are declared to share it. Raises Unavailable.
+    """
+    known, table = plan.audience, session.audiences
+    if plan.takes_back and plan.target:
+        table.mark(known.audience_id, also=True, moved_to=plan.target.audience_id)
+        table.mark(plan.target.audience_id, also=False, moved_to=None)
+    now = take_off_list(session, known)
+    unlinked = replace(known, unlinked_at=now, computation_key=None, external_audience_id=None)
+    if plan.takes_back and plan.target:
+        unlinked = replace(unlinked, moved_to=plan.target.audience_id)
+    heir = _heir(plan.others)
+    if heir and not plan.takes_back:
+        table.mark(heir.audience_id, also=False, moved_to=heir.moved_to)
+    return replace(plan, audience=unlinked)
+
+
+def _heir(others: Sequence[Audience]) -> Audience | None:
+    """Return the only other audience of the key, if it is not the main one yet."""
+    return others[0] if len(others) == 1 and others[0].also else None
+
+
+def is_revocable(session: Session, audience: Audience) -> bool:
+    """Return whether the shares of an audience can be revoked: it is a dataset of a manager account."""
+    return is_dataset(audience) and session.data_manager.can_erase
+
+
+def _label(audience: Audience) -> str:
+    return f"{audience.name or audience.audience_id} ({audience.audience_id})"

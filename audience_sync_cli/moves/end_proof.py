@@ -1,0 +1,99 @@
+"""The proof that an audience was emptied: for people, and for scripts with a digest."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from audience_sync.amazon_ads.data_manager.answers import Share
+from audience_sync.amazon_ads.destination import api_of
+from audience_sync.membership import Audience
+from audience_sync_cli.audiences import share_text
+from audience_sync_cli.audiences.datasets import is_dataset
+from audience_sync_cli.members.erasure_report import digest
+from audience_sync_cli.moves.removal import EndReport
+from audience_sync_cli.parked.dead_letters import DeadLetterMessage
+from audience_sync_cli.screen import Screen, counted, iso_time, moment
+
+SHOWN = 20  # uploads, and members whose removal is not proven; the JSON document has all
+
+
+def proof_of(
+    audience: Audience, report: EndReport, parked: Sequence[DeadLetterMessage], remaining: Sequence[str], waiting: int
+) -> dict[str, Any]:
+    """Return the proof as a document with its digest.
+
+    Args:
+        audience: the ended one.
+        report: about its members.
+        parked: dead letters about it.
+        remaining: what is still at Amazon, as sentences.
+        waiting: changes accepted since the end that are not completed.
+    """
+    document = {
+        "over": True,
+        "audienceId": audience.audience_id,
+        "name": audience.name,
+        "api": api_of(audience.destination),
+        "movedTo": audience.moved_to,
+        "endedAt": iso_time(audience.unlinked_at),
+        "membersRemoved": report.removed,
+        "uploads": [
+            {
+                "jobId": upload.job_id or None,
+                "sentAt": iso_time(upload.sent_at),
+                "endedAt": iso_time(upload.ended_at),
+                "members": members,
+            }
+            for upload, members in sorted(report.uploads.items())
+        ],
+        "notProven": [{"member": member, "reason": why} for member, why in sorted(report.unproven.items())],
+        "deadLetters": [{"id": each.message_id, "reason": each.reason, "members": each.members} for each in parked],
+        "changesNotCompleted": waiting,
+        "stillAtAmazon": list(remaining),
+    }
+    return document | {"digest": digest(document)}
+
+
+def show_proof(screen: Screen, audience: Audience, report: EndReport, proof: dict[str, Any]) -> None:
+    """Print a proof for people."""
+    screen.say("")
+    screen.facts(
+        {
+            "audience": f"{audience.name} ({audience.audience_id})",
+            "ended": moment(audience.unlinked_at),
+            "members removed": report.removed,
+            "not proven": len(report.unproven),
+            "dead letters": len(proof["deadLetters"]),
+        }
+    )
+    if report.uploads:
+        ends = "counts as effective" if is_dataset(audience) else "ended well"
+        shown = sorted(report.uploads.items())[:SHOWN]
+        screen.say("")
+        screen.table(
+            ("upload", "members", "sent", ends),
+            [(each.job_id, members, moment(each.sent_at), moment(each.ended_at)) for each, members in shown],
+        )
+        if more := len(report.uploads) - len(shown):
+            screen.say(f"and {counted(more, 'more upload')}: --json lists them.")
+    if report.unproven:
+        screen.say("")
+        screen.table(("not proven", "reason"), sorted(report.unproven.items())[:SHOWN])
+    screen.say("")
+    for each in proof["stillAtAmazon"]:
+        screen.say(f"Still at Amazon: {each}")
+    screen.say(f"SHA-256 of this proof, as --json prints it: {proof['digest']}")
+
+
+def still_at_amazon(audience: Audience, shares: Sequence[Share]) -> list[str]:
+    """Return what ending an audience leaves at Amazon, as sentences."""
+    if not is_dataset(audience):
+        return ["the audience, with time to live 0; Amazon has no request to delete it."]
+    remaining = ["the dataset, from which everybody was removed; Amazon has no request to delete it."]
+    for each in shares:
+        ids = ", ".join(each.audience_ids)
+        in_dsp = f", audience ids {ids}; members were removed before" if ids else ""
+        what = "the revoked share" if each.is_revoked else "the share, which still has to be ended in the console,"
+        remaining.append(f"{what} with {share_text.account(each)}{in_dsp}.")
+    if audience.settings.get("idRetention"):
+        remaining.append("hashes that Amazon keeps for 90 days, as the dataset was created with --id-retention.")
+    return remaining

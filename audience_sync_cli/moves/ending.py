@@ -1,0 +1,204 @@
+"""`audience-sync audiences end`: takes an audience off the list, empties it at Amazon, and proves that."""
+
+from typing import Annotated, NamedTuple
+
+import typer
+
+from audience_sync.amazon_ads.advertiser_audiences.audience import audience_update
+from audience_sync.amazon_ads.data_manager.answers import Share
+from audience_sync.clock import Clock
+from audience_sync.member_state import LONGEST_JOB
+from audience_sync.membership import Audience
+from audience_sync_cli.audiences.datasets import is_dataset
+from audience_sync_cli.audiences.denial import explaining_denial
+from audience_sync_cli.audiences.listed import AUDIENCE, find
+from audience_sync_cli.errors import OperatorError, ReportedAsUnfinished
+from audience_sync_cli.member_files.change_sender import ChangeSender, counted_in_cloudwatch
+from audience_sync_cli.members.erasures import timing_of
+from audience_sync_cli.moves import waiting
+from audience_sync_cli.moves.emptying import Emptying
+from audience_sync_cli.moves.end_plan import EndPlan, is_revocable, planned_end, take_off
+from audience_sync_cli.moves.end_proof import proof_of, show_proof, still_at_amazon
+from audience_sync_cli.moves.filling import Filling
+from audience_sync_cli.moves.move_plan import lapsed_by
+from audience_sync_cli.moves.removal import WAITING, EndReport, Stage
+from audience_sync_cli.moves.waiting import outstanding, wait, wait_for_earlier_changes, wait_for_ingest
+from audience_sync_cli.parked.peeking import peek
+from audience_sync_cli.screen import counted, iso_time, moment
+from audience_sync_cli.session import Session, command
+from audience_sync_cli.times import HOUR, MINUTE
+
+app = typer.Typer()
+LOCAL_LOOK = 5.0  # seconds between two looks at a local stack, where jobs take a second
+NO_REVOCATION = "With a DSP account, Amazon ends no share: end them in the Amazon Ads console afterwards."
+
+
+@command(app, "end", "audiences end 418273650912345678", "audiences end 418273650912345678 --no-wait --yes", asks=True)
+def end(
+    session: Session,
+    audience: AUDIENCE,
+    *,
+    no_wait: Annotated[
+        bool, typer.Option("--no-wait", help="Send the removals and end; repeat the command for the proof.")
+    ] = False,
+) -> None:
+    """Take an audience off the list, remove all its members at Amazon, and prove that. Safe to repeat.
+
+    Waits until the removals have taken effect: in the audience API, until Amazon's jobs have ended, which takes up to
+    two days if members entered recently; in Ads Data Manager, for DataManagerSeconds. Interrupted, it continues when it
+    is repeated. Then it sets the time to live to 0, or revokes every share of a dataset, and prints the proof with a
+    digest. An audience that was moved first sends its new one what that lacks; of a new one, this takes the move back.
+    """
+    if not session.stack.keeps_rows:
+        raise OperatorError(
+            "This stack does not store member rows (OrderingGuard=no), so the members to remove are unknown.",
+            "Use `audience-sync audiences update --ttl-days 0`, then `audience-sync audiences unlink`.",
+        )
+    plan = planned_end(session, find(session, audience, with_unlinked=True))
+    known = plan.audience
+    if known.unlinked_at is None:
+        _confirm(session, plan)
+    with session.log.line("audiences end", audienceId=known.audience_id, changes=0) as line:
+        if known.unlinked_at is None:
+            plan = take_off(session, plan)
+            session.screen.say(f"Events no longer reach {known.name or known.audience_id}.")
+        _wait_for_sweep(session, plan.audience)
+        report, left, is_over = _emptied(session, plan, line, waits=not no_wait)
+        shares = _close(session, plan.audience) if is_over else ()
+    if not is_over:
+        _show_unfinished(session, plan.audience, report)
+        raise ReportedAsUnfinished
+    parked, _ = peek(session, lambda each: each.audience_id == known.audience_id)
+    proof = proof_of(plan.audience, report, parked, still_at_amazon(plan.audience, shares), left)
+    show_proof(session.screen, plan.audience, report, proof)
+    if parked:
+        session.screen.note(
+            f"{counted(len(parked), 'dead letter')} about it: redrive them and repeat this command, or delete them "
+            f"with `audience-sync parked drop --audience {known.audience_id}`. Redriven later, they may add people.",
+            style="yellow",
+        )
+    session.screen.result(proof)
+
+
+def _confirm(session: Session, plan: EndPlan) -> None:
+    screen, known = session.screen, plan.audience
+    with screen.progress("counting members") as bar:
+        inside = 0
+        for page in session.member_scan.counts(known.audience_id):
+            inside += page.inside
+            bar.advance(page.inside + page.outside)
+    parked, _ = peek(session, lambda each: each.audience_id == known.audience_id)
+    if parked:
+        some = ", ".join(parked[0].members[:3])
+        screen.note(
+            f"{counted(len(parked), 'dead letter')} about it, such as {parked[0].reason} for {some}: redrive or drop "
+            f"them first, `audience-sync parked list --audience {known.audience_id}`.",
+            style="yellow",
+        )
+    if is_dataset(known) and not is_revocable(session, known):
+        then = NO_REVOCATION
+    elif is_dataset(known):
+        then = "Then its shares are revoked; nobody stays in their DSP audiences, since members are removed before."
+    else:
+        then = "Then its time to live becomes 0."
+    screen.confirm(
+        f"{counted(inside, 'member')} of {known.name or known.audience_id} ({known.audience_id}) will be removed at "
+        f"Amazon. {plan.effects} {then} End it?"
+    )
+
+
+def _wait_for_sweep(session: Session, audience: Audience) -> None:
+    """Wait until events reach the audience no more, and for changes that were accepted before."""
+    if session.now() < (audience.unlinked_at or 0) / 1000 + waiting.LISTING:
+        wait_for_ingest(session)
+    wait_for_earlier_changes(session)
+
+
+class Emptied(NamedTuple):
+    """The result of sweeping over the rows."""
+
+    report: EndReport
+    not_completed: int  # changes since the end
+    is_over: bool
+
+
+def _emptied(session: Session, plan: EndPlan, line: dict[str, str | int | None], *, waits: bool) -> Emptied:
+    """Sweep over the rows until everybody is removed, or once."""
+    sent = 0
+    while True:
+        report, changes = _swept(session, plan)
+        line["changes"] = sent = sent + changes
+        left = _not_completed(session, plan.audience, report)
+        may_complete = session.now() < report.sent_by + 2 * LONGEST_JOB  # after that, the proof counts them
+        found = Emptied(report, left, report.is_over and not (left and may_complete))
+        if found.is_over or not waits:
+            return found
+        under_way = report.stages[Stage.IN] + report.stages[Stage.UNDER_WAY]
+        label = f"{counted(under_way, 'member')} on the way out, by {moment(report.until * 1000)}"
+        if changes:
+            wait_for_earlier_changes(session)
+        left_seconds = min(max(report.until - session.now(), MINUTE), HOUR)
+        wait(session, label, LOCAL_LOOK if session.stack.local else left_seconds)
+
+
+def _not_completed(session: Session, audience: Audience, report: EndReport) -> int:
+    """Return the number of changes that the worker has not completed since the end: a removal may be among them.
+
+    A row is dated before its removal is first sent, which Amazon may not accept for a while.
+    """
+    since = (audience.unlinked_at or 0) / 1000
+    return outstanding(session, max(since + waiting.LISTING, report.sent_by), since=since)
+
+
+def _swept(session: Session, plan: EndPlan) -> tuple[EndReport, int]:
+    screen, known, scan = session.screen, plan.audience, session.member_scan
+    filling = None
+    if plan.target:
+        lapsed = lapsed_by(session, known)
+        filling = Filling(scan, session.members, known, plan.target, session.policy, lapsed)
+    waiting_enters = LOCAL_LOOK if session.stack.local else WAITING
+    emptying = Emptying(scan, known, filling, timing_of(session)(known.destination), waiting_enters)
+    clock = Clock(session.now, sleep=session.sleep)
+    with screen.progress("reading members", scan.approximate_rows() or None) as bar:
+        count = counted_in_cloudwatch(session.stack)
+        sender = ChangeSender(session.queue("ChangeQueue"), count, clock, lambda _row, _changes: None)
+        with sender:
+            report = emptying.sweep(sender, session.now, bar.advance)
+    if sender.confirmed:
+        screen.say(f"{counted(sender.confirmed, 'change')} sent to the change queue.")
+    return report, sender.confirmed
+
+
+def _close(session: Session, known: Audience) -> tuple[Share, ...]:
+    """Set the time to live to 0, or revoke every share. Returns the shares as they are then. Safe to repeat."""
+    if not is_dataset(known):
+        body = audience_update(known, {"ttl": 0}, max_cpm_cents=0).body
+        session.amazon.update_audience(known.audience_id, body)
+        return ()
+    amazon = session.data_manager
+    with explaining_denial(session):
+        shares = tuple(amazon.shares(known.audience_id))
+        if not amazon.can_erase:
+            session.screen.note(NO_REVOCATION, style="yellow")
+            return shares
+        for each in shares:
+            if not each.is_revoked:
+                amazon.revoke_share(each.share_id)
+        return tuple(amazon.shares(known.audience_id))
+
+
+def _show_unfinished(session: Session, known: Audience, report: EndReport) -> None:
+    screen = session.screen
+    under_way = report.stages[Stage.IN] + report.stages[Stage.UNDER_WAY]
+    screen.say(f"{counted(under_way, 'member')} on the way out. Repeat the command for the proof.")
+    if report.until:
+        screen.say(f"The removals sent so far should have taken effect by {moment(report.until * 1000)}.")
+    screen.result(
+        {
+            "over": False,
+            "audienceId": known.audience_id,
+            "members": under_way,
+            "membersRemoved": report.removed,
+            "effectiveBy": iso_time(report.until * 1000) if report.until else None,
+        }
+    )

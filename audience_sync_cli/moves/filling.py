@@ -1,0 +1,102 @@
+"""Reads the members of an audience, and sends those changes that the audience it moves to lacks."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from audience_sync.aws.membership_scan import MembershipScan
+from audience_sync.aws.membership_table import MembershipTable
+from audience_sync.ingest.record_rules import Policy
+from audience_sync.member_state import MemberState
+from audience_sync.membership import EVERY_AUDIENCE, Audience
+from audience_sync_cli.member_files.import_run import Receiver
+from audience_sync_cli.moves.transfer import LeftOut, Outcome, Transfer, transfer
+from audience_sync_cli.screen import camel_case
+
+_INSIDE = (Outcome.ENTERS, Outcome.COMPLETED, Outcome.THERE, Outcome.LEFT_OUT)
+_MEANING = {
+    Outcome.ENTERS: "in the audience, not in the target, or older there",
+    Outcome.COMPLETED: "in both, with an identifier that the target lacks",
+    Outcome.THERE: "in both, or the target knows something newer",
+    Outcome.LEAVES: "in the target, left the audience since",
+    Outcome.LEFT: "left the audience; kept in mind, since older events may still arrive",
+    Outcome.FORGOTTEN: "left both",
+}
+
+
+@dataclass
+class FillReport:
+    """The outcomes for the rows of an audience."""
+
+    outcomes: Counter[Outcome] = field(default_factory=Counter)  # rows
+    left_out: Counter[LeftOut] = field(default_factory=Counter)  # active members
+    changes: int = 0  # to send
+
+    def add(self, found: Transfer) -> None:
+        """Add one row."""
+        self.outcomes[found.outcome] += 1
+        self.changes += len(found.changes)
+        if found.left_out:
+            self.left_out[found.left_out] += 1
+
+    @property
+    def inside(self) -> int:
+        """Number of members in the audience."""
+        return sum(self.outcomes[each] for each in _INSIDE)
+
+    def rows(self) -> list[tuple[str, int, str]]:
+        """Return the rows of a table for people: outcome, members, meaning."""
+        shown = [(each, self.outcomes[each], meaning) for each, meaning in _MEANING.items() if self.outcomes[each]]
+        return [*shown, *((Outcome.LEFT_OUT, members, reason) for reason, members in self.left_out.most_common())]
+
+    def as_json(self) -> dict[str, object]:
+        """Return the counts for scripts."""
+        return {
+            "members": self.inside,
+            "outcomes": {camel_case(each): self.outcomes[each] for each in Outcome},
+            "leftOut": {camel_case(each.name.lower()): self.left_out[each] for each in LeftOut if self.left_out[each]},
+            "changes": self.changes,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Filling:
+    """The move of an audience's members."""
+
+    scan: MembershipScan
+    members: MembershipTable | None  # None if the target is new
+    source: Audience
+    target: Audience
+    policy: Policy
+    lapsed_by: float  # epoch seconds; Amazon has dropped members who were last sent by then
+
+    def transfers(self) -> Iterator[list[tuple[MemberState, Transfer]]]:
+        """Yield each row of the audience with its outcome, page by page. Raises Unavailable."""
+        for page in self.scan.states(self.source.audience_id):
+            keys = [(self.target.audience_id, state.member[1]) for state in page]
+            known = self.members.read(keys) if self.members else {}
+            noticed = [
+                (EVERY_AUDIENCE, state.member[1])
+                for state, key in zip(page, keys, strict=True)
+                if state.erase_until and key not in known
+            ]
+            notices = self.members.read(noticed) if self.members and noticed else {}
+            yield [
+                (state, self._transfer(state, known.get(key), notices.get((EVERY_AUDIENCE, key[1]))))
+                for state, key in zip(page, keys, strict=True)
+            ]
+
+    def _transfer(self, state: MemberState, target: MemberState | None, notice: MemberState | None) -> Transfer:
+        version = notice.version if notice else None
+        return transfer(state, target, self.target, self.policy, lapsed_by=self.lapsed_by, notice=version)
+
+    def run(self, receiver: Receiver, on_rows: Callable[[int], None]) -> FillReport:
+        """Hand every change to the receiver. Raises Unavailable; changes that were sent stay sent."""
+        report = FillReport()
+        for page in self.transfers():
+            for _, found in page:
+                report.add(found)
+                for change in found.changes:
+                    receiver.take(report.changes, change)
+            on_rows(len(page))
+        return report

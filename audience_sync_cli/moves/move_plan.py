@@ -1,0 +1,174 @@
+"""The plan of a move: which audience, into which one, and who has left it by time alone."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import typer
+
+from audience_sync.amazon_ads.advertiser_audiences.audience import new_audience
+from audience_sync.amazon_ads.data_manager.dataset_settings import new_dataset
+from audience_sync.amazon_ads.destination import Api, api_of, of_data_manager
+from audience_sync.amazon_ads.settings_reader import derived_id
+from audience_sync.aws.membership_rows import KEEP_ACTIVE
+from audience_sync.membership import Audience
+from audience_sync_cli.audiences import share_text
+from audience_sync_cli.audiences.datasets import is_dataset
+from audience_sync_cli.audiences.listed import find
+from audience_sync_cli.audiences.options import NewTarget
+from audience_sync_cli.errors import OperatorError, WrongUsage
+from audience_sync_cli.session import Session
+
+NEW = "new"  # in place of the id of an audience that does not exist yet
+
+
+@dataclass(frozen=True, slots=True)
+class MoveOptions:
+    """The audience to move into: a listed one, or the target of a new one."""
+
+    into: Annotated[
+        str, typer.Option(help="Move into this listed audience, instead of a new one.", metavar="AUDIENCE")
+    ] = ""
+    share: Annotated[
+        list[str] | None, typer.Option(help=f"Of a new dataset: {share_text.HELP} Repeat it for more.", metavar="SHARE")
+    ] = None
+    advertiser: Annotated[str, typer.Option(help="DSP advertiser id of a new audience.", metavar="ID")] = ""
+    connection: Annotated[str, typer.Option(help="Connection id of a new audience.", metavar="ID")] = ""
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count the members; change nothing.")] = False
+    max_waiting: Annotated[
+        int | None,
+        typer.Option(
+            help="Wait while the change queue holds more messages than this: changes from Segment wait behind them.",
+            metavar="MESSAGES",
+            min=0,
+        ),
+    ] = None
+
+    @property
+    def names_new(self) -> bool:
+        """Whether a new audience is described."""
+        return bool(self.share or self.advertiser or self.connection)
+
+
+@dataclass(frozen=True, slots=True)
+class MovePlan:
+    """A move, checked."""
+
+    source: Audience
+    target: Audience  # with NEW as id if it is to be created
+    extras: Mapping[str, Any]  # of a new audience; empty if the target is listed and complete
+    lapsed_by: float  # epoch seconds; Amazon has dropped members who were last sent by then
+
+    @property
+    def is_new(self) -> bool:
+        """Whether the target does not exist yet."""
+        return self.target.audience_id == NEW
+
+
+def planned(session: Session, name: str, to: Api, options: MoveOptions) -> MovePlan:
+    """Plan a move, or the rest of one. Raises WrongUsage, NotThere, OperatorError."""
+    if not session.stack.keeps_rows:
+        raise OperatorError(
+            "This stack does not store member rows (OrderingGuard=no), so the members to move are unknown.",
+            "Create another audience, link it to the key, and re-sync it in Segment.",
+        )
+    source = find(session, name)
+    _check_source(source, to)
+    if to is Api.DATA_MANAGER:
+        session.data_manager  # noqa: B018 - raises NotThere without an account
+    extras = {} if options.into else _extras(session, source, to, options)
+    target = _listed_target(session, source, to, options, extras)
+    return MovePlan(source, target, extras, lapsed_by(session, source))
+
+
+def _check_source(source: Audience, to: Api) -> None:
+    if api_of(source.destination) is to:
+        raise WrongUsage(
+            "That audience is in that API already.",
+            "After a move, its key means the new audience: `audience-sync audiences list` shows both, and "
+            "`audience-sync audiences end ID` ends the old one.",
+        )
+    if not source.computation_key:
+        raise OperatorError(
+            "The audience has no computation key, through which events reach both audiences.",
+            f"Set it with `audience-sync audiences link {source.audience_id}"
+            f"{' --api data-manager' if is_dataset(source) else ''} --key KEY`: the key in the settings of the "
+            "audience in Segment, or any unused one if your events name the audience by its id.",
+        )
+
+
+def _extras(session: Session, source: Audience, to: Api, options: MoveOptions) -> dict[str, Any]:
+    """Return the settings of the new audience. Raises WrongUsage, InvalidAudience."""
+    if not source.country:
+        raise WrongUsage(
+            "The audience has no country, which a new one needs.",
+            f"Set it with `audience-sync audiences link {source.audience_id} --country CODE`.",
+        )
+    if to is Api.DATA_MANAGER and (options.advertiser or options.connection):
+        raise WrongUsage("A dataset has neither --advertiser nor --connection.", "Use --share.")
+    # A dataset that was ended keeps its name at Amazon, and its rows: another move gets another one.
+    before = sum(each.moved_to == source.audience_id for each in session.audiences.contents().unlinked)
+    own_id = derived_id(source.name or source.audience_id, f"{source.audience_id} {before}")
+    target = NewTarget(options.advertiser, options.connection, to, options.share)
+    extras = {
+        "audienceName": source.name or source.audience_id,
+        "countryCode": source.country,
+        "externalAudienceId": own_id,
+        **target.extras(),
+    }
+    if description := source.settings.get("description"):
+        extras["description"] = description
+    return extras
+
+
+def _listed_target(
+    session: Session, source: Audience, to: Api, options: MoveOptions, extras: Mapping[str, Any]
+) -> Audience:
+    """Return the listed target of this move, or the one to be created. Raises WrongUsage, InvalidAudience."""
+    begun = session.audiences.by_id(source.moved_to) if source.moved_to else None
+    if options.into:
+        if options.names_new:
+            raise WrongUsage("--into names an audience that exists.", "Leave out --share, --advertiser, --connection.")
+        target = find(session, options.into)
+        _check_into(source, target, to)
+    else:
+        same = session.audiences.by_external_audience_id(str(extras["externalAudienceId"]))
+        known = next((each for each in same if api_of(each.destination) is to), begun)
+        target = known or _new_target(session, to, extras)
+        if known and to is Api.AUDIENCES and options.names_new:
+            wanted = _new_target(session, to, extras)
+            if wanted.destination != known.destination:
+                raise WrongUsage(
+                    f"This move has begun, into {known.audience_id} with another target.",
+                    "Repeat it without --advertiser and --connection.",
+                )
+    if begun and begun.audience_id != target.audience_id:
+        raise WrongUsage(
+            f"It was moved to {begun.name or begun.audience_id} ({begun.audience_id}) already.",
+            f"To take that back, run `audience-sync audiences end {begun.audience_id}`.",
+        )
+    return target
+
+
+def _check_into(source: Audience, target: Audience, to: Api) -> None:
+    if api_of(target.destination) is not to:
+        raise WrongUsage(f"--into names an audience that is not in {to}.", "Name another one.")
+    if target.computation_key not in (None, source.computation_key):
+        raise WrongUsage(
+            "--into names an audience with another computation key.",
+            "An audience has one key: its members would be mixed. Name another one.",
+        )
+
+
+def _new_target(session: Session, to: Api, extras: Mapping[str, Any]) -> Audience:
+    """Return the audience to be created, with NEW as its id. Raises InvalidAudience."""
+    if to is Api.DATA_MANAGER:
+        dataset = new_dataset(extras)
+        return Audience(NEW, name=dataset.segment_name, country=dataset.country, destination=of_data_manager())
+    return new_audience(extras, max_cpm_cents=int(session.stack.parameters.get("MaxCpmCents", 0))).listed_as(NEW)
+
+
+def lapsed_by(session: Session, source: Audience) -> float:
+    """Return the epoch second by which members last sent count as dropped by Amazon, which it asks for their ttl."""
+    ttl = None if is_dataset(source) else session.amazon.read_audience(source.audience_id).ttl
+    return session.now() - (KEEP_ACTIVE if ttl is None else min(ttl, KEEP_ACTIVE))

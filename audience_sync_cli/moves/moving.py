@@ -1,0 +1,206 @@
+"""`audience-sync audiences move`: an audience continues in Amazon's other API, without a re-sync in Segment."""
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Annotated, Any
+
+import typer
+
+from audience_sync.amazon_ads.destination import Api, api_of
+from audience_sync.clock import Clock
+from audience_sync.datasets import NO_ERASURE
+from audience_sync.membership import Audience
+from audience_sync_cli.audiences import creation, datasets
+from audience_sync_cli.audiences.denial import explaining_denial
+from audience_sync_cli.audiences.listed import AUDIENCE
+from audience_sync_cli.audiences.presentation import target_label
+from audience_sync_cli.errors import sentence
+from audience_sync_cli.member_files.change_sender import ChangeSender, counted_in_cloudwatch
+from audience_sync_cli.member_files.import_report import WORKERS, estimate, show_estimate
+from audience_sync_cli.member_files.queue_room import Room
+from audience_sync_cli.moves.filling import Filling, FillReport
+from audience_sync_cli.moves.move_plan import MoveOptions, MovePlan, planned
+from audience_sync_cli.moves.waiting import wait_for_earlier_changes, wait_for_ingest
+from audience_sync_cli.screen import counted
+from audience_sync_cli.session import Session, command
+
+app = typer.Typer()
+CREATE_TIMEOUT = 60.0  # seconds for the new audience, and the shares of a dataset
+_ALL = MoveOptions()
+
+
+class NoReceiver:
+    """Receiver for a run that only counts."""
+
+    def take(self, row: int, change: object) -> None:
+        """Drop a change."""
+
+
+@command(
+    app,
+    "move",
+    "audiences move lapsed_premium_buyers --to data-manager \\\n      --share advertiser=ENTITY1ABC,marketplace=US "
+    "--dry-run",
+    "audiences move lapsed_premium_buyers --to data-manager \\\n      --share advertiser=ENTITY1ABC,marketplace=US",
+    "audiences move dataset-1a2b --to audiences \\\n      --advertiser 590071284455661234",
+    asks=True,
+)
+def move(
+    session: Session,
+    audience: AUDIENCE,
+    options: MoveOptions = _ALL,
+    *,
+    to: Annotated[Api, typer.Option("--to", help="audiences or data-manager: Amazon's other API.", metavar="API")],
+) -> None:
+    """Move an audience to Amazon's other API, with its members. Safe to repeat: a repeated run continues.
+
+    Creates an audience of the same name there, lets events reach both, and sends it every member from the stored rows,
+    without a re-sync in Segment. Members without the consent that a dataset needs stay out. The old audience stays
+    current, so that nobody who leaves remains in it, until `audiences end` empties it. The audience needs a computation
+    key, through which events reach both, also those that name it by its id; if no event has one, link any unused key.
+    For a new audience with other settings, create it first, without a key, and name it with --into.
+    """
+    plan = planned(session, audience, to, options)
+    if options.dry_run:
+        _show(session, plan, report := _counted(session, plan))
+        session.screen.say("Nothing was changed.")
+        session.screen.result(_result(session, plan, report, dryRun=True))
+        return
+    _confirm(session, plan)
+    with session.log.line("audiences move", audienceId=plan.source.audience_id, changes=0) as line:
+        target = _declared(session, plan)
+        if plan.source.moved_to != target.audience_id:  # else an earlier run has waited
+            wait_for_ingest(session)
+        waiting = wait_for_earlier_changes(session)
+        plan = replace(plan, target=target)
+        report = _filled(session, plan, options.max_waiting, lambda changes: line.update(changes=changes))
+        _switch(session, plan.source, target)
+    session.screen.say("")
+    session.screen.table(("outcome", "members", "meaning"), report.rows())
+    session.screen.say(
+        f"{counted(report.changes, 'change')} sent to the change queue; `audience-sync status` shows when they are "
+        "delivered.",
+        style="green",
+    )
+    _say_next(session, plan.source, target, waiting)
+    session.screen.result(_result(session, plan, report, dryRun=False, waiting=waiting))
+
+
+def _counted(session: Session, plan: MovePlan) -> FillReport:
+    with session.screen.progress("counting members", session.member_scan.approximate_rows() or None) as bar:
+        return _filling(session, plan).run(NoReceiver(), bar.advance)
+
+
+def _filling(session: Session, plan: MovePlan) -> Filling:
+    members = None if plan.is_new else session.members
+    return Filling(session.member_scan, members, plan.source, plan.target, session.policy, plan.lapsed_by)
+
+
+def _show(session: Session, plan: MovePlan, report: FillReport) -> None:
+    screen, source, target = session.screen, plan.source, plan.target
+    screen.facts(
+        {
+            "audience": f"{source.name} ({source.audience_id}), {target_label(source)}",
+            "moves into": f"{'a new one' if plan.is_new else target.audience_id}, {target_label(target)}",
+            "computation key": source.computation_key,
+            "members": report.inside,
+        }
+    )
+    screen.say("")
+    screen.table(("outcome", "members", "meaning"), report.rows())
+    show_estimate(screen, report.changes, _workers(session))
+
+
+def _confirm(session: Session, plan: MovePlan) -> None:
+    screen, source = session.screen, plan.source
+    if not screen.asks:
+        return
+    _show(session, plan, _counted(session, plan))
+    warning = ""
+    if datasets.is_dataset(plan.target) and not session.data_manager.can_erase:
+        warning = f"{sentence(NO_ERASURE)} "
+    screen.confirm(
+        f"{warning}Events for {source.name or source.audience_id} will reach both audiences, until `audience-sync "
+        "audiences end` empties the old one. Move it?"
+    )
+
+
+def _declared(session: Session, plan: MovePlan) -> Audience:
+    """Create the target if there is none, and let events reach both audiences. Returns the target as listed."""
+    target, key = _created(session, plan), plan.source.computation_key
+    if target.computation_key != key:
+        target = replace(target, computation_key=key, also=True)
+        created = session.audiences.created(target.audience_id)
+        session.audiences.put(target, created=round(session.now() * 1000) if created is None else created)
+        session.screen.say(f"Events for {key} reach both audiences.")
+    return target
+
+
+def _created(session: Session, plan: MovePlan) -> Audience:
+    if not plan.extras:
+        return plan.target
+    deadline, listed, shares = time.monotonic() + CREATE_TIMEOUT, plan.target, None
+    with session.screen.progress("creating"):
+        if datasets.is_dataset(plan.target):
+            with explaining_denial(session):
+                made = datasets.use_case(session).create(plan.extras, deadline=deadline)
+            listed, shares = made.listed, made.shares
+        elif plan.is_new:
+            listed = creation.use_case(session).create(plan.extras, deadline=deadline).listed
+    if plan.is_new:
+        session.screen.say(f"Created {listed.audience_id}: {listed.name}, {target_label(listed)}.", style="green")
+        if shares is not None:
+            datasets.report_shares(session, listed, shares)
+    return listed
+
+
+def _filled(session: Session, plan: MovePlan, most: int | None, on_changes: Callable[[int], None]) -> FillReport:
+    screen, queue, clock = session.screen, session.queue("ChangeQueue"), Clock(session.now, sleep=session.sleep)
+
+    def full(waiting: int) -> None:
+        screen.note(f"{counted(waiting, 'message')} in the change queue: waiting until there are {most:,}.")
+
+    room = (lambda: None) if most is None else Room(queue.waiting, most, clock, full)
+    with screen.progress("sending members", session.member_scan.approximate_rows() or None, unit="rows") as bar:
+        count = counted_in_cloudwatch(session.stack)
+        sender = ChangeSender(queue, count, clock, lambda _row, _changes: on_changes(sender.confirmed), room)
+        with sender:
+            return _filling(session, plan).run(sender, bar.advance)
+
+
+def _switch(session: Session, source: Audience, target: Audience) -> None:
+    """Make the target the main audience of the key. In between, both have `also`: events reach both all the time."""
+    session.audiences.mark(source.audience_id, also=True, moved_to=target.audience_id)
+    others = {source.audience_id, target.audience_id}
+    listed = [each for each in session.audiences.all() if each.computation_key == source.computation_key]
+    has_main = any(not each.also for each in listed if each.audience_id not in others)
+    session.audiences.mark(target.audience_id, also=has_main, moved_to=None)
+
+
+def _say_next(session: Session, source: Audience, target: Audience, waiting: int) -> None:
+    screen = session.screen
+    if waiting:
+        screen.say("Repeat the command when the changes accepted earlier are delivered: it sends the difference.")
+    screen.say(
+        f"{source.name or source.audience_id} is now {target.audience_id}. Use it in your campaigns, and when they no "
+        f"longer need the old one, run `audience-sync audiences end {source.audience_id}`. Until then, both are "
+        f"current; `audience-sync audiences end {target.audience_id}` takes the move back."
+    )
+
+
+def _workers(session: Session) -> int:
+    return int(session.stack.parameters.get("MaximumConcurrency", WORKERS))
+
+
+def _result(session: Session, plan: MovePlan, report: FillReport, **more: Any) -> dict[str, Any]:
+    seconds, dollars = estimate(report.changes, _workers(session))
+    return {
+        "audienceId": plan.source.audience_id,
+        "targetId": None if plan.is_new else plan.target.audience_id,
+        "api": api_of(plan.target.destination),
+        **report.as_json(),
+        "estimatedSeconds": seconds,
+        "estimatedDollars": dollars,
+        **more,
+    }

@@ -1,0 +1,123 @@
+"""How far each member of an ended audience is on the way out, from the member's row. Pure."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NamedTuple
+
+from audience_sync.amazon_ads.apis import has_jobs
+from audience_sync.amazon_ads.data_manager.members import has_consent
+from audience_sync.erasure import StepKind
+from audience_sync.member_state import MemberState, Timing
+from audience_sync_cli.moves.transfer import ENDED
+
+WAITING = 3_600.0  # seconds by which a waiting enter has been delivered, once it waits no longer
+CHECKS = 300.0  # seconds after which the end of a job is recorded
+GIVEN_UP = 7_200.0  # seconds after the last possible end of a job at which it counts as unknown
+
+
+class Stage(StrEnum):
+    """The stage of one member's removal."""
+
+    IN = "in"  # the exit is still to be applied by the worker
+    UNDER_WAY = "under way"  # sent, and not certain to have taken effect
+    GONE = "removed"
+    UNPROVEN = "not proven"
+
+
+class Removal(NamedTuple):
+    """The removal of one member."""
+
+    stage: Stage
+    until: float = 0.0  # epoch seconds by which it should be over, if it is under way
+    why: str = ""  # it is not proven
+
+
+def removal_of(state: MemberState, now: float, timing: Timing, waiting: float = WAITING) -> Removal:
+    """Judge one row.
+
+    Until a removal has taken effect, an enter may wait in the queue. It must reach the row before the exit of the end:
+    then it can go to the audience that this one was moved to.
+
+    Args:
+        state: the row.
+        now: epoch seconds.
+        timing: how long Amazon may take with an upload to the audience.
+        waiting: seconds for a waiting enter to be delivered.
+    """
+    is_ended = state.newest.exits and state.newest.message_id == ENDED
+    if state.left and not is_ended and now < (waits := state.enter_waits_until(timing) + waiting):
+        return Removal(Stage.UNDER_WAY, waits)
+    if not state.newest.exits:
+        return Removal(Stage.IN)
+    awaits_job = has_jobs(state.newest.destination) and state.must_erase  # its end erases the hashes
+    if why := _unproven(state, now, timing, awaits_job=awaits_job):
+        return Removal(Stage.UNPROVEN, why=why)
+    if due := state.due(timing):
+        return Removal(Stage.UNDER_WAY, due.at + timing.effective_after + CHECKS)
+    ended = state.removals_ended(timing)
+    if now < ended or awaits_job:
+        return Removal(Stage.UNDER_WAY, max(now, ended + CHECKS))
+    return Removal(Stage.GONE)
+
+
+def _unproven(state: MemberState, now: float, timing: Timing, *, awaits_job: bool) -> str:
+    """Return why a removal will never be proven; empty if it may be."""
+    if state.removal_failed:
+        return "Amazon rejected the removal"
+    was_in = state.entered and state.to_remove
+    if was_in and not (has_jobs(state.newest.destination) or has_consent(state.newest.record)):
+        return "Amazon may ignore a removal without consent to user data"
+    if awaits_job and now >= state.exited + timing.longest_job + GIVEN_UP and state.due(timing) is None:
+        return "the end of Amazon's job is unknown"
+    return ""
+
+
+class Upload(NamedTuple):
+    """One upload of removals."""
+
+    job_id: str  # empty in Ads Data Manager, which has no jobs
+    sent_at: int  # epoch milliseconds
+    ended_at: int  # epoch milliseconds; in Ads Data Manager, the time by which it counts as effective
+
+
+@dataclass
+class EndReport:
+    """The members of an ended audience."""
+
+    waiting: float = WAITING  # seconds for a waiting enter to be delivered
+    stages: Counter[Stage] = field(default_factory=Counter)  # of all rows
+    removed: int = 0  # members removed by the end, or on the way out
+    until: float = 0.0  # epoch seconds by which the last removal under way should be over
+    sent_by: float = 0.0  # epoch seconds; no removal was sent later
+    uploads: Counter[Upload] = field(default_factory=Counter)  # members of each
+    unproven: dict[str, str] = field(default_factory=dict)  # the reason by member
+
+    def add(self, state: MemberState, now: float, timing: Timing) -> Removal:
+        """Add one row."""
+        found, member = removal_of(state, now, timing, self.waiting), state.member[1]
+        self.stages[found.stage] += 1
+        self.until = max(self.until, found.until)
+        if found.why:
+            self.unproven[member] = found.why
+        if state.newest.exits and state.newest.message_id == ENDED:
+            self.removed += 1
+            self.sent_by = max(self.sent_by, state.exited)
+            self.uploads.update(_uploads(state, timing))
+        return found
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nobody is in or on the way out."""
+        return not (self.stages[Stage.IN] or self.stages[Stage.UNDER_WAY])
+
+
+def _uploads(state: MemberState, timing: Timing) -> list[Upload]:
+    """Return the uploads that removed a member."""
+    if not has_jobs(state.newest.destination):
+        return [Upload("", state.exited * 1000, round(state.exited + timing.effective_after) * 1000)]
+    return [
+        Upload(step.id, step.at, step.ended)
+        for step in state.erasure
+        if step.kind is StepKind.REMOVAL and step.at >= state.ended * 1000
+    ]

@@ -1,0 +1,133 @@
+"""The changes that bring one member of an audience into the audience that it moves to. Pure.
+
+Live events reach both audiences meanwhile, in any order. So a change keeps the version of the row it is made from: the
+worker applies it only if nothing newer has arrived, and a repeated run finds what is already there.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from enum import StrEnum
+from typing import NamedTuple
+
+from audience_sync.amazon_ads.apis import has_jobs
+from audience_sync.amazon_ads.data_manager.members import states_consent
+from audience_sync.amazon_ads.destination import needs_consent, of_changes
+from audience_sync.amazon_ads.record import audience_record, exit_record
+from audience_sync.ingest.record_rules import Policy
+from audience_sync.member_state import Identity, MemberState
+from audience_sync.membership import MAX_IDENTITIES, Audience, MembershipChange, Version
+
+ENDED = "audience-sync-end"  # message id of the exits with which an audience ends: nobody has left
+
+
+class Outcome(StrEnum):
+    """The effect of a move on one member of the source."""
+
+    ENTERS = "to enter"
+    COMPLETED = "to complete"  # in both, with identities that the target lacks
+    THERE = "already there"
+    LEAVES = "to remove"  # in the target only: left the source later
+    LEFT = "left before"  # the exit is remembered in the target, where older events may still arrive
+    FORGOTTEN = "already left"
+    LEFT_OUT = "left out"
+
+
+class LeftOut(StrEnum):
+    """The reason for which an active member stays out of the target."""
+
+    CONSENT_MISSING = "no consent"
+    NO_IDENTIFIER = "no identifier"
+    LAPSED = "time to live has ended"
+    ENDED = "removed when the target was ended"
+
+
+class Transfer(NamedTuple):
+    """The outcome for one member, and the changes to send, the older one first."""
+
+    outcome: Outcome
+    changes: tuple[MembershipChange, ...] = ()
+    left_out: LeftOut | None = None
+
+
+def transfer(
+    source: MemberState,
+    target: MemberState | None,
+    into: Audience,
+    policy: Policy,
+    *,
+    lapsed_by: float,
+    notice: Version | None = None,
+) -> Transfer:
+    """Decide about one member.
+
+    Args:
+        source: the member's row in the audience that moves.
+        target: the row in the audience that it moves to, None without one.
+        into: the audience that it moves to.
+        policy: the stack's consent policy.
+        lapsed_by: epoch seconds; Amazon has dropped members who were last sent by then.
+        notice: the person's deletion notice, which the worker applies to members without a row.
+    """
+    exits = tuple(_exit(source, target.left if target else notice, into))
+    if source.newest.exits:
+        is_in = target is not None and not target.newest.exits and target.version < source.version
+        return Transfer((Outcome.LEAVES if is_in else Outcome.LEFT) if exits else Outcome.FORGOTTEN, exits)
+    if target is None or target.version < source.version:
+        reason = _left_out(source, into, policy, lapsed_by)
+        if reason:
+            return Transfer(Outcome.LEFT_OUT, exits, reason)
+        return Transfer(Outcome.ENTERS, (*exits, _into(into, source.enter())))
+    if target.newest.exits:
+        is_ended = target.newest.message_id == ENDED
+        return Transfer(Outcome.LEFT_OUT, exits, LeftOut.ENDED) if is_ended else Transfer(Outcome.THERE, exits)
+    missing = [each for each in source.active if _is_missing(target, each)][:MAX_IDENTITIES]
+    if not missing:
+        return Transfer(Outcome.THERE, exits)
+    record = target.newest.record | {"hashedPII": [each.digests for each in missing]}
+    more = replace(target.newest, record=record, named_at=tuple(each.at for each in missing))
+    return Transfer(Outcome.COMPLETED, (*exits, _into(into, more)))
+
+
+def ending_exit(state: MemberState, audience: Audience, ended_at: int) -> MembershipChange:
+    """Return the exit with which a member's audience ends. The same each time, so that it can be sent again.
+
+    In the audience API, it also erases the hashes once Amazon's job has ended, which proves the removal. In Ads Data
+    Manager, an erasure would delete the person's identities in every dataset.
+    """
+    destination = of_changes(audience)
+    version = Version(max(ended_at, state.version.at), True, ENDED)
+    return replace(_exit_at(version, state, audience), erase=has_jobs(destination))
+
+
+def _exit(source: MemberState, known: Version | None, into: Audience) -> Iterator[MembershipChange]:
+    """Yield the newest exit of the source, unless the target has it, or knows a newer one."""
+    left = source.left
+    if left is not None and left.message_id != ENDED and (known is None or known < left):
+        yield _exit_at(left, source, into)
+
+
+def _exit_at(version: Version, state: MemberState, audience: Audience) -> MembershipChange:
+    """Return an exit without identities: the worker adds those of the row. To a dataset, it adds the row's consent."""
+    country, destination = state.newest.record.get("countryCode"), of_changes(audience)
+    record = exit_record(audience_record(state.member[1], "DELETE", [], country, {}), destination)
+    return MembershipChange(audience.audience_id, destination, version.at, version.message_id, record)
+
+
+def _left_out(source: MemberState, into: Audience, policy: Policy, lapsed_by: float) -> LeftOut | None:
+    if 0 < source.entered <= lapsed_by:
+        return LeftOut.LAPSED
+    must_consent = policy.consent == "require" and needs_consent(into.destination)
+    if must_consent and not states_consent(source.newest.record):
+        return LeftOut.CONSENT_MISSING
+    return None if source.active else LeftOut.NO_IDENTIFIER
+
+
+def _is_missing(target: MemberState, identity: Identity) -> bool:
+    """Return whether an active member of the target lacks an identity that its newest life may have."""
+    if target.left is not None and identity.at <= target.left.at:
+        return False
+    return all(each.key != identity.key or each.at < identity.at for each in target.identities)
+
+
+def _into(into: Audience, change: MembershipChange) -> MembershipChange:
+    return replace(change, audience_id=into.audience_id, destination=of_changes(into))

@@ -1,0 +1,68 @@
+"""Waits of a move: until ingest knows the changed list, and until changes accepted earlier are completed."""
+
+from audience_sync.aws.audience_listing import MAX_AGE
+from audience_sync.aws.cloudwatch import Metric, MetricStore
+from audience_sync.runtime.metric_names import CHANGES_ACCEPTED, CHANGES_COMPLETED, NAMESPACE
+from audience_sync_cli.screen import counted
+from audience_sync_cli.session import Session
+from audience_sync_cli.times import DAY, MINUTE
+
+LISTING = MAX_AGE + 10.0  # seconds after which every request is answered with the changed list
+LONGEST_WAIT = 10 * MINUTE  # seconds for changes accepted earlier
+POLL_INTERVAL = 15.0  # seconds
+LONGEST_IN_QUEUE = 7 * DAY  # seconds
+
+
+def wait(session: Session, label: str, seconds: float) -> None:
+    """Wait, with a countdown."""
+    until = session.now() + seconds
+    with session.screen.countdown(label) as show:
+        while (left := until - session.now()) > 0:
+            show(left)
+            session.sleep(min(left, 1.0 if left <= 2 * MINUTE else 30.0))
+
+
+def wait_for_ingest(session: Session) -> None:
+    """Wait until events reach the audiences as they are listed now."""
+    wait(session, "waiting until every function has read the list of audiences", LISTING)
+
+
+def wait_for_earlier_changes(session: Session) -> int:
+    """Wait until changes accepted before now are completed, but not for long. Returns how many are not."""
+    begun = session.now()
+    with session.screen.progress("waiting for changes accepted earlier") as bar:
+        while left := outstanding(session, begun):
+            if session.now() - begun >= LONGEST_WAIT:
+                session.screen.note(
+                    f"{counted(left, 'change')} accepted before may still wait: `audience-sync status` shows them.",
+                    style="yellow",
+                )
+                break
+            bar.describe(f"waiting for {counted(left, 'change')} accepted earlier")
+            session.sleep(POLL_INTERVAL)
+    return left
+
+
+def outstanding(session: Session, until: float, since: float | None = None) -> int:
+    """Return the number of changes accepted by the minute of `until`, epoch seconds, and not completed.
+
+    `since` is a week before, unless given: no change waits longer.
+
+    CloudWatch shows completed changes a minute or two late. A local stack counts messages. Raises Unavailable.
+    """
+    from audience_sync_cli.state.counts import depth  # noqa: PLC0415 - loads boto3
+
+    stack = session.stack
+    if stack.local:
+        return depth(stack, "ChangeQueue").total
+    service = {"service": stack.name}
+    metrics = {
+        "accepted": Metric(NAMESPACE, CHANGES_ACCEPTED, service, "Sum", MINUTE),
+        "completed": Metric(NAMESPACE, CHANGES_COMPLETED, service, "Sum", MINUTE),
+    }
+    end = until // MINUTE * MINUTE + MINUTE
+    found = MetricStore(stack.service("cloudwatch")).read(
+        metrics, end - LONGEST_IN_QUEUE if since is None else since, end
+    )
+    completed = found["completed"]  # a message delivered twice counts twice
+    return sum(max(0, round(count - completed.get(minute, 0))) for minute, count in found["accepted"].items())
