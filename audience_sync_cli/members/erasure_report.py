@@ -80,7 +80,7 @@ def _audience(audience: Audience, state: MemberState, judged: AudienceErasure) -
         "until": iso_time(judged.until),
         "lateJobs": list(judged.late_jobs),
         "enteredAgainAt": iso_time(judged.entered_again),
-        "uploads": [_upload(each) for each in state.erasure],  # also of earlier notices, which are listed as well
+        "uploads": [_upload(each) for each in state.erasure],  # also of earlier notices, and of an end
     }
 
 
