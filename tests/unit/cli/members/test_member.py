@@ -7,10 +7,11 @@ from unittest.mock import ANY
 
 import pytest
 
+from audience_sync.amazon_ads.destination import of_data_manager
 from audience_sync.delivery.uploads import Limits
 from audience_sync.ingest.record_rules import erasing_exit
 from audience_sync.member_state import LONGEST_JOB, LateJob
-from audience_sync.membership import EVERY_AUDIENCE
+from audience_sync.membership import EVERY_AUDIENCE, Destination
 from audience_sync_cli.errors import NotThere, OperatorError, ReportedAsNotThere, WrongUsage
 from audience_sync_cli.members.member import erase, show
 from audience_sync_cli.screen import iso_time
@@ -139,22 +140,25 @@ def test_without_rows_nothing_is_claimed_to_be_erased(deployment: Deployment) ->
 
 
 @pytest.mark.parametrize(
-    ("sent", "last_removal"),
+    ("sent", "destination", "last_removal"),
     [
         # The removal is also repeated before, when the enter should have taken effect.
-        pytest.param(NOW - 60, NOW - 60 + EFFECTIVE + LONGEST_JOB, id="entered a minute ago"),
-        pytest.param(NOW - 3_600, NOW - 3_600 + EFFECTIVE + LONGEST_JOB, id="entered an hour ago"),
-        pytest.param(NOW - EFFECTIVE - LONGEST_JOB, None, id="entered 36 hours ago"),
+        pytest.param(NOW - 60, Destination(), NOW - 60 + EFFECTIVE + LONGEST_JOB, id="entered a minute ago"),
+        pytest.param(NOW - 60, of_data_manager(), NOW - 60 + 7_320 + LONGEST_JOB, id="entered a dataset"),
+        pytest.param(NOW - 3_600, Destination(), NOW - 3_600 + EFFECTIVE + LONGEST_JOB, id="entered an hour ago"),
+        pytest.param(NOW - EFFECTIVE - LONGEST_JOB, Destination(), None, id="entered 36 hours ago"),
     ],
 )
 def test_erasing_says_when_the_last_removal_is_due_that_the_hashes_stay_for(
     deployment: Deployment,
     sent: float,
+    destination: Destination,
     last_removal: float | None,
 ) -> None:
     deployment.record(change("m1"))
     (state,) = deployment.session().members.read([change("m1").member]).values()
-    deployment.session().members.write([replace(state, entered=round(sent))])
+    newest = replace(state.newest, destination=destination)
+    deployment.session().members.write([replace(state, newest=newest, entered=round(sent))])
     found = deployment.json(erase, "m1", yes=True, now=NOW)
     assert found["lastRemovalAt"] == (last_removal and iso_time(last_removal * 1000))
     assert ("until a last removal" in deployment.printed(erase, "m1", yes=True, now=NOW).out) is bool(last_removal)
