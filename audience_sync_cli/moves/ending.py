@@ -21,7 +21,7 @@ from audience_sync_cli.moves.end_plan import EndPlan, is_revocable, planned_end,
 from audience_sync_cli.moves.end_proof import proof_of, show_proof, still_at_amazon
 from audience_sync_cli.moves.filling import Filling
 from audience_sync_cli.moves.move_plan import lapsed_by
-from audience_sync_cli.moves.removal import WAITING, EndReport, Stage
+from audience_sync_cli.moves.removal import WAITING, EndReport
 from audience_sync_cli.moves.waiting import outstanding, wait, wait_for_earlier_changes, wait_for_ingest
 from audience_sync_cli.parked.peeking import peek
 from audience_sync_cli.screen import counted, iso_time, moment
@@ -133,8 +133,8 @@ def _emptied(session: Session, plan: EndPlan, line: dict[str, str | int | None],
         found = Emptied(report, left, report.is_over and not (left and may_complete))
         if found.is_over or not waits:
             return found
-        under_way = report.stages[Stage.IN] + report.stages[Stage.UNDER_WAY]
-        label = f"{counted(under_way, 'member')} on the way out, by {moment(report.until * 1000)}"
+        by = f", by {moment(report.until * 1000)}" if report.until else ""
+        label = f"{counted(report.under_way, 'member')} on the way out{by}"
         if changes:
             wait_for_earlier_changes(session)
         left_seconds = min(max(report.until - session.now(), MINUTE), HOUR)
@@ -189,15 +189,14 @@ def _close(session: Session, known: Audience) -> tuple[Share, ...]:
 
 def _show_unfinished(session: Session, known: Audience, report: EndReport) -> None:
     screen = session.screen
-    under_way = report.stages[Stage.IN] + report.stages[Stage.UNDER_WAY]
-    screen.say(f"{counted(under_way, 'member')} on the way out. Repeat the command for the proof.")
+    screen.say(f"{counted(report.under_way, 'member')} on the way out. Repeat the command for the proof.")
     if report.until:
         screen.say(f"The removals sent so far should have taken effect by {moment(report.until * 1000)}.")
     screen.result(
         {
             "over": False,
             "audienceId": known.audience_id,
-            "members": under_way,
+            "members": report.under_way,
             "membersRemoved": report.removed,
             "effectiveBy": iso_time(report.until * 1000) if report.until else None,
         }

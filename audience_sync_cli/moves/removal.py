@@ -107,9 +107,14 @@ class EndReport:
         return found
 
     @property
+    def under_way(self) -> int:
+        """Number of members who are in, or on the way out."""
+        return self.stages[Stage.IN] + self.stages[Stage.UNDER_WAY]
+
+    @property
     def is_over(self) -> bool:
         """Whether nobody is in or on the way out."""
-        return not (self.stages[Stage.IN] or self.stages[Stage.UNDER_WAY])
+        return not self.under_way
 
 
 def _uploads(state: MemberState, timing: Timing) -> list[Upload]:

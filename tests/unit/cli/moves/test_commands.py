@@ -15,6 +15,7 @@ from audience_sync_cli.moves import ending, waiting
 from audience_sync_cli.moves.ending import end
 from audience_sync_cli.moves.move_plan import MoveOptions
 from audience_sync_cli.moves.moving import move
+from audience_sync_cli.session import Session
 from audience_sync_cli.stack import Stack
 from audience_sync_cli.state import counts
 from audience_sync_cli.state.counts import Depth
@@ -221,6 +222,19 @@ def test_an_audience_that_was_not_moved_is_ended_and_its_events_are_rejected(
     out = capsys.readouterr().out
     assert "SHA-256 of this proof" in out
     assert "ended well" in out
+
+
+def test_while_the_removals_are_unsent_no_time_is_named(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[str] = []
+
+    def wait(session: Session, label: str, seconds: float) -> None:
+        shown.append(label)
+        waiting.wait(session, label, seconds)
+
+    monkeypatch.setattr(ending, "wait", wait)
+    end(world.session(), filled(world))
+    assert shown[0] == "3 members on the way out"
+    assert all(" on the way out, by 20" in each for each in shown[1:])
 
 
 def test_without_waiting_the_end_is_repeated_later_for_the_proof(
