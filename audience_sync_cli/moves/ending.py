@@ -56,8 +56,7 @@ def end(
         )
     plan = planned_end(session, find(session, audience, with_unlinked=True))
     known = plan.audience
-    if known.unlinked_at is None:
-        _confirm(session, plan)
+    _confirm(session, plan)
     with session.log.line("audiences end", audienceId=known.audience_id, changes=0) as line:
         if known.unlinked_at is None:
             plan = take_off(session, plan)
@@ -87,6 +86,8 @@ def _confirm(session: Session, plan: EndPlan) -> None:
         for page in session.member_scan.counts(known.audience_id):
             inside += page.inside
             bar.advance(page.inside + page.outside)
+    if known.unlinked_at is not None and not inside:
+        return  # an earlier run has asked
     parked, _ = peek(session, lambda each: each.audience_id == known.audience_id)
     if parked:
         some = ", ".join(parked[0].members[:3])

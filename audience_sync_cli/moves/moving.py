@@ -70,8 +70,7 @@ def move(
     _confirm(session, plan)
     with session.log.line("audiences move", audienceId=plan.source.audience_id, changes=0) as line:
         target = _declared(session, plan)
-        if plan.source.moved_to != target.audience_id:  # else an earlier run has waited
-            wait_for_ingest(session)
+        wait_for_ingest(session)
         waiting = wait_for_earlier_changes(session)
         plan = replace(plan, target=target)
         report = _filled(session, plan, options.max_waiting, lambda changes: line.update(changes=changes))
@@ -127,13 +126,17 @@ def _confirm(session: Session, plan: MovePlan) -> None:
 
 
 def _declared(session: Session, plan: MovePlan) -> Audience:
-    """Create the target if there is none, and let events reach both audiences. Returns the target as listed."""
+    """Create the target if there is none, and let events reach both audiences. Returns the target as listed.
+
+    From then on, the end of the source sends to the target what it lacks, even if this move is interrupted.
+    """
     target, key = _created(session, plan), plan.source.computation_key
     if target.computation_key != key:
         target = replace(target, computation_key=key, also=True)
         created = session.audiences.created(target.audience_id)
         session.audiences.put(target, created=round(session.now() * 1000) if created is None else created)
         session.screen.say(f"Events for {key} reach both audiences.")
+    session.audiences.mark(plan.source.audience_id, also=plan.source.also, moved_to=target.audience_id)
     return target
 
 

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from audience_sync.amazon_ads.destination import Api, of_data_manager
+from audience_sync.aws.audience_table import AudienceTable
+from audience_sync.membership import Audience, may_share_a_key
 from audience_sync.runtime.metric_names import CHANGES_ACCEPTED, CHANGES_COMPLETED
 from audience_sync_cli.audiences.creation import Settings, create
 from audience_sync_cli.audiences.options import NewTarget
@@ -41,9 +43,9 @@ def world(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> World:
     return made
 
 
-def created(world: World, **options: Any) -> str:
+def created(world: World, name: str = "Big spenders", **options: Any) -> str:
     options = {"country": "DE", "key": "big"} | options
-    made = world.deployment.json(create, "Big spenders", NewTarget(ADVERTISER), Settings(), **options)
+    made = world.deployment.json(create, name, NewTarget(ADVERTISER), Settings(), **options)
     return str(made["audienceId"])
 
 
@@ -59,6 +61,12 @@ def run(world: World, command: Any, *arguments: Any, capsys: pytest.CaptureFixtu
     capsys.readouterr()
     command(world.session(as_json=True), *arguments, **options)
     return json.loads(capsys.readouterr().out)
+
+
+def stored(world: World, audience_id: str) -> Audience:
+    found = world.session().audiences.stored(audience_id)
+    assert found is not None
+    return found
 
 
 def rows(world: World) -> list[Any]:
@@ -151,7 +159,7 @@ def test_a_repeated_move_sends_only_what_is_missing(world: World, capsys: pytest
     source = filled(world)
     first = run(world, move, source, IN_DATASET, to=Api.DATA_MANAGER, capsys=capsys)
     world.sleep(3 * HOUR)
-    again = run(world, move, source, IN_DATASET, to=Api.DATA_MANAGER, capsys=capsys)
+    again = run(world, move, source, MoveOptions(), to=Api.DATA_MANAGER, capsys=capsys)
     assert (first["changes"], again["changes"]) == (2, 0)
     assert first["targetId"] == again["targetId"]
     audiences = world.session().audiences
@@ -183,6 +191,102 @@ def test_ending_the_new_audience_takes_the_move_back_and_another_move_gets_anoth
     world.sleep(3 * HOUR)
     assert second["targetId"] != first
     assert sorted(world.at_amazon(second["targetId"])) == ["late", "m2", "m3"]
+
+
+def interrupt(world: World, seconds: float) -> None:
+    """Have the operator press Ctrl-C while a command waits."""
+
+    def stop() -> None:
+        raise KeyboardInterrupt
+
+    world.script.append((world.now + seconds, stop))
+
+
+@pytest.mark.parametrize("ends_target", [False, True], ids=["the old audience", "the new one"])
+def test_an_audience_is_ended_although_its_move_was_interrupted(
+    world: World, capsys: pytest.CaptureFixture[str], *, ends_target: bool
+) -> None:
+    source = filled(world)
+    interrupt(world, 5)
+    with pytest.raises(KeyboardInterrupt):
+        move(world.session(), source, IN_DATASET, to=Api.DATA_MANAGER)
+    (target,) = [each.audience_id for each in world.session().audiences.all() if each.audience_id != source]
+    ended, other = (target, source) if ends_target else (source, target)
+    run(world, end, ended, capsys=capsys)
+    world.event(source, "m9", "9@b.co")
+    world.sleep(3 * HOUR)
+    (left,) = world.session().audiences.all()
+    assert (left.audience_id, left.also, left.moved_to) == (other, False, None)
+    assert sorted(world.at_amazon(other)) == ["m1", "m2", "m3", "m9"][0 if ends_target else 1 :]
+    assert world.at_amazon(ended) == {}
+    assert world.rejected == []
+
+
+@pytest.mark.parametrize("ends_target", [False, True], ids=["the old audience", "the new one"])
+@pytest.mark.parametrize("written", range(3))
+def test_an_interrupted_end_leaves_a_key_that_events_reach_and_continues(
+    world: World,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    written: int,
+    *,
+    ends_target: bool,
+) -> None:
+    source = filled(world)
+    target = run(world, move, source, IN_DATASET, to=Api.DATA_MANAGER, capsys=capsys)["targetId"]
+    ended, other = (target, source) if ends_target else (source, target)
+    writes = iter([True] * written)
+
+    def stopping(method: Any) -> Any:
+        return lambda *args, **options: method(*args, **options) if next(writes, False) else interrupted()
+
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        for name in ("mark", "unlink", "remove_unlinked"):
+            patch.setattr(AudienceTable, name, stopping(getattr(AudienceTable, name)))
+        with pytest.raises(KeyboardInterrupt):
+            run(world, end, ended, capsys=capsys)
+    assert may_share_a_key(world.session().audiences.all())
+    run(world, end, ended, capsys=capsys)
+    (left,) = world.session().audiences.all()
+    assert (left.audience_id, left.also, left.moved_to) == (other, False, None)
+    assert world.listing.for_request().by_id(ended) == [left]
+
+
+def test_a_key_keeps_its_main_audience_when_the_move_of_another_one_is_taken_back(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main, source = created(world), created(world, name="Also big", key="other")
+    table = world.session().audiences
+    table.put(replace(stored(world, source), computation_key="big", also=True), created=1)
+    target = run(world, move, source, IN_DATASET, to=Api.DATA_MANAGER, capsys=capsys)["targetId"]
+    run(world, end, target, capsys=capsys)
+    assert [stored(world, each).also for each in (main, source)] == [False, True]
+
+
+def test_a_move_into_a_listed_audience_continues_without_naming_it_again(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = filled(world)
+    made = world.deployment.json(
+        create, "Another name", NewTarget(api=Api.DATA_MANAGER, share=[SHARE]), Settings(), country="DE"
+    )
+    first = run(world, move, source, MoveOptions(into=made["audienceId"]), to=Api.DATA_MANAGER, capsys=capsys)
+    again = run(world, move, source, MoveOptions(), to=Api.DATA_MANAGER, capsys=capsys)
+    assert first["targetId"] == again["targetId"] == made["audienceId"]
+    assert len(world.session().audiences.all()) == 2
+
+
+def test_an_audience_that_was_only_unlinked_is_not_emptied_without_asking(world: World) -> None:
+    source = filled(world)
+    world.session().audiences.unlink(source, at=round(world.now * 1000))
+    world.deployment.answers.append("n")
+    with pytest.raises(NotConfirmed):
+        end(world.session(yes=False), source)
+    assert "3 members of" in world.deployment.questions[-1]
+    assert not world.rows.queue.messages
 
 
 def test_an_audience_that_was_not_moved_is_ended_and_its_events_are_rejected(
