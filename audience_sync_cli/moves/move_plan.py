@@ -17,6 +17,7 @@ from audience_sync_cli.audiences.datasets import is_dataset
 from audience_sync_cli.audiences.listed import find
 from audience_sync_cli.audiences.options import NewTarget
 from audience_sync_cli.errors import OperatorError, WrongUsage
+from audience_sync_cli.member_files.queue_room import MAX_WAITING
 from audience_sync_cli.session import Session
 
 NEW = "new"  # in place of the id of an audience that does not exist yet
@@ -35,14 +36,7 @@ class MoveOptions:
     advertiser: Annotated[str, typer.Option(help="DSP advertiser id of a new audience.", metavar="ID")] = ""
     connection: Annotated[str, typer.Option(help="Connection id of a new audience.", metavar="ID")] = ""
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count the members; change nothing.")] = False
-    max_waiting: Annotated[
-        int | None,
-        typer.Option(
-            help="Wait while the change queue holds more messages than this: changes from Segment wait behind them.",
-            metavar="MESSAGES",
-            min=0,
-        ),
-    ] = None
+    max_waiting: MAX_WAITING = None
 
     @property
     def names_new(self) -> bool:

@@ -8,11 +8,14 @@ import pytest
 
 from audience_sync.amazon_ads.destination import Api, of_data_manager
 from audience_sync.aws.audience_table import AudienceTable
+from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.membership import Audience, may_share_a_key
 from audience_sync.runtime.metric_names import CHANGES_ACCEPTED, CHANGES_COMPLETED
 from audience_sync_cli.audiences.creation import Settings, create
 from audience_sync_cli.audiences.options import NewTarget
 from audience_sync_cli.errors import NotConfirmed, OperatorError, ReportedAsUnfinished
+from audience_sync_cli.member_files import change_sender
+from audience_sync_cli.member_files.change_sender import ChangeSender
 from audience_sync_cli.moves import ending, waiting
 from audience_sync_cli.moves.ending import end
 from audience_sync_cli.moves.move_plan import MoveOptions
@@ -312,12 +315,49 @@ def test_without_waiting_the_end_is_repeated_later_for_the_proof(
     with pytest.raises(ReportedAsUnfinished):
         run(world, end, source, no_wait=True, capsys=capsys)
     unfinished = json.loads(capsys.readouterr().out)
-    assert (unfinished["over"], unfinished["members"]) == (False, 3)
+    assert (unfinished["over"], unfinished["members"], unfinished["effectiveBy"]) == (False, 3, None)
     world.sleep(60 * HOUR)
     proof = run(world, end, source, no_wait=True, capsys=capsys)
     again = run(world, end, source, capsys=capsys)
     assert (proof["over"], proof["membersRemoved"]) == (True, 3)
     assert again == proof, "as long as the rows exist"
+
+
+def test_what_an_interrupted_end_has_sent_is_in_the_operator_log(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, take = filled(world), ChangeSender.take
+
+    def taking(self: ChangeSender, row: int, change: Any) -> None:
+        if row > 2:
+            raise KeyboardInterrupt
+        take(self, row, change)
+
+    monkeypatch.setattr(change_sender, "FIRST_GROUP", 1)
+    monkeypatch.setattr(ChangeSender, "take", taking)
+    with pytest.raises(KeyboardInterrupt):
+        end(world.session(), source)
+    (*_, logged) = world.deployment.logs.filter("OperatorLogGroup", 0, None)["events"]
+    line = json.loads(logged["message"])
+    assert (line["command"], line["outcome"], line["changes"]) == ("audiences end", "interrupted", 1)
+
+
+def test_an_end_that_waits_for_undelivered_changes_says_so(
+    world: World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = created(world)
+    monkeypatch.setattr(counts, "depth", lambda *_: Depth(2, 0, 0))
+    with pytest.raises(ReportedAsUnfinished):
+        end(world.session(), source, no_wait=True)
+    assert "2 changes accepted since the end not delivered yet" in capsys.readouterr().out
+
+
+def test_once_members_are_removed_the_rows_of_the_new_audience_are_not_read_again(
+    world: World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = filled(world)
+    run(world, move, source, IN_DATASET, to=Api.DATA_MANAGER, capsys=capsys)
+    run(world, end, source, capsys=capsys)
+    monkeypatch.setattr(MembershipTable, "read", lambda *_: pytest.fail("rows were read"))
+    assert run(world, end, source, capsys=capsys)["over"] is True
 
 
 def test_changes_that_wait_too_long_are_left_to_a_repeated_run(
@@ -362,8 +402,9 @@ def test_changes_that_wait_are_found_in_the_metrics_of_a_deployed_stack(
     monkeypatch.setattr(Stack, "local", None)
     deployment.stack.local = None
     now = 1_800_000_000.0
-    for ago, accepted, completed in ((600, 5, 3), (300, 2, 4), (0, 1, 1), (-120, 9, 0)):
+    for ago, accepted, completed in ((20 * 86_400, 7, 0), (600, 5, 3), (300, 2, 4), (0, 1, 1), (-120, 9, 0)):
         deployment.publish(now - ago, **{CHANGES_ACCEPTED: accepted, CHANGES_COMPLETED: completed})
     session = deployment.session(now=now)
     assert waiting.outstanding(session, now) == 2, "a change counted twice covers none of another minute"
     assert waiting.outstanding(session, now, since=now - 400) == 0
+    assert waiting.outstanding(session, now - 19 * 86_400, since=now - 21 * 86_400) == 0, "CloudWatch has no minutes"
