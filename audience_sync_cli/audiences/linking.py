@@ -155,7 +155,7 @@ def _checked_id(text: str, *, is_dataset: bool) -> str:
 def _listed_again(known: Audience) -> Audience:
     """Return an audience as listed. One that was unlinked is not renewed: who has left meanwhile is unknown.
 
-    Its events are its own again.
+    If it was moved, events with its id reach it again.
     """
     if known.unlinked_at is None:
         return known
@@ -227,7 +227,7 @@ def _with_choices(known: Audience, choices: Choices, report: AudienceReport) -> 
 def _with_key(session: Session, known: Audience, key: str, *, also: bool | None) -> tuple[Audience, list[Audience]]:
     """Return an audience with the key as given, or as before, and the others that have it. Raises OperatorError.
 
-    Two audiences of one key without `also` get no events by it.
+    Two audiences of one key, both without `also`, get no events by it.
     """
     has_key = key in ("", known.computation_key)
     keyed = known if has_key else replace(known, computation_key=key, also=False)

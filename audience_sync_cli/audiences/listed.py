@@ -76,7 +76,7 @@ def similar(typed: str, listed: Sequence[Audience]) -> str:
 
 
 def note_others_of_key(session: Session, audience: Audience, typed: str) -> None:
-    """Note the other audiences of the computation key as which the operator has typed an audience."""
+    """If the operator has typed a computation key, note the other audiences that share it."""
     if typed != audience.computation_key:
         return
     if others := same_key(audience, session.audiences.all()):

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from audience_sync.amazon_ads.destination import is_of_audience_api, name_of_api
 from audience_sync.aws.membership_rows import KEEP_ACTIVE, KEEP_EXIT, expires_at
 from audience_sync.erasure import ErasureStep, StepKind
-from audience_sync.erasure_state import AudienceErasure, Erasure, Outcome, notices_of
+from audience_sync.erasure_state import AudienceErasure, Erasure, Outcome, is_closed, notices_of
 from audience_sync.member_state import MemberState
 from audience_sync.membership import Audience
 from audience_sync_cli.parked.dead_letters import DeadLetterMessage
@@ -46,6 +46,7 @@ def document(person: Person, *, stack: str, now: float) -> dict[str, Any]:
         "state": erasure.progress,
         "since": iso_time(erasure.since),
         "amazonUntil": iso_time(erasure.until),
+        "closedByHand": _closed_by_hand(everywhere),
         "notices": [
             {"kind": each.kind, "messageId": each.id, "at": iso_time(each.at), "recordedAt": iso_time(each.ended)}
             for each in steps
@@ -69,6 +70,12 @@ def _notices(everywhere: MemberState) -> list[ErasureStep]:
     return [each for each in everywhere.erasure if each.kind in (StepKind.NOTICE, StepKind.DENIAL)]
 
 
+def _closed_by_hand(everywhere: MemberState) -> dict[str, Any] | None:
+    """Return when an operator has closed the erasure, and the note."""
+    last = everywhere.erasure[-1] if is_closed(everywhere) else None
+    return {"at": iso_time(last.ended), "note": last.id} if last and last.id else None
+
+
 def _audience(audience: Audience, state: MemberState, judged: AudienceErasure) -> dict[str, Any]:
     return {
         "audienceId": audience.audience_id,
@@ -80,7 +87,7 @@ def _audience(audience: Audience, state: MemberState, judged: AudienceErasure) -
         "until": iso_time(judged.until),
         "lateJobs": list(judged.late_jobs),
         "enteredAgainAt": iso_time(judged.entered_again),
-        "uploads": [_upload(each) for each in state.erasure],  # also of earlier notices, which are listed as well
+        "uploads": [_upload(each) for each in state.erasure],  # also of earlier notices, and of an end
     }
 
 

@@ -39,6 +39,8 @@ _MISSING = {
 def text(report: Mapping[str, Any]) -> Iterator[str]:
     """Yield the lines of a report."""
     yield f"Erasure of {report['member']}: {_STATES[report['state']].format_map(_Times(report))}"
+    if by_hand := report["closedByHand"]:
+        yield from wrap(f"Closed by hand {_time(by_hand['at'])}: {by_hand['note']}", WIDTH, subsequent_indent="  ")
     for each in report["notices"]:
         yield ""
         yield f"{_NOTICES[each['kind']]} {_time(each['at'])}, recorded {_time(each['recordedAt'])}"

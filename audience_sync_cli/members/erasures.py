@@ -1,7 +1,8 @@
-"""`audience-sync member erasure` and `erasures`: the proof of one person's erasure, and all that are open."""
+"""`audience-sync member erasure`, `erasures` and `close-erasure`: one person's proof, all open ones, an end by hand."""
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import chain
 from typing import Annotated, Any
 
@@ -9,50 +10,70 @@ import typer
 
 from audience_sync.amazon_ads.apis import has_jobs
 from audience_sync.delivery.uploads import Limits
+from audience_sync.erasure import ErasureStep, StepKind, with_step
 from audience_sync.erasure_state import Erasure, Progress, is_closed, judge
+from audience_sync.errors import TransientError
 from audience_sync.member_state import MemberState, Timing
 from audience_sync.membership import EVERY_AUDIENCE, Destination
 from audience_sync.operations.erasures import judged, rows_of
-from audience_sync_cli.errors import NotThere, OperatorError
+from audience_sync_cli.errors import NotThere, OperatorError, WrongUsage
 from audience_sync_cli.members.erasure_report import Person, document
 from audience_sync_cli.members.erasure_text import text
+from audience_sync_cli.parked.acknowledged import checked_note
 from audience_sync_cli.parked.peeking import peek
 from audience_sync_cli.screen import counted, iso_time
 from audience_sync_cli.session import Session, command
 from audience_sync_cli.times import DAY, HOUR
 
 app = typer.Typer()
+_MEMBER = Annotated[str, typer.Argument(help="External user id, as the mapping derives it from Segment's userId.")]
 STATES = {Progress.OPEN: "open", Progress.AMAZON_DELETES: "Amazon deletes", Progress.CLOSED: "closed"}
 
 
 @command(app, "erasure", "member erasure cust_1001", "member erasure cust_1001 --json > cust_1001.json")
 def erasure(
     session: Session,
-    member: Annotated[str, typer.Argument(help="External user id, as the mapping derives it from Segment's userId.")],
+    member: _MEMBER,
 ) -> None:
     """Prove the erasure of one person: what removed them where, what may remain until when, and what is not proven.
 
     Judges the newest deletion notice or denied consent, and lists earlier ones, while the row of the notice exists: 40
     days. File the output of --json before then; it carries a digest. Exit code 3 if no erasure of the id is recorded.
     """
-    _require_rows(session)
-    audiences = session.audiences.with_unlinked()
-    everywhere = session.members.read([(EVERY_AUDIENCE, member)]).get((EVERY_AUDIENCE, member))
-    if everywhere is None:
-        raise NotThere(
-            "No deletion notice or denied consent is recorded for that id.",
-            "They are recorded when delivered, and kept for 40 days; `audience-sync status` shows what is waiting. "
-            "Use the external user id as the mapping derives it from Segment's userId.",
-        )
-    states = session.members.read((each.audience_id, member) for each in audiences)
-    found, unread = peek(session, lambda each: member in each.members)
-    judgement = judge(everywhere, rows_of(member, audiences, states, timing_of(session)), session.now())
-    known_in = [(each, state) for each in audiences if (state := states.get((each.audience_id, member)))]
-    person = Person(everywhere, judgement, known_in, found, unread)
+    person = _person(session, member)
     report = document(person, stack=session.stack.name, now=session.now())
     for line in text(report):
         session.screen.say(line)
     session.screen.result(report)
+
+
+@command(app, "close-erasure", 'member close-erasure cust_1001 --note "removed in the console"', asks=True)
+def close_erasure(
+    session: Session,
+    member: _MEMBER,
+    note: Annotated[str, typer.Option(help="What was done instead, for the report; no personal data.", metavar="TEXT")],
+) -> None:
+    """Close an erasure that the stack cannot finish, after you have removed the person in another way.
+
+    `erasures` and the alarm ErasuresOverdue leave it out from then on. The report still shows what is missing, with
+    your note. The next deletion notice or denied consent of the person opens an erasure again.
+    """
+    note = checked_note(note)
+    person = _person(session, member)
+    if person.erasure.progress is not Progress.OPEN or is_closed(person.everywhere):
+        raise WrongUsage("This erasure is not open.", f"`audience-sync member erasure {member}` shows it.")
+    missing = sum(each.missing is not None for each in person.erasure.audiences.values())
+    session.screen.confirm(
+        f"In {counted(missing, 'audience')} the person is not known to be removed. Close this erasure nevertheless?"
+    )
+    now = round(session.now() * 1000)
+    closed = with_step(person.everywhere.erasure, ErasureStep(StepKind.CLOSED, note, now, now))
+    with session.log.line("member close-erasure", audiences=missing):
+        (result,) = session.members.write([replace(person.everywhere, erasure=closed)])
+        if isinstance(result, TransientError):
+            raise result
+    session.screen.say("Closed. The report keeps your note.", style="green")
+    session.screen.result({"member": member, "closedAt": iso_time(now), "note": note})
 
 
 @command(app, "erasures", "member erasures", "member erasures --all --json")
@@ -89,6 +110,24 @@ def erasures(
     waiting = states[Progress.AMAZON_DELETES]
     session.screen.say(f"{counted(states[Progress.OPEN], 'erasure')} open, {waiting:,} waiting for Amazon only.")
     session.screen.result(listed)
+
+
+def _person(session: Session, member: str) -> Person:
+    """Read everything known about a person's erasure. Raises NotThere, OperatorError."""
+    _require_rows(session)
+    audiences = session.audiences.with_unlinked()
+    everywhere = session.members.read([(EVERY_AUDIENCE, member)]).get((EVERY_AUDIENCE, member))
+    if everywhere is None:
+        raise NotThere(
+            "No deletion notice or denied consent is recorded for that id.",
+            "They are recorded when delivered, and kept for 40 days; `audience-sync status` shows what is waiting. "
+            "Use the external user id as the mapping derives it from Segment's userId.",
+        )
+    states = session.members.read((each.audience_id, member) for each in audiences)
+    found, unread = peek(session, lambda each: member in each.members)
+    judgement = judge(everywhere, rows_of(member, audiences, states, timing_of(session)), session.now())
+    known_in = [(each, state) for each in audiences if (state := states.get((each.audience_id, member)))]
+    return Person(everywhere, judgement, known_in, found, unread)
 
 
 def _listed(member: str, judgement: Erasure, *, is_overdue: bool) -> dict[str, Any]:

@@ -57,11 +57,16 @@ def acknowledge(
 
 def _checked(reason: str, audience_id: str, note: str) -> str:
     """Return the note as stored. Raises WrongUsage if it is missing, or there is no such kind of dead letter."""
-    note = " ".join(note.split())
     if reason and reason not in REASONS:
         raise WrongUsage("Unknown reason code.", f"The codes: {', '.join(REASONS)}.")
     if audience_id and not AUDIENCE_ID.fullmatch(audience_id):
         raise WrongUsage("That is not an Amazon audience id.", "See `audience-sync audiences list`.")
+    return checked_note(note)
+
+
+def checked_note(text: str) -> str:
+    """Return an operator's note as it is stored. Raises WrongUsage."""
+    note = " ".join(text.split())
     if not 0 < len(note) <= LONGEST_NOTE or not note.isprintable():
         raise WrongUsage(
             f"The note must have 1 to {LONGEST_NOTE} characters.", "Describe the action taken, without personal data."

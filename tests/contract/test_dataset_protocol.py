@@ -8,12 +8,14 @@ from audience_sync.amazon_ads import apis
 from audience_sync.amazon_ads.destination import of_connection
 from audience_sync.amazon_ads.job import JobReport
 from audience_sync.amazon_ads.upload import Request, UploadSize
+from audience_sync.delivery.batch import Message
 from audience_sync.erasure import StepKind
 from audience_sync.errors import AccessDenied, ServiceUnavailable, Throttled
 from audience_sync.ingest.record_rules import erasing_exit
-from audience_sync.messages import DeadLetter, JobMessage
+from audience_sync.messages import DeadLetter, JobMessage, pack
 from tests.builders import AUDIENCE
 from tests.contract.worker_stack import GRANTED, NOW, WorkerStack, change, dataset_stack, digest, named_in
+from tests.doubles.queues import Queued
 
 NOTICE = change(at=2, exits=True, erase=True)
 
@@ -202,14 +204,66 @@ def test_a_repeated_removal_keeps_the_identities_whose_deletion_is_parked(stack:
     assert not stack.holds("a@b.co")
 
 
+def set_aside(stack: WorkerStack) -> str:
+    """Take the message out of the queue whose member is removed, and whose identities are still to be deleted."""
+    (again,) = (each for each in stack.queue.messages if '"removed":true' in each.body)
+    stack.queue.messages.remove(again)
+    return again.body
+
+
+def test_while_a_deletion_fails_the_removal_before_it_is_not_sent_again_until_it_is_due(stack: WorkerStack) -> None:
+    stack.deliver(change("a@b.co", at=1))
+    stack.amazon.deletion_fails = ServiceUnavailable("503")
+    stack.deliver(NOTICE)
+    for receives in (1, 2):
+        stack.now += 300
+        (deferred,) = stack.deliver_body(set_aside(stack), receives=receives).deferred
+        assert removals(stack) == 1
+        stack.queue.messages.append(Queued(deferred.message.body, 0, stack.now))
+    stack.now += stack.effective
+    stack.deliver_body(set_aside(stack), receives=3)
+    assert removals(stack) == 2, "the enter may have taken effect after the first one"
+
+
+def test_a_removal_in_parts_is_sent_again_with_the_deletion_that_stopped_it(stack: WorkerStack) -> None:
+    stack.deliver(*(change(f"{n}@b.co", at=1, message_id=str(n)) for n in range(11)))
+    stack.now += 2 * (stack.effective + stack.limits.longest_job)
+    stack.amazon.deletion_fails = ServiceUnavailable("503")
+    (deferred,) = stack.deliver(NOTICE).deferred
+    stack.amazon.deletion_fails = None
+    stack.deliver_messages(deferred.message)
+    sent = [record for upload in stack.amazon.uploads for record in upload if record["action"] == "DELETE"]
+    assert set.union(*map(named_in, sent)) == {digest(f"{n}@b.co") for n in range(11)}
+
+
+def test_what_comes_with_a_member_who_is_removed_already_is_sent(stack: WorkerStack) -> None:
+    stack.deliver(change("a@b.co", at=1))
+    stack.now += 2 * (stack.effective + stack.limits.longest_job)
+    stack.amazon.deletion_fails = ServiceUnavailable("503")
+    stack.deliver(NOTICE)
+    again = set_aside(stack)
+    (plain,) = pack([stack.stated(change("b@b.co", at=3, exits=True))])
+    messages = [Message(str(n), "h", body, 1, 0) for n, body in enumerate((again, plain))]
+    stack.amazon.deletion_fails = None
+    stack.deliver_messages(*messages)
+    assert removals(stack) == 2
+    assert deleted(stack) == {digest("a@b.co"), digest("b@b.co")}
+
+
+def removals(stack: WorkerStack) -> int:
+    """How many records to remove somebody were sent."""
+    return sum(record["action"] == "DELETE" for upload in stack.amazon.uploads for record in upload)
+
+
 def test_a_deletion_that_fails_longer_than_the_removal_is_repeated_is_asked_for_again(stack: WorkerStack) -> None:
     stack.deliver(change("a@b.co", at=1))
     stack.amazon.deletion_fails = ServiceUnavailable("503")
-    (deferred,) = stack.deliver(NOTICE).deferred
+    stack.deliver(NOTICE)
+    again = set_aside(stack)
     stack.rest()
     assert (deleted(stack), stack.holds("a@b.co")) == (set(), True)
     stack.amazon.deletion_fails = None
-    stack.deliver_messages(deferred.message)
+    stack.deliver_body(again)
     assert deleted(stack) == {digest("a@b.co")}
     stack.rest()
     assert not stack.holds("a@b.co")
@@ -241,11 +295,12 @@ def test_an_outage_between_the_removal_and_the_deletion_of_identities_loses_neit
     stack.deliver(change("a@b.co", at=1))
     stack.now += 2 * (stack.effective + stack.limits.longest_job)
     stack.amazon.deletion_fails = ServiceUnavailable("503")
-    (deferred,) = stack.deliver(NOTICE).deferred
+    stack.deliver(NOTICE)
+    again = set_aside(stack)
     stack.now += 2 * stack.effective
     stack.check_jobs()
     stack.amazon.deletion_fails = None
-    stack.deliver_messages(deferred.message)
+    stack.deliver_body(again)
     assert deleted(stack) == {digest("a@b.co")}
     stack.rest()
     assert not stack.holds("a@b.co")

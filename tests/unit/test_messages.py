@@ -72,6 +72,7 @@ HISTORIES = st.builds(
     st.booleans(),
     st.booleans(),
     st.one_of(st.none(), st.builds(Untracked, IDS.filter(bool), st.integers(1, 10**15 - 1), st.booleans())),
+    st.booleans(),
 )
 FAILURES = st.builds(
     Failure,

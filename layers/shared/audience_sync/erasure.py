@@ -25,7 +25,9 @@ class ErasureStep(NamedTuple):
     """One step."""
 
     kind: StepKind
-    id: str  # Segment's message id of a notice or denial, Amazon's id of a job, an upload or a request; else empty
+    # Segment's message id of a notice or denial, Amazon's id of a job, an upload or a request; the note of an operator
+    # who has closed the erasure; else empty.
+    id: str
     at: int  # epoch milliseconds of the event, or right before the request
     ended: int  # epoch milliseconds at which it was recorded, or counted as ended
 

@@ -58,6 +58,7 @@ class DeliveryHistory:
     is_replay: bool = False  # the changes were counted before and are not counted again
     is_repetition: bool = False  # the changes have no identities: whatever is due is sent from the rows
     untracked: Untracked | None = None
+    is_removed: bool = False  # Amazon has accepted the removal; the deletion of identities is left
 
     def as_json(self) -> dict[str, Any]:
         """The history as written on the envelope."""
@@ -67,6 +68,7 @@ class DeliveryHistory:
             "replay": self.is_replay,
             "repetition": self.is_repetition,
             "untracked": self.untracked,
+            "removed": self.is_removed,
         }
         return {name: value for name, value in fields.items() if value}
 
@@ -80,6 +82,7 @@ class DeliveryHistory:
             envelope.get("replay") is True,
             envelope.get("repetition") is True,
             _untracked(envelope.get("untracked")),
+            envelope.get("removed") is True,
         )
 
 

@@ -96,6 +96,7 @@ parked drop --all --yes
 member erase m1 --yes
 member erasure m5
 member erasures --all
+member close-erasure m5 --note removed --yes
 status
 status --members --hours 3
 restore-members restored --since 1h --yes

@@ -197,9 +197,10 @@ class Delivery:
         waiting = [pair for pair in left if isinstance(pair[1].error, JobRunning)]
         failing = [pair for pair in left if not isinstance(pair[1].error, JobRunning)]
         delay = self._delay(each, [cause for _, cause in failing])
-        uploads = _by_upload(failing)
-        had_job = any(uploads) or each.message.history.untracked is not None
-        is_kept = not waiting and not had_job and message.receive_count < REQUEUE_AFTER_RECEIVES
+        groups = _by_progress(failing)
+        is_told = set(groups) <= {(None, each.message.history.is_removed), (None, False)}
+        is_told = is_told and each.message.history.untracked is None
+        is_kept = not waiting and is_told and message.receive_count < REQUEUE_AFTER_RECEIVES
         if is_kept and len(left) == len(each.message.changes):
             self._note_age(report, each.first_at)
             report.deferred.append(DeferredMessage(message, delay, left[0][1].error.reason))
@@ -209,9 +210,11 @@ class Delivery:
             delays = ((change, cause.delay or 0.0) for change, cause in waiting)
             attempts = max(0, each.attempts - 1)
             for seconds, changes in by_delay(delays, self._context.clock.now()).items():
-                self._requeue(changes, replace(history, attempts=attempts), report, deadline, seconds)
-            for untracked, changes in uploads.items():
-                retried = replace(history, attempts=each.attempts, untracked=untracked)
+                again = replace(history, attempts=attempts, is_removed=False)
+                self._requeue(changes, again, report, deadline, seconds)
+            for (untracked, is_removed), changes in groups.items():
+                is_removed = is_removed or history.is_removed  # noqa: PLW2901 - it stays so
+                retried = replace(history, attempts=each.attempts, untracked=untracked, is_removed=is_removed)
                 self._requeue(changes, retried, report, deadline, delay)
         except TransientError:  # the whole message comes back; repeating its settled changes is harmless
             self._note_age(report, each.first_at)
@@ -265,17 +268,17 @@ class Delivery:
         report.oldest_deferred = max(report.oldest_deferred, (self._context.clock.now_ms() - since) / 1000)
 
 
-def _by_upload(
+def _by_progress(
     failing: Iterable[tuple[MembershipChange, Deferred]],
-) -> dict[Untracked | None, list[MembershipChange]]:
-    """Group changes by the untracked upload that carried their members, if there is one."""
+) -> dict[tuple[Untracked | None, bool], list[MembershipChange]]:
+    """Group changes by the untracked upload that carried their members, if any, and by whether they are removed."""
     removed: dict[str, set[Member]] = {}  # by job
-    grouped: defaultdict[Untracked | None, list[MembershipChange]] = defaultdict(list)
+    grouped: defaultdict[tuple[Untracked | None, bool], list[MembershipChange]] = defaultdict(list)
     for change, cause in failing:
         upload: Untracked | None = None
         if job := cause.job:
             if job.job_id not in removed:
                 removed[job.job_id] = {sent.member for sent in job.changes if sent.exits}
             upload = Untracked(job.job_id, job.sent_at, change.member in removed[job.job_id])
-        grouped[upload].append(change)
+        grouped[upload, cause.is_removed].append(change)
     return grouped

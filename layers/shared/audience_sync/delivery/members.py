@@ -33,6 +33,7 @@ class _Delivery:
 
     step: Step
     at: int  # epoch seconds; before anything was sent
+    is_removed: bool = False  # by an earlier attempt; only the deletion of identities is left
 
     @property
     def state(self) -> MemberState:
@@ -155,7 +156,8 @@ class MemberDelivery:
             else:
                 self._settle(member, each, now)
                 if each.sends:
-                    deliveries.append(_Delivery(each._replace(state=result), now))
+                    is_removed = self._is_removed(states.get(member), each, now)
+                    deliveries.append(_Delivery(each._replace(state=result), now, is_removed))
                 elif each.writes:
                     unsent.append(result)
         self._queue_due(unsent)
@@ -207,6 +209,8 @@ class MemberDelivery:
         going = {each.member for each in deliveries}
         number = 0
         by_member = {each.member: each for each in deliveries}
+        removed = {each.member for each in deliveries if each.is_removed}
+        in_parts = {each.member for each, records in queues if len(records) > 1}
 
         def job_member(change: MembershipChange) -> JobMember:
             state = by_member[change.member].state
@@ -217,7 +221,10 @@ class MemberDelivery:
         while batch := [
             (each, records[number]) for each, records in queues if number < len(records) and each.member in going
         ]:
-            outcomes = self._uploads.send(target, [record for _, record in batch], track)
+            outcomes = self._uploads.send(target, [record for _, record in batch], track, removed)
+            for member in in_parts & outcomes.keys():
+                if isinstance(outcome := outcomes[member], Deferred):  # other parts are not removed yet
+                    outcomes[member] = replace(outcome, is_removed=False)
             trouble = trouble or first_trouble(outcomes.values())
             accepted = self._outcomes.take([record for _, record in batch], outcomes)
             going = {member for member in going if member in accepted or member not in outcomes}
@@ -225,6 +232,19 @@ class MemberDelivery:
         sent_all = [each for each in deliveries if each.member in going]
         self.repeated.update(each.member[0] for each in sent_all if each.step.repeats)
         return sent_all, trouble
+
+    def _is_removed(self, known: MemberState | None, each: Step, now: int) -> bool:
+        """Return whether Amazon has accepted the removal, so that only the deletion of the identities is left.
+
+        Args:
+            known: the row as it was read.
+            each: the removal.
+            now: epoch seconds.
+        """
+        if known is None or known.member not in self._outcomes.removed or each.state.to_remove != known.to_remove:
+            return False
+        due = known.removal_due(self._context.limits.timing_of(known.newest.destination))
+        return each.removes and (due is None or due.at > now)
 
     def _records(self, each: _Delivery, at_most: int) -> list[MembershipChange]:
         state, timing = each.state, self._context.limits.timing_of(each.state.newest.destination)

@@ -1,7 +1,7 @@
 """Uploads of one invocation: splits the changes of one audience into requests and returns an outcome for each."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -83,6 +83,7 @@ class Deferred:
     job: "Job | None" = None  # of an accepted upload for which no job message is stored
     newer_than: Version | None = None  # only newer changes stay; None: all
     is_deletion: bool = False  # of identities; it says nothing about uploads
+    is_removed: bool = False  # the removal before it was accepted
 
     @classmethod
     def after(cls, error: TransientError) -> "Deferred":
@@ -163,11 +164,14 @@ class Uploads:
         half = self._time_to_record() / 2
         return lambda: self._time_to_record() >= half
 
-    def send(self, target: Target, changes: Sequence[MembershipChange], track: Track) -> dict[Member, Outcome]:
+    def send(
+        self, target: Target, changes: Sequence[MembershipChange], track: Track, removed: Collection[Member] = ()
+    ) -> dict[Member, Outcome]:
         """Send changes of distinct members in as many uploads as needed, and return the outcome of each.
 
         The first transient error stops it: more requests would make the trouble worse. Tracking an upload's job is
-        part of sending: if that fails, the upload counts as not made and is repeated.
+        part of sending: if that fails, the upload counts as not made and is repeated. Of members whose removal was
+        accepted before, `removed`, only the identities are deleted.
         """
         outcomes: dict[Member, Outcome] = {
             change.member: NoIdentifier("no identifier is known for this member")
@@ -178,7 +182,8 @@ class Uploads:
         for change in changes:
             if change.record["hashedPII"]:
                 for request in requests_of(change):
-                    by_request.setdefault(request, []).append(change)
+                    if request is Request.IDENTITIES or change.member not in removed:
+                        by_request.setdefault(request, []).append(change)
         trouble: Deferred | None = None
         for request in sorted(by_request, key=[*Request].index):  # in the order of `requests_of`
             some = by_request[request]
@@ -189,7 +194,12 @@ class Uploads:
                 trouble = self._send_all(target, request, sendable, outcomes, track)
             else:
                 outcomes.update((change.member, trouble) for change in sendable)
-            outcomes.update({who: each for who, each in earlier.items() if isinstance(outcomes[who], Accepted)})
+            for change in sendable:
+                outcome, before = outcomes[change.member], earlier.get(change.member)
+                if isinstance(outcome, Accepted) and before:
+                    outcomes[change.member] = before
+                elif isinstance(outcome, Deferred) and (isinstance(before, Accepted) or change.member in removed):
+                    outcomes[change.member] = replace(outcome, is_removed=outcome.is_deletion)
         return outcomes
 
     def _send_all(

@@ -16,8 +16,8 @@ from audience_sync.amazon_ads.destination import of_data_manager
 from audience_sync.erasure import ErasureStep, StepKind
 from audience_sync.member_state import Identity, LateJob, MemberState
 from audience_sync.membership import Audience, Destination, Version
-from audience_sync_cli.errors import NotThere, OperatorError
-from audience_sync_cli.members.erasures import erasure, erasures
+from audience_sync_cli.errors import NotThere, OperatorError, WrongUsage
+from audience_sync_cli.members.erasures import close_erasure, erasure, erasures
 from audience_sync_cli.screen import iso_time
 from tests.aws_fixtures import AUDIENCE
 from tests.builders import notice
@@ -225,3 +225,24 @@ def test_open_erasures_are_listed_oldest_first_and_closed_ones_on_request(deploy
     shown = deployment.printed(erasures, now=NOW).out
     assert re.search(r"m1 +notice +2027-01-09 07:00 +6 days, overdue +open +removal rejected", shown)
     assert "1 erasure open, 0 waiting for Amazon only." in shown
+
+
+def test_an_erasure_that_the_stack_cannot_finish_is_closed_by_hand_and_the_report_says_so(
+    deployment: Deployment,
+) -> None:
+    recorded(deployment, "m1")
+    in_audience(deployment, DATASET, REMOVED, **KEPT)
+    note = "removed in the console"
+    closed = deployment.json(close_erasure, "m1", note=f"  {note} ", now=NOW + 9 * DAY, yes=True)
+    assert (closed["note"], closed["closedAt"]) == (note, iso_time(round(NOW + 9 * DAY) * 1000))
+    assert deployment.json(erasures, now=NOW + 9 * DAY) == []
+    report = deployment.json(erasure, "m1", now=NOW + 10 * DAY)
+    assert (report["state"], report["closedByHand"]["note"]) == ("open", note)
+    assert f"Closed by hand 2027-01-24 08:00:00Z: {note}" in deployment.printed(erasure, "m1", now=NOW + 10 * DAY).out
+    deployment.printed(close_erasure, "m1", note=note, now=NOW + 10 * DAY, raises=WrongUsage)
+
+
+@pytest.mark.parametrize("note", ["it is not open", " ", "a" * 201])
+def test_only_an_open_erasure_is_closed_by_hand_and_with_a_note(deployment: Deployment, note: str) -> None:
+    recorded(deployment, "m1")
+    deployment.printed(close_erasure, "m1", note=note, raises=WrongUsage)
