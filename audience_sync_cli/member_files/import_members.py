@@ -6,7 +6,6 @@ from typing import Any
 
 import typer
 
-from audience_sync.aws.sqs import Queue
 from audience_sync.clock import Clock
 from audience_sync_cli.audiences.listed import AUDIENCE, find, note_others_of_key
 from audience_sync_cli.mappings.warnings import looks_like_a_phone_number
@@ -26,7 +25,7 @@ from audience_sync_cli.member_files.import_state import Progress
 from audience_sync_cli.member_files.lists import Rejects
 from audience_sync_cli.member_files.member_file import MemberFile, Rows
 from audience_sync_cli.member_files.options import FILE, FileOptions, forgotten_exits
-from audience_sync_cli.member_files.queue_room import Room
+from audience_sync_cli.member_files.queue_room import room_for
 from audience_sync_cli.reasons import listed
 from audience_sync_cli.screen import Bar, counted, iso_time, moment
 from audience_sync_cli.session import Session, command
@@ -158,20 +157,13 @@ def _import(session: Session, plan: Plan, rows: Rows, options: ImportOptions, to
             keep(row)
             move(row)
 
-        room = _room(session, queue, options.max_waiting)
+        room = room_for(queue, options.max_waiting, Clock(session.now), screen)
         sender = ChangeSender(queue, counted_in_cloudwatch(session.stack), Clock(session.now), confirmed, room)
         report = _run(plan, rows, options, sender)
     show_report(screen, report, messages=sender.messages)
     screen.say(f"{counted(report.changes + report.denied, 'change')} sent to the change queue.", style="green")
     screen.say("`audience-sync status` shows when they are delivered.")
     screen.result(_result(plan, report, sender, dryRun=False))
-
-
-def _room(session: Session, queue: Queue, most: int | None) -> Callable[[], None]:
-    def say(waiting: int) -> None:
-        session.screen.note(f"{counted(waiting, 'message')} in the change queue: waiting until there are {most:,}.")
-
-    return (lambda: None) if most is None else Room(queue.waiting, most, Clock(session.now), say)
 
 
 def _run(plan: Plan, rows: Rows, options: ImportOptions, sender: ChangeSender) -> Report:

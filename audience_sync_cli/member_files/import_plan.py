@@ -12,6 +12,7 @@ from audience_sync_cli.errors import WrongUsage
 from audience_sync_cli.member_files.import_state import ImportState, Progress, state_folder
 from audience_sync_cli.member_files.member_file import MemberFile, Rows
 from audience_sync_cli.member_files.options import FileOptions, require_remembered_exits
+from audience_sync_cli.member_files.queue_room import MAX_WAITING
 from audience_sync_cli.member_files.row_changes import Reading, RowChanges, ids_of_file, ids_of_records
 from audience_sync_cli.screen import moment
 from audience_sync_cli.session import Session
@@ -38,14 +39,7 @@ class ImportOptions:
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue an interrupted run of this file after its last row.")
     ] = False
-    max_waiting: Annotated[
-        int | None,
-        typer.Option(
-            help="Wait while the change queue holds more messages than this: changes from Segment wait behind them.",
-            metavar="MESSAGES",
-            min=0,
-        ),
-    ] = None
+    max_waiting: MAX_WAITING = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,24 @@
-"""Pauses an import while the change queue is full, so that Segment's changes do not wait behind the whole file."""
+"""Pauses a long run while the change queue is full, so that Segment's changes do not wait behind all of its own."""
 
 from collections.abc import Callable
 from math import inf
+from typing import Annotated
 
+import typer
+
+from audience_sync.aws.sqs import Queue
 from audience_sync.clock import Clock
+from audience_sync_cli.screen import Screen, counted
 
 ROOM_EVERY = 5.0  # seconds between two counts of the change queue
+MAX_WAITING = Annotated[
+    int | None,
+    typer.Option(
+        help="Wait while the change queue holds more messages than this: changes from Segment wait behind them.",
+        metavar="MESSAGES",
+        min=0,
+    ),
+]
 
 
 class Room:
@@ -28,3 +41,12 @@ class Room:
             while self._waiting() > self._most:
                 self._clock.sleep(ROOM_EVERY)
         self._counted_at = self._clock.monotonic()
+
+
+def room_for(queue: Queue, most: int | None, clock: Clock, screen: Screen) -> Callable[[], None]:
+    """Return what waits until at most `most` messages are in a queue, and says so; None waits for nothing."""
+
+    def say(waiting: int) -> None:
+        screen.note(f"{counted(waiting, 'message')} in the change queue: waiting until there are {most:,}.")
+
+    return (lambda: None) if most is None else Room(queue.waiting, most, clock, say)

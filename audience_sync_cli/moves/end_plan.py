@@ -1,6 +1,5 @@
 """What ending an audience means for its events, and for the audiences that share its key."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from audience_sync.membership import Audience
@@ -61,25 +60,19 @@ def _listed_target(known: Audience, by_id: dict[str, Audience]) -> Audience | No
 def take_off(session: Session, plan: EndPlan) -> EndPlan:
     """Take the audience off the list, and leave a main audience on its key. Returns the plan with it as it is then.
 
-    At each moment, the audiences of the key are declared to share it. Raises Unavailable.
+    The audiences of the key are declared to share it all the time. Raises Unavailable.
     """
-    known, table = plan.audience, session.audiences
-    if plan.takes_back and plan.target:
-        table.mark(known.audience_id, also=True, moved_to=plan.target.audience_id)
-        table.mark(plan.target.audience_id, also=False, moved_to=None)
+    known, table, others = plan.audience, session.audiences, plan.others
+    moved_to = plan.target.audience_id if plan.takes_back and plan.target else known.moved_to
+    heir = plan.target if plan.target in others else others[0] if len(others) == 1 else None
+    if heir:
+        table.mark(known.audience_id, also=True, moved_to=moved_to)
+        has_main = any(not each.also for each in others if each != heir)
+        back = None if heir.moved_to == known.audience_id else heir.moved_to
+        table.mark(heir.audience_id, also=has_main, moved_to=back)
     now = take_off_list(session, known)
-    unlinked = replace(known, unlinked_at=now, computation_key=None, external_audience_id=None)
-    if plan.takes_back and plan.target:
-        unlinked = replace(unlinked, moved_to=plan.target.audience_id)
-    heir = _heir(plan.others)
-    if heir and not plan.takes_back:
-        table.mark(heir.audience_id, also=False, moved_to=heir.moved_to)
-    return replace(plan, audience=unlinked)
-
-
-def _heir(others: Sequence[Audience]) -> Audience | None:
-    """Return the only other audience of the key, if it is not the main one yet."""
-    return others[0] if len(others) == 1 and others[0].also else None
+    ended = replace(known, unlinked_at=now, moved_to=moved_to, computation_key=None, external_audience_id=None)
+    return replace(plan, audience=ended)
 
 
 def is_revocable(session: Session, audience: Audience) -> bool:

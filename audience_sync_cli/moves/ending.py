@@ -1,19 +1,18 @@
 """`audience-sync audiences end`: takes an audience off the list, empties it at Amazon, and proves that."""
 
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 import typer
 
 from audience_sync.amazon_ads.advertiser_audiences.audience import audience_update
 from audience_sync.amazon_ads.data_manager.answers import Share
-from audience_sync.clock import Clock
 from audience_sync.member_state import LONGEST_JOB
 from audience_sync.membership import Audience
 from audience_sync_cli.audiences.datasets import is_dataset
 from audience_sync_cli.audiences.denial import explaining_denial
 from audience_sync_cli.audiences.listed import AUDIENCE, find
 from audience_sync_cli.errors import OperatorError, ReportedAsUnfinished
-from audience_sync_cli.member_files.change_sender import ChangeSender, counted_in_cloudwatch
+from audience_sync_cli.member_files.queue_room import MAX_WAITING
 from audience_sync_cli.members.erasures import timing_of
 from audience_sync_cli.moves import waiting
 from audience_sync_cli.moves.emptying import Emptying
@@ -22,14 +21,17 @@ from audience_sync_cli.moves.end_proof import proof_of, show_proof, still_at_ama
 from audience_sync_cli.moves.filling import Filling
 from audience_sync_cli.moves.move_plan import lapsed_by
 from audience_sync_cli.moves.removal import WAITING, EndReport
+from audience_sync_cli.moves.sending import sending
 from audience_sync_cli.moves.waiting import outstanding, wait, wait_for_earlier_changes, wait_for_ingest
+from audience_sync_cli.operator_log import Line
 from audience_sync_cli.parked.peeking import peek
-from audience_sync_cli.screen import counted, iso_time, moment
+from audience_sync_cli.screen import counted, iso_time
 from audience_sync_cli.session import Session, command
 from audience_sync_cli.times import HOUR, MINUTE
 
 app = typer.Typer()
 LOCAL_LOOK = 5.0  # seconds between two looks at a local stack, where jobs take a second
+_NOT_DELIVERED = "{} accepted since the end not delivered yet"
 NO_REVOCATION = "With a DSP account, Amazon ends no share: end them in the Amazon Ads console afterwards."
 
 
@@ -41,6 +43,7 @@ def end(
     no_wait: Annotated[
         bool, typer.Option("--no-wait", help="Send the removals and end; repeat the command for the proof.")
     ] = False,
+    max_waiting: MAX_WAITING = None,
 ) -> None:
     """Take an audience off the list, remove all its members at Amazon, and prove that. Safe to repeat.
 
@@ -56,17 +59,17 @@ def end(
         )
     plan = planned_end(session, find(session, audience, with_unlinked=True))
     known = plan.audience
-    if known.unlinked_at is None:
-        _confirm(session, plan)
+    _confirm(session, plan)
     with session.log.line("audiences end", audienceId=known.audience_id, changes=0) as line:
         if known.unlinked_at is None:
             plan = take_off(session, plan)
             session.screen.say(f"Events no longer reach {known.name or known.audience_id}.")
         _wait_for_sweep(session, plan.audience)
-        report, left, is_over = _emptied(session, plan, line, waits=not no_wait)
+        report, left = _emptied(session, plan, line, most=max_waiting, waits=not no_wait)
+        is_over = _is_over(session, plan.audience, report, left)
         shares = _close(session, plan.audience) if is_over else ()
     if not is_over:
-        _show_unfinished(session, plan.audience, report)
+        _show_unfinished(session, plan.audience, report, left)
         raise ReportedAsUnfinished
     parked, _ = peek(session, lambda each: each.audience_id == known.audience_id)
     proof = proof_of(plan.audience, report, parked, still_at_amazon(plan.audience, shares), left)
@@ -87,6 +90,8 @@ def _confirm(session: Session, plan: EndPlan) -> None:
         for page in session.member_scan.counts(known.audience_id):
             inside += page.inside
             bar.advance(page.inside + page.outside)
+    if known.unlinked_at is not None and not inside:
+        return  # an earlier run has asked
     parked, _ = peek(session, lambda each: each.audience_id == known.audience_id)
     if parked:
         some = ", ".join(parked[0].members[:3])
@@ -114,31 +119,23 @@ def _wait_for_sweep(session: Session, audience: Audience) -> None:
     wait_for_earlier_changes(session)
 
 
-class Emptied(NamedTuple):
-    """The result of sweeping over the rows."""
-
-    report: EndReport
-    not_completed: int  # changes since the end
-    is_over: bool
-
-
-def _emptied(session: Session, plan: EndPlan, line: dict[str, str | int | None], *, waits: bool) -> Emptied:
-    """Sweep over the rows until everybody is removed, or once."""
-    sent = 0
+def _emptied(session: Session, plan: EndPlan, line: Line, *, most: int | None, waits: bool) -> tuple[EndReport, int]:
+    """Sweep over the rows until everybody is removed, or once. Returns also the changes not completed since the end."""
     while True:
-        report, changes = _swept(session, plan)
-        line["changes"] = sent = sent + changes
+        report, sent = _swept(session, plan, line, most)
         left = _not_completed(session, plan.audience, report)
-        may_complete = session.now() < report.sent_by + 2 * LONGEST_JOB  # after that, the proof counts them
-        found = Emptied(report, left, report.is_over and not (left and may_complete))
-        if found.is_over or not waits:
-            return found
-        by = f", by {moment(report.until * 1000)}" if report.until else ""
-        label = f"{counted(report.under_way, 'member')} on the way out{by}"
-        if changes:
+        if not waits or _is_over(session, plan.audience, report, left):
+            return report, left
+        if sent:
             wait_for_earlier_changes(session)
         left_seconds = min(max(report.until - session.now(), MINUTE), HOUR)
+        label = report.progress if report.remaining else _NOT_DELIVERED.format(counted(left, "change"))
         wait(session, label, LOCAL_LOOK if session.stack.local else left_seconds)
+
+
+def _last_sent(audience: Audience, report: EndReport) -> float:
+    """Return the epoch second by which the last change was accepted that may be about the audience."""
+    return max((audience.unlinked_at or 0) / 1000 + waiting.LISTING, report.sent_by)
 
 
 def _not_completed(session: Session, audience: Audience, report: EndReport) -> int:
@@ -146,26 +143,26 @@ def _not_completed(session: Session, audience: Audience, report: EndReport) -> i
 
     A row is dated before its removal is first sent, which Amazon may not accept for a while.
     """
-    since = (audience.unlinked_at or 0) / 1000
-    return outstanding(session, max(since + waiting.LISTING, report.sent_by), since=since)
+    return outstanding(session, _last_sent(audience, report), since=(audience.unlinked_at or 0) / 1000)
 
 
-def _swept(session: Session, plan: EndPlan) -> tuple[EndReport, int]:
-    screen, known, scan = session.screen, plan.audience, session.member_scan
-    filling = None
+def _is_over(session: Session, audience: Audience, report: EndReport, left: int) -> bool:
+    """Return whether the proof can be made: nobody remains, and no change may still be delivered."""
+    may_complete = session.now() < _last_sent(audience, report) + 2 * LONGEST_JOB  # after that, the proof counts them
+    return not report.remaining and not (left and may_complete)
+
+
+def _swept(session: Session, plan: EndPlan, line: Line, most: int | None) -> tuple[EndReport, int]:
+    known, scan, filling = plan.audience, session.member_scan, None
     if plan.target:
         lapsed = lapsed_by(session, known)
         filling = Filling(scan, session.members, known, plan.target, session.policy, lapsed)
     waiting_enters = LOCAL_LOOK if session.stack.local else WAITING
     emptying = Emptying(scan, known, filling, timing_of(session)(known.destination), waiting_enters)
-    clock = Clock(session.now, sleep=session.sleep)
-    with screen.progress("reading members", scan.approximate_rows() or None) as bar:
-        count = counted_in_cloudwatch(session.stack)
-        sender = ChangeSender(session.queue("ChangeQueue"), count, clock, lambda _row, _changes: None)
-        with sender:
-            report = emptying.sweep(sender, session.now, bar.advance)
+    with sending(session, "reading members", line, most) as (sender, bar):
+        report = emptying.sweep(sender, session.now, bar.advance)
     if sender.confirmed:
-        screen.say(f"{counted(sender.confirmed, 'change')} sent to the change queue.")
+        session.screen.say(f"{counted(sender.confirmed, 'change')} sent to the change queue.")
     return report, sender.confirmed
 
 
@@ -187,16 +184,15 @@ def _close(session: Session, known: Audience) -> tuple[Share, ...]:
         return tuple(amazon.shares(known.audience_id))
 
 
-def _show_unfinished(session: Session, known: Audience, report: EndReport) -> None:
-    screen = session.screen
-    screen.say(f"{counted(report.under_way, 'member')} on the way out. Repeat the command for the proof.")
-    if report.until:
-        screen.say(f"The removals sent so far should have taken effect by {moment(report.until * 1000)}.")
-    screen.result(
+def _show_unfinished(session: Session, known: Audience, report: EndReport, left: int) -> None:
+    session.screen.say(f"{report.progress}. Repeat the command for the proof.")
+    if left:
+        session.screen.say(f"{_NOT_DELIVERED.format(counted(left, 'change'))}.")
+    session.screen.result(
         {
             "over": False,
             "audienceId": known.audience_id,
-            "members": report.under_way,
+            "members": report.remaining,
             "membersRemoved": report.removed,
             "effectiveBy": iso_time(report.until * 1000) if report.until else None,
         }

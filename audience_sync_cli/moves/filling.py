@@ -1,7 +1,7 @@
 """Reads the members of an audience, and sends those changes that the audience it moves to lacks."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from audience_sync.aws.membership_scan import MembershipScan
@@ -10,7 +10,7 @@ from audience_sync.ingest.record_rules import Policy
 from audience_sync.member_state import MemberState
 from audience_sync.membership import EVERY_AUDIENCE, Audience
 from audience_sync_cli.member_files.import_run import Receiver
-from audience_sync_cli.moves.transfer import LeftOut, Outcome, Transfer, transfer
+from audience_sync_cli.moves.transfer import LeftOut, Outcome, Transfer, is_ended, transfer
 from audience_sync_cli.screen import camel_case
 
 _INSIDE = (Outcome.ENTERS, Outcome.COMPLETED, Outcome.THERE, Outcome.LEFT_OUT)
@@ -73,22 +73,26 @@ class Filling:
     def transfers(self) -> Iterator[list[tuple[MemberState, Transfer]]]:
         """Yield each row of the audience with its outcome, page by page. Raises Unavailable."""
         for page in self.scan.states(self.source.audience_id):
-            keys = [(self.target.audience_id, state.member[1]) for state in page]
-            known = self.members.read(keys) if self.members else {}
-            noticed = [
-                (EVERY_AUDIENCE, state.member[1])
-                for state, key in zip(page, keys, strict=True)
-                if state.erase_until and key not in known
-            ]
-            notices = self.members.read(noticed) if self.members and noticed else {}
-            yield [
-                (state, self._transfer(state, known.get(key), notices.get((EVERY_AUDIENCE, key[1]))))
-                for state, key in zip(page, keys, strict=True)
-            ]
+            # For a member whom an end has removed, nothing depends on other rows.
+            people = [state.member[1] for state in page if not is_ended(state)]
+            known = self._read(self.target.audience_id, people)
+            erased = [state.member[1] for state in page if state.erase_until and not is_ended(state)]
+            notices = self._read(EVERY_AUDIENCE, [person for person in erased if person not in known])
+            yield [(state, self._transfer(state, known, notices)) for state in page]
 
-    def _transfer(self, state: MemberState, target: MemberState | None, notice: MemberState | None) -> Transfer:
-        version = notice.version if notice else None
-        return transfer(state, target, self.target, self.policy, lapsed_by=self.lapsed_by, notice=version)
+    def _read(self, audience_id: str, people: Sequence[str]) -> dict[str, MemberState]:
+        """Return rows by external user id."""
+        if not (self.members and people):
+            return {}
+        found = self.members.read([(audience_id, person) for person in people])
+        return {member[1]: state for member, state in found.items()}
+
+    def _transfer(
+        self, state: MemberState, known: Mapping[str, MemberState], notices: Mapping[str, MemberState]
+    ) -> Transfer:
+        person = state.member[1]
+        notice = notices[person].version if person in notices else None
+        return transfer(state, known.get(person), self.target, self.policy, lapsed_by=self.lapsed_by, notice=notice)
 
     def run(self, receiver: Receiver, on_rows: Callable[[int], None]) -> FillReport:
         """Hand every change to the receiver. Raises Unavailable; changes that were sent stay sent."""

@@ -17,6 +17,7 @@ from audience_sync_cli.audiences.datasets import is_dataset
 from audience_sync_cli.audiences.listed import find
 from audience_sync_cli.audiences.options import NewTarget
 from audience_sync_cli.errors import OperatorError, WrongUsage
+from audience_sync_cli.member_files.queue_room import MAX_WAITING
 from audience_sync_cli.session import Session
 
 NEW = "new"  # in place of the id of an audience that does not exist yet
@@ -35,14 +36,7 @@ class MoveOptions:
     advertiser: Annotated[str, typer.Option(help="DSP advertiser id of a new audience.", metavar="ID")] = ""
     connection: Annotated[str, typer.Option(help="Connection id of a new audience.", metavar="ID")] = ""
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count the members; change nothing.")] = False
-    max_waiting: Annotated[
-        int | None,
-        typer.Option(
-            help="Wait while the change queue holds more messages than this: changes from Segment wait behind them.",
-            metavar="MESSAGES",
-            min=0,
-        ),
-    ] = None
+    max_waiting: MAX_WAITING = None
 
     @property
     def names_new(self) -> bool:
@@ -76,8 +70,17 @@ def planned(session: Session, name: str, to: Api, options: MoveOptions) -> MoveP
     _check_source(session, source, to)
     if to is Api.DATA_MANAGER:
         session.data_manager  # noqa: B018 - raises NotThere without an account
-    extras = {} if options.into else _extras(session, source, to, options)
-    target = _listed_target(session, source, to, options, extras)
+    begun = session.audiences.by_id(source.moved_to) if source.moved_to else None
+    extras: dict[str, Any] = {}
+    if options.into:
+        target = _named(session, source, to, options)
+    else:
+        target, extras = _begun_or_new(session, source, to, options, begun)
+    if begun and begun.audience_id != target.audience_id:
+        raise WrongUsage(
+            f"It was moved to {begun.name or begun.audience_id} ({begun.audience_id}) already.",
+            f"To take that back, run `audience-sync audiences end {begun.audience_id}`.",
+        )
     return MovePlan(source, target, extras, lapsed_by(session, source))
 
 
@@ -128,36 +131,33 @@ def _extras(session: Session, source: Audience, to: Api, options: MoveOptions) -
     return extras
 
 
-def _listed_target(
-    session: Session, source: Audience, to: Api, options: MoveOptions, extras: Mapping[str, Any]
-) -> Audience:
-    """Return the listed target of this move, or the one to be created. Raises WrongUsage, InvalidAudience."""
-    begun = session.audiences.by_id(source.moved_to) if source.moved_to else None
-    if options.into:
-        if options.names_new:
-            raise WrongUsage("--into names an audience that exists.", "Leave out --share, --advertiser, --connection.")
-        target = find(session, options.into)
-        _check_into(source, target, to)
-    else:
-        same = session.audiences.by_external_audience_id(str(extras["externalAudienceId"]))
-        known = next((each for each in same if api_of(each.destination) is to), begun)
-        target = known or _new_target(session, to, extras)
-        if known and to is Api.AUDIENCES and options.names_new:
-            wanted = _new_target(session, to, extras)
-            if wanted.destination != known.destination:
-                raise WrongUsage(
-                    f"This move has begun, into {known.audience_id} with another target.",
-                    "Repeat it without --advertiser and --connection.",
-                )
-    if begun and begun.audience_id != target.audience_id:
-        raise WrongUsage(
-            f"It was moved to {begun.name or begun.audience_id} ({begun.audience_id}) already.",
-            f"To take that back, run `audience-sync audiences end {begun.audience_id}`.",
-        )
-    return target
+def _begun_or_new(
+    session: Session, source: Audience, to: Api, options: MoveOptions, begun: Audience | None
+) -> tuple[Audience, dict[str, Any]]:
+    """Return the target of an earlier run, or the one to be created, and its settings if any are still to be made.
+
+    Raises WrongUsage, InvalidAudience.
+    """
+    extras = _extras(session, source, to, options)
+    same = session.audiences.by_external_audience_id(str(extras["externalAudienceId"]))
+    known = next((each for each in same if api_of(each.destination) is to), None)
+    if known is None:
+        return (begun, {}) if begun else (_new_target(session, to, extras), extras)
+    if to is Api.AUDIENCES and options.names_new:
+        wanted = _new_target(session, to, extras)
+        if wanted.destination != known.destination:
+            raise WrongUsage(
+                f"This move has begun, into {known.audience_id} with another target.",
+                "Repeat it without --advertiser and --connection.",
+            )
+    return known, extras if options.names_new else {}  # shares of a dataset may be missing
 
 
-def _check_into(source: Audience, target: Audience, to: Api) -> None:
+def _named(session: Session, source: Audience, to: Api, options: MoveOptions) -> Audience:
+    """Return the audience of --into. Raises WrongUsage, NotThere."""
+    if options.names_new:
+        raise WrongUsage("--into names an audience that exists.", "Leave out --share, --advertiser, --connection.")
+    target = find(session, options.into)
     if api_of(target.destination) is not to:
         raise WrongUsage(f"--into names an audience that is not in {to}.", "Name another one.")
     if target.computation_key not in (None, source.computation_key):
@@ -165,6 +165,7 @@ def _check_into(source: Audience, target: Audience, to: Api) -> None:
             "--into names an audience with another computation key.",
             "An audience has one key: its members would be mixed. Name another one.",
         )
+    return target
 
 
 def _new_target(session: Session, to: Api, extras: Mapping[str, Any]) -> Audience:

@@ -1,14 +1,12 @@
 """`audience-sync audiences move`: an audience continues in Amazon's other API, without a re-sync in Segment."""
 
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
 
 from audience_sync.amazon_ads.destination import Api, api_of
-from audience_sync.clock import Clock
 from audience_sync.datasets import NO_ERASURE
 from audience_sync.membership import Audience
 from audience_sync_cli.audiences import creation, datasets
@@ -16,11 +14,11 @@ from audience_sync_cli.audiences.denial import explaining_denial
 from audience_sync_cli.audiences.listed import AUDIENCE
 from audience_sync_cli.audiences.presentation import target_label
 from audience_sync_cli.errors import sentence
-from audience_sync_cli.member_files.change_sender import ChangeSender, counted_in_cloudwatch
 from audience_sync_cli.member_files.import_report import WORKERS, estimate, show_estimate
-from audience_sync_cli.member_files.queue_room import Room
+from audience_sync_cli.member_files.import_run import NoSender
 from audience_sync_cli.moves.filling import Filling, FillReport
 from audience_sync_cli.moves.move_plan import MoveOptions, MovePlan, planned
+from audience_sync_cli.moves.sending import sending
 from audience_sync_cli.moves.waiting import wait_for_earlier_changes, wait_for_ingest
 from audience_sync_cli.screen import counted
 from audience_sync_cli.session import Session, command
@@ -28,13 +26,6 @@ from audience_sync_cli.session import Session, command
 app = typer.Typer()
 CREATE_TIMEOUT = 60.0  # seconds for the new audience, and the shares of a dataset
 _ALL = MoveOptions()
-
-
-class NoReceiver:
-    """Receiver for a run that only counts."""
-
-    def take(self, row: int, change: object) -> None:
-        """Drop a change."""
 
 
 @command(
@@ -70,11 +61,11 @@ def move(
     _confirm(session, plan)
     with session.log.line("audiences move", audienceId=plan.source.audience_id, changes=0) as line:
         target = _declared(session, plan)
-        if plan.source.moved_to != target.audience_id:  # else an earlier run has waited
-            wait_for_ingest(session)
+        wait_for_ingest(session)
         waiting = wait_for_earlier_changes(session)
         plan = replace(plan, target=target)
-        report = _filled(session, plan, options.max_waiting, lambda changes: line.update(changes=changes))
+        with sending(session, "sending members", line, options.max_waiting) as (sender, bar):
+            report = _filling(session, plan).run(sender, bar.advance)
         _switch(session, plan.source, target)
     session.screen.say("")
     session.screen.table(("outcome", "members", "meaning"), report.rows())
@@ -89,7 +80,7 @@ def move(
 
 def _counted(session: Session, plan: MovePlan) -> FillReport:
     with session.screen.progress("counting members", session.member_scan.approximate_rows() or None) as bar:
-        return _filling(session, plan).run(NoReceiver(), bar.advance)
+        return _filling(session, plan).run(NoSender(lambda _row: None), bar.advance)
 
 
 def _filling(session: Session, plan: MovePlan) -> Filling:
@@ -132,13 +123,17 @@ def _confirm(session: Session, plan: MovePlan) -> None:
 
 
 def _declared(session: Session, plan: MovePlan) -> Audience:
-    """Create the target if there is none, and let events reach both audiences. Returns the target as listed."""
+    """Create the target if there is none, and let events reach both audiences. Returns the target as listed.
+
+    From then on, the end of the source sends to the target what it lacks, even if this move is interrupted.
+    """
     target, key = _created(session, plan), plan.source.computation_key
     if target.computation_key != key:
         target = replace(target, computation_key=key, also=True)
         created = session.audiences.created(target.audience_id)
         session.audiences.put(target, created=round(session.now() * 1000) if created is None else created)
         session.screen.say(f"Events for {key} reach both audiences.")
+    session.audiences.mark(plan.source.audience_id, also=plan.source.also, moved_to=target.audience_id)
     return target
 
 
@@ -158,20 +153,6 @@ def _created(session: Session, plan: MovePlan) -> Audience:
         if shares is not None:
             datasets.report_shares(session, listed, shares)
     return listed
-
-
-def _filled(session: Session, plan: MovePlan, most: int | None, on_changes: Callable[[int], None]) -> FillReport:
-    screen, queue, clock = session.screen, session.queue("ChangeQueue"), Clock(session.now, sleep=session.sleep)
-
-    def full(waiting: int) -> None:
-        screen.note(f"{counted(waiting, 'message')} in the change queue: waiting until there are {most:,}.")
-
-    room = (lambda: None) if most is None else Room(queue.waiting, most, clock, full)
-    with screen.progress("sending members", session.member_scan.approximate_rows() or None, unit="rows") as bar:
-        count = counted_in_cloudwatch(session.stack)
-        sender = ChangeSender(queue, count, clock, lambda _row, _changes: on_changes(sender.confirmed), room)
-        with sender:
-            return _filling(session, plan).run(sender, bar.advance)
 
 
 def _switch(session: Session, source: Audience, target: Audience) -> None:

@@ -9,7 +9,8 @@ from audience_sync.amazon_ads.apis import has_jobs
 from audience_sync.amazon_ads.data_manager.members import has_consent
 from audience_sync.erasure import StepKind
 from audience_sync.member_state import MemberState, Timing
-from audience_sync_cli.moves.transfer import ENDED
+from audience_sync_cli.moves.transfer import is_ended
+from audience_sync_cli.screen import counted, moment
 
 WAITING = 3_600.0  # seconds by which a waiting enter has been delivered, once it waits no longer
 CHECKS = 300.0  # seconds after which the end of a job is recorded
@@ -45,8 +46,7 @@ def removal_of(state: MemberState, now: float, timing: Timing, waiting: float = 
         timing: how long Amazon may take with an upload to the audience.
         waiting: seconds for a waiting enter to be delivered.
     """
-    is_ended = state.newest.exits and state.newest.message_id == ENDED
-    if state.left and not is_ended and now < (waits := state.enter_waits_until(timing) + waiting):
+    if state.left and not is_ended(state) and now < (waits := state.enter_waits_until(timing) + waiting):
         return Removal(Stage.UNDER_WAY, waits)
     if not state.newest.exits:
         return Removal(Stage.IN)
@@ -100,21 +100,22 @@ class EndReport:
         self.until = max(self.until, found.until)
         if found.why:
             self.unproven[member] = found.why
-        if state.newest.exits and state.newest.message_id == ENDED:
+        if is_ended(state):
             self.removed += 1
             self.sent_by = max(self.sent_by, state.exited)
             self.uploads.update(_uploads(state, timing))
         return found
 
     @property
-    def under_way(self) -> int:
-        """Number of members who are in, or on the way out."""
+    def remaining(self) -> int:
+        """Number of members who are in or on the way out."""
         return self.stages[Stage.IN] + self.stages[Stage.UNDER_WAY]
 
     @property
-    def is_over(self) -> bool:
-        """Whether nobody is in or on the way out."""
-        return not self.under_way
+    def progress(self) -> str:
+        """The number of members on the way out, and the time by which they should be out, if it is known."""
+        by = f", by {moment(self.until * 1000)}" if self.until else ""
+        return f"{counted(self.remaining, 'member')} on the way out{by}"
 
 
 def _uploads(state: MemberState, timing: Timing) -> list[Upload]:

@@ -78,14 +78,19 @@ def transfer(
             return Transfer(Outcome.LEFT_OUT, exits, reason)
         return Transfer(Outcome.ENTERS, (*exits, _into(into, source.enter())))
     if target.newest.exits:
-        is_ended = target.newest.message_id == ENDED
-        return Transfer(Outcome.LEFT_OUT, exits, LeftOut.ENDED) if is_ended else Transfer(Outcome.THERE, exits)
+        ended = LeftOut.ENDED if is_ended(target) else None
+        return Transfer(Outcome.LEFT_OUT if ended else Outcome.THERE, exits, ended)
     missing = [each for each in source.active if _is_missing(target, each)][:MAX_IDENTITIES]
     if not missing:
         return Transfer(Outcome.THERE, exits)
     record = target.newest.record | {"hashedPII": [each.digests for each in missing]}
     more = replace(target.newest, record=record, named_at=tuple(each.at for each in missing))
     return Transfer(Outcome.COMPLETED, (*exits, _into(into, more)))
+
+
+def is_ended(state: MemberState) -> bool:
+    """Return whether a member was removed by the end of the audience, and nothing newer is known."""
+    return state.newest.exits and state.newest.message_id == ENDED
 
 
 def ending_exit(state: MemberState, audience: Audience, ended_at: int) -> MembershipChange:

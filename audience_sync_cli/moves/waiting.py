@@ -11,6 +11,7 @@ LISTING = MAX_AGE + 10.0  # seconds after which every request is answered with t
 LONGEST_WAIT = 10 * MINUTE  # seconds for changes accepted earlier
 POLL_INTERVAL = 15.0  # seconds
 LONGEST_IN_QUEUE = 7 * DAY  # seconds
+KEEPS_MINUTES = 14 * DAY  # seconds; CloudWatch has the minutes of 15 days
 
 
 def wait(session: Session, label: str, seconds: float) -> None:
@@ -46,9 +47,13 @@ def wait_for_earlier_changes(session: Session) -> int:
 def outstanding(session: Session, until: float, since: float | None = None) -> int:
     """Return the number of changes accepted by the minute of `until`, epoch seconds, and not completed.
 
-    `since` is a week before, unless given: no change waits longer.
+    Args:
+        session: of the command.
+        until: epoch seconds.
+        since: epoch seconds; by default a week before `until`: no change waits longer.
 
-    CloudWatch shows completed changes a minute or two late. A local stack counts messages. Raises Unavailable.
+    CloudWatch shows completed changes a minute or two late, and minutes for two weeks. A local stack counts messages.
+    Raises Unavailable.
     """
     from audience_sync_cli.state.counts import depth  # noqa: PLC0415 - loads boto3
 
@@ -61,8 +66,9 @@ def outstanding(session: Session, until: float, since: float | None = None) -> i
         "completed": Metric(NAMESPACE, CHANGES_COMPLETED, service, "Sum", MINUTE),
     }
     end = until // MINUTE * MINUTE + MINUTE
-    found = MetricStore(stack.service("cloudwatch")).read(
-        metrics, end - LONGEST_IN_QUEUE if since is None else since, end
-    )
+    begin = max(end - LONGEST_IN_QUEUE if since is None else since, session.now() - KEEPS_MINUTES)
+    if begin >= end:
+        return 0
+    found = MetricStore(stack.service("cloudwatch")).read(metrics, begin, end)
     completed = found["completed"]  # a message delivered twice counts twice
     return sum(max(0, round(count - completed.get(minute, 0))) for minute, count in found["accepted"].items())

@@ -49,4 +49,6 @@ def test_every_fact_is_read_and_what_amazon_denies_comes_first(stack: LocalStack
     stack.wait_until_quiescent()
     document = diagnosed(stack)
     assert (document["ok"], document["reasons"][0]) == (False, "parked changes")
-    assert found(document)["parked changes"].startswith("1 dead letter of this audience: 1 access_denied. Check")
+    assert found(document)["parked changes"].startswith(
+        "1 dead letter of this audience: 1 access_denied. See `audience-sync parked show`, check"
+    )

@@ -143,7 +143,7 @@ class Moves:
         report = emptying.sweep(held, simulation.clock.time, lambda _: None)
         for some in batched(held.changes, READ, strict=False):
             self._send(some)
-        if report.is_over and not self._outstanding(report.sent_by):
+        if not report.remaining and not self._outstanding(report.sent_by):
             self._unfinished -= 1
             self._ended.append(plan)
         else:

@@ -20,7 +20,7 @@ from audience_sync.member_state import Timing
 from audience_sync.member_step import step
 from audience_sync_cli.app import app, load
 from audience_sync_cli.health import status
-from audience_sync_cli.moves import waiting
+from audience_sync_cli.moves import ending, waiting
 from audience_sync_cli.setup import connect
 from audience_sync_cli.setup.terms import ACCEPTANCE, ACCEPTANCE_OF_DATA_MANAGER
 from audience_sync_cli.state.counts import Counts
@@ -148,6 +148,7 @@ def _prepare(deployment: Deployment, gateway: str, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("audience_sync_cli.stack.local", lambda _: deployment.stack)
     monkeypatch.setattr(waiting, "LISTING", 0.0)
     monkeypatch.setattr(waiting, "LONGEST_WAIT", 0.0)
+    monkeypatch.setattr(ending, "outstanding", lambda *_, **__: 0)  # no worker delivers anything here
     monkeypatch.setattr(status, "local_counts", lambda _: Counts(accepted=1))
     monkeypatch.setattr(connect, "browser_opener", lambda: lambda address: browser.answer(address).ok)
     monkeypatch.setenv("AUDIENCE_SYNC_LOCAL", "http://127.0.0.1:9")

@@ -71,6 +71,7 @@ CHANGING: dict[str, dict[str, Any]] = {  # command: details of its newest line
     "import": {"audienceId": ID, "changes": 1},
     "compare": {"audienceId": ID, "changes": 1},
     "member erase": {"audiences": 1},
+    "member close-erasure": {},
     "parked redrive": {"deadLetters": 1},
     "parked drop": {"deadLetters": 2},
     "parked acknowledge": {},

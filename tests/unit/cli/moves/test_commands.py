@@ -7,15 +7,19 @@ from typing import Any
 import pytest
 
 from audience_sync.amazon_ads.destination import Api, of_data_manager
+from audience_sync.aws.audience_table import AudienceTable
+from audience_sync.aws.membership_table import MembershipTable
+from audience_sync.membership import Audience, may_share_a_key
 from audience_sync.runtime.metric_names import CHANGES_ACCEPTED, CHANGES_COMPLETED
 from audience_sync_cli.audiences.creation import Settings, create
 from audience_sync_cli.audiences.options import NewTarget
 from audience_sync_cli.errors import NotConfirmed, OperatorError, ReportedAsUnfinished
+from audience_sync_cli.member_files import change_sender
+from audience_sync_cli.member_files.change_sender import ChangeSender
 from audience_sync_cli.moves import ending, waiting
 from audience_sync_cli.moves.ending import end
 from audience_sync_cli.moves.move_plan import MoveOptions
 from audience_sync_cli.moves.moving import move
-from audience_sync_cli.session import Session
 from audience_sync_cli.stack import Stack
 from audience_sync_cli.state import counts
 from audience_sync_cli.state.counts import Depth
@@ -42,9 +46,9 @@ def world(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> World:
     return made
 
 
-def created(world: World, **options: Any) -> str:
+def created(world: World, name: str = "Big spenders", **options: Any) -> str:
     options = {"country": "DE", "key": "big"} | options
-    made = world.deployment.json(create, "Big spenders", NewTarget(ADVERTISER), Settings(), **options)
+    made = world.deployment.json(create, name, NewTarget(ADVERTISER), Settings(), **options)
     return str(made["audienceId"])
 
 
@@ -60,6 +64,12 @@ def run(world: World, command: Any, *arguments: Any, capsys: pytest.CaptureFixtu
     capsys.readouterr()
     command(world.session(as_json=True), *arguments, **options)
     return json.loads(capsys.readouterr().out)
+
+
+def stored(world: World, audience_id: str) -> Audience:
+    found = world.session().audiences.stored(audience_id)
+    assert found is not None
+    return found
 
 
 def rows(world: World) -> list[Any]:
@@ -174,7 +184,7 @@ def test_a_repeated_move_sends_only_what_is_missing(world: World, capsys: pytest
     source = filled(world)
     first = run(world, move, source, IN_DATASET, to=Api.DATA_MANAGER, capsys=capsys)
     world.sleep(3 * HOUR)
-    again = run(world, move, source, IN_DATASET, to=Api.DATA_MANAGER, capsys=capsys)
+    again = run(world, move, source, MoveOptions(), to=Api.DATA_MANAGER, capsys=capsys)
     assert (first["changes"], again["changes"]) == (2, 0)
     assert first["targetId"] == again["targetId"]
     audiences = world.session().audiences
@@ -208,6 +218,102 @@ def test_ending_the_new_audience_takes_the_move_back_and_another_move_gets_anoth
     assert sorted(world.at_amazon(second["targetId"])) == ["late", "m2", "m3"]
 
 
+def interrupt(world: World, seconds: float) -> None:
+    """Have the operator press Ctrl-C while a command waits."""
+
+    def stop() -> None:
+        raise KeyboardInterrupt
+
+    world.script.append((world.now + seconds, stop))
+
+
+@pytest.mark.parametrize("ends_target", [False, True], ids=["the old audience", "the new one"])
+def test_an_audience_is_ended_although_its_move_was_interrupted(
+    world: World, capsys: pytest.CaptureFixture[str], *, ends_target: bool
+) -> None:
+    source = filled(world)
+    interrupt(world, 5)
+    with pytest.raises(KeyboardInterrupt):
+        move(world.session(), source, IN_DATASET, to=Api.DATA_MANAGER)
+    (target,) = [each.audience_id for each in world.session().audiences.all() if each.audience_id != source]
+    ended, other = (target, source) if ends_target else (source, target)
+    run(world, end, ended, capsys=capsys)
+    world.event(source, "m9", "9@b.co")
+    world.sleep(3 * HOUR)
+    (left,) = world.session().audiences.all()
+    assert (left.audience_id, left.also, left.moved_to) == (other, False, None)
+    assert sorted(world.at_amazon(other)) == ["m1", "m2", "m3", "m9"][0 if ends_target else 1 :]
+    assert world.at_amazon(ended) == {}
+    assert world.rejected == []
+
+
+@pytest.mark.parametrize("ends_target", [False, True], ids=["the old audience", "the new one"])
+@pytest.mark.parametrize("written", range(3))
+def test_an_interrupted_end_leaves_a_key_that_events_reach_and_continues(
+    world: World,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    written: int,
+    *,
+    ends_target: bool,
+) -> None:
+    source = filled(world)
+    target = run(world, move, source, IN_DATASET, to=Api.DATA_MANAGER, capsys=capsys)["targetId"]
+    ended, other = (target, source) if ends_target else (source, target)
+    writes = iter([True] * written)
+
+    def stopping(method: Any) -> Any:
+        return lambda *args, **options: method(*args, **options) if next(writes, False) else interrupted()
+
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        for name in ("mark", "unlink", "remove_unlinked"):
+            patch.setattr(AudienceTable, name, stopping(getattr(AudienceTable, name)))
+        with pytest.raises(KeyboardInterrupt):
+            run(world, end, ended, capsys=capsys)
+    assert may_share_a_key(world.session().audiences.all())
+    run(world, end, ended, capsys=capsys)
+    (left,) = world.session().audiences.all()
+    assert (left.audience_id, left.also, left.moved_to) == (other, False, None)
+    assert world.listing.for_request().by_id(ended) == [left]
+
+
+def test_a_key_keeps_its_main_audience_when_the_move_of_another_one_is_taken_back(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main, source = created(world), created(world, name="Also big", key="other")
+    table = world.session().audiences
+    table.put(replace(stored(world, source), computation_key="big", also=True), created=1)
+    target = run(world, move, source, IN_DATASET, to=Api.DATA_MANAGER, capsys=capsys)["targetId"]
+    run(world, end, target, capsys=capsys)
+    assert [stored(world, each).also for each in (main, source)] == [False, True]
+
+
+def test_a_move_into_a_listed_audience_continues_without_naming_it_again(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = filled(world)
+    made = world.deployment.json(
+        create, "Another name", NewTarget(api=Api.DATA_MANAGER, share=[SHARE]), Settings(), country="DE"
+    )
+    first = run(world, move, source, MoveOptions(into=made["audienceId"]), to=Api.DATA_MANAGER, capsys=capsys)
+    again = run(world, move, source, MoveOptions(), to=Api.DATA_MANAGER, capsys=capsys)
+    assert first["targetId"] == again["targetId"] == made["audienceId"]
+    assert len(world.session().audiences.all()) == 2
+
+
+def test_an_audience_that_was_only_unlinked_is_not_emptied_without_asking(world: World) -> None:
+    source = filled(world)
+    world.session().audiences.unlink(source, at=round(world.now * 1000))
+    world.deployment.answers.append("n")
+    with pytest.raises(NotConfirmed):
+        end(world.session(yes=False), source)
+    assert "3 members of" in world.deployment.questions[-1]
+    assert not world.rows.queue.messages
+
+
 def test_an_audience_that_was_not_moved_is_ended_and_its_events_are_rejected(
     world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -224,19 +330,6 @@ def test_an_audience_that_was_not_moved_is_ended_and_its_events_are_rejected(
     assert "ended well" in out
 
 
-def test_while_the_removals_are_unsent_no_time_is_named(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    shown: list[str] = []
-
-    def wait(session: Session, label: str, seconds: float) -> None:
-        shown.append(label)
-        waiting.wait(session, label, seconds)
-
-    monkeypatch.setattr(ending, "wait", wait)
-    end(world.session(), filled(world))
-    assert shown[0] == "3 members on the way out"
-    assert all(" on the way out, by 20" in each for each in shown[1:])
-
-
 def test_without_waiting_the_end_is_repeated_later_for_the_proof(
     world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -244,12 +337,49 @@ def test_without_waiting_the_end_is_repeated_later_for_the_proof(
     with pytest.raises(ReportedAsUnfinished):
         run(world, end, source, no_wait=True, capsys=capsys)
     unfinished = json.loads(capsys.readouterr().out)
-    assert (unfinished["over"], unfinished["members"]) == (False, 3)
+    assert (unfinished["over"], unfinished["members"], unfinished["effectiveBy"]) == (False, 3, None)
     world.sleep(60 * HOUR)
     proof = run(world, end, source, no_wait=True, capsys=capsys)
     again = run(world, end, source, capsys=capsys)
     assert (proof["over"], proof["membersRemoved"]) == (True, 3)
     assert again == proof, "as long as the rows exist"
+
+
+def test_what_an_interrupted_end_has_sent_is_in_the_operator_log(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, take = filled(world), ChangeSender.take
+
+    def taking(self: ChangeSender, row: int, change: Any) -> None:
+        if row > 2:
+            raise KeyboardInterrupt
+        take(self, row, change)
+
+    monkeypatch.setattr(change_sender, "FIRST_GROUP", 1)
+    monkeypatch.setattr(ChangeSender, "take", taking)
+    with pytest.raises(KeyboardInterrupt):
+        end(world.session(), source)
+    (*_, logged) = world.deployment.logs.filter("OperatorLogGroup", 0, None)["events"]
+    line = json.loads(logged["message"])
+    assert (line["command"], line["outcome"], line["changes"]) == ("audiences end", "interrupted", 1)
+
+
+def test_an_end_that_waits_for_undelivered_changes_says_so(
+    world: World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = created(world)
+    monkeypatch.setattr(counts, "depth", lambda *_: Depth(2, 0, 0))
+    with pytest.raises(ReportedAsUnfinished):
+        end(world.session(), source, no_wait=True)
+    assert "2 changes accepted since the end not delivered yet" in capsys.readouterr().out
+
+
+def test_once_members_are_removed_the_rows_of_the_new_audience_are_not_read_again(
+    world: World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = filled(world)
+    run(world, move, source, IN_DATASET, to=Api.DATA_MANAGER, capsys=capsys)
+    run(world, end, source, capsys=capsys)
+    monkeypatch.setattr(MembershipTable, "read", lambda *_: pytest.fail("rows were read"))
+    assert run(world, end, source, capsys=capsys)["over"] is True
 
 
 def test_changes_that_wait_too_long_are_left_to_a_repeated_run(
@@ -294,8 +424,9 @@ def test_changes_that_wait_are_found_in_the_metrics_of_a_deployed_stack(
     monkeypatch.setattr(Stack, "local", None)
     deployment.stack.local = None
     now = 1_800_000_000.0
-    for ago, accepted, completed in ((600, 5, 3), (300, 2, 4), (0, 1, 1), (-120, 9, 0)):
+    for ago, accepted, completed in ((20 * 86_400, 7, 0), (600, 5, 3), (300, 2, 4), (0, 1, 1), (-120, 9, 0)):
         deployment.publish(now - ago, **{CHANGES_ACCEPTED: accepted, CHANGES_COMPLETED: completed})
     session = deployment.session(now=now)
     assert waiting.outstanding(session, now) == 2, "a change counted twice covers none of another minute"
     assert waiting.outstanding(session, now, since=now - 400) == 0
+    assert waiting.outstanding(session, now - 19 * 86_400, since=now - 21 * 86_400) == 0, "CloudWatch has no minutes"

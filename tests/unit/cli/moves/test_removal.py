@@ -75,6 +75,14 @@ def test_a_row_says_how_far_a_removal_is(state: MemberState, after: int, stage: 
     assert bool(found.why) is (stage is Stage.UNPROVEN)
 
 
+def test_a_report_names_a_time_only_if_it_knows_one() -> None:
+    report = EndReport()
+    report.add(LONG_AGO, ENDED_AT, TIMING)
+    assert report.progress == "1 member on the way out"
+    report.add(OUT, ENDED_AT, TIMING)
+    assert report.progress == "2 members on the way out, by 2027-01-15 08:21:40Z"
+
+
 def test_a_report_names_the_uploads_of_the_end_and_nobody_is_in() -> None:
     done = (ErasureStep(StepKind.REMOVAL, "job-1", ENDED_AT * 1000, ENDED_AT * 1000 + 900),)
     report = EndReport()
@@ -82,4 +90,4 @@ def test_a_report_names_the_uploads_of_the_end_and_nobody_is_in() -> None:
         report.add(state, ENDED_AT + 2_000, TIMING)
     at = ENDED_AT * 1000
     assert report.uploads == {Upload("job-1", at, at + 900): 1, Upload("", at, at + 1_000_000): 1}
-    assert (report.removed, report.sent_by, report.is_over) == (2, ENDED_AT, True)
+    assert (report.removed, report.sent_by, report.remaining) == (2, ENDED_AT, 0)

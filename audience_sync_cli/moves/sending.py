@@ -1,0 +1,26 @@
+"""Sends changes about the rows of an audience, with progress, and counts them in the operator log."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from audience_sync.clock import Clock
+from audience_sync_cli.member_files.change_sender import ChangeSender, counted_in_cloudwatch
+from audience_sync_cli.member_files.queue_room import room_for
+from audience_sync_cli.operator_log import Line
+from audience_sync_cli.screen import Bar
+from audience_sync_cli.session import Session
+
+
+@contextmanager
+def sending(session: Session, label: str, line: Line, most: int | None) -> Iterator[tuple[ChangeSender, Bar]]:
+    """Yield a sender and the progress bar. Pauses while more than `most` messages wait. Raises Unavailable."""
+
+    def confirmed(_row: int, changes: int) -> None:
+        line["changes"] = int(line.get("changes") or 0) + changes
+
+    queue, clock = session.queue("ChangeQueue"), Clock(session.now, sleep=session.sleep)
+    with session.screen.progress(label, session.member_scan.approximate_rows() or None, unit="rows") as bar:
+        room = room_for(queue, most, clock, session.screen)
+        sender = ChangeSender(queue, counted_in_cloudwatch(session.stack), clock, confirmed, room)
+        with sender:
+            yield sender, bar
