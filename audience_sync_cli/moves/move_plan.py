@@ -75,6 +75,7 @@ def planned(session: Session, name: str, to: Api, options: MoveOptions) -> MoveP
     if options.into:
         target = _named(session, source, to, options)
     else:
+        _check_not_back(session, source)
         target, extras = _begun_or_new(session, source, to, options, begun)
     if begun and begun.audience_id != target.audience_id:
         raise WrongUsage(
@@ -86,8 +87,7 @@ def planned(session: Session, name: str, to: Api, options: MoveOptions) -> MoveP
 
 def _check_source(session: Session, source: Audience, to: Api) -> None:
     if api_of(source.destination) is to:
-        old = next((each for each in session.audiences.all() if each.moved_to == source.audience_id), None)
-        if old:
+        if old := _moved_into(session, source):
             raise WrongUsage(
                 f"{old.audience_id} was moved into that audience already, and the key now means the new one.",
                 f"To send the difference, name {old.audience_id} instead of the key; to end the old one, run "
@@ -101,6 +101,20 @@ def _check_source(session: Session, source: Audience, to: Api) -> None:
             f"{' --api data-manager' if is_dataset(source) else ''} --key KEY`: the key in the settings of the "
             "audience in Segment, or any unused one if your events name the audience by its id.",
         )
+
+
+def _check_not_back(session: Session, source: Audience) -> None:
+    """Check that a move into the audience is not still open, instead of creating a third one. Raises WrongUsage."""
+    if old := _moved_into(session, source):
+        raise WrongUsage(
+            f"{old.audience_id} was moved into that audience, and is still current.",
+            f"To take that back, run `audience-sync audiences end {source.audience_id}`.",
+        )
+
+
+def _moved_into(session: Session, audience: Audience) -> Audience | None:
+    """Return the listed audience that was moved into another one."""
+    return next((each for each in session.audiences.all() if each.moved_to == audience.audience_id), None)
 
 
 def _other(api: Api) -> Api:

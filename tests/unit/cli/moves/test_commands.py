@@ -129,6 +129,14 @@ def rows(world: World) -> list[Any]:
             "audiences end dataset-1",
             id="moved elsewhere already",
         ),
+        pytest.param(
+            MANAGER,
+            [replace(DATASET, moved_to=AUDIENCE.audience_id), AUDIENCE],
+            {},
+            Api.DATA_MANAGER,
+            f"audiences end {AUDIENCE.audience_id}",
+            id="back, while the other one is current",
+        ),
     ],
 )
 def test_a_move_that_cannot_be_made_is_refused_with_a_remedy(
