@@ -2,17 +2,20 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from audience_sync.clock import Clock
 from audience_sync_cli.member_files.change_sender import ChangeSender, counted_in_cloudwatch
 from audience_sync_cli.member_files.queue_room import room_for
-from audience_sync_cli.operator_log import Line
 from audience_sync_cli.screen import Bar
 from audience_sync_cli.session import Session
 
+if TYPE_CHECKING:
+    from audience_sync_cli.operator_log import Line  # loads boto3, which completion must not
+
 
 @contextmanager
-def sending(session: Session, label: str, line: Line, most: int | None) -> Iterator[tuple[ChangeSender, Bar]]:
+def sending(session: Session, label: str, line: "Line", most: int | None) -> Iterator[tuple[ChangeSender, Bar]]:
     """Yield a sender and the progress bar. Pauses while more than `most` messages wait. Raises Unavailable."""
 
     def confirmed(_row: int, changes: int) -> None:
