@@ -1,6 +1,6 @@
 """`audience-sync audiences end`: takes an audience off the list, empties it at Amazon, and proves that."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -23,11 +23,13 @@ from audience_sync_cli.moves.move_plan import lapsed_by
 from audience_sync_cli.moves.removal import WAITING, EndReport
 from audience_sync_cli.moves.sending import sending
 from audience_sync_cli.moves.waiting import outstanding, wait, wait_for_earlier_changes, wait_for_ingest
-from audience_sync_cli.operator_log import Line
 from audience_sync_cli.parked.peeking import peek
 from audience_sync_cli.screen import counted, iso_time
 from audience_sync_cli.session import Session, command
 from audience_sync_cli.times import HOUR, MINUTE
+
+if TYPE_CHECKING:
+    from audience_sync_cli.operator_log import Line  # loads boto3, which completion must not
 
 app = typer.Typer()
 LOCAL_LOOK = 5.0  # seconds between two looks at a local stack, where jobs take a second
@@ -119,7 +121,7 @@ def _wait_for_sweep(session: Session, audience: Audience) -> None:
     wait_for_earlier_changes(session)
 
 
-def _emptied(session: Session, plan: EndPlan, line: Line, *, most: int | None, waits: bool) -> tuple[EndReport, int]:
+def _emptied(session: Session, plan: EndPlan, line: "Line", *, most: int | None, waits: bool) -> tuple[EndReport, int]:
     """Sweep over the rows until everybody is removed, or once. Returns also the changes not completed since the end."""
     while True:
         report, sent = _swept(session, plan, line, most)
@@ -152,7 +154,7 @@ def _is_over(session: Session, audience: Audience, report: EndReport, left: int)
     return not report.remaining and not (left and may_complete)
 
 
-def _swept(session: Session, plan: EndPlan, line: Line, most: int | None) -> tuple[EndReport, int]:
+def _swept(session: Session, plan: EndPlan, line: "Line", most: int | None) -> tuple[EndReport, int]:
     known, scan, filling = plan.audience, session.member_scan, None
     if plan.target:
         lapsed = lapsed_by(session, known)
