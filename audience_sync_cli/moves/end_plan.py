@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from audience_sync.membership import Audience
+from audience_sync.membership import Audience, after_moves
 from audience_sync_cli.audiences.datasets import is_dataset
 from audience_sync_cli.audiences.linking import take_off_list
 from audience_sync_cli.audiences.listed import same_key
@@ -45,16 +45,15 @@ def planned_end(session: Session, known: Audience) -> EndPlan:
 
 def _listed_target(known: Audience, by_id: dict[str, Audience]) -> Audience | None:
     """Follow moves to the audience that is listed. Raises NotThere if the first one is gone, with members lost."""
-    passed, found = {known.audience_id}, known
-    while found.moved_to and found.moved_to not in passed:
-        if found.moved_to not in by_id:
-            raise NotThere(
-                f"{known.audience_id} was moved to {found.moved_to}, which is not listed.",
-                "Link that one again, or move the audience to another one first.",
-            )
-        found = by_id[found.moved_to]
-        passed.add(found.audience_id)
-    return None if found == known or found.unlinked_at is not None else found
+    if not known.moved_to:
+        return None
+    if known.moved_to not in by_id:
+        raise NotThere(
+            f"{known.audience_id} was moved to {known.moved_to}, which is not listed.",
+            "Link that one again, or move the audience to another one first.",
+        )
+    found = after_moves(by_id[known.moved_to], by_id.get)
+    return None if found == known else found
 
 
 def take_off(session: Session, plan: EndPlan) -> EndPlan:

@@ -25,8 +25,6 @@ from audience_sync.runtime.telemetry import logger, reporting
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-    from audience_sync.membership import Destination
-
 CLOCK = Clock()
 LOOKBACK = 14 * 24 * HOUR  # seconds; CloudWatch accepts no older metrics
 LOGGED = 20  # gaps of one run that get a log line each
@@ -130,14 +128,7 @@ def _check_erasures(settings: AuditSettings, dynamodb: "DynamoDBClient", deadlin
     from audience_sync.aws.membership_rows import Sharding  # noqa: PLC0415
     from audience_sync.aws.membership_scan import MembershipScan  # noqa: PLC0415
     from audience_sync.aws.membership_table import MembershipTable  # noqa: PLC0415
-    from audience_sync.member_state import Timing  # noqa: PLC0415
     from audience_sync.operations.erasures import check_erasures  # noqa: PLC0415
-
-    timing = Timing(settings.job_seconds + settings.late_seconds, settings.longest_job_seconds)
-    of_datasets = timing._replace(effective_after=settings.data_manager_seconds + settings.late_seconds)
-
-    def timing_of(destination: "Destination") -> Timing:
-        return timing if has_jobs(destination) else of_datasets
 
     sharding = Sharding(settings.membership_shards)
     try:
@@ -145,7 +136,7 @@ def _check_erasures(settings: AuditSettings, dynamodb: "DynamoDBClient", deadlin
             MembershipScan(dynamodb, settings.membership_table, sharding),
             MembershipTable(dynamodb, settings.membership_table, sharding, CLOCK),
             AudienceTable(dynamodb, settings.audience_table).with_unlinked(),
-            timing_of,
+            lambda destination: settings.timing if has_jobs(destination) else settings.timing_of_datasets,
             CLOCK,
             overdue_after=settings.erasure_alarm_days,
             deadline=deadline,

@@ -18,7 +18,6 @@ from audience_sync.aws.membership_table import THREADS, MembershipTable
 from audience_sync.aws.sqs import Queue
 from audience_sync.clock import Clock
 from audience_sync.errors import AudienceSyncError, InvalidMessage, RequestRejected, TransientError
-from audience_sync.member_state import Timing
 from audience_sync.messages import JobMessage
 from audience_sync.operations.job_tracking import JobCheck, JobContext, JobOutcome, JobTracker
 from audience_sync.reasons import Reason
@@ -89,9 +88,6 @@ def _check(parts: Dependencies, body: str, deadline: float) -> JobCheck | Audien
     try:
         with requests.Session() as session:
             amazon = AmazonAds(session, parts.settings.hosts.api, parts.tokens)
-            settings = parts.settings
-            timing = Timing(settings.job_seconds + settings.late_seconds, settings.longest_job_seconds)
-            of_datasets = timing._replace(effective_after=settings.data_manager_seconds + settings.late_seconds)
             tracker = JobTracker(
                 JobContext(
                     amazon,
@@ -100,8 +96,8 @@ def _check(parts: Dependencies, body: str, deadline: float) -> JobCheck | Audien
                     parts.jobs,
                     parts.dead_letters,
                     CLOCK,
-                    timing,
-                    {Api.DATA_MANAGER: of_datasets},
+                    parts.settings.timing,
+                    {Api.DATA_MANAGER: parts.settings.timing_of_datasets},
                 )
             )
             return tracker.check(JobMessage.from_body(body), deadline=deadline)

@@ -81,7 +81,7 @@ def test_no_clear_text_reaches_the_queue_or_the_logs(cloud: Cloud, printed: Call
     bad = json.loads(ENTERED) | {"userId": "maya@example.com"}
     post(cloud, json.dumps([json.loads(ENTERED), bad]).encode())
     left_behind = (json.dumps(cloud.messages()) + printed()).lower()
-    for value in ("maya", "okafor", "555", "westlake", "98109", EVENT_KEY, SIGNING_SECRET):
+    for value in ("maya", "okafor", "555-0142", "5550142", "westlake", "98109", EVENT_KEY, SIGNING_SECRET):
         assert value not in left_behind
 
 

@@ -43,7 +43,7 @@ from audience_sync.errors import (
     Unauthorized,
     Unavailable,
 )
-from audience_sync.membership import Audience
+from audience_sync.membership import Audience, after_moves
 
 CREATE_WAIT = 8.0  # seconds to wait for another request's creation; Segment gives up after ten
 POLL_INTERVAL = 0.5  # seconds between two reads of the lock
@@ -189,13 +189,8 @@ class Audiences:
         if extras.get("externalId") in (None, ""):
             raise InvalidRequest("externalId is missing")
         named = audience_id(extras["externalId"])
-        audience = reached = self._table.stored(named) if named else None
-        passed: set[str] = set()
-        while reached and reached.unlinked_at is not None:
-            if reached.moved_to is None or reached.audience_id in passed:
-                return None
-            passed.add(reached.audience_id)
-            reached = self._table.stored(reached.moved_to)
+        audience = self._table.stored(named) if named else None
+        reached = after_moves(audience, self._table.stored)
         if reached is None:
             return None
         try:

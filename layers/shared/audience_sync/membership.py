@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Self
 
@@ -86,6 +86,22 @@ class Audience:
 def may_share_a_key(audiences: Iterable[Audience]) -> bool:
     """Return whether events may reach all of these audiences of one computation key: one at most lacks `also`."""
     return sum(not each.also for each in audiences) <= 1
+
+
+def after_moves(audience: Audience | None, stored: Callable[[str], Audience | None]) -> Audience | None:
+    """Return the listed audience that events for a moved one reach; None if moves end nowhere, or in a cycle.
+
+    Args:
+        audience: listed or unlinked.
+        stored: returns an audience by its id, listed or unlinked.
+    """
+    passed: set[str] = set()
+    while audience and audience.unlinked_at is not None:
+        if audience.moved_to is None or audience.audience_id in passed:
+            return None
+        passed.add(audience.audience_id)
+        audience = stored(audience.moved_to)
+    return audience
 
 
 @dataclass(slots=True)  # frozen, it would take three times as long to make; never changed

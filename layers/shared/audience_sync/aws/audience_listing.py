@@ -4,11 +4,11 @@ The whole table is read in one go: it has a row for each audience, and one look-
 seconds.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from audience_sync.aws.audience_table import AudienceTable
-from audience_sync.membership import Audience, may_share_a_key
+from audience_sync.membership import Audience, after_moves, may_share_a_key
 
 MAX_AGE = 60.0  # seconds that the copy is used
 
@@ -72,7 +72,9 @@ class AudienceListing:
         by_key: dict[str, Sequence[Audience]] = {key: each for key, each in linked.items() if may_share_a_key(each)}
         ambiguous: dict[str, Sequence[Audience]] = {key: each for key, each in linked.items() if key not in by_key}
         by_id = {each.audience_id: by_key.get(each.computation_key or "", [each]) for each in audiences}
-        by_id |= _of_moved(unlinked, by_id)
+        stored = {each.audience_id: each for each in (*audiences, *unlinked)}
+        reached = ((each.audience_id, after_moves(each, stored.get)) for each in unlinked)
+        by_id |= {moved: by_id[target.audience_id] for moved, target in reached if target}
         self._copy = copy = _Copy(now, version, [*audiences, *unlinked], by_id, by_key, ambiguous, mappings)
         return copy
 
@@ -108,17 +110,3 @@ class RequestAudiences:
         if not self._is_checked:
             self._copy, self._is_checked = self._listing.latest(), True
         return self._copy
-
-
-def _of_moved(unlinked: Iterable[Audience], by_id: Mapping[str, Sequence[Audience]]) -> dict[str, Sequence[Audience]]:
-    """Return the listed audiences that events for moved and unlinked ones reach. A cycle of moves reaches none."""
-    moves = {each.audience_id: each.moved_to for each in unlinked if each.moved_to}
-    reached: dict[str, Sequence[Audience]] = {}
-    for moved, target in moves.items():
-        passed: set[str] = set()
-        while target in moves and target not in passed:
-            passed.add(target)
-            target = moves[target]  # noqa: PLW2901 - followed
-        if target in by_id:
-            reached[moved] = by_id[target]
-    return reached

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from audience_sync.amazon_ads.data_manager.accounts import Account
 from audience_sync.amazon_ads.regions import HOSTS, Hosts, Region
 from audience_sync.errors import InvalidSettings
-from audience_sync.member_state import LONGEST_JOB
+from audience_sync.member_state import LONGEST_JOB, Timing
 from audience_sync.sources import AllowedSources
 
 
@@ -62,7 +62,27 @@ class DataManagerSettings(AmazonSettings):
         return Account.from_parameters(self.manager_account_id, self.dsp_account_id)
 
 
-class WorkerSettings(DataManagerSettings):
+class TimingSettings(_Settings):
+    """Settings of a function that knows how long Amazon may take with an upload."""
+
+    job_seconds: float = Field(900, alias="JOB_SECONDS", ge=0, le=900)  # the longest SQS delay
+    data_manager_seconds: float = Field(7200, alias="DATA_MANAGER_SECONDS", ge=0)
+    # Shorter on one machine only; the template sets neither.
+    late_seconds: float = Field(120, alias="LATE_SECONDS", ge=0)  # for an invocation and a late arrival
+    longest_job_seconds: float = Field(LONGEST_JOB, alias="LONGEST_JOB_SECONDS", ge=0)
+
+    @property
+    def timing(self) -> Timing:
+        """The time of an upload to the audience API."""
+        return Timing(self.job_seconds + self.late_seconds, self.longest_job_seconds)
+
+    @property
+    def timing_of_datasets(self) -> Timing:
+        """The time of an upload to Ads Data Manager."""
+        return Timing(self.data_manager_seconds + self.late_seconds, self.longest_job_seconds)
+
+
+class WorkerSettings(DataManagerSettings, TimingSettings):
     """Settings of `worker`."""
 
     change_queue_url: str = Field(alias="CHANGE_QUEUE_URL", min_length=1)
@@ -73,17 +93,13 @@ class WorkerSettings(DataManagerSettings):
     ordering_guard: bool = Field(True, alias="ORDERING_GUARD")
     max_records_per_upload: int = Field(6000, alias="MAX_RECORDS_PER_UPLOAD", ge=1, le=10_000)
     max_upload_bytes: int = Field(1_000_000, alias="MAX_UPLOAD_BYTES", ge=10_000)
-    job_seconds: float = Field(900, alias="JOB_SECONDS", ge=0, le=900)  # the longest SQS delay
-    data_manager_seconds: float = Field(7200, alias="DATA_MANAGER_SECONDS", ge=0)
     # Shorter on one machine only; the template sets none of them.
     settle_seconds: float = Field(60, alias="SETTLE_SECONDS", ge=0)
     membership_shards: int = Field(8, alias="MEMBERSHIP_SHARDS", ge=1, le=64)
     circuit_seconds: float = Field(60, alias="CIRCUIT_SECONDS", ge=1)  # until one worker tries Amazon again
-    late_seconds: float = Field(120, alias="LATE_SECONDS", ge=0)  # for an invocation and a late arrival
-    longest_job_seconds: float = Field(LONGEST_JOB, alias="LONGEST_JOB_SECONDS", ge=0)
 
 
-class JobsSettings(AmazonSettings):
+class JobsSettings(AmazonSettings, TimingSettings):
     """Settings of `jobs`."""
 
     job_queue_url: str = Field(alias="JOB_QUEUE_URL", min_length=1)
@@ -92,10 +108,6 @@ class JobsSettings(AmazonSettings):
     membership_table: str = Field(alias="MEMBERSHIP_TABLE", min_length=1)
     membership_shards: int = Field(8, alias="MEMBERSHIP_SHARDS", ge=1, le=64)
     ordering_guard: bool = Field(True, alias="ORDERING_GUARD")
-    job_seconds: float = Field(900, alias="JOB_SECONDS", ge=0, le=900)
-    data_manager_seconds: float = Field(7200, alias="DATA_MANAGER_SECONDS", ge=0)
-    late_seconds: float = Field(120, alias="LATE_SECONDS", ge=0)
-    longest_job_seconds: float = Field(LONGEST_JOB, alias="LONGEST_JOB_SECONDS", ge=0)
 
 
 class AudiencesSettings(DataManagerSettings):
@@ -121,7 +133,7 @@ class AudiencesSettings(DataManagerSettings):
         return frozenset(each.strip() for each in listed.split(",") if each.strip())
 
 
-class AuditSettings(_Settings):
+class AuditSettings(TimingSettings):
     """Settings of `audit`."""
 
     stack: str = Field(alias="POWERTOOLS_SERVICE_NAME", min_length=1)  # the dimension `service` of our metrics
@@ -132,10 +144,6 @@ class AuditSettings(_Settings):
     membership_shards: int = Field(8, alias="MEMBERSHIP_SHARDS", ge=1, le=64)
     ordering_guard: bool = Field(True, alias="ORDERING_GUARD")
     erasure_alarm_days: float = Field(4, alias="ERASURE_ALARM_DAYS", gt=0)
-    job_seconds: float = Field(900, alias="JOB_SECONDS", ge=0, le=900)
-    data_manager_seconds: float = Field(7200, alias="DATA_MANAGER_SECONDS", ge=0)
-    late_seconds: float = Field(120, alias="LATE_SECONDS", ge=0)
-    longest_job_seconds: float = Field(LONGEST_JOB, alias="LONGEST_JOB_SECONDS", ge=0)
 
 
 class RenewSettings(_Settings):
