@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from audience_sync.aws.secrets import JsonSecret
     from audience_sync.aws.sqs import Queue
     from audience_sync.ingest.record_rules import Policy
+    from audience_sync.member_state import Timing
+    from audience_sync.membership import Destination
     from audience_sync_cli.operator_log import OperatorLog
     from audience_sync_cli.stack import Stack
 
@@ -92,6 +94,19 @@ class Session:
             literal_email=parameters.get("LiteralEmail") == "yes",
             keeps_rows=self.stack.keeps_rows,
         )
+
+    def timing_of(self, destination: "Destination") -> "Timing":
+        """Return how long Amazon may take with an upload, by the stack's parameters; locally, it takes less."""
+        from audience_sync.amazon_ads.apis import has_jobs
+        from audience_sync.delivery.uploads import Limits
+
+        parameters, usual = self.stack.parameters, Limits()
+        name, seconds = ("JobSeconds", 900) if has_jobs(destination) else ("DataManagerSeconds", 7_200)
+        return Limits(
+            job=float(parameters.get(name, seconds)),
+            late=float(parameters.get("LateSeconds", usual.late)),
+            longest_job=float(parameters.get("LongestJobSeconds", usual.longest_job)),
+        ).timing
 
     @cached_property
     def log(self) -> "OperatorLog":

@@ -1,20 +1,16 @@
 """`audience-sync member erasure`, `erasures` and `close-erasure`: one person's proof, all open ones, an end by hand."""
 
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import replace
 from itertools import chain
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from audience_sync.amazon_ads.apis import has_jobs
-from audience_sync.delivery.uploads import Limits
 from audience_sync.erasure import ErasureStep, StepKind, with_step
 from audience_sync.erasure_state import Erasure, Progress, is_closed, judge
 from audience_sync.errors import TransientError
-from audience_sync.member_state import MemberState, Timing
-from audience_sync.membership import EVERY_AUDIENCE, Destination
+from audience_sync.membership import EVERY_AUDIENCE
 from audience_sync.operations.erasures import judged, rows_of
 from audience_sync_cli.errors import NotThere, OperatorError, WrongUsage
 from audience_sync_cli.members.erasure_report import Person, document
@@ -24,6 +20,9 @@ from audience_sync_cli.parked.peeking import peek
 from audience_sync_cli.screen import counted, iso_time
 from audience_sync_cli.session import Session, command
 from audience_sync_cli.times import DAY, HOUR
+
+if TYPE_CHECKING:
+    from audience_sync.member_state import MemberState
 
 app = typer.Typer()
 _MEMBER = Annotated[str, typer.Argument(help="External user id, as the mapping derives it from Segment's userId.")]
@@ -93,7 +92,7 @@ def erasures(
     with session.screen.progress("reading erasures", unit="people") as bar:
         people = chain.from_iterable(session.member_scan.deletion_notices())
         left = (each.state for each in people if each.expires_at > now and (everyone or not is_closed(each.state)))
-        for state, judgement in judged(left, audiences, session.members, timing_of(session), now):
+        for state, judgement in judged(left, audiences, session.members, session.timing_of, now):
             bar.advance()
             if everyone or judgement.progress is not Progress.CLOSED:
                 found.append((state, judgement))
@@ -125,7 +124,7 @@ def _person(session: Session, member: str) -> Person:
         )
     states = session.members.read((each.audience_id, member) for each in audiences)
     found, unread = peek(session, lambda each: member in each.members)
-    judgement = judge(everywhere, rows_of(member, audiences, states, timing_of(session)), session.now())
+    judgement = judge(everywhere, rows_of(member, audiences, states, session.timing_of), session.now())
     known_in = [(each, state) for each in audiences if (state := states.get((each.audience_id, member)))]
     return Person(everywhere, judgement, known_in, found, unread)
 
@@ -166,15 +165,3 @@ def _require_rows(session: Session) -> None:
             "This stack does not store member rows (OrderingGuard=no), so it knows nothing about erasures.",
             "Remove people from the audiences at Amazon by hand.",
         )
-
-
-def timing_of(session: Session) -> Callable[[Destination], Timing]:
-    """Return how long Amazon may take with an upload, by the stack's parameters. A local stack has shorter times."""
-    parameters, default = session.stack.parameters, Limits()
-    late = float(parameters.get("LateSeconds", default.late))
-    longest = float(parameters.get("LongestJobSeconds", default.longest_job))
-    with_jobs, of_datasets = (
-        Limits(job=float(parameters.get(name, seconds)), late=late, longest_job=longest).timing
-        for name, seconds in (("JobSeconds", 900), ("DataManagerSeconds", 7_200))
-    )
-    return lambda destination: with_jobs if has_jobs(destination) else of_datasets

@@ -19,7 +19,6 @@ from audience_sync.membership import EVERY_AUDIENCE, Audience, Destination, Memb
 from audience_sync.messages import DeliveryHistory, pack
 from audience_sync_cli.audiences.listed import AUDIENCE, find
 from audience_sync_cli.errors import NotThere, OperatorError, ReportedAsNotThere, WrongUsage
-from audience_sync_cli.members.erasures import timing_of
 from audience_sync_cli.parked.peeking import peek, with_erased
 from audience_sync_cli.screen import counted, iso_time, moment
 from audience_sync_cli.session import Session, command
@@ -106,7 +105,7 @@ def erase(session: Session, member: _MEMBER) -> None:
     )
     with session.log.line("member erase", audiences=len(known_in)):
         notice = queue_deletion_notice(session, member)
-    last_removal = _last_removal(states.values(), notice, timing_of(session))
+    last_removal = _last_removal(states.values(), notice, session.timing_of)
     if not known_in:
         session.screen.say(
             "The id is in no audience, so nothing is removed. Older events about it are ignored from now on. "

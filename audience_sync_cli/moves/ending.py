@@ -13,7 +13,6 @@ from audience_sync_cli.audiences.denial import explaining_denial
 from audience_sync_cli.audiences.listed import AUDIENCE, find
 from audience_sync_cli.errors import OperatorError, ReportedAsUnfinished
 from audience_sync_cli.member_files.queue_room import MAX_WAITING
-from audience_sync_cli.members.erasures import timing_of
 from audience_sync_cli.moves import waiting
 from audience_sync_cli.moves.emptying import Emptying
 from audience_sync_cli.moves.end_plan import EndPlan, is_revocable, planned_end, take_off
@@ -160,7 +159,7 @@ def _swept(session: Session, plan: EndPlan, line: "Line", most: int | None) -> t
         lapsed = lapsed_by(session, known)
         filling = Filling(scan, session.members, known, plan.target, session.policy, lapsed)
     waiting_enters = LOCAL_LOOK if session.stack.local else WAITING
-    emptying = Emptying(scan, known, filling, timing_of(session)(known.destination), waiting_enters)
+    emptying = Emptying(scan, known, filling, session.timing_of(known.destination), waiting_enters)
     with sending(session, "reading members", line, most) as (sender, bar):
         report = emptying.sweep(sender, session.now, bar.advance)
     if sender.confirmed:

@@ -8,7 +8,6 @@ import requests
 
 from audience_sync.amazon_ads.destination import of_data_manager
 from audience_sync.membership import Destination
-from audience_sync_cli.members.erasures import timing_of
 from audience_sync_cli.screen import Screen
 from audience_sync_cli.session import Session
 from audience_sync_cli.stack import local
@@ -32,7 +31,7 @@ def test_it_prints_its_addresses_and_keys(stack: LocalStack) -> None:
 
 def test_the_command_calculates_with_the_times_of_the_functions(stack: LocalStack) -> None:
     """Else an erasure or the end of an audience is over, and reported as effective days later."""
-    timing = timing_of(Session(Screen(), lambda: local(stack.where["api"])))
+    timing = Session(Screen(), lambda: local(stack.where["api"])).timing_of
     for destination in (Destination(), of_data_manager()):
         assert timing(destination).effective_after == JOB_DELAY * 1.25 + 2
         assert timing(destination).longest_job == JOB_DELAY * 2 + 5
