@@ -62,6 +62,7 @@ class BatchReport:
     deferred: list[DeferredMessage] = field(default_factory=list)
     parked_reasons: Counter[str] = field(default_factory=Counter)  # changes and unreadable messages, by reason
     accepted: Counter[int] = field(default_factory=Counter)  # exits caused by notices, by when they were queued
+    erasures: int = 0  # people with a new deletion notice or denial of consent
     completed: Counter[int] = field(default_factory=Counter)  # changes with an outcome, by when they were accepted
     incomplete: frozenset[str] = frozenset()  # audiences with a change that was parked or goes back
     oldest_deferred: float = 0.0  # age in seconds of the oldest change that goes back
