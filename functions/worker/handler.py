@@ -157,6 +157,7 @@ def _emit_metrics(report: BatchReport) -> None:
             metric_names.CHANGES_DELIVERED: report.delivered,
             metric_names.CHANGES_SUPERSEDED: report.superseded,
             metric_names.CHANGES_PARKED: report.parked,
+            metric_names.ERASURES_RECORDED: report.erasures,
             metric_names.MESSAGES_DEFERRED: len(report.deferred) + report.requeued,
             metric_names.UPLOADS_SENT: report.uploads.sent,
             metric_names.UPLOADS_FAILED: report.uploads.failed,

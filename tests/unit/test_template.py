@@ -19,6 +19,7 @@ from audience_sync.delivery.backoff import MARK, MAX_DELAY
 from audience_sync.delivery.batch import REQUEUE_AFTER_RECEIVES
 from audience_sync.delivery.circuit_state import PARTITION as CIRCUITS
 from audience_sync.errors import InvalidSettings
+from audience_sync.ingest.intake import MAX_EVENTS
 from audience_sync.ingest.record_rules import MAX_ENTER_AGE
 from audience_sync.member_state import LONGEST_JOB
 from audience_sync.membership import EVERY_AUDIENCE
@@ -755,6 +756,14 @@ def test_erasures_that_are_no_longer_checked_do_not_count_as_done() -> None:
     properties = _properties("ErasuresOverdue")
     assert (properties["Period"], properties["EvaluationPeriods"]) == (ERASURES_EVERY, 1)
     assert (properties["TreatMissingData"], properties["InsufficientDataActions"]) == ("missing", [TOPIC])
+
+
+def test_one_full_request_of_deletion_notices_sets_off_an_alarm_by_default() -> None:
+    properties, limit = _properties("ErasuresUnusual"), TEMPLATE["Parameters"]["ErasuresPerHour"]
+    assert (properties["MetricName"], properties["Statistic"]) == (metric_names.ERASURES_RECORDED, "Sum")
+    assert (properties["Threshold"], properties["Period"]) == ({"Ref": "ErasuresPerHour"}, 3600)
+    assert limit["Default"] < MAX_EVENTS
+    assert f"can erase {MAX_EVENTS:,} people" in limit["Description"]
 
 
 def test_an_outage_of_ingest_is_noticed_if_requests_are_rare() -> None:
