@@ -3,15 +3,17 @@
 import csv
 import os
 import sys
+from dataclasses import replace
 from io import BufferedReader, BytesIO, TextIOWrapper
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from audience_sync.amazon_ads.destination import of_data_manager
 from audience_sync.amazon_ads.normalize import identifiers
 from audience_sync.ingest.record_rules import erasing_exit
-from audience_sync.membership import Destination, MembershipChange
+from audience_sync.membership import Audience, Destination, MembershipChange
 from audience_sync_cli.errors import WrongUsage
 from audience_sync_cli.member_files.compare import compare
 from audience_sync_cli.member_files.comparison import Difference
@@ -113,6 +115,16 @@ def test_a_repair_leaves_no_difference_that_it_can_repair(deployment: Deployment
     )
     found = {name: count for name, count in run(deployment, file)["differences"].items() if count}
     assert found == {"same": 4, "leftSince": 1, "enteredSince": 1, "erased": 1}
+
+
+def test_a_repair_removes_from_a_dataset_with_the_consent_of_the_row(deployment: Deployment, file: str) -> None:
+    """Amazon ignores a removal without it, and an empty consent would be the exit's own statement."""
+    dataset = Audience("adm-ds-1", "In a dataset", destination=of_data_manager())
+    deployment.list_audience(dataset)
+    deployment.record(replace(row("surplus"), audience_id="adm-ds-1", destination=dataset.destination))
+    deployment.json(compare, file, "adm-ds-1", options=BOTH, yes=True, now=NOW)
+    (exit_,) = (each["record"] for each in deployment.changes() if each["record"]["action"] == "DELETE")
+    assert "userConsent" not in exit_
 
 
 @pytest.fixture
