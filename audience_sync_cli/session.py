@@ -97,16 +97,16 @@ class Session:
 
     def timing_of(self, destination: "Destination") -> "Timing":
         """Return how long Amazon may take with an upload, by the stack's parameters; locally, it takes less."""
-        from audience_sync.amazon_ads.apis import has_jobs
+        from audience_sync.amazon_ads.destination import Api
         from audience_sync.delivery.uploads import Limits
 
         parameters, usual = self.stack.parameters, Limits()
-        name, seconds = ("JobSeconds", 900) if has_jobs(destination) else ("DataManagerSeconds", 7_200)
         return Limits(
-            job=float(parameters.get(name, seconds)),
+            job=float(parameters.get("JobSeconds", usual.job)),
             late=float(parameters.get("LateSeconds", usual.late)),
             longest_job=float(parameters.get("LongestJobSeconds", usual.longest_job)),
-        ).timing
+            effective={Api.DATA_MANAGER: float(parameters.get("DataManagerSeconds", 7_200))},
+        ).timing_of(destination)
 
     @cached_property
     def log(self) -> "OperatorLog":

@@ -25,7 +25,8 @@ def queue_due_exits(session: Session, audience: Audience) -> None:
     replay = DeliveryHistory(is_replay=True)  # no accepted event caused them: counting them would unbalance the sums
     with session.screen.progress("checking deletion notices") as bar:
         for page in session.member_scan.deletion_notices():
-            exits = list(due_exits(session.members, [each.state.newest for each in page], [audience]))
+            states = session.members.read((audience.audience_id, each.state.member[1]) for each in page)
+            exits = list(due_exits(states, [each.state.newest for each in page], [audience]))
             session.queue("ChangeQueue").send(pack(exits, replay), deadline=time.monotonic() + SEND_TIMEOUT)
             queued += len(exits)
             bar.advance(len(page))

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from audience_sync.amazon_ads.destination import is_of_audience_api, name_of_api
 from audience_sync.aws.membership_rows import KEEP_ACTIVE, KEEP_EXIT, expires_at
 from audience_sync.erasure import ErasureStep, StepKind
-from audience_sync.erasure_state import AudienceErasure, Erasure, Outcome, is_closed, notices_of
+from audience_sync.erasure_state import AudienceErasure, Erasure, Outcome, Progress, is_closed, notices_of
 from audience_sync.member_state import MemberState
 from audience_sync.membership import Audience
 from audience_sync_cli.parked.dead_letters import DeadLetterMessage
@@ -31,6 +31,7 @@ class Person(NamedTuple):
     everywhere: MemberState  # the person's row of all audiences
     erasure: Erasure
     rows: Sequence[tuple[Audience, MemberState]]  # the audiences with a row of the person
+    lost: Sequence[Audience]  # had one when the notice was recorded, and must show a proof
     parked: Sequence[DeadLetterMessage]
     unread: str = ""  # why more dead letters may hold the person; a sentence
 
@@ -46,12 +47,19 @@ def document(person: Person, *, stack: str, now: float) -> dict[str, Any]:
         "state": erasure.progress,
         "since": iso_time(erasure.since),
         "amazonUntil": iso_time(erasure.until),
+        "deletion": {
+            "dueAt": iso_time(erasure.deletion),
+            "acceptedAt": [iso_time(each.at) for each in everywhere.erasure if each.kind is StepKind.DELETION],
+        },
         "closedByHand": _closed_by_hand(everywhere),
         "notices": [
             {"kind": each.kind, "messageId": each.id, "at": iso_time(each.at), "recordedAt": iso_time(each.ended)}
             for each in steps
         ],
-        "audiences": [_audience(each, state, erasure.audiences[each.audience_id]) for each, state in person.rows],
+        "audiences": [
+            *(_audience(each, erasure.audiences[each.audience_id], state.erasure) for each, state in person.rows),
+            *(_audience(each, erasure.audiences[each.audience_id]) for each in person.lost),
+        ],
         "remains": list(_remains(person, now)),
         "notProven": list(_not_proven(person)),
     }
@@ -76,7 +84,7 @@ def _closed_by_hand(everywhere: MemberState) -> dict[str, Any] | None:
     return {"at": iso_time(last.ended), "note": last.id} if last and last.id else None
 
 
-def _audience(audience: Audience, state: MemberState, judged: AudienceErasure) -> dict[str, Any]:
+def _audience(audience: Audience, judged: AudienceErasure, steps: Sequence[ErasureStep] = ()) -> dict[str, Any]:
     return {
         "audienceId": audience.audience_id,
         "name": audience.name,
@@ -87,7 +95,7 @@ def _audience(audience: Audience, state: MemberState, judged: AudienceErasure) -
         "until": iso_time(judged.until),
         "lateJobs": list(judged.late_jobs),
         "enteredAgainAt": iso_time(judged.entered_again),
-        "uploads": [_upload(each) for each in state.erasure],  # also of earlier notices, and of an end
+        "uploads": [_upload(each) for each in steps],  # also of earlier notices, and of an end
     }
 
 
@@ -132,6 +140,11 @@ def _remains(person: Person, now: float) -> Iterator[dict[str, Any]]:
 
 def _not_proven(person: Person) -> Iterator[str]:
     """Yield a sentence for each gap in the proof."""
+    if person.erasure.progress is Progress.UNKNOWN:
+        yield (
+            "No audience knew this id when the notice was recorded, so nothing was removed. Check that it is the "
+            "external user id of the mapping."
+        )
     if any(each.outcome is Outcome.OPEN for each in person.erasure.audiences.values()):
         yield "Some audiences are still open; what each lacks is listed above."
     if any(state.erasure and not is_of_audience_api(audience.destination) for audience, state in person.rows):
@@ -140,6 +153,7 @@ def _not_proven(person: Person) -> Iterator[str]:
             "and Amazon's promise of 30 days."
         )
         yield "The DSP audience of a share that had already been revoked keeps its members."
+        yield "Amazon is asked to delete this external user id only, not other ids of the same person."
     if person.rows and not _notices(person.everywhere):
         yield "An older version recorded the notice, and no uploads: some may be missing above."
     yield (

@@ -13,6 +13,7 @@ _STATES = {
     Progress.OPEN: "open since {since}",
     Progress.AMAZON_DELETES: "done here; Amazon deletes by {amazonUntil}",
     Progress.CLOSED: "closed since {since}",
+    Progress.UNKNOWN: "no audience knew this id",
 }
 _NOTICES = {StepKind.NOTICE: "Deletion notice of", StepKind.DENIAL: "Consent denied at"}
 _APIS = {Api.AUDIENCES: "audience API", Api.DATA_MANAGER: "Ads Data Manager"}
@@ -20,8 +21,8 @@ _OUTCOMES = {
     Outcome.REMOVED: "removed",
     Outcome.NOTHING_HELD: "nothing to remove, no identifiers are kept",
     Outcome.ENTERED_AGAIN: "nothing to remove from before the notice",
-    Outcome.AMAZON_DELETES: "Amazon deletes the identities by {until}",
-    Outcome.AMAZON_TIME_OVER: "Amazon's 30 days to delete the identities ended {until}",
+    Outcome.AMAZON_DELETES: "Amazon deletes the person by {until}",
+    Outcome.AMAZON_TIME_OVER: "Amazon's 30 days to delete the person ended {until}",
 }
 _MISSING = {
     Missing.EXIT: "the exit has not been recorded",
@@ -29,9 +30,11 @@ _MISSING = {
     Missing.LAST_REMOVAL: "the last removal is due at {until}",
     Missing.JOB: "the upload has not ended; expected by {until}",
     Missing.LATE_JOBS: "jobs are late; they count as ended at {until}",
-    Missing.REJECTED: "Amazon's job rejected the removal",
+    Missing.REJECTED: "the last attempt at the removal failed",
     Missing.TOO_MANY: "more than 100 identities; no single job proves them",
     Missing.DELETION: "Amazon has not accepted the deletion",
+    Missing.NO_DELETION: "Amazon was not asked to delete the person",
+    Missing.ROW: "the row is missing; no removal is recorded",
     Missing.END: "the end of the removal is not recorded",
 }
 
@@ -45,6 +48,7 @@ def text(report: Mapping[str, Any]) -> Iterator[str]:
         yield ""
         yield f"{_NOTICES[each['kind']]} {_time(each['at'])}, recorded {_time(each['recordedAt'])}"
         yield f"  message id {each['messageId']}"
+    yield from _deletion_lines(report["deletion"])
     for each in report["audiences"]:
         yield ""
         yield from _audience_lines(each)
@@ -57,6 +61,16 @@ def text(report: Mapping[str, Any]) -> Iterator[str]:
     yield "Not proven"
     for each in report["notProven"]:
         yield from wrap(each, WIDTH, initial_indent="  ", subsequent_indent="    ")
+
+
+def _deletion_lines(deletion: Mapping[str, Any]) -> Iterator[str]:
+    """Yield lines about the deletion from all datasets."""
+    for at in deletion["acceptedAt"]:
+        yield ""
+        yield f"Deletion from all datasets accepted {_time(at)}; Amazon gives no id"
+    if deletion["dueAt"]:
+        yield ""
+        yield f"Deletion from all datasets due {_time(deletion['dueAt'])}, not accepted"
 
 
 def _audience_lines(audience: Mapping[str, Any]) -> Iterator[str]:

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from audience_sync.amazon_ads.apis import rows_of
 from audience_sync.erasure import ErasureStep, StepKind, with_step
-from audience_sync.erasure_state import Erasure, Progress, is_closed, judge
+from audience_sync.erasure_state import Erasure, Missing, Progress, is_closed, judge
 from audience_sync.errors import TransientError
 from audience_sync.membership import EVERY_AUDIENCE
-from audience_sync.operations.erasures import judged, rows_of
+from audience_sync.operations.erasures import judged
 from audience_sync_cli.errors import NotThere, OperatorError, WrongUsage
 from audience_sync_cli.members.erasure_report import Person, document
 from audience_sync_cli.members.erasure_text import text
@@ -26,7 +27,12 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 _MEMBER = Annotated[str, typer.Argument(help="External user id, as the mapping derives it from Segment's userId.")]
-STATES = {Progress.OPEN: "open", Progress.AMAZON_DELETES: "Amazon deletes", Progress.CLOSED: "closed"}
+STATES = {
+    Progress.OPEN: "open",
+    Progress.AMAZON_DELETES: "Amazon deletes",
+    Progress.CLOSED: "closed",
+    Progress.UNKNOWN: "unknown id",
+}
 
 
 @command(app, "erasure", "member erasure cust_1001", "member erasure cust_1001 --json > cust_1001.json")
@@ -62,13 +68,17 @@ def close_erasure(
     if person.erasure.progress is not Progress.OPEN or is_closed(person.everywhere):
         raise WrongUsage("This erasure is not open.", f"`audience-sync member erasure {member}` shows it.")
     missing = sum(each.missing is not None for each in person.erasure.audiences.values())
-    session.screen.confirm(
-        f"In {counted(missing, 'audience')} the person is not known to be removed. Close this erasure nevertheless?"
+    unfinished = (
+        f"In {counted(missing, 'audience')} the person is not known to be removed."
+        if missing
+        else "Amazon has not accepted the deletion from all datasets."
     )
+    session.screen.confirm(f"{unfinished} Close this erasure nevertheless?")
     now = round(session.now() * 1000)
     closed = with_step(person.everywhere.erasure, ErasureStep(StepKind.CLOSED, note, now, now))
+    plan = person.everywhere.plan and person.everywhere.plan._replace(deletion_due=0)  # Amazon is not asked any more
     with session.log.line("member close-erasure", audiences=missing):
-        (result,) = session.members.write([replace(person.everywhere, erasure=closed)])
+        (result,) = session.members.write([replace(person.everywhere, erasure=closed, plan=plan)])
         if isinstance(result, TransientError):
             raise result
     session.screen.say("Closed. The report keeps your note.", style="green")
@@ -92,9 +102,9 @@ def erasures(
     with session.screen.progress("reading erasures", unit="people") as bar:
         people = chain.from_iterable(session.member_scan.deletion_notices())
         left = (each.state for each in people if each.expires_at > now and (everyone or not is_closed(each.state)))
-        for state, judgement in judged(left, audiences, session.members, session.timing_of, now):
+        for state, judgement, _ in judged(left, audiences, session.members, session.timing_of, now):
             bar.advance()
-            if everyone or judgement.progress is not Progress.CLOSED:
+            if everyone or judgement.progress not in (Progress.CLOSED, Progress.UNKNOWN):
                 found.append((state, judgement))
     found.sort(key=lambda each: (each[1].notices[0].ended, each[0].member))
     listed = [_listed(state.member[1], each, is_overdue=each.is_overdue(now, overdue_after)) for state, each in found]
@@ -124,13 +134,18 @@ def _person(session: Session, member: str) -> Person:
         )
     states = session.members.read((each.audience_id, member) for each in audiences)
     found, unread = peek(session, lambda each: member in each.members)
-    judgement = judge(everywhere, rows_of(member, audiences, states, session.timing_of), session.now())
+    rows = rows_of(member, audiences, states, session.timing_of)
+    judgement = judge(everywhere, rows, {each.audience_id for each in audiences}, session.now())
     known_in = [(each, state) for each in audiences if (state := states.get((each.audience_id, member)))]
-    return Person(everywhere, judgement, known_in, found, unread)
+    ids = judgement.audiences.keys() - {each.audience_id for each, _ in known_in}
+    lost = [each for each in audiences if each.audience_id in ids]
+    return Person(everywhere, judgement, known_in, lost, found, unread)
 
 
 def _listed(member: str, judgement: Erasure, *, is_overdue: bool) -> dict[str, Any]:
     missing = Counter(each.missing for each in judgement.audiences.values() if each.missing)
+    if judgement.deletion is not None:
+        missing.setdefault(Missing.DELETION, 1)
     return {
         "member": member,
         "kinds": sorted({each.kind for each in judgement.notices}),

@@ -29,7 +29,7 @@ CLOCK = Clock()
 LOOKBACK = 14 * 24 * HOUR  # seconds; CloudWatch accepts no older metrics
 LOGGED = 20  # gaps of one run that get a log line each
 ERASURES_EVERY = 6 * HOUR  # seconds
-RESERVE = 10.0  # seconds kept for one slow read, one slow write and the report
+RESERVE = 15.0  # seconds kept for one slow read, one slow write, the job queue and the report
 
 
 class Dependencies(NamedTuple):
@@ -128,30 +128,41 @@ def _check_erasures(settings: AuditSettings, dynamodb: "DynamoDBClient", deadlin
     from audience_sync.aws.membership_rows import Sharding  # noqa: PLC0415
     from audience_sync.aws.membership_scan import MembershipScan  # noqa: PLC0415
     from audience_sync.aws.membership_table import MembershipTable  # noqa: PLC0415
-    from audience_sync.operations.erasures import check_erasures  # noqa: PLC0415
+    from audience_sync.aws.sqs import Queue  # noqa: PLC0415
+    from audience_sync.operations.erasures import Context, Pass, check_erasures  # noqa: PLC0415
 
     sharding = Sharding(settings.membership_shards)
+    checkpoint = Checkpoint(dynamodb, settings.membership_table, AUDIT, "erasures")
     try:
         report = check_erasures(
-            MembershipScan(dynamodb, settings.membership_table, sharding),
-            MembershipTable(dynamodb, settings.membership_table, sharding, CLOCK),
-            AudienceTable(dynamodb, settings.audience_table).with_unlinked(),
-            lambda destination: settings.timing if has_jobs(destination) else settings.timing_of_datasets,
-            CLOCK,
-            overdue_after=settings.erasure_alarm_days,
-            deadline=deadline,
+            Context(
+                MembershipScan(dynamodb, settings.membership_table, sharding),
+                MembershipTable(dynamodb, settings.membership_table, sharding, CLOCK),
+                AudienceTable(dynamodb, settings.audience_table).with_unlinked(),
+                lambda destination: settings.timing if has_jobs(destination) else settings.timing_of_datasets,
+                Queue(client("sqs", read_timeout=3.0), settings.job_queue_url, CLOCK.monotonic),
+                CLOCK,
+                overdue_after=settings.erasure_alarm_days,
+                deadline=deadline,
+            ),
+            Pass.from_fields(checkpoint.position()),
         )
+        checkpoint.save(report.left.fields)
     except AudienceSyncError as error:
         logger.warning("erasures not checked", reason=error.reason, detail=str(error))
         return
     if report.is_complete or report.overdue:  # a 0 ends the alarm, so it must be true of everybody
         telemetry.publish(metric_names.ERASURES_OVERDUE, MetricUnit.Count, report.overdue)
+    unchecked = CLOCK.now() - report.unchecked_since
+    telemetry.publish(metric_names.ERASURES_UNCHECKED_AGE, MetricUnit.Seconds, unchecked)
     logger.info(
         "erasures checked",
         open=report.open,
         overdue=report.overdue,
         waiting=report.waiting,
         closed=report.closed,
+        deletions_queued=report.asked_again,
+        unchecked_seconds=round(unchecked),
         is_complete=report.is_complete,
     )
 

@@ -1,4 +1,7 @@
-"""Check Amazon's jobs, and publish sizes and match rates. Use case: audience_sync/operations/job_tracking.py."""
+"""Check Amazon's jobs, publish sizes and match rates, and ask Amazon to delete people.
+
+Use cases: audience_sync/operations/job_tracking.py and people_deletion.py.
+"""
 
 import os
 import time
@@ -10,16 +13,20 @@ import requests
 from aws_lambda_powertools.metrics import MetricUnit
 
 from audience_sync.amazon_ads.advertiser_audiences.client import AmazonAds
+from audience_sync.amazon_ads.data_manager.client import DataManager
 from audience_sync.amazon_ads.destination import Api
 from audience_sync.amazon_ads.login import AccessTokens
+from audience_sync.aws.audience_listing import AudienceListing
+from audience_sync.aws.audience_table import AudienceTable
 from audience_sync.aws.clients import client
 from audience_sync.aws.membership_rows import Sharding
 from audience_sync.aws.membership_table import THREADS, MembershipTable
 from audience_sync.aws.sqs import Queue
 from audience_sync.clock import Clock
-from audience_sync.errors import AudienceSyncError, InvalidMessage, RequestRejected, TransientError
-from audience_sync.messages import JobMessage
+from audience_sync.errors import AudienceSyncError, InvalidMessage, NotConnected, RequestRejected, TransientError
+from audience_sync.messages import DeletionMessage, JobMessage, read_job_queue
 from audience_sync.operations.job_tracking import JobCheck, JobContext, JobOutcome, JobTracker
+from audience_sync.operations.people_deletion import DeletionContext, DeletionReport, PeopleDeletion
 from audience_sync.reasons import Reason
 from audience_sync.runtime import metric_names, telemetry
 from audience_sync.runtime.amazon_auth import access_tokens
@@ -38,6 +45,7 @@ class Dependencies(NamedTuple):
     jobs: Queue
     dead_letters: Queue
     members: MembershipTable | None  # None without OrderingGuard
+    audiences: AudienceListing
     tokens: AccessTokens
 
 
@@ -56,53 +64,97 @@ def dependencies() -> Dependencies:
         Queue(sqs, settings.dead_letter_queue_url, time.monotonic),
         # Without the ordering guard the rows are outdated: nothing writes them.
         members if settings.ordering_guard else None,
+        AudienceListing(AudienceTable(dynamodb, settings.audience_table), time.monotonic),
         access_tokens(settings, secrets),
     )
 
 
 @reporting
 def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Check a few jobs side by side, and return the messages that stay in the queue."""
+    """Handle a few messages side by side, and return those that stay in the queue."""
     deadline = CLOCK.deadline(context)
     parts = dependencies()
     records = event["Records"]
     failed: list[str] = []
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        results = list(pool.map(lambda record: _check(parts, record["body"], deadline), records))
+        results = list(pool.map(lambda record: _handle(parts, record["body"], deadline), records))
     for record, result in zip(records, results, strict=True):
         match result:
             case JobCheck():
                 _emit_metrics(result)
                 _log(result)
+            case DeletionReport():
+                _report_deletion(result)
             case InvalidMessage():  # it stays, until SQS moves it to the dead letters of the job queue
                 logger.error("not a job message", reason=result.reason)
                 failed.append(record["messageId"])
-            case _:  # a refusal may end when a person acts; ask until then
+            case AudienceSyncError():  # a refusal may end when a person acts; ask until then
                 logger.warning("job check failed", reason=result.reason, detail=str(result))
                 failed.append(record["messageId"])
     return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}
 
 
-def _check(parts: Dependencies, body: str, deadline: float) -> JobCheck | AudienceSyncError:
-    """Check one job, with a session of its own: a session serves one exchange at a time."""
+def _handle(parts: Dependencies, body: str, deadline: float) -> JobCheck | DeletionReport | AudienceSyncError:
+    """Handle one message, with a session of its own: a session serves one exchange at a time."""
     try:
+        message = read_job_queue(body)
         with requests.Session() as session:
-            amazon = AmazonAds(session, parts.settings.hosts.api, parts.tokens)
-            tracker = JobTracker(
-                JobContext(
-                    amazon,
-                    parts.members,
-                    parts.changes,
-                    parts.jobs,
-                    parts.dead_letters,
-                    CLOCK,
-                    parts.settings.timing,
-                    {Api.DATA_MANAGER: parts.settings.timing_of_datasets},
-                )
-            )
-            return tracker.check(JobMessage.from_body(body), deadline=deadline)
+            if isinstance(message, JobMessage):
+                return _check(parts, session, message, deadline)
+            return _delete(parts, session, message, deadline)
     except (InvalidMessage, TransientError, RequestRejected) as error:
         return error
+
+
+def _check(parts: Dependencies, session: requests.Session, message: JobMessage, deadline: float) -> JobCheck:
+    amazon = AmazonAds(session, parts.settings.hosts.api, parts.tokens)
+    tracker = JobTracker(
+        JobContext(
+            amazon,
+            parts.members,
+            parts.changes,
+            parts.jobs,
+            parts.dead_letters,
+            CLOCK,
+            parts.settings.timing,
+            {Api.DATA_MANAGER: parts.settings.timing_of_datasets},
+        )
+    )
+    return tracker.check(message, deadline=deadline)
+
+
+def _delete(
+    parts: Dependencies, session: requests.Session, message: DeletionMessage, deadline: float
+) -> DeletionReport:
+    settings = parts.settings
+    if settings.account is None or parts.members is None:
+        raise NotConnected("no account of Ads Data Manager is set; deploy with the parameter DataManagerAccountId")
+    amazon = DataManager(session, settings.hosts.api, parts.tokens, settings.account)
+    context = DeletionContext(
+        amazon,
+        parts.members,
+        parts.audiences.with_unlinked,
+        parts.changes,
+        parts.jobs,
+        CLOCK,
+        settings.timing_of_datasets,
+    )
+    return PeopleDeletion(context).handle(message, deadline=deadline)
+
+
+def _report_deletion(report: DeletionReport) -> None:
+    """Log a handled deletion. A refusal counts at once, and again with each check of erasures while it lasts."""
+    if refused := report.refused.total():
+        telemetry.publish(metric_names.ERASURES_OVERDUE, MetricUnit.Count, refused)
+        logger.warning("deletion refused", people=refused, by_reason=dict(report.refused), detail=report.detail)
+    if report.accepted or report.detail:
+        logger.info(
+            "deletion of people requested",
+            accepted=report.accepted,
+            waiting=report.waiting,
+            entered_again=report.entered_again,
+            detail=report.detail,
+        )
 
 
 def _emit_metrics(check: JobCheck) -> None:

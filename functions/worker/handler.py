@@ -88,6 +88,7 @@ def dependencies() -> Dependencies:
             ),
             clock=CLOCK,
             gate=UploadGate(circuit_breakers, budget),
+            deletes_people=settings.account is not None and settings.account.is_manager,
         ),
         circuit_breakers,
         budget,

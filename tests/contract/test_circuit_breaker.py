@@ -5,7 +5,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import boto3
@@ -15,7 +15,6 @@ from aws_lambda_powertools.utilities.circuit_breaker.states import CircuitState
 from botocore.config import Config
 from botocore.exceptions import ConnectionClosedError
 
-from audience_sync.amazon_ads.data_manager.members import IDENTITIES
 from audience_sync.amazon_ads.destination import of_connection
 from audience_sync.amazon_ads.upload import Target, Upload
 from audience_sync.delivery.circuit_breaker import FAILURES, CircuitBreakers
@@ -95,13 +94,6 @@ def test_throttling_does_not_count_as_a_failure(circuit_breakers: CircuitBreaker
     amazon = Amazon(Throttled("429", retry_after=1))
     assert amazon.send(circuit_breakers, times=3 * FAILURES) == "throttled"
     assert amazon.requests == 3 * FAILURES
-
-
-def test_failing_deletions_of_identities_stop_no_upload(circuit_breakers: CircuitBreakers) -> None:
-    amazon = Amazon()
-    amazon.send(circuit_breakers, replace(TO_DSP, frame=IDENTITIES), times=2 * FAILURES)
-    assert amazon.requests == 2 * FAILURES, "nor each other"
-    assert Amazon(error=None).send(circuit_breakers) == "job-1"
 
 
 def test_each_connection_has_a_circuit_breaker_of_its_own(circuit_breakers: CircuitBreakers) -> None:

@@ -14,7 +14,7 @@ from aiohttp import web
 from audience_sync.amazon_ads.data_manager.accounts import Account
 from audience_sync.amazon_ads.data_manager.answers import Funnel
 from audience_sync.amazon_ads.data_manager.client import NO_UPLOAD_ID, DataManager
-from audience_sync.amazon_ads.data_manager.members import IDENTITIES, MEMBERS
+from audience_sync.amazon_ads.data_manager.members import MEMBERS
 from audience_sync.amazon_ads.data_manager.pages import MAX_PAGES
 from audience_sync.amazon_ads.login import AccessTokens, Login
 from audience_sync.amazon_ads.upload import Target, Upload
@@ -268,17 +268,16 @@ def test_support_can_be_given_the_request_id(connection: Connection) -> None:
     assert caught.value.request_id.startswith("sandbox-")
 
 
-def test_identities_are_deleted_by_a_manager(connection: Connection) -> None:
-    upload = Upload(Target(connection.dataset_id), IDENTITIES, (b'{"externalUserId":"m1"}',))
-    assert connection.amazon.delete_identities(upload).job_id == NO_UPLOAD_ID
+def test_people_are_deleted_by_id_alone(connection: Connection) -> None:
+    connection.amazon.delete_people(["m1", "m2"])
     (request,) = connection.received("/adm/identities/delete")
-    assert request["body"] == {"targetIdentities": [{"externalUserId": "m1"}]}
+    assert request["body"] == {"targetIdentities": [{"externalUserId": "m1"}, {"externalUserId": "m2"}]}
 
 
 def test_a_dsp_account_is_told_before_the_request_what_only_managers_may_do(sandbox: Served) -> None:
     with connected(sandbox, ADVERTISER) as made:
         with pytest.raises(InvalidRequest, match="DataManagerAccountId"):
-            made.amazon.delete_identities(Upload(Target("ds"), IDENTITIES, (b"{}",)))
+            made.amazon.delete_people(["m1"])
         with pytest.raises(InvalidRequest, match="DataManagerAccountId"):
             made.amazon.revoke_share("sr-1")
         assert not made.received("/delete") + made.received("/revoke")
@@ -377,7 +376,7 @@ def test_a_list_that_fails_too_does_not_hide_that_the_outcome_is_unknown(connect
         pytest.param(lambda each: each.amazon.create_dataset(NEW, timeout=0), id="create_dataset"),
         pytest.param(lambda each: each.amazon.dataset("ds", timeout=0), id="dataset"),
         pytest.param(lambda each: each.amazon.send_members(each.upload(), timeout=0), id="send_members"),
-        pytest.param(lambda each: each.amazon.delete_identities(each.upload(), timeout=0), id="delete_identities"),
+        pytest.param(lambda each: each.amazon.delete_people(["m1"], timeout=0), id="delete_people"),
         pytest.param(lambda each: list(each.amazon.shares("ds", timeout=0)), id="shares"),
         pytest.param(lambda each: each.amazon.create_share(each.share(), timeout=0), id="create_share"),
     ],

@@ -1,6 +1,7 @@
 """A person's erasure from the notice to its end, judged from the rows that the worker and the jobs function write."""
 
 from dataclasses import replace
+from itertools import count
 from typing import Any
 
 import pytest
@@ -13,12 +14,13 @@ from audience_sync.errors import AccessDenied, MovedOn
 from audience_sync.ingest.record_rules import erasing_exit
 from audience_sync.member_state import MemberState
 from audience_sync.membership import EVERY_AUDIENCE
-from audience_sync.operations.erasures import SETTLED, ErasureReport, check_erasures, judged
+from audience_sync.operations.erasures import SETTLED, Context, ErasureReport, Pass, check_erasures, judged
 from tests.builders import AUDIENCE
-from tests.contract.worker_stack import JOB, NOW, SHARDING, MemoryStack, WorkerStack, change, dataset_stack
+from tests.contract.worker_stack import JOB, NOW, READ, SHARDING, MemoryStack, WorkerStack, change, dataset_stack
 
 DAY = 86_400  # seconds
 ERASED = erasing_exit("m1", 2, "notice")
+DENIED = {"consent": {"amzn": {"amznUserData": "DENIED"}}}
 
 
 def everywhere(stack: WorkerStack) -> MemberState:
@@ -27,7 +29,7 @@ def everywhere(stack: WorkerStack) -> MemberState:
 
 def erasure(stack: WorkerStack) -> Erasure:
     people = [everywhere(stack)]
-    ((_, found),) = judged(people, stack.audiences, stack.members(), stack.limits.timing_of, stack.now)
+    ((_, found, _),) = judged(people, stack.audiences, stack.members(), stack.limits.timing_of, stack.now)
     return found
 
 
@@ -37,11 +39,19 @@ def outcome(stack: WorkerStack) -> Outcome | Missing:
     return found.missing or found.outcome
 
 
-def check(stack: WorkerStack, *, deadline: float = 60.0, members: Any = None) -> ErasureReport:
+def check(
+    stack: WorkerStack, *, deadline: float = 60.0, members: Any = None, begun: Pass | None = None
+) -> ErasureReport:
     scan = MembershipScan(stack.client(), stack.table, SHARDING)
-    table = members or stack.members()
-    timing_of, clock = stack.limits.timing_of, stack.clock
-    return check_erasures(scan, table, stack.audiences, timing_of, clock, overdue_after=4, deadline=deadline)
+    table, timing_of = members or stack.members(), stack.limits.timing_of
+    context = Context(scan, table, stack.audiences, timing_of, stack.jobs, stack.clock, 4, deadline)
+    return check_erasures(context, begun or Pass())
+
+
+def counts(report: ErasureReport) -> dict[str, int]:
+    """The counts of a check that are not 0."""
+    names = ("open", "overdue", "waiting", "closed", "asked_again")
+    return {name: count for name in names if (count := getattr(report, name))}
 
 
 def long_ago(stack: WorkerStack) -> None:
@@ -50,19 +60,14 @@ def long_ago(stack: WorkerStack) -> None:
 
 
 def test_an_erasure_is_open_until_the_job_of_its_last_removal_has_ended(stack: WorkerStack) -> None:
-    at_amazon = {Progress.CLOSED: Outcome.REMOVED, Progress.AMAZON_DELETES: Outcome.AMAZON_DELETES}
     stack.deliver(change("a@b.co", at=1))
     stack.deliver(ERASED)
     assert (erasure(stack).progress, outcome(stack)) == (Progress.OPEN, Missing.EXIT)
     stack.deliver_body(stack.queue.bodies[0])
     assert outcome(stack) is Missing.LAST_REMOVAL
     stack.rest()
-    found = erasure(stack)
-    assert found.audiences[AUDIENCE].outcome is at_amazon[found.progress]
-    assert found.since >= (NOW + stack.effective) * 1000
-    if found.progress is Progress.AMAZON_DELETES:
-        stack.now += 31 * DAY
-        assert (erasure(stack).progress, outcome(stack)) == (Progress.CLOSED, Outcome.AMAZON_TIME_OVER)
+    assert (erasure(stack).progress, outcome(stack)) == (Progress.CLOSED, Outcome.REMOVED)
+    assert erasure(stack).since >= (NOW + stack.effective) * 1000
 
 
 def test_a_person_who_enters_again_does_not_open_it_again(stack: WorkerStack) -> None:
@@ -92,38 +97,54 @@ def test_a_job_that_does_not_end_well_leaves_it_open(report: JobReport, missing:
     assert outcome(stack) is missing
 
 
-def test_as_long_as_amazon_does_not_accept_the_deletion_of_identities_it_is_open() -> None:
+def test_a_deletion_that_is_not_accepted_leaves_it_open_and_is_queued_again() -> None:
     stack = dataset_stack()
     stack.deliver(change("a@b.co", at=1))
     long_ago(stack)
     stack.amazon.deletion_fails = AccessDenied("manager accounts only", status=403)
-    stack.deliver(ERASED)
+    stack.deliver(replace(ERASED, record=ERASED.record | {"userConsent": DENIED}))
     stack.rest()
     stack.now += 5 * DAY
     assert outcome(stack) is Missing.DELETION
-    assert (check(stack).open, check(stack).overdue) == (1, 1)
+    assert counts(check(stack)) == {"open": 1, "overdue": 1, "asked_again": 1}
+    stack.amazon.deletion_fails = None
+    stack.rest()
+    assert (stack.amazon.deleted, outcome(stack)) == ([["m1"]], Outcome.AMAZON_DELETES)
+    assert counts(check(stack)) == {"waiting": 1}
 
 
 def test_the_check_closes_what_is_done_once(stack: WorkerStack) -> None:
     stack.deliver(change("a@b.co", at=1))
     stack.deliver(ERASED, erasing_exit("nobody", 2, "other"))
-    assert check(stack) == ErasureReport(open=1), "the notice is not spread for the second time yet"
+    stack.calls.clear()
+    assert counts(check(stack)) == {"open": 1}, "and nobody knew the other one"
+    assert stack.calls == [], "nobody's rows are read before the removals can have ended"
     stack.rest()
     stack.now += SETTLED + 1
-    waiting = int(erasure(stack).progress is Progress.AMAZON_DELETES)
-    assert check(stack) == ErasureReport(waiting=waiting, closed=2 - waiting)
-    stack.calls.clear()
-    assert check(stack) == ErasureReport(waiting=waiting)
-    assert stack.calls == [], "nobody's rows are read again"
-    stack.now += 31 * DAY
-    assert check(stack) == ErasureReport(closed=waiting)
+    assert counts(check(stack)) == {"closed": 1}
     revision = everywhere(stack).revision
-    assert (check(stack), everywhere(stack).revision) == (ErasureReport(), revision)
+    stack.calls.clear()
+    assert (counts(check(stack)), everywhere(stack).revision, stack.calls) == ({}, revision, [READ])
     closed = everywhere(stack).erasure[-1]
     assert (closed.kind, closed.at) == (StepKind.CLOSED, erasure(stack).since)
 
 
+def test_amazons_thirty_days_are_waited_for_without_a_look() -> None:
+    stack = dataset_stack()
+    stack.deliver(change("a@b.co", at=1))
+    long_ago(stack)
+    stack.deliver(replace(ERASED, record=ERASED.record | {"userConsent": DENIED}))
+    stack.rest()
+    long_ago(stack)
+    assert counts(check(stack)) == {"waiting": 1}
+    stack.calls.clear()
+    assert (counts(check(stack)), stack.calls) == ({"waiting": 1}, [])
+    stack.now += 31 * DAY
+    assert counts(check(stack)) == {"closed": 1}
+
+
 def test_a_notice_after_that_begins_another_erasure(stack: WorkerStack) -> None:
+    stack.deliver(change("a@b.co", at=1))
     stack.deliver(ERASED)
     stack.rest()
     stack.now += SETTLED + 1
@@ -133,13 +154,30 @@ def test_a_notice_after_that_begins_another_erasure(stack: WorkerStack) -> None:
     assert (is_closed(everywhere(stack)), [each.id for each in erasure(stack).notices]) == (False, ["again"])
 
 
-def test_without_time_the_rest_is_left_to_the_next_check(stack: WorkerStack) -> None:
+def test_a_pass_over_all_people_continues_where_the_last_run_stopped() -> None:
+    stack = MemoryStack()
+    people = [f"m{number}" for number in range(40)]
+    stack.deliver(*(change("a@b.co", at=1, member=each) for each in people))
+    stack.deliver(*(erasing_exit(each, 2, "notice") for each in people))
+    stack.now += 5 * DAY  # the exits are not delivered
+    looks = count()
+    stack.monotonic = lambda: float(next(looks))
+    first = check(stack, deadline=9.0)
+    assert (first.is_complete, first.left.position != "", 0 < first.overdue < 40) == (False, True, True)
+    stored = Pass.from_fields(first.left.fields)
+    assert stored == first.left
+    stack.now += 6 * 3600
+    second = check(stack, deadline=10_000.0, begun=stored)
+    assert (second.is_complete, second.overdue, second.open) == (True, 40, 40 - first.open)
+    assert (first.unchecked_since, second.unchecked_since) == (stored.began, stored.began)
+    assert second.left == Pass(last_began=stored.began)
+    third = check(stack, deadline=0.0, begun=second.left)
+    assert (third.is_complete, third.unchecked_since, third.left.position) == (False, stored.began, "")
+
+
+def test_without_time_nobody_is_judged(stack: WorkerStack) -> None:
     stack.deliver(ERASED)
-    assert check(stack, deadline=0.0) == ErasureReport(is_complete=False)
-    stack.rest()
-    stack.now += SETTLED + 1
-    check(stack)
-    assert check(stack, deadline=0.0) == ErasureReport(is_complete=False), "also if every row read is of a closed one"
+    assert not check(stack, deadline=0.0).is_complete
 
 
 class MovedRows:
@@ -153,6 +191,7 @@ class MovedRows:
 
 
 def test_a_row_that_changes_meanwhile_is_closed_by_the_next_check(stack: WorkerStack) -> None:
+    stack.deliver(change("a@b.co", at=1))
     stack.deliver(ERASED)
     stack.rest()
     stack.now += SETTLED + 1

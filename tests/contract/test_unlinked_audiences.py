@@ -89,11 +89,11 @@ def test_a_row_that_no_notice_was_spread_to_is_erased_when_its_audience_is_liste
     assert stack.worker.state().active
     members = stack.worker.members()
     (row,) = members.read([(EVERY_AUDIENCE, "m1")]).values()
-    stack.deliver(*due_exits(members, [row.newest], [Audience(AUDIENCE)]))
+    stack.deliver(*due_exits(members.read([(AUDIENCE, "m1")]), [row.newest], [Audience(AUDIENCE)]))
     stack.rest()
     assert (stack.worker.state().active, stack.worker.amazon.active()) == ((), set())
     assert not stack.worker.holds("a@b.co")
-    assert list(due_exits(members, [row.newest], [Audience(AUDIENCE)])) == []
+    assert list(due_exits(members.read([(AUDIENCE, "m1")]), [row.newest], [Audience(AUDIENCE)])) == []
 
 
 def test_a_removal_that_amazon_refuses_keeps_its_hashes_until_a_redrive_succeeds(stack: Unlinkable) -> None:

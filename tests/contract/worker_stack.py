@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -27,8 +27,9 @@ from audience_sync.errors import AudienceSyncError, RequestRejected
 from audience_sync.member_state import MemberState
 from audience_sync.member_step import step
 from audience_sync.membership import EVERY_AUDIENCE, Audience, Destination, MembershipChange
-from audience_sync.messages import JobMessage, pack
+from audience_sync.messages import DeletionMessage, pack, read_job_queue
 from audience_sync.operations.job_tracking import JobCheck, JobContext, JobTracker
+from audience_sync.operations.people_deletion import DeletionContext, DeletionReport, PeopleDeletion
 from local import resources
 from tests import builders
 from tests.builders import AUDIENCE
@@ -66,13 +67,13 @@ class Amazon:
 
     meanwhile: Callable[[], object] | None = None
     refuses: set[str] = field(default_factory=set)  # members of datasets, by place
-    deletion_fails: AudienceSyncError | None = None  # of identities, as long as it is set
+    deletion_fails: AudienceSyncError | None = None  # of people, as long as it is set
     fails: AudienceSyncError | None = None  # once
     down: AudienceSyncError | None = None  # as long as it is set
     members: dict[str, set[str]] = field(default_factory=dict)
     uploads: list[list[dict[str, Any]]] = field(default_factory=list)
     targets: list[Target] = field(default_factory=list)  # of the uploads
-    deleted: list[list[dict[str, Any]]] = field(default_factory=list)  # requests to delete identities
+    deleted: list[list[str]] = field(default_factory=list)  # requests to delete people
 
     def send_records(self, upload: Upload, *, timeout: float) -> Submission:
         assert timeout > 0
@@ -83,13 +84,6 @@ class Amazon:
         fails, self.fails = self.fails or self.down, None
         if fails:
             raise fails
-        if identities := body.get("targetIdentities"):
-            if self.deletion_fails:
-                raise self.deletion_fails
-            self.deleted.append(identities)
-            for entry in identities:
-                self.members.pop(entry.get("externalUserId", ""), None)
-            return Submission("-")
         self.targets.append(upload.target)
         records = [_record(member) for member in body["members"]] if "members" in body else body["records"]
         error = RequestRejected("Amazon refuses the member", status=400)
@@ -98,6 +92,15 @@ class Amazon:
         assert all(len(record["hashedPII"]) <= at_most for record in records)
         self.apply([each for place, each in enumerate(records) if place not in rejected])
         return Submission(f"job-{len(self.uploads)}", rejected)
+
+    def delete_people(self, people: Sequence[str], *, timeout: float) -> None:
+        assert 0 < timeout <= 30
+        assert 0 < len(people) <= 1_000
+        if self.deletion_fails:
+            raise self.deletion_fails
+        self.deleted.append([*people])
+        for person in people:
+            self.members.pop(person, None)
 
     def apply(self, records: list[dict[str, Any]]) -> None:
         self.uploads.append(records)
@@ -145,6 +148,7 @@ class WorkerStack:
     gate: FakeGate = field(default_factory=FakeGate)
     audiences: list[Audience] = field(default_factory=lambda: [Audience(AUDIENCE)])
     limits: Limits = LIMITS
+    deletes_people: bool = True  # a manager account
     destination: Destination = field(default_factory=Destination)
     now: float = NOW
     calls: list[str] = field(default_factory=list)  # of the table, by the workers
@@ -224,6 +228,7 @@ class WorkerStack:
             self.limits,
             self.clock,
             self.gate,
+            deletes_people=self.deletes_people,
         )
 
     def deliver_messages(self, *messages: Message) -> BatchReport:
@@ -251,14 +256,34 @@ class WorkerStack:
         raise AssertionError("the queues do not become empty")
 
     def check_jobs(self, report: JobReport | None = None, *bodies: str) -> list[JobCheck]:
-        """Have the jobs checked that wait, or these; Amazon reports the same about each."""
+        """Have the messages of the job queue handled that wait, or these; Amazon reports the same about each job.
+
+        Returns the checks of jobs.
+        """
         amazon = FakeJobs(report or JobReport("SUCCEEDED"))
         timing, timings = self.limits.timing, {Api.DATA_MANAGER: self.limits.timing_of(DATASET)}
         context = JobContext(
             amazon, self.members(), self.queue, self.jobs, self.dead_letters, self.clock, timing, timings
         )
-        waiting = bodies or self.jobs.drain()
-        return [JobTracker(context).check(JobMessage.from_body(body), deadline=100.0) for body in waiting]
+        checks = []
+        for message in map(read_job_queue, bodies or self.jobs.drain()):
+            if isinstance(message, DeletionMessage):
+                self.delete(message)
+            else:
+                checks.append(JobTracker(context).check(message, deadline=100.0))
+        return checks
+
+    def delete(self, message: DeletionMessage) -> DeletionReport:
+        context = DeletionContext(
+            self.amazon,
+            self.members(),
+            lambda: self.audiences,
+            self.queue,
+            self.jobs,
+            self.clock,
+            self.limits.timing_of(DATASET),
+        )
+        return PeopleDeletion(context).handle(message, deadline=100.0)
 
     def write(self, change: MembershipChange) -> None:
         """Bring a change into the table, as another worker does that then is slow."""

@@ -1,5 +1,7 @@
-"""Faults that only Ads Data Manager has: members refused in a 200, accounts not ready, deletions of identities."""
+"""Faults that only Ads Data Manager has: members refused in a 200, accounts not ready, deletions of people."""
 
+import json
+import time
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -10,7 +12,7 @@ from audience_sync.ingest.record_rules import erasing_exit
 from audience_sync.messages import DeadLetter, pack
 from tests.faults.proxy import only, refuse
 from tests.faults.test_worker_faults import SEND, run_killed
-from tests.faults.worker_harness import DATASET, WorkerHarness
+from tests.faults.worker_harness import ACCOUNT, DATASET, WorkerHarness
 from tests.functions.test_data_manager import notice
 from tests.functions.test_jobs import check_jobs, take
 from tests.functions.test_worker import EMAIL, change
@@ -42,14 +44,20 @@ def spread_notice(worker_harness: WorkerHarness) -> None:
 
 
 def deletions(worker_harness: WorkerHarness) -> int:
-    """How many requests to delete identities Amazon has answered with 200."""
+    """How many requests to delete people Amazon has answered with 200."""
     return sum(request["status"] == 200 for request in worker_harness.amazon.requests_to(DELETIONS))
 
 
-def keeps_identities(worker_harness: WorkerHarness) -> bool:
-    """Check the uploads that are under way. Returns whether the member's row has identities then."""
-    check_jobs(worker_harness.cloud, milliseconds=180_000, **AT_ONCE)
+def run_jobs(worker_harness: WorkerHarness) -> list[dict[str, Any]]:
+    """Have the job queue handled. Returns the deletion messages that wait in it then."""
     worker_harness.is_warm = False
+    check_jobs(worker_harness.cloud, milliseconds=180_000, **AT_ONCE, **ACCOUNT)
+    return [body for body in worker_harness.cloud.messages("JobQueue") if "deletions" in body]
+
+
+def keeps_identities(worker_harness: WorkerHarness) -> bool:
+    """Return whether the member's row has identities after the uploads under way have ended."""
+    run_jobs(worker_harness)
     table = worker_harness.cloud.name_of("MembershipTable")
     rows = worker_harness.cloud.client("dynamodb").scan(TableName=table, ConsistentRead=True)["Items"]
     states = (bytes(row["member"]["B"]) for row in rows if row["externalUserId"] == {"S": "cust_1"})
@@ -115,65 +123,53 @@ def test_changes_of_an_account_that_is_not_ready_are_parked_with_amazons_words_a
     assert worker_harness.amazon.members() == {"cust_1", "cust_2"}
 
 
-def test_a_deleted_dataset_is_not_created_again_and_its_members_identities_are_deleted_all_the_same(
+def test_a_deleted_dataset_is_not_created_again_and_its_members_are_deleted_all_the_same(
     worker_harness: WorkerHarness,
 ) -> None:
     spread_notice(worker_harness)
     worker_harness.amazon.account.delete_dataset(worker_harness.amazon.audience.audience_id, 0.0)
     assert worker_harness.run(worker_harness.message(change("cust_2"))).returned == []
     assert worker_harness.dead_letters() == {"cust_1": "not_found", "cust_2": "not_found"}
+    run_jobs(worker_harness)
     assert deletions(worker_harness) == 1
     assert worker_harness.amazon.requests_to(DATASETS) == [], "nothing is created, nor even looked for"
-    assert not keeps_identities(worker_harness)
 
 
-# Deletions of identities: rows 15, 17, 18, 20 and 21
+# Deletions of people: rows 15, 17, 18, 20 and 21
 
 
 @pytest.mark.parametrize(
-    ("do", "waits"),
+    "do",
     [
-        pytest.param({"status": 429, "headers": {"Retry-After": "3600"}}, 900, id="429"),
-        pytest.param({"status": 503}, 0, id="503"),
-        pytest.param({"close_before_read": True}, 60, id="reset before reading"),
-        pytest.param({"close_after_apply": True}, 60, id="reset after applying"),
-        pytest.param({"status": 200, "body": "<html></html>", "apply": True}, 60, id="HTML"),
+        pytest.param({"status": 429, "headers": {"Retry-After": "3600"}}, id="429"),
+        pytest.param({"status": 503}, id="503"),
+        pytest.param({"close_before_read": True}, id="reset before reading"),
+        pytest.param({"close_after_apply": True}, id="reset after applying"),
+        pytest.param({"status": 200, "body": "<html></html>", "apply": True}, id="HTML"),
     ],
 )
-def test_a_deletion_that_fails_is_asked_for_again_and_the_removal_before_it_has_taken_effect(
-    worker_harness: WorkerHarness, do: dict[str, Any], waits: int
+def test_a_deletion_that_fails_is_asked_for_again_and_the_removal_has_taken_effect(
+    worker_harness: WorkerHarness, do: dict[str, Any]
 ) -> None:
     spread_notice(worker_harness)
-    worker_harness.amazon.fail({"match": {"path": DELETIONS}, "do": do, "times": 1})
     assert worker_harness.run().returned == []
-    (again,) = (
-        entry
-        for call in worker_harness.proxy.parameters("SendMessageBatch")
-        for entry in call["Entries"]
-        if '"removed":true' in entry["MessageBody"]
-    )
-    assert again["DelaySeconds"] >= waits
-    assert worker_harness.amazon.members() == set()
-    assert keeps_identities(worker_harness), "for another attempt"
-    worker_harness.enter(**AT_ONCE)
-    assert worker_harness.run(again["MessageBody"]).returned == []
-    assert worker_harness.amazon.request_count(DELETIONS) == 2
-    assert (worker_harness.dead_letters(), keeps_identities(worker_harness)) == ({}, False)
+    worker_harness.amazon.fail({"match": {"path": DELETIONS}, "do": do})
+    (again,) = run_jobs(worker_harness)
+    assert (again["deletions"], again["attempts"], again["due"] >= time.time() + 240) == (["cust_1"], 1, True)
+    assert (worker_harness.amazon.members(), worker_harness.dead_letters()) == (set(), {})
+    assert not keeps_identities(worker_harness)
 
 
-def test_a_deletion_that_amazon_refuses_is_parked_and_the_identities_are_kept_until_it_is_redriven(
-    worker_harness: WorkerHarness,
+def test_a_deletion_that_amazon_refuses_sets_off_the_alarm_and_parks_nothing(
+    worker_harness: WorkerHarness, capsys: pytest.CaptureFixture[str]
 ) -> None:
     spread_notice(worker_harness)
     worker_harness.amazon.fail({"match": {"path": DELETIONS}, "do": {"status": 403}})
     assert worker_harness.run().returned == []
-    assert worker_harness.amazon.members() == set()
-    assert keeps_identities(worker_harness)
-    worker_harness.amazon.clear_faults()
-    assert redrive(worker_harness)["cust_1"][0] == "access_denied"
-    worker_harness.enter(**AT_ONCE)
-    assert worker_harness.run().returned == []
-    assert (deletions(worker_harness), keeps_identities(worker_harness)) == (1, False)
+    assert run_jobs(worker_harness) == []
+    printed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [metrics["ErasuresOverdue"] for metrics in printed if "ErasuresOverdue" in metrics] == [[1.0]]
+    assert (worker_harness.amazon.members(), worker_harness.dead_letters()) == (set(), {})
 
 
 def test_one_person_whom_amazon_refuses_to_delete_stands_in_nobody_elses_way(worker_harness: WorkerHarness) -> None:
@@ -183,16 +179,13 @@ def test_one_person_whom_amazon_refuses_to_delete_stands_in_nobody_elses_way(wor
     worker_harness.run(*pack(erasing_exit(each, 2, f"notice-{each}") for each in people))
     worker_harness.amazon.fail({"match": {"path": DELETIONS, "contains": '"cust_2"'}, "do": {"status": 400}})
     assert worker_harness.run().returned == []
-    assert worker_harness.amazon.members() == set()
-    assert worker_harness.dead_letters() == {"cust_2": "request_rejected"}
+    run_jobs(worker_harness)
     answered = [each for each in worker_harness.amazon.requests_to(DELETIONS) if each["status"] == 200]
-    targets = [entry.get("externalUserId") for each in answered for entry in each["body"]["targetIdentities"]]
-    assert {each for each in targets if each} == {"cust_0", "cust_1", "cust_3"}
+    targets = [entry["externalUserId"] for each in answered for entry in each["body"]["targetIdentities"]]
+    assert (sorted(targets), worker_harness.amazon.members()) == (["cust_0", "cust_1", "cust_3"], set())
 
 
-def test_while_the_terms_are_withdrawn_a_notice_is_parked_once_and_done_whole_when_redriven(
-    worker_harness: WorkerHarness,
-) -> None:
+def test_while_the_terms_are_withdrawn_a_notice_is_parked_and_done_when_redriven(worker_harness: WorkerHarness) -> None:
     spread_notice(worker_harness)
     worker_harness.amazon.state.data_manager.withhold("terms", 0.0)
     assert worker_harness.run().returned == []
@@ -203,26 +196,7 @@ def test_while_the_terms_are_withdrawn_a_notice_is_parked_once_and_done_whole_wh
     assert (reason, "terms" in detail) == ("access_denied", True)
     worker_harness.enter(**AT_ONCE)
     assert worker_harness.run().returned == []
-    assert (worker_harness.amazon.members(), deletions(worker_harness)) == (set(), 1)
-    assert not keeps_identities(worker_harness)
-
-
-@pytest.mark.parametrize(
-    "do", [pytest.param({"status": 503}, id="503"), pytest.param({"close_after_apply": True}, id="no answer")]
-)
-def test_while_amazon_deletes_no_identities_members_enter_and_leave(
-    worker_harness: WorkerHarness, do: dict[str, Any]
-) -> None:
-    """Denied consent takes a deletion only, so nothing succeeds in between."""
-    worker_harness.enter(**AT_ONCE)
-    worker_harness.run(worker_harness.message(change("cust_1"), change("cust_2")))
-    worker_harness.amazon.fail({"match": {"path": DELETIONS}, "do": do})
-    worker_harness.run(*pack([erasing_exit("cust_1", 2, "denial", denies_consent=True)]))
-    for _ in range(7):  # more than the circuit breaker and the retry budget allow
-        assert worker_harness.run().returned
-    worker_harness.run(worker_harness.message(change("cust_2", at=2, exits=True), change("cust_3")))
-    actions = [worker_harness.amazon.actions_sent(each) for each in ("cust_2", "cust_3")]
-    assert (actions, worker_harness.dead_letters()) == ([["CREATE", "DELETE"], ["CREATE"]], {})
+    assert (worker_harness.amazon.members(), keeps_identities(worker_harness)) == (set(), False)
 
 
 # Rows 8 and 14
@@ -236,28 +210,26 @@ def test_without_the_job_queue_members_enter_and_an_erasure_is_made_again(
     down = only(refuse("ThrottlingException"), QueueUrl=worker_harness.cloud.name_of("JobQueue"))
     worker_harness.proxy.on(SEND, down)
     worker_harness.run(worker_harness.message(change("cust_2")))
-    assert (worker_harness.amazon.members(), deletions(worker_harness)) == ({"cust_2"}, 0)
+    assert worker_harness.amazon.members() == {"cust_2"}
     worker_harness.proxy.clear_faults()
     worker_harness.run(*take(worker_harness.cloud, "ChangeQueue"))  # the changes of the removal wait there
-    assert (deletions(worker_harness), worker_harness.dead_letters()) == (1, {})
     assert not keeps_identities(worker_harness)
+    assert (deletions(worker_harness), worker_harness.dead_letters()) == (1, {})
 
 
 @pytest.mark.parametrize(
-    ("call", "after", "asked"),
+    ("call", "after"),
     [
-        # The first one spreads the notice once more.
-        pytest.param(SEND, 1, 1, id="between the removal and the deletion"),
-        pytest.param(SEND, 2, 2, id="after the deletion"),
-        pytest.param(None, 0, 2, id="before the message is acknowledged"),
+        pytest.param(SEND, 1, id="after the removal"),
+        pytest.param(None, 0, id="before the message is acknowledged"),
     ],
 )
 def test_a_worker_killed_during_an_erasure_leaves_neither_member_nor_identities(
-    worker_harness: WorkerHarness, call: str | None, after: int, asked: int
+    worker_harness: WorkerHarness, call: str | None, after: int
 ) -> None:
     spread_notice(worker_harness)
     run_killed(worker_harness, call, after=after, **AT_ONCE)
-    assert worker_harness.amazon.members() == set()
     assert worker_harness.run().returned == []
-    assert (deletions(worker_harness), worker_harness.dead_letters()) == (asked, {})
+    assert worker_harness.amazon.members() == set()
     assert not keeps_identities(worker_harness)
+    assert (deletions(worker_harness), worker_harness.dead_letters()) == (1, {})

@@ -13,7 +13,6 @@ from audience_sync.amazon_ads.data_manager.answers import Share
 from audience_sync.amazon_ads.data_manager.client import DataManager
 from audience_sync.aws.audience_table import AudienceTable
 from audience_sync.messages import DeadLetter
-from audience_sync.reasons import Reason
 from functions.audiences import handler as audiences
 from functions.ingest import handler as ingest
 from local.resources import MANAGER_ACCOUNT
@@ -139,7 +138,7 @@ def test_what_no_dataset_can_be_is_refused_with_the_rule(
 
 def test_an_account_that_cannot_erase_says_so(cloud: Cloud) -> None:
     assert "warning" not in create(cloud)[1]
-    assert "Amazon deletes nobody's identities" in create(cloud, DSP, audienceName="Another one")[1]["warning"]
+    assert "Amazon deletes nobody" in create(cloud, DSP, audienceName="Another one")[1]["warning"]
 
 
 def test_an_event_without_consent_is_rejected_in_any_country(cloud: Cloud) -> None:
@@ -238,31 +237,26 @@ def test_a_notice_without_consent_deletes_like_one_with_none(cloud: Cloud) -> No
     assert dataset(cloud, audience_id)["members"] == {}
 
 
-def test_a_deletion_notice_removes_the_member_deletes_the_identities_and_empties_the_row(cloud: Cloud) -> None:
+def test_a_deletion_notice_removes_the_member_deletes_the_person_by_id_and_empties_the_row(cloud: Cloud) -> None:
     audience_id = create(cloud)[1]["externalId"]
     run(cloud, body(audience_id, change("m1", 1)))
     run(cloud, notice("m1", 2))
     run(cloud)
     assert dataset(cloud, audience_id)["members"] == {}
-    (deletion,) = requests_to(cloud, "/adm/identities/delete")
-    assert deletion["body"]["targetIdentities"] == [
-        {"externalUserId": "m1"},
-        {"identity": {"hashedPiis": [{"em": EMAIL}]}},
-    ]
     check_jobs(cloud, milliseconds=180_000, **MANAGER, LONGEST_JOB_SECONDS="0")
+    (deletion,) = requests_to(cloud, "/adm/identities/delete")
+    assert deletion["body"]["targetIdentities"] == [{"externalUserId": "m1"}]
     rows = cloud.client("dynamodb").scan(TableName=cloud.name_of("MembershipTable"), ConsistentRead=True)["Items"]
     assert all(bytes.fromhex(EMAIL) not in bytes(row["member"]["B"]) for row in rows if "member" in row)
 
 
-def test_a_deletion_that_the_account_cannot_ask_for_is_parked_with_the_remedy(cloud: Cloud) -> None:
+def test_a_dsp_account_removes_the_member_and_queues_no_deletion(cloud: Cloud) -> None:
     audience_id = create(cloud, DSP)[1]["externalId"]
     run(cloud, body(audience_id, change("m1", 1)), account=DSP)
     run(cloud, notice("m1", 2), account=DSP)
     run(cloud, account=DSP)
-    (letter,) = dead_letters(cloud)
-    assert letter.failure
-    assert letter.failure.reason == Reason.ACCESS_DENIED
-    assert "remove the person in the Amazon Ads console and drop this dead letter" in letter.failure.detail
+    assert (dataset(cloud, audience_id)["members"], dead_letters(cloud)) == ({}, [])
+    assert [body for body in take(cloud, "JobQueue") if "deletions" in body] == []
 
 
 def test_without_an_account_changes_wait(cloud: Cloud) -> None:

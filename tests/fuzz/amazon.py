@@ -112,7 +112,7 @@ def read_answer(data: bytes) -> None:
                 lambda: manager.revoke_share("s"),
             ),
             *(lambda: manager.aggregates("ds", "", ""), lambda: manager.send_members(UPLOAD)),
-            *(lambda: manager.send_members(MANY), lambda: manager.delete_identities(UPLOAD)),
+            *(lambda: manager.send_members(MANY), lambda: manager.delete_people(["m1"])),
         )
         for call in calls:
             _check_call(call)

@@ -2,23 +2,23 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from audience_sync.amazon_ads.job import JobReport
-from audience_sync.amazon_ads.upload import Request, Upload
+from audience_sync.amazon_ads.upload import Upload
 from audience_sync.errors import RequestRejected
 from audience_sync.membership import EVERY_AUDIENCE, Member, Version
 
 JOB = 900.0  # seconds; as long as SQS can delay a replay
 EFFECTIVE = 1500.0  # seconds within which an upload to a dataset takes effect
-MONTH = 30 * 86_400.0  # seconds; the longest that a deletion of identities may take
+MONTH = 30 * 86_400.0  # seconds; the longest that a deletion may take
 GRANTED = {"amznUserData": "GRANTED"}
 
 
 class Record(NamedTuple):
-    """One member in an upload; of EVERY_AUDIENCE in a request to delete identities."""
+    """One member in an upload; of EVERY_AUDIENCE in a request to delete people."""
 
     member: Member
     action: str
@@ -33,10 +33,9 @@ class Record(NamedTuple):
 
 @dataclass(eq=False)
 class Job:
-    """An upload that Amazon has taken, or that is still in transit."""
+    """An upload or a deletion that Amazon has taken, or that is still in transit."""
 
     api: "AudienceApi | DataManager"
-    request: Request
     records: list[Record]
     ends_by: float = 0.0  # when it has taken effect or, in transit, when Amazon takes it at the latest; epoch seconds
     job_id: str = ""
@@ -65,7 +64,7 @@ class AudienceApi:
             )
             for each in body["records"]
         ]
-        return Job(self, upload.frame.request, records)
+        return Job(self, records)
 
     def rejections(self, refused: set[int]) -> Mapping[int, RequestRejected]:
         """Answer an upload of which the records at some places are refused."""
@@ -91,7 +90,7 @@ class AudienceApi:
 class DataManager:
     """Refuses single members, and reports on no upload later. Removes with consent only.
 
-    Identities are deleted in all datasets, as far as they were accepted by the request.
+    People are deleted by id from all datasets, as far as they were accepted by the request.
     """
 
     def __init__(self) -> None:
@@ -99,13 +98,10 @@ class DataManager:
         self.deletion_takes = EFFECTIVE  # seconds, at most
         self.held: defaultdict[Member, set[str]] = defaultdict(set)  # identities
         self.entered: dict[Member, dict[str, int]] = {}  # identities, by the number of the last upload that added them
-        self.deleted: dict[str, set[str]] = {}  # identities whose deletion was ever accepted, by external user id
-        self.deletions: dict[str, list[Job]] = {}  # by external user id
+        self.deleted: dict[str, int] = {}  # the number of the last deletion that was accepted, by external user id
 
     def read(self, upload: Upload) -> Job:
         body = json.loads(upload.body())
-        if upload.frame.request is Request.IDENTITIES:
-            return Job(self, upload.frame.request, [*_deletions(body["targetIdentities"])])
         records = [
             Record(
                 (upload.target.audience_id, each["externalUserId"]),
@@ -117,52 +113,43 @@ class DataManager:
             for each in body["members"]
         ]
         assert all(record.has_consent for record in records if record.enters), "a member without consent"
-        return Job(self, upload.frame.request, records)
+        assert b"DENIED" not in upload.body(), "a removal that Amazon ignores"
+        return Job(self, records)
+
+    def read_deletion(self, people: Sequence[str]) -> Job:
+        return Job(self, [Record((EVERY_AUDIENCE, person), "ERASE", frozenset(), None) for person in people])
+
+    def last_enter(self, person: str) -> int:
+        """Return the number of the last upload that added a person; 0 if none did."""
+        return max((max(numbers.values()) for (_, id_), numbers in self.entered.items() if id_ == person), default=0)
 
     def rejections(self, refused: set[int]) -> Mapping[int, RequestRejected]:
         """Answer an upload of which the records at some places are refused."""
         return dict.fromkeys(refused, RequestRejected("Amazon refuses the member", status=400))
 
     def accept(self, job: Job) -> None:
-        if job.request is Request.IDENTITIES:
-            job.job_id, job.ends_by = "-", job.taken_at + self.deletion_takes
-            for record in job.records:
-                self.deletions.setdefault(record.member[1], []).append(job)
-                self.deleted.setdefault(record.member[1], set()).update(record.identities)
-            return
         job.job_id, job.ends_by = f"ingress-{job.number}", job.taken_at + EFFECTIVE
         for record in job.records:
-            if record.enters:
+            if record.action == "ERASE":
+                job.ends_by = job.taken_at + self.deletion_takes
+                self.deleted[record.member[1]] = job.number
+            elif record.enters:
                 entered = self.entered.setdefault(record.member, {})
                 entered.update(dict.fromkeys(record.identities, job.number))
 
     def end(self, job: Job) -> None:
         for record in job.records:
-            if job.request is Request.IDENTITIES:
-                self._delete(record, job.number)
+            if record.action == "ERASE":
+                self._delete(record.member[1], job.number)
             elif record.enters:
                 self.held[record.member] |= record.identities
             elif record.has_consent:
                 self.held[record.member] -= self.held[record.member] if self.finds_by_id else record.identities
 
-    def _delete(self, record: Record, number: int) -> None:
+    def _delete(self, person: str, number: int) -> None:
         for member, held in self.held.items():
-            of_person = member[1] == record.member[1]
-            named = held if of_person else held & record.identities
-            held -= {each for each in named if self.entered[member][each] < number}
-
-
-def _deletions(entries: Iterable[Mapping[str, Any]]) -> Iterator[Record]:
-    """Read one record for each person: the external user id is followed by the identities."""
-    named: dict[str, set[str]] = {}
-    identities: set[str] = set()
-    for entry in entries:
-        if "externalUserId" in entry:
-            named[entry["externalUserId"]] = identities = set()
-        else:
-            identities.update(_emails(entry["identity"]))
-    for person, identities in named.items():
-        yield Record((EVERY_AUDIENCE, person), "ERASE", frozenset(identities), None)
+            if member[1] == person:
+                held -= {each for each in held if self.entered[member][each] < number}
 
 
 def _emails(identity: Mapping[str, Any]) -> Iterator[str]:

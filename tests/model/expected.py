@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from audience_sync.membership import MembershipChange, Version
+from audience_sync.membership import MembershipChange
 
 
 def newest(changes: Iterable[MembershipChange]) -> MembershipChange:
@@ -10,14 +10,9 @@ def newest(changes: Iterable[MembershipChange]) -> MembershipChange:
     return max(changes, key=lambda each: each.version)
 
 
-def newest_notice(changes: Iterable[MembershipChange]) -> Version | None:
-    """Return the version of the newest deletion notice."""
-    return max((each.version for each in changes if each.erase), default=None)
-
-
 def erased(changes: Sequence[MembershipChange]) -> set[str]:
     """Return the identities under a deletion notice: named before it, or by exits after it without a new life."""
-    notice = newest_notice(changes)
+    notice = max((each.version for each in changes if each.erase), default=None)
     if notice is None:
         return set()
     is_back = any(each.version > notice and not each.exits for each in changes)

@@ -1,6 +1,6 @@
 """Everything around the worker, in memory and on one clock: the change queue, the dead letters, the table and Amazon.
 
-The code under test is the real one: Delivery, MemberDelivery, Uploads, JobTracker and MembershipTable.
+The code under test is the real one: Delivery, MemberDelivery, Uploads, JobTracker, PeopleDeletion and MembershipTable.
 
 Amazon takes an upload within SETTLE seconds of the request or never. Uploads take effect in any order: those of the
 audience API when their jobs end, within JOB seconds or later, and jobs may fail or reject records; those to a dataset
@@ -29,13 +29,14 @@ from audience_sync.delivery.context import DeliveryContext
 from audience_sync.delivery.uploads import Limits
 from audience_sync.errors import AudienceSyncError, TransientError, Unavailable
 from audience_sync.membership import EVERY_AUDIENCE, Audience, Member, MembershipChange, Version
-from audience_sync.messages import ChangeMessage, DeadLetter, DeliveryHistory, JobMessage, pack
-from audience_sync.operations.job_tracking import MIN_TIME_PER_CHECK, JobCheck, JobContext, JobTracker
+from audience_sync.messages import ChangeMessage, DeadLetter, DeliveryHistory, JobMessage, pack, read_job_queue
+from audience_sync.operations import erasures
+from audience_sync.operations.job_tracking import MIN_TIME_PER_CHECK, JobContext, JobTracker
+from audience_sync.operations.people_deletion import DeletionContext, PeopleDeletion
 from audience_sync.operations.renewal import Renewal
 from tests.doubles.amazon import FakeGate
 from tests.doubles.dynamodb import MembershipRows
 from tests.model.amazon import EFFECTIVE, GRANTED, JOB, AudienceApi, DataManager, Job, Record
-from tests.model.expected import newest_notice
 from tests.model.scheduler import Task
 
 AUDIENCE = Audience("418273650912345678")
@@ -84,11 +85,12 @@ class Worker:
 
 @dataclass(eq=False)
 class Check:
-    """One check of a job."""
+    """One check of a job, or one request to delete people."""
 
     task: Task
     body: str
-    result: JobCheck | None = None
+    stopped_at: float
+    upload: Job | None = None  # the request that it is about to make
 
 
 class Simulation:
@@ -112,7 +114,7 @@ class Simulation:
         self.parked: dict[Member, Version] = {}  # the newest version that was ever in a dead letter
         self.refused: set[Version | Member] = set()  # enters, and members whose removals Amazon refuses
         self.accepted: list[MembershipChange] = []
-        self.noticed: dict[Version, float] = {}  # when a deletion notice was accepted first
+        self.noticed: dict[Version, int] = {}  # the person's last enter when a deletion notice was accepted first
         self.is_shared = False  # the last audience gets the first one's events
         self.before: set[Version] = set()  # changes that were accepted before
         self.moved: set[str] = set()  # persons whom the last audience has from the first one
@@ -122,7 +124,7 @@ class Simulation:
         self.counts_are_exact = True  # until a crash or a second delivery makes some count twice
         self.order_is_kept = True  # until an upload may be in transit that no worker waits for
         self.uploads = 0
-        self.records: Counter[Member] = Counter()  # that Amazon has taken, requests to delete identities also
+        self.records: Counter[Member] = Counter()  # that Amazon has taken, requests to delete people also
         self.deliveries: Counter[Member] = Counter()  # of changes, each with all that may follow from it
         self._numbers = 0
 
@@ -132,7 +134,7 @@ class Simulation:
         """Have ingest answer 200."""
         self.accepted += changes
         for notice in (change for change in changes if change.erase):
-            self.noticed.setdefault(notice.version, self.now)
+            self.noticed.setdefault(notice.version, self.datasets.last_enter(notice.member[1]))
         moment = int(self.now * 1000)
         self.accepted_at[moment] += len(changes)
         for body in pack(changes, DeliveryHistory(first_at=moment)):
@@ -151,7 +153,7 @@ class Simulation:
             message.visible_at = self.now + VISIBILITY
             message.receives += 1
             for change in message.changes:
-                self.deliveries.update(self.members_of(change))
+                self.deliveries.update({change.member, *self.members_of(change)})
         messages = [
             Message(str(each.number), f"handle-{each.number}", each.body, each.receives, int(each.sent_at * 1000))
             for each in batch
@@ -165,6 +167,10 @@ class Simulation:
         then = self.now + seconds
         for worker in [each for each in self.workers if each.stopped_at <= then]:
             self.crash(worker)
+        for check in [each for each in self.checks if each.stopped_at <= then]:
+            check.task.kill()
+            self.checks.remove(check)
+            self._put_back(check)
         for job in [each for each in self.in_transit if each.ends_by <= then]:
             self.accept_late(job)
         due = [each for each in self.jobs if each.ends_by <= then]
@@ -194,7 +200,8 @@ class Simulation:
 
     def tracked(self) -> list[Job]:
         """The jobs at Amazon whose messages are stored. Others cannot be followed."""
-        known = {JobMessage.from_body(message.body).job_id for message in self.job_messages}
+        stored = [read_job_queue(message.body) for message in self.job_messages]
+        known = {each.job_id for each in stored if isinstance(each, JobMessage)}
         return [job for job in self.jobs if job.api is self.audience_api and job.job_id in known]
 
     def put_job(self, body: str, delay: float = 0.0) -> None:
@@ -205,9 +212,10 @@ class Simulation:
         return [message for message in self.job_messages if message.visible_at <= self.now]
 
     def check(self, message: QueuedMessage) -> Check:
-        """Begin to check one job. Its message goes at once: a check that fails puts it back."""
+        """Begin to handle one message of the job queue. It goes at once: a check that fails puts it back."""
         self.job_messages.remove(message)
-        check = Check(Task(lambda task: self._run_check(task, check)), message.body)
+        stopped_at = self.now + 2 * MIN_TIME_PER_CHECK
+        check = Check(Task(lambda task: self._run_check(task, check)), message.body, stopped_at)
         self.checks.append(check)
         return check
 
@@ -219,10 +227,21 @@ class Simulation:
         report = Renewal(
             MembershipScan(client, "members", SHARDING),
             Checkpoint(client, "members", RENEWAL),
-            _RenewalQueue(self),
+            _DirectQueue(self.queue, self.put),
             clock,
         ).run(listed, deadline=TIMEOUT)
         assert report.reason is None
+
+    def check_erasures(self) -> bool:
+        """Run the check of erasures. Returns whether the deletion of people was queued again."""
+        client: Any = self.table
+        clock, jobs = self.clock(), _DirectQueue(self.job_messages, self.put_job)
+        scan, table = MembershipScan(client, "members", SHARDING), MembershipTable(client, "members", SHARDING, clock)
+        timing_of, deadline = self.limits.timing_of, self.now + TIMEOUT
+        context = erasures.Context(scan, table, self.audiences, timing_of, jobs, clock, 30.0, deadline)
+        report = erasures.check_erasures(context, erasures.Pass())
+        assert report.is_complete
+        return report.asked_again > 0
 
     def share(self) -> None:
         """Have the last audience get the events of the first one as well, from now on."""
@@ -263,7 +282,7 @@ class Simulation:
 
     @property
     def limits(self) -> Limits:
-        effective = {Api.DATA_MANAGER: EFFECTIVE}
+        effective = {Api.DATA_MANAGER.value: EFFECTIVE}
         return Limits(self.max_records, settle=SETTLE, job=JOB, longest_job=LONGEST_JOB, effective=effective)
 
     # One worker, and what it calls
@@ -280,6 +299,7 @@ class Simulation:
             limits=limits,
             clock=self.clock(),
             gate=FakeGate(),
+            deletes_people=True,
         )
         amazon = _Amazon(self, task, worker)
         delivery = Delivery(amazon, context, jitter=lambda: 1.0)
@@ -294,17 +314,28 @@ class Simulation:
         client: Any = _Client(self, task)
         table = MembershipTable(client, "members", SHARDING, self.clock())
         changes, jobs = _Queue(self, task, "queue", self.put), _Queue(self, task, "job queue", self.put_job)
-        dead_letters = _Queue(self, task, "park", self._park)
-        timing, timings = self.limits.timing, {Api.DATA_MANAGER: self.limits.timing_of(DATASET.destination)}
-        context = JobContext(_Jobs(self, task), table, changes, jobs, dead_letters, self.clock(), timing, timings)
-        deadline = self.now + 2 * MIN_TIME_PER_CHECK
+        dead_letters, amazon = _Queue(self, task, "park", self._park), _JobsAmazon(self, task, check)
+        timing, of_datasets = self.limits.timing, self.limits.timing_of(DATASET.destination)
+        clock, message = self.clock(), read_job_queue(check.body)
         try:
-            check.result = JobTracker(context).check(JobMessage.from_body(check.body), deadline=deadline)
+            if isinstance(message, JobMessage):
+                timings = {Api.DATA_MANAGER: of_datasets}
+                tracking = JobContext(amazon, table, changes, jobs, dead_letters, clock, timing, timings)
+                result = JobTracker(tracking).check(message, deadline=check.stopped_at)
+                self.counts["delivered"] -= result.counted
+                self.counts["parked"] += result.counted
+            else:
+                deletion = DeletionContext(amazon, table, lambda: self.audiences, changes, jobs, clock, of_datasets)
+                report = PeopleDeletion(deletion).handle(message, deadline=check.stopped_at)
+                self.deliveries.update((EVERY_AUDIENCE, each) for each in message.people if report.detail)
         except TransientError:
-            self.put_job(check.body, 60.0)
-            return
-        self.counts["delivered"] -= check.result.counted
-        self.counts["parked"] += check.result.counted
+            self._put_back(check)
+
+    def _put_back(self, check: Check) -> None:
+        self.put_job(check.body, 60.0)
+        message = read_job_queue(check.body)
+        people = () if isinstance(message, JobMessage) else message.people
+        self.deliveries.update((EVERY_AUDIENCE, person) for person in people)
 
     def _postpone(self, report: BatchReport) -> None:
         delays = {deferred.message.message_id: deferred.delay for deferred in report.deferred}
@@ -394,19 +425,6 @@ class Simulation:
         """The identities of a member at Amazon."""
         return (self.audience_api if member[0] == AUDIENCE.audience_id else self.datasets).held[member]
 
-    def is_deleted_late(self, member: Member) -> bool:
-        """Whether Amazon got a deletion of the person when enters waited no more for the newest notice.
-
-        docs/architecture.md, *What is not*: the person can be missing from a dataset until the next enter.
-        """
-        notice = newest_notice(self.stated()[member])
-        if notice is None:
-            return False
-        waited = self.noticed[notice] + 2 * EFFECTIVE
-        entered = max(self.datasets.entered.get(member, {"": 0}).values())
-        deletions = self.datasets.deletions.get(member[1], [])
-        return any(each.taken_at > waited and each.number > entered for each in deletions)
-
     def identities_of(self, member: Member) -> set[str]:
         """The identities that the table still holds of a member."""
         rows = [row for row in self.table.rows.values() if member_of(row) == member]
@@ -450,18 +468,19 @@ class _Queue:
 
 
 @dataclass
-class _RenewalQueue:
-    """The change queue, as the renewal has it."""
+class _DirectQueue:
+    """A queue, as functions have it that run at one moment."""
 
-    simulation: Simulation
+    messages: Sequence[QueuedMessage]
+    put: Callable[[str, float], None]
 
-    def send(self, bodies: Sequence[str], *, deadline: float) -> None:
+    def send(self, bodies: Sequence[str], *, deadline: float, delay: float = 0) -> None:
         assert deadline > 0
         for body in bodies:
-            self.simulation.put(body)
+            self.put(body, delay)
 
     def waiting(self) -> int:
-        return len(self.simulation.queue)
+        return len(self.messages)
 
 
 @dataclass
@@ -483,17 +502,23 @@ class _Amazon:
 
 
 @dataclass
-class _Jobs:
-    """Amazon's jobs, as one check has them."""
+class _JobsAmazon:
+    """Amazon, as one check has it."""
 
     simulation: Simulation
     task: Task
+    check: Check
 
     def job(self, job_id: str) -> JobReport:
         assert job_id.startswith("job-"), "a dataset has no jobs"
         reports = self.simulation.audience_api.reports
         report: JobReport = self.task.call("job", lambda: reports.get(job_id, JobReport("PENDING")))
         return report
+
+    def delete_people(self, people: Sequence[str], *, timeout: float) -> None:
+        assert timeout > 0
+        job = self.check.upload = self.simulation.datasets.read_deletion(people)
+        self.task.call("deletion", lambda: self.simulation.take(job))
 
 
 def change_of(

@@ -1,27 +1,24 @@
 """The state machine finds bugs that only an order of events shows. Mutation tests cover the rest of the core."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import Phase
 
 from audience_sync import member_step, membership
-from audience_sync.amazon_ads import apis
-from audience_sync.delivery import members, uploads
+from audience_sync.delivery import members
 from audience_sync.delivery.outcomes import Outcomes
 from audience_sync.delivery.uploads import Limits
 from audience_sync.member_state import Due, MemberState
 from audience_sync.membership import Destination, MembershipChange, Version
 from audience_sync.messages import pack
-from audience_sync.operations import job_tracking, renewal
+from audience_sync.operations import job_tracking, people_deletion, renewal
 from tests.model.test_protocol import OnTwoDatasets, Protocol, search
 
 EXAMPLES = 3000  # at most; the search finds most of these bugs within 400, whichever modules are loaded beside it
 RULES = ("webhook", "deliver", "end_job", "pass_time")  # of Undisturbed
 
 _defer, _due, _timing_of = Outcomes.defer, MemberState.removal_due, Limits.timing_of
-_requests_of, _with_deletion = apis.requests_of, apis.with_deletion
 
 
 def _repeated_at_once(state: MemberState, timing: Any) -> Due | None:
@@ -30,10 +27,6 @@ def _repeated_at_once(state: MemberState, timing: Any) -> Due | None:
 
 def _without_repetitions(outcomes: Outcomes, deferring: Any, *rest: Any, **options: Any) -> None:
     _defer(outcomes, [each for each in deferring if each not in outcomes.repetitions], *rest, **options)
-
-
-def _with_first_deletion_only(change: MembershipChange, *, repeats: bool, **options: bool) -> MembershipChange:
-    return _with_deletion(change, repeats=repeats, **(options | {"follows_enter": False}))
 
 
 BUGS: dict[str, tuple[object, str, object]] = {
@@ -70,17 +63,8 @@ DATASET_BUGS: dict[str, tuple[object, str, object]] = {
         lambda limits, _: _timing_of(limits, Destination()),
     ),
     "let a removal from a dataset have no consent": (member_step, "left_with", lambda change, _: change),
-    "delete no identities": (uploads, "requests_of", lambda change: _requests_of(replace(change, erase=False))),
-    "delete identities once, though an enter may take effect after": (
-        members,
-        "with_deletion",
-        _with_first_deletion_only,
-    ),
-    "overlook that a notice deletes from other datasets": (
-        Limits,
-        "timing_of",
-        lambda limits, destination: _timing_of(limits, destination)._replace(after_notice=0.0),
-    ),
+    "delete nobody": (people_deletion, "next_request", lambda *_: None),
+    "enter nobody again after a late deletion": (people_deletion, "entered_again", lambda state, *_: state),
 }
 
 

@@ -19,8 +19,9 @@ NOTICES = f"{DELIVERY}/test_deletion_notices.py tests/contract/test_deletion_not
 # The quick tests of each part of the core, by pattern. mutmut runs those of them that reach the function.
 TESTS = {
     "delivery/batch.py": f"{DELIVERY}/test_batch.py",
-    "delivery/members.py": f"{DELIVERY}/test_members.py {PROTOCOL} {NOTICES} {DELIVERY}/test_batch.py",
-    "delivery/deletion_notices.py": NOTICES,
+    "delivery/members.py": f"{DELIVERY}/test_members.py {PROTOCOL} {NOTICES} {DELIVERY}/test_batch.py "
+    "tests/contract/test_dataset_protocol.py",
+    "delivery/deletion_notices.py": f"{NOTICES} tests/contract/test_people_deletion.py",
     "delivery/outcomes.py": f"{DELIVERY}/test_outcomes.py {DELIVERY}/test_batch.py {PROTOCOL} {NOTICES}",
     "delivery/job_members.py": f"{DELIVERY}/test_job_members.py",
     "delivery/uploads.py": f"{DELIVERY}/test_uploads.py {DELIVERY}/test_batch.py",
@@ -31,7 +32,8 @@ TESTS = {
     "delivery/circuit_*.py": "tests/contract/test_circuit_breaker.py",
     "delivery/groups.py": f"{DELIVERY}/test_groups.py",
     "operations/audit.py": f"{UNIT}/operations/test_audit.py",
-    "operations/erasures.py": "tests/contract/test_erasures.py",
+    "operations/erasures.py": "tests/contract/test_erasures.py tests/contract/test_people_deletion.py",
+    "operations/people_deletion.py": "tests/contract/test_people_deletion.py",
     "operations/job_end.py": f"{UNIT}/operations/test_job_end.py",
     "operations/job_tracking.py": f"{UNIT}/operations/test_job_tracking.py",
     "operations/renewal.py": f"{UNIT}/operations/test_renewal.py",
@@ -61,9 +63,12 @@ TESTS = {
     "segment/mapping_config.py": f"{SEGMENT}/test_mapping_config.py",
     "segment/directives/*.py": f"{SEGMENT}/test_mapping.py {SEGMENT}/test_mapping_config.py {SEGMENT}/test_budget.py "
     f"{SEGMENT}/test_mapping_docs.py {SEGMENT}/test_compiled_fields.py",
-    "erasure_state.py": f"{UNIT}/test_erasure_state.py",
+    "erasure.py": f"{UNIT}/test_erasure_state.py",
+    "erasure_state.py": f"{UNIT}/test_erasure_state.py tests/contract/test_people_deletion.py",
+    "person_deletion.py": f"{UNIT}/test_person_deletion.py tests/contract/test_people_deletion.py",
     "member_state.py": f"{UNIT}/test_member_state.py {UNIT}/test_member_step.py",
-    "member_step.py": f"{UNIT}/test_member_step.py {UNIT}/test_member_over_time.py",
+    "member_step.py": f"{UNIT}/test_member_step.py {UNIT}/test_member_over_time.py "
+    "tests/contract/test_dataset_protocol.py",
     "repetitions.py": f"{UNIT}/test_repetitions.py",
     "membership.py": f"{UNIT}/test_membership.py",
     "messages.py": f"{UNIT}/test_messages.py {UNIT}/test_membership.py",

@@ -13,6 +13,13 @@ import pytest
 import requests
 from aiohttp import web
 
+from audience_sync.aws.membership_rows import Sharding
+from audience_sync.aws.membership_table import MembershipTable
+from audience_sync.clock import Clock
+from audience_sync.erasure import ErasurePlan, ErasureStep, StepKind
+from audience_sync.ingest.record_rules import erasing_exit
+from audience_sync.member_state import MemberState
+from audience_sync.messages import DeletionMessage
 from local.resources import MANAGER_ACCOUNT
 from local.template import ROOT
 from tests.faults.proxy import Call, Effect, hang_up
@@ -283,46 +290,69 @@ def test_the_worker_passes_on_nothing_that_amazon_quotes(runner: FunctionRunner)
     assert_clean(runner)
 
 
-def change_of_a_dataset(*, denies: bool) -> str:
+def change_of_a_dataset() -> str:
     message = json.loads(change_of_the_person())
-    consent = {"amzn": {"amznUserData": "DENIED" if denies else "GRANTED"}}
-    message["changes"][0]["record"] |= {"userConsent": {"consent": consent}, "action": "DELETE" if denies else "CREATE"}
-    message["changes"][0]["erase"] = denies
+    consent = {"amzn": {"amznUserData": "GRANTED"}}
+    message["changes"][0]["record"] |= {"userConsent": {"consent": consent}, "action": "CREATE"}
     return json.dumps(message | {"audienceId": "adm-1", "destination": {"api": "data-manager"}})
 
 
+# Of Ads Data Manager: the status of an answer, and the answer that quotes a text.
+QUOTING: list[tuple[int, Callable[[str], Any]]] = [
+    (400, lambda text: {"message": text}),
+    (403, lambda text: {"details": text}),
+    (404, lambda text: {"code": text, "errors": [{"errorMessage": text}]}),
+    (429, lambda text: {"message": text}),
+    (500, lambda text: {"message": text}),
+    (200, lambda text: text),
+]
+
+
 def test_the_worker_passes_on_nothing_that_ads_data_manager_quotes(runner: FunctionRunner) -> None:
-    def answered(path: str, status: int, answer: Callable[[str], Any]) -> Step:
+    def answered(status: int, answer: Callable[[str], Any]) -> Step:
         def prepare() -> None:
             text = f"members[0].userIdentity.hashedPiis[0].em is invalid: {quoted(runner)}"
-            runner.cloud.fault(path, {"status": status, "body": answer(text)})
+            runner.cloud.fault(MEMBERS, {"status": status, "body": answer(text)})
 
-        return delivering(runner, prepare, change_of_a_dataset(denies=path == DELETIONS))
+        return delivering(runner, prepare, change_of_a_dataset())
 
     def refusing(text: str) -> dict[str, Any]:
         reasons = [{"errorCode": 1, "errorType": text, "errorMessage": text}]
         return {"ingressId": text, "errors": [{"index": 0, "code": text, "details": text, "errors": reasons}]}
 
     runner.run("RefreshFunction", [dict])
-    steps = [
-        answered(path, status, answer)
-        for path in (MEMBERS, DELETIONS)
-        for status, answer in [
-            (400, lambda text: {"message": text}),
-            (403, lambda text: {"details": text}),
-            (404, lambda text: {"code": text, "errors": [{"errorMessage": text}]}),
-            (429, lambda text: {"message": text}),
-            (500, lambda text: {"message": text}),
-            (200, lambda text: text),
-            (200, refusing),
-        ]
-    ]
+    steps = [answered(status, answer) for status, answer in [*QUOTING, (200, refusing)]]
     results = runner.run("WorkerFunction", steps, DATA_MANAGER_ACCOUNT_ID=MANAGER_ACCOUNT)
-    assert [len(result["batchItemFailures"]) for result in results] == [0, 0, 0, 1, 1, 1, 0] * 2
+    assert [len(result["batchItemFailures"]) for result in results] == [0, 0, 0, 1, 1, 1, 0]
     failures = [each["failure"] for each in runner.cloud.messages("DeadLetterQueue")]
-    assert [each["status"] for each in failures] == [400, 403, 404, 400, 400, 403, 404]
+    assert [each["status"] for each in failures] == [400, 403, 404, 400]
     assert all("members[0]" in each["detail"] and "is invalid: …" in each["detail"] for each in failures)
     assert not any(mark in json.dumps(failures) for mark in marks_of_the_digests())
+    assert_clean(runner)
+
+
+def test_jobs_passes_on_nothing_that_ads_data_manager_quotes_of_a_deletion(runner: FunctionRunner) -> None:
+    table = MembershipTable(
+        runner.cloud.client("dynamodb"), runner.cloud.name_of("MembershipTable"), Sharding(8), Clock()
+    )
+
+    def answered(person: str, status: int, answer: Callable[[str], Any]) -> Step:
+        newest = erasing_exit(person, 1, "notice")
+        recorded = ErasureStep(StepKind.NOTICE, "notice", 1, round(time.time() * 1000))
+        plan = ErasurePlan((), ("an audience of the other API",), 0, 1)
+        table.write([MemberState(newest, left=newest.version, erasure=(recorded,), plan=plan)])
+
+        def prepare() -> None:
+            runner.cloud.fault(DELETIONS, {"status": status, "body": answer(f"targetIdentities[0]: {quoted(runner)}")})
+
+        return delivering(runner, prepare, DeletionMessage((person,), 1).body())
+
+    runner.run("RefreshFunction", [dict])
+    steps = [answered(f"m{number}", *each) for number, each in enumerate(QUOTING)]
+    results = runner.run("JobsFunction", steps, DATA_MANAGER_ACCOUNT_ID=MANAGER_ACCOUNT)
+    assert results == [{"batchItemFailures": []}] * len(QUOTING)
+    waiting = [each["deletions"] for each in runner.cloud.messages("JobQueue")]
+    assert sorted(waiting) == [["m3"], ["m4"], ["m5"]], "429, 5xx and no answer; the check asks for the others"
     assert_clean(runner)
 
 

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from statistics import median
 
-from tests.soak.checks import KINDS, TOLERATED, Finding, findings
+from tests.soak.checks import findings
 from tests.soak.clock import EPOCH
 from tests.soak.events import StatedChange
+from tests.soak.finding import KINDS, TOLERATED, Finding
 from tests.soak.profiles import PROFILES
 from tests.soak.reproducible import fix_hashes
 from tests.soak.simulation import Simulation
@@ -78,9 +79,12 @@ def command(seed: int, events: int, profile: str) -> str:
 
 def describe(simulation: Simulation, found: list[Finding]) -> str:
     """Describe what does not hold, and what happened to the first few members."""
-    lines = [f"  {kind}: {count}" for kind, count in Counter(_summary(each) for each in found).items()]
-    members = list(dict.fromkeys(each.member for each in found if each.member and each.kind not in TOLERATED))
-    for member in members[:SHOWN]:
+    datasets = simulation.amazon.datasets
+    lines = [f"  removals find by {datasets.finds_by}; deletions reach what is {datasets.deletes}"]
+    lines += [f"  {kind}: {count}" for kind, count in Counter(_summary(each) for each in found).items()]
+    named = (each.member for each in found if each.member and each.kind not in TOLERATED)
+    members = dict.fromkeys(place for member in named for place in simulation.places(member))
+    for member in [*members][:SHOWN]:
         lines.append(f"  {member[1]} in {member[0]}:")
         lines += _history(simulation, simulation.stated_of(member))
         ledger = simulation.amazon.ledger.get(member, [])

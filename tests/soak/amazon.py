@@ -4,7 +4,7 @@ A job decides about identities: CREATE puts those of a record into the audience 
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from random import Random
@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import requests
 
 from tests.soak.clock import SimulatedClock
-from tests.soak.datasets import Datasets
+from tests.soak.datasets import DELETIONS, Datasets
 from tests.soak.held import Held, Identity, Member, as_identity
 from tests.soak.profiles import JOB_SECONDS, LONGEST_JOB, Profile
 
@@ -60,6 +60,7 @@ class Amazon:
         self.jobs: dict[str, Job] = {}
         self.unfinished = 0  # jobs
         self.refused_identities: set[Identity] = set()  # a record that adds one of them is refused with 400
+        self.refused_until: dict[str, float] = {}  # all "removals" or "deletions", until an epoch second
         self.violations: list[str] = []  # what no client may send
         self.ledger: dict[Member, list[str]] = {}  # what happened to each member, in order
         self.received: dict[Member, list[float]] = {}  # when each record about a member was accepted, epoch seconds
@@ -89,6 +90,16 @@ class Amazon:
     def held_by(self, member: Member) -> set[Identity]:
         """Return the identities by which a member is in its audience."""
         return {identity for identity, held in self.audiences.get(member, {}).items() if held.is_in}
+
+    def is_refused(self, what: str) -> bool:
+        """Return whether all removals or deletions are refused now."""
+        return self.clock.now < self.refused_until.get(what, 0.0)
+
+    def refuses(self, action: str, identities: Iterable[Identity]) -> bool:
+        """Return whether a record is refused for good."""
+        if action == "DELETE":
+            return self.is_refused("removals")
+        return not self.refused_identities.isdisjoint(identities)
 
     def answer(self, request: requests.PreparedRequest) -> Answer:
         """Take one request."""
@@ -139,17 +150,15 @@ class Amazon:
         body = json.loads(request.body)
         audience_id, records = str(body["audienceId"]), body["records"]
         self._check(audience_id, records)
-        if any(
-            record["action"] == "CREATE" and as_identity(identity) in self.refused_identities
-            for record in records
-            for identity in record["hashedPII"]
-        ):
+        if any(self.refuses(each["action"], map(as_identity, each["hashedPII"])) for each in records):
             return Answer(400, b'{"message": "invalid record"}')
         job = self._accept(audience_id, records)
         return Answer(202, json.dumps({"jobRequestId": job.job_id}).encode())
 
     def _send_to_dataset(self, request: requests.PreparedRequest, path: str) -> Answer:
         assert isinstance(request.body, bytes)
+        if path == DELETIONS and self.is_refused("deletions"):
+            return Answer(403, b'{"message": "no permission"}')
         content_type = str(request.headers["Content-Type"])
         return Answer(200, json.dumps(self.datasets.answer(path, content_type, json.loads(request.body))).encode())
 
@@ -217,7 +226,7 @@ class Amazon:
             for identity in record["hashedPII"]:
                 one = held.setdefault(as_identity(identity), Held())
                 if record["action"] == "CREATE":
-                    one.add()
+                    one.add(self.clock.now)
                 else:
                     one.remove()
 

@@ -1,59 +1,21 @@
 """What must hold at the end of a simulation, and what did not."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
-from audience_sync.amazon_ads.apis import has_jobs, max_identities
+from audience_sync.amazon_ads.apis import max_identities
 from audience_sync.aws.membership_rows import member_of, state_from_row
 from audience_sync.membership import MAX_IDENTITIES
 from audience_sync.runtime.metric_names import CHANGES_ACCEPTED, CHANGES_COMPLETED
 from tests.soak.erasure import held_in, to_erase
 from tests.soak.events import MOVED, StatedChange, Version, audiences_of
+from tests.soak.finding import Finding
 from tests.soak.held import Identity, Member
-from tests.soak.profiles import EFFECTIVE
+from tests.soak.proofs import of_deletions, of_proofs
 from tests.soak.simulation import Simulation
-from tests.soak.uploads import uploads_by_member
+from tests.soak.uploads import AT_ONCE, uploads_by_member
 
 LONGEST_REST = 5 * 86_400.0  # seconds; jobs are tracked for 36 hours each, and a member may wait for two or three
 NEVER = Version(-(2**63), False, "")
-
-# What a finding is called, and what it means.
-KINDS = {
-    "lost": "an accepted enter that is neither at Amazon nor in the dead letters",
-    "stale": "the newest change is an exit, and the member is in the audience",
-    "resurrected": "an identity of before the last exit came back after it",
-    "left over": "an identity of before the last exit was never removed, since an enter superseded the exit",
-    "unerased": "the membership table holds identities that a deletion notice concerns",
-    "undeleted": "identities of a dataset that a deletion notice concerns, whose deletion was never requested",
-    "deleted late": "missing from a dataset: a notice's deletion was made or redriven hours later for another one",
-    "kept": "identities that a deletion notice concerns stay until the row expires: too many for one upload, "
-    "or the check of a late job was repeated, failed and never came back",
-    "crashes": "an invocation raised",
-    "timeouts": "an invocation ran into its function's timeout",
-    "accounting": "fewer changes completed than accepted",
-    "no reason": "a dead letter without a reason",
-    "misparked": "a dead letter names a job that did not reject the change in it",
-    "not empty": "an audience that was moved and ended has a member",
-    "needless": "a dead letter of an exit for which no identifier is known",
-    "dropped": "an invocation that Lambda refused as part of a recursive loop",
-    "failed runs": "a scheduled function did not get an answer, and its next run is the retry",
-    "stuck": "a dead letter that comes back however often it is redriven",
-    "refused": "an upload that Amazon may not be sent",
-    "repeated": "Amazon received more records about a member than its changes explain",
-    "not drained": "something was still under way ten days after the last fault, or Amazon was flooded after it",
-    "slow rest": "something was still under way five days after the last fault, change or redrive",
-    "sent at rest": "an upload after everything had come to rest",
-}
-TOLERATED = ("kept", "deleted late", "timeouts", "failed runs")  # counted, but no failure
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that does not hold."""
-
-    kind: str
-    detail: str
-    member: Member | None = None
 
 
 def findings(simulation: Simulation) -> list[Finding]:
@@ -62,8 +24,13 @@ def findings(simulation: Simulation) -> list[Finding]:
     parked = _parked(simulation)
     for member, stated in sorted(simulation.traffic.stated.items()):
         found += _of_member(simulation, simulation.placed(member), stated, is_parked=member in parked)
-        for former in simulation.moves.formerly(member) if simulation.moves else ():
+        for former in simulation.places(member)[1:]:
             found += _of_former(simulation, former, stated)
+    for member in sorted(simulation.amazon.audiences.keys() - simulation.known()):
+        if simulation.amazon.held_by(member):
+            found.append(Finding("stale", "of whom no event stated anything here", member))
+    found += of_deletions(simulation, parked)
+    found += of_proofs(simulation, parked)
     found += [Finding("crashes", text) for text in simulation.functions.crashes.elements()]
     found += [Finding("failed runs", text) for text in simulation.functions.failed_runs.elements()]
     found += [Finding("needless", "dead letter", member) for member in simulation.dead_letters.needless]
@@ -106,9 +73,12 @@ def _of_member(
         destinations = {each.audience_id: each.destination for each in audiences_of(simulation.profile.datasets)}
         destination = destinations.get(member[0], MOVED.destination)
         if len(wanted - held) > max(0, len(wanted) - max_identities(destination)) and not is_parked:
-            is_late = not has_jobs(destination) and _is_deleted_late(simulation, member, stated)
-            kind = "deleted late" if is_late else "lost"
-            yield Finding(kind, f"{len(wanted - held)} of {len(wanted)} identities are missing", member)
+            known = simulation.amazon.audiences.get(member, {})
+            sent_at = max((known[each].sent_at for each in wanted - held if each in known), default=0.0)
+            is_sent = sent_at > simulation.accepted_at[newest] - AT_ONCE
+            if not (is_sent and simulation.amazon.datasets.may_have_deleted(member[1], sent_at)):
+                missing = f"{len(wanted - held)} of {len(wanted)} identities"
+                yield Finding("missing" if is_sent else "lost", missing, member)
         since = [change for change in stated if not change.exits and change.version > exit_version]
         older = held.difference(*(change.identities for change in since))
         if older and last_exit is not None:
@@ -124,10 +94,6 @@ def _of_member(
     left = held_in(simulation.stack.members, member, to_erase(stated))
     if left and not is_parked:
         yield Finding("kept" if _expires_only(simulation, member) else "unerased", f"{len(left)} identities", member)
-    datasets = simulation.amazon.datasets
-    undeleted = to_erase(stated) & datasets.accepted.get(member, set()) - datasets.deleted
-    if undeleted and not is_parked:
-        yield Finding("undeleted", f"{len(undeleted)} identities", member)
 
 
 def _of_former(simulation: Simulation, former: Member, stated: list[StatedChange]) -> Iterator[Finding]:
@@ -138,13 +104,6 @@ def _of_former(simulation: Simulation, former: Member, stated: list[StatedChange
         yield Finding("not empty", "after its end", former)
     if held_in(simulation.stack.members, former, to_erase(stated)):
         yield Finding("kept" if _expires_only(simulation, former) else "unerased", "after its end", former)
-
-
-def _is_deleted_late(simulation: Simulation, member: Member, stated: list[StatedChange]) -> bool:
-    """Return whether Amazon got a deletion of the person when enters waited no more for the last notice."""
-    noticed = max((simulation.accepted_at[change] for change in stated if change.erase), default=0.0)
-    last_sent = max(simulation.amazon.received.get(member, [0.0]))
-    return simulation.amazon.datasets.last_deletion.get(member[1], 0.0) > max(noticed + 2 * EFFECTIVE, last_sent)
 
 
 def _removal(stated: list[StatedChange], identities: set[Identity]) -> str:

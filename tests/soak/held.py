@@ -18,12 +18,13 @@ class Held:
 
     is_in: bool = False
     sent_at: float = 0.0  # when the last CREATE that names it was accepted
+    applied_at: float = 0.0  # when the last one took effect
     was_removed: bool = False  # by a DELETE, at any time
     came_back: bool = False  # applied by a CREATE after it had been removed
 
-    def add(self) -> None:
+    def add(self, at: float) -> None:
         """Let a CREATE take effect."""
-        self.is_in = True
+        self.is_in, self.applied_at = True, at
         self.came_back = self.came_back or self.was_removed
 
     def remove(self) -> None:

@@ -26,8 +26,9 @@ FUNCTIONS = {
     "JobsFunction": "jobs",
     "RenewFunction": "renew",
     "RefreshFunction": "refresh",
+    "AuditFunction": "audit",
 }
-SCHEDULED = ("RenewFunction", "RefreshFunction")
+SCHEDULED = ("RenewFunction", "RefreshFunction", "AuditFunction")
 COLD = 0.05  # share of invocations that start in a new environment although one is idle
 
 

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from io import BytesIO
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -23,6 +24,7 @@ import boto3
 import requests
 import requests.adapters
 
+import audience_sync.operations.erasures  # noqa: F401 - the audit loads it when time is simulated already
 from audience_sync.clock import Clock
 from audience_sync.runtime import telemetry
 from tests.soak.amazon import Amazon, Answer
@@ -31,7 +33,7 @@ from tests.soak.clock import SimulatedClock
 from tests.soak.cloudwatch import CloudWatch, InvocationMetrics
 from tests.soak.stack import Stack
 
-FUNCTIONS = ("ingest", "worker", "jobs", "renew", "refresh")
+FUNCTIONS = ("ingest", "worker", "jobs", "renew", "refresh", "audit")
 _CIRCUIT_BREAKER = "aws_lambda_powertools.utilities.circuit_breaker"
 _KEPT_BY_CIRCUIT_BREAKER = ("_LOCAL_FAILURES", "_LOCAL_SUCCESSES", "_LAST_OBSERVED_STATE")
 
@@ -47,7 +49,7 @@ def simulated(
     with ExitStack() as patches:
         _exchange_time(patches, clock, jitter)
         patches.enter_context(patch.dict(os.environ, stack.environment()))
-        patches.enter_context(patch.object(boto3, "client", stack.client))
+        patches.enter_context(patch.object(boto3, "client", partial(_client, stack, cloudwatch)))
         patches.enter_context(patch.object(requests.adapters.HTTPAdapter, "send", _http(amazon)))
         patches.enter_context(patch.object(ThreadPoolExecutor, "submit", _submit_in_turn))
         patches.enter_context(patch.object(threading, "Timer", _NoTimer))
@@ -62,6 +64,10 @@ def simulated(
             patches.enter_context(patch.object(module, "dependencies", _once_per_environment(name, build)))
         _exchange_circuit_breaker_state(patches, clock)
         yield {name: module.lambda_handler for name, module in modules.items()}
+
+
+def _client(stack: Stack, cloudwatch: CloudWatch, service: str, **options: Any) -> Any:
+    return cloudwatch if service == "cloudwatch" else stack.client(service, **options)
 
 
 def _exchange_time(patches: ExitStack, clock: SimulatedClock, jitter: random.Random) -> None:

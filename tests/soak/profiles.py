@@ -50,6 +50,16 @@ NONE = Rates()
 
 
 @dataclass(frozen=True, slots=True)
+class Phase:
+    """A part of the events."""
+
+    pause: float = 0.0  # seconds before it
+    notices: float = 0.08  # and denials, as a share of its events
+    exits: float = 0.42  # plain ones, likewise, of members who are in. 1: only they are concerned; 0: only others
+    fails: tuple[str, ...] = ()  # one of these fails altogether until the next phase: see Simulation.fail
+
+
+@dataclass(frozen=True, slots=True)
 class Profile:
     """What goes wrong."""
 
@@ -80,8 +90,17 @@ class Profile:
     old_events: float = 0.0  # share of events that are minutes or hours old
     identities: int = 1  # new ones in one event, at most
     moves: bool = False  # an audience is moved to a dataset, and back: tests/soak/moves.py
+    phases: tuple[Phase, ...] = (Phase(),)  # of equally many events
+    share: float = 1.0  # of the events that are asked for: in days of waiting, each takes hundreds of calls
+    events_of_member: int = 14  # on average
+    shared: float = 0.03  # share of enters that have an address of another person
+    deletes: str = ""  # one of datasets.REACHES; empty: drawn from the seed
+    old_notices: int = 0  # people of whom the version before recorded a notice: tests/soak/update.py
+    lasts: float = 0.0  # seconds from the last event until nothing fails any more
+    is_redriven: bool = True  # dead letters, from time to time; otherwise after the last fault only
     by_hand: float = 0.0  # messages that a person puts into the change queue, for each request
     spare_records: int = 5  # about a member, beyond what its changes need: see tests/soak/uploads.py
+    spare_deletions: int = 0  # of a person, beyond one for each notice or denial: what faults and copies add
 
 
 CALM = Profile("calm")
@@ -165,7 +184,71 @@ _DATA_MANAGER = replace(
     refusals=Refusals(throttled=0.05, unavailable=0.08, token=0.01, login=0.05, record=0.01),
     jobs=Jobs(rejected=0.02),
     outages=("uploads",),
+    spare_deletions=4,
 )
+HOUR = 3600.0  # seconds
+_ENTERS = Phase(notices=0.0, exits=0.1)
+_RETURNS = Phase(pause=HOUR / 3, notices=0.0, exits=0.0)
+_PEOPLE = replace(CALM, datasets=2, denials=0.3, share=0.6, events_of_member=4)
+_ERASURES = [
+    # People return minutes and hours after a notice or denial, and then leave some of the audiences.
+    replace(
+        _PEOPLE,
+        name="returns",
+        datasets=3,
+        share=1.0,
+        phases=(
+            _ENTERS,
+            Phase(pause=6 * HOUR, notices=0.35, exits=0.1),
+            _RETURNS,
+            replace(_RETURNS, pause=3 * HOUR),
+            Phase(pause=3 * HOUR, notices=0.0),
+            Phase(pause=24 * HOUR, notices=0.0),
+        ),
+    ),
+    # They deny consent while the enters before may still take effect.
+    replace(_PEOPLE, name="denials", denials=1.0, phases=(Phase(notices=0.25, exits=0.1),)),
+    # Amazon answers no upload, or gives no token, for sixty hours.
+    replace(
+        _PEOPLE,
+        name="outage-60h",
+        datasets=1,
+        share=0.1,
+        events_of_member=2,
+        lasts=HOUR / 2,
+        phases=(
+            _ENTERS,
+            Phase(pause=6 * HOUR, notices=0.2, exits=1.0, fails=("uploads", "checks")),
+            replace(_RETURNS, pause=59.5 * HOUR, fails=("uploads", "checks")),
+        ),
+    ),
+    # Amazon refuses removals, and an operator redrives them days later, when some of these people are back.
+    replace(
+        _PEOPLE,
+        name="refused-removals",
+        datasets=1,
+        is_redriven=False,
+        phases=(
+            _ENTERS,
+            Phase(pause=6 * HOUR, notices=0.2, exits=1.0, fails=("removals",)),
+            replace(_RETURNS, pause=72 * HOUR),
+        ),
+    ),
+    # Amazon refuses deletions for most of a day.
+    replace(
+        _PEOPLE,
+        name="deletions-refused",
+        share=0.4,
+        phases=(
+            _ENTERS,
+            Phase(pause=6 * HOUR, notices=0.35, exits=0.1, fails=("deletions",)),
+            replace(_RETURNS, fails=("deletions",)),
+            Phase(pause=18 * HOUR, notices=0.0, exits=0.3, fails=("deletions",)),
+        ),
+    ),
+    # The version before has recorded notices for forty days, and many of these people are back.
+    replace(_PEOPLE, name="update", old_notices=24, phases=(Phase(), Phase(pause=30 * HOUR))),
+]
 PROFILES = {
     profile.name: profile
     for profile in [
@@ -173,9 +256,10 @@ PROFILES = {
         _ALL,
         _DATA_MANAGER,
         replace(_DATA_MANAGER, name="data-manager-ids", identities=30),
-        replace(_ALL, name="both-apis", datasets=2, shared_key=True, denials=0.5),
-        replace(_ALL, name="moves", moves=True, denials=0.3),
+        replace(_ALL, name="both-apis", datasets=2, shared_key=True, denials=0.5, spare_deletions=4),
+        replace(_ALL, name="moves", moves=True, denials=0.3, spare_deletions=4),
         replace(_DISORDER, name="moves-only", moves=True),
+        *_ERASURES,
     ]
 }
 

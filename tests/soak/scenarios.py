@@ -6,14 +6,17 @@ Prints the uploads of each hour, and the end: who is in, hashes that should have
 import sys
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from random import Random
+from typing import Literal
 
 from tests.soak.clock import EPOCH
+from tests.soak.datasets import REACHES
 from tests.soak.erasure import held_in, to_erase
 from tests.soak.events import identity_of
 from tests.soak.faults import PlannedFault
 from tests.soak.reproducible import fix_hashes
-from tests.soak.script import HOUR, MINUTE, Copies, Scenario, ScriptedSimulation, Sent
+from tests.soak.script import HOUR, MINUTE, Copies, Outage, Scenario, ScriptedSimulation, Sent
 from tests.soak.simulation import STORM
 from tests.soak.uploads import uploads_by_member
 
@@ -66,6 +69,48 @@ _RETURN = (
     Sent(2 * MINUTE, "exit"),
     Sent(4 * MINUTE, "enter", "b@example.com"),
 )
+
+DAY = 24 * HOUR
+NOTICED = 3 * DAY  # when the people of the scenarios below have been in for long
+
+
+def _in_two(at: float, kind: Literal["enter", "exit"], email: str = "", user: str = "user") -> tuple[Sent, Sent]:
+    """Let a person enter or leave the last two audiences."""
+    return Sent(at, kind, email, user, to=1), Sent(at, kind, email, user, to=2)
+
+
+def _return() -> Scenario:
+    """Let a person come back to two datasets after a notice, and leave one of them."""
+    sent = (
+        Sent(0.0, "enter", "a@example.com", to=2),
+        Sent(NOTICED, "enter", "a@example.com"),
+        Sent(NOTICED + 10 * MINUTE, "notice"),
+        *_in_two(NOTICED + 20 * MINUTE, "enter", "b@example.com"),
+        Sent(NOTICED + 6 * HOUR, "exit"),
+    )
+    return Scenario("exit-after-return", sent, _always(IN_TIME), datasets=2, deletes="accepted")
+
+
+def _failed_removal(name: str, fails: str, hours: float) -> Scenario:
+    """Let removals from an audience and a dataset fail, and both people be back with other addresses."""
+    back = NOTICED + 61 * HOUR
+    sent = (
+        *_in_two(0.0, "enter", "a@example.com", "leaver"),
+        *_in_two(0.0, "enter", "c@example.com", "deleter"),
+        *_in_two(NOTICED, "exit", user="leaver"),
+        Sent(NOTICED, "notice", user="deleter"),
+        *_in_two(back, "enter", "b@example.com", "leaver"),
+        *_in_two(back, "enter", "d@example.com", "deleter"),
+    )
+    outage = Outage(fails, NOTICED - 2 * HOUR, NOTICED + hours * HOUR)
+    return Scenario(name, sent, _always(IN_TIME), outages=(outage,), datasets=1)
+
+
+def _early_denial(reading: str) -> Scenario:
+    """Let a person deny consent while the enter before may still take effect."""
+    sent = (Sent(0.0, "enter", "a@example.com"), Sent(10 * MINUTE, "denial"))
+    return Scenario(f"early-denial-{reading}", sent, _always(IN_TIME), datasets=2, deletes=reading)
+
 
 # Made for each run: the durations of jobs are drawn.
 SCENARIOS: dict[str, Callable[[], Scenario]] = {
@@ -141,6 +186,51 @@ SCENARIOS: dict[str, Callable[[], Scenario]] = {
             Sent(12 * MINUTE, "exit", "a@example.com"),
         ),
         _always(IN_TIME),
+    ),
+    # R1: a plain exit from one of two datasets that a person has come back to, hours after a notice.
+    "exit-after-return": _return,
+    # R2: a removal that cannot be sent for 62 hours, or is refused and redriven after the return.
+    "no-token": lambda: _failed_removal("no-token", "checks", 62),
+    "refused-removals": lambda: _failed_removal("refused-removals", "removals", 1),
+    # R6: a notice older than an exit and an enter, and another exit before the audit.
+    "late-notice": lambda: Scenario(
+        "late-notice",
+        (
+            Sent(10 * MINUTE, "exit", "a@example.com"),
+            Sent(20 * MINUTE, "enter", "b@example.com"),
+            Sent(50 * MINUTE, "notice", dated=0.0),
+            Sent(110 * MINUTE, "exit"),
+        ),
+        _always(IN_TIME),
+    ),
+    # P2: a denial ten minutes after an enter, whatever a deletion reaches.
+    **{f"early-denial-{reading}": partial(_early_denial, reading) for reading in REACHES},
+    # P3: Amazon refuses deletions for a day, and the person is back before.
+    "refused-deletion": lambda: Scenario(
+        "refused-deletion",
+        (
+            *_in_two(0.0, "enter", "a@example.com"),
+            Sent(NOTICED, "notice"),
+            *_in_two(NOTICED + 20 * MINUTE, "enter", "b@example.com"),
+        ),
+        _always(IN_TIME),
+        outages=(Outage("deletions", NOTICED, NOTICED + DAY),),
+        datasets=2,
+        deletes="accepted",
+    ),
+    # P4: a member who has been in for long denies consent.
+    "denial": lambda: Scenario(
+        "denial",
+        (*_in_two(0.0, "enter", "a@example.com"), Sent(NOTICED, "denial")),
+        _always(IN_TIME),
+        datasets=2,
+    ),
+    # P5: somebody who was unknown at the time of a notice enters.
+    "enter-after-notice": lambda: Scenario(
+        "enter-after-notice",
+        (Sent(0.0, "notice"), *_in_two(HOUR, "enter", "a@example.com")),
+        _always(IN_TIME),
+        datasets=2,
     ),
 }
 

@@ -7,14 +7,13 @@ from itertools import groupby
 from typing import Literal
 
 from tests.soak.clock import EPOCH
-from tests.soak.events import AUDIENCES, Event, deletion_notice, membership_event
+from tests.soak.events import Event, audiences_of, deletion_notice, denial, membership_event
 from tests.soak.faults import PlannedFault
-from tests.soak.profiles import CALM, Rates
+from tests.soak.profiles import CALM
 from tests.soak.simulation import STORM, Simulation
 
 MINUTE = 60.0  # seconds
 HOUR = 3600.0  # seconds
-AUDIENCE = AUDIENCES[1]  # without renewal
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,26 +21,30 @@ class Sent:
     """One event. Consecutive ones of the same moment are in one request."""
 
     at: float  # seconds of the simulation
-    kind: Literal["enter", "exit", "notice"]
+    kind: Literal["enter", "exit", "notice", "denial"]
     email: str = ""
     user: str = "user"
     dated: float | None = None  # seconds; the event's own time, if it is another one
     times: int = 1  # requests
+    to: int = 1  # of audiences_of; the first one is renewed
 
-    def event(self, number: int) -> Event:
+    def event(self, number: int, datasets: int) -> Event:
         """Build the event, with an id of its own."""
+        audience = audiences_of(datasets)[self.to]
         at = round((EPOCH + (self.at if self.dated is None else self.dated)) * 1000)
         message_id = f"event-{number:04d}"
         if self.kind == "notice":
             return deletion_notice(self.user, at, message_id)
-        return membership_event(AUDIENCE, self.user, at, self.email, message_id, is_in=self.kind == "enter")
+        if self.kind == "denial":
+            return denial(audience, self.user, at, message_id)
+        return membership_event(audience, self.user, at, self.email, message_id, is_in=self.kind == "enter")
 
 
 @dataclass(frozen=True, slots=True)
 class Outage:
     """All calls of one kind are refused for some time."""
 
-    kind: str  # a field of Profile that holds Rates
+    kind: str  # see Simulation.fail
     begins: float  # seconds of the simulation
     ends: float
 
@@ -66,6 +69,8 @@ class Scenario:
     faults: tuple[PlannedFault, ...] = ()
     outages: tuple[Outage, ...] = ()
     copies: tuple[Copies, ...] = ()
+    datasets: int = 0  # as in a profile
+    deletes: str = ""
 
 
 class ScriptedSimulation(Simulation):
@@ -80,7 +85,13 @@ class ScriptedSimulation(Simulation):
         storm: int = STORM,
         is_traced: bool = False,
     ) -> None:
-        profile = replace(CALM, name=scenario.name, duplicates=0.0, batch_size=scenario.batch_size)
+        profile = replace(
+            CALM,
+            name=scenario.name,
+            batch_size=scenario.batch_size,
+            datasets=scenario.datasets,
+            deletes=scenario.deletes,
+        )
         super().__init__(seed, profile, 0, is_traced=is_traced, recursive_loop=recursive_loop, storm=storm)
         self.scenario = scenario
         self.amazon.job_seconds = scenario.job_seconds
@@ -89,7 +100,7 @@ class ScriptedSimulation(Simulation):
         scenario = self.scenario
         numbered = enumerate(scenario.sent)
         for (at, times), together in groupby(numbered, key=lambda pair: (pair[1].at, pair[1].times)):
-            events = [sent.event(number) for number, sent in together]
+            events = [sent.event(number, scenario.datasets) for number, sent in together]
             stated = [change for _, changes in events for change in changes]
             request = self.traffic.request([event for event, _ in events], stated)
             for _ in range(times):
@@ -98,12 +109,10 @@ class ScriptedSimulation(Simulation):
         for fault in scenario.faults:
             self.faults.plan(fault)
         for outage in scenario.outages:
-            until = EPOCH + outage.ends
-            begin = partial(self.faults.set_outage, outage.kind, until, Rates(refused=1.0))
-            self.schedule.at(EPOCH + outage.begins, begin)
+            self.schedule.at(EPOCH + outage.begins, partial(self.fail, outage.kind, EPOCH + outage.ends))
         for copies in scenario.copies:
             queue = self.stack.queue(copies.queue)
             self.schedule.at(EPOCH + copies.after, partial(setattr, queue, "next_copies", [*copies.gaps]))
         last = max([*(sent.at for sent in scenario.sent), *(outage.ends for outage in scenario.outages)])
         self.schedule.at(EPOCH + last, self._stop_faults)
-        self.schedule.after(600.0, self._repeat_refresh)
+        self._begin_schedules()

@@ -7,10 +7,13 @@ the call takes, how it ends, and whether the invocation is killed over it; until
 import json
 from dataclasses import dataclass
 from functools import partial
+from math import inf
 from random import Random
 from typing import TYPE_CHECKING
 
+from audience_sync.membership import EVERY_AUDIENCE
 from tests.aws_fixtures import EVENT_KEY
+from tests.soak import update
 from tests.soak.amazon import Amazon
 from tests.soak.calls import Invocation
 from tests.soak.clock import SimulatedClock
@@ -22,7 +25,7 @@ from tests.soak.lambda_service import Lambda
 from tests.soak.moves import Moves
 from tests.soak.network import Network
 from tests.soak.process import answer_body, api_gateway_event, simulated
-from tests.soak.profiles import LATE_ARRIVAL, Profile
+from tests.soak.profiles import LATE_ARRIVAL, Phase, Profile, Rates
 from tests.soak.schedule import Schedule
 from tests.soak.stack import Stack
 from tests.soak.traffic import Traffic
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
 
 BETWEEN_EVENTS = 6.0  # seconds, on average
 LONGEST_DRAIN = 10 * 86_400.0  # seconds in which everything must have ended once nothing fails any more
+SETTLED = 7 * 3_600.0  # seconds of rest in which a check of erasures asks for what it finds missing
 QUIET = 12 * 3_600.0  # seconds of rest in which nothing may be sent
 STORM = 50  # records for each member while nothing fails any more, after which it is no use to go on
 ROUNDS = 8  # of redriving what lies in the dead letters at the end
@@ -68,12 +72,15 @@ class Simulation:
         self.stack.queue("JobQueue").on_put.append(lambda message: self.amazon.track(message.body))
         self.functions = Lambda(self.clock, self.schedule, self.random, self.faults, self.network, self.stack)
         self.dead_letters = DeadLetters(self.stack, self.amazon, self.clock, self.random)
-        self.traffic = Traffic(self.random, self.profile, self.events)
+        self.traffic = Traffic(self.random, self.profile, round(self.events * self.profile.share))
         self.amazon.refused_identities = self.traffic.refused_identities
+        self.amazon.datasets.deletes = self.profile.deletes or self.amazon.datasets.deletes
         self.accepted_at: dict[StatedChange, float] = {}  # when ingest first answered 200
         self.last_accepted: dict[Member, float] = {}  # when ingest last did so for a change of a member
+        self.traffic.add_old(update.install(self))
         self.renewals: list[float] = []  # when the renewal ran
         self.moves = Moves(self, Random(self.seed + 2)) if self.profile.moves else None
+        self._failing: list[str] = []
         self._waiting_requests = 0
 
     def run(self) -> None:
@@ -88,7 +95,7 @@ class Simulation:
                 for _ in range(ROUNDS):
                     if not self.dead_letters.bodies() or not self.is_drained:
                         break
-                    self.dead_letters.redrive(self._known())
+                    self.dead_letters.redrive(self.known())
                     if self.moves:
                         self.moves.repeat()
                     self.is_drained = self._drain()
@@ -109,9 +116,9 @@ class Simulation:
             self.schedule.run_while(
                 lambda: not self._is_at_rest and self.clock.now < limit and self.amazon.records < most
             )
-            rested = self.clock.now
-            self.schedule.run_for(LATE_ARRIVAL + 1)
-            if self._is_at_rest:
+            rested, uploads = self.clock.now, self.amazon.uploads
+            self.schedule.run_for(SETTLED if self.profile.datasets or self.moves else LATE_ARRIVAL + 1)
+            if self._is_at_rest and self.amazon.uploads == uploads:
                 self.rest = max(self.rest, rested - max([begun, *self.last_accepted.values()]))
                 return True
         return False
@@ -125,34 +132,39 @@ class Simulation:
         """Return where a member belongs of whom events have stated something."""
         return self.moves.of(member) if self.moves else member
 
+    def places(self, member: "Member") -> "list[Member]":
+        """Return where a stated member belongs and was; of EVERY_AUDIENCE, the places of all the person's members."""
+        if member[0] == EVERY_AUDIENCE:
+            return [place for each in self.traffic.stated if each[1] == member[1] for place in self.places(each)]
+        return [self.placed(member), *(self.moves.formerly(member) if self.moves else ())]
+
     def stated_of(self, member: "Member") -> list[StatedChange]:
         """Return what events have stated about a member, in whichever audience it is now or was."""
         stated = self.traffic.stated
         return stated[member] if member in stated else stated[MOVED.audience_id, member[1]]
 
-    def _known(self) -> "set[Member]":
-        """Return the members whose dead letters are redriven."""
-        stated = {*self.traffic.stated}
-        return (
-            stated.union(*((self.placed(each), *self.moves.formerly(each)) for each in stated))
-            if self.moves
-            else stated
-        )
+    def known(self) -> "set[Member]":
+        """Return the members about whom events have stated something, wherever they are or were."""
+        return {place for each in self.traffic.stated for place in (each, *self.places(each))}
 
     def _begin(self) -> None:
         self.schedule.after(0.0, self._next_request)
-        self.schedule.after(600.0, self._repeat_refresh)
+        self._begin_schedules()
         if self.events:
-            self.schedule.after(1800.0, self._repeat_renewal)
+            if len(self.profile.phases) == 1:  # one an hour would be most of the traffic of days
+                self.schedule.after(1800.0, self._repeat_renewal)
             self.schedule.after(1200.0, self._repeat_redrive)
             self.faults.begin_outages()
 
     # Segment
 
     def _next_request(self) -> None:
+        if phase := self.traffic.next_phase():
+            self.schedule.after(phase.pause, partial(self._begin_phase, phase))
+            return
         request = self.traffic.next_request(self.clock.milliseconds())
         if request is None:
-            self._stop_faults()
+            self.schedule.after(self.profile.lasts, self._stop_faults)
             return
         self._waiting_requests += 1
         delay = self.random.uniform(0.0, self.profile.delay) ** self.random.choice([1.0, 0.5, 0.2])
@@ -163,6 +175,23 @@ class Simulation:
         if self.random.random() < self.profile.by_hand:
             self.stack.queue("ChangeQueue").put(self.random.choice(_BY_HAND))
         self.schedule.after(self.random.expovariate(1 / (BETWEEN_EVENTS * len(request.events))), self._next_request)
+
+    def _begin_phase(self, phase: Phase) -> None:
+        for kind in self._failing:
+            self.fail(kind, 0.0)
+        self._failing = [phase.fails[self.seed % len(phase.fails)]] if phase.fails else []
+        for kind in self._failing:
+            self.fail(kind, inf)
+        self._next_request()
+
+    def fail(self, kind: str, until: float) -> None:
+        """Let all calls of a kind, a field of Profile, fail until an epoch second; or Amazon's refusals of a kind."""
+        if kind in ("removals", "deletions"):
+            self.amazon.refused_until[kind] = until
+        else:
+            self.faults.set_outage(kind, until, Rates(refused=1.0))
+            if kind == "checks":
+                self.amazon.revoke_tokens()  # without a login, the last one would be good for an hour
 
     def _send(self, request: SegmentRequest) -> None:
         event = api_gateway_event(request.body, EVENT_KEY)
@@ -183,13 +212,23 @@ class Simulation:
 
     # What happens from time to time
 
+    def _begin_schedules(self) -> None:
+        self.schedule.after(600.0, self._repeat_refresh)
+        self.schedule.after(1500.0, self._repeat_audit)
+
     def _stop_faults(self) -> None:
         self.faults.end()
         self.amazon.profile = self.faults.profile
+        self.amazon.refused_until.clear()
 
     def _repeat_refresh(self) -> None:
         self.functions.invoke("RefreshFunction", {})
         self.schedule.after(1200.0, self._repeat_refresh)
+
+    def _repeat_audit(self) -> None:
+        """Every six hours it also checks the erasures."""
+        self.functions.invoke("AuditFunction", {})
+        self.schedule.after(3600.0, self._repeat_audit)
 
     def _repeat_renewal(self) -> None:
         if not self.faults.have_ended:
@@ -198,8 +237,8 @@ class Simulation:
             self.schedule.after(self.random.uniform(900.0, 3600.0), self._repeat_renewal)
 
     def _repeat_redrive(self) -> None:
-        if not self.faults.have_ended:
-            self.dead_letters.redrive(self._known(), share=0.5)
+        if self.profile.is_redriven and not self.faults.have_ended:
+            self.dead_letters.redrive(self.known(), share=0.5)
             self.schedule.after(self.random.uniform(600.0, 3600.0), self._repeat_redrive)
 
 

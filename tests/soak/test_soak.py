@@ -6,7 +6,8 @@ import pytest
 
 from functions.worker import handler as worker
 from tests.soak.__main__ import command, describe, run
-from tests.soak.checks import TOLERATED, findings
+from tests.soak.checks import findings
+from tests.soak.finding import TOLERATED
 from tests.soak.profiles import PROFILES
 from tests.soak.uploads import uploads_by_member
 

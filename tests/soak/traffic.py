@@ -17,12 +17,10 @@ from tests.soak.events import (
     identity_of,
     membership_event,
 )
-from tests.soak.profiles import Profile
+from tests.soak.profiles import Phase, Profile
 
 if TYPE_CHECKING:
     from tests.soak.held import Identity, Member
-
-EVENTS_OF_A_MEMBER = 14  # on average
 
 
 @dataclass
@@ -44,18 +42,37 @@ class Traffic:
         self._random = random
         self._profile = profile
         self._audiences = audiences_of(profile.datasets, shared_key=profile.shared_key)
-        self._left = events
-        users = max(2, round(events / len(AUDIENCES) / EVENTS_OF_A_MEMBER / ((profile.identities + 1) / 2)))
+        self._left = self._all = events
+        self._number = -1  # of the phase
+        self._phase = profile.phases[0]
+        of_member = profile.events_of_member * (profile.identities + 1) / 2
+        users = max(2, round(events / len(AUDIENCES) / of_member))
         self._users = [f"user_{number}" for number in range(users)]
         self._persons: dict[tuple[str, str], _Person] = {}  # by computation key and user
         self._emails = 0
+        self._shared: list[str] = []  # of everybody
         self._requests = 0
+
+    def add_old(self, users: list[str]) -> None:
+        """Add people who are known from before; of every other one no new notice comes."""
+        self._users += users
+        self._spared = {*users[::2]}
+
+    def next_phase(self) -> Phase | None:
+        """Return the phase that begins with the next request; None within one."""
+        phases = self._profile.phases
+        number = min((self._all - self._left) * len(phases) // max(1, self._all), len(phases) - 1)
+        if number == self._number:
+            return None
+        self._number, self._phase = number, phases[number]
+        return self._phase
 
     def next_request(self, now: int) -> SegmentRequest | None:
         """Return the next request, None after the last event. `now` in epoch milliseconds."""
         if self._left <= 0:
             return None
-        size = self._random.choice([1, 1, 1, 2, 3, 8, 20])
+        of_phase = self._all * (self._number + 1) // len(self._profile.phases)
+        size = max(1, min(self._random.choice([1, 1, 1, 2, 3, 8, 20]), of_phase - (self._all - self._left)))
         events: list[dict[str, Any]] = []
         stated: list[StatedChange] = []
         users = [self._random.choice(self._users) for _ in range(max(1, size // 2))]
@@ -77,15 +94,16 @@ class Traffic:
 
     def _step(self, user: str, now: int) -> Iterator[Event]:
         """Yield one event, or several of the same moment that belong together."""
-        audience = self._random.choice(self._audiences)
-        key = str(audience.computation_key)
+        key, user = self._concerned() or (str(self._random.choice(self._audiences).computation_key), user)
+        audience = self._random.choice([each for each in self._audiences if each.computation_key == key])
         others = [each for each in self._audiences if each.computation_key == key and each is not audience]
         person = self._persons.setdefault((key, user), _Person())
         at = self._time(person, now)
         chance = self._random.random()
-        if chance < 0.08:
+        phase = self._phase
+        if chance < phase.notices and user not in self._spared:
             yield self._notice(user, at, audience)
-        elif chance < (0.5 if person.is_in else 0.15):
+        elif chance < phase.notices + (phase.exits if person.is_in else phase.exits / 6):
             person.is_in = False
             emails = [self._random.choice(person.emails)] if person.emails and self._random.random() < 0.5 else [""]
             yield membership_event(audience, user, at, emails[0], self._message_id(), is_in=False, others=others)
@@ -97,6 +115,13 @@ class Traffic:
                 yield membership_event(
                     audience, user, at, email, message_id, is_in=True, others=others, consents=consents, moves=moves
                 )
+
+    def _concerned(self) -> tuple[str, str] | None:
+        """Return a known person by key and user, if the phase is about those who are in, or about others."""
+        if self._phase.exits not in (0.0, 1.0):
+            return None
+        known = [each for each, person in self._persons.items() if person.is_in == bool(self._phase.exits)]
+        return self._random.choice(known) if known else None
 
     def _time(self, person: _Person, now: int) -> int:
         chance = self._random.random()
@@ -112,6 +137,9 @@ class Traffic:
         random = self._random
         if person.emails and random.random() < 0.4:
             return [random.choice(person.emails)]
+        if self._shared and random.random() < self._profile.shared:
+            person.emails.append(random.choice(self._shared))
+            return person.emails[-1:]
         count = (
             random.choice([1, 1, 1, 2, 3])
             if self._profile.identities == 1
@@ -124,6 +152,7 @@ class Traffic:
             if random.random() < self._profile.refusals.record:
                 self.refused_identities.add(identity_of(new[-1]))
         person.emails += new
+        self._shared += new
         return new
 
     def _notice(self, user: str, at: int, event_of: Audience) -> Event:

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from audience_sync.amazon_ads.apis import encode, usual_request
-from audience_sync.amazon_ads.data_manager.members import IDENTITIES_SIZE, MEMBERS_SIZE
+from audience_sync.amazon_ads.apis import encoder_of
+from audience_sync.amazon_ads.data_manager.client import MAX_DELETIONS
+from audience_sync.amazon_ads.data_manager.members import MEMBERS_SIZE
 from audience_sync.amazon_ads.destination import of_data_manager
 from audience_sync.aws.membership_rows import Sharding, row_of
 from audience_sync.ingest.intake import changes_from, compiled
@@ -115,7 +116,7 @@ def _figures() -> Iterator[tuple[Path, str, list[str]]]:
     limits = [
         f"{records:,} members or {upload // 10**6} MB",
         f"{upload // record:,} of these",
-        f"every {IDENTITIES_SIZE.max_records} persons",
+        f"every {MAX_DELETIONS:,} people",
     ]
     yield page, "No upload to Ads Data Manager", limits
     stored = (MODEL["ROW"] + MODEL["OVERHEAD"]) * 1_000_000 / 1e9
@@ -214,7 +215,7 @@ def _sizes(event: dict[str, Any], destination: Destination) -> tuple[bytes, Memb
     state = step(None, [change], now=change.at // 1000, timing=Timing(0)).state
     row = row_of(state, Sharding(8).key_of(state.member), 1)
     encoded = json.dumps(change_as_json(change), separators=(",", ":"))
-    return body, change, [len(encoded), len(encode(usual_request(destination), change)), _size(row)]
+    return body, change, [len(encoded), len(encoder_of(destination)(change.record)), _size(row)]
 
 
 def test_the_sizes_are_those_of_the_fullest_example() -> None:

@@ -5,15 +5,15 @@ from typing import Any
 
 import pytest
 
-from audience_sync.erasure import MAX_STEPS, ErasureStep, StepKind, with_step
+from audience_sync.erasure import MAX_STEPS, ErasurePlan, ErasureStep, StepKind, with_step
 from audience_sync.erasure_state import (
     AMAZON_DELETES_WITHIN,
     CHECK_DELAY,
     Missing,
     Outcome,
-    PersonRow,
     Progress,
     is_closed,
+    is_due_later,
     is_waiting,
     judge,
     notices_of,
@@ -21,7 +21,8 @@ from audience_sync.erasure_state import (
 from audience_sync.ingest.record_rules import erasing_exit
 from audience_sync.member_state import Identity, LateJob, MemberState, Timing
 from audience_sync.membership import EVERY_AUDIENCE, Version
-from tests.builders import change, notice
+from audience_sync.person_deletion import PersonRow
+from tests.builders import AUDIENCE, change, notice
 
 NOW = 1_800_000_000  # epoch seconds, at which the notice was recorded
 NOTICE = Version(NOW * 1000 - 5_000, True, "notice-m1")
@@ -37,8 +38,9 @@ HELD = Identity(NOTICE.at - 60_000, {"email": "a"})
 DAY = 86_400_000  # milliseconds
 
 
-def everywhere(*steps: ErasureStep) -> MemberState:
-    return MemberState(notice("m1", NOTICE.at), left=NOTICE, erase_until=NOTICE.at, exited=NOW, erasure=steps)
+def everywhere(*steps: ErasureStep, plan: ErasurePlan | None = None) -> MemberState:
+    newest = notice("m1", NOTICE.at)
+    return MemberState(newest, left=NOTICE, erase_until=NOTICE.at, exited=NOW, erasure=steps, plan=plan)
 
 
 def row(*steps: ErasureStep, has_jobs: bool = True, timing: Timing = TIMING, **fields: Any) -> PersonRow:
@@ -109,10 +111,10 @@ NOT_SPREAD: dict[str, Any] = {"left": None, "erase_until": 0, "newest": change(a
             row(REMOVED, identities=MANY), 2_000, (Outcome.OPEN, Missing.TOO_MANY, None), id="over 100 identities"
         ),
         pytest.param(
-            row(REMOVED, DELETED, has_jobs=False),
+            row(DELETED, has_jobs=False),
             8_000,
             (Outcome.AMAZON_DELETES, None, DELETED.at // 1000 + 30 * 86_400),
-            id="dataset: Amazon deletes the identities",
+            id="dataset: Amazon deletes the person, as an older version recorded it",
         ),
         pytest.param(
             row(DELETED, has_jobs=False, **BACK),
@@ -127,10 +129,10 @@ NOT_SPREAD: dict[str, Any] = {"left": None, "erase_until": 0, "newest": change(a
             id="dataset: Amazon's time is over",
         ),
         pytest.param(
-            row(REMOVED, has_jobs=False, **KEPT),
-            9_000,
-            (Outcome.OPEN, Missing.DELETION, None),
-            id="dataset: the deletion is not accepted",
+            row(REMOVED, DELETED, has_jobs=False),
+            8_000,
+            (Outcome.REMOVED, None, None),
+            id="dataset: removed with consent",
         ),
         pytest.param(
             row(DELETED, has_jobs=False, **KEPT), 9_000, (Outcome.OPEN, Missing.END, None), id="dataset: no end came"
@@ -145,12 +147,83 @@ NOT_SPREAD: dict[str, Any] = {"left": None, "erase_until": 0, "newest": change(a
 )
 def test_one_audience(known: PersonRow, later: int, expected: tuple[Outcome, Missing | None, int | None]) -> None:
     """`later` is in seconds after the notice was recorded; times are in epoch seconds."""
-    judged = judge(everywhere(RECORDED), [known], NOW + later).audiences[known.state.member[0]]
+    judged = judge(everywhere(RECORDED), [known], {AUDIENCE}, NOW + later).audiences[known.state.member[0]]
     until = None if judged.until is None else judged.until // 1000
     assert (judged.outcome, judged.missing, until) == expected
     assert judged.steps == tuple(step for step in known.state.erasure if step != EARLIER)
     assert judged.late_jobs == (tuple(job.job_id for job in known.state.late_jobs) if judged.missing else ())
     assert judged.entered_again == (NOTICE.at + 1 if known.state.newest == BACK["newest"] else None)
+
+
+ACCEPTED = DELETED._replace(id="-", at=NOW * 1000 + 7_000_000)  # in the row of all audiences
+
+
+@pytest.mark.parametrize(
+    ("known", "steps", "plan", "expected"),
+    [
+        pytest.param(row(), (), ErasurePlan((), (AUDIENCE,)), Outcome.NOTHING_HELD, id="nothing was held"),
+        pytest.param(row(), (), ErasurePlan((AUDIENCE,)), Missing.END, id="held, and no removal has ended"),
+        pytest.param(row(EARLIER), (), ErasurePlan((AUDIENCE,)), Missing.END, id="held again after an earlier removal"),
+        pytest.param(row(**BACK), (), ErasurePlan((AUDIENCE,)), Missing.END, id="also if the person is back"),
+        pytest.param(row(REMOVED), (), ErasurePlan((AUDIENCE,)), Outcome.REMOVED, id="removed"),
+        pytest.param(row(has_jobs=False), (), ErasurePlan((AUDIENCE,)), Missing.NO_DELETION, id="dataset: never asked"),
+        pytest.param(
+            row(has_jobs=False, entered=NOW - 9_000),
+            *((), ErasurePlan((AUDIENCE,), (), 0, NOW)),
+            Missing.DELETION,
+            id="dataset: not accepted",
+        ),
+        pytest.param(
+            row(has_jobs=False, entered=NOW - 9_000),
+            *((ACCEPTED,), ErasurePlan((AUDIENCE,), (), 0, NOW)),
+            Outcome.AMAZON_DELETES,
+            id="dataset: accepted",
+        ),
+        pytest.param(
+            row(REMOVED, has_jobs=False), (), ErasurePlan((AUDIENCE,)), Outcome.REMOVED, id="dataset: removed"
+        ),
+        pytest.param(None, (), ErasurePlan((AUDIENCE,)), Missing.ROW, id="held, and the row is gone"),
+    ],
+)
+def test_an_audience_that_held_the_person_must_show_a_removal_or_a_deletion(
+    known: PersonRow | None, steps: tuple[ErasureStep, ...], plan: ErasurePlan, expected: Outcome | Missing
+) -> None:
+    rows = [known] if known else []
+    judged = judge(everywhere(RECORDED, *steps, plan=plan), rows, {AUDIENCE}, NOW + 8_000)
+    assert (judged.audiences[AUDIENCE].missing or judged.audiences[AUDIENCE].outcome) == expected
+    assert (judged.progress is Progress.OPEN) is isinstance(expected, Missing)
+
+
+def test_an_audience_that_the_stack_no_longer_has_is_not_missed() -> None:
+    assert judge(everywhere(RECORDED, plan=ErasurePlan((AUDIENCE,))), [], (), NOW + 8_000).progress is Progress.CLOSED
+
+
+def test_nothing_is_proven_of_an_id_that_nobody_knew() -> None:
+    judged = judge(everywhere(RECORDED, plan=ErasurePlan()), [row(**BACK)], {AUDIENCE}, NOW + 8_000)
+    assert judged.progress is Progress.UNKNOWN
+
+
+def test_an_erasure_is_open_until_a_wanted_deletion_is_accepted_although_all_was_removed() -> None:
+    known, plan = row(REMOVED, has_jobs=False, entered=NOW - 9_000), ErasurePlan((AUDIENCE,), (), 0, NOW)
+    judged = judge(everywhere(RECORDED, plan=plan), [known], {AUDIENCE}, NOW + 8_000)
+    assert (judged.progress, judged.deletion) == (Progress.OPEN, NOW * 1000)
+    assert (
+        judge(everywhere(RECORDED, ACCEPTED, plan=plan), [known], {AUDIENCE}, NOW + 8_000).progress is Progress.CLOSED
+    )
+
+
+@pytest.mark.parametrize(
+    ("plan", "later"),
+    [
+        pytest.param(None, False, id="an older version has recorded it"),
+        pytest.param(ErasurePlan((AUDIENCE,), done_after=NOW + 1), True, id="a removal is due"),
+        pytest.param(ErasurePlan((AUDIENCE,), done_after=NOW), False, id="and has ended"),
+        pytest.param(ErasurePlan(), True, id="nobody knew the id"),
+        pytest.param(ErasurePlan((), (AUDIENCE,)), False, id="known, and nothing was held"),
+    ],
+)
+def test_nobody_is_judged_before_the_removals_can_have_ended(plan: ErasurePlan | None, later: bool) -> None:
+    assert is_due_later(everywhere(RECORDED, plan=plan), NOW) is later
 
 
 def in_audience(audience_id: str, known: PersonRow) -> PersonRow:
@@ -185,7 +258,7 @@ DONE, AMAZONS = row(REMOVED), in_audience("2", row(DELETED, has_jobs=False))
     ],
 )
 def test_the_whole(rows: list[PersonRow], later: int, progress: Progress, since: int, until: int | None) -> None:
-    judged = judge(everywhere(RECORDED), rows, NOW + later)
+    judged = judge(everywhere(RECORDED), rows, {AUDIENCE, "2"}, NOW + later)
     assert (judged.progress, judged.since, judged.until) == (progress, since, until)
     assert judged.notices == (RECORDED,)
 
@@ -196,7 +269,7 @@ def test_the_whole(rows: list[PersonRow], later: int, progress: Progress, since:
 )
 def test_only_an_open_erasure_is_overdue(hours: float, rows: list[PersonRow], overdue: bool) -> None:
     now = NOW + hours * 3_600
-    assert judge(everywhere(RECORDED), rows, now).is_overdue(now, days=4) is overdue
+    assert judge(everywhere(RECORDED), rows, {AUDIENCE, "2"}, now).is_overdue(now, days=4) is overdue
 
 
 @pytest.mark.parametrize(
@@ -214,7 +287,7 @@ def test_a_notice_while_only_amazon_deletes_opens_it_from_then_on(
     """It must not be overdue at once, because the first notice is long ago."""
     second = RECORDED._replace(id="second", ended=RECORDED.ended + 5 * DAY)
     now = NOW + days * 86_400
-    judged = judge(everywhere(*steps, second), [row(**NOT_SPREAD)], now)
+    judged = judge(everywhere(*steps, second), [row(**NOT_SPREAD)], {AUDIENCE}, now)
     assert (judged.progress, judged.is_overdue(now, days=4)) == (Progress.OPEN, overdue)
 
 
@@ -252,7 +325,7 @@ def test_a_denial_that_an_older_version_recorded_is_one() -> None:
 def test_the_first_notice_counts_even_if_another_follows() -> None:
     """The removal of the first one proves both, if nothing was held any more when the second one came."""
     second = LATER._replace(ended=REMOVED.ended + 1)
-    judged = judge(everywhere(RECORDED, second), [DONE], NOW + 2_000)
+    judged = judge(everywhere(RECORDED, second), [DONE], {AUDIENCE}, NOW + 2_000)
     assert (judged.audiences[DONE.state.member[0]].steps, judged.since) == ((REMOVED,), second.ended)
 
 
@@ -264,7 +337,16 @@ def test_the_first_notice_stays_however_often_consent_is_denied_again(earlier: t
     for each in (RECORDED, *denials):
         steps = with_step(steps, each)
     assert (steps[0], steps[-1], len(steps)) == (RECORDED, denials[-1], MAX_STEPS)
-    assert judge(everywhere(*steps), [row(**NOT_SPREAD)], NOW + 30 * 86_400).since == RECORDED.ended
+    assert judge(everywhere(*steps), [row(**NOT_SPREAD)], {AUDIENCE}, NOW + 30 * 86_400).since == RECORDED.ended
+
+
+def test_the_last_accepted_deletion_stays_however_often_consent_is_denied() -> None:
+    """Without it, Amazon would be asked again."""
+    for first in ((), (LATER._replace(ended=1), CLOSED._replace(ended=2))):
+        steps: tuple[ErasureStep, ...] = (*first, RECORDED, ACCEPTED)
+        for number in range(40):
+            steps = with_step(steps, DENIAL._replace(id=str(number)))
+        assert (ACCEPTED in steps, len(steps)) == (True, MAX_STEPS)
 
 
 @pytest.mark.parametrize(

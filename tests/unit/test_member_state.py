@@ -44,7 +44,7 @@ def test_an_identity_belongs_to_the_life_in_which_it_was_named_last(
 
 
 @pytest.mark.parametrize(
-    ("before", "notice_at", "follows"),
+    ("before", "notice_at", "reflects"),
     [
         pytest.param([enter(5, "a")], 6, False, id="the member is in"),
         pytest.param([enter(5, "a")], 4, False, id="the life began after it, and may have begun before it"),
@@ -60,10 +60,10 @@ def test_an_identity_belongs_to_the_life_in_which_it_was_named_last(
         pytest.param([enter(4, "a"), leave(5), enter(6, "b")], 3, True, id="back since, the old one named after it"),
     ],
 )
-def test_a_row_follows_a_deletion_notice_where_that_changes_nothing_any_more(
-    before: Sequence[MembershipChange], notice_at: int, follows: bool
+def test_a_row_reflects_a_deletion_notice_if_its_exit_would_change_nothing(
+    before: Sequence[MembershipChange], notice_at: int, reflects: bool
 ) -> None:
-    assert recorded(*before).follows(notice(notice_at).version) is follows
+    assert recorded(*before).reflects(notice(notice_at).version, is_dataset=False) is reflects
 
 
 @given(
@@ -76,8 +76,25 @@ def test_a_row_follows_a_deletion_notice_where_that_changes_nothing_any_more(
     ),
     st.integers(1, 6),
 )
-def test_once_a_deletion_notice_was_spread_the_row_follows_it(some: list[MembershipChange], at: int) -> None:
-    assert recorded(*some, notice(at)).follows(notice(at).version)
+def test_once_a_deletion_notice_was_spread_the_row_reflects_it(some: list[MembershipChange], at: int) -> None:
+    for is_dataset in (False, True):
+        assert recorded(*some, notice(at)).reflects(notice(at).version, is_dataset=is_dataset)
+
+
+@pytest.mark.parametrize(
+    ("before", "ended"),
+    [
+        pytest.param([enter(3, "a")], False, id="in"),
+        pytest.param([enter(3, "a"), leave(5)], False, id="an identity from before is kept"),
+        pytest.param([enter(3, "a"), notice(4)], True, id="it must be erased"),
+        pytest.param([leave(5), enter(6, "b")], True, id="back since, nothing is kept"),
+        pytest.param([leave(5), enter(6, "b"), leave(7)], True, id="and left again"),
+    ],
+)
+def test_the_life_before_a_notice_has_ended_if_nothing_of_it_is_kept(
+    before: Sequence[MembershipChange], ended: bool
+) -> None:
+    assert recorded(*before).has_ended(notice(4).version) is ended
 
 
 @pytest.mark.parametrize(("erase_until", "must_erase"), [(0, False), (1, False), (2, True), (9, True)])
@@ -96,6 +113,14 @@ def test_what_was_removed_is_dropped_up_to_a_moment_and_nothing_that_is_active()
         ["new", "b"],
         ["new"],
     ]
+
+
+def test_a_removal_covers_a_later_state_if_nothing_else_has_to_be_removed_there() -> None:
+    one = row((1, "a"), newest=leave(2), left=2)
+    more = row((3, "b"), (1, "a"), newest=leave(4), left=4)
+    back = row((3, "b"), (1, "a"), newest=enter(3), left=2)
+    assert [one.has_all_to_remove(each) for each in (one, back, more)] == [True, True, False]
+    assert more.has_all_to_remove(one)
 
 
 # What may still take effect

@@ -16,6 +16,7 @@ from audience_sync.member_step import (
     sent,
     step,
     without_late_job,
+    without_removal,
 )
 from audience_sync.membership import MembershipChange, Version, coalesce
 from tests.unit.member_changes import NOW, TIMING, change, enter, leave, names, notice, recorded
@@ -291,13 +292,51 @@ IN, OUT = recorded(enter(1, "a")), recorded(enter(1, "a"), leave(2))
             replace(OUT, removal_failed=True),
             leave(2),
             True,
-            {"exited": HOURS_LATER, "removals_end": HOURS_LATER + SOON, "removal_failed": False},
-            id="a removal that had failed",
+            {"exited": HOURS_LATER, "removals_end": HOURS_LATER + SOON},
+            id="a removal after a failed one is not certain by that",
         ),
     ],
 )
 def test_an_upload_is_dated(state: MemberState, of: MembershipChange, removes: bool, dated: dict[str, int]) -> None:
     assert sent(state, of.version, HOURS_LATER, TIMING, removes=removes) == replace(state, **dated)  # type: ignore[arg-type]
+
+
+IN_DATASET = Timing.of_dataset(SOON, 36 * 3_600)
+KEPT_UNTIL = HOURS_LATER + round(IN_DATASET.keeps)
+
+
+def test_the_row_of_a_dataset_is_kept_as_long_as_amazon_may_keep_the_member() -> None:
+    entered = take(None, enter(1, "a"), timing=IN_DATASET).state
+    assert (entered.keep_until, take(None, enter(1, "a")).state.keep_until) == (KEPT_UNTIL, 0)
+    again = sent(replace(entered, keep_until=KEPT_UNTIL + 9), entered.version, HOURS_LATER, IN_DATASET, removes=False)
+    assert again.keep_until == KEPT_UNTIL + 9
+    older = take(replace(entered, left=Version(-9, True, "")), change(-5, exits=True), timing=IN_DATASET).state
+    assert (take(entered, leave(2), timing=IN_DATASET).state.keep_until, older.keep_until) == (0, KEPT_UNTIL)
+
+
+def test_only_a_deletion_notice_makes_enters_into_a_dataset_wait_for_a_deletion_elsewhere() -> None:
+    left, erased = (take(IN, each, timing=IN_DATASET).state for each in (leave(2), notice(2)))
+    assert (left.removals_end, erased.removals_end) == (HOURS_LATER + SOON, HOURS_LATER + 2 * SOON)
+
+
+@pytest.mark.parametrize(
+    "each",
+    [
+        pytest.param(take(IN, leave(2)), id="an exit"),
+        pytest.param(take(IN, leave(2), enter(3, "b")), id="an exit, and an enter that waits"),
+        pytest.param(Step(OUT, removes=True, repeats=True), id="a repetition"),
+    ],
+)
+def test_an_exit_whose_removal_amazon_ignores_is_recorded_without_its_identities(each: Step) -> None:
+    known = without_removal(each, HOURS_LATER)
+    expected = replace(each.state, identities=(), exited=HOURS_LATER)
+    assert known == Step(expected, writes=True, is_superseded=True, waits_until=each.waits_until)
+    assert without_removal(each, HOURS_LATER - 9).state.exited == max(each.state.exited, HOURS_LATER - 9)
+
+
+def test_an_exit_that_is_ignored_leaves_the_identities_of_the_life_after_it() -> None:
+    back = recorded(enter(1, "a"), leave(2), enter(3, "b"))
+    assert kept(without_removal(Step(back, removes=True), HOURS_LATER).state) == ["b"]
 
 
 @pytest.mark.parametrize("removes", [True, False])
@@ -352,6 +391,12 @@ def test_what_was_removed_long_ago_is_dropped_with_the_next_enter(
     each = take(left, *changes, now=NOW + after)
     assert ("a" in kept(each.state)) is stays
     assert (each.removes, "a" in kept(each.state)) == (changes[0].exits, stays)
+
+
+def test_what_must_be_erased_stays_until_the_end_of_a_removal_however_long_ago_it_was_sent() -> None:
+    """A row without these identities is the proof that they were removed."""
+    erased = replace(recorded(enter(1, "a"), notice(2)), enters_end=0)  # no removal is due
+    assert kept(take(erased, enter(3, "b"), now=NOW + KEEP_REMOVED + 1).state) == ["b", "a"]
 
 
 # Repetitions

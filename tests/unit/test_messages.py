@@ -15,6 +15,7 @@ from audience_sync.messages import (
     REPETITION,
     ChangeMessage,
     DeadLetter,
+    DeletionMessage,
     DeliveryHistory,
     Failure,
     JobMember,
@@ -23,6 +24,7 @@ from audience_sync.messages import (
     change_as_json,
     job_messages,
     pack,
+    read_job_queue,
 )
 from tests import builders
 
@@ -72,7 +74,6 @@ HISTORIES = st.builds(
     st.booleans(),
     st.booleans(),
     st.one_of(st.none(), st.builds(Untracked, IDS.filter(bool), st.integers(1, 10**15 - 1), st.booleans())),
-    st.booleans(),
 )
 FAILURES = st.builds(
     Failure,
@@ -381,7 +382,7 @@ JOBS = st.builds(
 
 @given(JOBS)
 def test_a_job_message_is_read_as_it_was_written(message: JobMessage) -> None:
-    assert JobMessage.from_body(message.body()) == message
+    assert read_job_queue(message.body()) == JobMessage.from_body(message.body()) == message
     assert message.body().isascii()
 
 
@@ -393,12 +394,38 @@ def test_a_job_message_is_read_as_it_was_written(message: JobMessage) -> None:
         pytest.param(JobMember("m", "v", removes=True, erases=True), "de", id="a removal that erases"),
         pytest.param(JobMember("m", "v", removes=False, is_replay=True), "r", id="a replay"),
         pytest.param(JobMember("m", "v", removes=True, proves=True), "dp", id="a part of an erasure"),
-        pytest.param(JobMember("m", "v", *[True] * 5), "derpi", id="all of them"),
+        pytest.param(JobMember("m", "v", *[True] * 4), "derp", id="all of them"),
     ],
 )
 def test_the_flags_of_a_record_are_single_characters(member: JobMember, flags: str) -> None:
     assert member.flags == flags
     assert json.loads(JobMessage("j", "1", 1, (member,)).body())["members"] == [["m", "v", flags]]
+
+
+def test_the_deletion_of_identities_of_an_older_version_proves_no_removal() -> None:
+    members = [["m1", "0000000000000005#1#a", "dpi"], ["m2", "0000000000000005#1#a", "dp"]]
+    body = json.dumps({"v": 1, "jobId": "-", "audienceId": "ds", "sentAt": 1, "checks": 0, "members": members})
+    assert [each.member for each in JobMessage.from_body(body).members] == ["m2"]
+
+
+def test_a_deletion_message_is_read_as_it_was_written() -> None:
+    message = DeletionMessage(("m1", "m-2"), due=1_800_000_000, attempts=3)
+    assert read_job_queue(message.body()) == message
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        pytest.param({"deletions": ["m1"]}, id="without a time"),
+        pytest.param({"deletions": "m1 m2", "due": 1}, id="no list of ids"),
+        pytest.param({"deletions": ["a@b.co"], "due": 1}, id="an id outside Amazon's pattern"),
+        pytest.param({"deletions": [1], "due": 1}, id="a number"),
+        pytest.param({"deletions": ["m1"], "due": "soon"}, id="a time in words"),
+    ],
+)
+def test_a_deletion_message_that_names_nobody_is_refused(fields: dict[str, Any]) -> None:
+    with pytest.raises(InvalidMessage):
+        read_job_queue(json.dumps({"v": 1} | fields))
 
 
 def test_the_version_of_a_record_is_that_of_the_membership_table() -> None:

@@ -66,6 +66,11 @@ def test_the_recommended_settings_are_enough() -> None:
         ("* **1,000 million a day:**", ["`MaximumConcurrency` to 25", "50"]),
         ("* **1,000 million a day:**", [f"{MODEL['catch_up'](1e9, stacks):.0f}" for stacks in (3, 4)]),
         ("* **Segment.**", [f"{each * MODEL['DAY'] / 1e6:.0f}" for each in (MODEL["SEGMENT"], 1_500)]),
+        (
+            "* **Erasures.**",
+            [f"{MODEL['erasures'](333_000)['GB']:.1f} GB", f"{MODEL['erasures'](333_000)['runs']} runs"],
+        ),
+        ("* **Erasures.**", [f"{MODEL['erasures'](1)['a day in one run'] // 1_000:,.0f},000 a day"]),
         ("* **The table.**", [f"{MODEL['AMAZON_AN_HOUR'] / MODEL['HOUR']:,.0f} units"]),
         ("* **API Gateway.**", [f"bursts of {_of_template('Api', 'ThrottlingBurstLimit'):,}"]),
         ("* **Lambda.**", [f"{_of_template(f'{each}Function', 'MemorySize'):,} MB" for each in ("Ingest", "Worker")]),

@@ -660,7 +660,7 @@ def _own(partition: str) -> dict[str, Any]:
             "AuditRole",
             dict.fromkeys(("dynamodb:BatchGetItem", "dynamodb:Query"), ROWS_OF_MEMBERS)
             | {"dynamodb:PartiQLUpdate": None}
-            | dict.fromkeys(("dynamodb:GetItem", "dynamodb:UpdateItem"), _own(AUDIT)),
+            | dict.fromkeys(("dynamodb:GetItem", "dynamodb:UpdateItem", "dynamodb:PutItem"), _own(AUDIT)),
         ),
     ],
 )

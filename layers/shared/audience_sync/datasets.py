@@ -23,7 +23,7 @@ from audience_sync.membership import Audience
 
 RESERVE = 3.0  # seconds kept to list the created audience
 NO_ERASURE = (
-    "with a DSP account in place of a manager account, Amazon deletes nobody's identities:"
+    "with a DSP account in place of a manager account, Amazon deletes nobody:"
     " people to erase must be removed in the Amazon Ads console"
 )
 
@@ -33,7 +33,7 @@ class Amazon(Protocol):
 
     @property
     def can_erase(self) -> bool:
-        """Whether identities can be deleted and shares revoked."""
+        """Whether people can be deleted and shares revoked."""
 
     def data_room(self, *, timeout: float) -> DataRoom | None:
         """Read the account's data room."""

@@ -1,18 +1,20 @@
 """State of a person's erasure, judged from the person's rows. Pure.
 
-An erasure begins with a deletion notice or denied consent. Notices that come before it is closed belong to it. The rows
-decide; steps only prove what they say.
+An erasure begins with a deletion notice or denied consent. Notices that come before it is closed belong to it. It is
+closed only if each audience to which an enter was sent before shows a removal that has ended, or, if a dataset accepts
+no removal without consent, an accepted deletion whose 30 days are over.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import pairwise
 from typing import NamedTuple
 
-from audience_sync.erasure import ErasureStep, StepKind
-from audience_sync.member_state import MemberState, Timing
+from audience_sync.erasure import ErasureStep, StepKind, notices_in
+from audience_sync.member_state import MemberState
 from audience_sync.membership import MAX_IDENTITIES, Version
+from audience_sync.person_deletion import PersonRow, last_accepted, next_request
 
 AMAZON_DELETES_WITHIN = 30 * 86_400_000  # milliseconds; Ads Data Manager, after it has accepted the deletion
 CHECK_DELAY = 900  # seconds; the longest time between two checks of an upload
@@ -24,6 +26,7 @@ class Progress(StrEnum):
     OPEN = "open"
     AMAZON_DELETES = "amazon_deletes"  # nothing is left to do but to wait for Amazon
     CLOSED = "closed"
+    UNKNOWN = "unknown_id"  # no audience knew the id when the notice was recorded: nothing is proven
 
 
 class Outcome(StrEnum):
@@ -48,15 +51,9 @@ class Missing(StrEnum):
     REJECTED = "removal_rejected"
     TOO_MANY = "too_many_identities"
     DELETION = "deletion_not_accepted"
+    NO_DELETION = "deletion_not_asked"  # with a DSP account, or the notice of an older version
     END = "no_end_recorded"
-
-
-class PersonRow(NamedTuple):
-    """The person's row in one audience."""
-
-    state: MemberState
-    timing: Timing
-    has_jobs: bool  # of the audience API
+    ROW = "row_missing"
 
 
 class AudienceErasure(NamedTuple):
@@ -79,11 +76,17 @@ class Erasure:
     progress: Progress
     since: int  # epoch milliseconds at which it reached this state
     until: int | None = None  # epoch milliseconds; the end of Amazon's time
+    deletion: int | None = None  # epoch milliseconds at which Amazon is to be asked to delete the person
     audiences: dict[str, AudienceErasure] = field(default_factory=dict, repr=False)  # those with a row, by id
 
     def is_overdue(self, now: float, days: float) -> bool:
         """Return whether it has been open for longer than some days; `now` in epoch seconds."""
-        return self.progress is Progress.OPEN and now * 1000 - self.since > days * 86_400_000
+        return self.progress is Progress.OPEN and is_overdue(self.since, now, days)
+
+
+def is_overdue(since: int, now: float, days: float) -> bool:
+    """Return whether more than some days have passed since an epoch millisecond; `now` in epoch seconds."""
+    return now * 1000 - since > days * 86_400_000
 
 
 def is_closed(everywhere: MemberState) -> bool:
@@ -99,43 +102,22 @@ def is_waiting(everywhere: MemberState, now: float) -> bool:
 
 def notices_of(everywhere: MemberState) -> tuple[ErasureStep, ...]:
     """Return the notices and denials of the newest erasure, at least one, in the order in which they were recorded."""
-    notices: list[ErasureStep] = []
-    was_closed = False
-    for step in everywhere.erasure:
-        if step.kind in (StepKind.NOTICE, StepKind.DENIAL):
-            notices = [] if was_closed else notices
-            notices.append(step)
-        was_closed = step.kind is StepKind.CLOSED
-    if not notices:  # recorded by an older version, without steps
-        newest = everywhere.newest
-        kind = StepKind.DENIAL if newest.record.get("userConsent") else StepKind.NOTICE
-        return (ErasureStep(kind, newest.message_id, newest.at, everywhere.exited * 1000),)
-    return tuple(notices)
+    if notices := notices_in(everywhere.erasure):
+        return notices
+    newest = everywhere.newest  # recorded by an older version, without steps
+    kind = StepKind.DENIAL if newest.record.get("userConsent") else StepKind.NOTICE
+    return (ErasureStep(kind, newest.message_id, newest.at, everywhere.exited * 1000),)
 
 
-def judge(everywhere: MemberState, rows: Iterable[PersonRow], now: float) -> Erasure:
-    """Judge a person's newest erasure.
+def is_due_later(everywhere: MemberState, now: float) -> bool:
+    """Return whether nothing can be done before a known time, `now` in epoch seconds, or ever: nobody knew the id."""
+    plan = everywhere.plan
+    return plan is not None and (now < plan.done_after or not plan.known_in)
 
-    Args:
-        everywhere: the person's row of all audiences.
-        rows: the person's rows in listed and unlinked audiences.
-        now: epoch seconds.
-    """
+
+def opened_at(everywhere: MemberState) -> int:
+    """Return when the newest erasure became open, in epoch milliseconds: a notice may follow while Amazon deletes."""
     notices = notices_of(everywhere)
-    version, since = everywhere.version, notices[0].ended
-    found = {row.state.member[0]: _judge(row, version, since, now) for row in rows}
-    outcomes = {each.outcome for each in found.values()}
-    if Outcome.OPEN in outcomes:
-        return Erasure(notices, Progress.OPEN, _opened(everywhere, notices), None, found)
-    until = max((each.until for each in found.values() if each.until is not None), default=None)
-    done = max([notices[-1].ended, *(step.ended for each in found.values() for step in each.steps)])
-    if Outcome.AMAZON_DELETES in outcomes:
-        return Erasure(notices, Progress.AMAZON_DELETES, done, until, found)
-    return Erasure(notices, Progress.CLOSED, max(done, until or 0), until, found)
-
-
-def _opened(everywhere: MemberState, notices: Sequence[ErasureStep]) -> int:
-    """Return when an open erasure became open, in epoch milliseconds: a notice may follow while only Amazon deletes."""
     after_waiting = (
         notice.ended
         for step, notice in pairwise(everywhere.erasure)
@@ -144,43 +126,89 @@ def _opened(everywhere: MemberState, notices: Sequence[ErasureStep]) -> int:
     return max(after_waiting, default=notices[0].ended)
 
 
-def _judge(row: PersonRow, notice: Version, since: int, now: float) -> AudienceErasure:
+def judge(everywhere: MemberState, rows: Iterable[PersonRow], audiences: Collection[str], now: float) -> Erasure:
+    """Judge a person's newest erasure.
+
+    Args:
+        everywhere: the person's row of all audiences.
+        rows: the person's rows in listed and unlinked audiences.
+        audiences: ids of all these audiences, with or without a row.
+        now: epoch seconds.
+    """
+    notices, plan = notices_of(everywhere), everywhere.plan
+    version, since = everywhere.version, notices[0].ended
+    known = {row.state.member[0]: row for row in rows}
+    in_datasets = [row.state for row in known.values() if not row.has_jobs]
+    planned = [state for state in in_datasets if plan and state.member[0] in plan.known_in]
+    due = next_request(everywhere, planned, now)
+    deletion = _Deletion(last_accepted([everywhere, *in_datasets]), is_due=due is not None)
+    held_in = plan.held_in if plan else ()
+    found = {each: _judge(row, version, since, deletion, each in held_in, now) for each, row in known.items()}
+    lost = {*held_in} & {*audiences} - known.keys() if not is_closed(everywhere) else set()
+    found |= {each: AudienceErasure(Outcome.OPEN, missing=Missing.ROW) for each in lost}
+    outcomes = {each.outcome for each in found.values()}
+    if Outcome.OPEN in outcomes or due is not None:
+        at = None if due is None else round(due * 1000)
+        return Erasure(notices, Progress.OPEN, opened_at(everywhere), None, at, found)
+    until = max((each.until for each in found.values() if each.until is not None), default=None)
+    done = max([notices[-1].ended, *(step.ended for each in found.values() for step in each.steps)])
+    if plan and not plan.known_in:
+        return Erasure(notices, Progress.UNKNOWN, notices[-1].ended, audiences=found)
+    if Outcome.AMAZON_DELETES in outcomes:
+        return Erasure(notices, Progress.AMAZON_DELETES, max(done, deletion.accepted), until, None, found)
+    return Erasure(notices, Progress.CLOSED, max(done, until or 0), until, None, found)
+
+
+class _Deletion(NamedTuple):
+    """The person's deletion from all datasets."""
+
+    accepted: int  # epoch milliseconds at which it was last asked for and accepted; 0 if never
+    is_due: bool  # or will be
+
+
+def _judge(
+    row: PersonRow, notice: Version, since: int, deletion: _Deletion, was_held: bool, now: float
+) -> AudienceErasure:
     """Judge one row. `notice` is the newest one; `since` is when the first one was recorded, epoch milliseconds."""
     state = row.state
     steps = tuple(step for step in state.erasure if step.at >= since)
     entered = state.newest.at if not state.newest.exits and state.newest.at > notice.at else None
-    missing, at = _missing(row, notice, steps, now)
-    if missing:
-        late = tuple(job.job_id for job in state.late_jobs)
-        return AudienceErasure(Outcome.OPEN, steps, missing, None if at is None else round(at * 1000), late, entered)
-    accepted = max((step.at for step in steps if step.kind is StepKind.DELETION), default=None)
-    if accepted is not None:
-        until = accepted + AMAZON_DELETES_WITHIN
+
+    def is_open(missing: Missing, at: float | None = None) -> AudienceErasure:
+        until, late = None if at is None else round(at * 1000), tuple(job.job_id for job in state.late_jobs)
+        return AudienceErasure(Outcome.OPEN, steps, missing, until, late, entered)
+
+    if missing := _missing(row, notice, now):
+        return is_open(*missing)
+    if any(step.kind is StepKind.REMOVAL for step in steps):
+        return AudienceErasure(Outcome.REMOVED, steps, entered_again=entered)
+    if not row.has_jobs and deletion.accepted >= since:
+        until = deletion.accepted + AMAZON_DELETES_WITHIN
         outcome = Outcome.AMAZON_DELETES if now * 1000 < until else Outcome.AMAZON_TIME_OVER
         return AudienceErasure(outcome, steps, until=until, entered_again=entered)
-    if steps:
-        return AudienceErasure(Outcome.REMOVED, steps, entered_again=entered)
+    if was_held:
+        asked_for = Missing.DELETION if deletion.is_due else Missing.NO_DELETION
+        return is_open(Missing.END if row.has_jobs else asked_for)
     return AudienceErasure(Outcome.ENTERED_AGAIN if entered else Outcome.NOTHING_HELD, entered_again=entered)
 
 
-def _missing(
-    row: PersonRow, notice: Version, steps: Iterable[ErasureStep], now: float
-) -> tuple[Missing | None, float | None]:
-    """Return what is missing, with its time in epoch seconds if it has one; None if nothing is."""
+def _missing(row: PersonRow, notice: Version, now: float) -> tuple[Missing, float | None] | None:
+    """Return what a row lacks, with its time in epoch seconds if it has one; None if it has no identities to erase."""
     state, timing = row.state, row.timing
-    if not state.reflects(notice, deletes_everywhere=not row.has_jobs):
+    # A later exit has also ended the life. The row of a dataset must record the notice even if the person is back.
+    if not (state.has_ended(notice) if row.has_jobs else state.reflects(notice, is_dataset=True)):
         return Missing.EXIT, None
     if not state.must_erase:
-        return None, None
+        return None
     if state.removal_failed:
         return Missing.REJECTED, None
     if due := state.removal_due(timing):
         last = state.last_removal(timing)
         return (Missing.LAST_REMOVAL, last) if due.at > now else (Missing.REMOVAL, due.at)
-    return _unended(row, steps, now)
+    return _unended(row, now)
 
 
-def _unended(row: PersonRow, steps: Iterable[ErasureStep], now: float) -> tuple[Missing, float | None]:
+def _unended(row: PersonRow, now: float) -> tuple[Missing, float | None]:
     """Return why the end of the last removal is not recorded, as `_missing` does."""
     state, timing = row.state, row.timing
     lapses = [job.sent_at + timing.longest_job for job in state.late_jobs if job.removes]
@@ -191,5 +219,4 @@ def _unended(row: PersonRow, steps: Iterable[ErasureStep], now: float) -> tuple[
         return Missing.JOB, ends
     if row.has_jobs and len(state.to_remove) > MAX_IDENTITIES:
         return Missing.TOO_MANY, None
-    is_accepted = row.has_jobs or any(step.kind is StepKind.DELETION for step in steps)
-    return (Missing.END if is_accepted else Missing.DELETION), None
+    return Missing.END, None

@@ -14,10 +14,12 @@ that the due repetitions: docs/architecture.md, *Uploads that contradict each ot
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from audience_sync.erasure import ErasureStep
+from audience_sync.erasure import ErasurePlan, ErasureStep
 from audience_sync.membership import MAX_IDENTITIES, Member, MembershipChange, Version
 
 LONGEST_JOB = 36 * 3600  # seconds; Amazon shows members within 36 hours, so a job still running then will never end
+# Seconds; two years. The time to live of a dataset cannot be set; the longest one that Amazon documents is 380 days.
+KEEP_IN_DATASET = 730 * 86_400
 
 
 class Identity(NamedTuple):
@@ -50,7 +52,13 @@ class Timing(NamedTuple):
 
     effective_after: float  # an upload prepared now has taken effect by then, unless its job is late
     longest_job: float = LONGEST_JOB  # a job counts as ended by then, whatever its state
-    after_notice: float = 0.0  # by then, a deletion notice has taken effect that also removes from other audiences
+    after_notice: float = 0.0  # enters wait so long after a deletion notice, which also deletes the person by id
+    keeps: float = 0.0  # Amazon may keep a member for so long; 0: no longer than a row is kept anyway
+
+    @classmethod
+    def of_dataset(cls, effective_after: float, longest_job: float) -> "Timing":
+        """Return the limits for Ads Data Manager, which reports the end of nothing and may delete people everywhere."""
+        return cls(effective_after, longest_job, 2 * effective_after, KEEP_IN_DATASET)
 
 
 class Due(NamedTuple):
@@ -70,13 +78,15 @@ class MemberState:
     erase_until: int = 0  # epoch milliseconds of the newest deletion notice; identities named by then must be erased
     entered: int = 0  # epoch seconds at which an enter was last sent
     exited: int = 0  # epoch seconds at which a removal was last sent
-    removal_failed: bool = False  # its job rejected the removal
+    removal_failed: bool = False  # an attempt at a removal has failed, and Amazon has accepted none since
     ended: int = 0  # epoch seconds at which the newest exit was recorded
     # Epoch seconds by which enters with identities to remove, and removals, take effect unless their job is late.
     enters_end: int = 0
     removals_end: int = 0
     late_jobs: tuple[LateJob, ...] = ()  # not known to have ended
     erasure: tuple[ErasureStep, ...] = ()  # in the order in which they were recorded
+    plan: ErasurePlan | None = None  # of the erasure; in the row of all audiences, unless an older version wrote it
+    keep_until: int = 0  # epoch seconds until which the row is kept, even if it would expire before
     revision: int = 0  # of the row that was read; 0 without a row
 
     @property
@@ -99,23 +109,27 @@ class MemberState:
         """The identities of earlier lives that may be at Amazon."""
         return tuple(each for each in self.identities if self.left is not None and each.at <= self.left.at)
 
-    def follows(self, notice: Version) -> bool:
-        """Return whether a deletion notice changes nothing: the earlier life has ended, its identities are erased."""
+    def has_ended(self, notice: Version) -> bool:
+        """Return whether the life before a deletion notice has ended, and its identities are erased or must be."""
         if self.left is None or self.left < notice:
             return False
-        if self.erase_until >= notice.at:
-            return True
-        # A row without identities must also record the notice: the next exit may name some.
-        return not self.newest.exits and all(each.at > notice.at for each in self.identities)
+        return self.erase_until >= notice.at or all(each.at > notice.at for each in self.identities)
 
-    def reflects(self, notice: Version, *, deletes_everywhere: bool) -> bool:
+    def reflects(self, notice: Version, *, is_dataset: bool) -> bool:
         """Return whether the exit that a deletion notice leads to would change nothing here.
 
         Args:
             notice: the version of the notice.
-            deletes_everywhere: whether it also removes from audiences that the person has entered since.
+            is_dataset: the notice also deletes the person from datasets entered since, and enters wait for that.
         """
-        return self.follows(notice) and (not deletes_everywhere or self.erase_until >= notice.at)
+        # A row without identities must also record the notice: the next exit may name some.
+        is_back = not is_dataset and not self.newest.exits
+        return self.has_ended(notice) and (is_back or self.erase_until >= notice.at)
+
+    def has_all_to_remove(self, later: "MemberState") -> bool:
+        """Return whether a removal sent from this state has removed everything that a later one still has to remove."""
+        known = {each.key for each in self.to_remove}
+        return all(each.key in known for each in later.to_remove)
 
     @property
     def must_erase(self) -> bool:

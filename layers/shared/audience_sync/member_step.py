@@ -15,7 +15,9 @@ from typing import NamedTuple
 from audience_sync.member_state import Identity, LateJob, MemberState, Timing, left_with
 from audience_sync.membership import MembershipChange, Version
 
-KEEP_REMOVED = 172_800  # seconds after which a removal is certain: jobs are tracked for 36 hours
+# Seconds after which a removal without a failed attempt is certain: longer than a change can wait (7 days), lie in the
+# dead letters (14), and wait again.
+KEEP_REMOVED = 30 * 86_400
 MAX_KEPT = 1_000  # identities; a row holds 400 KB, and each identity at most 300 bytes
 
 
@@ -114,7 +116,7 @@ def repetition(state: MemberState | None, version: Version, *, now: int, timing:
 
 
 def sent(state: MemberState, version: Version, at: int, timing: Timing, *, removes: bool) -> MemberState:
-    """Date an upload.
+    """Date an upload, before or after the attempt. A removal is not certain by that.
 
     Args:
         state: as the table holds it now; another change may be the newest.
@@ -125,11 +127,17 @@ def sent(state: MemberState, version: Version, at: int, timing: Timing, *, remov
     """
     end = round(at + timing.effective_after)
     if removes:
-        exited, removals_end = max(state.exited, at), max(state.removals_end, end)
-        return replace(state, exited=exited, removals_end=removals_end, removal_failed=False)
+        return replace(state, exited=max(state.exited, at), removals_end=max(state.removals_end, end))
     if state.left is not None and version <= state.left:
         return replace(state, enters_end=max(state.enters_end, end))
-    return replace(state, entered=max(state.entered, at))
+    keep_until = round(at + timing.keeps) if timing.keeps else 0
+    return replace(state, entered=max(state.entered, at), keep_until=max(state.keep_until, keep_until))
+
+
+def without_removal(each: Step, now: int) -> Step:
+    """Record an exit whose removal Amazon would ignore: nothing is sent, and the row keeps no identities of it."""
+    state = replace(each.state, identities=each.state.active, exited=max(each.state.exited, now))
+    return Step(state, writes=True, is_superseded=True, waits_until=each.waits_until)
 
 
 def _with_exit(
@@ -153,6 +161,7 @@ def _with_exit(
     grown = replace(
         known,
         newest=bare if is_newest else known.newest,
+        keep_until=0 if is_newest else known.keep_until,
         left=left,
         ended=now if ends_a_life else known.ended,
         erase_until=erase_until,
@@ -180,14 +189,20 @@ def _with_enter(state: MemberState, change: MembershipChange, now: int, attempte
     """Make an enter the newest change, or add its identities; None if it is superseded."""
     if change.version > state.version:
         is_certain = state.exited and now - state.exited > KEEP_REMOVED and not state.removal_failed
-        # Identities of an earlier life are certainly gone.
-        return _with_new_enter(replace(state, identities=state.active) if is_certain else state, change)
+        return _with_new_enter(_without_certain(state) if is_certain else state, change)
     if state.newest.exits or change.at != state.newest.at:
         return None
     known = {each.key: each.at for each in state.active}
     new = [pair for pair in _of_this_life(state, change) if known.get(Identity(*pair).key, -1) < pair[0]]
     says_more = new or change.version == state.version or attempted.enter is not None
     return _named(state, new) if says_more else None
+
+
+def _without_certain(state: MemberState) -> MemberState:
+    """Drop the identities of earlier lives, which are gone; those to erase only leave with the end of a removal."""
+    left = state.left
+    kept = [each for each in state.identities if left is None or each.at > left.at or each.at <= state.erase_until]
+    return replace(state, identities=tuple(kept))
 
 
 def _with_new_enter(state: MemberState | None, change: MembershipChange) -> MemberState:

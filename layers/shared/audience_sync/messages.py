@@ -58,7 +58,6 @@ class DeliveryHistory:
     is_replay: bool = False  # the changes were counted before and are not counted again
     is_repetition: bool = False  # the changes have no identities: whatever is due is sent from the rows
     untracked: Untracked | None = None
-    is_removed: bool = False  # Amazon has accepted the removal; the deletion of identities is left
 
     def as_json(self) -> dict[str, Any]:
         """The history as written on the envelope."""
@@ -68,7 +67,6 @@ class DeliveryHistory:
             "replay": self.is_replay,
             "repetition": self.is_repetition,
             "untracked": self.untracked,
-            "removed": self.is_removed,
         }
         return {name: value for name, value in fields.items() if value}
 
@@ -82,7 +80,6 @@ class DeliveryHistory:
             envelope.get("replay") is True,
             envelope.get("repetition") is True,
             _untracked(envelope.get("untracked")),
-            envelope.get("removed") is True,
         )
 
 
@@ -225,7 +222,6 @@ class JobMember(NamedTuple):
     erases: bool = False  # identities under a deletion notice are erased once the job has ended well
     is_replay: bool = False  # the change was counted before: a rejection is not counted again
     proves: bool = False  # its end is recorded as a step of the person's erasure
-    deletes: bool = False  # the upload deletes identities in all datasets
 
     @property
     def flags(self) -> str:
@@ -233,7 +229,8 @@ class JobMember(NamedTuple):
         return "".join(code for code, flag in zip(_FLAGS, self[2:], strict=True) if flag)
 
 
-_FLAGS = "derpi"  # removes, erases, is_replay, proves, deletes
+_FLAGS = "derp"  # removes, erases, is_replay, proves
+_DELETES = "i"  # until November 2026: the upload was a deletion of identities, whose end proves no removal
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,6 +274,7 @@ class JobMessage:
                 tuple(
                     JobMember(member, version, *(code in flags for code in _FLAGS))
                     for member, version, flags in map(_job_member, fields["members"])
+                    if _DELETES not in flags
                 ),
                 min(_bounded(fields.get("checks", 0)), MAX_ATTEMPTS),
                 fields.get("late") is True,
@@ -306,6 +304,32 @@ def job_messages(
     size = max(1, (MAX_MESSAGE_BYTES - 1_000) // (longest + 1))
     job = JobMessage(job_id, audience_id, sent_at, (), destination=destination)
     return [replace(job, members=some).body() for some in batched(members, size)]
+
+
+@dataclass(frozen=True, slots=True)
+class DeletionMessage:
+    """A message of the job queue: people whose deletion from all datasets Amazon is asked for."""
+
+    people: tuple[str, ...]  # external user ids
+    due: int  # epoch seconds; before, nothing is read
+    attempts: int = 0  # that failed
+
+    def body(self) -> str:
+        """The message body for the job queue."""
+        fields = {"v": MESSAGE_VERSION, "deletions": self.people, "due": self.due, "attempts": self.attempts}
+        return json.dumps(fields, separators=(",", ":"))
+
+
+def read_job_queue(body: str) -> JobMessage | DeletionMessage:
+    """Read a message of the job queue. Raises InvalidMessage."""
+    fields = _envelope(body)
+    if "deletions" not in fields:
+        return JobMessage.from_body(body)
+    try:
+        people = tuple(_checked_id(each) for each in fields["deletions"])
+        return DeletionMessage(people, _bounded(fields["due"]), _bounded(fields.get("attempts", 0)))
+    except (ValueError, KeyError, TypeError, OverflowError):
+        raise InvalidMessage("the message does not name people to delete") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -419,9 +443,15 @@ def _bounded(value: Any) -> int:
     return number
 
 
+def _checked_id(value: Any) -> str:
+    if not _EXTERNAL_USER_ID.fullmatch(value):
+        raise ValueError
+    return str(value)
+
+
 def _job_member(fields: Any) -> tuple[str, str, str]:
     member, version, flags = fields
-    if not _EXTERNAL_USER_ID.fullmatch(member) or not isinstance(version, str) or not isinstance(flags, str):
-        raise ValueError
+    if not isinstance(version, str) or not isinstance(flags, str):
+        raise TypeError
     Version.from_text(version)
-    return member, version, flags
+    return _checked_id(member), version, flags

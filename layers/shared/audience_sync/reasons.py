@@ -164,7 +164,7 @@ class Reason(StrEnum):
     ACCESS_DENIED = (
         auto(),
         REFUSED | PARKED,
-        "no access to the advertiser or account, terms not accepted, or a deletion with a DSP account (403)",
+        "no access to the advertiser or account, or terms not accepted (403)",
         "see `audience-sync parked show`, check `audience-sync terms show` and the permissions at Amazon, then redrive",
     )
     NOT_FOUND = (

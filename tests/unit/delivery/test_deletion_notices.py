@@ -51,7 +51,7 @@ def test_an_exit_is_due_even_from_an_audience_whose_api_only_a_newer_version_kno
     stack.deliver(entered("a@b.co", at=5, audience=OTHER))
     new = Audience(OTHER, destination=Destination.of({"api": "new"}))
     for at in (4, 6):  # before and after the enter
-        (exit_,) = due_exits(stack.members(), [notice(at=at)], [new])
+        (exit_,) = due_exits(stack.members().read([(OTHER, "m1")]), [notice(at=at)], [new])
         assert (exit_.member, exit_.destination) == ((OTHER, "m1"), new.destination), "for the worker to park"
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from audience_sync.amazon_ads.advertiser_audiences.records import encode_record, frame_of
 from audience_sync.amazon_ads.record import audience_record
-from audience_sync.amazon_ads.upload import Request, Target, cut_uploads
+from audience_sync.amazon_ads.upload import Target, cut_uploads
 from audience_sync.delivery.groups import groups
 from audience_sync.delivery.uploads import Limits
 from audience_sync.fields import IDENTIFIERS
@@ -27,7 +27,7 @@ def change(number: int, identifiers: int) -> MembershipChange:
 
 def uploads_of(members: Sequence[Sequence[MembershipChange]], limits: Limits = LIMITS) -> int:
     encoded = [encode_record(changes[-1].record) for changes in members]
-    return len(list(cut_uploads(TARGET, frame_of(TARGET), encoded, limits.size(Request.RECORDS))))
+    return len(list(cut_uploads(TARGET, frame_of(TARGET), encoded, limits.size(TARGET.destination))))
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,7 @@ def test_nothing_is_sent_that_is_not_recorded(stack: MemoryStack) -> None:
 def test_changes_whose_date_cannot_be_written_after_the_upload_are_not_acknowledged(stack: MemoryStack) -> None:
     stack.amazon.fails = ServiceUnavailable("503")
     stack.deliver(change("a@b.co", at=1), change("b@b.co", at=1, member="m2"))
+    stack.now += 60
     stack.model.refused = [{1: "InternalServerError"}]
     report = stack.deliver(change("a@b.co", at=1), change("b@b.co", at=1, member="m2"), receives=2)
     assert ([each.reason for each in report.deferred], report.delivered) == (["unavailable"], 0)
@@ -67,6 +68,7 @@ def test_a_change_whose_row_moves_on_meanwhile_is_dated_in_the_row_as_it_is_then
 def test_a_row_that_keeps_changing_while_it_is_dated_leaves_the_change_in_the_queue(stack: MemoryStack) -> None:
     stack.amazon.fails = ServiceUnavailable("503")
     stack.deliver(change("a@b.co", at=1))
+    stack.now += 60
     stack.model.refused = [{0: "ConditionalCheckFailed"}] * MAX_ROUNDS
     report = stack.deliver(change("a@b.co", at=1), receives=2)
     assert ([each.reason for each in report.deferred], report.delivered) == (["moved_on"], 0)
@@ -97,6 +99,7 @@ def test_a_change_that_is_parked_stays_parked_where_the_others_cannot_be_dated(s
     both = [change("a@b.co", at=1, member="bad"), change("a@b.co", at=1)]
     stack.amazon.fails = ServiceUnavailable("503")
     stack.deliver(*both)
+    stack.now += 60
     stack.amazon = ChoosyAmazon()
     stack.model.refused = [{0: "InternalServerError"}]
     report = stack.deliver(*both, receives=2)

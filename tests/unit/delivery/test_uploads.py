@@ -2,12 +2,10 @@
 
 import json
 from dataclasses import dataclass, field
-from typing import Any
 
 import pytest
 
-from audience_sync.amazon_ads.destination import of_data_manager
-from audience_sync.amazon_ads.upload import Request, Submission, Target, Upload
+from audience_sync.amazon_ads.upload import Submission, Target, Upload
 from audience_sync.clock import Clock
 from audience_sync.delivery.bisect import SAMPLE_SIZE
 from audience_sync.delivery.uploads import (
@@ -189,29 +187,3 @@ def test_records_that_are_too_large_say_nothing_of_the_others() -> None:
     outcomes = send_all(amazon, 100)
     assert outcomes["m60"] == Accepted()
     assert [len(each) for each in amazon.requests].count(1) == 100
-
-
-def test_removals_go_out_before_identities_are_deleted_whoever_comes_first() -> None:
-    """A member whose removal fails comes back whole: its row must not count as erased by then."""
-    requests: list[Request] = []
-
-    class Recording:
-        def send_records(self, upload: Upload, *, timeout: float) -> Submission:
-            assert timeout > 0
-            requests.append(upload.frame.request)
-            return Submission("-")
-
-    denied, granted = ({"consent": {"amzn": {"amznUserData": word}}} for word in ("DENIED", "GRANTED"))
-    target = Target("adm-1", of_data_manager())
-    where: dict[str, Any] = {
-        "audience_id": target.audience_id,
-        "destination": target.destination,
-        "exits": True,
-        "erase": True,
-    }
-    changes = [
-        builders.change(member, "e", record={"userConsent": consent}, **where)
-        for member, consent in (("m1", denied), ("m2", granted))
-    ]
-    Uploads(Recording(), LIMITS, Clock(lambda: 5.0, lambda: 0.0), 60.0).send(target, changes, lambda _: None)
-    assert requests == [Request.MEMBERS, Request.IDENTITIES]

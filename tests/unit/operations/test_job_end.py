@@ -146,6 +146,7 @@ def test_a_rejected_record_is_parked_unless_a_newer_change_has_made_it_moot(
 )
 def test_that_the_last_removal_took_no_effect_is_kept(job: JobMember, sent_at: int, fails: bool) -> None:
     assert after(BACK, job, is_rejected=True, sent_at=sent_at) == replace(BACK, removal_failed=fails)
+    assert after(BACK, job, None, sent_at=sent_at) == replace(BACK, removal_failed=fails), "nor if it is unknown"
 
 
 # What is erased
@@ -177,7 +178,8 @@ def test_the_last_removal_erases_what_a_deletion_notice_concerns_when_it_has_end
     known: MemberState, job: JobMember, report: JobReport | None, sent_at: int, erases: bool
 ) -> None:
     ended = after(known, job, report, sent_at=sent_at)
-    assert ended == (replace(known, identities=known.identities[:-1]) if erases else known)
+    unerased = replace(known, removal_failed=report is None)
+    assert ended == (replace(known, identities=known.identities[:-1]) if erases else unerased)
 
 
 def test_a_removal_erases_only_what_was_named_by_then() -> None:
@@ -190,18 +192,13 @@ def test_a_removal_erases_only_what_was_named_by_then() -> None:
 DATASET = of_data_manager()
 PART = REMOVAL._replace(proves=True)
 LAST_PART = ERASING._replace(proves=True)
-DELETION = LAST_PART._replace(deletes=True)
 REMOVED = ErasureStep(StepKind.REMOVAL, "job-1", EXITED * 1000 + 999, NOW * 1000)
-DELETED = REMOVED._replace(kind=StepKind.DELETION)
-FIRST_DELETION = DELETED._replace(at=EXITED * 1000 - 1_000)
-OLD_DELETION = DELETED._replace(at=EXITED * 1000 - 1_001)
 
 
 @pytest.mark.parametrize(
     ("each", "report", "is_rejected", "expected"),
     [
         pytest.param(PART, WELL, False, (REMOVED,), id="a removal"),
-        pytest.param(DELETION, WELL, False, (DELETED,), id="a deletion of identities"),
         pytest.param(REMOVAL, WELL, False, (), id="a plain removal"),
         pytest.param(PART, None, False, (), id="unknown"),
         pytest.param(PART, WELL, True, (), id="rejected"),
@@ -215,36 +212,10 @@ def test_the_end_of_an_upload_that_carries_out_an_erasure_is_recorded_once(
     assert after(ended, each, report, is_rejected=is_rejected).erasure == expected
 
 
-@pytest.mark.parametrize(
-    ("each", "sent_at", "steps", "erases"),
-    [
-        pytest.param(LAST_PART, EXITED, (), False, id="a removal, and the deletion has not gone out"),
-        pytest.param(LAST_PART, EXITED, (DELETED,), True, id="a removal after the deletion"),
-        pytest.param(LAST_PART, EXITED, (OLD_DELETION,), False, id="a removal after that of an older notice"),
-        pytest.param(ERASING, EXITED, (), True, id="queued by an older version, which recorded no steps"),
-        pytest.param(DELETION, EXITED, (), True, id="the deletion"),
-        pytest.param(DELETION, EXITED - 1, (), True, id="the deletion, counted as ended after a later removal"),
-        pytest.param(DELETION, EXITED - 2, (), False, id="a deletion before the exit was recorded"),
-        pytest.param(ERASING, EXITED, (FIRST_DELETION,), True, id="a removal after the deletion, in the same moment"),
-    ],
-)
-def test_a_row_of_a_dataset_keeps_identities_until_amazon_has_accepted_to_delete_them(
-    each: JobMember, sent_at: int, steps: tuple[ErasureStep, ...], erases: bool
-) -> None:
-    known = replace(NOTICED, erasure=steps, ended=EXITED - 1)
-    of = replace(message(each, sent_at=sent_at), destination=DATASET)
-    ended = after_end(known, of, WELL, each, is_rejected=False, now=NOW, timing=TIMING)
-    assert ended.identities == (() if erases else (NAMED_BEFORE,))
-
-
-@pytest.mark.parametrize(("exited", "erases"), [(NOW - TIMING.effective_after, True), (NOW - 1_019, False)])
-def test_the_end_of_a_deletion_erases_nothing_before_a_later_removal_has_taken_effect(
-    exited: int, erases: bool
-) -> None:
-    known = replace(NOTICED, exited=int(exited))
-    of = replace(message(DELETION), destination=DATASET)
-    ended = after_end(known, of, WELL, DELETION, is_rejected=False, now=NOW, timing=TIMING)
-    assert ended.identities == (() if erases else (NAMED_BEFORE,))
+def test_a_row_of_a_dataset_is_erased_whether_or_not_amazon_deletes_the_person() -> None:
+    of = replace(message(LAST_PART), destination=DATASET)
+    ended = after_end(NOTICED, of, WELL, LAST_PART, is_rejected=False, now=NOW, timing=TIMING)
+    assert ended.identities == ()
 
 
 # Which members are asked for
@@ -255,6 +226,7 @@ def test_the_end_of_a_deletion_erases_nothing_before_a_later_removal_has_taken_e
     [
         pytest.param(ENTER, WELL, False, False, id="ended well, in time"),
         pytest.param(ENTER, None, False, False, id="unknown, in time"),
+        pytest.param(REMOVAL, None, False, True, id="a removal of unknown outcome"),
         pytest.param(ENTER, WELL, True, True, id="late"),
         pytest.param(ERASING, WELL, False, True, id="it erases"),
         pytest.param(REMOVAL._replace(proves=True), WELL, False, True, id="a part of an erasure"),

@@ -1,65 +1,45 @@
-"""The uploads that a change takes on Amazon's API of its audience. Pure."""
+"""The differences between Amazon's APIs, by destination: uploads, removals, the end of an upload. Pure."""
 
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from audience_sync.amazon_ads.advertiser_audiences import records
 from audience_sync.amazon_ads.data_manager import members
 from audience_sync.amazon_ads.destination import Api, api_of, is_of_audience_api
 from audience_sync.amazon_ads.upload import Frame, Request, Target, UploadSize
-from audience_sync.membership import MAX_IDENTITIES, Destination, MembershipChange
-
-_ENCODERS = {
-    Request.RECORDS: records.encode_record,
-    Request.MEMBERS: members.encode_member,
-    Request.IDENTITIES: members.encode_identities,
-}
-_SIZES = {Request.MEMBERS: members.MEMBERS_SIZE, Request.IDENTITIES: members.IDENTITIES_SIZE}
+from audience_sync.member_state import MemberState, Timing
+from audience_sync.membership import MAX_IDENTITIES, Audience, Destination, Member, MembershipChange
+from audience_sync.person_deletion import PersonRow
 
 
-def usual_request(destination: Destination) -> Request:
-    """Return the request that takes most changes of an audience."""
+def request_of(destination: Destination) -> Request:
+    """Return the request that takes the changes of an audience."""
     return Request.RECORDS if api_of(destination) is Api.AUDIENCES else Request.MEMBERS
 
 
-def requests_of(change: MembershipChange) -> tuple[Request, ...]:
-    """Return the requests that a change takes, in their order.
-
-    A removal from a dataset takes effect only with the consent under which the member was added. A deletion notice
-    also deletes the person's identities, which needs no consent; Amazon takes up to 30 days for it.
-    """
-    usual = usual_request(change.destination)
-    if usual is Request.RECORDS or not (change.exits and change.erase):
-        return (usual,)
-    return (usual, Request.IDENTITIES) if members.has_consent(change.record) else (Request.IDENTITIES,)
+def is_ignored(destination: Destination, record: Mapping[str, Any]) -> bool:
+    """Return whether Amazon ignores a removal with a record's consent: from a dataset, if that is denied."""
+    return not has_jobs(destination) and members.denies_consent(record)
 
 
-def with_deletion(change: MembershipChange, *, erases: bool, repeats: bool, follows_enter: bool) -> MembershipChange:
-    """Return a record of a member as it is sent: to a dataset, also with the deletion of identities, or without it.
-
-    They are deleted in all datasets, also in those that the person has entered since. So a repetition deletes them only
-    if it follows an enter that nothing else removes.
-    """
-    if has_jobs(change.destination):
-        return change
-    again = follows_enter and members.denies_consent(change.record)
-    return replace(change, erase=erases and (again or not repeats))
+def is_proof(removal: MembershipChange) -> bool:
+    """Return whether the end of a removal proves it: from a dataset, only with consent to user data."""
+    return has_jobs(removal.destination) or members.has_consent(removal.record)
 
 
-def encode(request: Request, change: MembershipChange) -> bytes:
-    """Encode the part of a change in a request, as compact JSON."""
-    return _ENCODERS[request](change.record)
+def encoder_of(destination: Destination) -> Callable[[Mapping[str, Any]], bytes]:
+    """Return the function that encodes the record of a change as its part of a request, in compact JSON."""
+    return records.encode_record if request_of(destination) is Request.RECORDS else members.encode_member
 
 
-def frame_of(request: Request, target: Target) -> Frame:
+def frame_of(target: Target) -> Frame:
     """Return the frame around the encoded parts."""
-    if request is Request.RECORDS:
-        return records.frame_of(target)
-    return members.MEMBERS if request is Request.MEMBERS else members.IDENTITIES
+    return records.frame_of(target) if request_of(target.destination) is Request.RECORDS else members.MEMBERS
 
 
-def size_of(request: Request, configured: UploadSize) -> UploadSize:
+def size_of(destination: Destination, configured: UploadSize) -> UploadSize:
     """Return the limits on a request; `configured` applies to the audience API."""
-    return _SIZES.get(request, configured)
+    return configured if request_of(destination) is Request.RECORDS else members.MEMBERS_SIZE
 
 
 def max_identities(destination: Destination) -> int:
@@ -70,3 +50,17 @@ def max_identities(destination: Destination) -> int:
 def has_jobs(destination: Destination) -> bool:
     """Return whether Amazon processes uploads in jobs that can be asked for. Otherwise only time tells."""
     return is_of_audience_api(destination)
+
+
+def rows_of(
+    person: str,
+    audiences: Iterable[Audience],
+    states: Mapping[Member, MemberState],
+    timing_of: Callable[[Destination], Timing],
+) -> list[PersonRow]:
+    """Return the person's rows among some states."""
+    return [
+        PersonRow(state, timing_of(audience.destination), has_jobs(audience.destination))
+        for audience in audiences
+        if (state := states.get((audience.audience_id, person)))
+    ]

@@ -23,6 +23,6 @@ def exit_record(record: dict[str, Any], destination: Destination) -> dict[str, A
     Ads Data Manager removes a member only with consent. Without `userConsent`, the exit gets the consent under which
     the member was added, once the member's row is read.
     """
-    if record.get("userConsent") or is_of_audience_api(destination):
+    if record.get("userConsent") or "userConsent" not in record or is_of_audience_api(destination):
         return record
     return {name: value for name, value in record.items() if name != "userConsent"}

@@ -22,7 +22,6 @@ class Request(StrEnum):
 
     RECORDS = "records"  # of the audience API
     MEMBERS = "members"  # of a dataset
-    IDENTITIES = "identities"  # to delete in all datasets
 
 
 class Frame(NamedTuple):

@@ -3,7 +3,7 @@
 from audience_sync.amazon_ads.advertiser_audiences.client import AmazonAds
 from audience_sync.amazon_ads.data_manager.client import DataManager
 from audience_sync.amazon_ads.upload import Request, Submission, Upload
-from audience_sync.errors import AccessDenied, InvalidRequest, NotConnected
+from audience_sync.errors import NotConnected
 
 
 class Uploader:
@@ -20,14 +20,8 @@ class Uploader:
         Raises:
             RequestRejected, TransientError: from the client. NotConnected without an account: changes wait for one.
         """
-        request = upload.frame.request
-        if request is Request.RECORDS:
+        if upload.frame.request is Request.RECORDS:
             return self._audiences.send_records(upload, timeout=timeout)
         if self._data_manager is None:
             raise NotConnected("no account of Ads Data Manager is set; deploy with the parameter DataManagerAccountId")
-        if request is Request.MEMBERS:
-            return self._data_manager.send_members(upload, timeout=timeout)
-        try:
-            return self._data_manager.delete_identities(upload, timeout=timeout)
-        except InvalidRequest as error:
-            raise AccessDenied(str(error), status=403) from None
+        return self._data_manager.send_members(upload, timeout=timeout)

@@ -16,10 +16,10 @@ _UNAVAILABLE = "the membership table does not answer"
 class Checkpoint:
     """The position of one task. All calls raise Unavailable if the table does not answer."""
 
-    def __init__(self, client: "DynamoDBClient", table: str, partition: str) -> None:
+    def __init__(self, client: "DynamoDBClient", table: str, partition: str, name: str = "checkpoint") -> None:
         self._client = client
         self._table = table
-        self._key: dict[str, Any] = {"audienceShard": {"S": partition}, "externalUserId": {"S": "checkpoint"}}
+        self._key: dict[str, Any] = {"audienceShard": {"S": partition}, "externalUserId": {"S": name}}
 
     def time(self) -> int | None:
         """Return the time up to which the task is done, in epoch seconds; None before the first one is set."""

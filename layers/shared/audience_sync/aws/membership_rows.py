@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from audience_sync.erasure import ErasureStep, StepKind
+from audience_sync.erasure import ErasurePlan, ErasureStep, StepKind
 from audience_sync.errors import MisplacedRow, Unavailable
 from audience_sync.fields import IDENTIFIERS
 from audience_sync.member_state import Identity, LateJob, MemberState
@@ -70,9 +70,13 @@ def _name(audience_id: str, shard: int) -> str:
 
 
 def expires_at(state: MemberState) -> int:
-    """Return the epoch second after which DynamoDB deletes the row of a state."""
-    sent = max(state.entered, state.exited)
-    return sent + (KEEP_EXIT if state.newest.exits else KEEP_ACTIVE)
+    """Return the epoch second after which DynamoDB deletes the row of a state.
+
+    A deletion that Amazon has accepted is kept as long as an exit: longer than the 30 days that Amazon may take.
+    """
+    sent = max(state.entered, state.exited) + (KEEP_EXIT if state.newest.exits else KEEP_ACTIVE)
+    deleted = [step.at // 1000 + KEEP_EXIT for step in state.erasure if step.kind is StepKind.DELETION]
+    return max(sent, state.keep_until, *deleted)
 
 
 def row_of(state: MemberState, key: Mapping[str, Any], revision: int) -> dict[str, Any]:
@@ -137,6 +141,8 @@ def _state(row: Mapping[str, Any]) -> MemberState:
         fields.get("m", 0),
         tuple(_late_job(each, row) for each in _listed(fields.get("j", []))),
         tuple(_erasure_step(*each) for each in _listed(fields.get("p", []))),
+        _plan(*fields["a"]) if "a" in fields else None,
+        fields.get("k", 0),
         int(row["revision"]["N"]),
     )
 
@@ -153,9 +159,11 @@ def _is_sound(state: MemberState) -> bool:
         newest.record.get("countryCode", ""),
         *(job.job_id for job in state.late_jobs),
         *(step.id for step in state.erasure),
+        *(state.plan.known_in if state.plan else ()),
     )
     times = (
-        *(state.ended, state.erase_until, state.exited, state.enters_end, state.removals_end),
+        *(state.ended, state.erase_until, state.exited, state.enters_end, state.removals_end, state.keep_until),
+        *(state.plan[2:] if state.plan else ()),
         *(each.at for each in state.identities),
         *(time for job in state.late_jobs for time in (job.sent_at, job.at)),
         *(time for step in state.erasure for time in (step.at, step.ended)),
@@ -186,6 +194,10 @@ def _late_job(fields: Any, row: Mapping[str, Any]) -> LateJob:
 
 def _erasure_step(code: str, *fields: Any) -> ErasureStep:
     return ErasureStep(_STEP_KINDS[code], *fields)
+
+
+def _plan(held_in: Any, also_in: Any, *times: int) -> ErasurePlan:
+    return ErasurePlan(_listed(held_in), _listed(also_in), *times)
 
 
 def _listed(value: Any) -> tuple[Any, ...]:
@@ -233,6 +245,8 @@ def _packed(state: MemberState) -> bytes:
         "m": state.removals_end,
         "p": [[_STEP_CODES[step.kind], *step[1:]] for step in state.erasure],
         "j": [[job.job_id, job.sent_at, job.at, int(job.removes)] for job in state.late_jobs],
+        "a": state.plan,
+        "k": state.keep_until,
     }
     header |= {name: value for name, value in optional.items() if value}
     names: list[Any] = []

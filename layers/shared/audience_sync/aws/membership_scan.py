@@ -110,8 +110,18 @@ class MembershipScan:
             Unavailable: the table does not answer.
             MisplacedRow: the rows were written with another number of shards.
         """
-        for rows in self._pages_of(EVERY_AUDIENCE):
-            yield self._stored(rows)
+        for page, _ in self.deletion_notices_after(""):
+            yield page
+
+    def deletion_notices_after(self, position: str) -> Iterator[tuple[list[StoredMember], str]]:
+        """Return them from a position on, each page with the position after it; empty is the beginning."""
+        partitions = self._sharding.partitions(EVERY_AUDIENCE)
+        partition, _, after = position.partition("/")
+        first = partitions.index(partition) if partition in partitions else 0
+        for number, name in enumerate(partitions[first:], first + 1):
+            following = partitions[number] if number < len(partitions) else ""
+            for rows, last in self._pages_of_partition(name, after if name == partition else ""):
+                yield self._stored(rows), f"{name}/{last}" if last else f"{following}/"
 
     def members(self) -> Iterator[list[StoredMember]]:
         """Return the rows of every member of every audience, page by page of up to 1 MB, in no order.
@@ -144,20 +154,28 @@ class MembershipScan:
 
     def _pages_of(self, audience_id: str, **options: Any) -> Iterator[list[dict[str, Any]]]:
         for partition in self._sharding.partitions(audience_id):
-            start: dict[str, Any] = {}
-            while True:
-                with unavailable(_UNAVAILABLE):
-                    page: Any = self._client.query(
-                        TableName=self._table,
-                        KeyConditionExpression="audienceShard = :partition",
-                        ExpressionAttributeValues={":partition": {"S": partition}},
-                        **options,
-                        **start,
-                    )
-                yield page["Items"]
-                if "LastEvaluatedKey" not in page:
-                    break
-                start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
+            for rows, _ in self._pages_of_partition(partition, **options):
+                yield rows
+
+    def _pages_of_partition(
+        self, partition: str, after: str = "", **options: Any
+    ) -> Iterator[tuple[list[dict[str, Any]], str]]:
+        """Yield pages, each with the external user id of its last row; empty at the end of the partition."""
+        while True:
+            key: Any = {"audienceShard": {"S": partition}, "externalUserId": {"S": after}}
+            if after:
+                options["ExclusiveStartKey"] = key
+            with unavailable(_UNAVAILABLE):
+                page: Any = self._client.query(
+                    TableName=self._table,
+                    KeyConditionExpression="audienceShard = :partition",
+                    ExpressionAttributeValues={":partition": {"S": partition}},
+                    **options,
+                )
+            after = page["LastEvaluatedKey"]["externalUserId"]["S"] if "LastEvaluatedKey" in page else ""
+            yield page["Items"], after
+            if not after:
+                break
 
     def approximate_rows(self) -> int:
         """Return the approximate number of rows; DynamoDB counts them every six hours. Raises Unavailable."""

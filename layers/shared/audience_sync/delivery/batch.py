@@ -147,6 +147,7 @@ class Delivery:
         report.parked_reasons += outcomes.parked
         report.accepted = members.accepted
         report.repeated = members.repeated
+        report.erasures = members.erasures
         report.incomplete = frozenset(
             outcomes.parked_in
             | {member[0] for member, each in outcomes.deferred.items() if not isinstance(each.error, JobRunning)}
@@ -198,10 +199,9 @@ class Delivery:
         waiting = [pair for pair in left if isinstance(pair[1].error, JobRunning)]
         failing = [pair for pair in left if not isinstance(pair[1].error, JobRunning)]
         delay = self._delay(each, [cause for _, cause in failing])
-        groups = _by_progress(failing)
-        is_told = set(groups) <= {(None, each.message.history.is_removed), (None, False)}
-        is_told = is_told and each.message.history.untracked is None
-        is_kept = not waiting and is_told and message.receive_count < REQUEUE_AFTER_RECEIVES
+        groups = _by_upload(failing)
+        is_unchanged = set(groups) <= {None} and each.message.history.untracked is None
+        is_kept = not waiting and is_unchanged and message.receive_count < REQUEUE_AFTER_RECEIVES
         if is_kept and len(left) == len(each.message.changes):
             self._note_age(report, each.first_at)
             report.deferred.append(DeferredMessage(message, delay, left[0][1].error.reason))
@@ -209,13 +209,11 @@ class Delivery:
         try:
             # Waiting is not an attempt: nothing was sent.
             delays = ((change, cause.delay or 0.0) for change, cause in waiting)
-            attempts = max(0, each.attempts - 1)
+            again = replace(history, attempts=max(0, each.attempts - 1))
             for seconds, changes in by_delay(delays, self._context.clock.now()).items():
-                again = replace(history, attempts=attempts, is_removed=False)
                 self._requeue(changes, again, report, deadline, seconds)
-            for (untracked, is_removed), changes in groups.items():
-                is_removed = is_removed or history.is_removed  # noqa: PLW2901 - it stays so
-                retried = replace(history, attempts=each.attempts, untracked=untracked, is_removed=is_removed)
+            for untracked, changes in groups.items():
+                retried = replace(history, attempts=each.attempts, untracked=untracked)
                 self._requeue(changes, retried, report, deadline, delay)
         except TransientError:  # the whole message comes back; repeating its settled changes is harmless
             self._note_age(report, each.first_at)
@@ -269,17 +267,17 @@ class Delivery:
         report.oldest_deferred = max(report.oldest_deferred, (self._context.clock.now_ms() - since) / 1000)
 
 
-def _by_progress(
+def _by_upload(
     failing: Iterable[tuple[MembershipChange, Deferred]],
-) -> dict[tuple[Untracked | None, bool], list[MembershipChange]]:
-    """Group changes by the untracked upload that carried their members, if any, and by whether they are removed."""
+) -> dict[Untracked | None, list[MembershipChange]]:
+    """Group changes by the untracked upload that carried their members, if any."""
     removed: dict[str, set[Member]] = {}  # by job
-    grouped: defaultdict[tuple[Untracked | None, bool], list[MembershipChange]] = defaultdict(list)
+    grouped: defaultdict[Untracked | None, list[MembershipChange]] = defaultdict(list)
     for change, cause in failing:
         upload: Untracked | None = None
         if job := cause.job:
             if job.job_id not in removed:
                 removed[job.job_id] = {sent.member for sent in job.changes if sent.exits}
             upload = Untracked(job.job_id, job.sent_at, change.member in removed[job.job_id])
-        grouped[upload, cause.is_removed].append(change)
+        grouped[upload].append(change)
     return grouped

@@ -20,7 +20,7 @@ from aws_lambda_powertools.utilities.circuit_breaker.exceptions import CircuitBr
 from aws_lambda_powertools.utilities.circuit_breaker.states import CircuitState
 
 from audience_sync.amazon_ads.destination import failure_domain
-from audience_sync.amazon_ads.upload import Request, Submission, Target, Upload
+from audience_sync.amazon_ads.upload import Submission, Target, Upload
 from audience_sync.delivery.circuit_state import CircuitStates
 from audience_sync.delivery.uploads import Uploader
 from audience_sync.errors import CircuitHalfOpen, CircuitOpen, OutcomeUnknown, ServiceUnavailable
@@ -92,8 +92,6 @@ class CircuitBreakers:
 
     def send(self, uploader: Uploader, upload: Upload, timeout: float) -> Submission:
         """Submit one upload through the circuit breaker of its audience or connection."""
-        if upload.frame.request is Request.IDENTITIES:  # a failing deletion must not keep members in, or out
-            return uploader.send_records(upload, timeout=timeout)
         target = upload.target
         self.check(target)
         connection = _connection(target)

@@ -33,6 +33,7 @@ class DeliveryContext:
     limits: Limits
     clock: Clock
     gate: Gate
+    deletes_people: bool = False  # whether the account of Ads Data Manager may; a DSP account may not
 
 
 @dataclass(frozen=True, slots=True)

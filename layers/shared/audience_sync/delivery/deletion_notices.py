@@ -8,6 +8,8 @@ A worker that read before the notice was written may insert a row of the person 
 notice comes back once after that, and is spread over the rows inserted meanwhile.
 
 A notice counts as superseded by its exits, and these count as changes of their own: so the audit finds a lost one.
+
+The same row owns the deletion of the person from datasets (person_deletion.py), which the jobs function carries out.
 """
 
 from collections import Counter
@@ -15,17 +17,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import batched
 
-from audience_sync.amazon_ads.apis import has_jobs
+from audience_sync.amazon_ads.apis import has_jobs, rows_of
 from audience_sync.amazon_ads.destination import of_changes
 from audience_sync.amazon_ads.record import exit_record
 from audience_sync.aws.membership_table import HasTime, MembershipTable
 from audience_sync.delivery.context import DeliveryContext
 from audience_sync.erasure import ErasureStep, StepKind, with_step
+from audience_sync.erasure_state import is_closed
 from audience_sync.errors import OutOfTime, TransientError, Unavailable
 from audience_sync.member_state import MemberState
 from audience_sync.member_step import step
 from audience_sync.membership import EVERY_AUDIENCE, Audience, Member, MembershipChange, coalesce, since
 from audience_sync.messages import DeliveryHistory, pack
+from audience_sync.person_deletion import planned
+from audience_sync.repetitions import deletion_messages
 
 ROWS_AT_ONCE = 10_000  # rows read between two checks of the time: 100 requests, a second or two
 
@@ -77,6 +82,7 @@ class DeletionNotices:
     def __init__(self, context: DeliveryContext, table: MembershipTable, deadline: float) -> None:
         """Set up delivery of notices; `deadline` in monotonic seconds."""
         self.accepted: Counter[int] = Counter()  # exits that were queued, by epoch millisecond
+        self.recorded = 0  # notices that were new
         self._context = context
         self._table = table
         self._deadline = deadline
@@ -90,6 +96,8 @@ class DeletionNotices:
     ) -> dict[Member, TransientError]:
         """Record notices of distinct persons, and queue an exit for each audience that knows the person.
 
+        If a dataset knows the person, the person's deletion is queued as well.
+
         Args:
             notices: changes of EVERY_AUDIENCE.
             was_tried: whether an earlier attempt may have recorded a notice and stopped there.
@@ -100,50 +108,71 @@ class DeletionNotices:
         Raises:
             Unavailable: a table or the queue does not answer; nothing is certain to be done.
         """
-        new, failed = self._record(notices)
+        audiences = self._context.audiences()
+        states = self._table.read((audience.audience_id, each.member[1]) for each in notices for audience in audiences)
+        before = self._table.read(each.member for each in notices)
+        after = {each.member: self._noted(before.get(each.member), each, audiences, states) for each in notices}
+        failed = self._write([state for member, state in after.items() if state != before.get(member)])
         recorded = [each for each in notices if each.member not in failed]
-        exits = list(due_exits(self._table, recorded, self._context.audiences()))
+        exits = list(due_exits(states, recorded, audiences))
         queue, at = self._context.queue, self._context.clock.now_ms()
         queue.send(pack(exits, DeliveryHistory(first_at=at)), deadline=self._deadline)
         self.accepted[at] += len(exits)
-        again = [each for each in recorded if each.member in new or was_tried(each)]
+        new = [each for each in recorded if _is_new(before.get(each.member), after[each.member])]
+        self.recorded += len(new)
+        again = [each for each in recorded if each in new or was_tried(each)]
         replay = DeliveryHistory(is_replay=True)
         queue.send(pack(again, replay), deadline=self._deadline, delay=self._context.limits.late)
+        plans = {each.member[1]: plan for each in again if (plan := after[each.member].plan)}
+        due = {person: plan.deletion_due for person, plan in plans.items() if plan.deletion_due}
+        for body, delay in deletion_messages(due, self._context.clock.now()):
+            soonest = self._context.limits.late  # the exits are recorded by then
+            self._context.jobs.send([body], deadline=self._deadline, delay=max(soonest, delay))
         return failed
 
-    def _record(self, notices: Sequence[MembershipChange]) -> tuple[set[Member], dict[Member, TransientError]]:
-        """Write the row of each person. Returns the members whose row is new, and errors for rows not written."""
-        states = self._table.read(each.member for each in notices)
-        now = int(self._context.clock.now())
-        timing = self._context.limits.timing
-        steps = [step(states.get(each.member), [each], now=now, timing=timing) for each in notices]
-        noted = [_noted(each.state, notice, now * 1000) for each, notice in zip(steps, notices, strict=True)]
-        changed = [state for state, each in zip(noted, steps, strict=True) if each.writes or state != each.state]
-        results = self._table.write(changed)
-        failed = {
-            state.member: result
-            for state, result in zip(changed, results, strict=True)
-            if isinstance(result, TransientError)
-        }
-        return {each.state.member for each in steps if each.writes}, failed
+    def _noted(
+        self,
+        known: MemberState | None,
+        notice: MembershipChange,
+        audiences: Sequence[Audience],
+        states: Mapping[Member, MemberState],
+    ) -> MemberState:
+        """Return the person's row of all audiences with a notice, or a denial of consent, and the plan for it.
+
+        An older notice that arrives late is recorded, but what the newest one led to covers it: another deletion could
+        only harm who has come back since.
+        """
+        limits, now = self._context.limits, int(self._context.clock.now())
+        state = step(known, [notice], now=now, timing=limits.timing).state
+        kind = StepKind.DENIAL if notice.record.get("userConsent") else StepKind.NOTICE
+        noted = replace(
+            state, erasure=with_step(state.erasure, ErasureStep(kind, notice.message_id, notice.at, now * 1000))
+        )
+        may_delete = self._context.deletes_people and any(not has_jobs(each.destination) for each in audiences)
+        if known and known.plan and notice.version < known.version and not is_closed(known):
+            return noted
+        rows = rows_of(notice.member[1], audiences, states, limits.timing_of)
+        return replace(noted, plan=planned(noted, rows, now, is_new=_is_new(known, noted), may_delete=may_delete))
+
+    def _write(self, changed: Sequence[MemberState]) -> dict[Member, TransientError]:
+        """Write rows. Returns an error for each that is not written."""
+        results = zip(changed, self._table.write(changed), strict=True)
+        return {state.member: result for state, result in results if isinstance(result, TransientError)}
 
 
-def _noted(state: MemberState, notice: MembershipChange, now: int) -> MemberState:
-    """Record a notice, or a denial of consent, as a step; `now` in epoch milliseconds."""
-    kind = StepKind.DENIAL if notice.record.get("userConsent") else StepKind.NOTICE
-    return replace(state, erasure=with_step(state.erasure, ErasureStep(kind, notice.message_id, notice.at, now)))
+def _is_new(before: MemberState | None, after: MemberState) -> bool:
+    """Return whether a notice is recorded for the first time."""
+    return before is None or len(after.erasure) != len(before.erasure) or after.erasure[-1] != before.erasure[-1]
 
 
 def due_exits(
-    table: MembershipTable, notices: Sequence[MembershipChange], audiences: Sequence[Audience]
+    states: Mapping[Member, MemberState], notices: Sequence[MembershipChange], audiences: Sequence[Audience]
 ) -> Iterator[MembershipChange]:
-    """Yield an exit from each audience whose row of the person does not reflect the notice yet. Raises Unavailable."""
-    states = table.read((audience.audience_id, each.member[1]) for each in notices for audience in audiences)
+    """Yield an exit from each audience whose row of the person, if there is one, does not reflect the notice yet."""
     for each in notices:
         for audience in audiences:
             state = states.get((audience.audience_id, each.member[1]))
-            # A notice also removes from datasets that the person has entered since.
-            if state and not state.reflects(each.version, deletes_everywhere=not has_jobs(audience.destination)):
+            if state and not state.reflects(each.version, is_dataset=not has_jobs(audience.destination)):
                 yield _exit_from(audience, each)
 
 

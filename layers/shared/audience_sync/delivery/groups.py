@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from audience_sync.amazon_ads.apis import encode, frame_of, usual_request
+from audience_sync.amazon_ads.apis import encoder_of, frame_of
 from audience_sync.amazon_ads.upload import Target, UploadSize, upload_ends
 from audience_sync.delivery.uploads import Limits
 from audience_sync.membership import MembershipChange
@@ -21,12 +21,11 @@ def groups(
         members: the changes of each member, the newest last.
         limits: of an upload.
     """
-    request = usual_request(target.destination)
-    size = limits.size(request)
-    sizes = (len(encode(request, changes[-1])) for changes in members)
+    size, encode = limits.size(target.destination), encoder_of(target.destination)
+    sizes = (len(encode(changes[-1].record)) for changes in members)
     filled = UploadSize(size.max_records, int(size.max_bytes * _FILLED))
     start = end = 0
-    for end in upload_ends(frame_of(request, target), sizes, filled):
+    for end in upload_ends(frame_of(target), sizes, filled):
         if end - start >= size.max_records:
             yield members[start:end]
             start = end

@@ -8,8 +8,9 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from audience_sync.amazon_ads.apis import has_jobs, max_identities, requests_of, with_deletion
-from audience_sync.amazon_ads.upload import Request, Target
+from audience_sync.amazon_ads.apis import has_jobs, is_ignored, is_proof, max_identities
+from audience_sync.amazon_ads.record import exit_record
+from audience_sync.amazon_ads.upload import Target
 from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.delivery.context import DeliveryContext
 from audience_sync.delivery.deletion_notices import DeletionNotices, with_notices
@@ -19,7 +20,7 @@ from audience_sync.delivery.outcomes import ChangeOutcome, Outcomes
 from audience_sync.delivery.uploads import Deferred, Job, Track, Uploads, first_trouble
 from audience_sync.errors import JobRunning, MovedOn, NoIdentifier, OutOfTime, TransientError
 from audience_sync.member_state import MemberState
-from audience_sync.member_step import Step, repetition, sent, step
+from audience_sync.member_step import Step, repetition, sent, step, without_removal
 from audience_sync.membership import EVERY_AUDIENCE, Member, MembershipChange
 from audience_sync.messages import JobMember, job_messages
 from audience_sync.repetitions import repetition_messages
@@ -33,7 +34,6 @@ class _Delivery:
 
     step: Step
     at: int  # epoch seconds; before anything was sent
-    is_removed: bool = False  # by an earlier attempt; only the deletion of identities is left
 
     @property
     def state(self) -> MemberState:
@@ -51,6 +51,7 @@ class MemberDelivery:
         """Set up delivery of the changes in `outcomes`; `deadline` in monotonic seconds."""
         self.accepted: Counter[int] = Counter()  # exits caused by deletion notices, by epoch millisecond
         self.repeated: Counter[str] = Counter()  # members for whom something was sent again, by audience
+        self.erasures = 0  # people for whom a new deletion notice or denial was recorded
         self._context = context
         self._uploads = uploads
         self._outcomes = outcomes
@@ -95,6 +96,7 @@ class MemberDelivery:
                 if not self._uploads.has_time_to_record:
                     raise OutOfTime("no time left to spread deletion notices")
                 failed = spreading.spread(some, lambda notice: self._outcomes.was_tried(notice.member))
+                self.erasures = spreading.recorded
                 self._outcomes.settle((notice.member for notice in some), ChangeOutcome.SUPERSEDED)
                 for member, error in failed.items():
                     self._outcomes.defer([member], Deferred.after(error))
@@ -119,7 +121,7 @@ class MemberDelivery:
                 deliveries, again = self._record(self._context.members, pending)
                 accepted, failed = self._send(target, deliveries)
                 trouble = trouble or failed
-                self._date(self._context.members, deliveries, accepted)
+                self._record_results(self._context.members, deliveries, accepted)
             except TransientError as error:
                 self._outcomes.defer(self._outcomes.undecided(pending), Deferred.after(error))
                 return trouble
@@ -156,8 +158,7 @@ class MemberDelivery:
             else:
                 self._settle(member, each, now)
                 if each.sends:
-                    is_removed = self._is_removed(states.get(member), each, now)
-                    deliveries.append(_Delivery(each._replace(state=result), now, is_removed))
+                    deliveries.append(_Delivery(each._replace(state=result), now))
                 elif each.writes:
                     unsent.append(result)
         self._queue_due(unsent)
@@ -168,8 +169,13 @@ class MemberDelivery:
     ) -> Step | None:
         timing = self._context.limits.timing_of(changes[-1].destination)
         if member in self._outcomes.repetitions:
-            return repetition(state, changes[-1].version, now=now, timing=timing)
-        return step(state, changes, now=now, timing=timing, attempted=self._outcomes.attempted(member))
+            found = repetition(state, changes[-1].version, now=now, timing=timing)
+        else:
+            stated = [_stated(change) for change in changes]
+            found = step(state, stated, now=now, timing=timing, attempted=self._outcomes.attempted(member))
+        if found and found.removes and is_ignored(found.state.newest.destination, found.state.newest.record):
+            return without_removal(found, now)
+        return found
 
     def _settle(self, member: Member, each: Step, now: int) -> None:
         """Settle the finished changes of a member, and defer an enter that must wait."""
@@ -204,13 +210,11 @@ class MemberDelivery:
     def _send(self, target: Target, deliveries: Sequence[_Delivery]) -> tuple[list[_Delivery], Deferred | None]:
         """Send the first record of each member, then the second. Returns the deliveries whose records all went out."""
         at_most = max_identities(target.destination)
-        queues = [(each, self._records(each, at_most)) for each in deliveries]
+        queues = [(each, each.state.records(removes=each.step.removes, at_most=at_most)) for each in deliveries]
         trouble: Deferred | None = None
         going = {each.member for each in deliveries}
         number = 0
         by_member = {each.member: each for each in deliveries}
-        removed = {each.member for each in deliveries if each.is_removed}
-        in_parts = {each.member for each, records in queues if len(records) > 1}
 
         def job_member(change: MembershipChange) -> JobMember:
             state = by_member[change.member].state
@@ -221,10 +225,7 @@ class MemberDelivery:
         while batch := [
             (each, records[number]) for each, records in queues if number < len(records) and each.member in going
         ]:
-            outcomes = self._uploads.send(target, [record for _, record in batch], track, removed)
-            for member in in_parts & outcomes.keys():
-                if isinstance(outcome := outcomes[member], Deferred):  # other parts are not removed yet
-                    outcomes[member] = replace(outcome, is_removed=False)
+            outcomes = self._uploads.send(target, [record for _, record in batch], track)
             trouble = trouble or first_trouble(outcomes.values())
             accepted = self._outcomes.take([record for _, record in batch], outcomes)
             going = {member for member in going if member in accepted or member not in outcomes}
@@ -233,58 +234,49 @@ class MemberDelivery:
         self.repeated.update(each.member[0] for each in sent_all if each.step.repeats)
         return sent_all, trouble
 
-    def _is_removed(self, known: MemberState | None, each: Step, now: int) -> bool:
-        """Return whether Amazon has accepted the removal, so that only the deletion of the identities is left.
-
-        Args:
-            known: the row as it was read.
-            each: the removal.
-            now: epoch seconds.
-        """
-        if known is None or known.member not in self._outcomes.removed or each.state.to_remove != known.to_remove:
-            return False
-        due = known.removal_due(self._context.limits.timing_of(known.newest.destination))
-        return each.removes and (due is None or due.at > now)
-
-    def _records(self, each: _Delivery, at_most: int) -> list[MembershipChange]:
-        state, timing = each.state, self._context.limits.timing_of(each.state.newest.destination)
-        erases = state.must_erase and each.step.removes
-        follows_enter = state.entered > 0 and each.at < state.enters_ended(timing) + timing.longest_job
-        repeats = each.step.repeats
-        records = state.records(removes=each.step.removes, at_most=at_most)
-        return [with_deletion(one, erases=erases, repeats=repeats, follows_enter=follows_enter) for one in records]
-
-    def _date(self, table: MembershipTable, deliveries: Sequence[_Delivery], accepted: Sequence[_Delivery]) -> None:
-        """Date rows that were not dated before sending, in their current state, and queue repetitions that follow.
+    def _record_results(
+        self, table: MembershipTable, deliveries: Sequence[_Delivery], accepted: Sequence[_Delivery]
+    ) -> None:
+        """Write the result of each upload into its row, unless the row has it, and queue the repetitions that follow.
 
         Nothing is written before a later attempt, so that a change that only waits costs nothing.
         """
-        left = {each.member: each for each in accepted if not each.step.writes}
+        left, all_sent = {each.member: each for each in deliveries}, {each.member for each in accepted}
         states = {member: each.state for member, each in left.items()}
-        rows = [each.state for each in deliveries if each.step.writes]  # even if Amazon has refused the record
+        rows: list[MemberState] = []
         for _ in range(MAX_ROUNDS):
-            if not states:
-                return self._queue_due(rows)
-            after = [self._dated(left[member], state) for member, state in states.items()]
+            after = [self._after(left[member], state, member in all_sent) for member, state in states.items()]
+            changed = [state for state in after if state != states[state.member]]
+            written = table.write(changed, lambda: self._uploads.has_time_to_date)
+            results = {state.member: result for state, result in zip(changed, written, strict=True)}
             moved: list[Member] = []
-            results = table.write(after, lambda: self._uploads.has_time_to_date)
-            for state, result in zip(after, results, strict=True):
+            for state in after:
+                member, result = state.member, results.get(state.member, state)
                 if isinstance(result, MovedOn):
-                    moved.append(state.member)
-                elif isinstance(result, OutOfTime):
-                    self._outcomes.defer([state.member], Deferred.after(result))
+                    moved.append(member)
+                elif isinstance(result, OutOfTime):  # a failed upload has an outcome already
+                    self._outcomes.defer([member] if member in all_sent else [], Deferred.after(result))
                 elif isinstance(result, TransientError):
                     raise result
-                else:
+                elif member in all_sent or left[member].step.writes:
                     rows.append(result)
-            states = table.read(moved) if moved else {}
+            if not moved:
+                return self._queue_due(rows)
+            states = table.read(moved)
         raise MovedOn("the member's row kept changing")
 
-    def _dated(self, each: _Delivery, state: MemberState) -> MemberState:
-        """Date the sent records in the member's current row, with the attempts counted for it."""
-        timing = self._context.limits.timing_of(state.newest.destination)
-        dated = sent(state, each.state.version, each.at, timing, removes=each.step.removes)
-        return replace(dated, enters_end=max(dated.enters_end, each.state.enters_end))
+    def _after(self, each: _Delivery, state: MemberState, is_accepted: bool) -> MemberState:
+        """Date an accepted upload that was not dated before. A failed removal marks the row until one is accepted."""
+        removes = each.step.removes
+        if is_accepted and not each.step.writes:
+            timing = self._context.limits.timing_of(state.newest.destination)
+            state = sent(state, each.state.version, each.at, timing, removes=removes)
+            state = replace(state, enters_end=max(state.enters_end, each.state.enters_end))  # with counted attempts
+        if removes and not is_accepted:
+            return replace(state, removal_failed=True)
+        if removes and state.removal_failed and each.state.has_all_to_remove(state):
+            return replace(state, removal_failed=False)
+        return state
 
     def _queue_due(self, states: Sequence[MemberState]) -> None:
         """Queue repetitions for when they are due; `states` are of one audience."""
@@ -299,18 +291,10 @@ class MemberDelivery:
 
         def track(job: Job) -> None:
             destination = job.target.destination
-            described = ((job_member(change), change) for change in job.changes)
-            if has_jobs(destination):
-                members = [member for member, _ in described]
-            else:  # nothing to ask; identities to erase are erased in time, after the change's last request
-                members = [
-                    member._replace(
-                        erases=member.erases and requests_of(change)[-1] is job.request,
-                        deletes=job.request is Request.IDENTITIES,
-                    )
-                    for member, change in described
-                    if member.proves
-                ]
+            members = [job_member(change) for change in job.changes]
+            if not has_jobs(destination):  # nothing to ask; the end of an erasure's removal is recorded in time
+                pairs = zip(members, job.changes, strict=True)
+                members = [each._replace(proves=is_proof(change)) for each, change in pairs if each.proves]
             bodies = job_messages(job.job_id, job.audience_id, members, job.sent_at, destination)
             self._context.jobs.send(bodies, deadline=self._deadline, delay=self._context.limits.job)
 
@@ -326,3 +310,9 @@ class MemberDelivery:
         outcomes = self._uploads.send(target, newest, self._tracker(job_member))
         self._outcomes.take(newest, outcomes)
         return first_trouble(outcomes.values())
+
+
+def _stated(change: MembershipChange) -> MembershipChange:
+    """Return a change whose empty consent, if it leaves a dataset, counts as none: whoever wrote it stated nothing."""
+    record = exit_record(change.record, change.destination) if change.exits else change.record
+    return change if record is change.record else replace(change, record=record)

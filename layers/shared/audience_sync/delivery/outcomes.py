@@ -37,10 +37,6 @@ class Outcomes:
         # Repetitions for members without changes here: the newest version at the time of queueing.
         self.repetitions: dict[Member, MembershipChange] = {}
         self.waiting: dict[Member, Deferred] = {}  # repetitions that are not due yet
-        # Members whose removal Amazon has accepted, unless they have other changes; only the deletion is left.
-        self.removed = _members(each for each in stated if each.message.history.is_removed) - _members(
-            each for each in stated if not each.message.history.is_removed
-        )
         self._context = context
         self._deadline = deadline
         self._settled: dict[Member, tuple[ChangeOutcome, Version]] = {}
@@ -177,7 +173,3 @@ class Outcomes:
         return Failure.of(
             error, attempts=source.attempts, first_at=source.first_at, last_at=self._context.clock.now_ms()
         )
-
-
-def _members(messages: Iterable[ParsedMessage]) -> set[Member]:
-    return {change.member for each in messages for change in each.message.changes}

@@ -7,14 +7,13 @@ been applied: an extra call. These must not multiply, however often answers are 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from audience_sync.amazon_ads.upload import Request, Submission, Upload
+from audience_sync.amazon_ads.upload import Submission, Upload
 from audience_sync.delivery.uploads import Uploader
 from audience_sync.errors import OutcomeUnknown, RetryBudgetUsedUp
 
 SHARE = 0.2  # extra calls for each upload that was answered
 MAX_SAVED = 5.0  # extra calls available at the start, and the most that can be saved up
 RENEWAL = 60.0  # seconds until a budget that is used up allows one more try
-_DELETIONS = "#deletions"  # of identities; in place of an audience id, whose budget they must not use up
 
 
 @dataclass(slots=True)
@@ -26,10 +25,7 @@ class _Account:
 
 
 class RetryBudget:
-    """The budget of one execution environment, separate for each audience: one must not slow another down.
-
-    Deletions of identities use another endpoint, and have a budget of their own.
-    """
+    """The budget of one execution environment, separate for each audience: one must not slow another down."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         """Set up the budget; `monotonic` is in seconds."""
@@ -73,12 +69,11 @@ class BudgetedUploader:
 
     def send_records(self, upload: Upload, *, timeout: float) -> Submission:
         """Submit one upload. Raises RetryBudgetUsedUp and the uploader's errors."""
-        account = _DELETIONS if upload.frame.request is Request.IDENTITIES else upload.target.audience_id
-        self._budget.check(account)
+        self._budget.check(upload.target.audience_id)
         try:
             submitted = self._uploader.send_records(upload, timeout=timeout)
         except OutcomeUnknown:
-            self._budget.spend(account)
+            self._budget.spend(upload.target.audience_id)
             raise
-        self._budget.earn(account)
+        self._budget.earn(upload.target.audience_id)
         return submitted

@@ -1,13 +1,13 @@
 """Uploads of one invocation: splits the changes of one audience into requests and returns an outcome for each."""
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from audience_sync.amazon_ads.apis import encode, frame_of, has_jobs, requests_of, size_of
-from audience_sync.amazon_ads.destination import Api, api_of
-from audience_sync.amazon_ads.upload import Request, Submission, Target, Upload, UploadSize, cut_uploads
+from audience_sync.amazon_ads.apis import encoder_of, frame_of, has_jobs, size_of
+from audience_sync.amazon_ads.destination import name_of_api
+from audience_sync.amazon_ads.upload import Submission, Target, Upload, UploadSize, cut_uploads
 from audience_sync.clock import Clock
 from audience_sync.delivery.bisect import BISECTABLE_STATUSES, SAMPLE_SIZE, Chunk, sample_first
 from audience_sync.errors import (
@@ -47,7 +47,7 @@ class Limits:
     job: float = 900.0  # seconds until Amazon's job has usually ended; until then, two jobs may run in any order
     late: float = 120.0  # seconds for an invocation and the late arrival of its upload
     longest_job: float = LONGEST_JOB  # seconds
-    effective: Mapping[Api, float] = field(default_factory=dict)  # seconds; like `job`, of APIs without jobs
+    effective: Mapping[str, float] = field(default_factory=dict)  # seconds; like `job`, of APIs without jobs
 
     @property
     def timing(self) -> Timing:
@@ -56,12 +56,13 @@ class Limits:
 
     def timing_of(self, destination: Destination) -> Timing:
         """Return the time until an upload prepared now has taken effect."""
-        effective_after = self.effective.get(api_of(destination), self.job) + self.late
-        return Timing(effective_after, self.longest_job, 0.0 if has_jobs(destination) else 2 * effective_after)
+        effective_after = self.effective.get(name_of_api(destination), self.job) + self.late
+        timing = Timing if has_jobs(destination) else Timing.of_dataset
+        return timing(effective_after, self.longest_job)
 
-    def size(self, request: Request) -> UploadSize:
+    def size(self, destination: Destination) -> UploadSize:
         """Return the limits on one upload."""
-        return size_of(request, UploadSize(self.max_records, self.max_bytes))
+        return size_of(destination, UploadSize(self.max_records, self.max_bytes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +83,6 @@ class Deferred:
     delay: float | None  # seconds; None leaves it to the backoff
     job: "Job | None" = None  # of an accepted upload for which no job message is stored
     newer_than: Version | None = None  # only newer changes stay; None: all
-    is_deletion: bool = False  # of identities; it says nothing about uploads
-    is_removed: bool = False  # the removal before it was accepted
 
     @classmethod
     def after(cls, error: TransientError) -> "Deferred":
@@ -96,7 +95,7 @@ type Outcome = Accepted | Deferred | PermanentError
 
 def first_trouble(outcomes: Iterable[Outcome]) -> Deferred | None:
     """Return the first deferral after which other members of the audience must wait."""
-    return next((each for each in outcomes if isinstance(each, Deferred) and not each.is_deletion), None)
+    return next((each for each in outcomes if isinstance(each, Deferred)), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +106,6 @@ class Job:
     target: Target
     changes: Sequence[MembershipChange]  # behind its records
     sent_at: int  # epoch milliseconds; before the request
-    request: Request = Request.RECORDS
 
     @property
     def audience_id(self) -> str:
@@ -164,63 +162,29 @@ class Uploads:
         half = self._time_to_record() / 2
         return lambda: self._time_to_record() >= half
 
-    def send(
-        self, target: Target, changes: Sequence[MembershipChange], track: Track, removed: Collection[Member] = ()
-    ) -> dict[Member, Outcome]:
+    def send(self, target: Target, changes: Sequence[MembershipChange], track: Track) -> dict[Member, Outcome]:
         """Send changes of distinct members in as many uploads as needed, and return the outcome of each.
 
         The first transient error stops it: more requests would make the trouble worse. Tracking an upload's job is
-        part of sending: if that fails, the upload counts as not made and is repeated. Of members whose removal was
-        accepted before, `removed`, only the identities are deleted.
+        part of sending: if that fails, the upload counts as not made and is repeated.
         """
         outcomes: dict[Member, Outcome] = {
             change.member: NoIdentifier("no identifier is known for this member")
             for change in changes
             if not change.record["hashedPII"]
         }
-        by_request: dict[Request, list[MembershipChange]] = {}
-        for change in changes:
-            if change.record["hashedPII"]:
-                for request in requests_of(change):
-                    if request is Request.IDENTITIES or change.member not in removed:
-                        by_request.setdefault(request, []).append(change)
-        trouble: Deferred | None = None
-        for request in sorted(by_request, key=[*Request].index):  # in the order of `requests_of`
-            some = by_request[request]
-            # A refused removal does not stand in the way of the deletion of the person's identities.
-            sendable = [each for each in some if not isinstance(outcomes.get(each.member), Deferred)]
-            earlier = {each.member: outcomes[each.member] for each in sendable if each.member in outcomes}
-            if trouble is None:
-                trouble = self._send_all(target, request, sendable, outcomes, track)
-            else:
-                outcomes.update((change.member, trouble) for change in sendable)
-            for change in sendable:
-                outcome, before = outcomes[change.member], earlier.get(change.member)
-                if isinstance(outcome, Accepted) and before:
-                    outcomes[change.member] = before
-                elif isinstance(outcome, Deferred) and (isinstance(before, Accepted) or change.member in removed):
-                    outcomes[change.member] = replace(outcome, is_removed=outcome.is_deletion)
-        return outcomes
-
-    def _send_all(
-        self,
-        target: Target,
-        request: Request,
-        changes: Sequence[MembershipChange],
-        outcomes: dict[Member, Outcome],
-        track: Track,
-    ) -> Deferred | None:
-        """Send the requests of one kind. Returns a deferral if the rest must wait."""
-        encoded = [encode(request, change) for change in changes]
+        sendable = [change for change in changes if change.record["hashedPII"]]
+        encode = encoder_of(target.destination)
+        encoded = [encode(change.record) for change in sendable]
         position = 0
-        for upload in cut_uploads(target, frame_of(request, target), encoded, self._limits.size(request)):
-            chunk = Chunk(upload, changes[position : position + len(upload.encoded)])
+        for upload in cut_uploads(target, frame_of(target), encoded, self._limits.size(target.destination)):
+            chunk = Chunk(upload, sendable[position : position + len(upload.encoded)])
             position += len(chunk.changes)
             trouble = self._send(chunk, outcomes, track)
             if trouble is not None:
-                outcomes.update((change.member, trouble) for change in changes[position:])
-                return trouble
-        return None
+                outcomes.update((change.member, trouble) for change in sendable[position:])
+                break
+        return outcomes
 
     def _send(self, chunk: Chunk, outcomes: dict[Member, Outcome], track: Track) -> Deferred | None:
         """Send one upload, bisected if Amazon refuses it. Returns a deferral if the rest must wait."""
@@ -262,12 +226,11 @@ class Uploads:
         try:
             submitted = self._uploader.send_records(chunk.upload, timeout=self._limits.timeout)
             accepted = [each for place, each in enumerate(chunk.changes) if place not in submitted.rejected]
-            job = Job(submitted.job_id, chunk.upload.target, accepted, sent_at, chunk.upload.frame.request)
+            job = Job(submitted.job_id, chunk.upload.target, accepted, sent_at)
             self._track(job, track)
         except TransientError as error:
             self._count_failure(error.reason)
-            is_deletion = chunk.upload.frame.request is Request.IDENTITIES
-            return Deferred(error, self._delay(error), job, is_deletion=is_deletion)
+            return Deferred(error, self._delay(error), job)
         except RequestRejected as error:
             self._count_failure(error.reason)
             return error

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
-from audience_sync.amazon_ads.apis import has_jobs
 from audience_sync.amazon_ads.job import JobReport
 from audience_sync.erasure import ErasureStep, StepKind, with_step
 from audience_sync.member_state import LateJob, MemberState, Timing, removed
@@ -26,7 +25,9 @@ def is_concerned(message: JobMessage, report: JobReport | None, member: JobMembe
     """Return whether the end of the job may affect a member. Costs nothing if jobs end well, in time."""
     if message.is_late or member.erases or member.proves:
         return True
-    return report is not None and (report.has_failed or member.member in report.rejected)
+    if report is None:  # a removal is not certain
+        return member.removes
+    return report.has_failed or member.member in report.rejected
 
 
 def rejected_change(member: JobMember, state: MemberState) -> MembershipChange | None:
@@ -56,7 +57,8 @@ def after_end(
     """Apply the end of a job to the state of one of its members.
 
     A late job may have undone later uploads, which are then due again. The last due removal erases the identities under
-    a deletion notice if its job has ended well. Either way, an upload that carries out an erasure becomes a step of it.
+    a deletion notice if its job has ended well. Either way, a removal that carries out an erasure becomes a step of it.
+    A removal of unknown outcome marks the row like one that was rejected.
 
     Args:
         state: as the table holds it now.
@@ -69,32 +71,19 @@ def after_end(
     """
     job = late_job(message, member)
     is_last = message.sent_at >= state.exited * 1000  # of the removals
-    if member.deletes:  # counted as ended after a removal that was sent later
-        is_last = is_last or now >= state.exited + timing.effective_after
+    has_failed = is_rejected or report is None
+    if member.removes and has_failed and is_last and rejected_change(member, state) is not None:
+        state = replace(state, removal_failed=True)
     if is_rejected:
-        marks = tuple(each for each in state.late_jobs if each.job_id != job.job_id)
-        failed = member.removes and is_last and rejected_change(member, state) is not None
-        return replace(state, late_jobs=marks, removal_failed=state.removal_failed or failed)
+        return replace(state, late_jobs=tuple(each for each in state.late_jobs if each.job_id != job.job_id))
     if message.is_late:
         state = without_late_job(state, job, now, timing)
     if member.proves and report is not None:
-        kind = StepKind.DELETION if member.deletes else StepKind.REMOVAL
-        ended = ErasureStep(kind, message.job_id, message.sent_at, now * 1000)
+        ended = ErasureStep(StepKind.REMOVAL, message.job_id, message.sent_at, now * 1000)
         state = replace(state, erasure=with_step(state.erasure, ended))
-    is_of_older_version = not member.proves  # which recorded no steps, and asked for the deletion once
-    are_gone = has_jobs(message.destination) or is_of_older_version or _were_deleted(state)
-    if member.erases and are_gone and report is not None and is_last and state.removal_due(timing) is None:
+    if member.erases and report is not None and is_last and state.removal_due(timing) is None:
         return removed(state, min(state.erase_until, Version.from_text(member.version).at))
     return state
-
-
-def _were_deleted(state: MemberState) -> bool:
-    """Return whether Amazon has accepted to delete the identities of the lives that have ended.
-
-    As long as it has not, the row keeps them for another attempt. Compares our own clocks only: the time of a notice is
-    Segment's or an operator's.
-    """
-    return any(each.kind is StepKind.DELETION and each.at >= state.ended * 1000 for each in state.erasure)
 
 
 def rejections(message: JobMessage, report: JobReport | None) -> Iterator[Rejection]:

@@ -187,7 +187,7 @@ class JobTracker:
             return replace(state, late_jobs=tuple(newest_first[:MAX_MARKS]))
 
         for some in batched(by_member, MEMBERS_AT_ONCE):
-            _update(table, table.read(some), marked)
+            update(table, table.read(some), marked)
 
     def _end(self, message: JobMessage, report: JobReport | None, outcome: JobOutcome, deadline: float) -> JobCheck:
         """Act on the end of a job, some members at a time. If time runs out, the rest wait for another check."""
@@ -236,7 +236,7 @@ class JobTracker:
             is_rejected = each.member in rejected
             return after_end(state, message, report, each, is_rejected=is_rejected, now=now, timing=timing)
 
-        changed = _update(table, states, ended)
+        changed = update(table, states, ended)
         erased = sum(len(after.identities) < len(before.identities) for before, after in changed)
         repeated = self._repeat([after for _, after in changed], timing, deadline) if message.is_late else 0
         counted = sum(not rejection.member.is_replay for rejection, _ in refused)
@@ -262,10 +262,14 @@ class JobTracker:
                 self._context.dead_letters.send(bodies, deadline=deadline, attributes={"reason": reason})
 
 
-def _update(
+def update(
     table: Members, states: Mapping[Member, MemberState], change: Callable[[MemberState], MemberState]
 ) -> list[tuple[MemberState, MemberState]]:
-    """Change states as they were read. Returns those that changed, before and after. Raises Unavailable, MovedOn."""
+    """Change rows as they were read, or as others have changed them since. Returns those changed, before and after.
+
+    Raises:
+        Unavailable, MovedOn: some rows may be written.
+    """
     changed: list[tuple[MemberState, MemberState]] = []
     for _ in range(MAX_ROUNDS):
         pairs = [(state, after) for state in states.values() if (after := change(state)) != state]

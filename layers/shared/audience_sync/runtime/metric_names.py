@@ -28,8 +28,10 @@ OLDEST_WAITING_CHANGE_AGE = "OldestWaitingChangeAge"  # the same, for changes th
 ACCOUNTING_GAP = "AccountingGap"  # changes accepted and never completed
 REJECTION_REASONS_NEW = "RejectionReasonsNew"  # reasons for which no event of this stack had been rejected before
 AUDIT_LAG = "AuditLagSeconds"  # since the time up to which changes are reconciled
+# People whose erasure has been open for more than ErasureAlarmDays, or whose deletion Ads Data Manager refuses.
+ERASURES_OVERDUE = "ErasuresOverdue"
+ERASURES_UNCHECKED_AGE = "ErasuresUncheckedAge"  # seconds; all erasures have been checked within this time
 ERASURES_RECORDED = "ErasuresRecorded"  # people with a new deletion notice or denial of consent
-ERASURES_OVERDUE = "ErasuresOverdue"  # people whose erasure has been open for more than ErasureAlarmDays
 UPLOADS_SENT = "UploadsSent"
 RECORDS_SENT = "RecordsSent"  # in uploads that Amazon has accepted
 RECORDS_REPEATED = "RecordsRepeated"  # of these: sent again, since another upload may have taken effect later

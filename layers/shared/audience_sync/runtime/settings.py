@@ -79,7 +79,7 @@ class TimingSettings(_Settings):
     @property
     def timing_of_datasets(self) -> Timing:
         """The time of an upload to Ads Data Manager."""
-        return Timing(self.data_manager_seconds + self.late_seconds, self.longest_job_seconds)
+        return Timing.of_dataset(self.data_manager_seconds + self.late_seconds, self.longest_job_seconds)
 
 
 class WorkerSettings(DataManagerSettings, TimingSettings):
@@ -99,9 +99,10 @@ class WorkerSettings(DataManagerSettings, TimingSettings):
     circuit_seconds: float = Field(60, alias="CIRCUIT_SECONDS", ge=1)  # until one worker tries Amazon again
 
 
-class JobsSettings(AmazonSettings, TimingSettings):
+class JobsSettings(DataManagerSettings, TimingSettings):
     """Settings of `jobs`."""
 
+    audience_table: str = Field(alias="AUDIENCE_TABLE", min_length=1)
     job_queue_url: str = Field(alias="JOB_QUEUE_URL", min_length=1)
     dead_letter_queue_url: str = Field(alias="DEAD_LETTER_QUEUE_URL", min_length=1)
     change_queue_url: str = Field(alias="CHANGE_QUEUE_URL", min_length=1)
@@ -139,6 +140,7 @@ class AuditSettings(TimingSettings):
     stack: str = Field(alias="POWERTOOLS_SERVICE_NAME", min_length=1)  # the dimension `service` of our metrics
     change_queue_name: str = Field(alias="CHANGE_QUEUE_NAME", min_length=1)
     worker_function: str = Field(alias="WORKER_FUNCTION", min_length=1)
+    job_queue_url: str = Field(alias="JOB_QUEUE_URL", min_length=1)
     audience_table: str = Field(alias="AUDIENCE_TABLE", min_length=1)
     membership_table: str = Field(alias="MEMBERSHIP_TABLE", min_length=1)
     membership_shards: int = Field(8, alias="MEMBERSHIP_SHARDS", ge=1, le=64)

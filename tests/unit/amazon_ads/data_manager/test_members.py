@@ -1,21 +1,21 @@
-"""Members and identities as Ads Data Manager gets them."""
+"""Members as Ads Data Manager gets them."""
 
 import json
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from audience_sync.amazon_ads.apis import encode, frame_of, requests_of
-from audience_sync.amazon_ads.data_manager.members import encode_identities, encode_member, has_consent
+from audience_sync.amazon_ads.apis import encoder_of, frame_of, is_ignored, is_proof
+from audience_sync.amazon_ads.data_manager.members import encode_member, has_consent
 from audience_sync.amazon_ads.destination import of_data_manager
 from audience_sync.amazon_ads.record import audience_record, exit_record
-from audience_sync.amazon_ads.upload import Request, Target, UploadSize, cut_uploads
+from audience_sync.amazon_ads.upload import Target, UploadSize, cut_uploads
 from audience_sync.fields import IDENTIFIERS
 from audience_sync.membership import Destination
 from tests.builders import change
 
 GRANTED = {"consent": {"amzn": {"amznUserData": "GRANTED", "amznAdStorage": "GRANTED"}}}
+DENIED = {"consent": {"amzn": {"amznUserData": "DENIED"}}}
 EVERY_IDENTIFIER = {field.amazon_name: f"{number:064x}" for number, field in enumerate(IDENTIFIERS)}
 THE_PERSON = {"em": 0, "ph": 1, "fn": 2, "ln": 3, "ad": 4, "cty": 5, "st": 6, "zip": 7}
 
@@ -48,13 +48,6 @@ def test_a_member_holds_the_ten_identities_named_last() -> None:
     assert [each["em"] for each in identities] == [each["email"] for each in emails(10)]
 
 
-def test_a_person_is_deleted_by_member_id_and_by_every_identity_in_tens() -> None:
-    entries = json.loads(b"[%b]" % encode_identities(audience_record("m1", "DELETE", emails(12), None, {})))
-    first, *others = entries
-    assert first == {"externalUserId": "m1"}
-    assert [len(each["identity"]["hashedPiis"]) for each in others] == [10, 2]
-
-
 @pytest.mark.parametrize(
     ("consent", "allows"),
     [
@@ -74,27 +67,26 @@ def test_amazon_takes_a_removal_with_its_own_signal_granted(consent: dict[str, A
 
 
 @pytest.mark.parametrize(
-    ("consent", "erase", "requests"),
+    ("consent", "destination", "ignored", "proof"),
     [
-        pytest.param(GRANTED, False, [Request.MEMBERS], id="an exit"),
-        pytest.param({}, False, [Request.MEMBERS], id="an exit without consent: Amazon may ignore it"),
-        pytest.param(GRANTED, True, [Request.MEMBERS, Request.IDENTITIES], id="a deletion notice"),
-        pytest.param({}, True, [Request.IDENTITIES], id="a deletion notice of a person without consent"),
+        pytest.param(GRANTED, of_data_manager(), False, True, id="a dataset: granted"),
+        pytest.param({}, of_data_manager(), False, False, id="a dataset: nothing is known"),
+        pytest.param(DENIED, of_data_manager(), True, False, id="a dataset: denied"),
+        pytest.param(DENIED, Destination(), False, True, id="the audience API needs no consent"),
     ],
 )
-def test_a_removal_takes_these_requests(consent: dict[str, Any], erase: bool, requests: list[Request]) -> None:
-    leaving = change("m1", "a", exits=True, record={"userConsent": consent}, destination=of_data_manager())
-    assert list(requests_of(replace(leaving, erase=erase))) == requests
-    assert list(requests_of(replace(leaving, erase=erase, destination=Destination()))) == [Request.RECORDS]
+def test_amazon_ignores_the_removal_of_a_denied_member_and_only_one_with_consent_is_a_proof(
+    consent: dict[str, Any], destination: Destination, ignored: bool, proof: bool
+) -> None:
+    leaving = change("m1", "a", exits=True, record={"userConsent": consent}, destination=destination)
+    assert (is_ignored(destination, leaving.record), is_proof(leaving)) == (ignored, proof)
 
 
-@pytest.mark.parametrize("request_", [Request.MEMBERS, Request.IDENTITIES])
-def test_the_body_of_an_upload_is_json_whatever_its_request(request_: Request) -> None:
+def test_the_body_of_an_upload_is_json() -> None:
     target = Target("adm-1", of_data_manager())
-    encoded = [encode(request_, change(f"m{number}", "a", destination=of_data_manager())) for number in range(3)]
-    uploads = list(cut_uploads(target, frame_of(request_, target), encoded, UploadSize(2, 10_000)))
-    (key,) = {key for upload in uploads for key in json.loads(upload.body())}
-    people = [person for upload in uploads for person in json.loads(upload.body())[key] if "externalUserId" in person]
+    encoded = [encoder_of(target.destination)(change(f"m{number}", "a").record) for number in range(3)]
+    uploads = list(cut_uploads(target, frame_of(target), encoded, UploadSize(2, 10_000)))
+    people = [person for upload in uploads for person in json.loads(upload.body())["members"]]
     assert [person["externalUserId"] for person in people] == ["m0", "m1", "m2"]
 
 
@@ -104,3 +96,5 @@ def test_only_an_exit_from_a_dataset_leaves_its_consent_to_the_row() -> None:
     assert "userConsent" not in exit_record(record, of_data_manager())
     denied = record | {"userConsent": {"consent": {"amzn": {"amznUserData": "DENIED"}}}}
     assert exit_record(denied, of_data_manager()) == denied
+    bare = {name: value for name, value in record.items() if name != "userConsent"}
+    assert exit_record(bare, of_data_manager()) is bare

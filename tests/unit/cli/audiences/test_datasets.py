@@ -120,7 +120,7 @@ def test_a_stack_without_an_account_says_how_to_deploy_one(deployment: Deploymen
 def test_with_a_dsp_account_it_is_said_before_that_nobody_can_be_erased(deployment: Deployment) -> None:
     deployment.stack.parameters = DSP
     question = deployment.declined(create, "Big spenders", DATASET, Settings(), country="DE")
-    assert "Amazon deletes nobody's identities" in question
+    assert "Amazon deletes nobody" in question
     assert deployment.session().audiences.all() == []
     deployment.answers.append("y")
     audience_id = created(deployment)["audienceId"]

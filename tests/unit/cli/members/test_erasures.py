@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from audience_sync.amazon_ads.destination import of_data_manager
-from audience_sync.erasure import ErasureStep, StepKind
+from audience_sync.erasure import ErasurePlan, ErasureStep, StepKind
 from audience_sync.member_state import Identity, LateJob, MemberState
 from audience_sync.membership import Audience, Destination, Version
 from audience_sync_cli.errors import NotThere, OperatorError, WrongUsage
@@ -39,12 +39,19 @@ REMOVED = step(StepKind.REMOVAL, "0138b94e-2f2f-4e35-b1a7-9c76cfd55235", 2, 900)
 DELETED = step(StepKind.DELETION, "-", 3, 7_300)
 
 
-def recorded(deployment: Deployment, person: str, *steps: ErasureStep, at: int = AT, kind: str = "notice") -> None:
+def recorded(
+    deployment: Deployment,
+    person: str,
+    *steps: ErasureStep,
+    at: int = AT,
+    kind: str = "notice",
+    plan: ErasurePlan | None = None,
+) -> None:
     """Record a deletion notice, or a denial, at an epoch second."""
     first = ErasureStep(StepKind(kind), f"notice-{person}", at * 1000 - 500, at * 1000)
     newest = notice(person, first.at)
     version = newest.version
-    state = MemberState(newest, left=version, erase_until=first.at, exited=at, erasure=(first, *steps))
+    state = MemberState(newest, left=version, erase_until=first.at, exited=at, erasure=(first, *steps), plan=plan)
     deployment.session().members.write([state])
 
 
@@ -69,7 +76,7 @@ def erased(deployment: Deployment) -> None:
     """A person was erased from an audience of each API."""
     recorded(deployment, "m1")
     in_audience(deployment, AUDIENCE, REMOVED)
-    in_audience(deployment, DATASET, REMOVED, DELETED)
+    in_audience(deployment, DATASET, DELETED)
 
 
 def remaining(report: dict[str, Any]) -> list[tuple[str, ...]]:
@@ -89,14 +96,14 @@ def test_a_finished_erasure_is_proven_for_both_apis(deployment: Deployment) -> N
     audience, dataset = sorted(found["audiences"], key=lambda each: str(each["api"]))
     assert (audience["outcome"], audience["uploads"][0]["id"]) == ("removed", REMOVED.id)
     assert (dataset["outcome"], dataset["unlinkedAt"]) == ("amazon_deletes", "1970-01-01T00:00:05.000Z")
-    assert [(each["kind"], each["id"]) for each in dataset["uploads"]] == [("removal", REMOVED.id), ("deletion", None)]
+    assert [(each["kind"], each["id"]) for each in dataset["uploads"]] == [("deletion", None)]
     remains = {each["where"]: (each["holds"], (each["until"] or "")[:10]) for each in found["remains"]}
     assert remains["row of Lapsed premium buyers"] == ("id; no identifiers", "2027-02-24")
     assert remains["dead letters: 1"] == ("id and identifiers", "2027-01-29")
     assert remains["job queue"] == ("id; no identifiers", "2027-01-22")
     assert remains["points in time of the table"] == ("id; no identifiers", "2027-03-31")
     assert remains["Amazon"] == ("what it received, for a time its API does not state", "")
-    assert [each.split()[0] for each in found["notProven"]] == ["Ads", "The", "Rows"]
+    assert [each.split()[0] for each in found["notProven"]] == ["Ads", "The", "Amazon", "Rows"]
     after = deployment.json(erasure, "m1", now=NOW + 31 * DAY)
     assert (after["state"], after["since"]) == ("closed", found["amazonUntil"])
 
@@ -107,7 +114,7 @@ def test_it_can_be_read_in_eighty_columns_and_holds_nothing_of_the_person_but_th
     in_audience(deployment, DATASET, REMOVED, **KEPT)
     shown = deployment.printed(erasure, "m1", now=NOW + DAY).out
     assert [line for line in shown.splitlines() if len(line) > 80] == []
-    assert "open: Amazon has not accepted the deletion" in shown
+    assert "open: the end of the removal is not recorded" in shown
     for text in (shown, json.dumps(deployment.json(erasure, "m1", now=NOW + DAY))):
         assert not re.search(r"0{64}|CPX|\bDE\b", text)
 
@@ -138,6 +145,37 @@ def test_of_an_open_erasure_it_says_what_is_missing(deployment: Deployment) -> N
     assert "  late job job-9" in shown.splitlines()
     assert "Consent denied at 2027-01-15 06:59:59Z, recorded 2027-01-15 07:00:00Z" in shown
     assert "row of Lapsed premium buyers: id and identifiers" in shown
+
+
+def test_the_deletion_from_all_datasets_is_shown_until_amazon_accepts_it_and_then(deployment: Deployment) -> None:
+    plan = ErasurePlan(("adm-ds-1",), (), AT, AT + 7_320)
+    recorded(deployment, "m1", kind="denial", plan=plan)
+    in_audience(deployment, DATASET, entered=AT - 5)
+    shown = deployment.printed(erasure, "m1", now=NOW + DAY).out
+    assert "Deletion from all datasets due 2027-01-15 09:02:00Z, not accepted" in shown
+    assert deployment.json(erasures, now=NOW)[0]["missing"] == {"deletion_not_accepted": 1}
+    recorded(deployment, "m2", DELETED, kind="denial", plan=plan)
+    shown = deployment.printed(erasure, "m2", now=NOW + DAY).out
+    assert "Deletion from all datasets accepted 2027-01-15 07:00:03Z; Amazon gives no id" in shown
+
+
+def test_an_id_that_nobody_knew_is_not_closed_and_not_listed(deployment: Deployment) -> None:
+    recorded(deployment, "nobody-here", plan=ErasurePlan())
+    found = deployment.json(erasure, "nobody-here", now=NOW + DAY)
+    assert (found["state"], found["notProven"][0].split(",")[0]) == (
+        "unknown_id",
+        "No audience knew this id when the notice was recorded",
+    )
+    assert deployment.json(erasures, now=NOW + DAY) == []
+    assert deployment.printed(erasure, "nobody-here", now=NOW).out.startswith(
+        "Erasure of nobody-here: no audience knew this id"
+    )
+
+
+def test_an_audience_whose_row_is_missing_is_named(deployment: Deployment) -> None:
+    recorded(deployment, "m1", plan=ErasurePlan((AUDIENCE.audience_id,)))
+    (found,) = deployment.json(erasure, "m1", now=NOW + DAY)["audiences"]
+    assert (found["audienceId"], found["missing"], found["uploads"]) == (AUDIENCE.audience_id, "row_missing", [])
 
 
 def test_an_upload_under_way_and_changes_that_may_wait_remain(deployment: Deployment) -> None:

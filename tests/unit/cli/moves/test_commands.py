@@ -184,7 +184,7 @@ def test_the_question_has_the_counts_and_no_changes_nothing(world: World, capsys
     with pytest.raises(NotConfirmed):
         move(world.session(yes=False), source, IN_DATASET, to=Api.DATA_MANAGER)
     assert "no consent" in capsys.readouterr().out
-    assert "deletes nobody's identities" in world.deployment.questions[-1]
+    assert "deletes nobody" in world.deployment.questions[-1]
     assert rows(world) == before
 
 

@@ -1,6 +1,6 @@
 """A stack whose clock stands still unless the command waits: then events arrive, and worker and jobs run."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Any
@@ -29,6 +29,10 @@ class Amazons:
 
     def send_records(self, upload: Upload, *, timeout: float) -> Submission:
         return self.of(upload.target.audience_id).send_records(upload, timeout=timeout)
+
+    def delete_people(self, people: Sequence[str], *, timeout: float) -> None:
+        for amazon in self.audiences.values():
+            amazon.delete_people(people, timeout=timeout)
 
 
 @dataclass

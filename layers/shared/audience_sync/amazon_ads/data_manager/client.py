@@ -5,7 +5,7 @@ them, which differs between endpoints.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 from urllib.parse import urlencode
@@ -32,11 +32,9 @@ METRICS = "application/vnd.admmetrics.v1+json"
 MEMBERS = "application/vnd.admAudiences.v1+json"
 DELETION = "application/vnd.admDataDeletion.v1+json"
 NO_UPLOAD_ID = "-"  # in place of an id that Amazon does not promise; nothing can be asked with it anyway
+MAX_DELETIONS = 1_000  # people in one request
 _AS_MANAGER = "or deploy with DataManagerAccountId in place of DataManagerDspAccountId"
-_NO_DELETION = (  # the detail of a dead letter
-    "with a DSP account, Amazon deletes nobody's identities: remove the person in the Amazon Ads console and drop this"
-    f" dead letter, {_AS_MANAGER} and redrive it"
-)
+_NO_DELETION = f"with a DSP account, Amazon deletes nobody: remove people in the Amazon Ads console, {_AS_MANAGER}"
 _NO_REVOCATION = f"with a DSP account, Amazon ends no share: end it in the Amazon Ads console, {_AS_MANAGER}"
 
 
@@ -59,7 +57,7 @@ class DataManager:
 
     @property
     def can_erase(self) -> bool:
-        """Whether identities can be deleted and shares revoked: a manager account can."""
+        """Whether people can be deleted and shares revoked: a manager account can."""
         return self._account.is_manager
 
     def terms(self) -> Terms:
@@ -123,15 +121,19 @@ class DataManager:
         counted_from_one = bool(rejected and self._first_place)
         return Submission(job_id(answer.get("ingressId")) or NO_UPLOAD_ID, rejected, counted_from_one)
 
-    def delete_identities(self, upload: Upload, *, timeout: float = READ_TIMEOUT) -> Submission:
+    def delete_people(self, people: Sequence[str], *, timeout: float = READ_TIMEOUT) -> None:
         """Request the deletion of people from all datasets, within 30 days. Amazon's answer is empty.
+
+        Args:
+            people: 1 to MAX_DELETIONS external user ids. No hashes: they may also be somebody else's.
+            timeout: seconds.
 
         Raises:
             InvalidRequest: the account is not a manager account.
         """
         self._require_manager(_NO_DELETION)
-        self._call("POST", "/adm/identities/delete", (DELETION, JSON), body=upload.body(), timeout=timeout)
-        return Submission(NO_UPLOAD_ID)
+        body = utf8_json({"targetIdentities": [{"externalUserId": each} for each in people]})
+        self._call("POST", "/adm/identities/delete", (DELETION, JSON), body=body, timeout=timeout)
 
     def shares(self, dataset_id: str, *, timeout: float = READ_TIMEOUT, **only: str) -> Iterator[Share]:
         """Yield the shares of a dataset, revoked ones included.

@@ -1,10 +1,6 @@
-"""Encodes members of a dataset and identities to delete, and has their frames in an upload. Pure.
+"""Encodes members of a dataset, from the same records as for the audience API. Pure."""
 
-Built from the same records as for the audience API.
-"""
-
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import batched
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from audience_sync.amazon_ads.answer_fields import object_or_empty
@@ -15,10 +11,7 @@ from audience_sync.quick_json import utf8_json
 MAX_IDENTITIES = 10  # in one member's hashedPiis; Amazon's limit
 # Amazon accepts 10,000 members and 10 MB, and recommends 5,000 members. Larger requests take longer to repeat.
 MEMBERS_SIZE = UploadSize(5_000, 2_000_000)
-# Amazon accepts 1,000 entries; a person takes at most eleven: the id, and ten for a hundred identities.
-IDENTITIES_SIZE = UploadSize(90, 2_000_000)
 MEMBERS = Frame(Request.MEMBERS, b'{"members":[', b"]}")
-IDENTITIES = Frame(Request.IDENTITIES, b'{"targetIdentities":[', b"]}")
 _NAMES = {field.amazon_name: field.data_manager_name for field in IDENTIFIERS}
 
 
@@ -34,15 +27,6 @@ def encode_member(record: Mapping[str, Any]) -> bytes:
     return utf8_json(member)
 
 
-def encode_identities(record: Mapping[str, Any]) -> bytes:
-    """Encode the entries that delete a person: under the member id, and under every identity.
-
-    Amazon may also hold the person's identities under other ids.
-    """
-    entries = [{"externalUserId": record["externalUserId"]}, *_identities(record["hashedPII"])]
-    return b",".join(map(utf8_json, entries))
-
-
 def has_consent(record: Mapping[str, Any]) -> bool:
     """Return whether a record carries the consent without which Amazon ignores a removal."""
     return _amazons(record).get("amznUserData") == "GRANTED" and not denies_consent(record)
@@ -55,18 +39,13 @@ def states_consent(record: Mapping[str, Any]) -> bool:
 
 
 def denies_consent(record: Mapping[str, Any]) -> bool:
-    """Return whether the member has denied consent, so that only a deletion of identities removes it."""
+    """Return whether the member has denied consent: Amazon ignores the removal, so only a deletion takes effect."""
     return "DENIED" in _amazons(record).values()
 
 
 def _amazons(record: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return Amazon's own signals. Messages and rows promise an object for `userConsent`, and nothing within it."""
     return object_or_empty(object_or_empty(record.get("userConsent", {}).get("consent")).get("amzn"))
-
-
-def _identities(identities: Sequence[Mapping[str, str]]) -> Iterator[dict[str, Any]]:
-    for some in batched(identities, MAX_IDENTITIES):
-        yield {"identity": {"hashedPiis": _hashed(some)}}
 
 
 def _hashed(identities: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:

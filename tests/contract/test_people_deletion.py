@@ -1,0 +1,553 @@
+"""Deletion of a person from all datasets, from the notice to Amazon's acceptance, over several audiences."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import chain
+from typing import Any
+
+import pytest
+
+from audience_sync.aws.membership_rows import expires_at
+from audience_sync.aws.membership_scan import MembershipScan
+from audience_sync.erasure import ErasureStep, StepKind
+from audience_sync.erasure_state import Erasure, Missing, Outcome, Progress
+from audience_sync.errors import (
+    AccessDenied,
+    CircuitOpen,
+    InvalidRequest,
+    RequestRejected,
+    ServiceUnavailable,
+    Throttled,
+)
+from audience_sync.ingest.record_rules import erasing_exit
+from audience_sync.member_state import KEEP_IN_DATASET, MemberState
+from audience_sync.membership import EVERY_AUDIENCE, Audience, MembershipChange
+from audience_sync.messages import DeletionMessage, read_job_queue
+from audience_sync.operations.erasures import Context, ErasureReport, Pass, check_erasures, judged
+from audience_sync.operations.people_deletion import MAX_ATTEMPTS, SAMPLE_SIZE, DeletionReport
+from audience_sync.person_deletion import last_accepted
+from tests.builders import AUDIENCE
+from tests.contract.worker_stack import DATASET, GRANTED, LIMITS, NOW, SHARDING, MemoryStack, change
+
+A, B, OF_AUDIENCE_API = AUDIENCE, "dataset-b", "418273650912340009"
+HOUR, DAY = 3600, 86_400  # seconds
+EFFECTIVE = LIMITS.timing_of(DATASET).effective_after
+REFUSED = AccessDenied("manager accounts only", status=403)
+
+
+@pytest.fixture
+def stack() -> MemoryStack:
+    datasets = [Audience(each, destination=DATASET) for each in (A, B)]
+    return MemoryStack(audiences=[*datasets, Audience(OF_AUDIENCE_API)], destination=DATASET)
+
+
+def enter(*emails: str, at: int, to: str = A, member: str = "m1") -> MembershipChange:
+    if to == OF_AUDIENCE_API:
+        return replace(change(*emails, at=at, member=member, audience_id=to), record=_record(emails, member))
+    return replace(
+        change(*emails, at=at, member=member, audience_id=to), destination=DATASET, record=_record(emails, member)
+    )
+
+
+def _record(emails: tuple[str, ...], member: str) -> dict[str, Any]:
+    return change(*emails, at=1, member=member, record={"userConsent": GRANTED}).record
+
+
+def leave(at: int, of: str = A) -> MembershipChange:
+    return change(at=at, exits=True, audience_id=of)
+
+
+def notice(at: int, member: str = "m1") -> MembershipChange:
+    return erasing_exit(member, at, f"notice-{at}")
+
+
+def denial(at: int) -> MembershipChange:
+    return erasing_exit("m1", at, f"denial-{at}", denies_consent=True)
+
+
+def everywhere(stack: MemoryStack, member: str = "m1") -> MemberState:
+    return stack.members().read([(EVERY_AUDIENCE, member)])[EVERY_AUDIENCE, member]
+
+
+def row(stack: MemoryStack, audience: str) -> MemberState:
+    return stack.members().read([(audience, "m1")])[audience, "m1"]
+
+
+def erasure(stack: MemoryStack, member: str = "m1") -> Erasure:
+    people = [everywhere(stack, member)]
+    ((_, found, _),) = judged(people, stack.audiences, stack.members(), stack.limits.timing_of, stack.now)
+    return found
+
+
+def check(stack: MemoryStack) -> ErasureReport:
+    scan = MembershipScan(stack.client(), stack.table, SHARDING)
+    timing_of = stack.limits.timing_of
+    return check_erasures(
+        Context(scan, stack.members(), stack.audiences, timing_of, stack.jobs, stack.clock, 4, 60.0), Pass()
+    )
+
+
+def hours(stack: MemoryStack, count: float) -> None:
+    """Let everything happen for some hours, with the check of erasures every six."""
+    until = stack.now + count * HOUR
+    while stack.now < until:
+        due = [each.due for each in [*stack.queue.messages, *stack.jobs.messages]]
+        stack.now = min([until, *(each for each in due if each > stack.now), (stack.now // (6 * HOUR) + 1) * 6 * HOUR])
+        if messages := stack.queue.receive():
+            for each in stack.deliver_messages(*messages).deferred:
+                stack.queue.put_back(each.message, each.delay)
+        for body in [each.body for each in stack.jobs.receive()]:
+            stack.check_jobs(None, body)
+        if stack.now % (6 * HOUR) == 0:
+            check(stack)
+
+
+def long_ago(stack: MemoryStack) -> None:
+    """Let time pass until no enter can be under way."""
+    stack.rest()
+    stack.now += 2 * (EFFECTIVE + stack.limits.longest_job)
+
+
+def held(stack: MemoryStack) -> list[str]:
+    return sorted(each for each in stack.amazon.active())
+
+
+# One owner
+
+
+def test_a_person_in_two_datasets_is_deleted_once_by_id_when_the_enters_have_taken_effect(stack: MemoryStack) -> None:
+    stack.deliver(enter("a@b.co", at=1), enter("a@b.co", at=1, to=B))
+    stack.now += 600
+    stack.deliver(notice(2))
+    stack.rest()
+    assert stack.amazon.deleted == [["m1"]]
+    (deletion,) = (each for each in everywhere(stack).erasure if each.kind is StepKind.DELETION)
+    assert NOW + EFFECTIVE <= deletion.at / 1000 < NOW + EFFECTIVE + 960, (
+        "on the next look, a quarter of an hour at most"
+    )
+    assert not any(each.kind is StepKind.DELETION for audience in (A, B) for each in row(stack, audience).erasure)
+
+
+@pytest.mark.parametrize("hours_later", [6, 30])
+def test_a_plain_exit_after_a_return_deletes_nobody_elsewhere(stack: MemoryStack, hours_later: int) -> None:
+    """R1: in b for three days and in a since now; a notice, back in both, and a plain exit from a."""
+    stack.deliver(enter("a@b.co", at=1, to=B))
+    stack.now += 3 * DAY
+    stack.deliver(enter("a@b.co", at=10))
+    stack.now += 600
+    stack.deliver(notice(20))
+    stack.now += 600
+    stack.deliver(enter("a@b.co", at=30), enter("a@b.co", at=30, to=B))
+    hours(stack, hours_later)
+    stack.deliver(leave(40))
+    hours(stack, 60)
+    assert len(stack.amazon.deleted) == 1
+    sent_to_b = [
+        upload[0]["action"]
+        for target, upload in zip(stack.amazon.targets, stack.amazon.uploads, strict=True)
+        if target.audience_id == B
+    ]
+    assert sent_to_b[-1] == "CREATE"
+    assert not row(stack, B).newest.exits
+
+
+def test_an_end_or_a_repetition_asks_for_no_deletion(stack: MemoryStack) -> None:
+    stack.deliver(enter("a@b.co", at=1))
+    stack.deliver(leave(2))
+    stack.rest()
+    assert (len(stack.amazon.uploads), stack.amazon.deleted) == (3, [])
+
+
+@pytest.mark.parametrize(
+    ("before", "asked"),
+    [
+        pytest.param([], [], id="a stranger: nobody knows the id"),
+        pytest.param([enter("a@b.co", at=1, to=OF_AUDIENCE_API)], [["m1"]], id="known, but no dataset has a row"),
+        pytest.param([leave(1)], [], id="never sent an enter"),
+        pytest.param([enter("a@b.co", at=1)], [["m1"]], id="sent an enter"),
+        pytest.param([enter("a@b.co", at=1), notice(2)], [["m1"]], id="deleted since"),
+        pytest.param([enter("a@b.co", at=1), notice(2), enter("b@b.co", at=3)], [["m1"]] * 2, id="deleted, and back"),
+    ],
+)
+def test_a_deletion_is_wanted_if_a_dataset_was_sent_an_enter_since_the_last(
+    stack: MemoryStack, before: list[MembershipChange], asked: list[list[str]]
+) -> None:
+    for each in before:
+        stack.deliver(each)
+        long_ago(stack)
+    stack.deliver(denial(9))
+    stack.rest()
+    assert stack.amazon.deleted == asked
+    assert len(stack.jobs.bodies) == 0
+
+
+def test_a_dsp_account_is_not_asked_and_the_erasure_says_so(stack: MemoryStack) -> None:
+    stack.deletes_people = False
+    stack.deliver(enter("a@b.co", at=1), enter("a@b.co", at=1, to=B))
+    stack.deliver(denial(2))
+    hours(stack, 3 * 24)
+    assert stack.amazon.deleted == []
+    assert [each.missing for each in erasure(stack).audiences.values()] == [Missing.NO_DELETION] * 2
+    stack.deletes_people = True  # a manager account since
+    hours(stack, 24)
+    assert stack.amazon.deleted == []
+
+
+def test_a_dsp_account_closes_what_was_removed_with_consent(stack: MemoryStack) -> None:
+    stack.deletes_people = False
+    stack.deliver(enter("a@b.co", at=1))
+    stack.deliver(notice(2))
+    hours(stack, 3 * 24)
+    assert erasure(stack).progress is Progress.CLOSED
+
+
+# The ways to get it wrong
+
+
+@pytest.mark.parametrize("how", ["recorded by an older version", "closed by hand"])
+def test_notices_without_a_plan_ask_for_nothing_although_the_person_is_back(stack: MemoryStack, how: str) -> None:
+    """P1: the first deployment must not delete everybody who has come back in the last 40 days."""
+    stack.deliver(enter("a@b.co", at=1))
+    long_ago(stack)
+    stack.amazon.deletion_fails = REFUSED
+    stack.deliver(notice(2))
+    hours(stack, 5)
+    known = everywhere(stack)
+    plan = known.plan._replace(deletion_due=0) if known.plan and how == "closed by hand" else None
+    stack.members().write([replace(known, plan=plan)])
+    stack.amazon.deletion_fails = None
+    stack.deliver(enter("b@b.co", at=9))
+    hours(stack, 48)
+    assert (stack.amazon.deleted, held(stack)) == ([], ["m1"])
+
+
+def test_a_deletion_that_the_version_before_recorded_in_a_dataset_counts(stack: MemoryStack) -> None:
+    stack.deliver(enter("a@b.co", at=1))
+    long_ago(stack)
+    known = row(stack, A)
+    asked = round(known.entered + EFFECTIVE) * 1000
+    step = ErasureStep(StepKind.DELETION, "-", asked, asked)
+    stack.members().write([replace(known, erasure=(step,))])
+    stack.deliver(notice(2))
+    stack.rest()
+    assert stack.amazon.deleted == []
+
+
+def test_a_denial_minutes_after_an_enter_is_deleted_when_the_enter_has_taken_effect(stack: MemoryStack) -> None:
+    """P2: nothing else removes the person, since Amazon ignores a removal without consent."""
+    stack.deliver(enter("a@b.co", at=1))
+    stack.now += 600
+    stack.deliver(denial(2))
+    hours(stack, (EFFECTIVE - 660) / HOUR)
+    assert stack.amazon.deleted == []
+    hours(stack, 0.5)
+    assert (stack.amazon.deleted, held(stack)) == ([["m1"]], [])
+
+
+def test_while_an_exit_is_not_recorded_the_deletion_waits_a_day_and_is_made_again_after_it(stack: MemoryStack) -> None:
+    stack.deliver(enter("a@b.co", at=1))
+    long_ago(stack)
+    stack.gate.error = CircuitOpen("open", retry_after=240.0)
+    stack.deliver(denial(2))
+    hours(stack, 23)
+    assert stack.amazon.deleted == []
+    stack.gate.error = None
+    stack.deliver(enter("late@b.co", at=1))  # known rows do not read the notice; it takes effect after the deletion
+    stack.gate.error = CircuitOpen("open", retry_after=240.0)
+    hours(stack, 2)
+    assert len(stack.amazon.deleted) == 1
+    stack.gate.error = None
+    hours(stack, 12)
+    assert (len(stack.amazon.deleted), held(stack)) == (2, [])
+    stack.deliver(enter("b@b.co", at=5))
+    hours(stack, 12)
+    stack.deliver(leave(6))
+    hours(stack, 24)
+    assert len(stack.amazon.deleted) == 2
+
+
+def test_enters_wait_for_no_acceptance_and_a_late_one_enters_again_who_is_in(stack: MemoryStack) -> None:
+    """P3: with 403 for a day the person is back in a after four hours, and enters b for the first time."""
+    stack.deliver(enter("a@b.co", at=1))
+    long_ago(stack)
+    stack.amazon.deletion_fails = REFUSED
+    stack.deliver(notice(2))
+    stack.deliver(enter("b@b.co", at=3), enter("b@b.co", at=3, to=B))
+    hours(stack, 5)
+    assert held(stack) == ["m1"]
+    hours(stack, 24)
+    stack.amazon.deletion_fails = None
+    uploads = len(stack.amazon.uploads)
+    hours(stack, 12)
+    assert (len(stack.amazon.deleted), held(stack)) == (1, ["m1"])
+    sent = zip(stack.amazon.targets[uploads:], stack.amazon.uploads[uploads:], strict=True)
+    assert {target.audience_id: upload[0]["action"] for target, upload in sent} == {A: "CREATE", B: "CREATE"}
+    assert {row(stack, each).newest.exits for each in (A, B)} == {False}
+
+
+def test_who_came_back_before_an_older_notice_arrives_is_entered_again_after_its_deletion(stack: MemoryStack) -> None:
+    """The row of a had an exit newer than the second notice long before, so it does not wait for its deletion."""
+    stack.deliver(enter("a@b.co", at=1), enter("a@b.co", at=1, to=B))
+    long_ago(stack)
+    stack.deliver(notice(2))
+    stack.deliver(enter("b@b.co", at=3, to=B), leave(5), enter("a@b.co", at=6))
+    hours(stack, 4.5)
+    assert len(stack.amazon.deleted) == 1
+    stack.deliver(notice(4))
+    hours(stack, 12)
+    assert len(stack.amazon.deleted) == 2
+    assert (row(stack, A).newest.exits, row(stack, B).newest.exits, held(stack)) == (False, True, ["m1"])
+    assert row(stack, A).entered * 1000 > last_accepted([everywhere(stack)]), "entered again"
+
+
+def test_an_older_notice_that_arrives_last_deletes_nobody_who_is_back(stack: MemoryStack) -> None:
+    stack.deliver(enter("a@b.co", at=1))
+    long_ago(stack)
+    stack.deliver(notice(3), enter("a@b.co", at=5))
+    hours(stack, 12)
+    plan = everywhere(stack).plan
+    stack.deliver(notice(2))
+    hours(stack, 12)
+    assert (len(stack.amazon.deleted), held(stack), everywhere(stack).plan) == (1, ["m1"], plan)
+    assert erasure(stack).audiences[A].outcome is Outcome.AMAZON_DELETES
+
+
+def test_a_denied_person_is_closed_by_the_accepted_deletion_and_its_thirty_days(stack: MemoryStack) -> None:
+    """P4."""
+    stack.deliver(enter("a@b.co", at=1))
+    long_ago(stack)
+    stack.deliver(denial(2))
+    hours(stack, 24)
+    assert (erasure(stack).progress, row(stack, A).identities) == (Progress.AMAZON_DELETES, ())
+    stack.now += 30 * DAY
+    assert erasure(stack).progress is Progress.CLOSED
+
+
+@pytest.mark.parametrize("to", [B, OF_AUDIENCE_API])
+def test_a_row_that_was_inserted_after_the_notice_needs_no_proof(stack: MemoryStack, to: str) -> None:
+    """P5."""
+    stack.deliver(enter("a@b.co", at=1))
+    long_ago(stack)
+    stack.deliver(notice(2))
+    stack.deliver(enter("b@b.co", at=3, to=to))
+    hours(stack, 72)
+    stack.deliver(leave(4, to))
+    hours(stack, 72)
+    assert erasure(stack).progress is Progress.CLOSED
+
+
+def test_the_owners_row_outlives_amazons_thirty_days(stack: MemoryStack) -> None:
+    """P7: accepted on day 12, over on day 42."""
+    stack.deliver(enter("a@b.co", at=1))
+    long_ago(stack)
+    stack.amazon.deletion_fails = REFUSED
+    stack.deliver(denial(2))
+    hours(stack, 12 * 24)
+    stack.amazon.deletion_fails = None
+    hours(stack, 12)
+    assert expires_at(everywhere(stack)) > stack.now + 30 * DAY
+
+
+# Proof
+
+
+def test_an_erasure_that_came_late_is_closed_although_the_person_left_before_it_was_judged(stack: MemoryStack) -> None:
+    """R6: exit and enter, a notice older than both, and a plain exit before the audit."""
+    stack.deliver(leave(10, OF_AUDIENCE_API))
+    stack.deliver(enter("a@b.co", at=20, to=OF_AUDIENCE_API))
+    stack.now += HOUR / 2
+    stack.deliver(notice(5))
+    stack.rest()
+    stack.now += HOUR
+    stack.deliver(leave(30, OF_AUDIENCE_API))
+    stack.rest()
+    stack.now += DAY
+    assert erasure(stack).progress is Progress.CLOSED
+
+
+def test_an_id_that_nobody_knew_says_so_and_is_never_closed(stack: MemoryStack) -> None:
+    stack.deliver(notice(2, member="nobody-here"))
+    hours(stack, 24)
+    assert erasure(stack, "nobody-here").progress is Progress.UNKNOWN
+    assert stack.amazon.deleted == []
+    stack.calls.clear()
+    assert check(stack).closed == 0
+    assert stack.calls == [], "and nobody's rows are read again"
+
+
+def test_the_row_of_a_member_of_a_dataset_lives_as_long_as_amazon_may_keep_the_member(stack: MemoryStack) -> None:
+    """T4."""
+    stack.deliver(enter("a@b.co", at=1))
+    assert expires_at(row(stack, A)) == NOW + KEEP_IN_DATASET
+    stack.rest()
+    stack.deliver(leave(2))
+    assert expires_at(row(stack, A)) < NOW + 60 * DAY
+
+
+def test_an_open_erasure_is_not_forgotten_when_rows_expire(stack: MemoryStack) -> None:
+    """T5: with 403 for 43 days, a second notice then finds it still open."""
+    stack.deliver(enter("a@b.co", at=1))
+    long_ago(stack)
+    stack.amazon.deletion_fails = REFUSED
+    stack.deliver(denial(2))
+    for _ in range(43 * 4):
+        hours(stack, 6)
+        rows = [everywhere(stack), row(stack, A)]
+        assert all(expires_at(each) > stack.now for each in rows)
+    stack.deliver(denial(3))
+    hours(stack, 2)
+    assert (erasure(stack).progress, [each.id for each in erasure(stack).notices]) == (
+        Progress.OPEN,
+        ["denial-2", "denial-3"],
+    )
+
+
+def test_a_notice_in_an_outage_of_sixty_hours_is_proven_only_by_the_removal_that_was_accepted(
+    stack: MemoryStack,
+) -> None:
+    """R2 A: no upload for 60 hours, a notice in the first minute, back with another address in the last hour."""
+    stack.audiences = [Audience(OF_AUDIENCE_API)]
+    stack.deliver(enter("old@b.co", at=1, to=OF_AUDIENCE_API))
+    hours(stack, 72)
+    stack.amazon.down = ServiceUnavailable("503")
+    stack.deliver(notice(2))
+    hours(stack, 59)
+    stack.deliver(enter("new@b.co", at=9, to=OF_AUDIENCE_API))
+    assert erasure(stack).progress is Progress.OPEN
+    hours(stack, 1)
+    stack.amazon.down = None
+    hours(stack, 96)
+    assert len(stack.amazon.members["m1"]) == 1
+    assert erasure(stack).audiences[OF_AUDIENCE_API].outcome is Outcome.REMOVED
+    assert erasure(stack).progress is Progress.CLOSED
+
+
+# Requests
+
+
+def deletion(stack: MemoryStack, *people: str) -> DeletionReport:
+    return stack.delete(DeletionMessage(people, round(stack.now)))
+
+
+def due(stack: MemoryStack, count: int) -> list[str]:
+    """Have people's deletions become due."""
+    people = [f"m{number}" for number in range(count)]
+    stack.deliver(*(enter("a@b.co", at=1, member=each) for each in people))
+    long_ago(stack)
+    stack.deliver(*(notice(2, member=each) for each in people))
+    for body in stack.queue.drain():
+        stack.deliver_body(body)
+    stack.jobs.drain()
+    return people
+
+
+def refusing(stack: MemoryStack, error: Exception, refused: Callable[[str], bool]) -> list[int]:
+    """Refuse requests that name certain people. Returns the sizes of the requests."""
+    sizes: list[int] = []
+    accept = stack.amazon.delete_people
+
+    def delete_people(people: Any, *, timeout: float) -> None:
+        sizes.append(len(people))
+        if any(map(refused, people)):
+            raise error
+        accept(people, timeout=timeout)
+
+    stack.amazon.delete_people = delete_people  # type: ignore[method-assign]
+    return sizes
+
+
+def test_people_share_a_message_and_a_request(stack: MemoryStack) -> None:
+    people = due(stack, 30)
+    assert deletion(stack, *people).accepted == 30
+    assert [len(each) for each in stack.amazon.deleted] == [30]
+
+
+def test_a_message_is_not_read_before_it_is_due(stack: MemoryStack) -> None:
+    stack.deliver(enter("a@b.co", at=1))
+    stack.deliver(notice(2))
+    (message,) = map(read_job_queue, stack.jobs.drain())
+    stack.calls.clear()
+    assert isinstance(message, DeletionMessage)
+    assert (stack.delete(message).waiting, stack.calls) == (1, [])
+    assert stack.jobs.delays == [900 - NOW % 900]
+
+
+def test_one_bad_id_holds_back_nobody(stack: MemoryStack) -> None:
+    people = due(stack, 30)
+    refusing(stack, RequestRejected("Amazon answered 400", status=400), lambda each: each == "m17")
+    report = deletion(stack, *people)
+    assert (report.accepted, report.refused) == (29, {"request_rejected": 1})
+    assert sorted(chain.from_iterable(stack.amazon.deleted)) == sorted({*people} - {"m17"})
+
+
+@pytest.mark.parametrize(
+    ("error", "at_most"),
+    [
+        pytest.param(
+            RequestRejected("Amazon answered 400", status=400), 2 * SAMPLE_SIZE + 10, id="400: the ids are not at fault"
+        ),
+        pytest.param(REFUSED, 1, id="403"),
+        pytest.param(InvalidRequest("a DSP account"), 1, id="an account that may not"),
+    ],
+)
+def test_a_refusal_of_everybody_takes_few_requests_and_the_check_asks_again(
+    stack: MemoryStack, error: Exception, at_most: int
+) -> None:
+    people = due(stack, 40)
+    sizes = refusing(stack, error, lambda _: True)
+    report = deletion(stack, *people)
+    assert (report.refused.total(), report.accepted) == (40, 0)
+    assert (len(sizes) <= at_most, stack.jobs.bodies) == (True, [])
+    stack.now += 6 * HOUR
+    assert check(stack).asked_again == 40
+    again = [each for each in map(read_job_queue, stack.jobs.drain()) if isinstance(each, DeletionMessage)]
+    assert sorted(person for each in again for person in each.people) == sorted(people)
+
+
+def test_a_request_that_fails_for_now_is_made_again_and_then_left_to_the_check(stack: MemoryStack) -> None:
+    people, begun = due(stack, 3), stack.now
+    stack.amazon.deletion_fails = Throttled("429", retry_after=120.0)
+    message, delays = DeletionMessage(tuple(people), round(begun)), []
+    for _ in range(MAX_ATTEMPTS - 1):
+        assert stack.delete(message).waiting == 3
+        (queued,) = stack.jobs.messages
+        delays.append(queued.due - stack.now)
+        stack.now = queued.due
+        (found,) = map(read_job_queue, stack.jobs.drain())
+        assert isinstance(found, DeletionMessage)
+        message = replace(found, due=round(stack.now))
+    assert min(delays) >= 300
+    assert stack.now - begun < 6 * HOUR
+    assert (stack.delete(message).waiting, stack.jobs.bodies) == (0, [])
+
+
+def test_two_messages_at_once_ask_once(stack: MemoryStack) -> None:
+    (person,) = due(stack, 1)
+    other: list[DeletionReport] = []
+    accept = stack.amazon.delete_people
+
+    def meanwhile(people: Any, *, timeout: float) -> None:
+        stack.amazon.delete_people = accept  # type: ignore[method-assign]
+        other.append(deletion(stack, person))
+        accept(people, timeout=timeout)
+
+    stack.amazon.delete_people = meanwhile  # type: ignore[method-assign]
+    assert (deletion(stack, person).accepted, [each.waiting for each in other]) == (1, [1])
+    hours(stack, 1)
+    assert stack.amazon.deleted == [[person]]
+
+
+def test_without_time_for_a_request_people_wait(stack: MemoryStack) -> None:
+    people = due(stack, 2)
+    stack.monotonic = lambda: 51.0
+    assert deletion(stack, *people).waiting == 2
+    assert stack.amazon.deleted == []
+
+
+def test_a_deletion_that_cannot_be_recorded_is_asked_for_again(stack: MemoryStack) -> None:
+    (person,) = due(stack, 1)
+    stack.model.refused = [{0: "InternalServerError"}]
+    with pytest.raises(Exception, match="does not answer"):
+        deletion(stack, person)
+    assert deletion(stack, person).accepted == 1
+    assert deletion(stack, person).accepted == 0, "it is not due any more"
