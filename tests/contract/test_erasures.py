@@ -130,17 +130,22 @@ def test_the_check_closes_what_is_done_once(stack: WorkerStack) -> None:
 
 
 def test_amazons_thirty_days_are_waited_for_without_a_look() -> None:
-    stack = dataset_stack()
-    stack.deliver(change("a@b.co", at=1))
+    stack, people = dataset_stack(), [f"m{number}" for number in range(40)]
+    stack.deliver(*(change("a@b.co", at=1, member=each) for each in people))
     long_ago(stack)
-    stack.deliver(replace(ERASED, record=ERASED.record | {"userConsent": DENIED}))
+    stack.deliver(*(erasing_exit(each, 2, "denial", denies_consent=True) for each in people))
+    stack.now += 5 * DAY
+    exits = stack.queue.drain()
+    assert counts(check(stack)) == {"open": 40, "overdue": 40, "asked_again": 40}
+    for body in exits:
+        stack.deliver_body(body)
     stack.rest()
-    long_ago(stack)
-    assert counts(check(stack)) == {"waiting": 1}
+    stack.now += SETTLED
+    assert counts(check(stack)) == {"waiting": 40}
     stack.calls.clear()
-    assert (counts(check(stack)), stack.calls) == ({"waiting": 1}, [])
+    assert (counts(check(stack)), stack.calls) == ({"waiting": 40}, [])
     stack.now += 31 * DAY
-    assert counts(check(stack)) == {"closed": 1}
+    assert counts(check(stack)) == {"closed": 40}
 
 
 def test_a_notice_after_that_begins_another_erasure(stack: WorkerStack) -> None:

@@ -496,7 +496,7 @@ def test_a_refusal_of_everybody_takes_few_requests_and_the_check_asks_again(
     people = due(stack, 40)
     sizes = refusing(stack, error, lambda _: True)
     report = deletion(stack, *people)
-    assert (report.refused.total(), report.accepted) == (40, 0)
+    assert (report.refused.total(), report.accepted, report.detail) == (40, 0, str(error))
     assert (len(sizes) <= at_most, stack.jobs.bodies) == (True, [])
     stack.now += 6 * HOUR
     assert check(stack).asked_again == 40
@@ -507,6 +507,9 @@ def test_a_refusal_of_everybody_takes_few_requests_and_the_check_asks_again(
 def test_a_request_that_fails_for_now_is_made_again_and_then_left_to_the_check(stack: MemoryStack) -> None:
     people, begun = due(stack, 3), stack.now
     stack.amazon.deletion_fails = Throttled("429", retry_after=120.0)
+    assert "429" in deletion(stack, *people).detail
+    stack.jobs.drain()
+    stack.now = begun = begun + 300
     message, delays = DeletionMessage(tuple(people), round(begun)), []
     for _ in range(MAX_ATTEMPTS - 1):
         assert stack.delete(message).waiting == 3
@@ -516,9 +519,22 @@ def test_a_request_that_fails_for_now_is_made_again_and_then_left_to_the_check(s
         (found,) = map(read_job_queue, stack.jobs.drain())
         assert isinstance(found, DeletionMessage)
         message = replace(found, due=round(stack.now))
-    assert min(delays) >= 300
+    assert [round(each / 300) for each in delays[:4]] == [1, 2, 3, 3], "a quarter of an hour at most, as SQS allows"
     assert stack.now - begun < 6 * HOUR
     assert (stack.delete(message).waiting, stack.jobs.bodies) == (0, [])
+
+
+def test_who_was_entered_before_a_deletion_is_counted_and_waits_for_its_effect(stack: MemoryStack) -> None:
+    people = due(stack, 2)
+    stack.now += 5 * HOUR  # enters do not wait that long
+    stack.deliver(*(enter("b@b.co", at=3, member=each) for each in people))
+    assert held(stack) == people
+    stack.queue.drain()
+    assert (deletion(stack, *people).entered_again, held(stack)) == (2, [])
+    (waiting,) = stack.queue.messages
+    assert 0 < waiting.due - stack.now <= 900
+    hours(stack, 3)
+    assert held(stack) == people
 
 
 def test_two_messages_at_once_ask_once(stack: MemoryStack) -> None:
