@@ -393,9 +393,15 @@ def test_what_was_removed_long_ago_is_dropped_with_the_next_enter(
     assert (each.removes, "a" in kept(each.state)) == (changes[0].exits, stays)
 
 
-def test_what_must_be_erased_stays_until_the_end_of_a_removal_however_long_ago_it_was_sent() -> None:
+def test_what_the_exit_named_is_dropped_too() -> None:
+    left = replace(recorded(enter(1, "a"), leave(2, "b")), enters_end=0, exited=NOW)
+    assert kept(take(left, enter(3, "c"), now=NOW + KEEP_REMOVED + 1).state) == ["c"]
+
+
+@pytest.mark.parametrize("named", [1, 2])
+def test_what_must_be_erased_stays_until_the_end_of_a_removal_however_long_ago_it_was_sent(named: int) -> None:
     """A row without these identities is the proof that they were removed."""
-    erased = replace(recorded(enter(1, "a"), notice(2)), enters_end=0)  # no removal is due
+    erased = replace(recorded(enter(named, "a"), notice(2)), enters_end=0)  # no removal is due
     assert kept(take(erased, enter(3, "b"), now=NOW + KEEP_REMOVED + 1).state) == ["b", "a"]
 
 
