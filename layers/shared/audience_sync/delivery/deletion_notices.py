@@ -148,9 +148,9 @@ class DeletionNotices:
         noted = replace(
             state, erasure=with_step(state.erasure, ErasureStep(kind, notice.message_id, notice.at, now * 1000))
         )
-        may_delete = self._context.deletes_people and any(not has_jobs(each.destination) for each in audiences)
         if known and known.plan and notice.version < known.version and not is_closed(known):
             return noted
+        may_delete = self._context.deletes_people and any(not has_jobs(each.destination) for each in audiences)
         rows = rows_of(notice.member[1], audiences, states, limits.timing_of)
         return replace(noted, plan=planned(noted, rows, now, is_new=_is_new(known, noted), may_delete=may_delete))
 
