@@ -170,7 +170,7 @@ def _swept(session: Session, plan: EndPlan, line: "Line", most: int | None) -> t
 def _close(session: Session, known: Audience) -> tuple[Share, ...]:
     """Set the time to live to 0, or revoke every share. Returns the shares as they are then. Safe to repeat."""
     if not is_dataset(known):
-        body = audience_update(known, {"ttl": 0}, max_cpm_cents=0).body
+        body = audience_update(known, {"ttl": 0, "renew": False}, max_cpm_cents=0).body
         session.amazon.update_audience(known.audience_id, body)
         return ()
     amazon = session.data_manager

@@ -46,14 +46,14 @@ def world(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> World:
     return made
 
 
-def created(world: World, name: str = "Big spenders", **options: Any) -> str:
+def created(world: World, name: str = "Big spenders", *, renew: bool | None = None, **options: Any) -> str:
     options = {"country": "DE", "key": "big"} | options
-    made = world.deployment.json(create, name, NewTarget(ADVERTISER), Settings(), **options)
+    made = world.deployment.json(create, name, NewTarget(ADVERTISER), Settings(renew=renew), **options)
     return str(made["audienceId"])
 
 
-def filled(world: World, members: int = 3) -> str:
-    source = created(world)
+def filled(world: World, members: int = 3, *, renew: bool | None = None) -> str:
+    source = created(world, renew=renew)
     for number in range(1, members + 1):
         world.event(source, f"m{number}", f"{number}@b.co", consented=number > 1)
     world.sleep(3 * HOUR)
@@ -336,6 +336,12 @@ def test_an_audience_that_was_not_moved_is_ended_and_its_events_are_rejected(
     out = capsys.readouterr().out
     assert "SHA-256 of this proof" in out
     assert "ended well" in out
+
+
+def test_an_audience_that_is_renewed_is_ended(world: World) -> None:
+    source = filled(world, renew=True)
+    end(world.session(), source)
+    assert world.session().amazon.read_audience(source).ttl == 0
 
 
 def test_without_waiting_the_end_is_repeated_later_for_the_proof(
