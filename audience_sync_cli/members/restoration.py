@@ -1,8 +1,9 @@
-"""Restores members: decides which rows of an older table come back, and with which identities.
+"""Restores members: decides which rows of an older table come back, and who may still be at Amazon.
 
-An older table would bring back people who have asked to be forgotten since. So each row is checked against every
-deletion notice in either table: notices kept for the person, and notices that the member's own rows mention. Identities
-named up to the newest of them are not written.
+An older table knows people who have left since, asked to be forgotten or changed their address while their rows were
+missing. No removal named their identities then. So a row that is missing here, older, or without some of these
+identities gets them back, and the removal that it still needs is queued: an exit again, or the deletion notice.
+Identities under a deletion notice come back only to be removed.
 
 The rule is `decide`, without I/O; `Restoration` applies it to whole tables.
 """
@@ -14,80 +15,130 @@ from enum import StrEnum
 from itertools import chain
 from typing import NamedTuple, Protocol
 
+from audience_sync.amazon_ads.apis import has_jobs
+from audience_sync.amazon_ads.record import exit_record
 from audience_sync.aws.membership_rows import KEEP_EXIT, StoredMember
 from audience_sync.errors import MovedOn, TransientError
-from audience_sync.member_state import Identity, MemberState
-from audience_sync.member_step import MAX_KEPT
-from audience_sync.membership import EVERY_AUDIENCE, Member, Version
+from audience_sync.member_state import Identity, MemberState, Timing, left_with
+from audience_sync.member_step import MAX_KEPT, step
+from audience_sync.membership import EVERY_AUDIENCE, Destination, Member, MembershipChange, Version
+from audience_sync.messages import DeliveryHistory, pack
 
 MAX_AGE = KEEP_EXIT  # seconds; deletion notices are not kept longer
+_AGAIN = DeliveryHistory(attempts=1, is_replay=True)  # of changes that were recorded and counted before
 
 
 class Outcome(StrEnum):
     """The outcome of one row of the older table."""
 
     COPIED = "copied"
+    MERGED = "merged"  # the row here has the same version or a newer one, and lacked identities
+    TO_REMOVE = "to remove"  # copied or merged, with identities that may still be at Amazon
     ALREADY_THERE = "already there"  # the membership table has the same version
     NEWER_HERE = "newer here"  # it has a newer version
     CHANGED = "changed meanwhile"  # its version has changed since it was read
     EXPIRED = "expired"
-    FORGOTTEN = "forgotten"  # everything in the row is older than a deletion notice
     UNLISTED = "unlisted"  # the audience is not in the audience table
 
 
+WRITTEN = (Outcome.COPIED, Outcome.MERGED, Outcome.TO_REMOVE)
+
+
 class Decision(NamedTuple):
-    """The outcome for one row, and the state to write if it is copied."""
+    """The outcome for one row, the state to write, and the change that removes the member."""
 
     outcome: Outcome
-    state: MemberState | None = None  # to write, on the revision of the row it replaces; with COPIED only
-    is_stripped: bool = False  # a deletion notice has removed identities
+    state: MemberState | None = None  # to write, on the revision of the row it replaces
+    removal: MembershipChange | None = None  # to queue
 
 
 def decide(
-    stored: StoredMember, live: MemberState | None, notices: Iterable[MemberState], *, is_listed: bool, now: float
+    stored: StoredMember,
+    live: MemberState | None,
+    notices: Iterable[MemberState],
+    timing: Timing,
+    *,
+    is_listed: bool,
+    now: int,
 ) -> Decision:
     """Decide about one row of the older table.
 
-    `live` is the same member in the membership table, `notices` are those about the person in either table. A deletion
-    notice itself counts as listed.
+    Args:
+        stored: the row.
+        live: the same member in the membership table.
+        notices: those about the person, in either table. A deletion notice itself counts as listed.
+        timing: how long Amazon may take.
+        is_listed: whether the audience is listed or unlinked.
+        now: epoch seconds.
     """
     source = stored.state
     if not is_listed:
         return Decision(Outcome.UNLISTED)
     if stored.expires_at <= now:
         return Decision(Outcome.EXPIRED)
+    restored = replace(source, revision=0) if live is None else _merged(source, live, timing)
+    outcome = Outcome.COPIED
     if live is not None and live.version >= source.version:
-        return Decision(Outcome.ALREADY_THERE if live.version == source.version else Outcome.NEWER_HERE)
-    known = [source, *([live] if live else [])]
-    forgotten_until = max(state.erase_until for state in chain(known, notices))
-    identities = _newest_first(known)
-    kept = tuple(each for each in identities if each.at > forgotten_until)
-    restored = replace(
-        source,
-        identities=kept[:MAX_KEPT],
-        left=_latest(state.left for state in known),
+        if restored.identities == live.identities:
+            return Decision(Outcome.ALREADY_THERE if live.version == source.version else Outcome.NEWER_HERE)
+        outcome = Outcome.MERGED
+    notice = max(notices, key=lambda state: state.version, default=None)
+    if notice and not restored.reflects(notice.version, is_dataset=not has_jobs(restored.newest.destination)):
+        restored, removal = _left_with(notice, restored, now, timing), replace(notice.newest, erase=True)
+    elif _owes_removal(restored, source, live, timing):
+        exit_ = restored.removal()  # the worker finds its identities in the row
+        removal = replace(exit_, record=exit_.record | {"hashedPII": []}, named_at=())
+    else:
+        return Decision(outcome, restored)
+    return Decision(Outcome.TO_REMOVE, restored, removal)
+
+
+def _merged(source: MemberState, live: MemberState, timing: Timing) -> MemberState:
+    """Return the newer of a member's two states, with the knowledge of both."""
+    known = (live, source)
+    newer, older = known if live.version >= source.version else (source, live)
+    newest = newer.newest
+    if newest.exits:  # without a row, no consent was known
+        newest = left_with(replace(newest, record=exit_record(newest.record, newest.destination)), older.newest)
+    left = _latest(state.left for state in known)
+    # A row that was not lost has known all identities. Those that it lacks were erased when they were removed.
+    erased_until = live.erase_until if 0 < source.entered == live.entered else 0
+    lost = replace(source, identities=tuple(each for each in source.identities if each.at > erased_until))
+    enters = [state.entered for state in known if state.entered and left and state.version < left]
+    ends = [round(each + timing.effective_after) for each in enters]
+    return replace(
+        newer,
+        newest=newest,
+        identities=tuple(_newest_first([live, lost])[:MAX_KEPT]),
+        left=left,
         ended=max(state.ended for state in known),
-        erase_until=forgotten_until,
+        erase_until=max(state.erase_until for state in known),
         entered=max(state.entered for state in known),
         exited=max(state.exited for state in known),
-        enters_end=max(state.enters_end for state in known),
+        removal_failed=any(state.removal_failed for state in known),
+        enters_end=max(live.enters_end, source.enters_end, *ends),
         removals_end=max(state.removals_end for state in known),
         late_jobs=tuple({job.job_id: job for state in known for job in state.late_jobs}.values()),
-        revision=live.revision if live else 0,
+        revision=live.revision,
     )
-    is_stripped = len(kept) < len(identities)
-    if _says_nothing(source, restored, forgotten_until, is_stripped=is_stripped):
-        return Decision(Outcome.FORGOTTEN)
-    return Decision(Outcome.COPIED, restored, is_stripped)
 
 
-def _says_nothing(source: MemberState, restored: MemberState, forgotten_until: int, *, is_stripped: bool) -> bool:
-    """Return whether a deletion notice leaves nothing of a row to restore."""
-    if source.newest.exits:
-        # The record of the notice itself holds no identity, and keeps older enters out.
-        return source.erase_until < source.version.at <= forgotten_until
-    # Amazon does not accept an enter without an identity.
-    return source.version.at <= forgotten_until or (is_stripped and not restored.active)
+def _left_with(notice: MemberState, state: MemberState, now: int, timing: Timing) -> MemberState:
+    """Return the state of a member who has left with a deletion notice, which the worker still has to spread."""
+    destination = state.newest.destination
+    record = exit_record(notice.newest.record, destination)
+    left = replace(notice.newest, audience_id=state.member[0], destination=destination, record=record)
+    return step(state, [left], now=now, timing=timing).state
+
+
+def _owes_removal(restored: MemberState, source: MemberState, live: MemberState | None, timing: Timing) -> bool:
+    """Return whether the removals sent so far may have left something at Amazon.
+
+    Identities under a deletion notice are removed again in any case: the end of that removal erases them.
+    """
+    sent = [live] if restored.must_erase else [live, source]
+    is_covered = any(state and state.has_all_to_remove(restored) for state in sent)
+    return bool(restored.to_remove) and (not is_covered or restored.removal_due(timing) is not None)
 
 
 def _newest_first(states: Iterable[MemberState]) -> list[Identity]:
@@ -128,7 +179,6 @@ class RestorationReport:
     """Row counts by audience id and outcome; deletion notices are under EVERY_AUDIENCE."""
 
     outcomes: dict[str, Counter[Outcome]] = field(default_factory=dict)
-    stripped: int = 0  # copied rows from which identities were removed
 
     def add(self, audience_id: str, outcome: Outcome) -> None:
         """Count one row."""
@@ -143,43 +193,70 @@ class RestorationReport:
 class Restoration:
     """Copies an older table into the membership table, page by page. Repeating it copies what is still missing."""
 
-    def __init__(self, source: OlderTable, source_members: Members, target: Members, listed: Collection[str]) -> None:
-        """Set up with the older table (as pages and by member), the membership table and the ids of audiences."""
+    def __init__(
+        self,
+        source: OlderTable,
+        source_members: Members,
+        target: Members,
+        listed: Collection[str],
+        timing_of: Callable[[Destination], Timing],
+        send: Callable[[Sequence[str]], None],
+    ) -> None:
+        """Set up the copying.
+
+        Args:
+            source: the older table, as pages.
+            source_members: the same, by member.
+            target: the membership table.
+            listed: ids of listed and unlinked audiences.
+            timing_of: returns how long Amazon may take with an upload.
+            send: puts messages into the change queue. Raises Unavailable.
+        """
         self._source = source
         self._source_members = source_members
         self._target = target
         self._listed = {*listed, EVERY_AUDIENCE}
+        self._timing_of = timing_of
+        self._send = send
 
     def run(self, now: float, *, writes: bool, on_rows: Callable[[int], None]) -> RestorationReport:
         """Copy every row that may come back, or only count them. `on_rows` gets the number of rows of each page.
 
         Raises:
-            Unavailable: a table does not answer. Copied rows stay.
+            Unavailable: a table or the queue does not answer. Copied rows stay.
             MisplacedRow: the older table has a different number of shards. Nothing more is copied.
         """
         report = RestorationReport()
         # Notices first: if this is cut off, the members restored by then can be checked against them.
         for page in chain(self._source.deletion_notices(), self._source.members()):
-            self._copy(page, report, now, writes=writes)
+            self._copy(page, report, int(now), writes=writes)
             on_rows(len(page))
         return report
 
-    def _copy(self, page: Sequence[StoredMember], report: RestorationReport, now: float, *, writes: bool) -> None:
+    def _copy(self, page: Sequence[StoredMember], report: RestorationReport, now: int, *, writes: bool) -> None:
         members = [each.state.member for each in page]
         people = {(EVERY_AUDIENCE, person) for _, person in members}
         live = self._target.read([*members, *people])
         noticed = self._source_members.read(people)
-        copied: list[MemberState] = []
+        written: list[tuple[Outcome, MemberState]] = []
+        removals: list[MembershipChange] = []
         for each, member in zip(page, members, strict=True):
             person = (EVERY_AUDIENCE, member[1])
             notices = [table[person] for table in (live, noticed) if person in table]
-            decision = decide(each, live.get(member), notices, is_listed=member[0] in self._listed, now=now)
-            if decision.state is None:
-                report.add(member[0], decision.outcome)
+            timing = self._timing_of(each.state.newest.destination)
+            outcome, state, removal = decide(
+                each, live.get(member), notices, timing, is_listed=member[0] in self._listed, now=now
+            )
+            if state is None:
+                report.add(member[0], outcome)
                 continue
-            copied.append(decision.state)
-            report.stripped += decision.is_stripped
-        for state, result in zip(copied, self._target.write(copied) if writes else copied, strict=True):
+            written.append((outcome, state))
+            removals += [removal] if removal else []
+        if writes:  # the rows last: if this is cut off before, a repeated run finds them missing
+            self._send(pack(removals, _AGAIN))
+        states = [state for _, state in written]
+        results = self._target.write(states) if writes else states
+        for (outcome, state), result in zip(written, results, strict=True):
             if isinstance(result, TransientError) and not isinstance(result, MovedOn):
                 raise result
-            report.add(state.member[0], Outcome.COPIED if isinstance(result, MemberState) else Outcome.CHANGED)
+            report.add(state.member[0], outcome if isinstance(result, MemberState) else Outcome.CHANGED)

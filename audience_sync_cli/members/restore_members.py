@@ -1,5 +1,6 @@
 """`audience-sync restore-members`: copy the members of an older table into the stack's membership table."""
 
+import time
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -15,7 +16,7 @@ from audience_sync.errors import MisplacedRow
 from audience_sync.membership import EVERY_AUDIENCE, Audience
 from audience_sync.operations.renewal import is_renewed
 from audience_sync_cli.errors import NotThere, TryLater, WrongUsage
-from audience_sync_cli.members.restoration import MAX_AGE, Outcome, Restoration, RestorationReport
+from audience_sync_cli.members.restoration import MAX_AGE, WRITTEN, Outcome, Restoration, RestorationReport
 from audience_sync_cli.screen import camel_case, counted, iso_time, moment
 from audience_sync_cli.session import Session, command
 from audience_sync_cli.times import DAY, read_time
@@ -23,6 +24,8 @@ from audience_sync_cli.times import DAY, read_time
 app = typer.Typer()
 _KEYS = {"audienceShard": "HASH", "externalUserId": "RANGE"}
 _NOTICES = "(deletion notices)"
+SEND_TIMEOUT = 30.0  # seconds for the change queue to accept the removals of one page
+SEND_DELAY = 120  # seconds before the worker gets them, if delivery is not paused: by then, the rows are written
 _RESYNC = "Re-sync the audiences from Segment instead: it sends all current members."
 
 
@@ -54,8 +57,9 @@ def restore_members(
 ) -> None:
     """Copy the members of an older table into the stack's membership table. Safe to repeat.
 
-    Copies rows of members that the stack does not have, or only an older row of. Skips expired rows, audiences that are
-    neither listed nor unlinked, and data older than a deletion notice in either table. Pause delivery first: a notice
+    Copies rows of members that the stack does not have, or only an older row of, and adds missing identities to newer
+    ones. Queues the removal of members who have left or were named in a deletion notice since: they may still be at
+    Amazon. Skips expired rows, and audiences that are neither listed nor unlinked. Pause delivery first: a notice
     processed at the same time could be missed.
     """
     as_of = _as_of(session, _described(session, source_table), since)
@@ -69,7 +73,7 @@ def restore_members(
     else:
         with session.log.line("restore-members") as line:
             report = _run(session, source_table, source_shards, listed, writes=True)
-            line["rows"] = report.total[Outcome.COPIED]
+            line["rows"] = _written(report)
     _show(session, report, audiences, dry_run=dry_run)
     session.screen.say(
         f"Changes after {moment(as_of)} are not in that table. If they are also lost here, repeat them:\n"
@@ -82,7 +86,7 @@ def restore_members(
             "target": session.stack["MembershipTable"],
             "since": iso_time(as_of),
             "dryRun": dry_run,
-            "total": _as_json(report.total) | {"stripped": report.stripped},
+            "total": _as_json(report.total),
             "audiences": [
                 {"audienceId": audience_id, **_as_json(outcomes)}
                 for audience_id, outcomes in sorted(report.outcomes.items())
@@ -156,7 +160,12 @@ def _run(
     sharding = Sharding(source_shards or session.stack.membership_shards)
     source = MembershipScan(client, source_table, sharding)
     source_members = MembershipTable(client, source_table, sharding, Clock())
-    restoration = Restoration(source, source_members, session.members, listed)
+
+    def send(bodies: Sequence[str]) -> None:
+        deadline = time.monotonic() + SEND_TIMEOUT
+        session.queue("ChangeQueue").send(bodies, deadline=deadline, delay=SEND_DELAY)
+
+    restoration = Restoration(source, source_members, session.members, listed, session.timing_of, send)
     with session.screen.progress("copying" if writes else "reading", source.approximate_rows() or None) as bar:
         try:
             return restoration.run(session.now(), writes=writes, on_rows=bar.advance)
@@ -178,10 +187,17 @@ def _show(session: Session, report: RestorationReport, audiences: Sequence[Audie
             for audience_id, outcomes in sorted(report.outcomes.items())
         ),
     )
-    done = "would be copied" if dry_run else "copied"
-    session.screen.say(f"{counted(total[Outcome.COPIED], 'row')} of {total.total():,} {done}.", style="green")
-    if report.stripped:
-        session.screen.say(f"{report.stripped:,} of them without identities older than a deletion notice.")
+    would = "would be " if dry_run else ""
+    session.screen.say(f"{counted(_written(report), 'row')} of {total.total():,} {would}written.", style="green")
+    if removals := total[Outcome.TO_REMOVE]:
+        session.screen.say(
+            f"{counted(removals, 'removal')} {would}queued, for members who left or were named in a deletion notice, "
+            "and may still be at Amazon."
+        )
+
+
+def _written(report: RestorationReport) -> int:
+    return sum(report.total[each] for each in WRITTEN)
 
 
 def _as_json(outcomes: Any) -> dict[str, int]:

@@ -141,7 +141,8 @@ def _held_before(row: PersonRow, everywhere: MemberState) -> bool:
     """Return whether the audience must show a removal or a deletion.
 
     A row of the audience API keeps the identities until the removal has ended, so it needs no other proof. A row of a
-    dataset may lose them with the exit, since Amazon ignores a removal without consent; a restored one lacks them.
+    dataset may lose them with the exit, since Amazon ignores a removal without consent. A row that was restored by an
+    older version lacks them.
     """
     state = row.state
     was_sent = state.entered or state.enters_end

@@ -1,5 +1,6 @@
-"""Which rows of an older table come back, with which identities, and that no forgotten person comes back."""
+"""Which rows of an older table come back, with which identities, and that nobody is active against a notice."""
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -8,12 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from audience_sync.amazon_ads.destination import of_data_manager
 from audience_sync.aws.membership_rows import StoredMember
 from audience_sync.errors import MovedOn, TransientError, Unavailable
 from audience_sync.member_state import Identity, LateJob, MemberState, Timing
 from audience_sync.member_step import step
 from audience_sync.membership import EVERY_AUDIENCE, Member, MembershipChange, Version
-from audience_sync_cli.members.restoration import Outcome, Restoration, RestorationReport, decide
+from audience_sync_cli.members.restoration import WRITTEN, Decision, Outcome, Restoration, RestorationReport, decide
 from tests import builders
 
 NOW = 10_000  # epoch seconds
@@ -42,6 +44,7 @@ def notice(at: int, person: str = "m1") -> MemberState:
 
 
 ID_1, ID_5 = identity(1), identity(5)
+TIMING = Timing(900)
 
 
 @pytest.mark.parametrize(
@@ -50,19 +53,22 @@ ID_1, ID_5 = identity(1), identity(5)
         pytest.param(entered(1, ID_1), None, [], Outcome.COPIED, id="not there: copied"),
         pytest.param(entered(5, ID_5), entered(1, ID_1), [], Outcome.COPIED, id="older there: copied"),
         pytest.param(entered(1, ID_1), entered(1, ID_1), [], Outcome.ALREADY_THERE, id="the same there"),
-        pytest.param(entered(1, ID_1), entered(5, ID_5), [], Outcome.NEWER_HERE, id="newer there"),
-        pytest.param(entered(1, ID_1), gone(5), [], Outcome.NEWER_HERE, id="has left since"),
-        pytest.param(gone(5, ID_1), entered(5, ID_5), [], Outcome.COPIED, id="an exit outranks an enter"),
-        pytest.param(entered(1, ID_1), None, [notice(5)], Outcome.FORGOTTEN, id="notice after the enter"),
-        pytest.param(entered(5, ID_5), None, [notice(5)], Outcome.FORGOTTEN, id="notice at the time of the enter"),
-        pytest.param(entered(5, ID_5), None, [notice(1), notice(9)], Outcome.FORGOTTEN, id="the newest notice counts"),
-        pytest.param(entered(5, ID_1, ID_5), None, [notice(1)], Outcome.COPIED, id="back since the notice"),
-        pytest.param(entered(5, ID_1), None, [notice(1)], Outcome.FORGOTTEN, id="back with old identities only"),
-        pytest.param(entered(5, ID_5), entered(1, erase_until=9), [], Outcome.FORGOTTEN, id="notice in the row here"),
-        pytest.param(entered(5, ID_5, erase_until=9), None, [], Outcome.FORGOTTEN, id="notice in the row there"),
-        pytest.param(gone(5, ID_5), None, [notice(9)], Outcome.FORGOTTEN, id="left, then notice"),
-        pytest.param(gone(5, ID_5, erase_until=1), None, [notice(9)], Outcome.FORGOTTEN, id="notice, left, notice"),
-        pytest.param(gone(9, ID_5, erase_until=9), None, [], Outcome.COPIED, id="the record of a notice itself"),
+        pytest.param(entered(1, ID_1, ID_5), entered(1, ID_1), [], Outcome.MERGED, id="the same, with less, there"),
+        pytest.param(entered(1, ID_1), entered(5, ID_5, ID_1), [], Outcome.NEWER_HERE, id="newer there"),
+        pytest.param(entered(1, ID_1), entered(5, ID_5), [], Outcome.MERGED, id="another address since"),
+        pytest.param(entered(1, ID_1), entered(5, ID_5, left=4), [], Outcome.TO_REMOVE, id="back with another one"),
+        pytest.param(entered(1, ID_1), gone(5), [], Outcome.TO_REMOVE, id="has left since"),
+        pytest.param(entered(1, ID_1), gone(5, ID_1), [], Outcome.NEWER_HERE, id="has left since, with everything"),
+        pytest.param(gone(2, ID_1), gone(5), [], Outcome.MERGED, id="left before"),
+        pytest.param(gone(5, ID_1), entered(5, ID_5), [], Outcome.TO_REMOVE, id="an exit outranks an enter"),
+        pytest.param(entered(1, ID_1), None, [notice(5)], Outcome.TO_REMOVE, id="notice after the enter"),
+        pytest.param(entered(5, ID_5), None, [notice(5)], Outcome.TO_REMOVE, id="notice at the time of the enter"),
+        pytest.param(entered(5, ID_5), None, [notice(1), notice(9)], Outcome.TO_REMOVE, id="the newest notice counts"),
+        pytest.param(entered(5, ID_1, ID_5), None, [notice(1)], Outcome.TO_REMOVE, id="back since the notice"),
+        pytest.param(entered(5, ID_5, left=1, erase_until=1), None, [notice(1)], Outcome.COPIED, id="knew the notice"),
+        pytest.param(gone(5, ID_5), None, [notice(9)], Outcome.TO_REMOVE, id="left, then notice"),
+        pytest.param(gone(9, ID_5, erase_until=9), None, [], Outcome.TO_REMOVE, id="its erasure may not have ended"),
+        pytest.param(gone(9, erase_until=9), None, [], Outcome.COPIED, id="its erasure has ended"),
         pytest.param(notice(9), None, [notice(9)], Outcome.COPIED, id="a deletion notice"),
         pytest.param(notice(5), notice(9), [notice(9)], Outcome.NEWER_HERE, id="a newer deletion notice there"),
     ],
@@ -70,25 +76,28 @@ ID_1, ID_5 = identity(1), identity(5)
 def test_what_happens_to_a_row(
     source: MemberState, live: MemberState | None, notices: list[MemberState], expected: Outcome
 ) -> None:
-    decision = decide(StoredMember(source, LATER), live, notices, is_listed=True, now=NOW)
+    decision = decided(source, live, *notices)
     assert decision.outcome is expected
-    assert (decision.state is not None) == (expected is Outcome.COPIED)
+    assert (decision.state is not None) == (expected in WRITTEN)
+    assert (decision.removal is not None) == (expected is Outcome.TO_REMOVE)
+
+
+def decided(source: MemberState, live: MemberState | None = None, *notices: MemberState) -> Decision:
+    return decide(StoredMember(source, LATER), live, notices, TIMING, is_listed=True, now=NOW)
 
 
 def test_an_expired_row_stays_out_even_before_dynamodb_deletes_it() -> None:
-    assert decide(StoredMember(entered(1, ID_1), NOW), None, [], is_listed=True, now=NOW).outcome is Outcome.EXPIRED
+    expired = StoredMember(entered(1, ID_1), NOW)
+    assert decide(expired, None, [], TIMING, is_listed=True, now=NOW) == Decision(Outcome.EXPIRED)
 
 
 def test_a_row_of_an_audience_that_is_not_listed_stays_out() -> None:
-    assert decide(StoredMember(entered(1, ID_1), LATER), None, [], is_listed=False, now=NOW) == (
-        Outcome.UNLISTED,
-        None,
-        False,
-    )
+    row = StoredMember(entered(1, ID_1), LATER)
+    assert decide(row, None, [], TIMING, is_listed=False, now=NOW) == Decision(Outcome.UNLISTED)
 
 
-def copied(source: MemberState, live: MemberState | None = None, *notices: MemberState, now: int = NOW) -> MemberState:
-    decision = decide(StoredMember(source, now + 1), live, notices, is_listed=True, now=now)
+def copied(source: MemberState, live: MemberState | None = None, *notices: MemberState) -> MemberState:
+    decision = decided(source, live, *notices)
     assert decision.state is not None
     return decision.state
 
@@ -98,23 +107,51 @@ def test_a_row_that_is_not_there_is_copied_as_it_is() -> None:
     assert copied(source) == replace(source, revision=0)
 
 
-def test_identities_older_than_a_notice_are_left_out_of_the_row_of_who_is_back() -> None:
-    source = entered(5, ID_5, ID_1, left=2)
-    decision = decide(StoredMember(source, LATER), None, [notice(2)], is_listed=True, now=NOW)
-    assert decision.is_stripped
-    assert decision.state == replace(source, identities=(ID_5,), erase_until=2, revision=0)
+def test_of_who_is_back_since_a_notice_only_newer_identities_are_active() -> None:
+    state = copied(entered(5, ID_5, ID_1), None, notice(2))
+    assert (state.active, state.to_remove) == ((ID_5,), (ID_1,))
 
 
-def test_the_record_of_a_notice_comes_back_without_identities() -> None:
-    assert copied(gone(5, ID_1, erase_until=5)).identities == ()
+def test_the_exit_that_is_queued_again_is_the_newest_one_and_leaves_the_identities_to_the_row() -> None:
+    live = gone(5, erase_until=5)
+    decision = decided(entered(1, ID_1), live)
+    assert decision.state is not None
+    assert decision.state.to_remove == (ID_1,)
+    assert decision.removal is not None
+    assert (decision.removal.version, decision.removal.erase, decision.removal.identities) == (live.version, True, [])
+
+
+def test_a_notice_is_queued_again_for_the_row_that_it_did_not_find() -> None:
+    decision = decided(entered(1, ID_1), None, notice(5), notice(3))
+    assert decision.removal == replace(notice(5).newest, erase=True)
+    assert decision.state is not None
+    assert not decision.state.reflects(notice(5).version, is_dataset=False), "so that the worker spreads it"
+
+
+def test_an_exit_from_a_dataset_gets_the_consent_of_the_enter_that_it_did_not_find() -> None:
+    source, live = (
+        replace(each, newest=replace(each.newest, destination=of_data_manager()))
+        for each in (entered(1, ID_1), gone(5))
+    )
+    source.newest.record["userConsent"] = {"consent": "given", "geo": "an address"}
+    removal = decided(source, live).removal
+    assert removal is not None
+    assert removal.record["userConsent"] == {"consent": "given"}
+
+
+def test_the_last_enter_before_the_loss_may_still_take_effect_after_an_exit() -> None:
+    source = replace(entered(1, ID_1), entered=NOW)
+    assert copied(source, gone(5)).enters_end == NOW + TIMING.effective_after
+    assert copied(source, entered(5, ID_5)).enters_end == 0
 
 
 def test_what_an_older_row_here_knows_is_kept() -> None:
     source = replace(entered(5, ID_5, identity(2, "both")), exited=1)
-    live = replace(gone(3, ID_1, identity(3, "both")), revision=8)
-    state = copied(source, live)
+    live = replace(gone(3, ID_1, identity(3, "both"), erase_until=3), entered=9, ended=7, revision=8)
+    state = copied(source, replace(live, removal_failed=True))
     assert state.identities == (ID_5, identity(3, "both"), ID_1)
-    assert (state.left, state.entered, state.exited) == (live.left, 5, 3)
+    assert (state.left, state.entered, state.exited, state.ended, state.erase_until) == (live.left, 9, 3, 7, 3)
+    assert state.removal_failed
     assert state.revision == 8, "written only if the row is still the one that was read"
     assert state.active == (ID_5,)
 
@@ -132,50 +169,56 @@ def change(at: int, **options: Any) -> MembershipChange:
 
 
 def test_an_exit_after_the_copying_removes_what_the_member_had_entered_with() -> None:
-    left = step(copied(entered(5, ID_5)), [change(9, exits=True)], now=NOW, timing=Timing(900))
+    left = step(copied(entered(5, ID_5)), [change(9, exits=True)], now=NOW, timing=TIMING)
     (removal,) = left.state.records(removes=left.removes)
     assert removal.record["hashedPII"] == [ID_5.digests]
 
 
 def test_a_late_enter_still_loses_against_a_notice_that_was_copied() -> None:
     late = change(5, record={"hashedPII": [ID_5.digests]})
-    after = step(copied(gone(9, erase_until=9)), [late], now=NOW, timing=Timing(900))
+    after = step(copied(gone(9, erase_until=9)), [late], now=NOW, timing=TIMING)
     assert (after.is_superseded, after.sends, after.state.identities) == (True, False, ())
 
 
 times = st.integers(1, 6)
-identities = st.lists(times, max_size=4, unique=True).map(lambda each: tuple(map(identity, each)))
+identities = st.lists(times, max_size=4, unique=True).map(lambda each: tuple(map(identity, sorted(each, reverse=True))))
+# A notice that a row reflects is not newer than the member's last exit.
 enters = st.builds(
-    lambda at, ids, left, erase: entered(at, *ids, left=left, erase_until=erase),
+    lambda at, ids, left, erase: entered(at, *ids, left=min(left, at - 1), erase_until=min(erase, left, at - 1)),
     times,
     identities,
     st.integers(0, 6),
     st.integers(0, 6),
 )
-exits = st.builds(lambda at, ids, erase: gone(at, *ids, erase_until=erase), times, identities, st.integers(0, 6))
+exits = st.builds(
+    lambda at, ids, erase: gone(at, *ids, erase_until=min(at, erase)), times, identities, st.integers(0, 6)
+)
 states = st.one_of(enters, exits)
 
 
 @given(states, st.none() | states, st.lists(times.map(notice), max_size=2))
-def test_no_identity_is_written_that_a_known_notice_is_about(
+def test_nobody_is_active_against_a_notice_and_nothing_is_forgotten(
     source: MemberState, live: MemberState | None, notices: list[MemberState]
 ) -> None:
-    decision = decide(StoredMember(source, LATER), live, notices, is_listed=True, now=NOW)
-    known = [source, *([live] if live else []), *notices]
-    until = max(state.erase_until for state in known)
+    live = live and replace(live, entered=live.entered + 10)  # not the same row: it has been lost
+    decision = decided(source, live, *notices)
+    known = [source, *([live] if live else [])]
+    until = max(state.erase_until for state in [*known, *notices])
+    restored = decision.state or live
+    assert restored is not None
+    assert restored.version >= max(state.version for state in known)
     if decision.state is not None:
-        assert all(each.at > until for each in decision.state.identities)
-        assert decision.state.newest.exits or decision.state.newest.at > until, "no forgotten person is active"
-        assert live is None or decision.state.version > live.version
+        assert all(each.at > until for each in restored.active)
+        assert {each.key for each in restored.identities} == {each.key for state in known for each in state.identities}
 
 
 @given(states, st.none() | states, st.lists(times.map(notice), max_size=2))
 def test_copying_a_second_time_writes_nothing(
     source: MemberState, live: MemberState | None, notices: list[MemberState]
 ) -> None:
-    first = decide(StoredMember(source, LATER), live, notices, is_listed=True, now=NOW)
-    second = decide(StoredMember(source, LATER), first.state or live, notices, is_listed=True, now=NOW)
-    assert second.outcome is (Outcome.ALREADY_THERE if first.state else first.outcome)
+    first = decided(source, live, *notices)
+    second = decided(source, first.state or live, *notices)
+    assert (second.state, second.removal) == (None, None)
 
 
 @dataclass
@@ -209,8 +252,10 @@ class Table:
             yield [StoredMember(self.rows[member], self.expires_at) for member in members[start : start + 2]]
 
 
-def restore(source: Table, target: Table, *, writes: bool = True) -> RestorationReport:
-    return Restoration(source, source, target, ["1"]).run(NOW, writes=writes, on_rows=lambda _: None)
+def restore(source: Table, target: Table, *, writes: bool = True, queue: list[str] | None = None) -> RestorationReport:
+    send = ([] if queue is None else queue).extend
+    restoration = Restoration(source, source, target, ["1"], lambda _: TIMING, send)
+    return restoration.run(NOW, writes=writes, on_rows=lambda _: None)
 
 
 def test_rows_are_counted_by_audience_and_notices_for_themselves() -> None:
@@ -218,20 +263,33 @@ def test_rows_are_counted_by_audience_and_notices_for_themselves() -> None:
     other = entered(1, ID_1, audience="2")
     report = restore(Table.of(*people, other, notice(5, "m1")), Table.of(people[0]))
     assert report.outcomes == {
-        "1": {Outcome.COPIED: 3, Outcome.ALREADY_THERE: 1, Outcome.FORGOTTEN: 1},
+        "1": {Outcome.COPIED: 3, Outcome.ALREADY_THERE: 1, Outcome.TO_REMOVE: 1},
         "2": {Outcome.UNLISTED: 1},
         EVERY_AUDIENCE: {Outcome.COPIED: 1},
     }
     assert report.total.total() == 7
 
 
-def test_a_notice_that_either_table_has_keeps_the_person_out_also_where_nothing_is_written() -> None:
+def test_a_notice_that_either_table_has_removes_the_person_and_counts_also_where_nothing_is_written() -> None:
     source = Table.of(entered(1, ID_1, person="a"), entered(1, ID_1, person="b"), notice(5, "a"))
-    target = Table.of(notice(5, "b"))
+    target, queue = Table.of(notice(5, "b")), list[str]()
     for writes in (False, True):
-        report = restore(source, target, writes=writes)
-        assert report.outcomes["1"] == {Outcome.FORGOTTEN: 2}
-    assert target.rows.keys() == {(EVERY_AUDIENCE, "a"), (EVERY_AUDIENCE, "b")}
+        report = restore(source, target, writes=writes, queue=queue)
+        assert report.outcomes["1"] == {Outcome.TO_REMOVE: 2}
+        assert [json.loads(body)["replay"] for body in queue] == [True] * writes, "nothing accepted caused it"
+    assert [target.rows["1", person].active for person in "ab"] == [(), ()]
+
+
+def test_a_removal_is_queued_before_the_row_is_written_so_that_a_repeated_run_completes_both() -> None:
+    source, queue = Table.of(entered(1, ID_1)), list[str]()
+    target = Table.of(gone(5))
+    target.fails = {("1", "m1"): Unavailable("the membership table does not answer")}
+    with pytest.raises(Unavailable):
+        restore(source, target, queue=queue)
+    assert len(queue) == 1
+    target.fails.clear()
+    assert restore(source, target, queue=queue).outcomes["1"] == {Outcome.TO_REMOVE: 1}
+    assert len(queue) == 2
 
 
 def test_counting_writes_nothing_and_counts_what_copying_would() -> None:

@@ -1,4 +1,4 @@
-"""Members of an older table: what is copied, what is said about the rest, and that no forgotten person comes back."""
+"""Members of an older table: what is copied, what is said about the rest, and that nobody stays who was erased."""
 
 import time
 from collections.abc import Iterator
@@ -7,12 +7,12 @@ from datetime import datetime
 
 import pytest
 
-from audience_sync.aws.membership_rows import KEEP_EXIT, Sharding
+from audience_sync.aws.membership_rows import KEEP_EXIT, Sharding, state_from_row
 from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.clock import Clock
 from audience_sync.member_state import MemberState, Timing
 from audience_sync.member_step import step
-from audience_sync.membership import EVERY_AUDIENCE, MembershipChange
+from audience_sync.membership import MembershipChange
 from audience_sync_cli.errors import NotConfirmed, NotThere, WrongUsage
 from audience_sync_cli.members.restoration import MAX_AGE
 from audience_sync_cli.members.restore_members import restore_members
@@ -55,54 +55,60 @@ def members(deployment: Deployment) -> set[tuple[str, str]]:
     }
 
 
-def test_rows_of_an_unlinked_audience_come_back_so_that_a_deletion_finds_them_and_no_forgotten_person_does(
-    deployment: Deployment,
-) -> None:
-    record(deployment, change("missing"), change("forgotten"))
-    record(deployment, notice("forgotten", 3_000), source=False)
+def active(deployment: Deployment) -> set[tuple[str, str]]:
+    """Everyone who is in an audience by the stack's table."""
+    states = map(state_from_row, deployment.rows("MembershipTable"))
+    return {state.member for state in states if state.active and not state.newest.exits}
+
+
+def test_rows_of_an_unlinked_audience_come_back_so_that_a_deletion_finds_them(deployment: Deployment) -> None:
+    record(deployment, change("missing"), change("erased"))
+    record(deployment, notice("erased", 3_000), source=False)
     assert deployment.session().audiences.unlink(AUDIENCE.audience_id, at=5_000)
     (outcomes,) = deployment.json(restore_members, SOURCE, since="1h", yes=True, now=NOW)["audiences"]
-    assert (outcomes["copied"], outcomes["forgotten"], outcomes["unlisted"]) == (1, 1, 0)
-    assert members(deployment) == {(AUDIENCE.audience_id, "missing"), (EVERY_AUDIENCE, "forgotten")}
+    assert (outcomes["copied"], outcomes["toRemove"], outcomes["unlisted"]) == (1, 1, 0)
+    assert active(deployment) == {(AUDIENCE.audience_id, "missing")}
 
 
 def test_what_is_missing_or_older_is_copied_and_the_rest_is_counted(deployment: Deployment) -> None:
     record(deployment, change("missing"), change("older", at=2), change("newer"), change("same"))
-    record(deployment, change("other", audience_id=UNLISTED), change("forgotten"))
+    record(deployment, change("other", audience_id=UNLISTED), change("erased"), change("left"), change("moved"))
     record(deployment, change("expired", exits=True), now=NOW - KEEP_EXIT - 1)
     record(deployment, change("older"), change("newer", exits=True, at=2), change("same"), source=False)
-    record(deployment, notice("forgotten", 3_000), source=False)
+    record(deployment, notice("erased", 3_000), source=False)
+    record(deployment, change("left", at=2_000, exits=True, record={"hashedPII": []}), source=False)
+    record(deployment, change("moved", at=2_000, record={"hashedPII": [{"email": "1" * 64}]}), source=False)
     result = deployment.json(restore_members, SOURCE, since="1h", yes=True, now=NOW)
-    nothing = dict.fromkeys(
-        ("read", "copied", "alreadyThere", "newerHere", "changedMeanwhile", "expired", "forgotten", "unlisted"), 0
-    )
-    here = nothing | {"read": 6, "copied": 2, "alreadyThere": 1, "newerHere": 1, "expired": 1, "forgotten": 1}
+    names = "read copied merged toRemove alreadyThere newerHere changedMeanwhile expired unlisted"
+    nothing = dict.fromkeys(names.split(), 0)
+    once = {"merged": 1, "alreadyThere": 1, "newerHere": 1, "expired": 1}
+    here = nothing | once | {"read": 8, "copied": 2, "toRemove": 2}
     assert result["audiences"] == [
         {"audienceId": AUDIENCE.audience_id, **here},
         {"audienceId": UNLISTED, **nothing, "read": 1, "unlisted": 1},
     ]
     assert result["deletionNotices"] == nothing
-    assert result["total"] == here | {"read": 7, "unlisted": 1, "stripped": 0}
+    assert result["total"] == here | {"read": 9, "unlisted": 1}
     assert (result["source"], result["since"], result["dryRun"]) == (SOURCE, iso_time((NOW - 3600) * 1000), False)
     audience = AUDIENCE.audience_id
-    assert members(deployment) == {
-        *((audience, member) for member in ("missing", "older", "newer", "same")),
-        (EVERY_AUDIENCE, "forgotten"),
-    }
+    assert active(deployment) == {(audience, member) for member in ("missing", "older", "newer", "same", "moved")}
+    assert {each["record"]["externalUserId"] for each in deployment.changes()} == {"erased", "left"}
 
 
 def test_a_dry_run_prints_the_same_counts_and_what_to_repeat_and_copies_nothing(deployment: Deployment) -> None:
-    record(deployment, change("m1"), notice("m2", 1))
+    record(deployment, change("m1"), change("m2"))
+    record(deployment, notice("m2", 3_000))
     shown = deployment.printed(restore_members, SOURCE, dry_run=True, since="2027-01-15T07:00Z", now=NOW).out
-    assert "2 rows of 2 would be copied." in shown
+    assert "3 rows of 3 would be written." in shown
+    assert "1 removal would be queued" in shown
     assert "(deletion notices)" in shown
     assert "Changes after 2027-01-15 07:00:00Z" in shown
     assert "member erase" in shown
-    assert members(deployment) == set()
+    assert (members(deployment), deployment.changes()) == (set(), [])
 
 
 @pytest.mark.parametrize("days", [0, 34, 35, 39, 40, 41, 100])
-def test_no_person_comes_back_who_was_forgotten_after_the_time_of_the_restored_table(
+def test_nobody_comes_back_as_active_who_was_erased_after_the_time_of_the_restored_table(
     deployment: Deployment, days: int
 ) -> None:
     now = NOW + days * DAY
@@ -120,7 +126,7 @@ def test_no_person_comes_back_who_was_forgotten_after_the_time_of_the_restored_t
             restore_members(session, SOURCE, since=f"{days}d")
     else:
         restore_members(session, SOURCE, since=f"{days}d")
-    assert (AUDIENCE.audience_id, "m1") not in members(deployment)
+    assert active(deployment) == set()
 
 
 def test_a_notice_outlives_every_table_that_can_be_copied() -> None:
@@ -148,9 +154,8 @@ def test_the_source_may_have_another_number_of_shards(deployment: Deployment) ->
     with pytest.raises(WrongUsage, match="8 shards"):
         restore_members(deployment.session(yes=True, now=NOW), SOURCE, since="1h")
     total = deployment.json(restore_members, SOURCE, since="1h", source_shards=3, yes=True, now=NOW)["total"]
-    assert (total["copied"], total["forgotten"]) == (20, 1)
-    found = deployment.session().members.read((AUDIENCE.audience_id, each) for each in people)
-    assert len(found) == 19
+    assert (total["copied"], total["toRemove"]) == (20, 1)
+    assert len(active(deployment)) == 19
 
 
 def test_copying_asks_first(deployment: Deployment) -> None:
