@@ -5,7 +5,7 @@ Only changes that the queue has confirmed count, in the order of the rows: every
 
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import nullcontext, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
@@ -19,6 +19,7 @@ from audience_sync.errors import Unavailable
 from audience_sync.membership import MembershipChange
 from audience_sync.messages import MAX_MESSAGE_BYTES, DeliveryHistory, pack
 from audience_sync.runtime.metric_names import CHANGES_ACCEPTED, NAMESPACE
+from audience_sync_cli.screen import counted
 
 if TYPE_CHECKING:
     from audience_sync_cli.stack import Stack
@@ -73,11 +74,12 @@ class ChangeSender:
         clock: Clock,
         on_confirmed: Callable[[int, int], None],
         wait_for_room: Callable[[], None] = lambda: None,
+        note: Callable[[str], None] = lambda _: None,
     ) -> None:
         """Prepare; nothing is sent yet.
 
         `on_confirmed` is called with a row and the number of newly confirmed changes up to it, `wait_for_room` before
-        each request: it returns when the request may be sent.
+        each request: it returns when the request may be sent. `note` gets a sentence if changes may be uncounted.
         """
         self.confirmed = 0  # changes
         self.messages = 0  # sent
@@ -86,12 +88,14 @@ class ChangeSender:
         self._clock = clock
         self._on_confirmed = on_confirmed
         self._wait_for_room = wait_for_room
+        self._note = note
         self._pool = ThreadPoolExecutor(max_workers=IN_FLIGHT)
         self._in_flight: deque[_Group] = deque()
         self._held: list[MembershipChange] = []
         self._row = 0  # the last one taken
         self._group = FIRST_GROUP
         self._uncounted: Counter[int] = Counter()  # by epoch second
+        self._unknown = 0  # changes that may be in the queue: the answer was lost
         self._counted_at = clock.monotonic()
         self._is_ending = False  # after an error or Ctrl-C: no more attempts
 
@@ -110,7 +114,15 @@ class ChangeSender:
                     self._confirm()
         finally:
             self._pool.shutdown(wait=True, cancel_futures=True)
-            self._publish()
+            self._count_in_flight()
+            try:
+                self._publish()
+            finally:
+                if uncounted := self._unknown + self._uncounted.total():
+                    self._note(
+                        f"Up to {counted(uncounted, 'change')} may be delivered without being counted as accepted: SQS "
+                        "or CloudWatch did not confirm them."
+                    )
 
     def take(self, row: int, change: MembershipChange | None) -> None:
         """Send the change of a row, now or with later ones. None if the row makes no change."""
@@ -157,12 +169,7 @@ class ChangeSender:
         try:
             oldest.sent.result()
         except Unavailable:
-            self._in_flight.popleft()
-            while self._in_flight:  # queued, but an earlier row is not: a resumed run sends them again
-                with suppress(Unavailable):
-                    self._in_flight[0].sent.result()
-                    self._count_as_accepted(self._in_flight[0])
-                self._in_flight.popleft()
+            self._count_in_flight()  # queued, but an earlier row is not: a resumed run sends them again
             raise
         self._in_flight.popleft()
         self._count_as_accepted(oldest)
@@ -170,6 +177,18 @@ class ChangeSender:
         self._on_confirmed(oldest.row, oldest.changes)
         if self._clock.monotonic() - self._counted_at >= COUNT_EVERY:
             self._publish()
+
+    def _count_in_flight(self) -> None:
+        """Wait for every request, and count its changes if the queue has them."""
+        while self._in_flight:
+            try:
+                self._in_flight[0].sent.result()
+                self._count_as_accepted(self._in_flight[0])
+            except Unavailable as error:
+                self._unknown += self._in_flight[0].changes if _is_temporary(error) else 0
+            except CancelledError:  # never begun
+                pass
+            self._in_flight.popleft()
 
     def _count_as_accepted(self, group: _Group) -> None:
         self._uncounted[group.accepted // MINUTE * 60] += group.changes

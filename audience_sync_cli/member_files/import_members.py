@@ -73,7 +73,7 @@ def _show_plan(session: Session, plan: Plan, rows: Rows, *, is_dated: bool) -> N
             "audience": f"{plan.audience.name} ({plan.audience.audience_id})",
             "dated": moment(plan.at) if is_dated else "now; the import needs --at",
             "country": f"{country} if a row names none" if country else "as the rows name it",
-            **({"begins": f"after row {plan.after:,}, the last one of the interrupted run"} if plan.resumes else {}),
+            **({"begins": f"after row {plan.after:,}, the last one that the queue confirmed"} if plan.resumes else {}),
         }
     )
     screen.say("")
@@ -158,7 +158,8 @@ def _import(session: Session, plan: Plan, rows: Rows, options: ImportOptions, to
             move(row)
 
         room = room_for(queue, options.max_waiting, Clock(session.now), screen)
-        sender = ChangeSender(queue, counted_in_cloudwatch(session.stack), Clock(session.now), confirmed, room)
+        count = counted_in_cloudwatch(session.stack)
+        sender = ChangeSender(queue, count, Clock(session.now), confirmed, room, screen.note)
         report = _run(plan, rows, options, sender)
     show_report(screen, report, messages=sender.messages)
     screen.say(f"{counted(report.changes + report.denied, 'change')} sent to the change queue.", style="green")

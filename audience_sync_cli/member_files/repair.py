@@ -102,7 +102,7 @@ def send_repair(
             line["changes"] = sender.confirmed
 
         count = counted_in_cloudwatch(session.stack)
-        sender = ChangeSender(session.queue("ChangeQueue"), count, Clock(session.now), confirmed)
+        sender = ChangeSender(session.queue("ChangeQueue"), count, Clock(session.now), confirmed, note=screen.note)
         with sender, file.rows() as rows:
             changes = changes_as_of(session, reading, audience, comparison.at)
             for row, _, change in changes.outcomes(rows.read([*reading.columns.values()])):

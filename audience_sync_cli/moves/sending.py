@@ -24,6 +24,7 @@ def sending(session: Session, label: str, line: "Line", most: int | None) -> Ite
     queue, clock = session.queue("ChangeQueue"), Clock(session.now, sleep=session.sleep)
     with session.screen.progress(label, session.member_scan.approximate_rows() or None, unit="rows") as bar:
         room = room_for(queue, most, clock, session.screen)
-        sender = ChangeSender(queue, counted_in_cloudwatch(session.stack), clock, confirmed, room)
+        count = counted_in_cloudwatch(session.stack)
+        sender = ChangeSender(queue, count, clock, confirmed, room, session.screen.note)
         with sender:
             yield sender, bar

@@ -61,6 +61,7 @@ class Sending:
         self.queue = queue
         self.counted: Counter[int] = Counter()
         self.rows: list[int] = []
+        self.notes: list[str] = []
         self.slept: list[float] = []
         self.now = 1_800_000_000.0
         self.sleep: Callable[[float], None] = self.slept.append
@@ -70,7 +71,8 @@ class Sending:
 
     def sender(self) -> ChangeSender:
         clock = Clock(lambda: self.now, time.monotonic, self.sleep)
-        self.current = ChangeSender(self.queue, self.count, clock, lambda row, _: self.rows.append(row))
+        confirmed = lambda row, _: self.rows.append(row)  # noqa: E731
+        self.current = ChangeSender(self.queue, self.count, clock, confirmed, note=self.notes.append)
         return self.current
 
     def send(self, changes: Iterable[MembershipChange]) -> ChangeSender:
@@ -129,13 +131,15 @@ def test_a_queue_that_takes_nothing_for_two_minutes_ends_the_run() -> None:
         sending.send(changes(10))
     assert sum(sending.slept) == sum(WAITS)
     assert (sending.rows, sending.counted.total()) == ([], 0)
+    (note,) = sending.notes
+    assert note.startswith("Up to 10 changes may be delivered without being counted"), "an answer may have been lost"
 
 
 def test_a_missing_permission_is_not_tried_again() -> None:
     sending = Sending(MemoryQueue(lambda _: "AccessDenied"))
     with pytest.raises(Unavailable):
         sending.send(changes(10))
-    assert sending.slept == []
+    assert (sending.slept, sending.notes) == ([], [])
 
 
 def test_after_a_failure_all_that_is_in_the_queue_is_counted_and_only_rows_without_a_gap_are_confirmed() -> None:
@@ -158,6 +162,39 @@ def test_an_interruption_waits_for_what_is_on_its_way_and_sends_nothing_more() -
         sending.send(interrupted())
     assert sending.rows == [1_000]
     assert len(sending.queue.members()) == sending.counted.total() == 1_000
+
+
+def test_what_is_on_its_way_is_counted_although_the_wait_for_it_is_interrupted() -> None:
+    sending, begun, may_end = Sending(MemoryQueue()), threading.Event(), threading.Event()
+    send = sending.queue.send
+
+    def slow(bodies: Sequence[str], *, deadline: float) -> None:
+        begun.set()
+        assert may_end.wait(60)
+        send(bodies, deadline=deadline)
+
+    def interrupted_twice() -> Iterator[MembershipChange]:
+        yield from changes(1_000)
+        assert begun.wait(60)
+        sending.current._confirm = interrupted  # type: ignore[method-assign]
+        raise KeyboardInterrupt
+
+    def interrupted() -> None:
+        may_end.set()
+        raise KeyboardInterrupt
+
+    sending.queue.send = slow
+    with pytest.raises(KeyboardInterrupt):
+        sending.send(interrupted_twice())
+    assert (len(sending.queue.members()), sending.counted.total(), sending.notes) == (1_000, 1_000, [])
+
+
+def test_changes_that_cloudwatch_does_not_count_in_the_end_are_named() -> None:
+    sending = Sending(MemoryQueue())
+    with pytest.raises(Unavailable), sending.sender() as sender:  # noqa: PT012 - the end raises
+        sender.take(1, change("m1"))
+        sender._count = _unavailable
+    assert sending.notes[0].startswith("Up to 1 change may be delivered without being counted")
 
 
 def test_an_interruption_ends_the_waiting_for_another_attempt() -> None:

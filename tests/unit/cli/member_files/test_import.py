@@ -15,9 +15,11 @@ from typing import Any
 import pytest
 
 from audience_sync.aws.cloudwatch import Metric, MetricStore
+from audience_sync.errors import Unavailable
 from audience_sync.ingest.intake import changes_from, compiled
 from audience_sync.ingest.record_rules import MAX_ENTER_AGE
-from audience_sync_cli.errors import OperatorError, WrongUsage
+from audience_sync_cli.errors import WrongUsage
+from audience_sync_cli.member_files import change_sender
 from audience_sync_cli.member_files.import_members import import_members
 from audience_sync_cli.member_files.import_plan import ImportOptions
 from audience_sync_cli.member_files.import_report import estimate
@@ -587,6 +589,22 @@ def test_an_interrupted_run_goes_on_where_it_stopped(
     assert list(state.iterdir()) == []
 
 
+def test_a_run_whose_last_answer_was_lost_says_how_many_changes_may_be_uncounted(
+    deployment: Deployment, file: File, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost = (SimpleNamespace(status_code=503), {"Error": {}, "ResponseMetadata": {"HTTPStatusCode": 503}})
+    monkeypatch.setattr(change_sender, "WAITS", ())
+    noted = _stop_after(deployment, file, state, lost)
+    assert accepted(deployment) == 1_000
+    uncounted = re.search(r"Up to ([\d,]+) changes may be delivered without being counted", noted)
+    assert uncounted
+    assert 0 < int(uncounted[1].replace(",", "")) <= 8_000
+    resumed = run(deployment, file(many(9_000)), resume=True).out
+    assert "after row 1,000, the last one that the queue confirmed" in resumed
+    assert "8,000 changes sent" in resumed
+    assert accepted(deployment) == 9_000
+
+
 def test_a_run_that_begins_anew_is_reminded_of_the_interrupted_one(
     deployment: Deployment, file: File, state: Path
 ) -> None:
@@ -619,20 +637,20 @@ DENIED = (
 )
 
 
-def _stop_after(deployment: Deployment, file: File, state: Path) -> None:
-    """Have a run end after its first request."""
+def _stop_after(deployment: Deployment, file: File, state: Path, answer: Any = DENIED) -> str:
+    """Have a run end after its first request, as the others get this answer. Returns its notes."""
     events, requests = deployment.stack.service("sqs").meta.events, 0
 
     def refuse(**_: Any) -> Any:
         nonlocal requests
         requests += 1
-        return DENIED if requests > 1 else None
+        return answer if requests > 1 else None
 
     events.register("before-call.sqs.SendMessageBatch", refuse)
-    with pytest.raises((OperatorError, Exception)):
-        run(deployment, file(many(9_000)))
+    noted = run(deployment, file(many(9_000)), raises=Unavailable).err
     events.unregister("before-call.sqs.SendMessageBatch", refuse)
     assert len(list(state.iterdir())) == 1
+    return noted
 
 
 def test_a_stack_whose_metrics_cannot_be_written_gets_nothing(deployment: Deployment, file: File) -> None:
