@@ -101,6 +101,16 @@ def test_a_member_whose_ttl_is_about_to_expire_is_sent_again_and_not_counted_aga
     assert renew(listed) == {"renewed": 0, "reason": None}
 
 
+def test_a_member_whom_amazon_refuses_is_not_sent_and_parked_again_every_day(listed: Cloud) -> None:
+    deliver(listed, body(change("cust_1")))
+    backdate(listed, "cust_1", days=384)
+    listed.fault("/amc/audiences/records", {"status": 400})
+    assert renew(listed)["renewed"] == 1
+    assert deliver(listed) == []
+    assert len(listed.messages("DeadLetterQueue")) == 1
+    assert renew(listed) == {"renewed": 0, "reason": None}
+
+
 def test_an_audience_of_an_api_that_only_a_newer_version_knows_is_left_out_and_reported(
     listed: Cloud, printed: Callable[[], str]
 ) -> None:

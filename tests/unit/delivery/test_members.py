@@ -9,7 +9,7 @@ from audience_sync.amazon_ads.upload import Submission, Upload
 from audience_sync.aws.membership_table import PAUSES, THREADS
 from audience_sync.delivery.batch import Message
 from audience_sync.delivery.members import MAX_ROUNDS
-from audience_sync.errors import OutcomeUnknown, RequestRejected, ServiceUnavailable
+from audience_sync.errors import AudienceSyncError, OutcomeUnknown, RequestRejected, ServiceUnavailable
 from audience_sync.messages import ChangeMessage, DeliveryHistory, JobMessage, pack
 from tests.contract.worker_stack import DEADLINE, EFFECTIVE, LIMITS, NOW, WRITE, Amazon, MemoryStack, change
 
@@ -149,6 +149,38 @@ def test_messages_that_a_slow_machine_has_no_time_to_read_return_at_once(stack: 
         ("4", 0.0, "out_of_time"),
     }
     assert report.requeued == 1, "before SQS takes it for one that crashes the worker"
+
+
+REFUSAL = RequestRejected("Amazon answered 400", status=400)
+
+
+@pytest.mark.parametrize(
+    ("error", "seconds"),
+    [
+        pytest.param(REFUSAL, 60, id="refused: parked"),
+        pytest.param(ServiceUnavailable("503"), 0, id="deferred: it is sent again anyway"),
+    ],
+)
+def test_a_replay_is_dated_if_it_is_parked(stack: MemoryStack, error: AudienceSyncError, seconds: int) -> None:
+    enter = change("a@b.co", at=1)
+    stack.deliver(enter)
+    stack.now += 60
+    stack.amazon.down = error
+    for body in pack([enter], DeliveryHistory(is_replay=True)):
+        stack.deliver_body(body)
+    assert stack.state().entered == NOW + seconds
+
+
+def test_a_parked_replay_does_not_date_the_row_of_a_member_who_has_left_meanwhile(stack: MemoryStack) -> None:
+    enter = change("a@b.co", at=1)
+    stack.deliver(enter)
+    stack.now += 60
+    stack.amazon.meanwhile = lambda: stack.write(change(at=2, exits=True))
+    stack.amazon.down = REFUSAL
+    for body in pack([enter], DeliveryHistory(is_replay=True)):
+        stack.deliver_body(body)
+    assert stack.dead_letters.parked() == {"m1": "request_rejected"}
+    assert (stack.state().entered, stack.state().newest.exits) == (NOW, True)
 
 
 @pytest.mark.parametrize("is_replay", [False, True])

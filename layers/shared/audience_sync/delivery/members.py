@@ -266,8 +266,13 @@ class MemberDelivery:
         raise MovedOn("the member's row kept changing")
 
     def _after(self, each: _Delivery, state: MemberState, is_accepted: bool) -> MemberState:
-        """Date an accepted upload that was not dated before. A failed removal marks the row until one is accepted."""
+        """Date an accepted upload that was not dated before. A failed removal marks the row until one is accepted.
+
+        A parked enter is also dated, so that the renewal does not have it parked again every day.
+        """
         removes = each.step.removes
+        if not removes and state.version == each.state.version and self._is_parked(each.member):
+            return replace(state, entered=max(state.entered, each.at))
         if is_accepted and not each.step.writes:
             timing = self._context.limits.timing_of(state.newest.destination)
             state = sent(state, each.state.version, each.at, timing, removes=removes)
@@ -277,6 +282,9 @@ class MemberDelivery:
         if removes and state.removal_failed and each.state.has_all_to_remove(state):
             return replace(state, removal_failed=False)
         return state
+
+    def _is_parked(self, member: Member) -> bool:
+        return member not in self._outcomes.deferred and not self._outcomes.undecided([member])
 
     def _queue_due(self, states: Sequence[MemberState]) -> None:
         """Queue repetitions for when they are due; `states` are of one audience."""
