@@ -699,7 +699,7 @@ def test_jobs_send_to_every_queue_that_the_outcome_of_a_job_may_concern() -> Non
 
 def test_renewal_runs_often_enough_to_fail_for_days_and_its_alarm_covers_each_run() -> None:
     assert _properties("RenewFunction")["Events"]["Schedule"]["Properties"]["Schedule"] == "rate(1 day)"
-    assert 14 * _properties("RenewErrors")["Period"] == LONGEST_MARGIN
+    assert 15 * _properties("RenewErrors")["Period"] == LONGEST_MARGIN, "fourteen runs may fail"
     assert MIN_RENEWED_TTL / 2 > 86_400, "the shortest margin is longer than the time between two runs"
     assert 2 * RENEWAL_RESERVE < _properties("RenewFunction")["Timeout"] <= 900  # seconds; Lambda allows no more
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 import pytest
@@ -20,7 +21,6 @@ from audience_sync.errors import Unavailable
 from audience_sync.membership import Audience, MembershipChange
 from audience_sync.messages import ChangeMessage
 from audience_sync.operations.renewal import (
-    LONGEST_MARGIN,
     MAX_WAITING,
     POLL_INTERVAL,
     RESERVE,
@@ -35,7 +35,7 @@ from tests.doubles.dynamodb import MembershipRows
 from tests.doubles.queues import FakeQueue
 from tests.unit.member_changes import record_as_sent
 
-DAY = 86_400  # seconds
+HOUR, DAY = 3600, 86_400  # seconds
 NOW = 1_800_000_000.0
 LATER = 10_000.0  # a deadline that does not matter
 
@@ -108,15 +108,15 @@ def harness() -> RenewalHarness:
 @pytest.mark.parametrize(
     ("ttl", "days"),
     [
-        pytest.param(None, 383, id="without a ttl: two weeks before 397 days"),
-        pytest.param(MAX_TTL, 383, id="397 days: two weeks before"),
-        pytest.param(90 * DAY, 76, id="90 days: two weeks before"),
-        pytest.param(28 * DAY, 14, id="28 days: two weeks are half of it"),
-        pytest.param(7 * DAY, 3.5, id="a week: half of it before"),
-        pytest.param(MIN_RENEWED_TTL, 1.5, id="three days, the least: half of it before"),
+        pytest.param(None, 382, id="without a ttl: fifteen days before 397 days"),
+        pytest.param(MAX_TTL, 382, id="397 days: fifteen days before"),
+        pytest.param(90 * DAY, 75, id="90 days: fifteen days before"),
+        pytest.param(28 * DAY, 13, id="28 days: fifteen days are half of it and a day"),
+        pytest.param(7 * DAY, 2.5, id="a week: half of it and a day before"),
+        pytest.param(MIN_RENEWED_TTL, 0.5, id="three days, the least: half of it and a day before"),
     ],
 )
-def test_a_member_is_due_two_weeks_or_half_the_ttl_before_it_expires(
+def test_a_member_is_due_fifteen_days_or_half_the_ttl_and_a_day_before_it_expires(
     harness: RenewalHarness, ttl: int | None, days: float
 ) -> None:
     audience = renewed() if ttl is None else renewed(ttl=ttl)
@@ -126,11 +126,24 @@ def test_a_member_is_due_two_weeks_or_half_the_ttl_before_it_expires(
     assert sorted(harness.queue.members()) == ["gone", "just", "older"]
 
 
+def failed_runs_that_lose_nobody(ttl: int) -> int:
+    """Return after how many failed runs in a row the next one still finds every member at Amazon."""
+    not_due = range(0, renewal_age(renewed(ttl=ttl)), HOUR)  # ages of members whom a run has left for the next ones
+    return next(failed for failed in count() if any(age + (failed + 2) * DAY >= ttl for age in not_due))
+
+
+@pytest.mark.parametrize(
+    ("days", "failed"),
+    [(3, 1), (4, 2), (5, 2), (6, 3), (7, 3), (10, 5), (14, 7), (27, 13), (28, 14), (30, 14), (90, 14), (397, 14)],
+)
+def test_as_many_daily_runs_may_fail_as_the_runbook_says(days: int, failed: int) -> None:
+    assert failed_runs_that_lose_nobody(days * DAY) == failed
+
+
 @given(st.integers(MIN_RENEWED_TTL, MAX_TTL))
-def test_a_daily_run_may_fail_and_no_member_is_sent_again_before_half_the_ttl(ttl: int) -> None:
-    age = renewal_age(renewed(ttl=ttl))
-    assert ttl / 2 <= age <= ttl - DAY
-    assert ttl - age <= LONGEST_MARGIN
+def test_half_as_many_daily_runs_may_fail_as_the_ttl_has_days_and_fourteen_at_most(ttl: int) -> None:
+    failed = min(14, ttl // (2 * DAY))
+    assert 0 < renewal_age(renewed(ttl=ttl)) <= ttl - (failed + 1) * DAY
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,8 @@ from audience_sync.membership import Audience, MembershipChange
 from audience_sync.messages import DeliveryHistory, pack
 from audience_sync.reasons import Reason
 
-LONGEST_MARGIN = 14 * 86_400  # seconds before the TTL expires; as many daily runs may fail
+DAY = 86_400  # seconds between two runs
+LONGEST_MARGIN = 15 * DAY  # before the TTL expires; fourteen runs may fail, and the next one is up to a day later
 MAX_WAITING = 1_000  # messages in the change queue; at 300 changes each, a minute or two for five workers
 POLL_INTERVAL = 5.0  # seconds between two counts of a change queue that is too full
 RESERVE = 30.0  # seconds kept to send a last page, save the cursor and report
@@ -54,7 +55,7 @@ def is_renewed(audience: Audience) -> bool:
 def renewal_age(audience: Audience) -> int:
     """Return the seconds after which a member is re-sent."""
     ttl: int = audience.settings.get("ttl", MAX_TTL)
-    return ttl - min(LONGEST_MARGIN, ttl // 2)
+    return ttl - min(LONGEST_MARGIN, ttl // 2 + DAY)
 
 
 class Renewal:
