@@ -12,7 +12,9 @@ import requests
 from audience_sync.aws.audience_table import AudienceTable
 from audience_sync.aws.checkpoint import RENEWAL, Checkpoint
 from audience_sync.aws.membership_rows import KEEP_ACTIVE, Sharding
+from audience_sync.aws.sqs import Queue
 from audience_sync.membership import Audience, Destination
+from audience_sync.operations.renewal import MAX_WAITING
 from functions.renew import handler
 from tests.functions.conftest import AUDIENCE, CREDENTIALS, Cloud, Context
 from tests.functions.test_worker import EMAIL, body, change, deliver
@@ -143,6 +145,14 @@ def test_a_run_without_time_sends_nothing_and_the_next_one_starts_where_it_stopp
     assert '"message":"renewal stopped"' in text.replace(": ", ":")
     assert renew(listed)["renewed"] == 1
     assert checkpoint.position() == {}
+
+
+def test_messages_that_are_delayed_do_not_stop_a_run(listed: Cloud) -> None:
+    deliver(listed, body(change("cust_1")))
+    backdate(listed, "cust_1", days=384)
+    queue = Queue(listed.client("sqs"), listed.name_of("ChangeQueue"), time.monotonic)
+    queue.send(["{}"] * (MAX_WAITING + 1), deadline=time.monotonic() + 60, delay=900)
+    assert renew(listed) == {"renewed": 1, "reason": None}
 
 
 def test_without_the_ordering_guard_no_member_is_sent_again(listed: Cloud) -> None:

@@ -72,6 +72,16 @@ class StoredQueue:
         """Return when the next message is visible; None where the queue is empty."""
         return min((message.visible_at for message in self.messages.values()), default=None)
 
+    def counts(self) -> dict[str, int]:
+        """Return the number of messages that are visible, in flight and delayed, by the names of SQS."""
+        hidden = [message for message in self.messages.values() if message.visible_at > self._clock.now]
+        in_flight = sum(message.receives > 0 for message in hidden)
+        return {
+            "ApproximateNumberOfMessages": len(self.messages) - len(hidden),
+            "ApproximateNumberOfMessagesNotVisible": in_flight,
+            "ApproximateNumberOfMessagesDelayed": len(hidden) - in_flight,
+        }
+
     def receive(self, random: Random, most: int, duplicates: float, copies: int = 2) -> list[StoredMessage]:
         """Receive visible messages in any order.
 
@@ -192,9 +202,8 @@ class SqsClient:
         queue = self._queues.by_url[QueueUrl]
 
         def act() -> Any:
-            counts = dict.fromkeys(AttributeNames, "0")
-            counts["ApproximateNumberOfMessages"] = str(len(queue.messages))
-            return {"Attributes": counts}
+            counts = queue.counts()
+            return {"Attributes": {name: str(counts[name]) for name in AttributeNames}}
 
         return self._call("GetQueueAttributes", queue, act)
 

@@ -29,6 +29,15 @@ def test_a_message_received_too_often_moves_to_the_dead_letters() -> None:
     assert [message.body for message in dead.messages.values()] == ["body"]
 
 
+def test_visible_messages_those_in_flight_and_delayed_ones_are_counted_apart() -> None:
+    queue = sqs.StoredQueue("queue", SimulatedClock(), visibility=30.0, retention=86_400.0)
+    queue.put("in flight")
+    queue.receive(Random(1), 10, 0.0)
+    for delay in (0.0, 0.0, 5.0, 5.0, 5.0):
+        queue.put("body", delay)
+    assert [*queue.counts().values()] == [2, 1, 3]
+
+
 def test_a_duplicate_reaches_two_consumers() -> None:
     queue = sqs.StoredQueue("queue", SimulatedClock(), visibility=30.0, retention=86_400.0)
     queue.put("body")

@@ -704,6 +704,13 @@ def test_renewal_runs_often_enough_to_fail_for_days_and_its_alarm_covers_each_ru
     assert 2 * RENEWAL_RESERVE < _properties("RenewFunction")["Timeout"] <= 900  # seconds; Lambda allows no more
 
 
+def test_a_renewal_that_finishes_on_neither_of_two_days_sets_off_an_alarm() -> None:
+    alarm = _properties("RenewalsUnfinished")
+    assert (alarm["MetricName"], alarm["Threshold"]) == (metric_names.RENEWALS_UNFINISHED, 1)
+    assert (alarm["Statistic"], alarm["Period"]) == ("Minimum", 86_400), "the operator may start another run that day"
+    assert (alarm["EvaluationPeriods"], alarm.get("DatapointsToAlarm", 2)) == (2, 2)
+
+
 def test_the_alarm_of_a_gap_stays_for_a_day_since_each_gap_is_counted_once() -> None:
     alarm, schedule = _properties("UnaccountedChanges"), _properties("AuditFunction")["Events"]["Schedule"]
     assert schedule["Properties"]["Schedule"] == "rate(1 hour)"

@@ -21,10 +21,9 @@ MAX_BATCH_BYTES = 1_000_000  # of all bodies in it; SQS accepts 1 MiB, attribute
 MAX_ATTEMPTS = 3  # for entries that the queue reports as failed
 MAX_DELAY = 900  # seconds; the longest delay SQS accepts
 MAX_VISIBILITY = 43_200  # seconds; twelve hours, the limit of SQS
-_COUNTS: tuple["QueueAttributeNameType", ...] = (
+_WAITING: tuple["QueueAttributeNameType", ...] = (
     "ApproximateNumberOfMessages",
     "ApproximateNumberOfMessagesNotVisible",
-    "ApproximateNumberOfMessagesDelayed",
 )
 
 
@@ -72,14 +71,16 @@ class Queue:
         raise Unavailable("SQS did not accept every message in time", retry_after=1)
 
     def waiting(self) -> int:
-        """Return the approximate number of messages: visible, in flight or delayed. SQS is up to a minute behind.
+        """Return the approximate number of messages that are visible or in flight. SQS is up to a minute behind.
+
+        Delayed ones hold back no others, and there may be many of them for days: repetitions that are not due yet.
 
         Raises:
             Unavailable: the queue does not answer.
         """
         with unavailable("the queue does not answer", retry_after=1):
-            counted = self._client.get_queue_attributes(QueueUrl=self._url, AttributeNames=list(_COUNTS))
-        return sum(int(counted["Attributes"][name]) for name in _COUNTS)
+            counted = self._client.get_queue_attributes(QueueUrl=self._url, AttributeNames=list(_WAITING))
+        return sum(int(counted["Attributes"][name]) for name in _WAITING)
 
     def postpone(self, receipts: Sequence[tuple[str, float]], *, until: float) -> None:
         """Hide messages in flight for longer; each receipt handle comes with a delay in seconds.

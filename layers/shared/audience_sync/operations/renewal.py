@@ -33,7 +33,7 @@ class ChangeQueue(Protocol):
         """Store all bodies. Raises Unavailable unless all are stored."""
 
     def waiting(self) -> int:
-        """Return about how many messages there are. Raises Unavailable."""
+        """Return about how many messages are visible or in flight. Raises Unavailable."""
 
 
 @dataclass(slots=True)
