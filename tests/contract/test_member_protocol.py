@@ -43,6 +43,37 @@ def test_a_change_without_others_takes_one_upload_and_is_recorded(stack: WorkerS
     assert stack.state().version.at == 5
 
 
+def test_the_older_of_two_enters_adds_what_only_it_names_to_the_newer_one_of_another_worker(stack: WorkerStack) -> None:
+    stack.amazon.meanwhile = lambda: stack.write(change("phone", at=4, message_id="b"))
+    stack.deliver(change("other", at=2, message_id="c"))
+    report = stack.deliver(change("email", at=3))
+    assert (report.delivered, named_in(stack.amazon.uploads[-1][0])) == (
+        1,
+        set(map(digest, ["email", "phone", "other"])),
+    )
+    assert stack.state().newest.message_id == "b"
+
+
+def test_an_enter_whose_worker_was_cut_off_is_sent_by_the_next_although_a_newer_one_is_recorded(
+    stack: WorkerStack,
+) -> None:
+    stack.deliver(change("phone", at=4, message_id="b"))
+    stack.write(change("email", at=3))
+    stack.deliver(change("email", at=3))
+    assert named_in(stack.amazon.uploads[-1][0]) == {digest("email"), digest("phone")}
+
+
+def test_a_notice_whose_worker_was_cut_off_removes_the_person_although_a_newer_exit_is_recorded(
+    stack: WorkerStack,
+) -> None:
+    stack.deliver(change("email", at=1))
+    stack.now += 2 * stack.effective
+    stack.deliver(change(at=4, exits=True))
+    stack.write(change(at=3, exits=True, erase=True, message_id="notice"))
+    stack.deliver(change(at=3, exits=True, erase=True, message_id="notice"))
+    assert [each[0]["action"] for each in stack.amazon.uploads] == ["CREATE", "DELETE", "DELETE"]
+
+
 def test_an_older_change_that_arrives_later_is_superseded_and_not_sent(stack: WorkerStack) -> None:
     stack.deliver(change("a@b.co", at=5, exits=True))
     report = stack.deliver(change("a@b.co", at=4))

@@ -145,6 +145,22 @@ def test_a_repetition_about_an_older_state_does_nothing(stack: WorkerStack) -> N
     assert stack.amazon.active() == set()
 
 
+def test_a_repeated_enter_whose_worker_was_cut_off_is_removed_if_the_member_has_left_meanwhile(
+    stack: WorkerStack,
+) -> None:
+    stack.deliver(change("old", at=1))
+    stack.deliver(change("new", at=5, message_id="b"))
+    stack.now += 2 * stack.effective
+    stack.deliver(change(at=3, exits=True, message_id="c"))  # so the enter is due once more
+    (repetition,) = stack.queue.drain()
+    stack.now += stack.effective
+    stack.deliver(change(at=6, exits=True, message_id="d"))
+    stack.amazon.apply([change("new", at=5).record])  # by the worker that was cut off
+    stack.deliver_body(repetition, receives=2)
+    stack.rest()
+    assert stack.amazon.active() == set()
+
+
 def test_a_repetition_that_is_not_due_yet_waits_again_for_a_read(stack: WorkerStack) -> None:
     stack.deliver(change("a@b.co", at=1))
     stack.deliver(change("a@b.co", at=2, exits=True))

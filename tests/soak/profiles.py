@@ -127,7 +127,7 @@ _SEPARATE = [
     replace(CALM, name="jobs-late", jobs=Jobs(late=0.2, unknown=0.2), delay=60.0),
     replace(CALM, name="jobs-slow", jobs=Jobs(late=1.0, late_seconds=(1500.0, 1500.0)), delay=60.0),
     replace(CALM, name="jobs-hours", jobs=Jobs(late=0.2, hours=0.1), delay=60.0),
-    replace(CALM, name="single-messages", batch_size=1, delay=60.0),
+    replace(CALM, name="single-messages", batch_size=1, delay=60.0, spare_records=12),  # each enter that waits is one
     replace(CALM, name="clocks", clock_offset=2.0, delay=60.0),
     replace(_USUAL, name="kills", kills=0.004, delay=60.0),
     replace(

@@ -235,6 +235,28 @@ def test_each_change_costs_three_uploads_at_most_and_a_notice_five_and_then_noth
     assert len(member.uploads) <= 3 * len(changes) + 2 * sum(each.erase for each in changes)
 
 
+@given(
+    st.lists(st.tuples(st.integers(3, 6), st.sampled_from("abcd"), st.sampled_from("xy")), min_size=2, max_size=4),
+    st.permutations(range(4)),
+    st.booleans(),
+    st.booleans(),
+)
+def test_the_enters_of_one_life_give_the_same_row_in_any_order_and_the_last_upload_carries_all_of_it(
+    named: list[tuple[int, str, str]], order: list[int], is_back: bool, is_one_message: bool
+) -> None:
+    before = [(0, [enter(1, "old")]), (100_000, [leave(2)])] if is_back else []
+    enters = [change(at, name, id=letter) for at, name, letter in named]
+    shuffled = [enters[place] for place in order if place < len(enters)]
+    ordered = sorted(enters, key=lambda each: each.version)
+    ends = []
+    for messages in ([shuffled] if is_one_message else [[each] for each in shuffled], [[each] for each in ordered]):
+        member = after([*before, (100_000, messages[0]), *((3, some) for some in messages[1:])], OneMember())
+        assert member.state is not None
+        ends.append((member.state.version, member.state.active, member.uploads[-1][1:]))
+    assert ends[0] == ends[1]
+    assert ends[0][2] == ("CREATE", sorted({name for _, name, _ in named}))
+
+
 @given(MESSAGES, JOBS_IN_TIME)
 def test_where_jobs_are_in_time_six_uploads_at_most_follow_the_last_change(messages: Messages, jobs: list[int]) -> None:
     member = after(messages, OneMember(jobs))

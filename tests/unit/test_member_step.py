@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from audience_sync.aws.membership_rows import expires_at
 from audience_sync.member_state import Identity, LateJob, MemberState, Timing
 from audience_sync.member_step import (
     KEEP_REMOVED,
@@ -177,6 +178,7 @@ def test_the_end_of_a_life_says_by_when_its_enters_have_taken_effect(
 
 # Changes that are not newer
 
+OWING = recorded(enter(1, "a"), leave(2))
 BACK = recorded(enter(1, "old"), leave(2), enter(3, "new"))
 
 
@@ -184,7 +186,18 @@ BACK = recorded(enter(1, "old"), leave(2), enter(3, "new"))
     ("state", "changes", "expected", "is_superseded"),
     [
         pytest.param(BACK, [enter(3, "new")], [("CREATE", ["new"])], False, id="the newest again"),
-        pytest.param(BACK, [enter(2, "x")], [], True, id="an older enter"),
+        pytest.param(BACK, [enter(2, "x")], [], True, id="an enter of the life before"),
+        pytest.param(
+            recorded(enter(3, "a")), [enter(1, "b")], [("CREATE", ["a", "b"])], False, id="an older enter of this life"
+        ),
+        pytest.param(recorded(enter(3, "a")), [enter(1, "a")], [], True, id="which says nothing more"),
+        pytest.param(
+            recorded(enter(3, "a"), enter(1, "b")),
+            [enter(1, "b")],
+            [("CREATE", ["a", "b"])],
+            False,
+            id="which the row has, and Amazon may not",
+        ),
         pytest.param(
             BACK, [leave(2)], [("DELETE", ["old"])], True, id="the exit before again: its removal may have been lost"
         ),
@@ -194,7 +207,6 @@ BACK = recorded(enter(1, "old"), leave(2), enter(3, "new"))
         pytest.param(
             recorded(leave(5, "a")), [notice(4)], [("DELETE", ["a"])], True, id="a notice before it: what it erases"
         ),
-        pytest.param(recorded(enter(2, "a")), [change(2, "a", id="b")], [], True, id="the same moment, nothing new"),
         pytest.param(
             recorded(enter(2, "a")), [change(2, "b", id="b")], [("CREATE", ["a", "b"])], False, id="the same moment"
         ),
@@ -270,10 +282,28 @@ def test_an_attempt_before_a_removal_that_is_sent_again_is_counted_when_that_is_
     assert (again.writes, uploads(again), again.state.enters_end) == (False, [("DELETE", ["a"])], HOURS_LATER + SOON)
 
 
-def test_an_enter_that_was_attempted_is_sent_again_although_nothing_is_new() -> None:
-    state = recorded(enter(2, "a"))
-    again = take(state, change(2, "a", id="b"), attempted=Attempted(enter=change(2, id="b").version))
-    assert (again.is_superseded, uploads(again)) == (False, [("CREATE", ["a"])])
+@pytest.mark.parametrize(
+    ("state", "of", "counted"),
+    [
+        pytest.param(OWING, enter(1), {"enters_end": HOURS_LATER + SOON}, id="an enter, and the member has left since"),
+        pytest.param(BACK, leave(2), {"removals_end": HOURS_LATER + SOON}, id="a removal, and the member is back"),
+        pytest.param(BACK, enter(1), {"enters_end": HOURS_LATER + SOON}, id="an enter of the life before"),
+    ],
+)
+def test_a_repetition_that_was_tried_counts_as_sent_now_although_a_newer_change_is_recorded(
+    state: MemberState, of: MembershipChange, counted: dict[str, int]
+) -> None:
+    attempted = Attempted(of.version, None) if not of.exits else Attempted(None, of.version)
+    again = repetition(state, of.version, now=HOURS_LATER, timing=TIMING, attempted=attempted)
+    assert again == Step(replace(state, **counted), writes=True)  # type: ignore[arg-type]
+    assert again.state.due(TIMING) is not None
+
+
+def test_a_row_written_while_its_enter_waits_is_kept_like_any_other() -> None:
+    """A person whom a notice named before anything else was known, and who enters a dataset meanwhile."""
+    stranger = take(None, notice(1), enter(2, "a"), now=NOW, timing=Timing.of_dataset(SOON, 0))
+    assert (stranger.writes, stranger.waits_until is not None) == (True, True)
+    assert expires_at(stranger.state) > NOW
 
 
 # Dates

@@ -4,6 +4,8 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+CLOCKS_APART = 120  # seconds by which the clocks of two functions may differ
+
 
 class Clock(NamedTuple):
     """The clocks of one function."""

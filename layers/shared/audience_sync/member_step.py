@@ -70,7 +70,7 @@ def step(
     grown, removes = known, False
     for change in changes:
         if change.exits:
-            grown, removes = _with_exit(known, change, now, timing, is_attempted=attempted.exit is not None)
+            grown, removes = _with_exit(known, change, now, timing)
     if grown is None:
         return _entering(_with_new_enter(None, newest), now, timing, writes=True)
     counted = _with_attempts(grown, attempted, round(now + timing.effective_after))
@@ -79,7 +79,7 @@ def step(
     if newest.exits:
         is_moot = newest.version != grown.version or not removes
         return _removing(grown, now, timing, writes=writes, removes=removes, is_superseded=is_moot)
-    entered = _with_enter(grown, newest, now, attempted)
+    entered = _with_enter(grown, newest, now)
     if entered is None:
         return _removing(grown, now, timing, writes=writes, removes=removes, is_superseded=True)
     due = grown.removal_due(timing)
@@ -90,11 +90,13 @@ def step(
         return removing._replace(waits_until=dated.enter_waits_until(timing), repeats=not removes)
     until = grown.enter_waits_until(timing)
     if until > now:
-        return Step(grown, writes, waits_until=until)
+        return _removing(grown, now, timing, writes=writes, removes=False)._replace(waits_until=until)
     return _entering(entered, now, timing, writes=entered != known)
 
 
-def repetition(state: MemberState | None, version: Version, *, now: int, timing: Timing) -> Step | None:
+def repetition(
+    state: MemberState | None, version: Version, *, now: int, timing: Timing, attempted: Attempted = NOT_ATTEMPTED
+) -> Step | None:
     """Return the repetition due for a member, now or later; None if nothing is due.
 
     Args:
@@ -102,10 +104,14 @@ def repetition(state: MemberState | None, version: Version, *, now: int, timing:
         version: of the newest change when the repetition was queued; a newer change has queued its own.
         now: epoch seconds.
         timing: how long Amazon may take.
+        attempted: an upload of this repetition that may be on its way already.
     """
-    if state is None or state.version != version:
+    if state is None:
         return None
     known = _without_lapsed(state, now, timing)
+    if state.version != version:
+        counted = _with_attempts(known, attempted, round(now + timing.effective_after))
+        return None if counted == known else Step(counted, writes=True)
     due = known.due(timing)
     if due is None:
         return None
@@ -141,7 +147,7 @@ def without_removal(each: Step, now: int) -> Step:
 
 
 def _with_exit(
-    state: MemberState | None, change: MembershipChange, now: int, timing: Timing, *, is_attempted: bool
+    state: MemberState | None, change: MembershipChange, now: int, timing: Timing
 ) -> tuple[MemberState, bool]:
     """End a life. Returns the state, and whether to send a removal."""
     bare = left_with(_bare(change), state.newest if state else change)
@@ -172,7 +178,8 @@ def _with_exit(
     if is_newest or is_parked:  # one that was parked knows what the row may have lost since
         grown = _named(grown, change.identities)
     says_more = ends_a_life or erase_until != known.erase_until or change.version == left
-    is_unfinished = is_attempted and change.erase and grown.must_erase  # a notice older than the newest exit
+    # A notice older than the newest exit: whoever recorded it may have been cut off before the removal.
+    is_unfinished = change.erase and grown.must_erase
     return grown, bool(grown.to_remove) and (says_more or is_unfinished)
 
 
@@ -185,17 +192,20 @@ def _with_attempts(state: MemberState, attempted: Attempted, end: int) -> Member
     return state
 
 
-def _with_enter(state: MemberState, change: MembershipChange, now: int, attempted: Attempted) -> MemberState | None:
-    """Make an enter the newest change, or add its identities; None if it is superseded."""
+def _with_enter(state: MemberState, change: MembershipChange, now: int) -> MemberState | None:
+    """Make an enter the newest change, or add the identities of an older one of this life; None if it is superseded.
+
+    The row may have an identity from this very change: whoever recorded it may have been cut off before the upload.
+    """
     if change.version > state.version:
         is_certain = state.exited and now - state.exited > KEEP_REMOVED and not state.removal_failed
         return _with_new_enter(_without_certain(state) if is_certain else state, change)
-    if state.newest.exits or change.at != state.newest.at:
+    if state.newest.exits:
         return None
     known = {each.key: each.at for each in state.active}
-    new = [pair for pair in _of_this_life(state, change) if known.get(Identity(*pair).key, -1) < pair[0]]
-    says_more = new or change.version == state.version or attempted.enter is not None
-    return _named(state, new) if says_more else None
+    named = _of_this_life(state, change)
+    says_more = any(known.get(Identity(*pair).key, pair[0]) <= pair[0] for pair in named)
+    return _named(state, named) if says_more or change.version == state.version else None
 
 
 def _without_certain(state: MemberState) -> MemberState:

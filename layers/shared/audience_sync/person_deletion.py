@@ -8,12 +8,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
+from audience_sync.clock import CLOCKS_APART
 from audience_sync.erasure import ErasurePlan, ErasureStep, StepKind, notices_in, with_step
 from audience_sync.member_state import MemberState, Timing
 
 AT_THE_LATEST = 86_400  # seconds after a notice was recorded: exits that are recorded later are not waited for
 CHECK_AGAIN = 900  # seconds until rows that lack the exit are read again
-CLOCKS_APART = 120  # seconds by which the clocks of two functions may differ
 _NO_ID = "-"  # Amazon gives a deletion no id
 
 

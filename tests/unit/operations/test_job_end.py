@@ -7,6 +7,7 @@ import pytest
 
 from audience_sync.amazon_ads.destination import of_data_manager
 from audience_sync.amazon_ads.job import JobReport
+from audience_sync.clock import CLOCKS_APART
 from audience_sync.erasure import ErasureStep, StepKind
 from audience_sync.member_state import Identity, LateJob, MemberState, Timing
 from audience_sync.membership import Destination, MembershipChange, Version
@@ -139,7 +140,8 @@ def test_a_rejected_record_is_parked_unless_a_newer_change_has_made_it_moot(
     ("job", "sent_at", "fails"),
     [
         pytest.param(REMOVAL, EXITED, True, id="the last removal"),
-        pytest.param(REMOVAL, EXITED - 1, False, id="a removal that was sent again since"),
+        pytest.param(REMOVAL, EXITED - CLOCKS_APART, True, id="by a clock that is behind"),
+        pytest.param(REMOVAL, EXITED - CLOCKS_APART - 1, False, id="a removal that was sent again since"),
         pytest.param(member(1, removes=True), EXITED, False, id="a removal of less"),
         pytest.param(ENTER, EXITED, False, id="an enter"),
     ],
@@ -161,7 +163,10 @@ NOTICED = state(NAMED_BEFORE, exits=True, erase_until=2)
         pytest.param(NOTICED, ERASING, WELL, EXITED, True, id="the last removal that is due"),
         pytest.param(NOTICED, ERASING, None, EXITED, False, id="how it ended is not known"),
         pytest.param(NOTICED, REMOVAL, WELL, EXITED, False, id="a removal of which this job has a part"),
-        pytest.param(NOTICED, ERASING, WELL, EXITED - 1, False, id="a removal that was sent again since"),
+        pytest.param(NOTICED, ERASING, WELL, EXITED - CLOCKS_APART, True, id="by a clock that is behind"),
+        pytest.param(
+            NOTICED, ERASING, WELL, EXITED - CLOCKS_APART - 1, False, id="a removal that was sent again since"
+        ),
         pytest.param(replace(NOTICED, enters_end=1), ERASING, WELL, EXITED, True, id="after an enter of long ago"),
         pytest.param(
             replace(NOTICED, enters_end=EXITED), ERASING, WELL, EXITED, False, id="an enter's job may be running"

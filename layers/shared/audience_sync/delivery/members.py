@@ -168,11 +168,11 @@ class MemberDelivery:
         self, state: MemberState | None, member: Member, changes: Sequence[MembershipChange], now: int
     ) -> Step | None:
         timing = self._context.limits.timing_of(changes[-1].destination)
+        attempted = self._outcomes.attempted(member)
         if member in self._outcomes.repetitions:
-            found = repetition(state, changes[-1].version, now=now, timing=timing)
+            found = repetition(state, changes[-1].version, now=now, timing=timing, attempted=attempted)
         else:
-            stated = [_stated(change) for change in changes]
-            found = step(state, stated, now=now, timing=timing, attempted=self._outcomes.attempted(member))
+            found = step(state, [*map(_stated, changes)], now=now, timing=timing, attempted=attempted)
         if found and found.removes and is_ignored(found.state.newest.destination, found.state.newest.record):
             return without_removal(found, now)
         return found

@@ -44,7 +44,7 @@ class Outcomes:
         self._counted: set[tuple[Member, Version]] = set()  # changes that are not replays
         self._given_up: set[int] = set()  # changes, by `id()`
         self._attempted: dict[tuple[Member, bool], Version] = {}  # the oldest enter and exit tried before
-        for each in sorted(stated, key=lambda each: each.attempts):
+        for each in sorted(messages, key=lambda each: (not each.message.history.is_repetition, each.attempts)):
             for change in each.message.changes:
                 self._source[change.member] = each
                 if not each.message.history.is_replay:
@@ -60,7 +60,6 @@ class Outcomes:
             if not each.message.history.is_repetition:
                 continue
             for change in each.message.changes:
-                self._source.setdefault(change.member, each)
                 if change.member in self.newest:
                     self.waiting[change.member] = Deferred(
                         JobRunning("changes of the member come first"), REPETITION_DELAY

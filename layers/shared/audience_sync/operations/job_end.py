@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from audience_sync.amazon_ads.job import JobReport
+from audience_sync.clock import CLOCKS_APART
 from audience_sync.erasure import ErasureStep, StepKind, with_step
 from audience_sync.member_state import LateJob, MemberState, Timing, removed
 from audience_sync.member_step import without_late_job
@@ -70,7 +71,7 @@ def after_end(
         timing: how long Amazon may take.
     """
     job = late_job(message, member)
-    is_last = message.sent_at >= state.exited * 1000  # of the removals
+    is_last = message.sent_at >= (state.exited - CLOCKS_APART) * 1000  # of the removals
     has_failed = is_rejected or report is None
     if member.removes and has_failed and is_last and rejected_change(member, state) is not None:
         state = replace(state, removal_failed=True)

@@ -11,14 +11,13 @@ from itertools import batched, chain
 from typing import NamedTuple, Protocol
 
 from audience_sync.amazon_ads.apis import has_jobs
-from audience_sync.clock import Clock
+from audience_sync.clock import CLOCKS_APART, Clock
 from audience_sync.errors import InvalidRequest, MovedOn, OutOfTime, RequestRejected, TransientError
 from audience_sync.member_state import MemberState, Timing
 from audience_sync.membership import EVERY_AUDIENCE, Audience
 from audience_sync.messages import DeletionMessage
 from audience_sync.operations.job_tracking import Members, Queue, update
 from audience_sync.person_deletion import (
-    CLOCKS_APART,
     claimed,
     entered_again,
     enters_wait_until,
