@@ -25,9 +25,9 @@ from audience_sync.aws.membership_table import THREADS, MembershipTable
 from audience_sync.aws.sqs import Queue
 from audience_sync.clock import Clock
 from audience_sync.delivery.backoff import backoff
-from audience_sync.delivery.batch import BatchReport, Delivery, Message
+from audience_sync.delivery.batch import BatchReport, Delivery
 from audience_sync.delivery.circuit_breaker import CircuitBreakers
-from audience_sync.delivery.context import DeliveryContext
+from audience_sync.delivery.context import DeliveryContext, Message
 from audience_sync.delivery.gates import UploadGate
 from audience_sync.delivery.retry_budget import RetryBudget
 from audience_sync.delivery.uploads import Limits

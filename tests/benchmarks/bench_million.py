@@ -25,8 +25,8 @@ from audience_sync.amazon_ads.upload import Submission, Upload
 from audience_sync.aws.membership_rows import Sharding
 from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.clock import Clock
-from audience_sync.delivery.batch import Delivery, Message
-from audience_sync.delivery.context import DeliveryContext
+from audience_sync.delivery.batch import Delivery
+from audience_sync.delivery.context import DeliveryContext, Message
 from audience_sync.delivery.uploads import Limits
 from audience_sync.ingest.intake import changes_from, compiled
 from audience_sync.messages import pack

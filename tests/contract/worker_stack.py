@@ -19,8 +19,8 @@ from audience_sync.aws.membership_rows import Sharding, state_from_row
 from audience_sync.aws.membership_scan import MembershipScan
 from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.clock import Clock
-from audience_sync.delivery.batch import BatchReport, Delivery, Message
-from audience_sync.delivery.context import DeliveryContext
+from audience_sync.delivery.batch import BatchReport, Delivery
+from audience_sync.delivery.context import DeliveryContext, Message
 from audience_sync.delivery.outcomes import ChangeOutcome
 from audience_sync.delivery.uploads import Limits
 from audience_sync.errors import AudienceSyncError, RequestRejected

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from audience_sync.delivery.batch import Message
+from audience_sync.delivery.context import Message
 from audience_sync.errors import Unavailable
 from audience_sync.messages import DeadLetter, JobMessage
 from audience_sync.repetitions import MAX_DELAY

@@ -10,7 +10,7 @@ import pytest
 
 from audience_sync.amazon_ads.destination import Api
 from audience_sync.clock import Clock
-from audience_sync.delivery.batch import Message
+from audience_sync.delivery.context import Message
 from audience_sync.delivery.uploads import TRACK_ATTEMPTS, TRACK_INTERVAL
 from audience_sync.messages import pack
 from local.functions import Environment, FunctionError

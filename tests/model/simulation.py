@@ -24,8 +24,8 @@ from audience_sync.aws.membership_rows import Sharding, member_of, state_from_ro
 from audience_sync.aws.membership_scan import MembershipScan
 from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.clock import Clock
-from audience_sync.delivery.batch import BatchReport, Delivery, Message
-from audience_sync.delivery.context import DeliveryContext
+from audience_sync.delivery.batch import BatchReport, Delivery
+from audience_sync.delivery.context import DeliveryContext, Message
 from audience_sync.delivery.uploads import Limits
 from audience_sync.errors import AudienceSyncError, TransientError, Unavailable
 from audience_sync.membership import EVERY_AUDIENCE, Audience, Member, MembershipChange, Version

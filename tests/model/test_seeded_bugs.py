@@ -7,6 +7,7 @@ from hypothesis import Phase
 
 from audience_sync import member_step, membership
 from audience_sync.delivery import members
+from audience_sync.delivery.batch import Delivery
 from audience_sync.delivery.outcomes import Outcomes
 from audience_sync.delivery.uploads import Limits
 from audience_sync.member_state import Due, MemberState
@@ -18,15 +19,11 @@ from tests.model.test_protocol import OnTwoDatasets, Protocol, search
 EXAMPLES = 3000  # at most; the search finds most of these bugs within 400, whichever modules are loaded beside it
 RULES = ("webhook", "deliver", "end_job", "pass_time")  # of Undisturbed
 
-_defer, _due, _timing_of = Outcomes.defer, MemberState.removal_due, Limits.timing_of
+_due, _timing_of = MemberState.removal_due, Limits.timing_of
 
 
 def _repeated_at_once(state: MemberState, timing: Any) -> Due | None:
     return Due(0.0, removes=True) if _due(state, timing) else None
-
-
-def _without_repetitions(outcomes: Outcomes, deferring: Any, *rest: Any, **options: Any) -> None:
-    _defer(outcomes, [each for each in deferring if each not in outcomes.repetitions], *rest, **options)
 
 
 BUGS: dict[str, tuple[object, str, object]] = {
@@ -45,7 +42,7 @@ BUGS: dict[str, tuple[object, str, object]] = {
     "queue no repetition": (members, "repetition_messages", lambda *_: ()),
     "repeat a removal before the enter's job has ended": (MemberState, "removal_due", _repeated_at_once),
     "overlook that an enter was sent recently": (MemberState, "owes_removal", lambda *_: False),
-    "let a repetition go that is not due yet": (Outcomes, "defer", _without_repetitions),
+    "let a message go that is not due yet": (Delivery, "_unread", lambda _, each: (each, [])),
     "take an accepted upload for the end of its job": (job_tracking, "is_concerned", lambda *_: False),
     "merge ids that differ in case": (
         MembershipChange,

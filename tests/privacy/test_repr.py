@@ -16,7 +16,7 @@ from audience_sync.amazon_ads.login import Token
 from audience_sync.amazon_ads.terms import Terms
 from audience_sync.amazon_ads.upload import Target
 from audience_sync.credentials import Keyring
-from audience_sync.delivery.batch import Message
+from audience_sync.delivery.context import Message
 from audience_sync.member_state import Timing
 from audience_sync.member_step import step
 from audience_sync.membership import Destination, MembershipChange

@@ -14,7 +14,7 @@ from audience_sync.member_step import Attempted, Step, repetition, sent, step
 from audience_sync.membership import MembershipChange, coalesce
 from audience_sync.messages import JobMessage
 from audience_sync.operations.job_end import after_end, is_concerned, late_job
-from audience_sync.repetitions import look_again
+from audience_sync.repetitions import wait_until
 from tests.builders import AUDIENCE
 from tests.unit.member_changes import NOW, TIMING, names
 
@@ -87,12 +87,16 @@ class OneMember:
         if each.sends or each.writes:
             self._queue_due()
         if each.waits_until is not None:
-            self._at(self.now + look_again(each.waits_until - self.now, self.now), later, number)
+            self._wait(each.waits_until, later, number, is_fixed=not each.state.late_jobs)
 
     def _queue_due(self) -> None:
         state = self.state
         if state is not None and (due := state.due(TIMING)) is not None:
-            self._at(self.now + look_again(due.at - self.now, self.now), lambda: self._repeat(state))
+            self._wait(due.at, lambda: self._repeat(state), is_fixed=not state.late_jobs)
+
+    def _wait(self, at: float, act: Callable[[], None], number: int = 0, *, is_fixed: bool) -> None:
+        wait = wait_until(at, self.now, is_fixed=is_fixed)
+        self._at(wait.until or self.now + wait.delay, act, number)
 
     def _upload(self, record: MembershipChange, state: MemberState) -> bool:
         """Send one record. Returns whether the answer arrives."""

@@ -1,5 +1,6 @@
 """The messages for what is due: delayed until then, and without identities."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -7,9 +8,9 @@ import pytest
 from audience_sync.member_state import LateJob, MemberState
 from audience_sync.member_step import step
 from audience_sync.messages import REPETITION, ChangeMessage
-from audience_sync.repetitions import MAX_DELAY, by_delay, repetition_messages
+from audience_sync.repetitions import MAX_DELAY, repetition_messages, wait_until
 from tests.builders import AUDIENCE
-from tests.unit.member_changes import NOW, TIMING, change, enter, leave, recorded
+from tests.unit.member_changes import NOW, TIMING, enter, leave, recorded
 
 DUE = NOW + round(TIMING.effective_after)  # when the removal is due once more
 
@@ -30,7 +31,7 @@ def test_a_repetition_names_the_newest_version_and_nothing_that_identifies_the_p
     ((message, delay),) = messages(owing(), now=DUE - 30)
     (bare,) = message.changes
     assert (bare.version, bare.record["hashedPII"], bare.named_at) == (leave(2).version, [], ())
-    assert (message.history, delay) == (REPETITION, 30)
+    assert (message.history, delay) == (replace(REPETITION, waits_until=DUE), 30)
     late = replace(owing(), late_jobs=(LateJob("job-1", NOW, at=1),))
     assert [delay for _, delay in messages(late, now=NOW + TIMING.longest_job - 30)] == [30]
 
@@ -63,22 +64,14 @@ def test_members_who_wait_as_long_share_a_message_for_each_audience() -> None:
     ],
 )
 def test_a_delay_is_rounded_up_and_bounded_by_what_sqs_allows(now: int, seconds: float, delay: int) -> None:
-    assert by_delay([(change(1), seconds)], now) == {delay: [change(1)]}
-    assert MAX_DELAY == 900
+    wait = wait_until(now + seconds, now, is_fixed=True)
+    assert (wait.delay, MAX_DELAY) == (delay, 900)
+    assert wait.until is not None
+    assert wait.until >= now + seconds, "nobody looks before"
 
 
-def test_changes_are_grouped_by_their_delay_in_their_order() -> None:
-    first, second, third = change(1), change(2), change(3)
-    assert by_delay([(first, 90), (second, 5), (third, 120)], 0) == {120: [first, third], 5: [second]}
-
-
-def test_of_enters_that_wait_for_the_same_moment_the_first_to_arrive_comes_back_first_or_with_the_others() -> None:
-    """The older of two enters is superseded, and its identity lost, where it comes back second."""
-    back = []
-    for arrival in (10, 60):  # seconds; both wait for second 1,020
-        second = arrival
-        while second < 1_020:
-            (delay,) = by_delay([(change(1), 1_020 - second)], second)
-            second += delay
-        back.append(second)
-    assert back == sorted(back)
+def test_what_waits_for_a_late_job_is_looked_at_every_time() -> None:
+    assert wait_until(86_400, 0, is_fixed=False) == (MAX_DELAY, None)
+    late = replace(owing(), late_jobs=(LateJob("job-1", NOW, at=1),))
+    waits = {message.history.waits_until for message, _ in messages(owing(), late, now=NOW)}
+    assert waits == {math.ceil(DUE / 60) * 60, None}

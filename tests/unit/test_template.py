@@ -16,8 +16,8 @@ from audience_sync.aws.audience_table import MAPPINGS_HISTORY_KEY, MAPPINGS_KEY,
 from audience_sync.aws.checkpoint import AUDIT, DATASETS, RENEWAL
 from audience_sync.aws.membership_rows import KEEP_EXIT, MAX_SHARDS, Sharding
 from audience_sync.delivery.backoff import MARK, MAX_DELAY
-from audience_sync.delivery.batch import REQUEUE_AFTER_RECEIVES
 from audience_sync.delivery.circuit_state import PARTITION as CIRCUITS
+from audience_sync.delivery.returning import REQUEUE_AFTER_RECEIVES
 from audience_sync.errors import InvalidSettings
 from audience_sync.ingest.intake import MAX_EVENTS
 from audience_sync.ingest.record_rules import MAX_ENTER_AGE

@@ -58,6 +58,8 @@ class DeliveryHistory:
     is_replay: bool = False  # the changes were counted before and are not counted again
     is_repetition: bool = False  # the changes have no identities: whatever is due is sent from the rows
     untracked: Untracked | None = None
+    waits_until: int | None = None  # epoch second before which the rows of its members need not be read
+    origin: str | None = None  # id of the first message with its changes; copies of that have the same
 
     def as_json(self) -> dict[str, Any]:
         """The history as written on the envelope."""
@@ -67,6 +69,8 @@ class DeliveryHistory:
             "replay": self.is_replay,
             "repetition": self.is_repetition,
             "untracked": self.untracked,
+            "waitsUntil": self.waits_until,
+            "origin": self.origin,
         }
         return {name: value for name, value in fields.items() if value}
 
@@ -74,12 +78,15 @@ class DeliveryHistory:
     def from_json(cls, envelope: dict[str, Any]) -> Self:
         """Read the history. Malformed fields count as absent: only waiting times depend on them."""
         attempts, first_at = envelope.get("attempts"), envelope.get("firstAt")
+        waits_until, origin = envelope.get("waitsUntil"), envelope.get("origin")
         return cls(
             attempts if type(attempts) is int and 0 < attempts < MAX_ATTEMPTS else 0,
             first_at if type(first_at) is int and 0 < first_at < _MAX_TIME else None,
             envelope.get("replay") is True,
             envelope.get("repetition") is True,
             _untracked(envelope.get("untracked")),
+            waits_until if type(waits_until) is int and 0 < waits_until < _MAX_TIME else None,
+            origin if isinstance(origin, str) and origin else None,
         )
 
 

@@ -7,15 +7,23 @@ nothing is due, nothing happens. So duplicates are harmless.
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from itertools import batched
+from typing import NamedTuple
 
 from audience_sync.member_state import MemberState, Timing
-from audience_sync.membership import MembershipChange
 from audience_sync.messages import REPETITION, DeletionMessage, pack
 
 MAX_DELAY = 900  # seconds; the longest delay SQS accepts. Changes that wait longer are checked again by then
 MINUTE = 60  # seconds
 MAX_PEOPLE = 1_000  # in one deletion message: as many as Amazon deletes in one request
+
+
+class Wait(NamedTuple):
+    """How long a message waits."""
+
+    delay: int  # seconds until it is received
+    until: int | None = None  # epoch second before which its rows need not be read; None if that may come nearer
 
 
 def repetition_messages(states: Iterable[MemberState], now: float, timing: Timing) -> Iterator[tuple[list[str], int]]:
@@ -26,9 +34,12 @@ def repetition_messages(states: Iterable[MemberState], now: float, timing: Timin
         now: epoch seconds.
         timing: how long Amazon may take.
     """
-    waiting = ((state.bare(), due.at - now) for state in states if (due := state.due(timing)))
-    for delay, changes in by_delay(waiting, now).items():
-        yield pack(changes, REPETITION), delay
+    grouped: defaultdict[Wait, list[MemberState]] = defaultdict(list)
+    for state in states:
+        if due := state.due(timing):
+            grouped[wait_until(due.at, now, is_fixed=not state.late_jobs)].append(state)
+    for wait, waiting in grouped.items():
+        yield pack([state.bare() for state in waiting], replace(REPETITION, waits_until=wait.until)), wait.delay
 
 
 def deletion_messages(due: Mapping[str, float], now: float, attempts: int = 0) -> Iterator[tuple[str, int]]:
@@ -43,28 +54,29 @@ def deletion_messages(due: Mapping[str, float], now: float, attempts: int = 0) -
     """
     grouped: defaultdict[int, list[str]] = defaultdict(list)
     for person, at in due.items():
-        grouped[math.ceil(at) if at <= now + MINUTE else math.ceil(at / MINUTE) * MINUTE].append(person)
+        grouped[_due_second(at, now)].append(person)
     for at, people in grouped.items():
         for some in batched(people, MAX_PEOPLE):
-            yield DeletionMessage(some, at, attempts).body(), look_again(at - now, now)
+            yield DeletionMessage(some, at, attempts).body(), wait_until(at, now, is_fixed=True).delay
 
 
-def by_delay(waiting: Iterable[tuple[MembershipChange, float]], now: float) -> dict[int, list[MembershipChange]]:
-    """Group waiting changes by the seconds until their next check."""
-    grouped: defaultdict[int, list[MembershipChange]] = defaultdict(list)
-    for change, seconds in waiting:
-        grouped[look_again(seconds, now)].append(change)
-    return dict(grouped)
-
-
-def look_again(seconds: float, now: float) -> int:
-    """Return the seconds until the next check of a change that waits `seconds`; `now` in epoch seconds.
+def wait_until(at: float, now: float, *, is_fixed: bool) -> Wait:
+    """Return how long a message waits that is due at `at`; both in epoch seconds.
 
     Waits of over a minute end on a full minute, and waits longer than SQS allows on a quarter of an hour. So changes
-    that wait for the same moment come back together, whenever they arrived. Otherwise, of two enters of one member, the
-    older would be superseded if it came second.
+    that wait for the same moment come back together, whenever they arrived, and take one upload.
+
+    Args:
+        at: when it is due.
+        now: the time.
+        is_fixed: whether it cannot be due sooner, as what waits for a late job can.
     """
-    if seconds <= MINUTE:
-        return max(0, math.ceil(seconds))
-    delay = math.ceil(math.ceil((now + seconds) / MINUTE) * MINUTE - now)
-    return delay if delay <= MAX_DELAY else math.floor((math.floor(now / MAX_DELAY) + 1) * MAX_DELAY - now)
+    due = _due_second(at, now)
+    delay = max(0, math.ceil(due - now))
+    if delay > MAX_DELAY:
+        delay = math.floor((math.floor(now / MAX_DELAY) + 1) * MAX_DELAY - now)
+    return Wait(delay, due if is_fixed else None)
+
+
+def _due_second(at: float, now: float) -> int:
+    return math.ceil(at) if at <= now + MINUTE else math.ceil(at / MINUTE) * MINUTE

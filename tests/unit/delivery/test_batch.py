@@ -10,9 +10,10 @@ import pytest
 from audience_sync.amazon_ads.upload import Target
 from audience_sync.clock import Clock
 from audience_sync.delivery.backoff import FIRST_DELAY, MAX_DELAY
-from audience_sync.delivery.batch import REQUEUE_AFTER_RECEIVES, BatchReport, Delivery, Message
+from audience_sync.delivery.batch import BatchReport, Delivery
 from audience_sync.delivery.bisect import SAMPLE_SIZE
-from audience_sync.delivery.context import DeliveryContext
+from audience_sync.delivery.context import DeliveryContext, Message
+from audience_sync.delivery.returning import REQUEUE_AFTER_RECEIVES
 from audience_sync.delivery.uploads import RECORD_RESERVE, SHUTDOWN_RESERVE, Limits
 from audience_sync.errors import (
     AccessDenied,

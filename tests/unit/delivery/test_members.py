@@ -7,7 +7,7 @@ import pytest
 
 from audience_sync.amazon_ads.upload import Submission, Upload
 from audience_sync.aws.membership_table import PAUSES, THREADS
-from audience_sync.delivery.batch import Message
+from audience_sync.delivery.context import Message
 from audience_sync.delivery.members import MAX_ROUNDS
 from audience_sync.errors import AudienceSyncError, OutcomeUnknown, RequestRejected, ServiceUnavailable
 from audience_sync.messages import ChangeMessage, DeliveryHistory, JobMessage, pack

@@ -1,7 +1,7 @@
 """The outcomes of the members of one invocation, and what its messages say about each."""
 
 from audience_sync.clock import Clock
-from audience_sync.delivery.context import DeliveryContext, ParsedMessage
+from audience_sync.delivery.context import DeliveryContext, Message, ParsedMessage
 from audience_sync.delivery.outcomes import REPETITION_DELAY, ChangeOutcome, Outcomes
 from audience_sync.delivery.uploads import Deferred, Limits
 from audience_sync.errors import JobRunning, NoIdentifier, OutOfTime, WaitedTooLong
@@ -17,7 +17,7 @@ UNTRIED = Deferred(OutOfTime("no time left"), 0.0)
 
 def message(*changes: MembershipChange, attempts: int = 1, history: DeliveryHistory | None = None) -> ParsedMessage:
     (body,) = pack(changes, history)
-    return ParsedMessage(ChangeMessage.from_body(body), attempts, first_at=1_000)
+    return ParsedMessage(Message("m", "h", body, attempts, 1_000), ChangeMessage.from_body(body))
 
 
 def member(name: str) -> Member:

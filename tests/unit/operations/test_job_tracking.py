@@ -13,8 +13,8 @@ from audience_sync.amazon_ads.job import JobReport
 from audience_sync.aws.membership_rows import Sharding
 from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.clock import Clock
-from audience_sync.delivery.batch import Delivery, Message
-from audience_sync.delivery.context import DeliveryContext
+from audience_sync.delivery.batch import Delivery
+from audience_sync.delivery.context import DeliveryContext, Message
 from audience_sync.delivery.job_members import member_of_state
 from audience_sync.delivery.uploads import Limits
 from audience_sync.errors import (
@@ -28,7 +28,7 @@ from audience_sync.errors import (
 from audience_sync.member_state import LONGEST_JOB, LateJob, MemberState, Timing
 from audience_sync.member_step import step
 from audience_sync.membership import MAX_IDENTITIES, MembershipChange, coalesce
-from audience_sync.messages import REPETITION, ChangeMessage, JobMember, JobMessage, pack
+from audience_sync.messages import ChangeMessage, JobMember, JobMessage, pack
 from audience_sync.operations.job_tracking import (
     MAX_MARKS,
     MEMBERS_AT_ONCE,
@@ -161,7 +161,7 @@ class JobHarness:
     def repeated(self) -> list[tuple[str, str, float]]:
         """Member, newest action and delay of each repetition that was queued."""
         messages = [(ChangeMessage.from_body(each.body), each.delay) for each in self.changes.messages]
-        assert all(message.history == REPETITION for message, _ in messages)
+        assert all(message.history.is_repetition for message, _ in messages)
         return [
             (change.member[1], change.record["action"], delay)
             for message, delay in messages

@@ -3,53 +3,23 @@
 A message is done when each of its members is delivered, superseded or parked; its other changes go back to the queue.
 """
 
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 from audience_sync.amazon_ads.apis import has_jobs
 from audience_sync.amazon_ads.destination import check_target
-from audience_sync.delivery.backoff import FIRST_DELAY, aligned_delay, backoff
-from audience_sync.delivery.context import DeliveryContext, ParsedMessage
+from audience_sync.delivery.backoff import FIRST_DELAY, backoff
+from audience_sync.delivery.context import DeliveryContext, Message, ParsedMessage
 from audience_sync.delivery.job_members import members_of_upload
 from audience_sync.delivery.members import MemberDelivery
 from audience_sync.delivery.outcomes import ChangeOutcome, Outcomes
+from audience_sync.delivery.returning import REQUEUE_AFTER_RECEIVES, DeferredMessage, Left, Returning
 from audience_sync.delivery.uploads import Deferred, Uploader, Uploads, UploadStats
-from audience_sync.errors import (
-    CircuitHalfOpen,
-    InvalidMessage,
-    JobRunning,
-    OutOfTime,
-    TransientError,
-    WaitedTooLong,
-)
-from audience_sync.membership import Member, MembershipChange
-from audience_sync.messages import ChangeMessage, DeliveryHistory, Untracked, job_messages, pack
-from audience_sync.repetitions import by_delay
+from audience_sync.errors import InvalidMessage, JobRunning, OutOfTime, TransientError, WaitedTooLong
+from audience_sync.messages import ChangeMessage, job_messages
 
-# Receives after which a message is requeued. So only messages that crash the worker reach SQS's limit of receives.
-REQUEUE_AFTER_RECEIVES = 12
 MAX_WAIT = 7 * 86_400 - 3_600  # seconds since a change was accepted; SQS drops a message an hour later
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One message as received."""
-
-    message_id: str
-    receipt_handle: str = field(repr=False)
-    body: str = field(repr=False)
-    receive_count: int  # this receive included
-    sent_at: int  # epoch milliseconds
-
-
-@dataclass(frozen=True, slots=True)
-class DeferredMessage:
-    """A message that stays in the queue, and the seconds for which it should stay invisible."""
-
-    message: Message
-    delay: float
-    reason: str
 
 
 @dataclass(slots=True)
@@ -120,26 +90,27 @@ class Delivery:
             deadline: monotonic seconds at which Lambda stops the function.
         """
         report = BatchReport()
+        returning = Returning(self._context, self._jitter, deadline)
         uploads = Uploads(self._uploader, self._context.limits, self._context.clock, deadline)
         has_time = uploads.half_of_time_to_record()
-        readable: list[tuple[Message, ParsedMessage]] = []
+        readable: list[ParsedMessage] = []
         for message in messages:
             # On a slow machine some wait so that the others are delivered, except messages that must be requeued
             # because they were received so often.
             if readable and not (message.receive_count >= REQUEUE_AFTER_RECEIVES or has_time()):
-                report.deferred.append(DeferredMessage(message, 0.0, OutOfTime.reason))
-                self._note_age(report, message.sent_at)
-            elif each := self._parse(message, report, deadline):
-                readable.append((message, each))
-        readable = [pair for pair in readable if self._track(*pair, report, deadline)]
-        outcomes = Outcomes(self._context, [each for _, each in readable], deadline)
+                returning.defer(message, 0.0, OutOfTime.reason)
+            elif each := self._parse(message, report, returning, deadline):
+                readable.append(each)
+        unread = [each for each in readable if self._waits(each)]
+        due = [each for each in readable if not self._waits(each) and self._track(each, returning, deadline)]
+        outcomes = Outcomes(self._context, due, deadline)
         members = MemberDelivery(self._context, uploads, outcomes, deadline)
         members.run()
-        for message, each in readable:
+        for each in due:
             if self._is_too_old(each):
                 outcomes.give_up(each, WaitedTooLong("the change could not be delivered for seven days"))
-            if not self._settle(message, each, outcomes, report, deadline):
-                continue  # the whole message comes back and counts then
+        done = returning.put_back([(each, [*outcomes.left_of(each)]) for each in due] + [*map(self._unread, unread)])
+        for each in (each for place, each in enumerate(due) if place in done):
             for outcome in outcomes.of_message(each):
                 report.outcomes[outcome] += 1
                 report.completed[each.first_at] += 1
@@ -148,13 +119,18 @@ class Delivery:
         report.accepted = members.accepted
         report.repeated = members.repeated
         report.erasures = members.erasures
+        report.deferred, report.requeued = returning.deferred, returning.requeued
+        report.waiting, report.oldest_waiting = returning.waiting, returning.oldest_waiting
+        report.oldest_deferred = returning.oldest_failing
         report.incomplete = frozenset(
             outcomes.parked_in
             | {member[0] for member, each in outcomes.deferred.items() if not isinstance(each.error, JobRunning)}
         )
         return report
 
-    def _parse(self, message: Message, report: BatchReport, deadline: float) -> ParsedMessage | None:
+    def _parse(
+        self, message: Message, report: BatchReport, returning: Returning, deadline: float
+    ) -> ParsedMessage | None:
         """Read one message. If it cannot be read, park it unchanged; if that fails, defer it."""
         try:
             read = ChangeMessage.from_body(message.body)
@@ -163,16 +139,24 @@ class Delivery:
             try:
                 self._context.dead_letters.send([message.body], deadline=deadline, attributes={"reason": error.reason})
             except TransientError as failure:
-                report.deferred.append(DeferredMessage(message, FIRST_DELAY, failure.reason))
-                self._note_age(report, message.sent_at)
+                returning.defer(message, FIRST_DELAY, failure.reason)
             else:
                 report.parked_reasons[error.reason] += 1
             return None
-        return ParsedMessage(
-            read, message.receive_count + read.history.attempts, read.history.first_at or message.sent_at
-        )
+        return ParsedMessage(message, read)
 
-    def _track(self, message: Message, each: ParsedMessage, report: BatchReport, deadline: float) -> bool:
+    def _waits(self, each: ParsedMessage) -> bool:
+        """Return whether a message is not due yet, whatever the rows of its members say."""
+        until = each.message.history.waits_until
+        return until is not None and until > self._context.clock.now()
+
+    def _unread(self, each: ParsedMessage) -> tuple[ParsedMessage, Left]:
+        """Return a message that waits on, with all its changes."""
+        seconds = (each.message.history.waits_until or 0) - self._context.clock.now()
+        waits = Deferred(JobRunning("not due yet"), seconds, is_fixed=True)
+        return each, [(change, waits) for change in each.message.changes]
+
+    def _track(self, each: ParsedMessage, returning: Returning, deadline: float) -> bool:
         """Store the job of an earlier upload of these changes unless it is tracked. Only then may a new one be made."""
         upload, destination = each.message.history.untracked, each.message.destination
         if upload is None or not has_jobs(destination):
@@ -183,101 +167,11 @@ class Delivery:
             self._context.jobs.send(bodies, deadline=deadline, delay=self._context.limits.job)
         except TransientError as failure:
             delay = backoff(each.attempts, self._jitter())
-            report.deferred.append(DeferredMessage(message, delay, failure.reason))
-            self._note_age(report, each.first_at)
+            returning.defer(each.received, delay, failure.reason, since=each.first_at)
             return False
-        return True
-
-    def _settle(
-        self, message: Message, each: ParsedMessage, outcomes: Outcomes, report: BatchReport, deadline: float
-    ) -> bool:
-        """Complete, requeue or defer a message. Returns whether its settled changes count."""
-        left = list(outcomes.left_of(each))
-        if not left:
-            return True
-        history = replace(each.message.history, first_at=each.first_at, untracked=None)
-        waiting = [pair for pair in left if isinstance(pair[1].error, JobRunning)]
-        failing = [pair for pair in left if not isinstance(pair[1].error, JobRunning)]
-        delay = self._delay(each, [cause for _, cause in failing])
-        groups = _by_upload(failing)
-        is_unchanged = set(groups) <= {None} and each.message.history.untracked is None
-        is_kept = not waiting and is_unchanged and message.receive_count < REQUEUE_AFTER_RECEIVES
-        if is_kept and len(left) == len(each.message.changes):
-            self._note_age(report, each.first_at)
-            report.deferred.append(DeferredMessage(message, delay, left[0][1].error.reason))
-            return False
-        try:
-            # Waiting is not an attempt: nothing was sent.
-            delays = ((change, cause.delay or 0.0) for change, cause in waiting)
-            again = replace(history, attempts=max(0, each.attempts - 1))
-            for seconds, changes in by_delay(delays, self._context.clock.now()).items():
-                self._requeue(changes, again, report, deadline, seconds)
-            for untracked, changes in groups.items():
-                retried = replace(history, attempts=each.attempts, untracked=untracked)
-                self._requeue(changes, retried, report, deadline, delay)
-        except TransientError:  # the whole message comes back; repeating its settled changes is harmless
-            self._note_age(report, each.first_at)
-            report.deferred.append(DeferredMessage(message, delay, left[0][1].error.reason))
-            return False
-        self._note_left(report, each, waiting, failing)
         return True
 
     def _is_too_old(self, each: ParsedMessage) -> bool:
         """Return whether a change has waited too long. SQS's own limit starts again with each requeued message."""
         first_at = each.message.history.first_at
         return first_at is not None and self._context.clock.now_ms() - first_at > MAX_WAIT * 1000
-
-    def _requeue(
-        self,
-        changes: Sequence[MembershipChange],
-        history: DeliveryHistory,
-        report: BatchReport,
-        deadline: float,
-        delay: float,
-    ) -> None:
-        """Send changes again. Raises Unavailable."""
-        if changes:
-            bodies = pack(changes, history)
-            self._context.queue.send(bodies, deadline=deadline, delay=delay)
-            report.requeued += len(bodies)
-
-    def _delay(self, each: ParsedMessage, causes: Sequence[Deferred]) -> float:
-        """Return the seconds that changes wait after failed attempts."""
-        # Changes that were not even tried (no time left, or another worker is trying) need no backoff.
-        is_untried = all(isinstance(cause.error, OutOfTime | CircuitHalfOpen) for cause in causes)
-        wait = 0.0 if is_untried else backoff(each.attempts, self._jitter())
-        wait = max([wait, *(cause.delay for cause in causes if cause.delay is not None)])
-        return wait if is_untried else aligned_delay(self._context.clock.now(), wait)
-
-    def _note_left(
-        self,
-        report: BatchReport,
-        each: ParsedMessage,
-        waiting: Sequence[tuple[MembershipChange, Deferred]],
-        failing: Sequence[tuple[MembershipChange, Deferred]],
-    ) -> None:
-        if failing:
-            self._note_age(report, each.first_at)
-        if waiting and not each.message.history.is_repetition:
-            report.waiting[each.message.audience_id] += len(waiting)
-            age = (self._context.clock.now_ms() - each.first_at) / 1000
-            report.oldest_waiting = max(report.oldest_waiting, age)
-
-    def _note_age(self, report: BatchReport, since: int) -> None:
-        report.oldest_deferred = max(report.oldest_deferred, (self._context.clock.now_ms() - since) / 1000)
-
-
-def _by_upload(
-    failing: Iterable[tuple[MembershipChange, Deferred]],
-) -> dict[Untracked | None, list[MembershipChange]]:
-    """Group changes by the untracked upload that carried their members, if any."""
-    removed: dict[str, set[Member]] = {}  # by job
-    grouped: defaultdict[Untracked | None, list[MembershipChange]] = defaultdict(list)
-    for change, cause in failing:
-        upload: Untracked | None = None
-        if job := cause.job:
-            if job.job_id not in removed:
-                removed[job.job_id] = {sent.member for sent in job.changes if sent.exits}
-            upload = Untracked(job.job_id, job.sent_at, change.member in removed[job.job_id])
-        grouped[upload].append(change)
-    return grouped

@@ -1,7 +1,7 @@
 """Context of one invocation's delivery."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from audience_sync.aws.membership_table import MembershipTable
@@ -37,9 +37,34 @@ class DeliveryContext:
 
 
 @dataclass(frozen=True, slots=True)
+class Message:
+    """One message as received."""
+
+    message_id: str
+    receipt_handle: str = field(repr=False)
+    body: str = field(repr=False)
+    receive_count: int  # this receive included
+    sent_at: int  # epoch milliseconds
+
+
+@dataclass(frozen=True, slots=True)
 class ParsedMessage:
     """One readable message."""
 
+    received: Message
     message: ChangeMessage
-    attempts: int  # deliveries tried so far, this one included
-    first_at: int  # when its changes were accepted, epoch milliseconds
+
+    @property
+    def attempts(self) -> int:
+        """Deliveries tried so far, this one included."""
+        return self.received.receive_count + self.message.history.attempts
+
+    @property
+    def first_at(self) -> int:
+        """When its changes were accepted, epoch milliseconds."""
+        return self.message.history.first_at or self.received.sent_at
+
+    @property
+    def origin(self) -> str:
+        """The id of the first message with these changes."""
+        return self.message.history.origin or self.received.message_id

@@ -182,7 +182,8 @@ class MemberDelivery:
         if each.waits_until is not None:
             waits = JobRunning("an opposite upload may still take effect")
             left = None if member in self._outcomes.repetitions else each.state.left
-            self._outcomes.defer([member], Deferred(waits, each.waits_until - now, newer_than=left))
+            is_fixed = not each.state.late_jobs
+            self._outcomes.defer([member], Deferred(waits, each.waits_until - now, None, left, is_fixed))
             is_moot = not each.removes or each.state.version != left
         else:
             is_moot = each.is_superseded

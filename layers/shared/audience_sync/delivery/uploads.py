@@ -83,6 +83,7 @@ class Deferred:
     delay: float | None  # seconds; None leaves it to the backoff
     job: "Job | None" = None  # of an accepted upload for which no job message is stored
     newer_than: Version | None = None  # only newer changes stay; None: all
+    is_fixed: bool = False  # the delay cannot become shorter, whatever happens meanwhile
 
     @classmethod
     def after(cls, error: TransientError) -> "Deferred":

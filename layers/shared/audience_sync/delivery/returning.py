@@ -1,0 +1,161 @@
+"""What goes back into the change queue: changes that wait, and changes whose upload has failed for now.
+
+Waiting changes of all messages of an invocation go back together, one copy of each: SQS may deliver a message twice,
+and each look at a waiting change could double it.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from audience_sync.delivery.backoff import aligned_delay, backoff
+from audience_sync.delivery.context import DeliveryContext, Message, ParsedMessage
+from audience_sync.delivery.uploads import Deferred
+from audience_sync.errors import CircuitHalfOpen, JobRunning, OutOfTime, TransientError
+from audience_sync.membership import Member, MembershipChange, Version
+from audience_sync.messages import DeliveryHistory, Untracked, pack
+from audience_sync.repetitions import Wait, wait_until
+
+# Receives after which a message is requeued. So only messages that crash the worker reach SQS's limit of receives.
+REQUEUE_AFTER_RECEIVES = 12
+
+type Left = Sequence[tuple[MembershipChange, Deferred]]  # the changes of a message that stay in the queue
+
+
+@dataclass(frozen=True, slots=True)
+class DeferredMessage:
+    """A message that stays in the queue, and the seconds for which it should stay invisible."""
+
+    message: Message
+    delay: float
+    reason: str
+
+
+class _Copy(NamedTuple):
+    """A waiting change, without its attempts: equal for copies."""
+
+    member: Member
+    version: Version
+    history: DeliveryHistory
+    wait: Wait
+
+
+class Returning:
+    """Puts changes back at the end of an invocation."""
+
+    def __init__(self, context: DeliveryContext, jitter: Callable[[], float], deadline: float) -> None:
+        """Set up; `jitter` is uniform in 0 .. 1, `deadline` in monotonic seconds."""
+        self.requeued = 0  # messages sent
+        self.deferred: list[DeferredMessage] = []
+        self.waiting: Counter[str] = Counter()  # changes that wait, by audience; without repetitions
+        self.oldest_waiting = 0.0  # age in seconds
+        self.oldest_failing = 0.0
+        self._context = context
+        self._jitter = jitter
+        self._deadline = deadline
+        self._now = context.clock.now()
+
+    def put_back(self, messages: Sequence[tuple[ParsedMessage, Left]]) -> set[int]:
+        """Put back the changes that are left of messages. Returns the places of the messages that are done with."""
+        waiting = {place: [pair for pair in left if _waits(pair[1])] for place, (_, left) in enumerate(messages)}
+        are_stored = self._send_waiting([(messages[place][0], some) for place, some in waiting.items()])
+        done: set[int] = set()
+        for place, (each, left) in enumerate(messages):
+            failing = [pair for pair in left if not _waits(pair[1])]
+            delay = self._delay(each, [cause for _, cause in failing])
+            if (are_stored or not waiting[place]) and self._put_back_failing(each, failing, len(waiting[place]), delay):
+                done.add(place)
+                if failing:
+                    self._note_age(each.first_at)
+            else:  # the whole message comes back; repeating its settled changes is harmless
+                self.defer(each.received, delay, left[0][1].error.reason, since=each.first_at)
+        return done
+
+    def defer(self, message: Message, delay: float, reason: str, *, since: int | None = None) -> None:
+        """Leave a whole message in the queue, whose changes were accepted at `since`, epoch milliseconds."""
+        self.deferred.append(DeferredMessage(message, delay, reason))
+        self._note_age(message.sent_at if since is None else since)
+
+    def _send_waiting(self, messages: Iterable[tuple[ParsedMessage, Left]]) -> bool:
+        """Send one copy of each waiting change. Returns whether all are stored."""
+        attempts: dict[_Copy, int] = {}  # waiting is none: nothing was sent
+        changes: dict[_Copy, MembershipChange] = {}
+        for each, waiting in messages:
+            for change, cause in waiting:
+                wait = wait_until(self._now + (cause.delay or 0.0), self._now, is_fixed=cause.is_fixed)
+                copy = _Copy(change.member, change.version, _history(each, wait), wait)
+                if copy not in changes and not copy.history.is_repetition:
+                    self.waiting[change.audience_id] += 1
+                    self.oldest_waiting = max(self.oldest_waiting, self._now - each.first_at / 1000)
+                changes[copy] = change
+                attempts[copy] = max(attempts.get(copy, 0), each.attempts - 1)
+        grouped: defaultdict[tuple[DeliveryHistory, int], list[MembershipChange]] = defaultdict(list)
+        for copy, change in changes.items():
+            grouped[replace(copy.history, attempts=attempts[copy]), copy.wait.delay].append(change)
+        bodies: defaultdict[int, list[str]] = defaultdict(list)
+        for (history, seconds), some in grouped.items():
+            bodies[seconds] += pack(some, history)
+        try:
+            for seconds, together in bodies.items():
+                self._send(together, seconds)
+        except TransientError:
+            return False
+        return True
+
+    def _put_back_failing(self, each: ParsedMessage, failing: Left, waiting: int, delay: float) -> bool:
+        """Send the changes again whose upload has failed. Returns whether the message is done with."""
+        uploads = _by_upload(failing)
+        history = replace(each.message.history, attempts=each.attempts, first_at=each.first_at, waits_until=None)
+        is_whole = not waiting and len(failing) == len(each.message.changes)
+        is_unchanged = set(uploads) <= {None} and each.message.history.untracked is None
+        if is_whole and is_unchanged and each.received.receive_count < REQUEUE_AFTER_RECEIVES:
+            return False
+        try:
+            for upload, changes in uploads.items():
+                self._send(pack(changes, replace(history, untracked=upload, origin=each.origin)), delay)
+        except TransientError:
+            return False
+        return True
+
+    def _send(self, bodies: Sequence[str], delay: float) -> None:
+        """Send messages. Raises Unavailable."""
+        self._context.queue.send(bodies, deadline=self._deadline, delay=delay)
+        self.requeued += len(bodies)
+
+    def _delay(self, each: ParsedMessage, causes: Sequence[Deferred]) -> float:
+        """Return the seconds that changes wait after failed attempts."""
+        # Changes that were not even tried (no time left, or another worker is trying) need no backoff.
+        is_untried = all(isinstance(cause.error, OutOfTime | CircuitHalfOpen) for cause in causes)
+        wait = 0.0 if is_untried else backoff(each.attempts, self._jitter())
+        wait = max([wait, *(cause.delay for cause in causes if cause.delay is not None)])
+        return wait if is_untried else aligned_delay(self._now, wait)
+
+    def _note_age(self, since: int) -> None:
+        self.oldest_failing = max(self.oldest_failing, self._now - since / 1000)
+
+
+def _waits(cause: Deferred) -> bool:
+    return isinstance(cause.error, JobRunning)
+
+
+def _history(each: ParsedMessage, wait: Wait) -> DeliveryHistory:
+    """Return the history of a waiting change, without attempts. Repetitions are the same wherever they come from."""
+    history = replace(each.message.history, attempts=0, untracked=None, waits_until=wait.until)
+    if history.is_repetition:
+        return replace(history, first_at=None)
+    return replace(history, first_at=each.first_at, origin=each.origin)
+
+
+def _by_upload(failing: Left) -> dict[Untracked | None, list[MembershipChange]]:
+    """Group changes by the untracked upload that carried their members, if any."""
+    removed: dict[str, set[Member]] = {}  # by job
+    grouped: defaultdict[Untracked | None, list[MembershipChange]] = defaultdict(list)
+    for change, cause in failing:
+        upload: Untracked | None = None
+        if job := cause.job:
+            if job.job_id not in removed:
+                removed[job.job_id] = {sent.member for sent in job.changes if sent.exits}
+            upload = Untracked(job.job_id, job.sent_at, change.member in removed[job.job_id])
+        grouped[upload].append(change)
+    return grouped
