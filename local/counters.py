@@ -12,6 +12,8 @@ KEPT = 500  # log lines kept
 REMEMBERED = 21_600  # seconds of history; only seconds with activity use memory
 REJECTED = 100  # log lines of rejected events kept, apart from faster ones
 DATED_BACK = {"ChangesCompleted"}  # at the time at which its changes were accepted
+MINUTE = 60  # seconds; the resolution of these times
+LAG = 2 * MINUTE  # seconds after which changes that a command has sent count as accepted
 
 
 class Counters:
@@ -27,6 +29,7 @@ class Counters:
         self.first_second: int | None = None  # epoch second of the first metric
         self.line_count = 0  # log lines since the start, kept or not
         self._seconds: dict[int, Counter[str]] = {}  # by epoch second, oldest first
+        self._surplus: Counter[int] = Counter()  # completed changes minus accepted ones, by epoch minute
 
     def add(self, function: str, line: str) -> None:
         """Add one line printed by a function."""
@@ -43,6 +46,12 @@ class Counters:
         """Add a PutMetricData request, which does not come from a log line."""
         for each in metrics["MetricData"]:
             self._add({each["MetricName"]: round(each["Value"])}, round(each["Timestamp"]))
+
+    @property
+    def counted_twice(self) -> int:
+        """Completions beyond the changes accepted in their minute, as the audit counts them in five."""
+        newest = max(self._surplus, default=0)
+        return sum(surplus for minute, surplus in self._surplus.items() if surplus > 0 and minute <= newest - LAG)
 
     def newest(self, name: str) -> int | None:
         """Return the last epoch second with a count of a metric; None if there was none for hours."""
@@ -79,6 +88,8 @@ class Counters:
 
     def _add(self, sums: dict[str, int], second: int) -> None:
         self.totals.update(sums)
+        if surplus := sums.get("ChangesCompleted", 0) - sums.get("ChangesAccepted", 0):
+            self._surplus[second // MINUTE * MINUTE] += surplus
         if sums.keys() <= DATED_BACK:
             return  # not part of the present
         if self.first_second is None:

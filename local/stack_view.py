@@ -28,7 +28,10 @@ class StackView:
     urls: Mapping[str, str]
 
     def state(self) -> dict[str, Any]:
-        """Return the number of changes by state. `accepted` = `delivered` + `superseded` + `parked` + waiting ones."""
+        """Return the number of changes by state.
+
+        `accepted` = `delivered` + `superseded` + `parked` + waiting ones - `countedTwice`.
+        """
         totals = self.counters.totals
         changes = self.queues.counts(self.queue("ChangeQueue"))
         jobs = self.queues.counts(self.queue("JobQueue"))
@@ -49,6 +52,7 @@ class StackView:
             "uploadsFailed": totals["UploadsFailed"],
             "recordsRepeated": totals["RecordsRepeated"],
             "unaccounted": totals["AccountingGap"],
+            "countedTwice": self.counters.counted_twice,
             "metricLinesPending": self.metrics.pending,
             "quiescent": not (
                 changes.total or jobs.total or self.functions.running or self.sandbox.has_uploads_without_effect

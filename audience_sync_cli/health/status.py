@@ -51,8 +51,7 @@ def status(
             "dead letters": f"{dead_letters.total:,}",
             "uploads": f"{counts.uploads:,} accepted by Amazon, {counts.uploads_failed:,} failed"
             + (f", {counted(counts.repeated, 'record')} sent again" if counts.repeated else ""),
-            "changes": f"{counts.accepted:,} accepted = {counts.delivered:,} delivered + {counts.superseded:,} "
-            f"superseded + {counts.parked:,} parked + {counts.waiting:,} waiting",
+            "changes": counts.sum,
             "audit": audit_progress(audited_until, audited_since, counts),
         }
     )
@@ -104,8 +103,6 @@ def summarize(counts: Counts, changes: Depth, *, is_needed: bool = False) -> str
     waiting, queued = counted(counts.waiting, "change"), counted(changes.total, "message")
     if not (counts.accepted or counts.waiting):
         return "No change was accepted."
-    if counts.waiting < 0:
-        return "More changes completed than accepted: some were sent twice, or accepted before the counted period."
     if counts.waiting < changes.total:
         others = "redriven, sent again, or not counted yet"
         return f"{waiting} waiting; the change queue holds {queued}: other changes in it are {others}."

@@ -13,6 +13,7 @@ from audience_sync.runtime.metric_names import (
     CHANGES_DELIVERED,
     CHANGES_PARKED,
     CHANGES_SUPERSEDED,
+    COUNTED_TWICE,
     ERASURES_OVERDUE,
     EVENTS_ACCEPTED,
     EVENTS_IGNORED,
@@ -40,6 +41,7 @@ TOTALS = {
     "uploads_failed": UPLOADS_FAILED,
     "repeated": RECORDS_REPEATED,
     "unaccounted": ACCOUNTING_GAP,
+    "counted_twice": COUNTED_TWICE,
 }
 _DEPTHS = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible", "ApproximateNumberOfMessagesDelayed")
 
@@ -73,11 +75,29 @@ class Counts:
     uploads_failed: int = 0  # refused by Amazon, or without a usable answer
     repeated: int = 0  # records sent again, since another upload may have taken effect later
     unaccounted: int = 0  # changes that the audit has found missing; `waiting` includes them
+    counted_twice: int = 0  # completed once more after a worker was stopped, or after SQS had delivered them twice
+
+    def __post_init__(self) -> None:
+        """Count as twice what is more than was accepted, before the audit does."""
+        object.__setattr__(self, "counted_twice", max(self.counted_twice, self._completed - self.accepted))
 
     @property
     def waiting(self) -> int:
         """Accepted changes that are not completed yet."""
-        return self.accepted - self.delivered - self.superseded - self.parked
+        return self.accepted + self.counted_twice - self._completed
+
+    @property
+    def sum(self) -> str:
+        """The sum that adds up, in words."""
+        twice = f" - {self.counted_twice:,} counted twice" if self.counted_twice else ""
+        return (
+            f"{self.accepted:,} accepted = {self.delivered:,} delivered + {self.superseded:,} superseded + "
+            f"{self.parked:,} parked + {self.waiting:,} waiting{twice}"
+        )
+
+    @property
+    def _completed(self) -> int:
+        return self.delivered + self.superseded + self.parked
 
 
 def depth(stack: Stack, logical_id: str) -> Depth:
@@ -113,6 +133,7 @@ def counts_in(state: Mapping[str, Any]) -> Counts:
         uploads_failed=state.get("uploadsFailed", 0),
         repeated=state.get("recordsRepeated", 0),
         unaccounted=state["unaccounted"],
+        counted_twice=state.get("countedTwice", 0),
     )
 
 

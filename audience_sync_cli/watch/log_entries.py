@@ -8,6 +8,7 @@ from audience_sync.reasons import Reason
 from audience_sync.runtime.metric_names import (
     CHANGES_DELIVERED,
     CHANGES_SUPERSEDED,
+    COUNTED_TWICE,
     EVENTS_ACCEPTED,
     EVENTS_IGNORED,
     REQUESTS_UNAUTHORIZED,
@@ -69,6 +70,8 @@ def _counted(line: LogLine) -> Iterator[Entry]:
         reason = Reason.UNAUTHORIZED if line.count(REQUESTS_UNAUTHORIZED) else Reason.CREDENTIAL_MISSING
         facts = {"status": 401, "reason": reason}
         yield _entry(line, "refused", f"401: request with {reason.means}", facts=facts, reasons=(reason,))
+    if twice := line.count(COUNTED_TWICE):
+        yield _entry(line, "audited", f"{counted(twice, 'change')} counted twice", facts={"countedTwice": twice})
     delivered, superseded = line.count(CHANGES_DELIVERED), line.count(CHANGES_SUPERSEDED)
     if line.function == "Worker" and (delivered > 0 or superseded):
         text = f"{counted(delivered, 'change')} delivered, {superseded:,} superseded"

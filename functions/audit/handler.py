@@ -168,7 +168,7 @@ def _check_erasures(settings: AuditSettings, dynamodb: "DynamoDBClient", deadlin
 
 
 def _emit_metrics(result: AuditResult, now: float) -> None:
-    telemetry.count(**{metric_names.ACCOUNTING_GAP: result.missing})
+    telemetry.count(**{metric_names.ACCOUNTING_GAP: result.missing, metric_names.COUNTED_TWICE: result.counted_twice})
     telemetry.publish(metric_names.AUDIT_LAG, MetricUnit.Seconds, max(0.0, now - result.until))
 
 
@@ -176,4 +176,4 @@ def _log(result: AuditResult) -> None:
     for gap in result.gaps[:LOGGED]:
         accepted = datetime.fromtimestamp(gap.at, UTC).isoformat()
         logger.error("unaccounted changes", accepted=accepted, within_seconds=STEP, changes=gap.changes)
-    logger.info("audit completed", until=result.until, missing=result.missing)
+    logger.info("audit completed", until=result.until, missing=result.missing, counted_twice=result.counted_twice)

@@ -104,7 +104,10 @@ def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     messages = [_message(record) for record in event["Records"]]
     with returned_if_stopped(parts.queue, messages, deadline):
         report = _deliver(parts, messages, deadline)
-        _emit_metrics(report)
+        with telemetry.printed_together():
+            _emit_metrics(report)
+        receipts = [(deferred.message.receipt_handle, deferred.delay) for deferred in report.deferred]
+        parts.queue.postpone(receipts, until=deadline - SQS_TIMEOUT)
         _log(report)
     return {"batchItemFailures": [{"itemIdentifier": deferred.message.message_id} for deferred in report.deferred]}
 
@@ -135,10 +138,7 @@ def _deliver(parts: Dependencies, messages: Sequence[Message], deadline: float) 
         amazon = Uploader(AmazonAds(session, api, parts.tokens), data_manager)
         uploader = parts.budget.wrap(parts.circuit_breakers.wrap(amazon))
         delivery = Delivery(uploader, parts.context, jitter=random.random)
-        report = delivery.deliver(messages, deadline=deadline)
-    receipts = [(deferred.message.receipt_handle, deferred.delay) for deferred in report.deferred]
-    parts.queue.postpone(receipts, until=deadline - SQS_TIMEOUT)
-    return report
+        return delivery.deliver(messages, deadline=deadline)
 
 
 def _message(record: dict[str, Any]) -> Message:

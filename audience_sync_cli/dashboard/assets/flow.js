@@ -63,17 +63,18 @@ function showNextTry(facts) {
 let unbalanced = 0;
 function showSum({ counts, isQuiescent }) {
   // Of a deployed stack only the audit can know: its counts arrive some minutes late, and not all at the same time.
-  const differs = isQuiescent != null && (isQuiescent && counts.waiting !== 0 || counts.waiting < 0);
+  const differs = isQuiescent && counts.waiting > 0;
   unbalanced = differs ? unbalanced + 1 : 0;
   const off = unbalanced >= CERTAIN_AFTER ? counts.waiting : counts.unaccounted;
-  const waiting = Math.max(0, counts.waiting - Math.max(0, off));
-  const parts = { delivered: counts.delivered, superseded: counts.superseded, parked: counts.parked, waiting, unaccounted: Math.max(0, off) };
+  const waiting = Math.max(0, counts.waiting - off);
+  const parts = { delivered: counts.delivered, superseded: counts.superseded, parked: counts.parked, waiting, unaccounted: off };
   for (const [name, value] of Object.entries(parts)) {
     const part = $("bar").querySelector(`.${name}`);
     part.style.flexGrow = Math.max(0, value);
     part.classList.toggle("some", value > 0);
   }
-  const balance = off > 0 ? `${number(off)} in none of them` : off < 0 ? `${number(-off)} counted twice` : "adds up";
+  const twice = counts.countedTwice ? `${number(counts.countedTwice)} counted twice` : "adds up";
+  const balance = off ? `${number(off)} in none of them` : twice;
   setText($("balance"), counts.accepted ? balance : "");
   $("balance").classList.toggle("alarm", off !== 0);
   return { off, waiting };

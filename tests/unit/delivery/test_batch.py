@@ -464,6 +464,34 @@ def test_without_time_left_no_request_is_made_and_all_messages_return_at_once() 
     assert deliver([message("a", change("m1"))], amazon, seconds=enough).delivered == 1
 
 
+@pytest.mark.parametrize(
+    ("receives", "delivered", "requeued", "whole"),
+    [
+        pytest.param(1, 4, 0, ["b"], id="the message stays"),
+        pytest.param(REQUEUE_AFTER_RECEIVES, 5, 1, [], id="received too often to stay"),
+    ],
+)
+def test_out_of_time_a_message_that_is_partly_delivered_stays_whole_and_nothing_of_it_counts(
+    receives: int, delivered: int, requeued: int, whole: list[str]
+) -> None:
+    clock = [0.0]
+
+    def slow(_: dict[str, Any]) -> None:
+        clock[0] += 12.0
+
+    limits, moving = Limits(max_records=5), Clock(lambda: 5.0, lambda: clock[0])
+    some = members(9)
+    batch = [message("a", *some[:4]), message("b", *some[4:], receives=receives)]
+    report = deliver(batch, Amazon(slow), limits=replace(limits, timeout=40.0), clock=moving)
+    assert (report.delivered, sum(report.completed.values()), report.requeued) == (delivered, delivered, requeued)
+    assert [each.message.message_id for each in report.deferred] == whole
+
+
+def test_copies_of_a_message_in_one_invocation_count_once() -> None:
+    report = deliver([with_history(name, change("m1"), firstAt=1000, origin="a") for name in "bc"], Amazon())
+    assert (report.delivered, report.completed) == (1, {1000: 1})
+
+
 def test_no_upload_is_begun_that_might_have_to_be_cut_off() -> None:
     clock = [0.0]
 

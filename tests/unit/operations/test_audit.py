@@ -48,8 +48,12 @@ def test_a_change_that_is_not_completed_is_a_gap_at_the_time_at_which_it_was_acc
 
 
 def test_a_change_that_was_counted_twice_hides_no_gap_at_another_time() -> None:
-    result = audited({NOON: 5, NOON + STEP: 3}, {NOON: 6, NOON + STEP: 2}, now=NOON + 3 * HOUR)
-    assert result.gaps == (Gap(NOON + STEP, 1),)
+    result = audited({NOON: 100_000, NOON + STEP: 3}, {NOON: 100_287, NOON + STEP: 2}, now=NOON + 3 * HOUR)
+    assert (result.gaps, result.counted_twice) == ((Gap(NOON + STEP, 1),), 287)
+
+
+def test_one_lost_change_of_a_hundred_thousand_is_a_gap() -> None:
+    assert audited({NOON: 100_000}, {NOON: 99_999}, now=NOON + 3 * HOUR).missing == 1
 
 
 @pytest.mark.parametrize(

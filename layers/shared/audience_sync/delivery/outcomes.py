@@ -52,6 +52,8 @@ class Outcomes:
                 if each.attempts > 1:
                     kind = change.member, change.exits
                     self._attempted[kind] = min(change.version, self._attempted.get(kind, change.version))
+        several = Counter(each.origin for each in stated)  # messages of one origin
+        self._copied: dict[str, set[tuple[Member, Version]]] = {each: set() for each, of in several.items() if of > 1}
         self._take_repetitions(messages)
 
     def _take_repetitions(self, messages: Sequence[ParsedMessage]) -> None:
@@ -156,16 +158,24 @@ class Outcomes:
                 yield change, deferred
 
     def of_message(self, each: ParsedMessage) -> Iterator[ChangeOutcome]:
-        """Yield the outcome of every settled change of a message. Replays were counted before."""
+        """Yield the outcome of every settled change of a message. Replays and the changes of a copy are not counted."""
         if each.message.history.is_replay:
             return
         staying = {id(change) for change, _ in self.left_of(each)}
+        counted = self._copied.get(each.origin)
         for change in each.message.changes:
             if id(change) in self._given_up:
-                yield ChangeOutcome.PARKED
+                outcome = ChangeOutcome.PARKED
             elif id(change) not in staying and (settled := self._settled.get(change.member)):
-                outcome, version = settled
-                yield outcome if change.version == version else ChangeOutcome.SUPERSEDED
+                outcome = settled[0] if change.version == settled[1] else ChangeOutcome.SUPERSEDED
+            else:
+                continue
+            if counted is not None:
+                copy = change.member, change.version
+                if copy in counted:
+                    continue
+                counted.add(copy)
+            yield outcome
 
     def _failure(self, change: MembershipChange, error: PermanentError) -> Failure:
         source = self._source[change.member]

@@ -5,7 +5,7 @@ and each look at a waiting change could double it.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -58,18 +58,25 @@ class Returning:
 
     def put_back(self, messages: Sequence[tuple[ParsedMessage, Left]]) -> set[int]:
         """Put back the changes that are left of messages. Returns the places of the messages that are done with."""
-        waiting = {place: [pair for pair in left if _waits(pair[1])] for place, (_, left) in enumerate(messages)}
-        are_stored = self._send_waiting([(messages[place][0], some) for place, some in waiting.items()])
+        gets_on = not all(left for _, left in messages)
+        whole = {place for place, (each, left) in enumerate(messages) if left and _stays_whole(each, left, gets_on)}
+        waiting = [
+            (each, [pair for pair in left if _waits(pair[1])] if place not in whole else [])
+            for place, (each, left) in enumerate(messages)
+        ]
+        are_stored = self._send_waiting(waiting)
         done: set[int] = set()
         for place, (each, left) in enumerate(messages):
             failing = [pair for pair in left if not _waits(pair[1])]
             delay = self._delay(each, [cause for _, cause in failing])
-            if (are_stored or not waiting[place]) and self._put_back_failing(each, failing, len(waiting[place]), delay):
+            is_stored = place not in whole and (are_stored or not waiting[place][1])
+            if is_stored and self._sent_again(each, failing, delay):
                 done.add(place)
                 if failing:
                     self._note_age(each.first_at)
             else:  # the whole message comes back; repeating its settled changes is harmless
-                self.defer(each.received, delay, left[0][1].error.reason, since=each.first_at)
+                reason = (failing or left)[0][1].error.reason
+                self.defer(each.received, delay, reason, since=each.first_at)
         return done
 
     def defer(self, message: Message, delay: float, reason: str, *, since: int | None = None) -> None:
@@ -77,11 +84,13 @@ class Returning:
         self.deferred.append(DeferredMessage(message, delay, reason))
         self._note_age(message.sent_at if since is None else since)
 
-    def _send_waiting(self, messages: Iterable[tuple[ParsedMessage, Left]]) -> bool:
+    def _send_waiting(self, messages: Sequence[tuple[ParsedMessage, Left]]) -> bool:
         """Send one copy of each waiting change. Returns whether all are stored."""
-        attempts: dict[_Copy, int] = {}  # waiting is none: nothing was sent
+        attempts: dict[_Copy, int] = {}
         changes: dict[_Copy, MembershipChange] = {}
         for each, waiting in messages:
+            is_unread = (each.message.history.waits_until or 0) > self._now
+            tried = each.message.history.attempts if is_unread else each.attempts - 1  # waiting is none
             for change, cause in waiting:
                 wait = wait_until(self._now + (cause.delay or 0.0), self._now, is_fixed=cause.is_fixed)
                 copy = _Copy(change.member, change.version, _history(each, wait), wait)
@@ -89,7 +98,7 @@ class Returning:
                     self.waiting[change.audience_id] += 1
                     self.oldest_waiting = max(self.oldest_waiting, self._now - each.first_at / 1000)
                 changes[copy] = change
-                attempts[copy] = max(attempts.get(copy, 0), each.attempts - 1)
+                attempts[copy] = max(attempts.get(copy, 0), tried)
         grouped: defaultdict[tuple[DeliveryHistory, int], list[MembershipChange]] = defaultdict(list)
         for copy, change in changes.items():
             grouped[replace(copy.history, attempts=attempts[copy]), copy.wait.delay].append(change)
@@ -103,16 +112,11 @@ class Returning:
             return False
         return True
 
-    def _put_back_failing(self, each: ParsedMessage, failing: Left, waiting: int, delay: float) -> bool:
-        """Send the changes again whose upload has failed. Returns whether the message is done with."""
-        uploads = _by_upload(failing)
+    def _sent_again(self, each: ParsedMessage, failing: Left, delay: float) -> bool:
+        """Send the changes again whose upload has failed. Returns whether they are stored."""
         history = replace(each.message.history, attempts=each.attempts, first_at=each.first_at, waits_until=None)
-        is_whole = not waiting and len(failing) == len(each.message.changes)
-        is_unchanged = set(uploads) <= {None} and each.message.history.untracked is None
-        if is_whole and is_unchanged and each.received.receive_count < REQUEUE_AFTER_RECEIVES:
-            return False
         try:
-            for upload, changes in uploads.items():
+            for upload, changes in _by_upload(failing).items():
                 self._send(pack(changes, replace(history, untracked=upload, origin=each.origin)), delay)
         except TransientError:
             return False
@@ -133,6 +137,20 @@ class Returning:
 
     def _note_age(self, since: int) -> None:
         self.oldest_failing = max(self.oldest_failing, self._now - since / 1000)
+
+
+def _stays_whole(each: ParsedMessage, left: Left, gets_on: bool) -> bool:
+    """Return whether a message stays in the queue as it is, instead of a copy with the changes that are left.
+
+    Nothing of it is done; or the worker ran out of time: a busy machine also gets late answers from SQS, and then a
+    copy is sent twice. But a message that takes longer than an invocation would come back for ever, so the rest of it
+    is copied if the invocation has done nothing else (`gets_on`).
+    """
+    if each.message.history.untracked or any(cause.job for _, cause in left):
+        return False
+    is_out_of_time = gets_on and any(isinstance(cause.error, OutOfTime) for _, cause in left)
+    is_failing = len(left) == len(each.message.changes) and not any(_waits(cause) for _, cause in left)
+    return (is_out_of_time or is_failing) and each.received.receive_count < REQUEUE_AFTER_RECEIVES
 
 
 def _waits(cause: Deferred) -> bool:

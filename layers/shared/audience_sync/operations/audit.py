@@ -2,7 +2,8 @@
 
 Each change counts once as accepted and once as completed (delivered, superseded or parked), both under the time at
 which it was accepted. So each five minutes must have as many completed as accepted changes, and later traffic hides no
-loss. Changes still missing when none so old can be waiting are lost.
+loss. Changes still missing when none so old can be waiting are lost. More completed than accepted ones were counted
+twice: a worker was stopped after it had put changes back into the queue, or SQS delivered them twice.
 """
 
 from collections.abc import Mapping
@@ -83,6 +84,7 @@ class AuditResult:
 
     until: int  # epoch seconds
     gaps: tuple[Gap, ...]
+    counted_twice: int = 0  # changes: more completed than accepted
 
     @property
     def missing(self) -> int:
@@ -104,14 +106,14 @@ def reconcile(counts: Counts, since: int, now: float) -> AuditResult:
         now: epoch seconds.
     """
     gaps: list[Gap] = []
-    step = since
+    counted_twice, step = 0, since
     while _final_at(step, counts.longest_wait) <= now:
-        # More completed than accepted is not a gap: a message delivered twice counts twice.
         missing = round(counts.accepted.get(step, 0) - counts.completed.get(step, 0))
         if missing > 0:
             gaps.append(Gap(step, missing))
+        counted_twice += max(0, -missing)
         step += STEP
-    return AuditResult(step, tuple(gaps))
+    return AuditResult(step, tuple(gaps), counted_twice)
 
 
 def _final_at(step: int, longest_wait: Mapping[int, float]) -> float:

@@ -26,6 +26,7 @@ MESSAGES_DEFERRED = "MessagesDeferred"
 OLDEST_DEFERRED_CHANGE_AGE = "OldestDeferredChangeAge"  # seconds since the oldest deferred change was accepted
 OLDEST_WAITING_CHANGE_AGE = "OldestWaitingChangeAge"  # the same, for changes that wait for a job to end
 ACCOUNTING_GAP = "AccountingGap"  # changes accepted and never completed
+COUNTED_TWICE = "ChangesCountedTwice"  # completions beyond those that were accepted, as the audit finds them
 REJECTION_REASONS_NEW = "RejectionReasonsNew"  # reasons for which no event of this stack had been rejected before
 AUDIT_LAG = "AuditLagSeconds"  # since the time up to which changes are reconciled
 # People whose erasure has been open for more than ErasureAlarmDays, or whose deletion Ads Data Manager refuses.

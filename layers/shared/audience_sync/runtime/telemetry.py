@@ -5,10 +5,13 @@ Log lines hold ids, counts and reason codes. They never hold traits, identifiers
 
 import math
 import os
+import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
 from functools import wraps
+from io import StringIO
 from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools import Logger, Metrics
@@ -57,11 +60,15 @@ def reporting(handler: Handler) -> Handler:
         try:
             return handler(event, context)
         finally:
-            # Powertools' own decorator warns on every invocation without metrics.
-            if metrics.provider.metric_set:
-                metrics.flush_metrics()
+            _flush()
 
     return run
+
+
+def _flush() -> None:
+    """Print the metrics, if there are any: Powertools would warn of every invocation without."""
+    if metrics.provider.metric_set:
+        metrics.flush_metrics()
 
 
 def date(moment: int) -> None:
@@ -93,6 +100,16 @@ def count_by_time(name: str, counts: Mapping[int, int]) -> None:
             by_minute[accepted // MINUTE * MINUTE] += changes
     for minute, changes in by_minute.items():
         publish(name, MetricUnit.Count, changes, at=minute)
+
+
+@contextmanager
+def printed_together() -> Iterator[None]:
+    """Print the metrics of a block at its end, in one write: a function that is stopped has printed all or none."""
+    with redirect_stdout(StringIO()) as printed:
+        yield
+        _flush()
+    sys.stdout.write(printed.getvalue())
+    sys.stdout.flush()
 
 
 def publish(name: str, unit: MetricUnit, value: float, *, at: int | None = None, **dimensions: str) -> None:

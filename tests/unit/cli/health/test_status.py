@@ -59,11 +59,25 @@ def test_erasures_are_overdue_if_the_last_check_found_them_so(deployment: Deploy
             "2 changes not completed",
             id="missing or lagging",
         ),
-        pytest.param(Counts(accepted=1, delivered=2), 0, "More changes completed", id="too many"),
+        pytest.param(Counts(accepted=1, delivered=2), 0, "Every accepted change is completed", id="one counted twice"),
     ],
 )
 def test_one_sentence_says_whether_changes_are_accounted_for(counts: Counts, queue: int, sentence: str) -> None:
     assert sentence in summarize(counts, Depth(queue, 0, 0))
+
+
+@pytest.mark.parametrize(
+    ("counts", "waiting", "twice"),
+    [
+        pytest.param(Counts(accepted=50_020, delivered=50_306, superseded=1), 0, 287, id="before the audit"),
+        pytest.param(Counts(accepted=9, delivered=7, superseded=1, counted_twice=2), 3, 2, id="found by the audit"),
+        pytest.param(Counts(accepted=9, delivered=7, parked=1), 1, 0, id="none"),
+    ],
+)
+def test_the_sum_adds_up_and_says_what_was_counted_twice(counts: Counts, waiting: int, twice: int) -> None:
+    assert (counts.waiting, counts.counted_twice) == (waiting, twice)
+    assert counts.accepted == counts.delivered + counts.superseded + counts.parked + waiting - twice
+    assert (f"{waiting} waiting" + (f" - {twice} counted twice" if twice else "")) in counts.sum
 
 
 BLOCKED = Blocker("not_connected", "Amazon is not connected yet.", "Run `audience-sync connect`.", needs_person=True)
