@@ -68,8 +68,8 @@ def _of_member(
         if held and not is_parked:
             yield Finding("stale", f"after {'a notice' if newest.erase else 'a plain exit'}", member)
     else:
-        of_moment = [change for change in stated if not change.exits and change.version.at == newest.version.at]
-        wanted = frozenset[Identity]().union(*(change.identities for change in of_moment))
+        since = [change for change in stated if not change.exits and change.version > exit_version]
+        wanted = frozenset[Identity]().union(*(change.identities for change in since))
         destinations = {each.audience_id: each.destination for each in audiences_of(simulation.profile.datasets)}
         destination = destinations.get(member[0], MOVED.destination)
         if len(wanted - held) > max(0, len(wanted) - max_identities(destination)) and not is_parked:
@@ -79,7 +79,6 @@ def _of_member(
             if not (is_sent and simulation.amazon.datasets.may_have_deleted(member[1], sent_at)):
                 missing = f"{len(wanted - held)} of {len(wanted)} identities"
                 yield Finding("missing" if is_sent else "lost", missing, member)
-        since = [change for change in stated if not change.exits and change.version > exit_version]
         older = held.difference(*(change.identities for change in since))
         if older and last_exit is not None:
             accepted = simulation.accepted_at.get(last_exit, 0.0)
@@ -134,6 +133,9 @@ def _rest(simulation: Simulation) -> Iterator[Finding]:
 
 def _accounting(simulation: Simulation) -> Iterator[Finding]:
     completed = simulation.cloudwatch.by_minute(CHANGES_COMPLETED)
-    for minute, changes in sorted(simulation.cloudwatch.by_minute(CHANGES_ACCEPTED).items()):
+    accepted = simulation.cloudwatch.by_minute(CHANGES_ACCEPTED)
+    for minute, changes in sorted(accepted.items()):
         if completed[minute] < changes:
             yield Finding("accounting", f"{completed[minute]} of {changes} changes of minute {minute}")
+    if (twice := (completed - accepted).total()) > (explained := simulation.network.recounts.changes):
+        yield Finding("counted twice", f"{twice} changes, {explained} explained")

@@ -24,6 +24,7 @@ KINDS = {
     "crashes": "an invocation raised",
     "timeouts": "an invocation ran into its function's timeout",
     "accounting": "fewer changes completed than accepted",
+    "counted twice": "more changes completed than accepted, and than messages were left or sent once more",
     "no reason": "a dead letter without a reason",
     "misparked": "a dead letter names a job that did not reject the change in it",
     "not empty": "an audience that was moved and ended has a member",

@@ -11,6 +11,7 @@ from tests.soak.calls import Call, Invocation, Outcome
 from tests.soak.clock import SimulatedClock
 from tests.soak.faults import Faults
 from tests.soak.profiles import LATE_ARRIVAL
+from tests.soak.recounts import Recounts
 from tests.soak.schedule import Schedule
 
 LATE_AT_AWS = 5.0  # seconds after which a request that AWS did not answer may still be applied
@@ -21,7 +22,6 @@ LATENCY = {  # seconds, from and to, of most calls
     "login": (0.1, 0.5),
     "amazon": (0.1, 2.5),
 }
-SLOW = 0.03  # share of calls that take up to nine tenths of their timeout
 
 
 class Network:
@@ -32,6 +32,7 @@ class Network:
         self.kills = 0
         self.digest = hashlib.sha256()
         self.is_traced = False
+        self.recounts = Recounts()
         self._clock = clock
         self._schedule = schedule
         self._random = random
@@ -72,11 +73,11 @@ class Network:
             case "ok":
                 self._schedule.after(travel, partial(self._apply, invocation, call, back))
             case "lost":
-                self._schedule.after(min(travel, waited), partial(_apply_unanswered, call))
+                self._schedule.after(min(travel, waited), partial(self._apply_unanswered, call))
                 self._schedule.after(waited, fail)
             case "late":
                 most = LATE_ARRIVAL if call.service == "amazon" else LATE_AT_AWS
-                self._schedule.after(waited + self._random.uniform(0.0, most), partial(_apply_unanswered, call))
+                self._schedule.after(waited + self._random.uniform(0.0, most), partial(self._apply_unanswered, call))
                 self._schedule.after(waited, fail)
             case _:
                 self._schedule.after(waited, fail)
@@ -96,10 +97,16 @@ class Network:
         """Return for how long the request and its answer travel, in seconds."""
         low, high = LATENCY[call.service]
         whole = self._random.uniform(low, high)
-        if self._random.random() < SLOW:
+        if self._random.random() < self._faults.profile.slow:
             whole = self._random.uniform(0.0, call.timeout * 0.9)
         share = self._random.random()
         return whole * share, whole * (1 - share)
+
+    def _apply_unanswered(self, call: Call) -> None:
+        """Have the service act on a call whose answer its client does not get."""
+        self.recounts.is_unanswered = True
+        _attempt(call)
+        self.recounts.is_unanswered = False
 
     def _trace(self, line: str) -> None:
         print(f"{self._clock.monotonic():10.3f} {line}")  # noqa: T201 - asked for on the command line
@@ -114,11 +121,6 @@ def _attempt(call: Call) -> Outcome:
     except Exception as error:  # noqa: BLE001 - handed to the invocation
         return partial(_raise, error)
     return partial(_return, answer)
-
-
-def _apply_unanswered(call: Call) -> None:
-    """Have the service act on a call whose answer its client does not get."""
-    _attempt(call)
 
 
 def _return(answer: Any) -> Any:

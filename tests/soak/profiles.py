@@ -89,6 +89,8 @@ class Profile:
     denials: float = 0.0  # of consent, as a share of the deletion notices in place of which they are sent
     old_events: float = 0.0  # share of events that are minutes or hours old
     identities: int = 1  # new ones in one event, at most
+    is_apart: bool = False  # the events of one enter are in requests of their own, seconds apart
+    slow: float = 0.03  # share of calls that take up to nine tenths of their timeout
     moves: bool = False  # an audience is moved to a dataset, and back: tests/soak/moves.py
     phases: tuple[Phase, ...] = (Phase(),)  # of equally many events
     share: float = 1.0  # of the events that are asked for: in days of waiting, each takes hundreds of calls
@@ -107,6 +109,7 @@ CALM = Profile("calm")
 _USUAL = replace(CALM, duplicates=0.02, spare_records=12)
 _TROUBLED = Rates(refused=0.02, lost=0.01, late=0.005, hang=0.005)
 _UPLOADS = Rates(refused=0.02, lost=0.04, late=0.04, hang=0.02)
+_LOST = Rates(lost=0.1)
 
 _DISORDER = replace(CALM, name="disorder", delay=1200.0, old_events=0.1)
 _COPIES = replace(_DISORDER, name="copies", duplicates=0.1, copies=3, spare_records=12)
@@ -155,6 +158,19 @@ _SEPARATE = [
     ),
     replace(_USUAL, name="identities", identities=70, delay=60.0),
     replace(_USUAL, name="by-hand", by_hand=0.05),
+    replace(CALM, name="two-requests", identities=2, is_apart=True, batch_size=3, spare_records=12),
+    replace(CALM, name="clocks-minutes", clock_offset=60.0, delay=60.0),
+    replace(
+        _USUAL,
+        name="lost-answers",
+        tables=_LOST,
+        queues=_LOST,
+        job_queue=_LOST,
+        uploads=_LOST,
+        delay=60.0,
+    ),
+    replace(CALM, name="out-of-time", slow=0.6, delay=60.0, spare_records=20),
+    replace(_USUAL, name="copies-for-days", duplicates=0.03, lasts=36 * 3_600.0, share=0.5),
 ]
 _ALL = replace(
     _COPIES,

@@ -69,6 +69,7 @@ class Simulation:
         stored = {"accessToken": token, "expiresAt": expires_at}
         listed = audiences_of(self.profile.datasets, shared_key=self.profile.shared_key)
         self.stack = Stack(self.clock, self.random, self.faults.fails_partly, stored, self.recursive_loop, listed)
+        self.network.recounts = self.stack.queue("ChangeQueue").recounts
         self.stack.queue("JobQueue").on_put.append(lambda message: self.amazon.track(message.body))
         self.functions = Lambda(self.clock, self.schedule, self.random, self.faults, self.network, self.stack)
         self.dead_letters = DeadLetters(self.stack, self.amazon, self.clock, self.random)
@@ -201,6 +202,7 @@ class Simulation:
         answer = invocation.answer
         if answer is None or answer["statusCode"] != 200:
             assert answer is None or answer["statusCode"] == 503, answer
+            self.network.recounts.changes += len(request.stated)  # some may be in the queue
             self.schedule.after(self.random.uniform(5.0, 60.0), partial(self._send, request))
             return
         body = answer_body(answer)

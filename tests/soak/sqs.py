@@ -10,6 +10,7 @@ from tests.soak.aws_errors import errors_of
 from tests.soak.calls import Call, current, make
 from tests.soak.clock import SimulatedClock
 from tests.soak.lineage import Lineage
+from tests.soak.recounts import Recounts
 
 MAX_BATCH = 10  # entries
 MAX_BATCH_BYTES = 1_048_576
@@ -53,6 +54,7 @@ class StoredQueue:
         self.max_receives = 0  # 0: without a dead letter queue
         self.next_copies: list[float] = []  # as a message's, of the message that is received next
         self.on_put: list[Callable[[StoredMessage], None]] = []
+        self.recounts = Recounts()  # of the change queue
         self._clock = clock
         self._visibility = visibility
         self._retention = retention
@@ -66,6 +68,8 @@ class StoredQueue:
         now = self._clock.now
         message = StoredMessage(self._numbers, body, now, now + delay, attributes or {}, lineage or {})
         self.messages[message.number] = message
+        if self.recounts.is_unanswered:
+            self.recounts.add([body])
         self._announce(message)
 
     def next_visible(self) -> float | None:
@@ -109,8 +113,10 @@ class StoredQueue:
                 del message.copies[0]
             elif random.random() < duplicates:
                 message.copies = [0.0] * (copies - 1)
+                self.recounts.add([message.body], len(message.copies))
             elif self.next_copies:
                 message.copies, self.next_copies = self.next_copies, []
+                self.recounts.add([message.body], len(message.copies))
             message.visible_at = now + (message.copies[0] if message.copies else self._visibility)
             received.append(message)
         return received
@@ -174,6 +180,8 @@ class SqsClient:
                     continue
                 queue.put(entry["MessageBody"], delay, entry.get("MessageAttributes"), lineage)
                 answer["Successful"].append({"Id": entry["Id"], "MessageId": "sent"})
+            if answer["Failed"]:  # who gives up sends all of them again
+                queue.recounts.add(entry["MessageBody"] for entry in Entries)
             return answer
 
         return self._call("SendMessageBatch", queue, act)

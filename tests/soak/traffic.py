@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from tests.soak.held import Identity, Member
 
 
+APART = 3_000  # milliseconds between two events of one enter, in profiles where they are apart
+
+
 @dataclass
 class _Person:
     """What Segment knows of one person in one of its audiences."""
@@ -52,6 +55,7 @@ class Traffic:
         self._emails = 0
         self._shared: list[str] = []  # of everybody
         self._requests = 0
+        self._pending: list[Event] = []  # each for a request of its own
 
     def add_old(self, users: list[str]) -> None:
         """Add people who are known from before; of every other one no new notice comes."""
@@ -69,6 +73,9 @@ class Traffic:
 
     def next_request(self, now: int) -> SegmentRequest | None:
         """Return the next request, None after the last event. `now` in epoch milliseconds."""
+        if self._pending:
+            event, changes = self._pending.pop(0)
+            return self.request([event], changes)
         if self._left <= 0:
             return None
         of_phase = self._all * (self._number + 1) // len(self._profile.phases)
@@ -82,6 +89,11 @@ class Traffic:
                 stated += changes
         self._random.shuffle(events)
         self._left -= len(events)
+        if self._profile.is_apart:
+            self._pending = [
+                (event, [each for each in stated if each.version.message_id == event["messageId"]]) for event in events
+            ]
+            return self.next_request(now)
         return self.request(events, stated)
 
     def request(self, events: list[dict[str, Any]], stated: list[StatedChange]) -> SegmentRequest:
@@ -110,10 +122,20 @@ class Traffic:
         else:
             person.is_in = True
             consents = not others or self._random.random() < 0.8  # without consent, a dataset among them rejects it
-            for email in self._new_emails(person):
+            emails = self._new_emails(person)
+            for number, email in enumerate(reversed(emails)):
                 message_id, moves = self._message_id(), self._profile.moves
+                earlier = at - APART * number if self._profile.is_apart else at
                 yield membership_event(
-                    audience, user, at, email, message_id, is_in=True, others=others, consents=consents, moves=moves
+                    audience,
+                    user,
+                    earlier,
+                    email,
+                    message_id,
+                    is_in=True,
+                    others=others,
+                    consents=consents,
+                    moves=moves,
                 )
 
     def _concerned(self) -> tuple[str, str] | None:
