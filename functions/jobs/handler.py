@@ -75,10 +75,11 @@ def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     deadline = CLOCK.deadline(context)
     parts = dependencies()
     records = event["Records"]
-    failed: list[str] = []
+    bodies = dict.fromkeys(record["body"] for record in records)  # SQS may deliver one twice, and each check doubles it
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        results = list(pool.map(lambda record: _handle(parts, record["body"], deadline), records))
-    for record, result in zip(records, results, strict=True):
+        results = dict(zip(bodies, pool.map(lambda body: _handle(parts, body, deadline), bodies), strict=True))
+    failed: set[str] = set()
+    for body, result in results.items():
         match result:
             case JobCheck():
                 _emit_metrics(result)
@@ -87,11 +88,11 @@ def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
                 _report_deletion(result)
             case InvalidMessage():  # it stays, until SQS moves it to the dead letters of the job queue
                 logger.error("not a job message", reason=result.reason)
-                failed.append(record["messageId"])
+                failed.add(body)
             case AudienceSyncError():  # a refusal may end when a person acts; ask until then
                 logger.warning("job check failed", reason=result.reason, detail=str(result))
-                failed.append(record["messageId"])
-    return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}
+                failed.add(body)
+    return {"batchItemFailures": [{"itemIdentifier": each["messageId"]} for each in records if each["body"] in failed]}
 
 
 def _handle(parts: Dependencies, body: str, deadline: float) -> JobCheck | DeletionReport | AudienceSyncError:

@@ -288,6 +288,13 @@ def test_ten_jobs_are_checked_side_by_side(cloud: Cloud, monkeypatch: pytest.Mon
     assert parked == ["cust_3"]
 
 
+def test_a_message_that_is_delivered_twice_is_checked_once(cloud: Cloud, printed: Callable[[], str]) -> None:
+    assert deliver(cloud, body(change("m1"))) == []
+    put(cloud, "JobQueue", take(cloud, "JobQueue") * 2)
+    assert check_jobs(cloud) == []
+    assert (printed().count('"job checked"'), job_messages(cloud)) == (1, [])
+
+
 def test_an_unreadable_job_message_stays_in_the_queue_and_its_neighbours_are_checked(
     cloud: Cloud, printed: Callable[[], str]
 ) -> None:

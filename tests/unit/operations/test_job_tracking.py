@@ -310,12 +310,19 @@ def test_the_result_of_a_check_names_the_job_that_was_asked_about_and_amazons_an
 # Jobs without an end
 
 
-@pytest.mark.parametrize(("checks", "pause"), [(0, 60), (1, 120), (3, 480), (4, 900), (50, 900), (10_000, 900)])
-def test_a_pending_job_is_checked_again_after_growing_pauses(harness: JobHarness, checks: int, pause: float) -> None:
+@pytest.mark.parametrize(
+    ("checks", "shortest", "longest", "mark"),
+    [(0, 60, 60, 1), (1, 120, 180, 60), (3, 480, 540, 60), (4, 1, 900, 900), (50, 1, 900, 900), (10_000, 1, 900, 900)],
+)
+def test_a_pending_job_is_checked_again_after_growing_pauses_that_end_on_a_mark(
+    harness: JobHarness, checks: int, shortest: int, longest: int, mark: int
+) -> None:
     message = JobMessage("job-1", AUDIENCE, SENT_AT, tuple(harness.upload(enter(5), is_replay=True)), checks)
     result = harness.check(PENDING, message=message)
     (queued,) = harness.jobs.messages
-    assert (result.outcome, queued.delay) == ("waiting", pause)
+    assert result.outcome == "waiting"
+    assert shortest <= queued.delay <= longest
+    assert round(harness.now + queued.delay) % mark == 0, "copies come back together"
     assert JobMessage.from_body(queued.body) == replace(message, checks=checks + 1, is_late=True)
 
 

@@ -25,9 +25,8 @@ from audience_sync.member_state import MemberState, Timing
 from audience_sync.membership import Destination, Member, MembershipChange
 from audience_sync.messages import DeadLetter, Failure, JobMember, JobMessage
 from audience_sync.operations.job_end import Rejection, after_end, is_concerned, late_job, rejected_change, rejections
-from audience_sync.repetitions import repetition_messages
+from audience_sync.repetitions import MAX_DELAY, repetition_messages, wait_until
 
-MAX_CHECK_INTERVAL = 900.0  # seconds between two checks; the longest SQS delay
 MEMBERS_AT_ONCE = 100  # the most that one read of the table returns
 PARKED_AT_ONCE = 10  # members; the most that one SQS request accepts
 RESERVE = 20.0  # seconds kept for one slow read, one slow write and requeueing the rest
@@ -170,9 +169,10 @@ class JobTracker:
         return JobCheck(message, None, JobOutcome.WAITING)
 
     def _check_again(self, message: JobMessage, deadline: float) -> None:
-        interval = min(MAX_CHECK_INTERVAL, 60.0 * 2.0 ** min(message.checks, 16))
-        again = replace(message, checks=message.checks + 1)
-        self._context.jobs.send([again.body()], deadline=deadline, delay=interval)
+        """Queue the next check, on a full minute or a quarter of an hour: so copies of a message meet, and are one."""
+        now, again = self._clock.now(), replace(message, checks=message.checks + 1)
+        wait = wait_until(now + min(MAX_DELAY, 60.0 * 2.0 ** min(message.checks, 16)), now, is_fixed=False)
+        self._context.jobs.send([again.body()], deadline=deadline, delay=wait.delay)
 
     def _mark(self, message: JobMessage) -> None:
         """Mark the rows of a late job's members, so that contradicting changes wait until it has ended."""
