@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from audience_sync.aws.secrets import JsonSecret
     from audience_sync.aws.sqs import Queue
     from audience_sync.ingest.record_rules import Policy
-    from audience_sync.member_state import Timing
-    from audience_sync.membership import Destination
+    from audience_sync.members.member_state import Timing
+    from audience_sync.members.membership import Destination
     from audience_sync_cli.operator_log import OperatorLog
     from audience_sync_cli.stack import Stack
 

@@ -19,7 +19,7 @@ from rich.table import Table
 
 from audience_sync.amazon_ads.apis import has_jobs
 from audience_sync.amazon_ads.destination import Api
-from audience_sync.membership import Audience
+from audience_sync.members.membership import Audience
 from local import resources
 from local.demo_progress import NotFinished, progress, wait_until_quiescent
 from local.demo_traffic import BATCH, NotTaken, Sent, create_dataset, events_of, send

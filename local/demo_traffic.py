@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import requests
 
 from audience_sync.amazon_ads.destination import needs_consent, of_data_manager
-from audience_sync.membership import Audience
+from audience_sync.members.membership import Audience
 from local.example_audiences import DATASET, EXAMPLE
 from local.sample_profiles import Person, audience_event, segment_request
 

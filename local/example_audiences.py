@@ -1,7 +1,7 @@
 """The audiences of a local stack: those in the requests in events/, so that each can be tried unchanged."""
 
 from audience_sync.amazon_ads.destination import Api, of_advertiser
-from audience_sync.membership import Audience
+from audience_sync.members.membership import Audience
 
 EXAMPLE = Audience(
     audience_id="418273650912345678",

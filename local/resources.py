@@ -11,7 +11,7 @@ from botocore.config import Config
 
 from audience_sync.amazon_ads.destination import advertiser_of
 from audience_sync.aws.audience_table import AudienceTable
-from audience_sync.membership import Audience
+from audience_sync.members.membership import Audience
 from local.amazon.sandbox import Sandbox
 from local.template import ACCOUNT, REGION, STACK, Template
 

@@ -21,7 +21,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from audience_sync.amazon_ads.destination import of_advertiser
-from audience_sync.membership import Audience
+from audience_sync.members.membership import Audience
 from local import aws, resources
 from local.amazon.app import build_app as build_amazon
 from local.amazon.exchange import SANDBOX

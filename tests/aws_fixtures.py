@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from audience_sync.amazon_ads.destination import advertiser_of, of_advertiser
-from audience_sync.membership import Audience
+from audience_sync.members.membership import Audience
 from local import aws, resources
 from local.amazon.app import DEFAULTS
 from local.amazon.app import build_app as build_amazon

@@ -6,7 +6,7 @@ from typing import Any
 from audience_sync.amazon_ads.advertiser_audiences.records import frame_of
 from audience_sync.amazon_ads.upload import Target, Upload
 from audience_sync.ingest.record_rules import erasing_exit
-from audience_sync.membership import Destination, MembershipChange
+from audience_sync.members.membership import Destination, MembershipChange
 
 AUDIENCE = "418273650912345678"
 

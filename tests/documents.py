@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.benchmarks import bench_ingest, ingest_report, scaling_plot
-from tests.unit.cli import reference
-from tests.unit.cli.diagnosis import example
+from tests.command import reference
+from tests.command.diagnosis import example
 
 GENERATED: dict[Path, Callable[[], str]] = {
     reference.DOCUMENT: reference.reference,

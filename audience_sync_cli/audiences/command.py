@@ -6,8 +6,8 @@ from typing import Annotated, Any
 import typer
 
 from audience_sync.amazon_ads.destination import reaches_dsp
-from audience_sync.audiences import with_ttl
-from audience_sync.membership import Audience
+from audience_sync.audiences.creation import with_ttl
+from audience_sync.members.membership import Audience
 from audience_sync.operations.renewal import is_renewed, renewal_age
 from audience_sync_cli.audiences.datasets import is_dataset, show_dataset
 from audience_sync_cli.audiences.history import MAX_DAYS, read_history, report_history

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from audience_sync.amazon_ads.destination import Api
-from audience_sync.audiences import Audiences
+from audience_sync.audiences.creation import Audiences
 from audience_sync.clock import Clock
 from audience_sync_cli.audiences.datasets import create_dataset, creation_locks, is_dataset, refuse_update
 from audience_sync_cli.audiences.listed import AUDIENCE, find

@@ -9,11 +9,11 @@ from uuid import uuid4
 from audience_sync.amazon_ads.data_manager.answers import Dataset, Metrics, Share, dataset_id
 from audience_sync.amazon_ads.data_manager.dataset_settings import MAX_DSP_NAME, UNKNOWN_HERE, new_dataset
 from audience_sync.amazon_ads.destination import Api, api_of
+from audience_sync.audiences.datasets import NO_ERASURE, Datasets
 from audience_sync.aws.creation_locks import CreationLocks
 from audience_sync.clock import Clock
-from audience_sync.datasets import NO_ERASURE, Datasets
 from audience_sync.errors import AccessDenied, InvalidAudience
-from audience_sync.membership import Audience
+from audience_sync.members.membership import Audience
 from audience_sync_cli.audiences import share_text
 from audience_sync_cli.audiences.denial import explaining_denial
 from audience_sync_cli.audiences.presentation import audience_json, key_label, size

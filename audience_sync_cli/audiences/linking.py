@@ -19,9 +19,9 @@ from audience_sync.amazon_ads.destination import (
     of_data_manager,
 )
 from audience_sync.amazon_ads.ids import amazon_id
-from audience_sync.audiences import with_ttl
+from audience_sync.audiences.creation import with_ttl
 from audience_sync.aws.membership_rows import KEEP_ACTIVE, KEEP_EXIT
-from audience_sync.membership import Audience, Destination
+from audience_sync.members.membership import Audience, Destination
 from audience_sync_cli.audiences.datasets import creation_locks, is_dataset, read_dataset
 from audience_sync_cli.audiences.listed import AUDIENCE, find, same_key
 from audience_sync_cli.audiences.notices import queue_due_exits

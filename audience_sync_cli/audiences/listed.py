@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from audience_sync.membership import Audience
+from audience_sync.members.membership import Audience
 from audience_sync_cli.errors import NotThere, WrongUsage
 from audience_sync_cli.session import Session
 

@@ -6,8 +6,8 @@ unlinked by an earlier version, may be older than the notice about their person.
 
 import time
 
-from audience_sync.membership import Audience
-from audience_sync.messages import DeliveryHistory, pack
+from audience_sync.members.membership import Audience
+from audience_sync.members.messages import DeliveryHistory, pack
 from audience_sync_cli.screen import counted
 from audience_sync_cli.session import Session
 

@@ -13,8 +13,8 @@ from audience_sync.amazon_ads.destination import (
     name_of_api,
     reaches_dsp,
 )
-from audience_sync.membership import Audience, MembershipChange, may_share_a_key
-from audience_sync.messages import change_as_json
+from audience_sync.members.membership import Audience, MembershipChange, may_share_a_key
+from audience_sync.members.messages import change_as_json
 from audience_sync.operations.renewal import is_renewed, renewal_age
 from audience_sync_cli.screen import iso_time
 from audience_sync_cli.times import DAY

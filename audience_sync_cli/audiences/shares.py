@@ -7,7 +7,7 @@ import typer
 from audience_sync.amazon_ads.data_manager.answers import Share
 from audience_sync.amazon_ads.data_manager.dataset_settings import dsp_audience
 from audience_sync.amazon_ads.data_manager.share_settings import DSP
-from audience_sync.membership import Audience
+from audience_sync.members.membership import Audience
 from audience_sync_cli.audiences import share_text
 from audience_sync_cli.audiences.datasets import is_dataset, read_shared, report_shares
 from audience_sync_cli.audiences.denial import explaining_denial

@@ -38,7 +38,7 @@ from audience_sync_cli.state.in_flight import InFlight, in_flight
 from audience_sync_cli.times import DAY
 
 if TYPE_CHECKING:
-    from audience_sync.membership import Audience
+    from audience_sync.members.membership import Audience
 
 # Seconds between two readings of a part; the intervals for CloudWatch are in metrics.py.
 QUEUES = 10

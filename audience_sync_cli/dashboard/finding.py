@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from audience_sync.aws.errors import unavailable
-from audience_sync.membership import EVERY_AUDIENCE
+from audience_sync.members.membership import EVERY_AUDIENCE
 from audience_sync_cli.errors import NotThere, WrongUsage
 from audience_sync_cli.members.member import state_facts
 from audience_sync_cli.parked.command import facts_of

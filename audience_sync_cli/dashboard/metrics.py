@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import batched
 
 from audience_sync.aws.cloudwatch import Metric, MetricStore, Series
-from audience_sync.membership import Audience
+from audience_sync.members.membership import Audience
 from audience_sync.runtime.metric_names import (
     AUDIENCE_MATCH_RATE,
     AUDIENCE_RECEIVED,

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 from audience_sync.amazon_ads.advertiser_audiences.audience import AudienceReport
 from audience_sync.amazon_ads.job import Sizes
 from audience_sync.errors import AudienceSyncError
-from audience_sync.membership import Audience
+from audience_sync.members.membership import Audience
 from audience_sync.operations.dataset_reports import DatasetReport
 from audience_sync_cli.diagnosis.counts import Traffic
 from audience_sync_cli.errors import OperatorError

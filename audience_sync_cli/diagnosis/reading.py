@@ -9,7 +9,7 @@ from audience_sync.amazon_ads.destination import connection_of
 from audience_sync.aws.cloudwatch import MetricStore
 from audience_sync.clock import Clock
 from audience_sync.errors import AccessDenied, AudienceSyncError, AuthorizationRefused, NotConnected, RequestRejected
-from audience_sync.membership import Audience
+from audience_sync.members.membership import Audience
 from audience_sync.operations.dataset_reports import DatasetReport, read_report
 from audience_sync.reasons import Reason
 from audience_sync_cli.audiences.datasets import is_dataset

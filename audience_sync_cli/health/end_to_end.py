@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
-from audience_sync.membership import Audience, Destination
+from audience_sync.members.membership import Audience, Destination
 from audience_sync_cli.audiences.creation import CREATE_WAIT, use_case
 from audience_sync_cli.audiences.datasets import is_dataset
 from audience_sync_cli.audiences.datasets import use_case as datasets

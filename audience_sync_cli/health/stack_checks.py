@@ -7,8 +7,8 @@ from typing import Literal
 
 import requests
 
+from audience_sync.access.credentials import EXPIRES_SOON, StoredKey, source_entries
 from audience_sync.amazon_ads.login import Token
-from audience_sync.credentials import EXPIRES_SOON, StoredKey, source_entries
 from audience_sync.errors import InvalidMapping
 from audience_sync.ingest.intake import compiled
 from audience_sync.reasons import DEFERRED, Reason

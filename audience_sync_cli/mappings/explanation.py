@@ -10,7 +10,7 @@ from audience_sync.amazon_ads.countries import CONSENT_REQUIRED, accepted_countr
 from audience_sync.amazon_ads.destination import needs_consent
 from audience_sync.amazon_ads.ids import amazon_id
 from audience_sync.fields import CONSENT_SIGNALS
-from audience_sync.membership import EVERY_AUDIENCE
+from audience_sync.members.membership import EVERY_AUDIENCE
 from audience_sync.reasons import Reason
 from audience_sync.segment.directives.values import UNDEFINED
 from audience_sync_cli.audiences.presentation import change_json

@@ -10,7 +10,7 @@ from audience_sync.amazon_ads.countries import accepted_country
 from audience_sync.amazon_ads.normalize import identifier, normalize
 from audience_sync.fields import CONSENT_SIGNALS, IDENTIFIERS
 from audience_sync.ingest.translation import Rejected
-from audience_sync.membership import MembershipChange
+from audience_sync.members.membership import MembershipChange
 from audience_sync.segment.budget import Budget
 from audience_sync.segment.directives.values import UNDEFINED
 from audience_sync.segment.event import AudienceCall, Kind

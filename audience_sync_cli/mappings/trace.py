@@ -13,7 +13,7 @@ from audience_sync.errors import RejectedEvent
 from audience_sync.fields import FIELDS
 from audience_sync.ingest.record_rules import AudienceLookup, Policy, find_audiences, first_country
 from audience_sync.ingest.translation import Rejected, Translator
-from audience_sync.membership import Audience, MembershipChange
+from audience_sync.members.membership import Audience, MembershipChange
 from audience_sync.segment.budget import Budget
 from audience_sync.segment.directives.values import UNDEFINED
 from audience_sync.segment.event import AudienceCall, Kind, read, safe_id, why_ignored

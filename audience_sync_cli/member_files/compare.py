@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from audience_sync.membership import Audience
+from audience_sync.members.membership import Audience
 from audience_sync_cli.audiences.listed import AUDIENCE, find, note_others_of_key
 from audience_sync_cli.errors import WrongUsage
 from audience_sync_cli.member_files.comparison import Comparison, Difference, OnDifference

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from audience_sync.fields import IDENTIFIERS
-from audience_sync.member_state import MemberState
-from audience_sync.membership import MembershipChange
+from audience_sync.members.member_state import MemberState
+from audience_sync.members.membership import MembershipChange
 from audience_sync.reasons import Reason
 from audience_sync_cli.member_files.row_changes import LeftOut
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from audience_sync.ingest.record_rules import Policy
-from audience_sync.membership import Audience
+from audience_sync.members.membership import Audience
 from audience_sync_cli.errors import WrongUsage
 from audience_sync_cli.member_files.import_state import ImportState, Progress, state_folder
 from audience_sync_cli.member_files.member_file import MemberFile, Rows

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from audience_sync.fields import IDENTIFIERS
-from audience_sync.membership import MembershipChange
+from audience_sync.members.membership import MembershipChange
 from audience_sync_cli.member_files.import_run import Previewed, Report
 from audience_sync_cli.member_files.repeated_ids import show_repeated
 from audience_sync_cli.member_files.row_changes import REMEDIES, LeftOut, RowChanges

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
-from audience_sync.membership import MembershipChange
+from audience_sync.members.membership import MembershipChange
 from audience_sync_cli.member_files.lists import Rejects
 from audience_sync_cli.member_files.repeated_ids import RepeatedIds
 from audience_sync_cli.member_files.row_changes import LeftOut, RowChanges

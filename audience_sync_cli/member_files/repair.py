@@ -13,7 +13,7 @@ import typer
 from audience_sync.amazon_ads.destination import of_changes
 from audience_sync.amazon_ads.record import audience_record, exit_record
 from audience_sync.clock import Clock
-from audience_sync.membership import Audience, MembershipChange
+from audience_sync.members.membership import Audience, MembershipChange
 from audience_sync.reasons import Reason
 from audience_sync_cli.errors import WrongUsage
 from audience_sync_cli.member_files.change_sender import ChangeSender, counted_in_cloudwatch

@@ -17,7 +17,7 @@ from audience_sync.errors import RejectedEvent
 from audience_sync.fields import IDENTIFIERS
 from audience_sync.ingest.record_rules import Policy, checked_record, erasing_exit, first_country
 from audience_sync.ingest.translation import TOGETHER
-from audience_sync.membership import Audience, MembershipChange
+from audience_sync.members.membership import Audience, MembershipChange
 from audience_sync.quick_json import compact_json
 from audience_sync.reasons import Reason
 

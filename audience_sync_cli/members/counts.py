@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from audience_sync.aws.membership_scan import MembershipScan
-from audience_sync.membership import Audience
+from audience_sync.members.membership import Audience
 
 
 @dataclass(frozen=True, slots=True)

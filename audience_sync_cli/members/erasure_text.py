@@ -5,8 +5,8 @@ from textwrap import wrap
 from typing import Any
 
 from audience_sync.amazon_ads.destination import Api
-from audience_sync.erasure import StepKind
-from audience_sync.erasure_state import Missing, Outcome, Progress
+from audience_sync.members.erasure import StepKind
+from audience_sync.members.erasure_state import Missing, Outcome, Progress
 
 WIDTH = 80  # columns
 _STATES = {

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from audience_sync.amazon_ads.apis import rows_of
-from audience_sync.erasure import ErasureStep, StepKind, with_step
-from audience_sync.erasure_state import Erasure, Missing, Progress, is_closed, judge
 from audience_sync.errors import TransientError
-from audience_sync.membership import EVERY_AUDIENCE
+from audience_sync.members.erasure import ErasureStep, StepKind, with_step
+from audience_sync.members.erasure_state import Erasure, Missing, Progress, is_closed, judge
+from audience_sync.members.membership import EVERY_AUDIENCE
 from audience_sync.operations.erasures import judged
 from audience_sync_cli.errors import NotThere, OperatorError, WrongUsage
 from audience_sync_cli.members.erasure_report import Person, document
@@ -23,7 +23,7 @@ from audience_sync_cli.session import Session, command
 from audience_sync_cli.times import DAY, HOUR
 
 if TYPE_CHECKING:
-    from audience_sync.member_state import MemberState
+    from audience_sync.members.member_state import MemberState
 
 app = typer.Typer()
 _MEMBER = Annotated[str, typer.Argument(help="External user id, as the mapping derives it from Segment's userId.")]

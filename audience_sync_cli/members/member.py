@@ -13,10 +13,10 @@ import typer
 from audience_sync.amazon_ads.ids import external_user_id
 from audience_sync.errors import RejectedEvent
 from audience_sync.ingest.record_rules import erasing_exit
-from audience_sync.member_state import LONGEST_JOB, Identity, MemberState, Timing
-from audience_sync.member_step import step
-from audience_sync.membership import EVERY_AUDIENCE, Audience, Destination, MembershipChange
-from audience_sync.messages import DeliveryHistory, pack
+from audience_sync.members.member_state import LONGEST_JOB, Identity, MemberState, Timing
+from audience_sync.members.member_step import step
+from audience_sync.members.membership import EVERY_AUDIENCE, Audience, Destination, MembershipChange
+from audience_sync.members.messages import DeliveryHistory, pack
 from audience_sync_cli.audiences.listed import AUDIENCE, find
 from audience_sync_cli.errors import NotThere, OperatorError, ReportedAsNotThere, WrongUsage
 from audience_sync_cli.parked.peeking import peek, with_erased

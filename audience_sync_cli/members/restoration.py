@@ -19,10 +19,10 @@ from audience_sync.amazon_ads.apis import has_jobs
 from audience_sync.amazon_ads.record import exit_record
 from audience_sync.aws.membership_rows import KEEP_EXIT, StoredMember
 from audience_sync.errors import MovedOn, TransientError
-from audience_sync.member_state import Identity, MemberState, Timing, left_with
-from audience_sync.member_step import MAX_KEPT, step
-from audience_sync.membership import EVERY_AUDIENCE, Destination, Member, MembershipChange, Version
-from audience_sync.messages import DeliveryHistory, pack
+from audience_sync.members.member_state import Identity, MemberState, Timing, left_with
+from audience_sync.members.member_step import MAX_KEPT, step
+from audience_sync.members.membership import EVERY_AUDIENCE, Destination, Member, MembershipChange, Version
+from audience_sync.members.messages import DeliveryHistory, pack
 
 MAX_AGE = KEEP_EXIT  # seconds; deletion notices are not kept longer
 _AGAIN = DeliveryHistory(attempts=1, is_replay=True)  # of changes that were recorded and counted before

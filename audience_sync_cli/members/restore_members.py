@@ -13,7 +13,7 @@ from audience_sync.aws.membership_scan import MembershipScan
 from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.clock import Clock
 from audience_sync.errors import MisplacedRow
-from audience_sync.membership import EVERY_AUDIENCE, Audience
+from audience_sync.members.membership import EVERY_AUDIENCE, Audience
 from audience_sync.operations.renewal import is_renewed
 from audience_sync_cli.errors import NotThere, TryLater, WrongUsage
 from audience_sync_cli.members.restoration import MAX_AGE, WRITTEN, Outcome, Restoration, RestorationReport

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from audience_sync.aws.membership_scan import MembershipScan
-from audience_sync.member_state import MemberState, Timing
-from audience_sync.membership import Audience, MembershipChange
+from audience_sync.members.member_state import MemberState, Timing
+from audience_sync.members.membership import Audience, MembershipChange
 from audience_sync_cli.member_files.import_run import Receiver
 from audience_sync_cli.moves.filling import Filling
 from audience_sync_cli.moves.removal import WAITING, EndReport, Stage

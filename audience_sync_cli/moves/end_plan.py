@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from audience_sync.membership import Audience, after_moves
+from audience_sync.members.membership import Audience, after_moves
 from audience_sync_cli.audiences.datasets import is_dataset
 from audience_sync_cli.audiences.linking import take_off_list
 from audience_sync_cli.audiences.listed import same_key

@@ -5,7 +5,7 @@ from typing import Any
 
 from audience_sync.amazon_ads.data_manager.answers import Share
 from audience_sync.amazon_ads.destination import api_of
-from audience_sync.membership import Audience
+from audience_sync.members.membership import Audience
 from audience_sync_cli.audiences import share_text
 from audience_sync_cli.audiences.datasets import is_dataset
 from audience_sync_cli.members.erasure_report import digest

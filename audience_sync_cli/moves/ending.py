@@ -6,8 +6,8 @@ import typer
 
 from audience_sync.amazon_ads.advertiser_audiences.audience import audience_update
 from audience_sync.amazon_ads.data_manager.answers import Share
-from audience_sync.member_state import LONGEST_JOB
-from audience_sync.membership import Audience
+from audience_sync.members.member_state import LONGEST_JOB
+from audience_sync.members.membership import Audience
 from audience_sync_cli.audiences.datasets import is_dataset
 from audience_sync_cli.audiences.denial import explaining_denial
 from audience_sync_cli.audiences.listed import AUDIENCE, find

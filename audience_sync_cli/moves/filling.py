@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from audience_sync.aws.membership_scan import MembershipScan
 from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.ingest.record_rules import Policy
-from audience_sync.member_state import MemberState
-from audience_sync.membership import EVERY_AUDIENCE, Audience
+from audience_sync.members.member_state import MemberState
+from audience_sync.members.membership import EVERY_AUDIENCE, Audience
 from audience_sync_cli.member_files.import_run import Receiver
 from audience_sync_cli.moves.transfer import LeftOut, Outcome, Transfer, is_ended, transfer
 from audience_sync_cli.screen import camel_case

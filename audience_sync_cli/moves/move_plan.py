@@ -11,7 +11,7 @@ from audience_sync.amazon_ads.data_manager.dataset_settings import new_dataset
 from audience_sync.amazon_ads.destination import Api, api_of, of_data_manager
 from audience_sync.amazon_ads.settings_reader import derived_id
 from audience_sync.aws.membership_rows import KEEP_ACTIVE
-from audience_sync.membership import Audience
+from audience_sync.members.membership import Audience
 from audience_sync_cli.audiences import share_text
 from audience_sync_cli.audiences.datasets import is_dataset
 from audience_sync_cli.audiences.listed import find

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from audience_sync.amazon_ads.destination import Api, api_of
-from audience_sync.datasets import NO_ERASURE
-from audience_sync.membership import Audience
+from audience_sync.audiences.datasets import NO_ERASURE
+from audience_sync.members.membership import Audience
 from audience_sync_cli.audiences import creation, datasets
 from audience_sync_cli.audiences.denial import explaining_denial
 from audience_sync_cli.audiences.listed import AUDIENCE

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from audience_sync.amazon_ads.apis import has_jobs
 from audience_sync.amazon_ads.data_manager.members import has_consent
-from audience_sync.erasure import StepKind
-from audience_sync.member_state import MemberState, Timing
+from audience_sync.members.erasure import StepKind
+from audience_sync.members.member_state import MemberState, Timing
 from audience_sync_cli.moves.transfer import is_ended
 from audience_sync_cli.screen import counted, moment
 

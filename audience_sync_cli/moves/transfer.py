@@ -14,8 +14,8 @@ from audience_sync.amazon_ads.data_manager.members import states_consent
 from audience_sync.amazon_ads.destination import needs_consent, of_changes
 from audience_sync.amazon_ads.record import audience_record, exit_record
 from audience_sync.ingest.record_rules import Policy
-from audience_sync.member_state import Identity, MemberState
-from audience_sync.membership import MAX_IDENTITIES, Audience, MembershipChange, Version
+from audience_sync.members.member_state import Identity, MemberState
+from audience_sync.members.membership import MAX_IDENTITIES, Audience, MembershipChange, Version
 
 ENDED = "audience-sync-end"  # message id of the exits with which an audience ends: nobody has left
 

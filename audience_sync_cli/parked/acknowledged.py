@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from audience_sync.aws.audience_table import NOT_AN_AUDIENCE, audience_table_call
-from audience_sync.membership import AUDIENCE_ID
+from audience_sync.members.membership import AUDIENCE_ID
 from audience_sync_cli.errors import WrongUsage
 from audience_sync_cli.parked.dead_letters import REASONS
 from audience_sync_cli.screen import iso_time

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from botocore.exceptions import ClientError
 
 from audience_sync.errors import InvalidMessage
-from audience_sync.membership import MembershipChange
-from audience_sync.messages import DeadLetter
+from audience_sync.members.membership import MembershipChange
+from audience_sync.members.messages import DeadLetter
 from audience_sync.reasons import PARKED, Reason
 from audience_sync_cli.screen import iso_time
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from audience_sync.membership import EVERY_AUDIENCE
+from audience_sync.members.membership import EVERY_AUDIENCE
 from audience_sync_cli.parked.dead_letters import DeadLetterMessage, DeadLetters, Peek
 from audience_sync_cli.parked.redrive import Condition
 from audience_sync_cli.session import Session

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from audience_sync.credentials import StoredKey
+from audience_sync.access.credentials import StoredKey
 
 EXPIRED, UNREADABLE = "expired, not accepted", "unreadable expiry date, not accepted"
 

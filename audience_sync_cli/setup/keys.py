@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from audience_sync.credentials import Keyring, StoredKey, source_entries
+from audience_sync.access.credentials import Keyring, StoredKey, source_entries
 from audience_sync_cli.errors import NotThere
 from audience_sync_cli.screen import counted, iso_time
 from audience_sync_cli.session import Session, command

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from audience_sync.credentials import StoredKey, expiry_date, source_entries, source_entry, utc_date
+from audience_sync.access.credentials import StoredKey, expiry_date, source_entries, source_entry, utc_date
 from audience_sync_cli.command_line.usage import did_you_mean, shown
 from audience_sync_cli.errors import NotThere, OperatorError, WrongUsage
 from audience_sync_cli.session import Session, command

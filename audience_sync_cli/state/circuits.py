@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from aws_lambda_powertools.utilities.circuit_breaker.states import CircuitState
 
-from audience_sync.delivery.circuit_state import CircuitStates
+from audience_sync.delivery.gates.circuit_state import CircuitStates
 from audience_sync.runtime.settings import WorkerSettings
 from audience_sync_cli.stack import Stack
 

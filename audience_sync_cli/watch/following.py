@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from audience_sync.amazon_ads.data_manager.client import NO_UPLOAD_ID
 from audience_sync.amazon_ads.destination import Api, api_of
 from audience_sync.errors import NotFound, TransientError
-from audience_sync.membership import EVERY_AUDIENCE, MembershipChange
+from audience_sync.members.membership import EVERY_AUDIENCE, MembershipChange
 from audience_sync_cli.explanation import passes
 from audience_sync_cli.parked.dead_letters import DeadLetterMessage, DeadLetters
 from audience_sync_cli.screen import counted
@@ -33,7 +33,7 @@ from audience_sync_cli.watch.hops import (
 from audience_sync_cli.watch.ways import Posted, Way
 
 if TYPE_CHECKING:
-    from audience_sync.member_state import MemberState
+    from audience_sync.members.member_state import MemberState
 
 MARGIN = 2.0  # seconds: times of the gateway and of member rows are whole seconds
 LOOK_FOR_BLOCKERS = 10.0  # seconds between two checks for blockers

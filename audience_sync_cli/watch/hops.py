@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 from audience_sync.amazon_ads.job import JobReport
-from audience_sync.member_state import MemberState
-from audience_sync.membership import EVERY_AUDIENCE
+from audience_sync.members.member_state import MemberState
+from audience_sync.members.membership import EVERY_AUDIENCE
 from audience_sync_cli.parked.dead_letters import DeadLetterMessage
 from audience_sync_cli.screen import counted, moment
 

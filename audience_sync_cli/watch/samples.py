@@ -6,7 +6,7 @@ from typing import Any
 
 from audience_sync.amazon_ads.countries import CONSENT_REQUIRED
 from audience_sync.amazon_ads.destination import needs_consent
-from audience_sync.membership import Audience
+from audience_sync.members.membership import Audience
 
 MEMBER = "audience-sync-sample"  # Segment's userId and Amazon's external user id of the made-up person
 EMAIL = " Maya.Okafor@Example.com"  # deliberately not normalized, as a shop may store it

@@ -4,8 +4,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from audience_sync.member_state import MemberState
-from audience_sync.membership import MembershipChange
+from audience_sync.members.member_state import MemberState
+from audience_sync.members.membership import MembershipChange
 from audience_sync_cli.watch.hops import End
 
 

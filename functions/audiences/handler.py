@@ -1,4 +1,4 @@
-"""Create and find audiences for Segment's Webhook Audiences. Use case: audience_sync/audiences.py."""
+"""Create and find audiences for Segment's Webhook Audiences. Use case: audience_sync/audiences/creation.py."""
 
 import os
 import time
@@ -8,24 +8,24 @@ from typing import Any, NamedTuple
 
 import requests
 
+from audience_sync.access.sources import AllowedSources
 from audience_sync.amazon_ads.advertiser_audiences.client import AmazonAds
 from audience_sync.amazon_ads.data_manager.client import DataManager
 from audience_sync.amazon_ads.destination import Api, requested_api
 from audience_sync.amazon_ads.login import AccessTokens
-from audience_sync.audiences import Audiences, Created, authenticate
+from audience_sync.audiences.creation import Audiences, Created, authenticate
+from audience_sync.audiences.datasets import CreatedDataset, Datasets
 from audience_sync.aws.audience_table import AudienceTable
 from audience_sync.aws.clients import client
 from audience_sync.aws.creation_locks import CreationLocks
 from audience_sync.aws.secrets import JsonSecret
 from audience_sync.clock import Clock
-from audience_sync.datasets import CreatedDataset, Datasets
 from audience_sync.errors import AudienceSyncError
 from audience_sync.runtime import telemetry
 from audience_sync.runtime.amazon_auth import access_tokens
 from audience_sync.runtime.api_gateway import Answer, Request, answer, deadline, error_answer
 from audience_sync.runtime.settings import AudiencesSettings
 from audience_sync.runtime.telemetry import logger, reporting
-from audience_sync.sources import AllowedSources
 
 BUDGET = 28.0  # seconds for one request; the gateway gives up after thirty
 MAX_BODY = 65_536  # bytes; a description is at most 1,000 characters

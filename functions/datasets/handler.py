@@ -20,7 +20,7 @@ from audience_sync.aws.checkpoint import DATASETS, Checkpoint
 from audience_sync.aws.clients import client
 from audience_sync.clock import Clock
 from audience_sync.errors import AccessDenied, AudienceSyncError
-from audience_sync.membership import Audience
+from audience_sync.members.membership import Audience
 from audience_sync.operations.dataset_reports import DatasetReport, datasets_of, read_report, with_revocation_times
 from audience_sync.runtime import metric_names, telemetry
 from audience_sync.runtime.amazon_auth import access_tokens

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from aws_lambda_powertools.metrics import MetricUnit
 
+from audience_sync.access.sources import AllowedSources
 from audience_sync.aws.audience_listing import AudienceListing
 from audience_sync.aws.audience_table import AudienceTable
 from audience_sync.aws.clients import client
@@ -22,7 +23,6 @@ from audience_sync.runtime import metric_names, telemetry
 from audience_sync.runtime.api_gateway import Answer, Request, answer, deadline, error_answer
 from audience_sync.runtime.ingest_settings import IngestSettings
 from audience_sync.runtime.telemetry import logger, reporting
-from audience_sync.sources import AllowedSources
 
 BUDGET = 2.5  # seconds for one request; calls begun by then end before Segment gives up, after about five
 LISTED = 20  # rejections in an answer; Segment's client hangs on long ones

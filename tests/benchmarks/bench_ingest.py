@@ -32,8 +32,8 @@ from audience_sync.ingest import intake
 from audience_sync.ingest.intake import MAX_BODY, changes_from, compiled
 from audience_sync.ingest.record_rules import Policy
 from audience_sync.ingest.translation import TOGETHER, Translator
-from audience_sync.membership import MembershipChange, coalesce
-from audience_sync.messages import pack
+from audience_sync.members.membership import MembershipChange, coalesce
+from audience_sync.members.messages import pack
 from functions.ingest.handler import YOUNG_OBJECTS
 from tests.benchmarks.ingest_report import plot
 from tests.benchmarks.sample_events import COUNTRIES, NOW, Audiences, body, events

@@ -29,7 +29,7 @@ from audience_sync.delivery.batch import Delivery
 from audience_sync.delivery.context import DeliveryContext, Message
 from audience_sync.delivery.uploads import Limits
 from audience_sync.ingest.intake import changes_from, compiled
-from audience_sync.messages import pack
+from audience_sync.members.messages import pack
 from local.dynamodb_statements import read_statement
 from tests.benchmarks.sample_events import NOW, Audiences, body, event
 from tests.doubles.amazon import FakeGate

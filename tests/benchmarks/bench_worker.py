@@ -28,10 +28,10 @@ import requests
 from audience_sync.amazon_ads.destination import Api, of_data_manager
 from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.clock import Clock
-from audience_sync.delivery.uploads import Uploads
+from audience_sync.delivery.sending import Uploads
 from audience_sync.fields import IDENTIFIERS
-from audience_sync.membership import Destination, MembershipChange
-from audience_sync.messages import ChangeMessage, pack
+from audience_sync.members.membership import Destination, MembershipChange
+from audience_sync.members.messages import ChangeMessage, pack
 from audience_sync.runtime import telemetry
 from functions.worker import handler
 from local.template import ACCOUNT, REGION, Template

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from audience_sync.membership import Audience
+from audience_sync.members.membership import Audience
 
 KEY = "lapsed_premium_buyers"
 START = datetime(2026, 3, 4, 9, 15, tzinfo=UTC)

@@ -27,7 +27,7 @@ from audience_sync.errors import (
     RequestRejected,
     ServiceUnavailable,
 )
-from audience_sync.membership import Audience
+from audience_sync.members.membership import Audience
 from tests.contract.sandbox_server import CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN, Amazon, sandbox
 from tests.doubles.secrets import StoredSecret
 

@@ -17,10 +17,10 @@ from botocore.exceptions import ConnectionClosedError
 
 from audience_sync.amazon_ads.destination import of_connection
 from audience_sync.amazon_ads.upload import Target, Upload
-from audience_sync.delivery.circuit_breaker import FAILURES, CircuitBreakers
-from audience_sync.delivery.circuit_state import STORE_PAUSE, CircuitStates
-from audience_sync.delivery.gates import UploadGate
-from audience_sync.delivery.retry_budget import MAX_SAVED, RetryBudget
+from audience_sync.delivery.gates.circuit_breaker import FAILURES, CircuitBreakers
+from audience_sync.delivery.gates.circuit_state import STORE_PAUSE, CircuitStates
+from audience_sync.delivery.gates.gate import UploadGate
+from audience_sync.delivery.gates.retry_budget import MAX_SAVED, RetryBudget
 from audience_sync.errors import (
     AudienceSyncError,
     CircuitHalfOpen,

@@ -7,11 +7,11 @@ import pytest
 
 from audience_sync.amazon_ads.destination import of_connection
 from audience_sync.amazon_ads.job import JobReport
-from audience_sync.erasure import StepKind
 from audience_sync.errors import ServiceUnavailable
 from audience_sync.ingest.record_rules import erasing_exit
-from audience_sync.member_step import KEEP_REMOVED
-from audience_sync.messages import DeadLetter, JobMessage
+from audience_sync.members.erasure import StepKind
+from audience_sync.members.member_step import KEEP_REMOVED
+from audience_sync.members.messages import DeadLetter, JobMessage
 from tests.builders import AUDIENCE
 from tests.contract.worker_stack import DATASET, GRANTED, NOW, WorkerStack, change, dataset_stack, digest, named_in
 

@@ -11,11 +11,11 @@ import pytest
 from audience_sync.amazon_ads.destination import of_changes, of_connection
 from audience_sync.amazon_ads.upload import Target
 from audience_sync.aws.membership_rows import KEEP_EXIT, state_from_row
-from audience_sync.erasure import ErasureStep, StepKind
 from audience_sync.errors import CircuitOpen, ServiceUnavailable
 from audience_sync.ingest.record_rules import erasing_exit
-from audience_sync.membership import EVERY_AUDIENCE, Audience, MembershipChange
-from audience_sync.messages import ChangeMessage, DeliveryHistory, pack
+from audience_sync.members.erasure import ErasureStep, StepKind
+from audience_sync.members.membership import EVERY_AUDIENCE, Audience, MembershipChange
+from audience_sync.members.messages import ChangeMessage, DeliveryHistory, pack
 from tests.builders import AUDIENCE
 from tests.contract.worker_stack import LIMITS, NOW, WITH_JOBS, WorkerStack, change, digest
 

@@ -12,9 +12,9 @@ from audience_sync.aws.membership_rows import Sharding
 from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.clock import Clock
 from audience_sync.errors import TransientError
-from audience_sync.member_state import MemberState, Timing
-from audience_sync.member_step import step
-from audience_sync.membership import MembershipChange
+from audience_sync.members.member_state import MemberState, Timing
+from audience_sync.members.member_step import step
+from audience_sync.members.membership import MembershipChange
 from tests import builders
 from tests.builders import AUDIENCE
 from tests.doubles.dynamodb import MEMBERSHIP_KEY, MembershipRows

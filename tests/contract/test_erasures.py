@@ -8,12 +8,12 @@ import pytest
 
 from audience_sync.amazon_ads.job import JobReport
 from audience_sync.aws.membership_scan import MembershipScan
-from audience_sync.erasure import StepKind
-from audience_sync.erasure_state import Erasure, Missing, Outcome, Progress, is_closed
 from audience_sync.errors import AccessDenied, MovedOn
 from audience_sync.ingest.record_rules import erasing_exit
-from audience_sync.member_state import MemberState
-from audience_sync.membership import EVERY_AUDIENCE
+from audience_sync.members.erasure import StepKind
+from audience_sync.members.erasure_state import Erasure, Missing, Outcome, Progress, is_closed
+from audience_sync.members.member_state import MemberState
+from audience_sync.members.membership import EVERY_AUDIENCE
 from audience_sync.operations.erasures import SETTLED, Context, ErasureReport, Pass, check_erasures, judged
 from tests.builders import AUDIENCE
 from tests.contract.worker_stack import JOB, NOW, READ, SHARDING, MemoryStack, WorkerStack, change, dataset_stack

@@ -13,10 +13,10 @@ from audience_sync.amazon_ads.upload import Submission, Upload
 from audience_sync.aws.membership_rows import KEEP_ACTIVE, KEEP_EXIT
 from audience_sync.aws.membership_table import PAUSES, THREADS
 from audience_sync.delivery.context import Message
-from audience_sync.delivery.uploads import TRACK_ATTEMPTS, TRACK_INTERVAL
+from audience_sync.delivery.sending import TRACK_ATTEMPTS, TRACK_INTERVAL
 from audience_sync.errors import CircuitOpen, OutcomeUnknown, ServiceUnavailable
-from audience_sync.member_state import KEEP_IN_DATASET
-from audience_sync.messages import ChangeMessage, JobMessage, pack
+from audience_sync.members.member_state import KEEP_IN_DATASET
+from audience_sync.members.messages import ChangeMessage, JobMessage, pack
 from tests.contract.worker_stack import (
     JOB,
     LIMITS,

@@ -9,8 +9,6 @@ import pytest
 
 from audience_sync.aws.membership_rows import expires_at
 from audience_sync.aws.membership_scan import MembershipScan
-from audience_sync.erasure import ErasureStep, StepKind
-from audience_sync.erasure_state import Erasure, Missing, Outcome, Progress
 from audience_sync.errors import (
     AccessDenied,
     CircuitOpen,
@@ -20,12 +18,14 @@ from audience_sync.errors import (
     Throttled,
 )
 from audience_sync.ingest.record_rules import erasing_exit
-from audience_sync.member_state import KEEP_IN_DATASET, MemberState
-from audience_sync.membership import EVERY_AUDIENCE, Audience, MembershipChange
-from audience_sync.messages import DeletionMessage, read_job_queue
+from audience_sync.members.erasure import ErasureStep, StepKind
+from audience_sync.members.erasure_state import Erasure, Missing, Outcome, Progress
+from audience_sync.members.member_state import KEEP_IN_DATASET, MemberState
+from audience_sync.members.membership import EVERY_AUDIENCE, Audience, MembershipChange
+from audience_sync.members.messages import DeletionMessage, read_job_queue
+from audience_sync.members.person_deletion import last_accepted
 from audience_sync.operations.erasures import Context, ErasureReport, Pass, check_erasures, judged
 from audience_sync.operations.people_deletion import MAX_ATTEMPTS, SAMPLE_SIZE, DeletionReport
-from audience_sync.person_deletion import last_accepted
 from tests.builders import AUDIENCE
 from tests.contract.worker_stack import DATASET, GRANTED, LIMITS, NOW, SHARDING, MemoryStack, change
 

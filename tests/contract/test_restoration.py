@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 
 from audience_sync.aws.membership_rows import StoredMember, stored_member
-from audience_sync.erasure_state import Progress
 from audience_sync.ingest.record_rules import erasing_exit
-from audience_sync.member_state import MemberState
-from audience_sync.membership import EVERY_AUDIENCE, Audience, Member, MembershipChange
+from audience_sync.members.erasure_state import Progress
+from audience_sync.members.member_state import MemberState
+from audience_sync.members.membership import EVERY_AUDIENCE, Audience, Member, MembershipChange
 from audience_sync.operations.erasures import judged
 from audience_sync_cli.members.restoration import Outcome, Restoration, RestorationReport
 from tests.builders import AUDIENCE

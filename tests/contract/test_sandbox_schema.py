@@ -20,8 +20,8 @@ from local.amazon.validation import (
     check_new_connection,
 )
 from tests.contract.sandbox_server import Amazon, member, sandbox
-from tests.unit.local import sandbox_bodies as bodies
-from tests.unit.local.sandbox_bodies import EMAIL, FEE, OF_NOTHING, Row
+from tests.local import sandbox_bodies as bodies
+from tests.local.sandbox_bodies import EMAIL, FEE, OF_NOTHING, Row
 
 SCHEMA = Path(__file__).parents[2].parent / "shared" / "reference" / "amazon-ads-audiences.schema.json"
 pytestmark = pytest.mark.skipif(

@@ -12,8 +12,8 @@ from audience_sync.delivery.deletion_notices import due_exits
 from audience_sync.delivery.uploads import Limits
 from audience_sync.errors import RequestRejected
 from audience_sync.ingest.record_rules import erasing_exit
-from audience_sync.membership import EVERY_AUDIENCE, Audience
-from audience_sync.messages import DeadLetter
+from audience_sync.members.membership import EVERY_AUDIENCE, Audience
+from audience_sync.members.messages import DeadLetter
 from local import resources
 from tests.aws_fixtures import create_membership_table, recreate_tables
 from tests.builders import AUDIENCE

@@ -10,9 +10,9 @@ import pytest
 from audience_sync.amazon_ads.job import JobReport
 from audience_sync.errors import ServiceUnavailable
 from audience_sync.ingest.record_rules import erasing_exit
-from audience_sync.member_state import LateJob
-from audience_sync.messages import REPETITION, ChangeMessage, DeliveryHistory, JobMessage, pack
-from audience_sync.repetitions import MAX_DELAY
+from audience_sync.members.member_state import LateJob
+from audience_sync.members.messages import REPETITION, ChangeMessage, DeliveryHistory, JobMessage, pack
+from audience_sync.members.repetitions import MAX_DELAY
 from tests.builders import AUDIENCE
 from tests.contract.worker_stack import (
     JOB,
@@ -30,7 +30,7 @@ from tests.contract.worker_stack import (
     enters,
 )
 from tests.faults.proxy import fault_proxy, refuse
-from tests.unit.member_changes import recorded
+from tests.unit.members.member_changes import recorded
 
 HOUR = 3600  # seconds
 

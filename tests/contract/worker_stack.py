@@ -24,10 +24,10 @@ from audience_sync.delivery.context import DeliveryContext, Message
 from audience_sync.delivery.outcomes import ChangeOutcome
 from audience_sync.delivery.uploads import Limits
 from audience_sync.errors import AudienceSyncError, RequestRejected
-from audience_sync.member_state import MemberState
-from audience_sync.member_step import step
-from audience_sync.membership import EVERY_AUDIENCE, Audience, Destination, MembershipChange
-from audience_sync.messages import DeletionMessage, pack, read_job_queue
+from audience_sync.members.member_state import MemberState
+from audience_sync.members.member_step import step
+from audience_sync.members.membership import EVERY_AUDIENCE, Audience, Destination, MembershipChange
+from audience_sync.members.messages import DeletionMessage, pack, read_job_queue
 from audience_sync.operations.job_tracking import JobCheck, JobContext, JobTracker
 from audience_sync.operations.people_deletion import DeletionContext, DeletionReport, PeopleDeletion
 from local import resources

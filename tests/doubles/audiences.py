@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Self
 
-from audience_sync.membership import Audience, may_share_a_key
+from audience_sync.members.membership import Audience, may_share_a_key
 
 
 class Listed:

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 from audience_sync.delivery.context import Message
 from audience_sync.errors import Unavailable
-from audience_sync.messages import DeadLetter, JobMessage
-from audience_sync.repetitions import MAX_DELAY
+from audience_sync.members.messages import DeadLetter, JobMessage
+from audience_sync.members.repetitions import MAX_DELAY
 
 
 class Queued(NamedTuple):

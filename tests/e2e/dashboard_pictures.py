@@ -1,7 +1,7 @@
 """Takes the pictures of the dashboard in docs/images, and prints how heavy the page is and when it is seen.
 
 Run `python -m tests.e2e.dashboard_pictures`. It needs Chromium, and ImageMagick for fewer colours. Facts of a deployed
-stack are made up (tests/unit/cli/dashboard/states.py); those of a local stack are real: it runs the demo.
+stack are made up (tests/command/dashboard/states.py); those of a local stack are real: it runs the demo.
 """
 
 import io

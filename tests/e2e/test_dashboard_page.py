@@ -13,9 +13,9 @@ from audience_sync_cli.dashboard.facts import Facts
 from audience_sync_cli.dashboard.server import DashboardServer
 from audience_sync_cli.errors import NotThere, WrongUsage
 from audience_sync_cli.parked.acknowledged import Acknowledgement
+from tests.command.dashboard import states
 from tests.e2e import chromium
 from tests.e2e.chromium import Tab
-from tests.unit.cli.dashboard import states
 
 pytestmark = [
     pytest.mark.slow,

@@ -7,7 +7,7 @@ import pytest
 import requests
 
 from audience_sync.amazon_ads.destination import of_data_manager
-from audience_sync.membership import Destination
+from audience_sync.members.membership import Destination
 from audience_sync_cli.screen import Screen
 from audience_sync_cli.session import Session
 from audience_sync_cli.stack import local

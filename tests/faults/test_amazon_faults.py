@@ -23,9 +23,9 @@ from cryptography.x509.oid import NameOID
 
 from audience_sync.clock import Clock
 from audience_sync.delivery.backoff import MARK
-from audience_sync.delivery.circuit_breaker import FAILURES, CircuitBreakers
-from audience_sync.delivery.retry_budget import MAX_SAVED, SHARE, RetryBudget
-from audience_sync.membership import Audience
+from audience_sync.delivery.gates.circuit_breaker import FAILURES, CircuitBreakers
+from audience_sync.delivery.gates.retry_budget import MAX_SAVED, SHARE, RetryBudget
+from audience_sync.members.membership import Audience
 from local.amazon.exchange import SANDBOX
 from tests.doubles.clocks import ManualClock
 from tests.faults.worker_harness import ONE_API, TOKENS, WorkerHarness

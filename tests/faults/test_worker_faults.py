@@ -11,8 +11,8 @@ import pytest
 from audience_sync.amazon_ads.destination import Api
 from audience_sync.clock import Clock
 from audience_sync.delivery.context import Message
-from audience_sync.delivery.uploads import TRACK_ATTEMPTS, TRACK_INTERVAL
-from audience_sync.messages import pack
+from audience_sync.delivery.sending import TRACK_ATTEMPTS, TRACK_INTERVAL
+from audience_sync.members.messages import pack
 from local.functions import Environment, FunctionError
 from local.resources import CREDENTIALS
 from local.template import REGION

@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from audience_sync.amazon_ads.destination import Api, of_data_manager
-from audience_sync.membership import Audience
+from audience_sync.members.membership import Audience
 from functions.worker import handler
 from local.amazon import sandbox
 from local.amazon.data_manager.accounts import Account

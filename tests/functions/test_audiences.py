@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import requests
 
-from audience_sync import audiences
+from audience_sync.audiences import creation as audiences
 from audience_sync.aws.audience_table import AudienceTable
 from audience_sync.aws.creation_locks import CreationLocks
 from functions.audiences import handler

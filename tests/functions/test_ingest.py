@@ -15,7 +15,7 @@ import pytest
 
 from audience_sync.amazon_ads.destination import of_data_manager
 from audience_sync.aws.audience_table import AudienceTable
-from audience_sync.membership import EVERY_AUDIENCE
+from audience_sync.members.membership import EVERY_AUDIENCE
 from functions.ingest import handler
 from local.sample_profiles import Person, audience_event, segment_request
 from tests.faults.long_timeouts import LONG_CONTEXT, LONG_TIMEOUT, client

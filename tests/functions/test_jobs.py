@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 import requests
 
-from audience_sync import messages
 from audience_sync.amazon_ads.advertiser_audiences.client import AmazonAds
 from audience_sync.amazon_ads.job import JobReport
 from audience_sync.aws.membership_rows import Sharding, state_from_row
 from audience_sync.clock import Clock
-from audience_sync.membership import Destination
-from audience_sync.messages import DeadLetter
+from audience_sync.members import messages
+from audience_sync.members.membership import Destination
+from audience_sync.members.messages import DeadLetter
 from audience_sync.operations.job_tracking import MIN_TIME_PER_CHECK
 from functions.jobs import handler
 from local.amazon.exchange import SANDBOX

@@ -13,7 +13,7 @@ from audience_sync.aws.audience_table import AudienceTable
 from audience_sync.aws.checkpoint import RENEWAL, Checkpoint
 from audience_sync.aws.membership_rows import KEEP_ACTIVE, Sharding
 from audience_sync.aws.sqs import Queue
-from audience_sync.membership import Audience, Destination
+from audience_sync.members.membership import Audience, Destination
 from audience_sync.operations.renewal import MAX_WAITING
 from functions.renew import handler
 from tests.functions.conftest import AUDIENCE, CREDENTIALS, Cloud, Context

@@ -9,7 +9,7 @@ from typing import Any
 from audience_sync.aws.sqs import Queue
 from audience_sync.delivery.backoff import backoff
 from audience_sync.delivery.context import Message
-from audience_sync.messages import change_as_json
+from audience_sync.members.messages import change_as_json
 from functions.worker import handler
 from tests import builders
 from tests.functions.conftest import AUDIENCE, CREDENTIALS, Cloud, Context

@@ -9,13 +9,13 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from audience_sync.access.credentials import Keyring
 from audience_sync.amazon_ads.destination import of_connection
-from audience_sync.credentials import Keyring
 from audience_sync.errors import InvalidRequest, Unauthorized
 from audience_sync.ingest.intake import changes_from, compiled
 from audience_sync.ingest.record_rules import Policy
-from audience_sync.membership import Audience, MembershipChange
-from audience_sync.messages import MAX_MESSAGE_BYTES, ChangeMessage, DeliveryHistory, change_as_json, pack
+from audience_sync.members.membership import Audience, MembershipChange
+from audience_sync.members.messages import MAX_MESSAGE_BYTES, ChangeMessage, DeliveryHistory, change_as_json, pack
 from audience_sync.runtime.api_gateway import Request
 from tests.doubles.audiences import Listed
 from tests.fuzz.inputs import Message, json_or_none

@@ -9,7 +9,7 @@ from typing import Any
 
 from audience_sync.amazon_ads.advertiser_audiences.records import encode_record, frame_of
 from audience_sync.amazon_ads.upload import Target, UploadSize, cut_uploads
-from audience_sync.membership import MembershipChange
+from audience_sync.members.membership import MembershipChange
 from audience_sync.reasons import Reason
 from local.amazon import records
 from local.amazon.refusals import Refusal, json_object

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from audience_sync.amazon_ads.job import JobReport
 from audience_sync.amazon_ads.upload import Upload
 from audience_sync.errors import RequestRejected
-from audience_sync.membership import EVERY_AUDIENCE, Member, Version
+from audience_sync.members.membership import EVERY_AUDIENCE, Member, Version
 
 JOB = 900.0  # seconds; as long as SQS can delay a replay
 EFFECTIVE = 1500.0  # seconds within which an upload to a dataset takes effect

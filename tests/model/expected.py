@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from audience_sync.membership import MembershipChange
+from audience_sync.members.membership import MembershipChange
 
 
 def newest(changes: Iterable[MembershipChange]) -> MembershipChange:

@@ -28,8 +28,8 @@ from audience_sync.delivery.batch import BatchReport, Delivery
 from audience_sync.delivery.context import DeliveryContext, Message
 from audience_sync.delivery.uploads import Limits
 from audience_sync.errors import AudienceSyncError, TransientError, Unavailable
-from audience_sync.membership import EVERY_AUDIENCE, Audience, Member, MembershipChange, Version
-from audience_sync.messages import ChangeMessage, DeadLetter, DeliveryHistory, JobMessage, pack, read_job_queue
+from audience_sync.members.membership import EVERY_AUDIENCE, Audience, Member, MembershipChange, Version
+from audience_sync.members.messages import ChangeMessage, DeadLetter, DeliveryHistory, JobMessage, pack, read_job_queue
 from audience_sync.operations import erasures
 from audience_sync.operations.job_tracking import MIN_TIME_PER_CHECK, JobContext, JobTracker
 from audience_sync.operations.people_deletion import DeletionContext, PeopleDeletion

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from audience_sync.errors import ServiceUnavailable
-from audience_sync.membership import MembershipChange
+from audience_sync.members.membership import MembershipChange
 from tests.model.amazon import JOB
 from tests.model.simulation import AUDIENCE, WINDOW, Simulation, change_of, failing
 

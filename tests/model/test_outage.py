@@ -19,7 +19,7 @@ from audience_sync.delivery.batch import Delivery
 from audience_sync.delivery.context import DeliveryContext
 from audience_sync.delivery.uploads import Limits
 from audience_sync.errors import AudienceSyncError, OutcomeUnknown, ServiceUnavailable, Throttled
-from audience_sync.messages import pack
+from audience_sync.members.messages import pack
 from local.template import Template
 from tests import builders
 from tests.doubles.amazon import FakeGate, members_of

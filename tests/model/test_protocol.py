@@ -34,7 +34,7 @@ from audience_sync.errors import (
     Unavailable,
 )
 from audience_sync.ingest.record_rules import erasing_exit
-from audience_sync.membership import EVERY_AUDIENCE, Audience, MembershipChange
+from audience_sync.members.membership import EVERY_AUDIENCE, Audience, MembershipChange
 from tests.model.amazon import EFFECTIVE, JOB, MONTH, Job
 from tests.model.expected import emails, erased, newest, removed
 from tests.model.simulation import (

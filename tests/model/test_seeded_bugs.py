@@ -5,14 +5,14 @@ from typing import Any
 import pytest
 from hypothesis import Phase
 
-from audience_sync import member_step, membership
-from audience_sync.delivery import members
+from audience_sync.delivery import member_delivery as members
 from audience_sync.delivery.batch import Delivery
 from audience_sync.delivery.outcomes import Outcomes
 from audience_sync.delivery.uploads import Limits
-from audience_sync.member_state import Due, MemberState
-from audience_sync.membership import Destination, MembershipChange, Version
-from audience_sync.messages import pack
+from audience_sync.members import member_step, membership
+from audience_sync.members.member_state import Due, MemberState
+from audience_sync.members.membership import Destination, MembershipChange, Version
+from audience_sync.members.messages import pack
 from audience_sync.operations import job_tracking, people_deletion, renewal
 from tests.model.test_protocol import OnTwoDatasets, Protocol, search
 

@@ -12,15 +12,15 @@ import pytest
 from pydantic import BaseModel
 
 import audience_sync
+from audience_sync.access.credentials import Keyring
 from audience_sync.amazon_ads.login import Token
 from audience_sync.amazon_ads.terms import Terms
 from audience_sync.amazon_ads.upload import Target
-from audience_sync.credentials import Keyring
 from audience_sync.delivery.context import Message
-from audience_sync.member_state import Timing
-from audience_sync.member_step import step
-from audience_sync.membership import Destination, MembershipChange
-from audience_sync.messages import ChangeMessage, DeliveryHistory
+from audience_sync.members.member_state import Timing
+from audience_sync.members.member_step import step
+from audience_sync.members.membership import Destination, MembershipChange
+from audience_sync.members.messages import ChangeMessage, DeliveryHistory
 from audience_sync.runtime.api_gateway import Request
 from audience_sync.segment.event import read
 from tests.builders import upload_of

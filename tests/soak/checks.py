@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from audience_sync.amazon_ads.apis import max_identities
 from audience_sync.aws.membership_rows import member_of, state_from_row
-from audience_sync.membership import MAX_IDENTITIES
+from audience_sync.members.membership import MAX_IDENTITIES
 from audience_sync.runtime.metric_names import CHANGES_ACCEPTED, CHANGES_COMPLETED
 from tests.soak.erasure import held_in, to_erase
 from tests.soak.events import MOVED, StatedChange, Version, audiences_of

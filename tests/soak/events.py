@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from audience_sync.amazon_ads.destination import Api, api_of, of_advertiser, of_connection, of_data_manager
-from audience_sync.membership import Audience
+from audience_sync.members.membership import Audience
 from tests.soak.held import Identity, Member, as_identity
 
 AUDIENCES = [

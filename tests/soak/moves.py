@@ -20,8 +20,8 @@ from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.clock import Clock
 from audience_sync.delivery.uploads import Limits
 from audience_sync.ingest.record_rules import Policy
-from audience_sync.membership import Audience, MembershipChange
-from audience_sync.messages import DeliveryHistory, pack
+from audience_sync.members.membership import Audience, MembershipChange
+from audience_sync.members.messages import DeliveryHistory, pack
 from audience_sync.runtime.metric_names import CHANGES_ACCEPTED, CHANGES_COMPLETED
 from audience_sync_cli.moves.emptying import Emptying
 from audience_sync_cli.moves.end_plan import EndPlan

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from audience_sync.aws.membership_rows import member_of, state_from_row
-from audience_sync.erasure import StepKind
-from audience_sync.erasure_state import is_due_later
-from audience_sync.membership import EVERY_AUDIENCE
+from audience_sync.members.erasure import StepKind
+from audience_sync.members.erasure_state import is_due_later
+from audience_sync.members.membership import EVERY_AUDIENCE
 from tests.soak.clock import EPOCH
 from tests.soak.erasure import held_in, to_erase
 from tests.soak.finding import Finding

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from audience_sync.errors import InvalidMessage
-from audience_sync.messages import ChangeMessage
+from audience_sync.members.messages import ChangeMessage
 
 
 class Recounts:

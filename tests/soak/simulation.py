@@ -11,7 +11,7 @@ from math import inf
 from random import Random
 from typing import TYPE_CHECKING
 
-from audience_sync.membership import EVERY_AUDIENCE
+from audience_sync.members.membership import EVERY_AUDIENCE
 from tests.aws_fixtures import EVENT_KEY
 from tests.soak import update
 from tests.soak.amazon import Amazon

@@ -7,7 +7,7 @@ from random import Random
 from typing import Any
 
 from audience_sync.aws.audience_table import row_of
-from audience_sync.membership import Audience
+from audience_sync.members.membership import Audience
 from local.resources import MANAGER_ACCOUNT
 from local.template import QueueSource, Template
 from tests.aws_fixtures import CREDENTIALS, EVENT_KEY

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from audience_sync.aws.membership_rows import member_of, row_of, state_from_row
-from audience_sync.membership import EVERY_AUDIENCE
+from audience_sync.members.membership import EVERY_AUDIENCE
 from tests.soak.checks import findings
 from tests.soak.clock import EPOCH
 from tests.soak.datasets import DELETIONS, MEMBERS_TYPE

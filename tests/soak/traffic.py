@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from audience_sync.membership import Audience
+from audience_sync.members.membership import Audience
 from tests.soak.events import (
     AUDIENCES,
     Event,

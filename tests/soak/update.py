@@ -6,12 +6,12 @@ That version had their deletions accepted, so nobody may be deleted because of t
 import json
 from typing import TYPE_CHECKING, Any
 
-from audience_sync import membership
 from audience_sync.amazon_ads.apis import has_jobs
 from audience_sync.aws.membership_rows import Sharding, row_of
-from audience_sync.erasure import ErasureStep, StepKind
-from audience_sync.member_state import Identity, MemberState
-from audience_sync.membership import EVERY_AUDIENCE, Audience, MembershipChange
+from audience_sync.members import membership
+from audience_sync.members.erasure import ErasureStep, StepKind
+from audience_sync.members.member_state import Identity, MemberState
+from audience_sync.members.membership import EVERY_AUDIENCE, Audience, MembershipChange
 from tests.soak.clock import EPOCH
 from tests.soak.events import CONSENT, StatedChange, Version, audiences_of, identity_of
 from tests.soak.held import Held

@@ -22,7 +22,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from audience_sync.amazon_ads.apis import max_identities
-from audience_sync.membership import EVERY_AUDIENCE
+from audience_sync.members.membership import EVERY_AUDIENCE
 from tests.soak.events import AUDIENCES, StatedChange, audiences_of
 from tests.soak.held import Member
 from tests.soak.simulation import Simulation

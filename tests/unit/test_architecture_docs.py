@@ -7,8 +7,8 @@ from pathlib import Path
 import grimp
 import pytest
 
-from audience_sync.membership import Destination, MembershipChange
-from audience_sync.messages import ChangeMessage, DeliveryHistory, change_as_json
+from audience_sync.members.membership import Destination, MembershipChange
+from audience_sync.members.messages import ChangeMessage, DeliveryHistory, change_as_json
 from local.template import ROOT, read_document
 from tests.markdown import section
 

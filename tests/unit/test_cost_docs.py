@@ -14,10 +14,10 @@ from audience_sync.amazon_ads.data_manager.members import MEMBERS_SIZE
 from audience_sync.amazon_ads.destination import of_data_manager
 from audience_sync.aws.membership_rows import Sharding, row_of
 from audience_sync.ingest.intake import changes_from, compiled
-from audience_sync.member_state import Timing
-from audience_sync.member_step import step
-from audience_sync.membership import Audience, Destination, MembershipChange
-from audience_sync.messages import MAX_MESSAGE_BYTES, JobMember, change_as_json, job_messages
+from audience_sync.members.member_state import Timing
+from audience_sync.members.member_step import step
+from audience_sync.members.membership import Audience, Destination, MembershipChange
+from audience_sync.members.messages import MAX_MESSAGE_BYTES, JobMember, change_as_json, job_messages
 from audience_sync.runtime import metric_names
 from audience_sync.runtime.settings import WorkerSettings
 from audience_sync_cli.dashboard import metrics as dashboard_metrics

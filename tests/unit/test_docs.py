@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from local.template import ROOT, read_document
+from tests.command.command_lines import check_command_line
 from tests.documents import GENERATED
 from tests.markdown import DOCUMENTS, anchors, code, links, words
-from tests.unit.cli.command_lines import check_command_line
 
 TEXTS = {document: document.read_text(encoding="utf-8") for document in DOCUMENTS}
 # Hosts that a document may link to. CI asks none of them: an address is looked at by the person who adds it.

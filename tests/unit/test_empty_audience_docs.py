@@ -7,7 +7,7 @@ from audience_sync_cli.diagnosis import delivered
 from audience_sync_cli.diagnosis.arrival import CONSENT_AND_COUNTRY, NO_AUDIENCE
 from audience_sync_cli.diagnosis.checks import CHECKS
 from local.template import ROOT
-from tests.unit.cli.diagnosis.example import PAGE
+from tests.command.diagnosis.example import PAGE
 
 TEXT = PAGE.read_text(encoding="utf-8")
 SECTIONS = re.findall(r"^### (.+)\n((?:(?!^##).*\n)+)", TEXT.split("\n## The checks\n")[1], re.MULTILINE)

@@ -12,7 +12,7 @@ from audience_sync.amazon_ads.upload import Target
 from audience_sync.fields import CONSENT_SIGNALS, FIELDS, IDENTIFIERS, MappedField
 from audience_sync.ingest import translation
 from audience_sync.ingest.intake import changes_from, compiled
-from audience_sync.membership import Audience
+from audience_sync.members.membership import Audience
 from local.amazon.records import read_upload
 from tests.builders import upload_of
 from tests.doubles.audiences import Listed

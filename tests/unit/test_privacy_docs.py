@@ -9,8 +9,8 @@ from audience_sync.amazon_ads.advertiser_audiences.audience_settings import MAX_
 from audience_sync.amazon_ads.regions import HOSTS
 from audience_sync.aws.membership_rows import KEEP_ACTIVE, KEEP_EXIT
 from audience_sync.fields import CONSENT_SIGNALS, IDENTIFIERS
-from audience_sync.member_state import LONGEST_JOB
-from audience_sync.membership import MAX_IDENTITIES
+from audience_sync.members.member_state import LONGEST_JOB
+from audience_sync.members.membership import MAX_IDENTITIES
 from audience_sync_cli.members.restoration import MAX_AGE as MAX_RESTORED_AGE
 from local.template import read_document
 from tests.markdown import paragraph, section

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from audience_sync.delivery.uploads import SHUTDOWN_RESERVE, Limits
-from audience_sync.messages import MAX_MESSAGE_BYTES
+from audience_sync.delivery.sending import SHUTDOWN_RESERVE
+from audience_sync.delivery.uploads import Limits
+from audience_sync.members.messages import MAX_MESSAGE_BYTES
 from audience_sync.runtime.settings import WorkerSettings
 from tests.benchmarks import bench_worker
 from tests.benchmarks.scaling_plot import DOCUMENT, ROOT, model

@@ -9,7 +9,7 @@ import pytest
 
 from audience_sync.errors import Unauthorized
 from audience_sync.ingest.intake import MAX_EVENTS, changes_from, compiled
-from audience_sync.membership import Audience
+from audience_sync.members.membership import Audience
 from audience_sync.runtime.api_gateway import error_answer
 from audience_sync.segment.budget import Budget
 from audience_sync.segment.mapping import resolve

@@ -11,18 +11,18 @@ from typing import Any
 import pytest
 
 from audience_sync.amazon_ads.advertiser_audiences.audience_settings import MIN_RENEWED_TTL
-from audience_sync.audiences import CREATE_TIMEOUT, RESERVE, STALE_LOCK_AGE
+from audience_sync.audiences.creation import CREATE_TIMEOUT, RESERVE, STALE_LOCK_AGE
 from audience_sync.aws.audience_table import MAPPINGS_HISTORY_KEY, MAPPINGS_KEY, VERSION_KEY
 from audience_sync.aws.checkpoint import AUDIT, DATASETS, RENEWAL
 from audience_sync.aws.membership_rows import KEEP_EXIT, MAX_SHARDS, Sharding
 from audience_sync.delivery.backoff import MARK, MAX_DELAY
-from audience_sync.delivery.circuit_state import PARTITION as CIRCUITS
+from audience_sync.delivery.gates.circuit_state import PARTITION as CIRCUITS
 from audience_sync.delivery.returning import REQUEUE_AFTER_RECEIVES
 from audience_sync.errors import InvalidSettings
 from audience_sync.ingest.intake import MAX_EVENTS
 from audience_sync.ingest.record_rules import MAX_ENTER_AGE
-from audience_sync.member_state import LONGEST_JOB
-from audience_sync.membership import EVERY_AUDIENCE
+from audience_sync.members.member_state import LONGEST_JOB
+from audience_sync.members.membership import EVERY_AUDIENCE
 from audience_sync.operations.audit import HOUR, MAX_CRASH_LOOP
 from audience_sync.operations.job_tracking import MIN_TIME_PER_CHECK
 from audience_sync.operations.renewal import LONGEST_MARGIN

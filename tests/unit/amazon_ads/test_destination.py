@@ -22,12 +22,12 @@ from audience_sync.amazon_ads.destination import (
 )
 from audience_sync.amazon_ads.record import exit_record
 from audience_sync.errors import InvalidMessage
-from audience_sync.membership import Audience, Destination
+from audience_sync.members.membership import Audience, Destination
 
 PACKAGE = Path(audience_sync.__file__).parent
 IN_AMC, IN_AMC_AND_DSP = of_connection("c"), of_connection("c", dsp=True)
 # Each format is written and read by one module, with the names that it has had from the start.
-FORMATS = {"messages.py", "aws/membership_rows.py", "aws/audience_table.py"}
+FORMATS = {"members/messages.py", "aws/membership_rows.py", "aws/audience_table.py"}
 
 
 @pytest.mark.parametrize(

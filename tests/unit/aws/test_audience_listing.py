@@ -9,7 +9,7 @@ import pytest
 from audience_sync.aws.audience_listing import MAX_AGE, AudienceListing
 from audience_sync.aws.audience_table import MAPPINGS_KEY, AudienceTable
 from audience_sync.errors import Unavailable
-from audience_sync.membership import Audience
+from audience_sync.members.membership import Audience
 from local import resources
 from tests.aws_fixtures import recreate_tables
 from tests.doubles.clocks import ManualClock

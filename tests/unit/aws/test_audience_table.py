@@ -9,7 +9,7 @@ import pytest
 from audience_sync.aws.audience_table import MAPPINGS_KEY, AudienceTable, row_of
 from audience_sync.errors import InvalidMapping, Unavailable
 from audience_sync.ingest.intake import compiled
-from audience_sync.membership import Audience, Destination
+from audience_sync.members.membership import Audience, Destination
 from local import resources
 from tests.aws_fixtures import recreate_tables
 from tests.faults.proxy import Effect, FaultProxy, hang_up, refuse

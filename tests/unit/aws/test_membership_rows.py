@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from audience_sync.amazon_ads.destination import of_connection
 from audience_sync.aws.membership_rows import KEEP_ACTIVE, KEEP_EXIT, Sharding, row_of, state_from_row, stored_member
-from audience_sync.erasure import ErasureStep, StepKind
 from audience_sync.errors import MisplacedRow, Unavailable
 from audience_sync.fields import IDENTIFIERS
-from audience_sync.member_state import Identity, LateJob, MemberState
-from audience_sync.membership import Destination, MembershipChange, Version
+from audience_sync.members.erasure import ErasureStep, StepKind
+from audience_sync.members.member_state import Identity, LateJob, MemberState
+from audience_sync.members.membership import Destination, MembershipChange, Version
 
 AUDIENCE = "418273650912345678"
 WRITE_UNIT = 1024  # bytes

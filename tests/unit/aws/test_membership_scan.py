@@ -14,12 +14,12 @@ from audience_sync.aws.membership_scan import Cursor, MembershipScan, Page, Page
 from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.clock import Clock
 from audience_sync.errors import MisplacedRow, Unavailable
-from audience_sync.membership import EVERY_AUDIENCE, MembershipChange
+from audience_sync.members.membership import EVERY_AUDIENCE, MembershipChange
 from local import resources
 from tests import builders
 from tests.aws_fixtures import create_membership_table
 from tests.faults.proxy import FaultProxy, refuse
-from tests.unit.member_changes import record_as_sent
+from tests.unit.members.member_changes import record_as_sent
 
 AUDIENCE, OTHER = "418273650912345678", "418273650912345679"
 NOW = 1_800_000_000

@@ -14,7 +14,8 @@ from audience_sync.delivery.batch import BatchReport, Delivery
 from audience_sync.delivery.bisect import SAMPLE_SIZE
 from audience_sync.delivery.context import DeliveryContext, Message
 from audience_sync.delivery.returning import REQUEUE_AFTER_RECEIVES
-from audience_sync.delivery.uploads import RECORD_RESERVE, SHUTDOWN_RESERVE, Limits
+from audience_sync.delivery.sending import RECORD_RESERVE, SHUTDOWN_RESERVE
+from audience_sync.delivery.uploads import Limits
 from audience_sync.errors import (
     AccessDenied,
     AudienceSyncError,

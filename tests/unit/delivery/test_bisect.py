@@ -5,7 +5,7 @@ import pytest
 from audience_sync.amazon_ads.destination import of_connection
 from audience_sync.amazon_ads.upload import Target
 from audience_sync.delivery.bisect import SAMPLE_SIZE, Chunk, sample_first
-from audience_sync.membership import Destination, MembershipChange
+from audience_sync.members.membership import Destination, MembershipChange
 from tests.builders import upload_of
 
 TARGET = Target("1", of_connection("connection-1", dsp=True))

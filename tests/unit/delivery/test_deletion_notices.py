@@ -5,8 +5,8 @@ import pytest
 from audience_sync.amazon_ads.destination import of_connection
 from audience_sync.delivery import deletion_notices
 from audience_sync.delivery.deletion_notices import ROWS_AT_ONCE, DeletionNotices, due_exits, with_notices
-from audience_sync.membership import Audience, Destination
-from audience_sync.messages import ChangeMessage
+from audience_sync.members.membership import Audience, Destination
+from audience_sync.members.messages import ChangeMessage
 from tests.contract.test_deletion_notices import AUDIENCES, OTHER, entered, notice
 from tests.contract.worker_stack import NOW, MemoryStack
 

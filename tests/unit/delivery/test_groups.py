@@ -12,7 +12,7 @@ from audience_sync.amazon_ads.upload import Target, cut_uploads
 from audience_sync.delivery.groups import groups
 from audience_sync.delivery.uploads import Limits
 from audience_sync.fields import IDENTIFIERS
-from audience_sync.membership import Destination, MembershipChange
+from audience_sync.members.membership import Destination, MembershipChange
 
 TARGET = Target("418273650912345678")
 LIMITS = Limits()

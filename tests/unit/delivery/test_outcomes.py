@@ -5,9 +5,9 @@ from audience_sync.delivery.context import DeliveryContext, Message, ParsedMessa
 from audience_sync.delivery.outcomes import REPETITION_DELAY, ChangeOutcome, Outcomes
 from audience_sync.delivery.uploads import Deferred, Limits
 from audience_sync.errors import JobRunning, NoIdentifier, OutOfTime, WaitedTooLong
-from audience_sync.member_step import Attempted
-from audience_sync.membership import Member, MembershipChange, Version
-from audience_sync.messages import REPETITION, ChangeMessage, DeliveryHistory, pack
+from audience_sync.members.member_step import Attempted
+from audience_sync.members.membership import Member, MembershipChange, Version
+from audience_sync.members.messages import REPETITION, ChangeMessage, DeliveryHistory, pack
 from tests.builders import AUDIENCE, change
 from tests.doubles.amazon import FakeGate
 from tests.doubles.queues import FakeQueue

@@ -8,17 +8,8 @@ import pytest
 from audience_sync.amazon_ads.upload import Submission, Target, Upload
 from audience_sync.clock import Clock
 from audience_sync.delivery.bisect import SAMPLE_SIZE
-from audience_sync.delivery.uploads import (
-    SHUTDOWN_RESERVE,
-    TRACK_ATTEMPTS,
-    TRACK_INTERVAL,
-    Accepted,
-    Deferred,
-    Job,
-    Limits,
-    Outcome,
-    Uploads,
-)
+from audience_sync.delivery.sending import SHUTDOWN_RESERVE, TRACK_ATTEMPTS, TRACK_INTERVAL, Uploads
+from audience_sync.delivery.uploads import Accepted, Deferred, Job, Limits, Outcome
 from audience_sync.errors import (
     AudienceSyncError,
     OutcomeUnknown,
@@ -28,7 +19,7 @@ from audience_sync.errors import (
     Throttled,
     Unavailable,
 )
-from audience_sync.membership import MembershipChange
+from audience_sync.members.membership import MembershipChange
 from tests import builders
 from tests.doubles.amazon import Amazon, refusing
 

@@ -4,7 +4,7 @@ import pytest
 
 from audience_sync.delivery.batch import MAX_WAIT
 from audience_sync.errors import CircuitOpen
-from audience_sync.messages import DeadLetter, DeliveryHistory, pack
+from audience_sync.members.messages import DeadLetter, DeliveryHistory, pack
 from tests.contract.worker_stack import MemoryStack, change
 
 

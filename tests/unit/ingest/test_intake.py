@@ -20,7 +20,7 @@ from audience_sync.errors import InvalidMapping, InvalidRequest, OutOfTime, Reje
 from audience_sync.ingest.intake import IntakeResult, changes_from, compiled
 from audience_sync.ingest.record_rules import MAX_ENTER_AGE, Policy
 from audience_sync.ingest.translation import LONG_PHONE, MAX_WORK, STEPS_A_CHANGE, Rejected, Translator
-from audience_sync.membership import EVERY_AUDIENCE, Audience, Destination, MembershipChange
+from audience_sync.members.membership import EVERY_AUDIENCE, Audience, Destination, MembershipChange
 from audience_sync.segment.mapping_config import CompiledMapping
 from tests.doubles.audiences import Listed
 

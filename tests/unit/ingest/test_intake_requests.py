@@ -19,8 +19,8 @@ from audience_sync.errors import (
 )
 from audience_sync.ingest.intake import MAX_BODY, Intake, Rejection
 from audience_sync.ingest.record_rules import Policy
-from audience_sync.membership import Audience
-from audience_sync.messages import ChangeMessage
+from audience_sync.members.membership import Audience
+from audience_sync.members.messages import ChangeMessage
 from audience_sync.reasons import Reason
 from audience_sync.segment.signature import sign
 from tests.doubles.audiences import Listed

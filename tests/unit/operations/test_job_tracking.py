@@ -25,10 +25,10 @@ from audience_sync.errors import (
     TransientError,
     Unavailable,
 )
-from audience_sync.member_state import LONGEST_JOB, LateJob, MemberState, Timing
-from audience_sync.member_step import step
-from audience_sync.membership import MAX_IDENTITIES, MembershipChange, coalesce
-from audience_sync.messages import ChangeMessage, JobMember, JobMessage, pack
+from audience_sync.members.member_state import LONGEST_JOB, LateJob, MemberState, Timing
+from audience_sync.members.member_step import step
+from audience_sync.members.membership import MAX_IDENTITIES, MembershipChange, coalesce
+from audience_sync.members.messages import ChangeMessage, JobMember, JobMessage, pack
 from audience_sync.operations.job_tracking import (
     MAX_MARKS,
     MEMBERS_AT_ONCE,

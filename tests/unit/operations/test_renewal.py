@@ -18,8 +18,8 @@ from audience_sync.aws.membership_scan import MembershipScan
 from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.clock import Clock
 from audience_sync.errors import Unavailable
-from audience_sync.membership import Audience, MembershipChange
-from audience_sync.messages import ChangeMessage
+from audience_sync.members.membership import Audience, MembershipChange
+from audience_sync.members.messages import ChangeMessage
 from audience_sync.operations.renewal import (
     MAX_WAITING,
     POLL_INTERVAL,
@@ -33,7 +33,7 @@ from audience_sync.reasons import Reason
 from tests import builders
 from tests.doubles.dynamodb import MembershipRows
 from tests.doubles.queues import FakeQueue
-from tests.unit.member_changes import record_as_sent
+from tests.unit.members.member_changes import record_as_sent
 
 HOUR, DAY = 3600, 86_400  # seconds
 NOW = 1_800_000_000.0

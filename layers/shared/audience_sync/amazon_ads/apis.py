@@ -7,9 +7,9 @@ from audience_sync.amazon_ads.advertiser_audiences import records
 from audience_sync.amazon_ads.data_manager import members
 from audience_sync.amazon_ads.destination import Api, api_of, is_of_audience_api
 from audience_sync.amazon_ads.upload import Frame, Request, Target, UploadSize
-from audience_sync.member_state import MemberState, Timing
-from audience_sync.membership import MAX_IDENTITIES, Audience, Destination, Member, MembershipChange
-from audience_sync.person_deletion import PersonRow
+from audience_sync.members.member_state import MemberState, Timing
+from audience_sync.members.membership import MAX_IDENTITIES, Audience, Destination, Member, MembershipChange
+from audience_sync.members.person_deletion import PersonRow
 
 
 def request_of(destination: Destination) -> Request:

@@ -17,7 +17,7 @@ from functools import lru_cache
 from typing import Any
 
 from audience_sync.errors import InvalidAudience, InvalidMessage, SettingFault
-from audience_sync.membership import EVERY_AUDIENCE, Audience, Destination
+from audience_sync.members.membership import EVERY_AUDIENCE, Audience, Destination
 
 
 class Api(StrEnum):

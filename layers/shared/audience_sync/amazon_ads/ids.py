@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 from audience_sync.errors import RejectedEvent
-from audience_sync.membership import AUDIENCE_ID
+from audience_sync.members.membership import AUDIENCE_ID
 from audience_sync.reasons import Reason
 
 _EXTERNAL_USER_ID = re.compile(r"[0-9a-zA-Z_-]{1,128}")

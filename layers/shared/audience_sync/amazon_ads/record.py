@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from audience_sync.amazon_ads.destination import is_of_audience_api
-from audience_sync.membership import Destination
+from audience_sync.members.membership import Destination
 
 Action = Literal["CREATE", "DELETE"]
 

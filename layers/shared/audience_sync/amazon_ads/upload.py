@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from audience_sync.errors import RequestRejected
-from audience_sync.membership import Destination
+from audience_sync.members.membership import Destination
 
 
 @dataclass(frozen=True, slots=True)

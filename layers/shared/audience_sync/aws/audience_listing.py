@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from audience_sync.aws.audience_table import AudienceTable
-from audience_sync.membership import Audience, after_moves, may_share_a_key
+from audience_sync.members.membership import Audience, after_moves, may_share_a_key
 
 MAX_AGE = 60.0  # seconds that the copy is used
 

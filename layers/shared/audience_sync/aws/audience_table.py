@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from audience_sync.aws.errors import ConditionFailed, unavailable
-from audience_sync.membership import Audience, Destination
+from audience_sync.members.membership import Audience, Destination
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

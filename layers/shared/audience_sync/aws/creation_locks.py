@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 from audience_sync.aws.audience_table import NOT_AN_AUDIENCE, audience_table_call, row_of
 from audience_sync.aws.errors import ConditionFailed
 from audience_sync.errors import CreationOvertaken, Unavailable
-from audience_sync.membership import Audience
+from audience_sync.members.membership import Audience
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

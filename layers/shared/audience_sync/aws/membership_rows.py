@@ -14,11 +14,11 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from audience_sync.erasure import ErasurePlan, ErasureStep, StepKind
 from audience_sync.errors import MisplacedRow, Unavailable
 from audience_sync.fields import IDENTIFIERS
-from audience_sync.member_state import Identity, LateJob, MemberState
-from audience_sync.membership import Destination, Member, MembershipChange, Version
+from audience_sync.members.erasure import ErasurePlan, ErasureStep, StepKind
+from audience_sync.members.member_state import Identity, LateJob, MemberState
+from audience_sync.members.membership import Destination, Member, MembershipChange, Version
 from audience_sync.reasons import Reason
 
 KEEP_ACTIVE = 34_300_800  # seconds; 397 days, the longest Amazon keeps a member

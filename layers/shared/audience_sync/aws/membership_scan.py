@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from audience_sync.aws.errors import unavailable
 from audience_sync.aws.membership_rows import Sharding, StoredMember, state_from_row, stored_member
-from audience_sync.member_state import MemberState
-from audience_sync.membership import EVERY_AUDIENCE, MembershipChange, Version
+from audience_sync.members.member_state import MemberState
+from audience_sync.members.membership import EVERY_AUDIENCE, MembershipChange, Version
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

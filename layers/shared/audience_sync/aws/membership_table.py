@@ -18,8 +18,8 @@ from audience_sync.aws.errors import unavailable
 from audience_sync.aws.membership_rows import Sharding, member_of, row_of, state_from_row
 from audience_sync.clock import Clock
 from audience_sync.errors import MovedOn, OutOfTime, TransientError, Unavailable
-from audience_sync.member_state import MemberState
-from audience_sync.membership import Member
+from audience_sync.members.member_state import MemberState
+from audience_sync.members.membership import Member
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

@@ -12,12 +12,13 @@ from audience_sync.amazon_ads.destination import check_target
 from audience_sync.delivery.backoff import FIRST_DELAY, backoff
 from audience_sync.delivery.context import DeliveryContext, Message, ParsedMessage
 from audience_sync.delivery.job_members import members_of_upload
-from audience_sync.delivery.members import MemberDelivery
+from audience_sync.delivery.member_delivery import MemberDelivery
 from audience_sync.delivery.outcomes import ChangeOutcome, Outcomes
 from audience_sync.delivery.returning import REQUEUE_AFTER_RECEIVES, DeferredMessage, Left, Returning
-from audience_sync.delivery.uploads import Deferred, Uploader, Uploads, UploadStats
+from audience_sync.delivery.sending import Uploader, Uploads, UploadStats
+from audience_sync.delivery.uploads import Deferred
 from audience_sync.errors import InvalidMessage, JobRunning, OutOfTime, TransientError, WaitedTooLong
-from audience_sync.messages import ChangeMessage, job_messages
+from audience_sync.members.messages import ChangeMessage, job_messages
 
 MAX_WAIT = 7 * 86_400 - 3_600  # seconds since a change was accepted; SQS drops a message an hour later
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from audience_sync.amazon_ads.upload import Upload
-from audience_sync.membership import MembershipChange
+from audience_sync.members.membership import MembershipChange
 
 BISECTABLE_STATUSES = (400, 413, 422)  # one bad record can cause these; others concern the whole upload
 # Single records refused in a row, none accepted: perhaps the records are not at fault. As many from across the rest are

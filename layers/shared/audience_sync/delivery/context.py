@@ -6,10 +6,10 @@ from typing import Protocol
 
 from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.clock import Clock
-from audience_sync.delivery.gates import Gate
+from audience_sync.delivery.gates.gate import Gate
 from audience_sync.delivery.uploads import Limits
-from audience_sync.membership import Audience
-from audience_sync.messages import ChangeMessage
+from audience_sync.members.membership import Audience
+from audience_sync.members.messages import ChangeMessage
 
 
 class Queue(Protocol):

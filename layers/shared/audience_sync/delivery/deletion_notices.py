@@ -22,15 +22,15 @@ from audience_sync.amazon_ads.destination import of_changes
 from audience_sync.amazon_ads.record import exit_record
 from audience_sync.aws.membership_table import HasTime, MembershipTable
 from audience_sync.delivery.context import DeliveryContext
-from audience_sync.erasure import ErasureStep, StepKind, with_step
-from audience_sync.erasure_state import is_closed
 from audience_sync.errors import OutOfTime, TransientError, Unavailable
-from audience_sync.member_state import MemberState
-from audience_sync.member_step import step
-from audience_sync.membership import EVERY_AUDIENCE, Audience, Member, MembershipChange, coalesce, since
-from audience_sync.messages import DeliveryHistory, pack
-from audience_sync.person_deletion import planned
-from audience_sync.repetitions import deletion_messages
+from audience_sync.members.erasure import ErasureStep, StepKind, with_step
+from audience_sync.members.erasure_state import is_closed
+from audience_sync.members.member_state import MemberState
+from audience_sync.members.member_step import step
+from audience_sync.members.membership import EVERY_AUDIENCE, Audience, Member, MembershipChange, coalesce, since
+from audience_sync.members.messages import DeliveryHistory, pack
+from audience_sync.members.person_deletion import planned
+from audience_sync.members.repetitions import deletion_messages
 
 ROWS_AT_ONCE = 10_000  # rows read between two checks of the time: 100 requests, a second or two
 

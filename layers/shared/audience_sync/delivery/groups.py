@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from audience_sync.amazon_ads.apis import encoder_of, frame_of
 from audience_sync.amazon_ads.upload import Target, UploadSize, upload_ends
 from audience_sync.delivery.uploads import Limits
-from audience_sync.membership import MembershipChange
+from audience_sync.members.membership import MembershipChange
 
 # Of the bytes of an upload: a record may grow a little if the table knows more about the member.
 _FILLED = 0.98

@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 
 from audience_sync.amazon_ads.apis import has_jobs, max_identities
-from audience_sync.member_state import MemberState
-from audience_sync.membership import MembershipChange
-from audience_sync.messages import JobMember
+from audience_sync.members.member_state import MemberState
+from audience_sync.members.membership import MembershipChange
+from audience_sync.members.messages import JobMember
 
 
 def member_of_state(change: MembershipChange, state: MemberState, *, is_replay: bool) -> JobMember:

@@ -13,9 +13,9 @@ from audience_sync.delivery.backoff import aligned_delay, backoff
 from audience_sync.delivery.context import DeliveryContext, Message, ParsedMessage
 from audience_sync.delivery.uploads import Deferred
 from audience_sync.errors import CircuitHalfOpen, JobRunning, OutOfTime, TransientError
-from audience_sync.membership import Member, MembershipChange, Version
-from audience_sync.messages import DeliveryHistory, Untracked, pack
-from audience_sync.repetitions import Wait, wait_until
+from audience_sync.members.membership import Member, MembershipChange, Version
+from audience_sync.members.messages import DeliveryHistory, Untracked, pack
+from audience_sync.members.repetitions import Wait, wait_until
 
 # Receives after which a message is requeued. So only messages that crash the worker reach SQS's limit of receives.
 REQUEUE_AFTER_RECEIVES = 12

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
+from audience_sync.access.credentials import Authenticated, Keyring, require_event_credential
 from audience_sync.aws.audience_listing import AudienceListing
 from audience_sync.aws.secrets import JsonSecret
 from audience_sync.aws.sqs import Queue
 from audience_sync.clock import Clock
-from audience_sync.credentials import Authenticated, Keyring, require_event_credential
 from audience_sync.errors import (
     CredentialMissing,
     InvalidMapping,
@@ -24,8 +24,8 @@ from audience_sync.errors import (
 from audience_sync.ingest.record_rules import AudienceLookup, Policy
 from audience_sync.ingest.translation import PartlyRejected, Rejected, Translator
 from audience_sync.json_input import is_json
-from audience_sync.membership import MembershipChange, coalesce
-from audience_sync.messages import DeliveryHistory, pack
+from audience_sync.members.membership import MembershipChange, coalesce
+from audience_sync.members.messages import DeliveryHistory, pack
 from audience_sync.quick_json import read_json_in_parts
 from audience_sync.reasons import Reason
 from audience_sync.segment.event import safe_id

@@ -11,7 +11,7 @@ from audience_sync.amazon_ads.ids import audience_id
 from audience_sync.amazon_ads.record import audience_record, exit_record
 from audience_sync.errors import RejectedEvent
 from audience_sync.ingest.unknown_audience import unknown_audience
-from audience_sync.membership import EVERY_AUDIENCE, Audience, Destination, MembershipChange, may_share_a_key
+from audience_sync.members.membership import EVERY_AUDIENCE, Audience, Destination, MembershipChange, may_share_a_key
 from audience_sync.reasons import Reason
 
 # Milliseconds. An exit is remembered for 40 days (aws/membership_rows.py), and the change queue holds an addition for 7

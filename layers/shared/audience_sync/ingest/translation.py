@@ -26,7 +26,7 @@ from audience_sync.ingest.record_rules import (
     first_country,
     listed_audiences,
 )
-from audience_sync.membership import Audience, MembershipChange
+from audience_sync.members.membership import Audience, MembershipChange
 from audience_sync.reasons import Reason
 from audience_sync.segment.budget import MAX_STEPS, Budget
 from audience_sync.segment.event import AudienceCall, Kind, read

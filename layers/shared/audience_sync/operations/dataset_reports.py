@@ -15,7 +15,7 @@ from audience_sync.amazon_ads.exchange import READ_TIMEOUT
 from audience_sync.amazon_ads.job import Sizes
 from audience_sync.clock import Clock
 from audience_sync.errors import AudienceSyncError, OutOfTime
-from audience_sync.membership import Audience
+from audience_sync.members.membership import Audience
 
 DAY = 86_400  # seconds
 RESERVE = 5.0  # seconds kept to log and to publish

@@ -11,8 +11,9 @@ from typing import NamedTuple, Protocol, Self
 from audience_sync.amazon_ads.apis import rows_of
 from audience_sync.aws.membership_rows import KEEP_EXIT, StoredMember, expires_at
 from audience_sync.clock import Clock
-from audience_sync.erasure import ErasureStep, StepKind, with_step
-from audience_sync.erasure_state import (
+from audience_sync.errors import TransientError
+from audience_sync.members.erasure import ErasureStep, StepKind, with_step
+from audience_sync.members.erasure_state import (
     Erasure,
     Progress,
     is_closed,
@@ -22,10 +23,9 @@ from audience_sync.erasure_state import (
     judge,
     opened_at,
 )
-from audience_sync.errors import TransientError
-from audience_sync.member_state import MemberState, Timing
-from audience_sync.membership import Audience, Destination, Member
-from audience_sync.repetitions import deletion_messages
+from audience_sync.members.member_state import MemberState, Timing
+from audience_sync.members.membership import Audience, Destination, Member
+from audience_sync.members.repetitions import deletion_messages
 
 ROWS_AT_ONCE = 2_000  # rows read between two checks of the time: 20 requests, less than a second
 SETTLED = 3_600  # seconds; a notice is spread for the second time, and its exits are recorded, long before

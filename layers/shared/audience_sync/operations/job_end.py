@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 from audience_sync.amazon_ads.job import JobReport
 from audience_sync.clock import CLOCKS_APART
-from audience_sync.erasure import ErasureStep, StepKind, with_step
-from audience_sync.member_state import LateJob, MemberState, Timing, removed
-from audience_sync.member_step import without_late_job
-from audience_sync.membership import MembershipChange, Version
-from audience_sync.messages import JobMember, JobMessage
+from audience_sync.members.erasure import ErasureStep, StepKind, with_step
+from audience_sync.members.member_state import LateJob, MemberState, Timing, removed
+from audience_sync.members.member_step import without_late_job
+from audience_sync.members.membership import MembershipChange, Version
+from audience_sync.members.messages import JobMember, JobMessage
 from audience_sync.reasons import Reason
 
 

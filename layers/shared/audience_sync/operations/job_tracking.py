@@ -21,11 +21,11 @@ from audience_sync.amazon_ads.destination import Api, api_of
 from audience_sync.amazon_ads.job import JobReport
 from audience_sync.clock import Clock
 from audience_sync.errors import MovedOn, NotFound, OutOfTime, RequestRejected, TransientError
-from audience_sync.member_state import MemberState, Timing
-from audience_sync.membership import Destination, Member, MembershipChange
-from audience_sync.messages import DeadLetter, Failure, JobMember, JobMessage
+from audience_sync.members.member_state import MemberState, Timing
+from audience_sync.members.membership import Destination, Member, MembershipChange
+from audience_sync.members.messages import DeadLetter, Failure, JobMember, JobMessage
+from audience_sync.members.repetitions import MAX_DELAY, repetition_messages, wait_until
 from audience_sync.operations.job_end import Rejection, after_end, is_concerned, late_job, rejected_change, rejections
-from audience_sync.repetitions import MAX_DELAY, repetition_messages, wait_until
 
 MEMBERS_AT_ONCE = 100  # the most that one read of the table returns
 PARKED_AT_ONCE = 10  # members; the most that one SQS request accepts

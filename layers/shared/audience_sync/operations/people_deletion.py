@@ -13,18 +13,18 @@ from typing import NamedTuple, Protocol
 from audience_sync.amazon_ads.apis import has_jobs
 from audience_sync.clock import CLOCKS_APART, Clock
 from audience_sync.errors import InvalidRequest, MovedOn, OutOfTime, RequestRejected, TransientError
-from audience_sync.member_state import MemberState, Timing
-from audience_sync.membership import EVERY_AUDIENCE, Audience
-from audience_sync.messages import DeletionMessage
-from audience_sync.operations.job_tracking import Members, Queue, update
-from audience_sync.person_deletion import (
+from audience_sync.members.member_state import MemberState, Timing
+from audience_sync.members.membership import EVERY_AUDIENCE, Audience
+from audience_sync.members.messages import DeletionMessage
+from audience_sync.members.person_deletion import (
     claimed,
     entered_again,
     enters_wait_until,
     next_request,
     with_deletion,
 )
-from audience_sync.repetitions import MAX_DELAY, MAX_PEOPLE, deletion_messages, repetition_messages
+from audience_sync.members.repetitions import MAX_DELAY, MAX_PEOPLE, deletion_messages, repetition_messages
+from audience_sync.operations.job_tracking import Members, Queue, update
 
 TIMEOUT = 30.0  # seconds for one request
 RESERVE = 20.0  # seconds kept to write rows and to queue what follows

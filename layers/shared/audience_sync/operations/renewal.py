@@ -15,8 +15,8 @@ from audience_sync.amazon_ads.destination import is_known, of_changes
 from audience_sync.aws.checkpoint import Checkpoint
 from audience_sync.aws.membership_scan import Cursor, MembershipScan
 from audience_sync.clock import Clock
-from audience_sync.membership import Audience, MembershipChange
-from audience_sync.messages import DeliveryHistory, pack
+from audience_sync.members.membership import Audience, MembershipChange
+from audience_sync.members.messages import DeliveryHistory, pack
 from audience_sync.reasons import Reason
 
 DAY = 86_400  # seconds between two runs

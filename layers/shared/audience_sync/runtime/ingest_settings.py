@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
+from audience_sync.access.sources import AllowedSources
 from audience_sync.amazon_ads.consent import ConsentPolicy
 from audience_sync.errors import InvalidSettings
 from audience_sync.ingest.record_rules import MAX_ENTER_AGE
-from audience_sync.sources import AllowedSources
 
 # The values that the template allows.
 _FLAGS = {"yes": True, "no": False}

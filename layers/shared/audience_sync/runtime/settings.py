@@ -8,11 +8,11 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from audience_sync.access.sources import AllowedSources
 from audience_sync.amazon_ads.data_manager.accounts import Account
 from audience_sync.amazon_ads.regions import HOSTS, Hosts, Region
 from audience_sync.errors import InvalidSettings
-from audience_sync.member_state import LONGEST_JOB, Timing
-from audience_sync.sources import AllowedSources
+from audience_sync.members.member_state import LONGEST_JOB, Timing
 
 
 class _Settings(BaseModel):

@@ -31,7 +31,7 @@ from audience_sync.runtime.metric_names import (
 )
 
 if TYPE_CHECKING:
-    from audience_sync.credentials import Authenticated
+    from audience_sync.access.credentials import Authenticated
 
 MINUTE = 60_000  # milliseconds; the resolution of our metrics
 MAX_AGE = 13 * 86_400_000  # milliseconds; CloudWatch accepts a metric up to fourteen days old

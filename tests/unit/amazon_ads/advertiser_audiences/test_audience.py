@@ -17,7 +17,7 @@ from audience_sync.amazon_ads.advertiser_audiences.audience import (
 from audience_sync.amazon_ads.advertiser_audiences.audience_settings import CURRENCIES, Fee
 from audience_sync.amazon_ads.destination import of_advertiser, of_connection
 from audience_sync.errors import InvalidAudience
-from audience_sync.membership import Audience
+from audience_sync.members.membership import Audience
 
 DROP = object()  # as a value: leave the field out
 EXTRAS: dict[str, Any] = {

@@ -8,7 +8,7 @@ import pytest
 from audience_sync.amazon_ads.advertiser_audiences.audience import new_audience
 from audience_sync.amazon_ads.advertiser_audiences.audience_diff import mismatches
 from audience_sync.amazon_ads.destination import of_connection
-from audience_sync.membership import Audience
+from audience_sync.members.membership import Audience
 
 REQUEST: dict[str, Any] = {"audienceName": "Lapsed premium buyers", "connectionId": "c-1", "countryCode": "US"}
 LISTED = Audience(

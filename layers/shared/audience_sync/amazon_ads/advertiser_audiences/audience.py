@@ -13,7 +13,7 @@ from audience_sync.amazon_ads.destination import advertiser_of, connection_of, r
 from audience_sync.amazon_ads.ids import amazon_id
 from audience_sync.amazon_ads.job import Sizes, sizes
 from audience_sync.amazon_ads.settings_reader import derived_id, dsp_name
-from audience_sync.membership import Audience, Destination
+from audience_sync.members.membership import Audience, Destination
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from audience_sync.amazon_ads.advertiser_audiences.audience import NewAudience
-from audience_sync.membership import Audience
+from audience_sync.members.membership import Audience
 
 _CREATE_ANOTHER = "Amazon never changes it; to use another one, create an audience with another external id"
 _LINK_COUNTRY = (

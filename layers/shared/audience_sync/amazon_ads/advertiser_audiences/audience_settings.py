@@ -7,7 +7,7 @@ from typing import Any
 from audience_sync.amazon_ads.destination import of_advertiser, of_connection
 from audience_sync.amazon_ads.ids import amazon_id
 from audience_sync.amazon_ads.settings_reader import SettingsReader
-from audience_sync.membership import Destination
+from audience_sync.members.membership import Destination
 
 MAX_TTL = 34_300_800  # seconds, 397 days; also Amazon's default
 MIN_RENEWED_TTL = 3 * 86_400  # seconds; renewal runs once a day, and one run may fail

@@ -13,7 +13,7 @@ from audience_sync.amazon_ads.answer_fields import (
     objects,
     text_or_none,
 )
-from audience_sync.membership import AUDIENCE_ID
+from audience_sync.members.membership import AUDIENCE_ID
 
 _SHARE_ID = re.compile(r"[0-9A-Za-z_-]{1,100}")
 _WORD = re.compile(r"[A-Z][A-Z_]{0,39}")  # a value of one of Amazon's enumerations, known or not

@@ -1,0 +1,1 @@
+"""Who may send: keys, signatures and source addresses."""

@@ -1,0 +1,304 @@
+"""Use case of `audiences`: creates audiences at Amazon once, finds them again, changes them.
+
+Amazon has no call that lists audiences, and a repeated request creates a second one. So a lock is acquired in the
+audience table before each creation, and a second request finds either the audience or the lock:
+
+* the audience exists: return it, with the settings that differ from the request;
+* the lock is held: wait for a while, then ask for the request to be repeated later;
+* the lock is stale: there is no way to find out whether Amazon has created the audience. It is created again; a first
+  one would stay empty at Amazon, since no event can reach it.
+"""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from audience_sync.access.credentials import Authenticated, Keyring, require_audience_credential
+from audience_sync.amazon_ads.advertiser_audiences.audience import (
+    AudienceReport,
+    NewAudience,
+    audience_update,
+    new_audience,
+)
+from audience_sync.amazon_ads.advertiser_audiences.audience_diff import SettingMismatch, mismatches
+from audience_sync.amazon_ads.destination import Api, api_of
+from audience_sync.amazon_ads.ids import audience_id
+from audience_sync.aws.audience_table import AudienceTable
+from audience_sync.aws.creation_locks import CreationLock, CreationLocks, key_of
+from audience_sync.aws.secrets import JsonSecret
+from audience_sync.clock import Clock
+from audience_sync.errors import (
+    AudienceNotListed,
+    AudienceSyncError,
+    CreationUnderWay,
+    CredentialMissing,
+    InvalidAudience,
+    InvalidRequest,
+    InvalidSettings,
+    NotFound,
+    OutcomeUnknown,
+    OutOfTime,
+    SettingFault,
+    Unauthorized,
+    Unavailable,
+)
+from audience_sync.members.membership import Audience, after_moves
+
+CREATE_WAIT = 8.0  # seconds to wait for another request's creation; Segment gives up after ten
+POLL_INTERVAL = 0.5  # seconds between two reads of the lock
+RESERVE = 3.0  # seconds kept to list the created audience
+CREATE_TIMEOUT = 24.0  # seconds for Amazon; the gateway waits 30 in all. Segment then repeats its request
+READ_TIMEOUT = 3.0  # seconds; without an answer the table decides
+STALE_LOCK_AGE = 120_000  # milliseconds; four times as long as a creation can take
+
+
+class Amazon(Protocol):
+    """Amazon's calls for audiences."""
+
+    def create_audience(self, body: dict[str, Any], *, timeout: float) -> str:
+        """Create one and return its id."""
+
+    def read_audience(self, audience_id: str, *, timeout: float) -> AudienceReport:
+        """Read one. Raises NotFound."""
+
+    def update_audience(self, audience_id: str, body: dict[str, Any], *, timeout: float) -> None:
+        """Change one."""
+
+
+class Datasets(Protocol):
+    """Amazon's calls for datasets."""
+
+    def dataset(self, dataset_id: str, *, timeout: float) -> object:
+        """Read one. Raises NotFound."""
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """An audience that exists now, and its differences from the request."""
+
+    listed: Audience  # with the settings in force
+    wanted: NewAudience
+    attempts: int = 0  # creations at Amazon by this request; 0 if the audience existed
+
+    @property
+    def audience_id(self) -> str:
+        """Amazon's id."""
+        return self.listed.audience_id
+
+    @property
+    def mismatches(self) -> tuple[SettingMismatch, ...]:
+        """Settings that differ from the request because the audience already existed."""
+        return mismatches(self.wanted, self.listed)
+
+    def as_json(self) -> dict[str, Any]:
+        """The answer to Segment: the id as a string, and the differences from the request."""
+        answer: dict[str, Any] = {"externalId": self.audience_id}
+        if self.listed.name != self.wanted.segment_name:
+            answer["name"] = self.listed.name
+        if not self.wanted.has_own_external_id:
+            answer["externalAudienceId"] = self.wanted.external_audience_id
+        if self.mismatches:
+            answer["differs"] = [each.as_json() for each in self.mismatches]
+        return answer
+
+
+def authenticate(
+    secret: JsonSecret, headers: Mapping[str, str], query: Mapping[str, str], *, now: float
+) -> Authenticated:
+    """Authenticate a request, by audience key, at `now` in epoch seconds.
+
+    Raises Unauthorized, Unavailable, InvalidSettings.
+    """
+    try:
+        keyring = Keyring.from_json(secret.value())
+    except InvalidSettings:
+        require_audience_credential(headers, query)  # strangers are refused whatever is stored
+        raise
+    try:
+        return keyring.authenticate_audiences(headers, query, now=now)
+    except CredentialMissing:
+        raise  # a newer secret would not let it in
+    except (Unauthorized, Unavailable):
+        # The secret may just have been rotated: read it again.
+        return Keyring.from_json(secret.value(max_age=0)).authenticate_audiences(headers, query, now=now)
+
+
+class Audiences:
+    """Creates, finds and changes audiences."""
+
+    def __init__(
+        self,
+        table: AudienceTable,
+        locks: CreationLocks,
+        amazon: Amazon,
+        clock: Clock,
+        *,
+        max_cpm_cents: int,
+        allowed_targets: frozenset[str] = frozenset(),
+    ) -> None:
+        """Set up the use case.
+
+        Args:
+            table: the audiences that events may reach.
+            locks: of creations.
+            amazon: the calls to Amazon.
+            clock: for waiting.
+            max_cpm_cents: the highest fee allowed, in hundredths of any currency.
+            allowed_targets: ids of the advertisers and connections that a new audience may have; empty allows all.
+        """
+        self._table = table
+        self._locks = locks
+        self._amazon = amazon
+        self._clock = clock
+        self._max_cpm_cents = max_cpm_cents
+        self._allowed_targets = allowed_targets
+
+    def create(self, extras: Mapping[str, Any], *, deadline: float) -> Created:
+        """Create an audience, or find it: the same external id and target are the same audience.
+
+        Args:
+            extras: the customer's, including Segment's audienceName.
+            deadline: monotonic seconds by which the answer must be on its way.
+
+        Raises:
+            InvalidAudience: no audience can have these settings.
+            RequestRejected: Amazon refuses it.
+            TransientError: it is not created, or the outcome is unknown. Repeating the request finds the audience.
+        """
+        wanted = new_audience(extras, max_cpm_cents=self._max_cpm_cents, allowed_targets=self._allowed_targets)
+        created = self._found_or_created(wanted, deadline)
+        # Also for an existing audience: the request that listed it may have stopped before this.
+        self._table.raise_version()
+        return created
+
+    def find(self, extras: Mapping[str, Any], datasets: Datasets | None = None) -> Audience | None:
+        """Return the audience of `extras["externalId"]`, None if it is not listed or gone at Amazon.
+
+        An unlinked audience that was moved is found for as long as its events reach another one: Segment asks whether
+        the id that it puts into events is still valid.
+
+        Args:
+            extras: a JSON object.
+            datasets: of Ads Data Manager; None if the stack names no account.
+
+        Raises:
+            InvalidRequest: there is no externalId.
+            Unavailable: the table does not answer. If Amazon does not, the table decides.
+        """
+        if extras.get("externalId") in (None, ""):
+            raise InvalidRequest("externalId is missing")
+        named = audience_id(extras["externalId"])
+        audience = self._table.stored(named) if named else None
+        reached = after_moves(audience, self._table.stored)
+        if reached is None:
+            return None
+        try:
+            if api_of(reached.destination) is Api.AUDIENCES:
+                self._amazon.read_audience(reached.audience_id, timeout=READ_TIMEOUT)
+            elif datasets:
+                datasets.dataset(reached.audience_id, timeout=READ_TIMEOUT)
+        except NotFound:
+            return None
+        except AudienceSyncError:
+            return audience
+        return audience
+
+    def update(self, audience_id: str, changes: Mapping[str, Any], *, timeout: float = CREATE_TIMEOUT) -> Audience:
+        """Change description, ttl, fee, `dsp` or `renew` of a listed audience, and return the updated audience.
+
+        Raises:
+            AudienceNotListed: there is no such audience.
+            InvalidAudience: Amazon does not change such a field.
+            RequestRejected, TransientError: from Amazon's client; the change may be repeated.
+        """
+        audience = self._table.by_id(audience_id)
+        if audience is None:
+            raise AudienceNotListed("no audience with this id is listed here")
+        if "renew" in changes and "ttl" not in audience.settings:
+            audience = with_ttl(audience, self._amazon.read_audience(audience_id, timeout=timeout))
+        update = audience_update(audience, changes, max_cpm_cents=self._max_cpm_cents)
+        if update.body:
+            self._amazon.update_audience(audience_id, update.body, timeout=timeout)
+        if not self._table.change(audience_id, update.settings):
+            raise Unavailable("the audience was removed from the list meanwhile")
+        return replace(audience, settings=update.settings)
+
+    def _found_or_created(self, wanted: NewAudience, deadline: float) -> Created:
+        for listed in self._table.by_external_audience_id(wanted.external_audience_id):
+            if listed.destination == wanted.destination:
+                return Created(listed, wanted)
+        check_key_free(self._table, wanted.computation_key)
+        lock, is_ours = self._acquire(wanted, deadline)
+        if is_ours:
+            audience_id = self._create(wanted, lock, deadline)
+            return Created(wanted.listed_as(audience_id), wanted, lock.attempts)
+        return Created(self._existing(wanted, lock.audience_id or ""), wanted)
+
+    def _acquire(self, wanted: NewAudience, deadline: float) -> tuple[CreationLock, bool]:
+        """Acquire the lock, or wait for its holder. Returns a lock that is ours or has its audience."""
+        key = key_of(wanted.external_audience_id, wanted.target)
+        until = min(self._clock.monotonic() + CREATE_WAIT, deadline)
+        while True:
+            lock, is_ours = self._locks.acquire(key, now=self._clock.now_ms())
+            left = STALE_LOCK_AGE - (self._clock.now_ms() - lock.started_at)
+            if not is_ours and lock.audience_id is None and left <= 0:
+                lock, is_ours = self._locks.take_over(lock, now=self._clock.now_ms())
+            if is_ours or lock.audience_id is not None:
+                return lock, is_ours
+            if self._clock.monotonic() + POLL_INTERVAL > until:
+                raise CreationUnderWay(
+                    "the audience is being created, or its creation was cut off", retry_after=max(left, 0) / 1000
+                )
+            self._clock.sleep(POLL_INTERVAL)
+
+    def _existing(self, wanted: NewAudience, audience_id: str) -> Audience:
+        """Return the listed audience of a completed lock. Lists it again if its row was removed."""
+        guess = wanted.listed_as(audience_id)
+        if not self._table.add(guess, created=self._clock.now_ms()):
+            return self._table.by_id(audience_id) or guess
+        with suppress(AudienceSyncError):  # without Amazon's answer, the request is the best guess
+            known = _as_reported(guess, self._amazon.read_audience(audience_id, timeout=READ_TIMEOUT))
+            self._table.put(known, created=self._clock.now_ms())
+            return known
+        return guess
+
+    def _create(self, wanted: NewAudience, lock: CreationLock, deadline: float) -> str:
+        timeout = min(CREATE_TIMEOUT, deadline - RESERVE - self._clock.monotonic())
+        try:
+            if timeout <= 0:
+                raise OutOfTime("not enough time left", retry_after=None)
+            audience_id = self._amazon.create_audience(wanted.body(), timeout=timeout)
+        except OutcomeUnknown as error:
+            raise OutcomeUnknown(str(error), retry_after=STALE_LOCK_AGE / 1000) from None
+        except AudienceSyncError:
+            with suppress(Unavailable):  # then the lock is held until it counts as stale
+                self._locks.release(lock)
+            raise
+        self._locks.complete(lock, wanted.listed_as(audience_id), now=self._clock.now_ms())
+        return audience_id
+
+
+def check_key_free(table: AudienceTable, key: str | None) -> None:
+    """Raise InvalidAudience if another audience has a computation key: under one key, two would get no events."""
+    if key and table.by_computation_key(key):
+        allowed = "a key that no other audience is linked to"
+        remedy = "leave it out; to share the key, then run `audience-sync audiences link ID --key KEY --also`"
+        raise InvalidAudience([SettingFault("computationKey", allowed, remedy)])
+
+
+def with_ttl(audience: Audience, report: AudienceReport) -> Audience:
+    """Return the audience with the ttl that Amazon reports, which renewal needs even if it was created elsewhere."""
+    if report.ttl is None:
+        return audience
+    return replace(audience, settings=audience.settings | {"ttl": report.ttl})
+
+
+def _as_reported(audience: Audience, report: AudienceReport) -> Audience:
+    """Return the audience with the settings that Amazon reports."""
+    reported: dict[str, Any] = {"description": report.description, "ttl": report.ttl}
+    for fee in report.fees[:1]:  # we never create more than one
+        reported |= {"cpmCents": fee.cpm_cents, "currency": fee.currency}
+    settings = audience.settings | {name: value for name, value in reported.items() if value is not None}
+    name, country = report.name or audience.name, report.country or audience.country
+    return replace(audience, name=name, country=country, settings=settings)

@@ -1,0 +1,209 @@
+"""Use case of `audiences`: creates audiences in Ads Data Manager, shares them, and finds them again.
+
+A dataset's name is unique in its account, and Amazon answers a second creation with the id of the first dataset. So a
+request that stopped half-way is simply repeated: each step finds what exists, and the audience is listed last. Shares
+have no such key. So a lock in the audience table keeps two requests from sharing a dataset twice: Segment repeats its
+request while the first one still runs.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from audience_sync.amazon_ads.data_manager.answers import DataRoom, Dataset, Share
+from audience_sync.amazon_ads.data_manager.dataset_settings import NewDataset, new_dataset
+from audience_sync.amazon_ads.destination import Api, of_data_manager
+from audience_sync.audiences.creation import STALE_LOCK_AGE, check_key_free
+from audience_sync.aws.audience_table import AudienceTable
+from audience_sync.aws.creation_locks import CreationLocks, key_of
+from audience_sync.clock import Clock
+from audience_sync.errors import CreationUnderWay, InvalidAudience, OutOfTime, SettingFault, Unavailable
+from audience_sync.members.membership import Audience
+
+RESERVE = 3.0  # seconds kept to list the created audience
+NO_ERASURE = (
+    "with a DSP account in place of a manager account, Amazon deletes nobody:"
+    " people to erase must be removed in the Amazon Ads console"
+)
+
+
+class Amazon(Protocol):
+    """Amazon's calls for datasets."""
+
+    @property
+    def can_erase(self) -> bool:
+        """Whether people can be deleted and shares revoked."""
+
+    def data_room(self, *, timeout: float) -> DataRoom | None:
+        """Read the account's data room."""
+
+    def make_data_room(self, *, timeout: float) -> DataRoom:
+        """Create it."""
+
+    def dataset_named(self, name: str, *, timeout: float) -> Dataset | None:
+        """Find a dataset by its name."""
+
+    def create_dataset(self, body: dict[str, Any], *, timeout: float) -> str:
+        """Create a dataset, or find the one that has its name, and return its id."""
+
+    def shares(self, dataset_id: str, *, timeout: float) -> Iterable[Share]:
+        """Read the shares of a dataset."""
+
+    def create_share(self, body: dict[str, Any], *, timeout: float) -> Share:
+        """Share a dataset, unless it is shared already."""
+
+
+@dataclass(frozen=True, slots=True)
+class CreatedDataset:
+    """A dataset that exists now and is shared, and its differences from the request."""
+
+    listed: Audience
+    wanted: NewDataset
+    shares: tuple[Share, ...]
+    is_new: bool  # to the audience table
+    warning: str = ""
+
+    @property
+    def audience_id(self) -> str:
+        """The id of the dataset."""
+        return self.listed.audience_id
+
+    @property
+    def differs(self) -> list[str]:
+        """The settings, by their names in the extras, that the existing audience does not have."""
+        wanted = _audience(self.wanted, self.audience_id)
+        pairs = {
+            "audienceName": (wanted.name, self.listed.name),
+            "countryCode": (wanted.country, self.listed.country),
+            "computationKey": (wanted.computation_key, self.listed.computation_key),
+            "description": (wanted.settings.get("description"), self.listed.settings.get("description")),
+        }
+        return [name for name, (asked, has) in pairs.items() if name in self.wanted.given_fields and asked != has]
+
+    def as_json(self) -> dict[str, Any]:
+        """The answer to Segment: the id, the dataset's name if it differs, shares, and differences from the request."""
+        answer: dict[str, Any] = {"externalId": self.audience_id}
+        if self.wanted.name != self.wanted.segment_name:
+            answer["name"] = self.wanted.name
+        if not self.wanted.has_own_external_id:
+            answer["externalAudienceId"] = self.wanted.external_audience_id
+        if self.differs:
+            remedy = "A dataset cannot be changed at Amazon; `audience-sync audiences link` changes what is stored here"
+            answer["differs"] = [{"field": name, "remedy": remedy} for name in self.differs]
+        if self.warning:
+            answer["warning"] = self.warning
+        return answer
+
+
+class Datasets:
+    """Creates datasets."""
+
+    def __init__(
+        self,
+        table: AudienceTable,
+        locks: CreationLocks,
+        amazon: Amazon | None,
+        clock: Clock,
+        *,
+        allowed_targets: frozenset[str] = frozenset(),
+    ) -> None:
+        """Set up the use case.
+
+        Args:
+            table: the audiences that events may reach.
+            locks: of creations.
+            amazon: the calls to Amazon; None if the stack names no account.
+            clock: for the deadline.
+            allowed_targets: ids of the accounts that a new dataset may be shared with; empty allows all.
+        """
+        self._table = table
+        self._locks = locks
+        self._amazon = amazon
+        self._clock = clock
+        self._allowed_targets = allowed_targets
+
+    def create(self, extras: Mapping[str, Any], *, deadline: float) -> CreatedDataset:
+        """Create a dataset, or find it: the same external id is the same audience. Shares that it lacks are created.
+
+        Args:
+            extras: the customer's, including Segment's audienceName.
+            deadline: monotonic seconds by which the answer must be on its way.
+
+        Raises:
+            InvalidAudience: no dataset can have these settings, or the stack names no account.
+            RequestRejected: Amazon refuses it.
+            TransientError: it is not complete; repeating the request continues.
+        """
+        wanted = new_dataset(extras, allowed_targets=self._allowed_targets)
+        if self._amazon is None:
+            allowed = "an API that the stack is set up for; no account of Ads Data Manager is"
+            raise InvalidAudience([SettingFault("api", allowed, "deploy with the parameter DataManagerAccountId")])
+        with self._alone(wanted):
+            return self._create(self._amazon, wanted, deadline)
+
+    def _create(self, amazon: Amazon, wanted: NewDataset, deadline: float) -> CreatedDataset:
+        known = self._listed(wanted)
+        if known is None:
+            check_key_free(self._table, wanted.computation_key)
+            if amazon.data_room(timeout=self._time_left(deadline)) is None:
+                amazon.make_data_room(timeout=self._time_left(deadline))
+        if known:
+            dataset_id = known.audience_id
+        elif found := amazon.dataset_named(wanted.name, timeout=self._time_left(deadline)):
+            dataset_id = found.dataset_id
+        else:
+            dataset_id = amazon.create_dataset(wanted.as_body(), timeout=self._time_left(deadline))
+        bodies = wanted.share_bodies(dataset_id)
+        # One call for all shares that exist: however slow Amazon is, a repeated request gets further than the last one.
+        listed = [*amazon.shares(dataset_id, timeout=self._time_left(deadline))] if bodies else []
+        shares = tuple(
+            next((share for share in listed if share.is_for(body)), None)
+            or amazon.create_share(body, timeout=self._time_left(deadline))
+            for body in bodies
+        )
+        audience = known or _audience(wanted, dataset_id)
+        is_new = known is None and self._table.add(audience, created=self._clock.now_ms())
+        stored = audience if is_new or known else self._table.by_id(dataset_id) or audience
+        # Also for an existing audience: the request that listed it may have stopped before this.
+        self._table.raise_version()
+        return CreatedDataset(stored, wanted, shares, is_new, "" if amazon.can_erase else NO_ERASURE)
+
+    @contextmanager
+    def _alone(self, wanted: NewDataset) -> Iterator[None]:
+        """Hold the lock of the creation. Raises CreationUnderWay, Unavailable."""
+        now = self._clock.now_ms()
+        lock, is_ours = self._locks.acquire(key_of(wanted.external_audience_id, Api.DATA_MANAGER), now=now)
+        left = STALE_LOCK_AGE - (now - lock.started_at)
+        if not is_ours and left <= 0:  # the function was stopped
+            lock, is_ours = self._locks.take_over(lock, now=now)
+        if not is_ours:
+            raise CreationUnderWay("the audience is being created", retry_after=max(left, 0) / 1000)
+        try:
+            yield
+        finally:
+            with suppress(Unavailable):  # then the lock is held until it counts as stale
+                self._locks.release(lock)
+
+    def _listed(self, wanted: NewDataset) -> Audience | None:
+        same = self._table.by_external_audience_id(wanted.external_audience_id)
+        return next((each for each in same if each.destination == of_data_manager()), None)
+
+    def _time_left(self, deadline: float) -> float:
+        left = deadline - RESERVE - self._clock.monotonic()
+        if left <= 0:
+            raise OutOfTime("not enough time left", retry_after=None)
+        return left
+
+
+def _audience(wanted: NewDataset, dataset_id: str) -> Audience:
+    settings = {"description": wanted.description, "idRetention": wanted.id_retention}
+    return Audience(
+        dataset_id,
+        name=wanted.segment_name,
+        country=wanted.country,
+        destination=of_data_manager(),
+        computation_key=wanted.computation_key,
+        external_audience_id=wanted.external_audience_id,
+        settings={name: value for name, value in settings.items() if value is not None},
+    )

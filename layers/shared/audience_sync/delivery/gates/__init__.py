@@ -1,0 +1,1 @@
+"""Whether an upload may be tried now."""

@@ -1,0 +1,185 @@
+"""Uploads of one invocation: splits the changes of one audience into requests and returns an outcome for each."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from audience_sync.amazon_ads.apis import encoder_of, frame_of
+from audience_sync.amazon_ads.upload import Submission, Target, Upload, cut_uploads
+from audience_sync.clock import Clock
+from audience_sync.delivery.bisect import BISECTABLE_STATUSES, SAMPLE_SIZE, Chunk, sample_first
+from audience_sync.delivery.uploads import Accepted, Deferred, Job, Limits, Outcome, Track
+from audience_sync.errors import (
+    NoIdentifier,
+    OutcomeUnknown,
+    OutOfTime,
+    RequestRejected,
+    RequestTooLarge,
+    TransientError,
+)
+from audience_sync.members.membership import Member, MembershipChange
+
+SHUTDOWN_RESERVE = 8.0  # seconds kept to read back, park, defer and answer before the function is stopped
+DATING = 3.0  # of these seconds, for dating rows
+RECORD_RESERVE = 5.0  # seconds kept, beside the upload's, to finish writing rows
+TRACK_ATTEMPTS, TRACK_INTERVAL = 3, 5.0  # to store the message of a job; seconds between them
+
+
+class Uploader(Protocol):
+    """Sends uploads to Amazon."""
+
+    def send_records(self, upload: Upload, *, timeout: float) -> Submission:
+        """Submit one upload within `timeout` seconds."""
+
+
+@dataclass(slots=True)
+class UploadStats:
+    """The uploads of one invocation."""
+
+    sent: int = 0
+    failed: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)  # for failed uploads
+    jobs: list[Job] = field(default_factory=list)
+    counted_from_one: set[str] = field(default_factory=set)  # ids of uploads whose refused records Amazon counts from 1
+
+
+class Uploads:
+    """Sends to Amazon for the time of one invocation."""
+
+    def __init__(self, uploader: Uploader, limits: Limits, clock: Clock, deadline: float) -> None:
+        """Set up the uploads; `deadline` in monotonic seconds."""
+        self.stats = UploadStats()
+        self._uploader = uploader
+        self._limits = limits
+        self._clock = clock
+        self._deadline = deadline
+
+    @property
+    def has_time(self) -> bool:
+        """Whether there is time for another upload: the outcome of one cut off would be unknown."""
+        return self._time_left() >= self._limits.timeout
+
+    @property
+    def has_time_to_record(self) -> bool:
+        """Whether there is time to record and send another change: a recorded change must also be sent."""
+        return self._time_to_record() >= 0
+
+    @property
+    def has_time_to_date(self) -> bool:
+        """Whether there is time to date a row after its upload. Undated uploads are repeated, so the limit is later."""
+        return self._time_left() > -DATING
+
+    def half_of_time_to_record(self) -> Callable[[], bool]:
+        """Return a check that more than half of the time left now for recording changes remains.
+
+        Steps that precede recording stop at that point, so that some changes are recorded at any speed.
+        """
+        half = self._time_to_record() / 2
+        return lambda: self._time_to_record() >= half
+
+    def send(self, target: Target, changes: Sequence[MembershipChange], track: Track) -> dict[Member, Outcome]:
+        """Send changes of distinct members in as many uploads as needed, and return the outcome of each.
+
+        The first transient error stops it: more requests would make the trouble worse. Tracking an upload's job is
+        part of sending: if that fails, the upload counts as not made and is repeated.
+        """
+        outcomes: dict[Member, Outcome] = {
+            change.member: NoIdentifier("no identifier is known for this member")
+            for change in changes
+            if not change.record["hashedPII"]
+        }
+        sendable = [change for change in changes if change.record["hashedPII"]]
+        encode = encoder_of(target.destination)
+        encoded = [encode(change.record) for change in sendable]
+        position = 0
+        for upload in cut_uploads(target, frame_of(target), encoded, self._limits.size(target.destination)):
+            chunk = Chunk(upload, sendable[position : position + len(upload.encoded)])
+            position += len(chunk.changes)
+            trouble = self._send(chunk, outcomes, track)
+            if trouble is not None:
+                outcomes.update((change.member, trouble) for change in sendable[position:])
+                break
+        return outcomes
+
+    def _send(self, chunk: Chunk, outcomes: dict[Member, Outcome], track: Track) -> Deferred | None:
+        """Send one upload, bisected if Amazon refuses it. Returns a deferral if the rest must wait."""
+        chunks = [chunk]  # still to send, the next one last
+        accepted = refused = 0  # chunks; refused ones only if they cannot be split
+        while chunks:
+            chunk = chunks.pop()
+            outcome = self._send_chunk(chunk, track)
+            if isinstance(outcome, Deferred):
+                outcomes.update((change.member, outcome) for change in chunk.changes)
+                rest = replace(outcome, job=None)
+                outcomes.update((change.member, rest) for each in chunks for change in each.changes)
+                return rest
+            if (
+                isinstance(outcome, RequestRejected)
+                and outcome.status in BISECTABLE_STATUSES
+                and len(chunk.changes) > 1
+            ):
+                chunks += reversed(chunk.halves())
+                continue
+            outcomes.update((change.member, outcome) for change in chunk.changes)
+            if isinstance(outcome, Accepted):
+                outcomes.update((chunk.changes[place].member, error) for place, error in outcome.rejected.items())
+            accepted += isinstance(outcome, Accepted)
+            refused += isinstance(outcome, RequestRejected) and not isinstance(outcome, RequestTooLarge)
+            if refused == SAMPLE_SIZE and not accepted:
+                chunks = sample_first(chunks)
+            elif refused == 2 * SAMPLE_SIZE and not accepted:  # the records are not at fault
+                outcomes.update((change.member, outcome) for each in chunks for change in each.changes)
+                return None
+        return None
+
+    def _send_chunk(self, chunk: Chunk, track: Track) -> Accepted | Deferred | RequestRejected:
+        """Make one request and return its outcome."""
+        if not self.has_time:
+            return Deferred.after(OutOfTime("no time left for an upload"))
+        sent_at = self._clock.now_ms()
+        job: Job | None = None
+        try:
+            submitted = self._uploader.send_records(chunk.upload, timeout=self._limits.timeout)
+            accepted = [each for place, each in enumerate(chunk.changes) if place not in submitted.rejected]
+            job = Job(submitted.job_id, chunk.upload.target, accepted, sent_at)
+            self._track(job, track)
+        except TransientError as error:
+            self._count_failure(error.reason)
+            return Deferred(error, self._delay(error), job)
+        except RequestRejected as error:
+            self._count_failure(error.reason)
+            return error
+        self.stats.sent += 1
+        self.stats.jobs.append(job)
+        if submitted.counted_from_one:
+            self.stats.counted_from_one.add(job.job_id)
+        return Accepted(submitted.rejected)
+
+    def _track(self, job: Job, track: Track) -> None:
+        """Store a job to be checked later. Retries while there is time, since nothing else knows its id."""
+        for attempt in range(1, TRACK_ATTEMPTS + 1):
+            try:
+                track(job)
+            except TransientError:
+                if attempt == TRACK_ATTEMPTS or self._time_left() < TRACK_INTERVAL:
+                    raise
+                self._clock.sleep(TRACK_INTERVAL)
+            else:
+                return
+
+    def _delay(self, error: TransientError) -> float | None:
+        """Return the minimum wait in seconds: Amazon's, or the settle time if it may still apply the upload."""
+        if error.retry_after is not None:
+            return error.retry_after
+        return self._limits.settle if isinstance(error, OutcomeUnknown) else None
+
+    def _count_failure(self, reason: str) -> None:
+        self.stats.failed += 1
+        self.stats.reasons[reason] += 1
+
+    def _time_to_record(self) -> float:
+        return self._time_left() - self._limits.timeout - RECORD_RESERVE
+
+    def _time_left(self) -> float:
+        return self._deadline - SHUTDOWN_RESERVE - self._clock.monotonic()

@@ -1,0 +1,278 @@
+"""State of one member of one audience: its newest change, and every identity that may be at Amazon. Pure.
+
+A *life* is the time between a member's enter and the exit or deletion notice that ends it. An identity belongs to the
+life in which it was named last. Identities named after the last exit are *active*: the member is in the audience with
+them. Identities named before are *to remove*, until the job that removes them has ended well.
+
+A state only ever grows in the order of versions, whatever order changes arrive in, and each write of it is conditional
+on its revision: so the row of a member alone decides which change is the newest.
+
+Amazon may run two jobs in any order. So a state also records until when sent uploads may still take effect, and from
+that the due repetitions: docs/architecture.md, *Uploads that contradict each other*. `member_step.py` applies changes.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+from audience_sync.members.erasure import ErasurePlan, ErasureStep
+from audience_sync.members.membership import MAX_IDENTITIES, Member, MembershipChange, Version
+
+LONGEST_JOB = 36 * 3600  # seconds; Amazon shows members within 36 hours, so a job still running then will never end
+# Seconds; two years. The time to live of a dataset cannot be set; the longest one that Amazon documents is 380 days.
+KEEP_IN_DATASET = 730 * 86_400
+
+
+class Identity(NamedTuple):
+    """One identity, as in an Amazon record."""
+
+    at: int  # epoch milliseconds of the newest change that named it
+    digests: dict[str, str]  # Amazon's field name to SHA-256, hex
+
+    def __repr__(self) -> str:
+        """Show only the time: a digest of an address is also personal data."""
+        return f"Identity(at={self.at})"
+
+    @property
+    def key(self) -> tuple[tuple[str, str], ...]:
+        """A key that is equal for equal identities."""
+        return tuple(sorted(self.digests.items()))
+
+
+class LateJob(NamedTuple):
+    """A job with a record of this member that had not ended at its first check."""
+
+    job_id: str
+    sent_at: int  # epoch seconds of its upload
+    at: int  # epoch milliseconds of its change
+    removes: bool = False
+
+
+class Timing(NamedTuple):
+    """Limits on Amazon's processing time, in seconds."""
+
+    effective_after: float  # an upload prepared now has taken effect by then, unless its job is late
+    longest_job: float = LONGEST_JOB  # a job counts as ended by then, whatever its state
+    after_notice: float = 0.0  # enters wait so long after a deletion notice, which also deletes the person by id
+    keeps: float = 0.0  # Amazon may keep a member for so long; 0: no longer than a row is kept anyway
+
+    @classmethod
+    def of_dataset(cls, effective_after: float, longest_job: float) -> "Timing":
+        """Return the limits for Ads Data Manager, which reports the end of nothing and may delete people everywhere."""
+        return cls(effective_after, longest_job, 2 * effective_after, KEEP_IN_DATASET)
+
+
+class Due(NamedTuple):
+    """A repetition and its time."""
+
+    at: float  # epoch seconds
+    removes: bool
+
+
+@dataclass(frozen=True, slots=True)
+class MemberState:
+    """One row of the membership table."""
+
+    newest: MembershipChange  # its record without identities
+    identities: tuple[Identity, ...] = ()  # named last first
+    left: Version | None = None  # the newest exit or deletion notice
+    erase_until: int = 0  # epoch milliseconds of the newest deletion notice; identities named by then must be erased
+    entered: int = 0  # epoch seconds at which an enter was last sent
+    exited: int = 0  # epoch seconds at which a removal was last sent
+    removal_failed: bool = False  # an attempt at a removal has failed, and Amazon has accepted none since
+    ended: int = 0  # epoch seconds at which the newest exit was recorded
+    # Epoch seconds by which enters with identities to remove, and removals, take effect unless their job is late.
+    enters_end: int = 0
+    removals_end: int = 0
+    late_jobs: tuple[LateJob, ...] = ()  # not known to have ended
+    erasure: tuple[ErasureStep, ...] = ()  # in the order in which they were recorded
+    plan: ErasurePlan | None = None  # of the erasure; in the row of all audiences, unless an older version wrote it
+    keep_until: int = 0  # epoch seconds until which the row is kept, even if it would expire before
+    revision: int = 0  # of the row that was read; 0 without a row
+
+    @property
+    def member(self) -> Member:
+        """The audience and external user id."""
+        return self.newest.member
+
+    @property
+    def version(self) -> Version:
+        """The version of the newest change."""
+        return self.newest.version
+
+    @property
+    def active(self) -> tuple[Identity, ...]:
+        """The identities of the current life; none if the member has left."""
+        return tuple(each for each in self.identities if self.left is None or each.at > self.left.at)
+
+    @property
+    def to_remove(self) -> tuple[Identity, ...]:
+        """The identities of earlier lives that may be at Amazon."""
+        return tuple(each for each in self.identities if self.left is not None and each.at <= self.left.at)
+
+    def has_ended(self, notice: Version) -> bool:
+        """Return whether the life before a deletion notice has ended, and its identities are erased or must be."""
+        if self.left is None or self.left < notice:
+            return False
+        return self.erase_until >= notice.at or all(each.at > notice.at for each in self.identities)
+
+    def reflects(self, notice: Version, *, is_dataset: bool) -> bool:
+        """Return whether the exit that a deletion notice leads to would change nothing here.
+
+        Args:
+            notice: the version of the notice.
+            is_dataset: the notice also deletes the person from datasets entered since, and enters wait for that.
+        """
+        # A row without identities must also record the notice: the next exit may name some.
+        is_back = not is_dataset and not self.newest.exits
+        return self.has_ended(notice) and (is_back or self.erase_until >= notice.at)
+
+    def has_all_to_remove(self, later: "MemberState") -> bool:
+        """Return whether a removal sent from this state has removed everything that a later one still has to remove."""
+        known = {each.key for each in self.to_remove}
+        return all(each.key in known for each in later.to_remove)
+
+    @property
+    def must_erase(self) -> bool:
+        """Whether a deletion notice covers identities that are still kept."""
+        return any(each.at <= self.erase_until for each in self.to_remove)
+
+    # Repetitions
+
+    def carried(self, job: LateJob, timing: Timing) -> bool:
+        """Return whether an enter's job may have carried identities to remove: it was sent before its life had ended.
+
+        It may be newer than the exit if the exit arrived late. An enter of the current life waits until the first
+        removal has taken effect.
+        """
+        if self.left is None:
+            return False
+        return job.at <= self.left.at or job.sent_at < self.ended + timing.effective_after
+
+    def enters_ended(self, timing: Timing) -> float:
+        """Return the epoch second by which enters with identities to remove have taken effect; 0 if none was sent."""
+        late = (job for job in self.late_jobs if not job.removes and self.carried(job, timing))
+        return max([self.enters_end, *(job.sent_at + timing.longest_job for job in late)])
+
+    def removals_ended(self, timing: Timing) -> float:
+        """Return the epoch second by which removals have taken effect; 0 if none was sent."""
+        late = (job.sent_at + timing.longest_job for job in self.late_jobs if job.removes)
+        return max([self.removals_end, *late])
+
+    def owes_removal(self, timing: Timing) -> bool:
+        """Return whether an enter may take effect after the last removal."""
+        return bool(self.to_remove) and self.exited < self.enters_ended(timing)
+
+    def due(self, timing: Timing) -> Due | None:
+        """Return the repetition that is due and its time, None if nothing is due.
+
+        A removal is due if an enter may have taken effect after it. Identities under a deletion notice are removed for
+        the last time when even an enter of an unknown job has taken effect. An enter is due if a removal may have taken
+        effect after it; it waits for removals that are themselves due.
+        """
+        if self.left is None:
+            return None  # as for most members: nothing was ever removed
+        removal = self.removal_due(timing)
+        ended = self.removals_ended(timing)
+        if self.newest.exits or self.entered >= ended or self.owes_removal(timing):
+            return removal
+        enter = Due(ended, removes=False)
+        return min(enter, removal) if removal else enter
+
+    def removal_due(self, timing: Timing) -> Due | None:
+        """Return the time of the next removal; None if none is due."""
+        ended = self.enters_ended(timing)
+        if self.owes_removal(timing):
+            return Due(ended, removes=True)
+        if self.must_erase and ended and self.exited < (last := self.last_removal(timing)):
+            return Due(last, removes=True)
+        return None
+
+    def last_removal(self, timing: Timing) -> float:
+        """Return the epoch second of the last removal before an erasure, if one is due."""
+        return self.enters_ended(timing) + timing.longest_job
+
+    def enter_waits_until(self, timing: Timing) -> float:
+        """Return the epoch second at which an enter may be sent: removals have taken effect and none is owed."""
+        if self.owes_removal(timing):
+            return self.enters_ended(timing) + timing.effective_after
+        return self.removals_ended(timing)
+
+    # Changes to send
+
+    def removal(self) -> MembershipChange:
+        """Return the exit for the identities to remove. Its record holds any number of them."""
+        left, stale = self.left or self.version, self.to_remove
+        consent = self.newest.record.get("userConsent", {})
+        record = self.newest.record | {
+            "action": "DELETE",
+            "hashedPII": [each.digests for each in stale],
+            "userConsent": consent if self.newest.exits else _without_place(consent),
+        }
+        named_at = tuple(each.at for each in stale)
+        return replace(
+            self.newest,
+            at=left.at,
+            message_id=left.message_id,
+            record=record,
+            erase=self.erase_until >= left.at,
+            named_at=() if set(named_at) <= {left.at} else named_at,
+        )
+
+    def enter(self) -> MembershipChange:
+        """Return the newest change, an enter, with the most recently named active identities."""
+        active = self.active[:MAX_IDENTITIES]
+        record = self.newest.record | {"hashedPII": [each.digests for each in active]}
+        named_at = tuple(each.at for each in active)
+        return replace(self.newest, record=record, named_at=() if set(named_at) <= {self.newest.at} else named_at)
+
+    def change(self) -> MembershipChange:
+        """Return the newest change as it should be sent."""
+        return self.removal() if self.newest.exits else self.enter()
+
+    def records(self, *, removes: bool, at_most: int = MAX_IDENTITIES) -> list[MembershipChange]:
+        """Return the changes to send, one request after the other: a large removal needs several.
+
+        Args:
+            removes: the removal, instead of the enter.
+            at_most: identities of one record.
+        """
+        return _parts(self.removal(), at_most) if removes else [self.enter()]
+
+    def bare(self) -> MembershipChange:
+        """Return the newest change without identities: a repetition is sent from the row."""
+        return replace(self.newest, record=self.newest.record | {"hashedPII": [], "userConsent": {}})
+
+
+def removed(state: MemberState, until: int) -> MemberState:
+    """Drop the identities to remove that were named by `until`, epoch milliseconds."""
+    gone = {each.key for each in state.to_remove if each.at <= until}
+    return replace(state, identities=tuple(each for each in state.identities if each.key not in gone))
+
+
+def left_with(change: MembershipChange, known: MembershipChange) -> MembershipChange:
+    """Return an exit with the consent under which its member is `known`, unless it states its own.
+
+    Some of Amazon's APIs remove a member only with consent.
+    """
+    if "userConsent" in change.record:
+        return change
+    consent = _without_place(known.record.get("userConsent", {}))
+    return replace(change, record=change.record | {"userConsent": consent})
+
+
+def _without_place(consent: dict[str, Any]) -> dict[str, Any]:
+    """Return consent without an IP address, which a removal does not need."""
+    return {name: value for name, value in consent.items() if name != "geo"}
+
+
+def _parts(change: MembershipChange, at_most: int) -> list[MembershipChange]:
+    """Split a removal into records of at most `at_most` identities; none if there is nothing to remove."""
+    identities, named_at = change.record["hashedPII"], change.named_at
+    return [
+        replace(
+            change,
+            record=change.record | {"hashedPII": identities[start : start + at_most]},
+            named_at=named_at[start : start + at_most],
+        )
+        for start in range(0, len(identities), at_most)
+    ]

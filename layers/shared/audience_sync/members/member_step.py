@@ -1,0 +1,280 @@
+"""Effect of changes on the state of one member: the write, the upload and the wait. Pure.
+
+Three rules keep the uploads of a member from undoing each other, and their number bounded by the member's changes:
+
+1. A removal is sent at once. If an enter that it contradicts may take effect after it, it is sent again then.
+2. An enter waits until the removals sent before it have taken effect, and until none is owed.
+3. The row is dated before the first attempt at an upload, and right after a later one. An attempt after which the row
+   was not dated comes back with its message, and counts as sent then.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+from audience_sync.members.member_state import Identity, LateJob, MemberState, Timing, left_with
+from audience_sync.members.membership import MembershipChange, Version
+
+# Seconds after which a removal without a failed attempt is certain: longer than a change can wait (7 days), lie in the
+# dead letters (14), and wait again.
+KEEP_REMOVED = 30 * 86_400
+MAX_KEPT = 1_000  # identities; a row holds 400 KB, and each identity at most 300 bytes
+
+
+class Attempted(NamedTuple):
+    """The oldest enter and the oldest exit that an earlier delivery may have sent without dating the row."""
+
+    enter: Version | None = None
+    exit: Version | None = None
+
+
+NOT_ATTEMPTED = Attempted()
+
+
+class Step(NamedTuple):
+    """The actions of one delivery for a member."""
+
+    state: MemberState  # source of the records
+    writes: bool = False  # write the state before anything is sent
+    removes: bool = False  # the removal is sent
+    enters: bool = False  # the enter is sent
+    is_superseded: bool = False  # a newer change has replaced them, or there is nothing to remove
+    waits_until: float | None = None  # epoch seconds; the enter waits until then and is not in the state yet
+    repeats: bool = False  # the upload is a due repetition
+
+    @property
+    def sends(self) -> bool:
+        """Whether an upload is made."""
+        return self.removes or self.enters
+
+
+def step(
+    state: MemberState | None,
+    changes: Sequence[MembershipChange],
+    *,
+    now: int,
+    timing: Timing,
+    attempted: Attempted = NOT_ATTEMPTED,
+) -> Step:
+    """Apply changes of one member to its state.
+
+    Args:
+        state: as the table holds it, None if it holds none.
+        changes: one life's end, if any, and the newest change, as `coalesce` returns them.
+        now: epoch seconds.
+        timing: how long Amazon may take.
+        attempted: changes that may be on their way already.
+    """
+    known = _without_lapsed(state, now, timing) if state else None
+    newest = changes[-1]
+    grown, removes = known, False
+    for change in changes:
+        if change.exits:
+            grown, removes = _with_exit(known, change, now, timing)
+    if grown is None:
+        return _entering(_with_new_enter(None, newest), now, timing, writes=True)
+    counted = _with_attempts(grown, attempted, round(now + timing.effective_after))
+    writes = (grown if removes else counted) != known  # attempts are written when the removal is dated
+    grown = counted
+    if newest.exits:
+        is_moot = newest.version != grown.version or not removes
+        return _removing(grown, now, timing, writes=writes, removes=removes, is_superseded=is_moot)
+    entered = _with_enter(grown, newest, now)
+    if entered is None:
+        return _removing(grown, now, timing, writes=writes, removes=removes, is_superseded=True)
+    due = grown.removal_due(timing)
+    is_due = due is not None and due.at <= now  # if nothing else sends it
+    if removes or is_due:
+        dated = sent(grown, newest.version, now, timing, removes=True)
+        removing = _removing(grown, now, timing, writes=writes, removes=True)
+        return removing._replace(waits_until=dated.enter_waits_until(timing), repeats=not removes)
+    until = grown.enter_waits_until(timing)
+    if until > now:
+        return _removing(grown, now, timing, writes=writes, removes=False)._replace(waits_until=until)
+    return _entering(entered, now, timing, writes=entered != known)
+
+
+def repetition(
+    state: MemberState | None, version: Version, *, now: int, timing: Timing, attempted: Attempted = NOT_ATTEMPTED
+) -> Step | None:
+    """Return the repetition due for a member, now or later; None if nothing is due.
+
+    Args:
+        state: as the table holds it, None if it holds none.
+        version: of the newest change when the repetition was queued; a newer change has queued its own.
+        now: epoch seconds.
+        timing: how long Amazon may take.
+        attempted: an upload of this repetition that may be on its way already.
+    """
+    if state is None:
+        return None
+    known = _without_lapsed(state, now, timing)
+    if state.version != version:
+        counted = _with_attempts(known, attempted, round(now + timing.effective_after))
+        return None if counted == known else Step(counted, writes=True)
+    due = known.due(timing)
+    if due is None:
+        return None
+    if due.at > now:
+        return Step(known, waits_until=due.at)
+    # Dated after sending: if that fails, it is still due.
+    return Step(known, removes=due.removes, enters=not due.removes, repeats=True)
+
+
+def sent(state: MemberState, version: Version, at: int, timing: Timing, *, removes: bool) -> MemberState:
+    """Date an upload, before or after the attempt. A removal is not certain by that.
+
+    Args:
+        state: as the table holds it now; another change may be the newest.
+        version: of the sent change.
+        at: epoch seconds; before the request.
+        timing: how long Amazon may take.
+        removes: whether it was a removal.
+    """
+    end = round(at + timing.effective_after)
+    if removes:
+        return replace(state, exited=max(state.exited, at), removals_end=max(state.removals_end, end))
+    if state.left is not None and version <= state.left:
+        return replace(state, enters_end=max(state.enters_end, end))
+    keep_until = round(at + timing.keeps) if timing.keeps else 0
+    return replace(state, entered=max(state.entered, at), keep_until=max(state.keep_until, keep_until))
+
+
+def without_removal(each: Step, now: int) -> Step:
+    """Record an exit whose removal Amazon would ignore: nothing is sent, and the row keeps no identities of it."""
+    state = replace(each.state, identities=each.state.active, exited=max(each.state.exited, now))
+    return Step(state, writes=True, is_superseded=True, waits_until=each.waits_until)
+
+
+def _with_exit(
+    state: MemberState | None, change: MembershipChange, now: int, timing: Timing
+) -> tuple[MemberState, bool]:
+    """End a life. Returns the state, and whether to send a removal."""
+    bare = left_with(_bare(change), state.newest if state else change)
+    known = state or MemberState(bare)
+    is_newest = state is None or change.version > state.version
+    left = max(change.version, known.left or change.version)
+    ends_a_life = left != known.left
+    # Without a new life since a deletion notice, the traits of later exits are also erased.
+    follows_notice = known.newest.exits and known.left is not None and known.erase_until >= known.left.at
+    erase_until = known.erase_until
+    if is_newest and (change.erase or follows_notice):
+        erase_until = max(erase_until, change.at)
+    elif change.erase:
+        erase_until = max(erase_until, left.at if known.newest.exits else change.at)
+    entered = round(known.entered + timing.effective_after) if ends_a_life and known.entered else 0
+    elsewhere = round(now + timing.after_notice) if change.erase and timing.after_notice else 0
+    grown = replace(
+        known,
+        newest=bare if is_newest else known.newest,
+        keep_until=0 if is_newest else known.keep_until,
+        left=left,
+        ended=now if ends_a_life else known.ended,
+        erase_until=erase_until,
+        enters_end=max(known.enters_end, entered),
+        removals_end=max(known.removals_end, elsewhere),
+    )
+    is_parked = change.erase and change.version == left and timing.after_notice > 0
+    if is_newest or is_parked:  # one that was parked knows what the row may have lost since
+        grown = _named(grown, change.identities)
+    says_more = ends_a_life or erase_until != known.erase_until or change.version == left
+    # A notice older than the newest exit: whoever recorded it may have been cut off before the removal.
+    is_unfinished = change.erase and grown.must_erase
+    return grown, bool(grown.to_remove) and (says_more or is_unfinished)
+
+
+def _with_attempts(state: MemberState, attempted: Attempted, end: int) -> MemberState:
+    """Count attempts at older changes as sent now: they have taken effect by `end`, epoch seconds."""
+    if attempted.enter and state.left and attempted.enter <= state.left and state.to_remove:
+        state = replace(state, enters_end=max(state.enters_end, end))
+    if attempted.exit and not state.newest.exits and attempted.exit < state.version:
+        state = replace(state, removals_end=max(state.removals_end, end))
+    return state
+
+
+def _with_enter(state: MemberState, change: MembershipChange, now: int) -> MemberState | None:
+    """Make an enter the newest change, or add the identities of an older one of this life; None if it is superseded.
+
+    The row may have an identity from this very change: whoever recorded it may have been cut off before the upload.
+    """
+    if change.version > state.version:
+        is_certain = state.exited and now - state.exited > KEEP_REMOVED and not state.removal_failed
+        return _with_new_enter(_without_certain(state) if is_certain else state, change)
+    if state.newest.exits:
+        return None
+    known = {each.key: each.at for each in state.active}
+    named = _of_this_life(state, change)
+    says_more = any(known.get(Identity(*pair).key, pair[0]) <= pair[0] for pair in named)
+    return _named(state, named) if says_more or change.version == state.version else None
+
+
+def _without_certain(state: MemberState) -> MemberState:
+    """Drop the identities of earlier lives, which are gone; those to erase only leave with the end of a removal."""
+    left = state.left
+    kept = [each for each in state.identities if left is None or each.at > left.at or each.at <= state.erase_until]
+    return replace(state, identities=tuple(kept))
+
+
+def _with_new_enter(state: MemberState | None, change: MembershipChange) -> MemberState:
+    bare = _bare(change)
+    if state is None:
+        return _named(MemberState(bare), change.identities)
+    return _named(replace(state, newest=bare), _of_this_life(state, change))
+
+
+def _of_this_life(state: MemberState, change: MembershipChange) -> list[tuple[int, dict[str, str]]]:
+    """Return the identities of an enter, possibly merged, without those named before an exit known only to the row."""
+    return [pair for pair in change.identities if state.left is None or pair[0] > state.left.at]
+
+
+def _removing(
+    state: MemberState, now: int, timing: Timing, *, writes: bool, removes: bool, is_superseded: bool = False
+) -> Step:
+    """Send the removal, if there is one. The state is dated first if it has to be written anyway."""
+    if writes and removes:
+        state = sent(state, state.version, now, timing, removes=True)
+    elif writes and state.newest.exits and not state.to_remove:
+        state = replace(state, exited=max(state.exited, now))  # nothing is sent, but the row's expiry depends on it
+    return Step(state, writes, removes=removes, is_superseded=is_superseded)
+
+
+def _entering(state: MemberState, now: int, timing: Timing, *, writes: bool) -> Step:
+    """Send the enter, dated like a removal."""
+    if writes:
+        state = sent(state, state.version, now, timing, removes=False)
+    return Step(state, writes, enters=True)
+
+
+def _without_lapsed(state: MemberState, now: int, timing: Timing) -> MemberState:
+    """Drop the marks of jobs that count as ended by now, whatever their outcome."""
+    for job in state.late_jobs:
+        lapses = round(job.sent_at + timing.longest_job)
+        if now >= lapses:
+            state = without_late_job(state, job, lapses, timing)
+    return state
+
+
+def without_late_job(state: MemberState, job: LateJob, ended: int, timing: Timing) -> MemberState:
+    """Drop the mark of a job that has ended by `ended`, epoch seconds. Uploads it may have undone are due then."""
+    left = tuple(each for each in state.late_jobs if each.job_id != job.job_id)
+    state = replace(state, late_jobs=left)
+    if job.removes:
+        return replace(state, removals_end=max(state.removals_end, ended))
+    if state.carried(job, timing):
+        return replace(state, enters_end=max(state.enters_end, ended))
+    return state
+
+
+def _bare(change: MembershipChange) -> MembershipChange:
+    return replace(change, record=change.record | {"hashedPII": []}, erase=False, named_at=())
+
+
+def _named(state: MemberState, named: Sequence[tuple[int, dict[str, str]]]) -> MemberState:
+    """Add identities, each at the latest time it was named."""
+    known = {each.key: each for each in state.identities}
+    for at, digests in named:
+        identity = Identity(at, digests)
+        if identity.key not in known or known[identity.key].at < at:
+            known[identity.key] = identity
+    newest_first = sorted(known.values(), key=lambda each: (-each.at, each.key))
+    return replace(state, identities=tuple(newest_first[:MAX_KEPT]))

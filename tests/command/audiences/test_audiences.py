@@ -1,0 +1,261 @@
+"""Audiences: linked, created, changed, shown."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from audience_sync.amazon_ads.destination import of_changes, of_connection
+from audience_sync.aws.audience_table import VERSION_KEY
+from audience_sync.errors import InvalidAudience, InvalidMessage, NotFound
+from audience_sync.members.membership import Destination
+from audience_sync_cli.audiences.command import list_, show
+from audience_sync_cli.audiences.creation import Settings, create, update
+from audience_sync_cli.audiences.linking import link, unlink
+from audience_sync_cli.audiences.options import Choices, NewTarget, Target
+from audience_sync_cli.errors import NotConfirmed, NotThere, OperatorError, WrongUsage
+from tests.aws_fixtures import AUDIENCE
+from tests.command.conftest import Deployment
+
+pytestmark = pytest.mark.usefixtures("connected")
+
+ADVERTISER = NewTarget(advertiser="590071284455661234")
+
+
+def test_linking_ties_an_audience_of_amazon_to_a_computation_key(deployment: Deployment) -> None:
+    shown = deployment.json(link, AUDIENCE.audience_id, key="big_spenders", country="uk")
+    assert (shown["computationKey"], shown["country"], shown["name"]) == ("big_spenders", "GB", AUDIENCE.name)
+    found = deployment.session().audiences.by_computation_key("big_spenders")
+    assert [each.audience_id for each in found] == [AUDIENCE.audience_id]
+
+
+def test_linking_again_keeps_what_is_not_given(deployment: Deployment) -> None:
+    deployment.list_audience()
+    shown = deployment.json(link, AUDIENCE.audience_id, name="Another name")
+    assert (shown["name"], shown["computationKey"], shown["country"]) == (
+        "Another name",
+        AUDIENCE.computation_key,
+        "US",
+    )
+    row = deployment.stack.service("dynamodb").get_item(
+        TableName=deployment.stack["AudienceTable"], Key={"audienceId": {"S": AUDIENCE.audience_id}}
+    )["Item"]
+    assert row["created"] == {"N": "7"}
+
+
+def test_an_audience_of_a_connection_may_also_go_to_dsp(deployment: Deployment) -> None:
+    link(deployment.session(), AUDIENCE.audience_id, Target(connection="connection-1"), choices=Choices(dsp=True))
+    found = deployment.session().audiences.by_id(AUDIENCE.audience_id)
+    assert found is not None
+    assert of_changes(found) == of_connection("connection-1", dsp=True)
+
+
+def test_an_advertiser_that_amazon_contradicts_is_refused(deployment: Deployment) -> None:
+    with pytest.raises(WrongUsage):
+        link(deployment.session(), AUDIENCE.audience_id, Target("999999"))
+
+
+def test_what_was_linked_without_a_target_is_not_created_a_second_time(deployment: Deployment) -> None:
+    external_id = deployment.json(link, AUDIENCE.audience_id)["externalAudienceId"]
+    shown = deployment.json(create, "Lapsed premium buyers", ADVERTISER, Settings(), "US", external_id=external_id)
+    assert (shown["audienceId"], shown["created"]) == (AUDIENCE.audience_id, False)
+    assert len(deployment.session().audiences.all()) == 1
+
+
+@pytest.mark.parametrize(
+    ("target", "dsp", "at_fault"),
+    [
+        pytest.param(Target("590071284455661234", "c-1"), None, "advertiserId, connectionId", id="both"),
+        pytest.param(Target(advertiser="ENTITY123"), None, "advertiserId", id="an advertiser that is no number"),
+        pytest.param(Target(advertiser="5.9e17"), None, "advertiserId", id="an advertiser that was rounded"),
+        pytest.param(Target(connection="c" * 257), None, "connectionId", id="a connection too long"),
+        pytest.param(ADVERTISER, True, "dsp", id="an advertiser's, which has no choice"),
+    ],
+)
+def test_a_target_is_linked_by_the_rules_it_is_created_by(
+    deployment: Deployment, target: Target, dsp: bool | None, at_fault: str
+) -> None:
+    with pytest.raises(InvalidAudience) as caught:
+        link(deployment.session(), AUDIENCE.audience_id, target, choices=Choices(dsp=dsp))
+    assert [fault.field for fault in caught.value.faults] == [at_fault]
+    assert deployment.session().audiences.all() == []
+
+
+def test_another_target_takes_the_place_of_the_one_before(deployment: Deployment) -> None:
+    in_amc = Target(connection="c-1")
+    expected = {in_amc: (None, "c-1", {"dsp": True}), ADVERTISER: (ADVERTISER.advertiser, None, {})}
+    for target, choices in ((ADVERTISER, Choices()), (in_amc, Choices(dsp=True)), (ADVERTISER, Choices())):
+        shown = deployment.json(link, AUDIENCE.audience_id, target, choices=choices)
+        assert (shown["advertiserId"], shown["connectionId"], shown["settings"]) == expected[target]
+
+
+def test_linking_again_keeps_the_connection_whatever_advertiser_amazon_names(deployment: Deployment) -> None:
+    for name in ("One name", "Another name"):
+        target = Target(connection="c-1") if name == "One name" else Target()
+        shown = deployment.json(link, AUDIENCE.audience_id, target, name=name)
+        assert (shown["name"], shown["advertiserId"], shown["connectionId"]) == (name, None, "c-1")
+
+
+@pytest.mark.parametrize(
+    ("audience_id", "country", "error"),
+    [
+        pytest.param("12x", "", WrongUsage, id="no number"),
+        pytest.param(AUDIENCE.audience_id, "XX", WrongUsage, id="no country"),
+        pytest.param(AUDIENCE.audience_id, "UNKNOWN", WrongUsage, id="Amazon's word for no country"),
+        pytest.param(AUDIENCE.audience_id, "zz", WrongUsage, id="Amazon's code for no country"),
+        pytest.param("418273650912345679", "", NotFound, id="unknown to Amazon"),
+    ],
+)
+def test_what_cannot_be_linked_is_refused(
+    deployment: Deployment, audience_id: str, country: str, error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        link(deployment.session(), audience_id, country=country)
+    assert deployment.session().audiences.all() == []
+
+
+def test_one_computation_key_has_one_audience(deployment: Deployment) -> None:
+    deployment.list_audience()
+    create(deployment.session(), "Another audience", ADVERTISER, Settings(), country="US")
+    other = next(each for each in deployment.session().audiences.all() if each.audience_id != AUDIENCE.audience_id)
+    with pytest.raises(OperatorError, match="Another audience has that computation key: 4182"):
+        link(deployment.session(), other.audience_id, key=AUDIENCE.computation_key or "")
+
+
+def test_after_unlinking_the_same_creation_makes_another_audience_and_the_first_stays_at_amazon(
+    deployment: Deployment,
+) -> None:
+    made = []
+    for _ in range(2):
+        made.append(deployment.json(create, "VIP", ADVERTISER, Settings(), country="US", key="vip")["audienceId"])
+        assert deployment.json(unlink, "vip", yes=True) == {"audienceId": made[-1], "unlinked": True}
+    first, second = made
+    assert first != second
+    assert deployment.session().audiences.all() == []
+    assert deployment.json(link, first)["audienceId"] == first, "Amazon knows it still"
+
+
+def test_unlinking_one_audience_leaves_the_others_creation_alone(deployment: Deployment) -> None:
+    made = {}
+    for name in ("VIP", "Winback"):
+        made[name] = deployment.json(create, name, ADVERTISER, Settings(), country="US")["audienceId"]
+    deployment.answers = ["n", "y"]
+    with pytest.raises(NotConfirmed):
+        unlink(deployment.session(as_json=True), made["VIP"])
+    unlink(deployment.session(as_json=True), made["VIP"])
+    assert deployment.json(create, "Winback", ADVERTISER, Settings(), country="US")["audienceId"] == made["Winback"]
+    assert [each.audience_id for each in deployment.session().audiences.all()] == [made["Winback"]]
+    rows = [row for row in deployment.rows("AudienceTable") if row["audienceId"]["S"] != VERSION_KEY]
+    assert len(rows) == 3, "both audiences, and what remains of the listed one's creation"
+
+
+def test_an_audience_of_an_api_that_only_a_newer_version_knows_is_listed_and_not_shown(deployment: Deployment) -> None:
+    deployment.list_audience()
+    deployment.list_audience(replace(AUDIENCE, audience_id="7", destination=Destination.of({"api": "new"})))
+    assert "new, unknown to this version" in deployment.printed(list_).out
+    assert [each["api"] for each in deployment.json(list_)] == ["audiences", "new"]
+    with pytest.raises(InvalidMessage, match="this version does not know"):
+        show(deployment.session(), "7")
+
+
+@pytest.mark.parametrize("shown", ["vip", "418273650912345679", "#mappings"])
+def test_what_is_not_listed_cannot_be_unlinked(deployment: Deployment, shown: str) -> None:
+    deployment.list_audience()
+    with pytest.raises(NotThere, match="not listed here"):
+        unlink(deployment.session(yes=True), shown)
+    assert len(deployment.session().audiences.all()) == 1
+
+
+def test_creating_again_lists_what_is_in_force_and_what_differs(deployment: Deployment) -> None:
+    options = {"country": "US", "external_id": "vip"}
+    first = deployment.json(create, "VIP", ADVERTISER, Settings(ttl_days=30), **options)
+    shown = deployment.json(create, "VIP", ADVERTISER, Settings(ttl_days=7, renew=True), **options)
+    assert (first["created"], first["audienceId"]) == (True, shown["audienceId"])
+    assert (shown["created"], shown["settings"]) == (False, {"description": "VIP", "ttl": 30 * 86_400})
+    assert [each["field"] for each in shown["differs"]] == ["ttl", "renew"]
+
+
+def test_a_person_is_shown_how_to_change_what_is_not_in_force(deployment: Deployment) -> None:
+    found = deployment.printed(create, "VIP", ADVERTISER, Settings(), country="US", external_id="vip").err
+    assert "Differs from" not in found
+    settings = Settings(ttl_days=7, renew=True)
+    seen = deployment.printed(
+        create, "Very important", ADVERTISER, settings, country="US", key="vip", external_id="vip"
+    )
+    assert "Segment audience VIP (it existed already)" in seen.out
+    assert "Differs from the request: NAME. Amazon never changes it" in seen.err
+    assert "Differs from the request: --ttl-days, --renew. `audience-sync audiences update`" in seen.err
+    assert "Differs from the request: --key. `audience-sync audiences link --key`" in seen.err
+
+
+def test_a_shorter_time_to_live_asks_since_members_drop_out(deployment: Deployment) -> None:
+    deployment.list_audience()
+    deployment.answers = ["y"]
+    assert deployment.json(update, AUDIENCE.audience_id, Settings(ttl_days=0))["settings"] == {"ttl": 0}
+    found = deployment.json(show, AUDIENCE.audience_id)
+    assert found["amazon"] == {"received": None, "matched": None, "inDsp": None, "ttl": 0}
+
+
+@pytest.mark.parametrize(
+    ("changed", "lines"),
+    [
+        pytest.param({}, ["members go to Amazon DSP", "fee none"], id="an advertiser's, without a fee"),
+        pytest.param(
+            {"destination": of_connection("c-1"), "settings": {"cpmCents": 1_250, "currency": "EUR"}},
+            ["members go to AMC, not Amazon DSP", "fee 1,250 cents EUR for a thousand impressions"],
+            id="a connection's, with a fee",
+        ),
+        pytest.param(
+            {"destination": of_connection("c-1"), "settings": {"dsp": True}},
+            ["members go to AMC and Amazon DSP"],
+            id="with DSP",
+        ),
+    ],
+)
+def test_fee_and_products_are_shown(deployment: Deployment, changed: dict[str, Any], lines: list[str]) -> None:
+    deployment.list_audience(replace(AUDIENCE, **changed))
+    seen = [" ".join(line.split()) for line in deployment.printed(show, AUDIENCE.audience_id).out.splitlines()]
+    assert set(lines) <= set(seen)
+
+
+def test_the_fee_that_amazon_reports_is_shown(deployment: Deployment) -> None:
+    deployment.stack.parameters = {"MaxCpmCents": "200"}
+    settings = Settings(cpm_cents=150, currency="USD")
+    audience_id = deployment.json(create, "Created by a test", ADVERTISER, settings, country="US")["audienceId"]
+    link(deployment.session(as_json=True), audience_id)
+    deployment.list_audience(replace(AUDIENCE, audience_id=audience_id, settings={}))
+    shown = deployment.json(show, audience_id)
+    assert (shown["fees"], shown["dsp"]) == ([{"cpmCents": 150, "currency": "USD"}], True)
+
+
+def test_renewal_is_switched_on_shown_and_switched_off(deployment: Deployment) -> None:
+    deployment.list_audience()
+    shown = {}
+    for renew in (True, False):
+        update(deployment.session(), AUDIENCE.audience_id, Settings(renew=renew))
+        shown[renew] = deployment.printed(show, AUDIENCE.audience_id).out
+    assert "re-sent after 382 days" in shown[True]
+    assert "drop out when their time to live ends" in shown[False]
+
+
+def test_linking_with_renewal_takes_over_the_ttl_that_amazon_reports(deployment: Deployment) -> None:
+    found = deployment.json(create, "Created by a test", ADVERTISER, Settings(ttl_days=30), country="US")
+    audience_id = found["audienceId"]
+    deployment.stack.service("dynamodb").delete_item(
+        TableName=deployment.stack["AudienceTable"], Key={"audienceId": {"S": audience_id}}
+    )
+    shown = deployment.json(link, audience_id, choices=Choices(renew=True))
+    assert shown["settings"] == {"renew": True, "ttl": 30 * 86_400}
+
+
+def test_a_ttl_that_was_changed_elsewhere_is_pointed_out(deployment: Deployment) -> None:
+    create(deployment.session(), "Created by a test", ADVERTISER, Settings(ttl_days=30, renew=True), country="US")
+    (made,) = deployment.session().audiences.all()
+    deployment.list_audience(replace(made, settings=made.settings | {"ttl": 90 * 86_400}))
+    assert "Renewal uses a different time to live" in deployment.printed(show, made.audience_id).err
+
+
+def test_an_update_of_nothing_is_wrong_usage(deployment: Deployment) -> None:
+    deployment.list_audience()
+    with pytest.raises(WrongUsage):
+        update(deployment.session(), AUDIENCE.audience_id, Settings())

@@ -1,0 +1,70 @@
+"""What Ads Data Manager needs before the first dataset, and the errors that say what is missing."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from audience_sync.amazon_ads.destination import Api, of_data_manager
+from audience_sync.members.membership import Audience
+from audience_sync_cli.audiences.creation import Settings, create
+from audience_sync_cli.audiences.denial import denial
+from audience_sync_cli.audiences.options import NewTarget
+from audience_sync_cli.diagnosis.command import diagnose
+from audience_sync_cli.errors import AlreadyReported, NotConfirmed, OperatorError
+from audience_sync_cli.setup.terms import ACCEPTANCE, ACCEPTANCE_OF_DATA_MANAGER, accept_terms, show_terms
+from local.amazon.options import Options
+from local.resources import MANAGER_ACCOUNT
+from tests.aws_fixtures import build_sandbox
+from tests.command.conftest import Deployment
+from tests.servers import Served, serve
+
+pytestmark = pytest.mark.usefixtures("connected")
+
+MANAGER, DSP = {"DataManagerAccountId": MANAGER_ACCOUNT}, {"DataManagerDspAccountId": "ENTITY9"}
+DATASET = NewTarget(api=Api.DATA_MANAGER)
+
+
+@pytest.fixture(scope="module")
+def amazon() -> Iterator[Served]:
+    """A login whose manager account is new, and that may not use a DSP account."""
+    options = Options(data_manager_terms_accepted=False, data_room_exists=False, advertiser_mode=False)
+    with serve(lambda: build_sandbox(options)) as served:
+        yield served
+
+
+@pytest.fixture(autouse=True)
+def account(deployment: Deployment) -> None:
+    deployment.stack.parameters = MANAGER
+
+
+def created(deployment: Deployment) -> None:
+    create(deployment.session(yes=True), "Big spenders", DATASET, Settings(), country="DE", key="big")
+
+
+def test_terms_are_accepted_by_their_own_sentence_only_and_then_the_data_room_is_made(deployment: Deployment) -> None:
+    deployment.list_audience(Audience("adm-1", destination=of_data_manager(), computation_key="big"))
+    with pytest.raises(OperatorError, match="terms of Ads Data Manager are not accepted"):
+        create(deployment.session(yes=True), "Big spenders", DATASET, Settings(), country="DE")
+    findings = deployment.json(diagnose, "big", raises=AlreadyReported)["findings"]
+    assert "terms of Ads Data Manager are not accepted" in str(findings)
+    assert deployment.json(show_terms, Api.DATA_MANAGER)["accepted"] is False
+    assert "Sandbox text" in deployment.printed(show_terms, Api.DATA_MANAGER, text=True).out
+    for answer in ("y", ACCEPTANCE):
+        deployment.answers = [answer]
+        with pytest.raises(NotConfirmed):
+            accept_terms(deployment.session(yes=True), api=Api.DATA_MANAGER)
+    deployment.answers = [ACCEPTANCE_OF_DATA_MANAGER]
+    accept_terms(deployment.session(), api=Api.DATA_MANAGER)
+    assert "did not send the text" in deployment.printed(show_terms, Api.DATA_MANAGER, text=True).out
+    assert "no data room" in str(denial(deployment.session().data_manager))
+    create(deployment.session(), "Big spenders", DATASET, Settings(), country="DE")
+    refused = denial(deployment.session().data_manager)
+    assert "terms of Ads Data Manager are accepted and the data room exists" in str(refused)
+    assert "ads_data_manager_edit" in refused.remedy
+
+
+def test_an_account_without_permission_is_told_so(deployment: Deployment) -> None:
+    deployment.stack.parameters = DSP
+    with pytest.raises(OperatorError, match="denies access to the account") as caught:
+        created(deployment)
+    assert "audiences_edit" in caught.value.remedy

@@ -1,0 +1,234 @@
+"""Datasets of Ads Data Manager: created, shared, shown, linked; and what cannot be done to them."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from audience_sync.amazon_ads.destination import Api, of_data_manager
+from audience_sync.errors import NotFound
+from audience_sync_cli.audiences.command import list_, show
+from audience_sync_cli.audiences.creation import Settings, create, update
+from audience_sync_cli.audiences.linking import link, unlink
+from audience_sync_cli.audiences.options import Choices, NewTarget, Target
+from audience_sync_cli.audiences.shares import list_shares, share, unshare
+from audience_sync_cli.diagnosis.command import diagnose
+from audience_sync_cli.errors import AlreadyReported, NotThere, OperatorError, WrongUsage
+from audience_sync_cli.health.end_to_end import kept_audience
+from audience_sync_cli.member_files.import_members import import_members
+from audience_sync_cli.member_files.import_plan import ImportOptions
+from audience_sync_cli.members.member import show as show_member
+from audience_sync_cli.parked.command import Filter, acknowledge
+from audience_sync_cli.parked.command import list_ as list_parked
+from local.resources import MANAGER_ACCOUNT
+from tests.aws_fixtures import AUDIENCE
+from tests.command.conftest import Deployment, change
+
+pytestmark = pytest.mark.usefixtures("connected")
+
+MANAGER, DSP = {"DataManagerAccountId": MANAGER_ACCOUNT}, {"DataManagerDspAccountId": "ENTITY9"}
+IN_DSP, IN_AMC = "advertiser=ENTITY1,marketplace=US", "amc=amc1a2b,marketplace=DE"
+DATASET = NewTarget(api=Api.DATA_MANAGER, share=[IN_DSP, IN_AMC])
+LINK = Target(api=Api.DATA_MANAGER)
+
+
+@pytest.fixture(autouse=True)
+def account(deployment: Deployment) -> None:
+    deployment.stack.parameters = MANAGER
+
+
+def created(deployment: Deployment, target: NewTarget = DATASET, **options: Any) -> dict[str, Any]:
+    made: dict[str, Any] = deployment.json(
+        create, "Big spenders", target, Settings(), **{"country": "DE", "key": "big"} | options
+    )
+    return made
+
+
+def revoke(deployment: Deployment, share_id: str) -> None:
+    url = f"{deployment.amazon}/sandbox/shares/{share_id}"
+    requests.put(url, json={"status": "REVOKED_BY_SHARING_GRANT"}, timeout=5).raise_for_status()
+
+
+def test_a_dataset_is_created_once_with_its_shares_and_the_ids_of_the_dsp_console(deployment: Deployment) -> None:
+    first, again = created(deployment), created(deployment)
+    assert (first["created"], again["created"], first["audienceId"]) == (True, False, again["audienceId"])
+    assert (first["api"], first["name"], first["datasetName"]) == (
+        "data-manager",
+        "Big spenders",
+        first["externalAudienceId"],
+    )
+    in_dsp, in_amc = first["shares"]
+    assert (in_dsp["accountId"], len(in_dsp["dspAudienceIds"])) == ("ENTITY1", 2)
+    assert (in_amc["accountId"], in_amc["marketplaceId"]) == ("amc1a2b", "A1PA6795UKMFR9")
+    assert [each["shareId"] for each in again["shares"]] == [each["shareId"] for each in first["shares"]]
+    seen = deployment.printed(create, "Big spenders", DATASET, Settings(), country="US", key="big")
+    assert "Amazon's names have no spaces" in seen.out
+    assert "Differs from the request: --country. A dataset cannot be changed at Amazon" in seen.err
+
+
+@pytest.mark.parametrize(
+    ("target", "settings", "said"),
+    [
+        pytest.param(NewTarget(share=[IN_DSP]), Settings(), "--api data-manager", id="a share in the audience API"),
+        pytest.param(
+            NewTarget("590071284455661234", api=Api.DATA_MANAGER), Settings(), "Use --share", id="an advertiser"
+        ),
+        pytest.param(
+            DATASET, Settings(ttl_days=5), "--ttl-days is not possible with --api data-manager", id="a time to live"
+        ),
+        pytest.param(DATASET, Settings(cpm_cents=5, currency="USD"), "has no fees", id="a fee"),
+        pytest.param(DATASET, Settings(renew=True), "need no renewal", id="renewal"),
+        pytest.param(DATASET, Settings(dsp=True), "through its shares", id="dsp"),
+        pytest.param(
+            NewTarget(api=Api.DATA_MANAGER, share=[IN_DSP, IN_DSP]),
+            Settings(),
+            "no share before it",
+            id="a share twice",
+        ),
+        *(
+            pytest.param(NewTarget(api=Api.DATA_MANAGER, share=[text]), Settings(), said, id=f"the share {text!r}")
+            for text, said in {
+                "": "one account",
+                "advertiser=ENTITY1": "one account",
+                "marketplace=US": "one account",
+                "advertiser=,marketplace=US": "one account",
+                "advertiser=E1,amc=amc1,marketplace=US": "one account",
+                "advertiser=E1,advertiser=E2,marketplace=US": "one account",
+                "entity=E1,dsp=E2,marketplace=US": "one account",
+                "advertiser=E1,marketplace=Mars": "marketplace is not known",
+            }.items()
+        ),
+    ],
+)
+def test_what_a_dataset_does_not_have_is_refused_in_the_words_that_were_typed(
+    deployment: Deployment, target: NewTarget, settings: Settings, said: str
+) -> None:
+    with pytest.raises(WrongUsage) as caught:
+        create(deployment.session(), "Big spenders", target, settings, country="DE")
+    assert said in f"{caught.value} {caught.value.remedy}"
+    assert deployment.session().audiences.all() == []
+
+
+def test_a_stack_without_an_account_says_how_to_deploy_one(deployment: Deployment) -> None:
+    deployment.stack.parameters = {}
+    with pytest.raises(NotThere) as caught:
+        created(deployment)
+    assert "make deploy" in caught.value.remedy
+
+
+def test_with_a_dsp_account_it_is_said_before_that_nobody_can_be_erased(deployment: Deployment) -> None:
+    deployment.stack.parameters = DSP
+    question = deployment.declined(create, "Big spenders", DATASET, Settings(), country="DE")
+    assert "Amazon deletes nobody" in question
+    assert deployment.session().audiences.all() == []
+    deployment.answers.append("y")
+    audience_id = created(deployment)["audienceId"]
+    with pytest.raises(OperatorError, match="Amazon ends no share"):
+        unshare(deployment.session(), audience_id, "any")
+    shown = deployment.printed(show, audience_id)
+    assert "DSP account" in shown.out
+    assert "does not show the counts" in shown.err
+
+
+def test_a_dataset_is_shown_with_its_counts_and_with_what_ended_a_share(deployment: Deployment) -> None:
+    made = created(deployment)
+    revoke(deployment, made["shares"][0]["shareId"])
+    found = deployment.json(show, "big", with_history=True)
+    assert (found["dataset"]["country"], found["dataset"]["uploads"], found["dataset"]["ofManager"]) == ("DE", 0, True)
+    assert {each["accountId"]: each["revokedBy"] for each in found["shares"]} == {
+        "ENTITY1": "SHARING_GRANT",
+        "amc1a2b": None,
+    }
+    assert found["history"] == []
+    seen = " ".join(deployment.printed(show, "big").out.split())
+    assert "revoked by sharing grant" in seen
+    assert "manager account" in seen
+    assert "Ads Data Manager" in deployment.printed(list_).out
+
+
+def test_shares_are_listed_added_and_ended(deployment: Deployment) -> None:
+    created(deployment, NewTarget(api=Api.DATA_MANAGER))
+    assert "members reach nobody" in deployment.printed(list_shares, "big").err
+    made = deployment.json(share, "big", IN_DSP)
+    assert deployment.json(share, "big", IN_DSP)["shareId"] == made["shareId"], "the same share"
+    assert [each["shareId"] for each in deployment.json(list_shares, "big")] == [made["shareId"]]
+    assert deployment.printed(list_shares, "big").out.startswith("share id")
+    asked = deployment.declined(unshare, "big", made["shareId"])
+    assert "Members stay in the DSP audience" in asked
+    assert deployment.json(unshare, "big", made["shareId"], yes=True) == {"shareId": made["shareId"], "revoked": True}
+    assert "has ended: revoked by user" in deployment.printed(unshare, "big", made["shareId"]).out
+    with pytest.raises(NotThere):
+        unshare(deployment.session(yes=True), "big", "another")
+    in_amc = deployment.json(share, "big", IN_AMC)
+    assert "no longer see" in deployment.declined(unshare, "big", in_amc["shareId"])
+
+
+@pytest.mark.parametrize("call", [lambda session: list_shares(session, AUDIENCE.audience_id)])
+def test_an_audience_of_the_audience_api_has_no_shares(deployment: Deployment, call: Any) -> None:
+    deployment.list_audience()
+    with pytest.raises(WrongUsage, match="Only datasets"):
+        call(deployment.session())
+
+
+def test_a_dataset_is_not_changed_but_unlinked_and_linked_again_by_its_id(deployment: Deployment) -> None:
+    audience_id = created(deployment)["audienceId"]
+    with pytest.raises(WrongUsage, match="cannot be changed at Amazon"):
+        update(deployment.session(), "big", Settings(description="Other"))
+    again = deployment.printed(unlink, "big", yes=True).out
+    assert f"`audience-sync audiences link {audience_id} --api data-manager --key big`" in again
+    for target, choices, error in (
+        (Target(), Choices(), WrongUsage),
+        (Target("590071284455661234", api=Api.DATA_MANAGER), Choices(), WrongUsage),
+        (LINK, Choices(dsp=True), WrongUsage),
+    ):
+        with pytest.raises(error):
+            link(deployment.session(), audience_id, target, choices=choices)
+    shown = deployment.json(link, audience_id, LINK, key="big")
+    assert (shown["audienceId"], shown["api"], shown["country"]) == (audience_id, "data-manager", "DE")
+    for text, missing in (("adm-unknown", NotFound), ("no id/of any kind", WrongUsage)):
+        with pytest.raises(missing):
+            link(deployment.session(), text, LINK)
+
+
+def test_the_audience_kept_for_tests_may_be_a_dataset(deployment: Deployment) -> None:
+    created(deployment)
+    assert kept_audience(deployment.session(yes=True)).destination.fields == {"api": "data-manager"}
+
+
+def test_a_dataset_is_diagnosed_by_its_shares(deployment: Deployment) -> None:
+    made = created(deployment)
+    found = diagnosed(deployment)
+    assert found["Amazon's audience"]["state"] == "ok"
+    for each in made["shares"]:
+        revoke(deployment, each["shareId"])
+    found = diagnosed(deployment)
+    assert found["target and terms"]["state"] == "problem"
+    assert "AMC instance amc1a2b: revoked by sharing grant" in found["target and terms"]["found"]
+
+
+def diagnosed(deployment: Deployment) -> dict[str, Any]:
+    found = deployment.json(diagnose, "big", raises=AlreadyReported)
+    return {each["check"]: each for each in found["findings"]}
+
+
+def test_dead_letters_of_a_dataset_can_be_acknowledged(deployment: Deployment) -> None:
+    audience_id = created(deployment)["audienceId"]
+    deployment.park(change("m1", audience_id=audience_id, destination=of_data_manager()), at=1.0)
+    acknowledge(deployment.session(), audience=audience_id, note="asked Amazon")
+    assert "1 dead letter acknowledged by" in deployment.printed(list_parked, Filter()).out
+
+
+def test_a_member_of_a_dataset_is_shown(deployment: Deployment) -> None:
+    audience_id = created(deployment)["audienceId"]
+    deployment.record(change("m1", audience_id=audience_id, destination=of_data_manager()))
+    assert deployment.json(show_member, "big", "m1")["audienceId"] == audience_id
+
+
+def test_an_import_into_a_dataset_needs_consent_for_each_member(deployment: Deployment, tmp_path: Path) -> None:
+    created(deployment)
+    file = tmp_path / "members.csv"
+    lines = ["external_user_id,email,country,amzn_user_data", "m1,a@example.com,US,", "m2,b@example.com,US,GRANTED"]
+    file.write_text("\n".join(lines), encoding="utf-8")
+    found = deployment.json(import_members, str(file), "big", ImportOptions(dry_run=True))
+    assert found["leftOut"] == {"consent_missing": 1}

@@ -1,0 +1,51 @@
+"""An audience is listed again: people whom a deletion notice has named meanwhile must not be in it."""
+
+from dataclasses import replace
+
+import pytest
+
+from audience_sync_cli.audiences.linking import link
+from audience_sync_cli.audiences.options import Target
+from tests.aws_fixtures import AUDIENCE
+from tests.builders import notice
+from tests.command.conftest import Deployment, change
+
+pytestmark = pytest.mark.usefixtures("connected")
+
+
+def queued(deployment: Deployment) -> list[tuple[str, int, bool]]:
+    """Member, time and whether it erases of each exit that waits in the change queue."""
+    return sorted((each["record"]["externalUserId"], each["at"], each["erase"]) for each in deployment.changes())
+
+
+def test_exits_are_queued_for_those_whose_rows_are_older_than_a_notice_and_for_no_others(
+    deployment: Deployment,
+) -> None:
+    deployment.record(change("erased", at=5), change("in", at=5), change("elsewhere", at=5, audience_id="7"))
+    deployment.record(change("followed", at=5), replace(change("followed", at=10, exits=True), erase=True))
+    deployment.record(*(notice(person, 9) for person in ("erased", "elsewhere", "followed", "unknown")))
+    link(deployment.session(), AUDIENCE.audience_id, Target(connection="c-1"))
+    assert queued(deployment) == [("erased", 9, True)]
+    (body,) = deployment.bodies("ChangeQueue")
+    assert (body["audienceId"], body["connectionId"]) == (AUDIENCE.audience_id, "c-1")
+    assert body["replay"] is True, "no accepted event has led to it, so it must not count"
+
+
+def test_all_of_many_notices_are_checked(deployment: Deployment) -> None:
+    people = [f"m{number:03}" for number in range(120)]
+    deployment.record(*(change(person, at=5) for person in people), *(notice(person, 9) for person in people))
+    link(deployment.session(), AUDIENCE.audience_id)
+    assert [person for person, _, _ in queued(deployment)] == people
+
+
+def test_the_operator_reads_for_how_many_people_exits_are_queued(deployment: Deployment) -> None:
+    assert "deletion notice" not in deployment.printed(link, AUDIENCE.audience_id).err
+    deployment.record(change("erased", at=5), notice("erased", 9))
+    assert "1 exit queued for people erased by a deletion notice" in deployment.printed(link, AUDIENCE.audience_id).err
+
+
+def test_a_stack_that_keeps_no_rows_has_none_to_check(deployment: Deployment) -> None:
+    deployment.record(change("erased", at=5), notice("erased", 9))
+    deployment.stack.parameters = {"OrderingGuard": "no"}
+    link(deployment.session(), AUDIENCE.audience_id)
+    assert queued(deployment) == []

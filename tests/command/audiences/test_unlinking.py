@@ -1,0 +1,103 @@
+"""Unlinked audiences: off the list, back on it, and in a row of their own for as long as rows of members exist."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from audience_sync.amazon_ads.destination import of_connection
+from audience_sync.aws.audience_table import AudienceTable
+from audience_sync_cli.audiences.command import list_, show
+from audience_sync_cli.audiences.creation import Settings, create
+from audience_sync_cli.audiences.linking import KEEP_UNLINKED, link, unlink
+from audience_sync_cli.audiences.options import NewTarget
+from audience_sync_cli.errors import NotThere
+from audience_sync_cli.times import DAY
+from tests.aws_fixtures import AUDIENCE
+from tests.command.conftest import NOW, Deployment
+
+pytestmark = pytest.mark.usefixtures("connected")
+
+KEY = AUDIENCE.computation_key or ""
+RENEWED = replace(AUDIENCE, destination=of_connection("c-1"), settings={"dsp": True, "renew": True})
+
+
+def unlink_at(deployment: Deployment, name: str, now: float) -> None:
+    unlink(deployment.session(as_json=True, yes=True, now=now), name)
+
+
+def test_an_unlinked_audience_is_off_the_list_and_in_a_list_of_its_own(deployment: Deployment) -> None:
+    deployment.list_audience()
+    unlink_at(deployment, KEY, NOW)
+    assert deployment.json(list_) == []
+    (shown,) = deployment.json(list_, unlinked=True)
+    assert (shown["audienceId"], shown["unlinkedAt"]) == (AUDIENCE.audience_id, "2027-01-15T08:00:00.000Z")
+    assert (shown["name"], shown["computationKey"]) == (AUDIENCE.name, None)
+
+
+@pytest.mark.parametrize("unlinked", [True, False])
+def test_an_empty_list_says_so(deployment: Deployment, *, unlinked: bool) -> None:
+    found = deployment.printed(list_, unlinked=unlinked).out
+    assert ("No audience is unlinked." if unlinked else "audiences link") in found
+
+
+def test_commands_about_listed_audiences_do_not_find_an_unlinked_one(deployment: Deployment) -> None:
+    deployment.list_audience()
+    unlink_at(deployment, KEY, NOW)
+    for name in (KEY, AUDIENCE.audience_id):
+        with pytest.raises(NotThere):
+            show(deployment.session(), name)
+        with pytest.raises(NotThere):
+            unlink_at(deployment, name, NOW)
+
+
+def test_the_command_that_lists_it_again_is_shown_and_does(deployment: Deployment) -> None:
+    deployment.list_audience()
+    found = deployment.printed(unlink, KEY, yes=True).out
+    assert f"`audience-sync audiences link {AUDIENCE.audience_id} --key {KEY}`" in found
+    link(deployment.session(), AUDIENCE.audience_id, key=KEY)
+    assert [each.audience_id for each in deployment.session().audiences.by_computation_key(KEY)] == [
+        AUDIENCE.audience_id
+    ]
+    assert deployment.session().audiences.contents().unlinked == []
+
+
+def test_an_audience_that_is_listed_again_has_its_target_and_no_renewal(deployment: Deployment) -> None:
+    """Of members who left while it was unlinked nothing is known: renewal would add them again."""
+    deployment.list_audience(RENEWED)
+    unlink_at(deployment, KEY, NOW)
+    shown = deployment.json(link, AUDIENCE.audience_id)
+    assert (shown["connectionId"], shown["settings"], shown["computationKey"]) == ("c-1", {"dsp": True}, None)
+
+
+def test_another_audience_may_have_the_key_of_an_unlinked_one(deployment: Deployment) -> None:
+    deployment.list_audience()
+    unlink_at(deployment, KEY, NOW)
+    created = deployment.json(create, "Another", NewTarget("590071284455661234"), Settings(), "US", key=KEY)
+    assert created["audienceId"] != AUDIENCE.audience_id
+    assert [each.audience_id for each in deployment.session().audiences.by_computation_key(KEY)] == [
+        created["audienceId"]
+    ]
+
+
+def test_its_row_is_removed_when_the_last_row_of_a_member_must_have_expired(deployment: Deployment) -> None:
+    others = [replace(AUDIENCE, audience_id=str(number), computation_key=None) for number in range(3)]
+    for each in others:
+        deployment.list_audience(each)
+    unlink_at(deployment, "0", NOW)
+    unlink_at(deployment, "1", NOW + KEEP_UNLINKED - 1)
+    assert kept(deployment) == ["0", "1", "2"]
+    unlink_at(deployment, "2", NOW + KEEP_UNLINKED + 1)
+    assert kept(deployment) == ["1", "2"]
+
+
+@pytest.mark.parametrize("document", ["privacy.md", "runbook.md"])
+def test_the_documents_say_for_how_long_its_row_is_kept(document: str) -> None:
+    text = (Path(__file__).parents[3] / "docs" / document).read_text(encoding="utf-8")
+    assert f"{KEEP_UNLINKED / DAY:.0f} days" in text
+
+
+def kept(deployment: Deployment) -> list[Any]:
+    table = AudienceTable(deployment.stack.service("dynamodb"), deployment.stack["AudienceTable"])
+    return sorted(each.audience_id for each in table.with_unlinked())

@@ -1,0 +1,408 @@
+"""The facts of a deployed stack, read from CloudWatch, the tables and the queues of a local AWS."""
+
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from audience_sync.aws.checkpoint import AUDIT, Checkpoint
+from audience_sync.delivery.gates.circuit_state import PARTITION
+from audience_sync.ingest.record_rules import erasing_exit
+from audience_sync.runtime.metric_names import (
+    AUDIENCE_MATCH_RATE,
+    AUDIENCE_RECEIVED,
+    CHANGES_ACCEPTED,
+    CHANGES_DELIVERED,
+    CHANGES_PARKED,
+    EVENTS_ACCEPTED,
+    EVENTS_REJECTED,
+    EVENTS_REJECTED_BY_REASON,
+    REQUESTS_UNAUTHORIZED,
+)
+from audience_sync_cli.dashboard import deployed, metrics
+from audience_sync_cli.dashboard.deployed import DeployedStack
+from audience_sync_cli.dashboard.ranges import RANGES
+from audience_sync_cli.errors import NotThere, WrongUsage
+from audience_sync_cli.parked.acknowledged import Acknowledgements
+from audience_sync_cli.state.circuits import RECOVERY
+from audience_sync_cli.state.function_logs import FUNCTIONS
+from tests.aws_fixtures import AUDIENCE
+from tests.command.conftest import Deployment, change
+from tests.doubles.clocks import ManualClock
+from tests.waiting import wait_until
+
+HOUR, DAY = 3_600.0, 86_400.0  # seconds
+NOW = datetime(2026, 3, 4, 9, 34, tzinfo=UTC).timestamp()
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock(NOW)
+
+
+@pytest.fixture
+def shown(deployment: Deployment, clock: ManualClock) -> Iterator[DeployedStack]:
+    stack = replace(deployment.stack, name="mine", local=None, created=NOW - 40 * DAY)
+    shown = DeployedStack(stack, clock, "What it costs.")
+    yield shown
+    shown.close()
+
+
+def put(deployment: Deployment, name: str, value: float, at: float, **dimensions: str) -> None:
+    deployment.publish(at, {"service": "mine"} | dimensions, **{name: value})
+
+
+def test_counts_are_those_since_the_stack_was_created_and_bars_those_of_the_last_day(
+    deployment: Deployment, shown: DeployedStack
+) -> None:
+    put(deployment, CHANGES_ACCEPTED, 9, NOW - 20 * DAY)
+    put(deployment, EVENTS_ACCEPTED, 5, NOW - 20 * DAY)
+    put(deployment, EVENTS_ACCEPTED, 7, NOW - 2 * HOUR)
+    put(deployment, EVENTS_REJECTED, 1, NOW - 60)
+    put(deployment, CHANGES_DELIVERED, 4, NOW - 60)
+    put(deployment, CHANGES_PARKED, 2, NOW - 60)
+    put(deployment, REQUESTS_UNAUTHORIZED, 3, NOW - 2 * DAY)
+    facts = shown.read("")
+    assert (facts.counts.events_accepted, facts.counts.accepted, facts.counts.waiting) == (12, 9, 3)
+    assert (len(facts.activity.arrived), facts.activity.period) == (144, 600)
+    assert (sum(facts.activity.arrived), facts.activity.arrived[-1], facts.activity.arrived[-13]) == (8, 1, 7)
+    assert facts.activity.completed[-1] == 6
+    assert facts.warnings.unauthorized == 0, "a wrong key of the day before yesterday is no warning"
+    assert (facts.place.kind, facts.place.name, facts.place.note) == ("deployed", "mine", "What it costs.")
+
+
+def test_reasons_are_listed_with_the_most_frequent_first(deployment: Deployment, shown: DeployedStack) -> None:
+    for reason, times in (("consent_missing", 2), ("no_identifier", 5), ("consent_missing", 1)):
+        put(deployment, EVENTS_REJECTED_BY_REASON, times, NOW - HOUR, reason=reason)
+    assert [(each.reason, each.times) for each in shown.read("").rejected] == [
+        ("no_identifier", 5),
+        ("consent_missing", 3),
+    ]
+
+
+def test_audiences_have_a_history_of_sizes_and_match_rates(deployment: Deployment, shown: DeployedStack) -> None:
+    deployment.list_audience()
+    about = {"audience": AUDIENCE.audience_id}
+    for hours, size, rate in ((30, 100, 50.0), (20, 180, 60.0), (1, 250, 70.0)):
+        put(deployment, AUDIENCE_RECEIVED, size, NOW - hours * HOUR, **about)
+        put(deployment, AUDIENCE_MATCH_RATE, rate, NOW - hours * HOUR, **about)
+    (audience,) = shown.read("").audiences
+    assert (audience.name, audience.size, audience.match_rate) == (AUDIENCE.name, 250, 70.0)
+    assert [value for _, value in audience.sizes] == [100, 180, 250]
+    assert [value for _, value in audience.match_rates] == [50, 60, 70]
+
+
+@pytest.mark.parametrize(
+    ("chosen", "arrived", "rejected", "wrong_keys", "sizes"),
+    [
+        pytest.param("", 3, 1, 1, [50, 100, 180, 250], id="usual"),
+        pytest.param("1h", 1, 1, 0, [180, 250], id="one hour"),
+        pytest.param("24h", 3, 1, 1, [50, 100, 180, 250], id="24 hours"),
+        pytest.param("7d", 7, 3, 1, [50, 100, 180, 250], id="seven days"),
+        pytest.param("14d", 7, 3, 1, [50, 100, 180, 250], id="fourteen days"),
+        pytest.param("30d", 15, 3, 1, [50, 100, 180, 250], id="thirty days"),
+    ],
+)
+def test_a_range_is_that_of_bars_warnings_reasons_and_lines(
+    deployment: Deployment,
+    shown: DeployedStack,
+    chosen: str,
+    arrived: int,
+    rejected: int,
+    wrong_keys: int,
+    sizes: list[int],
+) -> None:
+    deployment.list_audience()
+    for days, events in ((0.01, 1), (0.5, 2), (3, 4), (20, 8)):
+        put(deployment, EVENTS_ACCEPTED, events, NOW - days * DAY)
+    for days, times in ((0.01, 1), (3, 2)):
+        put(deployment, EVENTS_REJECTED_BY_REASON, times, NOW - days * DAY, reason="consent_missing")
+    put(deployment, REQUESTS_UNAUTHORIZED, 1, NOW - 2 * HOUR)
+    for hours, size in ((500, 50), (20, 100), (2, 180), (0.2, 250)):
+        put(deployment, AUDIENCE_RECEIVED, size, NOW - hours * HOUR, audience=AUDIENCE.audience_id)
+    facts = shown.read(chosen)
+    assert facts.range == chosen
+    assert sum(facts.activity.arrived) == arrived
+    assert len(facts.activity.arrived) * facts.activity.period == RANGES[chosen].span
+    assert (sum(each.times for each in facts.rejected), facts.warnings.unauthorized) == (rejected, wrong_keys)
+    (audience,) = facts.audiences
+    assert ([value for _, value in audience.sizes], audience.size) == (sizes, 250)
+    assert audience.sizes[0][0] >= NOW - RANGES[chosen].history
+
+
+def test_an_audience_without_a_job_so_far_has_no_numbers(deployment: Deployment, shown: DeployedStack) -> None:
+    deployment.list_audience()
+    (audience,) = shown.read("").audiences
+    assert (audience.size, audience.match_rate, audience.sizes) == (None, None, ())
+
+
+def test_dead_letters_are_shown_and_redriven(deployment: Deployment, shown: DeployedStack, clock: ManualClock) -> None:
+    deployment.park(change("m1"), change("m2", exits=True), reason="access_denied")
+    deployment.park(change("m3"), reason="request_rejected", at=NOW)
+    facts = shown.read("")
+    assert facts.dead_letters == 3
+    assert [each.reason for each in facts.parked.listed].count("access_denied") == 2
+    assert (sum(each.exits for each in facts.parked.listed), facts.parked.is_complete) == (1, True)
+
+    assert shown.redrive("access_denied") == ["2 dead letters redriven."]
+    assert len(deployment.bodies("ChangeQueue")) == 2
+    clock.now += 1
+    facts = shown.read("")
+    assert [each.reason for each in facts.parked.listed] == ["request_rejected"]
+    assert (facts.dead_letters, facts.queue.visible) == (1, 2)
+    assert shown.redrive("") == ["1 dead letter redriven."]
+    assert shown.redrive("") == ["No dead letters match."]
+    clock.now += 1
+    facts = shown.read("")
+    assert (facts.dead_letters, facts.parked.listed) == (0, ())
+
+
+def test_dead_letters_are_read_when_their_number_changes_and_not_otherwise(
+    deployment: Deployment, shown: DeployedStack, clock: ManualClock
+) -> None:
+    received = calls_of(deployment, "sqs", "ReceiveMessage")
+    deployment.park(change("m1"))
+    shown.read("")
+    before = len(received)
+    assert before > 0
+    for _ in range(5):
+        clock.now += 60
+        shown.read("")
+    assert len(received) == before
+    deployment.park(change("m2"))
+    clock.now += 60
+    assert len(shown.read("").parked.listed) == 2
+    assert len(received) > before
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [
+        pytest.param("open", (True, NOW - 20 + RECOVERY), id="open: a worker tries when it has recovered"),
+        pytest.param("half_open", (True, None), id="half open: a worker is just trying"),
+        pytest.param("closed", (False, None), id="closed"),
+    ],
+)
+def test_an_open_circuit_breaker_shows_the_next_try(
+    deployment: Deployment, shown: DeployedStack, state: str, expected: tuple[bool, float | None]
+) -> None:
+    row = {"audienceShard": PARTITION, "externalUserId": "audience:1", "state": state.upper()}
+    item: dict[str, Any] = {name: {"S": value} for name, value in row.items()} | {
+        "opened_at": {"N": str(round(NOW - 20))}
+    }
+    deployment.stack.service("dynamodb").put_item(TableName=deployment.stack["MembershipTable"], Item=item)
+    facts = shown.read("")
+    assert (facts.amazon_fails, facts.next_try) == expected
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_a_refused_authorization_is_known_whether_or_not_changes_wait(
+    deployment: Deployment, shown: DeployedStack, clock: ManualClock, *, waits: bool
+) -> None:
+    clock.now = time.time()
+    if waits:
+        deployment.send("ChangeQueue", "{}")
+    deployment.log("Refresh", "token refresh failed", reason="authorization_refused")
+    (blocker,) = shown.read("").blockers
+    assert (blocker.needs_person, blocker.remedy) == (True, "Run `audience-sync connect`.")
+
+
+def test_the_log_shows_every_function_that_tail_reads(deployment: Deployment, shown: DeployedStack) -> None:
+    for function in FUNCTIONS:
+        deployment.log(function, "something is wrong", level="WARNING")
+    assert {line.function for line in shown.read("").log} == {function.lower() for function in FUNCTIONS}
+
+
+def test_a_dataset_has_the_shares_that_were_read_last(
+    deployment: Deployment, shown: DeployedStack, clock: ManualClock
+) -> None:
+    clock.now = time.time()
+    deployment.list_audience()
+    share = {
+        "shareId": "sr-1",
+        "application": "DSP_AUDIENCES",
+        "account": "ENTITY1",
+        "revokedBy": "",
+        "revokedAt": None,
+    }
+    for read in ([share | {"status": "ACTIVE"}], [share | {"status": "REVOKED_BY_USER", "revokedAt": 5.0}], None):
+        deployment.log("Datasets", "dataset read", audience_id=AUDIENCE.audience_id, shares=read)
+    (audience,) = shown.read("").audiences
+    assert [(each.account, each.state, each.is_revoked, each.revoked_at) for each in audience.shares] == [
+        ("DSP advertiser ENTITY1", "revoked by user", True, 5.0)
+    ]
+
+
+def test_alarms_are_those_of_this_stack(deployment: Deployment, shown: DeployedStack) -> None:
+    cloudwatch = deployment.stack.service("cloudwatch")
+    for name in ("mine-DeadLetters", "mine-WorkerErrors", "mine-too-DeadLetters", "another-DeadLetters"):
+        cloudwatch.put_metric_alarm(
+            AlarmName=name,
+            AlarmDescription="What to do.",
+            Namespace="AWS/SQS",
+            MetricName="any",
+            Period=60,
+            EvaluationPeriods=1,
+            Threshold=1,
+            Statistic="Sum",
+            ComparisonOperator="GreaterThanThreshold",
+        )
+    cloudwatch.set_alarm_state(AlarmName="mine-DeadLetters", StateValue="ALARM", StateReason="one dead letter")
+    alarms = shown.read("").alarms
+    assert alarms is not None
+    assert [(each.name, each.state == "ALARM") for each in alarms] == [("DeadLetters", True), ("WorkerErrors", False)]
+
+
+def test_the_progress_of_the_audit_is_shown(deployment: Deployment, shown: DeployedStack) -> None:
+    Checkpoint(deployment.stack.service("dynamodb"), deployment.stack["MembershipTable"], AUDIT).advance(1_700_000_000)
+    assert shown.read("").audited_until == 1_700_000_000
+
+
+def test_a_part_that_must_not_be_read_is_named_and_the_others_are_shown(
+    deployment: Deployment, shown: DeployedStack
+) -> None:
+    put(deployment, EVENTS_ACCEPTED, 5, NOW - HOUR)
+    denied = ClientError({"Error": {"Code": "AccessDenied"}}, "DescribeAlarms")
+    deployment.fail("cloudwatch.DescribeAlarms", denied)
+    facts = shown.read("")
+    problem = next(each for each in facts.problems if each.part == "alarms")
+    assert problem.message == "AWS does not allow you to call DescribeAlarms."
+    assert (facts.alarms, facts.counts.events_accepted) == (None, 5)
+
+
+def test_a_part_that_takes_long_is_named_and_shown_when_it_is_there(
+    deployment: Deployment, shown: DeployedStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deployed, "PATIENT", 0.0)
+    allowed = threading.Event()
+
+    def wait(**_: Any) -> None:
+        allowed.wait(60)
+
+    deployment.list_audience()
+    deployment.stack.service("dynamodb").meta.events.register("before-call.dynamodb.Scan", wait)
+    facts = shown.read("")
+    assert "audiences" in facts.unread
+    assert facts.audiences == ()
+    allowed.set()
+    wait_until(lambda: shown.read(""), lambda facts: not facts.unread)
+    assert [each.name for each in shown.read("").audiences] == [AUDIENCE.name]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "titles"),
+    [
+        pytest.param("m1", [f"Member of {AUDIENCE.name}", "Deletion notice", "Dead letter"], id="a member"),
+        pytest.param("m2", ["Dead letter"], id="a member of a dead letter"),
+        pytest.param("message-m2", ["Dead letter"], id="Segment's message id of a parked change"),
+        pytest.param("ajs-next-4", ["Rejected event"], id="Segment's message id of a rejected event"),
+        pytest.param("m3", ["Denied consent"], id="a person who denied consent"),
+        pytest.param("ajs-next-5", ["Event that denies consent"], id="the message id of the denial"),
+    ],
+)
+def test_what_is_stored_under_an_id_is_found_without_hashes_and_consent(
+    deployment: Deployment, shown: DeployedStack, clock: ManualClock, wanted: str, titles: list[str]
+) -> None:
+    clock.now = time.time()
+    deployment.list_audience()
+    deployment.record(change("m1"), erasing_exit("m1", 9, "notice"))
+    deployment.record(erasing_exit("m3", 9, "ajs-next-5", denies_consent=True))
+    deployment.log("Ingest", "consent denied", reason="consent_denied", message_id="ajs-next-5")
+    deployment.park(change("m1"), change("m2"))
+    deployment.reject(("no_identifier", "ajs-next-4"), ("no_identifier", "ajs-next-41"))
+    found = shown.find({"id": wanted})
+    assert [each["title"] for each in found] == titles
+    assert "0" * 64 not in str(found)
+    assert not [each for each in found if each["facts"].get("consent")]
+    assert len(deployment.bodies("DeadLetterQueue")) == 2
+
+
+def test_a_dead_letter_is_found_by_the_id_of_parked_list(deployment: Deployment, shown: DeployedStack) -> None:
+    deployment.park(change("m1"))
+    (listed,) = shown.read("").parked.listed
+    assert [each["title"] for each in shown.find({"id": listed.message_id[:8]})] == ["Dead letter"]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "error"), [("ada@example.com", WrongUsage), ("", WrongUsage), ('x" "', WrongUsage), ("nobody", NotThere)]
+)
+def test_what_is_no_id_or_unknown_is_said_without_repeating_it(
+    deployment: Deployment, shown: DeployedStack, wanted: str, error: type[Exception]
+) -> None:
+    deployment.list_audience()
+    with pytest.raises(error) as raised:
+        shown.find({"id": wanted})
+    assert not wanted or wanted not in str(raised.value)
+
+
+def test_an_acknowledged_dead_letter_asks_for_no_person_until_another_is_parked(
+    deployment: Deployment, shown: DeployedStack, clock: ManualClock
+) -> None:
+    deployment.park(change("m1"), change("m2"), reason="access_denied", at=NOW - 60)
+    deployment.park(change("m3"), reason="request_rejected", at=NOW - 60)
+    shown.read("")
+    shown.acknowledge(
+        {"reason": "access_denied", "audienceId": AUDIENCE.audience_id, "note": " terms are\nwith legal "}
+    )
+    facts = shown.read("")
+    assert facts.as_json()["unacknowledged"] == 1
+    known = {each.reason: each.acknowledged for each in facts.parked.listed}
+    assert known["request_rejected"] is None
+    acknowledged = known["access_denied"]
+    assert acknowledged
+    assert acknowledged.note == "terms are with legal"
+    assert acknowledged.by.startswith("arn:aws:sts::")
+
+    clock.now += 60
+    deployment.park(change("m4"), reason="access_denied", at=clock.now)
+    assert shown.read("").as_json()["unacknowledged"] == 2
+    clock.now += 15 * DAY
+    shown.acknowledge({"note": "later"})
+    assert [each.note for each in Acknowledgements.of(deployment.stack).read()] == ["later"], "old ones are removed"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"note": " "},
+        {"note": "x" * 201},
+        {"note": "a\x1b[2J"},
+        {"note": "x", "reason": "?"},
+        {"note": "x", "audienceId": "a/b"},
+    ],
+)
+def test_what_cannot_be_acknowledged_is_refused(shown: DeployedStack, fields: dict[str, str]) -> None:
+    with pytest.raises(WrongUsage):
+        shown.acknowledge(fields)
+
+
+def calls_of(deployment: Deployment, service: str, operation: str) -> list[dict[str, Any]]:
+    """Return a list that gets the parameters of each call from now on."""
+    calls: list[dict[str, Any]] = []
+    events = deployment.stack.service(service).meta.events
+    events.register(f"before-parameter-build.{service}.{operation}", lambda params, **_: calls.append(params))
+    return calls
+
+
+@pytest.mark.parametrize("chosen", [[each] for each in RANGES] + [["", "30d"]])
+def test_an_open_page_asks_for_as_many_metrics_an_hour_as_the_cost_says(
+    deployment: Deployment, shown: DeployedStack, clock: ManualClock, chosen: list[str]
+) -> None:
+    deployment.list_audience()
+    put(deployment, EVENTS_REJECTED_BY_REASON, 1, NOW - 60, reason="consent_missing")
+    asked, depths = (
+        calls_of(deployment, "cloudwatch", "GetMetricData"),
+        calls_of(deployment, "sqs", "GetQueueAttributes"),
+    )
+    for _ in range(int(HOUR) // deployed.QUEUES):
+        for each in chosen:
+            shown.read(each)
+        clock.now += deployed.QUEUES
+    read = sum(len(each["MetricDataQueries"]) for each in asked)
+    assert read <= len(chosen) * metrics.an_hour(audiences=1, reasons=1)
+    assert len(depths) <= 3 * HOUR / deployed.QUEUES

@@ -1,0 +1,194 @@
+"""The server of the page: nothing without the token, nothing under another name, buttons for the page alone."""
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from dataclasses import replace
+from http.client import HTTPConnection
+from typing import Any
+
+import pytest
+import requests
+
+from audience_sync_cli.dashboard.facts import Facts
+from audience_sync_cli.dashboard.page import build_page
+from audience_sync_cli.dashboard.server import DashboardServer
+from audience_sync_cli.errors import TryLater
+from tests.command.dashboard import states
+
+
+class Shown:
+    """A stack whose facts are given, and which remembers what was redriven."""
+
+    def __init__(self, facts: Facts) -> None:
+        self.facts: Facts | Exception = facts
+        self.redriven: list[str] = []
+        self.acknowledged: list[dict[str, str]] = []
+
+    def read(self, chosen: str) -> Facts:
+        if isinstance(self.facts, Exception):
+            raise self.facts
+        return replace(self.facts, range=chosen)
+
+    def redrive(self, reason: str) -> list[str]:
+        if isinstance(self.facts, Exception):
+            raise self.facts
+        self.redriven.append(reason)
+        return ["3 dead letters redriven."]
+
+    def acknowledge(self, fields: Mapping[str, str]) -> list[str]:
+        self.acknowledged.append(dict(fields))
+        return []
+
+    def find(self, fields: Mapping[str, str]) -> list[dict[str, Any]]:
+        if isinstance(self.facts, Exception):
+            raise self.facts
+        return [{"title": "Dead letter", "facts": {"members": fields["id"]}}]
+
+
+@pytest.fixture
+def shown() -> Shown:
+    return Shown(states.parked())
+
+
+@pytest.fixture
+def server(shown: Shown) -> Iterator[DashboardServer]:
+    with DashboardServer(shown, 0) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join(60)
+
+
+def origin(server: DashboardServer) -> str:
+    return f"http://127.0.0.1:{server.server_port}"
+
+
+def test_a_browser_gets_the_page_under_its_policy(server: DashboardServer) -> None:
+    answer = requests.get(server.url, headers={"Accept": "text/html,*/*;q=0.8"}, timeout=60)
+    assert answer.text == build_page()
+    assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
+    assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'; ")
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert answer.headers["Referrer-Policy"] == "no-referrer"  # the address holds the token
+    assert answer.headers["Server"].strip() == "audience-sync"
+
+
+@pytest.mark.parametrize(("asked", "chosen"), [("7d", "7d"), ("", ""), ("8d", ""), ("7d&range=1h", "7d"), ("%00", "")])
+def test_the_script_asks_for_a_range_and_another_one_is_the_usual(
+    server: DashboardServer, asked: str, chosen: str
+) -> None:
+    answer = requests.get(f"{server.url}?range={asked}", headers={"Accept": "application/json"}, timeout=60).json()
+    assert (answer["range"], answer["deadLetters"]) == (chosen, 3)
+
+
+def test_every_start_has_another_address(shown: Shown) -> None:
+    with DashboardServer(shown, 0) as first, DashboardServer(shown, 0) as second:
+        assert first.path != second.path
+        assert len(first.path) >= 32
+
+
+@pytest.mark.parametrize("path", ["/", "/status", "/facts", "/%2e%2e", "/token", "//"])
+def test_without_the_token_there_is_nothing(server: DashboardServer, path: str) -> None:
+    answer = requests.get(origin(server) + path, headers={"Accept": "application/json"}, timeout=60)
+    assert (answer.status_code, answer.json()) == (404, {"error": "not found"})
+    answer = requests.post(f"{origin(server)}{path}/redrive", json={}, headers={"Origin": origin(server)}, timeout=60)
+    assert answer.status_code == 404
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_under_another_name_for_this_machine_there_is_nothing(
+    server: DashboardServer, shown: Shown, method: str
+) -> None:
+    headers = {"Host": "rebound.example", "Origin": "http://rebound.example", "Accept": "application/json"}
+    path = server.url if method == "GET" else f"{server.url}/redrive"
+    answer = requests.request(method, path, json={}, headers=headers, timeout=60)
+    assert (answer.status_code, shown.redriven) == (403, [])
+
+
+def test_the_page_redrives(server: DashboardServer, shown: Shown) -> None:
+    headers = {"Origin": origin(server)}
+    answer = requests.post(f"{server.url}/redrive", json={"reason": "access_denied"}, headers=headers, timeout=60)
+    assert answer.json() == {"sentences": ["3 dead letters redriven."]}
+    assert shown.redriven == ["access_denied"]
+
+
+def test_the_page_looks_for_an_id_in_a_body_and_nothing_is_printed(
+    server: DashboardServer, capfd: pytest.CaptureFixture[str]
+) -> None:
+    headers = {"Origin": origin(server)}
+    answer = requests.post(f"{server.url}/find", json={"id": "cust_1"}, headers=headers, timeout=60)
+    assert answer.json() == {"found": [{"title": "Dead letter", "facts": {"members": "cust_1"}}]}
+    assert requests.get(f"{server.url}/find", timeout=60).status_code == 404
+    assert requests.post(f"{server.url}/find", json={"id": "cust_1"}, timeout=60).status_code == 403
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "status"),
+    [
+        pytest.param({"Origin": "https://elsewhere.example"}, b"{}", 403, id="another site"),
+        pytest.param({}, b"[]", 400, id="no object"),
+        pytest.param({}, b"{", 400, id="no JSON"),
+        pytest.param({}, b" " * 10_001, 413, id="too large"),
+    ],
+)
+def test_nothing_else_redrives(
+    server: DashboardServer, shown: Shown, headers: dict[str, str], body: bytes, status: int
+) -> None:
+    sent = {"Origin": origin(server), "Content-Type": "application/json"} | headers
+    answer = requests.post(f"{server.url}/redrive", data=body, headers=sent, timeout=60)
+    assert (answer.status_code, shown.redriven) == (status, [])
+
+
+# The third is a digit, too, in a header.
+@pytest.mark.parametrize("length", ["", "-1", "\u00b2", "1e3", "9" * 30, "9" * 5_000])
+def test_a_body_of_no_known_length_is_refused(
+    server: DashboardServer, shown: Shown, length: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with closing(HTTPConnection("127.0.0.1", server.server_port, timeout=60)) as connection:
+        connection.putrequest("POST", f"{server.path}/redrive")
+        headers = {"Origin": origin(server), "Content-Type": "application/json", "Content-Length": length}
+        for name, value in headers.items():
+            connection.putheader(name, value.encode("latin-1"))
+        connection.endheaders()
+        assert connection.getresponse().status == 413
+    assert (shown.redriven, capfd.readouterr().err) == ([], "")
+
+
+def test_no_other_origin_may_read_an_answer_whatever_it_asks(server: DashboardServer) -> None:
+    asked = {"Origin": "https://elsewhere.example", "Access-Control-Request-Method": "POST"}
+    for method in ("OPTIONS", "GET", "HEAD", "PUT"):
+        answer = requests.request(method, f"{server.url}/redrive", headers=asked, timeout=60)
+        assert answer.status_code >= 400
+        assert not [name for name in answer.headers if name.lower().startswith("access-control-")]
+
+
+@pytest.mark.parametrize("path", ["", "/redrive"])
+def test_nothing_that_is_answered_is_kept_by_a_browser_or_a_proxy(server: DashboardServer, path: str) -> None:
+    for accepted in ("text/html", "application/json"):
+        answer = requests.get(f"{server.url}{path}", headers={"Accept": accepted}, timeout=60)
+        assert answer.headers["Cache-Control"] == "no-store"
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_the_server_listens_on_this_machine_only(server: DashboardServer) -> None:
+    assert server.socket.getsockname()[0] == "127.0.0.1"
+
+
+def test_an_error_is_a_sentence_on_the_page(server: DashboardServer, shown: Shown) -> None:
+    shown.facts = TryLater("AWS cannot be reached.", "Check the network and the region.")
+    answer = requests.get(server.url, headers={"Accept": "application/json"}, timeout=60)
+    assert answer.json() == {"error": "AWS cannot be reached."}
+    headers = {"Origin": origin(server)}
+    answer = requests.post(f"{server.url}/redrive", json={}, headers=headers, timeout=60)
+    assert answer.json()["error"] == "AWS cannot be reached. Check the network and the region."
+
+
+def test_nothing_is_printed_since_the_address_holds_the_token(
+    server: DashboardServer, capfd: pytest.CaptureFixture[str]
+) -> None:
+    requests.get(server.url, timeout=60)
+    requests.get(f"{origin(server)}/nothing", timeout=60)
+    assert capfd.readouterr() == ("", "")

@@ -1,0 +1,120 @@
+"""The checks that differ for a dataset of Ads Data Manager."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from audience_sync.amazon_ads.data_manager.answers import Funnel, Metrics, Share
+from audience_sync.amazon_ads.destination import of_data_manager
+from audience_sync.errors import AccessDenied, AudienceSyncError, NotFound, ServiceUnavailable
+from audience_sync.members.membership import Audience
+from audience_sync.operations.dataset_reports import DatasetReport
+from audience_sync.reasons import Reason
+from audience_sync_cli.diagnosis import datasets, delivered
+from audience_sync_cli.diagnosis.facts import Facts
+
+
+def share(status: str, revoked_by: str = "", account: str = "ENTITY1", application: str = "DSP_AUDIENCES") -> Share:
+    return Share("s-1", "adm-1", application, account, "ATVPDKIKX0DER", status, revoked_by)
+
+
+def facts(*shares: Share, denied: int = 0, **report: Any) -> Facts:
+    audience = Audience("adm-1", destination=of_data_manager(), computation_key="big")
+    parked: dict[str, int] = {Reason.ACCESS_DENIED: denied} if denied else {}
+    return Facts(0, 7, audience, report=DatasetReport("adm-1", shares=shares, **report), parked=parked)
+
+
+@pytest.mark.parametrize(
+    ("shares", "state", "said"),
+    [
+        pytest.param([], "problem", "shared with nobody", id="no share"),
+        pytest.param([share("REVOKED_BY_USER", "USER")], "problem", "revoked by user", id="all revoked"),
+        pytest.param(
+            [share("ACTIVE"), share("REVOKED_BY_USER", account="ENTITY2")], "look", "no longer reach", id="one"
+        ),
+        pytest.param([share("REVOKED_BY_USER"), share("ACTIVE")], "ok", "go to DSP", id="shared again"),
+        pytest.param([share("REVOKED_BY_USER", "ADMIN")], "problem", "revoked by user, admin", id="another reason"),
+        pytest.param(
+            [share("PENDING")], "look", "Not active yet: DSP advertiser ENTITY1: pending", id="not active yet"
+        ),
+        pytest.param([share("SHADOW")], "look", "which Amazon does not explain", id="a state that nobody explains"),
+        pytest.param([share("ACTIVE")], "ok", "go to DSP advertiser ENTITY1", id="active"),
+    ],
+)
+def test_members_reach_somebody(shares: list[Share], state: str, said: str) -> None:
+    result = datasets.shares(facts(*shares))
+    assert (result.state, said in result.found) == (state, True), result
+
+
+@pytest.mark.parametrize(
+    ("rate", "funnel", "state", "said", "following"),
+    [
+        pytest.param(80.0, None, "ok", "Amazon matches 80.0%", "", id="no funnel"),
+        pytest.param(80.0, Funnel(), "ok", "Amazon matches 80.0%", "", id="nothing in the last day"),
+        pytest.param(80.0, Funnel(100, 99, 98, 90), "ok", "100 received, 99 valid", "", id="few are lost"),
+        pytest.param(
+            80.0, Funnel(100, 60, 50, 45), "look", "their format", "parked list --audience adm-1", id="format"
+        ),
+        pytest.param(80.0, Funnel(100, 98, 20, 15), "look", "lack consent", "mappings try", id="consent"),
+        pytest.param(80.0, Funnel(100, 98, 97, 78), "ok", "no account at Amazon", "member show big", id="no account"),
+        pytest.param(
+            30.0, Funnel(100, 98, 97, 30), "look", "no account at Amazon", "member show big", id="many of them"
+        ),
+        pytest.param(5.0, Funnel(100, 98, 5, 5), "problem", "lack consent", "mappings try", id="hardly any match"),
+        pytest.param(80.0, Funnel(0, 5, 5, 5), "ok", "Amazon matches", "", id="counts that contradict each other"),
+    ],
+)
+def test_the_funnel_names_the_stage_where_most_are_lost_and_the_remedy(
+    rate: float, funnel: Funnel | None, state: str, said: str, following: str
+) -> None:
+    metrics = Metrics(accepted=100, match_percent=rate)
+    result = datasets.match_rate(facts(records=100, metrics=metrics, funnel=funnel))
+    assert (result.state, said in result.found, following in result.next) == (state, True, True), result
+
+
+def test_the_numbers_are_those_of_the_dataset_now_and_of_amazons_own_rate() -> None:
+    few = facts(records=2, metrics=Metrics(accepted=14, match_percent=14.3))
+    assert datasets.match_rate(few).found.startswith("Amazon matches 14.3% of the records")
+    assert delivered.size(few).found == "The dataset has 2 records."
+
+
+@pytest.mark.parametrize(
+    ("part", "error", "state", "said"),
+    [
+        pytest.param("metrics", AccessDenied("403", status=403), "ok", "manager accounts", id="counts denied"),
+        pytest.param("funnel", ServiceUnavailable("Amazon answered 503"), "look", "answered 503", id="no counts"),
+        pytest.param("shares", ServiceUnavailable("Amazon answered 503"), "look", "answered 503", id="no shares"),
+    ],
+)
+def test_what_cannot_be_read_is_said(part: str, error: AudienceSyncError, state: str, said: str) -> None:
+    judge = datasets.shares if part == "shares" else datasets.match_rate
+    result = judge(facts(failures={part: error}))
+    assert (result.state, said in result.found) == (state, True), result
+
+
+@pytest.mark.parametrize(
+    ("shared", "state", "said"),
+    [
+        pytest.param(share("ACTIVE"), "look", "needs 2,000 matched members; this audience has 70", id="with DSP"),
+        pytest.param(share("ACTIVE", application="AMAZON_MARKETING_CLOUD"), "ok", "not shared with", id="AMC only"),
+    ],
+)
+def test_the_minimum_is_that_of_dsp_for_the_present_records(shared: Share, state: str, said: str) -> None:
+    result = datasets.minimum(facts(shared, records=100, metrics=Metrics(accepted=900, match_percent=70.0)))
+    assert (result.state, said in result.found) == (state, True), result
+
+
+def test_invalid_records_are_a_reason_to_look_and_none_are_not() -> None:
+    assert "4 invalid records" in datasets.jobs(facts(metrics=Metrics(invalid=4))).found
+    assert datasets.jobs(facts()).state == datasets.match_rate(facts()).state == "ok"
+
+
+def test_a_denied_upload_to_a_dataset_that_can_be_read_names_the_permission() -> None:
+    assert "ads_data_manager_edit" in datasets.parked(facts(denied=2)).found
+    assert datasets.parked(facts()).state == "ok"
+
+
+def test_a_dataset_that_was_deleted_is_a_problem() -> None:
+    result = datasets.at_amazon(replace(facts(), report=NotFound("not found", status=404)))
+    assert (result.state, "it was deleted" in result.found) == ("problem", True)

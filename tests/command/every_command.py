@@ -1,0 +1,231 @@
+"""One session at the command line in which every command runs, and what it prints, calls and logs."""
+
+import json
+import shlex
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from typer.testing import CliRunner
+
+from audience_sync.aws.membership_rows import Sharding
+from audience_sync.aws.membership_table import MembershipTable
+from audience_sync.clock import Clock
+from audience_sync.members.erasure import ErasureStep, StepKind
+from audience_sync.members.member_state import Timing
+from audience_sync.members.member_step import step
+from audience_sync_cli.app import app, load
+from audience_sync_cli.health import status
+from audience_sync_cli.moves import ending, waiting
+from audience_sync_cli.setup import connect
+from audience_sync_cli.setup.terms import ACCEPTANCE, ACCEPTANCE_OF_DATA_MANAGER
+from audience_sync_cli.state.counts import Counts
+from local.resources import MANAGER_ACCOUNT
+from tests.aws_fixtures import AUDIENCE, create_membership_table
+from tests.builders import notice
+from tests.command import browser
+from tests.command.conftest import CLIENT_ID, CLIENT_SECRET, NOW, Deployment, change
+from tests.servers import serve
+
+EVENT = Path(__file__).parents[2] / "events/segment/01-track-entered-full-pii.json"
+REJECTED = EVENT.with_name("08-track-email-as-userid.json")
+DATASET, SHARE = "in_a_dataset", "advertiser=ENTITY1,marketplace=US"
+SESSION = f"""
+keys rotate event --yes
+keys rotate audience --reveal
+keys show
+keys add event emea --expires 9999-12-31 --reveal
+keys show event --reveal
+keys remove event emea --yes
+keys retire event --yes
+connect --port 0
+test
+audiences create "Big spenders" --advertiser 590071284455661234 --country US --key big_spenders --ttl-days 30
+audiences create "Big spenders" --advertiser 590071284455661234 --country US --key big_spenders --ttl-days 7
+audiences create "In a dataset" --api data-manager --country DE --key {DATASET} --id-retention --share {SHARE}
+audiences link {{dataset}} --api data-manager
+audiences link {AUDIENCE.audience_id} --key lapsed_premium_buyers --country US
+audiences list
+audiences show lapsed_premium_buyers
+audiences update big_spenders --renew
+connections create --amc-instance amc-1
+connections list
+audiences create "With a fee" --connection {{connection}} --country US --cpm-cents 5 --currency USD --dsp
+connections delete {{connection}} --yes
+terms show --text
+terms accept --confirm '{ACCEPTANCE}'
+terms show --api data-manager --text
+terms accept --api data-manager --confirm '{ACCEPTANCE_OF_DATA_MANAGER}'
+audiences show {DATASET}
+audiences shares {DATASET}
+audiences share {DATASET} amc=amc1a2b,marketplace=DE
+audiences unshare {DATASET} {{share}} --yes
+mappings show
+mappings check {{mappings}} --event {EVENT}
+mappings apply {{mappings}} --yes
+mappings reset --yes
+mappings revert 1 --yes
+mappings history
+mappings try {EVENT} --explain
+mappings try {REJECTED}
+send --sample track --audience lapsed_premium_buyers
+dashboard
+import {{members}} lapsed_premium_buyers --dry-run
+import {{members}} lapsed_premium_buyers --max-waiting 1000 --yes
+compare {{members}} lapsed_premium_buyers --repair --yes
+diagnose lapsed_premium_buyers
+audiences show lapsed_premium_buyers --history
+rejections
+tail --no-follow
+member show lapsed_premium_buyers m1
+member show lapsed_premium_buyers m2
+diagnose {DATASET} --no-count
+status
+tail --no-follow --audience {DATASET}
+parked list
+parked show {{message}}
+parked acknowledge --reason request_rejected --note 'terms are with legal'
+parked redrive --dry-run
+parked redrive --member m1
+parked drop --all --dry-run
+parked drop --all --yes
+member erase m1 --yes
+member erasure m5
+member erasures --all
+member close-erasure m5 --note removed --yes
+status
+status --members --hours 3
+restore-members restored --since 1h --yes
+audiences move lapsed_premium_buyers --to data-manager --share {SHARE} --dry-run
+audiences move lapsed_premium_buyers --to data-manager --share {SHARE} --yes
+audiences end {AUDIENCE.audience_id} --no-wait --yes
+audiences end {DATASET} --yes
+audiences unlink big_spenders --yes
+operator-log
+audiences list --unlinked
+"""  # one command a line; later ones use what earlier ones print
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A command that has run."""
+
+    command: str  # without arguments
+    documents: list[Any]  # that it printed
+    calls: set[str]  # of AWS, as in sqs:SendMessage
+    logged: list[dict[str, Any]]  # its lines in the operator log
+
+
+def rejecting_gateway() -> web.Application:
+    """Build a gateway that rejects every event, and serves a page."""
+    rejection = {"index": 0, "messageId": "m-1", "reason": "time_ahead", "detail": "timestamp is ahead"}
+    answer = {"accepted": 0, "ignored": 0, "rejected": 1, "rejections": [rejection]}
+
+    async def events(_: web.Request) -> web.Response:
+        return web.json_response(answer, status=400)
+
+    async def page(_: web.Request) -> web.Response:
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_post("/v1/events", events)
+    app.router.add_get("/status", page)
+    return app
+
+
+def run_every_command(deployment: Deployment, folder: Path) -> Iterator[Ran]:
+    """Run the session with a stack."""
+    with serve(rejecting_gateway) as gateway, pytest.MonkeyPatch.context() as monkeypatch:
+        _prepare(deployment, gateway.url, monkeypatch)
+        yield from _run(deployment, folder)
+
+
+def _prepare(deployment: Deployment, gateway: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("audience_sync_cli.stack.local", lambda _: deployment.stack)
+    monkeypatch.setattr(waiting, "LISTING", 0.0)
+    monkeypatch.setattr(waiting, "LONGEST_WAIT", 0.0)
+    monkeypatch.setattr(ending, "outstanding", lambda *_, **__: 0)  # no worker delivers anything here
+    monkeypatch.setattr(status, "local_counts", lambda _: Counts(accepted=1))
+    monkeypatch.setattr(connect, "browser_opener", lambda: lambda address: browser.answer(address).ok)
+    monkeypatch.setenv("AUDIENCE_SYNC_LOCAL", "http://127.0.0.1:9")
+    monkeypatch.setenv("AUDIENCE_SYNC_CLIENT_ID", CLIENT_ID)
+    monkeypatch.setenv("AUDIENCE_SYNC_CLIENT_SECRET", CLIENT_SECRET)
+    deployment.stack.parameters = {"MaxCpmCents": "200", "DataManagerAccountId": MANAGER_ACCOUNT}
+    create_membership_table(deployment.stack.service("dynamodb"), "restored")
+    restored = MembershipTable(deployment.stack.service("dynamodb"), "restored", Sharding(8), Clock())
+    restored.write([step(None, [change("m4")], now=int(time.time()), timing=Timing(900)).state])
+    deployment.record(change("m1"))
+    record_open_erasure(deployment)
+    deployment.park(change("m1"), change("m2"), firstAt=round(NOW * 1000))
+    deployment.send("DeadLetterQueue", "unreadable")
+    deployment.publish(time.time(), {"audience": AUDIENCE.audience_id}, AudienceReceived=400, AudienceMatchRate=60)
+    deployment.reject(("time_ahead", "m-1"))
+    deployment.log("Worker", "upload accepted", audience_id=AUDIENCE.audience_id, records=3, job_id="job-1")
+    deployment.log("Worker", "delivery incomplete", audience_ids=["1"], uploads_failed={"throttled": 1})
+    deployment.stack.api = gateway
+    deployment.stack.local = gateway
+
+
+def record_open_erasure(deployment: Deployment) -> None:
+    """Record a deletion notice about m5, whose removal has ended in one upload and is to be repeated."""
+    deployment.record(change("m5"), notice("m5", 2_000))
+    (state,) = deployment.session().members.read([change("m5").member]).values()
+    at = round(time.time() + 60) * 1000
+    deployment.session().members.write([replace(state, erasure=(ErasureStep(StepKind.REMOVAL, "job-1", at, at),))])
+
+
+def _run(deployment: Deployment, folder: Path) -> Iterator[Ran]:
+    known = {"mappings": str(folder / "mappings.json"), "members": str(folder / "members.csv")}
+    Path(known["members"]).write_text(
+        "external_user_id,email,country\nm3,maya@example.com,US\n,x,US\n", encoding="utf-8"
+    )
+    calls = aws_calls(deployment)
+    logged = 0
+    for line in SESSION.strip().splitlines():
+        words = shlex.split(line.format_map(known))
+        calls.clear()
+        document = printed("--json", *words)
+        assert "error" not in document, line
+        command = " ".join(words[:2] if hasattr(load(words[0]), "commands") else words[:1])
+        log = deployment.logs.filter("OperatorLogGroup", 0, None)["events"]
+        lines = [json.loads(each["message"]) for each in log[logged:]]
+        logged = len(log)
+        yield Ran(command, document if command == "tail" else [document], set(calls), lines)
+        match line:
+            case "mappings show":
+                document["mappings"][0]["name"] = "Another name"
+                Path(known["mappings"]).write_text(json.dumps(document), encoding="utf-8")
+            case "connections list":
+                known["connection"] = document[0]["connectionId"]
+            case _ if words[:2] == ["audiences", "shares"]:
+                known["share"] = document[0]["shareId"]
+            case _ if words[:2] == ["audiences", "create"]:
+                known["dataset"] = document["audienceId"]  # of the last one
+            case "parked list":
+                known["message"] = document[0]["id"]
+
+
+def aws_calls(deployment: Deployment) -> set[str]:
+    """Return a set that gets the calls of AWS from now on, and what a transaction consists of."""
+    called: set[str] = set()
+    for service in ("cloudwatch", "dynamodb", "logs", "secretsmanager", "sqs"):
+        events = deployment.stack.service(service).meta.events
+        events.register(
+            f"before-call.{service}", lambda model, service=service, **_: called.add(f"{service}:{model.name}")
+        )
+    deployment.stack.service("dynamodb").meta.events.register(
+        "before-parameter-build.dynamodb.TransactWriteItems",
+        lambda params, **_: called.update(f"dynamodb:{kind}Item" for part in params["TransactItems"] for kind in part),
+    )
+    return called
+
+
+def printed(*words: str) -> Any:
+    result = CliRunner().invoke(app, list(words), prog_name="audience-sync")
+    if words[1:2] == ("tail",):  # a document a line
+        return [json.loads(line) for line in result.stdout.splitlines()]
+    return json.loads(result.stdout)

@@ -1,0 +1,148 @@
+"""`status` and `test` say why changes wait and which uploads have failed."""
+
+import time
+from typing import Any
+
+import pytest
+
+from audience_sync_cli.errors import AlreadyReported
+from audience_sync_cli.health.checks import test as run_checks
+from audience_sync_cli.health.status import status
+from audience_sync_cli.screen import moment
+from tests.command.conftest import Deployment, change
+from tests.command.json_schema import faults
+
+INCOMPLETE: dict[str, Any] = {
+    "uploads_failed": {"service_unavailable": 3, "throttled": 1},
+    "deferred": ["service_unavailable"],
+    "audience_ids": ["418273650912345678"],
+}
+
+
+@pytest.fixture
+def deployed(deployment: Deployment) -> Deployment:
+    """The stack as a deployed one, with a message that waits since a minute."""
+    deployment.stack.local = None
+    deployment.stack.created = time.time() - 3_600
+    deployment.send("ChangeQueue", "{}")
+    return deployment
+
+
+def test_failed_uploads_are_counted_and_named_by_reason(deployed: Deployment) -> None:
+    deployed.publish(time.time(), UploadsSent=7, UploadsFailed=4, ChangesAccepted=1)
+    deployed.log("Worker", "delivery incomplete", **INCOMPLETE)
+    output = deployed.printed(status).out
+    assert "7 accepted by Amazon, 4 failed" in output
+    assert "1 message waiting, 0 in work, 0 delayed" in output
+    assert (
+        "Waits: Amazon answers with an error (5xx) or cannot be reached. The next try is within ten minutes." in output
+    )
+    assert "Failed uploads: 3 service_unavailable, 1 throttled in the last 15 minutes; the last one throttled" in output
+
+
+def test_scripts_get_the_same(deployed: Deployment) -> None:
+    deployed.log("Worker", "delivery incomplete", **INCOMPLETE)
+    why = deployed.json(status)["waiting"]
+    assert [blocker["reason"] for blocker in why["blockers"]] == ["service_unavailable"]
+    assert why["failedUploads"]["byReason"] == INCOMPLETE["uploads_failed"]
+    assert why["unknown"] == []
+
+
+def test_messages_in_work_are_dated_and_a_standstill_is_named(deployed: Deployment) -> None:
+    now = time.time()
+    deployed.stack.service("sqs").receive_message(QueueUrl=deployed.stack["ChangeQueue"])
+    deployed.log("Worker", "", type="platform.start", record={"requestId": "r1"})
+    output = " ".join(deployed.printed(status, now=now + 200).out.split())
+    assert f"in work since {moment(now * 1000)[:-4]}" in output
+    assert f"back by {moment((now + 860) * 1000)} at the latest" in output
+    assert "Waits: Nothing was delivered for 3 minutes; the worker has had 1 message since " in output
+    document = deployed.json(status, now=now + 100)
+    assert faults("status", document) == []
+    found = document["waiting"]
+    assert (found["blockers"], found["inFlight"]["messages"], found["inFlight"]["stalledSince"]) == ([], 1, None)
+
+
+def test_the_last_line_is_what_needs_a_person(deployment: Deployment) -> None:
+    deployment.stack.local = None
+    deployment.publish(time.time(), ChangesAccepted=6, ChangesParked=6)
+    deployment.park(change("m1"))
+    *_, state, last = deployment.printed(status).out.splitlines()
+    assert (state, last) == ("Nothing is waiting.", "1 dead letter needs you: `audience-sync parked list`.")
+    assert deployment.json(status)["summary"] == f"{state} {last}"
+
+
+def test_where_nothing_waits_nothing_is_asked(deployment: Deployment) -> None:
+    deployment.stack.local = None
+    deployment.log("Worker", "delivery incomplete", **INCOMPLETE)
+    assert deployment.json(status)["waiting"] is None
+
+
+def findings(deployment: Deployment) -> list[tuple[str, str, str]]:
+    found = deployment.json(run_checks, raises=AlreadyReported)["findings"]  # there is no gateway here
+    return [(each["state"], each["found"], each["remedy"]) for each in found if each["part"] in ("delivery", "uploads")]
+
+
+def test_the_checks_say_that_no_upload_has_failed(deployment: Deployment) -> None:
+    assert findings(deployment) == [("ok", "no upload failed in the last 15 minutes", "")]
+
+
+def test_the_checks_take_no_notice_of_failures_after_which_uploads_were_accepted(deployment: Deployment) -> None:
+    deployment.log("Worker", "delivery incomplete", **INCOMPLETE | {"audience_ids": ["4182"]})
+    deployment.log("Worker", "upload accepted", audience_id="4182", records=1)
+    ((state, found, remedy),) = findings(deployment)
+    assert (state, remedy) == ("ok", "")
+    assert found.startswith("uploads are accepted again; failed: 3 service_unavailable, 1 throttled")
+
+
+@pytest.mark.usefixtures("gateway")
+@pytest.mark.parametrize(
+    ("reason", "states", "remedies", "last_line"),
+    [
+        pytest.param(
+            "authorization_refused",
+            ["missing", "note"],
+            ["Run `audience-sync connect`."] * 2,
+            "1 part missing: events may not reach Amazon.",
+            id="a person must connect again, although the last token still works",
+        ),
+        pytest.param(
+            "throttled",
+            ["note", "note"],
+            ["The next try is within ten minutes."] * 2,
+            "Nothing is missing, but changes may reach Amazon late: see delivery and uploads.",
+            id="it ends by itself",
+        ),
+        pytest.param(
+            "access_denied",
+            ["note"],
+            ["audience-sync parked list --reason access_denied"],
+            "Nothing is missing, but changes may reach Amazon late: see uploads.",
+            id="the changes are parked",
+        ),
+    ],
+)
+def test_failing_uploads_are_never_in_order_and_their_row_names_the_repair(
+    deployment: Deployment,
+    reason: str,
+    states: list[str],
+    remedies: list[str],
+    last_line: str,
+) -> None:
+    deployment.connect()
+    deployment.list_audience()
+    deployment.stack.service("lambda").invoke(FunctionName="RefreshFunction", Payload=b"{}")
+    deferred = [] if reason == "access_denied" else [reason]
+    deployment.log("Worker", "delivery incomplete", uploads_failed={reason: 6}, deferred=deferred)
+    raises = AlreadyReported if "missing" in states else None
+    assert deployment.printed(run_checks, raises=raises).out.splitlines()[-1] == last_line
+    document = deployment.json(run_checks, raises=raises)
+    assert document["ok"] is (raises is None)
+    found = [each for each in document["findings"] if each["part"] in ("delivery", "uploads")]
+    assert [each["state"] for each in found] == states
+    assert [each["remedy"] for each in found] == remedies
+    assert found[-1]["found"].startswith(f"failed: 6 {reason} in the last 15 minutes")
+
+
+def test_that_amazon_is_not_connected_is_named_by_its_own_check_alone(deployment: Deployment) -> None:
+    deployment.log("Refresh", "Amazon is not connected yet")
+    assert [state for state, _, _ in findings(deployment)] == ["ok"]

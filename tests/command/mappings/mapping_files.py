@@ -1,0 +1,19 @@
+"""A mapping, and files with mappings or events in them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+EVENTS = Path(__file__).parents[3] / "events" / "segment"
+MAPPING: dict[str, Any] = {
+    "name": "Mine",
+    "trigger": 'type = "track"',
+    "fields": {"external_user_id": {"@path": "$.userId"}},
+}
+
+
+def written(tmp_path: Path, document: Any) -> Path:
+    """Return a file with a document."""
+    file = tmp_path / f"{len([*tmp_path.iterdir()])}.json"
+    file.write_text(json.dumps(document), encoding="utf-8")
+    return file

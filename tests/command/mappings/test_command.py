@@ -1,0 +1,215 @@
+"""Mappings: checked before they are stored, and tried without sending."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+from typer.testing import CliRunner
+
+from audience_sync.errors import InvalidMapping
+from audience_sync.segment.mapping_config import first_passing
+from audience_sync_cli.app import app
+from audience_sync_cli.errors import AlreadyReported, OperatorError, WrongUsage
+from audience_sync_cli.mappings.command import check
+from audience_sync_cli.mappings.text import plain
+from audience_sync_cli.mappings.trial import try_
+from audience_sync_cli.mappings.versions import apply
+from tests.command.conftest import Deployment
+from tests.command.json_schema import SCHEMA
+from tests.command.mappings.mapping_files import EVENTS, MAPPING, written
+
+
+@pytest.mark.parametrize(
+    ("directive", "text"),
+    [
+        pytest.param({"@path": "$.userId"}, "$.userId", id="path"),
+        pytest.param(first_passing("blank", "$.a", "$.b", "$.c"), "$.a, else $.b, else $.c", id="first of several"),
+        pytest.param("US", '"US"', id="constant"),
+        pytest.param({"@template": "{{userId}}"}, '{"@template": "{{userId}}"}', id="anything else, as it is"),
+    ],
+)
+def test_directives_are_formatted_for_people(directive: Any, text: str) -> None:
+    assert plain(directive) == text
+
+
+def test_a_wrong_mapping_is_never_stored(deployment: Deployment, tmp_path: Path) -> None:
+    file = written(tmp_path, [MAPPING | {"trigger": "type ="}])
+    for act in (check, apply):
+        with pytest.raises(InvalidMapping, match='mapping "Mine": trigger'):
+            act(deployment.session(), file)
+    assert deployment.session().audiences.mappings() is None
+
+
+@pytest.mark.parametrize("act", ["check", "apply"])
+@pytest.mark.parametrize("option", [[], ["--json"]])
+def test_every_fault_of_a_file_is_listed_at_once(tmp_path: Path, act: str, option: list[str]) -> None:
+    fields = {"external_user_id": {"@template": "loy-{{ n }"}, "email": "$.traits.email", "phone": {"@pat": "$.a"}}
+    file = written(tmp_path, [MAPPING | {"trigger": "type =", "fields": fields}])
+    result = CliRunner().invoke(app, ["mappings", act, str(file), *option], env={"COLUMNS": "200"})
+    error: dict[str, Any] = json.loads(result.stdout)["error"] if option else {"message": result.stderr}
+    heading, *sentences = error["message"].splitlines()
+    assert (result.exit_code, heading) == (1, "The mappings have 4 faults:")
+    assert len(error.get("faults", sentences)) == 4
+    assert not option or Draft202012Validator(SCHEMA["$defs"]["error"]).is_valid({"error": error})
+    assert sentences[0].startswith('Mapping "Mine": trigger: not a value')
+    assert sentences[1:] == [
+        'Mapping "Mine": fields.external_user_id.@template: the {{ at character 5 is not closed; write {{ path }}.',
+        'Mapping "Mine": fields.email: a plain string; did you mean {"@path": "$.traits.email"}?',
+        'Mapping "Mine": fields.phone: unknown directive @pat (did you mean @path?); docs/mapping.md lists them.',
+    ]
+
+
+@pytest.mark.parametrize("act", [check, apply])
+def test_of_a_file_that_is_not_json_the_line_at_fault_is_shown(
+    deployment: Deployment, tmp_path: Path, act: Any
+) -> None:
+    file = tmp_path / "mappings.json"
+    file.write_text('[\n  {"name": "Mine",}\n]', encoding="utf-8")
+    with pytest.raises(WrongUsage) as caught:
+        act(deployment.session(), file)
+    where = f"{file}, line 2, column 18: a comma before the end; remove it."
+    assert str(caught.value).splitlines() == [where, '  {"name": "Mine",}', "                 ^"]
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        pytest.param("[1]".encode("utf-16"), "not UTF-8", id="another encoding"),
+        pytest.param(b"", "line 1, column 1: the file is empty", id="empty"),
+    ],
+)
+def test_of_an_unreadable_file_it_is_said_why(
+    deployment: Deployment, tmp_path: Path, content: bytes, problem: str
+) -> None:
+    file = tmp_path / "mappings.json"
+    file.write_bytes(content)
+    with pytest.raises(WrongUsage, match=problem):
+        check(deployment.session(), file)
+
+
+def test_a_field_that_is_written_twice_is_refused(deployment: Deployment, tmp_path: Path) -> None:
+    file = tmp_path / "mappings.json"
+    fields = '{"external_user_id": {"@path": "$.userId"}, "email": {"@path": "$.a"}, "email": {"@path": "$.b"}}'
+    file.write_text(f'[{{"name": "Mine", "trigger": "type = \\"track\\"", "fields": {fields}}}]', encoding="utf-8")
+    with pytest.raises(WrongUsage, match="has a name twice in one object: email"):
+        check(deployment.session(), file)
+
+
+def test_of_an_event_that_is_not_json_no_line_is_shown(deployment: Deployment, tmp_path: Path) -> None:
+    file = tmp_path / "event.json"
+    file.write_text('{"email": "ada@example.com",}', encoding="utf-8")
+    with pytest.raises(WrongUsage, match="line 1, column 28") as caught:
+        check(deployment.session(), written(tmp_path, [MAPPING]), file)
+    assert "ada" not in str(caught.value)
+
+
+NOTHING_APPLIES = [
+    pytest.param([], "There are no mappings", id="no mapping"),
+    pytest.param([MAPPING | {"enabled": False}], "No mapping is enabled", id="all disabled"),
+    pytest.param([MAPPING | {"trigger": 'type = "group"'}], "Mine: its trigger matches no event", id="never"),
+    pytest.param(
+        [MAPPING | {"trigger": 'type = "page"'}, MAPPING | {"name": "Off", "enabled": False}],
+        "Mine: its trigger matches no event",
+        id="one never, the other disabled",
+    ),
+]
+
+
+@pytest.mark.parametrize("act", [check, apply])
+@pytest.mark.parametrize(("mappings", "why"), NOTHING_APPLIES)
+def test_mappings_that_would_ignore_every_event_are_refused(
+    deployment: Deployment, tmp_path: Path, mappings: Any, why: str, act: Any
+) -> None:
+    with pytest.raises(OperatorError, match=f"would ignore every event. .*{why}") as caught:
+        act(deployment.session(yes=True), written(tmp_path, mappings))
+    assert "--force" in caught.value.remedy
+    assert deployment.session().audiences.mappings() is None
+
+
+def test_mappings_that_would_ignore_every_event_are_checked_with_force(deployment: Deployment, tmp_path: Path) -> None:
+    assert deployment.json(check, written(tmp_path, []), force=True) == {"mappings": 0, "enabled": 0, "warnings": []}
+
+
+def test_a_trigger_that_no_event_fulfils_beside_another_is_warned_of(deployment: Deployment, tmp_path: Path) -> None:
+    never = MAPPING | {"name": "Never", "trigger": 'type = "track" and type = "identify"'}
+    (warning,) = deployment.json(check, written(tmp_path, [MAPPING, never]))["warnings"]
+    assert warning.startswith("Never: its trigger matches no event")
+
+
+def test_an_event_is_tried_and_nothing_sent(deployment: Deployment) -> None:
+    deployment.list_audience()
+    result = deployment.json(try_, EVENTS / "01-track-entered-full-pii.json")
+    assert (result["accepted"], result["rejections"]) == (1, [])
+    record = result["changes"][0]["record"]
+    assert record["action"] == "CREATE"
+    assert set(record["hashedPII"][0]) >= {"email", "phone"}
+    assert deployment.bodies("ChangeQueue") == []
+
+
+def test_a_rejected_event_says_why_and_fails(deployment: Deployment) -> None:
+    deployment.list_audience()
+    event = EVENTS / "07-track-missing-userid.json"
+    assert "member_id_missing" in deployment.printed(try_, event, raises=AlreadyReported).out
+
+
+def with_id(directive: Any, **more: Any) -> dict[str, Any]:
+    return MAPPING | {"fields": {"external_user_id": directive}} | more
+
+
+HASHED = {"@sha256": {"@path": "$.traits.phone"}}
+
+
+@pytest.mark.parametrize(
+    ("mapping", "warns"),
+    [
+        pytest.param(MAPPING, False, id="userId"),
+        pytest.param(with_id({"@path": "$.traits.phone"}), True, id="a phone number"),
+        pytest.param(with_id({"@path": "$.properties.homePhoneNumber"}), True, id="a phone number by another name"),
+        pytest.param(with_id({"@template": "m-{{traits.Email}}"}), True, id="an address in a template"),
+        pytest.param(
+            with_id({"@if": {"exists": {"@path": "$.userId"}, "then": {"@path": "$.userId"}, "else": HASHED}}),
+            False,
+            id="hashed where it is read",
+        ),
+        pytest.param(with_id(HASHED), False, id="hashed"),
+        pytest.param(with_id({"@path": "$.traits.phone"}, enabled=False), False, id="a disabled mapping"),
+    ],
+)
+def test_a_mapping_whose_member_id_is_personal_data_in_clear_text_is_warned_of(
+    deployment: Deployment, tmp_path: Path, mapping: dict[str, Any], warns: bool
+) -> None:
+    warnings = deployment.json(check, written(tmp_path, [mapping]), force=True)["warnings"]
+    assert bool(warnings) is warns
+    assert all("Mine" in warning and "@sha256" in warning for warning in warnings)
+
+
+@pytest.mark.parametrize(
+    ("user_id", "warns"),
+    [
+        pytest.param("12065550199", True, id="a phone number"),
+        pytest.param(12065550199, True, id="a phone number without quotes"),
+        pytest.param("123456", False, id="too short"),
+        pytest.param("1234567890123456", False, id="too long"),
+        pytest.param("cust_12065550199", False, id="with letters"),
+        pytest.param(None, False, id="none"),
+    ],
+)
+@pytest.mark.parametrize("wrap", [lambda event: event, lambda event: [event], lambda event: [{"json": event}]])
+def test_a_member_id_of_an_event_that_looks_like_a_phone_number_is_warned_of_and_not_shown(
+    deployment: Deployment, tmp_path: Path, user_id: Any, warns: bool, wrap: Any
+) -> None:
+    body = written(tmp_path, wrap({"type": "track", "userId": user_id}))
+    output = "".join(deployment.printed(check, written(tmp_path, [MAPPING]), body))
+    assert ("looks like a phone number" in output) is warns
+    assert "5550199" not in output
+
+
+def test_trying_an_event_warns_of_a_member_id_that_looks_like_a_phone_number(
+    deployment: Deployment, tmp_path: Path
+) -> None:
+    deployment.list_audience()
+    event = json.loads((EVENTS / "01-track-entered-full-pii.json").read_text()) | {"userId": "12065550199"}
+    body = written(tmp_path, event)
+    assert "looks like a phone number" in deployment.printed(try_, body).err

@@ -1,0 +1,377 @@
+"""`mappings try --explain`: where each field is found, what becomes of it, and why something is left out."""
+
+import io
+import json
+from collections.abc import Callable
+from contextlib import redirect_stdout, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from audience_sync.amazon_ads.destination import of_data_manager
+from audience_sync.members.membership import Audience
+from audience_sync.segment.mapping_config import first_passing
+from audience_sync_cli.errors import AlreadyReported
+from audience_sync_cli.mappings.explanation import MAX_SHOWN, masked
+from audience_sync_cli.mappings.trial import try_
+from tests.aws_fixtures import AUDIENCE
+from tests.command.conftest import Deployment
+from tests.command.mappings import mapping_files
+from tests.command.mappings.mapping_files import EVENTS, written
+
+MAPPING = mapping_files.MAPPING | {
+    "fields": mapping_files.MAPPING["fields"] | {"email": {"@path": "$.context.traits.email"}}
+}
+ENTERED = json.loads((EVENTS / "01-track-entered-full-pii.json").read_text(encoding="utf-8"))
+
+type Explained = Callable[..., dict[str, Any]]
+
+
+def entered(**properties: Any) -> dict[str, Any]:
+    """An event that enters, with some properties of its own; None removes one."""
+    merged = ENTERED["properties"] | properties
+    event: dict[str, Any] = ENTERED
+    return event | {"properties": {name: value for name, value in merged.items() if value is not None}}
+
+
+KEY = ENTERED["context"]["personas"]["computation_key"]
+LEFT = entered(**{KEY: False}) | {"event": "Audience Exited"}
+
+
+@pytest.fixture
+def explained(deployment: Deployment, tmp_path: Path) -> Explained:
+    """Return the function that explains a body, and its JSON."""
+    deployment.list_audience()
+
+    def run(body: Any, mappings: Any = None, **options: Any) -> dict[str, Any]:
+        if mappings is not None:
+            options["mappings"] = written(tmp_path, mappings)
+        with suppress(AlreadyReported), redirect_stdout(io.StringIO()) as printed:
+            try_(deployment.session(as_json=True), written(tmp_path, body), explain=True, **options)
+        document: dict[str, Any] = json.loads(printed.getvalue())
+        return document
+
+    return run
+
+
+def with_fields(fields: dict[str, Any]) -> dict[str, Any]:
+    return MAPPING | {"fields": MAPPING["fields"] | fields}
+
+
+def only_mapping(document: dict[str, Any]) -> dict[str, Any]:
+    ((mapping,),) = ([*event["mappings"]] for event in document["events"])
+    found: dict[str, Any] = mapping
+    return found
+
+
+def field(document: dict[str, Any], name: str) -> dict[str, Any]:
+    (found,) = (each for each in only_mapping(document)["fields"] if each["field"] == name)
+    explained: dict[str, Any] = found
+    return explained
+
+
+def test_a_field_is_followed_from_its_place_to_the_digest_that_is_sent(explained: Explained) -> None:
+    document = explained(ENTERED)
+    assert field(document, "phone") == {
+        "field": "phone",
+        "lookedAt": ["$.properties.phone"],
+        "foundAt": ["$.properties.phone"],
+        "value": "+9 (999) 999-9999",
+        "normalized": "99999999999",
+        "digest": document["changes"][0]["record"]["hashedPII"][0]["phone"],
+        "leftOut": None,
+    }
+
+
+def test_every_digest_of_the_record_is_that_of_a_field(explained: Explained) -> None:
+    document = explained(ENTERED)
+    (identity,) = document["changes"][0]["record"]["hashedPII"]
+    assert {each["digest"] for each in only_mapping(document)["fields"]} - {None} == set(identity.values())
+    assert only_mapping(document)["changes"] == document["changes"]
+
+
+def test_a_value_that_no_rule_accepts_is_left_out_with_the_reason(explained: Explained) -> None:
+    phone = field(explained(entered(phone="555")), "phone")
+    assert (phone["value"], phone["normalized"], phone["digest"]) == ("999", None, None)
+    assert phone["leftOut"] == "too short for a number of US"
+
+
+def test_a_field_without_a_value_names_the_places_that_were_empty(explained: Explained) -> None:
+    event = {name: value for name, value in entered(phone="", email=None).items() if name != "context"}
+    event["context"] = {"personas": ENTERED["context"]["personas"]}
+    document = explained(event)
+    assert field(document, "phone")["leftOut"] == "nothing at $.properties.phone, $.traits"
+    assert field(document, "email")["leftOut"] == "nothing at $.context.traits, $.properties.email, $.traits"
+
+
+def test_the_place_is_the_one_of_several_that_had_the_value(explained: Explained) -> None:
+    directive = first_passing("blank", "$.properties.mobile", "$.properties.phone", "$.traits.phone")
+    mapping = with_fields({"phone": directive})
+    phone = field(explained(ENTERED, [mapping]), "phone")
+    assert phone["lookedAt"] == ["$.properties.mobile", "$.properties.phone"]
+    assert phone["foundAt"] == ["$.properties.phone"]
+
+
+def test_a_value_of_several_places_names_each(explained: Explained) -> None:
+    directive = {"@template": "{{ properties.first_name }} {{ properties.last_name }}"}
+    mapping = with_fields({"last_name": directive})
+    found = field(explained(ENTERED, [mapping]), "last_name")["foundAt"]
+    assert found == ["$.properties.first_name", "$.properties.last_name"]
+
+
+def test_the_audience_is_named_and_how_it_was_found(explained: Explained) -> None:
+    by_id = only_mapping(explained(ENTERED))
+    assert by_id["audience"] == {"audienceId": AUDIENCE.audience_id, "name": "Lapsed premium buyers"}
+    assert by_id["audienceBy"] == "audience_id"
+    assert only_mapping(explained(ENTERED, [MAPPING]))["audienceBy"] == "the computation key"
+
+
+@pytest.mark.parametrize(
+    ("change", "mapping", "country", "by"),
+    [
+        pytest.param({"countryCode": "CA"}, {}, "CA", "countryCode in the event", id="the event"),
+        pytest.param({"countryCode": None}, {}, "US", "the audience", id="the audience"),
+        pytest.param({"countryCode": "CA"}, {"country": "GB"}, "GB", "the mapping", id="the mapping"),
+    ],
+)
+def test_the_country_is_named_with_what_names_it(
+    explained: Explained, change: Any, mapping: Any, country: str, by: str
+) -> None:
+    consent = {"amzn_user_data": "GRANTED"}
+    mappings = [with_fields(mapping | consent)]
+    found = only_mapping(explained(ENTERED | change, mappings))
+    assert (found["country"], found["countryBy"]) == (country, by)
+
+
+@pytest.mark.parametrize(
+    ("event", "more", "consent"),
+    [
+        pytest.param(ENTERED, {}, "no signal; not needed in US", id="not needed"),
+        pytest.param(ENTERED, {"country": "DE"}, "no signal; needed in DE", id="missing"),
+        pytest.param(ENTERED, {"country": "DE", "tcf": "CPdf"}, "tcf; needed in DE", id="given"),
+        pytest.param(
+            ENTERED, {"country": "DE", "amzn_user_data": False}, "amzn_user_data says no; needed in DE", id="denied"
+        ),
+        pytest.param(ENTERED, {"country": "DE", "tcf": "a b"}, "tcf is invalid; needed in DE", id="invalid"),
+        pytest.param(LEFT, {"amzn_user_data": False}, "amzn_user_data says no; not needed in US", id="by a removal"),
+        pytest.param(LEFT, {}, "a removal needs none", id="a removal"),
+    ],
+)
+def test_it_is_said_whether_consent_is_needed_and_given(
+    explained: Explained, event: Any, more: Any, consent: str
+) -> None:
+    mappings = [with_fields(more)]
+    assert only_mapping(explained(event, mappings))["consent"] == consent
+
+
+@pytest.mark.parametrize(
+    ("more", "field_name", "reason"),
+    [
+        pytest.param({"country": "XX"}, "country", "not an ISO 3166-1 alpha-2 code", id="country"),
+        pytest.param({"ip": "home"}, "ip", "not an IP address", id="ip"),
+        pytest.param({"amzn_ad_storage": "UNKNOWN"}, "amzn_ad_storage", "it counts as a missing answer", id="consent"),
+        pytest.param({"amzn_user_data": "no"}, "amzn_user_data", "amznUserData denies consent", id="denied consent"),
+        pytest.param({"tcf": "a b"}, "tcf", "not an IAB string", id="no consent string"),
+        pytest.param({"tcf": " "}, "tcf", "empty, or not a string", id="a blank consent string"),
+        pytest.param({"external_user_id": {"@path": "$.properties"}}, "external_user_id", "1 to 128", id="member id"),
+    ],
+)
+def test_a_field_that_is_no_identifier_is_left_out_with_the_reason_too(
+    explained: Explained, more: Any, field_name: str, reason: str
+) -> None:
+    document = explained(ENTERED, [with_fields(more)])
+    assert reason in field(document, field_name)["leftOut"]
+
+
+@pytest.mark.parametrize(
+    ("field_name", "value", "reason"),
+    [
+        ("country", "XX", "not a country code that Amazon accepts"),
+        ("tcf", "CPdf", "a removal needs no consent"),
+    ],
+)
+def test_what_a_removal_does_not_need_is_left_out_with_the_reason(
+    explained: Explained, field_name: str, value: str, reason: str
+) -> None:
+    document = explained(LEFT, [with_fields({field_name: value})])
+    assert document["events"][0]["kind"] == "exit"
+    assert field(document, field_name)["leftOut"] == reason
+
+
+def test_denied_consent_is_explained_as_the_exit_that_it_becomes_whatever_another_mapping_finds(
+    explained: Explained,
+) -> None:
+    denies = MAPPING | {"name": "Denies", "fields": MAPPING["fields"] | {"amzn_user_data": "DENIED"}}
+    document = explained(ENTERED, [MAPPING, denies])
+    assert (document["accepted"], [each["reason"] for each in document["denials"]]) == (1, ["consent_denied"])
+    (event,) = document["events"]
+    assert event["kind"] == "deny"
+    assert [len(each["changes"]) for each in event["mappings"]] == [1, 1]
+    assert [each["rejection"] and each["rejection"]["reason"] for each in event["mappings"]] == [None, "consent_denied"]
+
+
+def test_an_event_for_several_audiences_is_followed_for_each(explained: Explained, deployment: Deployment) -> None:
+    dataset = Audience("d-1", "Set", "US", of_data_manager(), computation_key=AUDIENCE.computation_key, also=True)
+    deployment.list_audience(dataset)
+    document = explained(ENTERED, [MAPPING])
+    assert (document["accepted"], [each["audienceId"] for each in document["partialRejections"]]) == (1, ["d-1"])
+    found = sorted(document["events"][0]["mappings"], key=lambda each: each["audience"]["name"])
+    assert [each["audience"]["name"] for each in found] == ["Lapsed premium buyers", "Set"]
+    assert [each["consent"] for each in found] == [
+        "no signal; not needed in US",
+        "no signal; needed by every dataset",
+    ]
+    assert [(len(each["changes"]), each["rejection"] and each["rejection"]["reason"]) for each in found] == [
+        (1, None),
+        (0, "consent_missing"),
+    ]
+
+
+def test_a_rejection_is_a_reason_of_the_field_at_fault_alone(explained: Explained) -> None:
+    consent = {"amzn_user_data": "no", "amzn_ad_storage": "GRANTED", "tcf": "CPdf"}
+    document = explained(ENTERED, [with_fields(consent)])
+    left_out = {each["field"]: each["leftOut"] for each in only_mapping(document)["fields"] if each["leftOut"]}
+    assert [*left_out] == ["amzn_user_data"]
+
+
+def test_a_mapping_that_takes_too_many_steps_is_followed_up_to_that(explained: Explained) -> None:
+    costly = {"@arrayPath": ["$.properties.list", {"a": {"@path": "$."}, "b": {"@path": "$."}}]}
+    city = {"@merge": {"direction": "right", "objects": [{"@literal": {"x": costly}}] * 6}}
+    event = entered(list=list(range(9_000)))
+    found = only_mapping(explained(event, [with_fields({"city": city})]))
+    assert found["rejection"]["reason"] == "mapping_too_costly"
+
+
+def test_each_mapping_says_whether_it_applies_and_if_not_why(explained: Explained) -> None:
+    mappings = [
+        MAPPING,
+        MAPPING | {"name": "Other", "trigger": 'type = "track" and event = "Audience Left" and userId != "x"'},
+        MAPPING | {"name": "Off", "enabled": False},
+    ]
+    (event,) = explained(ENTERED, mappings)["events"]
+    assert [(each["mapping"], each["applies"], each.get("whyNot")) for each in event["mappings"]] == [
+        ("Mine", True, None),
+        ("Other", False, 'its trigger does not match: not event = "Audience Left"'),
+        ("Off", False, "it is disabled"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("event", "kind", "why"),
+    [
+        pytest.param({"type": "page"}, "ignore", "its type is neither track nor identify", id="another type"),
+        pytest.param({"type": "track", "event": "Bought"}, "ignore", "no context.personas", id="no audience"),
+        pytest.param({"type": "track", "userId": "test-user-1"}, "ignore", "event tester", id="a test event"),
+        pytest.param(
+            {"type": "track", "context": {"personas": {"computation_class": "trait"}}},
+            "ignore",
+            "neither audience nor journey_step",
+            id="a computed trait",
+        ),
+        pytest.param(
+            {"type": "track", "context": {"personas": {}}}, "ignore", "has no computation_key", id="no computation"
+        ),
+        pytest.param(7, "reject", "an event is a JSON object", id="no event"),
+    ],
+)
+def test_an_event_that_no_mapping_is_asked_about_says_why(
+    explained: Explained, event: Any, kind: str, why: str
+) -> None:
+    (found,) = explained([event])["events"]
+    assert (found["kind"], found["mappings"]) == (kind, [])
+    assert why in found["whyNot"]
+
+
+def test_a_rejected_event_is_followed_as_far_as_it_goes(explained: Explained) -> None:
+    document = explained(entered(phone="555"), [with_fields({"country": "FR"})])
+    found = only_mapping(document)
+    assert found["rejection"]["reason"] == "consent_missing"
+    assert (found["audience"]["name"], found["country"]) == ("Lapsed premium buyers", "FR")
+
+
+def test_an_event_that_says_nothing_of_membership_is_rejected_with_its_reason(explained: Explained) -> None:
+    document = explained(entered(**{KEY: "maybe"}))
+    assert document["events"][0]["kind"] == "reject"
+    assert only_mapping(document)["rejection"]["reason"] == "membership_undecided"
+
+
+def test_an_event_for_a_listed_audience_that_does_not_say_who_enters_or_leaves_is_followed(
+    explained: Explained,
+) -> None:
+    row = {"type": "track", "event": "new", "userId": "u1", "properties": {"email": "a@b.co"}}
+    document = explained(row, [with_fields({"audience_id": AUDIENCE.audience_id})])
+    assert (document["events"][0]["kind"], document["events"][0]["whyNot"]) == ("reject", None)
+    assert only_mapping(document)["rejection"]["reason"] == "membership_undecided"
+    assert only_mapping(document)["audience"]["audienceId"] == AUDIENCE.audience_id
+
+
+def test_a_deletion_notice_names_where_the_member_id_was_found(explained: Explained) -> None:
+    document = explained({"type": "delete", "userId": "u1"})
+    assert document["events"][0]["kind"] == "erase"
+    assert [each["field"] for each in only_mapping(document)["fields"]] == ["external_user_id"]
+    assert field(document, "external_user_id")["foundAt"] == ["$.userId"]
+
+
+def test_a_digest_is_passed_on_and_its_clear_text_is_not_known(explained: Explained) -> None:
+    digest = "ab" * 32
+    mapping = with_fields({"email": {"@path": "$.properties.email"}})
+    email = field(explained(entered(email=digest), [mapping]), "email")
+    assert (email["normalized"], email["digest"], email["leftOut"]) == (None, digest, None)
+
+
+def test_nothing_of_a_person_is_shown_unless_it_is_asked_for(explained: Explained, deployment: Deployment) -> None:
+    document = explained(ENTERED)["events"]
+    seen = deployment.printed(try_, EVENTS / "01-track-entered-full-pii.json", explain=True)
+    for word in ("maya", "okafor", "example.com", "seattle", "westlake", "washington", "5550142"):
+        assert word not in (json.dumps(document) + seen.out + seen.err).lower()
+
+
+def test_a_place_that_the_event_names_is_not_shown(explained: Explained) -> None:
+    directive = {"@path": {"@template": "$.traits.{{ properties.first_name }}"}}
+    mapping = with_fields({"city": directive})
+    found = field(explained(ENTERED | {"traits": {"Maya": "Bonn"}}, [mapping]), "city")
+    assert found["foundAt"] == ["a place that the event names"]
+    assert found["lookedAt"] == ["$.properties.first_name", "a place that the event names"]
+
+
+def test_in_clear_text_only_with_a_warning(deployment: Deployment) -> None:
+    deployment.list_audience()
+    seen = deployment.printed(try_, EVENTS / "01-track-entered-full-pii.json", reveal=True)
+    assert "maya.okafor@example.com → maya.okafor@example.com → b64b178a98df…" in seen.out
+    assert "personal data in clear text" in seen.err
+
+
+def test_people_see_the_place_above_the_value_and_a_reason_where_it_is_left_out(
+    deployment: Deployment, tmp_path: Path
+) -> None:
+    deployment.list_audience(Audience("7", "Other", computation_key="other"))
+    deployment.list_audience()
+    body = written(tmp_path, [entered(phone="555"), {"type": "page"}])
+    lines = [line.strip() for line in deployment.printed(try_, body, explain=True).out.splitlines()]
+    assert "audience          Lapsed premium buyers (418273650912345678), found by audience_id" in lines
+    assert "country           US, from countryCode in the event" in lines
+    assert lines[lines.index("phone             $.properties.phone") + 1] == (
+        "999: left out, too short for a number of US"
+    )
+    assert "tcf               nothing at $.properties.tcf, $.traits" in lines
+    assert any(line.endswith("ignored: its type is neither track nor identify") for line in lines)
+    assert "audience Lapsed premium buyers (418273650912345678)" in lines
+
+
+def test_of_many_events_the_first_are_shown(deployment: Deployment, tmp_path: Path) -> None:
+    deployment.list_audience()
+    body = written(tmp_path, [{"type": "page"}] * (MAX_SHOWN + 2))
+    assert "2 more events; --json explains all." in deployment.printed(try_, body, explain=True).out
+
+
+def test_a_mask_keeps_signs_and_hides_all_else() -> None:
+    assert masked("Ada+1 (206) Müller@b.co") == "Xxx+9 (999) X*xxxx@x.xx"
+
+
+def test_of_a_member_id_with_an_empty_part_it_is_said_where_nothing_is(explained: Explained) -> None:
+    member_id = {"external_user_id": {"@template": "loy-{{ traits.customer.number }}"}}
+    document = explained(ENTERED, [with_fields(member_id)])
+    assert only_mapping(document)["rejection"]["reason"] == "member_id_missing"
+    found = field(document, "external_user_id")
+    assert (found["value"], found["leftOut"]) == (None, "nothing at $.traits")

@@ -1,0 +1,279 @@
+"""Versions of the mappings: compared before they are stored, never stored over a newer one, put in force again."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from audience_sync.aws.audience_listing import AudienceListing
+from audience_sync.aws.audience_table import MAPPINGS_HISTORY_KEY, MAPPINGS_KEY, VERSION_KEY
+from audience_sync.ingest.intake import compiled
+from audience_sync.segment.mapping_config import DEFAULT_MAPPING
+from audience_sync_cli.errors import AlreadyReported, NotConfirmed, NotThere, OperatorError
+from audience_sync_cli.mappings.command import show
+from audience_sync_cli.mappings.history import MAX_VERSIONS
+from audience_sync_cli.mappings.versions import apply, history, reset, revert
+from audience_sync_cli.screen import Screen, iso_time
+from audience_sync_cli.session import Session
+from tests.command.conftest import NOW, Deployment
+from tests.command.mappings.mapping_files import MAPPING, written
+
+OTHER = MAPPING | {"name": "Other"}
+BUILT_IN = [asdict(DEFAULT_MAPPING)]
+REFUSED = {"version": 3, "mappings": [MAPPING | {"trigger": "type ="}]}
+
+
+def store(deployment: Deployment, document: Any) -> None:
+    """Write what is stored by hand."""
+    held = document if set(document) <= {"S", "M"} else {"S": json.dumps(document)}
+    item = {"audienceId": {"S": MAPPINGS_KEY}, "document": held}
+    deployment.stack.service("dynamodb").put_item(TableName=deployment.stack["AudienceTable"], Item=item)
+
+
+def put(deployment: Deployment, tmp_path: Path, document: Any) -> None:
+    """Apply a document, without its output."""
+    deployment.printed(apply, written(tmp_path, document), force=True, yes=True, now=NOW)
+
+
+def in_force(deployment: Deployment) -> Any:
+    return json.loads(deployment.session().audiences.mappings() or "null")
+
+
+def test_what_show_prints_changes_nothing_and_with_a_change_is_applied(deployment: Deployment, tmp_path: Path) -> None:
+    document = deployment.json(show)
+    assert document["version"] == 0
+    shown = deployment.json(apply, written(tmp_path, document))
+    assert shown == {"version": 0, "changed": False, "mappings": 1, "dryRun": False, "changes": []}
+    assert in_force(deployment) is None
+    document["mappings"].append(MAPPING)
+    found = deployment.json(apply, written(tmp_path, document), yes=True)
+    assert found.items() >= {"version": 1, "changed": True, "mappings": 2, "dryRun": False}.items()
+    assert deployment.json(show) == document | {"version": 1}
+
+
+def test_mappings_made_from_an_older_version_are_refused(deployment: Deployment, tmp_path: Path) -> None:
+    put(deployment, tmp_path, {"version": 0, "mappings": [MAPPING]})
+    with pytest.raises(OperatorError, match="made from version 0, and version 1 is in force") as caught:
+        put(deployment, tmp_path, {"version": 0, "mappings": [OTHER]})
+    assert "remove `version`" in caught.value.remedy
+
+
+def test_a_file_that_is_in_force_already_is_no_conflict_whatever_version_it_names(
+    deployment: Deployment, tmp_path: Path
+) -> None:
+    document = {"version": 0, "mappings": [MAPPING]}
+    put(deployment, tmp_path, document)
+    assert deployment.json(apply, written(tmp_path, document))["changed"] is False
+
+
+def test_a_file_saved_before_names_the_command_that_puts_it_in_force_again(
+    deployment: Deployment, tmp_path: Path
+) -> None:
+    saved = deployment.json(show)
+    put(deployment, tmp_path, [MAPPING])
+    with pytest.raises(OperatorError, match="The file is version 0, and version 1 is in force") as caught:
+        put(deployment, tmp_path, saved)
+    assert "mappings revert 0`" in caught.value.remedy
+    revert(deployment.session(yes=True), 0)
+    assert in_force(deployment) is None
+
+
+def test_applying_shows_what_changes_and_asks(deployment: Deployment, tmp_path: Path) -> None:
+    put(deployment, tmp_path, [MAPPING])
+    deployment.answers = ["n"]
+    changed = MAPPING | {"fields": MAPPING["fields"] | {"email": {"@path": "$.traits.email"}}}
+    shown = deployment.printed(apply, written(tmp_path, [changed]), raises=NotConfirmed).out
+    assert [line.rstrip() for line in shown.splitlines()] == ["Mine: changed", "  email  + $.traits.email"]
+    assert deployment.questions == ["Put this in force as version 2? [y/N] "]
+    assert in_force(deployment)["version"] == 1
+
+
+def test_a_dry_run_asks_nothing_and_changes_nothing(deployment: Deployment, tmp_path: Path) -> None:
+    put(deployment, tmp_path, [MAPPING])
+    document = deployment.json(apply, written(tmp_path, [OTHER]), dry_run=True)
+    assert (document["version"], document["changed"], document["dryRun"]) == (1, False, True)
+    assert [(each["mapping"], each["change"]) for each in document["changes"]] == [
+        ("Other", "added"),
+        ("Mine", "removed"),
+    ]
+    revert(deployment.session(as_json=True), 0, dry_run=True)
+    reset(deployment.session(as_json=True), dry_run=True)
+    assert in_force(deployment)["version"] == 1
+
+
+UNREADABLE = [
+    pytest.param({"S": "{not json"}, id="no JSON"),
+    pytest.param({"S": '"text"'}, id="a text"),
+    pytest.param({"S": "null"}, id="null"),
+    pytest.param({"S": "[" * 100_000}, id="nested too deeply"),
+    pytest.param({"M": {"version": {"N": "1"}}}, id="no text at all"),
+]
+
+
+@pytest.mark.parametrize("held", UNREADABLE)
+def test_an_unreadable_document_is_named_with_its_remedy_and_replaced(
+    deployment: Deployment, tmp_path: Path, held: dict[str, Any]
+) -> None:
+    store(deployment, held)
+    with pytest.raises(OperatorError, match="The stored mappings are unreadable") as caught:
+        show(deployment.session())
+    assert "audience-sync mappings apply" in caught.value.remedy
+    deployment.answers = ["y"]
+    assert deployment.json(apply, written(tmp_path, {"version": 7, "mappings": [MAPPING]}))["version"] == 1
+    assert "unreadable and would be replaced" in deployment.questions[0]
+    assert deployment.json(show)["version"] == 1
+
+
+def test_an_unreadable_document_leaves_the_versions_before_it(deployment: Deployment, tmp_path: Path) -> None:
+    put(deployment, tmp_path, [MAPPING])
+    store(deployment, {"S": "{not json"})
+    assert [(each["version"], each["inForce"]) for each in deployment.json(history)] == [(1, False), (0, False)]
+    revert(deployment.session(yes=True), 1)
+    assert in_force(deployment) == {"version": 2, "mappings": [MAPPING]}
+
+
+@pytest.mark.parametrize("held", [{"S": "{not json"}, {"version": 1, "mappings": [OTHER]}], ids=["unreadable", "valid"])
+def test_what_was_replaced_while_the_operator_was_asked_is_not_overwritten(
+    deployment: Deployment, tmp_path: Path, held: Any
+) -> None:
+    store(deployment, held)
+
+    def repair(question: str) -> str:
+        store(deployment, {"version": 1, "mappings": []})
+        return "y" if question else ""
+
+    session = Session(Screen(answers=repair), lambda: deployment.stack)
+    with pytest.raises(OperatorError, match="Another version was applied"):
+        apply(session, written(tmp_path, [MAPPING]))
+    assert in_force(deployment) == {"version": 1, "mappings": []}
+
+
+@pytest.mark.parametrize("version", ["x", -1, True, None, 1.5])
+def test_a_version_that_is_not_a_number_counts_as_zero(deployment: Deployment, tmp_path: Path, version: Any) -> None:
+    store(deployment, {"version": version, "mappings": [MAPPING]})
+    seen = deployment.printed(show, as_json=True)
+    assert "counts as 0" in seen.err
+    assert deployment.json(apply, written(tmp_path, seen.json), yes=True)["version"] == 1
+
+
+def test_an_invalid_document_is_shown_with_its_fault_then_fixed_and_applied(
+    deployment: Deployment, tmp_path: Path
+) -> None:
+    store(deployment, REFUSED)
+    seen = deployment.printed(show, as_json=True, raises=AlreadyReported)
+    assert 'Mapping "Mine": trigger' in seen.err
+    assert "mappings apply" in seen.err
+    document = seen.json
+    assert document == REFUSED
+    document["mappings"][0]["trigger"] = MAPPING["trigger"]
+    assert deployment.json(apply, written(tmp_path, document), yes=True)["version"] == 4
+
+
+def test_an_invalid_version_is_not_put_in_force_again(deployment: Deployment, tmp_path: Path) -> None:
+    store(deployment, REFUSED)
+    put(deployment, tmp_path, [MAPPING])
+    with pytest.raises(OperatorError, match="Version 3 has a fault:\nMapping "):
+        revert(deployment.session(yes=True), 3)
+
+
+def test_a_stored_list_of_mappings_is_in_force_without_a_version(deployment: Deployment, tmp_path: Path) -> None:
+    store(deployment, {"S": json.dumps([MAPPING])})
+    assert "Version 0." in deployment.printed(show).out
+    assert deployment.json(apply, written(tmp_path, [OTHER]), yes=True)["version"] == 1
+
+
+def test_ignoring_every_event_takes_force_and_an_answer(deployment: Deployment, tmp_path: Path) -> None:
+    deployment.answers = ["y"]
+    apply(deployment.session(), written(tmp_path, [MAPPING | {"enabled": False}]), force=True)
+    assert deployment.questions == ["Every event would be ignored. Put this in force as version 1? [y/N] "]
+    put(deployment, tmp_path, [MAPPING])
+    with pytest.raises(OperatorError, match="would ignore every event"):
+        revert(deployment.session(yes=True), 1)
+    revert(deployment.session(yes=True), 1, force=True)
+
+
+def test_the_history_lists_the_versions_with_what_is_known_of_them(deployment: Deployment, tmp_path: Path) -> None:
+    first = {"version": 0, "appliedAt": None, "builtIn": True, "mappings": 1, "enabled": 1}
+    assert deployment.json(history) == [first | {"inForce": True}]
+    put(deployment, tmp_path, [MAPPING, OTHER | {"enabled": False}])
+    store(deployment, {"version": 5, "mappings": [OTHER]})
+    put(deployment, tmp_path, [])
+    applied = {"appliedAt": iso_time(NOW * 1000), "builtIn": False}
+    assert deployment.json(history) == [
+        {"version": 6, **applied, "mappings": 0, "enabled": 0, "inForce": True},
+        {"version": 5, "appliedAt": None, "builtIn": False, "mappings": 1, "enabled": 1, "inForce": False},
+        {"version": 1, **applied, "mappings": 2, "enabled": 1, "inForce": False},
+        first | {"inForce": False},
+    ]
+
+
+def test_the_history_is_printed_as_a_table(deployment: Deployment, tmp_path: Path) -> None:
+    put(deployment, tmp_path, [MAPPING])
+    rows = [line.split() for line in deployment.printed(history).out.splitlines()[2:]]
+    assert rows == [["1", "2027-01-15", "08:00:00Z", "1", "1", "in", "force"], ["0", "-", "built-in", "1"]]
+
+
+def test_an_earlier_version_can_be_looked_at_and_saved(deployment: Deployment, tmp_path: Path) -> None:
+    put(deployment, tmp_path, [MAPPING])
+    put(deployment, tmp_path, [OTHER])
+    assert deployment.json(show, version=1) == {"version": 1, "mappings": [MAPPING]}
+    lines = deployment.printed(show, version=1).out.splitlines()
+    assert lines[:4] == ["Version 1, applied 2027-01-15 08:00:00Z.", "", "Mine", 'when type = "track"']
+    with pytest.raises(NotThere):
+        show(deployment.session(), version=7)
+
+
+def test_an_earlier_version_is_put_in_force_again_as_a_new_one(deployment: Deployment, tmp_path: Path) -> None:
+    put(deployment, tmp_path, [MAPPING])
+    put(deployment, tmp_path, [OTHER])
+    deployment.answers = ["y"]
+    assert deployment.json(revert, 1)["version"] == 3
+    assert deployment.questions == ["Put version 1 in force again, as version 3? [y/N] "]
+    assert in_force(deployment) == {"version": 3, "mappings": [MAPPING]}
+
+
+def test_the_version_in_force_needs_no_revert(deployment: Deployment, tmp_path: Path) -> None:
+    put(deployment, tmp_path, [MAPPING])
+    assert deployment.json(revert, 1)["changed"] is False
+
+
+def test_a_version_that_is_not_kept_is_named_with_those_that_are(deployment: Deployment, tmp_path: Path) -> None:
+    put(deployment, tmp_path, [MAPPING])
+    with pytest.raises(NotThere, match=r"Version 7 is not stored. Stored versions: 1, 0."):
+        revert(deployment.session(yes=True), 7)
+
+
+def test_resetting_goes_back_to_the_built_in_mapping_and_versions_go_on(deployment: Deployment, tmp_path: Path) -> None:
+    put(deployment, tmp_path, [MAPPING])
+    deployment.answers = ["y"]
+    assert deployment.json(reset)["version"] == 2
+    assert deployment.questions == ["Put the built-in mapping in force, as version 2? [y/N] "]
+    assert in_force(deployment) is None
+    assert deployment.json(show) == {"version": 2, "mappings": BUILT_IN}
+    assert deployment.json(reset)["changed"] is False
+    put(deployment, tmp_path, {"version": 2, "mappings": [OTHER]})
+    assert in_force(deployment)["version"] == 3
+
+
+def test_of_a_new_stack_it_is_said_that_the_built_in_mapping_is_in_force(deployment: Deployment) -> None:
+    assert "Nothing to change: the built-in mapping is already in force." in deployment.printed(reset).out
+
+
+def test_a_stored_copy_of_the_built_in_mapping_is_reset_although_nothing_differs(deployment: Deployment) -> None:
+    store(deployment, {"version": 1, "mappings": BUILT_IN})
+    assert deployment.json(reset, yes=True).items() >= {"version": 2, "changed": True, "changes": []}.items()
+    assert in_force(deployment) is None
+
+
+def test_the_row_that_ingest_reads_stays_one_and_the_history_one_other(deployment: Deployment, tmp_path: Path) -> None:
+    deployment.list_audience()
+    for number in range(MAX_VERSIONS + 5):
+        put(deployment, tmp_path, [MAPPING | {"trigger": f'type = "track" and event = "{number}"'}])
+    keys = {row["audienceId"]["S"] for row in deployment.rows("AudienceTable")}
+    assert {each for each in keys if each.startswith("#")} == {MAPPINGS_KEY, MAPPINGS_HISTORY_KEY, VERSION_KEY}
+    listing = AudienceListing(deployment.session().audiences, lambda: 0.0)
+    assert len(listing.with_unlinked()) == 1
+    (mapping,) = compiled(listing.mappings())
+    assert mapping.name == "Mine"

@@ -1,0 +1,293 @@
+"""Changes reach the queue whole and in order, and each that is there is counted as accepted."""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from audience_sync.aws.errors import unavailable
+from audience_sync.aws.sqs import Queue
+from audience_sync.clock import Clock
+from audience_sync.errors import Unavailable
+from audience_sync.members.membership import MembershipChange
+from audience_sync.members.messages import MAX_MESSAGE_BYTES, ChangeMessage
+from audience_sync_cli.member_files.change_sender import IN_FLIGHT, WAITS, ChangeSender
+from audience_sync_cli.member_files.queue_room import ROOM_EVERY, Room
+from local import resources
+from local.sqs.queues import SqsQueues
+from tests.command.conftest import change
+from tests.doubles.clocks import ManualClock
+from tests.faults.proxy import fault_proxy, refuse
+from tests.servers import serve_aws
+from tests.waiting import wait_until
+
+
+class MemoryQueue:
+    """Keeps what it is sent, unless `refuses` says otherwise for the number of the request."""
+
+    def __init__(self, refuses: Callable[[int], str | None] = lambda _: None) -> None:
+        self.bodies: list[str] = []
+        self.requests = 0
+        self._refuses = refuses
+        self._lock = threading.Lock()
+
+    def send(self, bodies: Sequence[str], *, deadline: float) -> None:
+        assert deadline > 0
+        with self._lock:
+            self.requests += 1
+            code = self._refuses(self.requests)
+            if code is None:
+                self.bodies += bodies
+                return
+        with unavailable("SQS did not accept the messages"):
+            status = 400 if code in ("AccessDenied", "ThrottlingException") else 503
+            answer: Any = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}
+            raise ClientError(answer, "SendMessageBatch")
+
+    def members(self) -> list[str]:
+        """The ids of the members of all changes, in the order of the messages."""
+        messages = [ChangeMessage.from_body(body) for body in self.bodies]
+        return [each.record["externalUserId"] for message in messages for each in message.changes]
+
+
+class Sending:
+    """A sender, and what it reports."""
+
+    def __init__(self, queue: Any) -> None:
+        self.queue = queue
+        self.counted: Counter[int] = Counter()
+        self.rows: list[int] = []
+        self.notes: list[str] = []
+        self.slept: list[float] = []
+        self.now = 1_800_000_000.0
+        self.sleep: Callable[[float], None] = self.slept.append
+
+    def count(self, counts: Mapping[int, int]) -> None:
+        self.counted.update(counts)
+
+    def sender(self) -> ChangeSender:
+        clock = Clock(lambda: self.now, time.monotonic, self.sleep)
+        confirmed = lambda row, _: self.rows.append(row)  # noqa: E731
+        self.current = ChangeSender(self.queue, self.count, clock, confirmed, note=self.notes.append)
+        return self.current
+
+    def send(self, changes: Iterable[MembershipChange]) -> ChangeSender:
+        with self.sender() as sender:
+            for row, each in enumerate(changes, start=1):
+                sender.take(row, each)
+        return sender
+
+
+def changes(count: int) -> list[MembershipChange]:
+    return [change(f"m{number}") for number in range(count)]
+
+
+@pytest.mark.parametrize("count", [0, 1, 999, 1_000, 1_001, 12_345])
+def test_every_change_is_sent_once_and_counted_once(count: int) -> None:
+    sending = Sending(MemoryQueue())
+    sender = sending.send(changes(count))
+    assert sorted(sending.queue.members()) == sorted(f"m{number}" for number in range(count))
+    assert (sender.confirmed, sending.counted.total(), sender.messages) == (count, count, len(sending.queue.bodies))
+    assert sending.rows == sorted(sending.rows)
+    assert sending.rows[-1] == count
+
+
+def test_messages_are_full_and_dated_by_when_they_were_accepted() -> None:
+    sending = Sending(MemoryQueue())
+    sending.send(changes(20_000))
+    sizes = [len(body) for body in sending.queue.bodies]
+    assert max(sizes) <= MAX_MESSAGE_BYTES
+    assert len(sizes) <= sum(sizes) / MAX_MESSAGE_BYTES * 1.2
+    assert {ChangeMessage.from_body(body).history.first_at for body in sending.queue.bodies} == {1_800_000_000_000}
+    assert set(sending.counted) == {1_800_000_000}
+
+
+def test_changes_count_under_the_minute_in_which_they_were_accepted() -> None:
+    sending = Sending(MemoryQueue())
+    with sending.sender() as sender:
+        for row in range(1, 3_001):
+            sending.now += 0.05
+            sender.take(row, change(f"m{row}"))
+    by_minute: Counter[int] = Counter()
+    for message in map(ChangeMessage.from_body, sending.queue.bodies):
+        by_minute[(message.history.first_at or 0) // 60_000 * 60] += len(message.changes)
+    assert len(by_minute) > 1
+    assert +sending.counted == by_minute
+
+
+def test_a_queue_that_is_throttled_or_fails_is_asked_again() -> None:
+    sending = Sending(MemoryQueue(lambda request: ["ThrottlingException", "InternalError", None][min(request - 1, 2)]))
+    assert sending.send(changes(10)).confirmed == 10
+    assert sum(sending.slept) == sum(WAITS[:2])
+
+
+def test_a_queue_that_takes_nothing_for_two_minutes_ends_the_run() -> None:
+    sending = Sending(MemoryQueue(lambda _: "ServiceUnavailable"))
+    with pytest.raises(Unavailable):
+        sending.send(changes(10))
+    assert sum(sending.slept) == sum(WAITS)
+    assert (sending.rows, sending.counted.total()) == ([], 0)
+    (note,) = sending.notes
+    assert note.startswith("Up to 10 changes may be delivered without being counted"), "an answer may have been lost"
+
+
+def test_a_missing_permission_is_not_tried_again() -> None:
+    sending = Sending(MemoryQueue(lambda _: "AccessDenied"))
+    with pytest.raises(Unavailable):
+        sending.send(changes(10))
+    assert (sending.slept, sending.notes) == ([], [])
+
+
+def test_after_a_failure_all_that_is_in_the_queue_is_counted_and_only_rows_without_a_gap_are_confirmed() -> None:
+    sending = Sending(MemoryQueue(lambda request: "AccessDenied" if request == 2 else None))
+    with pytest.raises(Unavailable):
+        sending.send(changes(3_000))
+    arrived = sending.queue.members()
+    assert sending.counted.total() == len(arrived)
+    confirmed = sending.rows[-1] if sending.rows else 0
+    assert {f"m{row}" for row in range(confirmed)} <= set(arrived)
+
+
+def test_an_interruption_waits_for_what_is_on_its_way_and_sends_nothing_more() -> None:
+    def interrupted() -> Iterator[MembershipChange]:
+        yield from changes(1_500)
+        raise KeyboardInterrupt
+
+    sending = Sending(MemoryQueue())
+    with pytest.raises(KeyboardInterrupt):
+        sending.send(interrupted())
+    assert sending.rows == [1_000]
+    assert len(sending.queue.members()) == sending.counted.total() == 1_000
+
+
+def test_what_is_on_its_way_is_counted_although_the_wait_for_it_is_interrupted() -> None:
+    sending, begun, may_end = Sending(MemoryQueue()), threading.Event(), threading.Event()
+    send = sending.queue.send
+
+    def slow(bodies: Sequence[str], *, deadline: float) -> None:
+        begun.set()
+        assert may_end.wait(60)
+        send(bodies, deadline=deadline)
+
+    def interrupted_twice() -> Iterator[MembershipChange]:
+        yield from changes(1_000)
+        assert begun.wait(60)
+        sending.current._confirm = interrupted  # type: ignore[method-assign]
+        raise KeyboardInterrupt
+
+    def interrupted() -> None:
+        may_end.set()
+        raise KeyboardInterrupt
+
+    sending.queue.send = slow
+    with pytest.raises(KeyboardInterrupt):
+        sending.send(interrupted_twice())
+    assert (len(sending.queue.members()), sending.counted.total(), sending.notes) == (1_000, 1_000, [])
+
+
+def test_changes_that_cloudwatch_does_not_count_in_the_end_are_named() -> None:
+    sending = Sending(MemoryQueue())
+    with pytest.raises(Unavailable), sending.sender() as sender:  # noqa: PT012 - the end raises
+        sender.take(1, change("m1"))
+        sender._count = _unavailable
+    assert sending.notes[0].startswith("Up to 1 change may be delivered without being counted")
+
+
+def test_an_interruption_ends_the_waiting_for_another_attempt() -> None:
+    sending, waits = Sending(MemoryQueue(lambda _: "ThrottlingException")), threading.Event()
+
+    def sleep(seconds: float) -> None:
+        sending.slept.append(seconds)
+        waits.set()
+        wait_until(lambda: sending.current._is_ending, bool)
+
+    def interrupted() -> Iterator[MembershipChange]:
+        yield from changes(1_000)
+        assert waits.wait(60)
+        raise KeyboardInterrupt
+
+    sending.sleep = sleep
+    with pytest.raises(KeyboardInterrupt):
+        sending.send(interrupted())
+    assert sending.slept == [1.0]
+
+
+def test_so_many_requests_are_on_their_way_and_not_more() -> None:
+    all_begun, begun, running, most, lock = threading.Barrier(IN_FLIGHT), 0, 0, 0, threading.Lock()
+
+    class WaitingQueue(MemoryQueue):
+        def send(self, bodies: Sequence[str], *, deadline: float) -> None:
+            nonlocal begun, running, most
+            with lock:
+                begun += 1
+                running += 1
+                most = max(most, running)
+                is_first = begun <= IN_FLIGHT
+            if is_first:
+                all_begun.wait(60)
+            super().send(bodies, deadline=deadline)
+            with lock:
+                running -= 1
+
+    Sending(WaitingQueue()).send(changes(30_000))
+    assert most == IN_FLIGHT
+
+
+def test_a_full_queue_is_waited_for_and_counted_every_few_seconds() -> None:
+    clock, depths, full = ManualClock(), iter([5, 12, 11, 10, 3]), list[int]()
+
+    def sleep(seconds: float) -> None:
+        clock.now += seconds
+
+    room = Room(lambda: next(depths), 10, Clock(monotonic=clock, sleep=sleep), full.append)
+    room()  # 5
+    room()  # not counted again
+    assert (clock.now, full) == (0, [])
+    clock.now = ROOM_EVERY
+    room()  # 12, 11, 10
+    assert (clock.now, full) == (2 * ROOM_EVERY, [12])
+    clock.now += ROOM_EVERY
+    room()
+    assert next(depths, None) is None
+
+
+def test_each_request_is_made_only_when_there_is_room() -> None:
+    sending, rooms = Sending(MemoryQueue()), list[int]()
+    clock = Clock(sleep=sending.slept.append)
+    wait = lambda: rooms.append(sending.queue.requests)  # noqa: E731
+    with ChangeSender(sending.queue, sending.count, clock, lambda *_: None, wait) as sender:
+        for row, each in enumerate(changes(3_000), start=1):
+            sender.take(row, each)
+    assert len(rooms) == sending.queue.requests
+
+
+def test_nothing_is_sent_where_cloudwatch_takes_no_counts() -> None:
+    sending = Sending(MemoryQueue())
+    sending.count = _unavailable  # type: ignore[assignment]
+    with pytest.raises(Unavailable):
+        sending.send(changes(10))
+    assert sending.queue.requests == 0
+
+
+def _unavailable(_: Mapping[int, int]) -> None:
+    raise Unavailable("CloudWatch did not accept the metrics")
+
+
+def test_sqs_that_throttles_gets_every_message_in_the_end() -> None:
+    queues = SqsQueues(time.time)
+    with serve_aws(queues) as url, fault_proxy(url) as proxy:
+        proxy.on("SendMessageBatch", refuse("ThrottlingException"), times=3)
+        sqs = resources.client("sqs", proxy.url)
+        queue_url = sqs.create_queue(QueueName="changes")["QueueUrl"]
+        sending = Sending(Queue(sqs, queue_url, time.monotonic))
+        sender = sending.send(changes(3_000))
+        arrived = [ChangeMessage.from_body(message.body) for message in queues.peek("changes")]
+    assert sorted(each.record["externalUserId"] for message in arrived for each in message.changes) == sorted(
+        f"m{number}" for number in range(3_000)
+    )
+    assert (sender.confirmed, sending.counted.total()) == (3_000, 3_000)
+    assert sending.slept

@@ -1,0 +1,334 @@
+"""`audience-sync compare`: the members of a file against the rows of an audience, and what repairs them."""
+
+import csv
+import os
+import sys
+from dataclasses import replace
+from io import BufferedReader, BytesIO, TextIOWrapper
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from audience_sync.amazon_ads.destination import of_data_manager
+from audience_sync.amazon_ads.normalize import identifiers
+from audience_sync.ingest.record_rules import erasing_exit
+from audience_sync.members.membership import Audience, Destination, MembershipChange
+from audience_sync_cli.errors import WrongUsage
+from audience_sync_cli.member_files.compare import compare
+from audience_sync_cli.member_files.comparison import Difference
+from audience_sync_cli.member_files.lists import listed_differences
+from audience_sync_cli.member_files.member_file import MemberFile
+from audience_sync_cli.member_files.options import FileOptions
+from audience_sync_cli.member_files.repair import RepairOptions
+from tests.aws_fixtures import AUDIENCE
+from tests.command.conftest import Deployment
+
+NOW = 1_800_000_000.0  # epoch seconds
+WRITTEN = int(NOW) - 3_600
+BEFORE, AFTER = (WRITTEN - 60) * 1000, (WRITTEN + 60) * 1000  # epoch milliseconds
+BOTH = RepairOptions(repair=True, surplus=True)
+IDS = ("same", "missing", "left", "left-since", "different", "erased")
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> str:
+    path = tmp_path / "members.csv"
+    path.write_text("userId,email\n" + "".join(f"{each},{each}@example.com\n" for each in IDS) + "no-identifier,\n")
+    os.utime(path, (WRITTEN, WRITTEN))
+    return str(path)
+
+
+@pytest.fixture(autouse=True)
+def _recorded(deployment: Deployment) -> None:
+    deployment.list_audience()
+    deployment.record(
+        row("same"),
+        row("left", exits=True),
+        row("left-since", exits=True, at=AFTER),
+        row("different", email="other@example.com"),
+        row("surplus"),
+        row("entered-since", at=AFTER),
+        erasing_exit("erased", BEFORE, "notice"),
+    )
+
+
+def row(member: str, *, email: str = "", exits: bool = False, at: int = BEFORE) -> MembershipChange:
+    record: dict[str, Any] = {
+        "externalUserId": member,
+        "countryCode": "US",
+        "action": "DELETE" if exits else "CREATE",
+        "hashedPII": identifiers({"email": email or f"{member}@example.com"}, "US"),
+        "userConsent": {},
+    }
+    return MembershipChange(AUDIENCE.audience_id, Destination(), at, f"id-{member}", record)
+
+
+def run(deployment: Deployment, file: str, *, out: Path | None = None, **options: Any) -> Any:
+    repair = RepairOptions(**options)
+    return deployment.json(compare, file, "lapsed_premium_buyers", options=repair, out=out, yes=True, now=NOW)
+
+
+def sent(deployment: Deployment) -> dict[str, tuple[str, int]]:
+    """Action and time of the changes in the queue, by member."""
+    return {each["record"]["externalUserId"]: (each["record"]["action"], each["at"]) for each in deployment.changes()}
+
+
+def test_every_member_is_counted_once(deployment: Deployment, file: str) -> None:
+    report = run(deployment, file)
+    assert (report["membersInFile"], report["rowsLeftOut"], report["sent"]) == (6, 1, None)
+    assert report["differences"] == {
+        "same": 1,
+        "missing": 1,
+        "left": 1,
+        "different": 1,
+        "surplus": 1,
+        "leftSince": 1,
+        "enteredSince": 1,
+        "changedSince": 0,
+        "erased": 1,
+        "rowLeftOut": 0,
+        "consentDenied": 0,
+    }
+    assert report["sample"]["surplus"] == ["surplus"]
+    assert sent(deployment) == {}
+
+
+@pytest.mark.parametrize("surplus", [False, True], ids=["repair alone", "surplus, too"])
+def test_a_repair_sends_who_is_missing_as_of_the_file_and_removes_surplus_members_only_if_asked(
+    deployment: Deployment, file: str, *, surplus: bool
+) -> None:
+    report = run(deployment, file, repair=True, surplus=surplus)
+    removed = {"surplus": ("DELETE", WRITTEN * 1000)} if surplus else {}
+    added = dict.fromkeys(("missing", "left", "different"), ("CREATE", WRITTEN * 1000))
+    assert sent(deployment) == added | removed
+    assert report["sent"] == len(added | removed)
+
+
+def test_a_repair_leaves_no_difference_that_it_can_repair(deployment: Deployment, file: str) -> None:
+    run(deployment, file, repair=True, surplus=True)
+    deployment.record(
+        *(
+            MembershipChange(AUDIENCE.audience_id, Destination(), each["at"], each["id"], each["record"])
+            for each in deployment.changes()
+        )
+    )
+    found = {name: count for name, count in run(deployment, file)["differences"].items() if count}
+    assert found == {"same": 4, "leftSince": 1, "enteredSince": 1, "erased": 1}
+
+
+def test_a_repair_removes_from_a_dataset_with_the_consent_of_the_row(deployment: Deployment, file: str) -> None:
+    """Amazon ignores a removal without it, and an empty consent would be the exit's own statement."""
+    dataset = Audience("adm-ds-1", "In a dataset", destination=of_data_manager())
+    deployment.list_audience(dataset)
+    deployment.record(replace(row("surplus"), audience_id="adm-ds-1", destination=dataset.destination))
+    deployment.json(compare, file, "adm-ds-1", options=BOTH, yes=True, now=NOW)
+    (exit_,) = (each["record"] for each in deployment.changes() if each["record"]["action"] == "DELETE")
+    assert "userConsent" not in exit_
+
+
+@pytest.fixture
+def with_left_out_rows(deployment: Deployment, tmp_path: Path) -> str:
+    """Members of the audience whose rows cannot be sent, one who is surplus, and rows without a member id."""
+    path = tmp_path / "later.csv"
+    path.write_text(
+        "userId,email,country,amzn_user_data\n"
+        "same,same@example.com,US,\n"
+        "no-identifier,,US,\n"
+        "not-in-the-audience,,US,\n"
+        "country,country@example.com,United States,\n"
+        "no-consent,no-consent@example.com,DE,\n"
+        "denies,denies@example.com,US,denied\n"
+        "denies,,US,\n"
+        "denies-since,denies@example.com,US,denied\n"
+        ",x@example.com,US,\n"
+        "x@example.com,x@example.com,US,\n"
+        "too,many,cells,in,this,row\n"
+    )
+    os.utime(path, (WRITTEN, WRITTEN))
+    deployment.record(*(row(each) for each in ("no-identifier", "country", "no-consent", "denies")))
+    deployment.record(row("denies-since", at=AFTER), row("different", exits=True, at=BEFORE + 1))
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("options", "removed"),
+    [
+        pytest.param({}, set(), id="repair alone"),
+        pytest.param({"surplus": True, "ignore_rows_without_id": True}, {"surplus"}, id="surplus"),
+        pytest.param({"denied": True}, {"denies"}, id="denied"),
+        pytest.param(
+            {"surplus": True, "denied": True, "ignore_rows_without_id": True}, {"surplus", "denies"}, id="both"
+        ),
+    ],
+)
+def test_a_member_whose_row_is_left_out_stays_in(
+    deployment: Deployment, with_left_out_rows: str, options: dict[str, Any], removed: set[str]
+) -> None:
+    report = run(deployment, with_left_out_rows, repair=True, **options)
+    assert sent(deployment) == dict.fromkeys(removed, ("DELETE", WRITTEN * 1000))
+    assert {name: count for name, count in report["differences"].items() if count} == {
+        "same": 1,
+        "surplus": 1,
+        "enteredSince": 2,
+        "rowLeftOut": 3,
+        "consentDenied": 1,
+    }
+    assert report["membersLeftOut"] == {
+        "no_identifier": 1,
+        "country_invalid": 1,
+        "consent_missing": 1,
+        "consent_denied": 1,
+    }
+    assert report["leftOut"] == {
+        "no_identifier": 3,
+        "country_invalid": 1,
+        "consent_missing": 1,
+        "consent_denied": 2,
+        "member_id_missing": 1,
+        "member_id_invalid": 1,
+        "row_unreadable": 1,
+    }
+    assert (report["rowsLeftOut"], report["rowsWithoutMemberId"]) == (10, 3)
+
+
+def test_no_surplus_is_removed_while_rows_have_no_member_id_unless_the_operator_ignores_them(
+    deployment: Deployment, with_left_out_rows: str, tmp_path: Path
+) -> None:
+    out = tmp_path / "differences.csv"
+    with pytest.raises(WrongUsage, match="3 rows of the file have no valid member id") as refused:
+        run(deployment, with_left_out_rows, out=out, repair=True, surplus=True)
+    assert "--ignore-rows-without-id" in refused.value.remedy
+    assert not out.exists(), "the command can be repeated with the same --out"
+
+
+@pytest.mark.parametrize(
+    ("options", "question"),
+    [
+        pytest.param(
+            {"surplus": True, "ignore_rows_without_id": True},
+            "Remove 1 of the 8 members of Lapsed premium buyers: 1 not in later.csv, dated 2027-01-15 07:00:00Z? "
+            "Not removed: 3 members with unusable rows (1 consent_missing, 1 country_invalid, 1 no_identifier), "
+            "1 member with consent denied (--denied removes them). "
+            "3 rows of the file have no valid member id: any member could be in them. [y/N] ",
+            id="surplus",
+        ),
+        pytest.param(
+            {"denied": True, "surplus": True, "ignore_rows_without_id": True},
+            "Remove 2 of the 8 members of Lapsed premium buyers: 1 not in later.csv, 1 with consent denied, dated "
+            "2027-01-15 07:00:00Z? Not removed: 3 members with unusable rows (1 consent_missing, "
+            "1 country_invalid, 1 no_identifier). "
+            "3 rows of the file have no valid member id: any member could be in them. [y/N] ",
+            id="both",
+        ),
+    ],
+)
+def test_the_question_says_who_is_not_removed(
+    deployment: Deployment, with_left_out_rows: str, options: dict[str, bool], question: str
+) -> None:
+    repair = RepairOptions(repair=True, **options)
+    asked = deployment.declined(compare, with_left_out_rows, AUDIENCE.audience_id, options=repair, now=NOW)
+    assert asked == question
+    assert sent(deployment) == {}
+
+
+def test_members_whose_rows_are_left_out_are_shown_and_listed_by_reason(
+    deployment: Deployment, with_left_out_rows: str, tmp_path: Path
+) -> None:
+    out = tmp_path / "differences.csv"
+    found = deployment.printed(compare, with_left_out_rows, AUDIENCE.audience_id, out=out, now=NOW).out
+    shown = " ".join(found.split())
+    assert "row left out 3 in both; the row in the file cannot be sent" in shown
+    assert "3 rows of the file have no valid member id: any member could be in them." in shown
+    listed = {each["externalUserId"]: each for each in csv.DictReader(out.read_text().splitlines())}
+    assert {name: each["reason"] for name, each in listed.items() if each["reason"]} == {
+        "no-identifier": "no_identifier",
+        "country": "country_invalid",
+        "no-consent": "consent_missing",
+        "denies": "consent_denied",
+    }
+    assert listed["denies"]["repaired by"] == "compare --repair --denied"
+    assert listed["country"]["repaired by"] == ""
+
+
+def test_it_asks_with_the_numbers_of_both(deployment: Deployment, file: str) -> None:
+    assert deployment.declined(compare, file, AUDIENCE.audience_id, options=BOTH, now=NOW) == (
+        "Add 3 members of members.csv to Lapsed premium buyers, and remove 1 of its 4 members: 1 not in "
+        "members.csv, dated 2027-01-15 07:00:00Z? [y/N] "
+    )
+    assert sent(deployment) == {}
+
+
+def test_an_old_file_is_compared_but_adds_no_member(deployment: Deployment, file: str) -> None:
+    old = FileOptions(at="34d")
+    assert deployment.json(compare, file, AUDIENCE.audience_id, old, now=NOW)["differences"]
+    with pytest.raises(WrongUsage, match="more than 33 days ago"):
+        compare(deployment.session(now=NOW), file, AUDIENCE.audience_id, old, RepairOptions(repair=True))
+    assert sent(deployment) == {}
+
+
+def test_all_differences_can_be_listed(deployment: Deployment, file: str, tmp_path: Path) -> None:
+    out = tmp_path / "differences.csv"
+    run(deployment, file, out=out)
+    listed = list(csv.DictReader(out.read_text().splitlines()))
+    assert {each["externalUserId"]: each["repaired by"] for each in listed} == {
+        "missing": "compare --repair",
+        "left": "compare --repair",
+        "different": "compare --repair",
+        "surplus": "compare --repair --surplus",
+        "left-since": "",
+        "entered-since": "",
+        "erased": "",
+    }
+    assert out.stat().st_mode & 0o077 == 0, "it names members"
+    with pytest.raises(WrongUsage):
+        run(deployment, file, out=out)
+
+
+def test_an_id_in_the_list_starts_no_formula_and_the_list_can_be_read_back(tmp_path: Path) -> None:
+    out = tmp_path / "differences.csv"
+    with listed_differences(out) as add:
+        add("-A1", Difference.MISSING, "")
+        add("cust_1", Difference.MISSING, "")
+    assert [row[0] for row in csv.reader(out.read_text().splitlines())] == ["externalUserId", "'-A1", "cust_1"]
+    with MemberFile.named(str(out)).rows() as rows:
+        assert [*rows.read(["externalUserId"])] == [("-A1",), ("cust_1",)]
+
+
+def test_what_waits_in_the_queue_is_mentioned(deployment: Deployment, file: str) -> None:
+    deployment.send("ChangeQueue", "{}")
+    found = deployment.printed(compare, file, AUDIENCE.audience_id, now=NOW).err
+    assert "1 message in the change queue: their changes are not in this comparison." in found
+
+
+def test_an_audience_like_its_file_needs_no_repair(deployment: Deployment, tmp_path: Path) -> None:
+    path = tmp_path / "same.csv"
+    path.write_text("userId,email\n" + "".join(f"{each},{each}@example.com\n" for each in ("same", "surplus")))
+    output = deployment.printed(
+        compare, str(path), AUDIENCE.audience_id, FileOptions(at="61m"), RepairOptions(repair=True), now=NOW
+    ).out
+    assert "entered since" in output
+    assert "There is nothing to repair." in output
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param({"surplus": True}, id="surplus without a repair"),
+        pytest.param({"denied": True}, id="denied without a repair"),
+        pytest.param({"repair": True, "ignore_rows_without_id": True}, id="no surplus to remove"),
+        pytest.param({"repair": True, "name": "-"}, id="read twice"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(
+    deployment: Deployment, file: str, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", TextIOWrapper(BufferedReader(BytesIO(b"userId,email\n"))))
+    with pytest.raises(WrongUsage):
+        run(deployment, options.pop("name", file), **options)
+
+
+def test_a_stack_without_rows_has_nothing_to_compare(deployment: Deployment, file: str) -> None:
+    deployment.stack.parameters = {"Region": "NA", "OrderingGuard": "no"}
+    with pytest.raises(WrongUsage):
+        run(deployment, file)

@@ -1,0 +1,661 @@
+"""`audience-sync import`: rows of a file become changes by the rules of ingest, each sent and counted once."""
+
+import csv
+import hashlib
+import json
+import os
+import re
+import sys
+from collections.abc import Callable, Mapping
+from io import BufferedReader, BytesIO, TextIOWrapper
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from audience_sync.aws.cloudwatch import Metric, MetricStore
+from audience_sync.errors import Unavailable
+from audience_sync.ingest.intake import changes_from, compiled
+from audience_sync.ingest.record_rules import MAX_ENTER_AGE
+from audience_sync_cli.errors import WrongUsage
+from audience_sync_cli.member_files import change_sender
+from audience_sync_cli.member_files.import_members import import_members
+from audience_sync_cli.member_files.import_plan import ImportOptions
+from audience_sync_cli.member_files.import_report import estimate
+from audience_sync_cli.member_files.import_state import ImportState, Progress
+from audience_sync_cli.member_files.lists import Rejects
+from audience_sync_cli.member_files.member_file import MemberFile
+from audience_sync_cli.member_files.options import FileOptions
+from audience_sync_cli.member_files.row_changes import LeftOut
+from tests.aws_fixtures import AUDIENCE
+from tests.command.conftest import Deployment, Printed
+from tests.doubles.audiences import Listed
+
+NOW = 1_800_000_000.0  # epoch seconds
+DAY = 86_400
+WRITTEN = int(NOW - 3_600)  # epoch seconds at which the files were written
+ROWS = """userId,Email address,first_name,Phone,note
+u1,Ada@Example.com,Ada,(206) 555-0100,x
+u2,bob@example.com,Bob,,
+u3,,,,
+not an id,carol@example.com,Carol,,
+u5,dan@example.com,Dan
+u6,eve@example.com,Eve,206 555 0199,
+"""
+KEPT = ["u1", "u2", "u6"]
+
+EVENTS = Path(__file__).parents[3] / "events"
+
+type File = Callable[..., str]
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the command keeps how far it has come."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    return tmp_path / "state" / "audience-sync" / "imports"
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> File:
+    def write(content: str = ROWS, *, written: float = WRITTEN) -> str:
+        path = tmp_path / "members.csv"
+        path.write_text(content, encoding="utf-8")
+        os.utime(path, (written, written))
+        return str(path)
+
+    return write
+
+
+@pytest.fixture(autouse=True)
+def _listed(deployment: Deployment) -> None:
+    deployment.list_audience()
+
+
+def run(deployment: Deployment, file: str, *, as_json: bool = False, raises: Any = None, **options: Any) -> Printed:
+    """Import into the audience, without a question, and return what is printed."""
+    names = FileOptions.__dataclass_fields__
+    reading = FileOptions(**{name: value for name, value in options.items() if name in names})
+    others = ImportOptions(**{name: value for name, value in options.items() if name not in names})
+    to = "lapsed_premium_buyers"
+    return deployment.printed(
+        import_members, file, to, others, reading, raises=raises, as_json=as_json, yes=True, now=NOW
+    )
+
+
+def members(deployment: Deployment) -> list[str]:
+    return [change["record"]["externalUserId"] for change in deployment.changes()]
+
+
+def accepted(deployment: Deployment) -> float:
+    metric = Metric("AudienceSync", "ChangesAccepted", {"service": "tests"}, "Sum", 60)
+    store = MetricStore(deployment.stack.service("cloudwatch"))
+    return sum(store.read({"accepted": metric}, NOW - 3_600, NOW + 3_600)["accepted"].values())
+
+
+def test_each_usable_row_becomes_a_change_as_the_file_was_written(deployment: Deployment, file: File) -> None:
+    run(deployment, file())
+    assert members(deployment) == KEPT
+    assert {change["at"] for change in deployment.changes()} == {WRITTEN * 1000}
+    (body,) = deployment.bodies("ChangeQueue")
+    assert (body["audienceId"], body["connectionId"], body["firstAt"]) == (AUDIENCE.audience_id, None, NOW * 1000)
+    assert "replay" not in body
+
+
+def test_a_row_becomes_the_record_that_an_event_with_the_same_traits_becomes(
+    deployment: Deployment, file: File
+) -> None:
+    traits = {"email": " Ada@Example.com", "phone": "(206) 555-0100", "first_name": "Jürgen", "postal": "98109-4417"}
+    header, values = ",".join(["userId", *traits]), ",".join(["u1", *traits.values()])
+    run(deployment, file(f"{header}\n{values}\n"))
+    key = AUDIENCE.computation_key or ""
+    event: dict[str, Any] = {
+        "type": "track",
+        "event": "Audience Entered",
+        "messageId": "m",
+        "userId": "u1",
+        "timestamp": "2027-01-15T07:00:00Z",
+        "context": {
+            "personas": {
+                "computation_class": "audience",
+                "computation_key": AUDIENCE.computation_key,
+                "external_audience_id": AUDIENCE.audience_id,
+            }
+        },
+        "properties": {"audience_key": key, key: True, **traits},
+    }
+    table = deployment.session().audiences
+    ingested = changes_from(
+        json.dumps(event).encode(),
+        mappings=compiled(None),
+        audiences=Listed(table.all()[0]),
+        now=round(NOW * 1000),
+    )
+    assert ingested.rejections == []
+    assert [change["record"] for change in deployment.changes()] == [change.record for change in ingested.changes]
+
+
+def test_the_report_adds_up(deployment: Deployment, file: File) -> None:
+    report = run(deployment, file(), as_json=True).json
+    assert report["rows"] == report["changes"] + sum(report["leftOut"].values()) == 6
+    assert report["leftOut"] == {"no_identifier": 1, "member_id_invalid": 1, "row_unreadable": 1}
+    found = {name: count for name, count in report["identifiers"].items() if count}
+    assert found == {"email": 3, "phone": 2, "firstname": 3}
+    assert (report["changes"], report["messages"], report["dryRun"], report["action"]) == (3, 1, False, "enter")
+    assert report["columns"] == {
+        "external_user_id": "userId",
+        "email": "Email address",
+        "phone": "Phone",
+        "first_name": "first_name",
+    }
+
+
+def test_repeating_gives_the_same_changes_and_another_reading_gives_others(deployment: Deployment, file: File) -> None:
+    run(deployment, file())
+    run(deployment, file())
+    ids = [change["id"] for change in deployment.changes()]
+    assert ids[:3] == ids[3:]
+    assert len(set(ids)) == 3
+    run(deployment, file(), column=["phone=note"])
+    run(deployment, file(ROWS + "u7,frank@example.com,Frank,,\n"))
+    assert len({change["id"] for change in deployment.changes()}) == 3 + 3 + 4
+
+
+def test_a_dry_run_sends_counts_and_keeps_nothing(deployment: Deployment, file: File, state: Path) -> None:
+    report = run(deployment, file(), as_json=True, dry_run=True).json
+    assert (report["changes"], report["messages"], report["dryRun"]) == (3, 1, True)
+    assert report["estimatedSeconds"] >= 0
+    assert (deployment.changes(), accepted(deployment), state.exists()) == ([], 0, False)
+
+
+def test_a_dry_run_shows_masked_values_only(deployment: Deployment, file: File) -> None:
+    output = run(deployment, file(), dry_run=True).out
+    assert "email A***" in output
+    assert "left out: no_identifier" in output
+    assert re.findall(r"^\d +(\S+)", output, re.MULTILINE) == ["u1", "u2", "u3", "n***", "-"]
+    for clear in ("ada@", "Ada", "example", "555", "Bob", "not an id"):
+        assert clear not in output, clear
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "country"),
+    [
+        pytest.param("userId,email\nu1,a@b.co\n", {}, "US", id="the audience's, where nothing else is given"),
+        pytest.param("userId,email\nu1,a@b.co\n", {"country": "ca"}, "CA", id="the option's"),
+        pytest.param("userId,email,country\nu1,a@b.co,MX\n", {"country": "CA"}, "MX", id="the row's"),
+        pytest.param("userId,email,country\nu1,a@b.co,\n", {"country": "CA"}, "CA", id="the option's, row is empty"),
+    ],
+)
+def test_the_country_is_that_of_the_row_the_option_or_the_audience(
+    deployment: Deployment, file: File, content: str, options: Mapping[str, Any], country: str
+) -> None:
+    run(deployment, file(content), **options)
+    assert [change["record"]["countryCode"] for change in deployment.changes()] == [country]
+
+
+def test_the_country_of_rows_without_one_is_shown(deployment: Deployment, file: File) -> None:
+    assert "GB if a row names none" in run(deployment, file(), country="uk", dry_run=True).out
+
+
+def test_the_time_of_delivery_is_estimated_for_the_workers_of_the_stack(deployment: Deployment, file: File) -> None:
+    content, seconds = many(7_000), []
+    for workers in ("1", "10"):
+        deployment.stack.parameters = {"Region": "NA", "MaximumConcurrency": workers}
+        seconds.append(run(deployment, file(content), as_json=True, dry_run=True).json["estimatedSeconds"])
+    assert seconds == [estimate(7_000, 1)[0], estimate(7_000, 10)[0]]
+    assert seconds[0] >= 5 * seconds[1] > 0
+
+
+def test_consent_is_required_as_for_events(deployment: Deployment, file: File) -> None:
+    content = "userId,email,amznUserData\nu1,a@b.co,GRANTED\nu2,c@d.co,perhaps\nu3,e@f.co,\n"
+    left_out = run(deployment, file(content), as_json=True, country="DE").json["leftOut"]
+    assert members(deployment) == ["u1"]
+    assert left_out == {"consent_invalid": 1, "consent_missing": 1}
+    assert deployment.changes()[0]["record"]["userConsent"]["consent"] == {"amzn": {"amznUserData": "GRANTED"}}
+
+
+DENYING = "userId,email,country,amznUserData\nu1,a@b.co,DE,GRANTED\nu2,,ZZ,DENIED\nu1,,,no\nnot an id,,,DENIED\n"
+
+
+@pytest.mark.parametrize("exits", [False, True])
+def test_the_member_of_a_row_that_denies_consent_leaves_every_audience(
+    deployment: Deployment, file: File, exits: bool
+) -> None:
+    found = run(deployment, file(DENYING), as_json=True, exits=exits).json
+    denied = {"consent": {"amzn": {"amznUserData": "DENIED"}}}
+    left = [change for change in deployment.changes() if change["record"].get("userConsent") == denied]
+    assert [(each["record"]["externalUserId"], each.get("erase")) for each in left] == [("u2", True), ("u1", True)]
+    assert (found["changes"], found["consentDenied"], found["leftOut"]) == (1, 2, {"member_id_invalid": 1})
+
+
+def test_the_question_the_report_and_the_list_name_denied_consent(
+    deployment: Deployment, file: File, tmp_path: Path
+) -> None:
+    question = deployment.declined(import_members, file(DENYING), "lapsed_premium_buyers", now=NOW)
+    assert question.startswith("Add 1 of 4 rows of members.csv to ")
+    assert "Consent is denied in 2 rows: these members leave every audience." in question
+    listed = tmp_path / "rejects.csv"
+    output = run(deployment, file(DENYING), rejects=listed).out
+    assert "changes 3 in 2 messages consent denied 2 exits from every audience, among" in " ".join(output.split())
+    assert "3 changes sent to the change queue." in output
+    reasons = [row["reason"] for row in csv.DictReader(listed.read_text().splitlines())]
+    assert reasons == ["consent_denied", "consent_denied", "member_id_invalid"]
+
+
+def test_without_member_rows_a_row_that_denies_consent_is_left_out(deployment: Deployment, file: File) -> None:
+    deployment.stack.parameters = {"Region": "NA", "OrderingGuard": "no"}
+    found = run(deployment, file(DENYING), as_json=True).json
+    assert (found["changes"], found["consentDenied"], sum(found["leftOut"].values())) == (1, 0, 3)
+
+
+def test_members_can_be_removed_by_their_ids_alone(deployment: Deployment, file: File) -> None:
+    run(deployment, file('{"userId": 17}\n{"userId": "u2"}\n'), exits=True)
+    assert members(deployment) == ["17", "u2"]
+    assert [(change["record"]["action"], change["record"]["hashedPII"]) for change in deployment.changes()] == [
+        ("DELETE", []),
+        ("DELETE", []),
+    ]
+
+
+def test_ids_can_be_hashed_as_a_mapping_does(deployment: Deployment, file: File) -> None:
+    run(deployment, file("id,email\nada@example.com,ada@example.com\n"), hash_ids=True)
+    assert members(deployment) == [hashlib.sha256(b"ada@example.com").hexdigest()]
+
+
+def test_standard_input_needs_a_time_to_be_sent_and_takes_it(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def typed() -> None:
+        monkeypatch.setattr(sys, "stdin", TextIOWrapper(BufferedReader(BytesIO(ROWS.encode()))))
+
+    typed()
+    with pytest.raises(WrongUsage, match="Standard input has no date"):
+        run(deployment, "-")
+    typed()
+    assert "now; the import needs --at" in run(deployment, "-", dry_run=True).out
+    for _ in range(2):
+        typed()
+        run(deployment, "-", at="2027-01-15T06:00Z")
+    assert members(deployment) == KEPT * 2
+    assert {change["at"] for change in deployment.changes()} == {1_799_992_800_000}
+    assert len({change["id"] for change in deployment.changes()}) == 3
+
+
+def test_a_file_of_a_clock_that_is_a_little_fast_counts_as_of_now(deployment: Deployment, file: File) -> None:
+    run(deployment, file(written=NOW + 299))
+    assert {change["at"] for change in deployment.changes()} == {NOW * 1000}
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        pytest.param(NOW + 301, id="in the future"),
+        pytest.param(NOW - 397 * DAY, id="as old as the oldest row of a member"),
+    ],
+)
+def test_a_file_of_an_impossible_time_is_refused(deployment: Deployment, file: File, written: float) -> None:
+    with pytest.raises(WrongUsage):
+        run(deployment, file(written=written))
+    assert deployment.changes() == []
+
+
+def test_additions_from_a_file_as_old_as_ingest_rejects_are_refused_before_anything_is_sent(
+    deployment: Deployment, file: File
+) -> None:
+    old = NOW - MAX_ENTER_AGE / 1000 - 1
+    with pytest.raises(WrongUsage, match="more than 33 days ago") as refused:
+        run(deployment, file(written=old))
+    assert "AcceptOldEvents" in refused.value.remedy
+    assert deployment.changes() == []
+    run(deployment, file(written=old), exits=True)
+    run(deployment, file(written=old), at="33d")
+    deployment.stack.parameters = {"OrderingGuard": "no"}
+    run(deployment, file(written=old))
+    assert len(deployment.changes()) == 3 * 3 + 1
+
+
+def test_where_old_additions_are_accepted_a_file_from_before_the_oldest_exits_is_taken_with_a_warning(
+    deployment: Deployment, file: File
+) -> None:
+    deployment.stack.parameters = {"AcceptOldEvents": "yes"}
+    assert "are added again" not in run(deployment, file(written=NOW - 39 * DAY)).err
+    noted = run(deployment, file(written=NOW - 41 * DAY)).err
+    assert "who left or were erased before 2026-12-06 08:00:00Z are added again" in noted
+    assert len(deployment.changes()) == 6
+
+
+@pytest.mark.parametrize(
+    ("content", "options"),
+    [
+        pytest.param("email\na@b.co\n", {}, id="no column of ids"),
+        pytest.param("userId,note\nu1,x\n", {}, id="no identifier"),
+        pytest.param("userId,email\nu1,a@b.co\n", {"country": "Germany"}, id="no country"),
+        pytest.param("userId,email\nu1,a@b.co\n", {"country": "ZZ"}, id="a code that names no country"),
+        pytest.param("userId,email\nu1,a@b.co\n", {"at": "yesterday"}, id="no time"),
+        pytest.param("userId,email\nu1,a@b.co\n", {"column": ["email=mail"]}, id="no such column"),
+        pytest.param("userId,email\nu1,a@b.co\n", {"resume": True}, id="nothing to go on with"),
+        pytest.param("userId,email\nu1,a@b.co\n", {"rejects_with_rows": True}, id="rows without a file for them"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_before_anything_is_sent(
+    deployment: Deployment, file: File, content: str, options: Mapping[str, Any]
+) -> None:
+    with pytest.raises(WrongUsage) as refused:
+        run(deployment, file(content), **options)
+    assert refused.value.remedy
+    assert deployment.changes() == []
+
+
+LATER = "Members who left after that time stay out. [y/N] "
+
+
+@pytest.mark.parametrize(
+    ("content", "rows", "left_out"),
+    [
+        pytest.param(
+            ROWS,
+            "3 of 6 rows",
+            "Left out: 1 member_id_invalid, 1 no_identifier, 1 row_unreadable. ",
+            id="some left out",
+        ),
+        pytest.param("userId,email\nu1,a@b.co\n", "1 row", "", id="all sent"),
+        pytest.param("userId,email\nu1,\nu2,\n", "0 of 2 rows", "Left out: 2 no_identifier. ", id="none sent"),
+    ],
+)
+def test_it_asks_with_what_is_sent_and_left_out_before_anything_is_sent(
+    deployment: Deployment, file: File, content: str, rows: str, left_out: str
+) -> None:
+    assert deployment.declined(import_members, file(content), "lapsed_premium_buyers", now=NOW) == (
+        f"Add {rows} of members.csv to Lapsed premium buyers, dated 2027-01-15 07:00:00Z? {left_out}{LATER}"
+    )
+    assert deployment.changes() == []
+
+
+def test_the_question_of_the_docs_is_the_one_that_is_asked(deployment: Deployment) -> None:
+    docs = (EVENTS.parent / "docs/import.md").read_text(encoding="utf-8")
+    reading = FileOptions(at="2027-01-04T09:15:22Z")
+    file = str(EVENTS / "members.csv")
+    asked = deployment.declined(import_members, file, "lapsed_premium_buyers", reading=reading, now=NOW)
+    assert asked.strip().replace("2027-01-04", "2026-03-04") in " ".join(docs.split())
+
+
+def test_rejects_are_listed_by_row_and_reason_without_the_row(
+    deployment: Deployment, file: File, tmp_path: Path
+) -> None:
+    run(deployment, file(), rejects=tmp_path / "rejects.csv")
+    listed = list(csv.reader((tmp_path / "rejects.csv").read_text(encoding="utf-8").splitlines()))
+    assert listed[0] == ["row", "reason", "remedy"]
+    assert [row[:2] for row in listed[1:]] == [
+        ["3", "no_identifier"],
+        ["4", "member_id_invalid"],
+        ["5", "row_unreadable"],
+    ]
+    assert "carol" not in (tmp_path / "rejects.csv").read_text(encoding="utf-8")
+    assert (tmp_path / "rejects.csv").stat().st_mode & 0o077 == 0
+
+
+def test_rejects_may_go_where_there_is_no_file_and_nothing_is_changed_there(deployment: Deployment, file: File) -> None:
+    mode = Path(os.devnull).stat().st_mode
+    run(deployment, file(), dry_run=True, rejects=Path(os.devnull))
+    assert Path(os.devnull).stat().st_mode == mode
+
+
+def test_a_file_that_is_no_list_of_rejects_is_not_overwritten(
+    deployment: Deployment, file: File, tmp_path: Path
+) -> None:
+    for _ in range(2):
+        run(deployment, file(), rejects=tmp_path / "rejects.csv")
+    assert len((tmp_path / "rejects.csv").read_text(encoding="utf-8").splitlines()) == 4
+    with pytest.raises(WrongUsage):
+        run(deployment, file(), rejects=Path(file()))
+    assert Path(file()).read_text(encoding="utf-8") == ROWS
+
+
+def test_a_corrected_list_of_rejects_can_be_imported_but_not_over_itself(
+    deployment: Deployment, file: File, tmp_path: Path
+) -> None:
+    rejects = tmp_path / "rejects.csv"
+    run(deployment, file(), as_json=True, dry_run=True, rejects=rejects, rejects_with_rows=True)
+    lines = rejects.read_text(encoding="utf-8").replace("not an id", "u4").splitlines()
+    rejects.write_text("\n".join([lines[0], lines[2]]), encoding="utf-8")
+    with pytest.raises(WrongUsage):
+        run(deployment, str(rejects), at="1h", rejects=rejects)
+    run(deployment, str(rejects), at="1h")
+    assert members(deployment) == ["u4"]
+
+
+FORMULAS = [
+    "=HYPERLINK(1)",
+    "+1 206 555 0100",
+    "-1+1",
+    "@SUM(1)|cmd",
+    "\t=1",
+    "\r=1",
+    "\n=1",
+    "'=1",
+    "''+1",
+    "plain",
+    "'s",
+]
+
+
+def test_no_cell_of_a_list_starts_a_formula_and_all_are_read_back_as_they_were(
+    deployment: Deployment, tmp_path: Path
+) -> None:
+    path, rejects = tmp_path / "members.jsonl", tmp_path / "rejects.csv"
+    rows = [{"userId": f"not an id {at}", "first_name": each, "zip": -at} for at, each in enumerate(FORMULAS)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    run(deployment, str(path), at="1h", dry_run=True, rejects=rejects, rejects_with_rows=True)
+    with rejects.open(encoding="utf-8", newline="") as stream:
+        cells = [cell for row in csv.reader(stream) for cell in row]
+    assert [cell for cell in cells if cell[:1] in "=+-@\t\r\n" and cell] == []
+    with MemberFile.named(str(rejects)).rows() as again:
+        assert [values for values in again.read(["first_name", "postal"]) if values] == [
+            (each, str(-at)) for at, each in enumerate(FORMULAS)
+        ]
+
+
+def test_an_apostrophe_in_a_file_of_others_stays(tmp_path: Path) -> None:
+    path = tmp_path / "members.csv"
+    path.write_text("userId,last_name\nu1,'=x\n", encoding="utf-8")
+    with MemberFile.named(str(path)).rows() as rows:
+        assert [*rows.read(["last_name"])] == [("'=x",)]
+
+
+@pytest.mark.parametrize("is_there", [pytest.param(True, id="to a list"), pytest.param(False, id="to nothing")])
+def test_rejects_follow_no_symbolic_link(deployment: Deployment, file: File, tmp_path: Path, *, is_there: bool) -> None:
+    rejects, target = tmp_path / "rejects.csv", tmp_path / "target.csv"
+    if is_there:
+        target.touch()
+    rejects.symlink_to(target)
+    with pytest.raises(WrongUsage, match="symbolic link"):
+        run(deployment, file(), rejects=rejects)
+    assert not target.exists() or target.read_text(encoding="utf-8") == ""
+    assert deployment.changes() == []
+
+
+@pytest.mark.parametrize("after", [0, 1])
+def test_rejects_go_into_no_file_of_another_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
+    rejects, another = tmp_path / "rejects.csv", os.geteuid() + 1
+    rejects.touch(mode=0o666)
+    monkeypatch.setattr(os, "geteuid", lambda: another)
+    with (
+        pytest.raises(WrongUsage, match="another user"),
+        Rejects.opened(rejects, (), with_rows=False, after=after),
+    ):
+        pass
+    assert rejects.read_text(encoding="utf-8") == ""
+
+
+def test_rejects_do_not_go_into_a_pipe_or_folder(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for path in (pipe, tmp_path):
+        with pytest.raises(WrongUsage), Rejects.opened(path, (), with_rows=False, after=0):
+            pass
+
+
+def test_who_has_the_former_list_open_reads_no_new_rows(deployment: Deployment, file: File, tmp_path: Path) -> None:
+    rejects = tmp_path / "rejects.csv"
+    rejects.touch(mode=0o666)
+    with rejects.open(encoding="utf-8") as opened_before:
+        run(deployment, file(), dry_run=True, rejects=rejects, rejects_with_rows=True)
+        assert opened_before.read() == ""
+    assert "carol" in rejects.read_text(encoding="utf-8")
+    assert [each.name for each in tmp_path.iterdir() if "rejects" in each.name] == ["rejects.csv"]
+
+
+def listed_rows(rejects: Path) -> list[str]:
+    with rejects.open(encoding="utf-8", newline="") as stream:
+        return [row[0] for row in csv.reader(stream)]
+
+
+def test_a_run_that_goes_on_cuts_the_list_of_rejects_where_it_begins(tmp_path: Path) -> None:
+    rejects = tmp_path / "rejects.csv"
+    values = ["=1\n2", "plain, 'quoted'"]
+    for after, rows in ((0, (1, 4, 9, 11)), (9, (11, 12))):
+        with Rejects.opened(rejects, ("a", "b"), with_rows=True, after=after) as listed:
+            for row in rows:
+                listed.add(LeftOut(row, "no_identifier"), values)
+            assert listed_rows(rejects)[-1] == str(rows[-1])  # it is written at once, for a run that is killed
+        assert rejects.stat().st_mode & 0o077 == 0
+        rejects.chmod(0o644)
+    assert listed_rows(rejects) == ["row", "1", "4", "9", "11", "12"]
+    with MemberFile.named(str(rejects)).rows() as again:
+        assert [*again.read(["a", "b"])] == [tuple(values)] * 5
+
+
+def test_a_run_that_goes_on_leaves_out_what_a_killed_run_wrote_in_part(tmp_path: Path) -> None:
+    rejects = tmp_path / "rejects.csv"
+    with Rejects.opened(rejects, (), with_rows=False, after=0) as listed:
+        listed.add(LeftOut(1, "no_identifier"), None)
+    with rejects.open("a", encoding="utf-8", newline="") as stream:
+        stream.write("1")  # of 12
+    with Rejects.opened(rejects, (), with_rows=False, after=9) as listed:
+        listed.add(LeftOut(12, "no_identifier"), None)
+    assert listed_rows(rejects) == ["row", "1", "12"]
+
+
+def test_it_waits_while_the_change_queue_is_too_full(deployment: Deployment, file: File) -> None:
+    assert "in the change queue" not in run(deployment, file(), max_waiting=0).err
+    sqs, counts = deployment.stack.service("sqs"), 0
+
+    def deliver(**_: Any) -> None:
+        nonlocal counts
+        counts += 1
+        if counts == 2:
+            sqs.purge_queue(QueueUrl=deployment.stack["ChangeQueue"])
+
+    sqs.meta.events.register("before-call.sqs.GetQueueAttributes", deliver)
+    noted = run(deployment, file(), max_waiting=0).err
+    assert "1 message in the change queue: waiting until there are 0." in noted
+    assert members(deployment) == KEPT
+
+
+def many(count: int) -> str:
+    return "userId,email\n" + "".join(f"u{number},p{number}@example.com\n" for number in range(1, count + 1))
+
+
+def test_an_interrupted_run_goes_on_where_it_stopped(
+    deployment: Deployment,
+    file: File,
+    state: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    save, rejects = ImportState.save, tmp_path / "rejects.csv"
+    content = many(30_000).replace("00,p", "00 is no id,p")
+
+    def interrupted(stored: ImportState, progress: Progress) -> None:
+        save(stored, progress)
+        if progress.row == 1_010:  # Ctrl-C, while others are on their way
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ImportState, "save", interrupted)
+        noted = run(deployment, file(content), rejects=rejects, raises=KeyboardInterrupt).err
+    (stored,) = state.iterdir()
+    stopped = json.loads(stored.read_text())
+    assert f"All rows up to {stopped['row']:,} are sent." in noted
+    assert (len(deployment.changes()), stopped["at"]) == (stopped["row"] - stopped["row"] // 100, WRITTEN * 1000)
+    assert 1_000 < stopped["row"] < 30_000
+    assert len(listed_rows(rejects)) > 2
+    report = run(deployment, file(content), resume=True, as_json=True, rejects=rejects).json
+    assert listed_rows(rejects) == ["row", *map(str, range(100, 30_001, 100))]
+    assert (report["resumedAfter"], report["rows"]) == (stopped["row"], 30_000 - stopped["row"])
+    assert sorted(members(deployment)) == sorted(f"u{number}" for number in range(1, 30_001) if number % 100)
+    assert accepted(deployment) == 29_700
+    assert list(state.iterdir()) == []
+
+
+def test_a_run_whose_last_answer_was_lost_says_how_many_changes_may_be_uncounted(
+    deployment: Deployment, file: File, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost = (SimpleNamespace(status_code=503), {"Error": {}, "ResponseMetadata": {"HTTPStatusCode": 503}})
+    monkeypatch.setattr(change_sender, "WAITS", ())
+    noted = _stop_after(deployment, file, state, lost)
+    assert accepted(deployment) == 1_000
+    uncounted = re.search(r"Up to ([\d,]+) changes may be delivered without being counted", noted)
+    assert uncounted
+    assert 0 < int(uncounted[1].replace(",", "")) <= 8_000
+    resumed = run(deployment, file(many(9_000)), resume=True).out
+    assert "after row 1,000, the last one that the queue confirmed" in resumed
+    assert "8,000 changes sent" in resumed
+    assert accepted(deployment) == 9_000
+
+
+def test_a_run_that_begins_anew_is_reminded_of_the_interrupted_one(
+    deployment: Deployment, file: File, state: Path
+) -> None:
+    _stop_after(deployment, file, state)
+    deployment.answers.append("y")
+    noted = deployment.printed(import_members, file(many(9_000)), "lapsed_premium_buyers", now=NOW).err
+    assert deployment.questions[0].startswith("Add 9,000 rows of members.csv to ")
+    assert "An earlier run of this file stopped after row 1,000; --resume continues from there." in noted
+    assert list(state.iterdir()) == []
+
+
+def test_going_on_keeps_the_time_of_the_interrupted_run(deployment: Deployment, file: File, state: Path) -> None:
+    _stop_after(deployment, file, state)
+    with pytest.raises(WrongUsage):
+        run(deployment, file(many(9_000)), resume=True, at="1d")
+    with pytest.raises(WrongUsage):  # read in another way
+        run(deployment, file(many(9_000)), resume=True, country="CA")
+    deployment.answers.append("y")
+    resumes = ImportOptions(resume=True)
+    copied = file(many(9_000), written=NOW - 60)
+    import_members(deployment.session(now=NOW), copied, "lapsed_premium_buyers", resumes)
+    assert deployment.questions[0].startswith("Add 8,000 rows of members.csv from row 1,001 on to ")
+    assert {change["at"] for change in deployment.changes()} == {WRITTEN * 1000}
+
+
+# What a call of botocore returns instead of asking AWS.
+DENIED = (
+    SimpleNamespace(status_code=403),
+    {"Error": {"Code": "AccessDenied"}, "ResponseMetadata": {"HTTPStatusCode": 403}},
+)
+
+
+def _stop_after(deployment: Deployment, file: File, state: Path, answer: Any = DENIED) -> str:
+    """Have a run end after its first request, as the others get this answer. Returns its notes."""
+    events, requests = deployment.stack.service("sqs").meta.events, 0
+
+    def refuse(**_: Any) -> Any:
+        nonlocal requests
+        requests += 1
+        return answer if requests > 1 else None
+
+    events.register("before-call.sqs.SendMessageBatch", refuse)
+    noted = run(deployment, file(many(9_000)), raises=Unavailable).err
+    events.unregister("before-call.sqs.SendMessageBatch", refuse)
+    assert len(list(state.iterdir())) == 1
+    return noted
+
+
+def test_a_stack_whose_metrics_cannot_be_written_gets_nothing(deployment: Deployment, file: File) -> None:
+    events = deployment.stack.service("cloudwatch").meta.events
+    events.register("before-call.cloudwatch.PutMetricData", lambda **_: DENIED)
+    with pytest.raises(Exception, match="CloudWatch"):
+        run(deployment, file())
+    assert deployment.changes() == []

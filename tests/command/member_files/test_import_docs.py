@@ -1,0 +1,79 @@
+"""docs/import.md states what the code does, and what was measured."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from audience_sync.aws.membership_rows import KEEP_ACTIVE, KEEP_EXIT
+from audience_sync.fields import FIELDS
+from audience_sync_cli.member_files.change_sender import WAITS
+from audience_sync_cli.member_files.columns import guess
+from audience_sync_cli.member_files.import_report import CHANGES_A_SECOND, DOLLARS_A_MILLION, WORKERS, estimate
+from audience_sync_cli.member_files.row_changes import REMEDIES
+from audience_sync_cli.times import DAY
+from tests.markdown import table
+
+ROOT = Path(__file__).parents[3]
+TEXT = (ROOT / "docs/import.md").read_text(encoding="utf-8")
+FLOWING = " ".join(TEXT.split())
+MEASURED = json.loads((ROOT / "tests/benchmarks/import.json").read_text(encoding="utf-8"))
+
+
+def model(document: str) -> dict[str, Any]:
+    """The model at the end of a document."""
+    text = (ROOT / "docs" / document).read_text(encoding="utf-8")
+    names: dict[str, Any] = {}
+    exec(text.split("## The model\n\n```python\n", 1)[1].split("```", 1)[0], names)  # noqa: S102 - our own text
+    return names
+
+
+def test_the_figures_are_those_of_the_recorded_run() -> None:
+    columns = ("rows", "fileMegabytes", "megabytesSent", "messages", "seconds", "rowsASecond", "processorSeconds")
+    expected = [
+        [
+            *(f"{each[name]:,.0f}" if each[name] >= 10 else f"{each[name]:.1f}" for name in columns),
+            f"{each['peakMegabytes']}",
+        ]
+        for each in MEASURED["sizes"]
+    ]
+    assert table(TEXT, "| rows | file, MB") == expected
+
+
+def test_memory_does_not_grow_with_the_file() -> None:
+    peaks = [each["peakMegabytes"] for each in MEASURED["sizes"]]
+    assert MEASURED["sizes"][-1]["rows"] == 1_000_000
+    assert max(peaks) <= min(peaks) * 1.2
+
+
+def test_every_reason_has_its_row_with_its_remedy() -> None:
+    assert table(TEXT, "| reason | remedy") == [[f"`{reason}`", remedy] for reason, remedy in REMEDIES.items()]
+
+
+def test_every_field_has_its_row_and_the_names_in_it_are_recognized() -> None:
+    found = table(TEXT, "| field | columns such as")
+    named = [name for row in found for name in re.findall(r"`(\w+)`", row[0])]
+    assert sorted(named) == sorted(field.name for field in FIELDS if field.name != "audience_id")
+    for fields, columns, _ in found:
+        if "`ip`" not in fields and columns != "the same names":
+            for column in columns.split(", "):
+                assert f"`{next(iter(guess([column])))}`" in fields, column
+
+
+def test_the_times_are_those_of_the_table() -> None:
+    assert f"{KEEP_ACTIVE // DAY} or more days old" in FLOWING
+    assert f"kept for {KEEP_EXIT // DAY} days" in FLOWING
+    assert 110 <= sum(WAITS) <= 130  # "for two minutes"
+
+
+def test_the_estimates_are_those_of_the_models() -> None:
+    scaling, cost = model("scaling.md"), model("cost.md")
+    assert abs(scaling["worker"](2) / CHANGES_A_SECOND - 1) < 0.05
+    assert scaling["WORKERS"] == WORKERS
+    million = (sum(cost["month"](11_000_000).values()) - sum(cost["month"](1_000_000).values())) / 10
+    assert abs(million / DOLLARS_A_MILLION - 1) < 0.1
+    assert f"about {round(WORKERS * CHANGES_A_SECOND, -2):,} members a second" in FLOWING
+    assert f"about ${DOLLARS_A_MILLION:.2f} at AWS" in FLOWING
+    assert round(estimate(1_000_000, WORKERS)[0] / 60) == 8  # "eight minutes for a million"
+    changes = 1_000 * MEASURED["sizes"][-1]["rows"] / MEASURED["sizes"][-1]["messages"]
+    assert 60 < estimate(round(changes), WORKERS)[0] < 300  # "less than five minutes of delivery"

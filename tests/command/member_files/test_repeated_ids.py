@@ -1,0 +1,111 @@
+"""Rows with one member id: they are counted in bounded memory, and the last one decides."""
+
+import os
+import sqlite3
+import tracemalloc
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from audience_sync.members.member_state import Timing
+from audience_sync.members.member_step import step
+from audience_sync.members.membership import Destination, MembershipChange, coalesce
+from audience_sync_cli.member_files.compare import compare
+from audience_sync_cli.member_files.import_members import import_members
+from audience_sync_cli.member_files.import_plan import ImportOptions
+from audience_sync_cli.member_files.repeated_ids import RepeatedIds
+from audience_sync_cli.member_files.row_changes import MessageId, ids_of_file, ids_of_records, numbered_ids
+from tests.aws_fixtures import AUDIENCE
+from tests.command.conftest import Deployment
+
+NOW = 1_800_000_000.0  # epoch seconds
+LINE = "2 member ids occur in more than one row: all their identifiers count, and the country and consent of the last."
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> str:
+    path = tmp_path / "members.csv"
+    rows = ["m1,a", "m2,a", "m1,b", "m3,a", "m2,b", "m1,c", "m3,"]
+    path.write_text("userId,email\n" + "".join(f"{each}{'' if each == 'm3,' else '@example.com'}\n" for each in rows))
+    os.utime(path, (NOW - 60, NOW - 60))
+    return str(path)
+
+
+def record(country: str) -> dict[str, Any]:
+    who = {"externalUserId": "m", "action": "CREATE", "countryCode": country}
+    return who | {"hashedPII": [{"email": f"{ord(country[0]):064x}"}], "userConsent": {}}
+
+
+@pytest.mark.parametrize(
+    "message_id",
+    [
+        pytest.param(ids_of_file("0" * 64), id="a file"),
+        pytest.param(ids_of_records, id="standard input"),
+        pytest.param(numbered_ids("compare-1"), id="a repair"),
+    ],
+)
+@pytest.mark.parametrize("rows", [(9, 10), (99_999, 100_000), (3, 4)])
+@pytest.mark.parametrize("countries", [("US", "DE"), ("DE", "US")])
+def test_the_last_row_of_a_member_decides_in_whatever_order_they_arrive(
+    message_id: MessageId, rows: tuple[int, int], countries: tuple[str, str]
+) -> None:
+    first, last = (
+        MembershipChange("1", Destination(), 1, message_id(row, record(country)), record(country))
+        for row, country in zip(rows, countries, strict=True)
+    )
+    for changes in ((first, last), (last, first)):
+        (merged,) = coalesce(changes)
+        assert (merged.record["countryCode"], len(merged.record["hashedPII"])) == (countries[1], 2)
+        state = None
+        for change in changes:
+            state = step(state, [change], now=1, timing=Timing(0)).state
+        assert state
+        assert (state.newest.record["countryCode"], len(state.active)) == (countries[1], 2)
+
+
+def test_ids_are_counted_once_however_often_they_are_repeated_and_in_bounded_memory() -> None:
+    peaks = []
+    for rows in (5_000, 50_000):
+        tracemalloc.start()
+        with RepeatedIds() as ids:
+            for number in range(rows):
+                ids.add(f"cust_{number % (rows - 485)}")
+            ids.add("cust_0")
+            assert ids.count() == 485
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < peaks[0] * 1.2
+
+
+def test_without_room_for_the_temporary_file_there_is_no_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    connect = sqlite3.connect
+
+    def full(name: str) -> sqlite3.Connection:
+        database = connect(name)
+        database.execute("PRAGMA max_page_count = 8")
+        return database
+
+    monkeypatch.setattr(sqlite3, "connect", full)
+    with RepeatedIds() as ids:
+        for number in range(20_000):
+            ids.add(f"cust_{number}")
+        ids.add("cust_0")
+        assert ids.count() is None
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_an_import_says_how_many_member_ids_are_repeated(deployment: Deployment, file: str, *, dry_run: bool) -> None:
+    deployment.list_audience()
+    options = ImportOptions(dry_run=dry_run)
+    found = deployment.printed(import_members, file, AUDIENCE.audience_id, options, yes=True, now=NOW).out
+    assert LINE in " ".join(found.split())
+    shown = deployment.json(import_members, file, AUDIENCE.audience_id, options, yes=True, now=NOW)
+    assert shown["repeatedMemberIds"] == 2
+
+
+def test_a_comparison_says_how_many_member_ids_are_repeated(deployment: Deployment, file: str) -> None:
+    deployment.list_audience()
+    assert LINE in " ".join(deployment.printed(compare, file, AUDIENCE.audience_id, now=NOW).out.split())
+    report = deployment.json(compare, file, AUDIENCE.audience_id, now=NOW)
+    assert (report["membersInFile"], report["repeatedMemberIds"]) == (3, 2)

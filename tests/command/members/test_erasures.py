@@ -1,0 +1,286 @@
+"""The proof of one person's erasure, and the list of all that are open."""
+
+import hashlib
+import json
+import re
+import shutil
+import subprocess
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from audience_sync.amazon_ads.destination import of_data_manager
+from audience_sync.members.erasure import ErasurePlan, ErasureStep, StepKind
+from audience_sync.members.member_state import Identity, LateJob, MemberState
+from audience_sync.members.membership import Audience, Destination, Version
+from audience_sync_cli.errors import NotThere, OperatorError, WrongUsage
+from audience_sync_cli.members.erasures import close_erasure, erasure, erasures
+from audience_sync_cli.screen import iso_time
+from tests.aws_fixtures import AUDIENCE
+from tests.builders import notice
+from tests.command.conftest import NOW, Deployment, change
+
+AT = round(NOW) - 3_600  # epoch seconds, at which the notice was recorded
+DAY = 86_400  # seconds
+DATASET = Audience("adm-ds-1", "Big spenders, größer", destination=of_data_manager(), unlinked_at=5_000)
+CONSENT = {"consent": {"tcf": "CPXxRfAPXxRfAAfKABENB"}}
+PRIVACY = Path(__file__).parents[3] / "docs/privacy.md"
+
+
+def step(kind: StepKind, name: str, sent: int, ended: int) -> ErasureStep:
+    """A step that was sent and has ended so many seconds after the notice was recorded."""
+    return ErasureStep(kind, name, (AT + sent) * 1000, (AT + ended) * 1000)
+
+
+REMOVED = step(StepKind.REMOVAL, "0138b94e-2f2f-4e35-b1a7-9c76cfd55235", 2, 900)
+DELETED = step(StepKind.DELETION, "-", 3, 7_300)
+
+
+def recorded(
+    deployment: Deployment,
+    person: str,
+    *steps: ErasureStep,
+    at: int = AT,
+    kind: str = "notice",
+    plan: ErasurePlan | None = None,
+) -> None:
+    """Record a deletion notice, or a denial, at an epoch second."""
+    first = ErasureStep(StepKind(kind), f"notice-{person}", at * 1000 - 500, at * 1000)
+    newest = notice(person, first.at)
+    version = newest.version
+    state = MemberState(newest, left=version, erase_until=first.at, exited=at, erasure=(first, *steps), plan=plan)
+    deployment.session().members.write([state])
+
+
+def in_audience(deployment: Deployment, audience: Audience, *steps: ErasureStep, **fields: Any) -> None:
+    """Write the row of m1 in an audience, which reflects the notice."""
+    record = {"countryCode": "DE", "userConsent": CONSENT}
+    newest = change("m1", at=AT * 1000 - 500, exits=True, audience_id=audience.audience_id, record=record)
+    left = Version(newest.at, True, "notice-m1")
+    state = MemberState(replace(newest, message_id="notice-m1"), left=left, erase_until=left.at, exited=AT + 2)
+    (stored,) = deployment.session().members.write([replace(state, erasure=steps, **fields)])
+    assert isinstance(stored, MemberState)
+
+
+@pytest.fixture(autouse=True)
+def listed(deployment: Deployment) -> None:
+    deployment.list_audience()
+    deployment.list_audience(DATASET)
+
+
+@pytest.fixture
+def erased(deployment: Deployment) -> None:
+    """A person was erased from an audience of each API."""
+    recorded(deployment, "m1")
+    in_audience(deployment, AUDIENCE, REMOVED)
+    in_audience(deployment, DATASET, DELETED)
+
+
+def remaining(report: dict[str, Any]) -> list[tuple[str, ...]]:
+    return [tuple(each.values()) for each in report["remains"]]
+
+
+KEPT: dict[str, Any] = {"identities": (Identity(AT * 1000 - 600, {"email": "0" * 64}),)}
+
+
+@pytest.mark.usefixtures("erased")
+def test_a_finished_erasure_is_proven_for_both_apis(deployment: Deployment) -> None:
+    deployment.park(change("m1", at=5), at=NOW)
+    found = deployment.json(erasure, "m1", now=NOW + DAY)
+    assert (found["state"], found["amazonUntil"][:10]) == ("amazon_deletes", "2027-02-14")
+    (came,) = found["notices"]
+    assert (came["kind"], came["messageId"], came["recordedAt"]) == ("notice", "notice-m1", "2027-01-15T07:00:00.000Z")
+    audience, dataset = sorted(found["audiences"], key=lambda each: str(each["api"]))
+    assert (audience["outcome"], audience["uploads"][0]["id"]) == ("removed", REMOVED.id)
+    assert (dataset["outcome"], dataset["unlinkedAt"]) == ("amazon_deletes", "1970-01-01T00:00:05.000Z")
+    assert [(each["kind"], each["id"]) for each in dataset["uploads"]] == [("deletion", None)]
+    remains = {each["where"]: (each["holds"], (each["until"] or "")[:10]) for each in found["remains"]}
+    assert remains["row of Lapsed premium buyers"] == ("id; no identifiers", "2027-02-24")
+    assert remains["dead letters: 1"] == ("id and identifiers", "2027-01-29")
+    assert remains["job queue"] == ("id; no identifiers", "2027-01-22")
+    assert remains["points in time of the table"] == ("id; no identifiers", "2027-03-31")
+    assert remains["Amazon"] == ("what it received, for a time its API does not state", "")
+    assert [each.split()[0] for each in found["notProven"]] == ["Ads", "The", "Amazon", "Rows"]
+    after = deployment.json(erasure, "m1", now=NOW + 31 * DAY)
+    assert (after["state"], after["since"]) == ("closed", found["amazonUntil"])
+
+
+def test_it_can_be_read_in_eighty_columns_and_holds_nothing_of_the_person_but_the_id(deployment: Deployment) -> None:
+    recorded(deployment, "m1")
+    in_audience(deployment, AUDIENCE, REMOVED)
+    in_audience(deployment, DATASET, REMOVED, **KEPT)
+    shown = deployment.printed(erasure, "m1", now=NOW + DAY).out
+    assert [line for line in shown.splitlines() if len(line) > 80] == []
+    assert "open: the end of the removal is not recorded" in shown
+    for text in (shown, json.dumps(deployment.json(erasure, "m1", now=NOW + DAY))):
+        assert not re.search(r"0{64}|CPX|\bDE\b", text)
+
+
+@pytest.mark.usefixtures("erased")
+def test_the_digest_is_what_the_documented_command_computes(deployment: Deployment, tmp_path: Path) -> None:
+    printed = deployment.printed(erasure, "m1", now=NOW, as_json=True).out
+    (tmp_path / "cust_1001.json").write_text(printed, encoding="utf-8")
+    (line,) = re.findall(r"^jq .+$", PRIVACY.read_text(encoding="utf-8"), re.MULTILINE)
+    assert line == "jq -cjS 'del(.digest)' cust_1001.json | sha256sum"
+    report = json.loads(printed)
+    rest = {name: value for name, value in report.items() if name != "digest"}
+    text = json.dumps(rest, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    assert "größer" in text
+    computed = {hashlib.sha256(text.encode()).hexdigest()}
+    if shutil.which("jq"):
+        ran = subprocess.run(["bash", "-c", line], cwd=tmp_path, capture_output=True, text=True, check=True)
+        computed.add(ran.stdout.split()[0])
+    assert computed == {report["digest"]}
+
+
+def test_of_an_open_erasure_it_says_what_is_missing(deployment: Deployment) -> None:
+    recorded(deployment, "m1", kind="denial")
+    in_audience(deployment, AUDIENCE, REMOVED, **KEPT, enters_end=AT + 1, late_jobs=(LateJob("job-9", AT - 60, AT),))
+    shown = deployment.printed(erasure, "m1", now=NOW).out
+    assert shown.splitlines()[0] == "Erasure of m1: open since 2027-01-15 07:00:00Z"
+    assert "  open: the last removal is due at 2027-01-18 06:59:00Z" in shown.splitlines()
+    assert "  late job job-9" in shown.splitlines()
+    assert "Consent denied at 2027-01-15 06:59:59Z, recorded 2027-01-15 07:00:00Z" in shown
+    assert "row of Lapsed premium buyers: id and identifiers" in shown
+
+
+def test_the_deletion_from_all_datasets_is_shown_until_amazon_accepts_it_and_then(deployment: Deployment) -> None:
+    plan = ErasurePlan(("adm-ds-1",), (), AT, AT + 7_320)
+    recorded(deployment, "m1", kind="denial", plan=plan)
+    in_audience(deployment, DATASET, entered=AT - 5)
+    shown = deployment.printed(erasure, "m1", now=NOW + DAY).out
+    assert "Deletion from all datasets due 2027-01-15 09:02:00Z, not accepted" in shown
+    assert deployment.json(erasures, now=NOW)[0]["missing"] == {"deletion_not_accepted": 1}
+    recorded(deployment, "m2", DELETED, kind="denial", plan=plan)
+    shown = deployment.printed(erasure, "m2", now=NOW + DAY).out
+    assert "Deletion from all datasets accepted 2027-01-15 07:00:03Z; Amazon gives no id" in shown
+
+
+def test_an_id_that_nobody_knew_is_not_closed_and_not_listed(deployment: Deployment) -> None:
+    recorded(deployment, "nobody-here", plan=ErasurePlan())
+    found = deployment.json(erasure, "nobody-here", now=NOW + DAY)
+    assert (found["state"], found["notProven"][0].split(",")[0]) == (
+        "unknown_id",
+        "No audience knew this id when the notice was recorded",
+    )
+    assert deployment.json(erasures, now=NOW + DAY) == []
+    assert deployment.printed(erasure, "nobody-here", now=NOW).out.startswith(
+        "Erasure of nobody-here: no audience knew this id"
+    )
+
+
+def test_an_audience_whose_row_is_missing_is_named(deployment: Deployment) -> None:
+    recorded(deployment, "m1", plan=ErasurePlan((AUDIENCE.audience_id,)))
+    (found,) = deployment.json(erasure, "m1", now=NOW + DAY)["audiences"]
+    assert (found["audienceId"], found["missing"], found["uploads"]) == (AUDIENCE.audience_id, "row_missing", [])
+
+
+def test_an_upload_under_way_and_changes_that_may_wait_remain(deployment: Deployment) -> None:
+    """No step tells of them yet."""
+    recorded(deployment, "m1")
+    in_audience(deployment, AUDIENCE, **KEPT)
+    remains = remaining(deployment.json(erasure, "m1", now=NOW))
+    assert ("job queue", "id; no identifiers", iso_time((AT + 2 + 7 * DAY) * 1000)) in remains
+    assert ("change queue", "id and identifiers", iso_time((AT + 7 * DAY) * 1000)) in remains
+    later = remaining(deployment.json(erasure, "m1", now=NOW + 8 * DAY))
+    assert not {"job queue", "change queue"} & {where for where, *_ in later}
+
+
+def test_an_audience_of_an_unknown_api_hides_no_other(deployment: Deployment) -> None:
+    unknown = replace(AUDIENCE, audience_id="9", destination=Destination.of({"api": "newer"}))
+    deployment.list_audience(unknown)
+    recorded(deployment, "m1")
+    for each in (AUDIENCE, unknown):
+        in_audience(deployment, each, REMOVED)
+    assert [each["api"] for each in deployment.json(erasure, "m1")["audiences"]] == ["audiences", "newer"]
+    assert "(9), newer" in deployment.printed(erasure, "m1").out
+
+
+def test_a_second_notice_that_finds_nothing_left_does_not_hide_what_removed_the_person(deployment: Deployment) -> None:
+    closed = step(StepKind.CLOSED, "", 900, 7_200)
+    second = step(StepKind.NOTICE, "second", 0, DAY)
+    recorded(deployment, "m1", closed, second)
+    in_audience(deployment, AUDIENCE, REMOVED)
+    found = deployment.json(erasure, "m1", now=NOW + 2 * DAY)
+    (audience,) = found["audiences"]
+    assert [each["messageId"] for each in found["notices"]] == ["notice-m1", "second"]
+    assert (audience["outcome"], [each["id"] for each in audience["uploads"]]) == ("nothing_held", [REMOVED.id])
+
+
+def test_without_a_notice_nothing_is_known(deployment: Deployment) -> None:
+    deployment.record(change("m2"))
+    for person in ("m1", "m2"):
+        with pytest.raises(NotThere, match="No deletion notice"):
+            erasure(deployment.session(), person)
+
+
+def test_a_notice_of_an_older_version_is_shown_without_its_uploads(deployment: Deployment) -> None:
+    exit_ = change("m1", at=2_000, exits=True, message_id="notice-m1", erase=True)
+    deployment.record(change("m1"), notice("m1", 2_000), exit_)
+    (state,) = deployment.session().members.read([change("m1").member]).values()
+    deployment.session().members.write([replace(state, identities=())])
+    now = round(time.time())
+    found = deployment.json(erasure, "m1", now=now)
+    assert [each["messageId"] for each in found["notices"]] == ["notice-m1"]
+    assert any("older version" in each for each in found["notProven"])
+    # When the identifiers were erased is not known, so earlier points in time may have them until then.
+    assert ("points in time of the table", "id and identifiers", iso_time((now + 35 * DAY) * 1000)) in remaining(found)
+
+
+@pytest.mark.parametrize("command", [lambda session: erasure(session, "m1"), erasures])
+def test_without_rows_nothing_is_claimed(deployment: Deployment, command: Any) -> None:
+    deployment.stack.parameters = {"OrderingGuard": "no"}
+    with pytest.raises(OperatorError, match="OrderingGuard=no"):
+        command(deployment.session())
+
+
+def test_open_erasures_are_listed_oldest_first_and_closed_ones_on_request(deployment: Deployment) -> None:
+    recorded(deployment, "m1", at=AT - 6 * DAY)
+    in_audience(deployment, AUDIENCE, removal_failed=True, **KEPT)
+    recorded(deployment, "nobody")
+    closed = step(StepKind.CLOSED, "", 0, 3_600)
+    recorded(deployment, "done", closed, at=AT - 7 * DAY, kind="denial")
+    (only,) = deployment.json(erasures, now=NOW)
+    assert only == {
+        "member": "m1",
+        "kinds": ["notice"],
+        "recordedAt": "2027-01-09T07:00:00.000Z",
+        "state": "open",
+        "since": "2027-01-09T07:00:00.000Z",
+        "amazonUntil": None,
+        "overdue": True,
+        "missing": {"removal_rejected": 1},
+    }
+    everyone = deployment.json(erasures, now=NOW, everyone=True)
+    assert [(each["member"], each["state"]) for each in everyone] == [
+        ("done", "closed"),
+        ("m1", "open"),
+        ("nobody", "closed"),
+    ]
+    shown = deployment.printed(erasures, now=NOW).out
+    assert re.search(r"m1 +notice +2027-01-09 07:00 +6 days, overdue +open +removal rejected", shown)
+    assert "1 erasure open, 0 waiting for Amazon only." in shown
+
+
+def test_an_erasure_that_the_stack_cannot_finish_is_closed_by_hand_and_the_report_says_so(
+    deployment: Deployment,
+) -> None:
+    recorded(deployment, "m1")
+    in_audience(deployment, DATASET, REMOVED, **KEPT)
+    note = "removed in the console"
+    closed = deployment.json(close_erasure, "m1", note=f"  {note} ", now=NOW + 9 * DAY, yes=True)
+    assert (closed["note"], closed["closedAt"]) == (note, iso_time(round(NOW + 9 * DAY) * 1000))
+    assert deployment.json(erasures, now=NOW + 9 * DAY) == []
+    report = deployment.json(erasure, "m1", now=NOW + 10 * DAY)
+    assert (report["state"], report["closedByHand"]["note"]) == ("open", note)
+    assert f"Closed by hand 2027-01-24 08:00:00Z: {note}" in deployment.printed(erasure, "m1", now=NOW + 10 * DAY).out
+    deployment.printed(close_erasure, "m1", note=note, now=NOW + 10 * DAY, raises=WrongUsage)
+
+
+@pytest.mark.parametrize("note", ["it is not open", " ", "a" * 201])
+def test_only_an_open_erasure_is_closed_by_hand_and_with_a_note(deployment: Deployment, note: str) -> None:
+    recorded(deployment, "m1")
+    deployment.printed(close_erasure, "m1", note=note, raises=WrongUsage)

@@ -1,0 +1,174 @@
+"""One member: what is known about them, and erasing them everywhere."""
+
+import time
+from dataclasses import replace
+from datetime import datetime
+from unittest.mock import ANY
+
+import pytest
+
+from audience_sync.amazon_ads.destination import of_data_manager
+from audience_sync.delivery.uploads import Limits
+from audience_sync.ingest.record_rules import erasing_exit
+from audience_sync.members.member_state import LONGEST_JOB, LateJob
+from audience_sync.members.membership import EVERY_AUDIENCE, Destination
+from audience_sync_cli.errors import NotThere, OperatorError, ReportedAsNotThere, WrongUsage
+from audience_sync_cli.members.member import erase, show
+from audience_sync_cli.screen import iso_time
+from tests.aws_fixtures import AUDIENCE
+from tests.command.conftest import NOW, Deployment, change
+
+EFFECTIVE = Limits().timing.effective_after  # seconds
+OTHER = replace(AUDIENCE, audience_id="5", name="Another", computation_key="another")
+
+
+@pytest.fixture(autouse=True)
+def listed(deployment: Deployment) -> None:
+    deployment.list_audience()
+    deployment.list_audience(OTHER)
+
+
+def test_a_member_who_is_in_is_shown_with_what_was_sent(deployment: Deployment) -> None:
+    deployment.record(change("m1", at=1_000))
+    shown = deployment.json(show, "lapsed_premium_buyers", "m1")
+    assert (shown["action"], shown["at"], shown["messageId"]) == ("CREATE", "1970-01-01T00:00:01.000Z", "message-m1")
+    assert (shown["active"], shown["toRemove"]) == ([{"email": "0" * 64}], [])
+    assert abs(datetime.fromisoformat(shown["lastSentAt"]).timestamp() - time.time()) < 600
+    assert (shown["erase"], shown["lateJobs"], shown["parked"]) == (False, [], [])
+
+
+def test_a_member_who_has_left_is_shown_with_what_may_still_be_at_amazon(deployment: Deployment) -> None:
+    deployment.record(change("m1", at=1_000), replace(change("m1", at=2_000, exits=True), erase=True))
+    deployment.park(change("m1", exits=True, at=2_000), reason="not_found")
+    shown = deployment.json(show, "lapsed_premium_buyers", "m1")
+    assert (shown["action"], shown["at"], shown["erase"]) == ("DELETE", "1970-01-01T00:00:02.000Z", True)
+    assert (shown["active"], shown["toRemove"]) == ([], [{"email": "0" * 64}])
+    assert [each["reason"] for each in shown["parked"]] == ["not_found"]
+
+
+def test_everything_that_is_stored_about_a_member_is_shown(deployment: Deployment) -> None:
+    consent = {"geo": {"ipAddress": "192.0.2.7"}, "consent": {"tcf": "CPXx"}}
+    entered = change("m1")
+    deployment.record(replace(entered, record=entered.record | {"countryCode": "DE", "userConsent": consent}))
+    shown = deployment.json(show, "lapsed_premium_buyers", "m1")
+    assert (shown["countryCode"], shown["userConsent"]) == ("DE", consent)
+
+
+def test_jobs_that_are_late_are_named(deployment: Deployment) -> None:
+    deployment.record(change("m1"))
+    table = deployment.session().members
+    (state,) = table.read([change("m1").member]).values()
+    table.write([replace(state, late_jobs=(LateJob("job-1", 20, 1_000),))])
+    assert deployment.json(show, "lapsed_premium_buyers", "m1")["lateJobs"] == ["job-1"]
+
+
+def test_a_person_reads_which_identities_are_active(deployment: Deployment) -> None:
+    deployment.record(change("m1"))
+    found = deployment.printed(show, "lapsed_premium_buyers", "m1").out
+    shown = [" ".join(line.split()) for line in found.splitlines()]
+    assert {"newest change entered", "active 1 email", "to remove -", "consent -", "deletion notice of -"} <= set(shown)
+
+
+def test_a_member_may_be_known_from_a_dead_letter_alone(deployment: Deployment) -> None:
+    deployment.park(change("m1"))
+    assert len(deployment.json(show, AUDIENCE.audience_id, "m1")["parked"]) == 1
+
+
+def test_an_unknown_member_is_not_found(deployment: Deployment) -> None:
+    with pytest.raises(NotThere):
+        show(deployment.session(), AUDIENCE.audience_id, "unknown")
+
+
+def test_erasing_sends_one_deletion_notice_for_every_audience(deployment: Deployment) -> None:
+    deployment.record(change("m1"))
+    deployment.park(change("m1"))
+    found = deployment.json(erase, "m1", yes=True, now=5.0)
+    assert found == {"audiences": 2, "knownIn": 1, "deadLetters": 1, "lastRemovalAt": ANY}
+    (body,) = deployment.bodies("ChangeQueue")
+    assert (body["audienceId"], body["replay"]) == (EVERY_AUDIENCE, True)  # it comes from no accepted event
+    (exit_,) = body["changes"]
+    assert (exit_["at"], exit_["erase"], exit_["record"]["action"]) == (5_000, True, "DELETE")
+
+
+@pytest.mark.parametrize(
+    ("denies", "shown_as"),
+    [(False, {"deletionNoticeAt", "deletion notice of"}), (True, {"consentDeniedAt", "consent denied at"})],
+)
+def test_of_a_person_whom_no_audience_knows_the_deletion_notice_or_the_denied_consent_is_shown(
+    deployment: Deployment, denies: bool, shown_as: set[str]
+) -> None:
+    deployment.record(erasing_exit("m1", 5_000, "notice", denies_consent=denies))
+    document = deployment.json(show, AUDIENCE.audience_id, "m1")
+    times = {name: document[name] for name in ("deletionNoticeAt", "consentDeniedAt") if document[name]}
+    assert list(times.values()) == ["1970-01-01T00:00:05.000Z"]
+    assert "action" not in document
+    shown = deployment.printed(show, AUDIENCE.audience_id, "m1").out
+    (line,) = [line for line in shown.splitlines() if "1970-01-01" in line]
+    assert {*times, line.split("  ")[0]} == shown_as
+
+
+def test_a_member_of_an_unlinked_audience_is_shown_and_erased(deployment: Deployment) -> None:
+    deployment.record(change("m1"))
+    assert deployment.session().audiences.unlink(AUDIENCE.audience_id, at=5_000)
+    shown = deployment.json(show, AUDIENCE.audience_id, "m1")
+    assert (shown["active"], shown["unlinkedAt"]) == ([{"email": "0" * 64}], "1970-01-01T00:00:05.000Z")
+    deployment.answers = ["y"]
+    assert deployment.json(erase, "m1")["knownIn"] == 1
+    assert "Known in 1 of 2 audiences: Lapsed premium buyers (unlinked)." in deployment.questions[0]
+
+
+def test_erasing_a_person_whom_no_audience_knows_claims_nothing(deployment: Deployment) -> None:
+    """The notice is queued all the same: an event of before now may still be on its way."""
+    seen = deployment.printed(erase, "unknown", yes=True, raises=ReportedAsNotThere).out
+    assert "The id is in no audience" in seen
+    assert "hashes" not in seen
+    assert len(deployment.bodies("ChangeQueue")) == 1
+
+
+def test_erasing_a_person_known_from_dead_letters_alone_says_where_the_hashes_are(deployment: Deployment) -> None:
+    deployment.park(change("m1"))
+    seen = deployment.printed(erase, "m1", yes=True).out
+    assert "The id is in no audience" in seen
+    assert "Hashes remain in 1 dead letter" in seen
+
+
+def test_without_rows_nothing_is_claimed_to_be_erased(deployment: Deployment) -> None:
+    deployment.stack.parameters = {"OrderingGuard": "no"}
+    with pytest.raises(OperatorError, match="does not store member rows"):
+        erase(deployment.session(yes=True), "m1")
+    assert deployment.bodies("ChangeQueue") == []
+
+
+@pytest.mark.parametrize(
+    ("sent", "destination", "last_removal"),
+    [
+        # The removal is also repeated before, when the enter should have taken effect.
+        pytest.param(NOW - 60, Destination(), NOW - 60 + EFFECTIVE + LONGEST_JOB, id="entered a minute ago"),
+        pytest.param(NOW - 60, of_data_manager(), NOW - 60 + 7_320 + LONGEST_JOB, id="entered a dataset"),
+        pytest.param(NOW - 3_600, Destination(), NOW - 3_600 + EFFECTIVE + LONGEST_JOB, id="entered an hour ago"),
+        pytest.param(NOW - EFFECTIVE - LONGEST_JOB, Destination(), None, id="entered 36 hours ago"),
+    ],
+)
+def test_erasing_says_when_the_last_removal_is_due_that_the_hashes_stay_for(
+    deployment: Deployment,
+    sent: float,
+    destination: Destination,
+    last_removal: float | None,
+) -> None:
+    deployment.record(change("m1"))
+    (state,) = deployment.session().members.read([change("m1").member]).values()
+    newest = replace(state.newest, destination=destination)
+    deployment.session().members.write([replace(state, newest=newest, entered=round(sent))])
+    found = deployment.json(erase, "m1", yes=True, now=NOW)
+    assert found["lastRemovalAt"] == (last_removal and iso_time(last_removal * 1000))
+    assert ("until a last removal" in deployment.printed(erase, "m1", yes=True, now=NOW).out) is bool(last_removal)
+
+
+def test_erasing_asks_first(deployment: Deployment) -> None:
+    deployment.declined(erase, "m1")
+    assert deployment.bodies("ChangeQueue") == []
+
+
+def test_an_email_address_is_not_an_external_user_id(deployment: Deployment) -> None:
+    with pytest.raises(WrongUsage):
+        erase(deployment.session(yes=True), "maya@example.com")

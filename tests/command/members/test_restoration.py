@@ -1,0 +1,315 @@
+"""Which rows of an older table come back, with which identities, and that nobody is active against a notice."""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from audience_sync.amazon_ads.destination import of_data_manager
+from audience_sync.aws.membership_rows import StoredMember
+from audience_sync.errors import MovedOn, TransientError, Unavailable
+from audience_sync.members.member_state import Identity, LateJob, MemberState, Timing
+from audience_sync.members.member_step import step
+from audience_sync.members.membership import EVERY_AUDIENCE, Member, MembershipChange, Version
+from audience_sync_cli.members.restoration import WRITTEN, Decision, Outcome, Restoration, RestorationReport, decide
+from tests import builders
+
+NOW = 10_000  # epoch seconds
+LATER = NOW + 1
+
+
+def identity(at: int, name: str = "") -> Identity:
+    return Identity(at, {"email": name or f"hash-{at}"})
+
+
+def entered(
+    at: int, *identities: Identity, person: str = "m1", audience: str = "1", left: int = 0, erase_until: int = 0
+) -> MemberState:
+    newest = builders.change(person, at=at, audience_id=audience)
+    end = Version(left, True, f"id-{left}") if left else None
+    return MemberState(newest, identities, end, erase_until, entered=at, revision=3)
+
+
+def gone(at: int, *identities: Identity, person: str = "m1", audience: str = "1", erase_until: int = 0) -> MemberState:
+    newest = builders.change(person, at=at, exits=True, audience_id=audience)
+    return MemberState(newest, identities, newest.version, erase_until, exited=at, revision=3)
+
+
+def notice(at: int, person: str = "m1") -> MemberState:
+    return gone(at, person=person, audience=EVERY_AUDIENCE, erase_until=at)
+
+
+ID_1, ID_5 = identity(1), identity(5)
+TIMING = Timing(900)
+
+
+@pytest.mark.parametrize(
+    ("source", "live", "notices", "expected"),
+    [
+        pytest.param(entered(1, ID_1), None, [], Outcome.COPIED, id="not there: copied"),
+        pytest.param(entered(5, ID_5), entered(1, ID_1), [], Outcome.COPIED, id="older there: copied"),
+        pytest.param(entered(1, ID_1), entered(1, ID_1), [], Outcome.ALREADY_THERE, id="the same there"),
+        pytest.param(entered(1, ID_1, ID_5), entered(1, ID_1), [], Outcome.MERGED, id="the same, with less, there"),
+        pytest.param(entered(1, ID_1), entered(5, ID_5, ID_1), [], Outcome.NEWER_HERE, id="newer there"),
+        pytest.param(entered(1, ID_1), entered(5, ID_5), [], Outcome.MERGED, id="another address since"),
+        pytest.param(entered(1, ID_1), entered(5, ID_5, left=4), [], Outcome.TO_REMOVE, id="back with another one"),
+        pytest.param(entered(1, ID_1), gone(5), [], Outcome.TO_REMOVE, id="has left since"),
+        pytest.param(entered(1, ID_1), gone(5, ID_1), [], Outcome.NEWER_HERE, id="has left since, with everything"),
+        pytest.param(gone(2, ID_1), gone(5), [], Outcome.MERGED, id="left before"),
+        pytest.param(gone(5, ID_1), entered(5, ID_5), [], Outcome.TO_REMOVE, id="an exit outranks an enter"),
+        pytest.param(entered(1, ID_1), None, [notice(5)], Outcome.TO_REMOVE, id="notice after the enter"),
+        pytest.param(entered(5, ID_5), None, [notice(5)], Outcome.TO_REMOVE, id="notice at the time of the enter"),
+        pytest.param(entered(5, ID_5), None, [notice(1), notice(9)], Outcome.TO_REMOVE, id="the newest notice counts"),
+        pytest.param(entered(5, ID_1, ID_5), None, [notice(1)], Outcome.TO_REMOVE, id="back since the notice"),
+        pytest.param(entered(5, ID_5, left=1, erase_until=1), None, [notice(1)], Outcome.COPIED, id="knew the notice"),
+        pytest.param(gone(5, ID_5), None, [notice(9)], Outcome.TO_REMOVE, id="left, then notice"),
+        pytest.param(gone(9, ID_5, erase_until=9), None, [], Outcome.TO_REMOVE, id="its erasure may not have ended"),
+        pytest.param(gone(9, erase_until=9), None, [], Outcome.COPIED, id="its erasure has ended"),
+        pytest.param(notice(9), None, [notice(9)], Outcome.COPIED, id="a deletion notice"),
+        pytest.param(notice(5), notice(9), [notice(9)], Outcome.NEWER_HERE, id="a newer deletion notice there"),
+    ],
+)
+def test_what_happens_to_a_row(
+    source: MemberState, live: MemberState | None, notices: list[MemberState], expected: Outcome
+) -> None:
+    decision = decided(source, live, *notices)
+    assert decision.outcome is expected
+    assert (decision.state is not None) == (expected in WRITTEN)
+    assert (decision.removal is not None) == (expected is Outcome.TO_REMOVE)
+
+
+def decided(source: MemberState, live: MemberState | None = None, *notices: MemberState) -> Decision:
+    return decide(StoredMember(source, LATER), live, notices, TIMING, is_listed=True, now=NOW)
+
+
+def test_an_expired_row_stays_out_even_before_dynamodb_deletes_it() -> None:
+    expired = StoredMember(entered(1, ID_1), NOW)
+    assert decide(expired, None, [], TIMING, is_listed=True, now=NOW) == Decision(Outcome.EXPIRED)
+
+
+def test_a_row_of_an_audience_that_is_not_listed_stays_out() -> None:
+    row = StoredMember(entered(1, ID_1), LATER)
+    assert decide(row, None, [], TIMING, is_listed=False, now=NOW) == Decision(Outcome.UNLISTED)
+
+
+def copied(source: MemberState, live: MemberState | None = None, *notices: MemberState) -> MemberState:
+    decision = decided(source, live, *notices)
+    assert decision.state is not None
+    return decision.state
+
+
+def test_a_row_that_is_not_there_is_copied_as_it_is() -> None:
+    source = entered(5, ID_5, ID_1, left=2, erase_until=0)
+    assert copied(source) == replace(source, revision=0)
+
+
+def test_of_who_is_back_since_a_notice_only_newer_identities_are_active() -> None:
+    state = copied(entered(5, ID_5, ID_1), None, notice(2))
+    assert (state.active, state.to_remove) == ((ID_5,), (ID_1,))
+
+
+def test_the_exit_that_is_queued_again_is_the_newest_one_and_leaves_the_identities_to_the_row() -> None:
+    live = gone(5, erase_until=5)
+    decision = decided(entered(1, ID_1), live)
+    assert decision.state is not None
+    assert decision.state.to_remove == (ID_1,)
+    assert decision.removal is not None
+    assert (decision.removal.version, decision.removal.erase, decision.removal.identities) == (live.version, True, [])
+
+
+def test_a_notice_is_queued_again_for_the_row_that_it_did_not_find() -> None:
+    decision = decided(entered(1, ID_1), None, notice(5), notice(3))
+    assert decision.removal == replace(notice(5).newest, erase=True)
+    assert decision.state is not None
+    assert not decision.state.reflects(notice(5).version, is_dataset=False), "so that the worker spreads it"
+
+
+def test_an_exit_from_a_dataset_gets_the_consent_of_the_enter_that_it_did_not_find() -> None:
+    source, live = (
+        replace(each, newest=replace(each.newest, destination=of_data_manager()))
+        for each in (entered(1, ID_1), gone(5))
+    )
+    source.newest.record["userConsent"] = {"consent": "given", "geo": "an address"}
+    removal = decided(source, live).removal
+    assert removal is not None
+    assert removal.record["userConsent"] == {"consent": "given"}
+
+
+def test_the_last_enter_before_the_loss_may_still_take_effect_after_an_exit() -> None:
+    source = replace(entered(1, ID_1), entered=NOW)
+    assert copied(source, gone(5)).enters_end == NOW + TIMING.effective_after
+    assert copied(source, entered(5, ID_5)).enters_end == 0
+
+
+def test_what_an_older_row_here_knows_is_kept() -> None:
+    source = replace(entered(5, ID_5, identity(2, "both")), exited=1)
+    live = replace(gone(3, ID_1, identity(3, "both"), erase_until=3), entered=9, ended=7, revision=8)
+    state = copied(source, replace(live, removal_failed=True))
+    assert state.identities == (ID_5, identity(3, "both"), ID_1)
+    assert (state.left, state.entered, state.exited, state.ended, state.erase_until) == (live.left, 9, 3, 7, 3)
+    assert state.removal_failed
+    assert state.revision == 8, "written only if the row is still the one that was read"
+    assert state.active == (ID_5,)
+
+
+def test_what_may_still_take_effect_is_known_after_the_copying() -> None:
+    both, there, here = (LateJob(f"job-{number}", 500, at=1) for number in range(3))
+    source = replace(entered(5, ID_5), enters_end=700, removals_end=200, late_jobs=(both, there))
+    state = copied(source, replace(entered(1), enters_end=600, removals_end=300, late_jobs=(here, both)))
+    assert (state.enters_end, state.removals_end) == (700, 300)
+    assert sorted(state.late_jobs) == [both, there, here]
+
+
+def change(at: int, **options: Any) -> MembershipChange:
+    return builders.change(at=at, audience_id="1", **options)
+
+
+def test_an_exit_after_the_copying_removes_what_the_member_had_entered_with() -> None:
+    left = step(copied(entered(5, ID_5)), [change(9, exits=True)], now=NOW, timing=TIMING)
+    (removal,) = left.state.records(removes=left.removes)
+    assert removal.record["hashedPII"] == [ID_5.digests]
+
+
+def test_a_late_enter_still_loses_against_a_notice_that_was_copied() -> None:
+    late = change(5, record={"hashedPII": [ID_5.digests]})
+    after = step(copied(gone(9, erase_until=9)), [late], now=NOW, timing=TIMING)
+    assert (after.is_superseded, after.sends, after.state.identities) == (True, False, ())
+
+
+times = st.integers(1, 6)
+identities = st.lists(times, max_size=4, unique=True).map(lambda each: tuple(map(identity, sorted(each, reverse=True))))
+# A notice that a row reflects is not newer than the member's last exit.
+enters = st.builds(
+    lambda at, ids, left, erase: entered(at, *ids, left=min(left, at - 1), erase_until=min(erase, left, at - 1)),
+    times,
+    identities,
+    st.integers(0, 6),
+    st.integers(0, 6),
+)
+exits = st.builds(
+    lambda at, ids, erase: gone(at, *ids, erase_until=min(at, erase)), times, identities, st.integers(0, 6)
+)
+states = st.one_of(enters, exits)
+
+
+@given(states, st.none() | states, st.lists(times.map(notice), max_size=2))
+def test_nobody_is_active_against_a_notice_and_nothing_is_forgotten(
+    source: MemberState, live: MemberState | None, notices: list[MemberState]
+) -> None:
+    live = live and replace(live, entered=live.entered + 10)  # not the same row: it has been lost
+    decision = decided(source, live, *notices)
+    known = [source, *([live] if live else [])]
+    until = max(state.erase_until for state in [*known, *notices])
+    restored = decision.state or live
+    assert restored is not None
+    assert restored.version >= max(state.version for state in known)
+    if decision.state is not None:
+        assert all(each.at > until for each in restored.active)
+        assert {each.key for each in restored.identities} == {each.key for state in known for each in state.identities}
+
+
+@given(states, st.none() | states, st.lists(times.map(notice), max_size=2))
+def test_copying_a_second_time_writes_nothing(
+    source: MemberState, live: MemberState | None, notices: list[MemberState]
+) -> None:
+    first = decided(source, live, *notices)
+    second = decided(source, first.state or live, *notices)
+    assert (second.state, second.removal) == (None, None)
+
+
+@dataclass
+class Table:
+    """Members by key, in pages of two. What is in `fails` cannot be written."""
+
+    rows: dict[Member, MemberState] = field(default_factory=dict)
+    fails: dict[Member, TransientError] = field(default_factory=dict)
+    expires_at: int = LATER
+
+    @classmethod
+    def of(cls, *states: MemberState) -> "Table":
+        return cls({state.member: state for state in states})
+
+    def read(self, members: Iterable[Member]) -> dict[Member, MemberState]:
+        return {member: self.rows[member] for member in members if member in self.rows}
+
+    def write(self, states: Sequence[MemberState]) -> list[MemberState | TransientError]:
+        results = [self.fails.get(state.member) or state for state in states]
+        self.rows |= {state.member: state for state in results if isinstance(state, MemberState)}
+        return results
+
+    def deletion_notices(self) -> Iterator[list[StoredMember]]:
+        yield from self._pages([member for member in self.rows if member[0] == EVERY_AUDIENCE])
+
+    def members(self) -> Iterator[list[StoredMember]]:
+        yield from self._pages([member for member in self.rows if member[0] != EVERY_AUDIENCE])
+
+    def _pages(self, members: list[Member]) -> Iterator[list[StoredMember]]:
+        for start in range(0, len(members), 2):
+            yield [StoredMember(self.rows[member], self.expires_at) for member in members[start : start + 2]]
+
+
+def restore(source: Table, target: Table, *, writes: bool = True, queue: list[str] | None = None) -> RestorationReport:
+    send = ([] if queue is None else queue).extend
+    restoration = Restoration(source, source, target, ["1"], lambda _: TIMING, send)
+    return restoration.run(NOW, writes=writes, on_rows=lambda _: None)
+
+
+def test_rows_are_counted_by_audience_and_notices_for_themselves() -> None:
+    people = [entered(1, ID_1, person=f"m{number}") for number in range(5)]
+    other = entered(1, ID_1, audience="2")
+    report = restore(Table.of(*people, other, notice(5, "m1")), Table.of(people[0]))
+    assert report.outcomes == {
+        "1": {Outcome.COPIED: 3, Outcome.ALREADY_THERE: 1, Outcome.TO_REMOVE: 1},
+        "2": {Outcome.UNLISTED: 1},
+        EVERY_AUDIENCE: {Outcome.COPIED: 1},
+    }
+    assert report.total.total() == 7
+
+
+def test_a_notice_that_either_table_has_removes_the_person_and_counts_also_where_nothing_is_written() -> None:
+    source = Table.of(entered(1, ID_1, person="a"), entered(1, ID_1, person="b"), notice(5, "a"))
+    target, queue = Table.of(notice(5, "b")), list[str]()
+    for writes in (False, True):
+        report = restore(source, target, writes=writes, queue=queue)
+        assert report.outcomes["1"] == {Outcome.TO_REMOVE: 2}
+        assert [json.loads(body)["replay"] for body in queue] == [True] * writes, "nothing accepted caused it"
+    assert [target.rows["1", person].active for person in "ab"] == [(), ()]
+
+
+def test_a_removal_is_queued_before_the_row_is_written_so_that_a_repeated_run_completes_both() -> None:
+    source, queue = Table.of(entered(1, ID_1)), list[str]()
+    target = Table.of(gone(5))
+    target.fails = {("1", "m1"): Unavailable("the membership table does not answer")}
+    with pytest.raises(Unavailable):
+        restore(source, target, queue=queue)
+    assert len(queue) == 1
+    target.fails.clear()
+    assert restore(source, target, queue=queue).outcomes["1"] == {Outcome.TO_REMOVE: 1}
+    assert len(queue) == 2
+
+
+def test_counting_writes_nothing_and_counts_what_copying_would() -> None:
+    source, target = Table.of(entered(1, ID_1), entered(1, ID_1, audience="2"), notice(1, "m9")), Table()
+    counted = restore(source, target, writes=False)
+    assert target.rows == {}
+    assert restore(source, target) == counted
+
+
+def test_a_row_that_changes_meanwhile_is_counted_and_left_alone() -> None:
+    target = Table(fails={("1", "m1"): MovedOn("the member has changed meanwhile")})
+    report = restore(Table.of(entered(1, ID_1), entered(1, ID_1, person="m2")), target)
+    assert report.outcomes["1"] == {Outcome.CHANGED: 1, Outcome.COPIED: 1}
+    assert target.rows.keys() == {("1", "m2")}
+
+
+def test_a_table_that_fails_ends_the_copying_and_a_second_one_completes_it() -> None:
+    source = Table.of(*(entered(1, ID_1, person=f"m{number}") for number in range(4)))
+    target = Table(fails={("1", "m2"): Unavailable("the membership table does not answer")})
+    with pytest.raises(Unavailable):
+        restore(source, target)
+    target.fails.clear()
+    assert restore(source, target).outcomes["1"] == {Outcome.ALREADY_THERE: 3, Outcome.COPIED: 1}

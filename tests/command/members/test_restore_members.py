@@ -1,0 +1,197 @@
+"""Members of an older table: what is copied, what is said about the rest, and that nobody stays who was erased."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime
+
+import pytest
+
+from audience_sync.aws.membership_rows import KEEP_EXIT, Sharding, state_from_row
+from audience_sync.aws.membership_table import MembershipTable
+from audience_sync.clock import Clock
+from audience_sync.members.member_state import MemberState, Timing
+from audience_sync.members.member_step import step
+from audience_sync.members.membership import MembershipChange
+from audience_sync_cli.errors import NotConfirmed, NotThere, WrongUsage
+from audience_sync_cli.members.restoration import MAX_AGE
+from audience_sync_cli.members.restore_members import restore_members
+from audience_sync_cli.screen import iso_time
+from tests.aws_fixtures import AUDIENCE, create_membership_table
+from tests.builders import notice
+from tests.command.conftest import NOW, Deployment, change
+
+DAY = 86_400  # seconds
+SOURCE = "restored"
+UNLISTED = "7"
+
+
+@pytest.fixture(autouse=True)
+def source(deployment: Deployment) -> Iterator[None]:
+    deployment.list_audience()
+    create_membership_table(deployment.stack.service("dynamodb"), SOURCE)
+    yield
+    deployment.stack.service("dynamodb").delete_table(TableName=SOURCE)
+
+
+def record(
+    deployment: Deployment, *changes: MembershipChange, source: bool = True, now: float = NOW, shards: int = 8
+) -> None:
+    """Bring changes into one of the two tables as the worker would at some time."""
+    client = deployment.stack.service("dynamodb")
+    name = SOURCE if source else deployment.stack["MembershipTable"]
+    table = MembershipTable(client, name, Sharding(shards), Clock())
+    for each in changes:
+        known = table.read([each.member]).get(each.member)
+        (result,) = table.write([step(known, [each], now=int(now), timing=Timing(900)).state])
+        assert isinstance(result, MemberState)
+
+
+def members(deployment: Deployment) -> set[tuple[str, str]]:
+    """Everyone in the stack's table, by audience."""
+    return {
+        (row["audienceShard"]["S"].partition("#")[0], row["externalUserId"]["S"])
+        for row in deployment.rows("MembershipTable")
+    }
+
+
+def active(deployment: Deployment) -> set[tuple[str, str]]:
+    """Everyone who is in an audience by the stack's table."""
+    states = map(state_from_row, deployment.rows("MembershipTable"))
+    return {state.member for state in states if state.active and not state.newest.exits}
+
+
+def test_rows_of_an_unlinked_audience_come_back_so_that_a_deletion_finds_them(deployment: Deployment) -> None:
+    record(deployment, change("missing"), change("erased"))
+    record(deployment, notice("erased", 3_000), source=False)
+    assert deployment.session().audiences.unlink(AUDIENCE.audience_id, at=5_000)
+    (outcomes,) = deployment.json(restore_members, SOURCE, since="1h", yes=True, now=NOW)["audiences"]
+    assert (outcomes["copied"], outcomes["toRemove"], outcomes["unlisted"]) == (1, 1, 0)
+    assert active(deployment) == {(AUDIENCE.audience_id, "missing")}
+
+
+def test_what_is_missing_or_older_is_copied_and_the_rest_is_counted(deployment: Deployment) -> None:
+    record(deployment, change("missing"), change("older", at=2), change("newer"), change("same"))
+    record(deployment, change("other", audience_id=UNLISTED), change("erased"), change("left"), change("moved"))
+    record(deployment, change("expired", exits=True), now=NOW - KEEP_EXIT - 1)
+    record(deployment, change("older"), change("newer", exits=True, at=2), change("same"), source=False)
+    record(deployment, notice("erased", 3_000), source=False)
+    record(deployment, change("left", at=2_000, exits=True, record={"hashedPII": []}), source=False)
+    record(deployment, change("moved", at=2_000, record={"hashedPII": [{"email": "1" * 64}]}), source=False)
+    result = deployment.json(restore_members, SOURCE, since="1h", yes=True, now=NOW)
+    names = "read copied merged toRemove alreadyThere newerHere changedMeanwhile expired unlisted"
+    nothing = dict.fromkeys(names.split(), 0)
+    once = {"merged": 1, "alreadyThere": 1, "newerHere": 1, "expired": 1}
+    here = nothing | once | {"read": 8, "copied": 2, "toRemove": 2}
+    assert result["audiences"] == [
+        {"audienceId": AUDIENCE.audience_id, **here},
+        {"audienceId": UNLISTED, **nothing, "read": 1, "unlisted": 1},
+    ]
+    assert result["deletionNotices"] == nothing
+    assert result["total"] == here | {"read": 9, "unlisted": 1}
+    assert (result["source"], result["since"], result["dryRun"]) == (SOURCE, iso_time((NOW - 3600) * 1000), False)
+    audience = AUDIENCE.audience_id
+    assert active(deployment) == {(audience, member) for member in ("missing", "older", "newer", "same", "moved")}
+    assert {each["record"]["externalUserId"] for each in deployment.changes()} == {"erased", "left"}
+
+
+def test_a_dry_run_prints_the_same_counts_and_what_to_repeat_and_copies_nothing(deployment: Deployment) -> None:
+    record(deployment, change("m1"), change("m2"))
+    record(deployment, notice("m2", 3_000))
+    shown = deployment.printed(restore_members, SOURCE, dry_run=True, since="2027-01-15T07:00Z", now=NOW).out
+    assert "3 rows of 3 would be written." in shown
+    assert "1 removal would be queued" in shown
+    assert "(deletion notices)" in shown
+    assert "Changes after 2027-01-15 07:00:00Z" in shown
+    assert "member erase" in shown
+    assert (members(deployment), deployment.changes()) == (set(), [])
+
+
+@pytest.mark.parametrize("days", [0, 34, 35, 39, 40, 41, 100])
+def test_nobody_comes_back_as_active_who_was_erased_after_the_time_of_the_restored_table(
+    deployment: Deployment, days: int
+) -> None:
+    now = NOW + days * DAY
+    at = round(NOW * 1000)
+    record(deployment, change("m1", at=at - 2))
+    live = [replace(change("m1", exits=True, at=at), erase=True), notice("m1", at)]
+    if days < MAX_AGE / DAY:  # then they have expired
+        record(deployment, *live, source=False, now=NOW)
+        deployment.stack.service("dynamodb").delete_item(  # even if the member's own row was lost
+            TableName=deployment.stack["MembershipTable"], Key=Sharding(8).key_of(change("m1").member)
+        )
+    session = deployment.session(yes=True, now=now)
+    if days >= MAX_AGE / DAY:
+        with pytest.raises(WrongUsage, match="40 or more days old"):
+            restore_members(session, SOURCE, since=f"{days}d")
+    else:
+        restore_members(session, SOURCE, since=f"{days}d")
+    assert active(deployment) == set()
+
+
+def test_a_notice_outlives_every_table_that_can_be_copied() -> None:
+    assert MAX_AGE <= KEEP_EXIT, "otherwise a notice could have expired since the source was up to date"
+
+
+def test_dynamodb_says_how_old_a_restored_table_is(deployment: Deployment) -> None:
+    client, table = deployment.stack.service("dynamodb"), deployment.stack["MembershipTable"]
+    client.update_continuous_backups(
+        TableName=table, PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True}
+    )
+    record(deployment, change("m1"), source=False, now=time.time())
+    client.restore_table_to_point_in_time(
+        SourceTableName=table, TargetTableName="in-time", UseLatestRestorableTime=True
+    )
+    client.delete_item(TableName=table, Key=Sharding(8).key_of(change("m1").member))
+    result = deployment.json(restore_members, "in-time", yes=True)
+    assert abs(datetime.fromisoformat(result["since"]).timestamp() - time.time()) < 3_600
+    assert result["total"]["copied"] == 1
+
+
+def test_the_source_may_have_another_number_of_shards(deployment: Deployment) -> None:
+    people = [f"m{number}" for number in range(20)]
+    record(deployment, *map(change, people), notice("m0", 5_000), shards=3)
+    with pytest.raises(WrongUsage, match="8 shards"):
+        restore_members(deployment.session(yes=True, now=NOW), SOURCE, since="1h")
+    total = deployment.json(restore_members, SOURCE, since="1h", source_shards=3, yes=True, now=NOW)["total"]
+    assert (total["copied"], total["toRemove"]) == (20, 1)
+    assert len(active(deployment)) == 19
+
+
+def test_copying_asks_first(deployment: Deployment) -> None:
+    record(deployment, change("m1"))
+    assert "Is delivery paused?" in deployment.declined(restore_members, SOURCE, since="1h", now=NOW)
+    assert members(deployment) == set()
+
+
+def test_audiences_that_are_renewed_are_named_before_anything_is_copied(deployment: Deployment) -> None:
+    deployment.list_audience(replace(AUDIENCE, settings={"renew": True}))
+    deployment.answers = ["n"]
+    noted = deployment.printed(restore_members, SOURCE, since="1h", now=NOW, raises=NotConfirmed).err
+    assert f"Renewed every day: {AUDIENCE.name}." in noted
+
+
+def test_a_stack_that_keeps_no_rows_takes_none(deployment: Deployment) -> None:
+    deployment.stack.parameters = {"Region": "NA", "OrderingGuard": "no"}
+    with pytest.raises(WrongUsage, match="OrderingGuard"):
+        restore_members(deployment.session(yes=True, now=NOW), SOURCE, since="1h")
+
+
+@pytest.mark.parametrize(
+    ("table", "since", "message"),
+    [
+        pytest.param(SOURCE, "", "the age of its rows is unknown", id="age unknown"),
+        pytest.param(SOURCE, "2040-01-01", "in the future", id="future"),
+        pytest.param("MembershipTable", "1h", "own membership table", id="onto itself"),
+        pytest.param("AudienceTable", "1h", "not a membership table", id="another kind of table"),
+    ],
+)
+def test_a_source_that_cannot_be_copied_is_named(deployment: Deployment, table: str, since: str, message: str) -> None:
+    name = table if table == SOURCE else deployment.stack[table]
+    with pytest.raises(WrongUsage, match=message):
+        restore_members(deployment.session(yes=True, now=NOW), name, since=since)
+
+
+def test_a_table_that_does_not_exist_is_not_found(deployment: Deployment) -> None:
+    with pytest.raises(NotThere):
+        restore_members(deployment.session(yes=True), "missing", since="1h")

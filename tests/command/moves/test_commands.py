@@ -1,0 +1,446 @@
+"""`audiences move` and `end`: what they refuse, ask and print, and what a repeated run finds."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from audience_sync.amazon_ads.destination import Api, of_data_manager
+from audience_sync.aws.audience_table import AudienceTable
+from audience_sync.aws.membership_table import MembershipTable
+from audience_sync.members.membership import Audience, may_share_a_key
+from audience_sync.runtime.metric_names import CHANGES_ACCEPTED, CHANGES_COMPLETED
+from audience_sync_cli.audiences.creation import Settings, create
+from audience_sync_cli.audiences.options import NewTarget
+from audience_sync_cli.errors import NotConfirmed, OperatorError, ReportedAsUnfinished
+from audience_sync_cli.member_files import change_sender
+from audience_sync_cli.member_files.change_sender import ChangeSender
+from audience_sync_cli.moves import ending, waiting
+from audience_sync_cli.moves.ending import end
+from audience_sync_cli.moves.move_plan import MoveOptions
+from audience_sync_cli.moves.moving import move
+from audience_sync_cli.stack import Stack
+from audience_sync_cli.state import counts
+from audience_sync_cli.state.counts import Depth
+from local.resources import MANAGER_ACCOUNT
+from tests.aws_fixtures import AUDIENCE
+from tests.command.conftest import Deployment
+from tests.command.moves.world import World
+
+pytestmark = pytest.mark.usefixtures("connected")
+
+HOUR = 3600.0
+SHARE, ADVERTISER = "advertiser=ENTITY1,marketplace=US", "590071284455661234"
+IN_DATASET = MoveOptions(share=[SHARE])
+MANAGER = {"DataManagerAccountId": MANAGER_ACCOUNT}
+DATASET = replace(AUDIENCE, audience_id="dataset-1", destination=of_data_manager(), computation_key=None)
+
+
+@pytest.fixture
+def world(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> World:
+    deployment.stack.parameters = MANAGER
+    made = World(deployment)
+    monkeypatch.setattr(ending, "LOCAL_LOOK", HOUR)
+    monkeypatch.setattr(counts, "depth", lambda *_: Depth(len(made.rows.queue.messages), 0, 0))
+    return made
+
+
+def created(world: World, name: str = "Big spenders", *, renew: bool | None = None, **options: Any) -> str:
+    options = {"country": "DE", "key": "big"} | options
+    made = world.deployment.json(create, name, NewTarget(ADVERTISER), Settings(renew=renew), **options)
+    return str(made["audienceId"])
+
+
+def filled(world: World, members: int = 3, *, renew: bool | None = None) -> str:
+    source = created(world, renew=renew)
+    for number in range(1, members + 1):
+        world.event(source, f"m{number}", f"{number}@b.co", consented=number > 1)
+    world.sleep(3 * HOUR)
+    return source
+
+
+def run(world: World, command: Any, *arguments: Any, capsys: pytest.CaptureFixture[str], **options: Any) -> Any:
+    capsys.readouterr()
+    command(world.session(as_json=True), *arguments, **options)
+    return json.loads(capsys.readouterr().out)
+
+
+def stored(world: World, audience_id: str) -> Audience:
+    found = world.session().audiences.stored(audience_id)
+    assert found is not None
+    return found
+
+
+def rows(world: World) -> list[Any]:
+    return world.deployment.rows("AudienceTable")
+
+
+@pytest.mark.parametrize(
+    ("parameters", "listed", "options", "to", "said"),
+    [
+        pytest.param({"OrderingGuard": "no"}, [AUDIENCE], {}, Api.DATA_MANAGER, "OrderingGuard=no", id="no rows"),
+        pytest.param({}, [AUDIENCE], {}, Api.DATA_MANAGER, "DataManagerAccountId", id="no account"),
+        pytest.param(MANAGER, [AUDIENCE], {}, Api.AUDIENCES, "Use --to data-manager", id="the same API"),
+        pytest.param(
+            MANAGER,
+            [AUDIENCE, replace(DATASET, moved_to=AUDIENCE.audience_id)],
+            {},
+            Api.AUDIENCES,
+            "name dataset-1 instead of the key",
+            id="repeated by the key, which means the new one",
+        ),
+        pytest.param(
+            MANAGER, [replace(AUDIENCE, computation_key=None)], {}, Api.DATA_MANAGER, "--key KEY", id="no key"
+        ),
+        pytest.param(MANAGER, [replace(AUDIENCE, country=None)], {}, Api.DATA_MANAGER, "--country", id="no country"),
+        pytest.param(
+            MANAGER, [AUDIENCE], {"advertiser": ADVERTISER}, Api.DATA_MANAGER, "Use --share", id="an advertiser"
+        ),
+        pytest.param(
+            MANAGER,
+            [AUDIENCE, DATASET],
+            {"into": DATASET.audience_id, "share": [SHARE]},
+            Api.DATA_MANAGER,
+            "Leave out --share",
+            id="into, and new",
+        ),
+        pytest.param(
+            MANAGER,
+            [AUDIENCE, replace(DATASET, computation_key="other")],
+            {"into": DATASET.audience_id},
+            Api.DATA_MANAGER,
+            "another computation key",
+            id="into one with another key",
+        ),
+        pytest.param(
+            MANAGER,
+            [AUDIENCE, replace(AUDIENCE, audience_id="379909525712777677", computation_key=None)],
+            {"into": "379909525712777677"},
+            Api.DATA_MANAGER,
+            "not in data-manager",
+            id="into one of the same API",
+        ),
+        pytest.param(
+            MANAGER,
+            [replace(AUDIENCE, moved_to=DATASET.audience_id), DATASET, replace(DATASET, audience_id="dataset-2")],
+            {"into": "dataset-2"},
+            Api.DATA_MANAGER,
+            "audiences end dataset-1",
+            id="moved elsewhere already",
+        ),
+        pytest.param(
+            MANAGER,
+            [replace(DATASET, moved_to=AUDIENCE.audience_id), AUDIENCE],
+            {},
+            Api.DATA_MANAGER,
+            f"audiences end {AUDIENCE.audience_id}",
+            id="back, while the other one is current",
+        ),
+    ],
+)
+def test_a_move_that_cannot_be_made_is_refused_with_a_remedy(
+    deployment: Deployment, parameters: dict[str, str], listed: list[Any], options: dict[str, Any], to: Api, said: str
+) -> None:
+    deployment.stack.parameters = parameters
+    for each in listed:
+        deployment.list_audience(each)
+    before = deployment.rows("AudienceTable")
+    with pytest.raises(OperatorError) as caught:
+        move(deployment.session(yes=True), AUDIENCE.audience_id, MoveOptions(**options), to=to)
+    assert said in f"{caught.value} {caught.value.remedy}"
+    assert deployment.rows("AudienceTable") == before
+
+
+def test_a_dry_run_counts_members_and_changes_nothing(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    source = filled(world)
+    before = rows(world)
+    counts = run(world, move, source, MoveOptions(share=[SHARE], dry_run=True), to=Api.DATA_MANAGER, capsys=capsys)
+    assert (counts["members"], counts["leftOut"], counts["changes"]) == (3, {"consentMissing": 1}, 2)
+    assert (counts["outcomes"]["toEnter"], counts["targetId"]) == (2, None)
+    assert rows(world) == before
+    assert not [*world.deployment.session().data_manager.datasets()], "nothing at Amazon either"
+    assert not world.rows.queue.messages
+
+
+@pytest.mark.parametrize(
+    ("members", "said"), [(0, "No member is stored yet"), (1, "The new audience would have no members."), (2, "")]
+)
+def test_a_move_that_nobody_can_make_is_announced(
+    world: World, capsys: pytest.CaptureFixture[str], members: int, said: str
+) -> None:
+    source = filled(world, members)  # the first of them without consent
+    move(world.session(), source, MoveOptions(share=[SHARE], dry_run=True), to=Api.DATA_MANAGER)
+    printed = capsys.readouterr()
+    assert said in printed.err
+    assert bool(said) is ("member" in printed.err)
+    assert bool(members) is ("outcome" in printed.out)
+
+
+def test_the_question_has_the_counts_and_no_changes_nothing(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    world.deployment.stack.parameters = {"DataManagerDspAccountId": "ENTITY9"}
+    source, before = filled(world), rows(world)
+    world.deployment.answers.append("n")
+    with pytest.raises(NotConfirmed):
+        move(world.session(yes=False), source, IN_DATASET, to=Api.DATA_MANAGER)
+    assert "no consent" in capsys.readouterr().out
+    assert "deletes nobody" in world.deployment.questions[-1]
+    assert rows(world) == before
+
+
+def test_a_repeated_move_sends_only_what_is_missing(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    source = filled(world)
+    first = run(world, move, source, IN_DATASET, to=Api.DATA_MANAGER, capsys=capsys)
+    world.sleep(3 * HOUR)
+    again = run(world, move, source, MoveOptions(), to=Api.DATA_MANAGER, capsys=capsys)
+    assert (first["changes"], again["changes"]) == (2, 0)
+    assert first["targetId"] == again["targetId"]
+    audiences = world.session().audiences
+    main, old = audiences.by_id(again["targetId"]), audiences.by_id(source)
+    assert main is not None
+    assert old is not None
+    assert (main.also, old.also, old.moved_to) == (False, True, main.audience_id)
+    assert (main.name, main.country, main.computation_key) == (old.name, old.country, "big")
+
+
+def test_ending_the_new_audience_takes_the_move_back_and_another_move_gets_another_dataset(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = filled(world)
+    first = run(world, move, source, IN_DATASET, to=Api.DATA_MANAGER, capsys=capsys)["targetId"]
+    world.sleep(3 * HOUR)
+    world.deployment.answers.append("y")
+    end(world.session(yes=False), first)
+    assert "The move is taken back" in world.deployment.questions[-1]
+    old = world.session().audiences.by_id(source)
+    assert old is not None
+    assert (old.also, old.moved_to) == (False, None)
+    world.event(first, "late", "late@b.co")
+    world.sleep(60 * HOUR)
+    assert world.at_amazon(first) == {}
+    assert world.at_amazon(source) == world.inside()
+    assert world.rejected == []
+    second = run(world, move, source, IN_DATASET, to=Api.DATA_MANAGER, capsys=capsys)
+    world.sleep(3 * HOUR)
+    assert second["targetId"] != first
+    assert sorted(world.at_amazon(second["targetId"])) == ["late", "m2", "m3"]
+
+
+def interrupt(world: World, seconds: float) -> None:
+    """Have the operator press Ctrl-C while a command waits."""
+
+    def stop() -> None:
+        raise KeyboardInterrupt
+
+    world.script.append((world.now + seconds, stop))
+
+
+@pytest.mark.parametrize("ends_target", [False, True], ids=["the old audience", "the new one"])
+def test_an_audience_is_ended_although_its_move_was_interrupted(
+    world: World, capsys: pytest.CaptureFixture[str], *, ends_target: bool
+) -> None:
+    source = filled(world)
+    interrupt(world, 5)
+    with pytest.raises(KeyboardInterrupt):
+        move(world.session(), source, IN_DATASET, to=Api.DATA_MANAGER)
+    (target,) = [each.audience_id for each in world.session().audiences.all() if each.audience_id != source]
+    ended, other = (target, source) if ends_target else (source, target)
+    run(world, end, ended, capsys=capsys)
+    world.event(source, "m9", "9@b.co")
+    world.sleep(3 * HOUR)
+    (left,) = world.session().audiences.all()
+    assert (left.audience_id, left.also, left.moved_to) == (other, False, None)
+    assert sorted(world.at_amazon(other)) == ["m1", "m2", "m3", "m9"][0 if ends_target else 1 :]
+    assert world.at_amazon(ended) == {}
+    assert world.rejected == []
+
+
+@pytest.mark.parametrize("ends_target", [False, True], ids=["the old audience", "the new one"])
+@pytest.mark.parametrize("written", range(3))
+def test_an_interrupted_end_leaves_a_key_that_events_reach_and_continues(
+    world: World,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    written: int,
+    *,
+    ends_target: bool,
+) -> None:
+    source = filled(world)
+    target = run(world, move, source, IN_DATASET, to=Api.DATA_MANAGER, capsys=capsys)["targetId"]
+    ended, other = (target, source) if ends_target else (source, target)
+    writes = iter([True] * written)
+
+    def stopping(method: Any) -> Any:
+        return lambda *args, **options: method(*args, **options) if next(writes, False) else interrupted()
+
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        for name in ("mark", "unlink", "remove_unlinked"):
+            patch.setattr(AudienceTable, name, stopping(getattr(AudienceTable, name)))
+        with pytest.raises(KeyboardInterrupt):
+            run(world, end, ended, capsys=capsys)
+    assert may_share_a_key(world.session().audiences.all())
+    run(world, end, ended, capsys=capsys)
+    (left,) = world.session().audiences.all()
+    assert (left.audience_id, left.also, left.moved_to) == (other, False, None)
+    assert world.listing.for_request().by_id(ended) == [left]
+
+
+def test_a_key_keeps_its_main_audience_when_the_move_of_another_one_is_taken_back(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main, source = created(world), created(world, name="Also big", key="other")
+    table = world.session().audiences
+    table.put(replace(stored(world, source), computation_key="big", also=True), created=1)
+    target = run(world, move, source, IN_DATASET, to=Api.DATA_MANAGER, capsys=capsys)["targetId"]
+    run(world, end, target, capsys=capsys)
+    assert [stored(world, each).also for each in (main, source)] == [False, True]
+
+
+def test_a_move_into_a_listed_audience_continues_without_naming_it_again(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = filled(world)
+    made = world.deployment.json(
+        create, "Another name", NewTarget(api=Api.DATA_MANAGER, share=[SHARE]), Settings(), country="DE"
+    )
+    first = run(world, move, source, MoveOptions(into=made["audienceId"]), to=Api.DATA_MANAGER, capsys=capsys)
+    again = run(world, move, source, MoveOptions(), to=Api.DATA_MANAGER, capsys=capsys)
+    assert first["targetId"] == again["targetId"] == made["audienceId"]
+    assert len(world.session().audiences.all()) == 2
+
+
+def test_an_audience_that_was_only_unlinked_is_not_emptied_without_asking(world: World) -> None:
+    source = filled(world)
+    world.session().audiences.unlink(source, at=round(world.now * 1000))
+    world.deployment.answers.append("n")
+    with pytest.raises(NotConfirmed):
+        end(world.session(yes=False), source)
+    assert "3 members of" in world.deployment.questions[-1]
+    assert not world.rows.queue.messages
+
+
+def test_an_audience_that_was_not_moved_is_ended_and_its_events_are_rejected(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = filled(world)
+    world.deployment.answers.append("y")
+    end(world.session(yes=False), source)
+    assert "rejected as audience_unknown" in world.deployment.questions[-1]
+    assert "3 members of" in world.deployment.questions[-1]
+    world.event(source, "m9", "9@b.co")
+    assert world.rejected == ["m9"]
+    assert world.at_amazon(source) == {}
+    out = capsys.readouterr().out
+    assert "SHA-256 of this proof" in out
+    assert "ended well" in out
+
+
+def test_an_audience_that_is_renewed_is_ended(world: World) -> None:
+    source = filled(world, renew=True)
+    end(world.session(), source)
+    assert world.session().amazon.read_audience(source).ttl == 0
+
+
+def test_without_waiting_the_end_is_repeated_later_for_the_proof(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = filled(world)
+    with pytest.raises(ReportedAsUnfinished):
+        run(world, end, source, no_wait=True, capsys=capsys)
+    unfinished = json.loads(capsys.readouterr().out)
+    assert (unfinished["over"], unfinished["members"], unfinished["effectiveBy"]) == (False, 3, None)
+    world.sleep(60 * HOUR)
+    proof = run(world, end, source, no_wait=True, capsys=capsys)
+    again = run(world, end, source, capsys=capsys)
+    assert (proof["over"], proof["membersRemoved"]) == (True, 3)
+    assert again == proof, "as long as the rows exist"
+
+
+def test_what_an_interrupted_end_has_sent_is_in_the_operator_log(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, take = filled(world), ChangeSender.take
+
+    def taking(self: ChangeSender, row: int, change: Any) -> None:
+        if row > 2:
+            raise KeyboardInterrupt
+        take(self, row, change)
+
+    monkeypatch.setattr(change_sender, "FIRST_GROUP", 1)
+    monkeypatch.setattr(ChangeSender, "take", taking)
+    with pytest.raises(KeyboardInterrupt):
+        end(world.session(), source)
+    (*_, logged) = world.deployment.logs.filter("OperatorLogGroup", 0, None)["events"]
+    line = json.loads(logged["message"])
+    assert (line["command"], line["outcome"], line["changes"]) == ("audiences end", "interrupted", 1)
+
+
+def test_an_end_that_waits_for_undelivered_changes_says_so(
+    world: World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = created(world)
+    monkeypatch.setattr(counts, "depth", lambda *_: Depth(2, 0, 0))
+    with pytest.raises(ReportedAsUnfinished):
+        end(world.session(), source, no_wait=True)
+    assert "2 changes accepted since the end not delivered yet" in capsys.readouterr().out
+
+
+def test_once_members_are_removed_the_rows_of_the_new_audience_are_not_read_again(
+    world: World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = filled(world)
+    run(world, move, source, IN_DATASET, to=Api.DATA_MANAGER, capsys=capsys)
+    run(world, end, source, capsys=capsys)
+    monkeypatch.setattr(MembershipTable, "read", lambda *_: pytest.fail("rows were read"))
+    assert run(world, end, source, capsys=capsys)["over"] is True
+
+
+def test_changes_that_wait_too_long_are_left_to_a_repeated_run(
+    world: World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = filled(world)
+    monkeypatch.setattr(counts, "depth", lambda *_: Depth(1, 0, 0))
+    began = world.now
+    move(world.session(), source, IN_DATASET, to=Api.DATA_MANAGER)
+    assert waiting.LONGEST_WAIT < world.now - began < waiting.LONGEST_WAIT + 2 * waiting.LISTING
+    printed = capsys.readouterr()
+    assert "1 change accepted before may still wait" in printed.err
+    assert f"Repeat the command with {source}, when the changes accepted earlier are delivered" in printed.out
+
+
+def test_a_dsp_account_ends_no_share_and_the_proof_names_it(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    world.deployment.stack.parameters = {"DataManagerDspAccountId": "ENTITY9"}
+    source = filled(world)
+    target = run(world, move, source, IN_DATASET, to=Api.DATA_MANAGER, capsys=capsys)["targetId"]
+    world.sleep(3 * HOUR)
+    world.deployment.answers.append("y")
+    end(world.session(yes=False), target)
+    assert "Amazon ends no share" in world.deployment.questions[-1]
+    assert "still has to be ended in the console" in capsys.readouterr().out
+
+
+def test_a_removal_that_amazon_may_ignore_is_not_proven(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    source = filled(world, 1)
+    tcf = {"userConsent": {"consent": {"tcf": "CPXxRfAPXxRfA"}}}
+    world.event(source, "m2", "2@b.co", record=tcf)
+    world.sleep(3 * HOUR)
+    target = run(world, move, source, IN_DATASET, to=Api.DATA_MANAGER, capsys=capsys)["targetId"]
+    world.sleep(3 * HOUR)
+    proof = run(world, end, target, capsys=capsys)
+    assert [each["member"] for each in proof["notProven"]] == ["m2"]
+    assert "without consent" in proof["notProven"][0]["reason"]
+
+
+def test_changes_that_wait_are_found_in_the_metrics_of_a_deployed_stack(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Stack, "local", None)
+    deployment.stack.local = None
+    now = 1_800_000_000.0
+    for ago, accepted, completed in ((20 * 86_400, 7, 0), (600, 5, 3), (300, 2, 4), (0, 1, 1), (-120, 9, 0)):
+        deployment.publish(now - ago, **{CHANGES_ACCEPTED: accepted, CHANGES_COMPLETED: completed})
+    session = deployment.session(now=now)
+    assert waiting.outstanding(session, now) == 2, "a change counted twice covers none of another minute"
+    assert waiting.outstanding(session, now, since=now - 400) == 0
+    assert waiting.outstanding(session, now - 19 * 86_400, since=now - 21 * 86_400) == 0, "CloudWatch has no minutes"

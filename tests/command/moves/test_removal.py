@@ -1,0 +1,94 @@
+"""How far a member of an ended audience is on the way out, by the row."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import pytest
+
+from audience_sync.amazon_ads.destination import of_data_manager
+from audience_sync.members.erasure import ErasureStep, StepKind
+from audience_sync.members.member_state import MemberState, Timing, removed
+from audience_sync.members.member_step import step
+from audience_sync_cli.moves.removal import GIVEN_UP, WAITING, EndReport, Stage, Upload, removal_of
+from audience_sync_cli.moves.transfer import ENDED
+from tests.builders import change
+from tests.contract.worker_stack import GRANTED
+
+ENDED_AT = 1_800_000_000  # epoch seconds
+TIMING = Timing(1_000)
+DAY = 86_400
+TCF = {"consent": {"tcf": "CPXxRfAPXxRfA"}}
+
+
+def entered(at: int, *, dataset: bool = False, consent: Mapping[str, object] = GRANTED) -> MemberState:
+    destination = {"destination": of_data_manager()} if dataset else {}
+    each = change("m1", "a", at=at * 1000, record={"userConsent": consent}, **destination)  # type: ignore[arg-type]
+    return step(None, [each], now=at, timing=TIMING).state
+
+
+def left(state: MemberState, at: int, *, message_id: str = "event", erase: bool = False) -> MemberState:
+    each = replace(state.newest, at=at * 1000, message_id=message_id, erase=erase)
+    exits = replace(each, record=each.record | {"action": "DELETE"})
+    return step(state, [exits], now=at, timing=TIMING).state
+
+
+LONG_AGO = entered(ENDED_AT - 10 * DAY)
+IN_DATASET = entered(ENDED_AT - 10 * DAY, dataset=True)
+RETURNED = replace(left(LONG_AGO, ENDED_AT), newest=replace(LONG_AGO.newest, at=ENDED_AT * 1000 + 1))
+OUT = left(LONG_AGO, ENDED_AT, message_id=ENDED, erase=True)
+OUT_OF_DATASET = left(IN_DATASET, ENDED_AT, message_id=ENDED)
+
+
+@pytest.mark.parametrize(
+    ("state", "after", "stage"),
+    [
+        pytest.param(LONG_AGO, 0, Stage.IN, id="in"),
+        pytest.param(left(LONG_AGO, ENDED_AT), 1_000, Stage.UNDER_WAY, id="left just before: an enter may wait"),
+        pytest.param(RETURNED, 1_000, Stage.UNDER_WAY, id="in, and another enter may wait"),
+        pytest.param(RETURNED, 1_000 + round(WAITING), Stage.IN, id="in, and no enter waits any more"),
+        pytest.param(left(LONG_AGO, ENDED_AT), 1_000 + round(WAITING), Stage.GONE, id="left, and no enter waits"),
+        pytest.param(OUT, 999, Stage.UNDER_WAY, id="removed, the job may run"),
+        pytest.param(OUT, 5_000, Stage.UNDER_WAY, id="the end of the job is not recorded"),
+        pytest.param(OUT, 129_600 + round(GIVEN_UP), Stage.UNPROVEN, id="and never will be"),
+        pytest.param(removed(OUT, OUT.erase_until), 1_000, Stage.GONE, id="the job has ended well"),
+        pytest.param(replace(OUT, removal_failed=True), 999, Stage.UNDER_WAY, id="an attempt has failed"),
+        pytest.param(replace(OUT, removal_failed=True), 1_000, Stage.UNPROVEN, id="and none was accepted since"),
+        pytest.param(OUT_OF_DATASET, 999, Stage.UNDER_WAY, id="a dataset: not effective yet"),
+        pytest.param(OUT_OF_DATASET, 1_000, Stage.GONE, id="a dataset: effective"),
+        pytest.param(
+            left(entered(ENDED_AT - DAY, dataset=True, consent=TCF), ENDED_AT, message_id=ENDED),
+            1_000,
+            Stage.UNPROVEN,
+            id="a dataset: no consent to user data",
+        ),
+        pytest.param(
+            left(entered(ENDED_AT - 10), ENDED_AT, message_id=ENDED, erase=True),
+            5_000,
+            Stage.UNDER_WAY,
+            id="entered just before: a last removal follows",
+        ),
+    ],
+)
+def test_a_row_says_how_far_a_removal_is(state: MemberState, after: int, stage: Stage) -> None:
+    found = removal_of(state, ENDED_AT + after, TIMING)
+    assert found.stage is stage
+    assert (found.until > ENDED_AT) is (stage is Stage.UNDER_WAY)
+    assert bool(found.why) is (stage is Stage.UNPROVEN)
+
+
+def test_a_report_names_a_time_only_if_it_knows_one() -> None:
+    report = EndReport()
+    report.add(LONG_AGO, ENDED_AT, TIMING)
+    assert report.progress == "1 member on the way out"
+    report.add(OUT, ENDED_AT, TIMING)
+    assert report.progress == "2 members on the way out, by 2027-01-15 08:21:40Z"
+
+
+def test_a_report_names_the_uploads_of_the_end_and_nobody_is_in() -> None:
+    done = (ErasureStep(StepKind.REMOVAL, "job-1", ENDED_AT * 1000, ENDED_AT * 1000 + 900),)
+    report = EndReport()
+    for state in (replace(removed(OUT, OUT.erase_until), erasure=done), OUT_OF_DATASET):
+        report.add(state, ENDED_AT + 2_000, TIMING)
+    at = ENDED_AT * 1000
+    assert report.uploads == {Upload("job-1", at, at + 900): 1, Upload("", at, at + 1_000_000): 1}
+    assert (report.removed, report.sent_by, report.remaining) == (2, ENDED_AT, 0)

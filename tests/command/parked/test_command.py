@@ -1,0 +1,296 @@
+"""Dead letters: read without deleting any, redriven without losing any, dropped only on purpose."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from audience_sync.aws.sqs import Queue
+from audience_sync.members.messages import ChangeMessage, change_as_json, pack
+from audience_sync_cli.errors import NotThere, WrongUsage
+from audience_sync_cli.parked.command import Filter, acknowledge, drop, list_, redrive, show
+from audience_sync_cli.parked.dead_letters import MAX_PEEK
+from audience_sync_cli.screen import Screen
+from audience_sync_cli.session import Session
+from tests.aws_fixtures import AUDIENCE
+from tests.command.conftest import NOW, Deployment, change
+
+HOUR = 3_600.0  # seconds
+
+
+def members(deployment: Deployment, queue: str = "DeadLetterQueue") -> list[str]:
+    return sorted(each["record"]["externalUserId"] for each in deployment.changes(queue))
+
+
+def listed(deployment: Deployment, only: Filter) -> list[str]:
+    return sorted(member for message in deployment.json(list_, only, now=NOW) for member in message["members"])
+
+
+def test_listing_leaves_every_message_in_the_queue(deployment: Deployment) -> None:
+    deployment.park(*(change(f"m{number}") for number in range(25)))
+    assert len(listed(deployment, Filter())) == 25
+    assert len(listed(deployment, Filter())) == 25
+
+
+@pytest.mark.parametrize(
+    ("only", "expected"),
+    [
+        pytest.param(Filter(), ["early", "late", "other"], id="all"),
+        pytest.param(Filter(reason="not_found"), ["other"], id="by reason"),
+        pytest.param(Filter(audience="5"), ["other"], id="by audience"),
+        pytest.param(Filter(member="late"), ["late"], id="by member"),
+        pytest.param(Filter(since="3h"), ["late", "other"], id="since an age"),
+        pytest.param(Filter(until="3h"), ["early"], id="until an age"),
+        pytest.param(Filter(since="2027-01-15T07:00Z"), ["late", "other"], id="since a time"),
+        pytest.param(Filter(since="3h", reason="not_found"), ["other"], id="both"),
+    ],
+)
+def test_filters_select_dead_letters(deployment: Deployment, only: Filter, expected: list[str]) -> None:
+    deployment.park(change("early"), at=NOW - 5 * HOUR)
+    deployment.park(change("late"), at=NOW - HOUR / 2)
+    deployment.park(change("other", audience_id="5"), at=NOW - HOUR / 2, reason="not_found")
+    assert listed(deployment, only) == expected
+
+
+def test_the_list_says_who_has_acknowledged_which_dead_letters(deployment: Deployment) -> None:
+    deployment.park(change("m1"), change("m2"), reason="access_denied", at=NOW - HOUR)
+    acknowledge(deployment.session(now=NOW), "terms are with legal", reason="access_denied")
+    deployment.park(change("m3"), reason="access_denied", at=NOW + HOUR)
+    assert "2 dead letters acknowledged by arn:aws:sts::" in deployment.printed(list_, Filter(), now=NOW).out
+
+
+def test_what_was_typed_instead_of_an_audience_id_is_not_in_the_operator_log(deployment: Deployment) -> None:
+    with pytest.raises(WrongUsage):
+        acknowledge(deployment.session(), "known", audience="maya@example.com")
+    assert deployment.logs.filter("OperatorLogGroup", 0, None)["events"] == []
+
+
+def test_a_redriven_dead_letter_is_a_change_message_that_is_not_counted_again(deployment: Deployment) -> None:
+    deployment.park(change("m1"))
+    redrive(deployment.session(), Filter(), rate=1000)
+    (body,) = deployment.bodies("ChangeQueue")
+    assert "failure" not in body
+    assert body["replay"] is True  # it was counted as parked
+    assert body["changes"] == [change_as_json(change("m1"))]
+    assert members(deployment) == []
+
+
+def test_a_message_that_sqs_itself_moved_is_redriven_unchanged_since_it_was_never_counted(
+    deployment: Deployment,
+) -> None:
+    (body,) = pack([change("m1")])
+    deployment.send("DeadLetterQueue", body)
+    redrive(deployment.session(), Filter(reason="received_too_often"), rate=1000)
+    (moved,) = deployment.bodies("ChangeQueue")
+    assert moved == json.loads(body)
+
+
+def test_a_redrive_moves_what_fits_and_leaves_the_rest_visible(deployment: Deployment) -> None:
+    deployment.park(*(change(f"yes{number:02}") for number in range(12)), reason="not_found")
+    deployment.park(*(change(f"no{number:02}") for number in range(12)))
+    found = deployment.json(redrive, Filter(reason="not_found"), rate=1000)
+    assert found == {"matched": 12, "redriven": 12, "dryRun": False}
+    assert members(deployment, "ChangeQueue") == [f"yes{number:02}" for number in range(12)]
+    assert listed(deployment, Filter()) == [f"no{number:02}" for number in range(12)]
+
+
+def test_an_interrupted_redrive_loses_nothing(deployment: Deployment) -> None:
+    deployment.park(*(change(f"m{number:02}") for number in range(15)))
+    deployment.fail("sqs.DeleteMessageBatch", KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        redrive(deployment.session(), Filter(), rate=1000)
+    assert members(deployment) == [f"m{number:02}" for number in range(15)]
+    assert len(members(deployment, "ChangeQueue")) == 10  # sent, and still a dead letter: sent again, it is superseded
+
+
+def test_reading_ends_although_messages_become_visible_again_meanwhile(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As if there were too many to read in time.
+    monkeypatch.setattr("audience_sync_cli.parked.dead_letters.VISIBILITY", 0)
+    deployment.park(*(change(f"m{number:02}") for number in range(15)))
+    redrive(deployment.session(), Filter(), rate=1000)
+    assert {*members(deployment), *members(deployment, "ChangeQueue")} == {f"m{number:02}" for number in range(15)}
+
+
+def allow_in_flight(deployment: Deployment, messages: int) -> None:
+    """Let SQS have so many messages in flight, instead of 120,000."""
+    deployment.queues.find(deployment.stack["DeadLetterQueue"]).in_flight_limit = messages
+
+
+def test_a_list_that_is_cut_off_says_so(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("audience_sync_cli.parked.dead_letters.MAX_PEEK", 20)
+    deployment.park(*(change(f"m{number:02}") for number in range(25)))
+    seen = deployment.printed(list_, Filter())
+    assert "At least 20 dead letters." in seen.out
+    assert "Only 20 dead letters were read, and there may be more." in seen.err
+    monkeypatch.setattr("audience_sync_cli.parked.dead_letters.MAX_PEEK", 30)
+    seen = deployment.printed(list_, Filter())
+    assert ("At least" in seen.out, seen.err) == (False, ""), "all were made visible again, and all are listed"
+
+
+def test_the_help_of_list_names_the_limit() -> None:
+    assert f"Reads at most {MAX_PEEK:,} dead letters," in (list_.__doc__ or "")
+
+
+def test_a_list_ends_at_the_in_flight_limit_of_sqs(deployment: Deployment) -> None:
+    allow_in_flight(deployment, 20)
+    deployment.park(*(change(f"m{number:02}") for number in range(25)))
+    for _ in range(2):
+        seen = deployment.printed(list_, Filter(member="m99"))
+        assert "No dead letters match." in seen.out
+        assert "Only 20 dead letters were read: the queue has as many messages in flight as SQS allows" in seen.err
+
+
+def test_a_redrive_of_more_than_the_in_flight_limit_reaches_all_that_fit(deployment: Deployment) -> None:
+    allow_in_flight(deployment, 10)
+    deployment.park(*(change(f"m{number:02}") for number in range(45)))
+    assert deployment.json(redrive, Filter(), rate=1000) == {"matched": 45, "redriven": 45, "dryRun": False}
+    assert members(deployment) == []
+
+
+def test_a_redrive_that_other_messages_stop_at_the_in_flight_limit_says_so_and_makes_them_visible(
+    deployment: Deployment,
+) -> None:
+    allow_in_flight(deployment, 20)
+    deployment.park(*(change(f"no{number:02}") for number in range(30)))
+    deployment.park(change("yes"), reason="not_found")
+    result = deployment.json(redrive, Filter(reason="not_found"), rate=1000)
+    assert "as many messages in flight as SQS allows" in result.pop("stopped")
+    assert result == {"matched": 0, "redriven": 0, "dryRun": False}
+    assert len(members(deployment)) == 31
+    allow_in_flight(deployment, 100)
+    assert deployment.json(redrive, Filter(reason="not_found"), rate=1000)["redriven"] == 1
+
+
+def test_messages_that_become_visible_again_too_early_end_a_list_that_says_so(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("audience_sync_cli.parked.dead_letters.VISIBILITY", 0)
+    deployment.park(*(change(f"m{number:02}") for number in range(15)))
+    seen = deployment.printed(list_, Filter())
+    assert "At least 15 dead letters." in seen.out
+    assert "Dead letters become visible again" in seen.err
+
+
+def test_changes_that_are_parked_again_meanwhile_are_not_redriven_for_ever(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deployment.park(*(change(f"m{number:02}") for number in range(15)))
+    send = Queue.send
+
+    def send_in_vain(queue: Queue, bodies: Sequence[str], *, deadline: float) -> None:
+        send(queue, bodies, deadline=deadline)
+        deployment.park(*(each for body in bodies for each in ChangeMessage.from_body(body).changes))
+
+    monkeypatch.setattr(Queue, "send", send_in_vain)
+    assert deployment.json(redrive, Filter(), rate=1000) == {"matched": 30, "redriven": 15, "dryRun": False}
+    assert members(deployment) == members(deployment, "ChangeQueue") == [f"m{number:02}" for number in range(15)]
+
+
+def test_a_message_that_sqs_fails_to_delete_is_not_counted_as_dropped(deployment: Deployment) -> None:
+    deployment.park(change("m1"))
+    events = deployment.stack.service("sqs").meta.events
+    events.register("before-parameter-build.sqs.DeleteMessageBatch", _spoil_receipts)
+    done = deployment.json(drop, Filter(member="m1"), yes=True)
+    assert done == {"matched": 1, "dropped": 0, "dryRun": False}
+    assert members(deployment) == ["m1"]
+
+
+def _spoil_receipts(params: dict[str, Any], **_: object) -> None:
+    for entry in params["Entries"]:
+        entry["ReceiptHandle"] = "none"
+
+
+def test_what_is_parked_after_the_question_is_not_dropped_with_the_rest(deployment: Deployment) -> None:
+    deployment.park(change("m1"))
+
+    def agree(_: str) -> str:
+        deployment.park(change("m2"))
+        return "y"
+
+    drop(Session(Screen(answers=agree), lambda: deployment.stack), Filter(reason="request_rejected"))
+    assert members(deployment) == ["m2"]
+
+
+def test_dropping_more_than_was_counted_says_so_and_drops_all_that_fit(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("audience_sync_cli.parked.dead_letters.MAX_PEEK", 10)
+    deployment.park(*(change(f"m{number:02}") for number in range(25)))
+    deployment.park(change("other"), reason="not_found")
+    deployment.answers = ["y"]
+    drop(deployment.session(), Filter(reason="request_rejected"))
+    assert deployment.questions == ["Drop at least 10 dead letters for good, and all others that match? [y/N] "]
+    assert members(deployment) == ["other"]
+
+
+def test_an_unreadable_message_stays(deployment: Deployment) -> None:
+    deployment.send("DeadLetterQueue", "{}")
+    assert deployment.json(redrive, Filter(), rate=1000) == {"matched": 1, "redriven": 0, "dryRun": False}
+    assert len(deployment.bodies("DeadLetterQueue")) == 1
+
+
+@pytest.mark.parametrize("act", [redrive, drop])
+def test_a_dry_run_changes_nothing(deployment: Deployment, act: Callable[..., None]) -> None:
+    deployment.park(change("m1"))
+    act(deployment.session(), Filter(member="m1"), dry_run=True)
+    assert members(deployment) == ["m1"]
+    assert members(deployment, "ChangeQueue") == []
+
+
+def test_a_removal_of_more_identities_than_one_record_may_hold_is_redriven_whole(deployment: Deployment) -> None:
+    digests = [{"email": f"{number:064}"} for number in range(250)]
+    removal = change("m1", exits=True)
+    deployment.park(replace(removal, record=removal.record | {"hashedPII": digests}), reason="job_rejected")
+    redrive(deployment.session(), Filter(reason="job_rejected"))
+    (sent,) = deployment.bodies("ChangeQueue")
+    assert sent["changes"][0]["record"]["hashedPII"] == digests
+    assert ChangeMessage.from_body(json.dumps(sent)).changes[0].record["hashedPII"] == digests
+    assert members(deployment) == []
+
+
+def test_dropping_asks_and_names_the_exits_that_would_be_lost(deployment: Deployment) -> None:
+    deployment.park(change("m1", exits=True), change("m2"))
+    question = deployment.declined(drop, Filter(reason="request_rejected"))
+    assert "Drop 2 dead letters for good? 1 of their changes are exits" in question
+    assert members(deployment) == ["m1", "m2"]
+
+
+def test_dropping_everything_needs_an_option(deployment: Deployment) -> None:
+    deployment.park(change("m1"))
+    with pytest.raises(WrongUsage):
+        drop(deployment.session(yes=True), Filter())
+    drop(deployment.session(yes=True), Filter(), everything=True)
+    assert members(deployment) == []
+
+
+def test_one_dead_letter_is_shown_with_its_failure_and_without_identifiers(deployment: Deployment) -> None:
+    deployment.park(change("m1"), detail="Amazon answered 400: phone is not a hash", requestId="r-1")
+    parked = deployment.json(list_, Filter())[0]
+    assert deployment.json(show, parked["id"][:8]) == parked
+    assert (parked["reason"], parked["audienceId"], parked["requestId"]) == (
+        "request_rejected",
+        AUDIENCE.audience_id,
+        "r-1",
+    )
+    assert "0" * 64 not in json.dumps(parked)
+    with pytest.raises(NotThere):
+        show(deployment.session(), "unknown")
+
+
+@pytest.mark.parametrize(
+    ("typed", "suggested"),
+    [
+        pytest.param("acces_denied", "Did you mean access_denied?", id="a letter missing"),
+        pytest.param("no_such_reason", "", id="nothing similar"),
+        pytest.param("Access_Denied", "Did you mean access_denied?", id="capitals"),
+    ],
+)
+def test_a_reason_that_no_dead_letter_has_is_wrong_usage(typed: str, suggested: str) -> None:
+    with pytest.raises(WrongUsage, match="Unknown reason code") as caught:
+        Filter(reason=typed).condition(NOW)
+    assert suggested in caught.value.remedy
+    assert "job_rejected" in caught.value.remedy

@@ -1,0 +1,103 @@
+"""Dead letters of people whom a deletion notice has named since: marked, and dropped together."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from audience_sync.members.messages import pack
+from audience_sync_cli.members.member import show as show_member
+from audience_sync_cli.parked.command import Filter, drop, list_, show
+from tests.aws_fixtures import AUDIENCE
+from tests.builders import notice
+from tests.command.conftest import Deployment, change
+from tests.command.parked.test_command import members
+
+
+def erased(deployment: Deployment, only: Filter) -> dict[str, bool]:
+    return {each["members"][0]: each["erased"] for each in deployment.json(list_, only)}
+
+
+@pytest.fixture(autouse=True)
+def dead_letters(deployment: Deployment) -> None:
+    """Of a change from before the person's notice, of the notice's own removal, and of a change after it."""
+    deployment.record(*(notice(person, 1_000) for person in ("before", "removal", "after")))
+    deployment.park(
+        change("before", at=999),
+        replace(change("removal", exits=True), message_id="notice-removal", erase=True),
+        change("after", at=1_001),
+        change("never", at=999),
+    )
+
+
+def test_the_list_marks_what_a_deletion_notice_has_overtaken(deployment: Deployment) -> None:
+    assert erased(deployment, Filter()) == {"before": True, "removal": False, "after": False, "never": False}
+
+
+def test_the_operator_reads_which_are_erased_and_how_to_drop_them(deployment: Deployment) -> None:
+    seen = deployment.printed(list_, Filter()).out
+    assert "erased since" in seen
+    assert "1 dead letter of people erased by a later deletion notice." in seen
+    assert "erased" not in deployment.printed(list_, Filter(member="never")).out
+
+
+def test_showing_a_dead_letter_or_its_member_marks_it(deployment: Deployment) -> None:
+    deployment.list_audience()
+    (found,) = deployment.json(list_, Filter(member="before"))
+    assert deployment.json(show, found["id"])["erased"] is True
+    assert deployment.json(show_member, AUDIENCE.audience_id, "before")["parked"] == [found]
+
+
+def test_exactly_these_are_dropped(deployment: Deployment) -> None:
+    assert deployment.json(drop, Filter(), erased=True, yes=True) == {"matched": 1, "dropped": 1, "dryRun": False}
+    assert members(deployment) == ["after", "never", "removal"]
+
+
+def test_they_are_counted_first_and_other_filters_hold(deployment: Deployment) -> None:
+    assert deployment.json(drop, Filter(), erased=True, dry_run=True) == {"matched": 1, "dropped": 0, "dryRun": True}
+    found = deployment.json(drop, Filter(member="removal"), erased=True, yes=True)
+    assert found == {"matched": 0, "dropped": 0, "dryRun": False}
+    assert len(members(deployment)) == 4
+
+
+def test_of_their_exits_no_member_stays_in_an_audience(deployment: Deployment) -> None:
+    """The notice's own removal names all that the row knows."""
+    deployment.park(change("before", exits=True, at=998))
+    deployment.answers = ["y"]
+    drop(deployment.session(), Filter(), erased=True)
+    assert deployment.questions == ["Drop 2 dead letters for good? [y/N] "]
+    assert members(deployment) == ["after", "never", "removal"]
+
+
+def test_a_message_of_several_people_is_erased_only_when_all_of_them_are(deployment: Deployment) -> None:
+    for others in (["never"], ["before"]):
+        (body,) = pack([change(person, at=900) for person in ("removal", *others)])
+        deployment.send("DeadLetterQueue", body)
+    found = deployment.json(list_, Filter(reason="received_too_often"))
+    assert sorted((each["members"], each["erased"]) for each in found) == [
+        (["removal", "before"], True),
+        (["removal", "never"], False),
+    ]
+
+
+def test_what_cannot_be_read_is_not_erased(deployment: Deployment) -> None:
+    deployment.send("DeadLetterQueue", json.dumps({}))
+    assert [each["erased"] for each in deployment.json(list_, Filter(reason="unreadable"))] == [False]
+
+
+def test_without_rows_of_members_no_notice_is_known(deployment: Deployment) -> None:
+    deployment.stack.parameters = {"OrderingGuard": "no"}
+    assert erased(deployment, Filter(member="before")) == {"before": False}
+
+
+def test_more_than_can_be_read_at_once_are_dropped_as_far_as_they_were_read(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("audience_sync_cli.parked.dead_letters.MAX_PEEK", 10)
+    people = [f"m{number:02}" for number in range(25)]
+    deployment.record(*(notice(person, 1_000) for person in people))
+    deployment.park(*(change(person, at=999) for person in people))
+    result = deployment.json(drop, Filter(), erased=True, yes=True)
+    assert result["stopped"]
+    assert 0 < result["dropped"] <= 10
+    assert {"after", "never", "removal"} <= set(members(deployment))

@@ -1,0 +1,334 @@
+"""Connecting Amazon, from the consent page to the first access token."""
+
+import base64
+import hashlib
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from itertools import count
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+import requests
+
+from audience_sync_cli.errors import NotConfirmed, NotThere, OperatorError, TryLater, WrongUsage
+from audience_sync_cli.screen import Screen, remaining
+from audience_sync_cli.session import Session
+from audience_sync_cli.setup.authorization import Application, AuthorizationRequest, check_redirect_uri, read_answer
+from audience_sync_cli.setup.callback import Listener, page
+from audience_sync_cli.setup.connect import application, authorize, connect
+from tests.command import browser
+from tests.command.conftest import CLIENT_ID, CLIENT_SECRET, Deployment
+from tests.waiting import wait_until
+
+APP = Application(CLIENT_ID, CLIENT_SECRET)
+
+
+def test_a_person_who_allows_access_connects_the_stack(
+    deployment: Deployment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    opened: list[str] = []
+
+    def open_and_allow(address: str) -> bool:
+        opened.append(address)
+        return browser.answer(address).status_code == 200
+
+    authorize(deployment.session(), APP, port=0, opener=open_and_allow)
+
+    stored = deployment.secret("CredentialsSecret")
+    assert (stored["clientId"], stored["clientSecret"], stored["other"]) == (CLIENT_ID, CLIENT_SECRET, "kept")
+    assert stored["refreshToken"].startswith("Atzr|")
+    token = deployment.secret("TokenSecret")["accessToken"]
+    assert token.startswith("Atza|")
+    query = parse_qs(urlsplit(opened[0]).query)
+    assert query["code_challenge_method"] == ["S256"]
+    assert query["scope"] == ["advertising::campaign_management advertising::audiences"]
+    shown = "".join(capsys.readouterr())
+    assert "Connected" in shown
+    for secret in (CLIENT_SECRET, stored["refreshToken"], token):
+        assert secret not in shown
+
+
+@pytest.mark.parametrize(
+    ("button", "app", "title", "text"),
+    [
+        pytest.param("allow", APP, "Amazon has granted access", "The authorization is stored", id="allowed"),
+        pytest.param("deny", APP, "Access was declined", "Nothing was changed", id="declined"),
+        pytest.param(
+            "allow",
+            Application(CLIENT_ID, "wrong-client-secret"),
+            "Not connected",
+            "does not accept this client id with this secret",
+            id="a wrong client secret",
+        ),
+    ],
+)
+def test_the_browser_shows_what_came_of_it(
+    deployment: Deployment, button: str, app: Application, title: str, text: str
+) -> None:
+    page = _page_after(deployment, button, app)
+    assert f"<h1>{title}</h1>" in page.text
+    assert text in page.text
+    assert "color-scheme: light dark" in page.text
+
+
+def test_the_page_allows_its_own_style_and_nothing_else(deployment: Deployment) -> None:
+    page = _page_after(deployment, "deny", APP)
+    style = page.text.partition("<style>")[2].partition("</style>")[0]
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    policy = page.headers["Content-Security-Policy"]
+    assert policy.startswith(f"default-src 'none'; style-src 'sha256-{digest}';")
+    assert "unsafe" not in policy
+
+
+def test_an_error_on_the_page_cannot_be_markup() -> None:
+    assert "<b>" not in page(OperatorError("a <b>bold</b> claim", "no <i>remedy</i>"))
+
+
+def test_another_redirect_uri_implies_pasting(deployment: Deployment) -> None:
+    deployment.connect()
+    deployment.answers = ["?error=access_denied&state=another"]
+    with pytest.raises(OperatorError, match="another request"):
+        connect(deployment.session(), redirect_uri="https://example.com/callback")
+    assert deployment.questions == ["Paste that address: "]
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "notaurl",
+        "http://example.com/cb",
+        "https://",
+        "ftp://example.com",
+        "https://a b/",
+        "https://x.example/#part",
+        "http://[::1",
+    ],
+)
+def test_a_redirect_uri_that_amazon_would_not_take_is_refused_before_anything_is_asked(
+    deployment: Deployment, address: str
+) -> None:
+    with pytest.raises(WrongUsage, match="--redirect-uri must be"):
+        connect(deployment.session(), redirect_uri=address)
+    assert deployment.questions == []
+
+
+@pytest.mark.parametrize("address", ["https://example.com/cb", "http://localhost:9000/cb", "http://127.0.0.1:9000/cb"])
+def test_a_redirect_uri_as_amazon_takes_it_is_taken(address: str) -> None:
+    check_redirect_uri(address)
+
+
+def test_without_a_browser_the_address_is_pasted(deployment: Deployment, capsys: pytest.CaptureFixture[str]) -> None:
+    def paste(_: str) -> str:
+        noted = capsys.readouterr().err
+        (address,) = [line for line in noted.splitlines() if line.startswith(deployment.amazon)]
+        return browser.answer(address, follow=False).headers["Location"]
+
+    screen = Screen(answers=paste)
+    authorize(Session(screen, lambda: deployment.stack), APP, port=8765, opener=None)
+    assert deployment.secret("CredentialsSecret")["refreshToken"].startswith("Atzr|")
+
+
+def test_a_new_authorization_ends_the_old_access_token(deployment: Deployment) -> None:
+    deployment.put_secret("TokenSecret", {"accessToken": "Atza|of-another-login", "expiresAt": 2_000_000_000})
+    authorize(deployment.session(), APP, port=0, opener=_allow)
+    assert deployment.secret("TokenSecret")["accessToken"] != "Atza|of-another-login"
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_connecting_again_says_by_when_waiting_changes_are_tried_again(
+    deployment: Deployment, *, is_first: bool
+) -> None:
+    if not is_first:
+        deployment.connect()
+    deployment.stack.parameters = {"Region": "NA", "BatchWindow": "10"}
+    at_the_mark = 1_800_000_000.0 + 180  # epoch seconds; a worker may defer for another minute, then for four
+    found = deployment.printed(authorize, APP, port=0, opener=_allow, now=at_the_mark).out
+    said = "Changes that waited for it are retried by 2027-01-15 08:10:10Z." in found
+    assert said is not is_first
+
+
+def test_when_the_person_consented_is_stored_since_amazon_ends_the_consent_after_a_year(deployment: Deployment) -> None:
+    before = time.time()
+    authorize(deployment.session(), APP, port=0, opener=_allow)
+    assert before - 1 <= deployment.secret("CredentialsSecret")["authorizedAt"] <= time.time()
+
+
+def test_a_person_who_declines_changes_nothing(deployment: Deployment) -> None:
+    before = deployment.secret("CredentialsSecret")
+    with pytest.raises(NotConfirmed, match="declined"):
+        authorize(deployment.session(), APP, port=0, opener=lambda url: browser.answer(url, "deny").ok)
+    assert deployment.secret("CredentialsSecret") == before
+
+
+def test_a_wrong_client_secret_is_reported_and_nothing_is_stored(deployment: Deployment) -> None:
+    with pytest.raises(NotThere, match="client id with this secret"):
+        authorize(deployment.session(), Application(CLIENT_ID, "wrong-client-secret"), port=0, opener=_allow)
+    assert deployment.secret("CredentialsSecret")["refreshToken"] == ""
+
+
+@pytest.fixture
+def listener() -> Iterator[Listener]:
+    with closing(Listener(0)) as listening:
+        yield listening
+
+
+def test_an_answer_to_another_request_is_refused_and_the_wait_goes_on(listener: Listener) -> None:
+    request = AuthorizationRequest(CLIENT_ID, listener.redirect_uri)
+    with pytest.raises(TryLater, match="No answer") as caught:
+        _while_asking(
+            f"{listener.redirect_uri}?code=stolen&state=guessed", lambda: listener.wait(request, _never, seconds=3)
+        )
+    assert listener.redirect_uri in caught.value.remedy
+
+
+@contextmanager
+def _sending_slowly(redirect_uri: str) -> Iterator[None]:
+    """Keep two connections open: one sends a byte at a time and never ends its request, the other is silent."""
+    address = (urlsplit(redirect_uri).hostname, urlsplit(redirect_uri).port)
+    is_over = threading.Event()
+
+    def send(connection: socket.socket) -> None:
+        with suppress(OSError):
+            for _ in range(120):  # a minute, so that a listener that waits for this fails and does not hang
+                connection.sendall(b"G")
+                if is_over.wait(0.5):
+                    return
+
+    with socket.create_connection(address) as slow, socket.create_connection(address):
+        sender = threading.Thread(target=send, args=(slow,))
+        sender.start()
+        yield
+        assert sender.is_alive(), "it was waited for"
+        is_over.set()
+        sender.join()
+
+
+def test_a_slow_connection_holds_up_neither_the_answer_nor_the_deadline(listener: Listener) -> None:
+    answers, request = list[dict[str, str]](), AuthorizationRequest(CLIENT_ID, listener.redirect_uri)
+    address = f"{listener.redirect_uri}?code=ours&state={request.state}"
+    with _sending_slowly(listener.redirect_uri):
+        with pytest.raises(TryLater):
+            listener.wait(AuthorizationRequest(CLIENT_ID, listener.redirect_uri), _never, seconds=1)
+        _while_asking(address, lambda: listener.wait(request, answers.append), status=200)
+    assert [each["code"] for each in answers] == ["ours"]
+
+
+def test_only_the_first_of_two_answers_counts(listener: Listener) -> None:
+    answers, request = list[dict[str, str]](), AuthorizationRequest(CLIENT_ID, listener.redirect_uri)
+    address = f"{listener.redirect_uri}?code=ours&state={request.state}"
+
+    def finish(answer: dict[str, str]) -> None:
+        answers.append(answer)
+        assert requests.get(address, timeout=5).status_code == 404
+
+    _while_asking(address, lambda: listener.wait(request, finish), status=200)
+    assert len(answers) == 1
+
+
+def test_the_wait_for_the_browser_counts_down() -> None:
+    left: list[float] = []
+    with closing(Listener(0, count(start=100.0).__next__)) as listener:  # a clock that goes on by a second at each look
+        request = AuthorizationRequest(CLIENT_ID, listener.redirect_uri)
+        with pytest.raises(TryLater):
+            listener.wait(request, _never, seconds=2.0, on_wait=left.append)
+    assert left == [1.0, 0.0]
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(300.0, "5:00"), (299.4, "4:59"), (65, "1:05"), (0.2, "0:00")])
+def test_a_time_that_is_left_is_shown_in_minutes_and_seconds(seconds: float, text: str) -> None:
+    assert remaining(seconds) == text
+
+
+def test_the_time_that_is_left_is_shown_on_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")  # Rich's way to say that a stream is a terminal
+    with Screen().countdown("waiting") as show_left:
+        show_left(299.0)
+    assert "waiting, 4:59 left" in capsys.readouterr().err
+
+
+def test_a_port_in_use_is_named() -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        with pytest.raises(OperatorError, match=r"Port \d+ is in use"):
+            Listener(other.getsockname()[1])
+
+
+@pytest.mark.parametrize(
+    ("pasted", "error"),
+    [
+        pytest.param("http://127.0.0.1:8765/callback?code=a&state=other", "another request", id="another state"),
+        pytest.param("http://127.0.0.1:8765/callback?code=a", "another request", id="no state"),
+        pytest.param("?error=access_denied&state=mine", "declined", id="declined"),
+        pytest.param("?error=invalid_scope&state=mine", "does not allow this application", id="scope not approved"),
+        pytest.param("https://example.com/?state=mine", "no code", id="no code"),
+    ],
+)
+def test_an_answer_without_a_code_of_ours_is_refused(pasted: str, error: str) -> None:
+    with pytest.raises((OperatorError, NotConfirmed), match=error):
+        AuthorizationRequest(CLIENT_ID, "http://127.0.0.1:8765/callback", state="mine").code(read_answer(pasted))
+
+
+def test_authorization_requests_differ_and_never_print_their_secrets() -> None:
+    first, second = (AuthorizationRequest(CLIENT_ID, "http://127.0.0.1:8765/callback") for _ in range(2))
+    assert first.state != second.state
+    assert first.verifier != second.verifier
+    assert first.state not in repr(first)
+    assert first.verifier not in first.url("https://consent.example") + repr(first)
+    assert 43 <= len(first.verifier) <= 128  # RFC 7636, 4.1
+
+
+def test_stored_client_credentials_are_used_again(deployment: Deployment) -> None:
+    deployment.connect()
+    assert application(deployment.session(), "", ask_again=False) == APP
+
+
+def test_another_client_id_asks_for_its_own_secret(deployment: Deployment) -> None:
+    deployment.connect()
+    deployment.answers = ["its-own-secret"]
+    assert application(deployment.session(), "client-2", ask_again=False) == Application("client-2", "its-own-secret")
+
+
+def test_the_client_secret_may_come_from_the_environment(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AUDIENCE_SYNC_CLIENT_SECRET", "from-the-environment")
+    assert application(deployment.session(), "client-2", ask_again=False).client_secret == "from-the-environment"
+
+
+def _page_after(deployment: Deployment, button: str, app: Application) -> requests.Response:
+    """Return the page that the browser ends at when the person presses a button."""
+    ended: list[requests.Response] = []
+
+    def open_and_answer(address: str) -> bool:
+        ended.append(browser.answer(address, button))
+        return True
+
+    with suppress(OperatorError):
+        authorize(deployment.session(), app, port=0, opener=open_and_answer)
+    (last,) = wait_until(lambda: ended, bool)
+    return last
+
+
+def _never(_: dict[str, str]) -> None:
+    pytest.fail("that was the answer to another request")
+
+
+def _allow(address: str) -> bool:
+    return browser.answer(address).ok
+
+
+def _while_asking(address: str, wait: Callable[[], object], *, status: int = 404) -> None:
+    statuses: list[int] = []
+    asking = threading.Thread(target=lambda: statuses.append(requests.get(address, timeout=5).status_code))
+    asking.start()
+    try:
+        wait()
+    finally:
+        asking.join(5)
+        assert statuses == [status]

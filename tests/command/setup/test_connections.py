@@ -1,0 +1,89 @@
+"""Connections and terms: nothing is removed or agreed by accident."""
+
+import pytest
+import requests
+
+from audience_sync.amazon_ads.destination import of_connection
+from audience_sync.members.membership import Audience
+from audience_sync_cli.errors import NotConfirmed, NotThere, WrongUsage
+from audience_sync_cli.setup.connections import create, delete, list_
+from audience_sync_cli.setup.terms import ACCEPTANCE, accept_terms, readable, show_terms
+from tests.command.conftest import Deployment
+
+pytestmark = pytest.mark.usefixtures("connected")
+
+
+def test_a_connection_is_made_listed_and_removed(deployment: Deployment) -> None:
+    found = deployment.json(create, amc_instance="amc-1", dsp_advertiser="590071284455661234", default=True)
+    made = found["connectionId"]
+    (listed,) = deployment.json(list_)
+    assert (listed["connectionId"], listed["dspAdvertiserId"]) == (made, "590071284455661234")
+    delete(deployment.session(yes=True), made)
+    assert deployment.session().amazon.connections() == []
+
+
+@pytest.mark.parametrize("blank", ["", " ", "\t"])
+def test_a_blank_id_removes_nothing(deployment: Deployment, blank: str) -> None:
+    create(deployment.session(), amc_instance="amc-1")
+    with pytest.raises(WrongUsage, match="blank"):
+        delete(deployment.session(yes=True), blank)
+    assert len(deployment.session().amazon.connections()) == 1
+    calls = requests.get(f"{deployment.amazon}/sandbox/requests", timeout=5).text
+    assert "DELETE" not in calls
+
+
+def test_a_connection_is_not_removed_unasked(deployment: Deployment) -> None:
+    create(deployment.session(), amc_instance="amc-1")
+    (known,) = deployment.session().amazon.connections()
+    deployment.declined(delete, known["connectionId"])
+    assert len(deployment.session().amazon.connections()) == 1
+
+
+def test_the_question_names_audiences_that_need_the_connection_and_unlinked_ones_for_deletions(
+    deployment: Deployment,
+) -> None:
+    create(deployment.session(), amc_instance="amc-1")
+    (known,) = deployment.session().amazon.connections()
+    for audience_id in ("1", "2"):
+        deployment.list_audience(Audience(audience_id, destination=of_connection(known["connectionId"])))
+    deployment.session().audiences.unlink("1", at=5)
+    question = deployment.declined(delete, known["connectionId"])
+    assert "uploads to 2 audiences, 1 of them unlinked, will fail" in question
+
+
+def test_a_connection_to_nothing_is_refused_here(deployment: Deployment) -> None:
+    with pytest.raises(WrongUsage):
+        create(deployment.session(), amc_account="account")
+
+
+@pytest.mark.parametrize("typed", ["y", "yes", "", ACCEPTANCE.lower()])
+def test_terms_are_accepted_by_the_whole_sentence_only(deployment: Deployment, typed: str) -> None:
+    deployment.answers = [typed]
+    with pytest.raises(NotConfirmed, match="The text does not match"):
+        accept_terms(deployment.session(as_json=True, yes=True))
+    assert deployment.json(show_terms) == {"accepted": False}
+
+
+def test_typing_the_sentence_accepts_the_terms(deployment: Deployment) -> None:
+    deployment.answers = [ACCEPTANCE]
+    assert "Sandbox text" in deployment.printed(accept_terms).out  # the terms were shown before
+    assert deployment.session().amazon.terms().accepted
+
+
+def test_terms_are_shown_as_text_that_cannot_control_a_terminal() -> None:
+    assert readable("<h1>Terms</h1><p>a &amp; b\x1b[2J&#27;[0m</p>") == "Terms\na & b[2J[0m"
+
+
+def test_a_connection_that_is_almost_right_is_suggested(deployment: Deployment) -> None:
+    create(deployment.session(), amc_instance="amc-1")
+    (known,) = deployment.session().amazon.connections()
+    with pytest.raises(NotThere) as caught:
+        delete(deployment.session(yes=True), f"{known['connectionId']}x")
+    assert f"Did you mean {known['connectionId']}?" in caught.value.remedy
+
+
+def test_a_wrong_confirmation_of_the_terms_says_that_the_sentence_is_wrong(deployment: Deployment) -> None:
+    with pytest.raises(WrongUsage, match="--confirm does not match") as caught:
+        accept_terms(deployment.session(), confirm="yes")
+    assert ACCEPTANCE in caught.value.remedy
+    assert not deployment.session().amazon.terms().accepted

@@ -1,0 +1,229 @@
+"""Keys that Segment sends: rotated without a refused request, never shown by accident."""
+
+import pytest
+from botocore.exceptions import ClientError
+
+from audience_sync.access.credentials import Keyring
+from audience_sync_cli.errors import NotThere, OperatorError, WrongUsage
+from audience_sync_cli.screen import iso_time
+from audience_sync_cli.setup.keys import Kind, retire, rotate, show
+from audience_sync_cli.setup.source_keys import SourceKind, add, remove
+from tests.aws_fixtures import EVENT_KEY
+from tests.command.conftest import NOW, Deployment
+
+
+def opens(deployment: Deployment, key: str) -> bool:
+    return key.encode() in Keyring.from_json(deployment.secret("IngestSecret")).event_keys.secrets
+
+
+def test_after_a_rotation_the_old_and_the_new_key_open(deployment: Deployment) -> None:
+    rotate(deployment.session(), Kind.EVENT)
+    stored = deployment.secret("IngestSecret")
+    assert stored["previousEventKey"] == EVENT_KEY
+    assert opens(deployment, stored["eventKey"])
+    assert opens(deployment, EVENT_KEY)
+    assert stored["other"] == "kept"
+
+
+def test_a_second_rotation_asks_since_it_ends_the_first_key(deployment: Deployment) -> None:
+    rotate(deployment.session(), Kind.EVENT)
+    assert "still valid and would stop working now" in deployment.declined(rotate, Kind.EVENT)
+    assert opens(deployment, EVENT_KEY)
+
+
+def test_a_retired_key_opens_nothing(deployment: Deployment) -> None:
+    rotate(deployment.session(), Kind.EVENT)
+    retire(deployment.session(yes=True), Kind.EVENT)
+    assert not opens(deployment, EVENT_KEY)
+
+
+def test_without_a_previous_key_there_is_nothing_to_retire(deployment: Deployment) -> None:
+    with pytest.raises(NotThere):
+        retire(deployment.session(), Kind.EVENT)
+
+
+def test_a_first_key_has_none_to_retire(deployment: Deployment) -> None:
+    assert "retire" not in deployment.printed(rotate, Kind.AUDIENCE).out
+    assert deployment.secret("IngestSecret")["previousAudienceKey"] == ""
+
+
+def test_an_unreadable_secret_is_replaced_after_asking(deployment: Deployment) -> None:
+    deployment.stack.service("secretsmanager").put_secret_value(
+        SecretId=deployment.stack["IngestSecret"], SecretString="no json"
+    )
+    deployment.answers = ["y"]
+    rotate(deployment.session(), Kind.EVENT)
+    assert opens(deployment, deployment.secret("IngestSecret")["eventKey"])
+
+
+@pytest.mark.parametrize("kind", list(Kind))
+def test_values_are_shown_only_when_asked_for(deployment: Deployment, kind: Kind) -> None:
+    printed = [*deployment.printed(rotate, kind), *deployment.printed(show)]
+    value = deployment.secret("IngestSecret")[kind.current]
+    assert value not in "".join(printed)
+    assert value in deployment.printed(show, kind, reveal=True).out
+
+
+def test_a_weak_key_is_called_weak_and_gets_no_fingerprint(deployment: Deployment) -> None:
+    deployment.put_secret("IngestSecret", {"eventKey": "changeme-changeme-1"})
+    assert deployment.json(show, Kind.EVENT)[0] == {
+        "kind": "event",
+        "slot": "current",
+        "state": "too weak, not accepted",
+        "characters": 19,
+        "fingerprint": None,
+    }
+
+
+DAY = 86_400.0  # seconds
+
+
+def use(deployment: Deployment, metric: str, at: float) -> None:
+    """Count a request that a previous key let in, as the functions do."""
+    deployment.publish(at, **{metric: 1.0})
+
+
+def with_previous_keys(deployment: Deployment) -> None:
+    keys = {f"previous{name}": f"a-previous-key-of-{name}" for name in ("EventKey", "AudienceKey", "SigningSecret")}
+    deployment.put_secret("IngestSecret", {"eventKey": EVENT_KEY} | keys)
+
+
+@pytest.mark.parametrize(
+    ("kind", "metric"),
+    [
+        (Kind.EVENT, "PreviousEventKeyUsed"),
+        (Kind.AUDIENCE, "PreviousAudienceKeyUsed"),
+        (Kind.SIGNING, "PreviousSigningSecretUsed"),
+    ],
+)
+def test_a_previous_key_is_shown_with_its_last_use(deployment: Deployment, kind: Kind, metric: str) -> None:
+    with_previous_keys(deployment)
+    use(deployment, metric, NOW - 2 * DAY)
+    use(deployment, metric, NOW - DAY)
+    last = {each["kind"]: each["lastUse"] for each in deployment.json(show, now=NOW) if each["slot"] == "previous"}
+    assert last.pop(kind) == iso_time((NOW - DAY + 300) * 1000), "at the end of the five minutes"
+    assert set(last.values()) == {None}
+
+
+@pytest.mark.parametrize(
+    ("ago", "text"),
+    [
+        pytest.param(DAY, "2027-01-14 08:05:00Z", id="yesterday"),
+        pytest.param(20 * DAY, "not in the last 14 days", id="long ago"),
+    ],
+)
+def test_the_last_use_is_a_column_of_the_table(deployment: Deployment, ago: float, text: str) -> None:
+    with_previous_keys(deployment)
+    use(deployment, "PreviousEventKeyUsed", NOW - ago)
+    assert text in deployment.printed(show, Kind.EVENT, now=NOW).out
+
+
+@pytest.mark.parametrize(("ago", "warns"), [pytest.param(2 * DAY, True, id="recent"), pytest.param(4 * DAY, False)])
+def test_retiring_a_key_that_was_used_in_the_last_days_warns_first(
+    deployment: Deployment, ago: float, warns: bool
+) -> None:
+    with_previous_keys(deployment)
+    use(deployment, "PreviousEventKeyUsed", NOW - ago)
+    assert ("A sender that still has it" in deployment.printed(retire, Kind.EVENT, yes=True, now=NOW).err) is warns
+
+
+def test_a_leaked_key_can_be_retired_while_cloudwatch_does_not_answer(deployment: Deployment) -> None:
+    with_previous_keys(deployment)
+    deployment.fail("cloudwatch", ClientError({"Error": {"Code": "AccessDenied", "Message": ""}}, "GetMetricData"))
+    assert "CloudWatch does not report the last use" in deployment.printed(retire, Kind.EVENT, yes=True).err
+    assert deployment.secret("IngestSecret")["previousEventKey"] == ""
+
+
+def test_a_source_gets_a_key_of_its_own_which_can_be_removed_alone(deployment: Deployment) -> None:
+    printed = "".join(deployment.printed(add, SourceKind.EVENT, "emea"))
+    key = deployment.secret("IngestSecret")["eventKey.emea"]
+    assert opens(deployment, key)
+    assert opens(deployment, EVENT_KEY)
+    assert key not in printed
+    remove(deployment.session(yes=True), SourceKind.EVENT, "emea")
+    assert not opens(deployment, key)
+    assert opens(deployment, EVENT_KEY)
+    assert deployment.secret("IngestSecret")["other"] == "kept"
+
+
+def test_the_keys_of_sources_are_shown_with_their_names(deployment: Deployment) -> None:
+    add(deployment.session(), SourceKind.AUDIENCE, "emea")
+    add(deployment.session(), SourceKind.EVENT, "emea")
+    assert [(each["kind"], each["source"]) for each in deployment.json(show) if each["slot"] == "source"] == [
+        ("event", "emea"),
+        ("audience", "emea"),
+    ]
+    assert deployment.secret("IngestSecret")["eventKey.emea"] in deployment.printed(show, Kind.EVENT, reveal=True).out
+
+
+@pytest.mark.parametrize("name", ["", "EMEA", "a.b", "-emea", "x" * 41, "emea team", "é"])
+def test_the_name_of_a_source_can_stand_in_a_log(deployment: Deployment, name: str) -> None:
+    with pytest.raises(WrongUsage):
+        add(deployment.session(), SourceKind.EVENT, name)
+    assert not [entry for entry in deployment.secret("IngestSecret") if "." in entry]
+
+
+def test_a_source_has_one_key_of_a_kind_and_an_unknown_one_has_none(deployment: Deployment) -> None:
+    add(deployment.session(), SourceKind.EVENT, "emea")
+    before = deployment.secret("IngestSecret")
+    with pytest.raises(OperatorError, match="already has an event key"):
+        add(deployment.session(), SourceKind.EVENT, "emea")
+    with pytest.raises(NotThere, match="no source emae") as refused:
+        remove(deployment.session(yes=True), SourceKind.EVENT, "emae")
+    assert "Did you mean emea?" in refused.value.remedy
+    with pytest.raises(NotThere):
+        remove(deployment.session(yes=True), SourceKind.AUDIENCE, "emea")
+    assert deployment.secret("IngestSecret") == before
+
+
+def test_a_rotation_leaves_the_keys_of_sources_alone(deployment: Deployment) -> None:
+    add(deployment.session(), SourceKind.EVENT, "emea")
+    key = deployment.secret("IngestSecret")["eventKey.emea"]
+    rotate(deployment.session(), Kind.EVENT)
+    retire(deployment.session(yes=True), Kind.EVENT)
+    assert opens(deployment, key)
+
+
+def test_removing_asks_first(deployment: Deployment) -> None:
+    add(deployment.session(), SourceKind.EVENT, "emea")
+    deployment.declined(remove, SourceKind.EVENT, "emea")
+    assert deployment.secret("IngestSecret")["eventKey.emea"]
+
+
+LAST, EXPIRES = 1_806_451_200.0, "2027-03-31"  # epoch seconds at which the day begins in UTC, and the day
+
+
+def test_a_key_with_an_expiry_opens_and_is_shown_with_the_days_left(deployment: Deployment) -> None:
+    said = deployment.printed(add, SourceKind.EVENT, "emea", expires=EXPIRES, now=LAST - 10 * DAY).out
+    stored = deployment.secret("IngestSecret")["eventKey.emea"]
+    assert stored["expiresOn"] == EXPIRES
+    assert opens(deployment, stored["key"])
+    assert "valid through 2027-03-31" in said
+    assert stored["key"] not in said
+    assert "2027-03-31, 1 day left" in deployment.printed(show, Kind.EVENT, now=LAST - DAY).out
+    shown = deployment.json(show, Kind.EVENT, now=LAST + DAY - 1)[-1]
+    assert (shown["expiresOn"], shown["daysLeft"], shown["state"]) == (EXPIRES, 0, "strong")
+    expired = deployment.json(show, Kind.EVENT, now=LAST + DAY)[-1]
+    assert (expired["daysLeft"], expired["state"]) == (-1, "expired, not accepted")
+    assert expired["fingerprint"] == shown["fingerprint"]
+
+
+def test_a_key_with_an_unreadable_expiry_is_named(deployment: Deployment) -> None:
+    stored = {"key": "an-event-key-of-emea-0001", "expiresOn": "31.3.2027"}
+    deployment.put_secret("IngestSecret", {"eventKey": EVENT_KEY, "eventKey.emea": stored})
+    shown = deployment.json(show, Kind.EVENT)[-1]
+    assert (shown["source"], shown["state"]) == ("emea", "unreadable expiry date, not accepted")
+    assert (shown["expiresOn"], shown["daysLeft"]) == (None, None)
+
+
+def test_without_an_expiry_a_key_is_stored_as_before(deployment: Deployment) -> None:
+    add(deployment.session(), SourceKind.EVENT, "emea")
+    assert isinstance(deployment.secret("IngestSecret")["eventKey.emea"], str)
+    assert "expires" not in deployment.printed(show).out
+
+
+@pytest.mark.parametrize("expires", ["soon", "2027-02-30", "31.3.2027", "20270331", "2027-01-14"])
+def test_an_expiry_is_a_date_that_has_not_passed(deployment: Deployment, expires: str) -> None:
+    with pytest.raises(WrongUsage, match="--expires"):
+        add(deployment.session(now=NOW), SourceKind.EVENT, "emea", expires=expires)
+    assert "eventKey.emea" not in deployment.secret("IngestSecret")

@@ -1,0 +1,215 @@
+"""The operator log has one line for each command that changed something: who, what, how many, and how it ended."""
+
+import json
+import re
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import EndpointConnectionError
+
+from audience_sync.errors import Unavailable
+from audience_sync_cli.dashboard.deployed import DeployedStack
+from audience_sync_cli.errors import AlreadyReported
+from audience_sync_cli.health.end_to_end import WholeWay
+from audience_sync_cli.mappings.versions import reset
+from audience_sync_cli.member_files.change_sender import ChangeSender
+from audience_sync_cli.member_files.import_members import import_members
+from audience_sync_cli.member_files.import_plan import ImportOptions
+from audience_sync_cli.member_files.options import FileOptions
+from audience_sync_cli.members.member import erase
+from audience_sync_cli.operator_log import FIELDS
+from audience_sync_cli.parked import command as parked
+from audience_sync_cli.parked.command import Filter
+from audience_sync_cli.setup import keys
+from audience_sync_cli.watch.operator_log import operator_log
+from audience_sync_cli.watch.send import send
+from tests.aws_fixtures import AUDIENCE
+from tests.command.conftest import CLIENT_SECRET, Deployment, change
+from tests.command.every_command import Ran
+
+EVENT = Path(__file__).parents[2] / "events/segment/01-track-entered-full-pii.json"
+MEMBERS = Path(__file__).parents[2] / "events/members.csv"
+ID = AUDIENCE.audience_id
+
+
+@pytest.fixture(autouse=True)
+def _filled(deployment: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    deployment.connect()
+    deployment.list_audience()
+
+
+def lines(deployment: Deployment) -> list[dict[str, Any]]:
+    events = deployment.logs.filter("OperatorLogGroup", 0, None)["events"]
+    return [json.loads(each["message"]) for each in events]
+
+
+CHANGING: dict[str, dict[str, Any]] = {  # command: details of its newest line
+    "connect": {},
+    "keys rotate": {"key": "audience"},
+    "keys retire": {"key": "event"},
+    "keys add": {"key": "event", "source": "emea"},
+    "keys remove": {"key": "event", "source": "emea"},
+    "audiences create": {},
+    "audiences update": {},
+    "audiences link": {"audienceId": ID},
+    "audiences unlink": {},
+    "audiences move": {"audienceId": ID},
+    "audiences end": {"changes": 0},
+    "audiences share": {},
+    "audiences unshare": {},
+    "connections create": {},
+    "connections delete": {},
+    "terms accept": {},
+    "mappings apply": {"version": 1, "mappings": 1},
+    "mappings revert": {"version": 3, "mappings": 1},
+    "mappings reset": {"version": 2, "mappings": 1},
+    "send": {"events": 0},
+    "import": {"audienceId": ID, "changes": 1},
+    "compare": {"audienceId": ID, "changes": 1},
+    "member erase": {"audiences": 1},
+    "member close-erasure": {},
+    "parked redrive": {"deadLetters": 1},
+    "parked drop": {"deadLetters": 2},
+    "parked acknowledge": {},
+    "restore-members": {"rows": 1},
+}
+PERSONAL = re.compile(r"m1|m2|cust_|@|amzn1|" + re.escape(CLIENT_SECRET))
+
+
+def test_a_command_that_changes_something_is_recorded(every_command: list[Ran]) -> None:
+    newest = {ran.command: ran.logged[-1] for ran in every_command if ran.logged}
+    assert newest.keys() == CHANGING.keys()
+    for command, line in newest.items():
+        assert line["command"].partition(" --")[0] == command
+        assert line["outcome"] == "done"
+        assert line["who"].startswith("arn:aws:sts::")
+        assert line.items() >= CHANGING[command].items(), command
+    assert max(len(ran.logged) for ran in every_command) == 1
+
+
+def test_no_line_holds_a_member_a_secret_or_a_field_of_no_list(every_command: list[Ran]) -> None:
+    kept = [{name: each[name] for name in each.keys() - {"who"}} for ran in every_command for each in ran.logged]
+    keys_made = [made for ran in every_command if ran.command.startswith("keys") for made in ran.documents]
+    values = {made["value"] for made in keys_made if "value" in made}
+    assert not PERSONAL.search(json.dumps(kept))
+    assert len(values) >= 2
+    assert not any(value in json.dumps(kept) for value in values)
+    assert {name for each in kept for name in each} <= {"at", "command", "outcome", *FIELDS}
+
+
+def test_a_redrive_from_the_page_is_recorded(deployment: Deployment) -> None:
+    deployment.park(change("m1"))
+    shown = DeployedStack(deployment.stack, lambda: 1.8e9)
+    shown.redrive("request_rejected")
+    shown.close()
+    (line,) = lines(deployment)
+    assert (line["command"], line["deadLetters"]) == ("dashboard redrive", 1)
+
+
+def test_events_that_an_operator_sends_are_recorded(deployment: Deployment, gateway: list[Any]) -> None:
+    gateway.append((200, {"accepted": 1, "ignored": 0, "rejected": 0, "rejections": []}))
+    send(deployment.session(), EVENT)
+    with suppress(AlreadyReported):
+        WholeWay(deployment.session(), ID, timeout=0, sleep=lambda _: None).run()
+    assert [(each["command"], each.get("events")) for each in lines(deployment)] == [
+        ("send", 1),
+        ("test --end-to-end", None),
+    ]
+
+
+@pytest.mark.parametrize(
+    "deed",
+    [
+        pytest.param(lambda found: found.declined(erase, "m1"), id="not confirmed"),
+        pytest.param(
+            lambda found: import_members(
+                found.session(), str(MEMBERS), ID, ImportOptions(dry_run=True), FileOptions(at="1h")
+            ),
+            id="a dry run",
+        ),
+        pytest.param(lambda found: parked.redrive(found.session(), Filter(), dry_run=True), id="a dry redrive"),
+        pytest.param(lambda found: keys.show(found.session()), id="shown only"),
+        pytest.param(lambda found: reset(found.session(yes=True)), id="nothing to change"),
+    ],
+)
+def test_what_changes_nothing_is_not_recorded(deployment: Deployment, deed: Callable[[Deployment], object]) -> None:
+    deed(deployment)
+    assert lines(deployment) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome"),
+    [(KeyboardInterrupt(), "interrupted"), (Unavailable("m1 does not answer"), "failed: Unavailable")],
+)
+def test_a_command_that_ends_early_is_recorded_with_what_it_has_done(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch, error: BaseException, outcome: str
+) -> None:
+    taken = ChangeSender.take
+
+    def take(sender: ChangeSender, row: int, found: Any) -> None:
+        if row == 3:
+            raise error
+        taken(sender, row, found)
+        sender._send()
+
+    monkeypatch.setattr(ChangeSender, "take", take)
+    with pytest.raises(type(error)):
+        import_members(deployment.session(yes=True), str(MEMBERS), ID, reading=FileOptions(at="1h"))
+    (line,) = lines(deployment)
+    assert (line["command"], line["outcome"], line["changes"]) == ("import", outcome, 2)
+
+
+@pytest.fixture
+def without_log(deployment: Deployment) -> None:
+    """A stack from before the operator log."""
+    deployment.stack._names.pop("OperatorLogGroup")
+
+
+@pytest.mark.usefixtures("without_log")
+def test_a_command_works_without_the_log_and_says_so(deployment: Deployment) -> None:
+    found = deployment.printed(keys.rotate, keys.Kind.EVENT, yes=True).err
+    assert "The operator log has no line about this command" in found
+    assert deployment.secret("IngestSecret")["previousEventKey"]
+
+
+@pytest.mark.usefixtures("without_log")
+def test_the_page_says_that_a_redrive_was_not_recorded(deployment: Deployment) -> None:
+    deployment.park(change("m1"))
+    shown = DeployedStack(deployment.stack, lambda: 1.8e9)
+    sentences = shown.redrive("")
+    shown.close()
+    assert sentences[0].startswith("1 dead letter")
+    assert "The operator log has no line about this command" in sentences[-1]
+
+
+def test_where_sts_does_not_answer_the_profile_is_recorded(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for service in ("logs", "secretsmanager", "sts"):  # boto3 makes none for a profile that this machine lacks
+        deployment.stack.service(service)
+    monkeypatch.setenv("AWS_PROFILE", "marketing-ops")
+    deployment.fail("sts", EndpointConnectionError(endpoint_url="https://sts"))
+    keys.rotate(deployment.session(yes=True), keys.Kind.EVENT)
+    assert [each["who"] for each in lines(deployment)] == ["profile marketing-ops"]
+
+
+def test_the_log_can_be_read(deployment: Deployment) -> None:
+    keys.rotate(deployment.session(yes=True), keys.Kind.EVENT)
+    import_members(deployment.session(yes=True), str(MEMBERS), ID, reading=FileOptions(at="1h"))
+    *_, newest, oldest = deployment.printed(operator_log).out.splitlines()
+    assert re.search(r"Z +user/moto +import +done +audience 418273650912345678, changes 6", newest)
+    assert re.search(r"Z +user/moto +keys rotate +done +key event", oldest)
+
+
+def test_the_log_is_a_list_for_scripts(deployment: Deployment) -> None:
+    keys.rotate(deployment.session(yes=True), keys.Kind.EVENT)
+    deployment.log("Operator", "a line of another kind")
+    assert [set(each) for each in deployment.json(operator_log)] == [{"at", "who", "command", "outcome", "key"}]
+
+
+def test_an_empty_log_says_so(deployment: Deployment) -> None:
+    assert "No changes since then." in deployment.printed(operator_log, since="1h").out

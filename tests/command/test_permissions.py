@@ -1,0 +1,137 @@
+"""docs/operator-policy.json allows what the commands call, and docs/deploy.md which command needs which statement."""
+
+import re
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import botocore.session
+import pytest
+
+from audience_sync.ingest.record_rules import erasing_exit
+from audience_sync_cli.app import PARTS
+from audience_sync_cli.dashboard.deployed import DeployedStack
+from audience_sync_cli.errors import TryLater
+from audience_sync_cli.health.end_to_end import kept_audience
+from audience_sync_cli.members.member import queue_deletion_notice
+from audience_sync_cli.watch.following import Following
+from audience_sync_cli.watch.posting import stated
+from audience_sync_cli.watch.send import send
+from audience_sync_cli.watch.ways import Posted
+from local.template import ROOT
+from scripts.deployer_policy import listed, statements
+from tests.aws_fixtures import AUDIENCE
+from tests.command.conftest import Deployment, change
+from tests.command.every_command import Ran, aws_calls
+
+EVENT = ROOT / "events/segment/01-track-entered-full-pii.json"
+MEMBERS = ROOT / "events/members.csv"
+POLICY = ROOT / "docs/operator-policy.json"
+STATEMENTS = {each["Sid"]: each for each in statements(POLICY)}
+SECTION = (ROOT / "docs/deploy.md").read_text(encoding="utf-8").split("\n## Permissions of the operator\n")[1]
+ROWS = re.findall(r"^\| (`.+?`) \| (.+) \|$", SECTION.split("\n## ")[0], re.MULTILINE)
+READS = ("tail", "operator-log", "rejections", "status", "diagnose")
+# Calls whose permission has another name.
+PERMISSIONS = {
+    "sqs:SendMessageBatch": {"sqs:SendMessage"},
+    "sqs:DeleteMessageBatch": {"sqs:DeleteMessage"},
+    "sqs:ChangeMessageVisibilityBatch": {"sqs:ChangeMessageVisibility"},
+    "dynamodb:BatchExecuteStatement": {"dynamodb:PartiQLInsert", "dynamodb:PartiQLUpdate"},
+    "dynamodb:TransactWriteItems": set(),  # those of its parts: see aws_calls
+}
+
+CALLS = {  # the other way round
+    "InvokeFunction": "Invoke",
+    "PartiQLInsert": "BatchExecuteStatement",
+    "PartiQLUpdate": "BatchExecuteStatement",
+}
+
+
+def _sids(cell: str) -> list[str]:
+    return re.findall(r"`(\w+)`", cell)
+
+
+def _allowed(command: str) -> set[str]:
+    """The actions of the statements whose row names the command."""
+    named = rf"`{command}[` ]|^every command," + ("" if command in READS else "|^every command that changes")
+    return {
+        action
+        for sids, uses in ROWS
+        if re.search(named, uses)
+        for sid in _sids(sids)
+        for action in listed(STATEMENTS[sid]["Action"])
+    }
+
+
+def _dashboard(deployment: Deployment) -> None:
+    shown = DeployedStack(deployment.stack, time.time)
+    shown.read("")
+    shown.find({"id": "m1"})
+    shown.acknowledge({"note": "known"})
+    shown.redrive("")
+    shown.close()
+
+
+def _send_and_wait(deployment: Deployment) -> None:
+    with suppress(TryLater):  # there is no gateway here
+        send(deployment.session(), sample_name="track", audience=AUDIENCE.audience_id)
+    changes = stated(deployment.session(), EVENT.read_bytes()).changes
+    following = Following(
+        deployment.session(), changes, posted=Posted(time.time()), on_hop=print, on_blocker=print, sleep=print
+    )
+    following.run(timeout=0)
+
+
+def _end_to_end(deployment: Deployment) -> None:
+    kept_audience(deployment.session(yes=True))
+    _send_and_wait(deployment)
+    queue_deletion_notice(deployment.session(), "m1")
+
+
+def _lacking(part: str, calls: set[str]) -> set[str]:
+    """Return the permissions for calls of a part of the command that its statements do not give."""
+    assert calls
+    needed = set[str]().union(*(PERMISSIONS.get(call, {call}) for call in calls))
+    return needed - _allowed(part)
+
+
+def test_every_call_of_a_command_is_allowed_by_its_statements(every_command: list[Ran]) -> None:
+    calls: defaultdict[str, set[str]] = defaultdict(set)
+    for ran in every_command:
+        calls[ran.command.split()[0]] |= ran.calls
+    assert {part: lacking for part, called in calls.items() if called and (lacking := _lacking(part, called))} == {}
+    assert {part for part, called in calls.items() if not called} == {"dashboard"}, "which has the next test"
+
+
+@pytest.mark.parametrize(("part", "use"), [("dashboard", _dashboard), ("send", _send_and_wait), ("test", _end_to_end)])
+def test_every_call_while_a_stack_is_watched_is_allowed(
+    deployment: Deployment, part: str, use: Callable[[Deployment], None]
+) -> None:
+    deployment.connect()
+    deployment.list_audience()
+    deployment.record(change("m1"), erasing_exit("m1", 9, "notice"))
+    deployment.park(change("m1"), change("m2"))
+    calls = aws_calls(deployment)
+    use(deployment)
+    assert _lacking(part, calls) == set()
+
+
+def test_every_part_of_the_command_and_every_statement_has_a_row() -> None:
+    assert set(PARTS) - {name for _, uses in ROWS for name in re.findall(r"`([a-z-]+)", uses)} == set()
+    assert [sid for sids, _ in ROWS for sid in _sids(sids)] == list(STATEMENTS)
+
+
+def test_every_action_exists_at_aws_and_has_a_resource_of_its_service() -> None:
+    session: Any = botocore.session.get_session()
+    for statement in STATEMENTS.values():
+        resources = {each.split(":")[2] if each != "*" else "*" for each in listed(statement["Resource"])}
+        for action in listed(statement["Action"]):
+            service, _, name = action.partition(":")
+            assert CALLS.get(name, name) in session.get_service_model(service).operation_names, action
+            assert resources & {service, "*"}, action
+
+
+def test_the_policy_fits_into_a_managed_policy() -> None:
+    assert len("".join(POLICY.read_text(encoding="utf-8").split())) <= 6_144  # IAM's limit

@@ -1,0 +1,91 @@
+"""`rejections`: counts by reason, shares, remedies and message ids, and no value of an event."""
+
+import time
+from typing import Any
+
+from audience_sync_cli.state.function_logs import LogLine
+from audience_sync_cli.watch.rejections import SAMPLES, by_reason, rejections
+from tests.command.conftest import Deployment
+
+
+def test_reasons_are_counted_with_share_remedy_and_some_message_ids(deployment: Deployment) -> None:
+    deployment.publish(time.time() - 30, EventsAccepted=15, EventsIgnored=1, EventsRejected=4)
+    deployment.reject(("time_ahead", "m-1"), ("member_id_invalid", "m-2"), ("time_ahead", "m-3"))
+    deployment.reject(("time_ahead", "m-4"))
+    document = deployment.json(rejections)
+    assert (document["received"], document["rejected"]) == (20, 4)
+    first, second = document["reasons"]
+    assert first == {
+        "reason": "time_ahead",
+        "events": 3,
+        "share": 0.15,
+        "remedy": "Correct the sender's clock.",
+        "messageIds": ["m-1", "m-3", "m-4"],
+        "audienceIds": [],
+    }
+    assert (second["reason"], second["events"], second["share"]) == ("member_id_invalid", 1, 0.05)
+
+
+def test_people_read_a_sentence_and_two_tables(deployment: Deployment) -> None:
+    deployment.publish(time.time() - 30, EventsAccepted=1)
+    deployment.reject(("time_ahead", "m-1"))
+    output = deployment.printed(rejections, since="30m").out
+    assert output.startswith("1 event of 1 rejected since ")
+    assert "100.0%" in output
+    assert "Correct the sender's clock." in output
+    assert "m-1" in output
+
+
+def test_denied_consent_is_listed_and_counted_apart(deployment: Deployment) -> None:
+    deployment.publish(time.time() - 30, EventsAccepted=3, EventsRejected=1)
+    deployment.reject(("time_ahead", "m-1"))
+    for message_id in ("m-2", "m-3"):
+        deployment.log("Ingest", "consent denied", reason="consent_denied", message_id=message_id)
+    deployment.log("Ingest", "events rejected", rejected=0, by_reason={"consent_denied": 2})
+    document = deployment.json(rejections)
+    assert (document["received"], document["rejected"], document["consentDenied"]) == (4, 1, 2)
+    assert {each["reason"]: each["messageIds"] for each in document["reasons"]} == {
+        "consent_denied": ["m-2", "m-3"],
+        "time_ahead": ["m-1"],
+    }
+    assert deployment.printed(rejections).out.startswith("1 event of 4 rejected, 2 with consent denied since ")
+
+
+def test_the_rejection_by_one_audience_of_an_accepted_event_is_listed_and_counted_apart(deployment: Deployment) -> None:
+    deployment.publish(time.time() - 30, EventsAccepted=3, EventsRejected=1)
+    deployment.reject(("time_ahead", "m-1"))
+    for message_id, audience_id in (("m-2", "7"), ("m-3", "d-1"), ("m-4", "7")):
+        partial = {"reason": "consent_missing", "message_id": message_id, "audience_id": audience_id}
+        deployment.log("Ingest", "event rejected", **partial)
+    deployment.log("Ingest", "events rejected", rejected=0, partly_rejected=3, by_reason={"consent_missing": 3})
+    document = deployment.json(rejections)
+    assert (document["received"], document["rejected"], document["partlyRejected"]) == (4, 1, 3)
+    assert {each["reason"]: each["audienceIds"] for each in document["reasons"]} == {
+        "consent_missing": ["7", "d-1"],
+        "time_ahead": [],
+    }
+    printed = deployment.printed(rejections).out
+    assert printed.startswith("1 event of 4 rejected, 3 by one of their audiences only since ")
+    assert "consent_missing, only by 7, d-1: the other audiences" in printed
+
+
+def test_without_a_rejection_there_is_one_sentence(deployment: Deployment) -> None:
+    deployment.publish(time.time() - 30, EventsAccepted=3)
+    (sentence,) = deployment.printed(rejections).out.splitlines()
+    assert sentence.startswith("0 events of 3 rejected since ")
+
+
+def test_a_stack_that_logs_errors_only_says_that_none_are_listed(deployment: Deployment) -> None:
+    deployment.stack.parameters = {"LogLevel": "ERROR"}
+    assert "rejected events are not listed" in deployment.printed(rejections).err
+
+
+def test_the_sum_of_a_request_counts_and_its_single_lines_give_the_newest_ids() -> None:
+    def each(number: int) -> LogLine:
+        return LogLine(number, "Ingest", {"message": "event rejected", "reason": "a", "message_id": str(number)})
+
+    total: dict[str, Any] = {"message": "events rejected", "by_reason": {"a": 900, "b": 2}}
+    first, second = by_reason([*map(each, range(100)), LogLine(101, "Ingest", total)])
+    assert (first.reason, first.events, first.message_ids) == ("a", 900, ("97", "98", "99"))
+    assert len(first.message_ids) == SAMPLES
+    assert (second.reason, second.events, second.message_ids) == ("b", 2, ())

@@ -1,0 +1,455 @@
+"""`send`: what is posted, what the answer means, and how a change is followed to the end of its job."""
+
+import json
+import time
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests
+
+from audience_sync.amazon_ads.data_manager.client import NO_UPLOAD_ID
+from audience_sync.amazon_ads.destination import of_data_manager
+from audience_sync.errors import AudienceSyncError, Unavailable
+from audience_sync.members.member_state import Timing
+from audience_sync.members.member_step import step
+from audience_sync.members.membership import Audience, MembershipChange
+from audience_sync_cli.audiences.listed import the_only_audience
+from audience_sync_cli.errors import (
+    AlreadyReported,
+    NotThere,
+    OperatorError,
+    ReportedAsUnfinished,
+    TryLater,
+    WrongUsage,
+)
+from audience_sync_cli.watch import following
+from audience_sync_cli.watch.following import Following
+from audience_sync_cli.watch.hops import End, Hop
+from audience_sync_cli.watch.posting import Answer, post
+from audience_sync_cli.watch.samples import MEMBER
+from audience_sync_cli.watch.send import send
+from audience_sync_cli.watch.sent import Sent
+from audience_sync_cli.watch.ways import Posted
+from tests.aws_fixtures import AUDIENCE, EVENT_KEY
+from tests.command.conftest import Deployment, change
+
+if TYPE_CHECKING:
+    from audience_sync_cli.state.blockers import Blocker
+
+ACCEPTED = {"accepted": 1, "ignored": 0, "rejected": 0, "rejections": []}
+REJECTION = {"index": 0, "messageId": "m-1", "reason": "time_ahead", "detail": "timestamp is ahead; correct the clock"}
+
+
+def test_a_sample_is_posted_with_the_event_key_and_the_answer_printed(
+    deployment: Deployment, gateway: list[Any]
+) -> None:
+    gateway.append((200, ACCEPTED))
+    deployment.list_audience()
+    document = deployment.json(send, sample_name="track")
+    (authorization, event), *_ = gateway
+    assert authorization == f"Bearer {EVENT_KEY}"
+    assert (event["userId"], event["event"]) == (MEMBER, "Audience Entered")
+    assert (document["status"], document["accepted"], document["ends"]) == (200, 1, [])
+    assert [hop["place"] for hop in document["hops"]] == ["answer"]
+
+
+def test_a_file_is_posted_as_it_is(deployment: Deployment, gateway: list[Any], tmp_path: Path) -> None:
+    gateway.append((200, ACCEPTED | {"ignored": 1, "consentDenied": 1}))
+    file = tmp_path / "event.json"
+    file.write_text('{"type": "track"}')
+    output = deployment.printed(send, file).out
+    assert "200: 1 accepted, 1 ignored, 0 rejected; 1 of the accepted with consent denied" in output
+    assert gateway[0][1] == {"type": "track"}
+
+
+def test_a_rejection_is_printed_with_reason_and_detail_and_fails(deployment: Deployment, gateway: list[Any]) -> None:
+    gateway.append((400, ACCEPTED | {"accepted": 0, "rejected": 1, "rejections": [REJECTION]}))
+    deployment.list_audience()
+    output = deployment.printed(send, sample_name="identify", exits=True, raises=AlreadyReported).out
+    assert "400: 0 accepted, 0 ignored, 1 rejected" in output
+    assert "time_ahead" in output
+    assert gateway[0][1]["traits"][AUDIENCE.computation_key] is False
+
+
+def test_the_rejection_by_one_of_several_audiences_names_it_and_fails(
+    deployment: Deployment, gateway: list[Any]
+) -> None:
+    partial = {"partlyRejected": 1, "rejections": [REJECTION | {"audienceId": "d-1"}]}
+    gateway.append((200, ACCEPTED | partial))
+    deployment.list_audience()
+    output = deployment.printed(send, sample_name="track", raises=AlreadyReported).out
+    assert "200: 1 accepted, 0 ignored, 0 rejected; 1 rejection by single audiences of the accepted" in output
+    assert "d-1" in output
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind", "sentence"),
+    [
+        pytest.param(400, {"error": "the body is not JSON"}, OperatorError, "the body: the body is not JSON", id="400"),
+        pytest.param(401, {"error": "unauthorized"}, OperatorError, "refuses its own event key", id="wrong key"),
+        pytest.param(413, {"error": "x"}, OperatorError, "too large", id="too large"),
+        pytest.param(429, {"message": "Too Many Requests"}, TryLater, "answers 429", id="throttled"),
+        pytest.param(503, "<html>", TryLater, "answers 503", id="unavailable, and no JSON"),
+        pytest.param(404, {"message": "Not Found"}, OperatorError, "answers 404", id="not a gateway of ours"),
+        pytest.param(200, "[]", OperatorError, "answers 200", id="an answer of another program"),
+    ],
+)
+def test_any_other_answer_is_an_error_with_a_remedy(
+    deployment: Deployment, gateway: list[Any], status: int, body: Any, kind: type[OperatorError], sentence: str
+) -> None:
+    gateway.append((status, body))
+    with pytest.raises(kind, match=sentence) as raised:
+        post(deployment.session(), b"{}")
+    assert type(raised.value) is kind
+    assert status == 400 or raised.value.remedy
+
+
+def test_a_gateway_that_does_not_answer_can_be_tried_later(deployment: Deployment) -> None:
+    with pytest.raises(TryLater, match="The gateway does not answer: ConnectionError"):
+        post(deployment.session(), b"{}")
+
+
+def test_without_a_usable_event_key_nothing_is_posted(deployment: Deployment) -> None:
+    deployment.put_secret("IngestSecret", {"eventKey": "short"})
+    with pytest.raises(OperatorError, match="no usable event key"):
+        post(deployment.session(), b"{}")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param({}, id="nothing to send"),
+        pytest.param({"file": Path("x"), "sample_name": "track"}, id="two things to send"),
+        pytest.param({"file": Path("x"), "exits": True}, id="an exit of a file"),
+        pytest.param({"file": Path("x"), "audience": "1"}, id="an audience of a file"),
+        pytest.param({"sample_name": "tracks"}, id="no such sample"),
+    ],
+)
+def test_options_that_contradict_each_other_are_refused(deployment: Deployment, options: dict[str, Any]) -> None:
+    with pytest.raises(WrongUsage):
+        send(deployment.session(), **options)
+
+
+def test_the_audience_of_a_sample_may_be_left_out_where_one_is_listed(deployment: Deployment) -> None:
+    with pytest.raises(NotThere, match="No audience"):
+        the_only_audience(deployment.session())
+    deployment.list_audience()
+    assert the_only_audience(deployment.session()) == AUDIENCE
+    deployment.list_audience(Audience("2"))
+    with pytest.raises(WrongUsage, match="2 audiences"):
+        the_only_audience(deployment.session())
+
+
+type Job = Callable[[str], str]  # uploads a record of a member and returns the id of its job
+
+
+class Followed:
+    """Follows changes while a stack does one thing after the other: one in each pause."""
+
+    def __init__(
+        self,
+        deployment: Deployment,
+        *changes: MembershipChange,
+        steps: list[Callable[[], None]],
+        later: float = 0,
+        ahead: float = 0,
+        earlier_jobs: Collection[str] = (),
+    ) -> None:
+        self.hops: list[Hop] = []
+        self.blockers: list[Blocker] = []
+        self.now = time.time() + later
+        self._steps = steps
+        session = deployment.session()
+        session.now = lambda: self.now
+        self._following = Following(
+            session,
+            changes,
+            posted=Posted(self.now, ahead, earlier_jobs),
+            on_hop=self.hops.append,
+            on_blocker=self.blockers.append,
+            sleep=self._sleep,
+        )
+
+    def run(self, timeout: float = 60) -> list[End]:
+        return self._following.run(timeout)
+
+    @property
+    def places(self) -> list[str]:
+        return [hop.place for hop in self.hops]
+
+    def _sleep(self, seconds: float) -> None:
+        assert seconds > 0
+        self.now += 5
+        if self._steps:
+            self._steps.pop(0)()
+
+
+def now_change(member: str = "m1", *, exits: bool = False) -> MembershipChange:
+    return change(member, exits=exits, at=round(time.time() * 1000))
+
+
+@pytest.fixture
+def job(deployment: Deployment) -> Job:
+    """Uploads a record of a member to the sandbox and returns the id of its job."""
+    deployment.connect()
+    deployment.stack.service("lambda").invoke(FunctionName="RefreshFunction", Payload=b"{}")
+    token = deployment.secret("TokenSecret")["accessToken"]
+    media = "application/vnd.amcaudiences.v1+json"
+    client = deployment.secret("CredentialsSecret")["clientId"]
+    headers = {"Authorization": f"Bearer {token}", "Amazon-Advertising-API-ClientId": client}
+
+    def upload(member: str) -> str:
+        record = change(member).record | {"countryCode": "US"}
+        body = {"audienceId": int(AUDIENCE.audience_id), "records": [record]}
+        answer = requests.post(
+            f"{deployment.amazon}/amc/audiences/records",
+            data=json.dumps(body),
+            headers=headers | {"Content-Type": media, "Accept": media},
+            timeout=10,
+        )
+        answer.raise_for_status()
+        job_id: str = answer.json()["jobRequestId"]
+        return job_id
+
+    return upload
+
+
+def uploaded(deployment: Deployment, job_id: str, audience_id: str = AUDIENCE.audience_id) -> None:
+    deployment.log("Worker", "upload accepted", audience_id=audience_id, job_id=job_id, records=1)
+
+
+@pytest.mark.parametrize("upload_id", ["in-1", NO_UPLOAD_ID])
+def test_a_change_of_a_dataset_is_followed_to_the_upload_which_has_no_job(
+    deployment: Deployment, upload_id: str
+) -> None:
+    entered = replace(now_change(), audience_id="adm-1", destination=of_data_manager())
+    steps: list[Callable[[], None]] = [
+        lambda: deployment.record(entered),
+        lambda: uploaded(deployment, upload_id, audience_id="adm-1"),
+    ]
+    followed = Followed(deployment, entered, steps=steps, earlier_jobs=[NO_UPLOAD_ID])
+    (end,) = followed.run()
+    assert (followed.places, end.ending) == (["table", "upload"], "done")
+    assert "does not report when it takes effect" in end.text
+
+
+def test_a_change_is_followed_through_table_upload_and_job(deployment: Deployment, job: Job) -> None:
+    entered, job_id = now_change(), job("m1")
+    steps: list[Callable[[], None]] = [
+        lambda: None,
+        lambda: deployment.record(entered),
+        lambda: uploaded(deployment, "of-another-audience", audience_id="2"),
+        lambda: uploaded(deployment, job_id),
+    ]
+    followed = Followed(deployment, entered, steps=steps)
+    (end,) = followed.run()
+    assert followed.places == ["table", "upload", "job"]
+    assert followed.hops[1].facts["jobId"] == job_id
+    assert (end.ending, end.text) == ("done", "Amazon has applied the change.")
+    assert "SUCCEEDED" in followed.hops[2].text
+    assert [hop.after for hop in followed.hops] == sorted(hop.after for hop in followed.hops)
+
+
+def test_an_upload_from_before_the_row_was_written_is_not_that_of_the_change(deployment: Deployment) -> None:
+    entered = now_change()
+    uploaded(deployment, "job-of-an-earlier-change")
+    followed = Followed(deployment, entered, steps=[lambda: time.sleep(1.1), lambda: deployment.record(entered)])
+    (end,) = followed.run(timeout=20)
+    assert (followed.places, end.ending) == (["table"], "timeout")
+
+
+def test_an_event_that_was_sent_before_is_followed_to_its_new_upload(deployment: Deployment, job: Job) -> None:
+    entered, job_id = now_change(), job("m1")
+    state = step(None, [entered], now=int(time.time()) - 60, timing=Timing(900)).state
+    deployment.session().members.write([state])
+    deployment.logs._now = lambda: time.time() - 60
+    uploaded(deployment, "the-first-one")
+    deployment.logs._now = time.time
+    followed = Followed(deployment, entered, steps=[lambda: None, lambda: uploaded(deployment, job_id)])
+    (end,) = followed.run()
+    assert (end.ending, followed.hops[1].facts["jobId"]) == ("done", job_id)
+    assert "known before, and sent again" in followed.hops[0].text
+
+
+def test_a_job_that_is_known_to_be_of_another_change_is_passed_over(deployment: Deployment, job: Job) -> None:
+    entered, first, second = now_change(), job("m1"), job("m1")
+    deployment.record(entered)
+    uploaded(deployment, first)
+    followed = Followed(deployment, entered, steps=[lambda: uploaded(deployment, second)], earlier_jobs={first})
+    followed.run()
+    assert followed.hops[1].facts["jobId"] == second
+
+
+def test_times_are_compared_by_the_clock_of_the_stack(deployment: Deployment, job: Job) -> None:
+    entered, job_id = now_change(), job("m1")
+    deployment.record(entered)
+    uploaded(deployment, job_id)
+    followed = Followed(deployment, entered, steps=[], later=3_600, ahead=-3_600)
+    (end,) = followed.run()
+    assert end.ending == "done"
+    assert all(hop.after < 60 for hop in followed.hops)
+
+
+def test_a_newer_change_ends_it_because_nothing_is_sent(deployment: Deployment) -> None:
+    older = change("m1", at=1_000)
+    deployment.record(replace(older, at=2_000, message_id="newer"))
+    followed = Followed(deployment, older, steps=[])
+    (end,) = followed.run()
+    assert (followed.places, end.ending, end.is_good) == (["table"], "superseded", True)
+
+
+def test_an_exit_of_a_member_without_identifiers_has_nothing_to_remove(deployment: Deployment) -> None:
+    left = now_change(exits=True)
+    left.record["hashedPII"].clear()
+    deployment.record(left)
+    (end,) = Followed(deployment, left, steps=[]).run()
+    assert (end.ending, "nothing to remove" in end.text) == ("superseded", True)
+
+
+def test_a_parked_change_ends_it_with_reason_and_detail(deployment: Deployment) -> None:
+    entered = now_change()
+
+    def park() -> None:
+        deployment.record(entered)
+        deployment.park(entered, reason="access_denied")
+        deployment.log("Worker", "delivery incomplete", parked={"access_denied": 1}, audience_ids=[entered.audience_id])
+
+    (end,) = Followed(deployment, entered, steps=[park]).run()
+    assert (end.ending, end.is_good) == ("parked", False)
+    assert "access_denied: refused" in end.text
+    assert "parked redrive" in end.remedy
+
+
+def test_another_change_that_is_parked_does_not_end_it(deployment: Deployment) -> None:
+    entered = now_change()
+
+    def park() -> None:
+        deployment.park(change("m2"), reason="access_denied")
+        deployment.log("Worker", "delivery incomplete", parked={"access_denied": 1}, audience_ids=[entered.audience_id])
+
+    (end,) = Followed(deployment, entered, steps=[park]).run(timeout=20)
+    assert (end.ending, "still in the change queue" in end.text) == ("timeout", True)
+
+
+def test_what_waits_is_named_once_and_again_when_the_time_is_over(deployment: Deployment) -> None:
+    entered = now_change()
+
+    def fail() -> None:
+        deployment.log(
+            "Worker", "delivery incomplete", deferred=["throttled"], audience_ids=[entered.audience_id], parked={}
+        )
+
+    followed = Followed(deployment, entered, steps=[fail])
+    (end,) = followed.run(timeout=60)
+    assert [blocker.reason for blocker in followed.blockers] == ["throttled"]
+    assert "Amazon asks the stack to slow down (429)" in end.text
+
+
+def test_what_only_a_person_can_end_ends_following_at_once(deployment: Deployment) -> None:
+    deployment.stack.service("lambda").event_source = "Disabled"
+    followed = Followed(deployment, now_change(), steps=[])
+    (end,) = followed.run(timeout=3_000)
+    assert (end.ending, end.text) == ("blocked", "Delivery is paused: the worker's event source is disabled.")
+    assert len(followed.blockers) == 1
+
+
+def test_a_job_that_amazon_does_not_know_ends_it(deployment: Deployment, job: Job) -> None:
+    entered = now_change()
+    job("m1")
+    deployment.record(entered)
+    uploaded(deployment, "no-such-job")
+    (end,) = Followed(deployment, entered, steps=[]).run()
+    assert (end.ending, "does not know the job" in end.text) == ("rejected", True)
+
+
+def test_several_audiences_are_followed_side_by_side(deployment: Deployment, job: Job) -> None:
+    first, second = now_change(), change("m1", audience_id="2", at=1_000)
+    deployment.record(first, replace(second, at=2_000, message_id="newer"))
+    uploaded(deployment, job("m1"))
+    followed = Followed(deployment, first, second, steps=[])
+    ends = followed.run()
+    assert [end.ending for end in ends] == ["done", "superseded"]
+    told = [*(end.text for end in ends), *(hop.text for hop in followed.hops)]
+    assert {text.partition(":")[0] for text in told} == {f"audience {first.audience_id}", "audience 2"}
+
+
+def test_without_the_ordering_guard_there_is_no_row_to_wait_for(deployment: Deployment, job: Job) -> None:
+    deployment.stack.parameters = {"OrderingGuard": "no"}
+    job_id = job("m1")
+    followed = Followed(deployment, now_change(), steps=[lambda: uploaded(deployment, job_id)])
+    (end,) = followed.run()
+    assert (followed.places, end.ending) == (["upload", "job"], "done")
+
+
+def test_a_stack_that_does_not_log_uploads_says_so_once_the_change_is_recorded(deployment: Deployment) -> None:
+    deployment.stack.parameters = {"LogLevel": "WARNING"}
+    entered = now_change()
+    deployment.record(entered)
+    (end,) = Followed(deployment, entered, steps=[]).run()
+    assert (end.ending, "logs WARNING and above" in end.text) == ("blocked", True)
+
+
+def test_an_error_that_may_pass_does_not_end_following(deployment: Deployment, job: Job) -> None:
+    entered, job_id = now_change(), job("m1")
+    deployment.record(entered)
+    uploaded(deployment, job_id)
+    fault = {"match": {"path": f"/amc/audiences/records/{job_id}"}, "do": {"status": 503}, "times": 1}
+    requests.put(f"{deployment.amazon}/sandbox/faults", json=[fault], timeout=5).raise_for_status()
+    followed = Followed(deployment, entered, steps=[])
+    (end,) = followed.run()
+    assert (followed.places, end.ending) == (["table", "upload", "job"], "done")
+
+
+def test_a_missing_table_ends_following(deployment: Deployment) -> None:
+    name = deployment.stack["MembershipTable"]
+    deployment.stack.service("dynamodb").delete_table(TableName=name)
+    with pytest.raises(Unavailable):
+        Followed(deployment, now_change(), steps=[]).run()
+
+
+def test_rows_that_are_known_are_not_read_again(deployment: Deployment) -> None:
+    first, second = now_change("m1"), now_change("m2")
+    deployment.record(first)
+    followed = Followed(deployment, first, second, steps=[lambda: None, lambda: deployment.record(second)])
+    (way,) = followed._following._ways
+    followed._following._look()
+    assert [change.member[1] for change in way.pending] == ["m2"]
+    followed.run(timeout=20)
+    assert followed.hops[0].facts["recorded"] == 2
+
+
+def test_a_terminal_shows_what_is_waited_for(deployment: Deployment) -> None:
+    deployment.send("ChangeQueue", "{}")
+    entered, hints = now_change(), list[str]()
+    steps = [lambda: deployment.record(entered), lambda: uploaded(deployment, "job-1")]
+    followed = Followed(deployment, entered, steps=steps)
+    with suppress(AudienceSyncError):  # Amazon is not connected here
+        followed._following.run(20, lambda: hints.append(followed._following.hint))
+    assert hints == ["waiting for the worker, 1 message in the change queue", "waiting for the upload"]
+
+
+def test_amazon_is_asked_less_often_than_aws(deployment: Deployment) -> None:
+    followed = Followed(deployment, now_change(), steps=[])
+    deployment.stack.local = None
+    (way,) = followed._following._ways
+    assert followed._following._pause([way]) == following.PAUSE
+    way.job_id = "job-1"
+    assert followed._following._pause([way]) == following.PAUSE_AT_AMAZON
+
+
+@pytest.mark.parametrize(
+    ("ending", "raised"),
+    [("timeout", ReportedAsUnfinished), ("parked", AlreadyReported), ("blocked", AlreadyReported)],
+)
+def test_the_exit_code_says_whether_waiting_helps(
+    deployment: Deployment, ending: Any, raised: type[AlreadyReported]
+) -> None:
+    sent = Sent(deployment.session(), b"{}", 0, Answer(200, 0.1, accepted=1))
+    sent.ends = [End("done", ""), End(ending, "")]
+    with pytest.raises(raised) as caught:
+        sent.raise_unless_good()
+    assert type(caught.value) is raised

@@ -1,0 +1,278 @@
+"""`tail`: which log lines an operator sees, in which words, and which options select them."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+from hypothesis import given
+from hypothesis import strategies as st
+
+from audience_sync.errors import Unavailable
+from audience_sync_cli.errors import NotThere, WrongUsage
+from audience_sync_cli.state.function_logs import FUNCTIONS, Follower, FunctionLogs, LogLine
+from audience_sync_cli.watch.log_entries import _READERS, Selection, entries, selected
+from audience_sync_cli.watch.tail import batches, tail
+from tests.aws_fixtures import AUDIENCE
+from tests.command.conftest import Deployment
+from tests.command.json_schema import faults
+
+SOURCES = Path(__file__).parents[3] / "functions"
+ID = AUDIENCE.audience_id
+METRICS: dict[str, Any] = {"_aws": {"CloudWatchMetrics": []}}
+
+
+def shown(function: str, **fields: Any) -> list[tuple[str, str]]:
+    return [(entry.kind, entry.text) for entry in entries(LogLine(0, function, fields))]
+
+
+@pytest.mark.parametrize(
+    ("function", "fields", "expected"),
+    [
+        pytest.param(
+            "Ingest",
+            METRICS | {"EventsAccepted": [2.0, 1.0], "EventsIgnored": [1.0], "EventsRejected": [4.0]},
+            [("accepted", "3 events accepted, 1 ignored")],
+            id="accepted: one line of metrics for each request",
+        ),
+        pytest.param(
+            "Ingest",
+            {"message": "event rejected", "reason": "time_ahead", "message_id": "personas_1"},
+            [("rejected", "time_ahead: the time is more than five minutes ahead. personas_1")],
+            id="rejected: with its message id",
+        ),
+        pytest.param(
+            "Ingest",
+            {"message": "event rejected", "reason": "time_ahead", "message_id": "personas_1", "audience_id": "7"},
+            [("rejected", "time_ahead: the time is more than five minutes ahead. personas_1, only by audience 7")],
+            id="rejected: by one of its audiences",
+        ),
+        pytest.param(
+            "Ingest",
+            {"message": "consent denied", "reason": "consent_denied", "message_id": "personas_1"},
+            [("denied", "consent_denied: the person has denied consent. personas_1")],
+            id="accepted, and it denies consent",
+        ),
+        pytest.param(
+            "Ingest",
+            {"message": "events rejected", "rejected": 4, "by_reason": {"time_ahead": 4}},
+            [],
+            id="rejected: the sum of lines that are shown already",
+        ),
+        pytest.param(
+            "Ingest",
+            {"message": "events rejected", "rejected": 150, "by_reason": {"time_ahead": 149, "no_identifier": 1}},
+            [("rejected", "50 more events of the same request; all its rejections: 149 time_ahead, 1 no_identifier")],
+            id="rejected: more than have lines of their own",
+        ),
+        pytest.param(
+            "Ingest",
+            METRICS | {"RequestsUnauthorized": [1.0]},
+            [("refused", "401: request with a credential that does not match")],
+            id="refused: a wrong key",
+        ),
+        pytest.param(
+            "Ingest",
+            {"message": "request refused", "status": 413, "reason": "too_large", "detail": "over 4500000 bytes"},
+            [("refused", "413: too_large, over 4500000 bytes")],
+            id="refused: too large",
+        ),
+        pytest.param(
+            "Worker",
+            {"message": "upload accepted", "audience_id": "1", "job_id": "job-1", "records": 2},
+            [("upload", "2 records to audience 1, job job-1")],
+            id="upload",
+        ),
+        pytest.param(
+            "Worker",
+            METRICS | {"ChangesDelivered": [2.0], "ChangesSuperseded": [1.0]},
+            [("delivered", "2 changes delivered, 1 superseded")],
+            id="delivered",
+        ),
+        pytest.param(
+            "Jobs", METRICS | {"ChangesDelivered": [-2.0], "ChangesParked": [2.0]}, [], id="what a job takes back"
+        ),
+        pytest.param(
+            "Worker",
+            {
+                "message": "delivery incomplete",
+                "uploads_failed": {"throttled": 1},
+                "parked": {"request_rejected": 2},
+                "deferred": ["throttled"],
+                "audience_ids": ["1"],
+            },
+            [
+                ("failed", "1 upload: 1 throttled, audience 1"),
+                ("parked", "2 changes: 2 request_rejected, audience 1"),
+                ("waits", "throttled: Amazon asks the stack to slow down (429), audience 1"),
+            ],
+            id="failed, parked and waiting",
+        ),
+        pytest.param(
+            "Jobs",
+            {
+                "message": "job checked",
+                "audience_id": "1",
+                "job_id": "job-1",
+                "state": "PARTIALLYSUCCEEDED",
+                "outcome": "ended",
+                "parked": 2,
+                "repeated": 0,
+                "erased": 1,
+            },
+            [("job", "PARTIALLYSUCCEEDED (ended), audience 1, 2 records parked, 1 person's hashes erased, job job-1")],
+            id="job",
+        ),
+        pytest.param(
+            "Refresh",
+            {"message": "token refresh failed", "reason": "not_connected"},
+            [("token", "not_connected: Amazon is not connected yet. Run `audience-sync connect`.")],
+            id="no token",
+        ),
+        pytest.param(
+            "Worker",
+            {"message": "something new", "level": "WARNING", "location": "x:1", "reason": "new"},
+            [("warning", "something new reason=new")],
+            id="a warning that has no form of its own",
+        ),
+        pytest.param("Ingest", {"message": "credential used", "level": "INFO", "entry": "eventKey"}, [], id="other"),
+        pytest.param("Ingest", {"type": "platform.start"}, [], id="a line of Lambda's own"),
+    ],
+)
+def test_a_log_line_is_shown_in_words(function: str, fields: dict[str, Any], expected: list[tuple[str, str]]) -> None:
+    assert shown(function, **fields) == expected
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner, max_size=3),
+    max_leaves=6,
+)
+FIELDS = (
+    "reason by_reason records parked erased uploads_failed deferred audience_ids audience_id job_id state level _aws"
+)
+
+
+@given(
+    message=st.sampled_from([*_READERS, "", "something new"]),
+    fields=st.dictionaries(st.sampled_from([*FIELDS.split(), "EventsAccepted", "TokensRefreshed"]), ANYTHING),
+)
+def test_whatever_a_newer_function_logs_is_read_without_an_error(message: str, fields: dict[str, Any]) -> None:
+    for entry in entries(LogLine(0, "Worker", {"message": message} | fields)):
+        assert entry.text
+        assert json.dumps(entry.as_json())
+        assert faults("tail", entry.as_json()) == []
+
+
+def test_every_line_that_is_read_by_its_message_is_logged_by_a_function() -> None:
+    logged = "".join(path.read_text() for path in SOURCES.rglob("*.py"))
+    logged += (SOURCES.parent / "layers/shared/audience_sync/runtime/telemetry.py").read_text()
+    messages = re.findall(r'"(\w[\w ]+)": _', (SOURCES.parent / "audience_sync_cli/watch/log_entries.py").read_text())
+    assert len(messages) == 10
+    assert [message for message in messages if f'"{message}"' not in logged] == []
+
+
+@pytest.mark.parametrize(
+    ("selection", "kinds"),
+    [
+        pytest.param(Selection(), ["rejected", "upload", "parked"], id="everything"),
+        pytest.param(Selection(audience_id="1"), ["upload", "parked"], id="an audience"),
+        pytest.param(Selection(reason="time_ahead"), ["rejected"], id="a reason"),
+        pytest.param(Selection(message_id="personas_1"), ["rejected"], id="a message"),
+        pytest.param(Selection(audience_id="1", reason="access_denied"), ["parked"], id="both"),
+    ],
+)
+def test_what_is_wanted_fits_every_option(selection: Selection, kinds: list[str]) -> None:
+    lines = [
+        LogLine(1, "Ingest", {"message": "event rejected", "reason": "time_ahead", "message_id": "personas_1"}),
+        LogLine(2, "Worker", {"message": "upload accepted", "audience_id": "1", "job_id": "j", "records": 1}),
+        LogLine(3, "Worker", {"message": "delivery incomplete", "parked": {"access_denied": 1}, "audience_ids": ["1"]}),
+    ]
+    assert [entry.kind for entry in selected(lines, selection)] == kinds
+
+
+def test_the_past_is_printed_and_then_it_ends(deployment: Deployment) -> None:
+    deployment.list_audience()
+    deployment.log("Worker", "upload accepted", audience_id=ID, job_id="job-1", records=1)
+    deployment.log("Worker", "upload accepted", audience_id="2", job_id="job-2", records=1)
+    (printed,) = deployment.printed(tail, audience="lapsed_premium_buyers", follow=False).out.splitlines()
+    assert re.fullmatch(rf"\S{{10}} \S{{8}}Z  upload     1 record to audience {ID}, job job-1", printed)
+
+
+def test_with_json_each_line_is_a_document(deployment: Deployment) -> None:
+    deployment.log("Ingest", "event rejected", reason="time_ahead", message_id="m-1")
+    deployment.log("Ingest", "event rejected", reason="time_ahead", message_id="m-2")
+    (document,) = map(json.loads, deployment.printed(tail, message="m-2", follow=False, as_json=True).out.splitlines())
+    assert document.pop("at").endswith("Z")
+    assert document == {"function": "ingest", "kind": "rejected", "reason": "time_ahead", "messageId": "m-2"}
+
+
+@pytest.mark.parametrize(
+    ("typed", "note"),
+    [
+        pytest.param("time_ahed", "Did you mean time_ahead?", id="almost right"),
+        pytest.param("acces_denied", "Did you mean access_denied?", id="of a dead letter"),
+        pytest.param("time_ahead", "", id="known"),
+        pytest.param("unauthorized", "", id="known to others only"),
+    ],
+)
+def test_a_reason_that_is_almost_right_is_suggested(deployment: Deployment, typed: str, note: str) -> None:
+    error = deployment.printed(tail, reason=typed, follow=False).err
+    assert (note in error) if note else ("reason code" not in error)
+
+
+def test_what_is_new_comes_after_each_pause(deployment: Deployment) -> None:
+    deployment.log("Worker", "first")
+    follower = Follower(FunctionLogs(deployment.stack), FUNCTIONS, 0)
+    found = batches(follower, lambda: deployment.log("Jobs", "second"), print, once=False)
+    assert [[line.message for line in next(found)], [line.message for line in next(found)]] == [["first"], ["second"]]
+
+
+class FailingFollower:
+    """Gives what is in the list: lines, or an error."""
+
+    def __init__(self, *answers: list[LogLine] | Exception) -> None:
+        self._answers = list(answers)
+
+    def new(self) -> list[LogLine]:
+        answer = self._answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+def test_an_error_that_may_pass_does_not_end_it() -> None:
+    notes: list[str] = []
+    follower: Any = FailingFollower([], Unavailable("CloudWatch Logs does not answer: x"), [LogLine(1, "Jobs", {})])
+    found = batches(follower, lambda: None, notes.append, once=False)
+    assert [len(next(found)) for _ in range(3)] == [0, 0, 1]
+    assert notes == ["CloudWatch Logs does not answer: x. Trying again."]
+
+
+def test_the_first_look_must_succeed() -> None:
+    follower: Any = FailingFollower(Unavailable("CloudWatch Logs does not answer: x"))
+    with pytest.raises(Unavailable):
+        next(batches(follower, lambda: None, print, once=False))
+
+
+def test_a_missing_permission_ends_it_although_it_is_not_the_first_look(deployment: Deployment) -> None:
+    denied = ClientError({"Error": {"Code": "AccessDeniedException"}}, "FilterLogEvents")
+    follower = Follower(FunctionLogs(deployment.stack), FUNCTIONS, 0)
+    found = batches(follower, lambda: deployment.fail("logs", denied), print, once=False)
+    next(found)
+    with pytest.raises(Unavailable):
+        next(found)
+
+
+def test_a_stack_that_logs_warnings_only_says_that_uploads_are_missing(deployment: Deployment) -> None:
+    deployment.stack.parameters = {"LogLevel": "WARNING"}
+    assert "successful uploads and jobs do not appear" in deployment.printed(tail, follow=False).err
+
+
+def test_an_unknown_audience_and_an_unreadable_age_are_refused(deployment: Deployment) -> None:
+    with pytest.raises(NotThere):
+        tail(deployment.session(), audience="none", follow=False)
+    with pytest.raises(WrongUsage):
+        tail(deployment.session(), since="10 minutes", follow=False)

@@ -1,0 +1,452 @@
+"""Audiences are created once, even if requests are repeated, overlap or get lost: with the template's own table."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from itertools import count
+from typing import Any
+
+import pytest
+
+from audience_sync.amazon_ads.advertiser_audiences.audience import AudienceReport
+from audience_sync.amazon_ads.destination import of_advertiser
+from audience_sync.audiences.creation import CREATE_WAIT, STALE_LOCK_AGE, Audiences, Created
+from audience_sync.aws.audience_table import AudienceTable
+from audience_sync.aws.creation_locks import CreationLocks
+from audience_sync.clock import Clock
+from audience_sync.errors import (
+    AccessDenied,
+    AudienceSyncError,
+    InvalidAudience,
+    InvalidRequest,
+    NotFound,
+    OutcomeUnknown,
+    RequestRejected,
+    ServiceUnavailable,
+    Throttled,
+    TokenUnavailable,
+    TransientError,
+    Unavailable,
+)
+from audience_sync.members.membership import Audience
+from local import resources
+from local.sqs.queues import SqsQueues
+from tests.aws_fixtures import recreate_tables
+from tests.faults.proxy import FaultProxy, fault_proxy, lose_answer, refuse
+from tests.servers import serve_aws
+
+REQUEST: dict[str, Any] = {
+    "advertiserId": "590071284455661235",
+    "countryCode": "US",
+    "externalAudienceId": "lapsed-premium-us",
+    "audienceName": "Lapsed premium buyers",
+}
+LISTED = Audience(
+    "418273650912345679",
+    name="Lapsed premium buyers",
+    country="US",
+    destination=of_advertiser("590071284455661235"),
+    external_audience_id="lapsed-premium-us",
+    settings={"description": "Lapsed premium buyers", "ttl": 5},
+)
+
+
+@dataclass
+class Amazon:
+    """Creates as many audiences as requested. `fails` is raised instead; with `applies`, after the work is done."""
+
+    fails: AudienceSyncError | None = None
+    ttl: int | None = None  # that it reports, in seconds
+    name: str | None = None  # that it reports
+    applies: bool = False
+    takes: float = 0.0  # seconds
+    meanwhile: Callable[[], None] = lambda: None
+    made: dict[str, dict[str, Any]] = field(default_factory=dict)
+    updates: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    ids: Iterator[int] = field(default_factory=lambda: count(9007199254740993))
+
+    def create_audience(self, body: dict[str, Any], *, timeout: float) -> str:
+        assert timeout > 0
+        time.sleep(self.takes)
+        fails, self.fails = self.fails, None
+        if fails and not self.applies:
+            raise fails
+        audience_id = str(next(self.ids))
+        self.made[audience_id] = body
+        self.meanwhile()
+        if fails:
+            raise fails
+        return audience_id
+
+    def read_audience(self, audience_id: str, *, timeout: float) -> AudienceReport:
+        assert timeout > 0
+        if self.fails:
+            raise self.fails
+        return AudienceReport(audience_id, name=self.name, ttl=self.ttl)
+
+    def update_audience(self, audience_id: str, body: dict[str, Any], *, timeout: float) -> None:
+        assert timeout > 0
+        if self.fails:
+            raise self.fails
+        self.updates.append((audience_id, body))
+
+
+class AudiencesHarness:
+    """The use case with a table of its own, and a clock that `sleep` moves."""
+
+    def __init__(self, proxy: FaultProxy) -> None:
+        self.proxy = proxy
+        self.direct = resources.client("dynamodb", proxy.upstream)
+        self.name = recreate_tables(self.direct, "AudienceTable")
+        self.amazon = Amazon()
+        self.seconds = 1_000.0
+        self.table = self.new_table()
+
+    def new_table(self) -> AudienceTable:
+        return AudienceTable(resources.client("dynamodb", self.proxy.url), self.name)
+
+    def sleep(self, seconds: float) -> None:
+        self.seconds += seconds
+
+    def audiences(self, *, sleep: Callable[[float], None] | None = None, max_cpm_cents: int = 0) -> Audiences:
+        """Build the use case, as a new execution environment does."""
+        owners = count(id(object()))
+        locks = CreationLocks(resources.client("dynamodb", self.proxy.url), self.name, lambda: f"owner-{next(owners)}")
+        clock = Clock(lambda: self.seconds, lambda: self.seconds, sleep or self.sleep)
+        return Audiences(self.new_table(), locks, self.amazon, clock, max_cpm_cents=max_cpm_cents)
+
+    def create(self, **changed: Any) -> Created:
+        return self.audiences().create(REQUEST | changed, deadline=self.seconds + 28)
+
+    def listed(self) -> list[Audience]:
+        return self.new_table().all()
+
+
+@pytest.fixture(scope="module")
+def aws_url() -> Iterator[str]:
+    with serve_aws(SqsQueues(time.time)) as url:
+        yield url
+
+
+@pytest.fixture
+def harness(aws_url: str) -> Iterator[AudiencesHarness]:
+    with fault_proxy(aws_url) as proxy:
+        yield AudiencesHarness(proxy)
+
+
+def test_a_new_audience_is_created_at_amazon_and_listed_for_events(harness: AudiencesHarness) -> None:
+    created = harness.create(computationKey="lapsed_premium_buyers", ttl=0)
+    (body,) = harness.amazon.made.values()
+    assert created.as_json() == {"externalId": "9007199254740993"}
+    assert body["metadata"] == {"externalAudienceId": "lapsed-premium-us", "ttl": 0}
+    assert harness.listed() == [
+        Audience(
+            "9007199254740993",
+            name="Lapsed premium buyers",
+            country="US",
+            destination=of_advertiser("590071284455661235"),
+            computation_key="lapsed_premium_buyers",
+            external_audience_id="lapsed-premium-us",
+            settings={"description": "Lapsed premium buyers", "ttl": 0},
+        )
+    ]
+
+
+def test_the_answer_holds_a_name_that_was_lengthened_and_an_id_that_was_derived(harness: AudiencesHarness) -> None:
+    answer = harness.create(audienceName="VIP", externalAudienceId=None).as_json()
+    assert answer["name"] == "Segment audience VIP"
+    assert answer["externalAudienceId"].startswith("segment-vip-")
+
+
+def test_an_existing_audience_is_returned_as_it_is_listed_with_what_differs(harness: AudiencesHarness) -> None:
+    harness.create(audienceName="VIP", ttl=604_800)
+    second = harness.create(ttl=5, computationKey="buyers")
+    assert second.listed.settings == {"description": "VIP", "ttl": 604_800}
+    answer = second.as_json()
+    assert answer["name"] == "Segment audience VIP", "not the one that was asked for"
+    assert [each["field"] for each in answer["differs"]] == ["audienceName", "ttl", "computationKey"]
+    assert harness.listed() == [second.listed]
+    assert len(harness.amazon.made) == 1, "the same external id and target are the same audience"
+
+
+def test_a_repeated_request_is_answered_like_the_first(harness: AudiencesHarness) -> None:
+    extras: dict[str, Any] = {"ttl": "604800", "description": "", "computationKey": "buyers"}
+    assert harness.create(**extras).as_json() == harness.create(**extras).as_json()
+
+
+def test_a_setting_that_was_changed_since_differs_only_for_a_request_that_names_it(harness: AudiencesHarness) -> None:
+    first = harness.create(ttl=604_800)
+    harness.audiences().update(first.audience_id, {"ttl": 5, "description": "changed"})
+    assert harness.create().mismatches == ()
+    assert [each.field for each in harness.create(ttl=604_800).mismatches] == ["ttl"]
+
+
+def test_another_target_or_another_external_id_is_another_audience(harness: AudiencesHarness) -> None:
+    ids = {
+        harness.create().audience_id,
+        harness.create(advertiserId=None, connectionId="590071284455661235").audience_id,
+        harness.create(externalAudienceId="lapsed-premium-de").audience_id,
+    }
+    assert len(ids) == len(harness.amazon.made) == len(harness.listed()) == 3
+
+
+def test_an_audience_that_was_listed_by_hand_is_found_and_not_created(harness: AudiencesHarness) -> None:
+    harness.table.put(LISTED, created=0)
+    assert harness.create().audience_id == LISTED.audience_id
+    assert harness.amazon.made == {}
+
+
+def test_an_audience_that_is_listed_again_is_listed_as_amazon_has_it(harness: AudiencesHarness) -> None:
+    first = harness.create(ttl=5).audience_id
+    harness.direct.delete_item(TableName=harness.name, Key={"audienceId": {"S": first}})
+    harness.amazon.name, harness.amazon.ttl = "The first name", 5
+    second = harness.create(ttl=604_800)
+    assert (second.audience_id, len(harness.amazon.made)) == (first, 1)
+    assert (second.listed.name, second.listed.settings["ttl"]) == ("The first name", 5)
+    assert [each.field for each in second.mismatches] == ["audienceName", "ttl"]
+    assert harness.listed() == [second.listed]
+
+
+def test_an_audience_is_listed_again_although_amazon_does_not_answer(harness: AudiencesHarness) -> None:
+    first = harness.create().audience_id
+    harness.direct.delete_item(TableName=harness.name, Key={"audienceId": {"S": first}})
+    harness.amazon.fails = OutcomeUnknown("timeout")
+    assert harness.create().as_json() == {"externalId": first}
+    assert [audience.audience_id for audience in harness.listed()] == [first]
+
+
+def test_two_audiences_cannot_share_a_computation_key(harness: AudiencesHarness) -> None:
+    harness.create(computationKey="buyers")
+    with pytest.raises(InvalidAudience) as caught:
+        harness.create(externalAudienceId="other", computationKey="buyers")
+    assert [fault.field for fault in caught.value.faults] == ["computationKey"]
+    assert len(harness.amazon.made) == 1
+
+
+def test_a_key_that_two_audiences_share_already_gets_no_third(harness: AudiencesHarness) -> None:
+    for audience_id in ("11", "22"):
+        harness.table.put(Audience(audience_id, computation_key="buyers"), created=0)
+    with pytest.raises(InvalidAudience):
+        harness.create(computationKey="buyers")
+    assert harness.amazon.made == {}
+
+
+def test_a_creation_lock_is_no_audience(harness: AudiencesHarness) -> None:
+    harness.amazon.fails = OutcomeUnknown("lost")
+    with pytest.raises(OutcomeUnknown):
+        harness.create()
+    (row,) = harness.direct.scan(TableName=harness.name)["Items"]
+    key = row["audienceId"]["S"]
+    assert key.startswith("#creation#")
+    assert harness.listed() == []
+    assert harness.table.by_id(key) is None
+    assert harness.table.by_external_audience_id("lapsed-premium-us") == []
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        pytest.param(Throttled("slow down", retry_after=2), id="throttled"),
+        pytest.param(ServiceUnavailable("503"), id="not reached"),
+        pytest.param(TokenUnavailable("no token"), id="no token"),
+        pytest.param(RequestRejected("bad", status=400), id="refused"),
+        pytest.param(AccessDenied("not yours", status=403), id="denied"),
+    ],
+)
+def test_where_nothing_was_created_the_next_request_need_not_wait(
+    harness: AudiencesHarness, error: AudienceSyncError
+) -> None:
+    harness.amazon.fails = error
+    with pytest.raises(type(error)):
+        harness.create()
+    before = harness.seconds
+    assert harness.create().attempts == 1
+    assert harness.seconds == before
+    assert len(harness.amazon.made) == 1
+
+
+def test_after_a_lost_answer_a_repeated_request_waits_and_is_then_answered_with_retry_after(
+    harness: AudiencesHarness,
+) -> None:
+    harness.amazon.fails, harness.amazon.applies = OutcomeUnknown("lost"), True
+    with pytest.raises(OutcomeUnknown) as lost:
+        harness.create()
+    before = harness.seconds
+    with pytest.raises(TransientError) as caught:
+        harness.create()
+    waited = harness.seconds - before
+    assert CREATE_WAIT - 1 < waited <= CREATE_WAIT
+    assert caught.value.reason == "creation_under_way"
+    assert lost.value.retry_after == STALE_LOCK_AGE / 1000
+    assert caught.value.retry_after == pytest.approx(STALE_LOCK_AGE / 1000 - waited)
+    assert len(harness.amazon.made) == 1
+
+
+def test_after_two_minutes_it_is_created_again_and_only_that_one_is_ever_listed(harness: AudiencesHarness) -> None:
+    harness.amazon.fails, harness.amazon.applies = OutcomeUnknown("lost"), True
+    with pytest.raises(OutcomeUnknown):
+        harness.create()
+    harness.seconds += STALE_LOCK_AGE / 1000
+    second = harness.create()
+    assert (second.attempts, len(harness.amazon.made)) == (2, 2)
+    assert harness.create().audience_id == second.audience_id
+    assert [audience.audience_id for audience in harness.listed()] == [second.audience_id]
+    assert len(harness.amazon.made) == 2
+
+
+def test_many_requests_at_once_create_one_audience_and_all_get_its_id(harness: AudiencesHarness) -> None:
+    harness.amazon.takes = 0.3
+    start = threading.Barrier(6)
+
+    def create(_: int) -> str:
+        audiences = harness.audiences(sleep=lambda _: time.sleep(0.05))
+        start.wait()
+        return audiences.create(REQUEST, deadline=harness.seconds + 28).audience_id
+
+    with ThreadPoolExecutor(6) as pool:
+        ids = set(pool.map(create, range(6)))
+    assert ids == set(harness.amazon.made) == {audience.audience_id for audience in harness.listed()}
+    assert len(ids) == 1
+
+
+def test_two_requests_that_find_a_stale_lock_create_one_audience(harness: AudiencesHarness) -> None:
+    harness.amazon.fails = OutcomeUnknown("lost")
+    with pytest.raises(OutcomeUnknown):
+        harness.create()
+    harness.seconds += STALE_LOCK_AGE / 1000
+    harness.amazon.takes = 0.3
+
+    def create(_: int) -> str:
+        audiences = harness.audiences(sleep=lambda _: time.sleep(0.05))
+        return audiences.create(REQUEST, deadline=harness.seconds + 28).audience_id
+
+    with ThreadPoolExecutor(2) as pool:
+        assert len(set(pool.map(create, range(2)))) == 1
+    assert len(harness.amazon.made) == 1
+
+
+def test_a_creation_that_ends_after_its_lock_became_stale_lists_no_second_audience(harness: AudiencesHarness) -> None:
+    def overtake() -> None:
+        harness.amazon.meanwhile = lambda: None
+        harness.seconds += STALE_LOCK_AGE / 1000
+        harness.create()
+
+    harness.amazon.meanwhile = overtake
+    with pytest.raises(Unavailable) as caught:
+        harness.create()
+    assert caught.value.reason == "creation_overtaken"
+    (listed,) = harness.listed()
+    assert harness.create().audience_id == listed.audience_id
+
+
+def test_an_audience_that_could_not_be_listed_is_not_answered(harness: AudiencesHarness) -> None:
+    harness.proxy.on("TransactWriteItems", refuse("InternalServerError", 500))
+    with pytest.raises(Unavailable):
+        harness.create()
+    assert harness.listed() == []
+
+
+def test_an_audience_whose_listing_was_not_confirmed_is_found_by_a_repeated_request(harness: AudiencesHarness) -> None:
+    harness.proxy.on("TransactWriteItems", lose_answer(), times=1)
+    with pytest.raises(Unavailable):
+        harness.create()
+    assert harness.create().audience_id == harness.listed()[0].audience_id
+    assert len(harness.amazon.made) == 1
+
+
+def test_without_time_amazon_is_not_called(harness: AudiencesHarness) -> None:
+    with pytest.raises(TransientError) as caught:
+        harness.audiences().create(REQUEST, deadline=harness.seconds + 2)
+    assert (caught.value.reason, harness.amazon.made) == ("out_of_time", {})
+    assert harness.create().attempts == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "is_found"),
+    [
+        pytest.param(None, True, id="Amazon knows it"),
+        pytest.param(NotFound("gone", status=404), False, id="Amazon knows it no longer"),
+        pytest.param(OutcomeUnknown("timeout"), True, id="Amazon does not answer"),
+        pytest.param(TokenUnavailable("none"), True, id="no token"),
+        pytest.param(AccessDenied("no", status=403), True, id="Amazon denies access"),
+    ],
+)
+def test_a_listed_audience_is_found_unless_amazon_answers_404(
+    harness: AudiencesHarness, error: AudienceSyncError | None, *, is_found: bool
+) -> None:
+    harness.table.put(LISTED, created=0)
+    harness.amazon.fails = error
+    found = harness.audiences().find({"externalId": LISTED.audience_id, "countryCode": "US"})
+    assert found == (LISTED if is_found else None)
+
+
+@pytest.mark.parametrize("external_id", ["418273650912345678", "#mappings", "x", 5.5, ["1"], "1" * 3000, "\ud800"])
+def test_an_audience_that_is_not_listed_is_not_found(harness: AudiencesHarness, external_id: Any) -> None:
+    assert harness.audiences().find({"externalId": external_id}) is None
+
+
+@pytest.mark.parametrize(
+    ("moved_to", "is_found"),
+    [("22", True), ("33", True), ("44", False), ("55", False), ("11", False)],
+    ids=["moved", "moved twice", "in a circle", "to nowhere", "to itself"],
+)
+def test_an_unlinked_audience_is_found_if_its_events_reach_another_one(
+    harness: AudiencesHarness, moved_to: str, *, is_found: bool
+) -> None:
+    gone = Audience("11", unlinked_at=5, moved_to=moved_to)
+    others = [Audience("22"), replace(gone, audience_id="33", moved_to="22"), replace(gone, audience_id="44")]
+    for each in (gone, *others, replace(others[2], moved_to="11")):
+        harness.table.put(each, created=0)
+    assert harness.audiences().find({"externalId": "11"}) == (gone if is_found else None)
+
+
+@pytest.mark.parametrize("extras", [{}, {"externalId": ""}, {"externalId": None}])
+def test_without_an_id_there_is_nothing_to_find(harness: AudiencesHarness, extras: dict[str, Any]) -> None:
+    with pytest.raises(InvalidRequest, match="externalId is missing"):
+        harness.audiences().find(extras)
+
+
+def test_an_update_changes_the_audience_at_amazon_and_in_the_table(harness: AudiencesHarness) -> None:
+    harness.table.put(LISTED, created=0)
+    changes = {"ttl": "0", "cpmCents": 100, "currency": "USD"}
+    updated = harness.audiences(max_cpm_cents=100).update(LISTED.audience_id, changes)
+    metadata = {"ttl": 0, "audienceFees": [{"cpmCents": 100, "currency": "USD"}]}
+    assert harness.amazon.updates == [(LISTED.audience_id, {"metadata": metadata})]
+    assert updated.settings == LISTED.settings | {"ttl": 0, "cpmCents": 100, "currency": "USD"}
+    assert harness.new_table().by_id(LISTED.audience_id) == updated
+
+
+WITHOUT_TTL = replace(LISTED, settings={"description": "Lapsed premium buyers"})  # created elsewhere, linked here
+
+
+def test_renewal_uses_the_ttl_that_amazon_reports_where_none_is_known(harness: AudiencesHarness) -> None:
+    harness.table.put(WITHOUT_TTL, created=0)
+    harness.amazon.ttl = 7_776_000
+    updated = harness.audiences().update(WITHOUT_TTL.audience_id, {"renew": True})
+    assert updated.settings == WITHOUT_TTL.settings | {"renew": True, "ttl": 7_776_000}
+    assert harness.amazon.updates == []
+
+
+def test_renewal_is_refused_where_amazon_reports_too_short_a_ttl(harness: AudiencesHarness) -> None:
+    harness.table.put(WITHOUT_TTL, created=0)
+    harness.amazon.ttl = 86_400
+    with pytest.raises(InvalidAudience) as caught:
+        harness.audiences().update(WITHOUT_TTL.audience_id, {"renew": True})
+    assert [fault.field for fault in caught.value.faults] == ["ttl"]
+    assert harness.listed() == [WITHOUT_TTL]
+
+
+def test_an_update_that_amazon_refuses_changes_nothing_here(harness: AudiencesHarness) -> None:
+    harness.table.put(LISTED, created=0)
+    harness.amazon.fails = RequestRejected("no", status=400)
+    with pytest.raises(RequestRejected):
+        harness.audiences().update(LISTED.audience_id, {"ttl": 7})
+    assert harness.listed() == [LISTED]
+
+
+def test_only_a_listed_audience_can_be_changed(harness: AudiencesHarness) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        harness.audiences().update(LISTED.audience_id, {"ttl": 7})
+    assert (caught.value.reason, harness.amazon.updates) == ("audience_unknown", [])

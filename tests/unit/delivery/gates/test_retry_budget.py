@@ -1,0 +1,101 @@
+"""Extra requests stay within a budget, however many answers are lost."""
+
+import random
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from audience_sync.amazon_ads.upload import Target, Upload
+from audience_sync.delivery.gates.retry_budget import MAX_SAVED, RENEWAL, SHARE, RetryBudget
+from audience_sync.errors import OutcomeUnknown, RetryBudgetUsedUp, ServiceUnavailable, Throttled
+from tests.builders import upload_of
+from tests.doubles.amazon import Uploader
+from tests.doubles.clocks import ManualClock
+
+ONE, OTHER = upload_of(Target("1")), upload_of(Target("2"))
+
+
+def use_up(amazon: Uploader, uploader: Any, upload: Upload) -> None:
+    amazon.error = OutcomeUnknown("reset")
+    for _ in range(int(MAX_SAVED)):
+        with pytest.raises(OutcomeUnknown):
+            uploader.send_records(upload, timeout=30)
+
+
+def test_a_few_lost_answers_stop_no_upload() -> None:
+    amazon = Uploader()
+    uploader = RetryBudget(ManualClock()).wrap(amazon)
+    use_up(amazon, uploader, ONE)
+
+
+def test_with_the_budget_used_up_no_request_is_made_until_it_has_renewed() -> None:
+    amazon, clock = Uploader(), ManualClock()
+    uploader = RetryBudget(clock).wrap(amazon)
+    use_up(amazon, uploader, ONE)
+    with pytest.raises(RetryBudgetUsedUp) as refused:
+        uploader.send_records(ONE, timeout=30)
+    assert (refused.value.reason, refused.value.retry_after, amazon.requests) == ("retry_budget", RENEWAL, MAX_SAVED)
+    amazon.error = None
+    clock.now = RENEWAL
+    assert [uploader.send_records(ONE, timeout=30).job_id for _ in range(50)] == ["job-1"] * 50
+
+
+def test_the_budget_can_be_checked_before_anything_is_done_and_costs_nothing() -> None:
+    amazon, clock = Uploader(), ManualClock()
+    budget = RetryBudget(clock)
+    amazon.error = OutcomeUnknown("reset")
+    for _ in range(int(MAX_SAVED)):
+        for _ in range(3):
+            budget.check("1")
+        with pytest.raises(OutcomeUnknown):
+            budget.wrap(amazon).send_records(ONE, timeout=30)
+    for passed, wait in [(0, RENEWAL), (RENEWAL - 0.5, 1)]:
+        clock.now = passed
+        with pytest.raises(RetryBudgetUsedUp) as refused:
+            budget.check("1")
+        assert refused.value.retry_after == wait
+    budget.check("2")
+    clock.now = RENEWAL
+    budget.check("1")
+
+
+def test_a_repetition_that_amazon_asks_for_costs_no_budget() -> None:
+    amazon = Uploader()
+    uploader = RetryBudget(ManualClock()).wrap(amazon)
+    for error in [Throttled("429"), ServiceUnavailable("503")] * 20:
+        amazon.error = error
+        with pytest.raises(type(error)):
+            uploader.send_records(ONE, timeout=30)
+    assert amazon.requests == 40
+
+
+def test_each_audience_has_a_budget_of_its_own() -> None:
+    amazon = Uploader()
+    uploader = RetryBudget(ManualClock()).wrap(amazon)
+    use_up(amazon, uploader, OTHER)
+    with pytest.raises(RetryBudgetUsedUp):
+        uploader.send_records(OTHER, timeout=30)
+    amazon.error = None
+    assert uploader.send_records(ONE, timeout=30).job_id == "job-1"
+
+
+@given(share=st.floats(0, 1), seed=st.integers(0, 2**32), pause=st.floats(0, 5))
+def test_extra_requests_stay_within_a_fifth_of_the_answered_ones_the_reserve_and_one_a_minute(
+    share: float, seed: int, pause: float
+) -> None:
+    amazon, clock, chance = Uploader(), ManualClock(), random.Random(seed)
+    uploader = RetryBudget(clock).wrap(amazon)
+    answered = unknown = 0
+    for _ in range(300):
+        clock.now += pause
+        amazon.error = OutcomeUnknown("reset") if chance.random() < share else None
+        try:
+            uploader.send_records(ONE, timeout=30)
+            answered += 1
+        except OutcomeUnknown:
+            unknown += 1
+        except RetryBudgetUsedUp:
+            pass
+    assert unknown <= MAX_SAVED + SHARE * answered + clock.now / RENEWAL + 1e-6

@@ -1,0 +1,241 @@
+"""The protocol of members on a table that refuses rows or is slow. The contract tests have the rest of it."""
+
+from dataclasses import replace
+from itertools import count
+
+import pytest
+
+from audience_sync.amazon_ads.upload import Submission, Upload
+from audience_sync.aws.membership_table import PAUSES, THREADS
+from audience_sync.delivery.context import Message
+from audience_sync.delivery.member_delivery import MAX_ROUNDS
+from audience_sync.errors import AudienceSyncError, OutcomeUnknown, RequestRejected, ServiceUnavailable
+from audience_sync.members.messages import ChangeMessage, DeliveryHistory, JobMessage, pack
+from tests.contract.worker_stack import DEADLINE, EFFECTIVE, LIMITS, NOW, WRITE, Amazon, MemoryStack, change
+
+
+@pytest.fixture
+def stack() -> MemoryStack:
+    return MemoryStack()
+
+
+def test_members_that_stay_throttled_are_deferred_and_the_others_are_delivered(stack: MemoryStack) -> None:
+    stack.model.refused = [{0: "ThrottlingError"}] * (len(PAUSES) + 1)
+    report = stack.deliver(*(change("a@b.co", at=1, member=f"m{number}") for number in range(3)))
+    assert (report.delivered, report.requeued, stack.amazon.active()) == (2, 1, {"m1", "m2"})
+    assert 0 < sum(stack.pauses) <= sum(PAUSES)
+
+
+def test_nothing_is_sent_where_the_table_does_not_answer(stack: MemoryStack) -> None:
+    stack.model.down = True
+    report = stack.deliver(change("a@b.co", at=1), change("b@b.co", at=1, member="m2"))
+    assert ([each.reason for each in report.deferred], report.delivered) == (["unavailable"], 0)
+    assert stack.amazon.uploads == []
+
+
+def test_nothing_is_sent_that_is_not_recorded(stack: MemoryStack) -> None:
+    stack.model.refused = [dict.fromkeys(range(2), "InternalServerError")]
+    report = stack.deliver(change("a@b.co", at=1), change("b@b.co", at=1, member="m2"))
+    assert ([each.reason for each in report.deferred], report.delivered) == (["unavailable"], 0)
+    assert stack.amazon.uploads == []
+
+
+def test_changes_whose_date_cannot_be_written_after_the_upload_are_not_acknowledged(stack: MemoryStack) -> None:
+    stack.amazon.fails = ServiceUnavailable("503")
+    stack.deliver(change("a@b.co", at=1), change("b@b.co", at=1, member="m2"))
+    stack.now += 60
+    stack.model.refused = [{1: "InternalServerError"}]
+    report = stack.deliver(change("a@b.co", at=1), change("b@b.co", at=1, member="m2"), receives=2)
+    assert ([each.reason for each in report.deferred], report.delivered) == (["unavailable"], 0)
+    assert len(stack.amazon.uploads) == 1
+
+
+def test_a_change_whose_row_moves_on_meanwhile_is_dated_in_the_row_as_it_is_then(stack: MemoryStack) -> None:
+    both = [change("a@b.co", at=1), change("b@b.co", at=1, member="m2")]
+    stack.amazon.fails = ServiceUnavailable("503")
+    stack.deliver(*both)
+    stack.now += 2 * EFFECTIVE
+    stack.amazon.meanwhile = lambda: stack.deliver(change(at=2, exits=True, member="m2"))
+    report = stack.deliver(*both, receives=2)
+    assert (report.deferred, report.delivered) == ([], 2)
+    assert stack.amazon.active() == {"m1", "m2"}, "the enter was accepted after the exit"
+    assert stack.state("m2").enters_end == stack.now + EFFECTIVE
+    stack.rest()
+    assert stack.amazon.active() == {"m1"}
+    assert [len(upload) for upload in stack.amazon.uploads] == [1, 2, 1], "the removal, the enters, the removal"
+
+
+def test_a_row_that_keeps_changing_while_it_is_dated_leaves_the_change_in_the_queue(stack: MemoryStack) -> None:
+    stack.amazon.fails = ServiceUnavailable("503")
+    stack.deliver(change("a@b.co", at=1))
+    stack.now += 60
+    stack.model.refused = [{0: "ConditionalCheckFailed"}] * MAX_ROUNDS
+    report = stack.deliver(change("a@b.co", at=1), receives=2)
+    assert ([each.reason for each in report.deferred], report.delivered) == (["moved_on"], 0)
+    assert stack.deliver(change("a@b.co", at=1), receives=3).delivered == 1
+
+
+def test_a_row_that_keeps_changing_while_it_is_written_is_deferred(stack: MemoryStack) -> None:
+    stack.model.refused = [{0: "ConditionalCheckFailed"}] * MAX_ROUNDS
+    report = stack.deliver(change("a@b.co", at=1), change("b@b.co", at=1, member="m2"))
+    assert (report.delivered, report.requeued, report.deferred, stack.amazon.active()) == (1, 1, [], {"m2"})
+    assert stack.model.refused == []
+    assert report.uploads.sent == 1
+
+
+def test_a_row_that_changes_twice_while_it_is_written_is_sent_in_the_third_round(stack: MemoryStack) -> None:
+    stack.model.refused = [{0: "ConditionalCheckFailed"}] * (MAX_ROUNDS - 1)
+    report = stack.deliver(change("a@b.co", at=1))
+    assert (report.delivered, report.deferred, stack.amazon.active()) == (1, [], {"m1"})
+
+
+def test_a_change_that_is_parked_stays_parked_where_the_others_cannot_be_dated(stack: MemoryStack) -> None:
+    class ChoosyAmazon(Amazon):
+        def send_records(self, upload: Upload, *, timeout: float) -> Submission:
+            if b'"bad"' in upload.body():
+                raise RequestRejected("Amazon answered 400", status=400)
+            return super().send_records(upload, timeout=timeout)
+
+    both = [change("a@b.co", at=1, member="bad"), change("a@b.co", at=1)]
+    stack.amazon.fails = ServiceUnavailable("503")
+    stack.deliver(*both)
+    stack.now += 60
+    stack.amazon = ChoosyAmazon()
+    stack.model.refused = [{0: "InternalServerError"}]
+    report = stack.deliver(*both, receives=2)
+    assert (report.parked, report.delivered, report.requeued) == (1, 0, 1)
+    (left,) = (ChangeMessage.from_body(body) for body in stack.queue.drain())
+    assert [each.member[1] for each in left.changes] == ["m1"]
+
+
+def test_changes_that_a_slow_table_has_recorded_are_sent_in_time(stack: MemoryStack) -> None:
+    stack.monotonic = lambda: 1.0 * stack.calls.count(WRITE)  # seconds
+    report = stack.deliver(*(change("a@b.co", at=1, member=f"m{number}") for number in range(800)))
+    assert 100 <= report.delivered == len(stack.amazon.active()) < 800
+    assert (report.requeued, report.deferred) == (1, [])
+
+
+@pytest.mark.parametrize("receives", [1, 2], ids=["first attempt", "later attempt"])
+@pytest.mark.parametrize("seconds", [0.25, 1.0, 3.0])
+def test_however_slow_the_table_is_an_invocation_ends_in_time_and_gets_on(
+    stack: MemoryStack, seconds: float, receives: int
+) -> None:
+    everyone = [change("a@b.co", at=1, member=f"m{number}") for number in range(3_000)]
+    stack.monotonic = lambda: seconds * len(stack.calls) / THREADS
+    left, delivered = pack(everyone), 0
+    while left:
+        report = stack.deliver_messages(*(Message(str(n), "h", body, receives, 0) for n, body in enumerate(left)))
+        assert stack.monotonic() < DEADLINE
+        assert report.delivered
+        delivered += report.delivered
+        left = [*stack.queue.drain(), *(each.message.body for each in report.deferred)]
+        stack.calls.clear()
+    assert delivered == len(stack.amazon.active()) == 3_000
+
+
+def test_messages_that_a_slow_machine_has_no_time_to_read_return_at_once(stack: MemoryStack) -> None:
+    looks = count()
+    stack.monotonic = lambda: 5.0 * next(looks)  # seconds
+    bodies = [pack([change("a@b.co", at=1, member=f"m{number}")])[0] for number in range(5)]
+    messages = [
+        Message(str(n), "h", body, receives, 0)
+        for n, (body, receives) in enumerate(zip(bodies, (1, 1, 1, 12, 1), strict=True))
+    ]
+    report = stack.deliver_messages(*messages)
+    assert {(each.message.message_id, each.delay, each.reason) for each in report.deferred} == {
+        ("0", 0.0, "out_of_time"),
+        ("1", 0.0, "out_of_time"),
+        ("2", 0.0, "out_of_time"),
+        ("4", 0.0, "out_of_time"),
+    }
+    assert report.requeued == 1, "before SQS takes it for one that crashes the worker"
+
+
+REFUSAL = RequestRejected("Amazon answered 400", status=400)
+
+
+@pytest.mark.parametrize(
+    ("error", "seconds"),
+    [
+        pytest.param(REFUSAL, 60, id="refused: parked"),
+        pytest.param(ServiceUnavailable("503"), 0, id="deferred: it is sent again anyway"),
+    ],
+)
+def test_a_replay_is_dated_if_it_is_parked(stack: MemoryStack, error: AudienceSyncError, seconds: int) -> None:
+    enter = change("a@b.co", at=1)
+    stack.deliver(enter)
+    stack.now += 60
+    stack.amazon.down = error
+    for body in pack([enter], DeliveryHistory(is_replay=True)):
+        stack.deliver_body(body)
+    assert stack.state().entered == NOW + seconds
+
+
+def test_a_parked_replay_does_not_date_the_row_of_a_member_who_has_left_meanwhile(stack: MemoryStack) -> None:
+    enter = change("a@b.co", at=1)
+    stack.deliver(enter)
+    stack.now += 60
+    stack.amazon.meanwhile = lambda: stack.write(change(at=2, exits=True))
+    stack.amazon.down = REFUSAL
+    for body in pack([enter], DeliveryHistory(is_replay=True)):
+        stack.deliver_body(body)
+    assert stack.dead_letters.parked() == {"m1": "request_rejected"}
+    assert (stack.state().entered, stack.state().newest.exits) == (NOW, True)
+
+
+@pytest.mark.parametrize("is_replay", [False, True])
+def test_a_job_says_which_records_were_counted_before(stack: MemoryStack, is_replay: bool) -> None:
+    (body,) = pack([change("a@b.co", at=1)], DeliveryHistory(is_replay=is_replay))
+    stack.deliver_body(body)
+    (job,) = (JobMessage.from_body(body) for body in stack.jobs.bodies)
+    assert [each.is_replay for each in job.members] == [is_replay]
+
+
+@pytest.mark.parametrize("exits", [False, True], ids=["one request", "a removal before the enter"])
+def test_after_an_upload_that_failed_the_other_members_of_the_audience_wait(stack: MemoryStack, exits: bool) -> None:
+    stack.limits = replace(LIMITS, max_records=1)
+    before = [change("old@b.co", at=1), change(at=2, exits=True)] if exits else []
+    stack.amazon.fails = ServiceUnavailable("503")
+    report = stack.deliver(*before, change("a@b.co", at=3), change("b@b.co", at=3, member="m2"))
+    assert (report.delivered, len(report.deferred), stack.amazon.uploads) == (0, 1, [])
+
+
+def test_attempts_without_an_answer_cost_no_write(stack: MemoryStack) -> None:
+    def writes(receives: int) -> int:
+        stack.calls.clear()
+        stack.amazon.fails = OutcomeUnknown("timeout")
+        stack.deliver(change("a@b.co", at=1), receives=receives)
+        return stack.calls.count(WRITE)
+
+    assert [writes(receives) for receives in (1, 2, 3)] == [1, 0, 0]
+
+
+def test_a_removal_that_is_sent_later_than_it_was_recorded_is_dated_by_when_it_was_sent(stack: MemoryStack) -> None:
+    stack.deliver(change("old@b.co", at=1))
+    both = (change(at=2, exits=True), change("new@b.co", at=3))
+    stack.amazon.fails = ServiceUnavailable("503")
+    stack.deliver(*both)
+    stack.now += 600
+    assert stack.deliver(*both, receives=2).delivered == 1
+    assert stack.state().exited == NOW + 600
+
+
+def test_a_member_whose_row_is_gone_after_the_upload_is_not_sent_again(stack: MemoryStack) -> None:
+    stack.amazon.meanwhile = stack.model.rows.clear
+    report = stack.deliver(change("a@b.co", at=1))
+    assert (report.delivered, report.deferred, len(stack.amazon.uploads)) == (1, [], 1)
+
+
+def test_of_one_audience_those_stay_delivered_that_went_out_before_an_upload_failed(stack: MemoryStack) -> None:
+    stack.limits = replace(LIMITS, max_bytes=300)  # one record in an upload
+
+    class FailingAmazon(Amazon):
+        def send_records(self, upload: Upload, *, timeout: float) -> Submission:
+            self.fails = ServiceUnavailable("503") if self.uploads else None
+            return super().send_records(upload, timeout=timeout)
+
+    stack.amazon = FailingAmazon()
+    report = stack.deliver(*(change("a@b.co", at=1, member=f"m{number}") for number in range(3)))
+    assert (report.delivered, report.requeued, stack.amazon.active()) == (1, 1, {"m0"})
+    (left,) = (ChangeMessage.from_body(body) for body in stack.queue.drain())
+    assert [each.member[1] for each in left.changes] == ["m1", "m2"]

@@ -1,0 +1,300 @@
+"""The uploads of one member over hours: who is in at the end, what is kept, and that nothing more is sent.
+
+The cases S1 to S6 were found by a simulation of the whole delivery; here they are what they are without I/O.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from audience_sync.members.member_state import LONGEST_JOB, LateJob
+from audience_sync.members.membership import MembershipChange, Version
+from tests.unit.members.member_changes import NOW, TIMING, change, enter, leave, names, notice
+from tests.unit.members.one_member import FIRST_CHECK, OneMember
+
+MINUTE = 60  # seconds
+LATE = 25 * MINUTE  # the time of a job; 17 minutes are in time
+REMOVED_AGAIN = LONGEST_JOB  # seconds after the enter has taken effect: its job may be one that is not known
+
+
+def sent(member: OneMember) -> list[str]:
+    """Each upload: minute, action and names."""
+    return [f"{second // MINUTE} {action} {' '.join(named)}" for second, action, named in member.uploads]
+
+
+def kept(member: OneMember) -> set[str]:
+    """The names that the row holds."""
+    assert member.state is not None
+    return {each.digests["email"] for each in member.state.identities}
+
+
+# S1 and S3: nothing is repeated without end
+
+
+@pytest.mark.parametrize(
+    ("job", "uploads"),
+    [
+        pytest.param(5 * MINUTE, ["0 CREATE a", "2 DELETE a", "17 DELETE a", "34 CREATE b"], id="jobs in time"),
+        pytest.param(LATE, ["0 CREATE a", "2 DELETE a", "30 DELETE a", "75 CREATE b"], id="late jobs"),
+    ],
+)
+def test_enter_exit_and_enter_within_four_minutes_make_four_uploads_however_long_jobs_take(
+    job: int, uploads: list[str]
+) -> None:
+    member = OneMember(jobs=[job] * 10)
+    for minute, each in ((0, enter(1, "a")), (2, leave(2)), (4, enter(3, "b"))):
+        member.receive(minute * MINUTE, each)
+    member.run()
+    assert (sent(member), member.held) == (uploads, {"b"})
+
+
+def test_an_exit_after_the_enters_job_has_ended_is_sent_once_and_the_next_enter_after_it() -> None:
+    member = OneMember()
+    for minute, each in ((0, enter(1, "a")), (20, leave(2)), (21, enter(3, "b"))):
+        member.receive(minute * MINUTE, each)
+    member.run()
+    assert (sent(member), member.held) == (["0 CREATE a", "20 DELETE a", "37 CREATE b"], {"b"})
+
+
+def test_an_enter_that_waits_costs_nothing_where_an_exit_supersedes_it() -> None:
+    member = OneMember()
+    for minute, each in ((0, enter(1, "a")), (2, leave(2)), (4, enter(3, "b")), (6, leave(4))):
+        member.receive(minute * MINUTE, each)
+    member.run()
+    assert sent(member) == ["0 CREATE a", "2 DELETE a", "6 DELETE a", "17 DELETE a"]
+    assert member.held == set()
+
+
+def test_changes_of_one_minute_in_messages_of_their_own_are_not_repeated_by_each_other() -> None:
+    member = OneMember()
+    for number in range(31):
+        member.receive(2 * number, leave(number) if number % 2 else enter(number, "a"))
+    member.run()
+    assert len(member.uploads) <= 31 + 3
+    assert member.held == {"a"}
+
+
+def test_where_every_job_is_checked_late_the_uploads_of_a_member_come_to_an_end_too() -> None:
+    member = OneMember(lag=25 * MINUTE)  # behind in the job queue; the jobs are in time
+    for minute, each in ((0, enter(1, "a")), (2, leave(2)), (4, enter(3, "b"))):
+        member.receive(minute * MINUTE, each)
+    member.run(until=NOW + 2 * LONGEST_JOB)
+    assert len(member.uploads) <= 8
+
+
+def test_a_second_exit_does_not_take_the_place_of_the_removal_that_is_owed_after_the_first() -> None:
+    member = OneMember(jobs=[15 * MINUTE])
+    for second, each in ((0, enter(1, "a")), (10, leave(2)), (20, leave(3))):
+        member.receive(second, each)
+    assert member.run().held == set()
+
+
+def test_both_identities_of_an_enter_are_in_after_the_removal_that_it_waits_for() -> None:
+    member = OneMember()
+    both = [change(3, name, id=name) for name in "ab"]
+    for minute, each in ((0, enter(1, "a")), (60, leave(2)), (61, both[0]), (62, both[1])):
+        member.receive(minute * MINUTE, each)
+    assert member.run().held == {"a", "b"}
+
+
+# S2 and S4: a deletion notice
+
+
+def test_who_is_back_minutes_after_a_deletion_notice_leaves_no_hash_of_before_it() -> None:
+    member = OneMember()
+    for minute, each in ((0, enter(1, "old")), (5, notice(2)), (7, enter(3, "new"))):
+        member.receive(minute * MINUTE, each)
+    member.run()
+    assert (member.held, kept(member)) == ({"new"}, {"new"})
+    last = 17 + REMOVED_AGAIN // MINUTE
+    assert sent(member) == [
+        *("0 CREATE old", "5 DELETE old", "17 DELETE old", "34 CREATE new"),
+        *(f"{last} DELETE old", f"{last + 17} CREATE new"),
+    ]
+
+
+def test_a_deletion_notice_removes_what_an_enter_brings_whose_answer_was_lost_and_whose_job_is_late() -> None:
+    member = OneMember(jobs=[50 * MINUTE], lost=frozenset({0}))
+    member.receive(0, enter(1, "a"))
+    member.receive(20 * MINUTE, notice(2))
+    member.run()
+    assert (member.held, kept(member)) == (set(), set())
+    assert len(member.uploads) == 4
+
+
+def test_a_deletion_notice_removes_what_a_late_job_brings_that_was_checked_late() -> None:
+    member = OneMember(jobs=[60 * MINUTE], lag=18 * MINUTE)
+    member.receive(0, enter(1, "a"))
+    member.receive(17 * MINUTE + 30, notice(2))
+    member.run()
+    assert (member.held, kept(member)) == (set(), set())
+
+
+def test_a_late_deletion_notice_keeps_what_it_removes_until_no_job_can_bring_it_back() -> None:
+    """The newest enter, with what the notice removes, has a job that is late and not known."""
+    member = OneMember(jobs=[5 * MINUTE, 50 * MINUTE], lost=frozenset({1}))
+    for minute, each in ((0, enter(1, "old")), (30, enter(4, "new")), (32, notice(3))):
+        member.receive(minute * MINUTE, each)
+    member.run()
+    assert (member.held, kept(member)) == ({"new"}, {"new"})
+
+
+def test_a_deletion_notice_from_before_the_exit_is_tried_again_when_its_answer_is_lost() -> None:
+    member = OneMember(lost=frozenset({2}))
+    for minute, each in ((0, enter(1, "a")), (60, leave(5)), (120, notice(3))):
+        member.receive(minute * MINUTE, each)
+    member.run()
+    assert (member.held, kept(member)) == (set(), set())
+
+
+def test_of_enters_in_one_message_those_from_before_a_deletion_notice_leave_no_hash() -> None:
+    member = OneMember()
+    member.receive(0, notice(5))
+    member.receive(MINUTE, enter(4, "old"), enter(6, "new"))
+    member.run()
+    assert (member.held, kept(member)) == ({"new"}, {"new"})
+
+
+# S5 and S6: what would stay for weeks
+
+
+def test_the_mark_of_a_job_whose_end_was_missed_lapses_and_is_no_reason_to_keep_a_hash() -> None:
+    member = OneMember()
+    member.receive(0, enter(1, "a"))
+    member.run()
+    assert member.state is not None
+    member.state = replace(member.state, late_jobs=(LateJob("job-0", NOW, 1),))
+    member.receive(20 * MINUTE, notice(2))
+    member.receive(2 * LONGEST_JOB, leave(3))
+    member.run()
+    assert (member.state.late_jobs, kept(member), member.held) == ((), set(), set())
+
+
+def test_what_an_exit_names_after_a_deletion_notice_is_erased_although_the_person_never_entered() -> None:
+    member = OneMember()
+    for minute, each in ((0, leave(5)), (1, notice(3)), (10, leave(7, "a"))):
+        member.receive(minute * MINUTE, each)
+    member.run()
+    assert (sent(member), kept(member)) == (["10 DELETE a"], set())
+
+
+# Whatever arrives, in whatever order, and however long jobs take
+
+
+@st.composite
+def any_change(draw: st.DrawFn, *, notices: bool = True) -> MembershipChange:
+    at, exits = draw(st.integers(1, 6)), draw(st.booleans())
+    named = draw(st.lists(st.sampled_from("abcd"), min_size=not exits, max_size=2, unique=True))
+    return change(
+        at, *named, exits=exits, erase=exits and notices and draw(st.booleans()), id=draw(st.sampled_from("xy"))
+    )
+
+
+GAPS = st.sampled_from([0, 60, 300, 1000, 1100, 4000, 100_000])  # seconds between two messages
+MESSAGES, WITHOUT_NOTICES = (
+    st.lists(st.tuples(GAPS, st.lists(any_change(notices=notices), min_size=1, max_size=3)), min_size=1, max_size=6)
+    for notices in (True, False)
+)
+IN_TIME = st.sampled_from([0, 300, 900, 1020])  # seconds that a job takes
+ANY_TIME = IN_TIME | st.sampled_from([1500, 4000, 20_000, 129_000])  # 36 hours at most
+JOBS, JOBS_IN_TIME = (st.lists(each, max_size=15) for each in (ANY_TIME, IN_TIME))
+LAG = st.sampled_from([0, int(TIMING.effective_after) - FIRST_CHECK])  # checks in time
+UPLOADS = st.frozensets(st.integers(0, 12), max_size=5)
+
+FIRST = Version(-1, exits=True, message_id="")  # before every change
+
+type Messages = Sequence[tuple[int, Sequence[MembershipChange]]]
+
+
+def after(messages: Messages, member: OneMember) -> OneMember:
+    """Run to the end. There, nothing is due and no job is marked."""
+    second = 0
+    for gap, changes in messages:
+        second += gap
+        member.receive(second, *changes)
+    member.run()
+    assert member.state is not None
+    assert (member.state.due(TIMING), member.state.late_jobs) == (None, ())
+    return member
+
+
+def everything(messages: Messages) -> list[MembershipChange]:
+    return [each for _, changes in messages for each in changes]
+
+
+@settings(max_examples=200, derandomize=True)
+@given(MESSAGES, JOBS, LAG)
+def test_each_change_costs_three_uploads_at_most_and_a_notice_five_and_then_nothing_is_due(
+    messages: Messages, jobs: list[int], lag: int
+) -> None:
+    changes = everything(messages)
+    member = after(messages, OneMember(jobs, lag=lag))
+    assert len(member.uploads) <= 3 * len(changes) + 2 * sum(each.erase for each in changes)
+
+
+@given(
+    st.lists(st.tuples(st.integers(3, 6), st.sampled_from("abcd"), st.sampled_from("xy")), min_size=2, max_size=4),
+    st.permutations(range(4)),
+    st.booleans(),
+    st.booleans(),
+)
+def test_the_enters_of_one_life_give_the_same_row_in_any_order_and_the_last_upload_carries_all_of_it(
+    named: list[tuple[int, str, str]], order: list[int], is_back: bool, is_one_message: bool
+) -> None:
+    before = [(0, [enter(1, "old")]), (100_000, [leave(2)])] if is_back else []
+    enters = [change(at, name, id=letter) for at, name, letter in named]
+    shuffled = [enters[place] for place in order if place < len(enters)]
+    ordered = sorted(enters, key=lambda each: each.version)
+    ends = []
+    for messages in ([shuffled] if is_one_message else [[each] for each in shuffled], [[each] for each in ordered]):
+        member = after([*before, (100_000, messages[0]), *((3, some) for some in messages[1:])], OneMember())
+        assert member.state is not None
+        ends.append((member.state.version, member.state.active, member.uploads[-1][1:]))
+    assert ends[0] == ends[1]
+    assert ends[0][2] == ("CREATE", sorted({name for _, name, _ in named}))
+
+
+@given(MESSAGES, JOBS_IN_TIME)
+def test_where_jobs_are_in_time_six_uploads_at_most_follow_the_last_change(messages: Messages, jobs: list[int]) -> None:
+    member = after(messages, OneMember(jobs))
+    last = sum(gap for gap, _ in messages)
+    assert sum(second > last for second, _, _ in member.uploads) <= 6
+
+
+@settings(max_examples=200, derandomize=True)
+@given(MESSAGES, JOBS, LAG)
+def test_what_is_held_in_the_end_is_what_the_newest_change_says_and_nothing_of_an_earlier_life(
+    messages: Messages, jobs: list[int], lag: int
+) -> None:
+    assert_is_right(messages, after(messages, OneMember(jobs, lag=lag)))
+
+
+@settings(max_examples=200, derandomize=True)
+@given(WITHOUT_NOTICES, JOBS_IN_TIME, UPLOADS)
+def test_so_it_is_where_answers_are_lost(messages: Messages, jobs: list[int], lost: frozenset[int]) -> None:
+    assert_is_right(messages, after(messages, OneMember(jobs, lost)))
+
+
+@settings(max_examples=200, derandomize=True)
+@given(MESSAGES, JOBS, LAG)
+def test_nothing_that_was_named_before_a_deletion_notice_is_kept(messages: Messages, jobs: list[int], lag: int) -> None:
+    state = after(messages, OneMember(jobs, lag=lag)).state
+    assert state is not None
+    noticed = max((each.at for each in everything(messages) if each.erase), default=-1)
+    assert [each for each in state.identities if each.at <= noticed] == []
+    assert not state.must_erase
+
+
+def assert_is_right(messages: Messages, member: OneMember) -> None:
+    changes, state = everything(messages), member.state
+    assert state is not None
+    newest = max(changes, key=lambda each: each.version)
+    left = max((each.version for each in changes if each.exits), default=FIRST)
+    enters = [each for each in changes if not each.exits and each.version > left]
+    assert state.version == newest.version
+    assert member.held == {each.digests["email"] for each in state.active}
+    assert member.held <= {name for each in enters for name in names(each)}, "named after the newest exit"
+    assert member.held >= {name for each in enters if each.at == newest.at for name in names(each)}

@@ -1,0 +1,512 @@
+"""The effect of changes on one member: what is written, what is sent now, and what waits."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from audience_sync.aws.membership_rows import expires_at
+from audience_sync.members.member_state import Identity, LateJob, MemberState, Timing
+from audience_sync.members.member_step import (
+    KEEP_REMOVED,
+    MAX_KEPT,
+    NOT_ATTEMPTED,
+    Attempted,
+    Step,
+    repetition,
+    sent,
+    step,
+    without_late_job,
+    without_removal,
+)
+from audience_sync.members.membership import MembershipChange, Version, coalesce
+from tests.unit.members.member_changes import NOW, TIMING, change, enter, leave, names, notice, recorded
+
+SOON = int(TIMING.effective_after)  # seconds after which what was sent has taken effect
+HOURS_LATER = NOW + 5_000
+
+
+def take(
+    state: MemberState | None,
+    *changes: MembershipChange,
+    now: int = HOURS_LATER,
+    attempted: Attempted = NOT_ATTEMPTED,
+    timing: Timing = TIMING,
+) -> Step:
+    return step(state, coalesce(changes), now=now, timing=timing, attempted=attempted)
+
+
+def uploads(each: Step) -> list[tuple[str, list[str]]]:
+    """The records that go to Amazon: action and names."""
+    records = each.state.records(removes=each.removes) if each.sends else []
+    return [(record.record["action"], names(record)) for record in records]
+
+
+def kept(state: MemberState) -> list[str]:
+    return [each.digests["email"] for each in state.identities]
+
+
+# Enters and exits in their order
+
+
+def test_a_new_member_is_recorded_and_sent_as_it_is() -> None:
+    each = take(None, enter(1, "a"))
+    assert (each.writes, uploads(each), each.state.entered) == (True, [("CREATE", ["a"])], HOURS_LATER)
+
+
+def test_an_enter_is_sent_with_what_the_member_entered_with_before() -> None:
+    assert uploads(take(recorded(enter(1, "a")), enter(2, "b"))) == [("CREATE", ["a", "b"])]
+
+
+def test_an_exit_removes_everything_that_the_member_entered_with() -> None:
+    each = take(recorded(enter(1, "a"), enter(2, "b")), leave(3))
+    assert (each.writes, uploads(each), each.state.exited) == (True, [("DELETE", ["a", "b"])], HOURS_LATER)
+    assert each.waits_until is None
+
+
+def test_an_exit_of_a_stranger_without_identifiers_is_superseded_and_remembered() -> None:
+    left = take(None, leave(2))
+    assert (left.is_superseded, left.sends, left.writes) == (True, False, True)
+    assert left.state.exited == HOURS_LATER, "the row expires by that"
+    assert uploads(take(left.state, enter(1, "a"))) == []
+
+
+def test_an_identity_is_kept_once_at_the_latest_time_it_was_named() -> None:
+    digests = {"email": "a", "phone": "b"}
+    first, again = enter(1), enter(2)
+    first.record["hashedPII"], again.record["hashedPII"] = [digests], [dict(reversed(digests.items()))]
+    assert recorded(first, again).identities == (Identity(2, digests),)
+
+
+def test_a_row_keeps_as_many_identities_as_it_can_hold_those_named_last() -> None:
+    state = recorded(enter(1, "old"))
+    many = replace(state, identities=tuple(Identity(2, {"email": f"e{number}"}) for number in range(MAX_KEPT)))
+    grown = take(many, enter(3, "new")).state
+    assert (len(grown.identities), grown.identities[0]) == (MAX_KEPT, Identity(3, {"email": "new"}))
+
+
+def test_of_the_newest_change_the_state_keeps_neither_identities_nor_the_wish_to_be_erased() -> None:
+    newest = take(None, enter(1, "a"), enter(2, "b"), notice(3)).state.newest
+    assert (newest.record["hashedPII"], newest.named_at, newest.erase) == ([], (), False)
+
+
+@pytest.mark.parametrize("at", [-1, -86_400_000, 0])
+def test_a_change_of_1970_or_before_is_sent_like_any_other(at: int) -> None:
+    entered = take(None, enter(at, "a"), now=NOW)
+    assert uploads(entered) == [("CREATE", ["a"])]
+    assert uploads(take(entered.state, leave(at + 1))) == [("DELETE", ["a"])]
+
+
+# An enter waits for the removal before it
+
+
+@pytest.mark.parametrize(("after", "waits"), [(0, True), (SOON - 1, True), (SOON, False)])
+def test_an_enter_waits_until_the_removal_before_it_has_taken_effect(after: int, waits: bool) -> None:
+    each = take(recorded(enter(1, "a"), leave(2)), enter(3, "b"), now=NOW + after)
+    assert each.waits_until == (NOW + SOON if waits else None)
+    assert (each.writes, uploads(each)) == ((False, []) if waits else (True, [("CREATE", ["b"])]))
+
+
+def test_an_enter_waits_longer_where_a_removal_is_owed() -> None:
+    entered = take(None, enter(1, "a"), now=NOW).state
+    left = take(entered, leave(2), now=NOW + 60).state
+    assert take(left, enter(3, "b"), now=NOW + 120).waits_until == NOW + SOON + SOON
+
+
+def test_an_enter_that_comes_when_a_removal_is_due_has_it_sent_should_its_repetition_be_lost() -> None:
+    entered = take(None, enter(1, "a"), now=NOW).state
+    left = take(entered, leave(2), now=NOW + 60).state
+    each = take(left, enter(3, "b"), now=NOW + SOON)
+    assert (uploads(each), each.writes, each.waits_until) == ([("DELETE", ["a"])], False, NOW + 2 * SOON)
+    assert each.state == left, "dated after it was sent: if that fails, it is still due"
+
+
+def test_of_an_exit_and_an_enter_in_one_batch_the_exit_is_recorded_and_sent_and_the_enter_waits() -> None:
+    each = take(recorded(enter(1, "old")), notice(2), enter(3, "new"))
+    assert (each.writes, uploads(each)) == (True, [("DELETE", ["old"])])
+    assert (each.state.version, each.state.left) == (notice(2).version, notice(2).version)
+    assert each.waits_until == HOURS_LATER + SOON
+
+
+def test_an_enter_is_sent_at_once_where_the_exit_of_its_batch_has_nothing_to_remove() -> None:
+    each = take(None, leave(1), enter(2, "a"))
+    assert (uploads(each), each.waits_until, each.state.left) == ([("CREATE", ["a"])], None, leave(1).version)
+
+
+def test_an_enter_waits_for_a_late_removal_until_its_mark_lapses() -> None:
+    late = LateJob("job-1", NOW, at=2, removes=True)
+    state = replace(recorded(enter(1, "a"), leave(2)), late_jobs=(late,))
+    lapses = round(NOW + TIMING.longest_job)
+    assert take(state, enter(3, "b"), now=lapses - 1).waits_until == lapses
+    each = take(state, enter(3, "b"), now=lapses)
+    assert (uploads(each), each.state.late_jobs) == ([("CREATE", ["b"])], ())
+
+
+# A removal is owed while an enter before it may take effect
+
+
+@pytest.mark.parametrize(("after", "owed"), [(60, True), (SOON - 1, True), (SOON, False)])
+def test_a_removal_soon_after_the_enter_is_due_once_more(after: int, owed: bool) -> None:
+    entered = take(None, enter(1, "a"), now=NOW).state
+    state = take(entered, leave(2), now=NOW + after).state
+    due = state.due(TIMING)
+    assert (due.at if due else None) == (NOW + SOON if owed else None)
+
+
+def test_another_exit_of_the_same_life_is_sent_and_does_not_move_the_time_by_which_the_enter_has_taken_effect() -> None:
+    entered = take(None, enter(1, "a"), now=NOW).state
+    left = take(entered, leave(2), now=NOW + 60).state
+    again = take(left, leave(3), now=NOW + 120)
+    assert (uploads(again), again.state.enters_end) == ([("DELETE", ["a"])], NOW + SOON)
+
+
+@pytest.mark.parametrize(
+    ("state", "changes", "expected"),
+    [
+        pytest.param(recorded(enter(1, "a")), [leave(2)], [NOW + SOON, 0], id="an exit"),
+        pytest.param(recorded(leave(1)), [leave(2, "a")], [0, 0], id="an exit of a stranger"),
+        pytest.param(recorded(enter(5, "a")), [leave(3)], [NOW + SOON, 0], id="a late exit"),
+        pytest.param(recorded(enter(1, "a"), leave(2)), [leave(1)], [NOW - 5_000 + SOON, 0], id="an older exit"),
+    ],
+)
+def test_the_end_of_a_life_says_by_when_its_enters_have_taken_effect(
+    state: MemberState, changes: Sequence[MembershipChange], expected: list[int]
+) -> None:
+    after = take(state, *changes).state
+    assert [after.enters_end, after.removals_end - (after.exited and after.exited + SOON)] == expected
+
+
+# Changes that are not newer
+
+OWING = recorded(enter(1, "a"), leave(2))
+BACK = recorded(enter(1, "old"), leave(2), enter(3, "new"))
+
+
+@pytest.mark.parametrize(
+    ("state", "changes", "expected", "is_superseded"),
+    [
+        pytest.param(BACK, [enter(3, "new")], [("CREATE", ["new"])], False, id="the newest again"),
+        pytest.param(BACK, [enter(2, "x")], [], True, id="an enter of the life before"),
+        pytest.param(
+            recorded(enter(3, "a")), [enter(1, "b")], [("CREATE", ["a", "b"])], False, id="an older enter of this life"
+        ),
+        pytest.param(recorded(enter(3, "a")), [enter(1, "a")], [], True, id="which says nothing more"),
+        pytest.param(
+            recorded(enter(3, "a"), enter(1, "b")),
+            [enter(1, "b")],
+            [("CREATE", ["a", "b"])],
+            False,
+            id="which the row has, and Amazon may not",
+        ),
+        pytest.param(
+            BACK, [leave(2)], [("DELETE", ["old"])], True, id="the exit before again: its removal may have been lost"
+        ),
+        pytest.param(BACK, [leave(1)], [], True, id="an older exit"),
+        pytest.param(recorded(enter(5, "a")), [leave(3)], [], True, id="a late exit with nothing to remove"),
+        pytest.param(recorded(leave(5, "a")), [leave(4)], [], True, id="an exit before the exit"),
+        pytest.param(
+            recorded(leave(5, "a")), [notice(4)], [("DELETE", ["a"])], True, id="a notice before it: what it erases"
+        ),
+        pytest.param(
+            recorded(enter(2, "a")), [change(2, "b", id="b")], [("CREATE", ["a", "b"])], False, id="the same moment"
+        ),
+        pytest.param(
+            recorded(enter(2, "a")),
+            [leave(1), enter(2, "a", "b")],
+            [("CREATE", ["a", "b"])],
+            False,
+            id="and a late exit",
+        ),
+    ],
+)
+def test_of_a_change_that_is_not_newer_only_what_may_be_missing_is_sent(
+    state: MemberState, changes: list[MembershipChange], expected: list[tuple[str, list[str]]], is_superseded: bool
+) -> None:
+    each = take(state, *changes)
+    assert (uploads(each), each.is_superseded) == (expected, is_superseded)
+
+
+def test_a_superseded_change_is_not_written() -> None:
+    each = take(BACK, enter(2, "x"))
+    assert (each.writes, each.state) == (False, BACK)
+
+
+def test_a_late_exit_is_written_since_it_ends_a_life_and_a_later_enter_names_nothing_of_it() -> None:
+    late = take(recorded(enter(1, "old"), enter(5, "new")), leave(3))
+    assert (late.writes, late.state.left, uploads(late)) == (True, leave(3).version, [("DELETE", ["old"])])
+    assert [each.digests["email"] for each in late.state.active] == ["new"]
+    assert take(recorded(enter(5, "a")), leave(3)).state.left == leave(3).version, "also with nothing to remove"
+
+
+def test_after_a_late_exit_the_enter_is_due_once_more() -> None:
+    state = take(recorded(enter(1, "old"), enter(5, "new")), leave(3)).state
+    due = state.due(TIMING)
+    assert due == (HOURS_LATER + SOON, False)
+
+
+def test_the_newest_change_again_is_not_written_before_it_is_sent() -> None:
+    again = take(BACK, enter(3, "new"))
+    assert (again.writes, again.state) == (False, BACK)
+
+
+# Attempts after which the row was not dated
+
+
+@pytest.mark.parametrize(
+    ("attempted", "enters_end"),
+    [
+        pytest.param(Attempted(enter=enter(1).version), HOURS_LATER + SOON, id="of the life that has ended"),
+        pytest.param(Attempted(exit=leave(2).version), 0, id="the exit itself"),
+        pytest.param(NOT_ATTEMPTED, 0, id="none"),
+    ],
+)
+def test_an_attempt_at_an_enter_whose_life_has_ended_counts_as_sent_now(attempted: Attempted, enters_end: int) -> None:
+    state = replace(recorded(enter(1, "a"), leave(2)), enters_end=0)
+    again = take(state, enter(1, "a"), attempted=attempted)
+    assert (again.state.enters_end, again.writes, again.sends) == (enters_end, enters_end > 0, False)
+
+
+def test_where_there_is_nothing_to_remove_an_attempt_at_an_older_enter_does_not_count() -> None:
+    again = take(recorded(leave(2)), enter(1, "a"), attempted=Attempted(enter=enter(1).version))
+    assert (again.writes, again.state.enters_end) == (False, 0)
+
+
+def test_an_attempt_at_an_exit_before_the_newest_enter_counts_as_sent_now_and_the_enter_waits() -> None:
+    again = take(BACK, leave(1), enter(3, "new"), attempted=Attempted(exit=leave(1).version))
+    assert (again.writes, again.sends, again.waits_until) == (True, False, HOURS_LATER + SOON)
+
+
+def test_an_attempt_before_a_removal_that_is_sent_again_is_counted_when_that_is_dated() -> None:
+    both = Attempted(enter=enter(1).version, exit=leave(2).version)
+    again = take(recorded(enter(1, "a"), leave(2)), enter(1, "a"), leave(2), attempted=both)
+    assert (again.writes, uploads(again), again.state.enters_end) == (False, [("DELETE", ["a"])], HOURS_LATER + SOON)
+
+
+@pytest.mark.parametrize(
+    ("state", "of", "counted"),
+    [
+        pytest.param(OWING, enter(1), {"enters_end": HOURS_LATER + SOON}, id="an enter, and the member has left since"),
+        pytest.param(BACK, leave(2), {"removals_end": HOURS_LATER + SOON}, id="a removal, and the member is back"),
+        pytest.param(BACK, enter(1), {"enters_end": HOURS_LATER + SOON}, id="an enter of the life before"),
+    ],
+)
+def test_a_repetition_that_was_tried_counts_as_sent_now_although_a_newer_change_is_recorded(
+    state: MemberState, of: MembershipChange, counted: dict[str, int]
+) -> None:
+    attempted = Attempted(of.version, None) if not of.exits else Attempted(None, of.version)
+    again = repetition(state, of.version, now=HOURS_LATER, timing=TIMING, attempted=attempted)
+    assert again == Step(replace(state, **counted), writes=True)  # type: ignore[arg-type]
+    assert again.state.due(TIMING) is not None
+
+
+def test_a_row_written_while_its_enter_waits_is_kept_like_any_other() -> None:
+    """A person whom a notice named before anything else was known, and who enters a dataset meanwhile."""
+    stranger = take(None, notice(1), enter(2, "a"), now=NOW, timing=Timing.of_dataset(SOON, 0))
+    assert (stranger.writes, stranger.waits_until is not None) == (True, True)
+    assert expires_at(stranger.state) > NOW
+
+
+# Dates
+
+
+IN, OUT = recorded(enter(1, "a")), recorded(enter(1, "a"), leave(2))
+
+
+@pytest.mark.parametrize(
+    ("state", "of", "removes", "dated"),
+    [
+        pytest.param(IN, enter(1), False, {"entered": HOURS_LATER}, id="an enter"),
+        pytest.param(OUT, enter(1), False, {"enters_end": HOURS_LATER + SOON}, id="an enter whose life has ended"),
+        pytest.param(OUT, leave(2), True, {"exited": HOURS_LATER, "removals_end": HOURS_LATER + SOON}, id="a removal"),
+        pytest.param(
+            replace(OUT, removal_failed=True),
+            leave(2),
+            True,
+            {"exited": HOURS_LATER, "removals_end": HOURS_LATER + SOON},
+            id="a removal after a failed one is not certain by that",
+        ),
+    ],
+)
+def test_an_upload_is_dated(state: MemberState, of: MembershipChange, removes: bool, dated: dict[str, int]) -> None:
+    assert sent(state, of.version, HOURS_LATER, TIMING, removes=removes) == replace(state, **dated)  # type: ignore[arg-type]
+
+
+IN_DATASET = Timing.of_dataset(SOON, 36 * 3_600)
+KEPT_UNTIL = HOURS_LATER + round(IN_DATASET.keeps)
+
+
+def test_the_row_of_a_dataset_is_kept_as_long_as_amazon_may_keep_the_member() -> None:
+    entered = take(None, enter(1, "a"), timing=IN_DATASET).state
+    assert (entered.keep_until, take(None, enter(1, "a")).state.keep_until) == (KEPT_UNTIL, 0)
+    again = sent(replace(entered, keep_until=KEPT_UNTIL + 9), entered.version, HOURS_LATER, IN_DATASET, removes=False)
+    assert again.keep_until == KEPT_UNTIL + 9
+    older = take(replace(entered, left=Version(-9, True, "")), change(-5, exits=True), timing=IN_DATASET).state
+    assert (take(entered, leave(2), timing=IN_DATASET).state.keep_until, older.keep_until) == (0, KEPT_UNTIL)
+
+
+def test_only_a_deletion_notice_makes_enters_into_a_dataset_wait_for_a_deletion_elsewhere() -> None:
+    left, erased = (take(IN, each, timing=IN_DATASET).state for each in (leave(2), notice(2)))
+    assert (left.removals_end, erased.removals_end) == (HOURS_LATER + SOON, HOURS_LATER + 2 * SOON)
+
+
+@pytest.mark.parametrize(
+    "each",
+    [
+        pytest.param(take(IN, leave(2)), id="an exit"),
+        pytest.param(take(IN, leave(2), enter(3, "b")), id="an exit, and an enter that waits"),
+        pytest.param(Step(OUT, removes=True, repeats=True), id="a repetition"),
+    ],
+)
+def test_an_exit_whose_removal_amazon_ignores_is_recorded_without_its_identities(each: Step) -> None:
+    known = without_removal(each, HOURS_LATER)
+    expected = replace(each.state, identities=(), exited=HOURS_LATER)
+    assert known == Step(expected, writes=True, is_superseded=True, waits_until=each.waits_until)
+    assert without_removal(each, HOURS_LATER - 9).state.exited == max(each.state.exited, HOURS_LATER - 9)
+
+
+def test_an_exit_that_is_ignored_leaves_the_identities_of_the_life_after_it() -> None:
+    back = recorded(enter(1, "a"), leave(2), enter(3, "b"))
+    assert kept(without_removal(Step(back, removes=True), HOURS_LATER).state) == ["b"]
+
+
+@pytest.mark.parametrize("removes", [True, False])
+@pytest.mark.parametrize("state", [IN, OUT])
+def test_an_upload_from_before_the_last_one_changes_no_date(state: MemberState, removes: bool) -> None:
+    if removes and not state.exited:
+        state = replace(state, exited=NOW, removals_end=NOW + SOON)
+    later = replace(state, enters_end=NOW + SOON)
+    assert sent(later, state.version, NOW - 9, TIMING, removes=removes) == later
+
+
+# What is erased
+
+
+@pytest.mark.parametrize(
+    ("before", "changes", "erase_until", "must_erase"),
+    [
+        pytest.param([enter(1, "a")], [notice(2)], 2, True, id="a notice"),
+        pytest.param([enter(1, "a")], [leave(2)], 0, False, id="a plain exit"),
+        pytest.param([enter(1, "a"), enter(3, "b")], [notice(2)], 2, True, id="a late notice: what was known before"),
+        pytest.param([notice(1)], [enter(2, "a")], 1, False, id="an enter after a notice"),
+        pytest.param([notice(1), enter(2, "a")], [leave(3)], 1, False, id="the exit of the life after it"),
+        pytest.param([notice(1), enter(2, "a"), leave(3)], [leave(4, "b")], 1, False, id="two exits of that life"),
+        pytest.param([notice(2)], [leave(4, "a")], 4, True, id="what an exit after a notice names"),
+        pytest.param([leave(5)], [notice(3), leave(7, "a")], 7, True, id="an exit between two exits is a notice"),
+        pytest.param([leave(5, "a")], [notice(3)], 5, True, id="a late notice: what an exit since then has named"),
+        pytest.param(
+            [enter(4, "a"), leave(5), enter(6, "b")], [notice(3)], 3, False, id="a late notice, and back since"
+        ),
+    ],
+)
+def test_a_deletion_notice_erases_what_was_named_before_the_next_life(
+    before: list[MembershipChange], changes: list[MembershipChange], erase_until: int, must_erase: bool
+) -> None:
+    state = recorded(*before, *changes)
+    assert (state.erase_until, state.must_erase) == (erase_until, must_erase)
+
+
+@pytest.mark.parametrize(
+    ("after", "failed", "changes", "stays"),
+    [
+        pytest.param(KEEP_REMOVED, False, [enter(3, "b")], True, id="its job may be running"),
+        pytest.param(KEEP_REMOVED + 1, False, [enter(3, "b")], False, id="it is certain"),
+        pytest.param(KEEP_REMOVED + 1, True, [enter(3, "b")], True, id="it has failed"),
+        pytest.param(KEEP_REMOVED + 1, False, [leave(3)], True, id="another exit removes it once more"),
+    ],
+)
+def test_what_was_removed_long_ago_is_dropped_with_the_next_enter(
+    after: int, failed: bool, changes: list[MembershipChange], stays: bool
+) -> None:
+    left = replace(OUT, removal_failed=failed)
+    each = take(left, *changes, now=NOW + after)
+    assert ("a" in kept(each.state)) is stays
+    assert (each.removes, "a" in kept(each.state)) == (changes[0].exits, stays)
+
+
+def test_what_the_exit_named_is_dropped_too() -> None:
+    left = replace(recorded(enter(1, "a"), leave(2, "b")), enters_end=0, exited=NOW)
+    assert kept(take(left, enter(3, "c"), now=NOW + KEEP_REMOVED + 1).state) == ["c"]
+
+
+@pytest.mark.parametrize("named", [1, 2])
+def test_what_must_be_erased_stays_until_the_end_of_a_removal_however_long_ago_it_was_sent(named: int) -> None:
+    """A row without these identities is the proof that they were removed."""
+    erased = replace(recorded(enter(named, "a"), notice(2)), enters_end=0)  # no removal is due
+    assert kept(take(erased, enter(3, "b"), now=NOW + KEEP_REMOVED + 1).state) == ["b", "a"]
+
+
+# Repetitions
+
+
+OWES = take(take(None, enter(1, "a"), now=NOW).state, leave(2), now=NOW + 60).state
+RETURNS = take(
+    recorded(enter(1, "old"), enter(5, "new"), until=NOW - 5_000), leave(3), now=NOW
+).state  # the enter is due
+
+
+@pytest.mark.parametrize(
+    ("state", "version"),
+    [
+        pytest.param(None, leave(2).version, id="no row"),
+        pytest.param(OWES, enter(1).version, id="a newer change has queued its own"),
+        pytest.param(IN, enter(1).version, id="nothing is due"),
+    ],
+)
+def test_a_repetition_does_nothing_where_nothing_is_due(state: MemberState | None, version: Version) -> None:
+    assert repetition(state, version, now=HOURS_LATER, timing=TIMING) is None
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [
+        pytest.param(OWES, [("DELETE", ["a"])], id="a removal"),
+        pytest.param(RETURNS, [("CREATE", ["new"])], id="an enter"),
+    ],
+)
+def test_a_repetition_sends_what_is_due_when_it_is_and_waits_until_then(
+    state: MemberState, expected: list[tuple[str, list[str]]]
+) -> None:
+    early = repetition(state, state.version, now=NOW + SOON - 1, timing=TIMING)
+    assert early == Step(state, waits_until=NOW + SOON)
+    due = repetition(state, state.version, now=NOW + SOON, timing=TIMING)
+    assert due is not None
+    assert (uploads(due), due.writes, due.state) == (expected, False, state)
+
+
+def test_once_a_repetition_is_dated_nothing_is_due() -> None:
+    for state in (OWES, RETURNS):
+        due = repetition(state, state.version, now=NOW + SOON, timing=TIMING)
+        assert due is not None
+        dated = sent(due.state, state.version, NOW + SOON, TIMING, removes=due.removes)
+        assert dated.due(TIMING) is None
+
+
+# Late jobs
+
+
+OF_ENTER, OF_REMOVAL = LateJob("job-1", NOW - 9_000, at=1), LateJob("job-2", NOW, at=2, removes=True)
+
+
+@pytest.mark.parametrize(
+    ("job", "ended"),
+    [
+        pytest.param(OF_ENTER, {"enters_end": HOURS_LATER}, id="an enter of the life that has ended"),
+        pytest.param(OF_REMOVAL, {"removals_end": HOURS_LATER}, id="a removal"),
+        pytest.param(LateJob("job-3", NOW + HOURS_LATER, at=3), {}, id="an enter that carried nothing of it"),
+    ],
+)
+def test_when_a_late_job_ends_what_it_may_have_undone_is_due(job: LateJob, ended: dict[str, int]) -> None:
+    other = LateJob("job-9", NOW, at=1)
+    state = replace(OUT, late_jobs=(job, other))
+    after = without_late_job(state, job, HOURS_LATER, TIMING)
+    assert after == replace(OUT, late_jobs=(other,), **ended)  # type: ignore[arg-type]
+    assert without_late_job(state, job, 5, TIMING) == replace(OUT, late_jobs=(other,)), "an earlier end changes nothing"
+
+
+def test_a_mark_that_has_lapsed_counts_as_a_job_that_ended_then() -> None:
+    lapses = round(OF_ENTER.sent_at + TIMING.longest_job)
+    state = replace(OUT, late_jobs=(OF_ENTER,))
+    early = repetition(state, state.version, now=lapses - 1, timing=TIMING)
+    assert early == Step(state, waits_until=lapses)
+    due = repetition(state, state.version, now=lapses, timing=TIMING)
+    assert due == Step(replace(OUT, enters_end=lapses), removes=True, repeats=True)

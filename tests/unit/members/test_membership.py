@@ -1,0 +1,237 @@
+"""Which of several changes is the newest, and what is kept of each member."""
+
+from dataclasses import replace
+from itertools import permutations
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from audience_sync.members.membership import Destination, MembershipChange, Version, canonical_json, coalesce, since
+from tests import builders
+
+
+def change(
+    member: str = "m1", *, message_id: str = "a", emails: tuple[str, ...] = ("e",), **options: Any
+) -> MembershipChange:
+    return builders.change(member, *emails, message_id=message_id, audience_id="9007199254740993", **options)
+
+
+changes = st.builds(
+    change,
+    st.sampled_from(["m1", "m2"]),
+    at=st.integers(0, 3),
+    exits=st.booleans(),
+    message_id=st.sampled_from("abc"),
+    emails=st.lists(st.sampled_from("vwxyz"), max_size=3, unique=True).map(tuple),
+    erase=st.booleans(),
+).map(lambda each: replace(each, erase=each.erase and each.exits))
+
+
+def canonical(some: list[MembershipChange]) -> dict[tuple[str, str], Any]:
+    """What is kept of each member, the older life first, with the time at which each identity was named last.
+
+    An identity of both lives counts in the newer one: it is not removed.
+    """
+    kept: dict[tuple[str, str], Any] = {}
+    for each in reversed(some):
+        named = {identity["email"]: at for at, identity in each.identities}
+        lives = kept.setdefault(each.member, [])
+        newer = {name for _, _, names in lives for name in names}
+        lives.insert(0, (each.version, each.erase, {name: at for name, at in named.items() if name not in newer}))
+    return kept
+
+
+@pytest.mark.parametrize(
+    ("older", "newer"),
+    [
+        pytest.param(Version(1, True, "z"), Version(2, False, "a"), id="a later time wins"),
+        pytest.param(Version(1, False, "z"), Version(1, True, "a"), id="an exit outranks an enter of the same moment"),
+        pytest.param(Version(1, True, "a"), Version(1, True, "b"), id="the message id decides what is left"),
+    ],
+)
+def test_versions_are_ordered(older: Version, newer: Version) -> None:
+    assert older < newer
+
+
+VERSIONS = st.builds(  # from the year 1 to 9999; a message may carry any time, ingest takes none before 1970
+    Version, st.integers(-62_135_596_800_000, 253_402_300_799_999), st.booleans(), st.text(max_size=3)
+)
+
+
+@given(VERSIONS, VERSIONS)
+def test_versions_compare_as_texts_do(one: Version, other: Version) -> None:
+    assert (one < other) is (one.text < other.text)
+
+
+@given(VERSIONS)
+def test_a_version_is_read_back_from_its_text(version: Version) -> None:
+    assert Version.from_text(version.text) == version
+
+
+def test_the_text_of_a_version_is_what_rows_and_job_messages_hold() -> None:
+    assert Version(5, exits=True, message_id="a#b").text == "0000000000000005#1#a#b"
+    assert Version.from_text("0000000000000005#0#a#b") == Version(5, exits=False, message_id="a#b")
+
+
+@pytest.mark.parametrize("text", ["", "5", "5#1", "x#1#a", "5#2#a", "5##a", "5#true#a"])
+def test_a_text_that_is_no_version_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        Version.from_text(text)
+
+
+def test_the_newest_change_of_a_member_remains_in_any_order() -> None:
+    three = [change(at=1), change(at=3, exits=True), change(at=2)]
+    assert all(coalesce(order)[0].version == Version(3, True, "a") for order in permutations(three))
+
+
+def test_identities_of_one_member_merge_into_one_record() -> None:
+    (merged,) = coalesce([change(emails=("work",)), change(message_id="b", emails=("home",))])
+    assert merged.record["hashedPII"] == [{"email": "home"}, {"email": "work"}]
+
+
+def test_an_identity_is_the_same_in_whatever_order_its_fields_are_written() -> None:
+    digests = {"email": "e", "phone": "p"}
+    one, other = change(), change(message_id="b")
+    one.record["hashedPII"], other.record["hashedPII"] = [digests], [dict(reversed(digests.items()))]
+    (merged,) = coalesce([one, other])
+    assert merged.record["hashedPII"] == [digests]
+
+
+def test_equal_values_have_one_text_without_white_space() -> None:
+    assert canonical_json({"b": 1, "a": ["é", None]}) == canonical_json({"a": ["é", None], "b": 1})
+    assert canonical_json({"b": 1, "a": [2, 3]}) == '{"a":[2,3],"b":1}'
+
+
+def test_an_exit_carries_the_identities_of_the_enters_it_supersedes() -> None:
+    (merged,) = coalesce([change(at=1, emails=("old",)), change(at=2, exits=True, emails=())])
+    assert merged.exits
+    assert merged.record["hashedPII"] == [{"email": "old"}]
+
+
+def test_a_change_erases_nothing_unless_it_says_so() -> None:
+    assert MembershipChange("1", Destination(), 1, "a", change(exits=True).record).erase is False
+
+
+def test_a_later_exit_does_not_undo_a_deletion_notice() -> None:
+    (merged,) = coalesce([change(at=1, exits=True, erase=True), change(at=2, exits=True)])
+    assert (merged.version.at, merged.erase) == (2, True)
+
+
+def test_an_enter_that_says_erase_erases_nothing_not_even_with_a_later_exit() -> None:
+    """Messages of the version before may hold such enters."""
+    (left,) = coalesce([change(at=1, erase=True), change(at=2, exits=True)])
+    assert left.erase is False
+
+
+def test_the_exit_that_ended_the_life_before_is_kept_before_a_newer_enter() -> None:
+    three = [change(at=1, emails=("old",)), change(at=2, exits=True, emails=()), change(at=3, emails=("new",))]
+    for order in permutations(three):
+        left, entered = coalesce(order)
+        assert (left.version.at, left.exits, left.record["hashedPII"]) == (2, True, [{"email": "old"}])
+        assert (entered.version.at, entered.exits, entered.record["hashedPII"]) == (3, False, [{"email": "new"}])
+
+
+@pytest.mark.parametrize("erase", [False, True], ids=["exit", "deletion notice"])
+def test_no_identity_and_no_wish_to_be_erased_travels_over_an_exit_into_a_newer_enter(erase: bool) -> None:
+    *_, entered = coalesce([change(at=1, emails=("old",)), change(at=2, exits=True, erase=erase), change(at=3)])
+    assert (entered.record["hashedPII"], entered.erase) == ([{"email": "e"}], False)
+
+
+def test_what_an_enter_brought_along_from_an_earlier_life_goes_to_the_exit_and_only_its_own_is_left() -> None:
+    entered = replace(change(at=3, emails=("old", "new")), named_at=(1, 3))
+    left, entered = coalesce([entered, change(at=2, exits=True, emails=())])
+    assert (left.record["hashedPII"], left.named_at) == ([{"email": "old"}], (1,))
+    assert (entered.record["hashedPII"], entered.named_at) == ([{"email": "new"}], ()), "all named at its own time"
+
+
+def test_an_enter_of_the_moment_of_an_exit_is_of_the_life_that_ended() -> None:
+    (left,) = coalesce([change(at=2, emails=("same",)), change(at=2, exits=True, emails=())])
+    assert left.record["hashedPII"] == [{"email": "same"}]
+
+
+def test_each_identity_keeps_the_time_at_which_it_was_named_last() -> None:
+    (merged,) = coalesce([change(at=1, emails=("x", "y")), change(at=2, emails=("y",)), change(at=3, emails=("z",))])
+    assert {identity["email"]: at for at, identity in merged.identities} == {"x": 1, "y": 2, "z": 3}
+
+
+def test_the_times_of_identities_are_left_out_where_all_are_the_time_of_the_change() -> None:
+    (merged,) = coalesce([change(emails=("x",)), change(message_id="b", emails=("y",))])
+    assert merged.named_at == ()
+
+
+def test_of_two_changes_with_the_same_version_the_same_one_is_kept_in_either_order() -> None:
+    two = [replace(change(), record=change().record | {"countryCode": country}) for country in ("DE", "FR")]
+    assert coalesce(two)[0].record == coalesce(reversed(two))[0].record
+
+
+def test_the_newest_identities_come_first() -> None:
+    (merged,) = coalesce(change(at=at, emails=(f"e{at}",)) for at in (2, 3, 1))
+    assert [identity["email"] for identity in merged.record["hashedPII"]] == ["e3", "e2", "e1"]
+
+
+def test_an_enter_keeps_the_hundred_identities_that_were_named_last() -> None:
+    (merged,) = coalesce(change(at=at, emails=(f"e{at}",)) for at in range(130))
+    assert [identity["email"] for identity in merged.record["hashedPII"]] == [f"e{at}" for at in range(129, 29, -1)]
+    assert merged.identities[0][0] == 129
+
+
+def test_an_exit_keeps_every_identity() -> None:
+    entered = [change(at=at, emails=(f"e{at}",)) for at in range(130)]
+    (left,) = coalesce([*entered, change(at=200, exits=True, emails=())])
+    assert len(left.record["hashedPII"]) == 130
+
+
+def test_ids_that_differ_in_case_are_different_members() -> None:
+    assert len(coalesce([change("abc"), change("ABC")])) == 2
+
+
+@given(st.lists(changes, max_size=12), st.randoms(use_true_random=False))
+def test_coalescing_does_not_depend_on_the_order(some: list[MembershipChange], random: Any) -> None:
+    shuffled = random.sample(some, len(some))
+    assert canonical(coalesce(some)) == canonical(coalesce(shuffled))
+
+
+@given(st.lists(changes, max_size=12), st.integers(0, 12))
+def test_coalescing_does_not_depend_on_how_deliveries_were_split(some: list[MembershipChange], at: int) -> None:
+    split = coalesce(coalesce(some[:at]) + coalesce(some[at:]))
+    assert canonical(split) == canonical(coalesce(some))
+
+
+@given(st.lists(changes, max_size=12))
+def test_repeated_deliveries_change_nothing(some: list[MembershipChange]) -> None:
+    assert canonical(coalesce(some + some)) == canonical(coalesce(some))
+
+
+@given(st.lists(changes, max_size=12))
+def test_at_most_an_exit_and_a_newer_enter_are_kept_of_each_member(some: list[MembershipChange]) -> None:
+    kept = canonical(coalesce(some))
+    assert kept.keys() == {each.member for each in some}
+    for member, lives in kept.items():
+        assert lives[-1][0] == max(each.version for each in some if each.member == member)
+        assert [version.exits for version, _, _ in lives] in ([True], [False], [True, False])
+        assert all(version.exits or not erase for version, erase, _ in lives)
+
+
+@pytest.mark.parametrize(
+    ("some", "expected"),
+    [
+        pytest.param([change("m1", at=3)], [], id="an older enter"),
+        pytest.param([change("m1", at=4, message_id="a")], [], id="an enter of the same moment"),
+        pytest.param([change("m1", at=4, exits=True, message_id="notice")], [], id="the notice itself, once more"),
+        pytest.param([change("m1", at=5)], [5], id="a later enter"),
+        pytest.param([change("m1", at=3, exits=True)], [], id="an older exit"),
+        pytest.param([change("m1", at=5, exits=True)], [5], id="a later exit"),
+        pytest.param([change("m1", at=3, exits=True), change("m1", at=5)], [5], id="an older exit, a later enter"),
+        pytest.param([change("m1", at=5, exits=True), change("m1", at=6)], [5, 6], id="a later exit and enter"),
+    ],
+)
+def test_only_what_is_newer_than_a_deletion_notice_counts(some: list[MembershipChange], expected: list[int]) -> None:
+    assert [each.at for each in since(some, Version(4, True, "notice"))] == expected
+
+
+def test_an_identity_that_was_named_before_a_deletion_notice_is_left_out() -> None:
+    some = [change("m1", at=at, emails=(email,)) for at, email in ((3, "old"), (4, "of its moment"), (5, "new"))]
+    (left,) = since(coalesce(some), Version(4, True, "notice"))
+    assert (left.record["hashedPII"], left.named_at) == ([{"email": "new"}], ())

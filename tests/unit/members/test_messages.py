@@ -1,0 +1,591 @@
+"""The messages of the queues: written and read back, and refused where they do not hold what they must."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from audience_sync.errors import InvalidMessage, RequestRejected, Throttled
+from audience_sync.members.membership import MAX_IDENTITIES, Destination, MembershipChange, Version, coalesce
+from audience_sync.members.messages import (
+    MAX_ATTEMPTS,
+    MAX_MESSAGE_BYTES,
+    REPETITION,
+    ChangeMessage,
+    DeadLetter,
+    DeletionMessage,
+    DeliveryHistory,
+    Failure,
+    JobMember,
+    JobMessage,
+    Untracked,
+    change_as_json,
+    job_messages,
+    pack,
+    read_job_queue,
+)
+from tests import builders
+
+AUDIENCE = "9007199254740993"  # more than a double holds
+SENT_AT = 1_000_000_000
+SQS_BYTES = 262_144  # of one message, attributes included; what SQS has always taken
+
+
+def change(member: str = "m1", *, identities: int = 1, **options: Any) -> MembershipChange:
+    emails = (f"{number:064x}" for number in range(identities))
+    return builders.change(member, *emails, message_id="id", audience_id=AUDIENCE, **options)
+
+
+TIMES = st.integers(-(10**15), 10**15)
+IDS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)  # half a surrogate pair is no character
+MEMBERS = st.from_regex(r"[0-9a-zA-Z_-]{1,128}", fullmatch=True)
+
+
+DESTINATIONS = st.builds(  # all that there are, and one of a kind to come
+    Destination.of,
+    st.sampled_from([{}, {"connectionId": "c"}, {"connectionId": "c", "targetTypes": ["DSP"]}, {"datasetId": "d"}]),
+)
+
+
+@st.composite
+def any_change(draw: st.DrawFn) -> MembershipChange:
+    identities = draw(st.lists(st.dictionaries(st.sampled_from(["email", "phone"]), IDS, min_size=1), max_size=4))
+    at, exits = draw(TIMES), draw(st.booleans())
+    record: dict[str, Any] = {
+        "externalUserId": draw(MEMBERS),
+        "countryCode": draw(st.sampled_from(["US", "DE"])),
+        "action": "DELETE" if exits else "CREATE",
+        "hashedPII": identities,
+        "userConsent": draw(st.sampled_from([{}, {"consent": {"tcf": "CPx"}}])),
+    }
+    named_at = draw(st.one_of(st.just(()), st.tuples(*[TIMES] * len(identities))))
+    destination = draw(DESTINATIONS)
+    audience = draw(st.sampled_from([AUDIENCE, "1"]))
+    return MembershipChange(audience, destination, at, draw(IDS), record, draw(st.booleans()), named_at)
+
+
+CHANGES = st.lists(any_change(), min_size=1, max_size=6)
+HISTORIES = st.builds(
+    DeliveryHistory,
+    st.integers(0, MAX_ATTEMPTS - 1),
+    st.one_of(st.none(), st.integers(1, 10**15 - 1)),
+    st.booleans(),
+    st.booleans(),
+    st.one_of(st.none(), st.builds(Untracked, IDS.filter(bool), st.integers(1, 10**15 - 1), st.booleans())),
+)
+FAILURES = st.builds(
+    Failure,
+    st.sampled_from(["job_rejected", "no_identifier"]),
+    IDS,
+    st.integers(1, 10**15),
+    st.integers(1, 10**15),
+    st.integers(1, 100),
+    st.one_of(st.none(), st.integers(400, 599)),
+    IDS,
+)
+
+
+# Change messages
+
+
+@given(CHANGES, HISTORIES)
+def test_a_change_message_is_read_as_it_was_written(changes: list[MembershipChange], history: DeliveryHistory) -> None:
+    bodies = pack(changes, history)
+    messages = [ChangeMessage.from_body(body) for body in bodies]
+    assert all(body.isascii() for body in bodies), "so that characters are bytes"
+    assert all(message.history == history for message in messages)
+    targets = list(dict.fromkeys((each.audience_id, each.destination) for each in changes))
+    assert [each for message in messages for each in message.changes] == [
+        each for target in targets for each in changes if (each.audience_id, each.destination) == target
+    ]
+
+
+@given(CHANGES)
+def test_a_change_message_reveals_nothing_that_is_not_set(changes: list[MembershipChange]) -> None:
+    for body in pack(changes):
+        assert set(json.loads(body)) <= {"v", "audienceId", "connectionId", "targetTypes", "destination", "changes"}
+    for each in changes:
+        assert ("erase" in change_as_json(each), "namedAt" in change_as_json(each)) == (each.erase, bool(each.named_at))
+
+
+@pytest.mark.parametrize("identities", [MAX_IDENTITIES, MAX_IDENTITIES + 1, 1_000])
+def test_a_removal_may_name_any_number_of_identities(identities: int) -> None:
+    removal = change(exits=True, identities=identities)
+    assert ChangeMessage.from_body(*pack([removal])).changes == [removal]
+
+
+def test_an_enter_names_as_many_identities_as_amazon_takes_and_no_more() -> None:
+    assert ChangeMessage.from_body(*pack([change(identities=MAX_IDENTITIES)])).changes
+    with pytest.raises(InvalidMessage):
+        ChangeMessage.from_body(*pack([change(identities=MAX_IDENTITIES + 1)]))
+
+
+@pytest.mark.parametrize("exits", [False, True], ids=["enters", "enters and an exit"])
+def test_what_coalescing_makes_of_many_identities_can_be_read(exits: bool) -> None:
+    def named(number: int) -> MembershipChange:
+        record = change().record | {"hashedPII": [{"email": f"{number:064x}"}]}
+        return MembershipChange(AUDIENCE, Destination(), number, f"id-{number}", record)
+
+    changes = [named(number) for number in range(MAX_IDENTITIES + 30)]
+    changes += [change(at=10_000, exits=True, identities=0)] if exits else []
+    (merged,) = coalesce(changes)
+    (read,) = ChangeMessage.from_body(*pack([merged])).changes
+    assert read == merged
+    named_last = {f"{number:064x}" for number in range(30, MAX_IDENTITIES + 30)}
+    assert named_last <= {identity["email"] for identity in read.record["hashedPII"]}
+
+
+def test_changes_of_many_identities_fill_several_messages_that_sqs_takes() -> None:
+    removals = [change(f"m{number}", exits=True, identities=300) for number in range(30)]
+    bodies = pack(removals)
+    assert max(map(len, bodies)) <= MAX_MESSAGE_BYTES < SQS_BYTES
+    assert [each for body in bodies for each in ChangeMessage.from_body(body).changes] == removals
+
+
+@pytest.mark.parametrize(
+    ("size", "counts"),
+    [
+        pytest.param(240_000, [3], id="as long as it may be"),
+        pytest.param(240_001, [2, 1], id="a byte longer"),
+    ],
+)
+def test_a_message_is_filled_to_the_byte(size: int, counts: list[int]) -> None:
+    (body,) = pack([change("m1"), change("m2"), change("")])
+    changes = [change("m1"), change("m2"), change("x" * (size - len(body)))]
+    bodies = pack(changes)
+    assert [len(json.loads(body)["changes"]) for body in bodies] == counts
+    assert max(map(len, bodies)) <= 240_000
+
+
+@pytest.mark.parametrize(
+    ("history", "read"),
+    [
+        pytest.param({"attempts": -1}, DeliveryHistory(), id="negative attempts"),
+        pytest.param({"attempts": True}, DeliveryHistory(), id="attempts that are no number"),
+        pytest.param({"attempts": MAX_ATTEMPTS}, DeliveryHistory(), id="more attempts than possible"),
+        pytest.param({"attempts": 10**400}, DeliveryHistory(), id="more attempts than a double holds"),
+        pytest.param({"firstAt": "1"}, DeliveryHistory(), id="a time as a text"),
+        pytest.param({"firstAt": -5}, DeliveryHistory(), id="a negative time"),
+        pytest.param({"firstAt": 10**400}, DeliveryHistory(), id="a time beyond what a double holds"),
+        pytest.param({"firstAt": True}, DeliveryHistory(), id="a time as a flag"),
+        pytest.param({"firstAt": 0}, DeliveryHistory(), id="a time of 1970"),
+        pytest.param({"firstAt": 10**15}, DeliveryHistory(), id="a time too far ahead"),
+        pytest.param({"firstAt": 10**15 - 1}, DeliveryHistory(0, 10**15 - 1), id="the latest time"),
+        pytest.param({"replay": "true"}, DeliveryHistory(), id="a flag as a text"),
+        pytest.param({"replay": 1}, DeliveryHistory(), id="a flag as a number"),
+        pytest.param({"attempts": 1, "firstAt": 1}, DeliveryHistory(1, 1), id="the smallest numbers"),
+        pytest.param({"repetition": 1}, DeliveryHistory(), id="a repetition as a number"),
+        pytest.param({"untracked": "job-1"}, DeliveryHistory(), id="a job without its time"),
+        pytest.param({"untracked": ["job-1", 1]}, DeliveryHistory(), id="a job that neither adds nor removes"),
+        pytest.param({"untracked": [1, 1, True]}, DeliveryHistory(), id="a job whose id is a number"),
+        pytest.param({"untracked": ["", 1, True]}, DeliveryHistory(), id="a job without an id"),
+        pytest.param({"untracked": ["job-1", 0, True]}, DeliveryHistory(), id="a job of 1970"),
+        pytest.param({"untracked": ["job-1", 10**15, True]}, DeliveryHistory(), id="a job too far ahead"),
+        pytest.param({"untracked": ["job-1", True, True]}, DeliveryHistory(), id="a job whose time is a flag"),
+        pytest.param(
+            {"attempts": 3, "replay": True, "repetition": True, "untracked": ["job-1", 9, True]},
+            DeliveryHistory(3, None, is_replay=True, is_repetition=True, untracked=Untracked("job-1", 9, removes=True)),
+            id="as it should be",
+        ),
+    ],
+)
+def test_a_malformed_history_counts_as_absent(history: dict[str, Any], read: DeliveryHistory) -> None:
+    assert ChangeMessage.from_body(json.dumps(GOOD | history)).history == read
+
+
+def test_the_names_of_a_history_stay_since_messages_outlive_an_update() -> None:
+    (body,) = pack(
+        [change()],
+        DeliveryHistory(3, 5, is_replay=True, is_repetition=True, untracked=Untracked("job-1", 9, removes=True)),
+    )
+    history = {"attempts": 3, "firstAt": 5, "replay": True, "repetition": True, "untracked": ["job-1", 9, True]}
+    assert json.loads(body).items() >= history.items()
+    (repetition,) = pack([change()], REPETITION)
+    (plain,) = pack([change()])
+    assert json.loads(repetition) == json.loads(plain) | {"replay": True, "repetition": True}
+
+
+GOOD: dict[str, Any] = {"v": 1, "audienceId": "1", "connectionId": None, "changes": [change_as_json(change())]}
+CHANGE: dict[str, Any] = change_as_json(change())
+RECORD: dict[str, Any] = CHANGE["record"]
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        pytest.param(CHANGE | {"at": "1"}, id="time as a text"),
+        pytest.param(CHANGE | {"at": 1.5}, id="time with a fraction"),
+        pytest.param(CHANGE | {"id": 1}, id="message id as a number"),
+        pytest.param(CHANGE | {"erase": "yes"}, id="erase as a text"),
+        pytest.param(CHANGE | {"erase": None}, id="erase as null"),
+        pytest.param(CHANGE | {"namedAt": 1}, id="times that are no list"),
+        pytest.param(CHANGE | {"namedAt": [1, 2]}, id="more times than identities"),
+        pytest.param(CHANGE | {"namedAt": ["1"]}, id="a time of an identity as a text"),
+        pytest.param(CHANGE | {"record": None}, id="no record"),
+        pytest.param(CHANGE | {"record": RECORD | {"externalUserId": "a b"}}, id="member id with a space"),
+        pytest.param(CHANGE | {"record": RECORD | {"externalUserId": "m1\n"}}, id="member id with a line feed"),
+        pytest.param(CHANGE | {"record": RECORD | {"externalUserId": ""}}, id="empty member id"),
+        pytest.param(CHANGE | {"record": RECORD | {"externalUserId": 5}}, id="member id as a number"),
+        pytest.param(CHANGE | {"record": RECORD | {"externalUserId": "٣"}}, id="digit of another alphabet"),
+        pytest.param(CHANGE | {"record": RECORD | {"action": "UPDATE"}}, id="unknown action"),
+        pytest.param(CHANGE | {"record": RECORD | {"action": ["CREATE"]}}, id="action in a list"),
+        pytest.param(CHANGE | {"record": RECORD | {"hashedPII": {}}}, id="identities not a list"),
+        pytest.param(CHANGE | {"record": RECORD | {"hashedPII": ["a"]}}, id="identity not an object"),
+        pytest.param(CHANGE | {"at": True}, id="time as a boolean"),
+        pytest.param(CHANGE | {"namedAt": [True]}, id="a time of an identity as a boolean"),
+        pytest.param(CHANGE | {"record": RECORD | {"hashedPII": [{"email": 1}]}}, id="a digest as a number"),
+        pytest.param(CHANGE | {"record": RECORD | {"countryCode": 1}}, id="a country as a number"),
+        pytest.param(CHANGE | {"record": RECORD | {"userConsent": "yes"}}, id="a consent as a text"),
+        pytest.param([CHANGE], id="a change in a list"),
+        pytest.param(None, id="null"),
+        pytest.param("change", id="a text"),
+    ],
+)
+def test_a_change_that_is_incomplete_or_mistyped_is_refused(bad: Any) -> None:
+    with pytest.raises(InvalidMessage) as refused:
+        ChangeMessage.from_body(json.dumps(GOOD | {"changes": [CHANGE, bad]}))
+    assert refused.value.reason == "invalid_message"
+    assert "m1" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        pytest.param("{", "message_not_json", id="not JSON"),
+        pytest.param(json.dumps(GOOD | {"changes": [float("nan")]}), "message_not_json", id="NaN: Amazon refuses it"),
+        pytest.param("[" * 100_000, "message_not_json", id="nested too deeply"),
+        pytest.param("9" * 5000, "message_not_json", id="a number that is too long"),
+        pytest.param("[]", "message_version_unknown", id="not an object"),
+        pytest.param(json.dumps(GOOD | {"v": 2}), "message_version_unknown", id="unknown version"),
+        pytest.param(json.dumps(GOOD | {"audienceId": 1}), "invalid_message", id="audience id as a number"),
+        pytest.param(json.dumps(GOOD | {"audienceId": "x y"}), "invalid_message", id="audience id with a space"),
+        pytest.param(json.dumps(GOOD | {"audienceId": "9" * 21}), "invalid_message", id="audience id of 21 digits"),
+        pytest.param(json.dumps(GOOD | {"changes": {}}), "invalid_message", id="changes not a list"),
+        pytest.param(json.dumps(GOOD | {"targetTypes": "DSP"}), "invalid_message", id="target types not a list"),
+        pytest.param(json.dumps(GOOD | {"targetTypes": [1]}), "invalid_message", id="a target type not a string"),
+        pytest.param(json.dumps(GOOD | {"destination": ["c"]}), "invalid_message", id="destination not an object"),
+        pytest.param(json.dumps(GOOD | {"changes": [{"at": 1}]}), "invalid_message", id="a change without a record"),
+    ],
+)
+def test_the_error_of_an_unreadable_message_has_a_reason(body: str, reason: str) -> None:
+    assert ChangeMessage.from_body(json.dumps(GOOD | {"audienceId": "9" * 20})).audience_id == "9" * 20
+    for read in (ChangeMessage.from_body, DeadLetter.from_body):
+        with pytest.raises(InvalidMessage) as refused:
+            read(body)
+        assert refused.value.reason == reason
+
+
+NOTICE = CHANGE | {"erase": True, "record": RECORD | {"action": "DELETE", "hashedPII": []}}
+
+
+def test_a_change_of_every_audience_is_a_deletion_notice() -> None:
+    envelope = GOOD | {"audienceId": "*", "changes": [NOTICE]}
+    (notice,) = ChangeMessage.from_body(json.dumps(envelope)).changes
+    assert (notice.audience_id, notice.exits, notice.erase) == ("*", True, True)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        pytest.param(NOTICE | {"erase": False}, id="an exit that does not erase"),
+        pytest.param(CHANGE | {"erase": True}, id="an enter that says erase"),
+        pytest.param(CHANGE, id="an enter"),
+    ],
+)
+def test_of_every_audience_no_other_change_is_taken(bad: dict[str, Any]) -> None:
+    with pytest.raises(InvalidMessage):
+        ChangeMessage.from_body(json.dumps(GOOD | {"audienceId": "*", "changes": [bad]}))
+
+
+HALF = "half"  # the place of half a surrogate pair
+
+
+@pytest.mark.parametrize("half", [r"\ud800", r"\uDFFF", r"\uDcAb x", r"\ud83d\ud83d"])
+@pytest.mark.parametrize(
+    "envelope",
+    [
+        pytest.param(GOOD | {"connectionId": HALF}, id="in the connection id"),
+        pytest.param(GOOD | {"targetTypes": [HALF]}, id="in a target type"),
+        pytest.param(GOOD | {"changes": [CHANGE | {"id": HALF}]}, id="in a message id"),
+        pytest.param(
+            GOOD | {"changes": [CHANGE | {"record": RECORD | {"hashedPII": [{HALF: "a"}]}}]}, id="in a field's name"
+        ),
+        pytest.param(
+            GOOD | {"changes": [CHANGE | {"record": RECORD | {"userConsent": {"consent": {"tcf": HALF}}}}]},
+            id="in a consent",
+        ),
+        pytest.param(GOOD | {"else": HALF}, id="in a field that no program reads"),
+    ],
+)
+def test_half_a_surrogate_pair_is_refused_wherever_it_is(envelope: dict[str, Any], half: str) -> None:
+    body = json.dumps(envelope).replace(HALF, half)
+    for read in (ChangeMessage.from_body, DeadLetter.from_body):
+        with pytest.raises(InvalidMessage) as refused:
+            read(body)
+        assert refused.value.reason == "message_not_json"
+
+
+def test_a_whole_surrogate_pair_is_a_character() -> None:
+    body = json.dumps(GOOD | {"connectionId": "\U0001f600"})
+    assert "ud83d" in body
+    assert ChangeMessage.from_body(body).destination == Destination.of({"connectionId": "\U0001f600"})
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+ENVELOPES = st.dictionaries(
+    st.sampled_from(["v", "audienceId", "connectionId", "changes", "targetTypes", "attempts", "firstAt", "failure"]),
+    JSON,
+    max_size=3,
+)
+
+
+@given(ENVELOPES, st.dictionaries(st.sampled_from([*CHANGE, *RECORD, "erase", "namedAt"]), JSON, max_size=3))
+def test_any_change_message_is_read_or_refused(envelope: dict[str, Any], fields: dict[str, Any]) -> None:
+    record = RECORD | {name: value for name, value in fields.items() if name in RECORD}
+    made = CHANGE | {"record": record} | {name: value for name, value in fields.items() if name not in RECORD}
+    body = json.dumps(GOOD | {"changes": [made]} | envelope)
+    try:
+        read = ChangeMessage.from_body(body)
+    except InvalidMessage:
+        return
+    again = [ChangeMessage.from_body(written) for written in pack(read.changes, read.history)]
+    assert [(each.changes, each.history) for each in again] == [(read.changes, read.history)] * bool(read.changes)
+
+
+# Job messages
+
+
+JOB_MEMBERS = st.builds(
+    JobMember,
+    MEMBERS,
+    st.builds(Version, st.integers(0, 10**15), st.booleans(), IDS).map(lambda version: version.text),
+    st.booleans(),
+    st.booleans(),
+    st.booleans(),
+)
+JOBS = st.builds(
+    JobMessage,
+    IDS,
+    st.just(AUDIENCE),
+    st.integers(0, 10**15),
+    st.lists(JOB_MEMBERS, max_size=6).map(tuple),
+    st.integers(0, 10_000),
+    st.booleans(),
+)
+
+
+@given(JOBS)
+def test_a_job_message_is_read_as_it_was_written(message: JobMessage) -> None:
+    assert read_job_queue(message.body()) == JobMessage.from_body(message.body()) == message
+    assert message.body().isascii()
+
+
+@pytest.mark.parametrize(
+    ("member", "flags"),
+    [
+        pytest.param(JobMember("m", "v", removes=False), "", id="an enter"),
+        pytest.param(JobMember("m", "v", removes=True), "d", id="a removal"),
+        pytest.param(JobMember("m", "v", removes=True, erases=True), "de", id="a removal that erases"),
+        pytest.param(JobMember("m", "v", removes=False, is_replay=True), "r", id="a replay"),
+        pytest.param(JobMember("m", "v", removes=True, proves=True), "dp", id="a part of an erasure"),
+        pytest.param(JobMember("m", "v", *[True] * 4), "derp", id="all of them"),
+    ],
+)
+def test_the_flags_of_a_record_are_single_characters(member: JobMember, flags: str) -> None:
+    assert member.flags == flags
+    assert json.loads(JobMessage("j", "1", 1, (member,)).body())["members"] == [["m", "v", flags]]
+
+
+def test_the_deletion_of_identities_of_an_older_version_proves_no_removal() -> None:
+    members = [["m1", "0000000000000005#1#a", "dpi"], ["m2", "0000000000000005#1#a", "dp"]]
+    body = json.dumps({"v": 1, "jobId": "-", "audienceId": "ds", "sentAt": 1, "checks": 0, "members": members})
+    assert [each.member for each in JobMessage.from_body(body).members] == ["m2"]
+
+
+def test_a_deletion_message_is_read_as_it_was_written() -> None:
+    message = DeletionMessage(("m1", "m-2"), due=1_800_000_000, attempts=3)
+    assert read_job_queue(message.body()) == message
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        pytest.param({"deletions": ["m1"]}, id="without a time"),
+        pytest.param({"deletions": "m1 m2", "due": 1}, id="no list of ids"),
+        pytest.param({"deletions": ["a@b.co"], "due": 1}, id="an id outside Amazon's pattern"),
+        pytest.param({"deletions": [1], "due": 1}, id="a number"),
+        pytest.param({"deletions": ["m1"], "due": "soon"}, id="a time in words"),
+    ],
+)
+def test_a_deletion_message_that_names_nobody_is_refused(fields: dict[str, Any]) -> None:
+    with pytest.raises(InvalidMessage):
+        read_job_queue(json.dumps({"v": 1} | fields))
+
+
+def test_the_version_of_a_record_is_that_of_the_membership_table() -> None:
+    text = Version(5, exits=True, message_id="id#with#marks").text
+    (body,) = job_messages("j", "1", [JobMember("m", text, removes=True)], SENT_AT)
+    (member,) = JobMessage.from_body(body).members
+    assert Version.from_text(member.version) == Version(5, exits=True, message_id="id#with#marks")
+    assert Version.from_text(member.version).exits
+
+
+@given(st.lists(JOB_MEMBERS, min_size=1, max_size=5), st.integers(1, 3_000))
+def test_members_that_do_not_fit_into_one_job_message_fill_several(members: list[JobMember], times: int) -> None:
+    everyone = members * times
+    bodies = job_messages("job-1", AUDIENCE, everyone, SENT_AT)
+    assert max(map(len, bodies)) <= MAX_MESSAGE_BYTES
+    read = [JobMessage.from_body(body) for body in bodies]
+    assert [member for message in read for member in message.members] == everyone
+    assert {(message.job_id, message.sent_at, message.checks, message.is_late) for message in read} == {
+        ("job-1", SENT_AT, 0, False)
+    }
+
+
+@pytest.mark.parametrize(("length", "each"), [(150_000, 1), (100_000, 2), (60_100, 3), (59_600, 4)])
+def test_members_with_long_ids_fill_messages_as_far_as_these_go(length: int, each: int) -> None:
+    text = Version(1, exits=False, message_id="x" * length).text
+    bodies = job_messages("job-1", AUDIENCE, [JobMember("m1", text, removes=True)] * 4, SENT_AT)
+    assert max(map(len, bodies)) <= MAX_MESSAGE_BYTES
+    assert len(JobMessage.from_body(bodies[0]).members) == each
+
+
+def test_an_upload_without_members_has_no_message() -> None:
+    assert job_messages("job-1", AUDIENCE, [], SENT_AT) == []
+
+
+def test_a_message_that_does_not_count_its_checks_has_had_none() -> None:
+    body = json.loads(job_body())
+    del body["checks"]
+    assert JobMessage.from_body(json.dumps(body)).checks == 0
+
+
+def test_times_far_ahead_are_taken_up_to_a_limit() -> None:
+    assert JobMessage.from_body(job_body(sentAt=10**15)).sent_at == 10**15
+    for beyond in (10**15 + 1, -(10**15) - 1):
+        with pytest.raises(InvalidMessage):
+            JobMessage.from_body(job_body(sentAt=beyond))
+
+
+def test_an_upload_of_the_largest_size_fits_into_few_messages() -> None:
+    text = Version(1_800_000_000_000, exits=False, message_id="personas_2nF7aQkT9bCwXyZ0123456789").text
+    everyone = [JobMember(f"user_{number:06d}", text, removes=False) for number in range(6_000)]
+    assert len(job_messages("job-1", AUDIENCE, everyone, SENT_AT)) <= 3
+
+
+TEXT = Version(1, exits=False, message_id="id").text
+INFINITE_TIME = '{"jobId": "j", "audienceId": "1", "sentAt": Infinity, "members": []}'
+
+
+def job_body(**fields: Any) -> str:
+    return json.dumps({"v": 1, "jobId": "j", "audienceId": "1", "sentAt": 1, "checks": 0, "members": []} | fields)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "{",
+        "[]",
+        "{}",
+        '{"jobId": 1}',
+        "null",
+        "[" * 100_000,
+        INFINITE_TIME,
+        pytest.param(job_body(members=["m1"]), id="members of before, as texts"),
+        pytest.param(job_body(members=["abc"]), id="a text of three characters for a member"),
+        pytest.param(job_body(members=[["m1", TEXT]]), id="a member without flags"),
+        pytest.param(job_body(members=[["m1", TEXT, "", ""]]), id="a member with too much"),
+        pytest.param(job_body(members=[["m1", TEXT, 1]]), id="flags as a number"),
+        pytest.param(job_body(members=[["m1", TEXT, None]]), id="flags as null"),
+        pytest.param(job_body(members=[["m1", "", "d"]]), id="an empty version"),
+        pytest.param(job_body(members=[["m1", "yesterday", "d"]]), id="a version in words"),
+        pytest.param(job_body(members=[["m1", "x#0#id", "d"]]), id="a version without a time"),
+        pytest.param(job_body(members=[["m1", None, "d"]]), id="no version"),
+        pytest.param(job_body(members=[["\ud800", TEXT, ""]]), id="half a surrogate pair"),
+        pytest.param(job_body(members=5), id="members not a list"),
+        pytest.param(job_body(sentAt="yesterday"), id="a time in words"),
+        pytest.param(job_body(sentAt=10**400), id="a time that is too large"),
+        pytest.param(job_body(audienceId="an audience"), id="an audience id in words"),
+        pytest.param(job_body(audienceId=None), id="no audience id"),
+        pytest.param(job_body(jobId={}), id="a job id that is no text"),
+        pytest.param(job_body(checks=[]), id="checks not a number"),
+        pytest.param(job_body(checks=-(10**400)), id="checks below what a double holds"),
+    ],
+)
+def test_a_message_that_names_no_job_is_refused(body: str) -> None:
+    with pytest.raises(InvalidMessage):
+        JobMessage.from_body(body)
+
+
+# Dead letters
+
+
+@given(any_change(), FAILURES)
+def test_a_parked_change_is_read_as_it_was_written(parked: MembershipChange, failure: Failure) -> None:
+    dead_letter = DeadLetter.parked(parked, failure)
+    assert DeadLetter.from_body(dead_letter.body()) == dead_letter
+    assert ChangeMessage.from_body(dead_letter.body()).changes == [parked], "the worker could read it, too"
+
+
+@given(any_change(), FAILURES)
+def test_a_redriven_change_is_a_replay_since_it_was_counted_as_parked(
+    parked: MembershipChange, failure: Failure
+) -> None:
+    (body,) = DeadLetter.parked(parked, failure).redrive_bodies()
+    message = ChangeMessage.from_body(body)
+    assert (message.changes, message.history.is_replay) == ([parked], True)
+    assert "failure" not in json.loads(body)
+
+
+@given(CHANGES, HISTORIES)
+def test_a_message_that_sqs_moved_to_the_dead_letters_is_redriven_as_it_was(
+    changes: list[MembershipChange], history: DeliveryHistory
+) -> None:
+    for body in pack(changes, history):
+        dead_letter = DeadLetter.from_body(body)
+        assert dead_letter.failure is None
+        assert dead_letter.redrive_bodies() == [body]
+        assert dead_letter.body() == body
+
+
+def test_a_removal_of_many_identities_can_be_parked_and_redriven() -> None:
+    removal = change(exits=True, identities=130, erase=True)
+    dead_letter = DeadLetter.parked(removal, Failure("job_failed", "", 1, 2))
+    (body,) = DeadLetter.from_body(dead_letter.body()).redrive_bodies()
+    assert ChangeMessage.from_body(body).changes == [removal]
+
+
+def test_a_failure_holds_what_amazon_has_answered() -> None:
+    refused = Failure.of(RequestRejected("no", status=400, request_id="r-1"), attempts=2, first_at=1, last_at=3)
+    assert (refused.reason, refused.status, refused.request_id, refused.attempts) == ("request_rejected", 400, "r-1", 2)
+    assert (refused.first_at, refused.last_at) == (1, 3)
+    slowed = Failure.of(Throttled("slow down"), attempts=1, first_at=1, last_at=3)
+    assert (slowed.reason, slowed.detail, slowed.status, slowed.request_id) == ("throttled", "slow down", None, "")
+
+
+@pytest.mark.parametrize(
+    ("failure", "read"),
+    [
+        pytest.param(None, None, id="none"),
+        pytest.param("broken", None, id="a text"),
+        pytest.param([], None, id="a list"),
+        pytest.param({}, Failure("", "", 0, 0), id="empty"),
+        pytest.param(
+            {"attempts": None, "firstAt": None, "lastAt": None, "requestId": None}, Failure("", "", 0, 0), id="null"
+        ),
+    ],
+)
+def test_a_dead_letter_with_an_incomplete_failure_can_be_read_all_the_same(failure: Any, read: Failure | None) -> None:
+    assert DeadLetter.from_body(json.dumps(GOOD | {"failure": failure})).failure == read
+
+
+@pytest.mark.parametrize("failure", [{"attempts": "many"}, {"firstAt": [1]}, {"lastAt": {"a": 1}}])
+def test_a_dead_letter_with_a_mistyped_failure_is_refused(failure: Any) -> None:
+    with pytest.raises(InvalidMessage):
+        DeadLetter.from_body(json.dumps(GOOD | {"failure": failure}))
