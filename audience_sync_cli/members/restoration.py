@@ -15,7 +15,7 @@ from enum import StrEnum
 from itertools import chain
 from typing import NamedTuple, Protocol
 
-from audience_sync.amazon_ads.apis import has_jobs
+from audience_sync.amazon_ads.apis import has_jobs, is_proof
 from audience_sync.amazon_ads.record import exit_record
 from audience_sync.aws.membership_rows import KEEP_EXIT, StoredMember
 from audience_sync.errors import MovedOn, TransientError
@@ -79,7 +79,7 @@ def decide(
     restored = replace(source, revision=0) if live is None else _merged(source, live, timing)
     outcome = Outcome.COPIED
     if live is not None and live.version >= source.version:
-        if restored.identities == live.identities:
+        if (restored.identities, restored.newest) == (live.identities, live.newest):
             return Decision(Outcome.ALREADY_THERE if live.version == source.version else Outcome.NEWER_HERE)
         outcome = Outcome.MERGED
     notice = max(notices, key=lambda state: state.version, default=None)
@@ -134,10 +134,12 @@ def _left_with(notice: MemberState, state: MemberState, now: int, timing: Timing
 def _owes_removal(restored: MemberState, source: MemberState, live: MemberState | None, timing: Timing) -> bool:
     """Return whether the removals sent so far may have left something at Amazon.
 
-    Identities under a deletion notice are removed again in any case: the end of that removal erases them.
+    Identities under a deletion notice are removed again in any case: the end of that removal erases them. So are those
+    of a removal without consent, which Amazon has ignored.
     """
     sent = [live] if restored.must_erase else [live, source]
-    is_covered = any(state and state.has_all_to_remove(restored) for state in sent)
+    heeded = [state for state in sent if state and is_proof(state.newest)]
+    is_covered = any(state.has_all_to_remove(restored) for state in heeded)
     return bool(restored.to_remove) and (not is_covered or restored.removal_due(timing) is not None)
 
 

@@ -52,7 +52,13 @@ def test_the_double_behaves_like_dynamodb(dynamodb: Any) -> None:
     assert {tuple(row[name]["S"] for name in MEMBERSHIP_KEY): row for row in stored} == model.rows
 
 
-ROW = {"audienceShard": {"S": "#state"}, "externalUserId": {"S": "a"}, "n": {"N": "2"}, "s": {"S": "#circuit"}}
+ROW = {
+    "audienceShard": {"S": "#state"},
+    "externalUserId": {"S": "a"},
+    "n": {"N": "2"},
+    "s": {"S": "#circuit"},
+    "c": {"N": "5"},
+}
 KEY = {name: ROW[name] for name in MEMBERSHIP_KEY}
 VALUES = {":two": {"N": "2"}, ":ten": {"N": "10"}, ":prefix": {"S": "#"}, ":more": {"SS": ["b"]}}
 
@@ -72,7 +78,10 @@ def test_the_double_judges_conditions_and_updates_as_dynamodb_does(dynamodb: Any
         client.put_item(TableName="members", Item=ROW)
         for text, call in (
             (condition, partial(client.put_item, Item=ROW | {"n": {"N": "3"}}, ConditionExpression=condition)),
-            ("SET #n = :ten REMOVE s ADD t :more", partial(client.update_item, Key=KEY, ReturnValues="ALL_NEW")),
+            (
+                "SET #n = :ten REMOVE s ADD t :more, c :two",
+                partial(client.update_item, Key=KEY, ReturnValues="ALL_NEW"),
+            ),
         ):
             values = {name: value for name, value in VALUES.items() if name in text}
             more = {} if text is condition else {"UpdateExpression": text}

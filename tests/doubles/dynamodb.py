@@ -214,9 +214,13 @@ class DynamoDb:
         return self.call(operation, table, {}, act)
 
     def describe_table(self, *, TableName: str) -> Any:  # noqa: N803
-        """Count the rows."""
+        """Count the rows, and name the key."""
         table = self.table(TableName)
-        return self.call("DescribeTable", table, {}, lambda: {"Table": {"ItemCount": len(table.rows)}})
+        key = [
+            {"AttributeName": name, "KeyType": kind} for name, kind in zip(table.keys, ("HASH", "RANGE"), strict=False)
+        ]
+        described = {"TableStatus": "ACTIVE", "KeySchema": key}
+        return self.call("DescribeTable", table, {}, lambda: {"Table": {"ItemCount": len(table.rows)} | described})
 
     def batch_execute_statement(self, *, Statements: list[dict[str, Any]], **_: Any) -> Any:  # noqa: N803
         """Run up to 25 statements, each with a result of its own."""

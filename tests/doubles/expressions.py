@@ -70,7 +70,10 @@ def _apply(clause: str, action: str, row: Row, names: Names, values: Values) -> 
             row[name] = values[right]
         case "ADD":
             ((kind, more),) = values[right].items()
-            row[name] = {kind: sorted({*row.get(name, {kind: []})[kind], *more})}
+            if kind == "N":
+                row[name] = {kind: str(Decimal(row.get(name, {kind: "0"})[kind]) + Decimal(more))}
+            else:
+                row[name] = {kind: sorted({*row.get(name, {kind: []})[kind], *more})}
         case _:
             raise AssertionError(f"not known here: {clause}")
 

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
+from math import inf
 from random import Random
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -66,6 +67,8 @@ class Amazon:
         self.received: dict[Member, list[float]] = {}  # when each record about a member was accepted, epoch seconds
         self.job_seconds: Callable[[int], float] | None = None  # by number of the upload; instead of the profile
         self.uploads = 0
+        self.ttls: dict[str, float] = {}  # seconds; of audiences that drop who has not been added for as long
+        self.dropped: list[tuple[float, Member]] = []  # epoch seconds
         self.records = 0
         self.clock = clock
         self.datasets = Datasets(self, seed, at)
@@ -227,8 +230,20 @@ class Amazon:
                 one = held.setdefault(as_identity(identity), Held())
                 if record["action"] == "CREATE":
                     one.add(self.clock.now)
+                    one.since = max(one.since, job.accepted_at)
                 else:
                     one.remove()
+            if record["action"] == "CREATE" and job.audience_id in self.ttls:
+                expires = job.accepted_at + self.ttls[job.audience_id]
+                self._at(expires, partial(self._drop, (job.audience_id, record["externalUserId"])))
+
+    def _drop(self, member: Member) -> None:
+        """Drop the identities of a member that were last added a ttl ago."""
+        ttl = self.ttls.get(member[0], inf)
+        for one in self.audiences[member].values():
+            if one.is_in and one.since + ttl <= self.clock.now:
+                one.is_in = False
+                self.dropped.append((self.clock.now, member))
 
     def _job(self, job_id: str) -> Answer:
         job = self.jobs.get(job_id)

@@ -6,6 +6,7 @@ from audience_sync.amazon_ads.apis import max_identities
 from audience_sync.aws.membership_rows import member_of, state_from_row
 from audience_sync.members.membership import MAX_IDENTITIES
 from audience_sync.runtime.metric_names import CHANGES_ACCEPTED, CHANGES_COMPLETED
+from tests.soak.clock import EPOCH
 from tests.soak.erasure import held_in, to_erase
 from tests.soak.events import MOVED, StatedChange, Version, audiences_of
 from tests.soak.finding import Finding
@@ -29,6 +30,7 @@ def findings(simulation: Simulation) -> list[Finding]:
     for member in sorted(simulation.amazon.audiences.keys() - simulation.known()):
         if simulation.amazon.held_by(member):
             found.append(Finding("stale", "of whom no event stated anything here", member))
+    found += _dropped(simulation)
     found += of_deletions(simulation, parked)
     found += of_proofs(simulation, parked)
     found += [Finding("crashes", text) for text in simulation.functions.crashes.elements()]
@@ -120,6 +122,14 @@ def _expires_only(simulation: Simulation, member: Member) -> bool:
 def _parked(simulation: Simulation) -> set[Member]:
     parked = simulation.dead_letters.members()
     return {member for member in simulation.traffic.stated if simulation.placed(member) in parked}
+
+
+def _dropped(simulation: Simulation) -> Iterator[Finding]:
+    """Yield the members whose newest accepted change was an enter when Amazon dropped them."""
+    for member, at in dict.fromkeys((member, at) for at, member in simulation.amazon.dropped):
+        stated = [each for each in simulation.traffic.stated[member] if simulation.accepted_at[each] <= at]
+        if not max(stated, key=lambda change: change.version).exits:
+            yield Finding("dropped early", f"after {(at - EPOCH) / 86_400:.3f} days", member)
 
 
 def _rest(simulation: Simulation) -> Iterator[Finding]:

@@ -48,6 +48,7 @@ class Datasets:
         self.index_base = self._random.choice([0, 1])
         self.deletes = self._random.choice(REACHES)
         self.refused: set[Member] = set()  # whom Amazon has ever refused
+        self.forgotten: set[Member] = set()  # whose rows are lost, so that nobody knows their consent
         self.accepted: dict[Member, list[float]] = {}  # when each enter was, epoch seconds
         self.deletions: dict[str, list[float]] = {}  # of a user, when each request was accepted
         self.deleted_at: dict[str, float] = {}  # of a user, when a deletion last took effect
@@ -175,6 +176,8 @@ class Datasets:
 
     def _check_removal(self, dataset_id: str, member: Sent) -> None:
         of = (dataset_id, member.user)
+        if of in self.forgotten:
+            return
         if member.action == "DELETE" and (member.is_denied or (not member.is_consented and of in self.accepted)):
             how = "with a denial" if member.is_denied else "without consent"
             self.found.append(Finding("denied removal", how, of))

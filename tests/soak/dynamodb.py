@@ -1,6 +1,6 @@
 """DynamoDB behind the simulation's network: calls may fail, batches may fail partly, and reads may be stale."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from random import Random
 from types import SimpleNamespace
 from typing import Any
@@ -22,6 +22,18 @@ class Table(dynamodb.Table):
         self._before: dict[tuple[Any, ...], tuple[float, Row | None]] = {}
         self._clock = clock
         self._random = random
+
+    def copy(self, name: str) -> "Table":
+        """Return a table with the same rows, which never change in place."""
+        table = Table(name, self.keys, self._clock, self._random)
+        table.rows = self.rows.copy()
+        return table
+
+    def expire(self) -> None:
+        """Delete the rows whose time to live has passed."""
+        for key, row in [*self.rows.items()]:
+            if "expiresAt" in row and int(row["expiresAt"]["N"]) <= self._clock.now:
+                self.put(None, key)
 
     def get(self, key: Row, *, is_consistent: bool) -> Row | None:
         """Return a row; one that is a moment old where the read need not be consistent."""
@@ -51,6 +63,17 @@ class DynamoDbClient(dynamodb.DynamoDb):
         self._fails_partly = fails_partly
         self._timeout = timeout
         self._attempts = attempts
+
+    def get_paginator(self, operation: str) -> Any:
+        """Return boto3's paginator, of scans."""
+        assert operation == "scan"
+        return SimpleNamespace(paginate=self._pages)
+
+    def _pages(self, **options: Any) -> Iterator[Any]:
+        page = {"LastEvaluatedKey": options.pop("ExclusiveStartKey", None)}
+        while "LastEvaluatedKey" in page:
+            page = self.scan(**options, ExclusiveStartKey=page["LastEvaluatedKey"])
+            yield page
 
     def faults(self, operation: str, parts: int) -> dict[int, str]:
         """Return which parts of a batch are throttled."""

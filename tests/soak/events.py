@@ -68,6 +68,7 @@ class SegmentRequest:
     number: int
     events: list[dict[str, Any]]
     stated: list[StatedChange]
+    rejected: int = 0  # of the events: those for an audience that is not listed
     is_accepted: bool = False
 
     @property

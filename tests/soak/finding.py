@@ -8,6 +8,7 @@ from tests.soak.held import Member
 KINDS = {
     "lost": "an accepted enter that is neither at Amazon nor in the dead letters",
     "missing": "Amazon accepted the newest enter, and has removed or deleted the member since",
+    "dropped early": "Amazon dropped a member who was in, at the ttl of the audience",
     "stale": "the newest change is an exit, or there is none, and the member is in the audience",
     "resurrected": "an identity of before the last exit came back after it",
     "left over": "an identity of before the last exit was never removed, since an enter superseded the exit",

@@ -19,6 +19,7 @@ class Held:
     is_in: bool = False
     sent_at: float = 0.0  # when the last CREATE that names it was accepted
     applied_at: float = 0.0  # when the last one took effect
+    since: float = 0.0  # when the newest one that took effect was accepted
     was_removed: bool = False  # by a DELETE, at any time
     came_back: bool = False  # applied by a CREATE after it had been removed
 

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from math import inf
 from random import Random
 from typing import Any
 
@@ -40,6 +41,7 @@ class _Poller:
     queue: StoredQueue
     planned: float = float("inf")  # when it looks next
     running: int = 0  # invocations
+    is_paused: bool = False
 
 
 class Lambda:
@@ -117,6 +119,16 @@ class Lambda:
         self._schedule.at(deadline, partial(self._time_out, invocation))
         self._step(invocation, None)
 
+    def run(self, name: str, command: Handler, on_end: Callable[[Invocation], None]) -> None:
+        """Run something else that makes calls, such as an operator's command: like a function, without a timeout."""
+        self._environments += 1
+        self.invocations[name] += 1
+        number, environment = self.invocations.total(), Environment(self._environments, name)
+        invocation = Invocation(number, environment, command, {}, inf, partial(self._remaining, inf), on_end)
+        self._in_flight[number] = invocation
+        invocation.start()
+        self._step(invocation, None)
+
     def stop(self) -> None:
         """Kill what still runs."""
         for invocation in list(self._in_flight.values()):
@@ -137,7 +149,7 @@ class Lambda:
         if poller.planned != moment:
             return  # it has looked earlier
         poller.planned = float("inf")
-        if poller.running < poller.source.concurrency:
+        if poller.running < poller.source.concurrency and not poller.is_paused:
             most = min(poller.source.batch_size, self._random.choice([1, 3, 10, 10, 50]))
             profile = self._faults.profile
             messages = poller.queue.receive(self._random, most, profile.duplicates, profile.copies)
@@ -157,7 +169,7 @@ class Lambda:
 
     def _plan_next(self, poller: _Poller) -> None:
         visible_at = poller.queue.next_visible()
-        if visible_at is not None and poller.running < poller.source.concurrency:
+        if visible_at is not None and poller.running < poller.source.concurrency and not poller.is_paused:
             self._plan_poll(poller, visible_at)
 
     def _batch_ended(self, poller: _Poller, invocation: Invocation) -> None:
@@ -176,6 +188,17 @@ class Lambda:
             poller.queue.recounts.add(record["body"] for record in invocation.event["Records"])
         self._plan_next(poller)
 
+    def pause(self, function: str, *, is_paused: bool) -> None:
+        """Disable the trigger of a function, or enable it: what runs goes on, and messages stay in its queue."""
+        for poller in self._pollers:
+            if poller.source.function == function:
+                poller.is_paused = is_paused
+                self._plan_next(poller)
+
+    def is_running(self, function: str) -> bool:
+        """Return whether a function runs."""
+        return any(each.environment.function == function for each in self._in_flight.values())
+
     # Invocations
 
     def _remaining(self, deadline: float) -> float:
@@ -191,7 +214,7 @@ class Lambda:
             return
         invocation.is_over = True
         del self._in_flight[invocation.number]
-        self._idle[invocation.environment.function].append(invocation.environment)
+        self._idle.setdefault(invocation.environment.function, []).append(invocation.environment)
         if invocation.failure is not None:
             function = invocation.environment.function
             # The schedule is the retry of these: where a service does not answer, a run may fail.

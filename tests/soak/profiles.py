@@ -57,6 +57,7 @@ class Phase:
     notices: float = 0.08  # and denials, as a share of its events
     exits: float = 0.42  # plain ones, likewise, of members who are in. 1: only they are concerned; 0: only others
     fails: tuple[str, ...] = ()  # one of these fails altogether until the next phase: see Simulation.fail
+    acts: tuple[str, ...] = ()  # of an operator at its beginning: "unlink", "link", "lose", "restore"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,10 @@ class Profile:
     is_apart: bool = False  # the events of one enter are in requests of their own, seconds apart
     slow: float = 0.03  # share of calls that take up to nine tenths of their timeout
     moves: bool = False  # an audience is moved to a dataset, and back: tests/soak/moves.py
+    commands: tuple[
+        str, ...
+    ] = ()  # "import", "compare": an operator runs one for some requests, tests/soak/operator.py
+    ttls: tuple[float, ...] = ()  # seconds; one of them is the ttl of all audiences, which are renewed once a day
     phases: tuple[Phase, ...] = (Phase(),)  # of equally many events
     share: float = 1.0  # of the events that are asked for: in days of waiting, each takes hundreds of calls
     events_of_member: int = 14  # on average
@@ -265,6 +270,52 @@ _ERASURES = [
     # The version before has recorded notices for forty days, and many of these people are back.
     replace(_PEOPLE, name="update", old_notices=24, phases=(Phase(), Phase(pause=30 * HOUR))),
 ]
+DAY = 24 * HOUR
+_COMMANDS = [
+    # An operator imports and compares while everything may fail, and one of the audiences is off the list for an hour.
+    replace(
+        _USUAL,
+        name="commands",
+        datasets=1,
+        denials=0.3,
+        commands=("import", "compare"),
+        queues=_TROUBLED,
+        tables=_TROUBLED,
+        uploads=_UPLOADS,
+        kills=0.002,
+        spare_deletions=4,
+        phases=(Phase(), Phase(pause=HOUR, acts=("unlink",)), Phase(pause=HOUR, acts=("link",))),
+    ),
+    replace(
+        CALM,
+        name="commands-only",
+        datasets=1,
+        commands=("import", "compare"),
+        spare_deletions=4,
+        phases=(Phase(), *[Phase(pause=HOUR / 2)] * 5),
+    ),
+    # A third of the rows is lost, and restored while events go on.
+    replace(
+        _PEOPLE,
+        name="restore",
+        datasets=1,
+        share=1.0,
+        phases=(
+            _ENTERS,
+            Phase(pause=6 * HOUR, acts=("lose",)),
+            Phase(pause=HOUR / 3, acts=("restore",)),
+        ),
+    ),
+    # Members are renewed once a day, for weeks, and some runs fail.
+    replace(
+        CALM,
+        name="renewal-months",
+        ttls=(4 * DAY, 30 * DAY),
+        events_of_member=4,
+        lasts=32 * DAY,
+        phases=(Phase(), Phase(pause=4 * DAY), Phase(pause=18 * DAY)),
+    ),
+]
 PROFILES = {
     profile.name: profile
     for profile in [
@@ -276,6 +327,7 @@ PROFILES = {
         replace(_ALL, name="moves", moves=True, denials=0.3, spare_deletions=4),
         replace(_DISORDER, name="moves-only", moves=True),
         *_ERASURES,
+        *_COMMANDS,
     ]
 }
 

@@ -104,7 +104,7 @@ class ScriptedSimulation(Simulation):
             stated = [change for _, changes in events for change in changes]
             request = self.traffic.request([event for event, _ in events], stated)
             for _ in range(times):
-                self._waiting_requests += 1
+                self.waiting_requests += 1
                 self.schedule.at(EPOCH + at, partial(self._send, request))
         for fault in scenario.faults:
             self.faults.plan(fault)

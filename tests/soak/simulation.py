@@ -5,13 +5,15 @@ the call takes, how it ends, and whether the invocation is killed over it; until
 """
 
 import json
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from functools import partial
 from math import inf
 from random import Random
 from typing import TYPE_CHECKING
 
-from audience_sync.members.membership import EVERY_AUDIENCE
+from audience_sync.amazon_ads.apis import has_jobs
+from audience_sync.members.membership import EVERY_AUDIENCE, Audience
 from tests.aws_fixtures import EVENT_KEY
 from tests.soak import update
 from tests.soak.amazon import Amazon
@@ -24,6 +26,7 @@ from tests.soak.faults import Faults
 from tests.soak.lambda_service import Lambda
 from tests.soak.moves import Moves
 from tests.soak.network import Network
+from tests.soak.operator import Operator
 from tests.soak.process import answer_body, api_gateway_event, simulated
 from tests.soak.profiles import LATE_ARRIVAL, Phase, Profile, Rates
 from tests.soak.schedule import Schedule
@@ -33,6 +36,7 @@ from tests.soak.traffic import Traffic
 if TYPE_CHECKING:
     from tests.soak.held import Member
 
+DAY = 86_400.0  # seconds
 BETWEEN_EVENTS = 6.0  # seconds, on average
 LONGEST_DRAIN = 10 * 86_400.0  # seconds in which everything must have ended once nothing fails any more
 SETTLED = 7 * 3_600.0  # seconds of rest in which a check of erasures asks for what it finds missing
@@ -67,8 +71,8 @@ class Simulation:
         self.cloudwatch = CloudWatch()
         token, expires_at = self.amazon.new_token()
         stored = {"accessToken": token, "expiresAt": expires_at}
-        listed = audiences_of(self.profile.datasets, shared_key=self.profile.shared_key)
-        self.stack = Stack(self.clock, self.random, self.faults.fails_partly, stored, self.recursive_loop, listed)
+        self.listed = self._audiences()
+        self.stack = Stack(self.clock, self.random, self.faults.fails_partly, stored, self.recursive_loop, self.listed)
         self.network.recounts = self.stack.queue("ChangeQueue").recounts
         self.stack.queue("JobQueue").on_put.append(lambda message: self.amazon.track(message.body))
         self.functions = Lambda(self.clock, self.schedule, self.random, self.faults, self.network, self.stack)
@@ -81,13 +85,17 @@ class Simulation:
         self.traffic.add_old(update.install(self))
         self.renewals: list[float] = []  # when the renewal ran
         self.moves = Moves(self, Random(self.seed + 2)) if self.profile.moves else None
+        acts = any(phase.acts for phase in self.profile.phases)
+        self.operator = Operator(self, Random(self.seed + 3)) if self.profile.commands or acts else None
         self._failing: list[str] = []
-        self._waiting_requests = 0
+        self._failed_renewals = 0  # in a row, that are still to come
+        self.waiting_requests = 0
 
     def run(self) -> None:
         """Run to the end: events and faults, then a time without faults in which everything must come to rest."""
         jitter = Random(self.seed + 1)
-        with simulated(self.clock, self.stack, self.amazon, self.cloudwatch, jitter) as handlers:
+        amazon, cloudwatch = self.amazon, self.cloudwatch
+        with simulated(self.clock, self.stack, amazon, cloudwatch, jitter) as handlers, self.operator or nullcontext():
             try:
                 self.functions.deploy(handlers)
                 self._begin()
@@ -127,7 +135,20 @@ class Simulation:
     @property
     def _is_at_rest(self) -> bool:
         has_moved = self.moves is None or self.moves.is_over
-        return has_moved and self.functions.is_idle and not (self._waiting_requests or self.amazon.unfinished)
+        is_alone = self.operator is None or self.operator.is_over
+        is_idle = self.functions.is_idle and not (self.waiting_requests or self.amazon.unfinished)
+        return has_moved and is_alone and is_idle
+
+    def _audiences(self) -> list[Audience]:
+        """Return the audiences that are listed, with the ttl of the profile."""
+        profile = self.profile
+        audiences = audiences_of(profile.datasets, shared_key=profile.shared_key)
+        if not profile.ttls:
+            return audiences
+        ttl = profile.ttls[self.seed % len(profile.ttls)]
+        self.amazon.ttls = {each.audience_id: ttl for each in audiences if has_jobs(each.destination)}
+        settings = {"renew": True, "ttl": round(ttl)}
+        return [replace(each, settings=settings if each.audience_id in self.amazon.ttls else {}) for each in audiences]
 
     def placed(self, member: "Member") -> "Member":
         """Return where a member belongs of whom events have stated something."""
@@ -152,7 +173,9 @@ class Simulation:
         self.schedule.after(0.0, self._next_request)
         self._begin_schedules()
         if self.events:
-            if len(self.profile.phases) == 1:  # one an hour would be most of the traffic of days
+            if self.profile.ttls:
+                self.schedule.after(self.random.uniform(0.0, DAY), self._renew_daily)
+            elif len(self.profile.phases) == 1:  # one an hour would be most of the traffic of days
                 self.schedule.after(1800.0, self._repeat_renewal)
             self.schedule.after(1200.0, self._repeat_redrive)
             self.faults.begin_outages()
@@ -167,12 +190,14 @@ class Simulation:
         if request is None:
             self.schedule.after(self.profile.lasts, self._stop_faults)
             return
-        self._waiting_requests += 1
+        self.waiting_requests += 1
         delay = self.random.uniform(0.0, self.profile.delay) ** self.random.choice([1.0, 0.5, 0.2])
         self.schedule.after(delay, partial(self._send, request))
         if self.random.random() < self.profile.duplicates:
-            self._waiting_requests += 1
+            self.waiting_requests += 1
             self.schedule.after(delay + self.random.uniform(0.0, 1800.0), partial(self._send, request))
+        if self.operator:
+            self.operator.may_run()
         if self.random.random() < self.profile.by_hand:
             self.stack.queue("ChangeQueue").put(self.random.choice(_BY_HAND))
         self.schedule.after(self.random.expovariate(1 / (BETWEEN_EVENTS * len(request.events))), self._next_request)
@@ -183,7 +208,10 @@ class Simulation:
         self._failing = [phase.fails[self.seed % len(phase.fails)]] if phase.fails else []
         for kind in self._failing:
             self.fail(kind, inf)
-        self._next_request()
+        if self.operator:
+            self.operator.perform(phase.acts, self._next_request)
+        else:
+            self._next_request()
 
     def fail(self, kind: str, until: float) -> None:
         """Let all calls of a kind, a field of Profile, fail until an epoch second; or Amazon's refusals of a kind."""
@@ -200,14 +228,15 @@ class Simulation:
 
     def _answered(self, request: SegmentRequest, invocation: Invocation) -> None:
         answer = invocation.answer
-        if answer is None or answer["statusCode"] != 200:
+        is_answered = answer is not None and answer["statusCode"] in (200, 400 if request.rejected else 200)
+        if answer is None or not is_answered:
             assert answer is None or answer["statusCode"] == 503, answer
             self.network.recounts.changes += len(request.stated)  # some may be in the queue
             self.schedule.after(self.random.uniform(5.0, 60.0), partial(self._send, request))
             return
         body = answer_body(answer)
-        assert body["accepted"] == len(request.events), body
-        self._waiting_requests -= 1
+        assert (body["accepted"], body["rejected"]) == (len(request.events) - request.rejected, request.rejected), body
+        self.waiting_requests -= 1
         for change in request.stated:
             self.accepted_at.setdefault(change, self.clock.now)
             self.last_accepted[change.member] = self.clock.now
@@ -222,6 +251,7 @@ class Simulation:
         self.faults.end()
         self.amazon.profile = self.faults.profile
         self.amazon.refused_until.clear()
+        self.amazon.ttls.clear()  # since nothing is renewed any more
 
     def _repeat_refresh(self) -> None:
         self.functions.invoke("RefreshFunction", {})
@@ -237,6 +267,20 @@ class Simulation:
             self.renewals.append(self.clock.now)
             self.functions.invoke("RenewFunction", {})
             self.schedule.after(self.random.uniform(900.0, 3600.0), self._repeat_renewal)
+
+    def _renew_daily(self) -> None:
+        """Renew once a day, but let some runs fail, and rows that have expired be deleted."""
+        if self.faults.have_ended:
+            return
+        self.stack.members.expire()
+        most = min(14, round(min(self.amazon.ttls.values()) / DAY) // 2) - 1  # fewer than the runbook says
+        if self._failed_renewals < 0 and self.random.random() < 0.4:  # not twice in a row
+            self._failed_renewals = self.random.randint(0, most)
+        self._failed_renewals -= 1
+        if self._failed_renewals < 0:
+            self.renewals.append(self.clock.now)
+            self.functions.invoke("RenewFunction", {})
+        self.schedule.after(DAY, self._renew_daily)
 
     def _repeat_redrive(self) -> None:
         if self.profile.is_redriven and not self.faults.have_ended:

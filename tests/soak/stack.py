@@ -66,6 +66,10 @@ class Stack:
         """The membership table."""
         return self._tables["MembershipTable"]
 
+    def copy_members(self, name: str) -> None:
+        """Add a table with the rows that the membership table has now, as DynamoDB restores one."""
+        self._tables[name] = self.members.copy(name)
+
     def queue(self, logical_id: str) -> StoredQueue:
         """Return a queue of the template."""
         return self.queues.by_name[logical_id]

@@ -1,6 +1,6 @@
 """Segment's side: random members enter and leave audiences, and what each event states is written down."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 
 APART = 3_000  # milliseconds between two events of one enter, in profiles where they are apart
+UNKNOWN = 0.4  # share of the rows of a file
+OLDEST_TIE = 31 * 86_400_000  # milliseconds; what is older may be rejected
 
 
 @dataclass
@@ -41,6 +43,7 @@ class Traffic:
     def __init__(self, random: Random, profile: Profile, events: int) -> None:
         self.refused_identities: set[Identity] = set()  # that Amazon will refuse
         self.stated: dict[Member, list[StatedChange]] = {}
+        self.unlisted: Audience | None = None  # events for it are rejected, but those about a person concern it
         self.events = 0
         self._random = random
         self._profile = profile
@@ -82,11 +85,13 @@ class Traffic:
         size = max(1, min(self._random.choice([1, 1, 1, 2, 3, 8, 20]), of_phase - (self._all - self._left)))
         events: list[dict[str, Any]] = []
         stated: list[StatedChange] = []
+        rejected = 0
         users = [self._random.choice(self._users) for _ in range(max(1, size // 2))]
         while len(events) < size:
             for event, changes in self._step(self._random.choice(users), now):
                 events.append(event)
                 stated += changes
+                rejected += not changes
         self._random.shuffle(events)
         self._left -= len(events)
         if self._profile.is_apart:
@@ -94,15 +99,39 @@ class Traffic:
                 (event, [each for each in stated if each.version.message_id == event["messageId"]]) for event in events
             ]
             return self.next_request(now)
-        return self.request(events, stated)
+        request = self.request(events, stated)
+        request.rejected = rejected
+        return request
 
     def request(self, events: list[dict[str, Any]], stated: list[StatedChange]) -> SegmentRequest:
         """Put events into one request, and write down what they state."""
         self.events += len(events)
         self._requests += 1
-        for change in stated:
-            self.stated.setdefault(change.member, []).append(change)
+        self.state(stated)
         return SegmentRequest(self._requests, events, stated)
+
+    def state(self, changes: Iterable[StatedChange]) -> None:
+        """Write down what an event or a file states."""
+        for change in changes:
+            self.stated.setdefault(change.member, []).append(change)
+
+    def rows(self, audience: Audience, size: int, *, is_in: bool) -> Iterator[tuple[str, str]]:
+        """Yield rows for a file about an audience: persons who enter, some of them unknown, or leave."""
+        key = str(audience.computation_key)
+        for _ in range(size):
+            users = self._users if is_in else sorted({*self._users, *(user for of, user in self._persons if of == key)})
+            user = self._random.choice(users)
+            if is_in and self._random.random() < UNKNOWN:
+                user = f"imported_{self._emails}"
+            person = self._persons.setdefault((key, user), _Person())
+            person.is_in = is_in
+            for email in self._new_emails(person) if is_in else [""]:
+                yield user, email
+
+    def members(self, audience: Audience) -> list[tuple[str, list[str]]]:
+        """Return who is in an audience, each with all addresses, as Segment would list them."""
+        key = str(audience.computation_key)
+        return [(user, each.emails) for (of, user), each in self._persons.items() if of == key and each.is_in]
 
     def _step(self, user: str, now: int) -> Iterator[Event]:
         """Yield one event, or several of the same moment that belong together."""
@@ -110,6 +139,13 @@ class Traffic:
         audience = self._random.choice([each for each in self._audiences if each.computation_key == key])
         others = [each for each in self._audiences if each.computation_key == key and each is not audience]
         person = self._persons.setdefault((key, user), _Person())
+        if self.unlisted is not None and audience.audience_id == self.unlisted.audience_id:
+            if self._random.random() < self._phase.notices:
+                yield deletion_notice(user, now, self._message_id())
+            else:  # rejected, so nothing is stated
+                email = f"rejected{now}@example.com"
+                yield membership_event(audience, user, now, email, self._message_id(), is_in=True)[0], []
+            return
         at = self._time(person, now)
         chance = self._random.random()
         phase = self._phase
@@ -149,7 +185,7 @@ class Traffic:
         chance = self._random.random()
         if chance < self._profile.old_events:
             return now - self._random.randint(1_000, 7_200_000)
-        if chance < self._profile.old_events + 0.05 and person.last_at:
+        if chance < self._profile.old_events + 0.05 and now - person.last_at < OLDEST_TIE:
             return person.last_at  # a tie
         person.last_at = now - self._random.randint(0, 1_500)
         return person.last_at

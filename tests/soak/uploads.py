@@ -23,11 +23,10 @@ from typing import NamedTuple
 
 from audience_sync.amazon_ads.apis import max_identities
 from audience_sync.members.membership import EVERY_AUDIENCE
-from tests.soak.events import AUDIENCES, StatedChange, audiences_of
+from tests.soak.events import StatedChange, audiences_of
 from tests.soak.held import Member
 from tests.soak.simulation import Simulation
 
-RENEWED = {audience.audience_id for audience in AUDIENCES if audience.settings.get("renew")}
 AT_ONCE = 60.0  # seconds within which changes were accepted that may all be unsent: two windows of the worker, and more
 AGAIN = 2  # records for a redrive or a renewal: a removal, and the enter after it
 
@@ -56,13 +55,14 @@ class MemberUploads(NamedTuple):
 def uploads_by_member(simulation: Simulation) -> Iterator[MemberUploads]:
     """Yield the uploads of every member about whom an event has stated something."""
     destinations = {each.audience_id: each.destination for each in audiences_of(simulation.profile.datasets)}
+    renewed = {each.audience_id for each in simulation.listed if each.settings.get("renew")}
     for member, stated in sorted(simulation.traffic.stated.items()):
         if simulation.placed(member) != member:  # its uploads are spread over several audiences
             continue
         last = simulation.last_accepted.get(member, float("inf"))
         records = simulation.amazon.received.get(member, [])
         redrives = [at for at, whom in simulation.dead_letters.redrives if _is_about(whom, member)]
-        again = [*redrives, *(simulation.renewals if member[0] in RENEWED else [])]
+        again = [*redrives, *(simulation.renewals if member[0] in renewed else [])]
         recent = [change for change in stated if simulation.accepted_at.get(change, last) > last - AT_ONCE]
         # What a removal of many identities takes: a record holds a hundred, a member of a dataset ten.
         at_most = max_identities(destinations[member[0]])

@@ -20,7 +20,9 @@ from audience_sync.members.messages import DeliveryHistory, pack
 from audience_sync.reasons import Reason
 
 DAY = 86_400  # seconds between two runs
-LONGEST_MARGIN = 15 * DAY  # before the TTL expires; fourteen runs may fail, and the next one is up to a day later
+LATE = 6 * 3_600  # seconds; a run, the delivery of its changes and Amazon's jobs may take so long
+# Before the TTL expires: fourteen runs may fail, and the next one is up to a day later.
+LONGEST_MARGIN = 15 * DAY + LATE
 MAX_WAITING = 1_000  # messages in the change queue; at 300 changes each, a minute or two for five workers
 POLL_INTERVAL = 5.0  # seconds between two counts of a change queue that is too full
 RESERVE = 30.0  # seconds kept to send a last page, save the cursor and report
@@ -55,7 +57,7 @@ def is_renewed(audience: Audience) -> bool:
 def renewal_age(audience: Audience) -> int:
     """Return the seconds after which a member is re-sent."""
     ttl: int = audience.settings.get("ttl", MAX_TTL)
-    return ttl - min(LONGEST_MARGIN, ttl // 2 + DAY)
+    return ttl - min(LONGEST_MARGIN, ttl // 2 + DAY + LATE)
 
 
 class Renewal:

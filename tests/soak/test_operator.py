@@ -1,0 +1,72 @@
+"""Faults planted into the operator's commands and the renewal are found."""
+
+import time
+from collections.abc import Iterable
+from dataclasses import replace
+
+import pytest
+
+from audience_sync.aws.membership_scan import Cursor, MembershipScan, Page
+from audience_sync.operations import renewal
+from audience_sync_cli.member_files.comparison import Comparison
+from audience_sync_cli.member_files.import_state import ImportState, Progress
+from tests.soak.__main__ import run
+
+
+def kinds(profile: str, seeds: Iterable[int], events: int) -> set[str]:
+    """Return the kinds of findings of some seeds."""
+    return {each.kind for seed in seeds for each in run(seed, events, profile)[1]}
+
+
+def test_commands_are_cut_off_and_run_to_their_end() -> None:
+    simulation, _ = run(1, 150, "commands-only")
+    assert simulation.operator
+    ended = simulation.operator.ended
+    assert {"import: done", "compare: done"} <= {*ended}
+    assert {each.split(": ")[1] for each in ended} >= {"done", "killed", "interrupted"}
+
+
+def test_an_import_that_resumes_too_late_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    load = ImportState.load
+
+    def skip(self: ImportState) -> Progress | None:
+        progress = load(self)
+        return progress and progress._replace(row=progress.row + 4)
+
+    monkeypatch.setattr(ImportState, "load", skip)
+    assert kinds("commands-only", (1, 2, 3), 150) & {"lost", "stale"}
+
+
+def test_a_repair_that_adds_nobody_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    compare = Comparison.compare
+
+    def forget(self: Comparison, *arguments: object) -> None:
+        compare(self, *arguments)  # type: ignore[arg-type]
+        self.enters.clear()
+
+    monkeypatch.setattr(Comparison, "compare", forget)
+    assert "lost" in kinds("commands-only", (1, 2, 3), 150)
+
+
+def test_a_renewal_that_sends_nobody_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(MembershipScan, "last_sent_before", lambda *_: Page([], 0, None))
+    assert "dropped early" in kinds("renewal-months", [2], 40)
+
+
+def test_a_renewal_that_brings_back_who_has_left_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    def everybody(self: MembershipScan, _moment: int, cursor: Cursor) -> Page:
+        states = [state for page in self.states(cursor.audience_id) for state in page]
+        changes = [
+            replace(state.change(), at=round(time.time() * 1000), record=state.newest.record | _enter(state.identities))
+            for state in states
+            if state.identities
+        ]
+        return Page(changes, len(states), None)
+
+    monkeypatch.setattr(MembershipScan, "last_sent_before", everybody)
+    monkeypatch.setattr(renewal, "is_renewed", lambda audience: bool(audience.settings))
+    assert "stale" in kinds("renewal-months", [2], 40)
+
+
+def _enter(identities: object) -> dict[str, object]:
+    return {"action": "CREATE", "hashedPII": [each.digests for each in identities]}  # type: ignore[attr-defined]
