@@ -8,11 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.benchmarks import bench_ingest, ingest_report, scaling_plot
-from tests.command import reference
 from tests.command.diagnosis import example
 
 GENERATED: dict[Path, Callable[[], str]] = {
-    reference.DOCUMENT: reference.reference,
     example.PAGE: example.page,
     scaling_plot.PICTURE: lambda: scaling_plot.plot(scaling_plot.model()),
     bench_ingest.CHART: lambda: ingest_report.plot(json.loads(bench_ingest.RESULT.read_text(encoding="utf-8"))),

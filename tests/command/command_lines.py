@@ -1,15 +1,31 @@
-"""Parses a command line with the real command, and runs nothing: for documents and messages that name commands."""
+"""Every command, and a parser of command lines that runs nothing: for documents and messages that name commands."""
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import typer
 
-from audience_sync_cli.app import app, load
+from audience_sync_cli.app import PARTS, app, load
 
 # What stands for a value of the reader: AUDIENCE_ID, [KIND], $TABLE, mappings.json. Files in a folder are ours.
 PLACEHOLDER = re.compile(r"\[?[A-Z][A-Z_]+\]?|\$.+|[\w-]+\.\w+", re.ASCII)
 _GROUP: Any = typer.main.get_command(app)
+
+
+def commands() -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Return every command, with the words that call it."""
+    for name in PARTS:
+        part = load(name)
+        for inner, each in getattr(part, "commands", {}).items():
+            yield (name, inner), each
+        if not hasattr(part, "commands"):
+            yield (name,), part
+
+
+def examples(command: Any) -> list[str]:
+    """Return the examples at the end of a command's help, each on one line."""
+    return [line.strip() for line in command.epilog.replace("\\\n      ", "").splitlines()[1:]]
 
 
 def check_command_line(words: list[str], *, is_complete: bool = True) -> str:

@@ -9,9 +9,9 @@ from jsonschema import Draft202012Validator
 
 from audience_sync_cli.errors import EXIT_CODES
 from audience_sync_cli.screen import iso_time
+from tests.command.command_lines import commands
 from tests.command.every_command import Ran, printed
 from tests.command.json_schema import SCHEMA, faults
-from tests.command.reference import commands
 
 NOT_SHOWN = {
     "stopped",  # more dead letters than a test can make
