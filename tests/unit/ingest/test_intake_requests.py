@@ -1,6 +1,8 @@
 """Which requests ingest accepts: how it authenticates them, and what is in the queue when it answers."""
 
+import gc
 import json
+import tracemalloc
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,12 +19,13 @@ from audience_sync.errors import (
     Unauthorized,
     UnsupportedMediaType,
 )
-from audience_sync.ingest.intake import MAX_BODY, Intake, Rejection
+from audience_sync.ingest.intake import MAX_BODY, Intake, Rejection, changes_from, compiled
 from audience_sync.ingest.record_rules import Policy
 from audience_sync.members.membership import Audience
-from audience_sync.members.messages import ChangeMessage
+from audience_sync.members.messages import ChangeMessage, pack
 from audience_sync.reasons import Reason
 from audience_sync.segment.signature import sign
+from tests.benchmarks import sample_events
 from tests.doubles.audiences import Listed
 from tests.doubles.clocks import ManualClock
 from tests.doubles.queues import FakeQueue
@@ -214,3 +217,19 @@ def test_a_secret_that_cannot_be_read_is_a_fault_of_our_own_to_those_with_a_cred
 def test_the_answer_holds_up_to_200_characters_of_a_rejection() -> None:
     shown = Rejection(3, "m1", Reason.TIME_AHEAD, "x" * 201).as_json()
     assert shown == {"index": 3, "messageId": "m1", "reason": "time_ahead", "detail": "x" * 200}
+
+
+def test_memory_does_not_grow_with_the_members_of_earlier_requests() -> None:
+    def accept(first: int, count: int = 500) -> None:
+        request = sample_events.body([sample_events.event(number, "US") for number in range(first, first + count)])
+        listed = sample_events.Audiences()
+        pack(changes_from(request, mappings=compiled(None), audiences=listed, now=sample_events.NOW).changes)
+
+    accept(0)  # fills the caches of audiences and mappings
+    tracemalloc.start()
+    try:
+        accept(500)
+        gc.collect()
+        assert tracemalloc.get_traced_memory()[0] < 100_000  # bytes; one hash of each of the members is as much
+    finally:
+        tracemalloc.stop()
