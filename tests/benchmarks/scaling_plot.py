@@ -1,12 +1,11 @@
 """Draws docs/images/scaling.svg from the model in docs/scaling.md."""
 
-import re
 from collections.abc import Iterator
 from math import log10
-from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[2]
+from local.template import ROOT
+
 DOCUMENT = ROOT / "docs/scaling.md"
 PICTURE = ROOT / "docs/images/scaling.svg"
 _LEFT, _RIGHT, _TOP, _BOTTOM = 70, 630, 40, 400  # pixels: the area between the axes
@@ -27,14 +26,6 @@ _STYLE = """<style>
   .a { stroke: var(--a); } .b { stroke: var(--b); } .c { stroke: var(--c); }
   .of-a { fill: var(--a); } .of-b { fill: var(--b); } .of-c { fill: var(--c); }
 </style>"""
-
-
-def model() -> dict[str, Any]:
-    """Return the names of the model in the document."""
-    (block,) = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
-    names: dict[str, Any] = {}
-    exec(compile(block, str(DOCUMENT), "exec"), names)  # noqa: S102 - our own text
-    return names
 
 
 def plot(names: dict[str, Any]) -> str:

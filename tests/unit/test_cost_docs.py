@@ -22,7 +22,7 @@ from audience_sync.runtime import metric_names
 from audience_sync.runtime.settings import WorkerSettings
 from audience_sync_cli.dashboard import metrics as dashboard_metrics
 from audience_sync_cli.watch.samples import CONSENT
-from tests.markdown import paragraph, section, table
+from tests.markdown import model, paragraph, section, table
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs/cost.md").read_text()
@@ -30,16 +30,7 @@ TEMPLATE = (ROOT / "template.yaml").read_text()
 AUDIT = (ROOT / "functions/audit/handler.py").read_text()
 DATASETS = (ROOT / "functions/datasets/handler.py").read_text()
 EVENTS = (10**6, 10**7, 10**8)
-
-
-def _model() -> dict[str, Any]:
-    (block,) = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
-    names: dict[str, Any] = {}
-    exec(compile(block, "docs/cost.md", "exec"), names)  # noqa: S102 - our own text
-    return names
-
-
-MODEL = _model()
+MODEL = model(TEXT)
 MONTH: Callable[..., dict[str, float]] = MODEL["month"]
 
 

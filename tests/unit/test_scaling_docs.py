@@ -1,22 +1,20 @@
 """The tables of docs/scaling.md are what its model computes, and the model has the code's limits."""
 
-import re
-from typing import Any
-
 import pytest
 
 from audience_sync.delivery.sending import SHUTDOWN_RESERVE
 from audience_sync.delivery.uploads import Limits
 from audience_sync.members.messages import MAX_MESSAGE_BYTES
 from audience_sync.runtime.settings import WorkerSettings
+from local.template import ROOT
 from tests.benchmarks import bench_worker
-from tests.benchmarks.scaling_plot import DOCUMENT, ROOT, model
-from tests.markdown import paragraph, table
+from tests.benchmarks.scaling_plot import DOCUMENT
+from tests.markdown import model, paragraph, table
 
 TEXT = DOCUMENT.read_text()
 TEMPLATE = (ROOT / "template.yaml").read_text()
 COST = (ROOT / "docs/cost.md").read_text()
-MODEL = model()
+MODEL, OF_COST = model(TEXT), model(COST)
 MILLIONS = (10, 100, 1_000)
 BEGINS = MODEL["TIMEOUT"] - MODEL["UPLOAD_TIMEOUT"] - MODEL["RESERVE"]  # seconds; later a worker begins no upload
 
@@ -109,12 +107,10 @@ def test_the_model_has_the_limits_of_the_code(constant: str, in_code: float) -> 
 
 
 def test_the_model_has_the_sizes_of_the_cost_model() -> None:
-    cost: dict[str, Any] = {}
-    exec(re.findall(r"```python\n(.*?)```", COST, re.DOTALL)[0], cost)  # noqa: S102 - our own text
-    assert MODEL["PER_UPLOAD"] == WorkerSettings.model_fields["max_upload_bytes"].default // cost["RECORD"]
-    assert MODEL["PER_MESSAGE"] == MAX_MESSAGE_BYTES // cost["CHANGE"]
-    assert MODEL["READS"] == cost["READS"]
-    assert cost["ROW"] <= cost["KB"], "a write would be more than one unit"
+    assert MODEL["PER_UPLOAD"] == WorkerSettings.model_fields["max_upload_bytes"].default // OF_COST["RECORD"]
+    assert MODEL["PER_MESSAGE"] == MAX_MESSAGE_BYTES // OF_COST["CHANGE"]
+    assert MODEL["READS"] == OF_COST["READS"]
+    assert OF_COST["ROW"] <= OF_COST["KB"], "a write would be more than one unit"
 
 
 def test_the_model_assumes_the_durations_of_the_cost_model() -> None:

@@ -2,7 +2,6 @@
 
 import re
 from pathlib import Path
-from typing import Any
 
 from audience_sync.aws.membership_rows import KEEP_ACTIVE, KEEP_EXIT
 from audience_sync.fields import FIELDS
@@ -11,19 +10,11 @@ from audience_sync_cli.member_files.columns import guess
 from audience_sync_cli.member_files.import_report import CHANGES_A_SECOND, DOLLARS_A_MILLION, WORKERS, estimate
 from audience_sync_cli.member_files.row_changes import REMEDIES
 from audience_sync_cli.times import DAY
-from tests.markdown import table
+from tests.markdown import model, table
 
 ROOT = Path(__file__).parents[3]
 TEXT = (ROOT / "docs/import.md").read_text(encoding="utf-8")
 FLOWING = " ".join(TEXT.split())
-
-
-def model(document: str) -> dict[str, Any]:
-    """The model at the end of a document."""
-    text = (ROOT / "docs" / document).read_text(encoding="utf-8")
-    names: dict[str, Any] = {}
-    exec(text.split("## The model\n\n```python\n", 1)[1].split("```", 1)[0], names)  # noqa: S102 - our own text
-    return names
 
 
 def test_every_reason_has_its_row_with_its_remedy() -> None:
@@ -47,7 +38,7 @@ def test_the_times_are_those_of_the_table() -> None:
 
 
 def test_the_estimates_are_those_of_the_models() -> None:
-    scaling, cost = model("scaling.md"), model("cost.md")
+    scaling, cost = (model((ROOT / f"docs/{name}.md").read_text(encoding="utf-8")) for name in ("scaling", "cost"))
     assert abs(scaling["worker"](2) / CHANGES_A_SECOND - 1) < 0.05
     assert scaling["WORKERS"] == WORKERS
     million = (sum(cost["month"](11_000_000).values()) - sum(cost["month"](1_000_000).values())) / 10
