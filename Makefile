@@ -55,7 +55,7 @@ bench: $(SETUP)  ## what ingest costs for each event, beside Segment's own code,
 fuzz: $(SETUP)  ## search for inputs that break a promise (TARGET=events SECONDS=60; docs/development/fuzzing.md lists the targets)
 	$(BIN)/python -m tests.fuzz --target $(or $(TARGET),events) --seconds $(or $(SECONDS),60) $(ARGS)
 
-docs: $(SETUP)  ## write the generated parts of the documents: charts, an example, transcripts (with times, so not on a busy machine)
+docs: $(SETUP)  ## write the generated parts of the documents: charts, transcripts (with times, so not on a busy machine)
 	$(BIN)/python -m tests.documents
 	UPDATE_DOCS=1 $(BIN)/python -m pytest -q -p no:randomly -k "documented or first_run" tests/e2e/test_cli.py tests/e2e/test_import.py tests/e2e/test_first_run.py
 

@@ -8,11 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.benchmarks import bench_ingest, ingest_report, scaling_plot
-from tests.command.diagnosis import example
 from tests.markdown import model
 
 GENERATED: dict[Path, Callable[[], str]] = {
-    example.PAGE: example.page,
     scaling_plot.PICTURE: lambda: scaling_plot.plot(model(scaling_plot.DOCUMENT.read_text(encoding="utf-8"))),
     bench_ingest.CHART: lambda: ingest_report.plot(json.loads(bench_ingest.RESULT.read_text(encoding="utf-8"))),
 }

@@ -1,4 +1,4 @@
-"""docs/empty-audience.md and `diagnose` have the same checks in the same order, and the example is what is printed."""
+"""docs/empty-audience.md and `diagnose` have the same checks in the same order."""
 
 import re
 
@@ -7,9 +7,8 @@ from audience_sync_cli.diagnosis import delivered
 from audience_sync_cli.diagnosis.arrival import CONSENT_AND_COUNTRY, NO_AUDIENCE
 from audience_sync_cli.diagnosis.checks import CHECKS
 from local.template import ROOT
-from tests.command.diagnosis.example import PAGE
 
-TEXT = PAGE.read_text(encoding="utf-8")
+TEXT = (ROOT / "docs/empty-audience.md").read_text(encoding="utf-8")
 SECTIONS = re.findall(r"^### (.+)\n((?:(?!^##).*\n)+)", TEXT.split("\n## The checks\n")[1], re.MULTILINE)
 
 

@@ -1,30 +1,13 @@
-"""The tables of docs/development/performance.md are those of the benchmark, and keep the limits that the text names."""
+"""What docs/development/performance.md says of ingest is the recorded run of the benchmark."""
 
 import json
-import re
 from pathlib import Path
 
 from tests.benchmarks.bench_ingest import RESULT
-from tests.benchmarks.bench_startup import COMMANDS, IMPORTS, PACKAGES
 from tests.benchmarks.ingest_report import tables as ingest_tables
 from tests.markdown import paragraph
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "development" / "performance.md").read_text(encoding="utf-8")
-ROWS = {
-    name: (float(middle), float(low), float(high))
-    for name, middle, low, high in re.findall(r"(?m)^\| (.+?) \| ([\d.]+) \| ([\d.]+) to ([\d.]+) \|$", DOCUMENT)
-}
-
-
-def test_the_document_has_every_row_of_the_benchmark_in_its_order() -> None:
-    assert list(ROWS) == [*IMPORTS, *PACKAGES, *COMMANDS]
-
-
-def test_the_rows_stay_within_the_limits() -> None:
-    assert ROWS["ingest"][2] < 1.15
-    assert [command for command in COMMANDS if ROWS[command][2] >= 500] == []
-
-
 INGEST = json.loads(RESULT.read_text())
 
 

@@ -12,7 +12,6 @@ from audience_sync.ingest.intake import MAX_EVENTS, changes_from, compiled
 from audience_sync.members.membership import Audience
 from audience_sync.runtime.api_gateway import error_answer
 from audience_sync.segment.budget import Budget
-from audience_sync.segment.mapping import resolve
 from audience_sync.segment.mapping_config import DEFAULT_MAPPING
 from audience_sync.segment.trigger import compile_trigger
 from functions.ingest.handler import _summary
@@ -43,11 +42,6 @@ def answer(event: dict[str, Any], *audiences: Audience) -> dict[str, Any]:
 def test_the_trigger_of_the_mapping_takes_every_event_about_an_audience() -> None:
     trigger = compile_trigger(MAPPING["trigger"])
     assert all(trigger(event, Budget()) for event in examples())
-
-
-def test_the_mapping_sends_the_whole_event() -> None:
-    event = examples()[0]
-    assert resolve(MAPPING["settings"]["data"], event) == event
 
 
 def test_the_batches_of_the_mapping_fit_into_a_request() -> None:
