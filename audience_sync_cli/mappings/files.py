@@ -1,27 +1,38 @@
 """Files of mappings and events, as written by people."""
 
+import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from audience_sync.segment.directives.compiler import display
 from audience_sync_cli.errors import WrongUsage
-from audience_sync_cli.mappings.json_fault import JsonFault, read_json_text, repeated_names
+
+_SHOWN = 72  # characters of the line at fault
 
 
 def read_mappings(file: Path) -> Any:
     """Read a file of mappings as JSON.
 
     Raises:
-        WrongUsage: it is not JSON (shows the line at fault with a caret), or an object has a name twice.
+        WrongUsage: it is not JSON (shows the line at fault with a caret), or an object has a name twice: parsers
+            disagree on which one counts.
     """
+    repeated: set[str] = set()
+
+    def checked(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        repeated.update(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
+        return dict(pairs)
+
     text = _text(file)
-    found = read_json_text(text)
-    if isinstance(found, JsonFault):
-        raise WrongUsage(
-            f"{_at(file, found)}\n{found.excerpt}", "`audience-sync mappings show --json` prints a valid file."
-        )
-    if repeated := repeated_names(text):
-        names = ", ".join(map(display, repeated))
+    try:
+        found = json.loads(text, object_pairs_hook=checked)
+    except (json.JSONDecodeError, RecursionError) as error:
+        excerpt = f"\n{_excerpt(error)}" if isinstance(error, json.JSONDecodeError) else ""
+        remedy = "`audience-sync mappings show --json` prints a valid file."
+        raise WrongUsage(f"{file} is not JSON: {error}.{excerpt}", remedy) from None
+    if repeated:
+        names = ", ".join(map(display, sorted(repeated)))
         raise WrongUsage(f"{file} has a name twice in one object: {names}.", "Only the last would count; remove one.")
     return found
 
@@ -32,19 +43,25 @@ def read_event(file: Path) -> Any:
     Raises:
         WrongUsage: it is not JSON; names line and column, but nothing of the event, which is personal data.
     """
-    found = read_json_text(_text(file))
-    if isinstance(found, JsonFault):
-        raise WrongUsage(_at(file, found), "Copy the event from Segment's debugger as it is.")
-    return found
+    text = _text(file)
+    try:
+        return json.loads(text)
+    except (json.JSONDecodeError, RecursionError) as error:
+        remedy = "Copy the event from Segment's debugger as it is."
+        raise WrongUsage(f"{file} is not JSON: {error}.", remedy) from None
 
 
-def _at(file: Path, fault: JsonFault) -> str:
-    return f"{file}, line {fault.line}, column {fault.column}: {fault.sentence}."
+def _excerpt(error: json.JSONDecodeError) -> str:
+    """Return the line at fault, cut around the fault, and a caret below it."""
+    before = error.colno - 1
+    first = max(0, before - _SHOWN // 2)
+    line = error.doc.split("\n")[error.lineno - 1][first : first + _SHOWN]
+    return "".join(each if each.isprintable() else " " for each in line) + f"\n{' ' * (before - first)}^"
 
 
 def _text(file: Path) -> str:
     try:
-        return file.read_text(encoding="utf-8")
+        return file.read_text(encoding="utf-8-sig")  # with or without a byte order mark
     except UnicodeDecodeError:
         raise WrongUsage(f"{file} is not UTF-8.", "Save it as UTF-8.") from None
     except OSError as error:
