@@ -24,7 +24,7 @@ app = typer.Typer()
 def show(
     session: Session,
     *,
-    version: Annotated[int | None, typer.Option(help="Show this version from `mappings history`.", min=0)] = None,
+    version: Annotated[int | None, typer.Option(help="Show this version; `mappings revert` lists them.", min=0)] = None,
 ) -> None:
     """Show the mappings in force. To change them, save them first: `mappings show --json > mappings.json`.
 

@@ -1,4 +1,4 @@
-"""`audience-sync mappings`: apply a file, list the versions, put an earlier one or the built-in mapping in force."""
+"""`audience-sync mappings`: apply a file, put an earlier version or the built-in mapping in force."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,13 +9,13 @@ import typer
 from audience_sync.errors import InvalidMapping
 from audience_sync.segment.mapping_config import Mapping, parse_mappings
 from audience_sync.segment.trigger import compile_trigger
-from audience_sync_cli.errors import FaultyMappings, NotThere, OperatorError
+from audience_sync_cli.errors import FaultyMappings, NotThere, OperatorError, WrongUsage
 from audience_sync_cli.mappings.diff import differences, print_differences
 from audience_sync_cli.mappings.files import read_mappings
 from audience_sync_cli.mappings.history import BUILT_IN, KeptVersion
 from audience_sync_cli.mappings.store import Stored, read, replace
 from audience_sync_cli.mappings.warnings import warnings_about, why_all_is_ignored
-from audience_sync_cli.screen import counted, iso_time, moment
+from audience_sync_cli.screen import counted, moment
 from audience_sync_cli.session import Session, command
 
 app = typer.Typer()
@@ -47,54 +47,20 @@ def apply(session: Session, file: FILE, *, dry_run: _DRY_RUN = False, force: FOR
     _change(session, "apply", stored, listed, question, dry_run=dry_run)
 
 
-@command(app, "history", "mappings history")
-def history(session: Session) -> None:
-    """List the versions that can be restored: up to 20, the newest first.
-
-    `audience-sync operator-log` shows who applied each. `mappings revert VERSION --dry-run` shows the differences.
-    """
-    stored = read(session)
-    rows = [(each, _enabled(each)) for each in stored.history]
-    in_force = stored.history[0] if stored.is_readable and stored.history else None
-    session.screen.table(
-        ("version", "applied", "mappings", "enabled", ""),
-        [
-            (
-                str(each.number),
-                moment(each.applied_at),
-                "built-in" if each.mappings is None else len(each.mappings),
-                enabled,
-                "in force" if each is in_force else " ",
-            )
-            for each, enabled in rows
-        ],
-    )
-    if not stored.is_readable:
-        session.screen.note("The stored mappings are unreadable, and no event is accepted.", style="red")
-    session.screen.result(
-        [
-            {
-                "version": each.number,
-                "appliedAt": iso_time(each.applied_at),
-                "builtIn": each.mappings is None,
-                "mappings": len(each.listed),
-                "enabled": enabled,
-                "inForce": each is in_force,
-            }
-            for each, enabled in rows
-        ]
-    )
-
-
 @command(app, "revert", "mappings revert 3 --dry-run", asks=True)
 def revert(
     session: Session,
-    version: Annotated[int, typer.Argument(help="Version from `mappings history`.", min=0)],
+    version: Annotated[
+        int | None, typer.Argument(help="The version; without it, the stored ones are listed.", min=0)
+    ] = None,
     *,
     dry_run: _DRY_RUN = False,
     force: FORCE = False,
 ) -> None:
-    """Put an earlier version of the mappings back in force, as a new version. Shows the changes, and asks."""
+    """Put an earlier version of the mappings back in force, as a new version. Shows the changes, and asks.
+
+    Up to 20 versions are stored. `audience-sync operator-log` shows who applied each.
+    """
     stored = read(session)
     found = kept_version(stored, version)
     try:
@@ -117,13 +83,16 @@ def reset(session: Session, *, dry_run: _DRY_RUN = False) -> None:
     _change(session, "reset", stored, None, question, dry_run=dry_run)
 
 
-def kept_version(stored: Stored, version: int) -> KeptVersion:
-    """Return a version of the history. Raises NotThere."""
+def kept_version(stored: Stored, version: int | None) -> KeptVersion:
+    """Return a stored version. Raises WrongUsage if none is named, and NotThere if it is not stored; both list them."""
+    listed = "".join(f"\n  {each.number}  {moment(each.applied_at)}" for each in stored.history)
+    kept = f" Stored versions, the newest first, with the time of `apply`:{listed}" if listed else ""
+    if version is None:
+        raise WrongUsage(f"No version is named.{kept}", "`audience-sync mappings show --version` shows one.")
     found = next((each for each in stored.history if each.number == version), None)
     if found is None:
-        kept = ", ".join(str(each.number) for each in stored.history)
         raise NotThere(
-            f"Version {version} is not stored." + (f" Stored versions: {kept}." if kept else ""),
+            f"Version {version} is not stored.{kept}",
             "`audience-sync mappings reset` goes back to the built-in mapping; a file that you saved without its "
             "`version` can be applied at any time.",
         )
@@ -189,8 +158,3 @@ def _conflict(stored: Stored, made_from: Any, listed: list[Any]) -> OperatorErro
         "Copy your changes into the current output of `audience-sync mappings show --json`, and apply that. To replace "
         f"version {stored.version} unconditionally, remove `version` from the file.",
     )
-
-
-def _enabled(version: KeptVersion) -> int:
-    """Count the enabled mappings of a version, valid or not."""
-    return sum(isinstance(each, dict) and each.get("enabled", True) is True for each in version.listed)

@@ -69,7 +69,6 @@ mappings check {{mappings}} --event {EVENT}
 mappings apply {{mappings}} --yes
 mappings reset --yes
 mappings revert 1 --yes
-mappings history
 mappings try {EVENT} --explain
 mappings try {REJECTED}
 send --sample track --audience lapsed_premium_buyers

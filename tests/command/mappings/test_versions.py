@@ -11,11 +11,11 @@ from audience_sync.aws.audience_listing import AudienceListing
 from audience_sync.aws.audience_table import MAPPINGS_HISTORY_KEY, MAPPINGS_KEY, VERSION_KEY
 from audience_sync.ingest.intake import compiled
 from audience_sync.segment.mapping_config import DEFAULT_MAPPING
-from audience_sync_cli.errors import AlreadyReported, NotConfirmed, NotThere, OperatorError
+from audience_sync_cli.errors import AlreadyReported, NotConfirmed, NotThere, OperatorError, WrongUsage
 from audience_sync_cli.mappings.command import show
 from audience_sync_cli.mappings.history import MAX_VERSIONS
-from audience_sync_cli.mappings.versions import apply, history, reset, revert
-from audience_sync_cli.screen import Screen, iso_time
+from audience_sync_cli.mappings.versions import apply, reset, revert
+from audience_sync_cli.screen import Screen
 from audience_sync_cli.session import Session
 from tests.command.conftest import NOW, Deployment
 from tests.command.mappings.mapping_files import MAPPING, written
@@ -129,7 +129,6 @@ def test_an_unreadable_document_is_named_with_its_remedy_and_replaced(
 def test_an_unreadable_document_leaves_the_versions_before_it(deployment: Deployment, tmp_path: Path) -> None:
     put(deployment, tmp_path, [MAPPING])
     store(deployment, {"S": "{not json"})
-    assert [(each["version"], each["inForce"]) for each in deployment.json(history)] == [(1, False), (0, False)]
     revert(deployment.session(yes=True), 1)
     assert in_force(deployment) == {"version": 2, "mappings": [MAPPING]}
 
@@ -194,27 +193,6 @@ def test_ignoring_every_event_takes_force_and_an_answer(deployment: Deployment, 
     revert(deployment.session(yes=True), 1, force=True)
 
 
-def test_the_history_lists_the_versions_with_what_is_known_of_them(deployment: Deployment, tmp_path: Path) -> None:
-    first = {"version": 0, "appliedAt": None, "builtIn": True, "mappings": 1, "enabled": 1}
-    assert deployment.json(history) == [first | {"inForce": True}]
-    put(deployment, tmp_path, [MAPPING, OTHER | {"enabled": False}])
-    store(deployment, {"version": 5, "mappings": [OTHER]})
-    put(deployment, tmp_path, [])
-    applied = {"appliedAt": iso_time(NOW * 1000), "builtIn": False}
-    assert deployment.json(history) == [
-        {"version": 6, **applied, "mappings": 0, "enabled": 0, "inForce": True},
-        {"version": 5, "appliedAt": None, "builtIn": False, "mappings": 1, "enabled": 1, "inForce": False},
-        {"version": 1, **applied, "mappings": 2, "enabled": 1, "inForce": False},
-        first | {"inForce": False},
-    ]
-
-
-def test_the_history_is_printed_as_a_table(deployment: Deployment, tmp_path: Path) -> None:
-    put(deployment, tmp_path, [MAPPING])
-    rows = [line.split() for line in deployment.printed(history).out.splitlines()[2:]]
-    assert rows == [["1", "2027-01-15", "08:00:00Z", "1", "1", "in", "force"], ["0", "-", "built-in", "1"]]
-
-
 def test_an_earlier_version_can_be_looked_at_and_saved(deployment: Deployment, tmp_path: Path) -> None:
     put(deployment, tmp_path, [MAPPING])
     put(deployment, tmp_path, [OTHER])
@@ -239,10 +217,24 @@ def test_the_version_in_force_needs_no_revert(deployment: Deployment, tmp_path: 
     assert deployment.json(revert, 1)["changed"] is False
 
 
-def test_a_version_that_is_not_kept_is_named_with_those_that_are(deployment: Deployment, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("version", "problem"),
+    [
+        pytest.param(7, "Version 7 is not stored", id="not stored"),
+        pytest.param(None, "No version is named", id="none named"),
+    ],
+)
+def test_a_version_that_cannot_be_reverted_to_is_answered_with_those_that_can(
+    deployment: Deployment, tmp_path: Path, version: int | None, problem: str
+) -> None:
     put(deployment, tmp_path, [MAPPING])
-    with pytest.raises(NotThere, match=r"Version 7 is not stored. Stored versions: 1, 0."):
-        revert(deployment.session(yes=True), 7)
+    store(deployment, {"version": 5, "mappings": [OTHER]})
+    put(deployment, tmp_path, [])
+    with pytest.raises(NotThere if version else WrongUsage, match=problem) as caught:
+        revert(deployment.session(yes=True), version)
+    listed = [line.split(maxsplit=1) for line in str(caught.value).splitlines()[1:]]
+    applied = "2027-01-15 08:00:00Z"
+    assert listed == [["6", applied], ["5", "-"], ["1", applied], ["0", "-"]]
 
 
 def test_resetting_goes_back_to_the_built_in_mapping_and_versions_go_on(deployment: Deployment, tmp_path: Path) -> None:
