@@ -1,5 +1,6 @@
 """Changes of members, as ingest makes them, and uploads."""
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,6 +10,11 @@ from audience_sync.ingest.record_rules import erasing_exit
 from audience_sync.members.membership import Destination, MembershipChange
 
 AUDIENCE = "418273650912345678"
+
+
+def sha256(text: str) -> str:
+    """Return the hash of a string, as Amazon wants it."""
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def change(

@@ -18,16 +18,20 @@ REQUEST_ID = "Amazon-Advertising-API-RequestId"
 FRONT_END = {405, 406, 413, 415}  # statuses that the shared front end adds to the declared ones
 
 
-@cache
-def validator(name: str) -> Any:
-    """Return a validator of one definition. JSON Schema's `$` is the end of the string; Python's is not quite."""
+def kind_of_validator() -> Any:
+    """Return a class of validators. JSON Schema's `$` is the end of the string; Python's is not quite."""
 
     def pattern(_: Any, wanted: str, value: Any, __: Any) -> Iterator[ValidationError]:
         if isinstance(value, str) and not re.search(wanted.replace("$", r"\Z"), value):
             yield ValidationError("does not match")
 
-    kind = validators.extend(Draft202012Validator, {"pattern": pattern})  # type: ignore[no-untyped-call]
-    return kind({"$ref": f"#/$defs/{name}", "$defs": SCHEMA["$defs"]})
+    return validators.extend(Draft202012Validator, {"pattern": pattern})  # type: ignore[no-untyped-call]
+
+
+@cache
+def validator(name: str) -> Any:
+    """Return a validator of one definition."""
+    return kind_of_validator()({"$ref": f"#/$defs/{name}", "$defs": SCHEMA["$defs"]})
 
 
 def check_exchange(answer: requests.Response, *_: Any, **__: Any) -> None:

@@ -1,7 +1,6 @@
 """Runs the sandbox on a free port, in a thread with a loop of its own, under a clock that tests move."""
 
 import contextlib
-import hashlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,6 +8,7 @@ import requests
 
 from local.amazon.app import build_app
 from local.amazon.sandbox import Options
+from tests.builders import sha256
 from tests.doubles.clocks import ManualClock
 from tests.servers import serve
 
@@ -26,10 +26,6 @@ DATA_MANAGER_MEDIA = {  # by a part of the path
     "identities": "application/vnd.admDataDeletion.v1+json",
 }
 JOB_DELAY = 4.0  # seconds on the test's clock; sweeps are one second apart
-
-
-def sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 class Amazon:

@@ -21,11 +21,11 @@ from audience_sync.errors import (
     Throttled,
     TokenUnavailable,
 )
+from tests.aws_fixtures import AUDIENCE, CREDENTIALS, build_sandbox
 from tests.builders import upload_of
 from tests.doubles.secrets import StoredSecret
 from tests.servers import Served, serve
 
-CREDENTIALS = {"clientId": "client-1", "clientSecret": "made-up-client-secret", "refreshToken": "Atzr|made-up-refresh"}
 RECORD = {"externalUserId": "m1", "action": "CREATE", "hashedPII": [{"email": "a" * 64}]}
 
 
@@ -38,7 +38,7 @@ class Connection:
     credentials: StoredSecret
     amazon: AmazonAds
     tokens: AccessTokens
-    audience_id: str = ""
+    audience_id: str = AUDIENCE.audience_id
 
     def fault(self, do: dict[str, Any], *, times: int = 1, path: str = "/amc/audiences/records", **match: Any) -> None:
         rule = {"match": {"path": path} | match, "do": do, "times": times}
@@ -54,16 +54,7 @@ class Connection:
 
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[Served]:
-    from local.amazon.app import build_app  # noqa: PLC0415 - aiohttp is needed by these tests only
-
-    with serve(
-        lambda: build_app(
-            client_id=CREDENTIALS["clientId"],
-            client_secret=CREDENTIALS["clientSecret"],
-            refresh_token=CREDENTIALS["refreshToken"],
-            job_delay=0.0,
-        )
-    ) as served:
+    with serve(build_sandbox) as served:
         yield served
 
 
@@ -76,17 +67,7 @@ def connection(sandbox: Served) -> Iterator[Connection]:
             token_secret, Login(login_session, f"{sandbox.url}/auth/o2/token", credentials, time.time), time.time
         )
         amazon = AmazonAds(session, sandbox.url, tokens)
-        connected = Connection(sandbox.url, token_secret, credentials, amazon, tokens)
-        connected.audience_id = amazon.create_audience(
-            {
-                "name": "Lapsed buyers",
-                "description": "",
-                "countryCode": "US",
-                "targetResource": {"advertiserId": 590071284455661234},
-                "metadata": {"externalAudienceId": "lapsed"},
-            }
-        )
-        yield connected
+        yield Connection(sandbox.url, token_secret, credentials, amazon, tokens)
 
 
 def test_an_upload_is_taken_and_named(connection: Connection) -> None:

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import requests
-from aiohttp import web
 
 from audience_sync.amazon_ads.data_manager.accounts import Account
 from audience_sync.amazon_ads.data_manager.answers import Funnel
@@ -28,12 +27,11 @@ from audience_sync.errors import (
     ServiceUnavailable,
     TokenUnavailable,
 )
-from local.amazon.app import build_app
 from local.amazon.options import Options
+from tests.aws_fixtures import CREDENTIALS, build_sandbox
 from tests.doubles.secrets import StoredSecret
 from tests.servers import Served, serve
 
-CREDENTIALS = {"clientId": "client-1", "clientSecret": "made-up-client-secret", "refreshToken": "Atzr|made-up-refresh"}
 MANAGER, ADVERTISER = Account("amzn1.ads1.ma1.x", is_manager=True), Account("ENTITY9", is_manager=False)
 NEW = {"name": "lapsed-buyers", "countryCode": "DE", "description": "d"}
 MEMBERS_PATH = "/adm/audiences/*/members"
@@ -92,16 +90,7 @@ def connected(
 
 @contextmanager
 def sandbox_with(**switches: Any) -> Iterator[Served]:
-    def build() -> web.Application:
-        return build_app(
-            client_id=CREDENTIALS["clientId"],
-            client_secret=CREDENTIALS["clientSecret"],
-            refresh_token=CREDENTIALS["refreshToken"],
-            job_delay=0.0,
-            options=Options(**switches),
-        )
-
-    with serve(build) as served:
+    with serve(lambda: build_sandbox(Options(**switches))) as served:
         yield served
 
 

@@ -39,11 +39,7 @@ def denial(member: str = "m1", *, at: int = 10) -> MembershipChange:
 
 def entered(*emails: str, at: int, audience: str = AUDIENCE, member: str = "m1") -> MembershipChange:
     listed = next(each for each in AUDIENCES if each.audience_id == audience)
-    return replace(
-        change(*emails, at=at, member=member),
-        audience_id=audience,
-        destination=of_changes(listed),
-    )
+    return change(*emails, at=at, member=member, audience_id=audience, destination=of_changes(listed))
 
 
 def queued(stack: WorkerStack) -> list[tuple[str, str, float]]:

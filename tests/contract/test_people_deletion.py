@@ -21,7 +21,7 @@ from audience_sync.ingest.record_rules import erasing_exit
 from audience_sync.members.erasure import ErasureStep, StepKind
 from audience_sync.members.erasure_state import Erasure, Missing, Outcome, Progress
 from audience_sync.members.member_state import KEEP_IN_DATASET, MemberState
-from audience_sync.members.membership import EVERY_AUDIENCE, Audience, MembershipChange
+from audience_sync.members.membership import EVERY_AUDIENCE, Audience, Destination, MembershipChange
 from audience_sync.members.messages import DeletionMessage, read_job_queue
 from audience_sync.members.person_deletion import last_accepted
 from audience_sync.operations.erasures import Context, ErasureReport, Pass, check_erasures, judged
@@ -42,15 +42,8 @@ def stack() -> MemoryStack:
 
 
 def enter(*emails: str, at: int, to: str = A, member: str = "m1") -> MembershipChange:
-    if to == OF_AUDIENCE_API:
-        return replace(change(*emails, at=at, member=member, audience_id=to), record=_record(emails, member))
-    return replace(
-        change(*emails, at=at, member=member, audience_id=to), destination=DATASET, record=_record(emails, member)
-    )
-
-
-def _record(emails: tuple[str, ...], member: str) -> dict[str, Any]:
-    return change(*emails, at=1, member=member, record={"userConsent": GRANTED}).record
+    destination, consent = Destination() if to == OF_AUDIENCE_API else DATASET, {"userConsent": GRANTED}
+    return change(*emails, at=at, member=member, audience_id=to, destination=destination, record=consent)
 
 
 def leave(at: int, of: str = A) -> MembershipChange:

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from local.amazon.sandbox import Options
+from tests.builders import sha256
 from tests.contract.sandbox_server import (
     AUDIENCES,
     CLIENT_ID,
@@ -14,7 +15,6 @@ from tests.contract.sandbox_server import (
     member,
     new_audience,
     sandbox,
-    sha256,
 )
 from tests.steps import counted_steps
 

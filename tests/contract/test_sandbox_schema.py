@@ -2,14 +2,12 @@
 
 import copy
 import json
-import re
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from jsonschema import Draft202012Validator, ValidationError, validators
 
 from local.amazon.records import read_upload
 from local.amazon.refusals import Refusal
@@ -19,6 +17,7 @@ from local.amazon.validation import (
     check_new_audience,
     check_new_connection,
 )
+from tests.contract.data_manager_schema import kind_of_validator
 from tests.contract.sandbox_server import Amazon, member, sandbox
 from tests.local import sandbox_bodies as bodies
 from tests.local.sandbox_bodies import EMAIL, FEE, OF_NOTHING, Row
@@ -132,14 +131,7 @@ def replaced(body: Any, path: tuple[Any, ...], change: Callable[[Any, Any], None
 @pytest.fixture(scope="module")
 def validator_of() -> Callable[[str], Any]:
     schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
-
-    def pattern(_: Any, wanted: str, value: Any, __: Any) -> Iterator[ValidationError]:
-        # JSON Schema's `$` is the end of the text; Python's also matches before a last newline.
-        if isinstance(value, str) and not re.search(wanted.replace("$", r"\Z"), value):
-            yield ValidationError("does not match")
-
-    kind = validators.extend(Draft202012Validator, {"pattern": pattern})  # type: ignore[no-untyped-call]
-    return lambda name: kind(schema | {"$ref": f"#/$defs/{name}"})
+    return lambda name: kind_of_validator()(schema | {"$ref": f"#/$defs/{name}"})
 
 
 def is_taken(check: Check, body: Any) -> bool:

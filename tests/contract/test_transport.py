@@ -14,7 +14,7 @@ from audience_sync.amazon_ads.exchange import Exchange
 from audience_sync.amazon_ads.login import AccessTokens, Login, Token
 from audience_sync.amazon_ads.transport import TotalTimeoutAdapter
 from audience_sync.errors import OutcomeUnknown, TokenUnavailable
-from tests.contract.test_amazon_client import CREDENTIALS
+from tests.aws_fixtures import CREDENTIALS
 from tests.doubles.secrets import StoredSecret
 
 TIMEOUT = 0.6  # seconds

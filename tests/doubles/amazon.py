@@ -33,9 +33,11 @@ class Amazon:
     refuses: Callable[[dict[str, Any]], AudienceSyncError | None] = lambda _: None
     taken: list[dict[str, Any]] = field(default_factory=list)
     requests: list[set[str]] = field(default_factory=list)  # members of each, those refused also
+    timeouts: set[float] = field(default_factory=set)  # seconds
 
     def send_records(self, upload: Upload, *, timeout: float) -> Submission:
         assert timeout > 0
+        self.timeouts.add(timeout)
         body = json.loads(upload.body())
         self.requests.append(members_of(body))
         if error := self.refuses(body):
@@ -58,14 +60,15 @@ def refusing(error: AudienceSyncError, *, members: Collection[str] = (), audienc
 
 @dataclass
 class FakeGate:
-    """Lets every upload be tried, or none."""
+    """Lets every upload be tried, or none, or those to all audiences but some."""
 
     error: TransientError | None = None
+    shut: dict[str, TransientError] = field(default_factory=dict)  # by audience
 
     def check(self, target: Target) -> None:
         assert target.audience_id
-        if self.error:
-            raise self.error
+        if error := self.shut.get(target.audience_id, self.error):
+            raise error
 
 
 @dataclass

@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import json
 import time
 import warnings
 from collections.abc import Sequence
@@ -21,12 +20,13 @@ from audience_sync.errors import InvalidMessage, OutcomeUnknown, RequestRejected
 from audience_sync.members.member_state import MemberState, Timing
 from audience_sync.members.member_step import step
 from audience_sync.members.membership import Audience, Destination, MembershipChange, Version
-from audience_sync.members.messages import ChangeMessage, DeadLetter, JobMember, JobMessage
+from audience_sync.members.messages import ChangeMessage, DeadLetter, DeliveryHistory, JobMember, JobMessage, pack
 from audience_sync.operations.job_tracking import JobContext, JobTracker
 from audience_sync.runtime import telemetry
 from functions.worker import handler
 from local.amazon import records
 from local.amazon.refusals import Refusal, json_object
+from tests.builders import change
 from tests.doubles.amazon import FakeGate
 from tests.doubles.dynamodb import MembershipRows
 from tests.doubles.lambda_context import Context
@@ -37,15 +37,8 @@ NOW = 1_774_000_000.0  # epoch seconds
 CLOCK = Clock(lambda: NOW, lambda: 0.0, lambda _: None)
 LATER = 900.0  # seconds until a job is checked
 GOOD_AUDIENCE = 7_000_000_000_000_000_001
-GOOD_RECORD = {"externalUserId": "good_1", "action": "CREATE", "hashedPII": [{"email": "ab" * 32}], "userConsent": {}}
-GOOD = json.dumps(
-    {
-        "v": 1,
-        "audienceId": str(GOOD_AUDIENCE),
-        "connectionId": None,
-        "changes": [{"at": round(NOW * 1000), "id": "m1", "record": GOOD_RECORD}],
-    }
-)
+GOOD_CHANGE = change("good_1", "ab" * 32, at=round(NOW * 1000), audience_id=str(GOOD_AUDIENCE))
+(GOOD,) = pack([GOOD_CHANGE], DeliveryHistory())
 
 
 class Amazon:
@@ -145,7 +138,7 @@ def _table() -> MembershipTable:
 def _member(message: JobMessage, each: JobMember) -> MemberState:
     """Return the state of a member who has entered with one identity, or has left with it, as the job says."""
     version = Version.from_text(each.version)
-    record = GOOD_RECORD | {"externalUserId": each.member, "action": "CREATE"}
+    record = dict(GOOD_CHANGE.record) | {"externalUserId": each.member, "action": "CREATE"}
     enter = MembershipChange(message.audience_id, Destination(), version.at - 1, "m0", record)
     leave = MembershipChange(
         message.audience_id, Destination(), version.at, version.message_id, record | {"action": "DELETE"}, each.erases

@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from local.demo_progress import NotFinished, wait_until_quiescent
+from tests.doubles.clocks import ManualClock
 
 
 def state(settled: int, *, accepted: int = 100, quiescent: bool = False) -> dict[str, Any]:
@@ -22,24 +23,12 @@ def state(settled: int, *, accepted: int = 100, quiescent: bool = False) -> dict
     }
 
 
-class Clock:
-    """Seconds that pass in sleep alone, and there a thousand times as fast as asked for."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def sleep(self, seconds: float) -> None:
-        self.now += 1000 * seconds
-
-    def __call__(self) -> float:
-        return self.now
-
-
 def watch(states: Iterator[dict[str, Any]], rows: Iterator[int]) -> tuple[dict[str, Any], str]:
     console = Console(file=io.StringIO(), force_terminal=True, width=100)
-    clock = Clock()
+    clock = ManualClock()
+    sleep = lambda seconds: clock.sleep(1000 * seconds)  # noqa: E731
     final = wait_until_quiescent(
-        lambda: next(states), lambda: next(rows), members=80, console=console, clock=clock, sleep=clock.sleep
+        lambda: next(states), lambda: next(rows), members=80, console=console, clock=clock, sleep=sleep
     )
     return final, console.file.getvalue()  # type: ignore[attr-defined]
 

@@ -239,11 +239,7 @@ def test_so_many_requests_are_on_their_way_and_not_more() -> None:
 
 def test_a_full_queue_is_waited_for_and_counted_every_few_seconds() -> None:
     clock, depths, full = ManualClock(), iter([5, 12, 11, 10, 3]), list[int]()
-
-    def sleep(seconds: float) -> None:
-        clock.now += seconds
-
-    room = Room(lambda: next(depths), 10, Clock(monotonic=clock, sleep=sleep), full.append)
+    room = Room(lambda: next(depths), 10, Clock(monotonic=clock, sleep=clock.sleep), full.append)
     room()  # 5
     room()  # not counted again
     assert (clock.now, full) == (0, [])

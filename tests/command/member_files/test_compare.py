@@ -22,6 +22,7 @@ from audience_sync_cli.member_files.member_file import MemberFile
 from audience_sync_cli.member_files.options import FileOptions
 from audience_sync_cli.member_files.repair import RepairOptions
 from tests.aws_fixtures import AUDIENCE
+from tests.builders import change
 from tests.command.conftest import Deployment
 
 NOW = 1_800_000_000.0  # epoch seconds
@@ -54,14 +55,8 @@ def _recorded(deployment: Deployment) -> None:
 
 
 def row(member: str, *, email: str = "", exits: bool = False, at: int = BEFORE) -> MembershipChange:
-    record: dict[str, Any] = {
-        "externalUserId": member,
-        "countryCode": "US",
-        "action": "DELETE" if exits else "CREATE",
-        "hashedPII": identifiers({"email": email or f"{member}@example.com"}, "US"),
-        "userConsent": {},
-    }
-    return MembershipChange(AUDIENCE.audience_id, Destination(), at, f"id-{member}", record)
+    traits = {"countryCode": "US", "hashedPII": identifiers({"email": email or f"{member}@example.com"}, "US")}
+    return change(member, at=at, exits=exits, message_id=f"id-{member}", record=traits)
 
 
 def run(deployment: Deployment, file: str, *, out: Path | None = None, **options: Any) -> Any:

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -14,9 +13,9 @@ from audience_sync.aws.membership_rows import StoredMember
 from audience_sync.errors import MovedOn, TransientError, Unavailable
 from audience_sync.members.member_state import Identity, LateJob, MemberState, Timing
 from audience_sync.members.member_step import step
-from audience_sync.members.membership import EVERY_AUDIENCE, Member, MembershipChange, Version
+from audience_sync.members.membership import EVERY_AUDIENCE, Member, Version
 from audience_sync_cli.members.restoration import WRITTEN, Decision, Outcome, Restoration, RestorationReport, decide
-from tests import builders
+from tests.builders import change
 
 NOW = 10_000  # epoch seconds
 LATER = NOW + 1
@@ -29,13 +28,13 @@ def identity(at: int, name: str = "") -> Identity:
 def entered(
     at: int, *identities: Identity, person: str = "m1", audience: str = "1", left: int = 0, erase_until: int = 0
 ) -> MemberState:
-    newest = builders.change(person, at=at, audience_id=audience)
+    newest = change(person, at=at, audience_id=audience)
     end = Version(left, True, f"id-{left}") if left else None
     return MemberState(newest, identities, end, erase_until, entered=at, revision=3)
 
 
 def gone(at: int, *identities: Identity, person: str = "m1", audience: str = "1", erase_until: int = 0) -> MemberState:
-    newest = builders.change(person, at=at, exits=True, audience_id=audience)
+    newest = change(person, at=at, exits=True, audience_id=audience)
     return MemberState(newest, identities, newest.version, erase_until, exited=at, revision=3)
 
 
@@ -164,18 +163,14 @@ def test_what_may_still_take_effect_is_known_after_the_copying() -> None:
     assert sorted(state.late_jobs) == [both, there, here]
 
 
-def change(at: int, **options: Any) -> MembershipChange:
-    return builders.change(at=at, audience_id="1", **options)
-
-
 def test_an_exit_after_the_copying_removes_what_the_member_had_entered_with() -> None:
-    left = step(copied(entered(5, ID_5)), [change(9, exits=True)], now=NOW, timing=TIMING)
+    left = step(copied(entered(5, ID_5)), [change(at=9, exits=True, audience_id="1")], now=NOW, timing=TIMING)
     (removal,) = left.state.records(removes=left.removes)
     assert removal.record["hashedPII"] == [ID_5.digests]
 
 
 def test_a_late_enter_still_loses_against_a_notice_that_was_copied() -> None:
-    late = change(5, record={"hashedPII": [ID_5.digests]})
+    late = change(at=5, audience_id="1", record={"hashedPII": [ID_5.digests]})
     after = step(copied(gone(9, erase_until=9)), [late], now=NOW, timing=TIMING)
     assert (after.is_superseded, after.sends, after.state.identities) == (True, False, ())
 

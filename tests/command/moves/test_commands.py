@@ -26,7 +26,7 @@ from audience_sync_cli.state.counts import Depth
 from local.resources import MANAGER_ACCOUNT
 from tests.aws_fixtures import AUDIENCE
 from tests.command.conftest import Deployment
-from tests.command.moves.world import World
+from tests.command.moves.world import World, run
 
 pytestmark = pytest.mark.usefixtures("connected")
 
@@ -58,12 +58,6 @@ def filled(world: World, members: int = 3, *, renew: bool | None = None) -> str:
         world.event(source, f"m{number}", f"{number}@b.co", consented=number > 1)
     world.sleep(3 * HOUR)
     return source
-
-
-def run(world: World, command: Any, *arguments: Any, capsys: pytest.CaptureFixture[str], **options: Any) -> Any:
-    capsys.readouterr()
-    command(world.session(as_json=True), *arguments, **options)
-    return json.loads(capsys.readouterr().out)
 
 
 def stored(world: World, audience_id: str) -> Audience:

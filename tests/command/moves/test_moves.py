@@ -1,6 +1,5 @@
 """Audiences moved between Amazon's APIs under live traffic, and ended: nobody is lost, nobody stays."""
 
-import json
 from typing import Any
 
 import pytest
@@ -18,7 +17,7 @@ from audience_sync_cli.state.counts import Depth
 from local.resources import MANAGER_ACCOUNT
 from tests.command.conftest import Deployment
 from tests.command.json_schema import faults
-from tests.command.moves.world import World
+from tests.command.moves.world import World, run
 
 pytestmark = pytest.mark.usefixtures("connected")
 
@@ -47,12 +46,6 @@ def other(api: Api) -> Api:
 def created(world: World, api: Api) -> str:
     made = world.deployment.json(create, "Big spenders", TARGETS[api], Settings(), country="DE", key="big")
     return str(made["audienceId"])
-
-
-def run(world: World, command: Any, *arguments: Any, capsys: pytest.CaptureFixture[str], **options: Any) -> Any:
-    capsys.readouterr()
-    command(world.session(as_json=True), *arguments, **options)
-    return json.loads(capsys.readouterr().out)
 
 
 @pytest.mark.parametrize("api", Api, ids=lambda api: f"from {api}")

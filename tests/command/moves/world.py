@@ -1,9 +1,12 @@
 """A stack whose clock stands still unless the command waits: then events arrive, and worker and jobs run."""
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Any
+
+import pytest
 
 from audience_sync.amazon_ads.destination import of_changes
 from audience_sync.amazon_ads.record import exit_record
@@ -136,3 +139,10 @@ class World:
     def at_amazon(self, audience_id: str) -> dict[str, set[str]]:
         """Return who is in an audience at Amazon."""
         return {member: held for member, held in self.amazon.of(audience_id).members.items() if held}
+
+
+def run(world: World, command: Any, *arguments: Any, capsys: pytest.CaptureFixture[str], **options: Any) -> Any:
+    """Run a command, and return what it prints as JSON."""
+    capsys.readouterr()
+    command(world.session(as_json=True), *arguments, **options)
+    return json.loads(capsys.readouterr().out)

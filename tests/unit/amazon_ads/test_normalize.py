@@ -1,6 +1,5 @@
 """Identifiers: the test vectors, what never happens, and what is left out."""
 
-import hashlib
 import json
 import re
 import unicodedata
@@ -22,12 +21,13 @@ from audience_sync.amazon_ads.normalize import (
     normalize,
 )
 from audience_sync.fields import IDENTIFIERS
+from tests.builders import sha256
 from tests.steps import counted_steps
 
 VECTORS: list[dict[str, Any]] = json.loads((Path(__file__).parent / "vectors.json").read_text())
 FIELDS = tuple(identifier.name for identifier in IDENTIFIERS)
-DIGEST_OF_NOTHING = hashlib.sha256(b"").hexdigest()
-A_DIGEST = hashlib.sha256(b"abc@example.com").hexdigest()
+DIGEST_OF_NOTHING = sha256("")
+A_DIGEST = sha256("abc@example.com")
 
 fields = st.sampled_from(FIELDS)
 countries = st.sampled_from([*sorted(COUNTRIES), "IE", "ZZ", "uk", "", "Narnia", None])
@@ -41,10 +41,6 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
     max_leaves=4,
 )
-
-
-def sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from audience_sync.fields import IDENTIFIERS
 from audience_sync.members.erasure import ErasureStep, StepKind
 from audience_sync.members.member_state import Identity, LateJob, MemberState
 from audience_sync.members.membership import Destination, MembershipChange, Version
+from tests import builders
 
 AUDIENCE = "418273650912345678"
 WRITE_UNIT = 1024  # bytes
@@ -26,19 +27,13 @@ def digest(text: str) -> str:
 
 
 def state(**changes: Any) -> MemberState:
-    record = {
-        "externalUserId": "user_2nF7aQ",
-        "countryCode": "US",
-        "action": "CREATE",
-        "hashedPII": [],
-        "userConsent": {},
-    }
-    newest = MembershipChange(
-        AUDIENCE,
-        of_connection("amzn1.amc.connection.0123456789", dsp=True),
-        1_709_543_722_118,
-        "personas_2nF7aQkT9bCwXyZ0123456789",
-        record,
+    newest = builders.change(
+        "user_2nF7aQ",
+        at=1_709_543_722_118,
+        message_id="personas_2nF7aQkT9bCwXyZ0123456789",
+        audience_id=AUDIENCE,
+        destination=of_connection("amzn1.amc.connection.0123456789", dsp=True),
+        record={"countryCode": "US"},
     )
     return MemberState(newest, **changes)
 

@@ -2,12 +2,11 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from audience_sync.amazon_ads.upload import Target
 from audience_sync.clock import Clock
 from audience_sync.delivery.backoff import FIRST_DELAY, MAX_DELAY
 from audience_sync.delivery.batch import BatchReport, Delivery
@@ -28,23 +27,11 @@ from audience_sync.errors import (
     ServiceUnavailable,
     Throttled,
     TokenUnavailable,
-    TransientError,
 )
-from tests.doubles.amazon import Amazon, members_of, refusing
+from tests.doubles.amazon import Amazon, FakeGate, members_of, refusing
 from tests.doubles.queues import FakeQueue
 
 BIG_ID = "9007199254740993"  # 2**53 + 1, which a double cannot hold
-
-
-@dataclass
-class FakeGate:
-    """Lets everything pass but the uploads to some audiences."""
-
-    shut: dict[str, TransientError] = field(default_factory=dict)  # by audience
-
-    def check(self, target: Target) -> None:
-        if error := self.shut.get(target.audience_id):
-            raise error
 
 
 def change(member: str, *, at: int = 1, exits: bool = False, pii: list[dict[str, str]] | None = None) -> dict[str, Any]:
@@ -182,7 +169,7 @@ def test_a_job_that_was_handed_over_late_travels_no_further() -> None:
 
 def test_where_nothing_may_be_sent_messages_wait_as_long_as_that_lasts_and_other_audiences_are_delivered() -> None:
     amazon = Amazon()
-    gate = FakeGate({"1": CircuitOpen("open", retry_after=45)})
+    gate = FakeGate(shut={"1": CircuitOpen("open", retry_after=45)})
     messages = [message("a", *members(3), audience="1"), message("b", *members(3), audience="2")]
     report = deliver(messages, amazon, gate=gate)
     assert [body["audienceId"] for body in amazon.taken] == [2]
@@ -400,7 +387,7 @@ def test_an_unreadable_message_that_cannot_be_parked_counts_as_deferred() -> Non
 
 
 def test_a_change_that_was_not_tried_comes_back_exactly_when_its_turn_may_be() -> None:
-    gate = FakeGate({"1": CircuitHalfOpen("half-open", retry_after=MAX_DELAY + 10)})
+    gate = FakeGate(shut={"1": CircuitHalfOpen("half-open", retry_after=MAX_DELAY + 10)})
     report = deliver([message("a", change("m1"), audience="1")], Amazon(), gate=gate)
     assert [each.delay for each in report.deferred] == [MAX_DELAY + 10], "on no mark"
 

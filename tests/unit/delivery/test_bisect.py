@@ -5,16 +5,13 @@ import pytest
 from audience_sync.amazon_ads.destination import of_connection
 from audience_sync.amazon_ads.upload import Target
 from audience_sync.delivery.bisect import SAMPLE_SIZE, Chunk, sample_first
-from audience_sync.members.membership import Destination, MembershipChange
-from tests.builders import upload_of
+from tests.builders import change, upload_of
 
 TARGET = Target("1", of_connection("connection-1", dsp=True))
 
 
 def chunk(*numbers: int) -> Chunk:
-    record = {"action": "CREATE", "hashedPII": [], "userConsent": {}}
-    members = [record | {"externalUserId": f"m{number}"} for number in numbers]
-    changes = [MembershipChange("1", Destination(), 1, "id", each) for each in members]
+    changes = [change(f"m{number}", audience_id="1") for number in numbers]
     return Chunk(upload_of(TARGET, *(b"%d" % number for number in numbers)), changes)
 
 

@@ -1,11 +1,8 @@
 """Uploads of one invocation: what an upload without an answer says of the changes in it, and of those behind it."""
 
-import json
-from dataclasses import dataclass, field
-
 import pytest
 
-from audience_sync.amazon_ads.upload import Submission, Target, Upload
+from audience_sync.amazon_ads.upload import Target
 from audience_sync.clock import Clock
 from audience_sync.delivery.bisect import SAMPLE_SIZE
 from audience_sync.delivery.sending import SHUTDOWN_RESERVE, TRACK_ATTEMPTS, TRACK_INTERVAL, Uploads
@@ -26,39 +23,30 @@ from tests.doubles.amazon import Amazon, refusing
 LIMITS = Limits(max_records=4)
 
 
-@dataclass
-class PickyAmazon:
-    """Refuses more than two records at once, and answers the others with the next error, if any."""
-
-    errors: list[AudienceSyncError | None] = field(default_factory=list)
-    requests: list[list[str]] = field(default_factory=list)  # members of each
-
-    def send_records(self, upload: Upload, *, timeout: float) -> Submission:
-        assert timeout == LIMITS.timeout
-        members = [record["externalUserId"] for record in json.loads(upload.body())["records"]]
-        self.requests.append(members)
-        if len(members) > 2:
-            raise RequestRejected("Amazon answered 400", status=400)
-        if error := self.errors.pop(0) if self.errors else None:
-            raise error
-        return Submission(f"job-{len(self.requests)}")
+def picky(*errors: AudienceSyncError) -> Amazon:
+    """Return one that refuses more than two records at once, and answers the others with the next error, if any."""
+    left = list(errors)
+    too_many = RequestRejected("Amazon answered 400", status=400)
+    return Amazon(lambda body: too_many if len(body["records"]) > 2 else left.pop(0) if left else None)
 
 
 def change(number: int) -> MembershipChange:
     return builders.change(f"m{number}", "e", audience_id="1")
 
 
-def send(amazon: PickyAmazon, count: int, *, jobs: list[Job] | None = None) -> tuple[Uploads, dict[str, Outcome]]:
-    uploads = Uploads(amazon, LIMITS, Clock(lambda: 5.0, lambda: 0.0), 60.0)
+def send(
+    amazon: Amazon, count: int, *, jobs: list[Job] | None = None, limits: Limits = LIMITS
+) -> tuple[Uploads, dict[str, Outcome]]:
+    uploads = Uploads(amazon, limits, Clock(lambda: 5.0, lambda: 0.0), 60.0)
     track = jobs.append if jobs is not None else (lambda _: None)
     outcomes = uploads.send(Target("1"), [change(number) for number in range(count)], track)
     return uploads, {member: outcome for (_, member), outcome in outcomes.items()}
 
 
 def test_after_an_upload_without_an_answer_nothing_more_is_sent_and_all_wait_the_settle_time() -> None:
-    amazon, lost = PickyAmazon([OutcomeUnknown("timeout")]), OutcomeUnknown("timeout")
+    amazon, lost = picky(OutcomeUnknown("timeout")), OutcomeUnknown("timeout")
     _, outcomes = send(amazon, 6)
-    assert amazon.requests == [["m0", "m1", "m2", "m3"], ["m0", "m1"]], "and nothing more is sent"
+    assert amazon.requests == [{"m0", "m1", "m2", "m3"}, {"m0", "m1"}], "and nothing more is sent"
     waiting = [each for each in outcomes.values() if isinstance(each, Deferred)]
     assert {(each.error.reason, each.delay) for each in waiting} == {(lost.reason, LIMITS.settle)}
     assert len(waiting) == 6
@@ -74,7 +62,7 @@ def test_after_an_upload_without_an_answer_nothing_more_is_sent_and_all_wait_the
     ],
 )
 def test_a_change_waits_for_as_long_as_the_error_asks(error: AudienceSyncError, delay: float | None) -> None:
-    uploads, outcomes = send(PickyAmazon([error]), 1)
+    uploads, outcomes = send(picky(error), 1)
     assert outcomes == {"m0": Deferred(error, delay)}  # type: ignore[arg-type]
     assert (uploads.stats.sent, uploads.stats.failed, uploads.stats.reasons) == (0, 1, {error.reason: 1})
     assert uploads.stats.jobs == []
@@ -99,10 +87,10 @@ class Tracker:
         self.monotonic += seconds
 
     def send(
-        self, count: int = 1, *, amazon: PickyAmazon | None = None, deadline: float = 60.0
+        self, count: int = 1, *, amazon: Amazon | None = None, deadline: float = 60.0
     ) -> tuple[Uploads, dict[str, Outcome]]:
         clock = Clock(lambda: 5.0, lambda: self.monotonic, self.sleep)
-        uploads = Uploads(amazon or PickyAmazon(), LIMITS, clock, deadline)
+        uploads = Uploads(amazon or picky(), LIMITS, clock, deadline)
         outcomes = uploads.send(Target("1"), [change(number) for number in range(count)], self)
         return uploads, {member: outcome for (_, member), outcome in outcomes.items()}
 
@@ -116,11 +104,11 @@ def test_an_upload_whose_job_cannot_be_tracked_counts_as_not_made_and_its_job_is
 
 
 def test_only_the_changes_of_the_upload_whose_job_cannot_be_tracked_carry_it() -> None:
-    amazon = PickyAmazon()
+    amazon = picky()
     _, outcomes = Tracker(failures=TRACK_ATTEMPTS).send(6, amazon=amazon)
     waiting = {name: each.job is not None for name, each in outcomes.items() if isinstance(each, Deferred)}
     assert waiting == {f"m{number}": number < 2 for number in range(6)}
-    assert amazon.requests == [["m0", "m1", "m2", "m3"], ["m0", "m1"]], "and nothing more is sent"
+    assert amazon.requests == [{"m0", "m1", "m2", "m3"}, {"m0", "m1"}], "and nothing more is sent"
 
 
 @pytest.mark.parametrize("failures", range(1, TRACK_ATTEMPTS))
@@ -134,39 +122,32 @@ def test_a_job_that_can_be_tracked_a_moment_later_is_tracked_once(failures: int)
 def test_without_time_for_a_pause_a_job_is_not_tried_again() -> None:
     tracker = Tracker(failures=9)
 
-    class SlowAmazon(PickyAmazon):
-        def send_records(self, upload: Upload, *, timeout: float) -> Submission:
-            tracker.monotonic += LIMITS.timeout
-            return super().send_records(upload, timeout=timeout)
+    def slow(_: object) -> None:
+        tracker.monotonic += LIMITS.timeout
 
-    tracker.send(amazon=SlowAmazon(), deadline=LIMITS.timeout + SHUTDOWN_RESERVE + TRACK_INTERVAL - 0.1)
+    tracker.send(amazon=Amazon(slow), deadline=LIMITS.timeout + SHUTDOWN_RESERVE + TRACK_INTERVAL - 0.1)
     assert (tracker.failures, tracker.monotonic) == (8, LIMITS.timeout)
 
 
 def test_each_upload_has_a_job_with_its_own_changes() -> None:
     jobs: list[Job] = []
-    uploads, outcomes = send(PickyAmazon(), 5, jobs=jobs)
+    amazon = picky()
+    uploads, outcomes = send(amazon, 5, jobs=jobs)
     assert set(outcomes.values()) == {Accepted()}
     assert [(each.job_id, each.audience_id, [change.member[1] for change in each.changes]) for each in jobs] == [
-        ("job-2", "1", ["m0", "m1"]),
-        ("job-3", "1", ["m2", "m3"]),
-        ("job-4", "1", ["m4"]),
+        ("job-1", "1", ["m0", "m1"]),
+        ("job-2", "1", ["m2", "m3"]),
+        ("job-3", "1", ["m4"]),
     ]
-    assert {each.sent_at for each in jobs} == {5000}
+    assert ({each.sent_at for each in jobs}, amazon.timeouts) == ({5000}, {LIMITS.timeout})
     assert (uploads.stats.jobs, uploads.stats.sent, uploads.stats.failed) == (jobs, 3, 1)
-
-
-def send_all(amazon: Amazon, count: int) -> dict[str, Outcome]:
-    uploads = Uploads(amazon, Limits(), Clock(lambda: 5.0, lambda: 0.0), 60.0)
-    outcomes = uploads.send(Target("1"), [change(number) for number in range(count)], lambda _: None)
-    return {member: outcome for (_, member), outcome in outcomes.items()}
 
 
 def test_after_two_samples_of_single_records_without_one_that_is_taken_all_count_as_refused() -> None:
     everyone = {f"m{number}" for number in range(200)}
     error = RequestRejected("Amazon answered 400", status=400)
     amazon = refusing(error, members=everyone)
-    outcomes = send_all(amazon, 200)
+    _, outcomes = send(amazon, 200, limits=Limits())
     assert set(outcomes.values()) == {error}
     assert outcomes.keys() == everyone
     assert [len(each) for each in amazon.requests].count(1) == 2 * SAMPLE_SIZE
@@ -175,6 +156,6 @@ def test_after_two_samples_of_single_records_without_one_that_is_taken_all_count
 def test_records_that_are_too_large_say_nothing_of_the_others() -> None:
     too_large = {f"m{number}" for number in range(100)} - {"m60"}
     amazon = refusing(RequestTooLarge("Amazon answered 413", status=413), members=too_large)
-    outcomes = send_all(amazon, 100)
+    _, outcomes = send(amazon, 100, limits=Limits())
     assert outcomes["m60"] == Accepted()
     assert [len(each) for each in amazon.requests].count(1) == 100

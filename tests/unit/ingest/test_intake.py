@@ -1,7 +1,6 @@
 """The changes and rejections of a request body: every example of what Segment sends, and invalid ones."""
 
 import gc
-import hashlib
 import json
 import sys
 from collections import Counter
@@ -22,6 +21,7 @@ from audience_sync.ingest.record_rules import MAX_ENTER_AGE, Policy
 from audience_sync.ingest.translation import LONG_PHONE, MAX_WORK, STEPS_A_CHANGE, Rejected, Translator
 from audience_sync.members.membership import EVERY_AUDIENCE, Audience, Destination, MembershipChange
 from audience_sync.segment.mapping_config import CompiledMapping
+from tests.builders import sha256
 from tests.doubles.audiences import Listed
 
 EXAMPLES = Path(__file__).parents[3] / "events" / "segment"
@@ -30,10 +30,6 @@ LAPSED = Audience("418273650912345678", country="US", computation_key="lapsed_pr
 GERMAN = Audience("418273650912349999", country="DE")
 JOURNEY = Audience("2", country="US", computation_key="winback_flow__send_to_amazon_4q8zt")
 OLD_JOURNEY = Audience("3", country="US", computation_key="j_o_winback__opened_email_t7c2q")
-
-
-def sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def read(

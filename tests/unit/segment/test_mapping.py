@@ -1,6 +1,5 @@
 """Directives: what each gives, what is refused and how, and that no event can do harm."""
 
-import hashlib
 import json
 import sys
 from types import MappingProxyType
@@ -26,6 +25,7 @@ from audience_sync.segment.directives.values import (
 )
 from audience_sync.segment.mapping import DIRECTIVES, compile_directive, resolve
 from audience_sync.segment.mapping_config import first_passing
+from tests.builders import sha256
 from tests.steps import counted_steps
 
 EVENT = {
@@ -56,6 +56,7 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("abc@"), inner, max_size=3),
     max_leaves=12,
 )
+
 directive_names = st.sampled_from(sorted(DIRECTIVES))
 option_names = st.sampled_from(
     """
@@ -71,10 +72,6 @@ loose_directives = st.recursive(
     ),
     max_leaves=10,
 )
-
-
-def sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 @pytest.mark.parametrize(
