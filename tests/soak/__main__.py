@@ -13,7 +13,7 @@ from statistics import median
 from tests.soak.checks import findings
 from tests.soak.clock import EPOCH
 from tests.soak.events import StatedChange
-from tests.soak.finding import KINDS, TOLERATED, Finding
+from tests.soak.finding import KINDS, TOLERATED, Finding, failures
 from tests.soak.profiles import PROFILES
 from tests.soak.reproducible import fix_hashes
 from tests.soak.simulation import Simulation
@@ -77,6 +77,20 @@ def command(seed: int, events: int, profile: str) -> str:
     return f"make soak SEED={seed} EVENTS={events} PROFILE={profile}"
 
 
+def fewest_events(seed: int, events: int, profile: str) -> int:
+    """Halve the events of a simulation that fails, as long as it still does, and return how many are left."""
+    while events > 1 and failures(run(seed, events // 2, profile)[1]):
+        events //= 2
+    return events
+
+
+def repeat(seed: int, events: int, profile: str) -> str:
+    """Return the command that runs a failed simulation again, and that of the shortest one found that fails too."""
+    fewest = fewest_events(seed, events, profile)
+    shorter = f"\n  shorter: {command(seed, fewest, profile)}" if fewest < events else ""
+    return f"  again: {command(seed, events, profile)}{shorter}"
+
+
 def describe(simulation: Simulation, found: list[Finding]) -> str:
     """Describe what does not hold, and what happened to the first few members."""
     datasets = simulation.amazon.datasets
@@ -138,14 +152,14 @@ def main() -> int:
             begun = _CLOCK()
             simulation, found = run(seed, options.events, profile, is_traced=options.trace)
             total.add(simulation, found, _CLOCK() - begun)
-            is_failed = any(each.kind not in TOLERATED for each in found)
+            is_failed = bool(failures(found))
             outcome = "FAILED" if is_failed else "ok"
             digest = simulation.network.digest.hexdigest()[:12]
             print(f"{profile} seed {seed}: {outcome}, {_CLOCK() - begun:.1f} s, {digest}")  # noqa: T201
             if is_failed:
                 total.failed.append(seed)
                 print(describe(simulation, found))  # noqa: T201
-                print(f"  again: {command(seed, options.events, profile)}", flush=True)  # noqa: T201
+                print(repeat(seed, options.events, profile), flush=True)  # noqa: T201
     print(f"\n{table(totals)}\n")  # noqa: T201
     print("records/change: of one member, median and maximum; after last: most records about a member after its last")  # noqa: T201
     print("change; rest h: the longest from the last fault, change or redrive until nothing was under way")  # noqa: T201

@@ -1,5 +1,6 @@
 """One thing that does not hold in a simulation, and the names of all such kinds."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from tests.soak.held import Member
@@ -49,3 +50,8 @@ class Finding:
     kind: str
     detail: str
     member: Member | None = None
+
+
+def failures(found: Iterable[Finding]) -> list[Finding]:
+    """Return the findings that fail a simulation."""
+    return [each for each in found if each.kind not in TOLERATED]

@@ -4,22 +4,24 @@ from typing import Any
 
 import pytest
 
+from audience_sync.delivery import member_delivery
 from functions.worker import handler as worker
-from tests.soak.__main__ import command, describe, run
+from tests.soak.__main__ import describe, fewest_events, repeat, run
 from tests.soak.checks import findings
-from tests.soak.finding import TOLERATED
+from tests.soak.finding import failures
 from tests.soak.profiles import PROFILES
 from tests.soak.uploads import uploads_by_member
 
 EVENTS = 120
+SEEDS = (1, 2)
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("profile", PROFILES)
 def test_the_promises_hold(profile: str, seed: int) -> None:
     simulation, found = run(seed, EVENTS, profile)
-    broken = [each for each in found if each.kind not in TOLERATED]
-    assert not broken, f"{describe(simulation, broken)}\nagain: {command(seed, EVENTS, profile)}"
+    broken = failures(found)
+    assert not broken, f"{describe(simulation, broken)}\n{repeat(seed, EVENTS, profile)}"
 
 
 def test_a_seed_replays_exactly() -> None:
@@ -38,6 +40,15 @@ def test_a_worker_that_acknowledges_what_it_has_not_delivered_is_found(monkeypat
     kinds = {each.kind for seed in (1, 2, 3) for each in run(seed, 200, "amazon-errors")[1]}
     assert "accounting" in kinds
     assert kinds & {"lost", "stale", "resurrected", "unerased"}, "which of them depends on the seed"
+
+
+def test_the_events_of_a_failed_seed_are_halved_as_long_as_it_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(member_delivery, "repetition_messages", lambda *_: ())
+    fewest = fewest_events(1, EVENTS, "disorder")
+    assert 1 < fewest < EVENTS
+    assert f"shorter: make soak SEED=1 EVENTS={fewest} PROFILE=disorder" in repeat(1, EVENTS, "disorder")
+    fails = [bool(failures(run(1, events, "disorder")[1])) for events in (fewest, fewest // 2)]
+    assert fails == [True, False]
 
 
 def test_records_that_go_on_after_the_last_change_are_found() -> None:
