@@ -17,6 +17,7 @@ from audience_sync.delivery.sending import TRACK_ATTEMPTS, TRACK_INTERVAL
 from audience_sync.errors import CircuitOpen, OutcomeUnknown, ServiceUnavailable
 from audience_sync.members.member_state import KEEP_IN_DATASET
 from audience_sync.members.messages import ChangeMessage, JobMessage, pack
+from tests.builders import AUDIENCE
 from tests.contract.worker_stack import (
     JOB,
     LIMITS,
@@ -154,6 +155,34 @@ def test_an_exit_is_sent_again_where_a_repeated_attempt_at_the_enter_had_no_answ
     assert stack.deliver(entered, receives=4).superseded == 1, "it comes back, and so do the attempts at it"
     stack.rest()
     assert stack.amazon.active() == set()
+
+
+def test_an_exit_is_sent_again_where_its_enter_was_sent_long_after_it_was_recorded(stack: WorkerStack) -> None:
+    entered = change("a@b.co", at=1)
+    stack.amazon.fails = ServiceUnavailable("503")
+    stack.deliver(entered)
+    stack.now += 2 * stack.effective
+    stack.deliver(entered, receives=2)
+    stack.deliver(change(at=2, exits=True))
+    (first,), (second,) = stack.amazon.uploads
+    stack.amazon.apply([second, first])  # the jobs end in reverse
+    stack.rest()
+    assert stack.amazon.active() == set()
+
+
+def test_an_enter_waits_for_the_exit_that_was_sent_again_because_of_an_older_enter(stack: WorkerStack) -> None:
+    entered = change("a@b.co", at=1)
+    stack.amazon.fails = ServiceUnavailable("503")
+    stack.deliver(entered)
+    stack.deliver(change("a@b.co", at=2, exits=True))
+    stack.rest()
+    stack.now += 4 * stack.effective
+    stack.deliver(entered, receives=2)
+    removed = stack.now
+    assert len(stack.amazon.uploads) == 2
+    assert stack.deliver(change("a@b.co", at=3)).waiting == {AUDIENCE: 1}
+    stack.rest()
+    assert (stack.amazon.active(), stack.now >= removed + stack.effective) == ({"m1"}, True)
 
 
 def test_a_repetition_goes_to_the_same_targets(stack: WorkerStack) -> None:

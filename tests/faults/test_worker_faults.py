@@ -16,13 +16,13 @@ from audience_sync.members.messages import pack
 from local.functions import Environment, FunctionError
 from local.resources import CREDENTIALS
 from local.template import REGION
+from tests import builders
 from tests.doubles.amazon import Amazon
 from tests.faults.long_timeouts import LONG_TIMEOUT
 from tests.faults.proxy import Effect, hold, lose_answer, only, refuse
 from tests.faults.worker_harness import ACCOUNT, ONE_API, WorkerHarness
 from tests.functions.conftest import AUDIENCE
 from tests.functions.test_worker import EMAIL, change
-from tests.model.simulation import change_of
 from tests.steps import counted_steps
 from tests.unit.delivery.test_batch import deliver
 from tests.waiting import wait_until
@@ -200,7 +200,7 @@ def test_without_the_job_queue_an_upload_is_made_again_and_its_first_job_is_trac
 
 def test_a_hundred_thousand_changes_of_one_member_become_one_record() -> None:
     count = 100_000
-    changes = [change_of("m", at, exits=bool(at % 2), message_id=f"id-{at}", emails=["a"]) for at in range(count)]
+    changes = [builders.change("m", "a", at=at, exits=bool(at % 2)) for at in range(count)]
     messages = [Message(str(n), "h", text, 1, 0) for n, text in enumerate(pack(changes))]
     amazon = Amazon()
     with counted_steps() as steps:

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.model.scheduler import Killed, Task
 from tests.soak.lineage import Lineage
+from tests.soak.scheduler import Killed, Task
 
 type Outcome = Callable[[], Any]  # returns the answer of a call, or raises its error
 

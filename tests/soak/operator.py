@@ -43,11 +43,11 @@ from audience_sync_cli.moves.waiting import LISTING
 from audience_sync_cli.screen import Bar, Screen
 from audience_sync_cli.session import Session
 from audience_sync_cli.stack import CALLS, Stack
-from tests.model.scheduler import Killed
 from tests.soak.calls import Invocation, current
 from tests.soak.events import CONSENT, StatedChange, Version, deletion_notice, identity_of
 from tests.soak.held import as_identity
 from tests.soak.recounts import Recounts
+from tests.soak.scheduler import Killed
 from tests.soak.sqs import StoredMessage
 
 if TYPE_CHECKING:

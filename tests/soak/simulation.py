@@ -8,6 +8,7 @@ import json
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from math import inf
 from random import Random
 from typing import TYPE_CHECKING
@@ -112,6 +113,9 @@ class Simulation:
                     before = self.amazon.uploads
                     self.schedule.run_for(QUIET)
                     self.sent_at_rest = self.amazon.uploads - before
+                else:  # given up: some requests may never have been accepted
+                    for change in chain.from_iterable(self.traffic.stated.values()):
+                        self.accepted_at.setdefault(change, inf)
                 self.amazon.datasets.end_deletions()
             finally:
                 self.functions.stop()

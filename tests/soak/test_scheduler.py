@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from tests.model.scheduler import Task
+from tests.soak.scheduler import Task
 
 
 def test_a_task_makes_a_call_when_stepped_and_with_the_outcome_given() -> None:

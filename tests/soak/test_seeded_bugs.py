@@ -1,0 +1,112 @@
+"""The soak finds bugs that only an order of events shows. Mutation tests cover the rest of the core.
+
+The seeds are among those of test_soak.py, where nothing is found without a bug. Two bugs need no order of events:
+
+- ids that differ in case are merged: `test_ids_that_differ_in_case_are_different_members`
+- members are renewed with new changes: `test_the_newest_change_is_sent_unchanged_as_a_replay`
+"""
+
+from typing import Any
+
+import pytest
+
+from audience_sync.delivery import member_delivery as members
+from audience_sync.delivery.batch import Delivery
+from audience_sync.delivery.outcomes import Outcomes
+from audience_sync.delivery.uploads import Limits
+from audience_sync.members import member_step, membership, person_deletion
+from audience_sync.members.member_state import Due, MemberState
+from audience_sync.members.membership import Destination, MembershipChange, Version
+from audience_sync.operations import job_tracking, people_deletion
+from tests.soak.__main__ import run
+from tests.soak.finding import failures
+from tests.soak.test_soak import EVENTS, SEEDS
+
+_due, _timing_of, _next_request = MemberState.removal_due, Limits.timing_of, person_deletion.next_request
+
+
+def _repeated_at_once(state: MemberState, timing: Any) -> Due | None:
+    return Due(0.0, removes=True) if _due(state, timing) else None
+
+
+def _requested_at_once(*rows: Any) -> float | None:
+    return None if _next_request(*rows) is None else 0.0
+
+
+BUGS: list[tuple[str, object, str, object, str, int]] = [  # each with a profile and a seed
+    ("acknowledge early", Outcomes, "left_of", lambda *_: iter(()), "amazon-errors", 2),
+    ("order by arrival in a batch", membership, "_lives", lambda same: same[-1:], "disorder", 2),
+    (
+        "order by arrival in the table",
+        member_step,
+        "_with_enter",
+        lambda state, change, *_: member_step._with_new_enter(state, change),
+        "disorder",
+        1,
+    ),
+    (
+        "let an enter win a tie",
+        MembershipChange,
+        "version",
+        property(lambda change: Version(change.at, not change.exits, change.message_id)),
+        "calm",
+        1,
+    ),
+    ("queue no repetition", members, "repetition_messages", lambda *_: (), "disorder", 1),
+    ("repeat a removal before the enter's job has ended", MemberState, "removal_due", _repeated_at_once, "disorder", 2),
+    ("overlook that an enter was sent recently", MemberState, "owes_removal", lambda *_: False, "identities", 1),
+    ("let a message go that is not due yet", Delivery, "_unread", lambda _, each: (each, []), "disorder", 1),
+    ("take an accepted upload for the end of its job", job_tracking, "is_concerned", lambda *_: False, "jobs-late", 2),
+    (
+        "let identities travel into a newer life",
+        membership,
+        "_lives",
+        lambda same: [membership._merged(same)],
+        "disorder",
+        1,
+    ),
+    (
+        "wait for an upload to a dataset as long as for a job",
+        Limits,
+        "timing_of",
+        lambda limits, _: _timing_of(limits, Destination()),
+        "data-manager",
+        1,
+    ),
+    (
+        "let a removal from a dataset have no consent",
+        member_step,
+        "left_with",
+        lambda change, _: change,
+        "data-manager",
+        1,
+    ),
+    ("delete nobody", people_deletion, "next_request", lambda *_: None, "denials", 2),
+    (
+        "delete a person before the enters have taken effect",
+        people_deletion,
+        "next_request",
+        _requested_at_once,
+        "denials",
+        2,
+    ),
+    (
+        "enter nobody again after a late deletion",
+        people_deletion,
+        "entered_again",
+        lambda state, *_: state,
+        "both-apis",
+        2,
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "bug", "profile", "seed"), [pytest.param(*rest, id=what) for what, *rest in BUGS]
+)
+def test_the_soak_finds(
+    owner: object, name: str, bug: object, profile: str, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert seed in SEEDS
+    monkeypatch.setattr(owner, name, bug)
+    assert failures(run(seed, EVENTS, profile)[1])
