@@ -56,7 +56,6 @@ TESTS = {
     "amazon_ads/transport.py": f"{AMAZON}/test_transport.py tests/contract/test_transport.py",
     "segment/budget.py": f"{SEGMENT}/test_budget.py",
     "segment/event.py": f"{SEGMENT}/test_event.py {UNIT}/ingest/test_intake.py",
-    "segment/quick_event.py": f"{SEGMENT}/test_quick_event.py",
     "segment/signature.py": f"{SEGMENT}/test_signature.py",
     "segment/trigger.py": f"{SEGMENT}/test_trigger.py {SEGMENT}/test_budget.py",
     "segment/fql/*.py": f"{SEGMENT}/test_trigger.py {SEGMENT}/test_trigger_docs.py",

@@ -31,7 +31,6 @@ from audience_sync.reasons import Reason
 from audience_sync.segment.budget import MAX_STEPS, Budget
 from audience_sync.segment.event import AudienceCall, Kind, read
 from audience_sync.segment.mapping_config import CompiledMapping
-from audience_sync.segment.quick_event import read_ordinary
 
 MAX_WORK = 15_000_000  # steps of all mappings on the events of one request; a step takes a tenth of a microsecond
 STEPS_A_CHANGE = 600  # to normalize and hash mapped values and build the record
@@ -139,7 +138,7 @@ class Translator:
 
     def _read(self, element: Any) -> AudienceCall:
         try:
-            return read_ordinary(element, self._now) or read(element, self._now)
+            return read(element, self._now)
         except RejectedEvent as error:
             return AudienceCall(Kind.IGNORE, rejection=(error.reason, error.detail))
 

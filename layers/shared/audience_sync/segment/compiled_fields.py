@@ -13,9 +13,13 @@ from audience_sync.segment.directives.paths import FirstOfPaths, PathReader, Ste
 from audience_sync.segment.directives.values import UNDEFINED, materialize
 
 MAX_STEPS = 16  # of a path; longer paths, of up to a thousand steps, are left to the reader
+MAX_SHAPES = 256  # kept for a mapping; Segment's events have a handful
 
 type FieldsReader = Callable[[dict[str, Any], Budget], list[Any]]
 """Maps an event to the value of each field; None if there is none. Raises RejectedEvent: the budget is used up."""
+
+type _AtPaths = tuple[int, Reader, list[tuple[int, str]]]
+"""The index of a field, its reader, and the object and the name at the end of each of its paths."""
 
 _NOTHING: dict[str, Any] = {}
 
@@ -55,9 +59,12 @@ class _Fields:
     def __init__(self, readers: Sequence[Reader]) -> None:
         self._readers = readers
         self._constants: list[Any] = [None] * len(readers)
-        self._at_paths: list[tuple[int, Reader, list[tuple[int, str]]]] = []  # field, reader; object and name of each
+        self._at_paths: list[_AtPaths] = []
         self._others: list[tuple[int, Reader]] = []
-        self._objects: list[tuple[int, str]] = []  # except the event: index of the parent, and the name in it
+        self._objects: list[tuple[int, str, int]] = []  # except the event: index of the parent, name in it, and its bit
+        self._by_shape: dict[
+            int, list[_AtPaths]
+        ] = {}  # of the objects that an event has; the paths in others are left out
         self._places: dict[tuple[str, ...], int] = {(): 0}  # index of each object by its path
         for field, reader in enumerate(readers):
             if isinstance(reader, Constant):
@@ -70,21 +77,24 @@ class _Fields:
 
     def _place_of(self, names: tuple[str, ...]) -> int:
         if names not in self._places:
-            self._objects.append((self._place_of(names[:-1]), names[-1]))
-            self._places[names] = len(self._objects)
+            outer = self._place_of(names[:-1])
+            self._places[names] = len(self._objects) + 1
+            self._objects.append((outer, names[-1], 1 << self._places[names]))
         return self._places[names]
 
     def read(self, event: dict[str, Any], budget: Budget) -> list[Any]:
-        objects = [event]
-        for outer, name in self._objects:
+        objects, shape = [event], 1
+        for outer, name, bit in self._objects:
             value = objects[outer].get(name)
-            if type(value) is not dict:
+            if type(value) is dict:
+                shape |= bit
+            else:
                 if value is not None and not value:  # in JavaScript, a falsy value ends the path and is the result
                     return [value_of(reader, event, budget) for reader in self._readers]
                 value = _NOTHING
             objects.append(value)
         values = self._constants.copy()
-        for field, reader, paths in self._at_paths:
+        for field, reader, paths in self._by_shape.get(shape) or self._of_shape(shape):
             for place, name in paths:
                 value = objects[place].get(name)
                 if value is not None:
@@ -93,6 +103,17 @@ class _Fields:
         for field, reader in self._others:
             values[field] = value_of(reader, event, budget)
         return values
+
+    def _of_shape(self, shape: int) -> list[_AtPaths]:
+        """Return the fields that an event with these objects can have, each with its paths in them."""
+        found = [
+            (field, reader, some)
+            for field, reader, paths in self._at_paths
+            if (some := [(place, name) for place, name in paths if shape >> place & 1])
+        ]
+        if len(self._by_shape) < MAX_SHAPES:
+            self._by_shape[shape] = found
+        return found
 
 
 def _names_in(reader: Reader) -> list[tuple[str, ...]]:

@@ -2,11 +2,10 @@
 
 import hashlib
 import json
-import string
+import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
-from itertools import product
 from types import NoneType
 from typing import Any
 
@@ -18,21 +17,19 @@ MAX_AHEAD = 5 * 60_000
 
 type _Object = dict[str, Any]
 
-_MAX_SAFE_ID = 100  # characters
-_SAFE = (string.ascii_letters + string.digits + "-_.:").encode()
+_SAFE_ID = re.compile(r"[A-Za-z0-9._:-]{1,100}")
 AUDIENCE_CLASSES = ("audience", "journey_step")
 
 # The types that an event needs. Segment adds other fields without notice.
 _TEXT_OR_NULL = (str, NoneType)
 _OBJECT_OR_NULL = (dict, NoneType)
-_OUTLINE = {
-    "type": (str,),
-    "event": _TEXT_OR_NULL,
-    "context": _OBJECT_OR_NULL,
-    "properties": _OBJECT_OR_NULL,
-    "traits": _OBJECT_OR_NULL,
-}
-_OUTLINES = frozenset(product(*_OUTLINE.values()))  # to look all types up at once
+_OUTLINE = (
+    ("type", (str,)),
+    ("event", _TEXT_OR_NULL),
+    ("context", _OBJECT_OR_NULL),
+    ("properties", _OBJECT_OR_NULL),
+    ("traits", _OBJECT_OR_NULL),
+)
 _TIMES = (("timestamp", "timestamp"), ("originalTimestamp", "original_timestamp"), ("receivedAt", "received_at"))
 
 
@@ -101,10 +98,9 @@ def _outlined(element: Any) -> tuple[_Object, _Object | None]:
         raise RejectedEvent(Reason.NOT_AN_EVENT)
     context = element.get("context")
     personas = context.get("personas") if type(context) is dict else None
-    if tuple(map(type, map(element.get, _OUTLINE))) not in _OUTLINES or not _is_readable(personas):
-        faults = {name for name, types in _OUTLINE.items() if type(element.get(name)) not in types}
-        faults |= set() if _is_readable(personas) else {"context"}
-        listed = ", ".join(sorted(faults))
+    faults = [name for name, types in _OUTLINE if type(element.get(name)) not in types]
+    if faults or not _is_readable(personas):
+        listed = ", ".join(sorted({*faults, *([] if _is_readable(personas) else ["context"])}))
         raise RejectedEvent(Reason.NOT_AN_EVENT, f"missing or mistyped: {listed}; {Reason.NOT_AN_EVENT.remedy}")
     return element, personas
 
@@ -119,12 +115,7 @@ def _is_readable(personas: Any) -> bool:
 
 def safe_id(message_id: Any, element: Any) -> str:
     """Return `message_id` if it is short and plain, else a digest of it, or of the whole element if there is none."""
-    if (
-        type(message_id) is str
-        and message_id.isascii()
-        and 0 < len(message_id) <= _MAX_SAFE_ID
-        and not message_id.encode().translate(None, _SAFE)
-    ):
+    if type(message_id) is str and _SAFE_ID.fullmatch(message_id):
         return message_id
     source = message_id if message_id not in (None, "") else element
     try:
