@@ -58,8 +58,13 @@ class Returning:
 
     def put_back(self, messages: Sequence[tuple[ParsedMessage, Left]]) -> set[int]:
         """Put back the changes that are left of messages. Returns the places of the messages that are done with."""
-        gets_on = not all(left for _, left in messages)
-        whole = {place for place, (each, left) in enumerate(messages) if left and _stays_whole(each, left, gets_on)}
+        begun = [len(left) for each, left in messages if len(left) < len(each.message.changes)]
+        fewest = min(begun, default=0)
+        whole = {
+            place
+            for place, (each, left) in enumerate(messages)
+            if left and _stays_whole(each, left, gets_on=len(left) > fewest)
+        }
         waiting = [
             (each, [pair for pair in left if _waits(pair[1])] if place not in whole else [])
             for place, (each, left) in enumerate(messages)
@@ -139,12 +144,12 @@ class Returning:
         self.oldest_failing = max(self.oldest_failing, self._now - since / 1000)
 
 
-def _stays_whole(each: ParsedMessage, left: Left, gets_on: bool) -> bool:
+def _stays_whole(each: ParsedMessage, left: Left, *, gets_on: bool) -> bool:
     """Return whether a message stays in the queue as it is, instead of a copy with the changes that are left.
 
     Nothing of it is done; or the worker ran out of time: a busy machine also gets late answers from SQS, and then a
     copy is sent twice. But a message that takes longer than an invocation would come back for ever, so the rest of it
-    is copied if the invocation has done nothing else (`gets_on`).
+    is copied if the invocation has done more of no other (`gets_on`).
     """
     if each.message.history.untracked or any(cause.job for _, cause in left):
         return False
