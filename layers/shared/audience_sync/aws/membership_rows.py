@@ -31,6 +31,17 @@ _CODES = {field.amazon_name: field.code for field in IDENTIFIERS}
 _STEP_CODES = dict(zip(StepKind, "ndricw", strict=True))
 _STEP_KINDS = {code: kind for kind, code in _STEP_CODES.items()}
 _FIELDS = {code: name for name, code in _CODES.items()}
+# The letters of a row's header. These are fields of a state; the others are `r` the record, `c`, `t` and `g` the
+# destination, `i` identities, `l` the last exit, `j` late jobs, `p` the steps of an erasure, and `a` its plan.
+_PLAIN = {
+    "e": "erase_until",
+    "x": "exited",
+    "f": "removal_failed",
+    "d": "ended",
+    "n": "enters_end",
+    "m": "removals_end",
+    "k": "keep_until",
+}
 # Fields of a destination with codes of their own in the header: the original ones. Later fields are in `g`.
 _DESTINATION_CODES = {"connectionId": "c", "targetTypes": "t"}
 
@@ -129,21 +140,15 @@ def _state(row: Mapping[str, Any]) -> MemberState:
     newest = MembershipChange(member_of(row)[0], _destination(fields), version.at, version.message_id, record)
     left = fields.get("l")
     return MemberState(
-        newest,
-        _identities(fields.get("i", []), digests),
-        Version(left[0], True, left[1]) if left else None,
-        fields.get("e", 0),
-        int(row["entered"]["N"]),
-        fields.get("x", 0),
-        fields.get("f", False),
-        fields.get("d", 0),
-        fields.get("n", 0),
-        fields.get("m", 0),
-        tuple(_late_job(each, row) for each in _listed(fields.get("j", []))),
-        tuple(_erasure_step(*each) for each in _listed(fields.get("p", []))),
-        _plan(*fields["a"]) if "a" in fields else None,
-        fields.get("k", 0),
-        int(row["revision"]["N"]),
+        newest=newest,
+        identities=_identities(fields.get("i", []), digests),
+        left=Version(left[0], True, left[1]) if left else None,
+        entered=int(row["entered"]["N"]),
+        late_jobs=tuple(_late_job(each, row) for each in _listed(fields.get("j", []))),
+        erasure=tuple(_erasure_step(*each) for each in _listed(fields.get("p", []))),
+        plan=_plan(*fields["a"]) if "a" in fields else None,
+        revision=int(row["revision"]["N"]),
+        **{name: fields[letter] for letter, name in _PLAIN.items() if letter in fields},
     )
 
 
@@ -237,16 +242,10 @@ def _packed(state: MemberState) -> bytes:
     optional = {
         **_destination_codes(state.newest.destination),
         "l": [state.left.at, state.left.message_id] if state.left else None,
-        "e": state.erase_until,
-        "x": state.exited,
-        "f": state.removal_failed,
-        "d": state.ended,
-        "n": state.enters_end,
-        "m": state.removals_end,
+        **{letter: getattr(state, name) for letter, name in _PLAIN.items()},
         "p": [[_STEP_CODES[step.kind], *step[1:]] for step in state.erasure],
         "j": [[job.job_id, job.sent_at, job.at, int(job.removes)] for job in state.late_jobs],
         "a": state.plan,
-        "k": state.keep_until,
     }
     header |= {name: value for name, value in optional.items() if value}
     names: list[Any] = []
