@@ -40,6 +40,7 @@ from audience_sync.runtime.telemetry import logger, reporting
 CLOCK = Clock()
 LOGGED = 20  # audiences in one log line
 RETURN_BEFORE = 3.0  # seconds before Lambda stops the function; shorter than the first delay of a message
+COPY_TIMEOUT = 6.0  # seconds for SQS to store changes that go back; less than the time kept for the end
 SQS_TIMEOUT = 8.0  # seconds until a request to SQS has failed: two attempts to connect and to read
 ORDINARY = frozenset({OutOfTime.reason, MovedOn.reason})  # nothing has failed: the next invocation continues
 
@@ -64,6 +65,8 @@ def dependencies() -> Dependencies:
     members = MembershipTable(dynamodb, settings.membership_table, Sharding(settings.membership_shards), CLOCK)
     audiences = AudienceListing(AudienceTable(dynamodb, settings.audience_table), time.monotonic)
     queue = Queue(sqs, settings.change_queue_url, time.monotonic)
+    # What is sent here is counted when it completes, so a second attempt after a late answer would count twice.
+    once = client("sqs", read_timeout=COPY_TIMEOUT, attempts=1)
     # A separate client: uploads must not wait long for the state of a circuit breaker.
     states = client("dynamodb", read_timeout=1.0, attempts=1)
     circuit_breakers = CircuitBreakers(states, settings.membership_table, settings.circuit_seconds, time.time)
@@ -72,7 +75,7 @@ def dependencies() -> Dependencies:
         settings,
         queue,
         DeliveryContext(
-            queue,
+            Queue(once, settings.change_queue_url, time.monotonic),
             dead_letters=Queue(sqs, settings.dead_letter_queue_url, time.monotonic),
             jobs=Queue(sqs, settings.job_queue_url, time.monotonic),
             members=members if settings.ordering_guard else None,
