@@ -44,7 +44,7 @@ def test_a_change_without_others_takes_one_upload_and_is_recorded(stack: WorkerS
     assert stack.state().version.at == 5
 
 
-def test_the_older_of_two_enters_adds_what_only_it_names_to_the_newer_one_of_another_worker(stack: WorkerStack) -> None:
+def test_an_older_enter_adds_its_identities_to_a_newer_one_that_another_worker_recorded(stack: WorkerStack) -> None:
     stack.amazon.meanwhile = lambda: stack.write(change("phone", at=4, message_id="b"))
     stack.deliver(change("other", at=2, message_id="c"))
     report = stack.deliver(change("email", at=3))

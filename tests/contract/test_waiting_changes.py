@@ -99,7 +99,7 @@ def test_an_enter_that_waits_is_read_once_before_it_is_due_and_once_then(stack: 
 
 
 @WITH_JOBS
-def test_what_waits_for_a_late_job_is_read_at_each_look_for_the_job_may_end_at_any_time(stack: WorkerStack) -> None:
+def test_changes_that_wait_for_a_late_job_are_read_at_every_look(stack: WorkerStack) -> None:
     stack.deliver(change("a@b.co", at=1))
     stack.now += 2 * stack.effective
     stack.deliver(change(at=2, exits=True))

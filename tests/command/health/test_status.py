@@ -74,7 +74,7 @@ def test_one_sentence_says_whether_changes_are_accounted_for(counts: Counts, que
         pytest.param(Counts(accepted=9, delivered=7, parked=1), 1, 0, id="none"),
     ],
 )
-def test_the_sum_adds_up_and_says_what_was_counted_twice(counts: Counts, waiting: int, twice: int) -> None:
+def test_the_sum_of_changes_shows_how_many_were_counted_twice(counts: Counts, waiting: int, twice: int) -> None:
     assert (counts.waiting, counts.counted_twice) == (waiting, twice)
     assert counts.accepted == counts.delivered + counts.superseded + counts.parked + waiting - twice
     assert (f"{waiting} waiting" + (f" - {twice} counted twice" if twice else "")) in counts.sum

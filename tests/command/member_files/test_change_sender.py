@@ -164,7 +164,7 @@ def test_an_interruption_waits_for_what_is_on_its_way_and_sends_nothing_more() -
     assert len(sending.queue.members()) == sending.counted.total() == 1_000
 
 
-def test_what_is_on_its_way_is_counted_although_the_wait_for_it_is_interrupted() -> None:
+def test_requests_in_flight_are_counted_after_a_second_interrupt() -> None:
     sending, begun, may_end = Sending(MemoryQueue()), threading.Event(), threading.Event()
     send = sending.queue.send
 

@@ -70,7 +70,7 @@ def test_a_delay_is_rounded_up_and_bounded_by_what_sqs_allows(now: int, seconds:
     assert wait.until >= now + seconds, "nobody looks before"
 
 
-def test_what_waits_for_a_late_job_is_looked_at_every_time() -> None:
+def test_a_wait_for_a_late_job_has_no_fixed_end() -> None:
     assert wait_until(86_400, 0, is_fixed=False) == (MAX_DELAY, None)
     late = replace(owing(), late_jobs=(LateJob("job-1", NOW, at=1),))
     waits = {message.history.waits_until for message, _ in messages(owing(), late, now=NOW)}
