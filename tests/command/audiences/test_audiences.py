@@ -234,7 +234,7 @@ def test_renewal_is_switched_on_shown_and_switched_off(deployment: Deployment) -
     for renew in (True, False):
         update(deployment.session(), AUDIENCE.audience_id, Settings(renew=renew))
         shown[renew] = deployment.printed(show, AUDIENCE.audience_id).out
-    assert "re-sent after 382 days" in shown[True]
+    assert "re-sent after 381.75 days" in shown[True]
     assert "drop out when their time to live ends" in shown[False]
 
 
