@@ -312,6 +312,7 @@ _COMMANDS = [
         name="renewal-months",
         ttls=(4 * DAY, 30 * DAY),
         events_of_member=4,
+        share=0.6,
         lasts=32 * DAY,
         phases=(Phase(), Phase(pause=4 * DAY), Phase(pause=18 * DAY)),
     ),

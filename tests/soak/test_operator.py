@@ -34,7 +34,7 @@ def test_an_import_that_resumes_too_late_is_found(monkeypatch: pytest.MonkeyPatc
         return progress and progress._replace(row=progress.row + 4)
 
     monkeypatch.setattr(ImportState, "load", skip)
-    assert any(kinds("commands-only", [seed], 150) & {"lost", "stale"} for seed in range(1, 16))
+    assert any(kinds("commands-only", [seed], 150) & {"lost", "stale"} for seed in (5, 7, 10, 1, 2, 3))
 
 
 def test_a_repair_that_adds_nobody_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
