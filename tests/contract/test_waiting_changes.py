@@ -1,6 +1,7 @@
 """Uploads that contradict each other, on a real table: an enter waits, and what may be undone is sent once more."""
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from random import Random
@@ -8,6 +9,7 @@ from random import Random
 import pytest
 
 from audience_sync.amazon_ads.job import JobReport
+from audience_sync.delivery.context import Message
 from audience_sync.errors import ServiceUnavailable
 from audience_sync.ingest.record_rules import erasing_exit
 from audience_sync.members.member_state import LateJob
@@ -96,6 +98,19 @@ def test_an_enter_that_waits_is_read_once_before_it_is_due_and_once_then(stack: 
     assert looked.oldest_waiting == stack.now
     assert stack.rest() == {"delivered": 1}
     assert stack.calls == [READ, READ, WRITE]
+
+
+def test_a_change_that_waits_keeps_its_time_its_origin_and_its_attempts(stack: WorkerStack) -> None:
+    stack.deliver(change("a@b.co", at=1, exits=True))
+    (enter,) = pack([stack.stated(change("b@b.co", at=2))])
+    stack.deliver_messages(Message("first", "h", enter, 1, 1_000))
+    (body,) = stack.queue.drain()
+    history = ChangeMessage.from_body(body).history
+    until = math.ceil((stack.now + stack.effective) / 60) * 60
+    assert history == DeliveryHistory(first_at=1_000, waits_until=until, origin="first")
+    stack.deliver_messages(Message("copy", "h", body, 2, 9_000), Message("other copy", "h", body, 1, 9_000))
+    (again,) = stack.queue.drain()
+    assert ChangeMessage.from_body(again).history == history, "to be delivered twice is no attempt"
 
 
 @WITH_JOBS
