@@ -475,6 +475,21 @@ def test_out_of_time_a_message_that_is_partly_delivered_stays_whole_and_nothing_
     assert [each.message.message_id for each in report.deferred] == whole
 
 
+def test_out_of_time_a_message_of_which_a_change_was_parked_does_not_stay_whole() -> None:
+    clock, dead_letters = [0.0], FakeQueue()
+    refused = RequestRejected("Amazon answered 400: no", status=400)
+
+    def slow(body: dict[str, Any]) -> RequestRejected | None:
+        clock[0] += 4.0
+        return refused if "m1" in members_of(body) else None
+
+    limits, moving, some = Limits(max_records=5, timeout=35.0), Clock(lambda: 5.0, lambda: clock[0]), members(9)
+    batch = [message("a", some[0]), message("b", *some[1:])]
+    report = deliver(batch, Amazon(slow), dead_letters, limits=limits, clock=moving)
+    assert (report.delivered, report.parked, list(dead_letters.parked())) == (4, 1, ["m1"])
+    assert (report.deferred, report.requeued) == ([], 1), "m1 would be parked again"
+
+
 def test_copies_of_a_message_in_one_invocation_count_once() -> None:
     report = deliver([with_history(name, change("m1"), firstAt=1000, origin="a") for name in "bc"], Amazon())
     assert (report.delivered, report.completed) == (1, {1000: 1})

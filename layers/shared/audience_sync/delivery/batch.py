@@ -110,7 +110,8 @@ class Delivery:
         for each in due:
             if self._is_too_old(each):
                 outcomes.give_up(each, WaitedTooLong("the change could not be delivered for seven days"))
-        done = returning.put_back([(each, [*outcomes.left_of(each)]) for each in due] + [*map(self._unread, unread)])
+        left = [*((each, [*outcomes.left_of(each)]) for each in due), *map(self._unread, unread)]
+        done = returning.put_back(left, outcomes.has_parked)
         for each in (each for place, each in enumerate(due) if place in done):
             for outcome in outcomes.of_message(each):
                 report.outcomes[outcome] += 1

@@ -177,6 +177,11 @@ class Outcomes:
                 counted.add(copy)
             yield outcome
 
+    def has_parked(self, each: ParsedMessage) -> bool:
+        """Return whether a change of a message was parked."""
+        settled = (self._settled.get(change.member) for change in each.message.changes)
+        return any(found and found[0] is ChangeOutcome.PARKED for found in settled)
+
     def _failure(self, change: MembershipChange, error: PermanentError) -> Failure:
         source = self._source[change.member]
         return Failure.of(

@@ -56,14 +56,19 @@ class Returning:
         self._deadline = deadline
         self._now = context.clock.now()
 
-    def put_back(self, messages: Sequence[tuple[ParsedMessage, Left]]) -> set[int]:
-        """Put back the changes that are left of messages. Returns the places of the messages that are done with."""
+    def put_back(
+        self, messages: Sequence[tuple[ParsedMessage, Left]], has_parked: Callable[[ParsedMessage], bool]
+    ) -> set[int]:
+        """Put back the changes that are left of messages. Returns the places of the messages that are done with.
+
+        A message of which something was parked does not stay whole, or that would be parked again.
+        """
         begun = [len(left) for each, left in messages if len(left) < len(each.message.changes)]
         fewest = min(begun, default=0)
         whole = {
             place
             for place, (each, left) in enumerate(messages)
-            if left and _stays_whole(each, left, gets_on=len(left) > fewest)
+            if left and _stays_whole(each, left, gets_on=len(left) > fewest) and not has_parked(each)
         }
         waiting = [
             (each, [pair for pair in left if _waits(pair[1])] if place not in whole else [])
