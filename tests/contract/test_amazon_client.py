@@ -149,7 +149,7 @@ def test_where_every_token_is_refused_the_login_is_not_flooded(connection: Conne
         with pytest.raises(TokenUnavailable):
             connection.amazon.send_records(connection.upload())
     assert len(connection.received("/auth/o2/token")) == 2
-    assert len(connection.received()) == 3, "two with the first tokens, one to see whether tokens are accepted again"
+    assert len(connection.received()) == 2
     connection.token_secret.content = Token("Atza|of-refresh", time.time() + 3000).as_json()
     assert connection.tokens.current().value == "Atza|of-refresh"
 
@@ -162,6 +162,21 @@ def test_a_token_that_refresh_has_stored_is_used_before_another_is_fetched(conne
     fetched_before = len(connection.received("/auth/o2/token"))
     assert connection.tokens.renewed(current).value == other.value
     assert len(connection.received("/auth/o2/token")) == fetched_before
+
+
+def test_when_the_stored_token_is_refused_too_the_login_is_asked(connection: Connection) -> None:
+    connection.token_secret.content = connection.tokens.current().as_json()
+    with requests.Session() as session:
+        login = Login(session, f"{connection.url}/auth/o2/token", connection.credentials, time.time)
+        older = AccessTokens(connection.token_secret, login, time.time)
+        amazon = AmazonAds(session, connection.url, older)
+        older.current()
+        connection.token_secret.content = login.fetch().as_json()
+        fetched_before = len(connection.received("/auth/o2/token"))
+        connection.fault({"status": 401}, times=2)
+        assert amazon.send_records(connection.upload())
+    assert len(connection.received()) == 3
+    assert len(connection.received("/auth/o2/token")) == fetched_before + 1
 
 
 def test_a_stored_token_is_read_rather_than_fetched(connection: Connection) -> None:

@@ -5,6 +5,7 @@ Both APIs take the same token. So one of them is enough, except for what happens
 
 import threading
 import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ import requests
 
 from audience_sync.amazon_ads.login import AccessTokens, Login
 from audience_sync.errors import Unavailable
+from audience_sync.reasons import Reason
 from functions.refresh import handler as refresh
 from tests.doubles.secrets import StoredSecret
 from tests.faults.proxy import hang_up, refuse
@@ -90,6 +92,64 @@ def test_new_workers_use_the_token_that_is_stored(worker_harness: WorkerHarness)
         worker_harness.is_warm = False
         assert worker_harness.run(worker_harness.message(change(member))).returned == []
     assert worker_harness.amazon.request_count(TOKENS) == 1
+
+
+def outdate(worker_harness: WorkerHarness) -> None:
+    """Start a worker with the stored token, then store a newer one, as the refresh function does every 20 minutes."""
+    login = Login(requests.Session(), worker_harness.amazon.url + TOKENS, StoredSecret(CREDENTIALS), time.time)
+    worker_harness.cloud.put_secret("TokenSecret", login.fetch().as_json())
+    assert worker_harness.run(worker_harness.message(change("cust_0"))).returned == []
+    worker_harness.cloud.put_secret("TokenSecret", login.fetch().as_json())
+
+
+@pytest.fixture
+def revoke(worker_harness: WorkerHarness) -> Iterator[Callable[[], None]]:
+    """Revokes the consent. Other tests use the same sandbox."""
+
+    def set_recipe(name: str) -> None:
+        url = f"{worker_harness.amazon.url}/sandbox/faults"
+        requests.put(url, json={"recipe": name}, timeout=60).raise_for_status()
+
+    yield lambda: set_recipe("revoked")
+    set_recipe("off")
+
+
+@ONE_API
+def test_a_worker_older_than_the_last_refresh_reports_a_revoked_consent_as_refused(
+    worker_harness: WorkerHarness, revoke: Callable[[], None], printed: Callable[[], str]
+) -> None:
+    outdate(worker_harness)
+    logins = worker_harness.amazon.request_count(TOKENS)
+    revoke()
+    for member in ("cust_1", "cust_2", "cust_3"):
+        one = worker_harness.message(change(member))
+        assert one in worker_harness.run(one).returned
+    assert f'"deferred":["{Reason.AUTHORIZATION_REFUSED}"]' in printed()
+    assert Reason.TOKEN_UNAVAILABLE not in printed()
+    assert worker_harness.amazon.request_count(TOKENS) == logins + 1
+
+
+@ONE_API
+def test_a_token_that_amazon_refuses_although_the_login_works_is_unavailable(
+    worker_harness: WorkerHarness, printed: Callable[[], str]
+) -> None:
+    outdate(worker_harness)
+    logins = worker_harness.amazon.request_count(TOKENS)
+    worker_harness.amazon.fail_uploads({"status": 401})
+    for member in ("cust_1", "cust_2", "cust_3"):
+        one = worker_harness.message(change(member))
+        assert one in worker_harness.run(one).returned
+    assert f'"deferred":["{Reason.TOKEN_UNAVAILABLE}"]' in printed()
+    assert worker_harness.amazon.request_count(TOKENS) == logins + 1
+
+
+@ONE_API
+def test_workers_share_a_newer_stored_token_and_do_not_log_in(worker_harness: WorkerHarness) -> None:
+    outdate(worker_harness)
+    logins = worker_harness.amazon.request_count(TOKENS)
+    worker_harness.amazon.fail_uploads({"status": 401}, times=1)
+    assert worker_harness.run(worker_harness.message(change("cust_1"))).returned == []
+    assert worker_harness.amazon.request_count(TOKENS) == logins
 
 
 @ONE_API

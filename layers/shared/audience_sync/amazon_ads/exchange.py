@@ -1,6 +1,6 @@
 """Makes one HTTP exchange with Amazon and maps its failures to our errors. Knows no endpoint.
 
-Every exchange has a timeout, a bounded answer and no retry, except for one repeat with a new token after a 401.
+Every exchange has a timeout, a bounded answer and no retry, except with another token after a 401.
 Redirects are not followed: they would carry the token elsewhere.
 """
 
@@ -95,9 +95,9 @@ class Exchange:
         sent, accepted = (media_type, media_type) if isinstance(media_type, str) else media_type
         types = {"Accept": accepted} | ({"Content-Type": sent} if body is not None else {})
         status, headers, text = self._exchange(method, path, types, body, token, deadline)
-        if status == 401:
-            replacement = self._tokens.renewed(token)
-            status, headers, text = self._exchange(method, path, types, body, replacement, deadline)
+        while status == 401:  # ends with the token of a new login at the latest
+            token = self._tokens.renewed(token)
+            status, headers, text = self._exchange(method, path, types, body, token, deadline)
         answer = _json(text)
         if not 200 <= status < 300:
             if answer_field and 400 <= status < 500 and isinstance(answer, dict) and answer.get(answer_field):
@@ -172,8 +172,6 @@ def _failure(status: int, headers: Any, answer: dict[str, Any], now: float) -> R
     stated = next((headers[name] for name in _REQUEST_ID_HEADERS if headers.get(name)), "")
     request_id = stated if _REQUEST_ID.fullmatch(stated) else ""
     wait = retry_after(headers.get("Retry-After"), now)
-    if status == 401:
-        return TokenUnavailable("Amazon refuses a fresh token; check the application's approval", retry_after=wait)
     if status == 429:
         return Throttled("Amazon asks us to slow down", retry_after=wait)
     if status in (408, 425) or 300 <= status < 400 or (status >= 500 and status != 501):

@@ -147,10 +147,7 @@ class AccessTokens:
         self._now = now
         self._lock = threading.Lock()  # one fetch for all waiting threads
         self._token: Token | None = None
-        self._replacement: tuple[str, float] = (
-            "",
-            float("-inf"),
-        )  # the token last fetched or read after a 401, and when
+        self._replacement: tuple[str, float] = ("", float("-inf"))  # the token last fetched after a 401, and when
         self._refused: dict[str, float] = {}  # tokens that Amazon refused, and when, epoch seconds
         self._failure: tuple[TransientError, float] | None = None  # of the last fetch, and when to fetch again
 
@@ -166,14 +163,22 @@ class AccessTokens:
             return self._token
 
     def renewed(self, rejected: Token) -> Token:
-        """Return a token other than the one Amazon has just refused. Raises TokenUnavailable, Unavailable."""
+        """Return a token other than the one Amazon has just refused: the stored one, or one of a new login.
+
+        The next login is five minutes later: a caller whose tokens are all refused calls this until it raises.
+
+        Raises:
+            TokenUnavailable, Unavailable: there is none, or Amazon also refuses the one of a new login.
+        """
         with self._lock:
             now = self._now()
             recent = {value: at for value, at in self._refused.items() if abs(now - at) < REFUSAL_BACKOFF}
             self._refused = recent | {rejected.value: now}
             if self._token is None or not self._is_usable(self._token):
                 self._token = None  # no other thread may use it
-                self._token = self._read(max_age=0.0) or self._fetch()
+                self._token = self._read(max_age=0.0)
+            if self._token is None:
+                self._token = self._fetch()
                 self._replacement = (self._token.value, now)
             return self._token
 
@@ -193,9 +198,10 @@ class AccessTokens:
         replacement, since = self._replacement
         age = self._now() - since
         if replacement in self._refused and 0 <= age < REFUSAL_BACKOFF:
-            # Amazon also refuses the replacement: another would not help, and Login with Amazon limits such requests.
+            # Another would not help, and Login with Amazon limits such requests.
             raise TokenUnavailable(
-                "Amazon refuses a fresh token; check the application's approval", retry_after=REFUSAL_BACKOFF - age
+                "Amazon refuses the token of a new login; it may not have approved the application",
+                retry_after=REFUSAL_BACKOFF - age,
             )
         try:
             return self._login.fetch()
