@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from audience_sync.amazon_ads.advertiser_audiences.client import AmazonAds
     from audience_sync.amazon_ads.data_manager.client import DataManager
     from audience_sync.amazon_ads.login import AccessTokens
+    from audience_sync.amazon_ads.timings import Timings
     from audience_sync.aws.audience_table import AudienceTable
     from audience_sync.aws.membership_rows import Sharding
     from audience_sync.aws.membership_scan import MembershipScan
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
     from audience_sync.aws.secrets import JsonSecret
     from audience_sync.aws.sqs import Queue
     from audience_sync.ingest.record_rules import Policy
-    from audience_sync.members.member_state import Timing
-    from audience_sync.members.membership import Destination
     from audience_sync_cli.operator_log import OperatorLog
     from audience_sync_cli.stack import Stack
 
@@ -95,18 +94,18 @@ class Session:
             keeps_rows=self.stack.keeps_rows,
         )
 
-    def timing_of(self, destination: "Destination") -> "Timing":
-        """Return how long Amazon may take with an upload, by the stack's parameters; locally, it takes less."""
-        from audience_sync.amazon_ads.destination import Api
-        from audience_sync.delivery.uploads import Limits
+    @property
+    def timings(self) -> "Timings":
+        """How long Amazon may take with an upload, by the stack's parameters; locally, it takes less."""
+        from audience_sync.amazon_ads.timings import Timings
 
-        parameters, usual = self.stack.parameters, Limits()
-        return Limits(
-            job=float(parameters.get("JobSeconds", usual.job)),
-            late=float(parameters.get("LateSeconds", usual.late)),
-            longest_job=float(parameters.get("LongestJobSeconds", usual.longest_job)),
-            effective={Api.DATA_MANAGER: float(parameters.get("DataManagerSeconds", 7_200))},
-        ).timing_of(destination)
+        parameters, usual = self.stack.parameters, Timings()
+        return Timings(
+            float(parameters.get("JobSeconds", usual.job)),
+            float(parameters.get("DataManagerSeconds", usual.dataset)),
+            float(parameters.get("LateSeconds", usual.late)),
+            float(parameters.get("LongestJobSeconds", usual.longest_job)),
+        )
 
     @cached_property
     def log(self) -> "OperatorLog":

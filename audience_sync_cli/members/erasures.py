@@ -102,7 +102,7 @@ def erasures(
     with session.screen.progress("reading erasures", unit="people") as bar:
         people = chain.from_iterable(session.member_scan.deletion_notices())
         left = (each.state for each in people if each.expires_at > now and (everyone or not is_closed(each.state)))
-        for state, judgement, _ in judged(left, audiences, session.members, session.timing_of, now):
+        for state, judgement, _ in judged(left, audiences, session.members, session.timings, now):
             bar.advance()
             if everyone or judgement.progress not in (Progress.CLOSED, Progress.UNKNOWN):
                 found.append((state, judgement))
@@ -134,7 +134,7 @@ def _person(session: Session, member: str) -> Person:
         )
     states = session.members.read((each.audience_id, member) for each in audiences)
     found, unread = peek(session, lambda each: member in each.members)
-    rows = rows_of(member, audiences, states, session.timing_of)
+    rows = rows_of(member, audiences, states, session.timings)
     judgement = judge(everywhere, rows, {each.audience_id for each in audiences}, session.now())
     known_in = [(each, state) for each in audiences if (state := states.get((each.audience_id, member)))]
     ids = judgement.audiences.keys() - {each.audience_id for each, _ in known_in}

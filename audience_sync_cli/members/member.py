@@ -3,7 +3,7 @@
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Annotated, Any
 from uuid import uuid4
@@ -11,11 +11,12 @@ from uuid import uuid4
 import typer
 
 from audience_sync.amazon_ads.ids import external_user_id
+from audience_sync.amazon_ads.timings import Timings
 from audience_sync.errors import RejectedEvent
 from audience_sync.ingest.record_rules import erasing_exit
-from audience_sync.members.member_state import LONGEST_JOB, Identity, MemberState, Timing
+from audience_sync.members.member_state import LONGEST_JOB, Identity, MemberState
 from audience_sync.members.member_step import step
-from audience_sync.members.membership import EVERY_AUDIENCE, Audience, Destination, MembershipChange
+from audience_sync.members.membership import EVERY_AUDIENCE, Audience, MembershipChange
 from audience_sync.members.messages import DeliveryHistory, pack
 from audience_sync_cli.audiences.listed import AUDIENCE, find
 from audience_sync_cli.errors import NotThere, OperatorError, ReportedAsNotThere, WrongUsage
@@ -105,7 +106,7 @@ def erase(session: Session, member: _MEMBER) -> None:
     )
     with session.log.line("member erase", audiences=len(known_in)):
         notice = queue_deletion_notice(session, member)
-    last_removal = _last_removal(states.values(), notice, session.timing_of)
+    last_removal = _last_removal(states.values(), notice, session.timings)
     if not known_in:
         session.screen.say(
             "The id is in no audience, so nothing is removed. Older events about it are ignored from now on. "
@@ -148,16 +149,14 @@ def queue_deletion_notice(session: Session, member: str) -> MembershipChange:
     return notice
 
 
-def _last_removal(
-    states: Iterable[MemberState], notice: MembershipChange, timing_of: Callable[[Destination], Timing]
-) -> float | None:
+def _last_removal(states: Iterable[MemberState], notice: MembershipChange, timings: Timings) -> float | None:
     """Return the time of the last removal before hashes are deleted, in epoch seconds; None if it is the first one.
 
     Simulates the worker's steps. The jobs of a local stack end sooner.
     """
     last = None
     for each in states:
-        timing = timing_of(each.newest.destination)._replace(longest_job=LONGEST_JOB)
+        timing = timings.of(each.newest.destination)._replace(longest_job=LONGEST_JOB)
         exit_ = replace(notice, audience_id=each.member[0])
         after = step(each, [exit_], now=notice.at // 1000, timing=timing).state
         if after.removal_due(timing):

@@ -17,11 +17,12 @@ from typing import NamedTuple, Protocol
 
 from audience_sync.amazon_ads.apis import has_jobs, is_proof
 from audience_sync.amazon_ads.record import exit_record
+from audience_sync.amazon_ads.timings import Timings
 from audience_sync.aws.membership_rows import KEEP_EXIT, StoredMember
 from audience_sync.errors import MovedOn, TransientError
 from audience_sync.members.member_state import Identity, MemberState, Timing, left_with
 from audience_sync.members.member_step import MAX_KEPT, step
-from audience_sync.members.membership import EVERY_AUDIENCE, Destination, Member, MembershipChange, Version
+from audience_sync.members.membership import EVERY_AUDIENCE, Member, MembershipChange, Version
 from audience_sync.members.messages import DeliveryHistory, pack
 
 MAX_AGE = KEEP_EXIT  # seconds; deletion notices are not kept longer
@@ -201,7 +202,7 @@ class Restoration:
         source_members: Members,
         target: Members,
         listed: Collection[str],
-        timing_of: Callable[[Destination], Timing],
+        timings: Timings,
         send: Callable[[Sequence[str]], None],
     ) -> None:
         """Set up the copying.
@@ -211,14 +212,14 @@ class Restoration:
             source_members: the same, by member.
             target: the membership table.
             listed: ids of listed and unlinked audiences.
-            timing_of: returns how long Amazon may take with an upload.
+            timings: how long Amazon may take with an upload.
             send: puts messages into the change queue. Raises Unavailable.
         """
         self._source = source
         self._source_members = source_members
         self._target = target
         self._listed = {*listed, EVERY_AUDIENCE}
-        self._timing_of = timing_of
+        self._timings = timings
         self._send = send
 
     def run(self, now: float, *, writes: bool, on_rows: Callable[[int], None]) -> RestorationReport:
@@ -245,7 +246,7 @@ class Restoration:
         for each, member in zip(page, members, strict=True):
             person = (EVERY_AUDIENCE, member[1])
             notices = [table[person] for table in (live, noticed) if person in table]
-            timing = self._timing_of(each.state.newest.destination)
+            timing = self._timings.of(each.state.newest.destination)
             outcome, state, removal = decide(
                 each, live.get(member), notices, timing, is_listed=member[0] in self._listed, now=now
             )

@@ -165,7 +165,7 @@ def _run(
         deadline = time.monotonic() + SEND_TIMEOUT
         session.queue("ChangeQueue").send(bodies, deadline=deadline, delay=SEND_DELAY)
 
-    restoration = Restoration(source, source_members, session.members, listed, session.timing_of, send)
+    restoration = Restoration(source, source_members, session.members, listed, session.timings, send)
     with session.screen.progress("copying" if writes else "reading", source.approximate_rows() or None) as bar:
         try:
             return restoration.run(session.now(), writes=writes, on_rows=bar.advance)

@@ -159,7 +159,7 @@ def _swept(session: Session, plan: EndPlan, line: "Line", most: int | None) -> t
         lapsed = lapsed_by(session, known)
         filling = Filling(scan, session.members, known, plan.target, session.policy, lapsed)
     waiting_enters = LOCAL_LOOK if session.stack.local else WAITING
-    emptying = Emptying(scan, known, filling, session.timing_of(known.destination), waiting_enters)
+    emptying = Emptying(scan, known, filling, session.timings.of(known.destination), waiting_enters)
     with sending(session, "reading members", line, most) as (sender, bar):
         report = emptying.sweep(sender, session.now, bar.advance)
     if sender.confirmed:

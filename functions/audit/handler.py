@@ -123,8 +123,7 @@ def _check_erasures(settings: AuditSettings, dynamodb: "DynamoDBClient", deadlin
     A failure is only logged: the next check is in six hours, and after some without a count the alarm is without data.
     """
     # Loading them takes longer than a few milliseconds, which the other five runs save.
-    from audience_sync.amazon_ads.apis import has_jobs  # noqa: PLC0415 - see above
-    from audience_sync.aws.audience_table import AudienceTable  # noqa: PLC0415
+    from audience_sync.aws.audience_table import AudienceTable  # noqa: PLC0415 - see above
     from audience_sync.aws.membership_rows import Sharding  # noqa: PLC0415
     from audience_sync.aws.membership_scan import MembershipScan  # noqa: PLC0415
     from audience_sync.aws.membership_table import MembershipTable  # noqa: PLC0415
@@ -139,7 +138,7 @@ def _check_erasures(settings: AuditSettings, dynamodb: "DynamoDBClient", deadlin
                 MembershipScan(dynamodb, settings.membership_table, sharding),
                 MembershipTable(dynamodb, settings.membership_table, sharding, CLOCK),
                 AudienceTable(dynamodb, settings.audience_table).with_unlinked(),
-                lambda destination: settings.timing if has_jobs(destination) else settings.timing_of_datasets,
+                settings.timings,
                 Queue(client("sqs", read_timeout=3.0), settings.job_queue_url, CLOCK.monotonic),
                 CLOCK,
                 overdue_after=settings.erasure_alarm_days,

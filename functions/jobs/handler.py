@@ -14,7 +14,6 @@ from aws_lambda_powertools.metrics import MetricUnit
 
 from audience_sync.amazon_ads.advertiser_audiences.client import AmazonAds
 from audience_sync.amazon_ads.data_manager.client import DataManager
-from audience_sync.amazon_ads.destination import Api
 from audience_sync.amazon_ads.login import AccessTokens
 from audience_sync.aws.audience_listing import AudienceListing
 from audience_sync.aws.audience_table import AudienceTable
@@ -117,8 +116,7 @@ def _check(parts: Dependencies, session: requests.Session, message: JobMessage, 
             parts.jobs,
             parts.dead_letters,
             CLOCK,
-            parts.settings.timing,
-            {Api.DATA_MANAGER: parts.settings.timing_of_datasets},
+            parts.settings.timings,
         )
     )
     return tracker.check(message, deadline=deadline)
@@ -138,7 +136,7 @@ def _delete(
         parts.changes,
         parts.jobs,
         CLOCK,
-        settings.timing_of_datasets,
+        settings.timings.datasets,
     )
     return PeopleDeletion(context).handle(message, deadline=deadline)
 

@@ -14,7 +14,6 @@ from aws_lambda_powertools.metrics import MetricUnit
 
 from audience_sync.amazon_ads.advertiser_audiences.client import AmazonAds
 from audience_sync.amazon_ads.data_manager.client import DataManager
-from audience_sync.amazon_ads.destination import Api
 from audience_sync.amazon_ads.login import AccessTokens
 from audience_sync.amazon_ads.uploader import Uploader
 from audience_sync.aws.audience_listing import AudienceListing
@@ -84,10 +83,7 @@ def dependencies() -> Dependencies:
                 settings.max_records_per_upload,
                 settings.max_upload_bytes,
                 settle=settings.settle_seconds,
-                job=settings.job_seconds,
-                late=settings.late_seconds,
-                longest_job=settings.longest_job_seconds,
-                effective={Api.DATA_MANAGER: settings.data_manager_seconds},
+                timings=settings.timings,
             ),
             clock=CLOCK,
             gate=UploadGate(circuit_breakers, budget),

@@ -13,7 +13,7 @@ import requests
 from audience_sync.amazon_ads.data_manager.accounts import Account
 from audience_sync.amazon_ads.data_manager.answers import Funnel
 from audience_sync.amazon_ads.data_manager.client import NO_UPLOAD_ID, DataManager
-from audience_sync.amazon_ads.data_manager.members import MEMBERS
+from audience_sync.amazon_ads.data_manager.members import frame_of
 from audience_sync.amazon_ads.data_manager.pages import MAX_PAGES
 from audience_sync.amazon_ads.login import AccessTokens, Login
 from audience_sync.amazon_ads.upload import Target, Upload
@@ -64,7 +64,8 @@ class Connection:
         return [request for request in listed if request["path"].endswith(path)]
 
     def upload(self, *members: bytes) -> Upload:
-        return Upload(Target(self.dataset_id), MEMBERS, members or (member(),))
+        target = Target(self.dataset_id)
+        return Upload(target, frame_of(target), members or (member(),))
 
     def share(self, **changed: str) -> dict[str, Any]:
         return {

@@ -102,7 +102,7 @@ def test_a_member_who_entered_before_a_late_notice_arrives_is_entered_again(stac
         stack.deliver(change("a@b.co", at=3))
         stack.deliver(change("a@b.co", at=4, exits=True))
         stack.rest()
-        stack.now += 2 * stack.limits.longest_job
+        stack.now += 2 * stack.limits.timings.longest_job
     stack.deliver(change("b@b.co", at=5))
     stack.deliver(erasing_exit("m1", 2, "notice"))
     entered = len(consents(stack, "CREATE"))
@@ -130,7 +130,7 @@ def test_after_a_notice_the_hashes_leave_the_row_when_the_last_removal_has_taken
     stack.deliver(NOTICE)
     stack.rest()
     assert not any(stack.holds(f"{number}@b.co") for number in range(12))
-    assert stack.now >= NOW + stack.effective + stack.limits.longest_job + stack.effective
+    assert stack.now >= NOW + stack.effective + stack.limits.timings.longest_job + stack.effective
     assert stack.amazon.active() == set()
     assert {step.kind for step in stack.state().erasure} == {StepKind.REMOVAL}
 
@@ -177,7 +177,7 @@ def test_an_exit_that_states_no_consent_gets_the_rows_whoever_wrote_it(
 
 def test_a_removal_whose_time_cannot_be_stored_is_made_again_and_its_row_is_erased(stack: WorkerStack) -> None:
     stack.deliver(change("a@b.co", at=1))
-    stack.now += 2 * (stack.effective + stack.limits.longest_job)
+    stack.now += 2 * (stack.effective + stack.limits.timings.longest_job)
     stack.jobs.down = True
     assert stack.deliver(NOTICE).delivered == 0
     stack.jobs.down = False

@@ -69,7 +69,7 @@ def test_a_notice_reaches_the_audiences_that_know_the_person_and_no_other(stack:
         EVERY_AUDIENCE: True,
     }
     assert sorted(queued(stack)) == [
-        (EVERY_AUDIENCE, "m1", LIMITS.late),
+        (EVERY_AUDIENCE, "m1", LIMITS.timings.late),
         (OTHER, "m1", 0),
         (AUDIENCE, "m1", 0),
     ]
@@ -112,8 +112,8 @@ def test_an_erased_row_keeps_the_jobs_that_removed_the_person(stack: WorkerStack
     stack.rest()
     first, last = stack.state().erasure  # the last removal is sent when no enter can be under way any more
     assert [(each.kind, each.id) for each in (first, last)] == [(StepKind.REMOVAL, f"job-{n}") for n in (2, 3)]
-    assert first.ended >= first.at + stack.limits.job * 1000
-    assert last.at - first.at >= stack.limits.longest_job * 1000 - stack.effective * 1000
+    assert first.ended >= first.at + stack.limits.timings.job * 1000
+    assert last.at - first.at >= stack.limits.timings.longest_job * 1000 - stack.effective * 1000
 
 
 def test_a_notice_about_a_stranger_writes_one_row_and_sends_nothing_to_amazon(stack: WorkerStack) -> None:
@@ -195,7 +195,7 @@ def test_a_notice_that_was_recorded_before_the_worker_was_stopped_is_looked_at_t
     stack.queue.drain()
     (body,) = pack([notice()])
     stack.deliver_body(body, receives=2)
-    assert queued(stack) == [(EVERY_AUDIENCE, "m1", LIMITS.late)]
+    assert queued(stack) == [(EVERY_AUDIENCE, "m1", LIMITS.timings.late)]
 
 
 def test_a_repeated_notice_writes_nothing(stack: WorkerStack) -> None:

@@ -29,7 +29,7 @@ def everywhere(stack: WorkerStack) -> MemberState:
 
 def erasure(stack: WorkerStack) -> Erasure:
     people = [everywhere(stack)]
-    ((_, found, _),) = judged(people, stack.audiences, stack.members(), stack.limits.timing_of, stack.now)
+    ((_, found, _),) = judged(people, stack.audiences, stack.members(), stack.limits.timings, stack.now)
     return found
 
 
@@ -43,8 +43,8 @@ def check(
     stack: WorkerStack, *, deadline: float = 60.0, members: Any = None, begun: Pass | None = None
 ) -> ErasureReport:
     scan = MembershipScan(stack.client(), stack.table, SHARDING)
-    table, timing_of = members or stack.members(), stack.limits.timing_of
-    context = Context(scan, table, stack.audiences, timing_of, stack.jobs, stack.clock, 4, deadline)
+    table, timings = members or stack.members(), stack.limits.timings
+    context = Context(scan, table, stack.audiences, timings, stack.jobs, stack.clock, 4, deadline)
     return check_erasures(context, begun or Pass())
 
 
@@ -56,7 +56,7 @@ def counts(report: ErasureReport) -> dict[str, int]:
 
 def long_ago(stack: WorkerStack) -> None:
     """Let time pass until no enter can be under way."""
-    stack.now += 2 * (stack.effective + stack.limits.longest_job)
+    stack.now += 2 * (stack.effective + stack.limits.timings.longest_job)
 
 
 def test_an_erasure_is_open_until_the_job_of_its_last_removal_has_ended(stack: WorkerStack) -> None:

@@ -125,7 +125,7 @@ def test_three_copies_of_a_change_in_two_workers_take_one_upload_each_and_nothin
     assert len(stack.amazon.uploads) == before + 3
     stack.rest()
     assert len(stack.amazon.uploads) == before + 3 + owed, "the removal, since the enter may be applied after it"
-    assert stack.state().due(LIMITS.timing) is None
+    assert stack.state().due(LIMITS.timings.audiences) is None
     assert stack.amazon.active() == (set() if exits else {"m1"})
 
 
@@ -220,7 +220,7 @@ def test_a_deletion_notice_removes_the_member_and_erases_the_identifiers_when_it
     stack.rest()
     assert not stack.holds("a@b.co")
     assert len(stack.amazon.uploads) == removed + 1, "a last time, when any job of the enter counts as ended"
-    assert stack.now >= NOW + LIMITS.longest_job
+    assert stack.now >= NOW + LIMITS.timings.longest_job
     assert stack.deliver(change("a@b.co", at=1)).superseded == 1, "an older enter does not bring the member back"
     assert not stack.holds("a@b.co")
 

@@ -31,7 +31,7 @@ from tests.contract.worker_stack import DATASET, GRANTED, LIMITS, NOW, SHARDING,
 
 A, B, OF_AUDIENCE_API = AUDIENCE, "dataset-b", "418273650912340009"
 HOUR, DAY = 3600, 86_400  # seconds
-EFFECTIVE = LIMITS.timing_of(DATASET).effective_after
+EFFECTIVE = LIMITS.timings.datasets.effective_after
 REFUSED = AccessDenied("manager accounts only", status=403)
 
 
@@ -68,15 +68,15 @@ def row(stack: MemoryStack, audience: str) -> MemberState:
 
 def erasure(stack: MemoryStack, member: str = "m1") -> Erasure:
     people = [everywhere(stack, member)]
-    ((_, found, _),) = judged(people, stack.audiences, stack.members(), stack.limits.timing_of, stack.now)
+    ((_, found, _),) = judged(people, stack.audiences, stack.members(), stack.limits.timings, stack.now)
     return found
 
 
 def check(stack: MemoryStack) -> ErasureReport:
     scan = MembershipScan(stack.client(), stack.table, SHARDING)
-    timing_of = stack.limits.timing_of
+    timings = stack.limits.timings
     return check_erasures(
-        Context(scan, stack.members(), stack.audiences, timing_of, stack.jobs, stack.clock, 4, 60.0), Pass()
+        Context(scan, stack.members(), stack.audiences, timings, stack.jobs, stack.clock, 4, 60.0), Pass()
     )
 
 
@@ -98,7 +98,7 @@ def hours(stack: MemoryStack, count: float) -> None:
 def long_ago(stack: MemoryStack) -> None:
     """Let time pass until no enter can be under way."""
     stack.rest()
-    stack.now += 2 * (EFFECTIVE + stack.limits.longest_job)
+    stack.now += 2 * (EFFECTIVE + stack.limits.timings.longest_job)
 
 
 def held(stack: MemoryStack) -> list[str]:

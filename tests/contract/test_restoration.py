@@ -61,7 +61,7 @@ def restore(stack: WorkerStack, older: Older) -> RestorationReport:
     def send(bodies: Iterable[str]) -> None:
         stack.queue.send([*bodies], deadline=math.inf)
 
-    restoration = Restoration(older, older, stack.members(), [AUDIENCE], stack.limits.timing_of, send)
+    restoration = Restoration(older, older, stack.members(), [AUDIENCE], stack.limits.timings, send)
     return restoration.run(stack.now, writes=True, on_rows=lambda _: None)
 
 
@@ -77,7 +77,7 @@ def removed(stack: WorkerStack) -> list[set[str]]:
 
 def erasure(stack: WorkerStack) -> Progress:
     people = stack.members().read([(EVERY_AUDIENCE, "m1")]).values()
-    ((_, found, _),) = judged(people, stack.audiences, stack.members(), stack.limits.timing_of, stack.now)
+    ((_, found, _),) = judged(people, stack.audiences, stack.members(), stack.limits.timings, stack.now)
     return found.progress
 
 

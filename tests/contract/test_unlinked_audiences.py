@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from audience_sync.amazon_ads.destination import of_connection
+from audience_sync.amazon_ads.timings import Timings
 from audience_sync.amazon_ads.upload import Target
 from audience_sync.aws.audience_listing import AudienceListing
 from audience_sync.aws.audience_table import AudienceTable
@@ -19,7 +20,7 @@ from tests.aws_fixtures import create_membership_table, recreate_tables
 from tests.builders import AUDIENCE
 from tests.contract.worker_stack import NOW, WorkerStack, change
 
-SHORT = Limits(job=60, late=10, longest_job=600)  # seconds
+SHORT = Limits(timings=Timings(job=60, late=10, longest_job=600))  # seconds
 
 
 class Unlinkable:
@@ -100,7 +101,7 @@ def test_a_removal_that_amazon_refuses_keeps_its_hashes_until_a_redrive_succeeds
     stack.deliver(change("a@b.co", at=5))
     stack.rest()
     assert stack.table.unlink(AUDIENCE, at=round(NOW * 1000))
-    stack.worker.now += SHORT.longest_job + SHORT.timing.effective_after
+    stack.worker.now += SHORT.timings.longest_job + SHORT.timings.audiences.effective_after
     stack.worker.amazon.down = RequestRejected("refused", status=400)
     stack.deliver(erasing_exit("m1", 10, "notice"))
     stack.rest()

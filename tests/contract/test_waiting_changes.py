@@ -309,7 +309,7 @@ def test_a_repeated_removal_that_could_not_be_tracked_is_tracked_as_one_although
     stack.deliver(change("a@b.co", at=1))
     stack.deliver(change(at=2, exits=True, erase=True))
     stack.deliver(change("b@b.co", at=3))
-    while stack.now < NOW + LIMITS.longest_job:
+    while stack.now < NOW + LIMITS.timings.longest_job:
         stack.now += MAX_DELAY
         stack.deliver_messages(*stack.queue.receive())
     uploads = len(stack.amazon.uploads)

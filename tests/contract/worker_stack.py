@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from audience_sync.amazon_ads.apis import has_jobs, max_identities
-from audience_sync.amazon_ads.destination import Api, of_data_manager
+from audience_sync.amazon_ads.apis import has_jobs, upload_rules
+from audience_sync.amazon_ads.destination import of_data_manager
 from audience_sync.amazon_ads.job import JobReport
 from audience_sync.amazon_ads.record import exit_record
 from audience_sync.amazon_ads.upload import Submission, Target, Upload
@@ -37,8 +37,8 @@ from tests.doubles.amazon import FakeGate, FakeJobs
 from tests.doubles.dynamodb import MembershipRows
 from tests.doubles.queues import FakeQueue
 
-LIMITS = Limits(effective={Api.DATA_MANAGER: 7200.0})
-JOB, EFFECTIVE = LIMITS.job, LIMITS.timing.effective_after  # seconds
+LIMITS = Limits()
+JOB, EFFECTIVE = LIMITS.timings.job, LIMITS.timings.audiences.effective_after  # seconds
 DATASET = of_data_manager()
 GRANTED = {"consent": {"amzn": {"amznUserData": "GRANTED", "amznAdStorage": "GRANTED"}}}
 NOW = 1_800_000_000.0
@@ -88,7 +88,7 @@ class Amazon:
         records = [_record(member) for member in body["members"]] if "members" in body else body["records"]
         error = RequestRejected("Amazon refuses the member", status=400)
         rejected = {place: error for place, each in enumerate(records) if each["externalUserId"] in self.refuses}
-        at_most = max_identities(upload.target.destination)
+        at_most = upload_rules(upload.target.destination).max_identities
         assert all(len(record["hashedPII"]) <= at_most for record in records)
         self.apply([each for place, each in enumerate(records) if place not in rejected])
         return Submission(f"job-{len(self.uploads)}", rejected)
@@ -198,7 +198,7 @@ class WorkerStack:
     @property
     def effective(self) -> float:
         """Seconds until an upload has taken effect."""
-        return self.limits.timing_of(self.destination).effective_after
+        return self.limits.timings.of(self.destination).effective_after
 
     def stated(self, change: MembershipChange) -> MembershipChange:
         """Return a change as ingest makes it of this stack's API: with consent if the member enters a dataset."""
@@ -261,9 +261,8 @@ class WorkerStack:
         Returns the checks of jobs.
         """
         amazon = FakeJobs(report or JobReport("SUCCEEDED"))
-        timing, timings = self.limits.timing, {Api.DATA_MANAGER: self.limits.timing_of(DATASET)}
         context = JobContext(
-            amazon, self.members(), self.queue, self.jobs, self.dead_letters, self.clock, timing, timings
+            amazon, self.members(), self.queue, self.jobs, self.dead_letters, self.clock, self.limits.timings
         )
         checks = []
         for message in map(read_job_queue, bodies or self.jobs.drain()):
@@ -281,7 +280,7 @@ class WorkerStack:
             self.queue,
             self.jobs,
             self.clock,
-            self.limits.timing_of(DATASET),
+            self.limits.timings.datasets,
         )
         return PeopleDeletion(context).handle(message, deadline=100.0)
 
@@ -289,7 +288,7 @@ class WorkerStack:
         """Bring a change into the table, as another worker does that then is slow."""
         table = self.members()
         state = table.read([change.member]).get(change.member)
-        timing = self.limits.timing_of(self.destination)
+        timing = self.limits.timings.of(self.destination)
         each = step(state, [self.stated(change)], now=int(self.now), timing=timing)
         (result,) = table.write([each.state])
         assert isinstance(result, MemberState)

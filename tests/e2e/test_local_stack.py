@@ -31,10 +31,10 @@ def test_it_prints_its_addresses_and_keys(stack: LocalStack) -> None:
 
 def test_the_command_calculates_with_the_times_of_the_functions(stack: LocalStack) -> None:
     """Else an erasure or the end of an audience is over, and reported as effective days later."""
-    timing = Session(Screen(), lambda: local(stack.where["api"])).timing_of
+    timings = Session(Screen(), lambda: local(stack.where["api"])).timings
     for destination in (Destination(), of_data_manager()):
-        assert timing(destination).effective_after == JOB_DELAY * 1.25 + 2
-        assert timing(destination).longest_job == JOB_DELAY * 2 + 5
+        assert timings.of(destination).effective_after == JOB_DELAY * 1.25 + 2
+        assert timings.of(destination).longest_job == JOB_DELAY * 2 + 5
 
 
 def test_a_person_enters_the_audience_and_leaves_it_again(stack: LocalStack) -> None:

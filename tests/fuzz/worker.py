@@ -10,6 +10,7 @@ from typing import Any
 from unittest.mock import patch
 
 from audience_sync.amazon_ads.job import JobReport, job_report
+from audience_sync.amazon_ads.timings import Timings
 from audience_sync.amazon_ads.upload import Submission, Upload
 from audience_sync.aws.membership_rows import Sharding
 from audience_sync.aws.membership_table import MembershipTable
@@ -95,7 +96,7 @@ def deliver_message(data: bytes) -> None:
             continue
         assert each == body, "a dead letter that cannot be read"
     later = CLOCK._replace(now=lambda: NOW + LATER)
-    tracker = JobTracker(JobContext(amazon, table, changes, jobs, dead_letters, later, Timing(LATER + 120)))
+    tracker = JobTracker(JobContext(amazon, table, changes, jobs, dead_letters, later, Timings(LATER)))
     for each in list(jobs.bodies):
         message = JobMessage.from_body(each)
         amazon.report = JobReport("FAILED")
@@ -119,7 +120,7 @@ def check_job(data: bytes) -> None:
     table.write([_member(message, each) for each in {each.member: each for each in message.members}.values()])
     parsed = json_or_none(answer)
     amazon.report = job_report(parsed if isinstance(parsed, dict) else {})
-    tracker = JobTracker(JobContext(amazon, table, changes, jobs, dead_letters, CLOCK, Timing(LATER + 120)))
+    tracker = JobTracker(JobContext(amazon, table, changes, jobs, dead_letters, CLOCK, Timings(LATER)))
     with contextlib.suppress(TransientError):
         tracker.check(message, deadline=180.0)
     for each in jobs.bodies:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from audience_sync.amazon_ads.apis import max_identities
+from audience_sync.amazon_ads.apis import upload_rules
 from audience_sync.aws.membership_rows import member_of, state_from_row
 from audience_sync.members.membership import MAX_IDENTITIES
 from audience_sync.runtime.metric_names import CHANGES_ACCEPTED, CHANGES_COMPLETED
@@ -74,7 +74,7 @@ def _of_member(
         wanted = frozenset[Identity]().union(*(change.identities for change in since))
         destinations = {each.audience_id: each.destination for each in audiences_of(simulation.profile.datasets)}
         destination = destinations.get(member[0], MOVED.destination)
-        if len(wanted - held) > max(0, len(wanted) - max_identities(destination)) and not is_parked:
+        if len(wanted - held) > max(0, len(wanted) - upload_rules(destination).max_identities) and not is_parked:
             known = simulation.amazon.audiences.get(member, {})
             sent_at = max((known[each].sent_at for each in wanted - held if each in known), default=0.0)
             is_sent = sent_at > simulation.accepted_at[newest] - AT_ONCE

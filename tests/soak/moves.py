@@ -12,13 +12,13 @@ from itertools import batched
 from random import Random
 from typing import TYPE_CHECKING
 
-from audience_sync.amazon_ads.destination import Api, of_advertiser, of_data_manager
+from audience_sync.amazon_ads.destination import of_advertiser, of_data_manager
+from audience_sync.amazon_ads.timings import Timings
 from audience_sync.aws.audience_table import AudienceTable
 from audience_sync.aws.membership_rows import Sharding
 from audience_sync.aws.membership_scan import MembershipScan
 from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.clock import Clock
-from audience_sync.delivery.uploads import Limits
 from audience_sync.ingest.record_rules import Policy
 from audience_sync.members.membership import Audience, MembershipChange
 from audience_sync.members.messages import DeliveryHistory, pack
@@ -138,8 +138,8 @@ class Moves:
         simulation, held = self._simulation, _Held()
         target = self._reached(plan.target)
         filling = Filling(self._scan, self._members, plan.audience, target, Policy(), lapsed_by=0)
-        limits = Limits(job=JOB_SECONDS, effective={Api.DATA_MANAGER: EFFECTIVE})
-        emptying = Emptying(self._scan, plan.audience, filling, limits.timing_of(plan.audience.destination))
+        timings = Timings(JOB_SECONDS, EFFECTIVE)
+        emptying = Emptying(self._scan, plan.audience, filling, timings.of(plan.audience.destination))
         report = emptying.sweep(held, simulation.clock.time, lambda _: None)
         for some in batched(held.changes, READ, strict=False):
             self._send(some)

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
+from audience_sync.amazon_ads.timings import Timings
 from audience_sync.delivery import member_delivery as members
 from audience_sync.delivery.batch import Delivery
 from audience_sync.delivery.outcomes import Outcomes
-from audience_sync.delivery.uploads import Limits
 from audience_sync.members import member_step, membership, person_deletion
 from audience_sync.members.member_state import Due, MemberState
 from audience_sync.members.membership import Destination, MembershipChange, Version
@@ -22,7 +22,7 @@ from tests.soak.__main__ import run
 from tests.soak.finding import failures
 from tests.soak.test_soak import EVENTS, SEEDS
 
-_due, _timing_of, _next_request = MemberState.removal_due, Limits.timing_of, person_deletion.next_request
+_due, _timing_of, _next_request = MemberState.removal_due, Timings.of, person_deletion.next_request
 
 
 def _repeated_at_once(state: MemberState, timing: Any) -> Due | None:
@@ -67,9 +67,9 @@ BUGS: list[tuple[str, object, str, object, str, int]] = [  # each with a profile
     ),
     (
         "wait for an upload to a dataset as long as for a job",
-        Limits,
-        "timing_of",
-        lambda limits, _: _timing_of(limits, Destination()),
+        Timings,
+        "of",
+        lambda timings, _: _timing_of(timings, Destination()),
         "data-manager",
         1,
     ),

@@ -21,7 +21,7 @@ A redrive or a renewal sends a member again, as if an event had done so.
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from audience_sync.amazon_ads.apis import max_identities
+from audience_sync.amazon_ads.apis import upload_rules
 from audience_sync.members.membership import EVERY_AUDIENCE
 from tests.soak.events import StatedChange, audiences_of
 from tests.soak.held import Member
@@ -65,7 +65,7 @@ def uploads_by_member(simulation: Simulation) -> Iterator[MemberUploads]:
         again = [*redrives, *(simulation.renewals if member[0] in renewed else [])]
         recent = [change for change in stated if simulation.accepted_at.get(change, last) > last - AT_ONCE]
         # What a removal of many identities takes: a record holds a hundred, a member of a dataset ten.
-        at_most = max_identities(destinations[member[0]])
+        at_most = upload_rules(destinations[member[0]]).max_identities
         parts = max(1, -(-len(frozenset().union(*(change.identities for change in stated))) // at_most))
         spare = simulation.profile.spare_records + 2 * any(change.erase for change in stated)
         yield MemberUploads(

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from audience_sync.amazon_ads.apis import encoder_of
+from audience_sync.amazon_ads.apis import upload_rules
 from audience_sync.amazon_ads.data_manager.client import MAX_DELETIONS
 from audience_sync.amazon_ads.data_manager.members import MEMBERS_SIZE
 from audience_sync.amazon_ads.destination import of_data_manager
@@ -210,7 +210,7 @@ def _sizes(event: dict[str, Any], destination: Destination) -> tuple[bytes, Memb
     state = step(None, [change], now=change.at // 1000, timing=Timing(0)).state
     row = row_of(state, Sharding(8).key_of(state.member), 1)
     encoded = json.dumps(change_as_json(change), separators=(",", ":"))
-    return body, change, [len(encoded), len(encoder_of(destination)(change.record)), _size(row)]
+    return body, change, [len(encoded), len(upload_rules(destination).encode(change.record)), _size(row)]
 
 
 def test_the_sizes_are_those_of_the_fullest_example() -> None:

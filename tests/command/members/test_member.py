@@ -8,7 +8,7 @@ from unittest.mock import ANY
 import pytest
 
 from audience_sync.amazon_ads.destination import of_data_manager
-from audience_sync.delivery.uploads import Limits
+from audience_sync.amazon_ads.timings import Timings
 from audience_sync.ingest.record_rules import erasing_exit
 from audience_sync.members.member_state import LONGEST_JOB, LateJob
 from audience_sync.members.membership import EVERY_AUDIENCE, Destination
@@ -18,7 +18,7 @@ from audience_sync_cli.screen import iso_time
 from tests.aws_fixtures import AUDIENCE
 from tests.command.conftest import NOW, Deployment, change
 
-EFFECTIVE = Limits().timing.effective_after  # seconds
+EFFECTIVE = Timings().audiences.effective_after  # seconds
 OTHER = replace(AUDIENCE, audience_id="5", name="Another", computation_key="another")
 
 

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audience_sync.amazon_ads.destination import of_data_manager
+from audience_sync.amazon_ads.timings import Timings
 from audience_sync.aws.membership_rows import StoredMember
 from audience_sync.errors import MovedOn, TransientError, Unavailable
 from audience_sync.members.member_state import Identity, LateJob, MemberState, Timing
@@ -249,7 +250,7 @@ class Table:
 
 def restore(source: Table, target: Table, *, writes: bool = True, queue: list[str] | None = None) -> RestorationReport:
     send = ([] if queue is None else queue).extend
-    restoration = Restoration(source, source, target, ["1"], lambda _: TIMING, send)
+    restoration = Restoration(source, source, target, ["1"], Timings(job=900, late=0), send)
     return restoration.run(NOW, writes=writes, on_rows=lambda _: None)
 
 

@@ -21,6 +21,7 @@ from audience_sync.amazon_ads.destination import (
     resource_of_upload,
 )
 from audience_sync.amazon_ads.record import exit_record
+from audience_sync.amazon_ads.timings import Timings
 from audience_sync.errors import InvalidMessage
 from audience_sync.members.membership import Audience, Destination
 
@@ -78,6 +79,7 @@ def test_changes_of_an_api_that_a_newer_version_knows_are_queued_as_they_are() -
     assert of_changes(Audience("1", destination=new)) == new
     assert not needs_consent(new)
     assert not has_jobs(new)
+    assert Timings().of(new) == Timings().datasets
     assert exit_record({"userConsent": {}}, new) == {}
 
 

@@ -102,7 +102,7 @@ def test_the_job_of_each_upload_is_handed_over_with_its_members() -> None:
         ("job-1", BIG_ID, [("m1", False), ("m2", True)]),
         ("job-2", BIG_ID, [("m3", False)]),
     ]
-    assert {each.delay for each in jobs.messages} == {Limits().job}, "not before a job can have ended"
+    assert {each.delay for each in jobs.messages} == {Limits().timings.job}, "not before a job can have ended"
 
 
 def test_a_job_is_handed_over_with_the_moment_before_the_request_of_its_own_upload() -> None:
@@ -142,7 +142,7 @@ def test_the_job_that_a_message_carries_is_handed_over_before_its_changes_are_se
     first, second = jobs.jobs()
     assert (first.job_id, first.audience_id, first.sent_at, second.job_id) == ("job-9", BIG_ID, 777, "job-1")
     assert [(each.member, each.is_replay) for each in first.members] == [("m1", True), ("m2", True)]
-    assert {each.delay for each in jobs.messages} == {Limits().job}
+    assert {each.delay for each in jobs.messages} == {Limits().timings.job}
 
 
 def test_a_message_whose_job_still_cannot_be_handed_over_waits_and_the_others_are_delivered() -> None:

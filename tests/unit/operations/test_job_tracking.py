@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from audience_sync.amazon_ads.job import JobReport
+from audience_sync.amazon_ads.timings import Timings
 from audience_sync.aws.membership_rows import Sharding
 from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.clock import Clock
@@ -25,7 +26,7 @@ from audience_sync.errors import (
     TransientError,
     Unavailable,
 )
-from audience_sync.members.member_state import LONGEST_JOB, LateJob, MemberState, Timing
+from audience_sync.members.member_state import LONGEST_JOB, LateJob, MemberState
 from audience_sync.members.member_step import step
 from audience_sync.members.membership import MAX_IDENTITIES, MembershipChange, coalesce
 from audience_sync.members.messages import ChangeMessage, JobMember, JobMessage, pack
@@ -49,7 +50,7 @@ AUDIENCE = "9007199254740993"
 SENT_AT = 1_000_000_000  # milliseconds
 IN_TIME = 1020.0  # seconds; within which a job is expected to have ended
 FIRST_CHECK = 900  # seconds after the upload
-TIMING = Timing(IN_TIME)
+TIMING = Timings().audiences
 
 
 def enter(at: int, *names: str, member: str = "m1", **options: Any) -> MembershipChange:
@@ -123,7 +124,9 @@ class JobHarness:
     def tracker(self) -> JobTracker:
         clock = Clock(lambda: self.now, self.monotonic, self._sleep)
         members = self.table if self.guarded else None
-        return JobTracker(JobContext(self.amazon, members, self.changes, self.jobs, self.dead_letters, clock, TIMING))
+        return JobTracker(
+            JobContext(self.amazon, members, self.changes, self.jobs, self.dead_letters, clock, Timings())
+        )
 
     def check(
         self,

@@ -1,20 +1,42 @@
-"""The differences between Amazon's APIs, by destination: uploads, removals, the end of an upload. Pure."""
+"""The differences between Amazon's APIs, by destination: uploads, removals, the end of an upload. Pure.
+
+An API that this version does not know counts as one without jobs. The worker parks its changes before any request.
+"""
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from audience_sync.amazon_ads.advertiser_audiences import records
 from audience_sync.amazon_ads.data_manager import members
-from audience_sync.amazon_ads.destination import Api, api_of, is_of_audience_api
-from audience_sync.amazon_ads.upload import Frame, Request, Target, UploadSize
-from audience_sync.members.member_state import MemberState, Timing
+from audience_sync.amazon_ads.destination import is_of_audience_api
+from audience_sync.amazon_ads.timings import Timings
+from audience_sync.amazon_ads.upload import Frame, Target, UploadSize
+from audience_sync.members.member_state import MemberState
 from audience_sync.members.membership import MAX_IDENTITIES, Audience, Destination, Member, MembershipChange
 from audience_sync.members.person_deletion import PersonRow
 
 
-def request_of(destination: Destination) -> Request:
-    """Return the request that takes the changes of an audience."""
-    return Request.RECORDS if api_of(destination) is Api.AUDIENCES else Request.MEMBERS
+class UploadRules(NamedTuple):
+    """The requests that an API accepts, and their limits."""
+
+    encode: Callable[[Mapping[str, Any]], bytes]  # the record of a change as its part of a request, in compact JSON
+    frame_of: Callable[[Target], Frame]  # around the encoded parts
+    max_identities: int  # of one record
+    size: UploadSize | None  # None: as the stack is configured
+
+
+_WITH_JOBS = UploadRules(records.encode_record, records.frame_of, MAX_IDENTITIES, None)
+_DATASETS = UploadRules(members.encode_member, members.frame_of, members.MAX_IDENTITIES, members.MEMBERS_SIZE)
+
+
+def upload_rules(destination: Destination) -> UploadRules:
+    """Return the rules for uploads to an audience."""
+    return _WITH_JOBS if has_jobs(destination) else _DATASETS
+
+
+def has_jobs(destination: Destination) -> bool:
+    """Return whether Amazon processes uploads in jobs that can be asked for. Otherwise only time tells."""
+    return is_of_audience_api(destination)
 
 
 def is_ignored(destination: Destination, record: Mapping[str, Any]) -> bool:
@@ -27,40 +49,12 @@ def is_proof(removal: MembershipChange) -> bool:
     return has_jobs(removal.destination) or members.has_consent(removal.record)
 
 
-def encoder_of(destination: Destination) -> Callable[[Mapping[str, Any]], bytes]:
-    """Return the function that encodes the record of a change as its part of a request, in compact JSON."""
-    return records.encode_record if request_of(destination) is Request.RECORDS else members.encode_member
-
-
-def frame_of(target: Target) -> Frame:
-    """Return the frame around the encoded parts."""
-    return records.frame_of(target) if request_of(target.destination) is Request.RECORDS else members.MEMBERS
-
-
-def size_of(destination: Destination, configured: UploadSize) -> UploadSize:
-    """Return the limits on a request; `configured` applies to the audience API."""
-    return configured if request_of(destination) is Request.RECORDS else members.MEMBERS_SIZE
-
-
-def max_identities(destination: Destination) -> int:
-    """Return the number of identities that fit one record."""
-    return MAX_IDENTITIES if has_jobs(destination) else members.MAX_IDENTITIES
-
-
-def has_jobs(destination: Destination) -> bool:
-    """Return whether Amazon processes uploads in jobs that can be asked for. Otherwise only time tells."""
-    return is_of_audience_api(destination)
-
-
 def rows_of(
-    person: str,
-    audiences: Iterable[Audience],
-    states: Mapping[Member, MemberState],
-    timing_of: Callable[[Destination], Timing],
+    person: str, audiences: Iterable[Audience], states: Mapping[Member, MemberState], timings: Timings
 ) -> list[PersonRow]:
     """Return the person's rows among some states."""
     return [
-        PersonRow(state, timing_of(audience.destination), has_jobs(audience.destination))
+        PersonRow(state, timings.of(audience.destination), has_jobs(audience.destination))
         for audience in audiences
         if (state := states.get((audience.audience_id, person)))
     ]

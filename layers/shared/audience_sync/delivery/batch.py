@@ -166,7 +166,7 @@ class Delivery:
         members = members_of_upload(each.message.changes, removes=upload.removes)
         bodies = job_messages(upload.job_id, each.message.audience_id, members, upload.sent_at, destination)
         try:
-            self._context.jobs.send(bodies, deadline=deadline, delay=self._context.limits.job)
+            self._context.jobs.send(bodies, deadline=deadline, delay=self._context.limits.timings.job)
         except TransientError as failure:
             delay = backoff(each.attempts, self._jitter())
             returning.defer(each.received, delay, failure.reason, since=each.first_at)

@@ -122,11 +122,11 @@ class DeletionNotices:
         self.recorded += len(new)
         again = [each for each in recorded if each in new or was_tried(each)]
         replay = DeliveryHistory(is_replay=True)
-        queue.send(pack(again, replay), deadline=self._deadline, delay=self._context.limits.late)
+        queue.send(pack(again, replay), deadline=self._deadline, delay=self._context.limits.timings.late)
         plans = {each.member[1]: plan for each in again if (plan := after[each.member].plan)}
         due = {person: plan.deletion_due for person, plan in plans.items() if plan.deletion_due}
         for body, delay in deletion_messages(due, self._context.clock.now()):
-            soonest = self._context.limits.late  # the exits are recorded by then
+            soonest = self._context.limits.timings.late  # the exits are recorded by then
             self._context.jobs.send([body], deadline=self._deadline, delay=max(soonest, delay))
         return failed
 
@@ -143,7 +143,7 @@ class DeletionNotices:
         only harm who has come back since.
         """
         limits, now = self._context.limits, int(self._context.clock.now())
-        state = step(known, [notice], now=now, timing=limits.timing).state
+        state = step(known, [notice], now=now, timing=limits.timings.audiences).state
         kind = StepKind.DENIAL if notice.record.get("userConsent") else StepKind.NOTICE
         noted = replace(
             state, erasure=with_step(state.erasure, ErasureStep(kind, notice.message_id, notice.at, now * 1000))
@@ -151,7 +151,7 @@ class DeletionNotices:
         if known and known.plan and notice.version < known.version and not is_closed(known):
             return noted
         may_delete = self._context.deletes_people and any(not has_jobs(each.destination) for each in audiences)
-        rows = rows_of(notice.member[1], audiences, states, limits.timing_of)
+        rows = rows_of(notice.member[1], audiences, states, limits.timings)
         return replace(noted, plan=planned(noted, rows, now, is_new=_is_new(known, noted), may_delete=may_delete))
 
     def _write(self, changed: Sequence[MemberState]) -> dict[Member, TransientError]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from audience_sync.amazon_ads.apis import encoder_of, frame_of
+from audience_sync.amazon_ads.apis import upload_rules
 from audience_sync.amazon_ads.upload import Target, UploadSize, upload_ends
 from audience_sync.delivery.uploads import Limits
 from audience_sync.members.membership import MembershipChange
@@ -21,11 +21,11 @@ def groups(
         members: the changes of each member, the newest last.
         limits: of an upload.
     """
-    size, encode = limits.size(target.destination), encoder_of(target.destination)
-    sizes = (len(encode(changes[-1].record)) for changes in members)
+    size, rules = limits.size(target.destination), upload_rules(target.destination)
+    sizes = (len(rules.encode(changes[-1].record)) for changes in members)
     filled = UploadSize(size.max_records, int(size.max_bytes * _FILLED))
     start = end = 0
-    for end in upload_ends(frame_of(target), sizes, filled):
+    for end in upload_ends(rules.frame_of(target), sizes, filled):
         if end - start >= size.max_records:
             yield members[start:end]
             start = end

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from audience_sync.amazon_ads.apis import has_jobs, max_identities
+from audience_sync.amazon_ads.apis import has_jobs, upload_rules
 from audience_sync.members.member_state import MemberState
 from audience_sync.members.membership import MembershipChange
 from audience_sync.members.messages import JobMember
@@ -25,7 +25,7 @@ def member_of_state(change: MembershipChange, state: MemberState, *, is_replay: 
 def _completes_removal(change: MembershipChange, state: MemberState) -> bool:
     """Return whether no other record of the removal can still fail: it is the only one, or the last, without jobs."""
     whole, destination = state.to_remove, change.destination
-    if len(whole) <= max_identities(destination):
+    if len(whole) <= upload_rules(destination).max_identities:
         return True
     return not has_jobs(destination) and change.record["hashedPII"][-1] == whole[-1].digests
 

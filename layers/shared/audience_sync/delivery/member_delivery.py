@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from audience_sync.amazon_ads.apis import has_jobs, is_ignored, is_proof, max_identities
+from audience_sync.amazon_ads.apis import has_jobs, is_ignored, is_proof, upload_rules
 from audience_sync.amazon_ads.record import exit_record
 from audience_sync.amazon_ads.upload import Target
 from audience_sync.aws.membership_table import MembershipTable
@@ -168,7 +168,7 @@ class MemberDelivery:
     def _step(
         self, state: MemberState | None, member: Member, changes: Sequence[MembershipChange], now: int
     ) -> Step | None:
-        timing = self._context.limits.timing_of(changes[-1].destination)
+        timing = self._context.limits.timings.of(changes[-1].destination)
         attempted = self._outcomes.attempted(member)
         if member in self._outcomes.repetitions:
             found = repetition(state, changes[-1].version, now=now, timing=timing, attempted=attempted)
@@ -211,7 +211,7 @@ class MemberDelivery:
 
     def _send(self, target: Target, deliveries: Sequence[_Delivery]) -> tuple[list[_Delivery], Deferred | None]:
         """Send the first record of each member, then the second. Returns the deliveries whose records all went out."""
-        at_most = max_identities(target.destination)
+        at_most = upload_rules(target.destination).max_identities
         queues = [(each, each.state.records(removes=each.step.removes, at_most=at_most)) for each in deliveries]
         trouble: Deferred | None = None
         going = {each.member for each in deliveries}
@@ -276,7 +276,7 @@ class MemberDelivery:
         if not removes and state.version == each.state.version and self._is_parked(each.member):
             return replace(state, entered=max(state.entered, each.at))
         if is_accepted and not each.step.writes:
-            timing = self._context.limits.timing_of(state.newest.destination)
+            timing = self._context.limits.timings.of(state.newest.destination)
             state = sent(state, each.state.version, each.at, timing, removes=removes)
             state = replace(state, enters_end=max(state.enters_end, each.state.enters_end))  # with counted attempts
         if removes and not is_accepted:
@@ -292,7 +292,7 @@ class MemberDelivery:
         """Queue repetitions for when they are due; `states` are of one audience."""
         if not states:
             return
-        timing = self._context.limits.timing_of(states[0].newest.destination)
+        timing = self._context.limits.timings.of(states[0].newest.destination)
         for bodies, delay in repetition_messages(states, self._context.clock.now(), timing):
             self._context.queue.send(bodies, deadline=self._deadline, delay=delay)
 
@@ -306,7 +306,7 @@ class MemberDelivery:
                 pairs = zip(members, job.changes, strict=True)
                 members = [each._replace(proves=is_proof(change)) for each, change in pairs if each.proves]
             bodies = job_messages(job.job_id, job.audience_id, members, job.sent_at, destination)
-            self._context.jobs.send(bodies, deadline=self._deadline, delay=self._context.limits.job)
+            self._context.jobs.send(bodies, deadline=self._deadline, delay=self._context.limits.timings.job)
 
         return track
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from audience_sync.amazon_ads.apis import encoder_of, frame_of
+from audience_sync.amazon_ads.apis import upload_rules
 from audience_sync.amazon_ads.upload import Submission, Target, Upload, cut_uploads
 from audience_sync.clock import Clock
 from audience_sync.delivery.bisect import BISECTABLE_STATUSES, SAMPLE_SIZE, Chunk, sample_first
@@ -90,10 +90,10 @@ class Uploads:
             if not change.record["hashedPII"]
         }
         sendable = [change for change in changes if change.record["hashedPII"]]
-        encode = encoder_of(target.destination)
-        encoded = [encode(change.record) for change in sendable]
+        rules = upload_rules(target.destination)
+        encoded = [rules.encode(change.record) for change in sendable]
         position = 0
-        for upload in cut_uploads(target, frame_of(target), encoded, self._limits.size(target.destination)):
+        for upload in cut_uploads(target, rules.frame_of(target), encoded, self._limits.size(target.destination)):
             chunk = Chunk(upload, sendable[position : position + len(upload.encoded)])
             position += len(chunk.changes)
             trouble = self._send(chunk, outcomes, track)

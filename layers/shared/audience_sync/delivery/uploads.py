@@ -3,11 +3,10 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from audience_sync.amazon_ads.apis import has_jobs, size_of
-from audience_sync.amazon_ads.destination import name_of_api
+from audience_sync.amazon_ads.apis import upload_rules
+from audience_sync.amazon_ads.timings import Timings
 from audience_sync.amazon_ads.upload import Target, UploadSize
 from audience_sync.errors import PermanentError, RequestRejected, TransientError
-from audience_sync.members.member_state import LONGEST_JOB, Timing
 from audience_sync.members.membership import Destination, MembershipChange, Version
 
 SETTLE = 60.0  # seconds to wait after an unknown outcome, so that a late application cannot overtake the next request
@@ -21,25 +20,11 @@ class Limits:
     max_bytes: int = 1_000_000
     timeout: float = 30.0  # seconds for one upload
     settle: float = SETTLE  # seconds
-    job: float = 900.0  # seconds until Amazon's job has usually ended; until then, two jobs may run in any order
-    late: float = 120.0  # seconds for an invocation and the late arrival of its upload
-    longest_job: float = LONGEST_JOB  # seconds
-    effective: Mapping[str, float] = field(default_factory=dict)  # seconds; like `job`, of APIs without jobs
-
-    @property
-    def timing(self) -> Timing:
-        """The time until an upload to the audience API, prepared now, has taken effect."""
-        return self.timing_of(Destination())
-
-    def timing_of(self, destination: Destination) -> Timing:
-        """Return the time until an upload prepared now has taken effect."""
-        effective_after = self.effective.get(name_of_api(destination), self.job) + self.late
-        timing = Timing if has_jobs(destination) else Timing.of_dataset
-        return timing(effective_after, self.longest_job)
+    timings: Timings = field(default_factory=Timings)
 
     def size(self, destination: Destination) -> UploadSize:
         """Return the limits on one upload."""
-        return size_of(destination, UploadSize(self.max_records, self.max_bytes))
+        return upload_rules(destination).size or UploadSize(self.max_records, self.max_bytes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,12 +3,13 @@
 One pass over all people may take several runs: each continues where the last one stopped.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import batched
 from typing import NamedTuple, Protocol, Self
 
 from audience_sync.amazon_ads.apis import rows_of
+from audience_sync.amazon_ads.timings import Timings
 from audience_sync.aws.membership_rows import KEEP_EXIT, StoredMember, expires_at
 from audience_sync.clock import Clock
 from audience_sync.errors import TransientError
@@ -23,15 +24,14 @@ from audience_sync.members.erasure_state import (
     judge,
     opened_at,
 )
-from audience_sync.members.member_state import MemberState, Timing
-from audience_sync.members.membership import Audience, Destination, Member
+from audience_sync.members.member_state import MemberState
+from audience_sync.members.membership import Audience, Member
 from audience_sync.members.repetitions import deletion_messages
 
 ROWS_AT_ONCE = 2_000  # rows read between two checks of the time: 20 requests, less than a second
 SETTLED = 3_600  # seconds; a notice is spread for the second time, and its exits are recorded, long before
 RESERVE = 5.0  # seconds after the deadline in which what was found is still stored
 EXPIRES_SOON = KEEP_EXIT // 2  # seconds; the rows of an open erasure are then kept longer
-type TimingOf = Callable[[Destination], Timing]
 
 
 class Members(Protocol):
@@ -98,7 +98,7 @@ class Context(NamedTuple):
     notices: Notices
     members: Members
     audiences: Sequence[Audience]  # listed and unlinked ones
-    timing_of: TimingOf
+    timings: Timings
     jobs: Queue  # the job queue, for deletions that are due
     clock: Clock
     overdue_after: float  # days
@@ -106,7 +106,7 @@ class Context(NamedTuple):
 
 
 def judged(
-    people: Iterable[MemberState], audiences: Sequence[Audience], members: Members, timing_of: TimingOf, now: float
+    people: Iterable[MemberState], audiences: Sequence[Audience], members: Members, timings: Timings, now: float
 ) -> Iterator[tuple[MemberState, Erasure, list[MemberState]]]:
     """Judge the newest erasure of each person. Yields the row of all audiences, the judgement, and the other rows.
 
@@ -114,7 +114,7 @@ def judged(
         people: their rows of all audiences.
         audiences: listed and unlinked ones.
         members: their other rows are read there.
-        timing_of: returns how long Amazon may take with an upload.
+        timings: how long Amazon may take with an upload.
         now: epoch seconds.
 
     Raises:
@@ -128,7 +128,7 @@ def judged(
             for audience_id in (ids if each.plan is None else ids & each.plan.known_in)
         )
         for each in some:
-            rows = rows_of(each.member[1], audiences, states, timing_of)
+            rows = rows_of(each.member[1], audiences, states, timings)
             yield each, judge(each, rows, ids, now), [row.state for row in rows]
 
 
@@ -165,7 +165,7 @@ def _check(context: Context, page: Iterable[MemberState], report: ErasureReport,
     people = [each for each in left if not found.is_skipped(each)]
     if context.clock.monotonic() >= context.deadline:  # also checked here: on most pages, nobody has to be judged
         return False
-    for state, erasure, rows in judged(people, context.audiences, context.members, context.timing_of, now):
+    for state, erasure, rows in judged(people, context.audiences, context.members, context.timings, now):
         if context.clock.monotonic() >= context.deadline:
             break
         found.add(state, erasure, rows)

@@ -13,16 +13,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import batched
-from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 from audience_sync.amazon_ads.apis import has_jobs
-from audience_sync.amazon_ads.destination import Api, api_of
 from audience_sync.amazon_ads.job import JobReport
+from audience_sync.amazon_ads.timings import Timings
 from audience_sync.clock import Clock
 from audience_sync.errors import MovedOn, NotFound, OutOfTime, RequestRejected, TransientError
 from audience_sync.members.member_state import MemberState, Timing
-from audience_sync.members.membership import Destination, Member, MembershipChange
+from audience_sync.members.membership import Member, MembershipChange
 from audience_sync.members.messages import DeadLetter, Failure, JobMember, JobMessage
 from audience_sync.members.repetitions import MAX_DELAY, repetition_messages, wait_until
 from audience_sync.operations.job_end import Rejection, after_end, is_concerned, late_job, rejected_change, rejections
@@ -95,12 +94,7 @@ class JobContext(NamedTuple):
     jobs: Queue
     dead_letters: Queue
     clock: Clock
-    timing: Timing  # of the audience API
-    timings: Mapping[Api, Timing] = MappingProxyType({})  # of APIs without jobs
-
-    def timing_of(self, destination: Destination) -> Timing:
-        """Return how long Amazon may take with an upload."""
-        return self.timings.get(api_of(destination), self.timing)
+    timings: Timings
 
 
 class _Effect(NamedTuple):
@@ -136,7 +130,7 @@ class JobTracker:
         if self._clock.monotonic() > deadline - MIN_TIME_PER_CHECK:
             # Stopped during a check, the function would return all its messages to the queue, even checked ones.
             raise OutOfTime("no time left to check the job", retry_after=None)
-        timing = self._context.timing_of(message.destination)
+        timing = self._context.timings.of(message.destination)
         if not has_jobs(message.destination):
             return self._without_job(message, age, timing, deadline)
         # A job first checked later than expected may have ended late.
@@ -229,7 +223,7 @@ class JobTracker:
         ]
         self._park(message, refused, deadline)
         by_member = {state.member: each for each, state in known}
-        timing = self._context.timing_of(message.destination)
+        timing = self._context.timings.of(message.destination)
 
         def ended(state: MemberState) -> MemberState:
             each, now = by_member[state.member], int(self._clock.now())

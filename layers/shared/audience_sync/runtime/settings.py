@@ -11,8 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from audience_sync.access.sources import AllowedSources
 from audience_sync.amazon_ads.data_manager.accounts import Account
 from audience_sync.amazon_ads.regions import HOSTS, Hosts, Region
+from audience_sync.amazon_ads.timings import Timings
 from audience_sync.errors import InvalidSettings
-from audience_sync.members.member_state import LONGEST_JOB, Timing
+from audience_sync.members.member_state import LONGEST_JOB
 
 
 class _Settings(BaseModel):
@@ -72,14 +73,9 @@ class TimingSettings(_Settings):
     longest_job_seconds: float = Field(LONGEST_JOB, alias="LONGEST_JOB_SECONDS", ge=0)
 
     @property
-    def timing(self) -> Timing:
-        """The time of an upload to the audience API."""
-        return Timing(self.job_seconds + self.late_seconds, self.longest_job_seconds)
-
-    @property
-    def timing_of_datasets(self) -> Timing:
-        """The time of an upload to Ads Data Manager."""
-        return Timing.of_dataset(self.data_manager_seconds + self.late_seconds, self.longest_job_seconds)
+    def timings(self) -> Timings:
+        """How long Amazon may take with an upload."""
+        return Timings(self.job_seconds, self.data_manager_seconds, self.late_seconds, self.longest_job_seconds)
 
 
 class WorkerSettings(DataManagerSettings, TimingSettings):

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from audience_sync.amazon_ads.apis import encoder_of, frame_of, is_ignored, is_proof
+from audience_sync.amazon_ads.apis import is_ignored, is_proof, upload_rules
 from audience_sync.amazon_ads.data_manager.members import encode_member, has_consent
 from audience_sync.amazon_ads.destination import of_data_manager
 from audience_sync.amazon_ads.record import audience_record, exit_record
@@ -84,8 +84,9 @@ def test_amazon_ignores_the_removal_of_a_denied_member_and_only_one_with_consent
 
 def test_the_body_of_an_upload_is_json() -> None:
     target = Target("adm-1", of_data_manager())
-    encoded = [encoder_of(target.destination)(change(f"m{number}", "a").record) for number in range(3)]
-    uploads = list(cut_uploads(target, frame_of(target), encoded, UploadSize(2, 10_000)))
+    rules = upload_rules(target.destination)
+    encoded = [rules.encode(change(f"m{number}", "a").record) for number in range(3)]
+    uploads = list(cut_uploads(target, rules.frame_of(target), encoded, UploadSize(2, 10_000)))
     people = [person for upload in uploads for person in json.loads(upload.body())["members"]]
     assert [person["externalUserId"] for person in people] == ["m0", "m1", "m2"]
 

@@ -4,14 +4,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from audience_sync.amazon_ads.answer_fields import object_or_empty
-from audience_sync.amazon_ads.upload import Frame, Request, UploadSize
+from audience_sync.amazon_ads.upload import Frame, Request, Target, UploadSize
 from audience_sync.fields import IDENTIFIERS
 from audience_sync.quick_json import utf8_json
 
 MAX_IDENTITIES = 10  # in one member's hashedPiis; Amazon's limit
 # Amazon accepts 10,000 members and 10 MB, and recommends 5,000 members. Larger requests take longer to repeat.
 MEMBERS_SIZE = UploadSize(5_000, 2_000_000)
-MEMBERS = Frame(Request.MEMBERS, b'{"members":[', b"]}")
+_FRAME = Frame(Request.MEMBERS, b'{"members":[', b"]}")
 _NAMES = {field.amazon_name: field.data_manager_name for field in IDENTIFIERS}
 
 
@@ -25,6 +25,11 @@ def encode_member(record: Mapping[str, Any]) -> bytes:
     if consent := _user_consent(record):
         member["userConsent"] = consent
     return utf8_json(member)
+
+
+def frame_of(_target: Target) -> Frame:
+    """Return the frame around the members. The dataset is in the path."""
+    return _FRAME
 
 
 def has_consent(record: Mapping[str, Any]) -> bool:
