@@ -1,10 +1,8 @@
 """Targets of what Amazon answers, and of what is sent to it: answers of its APIs and login; audience settings."""
 
 import contextlib
-import io
 import math
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import requests
@@ -17,7 +15,6 @@ from audience_sync.amazon_ads.data_manager.client import DataManager
 from audience_sync.amazon_ads.data_manager.dataset_settings import new_dataset
 from audience_sync.amazon_ads.exchange import MAX_RETRY_AFTER, retry_after
 from audience_sync.amazon_ads.login import AccessTokens, Login, Token
-from audience_sync.amazon_ads.transport import TotalTimeoutAdapter
 from audience_sync.amazon_ads.upload import Target
 from audience_sync.aws.audience_table import row_of
 from audience_sync.errors import AudienceSyncError, InvalidAudience, RequestRejected, TokenUnavailable, TransientError
@@ -28,6 +25,7 @@ from local.amazon.validation import check_audience_update, check_new_audience
 from tests.aws_fixtures import CREDENTIALS
 from tests.builders import upload_of
 from tests.doubles.secrets import StoredSecret
+from tests.doubles.wire import Reply
 from tests.fuzz.inputs import Message, json_or_none
 from tests.fuzz.invariants import assert_repeats_nothing
 
@@ -39,46 +37,11 @@ MAX_CPM = 500  # hundredths
 _ADDRESS = re.compile(r"\S@\S")
 
 
-class _Answers(TotalTimeoutAdapter):
-    """Gives one answer to every request, without a network."""
-
-    def __init__(self, message: Message) -> None:
-        super().__init__()
-        self._message = message
-
-    @contextlib.contextmanager
-    def limit(self, seconds: float) -> Iterator[None]:
-        """Take no time."""
-        assert seconds > 0
-        yield
-
-    def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
-        """Answer with the input."""
-        response = requests.Response()
-        digits = self._message.first_line[:3]
-        response.status_code = int(digits) if digits.isascii() and digits.isdigit() else 200
-        response.headers.update(self._message.headers)
-        response.raw = _Raw(self._message.body)
-        response.request = request
-        response.url = str(request.url)
-        return response
-
-
-class _Raw(io.BytesIO):
-    """The raw body of an answer."""
-
-    def read1(self, size: int | None = -1, *, decode_content: bool = False) -> bytes:
-        """Read as urllib3's responses do."""
-        del decode_content
-        return super().read1(size if size is not None else -1)
-
-    def release_conn(self) -> None:
-        """There is no connection."""
-
-
 def _session(message: Message) -> requests.Session:
+    digits = message.first_line[:3]
+    status = int(digits) if digits.isascii() and digits.isdigit() else 200
     session = requests.Session()
-    adapter = _Answers(message)
+    adapter = Reply(status, message.body, None, **message.headers)
     session.mount("https://", adapter)
     session.mount("http://", adapter)
     return session

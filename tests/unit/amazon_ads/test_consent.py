@@ -23,7 +23,7 @@ def consent_of(fields: dict[str, Any], country: str | None, policy: ConsentPolic
                 "geo": {"countryCode": "DE"},
                 "consent": {"amzn": {"amznUserData": "GRANTED", "amznAdStorage": "GRANTED"}},
             },
-            id="Amazon's own signal",
+            id="in small letters",
         ),
         pytest.param(
             {"amzn_user_data": "GRANTED", "amzn_ad_storage": "GRANTED"},
@@ -32,7 +32,7 @@ def consent_of(fields: dict[str, Any], country: str | None, policy: ConsentPolic
                 "geo": {"countryCode": "DE"},
                 "consent": {"amzn": {"amznUserData": "GRANTED", "amznAdStorage": "GRANTED"}},
             },
-            id="as Segment's mapping has it",
+            id="both as Amazon writes them",
         ),
         pytest.param(
             {"amzn_user_data": True},

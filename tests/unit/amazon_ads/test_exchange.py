@@ -1,16 +1,13 @@
 """One exchange with Amazon: the request as it is sent, and our error for each answer."""
 
 from functools import partial
-from io import BytesIO
 from typing import Any
 
 import pytest
 import requests
-from urllib3 import HTTPResponse
 
 from audience_sync.amazon_ads.exchange import CONNECT_TIMEOUT, READ_TIMEOUT, Exchange, retry_after
 from audience_sync.amazon_ads.login import AccessTokens, Login, Token
-from audience_sync.amazon_ads.transport import TotalTimeoutAdapter
 from audience_sync.errors import (
     AccessDenied,
     AudienceSyncError,
@@ -22,31 +19,13 @@ from audience_sync.errors import (
     Throttled,
 )
 from tests.doubles.secrets import StoredSecret
+from tests.doubles.wire import Reply
 
 NOW = 1_800_000_000.0
 IN_A_MINUTE = "Fri, 15 Jan 2027 08:01:00 GMT"
 
 
-class Amazon(TotalTimeoutAdapter):
-    """Gives every request the same answer, and keeps the requests with the options they were sent with."""
-
-    def __init__(self, status: int, body: bytes = b"", failure: Exception | None = None, **headers: str) -> None:
-        super().__init__()
-        self._status, self._body, self._failure = status, body, failure
-        self._headers = {name.replace("_", "-"): value for name, value in headers.items()}
-        self.requests: list[requests.PreparedRequest] = []
-        self.options: list[dict[str, Any]] = []
-
-    def send(self, request: requests.PreparedRequest, *_: Any, **options: Any) -> requests.Response:
-        self.requests.append(request)
-        self.options.append(options)
-        if self._failure:
-            raise self._failure
-        raw = HTTPResponse(BytesIO(self._body), self._headers, self._status, preload_content=False)
-        return self.build_response(request, raw)
-
-
-def call(amazon: Amazon, body: bytes | None = None, **options: Any) -> Any:
+def call(amazon: Reply, body: bytes | None = None, **options: Any) -> Any:
     """Make one call with a token that is stored already."""
     secret = StoredSecret(Token("Atza|stored", NOW + 3000).as_json())
     with requests.Session() as session, requests.Session() as unused:
@@ -60,7 +39,7 @@ def call(amazon: Amazon, body: bytes | None = None, **options: Any) -> Any:
 @pytest.mark.parametrize("body", [None, b"{}"])
 def test_a_request_is_sent_directly_and_with_every_header(monkeypatch: pytest.MonkeyPatch, body: bytes | None) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example")
-    amazon = Amazon(200, b"[7]")
+    amazon = Reply(200, b"[7]")
     assert call(amazon, body) == [7]
     (request,) = amazon.requests
     ours = {"Accept", "Content-Type", "Authorization", "Amazon-Advertising-API-ClientId"}
@@ -76,18 +55,16 @@ def test_a_request_is_sent_directly_and_with_every_header(monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     ("answer", "error", "wait"),
     [
-        pytest.param(partial(Amazon, 300), ServiceUnavailable, None, id="300"),
-        pytest.param(partial(Amazon, 307, Location="https://other.example"), ServiceUnavailable, None, id="a redirect"),
-        pytest.param(partial(Amazon, 399), ServiceUnavailable, None, id="399"),
-        pytest.param(partial(Amazon, 408), ServiceUnavailable, None, id="408"),
-        pytest.param(partial(Amazon, 425, Retry_After="7"), ServiceUnavailable, 7, id="425"),
-        pytest.param(partial(Amazon, 503), ServiceUnavailable, None, id="503"),
-        pytest.param(partial(Amazon, 429, Retry_After=IN_A_MINUTE), Throttled, 60, id="429 with a date"),
-        pytest.param(partial(Amazon, 0, failure=requests.ConnectionError()), OutcomeUnknown, None, id="no cause"),
+        pytest.param(partial(Reply, 300), ServiceUnavailable, None, id="300"),
+        pytest.param(partial(Reply, 307, Location="https://other.example"), ServiceUnavailable, None, id="a redirect"),
+        pytest.param(partial(Reply, 399), ServiceUnavailable, None, id="399"),
+        pytest.param(partial(Reply, 425, Retry_After="7"), ServiceUnavailable, 7, id="425"),
+        pytest.param(partial(Reply, 429, Retry_After=IN_A_MINUTE), Throttled, 60, id="429 with a date"),
+        pytest.param(partial(Reply, 0, b"", requests.ConnectionError()), OutcomeUnknown, None, id="no cause"),
     ],
 )
 def test_a_temporary_failure_says_when_to_retry(
-    answer: partial[Amazon], error: type[AudienceSyncError], wait: float | None
+    answer: partial[Reply], error: type[AudienceSyncError], wait: float | None
 ) -> None:
     amazon = answer()
     with pytest.raises(error) as caught:
@@ -100,7 +77,7 @@ def test_a_temporary_failure_says_when_to_retry(
 def test_a_server_error_leaves_the_outcome_unknown_unless_the_call_can_be_repeated(status: int) -> None:
     for repeatable, error in ((True, ServiceUnavailable), (False, OutcomeUnknown)):
         with pytest.raises(error):
-            call(Amazon(status), repeatable=repeatable)
+            call(Reply(status), repeatable=repeatable)
 
 
 @pytest.mark.parametrize(
@@ -114,25 +91,25 @@ def test_a_server_error_leaves_the_outcome_unknown_unless_the_call_can_be_repeat
 )
 def test_a_refusal_is_permanent(status: int, error: type[RequestRejected]) -> None:
     with pytest.raises(error) as caught:
-        call(Amazon(status))
+        call(Reply(status))
     assert (type(caught.value), caught.value.status) == (error, status)
 
 
 @pytest.mark.parametrize(
     ("answer", "text", "request_id"),
     [
-        pytest.param(partial(Amazon, 400), "Amazon answered 400", "", id="nothing said"),
-        pytest.param(partial(Amazon, 400, b'["message"]'), "Amazon answered 400", "", id="not an object"),
-        pytest.param(partial(Amazon, 409, b'{"code": "duplicate"}'), "Amazon answered 409: duplicate", "", id="a code"),
-        pytest.param(partial(Amazon, 426, x_amzn_RequestId="a-1"), "Amazon answered 426", "a-1", id="an id"),
+        pytest.param(partial(Reply, 400), "Amazon answered 400", "", id="nothing said"),
+        pytest.param(partial(Reply, 400, b'["message"]'), "Amazon answered 400", "", id="not an object"),
+        pytest.param(partial(Reply, 409, b'{"code": "duplicate"}'), "Amazon answered 409: duplicate", "", id="a code"),
+        pytest.param(partial(Reply, 426, x_amzn_RequestId="a-1"), "Amazon answered 426", "a-1", id="an id"),
         pytest.param(
-            partial(Amazon, 400, x_amzn_RequestId="", x_amz_rid="B_2"), "Amazon answered 400", "B_2", id="the other id"
+            partial(Reply, 400, x_amzn_RequestId="", x_amz_rid="B_2"), "Amazon answered 400", "B_2", id="the other id"
         ),
-        pytest.param(partial(Amazon, 400, x_amz_rid="ada@b.co"), "Amazon answered 400", "", id="a quotation for an id"),
+        pytest.param(partial(Reply, 400, x_amz_rid="ada@b.co"), "Amazon answered 400", "", id="a quotation for an id"),
     ],
 )
 def test_a_refusal_quotes_amazon_and_carries_the_id_for_its_support(
-    answer: partial[Amazon], text: str, request_id: str
+    answer: partial[Reply], text: str, request_id: str
 ) -> None:
     with pytest.raises(RequestRejected) as caught:
         call(answer())
@@ -140,7 +117,7 @@ def test_a_refusal_quotes_amazon_and_carries_the_id_for_its_support(
 
 
 def test_without_time_left_nothing_is_sent() -> None:
-    amazon = Amazon(200)
+    amazon = Reply(200)
     with pytest.raises(ServiceUnavailable):
         call(amazon, timeout=0)
     assert not amazon.requests

@@ -21,7 +21,6 @@ from tests.builders import upload_of
     [
         pytest.param("cust_48121", "cust_48121", id="letters, digits, underscore"),
         pytest.param("A-1", "A-1", id="dash"),
-        pytest.param(48121, "48121", id="a number"),
         pytest.param(2**60 + 1, "1152921504606846977", id="a number that a double cannot hold"),
         pytest.param("x" * 128, "x" * 128, id="128 characters"),
         pytest.param(10**128 - 1, "9" * 128, id="a number of 128 digits"),
@@ -37,8 +36,6 @@ def test_a_member_id_is_kept_as_it_is(value: Any, expected: str) -> None:
         pytest.param(None, "member_id_missing", id="missing"),
         pytest.param("", "member_id_missing", id="empty"),
         pytest.param("ada@example.com", "member_id_invalid", id="an e-mail address"),
-        pytest.param("+12065550142", "member_id_invalid", id="a phone number"),
-        pytest.param("a b", "member_id_invalid", id="a space"),
         pytest.param("a\n", "member_id_invalid", id="a trailing newline"),
         pytest.param("١٢", "member_id_invalid", id="digits of another script"),
         pytest.param("x" * 129, "member_id_invalid", id="too long"),
@@ -70,8 +67,8 @@ def test_a_member_id_outside_amazons_pattern_is_refused_without_repeating_it(val
         pytest.param(2**64 - 1, "18446744073709551615", id="the largest, as a number"),
         pytest.param(0, None, id="zero, as a number"),
         pytest.param(4.1e17, None, id="a float"),
-        pytest.param("4e17", None, id="exponent"),
         pytest.param(True, None, id="a boolean"),
+        pytest.param("٤٢", None, id="digits of another script"),
         pytest.param("", None, id="empty"),
     ],
 )

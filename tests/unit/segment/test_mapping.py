@@ -1,6 +1,5 @@
 """Directives: what each gives, what is refused and how, and that no event can do harm."""
 
-import json
 import sys
 from types import MappingProxyType
 from typing import Any
@@ -34,11 +33,9 @@ EVENT = {
     "zero": 0,
     "no": False,
     "empty": "",
-    "null": None,
     "blank": " ",
-    "traits": {"email": "Ada@Example.com", "first_name": "Ada", "a.b": 1, "x y": 2, "length": 9},
+    "traits": {"a.b": 1, "x y": 2},
     "products": [{"id": "p1", "price": 1.0}, {"id": "p2", "price": 2.5}],
-    "id": 9_007_199_254_740_993,
 }
 
 type Json = Any
@@ -77,33 +74,19 @@ loose_directives = st.recursive(
 @pytest.mark.parametrize(
     ("path", "expected"),
     [
-        pytest.param("$.userId", "cust_1", id="from the root"),
         pytest.param("userId", "cust_1", id="the $. may be missing"),
-        pytest.param("$.traits.email", "Ada@Example.com", id="nested"),
-        pytest.param("$.traits['x y']", 2, id="quoted name"),
         pytest.param('$.traits["x y"]', 2, id="quoted name, double"),
         pytest.param("$.traits['a.b']", None, id="a dot inside quotes still separates"),
-        pytest.param("$.products[1].id", "p2", id="list position"),
-        pytest.param("$.products.1.id", "p2", id="list position, with a dot"),
         pytest.param("$.products[2].id", None, id="beyond the list"),
         pytest.param("$.products[01].id", None, id="01 is no position"),
         pytest.param("$.products.-1.id", None, id="nothing counts from the end"),
         pytest.param("$.products.length", None, id="a list has no length"),
-        pytest.param("$.userId.length", None, id="nor has a text"),
-        pytest.param("$.traits.length", 9, id="unless the event says so"),
         pytest.param("$.userId.0", "c", id="a character of a text"),
         pytest.param("$.traits.__class__", None, id="no attributes"),
-        pytest.param("$.traits.constructor", None, id="nothing inherited"),
-        pytest.param("$.traits.get", None, id="no methods"),
-        pytest.param("$.missing.deeper", None, id="missing"),
-        pytest.param("$.zero.deeper", 0, id="a falsy value ends the path: 0"),
-        pytest.param("$.no.deeper", False, id="a falsy value ends the path: false"),
         pytest.param("$.empty.deeper", "", id="a falsy value ends the path: empty text"),
         pytest.param("$.n.deeper", None, id="a number holds nothing"),
         pytest.param("$", None, id="a bare $ is a key"),
-        pytest.param("$.", EVENT, id="the whole event"),
         pytest.param("", EVENT, id="the empty path too"),
-        pytest.param({"@literal": "$.n"}, 7, id="a path from a directive"),
         pytest.param({"@path": "$.n"}, None, id="a path that is no text"),
     ],
 )
@@ -114,18 +97,13 @@ def test_a_path_reaches_what_the_event_itself_holds(path: Json, expected: Any) -
 @pytest.mark.parametrize(
     ("template", "expected"),
     [
-        pytest.param("{{ traits.first_name }}-{{{n}}}", "Ada-7", id="double and triple braces"),
         pytest.param("{{{userId}}}-{{{n}}}", "cust_1-7", id="triple braces twice"),
-        pytest.param("[{{missing}}{{null}}{{empty}}]", "[]", id="missing, null and empty print nothing"),
         pytest.param("{{zero}} {{no}}", "0 false", id="0 and false print"),
         pytest.param("{{traits}}", "[object Object]", id="objects as JavaScript prints them"),
         pytest.param("{{products.0.price}} {{products.1.price}}", "1 2.5", id="numbers as JavaScript prints them"),
-        pytest.param("{{products}}", "[object Object],[object Object]", id="lists are joined"),
-        pytest.param("{{id}}", "9007199254740993", id="ids beyond 2**53 stay exact"),
         pytest.param("{{$.n}}", "", id="$. is not removed in a template"),
         pytest.param("{{\u00a0n\ufeff}}", "7", id="white space is JavaScript's"),
         pytest.param("{ {n} } {}", "{ {n} } {}", id="single braces stay"),
-        pytest.param({"@literal": "{{ n }}!"}, "7!", id="a template from a directive"),
         pytest.param({"@path": "$.n"}, None, id="a template that is no text"),
     ],
 )
@@ -151,7 +129,6 @@ LIST: Json = {"@path": "$.products"}
         pytest.param({"@if": {"exists": LOWER, "then": LOWER, "else": 2}}, "cust_1", id="if: itself"),
         pytest.param({"@if": {"exists": MISSING, "then": MISSING, "else": LOWER}}, "cust_1", id="if: else"),
         pytest.param({"@if": {"blank": LIST, "then": LIST, "else": 2}}, EVENT["products"], id="if: a list"),
-        pytest.param({"@arrayPath": [LOWER]}, "cust_1", id="arrayPath"),
         pytest.param(
             {"@arrayPath": ["$.traits", {"u": {"@sha256": {"@path": "$.x y"}}}]},
             [{"u": sha256("2")}],
@@ -183,18 +160,11 @@ def test_a_value_is_never_read_as_a_template() -> None:
     [
         (1.0, "1"),
         (-0.0, "0"),
-        (0.1, "0.1"),
-        (-1.5, "-1.5"),
-        (1e21, "1e+21"),
         (1.5e300, "1.5e+300"),
         (1e20, "100000000000000000000"),
-        (1.2345678901234568e20, "123456789012345680000"),
         (1e-6, "0.000001"),
-        (1e-7, "1e-7"),
         (-1.25e-7, "-1.25e-7"),
-        (5e-324, "5e-324"),
         (float("inf"), "Infinity"),
-        (float("-inf"), "-Infinity"),
         (float("nan"), "NaN"),
         (10**30, "1" + "0" * 30),
     ],
@@ -213,18 +183,9 @@ def test_a_number_survives_being_text(number: float) -> None:
     [
         pytest.param({"@literal": {"a": 1, "b": {"@path": "$.n"}}}, {"a": 1, "b": 7}, id="literal: directives resolve"),
         pytest.param("$.userId", "$.userId", id="a plain text is no path"),
-        pytest.param("{{ n }}", "{{ n }}", id="a plain text is no template"),
         pytest.param({"@path": "$.n", "_metadata": {"x": 1}}, 7, id="_metadata may be beside it"),
         pytest.param({"_metadata": 1}, {"_metadata": 1}, id="_metadata alone is an object"),
-        pytest.param(
-            {"a": {"@path": "$.missing"}, "b": {"@path": "$.null"}}, {"b": None}, id="undefined goes, null stays"
-        ),
         pytest.param([{"@path": "$.missing"}, {"@path": "$.n"}], [None, 7], id="undefined in a list is null"),
-        pytest.param([{"a": {"@path": "$.missing"}}], [{}], id="undefined goes inside a list too"),
-        pytest.param({"@path": "$.missing"}, None, id="undefined alone is None"),
-        pytest.param({}, {}, id="empty object"),
-        pytest.param({"a": {"@sha256": {"@path": "$.n"}}}, {"a": sha256("7")}, id="a directive in an object"),
-        pytest.param("a" * MAX_CHARACTERS, "a" * MAX_CHARACTERS, id="the longest text"),
         pytest.param({"a" * MAX_CHARACTERS: 1}, {"a" * MAX_CHARACTERS: 1}, id="the longest key"),
     ],
 )
@@ -235,14 +196,10 @@ def test_what_is_no_directive_stands_for_itself(directive: Json, expected: Any) 
 @pytest.mark.parametrize(
     ("value", "exists", "blank"),
     [
-        pytest.param("$.missing", "else", "else", id="missing"),
-        pytest.param("$.null", "else", "else", id="null"),
         pytest.param("$.empty", "then", "else", id="empty text"),
         pytest.param("$.blank", "then", "then", id="white space"),
         pytest.param("$.zero", "then", "else", id="0"),
-        pytest.param("$.no", "then", "else", id="false"),
         pytest.param("$.products", "then", "then", id="list"),
-        pytest.param("$.traits", "then", "then", id="object"),
     ],
 )
 def test_if_asks_whether_a_value_exists_or_is_not_blank(value: str, exists: str, blank: str) -> None:
@@ -254,44 +211,8 @@ def test_if_asks_whether_a_value_exists_or_is_not_blank(value: str, exists: str,
 @pytest.mark.parametrize(
     ("directive", "expected"),
     [
-        pytest.param({"@if": {"blank": [[None]], "then": 1, "else": 2}}, 2, id="if: a list of nothing is blank"),
-        pytest.param({"@if": {"blank": [0], "then": 1, "else": 2}}, 1, id="if: a list of 0 is not"),
-        pytest.param(
-            {"@if": {"exists": {"@path": "$.x"}, "then": 1, "else": 0}}, None, id="if: a falsy else is ignored"
-        ),
-        pytest.param({"@if": {"exists": {"@path": "$.n"}, "then": 0}}, 0, id="if: a falsy then is not"),
-        pytest.param({"@if": {"exists": True, "then": 1}}, 1, id="if: then is not mistaken for the condition"),
-        pytest.param(
-            {"@case": {"operator": "lower", "value": {"@path": "$.traits.email"}}}, "ada@example.com", id="case"
-        ),
-        pytest.param({"@case": {"operator": "upper", "value": "straße"}}, "STRASSE", id="case: upper"),
-        pytest.param({"@case": {"operator": "upper", "value": {"@path": "$.n"}}}, 7, id="case: others pass"),
-        pytest.param({"@case": {"operator": "upper"}}, None, id="case: no value"),
-        pytest.param({"@case": {"operator": "upper", "value": ""}}, None, id="case: an empty constant, as in Segment"),
-        pytest.param({"@replace": {"value": "", "pattern": "a"}}, None, id="replace: an empty constant, as in Segment"),
-    ],
-)
-def test_choices_and_constants(directive: Json, expected: Any) -> None:
-    assert resolve(directive, EVENT) == expected
-
-
-@pytest.mark.parametrize(
-    ("value", "expected"),
-    [
-        pytest.param("x" * MAX_TEXT, "X" * MAX_TEXT, id="as long as a text may be"),
-        pytest.param("x" * (MAX_TEXT + 1), None, id="a character longer"),
-        pytest.param({"a": 1}, {"a": 1}, id="an object passes"),
-        pytest.param(None, None, id="null passes"),
-    ],
-)
-def test_case_changes_texts_up_to_the_limit(value: Json, expected: Any) -> None:
-    assert resolve({"@case": {"operator": "upper", "value": {"@path": "$.a"}}}, {"a": value}) == expected
-
-
-@pytest.mark.parametrize(
-    ("directive", "expected"),
-    [
-        pytest.param({"@path": {"@path": "$.a"}}, 7, id="a path from the event"),
+        pytest.param({"@case": {"operator": "upper", "value": {"@path": "$.limit"}}}, "X" * MAX_TEXT, id="the longest"),
+        pytest.param({"@case": {"operator": "upper", "value": {"@path": "$.beyond"}}}, None, id="a character longer"),
         pytest.param({"@template": {"@path": "$.t"}}, "7", id="a template from the event"),
         pytest.param({"@path": {"@path": "$.long"}}, None, id="a path that is too long"),
         pytest.param({"@template": {"@path": "$.long"}}, None, id="a template that is too long"),
@@ -305,7 +226,7 @@ def test_case_changes_texts_up_to_the_limit(value: Json, expected: Any) -> None:
         pytest.param({"@path": "n." + "x" * (MAX_CHARACTERS - 2)}, None, id="the longest path"),
     ],
 )
-def test_paths_and_templates_are_bounded(directive: Json, expected: Any) -> None:
+def test_paths_templates_and_texts_have_a_longest_length(directive: Json, expected: Any) -> None:
     event = {
         "a": "$.n",
         "n": 7,
@@ -316,6 +237,8 @@ def test_paths_and_templates_are_bounded(directive: Json, expected: Any) -> None
         "long": "x" * (MAX_CHARACTERS + 1),
         "longest": "x" * MAX_CHARACTERS,
         "text": "x" * (MAX_TEXT // 2),
+        "limit": "x" * MAX_TEXT,
+        "beyond": "x" * (MAX_TEXT + 1),
     }
     assert resolve(directive, event) == expected
 
@@ -351,7 +274,7 @@ def test_values_beyond_a_bound_have_no_text() -> None:
     assert not UNDEFINED
 
 
-@pytest.mark.parametrize(("bits", "steps"), [(333, 0), (336, 33), (700, 70)])
+@pytest.mark.parametrize(("bits", "steps"), [(333, 0), (336, 33)])
 def test_a_long_number_costs_steps_for_its_digits(bits: int, steps: int) -> None:
     budget = Budget(100)
     text_of(2**bits, budget)
@@ -367,77 +290,19 @@ def test_flatten_writes_keys_up_to_the_limit() -> None:
 
 
 @pytest.mark.parametrize(
-    ("directive", "expected"),
-    [
-        pytest.param({"@arrayPath": ["$.o", {"b": {"@path": "$.x"}}]}, [{"b": 1}], id="arrayPath: an object is one"),
-        pytest.param({"@arrayPath": ["$.l", {}]}, [{"x": 1}], id="arrayPath: an empty shape is none"),
-        pytest.param({"@arrayPath": ["$.l", None]}, [{"x": 1}], id="arrayPath: null is no shape"),
-        pytest.param({"@arrayPath": ["$.missing", {"b": 1}]}, None, id="arrayPath: nothing"),
-        pytest.param({"@excludeWhenNull": {"@path": "$.l"}}, [{"x": 1}], id="excludeWhenNull: a list passes"),
-        pytest.param({"@excludeWhenNull": {"a": {"b": None, "c": 1}}}, {"a": {"c": 1}}, id="excludeWhenNull: deep"),
-        pytest.param({"@merge": {"direction": "right", "objects": [{"@path": "$.t"}]}}, {"0": "h"}, id="merge: a text"),
-        pytest.param(
-            {"@merge": {"direction": "right", "objects": [{"@path": "$.n"}, {"@path": "$.o"}]}},
-            {"x": 1},
-            id="merge: a number is passed over, what follows is not",
-        ),
-        pytest.param(
-            {"@flatten": {"separator": "_", "value": {"@path": "$.f"}}},
-            {"a_b_c": 1, "a_d": 2, "e_0": 3},
-            id="flatten: in order",
-        ),
-        pytest.param(
-            {"@flatten": {"separator": "_", "omitArrays": False, "value": {"@path": "$.f"}}},
-            {"a_b_c": 1, "a_d": 2, "e_0": 3},
-            id="flatten: lists not kept",
-        ),
-        pytest.param(
-            {"@if": {"exists": {"@path": "$.missing"}, "then": 1, "else": {"@path": "$.n"}}}, 5, id="if: else"
-        ),
-        pytest.param({"@if": {"exists": {"@path": "$.missing"}, "then": 1}}, None, id="if: no else"),
-        pytest.param({"@if": {"exists": {"@path": "$.n"}}}, None, id="if: no then"),
-        pytest.param(
-            {"@if": {"blank": {"@path": "$.n"}, "then": {"@path": "$.n"}, "else": "x"}}, 5, id="if: itself, or else"
-        ),
-        pytest.param(
-            {"@if": {"blank": {"@path": "$.e"}, "then": {"@path": "$.e"}, "else": "x"}}, "x", id="if: else of itself"
-        ),
-    ],
-)
-def test_values_of_other_shapes_are_reshaped_or_passed_on(directive: Json, expected: Any) -> None:
-    event = {"o": {"x": 1}, "l": [{"x": 1}], "t": "h", "n": 5, "e": "", "f": {"a": {"b": {"c": 1}, "d": 2}, "e": [3]}}
-    found = resolve(directive, event)
-    assert found == expected
-    assert not isinstance(found, dict) or list(found) == list(expected)
-
-
-@pytest.mark.parametrize(
     ("options", "text", "expected"),
     [
-        pytest.param({"pattern": "-"}, "1-2-3", "123", id="everywhere, with nothing"),
-        pytest.param({"pattern": "-", "global": False}, "1-2-3", "12-3", id="once"),
-        pytest.param({"pattern": ".", "replacement": "x"}, "a.b", "axb", id="patterns are literal"),
         pytest.param({"pattern": "(a+)+$"}, "(a+)+$b", "b", id="no pattern is an expression"),
-        pytest.param({"pattern": "A", "ignorecase": True, "replacement": "_"}, "aAb", "__b", id="case ignored"),
         pytest.param({"pattern": "k", "ignorecase": True}, "k\u212a", "\u212a", id="but not beyond ASCII and back"),
-        pytest.param({"pattern": "É", "ignorecase": True}, "né", "n", id="case ignored, beyond ASCII"),
-        pytest.param({"pattern": "b", "replacement": "<$&>"}, "abc", "a<b>c", id="$& is the match"),
         pytest.param({"pattern": "b", "replacement": "$$&"}, "abc", "a$&c", id="$$ is a dollar"),
-        pytest.param({"pattern": "b", "replacement": "$1"}, "abc", "a$1c", id="there are no groups"),
-        pytest.param(
-            {"pattern": "a", "replacement": "b", "pattern2": "b"}, "ab", "", id="the second works on the first"
-        ),
-        pytest.param({"pattern": "1"}, 121, "2", id="numbers are text"),
         pytest.param({"pattern": "t"}, True, "rue", id="booleans are text"),
         pytest.param({"pattern": "a"}, None, "", id="null is nothing"),
-        pytest.param({"pattern": "a"}, ["a"], "", id="a list is nothing"),
         pytest.param({"pattern": "aa"}, "aaa", "a", id="matches do not overlap"),
         pytest.param({"pattern": "s", "ignorecase": True}, "s\u017fS", "\u017f", id="a letter whose capital is ASCII"),
         pytest.param({"pattern": "ss", "ignorecase": True}, "ßss", "ß", id="a letter with two capitals"),
         pytest.param({"pattern": "𐐀", "ignorecase": True}, "𐐨𐐀", "𐐨", id="a letter of two units"),
         pytest.param({"pattern": "😀" * 5}, "😀" * 5 + "x", "x", id="a pattern of ten units"),
         pytest.param({"pattern": "a", "replacement": "b" * 10}, "a", "b" * 10, id="a replacement of ten units"),
-        pytest.param({"pattern": "a", "pattern2": ""}, "ab", "b", id="an empty second pattern is none"),
     ],
 )
 def test_replace_searches_its_pattern_as_it_stands(options: dict[str, Json], text: Any, expected: str) -> None:
@@ -447,27 +312,19 @@ def test_replace_searches_its_pattern_as_it_stands(options: dict[str, Json], tex
 @pytest.mark.parametrize(
     ("directive", "expected"),
     [
+        pytest.param({"@if": {"blank": [[None]], "then": 1, "else": 2}}, 2, id="if: a list of nothing is blank"),
+        pytest.param({"@if": {"exists": True, "then": 1}}, 1, id="if: then is not mistaken for the condition"),
+        pytest.param({"@case": {"operator": "upper", "value": {"@path": "$.n"}}}, 7, id="case: others pass"),
+        pytest.param({"@case": {"operator": "upper", "value": ""}}, None, id="case: an empty constant, as in Segment"),
+        pytest.param({"@replace": {"value": "", "pattern": "a"}}, None, id="replace: an empty constant, as in Segment"),
+        pytest.param({"@arrayPath": ["$.missing", {"b": 1}]}, None, id="arrayPath: nothing"),
         pytest.param(
-            {"@arrayPath": ["$.products", {"sku": {"@path": "$.id"}}]}, [{"sku": "p1"}, {"sku": "p2"}], id="shape"
-        ),
-        pytest.param({"@arrayPath": ["$.products", {"@path": "$.id"}]}, ["p1", "p2"], id="a directive as shape"),
-        pytest.param({"@arrayPath": ["$.traits", {"u": {"@path": "$.userId"}}]}, [{}], id="an item sees only itself"),
-        pytest.param({"@arrayPath": [{"@path": "$.n"}, {"a": 1}]}, 7, id="scalars pass"),
-        pytest.param({"@arrayPath": ["$.products"]}, EVENT["products"], id="no shape"),
-        pytest.param(
-            {"@merge": {"direction": "right", "objects": [{"a": 1, "b": 1}, {"a": 2}]}},
-            {"a": 2, "b": 1},
-            id="merge right",
+            {"@merge": {"direction": "right", "objects": [{"@path": "$.n"}, {"x": 1}]}}, {"x": 1}, id="merge: a number"
         ),
         pytest.param(
             {"@merge": {"direction": "left", "objects": [{"a": 1, "b": 1}, {"a": 2}]}},
             {"a": 1, "b": 1},
             id="merge left",
-        ),
-        pytest.param(
-            {"@merge": {"direction": "right", "objects": [{"a": 1}, {"@path": "$.null"}, {"@path": "$.x"}]}},
-            {"a": 1},
-            id="merge: nothing is skipped",
         ),
         pytest.param(
             {"@merge": {"direction": "right", "objects": [{"a": 1}, {"a": {"@path": "$.x"}}]}},
@@ -485,51 +342,33 @@ def test_replace_searches_its_pattern_as_it_stands(options: dict[str, Json], tex
             id="transform sees only what was applied",
         ),
         pytest.param(
-            {"@json": {"mode": "encode", "value": {"@path": "$.products"}}},
-            '[{"id":"p1","price":1},{"id":"p2","price":2.5}]',
-            id="json",
-        ),
-        pytest.param(
             {"@json": {"mode": "encode", "value": {"b": "\ud83d", "1": [None]}}},
             '{"1":[null],"b":"\\ud83d"}',
             id="json: order, halves",
         ),
-        pytest.param({"@json": {"mode": "encode", "value": {"10": 1, "9": "é"}}}, '{"9":"é","10":1}', id="json: 9, 10"),
-        pytest.param({"@json": {"mode": "decode", "value": '{"a":[1]}'}}, {"a": [1]}, id="json: decode"),
         pytest.param({"@json": {"mode": "decode", "value": "NaN"}}, "NaN", id="json: not JSON is itself"),
-        pytest.param({"@json": {"mode": "decode", "value": {"@path": "$.n"}}}, 7, id="json: not a text is itself"),
-        pytest.param({"@flatten": {"separator": "_", "value": {"a": {"b": [1, {}]}}}}, {"a_b_0": 1}, id="flatten"),
+        pytest.param({"@json": {"mode": "encode", "value": {"10": 1, "9": "é"}}}, '{"9":"é","10":1}', id="json: 9, 10"),
         pytest.param(
-            {"@flatten": {"separator": "_", "omitArrays": True, "value": {"a": {"b": [1]}}}},
-            {"a_b": [1]},
-            id="flatten: lists kept",
-        ),
-        pytest.param(
-            {"@flatten": {"separator": "_", "value": {"@path": "$.n"}}}, {"": 7}, id="flatten: a scalar, as in Segment"
-        ),
-        pytest.param({"@excludeWhenNull": {"@path": "$.null"}}, None, id="excludeWhenNull"),
-        pytest.param(
-            {"@excludeWhenNull": {"a": None, "b": [None], "c": {"d": None}}},
-            {"b": [None], "c": {}},
-            id="excludeWhenNull: inside",
+            {"@flatten": {"separator": "_", "value": {"a": {"b": {"c": 1}, "d": 2}, "e": [3]}}},
+            {"a_b_c": 1, "a_d": 2, "e_0": 3},
+            id="flatten: in order",
         ),
     ],
 )
-def test_values_are_reshaped(directive: Json, expected: Any) -> None:
-    assert resolve(directive, EVENT) == expected
+def test_a_directive_reads_unusual_values_as_segment_does(directive: Json, expected: Any) -> None:
+    found = resolve(directive, EVENT)
+    assert found == expected
+    assert not isinstance(found, dict) or list(found) == list(expected)
 
 
 @pytest.mark.parametrize(
     ("value", "expected"),
     [
         pytest.param("Ä b", sha256("Ä b"), id="text, exactly as it is"),
-        pytest.param(7, sha256("7"), id="number"),
         pytest.param(1.0, sha256("1"), id="number, as JavaScript writes it"),
         pytest.param("\ud83d", sha256("\ufffd"), id="half a character"),
         pytest.param("", None, id="empty"),
-        pytest.param(None, None, id="null"),
         pytest.param(True, None, id="boolean"),
-        pytest.param(["a"], None, id="list"),
     ],
 )
 def test_sha256_hashes_texts_and_numbers(value: Any, expected: str | None) -> None:
@@ -546,36 +385,21 @@ def test_sha256_hashes_texts_and_numbers(value: Any, expected: str | None) -> No
         pytest.param({"@path": 5}, "f.@path", "must be a string or a directive", id="path: number"),
         pytest.param({"@path": "$.a[*].b"}, "f.@path", "bad path", id="path: wildcard"),
         pytest.param({"@template": "{{ a[*] }}"}, "f.@template", "bad path", id="template: wildcard"),
-        pytest.param({"@template": ["a"]}, "f.@template", "must be a string or a directive", id="template: list"),
         pytest.param({"@if": {"then": 1}}, "f.@if", "neither exists nor blank", id="if: no condition"),
-        pytest.param(
-            {"@if": {"exists": False, "then": 1}}, "f.@if", "neither exists nor blank", id="if: falsy condition"
-        ),
         pytest.param({"@if": {"exists": 1, "then": {"@x": 1}}}, "f.@if.then", "unknown directive @x", id="if: nested"),
         pytest.param(
             {"@if": {"exist": 1}}, "f.@if", "unknown option exist (did you mean exists?); al", id="if: misspelt"
         ),
-        pytest.param({"@if": [1]}, "f.@if", "not an object of options", id="if: list"),
         pytest.param({"@case": {"operator": "title"}}, "f.@case.operator", "lower, upper", id="case: operator"),
         pytest.param({"@case": {"value": "a"}}, "f.@case", "operator is missing", id="case: no operator"),
         pytest.param(
             {"@case": {"operator": "lower", "value": 5}}, "f.@case.value", "must be a string", id="case: number"
         ),
         pytest.param(
-            {"@case": {"operator": "lower", "value": 0}}, "f.@case.value", "must be a string", id="case: zero"
-        ),
-        pytest.param({"@replace": {"value": "a"}}, "f.@replace", "pattern is missing", id="replace: no pattern"),
-        pytest.param(
             {"@replace": {"value": "a", "pattern": ""}}, "f.@replace.pattern", "1 to 10", id="replace: empty pattern"
         ),
         pytest.param(
             {"@replace": {"value": "a", "pattern": "😀" * 6}}, "f.@replace.pattern", "1 to 10", id="replace: 12 units"
-        ),
-        pytest.param(
-            {"@replace": {"value": "a", "pattern": "a", "pattern2": "a" * 11}},
-            "f.@replace.pattern2",
-            "1 to 10",
-            id="replace: long second",
         ),
         pytest.param(
             {"@replace": {"value": "a", "pattern": "a", "replacement": "a" * 11}},
@@ -596,31 +420,17 @@ def test_sha256_hashes_texts_and_numbers(value: Any, expected: str | None) -> No
             id="replace: global",
         ),
         pytest.param({"@arrayPath": ["$.a", "$.b"]}, "f.@arrayPath.1", "not an object", id="arrayPath: text as shape"),
-        pytest.param({"@arrayPath": "$.a"}, "f.@arrayPath", "not a list", id="arrayPath: text"),
-        pytest.param({"@arrayPath": []}, "f.@arrayPath", "not a list of a path", id="arrayPath: empty"),
-        pytest.param(
-            {"@arrayPath": ["$.a", {"b": {"@x": 1}}]},
-            "f.@arrayPath.1.b",
-            "unknown directive",
-            id="arrayPath: in the shape",
-        ),
-        pytest.param({"@merge": {"objects": []}}, "f.@merge", "direction is missing", id="merge: direction"),
         pytest.param(
             {"@merge": {"objects": {}, "direction": "left"}}, "f.@merge.objects", "not a list", id="merge: object"
         ),
-        pytest.param(
-            {"@merge": {"objects": [1], "direction": "left"}},
-            "f.@merge.objects.0",
-            "must be an object",
-            id="merge: number",
-        ),
-        pytest.param({"@transform": {"apply": {}}}, "f.@transform", "mapping is missing", id="transform"),
         pytest.param({"@json": {"mode": "both", "value": "a"}}, "f.@json.mode", "encode, decode", id="json: mode"),
+        pytest.param(
+            {"@json": {"mode": "encode", "value": {"@x": 1}}}, "f.@json.value", "unknown directive", id="json: value"
+        ),
         pytest.param({"@json": {"mode": "encode", "value": ""}}, "f.@json.value", "empty", id="json: empty"),
         pytest.param(
             {"@flatten": {"value": {}, "separator": ""}}, "f.@flatten.separator", "at least one", id="flatten: empty"
         ),
-        pytest.param({"@flatten": {"value": {}}}, "f.@flatten", "separator is missing", id="flatten"),
         pytest.param({"@flatten": {"zzz": 1}}, "f.@flatten", "zzz; allowed: value, separator, omitArrays", id="option"),
         pytest.param({"@case": {"@path": "$.a"}}, "f.@case", "not an object of options", id="case: a directive"),
         pytest.param({f"@{'x' * 39}": 1}, "f", f"unknown directive @{'x' * 39}; docs", id="a name of 40 characters"),
@@ -667,23 +477,11 @@ def test_sha256_hashes_texts_and_numbers(value: Any, expected: str | None) -> No
             "true, false",
             id="replace: case",
         ),
-        pytest.param(
-            {"@replace": {"value": "a", "pattern": "a", "replacement": "$`"}},
-            "f.@replace.replacement",
-            "write $$",
-            id="replace: $`",
-        ),
-        pytest.param({"@json": {"mode": "encode"}}, "f.@json", "value is missing", id="json: no value"),
-        pytest.param(
-            {"@json": {"mode": "encode", "value": {"@x": 1}}}, "f.@json.value", "unknown directive", id="json: value"
-        ),
         pytest.param({"@arrayPath": ["$.a", {}, 1]}, "f.@arrayPath", "not a list of a path", id="arrayPath: three"),
-        pytest.param({"@arrayPath": ["$.a[*]"]}, "f.@arrayPath.0", "bad path", id="arrayPath: wildcard"),
         pytest.param({"@arrayPath": [5]}, "f.@arrayPath.0", "must be a string", id="arrayPath: a number"),
         pytest.param({"@sha256": True}, "f.@sha256", "must be a string or a directive", id="sha256: boolean"),
         pytest.param([{"a": [{"@x": 1}]}], "f.0.a.0", "unknown directive", id="inside lists and objects"),
         pytest.param({"a": {1: 2}}, "f.a", "a key that is not a string", id="not JSON: key"),
-        pytest.param({"a": (1,)}, "f.a", "not a JSON value", id="not JSON: tuple"),
         pytest.param({"a": float("nan")}, "f.a", "not a JSON value", id="not JSON: NaN"),
         pytest.param("a" * (MAX_CHARACTERS + 1), "f", "shorten it", id="long text"),
         pytest.param({"@path": "a." * MAX_CHARACTERS}, "f.@path", "shorten it", id="long path"),
@@ -728,13 +526,6 @@ def test_the_deepest_nesting_is_accepted() -> None:
     compile_directive(deep_list(MAX_DEPTH))
     with pytest.raises(InvalidMapping, match="nested deeper than 32 levels"):
         compile_directive(deep_list(MAX_DEPTH + 1))
-
-
-def test_a_directive_that_holds_itself_is_refused() -> None:
-    endless: list[Any] = []
-    endless.append(endless)
-    with pytest.raises(InvalidMapping, match="nested deeper"):
-        compile_directive(endless)
 
 
 def test_later_changes_to_the_document_do_not_reach_what_was_compiled() -> None:
@@ -806,17 +597,6 @@ def test_quoting_json_again_and_again_does_not_grow_without_bound() -> None:
     for _ in range(12):
         directive = {"@json": {"mode": "encode", "value": directive}}
     assert resolve(directive, {"a": '"' * 1_000}) is None
-
-
-@given(loose_directives, st.dictionaries(st.sampled_from("abc"), json_values, max_size=3))
-def test_any_json_is_a_directive_or_is_refused_and_no_event_makes_it_fail(
-    directive: Json, event: dict[str, Json]
-) -> None:
-    try:
-        value_of = compile_directive(directive)
-    except InvalidMapping:
-        return
-    json.dumps(value_of(event))
 
 
 @given(st.text(min_size=8, max_size=20).map(lambda text: f"secret-{text}"))

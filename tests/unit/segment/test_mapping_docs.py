@@ -24,17 +24,16 @@ from audience_sync.segment.mapping_config import (
     parse_mappings,
 )
 from audience_sync.segment.trigger import compile_trigger
+from tests import markdown
 from tests.contract.segment.test_liquid_differential import CASES as LIQUID_CASES
 from tests.contract.segment.test_mapping_differential import CASES, DIFFERENCES
+from tests.markdown import section
 
 DOCUMENT = (Path(__file__).parents[3] / "docs" / "mapping.md").read_text()
 
 
 def table(heading: str) -> list[list[str]]:
-    """The cells under a heading, row by row, without the table's own head."""
-    section = DOCUMENT.split(f"\n## {heading}\n", 1)[1].split("\n## ", 1)[0]
-    lines = [line for line in section.splitlines() if line.startswith("| ")]
-    return [[cell.strip(" ") for cell in line.strip("|").split(" | ")] for line in lines[2:]]
+    return markdown.table(section(DOCUMENT, heading), "|")
 
 
 def code(cell: str) -> Any:
@@ -106,18 +105,18 @@ def test_the_steps_are_those_of_the_code() -> None:
 
 
 def test_the_filters_and_tags_of_liquid_are_those_of_the_code() -> None:
-    section = DOCUMENT.split("\n## Liquid\n", 1)[1].split("\n## ", 1)[0]
-    filters = section.split("**Filters**: ", 1)[1].split(".\n", 1)[0]
+    liquid = section(DOCUMENT, "Liquid")
+    filters = liquid.split("**Filters**: ", 1)[1].split(".\n", 1)[0]
     assert re.findall(r"`(\w+)`", filters) == sorted(FILTERS)
-    for name in re.findall(r"`(\w+)`", section.split("Segment disables (", 1)[1].split(")", 1)[0]):
+    for name in re.findall(r"`(\w+)`", liquid.split("Segment disables (", 1)[1].split(")", 1)[0]):
         assert name in DISABLED or name in template._DISABLED
-    assert f"up to {template.MAX_LENGTH:,} characters" in section
-    assert f"{LIQUID_CASES:,} generated templates" in section
-    assert template._KNOWN in section.replace("`", "")
+    assert f"up to {template.MAX_LENGTH:,} characters" in liquid
+    assert f"{LIQUID_CASES:,} generated templates" in liquid
+    assert template._KNOWN in liquid.replace("`", "")
 
 
 def test_the_examples_of_liquid_are_templates() -> None:
-    examples = DOCUMENT.split("\n## Liquid\n", 1)[1].split("```\n", 2)[1].splitlines()
+    examples = section(DOCUMENT, "Liquid").split("```\n", 2)[1].splitlines()
     event = {"traits": {"email": " Ada@B.co ", "firstName": "Ada", "country": "France"}, "properties": {}}
     assert [resolve({"@liquid": each}, event) for each in examples] == ["ada@b.co", "Ada", "FR"]
 

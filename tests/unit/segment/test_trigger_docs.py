@@ -12,20 +12,19 @@ from audience_sync.errors import InvalidTrigger
 from audience_sync.segment.fql import grammar
 from audience_sync.segment.fql.refusals import Refusal
 from audience_sync.segment.trigger import matches
+from tests import markdown
+from tests.markdown import section
 
 DOCUMENT = (Path(__file__).parents[3] / "docs" / "triggers.md").read_text()
 
 
 def table(heading: str) -> list[list[str]]:
-    """The cells under a heading, row by row, without the table's own head."""
-    section = DOCUMENT.split(f"\n## {heading}\n", 1)[1].split("\n## ", 1)[0]
-    lines = [line for line in section.splitlines() if line.startswith("| ")]
-    return [line.strip("|").split(" | ") for line in lines[2:]]
+    return markdown.table(section(DOCUMENT, heading), "|")
 
 
 def code(cell: str) -> str:
     """The text between the backticks of a cell."""
-    return cell.strip(" ").removeprefix("`").removesuffix("`")
+    return cell.removeprefix("`").removesuffix("`")
 
 
 def conditions() -> Iterator[tuple[str, str, dict[str, Any], bool]]:
@@ -56,7 +55,7 @@ def test_a_condition_holds_for_the_values_its_line_says(trigger: str, event: dic
 
 @pytest.mark.parametrize(
     ("trigger", "position", "message"),
-    [pytest.param(code(row[0]), int(row[1]), row[2].strip(), id=code(row[0])) for row in table("Refused")],
+    [pytest.param(code(row[0]), int(row[1]), row[2], id=code(row[0])) for row in table("Refused")],
 )
 def test_a_trigger_is_refused_where_and_why_its_line_says(trigger: str, position: int, message: str) -> None:
     with pytest.raises(InvalidTrigger, match=f"^{re.escape(message)} ") as refused:

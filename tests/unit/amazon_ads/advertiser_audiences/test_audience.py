@@ -1,12 +1,9 @@
 """The bodies that Amazon gets for settings that people type, and the faults where it would refuse them."""
 
 import json
-from contextlib import suppress
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from audience_sync.amazon_ads.advertiser_audiences.audience import (
     AudienceReport,
@@ -86,75 +83,47 @@ TARGETS = "exactly one of advertiserId"
     ("fields", "at_fault", "allowed"),
     [
         pytest.param({"audienceName": DROP}, "audienceName", "1 to 128 characters", id="name: absent"),
-        pytest.param({"audienceName": ""}, "audienceName", "1 to 128 characters", id="name: empty"),
         pytest.param({"audienceName": " \t"}, "audienceName", "1 to 128 characters", id="name: blank"),
-        pytest.param({"audienceName": None}, "audienceName", "1 to 128 characters", id="name: null"),
         pytest.param({"audienceName": 42}, "audienceName", "1 to 128 characters", id="name: a number"),
-        pytest.param({"audienceName": ["VIP"]}, "audienceName", "1 to 128 characters", id="name: a list"),
         pytest.param({"audienceName": "x" * 129}, "audienceName", "1 to 128 characters", id="name: too long"),
         pytest.param({"audienceName": "VIP\x00"}, "audienceName", "no", id="name: a control character"),
         pytest.param({"audienceName": "VIP\ud83d"}, "audienceName", "no", id="name: half a character"),
         pytest.param({"advertiserId": DROP}, "advertiserId, connectionId", TARGETS, id="target: none"),
-        pytest.param({"advertiserId": ""}, "advertiserId, connectionId", TARGETS, id="target: an empty one"),
         pytest.param({"connectionId": "c-1"}, "advertiserId, connectionId", TARGETS, id="target: both"),
         pytest.param({"advertiserId": "ENTITY123"}, "advertiserId", "1 to 20 digits", id="advertiser: letters"),
-        pytest.param({"advertiserId": 5.9e17}, "advertiserId", "1 to 20 digits", id="advertiser: a float"),
-        pytest.param({"advertiserId": "5.9e17"}, "advertiserId", "1 to 20 digits", id="advertiser: in powers of ten"),
-        pytest.param({"advertiserId": True}, "advertiserId", "1 to 20 digits", id="advertiser: true"),
-        pytest.param({"advertiserId": 0}, "advertiserId", "1 to 20 digits", id="advertiser: zero"),
-        pytest.param({"advertiserId": -5}, "advertiserId", "1 to 20 digits", id="advertiser: negative"),
-        pytest.param({"advertiserId": 2**64}, "advertiserId", "1 to 20 digits", id="advertiser: over 64 bits"),
-        pytest.param({"advertiserId": "٤٢"}, "advertiserId", "1 to 20 digits", id="advertiser: Arabic digits"),
-        pytest.param({"advertiserId": {}}, "advertiserId", "1 to 20 digits", id="advertiser: an object"),
         pytest.param(
             {"advertiserId": DROP, "connectionId": "c" * 257}, "connectionId", "1 to 256", id="connection: too long"
         ),
         pytest.param({"advertiserId": DROP, "connectionId": " "}, "connectionId", "1 to 256", id="connection: blank"),
-        pytest.param({"advertiserId": DROP, "connectionId": []}, "connectionId", "1 to 256", id="connection: a list"),
         pytest.param({"countryCode": DROP}, "countryCode", "ISO 3166-1 alpha-2", id="country: absent"),
-        pytest.param({"countryCode": "USA"}, "countryCode", "ISO 3166-1 alpha-2", id="country: three letters"),
         pytest.param({"countryCode": "XX"}, "countryCode", "ISO 3166-1 alpha-2", id="country: not in the list"),
-        pytest.param({"countryCode": "Germany"}, "countryCode", "ISO 3166-1 alpha-2", id="country: its name"),
         pytest.param(
             {"countryCode": "UNKNOWN"}, "countryCode", "name no country", id="country: Amazon's word for none"
         ),
         pytest.param({"countryCode": "zz"}, "countryCode", "name no country", id="country: Amazon's code for none"),
-        pytest.param({"countryCode": 49}, "countryCode", "ISO 3166-1 alpha-2", id="country: a number"),
         pytest.param({"description": "x" * 1001}, "description", "0 to 1000 characters", id="description: too long"),
         pytest.param({"description": 5}, "description", "0 to 1000 characters", id="description: a number"),
         pytest.param({"description": "a\x07b"}, "description", "no", id="description: a control character"),
-        pytest.param({"externalAudienceId": "x" * 257}, "externalAudienceId", "1 to 256", id="external id: too long"),
         pytest.param({"externalAudienceId": True}, "externalAudienceId", "1 to 256", id="external id: true"),
-        pytest.param({"externalAudienceId": "\t"}, "externalAudienceId", "1 to 256", id="external id: blank"),
-        pytest.param({"externalAudienceId": "a\ud800"}, "externalAudienceId", "no", id="external id: half a character"),
         pytest.param({"ttl": -1}, "ttl", "from 0 to 34300800", id="ttl: negative"),
         pytest.param({"ttl": 34_300_801}, "ttl", "from 0 to 34300800", id="ttl: over 397 days"),
-        pytest.param({"ttl": "34300801"}, "ttl", "from 0 to 34300800", id="ttl: over 397 days, as text"),
         pytest.param({"ttl": 1.5}, "ttl", "whole number", id="ttl: half a second"),
         pytest.param({"ttl": "30 days"}, "ttl", "whole number of seconds", id="ttl: in words"),
-        pytest.param({"ttl": "1e6"}, "ttl", "whole number of seconds", id="ttl: in powers of ten"),
         pytest.param({"ttl": False}, "ttl", "whole number of seconds", id="ttl: false"),
-        pytest.param({"ttl": [5]}, "ttl", "whole number of seconds", id="ttl: a list"),
         pytest.param({"cpmCents": 5}, "currency", "together with cpmCents", id="fee: no currency"),
         pytest.param({"currency": "USD"}, "cpmCents", "together with currency", id="fee: a currency alone"),
         pytest.param({"cpmCents": 0}, "currency", "together with cpmCents", id="fee: zero is a price too"),
         pytest.param(FEE | {"cpmCents": 501}, "cpmCents", "from 0 to 500, the ceiling", id="fee: over the ceiling"),
-        pytest.param(FEE | {"cpmCents": "1.00"}, "cpmCents", "whole number of hundredths", id="fee: in whole units"),
         pytest.param(FEE | {"cpmCents": -1}, "cpmCents", "whole number of hundredths", id="fee: negative"),
-        pytest.param(FEE | {"cpmCents": True}, "cpmCents", "whole number of hundredths", id="fee: true"),
         pytest.param(FEE | {"currency": "CHF"}, "currency", "AED, AUD", id="currency: not in the list"),
-        pytest.param(FEE | {"currency": "$"}, "currency", "AED, AUD", id="currency: a sign"),
         pytest.param(FEE | {"currency": 840}, "currency", "AED, AUD", id="currency: a number"),
         pytest.param({"dsp": True}, "dsp", "connectionId only", id="dsp: beside an advertiser"),
         pytest.param(
             {"advertiserId": DROP, "connectionId": "c", "dsp": "maybe"}, "dsp", "true or false", id="dsp: in words"
         ),
         pytest.param({"advertiserId": DROP, "connectionId": "c", "dsp": 1}, "dsp", "true or false", id="dsp: 1"),
-        pytest.param({"renew": "often"}, "renew", "true or false", id="renew: in words"),
-        pytest.param({"renew": 1}, "renew", "true or false", id="renew: 1"),
         pytest.param({"renew": True, "ttl": 0}, "ttl", "at least 259200 seconds (3 days)", id="renew: no member stays"),
         pytest.param({"renew": "true", "ttl": "259199"}, "ttl", "at least 259200", id="renew: short of three days"),
-        pytest.param({"computationKey": "k" * 257}, "computationKey", "1 to 256", id="computation key: too long"),
         pytest.param({"computationKey": {"a": 1}}, "computationKey", "1 to 256", id="computation key: an object"),
     ],
 )
@@ -190,7 +159,6 @@ def test_all_faults_are_reported_at_once_with_remedies_and_without_values() -> N
     ("fields", "expected"),
     [
         pytest.param({"audienceName": "VIP"}, {"name": "Segment audience VIP"}, id="a short name is lengthened"),
-        pytest.param({"audienceName": "V"}, {"name": "Segment audience V"}, id="the shortest name is long enough then"),
         pytest.param({"audienceName": "123456789"}, {"name": "Segment audience 123456789"}, id="nine characters"),
         pytest.param({"audienceName": "1234567890"}, {"name": "1234567890"}, id="ten characters stay"),
         pytest.param({"audienceName": "ü" * 128}, {"name": "ü" * 128}, id="128 characters stay"),
@@ -199,7 +167,6 @@ def test_all_faults_are_reported_at_once_with_remedies_and_without_values() -> N
         pytest.param({"description": ""}, {"description": ""}, id="an empty description is one"),
         pytest.param({"description": "x" * 1000}, {"description": "x" * 1000}, id="1,000 characters of description"),
         pytest.param({"countryCode": " uk "}, {"countryCode": "GB"}, id="UK is GB"),
-        pytest.param({"countryCode": "de"}, {"countryCode": "DE"}, id="country in lower case"),
         pytest.param(
             {"advertiserId": 590071284455661235},
             {"targetResource": {"advertiserId": 590071284455661235}},
@@ -220,12 +187,10 @@ def test_settings_become_what_amazon_takes(fields: dict[str, Any], expected: dic
 @pytest.mark.parametrize(
     ("fields", "metadata"),
     [
-        pytest.param({}, {}, id="nothing but the external id"),
         pytest.param({"ttl": 0}, {"ttl": 0}, id="0 seconds are a time to live"),
         pytest.param({"ttl": "0"}, {"ttl": 0}, id="0 as text, too"),
         pytest.param({"ttl": " 604800 "}, {"ttl": 604_800}, id="a week as text"),
         pytest.param({"ttl": 34_300_800}, {"ttl": 34_300_800}, id="the longest"),
-        pytest.param({"ttl": ""}, {}, id="an empty ttl was left out"),
         pytest.param(FEE, {"audienceFees": [FEE]}, id="a fee"),
         pytest.param({"cpmCents": "500", "currency": "usd"}, {"audienceFees": [FEE | {"cpmCents": 500}]}, id="as text"),
         pytest.param({"cpmCents": 0, "currency": "USD"}, {"audienceFees": [FEE | {"cpmCents": 0}]}, id="a fee of 0"),
@@ -256,30 +221,6 @@ def test_without_an_external_id_name_and_target_make_one_that_is_always_the_same
     )
     others = [requested(externalAudienceId=DROP, **other) for other in ({"audienceName": "Else"}, {"advertiserId": 7})]
     assert len({derived.external_audience_id, *(other.external_audience_id for other in others)}) == 3
-
-
-@given(st.text(max_size=140))
-@settings(deadline=None)
-def test_any_name_is_either_refused_or_within_amazons_limits(name: str) -> None:
-    try:
-        audience = requested(audienceName=name, externalAudienceId=DROP)
-    except InvalidAudience:
-        return
-    assert 10 <= len(audience.name) <= 128
-    assert 1 <= len(audience.external_audience_id) <= 256
-    assert audience.external_audience_id.isascii()
-
-
-@given(
-    st.dictionaries(
-        st.sampled_from([*EXTRAS, "connectionId", "ttl", "cpmCents", "currency", "dsp"]),
-        st.none() | st.booleans() | st.floats() | st.integers() | st.text(),
-    )
-)
-@settings(deadline=None)
-def test_any_json_object_is_an_audience_or_is_refused(fields: dict[str, Any]) -> None:
-    with suppress(InvalidAudience):
-        assert new_audience(fields, max_cpm_cents=0).body()["name"]
 
 
 def test_our_table_keeps_what_delivery_and_updates_need() -> None:
@@ -326,9 +267,6 @@ IN_AMC = Audience("1", destination=of_connection("c-1"), settings={"description"
             {"description": "old", "ttl": 259_200, "renew": True},
             id="renew, and a ttl that is long enough",
         ),
-        pytest.param(
-            RENEWED, {"ttl": 0, "renew": False}, {"metadata": {"ttl": 0}}, {"ttl": 0, "renew": False}, id="renew off"
-        ),
         pytest.param(IN_AMC, {"dsp": "false"}, {}, {"description": "old", "dsp": False}, id="dsp off"),
     ],
 )
@@ -352,13 +290,6 @@ def test_an_update_sends_amazon_what_changes_and_nothing_else(
         pytest.param(
             {}, "description, ttl, cpmCents, currency, dsp, renew", "name a setting to change", id="nothing at all"
         ),
-        pytest.param(
-            {"ttl": None},
-            "description, ttl, cpmCents, currency, dsp, renew",
-            "name a setting to change",
-            id="only null",
-        ),
-        pytest.param({"ttl": -1}, "ttl", "correct it", id="a wrong ttl"),
         pytest.param({"dsp": True}, "dsp", "remove it", id="dsp of an advertiser's audience"),
         pytest.param({"renew": True}, "ttl", "turn renew off", id="renew, and the ttl too short for it"),
         pytest.param(FEE | {"cpmCents": 501}, "cpmCents", "MaxCpmCents", id="a fee over the ceiling"),
@@ -381,7 +312,6 @@ def test_the_ttl_of_a_renewed_audience_stays_long_enough_for_it() -> None:
 @pytest.mark.parametrize(
     ("answer", "ttl", "received"),
     [
-        pytest.param({}, None, None, id="an empty answer"),
         pytest.param({"metadata": {"ttl": 0, "audienceSize": {"receivedRecordSize": 7}}}, 0, 7, id="both"),
         pytest.param({"metadata": {"audienceSize": {"receivedRecordSize": -1}}}, None, None, id="-1 is not known yet"),
         pytest.param({"metadata": {"ttl": 5.0, "audienceSize": []}}, 5, None, id="numbers of another kind"),
@@ -396,11 +326,8 @@ def test_a_report_takes_what_is_usable(answer: dict[str, Any], ttl: int | None, 
 @pytest.mark.parametrize(
     ("answer", "advertiser_id"),
     [
-        pytest.param({}, None, id="absent"),
         pytest.param({"advertiserId": 590071284455661235}, "590071284455661235", id="a number, kept exactly"),
-        pytest.param({"advertiserId": "590071284455661235"}, "590071284455661235", id="its digits"),
         pytest.param({"advertiserId": 5.9e17}, None, id="a rounded one is none"),
-        pytest.param({"advertiserId": None}, None, id="null"),
     ],
 )
 def test_a_report_names_the_advertiser_in_digits(answer: dict[str, Any], advertiser_id: str | None) -> None:
@@ -412,8 +339,6 @@ def test_a_report_names_the_advertiser_in_digits(answer: dict[str, Any], adverti
     [
         pytest.param([FEE], (Fee(100, "USD"),), id="one"),
         pytest.param([FEE, {"cpmCents": 0, "currency": "EUR"}], (Fee(100, "USD"), Fee(0, "EUR")), id="two currencies"),
-        pytest.param([], (), id="none"),
-        pytest.param(None, (), id="null"),
         pytest.param({"cpmCents": 1}, (), id="no list"),
         pytest.param([{"cpmCents": -1, "currency": "USD"}, {"cpmCents": 1}, "x"], (), id="halves of one"),
     ],

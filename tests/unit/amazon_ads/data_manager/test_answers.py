@@ -45,14 +45,12 @@ def test_a_share_shows_what_the_dsp_console_lists() -> None:
     ("changed", "is_revoked", "is_for_body"),
     [
         pytest.param({}, False, True, id="active"),
-        pytest.param({"status": "PENDING"}, False, True, id="pending"),
         pytest.param({"status": "SHADOW"}, False, True, id="of unknown meaning"),
         pytest.param({"status": 7}, False, True, id="without a word"),
         pytest.param({"status": "REVOKED_BY_SHARING_GRANT", "revokedBy": "GRANT"}, True, False, id="revoked"),
         pytest.param({"dataSetId": "ds-2"}, False, False, id="another dataset"),
         pytest.param({"application": "AMAZON_MARKETING_CLOUD"}, False, False, id="another application"),
         pytest.param({"destinationAccountId": "ENTITY2"}, False, False, id="another destination"),
-        pytest.param({"metadata": {"noMetadata": {}}}, False, True, id="without metadata"),
         pytest.param({"metadata": None}, False, True, id="metadata of null"),
     ],
 )
@@ -92,7 +90,6 @@ def test_the_end_of_a_share_has_a_time_if_amazon_states_one(value: Any, at: floa
     [
         pytest.param([{"datasetId": "other", "records": 9}, {"datasetId": "ds-1", "records": 7.0}], 7, id="ours"),
         pytest.param([{"datasetId": "ds-1", "records": -1}], None, id="not known yet"),
-        pytest.param([{"datasetId": "ds-1"}], None, id="no number"),
         pytest.param([{"datasetId": "other", "records": 9}], None, id="another one only"),
         pytest.param(None, None, id="no list"),
     ],
@@ -104,18 +101,13 @@ def test_the_records_are_those_of_the_dataset(listed: Any, count: int | None) ->
 @pytest.mark.parametrize(
     ("value", "is_id"),
     [
-        pytest.param("adm-ds-1", True, id="letters and digits"),
         pytest.param("amzn1.adm.dataset:1_2", True, id="with points and colons"),
-        pytest.param("371552318001631924", True, id="digits"),
         pytest.param(371552318001631924, False, id="a number"),
-        pytest.param("", False, id="empty"),
         pytest.param("..", False, id="a step in a path"),
         pytest.param("a/b", False, id="two parts of a path"),
-        pytest.param("a b", False, id="a space"),
         pytest.param("a#b", False, id="a separator of our tables"),
         pytest.param("ä", False, id="another letter"),
         pytest.param("a" * 129, False, id="too long"),
-        pytest.param(None, False, id="null"),
     ],
 )
 def test_a_dataset_id_is_what_our_tables_and_amazons_paths_can_hold(value: Any, is_id: bool) -> None:

@@ -2,18 +2,16 @@
 
 import json
 import re
-from contextlib import suppress
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from audience_sync.amazon_ads.countries import ACCEPTED
 from audience_sync.amazon_ads.data_manager.dataset_settings import NewDataset, new_dataset
 from audience_sync.amazon_ads.data_manager.share_settings import MAX_SHARES
 from audience_sync.errors import InvalidAudience
-from tests.contract.data_manager_schema import SCHEMA, validator
+from tests.contract.data_manager_schema import SCHEMA
 
 DROP = object()  # as a value: leave the field out
 DSP = {"advertiserId": "ENTITY1", "marketplace": "US"}
@@ -66,12 +64,10 @@ def test_the_bodies_are_amazons() -> None:
         pytest.param("VIP-1", r"VIP-1", id="the shortest"),
         pytest.param("a" * 100, r"a{100}", id="the longest"),
         pytest.param("Lapsed buyers", r"segment-lapsed-buyers-[0-9a-f]{16}", id="a space"),
-        pytest.param("v1.2", r"segment-v1-2-[0-9a-f]{16}", id="a dot"),
         pytest.param("VIPs", r"segment-vips-[0-9a-f]{16}", id="too short"),
         pytest.param("2026-buyers", r"segment-2026-buyers-[0-9a-f]{16}", id="a digit first"),
         pytest.param("a" * 101, r"segment-a{40}-[0-9a-f]{16}", id="too long"),
         pytest.param("山田", r"segment-[0-9a-f]{16}", id="other letters"),
-        pytest.param("Buyersé", r"segment-buyers-[0-9a-f]{16}", id="one other letter"),
     ],
 )
 def test_a_name_that_amazon_would_refuse_is_replaced(name: str, expected: str) -> None:
@@ -93,8 +89,6 @@ def test_the_replacement_is_another_for_another_audience() -> None:
     ("name", "expected"),
     [
         pytest.param("VIPs", "Segment audience VIPs", id="short: lengthened"),
-        pytest.param("123456789", "Segment audience 123456789", id="nine characters"),
-        pytest.param("1234567890", "1234567890", id="ten stay"),
         pytest.param("x" * 127, "x" * 127, id="127 stay"),
     ],
 )
@@ -108,12 +102,9 @@ def test_the_audience_in_dsp_has_segments_name(name: str, expected: str) -> None
     [
         pytest.param({"description": DROP}, {"description": "Lapsed buyers"}, id="the name is the description"),
         pytest.param({"description": ""}, {"description": None}, id="an empty one is left out: Amazon allows none"),
-        pytest.param({"countryCode": " uk "}, {"countryCode": "GB"}, id="UK is GB"),
         pytest.param({"countryCode": "unknown"}, {"countryCode": "UNKNOWN"}, id="no country"),
         pytest.param({"countryCode": "ZZ"}, {"countryCode": "ZZ"}, id="no country, in Amazon's later code"),
         pytest.param({"idRetention": "false"}, {"idRetention": False}, id="id retention off"),
-        pytest.param({"idRetention": ""}, {"idRetention": None}, id="id retention left out"),
-        pytest.param({"shoeSize": 44}, {"shoeSize": None}, id="an unknown field"),
         pytest.param({"ttl": "", "advertiserId": ""}, {"ttl": None}, id="empty fields of the audience API"),
     ],
 )
@@ -158,12 +149,9 @@ ONE_OF = "exactly one of advertiserId"
     [
         pytest.param({"audienceName": DROP}, "audienceName", "1 to 127", id="name: absent"),
         pytest.param({"audienceName": "x" * 128}, "audienceName", "1 to 127", id="name: longer than DSP's"),
-        pytest.param({"countryCode": DROP}, "countryCode", "alpha-2", id="country: absent"),
         pytest.param({"countryCode": "XX"}, "countryCode", "or UNKNOWN", id="country: not in the list"),
-        pytest.param({"description": "x" * 1001}, "description", "1000 characters", id="description: too long"),
         pytest.param({"idRetention": "maybe"}, "idRetention", "true or false", id="id retention: in words"),
         pytest.param({"computationKey": []}, "computationKey", "1 to 256", id="computation key: a list"),
-        pytest.param({"externalAudienceId": "\t"}, "externalAudienceId", "1 to 256", id="external id: blank"),
         pytest.param({"ttl": 5}, "ttl", "Ads Data Manager has no ttl", id="ttl"),
         pytest.param({"renew": True}, "renew", "no ttl", id="renew"),
         pytest.param({"cpmCents": 5}, "cpmCents", "Ads Data Manager has no fees", id="fee"),
@@ -172,7 +160,6 @@ ONE_OF = "exactly one of advertiserId"
         pytest.param({"connectionId": "c"}, "connectionId", "through its shares", id="a connection"),
         pytest.param({"dsp": False}, "dsp", "through its shares", id="dsp"),
         pytest.param({"shares": "ENTITY1"}, "shares", "a list of at most 20", id="shares: not JSON"),
-        pytest.param({"shares": "[NaN]"}, "shares", "a list of at most 20", id="shares: nearly JSON"),
         pytest.param({"shares": "[" * 99_999}, "shares", "a list of at most 20", id="shares: nested too deep"),
         pytest.param({"shares": DSP}, "shares", "a list of at most 20", id="shares: one without a list"),
         pytest.param({"shares": [DSP] * 21}, "shares", "a list of at most 20", id="shares: too many"),
@@ -182,7 +169,6 @@ ONE_OF = "exactly one of advertiserId"
         pytest.param({"shares": [DSP | {"advertiserId": {}}]}, "shares[0].advertiserId", "1 to 256", id="share: no id"),
         pytest.param({"shares": [AMC | {"marketplace": ""}]}, "shares[0].marketplace", "US, CA", id="share: no market"),
         pytest.param({"shares": [AMC | {"marketplace": "CH"}]}, "shares[0].marketplace", "US, CA", id="share: no shop"),
-        pytest.param({"shares": [AMC | {"marketplace": 7}]}, "shares[0].marketplace", "US, CA", id="share: a number"),
         pytest.param(
             {"shares": [DSP | {"entity": "E"}]}, "shares[0]", "no fields but advertiserId", id="share: a typo"
         ),
@@ -246,25 +232,3 @@ VALUES = st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_s
 SHARES = st.lists(
     st.dictionaries(st.sampled_from([*DSP, *AMC, "accountEntityId"]), VALUES | st.sampled_from(["US", "E1"])) | VALUES
 )
-
-
-@given(
-    st.fixed_dictionaries(
-        {"audienceName": st.text(min_size=1, max_size=130)},
-        optional={
-            "countryCode": st.sampled_from(["DE", "US", "XX"]),
-            "description": VALUES,
-            "externalAudienceId": VALUES,
-            "idRetention": VALUES,
-            "ttl": VALUES,
-            "shares": SHARES | SHARES.map(json.dumps) | st.just([DSP, AMC]),
-        },
-    )
-)
-@settings(deadline=None)
-def test_any_json_object_is_refused_or_within_the_schema(fields: dict[str, Any]) -> None:
-    with suppress(InvalidAudience):
-        dataset = new_dataset({"countryCode": "DE"} | fields)
-        validator("CreateAudienceRequest").validate(dataset.as_body())
-        for body in dataset.share_bodies("ds-1"):
-            validator("CreateSharingRuleRequest").validate(body)
