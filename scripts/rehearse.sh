@@ -41,9 +41,8 @@ sed -Ezi 's/MaximumConcurrency:\n *Ref: (MaximumConcurrency|JobsConcurrency)/Max
 step 'sam build'
 
 export AWS_ENDPOINT_URL=http://127.0.0.1:$port
-export RECORD_AWS_CALLS=$work/calls  # of SAM's own process; what CloudFormation calls, the stand-in does not know
 deploy() {
-    PYTHONPATH=scripts/recorder scripts/deploy.sh --template-file "$work/build/$1" --config-env "$environment" \
+    scripts/deploy.sh --template-file "$work/build/$1" --config-env "$environment" \
         --region "$AWS_DEFAULT_REGION" --no-confirm-changeset --no-progressbar --parameter-overrides "${@:2}" >>"$work/deploy.log" 2>&1
 }
 deploy last-release.yaml BatchWindow=1
@@ -61,6 +60,5 @@ step 'sam deploy: update to this version, which keeps tables, queues, secrets, U
 deploy template.yaml BatchWindow=2 Enabled=no
 step 'sam deploy: another parameter, delivery paused'
 .venv/bin/python -m scripts.one_event "$stack" --paused
-.venv/bin/python -m scripts.removal "$stack" env PYTHONPATH=scripts/recorder "$sam" delete --stack-name "$stack" --no-prompts --region "$AWS_DEFAULT_REGION" 2>"$work/delete.log"
+.venv/bin/python -m scripts.removal "$stack" "$sam" delete --stack-name "$stack" --no-prompts --region "$AWS_DEFAULT_REGION" 2>"$work/delete.log"
 step 'sam delete: the tables and two secrets are kept'
-.venv/bin/python -m scripts.deployer_policy "$work/calls"

@@ -5,9 +5,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
 
-import botocore.session
 import pytest
 
 from audience_sync.ingest.record_rules import erasing_exit
@@ -21,10 +19,10 @@ from audience_sync_cli.watch.posting import stated
 from audience_sync_cli.watch.send import send
 from audience_sync_cli.watch.ways import Posted
 from local.template import ROOT
-from scripts.deployer_policy import listed, statements
 from tests.aws_fixtures import AUDIENCE
 from tests.command.conftest import Deployment, change
 from tests.command.every_command import Ran, aws_calls
+from tests.iam import listed, statements
 
 EVENT = ROOT / "events/segment/01-track-entered-full-pii.json"
 MEMBERS = ROOT / "events/members.csv"
@@ -40,12 +38,6 @@ PERMISSIONS = {
     "sqs:ChangeMessageVisibilityBatch": {"sqs:ChangeMessageVisibility"},
     "dynamodb:BatchExecuteStatement": {"dynamodb:PartiQLInsert", "dynamodb:PartiQLUpdate"},
     "dynamodb:TransactWriteItems": set(),  # those of its parts: see aws_calls
-}
-
-CALLS = {  # the other way round
-    "InvokeFunction": "Invoke",
-    "PartiQLInsert": "BatchExecuteStatement",
-    "PartiQLUpdate": "BatchExecuteStatement",
 }
 
 
@@ -121,17 +113,3 @@ def test_every_call_while_a_stack_is_watched_is_allowed(
 def test_every_part_of_the_command_and_every_statement_has_a_row() -> None:
     assert set(PARTS) - {name for _, uses in ROWS for name in re.findall(r"`([a-z-]+)", uses)} == set()
     assert [sid for sids, _ in ROWS for sid in _sids(sids)] == list(STATEMENTS)
-
-
-def test_every_action_exists_at_aws_and_has_a_resource_of_its_service() -> None:
-    session: Any = botocore.session.get_session()
-    for statement in STATEMENTS.values():
-        resources = {each.split(":")[2] if each != "*" else "*" for each in listed(statement["Resource"])}
-        for action in listed(statement["Action"]):
-            service, _, name = action.partition(":")
-            assert CALLS.get(name, name) in session.get_service_model(service).operation_names, action
-            assert resources & {service, "*"}, action
-
-
-def test_the_policy_fits_into_a_managed_policy() -> None:
-    assert len("".join(POLICY.read_text(encoding="utf-8").split())) <= 6_144  # IAM's limit

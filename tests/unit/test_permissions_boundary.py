@@ -7,9 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from local.template import ACCOUNT, REGION, ROOT, Template, read_document
-from scripts.deployer_policy import allows, listed, statements
+from tests.iam import BOUNDARY, allows, listed, statements
 
-BOUNDARY = ROOT / "docs/permissions-boundary.json"
 ALLOWED = statements(BOUNDARY)
 ARN = f"arn:aws:iam::{ACCOUNT}:policy/audience-sync-boundary"
 KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/1234abcd"

@@ -4,7 +4,6 @@ tests/fixtures/releases holds the template of every release. The rehearsal deplo
 """
 
 import copy
-import json
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Iterator
@@ -16,8 +15,8 @@ from packaging.version import Version
 
 from local.template import ROOT, read_document
 from scripts.last_release import built, releases
+from tests.aws_reference import replacing
 
-SCHEMAS: dict[str, dict[str, list[str]]] = json.loads((ROOT / "tests/fixtures/resource-schemas.json").read_text())
 CHANGELOG = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 HEADINGS = re.findall(r"^## (\S+), (unreleased|\d{4}-\d\d-\d\d)$", CHANGELOG, re.MULTILINE)
 CURRENT = read_document()
@@ -55,7 +54,7 @@ def _resources(old: dict[str, Any], new: dict[str, Any]) -> Iterator[str]:
 def _one_resource(name: str, before: dict[str, Any], after: dict[str, Any]) -> Iterator[str]:
     kind = before["Type"]
     if kind not in MADE_ANEW:
-        fixed = {*SCHEMAS.get(OF_SAM.get(kind, kind), {}).get("replacedBy", ()), *ALSO_REPLACED_BY.get(kind, ())}
+        fixed = {*replacing(OF_SAM.get(kind, kind)), *ALSO_REPLACED_BY.get(kind, ())}
         for each in _differing(before.get("Properties", {}), after.get("Properties", {}), fixed):
             yield f"{name} is replaced, because {each} differs"
     for each in _differing(before.get("Properties", {}), after.get("Properties", {}), VALUES):
