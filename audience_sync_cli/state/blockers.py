@@ -26,6 +26,7 @@ TOKEN_LIFE = 3_900  # seconds; a token's hour, and some minutes for the run that
 INCOMPLETE = "delivery incomplete"
 REFRESH_FAILED, NOT_CONNECTED = "token refresh failed", "Amazon is not connected yet"
 UNAUTHORIZED = (Reason.AUTHORIZATION_REFUSED, Reason.NOT_CONNECTED)  # reasons fixed by `connect`
+_WITHOUT_TOKEN = frozenset({*UNAUTHORIZED, Reason.TOKEN_UNAVAILABLE})
 AUTHORIZED = "authorized_again"  # reason of changes that wait for their next try after that
 _RUNNING = ("Enabled", "Enabling", "Creating", "Updating")  # states of an event source
 
@@ -149,7 +150,7 @@ def paused(stack: Stack) -> Iterator[Blocker]:
 
 
 def token_failure(stack: Stack, now: float) -> Iterator[Blocker]:
-    """Yield a blocker if the newest run of the refresh function wrote no token."""
+    """Yield a blocker if the newest run of the refresh function wrote no token, unless workers have one since."""
     lines = FunctionLogs(stack).read(["Refresh"], now - TOKEN_LIFE)
     newest: LogLine | None = None
     for line in lines:
@@ -157,7 +158,7 @@ def token_failure(stack: Stack, now: float) -> Iterator[Blocker]:
             newest = line
         elif line.count(TOKENS_REFRESHED):
             newest = None
-    if newest is not None:
+    if newest is not None and not _is_disproved(stack, newest, now):
         yield _blocker(str(newest.fields.get("reason") or Reason.NOT_CONNECTED))
 
 
@@ -233,11 +234,22 @@ def _refreshed_since(stack: Stack, incomplete: LogLine) -> bool:
     return any(line.at > incomplete.at and line.count(TOKENS_REFRESHED) for line in runs)
 
 
+def _is_disproved(stack: Stack, refusal: LogLine, now: float) -> bool:
+    """Return whether Amazon has accepted an upload since a refusal, from workers that had no valid token either.
+
+    Without the second condition, it may have been one with a token from before: each is valid for an hour.
+    """
+    lines = FunctionLogs(stack).read(["Worker"], now - TOKEN_LIFE, messages=[ACCEPTED, INCOMPLETE])
+    accepted = max((line.at for line in lines if line.message == ACCEPTED), default=0)
+    without = [line.at for line in lines if not _WITHOUT_TOKEN.isdisjoint(line.texts("deferred"))]
+    return bool(without) and accepted > max(refusal.at, *without)
+
+
 def _deferrals(stack: Stack, incomplete: LogLine, now: float) -> Iterator[Blocker]:
     """Yield blockers for the changes that an invocation of the worker deferred."""
     audience_ids = incomplete.texts("audience_ids")
     for reason in incomplete.texts("deferred"):
-        if reason in UNAUTHORIZED and _refreshed_since(stack, incomplete):
+        if reason in UNAUTHORIZED and (_refreshed_since(stack, incomplete) or _is_disproved(stack, incomplete, now)):
             again = latest_retry(incomplete.at / 1000) + stack.batch_window
             next_try = again if again > now else None
             sentence = "Amazon is authorized again; the changes that were deferred before are still waiting."

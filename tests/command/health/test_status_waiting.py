@@ -77,8 +77,11 @@ def test_where_nothing_waits_nothing_is_asked(deployment: Deployment) -> None:
     assert deployment.json(status)["waiting"] is None
 
 
-def findings(deployment: Deployment) -> list[tuple[str, str, str]]:
-    found = deployment.json(run_checks, raises=AlreadyReported)["findings"]  # there is no gateway here
+def findings(
+    deployment: Deployment, raises: type[BaseException] | None = AlreadyReported
+) -> list[tuple[str, str, str]]:
+    """Return what is found about delivery. Without a gateway, the command also finds that it is missing."""
+    found = deployment.json(run_checks, raises=raises)["findings"]
     return [(each["state"], each["found"], each["remedy"]) for each in found if each["part"] in ("delivery", "uploads")]
 
 
@@ -141,6 +144,25 @@ def test_failing_uploads_are_never_in_order_and_their_row_names_the_repair(
     assert [each["state"] for each in found] == states
     assert [each["remedy"] for each in found] == remedies
     assert found[-1]["found"].startswith(f"failed: 6 {reason} in the last 15 minutes")
+
+
+@pytest.mark.usefixtures("gateway")
+def test_a_refused_authorization_is_over_once_an_upload_is_accepted(deployment: Deployment) -> None:
+    deployment.connect()
+    deployment.list_audience()
+    deployment.stack.service("lambda").invoke(FunctionName="RefreshFunction", Payload=b"{}")
+    refused: dict[str, Any] = {"uploads_failed": {"authorization_refused": 1}, "deferred": ["authorization_refused"]}
+    deployment.log("Worker", "delivery incomplete", audience_ids=["4182", "4183"], **refused)
+    deployment.log("Refresh", "token refresh failed", reason="authorization_refused")
+    time.sleep(0.002)  # the log knows milliseconds
+    deployment.log("Worker", "upload accepted", audience_id="4182", records=4_000)
+    document = deployment.json(run_checks)
+    assert document["ok"]
+    ((state, found, _), _) = findings(deployment, raises=None)
+    assert (state, found) == (
+        "note",
+        "Amazon is authorized again; the changes that were deferred before are still waiting.",
+    )
 
 
 def test_that_amazon_is_not_connected_is_named_by_its_own_check_alone(deployment: Deployment) -> None:

@@ -96,6 +96,34 @@ def test_a_token_from_before_the_authorization_was_refused_is_no_new_authorizati
     assert (blocker.reason, blocker.needs_person) == ("authorization_refused", True)
 
 
+@pytest.mark.parametrize(
+    ("lines", "reasons_left"),
+    [
+        pytest.param(["refused", "accepted"], [("authorized_again", False)], id="of one of two audiences"),
+        pytest.param(["refused", "refresh failed", "accepted"], [("authorized_again", False)], id="before the refresh"),
+        pytest.param(["refresh failed", "refused", "accepted"], [("authorized_again", False)], id="after the refresh"),
+        pytest.param(["refresh failed", "accepted"], [("authorization_refused", True)], id="an old token works"),
+        pytest.param(["accepted", "refused"], [("authorization_refused", True)], id="refused since"),
+        pytest.param(
+            ["refused", "accepted", "refresh failed"], [("authorization_refused", True)], id="refused at the refresh"
+        ),
+    ],
+)
+def test_an_upload_accepted_after_workers_were_refused_proves_that_amazon_is_authorized_again(
+    deployment: Deployment, lines: list[str], reasons_left: list[tuple[str, bool]]
+) -> None:
+    for line in lines:
+        match line:
+            case "refused":
+                deployment.log("Worker", "delivery incomplete", audience_ids=["4182", "4183"], **REFUSED)
+            case "refresh failed":
+                deployment.log("Refresh", "token refresh failed", reason="authorization_refused")
+            case _:
+                deployment.log("Worker", "upload accepted", audience_id="4182", records=4_000)
+        time.sleep(0.002)  # the log knows milliseconds
+    assert [(blocker.reason, blocker.needs_person) for blocker in found(deployment)][:1] == reasons_left
+
+
 def test_failed_uploads_are_counted_by_reason_and_the_newest_says_why_changes_wait(deployment: Deployment) -> None:
     audience = {"audience_ids": ["4182"]}
     deployment.log("Worker", "delivery incomplete", uploads_failed={"throttled": 2}, deferred=["throttled"], **audience)
