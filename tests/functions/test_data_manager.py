@@ -77,12 +77,16 @@ def dead_letters(cloud: Cloud) -> list[DeadLetter]:
 
 
 def test_a_dataset_is_created_shared_with_every_target_listed_and_found_again(cloud: Cloud) -> None:
-    status, answer = create(cloud)
+    status, answer = create(cloud, computationKey="new_ones")
     assert (status, answer["name"]) == (200, answer["externalAudienceId"])
+    listed = AudienceTable(cloud.client("dynamodb"), cloud.name_of("AudienceTable")).by_id(answer["externalId"])
+    assert listed
+    assert (listed.name, listed.computation_key) == (REQUEST["audienceName"], "new_ones")
+    assert listed.destination.fields == {"api": "data-manager"}
     shown = dataset(cloud, answer["externalId"])
     assert [each["application"] for each in shown["shares"]] == ["DSP_AUDIENCES", "AMAZON_MARKETING_CLOUD"]
     assert ask(http(GET, {"externalId": answer["externalId"]})) == (200, {"externalId": answer["externalId"]})
-    assert create(cloud) == (status, answer), "the same audience"
+    assert create(cloud, computationKey="new_ones") == (status, answer), "the same audience"
     assert len(dataset(cloud, answer["externalId"])["shares"]) == len(SHARES)
 
 
@@ -196,28 +200,6 @@ def test_an_event_reaches_an_audience_of_each_api_that_share_its_key_and_each_ke
     assert members() == ([1, 3], [4]), "events with the id of a moved audience reach the other one alone"
 
 
-def test_members_enter_and_leave_with_the_consent_under_which_they_were_added(cloud: Cloud) -> None:
-    audience_id = create(cloud)[1]["externalId"]
-    assert run(cloud, body(audience_id, change("m1", 1), change("m2", 1))) == []
-    assert dataset(cloud, audience_id)["members"]["m1"]["identifiers"] == {"email": [EMAIL]}
-    run(cloud, body(audience_id, change("m1", 2, exits=True)))
-    assert list(dataset(cloud, audience_id)["members"]) == ["m2"]
-    (*_, removal) = requests_to(cloud, f"/adm/audiences/{audience_id}/members")
-    assert removal["body"]["members"][0]["userConsent"] == GRANTED | {"geo": {"countryCode": "DE"}}
-    assert take(cloud, "JobQueue") == [], "there is no job to ask for"
-
-
-def test_a_member_that_amazon_refuses_is_parked_at_once_and_the_others_are_in(cloud: Cloud) -> None:
-    audience_id = create(cloud)[1]["externalId"]
-    refused = change("m2", 1)
-    refused["record"]["hashedPII"] = [{"email": "not-a-hash"}]
-    assert run(cloud, body(audience_id, change("m1", 1), refused, change("m3", 1))) == []
-    assert list(dataset(cloud, audience_id)["members"]) == ["m1", "m3"]
-    (letter,) = dead_letters(cloud)
-    assert letter.failure
-    assert ([each.member for each in letter.changes], letter.failure.status) == ([(audience_id, "m2")], 400)
-
-
 @pytest.mark.parametrize("consent", [{"consent": "yes"}, {"consent": {"amzn": "yes"}}, {"geo": "DE"}, None])
 @pytest.mark.parametrize("exits", [False, True], ids=["enter", "notice"])
 def test_consent_of_another_shape_in_a_message_stops_no_other_member(
@@ -227,14 +209,6 @@ def test_consent_of_another_shape_in_a_message_stops_no_other_member(
     odd = change("m1", 1, exits=exits, consent=consent) | {"erase": exits}
     assert run(cloud, body(audience_id, odd), body(audience_id, change("m2", 1))) == []
     assert "m2" in dataset(cloud, audience_id)["members"]
-
-
-def test_a_notice_without_consent_deletes_like_one_with_none(cloud: Cloud) -> None:
-    audience_id = create(cloud)[1]["externalId"]
-    run(cloud, body(audience_id, change("m1", 1)))
-    run(cloud, notice("m1", 2).replace(', "userConsent": {}', ""))
-    run(cloud)
-    assert dataset(cloud, audience_id)["members"] == {}
 
 
 def test_a_deletion_notice_removes_the_member_deletes_the_person_by_id_and_empties_the_row(cloud: Cloud) -> None:
@@ -262,18 +236,6 @@ def test_a_dsp_account_removes_the_member_and_queues_no_deletion(cloud: Cloud) -
 def test_without_an_account_changes_wait(cloud: Cloud) -> None:
     waiting = body("adm-1", change("m1", 1))
     assert deliver(cloud, waiting) == [waiting]
-
-
-def test_the_audience_table_keeps_what_the_dataset_is(cloud: Cloud) -> None:
-    audience_id = create(cloud, computationKey="new_ones")[1]["externalId"]
-    table = AudienceTable(cloud.client("dynamodb"), cloud.name_of("AudienceTable"))
-    listed = table.by_id(audience_id)
-    assert listed
-    assert (listed.name, listed.computation_key, listed.destination.fields) == (
-        REQUEST["audienceName"],
-        "new_ones",
-        {"api": "data-manager"},
-    )
 
 
 @pytest.fixture(autouse=True)

@@ -2,33 +2,21 @@
 
 import json
 import threading
-import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
-import requests
 
 from audience_sync.amazon_ads.advertiser_audiences.client import AmazonAds
 from audience_sync.amazon_ads.job import JobReport
-from audience_sync.aws.membership_rows import Sharding, state_from_row
-from audience_sync.clock import Clock
 from audience_sync.members import messages
 from audience_sync.members.membership import Destination
-from audience_sync.members.messages import DeadLetter
 from audience_sync.operations.job_tracking import MIN_TIME_PER_CHECK
 from functions.jobs import handler
-from local.amazon.exchange import SANDBOX
-from tests.doubles.clocks import ManualClock
 from tests.functions.conftest import AUDIENCE, Cloud, Context
-from tests.functions.test_worker import EMAIL, body, change, deliver
-from tests.servers import Served
+from tests.functions.test_worker import body, change, deliver
 
 UPLOADS = "/amc/audiences/records"
-MINUTE = 60.0  # seconds
-# After a deletion notice the last removal waits until every job of an enter counts as ended; 36 hours in the template.
-LONGEST_JOB = 2 * 60 * MINUTE
 
 
 def job_messages(cloud: Cloud) -> list[dict[str, Any]]:
@@ -61,90 +49,6 @@ def check_jobs(cloud: Cloud, *, milliseconds: int = 180_000, **variables: str) -
     return failed
 
 
-@dataclass
-class Hours:
-    """The clock of Amazon and of both functions, and what they do while it runs."""
-
-    cloud: Cloud
-    clock: ManualClock
-
-    def deliver(self, *changes: dict[str, Any], job: dict[str, Any] | None = None) -> None:
-        """Have the worker deliver changes; `job` is the fault of their job at Amazon."""
-        if job:
-            self.cloud.fault(UPLOADS, {"job": job})
-        self._deliver(body(*changes))
-
-    def _deliver(self, *bodies: str) -> None:
-        """Deliver messages. What is left of them is in the change queue then."""
-        before = take(self.cloud, "ChangeQueue")
-        assert deliver(self.cloud, *bodies, LONGEST_JOB_SECONDS=str(LONGEST_JOB)) == []
-        put(self.cloud, "ChangeQueue", before)
-
-    def check(self) -> list[str]:
-        """Have the jobs checked that wait. Returns the messages that stay in the queue."""
-        return check_jobs(self.cloud, LONGEST_JOB_SECONDS=str(LONGEST_JOB))
-
-    def after(self, minutes: float) -> None:
-        """Let time pass, and have the jobs that wait checked."""
-        self.clock.now += minutes * MINUTE
-        assert self.check() == []
-
-    def rest(self) -> int:
-        """Deliver what waits in the change queue and check jobs every 15 minutes, until nothing does.
-
-        Returns how many uploads that took.
-        """
-        before, began = self.uploads(), self.clock.now
-        while waiting := take(self.cloud, "ChangeQueue"):
-            self.after(minutes=15)
-            assert self.clock.now - began < 24 * 60 * MINUTE, "repeated without end"
-            self._deliver(*waiting)
-        self.after(minutes=15)
-        return self.uploads() - before
-
-    def uploads(self) -> int:
-        log = requests.get(f"{self.cloud.amazon_url}/sandbox/requests", params={"bodies": "no"}, timeout=60).json()
-        return sum(request["path"] == UPLOADS for request in log)
-
-    def redrive(self) -> None:
-        """Send the dead letters for another attempt, as the command does."""
-        for each in take(self.cloud, "DeadLetterQueue"):
-            put(self.cloud, "ChangeQueue", DeadLetter.from_body(each).redrive_bodies())
-        self.rest()
-
-    def identities(self, member: str = "cust_1") -> list[dict[str, str]]:
-        """The identities that the member's row still has."""
-        shards = Sharding(int(self.cloud.name_of("MembershipShards")))
-        row = self.cloud.client("dynamodb").get_item(
-            TableName=self.cloud.name_of("MembershipTable"), Key=shards.key_of((AUDIENCE.audience_id, member))
-        )["Item"]
-        return [each.digests for each in state_from_row(row).identities]
-
-    def dead_letters(self) -> list[dict[str, Any]]:
-        return self.cloud.messages("DeadLetterQueue")
-
-
-@pytest.fixture
-def hours(cloud: Cloud, amazon: Served, monkeypatch: pytest.MonkeyPatch) -> Hours:
-    assert cloud.amazon_url == amazon.url, "after the sandbox was reset for this test"
-    clock = ManualClock(time.time())
-    monkeypatch.setattr(amazon.app[SANDBOX], "clock", clock)
-    for function in ("worker", "jobs"):
-        monkeypatch.setattr(f"functions.{function}.handler.CLOCK", Clock(now=clock))
-    return Hours(cloud, clock)
-
-
-def leave(member: str = "cust_1", *, at: int = 2) -> dict[str, Any]:
-    """An exit without traits."""
-    without = change(member, at=at, exits=True)
-    without["record"]["hashedPII"] = []
-    return without
-
-
-def notice(member: str = "cust_1", *, at: int = 2) -> dict[str, Any]:
-    return leave(member, at=at) | {"erase": True}
-
-
 def test_the_job_of_an_upload_is_tracked_with_its_members(cloud: Cloud) -> None:
     deliver(cloud, body(change("cust_1"), change("cust_2")))
     (message,) = job_messages(cloud)
@@ -168,7 +72,7 @@ def test_the_sizes_of_a_job_that_succeeded_are_published(cloud: Cloud, printed: 
 def test_a_record_that_the_job_rejected_is_parked_and_counts_as_parked_instead_of_delivered(
     cloud: Cloud, printed: Callable[[], str]
 ) -> None:
-    cloud.fault("/amc/audiences/records", {"job": {"failed": ["cust_2"]}})
+    cloud.fault(UPLOADS, {"job": {"failed": ["cust_2"]}})
     deliver(cloud, body(change("cust_1"), change("cust_2")))
     printed()
     assert check_jobs(cloud) == []
@@ -187,7 +91,7 @@ def test_a_job_that_amazon_refuses_to_show_is_checked_again_later_and_the_others
     for member in ("cust_1", "cust_2"):
         deliver(cloud, body(change(member)))
     printed()
-    cloud.fault("/amc/audiences/records/*", {"status": status})
+    cloud.fault(f"{UPLOADS}/*", {"status": status})
     assert len(check_jobs(cloud)) == 1
     assert '"JobsEnded":[1.0]' in printed().replace(" ", "")
 
@@ -205,7 +109,7 @@ def test_without_the_ordering_guard_no_change_is_parked_from_an_outdated_row(
 ) -> None:
     deliver(cloud, body(change("cust_1")))  # with the guard: the row says that the member is in
     check_jobs(cloud)
-    cloud.fault("/amc/audiences/records", {"job": {"failed": ["cust_1"]}})
+    cloud.fault(UPLOADS, {"job": {"failed": ["cust_1"]}})
     deliver(cloud, body(change("cust_1", at=2, exits=True)), ORDERING_GUARD="no")
     printed()
     assert check_jobs(cloud, ORDERING_GUARD="no") == []
@@ -216,59 +120,11 @@ def test_without_the_ordering_guard_no_change_is_parked_from_an_outdated_row(
     assert "ChangesDelivered" not in text
 
 
-@pytest.mark.parametrize(
-    ("job", "reason"),
-    [
-        pytest.param({"state": "FAILED"}, "job_failed", id="the job fails"),
-        pytest.param({"failed": ["cust_1"]}, "job_rejected", id="the job rejects the record"),
-    ],
-)
-def test_a_removal_that_a_deletion_notice_asked_for_and_the_job_rejects_can_be_redriven_with_its_identifiers(
-    hours: Hours, job: dict[str, Any], reason: str
-) -> None:
-    hours.deliver(change("cust_1"))
-    hours.after(minutes=20)
-    hours.deliver(notice(), job=job)
-    hours.after(minutes=15)
-    assert set(hours.cloud.members()) == {"cust_1"}, "still in"
-    assert hours.identities() == [{"email": EMAIL}], "kept for another attempt"
-    (dead_letter,) = hours.dead_letters()
-    (parked,) = dead_letter["changes"]
-    assert (dead_letter["failure"]["reason"], parked["erase"]) == (reason, True)
-    assert parked["record"]["hashedPII"] == [{"email": EMAIL}]
-    hours.redrive()
-    assert (hours.cloud.members(), hours.dead_letters()) == ({}, [])
-    assert hours.identities() == [], "the job has ended well"
-
-
-def test_an_exit_is_sent_once_more_when_the_late_job_of_its_enter_has_ended(hours: Hours) -> None:
-    hours.deliver(change("cust_1"), job={"delay": 40 * MINUTE})
-    hours.after(minutes=15)
-    hours.clock.now += 5 * MINUTE
-    hours.deliver(leave())
-    hours.after(minutes=15)
-    hours.clock.now += 6 * MINUTE
-    assert set(hours.cloud.members()) == {"cust_1"}, "the enter was applied last"
-    hours.after(minutes=0)
-    assert hours.rest() == 1
-    assert (hours.cloud.members(), hours.dead_letters()) == ({}, [])
-
-
-def test_a_job_that_amazon_does_not_know_is_parked_where_a_deletion_notice_waits_for_it(
-    hours: Hours, printed: Callable[[], str]
-) -> None:
-    hours.deliver(change("cust_1"))
-    hours.after(minutes=20)
-    hours.deliver(notice())
-    hours.cloud.fault(f"{UPLOADS}/*", {"status": 404})
-    printed()
-    hours.after(minutes=15)
-    assert [each["failure"]["reason"] for each in hours.dead_letters()] == ["job_unknown"]
-    assert [each["changes"][0]["record"]["hashedPII"] for each in hours.dead_letters()] == [[{"email": EMAIL}]]
-    assert hours.identities() == [{"email": EMAIL}]
+def test_a_job_that_amazon_does_not_know_counts_as_unresolved(cloud: Cloud, printed: Callable[[], str]) -> None:
+    deliver(cloud, body(change("cust_1")))
+    cloud.fault(f"{UPLOADS}/*", {"status": 404})
+    assert check_jobs(cloud) == []
     assert '"JobsUnresolved":[1.0]' in printed().replace(" ", "")
-    hours.redrive()
-    assert hours.identities() == []
 
 
 def test_ten_jobs_are_checked_side_by_side(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -63,13 +63,6 @@ def row(cloud: Cloud, member: str) -> dict[str, Any]:
     return found
 
 
-def drain(cloud: Cloud) -> list[str]:
-    """Remove all messages from the change queue, and return their bodies."""
-    bodies = [json.dumps(message) for message in cloud.messages()]
-    cloud.client("sqs").purge_queue(QueueUrl=cloud.name_of("ChangeQueue"))
-    return bodies
-
-
 def actions_sent(cloud: Cloud, member: str) -> list[str]:
     log = requests.get(f"{cloud.amazon_url}/sandbox/ledger", params={"member": member}, timeout=5).json()
     return [record["action"] for record in log]

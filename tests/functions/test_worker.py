@@ -64,24 +64,6 @@ def test_a_change_becomes_a_member(cloud: Cloud) -> None:
     assert cloud.members()["cust_1"]["identifiers"] == {"email": [EMAIL]}
 
 
-def test_an_unreadable_message_is_parked_and_its_neighbours_are_delivered(cloud: Cloud) -> None:
-    assert deliver(cloud, "{", body(change("cust_1"))) == []
-    assert set(cloud.members()) == {"cust_1"}
-    (dead_letter,) = cloud.queues.peek(cloud.name_of("DeadLetterQueue"))
-    assert (dead_letter.body, dead_letter.attributes["reason"]) == ("{", "message_not_json")
-
-
-def test_a_record_that_amazon_refuses_is_parked_with_its_failure(cloud: Cloud) -> None:
-    bad = change("cust_2")
-    bad["record"]["hashedPII"] = [{"email": "not-a-digest"}]
-    assert deliver(cloud, body(change("cust_1"), bad, change("cust_3"))) == []
-    assert set(cloud.members()) == {"cust_1", "cust_3"}
-    (dead_letter,) = cloud.messages("DeadLetterQueue")
-    assert dead_letter["changes"][0]["record"]["externalUserId"] == "cust_2"
-    assert dead_letter["failure"]["reason"] == "request_rejected"
-    assert dead_letter["failure"]["status"] == 400
-
-
 def test_the_log_says_apart_which_uploads_failed_what_was_parked_and_in_which_audience(
     cloud: Cloud, printed: Callable[[], str]
 ) -> None:
