@@ -10,7 +10,7 @@ import pytest
 
 from audience_sync.amazon_ads.job import JobReport
 from audience_sync.delivery.context import Message
-from audience_sync.errors import ServiceUnavailable
+from audience_sync.errors import RequestRejected, ServiceUnavailable
 from audience_sync.ingest.record_rules import erasing_exit
 from audience_sync.members.member_state import LateJob
 from audience_sync.members.messages import REPETITION, ChangeMessage, DeliveryHistory, JobMessage, pack
@@ -266,6 +266,21 @@ def test_a_repetition_that_amazon_does_not_accept_comes_back_until_it_is_sent(st
     assert stack.dead_letters.bodies == []
 
 
+@WITH_JOBS
+def test_the_last_removal_after_a_deletion_notice_is_sent_although_amazon_refuses_the_next_enter(
+    stack: WorkerStack,
+) -> None:
+    for each in (change("old", at=1), change(at=2, exits=True, erase=True)):
+        stack.deliver(each)
+        stack.now += 2 * stack.effective
+    stack.amazon.down = RequestRejected("400", status=400)
+    assert stack.deliver(change("new", at=3)).parked == 1
+    stack.amazon.down = None
+    stack.rest()
+    assert [upload[0]["action"] for upload in stack.amazon.uploads[:3]] == ["CREATE", "DELETE", "DELETE"]
+    assert not stack.holds("old")
+
+
 # A job that could not be tracked says what its upload did
 
 
@@ -322,29 +337,3 @@ def test_a_repeated_removal_that_could_not_be_tracked_is_tracked_as_one_although
     stack.rest(JobReport("SUCCEEDED"))
     assert stack.amazon.members["m1"] == {digest("b@b.co")}
     assert not stack.holds("a@b.co")
-
-
-@WITH_JOBS
-@pytest.mark.parametrize("repeats", [False, True], ids=["changes", "repetitions"])
-def test_only_the_members_of_the_upload_that_could_not_be_tracked_carry_its_job(
-    stack: WorkerStack, repeats: bool
-) -> None:
-    stack.limits = replace(LIMITS, max_records=1)
-    names = ["m1", "m2"]
-    everyone = [change("a@b.co", at=1, member=name) for name in names]
-    if repeats:
-        stack.deliver(*everyone)
-        stack.deliver(*(change(at=2, exits=True, member=name) for name in names))
-        stack.now += stack.effective
-    sent = len(stack.amazon.uploads)
-    stack.jobs.down = True
-    if repeats:
-        stack.deliver_messages(*stack.queue.receive())
-    else:
-        stack.deliver(*everyone)
-    stack.jobs.down = False
-    assert len(stack.amazon.uploads) == sent + 1, "the first error ends it"
-    (name,) = {record["externalUserId"] for record in stack.amazon.uploads[sent]}
-    for body in stack.queue.drain():
-        stack.deliver_body(body)
-    assert tracked(stack, f"job-{sent + 1}") == [(name, repeats)]

@@ -1,8 +1,6 @@
 """The end of jobs: what it parks, repeats and erases, and what it costs."""
 
 import json
-import random
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -14,13 +12,9 @@ from audience_sync.amazon_ads.timings import Timings
 from audience_sync.aws.membership_rows import Sharding
 from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.clock import Clock
-from audience_sync.delivery.batch import Delivery
-from audience_sync.delivery.context import DeliveryContext, Message
 from audience_sync.delivery.job_members import member_of_state
-from audience_sync.delivery.uploads import Limits
 from audience_sync.errors import (
     NotFound,
-    OutcomeUnknown,
     RequestRejected,
     ServiceUnavailable,
     TransientError,
@@ -28,8 +22,8 @@ from audience_sync.errors import (
 )
 from audience_sync.members.member_state import LONGEST_JOB, LateJob, MemberState
 from audience_sync.members.member_step import step
-from audience_sync.members.membership import MAX_IDENTITIES, MembershipChange, coalesce
-from audience_sync.members.messages import ChangeMessage, JobMember, JobMessage, pack
+from audience_sync.members.membership import MembershipChange, coalesce
+from audience_sync.members.messages import ChangeMessage, JobMember, JobMessage
 from audience_sync.operations.job_tracking import (
     MAX_MARKS,
     MEMBERS_AT_ONCE,
@@ -41,7 +35,7 @@ from audience_sync.operations.job_tracking import (
     JobTracker,
 )
 from tests import builders
-from tests.doubles.amazon import FakeGate, FakeJobs, Uploader
+from tests.doubles.amazon import FakeJobs
 from tests.doubles.clocks import ManualClock
 from tests.doubles.dynamodb import MembershipRows
 from tests.doubles.queues import FakeQueue
@@ -71,7 +65,6 @@ class JobHarness:
     def __init__(self) -> None:
         self.rows = MembershipRows()
         self.amazon = FakeJobs(JobReport("SUCCEEDED"))
-        self.uploader = Uploader()
         self.changes, self.jobs, self.dead_letters = FakeQueue(), FakeQueue(), FakeQueue()
         self.monotonic = ManualClock(1000.0)
         self.now = SENT_AT / 1000  # epoch seconds
@@ -91,24 +84,6 @@ class JobHarness:
             self.write(each.state)
         records = each.state.records(removes=each.removes) if each.sends else []
         return [member_of_state(record, each.state, is_replay=is_replay) for record in records]
-
-    def deliver(self, *changes: MembershipChange, passes: int = 2_000) -> list[JobMessage]:
-        """Have the worker deliver one message, let so many seconds pass, and return the messages about its jobs."""
-        (body,) = pack(changes)
-        return self.deliver_body(body, passes=passes)
-
-    def deliver_body(self, body: str, *, passes: int) -> list[JobMessage]:
-        clock = Clock(lambda: self.now, self.monotonic, self._sleep)
-        context = DeliveryContext(
-            self.changes, self.dead_letters, self.jobs, self.table, list, Limits(), clock, gate=FakeGate()
-        )
-        message = Message("message-1", "receipt-1", body, 1, round(self.now * 1000))
-        report = Delivery(self.uploader, context, jitter=lambda: 1.0).deliver(
-            [message], deadline=self.monotonic.now + 60
-        )
-        assert report.deferred == []
-        self.now += passes
-        return [JobMessage.from_body(body) for body in self.jobs.drain()]
 
     def write(self, *states: MemberState) -> None:
         results = self.table.write(states)
@@ -256,7 +231,7 @@ def test_a_removal_that_took_no_effect_is_parked_with_everything_that_another_at
     harness.upload(enter(4, "a"))
     harness.upload(enter(5, "b"))
     result = harness.check(answer, *harness.upload(exit_))
-    assert (result.parked, result.erased) == (1, 0)
+    assert (result.parked, result.erased, result.repeated) == (1, 0, 0), "only after a late job something is repeated"
     ((_, action, names),) = harness.parked()
     assert (action, names) == ("DELETE", ["a", "b"])
     assert harness.names() == {"a", "b"}, "the row keeps them, too"
@@ -289,14 +264,6 @@ def test_a_failed_job_parks_all_its_members_whichever_records_it_names(
     members = [member for name in ("m1", "m2", "m3") for member in harness.upload(enter(5, member=name))]
     assert harness.check(JobReport("FAILED", rejected={named: "no"} if named else {}), *members).parked == 3
     assert sorted(reason for reason, _, _ in harness.parked()) == reasons
-
-
-def test_a_removal_that_took_no_effect_is_noted_as_failed(harness: JobHarness) -> None:
-    harness.upload(enter(4))
-    removal = harness.upload(leave(5))
-    assert harness.state().exited * 1000 == SENT_AT, "sent with this upload"
-    harness.check(rejecting("m1"), *removal)
-    assert harness.state().removal_failed is True
 
 
 @pytest.mark.parametrize("guarded", [True, False], ids=["with the table", "without the table"])
@@ -392,29 +359,6 @@ def test_the_rows_of_a_late_jobs_members_are_marked_until_it_has_ended(harness: 
 
 
 @pytest.mark.parametrize(
-    ("end", "after"),
-    [(FAILED, 2000), (rejecting("m1"), 2000), (UNKNOWN, 2000), (PENDING, LONGEST_JOB + 1)],
-    ids=["failed", "rejected", "unknown", "given up"],
-)
-def test_a_mark_is_removed_however_the_job_ends_and_no_message_is_left(
-    harness: JobHarness, end: JobReport | Exception, after: int
-) -> None:
-    harness.check(PENDING, *harness.upload(enter(5)))
-    harness.check_again(end, after=after)
-    assert (harness.state().late_jobs, harness.jobs.messages) == ((), [])
-
-
-def test_a_mark_is_removed_although_the_job_queue_failed_when_it_was_set(harness: JobHarness) -> None:
-    members = harness.upload(enter(5))
-    harness.jobs.down = True
-    with pytest.raises(Unavailable):
-        harness.check(PENDING, *members)
-    harness.jobs.down = False
-    harness.check(WELL, *members, after=FIRST_CHECK + 400)  # the same message comes back
-    assert harness.state().late_jobs == ()
-
-
-@pytest.mark.parametrize(
     ("after", "marks"), [(int(IN_TIME), ()), (int(IN_TIME) + 1, (mark(5),))], ids=["in time", "by now it may be late"]
 )
 def test_a_job_that_amazon_does_not_show_is_marked_once_it_may_be_late(
@@ -424,16 +368,6 @@ def test_a_job_that_amazon_does_not_show_is_marked_once_it_may_be_late(
     with pytest.raises(ServiceUnavailable):
         harness.check(ServiceUnavailable("503"), *members, after=after)
     assert harness.state().late_jobs == marks
-
-
-def test_marks_of_several_jobs_do_not_affect_each_other(harness: JobHarness) -> None:
-    first, second = harness.upload(enter(5)), harness.upload(enter(6, "b"))
-    harness.check(PENDING, *first, job_id="job-1")
-    waiting = harness.jobs.drain()
-    harness.check(PENDING, *second, job_id="job-2")
-    assert harness.state().late_jobs == (mark(5), mark(6, job_id="job-2"))
-    harness.check(WELL, message=JobMessage.from_body(waiting[0]), after=2000)
-    assert harness.state().late_jobs == (mark(6, job_id="job-2"),)
 
 
 def test_a_row_keeps_the_marks_of_the_jobs_that_were_sent_last(harness: JobHarness) -> None:
@@ -452,24 +386,6 @@ def test_after_a_late_enter_the_removal_that_was_sent_meanwhile_is_due_once_more
     harness.upload(leave(6))
     result = harness.check_again(end, after=2400)
     assert (result.repeated, harness.repeated()) == (1, [("m1", "DELETE", 0)])
-
-
-def test_after_a_late_removal_the_enter_that_was_sent_meanwhile_is_due_once_more(harness: JobHarness) -> None:
-    harness.upload(enter(4, "a"))
-    removal = harness.upload(leave(5), after=IN_TIME)
-    sent_at = round(harness.now * 1000)
-    assert harness.upload(enter(6, "a"), after=IN_TIME)
-    result = harness.check(WELL, *removal, after=int(IN_TIME) + 60, sent_at=sent_at)
-    assert (result.repeated, harness.repeated()) == (1, [("m1", "CREATE", 0)])
-
-
-def test_an_enter_waits_for_a_late_removal_until_its_end(harness: JobHarness) -> None:
-    harness.upload(enter(4, "a"))
-    removal = harness.upload(leave(5), after=IN_TIME)
-    harness.check(PENDING, *removal, sent_at=round(harness.now * 1000))
-    assert harness.upload(enter(6, "a"), after=80_000) == []
-    assert harness.check_again(WELL, after=90_000).repeated == 0
-    assert harness.upload(enter(6, "a"))
 
 
 def test_a_job_that_was_first_checked_too_late_may_have_been_late(harness: JobHarness) -> None:
@@ -501,63 +417,6 @@ def test_a_removal_that_ended_well_erases_what_a_deletion_notice_concerns(harnes
     result = harness.check(WELL, *removal, sent_at=round(harness.now * 1000))
     assert (result.erased, harness.names()) == (1, set())
     assert harness.state().version == notice(5).version, "the row goes on deciding what is newest"
-
-
-def test_of_a_removal_in_several_records_one_does_not_erase_what_another_one_has_to_remove(harness: JobHarness) -> None:
-    names = [f"e{number:03}" for number in range(MAX_IDENTITIES + 30)]
-    for at, name in enumerate(names):
-        harness.upload(enter(at + 1, name))
-    harness.now += LAST_REMOVAL
-    first, second = harness.deliver(notice(1_000))
-    harness.check(WELL, message=first)
-    assert harness.check(FAILED, message=second).parked == 1
-    ((_, _, parked),) = harness.parked()
-    assert set(names[:30]) <= set(parked), "those named first are in the second record"
-
-
-def test_a_deletion_goes_through_all_steps_of_delivery_and_tracking(harness: JobHarness) -> None:
-    harness.deliver(enter(4, "a"))
-    (first,) = harness.deliver(notice(5), passes=LONGEST_JOB)
-    assert harness.check(WELL, message=first).erased == 0, "the enter's job may be one that is not known"
-    harness.now += LONGEST_JOB
-    (queued,) = harness.changes.messages
-    harness.changes.drain()
-    assert 0 < queued.delay <= 900
-    (last,) = harness.deliver_body(queued.body, passes=900)
-    (member,) = last.members
-    assert (member.removes, member.erases, member.is_replay) == (True, True, True)
-    assert harness.check(WELL, message=last).erased == 1
-    assert (harness.names(), harness.changes.messages) == (set(), [])
-
-
-def test_nothing_is_erased_that_a_late_job_may_bring_back(harness: JobHarness) -> None:
-    harness.check(PENDING, *harness.upload(enter(4, "a")), job_id="job-1")
-    assert harness.check(WELL, *harness.upload(notice(5)), job_id="job-2").erased == 0
-    assert harness.check_again(WELL, after=2400).erased == 0
-    assert (harness.names(), harness.repeated()) == ({"a"}, [("m1", "DELETE", 0)])
-
-
-def test_the_last_removal_for_a_deletion_notice_is_sent_although_amazon_refuses_the_next_enter(
-    harness: JobHarness,
-) -> None:
-    harness.deliver(enter(4, "old"))
-    harness.deliver(notice(5))
-    harness.uploader.error = RequestRejected("400", status=400)
-    harness.deliver(enter(6, "new"))
-    assert harness.parked() == [("request_rejected", "CREATE", ["new"])]
-    harness.uploader.error = None
-    harness.now += LONGEST_JOB
-    jobs = [job for body in harness.changes.drain() for job in harness.deliver_body(body, passes=900)]
-    assert [each.erases for job in jobs for each in job.members if each.removes] == [True]
-
-
-def test_a_removal_whose_own_job_is_late_erases_at_its_end(harness: JobHarness) -> None:
-    harness.upload(enter(4, "a"))
-    removal = harness.upload(notice(5), after=LAST_REMOVAL)
-    assert harness.check(PENDING, *removal, sent_at=round(harness.now * 1000)).erased == 0
-    assert harness.names() == {"a"}
-    assert harness.check_again(WELL, after=2400).erased == 1
-    assert harness.names() == set()
 
 
 # Errors, and rows that others write
@@ -726,25 +585,6 @@ def test_when_some_dead_letters_cannot_be_sent_they_are_sent_later_and_none_twic
     assert members_in(harness.dead_letters) == MANY
 
 
-def test_repetitions_and_marks_of_a_large_job_are_made_in_pieces_when_time_runs_out(harness: JobHarness) -> None:
-    members = [each for member in MANY for each in harness.upload(enter(5, member=member))]
-    assert harness.check(PENDING, *members).outcome == "waiting"
-    assert {harness.state(member).late_jobs for member in MANY} == {(mark(5),)}
-    for member in MANY:
-        harness.upload(leave(6, member=member))
-    harness.changes = SlowQueue(passes=harness.monotonic, seconds=100.0)
-    outcomes, repeated = list[str](), 0
-    while outcomes[-1:] != ["ended"]:
-        assert len(outcomes) < 10, "there is no end"
-        result = harness.check_again(WELL, after=2400)
-        outcomes.append(result.outcome)
-        repeated += result.repeated
-    assert len(outcomes) > 1
-    assert repeated == len(MANY)
-    assert sorted(members_in(harness.changes)) == sorted(MANY)
-    assert {harness.state(member).late_jobs for member in MANY} == {()}
-
-
 def test_a_large_job_reads_its_rows_in_few_requests(harness: JobHarness) -> None:
     requests = []
     get = harness.rows.batch_get_item
@@ -757,44 +597,3 @@ def test_a_large_job_reads_its_rows_in_few_requests(harness: JobHarness) -> None
     harness.rows.batch_get_item = counted  # type: ignore[method-assign]
     harness.check(WELL, *members, after=2400)
     assert len(requests) <= 2 * -(-len(MANY) // MEMBERS_AT_ONCE)
-
-
-# Messages do not multiply
-
-
-@dataclass
-class HangingAmazon:
-    """Does not answer some requests for half a minute."""
-
-    clock: ManualClock
-    chance: random.Random
-    share: float
-
-    def job(self, _job_id: str) -> JobReport:
-        hangs = self.chance.random() < self.share
-        self.clock.now += 30.0 if hangs else 0.3
-        if hangs:
-            raise OutcomeUnknown("no answer")
-        return PENDING
-
-
-@pytest.mark.parametrize("share", [0.3, 0.7, 1.0])
-def test_job_messages_do_not_multiply_however_many_requests_hang(harness: JobHarness, share: float) -> None:
-    chance = random.Random(3)
-    harness.amazon = HangingAmazon(harness.monotonic, chance, share)  # type: ignore[assignment]
-    members = tuple(harness.upload(enter(5)))
-    messages = [JobMessage(f"job-{number}", AUDIENCE, SENT_AT, members) for number in range(100)]
-    tracker = harness.tracker()
-    for _ in range(12):
-        returned = []
-        chance.shuffle(messages)
-        for start in range(0, len(messages), 5):
-            deadline = harness.monotonic.now + 180
-            for message in messages[start : start + 5]:
-                try:
-                    tracker.check(message, deadline=deadline)
-                except TransientError:
-                    returned.append(message)
-            assert harness.monotonic.now < deadline, "a function that is stopped returns checked messages, too"
-        messages = returned + [JobMessage.from_body(body) for body in harness.jobs.drain()]
-    assert Counter(message.job_id for message in messages) == Counter(f"job-{number}" for number in range(100))
