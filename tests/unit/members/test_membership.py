@@ -81,11 +81,6 @@ def test_a_text_that_is_no_version_is_refused(text: str) -> None:
         Version.from_text(text)
 
 
-def test_the_newest_change_of_a_member_remains_in_any_order() -> None:
-    three = [change(at=1), change(at=3, exits=True), change(at=2)]
-    assert all(coalesce(order)[0].version == Version(3, True, "a") for order in permutations(three))
-
-
 def test_identities_of_one_member_merge_into_one_record() -> None:
     (merged,) = coalesce([change(emails=("work",)), change(message_id="b", emails=("home",))])
     assert merged.record["hashedPII"] == [{"email": "home"}, {"email": "work"}]
@@ -102,12 +97,6 @@ def test_an_identity_is_the_same_in_whatever_order_its_fields_are_written() -> N
 def test_equal_values_have_one_text_without_white_space() -> None:
     assert canonical_json({"b": 1, "a": ["é", None]}) == canonical_json({"a": ["é", None], "b": 1})
     assert canonical_json({"b": 1, "a": [2, 3]}) == '{"a":[2,3],"b":1}'
-
-
-def test_an_exit_carries_the_identities_of_the_enters_it_supersedes() -> None:
-    (merged,) = coalesce([change(at=1, emails=("old",)), change(at=2, exits=True, emails=())])
-    assert merged.exits
-    assert merged.record["hashedPII"] == [{"email": "old"}]
 
 
 def test_a_change_erases_nothing_unless_it_says_so() -> None:
@@ -164,11 +153,6 @@ def test_the_times_of_identities_are_left_out_where_all_are_the_time_of_the_chan
 def test_of_two_changes_with_the_same_version_the_same_one_is_kept_in_either_order() -> None:
     two = [replace(change(), record=change().record | {"countryCode": country}) for country in ("DE", "FR")]
     assert coalesce(two)[0].record == coalesce(reversed(two))[0].record
-
-
-def test_the_newest_identities_come_first() -> None:
-    (merged,) = coalesce(change(at=at, emails=(f"e{at}",)) for at in (2, 3, 1))
-    assert [identity["email"] for identity in merged.record["hashedPII"]] == ["e3", "e2", "e1"]
 
 
 def test_an_enter_keeps_the_hundred_identities_that_were_named_last() -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audience_sync.errors import InvalidMessage, RequestRejected, Throttled
-from audience_sync.members.membership import MAX_IDENTITIES, Destination, MembershipChange, Version, coalesce
+from audience_sync.members.membership import MAX_IDENTITIES, Destination, MembershipChange, Version
 from audience_sync.members.messages import (
     MAX_ATTEMPTS,
     MAX_MESSAGE_BYTES,
@@ -30,7 +30,6 @@ from tests import builders
 
 AUDIENCE = "9007199254740993"  # more than a double holds
 SENT_AT = 1_000_000_000
-SQS_BYTES = 262_144  # of one message, attributes included; what SQS has always taken
 
 
 def change(member: str = "m1", *, identities: int = 1, **options: Any) -> MembershipChange:
@@ -122,28 +121,6 @@ def test_an_enter_names_as_many_identities_as_amazon_takes_and_no_more() -> None
         ChangeMessage.from_body(*pack([change(identities=MAX_IDENTITIES + 1)]))
 
 
-@pytest.mark.parametrize("exits", [False, True], ids=["enters", "enters and an exit"])
-def test_what_coalescing_makes_of_many_identities_can_be_read(exits: bool) -> None:
-    def named(number: int) -> MembershipChange:
-        record = change().record | {"hashedPII": [{"email": f"{number:064x}"}]}
-        return MembershipChange(AUDIENCE, Destination(), number, f"id-{number}", record)
-
-    changes = [named(number) for number in range(MAX_IDENTITIES + 30)]
-    changes += [change(at=10_000, exits=True, identities=0)] if exits else []
-    (merged,) = coalesce(changes)
-    (read,) = ChangeMessage.from_body(*pack([merged])).changes
-    assert read == merged
-    named_last = {f"{number:064x}" for number in range(30, MAX_IDENTITIES + 30)}
-    assert named_last <= {identity["email"] for identity in read.record["hashedPII"]}
-
-
-def test_changes_of_many_identities_fill_several_messages_that_sqs_takes() -> None:
-    removals = [change(f"m{number}", exits=True, identities=300) for number in range(30)]
-    bodies = pack(removals)
-    assert max(map(len, bodies)) <= MAX_MESSAGE_BYTES < SQS_BYTES
-    assert [each for body in bodies for each in ChangeMessage.from_body(body).changes] == removals
-
-
 @pytest.mark.parametrize(
     ("size", "counts"),
     [
@@ -159,40 +136,25 @@ def test_a_message_is_filled_to_the_byte(size: int, counts: list[int]) -> None:
     assert max(map(len, bodies)) <= 240_000
 
 
-@pytest.mark.parametrize(
-    ("history", "read"),
-    [
-        pytest.param({"attempts": -1}, DeliveryHistory(), id="negative attempts"),
-        pytest.param({"attempts": True}, DeliveryHistory(), id="attempts that are no number"),
-        pytest.param({"attempts": MAX_ATTEMPTS}, DeliveryHistory(), id="more attempts than possible"),
-        pytest.param({"attempts": 10**400}, DeliveryHistory(), id="more attempts than a double holds"),
-        pytest.param({"firstAt": "1"}, DeliveryHistory(), id="a time as a text"),
-        pytest.param({"firstAt": -5}, DeliveryHistory(), id="a negative time"),
-        pytest.param({"firstAt": 10**400}, DeliveryHistory(), id="a time beyond what a double holds"),
-        pytest.param({"firstAt": True}, DeliveryHistory(), id="a time as a flag"),
-        pytest.param({"firstAt": 0}, DeliveryHistory(), id="a time of 1970"),
-        pytest.param({"firstAt": 10**15}, DeliveryHistory(), id="a time too far ahead"),
-        pytest.param({"firstAt": 10**15 - 1}, DeliveryHistory(0, 10**15 - 1), id="the latest time"),
-        pytest.param({"replay": "true"}, DeliveryHistory(), id="a flag as a text"),
-        pytest.param({"replay": 1}, DeliveryHistory(), id="a flag as a number"),
-        pytest.param({"attempts": 1, "firstAt": 1}, DeliveryHistory(1, 1), id="the smallest numbers"),
-        pytest.param({"repetition": 1}, DeliveryHistory(), id="a repetition as a number"),
-        pytest.param({"untracked": "job-1"}, DeliveryHistory(), id="a job without its time"),
-        pytest.param({"untracked": ["job-1", 1]}, DeliveryHistory(), id="a job that neither adds nor removes"),
-        pytest.param({"untracked": [1, 1, True]}, DeliveryHistory(), id="a job whose id is a number"),
-        pytest.param({"untracked": ["", 1, True]}, DeliveryHistory(), id="a job without an id"),
-        pytest.param({"untracked": ["job-1", 0, True]}, DeliveryHistory(), id="a job of 1970"),
-        pytest.param({"untracked": ["job-1", 10**15, True]}, DeliveryHistory(), id="a job too far ahead"),
-        pytest.param({"untracked": ["job-1", True, True]}, DeliveryHistory(), id="a job whose time is a flag"),
-        pytest.param(
-            {"attempts": 3, "replay": True, "repetition": True, "untracked": ["job-1", 9, True]},
-            DeliveryHistory(3, None, is_replay=True, is_repetition=True, untracked=Untracked("job-1", 9, removes=True)),
-            id="as it should be",
-        ),
-    ],
-)
-def test_a_malformed_history_counts_as_absent(history: dict[str, Any], read: DeliveryHistory) -> None:
-    assert ChangeMessage.from_body(json.dumps(GOOD | history)).history == read
+MALFORMED: dict[str, list[Any]] = {
+    "attempts": [-1, True, MAX_ATTEMPTS, 10**400],
+    "firstAt": ["1", -5, 0, True, 10**15, 10**400],
+    "replay": ["true", 1],
+    "repetition": [1],
+    "untracked": ["job-1", ["job-1", 1], [1, 1, True], ["", 1, True]]
+    + [["job-1", sent_at, True] for sent_at in (0, 10**15, True)],
+}
+
+
+@pytest.mark.parametrize(("field", "value"), [(field, value) for field in MALFORMED for value in MALFORMED[field]])
+def test_a_malformed_field_of_a_history_counts_as_absent(field: str, value: Any) -> None:
+    assert ChangeMessage.from_body(json.dumps(GOOD | {field: value})).history == DeliveryHistory()
+
+
+@pytest.mark.parametrize(("attempts", "first_at"), [(1, 1), (MAX_ATTEMPTS - 1, 10**15 - 1)])
+def test_a_history_within_its_limits_is_read(attempts: int, first_at: int) -> None:
+    history = {"attempts": attempts, "firstAt": first_at}
+    assert ChangeMessage.from_body(json.dumps(GOOD | history)).history == DeliveryHistory(attempts, first_at)
 
 
 def test_the_names_of_a_history_stay_since_messages_outlive_an_update() -> None:
@@ -212,36 +174,34 @@ CHANGE: dict[str, Any] = change_as_json(change())
 RECORD: dict[str, Any] = CHANGE["record"]
 
 
+MISTYPED: dict[str, list[Any]] = {
+    "at": ["1", 1.5, True],
+    "id": [1],
+    "erase": ["yes", None],
+    "namedAt": [1, [1, 2], ["1"], [True]],
+    "record": [None],
+}
+MISTYPED_IN_RECORD: dict[str, list[Any]] = {
+    "externalUserId": ["a b", "m1\n", "", 5, "٣"],
+    "action": ["UPDATE", ["CREATE"]],
+    "hashedPII": [{}, ["a"], [{"email": 1}]],
+    "countryCode": [1],
+    "userConsent": ["yes"],
+}
+
+
 @pytest.mark.parametrize(
     "bad",
     [
-        pytest.param(CHANGE | {"at": "1"}, id="time as a text"),
-        pytest.param(CHANGE | {"at": 1.5}, id="time with a fraction"),
-        pytest.param(CHANGE | {"id": 1}, id="message id as a number"),
-        pytest.param(CHANGE | {"erase": "yes"}, id="erase as a text"),
-        pytest.param(CHANGE | {"erase": None}, id="erase as null"),
-        pytest.param(CHANGE | {"namedAt": 1}, id="times that are no list"),
-        pytest.param(CHANGE | {"namedAt": [1, 2]}, id="more times than identities"),
-        pytest.param(CHANGE | {"namedAt": ["1"]}, id="a time of an identity as a text"),
-        pytest.param(CHANGE | {"record": None}, id="no record"),
-        pytest.param(CHANGE | {"record": RECORD | {"externalUserId": "a b"}}, id="member id with a space"),
-        pytest.param(CHANGE | {"record": RECORD | {"externalUserId": "m1\n"}}, id="member id with a line feed"),
-        pytest.param(CHANGE | {"record": RECORD | {"externalUserId": ""}}, id="empty member id"),
-        pytest.param(CHANGE | {"record": RECORD | {"externalUserId": 5}}, id="member id as a number"),
-        pytest.param(CHANGE | {"record": RECORD | {"externalUserId": "٣"}}, id="digit of another alphabet"),
-        pytest.param(CHANGE | {"record": RECORD | {"action": "UPDATE"}}, id="unknown action"),
-        pytest.param(CHANGE | {"record": RECORD | {"action": ["CREATE"]}}, id="action in a list"),
-        pytest.param(CHANGE | {"record": RECORD | {"hashedPII": {}}}, id="identities not a list"),
-        pytest.param(CHANGE | {"record": RECORD | {"hashedPII": ["a"]}}, id="identity not an object"),
-        pytest.param(CHANGE | {"at": True}, id="time as a boolean"),
-        pytest.param(CHANGE | {"namedAt": [True]}, id="a time of an identity as a boolean"),
-        pytest.param(CHANGE | {"record": RECORD | {"hashedPII": [{"email": 1}]}}, id="a digest as a number"),
-        pytest.param(CHANGE | {"record": RECORD | {"countryCode": 1}}, id="a country as a number"),
-        pytest.param(CHANGE | {"record": RECORD | {"userConsent": "yes"}}, id="a consent as a text"),
-        pytest.param([CHANGE], id="a change in a list"),
-        pytest.param(None, id="null"),
-        pytest.param("change", id="a text"),
+        *(CHANGE | {name: value} for name, values in MISTYPED.items() for value in values),
+        *(
+            CHANGE | {"record": RECORD | {name: value}}
+            for name, values in MISTYPED_IN_RECORD.items()
+            for value in values
+        ),
+        *([CHANGE], None, "change"),
     ],
+    ids=repr,
 )
 def test_a_change_that_is_incomplete_or_mistyped_is_refused(bad: Any) -> None:
     with pytest.raises(InvalidMessage) as refused:
@@ -428,14 +388,6 @@ def test_a_deletion_message_that_names_nobody_is_refused(fields: dict[str, Any])
         read_job_queue(json.dumps({"v": 1} | fields))
 
 
-def test_the_version_of_a_record_is_that_of_the_membership_table() -> None:
-    text = Version(5, exits=True, message_id="id#with#marks").text
-    (body,) = job_messages("j", "1", [JobMember("m", text, removes=True)], SENT_AT)
-    (member,) = JobMessage.from_body(body).members
-    assert Version.from_text(member.version) == Version(5, exits=True, message_id="id#with#marks")
-    assert Version.from_text(member.version).exits
-
-
 @given(st.lists(JOB_MEMBERS, min_size=1, max_size=5), st.integers(1, 3_000))
 def test_members_that_do_not_fit_into_one_job_message_fill_several(members: list[JobMember], times: int) -> None:
     everyone = members * times
@@ -473,49 +425,30 @@ def test_times_far_ahead_are_taken_up_to_a_limit() -> None:
             JobMessage.from_body(job_body(sentAt=beyond))
 
 
-def test_an_upload_of_the_largest_size_fits_into_few_messages() -> None:
-    text = Version(1_800_000_000_000, exits=False, message_id="personas_2nF7aQkT9bCwXyZ0123456789").text
-    everyone = [JobMember(f"user_{number:06d}", text, removes=False) for number in range(6_000)]
-    assert len(job_messages("job-1", AUDIENCE, everyone, SENT_AT)) <= 3
-
-
 TEXT = Version(1, exits=False, message_id="id").text
-INFINITE_TIME = '{"jobId": "j", "audienceId": "1", "sentAt": Infinity, "members": []}'
 
 
 def job_body(**fields: Any) -> str:
     return json.dumps({"v": 1, "jobId": "j", "audienceId": "1", "sentAt": 1, "checks": 0, "members": []} | fields)
 
 
+MISTYPED_IN_JOB: dict[str, list[Any]] = {
+    "members": [5, ["m1"], ["abc"], [["m1", TEXT]], [["m1", TEXT, "", ""]], [["m1", TEXT, 1]], [["m1", TEXT, None]]]
+    + [[["m1", version, "d"]] for version in ("", "yesterday", "x#0#id", None)]
+    + [[["\ud800", TEXT, ""]]],
+    "sentAt": ["yesterday", 10**400],
+    "audienceId": ["an audience", None],
+    "jobId": [{}],
+    "checks": [[], -(10**400)],
+}
+
+
 @pytest.mark.parametrize(
     "body",
     [
-        "{",
-        "[]",
-        "{}",
-        '{"jobId": 1}',
-        "null",
-        "[" * 100_000,
-        INFINITE_TIME,
-        pytest.param(job_body(members=["m1"]), id="members of before, as texts"),
-        pytest.param(job_body(members=["abc"]), id="a text of three characters for a member"),
-        pytest.param(job_body(members=[["m1", TEXT]]), id="a member without flags"),
-        pytest.param(job_body(members=[["m1", TEXT, "", ""]]), id="a member with too much"),
-        pytest.param(job_body(members=[["m1", TEXT, 1]]), id="flags as a number"),
-        pytest.param(job_body(members=[["m1", TEXT, None]]), id="flags as null"),
-        pytest.param(job_body(members=[["m1", "", "d"]]), id="an empty version"),
-        pytest.param(job_body(members=[["m1", "yesterday", "d"]]), id="a version in words"),
-        pytest.param(job_body(members=[["m1", "x#0#id", "d"]]), id="a version without a time"),
-        pytest.param(job_body(members=[["m1", None, "d"]]), id="no version"),
-        pytest.param(job_body(members=[["\ud800", TEXT, ""]]), id="half a surrogate pair"),
-        pytest.param(job_body(members=5), id="members not a list"),
-        pytest.param(job_body(sentAt="yesterday"), id="a time in words"),
-        pytest.param(job_body(sentAt=10**400), id="a time that is too large"),
-        pytest.param(job_body(audienceId="an audience"), id="an audience id in words"),
-        pytest.param(job_body(audienceId=None), id="no audience id"),
-        pytest.param(job_body(jobId={}), id="a job id that is no text"),
-        pytest.param(job_body(checks=[]), id="checks not a number"),
-        pytest.param(job_body(checks=-(10**400)), id="checks below what a double holds"),
+        *("{", "[]", "{}", "null", "[" * 100_000),
+        job_body().replace('"sentAt": 1', '"sentAt": Infinity'),
+        *(job_body(**{name: value}) for name, values in MISTYPED_IN_JOB.items() for value in values),
     ],
 )
 def test_a_message_that_names_no_job_is_refused(body: str) -> None:
@@ -552,13 +485,6 @@ def test_a_message_that_sqs_moved_to_the_dead_letters_is_redriven_as_it_was(
         assert dead_letter.failure is None
         assert dead_letter.redrive_bodies() == [body]
         assert dead_letter.body() == body
-
-
-def test_a_removal_of_many_identities_can_be_parked_and_redriven() -> None:
-    removal = change(exits=True, identities=130, erase=True)
-    dead_letter = DeadLetter.parked(removal, Failure("job_failed", "", 1, 2))
-    (body,) = DeadLetter.from_body(dead_letter.body()).redrive_bodies()
-    assert ChangeMessage.from_body(body).changes == [removal]
 
 
 def test_a_failure_holds_what_amazon_has_answered() -> None:
