@@ -28,8 +28,8 @@ from audience_sync.errors import (
     ServiceUnavailable,
 )
 from audience_sync.members.membership import Audience
-from tests.contract.sandbox_server import CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN, Amazon, sandbox
 from tests.doubles.secrets import StoredSecret
+from tests.local.sandbox_server import CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN, Amazon, sandbox
 
 SCHEMA = Path(__file__).parents[2].parent / "shared" / "reference" / "amazon-ads-audiences.schema.json"
 needs_schema = pytest.mark.skipif(

@@ -6,7 +6,7 @@ import pytest
 
 from local.amazon.sandbox import Options
 from tests.builders import sha256
-from tests.contract.sandbox_server import (
+from tests.local.sandbox_server import (
     AUDIENCES,
     CLIENT_ID,
     CONNECTIONS,

@@ -18,9 +18,9 @@ from local.amazon.validation import (
     check_new_connection,
 )
 from tests.contract.data_manager_schema import kind_of_validator
-from tests.contract.sandbox_server import Amazon, member, sandbox
 from tests.local import sandbox_bodies as bodies
 from tests.local.sandbox_bodies import EMAIL, FEE, OF_NOTHING, Row
+from tests.local.sandbox_server import Amazon, member, sandbox
 
 SCHEMA = Path(__file__).parents[2].parent / "shared" / "reference" / "amazon-ads-audiences.schema.json"
 pytestmark = pytest.mark.skipif(

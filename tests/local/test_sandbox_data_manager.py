@@ -12,7 +12,7 @@ import requests
 from local.amazon.sandbox import Options
 from tests.builders import sha256
 from tests.contract.data_manager_schema import OPERATIONS, check_exchange
-from tests.contract.sandbox_server import JOB_DELAY, MANAGER_ACCOUNT, Amazon, sandbox
+from tests.local.sandbox_server import JOB_DELAY, MANAGER_ACCOUNT, Amazon, sandbox
 from tests.steps import counted_steps
 
 MANAGER, ADVERTISER = "Amazon-Ads-Manager-Account-ID", "Amazon-Ads-AccountId"

@@ -17,8 +17,8 @@ from local.amazon.data_manager.sharing_rules import check_new_rule, list_rules
 from local.amazon.exchange import SANDBOX
 from local.amazon.refusals import Refusal
 from tests.contract.data_manager_schema import OPERATIONS, SCHEMA, validator
-from tests.contract.test_sandbox_schema import variations
 from tests.local.sandbox_bodies import EMAIL
+from tests.local.test_sandbox_schema import variations
 
 SANDBOX_STATE = build_app(client_id="c", client_secret="s", refresh_token="r")[SANDBOX]
 TIME = "2026-11-28T05:30:00Z"

@@ -8,7 +8,7 @@ import pytest
 import requests
 
 from local.amazon.sandbox import Options
-from tests.contract.sandbox_server import CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN, Amazon, sandbox
+from tests.local.sandbox_server import CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN, Amazon, sandbox
 
 BACK = "http://localhost:8765/callback?from=amazon"
 VERIFIER = "a-verifier-of-at-least-forty-three-characters-x"

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from tests.contract.sandbox_server import CLIENT_ID, JOB_DELAY, Amazon, member, sandbox
+from tests.local.sandbox_server import CLIENT_ID, JOB_DELAY, Amazon, member, sandbox
 
 RECORDS = "/amc/audiences/records"
 
