@@ -43,12 +43,6 @@ def test_the_figures_are_those_of_the_code() -> None:
     assert [figure for figure in figures if figure not in TEXT] == []
 
 
-def test_no_queue_lets_another_account_in() -> None:
-    policies = [each["Properties"] for each in RESOURCES.values() if each["Type"] == "AWS::SQS::QueuePolicy"]
-    assert policies
-    assert {policy["PolicyDocument"]["Statement"]["Effect"] for policy in policies} == {"Deny"}
-
-
 def test_amazon_is_reached_by_tls_only() -> None:
     addresses = [address for region in HOSTS.values() for address in (region.api, region.login, region.consent)]
     assert all(address.startswith("https://") for address in addresses)
