@@ -77,7 +77,7 @@ def seed_audience(sandbox: Sandbox, audience: Audience) -> None:
 
 
 def _queues(template: Template, sqs: Any) -> None:
-    known = ("VisibilityTimeout", "MessageRetentionPeriod", "ReceiveMessageWaitTimeSeconds", "DelaySeconds")
+    known = ("VisibilityTimeout", "MessageRetentionPeriod", "ReceiveMessageWaitTimeSeconds")
     # Dead letter queues first: a redrive policy must name a queue that exists.
     queues = sorted(template.resources("AWS::SQS::Queue").items(), key=lambda entry: "RedrivePolicy" in entry[1])
     for logical_id, properties in queues:

@@ -66,7 +66,7 @@ class InvalidAttributeName(SqsError, code="InvalidAttributeName"):
 
 
 class InvalidAttributeValue(SqsError, code="InvalidAttributeValue"):
-    """A queue attribute out of its range."""
+    """A redrive policy that names no queue."""
 
 
 class OverLimit(SqsError, code="OverLimit"):
@@ -79,10 +79,6 @@ class InvalidParameterValueException(SqsError, code="InvalidParameterValue", nam
 
 class MissingRequiredParameterException(SqsError, code="MissingParameter", namespace="com.amazon.coral.service"):
     """A required parameter is absent or empty. Not modelled: boto3 raises ClientError."""
-
-
-class SerializationException(SqsError, code="SerializationException", namespace="com.amazon.coral.service"):
-    """Not JSON, or a member of the wrong type."""
 
 
 class UnknownOperationException(SqsError, code="InvalidAction", namespace="com.amazon.coral.service"):

@@ -1,7 +1,7 @@
 """The operations of SQS that this project calls: from a request to an answer or an SqsError."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from local.sqs.errors import (
@@ -18,11 +18,11 @@ from local.sqs.errors import (
     UnknownOperationException,
 )
 from local.sqs.message import Received, md5_of_attributes, md5_of_body, size_of
-from local.sqs.parameters import Parameters
 from local.sqs.queues import SqsQueues
 from local.sqs.settings import MAX_BYTES, MAX_DELAY, MAX_VISIBILITY, MAX_WAIT
 from local.template import ACCOUNT, REGION
 
+type Request = Mapping[str, Any]  # boto3 has checked names and types
 type Answer = dict[str, Any]
 
 MAX_MESSAGES = 10  # in one receive and in one batch
@@ -42,7 +42,7 @@ class Operations:
         self._queues = queues
         self._base_url = base_url
         self._trace = trace
-        self._by_name: dict[str, Callable[[Parameters], Answer]] = {
+        self._by_name: dict[str, Callable[[Request], Answer]] = {
             "ChangeMessageVisibility": self._change_message_visibility,
             "ChangeMessageVisibilityBatch": self._change_message_visibility_batch,
             "CreateQueue": self._create_queue,
@@ -56,7 +56,7 @@ class Operations:
             "SendMessageBatch": self._send_message_batch,
         }
 
-    async def run(self, operation: str, request: Parameters) -> Answer:
+    async def run(self, operation: str, request: Request) -> Answer:
         """Run one operation. Raises SqsError, of the kinds that the operation documents."""
         if operation == "ReceiveMessage":  # the only one that waits
             return await self._receive_message(request)
@@ -64,20 +64,20 @@ class Operations:
             raise UnknownOperationException("This is not an operation of the local queue server.")
         return self._by_name[operation](request)
 
-    def _create_queue(self, request: Parameters) -> Answer:
-        name = request.text("QueueName")
+    def _create_queue(self, request: Request) -> Answer:
+        name = request["QueueName"]
         if not _NAME.fullmatch(name):
             raise InvalidParameterValueException("Can only include 1 to 80 letters, digits, hyphens and underscores.")
-        self._queues.create(name, request.text_map("Attributes"))
+        self._queues.create(name, request.get("Attributes"))
         return {"QueueUrl": self._url(name)}
 
-    def _list_queues(self, request: Parameters) -> Answer:
-        prefix = request.optional_text("QueueNamePrefix")
+    def _list_queues(self, request: Request) -> Answer:
+        prefix = request.get("QueueNamePrefix", "")
         urls = [self._url(name) for name in self._queues.names() if name.startswith(prefix)]
         return {"QueueUrls": urls} if urls else {}
 
-    def _get_queue_attributes(self, request: Parameters) -> Answer:
-        queue, wanted = self._queues.find(request.text("QueueUrl")), set(request.texts("AttributeNames"))
+    def _get_queue_attributes(self, request: Request) -> Answer:
+        queue, wanted = self._queues.find(request["QueueUrl"]), set(request.get("AttributeNames", ()))
         counts = self._queues.counts(queue.name)
         known = {
             "ApproximateNumberOfMessages": str(counts.visible),
@@ -89,23 +89,23 @@ class Operations:
             raise InvalidAttributeName("Unknown Attribute. The local queue server does not know it.")
         return {"Attributes": {name: value for name, value in known.items() if name in wanted or "All" in wanted}}
 
-    def _delete_queue(self, request: Parameters) -> Answer:
-        self._queues.remove(request.text("QueueUrl"))  # unlike at AWS, the name is free again at once
+    def _delete_queue(self, request: Request) -> Answer:
+        self._queues.remove(request["QueueUrl"])  # unlike at AWS, the name is free again at once
         return {}
 
-    def _purge_queue(self, request: Parameters) -> Answer:
-        self._queues.find(request.text("QueueUrl")).purge()  # unlike at AWS, at any rate
+    def _purge_queue(self, request: Request) -> Answer:
+        self._queues.find(request["QueueUrl"]).purge()  # unlike at AWS, at any rate
         return {}
 
-    def _send_message(self, request: Parameters) -> Answer:
-        queue, content = request.text("QueueUrl"), _content(request)
+    def _send_message(self, request: Request) -> Answer:
+        queue, content = request["QueueUrl"], _content(request)
         if content.size > MAX_BYTES:
             raise InvalidParameterValueException(f"Message must be shorter than {MAX_BYTES} bytes.")
         return self._send(queue, content)
 
-    def _send_message_batch(self, request: Parameters) -> Answer:
+    def _send_message_batch(self, request: Request) -> Answer:
         """An oversized batch is rejected as a whole; an invalid entry fails alone."""
-        queue = self._queues.find(request.text("QueueUrl")).name
+        queue = self._queues.find(request["QueueUrl"]).name
         contents = [(entry_id, _attempt(_content, entry)) for entry_id, entry in _entries(request)]
         size = sum(content.size for _, content in contents if isinstance(content, _Content))
         if size > MAX_BYTES:
@@ -115,32 +115,32 @@ class Operations:
             for entry_id, content in contents
         )
 
-    async def _receive_message(self, request: Parameters) -> Answer:
+    async def _receive_message(self, request: Request) -> Answer:
         received = await self._queues.receive(
-            request.text("QueueUrl"),
-            request.number("MaxNumberOfMessages", 1, MAX_MESSAGES) or 1,
-            request.number("WaitTimeSeconds", 0, MAX_WAIT),
-            visibility=request.number("VisibilityTimeout", 0, MAX_VISIBILITY),
+            request["QueueUrl"],
+            _number(request, "MaxNumberOfMessages", 1, MAX_MESSAGES) or 1,
+            _number(request, "WaitTimeSeconds", 0, MAX_WAIT),
+            visibility=_number(request, "VisibilityTimeout", 0, MAX_VISIBILITY),
         )
         system = {
-            *request.texts("AttributeNames"),
-            *request.texts("MessageSystemAttributeNames"),
+            *request.get("AttributeNames", ()),
+            *request.get("MessageSystemAttributeNames", ()),
         }  # the older name first
-        chosen = set(request.texts("MessageAttributeNames"))
+        chosen = set(request.get("MessageAttributeNames", ()))
         return {"Messages": [_delivery(each, system, chosen) for each in received]} if received else {}
 
-    def _delete_message(self, request: Parameters) -> Answer:
-        return self._delete(request.text("QueueUrl"), request)
+    def _delete_message(self, request: Request) -> Answer:
+        return self._delete(request["QueueUrl"], request)
 
-    def _delete_message_batch(self, request: Parameters) -> Answer:
-        queue = self._queues.find(request.text("QueueUrl")).name
+    def _delete_message_batch(self, request: Request) -> Answer:
+        queue = self._queues.find(request["QueueUrl"]).name
         return _outcomes((entry_id, _attempt(self._delete, queue, entry)) for entry_id, entry in _entries(request))
 
-    def _change_message_visibility(self, request: Parameters) -> Answer:
-        return self._change_visibility(request.text("QueueUrl"), request)
+    def _change_message_visibility(self, request: Request) -> Answer:
+        return self._change_visibility(request["QueueUrl"], request)
 
-    def _change_message_visibility_batch(self, request: Parameters) -> Answer:
-        queue = self._queues.find(request.text("QueueUrl")).name
+    def _change_message_visibility_batch(self, request: Request) -> Answer:
+        queue = self._queues.find(request["QueueUrl"]).name
         return _outcomes(
             (entry_id, _attempt(self._change_visibility, queue, entry)) for entry_id, entry in _entries(request)
         )
@@ -154,15 +154,14 @@ class Operations:
             {"MD5OfMessageAttributes": md5_of_attributes(message.attributes)} if message.attributes else {}
         )
 
-    def _delete(self, queue: str, entry: Parameters) -> Answer:
-        self._queues.delete(queue, entry.text("ReceiptHandle"))
+    def _delete(self, queue: str, entry: Request) -> Answer:
+        self._queues.delete(queue, entry["ReceiptHandle"])
         return {}
 
-    def _change_visibility(self, queue: str, entry: Parameters) -> Answer:
-        seconds = entry.number("VisibilityTimeout", 0, MAX_VISIBILITY)
-        if seconds is None:
-            raise MissingRequiredParameterException("The request must contain the parameter VisibilityTimeout.")
-        self._queues.change_visibility(queue, entry.text("ReceiptHandle"), seconds)
+    def _change_visibility(self, queue: str, entry: Request) -> Answer:
+        _required(entry, "VisibilityTimeout")
+        seconds = _number(entry, "VisibilityTimeout", 0, MAX_VISIBILITY)
+        self._queues.change_visibility(queue, entry["ReceiptHandle"], seconds or 0)
         return {}
 
     def _url(self, queue: str) -> str:
@@ -174,23 +173,39 @@ class _Content(NamedTuple):
 
     body: str
     attributes: dict[str, str]
-    delay: int | None  # seconds; None for the queue's own
+    delay: int  # seconds
 
     @property
     def size(self) -> int:
         return size_of(self.body, self.attributes)
 
 
-def _content(entry: Parameters) -> _Content:
+def _content(entry: Request) -> _Content:
     """Read SendMessage or one entry of SendMessageBatch. Raises SqsError."""
-    attributes = {name: _attribute(value) for name, value in entry.object_map("MessageAttributes").items()}
-    return _Content(_clean(entry.text("MessageBody")), attributes, entry.number("DelaySeconds", 0, MAX_DELAY))
+    attributes = {name: _attribute(value) for name, value in entry.get("MessageAttributes", {}).items()}
+    return _Content(
+        _clean(_required(entry, "MessageBody")), attributes, _number(entry, "DelaySeconds", 0, MAX_DELAY) or 0
+    )
 
 
-def _attribute(value: Parameters) -> str:
-    if value.text("DataType") != "String":
+def _required(request: Request, name: str) -> Any:
+    if request.get(name) in (None, ""):
+        raise MissingRequiredParameterException(f"The request must contain the parameter {name}.")
+    return request[name]
+
+
+def _number(request: Request, name: str, lowest: int, highest: int) -> int | None:
+    """Read an optional number. Raises InvalidParameterValueException."""
+    value: int | None = request.get(name)
+    if value is not None and not lowest <= value <= highest:
+        raise InvalidParameterValueException(f"{name} must be between {lowest} and {highest}.")
+    return value
+
+
+def _attribute(value: Request) -> str:
+    if value["DataType"] != "String":
         raise InvalidParameterValueException("The local queue server takes message attributes of the type String only.")
-    return _clean(value.text("StringValue"))
+    return _clean(value["StringValue"])
 
 
 def _clean(text: str) -> str:
@@ -199,9 +214,9 @@ def _clean(text: str) -> str:
     return text
 
 
-def _entries(request: Parameters) -> list[tuple[str, Parameters]]:
+def _entries(request: Request) -> list[tuple[str, Request]]:
     """The entries of a batch with their ids. Raises SqsError for the batch as a whole."""
-    entries = [(entry.optional_text("Id"), entry) for entry in request.objects("Entries")]
+    entries = [(entry["Id"], entry) for entry in request["Entries"]]
     if not entries:
         raise EmptyBatchRequest("There should be at least one entry in the request.")
     if len(entries) > MAX_MESSAGES:

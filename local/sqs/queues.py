@@ -60,14 +60,14 @@ class SqsQueues:
         queue: str,
         body: str,
         *,
-        delay: int | None = None,
+        delay: int = 0,
         attributes: Mapping[str, str] | None = None,
         trace: str = "",
     ) -> Message:
-        """Put a message into a queue; `delay` in seconds, None for the queue's own. The limits are the caller's."""
+        """Put a message into a queue; `delay` in seconds. The limits are the caller's."""
         found, now = self.find(queue), self._clock()
         message = Message(str(uuid4()), body, now, attributes or {}, trace)
-        found.put(message, now=now, delay=found.settings.delay if delay is None else delay)
+        found.put(message, now=now, delay=delay)
         return message
 
     async def receive(

@@ -6,9 +6,8 @@ from uuid import uuid4
 
 from aiohttp import web
 
-from local.sqs.errors import SerializationException, SqsError
+from local.sqs.errors import SqsError
 from local.sqs.operations import Operations
-from local.sqs.parameters import Parameters
 from local.sqs.queues import SqsQueues
 from local.trace import HEADER
 
@@ -24,7 +23,7 @@ def handler(queues: SqsQueues) -> Callable[[web.Request], Awaitable[web.Response
         headers = {"x-amzn-RequestId": str(uuid4())}
         try:
             operation = request.headers.get(TARGET, "").removeprefix(PREFIX)
-            status, body = 200, await operations.run(operation, _parameters(await request.read()))
+            status, body = 200, await operations.run(operation, await request.json())
         except SqsError as error:
             status, body = 400, {"__type": error.shape, "message": str(error)}
             headers["x-amzn-query-error"] = f"{error.query_code};Sender"
@@ -33,10 +32,3 @@ def handler(queues: SqsQueues) -> Callable[[web.Request], Awaitable[web.Response
         )
 
     return handle
-
-
-def _parameters(body: bytes) -> Parameters:
-    try:
-        return Parameters(json.loads(body or b"{}"))
-    except ValueError:
-        raise SerializationException("The request is not JSON.") from None

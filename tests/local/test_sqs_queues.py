@@ -121,29 +121,6 @@ def test_a_dead_letter_expires_by_the_time_it_was_sent_not_moved(clock: ManualCl
     assert queues.counts("dead").visible == 0
 
 
-@pytest.mark.parametrize(
-    ("queue_delay", "message_delay", "expected"),
-    [
-        pytest.param("0", None, 0, id="none"),
-        pytest.param("7", None, 7, id="the queue's"),
-        pytest.param("7", 3, 3, id="the message's own wins"),
-        pytest.param("7", 0, 0, id="the message's own wins when it is zero"),
-    ],
-)
-def test_a_message_becomes_visible_after_its_delay(
-    clock: ManualClock, queue_delay: str, message_delay: int | None, expected: int
-) -> None:
-    queues = SqsQueues(clock)
-    queues.create("work", {"DelaySeconds": queue_delay})
-    queues.send("work", "a", delay=message_delay)
-    if expected:
-        clock.now += expected - 0.1
-        assert queues.counts("work").delayed == 1
-        assert take(queues) == []
-        clock.now += 0.1
-    assert bodies(take(queues)) == ["a"]
-
-
 def test_no_more_messages_are_in_flight_than_the_limit(clock: ManualClock) -> None:
     assert IN_FLIGHT_LIMIT == 120_000, "messages of a standard queue"
     queues = SqsQueues(clock)

@@ -2,13 +2,13 @@
 
 import hashlib
 import http.client
-import itertools
 import json
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import boto3
 import pytest
@@ -49,12 +49,9 @@ def sqs(aws: Aws) -> "SQSClient":
     return aws.sqs
 
 
-numbers = itertools.count()
-
-
 @pytest.fixture
 def queue(sqs: "SQSClient") -> str:
-    return sqs.create_queue(QueueName=f"queue-{next(numbers)}")["QueueUrl"]
+    return sqs.create_queue(QueueName=f"queue-{uuid4()}")["QueueUrl"]
 
 
 def take(sqs: "SQSClient", queue: str, **options: Any) -> list[Any]:
@@ -68,18 +65,12 @@ def counts(sqs: "SQSClient", queue: str) -> list[int]:
     return [int(found[f"ApproximateNumberOfMessages{each}"]) for each in ("", "NotVisible", "Delayed")]  # type: ignore[index]
 
 
-# Queues
-
-
 def test_the_attributes_of_a_queue_are_its_counts_and_its_arn(sqs: "SQSClient", queue: str) -> None:
     found = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]
     assert found == {"QueueArn": f"arn:aws:sqs:{REGION}:123456789012:{queue.rsplit('/', 1)[1]}"}
     assert counts(sqs, queue) == [0, 0, 0]
     with pytest.raises(sqs.exceptions.InvalidAttributeName):
         sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["FifoQueue"])
-
-
-# Sending
 
 
 def test_a_message_arrives_with_its_checksums_times_and_count(sqs: "SQSClient", queue: str) -> None:
@@ -146,9 +137,6 @@ def test_a_delay_holds_a_message_back(sqs: "SQSClient", queue: str) -> None:
     assert len(take(sqs, queue, WaitTimeSeconds=3)) == 1
 
 
-# Batches
-
-
 def batch(*bodies: str) -> Any:
     return [{"Id": str(index), "MessageBody": body} for index, body in enumerate(bodies)]
 
@@ -196,9 +184,6 @@ def test_messages_are_deleted_and_hidden_in_batches(sqs: "SQSClient", queue: str
     assert counts(sqs, queue) == [0, 0, 0]
 
 
-# Receiving
-
-
 @pytest.mark.parametrize(
     "options",
     [
@@ -243,9 +228,6 @@ def test_visibility_errors_are_the_modelled_ones(sqs: "SQSClient", queue: str) -
         sqs.change_message_visibility(QueueUrl=queue, ReceiptHandle="bad", VisibilityTimeout=1)
     with pytest.raises(sqs.exceptions.ReceiptHandleIsInvalid):
         sqs.delete_message(QueueUrl=queue, ReceiptHandle="bad")
-
-
-# The endpoint
 
 
 def test_no_error_repeats_what_was_sent(sqs: "SQSClient", queue: str) -> None:
