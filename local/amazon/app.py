@@ -38,13 +38,7 @@ def build_app(
         clock: epoch seconds. Only the fault rules' delay and trickle are real time.
         options: settings for undocumented behaviour of Amazon.
     """
-    login = Login(
-        client_id=client_id,
-        client_secret=client_secret,
-        refresh_token=refresh_token,
-        token_lifetime=options.token_lifetime,
-        seed=seed,
-    )
+    login = Login(client_id=client_id, client_secret=client_secret, refresh_token=refresh_token, seed=seed)
     app = web.Application(middlewares=[exchange], client_max_size=MAX_CONTROL_BODY)
     app[SANDBOX] = Sandbox(login, job_delay=job_delay, seed=seed, clock=clock, options=options)
     app.add_routes([*api.routes(), *endpoints.routes(), *consent.routes(), *control.routes()])

@@ -13,6 +13,7 @@ import pydantic
 from local.amazon.refusals import STRICT
 
 CODE_LIFETIME = 300.0  # seconds
+TOKEN_LIFETIME = 3600.0  # seconds
 SCOPES = frozenset(
     {"advertising::campaign_management", "advertising::audiences", "cpc_advertising:campaign_management", "profile"}
 )
@@ -58,14 +59,11 @@ class Grant:
 class Login:
     """The application that Amazon knows, the authorizations it holds, and the tokens in circulation."""
 
-    def __init__(
-        self, *, client_id: str, client_secret: str, refresh_token: str, token_lifetime: float, seed: int
-    ) -> None:
+    def __init__(self, *, client_id: str, client_secret: str, refresh_token: str, seed: int) -> None:
         self.client_id = client_id
         self._client_secret = client_secret
         self._refresh_tokens = {refresh_token}
         self._revoked: set[str] = set()
-        self._token_lifetime = token_lifetime
         self._random = random.Random(f"login {seed}")
         self._grants: dict[str, Grant] = {}
         self._access_tokens: dict[str, _AccessToken] = {}
@@ -136,7 +134,7 @@ class Login:
                 raise LoginRefusal("invalid_grant", "The request has an invalid parameter : code_verifier")
 
     def _issue(self, refresh_token: str, fault: TokenFault, now: float) -> dict[str, Any]:
-        lifetime = self._token_lifetime if fault.lifetime is None else fault.lifetime
+        lifetime = TOKEN_LIFETIME if fault.lifetime is None else fault.lifetime
         live = {token: known for token, known in self._access_tokens.items() if now < known.expires_at}
         access_token = "Atza|" + self._text(300)
         self._access_tokens = live | {access_token: _AccessToken(now + lifetime, fault.refuse_after)}

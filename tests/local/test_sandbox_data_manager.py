@@ -263,18 +263,14 @@ def test_uploads_of_one_sweep_take_effect_in_no_particular_order(amazon: Amazon,
     assert members != sorted(members)
 
 
-REJECTED: list[tuple[str, dict[str, Any]]] = [
-    ("clear text", person("x", "CREATE", {"em": "ada@example.com"})),
-    ("digest in upper case", person("x", "CREATE", {"em": sha256("x").upper()})),
-    ("digest of nothing", person("x", "CREATE", {"ph": sha256("")})),
-    ("no identity", person("x", userIdentity={})),
-    ("empty identity", person("x", userIdentity={"hashedPiis": [{}]})),
-    ("empty user id", person("")),
-    ("empty TCF string", person("x", userConsent={"consent": {"tcf": ""}})),
-]
-
-
-@pytest.mark.parametrize("member", [member for _, member in REJECTED], ids=[name for name, _ in REJECTED])
+@pytest.mark.parametrize(
+    "member",
+    [
+        pytest.param(person("x", "CREATE", {"em": "ada@example.com"}), id="clear text"),
+        pytest.param(person("x", userIdentity={}), id="no identity"),
+        pytest.param(person("x", userConsent={"consent": {"tcf": ""}}), id="empty TCF string"),
+    ],
+)
 def test_a_member_is_rejected_by_its_index_and_its_neighbours_stay(
     amazon: Amazon, options: Options, dataset: str, member: dict[str, Any]
 ) -> None:
@@ -291,12 +287,8 @@ def test_a_member_is_rejected_by_its_index_and_its_neighbours_stay(
     "members",
     [
         pytest.param([], id="none"),
-        pytest.param([person("ada")] * 10_001, id="10,001"),
         pytest.param([person("ada"), person("bob", action="UPDATE")], id="unknown action"),
         pytest.param([person("ada"), person("bob", email="x")], id="unknown property"),
-        pytest.param([person("ada"), person("bob", "CREATE", *[{"em": sha256("x")}] * 11)], id="11 sets"),
-        pytest.param([person("ada"), person("bob", userConsent={"geo": {"countryCode": "UK"}})], id="UK for GB"),
-        pytest.param(["ada"], id="no object"),
     ],
 )
 def test_a_body_that_breaks_the_declared_model_is_refused_whole(

@@ -2,7 +2,8 @@
 
 import copy
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -17,8 +18,7 @@ from local.amazon.data_manager.sharing_rules import check_new_rule, list_rules
 from local.amazon.exchange import SANDBOX
 from local.amazon.refusals import Refusal
 from tests.contract.data_manager_schema import OPERATIONS, SCHEMA, validator
-from tests.local.sandbox_bodies import EMAIL
-from tests.local.test_sandbox_schema import variations
+from tests.local.sandbox_bodies import EMAIL, OF_NOTHING
 
 SANDBOX_STATE = build_app(client_id="c", client_secret="s", refresh_token="r")[SANDBOX]
 TIME = "2026-11-28T05:30:00Z"
@@ -66,6 +66,42 @@ FULL: dict[str, list[dict[str, Any]]] = {
     ],
     "IdentityDeletionRequest": [{"targetIdentities": [{"externalUserId": "ada"}, {"identity": IDENTITY}]}],
 }
+
+
+ODD: list[Any] = [
+    *(None, True, False, 0, 1, -1, 2**63 - 1, 2**64, 1.5, -0.5),
+    *" ;x;US;us;UK;DSP;CREATE;DELETE;DENIED;GRANTED;ada@example.com;ada\n".split(";"),
+    *("", "x" * 10, "x" * 128, "x" * 129, "x" * 1001, EMAIL, EMAIL.upper(), EMAIL + "\n", OF_NOTHING),
+    *([], [None], [[]], ["DSP"], ["DSP", "DSP"], [EMAIL], {}, {"email": EMAIL}, {"x": 1}, [{}], [{"email": EMAIL}]),
+]
+
+
+def variations(body: Any) -> Iterator[Any]:
+    """Yield the body with one spot changed: another value, a missing field, or one field too many."""
+    for path in spots(body):
+        for odd in ODD:
+            yield replaced(body, path, partial(put, odd))
+        yield replaced(body, path, lambda holder, key: holder.__delitem__(key))
+        yield replaced(body, path, lambda holder, _: holder.update(x=1) if isinstance(holder, dict) else None)
+
+
+def put(value: Any, holder: Any, key: Any) -> None:
+    holder[key] = value
+
+
+def spots(value: Any) -> Iterator[tuple[Any, ...]]:
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, below in inner:
+        yield (key,)
+        yield from ((key, *rest) for rest in spots(below))
+
+
+def replaced(body: Any, path: tuple[Any, ...], change: Callable[[Any, Any], None]) -> Any:
+    varied = holder = copy.deepcopy(body)
+    for key in path[:-1]:
+        holder = holder[key]
+    change(holder, path[-1])
+    return varied
 
 
 def accept_terms(body: dict[str, Any]) -> None:

@@ -53,7 +53,7 @@ def test_status_refuses_without_effect(amazon: Amazon, audience_id: int) -> None
     amazon.faults(
         {
             "match": {"path": RECORDS},
-            "do": {"status": 429, "headers": {"Retry-After": "2"}, "body": {"message": "Too Many Requests"}},
+            "do": {"status": 429, "headers": {"Retry-After": 2}, "body": {"message": "Too Many Requests"}},
             "times": 1,
         }
     )
@@ -88,12 +88,6 @@ def test_body_spoils_an_answer_and_the_request_takes_effect(amazon: Amazon, audi
     assert answer.status_code == 202
     assert (answer.text if isinstance(body, str) else answer.json()) == body
     assert effects(amazon, audience_id) == ["ada"]
-
-
-def test_a_header_may_be_written_as_a_number(amazon: Amazon, audience_id: int) -> None:
-    amazon.faults({"do": {"status": 429, "headers": {"Retry-After": 2}}})
-    refused = amazon.send(audience_id, member("ada"))
-    assert (refused.status_code, refused.headers["Retry-After"]) == (429, "2")
 
 
 def test_close_before_read_resets_the_connection_without_effect(amazon: Amazon, audience_id: int) -> None:
@@ -202,20 +196,16 @@ def test_job_decides_the_outcome(
     assert [record["externalId"] for record in job["invalidRecords"]] == invalid
 
 
-def test_job_can_stay_pending_for_ever(amazon: Amazon, audience_id: int) -> None:
-    amazon.faults({"match": {"path": RECORDS}, "do": {"job": {"state": "PENDING"}}})
-    job_id = amazon.send(audience_id, member("ada")).json()["jobRequestId"]
-    amazon.clock.sleep(3_000)
-    assert amazon.job(job_id)["jobState"] == "PENDING"
-
-
-def test_job_can_take_longer(amazon: Amazon, audience_id: int) -> None:
-    amazon.faults({"match": {"path": RECORDS}, "do": {"job": {"delay": 100}}})
+@pytest.mark.parametrize(("job", "state"), [({"state": "PENDING"}, "PENDING"), ({"delay": 100}, "SUCCEEDED")])
+def test_a_job_stays_pending_for_ever_or_for_longer(
+    amazon: Amazon, audience_id: int, job: dict[str, Any], state: str
+) -> None:
+    amazon.faults({"match": {"path": RECORDS}, "do": {"job": job}})
     job_id = amazon.send(audience_id, member("ada")).json()["jobRequestId"]
     amazon.clock.sleep(99)
     assert amazon.job(job_id)["jobState"] == "PENDING"
     amazon.clock.sleep(1)
-    assert amazon.job(job_id)["jobState"] == "SUCCEEDED"
+    assert amazon.job(job_id)["jobState"] == state
 
 
 def test_job_can_end_in_reverse_order_even_across_sweeps(amazon: Amazon, audience_id: int) -> None:
@@ -302,16 +292,12 @@ def test_rules_show_how_often_they_fired_until_they_are_cleared(amazon: Amazon) 
         pytest.param([{"match": {"host": "x"}}], id="unknown condition"),
         pytest.param([{"do": {"explode": True}}], id="unknown effect"),
         pytest.param([{"match": {"nth": "3"}}], id="text for a number"),
-        pytest.param([{"times": "3"}], id="text for times"),
-        pytest.param([{"do": {"delay": "long"}}], id="text for seconds"),
-        pytest.param([{"do": {"headers": ["Retry-After"]}}], id="list for headers"),
         pytest.param([{"do": {"headers": {"Retry-After": [2]}}}], id="list for a header"),
         pytest.param([{"do": {"status": 1}}], id="no status of HTTP"),
         pytest.param([{"do": {"trickle": True}}], id="truth for seconds"),
         pytest.param([{"do": {"delay": -1}}], id="seconds below zero"),
         pytest.param([{"match": {"probability": 5}}], id="more than certain"),
         pytest.param([{"match": {"nth": 0}}], id="before the first"),
-        pytest.param([{"times": True}], id="truth for times"),
         pytest.param([{"times": -1}], id="less than never"),
         pytest.param([{"do": {"job": {"result": "FAILED"}}}], id="unknown effect on the job"),
     ],

@@ -7,7 +7,6 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import requests
 
-from local.amazon.sandbox import Options
 from tests.local.sandbox_server import CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN, Amazon, sandbox
 
 BACK = "http://localhost:8765/callback?from=amazon"
@@ -67,13 +66,6 @@ def test_every_access_token_is_good_until_it_expires(amazon: Amazon) -> None:
     assert older != amazon.token
     for token in (older, amazon.token):
         assert amazon.call("GET", "/v2/profiles", headers={"Authorization": f"Bearer {token}"}).status_code == 200
-
-
-def test_the_lifetime_of_tokens_can_be_set() -> None:
-    with sandbox(Options(token_lifetime=60)) as amazon:
-        assert amazon.login().json()["expires_in"] == 60
-        amazon.clock.sleep(60)
-        assert amazon.call("GET", "/v2/profiles").status_code == 401
 
 
 @pytest.mark.parametrize(

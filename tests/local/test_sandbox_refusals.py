@@ -44,6 +44,19 @@ def test_amazon_refuses_and_names_the_field(check: Check, body: dict[str, Any], 
 
 
 @pytest.mark.parametrize(
+    ("check", "body", "_"),
+    rows(
+        ("upload", read_upload, bodies.TAKEN_UPLOADS),
+        ("audience", check_new_audience, bodies.TAKEN_AUDIENCES),
+        ("update", check_audience_update, bodies.TAKEN_UPDATES),
+        ("connection", check_new_connection, bodies.TAKEN_CONNECTIONS),
+    ),
+)
+def test_amazon_accepts_a_body_up_to_its_limits(check: Check, body: dict[str, Any], _: str) -> None:
+    check(body)
+
+
+@pytest.mark.parametrize(
     "raw",
     [
         pytest.param(b"", id="nothing"),

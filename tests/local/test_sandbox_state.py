@@ -8,7 +8,7 @@ import pytest
 import local.amazon
 from local.amazon import ledger
 from local.amazon.app import build_app
-from local.amazon.audiences import Audience, AudienceIds
+from local.amazon.audiences import Audience
 from local.amazon.data_manager.membership import Membership
 from local.amazon.exchange import SANDBOX
 from local.amazon.jobs import Scheduler
@@ -81,13 +81,6 @@ def test_a_dataset_removes_as_a_plain_search_would(finding: Literal["id", "ident
             expected = {other: held for other, held in expected.items() if held}
         assert {user: set(member.identifiers) for user, member in membership.by_id.items()} == expected
         assert membership.matched == sum(member.matched for member in membership.by_id.values())
-
-
-def test_ids_are_beyond_what_a_double_can_hold() -> None:
-    ids = AudienceIds(seed=0)
-    assert all(
-        2**53 < (audience_id := ids.next()) < 2**63 and int(float(audience_id)) != audience_id for _ in range(99)
-    )
 
 
 def test_a_seeded_audience_is_there_from_the_start_and_as_new_after_a_reset() -> None:
