@@ -15,7 +15,6 @@ from local.template import ROOT, read_document
 CONFIG: dict[str, Any] = tomllib.loads((ROOT / "samconfig.toml").read_text(encoding="utf-8"))
 ENVIRONMENTS = [name for name, value in CONFIG.items() if isinstance(value, dict)]
 DOCUMENT = read_document()
-ROLES = [each for each in DOCUMENT["Resources"].values() if each["Type"] == "AWS::IAM::Role"]
 
 
 def _parameters(environment: str, command: str) -> dict[str, Any]:
@@ -44,7 +43,3 @@ def test_parameters_of_an_environment_are_those_of_the_template(environment: str
     overrides = _parameters(environment, "deploy").get("parameter_overrides", [])
     given = shlex.split(overrides) if isinstance(overrides, str) else overrides
     assert {each.partition("=")[0] for each in given} <= DOCUMENT["Parameters"].keys()
-
-
-def test_roles_without_a_name_need_no_other_capability() -> None:
-    assert not any("RoleName" in role["Properties"] for role in ROLES)
