@@ -1,8 +1,7 @@
 """One execution environment: a process that imports one handler and runs it on one event after another, as in Lambda.
 
-Started as `python -m local.environment CODE_FOLDER module.function` with a socket as file descriptor 3, which carries
-lines of JSON. In: {"id", "event", "deadline" (epoch seconds), "trace"}. Out: {"result"} or {"error"}. The handler's
-own output goes to standard output, as in Lambda.
+`channel` carries lines of JSON. In: {"id", "event", "deadline" (epoch seconds), "trace"}. Out: {"result"} or {"error"}.
+The handler's own output goes to `output`.
 """
 
 import importlib
@@ -12,9 +11,11 @@ import socket
 import sys
 import time
 import traceback
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
-CHANNEL = 3  # file descriptor
+ROOT = Path(__file__).parents[1]
 REGION = "us-east-1"
 
 
@@ -38,19 +39,26 @@ class Context:
         return max(0, round((self.deadline - time.time()) * 1000))
 
 
-def main() -> None:
-    """Serve invocations until the channel closes."""
-    folder, handler = sys.argv[1:3]
-    sys.path.insert(0, folder)
-    os.environ["AWS_LAMBDA_FUNCTION_NAME"] = _name(folder)  # makes botocore pass the trace on
+def serve(
+    code: Path, handler: str, variables: Mapping[str, str], channel: socket.socket, output: socket.socket
+) -> None:
+    """Serve invocations, in a process just forked, until the channel closes."""
+    os.setsid()  # the stack handles interrupts at the terminal
+    for descriptor in (sys.stdout.fileno(), sys.stderr.fileno()):
+        os.dup2(output.fileno(), descriptor)
+    output.close()
+    os.environ.clear()
+    os.environ.update(variables)
+    os.environ["AWS_LAMBDA_FUNCTION_NAME"] = code.name  # makes botocore pass the trace on
+    sys.path[:0] = [str(code), str(ROOT / "layers" / "shared")]
     module, _, name = handler.rpartition(".")
     lambda_handler = getattr(importlib.import_module(module), name)
-    with socket.socket(fileno=CHANNEL) as channel, channel.makefile("rb") as invocations:
+    with channel, channel.makefile("rb") as invocations:
         channel.sendall(b'{"ready": true}\n')
         for line in invocations:
             invocation = json.loads(line)
             os.environ["_X_AMZN_TRACE_ID"] = invocation["trace"]
-            context = Context(invocation["id"], _name(folder), invocation["deadline"])
+            context = Context(invocation["id"], code.name, invocation["deadline"])
             try:
                 answer = json.dumps({"result": lambda_handler(invocation["event"], context)})
             except Exception as error:  # noqa: BLE001 - as Lambda does: report the error and continue with the next invocation
@@ -58,11 +66,3 @@ def main() -> None:
                 answer = json.dumps({"error": type(error).__name__})
             sys.stdout.flush()
             channel.sendall(answer.encode() + b"\n")
-
-
-def _name(folder: str) -> str:
-    return folder.rstrip("/").rsplit("/", 1)[-1]
-
-
-if __name__ == "__main__":
-    main()

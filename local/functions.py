@@ -3,22 +3,28 @@
 import asyncio
 import contextlib
 import json
+import multiprocessing
 import os
 import socket
-import sys
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
+from multiprocessing.context import ForkServerProcess
 from typing import Any
 from uuid import uuid4
 
-from local.template import ROOT, Function
+from local import environment
+from local.template import Function
 
 MAX_ENVIRONMENTS = 10  # processes of one function
 LONGEST_LINE = 2**20  # bytes that a function may print in one line
 MAX_ANSWER = 2**24  # bytes; Lambda's limit is 6 MB
 
+# Environments are forked from a process that has loaded these, and nothing of ours: most of the time of an import.
+_FORKS = multiprocessing.get_context("forkserver")
+_FORKS.set_forkserver_preload(["aws_lambda_powertools", "boto3", "requests", environment.__name__])
+
 OnLine = Callable[[str, str], None]  # function name, line
+Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class FunctionError(Exception):
@@ -29,13 +35,12 @@ class Environment:
     """One process with one handler. Runs one invocation at a time."""
 
     def __init__(
-        self, process: asyncio.subprocess.Process, channel: socket.socket, on_line: Callable[[str], None]
+        self, process: ForkServerProcess, channel: Stream, output: Stream, on_line: Callable[[str], None]
     ) -> None:
         self.process = process
         self._channel = channel
-        self._on_line = on_line
-        self._logs = asyncio.create_task(self._forward())
-        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self._output = output
+        self._logs = asyncio.create_task(self._forward(on_line))
         self._is_killed = False
 
     @classmethod
@@ -43,27 +48,25 @@ class Environment:
         cls, function: Function, variables: Mapping[str, str], on_line: Callable[[str], None]
     ) -> "Environment":
         """Start the process and wait until the handler is imported."""
-        ours, theirs = socket.socketpair()
-        with theirs:
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-c", _BOOT, str(theirs.fileno()), str(function.code), function.handler),
-                cwd=ROOT,
-                env=_inherited() | dict(variables),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.STDOUT,
-                limit=LONGEST_LINE,
-                pass_fds=(theirs.fileno(),),
-                start_new_session=True,  # this process handles interrupts at the terminal
+        (channel, their_channel), (output, their_output) = socket.socketpair(), socket.socketpair()
+        with their_channel, their_output:
+            process = _FORKS.Process(
+                target=environment.serve,
+                args=(function.code, function.handler, _inherited() | dict(variables), their_channel, their_output),
             )
-        environment = cls(process, ours, on_line)
+            await asyncio.to_thread(process.start)
+        started = cls(
+            process,
+            await asyncio.open_connection(sock=channel, limit=MAX_ANSWER),
+            await asyncio.open_connection(sock=output, limit=LONGEST_LINE),
+            on_line,
+        )
         try:
-            environment._streams = await asyncio.open_connection(sock=ours, limit=MAX_ANSWER)
-            await environment._receive()
+            await started._receive()
         except BaseException:
-            await environment.close()
+            await started.close()
             raise
-        return environment
+        return started
 
     async def invoke(self, event: dict[str, Any], timeout: float, trace: str = "") -> Any:
         """Run the handler on `event`. `trace` is the header for its calls of AWS.
@@ -71,10 +74,9 @@ class Environment:
         Raises:
             FunctionError: it raised, ended or ran into its timeout. In the latter two cases this environment is gone.
         """
-        assert self._streams is not None  # noqa: S101 - set by start
         invocation = json.dumps({"id": str(uuid4()), "event": event, "deadline": time.time() + timeout, "trace": trace})
         try:
-            self._streams[1].write(invocation.encode() + b"\n")
+            self._channel[1].write(invocation.encode() + b"\n")
             answer = await asyncio.wait_for(self._receive(), timeout)
         except TimeoutError:
             self.kill()
@@ -95,40 +97,37 @@ class Environment:
     @property
     def is_alive(self) -> bool:
         """Whether the process can run another invocation."""
-        return not self._is_killed and self.process.returncode is None
+        return not self._is_killed and self.process.exitcode is None
 
     def kill(self) -> None:
         """End the process at once, as Lambda does after a timeout."""
         self._is_killed = True  # the return code arrives a moment later
-        with contextlib.suppress(ProcessLookupError):
-            self.process.kill()
+        self.process.kill()
 
     async def close(self) -> None:
         """End the process and wait for its last lines."""
         self.kill()
-        await self.process.wait()
+        await asyncio.to_thread(self.process.join)
         await self._logs
-        if self._streams:
-            self._streams[1].close()
+        for _, writer in (self._channel, self._output):
+            writer.close()
             with contextlib.suppress(ConnectionError):
-                await self._streams[1].wait_closed()
+                await writer.wait_closed()
 
     async def _receive(self) -> dict[str, Any]:
-        assert self._streams is not None  # noqa: S101 - set by start
-        answer: dict[str, Any] = json.loads(await self._streams[0].readuntil())
+        answer: dict[str, Any] = json.loads(await self._channel[0].readuntil())
         return answer
 
-    async def _forward(self) -> None:
-        assert self.process.stdout is not None  # noqa: S101 - a pipe, see start
+    async def _forward(self, on_line: Callable[[str], None]) -> None:
         while True:
             try:
-                line = await self.process.stdout.readline()
+                line = await self._output[0].readline()
             except ValueError:  # over LONGEST_LINE; the reader has dropped its part of the line
-                self._on_line("(a line too long to show)")
+                on_line("(a line too long to show)")
                 continue
             if not line:
                 return
-            self._on_line(line.decode(errors="replace").rstrip("\n"))
+            on_line(line.decode(errors="replace").rstrip("\n"))
 
 
 class Functions:
@@ -211,17 +210,7 @@ class Functions:
             raise FunctionError("the handler cannot be imported") from error
 
 
-# The socket keeps the number it has here; local.environment expects number 3.
-_BOOT = (
-    "import os, runpy, sys; channel = int(sys.argv.pop(1)); "
-    "channel == 3 or (os.dup2(channel, 3), os.close(channel)); sys.argv[0] = 'local.environment'; "
-    "runpy.run_module('local.environment', run_name='__main__')"
-)
-
-
 def _inherited() -> dict[str, str]:
     """Return the part of our environment that a child needs; never our AWS settings."""
     kept = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "SSL_CERT_FILE", "VIRTUAL_ENV")
-    return {name: os.environ[name] for name in kept if name in os.environ} | {
-        "PYTHONPATH": os.pathsep.join([str(ROOT), str(Path(ROOT, "layers", "shared"))])
-    }
+    return {name: os.environ[name] for name in kept if name in os.environ}
