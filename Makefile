@@ -11,7 +11,7 @@ LOCKS := requirements/setup layers/dependencies/requirements requirements/local 
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test soak bench fuzz docs mutate check audit lock validate build wheel invoke rehearse deploy pack unpack ship
+.PHONY: help setup demo test soak bench fuzz docs transcripts mutate check audit lock validate build wheel invoke rehearse deploy pack unpack ship
 
 help:  ## list the targets
 	@awk -F '  ## ' '/^[a-z]+:/ && NF == 2 { sub(/:.*/, "", $$1); sub(/ \(/, "\n           (", $$2); printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,7 +57,10 @@ fuzz: $(SETUP)  ## search for inputs that break a promise (TARGET=events SECONDS
 
 docs: $(SETUP)  ## write the generated parts of the documents: charts, transcripts (with times, so not on a busy machine)
 	$(BIN)/python -m tests.documents
-	UPDATE_DOCS=1 $(BIN)/python -m pytest -q -p no:randomly -k "documented or first_run" tests/e2e/test_cli.py tests/e2e/test_import.py tests/e2e/test_first_run.py
+	UPDATE_DOCS=1 $(BIN)/python -m pytest -q -m transcript tests/e2e
+
+transcripts: $(SETUP)  ## run the commands that documents show, and compare what they print
+	$(BIN)/python -m pytest -q -m transcript -n 3 tests/e2e
 
 mutate: $(SETUP)  ## mutation tests of what has changed (BASE=origin/main, MODULES="delivery/*" or ALL=1; MINUTES=60)
 	scripts/mutate.sh --minutes $(or $(MINUTES),60) $(if $(ALL),--all,$(if $(MODULES),--modules "$(MODULES)",$(if $(BASE),--base $(BASE))))

@@ -17,7 +17,7 @@ DOCUMENT = ROOT / "docs" / "cli.md"
 
 
 @needs_curl
-@pytest.mark.slow
+@pytest.mark.transcript
 def test_the_documented_transcript_shows_what_the_commands_print(tmp_path: Path) -> None:
     with local_stack("--settle", "0.2") as stack:
         reset(stack)

@@ -19,7 +19,7 @@ START = "`python -m local`, until it is ready"
 USUAL = ("--batch-window", "1", "--job-delay", "1")  # as `python -m local` has them; other tests take quicker ones
 _TIMES = re.compile(r"(?m)^\| step \| seconds \|\n\| --- \| --- \|\n((?:\|.*\n)*)")
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.transcript
 
 
 class Started:

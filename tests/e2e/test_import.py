@@ -33,6 +33,7 @@ def stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalStac
 
 
 @needs_curl
+@pytest.mark.transcript
 def test_the_documented_import_shows_what_the_command_prints(stack: LocalStack, tmp_path: Path) -> None:
     actual = Transcript(stack, tmp_path).of(DOCUMENT.read_text(encoding="utf-8"))
     wait_until(stack.members, lambda members: members.keys() >= ENTERING)
