@@ -218,7 +218,7 @@ def measure(rounds: int, codes: tuple[str, ...], segment: Segment | None) -> dic
 
 def worker() -> dict[str, Any]:
     """What the worker costs for each member. It is measured in a process of its own, which keeps to one processor."""
-    command = [sys.executable, "-m", "tests.benchmarks.bench_worker", "--json"]
+    command = [sys.executable, "-m", "tests.benchmarks.bench_worker"]
     found: dict[str, Any] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
     return found
 

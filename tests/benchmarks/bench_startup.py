@@ -1,6 +1,6 @@
 """What a start costs: of each function and each package, as multiples of boto3's own, and of the command.
 
-Run: .venv/bin/python -m tests.benchmarks.bench_startup [--rounds N] [--json]
+Run: .venv/bin/python -m tests.benchmarks.bench_startup [--rounds N]
 
 Every start is a fresh process, with bytecode compiled before, as in the layers. The programs take turns, so that all
 meet the same load, and it is the processor's time that counts, not the clock's. The tables are those of
@@ -8,7 +8,6 @@ docs/development/performance.md.
 """
 
 import argparse
-import json
 import os
 import resource
 import subprocess
@@ -161,13 +160,7 @@ def tables(measured: dict[str, Measurement]) -> Iterator[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--json", action="store_true", help="print the milliseconds of all runs")
-    options = parser.parse_args()
-    measured = measure(options.rounds)
-    if options.json:
-        sys.stdout.write(json.dumps({name: each.runs for name, each in measured.items()}, indent=1) + "\n")
-    else:
-        sys.stdout.write("\n".join(tables(measured)) + "\n")
+    sys.stdout.write("\n".join(tables(measure(parser.parse_args().rounds))) + "\n")
 
 
 if __name__ == "__main__":

@@ -4,10 +4,9 @@ It runs the worker's handler as Lambda does: the template's environment, events 
 HTTP, the ordering guard on. DynamoDB, SQS and Amazon answer after 5 ms each, from a process on another processor.
 Left out: TLS, and the start of an execution environment. Processor time is user and system time of all threads.
 
-`--json` prints the figures as `make bench` takes them.
+Prints JSON, which `make bench` puts into its result.
 """
 
-import argparse
 import gc
 import json
 import multiprocessing
@@ -234,20 +233,6 @@ class Bench:
         return run
 
 
-def report(runs: Mapping[str, list[Run]], write: Callable[[str], Any]) -> None:
-    columns = [part for part, *_ in PARTS]
-    write(f"{'median of ' + str(ROUNDS):<38}{'µs processor a member':>27}{'members/s':>11}{'by clock':>10}")
-    write("".join(f"{column:>11}" for column in (*columns, "rest")) + "\n")
-    for name, measured in runs.items():
-        costs = sorted(run.processor * 1e6 for run in measured)
-        middle = median(costs)
-        wall = 1 / median(run.wall for run in measured)
-        spread = f"{middle:.0f} ({costs[0]:.0f}-{costs[-1]:.0f})"
-        write(f"{name:<38}{spread:>27}{1e6 / middle:>11.0f}{wall:>10.0f}")
-        shares = [median(run.parts.get(column, 0.0) / run.processor for run in measured) for column in columns]
-        write("".join(f"{share:>10.0%} " for share in (*shares, 1 - sum(shares))) + "\n")
-
-
 def as_json(runs: Mapping[str, list[Run]]) -> dict[str, Any]:
     """Microseconds of processor time a member: median, quickest and slowest run, and the medians of the parts."""
     found: dict[str, Any] = {}
@@ -266,9 +251,6 @@ def as_json(runs: Mapping[str, list[Run]]) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", action="store_true", dest="as_json")
-    arguments = parser.parse_args()
     out = sys.stdout
     with server() as url, Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
         lines: Any = telemetry.logger.registered_handler
@@ -281,10 +263,7 @@ def main() -> None:
                 run = bench.run(name)
                 if number:  # the first round warms up
                     measured.append(run)
-    if arguments.as_json:
-        json.dump(as_json(runs), out)
-    else:
-        report(runs, out.write)
+    json.dump(as_json(runs), out)
 
 
 if __name__ == "__main__":

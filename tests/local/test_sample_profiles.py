@@ -2,9 +2,7 @@
 
 import hashlib
 import json
-from datetime import UTC, datetime, timedelta, timezone
-
-import pytest
+from datetime import UTC, datetime
 
 from audience_sync.amazon_ads.normalize import identifier
 from audience_sync.segment.signature import is_signed
@@ -34,26 +32,6 @@ def test_the_signature_is_that_of_the_first_event_alone() -> None:
     assert not is_signed(body, signature, ["another-secret"], accept_first_event=True)
     first = json.dumps(events(1)[0], separators=(",", ":"), ensure_ascii=False).encode()
     assert is_signed(first, signature, [SECRET])
-
-
-def test_the_event_key_stands_in_a_header() -> None:
-    _, headers = segment_request(events(1), KEY, SECRET)
-    assert headers["authorization"] == f"Bearer {KEY}"
-    assert headers["content-type"] == "application/json"
-    assert headers["user-agent"] == "Segment (Actions)"
-
-
-@pytest.mark.parametrize(("enters", "name"), [(True, "Audience Entered"), (False, "Audience Exited")])
-def test_an_event_says_twice_whether_the_person_enters(enters: bool, name: str) -> None:
-    event = audience_event(Person(7), enters=enters, at=AT, audience_id="11", key="buyers")
-    assert (event["event"], event["properties"]["buyers"]) == (name, enters)
-    assert event["context"]["personas"]["computation_key"] == "buyers"
-
-
-def test_times_are_utc_with_milliseconds() -> None:
-    elsewhere = AT.astimezone(timezone(timedelta(hours=9)))
-    event = audience_event(Person(7), enters=True, at=elsewhere, audience_id="11", key="buyers")
-    assert event["timestamp"] == event["receivedAt"] == "2026-03-04T05:06:07.089Z"
 
 
 def test_the_same_number_is_the_same_person_and_another_number_a_person_else() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from local.template import ACCOUNT, REGION, ROOT, Template, read_document
+from local.template import ACCOUNT, REGION, ROOT, Template
 from tests.iam import BOUNDARY, allows, listed, statements
 
 ALLOWED = statements(BOUNDARY)
@@ -68,21 +68,6 @@ def test_every_role_of_the_template_has_the_boundary(parameter: str, expected: s
     roles = template.resources("AWS::IAM::Role")
     assert len(roles) == len(template.functions())
     assert {template.resolve(role["PermissionsBoundary"]) for role in roles.values()} == {expected}
-
-
-@pytest.mark.parametrize(
-    ("arn", "fits"),
-    [
-        ("", True),
-        (ARN, True),
-        ("arn:aws-us-gov:iam::123456789012:policy/platform/boundary", True),
-        pytest.param("arn:aws:iam::123456789012:role/boundary", False, id="a role"),
-        pytest.param("audience-sync-boundary", False, id="a name"),
-    ],
-)
-def test_the_boundary_is_named_by_its_arn(arn: str, fits: bool) -> None:
-    pattern = read_document()["Parameters"]["PermissionsBoundary"]["AllowedPattern"]
-    assert bool(re.search(pattern, arn)) is fits
 
 
 def test_with_a_key_of_the_customer_the_statement_of_the_guide_keeps_what_roles_need() -> None:

@@ -233,9 +233,13 @@ TOPIC_ARN = "arn:aws:sns:eu-west-1:123456789012:on-call"
         pytest.param("AlarmTopicArn", f"{TOPIC_ARN}.fifo", False, id="CloudWatch has no FIFO topics"),
         pytest.param("AlarmTopicArn", TOPIC_ARN.replace("sns", "sqs"), False, id="a queue"),
         pytest.param("AlarmTopicArn", "on-call", False, id="the name of a topic"),
+        ("PermissionsBoundary", "", True),
+        ("PermissionsBoundary", "arn:aws-us-gov:iam::123456789012:policy/platform/boundary", True),
+        pytest.param("PermissionsBoundary", "arn:aws:iam::123456789012:role/boundary", False, id="a role"),
+        pytest.param("PermissionsBoundary", "audience-sync-boundary", False, id="the name of a policy"),
     ],
 )
-def test_key_and_topic_are_named_by_their_arns(parameter: str, arn: str, fits: bool) -> None:
+def test_a_key_a_topic_and_a_permissions_boundary_are_given_by_their_arns(parameter: str, arn: str, fits: bool) -> None:
     assert bool(re.search(TEMPLATE["Parameters"][parameter]["AllowedPattern"], arn)) is fits
 
 

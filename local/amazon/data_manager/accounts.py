@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from local.amazon.data_manager import values
+from local.amazon import values
 from local.amazon.data_manager.answers import DuplicateName, written_time
 from local.amazon.data_manager.datasets import Dataset
 from local.amazon.data_manager.sharing_rules import SharingRule

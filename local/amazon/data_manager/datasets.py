@@ -6,9 +6,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from local.amazon import countries
+from local.amazon import countries, values
 from local.amazon.audiences import identifiers_by_field, is_match
-from local.amazon.data_manager import values
 from local.amazon.data_manager.answers import written_time
 from local.amazon.data_manager.identity import HASHED
 from local.amazon.data_manager.membership import Finding, Membership

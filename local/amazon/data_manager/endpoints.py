@@ -4,7 +4,8 @@ from typing import Any
 
 from aiohttp import web
 
-from local.amazon.data_manager import metrics, operations, values
+from local.amazon import values
+from local.amazon.data_manager import metrics, operations
 from local.amazon.data_manager.datasets import check_new_dataset
 from local.amazon.data_manager.front_end import Call, answering
 from local.amazon.data_manager.members import member_errors, read_members

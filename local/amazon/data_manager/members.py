@@ -5,9 +5,9 @@ from typing import Any
 from local.amazon import countries
 from local.amazon.data_manager.answers import details
 from local.amazon.data_manager.identity import BrokenRule, read_identity
-from local.amazon.data_manager.values import entries
 from local.amazon.records import Consent, Record
 from local.amazon.refusals import Refusal, only_fields
+from local.amazon.values import entries
 
 MAX_MEMBERS = 10_000
 _MEMBER_FIELDS = frozenset({"externalUserId", "action", "userIdentity", "userConsent"})

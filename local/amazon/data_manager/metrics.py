@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable
 from typing import Any
 
-from local.amazon.data_manager import values
+from local.amazon import values
 from local.amazon.data_manager.answers import read_time, written_time
 from local.amazon.data_manager.datasets import DAY, FUNNEL, Dataset
 from local.amazon.data_manager.sharing_rules import SharingRule

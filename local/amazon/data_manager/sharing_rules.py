@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from local.amazon.data_manager import values
+from local.amazon import values
 from local.amazon.data_manager.answers import read_time, written_time
 from local.amazon.data_manager.datasets import Dataset
 from local.amazon.refusals import Refusal, only_fields

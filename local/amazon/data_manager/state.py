@@ -11,13 +11,13 @@ from local.amazon.data_manager.accounts import Account
 from local.amazon.data_manager.datasets import Dataset
 from local.amazon.data_manager.identity import read_identity
 from local.amazon.data_manager.sharing_rules import STATUSES, SharingRule
-from local.amazon.data_manager.values import entries, one_of, text
 from local.amazon.faults import Effect
 from local.amazon.jobs import Scheduler, next_sweep
 from local.amazon.ledger import Ledger, actions
 from local.amazon.options import Options
 from local.amazon.records import Record
 from local.amazon.refusals import Refusal, only_fields
+from local.amazon.values import entries, one_of, text
 
 MAX_TARGETS = 1_000  # identities in one deletion
 RECOMMENDED_MEMBERS = 5_000
