@@ -136,13 +136,6 @@ def test_one_refresh_follows_a_401_and_the_request_is_repeated(connection: Conne
     assert len(connection.received("/auth/o2/token")) == 2
 
 
-def test_a_401_that_repeats_is_a_missing_token_and_no_loop(connection: Connection) -> None:
-    connection.fault({"status": 401}, times=9)
-    with pytest.raises(TokenUnavailable):
-        connection.amazon.send_records(connection.upload())
-    assert len(connection.received()) == 2
-
-
 def test_where_every_token_is_refused_the_login_is_not_flooded(connection: Connection) -> None:
     connection.fault({"status": 401}, times=99)
     for _ in range(10):

@@ -204,11 +204,3 @@ def test_a_removal_that_failed_keeps_its_identities_until_one_is_accepted(stack:
     stack.deliver(exit_, receives=2)
     stack.rest()
     assert (stack.state().removal_failed, stack.amazon.members["m1"]) == (False, {digest("b@b.co")})
-
-
-def test_a_removal_that_was_accepted_is_certain_after_thirty_days(stack: WorkerStack) -> None:
-    stack.deliver(change("a@b.co", at=1), change(at=2, exits=True))
-    stack.rest()
-    stack.now += KEEP_REMOVED + 2 * stack.effective
-    stack.deliver(change("b@b.co", at=9))
-    assert stack.state().to_remove == ()

@@ -11,22 +11,25 @@ import pytest
 from audience_sync.amazon_ads.destination import of_changes, of_connection
 from audience_sync.amazon_ads.upload import Target
 from audience_sync.aws.membership_rows import KEEP_EXIT, state_from_row
+from audience_sync.delivery import deletion_notices
+from audience_sync.delivery.deletion_notices import ROWS_AT_ONCE, DeletionNotices, due_exits, with_notices
 from audience_sync.errors import CircuitOpen, ServiceUnavailable
 from audience_sync.ingest.record_rules import erasing_exit
 from audience_sync.members.erasure import ErasureStep, StepKind
-from audience_sync.members.membership import EVERY_AUDIENCE, Audience, MembershipChange
-from audience_sync.members.messages import ChangeMessage, DeliveryHistory, pack
+from audience_sync.members.membership import EVERY_AUDIENCE, Audience, Destination, MembershipChange
+from audience_sync.members.messages import ChangeMessage, pack
 from tests.builders import AUDIENCE
-from tests.contract.worker_stack import LIMITS, NOW, WITH_JOBS, WorkerStack, change, digest
+from tests.contract.worker_stack import LIMITS, NOW, WITH_JOBS, MemoryStack, WorkerStack, change
 
 OTHER = "418273650912340002"
 IN_AMC = Audience(OTHER, destination=of_connection("connection-1"), settings={"dsp": True})
 AUDIENCES = [Audience(AUDIENCE), IN_AMC, Audience("3")]
 
 
-@pytest.fixture(autouse=True)
-def audiences(stack: WorkerStack) -> None:
+@pytest.fixture
+def stack(stack: WorkerStack) -> WorkerStack:
     stack.audiences = [*stack.audiences, *AUDIENCES[1:]]
+    return stack
 
 
 def notice(member: str = "m1", *, at: int = 10) -> MembershipChange:
@@ -260,29 +263,7 @@ def test_a_notice_that_fails_in_the_middle_is_not_erased_before_the_enter_has_ta
     assert (stack.holds("a@b.co"), stack.holds("new@b.co")) == (False, True)
 
 
-def test_messages_of_an_earlier_version_with_a_notice_for_one_audience_still_count(stack: WorkerStack) -> None:
-    stack.deliver(entered("a@b.co", at=5))
-    (body,) = pack([change(at=10, exits=True, erase=True)], DeliveryHistory())
-    stack.deliver_body(body)
-    stack.rest()
-    assert not stack.holds("a@b.co")
-
-
 # Denied consent
-
-
-@WITH_JOBS
-def test_denied_consent_ends_every_membership_within_one_delivery_and_leaves_no_identifiers(stack: WorkerStack) -> None:
-    stack.deliver(entered("a@b.co", at=5), entered("a@b.co", at=5, audience=OTHER))
-    stack.deliver(denial())
-    exits = [message.body for message in stack.queue.receive() if EVERY_AUDIENCE not in message.body]
-    stack.amazon.targets.clear()
-    reports = [stack.deliver_body(body) for body in exits]
-    assert [report.delivered for report in reports] == [1, 1]
-    assert {target.audience_id for target in stack.amazon.targets} == {AUDIENCE, OTHER}
-    assert stack.amazon.active() == set()
-    stack.rest()
-    assert not any(bytes(row["member"]["B"]).partition(b"\0")[2] for row in rows(stack))
 
 
 def test_the_rows_say_that_the_reason_was_denied_consent(stack: WorkerStack) -> None:
@@ -298,23 +279,67 @@ def test_the_rows_say_that_the_reason_was_denied_consent(stack: WorkerStack) -> 
     assert notice_of.newest.record["userConsent"] == denied
 
 
-def test_denied_consent_of_a_stranger_causes_no_upload(stack: WorkerStack) -> None:
-    report = stack.deliver(denial("nobody"))
-    stack.rest()
-    assert (report.superseded, stack.amazon.uploads, len(rows(stack))) == (1, [], 1)
+# Single steps, on a table in memory
 
 
-@pytest.mark.parametrize("is_known", [True, False])
-def test_after_a_denial_an_older_addition_is_superseded_and_a_newer_one_with_consent_enters(
-    stack: WorkerStack, is_known: bool
+@pytest.fixture
+def memory() -> MemoryStack:
+    return MemoryStack(audiences=AUDIENCES)
+
+
+def test_before_a_later_enter_a_notice_is_an_erasing_exit_from_the_same_audience(memory: MemoryStack) -> None:
+    memory.deliver(notice(at=10))
+    later = entered("a@b.co", at=12, audience=OTHER)
+    exit_, enter = with_notices(memory.members(), {later.member: [later]})[later.member]
+    assert (exit_.member, exit_.at, exit_.exits, exit_.erase) == ((OTHER, "m1"), 10, True, True)
+    assert exit_.destination == of_connection("connection-1", dsp=True)
+    assert enter == later
+
+
+def test_a_change_from_before_a_notice_counts_no_more_and_without_a_notice_nothing_changes(memory: MemoryStack) -> None:
+    memory.deliver(notice(at=10))
+    known, stranger = entered("a@b.co", at=9), entered("a@b.co", at=9, member="m2")
+    found = with_notices(memory.members(), {each.member: [each] for each in (known, stranger)})
+    assert found == {known.member: (), stranger.member: [stranger]}
+
+
+@pytest.mark.parametrize(
+    ("audiences", "at_once"),
+    [
+        pytest.param(0, ROWS_AT_ONCE, id="no audience: the notice's own row"),
+        pytest.param(3, ROWS_AT_ONCE // 4, id="its own row, and one in each audience"),
+        pytest.param(ROWS_AT_ONCE, 1, id="more audiences than rows are read at once"),
+    ],
+)
+def test_as_many_notices_are_spread_at_once_as_their_rows_can_be_read(audiences: int, at_once: int) -> None:
+    memory = MemoryStack(audiences=[Audience(str(number)) for number in range(audiences)])
+    spreading = DeletionNotices(memory.context(), memory.members(), 60.0)
+    first, *_ = spreading.batches([notice(f"m{number}") for number in range(ROWS_AT_ONCE)])
+    assert len(first) == at_once
+
+
+def test_an_exit_is_due_even_from_an_audience_whose_api_only_a_newer_version_knows(memory: MemoryStack) -> None:
+    memory.deliver(entered("a@b.co", at=5, audience=OTHER))
+    new = Audience(OTHER, destination=Destination.of({"api": "new"}))
+    for at in (4, 6):  # before and after the enter
+        (exit_,) = due_exits(memory.members().read([(OTHER, "m1")]), [notice(at=at)], [new])
+        assert (exit_.member, exit_.destination) == ((OTHER, "m1"), new.destination), "for the worker to park"
+
+
+def test_the_exits_of_all_notices_count_as_accepted_when_they_are_queued(
+    memory: MemoryStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if is_known:
-        stack.deliver(entered("a@b.co", at=5))
-    stack.deliver(denial(at=10))
-    stack.rest()
-    assert stack.deliver(entered("old@b.co", at=9)).superseded == 1
-    assert stack.amazon.active() == set()
-    stack.deliver(entered("new@b.co", at=11))
-    stack.rest()
-    assert stack.amazon.members["m1"] == {digest("new@b.co")}
-    assert (stack.holds("new@b.co"), stack.holds("old@b.co")) == (True, False)
+    monkeypatch.setattr(deletion_notices, "ROWS_AT_ONCE", 1)  # each notice by itself
+    memory.deliver(entered("a@b.co", at=5), entered("a@b.co", at=5, member="m2"))
+    report = memory.deliver(notice("m1"), notice("m2"))
+    assert report.accepted == {NOW * 1000: 2}
+    queued = [ChangeMessage.from_body(each.body) for each in memory.queue.messages if not each.delay]
+    assert [each.history.first_at for each in queued] == [NOW * 1000] * 2
+
+
+def test_a_notice_that_is_not_recorded_comes_back_and_the_others_are_done(memory: MemoryStack) -> None:
+    memory.model.refused = [{0: "InternalServerError"}]
+    report = memory.deliver(notice("m1"), notice("m2"))
+    assert (report.superseded, report.requeued, report.deferred) == (1, 1, [])
+    (left,) = (message for body in memory.queue.bodies if (message := ChangeMessage.from_body(body)).history.attempts)
+    assert [each.member[1] for each in left.changes] == ["m1"]

@@ -4,19 +4,16 @@ from dataclasses import replace
 from itertools import count
 from typing import Any
 
-import pytest
-
-from audience_sync.amazon_ads.job import JobReport
 from audience_sync.aws.membership_scan import MembershipScan
 from audience_sync.errors import AccessDenied, MovedOn
 from audience_sync.ingest.record_rules import erasing_exit
 from audience_sync.members.erasure import StepKind
-from audience_sync.members.erasure_state import Erasure, Missing, Outcome, Progress, is_closed
+from audience_sync.members.erasure_state import Erasure, Missing, Outcome, Progress
 from audience_sync.members.member_state import MemberState
 from audience_sync.members.membership import EVERY_AUDIENCE
 from audience_sync.operations.erasures import SETTLED, Context, ErasureReport, Pass, check_erasures, judged
 from tests.builders import AUDIENCE
-from tests.contract.worker_stack import JOB, NOW, READ, SHARDING, MemoryStack, WorkerStack, change, dataset_stack
+from tests.contract.worker_stack import NOW, READ, SHARDING, MemoryStack, WorkerStack, change, dataset_stack
 
 DAY = 86_400  # seconds
 ERASED = erasing_exit("m1", 2, "notice")
@@ -81,22 +78,6 @@ def test_a_person_who_enters_again_does_not_open_it_again(stack: WorkerStack) ->
     assert erasure(stack).audiences[AUDIENCE].entered_again == 5
 
 
-@pytest.mark.parametrize(
-    ("report", "missing"),
-    [(JobReport("SUCCEEDED", rejected={"m1": "no"}), Missing.REJECTED), (JobReport("PENDING"), Missing.LATE_JOBS)],
-)
-def test_a_job_that_does_not_end_well_leaves_it_open(report: JobReport, missing: Missing) -> None:
-    stack = MemoryStack()
-    stack.deliver(change("a@b.co", at=1))
-    long_ago(stack)
-    stack.deliver(ERASED)
-    stack.deliver_body(stack.queue.bodies[0])
-    assert outcome(stack) is Missing.JOB
-    stack.now += JOB
-    stack.check_jobs(report, *stack.jobs.drain()[-1:])
-    assert outcome(stack) is missing
-
-
 def test_a_deletion_that_is_not_accepted_leaves_it_open_and_is_queued_again() -> None:
     stack = dataset_stack()
     stack.deliver(change("a@b.co", at=1))
@@ -146,17 +127,6 @@ def test_amazons_thirty_days_are_waited_for_without_a_look() -> None:
     assert (counts(check(stack)), stack.calls) == ({"waiting": 40}, [])
     stack.now += 31 * DAY
     assert counts(check(stack)) == {"closed": 40}
-
-
-def test_a_notice_after_that_begins_another_erasure(stack: WorkerStack) -> None:
-    stack.deliver(change("a@b.co", at=1))
-    stack.deliver(ERASED)
-    stack.rest()
-    stack.now += SETTLED + 1
-    check(stack)
-    assert is_closed(everywhere(stack))
-    stack.deliver(replace(ERASED, message_id="again", at=3))
-    assert (is_closed(everywhere(stack)), [each.id for each in erasure(stack).notices]) == (False, ["again"])
 
 
 def test_a_pass_over_all_people_continues_where_the_last_run_stopped() -> None:

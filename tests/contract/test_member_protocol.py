@@ -10,13 +10,11 @@ from audience_sync.amazon_ads.apis import has_jobs
 from audience_sync.amazon_ads.destination import of_connection
 from audience_sync.amazon_ads.job import JobReport
 from audience_sync.amazon_ads.upload import Submission, Upload
-from audience_sync.aws.membership_rows import KEEP_ACTIVE, KEEP_EXIT
-from audience_sync.aws.membership_table import PAUSES, THREADS
-from audience_sync.delivery.context import Message
+from audience_sync.aws.membership_rows import KEEP_ACTIVE
 from audience_sync.delivery.sending import TRACK_ATTEMPTS, TRACK_INTERVAL
 from audience_sync.errors import CircuitOpen, OutcomeUnknown, ServiceUnavailable
 from audience_sync.members.member_state import KEEP_IN_DATASET
-from audience_sync.members.messages import ChangeMessage, JobMessage, pack
+from audience_sync.members.messages import ChangeMessage, JobMessage
 from tests.builders import AUDIENCE
 from tests.contract.worker_stack import (
     JOB,
@@ -32,7 +30,7 @@ from tests.contract.worker_stack import (
     digest,
     named_in,
 )
-from tests.faults.proxy import fail_statements, fault_proxy, refuse
+from tests.faults.proxy import fault_proxy, refuse
 from tests.steps import counted_steps
 
 
@@ -73,22 +71,6 @@ def test_a_notice_whose_worker_was_cut_off_removes_the_person_although_a_newer_e
     stack.write(change(at=3, exits=True, erase=True, message_id="notice"))
     stack.deliver(change(at=3, exits=True, erase=True, message_id="notice"))
     assert [each[0]["action"] for each in stack.amazon.uploads] == ["CREATE", "DELETE", "DELETE"]
-
-
-def test_an_older_change_that_arrives_later_is_superseded_and_not_sent(stack: WorkerStack) -> None:
-    stack.deliver(change("a@b.co", at=5, exits=True))
-    report = stack.deliver(change("a@b.co", at=4))
-    assert (report.delivered, report.superseded, len(stack.amazon.uploads)) == (0, 1, 1)
-    assert stack.amazon.active() == set()
-
-
-def test_an_exit_carries_every_identifier_that_was_sent_since_the_enter(stack: WorkerStack) -> None:
-    stack.deliver(change("old@b.co", at=1))
-    stack.deliver(change("new@b.co", at=2))
-    stack.deliver(change(at=3, exits=True))
-    assert named_in(stack.amazon.uploads[-1][0]) == {digest("old@b.co"), digest("new@b.co")}
-    assert stack.amazon.active() == set()
-    assert int(stack.row()["expiresAt"]["N"]) == NOW + KEEP_EXIT
 
 
 def test_all_of_130_identities_are_removed(stack: WorkerStack) -> None:
@@ -193,19 +175,6 @@ def test_a_repetition_goes_to_the_same_targets(stack: WorkerStack) -> None:
     assert (envelope["connectionId"], envelope["targetTypes"]) == ("c", ["DSP"])
 
 
-def test_an_exit_soon_after_its_enter_is_sent_again_when_the_enter_has_taken_effect(stack: WorkerStack) -> None:
-    stack.deliver(change("a@b.co", at=1))
-    stack.now += 30
-    stack.deliver(change("a@b.co", at=2, exits=True))
-    uploads = stack.amazon.uploads
-    stack.amazon.apply([uploads[1][0], uploads[0][0]])  # the jobs end in reverse
-    assert stack.amazon.active() == {"m1"}
-    assert stack.rest() == {}, "it was counted the first time"
-    assert stack.amazon.active() == set()
-    assert [upload[0]["action"] for upload in uploads[3:]] == ["DELETE"]
-    assert stack.now >= NOW + stack.effective
-
-
 def test_a_deletion_notice_removes_the_member_and_erases_the_identifiers_when_its_job_has_ended(
     stack: WorkerStack,
 ) -> None:
@@ -225,30 +194,6 @@ def test_a_deletion_notice_removes_the_member_and_erases_the_identifiers_when_it
     assert not stack.holds("a@b.co")
 
 
-END = {"exit": change(at=2, exits=True), "notice": change(at=2, exits=True, erase=True)}
-
-
-@pytest.mark.parametrize("end", ["exit", "notice"])
-@pytest.mark.parametrize("known", [False, True], ids=["in one batch", "the first one before"])
-def test_old_identities_of_a_batch_are_removed_before_the_new_ones_are_added(
-    stack: WorkerStack, end: str, known: bool
-) -> None:
-    old, new = change("old@b.co", at=1), change("new@b.co", at=3)
-    if known:
-        stack.deliver(old)
-    del stack.amazon.uploads[:]
-    report = stack.deliver(*([] if known else [old]), new, END[end])
-    assert (report.delivered, report.superseded, report.deferred) == (1, 0 if known else 1, [])
-    assert stack.rest() == {"delivered": 1}, "the enter, which waits for the removal"
-    sent = [(record["action"], named_in(record)) for upload in stack.amazon.uploads for record in upload]
-    if known or end == "exit" or has_jobs(stack.destination):  # a stranger's identities are deleted in another request
-        assert sent[0] == ("DELETE", {digest("old@b.co")})
-    # The last removal after a notice, hours later, may hit the enter, which follows it once more then.
-    again = known and end == "notice"
-    assert [each for each in sent if each[0] == "CREATE"] == [("CREATE", {digest("new@b.co")})] * (1 + again)
-    assert stack.amazon.members["m1"] == {digest("new@b.co")}
-
-
 def test_an_exit_that_arrives_while_a_newer_enter_is_being_sent_removes_the_old_identities(stack: WorkerStack) -> None:
     stack.deliver(change("old@b.co", at=1))
 
@@ -265,41 +210,6 @@ def test_an_exit_without_traits_before_its_enter_is_superseded_and_makes_no_dead
     reports = [stack.deliver(change(at=2, exits=True)), stack.deliver(change("a@b.co", at=1))]
     assert [(report.superseded, report.parked) for report in reports] == [(1, 0)] * 2
     assert (stack.amazon.uploads, stack.dead_letters.bodies) == ([], [])
-
-
-def test_an_exit_without_traits_in_one_batch_with_its_older_enter_removes_what_that_names(stack: WorkerStack) -> None:
-    report = stack.deliver(change(at=2, exits=True), change("a@b.co", at=1))
-    assert (report.delivered, report.superseded, report.parked) == (1, 1, 0)
-    assert stack.amazon.active() == set()
-
-
-HALF_A_PAIR = "\\ud83d"  # as JSON escapes it: no UTF-8 text can hold it
-
-
-@pytest.mark.parametrize(
-    ("written", "instead"),
-    [
-        pytest.param(digest("bad@b.co"), HALF_A_PAIR, id="identifier"),
-        pytest.param('"id":"odd"', f'"id":"{HALF_A_PAIR.upper().replace("U", "u")}"', id="message id"),
-        pytest.param('"userConsent":{}', f'"userConsent":{{"{HALF_A_PAIR}":1}}', id="name of a field"),
-    ],
-)
-def test_half_a_surrogate_pair_is_a_dead_letter_and_its_neighbours_are_delivered(
-    stack: WorkerStack, written: str, instead: str
-) -> None:
-    (body,) = pack([change("bad@b.co", at=1, member="bad", message_id="odd")])
-    assert written in body
-    bad = body.replace(written, instead)
-    (good,) = pack([change("a@b.co", at=1)])
-    report = stack.deliver_messages(Message("bad", "h", bad, 1, 0), Message("good", "h", good, 1, 0))
-    assert (report.delivered, report.parked_reasons, report.deferred) == (1, {"message_not_json": 1}, [])
-    assert stack.dead_letters.drain() == [bad]
-    assert stack.amazon.active() == {"m1"}
-
-
-def test_a_whole_surrogate_pair_is_delivered(stack: WorkerStack) -> None:
-    assert stack.deliver(change("a@b.co", at=1, message_id="\U0001f600")).delivered == 1
-    assert stack.state().version.message_id == "\U0001f600"
 
 
 @WITH_JOBS
@@ -331,20 +241,6 @@ def test_where_the_job_queue_stays_down_the_jobs_id_travels_and_is_stored_before
 
 
 @WITH_JOBS
-def test_a_job_that_is_tracked_late_is_stored_once_although_amazon_fails_afterwards(stack: WorkerStack) -> None:
-    stack.jobs.down = True
-    stack.deliver(change("a@b.co", at=1))
-    stack.jobs.down = False
-    stack.amazon.fails = ServiceUnavailable("503")
-    report = stack.deliver_body(*stack.queue.drain())
-    assert (report.delivered, report.requeued, report.deferred) == (0, 1, [])
-    (rest,) = stack.queue.bodies
-    assert "untracked" not in json.loads(rest)
-    stack.rest()
-    assert (stack.amazon.active(), len(stack.amazon.uploads)) == ({"m1"}, 2)
-
-
-@WITH_JOBS
 def test_a_job_queue_that_is_down_for_a_moment_costs_seconds_and_no_other_upload(stack: WorkerStack) -> None:
     stack.jobs.down = True
 
@@ -355,26 +251,6 @@ def test_a_job_queue_that_is_down_for_a_moment_costs_seconds_and_no_other_upload
     stack.sleep = recover
     assert stack.deliver(change("a@b.co", at=1)).delivered == 1
     assert (len(stack.amazon.uploads), len(stack.jobs.bodies)) == (1, 1)
-
-
-@WITH_JOBS
-def test_a_good_change_is_not_parked_because_an_older_one_of_the_member_was_rejected(stack: WorkerStack) -> None:
-    stack.limits = replace(LIMITS, max_records=1)  # two uploads in one invocation
-    older, newer = change("a@b.co", at=1), change("b@b.co", at=2)
-
-    class ChangingAmazon(Amazon):
-        def send_records(self, upload: Upload, *, timeout: float) -> Submission:
-            if json.loads(upload.body())["records"][0]["externalUserId"] == "m2":
-                self.meanwhile = lambda: stack.deliver(newer)
-            return super().send_records(upload, timeout=timeout)
-
-    stack.amazon = ChangingAmazon()
-    stack.deliver(older, change("c@b.co", at=1, member="m2"))
-    first = next(
-        body for body in stack.jobs.bodies if [each.member for each in JobMessage.from_body(body).members] == ["m1"]
-    )
-    (check,) = stack.check_jobs(JobReport("SUCCEEDED", rejected={"m1": "no"}), first)
-    assert (check.parked, stack.dead_letters.bodies) == (0, [])
 
 
 @WITH_JOBS
@@ -397,37 +273,6 @@ def test_a_change_of_a_member_with_more_identities_than_a_row_can_hold_is_delive
     assert report.deferred == []
     assert stack.rest() + report.outcomes == {"delivered": 1, "superseded": 7}
     assert {name for upload in stack.amazon.uploads for record in upload for name in named_in(record)} >= own
-
-
-@ON_LOCAL_AWS
-def test_a_table_that_throttles_single_statements_slows_a_piece_and_does_not_send_it_home(stack: WorkerStack) -> None:
-    everyone = [change("a@b.co", at=1, member=f"m{number}") for number in range(60)]
-    with fault_proxy(stack.url) as proxy:
-        for code in ("ThrottlingError", "ProvisionedThroughputExceeded", "RequestLimitExceeded"):
-            proxy.on(WRITE, fail_statements(code, 0, 3, 9), times=1)
-        with stack.through(proxy.url):
-            report = stack.deliver(*everyone)
-    assert (report.delivered, report.requeued, report.deferred) == (60, 0, [])
-    assert len(stack.amazon.uploads) == 1, "in one piece"
-    assert 0 < sum(stack.pauses) <= sum(PAUSES)
-
-
-@ON_LOCAL_AWS
-def test_a_table_that_refuses_one_member_is_not_asked_for_all_the_others(stack: WorkerStack) -> None:
-    everyone = [change("a@b.co", at=1, member=f"m{number}") for number in range(1000)]
-    with fault_proxy(stack.url) as proxy:
-        proxy.on(WRITE, refuse("InternalServerError", 500))
-        with stack.through(proxy.url):
-            report = stack.deliver(*everyone)
-        assert (report.delivered, len(report.deferred), stack.amazon.uploads) == (0, 1, [])
-        assert proxy.count(WRITE) <= 2 * THREADS, "those that were running already"
-
-
-def test_when_the_table_does_not_answer_all_messages_are_deferred() -> None:
-    stack = WorkerStack("http://127.0.0.1:9", "members")
-    report = stack.deliver(change("a@b.co", at=1))
-    assert [deferred.reason for deferred in report.deferred] == ["unavailable"]
-    assert (report.delivered, stack.amazon.uploads) == (0, [])
 
 
 def test_changes_whose_repetition_cannot_be_queued_are_not_acknowledged(stack: WorkerStack) -> None:

@@ -18,7 +18,7 @@ from audience_sync.errors import (
     Throttled,
 )
 from audience_sync.ingest.record_rules import erasing_exit
-from audience_sync.members.erasure import ErasureStep, StepKind
+from audience_sync.members.erasure import StepKind
 from audience_sync.members.erasure_state import Erasure, Missing, Outcome, Progress
 from audience_sync.members.member_state import KEEP_IN_DATASET, MemberState
 from audience_sync.members.membership import EVERY_AUDIENCE, Audience, Destination, MembershipChange
@@ -151,29 +151,6 @@ def test_an_end_or_a_repetition_asks_for_no_deletion(stack: MemoryStack) -> None
     assert (len(stack.amazon.uploads), stack.amazon.deleted) == (3, [])
 
 
-@pytest.mark.parametrize(
-    ("before", "asked"),
-    [
-        pytest.param([], [], id="a stranger: nobody knows the id"),
-        pytest.param([enter("a@b.co", at=1, to=OF_AUDIENCE_API)], [["m1"]], id="known, but no dataset has a row"),
-        pytest.param([leave(1)], [], id="never sent an enter"),
-        pytest.param([enter("a@b.co", at=1)], [["m1"]], id="sent an enter"),
-        pytest.param([enter("a@b.co", at=1), notice(2)], [["m1"]], id="deleted since"),
-        pytest.param([enter("a@b.co", at=1), notice(2), enter("b@b.co", at=3)], [["m1"]] * 2, id="deleted, and back"),
-    ],
-)
-def test_a_deletion_is_wanted_if_a_dataset_was_sent_an_enter_since_the_last(
-    stack: MemoryStack, before: list[MembershipChange], asked: list[list[str]]
-) -> None:
-    for each in before:
-        stack.deliver(each)
-        long_ago(stack)
-    stack.deliver(denial(9))
-    stack.rest()
-    assert stack.amazon.deleted == asked
-    assert len(stack.jobs.bodies) == 0
-
-
 def test_a_dsp_account_is_not_asked_and_the_erasure_says_so(stack: MemoryStack) -> None:
     stack.deletes_people = False
     stack.deliver(enter("a@b.co", at=1), enter("a@b.co", at=1, to=B))
@@ -195,35 +172,6 @@ def test_a_dsp_account_closes_what_was_removed_with_consent(stack: MemoryStack) 
 
 
 # The ways to get it wrong
-
-
-@pytest.mark.parametrize("how", ["recorded by an older version", "closed by hand"])
-def test_notices_without_a_plan_ask_for_nothing_although_the_person_is_back(stack: MemoryStack, how: str) -> None:
-    """P1: the first deployment must not delete everybody who has come back in the last 40 days."""
-    stack.deliver(enter("a@b.co", at=1))
-    long_ago(stack)
-    stack.amazon.deletion_fails = REFUSED
-    stack.deliver(notice(2))
-    hours(stack, 5)
-    known = everywhere(stack)
-    plan = known.plan._replace(deletion_due=0) if known.plan and how == "closed by hand" else None
-    stack.members().write([replace(known, plan=plan)])
-    stack.amazon.deletion_fails = None
-    stack.deliver(enter("b@b.co", at=9))
-    hours(stack, 48)
-    assert (stack.amazon.deleted, held(stack)) == ([], ["m1"])
-
-
-def test_a_deletion_that_the_version_before_recorded_in_a_dataset_counts(stack: MemoryStack) -> None:
-    stack.deliver(enter("a@b.co", at=1))
-    long_ago(stack)
-    known = row(stack, A)
-    asked = round(known.entered + EFFECTIVE) * 1000
-    step = ErasureStep(StepKind.DELETION, "-", asked, asked)
-    stack.members().write([replace(known, erasure=(step,))])
-    stack.deliver(notice(2))
-    stack.rest()
-    assert stack.amazon.deleted == []
 
 
 def test_a_denial_minutes_after_an_enter_is_deleted_when_the_enter_has_taken_effect(stack: MemoryStack) -> None:
@@ -305,17 +253,6 @@ def test_an_older_notice_that_arrives_last_deletes_nobody_who_is_back(stack: Mem
     assert erasure(stack).audiences[A].outcome is Outcome.AMAZON_DELETES
 
 
-def test_a_denied_person_is_closed_by_the_accepted_deletion_and_its_thirty_days(stack: MemoryStack) -> None:
-    """P4."""
-    stack.deliver(enter("a@b.co", at=1))
-    long_ago(stack)
-    stack.deliver(denial(2))
-    hours(stack, 24)
-    assert (erasure(stack).progress, row(stack, A).identities) == (Progress.AMAZON_DELETES, ())
-    stack.now += 30 * DAY
-    assert erasure(stack).progress is Progress.CLOSED
-
-
 @pytest.mark.parametrize("to", [B, OF_AUDIENCE_API])
 def test_a_row_that_was_inserted_after_the_notice_needs_no_proof(stack: MemoryStack, to: str) -> None:
     """P5."""
@@ -327,18 +264,6 @@ def test_a_row_that_was_inserted_after_the_notice_needs_no_proof(stack: MemorySt
     stack.deliver(leave(4, to))
     hours(stack, 72)
     assert erasure(stack).progress is Progress.CLOSED
-
-
-def test_the_owners_row_outlives_amazons_thirty_days(stack: MemoryStack) -> None:
-    """P7: accepted on day 12, over on day 42."""
-    stack.deliver(enter("a@b.co", at=1))
-    long_ago(stack)
-    stack.amazon.deletion_fails = REFUSED
-    stack.deliver(denial(2))
-    hours(stack, 12 * 24)
-    stack.amazon.deletion_fails = None
-    hours(stack, 12)
-    assert expires_at(everywhere(stack)) > stack.now + 30 * DAY
 
 
 # Proof
@@ -356,16 +281,6 @@ def test_an_erasure_that_came_late_is_closed_although_the_person_left_before_it_
     stack.rest()
     stack.now += DAY
     assert erasure(stack).progress is Progress.CLOSED
-
-
-def test_an_id_that_nobody_knew_says_so_and_is_never_closed(stack: MemoryStack) -> None:
-    stack.deliver(notice(2, member="nobody-here"))
-    hours(stack, 24)
-    assert erasure(stack, "nobody-here").progress is Progress.UNKNOWN
-    assert stack.amazon.deleted == []
-    stack.calls.clear()
-    assert check(stack).closed == 0
-    assert stack.calls == [], "and nobody's rows are read again"
 
 
 def test_the_row_of_a_member_of_a_dataset_lives_as_long_as_amazon_may_keep_the_member(stack: MemoryStack) -> None:

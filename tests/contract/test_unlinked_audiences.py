@@ -11,10 +11,8 @@ from audience_sync.aws.audience_listing import AudienceListing
 from audience_sync.aws.audience_table import AudienceTable
 from audience_sync.delivery.deletion_notices import due_exits
 from audience_sync.delivery.uploads import Limits
-from audience_sync.errors import RequestRejected
 from audience_sync.ingest.record_rules import erasing_exit
 from audience_sync.members.membership import EVERY_AUDIENCE, Audience
-from audience_sync.members.messages import DeadLetter
 from local import resources
 from tests.aws_fixtures import create_membership_table, recreate_tables
 from tests.builders import AUDIENCE
@@ -70,19 +68,6 @@ def test_the_removal_goes_where_the_members_of_the_unlinked_audience_went(stack:
     assert set(stack.worker.amazon.targets) == {Target(AUDIENCE, of_connection("c-1", dsp=True))}
 
 
-def test_a_person_erased_while_an_audience_was_unlinked_is_not_active_when_it_is_listed_again(
-    stack: Unlinkable,
-) -> None:
-    stack.deliver(change("a@b.co", at=5))
-    assert stack.table.unlink(AUDIENCE, at=round(NOW * 1000))
-    stack.deliver(erasing_exit("m1", 10, "notice"))
-    stack.rest()
-    stack.table.put(Audience(AUDIENCE), created=0)
-    stack.deliver(change("a@b.co", at=6))  # an enter from before the notice
-    stack.rest()
-    assert (stack.worker.state().active, stack.worker.amazon.active()) == ((), set())
-
-
 def test_a_row_that_no_notice_was_spread_to_is_erased_when_its_audience_is_listed(stack: Unlinkable) -> None:
     """An earlier version deleted the rows of unlinked audiences, so that notices did not reach their members."""
     stack.deliver(change("a@b.co", at=5))
@@ -95,31 +80,3 @@ def test_a_row_that_no_notice_was_spread_to_is_erased_when_its_audience_is_liste
     assert (stack.worker.state().active, stack.worker.amazon.active()) == ((), set())
     assert not stack.worker.holds("a@b.co")
     assert list(due_exits(members.read([(AUDIENCE, "m1")]), [row.newest], [Audience(AUDIENCE)])) == []
-
-
-def test_a_removal_that_amazon_refuses_keeps_its_hashes_until_a_redrive_succeeds(stack: Unlinkable) -> None:
-    stack.deliver(change("a@b.co", at=5))
-    stack.rest()
-    assert stack.table.unlink(AUDIENCE, at=round(NOW * 1000))
-    stack.worker.now += SHORT.timings.longest_job + SHORT.timings.audiences.effective_after
-    stack.worker.amazon.down = RequestRejected("refused", status=400)
-    stack.deliver(erasing_exit("m1", 10, "notice"))
-    stack.rest()
-    parked = [DeadLetter.from_body(body) for body in stack.worker.dead_letters.drain()]
-    assert {each.failure and each.failure.reason for each in parked} == {"request_rejected"}
-    assert stack.worker.state().must_erase
-    stack.worker.amazon.down = None
-    for body in parked[0].redrive_bodies():
-        stack.worker.deliver_body(body)
-    stack.rest()
-    assert stack.worker.amazon.active() == set()
-    assert not stack.worker.holds("a@b.co")
-
-
-def test_a_person_of_whom_an_unlinked_audience_knows_nothing_costs_it_nothing(stack: Unlinkable) -> None:
-    assert stack.table.unlink(AUDIENCE, at=round(NOW * 1000))
-    stack.deliver(erasing_exit("m1", 10, "notice"))
-    stack.rest()
-    rows = stack.worker.client().scan(TableName="members")["Items"]
-    assert [row["audienceShard"]["S"].partition("#")[0] for row in rows] == [EVERY_AUDIENCE]
-    assert stack.worker.amazon.uploads == []

@@ -217,19 +217,6 @@ def test_a_repetition_that_finds_nothing_due_does_nothing(stack: WorkerStack) ->
     assert (stack.calls, len(stack.amazon.uploads), stack.queue.bodies) == ([READ], 3, [])
 
 
-def test_a_repetition_about_an_older_state_does_nothing(stack: WorkerStack) -> None:
-    stack.deliver(change("a@b.co", at=1))
-    stack.deliver(change("a@b.co", at=2, exits=True))
-    (repetition,) = stack.queue.drain()
-    stack.deliver(change("a@b.co", at=3, exits=True))  # which has queued a repetition of its own
-    stack.now += stack.effective
-    before = len(stack.amazon.uploads)
-    report = stack.deliver_body(repetition)
-    assert (report.repeated, report.outcomes, len(stack.amazon.uploads)) == ({}, {}, before)
-    stack.rest()
-    assert stack.amazon.active() == set()
-
-
 def test_a_repeated_enter_whose_worker_was_cut_off_is_removed_if_the_member_has_left_meanwhile(
     stack: WorkerStack,
 ) -> None:

@@ -14,7 +14,7 @@ DELIVERY = f"{UNIT}/delivery"
 AMAZON = f"{UNIT}/amazon_ads"
 SEGMENT = f"{UNIT}/segment"
 PROTOCOL = "tests/contract/test_member_protocol.py tests/contract/test_waiting_changes.py"
-NOTICES = f"{DELIVERY}/test_deletion_notices.py tests/contract/test_deletion_notices.py"
+NOTICES = "tests/contract/test_deletion_notices.py"
 
 # The quick tests of each part of the core, by pattern. mutmut runs those of them that reach the function.
 TESTS = {

@@ -152,14 +152,6 @@ def test_an_audience_that_is_listed_while_the_table_is_read_is_known_to_the_next
     assert fixture.listing.for_request().by_id(BUYERS.audience_id) == [BUYERS]
 
 
-def test_two_audiences_under_one_key_are_both_found_until_one_is_unlinked(fixture: ListingFixture) -> None:
-    fixture.put(Audience("11", computation_key="twice"), Audience("22", computation_key="twice"))
-    found = fixture.listing.for_request().by_computation_key("twice")
-    assert sorted(each.audience_id for each in found) == ["11", "22"]
-    fixture.writer.unlink("22", at=5)
-    assert fixture.listing.for_request().by_computation_key("twice") == [Audience("11", computation_key="twice")]
-
-
 def row(audience_id: str, key: str | None = "shared", **fields: Any) -> Audience:
     return Audience(audience_id, computation_key=key, **fields)
 

@@ -151,16 +151,18 @@ def test_of_a_plain_member_the_row_holds_nothing_but_the_record() -> None:
 
 
 @pytest.mark.parametrize(
-    ("action", "entered", "exited", "expires"),
+    ("action", "entered", "exited", "deleted", "expires"),
     [
-        pytest.param("CREATE", 20, 10, 20 + KEEP_ACTIVE, id="an enter, by when it was sent"),
-        pytest.param("CREATE", 20, 30, 30 + KEEP_ACTIVE, id="an enter, by the removal that was sent with it"),
-        pytest.param("DELETE", 20, 30, 30 + KEEP_EXIT, id="an exit"),
+        pytest.param("CREATE", 20, 10, 0, 20 + KEEP_ACTIVE, id="an enter, by when it was sent"),
+        pytest.param("CREATE", 20, 30, 0, 30 + KEEP_ACTIVE, id="an enter, by the removal that was sent with it"),
+        pytest.param("DELETE", 20, 30, 0, 30 + KEEP_EXIT, id="an exit"),
+        pytest.param("DELETE", 20, 30, 40, 40 + KEEP_EXIT, id="a deletion: longer than Amazon's 30 days"),
     ],
 )
-def test_a_row_outlives_what_was_sent(action: str, entered: int, exited: int, expires: int) -> None:
+def test_a_row_outlives_what_was_sent(action: str, entered: int, exited: int, deleted: int, expires: int) -> None:
     newest = MembershipChange("1", Destination(), 1, "a", {"externalUserId": "m1", "action": action})
-    sent = MemberState(newest, entered=entered, exited=exited)
+    steps = (ErasureStep(StepKind.DELETION, "-", deleted * 1000, 0),) if deleted else ()
+    sent = MemberState(newest, entered=entered, exited=exited, erasure=steps)
     row = row_of(sent, SHARDING.key_of(sent.member), 1)
     assert row["expiresAt"] == {"N": str(expires)}
     assert state_from_row(row).newest.record["action"] == action

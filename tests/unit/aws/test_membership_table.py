@@ -124,23 +124,6 @@ def test_each_write_has_a_result_of_its_own(fixture: TableFixture) -> None:
     assert fixture.table.read([(AUDIENCE, "m2")]) == {known.member: known}
 
 
-def test_of_many_workers_that_write_at_the_same_time_one_succeeds_with_each_revision(fixture: TableFixture) -> None:
-    (read,) = fixture.write(state())
-    results: list[MemberState | TransientError] = []
-
-    def write(entered: int) -> None:
-        results.extend(fixture.table.write([replace(read, entered=entered)]))
-
-    threads = [threading.Thread(target=write, args=(entered,)) for entered in range(100, 108)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    (winner,) = [result for result in results if isinstance(result, MemberState)]
-    assert sum(isinstance(result, MovedOn) for result in results) == len(threads) - 1
-    assert fixture.table.read([read.member]) == {read.member: winner}
-
-
 # Batches
 
 

@@ -50,13 +50,6 @@ def test_all_bodies_arrive_in_batches_of_ten(fixture: QueueFixture, proxy: Fault
     assert [len(call["Entries"]) for call in proxy.parameters(SEND)] == [10, 10, 5]
 
 
-def test_a_batch_stays_below_a_megabyte(fixture: QueueFixture, proxy: FaultProxy) -> None:
-    bodies = [str(number) * 240_000 for number in range(9)]
-    fixture.queue.send(bodies, deadline=LATER)
-    assert sorted(fixture.bodies()) == bodies
-    assert [len(call["Entries"]) for call in proxy.parameters(SEND)] == [4, 4, 1]
-
-
 @given(st.lists(st.integers(1, 30).map(lambda size: "ü" * size * 20_000), max_size=25))
 def test_batches_lose_nothing_and_keep_both_limits(bodies: list[str]) -> None:
     batches = list(_batches(bodies))

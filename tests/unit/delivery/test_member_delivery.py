@@ -9,9 +9,9 @@ from audience_sync.amazon_ads.upload import Submission, Upload
 from audience_sync.aws.membership_table import PAUSES, THREADS
 from audience_sync.delivery.context import Message
 from audience_sync.delivery.member_delivery import MAX_ROUNDS
-from audience_sync.errors import AudienceSyncError, OutcomeUnknown, RequestRejected, ServiceUnavailable
-from audience_sync.members.messages import ChangeMessage, DeliveryHistory, JobMessage, pack
-from tests.contract.worker_stack import DEADLINE, EFFECTIVE, LIMITS, NOW, WRITE, Amazon, MemoryStack, change
+from audience_sync.errors import AudienceSyncError, RequestRejected, ServiceUnavailable
+from audience_sync.members.messages import ChangeMessage, DeliveryHistory, pack
+from tests.contract.worker_stack import DEADLINE, EFFECTIVE, LIMITS, NOW, Amazon, MemoryStack, change
 
 
 @pytest.fixture
@@ -108,15 +108,8 @@ def test_a_change_that_is_parked_stays_parked_where_the_others_cannot_be_dated(s
     assert [each.member[1] for each in left.changes] == ["m1"]
 
 
-def test_changes_that_a_slow_table_has_recorded_are_sent_in_time(stack: MemoryStack) -> None:
-    stack.monotonic = lambda: 1.0 * stack.calls.count(WRITE)  # seconds
-    report = stack.deliver(*(change("a@b.co", at=1, member=f"m{number}") for number in range(800)))
-    assert 100 <= report.delivered == len(stack.amazon.active()) < 800
-    assert (report.requeued, report.deferred) == (1, [])
-
-
 @pytest.mark.parametrize("receives", [1, 2], ids=["first attempt", "later attempt"])
-@pytest.mark.parametrize("seconds", [0.25, 1.0, 3.0])
+@pytest.mark.parametrize("seconds", [0.25, 3.0])
 def test_however_slow_the_table_is_an_invocation_ends_in_time_and_gets_on(
     stack: MemoryStack, seconds: float, receives: int
 ) -> None:
@@ -183,14 +176,6 @@ def test_a_parked_replay_does_not_date_the_row_of_a_member_who_has_left_meanwhil
     assert (stack.state().entered, stack.state().newest.exits) == (NOW, True)
 
 
-@pytest.mark.parametrize("is_replay", [False, True])
-def test_a_job_says_which_records_were_counted_before(stack: MemoryStack, is_replay: bool) -> None:
-    (body,) = pack([change("a@b.co", at=1)], DeliveryHistory(is_replay=is_replay))
-    stack.deliver_body(body)
-    (job,) = (JobMessage.from_body(body) for body in stack.jobs.bodies)
-    assert [each.is_replay for each in job.members] == [is_replay]
-
-
 @pytest.mark.parametrize("exits", [False, True], ids=["one request", "a removal before the enter"])
 def test_after_an_upload_that_failed_the_other_members_of_the_audience_wait(stack: MemoryStack, exits: bool) -> None:
     stack.limits = replace(LIMITS, max_records=1)
@@ -198,16 +183,6 @@ def test_after_an_upload_that_failed_the_other_members_of_the_audience_wait(stac
     stack.amazon.fails = ServiceUnavailable("503")
     report = stack.deliver(*before, change("a@b.co", at=3), change("b@b.co", at=3, member="m2"))
     assert (report.delivered, len(report.deferred), stack.amazon.uploads) == (0, 1, [])
-
-
-def test_attempts_without_an_answer_cost_no_write(stack: MemoryStack) -> None:
-    def writes(receives: int) -> int:
-        stack.calls.clear()
-        stack.amazon.fails = OutcomeUnknown("timeout")
-        stack.deliver(change("a@b.co", at=1), receives=receives)
-        return stack.calls.count(WRITE)
-
-    assert [writes(receives) for receives in (1, 2, 3)] == [1, 0, 0]
 
 
 def test_a_removal_that_is_sent_later_than_it_was_recorded_is_dated_by_when_it_was_sent(stack: MemoryStack) -> None:

@@ -129,20 +129,6 @@ def test_without_time_for_a_pause_a_job_is_not_tried_again() -> None:
     assert (tracker.failures, tracker.monotonic) == (8, LIMITS.timeout)
 
 
-def test_each_upload_has_a_job_with_its_own_changes() -> None:
-    jobs: list[Job] = []
-    amazon = picky()
-    uploads, outcomes = send(amazon, 5, jobs=jobs)
-    assert set(outcomes.values()) == {Accepted()}
-    assert [(each.job_id, each.audience_id, [change.member[1] for change in each.changes]) for each in jobs] == [
-        ("job-1", "1", ["m0", "m1"]),
-        ("job-2", "1", ["m2", "m3"]),
-        ("job-3", "1", ["m4"]),
-    ]
-    assert ({each.sent_at for each in jobs}, amazon.timeouts) == ({5000}, {LIMITS.timeout})
-    assert (uploads.stats.jobs, uploads.stats.sent, uploads.stats.failed) == (jobs, 3, 1)
-
-
 def test_after_two_samples_of_single_records_without_one_that_is_taken_all_count_as_refused() -> None:
     everyone = {f"m{number}" for number in range(200)}
     error = RequestRejected("Amazon answered 400", status=400)

@@ -1,9 +1,7 @@
 """Which members are sent again, when, and where a run continues that could not finish."""
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import count
 from typing import Any
 
 import pytest
@@ -127,20 +125,6 @@ def test_a_member_is_due_fifteen_days_or_half_the_ttl_and_a_day_and_six_hours_be
     assert sorted(harness.queue.members()) == ["gone", "just", "older"]
 
 
-def failed_runs_that_lose_nobody(ttl: int) -> int:
-    """Return after how many failed runs in a row the next one still finds every member at Amazon."""
-    not_due = range(0, renewal_age(renewed(ttl=ttl)), HOUR)  # ages of members whom a run has left for the next ones
-    return next(failed for failed in count() if any(age + (failed + 2) * DAY + LATE >= ttl for age in not_due))
-
-
-@pytest.mark.parametrize(
-    ("days", "failed"),
-    [(3, 1), (4, 2), (5, 2), (6, 3), (7, 3), (10, 5), (14, 7), (27, 13), (28, 14), (30, 14), (90, 14), (397, 14)],
-)
-def test_as_many_daily_runs_may_fail_as_the_runbook_says(days: int, failed: int) -> None:
-    assert failed_runs_that_lose_nobody(days * DAY) == failed
-
-
 @given(st.integers(MIN_RENEWED_TTL, MAX_TTL))
 def test_half_as_many_daily_runs_may_fail_as_the_ttl_has_days_and_fourteen_at_most(ttl: int) -> None:
     failed = min(14, ttl // (2 * DAY))
@@ -171,13 +155,6 @@ def test_a_member_who_has_left_is_not_sent_again(harness: RenewalHarness) -> Non
     harness.write(change("left", exits=True, at=2), days=385)
     harness.run(renewed())
     assert harness.queue.members() == ["stayed"]
-
-
-def test_a_member_who_was_sent_since_is_not_due(harness: RenewalHarness) -> None:
-    harness.write(change("m1"), days=390)
-    harness.write(change("m1"), days=1)
-    harness.run(renewed())
-    assert harness.queue.members() == []
 
 
 # What is sent
@@ -219,15 +196,6 @@ def test_only_the_active_identities_are_sent(harness: RenewalHarness) -> None:
     harness.run(renewed())
     (message,) = harness.queue.sent()
     assert [each.record["hashedPII"] for each in message.changes] == [[{"email": "new"}]]
-
-
-def test_every_shard_is_read() -> None:
-    harness = RenewalHarness(shards=8)
-    everyone = [f"m{number:03}" for number in range(100)]
-    harness.write(*map(change, everyone), days=390)
-    report = harness.run(renewed())
-    assert sorted(harness.queue.members()) == everyone
-    assert report == RenewalReport(audiences=1, rows=100, renewed=100)
 
 
 # What stops it
@@ -369,16 +337,3 @@ def test_an_error_is_raised_and_what_was_queued_stays(
 
 def _down(**_: object) -> dict[str, Any]:
     raise Unavailable("throttled")
-
-
-def test_no_message_is_larger_than_the_queue_takes(harness: RenewalHarness) -> None:
-    everyone = [f"m{number:04}" for number in range(1_000)]
-    identity = dict.fromkeys("email phone firstname lastname address city postal".split(), "a" * 64)
-    for member in everyone:
-        full = change(member)
-        full.record["hashedPII"] = [identity]
-        harness.write(full, days=390)
-    harness.run(renewed())
-    assert harness.queue.members() == everyone
-    assert all(len(body) <= 240_000 and json.loads(body)["replay"] for body in harness.queue.bodies)
-    assert len(harness.queue.bodies) > 1
