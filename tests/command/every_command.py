@@ -1,12 +1,13 @@
 """One session at the command line in which every command runs, and what it prints, calls and logs."""
 
 import json
+import re
 import shlex
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from aiohttp import web
@@ -109,13 +110,21 @@ audiences list --unlinked
 """  # one command a line; later ones use what earlier ones print
 
 
+class Call(NamedTuple):
+    """What AWS checks a request on."""
+
+    permission: str  # as in sqs:SendMessage
+    resource: str  # its logical id; empty if there is none
+    partition: str = ""  # of a row that is read
+
+
 @dataclass(frozen=True)
 class Ran:
     """A command that has run."""
 
     command: str  # without arguments
     documents: list[Any]  # that it printed
-    calls: set[str]  # of AWS, as in sqs:SendMessage
+    calls: set[Call]  # of AWS
     logged: list[dict[str, Any]]  # its lines in the operator log
 
 
@@ -208,19 +217,38 @@ def _run(deployment: Deployment, folder: Path) -> Iterator[Ran]:
                 known["message"] = document[0]["id"]
 
 
-def aws_calls(deployment: Deployment) -> set[str]:
-    """Return a set that gets the calls of AWS from now on, and what a transaction consists of."""
-    called: set[str] = set()
+def aws_calls(deployment: Deployment) -> set[Call]:
+    """Return a set that gets the calls of AWS from now on, one for each part of a request."""
+    called: set[Call] = set()
+    ids = {name: logical_id for logical_id, name in deployment.stack._names.items()} | {"restored": "MembershipTable"}
     for service in ("cloudwatch", "dynamodb", "logs", "secretsmanager", "sqs"):
-        events = deployment.stack.service(service).meta.events
-        events.register(
-            f"before-call.{service}", lambda model, service=service, **_: called.add(f"{service}:{model.name}")
+        deployment.stack.service(service).meta.events.register(
+            f"provide-client-params.{service}",
+            lambda params, model, service=service, **_: called.update(
+                Call(f"{service}:{name}", ids.get(resource, ""), partition)
+                for name, resource, partition in _parts(model.name, params)
+            ),
         )
-    deployment.stack.service("dynamodb").meta.events.register(
-        "before-parameter-build.dynamodb.TransactWriteItems",
-        lambda params, **_: called.update(f"dynamodb:{kind}Item" for part in params["TransactItems"] for kind in part),
-    )
     return called
+
+
+def _parts(operation: str, params: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """Yield the permissions for a request, each with the name of its resource and the partition of its row."""
+    match operation:
+        case "TransactWriteItems":
+            yield from (
+                (f"{kind}Item", one["TableName"], "") for each in params["TransactItems"] for kind, one in each.items()
+            )
+        case "BatchExecuteStatement":
+            for each in params["Statements"]:
+                verb, table = re.match(r'(INSERT|UPDATE)[^"]*"(.+?)"', each["Statement"]).groups()
+                yield f"PartiQL{verb.capitalize()}", table, ""
+        case "BatchGetItem":
+            yield from ((operation, table, "") for table in params["RequestItems"])
+        case _:
+            resources = [params[key] for key in ("TableName", "QueueUrl", "logGroupName", "SecretId") if key in params]
+            partition = params.get("Key", {}).get("audienceShard", {}).get("S", "")
+            yield operation.removesuffix("Batch"), resources[0] if resources else "", partition
 
 
 def printed(*words: str) -> Any:

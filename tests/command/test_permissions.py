@@ -3,8 +3,9 @@
 import re
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
+from typing import Any
 
 import pytest
 
@@ -18,11 +19,11 @@ from audience_sync_cli.watch.following import Following
 from audience_sync_cli.watch.posting import stated
 from audience_sync_cli.watch.send import send
 from audience_sync_cli.watch.ways import Posted
-from local.template import ROOT
+from local.template import ROOT, Template
 from tests.aws_fixtures import AUDIENCE
 from tests.command.conftest import Deployment, change
-from tests.command.every_command import Ran, aws_calls
-from tests.iam import listed, statements
+from tests.command.every_command import Call, Ran, aws_calls
+from tests.iam import allows, statements
 
 EVENT = ROOT / "events/segment/01-track-entered-full-pii.json"
 MEMBERS = ROOT / "events/members.csv"
@@ -31,29 +32,45 @@ STATEMENTS = {each["Sid"]: each for each in statements(POLICY)}
 SECTION = (ROOT / "docs/deploy.md").read_text(encoding="utf-8").split("\n## Permissions of the operator\n")[1]
 ROWS = re.findall(r"^\| (`.+?`) \| (.+) \|$", SECTION.split("\n## ")[0], re.MULTILINE)
 READS = ("tail", "operator-log", "rejections", "status", "diagnose")
-# Calls whose permission has another name.
-PERMISSIONS = {
-    "sqs:SendMessageBatch": {"sqs:SendMessage"},
-    "sqs:DeleteMessageBatch": {"sqs:DeleteMessage"},
-    "sqs:ChangeMessageVisibilityBatch": {"sqs:ChangeMessageVisibility"},
-    "dynamodb:BatchExecuteStatement": {"dynamodb:PartiQLInsert", "dynamodb:PartiQLUpdate"},
-    "dynamodb:TransactWriteItems": set(),  # those of its parts: see aws_calls
-}
+TEMPLATE = Template.load({"AWS::StackName": "audience-sync"})
+PLACE = "eu-west-1:123456789012"
+CONTEXT = {"cloudwatch:namespace": "AudienceSync"}
 
 
 def _sids(cell: str) -> list[str]:
     return re.findall(r"`(\w+)`", cell)
 
 
-def _allowed(command: str) -> set[str]:
-    """The actions of the statements whose row names the command."""
+def _allowed(command: str) -> list[dict[str, Any]]:
+    """The statements whose row names the command."""
     named = rf"`{command}[` ]|^every command," + ("" if command in READS else "|^every command that changes")
+    return [STATEMENTS[sid] for sids, uses in ROWS if re.search(named, uses) for sid in _sids(sids)]
+
+
+def _arn(service: str, logical_id: str) -> str:
+    """The ARN of a resource of the template; CloudFormation names tables and secrets."""
+    named = {
+        name: TEMPLATE.resolve(properties.get("QueueName") or properties["LogGroupName"])
+        for kind in ("AWS::SQS::Queue", "AWS::Logs::LogGroup")
+        for name, properties in TEMPLATE.resources(kind).items()
+    }
+    forms = {
+        "dynamodb": f"table/audience-sync-{logical_id}-1A2B",
+        "lambda": f"function:audience-sync-{logical_id}-1A2B",
+        "logs": f"log-group:{named.get(logical_id)}",
+        "secretsmanager": f"secret:{logical_id}-1a2b",
+        "sqs": named.get(logical_id),
+    }
+    return f"arn:aws:{service}:{PLACE}:{forms[service]}" if service in forms else "*"
+
+
+def _refused(policy: list[dict[str, Any]], calls: Iterable[Call]) -> set[str]:
+    """The calls that the statements do not allow."""
     return {
-        action
-        for sids, uses in ROWS
-        if re.search(named, uses)
-        for sid in _sids(sids)
-        for action in listed(STATEMENTS[sid]["Action"])
+        f"{permission} on {arn}"
+        for permission, logical_id, partition in calls
+        for arn in [_arn(permission.partition(":")[0], logical_id)]
+        if not allows(policy, permission, arn, CONTEXT | {"dynamodb:LeadingKeys": partition})
     }
 
 
@@ -82,18 +99,11 @@ def _end_to_end(deployment: Deployment) -> None:
     queue_deletion_notice(deployment.session(), "m1")
 
 
-def _lacking(part: str, calls: set[str]) -> set[str]:
-    """Return the permissions for calls of a part of the command that its statements do not give."""
-    assert calls
-    needed = set[str]().union(*(PERMISSIONS.get(call, {call}) for call in calls))
-    return needed - _allowed(part)
-
-
 def test_every_call_of_a_command_is_allowed_by_its_statements(every_command: list[Ran]) -> None:
-    calls: defaultdict[str, set[str]] = defaultdict(set)
+    calls: defaultdict[str, set[Call]] = defaultdict(set)
     for ran in every_command:
         calls[ran.command.split()[0]] |= ran.calls
-    assert {part: lacking for part, called in calls.items() if called and (lacking := _lacking(part, called))} == {}
+    assert {part: refused for part, called in calls.items() if (refused := _refused(_allowed(part), called))} == {}
     assert {part for part, called in calls.items() if not called} == {"dashboard"}, "which has the next test"
 
 
@@ -107,7 +117,33 @@ def test_every_call_while_a_stack_is_watched_is_allowed(
     deployment.park(change("m1"), change("m2"))
     calls = aws_calls(deployment)
     use(deployment)
-    assert _lacking(part, calls) == set()
+    assert calls
+    assert _refused(_allowed(part), calls) == set()
+
+
+@pytest.mark.parametrize(
+    ("sid", "action", "reached"),
+    [
+        ("ReadAudiences", "dynamodb:Scan", {"AudienceTable"}),
+        ("ReadMembers", "dynamodb:Scan", {"MembershipTable"}),
+        ("WriteAudiencesAndMappings", "dynamodb:DeleteItem", {"AudienceTable"}),
+        ("RestoreMembers", "dynamodb:PartiQLUpdate", {"MembershipTable"}),
+        ("ReadDeadLetters", "sqs:ReceiveMessage", {"DeadLetterQueue", "JobDeadLetterQueue"}),
+        ("DeleteDeadLetters", "sqs:DeleteMessage", {"DeadLetterQueue", "JobDeadLetterQueue"}),
+        ("SendChanges", "sqs:SendMessage", {"ChangeQueue"}),
+        ("RefreshToken", "lambda:InvokeFunction", {"RefreshFunction"}),
+        (
+            "Runbook",
+            "lambda:InvokeFunction",
+            {"AuditFunction", "DatasetsFunction", "RefreshFunction", "RenewFunction"},
+        ),
+    ],
+)
+def test_a_statement_reaches_no_further_than_its_name(sid: str, action: str, reached: set[str]) -> None:
+    service = action.partition(":")[0]
+    types = {"dynamodb": "AWS::DynamoDB::Table", "lambda": "AWS::Serverless::Function", "sqs": "AWS::SQS::Queue"}
+    resources = TEMPLATE.resources(types[service])
+    assert {each for each in resources if allows([STATEMENTS[sid]], action, _arn(service, each))} == reached
 
 
 def test_every_part_of_the_command_and_every_statement_has_a_row() -> None:
