@@ -32,6 +32,7 @@ COMPARE: dict[str, Callable[[str, str], bool]] = {
     "StringEquals": str.__eq__,
     "StringLike": fnmatchcase,
     "ArnLike": _arn_like,
+    "ForAllValues:StringEquals": str.__eq__,  # of requests that have one value
 }
 
 

@@ -115,7 +115,7 @@ class Call(NamedTuple):
 
     permission: str  # as in sqs:SendMessage
     resource: str  # its logical id; empty if there is none
-    partition: str = ""  # of a row that is read
+    partition: str = ""  # of the rows that it names
 
 
 @dataclass(frozen=True)
@@ -241,14 +241,16 @@ def _parts(operation: str, params: Mapping[str, Any]) -> Iterator[tuple[str, str
             )
         case "BatchExecuteStatement":
             for each in params["Statements"]:
-                verb, table = re.match(r'(INSERT|UPDATE)[^"]*"(.+?)"', each["Statement"]).groups()
+                verb, table = re.findall(r'^(INSERT|UPDATE)[^"]*"(.+?)"', each["Statement"])[0]
                 yield f"PartiQL{verb.capitalize()}", table, ""
         case "BatchGetItem":
             yield from ((operation, table, "") for table in params["RequestItems"])
         case _:
             resources = [params[key] for key in ("TableName", "QueueUrl", "logGroupName", "SecretId") if key in params]
-            partition = params.get("Key", {}).get("audienceShard", {}).get("S", "")
-            yield operation.removesuffix("Batch"), resources[0] if resources else "", partition
+            key = params.get("Key", {}).get("audienceShard") or params.get("ExpressionAttributeValues", {}).get(
+                ":partition"
+            )
+            yield operation.removesuffix("Batch"), resources[0] if resources else "", key["S"] if key else ""
 
 
 def printed(*words: str) -> Any:

@@ -29,6 +29,7 @@ EVENT = ROOT / "events/segment/01-track-entered-full-pii.json"
 MEMBERS = ROOT / "events/members.csv"
 POLICY = ROOT / "docs/operator-policy.json"
 STATEMENTS = {each["Sid"]: each for each in statements(POLICY)}
+READER = statements(ROOT / "docs/reader-policy.json")
 SECTION = (ROOT / "docs/deploy.md").read_text(encoding="utf-8").split("\n## Permissions of the operator\n")[1]
 ROWS = re.findall(r"^\| (`.+?`) \| (.+) \|$", SECTION.split("\n## ")[0], re.MULTILINE)
 READS = ("tail", "operator-log", "rejections", "status", "diagnose")
@@ -144,6 +145,27 @@ def test_a_statement_reaches_no_further_than_its_name(sid: str, action: str, rea
     types = {"dynamodb": "AWS::DynamoDB::Table", "lambda": "AWS::Serverless::Function", "sqs": "AWS::SQS::Queue"}
     resources = TEMPLATE.resources(types[service])
     assert {each for each in resources if allows([STATEMENTS[sid]], action, _arn(service, each))} == reached
+
+
+def test_the_reader_policy_is_enough_for_the_commands_that_the_guide_names(every_command: list[Ran]) -> None:
+    (named,) = re.findall(r"It is enough for (.+?)\.\n", SECTION, re.DOTALL)
+    enough = {ran.command for ran in every_command if ran.calls and not _refused(READER, ran.calls)}
+    assert enough == set(re.findall(r"`([a-z -]+?)(?: --dry-run)?`", named))
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        Call("dynamodb:GetItem", "MembershipTable", "1#03"),
+        Call("dynamodb:Scan", "MembershipTable"),
+        Call("dynamodb:PutItem", "AudienceTable"),
+        Call("logs:PutLogEvents", "OperatorLogGroup"),
+        Call("secretsmanager:GetSecretValue", "IngestSecret"),
+        Call("sqs:ReceiveMessage", "DeadLetterQueue"),
+    ],
+)
+def test_a_reader_sees_no_member_message_or_key_and_changes_nothing(call: Call) -> None:
+    assert _refused(READER, [call])
 
 
 def test_every_part_of_the_command_and_every_statement_has_a_row() -> None:

@@ -17,6 +17,7 @@ GUIDE = (ROOT / "docs/deploy.md").read_text(encoding="utf-8")
 # Actions for which the Service Authorization Reference states a condition key; cfn-lint's copy leaves the keys out.
 CONDITIONS = {
     "cloudwatch:namespace": {"cloudwatch:putmetricdata"},
+    "dynamodb:LeadingKeys": {"dynamodb:getitem", "dynamodb:query"},
     "iam:PassedToService": {"iam:passrole"},
     "iam:PermissionsBoundary": {"iam:createrole", "iam:putrolepermissionsboundary", "iam:putrolepolicy"},
     "lambda:FunctionArn": {f"lambda:{verb}eventsourcemapping" for verb in ("create", "delete", "get", "update")},
