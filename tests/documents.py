@@ -4,14 +4,86 @@ The transcripts of commands are the other generated part: tests/e2e/transcript.p
 """
 
 import json
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from math import ceil
 from pathlib import Path
 
-from tests.benchmarks import bench_ingest, ingest_report, scaling_plot
-from tests.markdown import model
+from local.template import ROOT
+from scripts.cost_model import month, others, total
+from scripts.delivery_model import DAY, MONTH, WORKER, Traffic, limits, needs
+from tests.benchmarks import bench_ingest, ingest_report
+
+COST, SCALING = ROOT / "docs/cost.md", ROOT / "docs/scaling.md"
+MILLIONS, A_DAY = (1, 10, 100), (10, 100, 1_000)
+BATCHES = {1_000: "batched", 1: "single"}
+AUDIENCES, WINDOWS = (1, 5, 20, 50, 200), (60, 300)
+
+
+def dollars(amount: float) -> str:
+    """Format dollars of a month."""
+    return "under 1" if amount < 1 else f"{amount:,.0f}"
+
+
+def _months() -> Iterator[Sequence[str]]:
+    months = [month(Traffic(millions * 1e6, batch)) for batch in BATCHES for millions in MILLIONS]
+    yield "events a month", *(f"{millions} million, {name}" for name in BATCHES.values() for millions in MILLIONS)
+    yield "**in total**", *(f"**{dollars(sum(each.values()))}**" for each in months)
+    yield from ([name, *(dollars(each[name]) for each in months)] for name in months[0])
+
+
+def _audiences() -> Iterator[Sequence[str]]:
+    yield "audiences that change at the same time", *map(str, AUDIENCES)
+    for batch, name in BATCHES.items():
+        for millions in MILLIONS:
+            yield f"{millions} million, {name}", *_of_audiences(Traffic(millions * 1e6, batch))
+        for window in WINDOWS:
+            yield f"the same, `BatchWindow={window}`", *_of_audiences(Traffic(1e8, batch, window=window))
+        yield "100 million, Amazon answers in 0.5 s", *_of_audiences(Traffic(1e8, batch, answer=0.5))
+
+
+def _of_audiences(traffic: Traffic) -> Iterator[str]:
+    for audiences in AUDIENCES:
+        each = replace(traffic, audiences=audiences)
+        workers = ceil(each.starts().seconds / MONTH)
+        yield dollars(total(each)) + (f" ({workers})" if workers > WORKER.concurrency else "")
+
+
+def _others() -> Iterator[Sequence[str]]:
+    yield "what", "dollars"
+    yield from ([name, f"{cost:.2f}" if cost >= 0.1 else f"{cost:.3f}"] for name, cost in others().items())
+
+
+def _needs() -> Iterator[Sequence[str]]:
+    days = [needs(millions * 1e6, batch) for batch in BATCHES for millions in A_DAY]
+    yield "changes a day", *(f"{each:,} million, {name}" for name in BATCHES.values() for each in A_DAY)
+    yield from ([name, *(_number(each[name]) for each in days)] for name in days[0])
+
+
+def _limits() -> Iterator[Sequence[str]]:
+    yield "limit", "million changes a day"
+    yield from ([name, _number(each * DAY / 1e6)] for name, each in limits().items())
+
+
+def _number(number: float) -> str:
+    return f"{number:,.0f}" if number >= 10 or number == int(number) else f"{number:.1f}"
+
+
+def with_tables(path: Path, *tables: Callable[[], Iterator[Sequence[str]]]) -> str:
+    """Return a document with each table after the comment that names it, up to the next empty line."""
+    text = path.read_text(encoding="utf-8")
+    for table in tables:
+        head, *rows = table()
+        before, after = re.split(rf"(?<=<!-- make docs:{table.__name__} -->\n\n)".replace("_", " ", 1), text)
+        lines = ("| " + " | ".join(cells) + " |" for cells in (head, ["---"] * len(head), *rows))
+        text = before + "\n".join(lines) + "\n\n" + after.split("\n\n", 1)[1]
+    return text
+
 
 GENERATED: dict[Path, Callable[[], str]] = {
-    scaling_plot.PICTURE: lambda: scaling_plot.plot(model(scaling_plot.DOCUMENT.read_text(encoding="utf-8"))),
+    COST: lambda: with_tables(COST, _months, _audiences, _others),
+    SCALING: lambda: with_tables(SCALING, _needs, _limits),
     bench_ingest.CHART: lambda: ingest_report.plot(json.loads(bench_ingest.RESULT.read_text(encoding="utf-8"))),
 }
 

@@ -4,7 +4,6 @@ import re
 import shlex
 from collections.abc import Iterator
 from html.parser import HTMLParser
-from typing import Any
 
 from local.template import ROOT
 
@@ -34,14 +33,6 @@ def table(text: str, head: str) -> list[list[str]]:
     """Return the cells of the first table whose head begins so, row by row, without bold type."""
     lines = text.split(f"\n{head}", 1)[1].split("\n\n", 1)[0].splitlines()[2:]
     return [[cell.strip(" *") for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
-
-
-def model(text: str) -> dict[str, Any]:
-    """Run the one block of Python in a document, and return its names."""
-    (block,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    names: dict[str, Any] = {}
-    exec(block, names)  # noqa: S102 - our own text
-    return names
 
 
 def code(text: str) -> Iterator[tuple[str, bool]]:

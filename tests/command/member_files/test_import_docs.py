@@ -10,7 +10,9 @@ from audience_sync_cli.member_files.columns import guess
 from audience_sync_cli.member_files.import_report import CHANGES_A_SECOND, DOLLARS_A_MILLION, WORKERS, estimate
 from audience_sync_cli.member_files.row_changes import REMEDIES
 from audience_sync_cli.times import DAY
-from tests.markdown import model, table
+from scripts.cost_model import total
+from scripts.delivery_model import WORKER, Traffic, worker
+from tests.markdown import table
 
 ROOT = Path(__file__).parents[3]
 TEXT = (ROOT / "docs/import.md").read_text(encoding="utf-8")
@@ -38,10 +40,9 @@ def test_the_times_are_those_of_the_table() -> None:
 
 
 def test_the_estimates_are_those_of_the_models() -> None:
-    scaling, cost = (model((ROOT / f"docs/{name}.md").read_text(encoding="utf-8")) for name in ("scaling", "cost"))
-    assert abs(scaling["worker"](2) / CHANGES_A_SECOND - 1) < 0.05
-    assert scaling["WORKERS"] == WORKERS
-    million = (sum(cost["month"](11_000_000).values()) - sum(cost["month"](1_000_000).values())) / 10
+    assert abs(worker(2) / CHANGES_A_SECOND - 1) < 0.05
+    assert WORKER.concurrency == WORKERS
+    million = (total(Traffic(11e6)) - total(Traffic(1e6))) / 10
     assert abs(million / DOLLARS_A_MILLION - 1) < 0.1
     assert f"about {round(WORKERS * CHANGES_A_SECOND, -2):,} members a second" in FLOWING
     assert f"about ${DOLLARS_A_MILLION:.2f} at AWS" in FLOWING

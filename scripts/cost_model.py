@@ -1,0 +1,120 @@
+"""What a month costs in AWS: the model of docs/cost.md. Dollars, at the list prices of us-east-1 in September 2026."""
+
+from math import ceil
+
+from audience_sync.members.messages import MAX_MESSAGE_BYTES
+from audience_sync_cli.dashboard.metrics import an_hour
+from scripts import delivery_model as delivery
+from scripts.delivery_model import CHANGE, DAY, HOUR, JOBS, MONTH, READS, RECORD, TEMPLATE, Traffic
+
+KB = 1024
+API_REQUEST = 1.00e-6  # HTTP API, a started 512 KB
+INVOCATION, GB_SECOND = 0.20e-6, 13.3334e-6  # arm64
+QUEUE_REQUEST = 0.40e-6  # or a started 64 KB of one
+WRITE, READ = 0.625e-6, 0.125e-6  # DynamoDB on demand: of a row of 1 KB, and consistent
+PROVISIONED_WRITE, PROVISIONED_READ = 0.65e-3, 0.13e-3  # units, an hour
+STORED, LOGGED, SENT = 0.45e-9, 0.50e-9, 0.09e-9  # a byte; stored with point-in-time recovery
+METRIC, METRIC_READ, ALARM, SECRET, SECRET_READ = 0.30, 0.01e-3, 0.10, 0.40, 0.05 / 10_000
+KEY, KEY_REQUEST = 1.00, 0.03 / 10_000
+
+EVENT, ROW, JOB_MEMBER, NOTICE = 1_350, 500, 77, 390  # bytes
+OVERHEAD = 100  # bytes that DynamoDB adds to a row that it stores
+# Bytes of logs, assumed: of a request, in the access log and by ingest; of an invocation, of an upload or check.
+REQUEST_LOG, INVOCATION_LOG, UPLOAD_LOG = 0.7 * KB, 2 * KB, 0.5 * KB
+CHECKS, CHECK = 2, 1  # of a job; seconds; assumed
+ROWS = 1 / 4  # for each change: a member changes four times a month; assumed
+METRICS, AUDIENCE_METRICS = 38, 4  # all have a value in every hour: an upper bound
+HOURLY_READS = 10  # metrics that the audit reads
+SECRET_READS = 20 * MONTH / 60  # twenty warm environments, assumed, read a secret once a minute
+GB: dict[str, float] = {name: properties.get("MemorySize", 0) / 1024 for name, properties in delivery.FUNCTIONS.items()}
+REFRESHES = MONTH / 1200
+POLLS = QUEUE_REQUEST * 2 * delivery.POLLERS * MONTH / 20  # of two queues, for twenty seconds each
+ALARMS = ALARM * len(TEMPLATE.resources("AWS::CloudWatch::Alarm"))
+SECRETS = SECRET * len(TEMPLATE.resources("AWS::SecretsManager::Secret"))
+STANDING = ALARMS + SECRETS + METRIC_READ * HOURLY_READS * MONTH / HOUR
+
+
+def month(traffic: Traffic) -> dict[str, float]:
+    """Return the cost of a month, by service."""
+    requests, starts = traffic.events / traffic.batch, traffic.starts()
+    messages = requests * traffic.messages
+    size = min(traffic.batch / traffic.messages * CHANGE, MAX_MESSAGE_BYTES)
+    checks = CHECKS * starts.uploads
+    job_runs = checks / min(JOBS.batch_size, traffic.audiences)  # the uploads of one audience end one after the other
+    sent = requests * _units(min(traffic.batch * CHANGE, 1_000_000))
+    received = starts.receives * messages / 10 * _units(10 * size)  # ten at a time
+    settled = (2 * starts.receives - 1) * messages / 10  # deleted; before that, made visible again
+    checked = checks * (2 * _units(JOB_MEMBER * traffic.events / starts.uploads) + 1)  # sent, received, deleted
+    ingest = GB["IngestFunction"] * requests * (delivery.INGEST + delivery.INGEST_EVENT * traffic.batch)
+    jobs = GB["JobsFunction"] * job_runs * CHECK + GB["RefreshFunction"] * REFRESHES
+    logged = REQUEST_LOG * requests + INVOCATION_LOG * (starts.number + job_runs + REFRESHES)
+    return {
+        "API Gateway": API_REQUEST * requests * ceil(traffic.batch * EVENT / (512 * KB)),
+        "ingest, Lambda": INVOCATION * requests + GB_SECOND * ingest,
+        "worker, Lambda": INVOCATION * starts.number + GB_SECOND * GB["WorkerFunction"] * starts.seconds,
+        "jobs and refresh, Lambda": INVOCATION * (job_runs + REFRESHES) + GB_SECOND * jobs,
+        "queues": QUEUE_REQUEST * (sent + received + settled + checked) + POLLS,
+        "membership table, writes and reads": traffic.events * (WRITE + READS * READ),
+        "membership table, storage": STORED * ROWS * traffic.events * (ROW + OVERHEAD),
+        "logs": LOGGED * (logged + UPLOAD_LOG * (starts.uploads + checks)),
+        "traffic to Amazon": SENT * traffic.events * RECORD,
+        "metrics, alarms, secrets": METRIC * (METRICS + AUDIENCE_METRICS * traffic.audiences)
+        + SECRET_READ * SECRET_READS
+        + STANDING,
+    }
+
+
+def total(traffic: Traffic) -> float:
+    """Return the cost of a month."""
+    return sum(month(traffic).values())
+
+
+def others() -> dict[str, float]:
+    """Return costs beside a month of events."""
+    audited = 40 * 4 * READ * NOTICE / (4 * KB) / 2  # forty days of four audits, eventually consistent
+    asked = METRIC_READ * (HOUR / 60 + HOUR / 300) + QUEUE_REQUEST * 3 * HOUR / 10  # alarms, reasons, three queues
+    return {
+        "a month without events": _idle(),
+        "of this, alarms": ALARMS,
+        "a month of a million members with four changes each": total(Traffic(4e6)),
+        "a million deletion notices about strangers, with 50 audiences": 1e6 * (WRITE + 2 * READ * 51 + audited),
+        "a tenth of a million events that denies consent, with 10 audiences": 1e5 * (WRITE + 2 * READ * 11 + audited),
+        "a month of `renew` for a million members, with a TTL of 397 days": _renewal(1e6, 397),
+        "the same with a TTL of 90 days": _renewal(1e6, 90),
+        "a month of a key of your own (`KmsKeyArn`), with the reads of secrets": KEY + KEY_REQUEST * SECRET_READS,
+        "an hour of the open dashboard, with ten audiences and ten reasons": METRIC_READ * an_hour(10, 10) + asked,
+        "writes and reads of 100 million changes, on demand": 1e8 * (WRITE + READS * READ),
+        "the same, provisioned, with eight alarms": _provisioned(1e8 / MONTH) * MONTH / HOUR + 8 * ALARM,
+        "a day of the most that auto scaling provisions for one connection": 24 * _provisioned(delivery.AMAZON),
+        f"a day of {delivery.API_GATEWAY:,} requests a second without a credential": _stranger(delivery.API_GATEWAY),
+        "a day of 50 such requests a second": _stranger(50),
+    }
+
+
+def _units(size: float) -> int:
+    return ceil(size / (64 * KB))
+
+
+def _idle() -> float:
+    """Refresh, audit and datasets, renewal: about a second each. Two of the audit's metrics come every six hours."""
+    runs = REFRESHES + 2 * MONTH / HOUR + MONTH / DAY
+    run = INVOCATION + GB_SECOND * 0.5 + LOGGED * INVOCATION_LOG
+    return STANDING + POLLS + METRIC * (2 + 2 / 6) + run * runs
+
+
+def _renewal(rows: float, days: int) -> float:
+    """Every row is read daily, eventually consistent, a megabyte in 50 ms (assumed), and written when it is due."""
+    read = 30 * rows * ROW
+    due = 30 * rows / (days - min(15, days / 2 + 1))
+    return READ * read / (4 * KB) / 2 + GB_SECOND * read / 1e6 * 0.05 + (READ + WRITE) * due
+
+
+def _provisioned(changes: float) -> float:
+    """Return the cost of an hour with so many changes a second. Auto scaling keeps 70 % of the capacity in use."""
+    return changes / 0.70 * (PROVISIONED_WRITE + READS * PROVISIONED_READ)
+
+
+def _stranger(requests: float) -> float:
+    """Return the cost of a day of so many refused requests a second, 2 ms of Lambda each (assumed)."""
+    run = INVOCATION + GB_SECOND * GB["IngestFunction"] * 0.002
+    return DAY * requests * (API_REQUEST + run + LOGGED * REQUEST_LOG)

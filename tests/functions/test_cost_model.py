@@ -1,0 +1,137 @@
+"""The models of cost.md and scaling.md make the calls that the handlers make, and other texts state their figures."""
+
+import json
+import re
+from collections import Counter
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+import requests
+from botocore.client import BaseClient
+
+from audience_sync.aws.audience_table import AudienceTable
+from audience_sync.runtime import metric_names
+from functions.ingest import handler as ingest
+from local.template import read_document
+from scripts import cost_model
+from scripts.cost_model import total
+from scripts.delivery_model import CHANGE, ESCAPED, LAMBDA_EVENT, POLLERS, READS, RECORD, WORKER, Traffic, needs, worker
+from tests.benchmarks import bench_worker
+from tests.documents import dollars
+from tests.functions.conftest import AUDIENCE, EVENT_KEY, ROOT, Cloud, Context
+from tests.functions.test_worker import deliver
+from tests.markdown import paragraph, section
+
+AUDIENCES = (AUDIENCE.audience_id, "418273650912345679")
+BATCH, REQUESTS = 20, 4
+
+
+def _request(number: int) -> str:
+    """The fullest example, for distinct members of both audiences in turn."""
+    event = json.loads((ROOT / "events/segment/01-track-entered-full-pii.json").read_text())
+    text = json.dumps(event | {"timestamp": datetime.now(UTC).isoformat()}, separators=(",", ":"))
+    members = (text.replace("cust_48121", f"cust_{10_000 + number * BATCH + place}") for place in range(BATCH))
+    return f"[{','.join(each.replace(AUDIENCES[0], AUDIENCES[place % 2]) for place, each in enumerate(members))}]"
+
+
+def _send(cloud: Cloud) -> None:
+    headers = {"content-type": "application/json", "authorization": f"Bearer {EVENT_KEY}"}
+    request = {"version": "2.0", "routeKey": "POST /v1/events", "headers": headers, "isBase64Encoded": False}
+    cloud.enter("IngestFunction")
+    for number in range(REQUESTS):
+        assert ingest.lambda_handler(request | {"body": _request(number)}, Context())["statusCode"] == 200
+
+
+@pytest.fixture
+def rows(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """Counts the rows that the functions read and write by their keys."""
+    counted: Counter[str] = Counter()
+    call = vars(BaseClient)["_make_api_call"]
+
+    def counting(client: BaseClient, operation: str, options: dict[str, Any]) -> Any:
+        counted["read"] += sum(len(table["Keys"]) for table in options.get("RequestItems", {}).values())
+        counted["written"] += len(options.get("Statements", ()))
+        return call(client, operation, options)
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", counting)
+    return counted
+
+
+def _size(row: dict[str, Any]) -> int:
+    """Bytes as DynamoDB counts them: names and values; a number takes about a byte for two digits, and one more."""
+    sizes = {"S": len, "N": lambda text: (len(text) + 1) // 2 + 1, "B": len}
+    return sum(len(name) + sizes[kind](value) for name, held in row.items() for kind, value in held.items())
+
+
+def test_handlers_make_the_calls_of_the_model_with_bytes_of_its_size(cloud: Cloud, rows: Counter[str]) -> None:
+    events, traffic = BATCH * REQUESTS, Traffic(BATCH * REQUESTS, BATCH, len(AUDIENCES))
+    other = replace(AUDIENCE, audience_id=AUDIENCES[1])
+    AudienceTable(cloud.client("dynamodb"), cloud.name_of("AudienceTable")).put(other, created=0)
+    _send(cloud)
+    messages = [message.body for message in cloud.queues.peek(cloud.name_of("ChangeQueue"))]
+    assert len(messages) == round(REQUESTS * traffic.messages)
+    assert deliver(cloud) == []
+    assert rows == {"read": 2 * events, "written": events}, "a new member's row, and the person's deletion notice"
+    asked = requests.get(f"{cloud.amazon_url}/sandbox/requests?since=0", timeout=60).json()
+    uploads = [each["bytes"] for each in asked if each["path"] == "/amc/audiences/records"]
+    jobs = [message.body for message in cloud.queues.peek(cloud.name_of("JobQueue"))]
+    assert len(jobs) == len(uploads) == round(traffic.starts_with(len(messages)).uploads)
+    stored = map(_size, cloud.client("dynamodb").scan(TableName=cloud.name_of("MembershipTable"))["Items"])
+    sizes = (REQUESTS * len(_request(0)), len("".join(messages)), sum(uploads), sum(stored), len("".join(jobs)))
+    stated = (cost_model.EVENT, CHANGE, RECORD, cost_model.ROW, cost_model.JOB_MEMBER)
+    assert [size / events for size in sizes] == pytest.approx(stated, rel=0.05)
+    rows.clear()
+    _send(cloud)
+    assert deliver(cloud) == []
+    assert rows == {"read": events, "written": events}
+    assert READS == 1 + cost_model.ROWS
+    assert cost_model.ROW <= cost_model.KB, "a write would be more than one unit"
+
+
+def test_the_model_has_all_metrics_and_the_limits_of_one_invocation() -> None:
+    names = {value for name, value in vars(metric_names).items() if name.isupper() and isinstance(value, str)}
+    rare = {
+        metric_names.EVENTS_REJECTED_BY_REASON,
+        metric_names.REQUESTS_FROM_OTHER_SOURCES,
+        metric_names.COUNTED_TWICE,
+    }
+    assert len(names - {metric_names.NAMESPACE} - rare) == cost_model.METRICS + cost_model.AUDIENCE_METRICS
+    audit = (ROOT / "functions/audit/handler.py").read_text()
+    assert audit.count(": Metric(") + audit.count(": ours(") == cost_model.HOURLY_READS
+    assert pytest.approx(bench_worker.MEMBERS, rel=0.01) == LAMBDA_EVENT // ESCAPED
+
+
+def test_the_readme_states_what_a_month_costs() -> None:
+    stated = paragraph((ROOT / "README.md").read_text(), "**Cost:**")
+    million, ten = (dollars(total(Traffic(events))) for events in (1e6, 1e7))
+    assert f"${million} a month for 1 million events in batches" in stated
+    assert f"${ten} for 10 million, in one audience, and ${dollars(total(Traffic(1e7, audiences=20)))} in 20" in stated
+
+
+def test_what_is_kept_after_a_removal_costs_what_the_model_computes() -> None:
+    stated = paragraph((ROOT / "docs/deploy.md").read_text(), "| after the removal |")
+    gigabytes = (cost_model.ROW + cost_model.OVERHEAD) * 1e6 / 1e9
+    assert f"${cost_model.STORED * 1e9:.2f} a month for each GB" in stated
+    assert f"{gigabytes:.1f} GB" in stated
+    assert f"${cost_model.SECRET:.2f} a month each" in stated
+
+
+def test_the_first_hour_must_show_as_many_starts_as_the_model_computes() -> None:
+    hour = section((ROOT / "docs/deploy.md").read_text(), "First hour in an account")
+    pause = float(re.findall(r"sleep ([\d.]+); done", hour)[0])  # seconds between two events
+    minute = [60 * pollers / (pollers * pause + WORKER.window) for pollers in (POLLERS, 2, 1)]
+    stated = paragraph(hour, "*Must be seen:* about")
+    assert [each for each in minute if f" {each:.0f}" not in stated] == []
+
+
+def test_settings_that_texts_recommend_are_enough() -> None:
+    description = read_document()["Parameters"]["MaximumConcurrency"]["Description"]
+    assert f"{round(WORKER.concurrency * worker(2), -2):,.0f} members a second" in description
+    scaling = (ROOT / "docs/scaling.md").read_text()
+    for millions, concurrency in re.findall(
+        r"\* \*\*([\d,]+) million a day:.*?`MaximumConcurrency` to (\d+)", scaling, re.DOTALL
+    ):
+        needed = needs(float(millions.replace(",", "")) * 1e6, 1_000)
+        assert needed["`MaximumConcurrency`, in 2 s"] * 2 <= int(concurrency)
