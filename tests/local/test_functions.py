@@ -176,7 +176,7 @@ def test_an_invocation_runs_on_when_its_caller_hangs_up_and_no_other_gets_its_an
 def test_closing_ends_every_process_also_those_at_work(started: Started) -> None:
     async def close_at_work() -> list[int]:
         await started.functions.warm("F", 2)
-        pids = [environment.process.pid for environment in started.functions._idle["F"]]
+        pids = [pid for environment in started.functions._idle["F"] if (pid := environment.process.pid)]
         at_work = asyncio.create_task(started.functions.invoke("F", {"do": "sleep", "seconds": 20}))
         await asyncio.sleep(0.1)
         async with asyncio.timeout(10):
