@@ -1,4 +1,4 @@
-"""docs/architecture.md agrees with the code."""
+"""docs/architecture.md and docs/delivery.md agree with the code."""
 
 import json
 import re
@@ -14,18 +14,19 @@ from tests.markdown import section
 
 PACKAGE = ROOT / "layers/shared/audience_sync"
 COMMAND = ROOT / "audience_sync_cli"
-TEXT = (ROOT / "docs/architecture.md").read_text()
-
-
-@pytest.mark.parametrize(
-    ("package", "heading"), [(PACKAGE, "| place | holds |"), (COMMAND, "| in `audience_sync_cli/` | holds |")]
+ARCHITECTURE, DELIVERY = (
+    (ROOT / f"docs/{name}.md").read_text(encoding="utf-8") for name in ("architecture", "delivery")
 )
-def test_every_module_at_the_root_and_every_folder_has_its_row(package: Path, heading: str) -> None:
-    table = section(TEXT, "Where things are").split(f"{heading}\n", 1)[1].split("\n\n", 1)[0]
-    written = re.findall(r"`([\w/]+(?:\.py|/))`", "".join(re.findall(r"^\| (`.*?) \|", table, re.MULTILINE)))
-    modules = [path.name for path in package.glob("*.py") if not path.name.startswith("__")]
-    folders = [f"{path.name}/" for path in package.iterdir() if path.is_dir() and path.name != "__pycache__"]
-    assert sorted(written) == sorted(modules + folders)
+
+
+@pytest.mark.parametrize("package", [PACKAGE, COMMAND], ids=lambda package: package.name)
+def test_every_folder_is_listed_with_the_first_line_of_its_docstring(package: Path) -> None:
+    listed = ARCHITECTURE.split(f"`{package.relative_to(ROOT)}/`:\n\n```text\n", 1)[1].split("```", 1)[0]
+    folders = {path.parent: path.read_text(encoding="utf-8") for path in package.glob("*/__init__.py")}
+    expected = [
+        (f"{folder.name}/", text.strip('"').splitlines()[0].strip('"')) for folder, text in sorted(folders.items())
+    ]
+    assert [tuple(line.split(maxsplit=1)) for line in listed.splitlines()] == expected
 
 
 def test_the_layer_holds_only_what_a_function_uses() -> None:
@@ -40,7 +41,7 @@ def test_the_layer_holds_only_what_a_function_uses() -> None:
 
 
 def test_the_knobs_of_delivery_are_where_the_table_says() -> None:
-    places = re.findall(r"((?:`\w+`,? )+)(?:in|of) `([\w/.]+)`", section(TEXT, "Delivery: the six knobs"))
+    places = re.findall(r"((?:`\w+`,? )+)(?:in|of) `([\w/.]+)`", section(DELIVERY, "Delivery: the six knobs"))
     assert len(places) == 11
     for names, place in places:
         text = (PACKAGE / place).read_text() if "." in place else json.dumps(read_document()["Resources"][place])
@@ -48,7 +49,7 @@ def test_the_knobs_of_delivery_are_where_the_table_says() -> None:
 
 
 def test_the_example_is_a_message_that_the_worker_reads() -> None:
-    (example,) = re.findall(r"```json\n(.*?)```", TEXT, re.DOTALL)
+    (example,) = re.findall(r"```json\n(.*?)```", DELIVERY, re.DOTALL)
     message = ChangeMessage.from_body(example)
     assert [change.exits for change in message.changes] == [False]
     assert json.loads(example)["changes"] == [change_as_json(change) for change in message.changes]
@@ -58,6 +59,6 @@ def test_the_optional_fields_of_a_message_are_explained() -> None:
     envelope = DeliveryHistory(attempts=1, first_at=1, is_replay=True).as_json()
     record = {"externalUserId": "user-1", "action": "DELETE", "hashedPII": []}
     change = change_as_json(MembershipChange("1", Destination(), 0, "id", record, erase=True))
-    explained = re.findall(r"`(\w+)`", section(TEXT, "A message of the change queue").split("| --- |", 1)[1])
+    explained = re.findall(r"`(\w+)`", section(DELIVERY, "A message of the change queue").split("| --- |", 1)[1])
     assert envelope.keys() | {"erase"} <= set(explained)
     assert "erase" in change

@@ -1,1 +1,1 @@
-"""Everything that knows Amazon Ads: records and their rules (pure), and its HTTP interface."""
+"""Everything that knows Amazon Ads: records, normalization and consent (pure), and a folder for each of its two APIs."""

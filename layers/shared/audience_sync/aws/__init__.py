@@ -1,1 +1,1 @@
-"""One module for each AWS service. Clients are handed in."""
+"""One module for each table, queue and service, with the format of its rows. Clients are handed in."""

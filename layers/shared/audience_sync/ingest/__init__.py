@@ -1,1 +1,1 @@
-"""Turns Segment's requests into membership changes."""
+"""Use case of `ingest`: turns Segment's requests into changes."""

@@ -1,1 +1,1 @@
-"""What a membership change is, the state of one member, and the messages that carry both. No I/O."""
+"""What a change is, the state of one member, what changes do to it, erasure, and the messages that carry changes. No I/O."""

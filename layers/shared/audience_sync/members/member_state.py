@@ -8,7 +8,7 @@ A state only ever grows in the order of versions, whatever order changes arrive 
 on its revision: so the row of a member alone decides which change is the newest.
 
 Amazon may run two jobs in any order. So a state also records until when sent uploads may still take effect, and from
-that the due repetitions: docs/architecture.md, *Uploads that contradict each other*. `member_step.py` applies changes.
+that the due repetitions: docs/delivery.md, *Uploads that contradict each other*. `member_step.py` applies changes.
 """
 
 from dataclasses import dataclass, replace

@@ -1,1 +1,1 @@
-"""Use cases that serve the operator: job tracking, the audit of accepted changes, renewal before the TTL ends."""
+"""Use cases of the scheduled functions and `jobs`: job tracking, deletions, audit, renewal, dataset reports, tokens."""
