@@ -70,7 +70,7 @@ def connection(sandbox: Served) -> Iterator[Connection]:
         yield Connection(sandbox.url, token_secret, credentials, amazon, tokens)
 
 
-def test_an_upload_is_taken_and_named(connection: Connection) -> None:
+def test_an_accepted_upload_returns_amazons_job_id(connection: Connection) -> None:
     job_id = connection.amazon.send_records(connection.upload())
     (request,) = connection.received()
     assert job_id
@@ -109,7 +109,7 @@ def test_a_temporary_failure_is_transient(
     assert len(connection.received()) == 1, "no retry of its own"
 
 
-def test_amazons_message_is_kept_but_nothing_it_quotes(connection: Connection) -> None:
+def test_amazons_error_message_is_kept_without_the_values_it_quotes(connection: Connection) -> None:
     quoted = f"bad {'a' * 64} of ada@example.com with Atza|secret from 203.0.113.7"
     connection.fault({"status": 400, "body": json.dumps({"message": quoted})})
     with pytest.raises(RequestRejected, match=r"^Amazon answered 400: bad … of … with … from …$"):
@@ -122,21 +122,21 @@ def test_an_answer_that_trickles_ends_at_the_timeout(connection: Connection) -> 
         connection.amazon.send_records(connection.upload(), timeout=0.5)
 
 
-def test_a_closed_port_is_not_taken_for_a_lost_answer(connection: Connection) -> None:
+def test_a_refused_connection_is_service_unavailable_not_an_unknown_outcome(connection: Connection) -> None:
     with requests.Session() as session:
         unreachable = AmazonAds(session, "http://127.0.0.1:9", connection.tokens)
         with pytest.raises(ServiceUnavailable):
             unreachable.send_records(connection.upload())
 
 
-def test_one_refresh_follows_a_401_and_the_request_is_repeated(connection: Connection) -> None:
+def test_after_a_401_the_token_is_renewed_once_and_the_request_repeated(connection: Connection) -> None:
     connection.fault({"status": 401})
     assert connection.amazon.send_records(connection.upload())
     assert len(connection.received()) == 2
     assert len(connection.received("/auth/o2/token")) == 2
 
 
-def test_where_every_token_is_refused_the_login_is_not_flooded(connection: Connection) -> None:
+def test_repeated_401s_request_no_more_than_two_tokens(connection: Connection) -> None:
     connection.fault({"status": 401}, times=99)
     for _ in range(10):
         with pytest.raises(TokenUnavailable):
@@ -147,7 +147,7 @@ def test_where_every_token_is_refused_the_login_is_not_flooded(connection: Conne
     assert connection.tokens.current().value == "Atza|of-refresh"
 
 
-def test_a_token_that_refresh_has_stored_is_used_before_another_is_fetched(connection: Connection) -> None:
+def test_a_token_stored_by_the_refresh_function_is_used_before_logging_in(connection: Connection) -> None:
     current = connection.tokens.current()
     with requests.Session() as session:
         other = Login(session, f"{connection.url}/auth/o2/token", connection.credentials, time.time).fetch()
@@ -157,7 +157,7 @@ def test_a_token_that_refresh_has_stored_is_used_before_another_is_fetched(conne
     assert len(connection.received("/auth/o2/token")) == fetched_before
 
 
-def test_when_the_stored_token_is_refused_too_the_login_is_asked(connection: Connection) -> None:
+def test_if_the_stored_token_is_also_refused_another_is_fetched(connection: Connection) -> None:
     connection.token_secret.content = connection.tokens.current().as_json()
     with requests.Session() as session:
         login = Login(session, f"{connection.url}/auth/o2/token", connection.credentials, time.time)
@@ -172,7 +172,7 @@ def test_when_the_stored_token_is_refused_too_the_login_is_asked(connection: Con
     assert len(connection.received("/auth/o2/token")) == fetched_before + 1
 
 
-def test_a_stored_token_is_read_rather_than_fetched(connection: Connection) -> None:
+def test_a_stored_token_is_used_without_a_login(connection: Connection) -> None:
     stored = StoredSecret(Token("Atza|stored", time.time() + 3000).as_json())
     with requests.Session() as session:
         login = Login(session, f"{connection.url}/auth/o2/token", connection.credentials, time.time)
@@ -195,7 +195,9 @@ def test_a_stored_token_is_read_rather_than_fetched(connection: Connection) -> N
         pytest.param({"close_mid_response": True}, "token_unavailable", id="reset in the middle of the answer"),
     ],
 )
-def test_a_failed_login_is_transient_and_says_why(connection: Connection, do: dict[str, Any], reason: str) -> None:
+def test_a_failed_login_raises_token_unavailable_with_its_reason(
+    connection: Connection, do: dict[str, Any], reason: str
+) -> None:
     connection.fault(do, path="/auth/o2/token")
     with requests.Session() as session:
         login = Login(session, f"{connection.url}/auth/o2/token", connection.credentials, time.time)
@@ -205,7 +207,7 @@ def test_a_failed_login_is_transient_and_says_why(connection: Connection, do: di
     assert not any(secret in str(caught.value) for secret in CREDENTIALS.values())
 
 
-def test_a_login_that_failed_is_not_tried_again_for_half_a_minute(connection: Connection) -> None:
+def test_a_failed_login_is_not_repeated_for_30_seconds(connection: Connection) -> None:
     now = [1_800_000_000.0]
     connection.fault({"status": 500}, path="/auth/o2/token")
     fetched_before = len(connection.received("/auth/o2/token"))
@@ -225,7 +227,7 @@ def test_a_login_that_failed_is_not_tried_again_for_half_a_minute(connection: Co
         assert tokens.current().value, "a clock that is set back must not keep the failure"
 
 
-def test_a_refused_authorization_is_not_tried_again_at_once(connection: Connection) -> None:
+def test_a_refused_authorization_is_not_retried_at_once(connection: Connection) -> None:
     connection.fault({"status": 400, "body": '{"error": "invalid_grant"}'}, path="/auth/o2/token", times=99)
     fetched_before = len(connection.received("/auth/o2/token"))
     with requests.Session() as session:
@@ -237,7 +239,7 @@ def test_a_refused_authorization_is_not_tried_again_at_once(connection: Connecti
 
 
 @pytest.mark.parametrize("lifetime", [-5, 0, 10**9, "soon", None, True])
-def test_a_strange_lifetime_counts_as_an_hour(connection: Connection, lifetime: Any) -> None:
+def test_an_invalid_token_lifetime_counts_as_one_hour(connection: Connection, lifetime: Any) -> None:
     body = json.dumps({"access_token": "Atza|x", "expires_in": lifetime})
     connection.fault({"status": 200, "body": body}, path="/auth/o2/token")
     with requests.Session() as session:

@@ -102,7 +102,7 @@ SETTINGS = st.fixed_dictionaries(
 @needs_schema
 @given(SETTINGS)
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-def test_settings_that_are_not_refused_make_a_body_that_amazon_takes(fields: dict[str, Any]) -> None:
+def test_every_accepted_setting_makes_a_creation_body_that_fits_amazons_schema(fields: dict[str, Any]) -> None:
     try:
         body = new_audience(fields, max_cpm_cents=HIGH_CEILING).body()
     except InvalidAudience:
@@ -113,7 +113,7 @@ def test_settings_that_are_not_refused_make_a_body_that_amazon_takes(fields: dic
 @needs_schema
 @given(st.dictionaries(st.sampled_from(["description", "ttl", "cpmCents", "currency"]), NUMBER | TEXT, max_size=4))
 @settings(deadline=None)
-def test_a_change_that_is_not_refused_makes_a_body_that_amazon_takes(changes: dict[str, Any]) -> None:
+def test_every_accepted_change_makes_an_update_body_that_fits_amazons_schema(changes: dict[str, Any]) -> None:
     try:
         body = audience_update(Audience("1"), changes, max_cpm_cents=HIGH_CEILING).body
     except InvalidAudience:
@@ -129,19 +129,19 @@ def test_a_change_that_is_not_refused_makes_a_body_that_amazon_takes(changes: di
         pytest.param({"advertiserId": "", "connectionId": "c"}, id="a connection"),
     ],
 )
-def test_a_body_with_every_setting_is_one_that_amazon_takes(target: dict[str, str]) -> None:
+def test_a_creation_body_with_every_setting_fits_amazons_schema(target: dict[str, str]) -> None:
     assert problems(CREATE, new_audience(FULL | target, max_cpm_cents=0).body()) == []
 
 
 @needs_schema
-def test_country_codes_and_currencies_are_those_of_the_schema() -> None:
+def test_country_codes_and_currencies_match_amazons_schema() -> None:
     defs = json.loads(SCHEMA.read_text())["$defs"]
     assert set(defs["ApiCountryCode"]["enum"]) == ACCEPTED
     assert tuple(defs["Currency"]["enum"]) == CURRENCIES
 
 
 @needs_schema
-def test_every_request_on_the_wire_is_one_of_the_schema(amazon: Amazon, client: AmazonAds) -> None:
+def test_every_request_on_the_wire_fits_amazons_schema(amazon: Amazon, client: AmazonAds) -> None:
     connection_id = client.create_connection({"amcInstanceId": "i", "dspAdvertiserId": "5", "isDefault": True})
     client.accept_terms(client.terms())
     audience_id = client.create_audience(new_audience(FULL, max_cpm_cents=0).body())
@@ -201,12 +201,12 @@ def test_a_blank_connection_id_never_reaches_amazon_which_would_remove_all(
     assert [each["connectionId"] for each in client.connections()] == [kept]
 
 
-def test_a_connection_id_cannot_add_to_the_query(client: AmazonAds) -> None:
+def test_a_connection_id_is_escaped_in_the_query(client: AmazonAds) -> None:
     with pytest.raises(NotFound):
         client.delete_connection("x&connectionId=")
 
 
-def test_terms_are_accepted_only_by_a_call_of_its_own(client: AmazonAds) -> None:
+def test_reading_the_terms_does_not_accept_them(client: AmazonAds) -> None:
     terms = client.terms()
     assert (terms.accepted, bool(terms.agreement), bool(terms.token)) == (False, True, True)
     assert terms.token not in repr(terms)
@@ -214,7 +214,7 @@ def test_terms_are_accepted_only_by_a_call_of_its_own(client: AmazonAds) -> None
     assert client.terms().accepted
 
 
-def test_profiles_show_what_an_authorization_reaches(client: AmazonAds) -> None:
+def test_profiles_list_the_advertisers_of_an_authorization(client: AmazonAds) -> None:
     (profile,) = client.profiles()
     assert (profile["profileId"], profile["countryCode"]) == ("371552318001631925", "US")
 
@@ -233,7 +233,7 @@ def test_profiles_show_what_an_authorization_reaches(client: AmazonAds) -> None:
         pytest.param({"status": 409, "body": '{"message": "exists"}'}, RequestRejected, id="409"),
     ],
 )
-def test_a_creation_that_may_have_happened_is_not_taken_for_one_that_did_not(
+def test_a_creation_without_a_clear_answer_has_an_unknown_outcome(
     amazon: Amazon, client: AmazonAds, do: dict[str, Any], error: type[Exception]
 ) -> None:
     amazon.faults({"match": {"path": "/amc/audiences/metadata"}, "do": do})

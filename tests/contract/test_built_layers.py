@@ -22,7 +22,7 @@ pytestmark = [
 
 
 @pytest.mark.parametrize("layer", ["DependenciesLayer", "SharedLayer"])
-def test_every_module_has_bytecode_that_no_date_can_invalidate(layer: str) -> None:
+def test_every_module_has_hash_based_bytecode(layer: str) -> None:
     packages = BUILT / layer / "python"
     modules = list(packages.rglob("*.py"))
     assert modules
@@ -33,7 +33,7 @@ def test_every_module_has_bytecode_that_no_date_can_invalidate(layer: str) -> No
         assert flags == HASHED_UNCHECKED, f"{module.relative_to(packages)}: flags {flags:#b}"
 
 
-def test_the_interpreter_runs_the_bytecode_even_where_the_source_says_otherwise(tmp_path: Path) -> None:
+def test_python_runs_the_shipped_bytecode_without_reading_the_source(tmp_path: Path) -> None:
     shutil.copytree(BUILT / "SharedLayer/python/audience_sync", tmp_path / "audience_sync")
     (tmp_path / "audience_sync/errors.py").write_text("raise SystemExit('the source was read')\n")
     imported = _run(tmp_path, "import audience_sync.errors; print(audience_sync.errors.__cached__)")
@@ -41,12 +41,12 @@ def test_the_interpreter_runs_the_bytecode_even_where_the_source_says_otherwise(
     assert imported.stdout.strip().endswith("errors.cpython-313.pyc")
 
 
-def test_a_layer_does_not_depend_on_where_it_was_built_so_that_only_changes_are_deployed() -> None:
+def test_a_layer_does_not_contain_the_path_it_was_built_in() -> None:
     for compiled in (BUILT / "SharedLayer").rglob("*.pyc"):
         assert str(ROOT).encode() not in compiled.read_bytes()
 
 
-def test_the_dependencies_are_built_for_lambda_s_processor() -> None:
+def test_the_dependencies_are_built_for_arm64() -> None:
     libraries = list((BUILT / "DependenciesLayer/python").rglob("*.so"))
     assert libraries
     for library in libraries:
@@ -54,12 +54,12 @@ def test_the_dependencies_are_built_for_lambda_s_processor() -> None:
         assert machine == 183, f"{library.name} is not for arm64"  # EM_AARCH64 in the ELF header
 
 
-def test_the_layers_fit_into_lambda() -> None:
+def test_the_layers_stay_under_60_megabytes() -> None:
     size = sum(file.stat().st_size for file in BUILT.rglob("*") if file.is_file())
     assert size < 60_000_000  # bytes; Lambda takes 250 MB, and a cold start pays for each of them
 
 
-def test_the_shared_layer_carries_the_licenses_of_what_it_was_made_from() -> None:
+def test_the_shared_layer_contains_notice_and_licenses() -> None:
     for name in ("NOTICE", "LICENSES/Apache-2.0.txt"):
         assert (BUILT / "SharedLayer" / name).read_bytes() == (ROOT / "layers/shared" / name).read_bytes()
 
@@ -84,7 +84,7 @@ def test_the_sbom_lists_exactly_what_the_lock_pins() -> None:
     assert listed == pinned
 
 
-def test_a_layer_holds_nothing_of_the_other() -> None:
+def test_each_layer_contains_only_its_own_packages() -> None:
     assert not (BUILT / "DependenciesLayer/python/audience_sync").exists()
     assert [each.name for each in (BUILT / "SharedLayer/python").iterdir()] == ["audience_sync"]
 

@@ -77,23 +77,20 @@ def circuit_breakers(dynamodb: Any, clock: ManualClock) -> CircuitBreakers:
     return CircuitBreakers(dynamodb, "members", recovery=RECOVERY, now=clock)
 
 
-def test_after_some_failures_in_a_row_no_request_is_made(circuit_breakers: CircuitBreakers) -> None:
+def test_after_five_failures_in_a_row_no_request_is_made(circuit_breakers: CircuitBreakers) -> None:
     amazon = Amazon()
     assert amazon.send(circuit_breakers, times=FAILURES) == "service_unavailable"
     assert amazon.send(circuit_breakers, times=10) == "circuit_open"
     assert amazon.requests == FAILURES
 
 
-def test_lost_answers_count_as_failures(circuit_breakers: CircuitBreakers) -> None:
-    amazon = Amazon(OutcomeUnknown("reset"))
-    amazon.send(circuit_breakers, times=FAILURES)
-    assert amazon.send(circuit_breakers) == "circuit_open"
-
-
-def test_throttling_does_not_count_as_a_failure(circuit_breakers: CircuitBreakers) -> None:
-    amazon = Amazon(Throttled("429", retry_after=1))
-    assert amazon.send(circuit_breakers, times=3 * FAILURES) == "throttled"
-    assert amazon.requests == 3 * FAILURES
+@pytest.mark.parametrize(
+    ("error", "reason"), [(OutcomeUnknown("reset"), "circuit_open"), (Throttled("429", retry_after=1), "throttled")]
+)
+def test_lost_answers_count_as_failures_but_throttling_does_not(
+    circuit_breakers: CircuitBreakers, error: AudienceSyncError, reason: str
+) -> None:
+    assert Amazon(error).send(circuit_breakers, times=3 * FAILURES) == reason
 
 
 def test_each_connection_has_a_circuit_breaker_of_its_own(circuit_breakers: CircuitBreakers) -> None:
@@ -119,7 +116,7 @@ def test_after_the_recovery_time_one_request_is_made_and_success_closes_the_circ
     assert amazon.send(circuit_breakers, times=2) == "job-1"
 
 
-def test_a_state_store_that_is_down_stops_nothing() -> None:
+def test_delivery_continues_while_the_state_store_is_down() -> None:
     nowhere = CircuitBreakers(resources.client("dynamodb", "http://127.0.0.1:9"), "members", recovery=1, now=time.time)
     nowhere.check(TO_DSP.target)
     assert Amazon(error=None).send(nowhere) == "job-1"
@@ -135,7 +132,7 @@ def refuse(client: Any, operation: str, code: str = "ProvisionedThroughputExceed
     client.meta.events.register(f"before-call.dynamodb.{operation}", refused)
 
 
-def test_where_the_prober_cannot_be_elected_delivery_goes_on(
+def test_delivery_continues_if_no_worker_can_claim_the_half_open_probe(
     circuit_breakers: CircuitBreakers, clock: ManualClock, dynamodb: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     Amazon().send(circuit_breakers, times=FAILURES)
@@ -155,7 +152,7 @@ def silent_server() -> Iterator[str]:
         yield f"http://127.0.0.1:{server.getsockname()[1]}"
 
 
-def test_a_state_store_that_hangs_costs_an_invocation_one_timeout(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_hanging_state_store_costs_an_invocation_one_timeout(caplog: pytest.LogCaptureFixture) -> None:
     with silent_server() as url:
         client = boto3.client(
             "dynamodb",
@@ -180,7 +177,7 @@ def test_a_state_store_that_hangs_costs_an_invocation_one_timeout(caplog: pytest
     ] * 2
 
 
-def test_a_connection_that_was_closed_while_the_function_slept_is_no_trouble(
+def test_a_connection_closed_while_the_function_was_frozen_is_reopened(
     circuit_breakers: CircuitBreakers, dynamodb: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     Amazon().send(circuit_breakers, times=FAILURES)
@@ -207,7 +204,7 @@ def calls_to(dynamodb: Any) -> list[str]:
     return calls
 
 
-def test_a_closed_circuit_lets_pass_and_is_read_once(circuit_breakers: CircuitBreakers, dynamodb: Any) -> None:
+def test_the_state_of_a_closed_circuit_is_read_once(circuit_breakers: CircuitBreakers, dynamodb: Any) -> None:
     calls = calls_to(dynamodb)
     for _ in range(3):
         circuit_breakers.check(TO_AMC.target)
@@ -224,7 +221,7 @@ def test_a_closed_circuit_lets_pass_and_is_read_once(circuit_breakers: CircuitBr
     ],
 )
 @pytest.mark.parametrize("failing", [[TO_DSP], [TO_DSP, TO_OTHER]], ids=["the audience", "the connection"])
-def test_an_open_circuit_says_what_remains_of_its_recovery_time(
+def test_an_open_circuit_asks_to_wait_for_the_rest_of_its_recovery_time(
     circuit_breakers: CircuitBreakers,
     clock: ManualClock,
     dynamodb: Any,
@@ -246,7 +243,7 @@ def test_an_open_circuit_says_what_remains_of_its_recovery_time(
     assert set(calls) <= {"GetItem"}, "nothing is written"
 
 
-def test_while_one_worker_tries_the_others_wait_for_its_outcome(
+def test_while_one_worker_probes_a_half_open_circuit_the_others_wait(
     circuit_breakers: CircuitBreakers, clock: ManualClock, dynamodb: Any
 ) -> None:
     clock.now = int(time.time()) - RECOVERY  # Powertools dates the end of the try by the real clock
@@ -272,7 +269,7 @@ def test_while_one_worker_tries_the_others_wait_for_its_outcome(
     other_worker.check(TO_DSP.target)
 
 
-def test_the_gate_is_shut_by_the_circuit_and_by_the_retry_budget(circuit_breakers: CircuitBreakers) -> None:
+def test_an_open_circuit_or_an_exhausted_retry_budget_shuts_the_gate(circuit_breakers: CircuitBreakers) -> None:
     budget = RetryBudget(lambda: 0.0)
     gate = UploadGate(circuit_breakers, budget)
     gate.check(TO_DSP.target)
@@ -340,7 +337,7 @@ OUTAGE = "a- b- a- b- a- b- "  # enough to open the connection's circuit
         pytest.param(OUTAGE + "60 a+ b+ " + OUTAGE, "abc", id="the next outage"),
     ],
 )
-def test_the_connections_circuit_opens_where_two_audiences_fail_and_none_succeeds(
+def test_a_connections_circuit_opens_if_two_audiences_fail_and_none_succeeds(
     circuit_breakers: CircuitBreakers, clock: ManualClock, steps: str, blocked: str
 ) -> None:
     assert "".join(after(circuit_breakers, clock, steps)) == blocked
@@ -358,7 +355,7 @@ def test_an_audience_that_recovers_waits_for_one_recovery_time_at_most(
         assert "b" not in after(circuit_breakers, clock, "a- b+ 1")
 
 
-def test_what_failed_in_another_worker_before_the_recovery_time_had_passed_is_not_held_against_an_audience(
+def test_failures_of_another_worker_before_the_recovery_do_not_count(
     circuit_breakers: CircuitBreakers, clock: ManualClock, dynamodb: Any
 ) -> None:
     other_worker = CircuitBreakers(dynamodb, "members", recovery=RECOVERY, now=clock)

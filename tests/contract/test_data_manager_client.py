@@ -25,7 +25,6 @@ from audience_sync.errors import (
     OutcomeUnknown,
     RequestRejected,
     ServiceUnavailable,
-    TokenUnavailable,
 )
 from local.amazon.options import Options
 from tests.aws_fixtures import CREDENTIALS, build_sandbox
@@ -109,7 +108,7 @@ def connection(sandbox: Served) -> Iterator[Connection]:
 
 
 @pytest.mark.parametrize("account", [MANAGER, ADVERTISER], ids=["manager", "advertiser"])
-def test_an_account_is_set_up_once(account: Account) -> None:
+def test_terms_and_data_room_are_set_up_before_the_first_dataset(account: Account) -> None:
     not_set_up = {"data_manager_terms_accepted": False, "data_room_exists": False}
     with sandbox_with(**not_set_up) as served, connected(served, account) as made:
         amazon = made.amazon
@@ -130,7 +129,7 @@ def test_an_account_is_set_up_once(account: Account) -> None:
         assert [each for each in named if each] == [account.account_id], "exactly one"
 
 
-def test_a_dataset_is_found_by_name_or_created_or_adopted(connection: Connection) -> None:
+def test_creating_a_dataset_whose_name_exists_returns_the_existing_one(connection: Connection) -> None:
     amazon = connection.amazon
     assert amazon.create_dataset(NEW) == connection.dataset_id, "the name is taken: the id of the dataset that has it"
     found = amazon.dataset_named("lapsed-buyers")
@@ -158,7 +157,7 @@ def test_a_dataset_is_found_by_name_or_created_or_adopted(connection: Connection
         pytest.param({"status": 500, "body": {"datasetId": "ds-7"}}, ServiceUnavailable, id="a server error"),
     ],
 )
-def test_a_refusal_that_names_a_dataset_is_an_answer(
+def test_a_refused_creation_that_names_a_dataset_adopts_it(
     connection: Connection, answer: dict[str, Any], adopted: str | type[AudienceSyncError]
 ) -> None:
     connection.fault(answer, path="/adm/audiences")
@@ -169,21 +168,21 @@ def test_a_refusal_that_names_a_dataset_is_an_answer(
             connection.amazon.create_dataset(NEW)
 
 
-def test_a_list_is_read_to_its_end(connection: Connection) -> None:
+def test_every_page_of_a_list_is_read(connection: Connection) -> None:
     for number in range(120):
         connection.amazon.create_dataset(NEW | {"name": f"dataset-{number}"})
     assert len({dataset.dataset_id for dataset in connection.amazon.datasets()}) == 121
     assert connection.amazon.dataset_named("dataset-119")
 
 
-def test_a_list_without_an_end_is_given_up(connection: Connection) -> None:
+def test_a_list_whose_pages_never_end_is_an_unknown_outcome(connection: Connection) -> None:
     connection.fault({"status": 200, "body": {"dataSets": [], "nextToken": "again"}}, path="/adm/audiences", times=999)
     with pytest.raises(OutcomeUnknown, match="does not end"):
         connection.amazon.dataset_named("lapsed-buyers")
     assert len(connection.received("/adm/audiences")) == MAX_PAGES + 1
 
 
-def test_members_are_sent_and_the_refused_ones_named_at_once(connection: Connection) -> None:
+def test_the_answer_to_an_upload_names_the_rejected_members(connection: Connection) -> None:
     empty = member("m2", userIdentity={"hashedPiis": [{"em": "ada@example.com"}]})
     submitted = connection.amazon.send_members(connection.upload(empty, member("m1"), member("m3")))
     assert submitted.job_id != NO_UPLOAD_ID
@@ -196,7 +195,7 @@ def test_members_are_sent_and_the_refused_ones_named_at_once(connection: Connect
     assert headers["content-type"] == headers["accept"] == "application/vnd.admAudiences.v1+json"
 
 
-def test_an_answer_that_counts_from_one_is_noticed() -> None:
+def test_an_answer_whose_indices_start_at_one_is_recognized() -> None:
     with sandbox_with(index_base=1) as served, connected(served) as made:
         made.dataset_id = made.amazon.create_dataset(NEW)
         submitted = made.amazon.send_members(made.upload(member("m1"), member("", externalUserId="")))
@@ -214,12 +213,14 @@ def test_an_answer_that_counts_from_one_is_noticed() -> None:
         pytest.param({"ingressId": "in-1", "errors": []}, "in-1", id="no errors"),
     ],
 )
-def test_an_upload_is_accepted_whatever_its_id(connection: Connection, body: dict[str, Any], job_id: str) -> None:
+def test_an_upload_without_a_usable_id_counts_as_accepted(
+    connection: Connection, body: dict[str, Any], job_id: str
+) -> None:
     connection.fault({"status": 200, "body": body})
     assert connection.amazon.send_members(connection.upload()).job_id == job_id
 
 
-def test_an_answer_may_refuse_all_of_five_thousand_members_at_length(connection: Connection) -> None:
+def test_an_answer_may_reject_all_5_000_members(connection: Connection) -> None:
     errors = [{"index": index, "code": "400", "details": "value " * 150} for index in range(5_000)]
     connection.fault({"status": 200, "body": {"errors": errors}})
     assert len(connection.amazon.send_members(connection.upload(*[member()] * 5_000)).rejected) == 5_000
@@ -235,7 +236,7 @@ def test_an_answer_may_refuse_all_of_five_thousand_members_at_length(connection:
         pytest.param({"status": 200, "body": {"errors": [{}]}}, RequestRejected, id="refused, nobody knows who"),
     ],
 )
-def test_a_failed_upload_is_one_of_our_errors(
+def test_a_failed_upload_raises_one_of_our_errors(
     connection: Connection, do: dict[str, Any], error: type[AudienceSyncError]
 ) -> None:
     connection.fault(do)
@@ -244,15 +245,7 @@ def test_a_failed_upload_is_one_of_our_errors(
     assert type(caught.value) is error
 
 
-def test_a_401_is_answered_with_a_new_token_once(connection: Connection) -> None:
-    connection.fault({"status": 401})
-    assert connection.amazon.send_members(connection.upload()).job_id
-    connection.fault({"status": 401}, times=9)
-    with pytest.raises(TokenUnavailable):
-        connection.amazon.send_members(connection.upload())
-
-
-def test_support_can_be_given_the_request_id(connection: Connection) -> None:
+def test_an_error_carries_amazons_request_id(connection: Connection) -> None:
     with pytest.raises(NotFound) as caught:
         connection.amazon.dataset("unknown")
     assert caught.value.request_id.startswith("sandbox-")
@@ -264,7 +257,7 @@ def test_people_are_deleted_by_id_alone(connection: Connection) -> None:
     assert request["body"] == {"targetIdentities": [{"externalUserId": "m1"}, {"externalUserId": "m2"}]}
 
 
-def test_a_dsp_account_is_told_before_the_request_what_only_managers_may_do(sandbox: Served) -> None:
+def test_a_dsp_account_is_refused_manager_calls_before_the_request(sandbox: Served) -> None:
     with connected(sandbox, ADVERTISER) as made:
         with pytest.raises(InvalidRequest, match="DataManagerAccountId"):
             made.amazon.delete_people(["m1"])
@@ -286,7 +279,7 @@ def test_a_share_is_created_once(connection: Connection) -> None:
     assert {share.share_id for share in amazon.shares(connection.dataset_id)} == {first.share_id, second.share_id}
 
 
-def test_a_share_has_its_time_for_all_calls_together(sandbox: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_creating_a_share_has_one_timeout_for_all_its_calls(sandbox: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     """Lambda would stop the function, which would hold the lock of the creation."""
     now, timeouts, request = [0.0], [], requests.Session.request
 
@@ -338,7 +331,7 @@ def test_a_share_whose_creation_was_not_answered_is_found(connection: Connection
         pytest.param({"status": 400}, RequestRejected, id="400"),
     ],
 )
-def test_a_share_that_is_not_there_afterwards_is_not_created_twice(
+def test_a_share_that_was_not_created_is_not_retried_within_the_call(
     connection: Connection, do: dict[str, Any], error: type[AudienceSyncError]
 ) -> None:
     connection.fault(do, path=SHARES_PATH)
@@ -348,7 +341,7 @@ def test_a_share_that_is_not_there_afterwards_is_not_created_twice(
     assert connection.amazon.create_share(connection.share())
 
 
-def test_a_list_that_fails_too_does_not_hide_that_the_outcome_is_unknown(connection: Connection) -> None:
+def test_an_unknown_outcome_is_reported_even_if_the_list_of_shares_fails(connection: Connection) -> None:
     connection.faults(
         {"match": {"path": SHARES_PATH}, "do": {"close_after_apply": True}, "times": 1},
         {"match": {"path": f"{SHARES_PATH}/list", "nth": 2}, "do": {"status": 429}},
@@ -371,7 +364,7 @@ def test_a_list_that_fails_too_does_not_hide_that_the_outcome_is_unknown(connect
         pytest.param(lambda each: each.amazon.create_share(each.share(), timeout=0), id="create_share"),
     ],
 )
-def test_a_call_keeps_its_timeout(connection: Connection, call: Callable[[Connection], Any]) -> None:
+def test_no_call_is_made_without_time_left(connection: Connection, call: Callable[[Connection], Any]) -> None:
     with pytest.raises(ServiceUnavailable, match="no time is left"):
         call(connection)
 

@@ -54,12 +54,12 @@ def test_a_removal_of_an_earlier_life_carries_the_consent_of_the_enter_after_it(
     assert stack.amazon.members["m1"] == {digest("new@b.co")}
 
 
-def test_an_exit_of_somebody_without_a_row_is_sent_without_consent_and_amazon_ignores_it(stack: WorkerStack) -> None:
+def test_an_exit_without_a_row_is_sent_without_consent(stack: WorkerStack) -> None:
     assert stack.deliver(change("a@b.co", at=2, exits=True)).delivered == 1
     assert consents(stack) == [{}]
 
 
-def test_an_enter_carries_the_ten_identities_named_last_and_a_removal_all(stack: WorkerStack) -> None:
+def test_an_enter_carries_the_ten_newest_identities_and_a_removal_all(stack: WorkerStack) -> None:
     for at in range(1, 26):
         stack.deliver(change(f"{at}@b.co", at=at))
     assert named_in(stack.amazon.uploads[-1][0]) == {digest(f"{at}@b.co") for at in range(16, 26)}
@@ -68,7 +68,7 @@ def test_an_enter_carries_the_ten_identities_named_last_and_a_removal_all(stack:
     assert [len(upload[0]["hashedPII"]) for upload in stack.amazon.uploads[-3:]] == [10, 10, 5]
 
 
-def test_the_changes_of_one_event_for_two_audiences_have_rows_jobs_and_ends_of_their_own(stack: WorkerStack) -> None:
+def test_one_event_for_two_audiences_has_a_row_and_a_job_for_each(stack: WorkerStack) -> None:
     main = change("a@b.co", at=1, audience_id="5", destination=of_connection("c-1"))
     assert stack.deliver(main, change("a@b.co", at=1)).delivered == 2
     assert sorted(target.audience_id for target in stack.amazon.targets) == [AUDIENCE, "5"]
@@ -96,7 +96,7 @@ def test_a_refused_member_is_parked_and_redriven(stack: WorkerStack, exits: bool
 
 
 @pytest.mark.parametrize("left", [False, True], ids=["first life", "second life"])
-def test_a_member_who_entered_before_a_late_notice_arrives_is_entered_again(stack: WorkerStack, left: bool) -> None:
+def test_a_late_deletion_notice_makes_a_present_member_enter_again(stack: WorkerStack, left: bool) -> None:
     """The notice may delete the member's identities from this dataset too, on account of another one."""
     if left:
         stack.deliver(change("a@b.co", at=3))
@@ -114,7 +114,7 @@ def test_a_member_who_entered_before_a_late_notice_arrives_is_entered_again(stac
     assert len(consents(stack, "CREATE")) == entered + 1, "once"
 
 
-def test_an_enter_soon_after_a_notice_waits_although_nothing_of_the_member_is_removed_here(stack: WorkerStack) -> None:
+def test_an_enter_soon_after_a_notice_waits_even_if_nothing_was_removed_here(stack: WorkerStack) -> None:
     """The person's identities may still be deleted on account of another dataset."""
     notice = erasing_exit("m1", 2, "notice")
     stack.deliver(notice)
@@ -125,7 +125,7 @@ def test_an_enter_soon_after_a_notice_waits_although_nothing_of_the_member_is_re
     assert stack.now >= NOW + stack.effective
 
 
-def test_after_a_notice_the_hashes_leave_the_row_when_the_last_removal_has_taken_effect(stack: WorkerStack) -> None:
+def test_a_notice_erases_hashes_from_the_row_once_the_last_removal_took_effect(stack: WorkerStack) -> None:
     stack.deliver(*(change(f"{number}@b.co", at=1, message_id=f"{number}") for number in range(12)))
     stack.deliver(NOTICE)
     stack.rest()
@@ -135,7 +135,7 @@ def test_after_a_notice_the_hashes_leave_the_row_when_the_last_removal_has_taken
     assert {step.kind for step in stack.state().erasure} == {StepKind.REMOVAL}
 
 
-def test_a_removal_without_consent_proves_nothing(stack: WorkerStack) -> None:
+def test_a_removal_without_consent_does_not_count_as_proof_of_erasure(stack: WorkerStack) -> None:
     stack.deliver(change("a@b.co", at=1, record={"userConsent": {"consent": {"tcf": "C1"}}}))
     stack.deliver(NOTICE)
     stack.rest()
@@ -143,7 +143,7 @@ def test_a_removal_without_consent_proves_nothing(stack: WorkerStack) -> None:
 
 
 @pytest.mark.parametrize("is_in_row", [True, False], ids=["of the row", "of an exit with traits"])
-def test_a_denied_member_gets_no_removal_and_the_row_keeps_no_hashes(stack: WorkerStack, is_in_row: bool) -> None:
+def test_denied_consent_sends_no_removal_and_erases_the_hashes(stack: WorkerStack, is_in_row: bool) -> None:
     if is_in_row:
         stack.deliver(change("a@b.co", at=1))
     stack.deliver(DENIED if is_in_row else replace(DENIED, record=DENIED.record | {"hashedPII": [{"email": "a" * 64}]}))
@@ -154,7 +154,7 @@ def test_a_denied_member_gets_no_removal_and_the_row_keeps_no_hashes(stack: Work
     assert (len(stack.amazon.uploads), stack.state().identities) == (uploads, ())
 
 
-def test_a_denied_member_who_consents_again_enters_after_the_wait(stack: WorkerStack) -> None:
+def test_a_member_who_consents_again_after_a_denial_enters_after_the_wait(stack: WorkerStack) -> None:
     stack.deliver(change("a@b.co", at=1))
     stack.deliver(DENIED, change("b@b.co", at=9))
     stack.rest()
@@ -164,7 +164,7 @@ def test_a_denied_member_who_consents_again_enters_after_the_wait(stack: WorkerS
 
 
 @pytest.mark.parametrize("consent", [{}, None], ids=["an empty one", "none"])
-def test_an_exit_that_states_no_consent_gets_the_rows_whoever_wrote_it(
+def test_an_exit_that_states_no_consent_carries_the_consent_of_the_row(
     stack: WorkerStack, consent: dict[str, Any] | None
 ) -> None:
     stack.deliver(change("a@b.co", at=1))
@@ -175,7 +175,7 @@ def test_an_exit_that_states_no_consent_gets_the_rows_whoever_wrote_it(
     assert (consents(stack), stack.amazon.active()) == ([GRANTED], set())
 
 
-def test_a_removal_whose_time_cannot_be_stored_is_made_again_and_its_row_is_erased(stack: WorkerStack) -> None:
+def test_a_removal_that_could_not_be_tracked_is_repeated_and_erases_the_row(stack: WorkerStack) -> None:
     stack.deliver(change("a@b.co", at=1))
     stack.now += 2 * (stack.effective + stack.limits.timings.longest_job)
     stack.jobs.down = True

@@ -59,7 +59,7 @@ def rows(stack: WorkerStack) -> list[dict[str, Any]]:
     return found
 
 
-def test_a_notice_reaches_the_audiences_that_know_the_person_and_no_other(stack: WorkerStack) -> None:
+def test_a_notice_is_spread_only_to_audiences_with_a_row_of_the_person(stack: WorkerStack) -> None:
     stack.deliver(
         entered("a@b.co", at=5), entered("a@b.co", at=5, audience=OTHER), entered("c@d.co", at=5, member="m2")
     )
@@ -78,7 +78,7 @@ def test_a_notice_reaches_the_audiences_that_know_the_person_and_no_other(stack:
     ]
 
 
-def test_everything_of_the_person_is_removed_at_amazon_and_erased_here(stack: WorkerStack) -> None:
+def test_a_notice_removes_the_person_at_amazon_and_erases_every_row(stack: WorkerStack) -> None:
     stack.deliver(entered("a@b.co", at=5), entered("a@b.co", at=5, audience=OTHER))
     stack.deliver(notice())
     stack.rest()
@@ -108,7 +108,7 @@ def test_the_row_of_all_audiences_keeps_every_notice_and_denial_of_the_person(st
 
 
 @WITH_JOBS
-def test_an_erased_row_keeps_the_jobs_that_removed_the_person(stack: WorkerStack) -> None:
+def test_an_erased_row_lists_the_jobs_that_removed_the_person(stack: WorkerStack) -> None:
     stack.deliver(entered("a@b.co", at=5))
     stack.now += 2 * stack.effective
     stack.deliver(notice())
@@ -128,14 +128,14 @@ def test_a_notice_about_a_stranger_writes_one_row_and_sends_nothing_to_amazon(st
     assert sum(call == "BatchExecuteStatement" for call in stack.calls) == 1
 
 
-def test_an_older_enter_that_arrives_later_loses_although_nothing_was_known_of_the_person(stack: WorkerStack) -> None:
+def test_a_notice_about_a_stranger_supersedes_older_enters_that_arrive_later(stack: WorkerStack) -> None:
     stack.deliver(notice(at=10))
     report = stack.deliver(entered("a@b.co", at=9), entered("b@b.co", at=10, audience=OTHER))
     assert (report.delivered, report.superseded, stack.amazon.uploads) == (0, 2, [])
     assert [row["audienceShard"]["S"].partition("#")[0] for row in rows(stack)] == [EVERY_AUDIENCE]
 
 
-def test_an_older_exit_with_identifiers_leaves_nothing_of_the_person_here(stack: WorkerStack) -> None:
+def test_an_older_exit_that_arrives_after_a_notice_stores_no_identifiers(stack: WorkerStack) -> None:
     stack.deliver(notice(at=10))
     report = stack.deliver(change("a@b.co", at=9, exits=True))
     assert (report.superseded, len(rows(stack)), stack.amazon.uploads) == (1, 1, [])
@@ -153,7 +153,7 @@ def test_a_later_exit_with_identifiers_is_sent_and_erased(stack: WorkerStack) ->
 
 
 @WITH_JOBS  # into a dataset, the enter waits
-def test_a_later_enter_begins_a_new_life_without_what_was_named_before(stack: WorkerStack) -> None:
+def test_an_enter_after_a_notice_carries_no_identity_named_before_it(stack: WorkerStack) -> None:
     stack.deliver(notice(at=10))
     report = stack.deliver(entered("old@b.co", at=9), entered("new@b.co", at=11))
     assert (report.delivered, report.superseded) == (1, 1)
@@ -162,7 +162,7 @@ def test_a_later_enter_begins_a_new_life_without_what_was_named_before(stack: Wo
     assert len(stack.amazon.uploads) == 1
 
 
-def test_an_enter_between_an_exit_and_the_notice_loses(stack: WorkerStack) -> None:
+def test_an_enter_from_before_a_notice_loses_even_if_the_member_had_left(stack: WorkerStack) -> None:
     """The row of a member who has left knows of no notice until it is spread there."""
     stack.deliver(entered("a@b.co", at=5), change(at=6, exits=True))
     stack.rest()
@@ -174,7 +174,7 @@ def test_an_enter_between_an_exit_and_the_notice_loses(stack: WorkerStack) -> No
     assert not stack.holds("a@b.co")
 
 
-def test_a_row_that_another_worker_inserts_meanwhile_is_found_by_the_second_look(stack: WorkerStack) -> None:
+def test_a_row_inserted_while_a_notice_is_spread_is_found_by_the_second_pass(stack: WorkerStack) -> None:
     late = entered("a@b.co", at=9)
     stack.deliver(notice(at=10))
     stack.write(late)  # by a worker that has read no notice
@@ -184,14 +184,14 @@ def test_a_row_that_another_worker_inserts_meanwhile_is_found_by_the_second_look
     assert stack.state().newest.exits
 
 
-def test_the_second_look_is_not_counted_and_is_the_last(stack: WorkerStack) -> None:
+def test_the_second_pass_of_a_notice_is_not_counted_and_is_the_last(stack: WorkerStack) -> None:
     stack.deliver(notice())
     (body,) = stack.queue.drain()
     report = stack.deliver_body(body)
     assert (sum(report.outcomes.values()), sum(report.completed.values()), stack.queue.bodies) == (0, 0, [])
 
 
-def test_a_notice_that_was_recorded_before_the_worker_was_stopped_is_looked_at_twice_all_the_same(
+def test_a_notice_recorded_by_a_worker_that_was_stopped_still_gets_a_second_pass(
     stack: WorkerStack,
 ) -> None:
     stack.deliver(notice())
@@ -211,7 +211,7 @@ def test_a_repeated_notice_writes_nothing(stack: WorkerStack) -> None:
     assert [row["revision"] for row in rows(stack)] == before
 
 
-def test_ten_thousand_notices_about_strangers_write_as_many_rows_whatever_the_number_of_audiences(
+def test_a_notice_about_a_stranger_writes_one_row_however_many_audiences(
     stack: WorkerStack,
 ) -> None:
     notices = [notice(f"stranger-{number}") for number in range(300)]
@@ -222,7 +222,7 @@ def test_ten_thousand_notices_about_strangers_write_as_many_rows_whatever_the_nu
     assert stack.calls.count("BatchGetItem") == 300 / 100 * (1 + len(AUDIENCES))
 
 
-def test_a_notice_waits_where_the_queue_or_a_table_is_down_and_comes_back_whole(stack: WorkerStack) -> None:
+def test_a_notice_is_deferred_whole_while_the_queue_is_down(stack: WorkerStack) -> None:
     stack.deliver(entered("a@b.co", at=5))
     stack.queue.down = True
     report = stack.deliver(notice())
@@ -234,20 +234,20 @@ def test_a_notice_waits_where_the_queue_or_a_table_is_down_and_comes_back_whole(
     assert not stack.holds("a@b.co")
 
 
-def test_a_notice_needs_nothing_of_amazon_and_waits_for_no_circuit_breaker(stack: WorkerStack) -> None:
+def test_a_notice_is_spread_while_the_circuit_is_open(stack: WorkerStack) -> None:
     stack.gate.error = CircuitOpen("open")
     report = stack.deliver(notice())
     assert (report.superseded, report.deferred) == (1, [])
 
 
-def test_notices_for_which_the_time_is_too_short_come_back(stack: WorkerStack) -> None:
+def test_notices_are_deferred_if_time_runs_out(stack: WorkerStack) -> None:
     stack.monotonic = lambda: 30.0
     report = stack.deliver(notice())
     assert [each.reason for each in report.deferred] == ["out_of_time"]
     assert rows(stack) == []
 
 
-def test_a_notice_that_fails_in_the_middle_is_not_erased_before_the_enter_has_taken_effect(stack: WorkerStack) -> None:
+def test_a_failed_removal_after_a_notice_erases_nothing_until_the_enter_took_effect(stack: WorkerStack) -> None:
     """The enter's job may still be running: its removal has to be repeated before the hashes may go."""
     stack.deliver(entered("a@b.co", at=5))
     stack.deliver(entered("new@b.co", at=12))
@@ -266,7 +266,7 @@ def test_a_notice_that_fails_in_the_middle_is_not_erased_before_the_enter_has_ta
 # Denied consent
 
 
-def test_the_rows_say_that_the_reason_was_denied_consent(stack: WorkerStack) -> None:
+def test_denied_consent_is_recorded_in_the_rows(stack: WorkerStack) -> None:
     """So an API that removes members only with consent never gets a removal that states the consent of before."""
     agreed = {"userConsent": {"consent": {"amzn": {"amznUserData": "GRANTED"}}}}
     enter = entered("a@b.co", at=5)
@@ -287,7 +287,7 @@ def memory() -> MemoryStack:
     return MemoryStack(audiences=AUDIENCES)
 
 
-def test_before_a_later_enter_a_notice_is_an_erasing_exit_from_the_same_audience(memory: MemoryStack) -> None:
+def test_an_enter_newer_than_a_notice_is_preceded_by_an_erasing_exit(memory: MemoryStack) -> None:
     memory.deliver(notice(at=10))
     later = entered("a@b.co", at=12, audience=OTHER)
     exit_, enter = with_notices(memory.members(), {later.member: [later]})[later.member]
@@ -296,7 +296,7 @@ def test_before_a_later_enter_a_notice_is_an_erasing_exit_from_the_same_audience
     assert enter == later
 
 
-def test_a_change_from_before_a_notice_counts_no_more_and_without_a_notice_nothing_changes(memory: MemoryStack) -> None:
+def test_a_change_older_than_a_notice_is_dropped(memory: MemoryStack) -> None:
     memory.deliver(notice(at=10))
     known, stranger = entered("a@b.co", at=9), entered("a@b.co", at=9, member="m2")
     found = with_notices(memory.members(), {each.member: [each] for each in (known, stranger)})
@@ -311,14 +311,14 @@ def test_a_change_from_before_a_notice_counts_no_more_and_without_a_notice_nothi
         pytest.param(ROWS_AT_ONCE, 1, id="more audiences than rows are read at once"),
     ],
 )
-def test_as_many_notices_are_spread_at_once_as_their_rows_can_be_read(audiences: int, at_once: int) -> None:
+def test_a_batch_of_notices_is_limited_by_the_rows_it_reads(audiences: int, at_once: int) -> None:
     memory = MemoryStack(audiences=[Audience(str(number)) for number in range(audiences)])
     spreading = DeletionNotices(memory.context(), memory.members(), 60.0)
     first, *_ = spreading.batches([notice(f"m{number}") for number in range(ROWS_AT_ONCE)])
     assert len(first) == at_once
 
 
-def test_an_exit_is_due_even_from_an_audience_whose_api_only_a_newer_version_knows(memory: MemoryStack) -> None:
+def test_an_exit_is_due_even_from_an_audience_of_an_unknown_api(memory: MemoryStack) -> None:
     memory.deliver(entered("a@b.co", at=5, audience=OTHER))
     new = Audience(OTHER, destination=Destination.of({"api": "new"}))
     for at in (4, 6):  # before and after the enter
@@ -326,7 +326,7 @@ def test_an_exit_is_due_even_from_an_audience_whose_api_only_a_newer_version_kno
         assert (exit_.member, exit_.destination) == ((OTHER, "m1"), new.destination), "for the worker to park"
 
 
-def test_the_exits_of_all_notices_count_as_accepted_when_they_are_queued(
+def test_exits_of_notices_count_as_accepted_when_they_are_queued(
     memory: MemoryStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(deletion_notices, "ROWS_AT_ONCE", 1)  # each notice by itself
@@ -337,7 +337,7 @@ def test_the_exits_of_all_notices_count_as_accepted_when_they_are_queued(
     assert [each.history.first_at for each in queued] == [NOW * 1000] * 2
 
 
-def test_a_notice_that_is_not_recorded_comes_back_and_the_others_are_done(memory: MemoryStack) -> None:
+def test_a_notice_that_could_not_be_recorded_is_requeued_alone(memory: MemoryStack) -> None:
     memory.model.refused = [{0: "InternalServerError"}]
     report = memory.deliver(notice("m1"), notice("m2"))
     assert (report.superseded, report.requeued, report.deferred) == (1, 1, [])

@@ -2,47 +2,25 @@
 
 from dataclasses import replace
 from itertools import count
-from typing import Any
 
-from audience_sync.aws.membership_scan import MembershipScan
 from audience_sync.errors import AccessDenied, MovedOn
 from audience_sync.ingest.record_rules import erasing_exit
 from audience_sync.members.erasure import StepKind
-from audience_sync.members.erasure_state import Erasure, Missing, Outcome, Progress
+from audience_sync.members.erasure_state import Missing, Outcome, Progress
 from audience_sync.members.member_state import MemberState
-from audience_sync.members.membership import EVERY_AUDIENCE
-from audience_sync.operations.erasures import SETTLED, Context, ErasureReport, Pass, check_erasures, judged
+from audience_sync.operations.erasures import SETTLED, ErasureReport, Pass
 from tests.builders import AUDIENCE
-from tests.contract.worker_stack import NOW, READ, SHARDING, MemoryStack, WorkerStack, change, dataset_stack
+from tests.contract.worker_stack import NOW, READ, MemoryStack, WorkerStack, change, dataset_stack
 
 DAY = 86_400  # seconds
 ERASED = erasing_exit("m1", 2, "notice")
 DENIED = {"consent": {"amzn": {"amznUserData": "DENIED"}}}
 
 
-def everywhere(stack: WorkerStack) -> MemberState:
-    return stack.members().read([(EVERY_AUDIENCE, "m1")])[EVERY_AUDIENCE, "m1"]
-
-
-def erasure(stack: WorkerStack) -> Erasure:
-    people = [everywhere(stack)]
-    ((_, found, _),) = judged(people, stack.audiences, stack.members(), stack.limits.timings, stack.now)
-    return found
-
-
 def outcome(stack: WorkerStack) -> Outcome | Missing:
     """The outcome in the only audience, or what is missing there."""
-    found = erasure(stack).audiences[AUDIENCE]
+    found = stack.erasure().audiences[AUDIENCE]
     return found.missing or found.outcome
-
-
-def check(
-    stack: WorkerStack, *, deadline: float = 60.0, members: Any = None, begun: Pass | None = None
-) -> ErasureReport:
-    scan = MembershipScan(stack.client(), stack.table, SHARDING)
-    table, timings = members or stack.members(), stack.limits.timings
-    context = Context(scan, table, stack.audiences, timings, stack.jobs, stack.clock, 4, deadline)
-    return check_erasures(context, begun or Pass())
 
 
 def counts(report: ErasureReport) -> dict[str, int]:
@@ -59,26 +37,26 @@ def long_ago(stack: WorkerStack) -> None:
 def test_an_erasure_is_open_until_the_job_of_its_last_removal_has_ended(stack: WorkerStack) -> None:
     stack.deliver(change("a@b.co", at=1))
     stack.deliver(ERASED)
-    assert (erasure(stack).progress, outcome(stack)) == (Progress.OPEN, Missing.EXIT)
+    assert (stack.erasure().progress, outcome(stack)) == (Progress.OPEN, Missing.EXIT)
     stack.deliver_body(stack.queue.bodies[0])
     assert outcome(stack) is Missing.LAST_REMOVAL
     stack.rest()
-    assert (erasure(stack).progress, outcome(stack)) == (Progress.CLOSED, Outcome.REMOVED)
-    assert erasure(stack).since >= (NOW + stack.effective) * 1000
+    assert (stack.erasure().progress, outcome(stack)) == (Progress.CLOSED, Outcome.REMOVED)
+    assert stack.erasure().since >= (NOW + stack.effective) * 1000
 
 
-def test_a_person_who_enters_again_does_not_open_it_again(stack: WorkerStack) -> None:
+def test_a_later_enter_does_not_reopen_an_erasure(stack: WorkerStack) -> None:
     stack.deliver(change("a@b.co", at=1))
     stack.deliver(ERASED)
     stack.rest()
     long_ago(stack)
     stack.deliver(change("b@b.co", at=5))
     stack.rest()
-    assert erasure(stack).progress is not Progress.OPEN
-    assert erasure(stack).audiences[AUDIENCE].entered_again == 5
+    assert stack.erasure().progress is not Progress.OPEN
+    assert stack.erasure().audiences[AUDIENCE].entered_again == 5
 
 
-def test_a_deletion_that_is_not_accepted_leaves_it_open_and_is_queued_again() -> None:
+def test_a_refused_deletion_keeps_the_erasure_open_and_is_queued_again() -> None:
     stack = dataset_stack()
     stack.deliver(change("a@b.co", at=1))
     long_ago(stack)
@@ -87,49 +65,49 @@ def test_a_deletion_that_is_not_accepted_leaves_it_open_and_is_queued_again() ->
     stack.rest()
     stack.now += 5 * DAY
     assert outcome(stack) is Missing.DELETION
-    assert counts(check(stack)) == {"open": 1, "overdue": 1, "asked_again": 1}
+    assert counts(stack.check_erasures()) == {"open": 1, "overdue": 1, "asked_again": 1}
     stack.amazon.deletion_fails = None
     stack.rest()
     assert (stack.amazon.deleted, outcome(stack)) == ([["m1"]], Outcome.AMAZON_DELETES)
-    assert counts(check(stack)) == {"waiting": 1}
+    assert counts(stack.check_erasures()) == {"waiting": 1}
 
 
-def test_the_check_closes_what_is_done_once(stack: WorkerStack) -> None:
+def test_the_check_closes_a_finished_erasure_once(stack: WorkerStack) -> None:
     stack.deliver(change("a@b.co", at=1))
     stack.deliver(ERASED, erasing_exit("nobody", 2, "other"))
     stack.calls.clear()
-    assert counts(check(stack)) == {"open": 1}, "and nobody knew the other one"
+    assert counts(stack.check_erasures()) == {"open": 1}, "and nobody knew the other one"
     assert stack.calls == [], "nobody's rows are read before the removals can have ended"
     stack.rest()
     stack.now += SETTLED + 1
-    assert counts(check(stack)) == {"closed": 1}
-    revision = everywhere(stack).revision
+    assert counts(stack.check_erasures()) == {"closed": 1}
+    revision = stack.everywhere().revision
     stack.calls.clear()
-    assert (counts(check(stack)), everywhere(stack).revision, stack.calls) == ({}, revision, [READ])
-    closed = everywhere(stack).erasure[-1]
-    assert (closed.kind, closed.at) == (StepKind.CLOSED, erasure(stack).since)
+    assert (counts(stack.check_erasures()), stack.everywhere().revision, stack.calls) == ({}, revision, [READ])
+    closed = stack.everywhere().erasure[-1]
+    assert (closed.kind, closed.at) == (StepKind.CLOSED, stack.erasure().since)
 
 
-def test_amazons_thirty_days_are_waited_for_without_a_look() -> None:
+def test_no_row_is_read_during_amazons_30_days() -> None:
     stack, people = dataset_stack(), [f"m{number}" for number in range(40)]
     stack.deliver(*(change("a@b.co", at=1, member=each) for each in people))
     long_ago(stack)
     stack.deliver(*(erasing_exit(each, 2, "denial", denies_consent=True) for each in people))
     stack.now += 5 * DAY
     exits = stack.queue.drain()
-    assert counts(check(stack)) == {"open": 40, "overdue": 40, "asked_again": 40}
+    assert counts(stack.check_erasures()) == {"open": 40, "overdue": 40, "asked_again": 40}
     for body in exits:
         stack.deliver_body(body)
     stack.rest()
     stack.now += SETTLED
-    assert counts(check(stack)) == {"waiting": 40}
+    assert counts(stack.check_erasures()) == {"waiting": 40}
     stack.calls.clear()
-    assert (counts(check(stack)), stack.calls) == ({"waiting": 40}, [])
+    assert (counts(stack.check_erasures()), stack.calls) == ({"waiting": 40}, [])
     stack.now += 31 * DAY
-    assert counts(check(stack)) == {"closed": 40}
+    assert counts(stack.check_erasures()) == {"closed": 40}
 
 
-def test_a_pass_over_all_people_continues_where_the_last_run_stopped() -> None:
+def test_a_check_continues_where_the_last_run_stopped() -> None:
     stack = MemoryStack()
     people = [f"m{number}" for number in range(40)]
     stack.deliver(*(change("a@b.co", at=1, member=each) for each in people))
@@ -137,22 +115,22 @@ def test_a_pass_over_all_people_continues_where_the_last_run_stopped() -> None:
     stack.now += 5 * DAY  # the exits are not delivered
     looks = count()
     stack.monotonic = lambda: float(next(looks))
-    first = check(stack, deadline=9.0)
+    first = stack.check_erasures(deadline=9.0)
     assert (first.is_complete, first.left.position != "", 0 < first.overdue < 40) == (False, True, True)
     stored = Pass.from_fields(first.left.fields)
     assert stored == first.left
     stack.now += 6 * 3600
-    second = check(stack, deadline=10_000.0, begun=stored)
+    second = stack.check_erasures(deadline=10_000.0, begun=stored)
     assert (second.is_complete, second.overdue, second.open) == (True, 40, 40 - first.open)
     assert (first.unchecked_since, second.unchecked_since) == (stored.began, stored.began)
     assert second.left == Pass(last_began=stored.began)
-    third = check(stack, deadline=0.0, begun=second.left)
+    third = stack.check_erasures(deadline=0.0, begun=second.left)
     assert (third.is_complete, third.unchecked_since, third.left.position) == (False, stored.began, "")
 
 
-def test_without_time_nobody_is_judged(stack: WorkerStack) -> None:
+def test_a_check_without_time_left_is_incomplete(stack: WorkerStack) -> None:
     stack.deliver(ERASED)
-    assert not check(stack, deadline=0.0).is_complete
+    assert not stack.check_erasures(deadline=0.0).is_complete
 
 
 class MovedRows:
@@ -165,10 +143,10 @@ class MovedRows:
         return [MovedOn("the member has changed meanwhile") for _ in states]
 
 
-def test_a_row_that_changes_meanwhile_is_closed_by_the_next_check(stack: WorkerStack) -> None:
+def test_an_erasure_whose_row_changed_is_closed_by_the_next_check(stack: WorkerStack) -> None:
     stack.deliver(change("a@b.co", at=1))
     stack.deliver(ERASED)
     stack.rest()
     stack.now += SETTLED + 1
-    assert check(stack, members=MovedRows(stack)).closed == 0
-    assert check(stack).closed == 1
+    assert stack.check_erasures(members=MovedRows(stack)).closed == 0
+    assert stack.check_erasures().closed == 1

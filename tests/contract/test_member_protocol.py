@@ -34,7 +34,7 @@ from tests.faults.proxy import fault_proxy, refuse
 from tests.steps import counted_steps
 
 
-def test_a_change_without_others_takes_one_upload_and_is_recorded(stack: WorkerStack) -> None:
+def test_a_single_change_takes_one_upload_and_is_recorded(stack: WorkerStack) -> None:
     report = stack.deliver(change("a@b.co", at=5))
     assert (report.delivered, report.superseded, len(stack.amazon.uploads), stack.queue.bodies) == (1, 0, 1, [])
     kept = KEEP_ACTIVE if has_jobs(stack.destination) else KEEP_IN_DATASET
@@ -42,7 +42,7 @@ def test_a_change_without_others_takes_one_upload_and_is_recorded(stack: WorkerS
     assert stack.state().version.at == 5
 
 
-def test_an_older_enter_adds_its_identities_to_a_newer_one_that_another_worker_recorded(stack: WorkerStack) -> None:
+def test_an_older_enter_adds_its_identities_to_a_newer_one_of_another_worker(stack: WorkerStack) -> None:
     stack.amazon.meanwhile = lambda: stack.write(change("phone", at=4, message_id="b"))
     stack.deliver(change("other", at=2, message_id="c"))
     report = stack.deliver(change("email", at=3))
@@ -53,7 +53,7 @@ def test_an_older_enter_adds_its_identities_to_a_newer_one_that_another_worker_r
     assert stack.state().newest.message_id == "b"
 
 
-def test_an_enter_whose_worker_was_cut_off_is_sent_by_the_next_although_a_newer_one_is_recorded(
+def test_an_enter_recorded_by_a_stopped_worker_is_sent_although_a_newer_one_exists(
     stack: WorkerStack,
 ) -> None:
     stack.deliver(change("phone", at=4, message_id="b"))
@@ -62,7 +62,7 @@ def test_an_enter_whose_worker_was_cut_off_is_sent_by_the_next_although_a_newer_
     assert named_in(stack.amazon.uploads[-1][0]) == {digest("email"), digest("phone")}
 
 
-def test_a_notice_whose_worker_was_cut_off_removes_the_person_although_a_newer_exit_is_recorded(
+def test_a_notice_recorded_by_a_stopped_worker_is_sent_although_a_newer_exit_exists(
     stack: WorkerStack,
 ) -> None:
     stack.deliver(change("email", at=1))
@@ -73,16 +73,7 @@ def test_a_notice_whose_worker_was_cut_off_removes_the_person_although_a_newer_e
     assert [each[0]["action"] for each in stack.amazon.uploads] == ["CREATE", "DELETE", "DELETE"]
 
 
-def test_all_of_130_identities_are_removed(stack: WorkerStack) -> None:
-    for start in range(0, 130, 10):
-        stack.deliver(*(change(f"{n}@b.co", at=n + 1, message_id=f"{n}") for n in range(start, start + 10)))
-    assert len(stack.amazon.members["m1"]) == 130
-    report = stack.deliver(change(at=1000, exits=True))
-    assert (report.delivered, report.deferred) == (1, [])
-    assert stack.amazon.active() == set()
-
-
-def test_an_exit_that_overtakes_an_upload_of_the_enter_is_sent_once_more(stack: WorkerStack) -> None:
+def test_an_exit_that_overtakes_the_upload_of_its_enter_is_sent_again(stack: WorkerStack) -> None:
     def other_worker() -> None:
         assert stack.deliver(change("a@b.co", at=2, exits=True)).delivered == 1
 
@@ -94,7 +85,7 @@ def test_an_exit_that_overtakes_an_upload_of_the_enter_is_sent_once_more(stack: 
 
 
 @pytest.mark.parametrize(("exits", "owed"), [pytest.param(False, 0, id="enter"), pytest.param(True, 1, id="exit")])
-def test_three_copies_of_a_change_in_two_workers_take_one_upload_each_and_nothing_is_due_in_the_end(
+def test_three_copies_of_a_change_in_two_workers_take_one_upload_each(
     stack: WorkerStack, exits: bool, owed: int
 ) -> None:
     if exits:
@@ -124,7 +115,7 @@ def test_after_an_enter_that_amazon_applies_late_the_exit_is_sent_again(stack: W
     assert stack.amazon.active() == set()
 
 
-def test_an_exit_is_sent_again_where_a_repeated_attempt_at_the_enter_had_no_answer(stack: WorkerStack) -> None:
+def test_an_exit_is_sent_again_if_a_retry_of_its_enter_had_no_answer(stack: WorkerStack) -> None:
     entered = change("a@b.co", at=1)
     stack.amazon.fails = OutcomeUnknown("timeout")
     stack.deliver(entered)
@@ -139,7 +130,7 @@ def test_an_exit_is_sent_again_where_a_repeated_attempt_at_the_enter_had_no_answ
     assert stack.amazon.active() == set()
 
 
-def test_an_exit_is_sent_again_where_its_enter_was_sent_long_after_it_was_recorded(stack: WorkerStack) -> None:
+def test_an_exit_is_sent_again_if_its_enter_was_sent_long_after_it_was_recorded(stack: WorkerStack) -> None:
     entered = change("a@b.co", at=1)
     stack.amazon.fails = ServiceUnavailable("503")
     stack.deliver(entered)
@@ -152,7 +143,7 @@ def test_an_exit_is_sent_again_where_its_enter_was_sent_long_after_it_was_record
     assert stack.amazon.active() == set()
 
 
-def test_an_enter_waits_for_the_exit_that_was_sent_again_because_of_an_older_enter(stack: WorkerStack) -> None:
+def test_an_enter_waits_for_a_repeated_exit(stack: WorkerStack) -> None:
     entered = change("a@b.co", at=1)
     stack.amazon.fails = ServiceUnavailable("503")
     stack.deliver(entered)
@@ -167,7 +158,7 @@ def test_an_enter_waits_for_the_exit_that_was_sent_again_because_of_an_older_ent
     assert (stack.amazon.active(), stack.now >= removed + stack.effective) == ({"m1"}, True)
 
 
-def test_a_repetition_goes_to_the_same_targets(stack: WorkerStack) -> None:
+def test_a_repetition_keeps_connection_and_target_types(stack: WorkerStack) -> None:
     entered, exited = change("a@b.co", at=1), change(at=2, exits=True)
     for each in (entered, exited):
         stack.deliver(replace(each, destination=of_connection("c", dsp=True)))
@@ -175,7 +166,7 @@ def test_a_repetition_goes_to_the_same_targets(stack: WorkerStack) -> None:
     assert (envelope["connectionId"], envelope["targetTypes"]) == ("c", ["DSP"])
 
 
-def test_a_deletion_notice_removes_the_member_and_erases_the_identifiers_when_its_job_has_ended(
+def test_a_deletion_notice_erases_identifiers_when_its_last_removal_has_ended(
     stack: WorkerStack,
 ) -> None:
     stack.deliver(change("a@b.co", at=1))
@@ -194,7 +185,7 @@ def test_a_deletion_notice_removes_the_member_and_erases_the_identifiers_when_it
     assert not stack.holds("a@b.co")
 
 
-def test_an_exit_that_arrives_while_a_newer_enter_is_being_sent_removes_the_old_identities(stack: WorkerStack) -> None:
+def test_an_exit_that_arrives_during_a_newer_enters_upload_removes_old_identities(stack: WorkerStack) -> None:
     stack.deliver(change("old@b.co", at=1))
 
     def late_exit() -> None:
@@ -206,14 +197,8 @@ def test_an_exit_that_arrives_while_a_newer_enter_is_being_sent_removes_the_old_
     assert stack.amazon.members["m1"] == {digest("new@b.co")}
 
 
-def test_an_exit_without_traits_before_its_enter_is_superseded_and_makes_no_dead_letter(stack: WorkerStack) -> None:
-    reports = [stack.deliver(change(at=2, exits=True)), stack.deliver(change("a@b.co", at=1))]
-    assert [(report.superseded, report.parked) for report in reports] == [(1, 0)] * 2
-    assert (stack.amazon.uploads, stack.dead_letters.bodies) == ([], [])
-
-
 @WITH_JOBS
-def test_where_the_job_queue_stays_down_the_jobs_id_travels_and_is_stored_before_the_next_upload(
+def test_an_untracked_job_is_stored_before_its_changes_are_uploaded_again(
     stack: WorkerStack,
 ) -> None:
     stack.jobs.down = True
@@ -241,7 +226,7 @@ def test_where_the_job_queue_stays_down_the_jobs_id_travels_and_is_stored_before
 
 
 @WITH_JOBS
-def test_a_job_queue_that_is_down_for_a_moment_costs_seconds_and_no_other_upload(stack: WorkerStack) -> None:
+def test_a_job_queue_that_is_briefly_down_causes_no_second_upload(stack: WorkerStack) -> None:
     stack.jobs.down = True
 
     def recover(seconds: float) -> None:
@@ -254,7 +239,7 @@ def test_a_job_queue_that_is_down_for_a_moment_costs_seconds_and_no_other_upload
 
 
 @WITH_JOBS
-def test_a_change_that_a_job_rejects_is_parked_in_the_second_in_which_it_was_sent(stack: WorkerStack) -> None:
+def test_a_change_rejected_within_the_second_it_was_sent_is_parked(stack: WorkerStack) -> None:
     stack.now += 0.9
     stack.deliver(change("a@b.co", at=1))
     assert [check.parked for check in stack.check_jobs(JobReport("SUCCEEDED", rejected={"m1": "no"}))] == [1]
@@ -262,9 +247,7 @@ def test_a_change_that_a_job_rejects_is_parked_in_the_second_in_which_it_was_sen
 
 @WITH_JOBS
 @pytest.mark.parametrize("exits", [False, True], ids=["enter", "exit"])
-def test_a_change_of_a_member_with_more_identities_than_a_row_can_hold_is_delivered(
-    stack: WorkerStack, exits: bool
-) -> None:
+def test_a_member_with_more_identities_than_a_row_can_hold_is_delivered(stack: WorkerStack, exits: bool) -> None:
     many = change(*(f"{number}@b.co" for number in range(9_900)), at=1, exits=True)
     stack.write(many)  # nearly 400 KB, the limit of DynamoDB
     own = {digest(f"new-{number}@b.co") for number in range(90)}
@@ -283,7 +266,7 @@ def test_changes_whose_repetition_cannot_be_queued_are_not_acknowledged(stack: W
 
 
 @ON_LOCAL_AWS
-def test_an_unknown_outcome_keeps_its_settle_time_where_the_table_fails_afterwards(stack: WorkerStack) -> None:
+def test_an_unknown_outcome_waits_its_settle_time_even_if_the_table_fails_then(stack: WorkerStack) -> None:
     stack.limits = replace(LIMITS, max_bytes=300)  # one record in an upload
     both = [change("a@b.co", at=1, member=f"m{number}") for number in range(2)]
 
@@ -304,7 +287,7 @@ def test_an_unknown_outcome_keeps_its_settle_time_where_the_table_fails_afterwar
     assert [deferred.delay for deferred in report.deferred] == [LIMITS.settle]
 
 
-def test_a_change_that_is_tried_often_costs_one_write_at_first_none_while_attempts_fail_and_one_in_the_end(
+def test_failed_attempts_at_a_change_cost_no_write(
     stack: WorkerStack,
 ) -> None:
     def writes(receives: int) -> int:
@@ -322,7 +305,7 @@ def test_a_change_that_is_tried_often_costs_one_write_at_first_none_while_attemp
     assert stack.amazon.active() == {"m1"}
 
 
-def test_while_nothing_may_be_sent_a_change_costs_neither_a_write_nor_a_read(stack: WorkerStack) -> None:
+def test_while_the_circuit_is_open_a_change_costs_no_read_and_no_write(stack: WorkerStack) -> None:
     stack.gate.error = CircuitOpen("open", retry_after=30)
     report = stack.deliver(change("a@b.co", at=1))
     assert [(deferred.reason, deferred.delay >= 30) for deferred in report.deferred] == [("circuit_open", True)]

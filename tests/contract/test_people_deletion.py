@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from audience_sync.aws.membership_rows import expires_at
-from audience_sync.aws.membership_scan import MembershipScan
 from audience_sync.errors import (
     AccessDenied,
     CircuitOpen,
@@ -17,17 +16,15 @@ from audience_sync.errors import (
     ServiceUnavailable,
     Throttled,
 )
-from audience_sync.ingest.record_rules import erasing_exit
 from audience_sync.members.erasure import StepKind
-from audience_sync.members.erasure_state import Erasure, Missing, Outcome, Progress
+from audience_sync.members.erasure_state import Missing, Outcome, Progress
 from audience_sync.members.member_state import KEEP_IN_DATASET, MemberState
-from audience_sync.members.membership import EVERY_AUDIENCE, Audience, Destination, MembershipChange
+from audience_sync.members.membership import Audience, Destination, MembershipChange
 from audience_sync.members.messages import DeletionMessage, read_job_queue
 from audience_sync.members.person_deletion import last_accepted
-from audience_sync.operations.erasures import Context, ErasureReport, Pass, check_erasures, judged
 from audience_sync.operations.people_deletion import MAX_ATTEMPTS, SAMPLE_SIZE, DeletionReport
 from tests.builders import AUDIENCE
-from tests.contract.worker_stack import DATASET, GRANTED, LIMITS, NOW, SHARDING, MemoryStack, change
+from tests.contract.worker_stack import DATASET, GRANTED, LIMITS, NOW, MemoryStack, change, notice
 
 A, B, OF_AUDIENCE_API = AUDIENCE, "dataset-b", "418273650912340009"
 HOUR, DAY = 3600, 86_400  # seconds
@@ -50,34 +47,8 @@ def leave(at: int, of: str = A) -> MembershipChange:
     return change(at=at, exits=True, audience_id=of)
 
 
-def notice(at: int, member: str = "m1") -> MembershipChange:
-    return erasing_exit(member, at, f"notice-{at}")
-
-
-def denial(at: int) -> MembershipChange:
-    return erasing_exit("m1", at, f"denial-{at}", denies_consent=True)
-
-
-def everywhere(stack: MemoryStack, member: str = "m1") -> MemberState:
-    return stack.members().read([(EVERY_AUDIENCE, member)])[EVERY_AUDIENCE, member]
-
-
 def row(stack: MemoryStack, audience: str) -> MemberState:
     return stack.members().read([(audience, "m1")])[audience, "m1"]
-
-
-def erasure(stack: MemoryStack, member: str = "m1") -> Erasure:
-    people = [everywhere(stack, member)]
-    ((_, found, _),) = judged(people, stack.audiences, stack.members(), stack.limits.timings, stack.now)
-    return found
-
-
-def check(stack: MemoryStack) -> ErasureReport:
-    scan = MembershipScan(stack.client(), stack.table, SHARDING)
-    timings = stack.limits.timings
-    return check_erasures(
-        Context(scan, stack.members(), stack.audiences, timings, stack.jobs, stack.clock, 4, 60.0), Pass()
-    )
 
 
 def hours(stack: MemoryStack, count: float) -> None:
@@ -92,7 +63,7 @@ def hours(stack: MemoryStack, count: float) -> None:
         for body in [each.body for each in stack.jobs.receive()]:
             stack.check_jobs(None, body)
         if stack.now % (6 * HOUR) == 0:
-            check(stack)
+            stack.check_erasures()
 
 
 def long_ago(stack: MemoryStack) -> None:
@@ -108,13 +79,13 @@ def held(stack: MemoryStack) -> list[str]:
 # One owner
 
 
-def test_a_person_in_two_datasets_is_deleted_once_by_id_when_the_enters_have_taken_effect(stack: MemoryStack) -> None:
+def test_a_person_in_two_datasets_is_deleted_once_when_all_enters_took_effect(stack: MemoryStack) -> None:
     stack.deliver(enter("a@b.co", at=1), enter("a@b.co", at=1, to=B))
     stack.now += 600
     stack.deliver(notice(2))
     stack.rest()
     assert stack.amazon.deleted == [["m1"]]
-    (deletion,) = (each for each in everywhere(stack).erasure if each.kind is StepKind.DELETION)
+    (deletion,) = (each for each in stack.everywhere().erasure if each.kind is StepKind.DELETION)
     assert NOW + EFFECTIVE <= deletion.at / 1000 < NOW + EFFECTIVE + 960, (
         "on the next look, a quarter of an hour at most"
     )
@@ -122,7 +93,7 @@ def test_a_person_in_two_datasets_is_deleted_once_by_id_when_the_enters_have_tak
 
 
 @pytest.mark.parametrize("hours_later", [6, 30])
-def test_a_plain_exit_after_a_return_deletes_nobody_elsewhere(stack: MemoryStack, hours_later: int) -> None:
+def test_a_plain_exit_after_a_return_deletes_the_person_nowhere_else(stack: MemoryStack, hours_later: int) -> None:
     """R1: in b for three days and in a since now; a notice, back in both, and a plain exit from a."""
     stack.deliver(enter("a@b.co", at=1, to=B))
     stack.now += 3 * DAY
@@ -144,52 +115,52 @@ def test_a_plain_exit_after_a_return_deletes_nobody_elsewhere(stack: MemoryStack
     assert not row(stack, B).newest.exits
 
 
-def test_an_end_or_a_repetition_asks_for_no_deletion(stack: MemoryStack) -> None:
+def test_a_plain_exit_and_its_repetition_ask_for_no_deletion(stack: MemoryStack) -> None:
     stack.deliver(enter("a@b.co", at=1))
     stack.deliver(leave(2))
     stack.rest()
     assert (len(stack.amazon.uploads), stack.amazon.deleted) == (3, [])
 
 
-def test_a_dsp_account_is_not_asked_and_the_erasure_says_so(stack: MemoryStack) -> None:
+def test_a_dsp_account_asks_for_no_deletion_and_the_erasure_stays_open(stack: MemoryStack) -> None:
     stack.deletes_people = False
     stack.deliver(enter("a@b.co", at=1), enter("a@b.co", at=1, to=B))
-    stack.deliver(denial(2))
+    stack.deliver(notice(2, denies=True))
     hours(stack, 3 * 24)
     assert stack.amazon.deleted == []
-    assert [each.missing for each in erasure(stack).audiences.values()] == [Missing.NO_DELETION] * 2
+    assert [each.missing for each in stack.erasure().audiences.values()] == [Missing.NO_DELETION] * 2
     stack.deletes_people = True  # a manager account since
     hours(stack, 24)
     assert stack.amazon.deleted == []
 
 
-def test_a_dsp_account_closes_what_was_removed_with_consent(stack: MemoryStack) -> None:
+def test_a_dsp_account_closes_an_erasure_whose_removal_had_consent(stack: MemoryStack) -> None:
     stack.deletes_people = False
     stack.deliver(enter("a@b.co", at=1))
     stack.deliver(notice(2))
     hours(stack, 3 * 24)
-    assert erasure(stack).progress is Progress.CLOSED
+    assert stack.erasure().progress is Progress.CLOSED
 
 
 # The ways to get it wrong
 
 
-def test_a_denial_minutes_after_an_enter_is_deleted_when_the_enter_has_taken_effect(stack: MemoryStack) -> None:
+def test_denied_consent_deletes_the_person_once_the_last_enter_took_effect(stack: MemoryStack) -> None:
     """P2: nothing else removes the person, since Amazon ignores a removal without consent."""
     stack.deliver(enter("a@b.co", at=1))
     stack.now += 600
-    stack.deliver(denial(2))
+    stack.deliver(notice(2, denies=True))
     hours(stack, (EFFECTIVE - 660) / HOUR)
     assert stack.amazon.deleted == []
     hours(stack, 0.5)
     assert (stack.amazon.deleted, held(stack)) == ([["m1"]], [])
 
 
-def test_while_an_exit_is_not_recorded_the_deletion_waits_a_day_and_is_made_again_after_it(stack: MemoryStack) -> None:
+def test_a_deletion_waits_at_most_a_day_for_unrecorded_exits_and_is_repeated(stack: MemoryStack) -> None:
     stack.deliver(enter("a@b.co", at=1))
     long_ago(stack)
     stack.gate.error = CircuitOpen("open", retry_after=240.0)
-    stack.deliver(denial(2))
+    stack.deliver(notice(2, denies=True))
     hours(stack, 23)
     assert stack.amazon.deleted == []
     stack.gate.error = None
@@ -207,7 +178,7 @@ def test_while_an_exit_is_not_recorded_the_deletion_waits_a_day_and_is_made_agai
     assert len(stack.amazon.deleted) == 2
 
 
-def test_enters_wait_for_no_acceptance_and_a_late_one_enters_again_who_is_in(stack: MemoryStack) -> None:
+def test_enters_do_not_wait_for_acceptance_and_are_repeated_after_a_late_one(stack: MemoryStack) -> None:
     """P3: with 403 for a day the person is back in a after four hours, and enters b for the first time."""
     stack.deliver(enter("a@b.co", at=1))
     long_ago(stack)
@@ -226,7 +197,7 @@ def test_enters_wait_for_no_acceptance_and_a_late_one_enters_again_who_is_in(sta
     assert {row(stack, each).newest.exits for each in (A, B)} == {False}
 
 
-def test_who_came_back_before_an_older_notice_arrives_is_entered_again_after_its_deletion(stack: MemoryStack) -> None:
+def test_a_returned_person_is_entered_again_after_the_deletion_of_a_late_notice(stack: MemoryStack) -> None:
     """The row of a had an exit newer than the second notice long before, so it does not wait for its deletion."""
     stack.deliver(enter("a@b.co", at=1), enter("a@b.co", at=1, to=B))
     long_ago(stack)
@@ -238,19 +209,19 @@ def test_who_came_back_before_an_older_notice_arrives_is_entered_again_after_its
     hours(stack, 12)
     assert len(stack.amazon.deleted) == 2
     assert (row(stack, A).newest.exits, row(stack, B).newest.exits, held(stack)) == (False, True, ["m1"])
-    assert row(stack, A).entered * 1000 > last_accepted([everywhere(stack)]), "entered again"
+    assert row(stack, A).entered * 1000 > last_accepted([stack.everywhere()]), "entered again"
 
 
-def test_an_older_notice_that_arrives_last_deletes_nobody_who_is_back(stack: MemoryStack) -> None:
+def test_an_older_notice_that_arrives_last_does_not_delete_a_returned_person(stack: MemoryStack) -> None:
     stack.deliver(enter("a@b.co", at=1))
     long_ago(stack)
     stack.deliver(notice(3), enter("a@b.co", at=5))
     hours(stack, 12)
-    plan = everywhere(stack).plan
+    plan = stack.everywhere().plan
     stack.deliver(notice(2))
     hours(stack, 12)
-    assert (len(stack.amazon.deleted), held(stack), everywhere(stack).plan) == (1, ["m1"], plan)
-    assert erasure(stack).audiences[A].outcome is Outcome.AMAZON_DELETES
+    assert (len(stack.amazon.deleted), held(stack), stack.everywhere().plan) == (1, ["m1"], plan)
+    assert stack.erasure().audiences[A].outcome is Outcome.AMAZON_DELETES
 
 
 @pytest.mark.parametrize("to", [B, OF_AUDIENCE_API])
@@ -263,13 +234,13 @@ def test_a_row_that_was_inserted_after_the_notice_needs_no_proof(stack: MemorySt
     hours(stack, 72)
     stack.deliver(leave(4, to))
     hours(stack, 72)
-    assert erasure(stack).progress is Progress.CLOSED
+    assert stack.erasure().progress is Progress.CLOSED
 
 
 # Proof
 
 
-def test_an_erasure_that_came_late_is_closed_although_the_person_left_before_it_was_judged(stack: MemoryStack) -> None:
+def test_a_late_erasure_is_closed_even_if_the_person_left_before_the_check(stack: MemoryStack) -> None:
     """R6: exit and enter, a notice older than both, and a plain exit before the audit."""
     stack.deliver(leave(10, OF_AUDIENCE_API))
     stack.deliver(enter("a@b.co", at=20, to=OF_AUDIENCE_API))
@@ -280,10 +251,10 @@ def test_an_erasure_that_came_late_is_closed_although_the_person_left_before_it_
     stack.deliver(leave(30, OF_AUDIENCE_API))
     stack.rest()
     stack.now += DAY
-    assert erasure(stack).progress is Progress.CLOSED
+    assert stack.erasure().progress is Progress.CLOSED
 
 
-def test_the_row_of_a_member_of_a_dataset_lives_as_long_as_amazon_may_keep_the_member(stack: MemoryStack) -> None:
+def test_a_datasets_row_lives_as_long_as_amazon_may_keep_the_member(stack: MemoryStack) -> None:
     """T4."""
     stack.deliver(enter("a@b.co", at=1))
     assert expires_at(row(stack, A)) == NOW + KEEP_IN_DATASET
@@ -292,25 +263,25 @@ def test_the_row_of_a_member_of_a_dataset_lives_as_long_as_amazon_may_keep_the_m
     assert expires_at(row(stack, A)) < NOW + 60 * DAY
 
 
-def test_an_open_erasure_is_not_forgotten_when_rows_expire(stack: MemoryStack) -> None:
+def test_the_rows_of_an_open_erasure_do_not_expire(stack: MemoryStack) -> None:
     """T5: with 403 for 43 days, a second notice then finds it still open."""
     stack.deliver(enter("a@b.co", at=1))
     long_ago(stack)
     stack.amazon.deletion_fails = REFUSED
-    stack.deliver(denial(2))
+    stack.deliver(notice(2, denies=True))
     for _ in range(43 * 4):
         hours(stack, 6)
-        rows = [everywhere(stack), row(stack, A)]
+        rows = [stack.everywhere(), row(stack, A)]
         assert all(expires_at(each) > stack.now for each in rows)
-    stack.deliver(denial(3))
+    stack.deliver(notice(3, denies=True))
     hours(stack, 2)
-    assert (erasure(stack).progress, [each.id for each in erasure(stack).notices]) == (
+    assert (stack.erasure().progress, [each.id for each in stack.erasure().notices]) == (
         Progress.OPEN,
-        ["denial-2", "denial-3"],
+        ["notice-2", "notice-3"],
     )
 
 
-def test_a_notice_in_an_outage_of_sixty_hours_is_proven_only_by_the_removal_that_was_accepted(
+def test_after_a_60_hour_outage_only_an_accepted_removal_proves_the_erasure(
     stack: MemoryStack,
 ) -> None:
     """R2 A: no upload for 60 hours, a notice in the first minute, back with another address in the last hour."""
@@ -321,13 +292,13 @@ def test_a_notice_in_an_outage_of_sixty_hours_is_proven_only_by_the_removal_that
     stack.deliver(notice(2))
     hours(stack, 59)
     stack.deliver(enter("new@b.co", at=9, to=OF_AUDIENCE_API))
-    assert erasure(stack).progress is Progress.OPEN
+    assert stack.erasure().progress is Progress.OPEN
     hours(stack, 1)
     stack.amazon.down = None
     hours(stack, 96)
     assert len(stack.amazon.members["m1"]) == 1
-    assert erasure(stack).audiences[OF_AUDIENCE_API].outcome is Outcome.REMOVED
-    assert erasure(stack).progress is Progress.CLOSED
+    assert stack.erasure().audiences[OF_AUDIENCE_API].outcome is Outcome.REMOVED
+    assert stack.erasure().progress is Progress.CLOSED
 
 
 # Requests
@@ -364,13 +335,13 @@ def refusing(stack: MemoryStack, error: Exception, refused: Callable[[str], bool
     return sizes
 
 
-def test_people_share_a_message_and_a_request(stack: MemoryStack) -> None:
+def test_deletions_of_30_people_share_one_request(stack: MemoryStack) -> None:
     people = due(stack, 30)
     assert deletion(stack, *people).accepted == 30
     assert [len(each) for each in stack.amazon.deleted] == [30]
 
 
-def test_a_message_is_not_read_before_it_is_due(stack: MemoryStack) -> None:
+def test_a_deletion_message_before_its_time_reads_no_row(stack: MemoryStack) -> None:
     stack.deliver(enter("a@b.co", at=1))
     stack.deliver(notice(2))
     (message,) = map(read_job_queue, stack.jobs.drain())
@@ -380,7 +351,7 @@ def test_a_message_is_not_read_before_it_is_due(stack: MemoryStack) -> None:
     assert stack.jobs.delays == [900 - NOW % 900]
 
 
-def test_one_bad_id_holds_back_nobody(stack: MemoryStack) -> None:
+def test_one_rejected_id_does_not_block_other_deletions(stack: MemoryStack) -> None:
     people = due(stack, 30)
     refusing(stack, RequestRejected("Amazon answered 400", status=400), lambda each: each == "m17")
     report = deletion(stack, *people)
@@ -398,7 +369,7 @@ def test_one_bad_id_holds_back_nobody(stack: MemoryStack) -> None:
         pytest.param(InvalidRequest("a DSP account"), 1, id="an account that may not"),
     ],
 )
-def test_a_refusal_of_everybody_takes_few_requests_and_the_check_asks_again(
+def test_refused_deletions_take_few_requests_and_are_queued_again_by_the_check(
     stack: MemoryStack, error: Exception, at_most: int
 ) -> None:
     people = due(stack, 40)
@@ -407,12 +378,12 @@ def test_a_refusal_of_everybody_takes_few_requests_and_the_check_asks_again(
     assert (report.refused.total(), report.accepted, report.detail) == (40, 0, str(error))
     assert (len(sizes) <= at_most, stack.jobs.bodies) == (True, [])
     stack.now += 6 * HOUR
-    assert check(stack).asked_again == 40
+    assert stack.check_erasures().asked_again == 40
     again = [each for each in map(read_job_queue, stack.jobs.drain()) if isinstance(each, DeletionMessage)]
     assert sorted(person for each in again for person in each.people) == sorted(people)
 
 
-def test_a_request_that_fails_for_now_is_made_again_and_then_left_to_the_check(stack: MemoryStack) -> None:
+def test_a_transient_failure_is_retried_for_hours_and_then_left_to_the_check(stack: MemoryStack) -> None:
     people, begun = due(stack, 3), stack.now
     stack.amazon.deletion_fails = Throttled("429", retry_after=120.0)
     assert "429" in deletion(stack, *people).detail
@@ -432,7 +403,7 @@ def test_a_request_that_fails_for_now_is_made_again_and_then_left_to_the_check(s
     assert (stack.delete(message).waiting, stack.jobs.bodies) == (0, [])
 
 
-def test_who_was_entered_before_a_deletion_is_counted_and_waits_for_its_effect(stack: MemoryStack) -> None:
+def test_a_person_entered_before_the_deletion_is_entered_again_after_its_effect(stack: MemoryStack) -> None:
     people = due(stack, 2)
     stack.now += 5 * HOUR  # enters do not wait that long
     stack.deliver(*(enter("b@b.co", at=3, member=each) for each in people))
@@ -445,7 +416,7 @@ def test_who_was_entered_before_a_deletion_is_counted_and_waits_for_its_effect(s
     assert held(stack) == people
 
 
-def test_two_messages_at_once_ask_once(stack: MemoryStack) -> None:
+def test_two_concurrent_deletion_messages_make_one_request(stack: MemoryStack) -> None:
     (person,) = due(stack, 1)
     other: list[DeletionReport] = []
     accept = stack.amazon.delete_people
@@ -461,14 +432,14 @@ def test_two_messages_at_once_ask_once(stack: MemoryStack) -> None:
     assert stack.amazon.deleted == [[person]]
 
 
-def test_without_time_for_a_request_people_wait(stack: MemoryStack) -> None:
+def test_a_deletion_without_time_left_is_requeued(stack: MemoryStack) -> None:
     people = due(stack, 2)
     stack.monotonic = lambda: 51.0
     assert deletion(stack, *people).waiting == 2
     assert stack.amazon.deleted == []
 
 
-def test_a_deletion_that_cannot_be_recorded_is_asked_for_again(stack: MemoryStack) -> None:
+def test_an_accepted_deletion_that_was_not_recorded_is_requested_again(stack: MemoryStack) -> None:
     (person,) = due(stack, 1)
     stack.model.refused = [{0: "InternalServerError"}]
     with pytest.raises(Exception, match="does not answer"):

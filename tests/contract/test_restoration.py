@@ -7,14 +7,12 @@ from dataclasses import replace
 import pytest
 
 from audience_sync.aws.membership_rows import StoredMember, stored_member
-from audience_sync.ingest.record_rules import erasing_exit
 from audience_sync.members.erasure_state import Progress
 from audience_sync.members.member_state import MemberState
 from audience_sync.members.membership import EVERY_AUDIENCE, Audience, Member, MembershipChange
-from audience_sync.operations.erasures import judged
 from audience_sync_cli.members.restoration import Outcome, Restoration, RestorationReport
 from tests.builders import AUDIENCE
-from tests.contract.worker_stack import SHARDING, WorkerStack, change, digest
+from tests.contract.worker_stack import SHARDING, WorkerStack, change, digest, notice
 
 DAY = 86_400  # seconds
 
@@ -37,10 +35,6 @@ class Older:
 
     def members(self) -> Iterator[list[StoredMember]]:
         yield [each for member, each in self.rows.items() if member[0] != EVERY_AUDIENCE]
-
-
-def notice(at: int, *, denies: bool = False) -> MembershipChange:
-    return erasing_exit("m1", at, f"notice-{at}", denies_consent=denies)
 
 
 @pytest.fixture
@@ -75,12 +69,6 @@ def removed(stack: WorkerStack) -> list[set[str]]:
     ]
 
 
-def erasure(stack: WorkerStack) -> Progress:
-    people = stack.members().read([(EVERY_AUDIENCE, "m1")]).values()
-    ((_, found, _),) = judged(people, stack.audiences, stack.members(), stack.limits.timings, stack.now)
-    return found.progress
-
-
 def test_a_person_whose_deletion_notice_found_no_row_is_removed_and_erased(stack: WorkerStack, older: Older) -> None:
     stack.deliver(notice(at=10))
     stack.rest()
@@ -96,10 +84,10 @@ def test_a_person_whose_deletion_notice_found_no_row_is_removed_and_erased(stack
 def test_the_erasure_of_a_person_whose_notice_found_no_row_is_proven(stack: WorkerStack, older: Older) -> None:
     stack.deliver(notice(at=10))
     stack.rest()
-    assert erasure(stack) is Progress.UNKNOWN
+    assert stack.erasure().progress is Progress.UNKNOWN
     restore(stack, older)
     stack.rest()
-    assert erasure(stack) is Progress.CLOSED
+    assert stack.erasure().progress is Progress.CLOSED
     assert stack.amazon.deleted == ([["m1"]] if stack.destination else [])
 
 
@@ -122,7 +110,7 @@ def test_a_person_who_left_without_identifiers_is_removed(stack: WorkerStack, ol
     assert stack.amazon.active() == set()
 
 
-def test_an_earlier_address_of_a_person_leaves_with_the_next_exit(stack: WorkerStack, older: Older) -> None:
+def test_a_restored_earlier_address_is_removed_with_the_next_exit(stack: WorkerStack, older: Older) -> None:
     stack.deliver(change("new@b.co", at=10))
     stack.rest()
     uploads = len(stack.amazon.uploads)
@@ -145,7 +133,7 @@ def test_the_address_of_an_earlier_life_is_removed_and_the_new_one_stays(stack: 
     assert stack.amazon.members["m1"] == {digest("new@b.co")}
 
 
-def test_who_is_back_since_a_notice_keeps_the_new_address_only(stack: WorkerStack, older: Older) -> None:
+def test_a_person_who_returned_after_a_notice_keeps_only_the_new_address(stack: WorkerStack, older: Older) -> None:
     stack.deliver(notice(at=10))
     stack.rest()
     stack.deliver(change("new@b.co", at=11))
@@ -157,7 +145,7 @@ def test_who_is_back_since_a_notice_keeps_the_new_address_only(stack: WorkerStac
 
 
 @pytest.mark.parametrize("change_", [notice(at=10), change(at=10, exits=True)], ids=["notice", "exit"])
-def test_a_second_copy_changes_nothing(stack: WorkerStack, older: Older, change_: MembershipChange) -> None:
+def test_restoring_twice_changes_nothing(stack: WorkerStack, older: Older, change_: MembershipChange) -> None:
     stack.deliver(change_)
     stack.rest()
     restore(stack, older)

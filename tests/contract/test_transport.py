@@ -124,7 +124,7 @@ def test_a_login_ends_at_its_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
         assert time.monotonic() - began < LIMIT
 
 
-def test_a_connection_that_is_closed_already_does_not_save_the_one_that_hangs() -> None:
+def test_a_hanging_connection_times_out_although_another_was_closed() -> None:
     with serving(closing) as closed, serving(silent) as hanging, requests.Session() as session:
         adapter = TotalTimeoutAdapter.mount_on(session)
         assert session.get(closed, timeout=LIMIT).status_code == 200
@@ -134,7 +134,7 @@ def test_a_connection_that_is_closed_already_does_not_save_the_one_that_hangs() 
         assert TIMEOUT * 0.9 <= time.monotonic() - began < LIMIT
 
 
-def test_connections_that_the_server_has_reset_do_not_save_the_one_that_hangs() -> None:
+def test_a_hanging_connection_times_out_although_others_were_reset() -> None:
     with ExitStack() as servers, requests.Session() as session:
         adapter = TotalTimeoutAdapter.mount_on(session)
         for _ in range(8):  # they are cut in any order; the one that hangs is hardly the first of nine

@@ -59,7 +59,7 @@ def test_a_notice_removes_a_person_from_an_unlinked_audience_and_leaves_no_hash(
     assert not stack.worker.holds("a@b.co")
 
 
-def test_the_removal_goes_where_the_members_of_the_unlinked_audience_went(stack: Unlinkable) -> None:
+def test_the_removal_from_an_unlinked_audience_goes_to_its_targets(stack: Unlinkable) -> None:
     stack.table.put(Audience(AUDIENCE, destination=of_connection("c-1"), settings={"dsp": True}), created=0)
     stack.worker.write(change("a@b.co", at=5))
     assert stack.table.unlink(AUDIENCE, at=round(NOW * 1000))
@@ -68,7 +68,7 @@ def test_the_removal_goes_where_the_members_of_the_unlinked_audience_went(stack:
     assert set(stack.worker.amazon.targets) == {Target(AUDIENCE, of_connection("c-1", dsp=True))}
 
 
-def test_a_row_that_no_notice_was_spread_to_is_erased_when_its_audience_is_listed(stack: Unlinkable) -> None:
+def test_a_row_missed_by_a_notice_is_erased_when_its_audience_is_listed_again(stack: Unlinkable) -> None:
     """An earlier version deleted the rows of unlinked audiences, so that notices did not reach their members."""
     stack.deliver(change("a@b.co", at=5))
     stack.worker.write(erasing_exit("m1", 10, "notice"))

@@ -61,7 +61,7 @@ def test_an_enter_after_an_exit_waits_and_is_delivered_and_counted_once(stack: W
     assert stack.amazon.members["m1"] == {digest("b@b.co")}
 
 
-def test_of_an_exit_and_an_enter_in_one_batch_the_exit_is_sent_and_counted_and_the_enter_waits(
+def test_in_one_batch_an_exit_is_sent_and_the_enter_after_it_waits(
     stack: WorkerStack,
 ) -> None:
     stack.deliver(change("a@b.co", at=1))
@@ -76,7 +76,7 @@ def test_of_an_exit_and_an_enter_in_one_batch_the_exit_is_sent_and_counted_and_t
     assert stack.amazon.members["m1"] == {digest("b@b.co")}
 
 
-def test_an_exit_while_an_enter_waits_supersedes_it_and_costs_nothing_more(stack: WorkerStack) -> None:
+def test_an_exit_supersedes_a_waiting_enter_without_another_upload(stack: WorkerStack) -> None:
     stack.deliver(change("a@b.co", at=1))
     stack.now += 2 * stack.effective
     stack.deliver(change(at=2, exits=True))
@@ -86,7 +86,7 @@ def test_an_exit_while_an_enter_waits_supersedes_it_and_costs_nothing_more(stack
     assert (stack.amazon.active(), enter_uploads(stack)) == (set(), 1)
 
 
-def test_an_enter_that_waits_is_read_once_before_it_is_due_and_once_then(stack: WorkerStack) -> None:
+def test_a_waiting_enter_reads_its_row_once_before_it_is_due_and_once_then(stack: WorkerStack) -> None:
     stack.deliver(change("a@b.co", at=1, exits=True))
     stack.calls.clear()
     assert stack.deliver(change("b@b.co", at=2)).waiting == {AUDIENCE: 1}
@@ -100,7 +100,7 @@ def test_an_enter_that_waits_is_read_once_before_it_is_due_and_once_then(stack: 
     assert stack.calls == [READ, READ, WRITE]
 
 
-def test_a_change_that_waits_keeps_its_time_its_origin_and_its_attempts(stack: WorkerStack) -> None:
+def test_a_waiting_change_keeps_its_first_time_origin_and_attempts(stack: WorkerStack) -> None:
     stack.deliver(change("a@b.co", at=1, exits=True))
     (enter,) = pack([stack.stated(change("b@b.co", at=2))])
     stack.deliver_messages(Message("first", "h", enter, 1, 1_000))
@@ -114,7 +114,7 @@ def test_a_change_that_waits_keeps_its_time_its_origin_and_its_attempts(stack: W
 
 
 @WITH_JOBS
-def test_changes_that_wait_for_a_late_job_are_read_at_every_look(stack: WorkerStack) -> None:
+def test_changes_waiting_for_a_late_job_read_their_row_every_15_minutes(stack: WorkerStack) -> None:
     stack.deliver(change("a@b.co", at=1))
     stack.now += 2 * stack.effective
     stack.deliver(change(at=2, exits=True))
@@ -129,9 +129,7 @@ def test_changes_that_wait_for_a_late_job_are_read_at_every_look(stack: WorkerSt
 
 @pytest.mark.parametrize("share", [0.001, 0.01, 0.03])
 @pytest.mark.parametrize("is_late", [False, True], ids=["for a moment", "for a late job"])
-def test_waiting_messages_that_are_delivered_twice_for_a_day_and_a_half_stay_about_as_many(
-    share: float, is_late: bool
-) -> None:
+def test_waiting_messages_delivered_twice_do_not_multiply_in_36_hours(share: float, is_late: bool) -> None:
     """Unmerged, 15 would become 20, 47 and 725. Each look has as many batches as there are pollers."""
     stack, random, until = MemoryStack(), Random(1), round(NOW) + 36 * HOUR
     for number in range(15):
@@ -156,7 +154,7 @@ def test_waiting_messages_that_are_delivered_twice_for_a_day_and_a_half_stay_abo
 
 
 @ON_LOCAL_AWS
-def test_a_table_that_fails_while_an_enter_waits_loses_and_miscounts_nothing(stack: WorkerStack) -> None:
+def test_a_table_failure_while_an_enter_waits_loses_no_change(stack: WorkerStack) -> None:
     stack.deliver(change("a@b.co", at=1, exits=True))
     waits = stack.deliver(change("b@b.co", at=2))
     with fault_proxy(stack.url) as proxy, stack.through(proxy.url):
@@ -173,7 +171,7 @@ def test_a_table_that_fails_while_an_enter_waits_loses_and_miscounts_nothing(sta
     assert (stack.amazon.members["m1"], enter_uploads(stack)) == ({digest("b@b.co")}, 1)
 
 
-def test_where_the_queue_fails_an_enter_that_waits_comes_back_with_its_message(stack: WorkerStack) -> None:
+def test_an_enter_that_cannot_be_requeued_comes_back_with_its_message(stack: WorkerStack) -> None:
     stack.deliver(change("a@b.co", at=1))
     stack.now += 2 * stack.effective
     both = [change(at=2, exits=True), change("b@b.co", at=3)]
@@ -190,9 +188,7 @@ def test_where_the_queue_fails_an_enter_that_waits_comes_back_with_its_message(s
 
 
 @pytest.mark.parametrize(("make", "reads"), [(MemoryStack, 8), (dataset_stack, 12)])
-def test_a_notice_about_somebody_who_has_just_entered_reads_a_few_rows_in_its_day_and_a_half(
-    make: Callable[[], MemoryStack], reads: int
-) -> None:
+def test_a_notice_soon_after_an_enter_reads_few_rows_in_36_hours(make: Callable[[], MemoryStack], reads: int) -> None:
     """Looking every quarter of an hour, it was 152 and 164. In a dataset, four are for the person's deletion."""
     stack = make()
     stack.deliver(change("a@b.co", at=1))
@@ -204,7 +200,7 @@ def test_a_notice_about_somebody_who_has_just_entered_reads_a_few_rows_in_its_da
     assert (stack.model.reads, stack.amazon.active()) == (reads, set())
 
 
-def test_a_repetition_that_finds_nothing_due_does_nothing(stack: WorkerStack) -> None:
+def test_a_repetition_with_nothing_due_sends_and_writes_nothing(stack: WorkerStack) -> None:
     stack.deliver(change("a@b.co", at=1))
     stack.deliver(change("a@b.co", at=2, exits=True))
     (repetition,) = stack.queue.drain()
@@ -217,7 +213,7 @@ def test_a_repetition_that_finds_nothing_due_does_nothing(stack: WorkerStack) ->
     assert (stack.calls, len(stack.amazon.uploads), stack.queue.bodies) == ([READ], 3, [])
 
 
-def test_a_repeated_enter_whose_worker_was_cut_off_is_removed_if_the_member_has_left_meanwhile(
+def test_a_repeated_enter_of_a_stopped_worker_is_removed_if_the_member_left(
     stack: WorkerStack,
 ) -> None:
     stack.deliver(change("old", at=1))
@@ -233,7 +229,7 @@ def test_a_repeated_enter_whose_worker_was_cut_off_is_removed_if_the_member_has_
     assert stack.amazon.active() == set()
 
 
-def test_a_repetition_that_is_not_due_yet_waits_again_and_reads_nothing(stack: WorkerStack) -> None:
+def test_a_repetition_before_its_time_waits_without_reading_a_row(stack: WorkerStack) -> None:
     stack.deliver(change("a@b.co", at=1))
     stack.deliver(change("a@b.co", at=2, exits=True))
     (repetition,) = stack.queue.drain()
@@ -244,7 +240,7 @@ def test_a_repetition_that_is_not_due_yet_waits_again_and_reads_nothing(stack: W
     assert (stack.calls, stack.queue.delays) == ([], [min(stack.effective - 900, MAX_DELAY)])
 
 
-def test_a_repetition_that_amazon_does_not_accept_comes_back_until_it_is_sent(stack: WorkerStack) -> None:
+def test_a_repetition_is_retried_until_amazon_accepts_it(stack: WorkerStack) -> None:
     stack.deliver(change("a@b.co", at=1))
     stack.deliver(change("a@b.co", at=2, exits=True))
     stack.amazon.fails = ServiceUnavailable("503")
@@ -254,7 +250,7 @@ def test_a_repetition_that_amazon_does_not_accept_comes_back_until_it_is_sent(st
 
 
 @WITH_JOBS
-def test_the_last_removal_after_a_deletion_notice_is_sent_although_amazon_refuses_the_next_enter(
+def test_the_last_removal_of_a_notice_is_sent_although_the_next_enter_was_rejected(
     stack: WorkerStack,
 ) -> None:
     for each in (change("old", at=1), change(at=2, exits=True, erase=True)):
@@ -278,7 +274,7 @@ def tracked(stack: WorkerStack, job_id: str) -> list[tuple[str, bool]]:
 
 
 @WITH_JOBS
-def test_a_removal_that_could_not_be_tracked_is_tracked_as_one_although_an_enter_waits_behind_it(
+def test_an_untracked_removal_stays_a_removal_although_an_enter_waits(
     stack: WorkerStack,
 ) -> None:
     stack.deliver(change("a@b.co", at=1))
@@ -294,7 +290,7 @@ def test_a_removal_that_could_not_be_tracked_is_tracked_as_one_although_an_enter
 
 
 @WITH_JOBS
-def test_an_enter_that_could_not_be_tracked_is_tracked_as_one_although_an_exit_came_with_it(
+def test_an_untracked_enter_stays_an_enter_although_an_exit_came_with_it(
     stack: WorkerStack,
 ) -> None:
     stack.jobs.down = True
@@ -305,7 +301,7 @@ def test_an_enter_that_could_not_be_tracked_is_tracked_as_one_although_an_exit_c
     assert tracked(stack, "job-1") == [("m1", False)]
 
 
-def test_a_repeated_removal_that_could_not_be_tracked_is_tracked_as_one_although_the_member_is_back(
+def test_an_untracked_repeated_removal_stays_one_although_the_member_is_back(
     stack: WorkerStack,
 ) -> None:
     stack.deliver(change("a@b.co", at=1))

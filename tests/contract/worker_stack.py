@@ -24,10 +24,13 @@ from audience_sync.delivery.context import DeliveryContext, Message
 from audience_sync.delivery.outcomes import ChangeOutcome
 from audience_sync.delivery.uploads import Limits
 from audience_sync.errors import AudienceSyncError, RequestRejected
+from audience_sync.ingest.record_rules import erasing_exit
+from audience_sync.members.erasure_state import Erasure
 from audience_sync.members.member_state import MemberState
 from audience_sync.members.member_step import step
 from audience_sync.members.membership import EVERY_AUDIENCE, Audience, Destination, MembershipChange
 from audience_sync.members.messages import DeletionMessage, pack, read_job_queue
+from audience_sync.operations.erasures import Context, ErasureReport, Pass, check_erasures, judged
 from audience_sync.operations.job_tracking import JobCheck, JobContext, JobTracker
 from audience_sync.operations.people_deletion import DeletionContext, DeletionReport, PeopleDeletion
 from local import resources
@@ -56,6 +59,11 @@ def digest(text: str) -> str:
 
 def change(*emails: str, at: int, member: str = "m1", message_id: str = "a", **options: Any) -> MembershipChange:
     return builders.change(member, *map(digest, emails), at=at, message_id=message_id, **options)
+
+
+def notice(at: int, member: str = "m1", *, denies: bool = False) -> MembershipChange:
+    """Return a deletion notice, or a denial of consent."""
+    return erasing_exit(member, at, f"notice-{at}", denies_consent=denies)
 
 
 @dataclass
@@ -300,6 +308,22 @@ class WorkerStack:
 
     def state(self, member: str = "m1") -> MemberState:
         return state_from_row(self.row(member))
+
+    def everywhere(self, member: str = "m1") -> MemberState:
+        """The person's row of all audiences."""
+        return self.members().read([(EVERY_AUDIENCE, member)])[EVERY_AUDIENCE, member]
+
+    def erasure(self) -> Erasure:
+        judgements = judged([self.everywhere()], self.audiences, self.members(), self.limits.timings, self.now)
+        ((_, found, _),) = judgements
+        return found
+
+    def check_erasures(
+        self, *, deadline: float = 60.0, members: Any = None, begun: Pass | None = None
+    ) -> ErasureReport:
+        table, timings = members or self.members(), self.limits.timings
+        context = Context(self.scan(), table, self.audiences, timings, self.jobs, self.clock, 4, deadline)
+        return check_erasures(context, begun or Pass())
 
     def holds(self, email: str, member: str = "m1") -> bool:
         """Whether the row still has the digest, in whatever form."""

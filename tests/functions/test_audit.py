@@ -86,7 +86,7 @@ def test_no_change_is_missing_when_all_have_been_delivered(harness: AuditHarness
     assert harness.audit()["missing"] == 0
 
 
-def test_a_message_that_disappears_from_the_queue_is_a_gap(harness: AuditHarness) -> None:
+def test_a_message_lost_from_the_queue_is_an_accounting_gap(harness: AuditHarness) -> None:
     harness.accept(event(1), event(2), event(2, enters=False))
     harness.cloud.client("sqs").purge_queue(QueueUrl=harness.cloud.name_of("ChangeQueue"))
     harness.accept(event(3))
@@ -108,7 +108,7 @@ def test_a_message_that_disappears_from_the_queue_is_a_gap(harness: AuditHarness
         pytest.param("AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", 1, id="delivery is paused"),
     ],
 )
-def test_a_change_that_may_still_be_waiting_is_no_gap(
+def test_a_change_that_may_still_wait_is_not_a_gap(
     harness: AuditHarness, namespace: str, name: str, dimension: str, value: float
 ) -> None:
     harness.accept(event(1))
@@ -138,7 +138,7 @@ def test_a_change_that_was_deferred_counts_under_the_time_at_which_it_was_accept
     assert '"ChangesCompleted"' not in deferred.partition('"OldestDeferredChangeAge"')[2]
 
 
-def test_the_share_of_records_that_were_sent_once_more_is_published(harness: AuditHarness) -> None:
+def test_the_percentage_of_repeated_records_is_published(harness: AuditHarness) -> None:
     service = ("service", harness.cloud.template.resolve({"Ref": "AWS::StackName"}))
     ago = time.time() % HOUR + HOUR / 2  # seconds; in the last whole hour
     for name, value in (("RecordsSent", 400), ("RecordsRepeated", 100)):
@@ -168,11 +168,11 @@ def test_the_audit_begins_with_the_first_run(harness: AuditHarness) -> None:
     assert harness.checkpoint.began() == first["reconciledUntil"]
 
 
-def test_an_audit_that_did_not_run_for_a_month_goes_back_as_far_as_metrics_are_accepted(harness: AuditHarness) -> None:
+def test_an_audit_that_did_not_run_for_a_month_skips_to_the_oldest_usable_metrics(harness: AuditHarness) -> None:
     assert harness.audit(since=31 * 24 * HOUR)["reconciledUntil"] > time.time() - 3 * HOUR
 
 
-def test_when_cloudwatch_does_not_answer_the_checkpoint_stays(harness: AuditHarness) -> None:
+def test_the_checkpoint_does_not_move_while_cloudwatch_is_down(harness: AuditHarness) -> None:
     harness.cloud.enter("AuditFunction", AWS_ENDPOINT_URL_CLOUDWATCH="http://127.0.0.1:9")
     harness.checkpoint.advance(STEP)
     with pytest.raises(Unavailable, match="CloudWatch does not answer"):
@@ -209,7 +209,7 @@ def logged_reasons(harness: AuditHarness) -> list[str]:
     return [line["reason"] for line in lines if line.get("message") == "new rejection reason"]
 
 
-def test_a_rejection_reason_is_reported_once_when_it_occurs_for_the_first_time(harness: AuditHarness) -> None:
+def test_a_new_rejection_reason_is_reported_once(harness: AuditHarness) -> None:
     bad_id, bad_time = event(1) | {"userId": "not an id"}, event(2) | {"timestamp": "yesterday"}
     assert new_reasons(harness) == 0
     reject(harness, bad_id, bad_id)
@@ -228,7 +228,7 @@ def test_reasons_of_another_stack_are_not_reported(harness: AuditHarness) -> Non
     assert new_reasons(harness) == 0
 
 
-def test_reasons_that_could_not_be_kept_are_reported_again(
+def test_a_rejection_reason_that_could_not_be_stored_is_reported_again(
     harness: AuditHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reject(harness, event(1) | {"userId": "not an id"})
@@ -304,11 +304,11 @@ def test_erasures_are_counted_and_closed_every_six_hours(erasures: ErasureHarnes
     assert erasures.check(after=5 * 24 * HOUR, ERASURE_ALARM_DAYS="7")["overdue"] == 0
 
 
-def test_without_rows_no_erasure_is_checked(erasures: ErasureHarness) -> None:
+def test_erasures_are_not_checked_without_the_ordering_guard(erasures: ErasureHarness) -> None:
     assert erasures.check(ORDERING_GUARD="no") == {}
 
 
-def test_a_check_without_enough_time_ends_no_alarm(erasures: ErasureHarness) -> None:
+def test_an_incomplete_erasure_check_publishes_no_overdue_count(erasures: ErasureHarness) -> None:
     deliver(erasures.cloud, body(change("cust_1")))
     erasures.erase("cust_1")
     erasures.monkeypatch.setattr(handler, "RESERVE", 3600.0)
@@ -316,7 +316,7 @@ def test_a_check_without_enough_time_ends_no_alarm(erasures: ErasureHarness) -> 
     assert "ErasuresOverdue" not in erasures.metrics, "nobody else may be overdue"
 
 
-def test_a_check_that_fails_is_logged_and_changes_are_reconciled_all_the_same(erasures: ErasureHarness) -> None:
+def test_a_failed_erasure_check_is_logged_and_does_not_stop_the_audit(erasures: ErasureHarness) -> None:
     failed = erasures.check(AUDIENCE_TABLE="no-such-table")
     assert failed == {"message": "erasures not checked", "level": "WARNING", "reason": "unavailable"}
     assert erasures.metrics == {}

@@ -90,9 +90,7 @@ def test_a_dataset_is_created_shared_with_every_target_listed_and_found_again(cl
     assert len(dataset(cloud, answer["externalId"])["shares"]) == len(SHARES)
 
 
-def test_a_request_repeated_while_the_first_still_runs_does_not_share_the_dataset_twice(
-    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_concurrent_create_requests_share_the_dataset_once(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     """Segment gives up after ten seconds, and repeats its request."""
     repeated: list[tuple[int, dict[str, Any]]] = []
     listed = DataManager.shares
@@ -109,7 +107,7 @@ def test_a_request_repeated_while_the_first_still_runs_does_not_share_the_datase
     assert create(cloud) == (200, answer), "the lock is released"
 
 
-def test_a_repeated_request_finds_all_shares_by_one_call(cloud: Cloud) -> None:
+def test_a_repeated_create_request_lists_the_shares_with_one_call(cloud: Cloud) -> None:
     """Asking for each in turn, it might have no time to create the missing ones, however often it is repeated."""
     create(cloud)
     before = len(requests_to(cloud, "/adm/sharingRules"))
@@ -117,7 +115,7 @@ def test_a_repeated_request_finds_all_shares_by_one_call(cloud: Cloud) -> None:
     assert len(requests_to(cloud, "/adm/sharingRules")) == before + 1
 
 
-def test_a_dataset_that_has_the_name_is_found_and_none_is_created(cloud: Cloud) -> None:
+def test_an_existing_dataset_of_the_name_is_listed_instead_of_creating_one(cloud: Cloud) -> None:
     audience_id = create(cloud)[1]["externalId"]
     table = cloud.name_of("AudienceTable")
     cloud.client("dynamodb").delete_item(TableName=table, Key={"audienceId": {"S": audience_id}})
@@ -133,19 +131,19 @@ def test_a_dataset_that_has_the_name_is_found_and_none_is_created(cloud: Cloud) 
         pytest.param({}, {}, "DataManagerAccountId", id="a stack without an account"),
     ],
 )
-def test_what_no_dataset_can_be_is_refused_with_the_rule(
+def test_settings_that_a_dataset_cannot_have_are_refused(
     cloud: Cloud, changed: dict[str, Any], account: dict[str, str], named: str
 ) -> None:
     status, answer = create(cloud, account, **changed)
     assert (status, named in str(answer["faults"])) == (400, True)
 
 
-def test_an_account_that_cannot_erase_says_so(cloud: Cloud) -> None:
+def test_creating_a_dataset_in_a_dsp_account_warns_that_nobody_is_deleted(cloud: Cloud) -> None:
     assert "warning" not in create(cloud)[1]
     assert "Amazon deletes nobody" in create(cloud, DSP, audienceName="Another one")[1]["warning"]
 
 
-def test_an_event_without_consent_is_rejected_in_any_country(cloud: Cloud) -> None:
+def test_an_event_without_consent_is_rejected_whatever_the_country(cloud: Cloud) -> None:
     audience_id = create(cloud, countryCode="US", computationKey="new_ones")[1]["externalId"]
     cloud.enter("IngestFunction")
     event = audience_event(Person(1), enters=True, at=datetime.now(UTC), audience_id=audience_id, key="new_ones")
@@ -166,7 +164,7 @@ def send(cloud: Cloud, person: int, audience_id: str, *, enters: bool = True, co
     return found
 
 
-def test_an_event_reaches_an_audience_of_each_api_that_share_its_key_and_each_keeps_its_own_account(
+def test_an_event_reaches_the_audiences_of_both_apis_that_share_its_key(
     cloud: Cloud, printed: Callable[[], str]
 ) -> None:
     dataset_id, main = create(cloud)[1]["externalId"], AUDIENCE.audience_id
@@ -202,7 +200,7 @@ def test_an_event_reaches_an_audience_of_each_api_that_share_its_key_and_each_ke
 
 @pytest.mark.parametrize("consent", [{"consent": "yes"}, {"consent": {"amzn": "yes"}}, {"geo": "DE"}, None])
 @pytest.mark.parametrize("exits", [False, True], ids=["enter", "notice"])
-def test_consent_of_another_shape_in_a_message_stops_no_other_member(
+def test_malformed_consent_does_not_block_other_members(
     cloud: Cloud, consent: dict[str, Any] | None, exits: bool
 ) -> None:
     audience_id = create(cloud)[1]["externalId"]
@@ -211,7 +209,7 @@ def test_consent_of_another_shape_in_a_message_stops_no_other_member(
     assert "m2" in dataset(cloud, audience_id)["members"]
 
 
-def test_a_deletion_notice_removes_the_member_deletes_the_person_by_id_and_empties_the_row(cloud: Cloud) -> None:
+def test_a_deletion_notice_deletes_the_person_by_id_and_empties_the_row(cloud: Cloud) -> None:
     audience_id = create(cloud)[1]["externalId"]
     run(cloud, body(audience_id, change("m1", 1)))
     run(cloud, notice("m1", 2))
@@ -224,7 +222,7 @@ def test_a_deletion_notice_removes_the_member_deletes_the_person_by_id_and_empti
     assert all(bytes.fromhex(EMAIL) not in bytes(row["member"]["B"]) for row in rows if "member" in row)
 
 
-def test_a_dsp_account_removes_the_member_and_queues_no_deletion(cloud: Cloud) -> None:
+def test_a_deletion_notice_in_a_dsp_account_removes_but_deletes_nobody(cloud: Cloud) -> None:
     audience_id = create(cloud, DSP)[1]["externalId"]
     run(cloud, body(audience_id, change("m1", 1)), account=DSP)
     run(cloud, notice("m1", 2), account=DSP)
@@ -233,7 +231,7 @@ def test_a_dsp_account_removes_the_member_and_queues_no_deletion(cloud: Cloud) -
     assert [body for body in take(cloud, "JobQueue") if "deletions" in body] == []
 
 
-def test_without_an_account_changes_wait(cloud: Cloud) -> None:
+def test_changes_for_a_dataset_wait_if_no_account_is_set(cloud: Cloud) -> None:
     waiting = body("adm-1", change("m1", 1))
     assert deliver(cloud, waiting) == [waiting]
 

@@ -68,7 +68,7 @@ def test_size_and_match_rate_are_published_and_the_funnel_and_the_shares_are_log
     assert line["shares"][0]["revokedAt"] == pytest.approx(time.time(), abs=600)
 
 
-def test_a_share_that_was_made_again_is_not_counted_as_revoked(cloud: Cloud, printed: Callable[[], str]) -> None:
+def test_a_revoked_share_that_was_created_again_is_not_counted(cloud: Cloud, printed: Callable[[], str]) -> None:
     audience_id = create(cloud)[1]["externalId"]
     set_status(cloud, dataset(cloud, audience_id)["shares"][0], "REVOKED_BY_USER")
     create(cloud)
@@ -96,7 +96,7 @@ def test_a_revoked_share_without_a_time_counts_for_a_week_from_the_first_run_tha
 
 
 @pytest.mark.parametrize("path", ["metrics", "metrics/aggregates"])
-def test_what_cannot_be_read_of_one_dataset_hides_neither_the_rest_nor_the_others(
+def test_an_unreadable_part_of_a_dataset_does_not_hide_the_other_parts(
     cloud: Cloud, printed: Callable[[], str], path: str
 ) -> None:
     first, second = (create(cloud, audienceName=name)[1]["externalId"] for name in ("First one", "Second one"))
@@ -110,9 +110,7 @@ def test_what_cannot_be_read_of_one_dataset_hides_neither_the_rest_nor_the_other
     assert metrics(text, "AudienceReceived").keys() == {first, second}
 
 
-def test_counts_that_amazon_denies_to_a_dsp_account_are_mentioned_once_and_its_shares_are_read(
-    cloud: Cloud, printed: Callable[[], str]
-) -> None:
+def test_a_dsp_account_reads_shares_without_counts(cloud: Cloud, printed: Callable[[], str]) -> None:
     for name in ("First one", "Second one"):
         create(cloud, DSP, audienceName=name)
     assert read(cloud, DSP)["datasets"] == 2
@@ -133,12 +131,12 @@ def test_a_manager_account_without_permission_is_a_warning(cloud: Cloud, printed
 
 
 @pytest.mark.parametrize("account", [{}, MANAGER], ids=["no account", "no dataset"])
-def test_without_an_account_or_without_datasets_amazon_is_not_asked(cloud: Cloud, account: dict[str, str]) -> None:
+def test_amazon_is_not_called_without_an_account_or_a_dataset(cloud: Cloud, account: dict[str, str]) -> None:
     assert read(cloud, account) == {"datasets": 0}
     assert requests_to(cloud, "/adm/") == []
 
 
-def test_a_run_without_time_asks_nothing_and_says_so(cloud: Cloud, printed: Callable[[], str]) -> None:
+def test_a_run_without_time_left_makes_no_request_and_logs_it(cloud: Cloud, printed: Callable[[], str]) -> None:
     create(cloud)
     asked = len(requests_to(cloud, "/adm/"))
     read(cloud, milliseconds=4_000)

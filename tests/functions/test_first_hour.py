@@ -15,9 +15,7 @@ SECTION = (ROOT / "docs/deploy.md").read_text().split("\n## First hour in an acc
 EMPTY = {"clientId": "", "clientSecret": "", "refreshToken": ""}
 
 
-def test_an_event_is_accepted_recorded_and_kept_while_nothing_is_connected(
-    cloud: Cloud, printed: Callable[[], str]
-) -> None:
+def test_an_event_is_accepted_and_kept_before_amazon_is_connected(cloud: Cloud, printed: Callable[[], str]) -> None:
     (row,) = re.findall(r"put-item .* --item '(.*)'", SECTION)
     cloud.client("dynamodb").put_item(TableName=cloud.name_of("AudienceTable"), Item=json.loads(row))
     cloud.put_secret("CredentialsSecret", EMPTY)

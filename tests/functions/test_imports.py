@@ -20,7 +20,7 @@ def printed(program: str) -> set[str]:
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_importing_a_handler_loads_nothing_that_it_does_not_use(function: str) -> None:
+def test_importing_a_handler_loads_no_unused_package(function: str) -> None:
     loaded = {
         name.partition(".")[0] for name in printed(f"import sys, functions.{function}.handler; print(*sys.modules)")
     }
@@ -30,7 +30,7 @@ def test_importing_a_handler_loads_nothing_that_it_does_not_use(function: str) -
     assert ("pydantic" in loaded) == (function != "ingest"), "Segment waits while ingest starts"
 
 
-def test_ingest_loads_liquid_only_where_a_mapping_uses_it() -> None:
+def test_ingest_loads_liquid_only_if_a_mapping_uses_it() -> None:
     use = "from audience_sync.segment.mapping import resolve; print(resolve({'@liquid': '{{ a }}'}, {'a': 'b'}))"
     program = "import sys, functions.ingest.handler; print(*sys.modules); "
     liquid = "audience_sync.segment.liquid.template"
@@ -39,7 +39,7 @@ def test_ingest_loads_liquid_only_where_a_mapping_uses_it() -> None:
 
 
 @pytest.mark.parametrize("function", sorted(set(FUNCTIONS) - {"ingest"}))
-def test_importing_a_handler_builds_no_model(function: str) -> None:
+def test_importing_a_handler_builds_no_pydantic_model(function: str) -> None:
     models = "each for each in vars(settings).values() if hasattr(each, '__pydantic_complete__')"
     built = f"each.__name__ for each in [{models}] if each.__pydantic_complete__ and each.model_fields"
     program = (

@@ -59,7 +59,7 @@ def test_the_job_of_an_upload_is_tracked_with_its_members(cloud: Cloud) -> None:
     assert (counts.visible, counts.delayed) == (0, 1), "not before the job can have ended"
 
 
-def test_the_sizes_of_a_job_that_succeeded_are_published(cloud: Cloud, printed: Callable[[], str]) -> None:
+def test_a_successful_job_publishes_its_sizes(cloud: Cloud, printed: Callable[[], str]) -> None:
     deliver(cloud, body(change("cust_1")))
     assert check_jobs(cloud) == []
     text = printed()
@@ -69,9 +69,7 @@ def test_the_sizes_of_a_job_that_succeeded_are_published(cloud: Cloud, printed: 
     assert cloud.messages("DeadLetterQueue") == []
 
 
-def test_a_record_that_the_job_rejected_is_parked_and_counts_as_parked_instead_of_delivered(
-    cloud: Cloud, printed: Callable[[], str]
-) -> None:
+def test_a_rejected_record_counts_as_parked_instead_of_delivered(cloud: Cloud, printed: Callable[[], str]) -> None:
     cloud.fault(UPLOADS, {"job": {"failed": ["cust_2"]}})
     deliver(cloud, body(change("cust_1"), change("cust_2")))
     printed()
@@ -85,7 +83,7 @@ def test_a_record_that_the_job_rejected_is_parked_and_counts_as_parked_instead_o
 
 
 @pytest.mark.parametrize("status", [400, 403, 503])
-def test_a_job_that_amazon_refuses_to_show_is_checked_again_later_and_the_others_are_checked(
+def test_a_job_whose_check_fails_is_checked_again_and_does_not_block_others(
     cloud: Cloud, printed: Callable[[], str], status: int
 ) -> None:
     for member in ("cust_1", "cust_2"):
@@ -96,7 +94,7 @@ def test_a_job_that_amazon_refuses_to_show_is_checked_again_later_and_the_others
     assert '"JobsEnded":[1.0]' in printed().replace(" ", "")
 
 
-def test_a_job_that_there_is_no_time_to_check_stays_in_the_queue(cloud: Cloud) -> None:
+def test_a_job_without_time_for_its_check_stays_in_the_queue(cloud: Cloud) -> None:
     deliver(cloud, body(change("cust_1")))
     before = job_messages(cloud)
     assert len(check_jobs(cloud, milliseconds=int(MIN_TIME_PER_CHECK * 1000) - 1000)) == 1
@@ -120,14 +118,14 @@ def test_without_the_ordering_guard_no_change_is_parked_from_an_outdated_row(
     assert "ChangesDelivered" not in text
 
 
-def test_a_job_that_amazon_does_not_know_counts_as_unresolved(cloud: Cloud, printed: Callable[[], str]) -> None:
+def test_a_job_unknown_to_amazon_counts_as_unresolved(cloud: Cloud, printed: Callable[[], str]) -> None:
     deliver(cloud, body(change("cust_1")))
     cloud.fault(f"{UPLOADS}/*", {"status": 404})
     assert check_jobs(cloud) == []
     assert '"JobsUnresolved":[1.0]' in printed().replace(" ", "")
 
 
-def test_ten_jobs_are_checked_side_by_side(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ten_jobs_are_checked_in_parallel(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     together = threading.Barrier(handler.AT_ONCE)
 
     class SlowAmazon(AmazonAds):

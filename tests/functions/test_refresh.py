@@ -23,7 +23,7 @@ def test_a_new_token_is_written_to_the_token_secret(cloud: Cloud) -> None:
     assert stored["expiresAt"] == pytest.approx(time.time() + 3600, abs=600)
 
 
-def test_a_token_that_lasts_until_after_the_next_run_is_left_alone(cloud: Cloud) -> None:
+def test_a_token_that_outlives_the_next_run_is_kept(cloud: Cloud) -> None:
     cloud.put_secret("TokenSecret", {"accessToken": "Atza|held", "expiresAt": time.time() + 50 * 60})
     assert refresh(cloud) == {"refreshed": False, "reason": "fresh"}
     assert cloud.secret("TokenSecret")["accessToken"] == "Atza|held"
@@ -34,7 +34,7 @@ def test_a_token_that_would_not_outlive_two_runs_is_replaced(cloud: Cloud) -> No
     assert refresh(cloud)["refreshed"] is True
 
 
-def test_a_run_does_not_use_a_connection_of_the_previous_one(cloud: Cloud) -> None:
+def test_no_connection_is_reused_between_runs(cloud: Cloud) -> None:
     with token_endpoint() as url:
         cloud.enter("RefreshFunction", AMAZON_LOGIN_URL=url)
         for _ in range(2):
@@ -59,7 +59,7 @@ def test_a_failure_is_counted_and_logged_without_a_secret(
     assert not any(secret in text for secret in CREDENTIALS.values())
 
 
-def test_a_stack_that_is_not_connected_yet_raises_no_alarm(cloud: Cloud, printed: Callable[[], str]) -> None:
+def test_a_stack_that_is_not_yet_connected_counts_no_failure(cloud: Cloud, printed: Callable[[], str]) -> None:
     cloud.put_secret("CredentialsSecret", {"clientId": "", "clientSecret": "", "refreshToken": ""})
     assert refresh(cloud) == {"refreshed": False, "reason": "not_connected"}
     assert "TokenRefreshFailed" not in printed()

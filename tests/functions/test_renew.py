@@ -74,7 +74,7 @@ def counted(text: str, name: str) -> list[float]:
     return [value for line in lines for value in line[name]]
 
 
-def test_a_member_whose_ttl_is_about_to_expire_is_sent_again_and_not_counted_again(
+def test_a_member_whose_ttl_expires_soon_is_sent_again_and_not_counted(
     listed: Cloud, printed: Callable[[], str]
 ) -> None:
     deliver(listed, body(change("cust_1"), change("cust_2")))
@@ -96,7 +96,7 @@ def test_a_member_whose_ttl_is_about_to_expire_is_sent_again_and_not_counted_aga
     assert renew(listed) == {"renewed": 0, "reason": None}
 
 
-def test_a_member_whom_amazon_refuses_is_not_sent_and_parked_again_every_day(listed: Cloud) -> None:
+def test_a_rejected_renewal_is_not_repeated_every_day(listed: Cloud) -> None:
     deliver(listed, body(change("cust_1")))
     backdate(listed, "cust_1", days=384)
     listed.fault("/amc/audiences/records", {"status": 400})
@@ -106,9 +106,7 @@ def test_a_member_whom_amazon_refuses_is_not_sent_and_parked_again_every_day(lis
     assert renew(listed) == {"renewed": 0, "reason": None}
 
 
-def test_an_audience_of_an_api_that_only_a_newer_version_knows_is_left_out_and_reported(
-    listed: Cloud, printed: Callable[[], str]
-) -> None:
+def test_an_audience_of_an_unknown_api_is_skipped_and_logged(listed: Cloud, printed: Callable[[], str]) -> None:
     deliver(listed, body(change("cust_1")))
     backdate(listed, "cust_1", days=384)
     put_audience(listed, replace(RENEWED, destination=Destination.of({"api": "new"})))
@@ -125,9 +123,7 @@ def test_a_changed_setting_takes_effect_in_the_next_run(cloud: Cloud) -> None:
     assert handler.lambda_handler({}, Context(milliseconds=900_000))["renewed"] == 1  # the same environment
 
 
-def test_a_run_without_time_sends_nothing_and_the_next_one_starts_where_it_stopped(
-    listed: Cloud, printed: Callable[[], str]
-) -> None:
+def test_a_run_without_time_left_is_continued_by_the_next_one(listed: Cloud, printed: Callable[[], str]) -> None:
     deliver(listed, body(change("cust_1")))
     backdate(listed, "cust_1", days=384)
     assert renew(listed, Context(milliseconds=5_000)) == {"renewed": 0, "reason": "out_of_time"}
@@ -140,7 +136,7 @@ def test_a_run_without_time_sends_nothing_and_the_next_one_starts_where_it_stopp
     assert checkpoint.position() == {}
 
 
-def test_messages_that_are_delayed_do_not_stop_a_run(listed: Cloud) -> None:
+def test_delayed_messages_do_not_stop_a_renewal(listed: Cloud) -> None:
     deliver(listed, body(change("cust_1")))
     backdate(listed, "cust_1", days=384)
     queue = Queue(listed.client("sqs"), listed.name_of("ChangeQueue"), time.monotonic)

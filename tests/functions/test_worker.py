@@ -64,9 +64,7 @@ def test_a_change_becomes_a_member(cloud: Cloud) -> None:
     assert cloud.members()["cust_1"]["identifiers"] == {"email": [EMAIL]}
 
 
-def test_the_log_says_apart_which_uploads_failed_what_was_parked_and_in_which_audience(
-    cloud: Cloud, printed: Callable[[], str]
-) -> None:
+def test_the_log_separates_failed_uploads_from_parked_changes(cloud: Cloud, printed: Callable[[], str]) -> None:
     bad = change("cust_2")
     bad["record"]["hashedPII"] = [{"email": "not-a-digest"}]
     deliver(cloud, body(change("cust_1"), bad), "{")
@@ -76,9 +74,7 @@ def test_the_log_says_apart_which_uploads_failed_what_was_parked_and_in_which_au
     assert (line["deferred"], line["audience_ids"]) == ([], [AUDIENCE.audience_id])
 
 
-def test_after_a_transient_error_of_amazon_changes_wait_and_a_warning_names_their_audience(
-    cloud: Cloud, printed: Callable[[], str]
-) -> None:
+def test_a_transient_error_defers_changes_and_logs_a_warning(cloud: Cloud, printed: Callable[[], str]) -> None:
     cloud.fault("/amc/audiences/records", {"status": 503})
     message = body(change("cust_1"))
     assert deliver(cloud, message) == [message]
@@ -89,14 +85,14 @@ def test_after_a_transient_error_of_amazon_changes_wait_and_a_warning_names_thei
     assert line["level"] == "WARNING"
 
 
-def test_changes_that_the_next_invocation_takes_are_no_warning(cloud: Cloud, printed: Callable[[], str]) -> None:
+def test_running_out_of_time_is_logged_without_a_warning(cloud: Cloud, printed: Callable[[], str]) -> None:
     message = body(change("cust_1"))
     assert deliver(cloud, message, context=Context(milliseconds=2_000)) == [message], "no time for an upload"
     (line,) = [line for line in map(json.loads, printed().splitlines()) if line.get("message") == "delivery incomplete"]
     assert (line["level"], line["deferred"]) == ("INFO", ["out_of_time"])
 
 
-def test_messages_of_an_invocation_that_is_about_to_be_stopped_return_once_it_has_ended(cloud: Cloud) -> None:
+def test_messages_return_to_the_queue_when_an_invocation_is_stopped(cloud: Cloud) -> None:
     sqs, url, name = cloud.client("sqs"), cloud.name_of("ChangeQueue"), cloud.name_of("ChangeQueue")
     sqs.send_message(QueueUrl=url, MessageBody=body(change("cust_1")))
     (received,) = sqs.receive_message(QueueUrl=url)["Messages"]
@@ -120,7 +116,7 @@ def test_a_throttled_message_stays_invisible_for_as_long_as_retry_after_says(clo
     assert json.loads(returned["Body"])["changes"][0]["record"]["externalUserId"] == "cust_1"
 
 
-def test_logs_hold_ids_and_counts_but_no_identifier_and_no_secret(cloud: Cloud, printed: Callable[[], str]) -> None:
+def test_logs_contain_ids_and_counts_but_no_identifier_and_no_secret(cloud: Cloud, printed: Callable[[], str]) -> None:
     bad = change("cust_2")
     bad["record"]["hashedPII"] = [{"email": "not-a-digest"}]
     deliver(cloud, body(change("cust_1"), bad))
@@ -129,3 +125,9 @@ def test_logs_hold_ids_and_counts_but_no_identifier_and_no_secret(cloud: Cloud, 
     assert "ChangesDelivered" in text
     assert not any(secret in text for secret in [*CREDENTIALS.values(), EMAIL, "not-a-digest", "Atza|"])
     assert all(json.loads(line) for line in text.splitlines())
+
+
+def test_the_circuit_breaker_reads_its_state_with_a_one_second_timeout(cloud: Cloud) -> None:
+    cloud.enter("WorkerFunction")
+    config: Any = handler.dependencies().circuit_breakers._states.client.meta.config
+    assert (config.connect_timeout, config.read_timeout, config.retries["total_max_attempts"]) == (1, 1.0, 1)

@@ -57,7 +57,7 @@ def test_generated_templates_have_segments_results() -> None:
     assert len(different) <= CASES // 500
 
 
-def test_most_generated_templates_are_taken_and_have_a_text() -> None:
+def test_most_generated_templates_compile_and_render_text() -> None:
     values = [case.ours["value"] for case in generated() if "value" in case.ours]
     assert len(values) > CASES * 0.8
     assert len({*values}) > CASES * 0.2
@@ -111,14 +111,14 @@ OTHER_VALUES: list[tuple[str, dict[str, Any], str, str]] = [  # template, event,
 ]
 
 
-def test_what_has_no_plain_meaning_is_refused_here() -> None:
+def test_an_ambiguous_template_is_refused_here_although_segment_renders_it() -> None:
     cases = compared(*((template, {"a": "b"}) for template, _, _ in REFUSED_HERE))
     for case, (_, words, value) in zip(cases, REFUSED_HERE, strict=True):
         assert words in case.ours["fault"]
         assert case.theirs.get("value") == value, case.template
 
 
-def test_values_differ_on_purpose() -> None:
+def test_documented_differences_from_segments_liquid_still_exist() -> None:
     cases = compared(*((template, event) for template, event, _, _ in OTHER_VALUES))
     for case, (_, _, value, theirs) in zip(cases, OTHER_VALUES, strict=True):
         assert (case.ours, case.theirs) == ({"value": value}, {"value": theirs})

@@ -249,7 +249,7 @@ def compared() -> tuple[list[Compared], dict[str, Compared], list[Compared]]:
     return every[:CASES], dict(zip(DIFFERENCES, every[CASES:last], strict=True)), every[last:]
 
 
-def test_every_generated_case_agrees_or_differs_for_a_reason_we_chose() -> None:
+def test_every_generated_case_agrees_with_segment_or_differs_as_documented() -> None:
     cases, _, _ = compared()
     differ = [case for case in cases if not case.agree]
     reasons = [next((name for name, row in DIFFERENCES.items() if row.explains(case)), None) for case in differ]
@@ -257,7 +257,7 @@ def test_every_generated_case_agrees_or_differs_for_a_reason_we_chose() -> None:
     assert dict(Counter(reasons)) == {name: row.cases for name, row in DIFFERENCES.items() if row.cases}
 
 
-def test_the_generated_cases_say_something() -> None:
+def test_generated_cases_cover_values_and_errors() -> None:
     cases, _, _ = compared()
     agreed = [case.ours for case in cases if case.agree]
     assert len([outcome for outcome in agreed if outcome.get("value") not in (None, "", {}, [])]) > CASES * 0.4
@@ -273,7 +273,7 @@ def test_the_default_mapping_reads_every_example_event_as_segment_would() -> Non
 
 
 @pytest.mark.parametrize("name", DIFFERENCES)
-def test_a_chosen_difference_still_is_one(name: str) -> None:
+def test_each_documented_difference_from_segment_still_exists(name: str) -> None:
     row, case = DIFFERENCES[name], compared()[1][name]
     assert not case.agree
     assert row.explains(case)

@@ -230,7 +230,7 @@ def refusal_of(refused: InvalidTrigger) -> Refusal:
     return Refusal(str(refused).rsplit(" (at character ", 1)[0])
 
 
-def test_a_trigger_that_we_accept_has_the_answers_of_segments_engine() -> None:
+def test_an_accepted_trigger_matches_the_same_events_as_segments_engine() -> None:
     different = [case.trigger for case in cases() if case.refusal is None and case.ours != case.engine]
     assert different == []
 
@@ -240,11 +240,11 @@ def test_most_accepted_triggers_hold_for_some_events_and_not_for_others() -> Non
     assert sum("y" in case.ours and "n" in case.ours for case in accepted) >= 1000
 
 
-def test_segments_engine_can_read_whatever_we_accept() -> None:
+def test_segments_engine_parses_every_trigger_that_we_accept() -> None:
     assert [case.trigger for case in cases() if case.refusal is None and not case.engine_parsed] == []
 
 
-def test_generated_triggers_meet_every_refusal() -> None:
+def test_generated_triggers_cause_every_kind_of_refusal() -> None:
     assert {refusal.name for refusal in Refusal} - {case.refusal.name for case in cases() if case.refusal} == set()
 
 
@@ -255,7 +255,7 @@ def test_the_documented_conditions_hold_for_segments_engine_too() -> None:
     ] == []
 
 
-def test_the_documented_differences_are_differences() -> None:
+def test_each_documented_difference_from_segments_fql_still_exists() -> None:
     rows = list(differences())
     assert rows
     assert engine_holds(rows) == [True] * len(rows)

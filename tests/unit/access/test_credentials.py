@@ -112,7 +112,7 @@ def test_every_other_request_is_refused_with_the_same_error(headers: dict[str, s
     assert type(refused.value) is (Unauthorized if has_sent_one else CredentialMissing)
 
 
-def test_a_signature_of_the_first_event_is_accepted_where_the_operator_allows_it() -> None:
+def test_a_signature_of_the_first_event_is_accepted_if_allowed() -> None:
     headers = {"x-signature": sign(BODY, SIGNING)}
     assert authenticate(headers, BATCH, first=True) == Authenticated("signingSecret")
 
@@ -125,7 +125,7 @@ def test_a_signature_of_the_first_event_is_accepted_where_the_operator_allows_it
         pytest.param(sign(BODY, SIGNING), BATCH, False, id="of the first event alone"),
     ],
 )
-def test_a_signature_beside_a_valid_key_is_reported_where_it_is_wrong_and_never_refused(
+def test_a_wrong_signature_beside_a_valid_key_is_reported_not_refused(
     signature: str, body: bytes, *, unverified: bool
 ) -> None:
     headers = {"authorization": f"Bearer {EVENT_KEY}", "x-signature": signature}
@@ -144,7 +144,7 @@ WRONG_KEY, WRONG_SIGNATURE = {"x-api-key": "a-wrong-key-of-good-length"}, {"x-si
         pytest.param("signingSecret", WRONG_KEY, Unauthorized, id="a key, beside a weak signing secret"),
     ],
 )
-def test_a_weak_secret_is_a_fault_of_our_own_only_where_the_request_needs_that_one(
+def test_a_weak_secret_is_a_503_only_for_requests_that_need_it(
     weak: str, headers: dict[str, str], error: type[Exception]
 ) -> None:
     with pytest.raises(error) as caught:
@@ -163,7 +163,7 @@ UNUSABLE = [
 
 
 @pytest.mark.parametrize("secret", UNUSABLE)
-def test_an_unusable_event_key_fails_closed_as_a_fault_of_our_own(secret: Any) -> None:
+def test_an_unusable_event_key_fails_closed(secret: Any) -> None:
     for headers in ({"authorization": f"Bearer {secret or ''}"}, {"x-api-key": "any-key-at-all-0001"}):
         with pytest.raises(SecretUnusable):
             authenticate(headers, stored={"eventKey": secret}, first=True)
@@ -179,7 +179,7 @@ def test_an_unusable_event_key_fails_closed_as_a_fault_of_our_own(secret: Any) -
         pytest.param({"x-signature": ""}, id="an empty signature"),
     ],
 )
-def test_a_stranger_without_a_credential_is_refused_whatever_is_stored(headers: dict[str, str], secret: Any) -> None:
+def test_a_request_without_a_credential_is_refused_whatever_is_stored(headers: dict[str, str], secret: Any) -> None:
     keyring = Keyring.from_json({"eventKey": secret, "audienceKey": secret, "signingSecret": secret})
     with pytest.raises(CredentialMissing, match=r"^no valid credential$"):
         keyring.authenticate_events(headers, BODY, accept_first_event=True, now=NOW)
@@ -188,13 +188,13 @@ def test_a_stranger_without_a_credential_is_refused_whatever_is_stored(headers: 
 
 
 @pytest.mark.parametrize("stored", [{"eventKey": EVENT_KEY}, {"eventKey": EVENT_KEY, "signingSecret": ""}])
-def test_without_a_signing_secret_a_signature_is_a_wrong_credential(stored: dict[str, str]) -> None:
+def test_a_signature_is_refused_if_no_signing_secret_is_stored(stored: dict[str, str]) -> None:
     for headers in ({"x-signature": "0" * 40}, {"x-signature": "0" * 40, "x-api-key": "wrong"}):
         with pytest.raises(Unauthorized):
             authenticate(headers, stored=stored)
 
 
-def test_without_an_audience_key_a_wrong_one_is_refused_and_beside_a_weak_one_the_fault_is_our_own() -> None:
+def test_a_wrong_audience_key_is_refused_if_none_is_stored_and_a_503_if_it_is_weak() -> None:
     query = {"key": "any-key-at-all-0001"}
     for absent in ({}, {"audienceKey": ""}, {"eventKey": EVENT_KEY, "audienceKey": None}):
         with pytest.raises(Unauthorized):
@@ -219,7 +219,7 @@ def test_an_audience_key_authenticates_for_audiences(headers: dict[str, str], qu
         )
 
 
-def test_the_previous_audience_key_authenticates_for_audiences_too() -> None:
+def test_the_previous_audience_key_authenticates_for_audiences() -> None:
     stored = STORED | {"previousAudienceKey": "audience-key-previous-06"}
     Keyring.from_json(stored).authenticate_audiences({"x-api-key": "audience-key-previous-06"}, {}, now=NOW)
 
@@ -233,7 +233,7 @@ def test_the_previous_audience_key_authenticates_for_audiences_too() -> None:
         pytest.param("abc" * 10, False, id="three different ones"),
     ],
 )
-def test_a_secret_has_16_characters_and_four_different_ones_at_least(secret: str, is_strong: bool) -> None:
+def test_a_secret_needs_16_characters_four_of_them_different(secret: str, is_strong: bool) -> None:
     keyring = Keyring.from_json({"audienceKey": secret})
     if is_strong:
         keyring.authenticate_audiences({"x-api-key": secret}, {}, now=NOW)
@@ -242,7 +242,7 @@ def test_a_secret_has_16_characters_and_four_different_ones_at_least(secret: str
             keyring.authenticate_audiences({"x-api-key": secret}, {}, now=NOW)
 
 
-def test_half_a_character_in_a_stored_key_or_in_a_header_is_read_all_the_same() -> None:
+def test_a_lone_surrogate_in_a_key_or_header_is_compared_without_an_error() -> None:
     keyring = Keyring.from_json({"audienceKey": "half a character \ud800"})
     with pytest.raises(Unauthorized):
         keyring.authenticate_audiences({"x-api-key": "half another \ud800"}, {}, now=NOW)
@@ -257,7 +257,7 @@ def test_nothing_else_authenticates_for_audiences(query: dict[str, str]) -> None
 SOURCES = STORED | {"eventKey.emea": "event-key-of-emea-00007", "audienceKey.emea": "audience-key-of-emea-08"}
 
 
-def test_a_key_of_a_source_authenticates_beside_the_others_and_its_name_is_in_the_entry() -> None:
+def test_a_source_key_authenticates_and_its_source_is_named() -> None:
     keyring = Keyring.from_json(SOURCES)
     event, audience = ({"x-api-key": SOURCES[entry]} for entry in ("eventKey.emea", "audienceKey.emea"))
     assert authenticate(event, BATCH, SOURCES) == Authenticated("eventKey.emea")
@@ -269,7 +269,7 @@ def test_a_key_of_a_source_authenticates_beside_the_others_and_its_name_is_in_th
         keyring.authenticate_audiences(event, {}, now=NOW)
 
 
-def test_a_key_of_a_source_must_be_as_strong_and_signing_secrets_have_none() -> None:
+def test_a_weak_source_key_is_ignored_and_signing_secrets_have_no_sources() -> None:
     stored = STORED | {
         "eventKey.weak": "changeme-changeme-1",
         "eventKey.number": 7,
@@ -314,20 +314,18 @@ def lets_in(stored: dict[str, Any], entry: str, now: float) -> bool:
     ],
 )
 @pytest.mark.parametrize("entry", OF_EMEA)
-def test_a_key_is_valid_through_its_last_day_and_then_refused_as_a_wrong_one(
-    entry: str, time: str, is_valid: bool
-) -> None:
+def test_a_key_is_valid_through_its_last_day_in_utc(entry: str, time: str, is_valid: bool) -> None:
     assert lets_in(ending("2027-03-31"), entry, datetime.fromisoformat(time).timestamp()) is is_valid
 
 
 @pytest.mark.parametrize("entry", OF_EMEA)
-def test_an_expired_key_is_refused_as_a_wrong_one_although_no_other_is_stored(entry: str) -> None:
+def test_an_expired_key_is_refused_even_if_no_other_is_stored(entry: str) -> None:
     assert not lets_in({entry: ending("2027-03-16")[entry]}, entry, NOW)
 
 
 @pytest.mark.parametrize("entry", OF_EMEA)
 @pytest.mark.parametrize("unreadable", UNREADABLE)
-def test_a_key_whose_last_day_cannot_be_read_is_refused_and_the_others_are_valid(unreadable: Any, entry: str) -> None:
+def test_a_key_with_an_unreadable_last_day_is_refused(unreadable: Any, entry: str) -> None:
     stored = ending(unreadable)
     assert not lets_in(stored, entry, NOW)
     assert not lets_in(stored, entry, 0.0)
@@ -335,7 +333,7 @@ def test_a_key_whose_last_day_cannot_be_read_is_refused_and_the_others_are_valid
     assert StoredKey.from_json(stored[entry]).is_expiry_readable is False
 
 
-def test_beside_an_expired_key_a_right_signature_is_enough() -> None:
+def test_a_valid_signature_beside_an_expired_key_authenticates() -> None:
     headers = {"x-api-key": SOURCES["eventKey.emea"], "x-signature": sign(BODY, SIGNING)}
     assert authenticate(headers, stored=ending("2027-03-16")) == Authenticated("signingSecret")
 
@@ -348,7 +346,7 @@ def test_a_key_that_expires_within_14_days_is_reported(days: int, expires_soon: 
     assert Keyring.from_json(ending(last)).authenticate_audiences(audience, {}, now=NOW).expires_soon is expires_soon
 
 
-def test_only_the_key_of_a_source_may_expire() -> None:
+def test_only_source_keys_may_expire() -> None:
     stored = STORED | {"previousEventKey": {"key": OLD_EVENT_KEY, "expiresOn": "2027-03-31"}}
     assert list(Keyring.from_json(stored).event_keys.by_entry) == ["eventKey"]
 

@@ -40,6 +40,6 @@ def test_an_empty_list_allows_every_source(source: str) -> None:
 
 
 @pytest.mark.parametrize("listed", ["192.0.2", "999.0.0.1", "192.0.2.0/33", "192.0.2.1,", "example.com"])
-def test_a_list_that_names_no_addresses_is_refused(listed: str) -> None:
+def test_a_list_with_an_invalid_address_is_refused(listed: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         AllowedSources(listed)

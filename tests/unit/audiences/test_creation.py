@@ -154,13 +154,13 @@ def test_a_new_audience_is_created_at_amazon_and_listed_for_events(harness: Audi
     ]
 
 
-def test_the_answer_holds_a_name_that_was_lengthened_and_an_id_that_was_derived(harness: AudiencesHarness) -> None:
+def test_the_answer_contains_a_lengthened_name_and_a_derived_id(harness: AudiencesHarness) -> None:
     answer = harness.create(audienceName="VIP", externalAudienceId=None).as_json()
     assert answer["name"] == "Segment audience VIP"
     assert answer["externalAudienceId"].startswith("segment-vip-")
 
 
-def test_an_existing_audience_is_returned_as_it_is_listed_with_what_differs(harness: AudiencesHarness) -> None:
+def test_an_existing_audience_is_returned_with_the_settings_that_differ(harness: AudiencesHarness) -> None:
     harness.create(audienceName="VIP", ttl=604_800)
     second = harness.create(ttl=5, computationKey="buyers")
     assert second.listed.settings == {"description": "VIP", "ttl": 604_800}
@@ -171,7 +171,7 @@ def test_an_existing_audience_is_returned_as_it_is_listed_with_what_differs(harn
     assert len(harness.amazon.made) == 1, "the same external id and target are the same audience"
 
 
-def test_a_repeated_request_is_answered_like_the_first(harness: AudiencesHarness) -> None:
+def test_a_repeated_request_gets_the_same_answer(harness: AudiencesHarness) -> None:
     extras: dict[str, Any] = {"ttl": "604800", "description": "", "computationKey": "buyers"}
     assert harness.create(**extras).as_json() == harness.create(**extras).as_json()
 
@@ -192,13 +192,13 @@ def test_another_target_or_another_external_id_is_another_audience(harness: Audi
     assert len(ids) == len(harness.amazon.made) == len(harness.listed()) == 3
 
 
-def test_an_audience_that_was_listed_by_hand_is_found_and_not_created(harness: AudiencesHarness) -> None:
+def test_an_audience_listed_by_hand_is_not_created_again(harness: AudiencesHarness) -> None:
     harness.table.put(LISTED, created=0)
     assert harness.create().audience_id == LISTED.audience_id
     assert harness.amazon.made == {}
 
 
-def test_an_audience_that_is_listed_again_is_listed_as_amazon_has_it(harness: AudiencesHarness) -> None:
+def test_relisting_an_audience_takes_its_settings_from_amazon(harness: AudiencesHarness) -> None:
     first = harness.create(ttl=5).audience_id
     harness.direct.delete_item(TableName=harness.name, Key={"audienceId": {"S": first}})
     harness.amazon.name, harness.amazon.ttl = "The first name", 5
@@ -209,7 +209,7 @@ def test_an_audience_that_is_listed_again_is_listed_as_amazon_has_it(harness: Au
     assert harness.listed() == [second.listed]
 
 
-def test_an_audience_is_listed_again_although_amazon_does_not_answer(harness: AudiencesHarness) -> None:
+def test_an_audience_is_relisted_even_if_amazon_does_not_answer(harness: AudiencesHarness) -> None:
     first = harness.create().audience_id
     harness.direct.delete_item(TableName=harness.name, Key={"audienceId": {"S": first}})
     harness.amazon.fails = OutcomeUnknown("timeout")
@@ -225,7 +225,7 @@ def test_two_audiences_cannot_share_a_computation_key(harness: AudiencesHarness)
     assert len(harness.amazon.made) == 1
 
 
-def test_a_key_that_two_audiences_share_already_gets_no_third(harness: AudiencesHarness) -> None:
+def test_a_computation_key_shared_by_two_audiences_is_refused(harness: AudiencesHarness) -> None:
     for audience_id in ("11", "22"):
         harness.table.put(Audience(audience_id, computation_key="buyers"), created=0)
     with pytest.raises(InvalidAudience):
@@ -233,7 +233,7 @@ def test_a_key_that_two_audiences_share_already_gets_no_third(harness: Audiences
     assert harness.amazon.made == {}
 
 
-def test_a_creation_lock_is_no_audience(harness: AudiencesHarness) -> None:
+def test_a_creation_lock_is_not_listed_as_an_audience(harness: AudiencesHarness) -> None:
     harness.amazon.fails = OutcomeUnknown("lost")
     with pytest.raises(OutcomeUnknown):
         harness.create()
@@ -255,7 +255,7 @@ def test_a_creation_lock_is_no_audience(harness: AudiencesHarness) -> None:
         pytest.param(AccessDenied("not yours", status=403), id="denied"),
     ],
 )
-def test_where_nothing_was_created_the_next_request_need_not_wait(
+def test_after_a_refused_creation_the_next_request_does_not_wait(
     harness: AudiencesHarness, error: AudienceSyncError
 ) -> None:
     harness.amazon.fails = error
@@ -267,7 +267,7 @@ def test_where_nothing_was_created_the_next_request_need_not_wait(
     assert len(harness.amazon.made) == 1
 
 
-def test_after_a_lost_answer_a_repeated_request_waits_and_is_then_answered_with_retry_after(
+def test_after_a_lost_answer_a_repeated_request_waits_for_the_lock(
     harness: AudiencesHarness,
 ) -> None:
     harness.amazon.fails, harness.amazon.applies = OutcomeUnknown("lost"), True
@@ -284,7 +284,7 @@ def test_after_a_lost_answer_a_repeated_request_waits_and_is_then_answered_with_
     assert len(harness.amazon.made) == 1
 
 
-def test_after_two_minutes_it_is_created_again_and_only_that_one_is_ever_listed(harness: AudiencesHarness) -> None:
+def test_a_creation_lock_is_stale_after_two_minutes(harness: AudiencesHarness) -> None:
     harness.amazon.fails, harness.amazon.applies = OutcomeUnknown("lost"), True
     with pytest.raises(OutcomeUnknown):
         harness.create()
@@ -296,7 +296,15 @@ def test_after_two_minutes_it_is_created_again_and_only_that_one_is_ever_listed(
     assert len(harness.amazon.made) == 2
 
 
-def test_many_requests_at_once_create_one_audience_and_all_get_its_id(harness: AudiencesHarness) -> None:
+@pytest.mark.parametrize("is_stale", [False, True], ids=["no lock", "a stale lock"])
+def test_concurrent_requests_create_one_audience_and_all_get_its_id(
+    harness: AudiencesHarness, *, is_stale: bool
+) -> None:
+    if is_stale:
+        harness.amazon.fails = OutcomeUnknown("lost")
+        with pytest.raises(OutcomeUnknown):
+            harness.create()
+        harness.seconds += STALE_LOCK_AGE / 1000
     harness.amazon.takes = 0.3
     start = threading.Barrier(6)
 
@@ -311,23 +319,7 @@ def test_many_requests_at_once_create_one_audience_and_all_get_its_id(harness: A
     assert len(ids) == 1
 
 
-def test_two_requests_that_find_a_stale_lock_create_one_audience(harness: AudiencesHarness) -> None:
-    harness.amazon.fails = OutcomeUnknown("lost")
-    with pytest.raises(OutcomeUnknown):
-        harness.create()
-    harness.seconds += STALE_LOCK_AGE / 1000
-    harness.amazon.takes = 0.3
-
-    def create(_: int) -> str:
-        audiences = harness.audiences(sleep=lambda _: time.sleep(0.05))
-        return audiences.create(REQUEST, deadline=harness.seconds + 28).audience_id
-
-    with ThreadPoolExecutor(2) as pool:
-        assert len(set(pool.map(create, range(2)))) == 1
-    assert len(harness.amazon.made) == 1
-
-
-def test_a_creation_that_ends_after_its_lock_became_stale_lists_no_second_audience(harness: AudiencesHarness) -> None:
+def test_a_creation_that_outlives_its_lock_lists_no_second_audience(harness: AudiencesHarness) -> None:
     def overtake() -> None:
         harness.amazon.meanwhile = lambda: None
         harness.seconds += STALE_LOCK_AGE / 1000
@@ -341,14 +333,14 @@ def test_a_creation_that_ends_after_its_lock_became_stale_lists_no_second_audien
     assert harness.create().audience_id == listed.audience_id
 
 
-def test_an_audience_that_could_not_be_listed_is_not_answered(harness: AudiencesHarness) -> None:
+def test_a_created_audience_that_was_not_listed_is_an_error(harness: AudiencesHarness) -> None:
     harness.proxy.on("TransactWriteItems", refuse("InternalServerError", 500))
     with pytest.raises(Unavailable):
         harness.create()
     assert harness.listed() == []
 
 
-def test_an_audience_whose_listing_was_not_confirmed_is_found_by_a_repeated_request(harness: AudiencesHarness) -> None:
+def test_an_audience_whose_listing_was_not_confirmed_is_found_again(harness: AudiencesHarness) -> None:
     harness.proxy.on("TransactWriteItems", lose_answer(), times=1)
     with pytest.raises(Unavailable):
         harness.create()
@@ -403,7 +395,7 @@ def test_an_unlinked_audience_is_found_if_its_events_reach_another_one(
 
 
 @pytest.mark.parametrize("extras", [{}, {"externalId": ""}, {"externalId": None}])
-def test_without_an_id_there_is_nothing_to_find(harness: AudiencesHarness, extras: dict[str, Any]) -> None:
+def test_a_get_request_without_an_id_is_refused(harness: AudiencesHarness, extras: dict[str, Any]) -> None:
     with pytest.raises(InvalidRequest, match="externalId is missing"):
         harness.audiences().find(extras)
 
@@ -421,7 +413,7 @@ def test_an_update_changes_the_audience_at_amazon_and_in_the_table(harness: Audi
 WITHOUT_TTL = replace(LISTED, settings={"description": "Lapsed premium buyers"})  # created elsewhere, linked here
 
 
-def test_renewal_uses_the_ttl_that_amazon_reports_where_none_is_known(harness: AudiencesHarness) -> None:
+def test_renewal_uses_amazons_ttl_if_none_is_stored(harness: AudiencesHarness) -> None:
     harness.table.put(WITHOUT_TTL, created=0)
     harness.amazon.ttl = 7_776_000
     updated = harness.audiences().update(WITHOUT_TTL.audience_id, {"renew": True})
@@ -429,7 +421,7 @@ def test_renewal_uses_the_ttl_that_amazon_reports_where_none_is_known(harness: A
     assert harness.amazon.updates == []
 
 
-def test_renewal_is_refused_where_amazon_reports_too_short_a_ttl(harness: AudiencesHarness) -> None:
+def test_renewal_is_refused_if_amazons_ttl_is_too_short(harness: AudiencesHarness) -> None:
     harness.table.put(WITHOUT_TTL, created=0)
     harness.amazon.ttl = 86_400
     with pytest.raises(InvalidAudience) as caught:
@@ -438,7 +430,7 @@ def test_renewal_is_refused_where_amazon_reports_too_short_a_ttl(harness: Audien
     assert harness.listed() == [WITHOUT_TTL]
 
 
-def test_an_update_that_amazon_refuses_changes_nothing_here(harness: AudiencesHarness) -> None:
+def test_an_update_rejected_by_amazon_changes_nothing_in_the_table(harness: AudiencesHarness) -> None:
     harness.table.put(LISTED, created=0)
     harness.amazon.fails = RequestRejected("no", status=400)
     with pytest.raises(RequestRejected):

@@ -79,7 +79,7 @@ def fixture(proxy: FaultProxy, clock: ManualClock) -> ListingFixture:
     return ListingFixture(proxy, clock)
 
 
-def test_audiences_and_mappings_are_read_in_one_go(fixture: ListingFixture, proxy: FaultProxy) -> None:
+def test_audiences_and_mappings_are_read_with_one_scan(fixture: ListingFixture, proxy: FaultProxy) -> None:
     fixture.put(BUYERS)
     fixture.save_mappings("{}")
     listing = fixture.listing
@@ -91,7 +91,7 @@ def test_audiences_and_mappings_are_read_in_one_go(fixture: ListingFixture, prox
     assert reads(proxy) == (0, 1)
 
 
-def test_unknown_audiences_cost_one_small_read_for_each_request_and_the_table_is_read_once_a_minute(
+def test_unknown_audiences_cost_one_small_read_per_request(
     fixture: ListingFixture, proxy: FaultProxy, clock: ManualClock
 ) -> None:
     fixture.put(BUYERS)
@@ -128,7 +128,7 @@ LISTINGS = [
 
 @pytest.mark.parametrize("list_it", LISTINGS)
 @pytest.mark.parametrize("had_unknown", [False, True], ids=["first unknown audience", "after an unknown audience"])
-def test_the_first_request_after_an_audience_was_listed_knows_it_by_id_and_by_key(
+def test_a_new_audience_is_found_by_the_next_request(
     fixture: ListingFixture, list_it: Callable[[AudienceTable], object], *, had_unknown: bool
 ) -> None:
     """Although every read that is not consistent gives what there was before, as DynamoDB may for a while."""
@@ -141,7 +141,7 @@ def test_the_first_request_after_an_audience_was_listed_knows_it_by_id_and_by_ke
     assert (by_id.by_id(BUYERS.audience_id), by_key.by_computation_key("buyers")) == ([BUYERS], [BUYERS])
 
 
-def test_an_audience_that_is_listed_while_the_table_is_read_is_known_to_the_next_request(
+def test_an_audience_listed_during_a_scan_is_found_by_the_next_request(
     fixture: ListingFixture,
 ) -> None:
     fixture.lag()
@@ -178,7 +178,7 @@ BOTH = ["11", "22"]
         pytest.param([row("11"), moved("33", "44"), row("44", None, unlinked_at=5)], {"33": []}, id="moved to nowhere"),
     ],
 )
-def test_an_event_reaches_all_audiences_of_a_key_that_they_share_on_purpose_also_after_a_move(
+def test_an_event_reaches_all_audiences_that_share_a_key_on_purpose(
     fixture: ListingFixture, proxy: FaultProxy, rows: list[Audience], reached: dict[str, list[str]]
 ) -> None:
     fixture.put(*rows)
@@ -190,7 +190,7 @@ def test_an_event_reaches_all_audiences_of_a_key_that_they_share_on_purpose_also
         assert reads(proxy) == (0, 1), "no read for each request"
 
 
-def test_a_key_that_audiences_share_by_mistake_is_ambiguous_and_an_id_decides(fixture: ListingFixture) -> None:
+def test_an_id_decides_between_audiences_that_share_a_key_by_mistake(fixture: ListingFixture) -> None:
     fixture.put(row("11"), row("22"), row("33", also=True))
     request = fixture.listing.for_request()
     assert sorted(each.audience_id for each in request.by_computation_key("shared")) == ["11", "22", "33"]
@@ -198,7 +198,7 @@ def test_a_key_that_audiences_share_by_mistake_is_ambiguous_and_an_id_decides(fi
         assert [each.audience_id for each in request.by_id(name)] == [name]
 
 
-def test_an_unlinked_audience_is_found_by_deletions_and_by_no_event(fixture: ListingFixture) -> None:
+def test_an_unlinked_audience_is_found_by_deletions_but_not_by_events(fixture: ListingFixture) -> None:
     fixture.put(BUYERS, Audience("11"))
     fixture.writer.unlink(BUYERS.audience_id, at=5)
     request = fixture.listing.for_request()
@@ -207,14 +207,14 @@ def test_an_unlinked_audience_is_found_by_deletions_and_by_no_event(fixture: Lis
     assert fixture.listing.with_unlinked() == [Audience("11"), unlinked]
 
 
-def test_mappings_that_were_just_saved_are_used_within_a_minute(fixture: ListingFixture, clock: ManualClock) -> None:
+def test_saved_mappings_are_used_within_a_minute(fixture: ListingFixture, clock: ManualClock) -> None:
     assert fixture.listing.mappings() is None
     fixture.save_mappings("[]")
     clock.now += MAX_AGE
     assert fixture.listing.mappings() == "[]"
 
 
-def test_a_copy_outlives_a_short_outage_and_no_longer_one(
+def test_a_cached_listing_survives_an_outage_of_a_minute(
     fixture: ListingFixture, proxy: FaultProxy, clock: ManualClock
 ) -> None:
     fixture.put(BUYERS)

@@ -76,15 +76,13 @@ def test_two_audiences_under_one_key_are_both_returned_until_one_is_unlinked(fix
         pytest.param("half a character \ud800", id="not Unicode"),
     ],
 )
-def test_a_key_that_no_audience_can_have_is_not_found_and_no_failure(
-    fixture: TableFixture, proxy: FaultProxy, key: str
-) -> None:
+def test_an_impossible_key_finds_nothing_without_a_query(fixture: TableFixture, proxy: FaultProxy, key: str) -> None:
     assert fixture.table.by_computation_key(key) == []
     assert fixture.table.by_id(key) is None
     assert (proxy.count(QUERY), proxy.count(GET)) == (0, 0)
 
 
-def test_the_mappings_are_no_audience(fixture: TableFixture) -> None:
+def test_the_mappings_are_not_listed_as_an_audience(fixture: TableFixture) -> None:
     fixture.put(BUYERS)
     assert fixture.table.mappings() is None
     fixture.put_row(audienceId=MAPPINGS_KEY, document='{"mappings": []}')
@@ -93,14 +91,14 @@ def test_the_mappings_are_no_audience(fixture: TableFixture) -> None:
     assert fixture.table.all() == [BUYERS]
 
 
-def test_mappings_without_a_document_are_refused_and_not_taken_for_the_default(fixture: TableFixture) -> None:
+def test_stored_mappings_without_a_document_are_refused(fixture: TableFixture) -> None:
     fixture.put_row(audienceId=MAPPINGS_KEY)
     document = fixture.table.mappings()
     with pytest.raises(InvalidMapping, match="apply them again with audience-sync"):
         compiled(document)
 
 
-def test_a_row_with_attributes_of_a_later_version_is_still_an_audience(fixture: TableFixture) -> None:
+def test_a_row_with_unknown_attributes_is_still_an_audience(fixture: TableFixture) -> None:
     fixture.put_row(audienceId="11", name="Buyers", anything="new")
     assert fixture.table.by_id("11") == Audience("11", name="Buyers")
 
@@ -114,7 +112,7 @@ def test_a_row_with_attributes_of_a_later_version_is_still_an_audience(fixture: 
         pytest.param({}, {}, id="none"),
     ],
 )
-def test_the_attributes_of_a_destination_stay_since_rows_are_read_for_years(
+def test_the_stored_attributes_of_a_destination_do_not_change(
     fixture: TableFixture, fields: dict[str, Any], attributes: dict[str, Any]
 ) -> None:
     audience = Audience("11", destination=Destination.of(fields))
@@ -124,7 +122,7 @@ def test_the_attributes_of_a_destination_stay_since_rows_are_read_for_years(
     assert fixture.table.by_id("11") == audience
 
 
-def test_an_id_and_a_key_of_the_same_text_are_not_confused(fixture: TableFixture) -> None:
+def test_an_id_equal_to_another_audiences_key_is_not_confused_with_it(fixture: TableFixture) -> None:
     fixture.put(Audience("11", computation_key="22"), Audience("22", computation_key="33"))
     assert fixture.table.by_id("22") == Audience("22", computation_key="33")
     assert fixture.table.by_computation_key("22") == [Audience("11", computation_key="22")]
@@ -145,9 +143,7 @@ def test_all_audiences_are_read_page_by_page(fixture: TableFixture, proxy: Fault
         pytest.param(hang_up(), id="connection closed"),
     ],
 )
-def test_a_table_that_is_down_raises_an_error_without_what_was_asked(
-    fixture: TableFixture, proxy: FaultProxy, outage: Effect
-) -> None:
+def test_a_table_failure_raises_an_error_without_ids(fixture: TableFixture, proxy: FaultProxy, outage: Effect) -> None:
     fixture.put(Audience("11", computation_key="buyers"))
     for operation in (GET, QUERY, SCAN, "PutItem"):
         proxy.on(operation, outage)
@@ -168,13 +164,13 @@ def test_a_table_that_is_down_raises_an_error_without_what_was_asked(
     assert fixture.table.by_id("11") == Audience("11", computation_key="buyers")
 
 
-def test_the_time_at_which_an_audience_was_listed_is_kept_in_its_row(fixture: TableFixture) -> None:
+def test_a_row_keeps_the_time_at_which_its_audience_was_listed(fixture: TableFixture) -> None:
     fixture.put(Audience("11"))
     fixture.put_row(audienceId="12")
     assert [fixture.table.created(audience_id) for audience_id in ("11", "12", "13")] == [1_700_000_000_000, None, None]
 
 
-def test_an_unlinked_audience_is_listed_nowhere_and_keeps_its_row(fixture: TableFixture) -> None:
+def test_an_unlinked_audience_keeps_its_row_without_being_listed(fixture: TableFixture) -> None:
     fixture.put(BUYERS, Audience("11"))
     assert fixture.table.unlink(BUYERS.audience_id, at=5)
     unlinked = replace(BUYERS, computation_key=None, external_audience_id=None, unlinked_at=5)
@@ -185,7 +181,7 @@ def test_an_unlinked_audience_is_listed_nowhere_and_keeps_its_row(fixture: Table
     assert fixture.table.created(BUYERS.audience_id) == 1_700_000_000_000
 
 
-def test_only_a_listed_audience_is_unlinked_or_changed(fixture: TableFixture) -> None:
+def test_only_a_listed_audience_can_be_unlinked_or_changed(fixture: TableFixture) -> None:
     fixture.put(BUYERS)
     assert not fixture.table.unlink("11", at=5)
     assert fixture.table.unlink(BUYERS.audience_id, at=5)
@@ -195,7 +191,7 @@ def test_only_a_listed_audience_is_unlinked_or_changed(fixture: TableFixture) ->
     assert (unlinked.unlinked_at, unlinked.settings) == (5, BUYERS.settings)
 
 
-def test_only_a_listed_audience_is_marked_as_sharing_its_key_or_as_moved(fixture: TableFixture) -> None:
+def test_only_a_listed_audience_can_be_marked_as_shared_or_moved(fixture: TableFixture) -> None:
     fixture.put(BUYERS)
     assert fixture.table.mark(BUYERS.audience_id, also=True, moved_to="22")
     assert fixture.table.by_id(BUYERS.audience_id) == replace(BUYERS, also=True, moved_to="22")
@@ -204,7 +200,7 @@ def test_only_a_listed_audience_is_marked_as_sharing_its_key_or_as_moved(fixture
     assert not fixture.table.mark("11", also=True, moved_to=None)
 
 
-def test_an_unlinked_audience_is_listed_again_by_put_and_by_add(fixture: TableFixture) -> None:
+def test_put_and_add_list_an_unlinked_audience_again(fixture: TableFixture) -> None:
     for list_again in (
         lambda: fixture.table.put(BUYERS, created=7),
         lambda: fixture.table.add(BUYERS, created=7) or pytest.fail("it was not listed"),
@@ -217,7 +213,7 @@ def test_an_unlinked_audience_is_listed_again_by_put_and_by_add(fixture: TableFi
     assert not fixture.table.add(BUYERS, created=8)
 
 
-def test_rows_of_audiences_that_were_unlinked_long_ago_are_removed_and_no_others(fixture: TableFixture) -> None:
+def test_only_rows_of_audiences_unlinked_long_ago_are_deleted(fixture: TableFixture) -> None:
     fixture.put(*(Audience(audience_id) for audience_id in ("10", "11", "12", "13")))
     fixture.table.mark("10", also=True, moved_to="13")  # events may name its id for ever
     for audience_id in ("10", "11"):

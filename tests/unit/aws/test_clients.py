@@ -29,7 +29,7 @@ def test_region_endpoint_and_credentials_come_from_the_environment(proxy: FaultP
     assert (made.meta.region_name, made.meta.endpoint_url) == (REGION, proxy.url)
 
 
-def test_after_a_closed_connection_the_call_is_repeated(proxy: FaultProxy) -> None:
+def test_a_call_is_repeated_once_after_a_closed_connection(proxy: FaultProxy) -> None:
     proxy.on(LIST, hang_up(), times=1)
     sqs().list_queues()
     assert proxy.count(LIST) == 2
@@ -42,14 +42,14 @@ def test_a_second_failure_is_raised(proxy: FaultProxy) -> None:
     assert proxy.count(LIST) == 2
 
 
-def test_with_one_attempt_a_call_is_not_repeated(proxy: FaultProxy) -> None:
+def test_a_client_with_one_attempt_does_not_repeat_calls(proxy: FaultProxy) -> None:
     proxy.on(LIST, refuse("ThrottlingException"))
     with pytest.raises(ClientError, match="ThrottlingException"):
         sqs(attempts=1).list_queues()
     assert proxy.count(LIST) == 1
 
 
-def test_a_service_that_does_not_answer_ends_with_the_read_timeout(proxy: FaultProxy) -> None:
+def test_a_silent_service_ends_in_a_read_timeout(proxy: FaultProxy) -> None:
     proxy.on(LIST, answer_after(5))  # soon enough for a client that ignores its read timeout
     with pytest.raises(ReadTimeoutError):
         sqs(attempts=1, read_timeout=0.2).list_queues()

@@ -16,7 +16,7 @@ OURS = {"service": "stack"}
 MINUTE = 60  # seconds
 
 
-def test_counts_add_up_under_the_time_that_they_are_given_for(aws_url: str) -> None:
+def test_counts_of_one_minute_add_up(aws_url: str) -> None:
     store = MetricStore(resources.client("cloudwatch", aws_url))
     now = int(time.time()) // MINUTE * MINUTE
     store.count("Tests", "Added", OURS, {now: 3, now - MINUTE: 4})
@@ -26,7 +26,7 @@ def test_counts_add_up_under_the_time_that_they_are_given_for(aws_url: str) -> N
     }
 
 
-def test_more_counts_than_fit_one_request_take_several(aws_url: str) -> None:
+def test_counts_that_exceed_one_request_take_several(aws_url: str) -> None:
     store = MetricStore(resources.client("cloudwatch", aws_url))
     now = int(time.time()) // MINUTE * MINUTE
     minutes = range(now - (MAX_METRICS + 1) * MINUTE, now, MINUTE)
@@ -35,13 +35,13 @@ def test_more_counts_than_fit_one_request_take_several(aws_url: str) -> None:
     assert sum(found.values()) == len(minutes)
 
 
-def test_a_cloudwatch_that_takes_nothing_is_unavailable() -> None:
+def test_a_failed_put_to_cloudwatch_raises_unavailable() -> None:
     store = MetricStore(resources.client("cloudwatch", "http://127.0.0.1:9"))
     with pytest.raises(Unavailable):
         store.count("Tests", "Added", OURS, {int(time.time()): 1})
 
 
-def test_the_local_stack_counts_what_the_command_puts_and_nothing_twice() -> None:
+def test_the_local_stack_counts_metrics_of_the_command_once() -> None:
     counters = Counters()
     with serve(lambda: build_app(SqsQueues(time.time), on_metrics=counters.put)) as served:
         for path in ("", FORWARDED):  # the functions' metrics are counted when they are printed

@@ -34,7 +34,7 @@ def fixture(proxy: FaultProxy) -> StoreFixture:
 NOTHING = MappingsRows(None, None)
 
 
-def test_a_stored_document_is_read_back_and_functions_read_it(fixture: StoreFixture) -> None:
+def test_stored_mappings_are_read_back_and_used_by_the_functions(fixture: StoreFixture) -> None:
     assert fixture.store.read() == NOTHING
     assert fixture.store.replace(NOTHING, "[]", b"history")
     assert fixture.store.read() == ({"S": "[]"}, {"B": b"history"})
@@ -42,7 +42,7 @@ def test_a_stored_document_is_read_back_and_functions_read_it(fixture: StoreFixt
 
 
 @pytest.mark.parametrize("attribute", [{"S": "{not json"}, {"M": {"version": {"N": "1"}}}], ids=["text", "map"])
-def test_any_stored_value_can_be_read_and_replaced(fixture: StoreFixture, attribute: dict[str, Any]) -> None:
+def test_even_an_invalid_document_can_be_read_and_replaced(fixture: StoreFixture, attribute: dict[str, Any]) -> None:
     fixture.write(attribute)
     before = fixture.store.read()
     assert before == MappingsRows(attribute, None)
@@ -51,37 +51,39 @@ def test_any_stored_value_can_be_read_and_replaced(fixture: StoreFixture, attrib
 
 
 @pytest.mark.parametrize("before", [None, {"S": "1"}], ids=["nothing", "another document"])
-def test_a_document_stored_since_is_not_replaced(fixture: StoreFixture, before: dict[str, Any] | None) -> None:
+def test_mappings_changed_since_they_were_read_are_not_replaced(
+    fixture: StoreFixture, before: dict[str, Any] | None
+) -> None:
     fixture.write({"S": "2"})
     assert not fixture.store.replace(MappingsRows(before, None), "3", b"1")
     assert fixture.store.read() == ({"S": "2"}, None)
 
 
-def test_a_document_removed_since_is_not_stored_again(fixture: StoreFixture) -> None:
+def test_mappings_removed_since_they_were_read_are_not_stored(fixture: StoreFixture) -> None:
     assert not fixture.store.replace(MappingsRows({"S": "1"}, None), "2", b"1")
     assert fixture.store.read() == NOTHING
 
 
-def test_where_the_history_has_changed_since_the_document_stays(fixture: StoreFixture) -> None:
+def test_mappings_whose_history_changed_meanwhile_are_not_replaced(fixture: StoreFixture) -> None:
     assert fixture.store.replace(NOTHING, "1", b"1")
     read = fixture.store.read()
     assert not fixture.store.replace(read._replace(history={"B": b"0"}), "2", b"2")
     assert fixture.store.read() == read
 
 
-def test_a_removed_document_leaves_its_history(fixture: StoreFixture) -> None:
+def test_removing_the_mappings_keeps_their_history(fixture: StoreFixture) -> None:
     assert fixture.store.replace(NOTHING, "1", b"1")
     assert fixture.store.replace(fixture.store.read(), None, b"2")
     assert fixture.store.read() == (None, {"B": b"2"})
     assert fixture.table.mappings() is None
 
 
-def test_reading_is_consistent(fixture: StoreFixture, proxy: FaultProxy) -> None:
+def test_mappings_are_read_consistently(fixture: StoreFixture, proxy: FaultProxy) -> None:
     fixture.store.read()
     assert [parameters["ConsistentRead"] for name, parameters in proxy.calls if name == "GetItem"] == [True, True]
 
 
-def test_a_table_that_does_not_answer_is_named(fixture: StoreFixture, proxy: FaultProxy) -> None:
+def test_the_error_of_a_table_failure_names_the_table(fixture: StoreFixture, proxy: FaultProxy) -> None:
     for operation in ("GetItem", "TransactWriteItems"):
         proxy.on(operation, refuse("ThrottlingException"))
     for call in (fixture.store.read, lambda: fixture.store.replace(NOTHING, "[]", b"1")):

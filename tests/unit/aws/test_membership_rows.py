@@ -90,7 +90,7 @@ IDENTITIES = st.lists(st.builds(Identity, st.integers(0, 10**15), DIGESTS), max_
     ).map(tuple),
     revision=st.integers(0, 10**9),
 )
-def test_a_state_is_read_back_as_it_was_written(revision: int, **fields: Any) -> None:
+def test_a_state_survives_a_round_trip_through_its_row(revision: int, **fields: Any) -> None:
     written = state(**fields)
     row = row_of(written, SHARDING.key_of(written.member), revision)
     assert state_from_row(row) == state(**fields, revision=revision)
@@ -99,7 +99,7 @@ def test_a_state_is_read_back_as_it_was_written(revision: int, **fields: Any) ->
 DIGEST = bytes(range(32))
 
 
-def test_the_layout_of_a_row_stays_since_rows_are_read_for_years() -> None:
+def test_the_stored_layout_of_a_row_does_not_change() -> None:
     full = state(
         identities=(Identity(3, {"email": DIGEST.hex(), "postal": DIGEST.hex()}), Identity(1, {"birthday": "other"})),
         left=Version(2, True, "exit-1"),
@@ -133,7 +133,7 @@ def test_the_layout_of_a_row_stays_since_rows_are_read_for_years() -> None:
     assert stored_member(row) == (replace(full, revision=5), 20 + KEEP_ACTIVE)
 
 
-def test_a_row_from_before_times_were_kept_with_late_jobs_is_read() -> None:
+def test_a_row_of_an_older_version_with_bare_job_ids_is_read() -> None:
     """Until November 2026 a mark was the id of an enter's job, and `u` said that an outcome was unknown."""
     row = row_of(state(entered=20), SHARDING.key_of(state().member), 5)
     header = b'{"r":{"countryCode":"US","action":"CREATE"},"x":10,"u":true,"j":["job-1"]}'
@@ -142,7 +142,7 @@ def test_a_row_from_before_times_were_kept_with_late_jobs_is_read() -> None:
     assert (read.enters_end, read.removals_end) == (0, 0)
 
 
-def test_of_a_plain_member_the_row_holds_nothing_but_the_record() -> None:
+def test_the_row_of_a_plain_member_contains_only_its_record() -> None:
     record = {"externalUserId": "m1", "action": "CREATE", "hashedPII": [], "userConsent": {"consent": {"tcf": "C"}}}
     plain = MemberState(MembershipChange("1", Destination(), 1, "a", record))
     row = row_of(plain, SHARDING.key_of(plain.member), 1)
@@ -159,7 +159,9 @@ def test_of_a_plain_member_the_row_holds_nothing_but_the_record() -> None:
         pytest.param("DELETE", 20, 30, 40, 40 + KEEP_EXIT, id="a deletion: longer than Amazon's 30 days"),
     ],
 )
-def test_a_row_outlives_what_was_sent(action: str, entered: int, exited: int, deleted: int, expires: int) -> None:
+def test_a_row_expires_a_fixed_time_after_the_last_upload(
+    action: str, entered: int, exited: int, deleted: int, expires: int
+) -> None:
     newest = MembershipChange("1", Destination(), 1, "a", {"externalUserId": "m1", "action": action})
     steps = (ErasureStep(StepKind.DELETION, "-", deleted * 1000, 0),) if deleted else ()
     sent = MemberState(newest, entered=entered, exited=exited, erasure=steps)
@@ -211,7 +213,7 @@ def header(**fields: Any) -> bytes:
         pytest.param(header(i=[[1, "e"]]) + DIGEST * 2, id="a digest too many"),
     ],
 )
-def test_a_row_that_cannot_be_read_is_named_and_its_member_waits(member: bytes) -> None:
+def test_an_unreadable_row_makes_its_member_wait(member: bytes) -> None:
     row = row_of(state(), SHARDING.key_of(("2", "m1")), 1) | {"member": {"B": member}}
     with pytest.raises(Unavailable, match="a row of the membership table cannot be read") as unreadable:
         state_from_row(row)
@@ -219,7 +221,7 @@ def test_a_row_that_cannot_be_read_is_named_and_its_member_waits(member: bytes) 
 
 
 @pytest.mark.parametrize("attribute", ["version", "revision", "entered", "member"])
-def test_a_row_without_one_of_its_attributes_cannot_be_read(attribute: str) -> None:
+def test_a_row_without_one_of_its_attributes_is_unreadable(attribute: str) -> None:
     row = row_of(state(), SHARDING.key_of(("2", "m1")), 1)
     del row[attribute]
     with pytest.raises(Unavailable, match="a row of the membership table cannot be read"):
@@ -231,7 +233,9 @@ def test_a_row_without_one_of_its_attributes_cannot_be_read(attribute: str) -> N
     "destination",
     [Destination(), of_connection("c"), of_connection("c", dsp=True), Destination.of({"datasetId": "d"})],
 )
-def test_consent_and_destination_are_read_back(consent: dict[str, Any], destination: Destination) -> None:
+def test_consent_and_destination_survive_a_round_trip_through_the_row(
+    consent: dict[str, Any], destination: Destination
+) -> None:
     plain = state().newest
     newest = replace(plain, destination=destination, record=plain.record | {"userConsent": consent})
     written = MemberState(newest, revision=1)
@@ -245,7 +249,7 @@ def test_members_are_spread_evenly_over_the_shards() -> None:
     assert max(counts) < 1.1 * 1000
 
 
-def test_rows_that_are_not_where_their_members_are_looked_for_are_noticed() -> None:
+def test_a_row_in_the_wrong_shard_is_refused() -> None:
     row = row_of(state(), SHARDING.key_of(state().member), 1)
     SHARDING.check(row)
     with pytest.raises(MisplacedRow, match="8 shards"):

@@ -77,37 +77,37 @@ def fixture(proxy: FaultProxy) -> Iterator[TableFixture]:
     made.direct.delete_table(TableName=made.name)
 
 
-def test_members_that_were_last_sent_by_then_are_found(fixture: TableFixture) -> None:
+def test_members_last_sent_before_a_time_are_found(fixture: TableFixture) -> None:
     for member, days in (("long-ago", -2), ("just-then", -1), ("since-then", 0)):
         fixture.write(change(member), now=NOW + days * 86_400)
     assert sorted(fixture.found(NOW - 86_400)) == ["just-then", "long-ago"]
 
 
-def test_a_change_is_found_as_it_was_recorded(fixture: TableFixture) -> None:
+def test_the_recorded_change_is_returned_unchanged(fixture: TableFixture) -> None:
     fixture.write(change("m1"))
     assert [each for page in fixture.pages() for each in page.changes] == [change("m1")]
 
 
-def test_a_member_who_has_left_is_not_found(fixture: TableFixture) -> None:
+def test_a_member_who_left_is_not_found(fixture: TableFixture) -> None:
     fixture.write(change("m1"), change("m2"), change("m3", exits=True))
     fixture.write(change("m1", at=2, exits=True))
     assert fixture.found() == ["m2"]
 
 
-def test_a_member_who_was_sent_again_is_found_by_the_later_date(fixture: TableFixture) -> None:
+def test_a_member_sent_again_is_found_by_the_later_time(fixture: TableFixture) -> None:
     fixture.write(change("m1"), now=NOW - 86_400)
     fixture.write(change("m1"), now=NOW)  # the same version: only the date moves
     assert fixture.found(NOW - 86_400) == []
     assert fixture.found(NOW) == ["m1"]
 
 
-def test_only_rows_of_members_of_the_audience_are_read(fixture: TableFixture) -> None:
+def test_only_rows_of_the_audience_are_read(fixture: TableFixture) -> None:
     fixture.write(change("m1"), change("m2", audience_id=OTHER))
     fixture.checkpoint.save({"audience": OTHER, "after": "m2"})
     assert fixture.found() == ["m1"]
 
 
-def test_an_audience_is_read_shard_after_shard(fixture: TableFixture, proxy: FaultProxy) -> None:
+def test_an_audience_is_read_shard_by_shard(fixture: TableFixture, proxy: FaultProxy) -> None:
     everyone = [member for shard in SHARDS for member in members_of(shard, 2)]
     fixture.write(*map(change, everyone))
     assert fixture.found() == everyone, "in the order of shards, and of ids within each"
@@ -120,13 +120,13 @@ def test_an_audience_without_members_has_a_page_for_each_shard(fixture: TableFix
     assert [(page.changes, page.rows) for page in fixture.pages()] == [([], 0)] * len(SHARDS)
 
 
-def test_rows_that_are_not_wanted_are_counted_as_read(fixture: TableFixture) -> None:
+def test_rows_filtered_out_count_as_read(fixture: TableFixture) -> None:
     fixture.write(change("m1"), change("m2"), change("m3", exits=True))
     assert sum(page.rows for page in fixture.pages(NOW - 1)) == 3
     assert fixture.found(NOW - 1) == []
 
 
-def test_pages_together_hold_every_row_once(fixture: TableFixture) -> None:
+def test_every_row_is_on_exactly_one_page(fixture: TableFixture) -> None:
     everyone = members_of(1, 120)
     fixture.write(*(change(member, consent=HUGE) for member in everyone))  # 2.4 MB; DynamoDB answers with one at most
     pages = fixture.pages()
@@ -135,7 +135,7 @@ def test_pages_together_hold_every_row_once(fixture: TableFixture) -> None:
     assert [page.next.shard for page in pages if page.next] == [1, 1, 1, 2, 3]
 
 
-def test_members_are_counted_by_their_newest_change_page_by_page(fixture: TableFixture) -> None:
+def test_members_are_counted_as_inside_or_outside_by_their_newest_change(fixture: TableFixture) -> None:
     inside = members_of(2, 60)
     fixture.write(*(change(member, consent=HUGE) for member in inside))  # 1.2 MB: two pages
     fixture.write(change("left", exits=True), change(inside[0], at=2, exits=True), change("m1", audience_id=OTHER))
@@ -145,7 +145,7 @@ def test_members_are_counted_by_their_newest_change_page_by_page(fixture: TableF
     assert set(fixture.scan.counts("5")) == {PageCount(0, 0)}
 
 
-def test_a_count_says_when_the_last_of_those_inside_entered(fixture: TableFixture) -> None:
+def test_a_count_includes_the_newest_enter_of_members_inside(fixture: TableFixture) -> None:
     fixture.write(change("early", at=5), change("late", at=7), change("left", at=9, exits=True))
     entered = [page.newest_enter for page in fixture.scan.counts(AUDIENCE) if page.newest_enter is not None]
     assert max(entered) == 7
@@ -153,12 +153,12 @@ def test_a_count_says_when_the_last_of_those_inside_entered(fixture: TableFixtur
     assert {page.newest_enter for page in fixture.scan.counts(AUDIENCE)} == {None}
 
 
-def test_the_approximate_number_of_rows_is_that_of_dynamodb(fixture: TableFixture) -> None:
+def test_the_approximate_number_of_rows_is_dynamodbs_item_count(fixture: TableFixture) -> None:
     fixture.write(change("m1"), change("m2", audience_id=OTHER))
     assert fixture.scan.approximate_rows() == 2
 
 
-def test_reading_continues_after_any_cursor_whether_its_row_exists_or_not(fixture: TableFixture) -> None:
+def test_reading_continues_after_a_cursor_whose_row_is_gone(fixture: TableFixture) -> None:
     first, second, third = members_of(1, 3)
     fixture.write(change(first), change(third))
     assert fixture.found(cursor=Cursor(AUDIENCE, 1, first)) == [third]
@@ -167,7 +167,7 @@ def test_reading_continues_after_any_cursor_whether_its_row_exists_or_not(fixtur
     assert fixture.found(cursor=Cursor(AUDIENCE, 2)) == []
 
 
-def test_a_position_is_read_as_it_was_saved(fixture: TableFixture) -> None:
+def test_a_saved_position_is_read_back(fixture: TableFixture) -> None:
     assert fixture.checkpoint.position() == {}
     for position in ({"audience": AUDIENCE, "shard": "3", "after": "m2"}, {"audience": OTHER}, {}):
         fixture.checkpoint.save(position)
@@ -186,7 +186,7 @@ def test_a_position_is_read_as_it_was_saved(fixture: TableFixture) -> None:
         pytest.param("PutItem", lambda fixture: fixture.checkpoint.save({}), id="new position"),
     ],
 )
-def test_a_table_that_does_not_answer_is_named(
+def test_the_error_of_a_table_failure_names_the_table(
     fixture: TableFixture, proxy: FaultProxy, call: str, act: Callable[[TableFixture], object]
 ) -> None:
     proxy.on(call, refuse("ThrottlingException"))
@@ -194,7 +194,7 @@ def test_a_table_that_does_not_answer_is_named(
         act(fixture)
 
 
-def test_the_members_of_every_audience_are_read_without_notices_and_rows_of_the_stack(fixture: TableFixture) -> None:
+def test_a_scan_of_members_skips_notices_and_checkpoints(fixture: TableFixture) -> None:
     fixture.write(change("m1"), change("m2", exits=True), change("m1", audience_id=OTHER))
     fixture.write(change("m3", audience_id=EVERY_AUDIENCE, exits=True))
     fixture.checkpoint.save({"audience": OTHER, "after": "m2"})
@@ -205,7 +205,7 @@ def test_the_members_of_every_audience_are_read_without_notices_and_rows_of_the_
     assert [each.state.member for each in notices] == [(EVERY_AUDIENCE, "m3")]
 
 
-def test_a_whole_table_is_read_in_pages(fixture: TableFixture) -> None:
+def test_a_scan_of_the_whole_table_takes_several_pages(fixture: TableFixture) -> None:
     everyone = members_of(0, 30) + members_of(3, 30)
     fixture.write(*(change(member, consent=HUGE) for member in everyone))  # 1.2 MB
     pages = list(fixture.scan.members())
@@ -213,7 +213,7 @@ def test_a_whole_table_is_read_in_pages(fixture: TableFixture) -> None:
     assert sorted(each.state.member[1] for page in pages for each in page) == sorted(everyone)
 
 
-def test_rows_that_are_spread_over_another_number_of_shards_are_refused(fixture: TableFixture) -> None:
+def test_a_table_written_with_another_number_of_shards_is_refused(fixture: TableFixture) -> None:
     fixture.write(*(change(f"m{number}") for number in range(20)))
     scan = MembershipScan(fixture.direct, fixture.name, Sharding(3))
     with pytest.raises(MisplacedRow, match="3 shards"):

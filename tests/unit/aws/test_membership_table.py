@@ -53,7 +53,7 @@ def fixture(proxy: FaultProxy) -> TableFixture:
     return TableFixture(proxy)
 
 
-def test_a_state_is_read_as_it_was_written(fixture: TableFixture, proxy: FaultProxy) -> None:
+def test_a_written_state_is_read_back_consistently(fixture: TableFixture, proxy: FaultProxy) -> None:
     full = state(
         identities=(FIRST, SECOND),
         left=Version(1_500, exits=True, message_id="id-1500"),
@@ -69,7 +69,7 @@ def test_a_state_is_read_as_it_was_written(fixture: TableFixture, proxy: FaultPr
     assert request["RequestItems"][fixture.name]["ConsistentRead"] is True
 
 
-def test_a_newer_state_takes_the_place_of_the_one_that_was_read(fixture: TableFixture) -> None:
+def test_a_write_replaces_the_state_that_was_read(fixture: TableFixture) -> None:
     (first,) = fixture.write(state(identities=(FIRST, SECOND)))
     (second,) = fixture.write(replace(first, identities=(FIRST,), entered=30))
     assert second.revision == 2
@@ -82,13 +82,13 @@ def test_an_unknown_member_has_no_state(fixture: TableFixture, member: tuple[str
     assert fixture.table.read([member]) == {}
 
 
-def test_a_member_is_read_once_however_often_it_is_named(fixture: TableFixture) -> None:
+def test_duplicate_members_are_read_once(fixture: TableFixture) -> None:
     """DynamoDB refuses a request that names a key twice."""
     (stored,) = fixture.write(state())
     assert fixture.table.read([stored.member, stored.member]) == {stored.member: stored}
 
 
-def test_members_of_the_same_id_in_two_audiences_are_different(fixture: TableFixture) -> None:
+def test_the_same_id_in_two_audiences_is_two_members(fixture: TableFixture) -> None:
     one, other = fixture.write(state(at=1), state(at=2, audience=OTHER))
     assert fixture.table.read([one.member, other.member]) == {one.member: one, other.member: other}
 
@@ -96,14 +96,14 @@ def test_members_of_the_same_id_in_two_audiences_are_different(fixture: TableFix
 # Writes that another worker was faster with
 
 
-def test_a_member_that_is_new_to_two_workers_is_written_by_one(fixture: TableFixture) -> None:
+def test_of_two_workers_only_one_inserts_a_new_member(fixture: TableFixture) -> None:
     (first,) = fixture.write(state())
     (second,) = fixture.table.write([state(at=9_000)])
     assert isinstance(second, MovedOn)
     assert fixture.table.read([first.member]) == {first.member: first}
 
 
-def test_a_row_that_has_changed_since_it_was_read_is_not_written(fixture: TableFixture) -> None:
+def test_a_row_changed_since_it_was_read_is_not_overwritten(fixture: TableFixture) -> None:
     (first,) = fixture.write(state())
     (second,) = fixture.write(replace(first, entered=30))
     (late,) = fixture.table.write([replace(first, entered=40)])
@@ -111,7 +111,7 @@ def test_a_row_that_has_changed_since_it_was_read_is_not_written(fixture: TableF
     assert fixture.table.read([first.member]) == {first.member: second}
 
 
-def test_a_row_that_was_deleted_since_it_was_read_is_not_written(fixture: TableFixture) -> None:
+def test_a_row_deleted_since_it_was_read_is_not_written(fixture: TableFixture) -> None:
     (result,) = fixture.table.write([state(revision=3)])
     assert isinstance(result, MovedOn)
     assert fixture.table.read([(AUDIENCE, "m1")]) == {}
@@ -138,13 +138,13 @@ def test_many_members_are_written_and_read_in_full_batches(fixture: TableFixture
     assert keys == [10, MAX_KEYS, MAX_KEYS]
 
 
-def test_without_members_nothing_is_sent(fixture: TableFixture, proxy: FaultProxy) -> None:
+def test_no_request_is_made_for_no_members(fixture: TableFixture, proxy: FaultProxy) -> None:
     assert fixture.table.write([]) == []
     assert fixture.table.read([]) == {}
     assert proxy.calls == []
 
 
-def test_every_statement_has_the_form_that_dynamodb_plans_once(fixture: TableFixture, proxy: FaultProxy) -> None:
+def test_statements_pass_all_values_as_parameters(fixture: TableFixture, proxy: FaultProxy) -> None:
     (first,) = fixture.write(state())
     fixture.write(replace(first, entered=30), state("m2"))
     statements = {
@@ -154,7 +154,7 @@ def test_every_statement_has_the_form_that_dynamodb_plans_once(fixture: TableFix
     assert not any("m1" in statement or AUDIENCE in statement for statement in statements), "values are parameters"
 
 
-def test_what_is_not_begun_in_time_is_not_written(fixture: TableFixture, proxy: FaultProxy) -> None:
+def test_no_write_is_begun_after_the_deadline(fixture: TableFixture, proxy: FaultProxy) -> None:
     (result,) = fixture.table.write([state()], lambda: False)
     assert isinstance(result, OutOfTime)
     assert proxy.calls == []
@@ -169,7 +169,7 @@ def test_what_is_not_begun_in_time_is_not_written(fixture: TableFixture, proxy: 
         ),
     ],
 )
-def test_so_many_requests_are_made_at_once(
+def test_requests_use_at_most_the_given_number_of_threads(
     fixture: TableFixture, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch, use: Any, requests: int
 ) -> None:
     monkeypatch.setattr("audience_sync.aws.membership_table.THREADS", 1)
@@ -192,9 +192,7 @@ THROTTLED = ["ThrottlingError", "ProvisionedThroughputExceeded", "RequestLimitEx
 
 
 @pytest.mark.parametrize("code", THROTTLED)
-def test_what_dynamodb_throttles_is_written_after_growing_pauses_and_the_rest_once(
-    fixture: TableFixture, code: str
-) -> None:
+def test_throttled_statements_are_retried_alone_after_growing_pauses(fixture: TableFixture, code: str) -> None:
     rows = MembershipRows()
     rows.refused = [{0: code}] * 3
     results = fixture.of(rows).write([state("m1"), state("m2")])
@@ -203,7 +201,7 @@ def test_what_dynamodb_throttles_is_written_after_growing_pauses_and_the_rest_on
     assert rows.writes == 2
 
 
-def test_what_dynamodb_goes_on_throttling_is_not_known_to_be_written(fixture: TableFixture) -> None:
+def test_a_statement_that_stays_throttled_is_unavailable(fixture: TableFixture) -> None:
     rows = MembershipRows()
     rows.refused = [{0: "ThrottlingError"}] * 1_000
     results = fixture.of(rows).write([state("m1"), state("m2")])
@@ -212,7 +210,7 @@ def test_what_dynamodb_goes_on_throttling_is_not_known_to_be_written(fixture: Ta
     assert fixture.pauses == list(PAUSES)
 
 
-def test_another_error_of_one_statement_is_of_its_member_alone(fixture: TableFixture) -> None:
+def test_the_error_of_one_statement_concerns_only_its_member(fixture: TableFixture) -> None:
     rows = MembershipRows()
     rows.refused = [{0: "InternalServerError"}]
     results = fixture.of(rows).write([state("m1"), state("m2")])
@@ -222,7 +220,7 @@ def test_another_error_of_one_statement_is_of_its_member_alone(fixture: TableFix
     assert fixture.pauses == []
 
 
-def test_keys_that_dynamodb_leaves_out_are_read_after_growing_pauses(fixture: TableFixture) -> None:
+def test_unprocessed_keys_are_read_again_after_growing_pauses(fixture: TableFixture) -> None:
     rows = MembershipRows()
     table = fixture.of(rows)
     stored = [written(result) for result in table.write([state("m1"), state("m2")])]
@@ -231,7 +229,7 @@ def test_keys_that_dynamodb_leaves_out_are_read_after_growing_pauses(fixture: Ta
     assert fixture.pauses == list(PAUSES[:2])
 
 
-def test_keys_that_dynamodb_always_leaves_out_are_not_taken_for_unknown_members(fixture: TableFixture) -> None:
+def test_keys_that_stay_unprocessed_raise_unavailable(fixture: TableFixture) -> None:
     rows = MembershipRows()
     rows.unread = [{0: "left out"}] * 1_000
     with pytest.raises(Unavailable, match="throttled"):
@@ -246,7 +244,7 @@ def test_keys_that_dynamodb_always_leaves_out_are_not_taken_for_unknown_members(
         pytest.param(lambda table: table.read((AUDIENCE, f"m{number}") for number in range(250)), id="many"),
     ],
 )
-def test_a_table_that_does_not_answer_a_read_is_named(
+def test_a_failed_read_names_the_table(
     fixture: TableFixture, proxy: FaultProxy, read: Callable[[MembershipTable], object]
 ) -> None:
     proxy.on("BatchGetItem", refuse("ThrottlingException"))
@@ -254,23 +252,21 @@ def test_a_table_that_does_not_answer_a_read_is_named(
         read(fixture.table)
 
 
-def test_a_table_that_does_not_answer_a_write_is_named_for_every_member(
-    fixture: TableFixture, proxy: FaultProxy
-) -> None:
+def test_a_failed_write_is_unavailable_for_every_member(fixture: TableFixture, proxy: FaultProxy) -> None:
     proxy.on("BatchExecuteStatement", refuse("InternalServerError", 500))
     results = fixture.table.write([state("m1"), state("m2")])
     assert all(isinstance(result, Unavailable) and not isinstance(result, MovedOn) for result in results)
     assert "the membership table does not answer" in str(results[0])
 
 
-def test_of_several_batches_one_may_fail(fixture: TableFixture, proxy: FaultProxy) -> None:
+def test_one_batch_may_fail_without_the_others(fixture: TableFixture, proxy: FaultProxy) -> None:
     proxy.on("BatchExecuteStatement", refuse("InternalServerError", 500), times=1)
     results = fixture.table.write([state(f"m{number}") for number in range(2 * MAX_STATEMENTS)])
     assert sum(isinstance(result, MemberState) for result in results) in (MAX_STATEMENTS, 2 * MAX_STATEMENTS)
 
 
 @pytest.mark.parametrize("effect", [lose_answer, hang_up], ids=["answer lost", "request lost"])
-def test_after_a_write_without_an_answer_the_row_decides(
+def test_after_an_unanswered_write_the_result_matches_the_row(
     fixture: TableFixture, proxy: FaultProxy, effect: Callable[[], Any]
 ) -> None:
     (first,) = fixture.write(state())

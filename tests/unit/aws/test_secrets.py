@@ -42,7 +42,7 @@ def fixture(proxy: FaultProxy, clock: ManualClock) -> SecretFixture:
     return SecretFixture(proxy, clock, json.dumps({"eventKey": KEY}))
 
 
-def test_the_store_is_asked_once_a_minute(fixture: SecretFixture, proxy: FaultProxy, clock: ManualClock) -> None:
+def test_a_secret_is_read_once_a_minute(fixture: SecretFixture, proxy: FaultProxy, clock: ManualClock) -> None:
     assert [fixture.reader.value() for _ in range(5)] == [{"eventKey": KEY}] * 5
     clock.now += MAX_AGE
     fixture.reader.value()
@@ -52,16 +52,14 @@ def test_the_store_is_asked_once_a_minute(fixture: SecretFixture, proxy: FaultPr
     assert fixture.reader.value() == {"eventKey": "new"}
 
 
-def test_a_caller_that_needs_a_newer_value_gets_it_at_once(fixture: SecretFixture) -> None:
+def test_max_age_forces_a_fresh_read(fixture: SecretFixture) -> None:
     fixture.reader.value()
     fixture.put(SecretString='{"eventKey": "new"}')
     assert fixture.reader.value() == {"eventKey": KEY}
     assert fixture.reader.value(max_age=-1) == {"eventKey": "new"}
 
 
-def test_early_reads_are_limited_and_allowed_again_with_time(
-    fixture: SecretFixture, proxy: FaultProxy, clock: ManualClock
-) -> None:
+def test_forced_reads_are_rate_limited(fixture: SecretFixture, proxy: FaultProxy, clock: ManualClock) -> None:
     fixture.reader.value()
     for _ in range(100):
         fixture.reader.value(max_age=-1)
@@ -73,7 +71,7 @@ def test_early_reads_are_limited_and_allowed_again_with_time(
 
 
 @pytest.mark.parametrize("outage", OUTAGES)
-def test_a_cold_reader_raises_an_error_without_the_value(
+def test_an_outage_before_the_first_read_raises_an_error_without_the_value(
     fixture: SecretFixture, proxy: FaultProxy, outage: Effect
 ) -> None:
     proxy.on(READ, outage)
@@ -85,7 +83,7 @@ def test_a_cold_reader_raises_an_error_without_the_value(
 
 
 @pytest.mark.parametrize("outage", OUTAGES)
-def test_a_warm_reader_keeps_its_value_however_long_the_outage(
+def test_a_cached_value_is_used_however_long_the_outage(
     fixture: SecretFixture, proxy: FaultProxy, clock: ManualClock, outage: Effect
 ) -> None:
     fixture.reader.value()
@@ -95,7 +93,7 @@ def test_a_warm_reader_keeps_its_value_however_long_the_outage(
         assert fixture.reader.value() == {"eventKey": KEY}
 
 
-def test_a_caller_that_needs_a_newer_value_is_not_given_the_old_one(
+def test_a_forced_read_during_an_outage_does_not_return_the_cached_value(
     fixture: SecretFixture, proxy: FaultProxy, clock: ManualClock
 ) -> None:
     fixture.reader.value()
@@ -107,7 +105,7 @@ def test_a_caller_that_needs_a_newer_value_is_not_given_the_old_one(
     assert fixture.reader.value() == {"eventKey": KEY}
 
 
-def test_a_warm_reader_does_not_ask_a_store_that_is_down_at_every_call(
+def test_during_an_outage_the_store_is_asked_only_at_intervals(
     fixture: SecretFixture, proxy: FaultProxy, clock: ManualClock
 ) -> None:
     fixture.reader.value()
@@ -131,7 +129,7 @@ def test_a_warm_reader_does_not_ask_a_store_that_is_down_at_every_call(
         pytest.param({"SecretBinary": KEY.encode()}, id="binary"),
     ],
 )
-def test_a_secret_that_is_no_object_fails_closed_cold_and_warm(
+def test_a_secret_that_is_not_a_json_object_fails_closed(
     fixture: SecretFixture, clock: ManualClock, content: dict[str, Any]
 ) -> None:
     fixture.reader.value()
@@ -145,7 +143,7 @@ def test_a_secret_that_is_no_object_fails_closed_cold_and_warm(
     assert fixture.reader.value() == {"eventKey": "repaired"}
 
 
-def test_what_is_written_is_stored_and_known_without_reading(fixture: SecretFixture, proxy: FaultProxy) -> None:
+def test_a_written_value_is_cached_without_reading_it(fixture: SecretFixture, proxy: FaultProxy) -> None:
     fixture.reader.write({"accessToken": "token-1", "expiresAt": 5})
     assert json.loads(fixture.text()) == {"accessToken": "token-1", "expiresAt": 5}
     assert fixture.reader.value() == {"accessToken": "token-1", "expiresAt": 5}
@@ -153,7 +151,7 @@ def test_what_is_written_is_stored_and_known_without_reading(fixture: SecretFixt
 
 
 @pytest.mark.parametrize("outage", OUTAGES)
-def test_a_failing_write_raises_an_error_without_the_value_and_keeps_the_old_one(
+def test_a_failed_write_keeps_the_old_value_and_quotes_none(
     fixture: SecretFixture, proxy: FaultProxy, outage: Effect
 ) -> None:
     fixture.reader.value()

@@ -51,7 +51,7 @@ def test_all_bodies_arrive_in_batches_of_ten(fixture: QueueFixture, proxy: Fault
 
 
 @given(st.lists(st.integers(1, 30).map(lambda size: "ü" * size * 20_000), max_size=25))
-def test_batches_lose_nothing_and_keep_both_limits(bodies: list[str]) -> None:
+def test_batches_keep_every_body_and_both_limits(bodies: list[str]) -> None:
     batches = list(_batches(bodies))
     assert [body for batch in batches for body in batch] == bodies
     for batch in batches:
@@ -59,12 +59,12 @@ def test_batches_lose_nothing_and_keep_both_limits(bodies: list[str]) -> None:
         assert len(batch) == 1 or sum(len(body.encode()) for body in batch) <= MAX_BATCH_BYTES
 
 
-def test_without_bodies_no_call_is_made(fixture: QueueFixture, proxy: FaultProxy) -> None:
+def test_no_call_is_made_for_no_bodies(fixture: QueueFixture, proxy: FaultProxy) -> None:
     fixture.queue.send([], deadline=LATER)
     assert proxy.count(SEND) == 0
 
 
-def test_attributes_go_with_every_message(fixture: QueueFixture) -> None:
+def test_attributes_are_set_on_every_message(fixture: QueueFixture) -> None:
     fixture.queue.send(["a", "b"], deadline=LATER, attributes={"reason": "not_found"})
     received = fixture.client.receive_message(
         QueueUrl=fixture.url, MaxNumberOfMessages=10, MessageAttributeNames=["All"]
@@ -90,13 +90,13 @@ def test_messages_are_delayed_by_whole_seconds(
     assert not any("MessageAttributes" in entry for entry in call["Entries"])
 
 
-def test_a_batch_may_be_as_long_as_the_limit_and_no_longer() -> None:
+def test_a_batch_is_filled_to_the_byte() -> None:
     full = ["x" * 400_000, "x" * (MAX_BATCH_BYTES - 400_000)]
     assert list(_batches([*full, "x"])) == [full, ["x"]]
     assert list(_batches(["x" * MAX_BATCH_BYTES, *full])) == [["x" * MAX_BATCH_BYTES], full]
 
 
-def test_entries_that_failed_are_sent_again_and_no_others(fixture: QueueFixture, proxy: FaultProxy) -> None:
+def test_only_failed_entries_are_sent_again(fixture: QueueFixture, proxy: FaultProxy) -> None:
     proxy.on(SEND, fail_entries(1, 3), times=1)
     bodies = [f"body {number}" for number in range(5)]
     fixture.queue.send(bodies, deadline=LATER)
@@ -104,7 +104,7 @@ def test_entries_that_failed_are_sent_again_and_no_others(fixture: QueueFixture,
     assert [entry["MessageBody"] for entry in proxy.parameters(SEND)[1]["Entries"]] == ["body 1", "body 3"]
 
 
-def test_entries_that_keep_failing_raise_an_error(fixture: QueueFixture, proxy: FaultProxy) -> None:
+def test_entries_that_keep_failing_raise_unavailable(fixture: QueueFixture, proxy: FaultProxy) -> None:
     proxy.on(SEND, fail_entries(0))
     with pytest.raises(Unavailable, match="did not accept every message") as raised:
         fixture.queue.send([BODY, "fine"], deadline=LATER)
@@ -114,7 +114,7 @@ def test_entries_that_keep_failing_raise_an_error(fixture: QueueFixture, proxy: 
     assert fixture.bodies() == ["fine"]
 
 
-def test_entries_that_failed_are_not_sent_again_after_the_deadline(
+def test_failed_entries_are_not_sent_again_after_the_deadline(
     fixture: QueueFixture, proxy: FaultProxy, clock: ManualClock
 ) -> None:
     async def fail_slowly(call: object) -> object:
@@ -142,7 +142,7 @@ def test_after_the_deadline_nothing_is_sent(fixture: QueueFixture, proxy: FaultP
         pytest.param(hang_up(), id="connection closed"),
     ],
 )
-def test_a_queue_that_is_down_raises_an_error_without_the_body(
+def test_a_failed_send_raises_an_error_without_the_body(
     fixture: QueueFixture, proxy: FaultProxy, outage: Effect
 ) -> None:
     proxy.on(SEND, outage)
@@ -153,9 +153,7 @@ def test_a_queue_that_is_down_raises_an_error_without_the_body(
     assert fixture.bodies() == []
 
 
-def test_a_lost_answer_raises_an_error_and_sending_again_causes_only_duplicates(
-    fixture: QueueFixture, proxy: FaultProxy
-) -> None:
+def test_sending_again_after_a_lost_answer_causes_only_duplicates(fixture: QueueFixture, proxy: FaultProxy) -> None:
     proxy.on(SEND, lose_answer(), times=1, after=1)
     bodies = [f"body {number:02}" for number in range(15)]
     with pytest.raises(Unavailable):
@@ -171,7 +169,7 @@ def test_postponed_messages_stay_invisible_for_their_delay(fixture: QueueFixture
     assert len(fixture.receive()) == 1
 
 
-def test_more_than_ten_messages_are_postponed_in_several_calls(fixture: QueueFixture, proxy: FaultProxy) -> None:
+def test_messages_are_postponed_ten_at_a_time(fixture: QueueFixture, proxy: FaultProxy) -> None:
     fixture.queue.send([str(number) for number in range(12)], deadline=LATER)
     handles = fixture.receive() + fixture.receive()
     fixture.queue.postpone([(handle, 0.0) for handle in handles], until=LATER)
@@ -180,7 +178,7 @@ def test_more_than_ten_messages_are_postponed_in_several_calls(fixture: QueueFix
 
 
 @pytest.mark.parametrize(("until", "moved"), [(LATER, 13), (1000.0, 0)], ids=["there is time", "there is no time"])
-def test_a_request_that_fails_is_made_again_as_long_as_there_is_time(
+def test_a_failed_postponement_is_retried_while_there_is_time(
     fixture: QueueFixture, proxy: FaultProxy, until: float, moved: int
 ) -> None:
     proxy.on(POSTPONE, refuse("ThrottlingException"), times=1)
@@ -201,7 +199,7 @@ def test_a_request_that_fails_is_made_again_as_long_as_there_is_time(
         pytest.param(float("nan"), 0, id="no number at all"),
     ],
 )
-def test_a_delay_is_clamped_to_what_the_queue_takes(
+def test_a_visibility_delay_is_clamped_to_twelve_hours(
     fixture: QueueFixture, proxy: FaultProxy, delay: float, seconds: int
 ) -> None:
     fixture.queue.send(["a"], deadline=LATER)
@@ -227,7 +225,7 @@ def test_postponing_never_raises(fixture: QueueFixture, proxy: FaultProxy, outag
     assert fixture.queue.waiting() == 1, "and no message is lost"
 
 
-def test_visible_messages_and_those_in_flight_count_as_waiting_and_delayed_ones_do_not(fixture: QueueFixture) -> None:
+def test_delayed_messages_do_not_count_as_waiting(fixture: QueueFixture) -> None:
     assert fixture.queue.waiting() == 0
     fixture.queue.send(["in flight"], deadline=LATER)
     fixture.receive()
@@ -236,7 +234,7 @@ def test_visible_messages_and_those_in_flight_count_as_waiting_and_delayed_ones_
     assert fixture.queue.waiting() == 3
 
 
-def test_a_queue_that_cannot_be_counted_is_named(fixture: QueueFixture, proxy: FaultProxy) -> None:
+def test_a_queue_whose_depth_cannot_be_read_is_unavailable(fixture: QueueFixture, proxy: FaultProxy) -> None:
     proxy.on("GetQueueAttributes", refuse("ThrottlingException"))
     with pytest.raises(Unavailable, match="the queue does not answer: ThrottlingException") as raised:
         fixture.queue.waiting()

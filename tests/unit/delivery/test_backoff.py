@@ -20,7 +20,7 @@ NOON = 1_800_014_400.0  # epoch seconds, a multiple of MARK
         pytest.param(10_000, 1.0, MAX_DELAY, id="does not overflow"),
     ],
 )
-def test_each_attempt_waits_longer(attempts: int, jitter: float, delay: float) -> None:
+def test_the_backoff_doubles_up_to_four_minutes(attempts: int, jitter: float, delay: float) -> None:
     assert backoff(attempts, jitter) == delay
 
 
@@ -35,19 +35,19 @@ def test_each_attempt_waits_longer(attempts: int, jitter: float, delay: float) -
         pytest.param(NOON + 10, 3600.0, 3600 + MARK - 10, id="a long Retry-After"),
     ],
 )
-def test_long_delays_end_on_a_mark(now: float, delay: float, aligned: float) -> None:
+def test_long_delays_end_on_a_multiple_of_five_minutes(now: float, delay: float, aligned: float) -> None:
     assert aligned_delay(now, delay) == aligned
 
 
 @given(now=st.integers(0, 2**32), delay=st.floats(0, 43_200))
-def test_no_message_comes_back_early_or_more_than_one_mark_late(now: int, delay: float) -> None:
+def test_an_aligned_delay_is_never_early_and_at_most_five_minutes_late(now: int, delay: float) -> None:
     assert delay <= aligned_delay(now, delay) < delay + MARK + 1e-3
 
 
 @given(
     deferred_at=st.integers(0, 2**32), until=st.floats(0, 3600), attempts=st.integers(1, 1000), jitter=st.floats(0, 1)
 )
-def test_a_message_has_come_back_by_the_latest_retry_of_any_that_was_deferred_later(
+def test_the_latest_retry_covers_every_message_deferred_before_it(
     deferred_at: int, until: float, attempts: int, jitter: float
 ) -> None:
     back_at = deferred_at + aligned_delay(deferred_at, backoff(attempts, jitter))

@@ -38,14 +38,9 @@ def change(member: str, *, at: int = 1, exits: bool = False, pii: list[dict[str,
     return {"at": at, "id": f"id-{at}", "record": record | {"hashedPII": [{"email": "e"}] if pii is None else pii}}
 
 
-def message(name: str, *changes: dict[str, Any], audience: str = BIG_ID, receives: int = 1) -> Message:
-    body = json.dumps({"v": 1, "audienceId": audience, "connectionId": None, "changes": changes})
+def message(name: str, *changes: dict[str, Any], audience: str = BIG_ID, receives: int = 1, **history: Any) -> Message:
+    body = json.dumps({"v": 1, "audienceId": audience, "connectionId": None, "changes": changes} | history)
     return Message(name, f"handle-{name}", body, receives, sent_at=1000)
-
-
-def with_history(name: str, *changes: dict[str, Any], **history: Any) -> Message:
-    plain = message(name, *changes)
-    return replace(plain, body=json.dumps(json.loads(plain.body) | history))
 
 
 def deliver(
@@ -77,7 +72,7 @@ def members(count: int) -> list[dict[str, Any]]:
     return [change(f"m{number}") for number in range(count)]
 
 
-def test_changes_of_several_messages_go_out_as_one_upload_with_an_exact_id() -> None:
+def test_changes_of_several_messages_share_one_upload() -> None:
     amazon = Amazon()
     report = deliver([message("a", change("m1")), message("b", change("m2"))], amazon)
     assert [body["audienceId"] for body in amazon.taken] == [9007199254740993]
@@ -92,7 +87,7 @@ def test_changes_of_several_messages_go_out_as_one_upload_with_an_exact_id() -> 
     )
 
 
-def test_the_job_of_each_upload_is_handed_over_with_its_members() -> None:
+def test_each_upload_queues_a_job_message_with_its_members() -> None:
     jobs = FakeQueue()
     messages = [message("a", change("m1"), change("m2", exits=True), change("m3"))]
     deliver(messages, Amazon(), jobs=jobs, limits=Limits(max_records=2))
@@ -105,7 +100,7 @@ def test_the_job_of_each_upload_is_handed_over_with_its_members() -> None:
     assert {each.delay for each in jobs.messages} == {Limits().timings.job}, "not before a job can have ended"
 
 
-def test_a_job_is_handed_over_with_the_moment_before_the_request_of_its_own_upload() -> None:
+def test_a_job_is_dated_before_the_request_of_its_own_upload() -> None:
     now = [100.0]
 
     def slow(_: dict[str, Any]) -> None:
@@ -117,7 +112,7 @@ def test_a_job_is_handed_over_with_the_moment_before_the_request_of_its_own_uplo
     assert [job.sent_at for job in jobs.jobs()] == [100_000, 107_000]
 
 
-def test_an_upload_whose_job_cannot_be_handed_over_is_not_done_and_the_job_travels_with_its_changes() -> None:
+def test_an_untracked_job_travels_with_the_changes_of_its_upload() -> None:
     amazon, queue = Amazon(), FakeQueue()
     messages = [message("a", change("m1"), change("m2"), receives=3)]
     report = deliver(messages, amazon, queue=queue, jobs=FakeQueue(down=True), limits=Limits(max_records=1))
@@ -130,13 +125,13 @@ def test_an_upload_whose_job_cannot_be_handed_over_is_not_done_and_the_job_trave
     assert {(each["attempts"], each["firstAt"]) for each in sent} == {(3, 1000)}
 
 
-def test_the_job_that_a_message_carries_is_handed_over_before_its_changes_are_sent_again() -> None:
+def test_an_untracked_job_is_queued_before_its_changes_are_sent_again() -> None:
     jobs, seen = FakeQueue(), list[int]()
 
     def look(_: dict[str, Any]) -> None:
         seen.append(len(jobs.messages))
 
-    untracked = with_history("a", change("m1"), change("m2"), attempts=1, untracked=["job-9", 777, False])
+    untracked = message("a", change("m1"), change("m2"), attempts=1, untracked=["job-9", 777, False])
     assert deliver([untracked], Amazon(look), jobs=jobs).delivered == 2
     assert seen == [1]
     first, second = jobs.jobs()
@@ -145,29 +140,29 @@ def test_the_job_that_a_message_carries_is_handed_over_before_its_changes_are_se
     assert {each.delay for each in jobs.messages} == {Limits().timings.job}
 
 
-def test_a_message_whose_job_still_cannot_be_handed_over_waits_and_the_others_are_delivered() -> None:
+def test_a_message_whose_job_still_cannot_be_queued_does_not_block_others() -> None:
     class Choosy(FakeQueue):
         def send(self, bodies: Sequence[str], **options: Any) -> None:
             self.down = any("job-9" in body for body in bodies)
             super().send(bodies, **options)
 
     amazon = Amazon()
-    untracked = with_history("a", change("m1"), untracked=["job-9", 777, False])
+    untracked = message("a", change("m1"), untracked=["job-9", 777, False])
     report = deliver([untracked, message("b", change("m2"))], amazon, jobs=Choosy())
     assert [(each.message.message_id, each.delay, each.reason) for each in report.deferred] == [("a", 4, "unavailable")]
     assert (amazon.members(), report.delivered, report.oldest_deferred) == ({"m2"}, 1, 4.0)
 
 
-def test_a_job_that_was_handed_over_late_travels_no_further() -> None:
+def test_a_job_that_was_queued_late_is_not_carried_further() -> None:
     queue = FakeQueue()
-    untracked = with_history("a", change("m1"), untracked=["job-9", 777, False])
+    untracked = message("a", change("m1"), untracked=["job-9", 777, False])
     report = deliver([untracked], Amazon(lambda _: Throttled("429")), queue=queue)
     assert (report.requeued, report.deferred) == (1, []), "the message itself still carries it"
     (sent,) = (json.loads(each.body) for each in queue.messages)
     assert (sent["attempts"], "untracked" in sent) == (1, False)
 
 
-def test_where_nothing_may_be_sent_messages_wait_as_long_as_that_lasts_and_other_audiences_are_delivered() -> None:
+def test_an_open_circuit_defers_only_the_messages_of_its_audience() -> None:
     amazon = Amazon()
     gate = FakeGate(shut={"1": CircuitOpen("open", retry_after=45)})
     messages = [message("a", *members(3), audience="1"), message("b", *members(3), audience="2")]
@@ -184,7 +179,7 @@ def test_only_the_newest_change_of_a_member_is_sent() -> None:
     assert (report.delivered, report.superseded) == (1, 1)
 
 
-def test_uploads_keep_to_both_limits_and_hold_every_member() -> None:
+def test_uploads_are_split_by_records_and_by_bytes() -> None:
     by_count, by_bytes = Amazon(), Amazon()
     deliver([message("a", *members(25))], by_count, limits=Limits(max_records=10))
     deliver([message("a", *members(25))], by_bytes, limits=Limits(max_bytes=500))
@@ -209,7 +204,7 @@ def test_bad_records_are_isolated_and_their_neighbours_delivered(bad: set[str], 
 
 
 @pytest.mark.parametrize("status", [401, 405, 406, 415, 501])
-def test_a_refusal_that_no_record_can_cause_is_not_bisected(status: int) -> None:
+def test_a_status_that_no_record_can_cause_is_not_bisected(status: int) -> None:
     amazon = Amazon(lambda _: RequestRejected(f"Amazon answered {status}", status=status))
     assert deliver([message("a", *members(20))], amazon).parked == 20
     assert len(amazon.requests) == 1
@@ -224,7 +219,7 @@ def test_a_refusal_that_no_record_can_cause_is_not_bisected(status: int) -> None
         (87, 100),  # of the eight records from all over the rest, the last one is accepted
     ],
 )
-def test_bad_records_at_the_beginning_do_not_make_the_others_rejected(bad: int, count: int) -> None:
+def test_bad_records_at_the_start_do_not_reject_the_others(bad: int, count: int) -> None:
     refused = {f"m{number}" for number in range(bad)}
     amazon, dead_letters = refusing(RequestRejected("400", status=400), members=refused), FakeQueue()
     report = deliver([message("a", *members(count))], amazon, dead_letters)
@@ -233,7 +228,7 @@ def test_bad_records_at_the_beginning_do_not_make_the_others_rejected(bad: int, 
     assert (report.delivered, report.parked) == (count - bad, bad)
 
 
-def test_an_upload_that_is_too_large_is_halved_until_it_fits_and_a_record_that_is_by_itself_is_parked() -> None:
+def test_a_413_halves_the_upload_and_parks_a_record_that_is_too_large_alone() -> None:
     def refuses(body: dict[str, Any]) -> AudienceSyncError | None:
         is_large = len(body["records"]) > 3 or "m4" in members_of(body)
         return RequestTooLarge("Amazon answered 413", status=413) if is_large else None
@@ -245,7 +240,7 @@ def test_an_upload_that_is_too_large_is_halved_until_it_fits_and_a_record_that_i
 
 
 @pytest.mark.parametrize("error", [AccessDenied("403", status=403), NotFound("404", status=404)])
-def test_changes_of_a_refused_audience_are_parked_without_bisection_and_others_delivered(
+def test_a_refused_audience_is_parked_without_bisection(
     error: RequestRejected,
 ) -> None:
     amazon, dead_letters = refusing(error, audience=1), FakeQueue()
@@ -257,7 +252,7 @@ def test_changes_of_a_refused_audience_are_parked_without_bisection_and_others_d
     assert (report.delivered, report.parked, report.deferred) == (3, 4, [])
 
 
-def test_parked_changes_and_unreadable_messages_are_counted_by_reason_whatever_their_audience() -> None:
+def test_parked_changes_are_counted_by_reason() -> None:
     amazon = Amazon(lambda _: AccessDenied("Amazon answered 403", status=403))
     unreadable = [Message(name, "h", body, 1, 2000) for name, body in (("c", "{"), ("d", "{"), ("e", "[]"))]
     both = [message("a", *members(2), audience="1"), message("b", change("m1"), audience="2")]
@@ -276,7 +271,7 @@ def test_parked_changes_and_unreadable_messages_are_counted_by_reason_whatever_t
         pytest.param(TokenUnavailable("no token"), 1, 4, id="no token"),
     ],
 )
-def test_a_transient_error_leaves_messages_in_the_queue(error: AudienceSyncError, receives: int, delay: float) -> None:
+def test_a_transient_error_defers_messages_with_backoff(error: AudienceSyncError, receives: int, delay: float) -> None:
     report = deliver([message("a", change("m1"), receives=receives)], Amazon(lambda _: error))
     assert [(deferred.message.message_id, deferred.delay) for deferred in report.deferred] == [("a", delay)]
     assert (report.delivered, report.parked) == (0, 0)
@@ -298,9 +293,7 @@ def test_only_messages_with_deferred_members_are_deferred() -> None:
 
 
 @pytest.mark.parametrize("down", [False, True])
-def test_what_is_left_of_a_message_is_sent_anew_with_its_attempts_and_where_that_fails_the_whole_is_deferred(
-    *, down: bool
-) -> None:
+def test_the_undelivered_rest_of_a_message_is_requeued_with_its_attempts(*, down: bool) -> None:
     queue, settled = FakeQueue(down=down), message("a", change("m0"), change("m1"), receives=2)
     amazon = refusing(Throttled("429", retry_after=30), members={"m1"})
     report = deliver([settled], amazon, queue=queue, limits=Limits(max_records=1))
@@ -321,63 +314,63 @@ def test_what_is_left_of_a_message_is_sent_anew_with_its_attempts_and_where_that
     ("messages", "completed"),
     [
         pytest.param(
-            [with_history(name, change(name), firstAt=at) for name, at in (("a", 600), ("b", 600), ("c", 1200))],
+            [message(name, change(name), firstAt=at) for name, at in (("a", 600), ("b", 600), ("c", 1200))],
             {600: 2, 1200: 1},
             id="by when they were accepted",
         ),
         pytest.param(
             [message("a", change("m0"), change("m0", at=2))], {1000: 2}, id="else by when their message was sent"
         ),
-        pytest.param([with_history("a", change("m0"), replay=True)], {}, id="a replay is not counted again"),
+        pytest.param([message("a", change("m0"), replay=True)], {}, id="a replay is not counted again"),
     ],
 )
-def test_completed_changes_are_counted(messages: list[Message], completed: dict[int, int]) -> None:
+def test_completed_changes_are_counted_by_the_time_they_were_accepted(
+    messages: list[Message], completed: dict[int, int]
+) -> None:
     assert deliver(messages, Amazon()).completed == completed
 
 
 @pytest.mark.parametrize(
     ("messages", "replayed"),
     [
-        pytest.param([with_history("a", change("m0"))], set(), id="a change"),
-        pytest.param([with_history("a", change("m0"), replay=True)], {"m0"}, id="a replay"),
+        pytest.param([message("a", change("m0"))], set(), id="a change"),
+        pytest.param([message("a", change("m0"), replay=True)], {"m0"}, id="a replay"),
         pytest.param(
-            [with_history("a", change("m0"), replay=True), with_history("b", change("m1"))],
+            [message("a", change("m0"), replay=True), message("b", change("m1"))],
             {"m0"},
             id="a replay of one of two",
         ),
         pytest.param(
-            [with_history("a", change("m0"), replay=True), with_history("b", change("m0"))],
+            [message("a", change("m0"), replay=True), message("b", change("m0"))],
             set(),
             id="a replay beside the change",
         ),
         pytest.param(
-            [with_history("a", change("m0", at=2), replay=True), with_history("b", change("m0"))],
+            [message("a", change("m0", at=2), replay=True), message("b", change("m0"))],
             {"m0"},
             id="a replay of a newer change",
         ),
     ],
 )
-def test_a_job_is_handed_over_with_the_members_whose_changes_were_only_replayed(
-    messages: list[Message], replayed: set[str]
-) -> None:
+def test_a_job_marks_members_whose_changes_were_only_replayed(messages: list[Message], replayed: set[str]) -> None:
     jobs = FakeQueue()
     deliver(messages, Amazon(), jobs=jobs)
     assert {each.member for job in jobs.jobs() for each in job.members if each.is_replay} == replayed
 
 
 def test_the_age_of_the_oldest_deferred_change_is_reported() -> None:
-    messages = [with_history("a", change("m1"), firstAt=500), message("b", change("m2"))]
+    messages = [message("a", change("m1"), firstAt=500), message("b", change("m2"))]
     assert deliver(messages, Amazon(lambda _: Throttled("429"))).oldest_deferred == 4.5
     assert deliver(messages, Amazon()).oldest_deferred == 0.0
 
 
-def test_a_change_that_was_not_tried_comes_back_exactly_when_its_turn_may_be() -> None:
+def test_an_untried_change_comes_back_without_backoff_or_alignment() -> None:
     gate = FakeGate(shut={"1": CircuitHalfOpen("half-open", retry_after=MAX_DELAY + 10)})
     report = deliver([message("a", change("m1"), audience="1")], Amazon(), gate=gate)
     assert [each.delay for each in report.deferred] == [MAX_DELAY + 10], "on no mark"
 
 
-def test_a_message_that_was_received_often_is_sent_anew_so_that_sqs_does_not_give_it_up() -> None:
+def test_a_message_received_12_times_is_requeued_before_sqs_gives_it_up() -> None:
     queue, amazon = FakeQueue(), Amazon(lambda _: ServiceUnavailable("503"))
     report = deliver([message("a", change("m1"), receives=REQUEUE_AFTER_RECEIVES)], amazon, queue=queue)
     (requeued,) = queue.messages
@@ -389,14 +382,14 @@ def test_a_message_that_was_received_often_is_sent_anew_so_that_sqs_does_not_giv
 
 
 @pytest.mark.parametrize(("audience", "erase"), [(BIG_ID, False), ("*", True)], ids=["an exit", "a deletion notice"])
-def test_without_the_table_an_exit_that_names_nobody_is_parked(audience: str, erase: bool) -> None:
+def test_an_exit_without_identifiers_is_parked_if_no_table_is_kept(audience: str, erase: bool) -> None:
     exit_, amazon, dead_letters = change("m1", exits=True, pii=[]) | {"erase": erase}, Amazon(), FakeQueue()
     report = deliver([message("a", exit_, audience=audience)], amazon, dead_letters)
     assert (len(amazon.requests), dead_letters.parked(), report.parked) == (0, {"m1": "no_identifier"}, 1)
     assert [each.attributes for each in dead_letters.messages] == [{"reason": "no_identifier"}]
 
 
-def test_an_unreadable_message_is_parked_as_it_is_and_its_neighbours_are_delivered() -> None:
+def test_an_unreadable_message_is_parked_unchanged_and_does_not_block_others() -> None:
     amazon, dead_letters = Amazon(), FakeQueue()
     report = deliver([Message("bad", "h", "{", 1, 0), message("good", change("m1"))], amazon, dead_letters)
     assert [(each.body, each.attributes) for each in dead_letters.messages] == [("{", {"reason": "message_not_json"})]
@@ -413,7 +406,7 @@ def test_changes_that_cannot_be_parked_stay_in_the_queue() -> None:
     assert (report.parked, report.oldest_deferred) == (0, 5.0), "an unreadable one counts also"
 
 
-def test_a_dead_letter_holds_its_failure_and_can_be_redriven_as_it_is() -> None:
+def test_a_dead_letter_contains_its_failure_and_can_be_redriven() -> None:
     dead_letters = FakeQueue()
     amazon = Amazon(lambda _: RequestRejected("Amazon answered 400: no", status=400, request_id="r-1"))
     deliver([message("a", change("m1"), receives=3)], amazon, dead_letters)
@@ -432,7 +425,7 @@ def test_a_dead_letter_holds_its_failure_and_can_be_redriven_as_it_is() -> None:
     assert later.members() == {"m1"}
 
 
-def test_without_time_left_no_request_is_made_and_all_messages_return_at_once() -> None:
+def test_without_time_for_an_upload_all_messages_return_at_once() -> None:
     amazon, enough = Amazon(), Limits().timeout + RECORD_RESERVE + SHUTDOWN_RESERVE
     report = deliver([message("a", change("m1"), receives=9)], amazon, seconds=enough - 0.1)
     assert len(amazon.requests) == 0
@@ -447,7 +440,7 @@ def test_without_time_left_no_request_is_made_and_all_messages_return_at_once() 
         pytest.param(REQUEUE_AFTER_RECEIVES, 5, 1, [], id="received too often to stay"),
     ],
 )
-def test_out_of_time_a_message_that_is_partly_delivered_stays_whole_and_nothing_of_it_counts(
+def test_a_message_partly_delivered_when_time_runs_out_stays_whole(
     receives: int, delivered: int, requeued: int, whole: list[str]
 ) -> None:
     clock = [0.0]
@@ -463,7 +456,7 @@ def test_out_of_time_a_message_that_is_partly_delivered_stays_whole_and_nothing_
     assert [each.message.message_id for each in report.deferred] == whole
 
 
-def test_out_of_time_a_message_of_which_a_change_was_parked_does_not_stay_whole() -> None:
+def test_a_message_with_a_parked_change_does_not_stay_whole_when_time_runs_out() -> None:
     clock, dead_letters = [0.0], FakeQueue()
     refused = RequestRejected("Amazon answered 400: no", status=400)
 
@@ -479,11 +472,11 @@ def test_out_of_time_a_message_of_which_a_change_was_parked_does_not_stay_whole(
 
 
 def test_copies_of_a_message_in_one_invocation_count_once() -> None:
-    report = deliver([with_history(name, change("m1"), firstAt=1000, origin="a") for name in "bc"], Amazon())
+    report = deliver([message(name, change("m1"), firstAt=1000, origin="a") for name in "bc"], Amazon())
     assert (report.delivered, report.completed) == (1, {1000: 1})
 
 
-def test_no_upload_is_begun_that_might_have_to_be_cut_off() -> None:
+def test_no_upload_is_begun_without_time_for_its_timeout() -> None:
     clock = [0.0]
 
     def slow(_: dict[str, Any]) -> None:

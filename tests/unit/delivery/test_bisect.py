@@ -20,24 +20,24 @@ def numbers_in(each: Chunk) -> list[int]:
     return [int(encoded) for encoded in each.upload.encoded]
 
 
-def test_halves_keep_the_order_and_each_record_its_change() -> None:
+def test_halves_keep_the_order_of_records_and_changes() -> None:
     first, second = chunk(0, 1, 2, 3, 4).halves()
     assert (numbers_in(first), numbers_in(second)) == ([0, 1], [2, 3, 4])
     assert first.upload.target == second.upload.target == TARGET
 
 
-def test_single_records_from_all_over_what_is_left_are_sent_first_and_then_the_rest() -> None:
+def test_an_evenly_spread_sample_of_single_records_is_sent_first() -> None:
     sent = [numbers_in(each) for each in reversed(sample_first([chunk(*range(10, 32)), chunk(*range(10))]))]
     assert sent[:SAMPLE_SIZE] == [[0], [4], [8], [12], [16], [20], [24], [28]]
     assert sent[SAMPLE_SIZE:] == [[number for number in range(32) if number % 4]]
 
 
 @pytest.mark.parametrize("count", [1, 7, SAMPLE_SIZE])
-def test_where_no_more_is_left_than_a_sample_every_record_is_sent_alone(count: int) -> None:
+def test_no_more_records_than_a_sample_are_sent_one_by_one(count: int) -> None:
     sent = sample_first([chunk(*range(count))])
     assert [numbers_in(each) for each in reversed(sent)] == [[number] for number in range(count)]
     assert {each.upload.target for each in sent} == {TARGET}
 
 
-def test_where_nothing_is_left_nothing_is_sent() -> None:
+def test_a_sample_of_nothing_is_empty() -> None:
     assert sample_first([]) == []

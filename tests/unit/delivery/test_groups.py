@@ -39,7 +39,7 @@ def uploads_of(members: Sequence[Sequence[MembershipChange]], limits: Limits = L
         pytest.param(1, 8, 1, id="one member"),
     ],
 )
-def test_groups_take_as_few_uploads_as_all_members_together(members: int, identifiers: int, fewest: int) -> None:
+def test_groups_take_no_more_uploads_than_all_members_together(members: int, identifiers: int, fewest: int) -> None:
     all_of_them = [[change(number, identifiers)] for number in range(members)]
     cut = list(groups(TARGET, all_of_them, LIMITS))
     assert sum(map(uploads_of, cut)) == uploads_of(all_of_them) == fewest
@@ -49,7 +49,7 @@ def test_groups_take_as_few_uploads_as_all_members_together(members: int, identi
     st.lists(st.integers(1, 8), max_size=30),
     st.builds(Limits, max_records=st.integers(1, 9), max_bytes=st.integers(200, 5_000)),
 )
-def test_each_member_is_in_one_group_in_its_order_and_no_group_is_long(identifiers: list[int], limits: Limits) -> None:
+def test_groups_keep_the_order_of_members_and_are_bounded(identifiers: list[int], limits: Limits) -> None:
     members = [[change(number, 8), change(number, some)] for number, some in enumerate(identifiers)]
     cut = list(groups(TARGET, members, limits))
     assert [each for group in cut for each in group] == members

@@ -57,7 +57,7 @@ MANY = tuple(Identity(1, {"email": f"{number}"}) for number in range(MAX_IDENTIT
         ),
     ],
 )
-def test_a_record_is_described_by_the_change_it_was_sent_for(
+def test_a_job_member_has_the_version_and_flags_of_its_record(
     sent: bool, state: MemberState, expected: JobMember
 ) -> None:
     for is_replay in (False, True):
@@ -67,7 +67,7 @@ def test_a_record_is_described_by_the_change_it_was_sent_for(
 
 @pytest.mark.parametrize("is_replay", [False, True])
 @pytest.mark.parametrize("exits", [False, True])
-def test_without_the_table_a_record_is_described_by_its_own_change(exits: bool, is_replay: bool) -> None:
+def test_a_job_member_without_a_table_has_the_version_of_its_change(exits: bool, is_replay: bool) -> None:
     sent = change(exits=exits)
     expected = JobMember("m1", sent.version.text, removes=exits, is_replay=is_replay)
     assert member_of_change(sent, is_replay=is_replay) == expected
@@ -83,7 +83,7 @@ def test_without_the_table_a_record_is_described_by_its_own_change(exits: bool, 
         pytest.param([False], True, ENTERED, id="a repeated removal; its message has the newest change only"),
     ],
 )
-def test_an_earlier_upload_is_described_once_for_each_member(
+def test_an_untracked_upload_has_one_job_member_for_each_member(
     changes: list[bool], removes: bool, version: Version
 ) -> None:
     described = members_of_upload([change(exits=exits) for exits in changes], removes=removes)

@@ -19,28 +19,28 @@ def stack() -> MemoryStack:
     return MemoryStack()
 
 
-def test_members_that_stay_throttled_are_deferred_and_the_others_are_delivered(stack: MemoryStack) -> None:
+def test_members_whose_rows_stay_throttled_are_deferred_alone(stack: MemoryStack) -> None:
     stack.model.refused = [{0: "ThrottlingError"}] * (len(PAUSES) + 1)
     report = stack.deliver(*(change("a@b.co", at=1, member=f"m{number}") for number in range(3)))
     assert (report.delivered, report.requeued, stack.amazon.active()) == (2, 1, {"m1", "m2"})
     assert 0 < sum(stack.pauses) <= sum(PAUSES)
 
 
-def test_nothing_is_sent_where_the_table_does_not_answer(stack: MemoryStack) -> None:
+def test_nothing_is_sent_while_the_table_is_down(stack: MemoryStack) -> None:
     stack.model.down = True
     report = stack.deliver(change("a@b.co", at=1), change("b@b.co", at=1, member="m2"))
     assert ([each.reason for each in report.deferred], report.delivered) == (["unavailable"], 0)
     assert stack.amazon.uploads == []
 
 
-def test_nothing_is_sent_that_is_not_recorded(stack: MemoryStack) -> None:
+def test_a_change_that_could_not_be_recorded_is_not_sent(stack: MemoryStack) -> None:
     stack.model.refused = [dict.fromkeys(range(2), "InternalServerError")]
     report = stack.deliver(change("a@b.co", at=1), change("b@b.co", at=1, member="m2"))
     assert ([each.reason for each in report.deferred], report.delivered) == (["unavailable"], 0)
     assert stack.amazon.uploads == []
 
 
-def test_changes_whose_date_cannot_be_written_after_the_upload_are_not_acknowledged(stack: MemoryStack) -> None:
+def test_changes_whose_upload_time_cannot_be_written_are_not_acknowledged(stack: MemoryStack) -> None:
     stack.amazon.fails = ServiceUnavailable("503")
     stack.deliver(change("a@b.co", at=1), change("b@b.co", at=1, member="m2"))
     stack.now += 60
@@ -50,7 +50,7 @@ def test_changes_whose_date_cannot_be_written_after_the_upload_are_not_acknowled
     assert len(stack.amazon.uploads) == 1
 
 
-def test_a_change_whose_row_moves_on_meanwhile_is_dated_in_the_row_as_it_is_then(stack: MemoryStack) -> None:
+def test_an_upload_is_dated_in_the_row_that_another_worker_wrote_meanwhile(stack: MemoryStack) -> None:
     both = [change("a@b.co", at=1), change("b@b.co", at=1, member="m2")]
     stack.amazon.fails = ServiceUnavailable("503")
     stack.deliver(*both)
@@ -65,7 +65,7 @@ def test_a_change_whose_row_moves_on_meanwhile_is_dated_in_the_row_as_it_is_then
     assert [len(upload) for upload in stack.amazon.uploads] == [1, 2, 1], "the removal, the enters, the removal"
 
 
-def test_a_row_that_keeps_changing_while_it_is_dated_leaves_the_change_in_the_queue(stack: MemoryStack) -> None:
+def test_a_row_that_keeps_changing_while_it_is_dated_defers_the_change(stack: MemoryStack) -> None:
     stack.amazon.fails = ServiceUnavailable("503")
     stack.deliver(change("a@b.co", at=1))
     stack.now += 60
@@ -75,7 +75,7 @@ def test_a_row_that_keeps_changing_while_it_is_dated_leaves_the_change_in_the_qu
     assert stack.deliver(change("a@b.co", at=1), receives=3).delivered == 1
 
 
-def test_a_row_that_keeps_changing_while_it_is_written_is_deferred(stack: MemoryStack) -> None:
+def test_a_row_that_keeps_changing_while_it_is_written_defers_its_member(stack: MemoryStack) -> None:
     stack.model.refused = [{0: "ConditionalCheckFailed"}] * MAX_ROUNDS
     report = stack.deliver(change("a@b.co", at=1), change("b@b.co", at=1, member="m2"))
     assert (report.delivered, report.requeued, report.deferred, stack.amazon.active()) == (1, 1, [], {"m2"})
@@ -83,13 +83,13 @@ def test_a_row_that_keeps_changing_while_it_is_written_is_deferred(stack: Memory
     assert report.uploads.sent == 1
 
 
-def test_a_row_that_changes_twice_while_it_is_written_is_sent_in_the_third_round(stack: MemoryStack) -> None:
+def test_a_row_that_changes_twice_is_written_in_the_third_round(stack: MemoryStack) -> None:
     stack.model.refused = [{0: "ConditionalCheckFailed"}] * (MAX_ROUNDS - 1)
     report = stack.deliver(change("a@b.co", at=1))
     assert (report.delivered, report.deferred, stack.amazon.active()) == (1, [], {"m1"})
 
 
-def test_a_change_that_is_parked_stays_parked_where_the_others_cannot_be_dated(stack: MemoryStack) -> None:
+def test_a_parked_change_is_not_requeued_if_the_others_cannot_be_dated(stack: MemoryStack) -> None:
     class ChoosyAmazon(Amazon):
         def send_records(self, upload: Upload, *, timeout: float) -> Submission:
             if b'"bad"' in upload.body():
@@ -110,7 +110,7 @@ def test_a_change_that_is_parked_stays_parked_where_the_others_cannot_be_dated(s
 
 @pytest.mark.parametrize("receives", [1, 2], ids=["first attempt", "later attempt"])
 @pytest.mark.parametrize("seconds", [0.25, 3.0])
-def test_however_slow_the_table_is_an_invocation_ends_in_time_and_gets_on(
+def test_an_invocation_ends_in_time_however_slow_the_table_is(
     stack: MemoryStack, seconds: float, receives: int
 ) -> None:
     everyone = [change("a@b.co", at=1, member=f"m{number}") for number in range(3_000)]
@@ -126,7 +126,7 @@ def test_however_slow_the_table_is_an_invocation_ends_in_time_and_gets_on(
     assert delivered == len(stack.amazon.active()) == 3_000
 
 
-def test_messages_that_a_slow_machine_has_no_time_to_read_return_at_once(stack: MemoryStack) -> None:
+def test_messages_that_there_is_no_time_to_parse_return_at_once(stack: MemoryStack) -> None:
     looks = count()
     stack.monotonic = lambda: 5.0 * next(looks)  # seconds
     bodies = [pack([change("a@b.co", at=1, member=f"m{number}")])[0] for number in range(5)]
@@ -164,7 +164,7 @@ def test_a_replay_is_dated_if_it_is_parked(stack: MemoryStack, error: AudienceSy
     assert stack.state().entered == NOW + seconds
 
 
-def test_a_parked_replay_does_not_date_the_row_of_a_member_who_has_left_meanwhile(stack: MemoryStack) -> None:
+def test_a_parked_replay_does_not_date_the_row_of_a_member_who_left(stack: MemoryStack) -> None:
     enter = change("a@b.co", at=1)
     stack.deliver(enter)
     stack.now += 60
@@ -176,8 +176,15 @@ def test_a_parked_replay_does_not_date_the_row_of_a_member_who_has_left_meanwhil
     assert (stack.state().entered, stack.state().newest.exits) == (NOW, True)
 
 
+@pytest.mark.parametrize("is_replay", [False, True])
+def test_a_job_marks_records_that_were_counted_before(stack: MemoryStack, is_replay: bool) -> None:
+    (body,) = pack([change("a@b.co", at=1)], DeliveryHistory(is_replay=is_replay))
+    stack.deliver_body(body)
+    assert [each.is_replay for job in stack.jobs.jobs() for each in job.members] == [is_replay]
+
+
 @pytest.mark.parametrize("exits", [False, True], ids=["one request", "a removal before the enter"])
-def test_after_an_upload_that_failed_the_other_members_of_the_audience_wait(stack: MemoryStack, exits: bool) -> None:
+def test_after_a_failed_upload_the_other_members_of_the_audience_wait(stack: MemoryStack, exits: bool) -> None:
     stack.limits = replace(LIMITS, max_records=1)
     before = [change("old@b.co", at=1), change(at=2, exits=True)] if exits else []
     stack.amazon.fails = ServiceUnavailable("503")
@@ -185,7 +192,7 @@ def test_after_an_upload_that_failed_the_other_members_of_the_audience_wait(stac
     assert (report.delivered, len(report.deferred), stack.amazon.uploads) == (0, 1, [])
 
 
-def test_a_removal_that_is_sent_later_than_it_was_recorded_is_dated_by_when_it_was_sent(stack: MemoryStack) -> None:
+def test_a_removal_is_dated_by_when_it_was_sent_not_recorded(stack: MemoryStack) -> None:
     stack.deliver(change("old@b.co", at=1))
     both = (change(at=2, exits=True), change("new@b.co", at=3))
     stack.amazon.fails = ServiceUnavailable("503")
@@ -195,13 +202,13 @@ def test_a_removal_that_is_sent_later_than_it_was_recorded_is_dated_by_when_it_w
     assert stack.state().exited == NOW + 600
 
 
-def test_a_member_whose_row_is_gone_after_the_upload_is_not_sent_again(stack: MemoryStack) -> None:
+def test_a_member_whose_row_disappeared_after_the_upload_is_not_sent_again(stack: MemoryStack) -> None:
     stack.amazon.meanwhile = stack.model.rows.clear
     report = stack.deliver(change("a@b.co", at=1))
     assert (report.delivered, report.deferred, len(stack.amazon.uploads)) == (1, [], 1)
 
 
-def test_of_one_audience_those_stay_delivered_that_went_out_before_an_upload_failed(stack: MemoryStack) -> None:
+def test_members_sent_before_an_upload_failed_stay_delivered(stack: MemoryStack) -> None:
     stack.limits = replace(LIMITS, max_bytes=300)  # one record in an upload
 
     class FailingAmazon(Amazon):

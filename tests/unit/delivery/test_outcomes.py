@@ -30,7 +30,7 @@ def outcomes(*messages: ParsedMessage, dead_letters: FakeQueue | None = None) ->
     return Outcomes(context, messages, deadline=60.0)
 
 
-def test_the_oldest_enter_and_exit_that_were_tried_before_are_known() -> None:
+def test_the_oldest_attempted_enter_and_exit_of_a_member_are_known() -> None:
     tried = [
         message(change(at=at, exits=exits), attempts=2) for at, exits in [(4, True), (2, False), (3, True), (5, False)]
     ]
@@ -39,7 +39,7 @@ def test_the_oldest_enter_and_exit_that_were_tried_before_are_known() -> None:
     assert [every.was_tried(member(name)) for name in ("m1", "m2", "m3")] == [True, False, True]
 
 
-def test_undecided_are_members_whose_newest_change_is_neither_parked_nor_deferred() -> None:
+def test_a_member_is_undecided_until_its_newest_change_is_parked_or_deferred() -> None:
     changes = [change(name, at=at) for name in ("deferred", "in-part", "parked", "sent", "new") for at in (1, 2)]
     repeated = [change("waits"), change("repeated")]
     every = outcomes(message(*changes), message(*repeated, history=REPETITION))
@@ -51,7 +51,7 @@ def test_undecided_are_members_whose_newest_change_is_neither_parked_nor_deferre
     assert every.undecided(members) == [member(name) for name in ("in-part", "sent", "new", "repeated")]
 
 
-def test_the_newest_repetition_counts_and_waits_for_changes_of_its_member() -> None:
+def test_the_newest_repetition_wins_and_waits_for_changes_of_its_member() -> None:
     again, newest, older = (message(each, history=REPETITION) for each in (change(), change("m2", at=2), change("m2")))
     every = outcomes(message(change(at=2)), again, newest, older)
     assert [deferred.delay for _, deferred in every.left_of(again)] == [REPETITION_DELAY]

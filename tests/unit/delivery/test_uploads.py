@@ -43,7 +43,7 @@ def send(
     return uploads, {member: outcome for (_, member), outcome in outcomes.items()}
 
 
-def test_after_an_upload_without_an_answer_nothing_more_is_sent_and_all_wait_the_settle_time() -> None:
+def test_after_an_unanswered_upload_all_changes_wait_the_settle_time() -> None:
     amazon, lost = picky(OutcomeUnknown("timeout")), OutcomeUnknown("timeout")
     _, outcomes = send(amazon, 6)
     assert amazon.requests == [{"m0", "m1", "m2", "m3"}, {"m0", "m1"}], "and nothing more is sent"
@@ -61,7 +61,7 @@ def test_after_an_upload_without_an_answer_nothing_more_is_sent_and_all_wait_the
         pytest.param(OutcomeUnknown("reset", retry_after=0.0), 0.0, id="no answer: as long as it says"),
     ],
 )
-def test_a_change_waits_for_as_long_as_the_error_asks(error: AudienceSyncError, delay: float | None) -> None:
+def test_a_deferred_change_waits_for_as_long_as_its_error_asks(error: AudienceSyncError, delay: float | None) -> None:
     uploads, outcomes = send(picky(error), 1)
     assert outcomes == {"m0": Deferred(error, delay)}  # type: ignore[arg-type]
     assert (uploads.stats.sent, uploads.stats.failed, uploads.stats.reasons) == (0, 1, {error.reason: 1})
@@ -95,7 +95,7 @@ class Tracker:
         return uploads, {member: outcome for (_, member), outcome in outcomes.items()}
 
 
-def test_an_upload_whose_job_cannot_be_tracked_counts_as_not_made_and_its_job_is_known() -> None:
+def test_an_upload_whose_job_cannot_be_tracked_counts_as_failed() -> None:
     tracker = Tracker(failures=TRACK_ATTEMPTS)
     uploads, outcomes = tracker.send()
     assert outcomes == {"m0": Deferred(tracker.error, None, Job("job-1", Target("1"), [change(0)], 5000))}
@@ -103,7 +103,7 @@ def test_an_upload_whose_job_cannot_be_tracked_counts_as_not_made_and_its_job_is
     assert (tracker.failures, tracker.monotonic) == (0, TRACK_INTERVAL * (TRACK_ATTEMPTS - 1))
 
 
-def test_only_the_changes_of_the_upload_whose_job_cannot_be_tracked_carry_it() -> None:
+def test_only_changes_of_the_untracked_upload_carry_its_job() -> None:
     amazon = picky()
     _, outcomes = Tracker(failures=TRACK_ATTEMPTS).send(6, amazon=amazon)
     waiting = {name: each.job is not None for name, each in outcomes.items() if isinstance(each, Deferred)}
@@ -112,14 +112,14 @@ def test_only_the_changes_of_the_upload_whose_job_cannot_be_tracked_carry_it() -
 
 
 @pytest.mark.parametrize("failures", range(1, TRACK_ATTEMPTS))
-def test_a_job_that_can_be_tracked_a_moment_later_is_tracked_once(failures: int) -> None:
+def test_tracking_a_job_is_retried_and_stored_once(failures: int) -> None:
     tracker = Tracker(failures)
     uploads, outcomes = tracker.send()
     assert (outcomes, [job.job_id for job in tracker.jobs]) == ({"m0": Accepted()}, ["job-1"])
     assert (uploads.stats.sent, uploads.stats.failed, len(uploads.stats.jobs)) == (1, 0, 1)
 
 
-def test_without_time_for_a_pause_a_job_is_not_tried_again() -> None:
+def test_tracking_is_not_retried_without_time_for_a_pause() -> None:
     tracker = Tracker(failures=9)
 
     def slow(_: object) -> None:
@@ -129,7 +129,7 @@ def test_without_time_for_a_pause_a_job_is_not_tried_again() -> None:
     assert (tracker.failures, tracker.monotonic) == (8, LIMITS.timeout)
 
 
-def test_after_two_samples_of_single_records_without_one_that_is_taken_all_count_as_refused() -> None:
+def test_two_samples_without_an_accepted_record_reject_the_whole_upload() -> None:
     everyone = {f"m{number}" for number in range(200)}
     error = RequestRejected("Amazon answered 400", status=400)
     amazon = refusing(error, members=everyone)
@@ -139,7 +139,7 @@ def test_after_two_samples_of_single_records_without_one_that_is_taken_all_count
     assert [len(each) for each in amazon.requests].count(1) == 2 * SAMPLE_SIZE
 
 
-def test_records_that_are_too_large_say_nothing_of_the_others() -> None:
+def test_too_large_records_do_not_count_towards_the_sample() -> None:
     too_large = {f"m{number}" for number in range(100)} - {"m60"}
     amazon = refusing(RequestTooLarge("Amazon answered 413", status=413), members=too_large)
     _, outcomes = send(amazon, 100, limits=Limits())

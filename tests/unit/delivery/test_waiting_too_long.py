@@ -22,7 +22,7 @@ def deliver(stack: MemoryStack, age: float) -> tuple[int, int]:
     return report.parked, len(report.deferred)
 
 
-def test_a_change_that_could_not_be_delivered_for_seven_days_is_parked_with_its_reason(stack: MemoryStack) -> None:
+def test_a_change_undelivered_for_seven_days_is_parked(stack: MemoryStack) -> None:
     stack.gate.error = CircuitOpen("open", retry_after=60)
     assert deliver(stack, MAX_WAIT - 1) == (0, 1)
     assert deliver(stack, MAX_WAIT + 1) == (2, 0)
@@ -31,12 +31,12 @@ def test_a_change_that_could_not_be_delivered_for_seven_days_is_parked_with_its_
     assert [change.member[1] for each in parked for change in each.changes] == ["m1", "m2"]
 
 
-def test_it_stays_while_the_dead_letters_do_not_take_it(stack: MemoryStack) -> None:
+def test_a_change_that_waited_too_long_stays_if_it_cannot_be_parked(stack: MemoryStack) -> None:
     stack.gate.error = CircuitOpen("open", retry_after=60)
     stack.dead_letters.down = True
     assert deliver(stack, MAX_WAIT + 1) == (0, 1)
 
 
-def test_an_old_change_that_can_be_delivered_is(stack: MemoryStack) -> None:
+def test_a_change_older_than_seven_days_is_delivered_if_it_can_be(stack: MemoryStack) -> None:
     assert deliver(stack, 2 * MAX_WAIT) == (0, 0)
     assert stack.amazon.active() == {"m1", "m2"}

@@ -145,7 +145,9 @@ NOT_SPREAD: dict[str, Any] = {"left": None, "erase_until": 0, "newest": change(a
         ),
     ],
 )
-def test_one_audience(known: PersonRow, later: int, expected: tuple[Outcome, Missing | None, int | None]) -> None:
+def test_each_audience_has_an_outcome_or_a_missing_step(
+    known: PersonRow, later: int, expected: tuple[Outcome, Missing | None, int | None]
+) -> None:
     """`later` is in seconds after the notice was recorded; times are in epoch seconds."""
     judged = judge(everywhere(RECORDED), [known], {AUDIENCE}, NOW + later).audiences[known.state.member[0]]
     until = None if judged.until is None else judged.until // 1000
@@ -185,7 +187,7 @@ ACCEPTED = DELETED._replace(id="-", at=NOW * 1000 + 7_000_000)  # in the row of 
         pytest.param(None, (), ErasurePlan((AUDIENCE,)), Missing.ROW, id="held, and the row is gone"),
     ],
 )
-def test_an_audience_that_held_the_person_must_show_a_removal_or_a_deletion(
+def test_an_audience_that_held_the_person_needs_a_removal_or_a_deletion(
     known: PersonRow | None, steps: tuple[ErasureStep, ...], plan: ErasurePlan, expected: Outcome | Missing
 ) -> None:
     rows = [known] if known else []
@@ -194,16 +196,16 @@ def test_an_audience_that_held_the_person_must_show_a_removal_or_a_deletion(
     assert (judged.progress is Progress.OPEN) is isinstance(expected, Missing)
 
 
-def test_an_audience_that_the_stack_no_longer_has_is_not_missed() -> None:
+def test_an_audience_that_no_longer_exists_needs_no_proof() -> None:
     assert judge(everywhere(RECORDED, plan=ErasurePlan((AUDIENCE,))), [], (), NOW + 8_000).progress is Progress.CLOSED
 
 
-def test_nothing_is_proven_of_an_id_that_nobody_knew() -> None:
+def test_the_erasure_of_an_unknown_id_proves_nothing() -> None:
     judged = judge(everywhere(RECORDED, plan=ErasurePlan()), [row(**BACK)], {AUDIENCE}, NOW + 8_000)
     assert judged.progress is Progress.UNKNOWN
 
 
-def test_an_erasure_is_open_until_a_wanted_deletion_is_accepted_although_all_was_removed() -> None:
+def test_an_erasure_is_open_until_its_planned_deletion_is_accepted() -> None:
     known, plan = row(REMOVED, has_jobs=False, entered=NOW - 9_000), ErasurePlan((AUDIENCE,), (), 0, NOW)
     judged = judge(everywhere(RECORDED, plan=plan), [known], {AUDIENCE}, NOW + 8_000)
     assert (judged.progress, judged.deletion) == (Progress.OPEN, NOW * 1000)
@@ -222,7 +224,7 @@ def test_an_erasure_is_open_until_a_wanted_deletion_is_accepted_although_all_was
         pytest.param(ErasurePlan((), (AUDIENCE,)), False, id="known, and nothing was held"),
     ],
 )
-def test_nobody_is_judged_before_the_removals_can_have_ended(plan: ErasurePlan | None, later: bool) -> None:
+def test_an_erasure_is_not_judged_before_its_removals_can_have_ended(plan: ErasurePlan | None, later: bool) -> None:
     assert is_due_later(everywhere(RECORDED, plan=plan), NOW) is later
 
 
@@ -257,7 +259,9 @@ DONE, AMAZONS = row(REMOVED), in_audience("2", row(DELETED, has_jobs=False))
         ),
     ],
 )
-def test_the_whole(rows: list[PersonRow], later: int, progress: Progress, since: int, until: int | None) -> None:
+def test_an_erasure_is_closed_when_every_audience_is_done(
+    rows: list[PersonRow], later: int, progress: Progress, since: int, until: int | None
+) -> None:
     judged = judge(everywhere(RECORDED), rows, {AUDIENCE, "2"}, NOW + later)
     assert (judged.progress, judged.since, judged.until) == (progress, since, until)
     assert judged.notices == (RECORDED,)
@@ -281,7 +285,7 @@ def test_only_an_open_erasure_is_overdue(hours: float, rows: list[PersonRow], ov
         pytest.param((RECORDED, WAITING, RECORDED._replace(id="m2"), CLOSED), 6, False, id="in the next erasure"),
     ],
 )
-def test_a_notice_while_only_amazon_deletes_opens_it_from_then_on(
+def test_a_notice_during_amazons_30_days_reopens_the_erasure(
     steps: tuple[ErasureStep, ...], days: int, overdue: bool
 ) -> None:
     """It must not be overdue at once, because the first notice is long ago."""
@@ -310,19 +314,19 @@ DENIAL, LATER = (
         pytest.param((CLOSED,), (RECORDED,), True, id="and closed"),
     ],
 )
-def test_the_notices_of_an_erasure(
+def test_a_notice_after_a_closed_erasure_begins_another(
     steps: tuple[ErasureStep, ...], notices: tuple[ErasureStep, ...], closed: bool
 ) -> None:
     found = everywhere(*steps)
     assert (notices_of(found), is_closed(found), found.member[0]) == (notices, closed, EVERY_AUDIENCE)
 
 
-def test_a_denial_that_an_older_version_recorded_is_one() -> None:
+def test_a_denial_recorded_without_steps_is_recognized() -> None:
     denial = erasing_exit("m1", NOTICE.at, NOTICE.message_id, denies_consent=True)
     assert notices_of(replace(everywhere(), newest=denial)) == (RECORDED._replace(kind=StepKind.DENIAL),)
 
 
-def test_the_first_notice_counts_even_if_another_follows() -> None:
+def test_the_removal_of_the_first_notice_also_proves_the_second() -> None:
     """The removal of the first one proves both, if nothing was held any more when the second one came."""
     second = LATER._replace(ended=REMOVED.ended + 1)
     judged = judge(everywhere(RECORDED, second), [DONE], {AUDIENCE}, NOW + 2_000)
@@ -330,7 +334,7 @@ def test_the_first_notice_counts_even_if_another_follows() -> None:
 
 
 @pytest.mark.parametrize("earlier", [(), (LATER._replace(ended=1), CLOSED._replace(ended=2))])
-def test_the_first_notice_stays_however_often_consent_is_denied_again(earlier: tuple[ErasureStep, ...]) -> None:
+def test_the_first_notice_is_kept_however_often_consent_is_denied(earlier: tuple[ErasureStep, ...]) -> None:
     """Its date decides when an open erasure is overdue. Closed erasures are forgotten first."""
     denials = [DENIAL._replace(id=str(number), ended=NOW * 1000 + number * DAY) for number in range(30)]
     steps = earlier
@@ -340,7 +344,7 @@ def test_the_first_notice_stays_however_often_consent_is_denied_again(earlier: t
     assert judge(everywhere(*steps), [row(**NOT_SPREAD)], {AUDIENCE}, NOW + 30 * 86_400).since == RECORDED.ended
 
 
-def test_the_last_accepted_deletion_stays_however_often_consent_is_denied() -> None:
+def test_the_last_accepted_deletion_is_kept_however_often_consent_is_denied() -> None:
     """Without it, Amazon would be asked again."""
     for first in ((), (LATER._replace(ended=1), CLOSED._replace(ended=2))):
         steps: tuple[ErasureStep, ...] = (*first, RECORDED, ACCEPTED)
@@ -358,5 +362,5 @@ def test_the_last_accepted_deletion_stays_however_often_consent_is_denied() -> N
         ((RECORDED, WAITING._replace(ended=CLOSED.at)), False),
     ],
 )
-def test_an_erasure_waits_for_amazon_until_its_time_is_over(steps: tuple[ErasureStep, ...], waiting: bool) -> None:
+def test_an_erasure_waits_for_amazon_until_its_30_days_are_over(steps: tuple[ErasureStep, ...], waiting: bool) -> None:
     assert is_waiting(everywhere(*steps), CLOSED.at / 1000) is waiting

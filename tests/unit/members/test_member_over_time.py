@@ -41,9 +41,7 @@ def kept(member: OneMember) -> set[str]:
         pytest.param(LATE, ["0 CREATE a", "2 DELETE a", "30 DELETE a", "75 CREATE b"], id="late jobs"),
     ],
 )
-def test_enter_exit_and_enter_within_four_minutes_make_four_uploads_however_long_jobs_take(
-    job: int, uploads: list[str]
-) -> None:
+def test_enter_exit_enter_within_four_minutes_takes_four_uploads(job: int, uploads: list[str]) -> None:
     member = OneMember(jobs=[job] * 10)
     for minute, each in ((0, enter(1, "a")), (2, leave(2)), (4, enter(3, "b"))):
         member.receive(minute * MINUTE, each)
@@ -51,7 +49,7 @@ def test_enter_exit_and_enter_within_four_minutes_make_four_uploads_however_long
     assert (sent(member), member.held) == (uploads, {"b"})
 
 
-def test_an_exit_after_the_enters_job_has_ended_is_sent_once_and_the_next_enter_after_it() -> None:
+def test_an_exit_after_its_enters_job_has_ended_is_sent_once() -> None:
     member = OneMember()
     for minute, each in ((0, enter(1, "a")), (20, leave(2)), (21, enter(3, "b"))):
         member.receive(minute * MINUTE, each)
@@ -59,7 +57,7 @@ def test_an_exit_after_the_enters_job_has_ended_is_sent_once_and_the_next_enter_
     assert (sent(member), member.held) == (["0 CREATE a", "20 DELETE a", "37 CREATE b"], {"b"})
 
 
-def test_an_enter_that_waits_costs_nothing_where_an_exit_supersedes_it() -> None:
+def test_a_waiting_enter_superseded_by_an_exit_takes_no_upload() -> None:
     member = OneMember()
     for minute, each in ((0, enter(1, "a")), (2, leave(2)), (4, enter(3, "b")), (6, leave(4))):
         member.receive(minute * MINUTE, each)
@@ -68,7 +66,7 @@ def test_an_enter_that_waits_costs_nothing_where_an_exit_supersedes_it() -> None
     assert member.held == set()
 
 
-def test_changes_of_one_minute_in_messages_of_their_own_are_not_repeated_by_each_other() -> None:
+def test_31_changes_within_a_minute_cause_few_repetitions() -> None:
     member = OneMember()
     for number in range(31):
         member.receive(2 * number, leave(number) if number % 2 else enter(number, "a"))
@@ -77,7 +75,7 @@ def test_changes_of_one_minute_in_messages_of_their_own_are_not_repeated_by_each
     assert member.held == {"a"}
 
 
-def test_where_every_job_is_checked_late_the_uploads_of_a_member_come_to_an_end_too() -> None:
+def test_uploads_come_to_an_end_even_if_every_job_is_checked_late() -> None:
     member = OneMember(lag=25 * MINUTE)  # behind in the job queue; the jobs are in time
     for minute, each in ((0, enter(1, "a")), (2, leave(2)), (4, enter(3, "b"))):
         member.receive(minute * MINUTE, each)
@@ -85,14 +83,14 @@ def test_where_every_job_is_checked_late_the_uploads_of_a_member_come_to_an_end_
     assert len(member.uploads) <= 8
 
 
-def test_a_second_exit_does_not_take_the_place_of_the_removal_that_is_owed_after_the_first() -> None:
+def test_a_second_exit_does_not_cancel_the_repeated_removal_of_the_first() -> None:
     member = OneMember(jobs=[15 * MINUTE])
     for second, each in ((0, enter(1, "a")), (10, leave(2)), (20, leave(3))):
         member.receive(second, each)
     assert member.run().held == set()
 
 
-def test_both_identities_of_an_enter_are_in_after_the_removal_that_it_waits_for() -> None:
+def test_two_enters_that_wait_for_a_removal_are_both_sent() -> None:
     member = OneMember()
     both = [change(3, name, id=name) for name in "ab"]
     for minute, each in ((0, enter(1, "a")), (60, leave(2)), (61, both[0]), (62, both[1])):
@@ -103,7 +101,7 @@ def test_both_identities_of_an_enter_are_in_after_the_removal_that_it_waits_for(
 # S2 and S4: a deletion notice
 
 
-def test_who_is_back_minutes_after_a_deletion_notice_leaves_no_hash_of_before_it() -> None:
+def test_a_return_minutes_after_a_notice_leaves_no_hash_from_before_it() -> None:
     member = OneMember()
     for minute, each in ((0, enter(1, "old")), (5, notice(2)), (7, enter(3, "new"))):
         member.receive(minute * MINUTE, each)
@@ -116,7 +114,7 @@ def test_who_is_back_minutes_after_a_deletion_notice_leaves_no_hash_of_before_it
     ]
 
 
-def test_a_deletion_notice_removes_what_an_enter_brings_whose_answer_was_lost_and_whose_job_is_late() -> None:
+def test_a_notice_removes_an_enter_whose_answer_was_lost_and_whose_job_is_late() -> None:
     member = OneMember(jobs=[50 * MINUTE], lost=frozenset({0}))
     member.receive(0, enter(1, "a"))
     member.receive(20 * MINUTE, notice(2))
@@ -125,7 +123,7 @@ def test_a_deletion_notice_removes_what_an_enter_brings_whose_answer_was_lost_an
     assert len(member.uploads) == 4
 
 
-def test_a_deletion_notice_removes_what_a_late_job_brings_that_was_checked_late() -> None:
+def test_a_notice_removes_an_enter_whose_late_job_was_checked_late() -> None:
     member = OneMember(jobs=[60 * MINUTE], lag=18 * MINUTE)
     member.receive(0, enter(1, "a"))
     member.receive(17 * MINUTE + 30, notice(2))
@@ -133,7 +131,7 @@ def test_a_deletion_notice_removes_what_a_late_job_brings_that_was_checked_late(
     assert (member.held, kept(member)) == (set(), set())
 
 
-def test_a_late_deletion_notice_keeps_what_it_removes_until_no_job_can_bring_it_back() -> None:
+def test_a_late_notice_keeps_identities_until_no_job_can_bring_them_back() -> None:
     """The newest enter, with what the notice removes, has a job that is late and not known."""
     member = OneMember(jobs=[5 * MINUTE, 50 * MINUTE], lost=frozenset({1}))
     for minute, each in ((0, enter(1, "old")), (30, enter(4, "new")), (32, notice(3))):
@@ -142,7 +140,7 @@ def test_a_late_deletion_notice_keeps_what_it_removes_until_no_job_can_bring_it_
     assert (member.held, kept(member)) == ({"new"}, {"new"})
 
 
-def test_a_deletion_notice_from_before_the_exit_is_tried_again_when_its_answer_is_lost() -> None:
+def test_a_notice_older_than_the_exit_is_retried_if_its_answer_is_lost() -> None:
     member = OneMember(lost=frozenset({2}))
     for minute, each in ((0, enter(1, "a")), (60, leave(5)), (120, notice(3))):
         member.receive(minute * MINUTE, each)
@@ -150,7 +148,7 @@ def test_a_deletion_notice_from_before_the_exit_is_tried_again_when_its_answer_i
     assert (member.held, kept(member)) == (set(), set())
 
 
-def test_of_enters_in_one_message_those_from_before_a_deletion_notice_leave_no_hash() -> None:
+def test_an_enter_older_than_a_notice_in_the_same_message_leaves_no_hash() -> None:
     member = OneMember()
     member.receive(0, notice(5))
     member.receive(MINUTE, enter(4, "old"), enter(6, "new"))
@@ -161,7 +159,7 @@ def test_of_enters_in_one_message_those_from_before_a_deletion_notice_leave_no_h
 # S5 and S6: what would stay for weeks
 
 
-def test_the_mark_of_a_job_whose_end_was_missed_lapses_and_is_no_reason_to_keep_a_hash() -> None:
+def test_the_mark_of_a_job_without_an_end_lapses_after_36_hours() -> None:
     member = OneMember()
     member.receive(0, enter(1, "a"))
     member.run()
@@ -173,7 +171,7 @@ def test_the_mark_of_a_job_whose_end_was_missed_lapses_and_is_no_reason_to_keep_
     assert (member.state.late_jobs, kept(member), member.held) == ((), set(), set())
 
 
-def test_what_an_exit_names_after_a_deletion_notice_is_erased_although_the_person_never_entered() -> None:
+def test_identities_of_an_exit_after_a_notice_are_erased() -> None:
     member = OneMember()
     for minute, each in ((0, leave(5)), (1, notice(3)), (10, leave(7, "a"))):
         member.receive(minute * MINUTE, each)
@@ -227,9 +225,7 @@ def everything(messages: Messages) -> list[MembershipChange]:
 
 @settings(max_examples=200, derandomize=True)
 @given(MESSAGES, JOBS, LAG)
-def test_each_change_costs_three_uploads_at_most_and_a_notice_five_and_then_nothing_is_due(
-    messages: Messages, jobs: list[int], lag: int
-) -> None:
+def test_a_change_costs_at_most_three_uploads_and_a_notice_five(messages: Messages, jobs: list[int], lag: int) -> None:
     changes = everything(messages)
     member = after(messages, OneMember(jobs, lag=lag))
     assert len(member.uploads) <= 3 * len(changes) + 2 * sum(each.erase for each in changes)
@@ -241,7 +237,7 @@ def test_each_change_costs_three_uploads_at_most_and_a_notice_five_and_then_noth
     st.booleans(),
     st.booleans(),
 )
-def test_the_enters_of_one_life_give_the_same_row_in_any_order_and_the_last_upload_carries_all_of_it(
+def test_enters_of_one_life_give_the_same_row_in_any_order(
     named: list[tuple[int, str, str]], order: list[int], is_back: bool, is_one_message: bool
 ) -> None:
     before = [(0, [enter(1, "old")]), (100_000, [leave(2)])] if is_back else []
@@ -258,7 +254,7 @@ def test_the_enters_of_one_life_give_the_same_row_in_any_order_and_the_last_uplo
 
 
 @given(MESSAGES, JOBS_IN_TIME)
-def test_where_jobs_are_in_time_six_uploads_at_most_follow_the_last_change(messages: Messages, jobs: list[int]) -> None:
+def test_if_jobs_are_in_time_at_most_six_uploads_follow_the_last_change(messages: Messages, jobs: list[int]) -> None:
     member = after(messages, OneMember(jobs))
     last = sum(gap for gap, _ in messages)
     assert sum(second > last for second, _, _ in member.uploads) <= 6
@@ -266,21 +262,21 @@ def test_where_jobs_are_in_time_six_uploads_at_most_follow_the_last_change(messa
 
 @settings(max_examples=200, derandomize=True)
 @given(MESSAGES, JOBS, LAG)
-def test_what_is_held_in_the_end_is_what_the_newest_change_says_and_nothing_of_an_earlier_life(
-    messages: Messages, jobs: list[int], lag: int
-) -> None:
+def test_amazon_ends_up_with_the_newest_change_in_any_order(messages: Messages, jobs: list[int], lag: int) -> None:
     assert_is_right(messages, after(messages, OneMember(jobs, lag=lag)))
 
 
 @settings(max_examples=200, derandomize=True)
 @given(WITHOUT_NOTICES, JOBS_IN_TIME, UPLOADS)
-def test_so_it_is_where_answers_are_lost(messages: Messages, jobs: list[int], lost: frozenset[int]) -> None:
+def test_amazon_ends_up_with_the_newest_change_even_if_answers_are_lost(
+    messages: Messages, jobs: list[int], lost: frozenset[int]
+) -> None:
     assert_is_right(messages, after(messages, OneMember(jobs, lost)))
 
 
 @settings(max_examples=200, derandomize=True)
 @given(MESSAGES, JOBS, LAG)
-def test_nothing_that_was_named_before_a_deletion_notice_is_kept(messages: Messages, jobs: list[int], lag: int) -> None:
+def test_nothing_named_before_a_deletion_notice_is_kept(messages: Messages, jobs: list[int], lag: int) -> None:
     state = after(messages, OneMember(jobs, lag=lag)).state
     assert state is not None
     noticed = max((each.at for each in everything(messages) if each.erase), default=-1)

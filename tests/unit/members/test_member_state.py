@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from audience_sync.members.member_state import Due, Identity, LateJob, MemberState, Timing, left_with, removed
 from audience_sync.members.membership import MAX_IDENTITIES, MembershipChange, Version
-from tests.unit.members.member_changes import NOW, change, enter, leave, names, notice, recorded
+from tests.unit.members.member_changes import change, enter, leave, names, notice, recorded
 
 TIMING = Timing(effective_after=1_000, longest_job=100_000)
 
@@ -36,7 +36,7 @@ def row(*identities: tuple[int, str], newest: MembershipChange, left: int | None
         pytest.param(3, [], ["new", "old"], id="gone"),
     ],
 )
-def test_an_identity_belongs_to_the_life_in_which_it_was_named_last(
+def test_an_identity_belongs_to_the_life_that_named_it_last(
     left: int | None, active: list[str], to_remove: list[str]
 ) -> None:
     state = row((3, "new"), (1, "old"), newest=enter(3), left=left)
@@ -76,7 +76,7 @@ def test_a_row_reflects_a_deletion_notice_if_its_exit_would_change_nothing(
     ),
     st.integers(1, 6),
 )
-def test_once_a_deletion_notice_was_spread_the_row_reflects_it(some: list[MembershipChange], at: int) -> None:
+def test_every_row_reflects_a_deletion_notice_that_was_spread_to_it(some: list[MembershipChange], at: int) -> None:
     for is_dataset in (False, True):
         assert recorded(*some, notice(at)).reflects(notice(at).version, is_dataset=is_dataset)
 
@@ -91,22 +91,20 @@ def test_once_a_deletion_notice_was_spread_the_row_reflects_it(some: list[Member
         pytest.param([leave(5), enter(6, "b"), leave(7)], True, id="and left again"),
     ],
 )
-def test_the_life_before_a_notice_has_ended_if_nothing_of_it_is_kept(
+def test_the_life_before_a_notice_has_ended_if_no_identity_of_it_is_kept(
     before: Sequence[MembershipChange], ended: bool
 ) -> None:
     assert recorded(*before).has_ended(notice(4).version) is ended
 
 
 @pytest.mark.parametrize(("erase_until", "must_erase"), [(0, False), (1, False), (2, True), (9, True)])
-def test_a_deletion_notice_concerns_what_was_named_by_then_and_is_not_active(
-    erase_until: int, must_erase: bool
-) -> None:
+def test_a_deletion_notice_erases_only_inactive_identities_named_before_it(erase_until: int, must_erase: bool) -> None:
     state = row((9, "new"), (2, "old"), newest=enter(9), left=5, erase_until=erase_until)
     assert state.must_erase is must_erase
     assert not row((2, "old"), newest=enter(2), erase_until=erase_until).must_erase, "it is active"
 
 
-def test_what_was_removed_is_dropped_up_to_a_moment_and_nothing_that_is_active() -> None:
+def test_removed_identities_are_dropped_but_active_ones_are_kept() -> None:
     state = row((9, "new"), (4, "b"), (2, "a"), newest=enter(9), left=5)
     assert [named(removed(state, until).identities) for until in (1, 2, 9)] == [
         ["new", "b", "a"],
@@ -115,7 +113,7 @@ def test_what_was_removed_is_dropped_up_to_a_moment_and_nothing_that_is_active()
     ]
 
 
-def test_a_removal_covers_a_later_state_if_nothing_else_has_to_be_removed_there() -> None:
+def test_a_removal_covers_a_later_state_with_no_more_identities_to_remove() -> None:
     one = row((1, "a"), newest=leave(2), left=2)
     more = row((3, "b"), (1, "a"), newest=leave(4), left=4)
     back = row((3, "b"), (1, "a"), newest=enter(3), left=2)
@@ -136,7 +134,7 @@ def test_a_removal_covers_a_later_state_if_nothing_else_has_to_be_removed_there(
         pytest.param(5, 6, 1050, False, id="of this life: it has waited for the first removal"),
     ],
 )
-def test_an_enter_may_have_carried_what_is_to_be_removed(
+def test_an_enter_sent_before_the_exit_may_have_carried_its_identities(
     left: int | None, at: int, sent_at: int, carried: bool
 ) -> None:
     state = row(newest=enter(9), left=left, ended=50, exited=2_000)
@@ -157,7 +155,7 @@ REMOVAL = LateJob("job-3", 300, at=5, removes=True)
         pytest.param((OF_SINCE, OF_BEFORE, REMOVAL), 100_100, 100_300, id="all of them"),
     ],
 )
-def test_an_upload_has_taken_effect_by_a_time_or_when_its_late_job_counts_as_ended(
+def test_a_late_job_delays_when_an_upload_has_taken_effect(
     late_jobs: tuple[LateJob, ...], enters: float, removals: float
 ) -> None:
     state = row(newest=enter(9), left=5, exited=150, enters_end=7, removals_end=8, late_jobs=late_jobs)
@@ -227,7 +225,7 @@ BACK: dict[str, Any] = {"newest": enter(9), "left": 5}
         ),
     ],
 )
-def test_what_is_due_is_what_an_upload_before_it_may_have_undone(state: MemberState, due: Due | None) -> None:
+def test_an_upload_is_due_again_if_an_earlier_one_may_have_undone_it(state: MemberState, due: Due | None) -> None:
     assert state.due(TIMING) == due
 
 
@@ -255,7 +253,7 @@ def consenting(each: MembershipChange) -> MembershipChange:
     return replace(each, record=each.record | {"countryCode": "DE", "userConsent": given})
 
 
-def test_an_enter_is_sent_with_its_own_consent_and_so_is_the_removal_before_it_but_without_a_place() -> None:
+def test_an_enter_and_the_removal_before_it_carry_the_enters_consent() -> None:
     state = row((3, "new"), (1, "old"), newest=consenting(enter(3)), left=2)
     (removal,), (entered,) = state.records(removes=True), state.records(removes=False)
     common = {"externalUserId": "m1", "countryCode": "DE"}
@@ -282,7 +280,7 @@ def test_an_exit_is_sent_with_its_own_consent(consent: dict[str, Any], sent: dic
     assert state.change() == state.removal()
 
 
-def test_an_exit_without_consent_takes_over_that_of_the_member_but_no_place() -> None:
+def test_an_exit_without_consent_carries_the_members_consent_but_no_geo() -> None:
     silent, known = leave(2), enter(1)
     del silent.record["userConsent"], known.record["userConsent"]
     assert left_with(leave(2), consenting(known)) == leave(2), "it states that there is none"
@@ -292,7 +290,7 @@ def test_an_exit_without_consent_takes_over_that_of_the_member_but_no_place() ->
 
 
 @pytest.mark.parametrize("erase_until", [0, 1, 2], ids=["exit", "an older notice", "deletion notice"])
-def test_a_removal_is_the_exit_that_ended_the_life_also_of_who_is_back(erase_until: int) -> None:
+def test_a_removal_has_the_version_of_the_exit_that_ended_the_life(erase_until: int) -> None:
     state = row((3, "new"), (1, "old"), newest=enter(3), left=2, erase_until=erase_until)
     removal = state.removal()
     assert (removal.version, removal.erase) == (leave(2).version, erase_until == 2)
@@ -300,7 +298,7 @@ def test_a_removal_is_the_exit_that_ended_the_life_also_of_who_is_back(erase_unt
     assert state.change() == state.enter()
 
 
-def test_times_are_left_out_where_the_change_itself_named_everything() -> None:
+def test_identity_times_are_omitted_if_all_equal_the_changes_time() -> None:
     assert row((2, "a"), newest=leave(2), left=2).removal().named_at == ()
     assert row((2, "a"), (1, "b"), newest=leave(2), left=2).removal().named_at == (2, 1)
     assert row((3, "a"), newest=enter(3)).enter().named_at == ()
@@ -317,20 +315,15 @@ def test_more_than_a_hundred_identities_are_removed_in_several_records() -> None
     assert [each.named_at[0] for each in records] == [130, 30], "a parked one keeps its times"
 
 
-def test_an_enter_names_the_hundred_identities_that_were_named_last() -> None:
+def test_an_enter_carries_the_hundred_newest_identities() -> None:
     (record,) = row(*MANY, newest=enter(130)).records(removes=False)
     assert names(record) == sorted(name for _, name in MANY[:MAX_IDENTITIES])
 
 
-def test_where_there_is_nothing_to_remove_no_record_is_sent() -> None:
+def test_no_record_is_sent_if_there_is_nothing_to_remove() -> None:
     assert row((3, "a"), newest=enter(3)).records(removes=True) == []
 
 
-def test_a_repetition_holds_neither_identities_nor_consent() -> None:
+def test_a_repetition_contains_neither_identities_nor_consent() -> None:
     state = row((3, "a"), newest=consenting(enter(3)))
     assert state.bare() == replace(enter(3), record=enter(3).record | {"countryCode": "DE"})
-
-
-def test_the_member_and_version_of_a_row_are_those_of_its_newest_change() -> None:
-    state = row(newest=enter(NOW))
-    assert (state.member, state.version) == (enter(NOW).member, enter(NOW).version)

@@ -49,49 +49,49 @@ def kept(state: MemberState) -> list[str]:
 # Enters and exits in their order
 
 
-def test_a_new_member_is_recorded_and_sent_as_it_is() -> None:
+def test_the_enter_of_a_new_member_is_recorded_and_sent() -> None:
     each = take(None, enter(1, "a"))
     assert (each.writes, uploads(each), each.state.entered) == (True, [("CREATE", ["a"])], HOURS_LATER)
 
 
-def test_an_enter_is_sent_with_what_the_member_entered_with_before() -> None:
+def test_an_enter_carries_the_identities_of_earlier_enters() -> None:
     assert uploads(take(recorded(enter(1, "a")), enter(2, "b"))) == [("CREATE", ["a", "b"])]
 
 
-def test_an_exit_removes_everything_that_the_member_entered_with() -> None:
+def test_an_exit_removes_every_identity_of_the_member() -> None:
     each = take(recorded(enter(1, "a"), enter(2, "b")), leave(3))
     assert (each.writes, uploads(each), each.state.exited) == (True, [("DELETE", ["a", "b"])], HOURS_LATER)
     assert each.waits_until is None
 
 
-def test_an_exit_of_a_stranger_without_identifiers_is_superseded_and_remembered() -> None:
+def test_an_exit_of_an_unknown_member_without_identifiers_is_recorded() -> None:
     left = take(None, leave(2))
     assert (left.is_superseded, left.sends, left.writes) == (True, False, True)
     assert left.state.exited == HOURS_LATER, "the row expires by that"
     assert uploads(take(left.state, enter(1, "a"))) == []
 
 
-def test_an_identity_is_kept_once_at_the_latest_time_it_was_named() -> None:
+def test_an_identity_is_kept_once_with_its_latest_time() -> None:
     digests = {"email": "a", "phone": "b"}
     first, again = enter(1), enter(2)
     first.record["hashedPII"], again.record["hashedPII"] = [digests], [dict(reversed(digests.items()))]
     assert recorded(first, again).identities == (Identity(2, digests),)
 
 
-def test_a_row_keeps_as_many_identities_as_it_can_hold_those_named_last() -> None:
+def test_a_full_row_keeps_the_identities_named_last() -> None:
     state = recorded(enter(1, "old"))
     many = replace(state, identities=tuple(Identity(2, {"email": f"e{number}"}) for number in range(MAX_KEPT)))
     grown = take(many, enter(3, "new")).state
     assert (len(grown.identities), grown.identities[0]) == (MAX_KEPT, Identity(3, {"email": "new"}))
 
 
-def test_of_the_newest_change_the_state_keeps_neither_identities_nor_the_wish_to_be_erased() -> None:
+def test_the_stored_newest_change_has_no_identities_and_no_erase_flag() -> None:
     newest = take(None, enter(1, "a"), enter(2, "b"), notice(3)).state.newest
     assert (newest.record["hashedPII"], newest.named_at, newest.erase) == ([], (), False)
 
 
 @pytest.mark.parametrize("at", [-1, -86_400_000, 0])
-def test_a_change_of_1970_or_before_is_sent_like_any_other(at: int) -> None:
+def test_changes_dated_1970_or_earlier_are_sent(at: int) -> None:
     entered = take(None, enter(at, "a"), now=NOW)
     assert uploads(entered) == [("CREATE", ["a"])]
     assert uploads(take(entered.state, leave(at + 1))) == [("DELETE", ["a"])]
@@ -107,13 +107,13 @@ def test_an_enter_waits_until_the_removal_before_it_has_taken_effect(after: int,
     assert (each.writes, uploads(each)) == ((False, []) if waits else (True, [("CREATE", ["b"])]))
 
 
-def test_an_enter_waits_longer_where_a_removal_is_owed() -> None:
+def test_an_enter_waits_for_a_repeated_removal() -> None:
     entered = take(None, enter(1, "a"), now=NOW).state
     left = take(entered, leave(2), now=NOW + 60).state
     assert take(left, enter(3, "b"), now=NOW + 120).waits_until == NOW + SOON + SOON
 
 
-def test_an_enter_that_comes_when_a_removal_is_due_has_it_sent_should_its_repetition_be_lost() -> None:
+def test_an_enter_sends_a_due_removal_whose_repetition_was_lost() -> None:
     entered = take(None, enter(1, "a"), now=NOW).state
     left = take(entered, leave(2), now=NOW + 60).state
     each = take(left, enter(3, "b"), now=NOW + SOON)
@@ -121,19 +121,19 @@ def test_an_enter_that_comes_when_a_removal_is_due_has_it_sent_should_its_repeti
     assert each.state == left, "dated after it was sent: if that fails, it is still due"
 
 
-def test_of_an_exit_and_an_enter_in_one_batch_the_exit_is_recorded_and_sent_and_the_enter_waits() -> None:
+def test_of_an_exit_and_a_newer_enter_the_exit_is_sent_and_the_enter_waits() -> None:
     each = take(recorded(enter(1, "old")), notice(2), enter(3, "new"))
     assert (each.writes, uploads(each)) == (True, [("DELETE", ["old"])])
     assert (each.state.version, each.state.left) == (notice(2).version, notice(2).version)
     assert each.waits_until == HOURS_LATER + SOON
 
 
-def test_an_enter_is_sent_at_once_where_the_exit_of_its_batch_has_nothing_to_remove() -> None:
+def test_an_enter_is_sent_at_once_if_the_exit_before_it_removes_nothing() -> None:
     each = take(None, leave(1), enter(2, "a"))
     assert (uploads(each), each.waits_until, each.state.left) == ([("CREATE", ["a"])], None, leave(1).version)
 
 
-def test_an_enter_waits_for_a_late_removal_until_its_mark_lapses() -> None:
+def test_an_enter_waits_for_a_late_removal_at_most_36_hours() -> None:
     late = LateJob("job-1", NOW, at=2, removes=True)
     state = replace(recorded(enter(1, "a"), leave(2)), late_jobs=(late,))
     lapses = round(NOW + TIMING.longest_job)
@@ -146,14 +146,14 @@ def test_an_enter_waits_for_a_late_removal_until_its_mark_lapses() -> None:
 
 
 @pytest.mark.parametrize(("after", "owed"), [(60, True), (SOON - 1, True), (SOON, False)])
-def test_a_removal_soon_after_the_enter_is_due_once_more(after: int, owed: bool) -> None:
+def test_a_removal_soon_after_its_enter_is_due_again(after: int, owed: bool) -> None:
     entered = take(None, enter(1, "a"), now=NOW).state
     state = take(entered, leave(2), now=NOW + after).state
     due = state.due(TIMING)
     assert (due.at if due else None) == (NOW + SOON if owed else None)
 
 
-def test_another_exit_of_the_same_life_is_sent_and_does_not_move_the_time_by_which_the_enter_has_taken_effect() -> None:
+def test_a_second_exit_of_one_life_does_not_delay_the_repeated_removal() -> None:
     entered = take(None, enter(1, "a"), now=NOW).state
     left = take(entered, leave(2), now=NOW + 60).state
     again = take(left, leave(3), now=NOW + 120)
@@ -169,7 +169,7 @@ def test_another_exit_of_the_same_life_is_sent_and_does_not_move_the_time_by_whi
         pytest.param(recorded(enter(1, "a"), leave(2)), [leave(1)], [NOW - 5_000 + SOON, 0], id="an older exit"),
     ],
 )
-def test_the_end_of_a_life_says_by_when_its_enters_have_taken_effect(
+def test_an_exit_records_by_when_the_enters_before_it_took_effect(
     state: MemberState, changes: Sequence[MembershipChange], expected: list[int]
 ) -> None:
     after = take(state, *changes).state
@@ -219,7 +219,7 @@ BACK = recorded(enter(1, "old"), leave(2), enter(3, "new"))
         ),
     ],
 )
-def test_of_a_change_that_is_not_newer_only_what_may_be_missing_is_sent(
+def test_of_an_older_change_only_the_part_amazon_may_lack_is_sent(
     state: MemberState, changes: list[MembershipChange], expected: list[tuple[str, list[str]]], is_superseded: bool
 ) -> None:
     each = take(state, *changes)
@@ -231,20 +231,20 @@ def test_a_superseded_change_is_not_written() -> None:
     assert (each.writes, each.state) == (False, BACK)
 
 
-def test_a_late_exit_is_written_since_it_ends_a_life_and_a_later_enter_names_nothing_of_it() -> None:
+def test_a_late_exit_is_recorded_and_removes_identities_of_the_earlier_life() -> None:
     late = take(recorded(enter(1, "old"), enter(5, "new")), leave(3))
     assert (late.writes, late.state.left, uploads(late)) == (True, leave(3).version, [("DELETE", ["old"])])
     assert [each.digests["email"] for each in late.state.active] == ["new"]
     assert take(recorded(enter(5, "a")), leave(3)).state.left == leave(3).version, "also with nothing to remove"
 
 
-def test_after_a_late_exit_the_enter_is_due_once_more() -> None:
+def test_after_a_late_exit_the_newer_enter_is_due_again() -> None:
     state = take(recorded(enter(1, "old"), enter(5, "new")), leave(3)).state
     due = state.due(TIMING)
     assert due == (HOURS_LATER + SOON, False)
 
 
-def test_the_newest_change_again_is_not_written_before_it_is_sent() -> None:
+def test_a_duplicate_of_the_newest_change_is_not_written_before_it_is_sent() -> None:
     again = take(BACK, enter(3, "new"))
     assert (again.writes, again.state) == (False, BACK)
 
@@ -260,23 +260,23 @@ def test_the_newest_change_again_is_not_written_before_it_is_sent() -> None:
         pytest.param(NOT_ATTEMPTED, 0, id="none"),
     ],
 )
-def test_an_attempt_at_an_enter_whose_life_has_ended_counts_as_sent_now(attempted: Attempted, enters_end: int) -> None:
+def test_an_attempted_enter_of_an_ended_life_counts_as_sent_now(attempted: Attempted, enters_end: int) -> None:
     state = replace(recorded(enter(1, "a"), leave(2)), enters_end=0)
     again = take(state, enter(1, "a"), attempted=attempted)
     assert (again.state.enters_end, again.writes, again.sends) == (enters_end, enters_end > 0, False)
 
 
-def test_where_there_is_nothing_to_remove_an_attempt_at_an_older_enter_does_not_count() -> None:
+def test_an_attempted_older_enter_does_not_count_if_nothing_is_to_be_removed() -> None:
     again = take(recorded(leave(2)), enter(1, "a"), attempted=Attempted(enter=enter(1).version))
     assert (again.writes, again.state.enters_end) == (False, 0)
 
 
-def test_an_attempt_at_an_exit_before_the_newest_enter_counts_as_sent_now_and_the_enter_waits() -> None:
+def test_an_attempted_exit_counts_as_sent_now_and_the_enter_waits() -> None:
     again = take(BACK, leave(1), enter(3, "new"), attempted=Attempted(exit=leave(1).version))
     assert (again.writes, again.sends, again.waits_until) == (True, False, HOURS_LATER + SOON)
 
 
-def test_an_attempt_before_a_removal_that_is_sent_again_is_counted_when_that_is_dated() -> None:
+def test_an_attempted_enter_is_counted_when_the_repeated_removal_is_dated() -> None:
     both = Attempted(enter=enter(1).version, exit=leave(2).version)
     again = take(recorded(enter(1, "a"), leave(2)), enter(1, "a"), leave(2), attempted=both)
     assert (again.writes, uploads(again), again.state.enters_end) == (False, [("DELETE", ["a"])], HOURS_LATER + SOON)
@@ -290,7 +290,7 @@ def test_an_attempt_before_a_removal_that_is_sent_again_is_counted_when_that_is_
         pytest.param(BACK, enter(1), {"enters_end": HOURS_LATER + SOON}, id="an enter of the life before"),
     ],
 )
-def test_a_repetition_that_was_tried_counts_as_sent_now_although_a_newer_change_is_recorded(
+def test_an_attempted_repetition_counts_as_sent_now_despite_a_newer_change(
     state: MemberState, of: MembershipChange, counted: dict[str, int]
 ) -> None:
     attempted = Attempted(of.version, None) if not of.exits else Attempted(None, of.version)
@@ -299,7 +299,7 @@ def test_a_repetition_that_was_tried_counts_as_sent_now_although_a_newer_change_
     assert again.state.due(TIMING) is not None
 
 
-def test_a_row_written_while_its_enter_waits_is_kept_like_any_other() -> None:
+def test_a_row_written_while_its_enter_waits_does_not_expire_at_once() -> None:
     """A person whom a notice named before anything else was known, and who enters a dataset meanwhile."""
     stranger = take(None, notice(1), enter(2, "a"), now=NOW, timing=Timing.of_dataset(SOON, 0))
     assert (stranger.writes, stranger.waits_until is not None) == (True, True)
@@ -327,7 +327,9 @@ IN, OUT = recorded(enter(1, "a")), recorded(enter(1, "a"), leave(2))
         ),
     ],
 )
-def test_an_upload_is_dated(state: MemberState, of: MembershipChange, removes: bool, dated: dict[str, int]) -> None:
+def test_an_accepted_upload_dates_its_row(
+    state: MemberState, of: MembershipChange, removes: bool, dated: dict[str, int]
+) -> None:
     assert sent(state, of.version, HOURS_LATER, TIMING, removes=removes) == replace(state, **dated)  # type: ignore[arg-type]
 
 
@@ -335,7 +337,7 @@ IN_DATASET = Timing.of_dataset(SOON, 36 * 3_600)
 KEPT_UNTIL = HOURS_LATER + round(IN_DATASET.keeps)
 
 
-def test_the_row_of_a_dataset_is_kept_as_long_as_amazon_may_keep_the_member() -> None:
+def test_a_datasets_row_is_kept_as_long_as_amazon_may_keep_the_member() -> None:
     entered = take(None, enter(1, "a"), timing=IN_DATASET).state
     assert (entered.keep_until, take(None, enter(1, "a")).state.keep_until) == (KEPT_UNTIL, 0)
     again = sent(replace(entered, keep_until=KEPT_UNTIL + 9), entered.version, HOURS_LATER, IN_DATASET, removes=False)
@@ -344,7 +346,7 @@ def test_the_row_of_a_dataset_is_kept_as_long_as_amazon_may_keep_the_member() ->
     assert (take(entered, leave(2), timing=IN_DATASET).state.keep_until, older.keep_until) == (0, KEPT_UNTIL)
 
 
-def test_only_a_deletion_notice_makes_enters_into_a_dataset_wait_for_a_deletion_elsewhere() -> None:
+def test_only_a_notice_makes_dataset_enters_wait_for_the_persons_deletion() -> None:
     left, erased = (take(IN, each, timing=IN_DATASET).state for each in (leave(2), notice(2)))
     assert (left.removals_end, erased.removals_end) == (HOURS_LATER + SOON, HOURS_LATER + 2 * SOON)
 
@@ -357,21 +359,21 @@ def test_only_a_deletion_notice_makes_enters_into_a_dataset_wait_for_a_deletion_
         pytest.param(Step(OUT, removes=True, repeats=True), id="a repetition"),
     ],
 )
-def test_an_exit_whose_removal_amazon_ignores_is_recorded_without_its_identities(each: Step) -> None:
+def test_an_exit_that_amazon_ignores_is_recorded_without_identities(each: Step) -> None:
     known = without_removal(each, HOURS_LATER)
     expected = replace(each.state, identities=(), exited=HOURS_LATER)
     assert known == Step(expected, writes=True, is_superseded=True, waits_until=each.waits_until)
     assert without_removal(each, HOURS_LATER - 9).state.exited == max(each.state.exited, HOURS_LATER - 9)
 
 
-def test_an_exit_that_is_ignored_leaves_the_identities_of_the_life_after_it() -> None:
+def test_an_exit_that_amazon_ignores_keeps_identities_of_the_next_life() -> None:
     back = recorded(enter(1, "a"), leave(2), enter(3, "b"))
     assert kept(without_removal(Step(back, removes=True), HOURS_LATER).state) == ["b"]
 
 
 @pytest.mark.parametrize("removes", [True, False])
 @pytest.mark.parametrize("state", [IN, OUT])
-def test_an_upload_from_before_the_last_one_changes_no_date(state: MemberState, removes: bool) -> None:
+def test_an_upload_older_than_the_last_one_changes_no_date(state: MemberState, removes: bool) -> None:
     if removes and not state.exited:
         state = replace(state, exited=NOW, removals_end=NOW + SOON)
     later = replace(state, enters_end=NOW + SOON)
@@ -398,7 +400,7 @@ def test_an_upload_from_before_the_last_one_changes_no_date(state: MemberState, 
         ),
     ],
 )
-def test_a_deletion_notice_erases_what_was_named_before_the_next_life(
+def test_a_deletion_notice_erases_identities_named_before_the_next_life(
     before: list[MembershipChange], changes: list[MembershipChange], erase_until: int, must_erase: bool
 ) -> None:
     state = recorded(*before, *changes)
@@ -414,7 +416,7 @@ def test_a_deletion_notice_erases_what_was_named_before_the_next_life(
         pytest.param(KEEP_REMOVED + 1, False, [leave(3)], True, id="another exit removes it once more"),
     ],
 )
-def test_what_was_removed_long_ago_is_dropped_with_the_next_enter(
+def test_the_next_enter_drops_identities_removed_30_days_ago(
     after: int, failed: bool, changes: list[MembershipChange], stays: bool
 ) -> None:
     left = replace(OUT, removal_failed=failed)
@@ -423,13 +425,13 @@ def test_what_was_removed_long_ago_is_dropped_with_the_next_enter(
     assert (each.removes, "a" in kept(each.state)) == (changes[0].exits, stays)
 
 
-def test_what_the_exit_named_is_dropped_too() -> None:
+def test_the_next_enter_also_drops_identities_that_the_exit_named() -> None:
     left = replace(recorded(enter(1, "a"), leave(2, "b")), enters_end=0, exited=NOW)
     assert kept(take(left, enter(3, "c"), now=NOW + KEEP_REMOVED + 1).state) == ["c"]
 
 
 @pytest.mark.parametrize("named", [1, 2])
-def test_what_must_be_erased_stays_until_the_end_of_a_removal_however_long_ago_it_was_sent(named: int) -> None:
+def test_identities_to_erase_are_kept_until_a_removal_has_ended(named: int) -> None:
     """A row without these identities is the proof that they were removed."""
     erased = replace(recorded(enter(named, "a"), notice(2)), enters_end=0)  # no removal is due
     assert kept(take(erased, enter(3, "b"), now=NOW + KEEP_REMOVED + 1).state) == ["b", "a"]
@@ -452,7 +454,7 @@ RETURNS = take(
         pytest.param(IN, enter(1).version, id="nothing is due"),
     ],
 )
-def test_a_repetition_does_nothing_where_nothing_is_due(state: MemberState | None, version: Version) -> None:
+def test_a_repetition_with_nothing_due_does_nothing(state: MemberState | None, version: Version) -> None:
     assert repetition(state, version, now=HOURS_LATER, timing=TIMING) is None
 
 
@@ -463,7 +465,7 @@ def test_a_repetition_does_nothing_where_nothing_is_due(state: MemberState | Non
         pytest.param(RETURNS, [("CREATE", ["new"])], id="an enter"),
     ],
 )
-def test_a_repetition_sends_what_is_due_when_it_is_and_waits_until_then(
+def test_a_repetition_waits_until_it_is_due_and_is_then_sent(
     state: MemberState, expected: list[tuple[str, list[str]]]
 ) -> None:
     early = repetition(state, state.version, now=NOW + SOON - 1, timing=TIMING)
@@ -495,7 +497,7 @@ OF_ENTER, OF_REMOVAL = LateJob("job-1", NOW - 9_000, at=1), LateJob("job-2", NOW
         pytest.param(LateJob("job-3", NOW + HOURS_LATER, at=3), {}, id="an enter that carried nothing of it"),
     ],
 )
-def test_when_a_late_job_ends_what_it_may_have_undone_is_due(job: LateJob, ended: dict[str, int]) -> None:
+def test_the_end_of_a_late_job_makes_due_what_it_may_have_undone(job: LateJob, ended: dict[str, int]) -> None:
     other = LateJob("job-9", NOW, at=1)
     state = replace(OUT, late_jobs=(job, other))
     after = without_late_job(state, job, HOURS_LATER, TIMING)
@@ -503,7 +505,7 @@ def test_when_a_late_job_ends_what_it_may_have_undone_is_due(job: LateJob, ended
     assert without_late_job(state, job, 5, TIMING) == replace(OUT, late_jobs=(other,)), "an earlier end changes nothing"
 
 
-def test_a_mark_that_has_lapsed_counts_as_a_job_that_ended_then() -> None:
+def test_a_lapsed_mark_counts_as_the_end_of_its_job() -> None:
     lapses = round(OF_ENTER.sent_at + TIMING.longest_job)
     state = replace(OUT, late_jobs=(OF_ENTER,))
     early = repetition(state, state.version, now=lapses - 1, timing=TIMING)

@@ -51,7 +51,7 @@ def canonical(some: list[MembershipChange]) -> dict[tuple[str, str], Any]:
         pytest.param(Version(1, True, "a"), Version(1, True, "b"), id="the message id decides what is left"),
     ],
 )
-def test_versions_are_ordered(older: Version, newer: Version) -> None:
+def test_an_exit_wins_over_an_enter_of_the_same_millisecond(older: Version, newer: Version) -> None:
     assert older < newer
 
 
@@ -61,22 +61,22 @@ VERSIONS = st.builds(  # from the year 1 to 9999; a message may carry any time, 
 
 
 @given(VERSIONS, VERSIONS)
-def test_versions_compare_as_texts_do(one: Version, other: Version) -> None:
+def test_versions_order_like_their_strings(one: Version, other: Version) -> None:
     assert (one < other) is (one.text < other.text)
 
 
 @given(VERSIONS)
-def test_a_version_is_read_back_from_its_text(version: Version) -> None:
+def test_a_version_survives_a_round_trip_through_its_string(version: Version) -> None:
     assert Version.from_text(version.text) == version
 
 
-def test_the_text_of_a_version_is_what_rows_and_job_messages_hold() -> None:
+def test_the_string_of_a_version_does_not_change() -> None:
     assert Version(5, exits=True, message_id="a#b").text == "0000000000000005#1#a#b"
     assert Version.from_text("0000000000000005#0#a#b") == Version(5, exits=False, message_id="a#b")
 
 
 @pytest.mark.parametrize("text", ["", "5", "5#1", "x#1#a", "5#2#a", "5##a", "5#true#a"])
-def test_a_text_that_is_no_version_is_refused(text: str) -> None:
+def test_an_invalid_version_string_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         Version.from_text(text)
 
@@ -86,7 +86,7 @@ def test_identities_of_one_member_merge_into_one_record() -> None:
     assert merged.record["hashedPII"] == [{"email": "home"}, {"email": "work"}]
 
 
-def test_an_identity_is_the_same_in_whatever_order_its_fields_are_written() -> None:
+def test_the_order_of_fields_does_not_matter_to_an_identity() -> None:
     digests = {"email": "e", "phone": "p"}
     one, other = change(), change(message_id="b")
     one.record["hashedPII"], other.record["hashedPII"] = [digests], [dict(reversed(digests.items()))]
@@ -94,12 +94,12 @@ def test_an_identity_is_the_same_in_whatever_order_its_fields_are_written() -> N
     assert merged.record["hashedPII"] == [digests]
 
 
-def test_equal_values_have_one_text_without_white_space() -> None:
+def test_canonical_json_is_sorted_and_has_no_white_space() -> None:
     assert canonical_json({"b": 1, "a": ["é", None]}) == canonical_json({"a": ["é", None], "b": 1})
     assert canonical_json({"b": 1, "a": [2, 3]}) == '{"a":[2,3],"b":1}'
 
 
-def test_a_change_erases_nothing_unless_it_says_so() -> None:
+def test_a_change_does_not_erase_by_default() -> None:
     assert MembershipChange("1", Destination(), 1, "a", change(exits=True).record).erase is False
 
 
@@ -108,13 +108,13 @@ def test_a_later_exit_does_not_undo_a_deletion_notice() -> None:
     assert (merged.version.at, merged.erase) == (2, True)
 
 
-def test_an_enter_that_says_erase_erases_nothing_not_even_with_a_later_exit() -> None:
+def test_an_erase_flag_on_an_enter_is_ignored() -> None:
     """Messages of the version before may hold such enters."""
     (left,) = coalesce([change(at=1, erase=True), change(at=2, exits=True)])
     assert left.erase is False
 
 
-def test_the_exit_that_ended_the_life_before_is_kept_before_a_newer_enter() -> None:
+def test_the_exit_before_a_newer_enter_is_kept() -> None:
     three = [change(at=1, emails=("old",)), change(at=2, exits=True, emails=()), change(at=3, emails=("new",))]
     for order in permutations(three):
         left, entered = coalesce(order)
@@ -123,39 +123,39 @@ def test_the_exit_that_ended_the_life_before_is_kept_before_a_newer_enter() -> N
 
 
 @pytest.mark.parametrize("erase", [False, True], ids=["exit", "deletion notice"])
-def test_no_identity_and_no_wish_to_be_erased_travels_over_an_exit_into_a_newer_enter(erase: bool) -> None:
+def test_a_newer_enter_inherits_neither_identities_nor_erase_across_an_exit(erase: bool) -> None:
     *_, entered = coalesce([change(at=1, emails=("old",)), change(at=2, exits=True, erase=erase), change(at=3)])
     assert (entered.record["hashedPII"], entered.erase) == ([{"email": "e"}], False)
 
 
-def test_what_an_enter_brought_along_from_an_earlier_life_goes_to_the_exit_and_only_its_own_is_left() -> None:
+def test_identities_of_an_earlier_life_move_from_the_enter_to_the_exit() -> None:
     entered = replace(change(at=3, emails=("old", "new")), named_at=(1, 3))
     left, entered = coalesce([entered, change(at=2, exits=True, emails=())])
     assert (left.record["hashedPII"], left.named_at) == ([{"email": "old"}], (1,))
     assert (entered.record["hashedPII"], entered.named_at) == ([{"email": "new"}], ()), "all named at its own time"
 
 
-def test_an_enter_of_the_moment_of_an_exit_is_of_the_life_that_ended() -> None:
+def test_an_enter_of_the_same_millisecond_belongs_to_the_life_the_exit_ended() -> None:
     (left,) = coalesce([change(at=2, emails=("same",)), change(at=2, exits=True, emails=())])
     assert left.record["hashedPII"] == [{"email": "same"}]
 
 
-def test_each_identity_keeps_the_time_at_which_it_was_named_last() -> None:
+def test_each_identity_keeps_the_latest_time_it_was_named() -> None:
     (merged,) = coalesce([change(at=1, emails=("x", "y")), change(at=2, emails=("y",)), change(at=3, emails=("z",))])
     assert {identity["email"]: at for at, identity in merged.identities} == {"x": 1, "y": 2, "z": 3}
 
 
-def test_the_times_of_identities_are_left_out_where_all_are_the_time_of_the_change() -> None:
+def test_identity_times_are_omitted_if_all_equal_the_changes_time() -> None:
     (merged,) = coalesce([change(emails=("x",)), change(message_id="b", emails=("y",))])
     assert merged.named_at == ()
 
 
-def test_of_two_changes_with_the_same_version_the_same_one_is_kept_in_either_order() -> None:
+def test_of_two_changes_with_one_version_the_same_is_kept_in_either_order() -> None:
     two = [replace(change(), record=change().record | {"countryCode": country}) for country in ("DE", "FR")]
     assert coalesce(two)[0].record == coalesce(reversed(two))[0].record
 
 
-def test_an_enter_keeps_the_hundred_identities_that_were_named_last() -> None:
+def test_an_enter_keeps_the_hundred_newest_identities() -> None:
     (merged,) = coalesce(change(at=at, emails=(f"e{at}",)) for at in range(130))
     assert [identity["email"] for identity in merged.record["hashedPII"]] == [f"e{at}" for at in range(129, 29, -1)]
     assert merged.identities[0][0] == 129
@@ -189,7 +189,7 @@ def test_repeated_deliveries_change_nothing(some: list[MembershipChange]) -> Non
 
 
 @given(st.lists(changes, max_size=12))
-def test_at_most_an_exit_and_a_newer_enter_are_kept_of_each_member(some: list[MembershipChange]) -> None:
+def test_coalescing_keeps_at_most_an_exit_and_a_newer_enter(some: list[MembershipChange]) -> None:
     kept = canonical(coalesce(some))
     assert kept.keys() == {each.member for each in some}
     for member, lives in kept.items():
@@ -211,11 +211,13 @@ def test_at_most_an_exit_and_a_newer_enter_are_kept_of_each_member(some: list[Me
         pytest.param([change("m1", at=5, exits=True), change("m1", at=6)], [5, 6], id="a later exit and enter"),
     ],
 )
-def test_only_what_is_newer_than_a_deletion_notice_counts(some: list[MembershipChange], expected: list[int]) -> None:
+def test_changes_not_newer_than_a_deletion_notice_are_dropped(
+    some: list[MembershipChange], expected: list[int]
+) -> None:
     assert [each.at for each in since(some, Version(4, True, "notice"))] == expected
 
 
-def test_an_identity_that_was_named_before_a_deletion_notice_is_left_out() -> None:
+def test_identities_not_newer_than_a_deletion_notice_are_dropped() -> None:
     some = [change("m1", at=at, emails=(email,)) for at, email in ((3, "old"), (4, "of its moment"), (5, "new"))]
     (left,) = since(coalesce(some), Version(4, True, "notice"))
     assert (left.record["hashedPII"], left.named_at) == ([{"email": "new"}], ())

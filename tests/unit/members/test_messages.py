@@ -90,7 +90,7 @@ FAILURES = st.builds(
 
 
 @given(CHANGES, HISTORIES)
-def test_a_change_message_is_read_as_it_was_written(changes: list[MembershipChange], history: DeliveryHistory) -> None:
+def test_a_change_message_survives_a_round_trip(changes: list[MembershipChange], history: DeliveryHistory) -> None:
     bodies = pack(changes, history)
     messages = [ChangeMessage.from_body(body) for body in bodies]
     assert all(body.isascii() for body in bodies), "so that characters are bytes"
@@ -102,7 +102,7 @@ def test_a_change_message_is_read_as_it_was_written(changes: list[MembershipChan
 
 
 @given(CHANGES)
-def test_a_change_message_reveals_nothing_that_is_not_set(changes: list[MembershipChange]) -> None:
+def test_a_change_message_omits_fields_that_are_not_set(changes: list[MembershipChange]) -> None:
     for body in pack(changes):
         assert set(json.loads(body)) <= {"v", "audienceId", "connectionId", "targetTypes", "destination", "changes"}
     for each in changes:
@@ -110,12 +110,12 @@ def test_a_change_message_reveals_nothing_that_is_not_set(changes: list[Membersh
 
 
 @pytest.mark.parametrize("identities", [MAX_IDENTITIES, MAX_IDENTITIES + 1, 1_000])
-def test_a_removal_may_name_any_number_of_identities(identities: int) -> None:
+def test_a_removal_may_carry_any_number_of_identities(identities: int) -> None:
     removal = change(exits=True, identities=identities)
     assert ChangeMessage.from_body(*pack([removal])).changes == [removal]
 
 
-def test_an_enter_names_as_many_identities_as_amazon_takes_and_no_more() -> None:
+def test_an_enter_carries_at_most_100_identities() -> None:
     assert ChangeMessage.from_body(*pack([change(identities=MAX_IDENTITIES)])).changes
     with pytest.raises(InvalidMessage):
         ChangeMessage.from_body(*pack([change(identities=MAX_IDENTITIES + 1)]))
@@ -157,7 +157,7 @@ def test_a_history_within_its_limits_is_read(attempts: int, first_at: int) -> No
     assert ChangeMessage.from_body(json.dumps(GOOD | history)).history == DeliveryHistory(attempts, first_at)
 
 
-def test_the_names_of_a_history_stay_since_messages_outlive_an_update() -> None:
+def test_the_field_names_of_a_history_do_not_change() -> None:
     (body,) = pack(
         [change()],
         DeliveryHistory(3, 5, is_replay=True, is_repetition=True, untracked=Untracked("job-1", 9, removes=True)),
@@ -203,7 +203,7 @@ MISTYPED_IN_RECORD: dict[str, list[Any]] = {
     ],
     ids=repr,
 )
-def test_a_change_that_is_incomplete_or_mistyped_is_refused(bad: Any) -> None:
+def test_an_incomplete_or_mistyped_change_is_refused(bad: Any) -> None:
     with pytest.raises(InvalidMessage) as refused:
         ChangeMessage.from_body(json.dumps(GOOD | {"changes": [CHANGE, bad]}))
     assert refused.value.reason == "invalid_message"
@@ -229,7 +229,7 @@ def test_a_change_that_is_incomplete_or_mistyped_is_refused(bad: Any) -> None:
         pytest.param(json.dumps(GOOD | {"changes": [{"at": 1}]}), "invalid_message", id="a change without a record"),
     ],
 )
-def test_the_error_of_an_unreadable_message_has_a_reason(body: str, reason: str) -> None:
+def test_an_unreadable_message_has_a_reason_code(body: str, reason: str) -> None:
     assert ChangeMessage.from_body(json.dumps(GOOD | {"audienceId": "9" * 20})).audience_id == "9" * 20
     for read in (ChangeMessage.from_body, DeadLetter.from_body):
         with pytest.raises(InvalidMessage) as refused:
@@ -240,7 +240,7 @@ def test_the_error_of_an_unreadable_message_has_a_reason(body: str, reason: str)
 NOTICE = CHANGE | {"erase": True, "record": RECORD | {"action": "DELETE", "hashedPII": []}}
 
 
-def test_a_change_of_every_audience_is_a_deletion_notice() -> None:
+def test_an_erasing_exit_from_every_audience_is_a_deletion_notice() -> None:
     envelope = GOOD | {"audienceId": "*", "changes": [NOTICE]}
     (notice,) = ChangeMessage.from_body(json.dumps(envelope)).changes
     assert (notice.audience_id, notice.exits, notice.erase) == ("*", True, True)
@@ -254,7 +254,7 @@ def test_a_change_of_every_audience_is_a_deletion_notice() -> None:
         pytest.param(CHANGE, id="an enter"),
     ],
 )
-def test_of_every_audience_no_other_change_is_taken(bad: dict[str, Any]) -> None:
+def test_no_other_change_of_every_audience_is_accepted(bad: dict[str, Any]) -> None:
     with pytest.raises(InvalidMessage):
         ChangeMessage.from_body(json.dumps(GOOD | {"audienceId": "*", "changes": [bad]}))
 
@@ -279,7 +279,7 @@ HALF = "half"  # the place of half a surrogate pair
         pytest.param(GOOD | {"else": HALF}, id="in a field that no program reads"),
     ],
 )
-def test_half_a_surrogate_pair_is_refused_wherever_it_is(envelope: dict[str, Any], half: str) -> None:
+def test_a_lone_surrogate_is_refused_in_every_field(envelope: dict[str, Any], half: str) -> None:
     body = json.dumps(envelope).replace(HALF, half)
     for read in (ChangeMessage.from_body, DeadLetter.from_body):
         with pytest.raises(InvalidMessage) as refused:
@@ -287,7 +287,7 @@ def test_half_a_surrogate_pair_is_refused_wherever_it_is(envelope: dict[str, Any
         assert refused.value.reason == "message_not_json"
 
 
-def test_a_whole_surrogate_pair_is_a_character() -> None:
+def test_a_surrogate_pair_is_read_as_one_character() -> None:
     body = json.dumps(GOOD | {"connectionId": "\U0001f600"})
     assert "ud83d" in body
     assert ChangeMessage.from_body(body).destination == Destination.of({"connectionId": "\U0001f600"})
@@ -306,7 +306,7 @@ ENVELOPES = st.dictionaries(
 
 
 @given(ENVELOPES, st.dictionaries(st.sampled_from([*CHANGE, *RECORD, "erase", "namedAt"]), JSON, max_size=3))
-def test_any_change_message_is_read_or_refused(envelope: dict[str, Any], fields: dict[str, Any]) -> None:
+def test_any_change_message_is_read_or_raises_invalid_message(envelope: dict[str, Any], fields: dict[str, Any]) -> None:
     record = RECORD | {name: value for name, value in fields.items() if name in RECORD}
     made = CHANGE | {"record": record} | {name: value for name, value in fields.items() if name not in RECORD}
     body = json.dumps(GOOD | {"changes": [made]} | envelope)
@@ -341,7 +341,7 @@ JOBS = st.builds(
 
 
 @given(JOBS)
-def test_a_job_message_is_read_as_it_was_written(message: JobMessage) -> None:
+def test_a_job_message_survives_a_round_trip(message: JobMessage) -> None:
     assert read_job_queue(message.body()) == JobMessage.from_body(message.body()) == message
     assert message.body().isascii()
 
@@ -357,18 +357,18 @@ def test_a_job_message_is_read_as_it_was_written(message: JobMessage) -> None:
         pytest.param(JobMember("m", "v", *[True] * 4), "derp", id="all of them"),
     ],
 )
-def test_the_flags_of_a_record_are_single_characters(member: JobMember, flags: str) -> None:
+def test_job_members_have_one_letter_flags(member: JobMember, flags: str) -> None:
     assert member.flags == flags
     assert json.loads(JobMessage("j", "1", 1, (member,)).body())["members"] == [["m", "v", flags]]
 
 
-def test_the_deletion_of_identities_of_an_older_version_proves_no_removal() -> None:
+def test_identity_deletions_of_an_older_version_are_ignored() -> None:
     members = [["m1", "0000000000000005#1#a", "dpi"], ["m2", "0000000000000005#1#a", "dp"]]
     body = json.dumps({"v": 1, "jobId": "-", "audienceId": "ds", "sentAt": 1, "checks": 0, "members": members})
     assert [each.member for each in JobMessage.from_body(body).members] == ["m2"]
 
 
-def test_a_deletion_message_is_read_as_it_was_written() -> None:
+def test_a_deletion_message_survives_a_round_trip() -> None:
     message = DeletionMessage(("m1", "m-2"), due=1_800_000_000, attempts=3)
     assert read_job_queue(message.body()) == message
 
@@ -383,13 +383,13 @@ def test_a_deletion_message_is_read_as_it_was_written() -> None:
         pytest.param({"deletions": ["m1"], "due": "soon"}, id="a time in words"),
     ],
 )
-def test_a_deletion_message_that_names_nobody_is_refused(fields: dict[str, Any]) -> None:
+def test_a_malformed_deletion_message_is_refused(fields: dict[str, Any]) -> None:
     with pytest.raises(InvalidMessage):
         read_job_queue(json.dumps({"v": 1} | fields))
 
 
 @given(st.lists(JOB_MEMBERS, min_size=1, max_size=5), st.integers(1, 3_000))
-def test_members_that_do_not_fit_into_one_job_message_fill_several(members: list[JobMember], times: int) -> None:
+def test_members_that_exceed_one_job_message_fill_several(members: list[JobMember], times: int) -> None:
     everyone = members * times
     bodies = job_messages("job-1", AUDIENCE, everyone, SENT_AT)
     assert max(map(len, bodies)) <= MAX_MESSAGE_BYTES
@@ -401,24 +401,24 @@ def test_members_that_do_not_fit_into_one_job_message_fill_several(members: list
 
 
 @pytest.mark.parametrize(("length", "each"), [(150_000, 1), (100_000, 2), (60_100, 3), (59_600, 4)])
-def test_members_with_long_ids_fill_messages_as_far_as_these_go(length: int, each: int) -> None:
+def test_members_with_long_ids_fill_each_job_message(length: int, each: int) -> None:
     text = Version(1, exits=False, message_id="x" * length).text
     bodies = job_messages("job-1", AUDIENCE, [JobMember("m1", text, removes=True)] * 4, SENT_AT)
     assert max(map(len, bodies)) <= MAX_MESSAGE_BYTES
     assert len(JobMessage.from_body(bodies[0]).members) == each
 
 
-def test_an_upload_without_members_has_no_message() -> None:
+def test_an_upload_without_members_has_no_job_message() -> None:
     assert job_messages("job-1", AUDIENCE, [], SENT_AT) == []
 
 
-def test_a_message_that_does_not_count_its_checks_has_had_none() -> None:
+def test_a_job_message_without_a_count_of_checks_has_had_none() -> None:
     body = json.loads(job_body())
     del body["checks"]
     assert JobMessage.from_body(json.dumps(body)).checks == 0
 
 
-def test_times_far_ahead_are_taken_up_to_a_limit() -> None:
+def test_job_times_beyond_their_limit_are_refused() -> None:
     assert JobMessage.from_body(job_body(sentAt=10**15)).sent_at == 10**15
     for beyond in (10**15 + 1, -(10**15) - 1):
         with pytest.raises(InvalidMessage):
@@ -451,7 +451,7 @@ MISTYPED_IN_JOB: dict[str, list[Any]] = {
         *(job_body(**{name: value}) for name, values in MISTYPED_IN_JOB.items() for value in values),
     ],
 )
-def test_a_message_that_names_no_job_is_refused(body: str) -> None:
+def test_a_malformed_job_message_is_refused(body: str) -> None:
     with pytest.raises(InvalidMessage):
         JobMessage.from_body(body)
 
@@ -460,16 +460,14 @@ def test_a_message_that_names_no_job_is_refused(body: str) -> None:
 
 
 @given(any_change(), FAILURES)
-def test_a_parked_change_is_read_as_it_was_written(parked: MembershipChange, failure: Failure) -> None:
+def test_a_parked_change_survives_a_round_trip(parked: MembershipChange, failure: Failure) -> None:
     dead_letter = DeadLetter.parked(parked, failure)
     assert DeadLetter.from_body(dead_letter.body()) == dead_letter
     assert ChangeMessage.from_body(dead_letter.body()).changes == [parked], "the worker could read it, too"
 
 
 @given(any_change(), FAILURES)
-def test_a_redriven_change_is_a_replay_since_it_was_counted_as_parked(
-    parked: MembershipChange, failure: Failure
-) -> None:
+def test_a_redriven_change_is_a_replay(parked: MembershipChange, failure: Failure) -> None:
     (body,) = DeadLetter.parked(parked, failure).redrive_bodies()
     message = ChangeMessage.from_body(body)
     assert (message.changes, message.history.is_replay) == ([parked], True)
@@ -477,7 +475,7 @@ def test_a_redriven_change_is_a_replay_since_it_was_counted_as_parked(
 
 
 @given(CHANGES, HISTORIES)
-def test_a_message_that_sqs_moved_to_the_dead_letters_is_redriven_as_it_was(
+def test_a_message_moved_by_sqs_is_redriven_unchanged(
     changes: list[MembershipChange], history: DeliveryHistory
 ) -> None:
     for body in pack(changes, history):
@@ -487,7 +485,7 @@ def test_a_message_that_sqs_moved_to_the_dead_letters_is_redriven_as_it_was(
         assert dead_letter.body() == body
 
 
-def test_a_failure_holds_what_amazon_has_answered() -> None:
+def test_a_failure_contains_amazons_status_and_request_id() -> None:
     refused = Failure.of(RequestRejected("no", status=400, request_id="r-1"), attempts=2, first_at=1, last_at=3)
     assert (refused.reason, refused.status, refused.request_id, refused.attempts) == ("request_rejected", 400, "r-1", 2)
     assert (refused.first_at, refused.last_at) == (1, 3)
@@ -507,7 +505,7 @@ def test_a_failure_holds_what_amazon_has_answered() -> None:
         ),
     ],
 )
-def test_a_dead_letter_with_an_incomplete_failure_can_be_read_all_the_same(failure: Any, read: Failure | None) -> None:
+def test_a_dead_letter_with_an_incomplete_failure_is_read(failure: Any, read: Failure | None) -> None:
     assert DeadLetter.from_body(json.dumps(GOOD | {"failure": failure})).failure == read
 
 

@@ -62,7 +62,7 @@ def plan_of(*rows: PersonRow, known: MemberState | None = None, **options: Any) 
     return planned(known or everywhere(plan=None), rows, NOW, **{"is_new": True, "may_delete": True} | options)
 
 
-def test_a_plan_names_who_must_show_a_proof_and_when_the_person_may_be_deleted() -> None:
+def test_a_plan_lists_audiences_that_need_proof_and_when_to_delete() -> None:
     rows = [
         PersonRow(inside("dataset", entered=NOW - 600), DATASET, has_jobs=False),
         PersonRow(inside("audience"), WITH_JOBS, has_jobs=True),
@@ -75,7 +75,7 @@ def test_a_plan_names_who_must_show_a_proof_and_when_the_person_may_be_deleted()
     )
 
 
-def test_after_a_denial_no_removal_from_a_dataset_is_waited_for() -> None:
+def test_a_denial_waits_for_no_removal_from_a_dataset() -> None:
     newest = replace(notice("m1", NOTICE.at), record=notice("m1", 1).record | {"userConsent": {"consent": {}}})
     denied = replace(everywhere(plan=None), newest=newest)
     rows = [
@@ -100,7 +100,7 @@ def test_after_a_denial_no_removal_from_a_dataset_is_waited_for() -> None:
         ),
     ],
 )
-def test_a_removal_is_waited_for_if_there_is_anything_to_remove(row: MemberState, waits: bool) -> None:
+def test_a_plan_waits_for_a_removal_only_if_it_has_identities_to_remove(row: MemberState, waits: bool) -> None:
     plan = plan_of(PersonRow(row, WITH_JOBS, has_jobs=True))
     assert plan
     assert (plan.done_after > NOW) is waits
@@ -116,7 +116,7 @@ def test_a_removal_is_waited_for_if_there_is_anything_to_remove(row: MemberState
         pytest.param([PersonRow(inside(), DATASET, has_jobs=False)], {"may_delete": False}, 0, id="a DSP account"),
     ],
 )
-def test_a_deletion_is_planned_for_known_people_only(rows: list[PersonRow], options: dict[str, Any], due: int) -> None:
+def test_a_deletion_is_planned_only_for_known_people(rows: list[PersonRow], options: dict[str, Any], due: int) -> None:
     plan = plan_of(*rows, **options)
     assert plan
     assert plan.deletion_due == due
@@ -151,16 +151,14 @@ def test_a_deletion_is_planned_for_known_people_only(rows: list[PersonRow], opti
         ),
     ],
 )
-def test_an_audience_that_was_sent_an_enter_from_before_the_notice_must_show_a_proof(
-    row: PersonRow, held: bool
-) -> None:
+def test_an_audience_sent_an_enter_before_the_notice_needs_proof(row: PersonRow, held: bool) -> None:
     assert plan_of(row) == plan_of(row, known=everywhere(plan=None))
     plan = plan_of(row)
     assert plan
     assert (plan.held_in, plan.also_in) == ((("a",), ()) if held else ((), ("a",)))
 
 
-def test_a_deletion_of_another_dataset_proves_a_row_of_a_dataset_and_none_of_the_audience_api() -> None:
+def test_an_accepted_deletion_proves_every_dataset_but_no_other_audience() -> None:
     known = everywhere(deleted(NOW - 60), plan=None)
     rows = [
         PersonRow(inside("dataset", identities=()), DATASET, has_jobs=False),
@@ -183,7 +181,7 @@ def test_a_second_notice_adds_to_the_plan_unless_the_erasure_was_closed() -> Non
     ]
 
 
-def test_a_notice_that_is_spread_again_adds_only_rows_without_its_exit() -> None:
+def test_the_second_pass_of_a_notice_adds_only_rows_without_its_exit() -> None:
     rows = [PersonRow(left("b"), DATASET, has_jobs=False)]
     assert plan_of(*rows, known=everywhere(), is_new=False) is PLAN
     late = plan_of(PersonRow(inside("b"), DATASET, has_jobs=False), *rows, known=everywhere(), is_new=False)
@@ -242,7 +240,7 @@ def test_a_notice_that_is_spread_again_adds_only_rows_without_its_exit() -> None
         pytest.param([inside()], (deleted(NOW + DAY),), DAY + 100, None, id="not while the exit is still missing"),
     ],
 )
-def test_amazon_is_asked_when_no_enter_can_take_effect_after_it(
+def test_a_deletion_is_requested_once_no_enter_can_take_effect_after_it(
     rows: list[MemberState], steps: tuple[ErasureStep, ...], after: int, expected: float | None
 ) -> None:
     """`after` is in seconds since the notice was recorded."""
@@ -250,11 +248,11 @@ def test_amazon_is_asked_when_no_enter_can_take_effect_after_it(
 
 
 @pytest.mark.parametrize("plan", [None, ErasurePlan(("a",))])
-def test_without_a_plan_nobody_is_asked(plan: ErasurePlan | None) -> None:
+def test_no_deletion_is_requested_without_a_plan(plan: ErasurePlan | None) -> None:
     assert next_request(everywhere(plan=plan), [left()], NOW + DAY) is None
 
 
-def test_a_claim_keeps_others_from_asking() -> None:
+def test_a_claimed_deletion_is_not_requested_by_others() -> None:
     known = claimed(everywhere(), NOW + 400.4)
     assert next_request(known, [left()], NOW + 100) == NOW + 400
     assert next_request(claimed(everywhere(), NOW + 2 * DAY), [left()], NOW) == NOW + 2 * DAY
@@ -269,7 +267,7 @@ def test_an_accepted_deletion_is_recorded() -> None:
 # A late acceptance
 
 
-def test_enters_wait_for_the_deletion_unless_an_exit_newer_than_a_late_notice_was_recorded_before_it() -> None:
+def test_a_row_left_before_a_late_notice_does_not_wait_for_its_deletion() -> None:
     row = left(removals_end=NOW + 14_650)
     assert enters_wait_until(everywhere(), [row], DATASET) == NOW + 14_640
     assert enters_wait_until(everywhere(), [row, replace(row, removals_end=NOW + 9)], DATASET) == NOW + 9
@@ -289,6 +287,6 @@ BACK = inside(entered=NOW + 5 * HOUR, removals_end=NOW + 4 * HOUR)
         pytest.param(left(entered=NOW + 5 * HOUR), False, id="out"),
     ],
 )
-def test_who_is_in_is_entered_again_when_the_deletion_has_taken_effect(state: MemberState, again: bool) -> None:
+def test_a_member_entered_before_the_deletion_is_entered_again_after_it(state: MemberState, again: bool) -> None:
     after = entered_again(state, ASKED, DATASET)
     assert after == (replace(state, removals_end=ASKED + 7_320) if again else state)

@@ -27,7 +27,7 @@ def messages(*states: MemberState, now: float) -> list[tuple[ChangeMessage, int]
     return [(ChangeMessage.from_body(body), delay) for bodies, delay in yielded for body in bodies]
 
 
-def test_a_repetition_names_the_newest_version_and_nothing_that_identifies_the_person_at_amazon() -> None:
+def test_a_repetition_message_contains_the_version_but_no_identities() -> None:
     ((message, delay),) = messages(owing(), now=DUE - 30)
     (bare,) = message.changes
     assert (bare.version, bare.record["hashedPII"], bare.named_at) == (leave(2).version, [], ())
@@ -36,11 +36,11 @@ def test_a_repetition_names_the_newest_version_and_nothing_that_identifies_the_p
     assert [delay for _, delay in messages(late, now=NOW + TIMING.longest_job - 30)] == [30]
 
 
-def test_where_nothing_is_due_there_is_no_message() -> None:
+def test_no_repetition_message_is_queued_if_nothing_is_due() -> None:
     assert messages(recorded(enter(1, "a")), recorded(enter(1, "a"), leave(2)), now=NOW) == []
 
 
-def test_members_who_wait_as_long_share_a_message_for_each_audience() -> None:
+def test_members_of_an_audience_with_the_same_delay_share_a_message() -> None:
     sent = messages(owing(), owing("7"), owing("7"), recorded(enter(1, "a")), now=DUE - 300)
     assert [(message.audience_id, len(message.changes), delay) for message, delay in sent] == [
         (AUDIENCE, 1, 300),
@@ -63,7 +63,7 @@ def test_members_who_wait_as_long_share_a_message_for_each_audience() -> None:
         pytest.param(60, 86_400, 840, id="longer: until the next quarter of an hour"),
     ],
 )
-def test_a_delay_is_rounded_up_and_bounded_by_what_sqs_allows(now: int, seconds: float, delay: int) -> None:
+def test_a_delay_is_rounded_up_and_limited_to_15_minutes(now: int, seconds: float, delay: int) -> None:
     wait = wait_until(now + seconds, now, is_fixed=True)
     assert (wait.delay, MAX_DELAY) == (delay, 900)
     assert wait.until is not None

@@ -37,23 +37,14 @@ def audited(
     return reconcile(Counts(accepted, completed or {}, waits or {}), since, now)
 
 
-def test_completed_changes_are_accounted_for() -> None:
-    result = audited({NOON: 5, NOON + STEP: 3}, {NOON: 5, NOON + STEP: 3}, now=NOON + 3 * HOUR)
-    assert (result.gaps, result.missing) == ((), 0)
-
-
-def test_a_change_that_is_not_completed_is_a_gap_at_the_time_at_which_it_was_accepted() -> None:
+def test_an_uncompleted_change_is_a_gap_at_the_time_it_was_accepted() -> None:
     result = audited({NOON: 5, NOON + STEP: 3}, {NOON: 5, NOON + STEP: 1}, now=NOON + 3 * HOUR)
     assert result.gaps == (Gap(NOON + STEP, 2),)
 
 
-def test_a_change_that_was_counted_twice_hides_no_gap_at_another_time() -> None:
+def test_a_change_counted_twice_does_not_hide_a_gap_at_another_time() -> None:
     result = audited({NOON: 100_000, NOON + STEP: 3}, {NOON: 100_287, NOON + STEP: 2}, now=NOON + 3 * HOUR)
     assert (result.gaps, result.counted_twice) == ((Gap(NOON + STEP, 1),), 287)
-
-
-def test_one_lost_change_of_a_hundred_thousand_is_a_gap() -> None:
-    assert audited({NOON: 100_000}, {NOON: 99_999}, now=NOON + 3 * HOUR).missing == 1
 
 
 @pytest.mark.parametrize(
@@ -81,17 +72,17 @@ def test_one_lost_change_of_a_hundred_thousand_is_a_gap() -> None:
         ),
     ],
 )
-def test_a_window_is_not_final_while_one_of_its_changes_may_wait(waits: dict[int, float], known_after: int) -> None:
+def test_a_window_stays_open_while_one_of_its_changes_may_wait(waits: dict[int, float], known_after: int) -> None:
     assert audited({NOON: 1}, waits=waits, now=NOON + known_after - 1) == AuditResult(NOON, ())
     assert audited({NOON: 1}, waits=waits, now=NOON + known_after).gaps == (Gap(NOON, 1),)
 
 
-def test_an_old_window_is_final_while_younger_changes_wait() -> None:
+def test_an_old_window_is_closed_while_younger_changes_wait() -> None:
     hourly = {NOON + hour * HOUR: 600.0 for hour in range(10)}  # some change always waits for ten minutes
     assert audited({}, waits=hourly, now=NOON + 10 * HOUR).until == NOON + 8 * HOUR - 600
 
 
-def test_an_audit_whose_checkpoint_is_in_the_future_changes_nothing() -> None:
+def test_a_checkpoint_in_the_future_changes_nothing() -> None:
     assert audited({}, now=NOON - 60) == AuditResult(NOON, ())
 
 
@@ -153,7 +144,7 @@ def test_each_lost_change_is_reported_once_however_often_the_audit_runs(
         pytest.param({"visible": {NOON: 0}}, {NOON: 0}, id="an empty queue"),
     ],
 )
-def test_the_longest_wait_of_an_hour_follows_from_the_metrics_of_queue_and_worker(
+def test_the_longest_wait_of_an_hour_is_derived_from_queue_and_worker_metrics(
     known: dict[str, dict[int, float]], wait: dict[int, float]
 ) -> None:
     nothing: dict[str, dict[int, float]] = {
@@ -166,7 +157,7 @@ def in_every_hour(value: float, hours: int) -> dict[int, float]:
     return {NOON + hour * HOUR: value for hour in range(hours)}
 
 
-def test_with_a_crash_in_every_hour_the_audit_lags_by_a_few_hours_and_no_more() -> None:
+def test_hourly_crashes_delay_the_audit_by_at_most_12_hours() -> None:
     nothing: dict[int, float] = {}
     for hours in (24, 48, 240):
         waits = longest_waits(
@@ -239,7 +230,7 @@ class SimulatedChange:
         max_size=6,
     ),
 )
-def test_a_waiting_change_is_never_a_gap_however_the_worker_crashes(
+def test_a_waiting_change_is_never_a_gap_even_if_the_worker_crashes(
     begins: int, visibility: int, outcomes: list[list[float | None]]
 ) -> None:
     change = SimulatedChange(NOON + begins, visibility)
@@ -267,5 +258,5 @@ def test_a_waiting_change_is_never_a_gap_however_the_worker_crashes(
         pytest.param(100, 400, 25, id="a share of many"),
     ],
 )
-def test_the_share_of_repeated_records_counts_from_a_hundred_on(repeated: int, sent: int, percent: float) -> None:
+def test_the_percentage_of_repeated_records_needs_a_hundred_records(repeated: int, sent: int, percent: float) -> None:
     assert repeated_percent(repeated, sent) == percent

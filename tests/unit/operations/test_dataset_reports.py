@@ -28,9 +28,7 @@ REVOKED = share("REVOKED_BY_USER", revoked_at=NOW - DAY)
         pytest.param([REVOKED, share("ACTIVE", account="ENTITY2")], 1, 1, id="another account is reached"),
     ],
 )
-def test_a_share_counts_as_revoked_for_a_week_unless_its_destination_is_reached_again(
-    shares: list[Share], ended: int, recently: int
-) -> None:
+def test_a_revoked_share_counts_for_a_week_unless_shared_again(shares: list[Share], ended: int, recently: int) -> None:
     report = DatasetReport("adm-1", shares=tuple(shares))
     assert (len(report.ended), len(report.ended_recently(NOW))) == (ended, recently)
 
@@ -55,7 +53,7 @@ class Stored(dict[str, str]):
         ),
     ],
 )
-def test_the_time_at_which_a_share_was_first_seen_revoked(
+def test_a_revoked_share_keeps_the_time_it_was_first_seen(
     unread: dict[str, AudienceSyncError], kept: dict[str, str]
 ) -> None:
     stored = Stored({"sr-0": "5"})
@@ -78,5 +76,5 @@ def test_the_time_at_which_a_share_was_first_seen_revoked(
         pytest.param(None, Metrics(accepted=900, match_percent=70.0), Sizes(), id="no records"),
     ],
 )
-def test_sizes_are_of_the_present_records(records: int | None, metrics: Metrics, sizes: Sizes) -> None:
+def test_sizes_are_derived_from_the_current_records(records: int | None, metrics: Metrics, sizes: Sizes) -> None:
     assert DatasetReport("adm-1", records, metrics).sizes == sizes

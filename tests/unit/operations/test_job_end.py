@@ -59,7 +59,7 @@ def after(
 # Late jobs
 
 
-def test_the_mark_of_a_late_job_holds_what_is_needed_to_judge_its_end() -> None:
+def test_the_mark_of_a_late_job_has_its_time_version_and_kind() -> None:
     assert late_job(message(ENTER), ENTER) == LateJob("job-1", EXITED, at=4, removes=False)
     assert late_job(message(REMOVAL), REMOVAL) == LateJob("job-1", EXITED, at=2, removes=True)
 
@@ -87,7 +87,7 @@ MARKED = (LateJob("job-1", EXITED - 60, at=1), LateJob("job-2", EXITED, at=4))
         pytest.param(state(NAMED_SINCE), ENTER, EXITED, None, id="an enter, with nothing to remove any more"),
     ],
 )
-def test_after_a_late_job_what_it_may_have_undone_is_due_at_once(
+def test_after_a_late_job_any_upload_it_may_have_undone_is_due_at_once(
     known: MemberState, job: JobMember, sent_at: int, due: bool | None
 ) -> None:
     for report in (WELL, None):
@@ -95,17 +95,17 @@ def test_after_a_late_job_what_it_may_have_undone_is_due_at_once(
         assert ended == (None if due is None else (NOW, due))
 
 
-def test_a_late_jobs_mark_is_dropped_however_it_ends_and_no_other() -> None:
+def test_the_end_of_a_late_job_drops_only_its_own_mark() -> None:
     marked = state(NAMED_SINCE, late_jobs=MARKED)
     for is_rejected in (True, False):
         assert after(marked, ENTER, is_late=True, is_rejected=is_rejected).late_jobs == MARKED[1:]
 
 
-def test_a_late_job_that_took_no_effect_has_undone_nothing() -> None:
+def test_a_rejected_late_job_makes_nothing_due() -> None:
     assert after(OUT, OLD_ENTER, is_late=True, is_rejected=True, sent_at=EXITED - 60) == OUT
 
 
-def test_a_job_in_time_changes_nothing() -> None:
+def test_a_job_that_ends_in_time_changes_nothing() -> None:
     for each in (ENTER, OLD_ENTER, REMOVAL):
         assert after(BACK, each) == BACK
 
@@ -127,7 +127,7 @@ def test_a_job_in_time_changes_nothing() -> None:
         pytest.param(REMOVAL, state(NAMED_SINCE, left=None), None, id="a removal, of a member who never left"),
     ],
 )
-def test_a_rejected_record_is_parked_unless_a_newer_change_has_made_it_moot(
+def test_a_rejected_record_is_parked_unless_a_newer_change_superseded_it(
     job: JobMember, known: MemberState, expected: tuple[str, list[str]] | None
 ) -> None:
     change = rejected_change(job, known)
@@ -146,7 +146,7 @@ def test_a_rejected_record_is_parked_unless_a_newer_change_has_made_it_moot(
         pytest.param(ENTER, EXITED, False, id="an enter"),
     ],
 )
-def test_that_the_last_removal_took_no_effect_is_kept(job: JobMember, sent_at: int, fails: bool) -> None:
+def test_a_failed_last_removal_marks_the_row(job: JobMember, sent_at: int, fails: bool) -> None:
     assert after(BACK, job, is_rejected=True, sent_at=sent_at) == replace(BACK, removal_failed=fails)
     assert after(BACK, job, None, sent_at=sent_at) == replace(BACK, removal_failed=fails), "nor if it is unknown"
 
@@ -179,7 +179,7 @@ NOTICED = state(NAMED_BEFORE, exits=True, erase_until=2)
         ),
     ],
 )
-def test_the_last_removal_erases_what_a_deletion_notice_concerns_when_it_has_ended_well(
+def test_the_successful_last_removal_erases_identities_under_a_notice(
     known: MemberState, job: JobMember, report: JobReport | None, sent_at: int, erases: bool
 ) -> None:
     ended = after(known, job, report, sent_at=sent_at)
@@ -187,7 +187,7 @@ def test_the_last_removal_erases_what_a_deletion_notice_concerns_when_it_has_end
     assert ended == (replace(known, identities=known.identities[:-1]) if erases else unerased)
 
 
-def test_a_removal_erases_only_what_was_named_by_then() -> None:
+def test_a_removal_erases_only_identities_named_before_it() -> None:
     later = state(NAMED_SINCE, NAMED_BEFORE, exits=True, erase_until=3, left=LEFT._replace(at=3))
     assert after(later, ERASING).identities == (NAMED_SINCE,)
 
@@ -209,7 +209,7 @@ REMOVED = ErasureStep(StepKind.REMOVAL, "job-1", EXITED * 1000 + 999, NOW * 1000
         pytest.param(PART, WELL, True, (), id="rejected"),
     ],
 )
-def test_the_end_of_an_upload_that_carries_out_an_erasure_is_recorded_once(
+def test_the_end_of_an_erasing_removal_is_recorded_once(
     each: JobMember, report: JobReport | None, is_rejected: bool, expected: tuple[ErasureStep, ...]
 ) -> None:
     ended = after(NOTICED, each, report, is_rejected=is_rejected)
@@ -217,7 +217,7 @@ def test_the_end_of_an_upload_that_carries_out_an_erasure_is_recorded_once(
     assert after(ended, each, report, is_rejected=is_rejected).erasure == expected
 
 
-def test_a_row_of_a_dataset_is_erased_whether_or_not_amazon_deletes_the_person() -> None:
+def test_a_datasets_row_is_erased_without_waiting_for_the_persons_deletion() -> None:
     of = replace(message(LAST_PART), destination=DATASET)
     ended = after_end(NOTICED, of, WELL, LAST_PART, is_rejected=False, now=NOW, timing=TIMING)
     assert ended.identities == ()
@@ -240,7 +240,7 @@ def test_a_row_of_a_dataset_is_erased_whether_or_not_amazon_deletes_the_person()
         pytest.param(ENTER, JobReport("SUCCEEDED", rejected={"m2": "no"}), False, False, id="another one rejected"),
     ],
 )
-def test_a_job_that_ends_well_and_in_time_concerns_only_those_it_erases(
+def test_a_job_that_succeeds_in_time_concerns_only_members_it_erases(
     each: JobMember, report: JobReport | None, is_late: bool, expected: bool
 ) -> None:
     assert is_concerned(message(each, is_late=is_late), report, each) is expected
@@ -266,7 +266,7 @@ def test_a_job_that_ends_well_and_in_time_concerns_only_those_it_erases(
         ),
     ],
 )
-def test_the_records_that_took_no_effect_have_a_reason_each(
+def test_each_record_without_effect_has_a_reason(
     report: JobReport | None, expected: list[tuple[JobMember, str, str]]
 ) -> None:
     members = message(ERASING, ENTER._replace(member="m2"))

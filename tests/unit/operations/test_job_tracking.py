@@ -173,7 +173,7 @@ def rejecting(*members: str) -> JobReport:
 
 
 @pytest.mark.parametrize("after", [FIRST_CHECK, int(IN_TIME)])
-def test_a_job_that_ended_well_in_time_costs_no_read_and_no_write(harness: JobHarness, after: int) -> None:
+def test_a_job_that_succeeds_in_time_costs_no_read_and_no_write(harness: JobHarness, after: int) -> None:
     members = [
         *harness.upload(enter(1)),
         *harness.upload(enter(1, member="m2")),
@@ -186,7 +186,7 @@ def test_a_job_that_ended_well_in_time_costs_no_read_and_no_write(harness: JobHa
     assert (harness.changes.messages, harness.jobs.messages, harness.dead_letters.messages) == ([], [], [])
 
 
-def test_of_a_job_that_rejected_some_records_only_the_rows_of_these_are_read(harness: JobHarness) -> None:
+def test_only_rows_of_rejected_records_are_read(harness: JobHarness) -> None:
     version = enter(1).version.text
     members = [JobMember(f"m{number}", version, removes=False) for number in range(6_000)]
     assert harness.cost(lambda: harness.check(rejecting("m7", "m9"), *members)) == (2, 0)
@@ -195,7 +195,7 @@ def test_of_a_job_that_rejected_some_records_only_the_rows_of_these_are_read(har
 # Rejected records
 
 
-def test_a_record_that_the_job_rejected_is_parked_with_amazons_reason_and_can_be_redriven(harness: JobHarness) -> None:
+def test_a_rejected_record_is_parked_with_amazons_reason(harness: JobHarness) -> None:
     members = [member for name in ("m1", "m2", "m3") for member in harness.upload(enter(5, name, member=name))]
     result = harness.check(rejecting("m2"), *members)
     dead_letter = json.loads(*harness.dead_letters.bodies)
@@ -215,7 +215,7 @@ def test_a_record_that_the_job_rejected_is_parked_with_amazons_reason_and_can_be
     assert change == enter(5, "m2", member="m2")
 
 
-def test_a_change_is_not_parked_because_an_older_one_was_rejected_within_the_same_second(harness: JobHarness) -> None:
+def test_a_rejected_change_is_not_parked_if_a_newer_one_was_sent(harness: JobHarness) -> None:
     older = harness.upload(enter(5))
     newer = harness.upload(enter(5, "b", message_id="z"))
     assert harness.check(rejecting("m1"), *older).parked == 0
@@ -225,7 +225,7 @@ def test_a_change_is_not_parked_because_an_older_one_was_rejected_within_the_sam
 
 @pytest.mark.parametrize("answer", [FAILED, rejecting("m1")], ids=["failed", "rejected"])
 @pytest.mark.parametrize("exit_", [leave(6), notice(6)], ids=["exit", "deletion notice"])
-def test_a_removal_that_took_no_effect_is_parked_with_everything_that_another_attempt_needs(
+def test_a_failed_removal_is_parked_with_all_its_identities(
     harness: JobHarness, answer: JobReport, exit_: MembershipChange
 ) -> None:
     harness.upload(enter(4, "a"))
@@ -237,12 +237,12 @@ def test_a_removal_that_took_no_effect_is_parked_with_everything_that_another_at
     assert harness.names() == {"a", "b"}, "the row keeps them, too"
 
 
-def test_a_replay_that_is_rejected_is_parked_and_not_counted_again(harness: JobHarness) -> None:
+def test_a_rejected_replay_is_parked_and_not_counted_again(harness: JobHarness) -> None:
     result = harness.check(rejecting("m1"), *harness.upload(enter(5), is_replay=True))
     assert (result.parked, result.counted) == (1, 0)
 
 
-def test_a_member_without_a_row_is_left_alone(harness: JobHarness) -> None:
+def test_a_rejected_member_without_a_row_is_not_parked(harness: JobHarness) -> None:
     unknown = JobMember("m9", enter(5).version.text, removes=False)
     assert harness.check(rejecting("m9"), unknown).parked == 0
 
@@ -258,9 +258,7 @@ def test_a_member_without_a_row_is_left_alone(harness: JobHarness) -> None:
         pytest.param("m9", ["job_failed"] * 3, id="a member of another message"),
     ],
 )
-def test_a_failed_job_parks_all_its_members_whichever_records_it_names(
-    harness: JobHarness, named: str, reasons: list[str]
-) -> None:
+def test_a_failed_job_parks_all_its_members(harness: JobHarness, named: str, reasons: list[str]) -> None:
     members = [member for name in ("m1", "m2", "m3") for member in harness.upload(enter(5, member=name))]
     assert harness.check(JobReport("FAILED", rejected={named: "no"} if named else {}), *members).parked == 3
     assert sorted(reason for reason, _, _ in harness.parked()) == reasons
@@ -268,9 +266,7 @@ def test_a_failed_job_parks_all_its_members_whichever_records_it_names(
 
 @pytest.mark.parametrize("guarded", [True, False], ids=["with the table", "without the table"])
 @pytest.mark.parametrize("answer", [PENDING, FAILED], ids=["pending", "ended"])
-def test_the_result_of_a_check_names_the_job_that_was_asked_about_and_amazons_answer(
-    harness: JobHarness, answer: JobReport, guarded: bool
-) -> None:
+def test_the_result_of_a_check_contains_amazons_report(harness: JobHarness, answer: JobReport, guarded: bool) -> None:
     members = harness.upload(enter(5))
     harness.guarded = guarded
     result = harness.check(answer, *members, job_id="job-7")
@@ -284,7 +280,7 @@ def test_the_result_of_a_check_names_the_job_that_was_asked_about_and_amazons_an
     ("checks", "shortest", "longest", "mark"),
     [(0, 60, 60, 1), (1, 120, 180, 60), (3, 480, 540, 60), (4, 1, 900, 900), (50, 1, 900, 900), (10_000, 1, 900, 900)],
 )
-def test_a_pending_job_is_checked_again_after_growing_pauses_that_end_on_a_mark(
+def test_a_pending_job_is_checked_after_growing_delays_up_to_15_minutes(
     harness: JobHarness, checks: int, shortest: int, longest: int, mark: int
 ) -> None:
     message = JobMessage("job-1", AUDIENCE, SENT_AT, tuple(harness.upload(enter(5), is_replay=True)), checks)
@@ -317,7 +313,7 @@ def test_a_job_is_given_up_when_it_is_older_than_36_hours_and_not_before(
     assert harness.check(answer, *members, after=hours_36 + 1).outcome == "given_up"
 
 
-def test_a_job_that_amazon_does_not_know_is_not_checked_again(harness: JobHarness) -> None:
+def test_a_job_unknown_to_amazon_is_not_checked_again(harness: JobHarness) -> None:
     assert harness.check(UNKNOWN, *harness.upload(enter(5))).outcome == "unknown"
     assert (harness.jobs.messages, harness.parked()) == ([], [])
 
@@ -330,7 +326,7 @@ def test_a_job_that_amazon_does_not_know_is_not_checked_again(harness: JobHarnes
         pytest.param(PENDING, LONGEST_JOB + 1, "given_up", id="it has never ended"),
     ],
 )
-def test_a_deletion_whose_job_is_not_known_to_have_ended_well_is_parked_and_erases_nothing(
+def test_an_erasing_removal_with_an_unknown_outcome_is_parked(
     harness: JobHarness, answer: JobReport | Exception, after: int, outcome: str
 ) -> None:
     harness.upload(enter(4, "a"))
@@ -348,7 +344,7 @@ def mark(at: int, *, removes: bool = False, job_id: str = "job-1") -> LateJob:
     return LateJob(job_id, SENT_AT // 1000, at, removes)
 
 
-def test_the_rows_of_a_late_jobs_members_are_marked_until_it_has_ended(harness: JobHarness) -> None:
+def test_a_late_job_marks_the_rows_of_its_members_until_it_ends(harness: JobHarness) -> None:
     harness.upload(enter(4, member="m2"))
     members = [*harness.upload(enter(5)), *harness.upload(leave(6, member="m2"))]
     assert harness.check(PENDING, *members).outcome == "waiting"
@@ -361,7 +357,7 @@ def test_the_rows_of_a_late_jobs_members_are_marked_until_it_has_ended(harness: 
 @pytest.mark.parametrize(
     ("after", "marks"), [(int(IN_TIME), ()), (int(IN_TIME) + 1, (mark(5),))], ids=["in time", "by now it may be late"]
 )
-def test_a_job_that_amazon_does_not_show_is_marked_once_it_may_be_late(
+def test_a_job_whose_check_fails_is_marked_once_it_may_be_late(
     harness: JobHarness, after: int, marks: tuple[LateJob, ...]
 ) -> None:
     members = harness.upload(enter(5))
@@ -370,7 +366,7 @@ def test_a_job_that_amazon_does_not_show_is_marked_once_it_may_be_late(
     assert harness.state().late_jobs == marks
 
 
-def test_a_row_keeps_the_marks_of_the_jobs_that_were_sent_last(harness: JobHarness) -> None:
+def test_a_row_keeps_the_marks_of_the_20_newest_jobs(harness: JobHarness) -> None:
     members = harness.upload(enter(5))
     for number in range(MAX_MARKS + 2):
         harness.check(PENDING, *members, job_id=f"job-{number}", sent_at=SENT_AT + number * 1000)
@@ -379,7 +375,7 @@ def test_a_row_keeps_the_marks_of_the_jobs_that_were_sent_last(harness: JobHarne
 
 
 @pytest.mark.parametrize("end", [WELL, UNKNOWN], ids=["ended", "unknown"])
-def test_after_a_late_enter_the_removal_that_was_sent_meanwhile_is_due_once_more(
+def test_after_a_late_enter_the_removal_sent_meanwhile_is_repeated(
     harness: JobHarness, end: JobReport | Exception
 ) -> None:
     harness.check(PENDING, *harness.upload(enter(5, "a")))
@@ -388,13 +384,13 @@ def test_after_a_late_enter_the_removal_that_was_sent_meanwhile_is_due_once_more
     assert (result.repeated, harness.repeated()) == (1, [("m1", "DELETE", 0)])
 
 
-def test_a_job_that_was_first_checked_too_late_may_have_been_late(harness: JobHarness) -> None:
+def test_a_job_first_checked_late_counts_as_late(harness: JobHarness) -> None:
     members = harness.upload(enter(5, "a"))
     harness.upload(leave(6))
     assert harness.check(WELL, *members, after=int(IN_TIME) + 1).repeated == 1
 
 
-def test_a_repetition_that_cannot_be_stored_is_queued_when_the_check_comes_back(harness: JobHarness) -> None:
+def test_a_repetition_that_could_not_be_queued_is_queued_by_the_next_check(harness: JobHarness) -> None:
     harness.check(PENDING, *harness.upload(enter(5, "a")))
     harness.upload(leave(6))
     waiting = JobMessage.from_body(harness.jobs.drain()[0])
@@ -411,7 +407,7 @@ def test_a_repetition_that_cannot_be_stored_is_queued_when_the_check_comes_back(
 LAST_REMOVAL = LONGEST_JOB + IN_TIME  # seconds after the enter: no job of one can be running
 
 
-def test_a_removal_that_ended_well_erases_what_a_deletion_notice_concerns(harness: JobHarness) -> None:
+def test_a_successful_removal_erases_identities_under_a_deletion_notice(harness: JobHarness) -> None:
     harness.upload(enter(4, "a"))
     removal = harness.upload(notice(5), after=LAST_REMOVAL)
     result = harness.check(WELL, *removal, sent_at=round(harness.now * 1000))
@@ -434,7 +430,7 @@ def test_a_removal_that_ended_well_erases_what_a_deletion_notice_concerns(harnes
         ),
     ],
 )
-def test_after_a_transient_error_the_message_stays_in_the_queue(
+def test_a_transient_error_leaves_the_job_message_in_the_queue(
     harness: JobHarness, answer: JobReport | Exception, break_: Callable[[JobHarness], None]
 ) -> None:
     members = harness.upload(enter(5))
@@ -462,14 +458,14 @@ def overtake(harness: JobHarness, times: int) -> None:
 
 
 @pytest.mark.parametrize("times", [1, 3])
-def test_a_row_that_changes_meanwhile_is_read_again(harness: JobHarness, times: int) -> None:
+def test_a_row_that_changed_meanwhile_is_read_again(harness: JobHarness, times: int) -> None:
     members = [*harness.upload(enter(5)), *harness.upload(enter(5, member="m2"))]
     overtake(harness, times)
     harness.check(PENDING, *members)
     assert [harness.state(member).late_jobs for member in ("m1", "m2")] == [(mark(5),)] * 2
 
 
-def test_members_whose_row_changes_meanwhile_count_once_as_erased(harness: JobHarness) -> None:
+def test_a_member_whose_row_changed_meanwhile_counts_once_as_erased(harness: JobHarness) -> None:
     for member in ("m1", "m2"):
         harness.upload(enter(5, member=member))
     harness.now += LAST_REMOVAL
@@ -479,7 +475,7 @@ def test_members_whose_row_changes_meanwhile_count_once_as_erased(harness: JobHa
     assert (harness.names("m1"), harness.names("m2")) == (set(), set())
 
 
-def test_an_answer_that_leaves_just_enough_time_is_acted_on(
+def test_a_slow_answer_within_the_reserved_time_is_acted_on(
     harness: JobHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def slow(_job_id: str) -> JobReport:
@@ -497,7 +493,7 @@ def test_no_job_is_checked_without_time_to_act_on_the_answer(harness: JobHarness
     assert harness.check(PENDING, *harness.upload(enter(5)), left=MIN_TIME_PER_CHECK).outcome == "waiting"
 
 
-def test_a_check_has_time_for_amazons_slowest_answer_a_token_and_what_follows() -> None:
+def test_the_reserved_time_covers_amazons_slowest_answer_and_a_token() -> None:
     amazon, token = 30.0, 15.0  # seconds
     assert amazon + token + RESERVE <= MIN_TIME_PER_CHECK
 
@@ -513,7 +509,7 @@ def test_a_check_has_time_for_amazons_slowest_answer_a_token_and_what_follows() 
         pytest.param(JobReport("FAILED", rejected={"m2": "no"}), 3, id="the job failed"),
     ],
 )
-def test_without_the_table_rejected_records_are_counted_and_not_parked(
+def test_rejected_records_are_only_counted_if_no_table_is_kept(
     harness: JobHarness, report: JobReport, untracked: int
 ) -> None:
     members = [member for name in ("m1", "m2", "m3") for member in harness.upload(enter(5, member=name))]
@@ -523,7 +519,7 @@ def test_without_the_table_rejected_records_are_counted_and_not_parked(
     assert (harness.dead_letters.messages, harness.changes.messages) == ([], [])
 
 
-def test_without_the_table_a_late_job_is_checked_again_and_nothing_is_marked(harness: JobHarness) -> None:
+def test_a_late_job_is_checked_again_if_no_table_is_kept(harness: JobHarness) -> None:
     members = harness.upload(enter(5))
     harness.guarded = False
     assert harness.cost(lambda: harness.check(PENDING, *members)) == (0, 0)
@@ -554,7 +550,7 @@ def members_in(queue: FakeQueue) -> list[str]:
     return [change["record"]["externalUserId"] for body in queue.bodies for change in json.loads(body)["changes"]]
 
 
-def test_dead_letters_that_take_longer_than_one_invocation_are_sent_in_several_and_each_once(
+def test_dead_letters_that_exceed_one_invocation_are_each_sent_once(
     harness: JobHarness,
 ) -> None:
     members = [each for member in MANY for each in harness.upload(enter(5, member=member))]
@@ -575,7 +571,7 @@ def test_dead_letters_that_take_longer_than_one_invocation_are_sent_in_several_a
     assert parked == len(MANY)
 
 
-def test_when_some_dead_letters_cannot_be_sent_they_are_sent_later_and_none_twice(harness: JobHarness) -> None:
+def test_dead_letters_that_could_not_be_sent_are_sent_later_once(harness: JobHarness) -> None:
     members = [each for member in MANY for each in harness.upload(enter(5, member=member))]
     harness.dead_letters.room = 3 * PARKED_AT_ONCE + 5
     result = harness.check(FAILED, *members)

@@ -115,7 +115,7 @@ def harness() -> RenewalHarness:
         pytest.param(MIN_RENEWED_TTL, 0.25, id="three days, the least: half of it, a day and six hours before"),
     ],
 )
-def test_a_member_is_due_fifteen_days_or_half_the_ttl_and_a_day_and_six_hours_before_it_expires(
+def test_a_member_is_renewed_15_days_before_its_ttl_ends_or_at_half_of_it(
     harness: RenewalHarness, ttl: int | None, days: float
 ) -> None:
     audience = renewed() if ttl is None else renewed(ttl=ttl)
@@ -126,7 +126,7 @@ def test_a_member_is_due_fifteen_days_or_half_the_ttl_and_a_day_and_six_hours_be
 
 
 @given(st.integers(MIN_RENEWED_TTL, MAX_TTL))
-def test_half_as_many_daily_runs_may_fail_as_the_ttl_has_days_and_fourteen_at_most(ttl: int) -> None:
+def test_up_to_14_failed_daily_runs_lose_no_member(ttl: int) -> None:
     failed = min(14, ttl // (2 * DAY))
     assert 0 < renewal_age(renewed(ttl=ttl)) <= ttl - (failed + 1) * DAY - LATE
 
@@ -140,7 +140,7 @@ def test_half_as_many_daily_runs_may_fail_as_the_ttl_has_days_and_fourteen_at_mo
         pytest.param({"renew": True}, True, id="on"),
     ],
 )
-def test_an_audience_is_renewed_if_its_setting_says_so(
+def test_an_audience_is_renewed_only_if_its_setting_is_true(
     harness: RenewalHarness, settings: dict[str, Any], expected: bool
 ) -> None:
     harness.write(change("m1"), days=390)
@@ -148,13 +148,6 @@ def test_an_audience_is_renewed_if_its_setting_says_so(
     assert is_renewed(audience) is expected
     harness.run(audience)
     assert harness.queue.members() == (["m1"] if expected else [])
-
-
-def test_a_member_who_has_left_is_not_sent_again(harness: RenewalHarness) -> None:
-    harness.write(change("left"), change("stayed"), days=390)
-    harness.write(change("left", exits=True, at=2), days=385)
-    harness.run(renewed())
-    assert harness.queue.members() == ["stayed"]
 
 
 # What is sent
@@ -169,7 +162,7 @@ def test_the_newest_change_is_sent_unchanged_as_a_replay(harness: RenewalHarness
     assert report == RenewalReport(audiences=1, rows=1, renewed=1)
 
 
-def test_a_replay_goes_to_the_targets_that_the_audience_has_now(harness: RenewalHarness) -> None:
+def test_a_renewal_goes_to_the_audiences_current_targets(harness: RenewalHarness) -> None:
     harness.write(change("m1"), days=390)
     harness.run(Audience("1", destination=of_connection("c-1"), settings={"renew": True, "dsp": True}))
     (message,) = harness.queue.sent()
@@ -187,7 +180,7 @@ def test_every_page_of_every_renewed_audience_is_read(harness: RenewalHarness) -
     assert report == RenewalReport(audiences=2, rows=10, renewed=10)
 
 
-def test_only_the_active_identities_are_sent(harness: RenewalHarness) -> None:
+def test_only_active_identities_are_renewed(harness: RenewalHarness) -> None:
     old, new = change("m1", at=1), change("m1", at=3)
     old.record["hashedPII"], new.record["hashedPII"] = [{"email": "old"}], [{"email": "new"}]
     harness.write(old, days=395)
@@ -201,14 +194,14 @@ def test_only_the_active_identities_are_sent(harness: RenewalHarness) -> None:
 # What stops it
 
 
-def test_nothing_is_sent_while_too_many_messages_wait(harness: RenewalHarness) -> None:
+def test_nothing_is_renewed_while_too_many_messages_wait(harness: RenewalHarness) -> None:
     harness.write(change("m1"), days=390)
     harness.queue.depths = [MAX_WAITING + 1]
     assert harness.run(renewed()) == RenewalReport(reason=Reason.QUEUE_BEHIND)
     assert (harness.queue.bodies, harness.seconds) == ([], 0)
 
 
-def test_a_queue_that_is_just_not_too_full_stops_nothing(harness: RenewalHarness) -> None:
+def test_a_queue_at_its_limit_does_not_stop_a_run(harness: RenewalHarness) -> None:
     harness.write(change("m1"), days=390)
     harness.queue.depths = [MAX_WAITING]
     assert harness.run(renewed()).renewed == 1
@@ -229,7 +222,7 @@ def test_a_queue_that_stays_too_full_ends_the_run(harness: RenewalHarness) -> No
     assert harness.seconds < 60
 
 
-def test_without_the_ordering_guard_no_member_is_sent_again(harness: RenewalHarness) -> None:
+def test_no_member_is_renewed_without_the_ordering_guard(harness: RenewalHarness) -> None:
     harness.write(change("m1"), days=390)
     client: Any = harness.table
     clock = Clock(lambda: NOW, lambda: 0.0, lambda _: None)
@@ -239,7 +232,7 @@ def test_without_the_ordering_guard_no_member_is_sent_again(harness: RenewalHarn
     assert harness.queue.bodies == []
 
 
-def test_without_an_audience_to_renew_the_queue_is_not_read(harness: RenewalHarness) -> None:
+def test_the_queue_is_not_read_if_no_audience_is_renewed(harness: RenewalHarness) -> None:
     harness.queue.depths = [MAX_WAITING + 1]
     assert harness.run(Audience("1")) == RenewalReport()
 
@@ -257,14 +250,14 @@ def run_by_run(harness: RenewalHarness, *audiences: Audience, runs: int) -> list
     return queued
 
 
-def test_a_run_that_stops_for_want_of_time_says_so(harness: RenewalHarness) -> None:
+def test_a_run_that_runs_out_of_time_reports_it(harness: RenewalHarness) -> None:
     harness.table.page = 1
     harness.per_reading = 1.0
     harness.write(*map(change, "abc"), days=390)
     assert harness.run(renewed(), deadline=RESERVE + 3).reason == "out_of_time"
 
 
-def test_a_run_that_is_out_of_time_is_continued_by_the_next_ones_until_all_members_are_read(
+def test_runs_out_of_time_are_continued_across_audiences(
     harness: RenewalHarness,
 ) -> None:
     harness.table.page = 1
@@ -277,7 +270,7 @@ def test_a_run_that_is_out_of_time_is_continued_by_the_next_ones_until_all_membe
 
 
 @pytest.mark.parametrize("page", [1, 2, 100])
-def test_runs_that_are_out_of_time_continue_within_shards_until_all_members_are_read(page: int) -> None:
+def test_runs_out_of_time_are_continued_within_shards(page: int) -> None:
     harness = RenewalHarness(shards=4)
     harness.table.page, harness.per_reading = page, 1.0
     everyone = [f"m{number}" for number in range(12)]
@@ -291,7 +284,7 @@ def test_runs_that_are_out_of_time_continue_within_shards_until_all_members_are_
     assert sorted(queued) == sorted(everyone), "each once"
 
 
-def test_a_cursor_of_before_there_were_shards_begins_the_audience_again(harness: RenewalHarness) -> None:
+def test_a_cursor_without_a_shard_restarts_the_audience(harness: RenewalHarness) -> None:
     client: Any = harness.table
     harness.write(change("m1"), change("m2"), days=390)
     Checkpoint(client, "members", RENEWAL).save({"audience": "1", "after": "m1"})
@@ -299,7 +292,7 @@ def test_a_cursor_of_before_there_were_shards_begins_the_audience_again(harness:
     assert harness.queue.members() in (["m2"], ["m1", "m2"])
 
 
-def test_an_audience_that_was_removed_meanwhile_does_not_stop_the_others(harness: RenewalHarness) -> None:
+def test_an_audience_removed_between_runs_does_not_stop_the_others(harness: RenewalHarness) -> None:
     harness.table.page = 1
     harness.per_reading = 1.0
     for audience_id in ("1", "2"):
@@ -308,7 +301,7 @@ def test_an_audience_that_was_removed_meanwhile_does_not_stop_the_others(harness
     assert run_by_run(harness, renewed("1"), runs=1) == [["1a", "1b"]]
 
 
-def test_a_run_that_ends_in_time_saves_no_cursor(harness: RenewalHarness) -> None:
+def test_a_run_that_finishes_saves_no_cursor(harness: RenewalHarness) -> None:
     before = harness.table.rows.copy()
     assert harness.run(renewed()).reason is None
     assert harness.table.rows == before
@@ -324,7 +317,7 @@ def test_a_run_that_ends_in_time_saves_no_cursor(harness: RenewalHarness) -> Non
         pytest.param(lambda harness: setattr(harness.table, "query", _down), id="the table"),
     ],
 )
-def test_an_error_is_raised_and_what_was_queued_stays(
+def test_an_error_is_raised_and_queued_members_stay_queued(
     harness: RenewalHarness, break_: Callable[[RenewalHarness], None]
 ) -> None:
     harness.table.page = 1

@@ -27,7 +27,7 @@ from tests.doubles.lambda_context import Context
 JSON = {"content-type": "application/json"}
 
 
-def test_a_request_has_what_the_event_says_with_header_names_in_lower_case() -> None:
+def test_header_names_of_a_request_are_lower_case() -> None:
     event = {
         "routeKey": "POST /v1/events",
         "headers": {"Content-Type": "application/json", "X-Api-Key": "Key"},
@@ -41,7 +41,7 @@ def test_a_request_has_what_the_event_says_with_header_names_in_lower_case() -> 
 
 
 @pytest.mark.parametrize("event", [{}, {"headers": None, "queryStringParameters": None, "body": None}])
-def test_what_the_event_leaves_out_is_empty(event: dict[str, Any]) -> None:
+def test_missing_parts_of_an_event_are_empty(event: dict[str, Any]) -> None:
     assert Request.of(event) == Request("", {}, {}, b"")
 
 
@@ -58,7 +58,7 @@ def test_the_body_is_the_bytes_that_were_received(body: str, is_base64: bool, ex
     assert Request.of({"body": body, "isBase64Encoded": is_base64}).body == expected
 
 
-def test_a_body_may_be_as_long_as_the_limit_and_no_longer() -> None:
+def test_a_body_over_the_limit_is_too_large() -> None:
     request = Request("", JSON, {}, b'{"a":1}')
     assert request.json_object(max_bytes=7) == {"a": 1}
     with pytest.raises(TooLarge) as refused:
@@ -78,7 +78,7 @@ def test_a_body_may_be_as_long_as_the_limit_and_no_longer() -> None:
         pytest.param(JSON, b"[]", InvalidRequest, id="an array"),
     ],
 )
-def test_a_body_that_is_no_json_object_is_refused(
+def test_a_body_that_is_not_a_json_object_is_refused(
     headers: dict[str, str], body: bytes, error: type[InvalidRequest]
 ) -> None:
     with pytest.raises(InvalidRequest) as refused:
@@ -102,7 +102,7 @@ def test_an_answer_is_due_within_the_budget_and_before_the_function_is_stopped(
     assert deadline(context, 2.5) == expected
 
 
-def test_with_less_than_the_least_time_nothing_is_begun() -> None:
+def test_a_request_without_enough_time_left_is_refused() -> None:
     with pytest.raises(OutOfTime):
         deadline(Context(int(MIN_LEFT * 1000) - 1), 2.5)
 
@@ -127,7 +127,7 @@ def test_with_less_than_the_least_time_nothing_is_begun() -> None:
         ),
     ],
 )
-def test_an_error_of_the_request_is_answered_with_its_status(
+def test_a_request_error_is_answered_with_its_status(
     error: AudienceSyncError, status: int, body: dict[str, Any]
 ) -> None:
     answered = error_answer(error)
@@ -144,15 +144,13 @@ def test_an_error_of_the_request_is_answered_with_its_status(
         pytest.param(AudienceSyncError("not expected"), RETRY_AFTER, id="any other error"),
     ],
 )
-def test_a_failure_of_our_own_asks_for_another_attempt_and_says_nothing_else(
-    error: AudienceSyncError, seconds: int
-) -> None:
+def test_an_internal_failure_is_a_503_with_retry_after_and_no_details(error: AudienceSyncError, seconds: int) -> None:
     answered = error_answer(error)
     assert (answered["statusCode"], answered["headers"]["Retry-After"]) == (503, str(seconds))
     assert json.loads(answered["body"]) == {"error": "temporarily unavailable"}
 
 
-def test_an_answer_is_json_that_no_cache_keeps() -> None:
+def test_an_answer_is_json_and_not_cacheable() -> None:
     assert answer(200, {"a": [1, 2]}, {"X": "y"}) == {
         "statusCode": 200,
         "headers": {"Content-Type": "application/json", "Cache-Control": "no-store", "X": "y"},

@@ -10,7 +10,7 @@ CHOICES = ("ACCEPT_FIRST_EVENT_SIGNATURE", "ACCEPT_OLD_EVENTS", "CONSENT_POLICY"
 REQUIRED = {"INGEST_SECRET_ARN": "arn", "AUDIENCE_TABLE": "table", "CHANGE_QUEUE_URL": "url"}
 
 
-def test_what_may_be_left_out_has_the_templates_default() -> None:
+def test_optional_variables_have_the_templates_defaults() -> None:
     settings = IngestSettings.from_env(REQUIRED)
     settings.allowed_sources.require("192.0.2.1")
     assert settings == IngestSettings(
@@ -48,7 +48,7 @@ def test_the_allowed_sources_are_read() -> None:
         pytest.param("ORDERING_GUARD", "yes", "max_enter_age", MAX_ENTER_AGE, id="exits are remembered"),
     ],
 )
-def test_every_value_that_the_template_allows_is_read(variable: str, value: str, field: str, expected: object) -> None:
+def test_every_value_allowed_by_the_template_is_read(variable: str, value: str, field: str, expected: object) -> None:
     assert getattr(IngestSettings.from_env(REQUIRED | {variable: value}), field) == expected
 
 
@@ -66,7 +66,7 @@ def test_an_invalid_variable_is_named_without_its_value(variable: str, value: st
     assert str(raised.value) == f"missing or invalid in the environment: {variable}"
 
 
-def test_all_variables_at_fault_are_named_at_once() -> None:
+def test_all_invalid_variables_are_named_at_once() -> None:
     with pytest.raises(InvalidSettings) as raised:
         IngestSettings.from_env({"AUDIENCE_TABLE": "table", "LITERAL_EMAIL": "perhaps"})
     named = "CHANGE_QUEUE_URL, INGEST_SECRET_ARN, LITERAL_EMAIL"

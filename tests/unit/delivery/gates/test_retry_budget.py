@@ -24,13 +24,13 @@ def use_up(amazon: Uploader, uploader: Any, upload: Upload) -> None:
             uploader.send_records(upload, timeout=30)
 
 
-def test_a_few_lost_answers_stop_no_upload() -> None:
+def test_a_few_lost_answers_do_not_stop_uploads() -> None:
     amazon = Uploader()
     uploader = RetryBudget(ManualClock()).wrap(amazon)
     use_up(amazon, uploader, ONE)
 
 
-def test_with_the_budget_used_up_no_request_is_made_until_it_has_renewed() -> None:
+def test_an_exhausted_budget_stops_requests_until_it_is_renewed() -> None:
     amazon, clock = Uploader(), ManualClock()
     uploader = RetryBudget(clock).wrap(amazon)
     use_up(amazon, uploader, ONE)
@@ -42,7 +42,7 @@ def test_with_the_budget_used_up_no_request_is_made_until_it_has_renewed() -> No
     assert [uploader.send_records(ONE, timeout=30).job_id for _ in range(50)] == ["job-1"] * 50
 
 
-def test_the_budget_can_be_checked_before_anything_is_done_and_costs_nothing() -> None:
+def test_checking_the_budget_costs_nothing() -> None:
     amazon, clock = Uploader(), ManualClock()
     budget = RetryBudget(clock)
     amazon.error = OutcomeUnknown("reset")
@@ -61,7 +61,7 @@ def test_the_budget_can_be_checked_before_anything_is_done_and_costs_nothing() -
     budget.check("1")
 
 
-def test_a_repetition_that_amazon_asks_for_costs_no_budget() -> None:
+def test_retries_that_amazon_asks_for_cost_no_budget() -> None:
     amazon = Uploader()
     uploader = RetryBudget(ManualClock()).wrap(amazon)
     for error in [Throttled("429"), ServiceUnavailable("503")] * 20:
@@ -82,9 +82,7 @@ def test_each_audience_has_a_budget_of_its_own() -> None:
 
 
 @given(share=st.floats(0, 1), seed=st.integers(0, 2**32), pause=st.floats(0, 5))
-def test_extra_requests_stay_within_a_fifth_of_the_answered_ones_the_reserve_and_one_a_minute(
-    share: float, seed: int, pause: float
-) -> None:
+def test_unanswered_requests_stay_within_a_fifth_of_the_answered_ones(share: float, seed: int, pause: float) -> None:
     amazon, clock, chance = Uploader(), ManualClock(), random.Random(seed)
     uploader = RetryBudget(clock).wrap(amazon)
     answered = unknown = 0
