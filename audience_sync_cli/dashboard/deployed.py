@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from audience_sync.aws.audience_table import AudienceTable
 from audience_sync.aws.checkpoint import AUDIT, Checkpoint
-from audience_sync.aws.cloudwatch import MetricStore
 from audience_sync_cli.dashboard import logs, metrics
 from audience_sync_cli.dashboard.facts import (
     Activity,
@@ -30,9 +29,10 @@ from audience_sync_cli.dashboard.ranges import RANGES, Range
 from audience_sync_cli.dashboard.redriving import redrive
 from audience_sync_cli.operator_log import OperatorLog
 from audience_sync_cli.parked.dead_letters import DeadLetters
+from audience_sync_cli.report.metrics import StackMetrics
 from audience_sync_cli.stack import Stack
 from audience_sync_cli.state.circuits import RECOVERY, open_circuits
-from audience_sync_cli.state.counts import Counts, Depth, cloud_counts, depth
+from audience_sync_cli.state.counts import Counts, Depth, depth
 from audience_sync_cli.state.function_logs import FUNCTIONS
 from audience_sync_cli.state.in_flight import InFlight, in_flight
 from audience_sync_cli.times import DAY
@@ -61,10 +61,10 @@ class DeployedStack:
         for service in _SERVICES:  # here: boto3 cannot build clients in several threads
             stack.service(service)
         self._executor = ThreadPoolExecutor(max_workers=8, thread_name_prefix="dashboard")
-        self._store = MetricStore(stack.service("cloudwatch"))
+        self._metrics = StackMetrics(stack)
         region = str(stack.service("cloudwatch").meta.region_name)
         self._place = Place("deployed", stack.name, stack.api, QUEUES, region, cost)
-        self._counts = Part("counts", metrics.EVERY_COUNT, lambda: cloud_counts(stack, now(), None), Counts())
+        self._counts = Part("counts", metrics.EVERY_COUNT, lambda: self._metrics.counts(stack.created, now()), Counts())
         self._activity = {each.span: self._activity_part(each) for each in RANGES.values()}
         self._reasons = {each.span: self._reasons_part(each) for each in RANGES.values()}
         self._queue = Part("change queue", QUEUES, lambda: depth(stack, "ChangeQueue"), Depth(0, 0, 0))
@@ -200,20 +200,20 @@ class DeployedStack:
 
     def _activity_part(self, chosen: Range) -> Part[tuple[Activity, Warnings]]:
         def read() -> tuple[Activity, Warnings]:
-            return metrics.activity(self._store, self._stack.name, chosen.span, chosen.period, self._now())
+            return metrics.activity(self._metrics, chosen, self._now())
 
         every = metrics.EVERY_COUNT if chosen.span <= DAY else metrics.EVERY_LONG
         return Part("activity", every, read, (Activity(chosen.period), Warnings()))
 
     def _reasons_part(self, chosen: Range) -> Part[tuple[Rejected, ...]]:
         def read() -> tuple[Rejected, ...]:
-            return metrics.rejections(self._store, self._stack.name, chosen.span, chosen.period, self._now())
+            return metrics.rejections(self._metrics, chosen, self._now())
 
         return Part("reasons of rejections", metrics.EVERY_REASON, read, ())
 
     def _history(self) -> Any:
         listed: Sequence[Audience] = AudienceTable(self._stack.service("dynamodb"), self._stack["AudienceTable"]).all()
-        return metrics.audience_history(self._store, self._stack.name, listed, self._now())
+        return metrics.audience_history(self._metrics, listed, self._now())
 
     def _read_shares(self) -> Mapping[str, tuple[ShareFacts, ...]]:
         if "DatasetsLogGroup" not in self._stack:  # an older version

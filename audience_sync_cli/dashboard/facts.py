@@ -13,11 +13,11 @@ from audience_sync_cli import reasons
 from audience_sync_cli.audiences import share_text
 from audience_sync_cli.parked.acknowledged import Acknowledgement
 from audience_sync_cli.parked.dead_letters import DeadLetterMessage, read_message
+from audience_sync_cli.report.needs import needs, needs_json
 from audience_sync_cli.screen import camel_case
 from audience_sync_cli.state.blockers import Blocker
-from audience_sync_cli.state.counts import Counts, Depth
+from audience_sync_cli.state.counts import Counts, Depth, waiting_text
 from audience_sync_cli.state.in_flight import InFlight
-from audience_sync_cli.state.needs import needs
 
 LISTED_MEMBERS = 20  # of one dead letter
 
@@ -249,7 +249,9 @@ class Facts:
         }
         unacknowledged = self.dead_letters - sum(each.acknowledged is not None for each in self.parked.listed)
         shown["unacknowledged"] = unacknowledged
-        shown["needs"] = [each._asdict() for each in needs(self.counts, unacknowledged)]
+        needed = needs(self.counts, unacknowledged, self.blockers)
+        shown["needs"] = needs_json(needed)
+        shown["waitingText"] = waiting_text(self.counts, self.queue, is_needed=bool(needed))
         shown["reasons"] = {
             "rejected": {code: reasons.explained(code)._asdict() for code in rejections},
             "parked": {each.reason: reasons.parked(each.reason)._asdict() for each in self.parked.listed},

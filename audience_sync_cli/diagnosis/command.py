@@ -1,22 +1,21 @@
 """`audience-sync diagnose`: why an audience is empty or small, the most likely reason first."""
 
-from dataclasses import asdict
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 from rich.text import Text
 
 from audience_sync_cli.audiences.listed import AUDIENCE
-from audience_sync_cli.diagnosis.checks import diagnose as run_checks
-from audience_sync_cli.diagnosis.checks import likely_reasons
-from audience_sync_cli.diagnosis.facts import Facts, State
-from audience_sync_cli.diagnosis.reading import read_facts
 from audience_sync_cli.errors import AlreadyReported
+from audience_sync_cli.report.audience_checks import diagnose as run_checks
+from audience_sync_cli.report.audience_checks import likely_reasons
+from audience_sync_cli.report.audience_readings import AudienceReadings
+from audience_sync_cli.report.finding import DIAGNOSE, STYLES, Finding
 from audience_sync_cli.screen import Screen
 from audience_sync_cli.session import Session, command
 
 app = typer.Typer()
-_STYLES: dict[State, str] = {"ok": "green", "look": "yellow", "problem": "red"}
 _DAYS = Annotated[int, typer.Option(help="Days of events, refusals and jobs to look back on.", min=1, max=14)]
 _COUNT = Annotated[
     bool,
@@ -33,44 +32,66 @@ def diagnose(session: Session, audience: AUDIENCE, days: _DAYS = 7, *, count: _C
 
     Exit code 0 if there is no problem, 1 if there is one.
     """
-    facts = read_facts(session, audience, days=days, counts_members=count)
-    if print_diagnosis(session.screen, facts):
+    readings = AudienceReadings.of(session, audience, days, counts_members=count)
+    if readings.is_listed:  # each of these shows its own progress
+        readings.optional(lambda each: each.parked)
+        readings.optional(lambda each: each.members)
+    with session.screen.progress("reading the stack and asking Amazon"):
+        findings = [_as_shown(each) for each in run_checks(readings)]
+    if print_diagnosis(session.screen, readings, findings):
         raise AlreadyReported
 
 
-def print_diagnosis(screen: Screen, facts: Facts) -> bool:
+def print_diagnosis(screen: Screen, readings: AudienceReadings, findings: Sequence[Finding]) -> bool:
     """Print the result of every check, then the possible reasons. Returns whether there is a problem."""
-    findings = run_checks(facts)
     reasons = likely_reasons(findings)
-    screen.say(_title(facts))
+    screen.say(_title(readings))
     screen.table(
         ("check", "state", "found"),
-        [(each.check, Text(each.state, _STYLES[each.state]), each.found) for each in findings],
+        [(each.name, _state(each), each.found) for each in findings],
     )
     screen.say("")
-    screen.say("Possible reasons, the most likely first:" if reasons else _nothing(facts))
+    screen.say("Possible reasons, the most likely first:" if reasons else _nothing(readings))
     for number, each in enumerate(reasons, 1):
-        screen.say(f"{number}. {each.check}: {each.found}", style=_STYLES[each.state])
-        if each.next:
-            screen.say(f"   {each.next}")
-    has_problem = any(each.state == "problem" for each in reasons)
+        screen.say(f"{number}. {each.name}: {each.found}", style=STYLES[DIAGNOSE[each.state]])
+        if each.remedy:
+            screen.say(f"   {each.remedy}")
+    has_problem = any(DIAGNOSE[each.state] == "problem" for each in reasons)
     screen.result(
         {
-            "audienceId": facts.audience.audience_id if facts.is_listed else None,
+            "audienceId": readings.audience.audience_id if readings.is_listed else None,
             "ok": not has_problem,
-            "findings": [asdict(each) for each in findings],
-            "reasons": [each.check for each in reasons],
+            "findings": [_as_json(each) for each in findings],
+            "reasons": [each.name for each in reasons],
         }
     )
     return has_problem
 
 
-def _title(facts: Facts) -> str:
-    if not facts.is_listed:
+def _as_shown(finding: Finding) -> Finding:
+    """Return a finding as it is shown: of an unread one, the reason is all that is known."""
+    if finding.state != "unread":
+        return finding
+    return finding._replace(found=f"Not checked. {finding.found} {finding.remedy}".strip(), remedy="")
+
+
+def _state(finding: Finding) -> Text:
+    word = DIAGNOSE[finding.state]
+    return Text(word, STYLES[word])
+
+
+def _as_json(finding: Finding) -> dict[str, object]:
+    word = DIAGNOSE[finding.state]
+    about = {"check": finding.name, "state": word, "found": finding.found, "next": finding.remedy}
+    return about | {"unread": finding.state == "unread"}
+
+
+def _title(readings: AudienceReadings) -> str:
+    if not readings.is_listed:
         return "Audience not listed"
-    return f"Audience {facts.audience.name or '-'} ({facts.audience.audience_id})"
+    return f"Audience {readings.audience.name or '-'} ({readings.audience.audience_id})"
 
 
-def _nothing(facts: Facts) -> str:
-    matched = facts.sizes.matched
+def _nothing(readings: AudienceReadings) -> str:
+    matched = readings.optional(lambda each: each.sizes.matched)
     return "No problem found." if matched is None else f"No problem found: {matched:,} matched members."

@@ -2,20 +2,21 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import typer
 from rich.text import Text
 
 from audience_sync_cli.errors import AlreadyReported, WrongUsage
-from audience_sync_cli.health.stack_checks import Finding, State, stack_findings
+from audience_sync_cli.report.finding import STYLES, TEST, Finding, run
+from audience_sync_cli.report.readings import StackReadings
+from audience_sync_cli.report.stack_checks import CHECKS
 from audience_sync_cli.screen import counted
 from audience_sync_cli.session import Session, command
 from audience_sync_cli.watch.send import TIMEOUT
 
 app = typer.Typer()
-_STYLES: dict[State, str] = {"ok": "green", "note": "yellow", "missing": "red"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,39 +54,47 @@ def test(
     """
     if options.audience and not options.end_to_end:
         raise WrongUsage("--audience needs --end-to-end.", "Pass both.")
-    findings: list[Finding] = []
     session.screen.say(f"Stack {session.stack.name}")
     with session.screen.progress("checking"):
-        for each in stack_findings(session):
-            findings.append(each)  # noqa: PERF402 - if one fails, those before it must be kept
+        findings = list(run(CHECKS, StackReadings(session)))
     session.screen.table(
         ("part", "state", "found", "remedy"),
-        [(each.part, Text(each.state, _STYLES[each.state]), each.found, each.remedy or " ") for each in findings],
+        [(each.name, _state(each), each.found, each.remedy or " ") for each in findings],
     )
-    missing = [each for each in findings if each.state == "missing"]
-    document: dict[str, Any] = {"ok": not missing, "findings": [asdict(each) for each in findings]}
+    problems = [each for each in findings if TEST[each.state] == "problem"]
+    document: dict[str, Any] = {"ok": not problems, "findings": [_as_json(each) for each in findings]}
     _summarize(session, findings)
     whole_way = None
-    if options.end_to_end and not missing:
+    if options.end_to_end and not problems:
         from audience_sync_cli.health.end_to_end import WholeWay  # noqa: PLC0415 - the other checks do not need it
 
         whole_way = WholeWay(session, options.audience, options.timeout, time.sleep)
         whole_way.run()
         document["endToEnd"] = whole_way.as_json()
     session.screen.result(document)
-    if missing:
+    if problems:
         raise AlreadyReported
     if whole_way:
         whole_way.raise_unless_good()
 
 
+def _state(finding: Finding) -> Text:
+    word = TEST[finding.state]
+    return Text(word, STYLES[word])
+
+
+def _as_json(finding: Finding) -> dict[str, object]:
+    about = {"part": finding.name, "state": TEST[finding.state], "found": finding.found, "remedy": finding.remedy}
+    return about | {"unread": finding.state == "unread"}
+
+
 def _summarize(session: Session, findings: Sequence[Finding]) -> None:
-    missing = sum(each.state == "missing" for each in findings)
-    delayed = {each.part: "" for each in findings if each.part in ("delivery", "uploads") and each.state == "note"}
-    if missing:
-        session.screen.say(f"{counted(missing, 'part')} missing: events may not reach Amazon.", style="red")
+    problems = sum(TEST[each.state] == "problem" for each in findings)
+    delayed = {each.name: "" for each in findings if each.name in ("delivery", "uploads") and each.state == "note"}
+    if problems:
+        session.screen.say(f"{counted(problems, 'problem')}: events may not reach Amazon.", style="red")
     elif delayed:
         see = " and ".join(delayed)
-        session.screen.say(f"Nothing is missing, but changes may reach Amazon late: see {see}.", style="yellow")
+        session.screen.say(f"No problem found, but changes may reach Amazon late: see {see}.", style="yellow")
     else:
         session.screen.say("Everything is connected.", style="green")

@@ -8,11 +8,12 @@ import typer
 from audience_sync.aws.checkpoint import AUDIT, Checkpoint
 from audience_sync_cli.health.versions import warn_of_another_version
 from audience_sync_cli.members.counts import MemberCount, member_counts
+from audience_sync_cli.report.metrics import StackMetrics
+from audience_sync_cli.report.needs import needs, needs_json
 from audience_sync_cli.screen import Screen, camel_case, counted, iso_time, moment
 from audience_sync_cli.session import Session, command
 from audience_sync_cli.state.blockers import Waiting, waiting
-from audience_sync_cli.state.counts import Counts, Depth, cloud_counts, depth, local_counts, overdue_erasures
-from audience_sync_cli.state.needs import needs
+from audience_sync_cli.state.counts import Counts, Depth, depth, local_counts, waiting_text
 
 app = typer.Typer()
 
@@ -32,13 +33,14 @@ def status(
     """
     stack = session.stack
     changes, dead_letters = depth(stack, "ChangeQueue"), depth(stack, "DeadLetterQueue")
-    counts = local_counts(stack) if stack.local else cloud_counts(stack, session.now(), hours)
+    now, metrics = session.now(), None if stack.local else StackMetrics(stack)
+    counts = metrics.counts(stack.created, now, hours) if metrics else local_counts(stack)
     audit = Checkpoint(stack.service("dynamodb"), stack["MembershipTable"], AUDIT)
     audited_until, audited_since = audit.time(), audit.began()
     why = waiting(session) if changes.total or counts.waiting > 0 else None
-    overdue = 0 if stack.local else overdue_erasures(stack, session.now())
+    overdue = metrics.overdue_erasures(now) if metrics else 0
     needed = needs(counts, dead_letters.total, why.blockers if why else (), overdue_erasures=overdue)
-    state = summarize(counts, changes, is_needed=bool(needed))
+    state = f"{waiting_text(counts, changes, is_needed=bool(needed))}."
     warn_of_another_version(session)
     session.screen.facts(
         ({"version": stack.version} if stack.version else {})
@@ -59,7 +61,7 @@ def status(
     if why:
         report_waiting(session.screen, why)
     for each in needed:
-        session.screen.say(each.text, style="red")
+        session.screen.say(each.found, style="red")
     by_audience = count_members(session) if members else None
     session.screen.result(
         {
@@ -71,8 +73,8 @@ def status(
             "auditSince": iso_time(audited_since * 1000) if audited_since else None,
             "waiting": why.as_json() if why else None,
             "hours": hours,
-            "summary": " ".join([state, *(each.text for each in needed)]),
-            "needs": [each._asdict() for each in needed],
+            "summary": " ".join([state, *(each.found for each in needed)]),
+            "needs": needs_json(needed),
             **({"members": [each.as_json() for each in by_audience]} if by_audience is not None else {}),
         }
     )
@@ -93,24 +95,6 @@ def count_members(session: Session) -> list[MemberCount]:
 def _as_json(numbers: Depth | Counts) -> dict[str, int]:
     """Return the fields in camel case, as in all JSON output."""
     return {camel_case(name): value for name, value in asdict(numbers).items()}
-
-
-def summarize(counts: Counts, changes: Depth, *, is_needed: bool = False) -> str:
-    """Return one sentence: whether every accepted change is completed, or waiting in the change queue.
-
-    If anything needs a person, it does not say that all is completed.
-    """
-    waiting, queued = counted(counts.waiting, "change"), counted(changes.total, "message")
-    if not (counts.accepted or counts.waiting):
-        return "No change was accepted."
-    if counts.waiting < changes.total:
-        others = "redriven, sent again, or not counted yet"
-        return f"{waiting} waiting; the change queue holds {queued}: other changes in it are {others}."
-    if counts.waiting == 0:
-        return "Nothing is waiting." if is_needed else "Every accepted change is completed."
-    if changes.total:
-        return f"{waiting} waiting in {queued} of the change queue."
-    return f"{waiting} not completed, but the change queue is empty. Counts may lag: run it again in a few minutes."
 
 
 def audit_progress(until: int | None, since: int | None, counts: Counts) -> str:

@@ -1,4 +1,4 @@
-"""Message counts of the queues, and the stack's metrics: from CloudWatch, or from a local stack."""
+"""Message counts of the queues, the sum of all changes, and the state of a local stack."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,43 +6,10 @@ from typing import Any
 
 import requests
 
-from audience_sync.aws.cloudwatch import Metric, MetricStore
-from audience_sync.runtime.metric_names import (
-    ACCOUNTING_GAP,
-    CHANGES_ACCEPTED,
-    CHANGES_DELIVERED,
-    CHANGES_PARKED,
-    CHANGES_SUPERSEDED,
-    COUNTED_TWICE,
-    ERASURES_OVERDUE,
-    EVENTS_ACCEPTED,
-    EVENTS_IGNORED,
-    EVENTS_REJECTED,
-    EVENTS_REJECTED_BY_REASON,
-    NAMESPACE,
-    RECORDS_REPEATED,
-    UPLOADS_FAILED,
-    UPLOADS_SENT,
-)
 from audience_sync_cli.errors import TryLater
+from audience_sync_cli.screen import counted
 from audience_sync_cli.stack import Stack
-from audience_sync_cli.times import DAY, HOUR
 
-RETENTION = 455 * DAY  # seconds; how long CloudWatch keeps sums
-TOTALS = {
-    "events_accepted": EVENTS_ACCEPTED,
-    "events_ignored": EVENTS_IGNORED,
-    "events_rejected": EVENTS_REJECTED,
-    "accepted": CHANGES_ACCEPTED,
-    "delivered": CHANGES_DELIVERED,
-    "superseded": CHANGES_SUPERSEDED,
-    "parked": CHANGES_PARKED,
-    "uploads": UPLOADS_SENT,
-    "uploads_failed": UPLOADS_FAILED,
-    "repeated": RECORDS_REPEATED,
-    "unaccounted": ACCOUNTING_GAP,
-    "counted_twice": COUNTED_TWICE,
-}
 _DEPTHS = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible", "ApproximateNumberOfMessagesDelayed")
 
 
@@ -87,12 +54,19 @@ class Counts:
         return self.accepted + self.counted_twice - self._completed
 
     @property
+    def on_their_way(self) -> int:
+        """Accepted changes that are not completed yet, without those that the audit has found missing."""
+        return max(0, self.waiting - self.unaccounted)
+
+    @property
     def sum(self) -> str:
         """The sum that adds up, in words."""
-        twice = f" - {self.counted_twice:,} counted twice" if self.counted_twice else ""
+        missing = self.waiting - self.on_their_way
         return (
             f"{self.accepted:,} accepted = {self.delivered:,} delivered + {self.superseded:,} superseded + "
-            f"{self.parked:,} parked + {self.waiting:,} waiting{twice}"
+            f"{self.parked:,} parked + {self.on_their_way:,} waiting"
+            + (f" + {missing:,} unaccounted for" if missing else "")
+            + (f" - {self.counted_twice:,} counted twice" if self.counted_twice else "")
         )
 
     @property
@@ -137,39 +111,19 @@ def counts_in(state: Mapping[str, Any]) -> Counts:
     )
 
 
-def cloud_counts(stack: Stack, now: float, hours: int | None) -> Counts:
-    """Sum the stack's metrics, since it was created or over the last hours."""
-    period = HOUR if hours else DAY
-    begin = now - hours * HOUR if hours else max(stack.created, now - RETENTION)
-    metrics = {
-        name: Metric(NAMESPACE, metric, {"service": stack.name}, "Sum", period) for name, metric in TOTALS.items()
-    }
-    found = MetricStore(stack.service("cloudwatch")).read(metrics, begin, now + 60)
-    return Counts(**{name: round(sum(series.values())) for name, series in found.items()})
+def waiting_text(counts: Counts, queue: Depth, *, is_needed: bool = False) -> str:
+    """Return the sentence, without its period, about waiting changes: the same in `status` and on the page.
 
-
-def overdue_erasures(stack: Stack, now: float) -> int:
-    """Return the number of overdue erasures at the audit's last check; 0 if there was none in twelve hours."""
-    metric = Metric(NAMESPACE, ERASURES_OVERDUE, {"service": stack.name}, "Maximum", HOUR)
-    store = MetricStore(stack.service("cloudwatch"))
-    series = store.read({"overdue": metric}, now - 12 * HOUR, now + 60)["overdue"]
-    return round(series[max(series)]) if series else 0
-
-
-def rejected_by_reason(store: MetricStore, stack: str, begin: float, end: float, period: int) -> dict[str, int]:
-    """Return the number of rejected events by reason, of reasons seen in the last two weeks. Raises Unavailable.
-
-    `begin` and `end` are epoch seconds; `period` is the length of one sum, in seconds.
+    If anything needs a person, it does not say that all is completed.
     """
-    service = {"service": stack}
-    reasons = store.values_of("reason", NAMESPACE, EVENTS_REJECTED_BY_REASON, service)
-    if not reasons:
-        return {}
-    # A reason is not a valid query name.
-    names = {f"r{number}": reason for number, reason in enumerate(sorted(reasons))}
-    metrics = {
-        name: Metric(NAMESPACE, EVENTS_REJECTED_BY_REASON, service | {"reason": reason}, "Sum", period)
-        for name, reason in names.items()
-    }
-    found = store.read(metrics, begin, end)
-    return {reason: total for name, reason in names.items() if (total := round(sum(found[name].values())))}
+    changes, messages = counted(counts.on_their_way, "change"), counted(queue.total, "message")
+    if not (counts.accepted or counts.waiting):
+        return "No change was accepted"
+    if counts.on_their_way < queue.total:
+        others = "redriven, sent again, or not counted yet"
+        return f"{changes} waiting; the change queue holds {messages}: other changes in it are {others}"
+    if counts.on_their_way == 0:
+        return "Nothing is waiting" if is_needed else "Every accepted change is completed"
+    if queue.total:
+        return f"{changes} waiting in {messages} of the change queue"
+    return f"{changes} not completed, but the change queue is empty: counts may lag by a few minutes"

@@ -3,9 +3,9 @@
 import re
 
 from audience_sync.amazon_ads.normalize import COUNTRIES
-from audience_sync_cli.diagnosis import delivered
-from audience_sync_cli.diagnosis.arrival import CONSENT_AND_COUNTRY, NO_AUDIENCE
-from audience_sync_cli.diagnosis.checks import CHECKS
+from audience_sync_cli.report import delivered
+from audience_sync_cli.report.arrival import CONSENT_AND_COUNTRY, NO_AUDIENCE
+from audience_sync_cli.report.audience_checks import CHECKS
 from local.template import ROOT
 
 TEXT = (ROOT / "docs/empty-audience.md").read_text(encoding="utf-8")

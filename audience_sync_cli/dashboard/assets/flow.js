@@ -106,15 +106,12 @@ function headlineFor(facts, off) {
 }
 
 function summaryOf(facts) {
-  const { waiting, rejected, place } = facts;
+  const { rejected, place } = facts;
   if (facts.problems.some((each) => each.part === "counts")) return "See the reason below.";
   if (!facts.arrived) {
     return place.kind === "local" ? "Send sample members, or one event below." : "Segment has sent nothing yet. The command audience-sync test checks what it needs.";
   }
-  const isLate = waiting && place.kind === "deployed" && !facts.queue.total;
-  const sentences = [
-    isLate ? `The change queue is empty, and CloudWatch does not count ${counted(waiting, "change", "changes")} as completed yet` : waiting ? needsPerson(facts) ? `${counted(waiting, "change is waiting", "changes are waiting")} until then, and none is lost` : counted(waiting, "change is waiting or in work", "changes are waiting or in work") : "Nothing is waiting",
-  ];
+  const sentences = [facts.waiting && needsPerson(facts) ? `${facts.waitingText}; none is lost` : facts.waitingText];
   if (inWork(facts)) sentences.push(inWork(facts));
   if (facts.isSizeKnown) sentences.push(`Amazon holds ${counted(facts.members, "member", "members")} ${facts.inAudiences}`);
   if (facts.unacknowledged) sentences.push(counted(facts.unacknowledged, "dead letter needs you", "dead letters need you"));

@@ -10,7 +10,7 @@ FROM_PAGE = {"Host": "127.0.0.1:8080", "Origin": "http://127.0.0.1:8080", "Conte
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.1:8080", "localhost:1", "[::1]:8080", "LOCALHOST"])
-def test_this_machine_has_these_names(host: str) -> None:
+def test_loopback_names_are_this_machine(host: str) -> None:
     assert is_own_host(host)
 
 
@@ -23,11 +23,11 @@ def test_any_other_name_is_refused(host: str | None) -> None:
 
 
 @given(st.text())
-def test_no_text_in_the_place_of_a_host_is_an_error(host: str) -> None:
+def test_any_text_is_accepted_as_a_host_without_an_error(host: str) -> None:
     is_own_host(host)
 
 
-def test_the_page_may_press_a_button_however_the_names_of_headers_are_written() -> None:
+def test_header_names_of_the_page_are_case_insensitive() -> None:
     assert is_from_page(FROM_PAGE)
     assert is_from_page({name.lower(): value for name, value in FROM_PAGE.items()})
 
@@ -44,5 +44,5 @@ def test_the_page_may_press_a_button_however_the_names_of_headers_are_written() 
         pytest.param({"Content-Type": ""}, id="no type"),
     ],
 )
-def test_nothing_else_may(header: dict[str, str]) -> None:
+def test_requests_from_elsewhere_are_not_from_the_page(header: dict[str, str]) -> None:
     assert not is_from_page(FROM_PAGE | header)

@@ -57,9 +57,7 @@ def put(deployment: Deployment, name: str, value: float, at: float, **dimensions
     deployment.publish(at, {"service": "mine"} | dimensions, **{name: value})
 
 
-def test_counts_are_those_since_the_stack_was_created_and_bars_those_of_the_last_day(
-    deployment: Deployment, shown: DeployedStack
-) -> None:
+def test_counts_go_back_to_creation_and_bars_one_day(deployment: Deployment, shown: DeployedStack) -> None:
     put(deployment, CHANGES_ACCEPTED, 9, NOW - 20 * DAY)
     put(deployment, EVENTS_ACCEPTED, 5, NOW - 20 * DAY)
     put(deployment, EVENTS_ACCEPTED, 7, NOW - 2 * HOUR)
@@ -108,7 +106,7 @@ def test_audiences_have_a_history_of_sizes_and_match_rates(deployment: Deploymen
         pytest.param("30d", 15, 3, 1, [50, 100, 180, 250], id="thirty days"),
     ],
 )
-def test_a_range_is_that_of_bars_warnings_reasons_and_lines(
+def test_the_range_applies_to_bars_warnings_reasons_and_charts(
     deployment: Deployment,
     shown: DeployedStack,
     chosen: str,
@@ -162,7 +160,7 @@ def test_dead_letters_are_shown_and_redriven(deployment: Deployment, shown: Depl
     assert (facts.dead_letters, facts.parked.listed) == (0, ())
 
 
-def test_dead_letters_are_read_when_their_number_changes_and_not_otherwise(
+def test_dead_letters_are_read_only_when_their_number_changes(
     deployment: Deployment, shown: DeployedStack, clock: ManualClock
 ) -> None:
     received = calls_of(deployment, "sqs", "ReceiveMessage")
@@ -201,7 +199,7 @@ def test_an_open_circuit_breaker_shows_the_next_try(
 
 
 @pytest.mark.parametrize("waits", [True, False])
-def test_a_refused_authorization_is_known_whether_or_not_changes_wait(
+def test_a_refused_authorization_is_shown_even_if_no_change_waits(
     deployment: Deployment, shown: DeployedStack, clock: ManualClock, *, waits: bool
 ) -> None:
     clock.now = time.time()
@@ -212,13 +210,24 @@ def test_a_refused_authorization_is_known_whether_or_not_changes_wait(
     assert (blocker.needs_person, blocker.remedy) == (True, "Run `audience-sync connect`.")
 
 
+def test_an_upload_accepted_from_a_worker_that_was_refused_takes_the_refusal_off_the_page(
+    deployment: Deployment, shown: DeployedStack, clock: ManualClock
+) -> None:
+    clock.now = time.time()
+    deployment.log("Refresh", "token refresh failed", reason="authorization_refused")
+    deployment.log("Worker", "delivery incomplete", audience_ids=["1"], deferred=["authorization_refused"])
+    time.sleep(0.002)  # the log knows milliseconds
+    deployment.log("Worker", "upload accepted", audience_id="1", records=4_000)
+    assert shown.read("").blockers == ()
+
+
 def test_the_log_shows_every_function_that_tail_reads(deployment: Deployment, shown: DeployedStack) -> None:
     for function in FUNCTIONS:
         deployment.log(function, "something is wrong", level="WARNING")
     assert {line.function for line in shown.read("").log} == {function.lower() for function in FUNCTIONS}
 
 
-def test_a_dataset_has_the_shares_that_were_read_last(
+def test_a_dataset_shows_its_most_recently_read_shares(
     deployment: Deployment, shown: DeployedStack, clock: ManualClock
 ) -> None:
     clock.now = time.time()
@@ -263,9 +272,7 @@ def test_the_progress_of_the_audit_is_shown(deployment: Deployment, shown: Deplo
     assert shown.read("").audited_until == 1_700_000_000
 
 
-def test_a_part_that_must_not_be_read_is_named_and_the_others_are_shown(
-    deployment: Deployment, shown: DeployedStack
-) -> None:
+def test_a_denied_part_is_named_and_the_others_are_shown(deployment: Deployment, shown: DeployedStack) -> None:
     put(deployment, EVENTS_ACCEPTED, 5, NOW - HOUR)
     denied = ClientError({"Error": {"Code": "AccessDenied"}}, "DescribeAlarms")
     deployment.fail("cloudwatch.DescribeAlarms", denied)
@@ -275,7 +282,7 @@ def test_a_part_that_must_not_be_read_is_named_and_the_others_are_shown(
     assert (facts.alarms, facts.counts.events_accepted) == (None, 5)
 
 
-def test_a_part_that_takes_long_is_named_and_shown_when_it_is_there(
+def test_a_slow_part_is_named_until_it_has_been_read(
     deployment: Deployment, shown: DeployedStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(deployed, "PATIENT", 0.0)
@@ -305,7 +312,7 @@ def test_a_part_that_takes_long_is_named_and_shown_when_it_is_there(
         pytest.param("ajs-next-5", ["Event that denies consent"], id="the message id of the denial"),
     ],
 )
-def test_what_is_stored_under_an_id_is_found_without_hashes_and_consent(
+def test_find_shows_everything_stored_under_an_id_but_hashes_and_consent(
     deployment: Deployment, shown: DeployedStack, clock: ManualClock, wanted: str, titles: list[str]
 ) -> None:
     clock.now = time.time()
@@ -322,7 +329,7 @@ def test_what_is_stored_under_an_id_is_found_without_hashes_and_consent(
     assert len(deployment.bodies("DeadLetterQueue")) == 2
 
 
-def test_a_dead_letter_is_found_by_the_id_of_parked_list(deployment: Deployment, shown: DeployedStack) -> None:
+def test_find_accepts_the_short_id_of_parked_list(deployment: Deployment, shown: DeployedStack) -> None:
     deployment.park(change("m1"))
     (listed,) = shown.read("").parked.listed
     assert [each["title"] for each in shown.find({"id": listed.message_id[:8]})] == ["Dead letter"]
@@ -331,7 +338,7 @@ def test_a_dead_letter_is_found_by_the_id_of_parked_list(deployment: Deployment,
 @pytest.mark.parametrize(
     ("wanted", "error"), [("ada@example.com", WrongUsage), ("", WrongUsage), ('x" "', WrongUsage), ("nobody", NotThere)]
 )
-def test_what_is_no_id_or_unknown_is_said_without_repeating_it(
+def test_find_refuses_an_invalid_or_unknown_id_without_repeating_it(
     deployment: Deployment, shown: DeployedStack, wanted: str, error: type[Exception]
 ) -> None:
     deployment.list_audience()
@@ -340,7 +347,7 @@ def test_what_is_no_id_or_unknown_is_said_without_repeating_it(
     assert not wanted or wanted not in str(raised.value)
 
 
-def test_an_acknowledged_dead_letter_asks_for_no_person_until_another_is_parked(
+def test_an_acknowledgement_lasts_until_another_dead_letter_is_parked(
     deployment: Deployment, shown: DeployedStack, clock: ManualClock
 ) -> None:
     deployment.park(change("m1"), change("m2"), reason="access_denied", at=NOW - 60)
@@ -376,7 +383,7 @@ def test_an_acknowledged_dead_letter_asks_for_no_person_until_another_is_parked(
         {"note": "x", "audienceId": "a/b"},
     ],
 )
-def test_what_cannot_be_acknowledged_is_refused(shown: DeployedStack, fields: dict[str, str]) -> None:
+def test_invalid_acknowledgements_are_refused(shown: DeployedStack, fields: dict[str, str]) -> None:
     with pytest.raises(WrongUsage):
         shown.acknowledge(fields)
 

@@ -21,7 +21,7 @@ def test_facts_are_one_document_of_plain_json(facts: Facts) -> None:
     assert document["jobsPending"] == facts.jobs_pending
 
 
-def test_names_are_camel_case_and_ids_are_texts() -> None:
+def test_names_are_camel_case_and_ids_are_strings() -> None:
     document = states.parked().as_json()
     (first, *_) = document["parked"]["listed"]
     assert first["audienceId"] == "418273650912345678"
@@ -36,7 +36,7 @@ def test_every_reason_that_is_shown_is_explained() -> None:
     assert all(each["means"] and each["remedy"] for kind in shown.values() for each in kind.values())
 
 
-def test_a_dead_letter_is_summed_up_without_its_identifiers() -> None:
+def test_a_dead_letter_is_summarized_without_its_identifiers() -> None:
     (body,) = pack([change("m1"), change("m2", exits=True)])
     received = {"MessageId": "id-1", "ReceiptHandle": "receipt", "Body": body, "Attributes": {"SentTimestamp": "7000"}}
     facts = DeadLetterFacts.received(received)

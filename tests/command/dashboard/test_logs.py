@@ -53,20 +53,20 @@ def test_uploads_are_found_newest_first_with_their_jobs(logs: Any) -> None:
     assert found[0].at == NOW - 10
 
 
-def test_where_nothing_is_new_older_lines_are_found_up_to_a_day(logs: Any) -> None:
+def test_the_search_for_lines_widens_to_a_day(logs: Any) -> None:
     log(logs, (30_000, upload(1)))
     assert len(newest_lines(logs, "worker", GROUP, UPLOADS, NOW)) == 1
     assert newest_lines(logs, "worker", GROUP, UPLOADS, NOW + 86_400) == ()
 
 
-def test_of_many_lines_the_newest_are_shown(logs: Any) -> None:
+def test_only_the_40_newest_lines_are_shown(logs: Any) -> None:
     log(logs, *((number, upload(number)) for number in range(100)))
     found = newest_lines(logs, "worker", GROUP, UPLOADS, NOW)
     assert len(found) == SHOWN
     assert found[0].more["job_id"] == "job-0"
 
 
-def test_a_line_that_is_no_json_is_shown_as_text(logs: Any) -> None:
+def test_a_line_that_is_not_json_is_shown_as_text(logs: Any) -> None:
     log(logs, (1, "Task timed out after 60.00 seconds"))
     (line,) = newest_lines(logs, "worker", GROUP, '"timed out"', NOW)
     assert (line.text, line.function, line.more) == ("Task timed out after 60.00 seconds", "worker", {})

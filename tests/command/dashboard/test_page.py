@@ -14,14 +14,14 @@ SOURCE = build_page()
 DOCUMENT = Path(__file__).parents[3] / "docs" / "dashboard.md"
 
 
-def test_the_page_weighs_what_the_document_says_and_so_do_its_pictures() -> None:
+def test_page_and_pictures_have_the_documented_size() -> None:
     (stated,) = re.findall(r"one document of (\d+) KB", DOCUMENT.read_text(encoding="utf-8"))
     assert len(SOURCE.encode()) / 1000 == pytest.approx(int(stated), rel=0.05)
     pictures = [*DOCUMENT.parent.glob("images/dashboard-*.png"), *DOCUMENT.parent.glob("images/status-page*.png")]
     assert [each.name for each in pictures if each.stat().st_size > 150_000] == []
 
 
-def test_the_document_says_how_often_what_is_read_and_which_ranges_there_are() -> None:
+def test_the_document_states_reading_intervals_and_ranges() -> None:
     text = DOCUMENT.read_text(encoding="utf-8")
     assert (deployed.QUEUES, metrics.EVERY_COUNT) == (10, 60)
     assert (metrics.EVERY_REASON, metrics.EVERY_AUDIENCE) == (5 * 60, 15 * 60)
@@ -39,7 +39,7 @@ def test_style_and_scripts_are_in_the_document() -> None:
             assert asset.read_text(encoding="utf-8") in SOURCE, asset.name
 
 
-def test_a_change_of_the_script_changes_the_policy() -> None:
+def test_changing_the_script_changes_the_policy() -> None:
     edited = SOURCE.replace('"use strict";', '"use strict"; alert(1);')
     assert content_security_policy(edited) != content_security_policy(SOURCE)
 
@@ -55,7 +55,7 @@ def test_the_policy_allows_nothing_but_the_parts_of_the_page() -> None:
 @pytest.mark.parametrize(
     "door", ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "DOMParser", "eval(", "Function("]
 )
-def test_the_page_has_no_door_through_which_a_value_could_become_markup(door: str) -> None:
+def test_no_value_can_become_markup(door: str) -> None:
     assert door not in SOURCE
 
 

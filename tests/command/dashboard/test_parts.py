@@ -35,20 +35,20 @@ def read_at(part: Part[int], executor: ThreadPoolExecutor, now: float) -> int:
     return part.value
 
 
-def test_within_the_interval_it_is_read_once(executor: ThreadPoolExecutor) -> None:
+def test_a_part_is_read_once_within_its_interval(executor: ThreadPoolExecutor) -> None:
     source = Source()
     part = Part("counts", 60, source.read, 0)
     assert [read_at(part, executor, now) for now in (0, 10, 59, 60, 119)] == [1, 1, 1, 2, 2]
 
 
-def test_what_has_expired_is_read_at_once(executor: ThreadPoolExecutor) -> None:
+def test_an_expired_part_is_read_at_once(executor: ThreadPoolExecutor) -> None:
     part = Part("counts", 60, Source().read, 0)
     read_at(part, executor, 0)
     part.expire()
     assert read_at(part, executor, 1) == 2
 
 
-def test_a_failure_is_a_problem_and_the_last_value_stays_until_it_is_read_again(executor: ThreadPoolExecutor) -> None:
+def test_a_failed_part_is_a_problem_and_keeps_its_last_value(executor: ThreadPoolExecutor) -> None:
     source = Source()
     part = Part("counts", 60, source.read, 0)
     read_at(part, executor, 0)
@@ -73,7 +73,7 @@ def test_an_unexpected_failure_does_not_show_its_text(executor: ThreadPoolExecut
     assert "must not be shown" not in repr(part.problem)
 
 
-def test_it_is_unread_until_it_was_read_once(executor: ThreadPoolExecutor) -> None:
+def test_a_part_is_unread_until_it_has_been_read_once(executor: ThreadPoolExecutor) -> None:
     part = Part("counts", 60, Source().read, 0)
     assert not part.is_unread
     part.begin(executor, 0)

@@ -76,21 +76,19 @@ def test_a_browser_gets_the_page_under_its_policy(server: DashboardServer) -> No
 
 
 @pytest.mark.parametrize(("asked", "chosen"), [("7d", "7d"), ("", ""), ("8d", ""), ("7d&range=1h", "7d"), ("%00", "")])
-def test_the_script_asks_for_a_range_and_another_one_is_the_usual(
-    server: DashboardServer, asked: str, chosen: str
-) -> None:
+def test_an_unknown_range_falls_back_to_the_usual_one(server: DashboardServer, asked: str, chosen: str) -> None:
     answer = requests.get(f"{server.url}?range={asked}", headers={"Accept": "application/json"}, timeout=60).json()
     assert (answer["range"], answer["deadLetters"]) == (chosen, 3)
 
 
-def test_every_start_has_another_address(shown: Shown) -> None:
+def test_every_start_has_a_new_address(shown: Shown) -> None:
     with DashboardServer(shown, 0) as first, DashboardServer(shown, 0) as second:
         assert first.path != second.path
         assert len(first.path) >= 32
 
 
 @pytest.mark.parametrize("path", ["/", "/status", "/facts", "/%2e%2e", "/token", "//"])
-def test_without_the_token_there_is_nothing(server: DashboardServer, path: str) -> None:
+def test_nothing_is_served_without_the_token(server: DashboardServer, path: str) -> None:
     answer = requests.get(origin(server) + path, headers={"Accept": "application/json"}, timeout=60)
     assert (answer.status_code, answer.json()) == (404, {"error": "not found"})
     answer = requests.post(f"{origin(server)}{path}/redrive", json={}, headers={"Origin": origin(server)}, timeout=60)
@@ -98,9 +96,7 @@ def test_without_the_token_there_is_nothing(server: DashboardServer, path: str) 
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_under_another_name_for_this_machine_there_is_nothing(
-    server: DashboardServer, shown: Shown, method: str
-) -> None:
+def test_nothing_is_served_under_another_host_name(server: DashboardServer, shown: Shown, method: str) -> None:
     headers = {"Host": "rebound.example", "Origin": "http://rebound.example", "Accept": "application/json"}
     path = server.url if method == "GET" else f"{server.url}/redrive"
     answer = requests.request(method, path, json={}, headers=headers, timeout=60)
@@ -134,7 +130,7 @@ def test_the_page_looks_for_an_id_in_a_body_and_nothing_is_printed(
         pytest.param({}, b" " * 10_001, 413, id="too large"),
     ],
 )
-def test_nothing_else_redrives(
+def test_requests_from_elsewhere_do_not_redrive(
     server: DashboardServer, shown: Shown, headers: dict[str, str], body: bytes, status: int
 ) -> None:
     sent = {"Origin": origin(server), "Content-Type": "application/json"} | headers
@@ -144,7 +140,7 @@ def test_nothing_else_redrives(
 
 # The third is a digit, too, in a header.
 @pytest.mark.parametrize("length", ["", "-1", "\u00b2", "1e3", "9" * 30, "9" * 5_000])
-def test_a_body_of_no_known_length_is_refused(
+def test_a_body_of_unknown_length_is_refused(
     server: DashboardServer, shown: Shown, length: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with closing(HTTPConnection("127.0.0.1", server.server_port, timeout=60)) as connection:
@@ -157,7 +153,7 @@ def test_a_body_of_no_known_length_is_refused(
     assert (shown.redriven, capfd.readouterr().err) == ([], "")
 
 
-def test_no_other_origin_may_read_an_answer_whatever_it_asks(server: DashboardServer) -> None:
+def test_other_origins_cannot_read_any_answer(server: DashboardServer) -> None:
     asked = {"Origin": "https://elsewhere.example", "Access-Control-Request-Method": "POST"}
     for method in ("OPTIONS", "GET", "HEAD", "PUT"):
         answer = requests.request(method, f"{server.url}/redrive", headers=asked, timeout=60)
@@ -166,7 +162,7 @@ def test_no_other_origin_may_read_an_answer_whatever_it_asks(server: DashboardSe
 
 
 @pytest.mark.parametrize("path", ["", "/redrive"])
-def test_nothing_that_is_answered_is_kept_by_a_browser_or_a_proxy(server: DashboardServer, path: str) -> None:
+def test_browsers_and_proxies_store_no_answer(server: DashboardServer, path: str) -> None:
     for accepted in ("text/html", "application/json"):
         answer = requests.get(f"{server.url}{path}", headers={"Accept": accepted}, timeout=60)
         assert answer.headers["Cache-Control"] == "no-store"
@@ -186,7 +182,7 @@ def test_an_error_is_a_sentence_on_the_page(server: DashboardServer, shown: Show
     assert answer.json()["error"] == "AWS cannot be reached. Check the network and the region."
 
 
-def test_nothing_is_printed_since_the_address_holds_the_token(
+def test_requests_are_not_logged_because_the_address_holds_the_token(
     server: DashboardServer, capfd: pytest.CaptureFixture[str]
 ) -> None:
     requests.get(server.url, timeout=60)

@@ -14,8 +14,8 @@ from audience_sync.runtime.metric_names import (
     TOKEN_REFRESH_FAILED,
 )
 from audience_sync_cli.diagnosis.command import diagnose
-from audience_sync_cli.diagnosis.reading import read_facts
 from audience_sync_cli.errors import AlreadyReported
+from audience_sync_cli.report.audience_readings import AudienceReadings
 from tests.aws_fixtures import AUDIENCE
 from tests.command.conftest import NOW, Deployment, change
 
@@ -40,7 +40,7 @@ def connected(deployment: Deployment) -> None:
     deployment.list_audience()
 
 
-def test_without_events_and_members_the_reasons_are_in_the_order_of_the_way(deployment: Deployment) -> None:
+def test_reasons_follow_the_way_of_a_change(deployment: Deployment) -> None:
     document = run(deployment)
     assert document["audienceId"] == AUDIENCE.audience_id
     assert document["ok"] is False
@@ -51,10 +51,11 @@ def test_without_events_and_members_the_reasons_are_in_the_order_of_the_way(depl
         "state": "ok",
         "found": "Amazon knows it.",
         "next": "",
+        "unread": False,
     }
 
 
-def test_facts_come_from_tables_queues_and_metrics_of_the_last_days(deployment: Deployment) -> None:
+def test_readings_come_from_tables_queues_and_metrics_of_the_last_7_days(deployment: Deployment) -> None:
     deployment.record(change("m1", at=5), change("m2", at=7), change("m3", exits=True), change("m4", audience_id="5"))
     deployment.park(change("m1"), change("m2"))
     deployment.park(change("m9", audience_id="5"), reason="access_denied")
@@ -66,16 +67,16 @@ def test_facts_come_from_tables_queues_and_metrics_of_the_last_days(deployment: 
     put(deployment, TOKEN_REFRESH_FAILED, 1, ago=DAY)
     put(deployment, AUDIENCE_PROCESSED, 90, audience=AUDIENCE.audience_id)
     put(deployment, AUDIENCE_PROCESSED, 10, audience="5")
-    facts = read_facts(deployment.session(now=NOW), KEY, days=7, counts_members=True)
-    assert facts.unread == {}
-    assert facts.members is not None
-    assert (facts.members.inside, facts.members.outside, facts.members.newest_enter) == (2, 1, 7)
-    assert (facts.parked, facts.queued) == ({"request_rejected": 2}, 1)
-    assert (facts.traffic.accepted, facts.traffic.rejected, facts.traffic.refreshes_failed) == (3, 2, 0)
-    assert (facts.rejections, facts.lowest_processed) == ({"consent_missing": 2}, 90)
+    readings = AudienceReadings.of(deployment.session(now=NOW), KEY, days=7, counts_members=True)
+    assert readings.members is not None
+    assert (readings.members.inside, readings.members.outside, readings.members.newest_enter) == (2, 1, 7)
+    assert (readings.parked, readings.change_queue.total) == ({"request_rejected": 2}, 1)
+    traffic = readings.traffic
+    assert (traffic.accepted, traffic.rejected, traffic.refreshes_failed) == (3, 2, 0)
+    assert (readings.rejections, readings.lowest_processed) == ({"consent_missing": 2}, 90)
 
 
-def test_a_disabled_event_source_is_the_first_reason_after_the_login(deployment: Deployment) -> None:
+def test_a_disabled_event_source_is_the_first_reason(deployment: Deployment) -> None:
     deployment.stack.service("lambda").event_source = "Disabled"
     document = run(deployment)
     assert document["reasons"][0] == "delivery"
@@ -83,7 +84,7 @@ def test_a_disabled_event_source_is_the_first_reason_after_the_login(deployment:
 
 @pytest.mark.parametrize("name", [AUDIENCE.audience_id, KEY])
 def test_an_audience_is_found_by_its_id_and_by_its_key(deployment: Deployment, name: str) -> None:
-    assert read_facts(deployment.session(), name, days=1, counts_members=False).audience == AUDIENCE
+    assert AudienceReadings.of(deployment.session(), name, days=1, counts_members=False).audience == AUDIENCE
 
 
 def test_an_audience_that_is_not_listed_is_a_finding(deployment: Deployment) -> None:
@@ -102,14 +103,15 @@ def test_members_can_be_left_out(deployment: Deployment) -> None:
     assert found["entries"] == "Members were not counted: they were left out."
 
 
-def test_one_fact_that_cannot_be_read_does_not_hide_the_others(deployment: Deployment) -> None:
+def test_an_unread_queue_does_not_hide_other_findings(deployment: Deployment) -> None:
     deployment.stack._names["DeadLetterQueue"] = deployment.stack["DeadLetterQueue"] + "-gone"
-    facts = read_facts(deployment.session(now=NOW), KEY, days=7, counts_members=True)
-    assert facts.unread.keys() == {"parked"}
-    assert facts.members is not None
+    found = {each["check"]: each for each in run(deployment)["findings"]}
+    assert [name for name, each in found.items() if each["unread"]] == ["parked changes"]
+    parked = found["parked changes"]
+    assert (parked["state"], parked["found"].startswith("Not checked. "), parked["next"]) == ("look", True, "")
 
 
-def test_terms_are_asked_for_where_the_audience_has_a_connection(deployment: Deployment) -> None:
+def test_terms_are_checked_for_an_audience_with_a_connection(deployment: Deployment) -> None:
     connection = deployment.session().amazon.create_connection({"amcInstanceId": "amc1"})
     deployment.list_audience(replace(AUDIENCE, destination=of_connection(connection)))
     found = {each["check"]: each for each in run(deployment)["findings"]}
@@ -117,7 +119,7 @@ def test_terms_are_asked_for_where_the_audience_has_a_connection(deployment: Dep
     assert found["target and terms"]["next"] == "audience-sync terms show --text"
 
 
-def test_for_people_each_reason_stands_above_its_command(deployment: Deployment) -> None:
+def test_each_reason_is_printed_above_its_next_command(deployment: Deployment) -> None:
     lines = deployment.printed(diagnose, KEY, now=NOW, raises=AlreadyReported).out.splitlines()
     assert lines[0] == f"Audience Lapsed premium buyers ({AUDIENCE.audience_id})"
     start = lines.index("Possible reasons, the most likely first:")
@@ -126,7 +128,7 @@ def test_for_people_each_reason_stands_above_its_command(deployment: Deployment)
     assert lines[start + 2] == f"   audience-sync send --sample track --audience {KEY} --wait"
 
 
-def test_what_is_in_order_ends_well(deployment: Deployment) -> None:
+def test_a_healthy_audience_exits_with_0(deployment: Deployment) -> None:
     deployment.stack.service("lambda").invoke(FunctionName="RefreshFunction", Payload=b"{}")
     deployment.put_secret("TokenSecret", deployment.secret("TokenSecret") | {"expiresAt": NOW + 3_000})
     put(deployment, EVENTS_ACCEPTED, 3)

@@ -22,8 +22,8 @@ def findings(deployment: Deployment) -> dict[str, tuple[str, str]]:
 def test_a_new_stack_shows_what_to_do_first(deployment: Deployment) -> None:
     found = findings(deployment)
     assert found["event key"] == ("ok", "")
-    assert found["Amazon credentials"] == ("missing", "audience-sync connect")
-    assert found["Amazon Ads"][0] == "missing"
+    assert found["Amazon credentials"] == ("problem", "audience-sync connect")
+    assert found["Amazon Ads"][0] == "problem"
     assert found["audience key"] == ("note", "audience-sync keys rotate audience")
     assert found["audience table"] == ("note", "audience-sync audiences link")
 
@@ -33,12 +33,12 @@ def test_a_connected_stack_is_in_order_but_for_the_gateway(deployment: Deploymen
     deployment.list_audience()
     deployment.stack.service("lambda").invoke(FunctionName="RefreshFunction", Payload=b"{}")
     found = findings(deployment)
-    assert [part for part, (state, _) in found.items() if state == "missing"] == ["gateway"]
+    assert [part for part, (state, _) in found.items() if state == "problem"] == ["gateway"]
 
 
-def test_a_weak_event_key_is_missing(deployment: Deployment) -> None:
+def test_a_weak_event_key_is_a_problem(deployment: Deployment) -> None:
     deployment.put_secret("IngestSecret", {"eventKey": "too-short"})
-    assert findings(deployment)["event key"] == ("missing", "audience-sync keys rotate event")
+    assert findings(deployment)["event key"] == ("problem", "audience-sync keys rotate event")
 
 
 @pytest.mark.parametrize(
@@ -47,10 +47,10 @@ def test_a_weak_event_key_is_missing(deployment: Deployment) -> None:
         pytest.param(60, None, id="later"),
         pytest.param(7, ("note", "audience-sync keys add event NEW-NAME"), id="soon"),
         pytest.param(-2, ("note", "audience-sync keys remove event emea"), id="expired"),
-        pytest.param(None, ("missing", "audience-sync keys remove event emea"), id="an unreadable date"),
+        pytest.param(None, ("problem", "audience-sync keys remove event emea"), id="an unreadable date"),
     ],
 )
-def test_a_key_of_a_source_that_expires_soon_or_is_refused_for_its_expiry_is_named(
+def test_reports_source_keys_that_expire_soon_or_have_expired(
     deployment: Deployment, days_left: int | None, expected: tuple[str, str] | None
 ) -> None:
     last = "soon" if days_left is None else (datetime.now(UTC).date() + timedelta(days=days_left)).isoformat()
@@ -59,9 +59,9 @@ def test_a_key_of_a_source_that_expires_soon_or_is_refused_for_its_expiry_is_nam
     assert findings(deployment).get("event key of emea") == expected
 
 
-def test_an_expired_token_is_missing(deployment: Deployment) -> None:
+def test_an_expired_token_is_a_problem(deployment: Deployment) -> None:
     deployment.put_secret("TokenSecret", {"accessToken": "Atza|old", "expiresAt": time.time() - 1})
-    assert findings(deployment)["access token"][0] == "missing"
+    assert findings(deployment)["access token"][0] == "problem"
 
 
 @pytest.mark.parametrize(
@@ -71,10 +71,10 @@ def test_an_expired_token_is_missing(deployment: Deployment) -> None:
         pytest.param("2026-01-01", ("ok", ""), id="not a time"),
         pytest.param(319, ("ok", ""), id="more than 45 days are left"),
         pytest.param(321, ("note", "audience-sync connect"), id="less than 45 days are left"),
-        pytest.param(366, ("missing", "audience-sync connect"), id="it has ended"),
+        pytest.param(366, ("problem", "audience-sync connect"), id="it has ended"),
     ],
 )
-def test_a_consent_that_ends_soon_is_worth_a_note(
+def test_a_consent_that_ends_within_45_days_is_a_note(
     deployment: Deployment, authorized: Any, expected: tuple[str, str]
 ) -> None:
     days_ago = isinstance(authorized, int)
@@ -83,23 +83,23 @@ def test_a_consent_that_ends_soon_is_worth_a_note(
     assert findings(deployment)["Amazon credentials"] == expected
 
 
-def test_one_part_that_fails_does_not_hide_the_others(deployment: Deployment) -> None:
+def test_an_unreadable_secret_does_not_hide_other_parts(deployment: Deployment) -> None:
     deployment.stack.service("secretsmanager").put_secret_value(
         SecretId=deployment.stack["IngestSecret"], SecretString="no json"
     )
     found = findings(deployment)
-    assert found["ingest secret"][0] == "missing"
+    assert found["ingest secret"][0] == "problem"
     assert found["change queue"][0] == "ok"
 
 
 @pytest.mark.parametrize("document", ["{not json", '"text"', "null", '{"mappings": [{"name": "Mine"}]}'])
-def test_mappings_that_ingest_cannot_use_are_missing(deployment: Deployment, document: str) -> None:
+def test_mappings_that_ingest_cannot_use_are_a_problem(deployment: Deployment, document: str) -> None:
     item = {"audienceId": {"S": MAPPINGS_KEY}, "document": {"S": document}}
     deployment.stack.service("dynamodb").put_item(TableName=deployment.stack["AudienceTable"], Item=item)
-    assert findings(deployment)["mappings"] == ("missing", "audience-sync mappings apply")
+    assert findings(deployment)["mappings"] == ("problem", "audience-sync mappings apply")
 
 
-def test_mappings_that_are_all_disabled_are_worth_a_note(deployment: Deployment) -> None:
+def test_disabled_mappings_are_a_note(deployment: Deployment) -> None:
     mapping = {"name": "Mine", "trigger": 'type = "track"', "fields": {"email": {"@path": "$.email"}}, "enabled": False}
     mapping["fields"] |= {"external_user_id": {"@path": "$.userId"}}  # type: ignore[operator]
     item = {"audienceId": {"S": MAPPINGS_KEY}, "document": {"S": json.dumps([mapping])}}

@@ -26,13 +26,15 @@ def no_pause(_: float) -> None:
     """Take no time."""
 
 
-def test_the_audience_that_is_kept_for_tests_is_used_without_a_question(deployment: Deployment) -> None:
+def test_the_test_audience_is_reused_without_a_question(deployment: Deployment) -> None:
     deployment.list_audience()
     deployment.list_audience(KEPT)
     assert kept_audience(deployment.session()) == KEPT
 
 
-def test_it_is_created_for_the_target_of_the_other_audiences_if_the_operator_agrees(deployment: Deployment) -> None:
+def test_the_test_audience_is_created_for_the_target_of_the_others_if_the_operator_agrees(
+    deployment: Deployment,
+) -> None:
     deployment.connect()
     deployment.list_audience()
     deployment.answers = ["y"]
@@ -57,7 +59,7 @@ def test_nothing_is_created_if_the_operator_does_not_agree(deployment: Deploymen
         pytest.param([Audience("2")], WrongUsage, id="a target that is not known"),
     ],
 )
-def test_where_the_target_is_not_clear_an_audience_has_to_be_named(
+def test_an_unclear_target_requires_an_audience_option(
     deployment: Deployment, listed: list[Audience], error: type[Exception]
 ) -> None:
     for audience in listed:
@@ -94,7 +96,7 @@ def test_an_entry_that_gets_stuck_is_erased_and_no_exit_is_sent(deployment: Depl
     assert (test.as_json()["member"], test.as_json()["left"]) == (member, None)
 
 
-def test_without_the_ordering_guard_there_is_nothing_to_erase(deployment: Deployment, gateway: list[Any]) -> None:
+def test_without_ordering_guard_the_test_member_is_not_erased(deployment: Deployment, gateway: list[Any]) -> None:
     deployment.stack.parameters = {"OrderingGuard": "no"}
     deployment.list_audience()
     gateway.append((200, ACCEPTED))
@@ -107,7 +109,7 @@ def test_two_tests_use_two_members(deployment: Deployment) -> None:
     assert first != second
 
 
-def test_parts_that_are_missing_end_it_before_an_event_is_sent(deployment: Deployment) -> None:
+def test_a_problem_ends_the_test_before_an_event_is_sent(deployment: Deployment) -> None:
     with pytest.raises(AlreadyReported):  # there is no gateway here
         run_checks(deployment.session(), EndToEnd(end_to_end=True))
     assert deployment.bodies("ChangeQueue") == []

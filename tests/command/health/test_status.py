@@ -4,31 +4,33 @@ from datetime import UTC, datetime
 
 import pytest
 
-from audience_sync_cli.health.status import audit_progress, summarize
+from audience_sync_cli.health.status import audit_progress
+from audience_sync_cli.report.metrics import StackMetrics
+from audience_sync_cli.report.needs import needs
 from audience_sync_cli.state.blockers import Blocker
-from audience_sync_cli.state.counts import Counts, Depth, cloud_counts, overdue_erasures
-from audience_sync_cli.state.needs import needs
+from audience_sync_cli.state.counts import Counts, Depth, waiting_text
 from tests.command.conftest import Deployment
 
 NOW = datetime(2026, 3, 4, 9, 30, tzinfo=UTC).timestamp()
 DAY = 86_400.0  # seconds
 
 
-def test_a_deployed_stack_is_summed_since_it_was_created(deployment: Deployment) -> None:
-    deployment.stack.created = NOW - 50 * DAY
+def test_counts_of_a_deployed_stack_go_back_to_its_creation(deployment: Deployment) -> None:
     deployment.publish(NOW - 40 * DAY, ChangesAccepted=3)
     deployment.publish(NOW - 60, ChangesAccepted=4, ChangesDelivered=5)
     deployment.publish(NOW - 60, {"service": "another"}, ChangesAccepted=100)
-    counts = cloud_counts(deployment.stack, NOW, None)
+    metrics = StackMetrics(deployment.stack)
+    counts = metrics.counts(NOW - 50 * DAY, NOW)
     assert (counts.accepted, counts.delivered, counts.waiting) == (7, 5, 2)
-    assert cloud_counts(deployment.stack, NOW, 2).accepted == 4, "the last hours alone"
+    assert metrics.counts(NOW - 50 * DAY, NOW, 2).accepted == 4, "the last hours alone"
 
 
-def test_erasures_are_overdue_if_the_last_check_found_them_so(deployment: Deployment) -> None:
-    found = [overdue_erasures(deployment.stack, NOW)]
+def test_overdue_erasures_come_from_the_last_check_within_12_hours(deployment: Deployment) -> None:
+    metrics = StackMetrics(deployment.stack)
+    found = [metrics.overdue_erasures(NOW)]
     for hours, overdue in ((13, 3), (8, 2), (2, 1)):
         deployment.publish(NOW - hours * 3_600, ErasuresOverdue=overdue)
-        found.append(overdue_erasures(deployment.stack, NOW))
+        found.append(metrics.overdue_erasures(NOW))
     assert found == [0, 0, 2, 1]
 
 
@@ -36,7 +38,7 @@ def test_erasures_are_overdue_if_the_last_check_found_them_so(deployment: Deploy
     ("counts", "queue", "sentence"),
     [
         pytest.param(
-            Counts(accepted=3, delivered=1, superseded=1, parked=1), 0, "Every accepted change is completed.", id="all"
+            Counts(accepted=3, delivered=1, superseded=1, parked=1), 0, "Every accepted change is completed", id="all"
         ),
         pytest.param(
             Counts(accepted=6, delivered=6),
@@ -56,14 +58,15 @@ def test_erasures_are_overdue_if_the_last_check_found_them_so(deployment: Deploy
         pytest.param(
             Counts(accepted=3, delivered=1),
             0,
-            "2 changes not completed",
-            id="missing or lagging",
+            "2 changes not completed, but the change queue is empty",
+            id="counts that lag",
         ),
+        pytest.param(Counts(accepted=3, delivered=1, unaccounted=2), 0, "Every accepted", id="missing"),
         pytest.param(Counts(accepted=1, delivered=2), 0, "Every accepted change is completed", id="one counted twice"),
     ],
 )
-def test_one_sentence_says_whether_changes_are_accounted_for(counts: Counts, queue: int, sentence: str) -> None:
-    assert sentence in summarize(counts, Depth(queue, 0, 0))
+def test_one_sentence_tells_whether_changes_are_waiting(counts: Counts, queue: int, sentence: str) -> None:
+    assert sentence in waiting_text(counts, Depth(queue, 0, 0))
 
 
 @pytest.mark.parametrize(
@@ -74,7 +77,7 @@ def test_one_sentence_says_whether_changes_are_accounted_for(counts: Counts, que
         pytest.param(Counts(accepted=9, delivered=7, parked=1), 1, 0, id="none"),
     ],
 )
-def test_the_sum_of_changes_shows_how_many_were_counted_twice(counts: Counts, waiting: int, twice: int) -> None:
+def test_the_sum_of_changes_adds_up_if_some_were_counted_twice(counts: Counts, waiting: int, twice: int) -> None:
     assert (counts.waiting, counts.counted_twice) == (waiting, twice)
     assert counts.accepted == counts.delivered + counts.superseded + counts.parked + waiting - twice
     assert (f"{waiting} waiting" + (f" - {twice} counted twice" if twice else "")) in counts.sum
@@ -118,12 +121,12 @@ PARKED = "6 dead letters need you: `audience-sync parked list`."
         ),
     ],
 )
-def test_what_needs_a_person_is_listed_and_then_nothing_is_called_completed(
+def test_needs_are_sorted_by_urgency_and_prevent_a_statement_of_completion(
     counts: Counts, dead_letters: int, blockers: list[Blocker], texts: list[str]
 ) -> None:
     found = needs(counts, dead_letters, blockers, overdue_erasures=counts.unaccounted)
-    assert [each.text for each in found] == texts
-    assert "completed" not in summarize(counts, Depth(0, 0, 0), is_needed=True)
+    assert [each.found for each in found] == texts
+    assert "completed" not in waiting_text(counts, Depth(0, 0, 0), is_needed=True)
 
 
 @pytest.mark.parametrize(
@@ -144,5 +147,5 @@ def test_what_needs_a_person_is_listed_and_then_nothing_is_called_completed(
         ),
     ],
 )
-def test_the_progress_of_the_audit_is_a_sentence(until: int | None, since: int | None, sentence: str) -> None:
+def test_the_audit_reports_its_progress_in_a_sentence(until: int | None, since: int | None, sentence: str) -> None:
     assert audit_progress(until, since, Counts(unaccounted=2)) == sentence

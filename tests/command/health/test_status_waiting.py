@@ -40,7 +40,7 @@ def test_failed_uploads_are_counted_and_named_by_reason(deployed: Deployment) ->
     assert "Failed uploads: 3 service_unavailable, 1 throttled in the last 15 minutes; the last one throttled" in output
 
 
-def test_scripts_get_the_same(deployed: Deployment) -> None:
+def test_json_has_blockers_and_failed_uploads(deployed: Deployment) -> None:
     deployed.log("Worker", "delivery incomplete", **INCOMPLETE)
     why = deployed.json(status)["waiting"]
     assert [blocker["reason"] for blocker in why["blockers"]] == ["service_unavailable"]
@@ -48,7 +48,7 @@ def test_scripts_get_the_same(deployed: Deployment) -> None:
     assert why["unknown"] == []
 
 
-def test_messages_in_work_are_dated_and_a_standstill_is_named(deployed: Deployment) -> None:
+def test_status_dates_messages_in_work_and_names_a_standstill(deployed: Deployment) -> None:
     now = time.time()
     deployed.stack.service("sqs").receive_message(QueueUrl=deployed.stack["ChangeQueue"])
     deployed.log("Worker", "", type="platform.start", record={"requestId": "r1"})
@@ -62,7 +62,7 @@ def test_messages_in_work_are_dated_and_a_standstill_is_named(deployed: Deployme
     assert (found["blockers"], found["inFlight"]["messages"], found["inFlight"]["stalledSince"]) == ([], 1, None)
 
 
-def test_the_last_line_is_what_needs_a_person(deployment: Deployment) -> None:
+def test_status_ends_with_what_needs_a_person(deployment: Deployment) -> None:
     deployment.stack.local = None
     deployment.publish(time.time(), ChangesAccepted=6, ChangesParked=6)
     deployment.park(change("m1"))
@@ -71,7 +71,7 @@ def test_the_last_line_is_what_needs_a_person(deployment: Deployment) -> None:
     assert deployment.json(status)["summary"] == f"{state} {last}"
 
 
-def test_where_nothing_waits_nothing_is_asked(deployment: Deployment) -> None:
+def test_status_reads_no_blockers_if_nothing_waits(deployment: Deployment) -> None:
     deployment.stack.local = None
     deployment.log("Worker", "delivery incomplete", **INCOMPLETE)
     assert deployment.json(status)["waiting"] is None
@@ -85,11 +85,11 @@ def findings(
     return [(each["state"], each["found"], each["remedy"]) for each in found if each["part"] in ("delivery", "uploads")]
 
 
-def test_the_checks_say_that_no_upload_has_failed(deployment: Deployment) -> None:
+def test_reports_that_no_upload_failed(deployment: Deployment) -> None:
     assert findings(deployment) == [("ok", "no upload failed in the last 15 minutes", "")]
 
 
-def test_the_checks_take_no_notice_of_failures_after_which_uploads_were_accepted(deployment: Deployment) -> None:
+def test_failed_uploads_are_ok_once_later_uploads_are_accepted(deployment: Deployment) -> None:
     deployment.log("Worker", "delivery incomplete", **INCOMPLETE | {"audience_ids": ["4182"]})
     deployment.log("Worker", "upload accepted", audience_id="4182", records=1)
     ((state, found, remedy),) = findings(deployment)
@@ -103,28 +103,28 @@ def test_the_checks_take_no_notice_of_failures_after_which_uploads_were_accepted
     [
         pytest.param(
             "authorization_refused",
-            ["missing", "note"],
+            ["problem", "note"],
             ["Run `audience-sync connect`."] * 2,
-            "1 part missing: events may not reach Amazon.",
+            "1 problem: events may not reach Amazon.",
             id="a person must connect again, although the last token still works",
         ),
         pytest.param(
             "throttled",
             ["note", "note"],
             ["The next try is within ten minutes."] * 2,
-            "Nothing is missing, but changes may reach Amazon late: see delivery and uploads.",
+            "No problem found, but changes may reach Amazon late: see delivery and uploads.",
             id="it ends by itself",
         ),
         pytest.param(
             "access_denied",
             ["note"],
             ["audience-sync parked list --reason access_denied"],
-            "Nothing is missing, but changes may reach Amazon late: see uploads.",
+            "No problem found, but changes may reach Amazon late: see uploads.",
             id="the changes are parked",
         ),
     ],
 )
-def test_failing_uploads_are_never_in_order_and_their_row_names_the_repair(
+def test_failed_uploads_are_never_ok_and_come_with_a_remedy(
     deployment: Deployment,
     reason: str,
     states: list[str],
@@ -136,7 +136,7 @@ def test_failing_uploads_are_never_in_order_and_their_row_names_the_repair(
     deployment.stack.service("lambda").invoke(FunctionName="RefreshFunction", Payload=b"{}")
     deferred = [] if reason == "access_denied" else [reason]
     deployment.log("Worker", "delivery incomplete", uploads_failed={reason: 6}, deferred=deferred)
-    raises = AlreadyReported if "missing" in states else None
+    raises = AlreadyReported if "problem" in states else None
     assert deployment.printed(run_checks, raises=raises).out.splitlines()[-1] == last_line
     document = deployment.json(run_checks, raises=raises)
     assert document["ok"] is (raises is None)
@@ -165,6 +165,6 @@ def test_a_refused_authorization_is_over_once_an_upload_is_accepted(deployment: 
     )
 
 
-def test_that_amazon_is_not_connected_is_named_by_its_own_check_alone(deployment: Deployment) -> None:
+def test_a_missing_connection_is_reported_by_its_own_check_only(deployment: Deployment) -> None:
     deployment.log("Refresh", "Amazon is not connected yet")
     assert [state for state, _, _ in findings(deployment)] == ["ok"]

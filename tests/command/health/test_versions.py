@@ -21,12 +21,12 @@ def test_status_shows_the_version_and_says_what_to_do_about_another_one(deployed
 
 
 @pytest.mark.parametrize("version", [own_version(), None], ids=["the same", "none stated"])
-def test_status_notes_nothing_about_the_same_version_or_a_stack_without_one(
+def test_status_is_silent_about_the_same_version_and_a_stack_without_one(
     deployed: Deployment, version: str | None
 ) -> None:
     deployed.stack.version = version
     assert deployed.printed(status).err == ""
 
 
-def test_the_version_is_in_the_json_and_the_note_is_not_part_of_it(deployed: Deployment) -> None:
+def test_json_has_the_version_without_the_warning(deployed: Deployment) -> None:
     assert deployed.json(status)["version"] == "0.0.1"

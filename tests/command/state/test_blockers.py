@@ -29,7 +29,7 @@ def found(deployment: Deployment) -> list[Blocker]:
     return waiting(deployment.session()).blockers
 
 
-def test_an_open_circuit_breaker_says_for_which_audience_and_when_the_next_try_is(deployment: Deployment) -> None:
+def test_an_open_circuit_breaker_names_its_audience_and_the_next_try(deployment: Deployment) -> None:
     now = int(time.time())
     open_circuit(deployment, "audience:4182", since=now)
     (blocker,) = found(deployment)
@@ -38,7 +38,7 @@ def test_an_open_circuit_breaker_says_for_which_audience_and_when_the_next_try_i
     assert "Next try by" in blocker.text
 
 
-def test_the_circuit_breaker_of_a_connection_concerns_all_its_audiences(deployment: Deployment) -> None:
+def test_the_circuit_breaker_of_a_connection_affects_all_audiences(deployment: Deployment) -> None:
     open_circuit(deployment, "connection:dsp", since=int(time.time()) - 3_600)
     open_circuit(deployment, "audience:4182", since=int(time.time()) - 3_600)
     (blocker,) = found(deployment)
@@ -64,7 +64,7 @@ def test_the_circuit_breaker_of_a_connection_concerns_all_its_audiences(deployme
         ),
     ],
 )
-def test_the_newest_run_of_the_refresh_function_says_whether_there_is_a_token(
+def test_the_newest_refresh_decides_whether_there_is_a_token(
     deployment: Deployment, lines: list[tuple[str, dict[str, Any]]], reason: str | None
 ) -> None:
     for message, fields in lines:
@@ -75,7 +75,7 @@ def test_the_newest_run_of_the_refresh_function_says_whether_there_is_a_token(
 REFUSED: dict[str, Any] = {"uploads_failed": {"authorization_refused": 1}, "deferred": ["authorization_refused"]}
 
 
-def test_after_connecting_again_the_changes_wait_for_their_next_try_and_for_no_person(deployment: Deployment) -> None:
+def test_after_a_new_connection_deferred_changes_need_no_person(deployment: Deployment) -> None:
     deployment.stack.parameters = {"Region": "NA", "BatchWindow": "10"}
     before = time.time()
     deployment.log("Worker", "delivery incomplete", audience_ids=["4182"], **REFUSED)
@@ -89,7 +89,7 @@ def test_after_connecting_again_the_changes_wait_for_their_next_try_and_for_no_p
     assert f"Next try by {moment(blocker.next_try * 1000)}." in blocker.text
 
 
-def test_a_token_from_before_the_authorization_was_refused_is_no_new_authorization(deployment: Deployment) -> None:
+def test_a_token_from_before_a_refusal_does_not_end_it(deployment: Deployment) -> None:
     deployment.log("Refresh", "", **METRICS, TokensRefreshed=[1.0])
     deployment.log("Worker", "delivery incomplete", audience_ids=["4182"], **REFUSED)
     (blocker,) = found(deployment)
@@ -124,7 +124,7 @@ def test_an_upload_accepted_after_workers_were_refused_proves_that_amazon_is_aut
     assert [(blocker.reason, blocker.needs_person) for blocker in found(deployment)][:1] == reasons_left
 
 
-def test_failed_uploads_are_counted_by_reason_and_the_newest_says_why_changes_wait(deployment: Deployment) -> None:
+def test_the_newest_failed_upload_explains_why_changes_wait(deployment: Deployment) -> None:
     audience = {"audience_ids": ["4182"]}
     deployment.log("Worker", "delivery incomplete", uploads_failed={"throttled": 2}, deferred=["throttled"], **audience)
     deployment.log(
@@ -148,7 +148,7 @@ def test_failed_uploads_are_counted_by_reason_and_the_newest_says_why_changes_wa
         pytest.param(["4183"], ["service_unavailable"], id="of another audience"),
     ],
 )
-def test_an_upload_that_is_accepted_after_a_failed_one_ends_the_wait_of_its_audience(
+def test_an_accepted_upload_ends_the_failure_of_its_audience(
     deployment: Deployment, accepted: list[str], reasons_left: list[str]
 ) -> None:
     failed = {"uploads_failed": {"service_unavailable": 1}, "deferred": ["service_unavailable"]}
@@ -162,13 +162,13 @@ def test_an_upload_that_is_accepted_after_a_failed_one_ends_the_wait_of_its_audi
     assert result.failed.by_reason == {"service_unavailable": 1}, "it has failed all the same"
 
 
-def test_a_cause_that_is_found_twice_is_named_once(deployment: Deployment) -> None:
+def test_a_blocker_found_twice_is_listed_once(deployment: Deployment) -> None:
     open_circuit(deployment, "audience:4182", since=int(time.time()))
     deployment.log("Worker", "delivery incomplete", deferred=["circuit_open"], audience_ids=["4182"])
     assert [blocker.reason for blocker in found(deployment)] == ["circuit_open"]
 
 
-def test_what_cannot_be_read_is_named_and_hides_nothing_else(deployment: Deployment) -> None:
+def test_an_unread_circuit_breaker_does_not_hide_a_pause(deployment: Deployment) -> None:
     del deployment.stack._names["MembershipTable"]
     deployment.stack.service("lambda").event_source = "Disabled"
     result = waiting(deployment.session())
@@ -187,7 +187,7 @@ def test_any_reason_is_explained(reason: str) -> None:
     assert reasons.parked(reason) == reasons.explained(reason)
 
 
-def test_a_session_of_a_stack_without_logs_says_so(deployment: Deployment) -> None:
+def test_a_stack_without_logs_names_what_is_unknown(deployment: Deployment) -> None:
     for name in ("RefreshLogGroup", "WorkerLogGroup"):
         del deployment.stack._names[name]
     assert [each.split(".")[0] for each in waiting(deployment.session()).unknown] == [

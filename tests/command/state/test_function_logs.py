@@ -64,7 +64,7 @@ def _moto() -> tuple[Stack, Put]:
     return stack(found), put
 
 
-def test_lines_of_several_functions_are_read_in_the_order_of_time(cloudwatch: tuple[Stack, Put]) -> None:
+def test_lines_of_several_functions_are_sorted_by_time(cloudwatch: tuple[Stack, Put]) -> None:
     stack, put = cloudwatch
     put("JobsLogGroup", NOW - 3, json.dumps({"message": "job checked"}))
     put("WorkerLogGroup", NOW - 2, UPLOAD)
@@ -100,7 +100,7 @@ def test_a_log_group_that_does_not_exist_is_unavailable() -> None:
             FunctionLogs(found).read(["Worker"], NOW)
 
 
-def test_following_returns_each_line_once_also_one_that_appears_late(cloudwatch: tuple[Stack, Put]) -> None:
+def test_the_follower_returns_late_lines_and_each_line_once(cloudwatch: tuple[Stack, Put]) -> None:
     stack, put = cloudwatch
     follower = Follower(FunctionLogs(stack), ["Worker"], NOW - 60)
     put("WorkerLogGroup", NOW - 5, json.dumps({"message": "first"}))
@@ -123,11 +123,11 @@ def test_counts_by_reason_are_read_from_a_field_that_has_them() -> None:
 
 
 @pytest.mark.parametrize("message", ["Traceback", "[1]", "3", '"text"'])
-def test_a_line_that_is_no_json_object_is_not_read(message: str) -> None:
+def test_a_line_that_is_not_a_json_object_is_skipped(message: str) -> None:
     assert parsed("Worker", {"timestamp": 1, "eventId": "e", "message": message}) is None
 
 
-def test_local_log_groups_keep_the_newest_lines_and_give_them_in_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_local_log_groups_return_their_newest_lines_in_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     groups = LogGroups(lambda: NOW)
     for number in range(logs.KEPT + 2):
         groups.add("group", str(number))

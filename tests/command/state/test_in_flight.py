@@ -9,7 +9,7 @@ from local.template import Template
 NOW = 1_800_000_000.0
 
 
-def test_the_visibility_timeout_is_that_of_the_template() -> None:
+def test_the_visibility_timeout_matches_the_template() -> None:
     assert Template.load().resources("AWS::SQS::Queue")["ChangeQueue"]["VisibilityTimeout"] == VISIBILITY
 
 
@@ -23,7 +23,7 @@ def test_the_visibility_timeout_is_that_of_the_template() -> None:
         pytest.param(None, NOW - 3_600, None, id="not known since when"),
     ],
 )
-def test_delivery_stands_still_if_messages_are_in_flight_and_nothing_is_delivered_for_minutes(
+def test_three_minutes_in_flight_without_a_delivery_are_a_standstill(
     since: float | None, delivered_at: float | None, stalled_since: float | None
 ) -> None:
     found = InFlight.at(NOW, 79, (since, NOW + 300), delivered_at)
@@ -48,5 +48,5 @@ def line(second: float, kind: str, request_id: str, **more: str) -> LogLine:
         pytest.param([LogLine(0, "Worker", {"type": "platform.start", "record": "?"})], None, id="not as expected"),
     ],
 )
-def test_invocations_that_run_or_were_stopped_hold_messages(lines: list[LogLine], second: float | None) -> None:
+def test_running_and_stopped_invocations_hold_messages(lines: list[LogLine], second: float | None) -> None:
     assert begun(lines) == (None if second is None else NOW + second)

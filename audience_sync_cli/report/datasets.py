@@ -8,9 +8,10 @@ from audience_sync.errors import AccessDenied, NotFound
 from audience_sync.operations.dataset_reports import DatasetReport
 from audience_sync.reasons import Reason
 from audience_sync_cli.audiences.share_text import account, state
-from audience_sync_cli.diagnosis import delivered
-from audience_sync_cli.diagnosis.facts import Facts, Result
 from audience_sync_cli.errors import OperatorError, sentence
+from audience_sync_cli.report import delivered
+from audience_sync_cli.report.audience_readings import AudienceReadings
+from audience_sync_cli.report.finding import Finding
 from audience_sync_cli.screen import counted
 
 # Amazon's file names other permissions for uploads than for the rest: who may create a dataset may be denied an upload.
@@ -26,68 +27,71 @@ _LATER = "Records of the last two hours may not be counted yet."
 FEW = 10  # percent of the records received; fewer may be lost at any stage
 
 
-def at_amazon(facts: Facts) -> Result:
+def at_amazon(readings: AudienceReadings) -> Finding:
     """Check that Amazon knows the dataset and gives access to it."""
-    if isinstance(facts.report, OperatorError):
-        return Result("problem", f"{facts.report} {facts.report.remedy}", f"audience-sync audiences show {facts.name}")
-    if isinstance(facts.report, NotFound):
+    report, show = readings.report, f"audience-sync audiences show {readings.name}"
+    if isinstance(report, OperatorError):
+        return Finding("problem", f"{report} {report.remedy}", show)
+    if isinstance(report, NotFound):
         found = "Amazon does not know the dataset: it was deleted, or the stack names another account or Region."
-        return Result("problem", found, f"audience-sync audiences show {facts.name}")
-    return delivered.at_amazon(facts)
+        return Finding("problem", found, show)
+    return delivered.at_amazon(readings)
 
 
-def shares(facts: Facts) -> Result:
+def shares(readings: AudienceReadings) -> Finding:
     """Check that members reach somebody."""
-    if not isinstance(facts.report, DatasetReport):
-        return Result("ok", "Not known.")
-    command = f"audience-sync audiences shares {facts.name}"
-    if error := facts.report.failures.get("shares"):
-        return Result("look", f"Not checked. {sentence(str(error))}", command)
-    ended = [f"{account(each)}: {state(each)}" for each in facts.report.ended]
-    live = [each for each in facts.report.shares if not each.is_revoked]
+    if not isinstance(readings.report, DatasetReport):
+        return Finding("ok", "Not known.")
+    command = f"audience-sync audiences shares {readings.name}"
+    if error := readings.report.failures.get("shares"):
+        return Finding("note", f"Not checked. {sentence(str(error))}", command)
+    ended = [f"{account(each)}: {state(each)}" for each in readings.report.ended]
+    live = [each for each in readings.report.shares if not each.is_revoked]
     if not live:
         found = f"It is shared with nobody, so its members reach nobody. {'; '.join(ended)}".strip()
-        return Result("problem", found, command)
+        return Finding("problem", found, command)
     if ended:
-        return Result("look", f"Members no longer reach an account: {'; '.join(ended)}.", command)
+        return Finding("note", f"Members no longer reach an account: {'; '.join(ended)}.", command)
     pending = [f"{account(each)}: {state(each)}" for each in live if each.status != "ACTIVE"]
     if pending:
         found = f"Not active yet: {'; '.join(pending)}. Amazon takes a day or more for the first members."
-        return Result("look", found, command)
-    return Result("ok", f"Members go to {', '.join(map(account, live))}.")
+        return Finding("note", found, command)
+    return Finding("ok", f"Members go to {', '.join(map(account, live))}.")
 
 
-def parked(facts: Facts) -> Result:
+def parked(readings: AudienceReadings) -> Finding:
     """Check for parked changes, and say what an upload was denied for."""
-    result = delivered.parked(facts)
-    if Reason.ACCESS_DENIED not in facts.parked or not isinstance(facts.report, DatasetReport):
+    result = delivered.parked(readings)
+    if Reason.ACCESS_DENIED not in readings.parked or not isinstance(
+        readings.optional(lambda each: each.report), DatasetReport
+    ):
         return result
     return result._replace(found=f"{result.found} {_UPLOAD_DENIED}")
 
 
-def time_to_live(_: Facts) -> Result:
+def time_to_live(_: AudienceReadings) -> Finding:
     """Say that there is none."""
-    return Result("ok", "Ads Data Manager has no time to live that can be set.")
+    return Finding("ok", "Ads Data Manager has no time to live that can be set.")
 
 
-def jobs(facts: Facts) -> Result:
+def jobs(readings: AudienceReadings) -> Finding:
     """Check the records that Amazon has refused. They are counted over all uploads."""
-    invalid = facts.report.metrics.invalid if isinstance(facts.report, DatasetReport) else None
+    invalid = readings.report.metrics.invalid if isinstance(readings.report, DatasetReport) else None
     if not invalid:
-        return Result("ok", "Ads Data Manager has no jobs; it reports no invalid record.")
+        return Finding("ok", "Ads Data Manager has no jobs; it reports no invalid record.")
     found = f"Amazon has counted {counted(invalid, 'invalid record')} over all uploads."
-    return Result("look", found, f"audience-sync parked list --audience {facts.audience.audience_id}")
+    return Finding("note", found, f"audience-sync parked list --audience {readings.audience.audience_id}")
 
 
-def match_rate(facts: Facts) -> Result:
+def match_rate(readings: AudienceReadings) -> Finding:
     """Check that Amazon recognizes the people, and where most records of the last day are lost."""
-    report = facts.report if isinstance(facts.report, DatasetReport) else DatasetReport("")
+    report = readings.report if isinstance(readings.report, DatasetReport) else DatasetReport("")
     error = next((error for part, error in report.failures.items() if part != "shares"), None)
     if isinstance(error, AccessDenied):
-        return Result("ok", f"Not known: Amazon shows the counts of a dataset {_TO_WHOM}.")
+        return Finding("ok", f"Not known: Amazon shows the counts of a dataset {_TO_WHOM}.")
     if error:
-        return Result("look", f"Not checked. {sentence(str(error))}", f"audience-sync audiences show {facts.name}")
-    result, funnel = delivered.match_rate(facts), report.funnel
+        return Finding("note", f"Not checked. {sentence(str(error))}", f"audience-sync audiences show {readings.name}")
+    result, funnel = delivered.match_rate(readings), report.funnel
     if not funnel or not funnel.received:
         return result
     counts = asdict(funnel)
@@ -97,21 +101,21 @@ def match_rate(facts: Facts) -> Result:
         return result._replace(found=found)
     why, command = _LOST[stage]
     is_worse = result.state == "ok" and stage != "resolved"
-    return Result("look" if is_worse else result.state, f"{found} {why}", command.format(facts=facts))
+    return Finding("note" if is_worse else result.state, f"{found} {why}", command.format(readings=readings))
 
 
-def minimum(facts: Facts) -> Result:
+def minimum(readings: AudienceReadings) -> Finding:
     """Check that Amazon DSP can use the audience, if it is shared with Amazon DSP."""
-    shared = facts.report.shares if isinstance(facts.report, DatasetReport) else ()
+    shared = readings.report.shares if isinstance(readings.report, DatasetReport) else ()
     if shared and not any(each.application == DSP and not each.is_revoked for each in shared):
-        return Result("ok", "It is not shared with Amazon DSP, which has a minimum.")
-    return delivered.minimum(facts)
+        return Finding("ok", "It is not shared with Amazon DSP, which has a minimum.")
+    return delivered.minimum(readings)
 
 
 _LOST = {  # the stages of the funnel after the first: why records do not reach it, and the next command
     "valid": (
         "Most of the others were refused for their format: the parked changes name the field.",
-        "audience-sync parked list --audience {facts.audience.audience_id}",
+        "audience-sync parked list --audience {readings.audience.audience_id}",
     ),
     "consented": (
         f"Most of the others lack consent: map amzn_user_data, tcf or gpp. {_LATER}",
@@ -119,10 +123,10 @@ _LOST = {  # the stages of the funnel after the first: why records do not reach 
     ),
     "resolved": (
         f"Most of the others have no account at Amazon with these identifiers: map more of them. {_LATER}",
-        "audience-sync member show {facts.name} USER_ID",
+        "audience-sync member show {readings.name} USER_ID",
     ),
 }
-JUDGES: Mapping[str, Callable[[Facts], Result]] = {  # by the name of the check whose place each takes
+JUDGES: Mapping[str, Callable[[AudienceReadings], Finding]] = {  # by the name of the check whose place each takes
     "Amazon's audience": at_amazon,
     "target and terms": shares,
     "time to live": time_to_live,

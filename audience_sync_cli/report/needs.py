@@ -1,7 +1,8 @@
-"""Conditions that need a person, most urgent first: one list for `status`, its JSON and the dashboard. Pure."""
+"""What needs a person, the most urgent first: the checks of `status` and of the page, on what these have read. Pure."""
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from audience_sync_cli.report.finding import Finding
 from audience_sync_cli.screen import counted
 from audience_sync_cli.state.counts import Counts
 
@@ -14,17 +15,10 @@ MANY_REJECTED = 100  # events; fewer can wait
 REJECTED_SHARE = 0.01  # of all events; a few hundred rejections in a million are normal
 
 
-class Need(NamedTuple):
-    """One condition that stays until a person acts."""
-
-    reason: str  # code
-    text: str  # a sentence, with the command or the page that helps
-
-
 def needs(
     counts: Counts, dead_letters: int, blockers: "Iterable[Blocker]" = (), *, overdue_erasures: int = 0
-) -> list[Need]:
-    """Return the conditions that need a person.
+) -> list[Finding]:
+    """Return problems that stay until a person acts: each a sentence with the command or the page that helps.
 
     Delivery stopped, changes lost, erasures overdue, changes parked, events rejected.
 
@@ -34,20 +28,23 @@ def needs(
         blockers: why changes wait; only blockers that need a person count.
         overdue_erasures: people whose erasure is not done in time.
     """
-    found = [Need(each.reason, f"{each.sentence} {each.remedy}".strip()) for each in blockers if each.needs_person]
+    found = {each.reason: f"{each.sentence} {each.remedy}".strip() for each in blockers if each.needs_person}
     if counts.unaccounted:
         lost = f"{counted(counts.unaccounted, 'change')} unaccounted for"
-        found.append(Need("unaccounted", f"{lost}: see UnaccountedChanges in docs/runbook.md."))
+        found["unaccounted"] = f"{lost}: see UnaccountedChanges in docs/runbook.md."
     if overdue_erasures:
         overdue = f"{counted(overdue_erasures, 'erasure')} overdue"
-        found.append(Need("erasures_overdue", f"{overdue}: `audience-sync member erasures`."))
+        found["erasures_overdue"] = f"{overdue}: `audience-sync member erasures`."
     if dead_letters:
         verb = "needs" if dead_letters == 1 else "need"
-        found.append(
-            Need("dead_letters", f"{counted(dead_letters, 'dead letter')} {verb} you: `audience-sync parked list`.")
-        )
+        found["dead_letters"] = f"{counted(dead_letters, 'dead letter')} {verb} you: `audience-sync parked list`."
     events = counts.events_accepted + counts.events_ignored + counts.events_rejected
     if counts.events_rejected >= max(MANY_REJECTED, REJECTED_SHARE * events):
         rejected = f"{counted(counts.events_rejected, 'event')} of {events:,} rejected"
-        found.append(Need("rejections", f"{rejected}: `audience-sync rejections`."))
-    return found
+        found["rejections"] = f"{rejected}: `audience-sync rejections`."
+    return [Finding("problem", text, name=reason) for reason, text in found.items()]
+
+
+def needs_json(needed: "Iterable[Finding]") -> list[dict[str, str]]:
+    """Return what needs a person, for scripts and the page."""
+    return [{"reason": each.name, "text": each.found} for each in needed]

@@ -11,27 +11,29 @@ from hypothesis import strategies as st
 from audience_sync.amazon_ads.advertiser_audiences.audience import AudienceReport
 from audience_sync.amazon_ads.destination import of_connection
 from audience_sync.amazon_ads.job import Sizes
+from audience_sync.amazon_ads.login import Token
 from audience_sync.errors import AccessDenied, AuthorizationRefused, NotConnected, NotFound, RequestRejected
 from audience_sync.members.membership import Audience
 from audience_sync.reasons import Reason
-from audience_sync_cli.diagnosis.checks import CHECKS, Finding, diagnose, likely_reasons
-from audience_sync_cli.diagnosis.counts import Traffic
-from audience_sync_cli.diagnosis.facts import Facts
-from audience_sync_cli.errors import OperatorError
-from audience_sync_cli.health.stack_checks import Finding as Part
+from audience_sync_cli.errors import NotThere, OperatorError
 from audience_sync_cli.members.counts import MemberCount
+from audience_sync_cli.report.audience_checks import CHECKS, diagnose, likely_reasons
+from audience_sync_cli.report.audience_readings import AudienceReadings
+from audience_sync_cli.report.finding import Finding
+from audience_sync_cli.report.metrics import Traffic
+from audience_sync_cli.report.readings import Unread
+from audience_sync_cli.screen import Screen
+from audience_sync_cli.session import Session
+from audience_sync_cli.stack import Stack
 from audience_sync_cli.state.blockers import Blocker
-from tests.aws_fixtures import AUDIENCE
+from audience_sync_cli.state.counts import Depth
+from tests.aws_fixtures import AUDIENCE, CREDENTIALS, EVENT_KEY
 from tests.command.command_lines import check_command_line
 
 NOW = 1_800_000_000.0  # epoch seconds
 DAY, HOUR = 86_400, 3_600  # seconds
 FULL = Sizes(received=5_000, matched=4_000, dsp=5_000)
 AMC = replace(AUDIENCE, destination=of_connection("connection-1"))
-
-
-def part(name: str, state: Any = "ok", found: str = "fine", remedy: str = "") -> dict[str, Part]:
-    return {name: Part(name, state, found, remedy)}
 
 
 def members(inside: int = 5_000, *, ago: float = 3 * DAY, outside: int = 0) -> MemberCount:
@@ -43,63 +45,62 @@ def report(sizes: Sizes = FULL, **more: Any) -> AudienceReport:
     return AudienceReport(AUDIENCE.audience_id, sizes=sizes, **more)
 
 
-PARTS = part("event key") | part("Amazon credentials") | part("access token") | part("mappings")
-HEALTHY = Facts(
-    now=NOW,
-    days=7,
-    audience=AUDIENCE,
-    parts=PARTS,
-    traffic=Traffic(accepted=100, ignored=10, uploads=3),
-    members=members(),
-    report=report(),
-    lowest_processed=100.0,
-)
+HEALTHY: dict[str, Any] = {
+    "ingest_secret": {"eventKey": EVENT_KEY},
+    "credentials": CREDENTIALS,
+    "token": Token("Atza|made-up", NOW + HOUR),
+    "mappings": None,
+    "delivers": True,
+    "keeps_rows": True,
+    "events_url": "https://api.example/v1/events",
+    "traffic": Traffic(accepted=100, ignored=10, uploads=3),
+    "rejections": {},
+    "blockers": (),
+    "change_queue": Depth(0, 0, 0),
+    "parked": {},
+    "members": members(),
+    "report": report(),
+    "connections": frozenset(),
+    "terms_accepted": True,
+    "lowest_processed": 100.0,
+}
 
 
-def finding(check: str, facts: Facts) -> Finding:
-    (found,) = (each for each in diagnose(facts) if each.check == check)
+def no_stack() -> Stack:
+    raise NotThere("A check of what is known reads nothing.")
+
+
+def readings(*, audience: Audience = AUDIENCE, is_listed: bool = True, **known: Any) -> AudienceReadings:
+    """Return what is known about a healthy audience, with some differences."""
+    session = Session(Screen(), no_stack, lambda: NOW)
+    return AudienceReadings(session, audience, 7, is_listed=is_listed, known=HEALTHY | known)
+
+
+def unread(message: str) -> Unread:
+    return Unread(OperatorError(message, "Ask for that permission."))
+
+
+def finding(check: str, given: AudienceReadings) -> Finding:
+    (found,) = (each for each in diagnose(given) if each.name == check)
     return found
 
 
-def test_of_a_healthy_audience_every_check_is_ok() -> None:
-    found = diagnose(HEALTHY)
-    assert [each for each in found if each.state != "ok" or each.next] == []
-    assert [each.check for each in found] == [each.name for each in CHECKS]
+def test_every_check_of_a_healthy_audience_is_ok() -> None:
+    found = diagnose(readings())
+    assert [each for each in found if each.state != "ok" or each.remedy] == []
+    assert [each.name for each in found] == [each.name for each in CHECKS]
     assert likely_reasons(found) == []
 
 
 JUDGED = [
-    (
-        "event key",
-        {"parts": PARTS | part("event key", "missing", "too weak, not accepted", "audience-sync keys rotate event")},
-        "problem",
-        "Too weak, not accepted.",
-    ),
-    (
-        "event key",
-        {"parts": part("ingest secret", "missing", "The secret is unreadable.")},
-        "problem",
-        "The secret is unreadable.",
-    ),
-    (
-        "mappings",
-        {"parts": PARTS | part("mappings", "note", "version 1, none enabled", "audience-sync mappings show")},
-        "look",
-        "Version 1, none enabled.",
-    ),
-    ("access token", {"traffic": Traffic(accepted=1, refreshes_failed=2)}, "look", "2 attempts to renew it failed"),
-    (
-        "access token",
-        {"parts": PARTS | part("access token", "missing", "expired", "audience-sync connect"), "report": None},
-        "problem",
-        "Expired.",
-    ),
-    (
-        "access token",
-        {"parts": PARTS | part("access token", "missing", "expired", "audience-sync connect")},
-        "look",
-        "Expired.",
-    ),
+    ("event key", {"ingest_secret": {"eventKey": "short"}}, "problem", "Too weak, not accepted."),
+    ("event key", {"ingest_secret": unread("The secret is unreadable.")}, "problem", "The secret is unreadable."),
+    ("Amazon credentials", {"credentials": {}}, "problem", "Not set: clientId, clientSecret, refreshToken."),
+    ("mappings", {"mappings": "[]"}, "note", "Version ?, none enabled"),
+    ("access token", {"traffic": Traffic(accepted=1, refreshes_failed=2)}, "note", "2 attempts to renew it failed"),
+    ("access token", {"token": Token("Atza|old", NOW - 1), "report": None}, "problem", "Expired."),
+    ("access token", {"token": Token("Atza|old", NOW - 1), "report": unread("No answer.")}, "problem", "Expired."),
+    ("access token", {"token": Token("Atza|old", NOW - 1)}, "note", "Expired."),
     ("delivery", {"delivers": False}, "problem", "Delivery is paused"),
     (
         "delivery",
@@ -109,7 +110,7 @@ JUDGED = [
     ),
     ("delivery", {"blockers": [Blocker("throttled", "It waits.")]}, "ok", "Nothing"),
     ("listing", {"is_listed": False}, "problem", "audience_unknown"),
-    ("listing", {"audience": replace(AUDIENCE, computation_key=None)}, "look", "without a computation key"),
+    ("listing", {"audience": replace(AUDIENCE, computation_key=None)}, "note", "without a computation key"),
     ("Amazon's audience", {"report": NotConnected("no")}, "problem", "not connected"),
     ("Amazon's audience", {"report": AuthorizationRefused("no")}, "problem", "refuses the stored"),
     ("Amazon's audience", {"report": NotFound("no", status=404)}, "problem", "Region"),
@@ -125,7 +126,7 @@ JUDGED = [
     (
         "target and terms",
         {"audience": AMC, "connections": frozenset({"connection-1"})},
-        "look",
+        "note",
         "to AMC but not to Amazon DSP",
     ),
     (
@@ -135,7 +136,7 @@ JUDGED = [
         "AMC and Amazon DSP",
     ),
     ("time to live", {"report": report(ttl=0)}, "problem", "is 0"),
-    ("time to live", {"report": report(ttl=30 * DAY)}, "look", "30 days after"),
+    ("time to live", {"report": report(ttl=30 * DAY)}, "note", "30 days after"),
     (
         "time to live",
         {"report": report(ttl=30 * DAY), "audience": replace(AUDIENCE, settings={"renew": True})},
@@ -143,7 +144,7 @@ JUDGED = [
         "are re-sent",
     ),
     ("requests", {"traffic": Traffic(unauthorized=3)}, "problem", "3 requests"),
-    ("requests", {"traffic": Traffic(accepted=9, unauthorized=1)}, "look", "1 request with"),
+    ("requests", {"traffic": Traffic(accepted=9, unauthorized=1)}, "note", "1 request with"),
     ("events", {"traffic": Traffic()}, "problem", "No event arrived in the last 7 days"),
     (
         "events",
@@ -161,7 +162,7 @@ JUDGED = [
     (
         "audience of the events",
         {"rejections": {"audience_unknown": 3, "no_identifier": 9}},
-        "look",
+        "note",
         "3 events of all audiences rejected in the last 7 days for naming no listed audience: 3 audience_",
     ),
     (
@@ -178,18 +179,23 @@ JUDGED = [
     ),
     ("entries", {"members": members(0)}, "problem", "no current member"),
     ("entries", {"members": members(0, outside=2)}, "problem", "2 members left"),
-    ("entries", {"members": members(3, ago=8 * DAY)}, "look", "Does Segment still"),
+    ("entries", {"members": members(3, ago=8 * DAY)}, "note", "Does Segment still"),
     ("entries", {"members": None}, "ok", "left out"),
-    ("entries", {"members": None, "is_recorded": False}, "ok", "OrderingGuard=no"),
-    ("waiting changes", {"queued": 2}, "look", "2 messages"),
+    ("entries", {"members": None, "keeps_rows": False}, "ok", "OrderingGuard=no"),
+    ("waiting changes", {"change_queue": Depth(2, 0, 0)}, "note", "2 messages"),
     (
         "waiting changes",
-        {"queued": 2, "blockers": [Blocker("throttled", "Amazon has returned 429.")]},
-        "look",
+        {"change_queue": Depth(2, 0, 0), "blockers": [Blocker("throttled", "Amazon has returned 429.")]},
+        "note",
         "in the change queue. Amazon has returned 429.",
     ),
-    ("waiting changes", {"queued": 2, "traffic": Traffic(accepted=1, uploads_failed=4)}, "problem", "4 uploads failed"),
-    ("parked changes", {"parked": {"job_rejected": 2}}, "look", "2 dead letters"),
+    (
+        "waiting changes",
+        {"change_queue": Depth(2, 0, 0), "traffic": Traffic(accepted=1, uploads_failed=4)},
+        "problem",
+        "4 uploads failed",
+    ),
+    ("parked changes", {"parked": {"job_rejected": 2}}, "note", "2 dead letters"),
     (
         "parked changes",
         {"parked": {"job_rejected": 2, "access_denied": 1}},
@@ -197,68 +203,81 @@ JUDGED = [
         "2 job_rejected, 1 access_denied. See `audience-sync parked show`, check",
     ),
     ("jobs", {"lowest_processed": None}, "ok", "No Amazon job"),
-    ("jobs", {"lowest_processed": 97.4}, "look", "only 97%"),
+    ("jobs", {"lowest_processed": 97.4}, "note", "only 97%"),
     (
         "processing time",
         {"members": members(ago=35 * HOUR), "report": report(replace(FULL, dsp=None))},
-        "look",
+        "note",
         "up to 36 hours",
     ),
     ("processing time", {"members": members(ago=35 * HOUR)}, "ok", "36 hours"),
-    ("size", {"report": report(Sizes())}, "look", "no size yet"),
+    ("size", {"report": report(Sizes())}, "note", "no size yet"),
     ("size", {"report": report(Sizes()), "members": members(0)}, "ok", "Not known"),
-    ("size", {"report": report(replace(FULL, received=4_499))}, "look", "4,499 records"),
+    ("size", {"report": report(replace(FULL, received=4_499))}, "note", "4,499 records"),
     ("size", {"report": report(replace(FULL, received=4_500))}, "ok", "4,500 records"),
     ("size", {"members": None}, "ok", "5,000 records."),
-    ("country", {"audience": replace(AUDIENCE, country=None)}, "look", "no country"),
-    ("country", {"audience": replace(AUDIENCE, country="IE")}, "look", "IE is not"),
+    ("country", {"audience": replace(AUDIENCE, country=None)}, "note", "no country"),
+    ("country", {"audience": replace(AUDIENCE, country="IE")}, "note", "IE is not"),
     ("match rate", {"report": report(Sizes(1000, 99))}, "problem", "9.9%"),
-    ("match rate", {"report": report(Sizes(1000, 100))}, "look", "10.0%"),
+    ("match rate", {"report": report(Sizes(1000, 100))}, "note", "10.0%"),
     ("match rate", {"report": report(Sizes(1000, 500))}, "ok", "50.0%"),
     ("match rate", {"report": report(Sizes())}, "ok", "Not known"),
-    ("minimum for DSP", {"report": report(Sizes(9_000, 1_999))}, "look", "1,999"),
+    ("minimum for DSP", {"report": report(Sizes(9_000, 1_999))}, "note", "1,999"),
     ("minimum for DSP", {"report": report(Sizes(9_000, 2_000))}, "ok", "2,000"),
     ("minimum for DSP", {"audience": AMC}, "ok", "do not go"),
 ]
 
 
 @pytest.mark.parametrize(
-    ("check", "facts", "state", "says"), JUDGED, ids=[f"{check}: {state}, {says}" for check, _, state, says in JUDGED]
+    ("check", "known", "state", "says"), JUDGED, ids=[f"{check}: {state}, {says}" for check, _, state, says in JUDGED]
 )
-def test_a_check_judges_the_facts(check: str, facts: dict[str, Any], state: str, says: str) -> None:
-    found = finding(check, replace(HEALTHY, **facts))
+def test_a_check_judges_its_readings(check: str, known: dict[str, Any], state: str, says: str) -> None:
+    found = finding(check, readings(**known))
     assert (found.state, says in found.found) == (state, True), found
-    assert bool(found.next) == (state != "ok") or "unreadable" in says, "what is not ok says what is next"
+    assert bool(found.remedy) == (state != "ok"), "what is not ok has a next command"
 
 
-def test_a_fact_that_could_not_be_read_is_a_finding_and_hides_no_other() -> None:
-    error = OperatorError("AWS does not allow you to call GetMetricData.", "Ask for that permission.")
-    found = diagnose(replace(HEALTHY, traffic=Traffic(), unread={"traffic": error}))
-    unchecked = {each.check for each in found if each.found.startswith("Not checked. AWS does not allow")}
-    assert unchecked == {each.name for each in CHECKS if "traffic" in each.needs}
-    assert {each.state for each in found if each.check in unchecked} == {"look"}
-    assert {each.state for each in found if each.check not in unchecked} == {"ok"}
+def test_checks_whose_readings_fail_are_unread_and_the_others_are_judged() -> None:
+    denied = unread("AWS does not allow you to call GetMetricData.")
+    found = diagnose(readings(traffic=denied, rejections={"audience_unknown": 1}))
+    unchecked = {each.name for each in found if each.state == "unread"}
+    assert unchecked == {"access token", "requests", "events", "audience of the events", "waiting changes"}
+    assert {each.found for each in found if each.name in unchecked} == {str(denied.error)}
+    assert {each.state for each in found if each.name not in unchecked} == {"ok"}
 
 
-def test_of_an_audience_that_is_not_listed_the_checks_of_the_stack_remain() -> None:
-    found = diagnose(replace(HEALTHY, audience=Audience("no_such_key"), is_listed=False, report=None, members=None))
-    assert [each.check for each in found] == [each.name for each in CHECKS if each.is_of_stack]
-    assert [each.check for each in likely_reasons(found)] == ["listing"]
+def test_an_unlisted_audience_gets_the_checks_of_the_stack() -> None:
+    found = diagnose(readings(audience=Audience("no_such_key"), is_listed=False, report=None, members=None))
+    assert [each.name for each in found] == [each.name for each in CHECKS if each.scope == "stack"]
+    assert [each.name for each in likely_reasons(found)] == ["listing"]
 
 
-def test_problems_come_before_what_to_look_at_and_the_earlier_one_first() -> None:
-    facts = replace(
-        HEALTHY,
-        audience=replace(AUDIENCE, computation_key=None, country=None),
-        traffic=Traffic(unauthorized=1),
-        members=members(0),
-    )
-    checks = [each.check for each in likely_reasons(diagnose(facts))]
+def test_problems_come_before_notes_and_the_earlier_check_first() -> None:
+    audience = replace(AUDIENCE, computation_key=None, country=None)
+    found = diagnose(readings(audience=audience, traffic=Traffic(unauthorized=1), members=members(0)))
+    checks = [each.name for each in likely_reasons(found)]
     assert checks == ["requests", "listing", "country"], "no event and no member follow from the wrong key"
 
 
+def test_an_audience_without_its_consent_signal_gets_that_as_the_first_reason() -> None:
+    found = diagnose(
+        readings(
+            audience=replace(AUDIENCE, country="GB"),
+            traffic=Traffic(accepted=3_912, ignored=57, rejected=6_204, uploads=4),
+            rejections={"consent_missing": 6_198, "no_identifier": 6},
+            members=members(3_870, ago=5 * HOUR),
+            report=report(Sizes(received=3_870, matched=1_742)),
+        )
+    )
+    consent, *others = likely_reasons(found)
+    assert (consent.name, consent.state) == ("consent and country", "problem")
+    assert "6,198 consent_missing. Mostly: additions from the UK" in consent.found
+    names = ["other rejections", "processing time", "match rate", "minimum for DSP"]
+    assert [(each.name, each.state) for each in others] == [(name, "note") for name in names]
+
+
 @pytest.mark.parametrize(
-    ("facts", "first", "next_command"),
+    ("known", "first", "next_command"),
     [
         pytest.param({}, "events", f"send --sample track --audience {AUDIENCE.computation_key} --wait", id="no event"),
         pytest.param(
@@ -277,7 +296,7 @@ def test_problems_come_before_what_to_look_at_and_the_earlier_one_first() -> Non
             {
                 "traffic": Traffic(accepted=8, uploads_failed=4),
                 "members": members(),
-                "queued": 1,
+                "change_queue": Depth(1, 0, 0),
                 "blockers": [
                     Blocker("authorization_refused", "Refused.", "Run `audience-sync connect`.", needs_person=True)
                 ],
@@ -288,27 +307,26 @@ def test_problems_come_before_what_to_look_at_and_the_earlier_one_first() -> Non
         ),
     ],
 )
-def test_what_follows_from_a_problem_is_no_reason_of_its_own_and_the_next_command_goes_on(
-    facts: dict[str, Any], first: str, next_command: str
+def test_a_consequence_of_a_problem_is_not_a_reason_of_its_own(
+    known: dict[str, Any], first: str, next_command: str
 ) -> None:
-    given: dict[str, Any] = {"traffic": Traffic(), "members": members(0)} | facts
-    (reason,) = likely_reasons(diagnose(replace(HEALTHY, **given)))
-    assert (reason.check, reason.next) == (first, f"audience-sync {next_command}")
+    given: dict[str, Any] = {"traffic": Traffic(), "members": members(0)} | known
+    (reason,) = likely_reasons(diagnose(readings(**given)))
+    assert (reason.name, reason.remedy) == (first, f"audience-sync {next_command}")
 
 
 numbers = st.integers(0, 10_000)
 sizes = st.builds(Sizes, *[st.none() | numbers] * 3)
 counts = st.dictionaries(st.sampled_from(Reason), st.integers(1, 99))
-any_facts = st.builds(
-    replace,
-    st.just(HEALTHY),
+any_readings = st.builds(
+    readings,
     audience=st.sampled_from([AUDIENCE, AMC, Audience("5"), replace(AMC, settings={"dsp": True}, country="IE")]),
     is_listed=st.booleans(),
-    is_recorded=st.booleans(),
+    keeps_rows=st.booleans(),
     traffic=st.builds(Traffic, *[st.sampled_from([0, 1, 2_000])] * 7),
     rejections=counts,
     parked=counts,
-    queued=numbers,
+    change_queue=st.builds(Depth, numbers, numbers, numbers),
     members=st.none() | st.builds(members, numbers, ago=st.floats(-HOUR, 400 * DAY), outside=numbers),
     report=st.builds(report, sizes, ttl=st.none() | st.integers(0, 34_300_800)) | st.just(NotConnected("no")),
     connections=st.sampled_from([frozenset[str](), frozenset({"connection-1"})]),
@@ -317,15 +335,15 @@ any_facts = st.builds(
 )
 
 
-@given(any_facts)
-def test_whatever_the_facts_a_finding_is_a_short_sentence_and_a_command_that_exists(facts: Facts) -> None:
-    found = diagnose(facts)
+@given(any_readings)
+def test_every_finding_is_a_sentence_with_a_command_that_exists(given: AudienceReadings) -> None:
+    found = diagnose(given)
     for each in found:
         assert each.found[0].isupper() or each.found[0].isdigit()
         assert each.found[-1] in ".?"
-        if each.next.startswith("audience-sync "):
-            check_command_line(shlex.split(each.next)[1:])
+        if each.remedy.startswith("audience-sync "):
+            check_command_line(shlex.split(each.remedy)[1:])
     reasons = likely_reasons(found)
-    assert {each.check for each in reasons} <= {each.check for each in found if each.state != "ok"}
+    assert {each.name for each in reasons} <= {each.name for each in found if each.state != "ok"}
     states = {each.state for each in found}
-    assert {each.state for each in reasons} >= states - {"ok", "look"}, "a problem is explained by another one only"
+    assert {each.state for each in reasons} >= states - {"ok", "note"}, "a problem is explained by another one only"

@@ -1,0 +1,52 @@
+"""The vocabulary of the report: checks, their findings, and what each door says and does about them.
+
+A door is what an operator looks at: a command or the page. Each has its own checks, and its own word for a state:
+
+    door      checks               a problem is                an unread thing is
+    test      stack_checks.py      exit code 1                 a problem
+    diagnose  audience_checks.py   exit code 1                 worth a look; of Segment's keys, the login, a problem
+    status    needs.py             a sentence, exit code 0     a note; of queues and counts, the command's error
+    the page  needs.py             a sentence, the heading     named, and the last value stays
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Literal, NamedTuple
+
+from audience_sync_cli.explanation import explained
+
+type State = Literal["ok", "note", "problem", "unread"]
+type Words = Mapping[State, str]  # what a door calls each state; a `problem` makes its exit code 1
+
+TEST: Words = {"ok": "ok", "note": "note", "problem": "problem", "unread": "problem"}
+DIAGNOSE: Words = {"ok": "ok", "note": "look", "problem": "problem", "unread": "look"}
+STYLES = {"ok": "green", "note": "yellow", "look": "yellow", "problem": "red"}  # by word
+
+
+class Finding(NamedTuple):
+    """The result of one check."""
+
+    state: State
+    found: str
+    remedy: str = ""  # the next command, or a sentence; empty if there is nothing to do
+    name: str = ""  # of what was checked; by default the check's own
+
+
+class Check[R](NamedTuple):
+    """One check."""
+
+    name: str
+    judge: Callable[[R], Finding | Iterator[Finding]]  # its readings are what it asks R for
+    scope: Literal["stack", "audience"] = "stack"
+    follows_from: tuple[str, ...] = ()  # checks whose problem explains this one's
+
+
+def run[R](checks: Iterable[Check[R]], readings: R) -> Iterator[Finding]:
+    """Yield the findings of some checks, each with its name. What cannot be read is one, and hides no other."""
+    for check in checks:
+        try:
+            found = check.judge(readings)
+            for each in [found] if isinstance(found, Finding) else found:
+                yield each._replace(name=each.name or check.name)
+        except Exception as error:  # noqa: BLE001 - any error is the finding of this check
+            failure = explained(error)
+            yield Finding("unread", str(failure), failure.remedy, check.name)

@@ -1,0 +1,192 @@
+"""Checks of the parts of a stack, in the order of `audience-sync test`."""
+
+import json
+from collections.abc import Iterator, Sequence
+
+import requests
+
+from audience_sync.access.credentials import EXPIRES_SOON, StoredKey, source_entries
+from audience_sync.errors import InvalidMapping
+from audience_sync.ingest.intake import compiled
+from audience_sync.reasons import DEFERRED, Reason
+from audience_sync_cli.report.finding import Check, Finding, State
+from audience_sync_cli.report.readings import StackReadings
+from audience_sync_cli.screen import counted, moment
+from audience_sync_cli.setup.keys import Kind, is_strong
+from audience_sync_cli.state.blockers import RECENT, Blocker
+from audience_sync_cli.state.counts import depth
+from audience_sync_cli.times import DAY
+
+FUNCTIONS = ("IngestFunction", "WorkerFunction", "RefreshFunction")
+CONSENT_LIFETIME = 365 * DAY  # seconds; lifetime of a consent given on 30 July 2026 or later
+REMIND_BEFORE = 45 * DAY  # seconds; time to find the person who may consent
+# An outdated stack lacks some of these.
+LATER_FUNCTIONS = ("AudiencesFunction", "JobsFunction", "RenewFunction", "AuditFunction", "DatasetsFunction")
+
+
+def keys(readings: StackReadings) -> Iterator[Finding]:
+    """Check Segment's keys, the event key first."""
+    stored = readings.ingest_secret
+    without_key: dict[Kind, tuple[State, str]] = {
+        Kind.EVENT: ("problem", "every event is refused"),
+        Kind.AUDIENCE: ("note", "Segment cannot create audiences"),
+        Kind.SIGNING: ("note", "signatures are not used; the event key suffices"),
+    }
+    for kind, (state, effect) in without_key.items():
+        value = stored.get(kind.current)
+        if is_strong(value):
+            second = ", and so is the previous one" if is_strong(stored.get(kind.previous)) else ""
+            yield Finding("ok", f"strong{second}", name=kind.label)
+        else:
+            found = "too weak, not accepted" if value else f"not set: {effect}"
+            yield Finding("problem" if value else state, found, f"audience-sync keys rotate {kind}", kind.label)
+    for kind in (Kind.EVENT, Kind.AUDIENCE):
+        for entry, source in source_entries(stored, kind.current).items():
+            yield from _expiry(kind, source, StoredKey.from_json(stored[entry]), readings.now)
+
+
+def _expiry(kind: Kind, source: str, key: StoredKey, now: float) -> Iterator[Finding]:
+    """Report a source's key that is refused because it expired, or will be soon."""
+    name, left = f"{kind.label} of {source}", key.days_left(now)
+    remove = f"audience-sync keys remove {kind} {source}"
+    if not key.is_expiry_readable:
+        yield Finding("problem", "its expiry date is unreadable: its requests are refused", remove, name)
+    elif left is not None and left < 0:
+        yield Finding("note", f"expired after {key.expires_on}: its requests are refused", remove, name)
+    elif left is not None and left <= EXPIRES_SOON:
+        found = f"valid through {key.expires_on}, {counted(left, 'day')} left"
+        yield Finding("note", found, f"audience-sync keys add {kind} NEW-NAME", name)
+
+
+def credentials(readings: StackReadings) -> Finding:
+    """Check that client and consent are stored, and when the consent ends."""
+    stored = readings.credentials
+    unset = [name for name in ("clientId", "clientSecret", "refreshToken") if not stored.get(name)]
+    if unset:
+        return Finding("problem", f"not set: {', '.join(unset)}", "audience-sync connect")
+    authorized = stored.get("authorizedAt")  # an earlier version stored no time
+    found = "client and authorization are stored"
+    if not isinstance(authorized, int | float) or readings.now < authorized + CONSENT_LIFETIME - REMIND_BEFORE:
+        return Finding("ok", found)
+    ends = authorized + CONSENT_LIFETIME
+    is_valid = readings.now < ends
+    found += f"; the consent {'ends' if is_valid else 'ended'} at {moment(ends * 1000)}, a year after it was given"
+    return Finding("note" if is_valid else "problem", found, "audience-sync connect")
+
+
+def access_token(readings: StackReadings) -> Finding:
+    """Check that a valid access token is stored."""
+    token = readings.token
+    if token and token.is_fresh(readings.now):
+        return Finding("ok", f"valid for {(token.expires_at - readings.now) / 60:.0f} minutes")
+    return Finding("problem", "none yet" if token is None else "expired", "audience-sync connect")
+
+
+def _profiles(readings: StackReadings) -> Finding:
+    profiles = readings.session.amazon.profiles()
+    if profiles:
+        return Finding("ok", f"answers with {counted(len(profiles), 'profile')}")
+    return Finding("problem", "no profile in this region", "connect as a user of the advertiser")
+
+
+def _audiences(readings: StackReadings) -> Finding:
+    listed = readings.session.audiences.all()
+    if listed:
+        return Finding("ok", counted(len(listed), "audience"))
+    return Finding("note", "no audience: every event is rejected", "audience-sync audiences link")
+
+
+def mappings(readings: StackReadings) -> Finding:
+    """Check that ingest can use the mappings, and that one is enabled."""
+    document = readings.mappings
+    try:
+        used = compiled(document)
+    except InvalidMapping as error:
+        return Finding("problem", str(error), "audience-sync mappings apply")
+    found = "Segment's default mapping" if document is None else f"version {_version(document)}"
+    if any(each.is_enabled for each in used):
+        return Finding("ok", found)
+    return Finding("note", f"{found}, none enabled: every event is ignored", "audience-sync mappings show")
+
+
+def _version(document: str) -> object:
+    parsed = json.loads(document)
+    return parsed.get("version", "?") if isinstance(parsed, dict) else "?"
+
+
+def _members(readings: StackReadings) -> Finding:
+    stack = readings.session.stack
+    status = stack.service("dynamodb").describe_table(TableName=stack["MembershipTable"])["Table"]["TableStatus"]
+    return Finding("ok" if status == "ACTIVE" else "problem", status.lower())
+
+
+def _queues(readings: StackReadings) -> Iterator[Finding]:
+    changes, dead_letters = readings.change_queue.total, depth(readings.session.stack, "DeadLetterQueue").total
+    yield Finding("ok", counted(changes, "message"), name="change queue")
+    if dead_letters:
+        yield Finding("note", counted(dead_letters, "message"), "audience-sync parked list", "dead letters")
+    else:
+        yield Finding("ok", "none", name="dead letters")
+
+
+def _delivery(readings: StackReadings) -> Iterator[Finding]:
+    """Check for anything that keeps changes from Amazon. A missing connection is another check's finding."""
+    why = readings.waiting
+    blockers = [each for each in why.blockers if each.reason != Reason.NOT_CONNECTED]
+    for each in blockers:
+        yield Finding("problem" if each.needs_person else "note", each.sentence, each.advice)
+    failed = why.failed
+    if failed.by_reason and not failed.recovered:
+        yield Finding("note", f"failed: {failed.text}", _remedy(failed.last_reason, blockers), "uploads")
+    elif failed.by_reason and not blockers:
+        yield Finding("ok", f"uploads are accepted again; failed: {failed.text}")
+    for sentence in why.unknown:
+        yield Finding("note", sentence)
+    if not (blockers or failed.by_reason or why.unknown):
+        yield Finding("ok", f"no upload failed in the last {RECENT // 60} minutes")
+
+
+def _remedy(reason: str, blockers: Sequence[Blocker]) -> str:
+    """Return the remedy for failed uploads: the one for waiting changes, otherwise the one for parked changes."""
+    waits = [each.advice for each in blockers if each.reason == reason]
+    if waits or (reason in Reason and Reason(reason).effects >= DEFERRED):
+        return "".join(waits) or "audience-sync status"
+    return f"audience-sync parked list --reason {reason}"
+
+
+def _functions(readings: StackReadings) -> Iterator[Finding]:
+    stack = readings.session.stack
+    for name in [*FUNCTIONS, *(each for each in LATER_FUNCTIONS if each in stack)]:
+        found = stack.service("lambda").get_function_configuration(FunctionName=stack[name])
+        state, update = found.get("State", "Active"), found.get("LastUpdateStatus", "Successful")
+        # Lambda deactivates a function that has not run for weeks, and reactivates it on invocation.
+        if state in ("Active", "Inactive") and update != "Failed":
+            yield Finding("ok", state.lower(), name=name)
+        else:
+            yield Finding("problem", f"{state.lower()}, last update {update.lower()}", "make deploy", name)
+
+
+def _gateway(readings: StackReadings) -> Finding:
+    session = readings.session
+    try:
+        answer = session.http.get(f"{session.stack.api}/v1/health", timeout=10, allow_redirects=False)
+    except requests.RequestException as error:
+        return Finding("problem", f"does not answer: {type(error).__name__}", "make deploy")
+    if answer.status_code == 200:
+        return Finding("ok", session.stack.api)
+    return Finding("problem", f"answers {answer.status_code}", "see the log of the ingest function")
+
+
+CHECKS = (
+    Check("ingest secret", keys),
+    Check("Amazon credentials", credentials),
+    Check("access token", access_token),
+    Check("Amazon Ads", _profiles),
+    Check("audience table", _audiences),
+    Check("mappings", mappings),
+    Check("membership table", _members),
+    Check("queues", _queues),
+    Check("delivery", _delivery),
+    Check("functions", _functions),
+    Check("gateway", _gateway),
+)

@@ -1,0 +1,70 @@
+"""What a door reads and loads: each reading once, and no judge of another door."""
+
+import subprocess
+import sys
+
+import pytest
+
+from audience_sync_cli.errors import OperatorError, TryLater
+from audience_sync_cli.report.finding import DIAGNOSE, TEST, Check, Finding, run
+from audience_sync_cli.report.readings import Reading, StackReadings
+from audience_sync_cli.screen import Screen
+from audience_sync_cli.session import Session
+from tests.command.report.test_audience_checks import NOW, no_stack
+
+
+class CountedReadings(StackReadings):
+    """Readings of which one works and one fails."""
+
+    def __init__(self) -> None:
+        super().__init__(Session(Screen(), no_stack, lambda: NOW))
+        self.times = 0
+
+    @Reading
+    def answered(self) -> int:
+        self.times += 1
+        return self.times
+
+    @Reading
+    def refused(self) -> int:
+        self.times += 1
+        raise TryLater("AWS is throttling GetMetricData.", "Try again in a minute.")
+
+
+def test_a_reading_is_made_when_it_is_first_asked_for_and_only_then() -> None:
+    readings = CountedReadings()
+    assert readings.times == 0
+    assert (readings.answered, readings.answered, readings.times) == (1, 1, 1)
+
+
+def test_a_failed_reading_is_not_repeated_and_leaves_its_checks_unread() -> None:
+    readings = CountedReadings()
+    checks: list[Check[CountedReadings]] = [
+        Check(name, lambda given: Finding("ok", str(given.refused))) for name in ("first", "second")
+    ]
+    found = list(run(checks, readings))
+    why, remedy = "AWS is throttling GetMetricData.", "Try again in a minute."
+    assert found == [Finding("unread", why, remedy, name) for name in ("first", "second")]
+    assert readings.times == 1
+    assert readings.optional(lambda each: each.refused) is None
+    with pytest.raises(OperatorError):
+        _ = readings.refused
+
+
+def test_an_unread_check_fails_test_and_not_diagnose() -> None:
+    assert (TEST["unread"], DIAGNOSE["unread"]) == ("problem", "look")
+
+
+@pytest.mark.parametrize(
+    ("door", "unused"),
+    [
+        pytest.param("health.status", {"report.stack_checks", "report.audience_checks", "state.circuits"}, id="status"),
+        pytest.param("health.checks", {"report.audience_checks", "state.circuits"}, id="test"),
+        pytest.param("diagnosis.command", {"report.needs", "state.circuits"}, id="diagnose"),
+        pytest.param("dashboard.deployed", {"report.stack_checks", "report.audience_checks"}, id="the page"),
+    ],
+)
+def test_a_door_loads_no_judge_that_it_does_not_run(door: str, unused: set[str]) -> None:
+    program = f"import sys, audience_sync_cli.{door}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, encoding="utf-8")
+    assert {f"audience_sync_cli.{each}" for each in unused} & set(done.stdout.split()) == set()
