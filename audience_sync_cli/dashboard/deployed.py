@@ -17,10 +17,10 @@ from audience_sync_cli.dashboard.facts import (
     DeadLetterFacts,
     DeadLetterList,
     Facts,
-    LogLine,
     Place,
-    Rejected,
+    RejectedEvents,
     ShareFacts,
+    ShownLine,
     Warnings,
 )
 from audience_sync_cli.dashboard.operator import Blockers, Known, Operator
@@ -79,13 +79,13 @@ class DeployedStack:
         self._in_flight = Part("messages in flight", SMALL, self._times_in_flight, None)
         self._blocked: Part[Blockers] = Part("reasons why changes wait", CIRCUITS, self._blockers, ())
         self._acknowledged: Part[Known] = Part("acknowledged dead letters", SMALL, self._operator.acknowledgements, ())
-        self._uploads: Part[tuple[LogLine, ...]] = Part(
+        self._uploads: Part[tuple[ShownLine, ...]] = Part(
             "uploads", SMALL, lambda: self._lines("Worker", logs.UPLOADS), ()
         )
-        self._rejected_events: Part[tuple[LogLine, ...]] = Part(
+        self._rejected_events: Part[tuple[ShownLine, ...]] = Part(
             "rejected events", SMALL, lambda: self._lines("Ingest", logs.REJECTED), ()
         )
-        self._trouble: Part[tuple[LogLine, ...]] = Part("log", SMALL, self._warnings_and_errors, ())
+        self._trouble: Part[tuple[ShownLine, ...]] = Part("log", SMALL, self._warnings_and_errors, ())
         self._listed_of = 0  # dead letters that there were when they were read
         self._needed: list[Part[Any]] = [self._counts, self._queue, self._dead]
         self._others: list[Part[Any]] = [
@@ -205,8 +205,8 @@ class DeployedStack:
         every = metrics.EVERY_COUNT if chosen.span <= DAY else metrics.EVERY_LONG
         return Part("activity", every, read, (Activity(chosen.period), Warnings()))
 
-    def _reasons_part(self, chosen: Range) -> Part[tuple[Rejected, ...]]:
-        def read() -> tuple[Rejected, ...]:
+    def _reasons_part(self, chosen: Range) -> Part[tuple[RejectedEvents, ...]]:
+        def read() -> tuple[RejectedEvents, ...]:
             return metrics.rejections(self._metrics, chosen, self._now())
 
         return Part("reasons of rejections", metrics.EVERY_REASON, read, ())
@@ -239,11 +239,11 @@ class DeployedStack:
     def _audited_until(self) -> float | None:
         return Checkpoint(self._stack.service("dynamodb"), self._stack["MembershipTable"], AUDIT).time()
 
-    def _warnings_and_errors(self) -> tuple[LogLine, ...]:
+    def _warnings_and_errors(self) -> tuple[ShownLine, ...]:
         found = [line for name in FUNCTIONS for line in self._lines(name, logs.TROUBLE)]
         return tuple(sorted(found, key=lambda line: -(line.at or 0))[: logs.SHOWN])
 
-    def _lines(self, function: str, pattern: str) -> tuple[LogLine, ...]:
+    def _lines(self, function: str, pattern: str) -> tuple[ShownLine, ...]:
         group = self._stack[f"{function}LogGroup"]
         return logs.newest_lines(self._stack.service("logs"), function.lower(), group, pattern, self._now())
 

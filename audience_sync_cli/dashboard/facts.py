@@ -92,7 +92,7 @@ class AudienceFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class Rejected:
+class RejectedEvents:
     """Events that were rejected for one reason."""
 
     reason: str
@@ -100,7 +100,7 @@ class Rejected:
 
 
 @dataclass(frozen=True, slots=True)
-class LogLine:
+class ShownLine:
     """One line that a function logged; `n` is its number, `more` its fields beside the message."""
 
     n: str
@@ -224,11 +224,11 @@ class Facts:
     activity: Activity = Activity(period=1)
     range: str = ""  # one of ranges.RANGES: for activity, warnings, rejected, and charts of audiences
     audiences: tuple[AudienceFacts, ...] = ()
-    rejected: tuple[Rejected, ...] = ()  # the most frequent reason first
-    rejected_events: tuple[LogLine, ...] = ()  # the newest, newest first
+    rejected: tuple[RejectedEvents, ...] = ()  # the most frequent reason first
+    rejected_events: tuple[ShownLine, ...] = ()  # the newest, newest first
     uploads: tuple[UploadFacts, ...] = ()  # the newest, newest first
     parked: DeadLetterList = DeadLetterList()
-    log: tuple[LogLine, ...] = ()  # the newest, newest first
+    log: tuple[ShownLine, ...] = ()  # the newest, newest first
     alarms: tuple[Alarm, ...] | None = None  # None if the stack has none
     is_quiescent: bool | None = None  # nothing waits, and nothing is pending at Amazon; None if unknown
     amazon_fails: bool = False  # the newest upload failed, or a circuit breaker is open

@@ -4,13 +4,13 @@ import json
 from datetime import datetime
 from typing import Any
 
-from audience_sync_cli.dashboard.facts import LogLine
+from audience_sync_cli.dashboard.facts import ShownLine
 
 LONGEST = 500  # characters of a text
 _SHOWN_ELSEWHERE = frozenset({"level", "message", "timestamp", "service", "location"})
 
 
-def log_line(n: str, function: str, text: str, at: float | None = None) -> LogLine:
+def log_line(n: str, function: str, text: str, at: float | None = None) -> ShownLine:
     """Parse a line: JSON, or any other output, such as a traceback.
 
     `n` is its number, or its id at CloudWatch; `at` is in epoch seconds, by default the line's own time.
@@ -19,9 +19,9 @@ def log_line(n: str, function: str, text: str, at: float | None = None) -> LogLi
         entry = json.loads(text)
         more = {field: _plain(fact) for field, fact in entry.items() if field not in _SHOWN_ELSEWHERE}
         logged_at = datetime.fromisoformat(entry["timestamp"]).timestamp() if at is None else at
-        return LogLine(n, logged_at, function, str(entry["level"]), _cut(str(entry["message"])), more)
+        return ShownLine(n, logged_at, function, str(entry["level"]), _cut(str(entry["message"])), more)
     except (ValueError, LookupError, TypeError, AttributeError):
-        return LogLine(n, at, function, "", _cut(text.strip()))
+        return ShownLine(n, at, function, "", _cut(text.strip()))
 
 
 def _plain(fact: Any) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from audience_sync.amazon_ads.data_manager.answers import Share
-from audience_sync_cli.dashboard.facts import LogLine, ShareFacts, UploadFacts
+from audience_sync_cli.dashboard.facts import ShareFacts, ShownLine, UploadFacts
 from audience_sync_cli.dashboard.log_lines import log_line
 from audience_sync_cli.times import DAY, HOUR, MINUTE
 
@@ -19,7 +19,7 @@ READ_WITHIN = 3 * HOUR  # seconds; datasets are read every hour
 TROUBLE = '{ $.level = "WARNING" || $.level = "ERROR" }'
 
 
-def newest_lines(logs: Any, function: str, group: str, pattern: str, now: float) -> tuple[LogLine, ...]:
+def newest_lines(logs: Any, function: str, group: str, pattern: str, now: float) -> tuple[ShownLine, ...]:
     """Return the newest lines of a log group that match a pattern, newest first; none older than a day."""
     for window in WINDOWS:
         found = _events(logs, group, pattern, now - window)
@@ -31,7 +31,7 @@ def newest_lines(logs: Any, function: str, group: str, pattern: str, now: float)
     return ()
 
 
-def uploads(lines: Sequence[LogLine]) -> tuple[UploadFacts, ...]:
+def uploads(lines: Sequence[ShownLine]) -> tuple[UploadFacts, ...]:
     """Read the uploads that Amazon accepted, from the worker's log."""
     return tuple(
         UploadFacts(

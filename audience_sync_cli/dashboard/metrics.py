@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from audience_sync.aws.cloudwatch import Series
 from audience_sync.members.membership import Audience
-from audience_sync_cli.dashboard.facts import Activity, AudienceFacts, Point, Rejected, Warnings
+from audience_sync_cli.dashboard.facts import Activity, AudienceFacts, Point, RejectedEvents, Warnings
 from audience_sync_cli.dashboard.ranges import LONGEST, Range
 from audience_sync_cli.report.metrics import (
     ARRIVALS,
@@ -31,10 +31,10 @@ def activity(metrics: StackMetrics, chosen: Range, now: float) -> tuple[Activity
     return Activity(chosen.period, arrived, completed), Warnings(**warnings)
 
 
-def rejections(metrics: StackMetrics, chosen: Range, now: float) -> tuple[Rejected, ...]:
+def rejections(metrics: StackMetrics, chosen: Range, now: float) -> tuple[RejectedEvents, ...]:
     """Return the reasons of rejected events within a range, the most frequent first. Raises Unavailable."""
     counts = metrics.rejected_by_reason(now - chosen.span, now + 60, chosen.period)
-    return tuple(Rejected(*each) for each in sorted(counts.items(), key=lambda each: (-each[1], each[0])))
+    return tuple(RejectedEvents(*each) for each in sorted(counts.items(), key=lambda each: (-each[1], each[0])))
 
 
 def audience_history(metrics: StackMetrics, audiences: Sequence[Audience], now: float) -> tuple[AudienceFacts, ...]:

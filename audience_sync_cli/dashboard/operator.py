@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 from audience_sync_cli import stack as stacks
-from audience_sync_cli.dashboard.finding import find
+from audience_sync_cli.dashboard.search import find
 from audience_sync_cli.errors import TryLater
 from audience_sync_cli.explanation import explained
 from audience_sync_cli.operator_log import OperatorLog

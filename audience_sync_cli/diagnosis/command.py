@@ -4,14 +4,13 @@ from collections.abc import Sequence
 from typing import Annotated
 
 import typer
-from rich.text import Text
 
 from audience_sync_cli.audiences.listed import AUDIENCE
 from audience_sync_cli.errors import AlreadyReported
 from audience_sync_cli.report.audience_checks import diagnose as run_checks
 from audience_sync_cli.report.audience_checks import likely_reasons
 from audience_sync_cli.report.audience_readings import AudienceReadings
-from audience_sync_cli.report.finding import DIAGNOSE, STYLES, Finding
+from audience_sync_cli.report.finding import DIAGNOSE, Finding
 from audience_sync_cli.screen import Screen
 from audience_sync_cli.session import Session, command
 
@@ -46,22 +45,19 @@ def print_diagnosis(screen: Screen, readings: AudienceReadings, findings: Sequen
     """Print the result of every check, then the possible reasons. Returns whether there is a problem."""
     reasons = likely_reasons(findings)
     screen.say(_title(readings))
-    screen.table(
-        ("check", "state", "found"),
-        [(each.name, _state(each), each.found) for each in findings],
-    )
+    screen.table(("check", "state", "found"), map(DIAGNOSE.row, findings))
     screen.say("")
     screen.say("Possible reasons, the most likely first:" if reasons else _nothing(readings))
     for number, each in enumerate(reasons, 1):
-        screen.say(f"{number}. {each.name}: {each.found}", style=STYLES[DIAGNOSE[each.state]])
+        screen.say(f"{number}. {each.name}: {each.found}", style=DIAGNOSE.style(each))
         if each.remedy:
             screen.say(f"   {each.remedy}")
-    has_problem = any(DIAGNOSE[each.state] == "problem" for each in reasons)
+    has_problem = any(DIAGNOSE.word(each) == "problem" for each in reasons)
     screen.result(
         {
             "audienceId": readings.audience.audience_id if readings.is_listed else None,
             "ok": not has_problem,
-            "findings": [_as_json(each) for each in findings],
+            "findings": [DIAGNOSE.as_json(each) for each in findings],
             "reasons": [each.name for each in reasons],
         }
     )
@@ -73,17 +69,6 @@ def _as_shown(finding: Finding) -> Finding:
     if finding.state != "unread":
         return finding
     return finding._replace(found=f"Not checked. {finding.found} {finding.remedy}".strip(), remedy="")
-
-
-def _state(finding: Finding) -> Text:
-    word = DIAGNOSE[finding.state]
-    return Text(word, STYLES[word])
-
-
-def _as_json(finding: Finding) -> dict[str, object]:
-    word = DIAGNOSE[finding.state]
-    about = {"check": finding.name, "state": word, "found": finding.found, "next": finding.remedy}
-    return about | {"unread": finding.state == "unread"}
 
 
 def _title(readings: AudienceReadings) -> str:

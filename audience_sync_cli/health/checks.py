@@ -1,4 +1,4 @@
-"""`audience-sync test`: check every part of the stack, one line each, with a remedy if something is missing."""
+"""`audience-sync test`: check every part of the stack, one line each, with a remedy for each problem."""
 
 import time
 from collections.abc import Sequence
@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 import typer
-from rich.text import Text
 
 from audience_sync_cli.errors import AlreadyReported, WrongUsage
-from audience_sync_cli.report.finding import STYLES, TEST, Finding, run
+from audience_sync_cli.report.finding import TEST, Finding, run
 from audience_sync_cli.report.readings import StackReadings
 from audience_sync_cli.report.stack_checks import CHECKS
 from audience_sync_cli.screen import counted
@@ -59,11 +58,11 @@ def test(
         findings = list(run(CHECKS, StackReadings(session)))
     session.screen.table(
         ("part", "state", "found", "remedy"),
-        [(each.name, _state(each), each.found, each.remedy or " ") for each in findings],
+        [(*TEST.row(each), each.remedy or " ") for each in findings],
     )
-    problems = [each for each in findings if TEST[each.state] == "problem"]
-    document: dict[str, Any] = {"ok": not problems, "findings": [_as_json(each) for each in findings]}
-    _summarize(session, findings)
+    problems = [each for each in findings if TEST.word(each) == "problem"]
+    document: dict[str, Any] = {"ok": not problems, "findings": [TEST.as_json(each) for each in findings]}
+    _summarize(session, findings, len(problems))
     whole_way = None
     if options.end_to_end and not problems:
         from audience_sync_cli.health.end_to_end import WholeWay  # noqa: PLC0415 - the other checks do not need it
@@ -78,18 +77,7 @@ def test(
         whole_way.raise_unless_good()
 
 
-def _state(finding: Finding) -> Text:
-    word = TEST[finding.state]
-    return Text(word, STYLES[word])
-
-
-def _as_json(finding: Finding) -> dict[str, object]:
-    about = {"part": finding.name, "state": TEST[finding.state], "found": finding.found, "remedy": finding.remedy}
-    return about | {"unread": finding.state == "unread"}
-
-
-def _summarize(session: Session, findings: Sequence[Finding]) -> None:
-    problems = sum(TEST[each.state] == "problem" for each in findings)
+def _summarize(session: Session, findings: Sequence[Finding], problems: int) -> None:
     delayed = {each.name: "" for each in findings if each.name in ("delivery", "uploads") and each.state == "note"}
     if problems:
         session.screen.say(f"{counted(problems, 'problem')}: events may not reach Amazon.", style="red")

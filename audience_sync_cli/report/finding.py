@@ -12,14 +12,11 @@ A door is what an operator looks at: a command or the page. Each has its own che
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Literal, NamedTuple
 
+from rich.text import Text
+
 from audience_sync_cli.explanation import explained
 
 type State = Literal["ok", "note", "problem", "unread"]
-type Words = Mapping[State, str]  # what a door calls each state; a `problem` makes its exit code 1
-
-TEST: Words = {"ok": "ok", "note": "note", "problem": "problem", "unread": "problem"}
-DIAGNOSE: Words = {"ok": "ok", "note": "look", "problem": "problem", "unread": "look"}
-STYLES = {"ok": "green", "note": "yellow", "look": "yellow", "problem": "red"}  # by word
 
 
 class Finding(NamedTuple):
@@ -29,6 +26,35 @@ class Finding(NamedTuple):
     found: str
     remedy: str = ""  # the next command, or a sentence; empty if there is nothing to do
     name: str = ""  # of what was checked; by default the check's own
+
+
+class Door(NamedTuple):
+    """What a command makes of findings: its words for their parts, and for the four states."""
+
+    name: str  # of what was checked
+    remedy: str
+    words: Mapping[State, str]
+
+    def word(self, finding: Finding) -> str:
+        """Return the door's word for a finding's state. One that is a `problem` makes the exit code 1."""
+        return self.words[finding.state]
+
+    def style(self, finding: Finding) -> str:
+        """Return the color of a finding."""
+        return {"ok": "green", "problem": "red"}.get(self.word(finding), "yellow")
+
+    def row(self, finding: Finding) -> tuple[str, Text, str]:
+        """Return a finding for a table: name, state, and what was found."""
+        return finding.name, Text(self.word(finding), self.style(finding)), finding.found
+
+    def as_json(self, finding: Finding) -> dict[str, object]:
+        """Return a finding for scripts."""
+        about = {self.name: finding.name, "state": self.word(finding), "found": finding.found}
+        return about | {self.remedy: finding.remedy, "unread": finding.state == "unread"}
+
+
+TEST = Door("part", "remedy", {"ok": "ok", "note": "note", "problem": "problem", "unread": "problem"})
+DIAGNOSE = Door("check", "next", {"ok": "ok", "note": "look", "problem": "problem", "unread": "look"})
 
 
 class Check[R](NamedTuple):

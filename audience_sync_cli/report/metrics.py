@@ -9,30 +9,7 @@ from itertools import batched
 from typing import Literal, Self
 
 from audience_sync.aws.cloudwatch import Metric, MetricStore, Series
-from audience_sync.runtime.metric_names import (
-    ACCOUNTING_GAP,
-    AUDIENCE_MATCH_RATE,
-    AUDIENCE_PROCESSED,
-    AUDIENCE_RECEIVED,
-    CHANGES_ACCEPTED,
-    CHANGES_DELIVERED,
-    CHANGES_PARKED,
-    CHANGES_SUPERSEDED,
-    COUNTED_TWICE,
-    ERASURES_OVERDUE,
-    EVENTS_ACCEPTED,
-    EVENTS_IGNORED,
-    EVENTS_REJECTED,
-    EVENTS_REJECTED_BY_REASON,
-    MESSAGES_DEFERRED,
-    NAMESPACE,
-    RECORDS_REPEATED,
-    REQUESTS_UNAUTHORIZED,
-    REQUESTS_WITHOUT_CREDENTIAL,
-    TOKEN_REFRESH_FAILED,
-    UPLOADS_FAILED,
-    UPLOADS_SENT,
-)
+from audience_sync.runtime import metric_names as published
 from audience_sync_cli.stack import Stack
 from audience_sync_cli.state.counts import Counts
 from audience_sync_cli.times import DAY, HOUR
@@ -42,40 +19,40 @@ RECENT = 2 * HOUR  # seconds; the sum of an hour counts while a part of that hou
 AT_ONCE = 400  # metrics in one request; CloudWatch allows 500
 
 TOTALS = {  # since the stack was created
-    "events_accepted": EVENTS_ACCEPTED,
-    "events_ignored": EVENTS_IGNORED,
-    "events_rejected": EVENTS_REJECTED,
-    "accepted": CHANGES_ACCEPTED,
-    "delivered": CHANGES_DELIVERED,
-    "superseded": CHANGES_SUPERSEDED,
-    "parked": CHANGES_PARKED,
-    "uploads": UPLOADS_SENT,
-    "uploads_failed": UPLOADS_FAILED,
-    "repeated": RECORDS_REPEATED,
-    "unaccounted": ACCOUNTING_GAP,
-    "counted_twice": COUNTED_TWICE,
+    "events_accepted": published.EVENTS_ACCEPTED,
+    "events_ignored": published.EVENTS_IGNORED,
+    "events_rejected": published.EVENTS_REJECTED,
+    "accepted": published.CHANGES_ACCEPTED,
+    "delivered": published.CHANGES_DELIVERED,
+    "superseded": published.CHANGES_SUPERSEDED,
+    "parked": published.CHANGES_PARKED,
+    "uploads": published.UPLOADS_SENT,
+    "uploads_failed": published.UPLOADS_FAILED,
+    "repeated": published.RECORDS_REPEATED,
+    "unaccounted": published.ACCOUNTING_GAP,
+    "counted_twice": published.COUNTED_TWICE,
 }
 OF_SOME_DAYS = {
-    "accepted": EVENTS_ACCEPTED,
-    "ignored": EVENTS_IGNORED,
-    "rejected": EVENTS_REJECTED,
-    "unauthorized": REQUESTS_UNAUTHORIZED,
+    "accepted": published.EVENTS_ACCEPTED,
+    "ignored": published.EVENTS_IGNORED,
+    "rejected": published.EVENTS_REJECTED,
+    "unauthorized": published.REQUESTS_UNAUTHORIZED,
 }
 OF_RECENT_HOURS = {
-    "refreshes_failed": TOKEN_REFRESH_FAILED,
-    "uploads": UPLOADS_SENT,
-    "uploads_failed": UPLOADS_FAILED,
+    "refreshes_failed": published.TOKEN_REFRESH_FAILED,
+    "uploads": published.UPLOADS_SENT,
+    "uploads_failed": published.UPLOADS_FAILED,
 }
-ARRIVALS = (EVENTS_ACCEPTED, EVENTS_IGNORED, EVENTS_REJECTED)
-COMPLETIONS = (CHANGES_DELIVERED, CHANGES_SUPERSEDED, CHANGES_PARKED)
+ARRIVALS = (published.EVENTS_ACCEPTED, published.EVENTS_IGNORED, published.EVENTS_REJECTED)
+COMPLETIONS = (published.CHANGES_DELIVERED, published.CHANGES_SUPERSEDED, published.CHANGES_PARKED)
 WARNINGS = {
-    "unauthorized": REQUESTS_UNAUTHORIZED,
-    "without_credential": REQUESTS_WITHOUT_CREDENTIAL,
-    "deferred": MESSAGES_DEFERRED,
-    "uploads_failed": UPLOADS_FAILED,
+    "unauthorized": published.REQUESTS_UNAUTHORIZED,
+    "without_credential": published.REQUESTS_WITHOUT_CREDENTIAL,
+    "deferred": published.MESSAGES_DEFERRED,
+    "uploads_failed": published.UPLOADS_FAILED,
 }
 OF_A_RANGE = (*ARRIVALS, *COMPLETIONS, *WARNINGS.values())  # of the page
-OF_AN_AUDIENCE = (AUDIENCE_RECEIVED, AUDIENCE_MATCH_RATE)
+OF_AN_AUDIENCE = (published.AUDIENCE_RECEIVED, published.AUDIENCE_MATCH_RATE)
 
 
 class StackMetrics:
@@ -97,20 +74,24 @@ class StackMetrics:
 
     def overdue_erasures(self, now: float) -> int:
         """Return the number of overdue erasures at the audit's last check; 0 if there was none in twelve hours."""
-        metric = self._metric(ERASURES_OVERDUE, "Maximum", HOUR)
+        metric = self._metric(published.ERASURES_OVERDUE, "Maximum", HOUR)
         (series,) = self._read([("", metric)], now - 12 * HOUR, now + 60).values()
         return round(series[max(series)]) if series else 0
 
     def rejected_by_reason(self, begin: float, end: float, period: int = HOUR) -> dict[str, int]:
         """Return the number of rejected events by reason, of reasons seen in the last two weeks."""
-        reasons = sorted(self._store.values_of("reason", NAMESPACE, EVENTS_REJECTED_BY_REASON, self._service))
-        metrics = [(each, self._metric(EVENTS_REJECTED_BY_REASON, "Sum", period, reason=each)) for each in reasons]
+        reasons = sorted(
+            self._store.values_of("reason", published.NAMESPACE, published.EVENTS_REJECTED_BY_REASON, self._service)
+        )
+        metrics = [
+            (each, self._metric(published.EVENTS_REJECTED_BY_REASON, "Sum", period, reason=each)) for each in reasons
+        ]
         counts = {reason: total(series) for reason, series in self._read(metrics, begin, end).items()}
         return {reason: count for reason, count in counts.items() if count}
 
     def lowest_processed(self, audience_id: str, begin: float, end: float) -> float | None:
         """Return the lowest percentage of its records that a job of an audience processed; None if no job ended."""
-        metric = self._metric(AUDIENCE_PROCESSED, "Minimum", HOUR, audience=audience_id)
+        metric = self._metric(published.AUDIENCE_PROCESSED, "Minimum", HOUR, audience=audience_id)
         (series,) = self._read([("", metric)], begin, end).values()
         return min(series.values(), default=None)
 
@@ -133,7 +114,7 @@ class StackMetrics:
         return found
 
     def _metric(self, name: str, stat: Literal["Sum", "Maximum", "Minimum"], period: int, **dimensions: str) -> Metric:
-        return Metric(NAMESPACE, name, self._service | dimensions, stat, period)
+        return Metric(published.NAMESPACE, name, self._service | dimensions, stat, period)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from audience_sync_cli.dashboard.facts import (
     DeadLetterList,
     Facts,
     Place,
-    Rejected,
+    RejectedEvents,
     Warnings,
 )
 from audience_sync_cli.dashboard.operator import Blockers
@@ -61,7 +61,7 @@ def read_facts(stack: StackView, sizes: SizeHistory, now: float, blockers: Block
         activity=_activity(stack.counters, now, chosen),
         range=chosen,
         audiences=tuple(each.since(now - RANGES[chosen].history) for each in sizes.audiences(now)),
-        rejected=tuple(Rejected(*each) for each in stack.counters.reasons["IngestFunction"].most_common()),
+        rejected=tuple(RejectedEvents(*each) for each in stack.counters.reasons["IngestFunction"].most_common()),
         rejected_events=log.rejected_events(stack.counters),
         uploads=tuple(request_line(entry) for entry in reversed(requests)),
         parked=DeadLetterList(tuple(newest), now, len(newest) == len(dead_letters)),

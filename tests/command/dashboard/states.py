@@ -12,11 +12,11 @@ from audience_sync_cli.dashboard.facts import (
     DeadLetterFacts,
     DeadLetterList,
     Facts,
-    LogLine,
     Place,
     Point,
-    Rejected,
+    RejectedEvents,
     ShareFacts,
+    ShownLine,
     UploadFacts,
     Warnings,
 )
@@ -64,7 +64,7 @@ def flowing(now: float = NOW) -> Facts:
             _audience("379909525712777677", "Newsletter, no purchase", 12_007, 58.2, 9, now),
         ),
         rejected=tuple(
-            Rejected(reason, times)
+            RejectedEvents(reason, times)
             for reason, times in {
                 "consent_missing": 3_911,
                 "no_identifier": 1_420,
@@ -74,7 +74,7 @@ def flowing(now: float = NOW) -> Facts:
             }.items()
         ),
         rejected_events=tuple(
-            LogLine(
+            ShownLine(
                 f"r{n}",
                 now - 40 * n - 12,
                 "ingest",
@@ -99,8 +99,8 @@ def flowing(now: float = NOW) -> Facts:
             for n in range(7)
         ),
         log=(
-            LogLine("l1", now - 300, "worker", "WARNING", "delivery incomplete", {"by_reason": '{"throttled": 2}'}),
-            LogLine("l2", now - 12, "ingest", "WARNING", "events rejected", {"rejected": "3"}),
+            ShownLine("l1", now - 300, "worker", "WARNING", "delivery incomplete", {"by_reason": '{"throttled": 2}'}),
+            ShownLine("l2", now - 12, "ingest", "WARNING", "events rejected", {"rejected": "3"}),
         ),
     )
 

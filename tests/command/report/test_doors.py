@@ -52,7 +52,7 @@ def test_a_failed_reading_is_not_repeated_and_leaves_its_checks_unread() -> None
 
 
 def test_an_unread_check_fails_test_and_not_diagnose() -> None:
-    assert (TEST["unread"], DIAGNOSE["unread"]) == ("problem", "look")
+    assert (TEST.words["unread"], DIAGNOSE.words["unread"]) == ("problem", "look")
 
 
 @pytest.mark.parametrize(
