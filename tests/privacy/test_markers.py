@@ -60,11 +60,16 @@ def event(**changed: Any) -> dict[str, Any]:
     } | changed
 
 
-def http(body: Any, headers: dict[str, str] = WITH_KEY) -> Step:
+def http(body: Any, headers: dict[str, str] = WITH_KEY, prepare: Callable[[], object] = lambda: None) -> Step:
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     encoded = base64.b64encode(raw).decode()
     request = {"routeKey": "POST /v1/events", "headers": headers, "body": encoded, "isBase64Encoded": True}
-    return lambda: request | {"rawQueryString": f"key={SECRETS['audienceKey']}"}
+
+    def step() -> dict[str, Any]:
+        prepare()
+        return request | {"rawQueryString": f"key={SECRETS['audienceKey']}"}
+
+    return step
 
 
 def echo(code: str = "ValidationException", status: int = 400) -> Effect:
@@ -74,6 +79,21 @@ def echo(code: str = "ValidationException", status: int = 400) -> Effect:
         return web.json_response({"__type": code, "message": json.dumps(call.parameters)}, status=status)
 
     return effect
+
+
+def failing(
+    runner: FunctionRunner, operation: str = "", effect: Effect | None = None, *, login: dict[str, Any] | None = None
+) -> Callable[[], None]:
+    """Have one operation of AWS fail, or the login answer so, in place of the faults before."""
+
+    def prepare() -> None:
+        runner.proxy.clear_faults()
+        if operation:
+            runner.proxy.on(operation, effect or echo())
+        if login:
+            runner.cloud.fault(LOGIN, login)
+
+    return prepare
 
 
 def assert_clean(runner: FunctionRunner) -> None:
@@ -145,14 +165,6 @@ def test_ingest_neither_answers_nor_logs_a_credential_that_was_sent_or_expected(
 
 
 def test_ingest_does_not_pass_on_the_text_of_aws_errors(runner: FunctionRunner) -> None:
-    def failing(operation: str, effect: Effect) -> Step:
-        def step() -> dict[str, Any]:
-            runner.proxy.clear_faults()
-            runner.proxy.on(operation, effect)
-            return http([event()])()
-
-        return step
-
     def broken_mappings() -> dict[str, Any]:
         runner.proxy.clear_faults()
         row = {"audienceId": {"S": "#mappings"}, "document": {"S": '[{"name": "' + PERSON["email"]}}
@@ -160,7 +172,8 @@ def test_ingest_does_not_pass_on_the_text_of_aws_errors(runner: FunctionRunner) 
         return http([event()])()
 
     for operation in ("GetSecretValue", "Scan", "SendMessageBatch"):
-        answers = runner.run("IngestFunction", [failing(operation, echo()), failing(operation, hang_up())])
+        faults = [failing(runner, operation, effect) for effect in (echo(), hang_up())]
+        answers = runner.run("IngestFunction", [http([event()], prepare=fault) for fault in faults])
         assert [answer["statusCode"] for answer in answers] == [503, 503]
     runner.proxy.clear_faults()
     runner.cloud.put_secret("IngestSecret", f"not JSON: {SECRETS['eventKey']}")
@@ -357,27 +370,20 @@ def test_jobs_passes_on_nothing_that_ads_data_manager_quotes_of_a_deletion(runne
 
 
 def test_the_worker_does_not_pass_on_the_text_of_aws_and_login_errors(runner: FunctionRunner) -> None:
-    def aws(operation: str, effect: Effect | None = None) -> Callable[[], None]:
-        return lambda: runner.proxy.on(operation, effect or echo())
-
-    def login(do: dict[str, Any]) -> Callable[[], None]:
-        return lambda: runner.cloud.fault(LOGIN, do)
-
     truncated = {"status": 200, "body": EVERYTHING}
     refused = {"status": 400, "body": {"error": "invalid_request", "error_description": EVERYTHING}}
+    unavailable = {"status": 503, "body": EVERYTHING}
     results = runner.run(
         "WorkerFunction",
         [
-            delivering(runner, aws("GetSecretValue")),
-            delivering(runner, login(truncated)),
-            delivering(runner, login(refused)),
-            delivering(runner, login({"status": 503, "body": EVERYTHING})),
+            delivering(runner, failing(runner, "GetSecretValue")),
+            *(delivering(runner, failing(runner, login=do)) for do in (truncated, refused, unavailable)),
             delivering(runner),
-            delivering(runner, aws("BatchExecuteStatement")),
-            delivering(runner, aws("BatchExecuteStatement", statements_echo())),
-            delivering(runner, aws("BatchGetItem")),
-            delivering(runner, aws("GetItem")),
-            delivering(runner, aws("SendMessageBatch"), "not a message"),
+            delivering(runner, failing(runner, "BatchExecuteStatement")),
+            delivering(runner, failing(runner, "BatchExecuteStatement", statements_echo())),
+            delivering(runner, failing(runner, "BatchGetItem")),
+            delivering(runner, failing(runner, "GetItem")),
+            delivering(runner, failing(runner, "SendMessageBatch"), "not a message"),
             delivering(runner, lambda: None, "not a message", '{"v": 99}'),
         ],
     )
@@ -386,47 +392,34 @@ def test_the_worker_does_not_pass_on_the_text_of_aws_and_login_errors(runner: Fu
 
 
 def test_refresh_passes_on_nothing_that_the_login_or_aws_quotes(runner: FunctionRunner) -> None:
-    def login(do: dict[str, Any]) -> Step:
+    def refreshing(*fault: Any, token: Any = {"accessToken": "", "expiresAt": 0}, **login: Any) -> Step:  # noqa: B006
+        prepare = failing(runner, *fault, login=login)
+
         def step() -> dict[str, Any]:
-            runner.proxy.clear_faults()
-            runner.cloud.put_secret("TokenSecret", {"accessToken": "", "expiresAt": 0})
-            runner.cloud.fault(LOGIN, do)
+            prepare()
+            runner.cloud.put_secret("TokenSecret", token)
             return {}
 
         return step
-
-    def aws(operation: str, effect: Effect) -> Step:
-        def step() -> dict[str, Any]:
-            runner.proxy.clear_faults()
-            runner.cloud.put_secret("TokenSecret", {"accessToken": "", "expiresAt": 0})
-            runner.proxy.on(operation, effect)
-            return {}
-
-        return step
-
-    def unreadable() -> dict[str, Any]:
-        runner.proxy.clear_faults()
-        runner.cloud.put_secret("TokenSecret", f"Atza|{SECRETS['refreshToken']}")
-        return {}
 
     quoted = {"error_description": EVERYTHING}
     results = runner.run(
         "RefreshFunction",
         [
-            login({"status": 400, "body": {"error": "invalid_request"} | quoted}),
-            login({"status": 500, "body": EVERYTHING}),
-            login({"status": 200, "body": f"<html>{EVERYTHING}"}),
-            login({"close_mid_response": True}),
-            login({"redirect": f"http://127.0.0.1:9/{SECRETS['refreshToken']}"}),
-            login({"delay": 0}),
-            login({"status": 400, "body": {"error": "invalid_grant"} | quoted}),
-            aws("GetSecretValue", echo()),
-            aws("GetSecretValue", hang_up()),
-            unreadable,
+            refreshing(status=400, body={"error": "invalid_request"} | quoted),
+            refreshing(status=500, body=EVERYTHING),
+            refreshing(status=200, body=f"<html>{EVERYTHING}"),
+            refreshing(close_mid_response=True),
+            refreshing(redirect=f"http://127.0.0.1:9/{SECRETS['refreshToken']}"),
+            refreshing(delay=0),
+            refreshing(status=400, body={"error": "invalid_grant"} | quoted),
+            refreshing("GetSecretValue"),
+            refreshing("GetSecretValue", hang_up()),
+            refreshing(token=f"Atza|{SECRETS['refreshToken']}"),
         ],
     )
     assert results[5]["refreshed"] is True
-    answers = runner.run("RefreshFunction", [aws("PutSecretValue", echo()), aws("PutSecretValue", hang_up())])
+    answers = runner.run("RefreshFunction", [refreshing("PutSecretValue", effect) for effect in (echo(), hang_up())])
     assert not any(isinstance(answer, dict) and answer["refreshed"] for answer in answers)
     assert_clean(runner)
 
@@ -587,26 +580,14 @@ def test_audiences_passes_on_nothing_that_amazon_quotes(runner: FunctionRunner) 
 
 
 def test_audiences_does_not_pass_on_the_text_of_aws_and_login_errors(runner: FunctionRunner) -> None:
-    def aws(operation: str, effect: Effect) -> Step:
-        def prepare() -> None:
-            runner.proxy.clear_faults()
-            runner.proxy.on(operation, effect)
-
-        return asking(SETTINGS | {"externalAudienceId": f"marked-{time.time_ns()}"}, prepare=prepare)
-
-    def login(do: dict[str, Any]) -> Step:
-        def prepare() -> None:
-            runner.proxy.clear_faults()
-            runner.cloud.fault(LOGIN, do)
-
-        return asking(SETTINGS | {"externalAudienceId": f"marked-{time.time_ns()}"}, prepare=prepare)
-
     operations = ("GetSecretValue", "Query", "PutItem", "TransactWriteItems")
-    steps = [aws(operation, effect) for operation in operations for effect in (echo(), hang_up())]
-    steps[2:2] = [
-        login({"status": 200, "body": EVERYTHING}),
-        login({"status": 400, "body": {"error": "invalid_request", "error_description": EVERYTHING}}),
-        login({"status": 503, "body": EVERYTHING}),
+    faults = [failing(runner, operation, effect) for operation in operations for effect in (echo(), hang_up())]
+    refused = {"error": "invalid_request", "error_description": EVERYTHING}
+    answers_of_login = [(200, EVERYTHING), (400, refused), (503, EVERYTHING)]
+    faults[2:2] = [failing(runner, login={"status": status, "body": body}) for status, body in answers_of_login]
+    steps = [
+        asking(SETTINGS | {"externalAudienceId": f"marked-{number}"}, prepare=prepare)
+        for number, prepare in enumerate(faults)
     ]
     answers = runner.run("AudiencesFunction", steps)
     assert {answer["statusCode"] for answer in answers} == {503}

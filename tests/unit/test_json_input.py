@@ -9,11 +9,8 @@ from audience_sync.json_input import is_json, parse_json
     "content_type",
     [
         pytest.param("application/json", id="no charset"),
-        pytest.param("application/json;charset=utf-8", id="UTF-8"),
-        pytest.param("application/json; charset=UTF-8", id="in capitals"),
         pytest.param('Application/JSON ; Charset = "Utf-8"', id="quoted, with spaces"),
         pytest.param("application/json; charset=utf8", id="without the hyphen"),
-        pytest.param("application/json; charset=utf-8;", id="a semicolon too many"),
         pytest.param("application/vnd.segment+json; v=2; charset=utf-8", id="behind another parameter"),
     ],
 )
@@ -28,10 +25,6 @@ def test_json_in_utf8_is_read(content_type: str) -> None:
         pytest.param("text/plain; charset=utf-8", id="not JSON"),
         pytest.param("application/json; charset=utf-7", id="UTF-7"),
         pytest.param("application/json; charset=utf-16le", id="UTF-16"),
-        pytest.param("application/json; charset=iso-8859-1", id="Latin-1"),
-        pytest.param('application/json; CHARSET="ISO-8859-1"', id="quoted and in capitals"),
-        pytest.param("application/json; charset=", id="a charset without a name"),
-        pytest.param("application/json; charset=xutf-8", id="a name that ends like it"),
         pytest.param('application/json; charset="X-UTF-8X"', id="a name that holds it"),
         pytest.param("application/json; charset=XUTF-8", id="a name that ends like it, in capitals"),
         pytest.param("application/json; charset=utf-7=utf-8", id="a second equals sign"),

@@ -14,30 +14,20 @@ from audience_sync.amazon_ads.normalize import normalize
 @pytest.mark.parametrize(
     ("written", "normalized"),
     [
-        pytest.param("12 Main, Floor 3", "12mainfl3", id="commas"),
-        pytest.param("1 [Rear] {Left} (Top)!", "1rearlefttop", id="brackets and exclamation marks"),
         pytest.param("c/o Smith, 1 Elm Road", "smith1elmrd", id="care of"),
         pytest.param("1 Elm Road,C/O Smith", "1elmrdsmith", id="care of after a comma"),
         pytest.param("1 Disc/Over Road", "1disc/overrd", id="a slash inside a word"),
-        pytest.param("12-A Elm", "12aelm", id="digits, dash, letter: the dash goes"),
-        pytest.param("12-14 Elm", "12-14elm", id="digits, dash, digits"),
         pytest.param("1-2-B Elm", "1-2-belm", id="two dashes"),
         pytest.param("12- Elm", "12-elm", id="nothing after the dash"),
-        pytest.param("-A Elm", "-aelm", id="nothing before the dash"),
         pytest.param("12-West", "12w", id="the part after the dash is looked up"),
         pytest.param("12-Apt#5", "12aptnumber5", id="dash, then number sign"),
         pytest.param("Apt#5-B/2", "aptnumber5-b/2", id="number sign, then dash and slash"),
-        pytest.param("#5", "number5", id="number sign in front"),
-        pytest.param("Apt#", "aptnumber", id="number sign behind"),
         pytest.param("#", "number", id="number sign alone"),
         pytest.param("Apt.#5", "apt#5", id="a dot keeps the number sign in its word"),
         pytest.param("É#5", "é#5", id="letters beyond A-Z before a number sign"),
-        pytest.param("5 N.W. Ave.", "5nwave", id="dots split a word that is no key"),
         pytest.param("5 Elm.Road", "5elmrd", id="the parts between dots are looked up"),
         pytest.param("No Name Road", "numbernamerd", id="no is number, whatever it means"),
-        pytest.param("7 Ｎｏｒｔｈ　Ｒｏａｄ", "7nrd", id="full width"),  # noqa: RUF001  # the point of the case
         pytest.param("...", None, id="only dots"),
-        pytest.param("!,()", None, id="only separators"),
     ],
 )
 def test_a_line_is_split_into_words(written: str, normalized: str | None) -> None:
@@ -47,15 +37,10 @@ def test_a_line_is_split_into_words(written: str, normalized: str | None) -> Non
 @pytest.mark.parametrize(
     ("country", "written", "normalized"),
     [
-        pytest.param("US", "Elm Terrace Centre", "elmterctr", id="US"),
         pytest.param("GB", "Elm Terrace Center", "elmterracecentre", id="GB"),
         pytest.param("UK", "Elm Terrace Center", "elmterracecentre", id="UK is GB"),
-        pytest.param("FR", "2 imp des Lilas", "2impassedeslilas", id="FR"),
-        pytest.param("ES", "Plaza Mayor 1", "plazamayor1", id="ES: plaza stays"),
         pytest.param("ES", "Pza Mayor 1", "plazamayor1", id="ES: and is what others become"),
-        pytest.param("IT", "V.le Europa 3", "vialeeuropa3", id="IT: dots first"),
         pytest.param("DE", "Plaza 1", "plz1", id="DE: general table"),
-        pytest.param("NL", "Plaza 1", "plz1", id="NL: general table"),
         pytest.param(None, "Plaza 1", "plz1", id="no country: general table"),
     ],
 )

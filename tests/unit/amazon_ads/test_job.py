@@ -10,7 +10,6 @@ from audience_sync.amazon_ads.job import JobReport, Sizes, job_report
 @pytest.mark.parametrize(
     ("answer", "expected"),
     [
-        pytest.param({"jobState": "PENDING"}, JobReport("PENDING"), id="pending"),
         pytest.param(
             {
                 "jobState": "succeeded",

@@ -36,6 +36,7 @@ def test_a_member_id_is_kept_as_it_is(value: Any, expected: str) -> None:
         pytest.param(None, "member_id_missing", id="missing"),
         pytest.param("", "member_id_missing", id="empty"),
         pytest.param("ada@example.com", "member_id_invalid", id="an e-mail address"),
+        pytest.param("+12065550142", "member_id_invalid", id="a phone number"),
         pytest.param("a\n", "member_id_invalid", id="a trailing newline"),
         pytest.param("١٢", "member_id_invalid", id="digits of another script"),
         pytest.param("x" * 129, "member_id_invalid", id="too long"),

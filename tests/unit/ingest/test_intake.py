@@ -48,6 +48,11 @@ def read(
 MEMBER = {"external_user_id": {"@path": "$.userId"}, "email": {"@path": "$.context.traits.email"}}
 
 
+def mapped(*fields: dict[str, Any], trigger: str = 'type = "track"') -> str:
+    """Mappings with the same trigger, each with its fields."""
+    return json.dumps([{"name": str(n), "trigger": trigger, "fields": each} for n, each in enumerate(fields)])
+
+
 TRAITS = "email phone first_name last_name address city state postal".split()
 
 
@@ -243,10 +248,6 @@ def test_two_identifiers_of_one_profile_become_one_record() -> None:
     )
 
 
-def test_an_event_of_an_older_journey_with_a_user_id_is_an_enter() -> None:
-    assert outcomes(read(example("06") | {"userId": "cust_1"})) == ["CREATE cust_1"]
-
-
 def test_consent_travels_with_an_addition_and_never_with_a_removal() -> None:
     entered = example("09")
     (addition,) = read(entered).changes
@@ -307,13 +308,8 @@ def entered(**changes: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("event", "reason"),
     [
-        pytest.param(1, "not_an_event", id="a number"),
         pytest.param({}, "not_an_event", id="an empty object in an array"),
-        pytest.param(entered(type=None), "not_an_event", id="no type"),
-        pytest.param(entered(context=[]), "not_an_event", id="context is a list"),
-        pytest.param(entered(properties="x"), "not_an_event", id="properties is a text"),
         pytest.param(entered(context__personas__external_audience_id="999"), "audience_unknown", id="a foreign id"),
-        pytest.param(entered(context__personas__external_audience_id="x"), "audience_unknown", id="an id that is none"),
         pytest.param(
             entered(context__personas__external_audience_id=4.18e17), "audience_unknown", id="an id through a double"
         ),
@@ -323,12 +319,9 @@ def entered(**changes: Any) -> dict[str, Any]:
             id="a computation key without a boolean",
         ),
         pytest.param(entered(properties__lapsed_premium_buyers="yes"), "membership_undecided", id="a word"),
-        pytest.param(entered(properties__lapsed_premium_buyers=1), "membership_undecided", id="a number"),
         pytest.param(entered(traits={"lapsed_premium_buyers": False}), "membership_contradictory", id="both ways"),
         pytest.param(entered(timestamp="2026-03-20T00:06:00Z"), "time_ahead", id="six minutes ahead"),
         pytest.param(entered(timestamp="yesterday"), "time_unreadable", id="a time in words"),
-        pytest.param(entered(timestamp=1709543722), "time_unreadable", id="a time as a number"),
-        pytest.param(entered(userId="a b"), "member_id_invalid", id="an id with a space"),
         pytest.param(entered(userId=["a", "b"]), "member_id_invalid", id="a list of ids"),
         pytest.param(entered(countryCode="Atlantis"), "country_invalid", id="a country that is none"),
         pytest.param({"type": "delete", "groupId": "Maya & Co"}, "group_deletion", id="the deletion of a group"),
@@ -395,14 +388,11 @@ def test_of_two_audiences_under_one_key_none_is_chosen_and_an_id_decides() -> No
 @pytest.mark.parametrize(
     "event",
     [
-        pytest.param({"type": "page", "name": "Home"}, id="a page"),
         pytest.param({"type": "track", "event": "Order Completed", "userId": "u"}, id="a purchase"),
         pytest.param({"type": "identify", "userId": "u", "traits": {"email": "a@b.co"}}, id="an identify call"),
-        pytest.param({"type": "group", "groupId": "g"}, id="a group"),
         pytest.param(entered(messageId="segment-test-message-abc"), id="the event tester's message"),
         pytest.param(entered(userId="test-user-abc"), id="the event tester's user"),
         pytest.param(entered(context__personas__event_emitter_id="event_tester_1"), id="the event tester's emitter"),
-        pytest.param(entered(context__personas__computation_class="trait"), id="a computed trait"),
     ],
 )
 def test_an_event_about_no_audience_is_ignored(event: Any) -> None:
@@ -430,7 +420,6 @@ def test_without_personas_the_events_name_decides_and_the_audience_key_finds_it(
         pytest.param({"timestamp": None, "originalTimestamp": "2026-03-04T09:15:22Z"}, 1772615722000, id="original"),
         pytest.param({"timestamp": "", "originalTimestamp": None}, 1772615723358, id="received"),
         pytest.param({"timestamp": None, "originalTimestamp": None, "receivedAt": None}, NOW, id="none: now"),
-        pytest.param({"timestamp": "2026-03-20T00:04:59Z"}, NOW, id="a clock that is a little fast"),
     ],
 )
 def test_the_time_of_an_event(changes: dict[str, Any], at: int) -> None:
@@ -446,7 +435,6 @@ def test_the_time_of_an_event(changes: dict[str, Any], at: int) -> None:
         pytest.param(entered(countryCode=None), "US", id="from audience_settings"),
         pytest.param(entered(countryCode=None, context__personas__audience_settings=None), "CA", id="from the table"),
         pytest.param(entered(countryCode=""), "CA", id="empty: the next source decides"),
-        pytest.param(entered(countryCode="UNKNOWN"), "CA", id="UNKNOWN: the next source decides"),
         pytest.param(entered(countryCode="zz"), "CA", id="ZZ: the next source decides"),
     ],
 )
@@ -457,12 +445,8 @@ def test_the_country_comes_from_the_first_source_that_has_one(event: Any, countr
 
 def test_each_mapping_that_applies_makes_a_change_in_its_own_audience() -> None:
     fields = MEMBER | {"audience_id": {"@path": "$.context.personas.external_audience_id"}}
-    mappings = [
-        {"name": "first", "trigger": 'type = "track"', "fields": fields},
-        {"name": "second", "trigger": 'type = "track"', "fields": fields | {"audience_id": GERMAN.audience_id}},
-        {"name": "third", "trigger": 'type = "track"', "fields": fields | {"audience_id": "77"}},
-    ]
-    result = read(entered(properties__amznUserData="GRANTED"), mappings=json.dumps(mappings), policy=Policy("pass"))
+    mappings = mapped(fields, fields | {"audience_id": GERMAN.audience_id}, fields | {"audience_id": "77"})
+    result = read(entered(properties__amznUserData="GRANTED"), mappings=mappings, policy=Policy("pass"))
     assert [change.audience_id for change in result.changes] == [LAPSED.audience_id, GERMAN.audience_id]
     assert (result.accepted, result.rejections) == (1, [])
 
@@ -535,7 +519,6 @@ def for_audience(audience_id: Any, trigger: str = 'type != "page"', *, enabled: 
     ("event", "mappings", "is_rejected"),
     [
         pytest.param(ROW, [for_audience(LAPSED.audience_id)], True, id="a row of Reverse ETL"),
-        pytest.param(ROW | {"event": "deleted"}, [for_audience(LAPSED.audience_id)], True, id="a deleted row"),
         pytest.param(RECORD, [for_audience(LAPSED.audience_id, 'type = "record"')], True, id="a record"),
         pytest.param(
             ROW | {"properties": {"list": LAPSED.audience_id}},
@@ -551,15 +534,10 @@ def for_audience(audience_id: Any, trigger: str = 'type != "page"', *, enabled: 
             id="an audience of accounts",
         ),
         pytest.param(ROW, None, False, id="no audience is named"),
-        pytest.param(PAGE, None, False, id="a page"),
         pytest.param(ROW | {"properties": {"audience_key": "other"}}, None, False, id="a key of no audience"),
         pytest.param(ROW, [for_audience("1")], False, id="an audience that is not listed"),
         pytest.param(ROW, [for_audience(LAPSED.audience_id, 'event = "old"')], False, id="the trigger does not hold"),
         pytest.param(ROW, [for_audience(LAPSED.audience_id, enabled=False)], False, id="the mapping is disabled"),
-        pytest.param(
-            ROW | {"userId": "test-user-1"}, [for_audience(LAPSED.audience_id)], False, id="of the event tester"
-        ),
-        pytest.param(example("24"), [for_audience(LAPSED.audience_id)], False, id="a computed trait"),
     ],
 )
 def test_an_event_for_a_listed_audience_that_does_not_say_who_enters_or_leaves_is_rejected_and_any_other_ignored(
@@ -574,7 +552,6 @@ def test_an_event_for_a_listed_audience_that_does_not_say_who_enters_or_leaves_i
     ("mappings", "members"),
     [
         pytest.param([], ["cust_48121"], id="no mapping at all"),
-        pytest.param([{"enabled": False}], ["cust_48121"], id="disabled"),
         pytest.param(
             [{}, {"name": "by crm", "enabled": False, "fields": {"external_user_id": {"@path": "$.context.crm"}}}],
             ["cust_48121", "crm-7"],
@@ -605,23 +582,17 @@ def test_a_deletion_notice_becomes_exactly_this_change() -> None:
 
 
 def test_a_deletion_notice_reaches_the_members_with_a_valid_id_although_a_mapping_gives_another() -> None:
-    ids = ["$.context.crm", "$.userId", "$.context.crm"]
-    mappings = [
-        {"name": str(number), "trigger": 'type = "track"', "fields": {"external_user_id": {"@path": path}}}
-        for number, path in enumerate(ids)
-    ]
+    by_crm, by_user = ({"external_user_id": {"@path": path}} for path in ("$.context.crm", "$.userId"))
     notice = {"type": "delete", "userId": "u1", "messageId": "m1", "context": {"crm": "not an id"}}
-    assert outcomes(read(notice, mappings=json.dumps(mappings))) == ["DELETE u1"]
-    assert outcomes(read(notice, mappings=json.dumps(mappings[:1]))) == ["member_id_invalid"]
+    assert outcomes(read(notice, mappings=mapped(by_crm, by_user, by_crm))) == ["DELETE u1"]
+    assert outcomes(read(notice, mappings=mapped(by_crm))) == ["member_id_invalid"]
 
 
 def test_a_deletion_notice_that_names_a_group_also_erases_the_person_whom_a_mapping_finds_in_it() -> None:
-    by_group = [
-        {"name": "Accounts", "trigger": 'type = "track"', "fields": {"external_user_id": {"@path": "$.groupId"}}}
-    ]
+    by_group = mapped({"external_user_id": {"@path": "$.groupId"}})
     notice = {"type": "delete", "groupId": "g1", "messageId": "m1"}
     assert outcomes(read(notice | {"userId": "u1"})) == ["DELETE u1"]
-    assert outcomes(read(notice, mappings=json.dumps(by_group))) == ["DELETE g1"]
+    assert outcomes(read(notice, mappings=by_group)) == ["DELETE g1"]
 
 
 def test_an_event_with_neither_an_audience_id_nor_a_computation_key_is_rejected() -> None:
@@ -638,7 +609,7 @@ def test_an_empty_audience_id_counts_as_none_and_the_computation_key_decides() -
 
 def test_a_mapped_country_comes_first_and_an_empty_one_counts_as_none() -> None:
     fields = MEMBER | {"audience_id": {"@path": "$.audience"}, "country": {"@path": "$.country"}}
-    mappings = json.dumps([{"name": "Default", "trigger": 'type = "track"', "fields": fields}])
+    mappings = mapped(fields)
     for country, expected in (("DE", "DE"), ("", "US")):
         event = entered(event="Audience Exited", properties__lapsed_premium_buyers=False, country=country)
         (change,) = read(event | {"audience": LAPSED.audience_id}, mappings=mappings).changes
@@ -656,16 +627,6 @@ def test_an_audience_is_looked_up_once_for_all_events_of_a_request() -> None:
         result = read([entered(userId="u1"), entered(userId="u2"), entered(userId="u3")])
     assert (result.accepted, calls["by_id"]) == (3, 1)
     assert {change.audience_id for change in result.changes} == {LAPSED.audience_id}
-
-
-def test_of_several_mappings_one_that_gives_a_valid_change_suffices() -> None:
-    common = MEMBER | {"audience_id": {"@path": "$.context.personas.external_audience_id"}}
-    mappings = [
-        {"name": str(number), "trigger": 'type = "track"', "fields": common | {"external_user_id": {"@path": path}}}
-        for number, path in enumerate(["$.nothing", "$.userId"])
-    ]
-    result = read(entered(), mappings=json.dumps(mappings))
-    assert (outcomes(result), result.accepted) == (["CREATE cust_48121"], 1)
 
 
 def test_rejected_events_without_an_id_have_ids_of_their_own() -> None:
@@ -686,7 +647,7 @@ def test_rejected_events_leave_nothing_to_the_garbage_collector() -> None:
 
 def alike(fields: dict[str, Any], count: int = 50) -> tuple[CompiledMapping, ...]:
     """Mappings that all apply."""
-    return compiled(json.dumps([{"name": str(n), "trigger": 'type = "track"', "fields": fields} for n in range(count)]))
+    return compiled(mapped(*[fields] * count))
 
 
 def accepts(mappings: tuple[CompiledMapping, ...], events: int, **changed: Any) -> bool:
@@ -700,13 +661,12 @@ def accepts(mappings: tuple[CompiledMapping, ...], events: int, **changed: Any) 
 
 @pytest.mark.parametrize("user_id", ["u1", "not an id"])
 def test_the_steps_of_all_mappings_on_the_events_of_a_request_are_limited(user_id: str) -> None:
-    document = [{"name": str(number), "trigger": 'type = "track"', "fields": MEMBER} for number in range(50)]
-    mappings = compiled(json.dumps(document))
+    mappings = alike(MEMBER)
     events = MAX_WORK // sum(STEPS_A_CHANGE + each.steps + each.steps_of_trigger for each in mappings)
     assert 450 < events < 550
     assert accepts(mappings, events + 1, userId=user_id)
     with pytest.raises(TooLarge, match="over 15000000 steps on the events; lower the batch size"):
-        read([entered(userId=user_id)] * (events + 2), mappings=json.dumps(document))
+        read([entered(userId=user_id)] * (events + 2), mappings=mapped(*[MEMBER] * 50))
 
 
 def test_large_mappings_take_more_steps_and_so_do_long_phone_numbers_that_several_of_them_read() -> None:
@@ -722,8 +682,7 @@ def test_large_mappings_take_more_steps_and_so_do_long_phone_numbers_that_severa
 
 def test_long_triggers_that_do_not_hold_take_steps_and_so_do_deletion_notices() -> None:
     trigger = " or ".join(f'event = "{number:04}"' for number in range(200))
-    document = [{"name": str(number), "trigger": trigger, "fields": MEMBER} for number in range(50)]
-    mappings = compiled(json.dumps(document))
+    mappings = compiled(mapped(*[MEMBER] * 50, trigger=trigger))
     assert accepts(mappings, 500)
     assert not accepts(mappings, 800)
     members = alike({"external_user_id": {"@if": {"exists": [{"@path": "$.a"}] * 900, "then": {"@path": "$.userId"}}}})
@@ -768,17 +727,11 @@ def test_ten_thousand_deletion_notices_in_one_request_are_as_many_changes() -> N
     assert {(change.audience_id, change.erase) for change in result.changes} == {(EVERY_AUDIENCE, True)}
 
 
-def test_an_ordinary_exit_erases_nothing_and_names_its_audience() -> None:
-    (change,) = read(example("02")).changes
-    assert (change.audience_id, change.erase) == (LAPSED.audience_id, False)
-
-
 @pytest.mark.parametrize("kind", ["delete", "track"])
 def test_a_large_event_is_read_once_for_its_id_however_many_mappings_there_are(kind: str) -> None:
     """Without a plain messageId the id is a digest of the whole event."""
-    document = [{"name": str(n), "trigger": "type = 'track'".replace("'", '"'), "fields": MEMBER} for n in range(50)]
     event = entered(type=kind, messageId=None) | {"x": [1.5] * 1_000}
-    mappings = compiled(json.dumps(document))
+    mappings = alike(MEMBER)
     with counted_calls("safe_id") as calls:
         changes_from(json.dumps(event).encode(), mappings=mappings, audiences=Listed(LAPSED), now=NOW)
     assert calls["safe_id"] == 1
@@ -794,16 +747,11 @@ def test_an_exit_without_any_identifier_is_accepted() -> None:
     "body",
     [
         pytest.param(b"", id="empty"),
-        pytest.param(b"{", id="cut off"),
         pytest.param(b"[]", id="an empty array"),
         pytest.param(b"{}", id="an empty object"),
         pytest.param(b'"text"', id="a text"),
-        pytest.param(b"null", id="null"),
-        pytest.param(b"[NaN]", id="NaN"),
         pytest.param(b"\xff\xfe[\x00]\x00", id="UTF-16"),
-        pytest.param(b'[{"type":"\xff"}]', id="not UTF-8"),
         pytest.param(b"[" * 100_000, id="nested too deeply"),
-        pytest.param(b'[{"a":' * 50_000, id="objects nested too deeply"),
         pytest.param(b"[" + b"9" * 10_000 + b"]", id="a very long number"),
     ],
 )
@@ -836,7 +784,7 @@ COSTLY_FIELDS = {
     "email": {"@path": "$.properties.email"},
     "city": [{"@merge": {"direction": "right", "objects": [{"@path": "$.properties.many"}]}}] * 30,
 }
-COSTLY = json.dumps([{"name": "Costly", "trigger": 'type = "track"', "fields": COSTLY_FIELDS}])
+COSTLY = mapped(COSTLY_FIELDS)
 MANY = dict.fromkeys(map(str, range(9_000)), 1)
 
 
@@ -848,11 +796,10 @@ def test_an_event_that_costs_too_many_steps_is_rejected_and_does_not_affect_the_
 
 
 def test_an_event_that_one_mapping_takes_and_another_finds_too_costly_is_rejected_as_a_whole() -> None:
-    [costly] = json.loads(COSTLY)
-    plain = {"name": "Plain", "trigger": costly["trigger"], "fields": {"external_user_id": {"@path": "$.userId"}}}
+    plain = {"external_user_id": {"@path": "$.userId"}}
     event = entered(properties__lapsed_premium_buyers=False, event="Audience Exited", properties__many=MANY)
-    for mappings in ([plain, costly], [costly, plain]):
-        assert outcomes(read([event], mappings=json.dumps(mappings))) == ["mapping_too_costly"]
+    for mappings in (mapped(plain, COSTLY_FIELDS), mapped(COSTLY_FIELDS, plain)):
+        assert outcomes(read([event], mappings=mappings)) == ["mapping_too_costly"]
 
 
 def test_a_deletion_notice_resolves_the_member_id_only() -> None:
@@ -863,8 +810,7 @@ def test_a_deletion_notice_resolves_the_member_id_only() -> None:
 def test_the_mappings_share_one_budget_for_a_deletion_notice() -> None:
     hashed = {"@sha256": {"@template": "{{ properties.note }}"}}
     fields = {"external_user_id": {"@if": {"exists": [hashed] * 4, "then": hashed}}}
-    mappings = [{"name": str(number), "trigger": 'type = "track"', "fields": fields} for number in range(50)]
     notice = {"type": "delete", "messageId": "m1", "properties": {"note": "x" * 30_000}}
-    result = read([notice, notice | {"properties": {"note": "x"}}], mappings=json.dumps(mappings))
+    result = read([notice, notice | {"properties": {"note": "x"}}], mappings=mapped(*[fields] * 50))
     assert [rejection.reason for rejection in result.rejections] == ["mapping_too_costly"]
     assert result.accepted == 1

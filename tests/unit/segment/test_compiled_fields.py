@@ -108,14 +108,6 @@ def test_a_path_of_any_length_that_a_mapping_may_have_is_read(steps: int) -> Non
     assert compile_fields([reader])(event, Budget()) == ["found"]
 
 
-@pytest.mark.parametrize("name", ['"]) or boom(', "a\nb", "event", "return", "c0", "\\", "é", "{0}"])
-def test_names_in_paths_are_constants_and_never_source(name: str) -> None:
-    reader = PathReader(((name, -1), ("x", -1)))
-    assert compile_fields([reader, FirstOfPaths([((name, -1), (name, -1))], lambda *_: True)])(
-        {name: {"x": "found", name: "too"}}, Budget()
-    ) == ["found", "too"]
-
-
 def in_general(directive: Any) -> Any:
     """The same chain with an editor's note, with which it is no usual shape any more."""
     if not isinstance(directive, dict) or "@if" not in directive:

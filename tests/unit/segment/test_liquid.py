@@ -36,13 +36,9 @@ def rendered(template: str, event: dict[str, Any] | None = None) -> Any:
 @pytest.mark.parametrize(
     ("template", "text"),
     [
-        pytest.param("", "", id="nothing"),
-        pytest.param("plain } { text", "plain } { text", id="text alone"),
-        pytest.param("{{ a }}", "Ada", id="a path"),
         pytest.param("{{ o.k }} {{ o['first name'] }} {{ ['a'] }}", "v Eve Ada", id="names in brackets"),
         pytest.param("{{ list[1][0] }} {{ list.last }} {{ list[-1] }} {{ list.1.first }}", "2 x x 2", id="positions"),
         pytest.param("{{ list.size }} {{ o.size }} {{ a.size }} {{ n.size }}", "3 7 3 ", id="size"),
-        pytest.param("{{ missing }}{{ none }}{{ a.b.c }}{{ list[9] }}", "", id="nothing there"),
         pytest.param("{{ one }} {{ n }} {{ no }} {{ o }} {{ list }}", "1 10 false [object Object] 12x", id="as text"),
         pytest.param("{{ nil }}{{ empty }}{{ blank }}{{ true }}{{ -1.50 }}", "true-1.5", id="literals"),
         pytest.param("x {{- a -}} y {%- if n -%} z {%- endif -%}", "xAdayz", id="a dash takes white space off"),
@@ -55,12 +51,9 @@ def rendered(template: str, event: dict[str, Any] | None = None) -> Any:
         pytest.param("{% if e == empty and e == blank and none == nil %}y{% endif %}", "y", id="empty, blank and nil"),
         pytest.param("{% if n == '10' or one == true %}n{% else %}y{% endif %}", "y", id="types count in equality"),
         pytest.param("{% if '9' < n and 'B' > 'A' %}y{% endif %}", "y", id="numbers and texts in order"),
-        pytest.param("{% assign x = a | upcase %}{{ x }}{% assign x = 1 %}{{ x }}", "ADA1", id="assign"),
-        pytest.param("{% capture x %}<{{ a }}>{% endcapture %}{{ x }}{{ x }}", "<Ada><Ada>", id="capture"),
         pytest.param(
             "{% comment %}{{ a | x }}{% endcomment %}{% # {{ %}{% raw %}{{ a }}{% endraw %}", "{{ a }}", id="raw"
         ),
-        pytest.param("{% echo a | append: '!' %}", "Ada!", id="echo"),
         pytest.param(
             "{{ n | divided_by: 4 }} {{ n | divided_by: 4, true }} {{ n | divided_by: 0 }}", "2.5 2 Infinity", id="÷"
         ),
@@ -83,23 +76,19 @@ def test_a_template_gives_a_text(template: str, text: str | None) -> None:
         pytest.param("{% if a", "tag is not closed", 0, id="an open tag"),
         pytest.param("{% if a %}x", "{% if %} is not closed", 0, id="an open block"),
         pytest.param("{% endif %}", "is out of place", 0, id="an end alone"),
-        pytest.param("{% else %}", "is out of place", 0, id="else alone"),
         pytest.param("{% if a %}{% else %}{% else %}{% endif %}", "is out of place", 20, id="two else"),
         pytest.param("{% if a %}{% endif a %}", "nothing may follow endif", 19, id="words behind an end"),
         pytest.param("{% for x in list %}{% endfor %}", "Segment disables it", 0, id="a disabled tag"),
-        pytest.param("{{ a | sort }}", "Segment disables it", 7, id="a disabled filter"),
         pytest.param("{{ a | upcas }}", "did you mean upcase?", 7, id="a misspelt filter"),
         pytest.param("{{ a | replace: 'x' }}", "takes 2 arguments, not 1", 7, id="too few arguments"),
         pytest.param("{{ a | }}", "name of a filter", 6, id="no filter"),
         pytest.param("{{ 'a }}", "expected a value", 3, id="an open quote"),
         pytest.param(r"{{ 'a\q' }}", "no such escape", 5, id="an unknown escape"),
-        pytest.param("{{ (1..3) }}", "expected a value", 3, id="a range"),
         pytest.param("{{ a. }}", "a dot is followed by a name", 4, id="a dot alone"),
         pytest.param("{{ true.x }}", "has no fields", 3, id="a field of a literal"),
         pytest.param("{{ and }}", "not a value here", 3, id="a word in place of a value"),
         pytest.param("{% assign true = 1 %}", "name of a variable", 14, id="a literal as variable"),
         pytest.param("{% assign x 1 %}", "expected = here", 12, id="assign without a sign"),
-        pytest.param("{% %}", "name of a tag", 0, id="no tag"),
         pytest.param("{% raw %}x", "not closed with {% endraw %}", 0, id="open raw"),
         pytest.param("{% comment %}x", "not closed", 0, id="an open comment"),
         pytest.param("x" * 1_001, "over 1,000 characters", 1_000, id="too long"),
@@ -182,16 +171,6 @@ def test_no_template_needs_more_than_600_of_the_frames_that_python_allows(templa
         compile_field({"@liquid": template}, at="field")(deep, Budget())
     finally:
         sys.setrecursionlimit(allowed)
-
-
-def test_the_work_on_an_event_is_taken_from_its_budget() -> None:
-    template = "{% assign b = a | downcase | upcase | downcase | upcase %}" * 10
-    read = compile_field({"@liquid": template}, at="field")
-    budget = Budget()
-    read(LARGE, budget)
-    assert 200_000 - budget.steps_left > 40 * MAX_TEXT // 32
-    with pytest.raises(RejectedEvent):
-        read(LARGE, Budget(1_000))
 
 
 LONG = json.loads(

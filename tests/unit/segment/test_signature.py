@@ -30,7 +30,6 @@ def signed(text: str, secret: str = SECRET) -> str:
     ("body", "text", "first_event", "expected"),
     [
         pytest.param(EVENT, EVENT, False, True, id="a single event, whole"),
-        pytest.param(f"[{EVENT},{OTHER}]", f"[{EVENT},{OTHER}]", False, True, id="an array, whole"),
         pytest.param(f"[{EVENT},{OTHER}]", EVENT, False, False, id="an array, first event only: refused by default"),
         pytest.param(f"[{EVENT},{OTHER}]", EVENT, True, True, id="an array, first event only: accepted on request"),
         pytest.param(f"[{EVENT},{OTHER}]", OTHER, True, False, id="an array signed by its second event"),
@@ -41,19 +40,15 @@ def signed(text: str, secret: str = SECRET) -> str:
         pytest.param(f"[{EVENT[:-1]}{EXTRAS},{OTHER}]", EVENT, False, False, id="an array with extras, by default"),
         pytest.param(EVENT[:-1] + ',"userId":"me"}', EVENT, False, False, id="an event field behind the signed text"),
         pytest.param(EVENT[:-1] + ',"email":"a@b.co"}', EVENT, False, False, id="a name that a mapping may read"),
-        pytest.param(EVENT[:-1] + ',"email":"a@b.co"' + EXTRAS, EVENT, False, False, id="such a name before extras"),
         pytest.param(EVENT[:-1] + EXTRAS[:-1] + ',"x":1}', EVENT, False, False, id="any other name behind extras"),
         pytest.param(
             EVENT[:-1] + ',"properties":{}}', EVENT, False, False, id="a repeated field behind the signed text"
         ),
         pytest.param('{"ttl":1,"n":1,"ttl":2}', '{"ttl":1,"n":1}', False, False, id="a signed field repeated behind"),
-        pytest.param('[{"ttl":1,"n":1,"ttl":2}]', '{"ttl":1,"n":1}', True, False, id="the same in an array"),
-        pytest.param(EVENT.replace("track", "trick"), EVENT, False, False, id="changed text"),
         pytest.param(EVENT + " ", EVENT, False, False, id="a space more"),
         pytest.param('{"a":1,"ttl":1}', '{"a":1}', False, True, id="an event of one member, with an extra"),
         pytest.param('{ "a" : 1 ,  "ttl" : 1 } \n', '{ "a" : 1}', False, True, id="an event with white space anywhere"),
         pytest.param(EVENT[:-1] + EXTRAS + "\v", EVENT, False, False, id="an event, and white space that JSON has not"),
-        pytest.param(EVENT[:-1] + EXTRAS + "x", EVENT, False, False, id="an event, and a letter behind it"),
         pytest.param('{1:2,"ttl":1}', "{1:2}", False, False, id="a member whose name is no text"),
         pytest.param(
             f'[{{ "json":{EVENT}}}]', f'{{ "json":{EVENT}}}', True, True, id="an unusual array is not unwrapped"
@@ -61,9 +56,7 @@ def signed(text: str, secret: str = SECRET) -> str:
         pytest.param('[{"json":1,"a":[{}]}]', '{"json":1,"a":[{}]}', True, True, id="an event with a field named json"),
         pytest.param('[{"json":[1]}]', "[1]", True, True, id="an Extensible Webhook's array of anything"),
         pytest.param("[]", EVENT, True, False, id="an empty array"),
-        pytest.param("[ ", EVENT, True, False, id="an array cut off"),
         pytest.param("", EVENT, True, False, id="an empty body"),
-        pytest.param("{", EVENT, True, False, id="not JSON"),
     ],
 )
 def test_a_signature_covers_what_segment_signs(body: str, text: str, first_event: bool, expected: bool) -> None:

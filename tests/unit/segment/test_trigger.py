@@ -4,15 +4,12 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from audience_sync.errors import InvalidTrigger, PermanentError, RejectedEvent
 from audience_sync.segment.budget import Budget
-from audience_sync.segment.fql.conditions import Condition
-from audience_sync.segment.fql.grammar import MAX_LENGTH, Group, parse
+from audience_sync.segment.fql.grammar import MAX_LENGTH, parse
 from audience_sync.segment.fql.refusals import Refusal
-from audience_sync.segment.trigger import Predicate, _steps_to_search, compile_trigger, matches
+from audience_sync.segment.trigger import _steps_to_search, compile_trigger, matches
 from tests.steps import counted_steps
 
 ENTERED = {
@@ -27,13 +24,10 @@ ENTERED = {
 @pytest.mark.parametrize(
     ("trigger", "expected"),
     [
-        pytest.param('type = "track"', True, id="one condition"),
         pytest.param('type="track"', True, id="no white space around ="),
         pytest.param('\n type\t=\n"track" ', True, id="any white space"),
-        pytest.param('type = "track" and event = "Audience Exited"', False, id="and: one fails"),
         pytest.param('type = "page" or event = "Audience Entered"', True, id="or: one holds"),
         pytest.param('type = "page" or event = "x" or userId = "u-1"', True, id="or: the last holds"),
-        pytest.param('(type = "track")', True, id="a group of one"),
         pytest.param('(type = "page" or type = "track") and properties.score > 4', True, id="or within and"),
         pytest.param('type = "page" or (type = "track" and properties.score > 5)', False, id="and within or"),
         pytest.param('(type = "page" and event = "x") or (type = "track" and userId = "u-1")', True, id="two groups"),
@@ -44,24 +38,14 @@ ENTERED = {
             '(!contains(event, "x") and type = "page") and userId = "u-1"', False, id="same word: function first"
         ),
         pytest.param('(contains(event, "x") or type = "track")', True, id="nothing outside: function first"),
-        pytest.param('!match(event, "*Exited") and match (event , "Aud*")', True, id="functions"),
-        pytest.param('context.personas.computation_class = "audience"', True, id="a deep field"),
-        pytest.param(r'properties.first\ name = "Ada"', True, id="a name with a blank"),
-        pytest.param(r'properties.tags.\0 = "new"', True, id="a list position"),
         pytest.param(r"properties.tags.\1.id = 7", True, id="a field in a list"),
         pytest.param(r"properties.tags.\2 = null", True, id="beyond a list"),
         pytest.param(r"properties.tags.\00 = null", True, id="not how a position is written"),
-        pytest.param("traits.email = null", True, id="an object that is missing"),
         pytest.param('context.personas.computation_class.x != "audience"', True, id="below a text there is nothing"),
     ],
 )
 def test_conditions_combine_as_they_are_written(trigger: str, expected: bool) -> None:
     assert matches(trigger, ENTERED) is expected
-
-
-@pytest.mark.parametrize("properties", [None, "text", 5, True, [], [5], {}])
-def test_an_event_of_any_shape_has_an_answer(properties: Any) -> None:
-    assert matches(r'properties.a.\0.b = "x"', {"properties": properties}) is False
 
 
 @pytest.mark.parametrize(
@@ -70,9 +54,6 @@ def test_an_event_of_any_shape_has_an_answer(properties: Any) -> None:
         pytest.param("properties.x = 9007199254740993", 2**53, id="integers round as in JavaScript"),
         pytest.param("properties.x > 5", 10**400, id="larger than any"),
         pytest.param("properties.x < 5", -(10**400), id="smaller than any"),
-        pytest.param(f"properties.x >= {'9' * 400}", 10**400, id="both"),
-        pytest.param("properties.x = -0", 0, id="zero has no sign"),
-        pytest.param("properties.x = +007", 7, id="sign and zeros"),
     ],
 )
 def test_numbers_compare_as_segment_compares_them(trigger: str, value: float) -> None:
@@ -82,30 +63,16 @@ def test_numbers_compare_as_segment_compares_them(trigger: str, value: float) ->
 @pytest.mark.parametrize(
     ("condition", "holds", "fails"),
     [
-        pytest.param('properties.x = "abc"', ["abc"], ["ab", None, 5, True, ["abc"]], id="equal to a text"),
-        pytest.param('properties.x != "abc"', ["ab", None, 5, ["abc"]], ["abc"], id="not equal to a text"),
-        pytest.param("properties.x = null", [None], ["", 0, False, {}], id="null"),
-        pytest.param("properties.x != null", ["", 0, False, {}], [None], id="not null"),
         pytest.param("properties.x = true", [True], [1, "true", False, None], id="true"),
         pytest.param("properties.x = 1", [1, 1.0], [True, "1", 2, None], id="equal to a number"),
-        pytest.param("properties.x != 1", [2, 0.5], [1, True, "2", None], id="not equal to a number"),
-        pytest.param("properties.x < 5", [4.9, -6], [5, 6, "4", None], id="less"),
-        pytest.param("properties.x <= 5", [5, 4], [5.1, "5", None], id="less or equal"),
-        pytest.param("properties.x > 5", [5.1, 6], [5, 4, "6", None], id="greater"),
-        pytest.param("properties.x >= 5", [5, 6], [4.9, "5", None], id="greater or equal"),
         pytest.param('contains(properties.x, "b")', ["abc", "b"], ["ac", "", 5, None, ["b"]], id="contains"),
-        pytest.param('!contains(properties.x, "b")', ["ac", ""], ["abc", 5, None, ["a"]], id="contains not"),
-        pytest.param('match(properties.x, "a*")', ["abc", "a"], ["ba", "", 5, None], id="starts with"),
         pytest.param('match(properties.x, "ab*")', ["abc"], ["acb"], id="starts with two letters"),
         pytest.param('!match(properties.x, "a*")', ["ba", ""], ["abc", 5, None], id="does not start with"),
         pytest.param('match(properties.x, "*a")', ["cba", "a"], ["ab", "", 5, None], id="ends with"),
-        pytest.param('!match(properties.x, "*a")', ["ab", ""], ["cba", 5, None], id="does not end with"),
         pytest.param("properties.x.y = 0", [0, {"y": 0}], [5, "text", None, {"y": 1}, []], id="0 ends a path"),
         pytest.param("properties.x.y = null", [None, 5, "text", {}, {"y": None}], [0, {"y": 0}], id="nothing below"),
         pytest.param(r'properties.x.\1 = "b"', [["a", "b"], {"1": "b"}], [["b"], ["b", "a"], "ab"], id="a position"),
         pytest.param('properties.x = "a" or properties.x = "b"', ["a", "b"], ["c", None, ["a"]], id="one of two"),
-        pytest.param('properties.x = "a" or properties.x != "b"', ["a", "c"], ["b"], id="equal or not"),
-        pytest.param('properties.x = "a" or properties.x = 5', ["a", 5], ["5", None], id="a text or a number"),
     ],
 )
 def test_a_condition_holds_for_some_values_and_for_no_others(
@@ -118,16 +85,11 @@ def test_a_condition_holds_for_some_values_and_for_no_others(
 @pytest.mark.parametrize(
     ("trigger", "event", "expected"),
     [
-        pytest.param('type = "a" or type = "b"', {"type": "b"}, True, id="the second text"),
         pytest.param('type = "a" or type = "b"', {"type": ["a"]}, False, id="a list that holds it"),
-        pytest.param('type = "a" or type = "b"', {}, False, id="no such field"),
-        pytest.param('type != "a" or type = "b"', {"type": "a"}, False, id="not equal first"),
         pytest.param('type != "a" or type != "b"', {"type": "c"}, True, id="equal to neither"),
         pytest.param("userId = null or userId = null", {}, True, id="no text at all"),
         pytest.param('type = "a" or event = "a"', {"event": "a"}, True, id="two fields, the second"),
-        pytest.param('type = "a" or event = "a"', {"type": "a"}, True, id="two fields, the first"),
         pytest.param('type = "a" or event = "b"', {"type": "b"}, False, id="the other field's text"),
-        pytest.param('userId = null or userId = "b"', {}, True, id="null or a text"),
     ],
 )
 def test_equalities_of_top_level_fields_combine_as_any_others(
@@ -151,7 +113,6 @@ def test_a_search_in_a_short_text_costs_nothing_and_in_a_longer_one_what_it_take
     [
         pytest.param(2_499, 200, 976, id="a short text: every two characters"),
         pytest.param(2_500, 200, 488, id="a longer one: 100 characters of the pattern"),
-        pytest.param(2_500, 101, 488, id="and no more of them"),
         pytest.param(29_999, 50, 2_929, id="all of a short pattern"),
         pytest.param(30_000, 50, 937, id="a long text: in proportion to it"),
     ],
@@ -209,19 +170,11 @@ def test_half_a_character_is_refused() -> None:
         "(",
         "!",
         "\\",
-        "\\a",
         "a.",
-        "a",
         '"',
-        '" ',
-        "type ",
         "and ",
-        "=",
-        " ",
         "properties.a = 1 and ",
         "!contains(",
-        "9",
-        ".",
     ],
 )
 def test_reading_takes_no_longer_than_the_text_is_long(unit: str) -> None:
@@ -233,76 +186,3 @@ def test_reading_takes_no_longer_than_the_text_is_long(unit: str) -> None:
 
 def test_a_trigger_is_read_once() -> None:
     assert compile_trigger('type = "identify"') is compile_trigger('type = "identify"')
-
-
-SCRAPS = st.sampled_from(
-    r"""type event properties.a traits.b\ c context. = != < >= "text" "a*" 'x' 5 -1.5 true null and or not AND in ( )
-    , ! . contains( match( !contains( \ * é 😀""".split(" ")
-)
-SCRAPPY = st.lists(SCRAPS, max_size=12)
-
-
-def reading(trigger: str) -> Predicate | InvalidTrigger:
-    try:
-        return compile_trigger(trigger)
-    except InvalidTrigger as refused:
-        return refused
-
-
-@given(st.one_of(st.text(max_size=60), SCRAPPY.map(" ".join), SCRAPPY.map("".join)))
-def test_any_text_has_a_meaning_or_is_refused_at_a_position_in_it(text: str) -> None:
-    read = reading(text)
-    if isinstance(read, InvalidTrigger):
-        assert 0 <= read.position <= len(text)
-    else:
-        assert read(ENTERED, Budget()) in (True, False)
-
-
-# Trees, and how a person writes them.
-PARTS = st.text(st.characters(max_codepoint=0xD7FF, exclude_characters=".[]"), min_size=1, max_size=8)
-PATHS = st.tuples(st.sampled_from(["properties", "traits", "context"]), PARTS, PARTS) | st.sampled_from(
-    [("userId",), ("name",)]
-)
-TEXTS = st.text(st.characters(exclude_characters='"', exclude_categories=["Cs"]), max_size=8)
-PATTERNS = st.text(st.characters(exclude_characters='"*', exclude_categories=["Cs"]), min_size=1, max_size=8)
-CONDITIONS = st.one_of(
-    st.builds(Condition, PATHS, st.sampled_from(["=", "!="]), TEXTS | st.none()),
-    st.builds(Condition, PATHS, st.sampled_from(["<", "<=", ">", ">="]), st.integers(-99, 99).map(float)),
-    st.builds(Condition, PATHS, st.just("contains"), TEXTS, st.booleans()),
-    st.builds(Condition, PATHS, st.sampled_from(["starts with", "ends with"]), PATTERNS, st.booleans()),
-)
-
-
-def _groups(parts: st.SearchStrategy[Any]) -> st.SearchStrategy[Group]:
-    return st.builds(Group, st.sampled_from(["and", "or"]), st.lists(parts, min_size=2, max_size=4).map(tuple))
-
-
-def written(node: Condition | Group, *, inside: bool = False) -> str:
-    if isinstance(node, Group):
-        text = f" {node.word} ".join(written(part, inside=True) for part in node.parts)
-        return f"({text})" if inside else text
-    name = ".".join([node.path[0], *("".join(f"\\{character}" for character in part) for part in node.path[1:])])
-    text = "null" if node.value is None else str(node.value) if isinstance(node.value, float) else f'"{node.value}"'
-    if node.operator == "contains":
-        return f"{'!' * node.negated}contains({name}, {text})"
-    if node.operator in ("starts with", "ends with"):
-        text = f'"{node.value}*"' if node.operator == "starts with" else f'"*{node.value}"'
-        return f"{'!' * node.negated}match({name}, {text})"
-    return f"{name} {node.operator} {text}"
-
-
-def ends_early(group: Condition | Group, outside: Group) -> bool:
-    """Whether the engine would take a part of the group for a part of the level outside, with another meaning."""
-    if isinstance(group, Condition) or group.word == outside.word:
-        return False
-    conditions = [part for part in group.parts[:-1] if isinstance(part, Condition)]
-    return any(condition.operator in ("contains", "starts with", "ends with") for condition in conditions)
-
-
-@given(_groups(CONDITIONS | _groups(CONDITIONS)))
-def test_reading_gives_back_what_was_written(tree: Group) -> None:
-    if any(ends_early(part, tree) for part in tree.parts):
-        with pytest.raises(InvalidTrigger, match=f"^{re.escape(Refusal.FUNCTION_NOT_LAST.value)}"):
-            parse(written(tree))
-    else:
-        assert parse(written(tree)) == tree

@@ -50,7 +50,6 @@ ANOTHER_CONNECTION = {"advertiserId": DROP, "connectionId": "conn-2"}
     [
         pytest.param({"advertiserId": "590071284455661236"}, "advertiserId", id="another advertiser"),
         pytest.param(ANOTHER_CONNECTION, "connectionId", id="another connection"),
-        pytest.param(ANOTHER_CONNECTION | {"dsp": True}, "connectionId", id="another connection, with its advertiser"),
         pytest.param({"advertiserId": DROP, "connectionId": "CONN-1"}, "connectionId", id="in other letters"),
     ],
 )
