@@ -1,1 +1,1 @@
-"""Everything that knows Amazon Ads: records, normalization and consent (pure), and a folder for each of its two APIs."""
+"""Everything that knows Amazon Ads: records, normalization and consent, all pure, and a folder for each of its APIs."""

@@ -1,1 +1,1 @@
-"""What a change is, the state of one member, what changes do to it, erasure, and the messages that carry changes. No I/O."""
+"""What a change is, the state of a member, what changes do to it, erasure, and the messages of the queues. No I/O."""
