@@ -312,7 +312,7 @@ def test_while_the_circuit_is_open_a_change_costs_no_read_and_no_write(stack: Wo
     assert (stack.calls, stack.amazon.uploads) == ([], [])
 
 
-def test_a_row_that_cannot_be_read_holds_back_no_other_member(stack: WorkerStack) -> None:
+def test_an_unreadable_row_does_not_block_other_members(stack: WorkerStack) -> None:
     stack.deliver(change("a@b.co", at=1), change("c@d.co", at=1, member="m2"))
     stack.client().put_item(TableName=stack.table, Item=stack.row() | {"member": {"B": b"{}"}})
     report = stack.deliver(change(at=2, exits=True), change(at=2, exits=True, member="m2"))
@@ -343,7 +343,7 @@ def test_a_thousand_members_are_recorded_and_sent(stack: WorkerStack) -> None:
     assert len(stack.amazon.active()) == 1000
 
 
-def test_a_thousand_changes_of_each_kind_cost_what_the_documentation_says(stack: WorkerStack) -> None:
+def test_the_calls_for_a_thousand_changes_match_the_documentation(stack: WorkerStack) -> None:
     def cost(at: int, *, exits: bool = False) -> dict[str, int]:
         stack.calls.clear()
         stack.now += 2 * stack.effective

@@ -159,7 +159,7 @@ def test_restoring_twice_changes_nothing(stack: WorkerStack, older: Older, chang
     assert (stack.row(), len(stack.amazon.uploads)) == (row, uploads)
 
 
-def test_hashes_that_were_erased_from_a_row_that_was_never_lost_stay_erased(stack: WorkerStack) -> None:
+def test_hashes_erased_from_a_row_that_was_not_lost_stay_erased(stack: WorkerStack) -> None:
     stack.deliver(change("a@b.co", at=5))
     stack.rest()
     older = Older(stack)
@@ -170,7 +170,7 @@ def test_hashes_that_were_erased_from_a_row_that_was_never_lost_stay_erased(stac
     assert not stack.holds("a@b.co")
 
 
-def test_a_removal_that_was_still_due_when_the_row_was_lost_is_sent(stack: WorkerStack) -> None:
+def test_a_removal_still_due_when_the_row_was_lost_is_sent(stack: WorkerStack) -> None:
     stack.deliver(change("a@b.co", at=5))
     stack.deliver(change(at=6, exits=True))
     older = Older(stack)

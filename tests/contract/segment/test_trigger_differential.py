@@ -248,7 +248,7 @@ def test_generated_triggers_cause_every_kind_of_refusal() -> None:
     assert {refusal.name for refusal in Refusal} - {case.refusal.name for case in cases() if case.refusal} == set()
 
 
-def test_the_documented_conditions_hold_for_segments_engine_too() -> None:
+def test_the_documented_conditions_hold_for_segments_engine() -> None:
     rows = [(trigger, event, expected) for trigger, _, event, expected in conditions()]
     assert [
         row for row, holds in zip(rows, engine_holds([row[:2] for row in rows]), strict=True) if holds != row[2]
