@@ -9,7 +9,7 @@ from audience_sync.amazon_ads import consent, normalize
 from audience_sync.amazon_ads.advertiser_audiences.records import encode_record
 from audience_sync.amazon_ads.normalization.quick import RULES
 from audience_sync.amazon_ads.upload import Target
-from audience_sync.fields import CONSENT_SIGNALS, FIELDS, IDENTIFIERS, MappedField
+from audience_sync.fields import FIELDS, IDENTIFIERS, MappedField
 from audience_sync.ingest import translation
 from audience_sync.ingest.intake import changes_from, compiled
 from audience_sync.members.membership import Audience
@@ -98,13 +98,6 @@ def test_an_identifier_is_sent_as_its_digest(field: MappedField) -> None:
 
 def test_every_identifier_has_a_normalization_rule_and_every_rule_an_identifier() -> None:
     assert list(RULES) == [identifier.name for identifier in IDENTIFIERS]
-
-
-@pytest.mark.parametrize("signal", CONSENT_SIGNALS, ids=lambda signal: signal.name)
-def test_every_consent_signal_is_sent_under_amazons_name(signal: MappedField) -> None:
-    signals = [VALUES[signal.name] if each is signal else None for each in CONSENT_SIGNALS]
-    sent = leaves(consent.user_consent(signals, "US", "pass"))
-    assert sent.keys() - {"countryCode"} == {signal.amazon_name}
 
 
 def test_an_identifier_has_a_code_of_its_own_and_no_other_field_has_one() -> None:

@@ -68,11 +68,6 @@ from audience_sync.amazon_ads.job import JobReport, Sizes, job_report
             {"jobState": "RECORDS_RECORDS_RECORDS_RECORDS_REQUESTED"}, JobReport(""), id="a state of 41 characters"
         ),
         pytest.param({"jobState": "Lovelace"}, JobReport(""), id="a name as state"),
-        pytest.param(
-            {"jobState": None, "successful": [], "audienceSize": "x", "invalidRecords": {}},
-            JobReport(""),
-            id="mistyped throughout",
-        ),
     ],
 )
 def test_a_report_gives_what_is_usable_in_the_answer(answer: dict[str, Any], expected: JobReport) -> None:

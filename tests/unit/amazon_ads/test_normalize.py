@@ -201,10 +201,6 @@ def test_a_person_becomes_one_object_in_amazons_spelling() -> None:
     ]
 
 
-def test_the_country_counts_for_values_that_are_not_ordinary_too() -> None:
-    assert identifiers({"state": "Bavaria\u200b"}, "DE") == [{"state": sha256("by")}]
-
-
 def test_one_strange_name_costs_that_name_only() -> None:
     traits = {"email": "taro@example.com", "first_name": "太郎", "last_name": "***", "phone": "unknown", "postal": "-"}
     assert identifiers(traits, "JP") == [{"email": sha256("taro@example.com")}]

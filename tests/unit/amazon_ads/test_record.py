@@ -128,10 +128,6 @@ def test_an_upload_is_halved_in_the_middle_and_keeps_its_target_and_order() -> N
     assert (first, second) == (upload_of(target, b"1", b"2"), upload_of(target, b"3", b"4", b"5"))
 
 
-def test_without_records_there_is_no_upload() -> None:
-    assert list(cut_uploads(Target("1"), frame_of(Target("1")), [], UploadSize(1, 1))) == []
-
-
 def test_a_connection_is_named_with_every_upload() -> None:
     target = Target("1", of_connection("c-1", dsp=True))
     (upload,) = cut_uploads(

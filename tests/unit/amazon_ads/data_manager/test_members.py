@@ -5,11 +5,10 @@ from typing import Any
 
 import pytest
 
-from audience_sync.amazon_ads.apis import is_ignored, is_proof, upload_rules
+from audience_sync.amazon_ads.apis import is_ignored, is_proof
 from audience_sync.amazon_ads.data_manager.members import encode_member, has_consent
 from audience_sync.amazon_ads.destination import of_data_manager
 from audience_sync.amazon_ads.record import audience_record, exit_record
-from audience_sync.amazon_ads.upload import Target, UploadSize, cut_uploads
 from audience_sync.fields import IDENTIFIERS
 from audience_sync.members.membership import Destination
 from tests.builders import change
@@ -80,15 +79,6 @@ def test_amazon_ignores_the_removal_of_a_denied_member_and_only_one_with_consent
 ) -> None:
     leaving = change("m1", "a", exits=True, record={"userConsent": consent}, destination=destination)
     assert (is_ignored(destination, leaving.record), is_proof(leaving)) == (ignored, proof)
-
-
-def test_the_body_of_an_upload_is_json() -> None:
-    target = Target("adm-1", of_data_manager())
-    rules = upload_rules(target.destination)
-    encoded = [rules.encode(change(f"m{number}", "a").record) for number in range(3)]
-    uploads = list(cut_uploads(target, rules.frame_of(target), encoded, UploadSize(2, 10_000)))
-    people = [person for upload in uploads for person in json.loads(upload.body())["members"]]
-    assert [person["externalUserId"] for person in people] == ["m0", "m1", "m2"]
 
 
 def test_only_an_exit_from_a_dataset_leaves_its_consent_to_the_row() -> None:
