@@ -60,7 +60,7 @@ def people(count: int) -> list[dict[str, Any]]:
     ]
 
 
-def test_an_accepted_request_logs_as_much_as_the_cost_model_says(cloud: Cloud, printed: Callable[[], str]) -> None:
+def test_an_accepted_request_logs_at_most_0_3_kb(cloud: Cloud, printed: Callable[[], str]) -> None:
     post(cloud, ENTERED)
     printed()
     post(cloud, ENTERED)
@@ -68,7 +68,7 @@ def test_an_accepted_request_logs_as_much_as_the_cost_model_says(cloud: Cloud, p
     assert len(line) < 0.3 * 1024 - 26 < len(line) + 80, "bytes; CloudWatch adds 26 to each line"
 
 
-def test_an_accepted_change_is_in_the_queue_hashed(cloud: Cloud) -> None:
+def test_an_accepted_change_is_queued_with_hashed_identifiers(cloud: Cloud) -> None:
     status, answer = post(cloud, ENTERED)
     assert (status, answer) == (200, {"accepted": 1, "ignored": 0, "rejected": 0, "rejections": []})
     (message,) = cloud.messages()
@@ -87,7 +87,7 @@ def thresholds_of_python() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("thresholds_of_python")
-def test_python_looks_for_no_garbage_while_a_request_is_read(cloud: Cloud) -> None:
+def test_the_garbage_collector_does_not_run_during_a_request(cloud: Cloud) -> None:
     post(cloud, ENTERED)
     body = json.dumps(people(500)).encode()
     looks: list[str] = []
@@ -104,7 +104,7 @@ def test_python_looks_for_no_garbage_while_a_request_is_read(cloud: Cloud) -> No
     assert looks == []
 
 
-def test_a_body_in_base64_is_the_same_body(cloud: Cloud) -> None:
+def test_a_base64_encoded_body_is_decoded(cloud: Cloud) -> None:
     assert post(cloud, ENTERED, encode=True)[0] == 200
 
 
@@ -114,7 +114,7 @@ def test_a_signed_event_needs_no_key(cloud: Cloud) -> None:
 
 
 @pytest.mark.parametrize(("allowed", "status"), [("no", 401), ("yes", 200)])
-def test_a_batch_signed_over_its_first_event_is_accepted_if_the_operator_allows_it(
+def test_a_batch_signed_over_its_first_event_needs_accept_first_event_signature(
     cloud: Cloud, allowed: str, status: int
 ) -> None:
     body, headers = segment_request(people(2), EVENT_KEY, SIGNING_SECRET)
@@ -122,9 +122,7 @@ def test_a_batch_signed_over_its_first_event_is_accepted_if_the_operator_allows_
     assert post(cloud, body, headers, ACCEPT_FIRST_EVENT_SIGNATURE=allowed)[0] == status
 
 
-def test_a_thousand_events_take_as_much_work_as_one_event_a_thousand_times(
-    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_work_grows_linearly_with_the_number_of_events(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(handler, "BUDGET", LONG_TIMEOUT)
     monkeypatch.setattr(handler, "client", client)
     body, headers = segment_request(people(1000), EVENT_KEY, SIGNING_SECRET)
@@ -148,7 +146,7 @@ def test_a_thousand_events_take_as_much_work_as_one_event_a_thousand_times(
         pytest.param(b"{", JSON | {"x-api-key": "wrong"}, 401, "unauthorized", id="wrong key, and nothing parsed"),
     ],
 )
-def test_a_bad_request_is_answered_with_its_fault(
+def test_an_invalid_request_gets_a_4xx_that_names_the_fault(
     cloud: Cloud, body: bytes, headers: dict[str, str], status: int, error: str
 ) -> None:
     got, answer = post(cloud, body, headers)
@@ -157,7 +155,7 @@ def test_a_bad_request_is_answered_with_its_fault(
     assert cloud.messages() == []
 
 
-def test_the_answer_to_a_rejected_event_and_the_log_hold_the_reason_and_segment_does_not_retry_it(
+def test_a_rejected_event_gets_400_so_that_segment_does_not_retry_and_its_reason_is_logged(
     cloud: Cloud, printed: Callable[[], str]
 ) -> None:
     status, answer = post(cloud, (EXAMPLES / "08-track-email-as-userid.json").read_bytes())
@@ -173,7 +171,7 @@ def test_the_answer_to_a_rejected_event_and_the_log_hold_the_reason_and_segment_
     )
 
 
-def test_a_denial_of_consent_is_accepted_counted_apart_and_logged_with_its_reason(
+def test_a_denial_of_consent_is_accepted_and_counted_as_consent_denied(
     cloud: Cloud, printed: Callable[[], str]
 ) -> None:
     denies = (EXAMPLES / "11-track-eu-consent-denied.json").read_bytes()
@@ -192,7 +190,7 @@ def test_a_denial_of_consent_is_accepted_counted_apart_and_logged_with_its_reaso
     assert [line["EventsRejectedByReason"] for line in lines if line.get("reason") and "_aws" in line] == [[1.0]]
 
 
-def test_the_rejection_by_one_audience_of_a_shared_key_is_answered_logged_and_counted_with_the_accepted_change(
+def test_an_event_that_one_audience_of_a_shared_key_rejects_is_accepted_and_counted_as_partly_rejected(
     cloud: Cloud, printed: Callable[[], str]
 ) -> None:
     table = AudienceTable(cloud.client("dynamodb"), cloud.name_of("AudienceTable"))
@@ -212,7 +210,7 @@ def test_the_rejection_by_one_audience_of_a_shared_key_is_answered_logged_and_co
     assert [line["EventsRejectedByReason"] for line in lines if line.get("reason") and "_aws" in line] == [[1.0]]
 
 
-def test_without_member_rows_a_denial_rejects_an_addition_and_stops_no_exit(cloud: Cloud) -> None:
+def test_without_the_ordering_guard_a_denial_rejects_an_enter_and_lets_an_exit_through(cloud: Cloud) -> None:
     denies = json.loads((EXAMPLES / "11-track-eu-consent-denied.json").read_bytes())
     denies["context"]["personas"]["external_audience_id"] = AUDIENCE.audience_id
     status, answer = post(cloud, json.dumps(denies).encode(), ORDERING_GUARD="no")
@@ -224,9 +222,7 @@ def test_without_member_rows_a_denial_rejects_an_addition_and_stops_no_exit(clou
     assert change["record"]["action"] == "DELETE"
 
 
-def test_an_addition_that_is_months_old_is_rejected_unless_the_operator_accepts_it_or_no_exit_is_remembered(
-    cloud: Cloud,
-) -> None:
+def test_an_enter_over_33_days_old_is_rejected_by_default(cloud: Cloud) -> None:
     status, answer = post(cloud, ENTERED, ACCEPT_OLD_EVENTS="no")
     assert (status, answer["rejections"][0]["reason"]) == (400, "time_too_old")
     assert cloud.messages() == []
@@ -235,13 +231,13 @@ def test_an_addition_that_is_months_old_is_rejected_unless_the_operator_accepts_
     assert post(cloud, ENTERED, ACCEPT_OLD_EVENTS="no", ORDERING_GUARD="no")[0] == 200
 
 
-def test_many_rejections_are_counted_and_some_are_listed(cloud: Cloud) -> None:
+def test_all_rejections_are_counted_and_the_first_20_are_listed(cloud: Cloud) -> None:
     bad = [event | {"userId": "not an id"} for event in people(300)]
     status, answer = post(cloud, json.dumps(bad + people(1)).encode())
     assert (status, answer["accepted"], answer["rejected"], len(answer["rejections"])) == (200, 1, 300, 20)
 
 
-def test_an_unreadable_secret_is_answered_with_503_and_a_stranger_with_401(cloud: Cloud) -> None:
+def test_an_unreadable_secret_gets_503_with_a_credential_and_401_without_one(cloud: Cloud) -> None:
     cloud.put_secret("IngestSecret", "not json")
     assert post(cloud, ENTERED) == (503, {"error": "temporarily unavailable"})
     assert post(cloud, ENTERED, JSON) == (401, {"error": "unauthorized"})
@@ -261,14 +257,14 @@ def counted(printed: str) -> dict[str, float]:
         pytest.param(JSON | {"x-signature": "0" * 40}, "RequestsUnauthorized", id="a wrong signature"),
     ],
 )
-def test_a_wrong_credential_is_counted_apart_from_none(
+def test_wrong_and_missing_credentials_have_separate_metrics(
     cloud: Cloud, printed: Callable[[], str], headers: dict[str, str], metric: str
 ) -> None:
     assert post(cloud, ENTERED, headers)[0] == 401
     assert counted(printed()) == {metric: 1.0}
 
 
-def test_a_request_from_another_address_than_the_allowed_ones_is_refused_before_a_secret_is_read(
+def test_a_request_from_outside_allowed_sources_is_refused_before_the_secret_is_read(
     cloud: Cloud, printed: Callable[[], str]
 ) -> None:
     cloud.put_secret("IngestSecret", "not json: reading it would be a 503")
@@ -281,14 +277,14 @@ def test_a_request_from_another_address_than_the_allowed_ones_is_refused_before_
     assert [line for line in output.splitlines() if not line.startswith('{"_aws"')] == [], "no line for each request"
 
 
-def test_a_request_from_an_allowed_address_needs_a_credential_as_any_other(cloud: Cloud) -> None:
+def test_a_request_from_an_allowed_address_still_needs_a_credential(cloud: Cloud) -> None:
     cloud.enter("IngestFunction", ALLOWED_SOURCES="192.0.2.0/24")
     context = {"requestContext": {"http": {"sourceIp": "192.0.2.7"}}}
     assert handler.lambda_handler(http(ENTERED, WITH_KEY) | context, Context())["statusCode"] == 200
     assert handler.lambda_handler(http(ENTERED, JSON) | context, Context())["statusCode"] == 401
 
 
-def test_each_use_of_a_previous_key_is_counted_and_the_use_of_any_is_logged_once_an_hour(
+def test_every_use_of_a_previous_key_is_counted_and_any_key_is_logged_once_an_hour(
     cloud: Cloud, printed: Callable[[], str]
 ) -> None:
     previous = "event-key-of-last-month-2"
@@ -303,7 +299,7 @@ def test_each_use_of_a_previous_key_is_counted_and_the_use_of_any_is_logged_once
 
 
 @pytest.mark.parametrize(("days_left", "counted"), [pytest.param(60, 0, id="later"), pytest.param(7, 1, id="soon")])
-def test_the_use_of_a_key_that_expires_soon_is_counted_once_an_hour(
+def test_a_source_key_that_expires_soon_is_counted_once_an_hour(
     cloud: Cloud, printed: Callable[[], str], days_left: int, counted: int
 ) -> None:
     key, last = "an-event-key-of-emea-0001", datetime.now(UTC).date() + timedelta(days=days_left)
@@ -317,7 +313,7 @@ def test_the_use_of_a_key_that_expires_soon_is_counted_once_an_hour(
 
 
 @pytest.mark.parametrize("key", ["", "short", "CHANGE_ME_CHANGE_ME"])
-def test_an_unusable_secret_fails_closed(cloud: Cloud, key: str) -> None:
+def test_a_weak_or_placeholder_event_key_fails_closed(cloud: Cloud, key: str) -> None:
     cloud.put_secret("IngestSecret", {"eventKey": key})
     assert post(cloud, ENTERED, JSON | {"authorization": f"Bearer {key}"})[0] == 503
     assert cloud.messages() == []
@@ -328,7 +324,7 @@ def test_health_needs_no_credential(cloud: Cloud) -> None:
     assert (answer["statusCode"], cloud.messages()) == (200, [])
 
 
-def test_unset_environment_variables_are_named_in_the_log(cloud: Cloud, printed: Callable[[], str]) -> None:
+def test_a_missing_environment_variable_is_named_in_the_log(cloud: Cloud, printed: Callable[[], str]) -> None:
     cloud.enter("IngestFunction")
     cloud.monkeypatch.delenv("AUDIENCE_TABLE")
     assert handler.lambda_handler(http(ENTERED, WITH_KEY), Context())["statusCode"] == 503

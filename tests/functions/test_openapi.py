@@ -53,7 +53,7 @@ def test_the_document_is_valid_openapi() -> None:
         validator(schema).check_schema(schema)
 
 
-def test_the_routes_are_those_of_the_template() -> None:
+def test_routes_match_the_template() -> None:
     assert list(operations()) == [
         *(f"{route.method} {route.path}" for route in Template.load().routes() if route.method == "POST"),
         "GET /v1/health",
@@ -61,11 +61,11 @@ def test_the_routes_are_those_of_the_template() -> None:
     assert set(operations()) == {f"{route.method} {route.path}" for route in Template.load().routes()}
 
 
-def test_the_reasons_of_rejections_are_those_of_the_code() -> None:
+def test_rejection_reasons_match_the_code() -> None:
     assert schema_of("Reason")["enum"] == sorted(reason for reason in Reason if reason.effects >= REJECTED)
 
 
-def test_limits_are_those_of_the_code() -> None:
+def test_limits_match_the_code() -> None:
     result = schema_of("EventsResult")["properties"]
     assert result["rejections"]["maxItems"] == ingest.LISTED
     assert schema_of("Events")["oneOf"][1]["maxItems"] == MAX_EVENTS
@@ -73,14 +73,14 @@ def test_limits_are_those_of_the_code() -> None:
 
 
 @pytest.mark.parametrize(("route", "example"), EXAMPLES)
-def test_an_example_of_a_body_is_described_and_the_one_that_the_tests_send(route: str, example: dict[str, Any]) -> None:
+def test_an_example_body_fits_its_schema_and_equals_the_shared_event(route: str, example: dict[str, Any]) -> None:
     schema = operations()[route]["requestBody"]["content"]["application/json"]["schema"]
     validator(schema).validate(example["value"])
     assert example["value"] == json.loads((ROOT / example["summary"]).read_bytes())
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "events" / "segment").glob("*.json")), ids=lambda path: path.stem)
-def test_every_example_of_what_segment_sends_is_described(path: Path) -> None:
+def test_every_shared_segment_event_fits_a_request_schema(path: Path) -> None:
     if path.stem != "index":
         schemas = [body["content"]["application/json"]["schema"] for body in _bodies()]
         described = [validator(schema).is_valid(json.loads(path.read_bytes())) for schema in schemas]
@@ -88,7 +88,7 @@ def test_every_example_of_what_segment_sends_is_described(path: Path) -> None:
 
 
 @pytest.mark.parametrize("route", operations())
-def test_an_example_of_an_answer_is_described(route: str) -> None:
+def test_an_example_answer_fits_its_schema(route: str) -> None:
     for status, response in operations()[route]["responses"].items():
         content = resolved(response)["content"]["application/json"]
         for example in content.get("examples", {}).values():

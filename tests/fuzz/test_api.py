@@ -68,7 +68,7 @@ WRONG: dict[str, Credential] = {
 
 
 @pytest.mark.parametrize("route", ROUTES)
-def test_every_answer_is_described(api: str, cloud: Cloud, printed: Callable[[], str], route: str) -> None:
+def test_every_answer_fits_openapi_yaml(api: str, cloud: Cloud, printed: Callable[[], str], route: str) -> None:
     method, path = route.split()
     operation = SCHEMA[path][method]
     is_of_events = route == "POST /v1/events"

@@ -12,14 +12,14 @@ INPUTS = [pytest.param(target, path, id=f"{target}: {path.name}") for target in 
 
 
 @pytest.mark.parametrize(("target", "path"), INPUTS)
-def test_an_input_that_was_kept_breaks_nothing(target: str, path: Path) -> None:
+def test_a_corpus_input_breaks_no_invariant(target: str, path: Path) -> None:
     TARGETS[target](path.read_bytes())
 
 
-def test_every_folder_of_the_corpus_belongs_to_a_target() -> None:
+def test_every_corpus_folder_belongs_to_a_target() -> None:
     assert {path.name for path in CORPUS.iterdir()} == set(TARGETS)
 
 
-def test_the_document_lists_every_target() -> None:
+def test_fuzzing_md_lists_every_target() -> None:
     table = (ROOT / "docs" / "development" / "fuzzing.md").read_text()
     assert re.findall(r"^\| `([\w-]+)` \|", table, re.MULTILINE) == list(TARGETS)

@@ -9,5 +9,5 @@ FEWER = {"amazon": 200, "worker": 300}  # each is ten requests, or two invocatio
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_new_inputs_break_nothing(target: str) -> None:
+def test_generated_inputs_break_no_invariant(target: str) -> None:
     strategies.run(target, 1, FEWER.get(target, strategies.EXAMPLES))

@@ -132,7 +132,7 @@ def test_ingest_leaves_only_digests_of_a_person(runner: FunctionRunner) -> None:
     assert_clean(runner)
 
 
-def test_ingest_neither_answers_nor_logs_a_credential_that_was_sent_or_expected(runner: FunctionRunner) -> None:
+def test_ingest_never_answers_or_logs_a_credential(runner: FunctionRunner) -> None:
     body = json.dumps(event()).encode()
     wrong = SECRETS["wrongKey"]
     basic = base64.b64encode(f"any:{wrong}".encode()).decode()
@@ -164,7 +164,7 @@ def test_ingest_neither_answers_nor_logs_a_credential_that_was_sent_or_expected(
     assert_clean(runner)
 
 
-def test_ingest_does_not_pass_on_the_text_of_aws_errors(runner: FunctionRunner) -> None:
+def test_ingest_never_quotes_aws_errors(runner: FunctionRunner) -> None:
     def broken_mappings() -> dict[str, Any]:
         runner.proxy.clear_faults()
         row = {"audienceId": {"S": "#mappings"}, "document": {"S": '[{"name": "' + PERSON["email"]}}
@@ -188,7 +188,7 @@ def test_ingest_does_not_pass_on_the_text_of_aws_errors(runner: FunctionRunner) 
     assert_clean(runner)
 
 
-def test_half_a_surrogate_pair_in_a_body_gets_an_answer_and_leaves_nothing_behind(runner: FunctionRunner) -> None:
+def test_half_a_surrogate_pair_in_a_body_gets_400_and_leaks_nothing(runner: FunctionRunner) -> None:
     request = {"routeKey": "POST /v1/events", "headers": WITH_KEY, "body": json.dumps(event()) + "\ud800"}
     (answer,) = runner.run("IngestFunction", [lambda: request])
     assert_clean(runner)
@@ -196,9 +196,7 @@ def test_half_a_surrogate_pair_in_a_body_gets_an_answer_and_leaves_nothing_behin
     assert answer["statusCode"] == 400
 
 
-def test_an_event_nested_as_deep_as_can_be_read_gets_an_answer_and_leaves_nothing_behind(
-    runner: FunctionRunner,
-) -> None:
+def test_an_event_nested_10_000_deep_gets_an_answer_and_leaks_nothing(runner: FunctionRunner) -> None:
     # Reading and writing JSON fail at depths that differ by a few, and that depend on the build of Python.
     text = json.dumps(event())
     bodies = [text.replace('"personas_marked"', "[" * depth + "]" * depth) for depth in range(9_980, 10_005)]
@@ -207,7 +205,7 @@ def test_an_event_nested_as_deep_as_can_be_read_gets_an_answer_and_leaves_nothin
     assert {answer["statusCode"] if isinstance(answer, dict) else answer for answer in answers} <= {200, 400}
 
 
-def test_a_consent_signal_that_is_no_consent_string_is_rejected_without_its_text(runner: FunctionRunner) -> None:
+def test_a_malformed_consent_string_is_rejected_without_quoting_it(runner: FunctionRunner) -> None:
     for signal in ("tcf", "gpp"):
         text = f"{PERSON['email']}, {PERSON['address']}"
         (answer,) = runner.run("IngestFunction", [http(event(properties={KEY: True, signal: text}))])
@@ -215,7 +213,7 @@ def test_a_consent_signal_that_is_no_consent_string_is_rejected_without_its_text
     assert_clean(runner)
 
 
-def test_an_ip_address_with_more_text_behind_it_is_dropped(runner: FunctionRunner) -> None:
+def test_an_ip_address_followed_by_text_is_dropped(runner: FunctionRunner) -> None:
     fields = {"external_user_id": {"@path": "$.userId"}, "email": {"@path": "$.context.traits.email"}}
     mapping = {"name": "ip", "trigger": 'type = "track"', "fields": fields | {"ip": {"@path": "$.context.ip"}}}
     row = {"audienceId": {"S": "#mappings"}, "document": {"S": json.dumps([mapping])}}
@@ -262,7 +260,7 @@ def change_of_the_person() -> str:
     return json.dumps({"v": 1, "audienceId": AUDIENCE.audience_id, "connectionId": None, "changes": [change]})
 
 
-def test_the_worker_passes_on_nothing_that_amazon_quotes(runner: FunctionRunner) -> None:
+def test_the_worker_redacts_amazons_messages(runner: FunctionRunner) -> None:
     def answering(status: int, key: str = "message", times: int = 1) -> Callable[[], None]:
         def prepare() -> None:
             body = {key: f"records[0].hashedPII[0].email is invalid: {quoted(runner)}"}
@@ -321,7 +319,7 @@ QUOTING: list[tuple[int, Callable[[str], Any]]] = [
 ]
 
 
-def test_the_worker_passes_on_nothing_that_ads_data_manager_quotes(runner: FunctionRunner) -> None:
+def test_the_worker_redacts_messages_of_ads_data_manager(runner: FunctionRunner) -> None:
     def answered(status: int, answer: Callable[[str], Any]) -> Step:
         def prepare() -> None:
             text = f"members[0].userIdentity.hashedPiis[0].em is invalid: {quoted(runner)}"
@@ -344,7 +342,7 @@ def test_the_worker_passes_on_nothing_that_ads_data_manager_quotes(runner: Funct
     assert_clean(runner)
 
 
-def test_jobs_passes_on_nothing_that_ads_data_manager_quotes_of_a_deletion(runner: FunctionRunner) -> None:
+def test_jobs_redacts_messages_of_ads_data_manager_about_a_deletion(runner: FunctionRunner) -> None:
     table = MembershipTable(
         runner.cloud.client("dynamodb"), runner.cloud.name_of("MembershipTable"), Sharding(8), Clock()
     )
@@ -369,7 +367,7 @@ def test_jobs_passes_on_nothing_that_ads_data_manager_quotes_of_a_deletion(runne
     assert_clean(runner)
 
 
-def test_the_worker_does_not_pass_on_the_text_of_aws_and_login_errors(runner: FunctionRunner) -> None:
+def test_the_worker_never_quotes_aws_or_login_errors(runner: FunctionRunner) -> None:
     truncated = {"status": 200, "body": EVERYTHING}
     refused = {"status": 400, "body": {"error": "invalid_request", "error_description": EVERYTHING}}
     unavailable = {"status": 503, "body": EVERYTHING}
@@ -391,7 +389,7 @@ def test_the_worker_does_not_pass_on_the_text_of_aws_and_login_errors(runner: Fu
     assert_clean(runner)
 
 
-def test_refresh_passes_on_nothing_that_the_login_or_aws_quotes(runner: FunctionRunner) -> None:
+def test_refresh_never_quotes_aws_or_login_errors(runner: FunctionRunner) -> None:
     def refreshing(*fault: Any, token: Any = {"accessToken": "", "expiresAt": 0}, **login: Any) -> Step:  # noqa: B006
         prepare = failing(runner, *fault, login=login)
 
@@ -425,7 +423,7 @@ def test_refresh_passes_on_nothing_that_the_login_or_aws_quotes(runner: Function
 
 
 @pytest.mark.parametrize("where", ["token secret", "answer of the login"])
-def test_a_token_that_no_header_can_hold_is_not_printed(runner: FunctionRunner, where: str) -> None:
+def test_a_token_with_a_line_end_is_never_printed(runner: FunctionRunner, where: str) -> None:
     token = f"Atza|{SECRETS['refreshToken']}\n"
     if where == "token secret":
         runner.cloud.put_secret("TokenSecret", {"accessToken": token, "expiresAt": time.time() + 3000})
@@ -470,7 +468,7 @@ def quoted(runner: FunctionRunner) -> str:
     )
 
 
-def test_audiences_neither_answers_nor_logs_a_credential_that_was_sent_or_expected(runner: FunctionRunner) -> None:
+def test_audiences_never_answers_or_logs_a_credential(runner: FunctionRunner) -> None:
     wrong, body = SECRETS["wrongKey"], SETTINGS | EXTRA
     basic = base64.b64encode(f"any:{wrong}".encode()).decode()
     shown = [wrong, SECRETS["eventKey"], SECRETS["signingSecret"], PERSON["email"], ""]
@@ -485,7 +483,7 @@ def test_audiences_neither_answers_nor_logs_a_credential_that_was_sent_or_expect
     assert_clean(runner)
 
 
-def test_an_extra_that_is_no_setting_is_dropped(runner: FunctionRunner) -> None:
+def test_an_unknown_extra_reaches_neither_our_table_nor_amazon(runner: FunctionRunner) -> None:
     (answer,) = runner.run("AudiencesFunction", [asking(SETTINGS | EXTRA | {"externalAudienceId": "marked-2"})])
     assert answer["statusCode"] == 200
     assert any("marked-2" in text for text in runner.output.stored), "the table is read"
@@ -512,7 +510,7 @@ def test_an_extra_that_is_no_setting_is_dropped(runner: FunctionRunner) -> None:
         pytest.param({"dsp": PERSON["email"]}, "dsp", id="dsp"),
     ],
 )
-def test_an_invalid_setting_is_named_and_its_value_is_not(
+def test_an_invalid_setting_is_named_without_its_value(
     runner: FunctionRunner, changed: dict[str, Any], field: str
 ) -> None:
     (answer,) = runner.run("AudiencesFunction", [asking(SETTINGS | changed)])
@@ -521,7 +519,7 @@ def test_an_invalid_setting_is_named_and_its_value_is_not(
     assert_clean(runner)
 
 
-def test_an_invalid_request_for_an_audience_is_not_quoted(runner: FunctionRunner) -> None:
+def test_an_invalid_audience_request_is_never_quoted(runner: FunctionRunner) -> None:
     text = json.dumps(SETTINGS | EXTRA)
     useless = [
         asking(text[:-1]),
@@ -540,7 +538,7 @@ def test_an_invalid_request_for_an_audience_is_not_quoted(runner: FunctionRunner
     assert_clean(runner)
 
 
-def test_audiences_passes_on_nothing_that_amazon_quotes(runner: FunctionRunner) -> None:
+def test_audiences_redacts_amazons_messages(runner: FunctionRunner) -> None:
     def failing(do: dict[str, Any], path: str = METADATA, **body: Any) -> Step:
         settings = SETTINGS | {"externalAudienceId": f"marked-{time.time_ns()}"}
         return asking(body or settings, route=GET if body else CREATE, prepare=lambda: runner.cloud.fault(path, do))
@@ -579,7 +577,7 @@ def test_audiences_passes_on_nothing_that_amazon_quotes(runner: FunctionRunner) 
     assert_clean(runner)
 
 
-def test_audiences_does_not_pass_on_the_text_of_aws_and_login_errors(runner: FunctionRunner) -> None:
+def test_audiences_never_quotes_aws_or_login_errors(runner: FunctionRunner) -> None:
     operations = ("GetSecretValue", "Query", "PutItem", "TransactWriteItems")
     faults = [failing(runner, operation, effect) for operation in operations for effect in (echo(), hang_up())]
     refused = {"error": "invalid_request", "error_description": EVERYTHING}
@@ -609,7 +607,7 @@ def checking(runner: FunctionRunner, answer: dict[str, Any] | None = None, *bodi
     return step
 
 
-def test_jobs_passes_on_nothing_that_amazon_quotes_of_a_rejected_member(runner: FunctionRunner) -> None:
+def test_jobs_redacts_amazons_messages_about_a_rejected_member(runner: FunctionRunner) -> None:
     runner.run("RefreshFunction", [dict])
     runner.run("WorkerFunction", [delivering(runner)])
     (waiting,) = runner.cloud.messages("JobQueue")
@@ -642,7 +640,7 @@ def test_jobs_passes_on_nothing_that_amazon_quotes_of_a_rejected_member(runner: 
     assert_clean(runner)
 
 
-def test_jobs_does_not_pass_on_the_text_of_refusals_and_errors(runner: FunctionRunner) -> None:
+def test_jobs_never_quotes_refusals_or_aws_errors(runner: FunctionRunner) -> None:
     def aws(operation: str, effect: Effect) -> Step:
         event = checking(runner, {"jobState": "FAILED"})
 
@@ -676,7 +674,7 @@ def test_jobs_does_not_pass_on_the_text_of_refusals_and_errors(runner: FunctionR
     assert_clean(runner)
 
 
-def test_once_the_job_of_a_deletion_notice_has_ended_no_digest_is_left(runner: FunctionRunner) -> None:
+def test_no_digest_is_left_once_the_job_of_a_deletion_notice_has_ended(runner: FunctionRunner) -> None:
     now = {"JOB_SECONDS": "0", "LATE_SECONDS": "0", "LONGEST_JOB_SECONDS": "0"}  # jobs end at once
     entered = json.loads(change_of_the_person())
     (change,) = entered["changes"]
@@ -704,7 +702,7 @@ def test_once_the_job_of_a_deletion_notice_has_ended_no_digest_is_left(runner: F
     assert runner.output.containing(marks_of_the_digests()) == []
 
 
-def test_jobs_does_not_pass_on_the_text_of_a_failed_statement(runner: FunctionRunner) -> None:
+def test_jobs_never_quotes_a_failed_statement(runner: FunctionRunner) -> None:
     def failing() -> dict[str, Any]:
         records = checking(runner, {"jobState": "PENDING"})()
         runner.proxy.on("BatchExecuteStatement", statements_echo())
@@ -716,7 +714,7 @@ def test_jobs_does_not_pass_on_the_text_of_a_failed_statement(runner: FunctionRu
     assert_clean(runner)
 
 
-def test_no_log_level_makes_a_library_print_what_it_sends(runner: FunctionRunner) -> None:
+def test_debug_logging_of_libraries_leaks_nothing(runner: FunctionRunner) -> None:
     folder = runner.folder / "started"
     folder.mkdir()
     # As Lambda does for ApplicationLogLevel: DEBUG.

@@ -88,14 +88,14 @@ def can_hold_anything(annotation: Any) -> bool:
 
 
 @pytest.mark.parametrize("made", CLASSES, ids=lambda made: made.__qualname__)
-def test_a_field_that_can_hold_anything_is_not_shown(made: type[Any]) -> None:
+def test_repr_hides_every_field_that_can_hold_arbitrary_input(made: type[Any]) -> None:
     instance, names = filled(made)
     shown, hints = repr(instance), get_type_hints(made)
     open_fields = {name for name in names if can_hold_anything(hints[name])}
     assert [n for n in open_fields if f"{CANARY}-{n}!" in shown and (made.__name__, n) not in HARMLESS] == []
 
 
-def test_the_exceptions_exist() -> None:
+def test_every_harmless_field_exists() -> None:
     fields = {(made.__name__, name) for made in CLASSES for name in filled(made)[1]}
     assert HARMLESS.keys() <= fields
 
@@ -144,6 +144,6 @@ CHANGE = MembershipChange(
         pytest.param(upload_of(Target("1"), CANARY.encode()), id="upload"),
     ],
 )
-def test_what_a_record_keeps_to_itself_is_not_shown(record: Any) -> None:
+def test_repr_hides_secrets_bodies_traits_and_digests(record: Any) -> None:
     assert CANARY not in repr(record)
     assert CANARY not in str(record)

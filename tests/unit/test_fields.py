@@ -64,7 +64,7 @@ def leaves(body: Any) -> dict[str, Any]:
     return found
 
 
-def test_every_field_is_tried_here() -> None:
+def test_every_field_has_a_value_here() -> None:
     assert list(VALUES) == [field.name for field in FIELDS]
 
 
@@ -76,7 +76,7 @@ def test_the_member_and_the_audience_reach_amazon() -> None:
 
 
 @pytest.mark.parametrize("field", OPTIONAL, ids=lambda field: field.name)
-def test_a_field_reaches_amazon_under_its_name_and_amazon_takes_it(field: MappedField) -> None:
+def test_every_field_reaches_amazon_under_its_name(field: MappedField) -> None:
     other = "phone" if field.name == "email" else "email"  # an addition needs an identifier
     without, with_it = (upload("external_user_id", "audience_id", other, *names) for names in ([], [field.name]))
     assert field.amazon_name not in leaves(without)
@@ -84,7 +84,7 @@ def test_a_field_reaches_amazon_under_its_name_and_amazon_takes_it(field: Mapped
     assert read_upload(with_it).records
 
 
-def test_amazon_takes_all_fields_together() -> None:
+def test_amazon_accepts_all_fields_together() -> None:
     body = upload(*VALUES)
     assert {field.amazon_name for field in FIELDS} <= leaves(body).keys()
     assert read_upload(body).records
@@ -96,16 +96,16 @@ def test_an_identifier_is_sent_as_its_digest(field: MappedField) -> None:
     assert leaves(body)[field.amazon_name] == normalize.identifier(field.name, VALUES[field.name], VALUES["country"])
 
 
-def test_every_identifier_has_a_normalization_rule_and_every_rule_an_identifier() -> None:
+def test_every_identifier_has_a_normalization_rule() -> None:
     assert list(RULES) == [identifier.name for identifier in IDENTIFIERS]
 
 
-def test_an_identifier_has_a_code_of_its_own_and_no_other_field_has_one() -> None:
+def test_every_identifier_has_a_unique_one_letter_code() -> None:
     assert all(len(field.code) == (field.kind == "identifier") for field in FIELDS)
     assert len({field.code for field in IDENTIFIERS}) == len(IDENTIFIERS)
 
 
-def test_a_change_is_made_of_every_field_and_no_other() -> None:
+def test_translation_uses_every_field_once() -> None:
     places = range(len(FIELDS))
     single = [translation._EXTERNAL_USER_ID, translation._AUDIENCE_ID, translation._COUNTRY]
     assert sorted([*single, *translation._identifiers(places), *translation._signals(places)]) == [*places]

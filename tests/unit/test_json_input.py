@@ -14,7 +14,7 @@ from audience_sync.json_input import is_json, parse_json
         pytest.param("application/vnd.segment+json; v=2; charset=utf-8", id="behind another parameter"),
     ],
 )
-def test_json_in_utf8_is_read(content_type: str) -> None:
+def test_json_in_utf_8_is_accepted(content_type: str) -> None:
     assert is_json({"content-type": content_type})
 
 
@@ -32,11 +32,11 @@ def test_json_in_utf8_is_read(content_type: str) -> None:
         pytest.param("application/json; charset=utf-8, application/json; charset=utf-7", id="a header sent twice"),
     ],
 )
-def test_any_other_declaration_is_refused(content_type: str) -> None:
+def test_another_media_type_or_charset_is_refused(content_type: str) -> None:
     assert not is_json({"content-type": content_type})
 
 
-def test_a_body_that_declares_nothing_is_refused() -> None:
+def test_a_body_without_a_content_type_is_refused() -> None:
     assert not is_json({})
 
 
@@ -47,12 +47,12 @@ def test_a_compressed_body_is_refused(encoding: str, expected: bool) -> None:
     assert is_json({"content-type": "application/json", "content-encoding": encoding}) is expected
 
 
-def test_json_is_read_as_it_is_written() -> None:
+def test_every_kind_of_json_value_is_parsed() -> None:
     assert parse_json('{"a": [1, 2.5, null, true, "é"]}') == {"a": [1, 2.5, None, True, "é"]}
 
 
 @pytest.mark.parametrize("text", ["NaN", "[Infinity]", '{"a": -Infinity}', "", "{", "'a'"])
-def test_what_is_not_json_is_refused(text: str) -> None:
+def test_nan_infinity_and_other_invalid_json_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         parse_json(text)
 

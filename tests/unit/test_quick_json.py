@@ -54,20 +54,20 @@ def strict(body: bytes) -> Any:
 @example(b"[" * 200_000)
 @example(b'"\xed\xa0\x80"')
 @example(b"")
-def test_any_bytes_have_the_outcome_of_the_strict_reader(body: bytes) -> None:
+def test_any_bytes_are_read_as_by_the_standard_library(body: bytes) -> None:
     assert outcome(read_json, body) == outcome(strict, body)
 
 
 @pytest.mark.parametrize("before", ["", "[", "[1,", '{"a":', "[\n", "[\t", "[\r", "[ ", "-", "[-"])
 @pytest.mark.parametrize("digits", [str(2**63 - 1), str(2**63), str(2**63 + 1), str(2**64 - 1), str(2**64), "9" * 300])
-def test_an_integer_keeps_its_digits_wherever_it_stands(before: str, digits: str) -> None:
+def test_an_integer_beyond_64_bits_keeps_its_digits(before: str, digits: str) -> None:
     after = "}" if "{" in before else "]" if "[" in before else ""
     body = (before + digits + after).encode()
     assert outcome(read_json, body) == outcome(strict, body)
     assert digits in repr(read_json(body))
 
 
-def test_ids_in_texts_are_left_to_the_quick_reader(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_long_digits_in_strings_stay_with_the_quick_reader(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(quick_json, "parse_json", lambda _: pytest.fail("the slow reader was asked"))
     body = b'[{"messageId":"personas_in00000000000000000042","audienceId":"41827365091234567890"}]'
     assert read_json(body) == json.loads(body)
@@ -77,7 +77,7 @@ def test_ids_in_texts_are_left_to_the_quick_reader(monkeypatch: pytest.MonkeyPat
 @example({"a": float("nan")})
 @example([1e-05, 1e22])
 @example(["\ud800", "é", None, 2**64, 1e16])
-def test_what_is_written_is_compact_ascii_that_reads_as_the_same(value: Any) -> None:
+def test_compact_json_is_ascii_and_reads_back_the_same(value: Any) -> None:
     text = compact_json(value)
     assert text.isascii()
     assert repr(json.loads(text)) == repr(json.loads(json.dumps(value)))
@@ -105,7 +105,7 @@ OBJECTS = st.dictionaries(st.sampled_from("abc"), VALUES | st.sampled_from(['},{
 
 @pytest.mark.usefixtures("short_parts")
 @given(st.lists(OBJECTS | VALUES), st.booleans())
-def test_any_array_is_read_in_parts_as_at_once(array: list[Any], ascii_only: bool) -> None:
+def test_an_array_read_in_parts_equals_the_array_read_at_once(array: list[Any], ascii_only: bool) -> None:
     written = json.dumps(array, ensure_ascii=ascii_only, separators=(",", ":"))
     body = written.encode("utf-8", "surrogatepass")
     assert outcome(put_together, body) == outcome(strict, body)
@@ -137,18 +137,18 @@ OBJECT_PIECES = [
 @example('[{"a":"},{","b":"},{"},{"a":"},{"},{"a":"},{"a":"},{"a":"},{"a":"},{"a":"},{"a":"},{"a":"}]')
 @example('[{"a":1}},{"a":1},{"a":1},{"a":1},{"a":1},{"a":1},{"a":1},{"a":1},{"a":1},{"a":1},{"a":1}]')
 @example('[{"a":1},{"a":1},{"a":1},{"a":1},{"a":1},{"a":1},{"a":1},{"a":1},{"a":1},{"a":1},{"a":1}]]')
-def test_text_that_looks_like_an_array_of_objects_is_read_in_parts_as_at_once(text: str) -> None:
+def test_text_like_an_array_of_objects_is_read_in_parts_as_at_once(text: str) -> None:
     assert outcome(put_together, text.encode()) == outcome(strict, text.encode())
 
 
 @pytest.mark.usefixtures("short_parts")
 @pytest.mark.parametrize(("count", "parts"), [(1, [1]), (5, [5]), (6, [3, 3]), (10, [3, 3, 4])])
-def test_a_part_ends_with_the_object_that_fills_it_and_no_small_one_is_left(count: int, parts: list[int]) -> None:
+def test_a_part_ends_with_the_object_that_fills_it_and_the_rest_is_not_small(count: int, parts: list[int]) -> None:
     body = json.dumps([{"a": 1}] * count, separators=(",", ":")).encode()
     assert [len(part) for part in read_json_in_parts(body)] == parts
 
 
-def test_a_long_array_of_objects_that_begin_alike_is_read_in_short_parts() -> None:
+def test_a_long_array_of_similar_objects_is_read_in_short_parts() -> None:
     objects = [{"a": number, "b": "x" * 1_000, "c": [{"d": 1}, {"d": 2}]} for number in range(1_000)]
     parts = list(read_json_in_parts(json.dumps(objects, separators=(",", ":")).encode()))
     assert [each for part in parts for each in part] == objects
@@ -164,6 +164,6 @@ def test_a_long_array_of_objects_that_begin_alike_is_read_in_short_parts() -> No
         pytest.param(lambda objects: json.dumps({"a": objects}, separators=(",", ":")), id="inside an object"),
     ],
 )
-def test_another_long_text_is_read_at_once(write: Callable[[Any], str]) -> None:
+def test_any_other_long_body_is_read_at_once(write: Callable[[Any], str]) -> None:
     body = write([{"a": "x" * 1_000}] * 200).encode()
     assert list(read_json_in_parts(body)) == [json.loads(body)]

@@ -30,7 +30,7 @@ from audience_sync.amazon_ads.normalize import normalize
         pytest.param("...", None, id="only dots"),
     ],
 )
-def test_a_line_is_split_into_words(written: str, normalized: str | None) -> None:
+def test_an_address_line_is_split_and_abbreviated(written: str, normalized: str | None) -> None:
     assert normalize("address", written, "US") == normalized
 
 
@@ -44,7 +44,7 @@ def test_a_line_is_split_into_words(written: str, normalized: str | None) -> Non
         pytest.param(None, "Plaza 1", "plz1", id="no country: general table"),
     ],
 )
-def test_the_country_chooses_the_table(country: str | None, written: str, normalized: str) -> None:
+def test_abbreviations_depend_on_the_country(country: str | None, written: str, normalized: str) -> None:
     assert normalize("address", written, country) == normalized
 
 
@@ -54,7 +54,7 @@ def test_an_address_has_no_white_space_or_separators(written: str, country: str 
     assert normalized is None or not (set(normalized) & set(",![]{}()") or any(map(str.isspace, normalized)))
 
 
-def test_the_tables_are_those_that_the_measured_shares_were_reached_with() -> None:
+def test_the_abbreviation_tables_have_not_changed() -> None:
     """A changed word changes digests that Amazon already holds: it needs a reason, and a new value here."""
     tables = json.dumps([ADDRESS_WORDS, OTHER_ADDRESS_WORDS, STATES], sort_keys=True, ensure_ascii=False)
     assert (
@@ -63,7 +63,7 @@ def test_the_tables_are_those_that_the_measured_shares_were_reached_with() -> No
     )
 
 
-def test_every_key_can_be_looked_up() -> None:
+def test_every_key_of_the_word_tables_can_match() -> None:
     for words in (*ADDRESS_WORDS.values(), OTHER_ADDRESS_WORDS):
         assert all(key == key.lower() and key.split() == [key] for key in words)
     for states in STATES.values():

@@ -66,13 +66,13 @@ def consent_of(fields: dict[str, Any], country: str | None, policy: ConsentPolic
         pytest.param({"ip": "not an address"}, "US", {}, id="an IP address that is none"),
     ],
 )
-def test_consent_is_sent_as_amazon_writes_it(fields: dict[str, Any], country: str, expected: dict[str, Any]) -> None:
+def test_consent_is_sent_in_amazons_spelling(fields: dict[str, Any], country: str, expected: dict[str, Any]) -> None:
     assert consent_of(fields, country, "require") == expected
 
 
 @pytest.mark.parametrize("country", ["GB", "DE", "NO", "IS", "LI", "CH", "IE"])
 @pytest.mark.parametrize("given", [{}, {"amzn_ad_storage": "GRANTED"}, {"amzn_user_data": "UNKNOWN"}, {"gpp": ["DBA"]}])
-def test_an_addition_from_where_consent_is_required_needs_it_for_personal_data(country: str, given: Any) -> None:
+def test_an_enter_from_the_eea_uk_or_switzerland_needs_consent_to_personal_data(country: str, given: Any) -> None:
     with pytest.raises(RejectedEvent) as caught:
         consent_of(given, country, "require")
     assert caught.value.reason == "consent_missing"
@@ -88,9 +88,7 @@ def test_an_addition_from_where_consent_is_required_needs_it_for_personal_data(c
         *((unclear, "consent_invalid") for unclear in ("yes", "true", 1, 2, ["DENIED", "x"], {"status": "GRANTED"})),
     ],
 )
-def test_all_but_a_clear_yes_is_refused_and_a_clear_no_is_a_denial(
-    field: str, answer: Any, reason: str, policy: Any
-) -> None:
+def test_an_answer_other_than_granted_is_denied_or_invalid(field: str, answer: Any, reason: str, policy: Any) -> None:
     granted = {"amzn_user_data": "GRANTED", "amzn_ad_storage": "GRANTED", "tcf": "CPx"}
     for country in ("DE", "US"):
         with pytest.raises(RejectedEvent) as caught:
@@ -102,7 +100,7 @@ def test_all_but_a_clear_yes_is_refused_and_a_clear_no_is_a_denial(
 
 
 @pytest.mark.parametrize("name", ["tcf", "gpp"])
-def test_a_consent_string_of_16_384_characters_is_sent_and_one_of_more_is_refused(name: str) -> None:
+def test_a_consent_string_has_at_most_16_384_characters(name: str) -> None:
     longest = "x" * 16_384
     assert consent_of({name: longest}, "DE", "require")["consent"] == {name: longest}
     assert consent_of({name: f" {longest} "}, "DE", "require")["consent"] == {name: longest}
@@ -112,7 +110,7 @@ def test_a_consent_string_of_16_384_characters_is_sent_and_one_of_more_is_refuse
 
 
 @pytest.mark.parametrize("text", ["x" * 20_000, "CP\u2028x", "CP\tx"])
-def test_a_consent_string_that_cannot_be_one_is_refused(text: str) -> None:
+def test_a_malformed_consent_string_is_refused(text: str) -> None:
     with pytest.raises(RejectedEvent) as caught:
         consent_of({"tcf": text}, "DE", "require")
     assert caught.value.reason == "consent_invalid"

@@ -17,9 +17,9 @@ from audience_sync.amazon_ads.countries import ACCEPTED, accepted_country
         pytest.param(["US"], None, id="a list"),
     ],
 )
-def test_a_country_is_its_code_as_amazon_writes_it_or_none(value: object, expected: str | None) -> None:
+def test_a_country_code_is_converted_to_amazons_spelling(value: object, expected: str | None) -> None:
     assert accepted_country(value) == expected
 
 
-def test_uk_is_not_a_code_that_amazon_takes() -> None:
+def test_uk_is_not_an_accepted_country_code() -> None:
     assert "UK" not in ACCEPTED

@@ -42,7 +42,7 @@ FORMATS = {"members/messages.py", "aws/membership_rows.py", "aws/audience_table.
         pytest.param(of_data_manager(), {"dsp": True}, of_data_manager(), id="a dataset"),
     ],
 )
-def test_only_an_audience_in_amc_can_go_to_dsp_as_well(
+def test_only_an_amc_audience_can_also_target_dsp(
     destination: Destination, settings: dict[str, Any], expected: Destination
 ) -> None:
     assert of_changes(Audience("1", destination=destination, settings=settings)) == expected
@@ -56,9 +56,7 @@ def test_only_an_audience_in_amc_can_go_to_dsp_as_well(
         pytest.param(of_data_manager(), Api.DATA_MANAGER, "data-manager", id="a dataset"),
     ],
 )
-def test_a_destination_says_which_api_takes_uploads_and_what_fails_as_one(
-    destination: Destination, api: Api, domain: str
-) -> None:
+def test_a_destination_determines_its_api_and_failure_domain(destination: Destination, api: Api, domain: str) -> None:
     assert (api_of(destination), failure_domain(destination)) == (api, domain)
 
 
@@ -69,12 +67,12 @@ def test_a_destination_says_which_api_takes_uploads_and_what_fails_as_one(
         pytest.param("1", Destination.of({"api": "new"}), id="an API of a newer version"),
     ],
 )
-def test_a_message_that_no_upload_can_be_made_of_is_invalid(audience_id: str, destination: Destination) -> None:
+def test_a_message_with_an_invalid_target_is_invalid(audience_id: str, destination: Destination) -> None:
     with pytest.raises(InvalidMessage):
         check_target(audience_id, destination)
 
 
-def test_changes_of_an_api_that_a_newer_version_knows_are_queued_as_they_are() -> None:
+def test_changes_for_an_unknown_api_are_queued_unchanged() -> None:
     new = Destination.of({"api": "new"})
     assert of_changes(Audience("1", destination=new)) == new
     assert not needs_consent(new)
@@ -87,20 +85,20 @@ def test_changes_of_an_api_that_a_newer_version_knows_are_queued_as_they_are() -
     ("audience_id", "destination"),
     [("1", Destination()), ("*", Destination()), ("1", of_data_manager()), ("adm-1", of_data_manager())],
 )
-def test_every_other_target_is_valid(audience_id: str, destination: Destination) -> None:
+def test_a_target_of_a_known_api_is_valid(audience_id: str, destination: Destination) -> None:
     check_target(audience_id, destination)
 
 
-def test_target_types_mean_nothing_without_a_connection() -> None:
+def test_target_types_without_a_connection_are_ignored() -> None:
     assert resource_of_upload(Destination.of({"targetTypes": ["DSP"]})) == {}
 
 
-def test_destinations_with_equal_fields_are_equal_and_empty_fields_are_none() -> None:
+def test_destinations_are_equal_whatever_the_order_of_fields_and_ignore_empty_ones() -> None:
     assert Destination.of({"b": ["x"], "a": "y"}) == Destination.of({"a": "y", "b": ["x"], "c": None, "d": []})
     assert Destination.of({"a": "", "b": ()}) == Destination()
 
 
-def test_no_other_module_reads_a_destination() -> None:
+def test_only_amazon_ads_reads_the_fields_of_a_destination() -> None:
     reads = re.compile(r"destination\.fields|connection_?id\b|target_?types", re.IGNORECASE)
     others = [path for path in PACKAGE.rglob("*.py") if "amazon_ads" not in path.parts]
     found = {path.relative_to(PACKAGE).as_posix() for path in others if reads.search(path.read_text(encoding="utf-8"))}

@@ -37,7 +37,7 @@ def call(amazon: Reply, body: bytes | None = None, **options: Any) -> Any:
 
 
 @pytest.mark.parametrize("body", [None, b"{}"])
-def test_a_request_is_sent_directly_and_with_every_header(monkeypatch: pytest.MonkeyPatch, body: bytes | None) -> None:
+def test_a_request_bypasses_proxies_and_has_every_header(monkeypatch: pytest.MonkeyPatch, body: bytes | None) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example")
     amazon = Reply(200, b"[7]")
     assert call(amazon, body) == [7]
@@ -63,7 +63,7 @@ def test_a_request_is_sent_directly_and_with_every_header(monkeypatch: pytest.Mo
         pytest.param(partial(Reply, 0, b"", requests.ConnectionError()), OutcomeUnknown, None, id="no cause"),
     ],
 )
-def test_a_temporary_failure_says_when_to_retry(
+def test_a_temporary_failure_carries_retry_after(
     answer: partial[Reply], error: type[AudienceSyncError], wait: float | None
 ) -> None:
     amazon = answer()
@@ -74,7 +74,7 @@ def test_a_temporary_failure_says_when_to_retry(
 
 
 @pytest.mark.parametrize("status", [500, 502, 504])
-def test_a_server_error_leaves_the_outcome_unknown_unless_the_call_can_be_repeated(status: int) -> None:
+def test_the_outcome_of_an_unrepeatable_call_is_unknown_after_500_502_or_504(status: int) -> None:
     for repeatable, error in ((True, ServiceUnavailable), (False, OutcomeUnknown)):
         with pytest.raises(error):
             call(Reply(status), repeatable=repeatable)
@@ -89,7 +89,7 @@ def test_a_server_error_leaves_the_outcome_unknown_unless_the_call_can_be_repeat
         (413, RequestTooLarge),
     ],
 )
-def test_a_refusal_is_permanent(status: int, error: type[RequestRejected]) -> None:
+def test_a_refused_request_is_a_permanent_error(status: int, error: type[RequestRejected]) -> None:
     with pytest.raises(error) as caught:
         call(Reply(status))
     assert (type(caught.value), caught.value.status) == (error, status)
@@ -108,15 +108,13 @@ def test_a_refusal_is_permanent(status: int, error: type[RequestRejected]) -> No
         pytest.param(partial(Reply, 400, x_amz_rid="ada@b.co"), "Amazon answered 400", "", id="a quotation for an id"),
     ],
 )
-def test_a_refusal_quotes_amazon_and_carries_the_id_for_its_support(
-    answer: partial[Reply], text: str, request_id: str
-) -> None:
+def test_a_refusal_quotes_amazons_message_and_request_id(answer: partial[Reply], text: str, request_id: str) -> None:
     with pytest.raises(RequestRejected) as caught:
         call(answer())
     assert (str(caught.value), caught.value.request_id) == (text, request_id)
 
 
-def test_without_time_left_nothing_is_sent() -> None:
+def test_no_request_is_sent_without_time_left() -> None:
     amazon = Reply(200)
     with pytest.raises(ServiceUnavailable):
         call(amazon, timeout=0)
@@ -138,5 +136,5 @@ def test_without_time_left_nothing_is_sent() -> None:
         pytest.param("soon", None, id="a word"),
     ],
 )
-def test_retry_after_is_read_in_every_form(header: str | None, expected: float | None) -> None:
+def test_retry_after_is_0_to_900_seconds_or_none(header: str | None, expected: float | None) -> None:
     assert retry_after(header, now=100.0) == expected

@@ -70,7 +70,7 @@ from audience_sync.amazon_ads.job import JobReport, Sizes, job_report
         pytest.param({"jobState": "Lovelace"}, JobReport(""), id="a name as state"),
     ],
 )
-def test_a_report_gives_what_is_usable_in_the_answer(answer: dict[str, Any], expected: JobReport) -> None:
+def test_a_job_report_ignores_unusable_fields_of_the_answer(answer: dict[str, Any], expected: JobReport) -> None:
     assert job_report(answer) == expected
 
 
@@ -86,7 +86,7 @@ def test_a_report_gives_what_is_usable_in_the_answer(answer: dict[str, Any], exp
         ("CANCELLED", False, False),
     ],
 )
-def test_only_known_states_are_final(state: str, final: bool, failed: bool) -> None:
+def test_an_unknown_job_state_is_not_final(state: str, final: bool, failed: bool) -> None:
     report = job_report({"jobState": state})
     assert (report.is_final, report.has_failed) == (final, failed)
 

@@ -27,5 +27,5 @@ def test_a_stored_token_is_read_back() -> None:
         pytest.param({"accessToken": "Atza|x", "expiresAt": -1}, id="an expiry before time began"),
     ],
 )
-def test_what_is_no_token_is_overlooked_so_that_one_is_fetched(stored: dict[str, Any]) -> None:
+def test_an_unusable_stored_token_is_ignored(stored: dict[str, Any]) -> None:
     assert Token.from_json(stored) is None

@@ -29,7 +29,7 @@ EXAMPLES = list(rows("field | country | as sent | hashed"))
 
 
 @pytest.mark.parametrize("cells", [pytest.param(cells, id=f"{cells[0]} {cells[1]} {cells[2]!a}") for cells in EXAMPLES])
-def test_an_example_is_what_the_code_does(cells: list[str]) -> None:
+def test_a_documented_example_has_its_documented_result(cells: list[str]) -> None:
     field, country, sent, hashed = cells[:4]
     assert normalize(field, code(sent), country or None) == code(hashed)
 
@@ -45,12 +45,12 @@ def as_segment_hashes(field: str, value: str) -> str:
 
 
 @pytest.mark.parametrize("cells", list(rows("field | country | as sent | hashed | Segment hashes")))
-def test_the_comparison_with_segment_is_true(cells: list[str]) -> None:
+def test_the_documented_hashes_of_segment_are_right(cells: list[str]) -> None:
     field, _, sent, hashed, segment = cells
     assert as_segment_hashes(field, code(sent) or "") == code(segment) != code(hashed)
 
 
-def test_the_calling_codes_are_those_of_the_code() -> None:
+def test_documented_calling_codes_match_the_code() -> None:
     listed = {country: (calling, trunk) for country, calling, trunk in rows("country | calling code")}
     assert listed == {country: (plan.code, plan.trunk or "none") for country, plan in _PLANS.items()}
 

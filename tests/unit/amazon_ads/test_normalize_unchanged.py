@@ -68,16 +68,16 @@ def plain_phonenumbers(text: str, country: str | None) -> str | None:
 @example("\u30c8\u3099" * 512)
 @example("\u3316" * 170)
 @example("\u3316" * 171)
-def test_a_value_is_cleaned_as_before(value: str) -> None:
+def test_a_value_is_cleaned_as_by_the_plain_rule(value: str) -> None:
     assert _clean(value, _Lines()) == plain_clean(value)
 
 
 @given(texts)
-def test_digits_of_every_script_are_read_as_before(text: str) -> None:
+def test_digits_of_any_script_are_read_as_by_the_plain_rule(text: str) -> None:
     assert ascii_digits(text) == plain_digits(text)
 
 
-def test_every_digit_that_unicode_knows_is_read_as_before() -> None:
+def test_every_unicode_digit_is_read_as_by_the_plain_rule() -> None:
     digits = [char for char in map(chr, range(0x110000)) if char.isdecimal()]
     assert ascii_digits("".join(digits)) == plain_digits("".join(digits))
 
@@ -85,7 +85,7 @@ def test_every_digit_that_unicode_knows_is_read_as_before() -> None:
 @given(texts.map(plain_clean), countries)
 @example("ΟΔΟΣ, ΣΑΣ ΟΔΟΣ.Γ", None)  # a sigma is written otherwise at the end of a word
 @example("c/o Ann, rue d'Été 12-A (APT#5)", "FR")
-def test_an_address_is_abbreviated_as_before(text: str, country: str | None) -> None:
+def test_an_address_is_abbreviated_as_by_the_plain_rule(text: str, country: str | None) -> None:
     assert address.normalize_address(text, country) == plain_address(text, country)
 
 
@@ -98,17 +98,17 @@ EXTENSIONS = st.sampled_from(["x", " ext. ", ",", ",,", ";", ";ext=", "~", "*", 
 @example("089 2312555" + "." * 40, "DE")
 @example("." * 40 + "089 2312555", "DE")
 @example("089 2312" + " " * 60 + "555", "DE")
-def test_a_number_is_read_as_before(text: str, country: str | None) -> None:
+def test_a_phone_number_is_read_as_by_the_plain_rule(text: str, country: str | None) -> None:
     text = text[: phone.MAX_LENGTH].strip()
     assert phone._from_phonenumbers(text, country) == plain_phonenumbers(text, country)
 
 
 @pytest.mark.parametrize("gap", ["~" * 21, " ~" * 11, "+" * 21, "_" * 30])
-def test_a_text_with_a_long_gap_between_its_digits_is_no_number(gap: str) -> None:
+def test_a_gap_of_over_20_characters_makes_no_phone_number(gap: str) -> None:
     assert normalize("phone", f"0892{gap}312555", "DE") is None
 
 
-def test_phonenumbers_is_not_asked_about_a_text_with_a_long_gap(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_phonenumbers_never_parses_a_text_with_a_long_gap(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
     parse = phonenumbers.parse
 

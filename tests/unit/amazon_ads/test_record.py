@@ -26,7 +26,7 @@ from tests.builders import upload_of
         pytest.param(10**128 - 1, "9" * 128, id="a number of 128 digits"),
     ],
 )
-def test_a_member_id_is_kept_as_it_is(value: Any, expected: str) -> None:
+def test_a_valid_member_id_is_kept(value: Any, expected: str) -> None:
     assert external_user_id(value) == expected
 
 
@@ -46,7 +46,7 @@ def test_a_member_id_is_kept_as_it_is(value: Any, expected: str) -> None:
         pytest.param({}, "member_id_invalid", id="an object"),
     ],
 )
-def test_a_member_id_outside_amazons_pattern_is_refused_without_repeating_it(value: Any, reason: str) -> None:
+def test_an_invalid_member_id_is_rejected_without_repeating_it(value: Any, reason: str) -> None:
     with pytest.raises(RejectedEvent) as caught:
         external_user_id(value)
     assert caught.value.reason == reason
@@ -73,11 +73,11 @@ def test_a_member_id_outside_amazons_pattern_is_refused_without_repeating_it(val
         pytest.param("", None, id="empty"),
     ],
 )
-def test_an_amazon_id_is_exact_digits_or_none(value: Any, expected: str | None) -> None:
+def test_an_amazon_id_is_1_to_20_exact_digits_below_2_to_the_64(value: Any, expected: str | None) -> None:
     assert amazon_id(value) == expected
 
 
-def test_a_very_long_number_is_no_id_and_is_not_printed() -> None:
+def test_a_number_of_5_000_digits_is_refused_without_printing_it() -> None:
     number = 10**5_000  # Python refuses to print over 4,300 digits, and takes the square of their number in time
     with pytest.raises(RejectedEvent):
         external_user_id(number)
@@ -98,7 +98,7 @@ def test_a_very_long_number_is_no_id_and_is_not_printed() -> None:
         pytest.param(True, None, id="true"),
     ],
 )
-def test_an_audience_is_named_by_a_number_or_by_a_datasets_id(value: Any, expected: str | None) -> None:
+def test_an_audience_id_is_a_number_or_a_dataset_id(value: Any, expected: str | None) -> None:
     assert audience_id(value) == expected
 
 
@@ -112,23 +112,23 @@ def test_an_upload_has_exactly_these_bytes() -> None:
     )
 
 
-def test_an_empty_consent_is_left_out_and_nothing_else_that_is_empty() -> None:
+def test_only_an_empty_consent_is_left_out_of_a_record() -> None:
     record = audience_record("m", "DELETE", [], None, {})
     assert encode_record(record) == b'{"externalUserId":"m","action":"DELETE","hashedPII":[]}'
 
 
-def test_characters_beyond_ascii_are_sent_in_utf_8() -> None:
+def test_non_ascii_characters_are_sent_as_utf_8() -> None:
     record = audience_record("m", "CREATE", [{"email": "ab"}], None, {"consent": {"gpp": "é"}})
     assert '"gpp":"é"'.encode() in encode_record(record)
 
 
-def test_an_upload_is_halved_in_the_middle_and_keeps_its_target_and_order() -> None:
+def test_halves_of_an_upload_keep_target_and_order() -> None:
     target = Target("1", of_connection("c-1", dsp=True))
     first, second = upload_of(target, b"1", b"2", b"3", b"4", b"5").halves()
     assert (first, second) == (upload_of(target, b"1", b"2"), upload_of(target, b"3", b"4", b"5"))
 
 
-def test_a_connection_is_named_with_every_upload() -> None:
+def test_every_upload_names_its_connection() -> None:
     target = Target("1", of_connection("c-1", dsp=True))
     (upload,) = cut_uploads(
         target, frame_of(target), [encode_record(audience_record("m", "DELETE", [], None, {}))], UploadSize(1, 9)
@@ -146,7 +146,7 @@ def test_an_upload_holds_as_many_records_as_fit_to_the_byte(below: int, sizes: l
     assert [len(chunk.encoded) for chunk in chunks] == sizes
 
 
-def test_the_ends_of_uploads_are_numbers_of_records() -> None:
+def test_upload_ends_respect_both_limits() -> None:
     frame = len(upload_of(Target("1")).body())
     fits = frame + 3 * 10 + 2  # three records of ten bytes, with commas
     assert list(upload_ends(frame_of(Target("1")), [10] * 7, UploadSize(9, fits))) == [3, 6, 7]
@@ -155,7 +155,7 @@ def test_the_ends_of_uploads_are_numbers_of_records() -> None:
 
 
 @given(st.lists(st.integers(0, 400), max_size=40), st.integers(1, 9), st.integers(60, 600))
-def test_chunking_loses_and_repeats_nothing_and_keeps_its_limits(
+def test_cutting_uploads_loses_and_repeats_no_record_and_respects_both_limits(
     sizes: list[int], max_records: int, max_bytes: int
 ) -> None:
     encoded = [json.dumps({"n": number, "fill": "x" * size}).encode() for number, size in enumerate(sizes)]

@@ -43,7 +43,7 @@ USEFUL = [
 
 
 @pytest.mark.parametrize("message", USEFUL)
-def test_a_message_that_quotes_nothing_is_kept_whole(message: str) -> None:
+def test_a_message_of_known_words_is_kept(message: str) -> None:
     assert redact(message) == message
 
 
@@ -78,12 +78,12 @@ def test_a_message_that_quotes_nothing_is_kept_whole(message: str) -> None:
         pytest.param("", "", id="empty"),
     ],
 )
-def test_what_is_not_known_is_left_out(message: str, redacted: str) -> None:
+def test_everything_but_known_words_is_redacted(message: str, redacted: str) -> None:
     assert redact(message) == redacted
 
 
 @pytest.mark.parametrize("row", [*REFUSED_UPLOADS, *REFUSED_AUDIENCES], ids=lambda row: row[0])
-def test_the_field_at_fault_stays_readable(row: Row) -> None:
+def test_redaction_keeps_the_field_at_fault(row: Row) -> None:
     """What the simulator of Amazon's API refuses, it names like this."""
     _, _, named = row
     assert redact(named) == named
@@ -132,15 +132,13 @@ COMMON = tokens(" ".join([*_WORDS, *_FIELDS]))
 )
 @example(value="+12065550199", message=USEFUL[8], at=23, joined=" ")
 @example(value="2001:db8::77", message=USEFUL[9], at=7, joined="")
-def test_nothing_of_a_personal_value_survives_wherever_a_message_quotes_it(
-    value: str, message: str, at: int, joined: str
-) -> None:
+def test_no_part_of_a_personal_value_survives_redaction(value: str, message: str, at: int, joined: str) -> None:
     quoted = redact(f"{message[:at]}{joined}{value}{joined}{message[at:]}")
     assert tokens(quoted) <= COMMON | tokens(message), quoted
 
 
 @given(st.text(max_size=300))
-def test_whatever_amazon_writes_no_long_number_and_no_foreign_sign_is_kept(message: str) -> None:
+def test_redaction_keeps_no_number_of_5_digits_and_no_unusual_sign(message: str) -> None:
     redacted = redact(message)
     assert redacted.replace("…", "").isascii()
     assert not re.search(r"@|\||\\|%|&|#|\d{5}", redacted.replace("10000", ""))
@@ -148,7 +146,7 @@ def test_whatever_amazon_writes_no_long_number_and_no_foreign_sign_is_kept(messa
 
 
 @given(st.lists(st.sampled_from(["…", "12", "100 records", "Ada", "value", "1 to 100 entries", "555"]), max_size=12))
-def test_a_number_is_kept_only_where_the_message_counts(chunks: list[str]) -> None:
+def test_redaction_keeps_a_number_only_before_a_counted_noun(chunks: list[str]) -> None:
     kept = redact(" ".join(chunks)).split()
     counted = {"records", "entries", "to"}
     assert all(after in counted for number, after in pairwise([*kept, ""]) if number.isdigit())

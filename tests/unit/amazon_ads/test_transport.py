@@ -22,13 +22,13 @@ def answer(stream: BytesIO, **headers: str) -> requests.Response:
     return response
 
 
-def test_an_answer_is_read_whole_and_decoded() -> None:
+def test_an_answer_is_read_and_decompressed() -> None:
     assert read_within(answer(BytesIO(FULL)), max_bytes=LIMIT) == FULL
     compressed = answer(BytesIO(gzip.compress(FULL)), **{"Content-Encoding": "gzip"})
     assert read_within(compressed, max_bytes=LIMIT) == FULL
 
 
-def test_an_answer_beyond_its_limit_is_not_read_to_its_end() -> None:
+def test_reading_stops_at_the_size_limit() -> None:
     with pytest.raises(OutcomeUnknown):
         read_within(answer(BytesIO(FULL + b"x")), max_bytes=LIMIT)
     stream = BytesIO(FULL * 10)
@@ -39,7 +39,7 @@ def test_an_answer_beyond_its_limit_is_not_read_to_its_end() -> None:
 
 
 @pytest.mark.parametrize(("scheme", "kind"), [("http", HTTPConnection), ("https", HTTPSConnection)])
-def test_the_connections_of_both_schemes_end_with_their_time(
+def test_http_and_https_connections_are_cut_at_the_total_timeout(
     monkeypatch: pytest.MonkeyPatch, scheme: str, kind: type[HTTPConnection]
 ) -> None:
     ours, theirs = socket.socketpair()

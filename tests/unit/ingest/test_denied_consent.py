@@ -66,7 +66,7 @@ def leaving(member: str = "u1") -> MembershipChange:
         pytest.param(event(amznAdStorage="perhaps", **DENIED), id="beside an unclear answer"),
     ],
 )
-def test_a_denial_is_accepted_as_the_exit_from_every_audience(denying: dict[str, Any], policy: Policy) -> None:
+def test_a_denial_is_accepted_as_an_exit_from_every_audience(denying: dict[str, Any], policy: Policy) -> None:
     result = read(denying, policy=policy)
     assert result.changes == [leaving()]
     assert (result.accepted, result.ignored, result.rejections) == (1, 0, [])
@@ -91,14 +91,14 @@ def test_a_denial_counts_whatever_its_age() -> None:
         pytest.param({"consent": "DENIED", "tcf": "CPx"}, True, "CREATE", id="a field that is not mapped"),
     ],
 )
-def test_only_a_clear_no_of_a_mapped_signal_is_a_denial(signals: dict[str, Any], enters: bool, outcome: str) -> None:
+def test_only_a_mapped_signal_with_a_clear_no_is_a_denial(signals: dict[str, Any], enters: bool, outcome: str) -> None:
     result = read(event(enters=enters, **signals))
     assert result.denials == []
     assert [each.record["action"] for each in result.changes] + [each.reason for each in result.rejections] == [outcome]
 
 
 @pytest.mark.parametrize("order", [1, -1])
-def test_the_denial_that_one_mapping_finds_outweighs_the_others_and_names_every_id_of_the_person(order: int) -> None:
+def test_a_denial_found_by_one_mapping_wins_and_exits_every_id_of_the_person(order: int) -> None:
     deaf: dict[str, Any] = {"amzn_user_data": None, "amzn_ad_storage": None, "tcf": "CPx"}
     mappings = [
         mapping("denies"),
@@ -114,13 +114,13 @@ def test_the_denial_that_one_mapping_finds_outweighs_the_others_and_names_every_
 @pytest.mark.parametrize(
     ("member", "reason"), [("", "member_id_missing"), ("a@b.co", "member_id_invalid"), (None, "member_id_missing")]
 )
-def test_a_denial_without_a_valid_member_id_is_rejected_for_the_id(member: Any, reason: str) -> None:
+def test_a_denial_without_a_valid_member_id_is_rejected(member: Any, reason: str) -> None:
     result = read(event(userId=member, **DENIED) | {"groupId": "g1"})
     assert [each.reason for each in result.rejections] == [reason]
     assert (result.accepted, result.changes, result.denials) == (0, [], [])
 
 
-def test_the_other_events_of_the_body_are_as_ever() -> None:
+def test_a_denial_does_not_affect_other_events_of_the_body() -> None:
     result = read(event(userId="u2", tcf="CPx"), event(**DENIED), event(userId="u3", tcf="CPx"), event(userId="u4"))
     assert [each.member for each in result.changes] == [("5", "u2"), (EVERY_AUDIENCE, "u1"), ("5", "u3")]
     assert [each.index for each in result.denials] == [1]

@@ -92,27 +92,27 @@ def test_a_value_is_normalized_and_hashed_once_for_all_audiences_of_a_key() -> N
     assert calls == {"_line": 8, "_hashed": 8}
 
 
-def test_a_value_that_all_fields_read_is_cleaned_once() -> None:
+def test_a_value_that_several_fields_read_is_cleaned_once() -> None:
     with counted_calls("_line", "_hashed") as calls:
         read([rare(1)], mappings=many_mappings(1, one_trait=True))
     assert calls == {"_line": 1, "_hashed": 8}
 
 
-def test_a_value_is_normalized_for_each_country_only_if_the_rule_knows_the_country() -> None:
+def test_a_value_is_normalized_per_country_only_if_its_rule_depends_on_the_country() -> None:
     with counted_calls("_line", "_hashed") as calls:
         read([rare(1)], mappings=many_mappings(50, countries=True))
     assert calls["_line"] == 8
     assert calls["_hashed"] < 50 + 7 * 8, "phones for each country, a few rules for some"
 
 
-def test_the_work_grows_with_the_values_and_not_with_the_mappings_that_read_them() -> None:
+def test_hashing_grows_with_the_values_and_not_with_the_mappings() -> None:
     events = [rare(number) for number in range(64)]
     with counted_calls("_hashed") as calls:
         assert read(events, mappings=many_mappings(50)).accepted == 64
     assert calls["_hashed"] < 64 * 8 * 2, "each step reads the last event of the one before again, at most"
 
 
-def test_time_is_looked_at_between_statements_when_few_events_make_many() -> None:
+def test_the_deadline_is_checked_between_the_statements_of_a_few_events() -> None:
     events, asked = [rare(number) for number in range(64)], 0
 
     def has_time() -> bool:
@@ -202,7 +202,7 @@ def outcomes(result: IntakeResult) -> list[str]:
         pytest.param("26", ["DELETE cust_48121"], 0, id="a deletion notice is one change of every audience"),
     ],
 )
-def test_every_example_of_segment_gives_the_documented_result(number: str, expected: list[str], ignored: int) -> None:
+def test_every_shared_segment_event_has_its_documented_result(number: str, expected: list[str], ignored: int) -> None:
     result = read(example(number))
     assert sorted(outcomes(result)) == sorted(expected)
     assert result.ignored == ignored
@@ -233,7 +233,7 @@ def test_a_full_event_becomes_exactly_this_record() -> None:
     }
 
 
-def test_a_late_exit_and_a_duplicate_leave_the_exit_and_the_newer_enter() -> None:
+def test_a_duplicate_is_superseded_and_a_late_exit_keeps_its_place() -> None:
     result = read(example("25"))
     assert outcomes(result) == ["DELETE cust_48121", "CREATE cust_48121"]
     left, entered = result.changes
@@ -248,7 +248,7 @@ def test_two_identifiers_of_one_profile_become_one_record() -> None:
     )
 
 
-def test_consent_travels_with_an_addition_and_never_with_a_removal() -> None:
+def test_an_enter_carries_consent_and_an_exit_does_not() -> None:
     entered = example("09")
     (addition,) = read(entered).changes
     assert addition.record["userConsent"]["consent"] == {
@@ -276,17 +276,17 @@ def test_the_policy_decides_whether_an_email_is_also_hashed_as_written(literal_e
     assert [each["email"] for each in change.record["hashedPII"]] == [sha256(email) for email in written]
 
 
-def test_a_member_id_in_a_list_of_one_is_that_id() -> None:
+def test_a_member_id_in_a_list_of_one_is_unwrapped() -> None:
     assert outcomes(read(entered(userId=["cust_1"]))) == ["CREATE cust_1"]
 
 
-def test_a_list_of_one_signal_is_the_signal() -> None:
+def test_a_consent_signal_in_a_list_of_one_is_unwrapped() -> None:
     denied = example("01")
     denied["properties"]["amznUserData"] = ["DENIED"]
     assert outcomes(read(denied)) == ["DELETE cust_48121"]
 
 
-def test_the_policy_may_leave_consent_to_amazon() -> None:
+def test_the_consent_policy_pass_leaves_consent_to_amazon() -> None:
     assert outcomes(read(example("10"), policy=Policy(consent="pass"))) == ["CREATE kunde-20934"]
 
 
@@ -336,7 +336,7 @@ def entered(**changes: Any) -> dict[str, Any]:
         ),
     ],
 )
-def test_a_rejection_holds_a_reason_and_never_a_value(event: Any, reason: str) -> None:
+def test_a_rejection_has_a_reason_and_a_remedy_and_never_a_value(event: Any, reason: str) -> None:
     result = read([event])
     (rejection,) = result.rejections
     assert rejection.reason == reason
@@ -355,7 +355,7 @@ def dated(age: int, **changed: Any) -> dict[str, Any]:
     return entered(timestamp=at, **changed)
 
 
-def test_an_addition_from_before_the_oldest_exits_that_are_known_is_rejected() -> None:
+def test_an_enter_over_33_days_old_is_rejected() -> None:
     assert outcomes(read([dated(MAX_ENTER_AGE)], policy=BOUNDED)) == ["CREATE cust_48121"]
     (rejection,) = read([dated(MAX_ENTER_AGE + 1)], policy=BOUNDED).rejections
     assert rejection.reason == "time_too_old"
@@ -364,20 +364,20 @@ def test_an_addition_from_before_the_oldest_exits_that_are_known_is_rejected() -
     assert outcomes(read([dated(MAX_ENTER_AGE + 1)])) == ["CREATE cust_48121"], "without the bound"
 
 
-def test_an_exit_and_a_deletion_notice_of_any_age_are_accepted() -> None:
+def test_exits_and_deletion_notices_of_any_age_are_accepted() -> None:
     left = dated(1_000 * 86_400_000, event="Audience Exited", properties={"lapsed_premium_buyers": False})
     notice = {"type": "delete", "userId": "cust_48121", "timestamp": "1970-01-01T00:00:00Z"}
     assert outcomes(read([left], policy=BOUNDED)) == ["DELETE cust_48121"]
     assert outcomes(read([notice], policy=BOUNDED)) == ["DELETE cust_48121"]
 
 
-def test_an_old_event_that_concerns_no_audience_of_ours_is_ignored_as_before() -> None:
+def test_an_old_event_without_a_mapping_is_ignored_and_not_rejected() -> None:
     assert read([dated(MAX_ENTER_AGE + 1)], policy=BOUNDED, mappings="[]").ignored == 1
     undecided = dated(MAX_ENTER_AGE + 1, properties={}, event="Renamed")
     assert outcomes(read([undecided], policy=BOUNDED)) == ["membership_undecided"]
 
 
-def test_of_two_audiences_under_one_key_none_is_chosen_and_an_id_decides() -> None:
+def test_two_audiences_under_one_key_are_ambiguous_unless_the_event_has_an_id() -> None:
     listed = Listed(LAPSED, replace(LAPSED, audience_id="7"))
     by_key = entered(context__personas__external_audience_id=None)
     assert outcomes(read([by_key], audiences=listed)) == ["audience_ambiguous"]
@@ -395,12 +395,12 @@ def test_of_two_audiences_under_one_key_none_is_chosen_and_an_id_decides() -> No
         pytest.param(entered(context__personas__event_emitter_id="event_tester_1"), id="the event tester's emitter"),
     ],
 )
-def test_an_event_about_no_audience_is_ignored(event: Any) -> None:
+def test_an_event_that_is_not_about_an_audience_is_ignored(event: Any) -> None:
     result = read(event)
     assert (result.accepted, result.ignored, result.rejections) == (0, 1, [])
 
 
-def test_without_personas_the_events_name_decides_and_the_audience_key_finds_it() -> None:
+def test_without_personas_the_event_name_and_audience_key_decide() -> None:
     exited = {
         "type": "track",
         "event": "Audience Exited",
@@ -422,7 +422,9 @@ def test_without_personas_the_events_name_decides_and_the_audience_key_finds_it(
         pytest.param({"timestamp": None, "originalTimestamp": None, "receivedAt": None}, NOW, id="none: now"),
     ],
 )
-def test_the_time_of_an_event(changes: dict[str, Any], at: int) -> None:
+def test_the_event_time_is_timestamp_then_original_timestamp_then_received_at_then_now(
+    changes: dict[str, Any], at: int
+) -> None:
     (change,) = read(entered(**changes)).changes
     assert change.at == at
 
@@ -461,20 +463,20 @@ def test_each_mapping_that_applies_makes_a_change_in_its_own_audience() -> None:
         pytest.param(entered(countryCode="DE"), None, id="several fields could mend it"),
     ],
 )
-def test_a_rejection_names_the_field_at_fault_if_there_is_one(event: Any, field: str | None) -> None:
+def test_a_rejection_names_the_field_at_fault(event: Any, field: str | None) -> None:
     translator = Translator(compiled(None), Listed(LAPSED), NOW, Policy())
     ((_, rejected),) = translator.outcomes([event], lambda: True)
     assert isinstance(rejected, Rejected)
     assert rejected.field == field
 
 
-def test_a_rejection_names_the_computation_key_that_no_audience_is_linked_to() -> None:
+def test_a_rejection_names_an_unlinked_computation_key() -> None:
     unlinked = entered(context__personas__external_audience_id=None)
     (rejection,) = read(unlinked, audiences=Listed(GERMAN)).rejections
     assert '"lapsed_premium_buyers"' in rejection.detail
 
 
-def test_a_wrong_country_does_not_prevent_an_exit() -> None:
+def test_an_invalid_country_does_not_prevent_an_exit() -> None:
     exited = entered(event="Audience Exited", properties__lapsed_premium_buyers=False, countryCode="Atlantis")
     assert outcomes(read(exited)) == ["DELETE cust_48121"]
 
@@ -490,7 +492,7 @@ def test_a_wrong_country_does_not_prevent_an_exit() -> None:
         ),
     ],
 )
-def test_a_journey_step_is_an_enter_only_where_nothing_contradicts_it(changes: Any, expected: list[str]) -> None:
+def test_a_journey_step_is_an_enter_unless_something_contradicts_it(changes: Any, expected: list[str]) -> None:
     step = entered(event="Step Entered", properties=None, context__personas__computation_class="journey_step")
     assert outcomes(read(step | changes)) == expected
 
@@ -540,7 +542,7 @@ def for_audience(audience_id: Any, trigger: str = 'type != "page"', *, enabled: 
         pytest.param(ROW, [for_audience(LAPSED.audience_id, enabled=False)], False, id="the mapping is disabled"),
     ],
 )
-def test_an_event_for_a_listed_audience_that_does_not_say_who_enters_or_leaves_is_rejected_and_any_other_ignored(
+def test_an_event_without_membership_is_rejected_only_if_it_names_a_listed_audience(
     event: Any, mappings: list[Any] | None, *, is_rejected: bool
 ) -> None:
     result = read([event, PAGE], mappings=json.dumps(mappings) if mappings else None)
@@ -559,7 +561,7 @@ def test_an_event_for_a_listed_audience_that_does_not_say_who_enters_or_leaves_i
         ),
     ],
 )
-def test_a_deletion_notice_reaches_every_member_that_a_mapping_has_added(
+def test_a_deletion_notice_reaches_the_member_ids_of_all_mappings_disabled_ones_included(
     mappings: list[Any], members: list[str]
 ) -> None:
     written = {"name": "Default", "trigger": 'type = "track"', "fields": {"external_user_id": {"@path": "$.userId"}}}
@@ -581,14 +583,14 @@ def test_a_deletion_notice_becomes_exactly_this_change() -> None:
     assert read(notice).changes == [expected]
 
 
-def test_a_deletion_notice_reaches_the_members_with_a_valid_id_although_a_mapping_gives_another() -> None:
+def test_a_deletion_notice_skips_invalid_member_ids_if_another_mapping_finds_a_valid_one() -> None:
     by_crm, by_user = ({"external_user_id": {"@path": path}} for path in ("$.context.crm", "$.userId"))
     notice = {"type": "delete", "userId": "u1", "messageId": "m1", "context": {"crm": "not an id"}}
     assert outcomes(read(notice, mappings=mapped(by_crm, by_user, by_crm))) == ["DELETE u1"]
     assert outcomes(read(notice, mappings=mapped(by_crm))) == ["member_id_invalid"]
 
 
-def test_a_deletion_notice_that_names_a_group_also_erases_the_person_whom_a_mapping_finds_in_it() -> None:
+def test_a_deletion_notice_for_a_group_erases_the_person_that_a_mapping_finds_in_it() -> None:
     by_group = mapped({"external_user_id": {"@path": "$.groupId"}})
     notice = {"type": "delete", "groupId": "g1", "messageId": "m1"}
     assert outcomes(read(notice | {"userId": "u1"})) == ["DELETE u1"]
@@ -602,12 +604,12 @@ def test_an_event_with_neither_an_audience_id_nor_a_computation_key_is_rejected(
     assert "map audience_id" in rejection.detail
 
 
-def test_an_empty_audience_id_counts_as_none_and_the_computation_key_decides() -> None:
+def test_an_empty_audience_id_falls_back_to_the_computation_key() -> None:
     (change,) = read(entered(context__personas__external_audience_id="")).changes
     assert change.audience_id == LAPSED.audience_id
 
 
-def test_a_mapped_country_comes_first_and_an_empty_one_counts_as_none() -> None:
+def test_a_mapped_country_wins_unless_it_is_empty() -> None:
     fields = MEMBER | {"audience_id": {"@path": "$.audience"}, "country": {"@path": "$.country"}}
     mappings = mapped(fields)
     for country, expected in (("DE", "DE"), ("", "US")):
@@ -616,7 +618,7 @@ def test_a_mapped_country_comes_first_and_an_empty_one_counts_as_none() -> None:
         assert change.record["countryCode"] == expected
 
 
-def test_a_change_goes_to_the_connection_and_the_targets_of_its_audience() -> None:
+def test_a_change_carries_the_destination_of_its_audience() -> None:
     audience = replace(LAPSED, destination=of_connection("connection-7"), settings={"dsp": True})
     (change,) = read(entered(), audiences=Listed(audience)).changes
     assert change.destination == of_connection("connection-7", dsp=True)
@@ -629,12 +631,12 @@ def test_an_audience_is_looked_up_once_for_all_events_of_a_request() -> None:
     assert {change.audience_id for change in result.changes} == {LAPSED.audience_id}
 
 
-def test_rejected_events_without_an_id_have_ids_of_their_own() -> None:
+def test_rejected_events_without_a_message_id_get_distinct_ids() -> None:
     result = read([{"type": 5}, {"type": 6}])
     assert len({rejection.message_id for rejection in result.rejections}) == 2
 
 
-def test_rejected_events_leave_nothing_to_the_garbage_collector() -> None:
+def test_rejected_events_create_no_reference_cycles() -> None:
     events = [entered(userId="not an id"), entered(timestamp="no time"), {"type": "delete", "userId": "not an id"}]
     gc.collect()
     gc.disable()
@@ -660,7 +662,7 @@ def accepts(mappings: tuple[CompiledMapping, ...], events: int, **changed: Any) 
 
 
 @pytest.mark.parametrize("user_id", ["u1", "not an id"])
-def test_the_steps_of_all_mappings_on_the_events_of_a_request_are_limited(user_id: str) -> None:
+def test_a_request_may_take_at_most_15_million_mapping_steps(user_id: str) -> None:
     mappings = alike(MEMBER)
     events = MAX_WORK // sum(STEPS_A_CHANGE + each.steps + each.steps_of_trigger for each in mappings)
     assert 450 < events < 550
@@ -669,7 +671,7 @@ def test_the_steps_of_all_mappings_on_the_events_of_a_request_are_limited(user_i
         read([entered(userId=user_id)] * (events + 2), mappings=mapped(*[MEMBER] * 50))
 
 
-def test_large_mappings_take_more_steps_and_so_do_long_phone_numbers_that_several_of_them_read() -> None:
+def test_large_mappings_and_long_phone_numbers_cost_more_steps() -> None:
     large = alike(MEMBER | {"tcf": [{"@path": "$.a"}] * 900}, 10)
     assert accepts(large, 500)
     assert not accepts(large, 700)
@@ -680,7 +682,7 @@ def test_large_mappings_take_more_steps_and_so_do_long_phone_numbers_that_severa
     assert accepts(alike(MEMBER | {"phone": {"@path": "$.phone"}}, 1), 400, phone="1" * 60)
 
 
-def test_long_triggers_that_do_not_hold_take_steps_and_so_do_deletion_notices() -> None:
+def test_long_triggers_and_deletion_notices_cost_steps() -> None:
     trigger = " or ".join(f'event = "{number:04}"' for number in range(200))
     mappings = compiled(mapped(*[MEMBER] * 50, trigger=trigger))
     assert accepts(mappings, 500)
@@ -692,7 +694,7 @@ def test_long_triggers_that_do_not_hold_take_steps_and_so_do_deletion_notices() 
         changes_from(body, mappings=members, audiences=Listed(LAPSED), now=NOW)
 
 
-def test_ten_thousand_events_of_segments_own_mapping_are_within_the_limit() -> None:
+def test_10_000_events_of_the_default_mapping_are_within_the_step_limit() -> None:
     (mapping,) = compiled(None)
     assert 10_000 * (STEPS_A_CHANGE + mapping.steps + mapping.steps_of_trigger) < MAX_WORK
 
@@ -706,21 +708,21 @@ def test_ten_thousand_events_of_segments_own_mapping_are_within_the_limit() -> N
         pytest.param(b",1e", "the body is not JSON", id="a number without an end"),
     ],
 )
-def test_a_fault_at_the_end_of_a_long_body_refuses_all_of_it(end: bytes, fault: str) -> None:
+def test_a_fault_at_the_end_of_a_long_body_refuses_the_whole_body(end: bytes, fault: str) -> None:
     events = json.dumps([entered(userId=f"u{number}") for number in range(500)], separators=(",", ":")).encode()
     assert read(events).accepted == 500
     with pytest.raises(InvalidRequest, match=fault):
         read(events.removesuffix(b"]") + end)
 
 
-def test_the_events_of_a_long_body_are_counted_together() -> None:
+def test_a_body_has_at_most_10_000_events() -> None:
     events = [{"type": "page", "messageId": f"m{number}"} for number in range(10_001)]
     assert read(json.dumps(events[1:], separators=(",", ":")).encode()).ignored == 10_000
     with pytest.raises(TooLarge, match="over 10000 events"):
         read(json.dumps(events, separators=(",", ":")).encode())
 
 
-def test_ten_thousand_deletion_notices_in_one_request_are_as_many_changes() -> None:
+def test_10_000_deletion_notices_in_one_request_are_10_000_changes() -> None:
     notices = [{"type": "delete", "userId": f"u{number}"} for number in range(10_000)]
     result = read(notices)
     assert (result.accepted, len(result.changes), result.superseded) == (10_000, 10_000, 0)
@@ -728,7 +730,7 @@ def test_ten_thousand_deletion_notices_in_one_request_are_as_many_changes() -> N
 
 
 @pytest.mark.parametrize("kind", ["delete", "track"])
-def test_a_large_event_is_read_once_for_its_id_however_many_mappings_there_are(kind: str) -> None:
+def test_the_digest_of_an_event_without_a_message_id_is_computed_once(kind: str) -> None:
     """Without a plain messageId the id is a digest of the whole event."""
     event = entered(type=kind, messageId=None) | {"x": [1.5] * 1_000}
     mappings = alike(MEMBER)
@@ -737,7 +739,7 @@ def test_a_large_event_is_read_once_for_its_id_however_many_mappings_there_are(k
     assert calls["safe_id"] == 1
 
 
-def test_an_exit_without_any_identifier_is_accepted() -> None:
+def test_an_exit_needs_no_identifier() -> None:
     exited = entered(event="Audience Exited", properties={"lapsed_premium_buyers": False}, context__traits=None)
     (change,) = read(exited).changes
     assert change.record["hashedPII"] == []
@@ -761,12 +763,12 @@ def test_an_unusable_body_is_refused(body: bytes) -> None:
 
 
 @pytest.mark.parametrize("document", ["", "{", "[" * 100_000], ids=["nothing", "half an object", "nested too deeply"])
-def test_stored_mappings_that_are_not_json_are_named(document: str) -> None:
+def test_stored_mappings_that_are_not_json_raise_invalid_mapping(document: str) -> None:
     with pytest.raises(InvalidMapping, match=r"the stored mappings are not JSON.*apply them again"):
         compiled(document)
 
 
-def test_a_body_over_a_limit_is_refused_as_too_large() -> None:
+def test_a_body_over_4_500_000_bytes_or_10_000_events_is_too_large() -> None:
     with pytest.raises(TooLarge):
         read(b"[" + b"1," * 10_000 + b"1]")
     with pytest.raises(TooLarge):
@@ -788,14 +790,14 @@ COSTLY = mapped(COSTLY_FIELDS)
 MANY = dict.fromkeys(map(str, range(9_000)), 1)
 
 
-def test_an_event_that_costs_too_many_steps_is_rejected_and_does_not_affect_the_others() -> None:
+def test_an_event_over_its_step_budget_is_rejected_alone() -> None:
     body = [entered(userId="good_1"), entered(userId="big", properties__many=MANY), entered(userId="good_2")]
     result = read(body, mappings=COSTLY)
     assert outcomes(result) == ["CREATE good_1", "CREATE good_2", "mapping_too_costly"]
     assert [rejection.index for rejection in result.rejections] == [1]
 
 
-def test_an_event_that_one_mapping_takes_and_another_finds_too_costly_is_rejected_as_a_whole() -> None:
+def test_an_event_that_is_too_costly_for_one_mapping_is_rejected_for_all() -> None:
     plain = {"external_user_id": {"@path": "$.userId"}}
     event = entered(properties__lapsed_premium_buyers=False, event="Audience Exited", properties__many=MANY)
     for mappings in (mapped(plain, COSTLY_FIELDS), mapped(COSTLY_FIELDS, plain)):
@@ -807,7 +809,7 @@ def test_a_deletion_notice_resolves_the_member_id_only() -> None:
     assert outcomes(read([notice], mappings=COSTLY)) == outcomes(read([notice]))
 
 
-def test_the_mappings_share_one_budget_for_a_deletion_notice() -> None:
+def test_mappings_share_one_step_budget_for_a_deletion_notice() -> None:
     hashed = {"@sha256": {"@template": "{{ properties.note }}"}}
     fields = {"external_user_id": {"@if": {"exists": [hashed] * 4, "then": hashed}}}
     notice = {"type": "delete", "messageId": "m1", "properties": {"note": "x" * 30_000}}

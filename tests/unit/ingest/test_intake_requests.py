@@ -106,7 +106,7 @@ def harness() -> IntakeHarness:
     return IntakeHarness()
 
 
-def test_every_change_is_in_the_queue_with_the_time_of_the_request_before_the_answer(harness: IntakeHarness) -> None:
+def test_every_change_is_queued_with_the_request_time_before_the_answer(harness: IntakeHarness) -> None:
     result = harness.accept(WITH_KEY, encoded(entered("u1"), entered("u2"), {"type": "page"}))
     assert (result.accepted, result.ignored, result.at) == (2, 1, NOW * 1000)
     assert result.signature_unverified is False
@@ -117,25 +117,25 @@ def test_every_change_is_in_the_queue_with_the_time_of_the_request_before_the_an
     assert harness.entries == ["eventKey"]
 
 
-def test_a_signature_that_does_not_verify_beside_a_valid_key_is_in_the_result(harness: IntakeHarness) -> None:
+def test_an_unverified_signature_beside_a_valid_key_is_reported(harness: IntakeHarness) -> None:
     result = harness.accept(WITH_KEY | {"x-signature": "0" * 40}, encoded(entered()))
     assert (result.accepted, result.signature_unverified) == (1, True)
 
 
-def test_the_policy_decides_about_the_identifiers(harness: IntakeHarness) -> None:
+def test_the_policy_literal_email_reaches_the_records(harness: IntakeHarness) -> None:
     (change,) = harness.accept(WITH_KEY, encoded(entered()), policy=Policy(literal_email=True)).changes
     assert len(change.record["hashedPII"]) == 2
     (change,) = harness.accept(WITH_KEY, encoded(entered())).changes
     assert len(change.record["hashedPII"]) == 1
 
 
-def test_a_stranger_is_refused_before_anything_else_is_looked_at(harness: IntakeHarness) -> None:
+def test_a_request_without_a_credential_is_refused_before_its_body_is_read(harness: IntakeHarness) -> None:
     with pytest.raises(CredentialMissing):
         harness.accept({"content-type": "text/plain"}, b"{")
     assert (harness.entries, harness.queue.bodies, harness.secret.ages) == ([], [], [None])
 
 
-def test_a_body_that_is_not_sent_as_json_is_refused(harness: IntakeHarness) -> None:
+def test_a_body_with_another_content_type_is_refused(harness: IntakeHarness) -> None:
     with pytest.raises(UnsupportedMediaType):
         harness.accept(WITH_KEY | {"content-type": "text/plain"}, encoded(entered()))
     assert harness.entries == ["eventKey"], "the key is in use all the same"
@@ -150,7 +150,7 @@ def test_a_body_over_the_limit_is_refused_before_its_signature_is_computed(harne
 
 
 @pytest.mark.parametrize(("seconds", "is_in_time"), [(DEADLINE - 0.5, True), (DEADLINE, False), (DEADLINE + 1, False)])
-def test_events_are_read_before_the_deadline_only(harness: IntakeHarness, seconds: float, is_in_time: bool) -> None:
+def test_no_event_is_read_after_the_deadline(harness: IntakeHarness, seconds: float, is_in_time: bool) -> None:
     harness.monotonic.now = seconds
     if is_in_time:
         assert harness.accept(WITH_KEY, encoded(entered())).accepted == 1
@@ -165,7 +165,7 @@ def test_events_are_read_before_the_deadline_only(harness: IntakeHarness, second
 
 @pytest.mark.parametrize("cached", [{"eventKey": EVENT_KEY}, {}], ids=["another key", "nothing"])
 @pytest.mark.parametrize("first_event", [True, False])
-def test_a_key_that_was_just_rotated_is_accepted_because_the_secret_is_read_anew(
+def test_an_unknown_key_makes_the_secret_be_read_again(
     harness: IntakeHarness, cached: Mapping[str, Any], first_event: bool
 ) -> None:
     harness.secret = Secret(cached, {"eventKey": NEW_KEY})
@@ -176,7 +176,7 @@ def test_a_key_that_was_just_rotated_is_accepted_because_the_secret_is_read_anew
 
 @pytest.mark.parametrize("is_rotated", [True, False], ids=["rotated", "as cached"])
 @pytest.mark.parametrize("first_event", [True, False], ids=["its first event suffices", "the whole body only"])
-def test_a_batch_that_is_signed_by_its_first_event_is_accepted_on_request_only(
+def test_a_batch_signed_over_its_first_event_is_refused_by_default(
     harness: IntakeHarness, first_event: bool, is_rotated: bool
 ) -> None:
     stored = {"eventKey": EVENT_KEY, "signingSecret": SIGNING}
@@ -197,7 +197,7 @@ def test_a_batch_that_is_signed_by_its_first_event_is_accepted_on_request_only(
         pytest.param({"eventKey": "weak"}, SecretUnusable, id="no usable secret"),
     ],
 )
-def test_a_request_is_refused_where_the_secret_read_anew_is_the_same(
+def test_a_wrong_key_is_refused_after_one_further_read_of_the_secret(
     harness: IntakeHarness, stored: Mapping[str, Any], error: type[Exception]
 ) -> None:
     harness.secret = Secret(stored, stored)
@@ -206,7 +206,7 @@ def test_a_request_is_refused_where_the_secret_read_anew_is_the_same(
     assert (harness.secret.ages, harness.entries) == ([None, 0], [])
 
 
-def test_a_secret_that_cannot_be_read_is_a_fault_of_our_own_to_those_with_a_credential(harness: IntakeHarness) -> None:
+def test_an_unreadable_secret_is_our_fault_only_if_the_request_has_a_credential(harness: IntakeHarness) -> None:
     harness.secret = Secret(None, None)
     with pytest.raises(InvalidSettings):
         harness.accept(WITH_KEY, encoded(entered()))
@@ -214,7 +214,7 @@ def test_a_secret_that_cannot_be_read_is_a_fault_of_our_own_to_those_with_a_cred
         harness.accept({"content-type": "application/json"}, encoded(entered()))
 
 
-def test_the_answer_holds_up_to_200_characters_of_a_rejection() -> None:
+def test_the_detail_of_a_rejection_is_cut_to_200_characters() -> None:
     shown = Rejection(3, "m1", Reason.TIME_AHEAD, "x" * 201).as_json()
     assert shown == {"index": 3, "messageId": "m1", "reason": "time_ahead", "detail": "x" * 200}
 

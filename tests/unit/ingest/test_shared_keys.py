@@ -43,7 +43,7 @@ def partial(result: IntakeResult) -> list[tuple[int, str, str | None]]:
 
 @pytest.mark.parametrize("enters", [True, False])
 @pytest.mark.parametrize("named", [None, MAIN.audience_id, DATASET.audience_id])
-def test_an_event_makes_a_change_for_each_audience_whichever_it_names(named: str | None, *, enters: bool) -> None:
+def test_an_event_makes_a_change_in_every_audience_of_the_key_it_names(named: str | None, *, enters: bool) -> None:
     result = read(event(enters=enters, audience=named, **GRANTED))
     action = "CREATE" if enters else "DELETE"
     assert reached(result) == [("5", action), ("d-1", action)]
@@ -51,7 +51,7 @@ def test_an_event_makes_a_change_for_each_audience_whichever_it_names(named: str
     assert (result.accepted, result.superseded, partial(result)) == (1, 0, [])
 
 
-def test_each_audience_normalizes_by_its_own_country() -> None:
+def test_each_audience_normalizes_phones_by_its_own_country() -> None:
     (own, german) = read(event(phone="2065550142", **GRANTED), listed=(MAIN, GERMAN)).changes
     assert own.record["hashedPII"][0]["phone"] != german.record["hashedPII"][0]["phone"]
     assert own.record["hashedPII"][0]["email"] == german.record["hashedPII"][0]["email"]
@@ -70,7 +70,7 @@ def test_each_audience_normalizes_by_its_own_country() -> None:
         pytest.param({"enters": False}, (MAIN, DATASET), ["5", "d-1"], [], [], id="an exit needs no consent"),
     ],
 )  # fmt: skip
-def test_the_rejection_by_one_audience_does_not_stop_the_others_and_is_reported(
+def test_a_rejection_by_one_audience_is_reported_and_does_not_stop_the_others(
     body: dict[str, Any], listed: tuple[Audience, ...], changes: list[str], rejected: list[str], partly: Any
 ) -> None:
     result = read(event(**body), listed=listed)
@@ -81,13 +81,13 @@ def test_the_rejection_by_one_audience_does_not_stop_the_others_and_is_reported(
 
 
 @pytest.mark.parametrize("order", [1, -1])
-def test_an_audience_that_any_mapping_reaches_does_not_count_as_rejecting_the_event(order: int) -> None:
+def test_an_audience_that_one_mapping_reaches_has_not_rejected_the_event(order: int) -> None:
     mappings = [mapping("deaf", amzn_user_data=None), mapping("hears")]
     assert partial(read(event(**GRANTED), mappings=mappings[::order])) == []
     assert partial(read(event(), mappings=mappings[::order])) == [(0, "consent_missing", "d-1")], "once"
 
 
-def test_a_rejection_by_the_audience_of_another_mapping_is_reported_as_well() -> None:
+def test_a_rejection_by_another_mappings_audience_is_reported() -> None:
     """As by an audience of the same key: the operator linked both."""
     mappings = [mapping("first"), mapping("second", audience_id={"@path": "$.properties.second"})]
     listed = (MAIN, replace(DATASET, computation_key=None))
@@ -95,7 +95,7 @@ def test_a_rejection_by_the_audience_of_another_mapping_is_reported_as_well() ->
 
 
 @pytest.mark.parametrize(("phone", "is_accepted"), [("1" * LONG_PHONE, True), ("1" * 60, False)])
-def test_long_phone_numbers_are_work_for_each_audience(phone: str, *, is_accepted: bool) -> None:
+def test_long_phone_numbers_cost_steps_for_each_audience(phone: str, *, is_accepted: bool) -> None:
     codes = sorted(NAMING_A_COUNTRY - CONSENT_REQUIRED)[:50]
     listed = [replace(GERMAN, audience_id=str(number), country=code) for number, code in enumerate(codes)]
     body = json.dumps([event(phone=phone)] * 400).encode()
@@ -109,7 +109,7 @@ def test_a_denial_of_consent_ends_every_membership_once() -> None:
     assert (result.accepted, len(result.denials), partial(result)) == (1, 1, [])
 
 
-def test_events_beside_each_other_keep_their_own_audiences_and_rejections() -> None:
+def test_events_of_one_body_keep_their_own_audiences_and_rejections() -> None:
     result = read(
         event(userId="u1"),
         event(userId="u2", audience="9"),

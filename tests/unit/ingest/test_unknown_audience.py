@@ -29,14 +29,14 @@ LISTED = 200  # characters of a detail that an answer shows
         pytest.param(4.18e17, "winback", "audience_id is not an Amazon id", id="an id through a double"),
     ],
 )
-def test_what_was_looked_for_is_named_only_where_its_form_rules_a_person_out(
+def test_an_unknown_audience_is_named_only_if_its_id_cannot_be_personal(
     mapped: Any, key: str | None, part: str
 ) -> None:
     assert part in unknown_audience(mapped, key).detail
 
 
 @given(st.none() | st.text() | st.from_regex(r"[0-9]{1,22}", fullmatch=True), st.from_regex(r"[a-z_0-9]+"))
-def test_an_answer_has_room_for_all_of_it(mapped: Any, key: str) -> None:
+def test_the_detail_of_an_unknown_audience_fits_200_characters(mapped: Any, key: str) -> None:
     error = unknown_audience(mapped, key)
     assert error.reason == "audience_unknown"
     assert len(error.detail) <= LISTED

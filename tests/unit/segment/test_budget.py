@@ -85,7 +85,7 @@ COSTLY = [
 
 
 @pytest.mark.parametrize(("directive", "value", "count"), COSTLY)
-def test_directives_that_are_costly_together_reject_the_event(directive: Json, value: Json, count: int) -> None:
+def test_many_costly_directives_reject_the_event(directive: Json, value: Json, count: int) -> None:
     event = {"a": value}
     resolve_all = compile_field(many(directive, count), at="fields.email")
     with counted_calls() as calls, pytest.raises(RejectedEvent) as rejection:
@@ -95,7 +95,7 @@ def test_directives_that_are_costly_together_reject_the_event(directive: Json, v
 
 
 @pytest.mark.parametrize(("directive", "value", "count"), COSTLY[:-2])
-def test_one_of_them_alone_does_not(directive: Json, value: Json, count: int) -> None:
+def test_one_costly_directive_does_not_reject_the_event(directive: Json, value: Json, count: int) -> None:
     del count
     resolve(directive, {"a": value})
 
@@ -110,7 +110,7 @@ def test_one_of_them_alone_does_not(directive: Json, value: Json, count: int) ->
     ],
     ids=lambda directive: next(iter(directive)),
 )
-def test_a_text_beyond_the_limit_counts_as_missing_and_costs_nothing(directive: Json) -> None:
+def test_a_string_over_32_768_characters_counts_as_missing_and_costs_no_step(directive: Json) -> None:
     budget = Budget(0)
     assert compile_field(directive, at="f")({"a": "x" * (MAX_TEXT + 1)}, budget) is UNDEFINED
 
@@ -151,20 +151,18 @@ B: Json = {"@path": "$.b"}
         pytest.param({"@excludeWhenNull": B}, {"a": 1, "b": None}, 40, id="@excludeWhenNull"),
     ],
 )
-def test_for_each_item_of_a_list_a_directive_costs_what_reading_and_writing_takes(
-    directive: Json, value: Json, steps: int
-) -> None:
+def test_a_directive_costs_steps_for_each_item_of_a_list(directive: Json, value: Json, steps: int) -> None:
     budget = Budget(1_000)
     compile_field({"@arrayPath": ["$.a", directive]}, at="f")({"a": [{"b": value}]}, budget)
     assert budget.steps_left == 1_000 - steps
 
 
 @pytest.mark.parametrize("value", [[0] * 10_001, "x" * 10_001, {str(number): 0 for number in range(10_001)}])
-def test_merge_passes_over_what_is_beyond_the_limit(value: Json) -> None:
+def test_merge_ignores_values_over_the_limit(value: Json) -> None:
     assert resolve({"@merge": {"direction": "right", "objects": [{"b": 1}, A]}}, {"a": value}) == {"b": 1}
 
 
-def test_flatten_counts_the_keys_of_empty_objects_too() -> None:
+def test_flatten_counts_the_keys_of_empty_objects() -> None:
     value: Json = {"k" * 30_000: {str(number): {} for number in range(9)}}
     assert resolve({"@flatten": {"separator": "_", "value": A}}, {"a": value}) is None
 
@@ -182,7 +180,7 @@ def test_many_searches_of_a_long_text_reject_the_event(length: int) -> None:
 
 
 @pytest.mark.parametrize("text", ["a" * 60, "a" * 32_768, "a" * 4_000_000], ids=["short", "long", "longest"])
-def test_one_search_does_not(text: str) -> None:
+def test_one_search_of_a_long_text_does_not_reject_the_event(text: str) -> None:
     assert matches('contains(properties.a, "aab")', {"properties": {"a": text + "b"}})
 
 
@@ -209,7 +207,7 @@ def test_triggers_and_mappings_share_one_budget() -> None:
         second.fields_of(event, Budget(between // 8))
 
 
-def test_when_the_budget_is_used_up_no_other_mapping_goes_on() -> None:
+def test_a_used_up_budget_stays_used_up() -> None:
     budget = Budget(5)
     with pytest.raises(RejectedEvent):
         budget.spend(6)
@@ -217,7 +215,7 @@ def test_when_the_budget_is_used_up_no_other_mapping_goes_on() -> None:
         budget.spend(1)
 
 
-def test_the_last_step_may_be_used() -> None:
+def test_the_last_step_of_a_budget_can_be_spent() -> None:
     budget = Budget(5)
     budget.spend(5)
     assert budget.steps_left == 0
@@ -232,20 +230,20 @@ def test_the_last_step_may_be_used() -> None:
         pytest.param("é" + "x" * 63, 8, id="beyond ASCII 8 characters a step"),
     ],
 )
-def test_a_text_costs_steps_for_its_characters(text: str, steps: int) -> None:
+def test_a_string_costs_a_step_for_32_ascii_or_8_other_characters(text: str, steps: int) -> None:
     budget = Budget(10)
     budget.spend_on_text(text)
     assert budget.steps_left == 10 - steps
 
 
-def test_the_member_alone_costs_what_its_own_directive_takes() -> None:
+def test_member_of_costs_only_the_steps_of_external_user_id() -> None:
     costly: Json = [{"@sha256": {"@path": "$.b"}}] * 400
     mapping = CompiledMapping(Mapping("M", "", {"external_user_id": A, "email": costly}), lambda *_: True)
     assert mapping.member_of({"a": "u1", "b": "x" * MAX_TEXT}, Budget()) == "u1"
     assert CompiledMapping(Mapping("M", "", {}), lambda *_: True).member_of({}, Budget()) is None
 
 
-def test_the_rejection_states_the_remedy_and_no_value() -> None:
+def test_a_too_costly_event_is_rejected_with_a_remedy_and_no_value() -> None:
     with pytest.raises(RejectedEvent, match="shorten it") as rejection:
         resolve(many({"@sha256": A}, 400), {"a": "secret" * 5_000})
     assert "secret" not in str(rejection.value)
@@ -253,7 +251,7 @@ def test_the_rejection_states_the_remedy_and_no_value() -> None:
 
 
 @given(loose_directives, st.dictionaries(st.sampled_from("abc"), json_values, max_size=3), st.integers(0, 300))
-def test_any_mapping_stays_within_its_budget_and_changes_no_value_by_it(
+def test_work_stays_within_the_budget_which_changes_no_value(
     directive: Json, event: dict[str, Json], steps: int
 ) -> None:
     try:
@@ -279,13 +277,13 @@ braces = st.lists(st.sampled_from(["{", "}", "{{", "}}", "{{{", "}}}", "a", " ",
 
 
 @given(braces)
-def test_templates_are_cut_where_segments_patterns_match(template: str) -> None:
+def test_templates_are_split_as_by_segments_patterns(template: str) -> None:
     assert _parts(_TRIPLE, 3, template) == re.split(r"\{\{\{([^}]+)\}\}\}", template)
     assert _parts(_DOUBLE, 2, template) == re.split(r"\{\{([^}]+)\}\}", template)
 
 
 @pytest.mark.parametrize("unit", ["{", "{{a ", "{{{a}", "}", "{}"])
-def test_no_character_of_a_template_is_tried_for_two_names(unit: str) -> None:
+def test_splitting_a_template_never_backtracks(unit: str) -> None:
     template = (unit * MAX_CHARACTERS)[:MAX_CHARACTERS]
     for pattern in (_TRIPLE, _DOUBLE):
         found = list(pattern.finditer(template))

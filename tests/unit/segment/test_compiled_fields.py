@@ -57,7 +57,7 @@ def outcome(found: Any, budget: Budget) -> Any:
 @example([first_passing("exists", "$.traits.a", "$.traits.b")], {"traits": {"a": "", "b": "x"}}, 9)
 @example([first_passing("blank", "$.traits.a", "$.traits.b")], {"traits": {"a": "", "b": "x"}}, 9)
 @example([first_passing("blank", "$.traits.a", "$.traits.b")], {"traits": {"a": ["x", "y"], "b": "x"}}, 999)
-def test_all_fields_at_once_are_what_each_field_is_by_itself(
+def test_all_fields_read_at_once_equal_each_field_read_alone(
     directives: list[Any], event: dict[str, Any], steps: int
 ) -> None:
     readers = compiled(directives)
@@ -67,7 +67,7 @@ def test_all_fields_at_once_are_what_each_field_is_by_itself(
     assert found == outcome(lambda: [value_of(reader, event, one_by_one) for reader in readers], one_by_one)
 
 
-def test_ordinary_texts_are_found_without_asking_a_reader(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ordinary_strings_are_read_without_calling_a_reader(monkeypatch: pytest.MonkeyPatch) -> None:
     read = compile_fields(compiled(list(DEFAULT_MAPPING.fields.values())))
     for kind in (PathReader, FirstOfPaths):
         monkeypatch.setattr(kind, "__call__", lambda *_: pytest.fail("asked a reader"))
@@ -89,7 +89,7 @@ def test_ordinary_texts_are_found_without_asking_a_reader(monkeypatch: pytest.Mo
     }
 
 
-def test_a_list_of_one_is_what_it_holds() -> None:
+def test_a_list_of_one_is_unwrapped() -> None:
     read = compile_fields(compiled([{"@path": "$.a"}, ["x"], ["x", "y"], [["x"]]]))
     assert read({"a": ["b"]}, Budget()) == ["b", "x", ["x", "y"], ["x"]]
 
@@ -100,7 +100,7 @@ def test_a_field_without_a_directive_has_no_value() -> None:
 
 
 @pytest.mark.parametrize("steps", [MAX_STEPS, MAX_STEPS + 1, 1_000])
-def test_a_path_of_any_length_that_a_mapping_may_have_is_read(steps: int) -> None:
+def test_a_path_of_1_000_steps_is_read(steps: int) -> None:
     event: dict[str, Any] = {"a": "found"}
     for _ in range(steps - 1):
         event = {"a": event}
@@ -122,7 +122,7 @@ def _outcome_of(directive: Any, event: dict[str, Any], steps: int) -> Any:
 
 
 @given(st.sampled_from(["exists", "blank"]), st.lists(PATHS, min_size=2, max_size=5), EVENTS, st.sampled_from([5, 999]))
-def test_a_chain_of_paths_gives_what_its_conditions_give(
+def test_a_chain_of_paths_equals_its_nested_conditions(
     test: str, paths: list[str], event: dict[str, Any], steps: int
 ) -> None:
     chain = first_passing(test, *paths)
@@ -151,12 +151,12 @@ def test_all_chains_of_the_default_mapping_are_read_in_one_loop() -> None:
         {"exists": {"@path": "a.b"}, "then": {"@path": "a.b"}, "else": {"@if": {"blank": 1, "then": 1, "else": 1}}},
     ],
 )
-def test_anything_else_is_no_chain_of_paths(options: dict[str, Any]) -> None:
+def test_other_conditions_are_not_a_chain_of_paths(options: dict[str, Any]) -> None:
     assert shapes._paths_in_turn(options, "exists") == []
 
 
 @given(st.dictionaries(st.sampled_from(["type", "event"]), VALUES | st.sampled_from(["track", "identify"])))
-def test_one_text_of_several_is_the_same_as_each_by_itself(event: dict[str, Any]) -> None:
+def test_an_equality_with_several_strings_equals_the_single_ones(event: dict[str, Any]) -> None:
     either = compile_trigger('type = "track" or type = "identify"')
     alone = [compile_trigger('type = "track"'), compile_trigger('type = "identify"')]
     assert either(event, Budget(0)) is any(trigger(event, Budget(0)) for trigger in alone)

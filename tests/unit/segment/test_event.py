@@ -23,14 +23,14 @@ def event(**fields: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", ["Audience Entered", "Audience Exited"])
-def test_without_personas_only_a_track_call_states_membership_by_its_name(name: str) -> None:
+def test_without_personas_only_a_track_event_states_membership_by_its_name(name: str) -> None:
     tracked = {"type": "track", "event": name, "properties": {"audience_key": KEY}}
     assert read(tracked, NOW).kind in (Kind.ENTER, Kind.EXIT)
     assert read(tracked | {"type": "identify"}, NOW) == AudienceCall(Kind.UNSTATED, computation_key=KEY)
 
 
 @pytest.mark.parametrize("time_field", ["timestamp", "originalTimestamp", "receivedAt"])
-def test_an_event_up_to_five_minutes_ahead_counts_as_of_now_and_a_later_one_is_rejected(time_field: str) -> None:
+def test_an_event_up_to_5_minutes_ahead_counts_as_now_and_a_later_one_is_rejected(time_field: str) -> None:
     for written in ("2027-01-15T08:00:00.001Z", "2027-01-15T08:05:00.000Z"):
         assert read(event(**{time_field: written}), NOW).at == NOW
         assert read(event(**{time_field: written}, type="delete"), NOW).at == NOW
@@ -54,14 +54,14 @@ def reason_of(element: dict[str, Any]) -> str | None:
     return rejection[0] if rejection else None
 
 
-def test_everything_that_an_event_says_of_membership_is_read() -> None:
+def test_an_event_is_read_with_kind_time_id_key_and_country() -> None:
     made = event(timestamp="2027-01-15T07:59:59Z", countryCode="CA")
     assert read(made, NOW) == AudienceCall(Kind.ENTER, NOW - 1000, "m1", KEY, "CA")
     assert read(made | {"properties": {KEY: False}}, NOW) == AudienceCall(Kind.EXIT, NOW - 1000, "m1", KEY, "CA")
     assert read(made | {"type": "delete"}, NOW) == AudienceCall(Kind.ERASE, NOW - 1000, "m1")
 
 
-def test_an_event_that_states_no_valid_change_keeps_its_id_and_the_reason_only() -> None:
+def test_a_rejected_event_keeps_only_its_id_and_the_reason() -> None:
     call = read(event(timestamp="soon", countryCode="CA"), NOW)
     detail = "timestamp is not an ISO 8601 time; send Segment's own"
     assert call == AudienceCall(Kind.ENTER, 0, "m1", rejection=(Reason.TIME_UNREADABLE, detail))
@@ -71,7 +71,7 @@ def test_an_event_that_states_no_valid_change_keeps_its_id_and_the_reason_only()
     ("time_field", "in_words"),
     [("timestamp", "timestamp"), ("originalTimestamp", "original_timestamp"), ("receivedAt", "received_at")],
 )
-def test_a_time_that_is_unreadable_or_ahead_is_named(time_field: str, in_words: str) -> None:
+def test_a_rejection_names_the_time_field_that_is_unreadable_or_ahead(time_field: str, in_words: str) -> None:
     unreadable: list[Any] = ["soon", "2027-13-01", "2027-01-15T25:00:00", 5, True, ["2027-01-15"]]
     for value, reason in [*((each, "time_unreadable") for each in unreadable), ("2028-01-01T00:00:00Z", "time_ahead")]:
         rejection = read(event(**{time_field: value}), NOW).rejection
@@ -91,7 +91,7 @@ def test_a_time_is_read_as_iso_8601(written: str, at: int) -> None:
     assert read(event(timestamp=written), NOW).at == at
 
 
-def test_a_time_without_a_zone_is_utc_wherever_this_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_time_without_a_zone_is_utc(monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as changed:
         changed.setenv("TZ", "UTC-5")
         time.tzset()
@@ -111,24 +111,24 @@ def test_a_time_without_a_zone_is_utc_wherever_this_runs(monkeypatch: pytest.Mon
         pytest.param({"extras": '["CA"]'}, None, id="text that is a list"),
     ],
 )
-def test_the_country_of_an_audiences_settings_is_found(settings: Any, country: str | None) -> None:
+def test_the_country_is_read_from_audience_settings_or_their_extras(settings: Any, country: str | None) -> None:
     personas = {"computation_class": "audience", "computation_key": KEY, "audience_settings": settings}
     assert read(event(context={"personas": personas}), NOW).country == country
     assert read(event(context={"personas": personas}, countryCode="MX"), NOW).country == "MX", "extras come first"
 
 
-def test_an_event_without_an_id_is_named_by_the_digest_of_all_of_it() -> None:
+def test_an_event_without_an_id_is_identified_by_its_digest() -> None:
     first, second = event(messageId=None, userId="u1"), event(messageId=None, userId="u2")
     assert read(first, NOW).message_id == safe_id(None, first) != read(second, NOW).message_id
 
 
 @pytest.mark.parametrize("key", [5, True, ["x"], "", None])
-def test_a_computation_key_that_is_no_text_counts_as_none(key: Any) -> None:
+def test_a_computation_key_that_is_not_a_string_counts_as_missing(key: Any) -> None:
     exited = {"type": "track", "event": "Audience Exited", "properties": {"audience_key": key}}
     assert read(exited, NOW).computation_key is None
 
 
-def test_where_no_boolean_is_found_the_rejection_says_where_it_is_looked_for() -> None:
+def test_a_missing_boolean_is_rejected_with_the_paths_that_were_tried() -> None:
     rejection = read(event(properties={}), NOW).rejection
     assert rejection is not None
     assert "properties[computation_key] or traits[computation_key]" in rejection[1]
@@ -144,7 +144,7 @@ def test_where_no_boolean_is_found_the_rejection_says_where_it_is_looked_for() -
         pytest.param({"properties": {KEY: "true"}, "traits": {KEY: 0}}, Kind.ENTER, id="a boolean and a number"),
     ],
 )
-def test_the_boolean_is_found_in_properties_and_in_traits(fields: dict[str, Any], kind: Kind) -> None:
+def test_the_membership_boolean_is_read_from_properties_or_traits(fields: dict[str, Any], kind: Kind) -> None:
     call = read(event(**fields), NOW)
     assert (call.kind, call.rejection) == (kind, None)
 
@@ -157,13 +157,13 @@ def test_a_plain_message_id_of_up_to_100_characters_is_kept(message_id: str, is_
     assert (safe_id(message_id, {}) == message_id) is is_kept
 
 
-def test_an_id_that_is_not_plain_becomes_the_first_half_of_a_digest_of_its_json_text() -> None:
+def test_any_other_message_id_becomes_half_a_digest_of_its_json() -> None:
     digest = hashlib.sha256(b'{"a":[1,2],"b":"\\u00e9"}').hexdigest()[:32]
     assert safe_id({"b": "é", "a": [1, 2]}, None) == f"sha256:{digest}"
     assert safe_id(None, {"b": "é", "a": [1, 2]}) == safe_id("", {"a": [1, 2], "b": "é"}) == f"sha256:{digest}"
 
 
-def test_an_id_that_is_nested_too_deep_is_named_by_the_digest_of_a_fixed_text() -> None:
+def test_a_message_id_nested_too_deep_becomes_a_fixed_digest() -> None:
     nested: list[Any] = []
     for _ in range(100_000):
         nested = [nested]
@@ -181,9 +181,7 @@ def test_an_id_that_is_nested_too_deep_is_named_by_the_digest_of_a_fixed_text() 
         pytest.param({"context": {"personas": {"computation_key": 5}}, "traits": ""}, "context, traits", id="a key"),
     ],
 )
-def test_an_element_with_fields_of_other_types_is_no_event_and_they_are_named(
-    fields: dict[str, Any], at_fault: str
-) -> None:
+def test_an_event_with_mistyped_fields_is_rejected_and_they_are_named(fields: dict[str, Any], at_fault: str) -> None:
     with pytest.raises(RejectedEvent, match=f"^missing or mistyped: {at_fault}; map data to the whole event$"):
         read(event(**fields), NOW)
 
@@ -217,7 +215,7 @@ ANY_PERSONAS: Any = st.none() | st.fixed_dictionaries(
         },
     )
 )
-def test_every_ignored_event_has_a_reason_and_no_other(made: Any) -> None:
+def test_why_ignored_has_a_reason_for_ignored_events_only(made: Any) -> None:
     assert (why_ignored(made) is not None) is (read(made, NOW).kind in (Kind.IGNORE, Kind.UNSTATED))
 
 
@@ -244,5 +242,5 @@ def test_every_ignored_event_has_a_reason_and_no_other(made: Any) -> None:
         pytest.param(event(userId="test-user-1"), "Segment's event tester made it", id="a test"),
     ],
 )
-def test_the_reason_for_which_an_event_is_ignored_is_stated(made: dict[str, Any], reason: str) -> None:
+def test_why_ignored_states_the_reason(made: dict[str, Any], reason: str) -> None:
     assert (why_ignored(made) or "").startswith(reason)

@@ -65,7 +65,7 @@ def rendered(template: str, event: dict[str, Any] | None = None) -> Any:
         pytest.param("{{ 'a long text' | truncate: 8 }} {{ e | default: 'x' }}", "a lon... x", id="truncate, default"),
     ],
 )
-def test_a_template_gives_a_text(template: str, text: str | None) -> None:
+def test_a_template_is_rendered(template: str, text: str | None) -> None:
     assert rendered(template) == text
 
 
@@ -94,7 +94,7 @@ def test_a_template_gives_a_text(template: str, text: str | None) -> None:
         pytest.param("x" * 1_001, "over 1,000 characters", 1_000, id="too long"),
     ],
 )
-def test_what_has_no_plain_meaning_is_refused_with_its_position(template: str, words: str, position: int) -> None:
+def test_an_invalid_template_is_refused_with_its_position(template: str, words: str, position: int) -> None:
     with pytest.raises(InvalidMapping) as caught:
         compile_directive({"@liquid": template}, at="fields.email")
     text = str(caught.value)
@@ -103,7 +103,7 @@ def test_what_has_no_plain_meaning_is_refused_with_its_position(template: str, w
     assert text.endswith(f"(at character {position})")
 
 
-def test_a_personal_field_may_be_a_template_that_reads_the_event_and_no_other() -> None:
+def test_a_template_for_a_personal_field_must_read_the_event() -> None:
     def document(template: str) -> Any:
         return [{"name": "M", "trigger": 'type = "track"', "fields": {"external_user_id": {"@liquid": template}}}]
 
@@ -131,7 +131,7 @@ GROWING = [
 
 
 @pytest.mark.parametrize("template", GROWING)
-def test_a_text_that_grows_beyond_its_bounds_is_no_value(template: str) -> None:
+def test_an_output_over_32_768_characters_has_no_value(template: str) -> None:
     assert rendered(template, LARGE) is None
 
 
@@ -143,7 +143,7 @@ def test_a_text_that_grows_beyond_its_bounds_is_no_value(template: str) -> None:
         pytest.param("{{ a | truncate: 999999999999999 | size }}", id="a huge length"),
     ],
 )
-def test_calculation_is_bounded_by_what_a_number_can_be(template: str) -> None:
+def test_arithmetic_cannot_produce_long_numbers(template: str) -> None:
     assert len(rendered(template, LARGE)) < 30
 
 
@@ -161,7 +161,7 @@ def nested_list(levels: int) -> Any:
         pytest.param("{%if " + "x or " * 180 + "a == b%}{%endif%}", id="nested lists, compared last"),
     ],
 )
-def test_no_template_needs_more_than_600_of_the_frames_that_python_allows(template: str) -> None:
+def test_no_template_needs_more_than_600_stack_frames(template: str) -> None:
     assert len(template) <= 1_000
     deep = {"a": nested_list(MAX_NESTING - 2), "b": nested_list(MAX_NESTING - 2)}
     allowed = sys.getrecursionlimit()
@@ -188,14 +188,14 @@ LONG = json.loads(
         pytest.param("{% if digits < 1 %}y{% endif %}", MAX_TEXT, id="compared as a number"),
     ],
 )
-def test_a_text_is_paid_for_also_where_it_is_only_compared(template: str, characters: int) -> None:
+def test_comparing_a_string_costs_steps(template: str, characters: int) -> None:
     read, budget = compile_field({"@liquid": template}, at="field"), Budget()
     read(LONG, budget)
     assert MAX_STEPS - budget.steps_left >= characters // ASCII_A_STEP
 
 
 @pytest.mark.parametrize("template", [f"{{% if a {sign} b %}}x{{% endif %}}" for sign in ("<", "<=", ">", ">=")])
-def test_halves_of_characters_cost_four_steps_each_to_compare(template: str) -> None:
+def test_comparing_lone_surrogates_costs_4_steps_each(template: str) -> None:
     read, halves = compile_field({"@liquid": template}, at="field"), "\ud800" * 1_000
     budget = Budget()
     read({"a": halves, "b": halves + "x"}, budget)
@@ -207,18 +207,18 @@ def test_halves_of_characters_cost_four_steps_each_to_compare(template: str) -> 
     assert MAX_STEPS - budget.steps_left < 1_000, "whole characters are encoded in a hundredth of the time"
 
 
-def test_characters_to_strip_are_paid_for_by_their_number_and_by_that_of_the_text() -> None:
+def test_strip_costs_steps_for_its_characters_times_the_string() -> None:
     read = compile_field({"@liquid": "{{ text | strip: characters }}"}, at="field")
     read({"text": "x" * MAX_TEXT, "characters": "-"}, Budget(3 * MAX_TEXT // ASCII_A_STEP))
     with pytest.raises(RejectedEvent):
         read({"text": "x" * MAX_TEXT, "characters": "y" * (MAX_TEXT - 1) + "x"}, Budget())
 
 
-def test_a_text_is_no_number_where_it_is_longer_than_any_text_may_be() -> None:
+def test_a_string_over_the_limit_is_not_a_number() -> None:
     assert rendered("{{ space | plus: 1 }}", LONG) is None
 
 
-def test_a_template_takes_steps_where_it_is_repeated_for_each_item() -> None:
+def test_a_template_repeated_for_each_item_costs_steps() -> None:
     repeated = {"@arrayPath": ["$.items", {"x": {"@liquid": "{{ a | upcase }}"}}]}
     assert resolve(repeated, {"items": [{"a": "b"}]}) == [{"x": "B"}]
     with pytest.raises(RejectedEvent):
@@ -230,7 +230,7 @@ WORDS = "a if endif else assign raw endraw capture endcapture upcase replace com
 
 
 @given(st.lists(st.sampled_from([*SIGNS, *WORDS]), max_size=25).map("".join) | st.text(max_size=40))
-def test_any_text_is_taken_or_refused_and_never_fails(template: str) -> None:
+def test_any_text_is_rendered_or_refused(template: str) -> None:
     with suppress(InvalidMapping):
         assert isinstance(rendered(template), str)
 

@@ -90,7 +90,7 @@ loose_directives = st.recursive(
         pytest.param({"@path": "$.n"}, None, id="a path that is no text"),
     ],
 )
-def test_a_path_reaches_what_the_event_itself_holds(path: Json, expected: Any) -> None:
+def test_a_path_reads_only_members_of_the_event(path: Json, expected: Any) -> None:
     assert resolve({"@path": path}, EVENT) == expected
 
 
@@ -107,11 +107,11 @@ def test_a_path_reaches_what_the_event_itself_holds(path: Json, expected: Any) -
         pytest.param({"@path": "$.n"}, None, id="a template that is no text"),
     ],
 )
-def test_a_template_writes_values_as_javascript_does(template: Json, expected: Any) -> None:
+def test_a_template_prints_values_as_javascript_does(template: Json, expected: Any) -> None:
     assert resolve({"@template": template}, EVENT) == expected
 
 
-def test_an_event_may_be_any_mapping() -> None:
+def test_resolve_accepts_any_mapping_as_the_event() -> None:
     assert resolve({"@path": "$.n"}, MappingProxyType(EVENT)) == 7
     with pytest.raises(InvalidMapping, match=r"^directive: unknown directive"):
         resolve({"@pat": "$.n"}, MappingProxyType(EVENT))
@@ -147,7 +147,7 @@ LIST: Json = {"@path": "$.products"}
         pytest.param({"@sha256": 7}, sha256("7"), id="sha256 of a number"),
     ],
 )
-def test_a_directive_may_hold_others_that_take_steps(directive: Json, expected: Any) -> None:
+def test_directives_can_be_nested_in_directives(directive: Json, expected: Any) -> None:
     assert resolve(directive, EVENT) == expected
 
 
@@ -169,12 +169,12 @@ def test_a_value_is_never_read_as_a_template() -> None:
         (10**30, "1" + "0" * 30),
     ],
 )
-def test_a_number_reads_as_in_javascript(number: float, expected: str) -> None:
+def test_a_number_is_printed_as_in_javascript(number: float, expected: str) -> None:
     assert number_text(number) == expected
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False))
-def test_a_number_survives_being_text(number: float) -> None:
+def test_a_printed_number_reads_back_as_the_same_number(number: float) -> None:
     assert float(number_text(number)) == number
 
 
@@ -189,7 +189,7 @@ def test_a_number_survives_being_text(number: float) -> None:
         pytest.param({"a" * MAX_CHARACTERS: 1}, {"a" * MAX_CHARACTERS: 1}, id="the longest key"),
     ],
 )
-def test_what_is_no_directive_stands_for_itself(directive: Json, expected: Any) -> None:
+def test_a_value_that_is_not_a_directive_is_a_constant(directive: Json, expected: Any) -> None:
     assert resolve(directive, EVENT) == expected
 
 
@@ -202,7 +202,7 @@ def test_what_is_no_directive_stands_for_itself(directive: Json, expected: Any) 
         pytest.param("$.products", "then", "then", id="list"),
     ],
 )
-def test_if_asks_whether_a_value_exists_or_is_not_blank(value: str, exists: str, blank: str) -> None:
+def test_if_tests_for_existing_or_for_not_blank(value: str, exists: str, blank: str) -> None:
     branches = {"then": "then", "else": "else"}
     assert resolve({"@if": {"exists": {"@path": value}, **branches}}, EVENT) == exists
     assert resolve({"@if": {"blank": {"@path": value}, **branches}}, EVENT) == blank
@@ -259,12 +259,12 @@ LONGEST = "x" * MAX_TEXT
         pytest.param(deep_list(MAX_NESTING - 1), deep_list(MAX_NESTING), id="nesting"),
     ],
 )
-def test_a_value_is_small_up_to_its_bounds(within: Any, beyond: Any) -> None:
+def test_is_small_up_to_each_bound(within: Any, beyond: Any) -> None:
     assert is_small(within, Budget())
     assert not is_small(beyond, Budget())
 
 
-def test_values_beyond_a_bound_have_no_text() -> None:
+def test_a_value_over_a_bound_has_no_text() -> None:
     assert [text_of(value, Budget()) for value in (LONGEST, ["a", ["b", None]])] == [LONGEST, "a,b,"]
     assert [text_of(value, Budget()) for value in (LONGEST + "x", [""] * (MAX_VALUES + 1))] == [UNDEFINED] * 2
     assert json_text(LONGEST[2:], Budget()) == f'"{LONGEST[2:]}"'
@@ -281,7 +281,7 @@ def test_a_long_number_costs_steps_for_its_digits(bits: int, steps: int) -> None
     assert budget.steps_left == 100 - steps
 
 
-def test_flatten_writes_keys_up_to_the_limit() -> None:
+def test_flatten_limits_the_total_length_of_keys() -> None:
     event = {"a": {"k" * 29_120: {str(digit): digit for digit in range(8)}}}
     assert 29_120 + 8 * (29_120 + len("_______") + 1) == MAX_KEYS  # the key above the others counts, too
     found = resolve({"@flatten": {"separator": "_______", "value": {"@path": "$.a"}}}, event)
@@ -305,7 +305,7 @@ def test_flatten_writes_keys_up_to_the_limit() -> None:
         pytest.param({"pattern": "a", "replacement": "b" * 10}, "a", "b" * 10, id="a replacement of ten units"),
     ],
 )
-def test_replace_searches_its_pattern_as_it_stands(options: dict[str, Json], text: Any, expected: str) -> None:
+def test_replace_takes_its_pattern_literally(options: dict[str, Json], text: Any, expected: str) -> None:
     assert resolve({"@replace": options | {"value": {"@path": "$.t"}}}, {"t": text}) == expected
 
 
@@ -371,7 +371,7 @@ def test_a_directive_reads_unusual_values_as_segment_does(directive: Json, expec
         pytest.param(True, None, id="boolean"),
     ],
 )
-def test_sha256_hashes_texts_and_numbers(value: Any, expected: str | None) -> None:
+def test_sha256_hashes_strings_and_numbers_only(value: Any, expected: str | None) -> None:
     assert resolve({"@sha256": {"@path": "$.v"}}, {"v": value}) == expected
 
 
@@ -504,7 +504,7 @@ def test_sha256_hashes_texts_and_numbers(value: Any, expected: str | None) -> No
         pytest.param({"\n": {"@x": 1}}, r"f.\n…", "unknown directive", id="a name that would break the line"),
     ],
 )
-def test_a_wrong_directive_is_refused_with_position_and_remedy(directive: Json, position: str, remedy: str) -> None:
+def test_an_invalid_directive_is_refused_with_position_and_remedy(directive: Json, position: str, remedy: str) -> None:
     with pytest.raises(InvalidMapping) as refusal:
         compile_directive(directive, at="f")
     assert str(refusal.value).startswith(f"{position}: ")
@@ -522,20 +522,20 @@ def test_deep_nesting_is_refused_before_it_can_exhaust_the_stack(wrap: Any) -> N
         compile_directive(directive)
 
 
-def test_the_deepest_nesting_is_accepted() -> None:
+def test_32_levels_of_nesting_are_accepted() -> None:
     compile_directive(deep_list(MAX_DEPTH))
     with pytest.raises(InvalidMapping, match="nested deeper than 32 levels"):
         compile_directive(deep_list(MAX_DEPTH + 1))
 
 
-def test_later_changes_to_the_document_do_not_reach_what_was_compiled() -> None:
+def test_changing_the_document_does_not_change_a_compiled_directive() -> None:
     directive = {"a": [1]}
     value_of = compile_directive(directive)
     directive["a"].append(2)
     assert value_of({}) == {"a": [1]}
 
 
-def test_one_events_result_does_not_reach_the_next() -> None:
+def test_changing_a_result_does_not_change_the_next_one() -> None:
     value_of = compile_directive({"@literal": {"a": [1]}})
     value_of({})["a"].append(2)
     assert value_of({}) == {"a": [1]}
@@ -577,7 +577,7 @@ def deep(levels: int) -> Json:
         pytest.param("\ud800" * 100, id="halves of characters"),
     ],
 )
-def test_a_hostile_event_costs_little_and_raises_nothing(directive: Json, value: Json) -> None:
+def test_a_hostile_event_costs_few_steps_and_raises_nothing(directive: Json, value: Json) -> None:
     value_of = compile_directive(directive)
     with counted_steps() as steps:
         result = value_of({"a": value})
@@ -585,14 +585,14 @@ def test_a_hostile_event_costs_little_and_raises_nothing(directive: Json, value:
     assert not isinstance(result, str) or result is value or len(result) <= MAX_TEXT * 10  # passed on, or bounded
 
 
-def test_flattening_does_not_repeat_long_keys_without_bound() -> None:
+def test_flattening_long_nested_keys_is_bounded() -> None:
     value: Json = {str(number): number for number in range(1_000)}
     for _ in range(90):
         value = {"k" * 300: value}
     assert resolve({"@flatten": {"separator": ".", "value": {"@path": "$.a"}}}, {"a": value}) is None
 
 
-def test_quoting_json_again_and_again_does_not_grow_without_bound() -> None:
+def test_encoding_json_repeatedly_is_bounded() -> None:
     directive: Json = {"@path": "$.a"}
     for _ in range(12):
         directive = {"@json": {"mode": "encode", "value": directive}}

@@ -32,7 +32,7 @@ def default_fields_of(event: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("document", [[written()], {"mappings": [written()]}, {"version": 3, "mappings": [written()]}])
-def test_a_document_is_a_list_or_an_object_that_holds_it(document: Any) -> None:
+def test_a_document_is_a_list_or_an_object_with_mappings(document: Any) -> None:
     assert parse_mappings(document, compile_trigger) == (Mapping("Entered", 'type = "track"', FIELD),)
 
 
@@ -44,7 +44,7 @@ def test_every_field_of_a_record_can_be_mapped() -> None:
     assert compiled.fields_of(values, Budget()) == values
 
 
-def test_fifty_mappings_are_taken_and_one_more_is_refused() -> None:
+def test_a_document_has_at_most_50_mappings() -> None:
     listed = [written(str(number)) for number in range(MAX_MAPPINGS)]
     assert len(parse_mappings(listed, compile_trigger)) == 50
     with pytest.raises(InvalidMapping, match="51 mappings; a destination has up to 50"):
@@ -93,7 +93,7 @@ def test_fifty_mappings_are_taken_and_one_more_is_refused() -> None:
         ),
     ],
 )
-def test_a_wrong_document_is_refused_with_name_position_and_remedy(document: Any, words: str) -> None:
+def test_an_invalid_document_is_refused_with_name_position_and_remedy(document: Any, words: str) -> None:
     with pytest.raises(InvalidMapping) as refusal:
         parse_mappings(document, compile_trigger)
     assert words in str(refusal.value)
@@ -134,7 +134,7 @@ def test_a_personal_field_must_not_be_the_same_for_every_member(name: str) -> No
         parse_mappings([written(fields=FIELD | {name: "a constant"})], compile_trigger)
 
 
-def test_what_may_be_the_same_for_every_member_is_taken() -> None:
+def test_a_field_that_is_not_personal_may_be_constant() -> None:
     constant = {"country": "DE", "audience_id": "418273650912345678", "city": "Bonn", "state": "NW", "tcf": "CPx"}
     [mapping] = parse_mappings([written(fields=FIELD | constant)], compile_trigger)
     assert CompiledMapping(mapping, compile_trigger(mapping.trigger)).fields_of({"userId": "cust_1"}, Budget()) == {
@@ -151,12 +151,12 @@ def test_what_may_be_the_same_for_every_member_is_taken() -> None:
         pytest.param({"@merge": {"direction": "right", "objects": [{"@path": "$.a"}]}}, id="a path in a list"),
     ],
 )
-def test_a_personal_field_may_be_anything_that_reads_the_event(directive: Any) -> None:
+def test_a_personal_field_may_be_any_directive_that_reads_the_event(directive: Any) -> None:
     [mapping] = parse_mappings([written(fields=FIELD | {"email": directive})], compile_trigger)
     assert mapping.fields["email"] == directive
 
 
-def test_a_mapping_keeps_its_name_and_switches_and_applies_to_no_event_if_it_is_disabled() -> None:
+def test_a_disabled_mapping_applies_to_no_event() -> None:
     name = "x" * 100
     mappings = parse_mappings([written(name), written("off", enabled=False, enable_batching=False)], compile_trigger)
     assert [(each.enabled, each.enable_batching) for each in mappings] == [(True, True), (False, False)]
@@ -178,7 +178,7 @@ def compiled(**fields: Any) -> CompiledMapping:
         pytest.param({"email": {"@path": "$.userId"}}, None, id="no field of a member's id"),
     ],
 )
-def test_the_member_is_the_value_of_its_own_field(fields: dict[str, Any], member: Any) -> None:
+def test_member_of_reads_external_user_id(fields: dict[str, Any], member: Any) -> None:
     event = {"userId": "cust_1"}
     assert compiled(**fields).member_of(event, Budget()) == member
     assert compiled(**fields).member_of(MappingProxyType(event), Budget()) == member
@@ -220,7 +220,7 @@ COMPOSED = [  # directives for a member id, and the ids for events with and with
 
 
 @pytest.mark.parametrize(("directive", "member"), COMPOSED)
-def test_a_member_id_of_which_a_part_is_empty_is_no_member_id(directive: Any, member: str) -> None:
+def test_a_composed_member_id_with_an_empty_part_counts_as_missing(directive: Any, member: str) -> None:
     mapping = compiled(external_user_id=directive)
     for missing in ({}, {"n": None}, {"n": ""}):
         event = {"region": "eu", "template": "x-{{ n }}"}
@@ -239,11 +239,11 @@ def test_a_member_id_of_which_a_part_is_empty_is_no_member_id(directive: Any, me
         pytest.param({"@liquid": "{% assign r = region %}{{ n }}{% if r %}{{ r }}{% endif %}"}, "0", id="assigned"),
     ],
 )
-def test_a_member_id_of_which_every_part_has_a_value_is_taken(directive: Any, member: str) -> None:
+def test_a_composed_member_id_with_every_part_is_accepted(directive: Any, member: str) -> None:
     assert compiled(external_user_id=directive).member_of({"n": 0}, Budget()) == member
 
 
-def test_other_fields_keep_the_text_around_an_empty_place_as_segment_does() -> None:
+def test_other_fields_keep_the_text_around_an_empty_part() -> None:
     assert compiled(city={"@template": "x{{ n }}"}, state={"@liquid": "x{{ n }}"}).fields_of({}, Budget()) == {
         "city": "x",
         "state": "x",
@@ -277,13 +277,13 @@ def test_a_member_id_may_choose_between_paths() -> None:
     assert parse_mappings([written(fields={"external_user_id": directive})], compile_trigger)
 
 
-def test_an_event_may_be_any_mapping() -> None:
+def test_fields_of_accepts_any_mapping_as_the_event() -> None:
     assert compiled(**FIELD).fields_of(MappingProxyType({"userId": "cust_1"}), Budget()) == {
         "external_user_id": "cust_1"
     }
 
 
-def test_fields_use_the_steps_that_are_left_for_the_event() -> None:
+def test_fields_spend_from_the_budget_of_the_event() -> None:
     budget = Budget(10)
     mapping = compiled(city={"@case": {"operator": "upper", "value": {"@path": "$.city"}}})
     assert mapping.fields_of({"city": "x" * 64}, budget) == {"city": "X" * 64}
@@ -293,7 +293,7 @@ def test_fields_use_the_steps_that_are_left_for_the_event() -> None:
     assert budget.steps_left == 6
 
 
-def test_the_default_mapping_is_a_mapping_like_any_other() -> None:
+def test_the_default_mapping_is_a_valid_mapping() -> None:
     entry = {"name": DEFAULT_MAPPING.name, "trigger": DEFAULT_MAPPING.trigger, "fields": DEFAULT_MAPPING.fields}
     assert parse_mappings([entry], compile_trigger) == (DEFAULT_MAPPING,)
 
@@ -307,9 +307,11 @@ def test_the_default_mapping_is_a_mapping_like_any_other() -> None:
         pytest.param({"properties": {"amznUserData": False}}, "amzn_user_data", False, id="false is a value"),
     ],
 )
-def test_the_default_mapping_finds_what_segments_would_miss(event: dict[str, Any], field: str, expected: Any) -> None:
+def test_the_default_mapping_tries_the_next_path_after_an_empty_value(
+    event: dict[str, Any], field: str, expected: Any
+) -> None:
     assert default_fields_of(event)[field] == expected
 
 
-def test_one_path_alone_needs_no_condition() -> None:
+def test_first_passing_of_one_path_is_that_path() -> None:
     assert first_passing("blank", "$.a.b") == {"@path": "$.a.b"}

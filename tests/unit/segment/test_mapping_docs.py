@@ -50,22 +50,22 @@ def paths_of(directive: Any) -> list[str]:
 
 
 @pytest.mark.parametrize("row", [pytest.param(row, id=row[0]) for row in table("Directives")])
-def test_a_directive_gives_what_its_line_says(row: list[str]) -> None:
+def test_a_documented_directive_has_its_documented_value(row: list[str]) -> None:
     directive, event, expected = row
     assert resolve(code(directive), code(event)) == (None if expected == "nothing" else code(expected))
 
 
-def test_every_directive_has_a_line() -> None:
+def test_every_directive_is_documented() -> None:
     shown = {name for row in table("Directives") for name in re.findall(r'"(@\w+)"', row[0])}
     assert shown == set(DIRECTIVES)
 
 
-def test_every_field_has_a_row_and_every_row_a_field() -> None:
+def test_exactly_the_fields_of_the_code_are_documented() -> None:
     assert [row[0] for row in table("Fields")] == [f"`{field.name}`" for field in FIELDS]
 
 
 @pytest.mark.parametrize("field", FIELDS, ids=lambda field: field.name)
-def test_a_row_has_the_default_paths_or_the_reason_why_there_are_none(field: MappedField) -> None:
+def test_the_documented_default_paths_are_those_of_the_default_mapping(field: MappedField) -> None:
     [(meaning, default)] = [row[1:] for row in table("Fields") if row[0] == f"`{field.name}`"]
     paths = list(dict.fromkeys(paths_of(DEFAULT_MAPPING.fields.get(field.name))))
     assert meaning
@@ -73,24 +73,24 @@ def test_a_row_has_the_default_paths_or_the_reason_why_there_are_none(field: Map
     assert paths or re.fullmatch(r"nothing: \w.*", default)
 
 
-def test_the_default_trigger_is_that_of_the_code() -> None:
+def test_the_documented_default_trigger_matches_the_code() -> None:
     assert f"`{DEFAULT_TRIGGER}`" in DOCUMENT
 
 
-def test_the_example_is_a_mapping() -> None:
+def test_the_documented_example_is_a_valid_mapping() -> None:
     example = DOCUMENT.split("```json\n", 1)[1].split("```", 1)[0]
     [mapping] = parse_mappings([json.loads(example)], compile_trigger)
     assert mapping.enabled
 
 
-def test_the_limits_are_those_of_the_code() -> None:
+def test_documented_limits_match_the_code() -> None:
     assert [int(row[1].replace(",", "")) for row in table("Limits")] == [
         *(MAX_MAPPINGS, MAX_NAME, compiler.MAX_DEPTH, compiler.MAX_SIZE, compiler.MAX_CHARACTERS, texts.MAX_PATTERN),
         *(values.MAX_TEXT, values.MAX_VALUES, values.MAX_NESTING, MAX_STEPS, MAX_WORK),
     ]
 
 
-def test_the_steps_are_those_of_the_code() -> None:
+def test_documented_steps_match_the_code() -> None:
     text = " ".join(DOCUMENT.split())
     assert f"a step for {ASCII_A_STEP} characters, or for {OTHERS_A_STEP} if one of them is not ASCII" in text
     steps = (inspect.signature(values.is_small).parameters["steps"].default, shapes._STEPS_TO_COPY)
@@ -104,7 +104,7 @@ def test_the_steps_are_those_of_the_code() -> None:
     assert f"{STEPS_A_PHONE_CHARACTER} for each character of a phone number of over {LONG_PHONE}" in text
 
 
-def test_the_filters_and_tags_of_liquid_are_those_of_the_code() -> None:
+def test_documented_liquid_filters_and_tags_match_the_code() -> None:
     liquid = section(DOCUMENT, "Liquid")
     filters = liquid.split("**Filters**: ", 1)[1].split(".\n", 1)[0]
     assert re.findall(r"`(\w+)`", filters) == sorted(FILTERS)
@@ -115,13 +115,13 @@ def test_the_filters_and_tags_of_liquid_are_those_of_the_code() -> None:
     assert template._KNOWN in liquid.replace("`", "")
 
 
-def test_the_examples_of_liquid_are_templates() -> None:
+def test_documented_liquid_examples_are_valid() -> None:
     examples = section(DOCUMENT, "Liquid").split("```\n", 2)[1].splitlines()
     event = {"traits": {"email": " Ada@B.co ", "firstName": "Ada", "country": "France"}, "properties": {}}
     assert [resolve({"@liquid": each}, event) for each in examples] == ["ada@b.co", "Ada", "FR"]
 
 
-def test_the_differences_are_those_of_the_comparison() -> None:
+def test_documented_differences_match_the_differential_test() -> None:
     assert table("Different from Segment on purpose") == [
         [name, str(row.cases), row.why] for name, row in DIFFERENCES.items()
     ]

@@ -59,7 +59,7 @@ def signed(text: str, secret: str = SECRET) -> str:
         pytest.param("", EVENT, True, False, id="an empty body"),
     ],
 )
-def test_a_signature_covers_what_segment_signs(body: str, text: str, first_event: bool, expected: bool) -> None:
+def test_a_signature_covers_an_event_less_its_extras(body: str, text: str, first_event: bool, expected: bool) -> None:
     assert is_signed(body.encode(), signed(text), [SECRET], accept_first_event=first_event) is expected
 
 
@@ -75,7 +75,7 @@ def test_a_signature_covers_what_segment_signs(body: str, text: str, first_event
         pytest.param(signed(EVENT)[:-1], id="cut off"),
     ],
 )
-def test_an_odd_signature_is_refused(signature: str | None) -> None:
+def test_a_malformed_signature_is_refused(signature: str | None) -> None:
     assert not is_signed(EVENT.encode(), signature, [SECRET])
 
 
@@ -88,25 +88,27 @@ def test_an_odd_signature_is_refused(signature: str | None) -> None:
         pytest.param(signed(EVENT).upper(), [SECRET], id="upper-case digits"),
     ],
 )
-def test_a_signature_verifies_in_every_usual_form(signature: str, secrets: list[str | bytes]) -> None:
+def test_a_signature_may_have_white_space_capitals_or_the_previous_secret(
+    signature: str, secrets: list[str | bytes]
+) -> None:
     assert is_signed(EVENT.encode(), signature, secrets)
     assert not is_signed(f"[{EVENT},{OTHER}]".encode(), signature, secrets), "a batch by its first event, unasked"
     assert not is_signed(EVENT.encode(), sign(EVENT.encode(), ""), ["", b"", *secrets]), "an empty secret"
 
 
 @pytest.mark.parametrize(("members", "expected"), [(1_000, True), (1_001, False)])
-def test_extras_are_searched_for_behind_an_event_of_1_000_members_at_most(members: int, expected: bool) -> None:
+def test_extras_are_cut_off_events_of_at_most_1_000_members(members: int, expected: bool) -> None:
     event = "{" + ",".join(f'"m{number}":1' for number in range(members - 1)) + "}"
     assert is_signed((event[:-1] + ',"ttl":1}').encode(), signed(event), [SECRET]) is expected
 
 
-def test_all_extras_together_are_cut_off_once_each() -> None:
+def test_each_extra_is_cut_off_once() -> None:
     each = "".join(f',"{name}":1' for name in sorted(EXTRA_NAMES))
     assert is_signed((EVENT[:-1] + each + "}").encode(), signed(EVENT), [SECRET])
     assert not is_signed((EVENT[:-1] + each + ',"ttl":1}').encode(), signed(EVENT), [SECRET])
 
 
-def test_the_extras_are_those_that_creating_an_audience_reads_and_the_setup_documents() -> None:
+def test_extra_names_match_the_audience_settings_and_the_setup_guide() -> None:
     section = SETUP.split("| extra | |\n")[1].split("\n\n")[0]
     documented = {name for row in section.splitlines()[1:] for name in re.findall(r"`(\w+)`", row.split("|")[1])}
     assert documented == EXTRA_NAMES
@@ -120,7 +122,7 @@ def event_of(size: int) -> str:
 
 
 @pytest.mark.parametrize(("size", "expected"), [(MAX_EVENT, True), (MAX_EVENT + 1, False)])
-def test_extras_are_searched_for_behind_an_event_of_128_kib_at_most(size: int, expected: bool) -> None:
+def test_extras_are_cut_off_events_of_at_most_128_kib(size: int, expected: bool) -> None:
     body = event_of(size)
     text = body.removesuffix(EXTRAS) + "}"
     assert len(body) == size
@@ -129,13 +131,13 @@ def test_extras_are_searched_for_behind_an_event_of_128_kib_at_most(size: int, e
 
 
 @pytest.mark.parametrize("rest", [OTHER, '{"a":"é"},' * 20_000 + OTHER, "é" * 100_000, f'"{"é" * 99_999}x"'])
-def test_the_first_event_is_found_whatever_follows_and_wherever_the_text_is_cut(rest: str) -> None:
+def test_the_first_event_is_found_whatever_follows_it(rest: str) -> None:
     body = f"[{EVENT[:-1]}{EXTRAS},{rest}]"
     assert is_signed(body.encode(), signed(EVENT), [SECRET], accept_first_event=True)
 
 
 @pytest.mark.parametrize(("size", "expected"), [(MAX_EVENT - 2, True), (MAX_EVENT, False)])
-def test_the_first_event_of_an_array_has_the_same_limit(size: int, expected: bool) -> None:
+def test_the_first_event_of_an_array_has_at_most_128_kib(size: int, expected: bool) -> None:
     first = event_of(size)
     body = f"[{first},{OTHER}]".encode()
     assert is_signed(body, signed(first), [SECRET], accept_first_event=True) is expected
@@ -151,7 +153,7 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("body", HOSTILE)
-def test_a_stranger_cannot_have_a_large_body_parsed(body: bytes) -> None:
+def test_an_unsigned_large_body_is_never_parsed(body: bytes) -> None:
     tracemalloc.start()
     try:
         assert not is_signed(body, "0" * 40, [SECRET], accept_first_event=True)
@@ -161,14 +163,12 @@ def test_a_stranger_cannot_have_a_large_body_parsed(body: bytes) -> None:
 
 
 @pytest.mark.parametrize("secrets", [[], ["", b""]])
-def test_without_a_secret_nothing_is_computed(secrets: list[str | bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_signature_is_computed_without_a_secret(secrets: list[str | bytes], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("audience_sync.segment.signature._signed_texts", None)  # calling it would raise
     assert not is_signed(EVENT.encode(), signed(EVENT), secrets)
 
 
-def test_every_secret_is_tried_on_every_text_also_behind_the_one_that_matches(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_every_secret_is_tried_on_every_candidate_even_after_a_match(monkeypatch: pytest.MonkeyPatch) -> None:
     digests = []
     compare = hmac.compare_digest
 
@@ -191,7 +191,7 @@ json_values = st.recursive(
 
 
 @given(st.lists(json_values, min_size=1, max_size=4), st.booleans())
-def test_the_first_element_is_cut_out_exactly_for_any_json(values: list[Any], ascii_only: bool) -> None:
+def test_the_first_element_of_any_array_is_cut_out_exactly(values: list[Any], ascii_only: bool) -> None:
     texts = [json.dumps(value, separators=(",", ":"), ensure_ascii=ascii_only) for value in values]
     body = f"[{','.join(texts)}]".encode("utf-8", "surrogatepass")
     first = texts[0].encode("utf-8", "surrogatepass")

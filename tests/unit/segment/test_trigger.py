@@ -44,7 +44,7 @@ ENTERED = {
         pytest.param('context.personas.computation_class.x != "audience"', True, id="below a text there is nothing"),
     ],
 )
-def test_conditions_combine_as_they_are_written(trigger: str, expected: bool) -> None:
+def test_conditions_combine_with_and_or_and_groups(trigger: str, expected: bool) -> None:
     assert matches(trigger, ENTERED) is expected
 
 
@@ -56,7 +56,7 @@ def test_conditions_combine_as_they_are_written(trigger: str, expected: bool) ->
         pytest.param("properties.x < 5", -(10**400), id="smaller than any"),
     ],
 )
-def test_numbers_compare_as_segment_compares_them(trigger: str, value: float) -> None:
+def test_numbers_compare_as_in_javascript(trigger: str, value: float) -> None:
     assert matches(trigger, {"properties": {"x": value}})
 
 
@@ -75,9 +75,7 @@ def test_numbers_compare_as_segment_compares_them(trigger: str, value: float) ->
         pytest.param('properties.x = "a" or properties.x = "b"', ["a", "b"], ["c", None, ["a"]], id="one of two"),
     ],
 )
-def test_a_condition_holds_for_some_values_and_for_no_others(
-    condition: str, holds: list[Any], fails: list[Any]
-) -> None:
+def test_a_condition_holds_for_exactly_these_values(condition: str, holds: list[Any], fails: list[Any]) -> None:
     found = [(value, matches(condition, {"properties": {"x": value}})) for value in [*holds, *fails]]
     assert [value for value, is_fulfilled in found if is_fulfilled] == holds
 
@@ -92,13 +90,13 @@ def test_a_condition_holds_for_some_values_and_for_no_others(
         pytest.param('type = "a" or event = "b"', {"type": "b"}, False, id="the other field's text"),
     ],
 )
-def test_equalities_of_top_level_fields_combine_as_any_others(
+def test_equalities_of_top_level_fields_combine_like_others(
     trigger: str, event: dict[str, Any], expected: bool
 ) -> None:
     assert matches(trigger, event) is expected
 
 
-def test_a_search_in_a_short_text_costs_nothing_and_in_a_longer_one_what_it_takes() -> None:
+def test_a_search_costs_steps_beyond_64_characters() -> None:
     holds = compile_trigger(f'contains(properties.x, "{"b" * 20}")')
     assert holds({"properties": {"x": "a" * 64}}, Budget(0)) is False
     budget = Budget(3)
@@ -117,11 +115,11 @@ def test_a_search_in_a_short_text_costs_nothing_and_in_a_longer_one_what_it_take
         pytest.param(30_000, 50, 937, id="a long text: in proportion to it"),
     ],
 )
-def test_a_search_costs_what_its_slowest_case_takes(text: int, wanted: int, steps: int) -> None:
+def test_a_search_costs_its_worst_case(text: int, wanted: int, steps: int) -> None:
     assert _steps_to_search(text, wanted) == steps
 
 
-def test_a_refusal_says_where_and_what_to_do_and_nothing_of_the_values() -> None:
+def test_a_refusal_has_a_position_and_a_remedy_and_no_value() -> None:
     with pytest.raises(PermanentError) as refused:
         compile_trigger('userId = "ada@example.com" AND type = "track"')
     assert isinstance(refused.value, InvalidTrigger)
@@ -143,34 +141,32 @@ def test_a_refusal_says_where_and_what_to_do_and_nothing_of_the_values() -> None
         pytest.param("properties.n <=5", Refusal.OPERATOR_SPACE, 15, id="behind <="),
     ],
 )
-def test_a_trigger_is_refused_where_the_document_has_no_line_for_it(
-    trigger: str, refusal: Refusal, position: int
-) -> None:
+def test_an_undocumented_trigger_is_refused_with_its_position(trigger: str, refusal: Refusal, position: int) -> None:
     with pytest.raises(InvalidTrigger, match=f"^{re.escape(refusal.value)} ") as refused:
         compile_trigger(trigger)
     assert refused.value.position == position
 
 
-def test_a_trigger_that_is_too_long_is_refused_and_the_longest_is_not() -> None:
+def test_a_trigger_has_at_most_4_096_characters() -> None:
     longest = f'event = "{"x" * (MAX_LENGTH - 10)}"'
     assert matches(longest, ENTERED) is False
     with pytest.raises(InvalidTrigger, match=rf"^longer than 4,096.* \(at character {MAX_LENGTH}\)$"):
         compile_trigger(longest + " ")
 
 
-def test_half_a_character_is_refused() -> None:
+def test_a_lone_surrogate_in_a_trigger_is_refused() -> None:
     with pytest.raises(InvalidTrigger) as refused:
         compile_trigger('event = "\ud83d"')
     assert refused.value.position == 9
 
 
 @pytest.mark.parametrize("unit", ["(", "!", "\\", "a.", '"', "and ", "properties.a = 1 and ", "!contains("])
-def test_reading_takes_no_longer_than_the_text_is_long(unit: str) -> None:
+def test_parsing_a_trigger_is_linear_in_its_length(unit: str) -> None:
     text = (unit * MAX_LENGTH)[:MAX_LENGTH]
     with counted_steps() as steps, pytest.raises(InvalidTrigger):
         parse(text)
     assert steps.lines < 50 * MAX_LENGTH  # lines of Python
 
 
-def test_a_trigger_is_read_once() -> None:
+def test_a_compiled_trigger_is_cached() -> None:
     assert compile_trigger('type = "identify"') is compile_trigger('type = "identify"')

@@ -49,7 +49,9 @@ def differences() -> Iterator[tuple[str, dict[str, Any]]]:
         for trigger, value, event, expected in conditions()
     ],
 )
-def test_a_condition_holds_for_the_values_its_line_says(trigger: str, event: dict[str, Any], expected: bool) -> None:
+def test_a_documented_condition_holds_for_its_documented_values(
+    trigger: str, event: dict[str, Any], expected: bool
+) -> None:
     assert matches(trigger, event) is expected
 
 
@@ -57,7 +59,7 @@ def test_a_condition_holds_for_the_values_its_line_says(trigger: str, event: dic
     ("trigger", "position", "message"),
     [pytest.param(code(row[0]), int(row[1]), row[2], id=code(row[0])) for row in table("Refused")],
 )
-def test_a_trigger_is_refused_where_and_why_its_line_says(trigger: str, position: int, message: str) -> None:
+def test_a_documented_refusal_has_its_position_and_reason(trigger: str, position: int, message: str) -> None:
     with pytest.raises(InvalidTrigger, match=f"^{re.escape(message)} ") as refused:
         matches(trigger, {})
     assert refused.value.position == position
@@ -68,11 +70,11 @@ def test_every_refusal_is_documented() -> None:
 
 
 @pytest.mark.parametrize(("trigger", "event"), list(differences()))
-def test_what_javascript_adds_to_a_value_is_missing_here(trigger: str, event: dict[str, Any]) -> None:
+def test_properties_inherited_in_javascript_are_missing(trigger: str, event: dict[str, Any]) -> None:
     assert matches(trigger, event) is False
 
 
-def test_the_documented_grammar_is_that_of_the_parser() -> None:
+def test_the_documented_grammar_matches_the_parser() -> None:
     productions = re.findall(r"^    .+$", str(grammar.__doc__), re.MULTILINE)
     assert len(productions) == 6
     assert "\n".join(productions) in DOCUMENT

@@ -53,7 +53,7 @@ ANOTHER_CONNECTION = {"advertiserId": DROP, "connectionId": "conn-2"}
         pytest.param({"advertiserId": DROP, "connectionId": "CONN-1"}, "connectionId", id="in other letters"),
     ],
 )
-def test_a_target_that_the_operator_does_not_list_is_refused(target: dict[str, Any], at_fault: str) -> None:
+def test_a_target_outside_allowed_targets_is_refused(target: dict[str, Any], at_fault: str) -> None:
     with pytest.raises(InvalidAudience) as caught:
         new_audience(extras(**target), max_cpm_cents=0, allowed_targets=ALLOWED)
     (fault,) = caught.value.faults
@@ -70,7 +70,7 @@ def test_a_target_that_the_operator_does_not_list_is_refused(target: dict[str, A
         pytest.param({"advertiserId": DROP, "connectionId": "conn-1"}, id="connection"),
     ],
 )
-def test_a_target_that_the_operator_lists_is_allowed_and_any_where_the_list_is_empty(target: dict[str, Any]) -> None:
+def test_a_listed_target_is_allowed_and_without_a_list_any_target(target: dict[str, Any]) -> None:
     for allowed in (ALLOWED, frozenset[str]()):
         assert new_audience(extras(**target), max_cpm_cents=0, allowed_targets=allowed).body()["targetResource"]
 
@@ -126,7 +126,7 @@ TARGETS = "exactly one of advertiserId"
         pytest.param({"computationKey": {"a": 1}}, "computationKey", "1 to 256", id="computation key: an object"),
     ],
 )
-def test_a_refusal_names_the_field_and_what_it_may_hold(fields: dict[str, Any], at_fault: str, allowed: str) -> None:
+def test_an_invalid_setting_names_its_allowed_values(fields: dict[str, Any], at_fault: str, allowed: str) -> None:
     faults = faults_of(extras(**fields))
     assert list(faults) == [at_fault]
     assert allowed in faults[at_fault]
@@ -178,7 +178,7 @@ def test_all_faults_are_reported_at_once_with_remedies_and_without_values() -> N
         ),
     ],
 )
-def test_settings_become_what_amazon_takes(fields: dict[str, Any], expected: dict[str, Any]) -> None:
+def test_settings_are_converted_to_the_request_body(fields: dict[str, Any], expected: dict[str, Any]) -> None:
     body = requested(**fields).body()
     assert {name: body[name] for name in expected} == expected
 
@@ -202,16 +202,16 @@ def test_optional_settings_are_sent_only_when_given(fields: dict[str, Any], meta
 
 
 @pytest.mark.parametrize("currency", CURRENCIES)
-def test_amazons_thirteen_currencies_are_taken(currency: str) -> None:
+def test_the_13_currencies_of_amazon_are_accepted(currency: str) -> None:
     assert len(CURRENCIES) == 13
     assert requested(cpmCents=1, currency=currency).fee
 
 
-def test_a_number_is_an_external_id_through_its_digits() -> None:
+def test_a_numeric_external_id_keeps_all_its_digits() -> None:
     assert requested(externalAudienceId=9007199254740993).external_audience_id == "9007199254740993"
 
 
-def test_without_an_external_id_name_and_target_make_one_that_is_always_the_same() -> None:
+def test_a_missing_external_id_is_derived_from_name_and_target() -> None:
     derived = requested(externalAudienceId=DROP)
     assert derived.external_audience_id.startswith("segment-lapsed-premium-buyers-")
     assert not derived.has_own_external_id
@@ -222,7 +222,7 @@ def test_without_an_external_id_name_and_target_make_one_that_is_always_the_same
     assert len({derived.external_audience_id, *(other.external_audience_id for other in others)}) == 3
 
 
-def test_our_table_keeps_what_delivery_and_updates_need() -> None:
+def test_the_audience_row_holds_every_setting_that_delivery_and_updates_need() -> None:
     own = {"dsp": "true", "renew": True}
     listed = requested(advertiserId=DROP, connectionId="c-1", ttl=259_200, computationKey="lapsed", **own, **FEE)
     assert listed.listed_as("418273650912345679") == Audience(
@@ -269,7 +269,7 @@ IN_AMC = Audience("1", destination=of_connection("c-1"), settings={"description"
         pytest.param(IN_AMC, {"dsp": "false"}, {}, {"description": "old", "dsp": False}, id="dsp off"),
     ],
 )
-def test_an_update_sends_amazon_what_changes_and_nothing_else(
+def test_an_update_sends_only_the_changed_settings(
     audience: Audience, changes: dict[str, Any], body: dict[str, Any], settings: dict[str, Any]
 ) -> None:
     update = audience_update(audience, changes, max_cpm_cents=MAX_CPM_CENTS)
@@ -294,7 +294,7 @@ def test_an_update_sends_amazon_what_changes_and_nothing_else(
         pytest.param(FEE | {"cpmCents": 501}, "cpmCents", "MaxCpmCents", id="a fee over the ceiling"),
     ],
 )
-def test_what_cannot_be_changed_is_refused_by_name(changes: dict[str, Any], at_fault: str, remedy: str) -> None:
+def test_an_update_refuses_fields_that_cannot_change(changes: dict[str, Any], at_fault: str, remedy: str) -> None:
     with pytest.raises(InvalidAudience) as caught:
         audience_update(LISTED, changes, max_cpm_cents=MAX_CPM_CENTS)
     (fault,) = caught.value.faults
@@ -302,7 +302,7 @@ def test_what_cannot_be_changed_is_refused_by_name(changes: dict[str, Any], at_f
     assert remedy in fault.remedy
 
 
-def test_the_ttl_of_a_renewed_audience_stays_long_enough_for_it() -> None:
+def test_the_ttl_of_a_renewed_audience_cannot_drop_below_3_days() -> None:
     with pytest.raises(InvalidAudience) as caught:
         audience_update(RENEWED, {"ttl": 259_199}, max_cpm_cents=0)
     assert [fault.field for fault in caught.value.faults] == ["ttl"]
@@ -317,7 +317,7 @@ def test_the_ttl_of_a_renewed_audience_stays_long_enough_for_it() -> None:
         pytest.param({"metadata": {"ttl": float("inf")}}, None, None, id="no number"),
     ],
 )
-def test_a_report_takes_what_is_usable(answer: dict[str, Any], ttl: int | None, received: int | None) -> None:
+def test_a_report_ignores_unusable_fields(answer: dict[str, Any], ttl: int | None, received: int | None) -> None:
     report = AudienceReport.from_answer("1", answer)
     assert (report.ttl, report.sizes.received) == (ttl, received)
 
@@ -329,7 +329,7 @@ def test_a_report_takes_what_is_usable(answer: dict[str, Any], ttl: int | None, 
         pytest.param({"advertiserId": 5.9e17}, None, id="a rounded one is none"),
     ],
 )
-def test_a_report_names_the_advertiser_in_digits(answer: dict[str, Any], advertiser_id: str | None) -> None:
+def test_a_report_keeps_every_digit_of_the_advertiser_id(answer: dict[str, Any], advertiser_id: str | None) -> None:
     assert AudienceReport.from_answer("1", answer).advertiser_id == advertiser_id
 
 
@@ -342,5 +342,5 @@ def test_a_report_names_the_advertiser_in_digits(answer: dict[str, Any], adverti
         pytest.param([{"cpmCents": -1, "currency": "USD"}, {"cpmCents": 1}, "x"], (), id="halves of one"),
     ],
 )
-def test_a_report_takes_fees_that_are_whole(listed: Any, fees: tuple[Fee, ...]) -> None:
+def test_a_report_ignores_incomplete_fees(listed: Any, fees: tuple[Fee, ...]) -> None:
     assert AudienceReport.from_answer("1", {"metadata": {"audienceFees": listed}}).fees == fees

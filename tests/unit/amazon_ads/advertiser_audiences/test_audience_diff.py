@@ -39,17 +39,17 @@ def fields(changes: dict[str, Any], listed: Audience = LISTED) -> list[str]:
         pytest.param({"renew": True}, ["renew"], id="renew"),
     ],
 )
-def test_a_setting_that_differs_from_the_request_is_named(changes: dict[str, Any], differing: list[str]) -> None:
+def test_a_setting_that_differs_from_the_request_is_a_mismatch(changes: dict[str, Any], differing: list[str]) -> None:
     assert fields(changes) == differing
 
 
-def test_an_audience_that_was_linked_without_settings_differs_in_every_setting_of_the_request() -> None:
+def test_an_audience_linked_without_settings_mismatches_every_requested_setting() -> None:
     bare = replace(LISTED, settings={}, country=None, computation_key=None)
     changes = {"ttl": 604_800, "computationKey": "lapsed", "dsp": False}
     assert fields(changes, bare) == ["countryCode", "ttl", "computationKey"]
 
 
-def test_each_has_a_remedy_and_shows_no_value() -> None:
+def test_a_mismatch_has_a_remedy_and_shows_no_value() -> None:
     changes = {"audienceName": "private name", "countryCode": "GB", "ttl": 77_777, "computationKey": "private_key"}
     found = mismatches(new_audience(REQUEST | changes, max_cpm_cents=0), LISTED)
     remedies = {each.field: each.remedy for each in found}

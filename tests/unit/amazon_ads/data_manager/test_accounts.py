@@ -14,7 +14,7 @@ from audience_sync.errors import InvalidSettings
         pytest.param("", " ", None, id="none: no datasets"),
     ],
 )
-def test_exactly_one_account_is_named_by_one_header(manager: str, dsp: str, header: dict[str, str] | None) -> None:
+def test_each_kind_of_account_has_its_own_header(manager: str, dsp: str, header: dict[str, str] | None) -> None:
     account = Account.from_parameters(manager, dsp)
     assert (account and account.header) == header
     assert account is None or account.is_manager == bool(manager.strip())
@@ -30,7 +30,7 @@ def test_exactly_one_account_is_named_by_one_header(manager: str, dsp: str, head
         pytest.param("a" * 257, "", ["DataManagerAccountId"], id="too long"),
     ],
 )
-def test_parameters_that_name_no_account_are_refused_by_name(manager: str, dsp: str, named: list[str]) -> None:
+def test_invalid_account_parameters_are_refused_by_name(manager: str, dsp: str, named: list[str]) -> None:
     with pytest.raises(InvalidSettings) as caught:
         Account.from_parameters(manager, dsp)
     assert all(word in str(caught.value) for word in named)

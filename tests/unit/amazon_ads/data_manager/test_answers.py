@@ -35,7 +35,7 @@ def share(**changed: Any) -> Share:
     return read
 
 
-def test_a_share_shows_what_the_dsp_console_lists() -> None:
+def test_a_share_holds_the_ids_that_the_dsp_console_lists() -> None:
     read = share()
     assert (read.audience_ids, read.audience_name, read.revoked_by) == (("37", "v2-37"), "Lapsed buyers", "")
     assert (read.destination, read.marketplace_id, read.application) == ("ENTITY1", "ATVPDKIKX0DER", "DSP_AUDIENCES")
@@ -54,7 +54,7 @@ def test_a_share_shows_what_the_dsp_console_lists() -> None:
         pytest.param({"metadata": None}, False, True, id="metadata of null"),
     ],
 )
-def test_a_share_is_told_from_others_and_from_revoked_ones(
+def test_a_share_matches_the_request_that_created_it_unless_it_is_revoked(
     changed: dict[str, Any], is_revoked: bool, is_for_body: bool
 ) -> None:
     read = share(**changed)
@@ -62,11 +62,11 @@ def test_a_share_is_told_from_others_and_from_revoked_ones(
 
 
 @pytest.mark.parametrize("share_id", [None, 7, "", "a/b", "..", "x" * 101, "sr-1\n"])
-def test_a_share_whose_id_no_path_can_hold_is_left_out(share_id: Any) -> None:
+def test_a_share_with_an_id_unfit_for_a_path_is_ignored(share_id: Any) -> None:
     assert shares({"sharingRules": [SHARE | {"sharingRuleId": share_id}, SHARE, "?"]}) == [share()]
 
 
-def test_words_that_are_logged_are_amazons() -> None:
+def test_unknown_words_in_the_status_of_a_share_are_dropped() -> None:
     read = share(status="Ada Lovelace", revokedBy="ada@example.com")
     assert (read.status, read.revoked_by) == ("", "")
 
@@ -81,7 +81,7 @@ def test_words_that_are_logged_are_amazons() -> None:
         (None, None),
     ],
 )
-def test_the_end_of_a_share_has_a_time_if_amazon_states_one(value: Any, at: float | None) -> None:
+def test_the_revocation_time_of_a_share_is_read_if_it_is_valid(value: Any, at: float | None) -> None:
     assert share(revokedTime=value).revoked_at == at
 
 
@@ -94,7 +94,7 @@ def test_the_end_of_a_share_has_a_time_if_amazon_states_one(value: Any, at: floa
         pytest.param(None, None, id="no list"),
     ],
 )
-def test_the_records_are_those_of_the_dataset(listed: Any, count: int | None) -> None:
+def test_the_record_count_is_that_of_the_requested_dataset(listed: Any, count: int | None) -> None:
     assert records({"datasets": listed}, "ds-1") == count
 
 
@@ -110,18 +110,18 @@ def test_the_records_are_those_of_the_dataset(listed: Any, count: int | None) ->
         pytest.param("a" * 129, False, id="too long"),
     ],
 )
-def test_a_dataset_id_is_what_our_tables_and_amazons_paths_can_hold(value: Any, is_id: bool) -> None:
+def test_a_dataset_id_fits_our_keys_and_amazons_paths(value: Any, is_id: bool) -> None:
     assert dataset_id(value) == (value if is_id else None)
 
 
-def test_a_list_of_datasets_keeps_those_with_an_id() -> None:
+def test_datasets_without_an_id_are_ignored() -> None:
     entry = {"dataSetId": "ds-1", "name": "lapsed", "countryCode": "DE", "description": "d", "idRetention": True}
     known = Dataset("ds-1", name="lapsed", country="DE", description="d", id_retention=True)
     assert datasets({"dataSets": [entry, {"name": "x"}, None, 7]}) == [known]
     assert datasets({"dataSets": None}) == datasets({}) == []
 
 
-def test_the_counts_of_a_dataset_are_numbers_or_unknown() -> None:
+def test_invalid_counts_of_a_dataset_are_unknown() -> None:
     answer = {
         "uploadCount": 7,
         "acceptedCount": 6.0,
@@ -136,11 +136,11 @@ def test_the_counts_of_a_dataset_are_numbers_or_unknown() -> None:
     assert Metrics.from_answer({"matchRecordPercentage": float("nan"), "uploadCount": "7"}) == Metrics()
 
 
-def test_the_funnel_adds_up_its_times() -> None:
+def test_the_funnel_sums_the_counts_of_all_periods() -> None:
     times = {"a": {"RECEIVED": 5, "VALID": 4, "OTHER": 9}, "b": {"RECEIVED": 2.0, "RESOLVED": 1, "CONSENTED": None}}
     assert Funnel.from_answer({"metrics": times | {"c": None}}) == Funnel(received=7, valid=4, resolved=1)
     assert Funnel.from_answer({"metrics": []}) == Funnel()
 
 
-def test_a_data_room_may_lack_any_field() -> None:
+def test_every_field_of_a_data_room_is_optional() -> None:
     assert DataRoom.from_answer({"accountId": "a", "region": None}) == DataRoom("a")

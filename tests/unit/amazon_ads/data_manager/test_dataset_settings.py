@@ -30,7 +30,7 @@ def faults_of(**fields: Any) -> dict[str, str]:
     return {fault.field: fault.allowed for fault in caught.value.faults}
 
 
-def test_the_bodies_are_amazons() -> None:
+def test_a_dataset_and_its_shares_have_exactly_these_bodies() -> None:
     dataset = requested(externalAudienceId="lapsed-1", idRetention="true", description="d")
     assert dataset.as_body() | {"name": ""} == {
         "name": "",
@@ -70,13 +70,13 @@ def test_the_bodies_are_amazons() -> None:
         pytest.param("山田", r"segment-[0-9a-f]{16}", id="other letters"),
     ],
 )
-def test_a_name_that_amazon_would_refuse_is_replaced(name: str, expected: str) -> None:
+def test_a_name_that_is_invalid_for_a_dataset_is_replaced_by_a_derived_one(name: str, expected: str) -> None:
     dataset = requested(audienceName=name)
     assert re.fullmatch(expected, dataset.name)
     assert (dataset.segment_name, requested(audienceName=name, ttl="").name) == (name, dataset.name)
 
 
-def test_the_replacement_is_another_for_another_audience() -> None:
+def test_derived_names_differ_between_audiences() -> None:
     """Names are unique at Amazon, and a dataset of the same name is adopted."""
     same = [requested(audienceName="VIP!"), requested(audienceName="VIP?"), requested()]
     same += [requested(externalAudienceId="x"), requested(externalAudienceId="y")]
@@ -92,7 +92,7 @@ def test_the_replacement_is_another_for_another_audience() -> None:
         pytest.param("x" * 127, "x" * 127, id="127 stay"),
     ],
 )
-def test_the_audience_in_dsp_has_segments_name(name: str, expected: str) -> None:
+def test_the_dsp_audience_keeps_segments_name_lengthened_to_10_characters(name: str, expected: str) -> None:
     share, _ = requested(audienceName=name).share_bodies("ds-1")
     assert share["metadata"]["audienceMetadata"]["audienceName"] == expected
 
@@ -108,7 +108,7 @@ def test_the_audience_in_dsp_has_segments_name(name: str, expected: str) -> None
         pytest.param({"ttl": "", "advertiserId": ""}, {"ttl": None}, id="empty fields of the audience API"),
     ],
 )
-def test_settings_become_what_amazon_takes(fields: dict[str, Any], body: dict[str, Any]) -> None:
+def test_settings_are_converted_to_the_request_body(fields: dict[str, Any], body: dict[str, Any]) -> None:
     built = requested(**fields).as_body()
     assert {name: built.get(name) for name in body} == body
 
@@ -130,13 +130,13 @@ def test_settings_become_what_amazon_takes(fields: dict[str, Any], body: dict[st
         pytest.param([DSP | {"advertiserId": n} for n in range(1, MAX_SHARES + 1)], MAX_SHARES, id="the most"),
     ],
 )
-def test_shares_are_a_list_or_its_json(shares: Any, destinations: Any) -> None:
+def test_shares_are_a_list_or_a_string_of_json(shares: Any, destinations: Any) -> None:
     bodies = requested(shares=shares).share_bodies("ds-1")
     named = [(body["destinationAccountId"], body["marketplaceId"]) for body in bodies]
     assert named == destinations or len(named) == destinations
 
 
-def test_the_parent_of_a_dsp_account_is_sent_if_it_is_given() -> None:
+def test_the_account_entity_id_of_a_share_is_sent_if_given() -> None:
     (body,) = requested(shares=[DSP | {"accountEntityId": "ENTITY9"}]).share_bodies("ds-1")
     assert body["accountEntityId"] == "ENTITY9"
 
@@ -174,13 +174,13 @@ ONE_OF = "exactly one of advertiserId"
         ),
     ],
 )
-def test_a_refusal_names_the_field_and_what_it_may_hold(fields: dict[str, Any], at_fault: str, allowed: str) -> None:
+def test_an_invalid_setting_names_its_allowed_values(fields: dict[str, Any], at_fault: str, allowed: str) -> None:
     ((named, stated),) = faults_of(**fields).items()
     assert named.startswith(at_fault)
     assert allowed in stated
 
 
-def test_all_faults_are_reported_at_once_and_without_values() -> None:
+def test_all_faults_are_reported_at_once_without_values() -> None:
     private = {
         "audienceName": "private\x00",
         "countryCode": "private",
@@ -211,7 +211,7 @@ def test_all_faults_are_reported_at_once_and_without_values() -> None:
         pytest.param(AMC | {"amcInstanceId": "amc2"}, "shares[0].amcInstanceId", id="another instance"),
     ],
 )
-def test_a_share_names_an_account_that_the_operator_lists(share: dict[str, str], at_fault: str | None) -> None:
+def test_a_share_to_an_account_outside_allowed_targets_is_refused(share: dict[str, str], at_fault: str | None) -> None:
     allowed = frozenset({"ENTITY1", "amc1"})
     if at_fault is None:
         assert new_dataset(EXTRAS | {"shares": [share]}, allowed_targets=allowed).shares
@@ -224,7 +224,7 @@ def test_a_share_names_an_account_that_the_operator_lists(share: dict[str, str],
     assert "ENTITY1" not in stated, "strangers to the list do not get to see it"
 
 
-def test_the_countries_are_those_of_the_api() -> None:
+def test_accepted_countries_match_amazons_schema() -> None:
     assert set(SCHEMA["$defs"]["CountryCode"]["enum"]) == ACCEPTED
 
 

@@ -28,7 +28,7 @@ def emails(count: int) -> list[dict[str, str]]:
     return [{"email": f"{number:064x}"} for number in range(count)]
 
 
-def test_a_member_carries_every_identifier_under_the_name_of_this_api_with_country_and_consent() -> None:
+def test_a_member_has_every_identifier_under_its_data_manager_name_with_country_and_consent() -> None:
     record = audience_record("m1", "CREATE", [EVERY_IDENTIFIER], "DE", {"geo": {"ipAddress": "192.0.2.1"}} | GRANTED)
     assert member(record) == {
         "externalUserId": "m1",
@@ -38,11 +38,11 @@ def test_a_member_carries_every_identifier_under_the_name_of_this_api_with_count
     }
 
 
-def test_without_country_and_consent_a_member_states_neither() -> None:
+def test_a_member_without_country_and_consent_has_no_user_consent() -> None:
     assert "userConsent" not in member(audience_record("m1", "CREATE", emails(1), None, {}))
 
 
-def test_a_member_holds_the_ten_identities_named_last() -> None:
+def test_a_member_has_at_most_10_identities() -> None:
     identities = member(audience_record("m1", "CREATE", emails(11), "US", GRANTED))["userIdentity"]["hashedPiis"]
     assert [each["em"] for each in identities] == [each["email"] for each in emails(10)]
 
@@ -61,7 +61,7 @@ def test_a_member_holds_the_ten_identities_named_last() -> None:
         pytest.param({}, False, id="nothing"),
     ],
 )
-def test_amazon_takes_a_removal_with_its_own_signal_granted(consent: dict[str, Any], allows: bool) -> None:
+def test_a_removal_needs_amzn_user_data_granted(consent: dict[str, Any], allows: bool) -> None:
     assert has_consent({"userConsent": consent}) is allows
 
 
@@ -74,14 +74,14 @@ def test_amazon_takes_a_removal_with_its_own_signal_granted(consent: dict[str, A
         pytest.param(DENIED, Destination(), False, True, id="the audience API needs no consent"),
     ],
 )
-def test_amazon_ignores_the_removal_of_a_denied_member_and_only_one_with_consent_is_a_proof(
+def test_a_removal_of_a_denied_member_is_ignored_and_only_one_with_consent_is_proof(
     consent: dict[str, Any], destination: Destination, ignored: bool, proof: bool
 ) -> None:
     leaving = change("m1", "a", exits=True, record={"userConsent": consent}, destination=destination)
     assert (is_ignored(destination, leaving.record), is_proof(leaving)) == (ignored, proof)
 
 
-def test_only_an_exit_from_a_dataset_leaves_its_consent_to_the_row() -> None:
+def test_an_exit_from_a_dataset_carries_no_empty_consent() -> None:
     record = audience_record("m1", "DELETE", [], None, {})
     assert exit_record(record, Destination()) == record
     assert "userConsent" not in exit_record(record, of_data_manager())

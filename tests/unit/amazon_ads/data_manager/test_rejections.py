@@ -37,7 +37,7 @@ def errors(*indices: Any) -> dict[str, Any]:
         pytest.param({"errors": {"0": "?"}}, 1, {0}, None, id="the only member, in another form of list"),
     ],
 )
-def test_refused_members_are_found_by_place(
+def test_rejected_members_are_found_by_index_from_0_or_from_1(
     answer: dict[str, Any], sent: int, places: set[int], first: int | None
 ) -> None:
     rejected, shown = rejected_members(answer, sent)
@@ -45,7 +45,7 @@ def test_refused_members_are_found_by_place(
 
 
 @pytest.mark.parametrize(("first", "places"), [(0, {1, 2}), (1, {0, 1})])
-def test_an_answer_that_does_not_show_the_first_place_is_read_as_an_earlier_one(first: int, places: set[int]) -> None:
+def test_ambiguous_indices_are_read_as_in_an_earlier_answer(first: int, places: set[int]) -> None:
     rejected, shown = rejected_members(errors(1, 2), 3, first)
     assert ({*rejected}, shown) == (places, first)
     assert rejected_members({}, 3, first) == ({}, first)
@@ -64,7 +64,7 @@ def test_an_answer_that_does_not_show_the_first_place_is_read_as_an_earlier_one(
         pytest.param({"errors": "?"}, id="no list"),
     ],
 )
-def test_if_nobody_can_say_which_members_are_refused_the_upload_is_so_that_it_is_halved(answer: dict[str, Any]) -> None:
+def test_an_upload_is_rejected_whole_if_the_answer_does_not_show_which_members_are(answer: dict[str, Any]) -> None:
     with pytest.raises(RequestRejected, match="does not say which") as caught:
         rejected_members(answer, 3)
     assert caught.value.status == 400
@@ -103,7 +103,7 @@ def test_if_nobody_can_say_which_members_are_refused_the_upload_is_so_that_it_is
         pytest.param({"errors": ["?", {"errorCode": 7}, None]}, 400, "Amazon refuses the member: 7", id="odd entries"),
     ],
 )
-def test_a_rejection_carries_amazons_code_and_its_known_words(error: dict[str, Any], status: int, message: str) -> None:
+def test_a_rejection_has_amazons_code_and_redacted_message(error: dict[str, Any], status: int, message: str) -> None:
     rejected, _ = rejected_members({"errors": [error]}, 1)
     assert (rejected[0].status, str(rejected[0])) == (status, message)
     assert len(str(rejected_members({"errors": [{"details": "value " * 150}]}, 1)[0][0])) < 250

@@ -53,7 +53,7 @@ def test_the_table_never_disagrees_with_phonenumbers(written: str, country: str 
 
 
 @pytest.mark.parametrize(("country", "plan"), _PLANS.items())
-def test_the_table_holds_what_phonenumbers_knows(country: str, plan: _Plan) -> None:
+def test_the_table_agrees_with_the_metadata_of_phonenumbers(country: str, plan: _Plan) -> None:
     main = phonenumbers.region_code_for_country_code(int(plan.code))  # its lengths hold for all with that code
     metadata = phonenumbers.PhoneMetadata.metadata_for_region(main)
     own = phonenumbers.PhoneMetadata.metadata_for_region(country)
@@ -95,7 +95,7 @@ ORDINARY = {
 
 
 @pytest.mark.parametrize(("country", "written"), ORDINARY.items())
-def test_an_ordinary_number_of_every_country_needs_the_table_only(country: str, written: str) -> None:
+def test_an_ordinary_number_of_every_country_is_read_from_the_table(country: str, written: str) -> None:
     national = from_table(written.translate(_NO_PUNCTUATION), country)
     assert national is not None
     for international in (f"+{national}", f"00{national}"):
@@ -114,13 +114,13 @@ def test_an_ordinary_number_of_every_country_needs_the_table_only(country: str, 
         pytest.param("461234567890", "SE", None, id="SE: just as long as the longest national number"),
     ],
 )
-def test_the_table_takes_a_countrys_own_code_for_one_only_where_it_is_certain(
+def test_leading_digits_are_a_calling_code_only_if_the_number_would_be_too_long_without_one(
     digits: str, country: str, number: str | None
 ) -> None:
     assert from_table(digits, country) == number
 
 
-def test_a_number_is_written_with_100_characters_at_most() -> None:
+def test_a_phone_number_has_at_most_100_characters() -> None:
     assert normalize("phone", "202" + " " * 90 + "5550143", "US") == "12025550143"
     assert normalize("phone", "202" + " " * 91 + "5550143", "US") is None
 
@@ -157,13 +157,13 @@ assert "phonenumbers" in sys.modules
         pytest.param("+", "GB", None, id="a plus"),
     ],
 )
-def test_numbers_are_read_as_people_write_them(written: str, country: str, expected: str | None) -> None:
+def test_phone_numbers_are_read_in_common_notations(written: str, country: str, expected: str | None) -> None:
     assert normalize("phone", written, country) == expected
 
 
 @given(written_numbers(), st.sampled_from([*_PLANS, None]))
 @settings(deadline=None, max_examples=500)
-def test_a_number_with_a_plus_in_front_is_the_same_number_from_every_country(written: str, country: str | None) -> None:
+def test_a_number_with_a_plus_does_not_depend_on_the_country(written: str, country: str | None) -> None:
     number = normalize("phone", written, country)
     if number is not None and "0" not in number[1:5]:  # a zero there may be read as one more trunk prefix
         assert normalize("phone", f"+{number}", "US") == number
