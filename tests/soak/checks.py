@@ -8,7 +8,7 @@ from audience_sync.members.membership import MAX_IDENTITIES
 from audience_sync.runtime.metric_names import CHANGES_ACCEPTED, CHANGES_COMPLETED
 from tests.soak.clock import EPOCH
 from tests.soak.erasure import held_in, to_erase
-from tests.soak.events import MOVED, StatedChange, Version, audiences_of
+from tests.soak.events import StatedChange, Version, audiences_of
 from tests.soak.finding import Finding
 from tests.soak.held import Identity, Member
 from tests.soak.proofs import of_deletions, of_proofs
@@ -22,12 +22,10 @@ NEVER = Version(-(2**63), False, "")
 def findings(simulation: Simulation) -> list[Finding]:
     """Return everything that does not hold at the end."""
     found: list[Finding] = []
-    parked = _parked(simulation)
+    parked = simulation.dead_letters.members() & simulation.traffic.stated.keys()
     for member, stated in sorted(simulation.traffic.stated.items()):
-        found += _of_member(simulation, simulation.placed(member), stated, is_parked=member in parked)
-        for former in simulation.places(member)[1:]:
-            found += _of_former(simulation, former, stated)
-    for member in sorted(simulation.amazon.audiences.keys() - simulation.known()):
+        found += _of_member(simulation, member, stated, is_parked=member in parked)
+    for member in sorted(simulation.amazon.audiences.keys() - simulation.traffic.stated.keys()):
         if simulation.amazon.held_by(member):
             found.append(Finding("stale", "of whom no event stated anything here", member))
     found += _dropped(simulation)
@@ -73,8 +71,8 @@ def _of_member(
         since = [change for change in stated if not change.exits and change.version > exit_version]
         wanted = frozenset[Identity]().union(*(change.identities for change in since))
         destinations = {each.audience_id: each.destination for each in audiences_of(simulation.profile.datasets)}
-        destination = destinations.get(member[0], MOVED.destination)
-        if len(wanted - held) > max(0, len(wanted) - upload_rules(destination).max_identities) and not is_parked:
+        most = upload_rules(destinations[member[0]]).max_identities
+        if len(wanted - held) > max(0, len(wanted) - most) and not is_parked:
             known = simulation.amazon.audiences.get(member, {})
             sent_at = max((known[each].sent_at for each in wanted - held if each in known), default=0.0)
             is_sent = sent_at > simulation.accepted_at[newest] - AT_ONCE
@@ -97,16 +95,6 @@ def _of_member(
         yield Finding("kept" if _expires_only(simulation, member) else "unerased", f"{len(left)} identities", member)
 
 
-def _of_former(simulation: Simulation, former: Member, stated: list[StatedChange]) -> Iterator[Finding]:
-    """Yield what is left of a member in an audience that was moved and ended."""
-    if former in simulation.dead_letters.members():
-        return
-    if simulation.amazon.held_by(former):
-        yield Finding("not empty", "after its end", former)
-    if held_in(simulation.stack.members, former, to_erase(stated)):
-        yield Finding("kept" if _expires_only(simulation, former) else "unerased", "after its end", former)
-
-
 def _removal(stated: list[StatedChange], identities: set[Identity]) -> str:
     """Name what should have removed identities: a deletion notice, if there was one since they were last named."""
     named = max(change.version for change in stated if change.identities & identities and not change.exits)
@@ -117,11 +105,6 @@ def _expires_only(simulation: Simulation, member: Member) -> bool:
     rows = [row for row in simulation.stack.members.rows.values() if row.get("member") and member_of(row) == member]
     states = [state_from_row(row) for row in rows]
     return any(state.late_jobs or len(state.to_remove) > MAX_IDENTITIES for state in states)
-
-
-def _parked(simulation: Simulation) -> set[Member]:
-    parked = simulation.dead_letters.members()
-    return {member for member in simulation.traffic.stated if simulation.placed(member) in parked}
 
 
 def _dropped(simulation: Simulation) -> Iterator[Finding]:

@@ -1,6 +1,7 @@
 """The dead letters of a simulation: judged as they arrive, and redriven as an operator does."""
 
 import json
+from collections.abc import Container
 from random import Random
 from typing import Any
 
@@ -37,7 +38,7 @@ class DeadLetters:
         """Return the members that the queue's messages are about."""
         return {member for body in self.bodies() for member in _members(body)}
 
-    def redrive(self, known: set[Member], share: float = 1.0) -> None:
+    def redrive(self, known: Container[Member], share: float = 1.0) -> None:
         """Send messages back to the change queue. Those that name no known member are deleted.
 
         Args:

@@ -25,7 +25,6 @@ AUDIENCES = [
 
 
 CONSENT = {"amznUserData": "GRANTED", "amznAdStorage": "GRANTED"}
-MOVED = AUDIENCES[1]  # in the profile with moves
 
 
 def audiences_of(datasets: int, *, shared_key: bool = False) -> list[Audience]:
@@ -90,18 +89,16 @@ def membership_event(
     is_in: bool,
     others: Sequence[Audience] = (),
     consents: bool = True,
-    moves: bool = False,
 ) -> Event:
     """Build the event of a member who enters or leaves. `at` in epoch milliseconds; no email where it is empty.
 
-    `others` have the same computation key. Without consent, a member enters no dataset. With
-    `moves`, the audience may move to one.
+    `others` have the same computation key. Without consent, a member enters no dataset.
     """
     key = str(audience.computation_key)
     properties: dict[str, Any] = {"audience_key": key, key: is_in}
     reached = [audience, *others]
     needing = [each for each in reached if is_in and api_of(each.destination) is Api.DATA_MANAGER]
-    if (needing and consents) or (is_in and moves):
+    if needing and consents:
         properties |= CONSENT
     elif needing:
         reached = [each for each in reached if each not in needing]

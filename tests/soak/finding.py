@@ -29,7 +29,6 @@ KINDS = {
     "counted twice": "more changes completed than accepted, and than messages were left or sent once more",
     "no reason": "a dead letter without a reason",
     "misparked": "a dead letter names a job that did not reject the change in it",
-    "not empty": "an audience that was moved and ended has a member",
     "needless": "a dead letter of an exit for which no identifier is known",
     "dropped": "an invocation that Lambda refused as part of a recursive loop",
     "failed runs": "a scheduled function did not get an answer, and its next run is the retry",

@@ -29,7 +29,6 @@ class Network:
 
     def __init__(self, clock: SimulatedClock, schedule: Schedule, random: Random, faults: Faults) -> None:
         self.calls: Counter[str] = Counter()  # by service
-        self.kills = 0
         self.digest = hashlib.sha256()
         self.is_traced = False
         self.recounts = Recounts()
@@ -58,7 +57,6 @@ class Network:
             )
         self.digest.update(f"{self._clock.now:.6f} {invocation.number} {call.operation} {ending}\n".encode())
         if self._random.random() < self._faults.profile.kills:
-            self.kills += 1
             self._schedule.after(self._random.uniform(0.0, travel + back), partial(self._kill, invocation))
         error = (
             "refused"

@@ -92,7 +92,6 @@ class Profile:
     identities: int = 1  # new ones in one event, at most
     is_apart: bool = False  # the events of one enter are in requests of their own, seconds apart
     slow: float = 0.03  # share of calls that take up to nine tenths of their timeout
-    moves: bool = False  # an audience is moved to a dataset, and back: tests/soak/moves.py
     commands: tuple[
         str, ...
     ] = ()  # "import", "compare": an operator runs one for some requests, tests/soak/operator.py
@@ -102,7 +101,6 @@ class Profile:
     events_of_member: int = 14  # on average
     shared: float = 0.03  # share of enters that have an address of another person
     deletes: str = ""  # one of datasets.REACHES; empty: drawn from the seed
-    old_notices: int = 0  # people of whom the version before recorded a notice: tests/soak/update.py
     lasts: float = 0.0  # seconds from the last event until nothing fails any more
     is_redriven: bool = True  # dead letters, from time to time; otherwise after the last fault only
     by_hand: float = 0.0  # messages that a person puts into the change queue, for each request
@@ -267,8 +265,6 @@ _ERASURES = [
             Phase(pause=18 * HOUR, notices=0.0, exits=0.3, fails=("deletions",)),
         ),
     ),
-    # The version before has recorded notices for forty days, and many of these people are back.
-    replace(_PEOPLE, name="update", old_notices=24, phases=(Phase(), Phase(pause=30 * HOUR))),
 ]
 DAY = 24 * HOUR
 _COMMANDS = [
@@ -325,8 +321,6 @@ PROFILES = {
         _DATA_MANAGER,
         replace(_DATA_MANAGER, name="data-manager-ids", identities=30),
         replace(_ALL, name="both-apis", datasets=2, shared_key=True, denials=0.5, spare_deletions=4),
-        replace(_ALL, name="moves", moves=True, denials=0.3, spare_deletions=4),
-        replace(_DISORDER, name="moves-only", moves=True),
         *_ERASURES,
         *_COMMANDS,
     ]

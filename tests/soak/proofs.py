@@ -21,11 +21,7 @@ def of_deletions(simulation: Simulation, parked: set[Member]) -> Iterator[Findin
     for person in sorted({user for _, user in simulation.traffic.stated}):
         member = (EVERY_AUDIENCE, person)
         stated = [change for each, some in simulation.traffic.stated.items() if each[1] == person for change in some]
-        notices = {each.version: each for each in stated if each.erase and simulation.accepted_at[each] >= EPOCH}
-        before = [
-            simulation.accepted_at[each] for each in stated if each.erase and simulation.accepted_at[each] < EPOCH
-        ]
-        first = max(before, default=0.0)  # deleted by the version before
+        notices = {each.version: each for each in stated if each.erase}
         redriven = sum(whom == member for _, whom in simulation.dead_letters.redrives)
         deletions = datasets.deletions.get(person, [])
         enters = [at for (_, user), some in datasets.accepted.items() if user == person for at in some]
@@ -33,13 +29,13 @@ def of_deletions(simulation: Simulation, parked: set[Member]) -> Iterator[Findin
             yield Finding("deleted for nothing", "without a notice", member)
         elif len(deletions) > len(notices) + spare + redriven:
             yield Finding("asked too often", f"{len(deletions)} for {len(notices)}", member)
-        for last, at in pairwise([first, *deletions]):
+        for last, at in pairwise([0.0, *deletions]):
             # Somebody whom only the audience API knows is deleted once: the row in a dataset may have expired.
             is_known = not last and any(user == person for _, user in simulation.amazon.received)
             if not spare and not is_known and not any(last < enter <= at for enter in enters):
                 yield Finding("deleted for nothing", "without an enter since the last deletion", member)
         if notices and not any(whom[1] == person for whom in parked):
-            newest, last = notices[max(notices)], max([first, *deletions])
+            newest, last = notices[max(notices)], max([0.0, *deletions])
             noticed = simulation.accepted_at[newest]
             known = max(each.version for each in stated if simulation.accepted_at[each] <= noticed)
             if known == newest.version and any(last < enter < noticed for enter in enters):
@@ -56,10 +52,7 @@ def of_proofs(simulation: Simulation, parked: set[Member]) -> Iterator[Finding]:
             continue
         person = state.member[1]
         concerned = {
-            place: to_erase(changes)
-            for stated, changes in simulation.traffic.stated.items()
-            for place in simulation.places(stated)
-            if stated[1] == person
+            place: to_erase(changes) for place, changes in simulation.traffic.stated.items() if place[1] == person
         }
         left = [place for place, identities in concerned.items() if simulation.amazon.held_by(place) & identities]
         in_rows = any(held_in(simulation.stack.members, place, each) for place, each in concerned.items())

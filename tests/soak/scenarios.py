@@ -1,28 +1,15 @@
-"""The smallest scenarios in which delivery did not come to rest, or did not erase. `python -m tests.soak.scenarios`.
+"""The smallest scenarios in which delivery did not come to rest, or did not erase."""
 
-Prints the uploads of each hour, and the end: who is in, hashes that should have been erased, hours to rest.
-"""
-
-import sys
-from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from random import Random
 from typing import Literal
 
-from tests.soak.clock import EPOCH
 from tests.soak.datasets import REACHES
-from tests.soak.erasure import held_in, to_erase
-from tests.soak.events import identity_of
 from tests.soak.faults import PlannedFault
-from tests.soak.reproducible import fix_hashes
 from tests.soak.script import HOUR, MINUTE, Copies, Outage, Scenario, ScriptedSimulation, Sent
-from tests.soak.simulation import STORM
-from tests.soak.uploads import uploads_by_member
 
 IN_TIME = 5 * MINUTE  # of an ordinary job
-SHOWN_HOURS = 8
-FLOOD = 7_000  # records after the last change, at which a printed scenario is given up
 
 
 def _always(seconds: float) -> Callable[[int], float]:
@@ -235,38 +222,8 @@ SCENARIOS: dict[str, Callable[[], Scenario]] = {
 }
 
 
-def describe(simulation: ScriptedSimulation) -> str:
-    """Return the uploads of each hour, and what is left at the end."""
-    hours = Counter(int((job.accepted_at - EPOCH) // HOUR) for job in simulation.amazon.jobs.values())
-    shown = [str(hours[hour]) for hour in range(min(SHOWN_HOURS, max(hours, default=0) + 1))]
-    later = sum(count for hour, count in hours.items() if hour >= SHOWN_HOURS)
-    after_last = max(each.after_last for each in uploads_by_member(simulation))
-    emails = {identity_of(sent.email): sent.email for sent in simulation.scenario.sent}
-    members = simulation.traffic.stated
-    held = {member: simulation.amazon.held_by(member) for member in members}
-    inside = [f"{len(held)} members"] if len(held) > 3 else sorted(emails[each] for each in set().union(*held.values()))
-    left = sum(len(held_in(simulation.stack.members, member, to_erase(members[member]))) for member in members)
-    rest = f"rest after {simulation.rest / HOUR:.1f} h" if simulation.is_drained else "no rest"
-    return (
-        f"{simulation.scenario.name}: {', '.join(shown)} uploads an hour, {later} later; "
-        f"{after_last} records after the last change; in: {', '.join(inside) or 'nobody'}; {left} hashes left; {rest}"
-    )
-
-
-def run_script(name: str, seed: int = 1, storm: int = STORM) -> ScriptedSimulation:
+def run_script(name: str, seed: int) -> ScriptedSimulation:
     """Run a scenario to its end. Loops are allowed: the scenarios are about delivery, not about Lambda."""
-    simulation = ScriptedSimulation(SCENARIOS[name](), seed=seed, recursive_loop="Allow", storm=storm)
+    simulation = ScriptedSimulation(SCENARIOS[name](), seed=seed, recursive_loop="Allow")
     simulation.run()
     return simulation
-
-
-def main() -> None:
-    """Print every scenario, or those that the command line names."""
-    for name in sys.argv[1:] or SCENARIOS:
-        members = {sent.user for sent in SCENARIOS[name]().sent}
-        print(describe(run_script(name, storm=FLOOD // len(members))), flush=True)  # noqa: T201
-
-
-if __name__ == "__main__":
-    fix_hashes("tests.soak.scenarios")
-    main()

@@ -10,7 +10,7 @@ from tests.soak.clock import EPOCH
 from tests.soak.events import Event, audiences_of, deletion_notice, denial, membership_event
 from tests.soak.faults import PlannedFault
 from tests.soak.profiles import CALM
-from tests.soak.simulation import STORM, Simulation
+from tests.soak.simulation import Simulation
 
 MINUTE = 60.0  # seconds
 HOUR = 3600.0  # seconds
@@ -82,7 +82,6 @@ class ScriptedSimulation(Simulation):
         *,
         seed: int = 1,
         recursive_loop: str | None = None,
-        storm: int = STORM,
         is_traced: bool = False,
     ) -> None:
         profile = replace(
@@ -92,7 +91,7 @@ class ScriptedSimulation(Simulation):
             datasets=scenario.datasets,
             deletes=scenario.deletes,
         )
-        super().__init__(seed, profile, 0, is_traced=is_traced, recursive_loop=recursive_loop, storm=storm)
+        super().__init__(seed, profile, 0, is_traced=is_traced, recursive_loop=recursive_loop)
         self.scenario = scenario
         self.amazon.job_seconds = scenario.job_seconds
 

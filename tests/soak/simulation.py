@@ -14,18 +14,16 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from audience_sync.amazon_ads.apis import has_jobs
-from audience_sync.members.membership import EVERY_AUDIENCE, Audience
+from audience_sync.members.membership import Audience
 from tests.aws_fixtures import EVENT_KEY
-from tests.soak import update
 from tests.soak.amazon import Amazon
 from tests.soak.calls import Invocation
 from tests.soak.clock import SimulatedClock
 from tests.soak.cloudwatch import CloudWatch
 from tests.soak.dead_letters import DeadLetters
-from tests.soak.events import AUDIENCES, MOVED, SegmentRequest, StatedChange, audiences_of
+from tests.soak.events import AUDIENCES, SegmentRequest, StatedChange, audiences_of
 from tests.soak.faults import Faults
 from tests.soak.lambda_service import Lambda
-from tests.soak.moves import Moves
 from tests.soak.network import Network
 from tests.soak.operator import Operator
 from tests.soak.process import answer_body, api_gateway_event, simulated
@@ -55,7 +53,6 @@ class Simulation:
     events: int
     is_traced: bool = False
     recursive_loop: str | None = None  # replaces the template's RecursiveLoop
-    storm: int = STORM
     is_drained: bool = False
     rest: float = 0.0  # seconds from the last fault, change or redrive until nothing was sent, queued or pending
     sent_at_rest: int = 0  # uploads after that
@@ -83,9 +80,7 @@ class Simulation:
         self.amazon.datasets.deletes = self.profile.deletes or self.amazon.datasets.deletes
         self.accepted_at: dict[StatedChange, float] = {}  # when ingest first answered 200
         self.last_accepted: dict[Member, float] = {}  # when ingest last did so for a change of a member
-        self.traffic.add_old(update.install(self))
         self.renewals: list[float] = []  # when the renewal ran
-        self.moves = Moves(self, Random(self.seed + 2)) if self.profile.moves else None
         acts = any(phase.acts for phase in self.profile.phases)
         self.operator = Operator(self, Random(self.seed + 3)) if self.profile.commands or acts else None
         self._failing: list[str] = []
@@ -105,9 +100,7 @@ class Simulation:
                 for _ in range(ROUNDS):
                     if not self.dead_letters.bodies() or not self.is_drained:
                         break
-                    self.dead_letters.redrive(self.known())
-                    if self.moves:
-                        self.moves.repeat()
+                    self.dead_letters.redrive(self.traffic.stated)
                     self.is_drained = self._drain()
                 if self.is_drained:
                     before = self.amazon.uploads
@@ -124,13 +117,13 @@ class Simulation:
         """Go on until nothing is under way any more; return whether that happened in time, and without a storm."""
         begun, records = self.clock.now, self.amazon.records
         limit = begun + LONGEST_DRAIN
-        most = records + self.storm * len(self.traffic.stated)
+        most = records + STORM * len(self.traffic.stated)
         while self.clock.now < limit and self.amazon.records < most:
             self.schedule.run_while(
                 lambda: not self._is_at_rest and self.clock.now < limit and self.amazon.records < most
             )
             rested, uploads = self.clock.now, self.amazon.uploads
-            self.schedule.run_for(SETTLED if self.profile.datasets or self.moves else LATE_ARRIVAL + 1)
+            self.schedule.run_for(SETTLED if self.profile.datasets else LATE_ARRIVAL + 1)
             if self._is_at_rest and self.amazon.uploads == uploads:
                 self.rest = max(self.rest, rested - max([begun, *self.last_accepted.values()]))
                 return True
@@ -138,10 +131,9 @@ class Simulation:
 
     @property
     def _is_at_rest(self) -> bool:
-        has_moved = self.moves is None or self.moves.is_over
         is_alone = self.operator is None or self.operator.is_over
         is_idle = self.functions.is_idle and not (self.waiting_requests or self.amazon.unfinished)
-        return has_moved and is_alone and is_idle
+        return is_alone and is_idle
 
     def _audiences(self) -> list[Audience]:
         """Return the audiences that are listed, with the ttl of the profile."""
@@ -153,25 +145,6 @@ class Simulation:
         self.amazon.ttls = {each.audience_id: ttl for each in audiences if has_jobs(each.destination)}
         settings = {"renew": True, "ttl": round(ttl)}
         return [replace(each, settings=settings if each.audience_id in self.amazon.ttls else {}) for each in audiences]
-
-    def placed(self, member: "Member") -> "Member":
-        """Return where a member belongs of whom events have stated something."""
-        return self.moves.of(member) if self.moves else member
-
-    def places(self, member: "Member") -> "list[Member]":
-        """Return where a stated member belongs and was; of EVERY_AUDIENCE, the places of all the person's members."""
-        if member[0] == EVERY_AUDIENCE:
-            return [place for each in self.traffic.stated if each[1] == member[1] for place in self.places(each)]
-        return [self.placed(member), *(self.moves.formerly(member) if self.moves else ())]
-
-    def stated_of(self, member: "Member") -> list[StatedChange]:
-        """Return what events have stated about a member, in whichever audience it is now or was."""
-        stated = self.traffic.stated
-        return stated[member] if member in stated else stated[MOVED.audience_id, member[1]]
-
-    def known(self) -> "set[Member]":
-        """Return the members about whom events have stated something, wherever they are or were."""
-        return {place for each in self.traffic.stated for place in (each, *self.places(each))}
 
     def _begin(self) -> None:
         self.schedule.after(0.0, self._next_request)
@@ -288,30 +261,14 @@ class Simulation:
 
     def _repeat_redrive(self) -> None:
         if self.profile.is_redriven and not self.faults.have_ended:
-            self.dead_letters.redrive(self.known(), share=0.5)
+            self.dead_letters.redrive(self.traffic.stated, share=0.5)
             self.schedule.after(self.random.uniform(600.0, 3600.0), self._repeat_redrive)
 
 
+_RECORD = {"externalUserId": "by_hand", "action": "CREATE", "hashedPII": [{"email": "\ud800"}], "userConsent": {}}
+_CHANGE = {"at": 1_800_000_000_000, "id": "by-hand", "record": _RECORD}
 _BY_HAND = [
     "not JSON",
     '{"v": 99}',
-    json.dumps(
-        {
-            "v": 1,
-            "audienceId": AUDIENCES[0].audience_id,
-            "connectionId": None,
-            "changes": [
-                {
-                    "at": 1_800_000_000_000,
-                    "id": "by-hand",
-                    "record": {
-                        "externalUserId": "by_hand",
-                        "action": "CREATE",
-                        "hashedPII": [{"email": "\ud800"}],
-                        "userConsent": {},
-                    },
-                }
-            ],
-        }
-    ),
+    json.dumps({"v": 1, "audienceId": AUDIENCES[0].audience_id, "connectionId": None, "changes": [_CHANGE]}),
 ]

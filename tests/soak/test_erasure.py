@@ -31,5 +31,7 @@ def stated(*events: str) -> list[StatedChange]:
         pytest.param(stated("enter a", "notice", "enter b")[::-1], {"a"}, id="in whatever order events arrive"),
     ],
 )
-def test_what_has_to_be_erased(changes: list[StatedChange], expected: set[str]) -> None:
+def test_a_notice_concerns_identities_that_no_later_event_names(
+    changes: list[StatedChange], expected: set[str]
+) -> None:
     assert to_erase(changes) == expected

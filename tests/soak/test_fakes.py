@@ -14,22 +14,7 @@ from tests.soak.profiles import CALM, EFFECTIVE
 from tests.soak.schedule import Schedule
 
 
-def test_a_message_received_too_often_moves_to_the_dead_letters() -> None:
-    clock = SimulatedClock()
-    queue, dead = (sqs.StoredQueue(name, clock, visibility=30.0, retention=86_400.0) for name in ("queue", "dead"))
-    queue.dead_letters, queue.max_receives = dead, 2
-    queue.put("body", 5.0)
-    assert queue.receive(Random(1), 10, 0.0) == []  # delayed
-    clock.now += 5.0
-    for _ in range(2):
-        assert [message.body for message in queue.receive(Random(1), 10, 0.0)] == ["body"]
-        assert queue.receive(Random(1), 10, 0.0) == []  # invisible
-        clock.now += 30.0
-    assert queue.receive(Random(1), 10, 0.0) == []
-    assert [message.body for message in dead.messages.values()] == ["body"]
-
-
-def test_visible_messages_those_in_flight_and_delayed_ones_are_counted_apart() -> None:
+def test_visible_in_flight_and_delayed_messages_are_counted_apart() -> None:
     queue = sqs.StoredQueue("queue", SimulatedClock(), visibility=30.0, retention=86_400.0)
     queue.put("in flight")
     queue.receive(Random(1), 10, 0.0)
@@ -44,7 +29,7 @@ def test_a_duplicate_reaches_two_consumers() -> None:
     assert len(queue.receive(Random(1), 10, 1.0)) == len(queue.receive(Random(1), 10, 1.0)) == 1
 
 
-def test_copies_of_a_message_are_delivered_although_it_was_deleted_or_hidden() -> None:
+def test_copies_are_delivered_although_the_message_was_deleted() -> None:
     clock = SimulatedClock()
     queue = sqs.StoredQueue("queue", clock, visibility=30.0, retention=86_400.0)
     queue.put("body")

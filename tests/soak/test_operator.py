@@ -18,7 +18,7 @@ def kinds(profile: str, seeds: Iterable[int], events: int) -> set[str]:
     return {each.kind for seed in seeds for each in run(seed, events, profile)[1]}
 
 
-def test_commands_are_cut_off_and_run_to_their_end() -> None:
+def test_interrupted_and_killed_commands_are_completed() -> None:
     simulation, _ = run(1, 150, "commands-only")
     assert simulation.operator
     ended = simulation.operator.ended
@@ -26,7 +26,7 @@ def test_commands_are_cut_off_and_run_to_their_end() -> None:
     assert {each.split(": ")[1] for each in ended} >= {"done", "killed", "interrupted"}
 
 
-def test_an_import_that_resumes_too_late_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_soak_finds_an_import_that_resumes_too_late(monkeypatch: pytest.MonkeyPatch) -> None:
     load = ImportState.load
 
     def skip(self: ImportState) -> Progress | None:
@@ -37,7 +37,7 @@ def test_an_import_that_resumes_too_late_is_found(monkeypatch: pytest.MonkeyPatc
     assert any(kinds("commands-only", [seed], 150) & {"lost", "stale"} for seed in (5, 7, 10, 1, 2, 3))
 
 
-def test_a_repair_that_adds_nobody_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_soak_finds_a_repair_that_adds_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     compare = Comparison.compare
 
     def forget(self: Comparison, *arguments: object) -> None:
@@ -48,12 +48,12 @@ def test_a_repair_that_adds_nobody_is_found(monkeypatch: pytest.MonkeyPatch) -> 
     assert "lost" in kinds("commands-only", (1, 2, 3), 150)
 
 
-def test_a_renewal_that_sends_nobody_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_soak_finds_a_renewal_that_sends_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(MembershipScan, "last_sent_before", lambda *_: Page([], 0, None))
     assert "dropped early" in kinds("renewal-months", [2], 40)
 
 
-def test_a_renewal_that_brings_back_who_has_left_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_soak_finds_a_renewal_that_brings_back_leavers(monkeypatch: pytest.MonkeyPatch) -> None:
     def everybody(self: MembershipScan, _moment: int, cursor: Cursor) -> Page:
         states = [state for page in self.states(cursor.audience_id) for state in page]
         changes = [

@@ -76,7 +76,7 @@ WRONG: dict[str, Callable[[ScriptedSimulation], None]] = {
 
 
 @pytest.mark.parametrize("kind", WRONG)
-def test_each_kind_of_error_is_found(kind: str) -> None:
+def test_the_judge_finds_each_kind_of_wrong_deletion(kind: str) -> None:
     simulation = ScriptedSimulation(STORY)
     simulation.run()
     assert not findings(simulation)

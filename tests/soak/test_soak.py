@@ -18,19 +18,19 @@ SEEDS = (1, 2)
 
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("profile", PROFILES)
-def test_the_promises_hold(profile: str, seed: int) -> None:
+def test_no_member_is_lost_stale_or_unerased_after_faults(profile: str, seed: int) -> None:
     simulation, found = run(seed, EVENTS, profile)
     broken = failures(found)
     assert not broken, f"{describe(simulation, broken)}\n{repeat(seed, EVENTS, profile)}"
 
 
-def test_a_seed_replays_exactly() -> None:
+def test_a_seed_replays_the_same_calls() -> None:
     first, second = run(3, EVENTS // 2, "all")[0], run(3, EVENTS // 2, "all")[0]
     assert first.network.calls.total() > 1000
     assert first.network.digest.hexdigest() == second.network.digest.hexdigest()
 
 
-def test_a_worker_that_acknowledges_what_it_has_not_delivered_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_soak_finds_a_worker_that_acknowledges_everything(monkeypatch: pytest.MonkeyPatch) -> None:
     handler = worker.lambda_handler
 
     def acknowledge_everything(event: dict[str, Any], context: Any) -> dict[str, Any]:
@@ -51,7 +51,7 @@ def test_the_events_of_a_failed_seed_are_halved_as_long_as_it_fails(monkeypatch:
     assert fails == [True, False]
 
 
-def test_records_that_go_on_after_the_last_change_are_found() -> None:
+def test_the_soak_finds_uploads_that_never_stop() -> None:
     simulation, _ = run(1, 20, "calm")
     uploads = next(each for each in uploads_by_member(simulation) if each.records)
     simulation.amazon.received[uploads.member] += [simulation.clock.now] * uploads.allowed_after

@@ -44,7 +44,6 @@ class Traffic:
         self.refused_identities: set[Identity] = set()  # that Amazon will refuse
         self.stated: dict[Member, list[StatedChange]] = {}
         self.unlisted: Audience | None = None  # events for it are rejected, but those about a person concern it
-        self.events = 0
         self._random = random
         self._profile = profile
         self._audiences = audiences_of(profile.datasets, shared_key=profile.shared_key)
@@ -59,11 +58,6 @@ class Traffic:
         self._shared: list[str] = []  # of everybody
         self._requests = 0
         self._pending: list[Event] = []  # each for a request of its own
-
-    def add_old(self, users: list[str]) -> None:
-        """Add people who are known from before; of every other one no new notice comes."""
-        self._users += users
-        self._spared = {*users[::2]}
 
     def next_phase(self) -> Phase | None:
         """Return the phase that begins with the next request; None within one."""
@@ -105,7 +99,6 @@ class Traffic:
 
     def request(self, events: list[dict[str, Any]], stated: list[StatedChange]) -> SegmentRequest:
         """Put events into one request, and write down what they state."""
-        self.events += len(events)
         self._requests += 1
         self.state(stated)
         return SegmentRequest(self._requests, events, stated)
@@ -149,7 +142,7 @@ class Traffic:
         at = self._time(person, now)
         chance = self._random.random()
         phase = self._phase
-        if chance < phase.notices and user not in self._spared:
+        if chance < phase.notices:
             yield self._notice(user, at, audience)
         elif chance < phase.notices + (phase.exits if person.is_in else phase.exits / 6):
             person.is_in = False
@@ -160,7 +153,7 @@ class Traffic:
             consents = not others or self._random.random() < 0.8  # without consent, a dataset among them rejects it
             emails = self._new_emails(person)
             for number, email in enumerate(reversed(emails)):
-                message_id, moves = self._message_id(), self._profile.moves
+                message_id = self._message_id()
                 earlier = at - APART * number if self._profile.is_apart else at
                 yield membership_event(
                     audience,
@@ -171,7 +164,6 @@ class Traffic:
                     is_in=True,
                     others=others,
                     consents=consents,
-                    moves=moves,
                 )
 
     def _concerned(self) -> tuple[str, str] | None:

@@ -42,11 +42,6 @@ class MemberUploads(NamedTuple):
     allowed_after: int
 
     @property
-    def per_change(self) -> float:
-        """Records for each stated change."""
-        return self.records / self.changes
-
-    @property
     def is_repeated(self) -> bool:
         """Whether more was sent than the changes explain, after the last of them or altogether."""
         return self.records > self.allowed or self.after_last > self.allowed_after
@@ -57,8 +52,6 @@ def uploads_by_member(simulation: Simulation) -> Iterator[MemberUploads]:
     destinations = {each.audience_id: each.destination for each in audiences_of(simulation.profile.datasets)}
     renewed = {each.audience_id for each in simulation.listed if each.settings.get("renew")}
     for member, stated in sorted(simulation.traffic.stated.items()):
-        if simulation.placed(member) != member:  # its uploads are spread over several audiences
-            continue
         last = simulation.last_accepted.get(member, float("inf"))
         records = simulation.amazon.received.get(member, [])
         redrives = [at for at, whom in simulation.dead_letters.redrives if _is_about(whom, member)]
