@@ -174,11 +174,7 @@ class Template:
 
     def schedule_sources(self) -> list[ScheduleSource]:
         """Return the schedules of functions."""
-        return [
-            ScheduleSource(function, _seconds(event.get("Schedule") or event["ScheduleExpression"]))
-            for kind in ("Schedule", "ScheduleV2")
-            for function, event in self._events(kind)
-        ]
+        return [ScheduleSource(function, _seconds(event["Schedule"])) for function, event in self._events("Schedule")]
 
     def resolve(self, value: Any) -> Any:
         """Compute a value: Ref, GetAtt, Sub, If and conditions, also inside lists and mappings.

@@ -14,12 +14,12 @@ _AGREEMENT = "<html><body><h1>AMC terms</h1><p>Sandbox text: nothing is agreed b
 class Connections:
     """All connections of the one advertiser user the sandbox knows, oldest first."""
 
-    def __init__(self, *, seed: int, client_id: str, terms_accepted: bool) -> None:
+    def __init__(self, *, seed: int, client_id: str) -> None:
         self._random = random.Random(f"connections {seed}")
         self._client_id = client_id
         self._by_id: dict[str, dict[str, Any]] = {}
         self._agreement_token = f"agreement-{self._new_id()}"
-        self.terms_accepted = terms_accepted
+        self.terms_accepted = False
 
     def get(self, connection_id: str | None) -> dict[str, Any] | None:
         """Return a connection; the default one for None."""

@@ -10,7 +10,6 @@ class Options:
 
     max_body: int = 5_000_000  # bytes; not documented. Sister endpoints state 1, 5 or 6 MB and answer 413 above
     match_share: float = 0.7  # of the members; made up
-    terms_accepted: bool = False
 
     max_data_manager_body: int = 10_000_000  # bytes
     data_manager_terms_accepted: bool = True

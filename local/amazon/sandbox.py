@@ -43,7 +43,7 @@ class Sandbox:
         self.audiences: dict[int, Audience] = {}
         self._scheduler = Scheduler()
         self.jobs = Jobs(self._scheduler, self.audiences, delay=self._job_delay, seed=seed)
-        self.connections = Connections(seed=seed, client_id=self.login.client_id, terms_accepted=options.terms_accepted)
+        self.connections = Connections(seed=seed, client_id=self.login.client_id)
         self.requests = Requests()
         self.ledger = Ledger()
         self.data_manager = DataManager(self._scheduler, self.ledger, options, delay=self._job_delay, seed=seed)

@@ -73,7 +73,7 @@ VALUES = {":two": {"N": "2"}, ":ten": {"N": "10"}, ":prefix": {"S": "#"}, ":more
         "attribute_not_exists(#n) OR #n < :two",
     ],
 )
-def test_the_double_judges_conditions_and_updates_as_dynamodb_does(dynamodb: Any, condition: str) -> None:
+def test_the_double_evaluates_conditions_and_updates_like_dynamodb(dynamodb: Any, condition: str) -> None:
     def outcomes(client: Any) -> Iterator[Any]:
         client.put_item(TableName="members", Item=ROW)
         for text, call in (

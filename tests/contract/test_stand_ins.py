@@ -53,7 +53,7 @@ def variables(ready: dict[str, Any], function: str) -> dict[str, str]:
     }
 
 
-def test_every_function_answers_its_example_with_the_permissions_of_its_role(ready: dict[str, Any]) -> None:
+def test_every_example_event_works_with_the_permissions_of_its_role(ready: dict[str, Any]) -> None:
     lines: list[str] = []
 
     async def answers() -> list[str]:

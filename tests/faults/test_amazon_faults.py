@@ -74,7 +74,7 @@ def self_signed_server(folder: Path) -> Iterator[tuple[str, list[bytes]]]:
 # Rows 15 to 18. test_exchange.py and test_amazon_client.py have the error for every answer, test_batch.py what follows
 
 
-def test_a_throttled_audience_waits_as_long_as_amazon_says_and_fifteen_minutes_at_most(
+def test_a_throttled_audience_waits_for_retry_after_up_to_fifteen_minutes(
     worker_harness: WorkerHarness,
 ) -> None:
     worker_harness.amazon.fail_uploads({"status": 429, "headers": {"Retry-After": "3600"}})
@@ -95,7 +95,7 @@ def test_a_throttled_audience_waits_as_long_as_amazon_says_and_fifteen_minutes_a
         pytest.param({"status": 202, "body": "<html></html>", "apply": True}, 60, 2, id="HTML"),
     ],
 )
-def test_an_upload_without_a_usable_answer_is_sent_once_more(
+def test_an_upload_without_a_usable_answer_is_sent_again(
     worker_harness: WorkerHarness, do: dict[str, Any], waits: int, uploads: int
 ) -> None:
     worker_harness.amazon.fail_uploads(do, times=1)
@@ -110,7 +110,7 @@ def test_an_upload_without_a_usable_answer_is_sent_once_more(
 
 
 @pytest.mark.parametrize("do", [{"status": 503}, {"close_after_apply": True}], ids=["503", "no answer"])
-def test_one_failing_audience_does_not_stop_the_other(
+def test_a_failing_audience_does_not_stop_another(
     worker_harness: WorkerHarness, other: Audience, do: dict[str, Any]
 ) -> None:
     worker_harness.amazon.fail_uploads(do, audience=other.audience_id)
@@ -178,7 +178,7 @@ def test_a_refused_token_is_replaced_once_and_the_upload_repeated(worker_harness
 
 
 @pytest.mark.parametrize(("status", "reason"), [(403, "access_denied"), (404, "not_found")])
-def test_changes_of_a_refused_audience_are_parked_and_the_other_audience_is_delivered(
+def test_a_refused_audience_is_parked_and_another_is_delivered(
     worker_harness: WorkerHarness, other: Audience, status: int, reason: str
 ) -> None:
     worker_harness.amazon.fail_uploads({"status": status}, audience=other.audience_id)
@@ -199,7 +199,7 @@ def test_changes_of_a_refused_audience_are_parked_and_the_other_audience_is_deli
         pytest.param({"status": 413}, {"over": 700}, set(), 15, id="413: above a size"),
     ],
 )
-def test_a_refused_upload_is_halved_until_its_records_are_in_or_alone(
+def test_a_refused_upload_is_bisected_to_the_records_at_fault(
     worker_harness: WorkerHarness, do: dict[str, Any], match: dict[str, Any], refused: set[str], requests: int
 ) -> None:
     members = {f"cust_{number}" for number in range(8)}
@@ -239,7 +239,7 @@ def amazon_clock(amazon: Served, cloud: Cloud, monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize(
     "do", [pytest.param({"job": {"delay": 60}}, id="late"), pytest.param({"apply_late": 60}, id="after we gave up")]
 )
-def test_uploads_that_take_effect_in_reverse_order_do_not_bring_back_a_member_who_has_left(
+def test_uploads_applied_in_reverse_order_do_not_bring_back_a_member(
     worker_harness: WorkerHarness, amazon_clock: ManualClock, monkeypatch: pytest.MonkeyPatch, do: dict[str, Any]
 ) -> None:
     monkeypatch.setattr("functions.worker.handler.CLOCK", Clock(now=amazon_clock))

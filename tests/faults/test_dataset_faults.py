@@ -68,7 +68,7 @@ def keeps_identities(worker_harness: WorkerHarness) -> bool:
 
 
 @pytest.mark.parametrize(("first_place", "uploads"), [(0, 3), (1, 5)])
-def test_a_member_refused_in_a_200_is_found_wherever_amazon_begins_to_count(
+def test_a_member_refused_in_a_200_is_found_by_an_index_from_0_or_1(
     worker_harness: WorkerHarness, monkeypatch: pytest.MonkeyPatch, first_place: Literal[0, 1], uploads: int
 ) -> None:
     data_manager = worker_harness.amazon.state.data_manager
@@ -81,7 +81,7 @@ def test_a_member_refused_in_a_200_is_found_wherever_amazon_begins_to_count(
     assert worker_harness.amazon.request_count() == uploads, "halved until an answer shows how Amazon counts"
 
 
-def test_a_400_for_one_member_and_a_refusal_in_a_200_cost_no_third_member(worker_harness: WorkerHarness) -> None:
+def test_a_400_and_a_refusal_in_a_200_park_only_their_members(worker_harness: WorkerHarness) -> None:
     worker_harness.amazon.fail(
         worker_harness.amazon.upload_fails({"status": 400}, contains='"cust_2"'),
         worker_harness.amazon.upload_fails({"job": {"failed": ["cust_5"]}}),
@@ -105,7 +105,7 @@ def test_a_400_for_one_member_and_a_refusal_in_a_200_cost_no_third_member(worker
         pytest.param("", {"permissions": frozenset()}, "access_denied", "403: Forbidden: one of", id="permission"),
     ],
 )
-def test_changes_of_an_account_that_is_not_ready_are_parked_with_amazons_words_and_can_be_redriven(
+def test_changes_of_an_account_that_is_not_ready_are_parked_and_can_be_redriven(
     worker_harness: WorkerHarness, withheld: str, permissions: dict[str, Any], reason: str, detail: str
 ) -> None:
     data_manager = worker_harness.amazon.state.data_manager
@@ -123,7 +123,7 @@ def test_changes_of_an_account_that_is_not_ready_are_parked_with_amazons_words_a
     assert worker_harness.amazon.members() == {"cust_1", "cust_2"}
 
 
-def test_a_deleted_dataset_is_not_created_again_and_its_members_are_deleted_all_the_same(
+def test_a_deleted_dataset_is_not_recreated_and_its_members_are_still_deleted(
     worker_harness: WorkerHarness,
 ) -> None:
     spread_notice(worker_harness)
@@ -148,7 +148,7 @@ def test_a_deleted_dataset_is_not_created_again_and_its_members_are_deleted_all_
         pytest.param({"status": 200, "body": "<html></html>", "apply": True}, id="HTML"),
     ],
 )
-def test_a_deletion_that_fails_is_asked_for_again_and_the_removal_has_taken_effect(
+def test_a_failed_deletion_is_requested_again_after_the_removal(
     worker_harness: WorkerHarness, do: dict[str, Any]
 ) -> None:
     spread_notice(worker_harness)
@@ -172,7 +172,7 @@ def test_a_deletion_that_amazon_refuses_sets_off_the_alarm_and_parks_nothing(
     assert (worker_harness.amazon.members(), worker_harness.dead_letters()) == (set(), {})
 
 
-def test_one_person_whom_amazon_refuses_to_delete_stands_in_nobody_elses_way(worker_harness: WorkerHarness) -> None:
+def test_a_person_whom_amazon_refuses_to_delete_does_not_block_others(worker_harness: WorkerHarness) -> None:
     worker_harness.enter(**AT_ONCE)
     people = [f"cust_{number}" for number in range(4)]
     worker_harness.run(worker_harness.message(*map(change, people)))
@@ -185,7 +185,7 @@ def test_one_person_whom_amazon_refuses_to_delete_stands_in_nobody_elses_way(wor
     assert (sorted(targets), worker_harness.amazon.members()) == (["cust_0", "cust_1", "cust_3"], set())
 
 
-def test_while_the_terms_are_withdrawn_a_notice_is_parked_and_done_when_redriven(worker_harness: WorkerHarness) -> None:
+def test_a_notice_without_accepted_terms_is_parked_and_carried_out_when_redriven(worker_harness: WorkerHarness) -> None:
     spread_notice(worker_harness)
     worker_harness.amazon.state.data_manager.withhold("terms", 0.0)
     assert worker_harness.run().returned == []
@@ -202,7 +202,7 @@ def test_while_the_terms_are_withdrawn_a_notice_is_parked_and_done_when_redriven
 # Rows 8 and 14
 
 
-def test_without_the_job_queue_members_enter_and_an_erasure_is_made_again(
+def test_without_the_job_queue_members_enter_and_an_erasure_is_repeated(
     worker_harness: WorkerHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("functions.worker.handler.CLOCK", Clock(sleep=lambda _: None))

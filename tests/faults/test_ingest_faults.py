@@ -159,7 +159,7 @@ def test_a_warm_function_uses_the_cached_secret(cloud: Cloud, proxy: FaultProxy,
 
 @pytest.mark.usefixtures("warm")
 @pytest.mark.parametrize("down", DOWN)
-def test_while_the_store_is_down_a_rotated_key_gets_503_and_not_401(
+def test_a_rotated_key_gets_503_and_not_401_while_secrets_manager_is_down(
     cloud: Cloud, proxy: FaultProxy, down: Effect
 ) -> None:
     cloud.put_secret("IngestSecret", {"eventKey": "a-new-event-key-0001", "previousEventKey": EVENT_KEY})
@@ -221,7 +221,7 @@ def test_without_the_audience_table_no_event_is_answered_with_200(
 
 
 @pytest.mark.parametrize("key", ["k" * 3000, "half a character \ud800"], ids=["too long", "not Unicode"])
-def test_a_key_that_the_table_cannot_look_up_affects_no_other_event(cloud: Cloud, proxy: FaultProxy, key: str) -> None:
+def test_an_invalid_computation_key_affects_no_other_event(cloud: Cloud, proxy: FaultProxy, key: str) -> None:
     cloud.enter("IngestFunction")
     odd = audience_event(Person(9), enters=True, at=datetime.now(UTC), audience_id="", key=key)
     proxy.on("Query", refuse("ValidationException"))  # as DynamoDB would
@@ -238,9 +238,7 @@ def test_a_key_that_the_table_cannot_look_up_affects_no_other_event(cloud: Cloud
 @pytest.mark.parametrize(
     "down", [*DOWN, pytest.param(lose_answer(), id="answer lost"), pytest.param(HANGS, id="answer too late")]
 )
-def test_changes_that_the_queue_has_not_confirmed_are_not_accepted(
-    cloud: Cloud, proxy: FaultProxy, down: Effect
-) -> None:
+def test_unconfirmed_changes_are_answered_with_503(cloud: Cloud, proxy: FaultProxy, down: Effect) -> None:
     before = proxy.count(SEND)
     proxy.on(SEND, down)
     answer = post(FEW)
@@ -252,7 +250,7 @@ def test_changes_that_the_queue_has_not_confirmed_are_not_accepted(
 
 
 @pytest.mark.usefixtures("warm")
-def test_entries_that_the_queue_did_not_take_are_sent_again(cloud: Cloud, proxy: FaultProxy) -> None:
+def test_failed_entries_of_a_batch_are_sent_again(cloud: Cloud, proxy: FaultProxy) -> None:
     proxy.on(SEND, fail_entries(1, 3), times=2)
     assert post(MANY).status == 200
     assert queued(cloud).keys() == all_of(MANY)
@@ -265,7 +263,7 @@ def test_entries_that_the_queue_did_not_take_are_sent_again(cloud: Cloud, proxy:
     [(fail_entries(0), 0), (refuse("InternalError", 500), 1)],
     ids=["some entries are never taken", "the second batch fails"],
 )
-def test_what_the_queue_takes_only_in_part_is_not_accepted(
+def test_a_partly_queued_request_is_answered_with_503(
     cloud: Cloud, proxy: FaultProxy, down: Effect, after: int
 ) -> None:
     proxy.on(SEND, down, after=after)
@@ -278,7 +276,7 @@ def test_what_the_queue_takes_only_in_part_is_not_accepted(
 # The function itself
 
 
-def test_with_300_ms_left_no_call_is_made(proxy: FaultProxy, cloud: Cloud) -> None:
+def test_no_call_is_made_with_300_ms_left(proxy: FaultProxy, cloud: Cloud) -> None:
     cloud.enter("IngestFunction")
     answer = post(ONE, context=Context(milliseconds=300))
     assert answer.asks_to_retry
@@ -286,9 +284,7 @@ def test_with_300_ms_left_no_call_is_made(proxy: FaultProxy, cloud: Cloud) -> No
 
 
 @pytest.mark.parametrize("sends", [0, 1], ids=["before the first send", "between two sends"])
-def test_a_function_that_is_killed_has_accepted_nothing_and_the_repeated_request_completes_it(
-    cloud: Cloud, proxy: FaultProxy, sends: int
-) -> None:
+def test_a_request_repeated_after_a_kill_queues_every_change(cloud: Cloud, proxy: FaultProxy, sends: int) -> None:
     arrived, released = threading.Event(), threading.Event()
     proxy.on(SEND, hold(arrived, released), times=1, after=sends)
 

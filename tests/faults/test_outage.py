@@ -62,7 +62,7 @@ class Amazon:
         pytest.param(OutcomeUnknown("timeout"), id="timeout"),
     ],
 )
-def test_twelve_hours_of_outage_lose_nothing_and_need_no_operator(
+def test_an_outage_of_twelve_hours_loses_and_parks_nothing(
     error: AudienceSyncError, request: pytest.FixtureRequest
 ) -> None:
     redrive = Template.load().resources("AWS::SQS::Queue")["ChangeQueue"]["RedrivePolicy"]

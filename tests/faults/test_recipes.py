@@ -42,7 +42,7 @@ def concerns(recipe: Recipe, api: Api) -> bool:
     ],
     indirect=["worker_harness"],
 )
-def test_a_recipe_causes_its_reason_until_it_is_off(
+def test_a_recipe_causes_its_reason_until_it_is_turned_off(
     worker_harness: WorkerHarness,
     set_recipe: Callable[[str], list[str]],
     printed: Callable[[], str],
@@ -72,7 +72,7 @@ def test_a_recipe_causes_its_reason_until_it_is_off(
     assert worker_harness.amazon.actions_sent("cust_2") == ["CREATE"]
 
 
-def test_slow_uploads_are_delivered_nevertheless(worker_harness: WorkerHarness) -> None:
+def test_slow_uploads_are_delivered(worker_harness: WorkerHarness) -> None:
     (recipe,) = (each for each in RECIPES if each.name == "slow")
     assert all(0 < rule["do"]["delay"] < 30 for rule in recipe.rules), "the worker waits 30 seconds for an answer"
     worker_harness.amazon.fail(*(rule | {"do": {"delay": 0.5}} for rule in recipe.rules))

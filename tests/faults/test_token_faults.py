@@ -27,7 +27,7 @@ def login_fails(do: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("do", [{"status": 503}, {"close_mid_response": True}], ids=["503", "reset in the answer"])
-def test_without_a_token_messages_wait(worker_harness: WorkerHarness, do: dict[str, Any]) -> None:
+def test_messages_wait_without_a_token(worker_harness: WorkerHarness, do: dict[str, Any]) -> None:
     worker_harness.amazon.fail(login_fails(do))
     one = worker_harness.message(change("cust_1"))
     run = worker_harness.run(one)
@@ -55,7 +55,7 @@ def test_a_login_that_hangs_delays_an_invocation_only_once(
     assert worker_harness.amazon.request_count(TOKENS) == 1
 
 
-def test_unreadable_credentials_park_nothing(worker_harness: WorkerHarness) -> None:
+def test_messages_wait_while_the_credentials_are_unreadable(worker_harness: WorkerHarness) -> None:
     worker_harness.cloud.put_secret("CredentialsSecret", '{"clientId": "x",}')
     one = worker_harness.message(change("cust_1"))
     assert (worker_harness.run(one).returned, worker_harness.amazon.request_count(), worker_harness.dead_letters()) == (
@@ -85,7 +85,7 @@ def test_fifty_threads_at_expiry_make_one_token_request(worker_harness: WorkerHa
 
 
 @ONE_API
-def test_new_workers_use_the_token_that_is_stored(worker_harness: WorkerHarness) -> None:
+def test_new_workers_use_the_stored_token(worker_harness: WorkerHarness) -> None:
     worker_harness.cloud.enter("RefreshFunction")
     refresh.lambda_handler({}, Context())
     for member in ("cust_1", "cust_2", "cust_3", "cust_4"):

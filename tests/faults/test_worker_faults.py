@@ -102,7 +102,7 @@ def test_a_killed_worker_loses_nothing_and_its_changes_are_sent_at_most_once_mor
     assert bool(jobs) == (worker_harness.amazon.api is Api.AUDIENCES), "the upload that counts is followed up"
 
 
-def test_a_worker_that_is_stopped_at_its_timeout_loses_nothing(worker_harness: WorkerHarness) -> None:
+def test_a_worker_stopped_by_its_timeout_loses_nothing(worker_harness: WorkerHarness) -> None:
     worker_harness.amazon.fail_uploads({"delay": LONG_TIMEOUT}, times=1)
     worker_harness.put(worker_harness.message(ENTERED), worker_harness.message(change("cust_2")))
 
@@ -129,7 +129,7 @@ def test_a_worker_that_is_stopped_at_its_timeout_loses_nothing(worker_harness: W
 # Rows 10 and 11
 
 
-def test_an_enter_and_an_exit_at_two_workers_at_once_leave_the_member_out(worker_harness: WorkerHarness) -> None:
+def test_a_concurrent_enter_and_exit_leave_the_member_out(worker_harness: WorkerHarness) -> None:
     quick = {"JOB_SECONDS": "1", "DATA_MANAGER_SECONDS": "1", "LATE_SECONDS": "1"}  # until an upload has taken effect
     worker_harness.enter(**quick)
     worker_harness.put(worker_harness.message(ENTERED), worker_harness.message(LEFT))
@@ -155,7 +155,9 @@ def test_an_enter_and_an_exit_at_two_workers_at_once_leave_the_member_out(worker
 
 @pytest.mark.parametrize("call", [READ, WRITE])
 @pytest.mark.parametrize("down", [refuse("InternalServerError", 500), lose_answer()], ids=["broken", "answer lost"])
-def test_without_the_table_nothing_is_acknowledged(worker_harness: WorkerHarness, call: str, down: Effect) -> None:
+def test_nothing_is_acknowledged_without_the_membership_table(
+    worker_harness: WorkerHarness, call: str, down: Effect
+) -> None:
     worker_harness.proxy.on(call, down)
     entered = worker_harness.message(ENTERED)
     run = worker_harness.run(entered)
@@ -172,7 +174,7 @@ def test_without_the_table_nothing_is_acknowledged(worker_harness: WorkerHarness
 @ONE_API
 @pytest.mark.parametrize("down", [refuse("ThrottlingException"), lose_answer()], ids=["throttled", "answer lost"])
 @pytest.mark.parametrize("queue", ["JobQueue", "all queues"])
-def test_without_the_job_queue_an_upload_is_made_again_and_its_first_job_is_tracked_before(
+def test_an_untracked_job_is_tracked_before_its_upload_is_repeated(
     worker_harness: WorkerHarness, queue: str, down: Effect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pauses: list[float] = []
@@ -211,7 +213,7 @@ def test_a_hundred_thousand_changes_of_one_member_become_one_record() -> None:
 
 
 @ONE_API
-def test_a_queued_message_of_the_first_release_is_read(worker_harness: WorkerHarness) -> None:
+def test_a_message_queued_by_the_first_release_is_read(worker_harness: WorkerHarness) -> None:
     plain = {"v": 1, "audienceId": AUDIENCE.audience_id, "connectionId": None}
     record = {"externalUserId": "cust_1", "action": "CREATE", "hashedPII": [{"email": EMAIL}]}
     assert worker_harness.run(json.dumps(plain | {"changes": [{"at": 1, "id": "x", "record": record}]})).returned == []

@@ -47,7 +47,7 @@ def test_rows_of_an_earlier_run_do_not_overfill_the_bar() -> None:
     assert set(re.findall(r"(\d+)/80\b", shown)) <= {"0", "80"}
 
 
-def test_what_does_not_end_is_given_up_with_its_state() -> None:
+def test_the_demo_gives_up_after_its_timeout_and_shows_the_state() -> None:
     def stuck() -> Iterator[Any]:
         while True:
             yield state(40)

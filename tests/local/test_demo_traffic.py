@@ -36,7 +36,7 @@ def deliver(answers: Iterable[int], bodies: list[bytes], pauses: list[float], co
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_a_request_that_is_not_taken_now_is_sent_again_as_it_was(status: int) -> None:
+def test_a_throttled_request_is_sent_again_unchanged(status: int) -> None:
     bodies: list[bytes] = []
     pauses: list[float] = []
     sent = deliver([status, status], bodies, pauses)
@@ -45,7 +45,7 @@ def test_a_request_that_is_not_taken_now_is_sent_again_as_it_was(status: int) ->
     assert pauses == list(PAUSES[:2])
 
 
-def test_pauses_grow_and_have_an_end() -> None:
+def test_retries_back_off_and_end_within_a_minute() -> None:
     bodies: list[bytes] = []
     pauses: list[float] = []
     with pytest.raises(NotTaken, match="503"):
@@ -63,7 +63,7 @@ def test_a_request_that_is_refused_is_not_sent_again() -> None:
     assert (len(bodies), pauses) == (1, [])
 
 
-def test_a_person_exits_in_the_request_of_the_enter_and_a_minute_later() -> None:
+def test_an_exit_is_in_the_request_of_its_enter_and_dated_later() -> None:
     events = events_of(PEOPLE, PEOPLE[:2])
     assert [(event["userId"][-1], event["event"].split()[1]) for event in events[:5]] == [
         ("1", "Entered"),

@@ -54,7 +54,7 @@ def test_a_projection_leaves_the_other_attributes_out(dynamodb: Any) -> None:
     assert read(dynamodb, KEY, ProjectionExpression="id, packed") == [{name: ROW[name] for name in ("id", "packed")}]
 
 
-def test_a_row_that_has_just_been_changed_is_read_with_the_change(dynamodb: Any) -> None:
+def test_a_consistent_read_returns_the_latest_write(dynamodb: Any) -> None:
     for revision in ("1", "2"):
         row = key("m3") | {"revision": {"N": revision}}
         dynamodb.put_item(TableName="rows", Item=row)
@@ -75,7 +75,7 @@ def test_what_dynamodb_refuses_is_refused(dynamodb: Any, keys: list[dict[str, An
         read(dynamodb, *keys, table=table)
 
 
-def test_a_hundred_keys_are_taken_and_missing_rows_left_out(dynamodb: Any) -> None:
+def test_a_batch_reads_a_hundred_keys_and_omits_missing_rows(dynamodb: Any) -> None:
     assert read(dynamodb, KEY, *(key(f"none{number}") for number in range(99))) == [ROW]
 
 

@@ -52,12 +52,12 @@ def rows(dynamodb: Any) -> dict[str, Any]:
     return {row["id"]["S"]: (int(row["revision"]["N"]), row["packed"]["B"]) for row in found}
 
 
-def test_an_insert_stores_all_parameters_binary_ones_too(dynamodb: Any) -> None:
+def test_an_insert_stores_binary_parameters(dynamodb: Any) -> None:
     assert codes(dynamodb, insert("m1")) == [""]
     assert rows(dynamodb) == {"m1": (1, PACKED)}
 
 
-def test_each_statement_has_its_own_result_and_writes_only_what_it_expected(dynamodb: Any) -> None:
+def test_each_statement_succeeds_or_fails_by_its_own_condition(dynamodb: Any) -> None:
     codes(dynamodb, insert("there"), insert("as read"), insert("changed since", revision=3))
     written = {
         "": (insert("new"), update("as read", read=1, packed=b"\0\xff")),
@@ -74,7 +74,7 @@ def test_each_statement_has_its_own_result_and_writes_only_what_it_expected(dyna
     }
 
 
-def test_a_batch_may_be_full_and_not_fuller(dynamodb: Any) -> None:
+def test_a_batch_holds_at_most_25_statements(dynamodb: Any) -> None:
     full = [insert(f"m{number}") for number in range(MAX_STATEMENTS)]
     assert codes(dynamodb, *full) == [""] * 25
     with pytest.raises(ClientError, match="ValidationException"):
@@ -95,7 +95,7 @@ def test_a_batch_may_be_full_and_not_fuller(dynamodb: Any) -> None:
         pytest.param(UPDATE, id="fewer parameters than question marks"),
     ],
 )
-def test_other_statements_are_refused_and_nothing_is_written(dynamodb: Any, statement: str) -> None:
+def test_an_unsupported_statement_rejects_the_whole_batch(dynamodb: Any, statement: str) -> None:
     with pytest.raises(ClientError, match="ValidationException"):
         codes(dynamodb, insert("m1"), insert("m2", statement=statement))
     assert rows(dynamodb) == {}

@@ -114,7 +114,7 @@ def test_an_endless_line_does_not_stop_the_others(started: Started) -> None:
 
 
 @pytest.mark.parametrize(("do", "error"), [("raise", "ValueError"), ("return nonsense", "TypeError")])
-def test_an_exception_is_reported_by_name_and_the_process_lives_on(started: Started, do: str, error: str) -> None:
+def test_an_exception_is_reported_by_name_and_the_process_is_reused(started: Started, do: str, error: str) -> None:
     pid = started.invoke("pid")
     with pytest.raises(FunctionError, match=f"^raised {error}$"):
         started.invoke(do)
@@ -173,7 +173,7 @@ def test_an_invocation_runs_on_when_its_caller_hangs_up_and_no_other_gets_its_an
     assert len(started.functions._idle["F"]) == 2
 
 
-def test_closing_ends_every_process_also_those_at_work(started: Started) -> None:
+def test_closing_ends_busy_and_idle_processes(started: Started) -> None:
     async def close_at_work() -> list[int]:
         await started.functions.warm("F", 2)
         pids = [pid for environment in started.functions._idle["F"] if (pid := environment.process.pid)]

@@ -115,13 +115,13 @@ def test_header_names_are_lower_case_and_repeated_ones_joined(api: Api) -> None:
     assert not [name for name in event["headers"] if name != name.lower()]
 
 
-def test_a_query_arrives_raw_and_read(api: Api) -> None:
+def test_a_query_arrives_raw_and_parsed(api: Api) -> None:
     event = api.event("GET", "/v1/health?key=a%26b%3D%C3%AB&tag=one&tag=two")
     assert event["rawQueryString"] == "key=a%26b%3D%C3%AB&tag=one&tag=two"
     assert event["queryStringParameters"] == {"key": "a&b=ë", "tag": "one,two"}
 
 
-def test_what_is_absent_is_left_out(api: Api) -> None:
+def test_absent_parts_of_a_request_are_left_out_of_the_event(api: Api) -> None:
     event = api.event("GET", "/v1/health")
     assert event.keys().isdisjoint({"body", "queryStringParameters"})
     assert (event["isBase64Encoded"], event["rawQueryString"]) == (False, "")
@@ -138,7 +138,7 @@ def test_what_is_absent_is_left_out(api: Api) -> None:
         pytest.param("application/json", b"\xff\xfe", True, id="JSON that is not UTF-8"),
     ],
 )
-def test_a_body_is_text_or_base64_and_always_the_bytes_sent(
+def test_a_body_that_is_not_text_is_passed_as_base64(
     api: Api, content_type: str, body: bytes, *, encoded: bool
 ) -> None:
     event = api.event("POST", "/v1/events", body, [("Content-Type", content_type)] if content_type else [])
@@ -149,7 +149,7 @@ def test_a_body_is_text_or_base64_and_always_the_bytes_sent(
 @pytest.mark.parametrize(
     "body", [pytest.param(gzip.compress(b"{}"), id="gzip"), pytest.param(b"{}", id="said to be gzip, and is not")]
 )
-def test_a_compressed_body_is_handed_on_as_it_came(api: Api, body: bytes) -> None:
+def test_a_compressed_body_is_passed_on_unchanged(api: Api, body: bytes) -> None:
     event = api.event("POST", "/v1/events", body, [("Content-Type", "application/json"), ("Content-Encoding", "gzip")])
     assert event["headers"]["content-encoding"] == "gzip"
     assert (base64.b64decode(event["body"]) if event["isBase64Encoded"] else event["body"].encode()) == body
@@ -159,7 +159,7 @@ def test_a_compressed_body_is_handed_on_as_it_came(api: Api, body: bytes) -> Non
     ("method", "path"),
     [("GET", "/"), ("GET", "/v1/events"), ("POST", "/v1/events/"), ("POST", "/V1/EVENTS"), ("DELETE", "/v1/health")],
 )
-def test_what_is_no_route_is_not_found(api: Api, method: str, path: str) -> None:
+def test_an_unknown_route_is_a_404(api: Api, method: str, path: str) -> None:
     reply = api.ask(method, path)
     assert (reply.status, reply.json) == (404, {"message": "Not Found"})
     assert api.functions.calls == []
@@ -195,13 +195,13 @@ def test_the_largest_body_that_the_product_takes_passes(api: Api) -> None:
         pytest.param(["a"], 200, b'["a"]', id="a list is a body too"),
     ],
 )
-def test_an_answer_becomes_http(api: Api, answer: Any, status: int, body: bytes) -> None:
+def test_a_function_result_becomes_an_http_response(api: Api, answer: Any, status: int, body: bytes) -> None:
     api.functions.answer = answer
     reply = api.ask("GET", "/v1/health")
     assert (reply.status, reply.body) == (status, body)
 
 
-def test_the_headers_of_an_answer_are_kept(api: Api) -> None:
+def test_the_headers_of_a_result_are_sent(api: Api) -> None:
     headers = {"Content-Type": "application/json", "Retry-After": "5"}
     api.functions.answer = {"statusCode": 503, "headers": headers, "body": "{}"}
     reply = api.ask("GET", "/v1/health")

@@ -24,14 +24,14 @@ def test_a_stack_can_have_a_manager_account_a_dsp_account_or_none(choice: str, i
     assert (account and account.is_manager) is is_manager
 
 
-def test_the_person_at_the_terminal_sees_the_page_and_the_variable_that_names_the_stack() -> None:
+def test_next_steps_show_the_status_page_and_the_variable_of_the_stack() -> None:
     text = next_steps(ADDRESSES)
     assert "http://127.0.0.1:9000/status" in text
     assert "export AUDIENCE_SYNC_LOCAL=http://127.0.0.1:9000\n" in text
     assert max(map(len, text.splitlines())) < 80
 
 
-def test_the_person_reads_that_it_starts_before_the_imports_that_take_seconds() -> None:
+def test_the_start_is_announced_before_the_slow_imports() -> None:
     without = "import runpy, sys; sys.modules['local.command'] = None; runpy.run_module('local', run_name='__main__')"
     ours, theirs = pty.openpty()
     try:
@@ -45,5 +45,5 @@ def test_the_person_reads_that_it_starts_before_the_imports_that_take_seconds() 
         os.close(theirs)
 
 
-def test_without_a_page_none_is_named() -> None:
+def test_next_steps_without_a_status_page_name_none() -> None:
     assert "page" not in next_steps({"api": "http://127.0.0.1:9000"})

@@ -76,19 +76,19 @@ def run(folder: Path, source: QueueSource) -> tuple[list[str], int, int]:
 
 
 @pytest.mark.parametrize("function", LOOPING)
-def test_a_chain_ends_after_sixteen_invocations_without_the_line_in_the_template(tmp_path: Path, function: str) -> None:
+def test_a_loop_without_permission_ends_after_sixteen_invocations(tmp_path: Path, function: str) -> None:
     lines, left, refused = run(tmp_path, source_of(function, without_permission(function)))
     assert lines == [f"invoked by {number}" for number in range(1, MAX_INVOCATIONS + 1)]
     assert (left, refused) == (1, 1), "the message stays, and the redrive policy decides"
 
 
-def test_the_template_lets_a_chain_go_on(tmp_path: Path) -> None:
+def test_the_template_allows_the_workers_loop(tmp_path: Path) -> None:
     lines, left, refused = run(tmp_path, source_of("WorkerFunction", read_document()))
     assert lines == [f"invoked by {number}" for number in range(1, 21)]
     assert (left, refused) == (0, 0)
 
 
-def test_each_function_of_a_chain_is_counted_for_itself() -> None:
+def test_a_chain_counts_the_invocations_of_each_function() -> None:
     trace = ""
     for _ in range(3):
         trace, _ = next_invocation([trace], "Worker")
@@ -111,5 +111,5 @@ def test_the_longest_chain_of_a_batch_counts() -> None:
         "Root=1-64d38018-6a56d23a731e0cbe6ed85687;Parent=1e4dbd311c45e826;Sampled=0;Lineage=037bed70:5",
     ],
 )
-def test_a_trace_of_something_else_counts_nothing_of_this_function(trace: str) -> None:
+def test_a_trace_without_this_function_counts_from_one(trace: str) -> None:
     assert next_invocation([trace], "Worker")[1] == 1

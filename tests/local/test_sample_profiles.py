@@ -17,14 +17,14 @@ def events(count: int) -> list[dict[str, object]]:
     return [audience_event(person, enters=True, at=AT, audience_id="11", key="buyers") for person in people]
 
 
-def test_a_batch_is_compact_json_with_letters_as_they_are() -> None:
+def test_a_batch_is_compact_json_in_utf_8() -> None:
     body, _ = segment_request(events(3), KEY, SECRET)
     assert json.loads(body) == events(3)
     assert body == json.dumps(events(3), separators=(",", ":"), ensure_ascii=False).encode()
     assert "Élodie".encode() in body
 
 
-def test_the_signature_is_that_of_the_first_event_alone() -> None:
+def test_the_signature_covers_the_first_event_only() -> None:
     body, headers = segment_request(events(3), KEY, SECRET)
     signature = headers["x-signature"]
     assert is_signed(body, signature, [SECRET], accept_first_event=True)
@@ -34,7 +34,7 @@ def test_the_signature_is_that_of_the_first_event_alone() -> None:
     assert is_signed(first, signature, [SECRET])
 
 
-def test_the_same_number_is_the_same_person_and_another_number_a_person_else() -> None:
+def test_a_number_always_gives_the_same_person_and_no_other() -> None:
     assert (Person(7), Person(7).traits, Person(7).email) == (Person(7), Person(7).traits, Person(7).email)
     assert len({Person(number).user_id for number in range(2000)}) == 2000
     assert len({Person(number).email_digest for number in range(2000)}) == 2000

@@ -63,7 +63,7 @@ def test_an_encoded_body_is_refused(amazon: Amazon, body: bytes) -> None:
         pytest.param({"Amazon-Advertising-API-Scope": "5", "X-Other": "y"}, id="headers that are not needed"),
     ],
 )
-def test_the_front_end_lets_pass(amazon: Amazon, headers: dict[str, Any]) -> None:
+def test_the_front_end_accepts(amazon: Amazon, headers: dict[str, Any]) -> None:
     assert amazon.call("POST", f"{METADATA}?unknown=1", new_audience(), headers=headers).status_code == 201
 
 
@@ -74,7 +74,7 @@ def test_a_token_is_good_for_an_hour(amazon: Amazon) -> None:
     assert amazon.call("GET", "/v2/profiles").status_code == 401
 
 
-def test_a_body_above_the_limit_is_refused_and_a_smaller_one_is_taken() -> None:
+def test_a_body_above_the_size_limit_is_a_413() -> None:
     with sandbox(Options(max_body=1_000)) as amazon:
         audience_id = amazon.create_audience()
         assert amazon.send(audience_id, *[member(f"m{n}") for n in range(20)]).status_code == 413
@@ -92,7 +92,7 @@ def test_a_body_above_the_limit_is_refused_and_a_smaller_one_is_taken() -> None:
         pytest.param("GET", "/amc/connections/terms", 404, id="the misprinted path of the terms"),
     ],
 )
-def test_what_does_not_exist_is_not_found(amazon: Amazon, method: str, path: str, status: int) -> None:
+def test_an_unknown_id_or_path_is_refused(amazon: Amazon, method: str, path: str, status: int) -> None:
     assert amazon.call(method, path).status_code == status
 
 
@@ -117,7 +117,7 @@ def test_an_audience_is_created_read_and_updated(amazon: Amazon) -> None:
     }
 
 
-def test_an_audience_id_does_not_survive_a_double_and_follows_from_the_seed() -> None:
+def test_audience_ids_exceed_double_precision_and_depend_on_the_seed() -> None:
     ids = []
     for seed in (1, 1, 2):
         with sandbox(seed=seed) as amazon:
@@ -126,7 +126,7 @@ def test_an_audience_id_does_not_survive_a_double_and_follows_from_the_seed() ->
     assert all(int(float(audience_id)) != audience_id > 2**53 for audience_id in ids)
 
 
-def test_a_second_audience_of_one_external_id_is_made_and_noted(amazon: Amazon) -> None:
+def test_a_second_audience_with_an_external_id_is_created_and_reported(amazon: Amazon) -> None:
     assert amazon.create_audience() != amazon.create_audience()
     assert [noted["kind"] for noted in amazon.shown("violations")] == ["external_audience_id_twice"]
 
@@ -145,7 +145,7 @@ def test_an_upload_takes_effect_when_its_job_ends(amazon: Amazon) -> None:
     assert amazon.members(audience_id)["ada"]["identifiers"] == {"email": [sha256("ada")]}
 
 
-def test_jobs_end_in_an_order_that_is_not_that_of_their_arrival() -> None:
+def test_jobs_of_one_sweep_end_in_a_shuffled_order() -> None:
     with sandbox(seed=3) as amazon:
         audience_id = amazon.create_audience()
         for number in range(20):
@@ -154,7 +154,7 @@ def test_jobs_end_in_an_order_that_is_not_that_of_their_arrival() -> None:
         assert list(amazon.members(audience_id)) != [f"m{number}" for number in range(20)]
 
 
-def test_jobs_of_different_sweeps_end_in_the_order_of_their_arrival(amazon: Amazon) -> None:
+def test_jobs_of_different_sweeps_end_in_order_of_arrival(amazon: Amazon) -> None:
     audience_id = amazon.create_audience()
     for number in range(20):
         amazon.send(audience_id, member(f"m{number}"))
@@ -163,7 +163,7 @@ def test_jobs_of_different_sweeps_end_in_the_order_of_their_arrival(amazon: Amaz
     assert list(amazon.members(audience_id)) == [f"m{number}" for number in range(20)]
 
 
-def test_a_removal_takes_away_only_the_identifiers_it_names(amazon: Amazon) -> None:
+def test_a_removal_removes_only_the_identifiers_it_names(amazon: Amazon) -> None:
     audience_id = amazon.create_audience()
     old, new = {"email": sha256("old")}, {"email": sha256("new"), "phone": sha256("1")}
     for action, identity in (("CREATE", old), ("CREATE", new), ("DELETE", new)):
@@ -184,7 +184,7 @@ def test_removing_a_stranger_without_consent_and_adding_a_member_twice_are_harml
     assert amazon.shown(f"audiences/{audience_id}")["size"] == 1
 
 
-def test_members_drop_out_with_their_time_to_live_and_come_back_when_it_is_raised(amazon: Amazon) -> None:
+def test_members_expire_with_the_ttl_and_return_when_it_is_raised(amazon: Amazon) -> None:
     audience_id = amazon.create_audience(metadata={"externalAudienceId": "x", "ttl": 100})
     amazon.send(audience_id, member("ada"))
     amazon.settle()
@@ -199,7 +199,7 @@ def test_members_drop_out_with_their_time_to_live_and_come_back_when_it_is_raise
     assert list(amazon.members(audience_id)) == ["ada", "bob"]
 
 
-def test_about_seven_members_of_ten_are_matched_and_dsp_takes_its_time(amazon: Amazon) -> None:
+def test_seventy_percent_of_members_match_and_reach_dsp_after_a_delay(amazon: Amazon) -> None:
     audience_id = amazon.create_audience()
     amazon.send(audience_id, *[member(f"m{number}") for number in range(1000)])
     amazon.settle()
@@ -212,7 +212,7 @@ def test_about_seven_members_of_ten_are_matched_and_dsp_takes_its_time(amazon: A
     assert sizes["dspAudienceSize"] == sizes["idResolutionCount"]
 
 
-def test_people_of_countries_without_matching_are_held_and_never_matched(amazon: Amazon) -> None:
+def test_members_in_countries_without_matching_are_kept_but_not_matched(amazon: Amazon) -> None:
     audience_id = amazon.create_audience(countryCode="IE")
     granted = {"consent": {"amzn": {"amznUserData": "GRANTED"}}}
     amazon.send(audience_id, *[member(f"m{number}", userConsent=granted) for number in range(50)])
@@ -249,9 +249,7 @@ def test_an_unknown_audience_fails_in_the_job_not_in_the_request(amazon: Amazon)
         ),
     ],
 )
-def test_additions_need_consent_where_the_law_asks_for_it(
-    amazon: Amazon, record: dict[str, Any], *, is_in: bool
-) -> None:
+def test_additions_need_consent_in_the_eea_and_the_uk(amazon: Amazon, record: dict[str, Any], *, is_in: bool) -> None:
     audience_id = amazon.create_audience()
     job_id = amazon.send(audience_id, record, member("bob")).json()["jobRequestId"]
     amazon.settle()
@@ -282,7 +280,7 @@ def test_there_is_always_one_default_connection(amazon: Amazon) -> None:
 
 
 @pytest.mark.parametrize("query", ["", "?connectionId="])
-def test_deleting_without_a_connection_id_deletes_them_all_and_is_noted(amazon: Amazon, query: str) -> None:
+def test_a_delete_without_a_connection_id_deletes_all_and_is_reported(amazon: Amazon, query: str) -> None:
     connect(amazon)
     connect(amazon)
     assert amazon.call("DELETE", LINKS + query).status_code == 204
@@ -300,13 +298,13 @@ def test_uploads_to_amc_wait_for_the_terms(amazon: Amazon) -> None:
     assert amazon.call("POST", RECORDS, body).status_code == 202
 
 
-def test_terms_are_accepted_with_the_token_that_was_shown(amazon: Amazon) -> None:
+def test_terms_are_accepted_only_with_their_token(amazon: Amazon) -> None:
     answer = amazon.call("PATCH", TERMS, {"agreementToken": "made up", "hasAccepted": True})
     assert answer.status_code == 400
     assert answer.json().keys() == {"message", "requestId"}
 
 
-def test_an_upload_names_the_connection_of_its_audience(amazon: Amazon) -> None:
+def test_an_upload_must_name_the_connection_of_its_audience(amazon: Amazon) -> None:
     accept_terms(amazon)
     amc, other, dsp = connect(amazon), connect(amazon), connect(amazon, dspAdvertiserId="5")
     to_amc = amazon.create_audience(targetResource={"connectionId": amc})
@@ -330,7 +328,7 @@ def test_an_upload_names_the_connection_of_its_audience(amazon: Amazon) -> None:
     assert {noted["kind"] for noted in amazon.shown("violations")} >= {"default_connection"}
 
 
-def test_what_amazon_advises_against_is_noted(amazon: Amazon) -> None:
+def test_discouraged_uploads_are_reported_as_violations(amazon: Amazon) -> None:
     audience_id = amazon.create_audience()
     amazon.send(audience_id, member("ada"), member("bob"), member("ada"))
     amazon.send(audience_id, member("bob", "DELETE"))
@@ -338,7 +336,7 @@ def test_what_amazon_advises_against_is_noted(amazon: Amazon) -> None:
     assert noted == [("member_twice", "ada"), ("opposite_actions_pending", "bob")]
 
 
-def test_a_removal_after_the_job_of_the_addition_ended_is_no_violation(amazon: Amazon) -> None:
+def test_a_removal_after_the_addition_took_effect_is_no_violation(amazon: Amazon) -> None:
     audience_id = amazon.create_audience()
     amazon.send(audience_id, member("ada"))
     amazon.settle()
@@ -382,7 +380,7 @@ def test_a_reset_forgets_everything_but_the_token(amazon: Amazon) -> None:
     assert amazon.create_audience() == first, "ids start over"
 
 
-def test_an_upload_of_the_largest_kind_takes_a_few_steps_for_each_record(amazon: Amazon) -> None:
+def test_handling_an_upload_is_linear_in_its_records(amazon: Amazon) -> None:
     audience_id = amazon.create_audience()
     records = [member(f"user-{number:08}") for number in range(6_000)]
     with counted_steps(threads=True) as steps:  # the sandbox runs in a thread of this process

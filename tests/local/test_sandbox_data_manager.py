@@ -107,7 +107,7 @@ def test_the_front_end_refuses(amazon: Amazon, dataset: str, headers: dict[str, 
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda each: f"{each['method']} {each['path']}")
-def test_permissions_of_both_modes(operation: dict[str, Any]) -> None:
+def test_each_operation_needs_a_permission_of_its_mode(operation: dict[str, Any]) -> None:
     def status(permissions: list[str], headers: dict[str, Any], **switches: Any) -> int:
         with checked(Options(permissions=frozenset(permissions), **switches)) as amazon:
             return amazon.adm(**example(operation, "adm-ds-1"), headers=headers).status_code
@@ -121,7 +121,7 @@ def test_permissions_of_both_modes(operation: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda each: f"{each['method']} {each['path']}")
-def test_terms_and_data_room_come_first(operation: dict[str, Any]) -> None:
+def test_operations_need_accepted_terms_and_a_data_room(operation: dict[str, Any]) -> None:
     before_terms = operation["path"] == "/adm/terms" or (operation["method"], operation["path"]) == (
         "GET",
         "/adm/datarooms",
@@ -136,7 +136,7 @@ def test_terms_and_data_room_come_first(operation: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("recipe", ["data-terms", "data-room"])
-def test_terms_or_data_room_can_be_taken_away_until_they_are_given_again(recipe: str) -> None:
+def test_a_recipe_withholds_terms_or_data_room_until_they_are_restored(recipe: str) -> None:
     def set_recipe(amazon: Amazon, name: str) -> list[str]:
         amazon.session.put(f"{amazon.url}/sandbox/faults", json={"recipe": name}, timeout=5).raise_for_status()
         return [each["name"] for each in amazon.shown("recipes") if each["active"]]
@@ -159,7 +159,7 @@ def test_terms_or_data_room_can_be_taken_away_until_they_are_given_again(recipe:
                 assert not any(each["active"] for each in amazon.shown("recipes"))
 
 
-def test_terms_are_accepted_with_their_token_and_a_data_room_is_made_once() -> None:
+def test_terms_need_their_token_and_a_data_room_is_created_once() -> None:
     with checked(Options(data_manager_terms_accepted=False, data_room_exists=False)) as amazon:
         terms = amazon.adm("GET", "terms").json()
         wrong = {"agreementToken": "made up", "hasAccepted": True}
@@ -176,7 +176,7 @@ def test_terms_are_accepted_with_their_token_and_a_data_room_is_made_once() -> N
         assert amazon.adm("POST", "datarooms", {"region": "eu-west-1"}).status_code == 400
 
 
-def test_a_dataset_is_found_by_a_second_creation_and_by_the_list(amazon: Amazon, dataset: str) -> None:
+def test_creating_a_dataset_twice_returns_the_first(amazon: Amazon, dataset: str) -> None:
     assert re.fullmatch(r"adm-ds-[a-z0-9]{10}", dataset)
     again = amazon.adm("POST", "audiences", {"name": "lapsed", "countryCode": "DE"})
     assert (again.status_code, again.json()["datasetId"]) == (400, dataset)
@@ -210,7 +210,7 @@ def test_a_deleted_dataset_is_gone_and_its_name_is_free(amazon: Amazon, dataset:
         ("sharingRules/list", "", "sharingRules"),
     ],
 )
-def test_lists_come_in_pages(amazon: Amazon, path: str, query: str, field: str) -> None:
+def test_lists_are_paged(amazon: Amazon, path: str, query: str, field: str) -> None:
     for number in range(5):
         dataset = create(amazon, f"lapsed{number}")
         amazon.adm("POST", "sharingRules", share(dataset))
@@ -238,11 +238,11 @@ def test_lists_come_in_pages(amazon: Amazon, path: str, query: str, field: str) 
         ("POST", "datasets/list?maxResults=101"),
     ],
 )
-def test_wrong_pages_are_refused(amazon: Amazon, method: str, path: str) -> None:
+def test_an_invalid_page_size_or_token_is_refused(amazon: Amazon, method: str, path: str) -> None:
     assert amazon.adm(method, path).status_code == 400
 
 
-def test_an_upload_takes_effect_later_and_reads_as_an_audience(amazon: Amazon, dataset: str) -> None:
+def test_an_upload_takes_effect_after_the_job_delay(amazon: Amazon, dataset: str) -> None:
     sets = [{"em": sha256("a"), "zip": sha256("1")}, {"em": sha256("b")}]
     assert "errors" not in send(amazon, dataset, person("ada", "CREATE", *sets)).json()
     amazon.clock.sleep(JOB_DELAY - 0.01)
@@ -254,7 +254,7 @@ def test_an_upload_takes_effect_later_and_reads_as_an_audience(amazon: Amazon, d
     assert (shown["audienceId"], shown["name"], shown["size"], shown["shares"]) == (dataset, "lapsed", 1, [])
 
 
-def test_uploads_of_one_sweep_take_effect_in_no_particular_order(amazon: Amazon, dataset: str) -> None:
+def test_uploads_of_one_sweep_take_effect_in_a_shuffled_order(amazon: Amazon, dataset: str) -> None:
     for number in range(20):
         send(amazon, dataset, person(f"m{number:02}"))
     amazon.settle()
@@ -271,7 +271,7 @@ def test_uploads_of_one_sweep_take_effect_in_no_particular_order(amazon: Amazon,
         pytest.param(person("x", userConsent={"consent": {"tcf": ""}}), id="empty TCF string"),
     ],
 )
-def test_a_member_is_rejected_by_its_index_and_its_neighbours_stay(
+def test_an_invalid_member_is_rejected_by_index_and_the_others_are_added(
     amazon: Amazon, options: Options, dataset: str, member: dict[str, Any]
 ) -> None:
     answer = send(amazon, dataset, person("ada"), member, person("bob"))
@@ -291,9 +291,7 @@ def test_a_member_is_rejected_by_its_index_and_its_neighbours_stay(
         pytest.param([person("ada"), person("bob", email="x")], id="unknown property"),
     ],
 )
-def test_a_body_that_breaks_the_declared_model_is_refused_whole(
-    amazon: Amazon, dataset: str, members: list[Any]
-) -> None:
+def test_a_body_that_breaks_the_schema_is_refused_as_a_whole(amazon: Amazon, dataset: str, members: list[Any]) -> None:
     answer = send(amazon, dataset, *members)
     assert answer.status_code == 400
     amazon.settle()
@@ -336,7 +334,9 @@ def test_additions_without_the_consent_they_need_are_skipped_silently(
 
 
 @pytest.mark.parametrize("consent", [None, amzn(amznUserData="DENIED"), {"consent": {"tcf": "CPX"}}])
-def test_a_removal_without_amazons_own_signal_is_ignored_and_noted(amazon: Amazon, dataset: str, consent: Any) -> None:
+def test_a_removal_without_amazons_consent_signal_is_ignored_and_reported(
+    amazon: Amazon, dataset: str, consent: Any
+) -> None:
     for action, given in (("CREATE", GRANTED), ("DELETE", consent)):
         assert "errors" not in send(amazon, dataset, person("ada", action, userConsent=given)).json()
         amazon.settle()
@@ -354,7 +354,7 @@ def test_a_removal_without_amazons_own_signal_is_ignored_and_noted(amazon: Amazo
         pytest.param(person("ada", "DELETE", {"em": sha256("b")}), "b", "a", id="her id, the identifier of another"),
     ],
 )
-def test_a_removal_finds_its_member_by_the_switch(
+def test_a_removal_finds_its_member_by_id_or_by_identity(
     amazon: Amazon, options: Options, dataset: str, removal: dict[str, Any], by_id: str, by_identity: str
 ) -> None:
     ada = person("ada", "CREATE", {"em": sha256("a")}, {"ph": sha256("1")})
@@ -373,7 +373,9 @@ def test_a_removal_finds_its_member_by_the_switch(
         pytest.param({"identity": {"externalIdentities": [{"liveRampId": "r"}]}}, id="in part"),
     ],
 )
-def test_an_identity_is_deleted_later_from_the_whole_data_room(amazon: Amazon, target: dict[str, Any]) -> None:
+def test_deleting_an_identity_removes_it_from_every_dataset_after_a_delay(
+    amazon: Amazon, target: dict[str, Any]
+) -> None:
     datasets = [create(amazon, name) for name in ("lapsed", "loyal")]
     for dataset in datasets:
         send(amazon, dataset, person("ada"), person("bob"))
@@ -387,7 +389,7 @@ def test_an_identity_is_deleted_later_from_the_whole_data_room(amazon: Amazon, t
 
 
 @pytest.mark.parametrize(("reaches", "left"), [(False, ["ada"]), (True, [])])
-def test_whether_a_deletion_reaches_later_uploads_is_a_switch(reaches: bool, left: list[str]) -> None:
+def test_a_deletion_reaches_later_uploads_only_if_set_so(reaches: bool, left: list[str]) -> None:
     with checked(Options(identity_deletion_delay=60, deletion_reaches_later_uploads=reaches)) as amazon:
         dataset = create(amazon)
         amazon.adm("POST", "identities/delete", {"targetIdentities": [{"externalUserId": "ada"}]})
@@ -464,11 +466,11 @@ def test_a_revoked_share_keeps_its_members_in_dsp_and_loses_them_in_amc(amazon: 
         pytest.param({"destinationAccountId": ""}, 400, id="no destination"),
     ],
 )
-def test_shares_that_are_refused(amazon: Amazon, dataset: str, fields: dict[str, Any], status: int) -> None:
+def test_an_invalid_share_is_refused(amazon: Amazon, dataset: str, fields: dict[str, Any], status: int) -> None:
     assert amazon.adm("POST", "sharingRules", share(dataset, **fields)).status_code == status
 
 
-def test_shares_are_listed_by_filter_and_a_second_one_of_a_kind_is_made_and_noted(amazon: Amazon, dataset: str) -> None:
+def test_shares_are_filtered_and_a_duplicate_is_reported(amazon: Amazon, dataset: str) -> None:
     for destination in ("ENTITY1", "ENTITY2", "ENTITY1"):
         amazon.adm("POST", "sharingRules", share(dataset, destinationAccountId=destination))
     assert [noted["kind"] for noted in amazon.shown("violations")] == ["share_twice"]
@@ -477,7 +479,7 @@ def test_shares_are_listed_by_filter_and_a_second_one_of_a_kind_is_made_and_note
         assert amazon.adm("POST", "sharingRules/list", filters).json() == {"sharingRules": []}
 
 
-def test_counts_form_a_funnel_by_day(amazon: Amazon, dataset: str) -> None:
+def test_metrics_count_received_valid_and_consented_members_by_day(amazon: Amazon, dataset: str) -> None:
     sent = [person(f"m{number}") for number in range(400)]
     send(amazon, dataset, *sent, person("x", userIdentity={}), person("y", userConsent=amzn(amznUserData="DENIED")))
     amazon.settle()
@@ -543,7 +545,7 @@ def test_faults_reject_delay_and_lose_members(amazon: Amazon, options: Options, 
     assert sizes == [0, 1, 3, 5]
 
 
-def test_what_amazon_advises_against_is_noted(amazon: Amazon, dataset: str) -> None:
+def test_discouraged_uploads_are_reported_as_violations(amazon: Amazon, dataset: str) -> None:
     many = [person(f"m{number}") for number in range(5_001)]
     for upload in ([person("ada"), person("ada")], [person("ada", "DELETE")], many):
         send(amazon, dataset, *upload)
@@ -551,7 +553,7 @@ def test_what_amazon_advises_against_is_noted(amazon: Amazon, dataset: str) -> N
     assert kinds == ["member_twice", "opposite_actions_pending", "more_members_than_recommended"]
 
 
-def test_logs_hold_both_apis_and_a_reset_forgets_all(amazon: Amazon, dataset: str) -> None:
+def test_the_logs_show_data_manager_calls_and_a_reset_clears_them(amazon: Amazon, dataset: str) -> None:
     ingress_id = send(amazon, dataset, person("ada")).json()["ingressId"]
     assert amazon.shown("requests")[-1]["body"] == {"members": [person("ada")]}
     (entry,) = amazon.shown(f"ledger?audience={dataset}")
@@ -561,12 +563,12 @@ def test_logs_hold_both_apis_and_a_reset_forgets_all(amazon: Amazon, dataset: st
     assert create(amazon) == dataset, "ids start over"
 
 
-def test_an_unknown_path_is_not_found_in_the_shape_of_this_api(amazon: Amazon) -> None:
+def test_an_unknown_method_is_refused_in_the_format_of_this_api(amazon: Amazon) -> None:
     answer = amazon.adm("PUT", "audiences", {})
     assert (answer.status_code, answer.json()["code"]) == (405, "405")
 
 
-def test_a_large_upload_takes_a_few_steps_for_each_member(amazon: Amazon, dataset: str) -> None:
+def test_handling_a_dataset_upload_is_linear_in_its_members(amazon: Amazon, dataset: str) -> None:
     amazon.session.hooks["response"].clear()  # the schema takes far more
     for action in ("CREATE", "DELETE"):
         members = [person(f"user-{number:04}", action) for number in range(2_000)]

@@ -49,7 +49,7 @@ def test_delay_holds_the_answer_back_after_the_request_took_effect(amazon: Amazo
     assert sorted(effects(amazon, audience_id)) == ["ada", "bob"]
 
 
-def test_status_refuses_without_effect(amazon: Amazon, audience_id: int) -> None:
+def test_an_error_status_prevents_the_effect(amazon: Amazon, audience_id: int) -> None:
     amazon.faults(
         {
             "match": {"path": RECORDS},
@@ -64,7 +64,7 @@ def test_status_refuses_without_effect(amazon: Amazon, audience_id: int) -> None
     assert amazon.send(audience_id, member("ada")).status_code == 202
 
 
-def test_status_can_refuse_and_take_effect_all_the_same(amazon: Amazon, audience_id: int) -> None:
+def test_an_error_status_with_apply_keeps_the_effect(amazon: Amazon, audience_id: int) -> None:
     amazon.faults({"match": {"path": RECORDS}, "do": {"status": 504, "apply": True}})
     assert amazon.send(audience_id, member("ada")).status_code == 504
     assert effects(amazon, audience_id) == ["ada"]
@@ -82,7 +82,7 @@ def test_status_can_refuse_and_take_effect_all_the_same(amazon: Amazon, audience
         pytest.param("x" * 3_000_000, id="huge"),
     ],
 )
-def test_body_spoils_an_answer_and_the_request_takes_effect(amazon: Amazon, audience_id: int, body: Any) -> None:
+def test_body_replaces_the_answer_and_keeps_the_effect(amazon: Amazon, audience_id: int, body: Any) -> None:
     amazon.faults({"match": {"path": RECORDS}, "do": {"body": body}})
     answer = amazon.send(audience_id, member("ada"))
     assert answer.status_code == 202
@@ -114,7 +114,7 @@ def test_close_after_apply_loses_the_answer_of_a_request_that_took_effect(amazon
     assert effects(amazon, audience_id) == ["ada"]
 
 
-def test_a_closed_connection_is_reset_and_not_just_ended(amazon: Amazon) -> None:
+def test_close_after_apply_resets_the_connection(amazon: Amazon) -> None:
     amazon.faults({"do": {"close_after_apply": True}})
     with pytest.raises(ConnectionResetError):
         raw_answer(amazon, "/v2/profiles")
@@ -185,7 +185,7 @@ def test_redirect_points_elsewhere_without_effect(amazon: Amazon, audience_id: i
         pytest.param({"state": "ARCHIVED"}, "ARCHIVED", [], ["ada", "bob", "cy", "dee"], id="unknown state"),
     ],
 )
-def test_job_decides_the_outcome(
+def test_job_sets_the_outcome(
     amazon: Amazon, audience_id: int, fault: dict[str, Any], state: str, invalid: list[str], members: list[str]
 ) -> None:
     amazon.faults({"match": {"path": RECORDS}, "do": {"job": fault}})
@@ -216,7 +216,7 @@ def test_job_can_end_in_reverse_order_even_across_sweeps(amazon: Amazon, audienc
     assert effects(amazon, audience_id) == [f"m{number}" for number in reversed(range(6))]
 
 
-def test_token_can_live_shorter(amazon: Amazon) -> None:
+def test_token_sets_a_shorter_lifetime(amazon: Amazon) -> None:
     amazon.faults({"match": {"path": "/auth/o2/token"}, "do": {"token": {"lifetime": 5}}})
     answer = amazon.login().json()
     assert answer["expires_in"] == 5
@@ -227,7 +227,7 @@ def test_token_can_live_shorter(amazon: Amazon) -> None:
 
 
 @pytest.mark.parametrize("stated", ["soon", 0, -1, 3600.5, []])
-def test_token_can_state_an_odd_lifetime(amazon: Amazon, stated: Any) -> None:
+def test_token_states_an_invalid_lifetime(amazon: Amazon, stated: Any) -> None:
     amazon.faults({"do": {"token": {"expires_in": stated}}})
     assert amazon.login().json()["expires_in"] == stated
 
@@ -256,7 +256,7 @@ def test_probability_follows_the_seed(amazon: Amazon) -> None:
     assert 30 < hit < 70
 
 
-def test_a_rule_looks_at_path_method_audience_content_and_size(amazon: Amazon, audience_id: int) -> None:
+def test_a_rule_matches_path_method_audience_content_and_size(amazon: Amazon, audience_id: int) -> None:
     other = amazon.create_audience()
     amazon.faults(
         {"match": {"path": RECORDS + "/*"}, "do": {"status": 590}},
@@ -302,7 +302,7 @@ def test_rules_show_how_often_they_fired_until_they_are_cleared(amazon: Amazon) 
         pytest.param([{"do": {"job": {"result": "FAILED"}}}], id="unknown effect on the job"),
     ],
 )
-def test_a_rule_that_means_nothing_is_refused_and_the_others_stay(amazon: Amazon, written: Any) -> None:
+def test_an_invalid_rule_is_refused_and_the_active_ones_stay(amazon: Amazon, written: Any) -> None:
     amazon.faults({"do": {"status": 500}})
     assert amazon.session.put(f"{amazon.url}/sandbox/faults", json=written, timeout=5).status_code == 400
     assert len(amazon.shown("faults")) == 1

@@ -9,6 +9,8 @@ import requests
 
 from tests.local.sandbox_server import CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN, Amazon, sandbox
 
+FORM = {"grant_type": "refresh_token", "refresh_token": REFRESH_TOKEN}
+FORM |= {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET}
 BACK = "http://localhost:8765/callback?from=amazon"
 VERIFIER = "a-verifier-of-at-least-forty-three-characters-x"
 CHALLENGE = base64.urlsafe_b64encode(hashlib.sha256(VERIFIER.encode()).digest()).decode().rstrip("=")
@@ -95,26 +97,22 @@ def test_the_token_endpoint_refuses(amazon: Amazon, fields: dict[str, str], stat
 
 
 def test_a_token_request_with_a_bearer_token_is_refused(amazon: Amazon) -> None:
-    form = {"grant_type": "refresh_token", "refresh_token": REFRESH_TOKEN}
-    form |= {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET}
     headers = {"Authorization": f"Bearer {amazon.token}"}
-    answer = amazon.session.post(f"{amazon.url}/auth/o2/token", data=form, headers=headers, timeout=5)
+    answer = amazon.session.post(f"{amazon.url}/auth/o2/token", data=FORM, headers=headers, timeout=5)
     assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request")
 
 
 def test_a_token_request_must_be_a_form_in_the_body(amazon: Amazon) -> None:
-    form = {"grant_type": "refresh_token", "refresh_token": REFRESH_TOKEN}
-    form |= {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET}
     url = f"{amazon.url}/auth/o2/token"
     for answer in (
-        amazon.session.post(url, json=form, timeout=5),
-        amazon.session.post(url, params=form, timeout=5),
-        amazon.session.post(url, data=[*form.items(), ("client_id", CLIENT_ID)], timeout=5),
+        amazon.session.post(url, json=FORM, timeout=5),
+        amazon.session.post(url, params=FORM, timeout=5),
+        amazon.session.post(url, data=[*FORM.items(), ("client_id", CLIENT_ID)], timeout=5),
     ):
         assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request")
 
 
-def test_the_consent_page_says_what_it_is_and_who_asks_for_what(amazon: Amazon) -> None:
+def test_the_consent_page_names_the_client_and_the_scopes(amazon: Amazon) -> None:
     page = amazon.session.get(f"{amazon.url}/ap/oa", params=ASKED, timeout=5)
     assert page.status_code == 200
     assert "This is not Amazon" in page.text
@@ -124,12 +122,12 @@ def test_the_consent_page_says_what_it_is_and_who_asks_for_what(amazon: Amazon) 
     assert re.findall(r'value="(allow|deny)">', page.text) == ["allow", "deny"]
 
 
-def test_the_consent_page_repeats_nothing_unescaped(amazon: Amazon) -> None:
+def test_the_consent_page_escapes_its_parameters(amazon: Amazon) -> None:
     page = amazon.session.get(f"{amazon.url}/ap/oa", params=ASKED | {"state": '"><script>'}, timeout=5)
     assert "<script>" not in page.text
 
 
-def test_allowing_leads_back_with_a_code_and_the_state(amazon: Amazon) -> None:
+def test_allowing_redirects_with_a_code_and_the_state(amazon: Amazon) -> None:
     answer = consent(amazon)
     assert answer.headers["Location"].startswith(BACK + "&")
     assert redirect_parameters(answer).keys() == {"from", "code", "scope", "state"}
@@ -141,7 +139,7 @@ def test_allowing_leads_back_with_a_code_and_the_state(amazon: Amazon) -> None:
     assert amazon.call("GET", "/v2/profiles").status_code == 200
 
 
-def test_denying_leads_back_with_an_error_and_the_state(amazon: Amazon) -> None:
+def test_denying_redirects_with_an_error_and_the_state(amazon: Amazon) -> None:
     answer = redirect_parameters(consent(amazon, "deny"))
     assert (answer["error"], answer["state"]) == ("access_denied", ASKED["state"])
     assert "code" not in answer
@@ -156,7 +154,9 @@ def test_denying_leads_back_with_an_error_and_the_state(amazon: Amazon) -> None:
         pytest.param({"code_challenge": "x", "code_challenge_method": "S512"}, "invalid_request", id="unknown method"),
     ],
 )
-def test_a_wrong_question_leads_back_with_an_error(amazon: Amazon, asked: dict[str, str], error: str) -> None:
+def test_an_invalid_authorization_request_redirects_with_an_error(
+    amazon: Amazon, asked: dict[str, str], error: str
+) -> None:
     assert redirect_parameters(consent(amazon, **asked))["error"] == error
 
 
@@ -189,7 +189,7 @@ def test_a_code_works_for_five_minutes(amazon: Amazon) -> None:
     assert "code" in answer.json()["error_description"]
 
 
-def test_a_code_works_for_the_address_it_was_sent_to(amazon: Amazon) -> None:
+def test_a_code_works_only_with_its_redirect_uri(amazon: Amazon) -> None:
     code = redirect_parameters(consent(amazon, redirect_uri="https://example.com/back"))["code"]
     assert redeem(amazon, code).json()["error"] == "invalid_grant"
 

@@ -37,7 +37,7 @@ def rows(*tables: tuple[str, Check, list[Row]]) -> list[Any]:
         ("terms", check_acceptance, bodies.REFUSED_ACCEPTANCES),
     ),
 )
-def test_amazon_refuses_and_names_the_field(check: Check, body: dict[str, Any], named: str) -> None:
+def test_an_invalid_body_is_refused_with_the_field_at_fault(check: Check, body: dict[str, Any], named: str) -> None:
     with pytest.raises(Refusal, match=re.escape(named)) as refusal:
         check(body)
     assert refusal.value.status == 400
@@ -52,7 +52,7 @@ def test_amazon_refuses_and_names_the_field(check: Check, body: dict[str, Any], 
         ("connection", check_new_connection, bodies.TAKEN_CONNECTIONS),
     ),
 )
-def test_amazon_accepts_a_body_up_to_its_limits(check: Check, body: dict[str, Any], _: str) -> None:
+def test_a_body_within_the_limits_is_accepted(check: Check, body: dict[str, Any], _: str) -> None:
     check(body)
 
 

@@ -35,7 +35,7 @@ def test_the_oldest_requests_are_forgotten_and_still_counted() -> None:
     assert [entry.n for entry in requests.since(0)][:1] == [6]
 
 
-def test_the_scheduler_keeps_to_the_order_of_time_however_late_it_runs() -> None:
+def test_late_scheduled_calls_run_in_order_of_their_time() -> None:
     happened: list[tuple[str, float]] = []
     scheduler = Scheduler()
 
@@ -65,7 +65,7 @@ def test_sizes_stay_right_through_additions_removals_and_expiry() -> None:
 
 
 @pytest.mark.parametrize("finding", ["id", "identity"])
-def test_a_dataset_removes_as_a_plain_search_would(finding: Literal["id", "identity"]) -> None:
+def test_a_removal_from_a_dataset_equals_a_linear_search(finding: Literal["id", "identity"]) -> None:
     chance, membership = random.Random(1), Membership()
     expected: dict[str, set[tuple[str, str]]] = {}
     for step in range(2_000):
@@ -83,7 +83,7 @@ def test_a_dataset_removes_as_a_plain_search_would(finding: Literal["id", "ident
         assert membership.matched == sum(member.matched for member in membership.by_id.values())
 
 
-def test_a_seeded_audience_is_there_from_the_start_and_as_new_after_a_reset() -> None:
+def test_a_reset_restores_seeded_audiences() -> None:
     sandbox = build_app(client_id="client", client_secret="secret", refresh_token="Atzr|token")[SANDBOX]
     sandbox.seed(418273650912345678, AUDIENCE)
     sandbox.audience("418273650912345678").description = "changed meanwhile"
@@ -91,7 +91,7 @@ def test_a_seeded_audience_is_there_from_the_start_and_as_new_after_a_reset() ->
     assert sandbox.audience("418273650912345678").description == AUDIENCE["description"]
 
 
-def test_the_sandbox_knows_nothing_of_the_code_it_judges() -> None:
+def test_the_sandbox_imports_nothing_of_the_product() -> None:
     modules = sorted(Path(local.amazon.__path__[0]).rglob("*.py"))
     assert len(modules) > 10
     assert [module.name for module in modules if "audience_sync" in module.read_text(encoding="utf-8")] == []

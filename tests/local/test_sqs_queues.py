@@ -62,9 +62,7 @@ def test_the_handle_of_an_earlier_receive_deletes_nothing(queues: SqsQueues, clo
     assert queues.counts("work") == Counts(0, 0, 0)
 
 
-def test_messages_in_flight_have_the_time_of_the_oldest_receive_and_of_the_last_return(
-    queues: SqsQueues, clock: ManualClock
-) -> None:
+def test_in_flight_times_are_the_oldest_receive_and_the_latest_return(queues: SqsQueues, clock: ManualClock) -> None:
     queues.send("work", "first")
     queues.send("work", "second")
     (first,) = take(queues, max_messages=1)
@@ -77,7 +75,7 @@ def test_messages_in_flight_have_the_time_of_the_oldest_receive_and_of_the_last_
     assert queues.in_flight_times("work") is None
 
 
-def test_no_message_stays_hidden_for_more_than_twelve_hours(queues: SqsQueues, clock: ManualClock) -> None:
+def test_a_visibility_timeout_ends_twelve_hours_after_the_receive(queues: SqsQueues, clock: ManualClock) -> None:
     queues.send("work", "a")
     [received] = take(queues)
     clock.now += 10
@@ -86,7 +84,7 @@ def test_no_message_stays_hidden_for_more_than_twelve_hours(queues: SqsQueues, c
     queues.change_visibility("work", received.receipt_handle, 43_190)
 
 
-def test_a_message_received_too_often_goes_to_the_dead_letters_and_keeps_its_id_and_time(
+def test_a_message_received_too_often_becomes_a_dead_letter_with_its_id_and_time(
     queues: SqsQueues, clock: ManualClock
 ) -> None:
     sent = queues.send("work", "a")
@@ -99,7 +97,9 @@ def test_a_message_received_too_often_goes_to_the_dead_letters_and_keeps_its_id_
     assert (dead.id, dead.sent_at) == (sent.id, NOON)
 
 
-def test_a_dead_letter_takes_no_living_messages_place_in_a_receive(queues: SqsQueues, clock: ManualClock) -> None:
+def test_a_message_that_becomes_a_dead_letter_does_not_count_in_a_receive(
+    queues: SqsQueues, clock: ManualClock
+) -> None:
     queues.send("work", "spent")
     for _ in range(2):
         take(queues)
@@ -108,7 +108,7 @@ def test_a_dead_letter_takes_no_living_messages_place_in_a_receive(queues: SqsQu
     assert bodies(take(queues, max_messages=1)) == ["fresh"]
 
 
-def test_a_dead_letter_expires_by_the_time_it_was_sent_not_moved(clock: ManualClock) -> None:
+def test_a_dead_letter_expires_by_its_original_send_time(clock: ManualClock) -> None:
     queues = SqsQueues(clock)
     queues.create("dead", {"MessageRetentionPeriod": "60"})
     queues.create("work", redrive("dead", maxReceiveCount=1))
@@ -121,7 +121,7 @@ def test_a_dead_letter_expires_by_the_time_it_was_sent_not_moved(clock: ManualCl
     assert queues.counts("dead").visible == 0
 
 
-def test_no_more_messages_are_in_flight_than_the_limit(clock: ManualClock) -> None:
+def test_a_receive_beyond_the_in_flight_limit_is_refused(clock: ManualClock) -> None:
     assert IN_FLIGHT_LIMIT == 120_000, "messages of a standard queue"
     queues = SqsQueues(clock)
     queues.create("work").in_flight_limit = 3
@@ -158,7 +158,7 @@ async def waiting(queues: SqsQueues, **options: Any) -> asyncio.Task[list[Receiv
 
 
 @in_a_loop
-async def test_one_message_ends_one_wait_of_several(queues: SqsQueues) -> None:
+async def test_one_message_ends_only_one_of_several_long_polls(queues: SqsQueues) -> None:
     tasks = [await waiting(queues) for _ in range(3)]
     queues.send("work", "a")
     served, waiting_on = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -168,7 +168,7 @@ async def test_one_message_ends_one_wait_of_several(queues: SqsQueues) -> None:
 
 
 @in_a_loop
-async def test_a_wait_sees_a_message_reappear_by_itself(queues: SqsQueues) -> None:
+async def test_a_long_poll_receives_a_message_when_it_reappears(queues: SqsQueues) -> None:
     queues.send("work", "a")
     [received] = await queues.receive("work", 1, 0)
     queues.change_visibility("work", received.receipt_handle, 1)
@@ -178,7 +178,7 @@ async def test_a_wait_sees_a_message_reappear_by_itself(queues: SqsQueues) -> No
 
 
 @in_a_loop
-async def test_a_wait_in_vain_takes_the_queues_own_time_and_comes_back_empty(queues: SqsQueues) -> None:
+async def test_an_empty_long_poll_lasts_for_the_queues_wait_time(queues: SqsQueues) -> None:
     queues.create("polled", {"ReceiveMessageWaitTimeSeconds": "1"})
     start = time.monotonic()
     assert await queues.receive("polled") == []
@@ -188,7 +188,7 @@ async def test_a_wait_in_vain_takes_the_queues_own_time_and_comes_back_empty(que
 # The order of time
 
 
-def test_deadlines_that_were_dropped_or_moved_take_no_space_and_the_others_stay() -> None:
+def test_dropped_and_moved_deadlines_do_not_accumulate() -> None:
     deadlines = Deadlines()
     deadlines.put("kept", 5)
     for number in range(1_000):

@@ -87,7 +87,7 @@ def test_a_message_arrives_with_its_checksums_times_and_count(sqs: "SQSClient", 
     assert attributes["SenderId"]
 
 
-def test_message_attributes_come_back_as_asked_for(sqs: "SQSClient", queue: str) -> None:
+def test_only_requested_message_attributes_are_returned(sqs: "SQSClient", queue: str) -> None:
     sent: Any = {name: {"StringValue": "not_found", "DataType": "String"} for name in ("reason", "reason.of")}
     digest = sqs.send_message(QueueUrl=queue, MessageBody="a", MessageAttributes=sent)["MD5OfMessageAttributes"]
 
@@ -120,7 +120,7 @@ def test_a_body_that_sqs_refuses_is_refused(sqs: "SQSClient", queue: str, body: 
     assert counts(sqs, queue) == [0, 0, 0]
 
 
-def test_a_body_of_a_mebibyte_is_taken_and_attributes_count(sqs: "SQSClient", queue: str) -> None:
+def test_a_message_holds_a_mebibyte_with_its_attributes(sqs: "SQSClient", queue: str) -> None:
     sqs.send_message(QueueUrl=queue, MessageBody="x" * MEBIBYTE)
     with pytest.raises(ClientError, match="shorter than"):
         sqs.send_message(
@@ -141,7 +141,7 @@ def batch(*bodies: str) -> Any:
     return [{"Id": str(index), "MessageBody": body} for index, body in enumerate(bodies)]
 
 
-def test_one_bad_entry_costs_the_others_nothing(sqs: "SQSClient", queue: str) -> None:
+def test_an_invalid_entry_fails_alone_in_its_batch(sqs: "SQSClient", queue: str) -> None:
     answer = sqs.send_message_batch(QueueUrl=queue, Entries=batch("a", "b\x00", "", "c"))
     assert [each["Id"] for each in answer["Successful"]] == ["0", "3"]
     assert [(each["Id"], each["Code"], each["SenderFault"]) for each in answer["Failed"]] == [
@@ -199,15 +199,7 @@ def test_a_receive_out_of_range_is_refused(sqs: "SQSClient", queue: str, options
     assert refusal.value.response["Error"]["Code"] == "InvalidParameterValue"
 
 
-def test_a_long_poll_ends_with_the_message(sqs: "SQSClient", queue: str) -> None:
-    with ThreadPoolExecutor(1) as threads:
-        waiting = threads.submit(take, sqs, queue, WaitTimeSeconds=20)
-        time.sleep(0.2)
-        sqs.send_message(QueueUrl=queue, MessageBody="a")
-        assert [message["Body"] for message in waiting.result(timeout=10)] == ["a"]
-
-
-def test_a_receiver_that_hung_up_takes_no_message(aws: Aws, queue: str) -> None:
+def test_a_disconnected_receiver_takes_no_message(aws: Aws, queue: str) -> None:
     connection = http.client.HTTPConnection(aws.url.removeprefix("http://"))
     body = json.dumps({"QueueUrl": queue, "WaitTimeSeconds": 20})
     connection.request("POST", "/", body, {"X-Amz-Target": "AmazonSQS.ReceiveMessage"})
@@ -219,7 +211,7 @@ def test_a_receiver_that_hung_up_takes_no_message(aws: Aws, queue: str) -> None:
     assert counts(aws.sqs, queue) == [1, 0, 0]
 
 
-def test_visibility_errors_are_the_modelled_ones(sqs: "SQSClient", queue: str) -> None:
+def test_errors_of_visibility_and_deletion_have_the_classes_of_boto3(sqs: "SQSClient", queue: str) -> None:
     sqs.send_message(QueueUrl=queue, MessageBody="a")
     [message] = take(sqs, queue, VisibilityTimeout=0)
     with pytest.raises(sqs.exceptions.MessageNotInflight):
@@ -230,7 +222,7 @@ def test_visibility_errors_are_the_modelled_ones(sqs: "SQSClient", queue: str) -
         sqs.delete_message(QueueUrl=queue, ReceiptHandle="bad")
 
 
-def test_no_error_repeats_what_was_sent(sqs: "SQSClient", queue: str) -> None:
+def test_no_error_repeats_a_value_of_the_request(sqs: "SQSClient", queue: str) -> None:
     marker = "ada@example.com"
     answer = sqs.send_message_batch(QueueUrl=queue, Entries=batch(marker + "\x00"))
     with pytest.raises(ClientError) as refusal:
@@ -238,7 +230,7 @@ def test_no_error_repeats_what_was_sent(sqs: "SQSClient", queue: str) -> None:
     assert marker not in json.dumps(answer["Failed"]) + json.dumps(refusal.value.response["Error"])
 
 
-def test_a_server_stops_while_a_receive_waits() -> None:
+def test_the_server_stops_during_a_long_poll() -> None:
     with ThreadPoolExecutor(1) as threads:
         with serve_aws(SqsQueues(time.time)) as url:
             client = boto3.client("sqs", endpoint_url=url, config=ONE_ATTEMPT, **ACCESS)

@@ -82,7 +82,7 @@ def settled(stack: Stack, before: dict[str, Any], *, accepted: int, rejected: in
     return wait_until(lambda: numbers(stack), is_settled)
 
 
-def test_a_browser_gets_the_page_under_a_policy_that_allows_nothing_but_its_own_parts(stack: Stack) -> None:
+def test_the_page_has_a_content_security_policy_for_its_own_parts_only(stack: Stack) -> None:
     answer = requests.get(stack.urls["status"], headers={"Accept": "text/html,*/*;q=0.8"}, timeout=60)
     policy = answer.headers["Content-Security-Policy"]
     assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
@@ -91,7 +91,7 @@ def test_a_browser_gets_the_page_under_a_policy_that_allows_nothing_but_its_own_
     assert policy.startswith("default-src 'none'; ")
 
 
-def test_an_event_that_went_through_is_counted_at_every_step(stack: Stack) -> None:
+def test_a_delivered_event_is_counted_at_every_step(stack: Stack) -> None:
     before = numbers(stack)["counts"]
     send(stack, entering(Person(9001)))
     send(stack, example("07-track-missing-userid.json"))
@@ -121,7 +121,7 @@ def test_a_rejected_event_can_be_found_by_its_message_id_and_shows_no_value(stac
     assert json.loads(body)["userId"] not in json.dumps(newest)
 
 
-def test_an_opened_request_shows_the_kinds_of_its_values_and_none_of_them(stack: Stack) -> None:
+def test_an_opened_request_shows_types_instead_of_values(stack: Stack) -> None:
     before = numbers(stack)["counts"]
     person = Person(9002)
     send(stack, entering(person))
@@ -149,7 +149,7 @@ def test_a_member_is_found_on_the_local_page(stack: Stack) -> None:
     assert press(stack, "find", id="nobody")["error"].startswith("Nothing is stored under that id.")
 
 
-def test_a_refused_change_lies_in_the_dead_letters_with_its_reason_until_it_is_redriven(stack: Stack) -> None:
+def test_a_rejected_change_is_a_dead_letter_until_it_is_redriven(stack: Stack) -> None:
     rule = {"match": {"path": "/amc/audiences/records", "contains": "cust_48121"}, "do": {"status": 400}}
     faults = f"{stack.urls['amazon']}/sandbox/faults"
     before = numbers(stack)
@@ -173,7 +173,7 @@ def test_a_refused_change_lies_in_the_dead_letters_with_its_reason_until_it_is_r
     assert not numbers(stack)["amazonFails"]
 
 
-def test_while_amazon_fails_the_next_try_is_known(stack: Stack) -> None:
+def test_the_page_shows_the_next_retry_while_amazon_fails(stack: Stack) -> None:
     faults = f"{stack.urls['amazon']}/sandbox/faults"
     requests.put(faults, json=[{"match": {"path": "/amc/audiences/records"}, "do": {"status": 503}}], timeout=60)
     try:
@@ -186,7 +186,7 @@ def test_while_amazon_fails_the_next_try_is_known(stack: Stack) -> None:
     wait_until(lambda: numbers(stack), lambda facts: facts["isQuiescent"])
 
 
-def test_a_revoked_authorization_is_known_as_the_reason_that_needs_a_person(stack: Stack) -> None:
+def test_a_revoked_authorization_is_shown_as_needing_an_operator(stack: Stack) -> None:
     logs, about = client("logs", stack.urls["aws"]), {"logStreamName": "tests"}
     about["logGroupName"] = requests.get(f"{stack.urls['api']}/local/resources", timeout=60).json()["names"][
         "RefreshLogGroup"
@@ -198,7 +198,7 @@ def test_a_revoked_authorization_is_known_as_the_reason_that_needs_a_person(stac
     assert "authorization_refused" in [each["reason"] for each in known]
 
 
-def test_the_first_members_can_be_sent_by_a_button(stack: Stack) -> None:
+def test_a_button_sends_sample_members(stack: Stack) -> None:
     before = numbers(stack)["counts"]
     done = press(stack, "samples")
     assert done == {"status": 200, "answer": {"accepted": 580}}
@@ -235,14 +235,14 @@ def test_only_the_local_page_has_faults(stack: Stack) -> None:
     assert "fault-buttons" not in build_page()
 
 
-def test_an_event_is_sent_by_a_button_and_its_answer_is_returned(stack: Stack) -> None:
+def test_a_button_sends_an_example_event_and_shows_the_answer(stack: Stack) -> None:
     done = press(stack, "send", file="events/segment/07-track-missing-userid.json")
     assert done["status"] == 400
     assert done["answer"]["rejections"][0]["reason"] == "member_id_missing"
 
 
 @pytest.mark.parametrize("file", ["", "README.md", "../secret", "events/segment/16-webhook-audiences-create-body.json"])
-def test_the_button_sends_nothing_but_the_examples(stack: Stack, file: str) -> None:
+def test_the_example_button_sends_no_other_file(stack: Stack, file: str) -> None:
     assert press(stack, "send", file=file)["status"] == 0
 
 
@@ -256,7 +256,7 @@ def test_a_button_works_from_the_page_only(stack: Stack, button: str) -> None:
 
 
 @pytest.mark.parametrize("query", [{}, {"reveal": "eventKey"}, {"request": "1"}])
-def test_nothing_is_shown_under_another_name_for_this_machine(stack: Stack, query: dict[str, str]) -> None:
+def test_requests_with_another_host_header_are_refused(stack: Stack, query: dict[str, str]) -> None:
     headers = {"Host": "rebound.example", "Accept": "application/json"}
     answer = requests.get(stack.urls["status"], params=query, headers=headers, timeout=60)
     assert answer.status_code == 403
@@ -284,14 +284,14 @@ def test_after_a_rotation_the_page_shows_and_uses_the_new_key(stack: Stack) -> N
         manager.put_secret_value(SecretId=secret, SecretString=before)
 
 
-def test_every_example_that_is_offered_exists(stack: Stack) -> None:
+def test_every_offered_example_exists(stack: Stack) -> None:
     offered = [each["file"] for each in numbers(stack)["examples"]]
     assert "events/segment/01-track-entered-full-pii.json" in offered
     assert all((ROOT / file).is_file() for file in offered)
     assert not any("webhook-audiences" in file for file in offered)
 
 
-def test_a_log_line_stays_text_whatever_it_looks_like(stack: Stack) -> None:
+def test_a_log_line_with_markup_stays_text(stack: Stack) -> None:
     stack.counters.add("IngestFunction", "<script>alert(1)</script>")
     newest = numbers(stack)["log"][0]
     assert (newest["function"], newest["text"]) == ("ingest", "<script>alert(1)</script>")
@@ -303,7 +303,7 @@ def metric(second: int, **values: int) -> str:
     return json.dumps({"_aws": about, **{name: [value] for name, value in values.items()}})
 
 
-def test_the_history_adds_up_periods() -> None:
+def test_the_history_sums_metrics_by_period() -> None:
     counters = Counters()
     counters.add("IngestFunction", metric(1000, EventsAccepted=3, EventsIgnored=1))
     counters.add("IngestFunction", metric(1000, EventsAccepted=2))
@@ -314,7 +314,7 @@ def test_the_history_adds_up_periods() -> None:
     assert counters.totals["EventsAccepted"] == 12
 
 
-def test_the_history_forgets_what_is_long_ago() -> None:
+def test_the_history_keeps_only_recent_seconds() -> None:
     counters = Counters()
     for second in range(1000, 1000 + REMEMBERED + 500):
         counters.add("IngestFunction", metric(second, EventsAccepted=1))

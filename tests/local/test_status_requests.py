@@ -31,7 +31,7 @@ def entry(path: str = "/amc/audiences/records", raw: bytes | None = b"{}", metho
         pytest.param([{"a": "x"}, {"a": "y"}, {"a": "z"}], [{"a": "string of 1 character"}, "and 2 more"], id="a list"),
     ],
 )
-def test_every_value_is_replaced_by_its_kind(value: Any, shown: Any) -> None:
+def test_every_value_is_replaced_by_its_type(value: Any, shown: Any) -> None:
     assert shape(value) == shown
 
 
@@ -61,10 +61,10 @@ def test_no_value_of_a_body_is_in_its_shape(body: Any) -> None:
         pytest.param("/auth/o2/token", b"grant_type=refresh_token", None, id="none"),
     ],
 )
-def test_a_request_names_its_audience_where_there_is_one(path: str, raw: bytes | None, audience_id: str | None) -> None:
+def test_a_request_names_its_audience_if_it_has_one(path: str, raw: bytes | None, audience_id: str | None) -> None:
     assert request_line(entry(path, raw)).audience_id == audience_id
 
 
 @pytest.mark.parametrize(("raw", "body"), [(None, None), (b"", None), (b"not json", "string of 8 characters")])
-def test_a_body_that_is_no_json_or_not_kept_can_be_opened_too(raw: bytes | None, body: str | None) -> None:
+def test_a_body_without_json_or_no_longer_kept_can_be_opened(raw: bytes | None, body: str | None) -> None:
     assert opened_request(entry(raw=raw))["body"] == body

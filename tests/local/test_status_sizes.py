@@ -47,7 +47,7 @@ def test_an_audience_without_members_has_no_match_rate() -> None:
     assert (shown.size, shown.match_rate, shown.match_rates) == (0, None, ())
 
 
-def test_a_level_part_is_two_points_however_long_it_is() -> None:
+def test_a_constant_size_is_stored_as_two_points() -> None:
     audience = Audience()
     sizes = history(audience)
     for moment in range(1000):
@@ -55,7 +55,7 @@ def test_a_level_part_is_two_points_however_long_it_is() -> None:
     assert sizes.audiences(1000)[0].sizes == ((0, 0), (1000, 0))
 
 
-def test_however_many_changes_there_are_the_plot_is_bounded_and_reaches_back_to_the_start() -> None:
+def test_the_size_history_is_bounded_and_reaches_back_to_the_start() -> None:
     audience = Audience()
     sizes = history(audience)
     for moment in range(5 * KEPT):

@@ -1,95 +1,37 @@
-"""The template is read as CloudFormation would, as far as a local stack needs it."""
+"""The project's template is read as CloudFormation would, as far as a local stack needs it."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from local.template import ACCOUNT, REGION, ROOT, STACK, Function, QueueSource, Route, ScheduleSource, Template
-
-TEXT = """
-Parameters:
-  Enabled: { Type: String, Default: "yes" }
-  Window: { Type: Number, Default: 10 }
-Conditions:
-  Delivering: !Equals [!Ref Enabled, "yes"]
-  Paused: !Not [!Condition Delivering]
-  Slow: !And [!Condition Delivering, !Equals [!Ref Window, 10]]
-  Odd: !Or [!Condition Paused, !Equals [!Ref Window, 7]]
-Globals:
-  Function:
-    Handler: handler.lambda_handler
-    Timeout: 7
-    Environment: { Variables: { LEVEL: INFO, QUEUE: none } }
-Resources:
-  Work: { Type: AWS::SQS::Queue, Properties: { QueueName: !Sub "${AWS::StackName}-work" } }
-  Spare: { Type: AWS::SQS::Queue, Condition: Paused }
-  Taker:
-    Type: AWS::Serverless::Function
-    Properties:
-      CodeUri: functions/taker/
-      Environment: { Variables: { QUEUE: !Ref Work, ARN: !GetAtt Work.Arn } }
-      Events:
-        Take: { Type: HttpApi, Properties: { Method: post, Path: /v1/things } }
-        Look: { Type: HttpApi, Properties: { Method: GET, Path: "/v1/things/{id}" } }
-        Work:
-          Type: SQS
-          Properties:
-            Queue: !GetAtt Work.Arn
-            Enabled: !If [Delivering, true, false]
-            BatchSize: 50
-            MaximumBatchingWindowInSeconds: !Ref Window
-            ScalingConfig: { MaximumConcurrency: 3 }
-  Clock:
-    Type: AWS::Serverless::Function
-    Properties:
-      CodeUri: functions/clock
-      Handler: clock.tick
-      Timeout: 90
-      Events:
-        Often: { Type: Schedule, Properties: { Schedule: rate(20 minutes) } }
-        Seldom: { Type: ScheduleV2, Properties: { ScheduleExpression: rate(1 hour) } }
-        Queue: { Type: SQS, Properties: { Queue: !GetAtt Work.Arn } }
-"""
+from local.template import ACCOUNT, REGION, ROOT, STACK, Route, ScheduleSource, Template
 
 
 @pytest.fixture
-def written(tmp_path: Path) -> Path:
-    path = tmp_path / "template.yaml"
-    path.write_text(TEXT)
-    return path
-
-
-@pytest.fixture
-def template(written: Path) -> Template:
-    template = Template.load(path=written)
-    template.name("Work", "http://queue/work", Arn="arn:work", QueueName="local-work")
+def template() -> Template:
+    template = Template.load({"BatchWindow": 10})
+    template.name("ChangeQueue", "http://queue/work", Arn="arn:work")
     return template
 
 
 @pytest.mark.parametrize(
     ("value", "resolved"),
     [
-        pytest.param({"Ref": "Window"}, 10, id="a parameter's default"),
-        pytest.param({"Ref": "Work"}, "http://queue/work", id="a resource's name"),
-        pytest.param({"Ref": "AWS::Region"}, REGION, id="the region"),
-        pytest.param({"Ref": "AWS::AccountId"}, ACCOUNT, id="the account"),
+        pytest.param({"Ref": "BatchWindow"}, 10, id="a parameter"),
+        pytest.param({"Ref": "ChangeQueue"}, "http://queue/work", id="a resource's name"),
+        pytest.param([{"Ref": "AWS::Region"}, {"Ref": "AWS::AccountId"}], [REGION, ACCOUNT], id="pseudo parameters"),
         pytest.param({"Ref": "AWS::NoValue"}, None, id="no value"),
-        pytest.param({"Fn::GetAtt": ["Work", "Arn"]}, "arn:work", id="an attribute"),
-        pytest.param({"Fn::GetAtt": "Work.Arn"}, "arn:work", id="an attribute, written with a dot"),
-        pytest.param({"Fn::Sub": "plain"}, "plain", id="nothing to substitute"),
-        pytest.param({"Fn::Sub": "${AWS::StackName}/${Work.Arn}/${Window}s"}, f"{STACK}/arn:work/10s", id="several"),
-        pytest.param({"Fn::If": ["Delivering", {"Ref": "Window"}, 0]}, 10, id="a condition that holds"),
-        pytest.param({"Fn::If": ["Paused", 1, {"Ref": "Window"}]}, 10, id="a condition that does not"),
-        pytest.param({"Fn::If": ["Slow", 1, 2]}, 1, id="and"),
-        pytest.param({"Fn::If": ["Odd", 1, 2]}, 2, id="or"),
-        pytest.param([{"Ref": "Window"}, {"a": {"Ref": "Window"}, "b": 1}], [10, {"a": 10, "b": 1}], id="inside"),
-        pytest.param({"Only": {"Ref": "Window"}}, {"Only": 10}, id="a mapping of one entry"),
-        pytest.param({}, {}, id="an empty mapping"),
-        pytest.param("text", "text", id="text"),
+        pytest.param({"Fn::GetAtt": ["ChangeQueue", "Arn"]}, "arn:work", id="an attribute"),
+        pytest.param({"Fn::GetAtt": "ChangeQueue.Arn"}, "arn:work", id="an attribute, written with a dot"),
+        pytest.param(
+            {"Fn::Sub": "${AWS::StackName}/${ChangeQueue.Arn}/${BatchWindow}s"}, f"{STACK}/arn:work/10s", id="Sub"
+        ),
+        pytest.param({"Fn::If": ["Delivering", {"Ref": "BatchWindow"}, 0]}, 10, id="a condition that holds"),
+        pytest.param({"Fn::If": ["HasKey", 1, {"Ref": "BatchWindow"}]}, 10, id="a condition that does not"),
+        pytest.param([{"Only": {"Ref": "BatchWindow"}}, {}, "text"], [{"Only": 10}, {}, "text"], id="inside others"),
     ],
 )
-def test_a_value_is_computed(template: Template, value: Any, resolved: Any) -> None:
+def test_intrinsic_functions_are_resolved(template: Template, value: Any, resolved: Any) -> None:
     assert template.resolve(value) == resolved
 
 
@@ -97,37 +39,33 @@ def test_a_value_is_computed(template: Template, value: Any, resolved: Any) -> N
     "value",
     [
         {"Ref": "Nothing"},
-        {"Fn::GetAtt": ["Work", "Nothing"]},
+        {"Fn::GetAtt": ["ChangeQueue", "Nothing"]},
         {"Fn::Sub": "${Nothing}"},
         {"Fn::If": ["Nothing", 1, 2]},
     ],
     ids=["Ref", "GetAtt", "Sub", "If"],
 )
-def test_what_does_not_exist_is_an_error_and_not_a_blank(template: Template, value: Any) -> None:
+def test_an_unknown_reference_is_an_error(template: Template, value: Any) -> None:
     with pytest.raises(KeyError):
         template.resolve(value)
 
 
-def test_parameters_override_defaults_and_conditions_follow(written: Path) -> None:
-    paused = Template.load({"Enabled": "no", "Window": 7}, path=written)
-    assert list(paused.resources("AWS::SQS::Queue")) == ["Work", "Spare"]
-    assert paused.resolve({"Fn::If": ["Odd", {"Ref": "Window"}, 0]}) == 7
-    assert not paused.queue_sources()[0].enabled
+def test_parameters_override_defaults_and_conditions_follow() -> None:
+    changed = Template.load({"Enabled": "no", "MembershipUnits": 25})
+    assert changed.resources("AWS::ApplicationAutoScaling::ScalableTarget")
+    assert not Template.load().resources("AWS::ApplicationAutoScaling::ScalableTarget")
+    assert [each.enabled for each in changed.queue_sources() if each.function == "WorkerFunction"] == [False]
 
 
-def test_functions_take_from_globals_what_they_do_not_say(template: Template) -> None:
-    taker = {"LEVEL": "INFO", "QUEUE": {"Ref": "Work"}, "ARN": {"Fn::GetAtt": ["Work", "Arn"]}}
-    assert template.functions() == {
-        "Taker": Function("Taker", ROOT / "functions/taker", "handler.lambda_handler", 7.0, taker),
-        "Clock": Function("Clock", ROOT / "functions/clock", "clock.tick", 90.0, {"LEVEL": "INFO", "QUEUE": "none"}),
-    }
-    assert template.resolve(taker) == {"LEVEL": "INFO", "QUEUE": "http://queue/work", "ARN": "arn:work"}
+def test_functions_inherit_missing_properties_from_globals(template: Template) -> None:
+    worker = template.functions()["WorkerFunction"]
+    assert (worker.code, worker.handler) == (ROOT / "functions/worker", "handler.lambda_handler")
+    assert worker.environment["POWERTOOLS_METRICS_NAMESPACE"] == "AudienceSync"
+    assert template.resolve(worker.environment["CHANGE_QUEUE_URL"]) == "http://queue/work"
 
 
-def test_what_triggers_which_function(template: Template) -> None:
-    assert template.routes() == [Route("POST", "/v1/things", "Taker"), Route("GET", "/v1/things/{id}", "Taker")]
-    assert template.queue_sources() == [
-        QueueSource("Work", "Taker", batch_size=50, window=10.0, concurrency=3, enabled=True),
-        QueueSource("Work", "Clock", batch_size=10, window=0.0, concurrency=5, enabled=True),
-    ]
-    assert template.schedule_sources() == [ScheduleSource("Clock", 1200.0), ScheduleSource("Clock", 3600.0)]
+def test_routes_queues_and_schedules_trigger_their_functions(template: Template) -> None:
+    assert Route("GET", "/v1/health", "IngestFunction") in template.routes()
+    (worker,) = (each for each in template.queue_sources() if each.function == "WorkerFunction")
+    assert (worker.queue, worker.window, worker.enabled, worker.may_loop) == ("ChangeQueue", 10.0, True, True)
+    assert ScheduleSource("RefreshFunction", 20 * 60.0) in template.schedule_sources()

@@ -40,7 +40,7 @@ def test_the_layer_holds_only_what_a_function_uses() -> None:
     assert unused == {"audience_sync.aws.mappings_store"}  # writes the row whose format audience_table.py reads
 
 
-def test_the_knobs_of_delivery_are_where_the_table_says() -> None:
+def test_each_delivery_knob_is_in_the_file_that_the_document_names() -> None:
     places = re.findall(r"((?:`\w+`,? )+)(?:in|of) `([\w/.]+)`", section(DELIVERY, "Delivery: the six knobs"))
     assert len(places) == 11
     for names, place in places:
@@ -48,7 +48,7 @@ def test_the_knobs_of_delivery_are_where_the_table_says() -> None:
         assert {name for name in re.findall(r"\w+", names) if not re.search(rf"\b{name}\b", text)} == set(), place
 
 
-def test_the_example_is_a_message_that_the_worker_reads() -> None:
+def test_the_worker_reads_the_message_that_the_document_shows() -> None:
     (example,) = re.findall(r"```json\n(.*?)```", DELIVERY, re.DOTALL)
     message = ChangeMessage.from_body(example)
     assert [change.exits for change in message.changes] == [False]

@@ -20,19 +20,19 @@ def test_the_audit_runs_every_week_and_by_hand() -> None:
     assert re.fullmatch(r"\d+ \d+ \* \* [0-6]", schedule["cron"])
 
 
-def test_the_audit_is_the_makefiles_and_can_read_the_code_only() -> None:
+def test_the_audit_runs_make_audit_with_read_only_permissions() -> None:
     assert [step["run"] for step in JOB["steps"] if "run" in step] == ["make audit"]
     assert JOB["permissions"] == {"contents": "read"}
 
 
-def test_python_packages_are_left_to_make_lock() -> None:
+def test_dependabot_updates_actions_and_make_lock_python_packages() -> None:
     """Their locks have no header, from which Dependabot reads the options of the resolver."""
     updates = yaml.safe_load((GITHUB / "dependabot.yml").read_text(encoding="utf-8"))["updates"]
     assert [each["package-ecosystem"] for each in updates] == ["github-actions"]
     assert "--no-header" in (ROOT / "Makefile").read_text(encoding="utf-8")
 
 
-def test_a_pull_request_of_a_fork_is_checked_with_a_token_that_only_reads() -> None:
+def test_a_pull_request_from_a_fork_is_checked_with_a_read_only_token() -> None:
     check = yaml.safe_load((GITHUB / "workflows/check.yml").read_text(encoding="utf-8"))
     (job,) = check["jobs"].values()
     assert check[True] == "pull_request", "pull_request_target would run a stranger's code with the rights of this copy"

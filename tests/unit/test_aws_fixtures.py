@@ -12,7 +12,7 @@ from tests.waiting import wait_until
 SECRETS: dict[str, dict[str, Any]] = {"IngestSecret": {}, "CredentialsSecret": {}, "TokenSecret": {}}
 
 
-def test_what_a_test_has_stored_is_gone_for_the_next(aws_server: AwsServer) -> None:
+def test_nothing_that_one_test_stored_is_left_for_the_next(aws_server: AwsServer) -> None:
     with template_resources(aws_server, SECRETS) as template:
         aws_server.logs.add("/aws/lambda/ingest", "a line")
         queue = template.resolve({"Ref": "ChangeQueue"})
@@ -24,7 +24,7 @@ def test_what_a_test_has_stored_is_gone_for_the_next(aws_server: AwsServer) -> N
         assert aws_server.queues.peek(queue) == []
 
 
-def test_a_receive_that_still_waits_takes_no_message_of_the_next_test(aws_server: AwsServer) -> None:
+def test_a_pending_long_poll_receives_no_message_of_the_next_test(aws_server: AwsServer) -> None:
     ended = threading.Event()
 
     def receive(queue: str) -> None:

@@ -55,11 +55,11 @@ HERE = Target(region="eu-west-1", profile=None, stack="audience-sync", guided=Fa
         pytest.param(["--guided"], Target("eu-west-1", "ads", "audience-sync", guided=True), id="guided"),
     ],
 )
-def test_the_target_is_what_sam_reads_from_arguments_and_configuration(arguments: list[str], expected: Target) -> None:
+def test_arguments_override_samconfig_as_in_sam(arguments: list[str], expected: Target) -> None:
     assert target(arguments, CONFIG) == expected
 
 
-def test_an_environment_that_is_not_there_is_named_with_those_that_are() -> None:
+def test_an_unknown_environment_is_reported_with_the_known_ones() -> None:
     with pytest.raises(CannotDeploy, match=r"no environment prod\. It has: default, staging\."):
         target(["--config-env", "prod"], CONFIG)
 
@@ -92,7 +92,9 @@ def signed_in(signed_out: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
         pytest.param(replace(HERE, profile="ads"), "", "no such profile", id="a profile that is not configured"),
     ],
 )
-def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, chosen: Target, key_id: str, remedy: str) -> None:
+def test_a_missing_region_credential_or_profile_is_reported_before_the_build(
+    monkeypatch: pytest.MonkeyPatch, chosen: Target, key_id: str, remedy: str
+) -> None:
     if key_id:
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", key_id)
     with pytest.raises(CannotDeploy, match=remedy):
@@ -100,7 +102,7 @@ def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, chosen: Targe
 
 
 @pytest.mark.usefixtures("signed_in")
-def test_credentials_that_aws_refuses_are_named_by_its_code(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rejected_credentials_are_reported_with_the_error_code_of_aws(monkeypatch: pytest.MonkeyPatch) -> None:
     refusal = "<ErrorResponse><Error><Code>ExpiredToken</Code><Message>secret</Message></Error></ErrorResponse>"
 
     async def refuse(_: web.Request) -> web.Response:
@@ -132,7 +134,9 @@ def test_credentials_that_aws_refuses_are_named_by_its_code(monkeypatch: pytest.
         ),
     ],
 )
-def test_the_sentence_names_stack_account_and_region(chosen: Target, environment: dict[str, str], where: str) -> None:
+def test_the_deployment_target_is_printed_with_stack_account_and_region(
+    chosen: Target, environment: dict[str, str], where: str
+) -> None:
     assert describe(chosen, environment) == f"Deploys the stack audience-sync to the account 123456789012 {where}."
 
 
@@ -154,7 +158,7 @@ def created(**parameters: str) -> None:
 
 @pytest.mark.usefixtures("signed_in")
 @pytest.mark.parametrize("status", ["ROLLBACK_COMPLETE", "ROLLBACK_FAILED"])
-def test_what_a_failed_first_deployment_left_has_to_be_deleted_first(status: str) -> None:
+def test_a_stack_in_rollback_complete_has_to_be_deleted_before_a_deployment(status: str) -> None:
     created()
     (stack,) = get_backend("cloudformation")["123456789012"]["eu-west-1"].stacks.values()
     stack.status = status
@@ -173,13 +177,13 @@ def test_what_a_failed_first_deployment_left_has_to_be_deleted_first(status: str
         pytest.param({}, replace(HERE, guided=True), id="guided again, with the defaults"),
     ],
 )
-def test_a_stack_that_is_there_does_not_stand_in_the_way(parameters: dict[str, str], chosen: Target) -> None:
+def test_an_existing_stack_can_be_updated(parameters: dict[str, str], chosen: Target) -> None:
     created(**parameters)
     assert describe(chosen, {}).startswith(f"Deploys the stack {chosen.stack} to")
 
 
 @pytest.mark.usefixtures("signed_in")
-def test_guided_again_is_refused_where_it_would_reset_parameters() -> None:
+def test_deploying_guided_again_is_refused_if_it_would_reset_parameters() -> None:
     created(Region="EU", MembershipShards="16", BatchWindow="10")
     guided = replace(HERE, guided=True)
     with pytest.raises(CannotDeploy, match=r"Enter would change MembershipShards, Region\. Deploy without --guided"):
@@ -195,7 +199,7 @@ def test_guided_again_is_refused_where_it_would_reset_parameters() -> None:
         pytest.param(["Region=EU", "AlarmEmail="], id="a list"),
     ],
 )
-def test_saved_parameters_are_read(overrides: str | list[str]) -> None:
+def test_parameter_overrides_are_read_as_a_string_or_a_list(overrides: str | list[str]) -> None:
     config = {"default": {"deploy": {"parameters": {"parameter_overrides": overrides}}}}
     assert target([], config).parameters == {"Region": "EU", "AlarmEmail": ""}
 
@@ -240,13 +244,13 @@ def stated_commit(project: Path) -> str:
     return commit_id
 
 
-def test_the_tag_of_the_stack_names_the_version_and_the_arguments_come_last(project: Path) -> None:
+def test_the_stack_is_tagged_with_the_version_and_arguments_come_last(project: Path) -> None:
     printed = deployed(project, "--tags", "team=ads").split()
     version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
     assert printed == ["deploy", "--tags", f"version={version}", "--tags", "team=ads", "eu-west-1"]
 
 
-def test_another_commit_changes_an_output_and_no_tag_which_every_resource_would_get(project: Path) -> None:
+def test_a_new_commit_changes_an_output_and_no_tag(project: Path) -> None:
     before = deployed(project)
     first = stated_commit(project)
     (project / "README.md").write_text("other words", encoding="utf-8")
@@ -257,20 +261,20 @@ def test_another_commit_changes_an_output_and_no_tag_which_every_resource_would_
     assert first != second == stated_commit(project)
 
 
-def test_the_output_says_where_the_files_are_not_those_of_the_commit(project: Path) -> None:
+def test_uncommitted_files_mark_the_commit_as_modified(project: Path) -> None:
     (project / "new").touch()
     deployed(project)
     assert stated_commit(project).endswith("-modified")
 
 
-def test_tags_of_the_configuration_are_not_replaced(project: Path) -> None:
+def test_tags_in_samconfig_are_kept(project: Path) -> None:
     with (project / "samconfig.toml").open("a", encoding="utf-8") as config:
         config.write('[default.deploy.parameters]\ntags = "team=ads"\n')
     assert deployed(project) == "deploy eu-west-1\n"
 
 
 @pytest.mark.parametrize("arguments", [["--stack-name", "mine"], ["--stack-name=mine"]])
-def test_the_code_of_another_stack_is_uploaded_to_a_folder_of_its_own(project: Path, arguments: list[str]) -> None:
+def test_the_code_of_another_stack_is_uploaded_under_its_own_prefix(project: Path, arguments: list[str]) -> None:
     printed = deployed(project, *arguments)
     assert "--s3-prefix mine --stack-name" in printed
     assert "--s3-prefix" not in deployed(project), "samconfig.toml has that of its stack"

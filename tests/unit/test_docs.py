@@ -43,7 +43,7 @@ def _commands() -> list[Any]:
 
 
 @pytest.mark.parametrize(("typed", "is_run"), _commands())
-def test_a_command_exists_with_its_options_and_arguments(
+def test_every_documented_command_exists_with_its_options_and_arguments(
     typed: list[str], is_run: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(ROOT)  # our files are named from there
@@ -81,7 +81,7 @@ def _text(node: ast.AST) -> str:
 
 
 @pytest.mark.parametrize("command", _messages())
-def test_a_command_that_a_message_names_exists(command: str) -> None:
+def test_every_command_in_a_message_exists(command: str) -> None:
     typed = shlex.split(re.split(r"\s[|>]\s", command)[0])
     if typed[-1].startswith("--"):
         typed.append("VALUE")  # a message may name an option without its value
@@ -91,7 +91,7 @@ def test_a_command_that_a_message_names_exists(command: str) -> None:
         check_command_line(typed[:-1], is_complete=False)  # it was a flag
 
 
-def test_a_target_of_make_exists() -> None:
+def test_every_documented_make_target_exists() -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
     named = {
         (document.name, target)
@@ -104,7 +104,7 @@ def test_a_target_of_make_exists() -> None:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.stem)
-def test_files_modules_and_parameters_that_are_named_exist(document: Path) -> None:
+def test_documented_files_modules_and_parameters_exist(document: Path) -> None:
     package = ROOT / "layers/shared"
     missing = []
     for line, is_run in code(TEXTS[document]):
@@ -121,7 +121,7 @@ def test_files_modules_and_parameters_that_are_named_exist(document: Path) -> No
 
 
 @pytest.mark.parametrize(("path", "make"), GENERATED.items(), ids=[path.name for path in GENERATED])
-def test_a_generated_document_is_current(path: Path, make: Callable[[], str]) -> None:
+def test_generated_documents_are_up_to_date(path: Path, make: Callable[[], str]) -> None:
     assert path.read_text(encoding="utf-8") == make(), f"{path.name} is out of date: run `make docs`"
 
 
@@ -134,7 +134,7 @@ def test_the_readme_leads_to_the_index_and_the_index_to_every_page() -> None:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.stem)
-def test_a_link_leads_to_a_file_and_a_heading_or_to_a_known_host_by_https(document: Path) -> None:
+def test_links_lead_to_existing_headings_or_to_known_hosts_by_https(document: Path) -> None:
     for target in links(TEXTS[document]):
         path, _, anchor = target.partition("#")
         if "://" in path:

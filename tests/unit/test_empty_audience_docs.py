@@ -12,11 +12,11 @@ TEXT = (ROOT / "docs/empty-audience.md").read_text(encoding="utf-8")
 SECTIONS = re.findall(r"^### (.+)\n((?:(?!^##).*\n)+)", TEXT.split("\n## The checks\n")[1], re.MULTILINE)
 
 
-def test_each_check_has_its_section_in_the_order_of_the_command() -> None:
+def test_the_page_has_a_section_for_each_check_in_the_order_of_diagnose() -> None:
     assert [name for name, _ in SECTIONS] == [check.name for check in CHECKS]
 
 
-def test_the_figures_are_those_of_the_checks() -> None:
+def test_the_page_states_the_thresholds_of_the_checks() -> None:
     assert f"in DSP within {delivered.SHOWN_WITHIN} hours" in TEXT
     assert f"needs {delivered.MIN_FOR_DSP:,} matched members" in TEXT
     assert f"Below {delivered.NEAR_ZERO:.0f} % the country" in TEXT
@@ -25,14 +25,14 @@ def test_the_figures_are_those_of_the_checks() -> None:
     assert f"in {len(COUNTRIES)} countries" in TEXT
 
 
-def test_the_countries_are_listed_where_the_page_says() -> None:
+def test_the_setup_page_lists_the_countries_that_amazon_matches() -> None:
     (listed,) = re.findall(
         r"in 21 countries: ([A-Z\s]+)\.", (ROOT / "docs/amazon-setup.md").read_text(encoding="utf-8")
     )
     assert set(listed.split()) == COUNTRIES
 
 
-def test_the_reasons_of_a_group_are_in_its_section() -> None:
+def test_each_check_section_names_its_reason_codes() -> None:
     sections = dict(SECTIONS)
     assert set(re.findall(r"`(audience_\w+)`", sections["audience of the events"])) == NO_AUDIENCE
     named = set(re.findall(r"`((?:consent|country)_\w+)`", sections["consent and country"]))

@@ -20,7 +20,7 @@ def write(file: Path) -> None:
     file.write_text("built")
 
 
-def test_a_build_that_fits_this_machine_is_copied_as_it_is(tmp_path: Path) -> None:
+def test_a_build_for_this_machine_is_copied_unchanged(tmp_path: Path) -> None:
     built, folder = tmp_path / "built", tmp_path / "folder"
     compiled = str(COMPILED).format(platform.machine())
     for name in ("template.yaml", compiled):
@@ -33,7 +33,7 @@ def test_a_build_that_fits_this_machine_is_copied_as_it_is(tmp_path: Path) -> No
     }
 
 
-def test_packages_for_another_machine_are_not_kept(tmp_path: Path) -> None:
+def test_packages_for_another_architecture_are_built_again(tmp_path: Path) -> None:
     built, folder, programs = tmp_path / "built", tmp_path / "folder", tmp_path / "programs"
     other = "aarch64" if platform.machine() == "x86_64" else "x86_64"
     for name in ("template.yaml", str(COMPILED).format(other)):

@@ -11,12 +11,12 @@ DOCUMENT = (Path(__file__).parents[2] / "docs" / "development" / "performance.md
 INGEST = json.loads(RESULT.read_text())
 
 
-def test_the_tables_of_ingest_are_those_of_the_recorded_run() -> None:
+def test_the_ingest_tables_show_the_recorded_run() -> None:
     for table in ingest_tables(INGEST).split("\n\n"):
         assert table.strip() in DOCUMENT, table
 
 
-def test_the_text_about_ingest_states_what_was_measured() -> None:
+def test_the_ingest_figures_in_the_text_are_the_measured_ones() -> None:
     mixed, us = (INGEST[countries]["microseconds"]["1000"] for countries in ("21 countries", "US"))
     compared = paragraph(DOCUMENT, "With 1,000 events of 21 countries")
     for each in (mixed, us):

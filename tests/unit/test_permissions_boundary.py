@@ -43,16 +43,16 @@ def _needed() -> Iterator[tuple[str, str, str]]:
 
 
 @pytest.mark.parametrize(("role", "action", "resource"), sorted(set(_needed())))
-def test_a_role_keeps_what_it_needs(role: str, action: str, resource: str) -> None:
+def test_the_boundary_allows_every_action_of_every_role(role: str, action: str, resource: str) -> None:
     assert allows(ALLOWED, action, resource), role
 
 
-def test_the_boundary_names_no_action_that_no_role_has() -> None:
+def test_the_boundary_allows_no_action_that_no_role_has() -> None:
     needed = {action for _, action, _ in _needed()}
     assert {action for statement in ALLOWED for action in listed(statement["Action"])} == needed
 
 
-def test_only_metrics_are_read_beyond_the_stack() -> None:
+def test_only_metrics_and_secrets_are_allowed_outside_the_stack() -> None:
     wide = [each["Sid"] for each in ALLOWED if any("audience-sync" not in arn for arn in listed(each["Resource"]))]
     assert wide == ["Secrets", "Metrics"]
     unnamed = [arn for arn in listed(ALLOWED[0]["Resource"]) if "audience-sync" not in arn]
@@ -70,7 +70,7 @@ def test_every_role_of_the_template_has_the_boundary(parameter: str, expected: s
     assert {template.resolve(role["PermissionsBoundary"]) for role in roles.values()} == {expected}
 
 
-def test_with_a_key_of_the_customer_the_statement_of_the_guide_keeps_what_roles_need() -> None:
+def test_the_guides_statement_for_a_customer_key_allows_what_roles_need() -> None:
     section = GUIDE.split("\n## A key of your own\n")[1].split("\n## ")[0]
     added = [json.loads(block) for block in re.findall(r"```json\n(.*?)```", section, re.DOTALL)]
     (statement,) = [each for each in added if each.get("Sid") == "KeyOfFunctions"]

@@ -32,7 +32,7 @@ def _rows(title: str) -> list[list[str]]:
 PLACES = {row[0]: row[3] for row in _rows("What is stored where, and for how long")}
 
 
-def test_every_place_that_can_hold_something_has_its_row() -> None:
+def test_every_resource_that_stores_data_has_a_row_in_privacy_md() -> None:
     named = {name for place in PLACES for name in re.findall(r"`(\w+)`", place)}
     assert named - {"AlarmEmail"} == {name for name, each in RESOURCES.items() if each["Type"] in HOLDS}
 
@@ -58,24 +58,24 @@ OF_OPERATORS, OF_LOGS = RESOURCES["OperatorLogGroup"]["Properties"]["RetentionIn
         ("logs of the functions", OF_LOGS["Default"]),
     ],
 )
-def test_a_place_keeps_for_as_long_as_code_and_template_say(named: str, days: int) -> None:
+def test_stated_retention_times_are_those_of_code_and_template(named: str, days: int) -> None:
     (kept,) = (kept for place, kept in PLACES.items() if named in place)
     assert f"{days} days" in kept
 
 
-def test_the_command_says_for_how_long_the_operator_log_is_kept() -> None:
+def test_the_command_states_the_retention_of_the_operator_log() -> None:
     for place in ("docs/cli.md", "audience_sync_cli/app.py", "audience_sync_cli/watch/operator_log.py"):
         assert f"{OF_OPERATORS} days" in (ROOT / place).read_text(encoding="utf-8"), place
 
 
-def test_rows_expire_and_a_restored_table_is_not_older_than_the_notices() -> None:
+def test_rows_expire_and_deletion_notices_outlive_every_point_in_time() -> None:
     table = RESOURCES["MembershipTable"]["Properties"]
     assert table["TimeToLiveSpecification"]["Enabled"] is True
     assert table["PointInTimeRecoverySpecification"].keys() == {"PointInTimeRecoveryEnabled"}
     assert POINTS_IN_TIME * DAY < MAX_RESTORED_AGE <= KEEP_EXIT
 
 
-def test_every_identifier_and_consent_signal_is_named() -> None:
+def test_privacy_md_names_every_identifier_and_consent_signal() -> None:
     rows = {row[0]: row[1] for row in _rows("What it does with personal data")}
     (identifiers,) = (name for name in rows if name.startswith("identifiers: "))
     assert len(identifiers.split(", ")) == len(IDENTIFIERS)
@@ -93,7 +93,7 @@ def test_the_steps_of_a_deletion_take_as_long_as_the_page_says() -> None:
     assert f"{KEEP_EXIT / DAY:.0f} days" in times
 
 
-def test_what_outlives_a_deletion_is_the_sum_of_its_parts() -> None:
+def test_the_longest_time_that_data_outlives_a_deletion_is_the_sum_of_its_parts() -> None:
     outlives = [(what, where, time) for what, where, time in (r for r in _rows("Deleting a person") if len(r) == 3)]
     times = {where: time for _, where, time in outlives if where in ("change queue", "dead letters")}
     for queue, where in (("ChangeQueue", "change queue"), ("DeadLetterQueue", "dead letters")):
@@ -104,7 +104,7 @@ def test_what_outlives_a_deletion_is_the_sum_of_its_parts() -> None:
     assert f"more than {MAX_IDENTITIES} identifiers" in TEXT
 
 
-def test_hosts_are_those_of_the_regions() -> None:
+def test_the_page_lists_the_hosts_of_each_region() -> None:
     rows = {row[0].strip("`"): row[1:] for row in _rows("Where personal data goes")[1:]}
     assert rows == {
         region: [f"`{hosts.api.removeprefix('https://')}`", f"`{hosts.login.split('/')[2]}`"]
@@ -112,7 +112,7 @@ def test_hosts_are_those_of_the_regions() -> None:
     }
 
 
-def test_times_and_the_policy_in_the_text_are_those_of_code_and_template() -> None:
+def test_times_and_consent_policy_in_the_text_are_the_defaults() -> None:
     assert f"{MAX_TTL / DAY:.0f} days" in paragraph(TEXT, "after the addition")
     limits = paragraph(TEXT, "Time limits:")
     assert [days for days in (KEEP_ACTIVE, KEEP_EXIT) if f"{days / DAY:.0f} days" not in limits] == []

@@ -21,11 +21,11 @@ ATTESTING = [step for step in STEPS if step.get("uses", "").startswith("actions/
 GUIDE = (ROOT / "docs/development/releasing.md").read_text(encoding="utf-8")
 
 
-def test_a_tag_of_a_version_publishes_and_nothing_else_does() -> None:
+def test_only_a_version_tag_publishes_a_release() -> None:
     assert WORKFLOW[True] == {"push": {"tags": ["v*"]}}  # YAML 1.1 reads the key `on` so
 
 
-def test_only_the_job_that_builds_nothing_may_attest_and_publish() -> None:
+def test_only_the_job_without_a_build_may_attest_and_publish() -> None:
     assert {name: job["permissions"] for name, job in JOBS.items()} == {
         "build": {"contents": "read"},
         "publish": {"contents": "write", "id-token": "write", "attestations": "write"},
@@ -39,7 +39,7 @@ def test_what_ships_is_packed_before_packages_for_development_are_installed() ->
     assert commands == ["scripts/release.sh --check", "make pack", "make wheel"]
 
 
-def test_the_provenance_of_build_and_command_and_the_sbom_of_the_build_are_attested_before_they_are_published() -> None:
+def test_provenance_and_sbom_are_attested_before_the_release_is_published() -> None:
     provenance, sbom = (step["with"] for step in ATTESTING)
     assert provenance["subject-path"].split() == ["dist/build.tar.gz", "dist/*.whl"]
     assert sbom == {"subject-path": "dist/build.tar.gz", "sbom-path": ".aws-sam/sbom.cdx.json"}
@@ -47,7 +47,7 @@ def test_the_provenance_of_build_and_command_and_the_sbom_of_the_build_are_attes
     assert names[-4:] == ["scripts/unpack.sh", "actions/attest", "actions/attest", "scripts/release.sh"]
 
 
-def test_a_private_copy_publishes_without_attestations_unless_its_plan_has_them() -> None:
+def test_a_private_repository_publishes_without_attestations_by_default() -> None:
     assert {step["if"] for step in ATTESTING} == {"${{ !github.event.repository.private || vars.ATTEST == 'yes' }}"}
     assert "`ATTEST`" in GUIDE
 
@@ -64,7 +64,7 @@ def test_actions_are_pinned_and_all_workflows_use_the_same_commits() -> None:
 
 
 @pytest.mark.parametrize("path", sorted(WORKFLOWS.glob("*.yml")), ids=lambda path: path.stem)
-def test_no_workflow_uses_a_secret_or_makes_what_github_holds_part_of_a_shell_command(path: Path) -> None:
+def test_no_workflow_uses_secrets_or_expressions_in_a_shell_command(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     workflow = yaml.safe_load(text)
     assert "secrets." not in text
@@ -110,7 +110,7 @@ def test_a_release_has_the_files_and_the_notes_of_its_version(clone: Path) -> No
     assert "- Old." not in printed
 
 
-def test_a_check_publishes_nothing(clone: Path) -> None:
+def test_checking_a_release_publishes_nothing(clone: Path) -> None:
     ended = _release(clone, "--check")
     assert (ended.returncode, ended.stdout) == (0, "")
 
@@ -123,7 +123,7 @@ def test_a_check_publishes_nothing(clone: Path) -> None:
         pytest.param("v1.2.0", "1.2.0", "CHANGELOG.md", id="a version without a date"),
     ],
 )
-def test_a_tag_that_does_not_fit_the_files_is_refused(
+def test_a_tag_that_does_not_match_version_and_changelog_is_refused(
     clone: Path, arguments: list[str], tag: str, version: str, message: str
 ) -> None:
     (clone / "pyproject.toml").write_text(f'version = "{version}"\n', encoding="utf-8")

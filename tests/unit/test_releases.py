@@ -104,7 +104,7 @@ def _routes_of(template: dict[str, Any]) -> set[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("release", releases(), ids=lambda path: path.stem)
-def test_a_stack_of_an_earlier_release_keeps_what_it_holds_when_it_is_updated(release: Path) -> None:
+def test_an_update_from_any_release_loses_and_replaces_nothing(release: Path) -> None:
     assert breaks(read_document(release), CURRENT) == []
 
 
@@ -191,7 +191,7 @@ def test_the_changelog_begins_with_the_version_of_the_project() -> None:
     assert HEADINGS[0][0] == project["version"]
 
 
-def test_only_the_newest_version_may_be_unreleased_and_every_other_has_its_template() -> None:
+def test_only_the_newest_version_is_unreleased_and_the_others_have_a_saved_template() -> None:
     kept = {path.stem for path in releases()}
     for version, date in HEADINGS[1:]:
         assert date != "unreleased", version

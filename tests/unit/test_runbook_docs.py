@@ -64,7 +64,7 @@ def test_every_alarm_has_a_heading_in_the_order_of_the_template() -> None:
     assert re.findall(r"^### (\w+)$", alarms, re.MULTILINE) == ALARMS
 
 
-def test_every_alarm_is_once_in_the_table_of_what_can_wait() -> None:
+def test_the_table_of_what_can_wait_lists_every_alarm_once() -> None:
     table = RUNBOOK.split("| alarm | when |")[1].split("\n\n")[0]
     linked = re.findall(r"\[(\w+)\]\(#(\w+)\)", table)
     assert sorted(name for name, _ in linked) == sorted(ALARMS)
@@ -72,7 +72,7 @@ def test_every_alarm_is_once_in_the_table_of_what_can_wait() -> None:
 
 
 @pytest.mark.parametrize("alarm", ALARMS)
-def test_an_alarm_is_explained_from_what_it_means_to_when_it_is_over(alarm: str) -> None:
+def test_every_alarm_section_has_all_its_parts_in_order(alarm: str) -> None:
     section = re.split(r"\n##", RUNBOOK.split(f"\n### {alarm}\n")[1])[0]
     labels = ("**It means**", "**Safe:**", "**Look here first.**", "**Do:**", "**Over**")
     assert [section.count(label) for label in labels] == [1] * len(labels)
@@ -97,11 +97,13 @@ EXPLAINED = {table.splitlines()[0]: re.findall(r"^\| `(\w+)` \|", table, re.MULT
         pytest.param("Changes in the dead letter queue", PARKED, {}, id="parked"),
     ],
 )
-def test_a_table_explains_the_reasons_of_one_effect(title: str, effect: frozenset[str], besides: set[str]) -> None:
+def test_each_reason_table_explains_the_codes_of_its_effect(
+    title: str, effect: frozenset[str], besides: set[str]
+) -> None:
     assert set(EXPLAINED[title]) ^ {reason for reason in Reason if effect <= reason.effects} == set(besides)
 
 
-def test_every_reason_is_explained_once_in_a_table_and_used() -> None:
+def test_every_reason_code_is_explained_once_and_raised() -> None:
     assert {reason for reasons in EXPLAINED.values() for reason in reasons} == set(Reason) - NEVER_RAISED
     assert all(len(reasons) == len(set(reasons)) > 0 for reasons in EXPLAINED.values())
     assert {
@@ -118,13 +120,13 @@ METRICS = {
 }
 
 
-def test_metrics_that_are_named_exist() -> None:
+def test_metrics_in_the_runbook_exist() -> None:
     named = set(re.findall(r"\bmetric ([A-Z]\w+)", RUNBOOK))
     assert named
     assert named <= METRICS
 
 
-def test_log_lines_that_are_searched_for_are_written() -> None:
+def test_log_lines_that_the_runbook_searches_for_are_written() -> None:
     searched = set(re.findall(r'message = "([^"]+)"', RUNBOOK))
     written = {
         node.args[0].value
@@ -137,7 +139,7 @@ def test_log_lines_that_are_searched_for_are_written() -> None:
     assert searched <= written
 
 
-def test_fields_that_are_searched_for_are_written_beside_the_line() -> None:
+def test_log_fields_that_the_runbook_searches_for_are_written() -> None:
     text = "\n".join(path.read_text() for path in SOURCES)
     queries = re.findall(r"^ask \w+ \d+ '([^']+)'", RUNBOOK, re.MULTILINE)
     lists = [fields for query in queries for fields in re.findall(r"(?:by|display) ([@\w, ]+)", query)]
@@ -146,14 +148,14 @@ def test_fields_that_are_searched_for_are_written_beside_the_line() -> None:
     assert {word for word in own if f"{word}=" not in text} == set()
 
 
-def test_log_groups_that_are_searched_have_the_names_of_the_template() -> None:
+def test_log_groups_in_the_runbook_are_those_of_the_template() -> None:
     searched = {f"/aws/lambda/${{AWS::StackName}}-{name}" for name in re.findall(r"^ask (\w+) ", RUNBOOK, re.MULTILINE)}
     assert {name for name in searched if name not in TEMPLATE} == set()
     assert "/aws/vendedlogs/$STACK-access" in RUNBOOK
     assert "/aws/vendedlogs/${AWS::StackName}-access" in TEMPLATE
 
 
-def test_parts_that_are_named_exist() -> None:
+def test_resources_that_the_documents_name_exist() -> None:
     for document in OURS:
         text = document.read_text()
         parts = set(re.findall(r"\b(?:part|arn) ([A-Z]\w+)", text))
@@ -161,7 +163,7 @@ def test_parts_that_are_named_exist() -> None:
 
 
 @pytest.mark.parametrize("call", _calls("aws"))
-def test_commands_of_aws_exist_with_their_options(call: list[str]) -> None:
+def test_documented_aws_commands_exist_with_their_options(call: list[str]) -> None:
     service, operation, *rest = call
     model = botocore.session.get_session().get_service_model(service)
     if operation == "wait":
@@ -180,14 +182,14 @@ def test_commands_of_aws_exist_with_their_options(call: list[str]) -> None:
 
 
 @pytest.mark.parametrize("document", OURS, ids=lambda path: path.stem)
-def test_shell_blocks_are_valid_shell(document: Path) -> None:
+def test_documented_shell_blocks_have_valid_syntax(document: Path) -> None:
     for _, language, block in BLOCK.findall(document.read_text()):
         if language == "bash":
             read = subprocess.run(["bash", "-n"], input=block, capture_output=True, text=True, check=False)
             assert read.stderr == ""
 
 
-def test_the_page_of_faults_has_the_sandbox_s_recipes_and_sections_of_the_runbook() -> None:
+def test_sandbox_md_lists_every_recipe_with_its_runbook_section() -> None:
     rows = re.findall(
         r"^\| `([a-z-]+)` \| (.+?) \| (.+?) \| .+? \| \[(.+?)\]\(runbook\.md#\S+\) \|$",
         (DOCS / "sandbox.md").read_text(),

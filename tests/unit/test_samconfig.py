@@ -23,7 +23,7 @@ def _parameters(environment: str, command: str) -> dict[str, Any]:
     return {key: value for section in sections for key, value in section.get("parameters", {}).items()}
 
 
-def test_there_is_an_environment_to_try_a_version_in_and_one_for_the_real_audiences() -> None:
+def test_staging_and_production_are_different_stacks() -> None:
     assert {"default", "staging", "production"} <= set(ENVIRONMENTS)
     names = [_parameters(each, "deploy")["stack_name"] for each in ("default", "staging", "production")]
     assert names[0] == names[2] != names[1], "production is the stack of a plain `make deploy`, and staging is another"
@@ -39,7 +39,7 @@ def test_every_environment_has_what_a_deployment_needs(environment: str) -> None
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
-def test_parameters_of_an_environment_are_those_of_the_template(environment: str) -> None:
+def test_environments_set_only_parameters_of_the_template(environment: str) -> None:
     overrides = _parameters(environment, "deploy").get("parameter_overrides", [])
     given = shlex.split(overrides) if isinstance(overrides, str) else overrides
     assert {each.partition("=")[0] for each in given} <= DOCUMENT["Parameters"].keys()

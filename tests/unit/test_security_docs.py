@@ -24,12 +24,12 @@ TEXT = PAGE.read_text()
 RESOURCES = read_document()["Resources"]
 
 
-def test_parameters_and_resources_that_are_named_exist() -> None:
+def test_parameters_and_resources_in_security_md_exist() -> None:
     named = set(re.findall(r"`((?:[A-Z][a-z]+){2,})(?:=\w+)?`", TEXT))
     assert named - read_document()["Parameters"].keys() - RESOURCES.keys() == set()
 
 
-def test_the_figures_are_those_of_the_code() -> None:
+def test_the_limits_in_security_md_are_those_of_the_code() -> None:
     generated = RESOURCES["IngestSecret"]["Properties"]["GenerateSecretString"]
     assert generated["PasswordLength"] == LENGTH
     figures = (
@@ -43,12 +43,12 @@ def test_the_figures_are_those_of_the_code() -> None:
     assert [figure for figure in figures if figure not in TEXT] == []
 
 
-def test_amazon_is_reached_by_tls_only() -> None:
+def test_every_amazon_host_is_reached_by_tls() -> None:
     addresses = [address for region in HOSTS.values() for address in (region.api, region.login, region.consent)]
     assert all(address.startswith("https://") for address in addresses)
 
 
-def test_no_command_of_the_operator_but_import_opens_a_file() -> None:
+def test_only_import_commands_write_files() -> None:
     def writes(call: ast.Call) -> bool:
         name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
         return name in {"open", "write_text", "write_bytes", "dump", "mkdir", "touch", "NamedTemporaryFile", "mkstemp"}
@@ -64,7 +64,7 @@ def test_no_command_of_the_operator_but_import_opens_a_file() -> None:
     assert calls == []
 
 
-def test_cloudtrail_takes_the_selectors_which_leave_out_the_functions_alone() -> None:
+def test_the_cloudtrail_selectors_are_valid_and_exclude_only_the_functions() -> None:
     selectors = json.loads(re.findall(r"```json\n(.*?)```", TEXT, re.DOTALL)[0])
     session: Any = botocore.session.get_session()
     shape = session.get_service_model("cloudtrail").operation_model("PutEventSelectors").input_shape

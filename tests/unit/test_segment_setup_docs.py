@@ -39,17 +39,17 @@ def answer(event: dict[str, Any], *audiences: Audience) -> dict[str, Any]:
     return _summary(changes_from(json.dumps([event]).encode(), mappings=compiled(None), audiences=listed, now=NOW))
 
 
-def test_the_trigger_of_the_mapping_takes_every_event_about_an_audience() -> None:
+def test_the_suggested_trigger_matches_every_audience_event() -> None:
     trigger = compile_trigger(MAPPING["trigger"])
     assert all(trigger(event, Budget()) for event in examples())
 
 
-def test_the_batches_of_the_mapping_fit_into_a_request() -> None:
+def test_the_suggested_batch_size_fits_into_one_request() -> None:
     assert MAPPING["settings"]["enable_batching"] is True
     assert MAPPING["settings"]["batch_size"] <= MAX_EVENTS
 
 
-def test_table_and_picture_show_the_values_of_the_mapping() -> None:
+def test_the_table_and_the_picture_show_the_suggested_mapping() -> None:
     table = dict(re.findall(r"^ +\| ([A-Z][\w ]+) \| (.+) \|$", TEXT, re.MULTILINE))
     settings = MAPPING["settings"]
     shown = [settings["url"], settings["method"], *settings["headers"].values(), settings["data"]["@path"]]
@@ -80,7 +80,7 @@ OF_ROW: dict[str, dict[str, Any]] = {  # the beginning of a row: an event of its
 }
 
 
-def test_the_table_says_which_events_work() -> None:
+def test_each_kind_of_event_is_accepted_ignored_or_rejected_as_the_table_says() -> None:
     section = TEXT.split("\n## Which events work\n")[1].split("\n## ")[0]
     rows = re.findall(r"^\| .* \|$", section, re.MULTILINE)[2:]  # without its head
     assert len(rows) == len(OF_ROW)
@@ -97,7 +97,7 @@ def test_the_table_says_which_events_work() -> None:
         assert row.endswith(f"| {found} |"), row
 
 
-def test_the_event_that_is_shown_lets_the_person_enter() -> None:
+def test_the_example_event_adds_the_person() -> None:
     key = EVENT["context"]["personas"]["computation_key"]
     assert answer(EVENT, Audience("5", country="US", computation_key=key))["accepted"] == 1
     assert answer(EVENT)["rejections"][0]["reason"] == "audience_unknown"
@@ -112,7 +112,7 @@ def test_the_event_that_is_shown_lets_the_person_enter() -> None:
         pytest.param({}, False, id="rejected"),
     ],
 )
-def test_the_response_to_an_event_of_the_event_tester_is_shown(changed: dict[str, Any], listed: bool) -> None:
+def test_the_page_shows_the_responses_to_event_tester_events(changed: dict[str, Any], listed: bool) -> None:
     audiences = [Audience("5", country="US", computation_key="big_spenders")] if listed else []
     given = answer(EVENT | changed, *audiences)
     status = "200" if given["accepted"] or given["ignored"] else "400"
@@ -121,6 +121,6 @@ def test_the_response_to_an_event_of_the_event_tester_is_shown(changed: dict[str
     assert shown <= set(RESPONSES)
 
 
-def test_the_response_to_a_wrong_key_is_shown() -> None:
+def test_the_page_shows_the_response_to_a_wrong_key() -> None:
     refused = error_answer(Unauthorized("no"))
     assert (str(refused["statusCode"]), refused["body"]) in RESPONSES

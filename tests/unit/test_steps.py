@@ -12,7 +12,7 @@ def work() -> int:
     return total
 
 
-def test_the_lines_of_the_block_are_counted_and_none_after_it() -> None:
+def test_only_lines_within_the_block_are_counted() -> None:
     with counted_steps() as steps:
         work()
     counted = steps.lines
@@ -20,7 +20,7 @@ def test_the_lines_of_the_block_are_counted_and_none_after_it() -> None:
     assert 20 <= counted == steps.lines
 
 
-def test_lines_of_other_threads_are_counted_if_asked_for() -> None:
+def test_lines_of_other_threads_are_counted_on_request() -> None:
     def in_a_thread() -> None:
         thread = threading.Thread(target=work)
         thread.start()

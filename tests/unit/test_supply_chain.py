@@ -20,7 +20,7 @@ LOCKS = sorted([*ROOT.glob("requirements/*.txt"), ROOT / "layers/dependencies/re
 APACHE_2 = "cfc7749b96f63bd31c3c42b5c471bf756814053e847c10f3eb003417bc523d30"  # of the text that apache.org publishes
 
 
-def test_each_module_made_from_apache_sources_is_in_the_notice() -> None:
+def test_every_module_derived_from_apache_sources_is_in_the_notice() -> None:
     notice = (SHARED / "NOTICE").read_text()
     named = set(re.findall(r"^audience_sync/\S+\.py$", notice, re.MULTILINE))
     source = re.compile(r"AMC Uploader|libphonenumber|Apache-2\.0")
@@ -65,7 +65,7 @@ def test_packages_are_installed_from_wheels_only() -> None:
         assert "--require-hashes" in command, command
 
 
-def test_the_demo_installs_what_it_imports() -> None:
+def test_everything_that_the_demo_imports_is_in_its_lock() -> None:
     """`make demo` runs with requirements/local.txt alone; here the packages of the tests would hide a missing one."""
     imported = {
         name
@@ -113,7 +113,7 @@ def test_an_sbom_has_a_serial_number_that_depends_on_its_content_alone() -> None
 
 
 @pytest.mark.parametrize("lock", [["pkg:pypi/a@2"], [], ["pkg:pypi/a@1", "pkg:pypi/b@1"]])
-def test_no_sbom_is_written_of_a_layer_that_is_not_what_the_lock_says(lock: list[str]) -> None:
+def test_no_sbom_is_written_if_layer_and_lock_differ(lock: list[str]) -> None:
     with pytest.raises(ValueError, match="layer and lock differ"):
         joined({"components": [component("pkg:pypi/a@1")]}, {"components": [component(purl) for purl in lock]})
 
@@ -156,13 +156,13 @@ def test_known_vulnerabilities_fail_the_check_and_are_named(
 
 
 @pytest.mark.parametrize("report", ["", "<html>", "[]", "{}"])
-def test_a_check_without_a_report_says_that_nothing_was_checked(report: str) -> None:
+def test_an_unreadable_audit_report_counts_as_not_checked(report: str) -> None:
     status, printed = summary(report)
     assert (status, "not checked" in printed) == (0, True)
 
 
 @pytest.mark.parametrize("curl", ["printf 404", "printf 000; exit 28"], ids=["a mirror", "no network"])
-def test_the_check_says_so_where_the_data_cannot_be_reached(tmp_path: Path, curl: str) -> None:
+def test_an_audit_without_network_says_that_nothing_was_checked(tmp_path: Path, curl: str) -> None:
     (tmp_path / "curl").write_text(f"#!/bin/sh\n{curl}\n")
     (tmp_path / "curl").chmod(0o755)
     ended = subprocess.run(

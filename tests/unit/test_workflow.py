@@ -43,7 +43,7 @@ def _values(node: Any) -> Iterator[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("command", RUNS)
-def test_a_step_runs_one_target_of_the_makefile(command: str) -> None:
+def test_every_workflow_step_runs_a_make_target(command: str) -> None:
     words = command.split()
     assert (words[0], words[1] in TARGETS) == ("make", True)
 
@@ -56,17 +56,17 @@ def _uses(job: str) -> list[str]:
     return [step["uses"].partition("@")[0] for step in JOBS[job]["steps"] if "uses" in step]
 
 
-def test_what_is_deployed_was_checked_tested_and_rehearsed() -> None:
+def test_deployment_waits_for_checks_tests_and_rehearsal() -> None:
     assert JOBS["deploy"]["needs"] == ["check", "build"]
     assert _runs("check") == ["make check", "make validate", "make test", "make rehearse"]
 
 
-def test_only_main_is_built_and_deployed_whichever_environment_is_chosen() -> None:
+def test_only_main_is_built_and_deployed() -> None:
     for job in ("build", "deploy"):
         assert JOBS[job]["if"] == "vars.AWS_REGION != '' && github.ref == 'refs/heads/main'"
 
 
-def test_the_job_with_credentials_builds_nothing_and_asks_for_them_last() -> None:
+def test_the_deploy_job_builds_nothing_and_gets_credentials_last() -> None:
     assert _runs("build") == ["make pack"]
     assert _runs("deploy") == ["make unpack", 'make ship ARGS="--config-env $ENVIRONMENT --no-confirm-changeset"']
     steps = JOBS["deploy"]["steps"]
@@ -83,14 +83,14 @@ def test_the_jobs_that_build_and_deploy_install_no_development_package(target: s
     assert re.findall(r"requirements/(\w+)\.txt", installing) == ["setup"]
 
 
-def test_the_digest_of_the_build_goes_another_way_than_the_build() -> None:
+def test_the_digest_of_the_build_is_a_job_output_and_not_in_the_artifact() -> None:
     (packing,) = [step for step in JOBS["build"]["steps"] if step.get("run") == "make pack"]
     assert JOBS["build"]["outputs"] == {"digest": f"${{{{ steps.{packing['id']}.outputs.digest }}}}"}
     (unpacking,) = [step for step in JOBS["deploy"]["steps"] if step.get("run") == "make unpack"]
     assert unpacking["env"] == {"DIGEST": "${{ needs.build.outputs.digest }}"}
 
 
-def test_only_the_deployment_may_ask_aws_for_a_role() -> None:
+def test_only_the_deploy_job_may_assume_a_role() -> None:
     assert {name: job["permissions"] for name, job in JOBS.items()} == {
         "check": {"contents": "read"},
         "build": {"contents": "read"},
@@ -98,13 +98,13 @@ def test_only_the_deployment_may_ask_aws_for_a_role() -> None:
     }
 
 
-def test_a_shell_command_uses_the_variables_of_its_step() -> None:
+def test_every_environment_variable_of_a_step_is_used() -> None:
     variables = {name for _, step in STEPS for name in step.get("env", {})}
     used = {name for command in RUNS for name in re.findall(r"\$(\w+)", command)}
     assert used == variables - {"DIGEST"}  # the script reads it
 
 
-def test_every_expression_reads_a_declared_input_or_a_variable_that_the_guide_names() -> None:
+def test_expressions_read_only_inputs_and_documented_variables() -> None:
     expressions = [found for _, value in _values(WORKFLOW) for found in re.findall(r"\$\{\{(.*?)\}\}", value)]
     expressions += [job["if"] for job in JOBS.values() if "if" in job]
     names = {name for each in expressions for name in re.findall(r"\b(\w+\.\w+)\b", re.sub(r"'[^']*'", "", each))}
@@ -115,7 +115,7 @@ def test_every_expression_reads_a_declared_input_or_a_variable_that_the_guide_na
         assert f"`{name.removeprefix('vars.')}`" in GUIDE
 
 
-def test_the_environments_are_those_of_samconfig_and_a_push_deploys_to_staging_only() -> None:
+def test_a_push_deploys_to_staging_and_other_environments_are_chosen_by_hand() -> None:
     choice = TRIGGERS["workflow_dispatch"]["inputs"]["environment"]
     config = tomllib.loads((ROOT / "samconfig.toml").read_text(encoding="utf-8"))
     assert choice["options"] == [name for name in config if name not in ("version", "default")]
@@ -125,7 +125,7 @@ def test_the_environments_are_those_of_samconfig_and_a_push_deploys_to_staging_o
     assert TRIGGERS["push"] == {"branches": ["main"]}
 
 
-def test_one_deployment_at_a_time_and_none_is_cut_off() -> None:
+def test_deployments_run_one_at_a_time_and_are_never_cancelled() -> None:
     assert WORKFLOW["concurrency"]["group"].startswith("deploy-")
     assert WORKFLOW["concurrency"]["cancel-in-progress"] is False
 
@@ -137,7 +137,7 @@ def test_a_job_has_a_fixed_runner_and_the_python_of_lambda(name: str) -> None:
     assert {"python-version": "3.13"} in [step.get("with") for step in job["steps"]]
 
 
-def test_the_trust_policy_of_the_guide_lets_in_one_environment_of_one_repository() -> None:
+def test_the_guides_trust_policy_accepts_one_environment_of_one_repository() -> None:
     policies = [json.loads(block) for block in re.findall(r"```json\n(\{.*?\n\})\n```", GUIDE, re.DOTALL)]
     (statement,) = next(each["Statement"] for each in policies if "AssumeRole" in str(each))
     subject = "repo:OWNER@OWNER_ID/REPOSITORY@REPOSITORY_ID:environment:staging"
@@ -151,13 +151,13 @@ def test_the_trust_policy_of_the_guide_lets_in_one_environment_of_one_repository
     }
 
 
-def test_the_role_of_the_guide_is_none_that_the_deployer_may_change() -> None:
+def test_the_deployers_role_is_not_one_that_it_may_change() -> None:
     names = re.findall(r"--role-name (\S+)", GUIDE)
     assert len(names) >= 2
     assert not any(name.startswith("audience-sync") for name in names), "its policy allows changes to such roles"
 
 
-def test_the_guide_says_before_the_first_deployment_where_alarms_go() -> None:
+def test_the_guide_sets_the_alarm_address_before_the_first_deployment() -> None:
     section = GUIDE.split("\n## Deploying from GitHub\n")[1].split("\n## ")[0]
     (toml,) = re.findall(r"```toml\n(.*?)```", section, re.DOTALL)
     overrides = tomllib.loads("\n".join(line.strip() for line in toml.splitlines()))["parameter_overrides"]
@@ -196,7 +196,7 @@ def _packed(clone: Path) -> str:
     return digest
 
 
-def test_a_build_is_unpacked_as_it_was_packed_and_packed_again_into_the_same_file(clone: Path) -> None:
+def test_packing_a_build_is_reversible_and_reproducible(clone: Path) -> None:
     digest = _packed(clone)
     assert _run(clone, "unpack.sh", DIGEST=digest).returncode == 0
     assert (clone / ".aws-sam/build/IngestFunction/handler.py").read_text(encoding="utf-8") == "built"
@@ -206,7 +206,7 @@ def test_a_build_is_unpacked_as_it_was_packed_and_packed_again_into_the_same_fil
 
 
 @pytest.mark.parametrize("digest", ["0" * 64, "", "not a digest"])
-def test_another_file_than_was_built_is_not_unpacked(clone: Path, digest: str) -> None:
+def test_a_build_with_another_digest_is_not_unpacked(clone: Path, digest: str) -> None:
     _packed(clone)
     ended = _run(clone, "unpack.sh", DIGEST=digest)
     assert ended.returncode != 0
