@@ -1,13 +1,14 @@
 """AWS's Service Authorization Reference and resource schemas, in the copies that the pinned cfn-lint ships."""
 
 import json
+import re
 from fnmatch import fnmatchcase
 from functools import cache
-from importlib.metadata import files
+from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
-DATA = Path(str(next(each.locate() for each in files("cfn-lint") or () if each.name == "Policies.json"))).parents[1]
+DATA = Path(str(distribution("cfn-lint").locate_file("cfnlint/data")))
 
 
 @cache
@@ -15,42 +16,40 @@ def _read(path: str) -> Any:
     return json.loads((DATA / path).read_text(encoding="utf-8"))
 
 
+def _service(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = _read("AdditionalSpecs/Policies.json")[name]
+    return found
+
+
 def actions(pattern: str) -> list[str]:
     """Return the actions of the reference that a policy's pattern covers, in lower case."""
     service, _, name = pattern.lower().partition(":")
-    known = _read("AdditionalSpecs/Policies.json")[service]["Actions"]
-    return [f"{service}:{each}" for each in known if fnmatchcase(each, name)]
+    return [f"{service}:{each}" for each in _service(service)["Actions"] if fnmatchcase(each, name)]
 
 
-def resource_types(action: str) -> list[str]:
-    """Return the types of resources that AWS checks the action on, as in `logs:log-group`; none if it knows * only.
+def is_checked_on(action: str, resource: str) -> bool:
+    """Return whether AWS checks the action on such a resource: an ARN, or * for actions that know nothing else.
 
     Raises:
         KeyError: the reference has no such action.
     """
     service, _, name = action.lower().partition(":")
-    stated = _read("AdditionalSpecs/Policies.json")[service]["Actions"][name]
-    return [f"{service}:{each.lower()}" for each in stated.get("Resources", ())]
+    types = _service(service)["Actions"][name].get("Resources", ())
+    stated = [_service(service)["Resources"].get(each.lower(), {}).get("ARNFormats", ()) for each in types]
+    forms = [re.sub(r"\$\{\w+\}", "[^:]*", form) for formats in stated for form in formats]
+    return any(re.fullmatch(form, resource) for form in forms) if types else resource == "*"
 
 
-def arn_formats(resource_type: str) -> list[str]:
-    """Return the regular expressions of a type's ARNs, with variables such as ${Region}."""
-    service, _, name = resource_type.partition(":")
-    formats: list[str] = (
-        _read("AdditionalSpecs/Policies.json")[service]["Resources"].get(name, {}).get("ARNFormats", [])
-    )
-    return formats
-
-
+@cache
 def schema(resource_type: str) -> dict[str, Any]:
     """Return the schema of a CloudFormation type, from the region with the most complete ones."""
     name = _read("schemas/providers/us-east-1.json")[resource_type]
-    read: dict[str, Any] = _read(f"schemas/resources/{name}.json")
-    return read
+    found: dict[str, Any] = _read(f"schemas/resources/{name}.json")
+    return found
 
 
 def replacing(resource_type: str) -> list[str]:
     """Return the properties of a CloudFormation type whose change replaces the resource."""
-    read = schema(resource_type)
-    fixed = [*read.get("createOnlyProperties", ()), *(read.get("conditionalCreateOnlyProperties") or ())]
-    return [each.removeprefix("/properties/") for each in fixed]
+    fixed = schema(resource_type).get("createOnlyProperties", ())
+    conditionally = schema(resource_type).get("conditionalCreateOnlyProperties") or ()
+    return [each.removeprefix("/properties/") for each in (*fixed, *conditionally)]

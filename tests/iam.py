@@ -1,15 +1,42 @@
-"""Evaluates the IAM policies of docs/ as AWS does, as far as they go: all statements are Allow."""
+"""Evaluates the IAM policies of docs/, as far as they go, on the ARNs of a stack. All statements are Allow."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from local.template import ROOT
+from local.template import ROOT, Template
 
 DEPLOYER = ROOT / "docs/deployer-policy.json"
 BOUNDARY = ROOT / "docs/permissions-boundary.json"
+STACK, PLACE = "audience-sync", "eu-west-1:123456789012"
+FORMS = {  # ARNs by type; what has no name of its own is named by CloudFormation, a secret without the stack's name
+    "AWS::CloudWatch::Alarm": f"cloudwatch:{PLACE}:alarm:{{AlarmName}}",
+    "AWS::CloudWatch::Dashboard": "cloudwatch::123456789012:dashboard/{DashboardName}",
+    "AWS::DynamoDB::Table": f"dynamodb:{PLACE}:table/{STACK}-{{id}}-1A2B",
+    "AWS::IAM::Role": f"iam::123456789012:role/{STACK}-{{id}}-1A2B",
+    "AWS::Logs::LogGroup": f"logs:{PLACE}:log-group:{{LogGroupName}}",
+    "AWS::SNS::Topic": f"sns:{PLACE}:{STACK}-{{id}}-1A2B",
+    "AWS::SQS::Queue": f"sqs:{PLACE}:{{QueueName}}",
+    "AWS::SecretsManager::Secret": f"secretsmanager:{PLACE}:secret:{{id}}-1a2b3c4d5e6f-7g8h9i",
+    "AWS::Serverless::Function": f"lambda:{PLACE}:function:{STACK}-{{id}}-1A2B",
+    "AWS::Serverless::LayerVersion": f"lambda:{PLACE}:layer:{{LayerName}}",
+}
+
+
+def arns(*resource_types: str) -> dict[str, str]:
+    """Return the ARNs of the template's resources, by logical id; of all types, if none is named."""
+    template = Template.load({"AWS::StackName": STACK})
+    return {
+        logical_id: "arn:aws:" + FORMS[kind].format_map({"id": logical_id} | template.resolve(_names(properties)))
+        for kind in resource_types or FORMS
+        for logical_id, properties in template.resources(kind).items()
+    }
+
+
+def _names(properties: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in properties.items() if key.endswith("Name")}
 
 
 def statements(policy: Path) -> list[dict[str, Any]]:
@@ -21,19 +48,6 @@ def statements(policy: Path) -> list[dict[str, Any]]:
 def listed(value: str | list[str]) -> list[str]:
     """Return the values of a field that may hold one or several."""
     return [value] if isinstance(value, str) else value
-
-
-def _arn_like(arn: str, pattern: str) -> bool:
-    parts, patterns = arn.split(":", 5), pattern.split(":", 5)  # a * matches within one part
-    return len(parts) == len(patterns) and all(map(fnmatchcase, parts, patterns))
-
-
-COMPARE: dict[str, Callable[[str, str], bool]] = {
-    "StringEquals": str.__eq__,
-    "StringLike": fnmatchcase,
-    "ArnLike": _arn_like,
-    "ForAllValues:StringEquals": str.__eq__,  # of requests that have one value
-}
 
 
 def allows(
@@ -56,8 +70,9 @@ def allows(
 
 
 def _holds(condition: Mapping[str, Mapping[str, str | list[str]]], context: Mapping[str, str]) -> bool:
+    """Compare one value of each key. Patterns may be in every operand: no ARN of ours has a * in it."""
     return all(
-        key in context and any(COMPARE[operator](context[key], value) for value in listed(values))
-        for operator, keys in condition.items()
+        key in context and any(fnmatchcase(context[key], value) for value in listed(values))
+        for keys in condition.values()
         for key, values in keys.items()
     )

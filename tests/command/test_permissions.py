@@ -19,11 +19,11 @@ from audience_sync_cli.watch.following import Following
 from audience_sync_cli.watch.posting import stated
 from audience_sync_cli.watch.send import send
 from audience_sync_cli.watch.ways import Posted
-from local.template import ROOT, Template
+from local.template import ROOT
 from tests.aws_fixtures import AUDIENCE
 from tests.command.conftest import Deployment, change
 from tests.command.every_command import Call, Ran, aws_calls
-from tests.iam import allows, statements
+from tests.iam import allows, arns, statements
 
 EVENT = ROOT / "events/segment/01-track-entered-full-pii.json"
 MEMBERS = ROOT / "events/members.csv"
@@ -33,8 +33,7 @@ READER = statements(ROOT / "docs/reader-policy.json")
 SECTION = (ROOT / "docs/deploy.md").read_text(encoding="utf-8").split("\n## Permissions of the operator\n")[1]
 ROWS = re.findall(r"^\| (`.+?`) \| (.+) \|$", SECTION.split("\n## ")[0], re.MULTILINE)
 READS = ("tail", "operator-log", "rejections", "status", "diagnose")
-TEMPLATE = Template.load({"AWS::StackName": "audience-sync"})
-PLACE = "eu-west-1:123456789012"
+ARNS = arns()
 CONTEXT = {"cloudwatch:namespace": "AudienceSync"}
 
 
@@ -48,30 +47,12 @@ def _allowed(command: str) -> list[dict[str, Any]]:
     return [STATEMENTS[sid] for sids, uses in ROWS if re.search(named, uses) for sid in _sids(sids)]
 
 
-def _arn(service: str, logical_id: str) -> str:
-    """The ARN of a resource of the template; CloudFormation names tables and secrets."""
-    named = {
-        name: TEMPLATE.resolve(properties.get("QueueName") or properties["LogGroupName"])
-        for kind in ("AWS::SQS::Queue", "AWS::Logs::LogGroup")
-        for name, properties in TEMPLATE.resources(kind).items()
-    }
-    forms = {
-        "dynamodb": f"table/audience-sync-{logical_id}-1A2B",
-        "lambda": f"function:audience-sync-{logical_id}-1A2B",
-        "logs": f"log-group:{named.get(logical_id)}",
-        "secretsmanager": f"secret:{logical_id}-1a2b",
-        "sqs": named.get(logical_id),
-    }
-    return f"arn:aws:{service}:{PLACE}:{forms[service]}" if service in forms else "*"
-
-
 def _refused(policy: list[dict[str, Any]], calls: Iterable[Call]) -> set[str]:
     """The calls that the statements do not allow."""
     return {
-        f"{permission} on {arn}"
-        for permission, logical_id, partition in calls
-        for arn in [_arn(permission.partition(":")[0], logical_id)]
-        if not allows(policy, permission, arn, CONTEXT | {"dynamodb:LeadingKeys": partition})
+        f"{permission} on {resource}"
+        for permission, resource, partition in calls
+        if not allows(policy, permission, ARNS.get(resource, "*"), CONTEXT | {"dynamodb:LeadingKeys": partition})
     }
 
 
@@ -142,9 +123,8 @@ def test_every_call_while_a_stack_is_watched_is_allowed(
 )
 def test_a_statement_reaches_no_further_than_its_name(sid: str, action: str, reached: set[str]) -> None:
     service = action.partition(":")[0]
-    types = {"dynamodb": "AWS::DynamoDB::Table", "lambda": "AWS::Serverless::Function", "sqs": "AWS::SQS::Queue"}
-    resources = TEMPLATE.resources(types[service])
-    assert {each for each in resources if allows([STATEMENTS[sid]], action, _arn(service, each))} == reached
+    of_service = {logical_id: arn for logical_id, arn in ARNS.items() if arn.split(":")[2] == service}
+    assert {each for each, arn in of_service.items() if allows([STATEMENTS[sid]], action, arn)} == reached
 
 
 def test_the_reader_policy_is_enough_for_the_commands_that_the_guide_names(every_command: list[Ran]) -> None:

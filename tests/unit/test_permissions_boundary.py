@@ -7,27 +7,19 @@ from collections.abc import Iterator
 import pytest
 
 from local.template import ACCOUNT, REGION, ROOT, Template
-from tests.iam import BOUNDARY, allows, listed, statements
+from tests.iam import BOUNDARY, STACK, allows, arns, listed, statements
 
 ALLOWED = statements(BOUNDARY)
 ARN = f"arn:aws:iam::{ACCOUNT}:policy/audience-sync-boundary"
 KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/1234abcd"
-STACK = "audience-sync"
 GUIDE = (ROOT / "docs/deploy.md").read_text(encoding="utf-8")
 
 
 def _template(**parameters: str) -> Template:
     """The template with the names that CloudFormation gives to what roles name."""
     template = Template.load({"AWS::StackName": STACK, **parameters})
-    place = f"{REGION}:{ACCOUNT}"
-    for name in template.resources("AWS::SecretsManager::Secret"):
-        template.name(name, f"arn:aws:secretsmanager:{place}:secret:{name}-1a2b3c4d5e6f-7g8h9i")
-    for name in template.resources("AWS::DynamoDB::Table"):
-        template.name(name, name, Arn=f"arn:aws:dynamodb:{place}:table/{STACK}-{name}-1A2B")
-    for name, queue in template.resources("AWS::SQS::Queue").items():
-        template.name(name, name, Arn=f"arn:aws:sqs:{place}:{template.resolve(queue['QueueName'])}")
-    for name, group in template.resources("AWS::Logs::LogGroup").items():
-        template.name(name, name, Arn=f"arn:aws:logs:{place}:log-group:{template.resolve(group['LogGroupName'])}:*")
+    for logical_id, arn in arns().items():
+        template.name(logical_id, arn, Arn=arn)
     return template
 
 

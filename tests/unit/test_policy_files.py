@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from local.template import ROOT
-from tests.aws_reference import actions, arn_formats, resource_types
+from tests.aws_reference import actions, is_checked_on
 from tests.iam import BOUNDARY, DEPLOYER, listed, statements
 
 FILES = [*sorted((ROOT / "docs").glob("*-policy.json")), BOUNDARY]
@@ -27,12 +27,6 @@ CONDITIONS = {
 NOT_IN_THE_REFERENCE = {"apigateway:*TagResource"}
 
 
-def _is_checked_on(action: str, resource: str) -> bool:
-    types = resource_types(action)
-    formats = [re.sub(r"\$\{\w+\}", "[^:]*", each) for kind in types for each in arn_formats(kind)]
-    return resource == "*" or any(re.fullmatch(each, resource) for each in formats)
-
-
 @pytest.mark.parametrize("file", FILES, ids=lambda path: path.stem)
 def test_each_action_is_allowed_on_a_resource_that_aws_checks_it_on(file: Path) -> None:
     without_effect = [
@@ -40,7 +34,9 @@ def test_each_action_is_allowed_on_a_resource_that_aws_checks_it_on(file: Path) 
         for statement in statements(file)
         for action in listed(statement["Action"])
         if action not in NOT_IN_THE_REFERENCE
-        if not any(_is_checked_on(each, arn) for each in actions(action) for arn in listed(statement["Resource"]))
+        if not any(
+            arn == "*" or is_checked_on(each, arn) for each in actions(action) for arn in listed(statement["Resource"])
+        )
     ]
     assert without_effect == []
 
