@@ -18,7 +18,7 @@ from tests.benchmarks import bench_ingest, ingest_report
 COST, SCALING = ROOT / "docs/cost.md", ROOT / "docs/scaling.md"
 MILLIONS, A_DAY = (1, 10, 100), (10, 100, 1_000)
 BATCHES = {1_000: "batched", 1: "single"}
-AUDIENCES, WINDOWS = (1, 5, 20, 50, 200), (60, 300)
+AUDIENCES, WINDOWS = (1, 5, 20, 50, 200), (10, 300)
 
 
 def dollars(amount: float) -> str:

@@ -12,7 +12,7 @@ from audience_sync_cli.screen import Screen, counted
 
 CHANGES_A_SECOND = 400  # of one worker if Amazon answers in two seconds: docs/scaling.md
 WORKERS = 5  # `MaximumConcurrency` by default
-DOLLARS_A_MILLION = 1.4  # for a million changes, from the change queue to Amazon: docs/cost.md
+DOLLARS_A_MILLION = 1.2  # for a million changes, from the change queue to Amazon: docs/cost.md
 _NAMES = {field.name for field in IDENTIFIERS}
 _DIGEST = 64  # characters
 

@@ -17,7 +17,19 @@ from functions.ingest import handler as ingest
 from local.template import read_document
 from scripts import cost_model
 from scripts.cost_model import total
-from scripts.delivery_model import CHANGE, ESCAPED, LAMBDA_EVENT, POLLERS, READS, RECORD, WORKER, Traffic, needs, worker
+from scripts.delivery_model import (
+    CHANGE,
+    DAY,
+    ESCAPED,
+    LAMBDA_EVENT,
+    POLLERS,
+    READS,
+    RECORD,
+    WORKER,
+    Traffic,
+    needs,
+    worker,
+)
 from tests.benchmarks import bench_worker
 from tests.documents import dollars
 from tests.functions.conftest import AUDIENCE, EVENT_KEY, ROOT, Cloud, Context
@@ -129,6 +141,7 @@ def test_the_first_hour_must_show_as_many_starts_as_the_model_computes() -> None
 def test_settings_that_texts_recommend_are_enough() -> None:
     description = read_document()["Parameters"]["MaximumConcurrency"]["Description"]
     assert f"{round(WORKER.concurrency * worker(2), -2):,.0f} members a second" in description
+    assert WORKER.concurrency * worker(2, audiences=20, batch=1) * DAY >= 10e6
     scaling = (ROOT / "docs/scaling.md").read_text()
     for millions, concurrency in re.findall(
         r"\* \*\*([\d,]+) million a day:.*?`MaximumConcurrency` to (\d+)", scaling, re.DOTALL

@@ -39,7 +39,8 @@ class Stack:
             recursive_loop: replaces the template's RecursiveLoop of every function.
             audiences: that are listed.
         """
-        self._template = Template.load({"DataManagerAccountId": MANAGER_ACCOUNT})
+        # A window of a minute would gather changes that are to meet in the table.
+        self._template = Template.load({"DataManagerAccountId": MANAGER_ACCOUNT, "BatchWindow": 10})
         self._recursive_loop = recursive_loop
         self.queues = Queues(fails_partly)
         self._tables: dict[str, Table] = {}

@@ -15,6 +15,7 @@ from audience_sync.audiences.creation import CREATE_TIMEOUT, RESERVE, STALE_LOCK
 from audience_sync.aws.audience_table import MAPPINGS_HISTORY_KEY, MAPPINGS_KEY, VERSION_KEY
 from audience_sync.aws.checkpoint import AUDIT, DATASETS, RENEWAL
 from audience_sync.aws.membership_rows import KEEP_EXIT, MAX_SHARDS, Sharding
+from audience_sync.aws.sqs import MAX_ENTRIES
 from audience_sync.delivery.backoff import MARK, MAX_DELAY
 from audience_sync.delivery.gates.circuit_state import PARTITION as CIRCUITS
 from audience_sync.delivery.returning import REQUEUE_AFTER_RECEIVES
@@ -41,6 +42,7 @@ from audience_sync.runtime.settings import (
 from functions.audiences.handler import BUDGET
 from functions.audit.handler import ERASURES_EVERY
 from functions.jobs.handler import AT_ONCE
+from functions.worker.handler import RETURN_BEFORE
 from local.template import ROOT, ScheduleSource, Template, read_document
 from scripts.delivery_model import READS
 from tests.markdown import section
@@ -142,6 +144,10 @@ def test_a_queue_is_read_in_batches_that_fail_message_by_message_up_to_a_maximum
     assert TEMPLATE["Parameters"][parameter]["MinValue"] == 2  # AWS refuses less
     window = TEMPLATE["Parameters"]["BatchWindow"]["MinValue"] if source is CHANGES else 0
     assert source["BatchSize"] <= 10 or window >= 1  # AWS refuses such a batch without a window
+
+
+def test_all_messages_of_a_batch_can_be_returned_before_lambda_stops_the_worker() -> None:
+    assert CHANGES["BatchSize"] / MAX_ENTRIES * 0.02 < RETURN_BEFORE  # seconds of a request to SQS, assumed
 
 
 def test_pausing_stops_delivery_and_not_intake() -> None:
