@@ -75,17 +75,16 @@ def others() -> dict[str, float]:
     asked = METRIC_READ * (HOUR / 60 + HOUR / 300) + QUEUE_REQUEST * 3 * HOUR / 10  # alarms, reasons, three queues
     return {
         "a month without events": _idle(),
-        "of this, alarms": ALARMS,
         "a month of a million members with four changes each": total(Traffic(4e6)),
         "a million deletion notices about strangers, with 50 audiences": 1e6 * (WRITE + 2 * READ * 51 + audited),
-        "a tenth of a million events that denies consent, with 10 audiences": 1e5 * (WRITE + 2 * READ * 11 + audited),
+        "100,000 events that deny consent, with 10 audiences": 1e5 * (WRITE + 2 * READ * 11 + audited),
         "a month of `renew` for a million members, with a TTL of 397 days": _renewal(1e6, 397),
         "the same with a TTL of 90 days": _renewal(1e6, 90),
         "a month of a key of your own (`KmsKeyArn`), with the reads of secrets": KEY + KEY_REQUEST * SECRET_READS,
         "an hour of the open dashboard, with ten audiences and ten reasons": METRIC_READ * an_hour(10, 10) + asked,
         "writes and reads of 100 million changes, on demand": 1e8 * (WRITE + READS * READ),
         "the same, provisioned, with eight alarms": _provisioned(1e8 / MONTH) * MONTH / HOUR + 8 * ALARM,
-        "a day of the most that auto scaling provisions for one connection": 24 * _provisioned(delivery.AMAZON),
+        "a day at the highest capacity that one connection can need, provisioned": 24 * _provisioned(delivery.AMAZON),
         f"a day of {delivery.API_GATEWAY:,} requests a second without a credential": _stranger(delivery.API_GATEWAY),
         "a day of 50 such requests a second": _stranger(50),
     }

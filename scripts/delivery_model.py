@@ -17,20 +17,18 @@ HOUR, DAY, MONTH = 3600, 86_400, 30 * 86_400  # seconds
 TEMPLATE, LIMITS = Template.load(), Limits()
 FUNCTIONS = TEMPLATE.resources("AWS::Serverless::Function")
 WORKER, JOBS = TEMPLATE.queue_sources()
-SHARDS = int(TEMPLATE.resolve({"Ref": "MembershipShards"}))
 API_GATEWAY = TEMPLATE.resources("AWS::Serverless::HttpApi")["Api"]["DefaultRouteSettings"]["ThrottlingRateLimit"]
 LAST_UPLOAD = FUNCTIONS["WorkerFunction"]["Timeout"] - LIMITS.timeout - SHUTDOWN_RESERVE  # seconds; later none begins
 
 # Limits of others, a second unless they say otherwise.
 AMAZON = 15_000_000 / HOUR  # records of one connection
 ENGAGE = 1_000  # events of Segment
-KEY_WRITES = 1_000  # of one partition key
 NEW_WRITES, NEW_READS = 4_000, 12_000  # units of a new on-demand table
 TABLE = 40_000  # units of each kind; the quota of a table
 IN_FLIGHT = 120_000  # messages of one queue that are received and not yet deleted
 LAMBDA_EVENT = 6_000_000  # bytes of the messages that start a worker
-# With `MaximumConcurrency` they stay five, each with its own batch and window: see
-# "Configuring scaling behavior for SQS event source mappings" in the Lambda guide. Not measured in an account.
+# Each has its own batch and window. With `MaximumConcurrency` they stay five, the Lambda guide says under "Configuring
+# scaling behavior for SQS event source mappings". Not measured in an account.
 POLLERS = 5
 
 CHANGE, RECORD = 780, 690  # bytes, with all eight identifiers, in the message and in the upload
@@ -113,14 +111,11 @@ def needs(a_day: float, batch: int) -> dict[str, float]:
         "requests a second, at the peak; `ThrottlingRateLimit` is 2,000": requests,
         "concurrent ingest, at the peak": ceil(requests * (INGEST + batch * INGEST_EVENT)),
         "changes and write units a second": a_second,
-        "read units a second": a_second * READS,
         "`MaximumConcurrency`, if Amazon answers in 0.5 s": ceil(a_second / worker(0.5, 1, batch)),
         "`MaximumConcurrency`, in 2 s": ceil(a_second / worker(2, 1, batch)),
         "`MaximumConcurrency`, in 10 s": ceil(a_second / worker(10, 1, batch)),
         "`MaximumConcurrency`, in 2 s, with 20 audiences": ceil(a_second / worker(2, 20, batch)),
-        "minutes of an outage to the limit in flight": IN_FLIGHT
-        / (a_second / batch * Traffic(1.0, batch).messages)
-        / 60,
+        "minutes of an outage to the limit in flight": IN_FLIGHT / (a_second * Traffic(1, batch).messages / batch) / 60,
     }
 
 
@@ -130,7 +125,6 @@ def limits() -> dict[str, float]:
     a_second = {
         "Segment: Engage, 1,000 events a second": ENGAGE,
         "API Gateway: one event a request": API_GATEWAY,
-        "API Gateway: 1,000 events a request": API_GATEWAY * 1_000,
         f"{workers} workers, Amazon answers in 0.5 s": workers * worker(0.5),
         f"{workers} workers, Amazon answers in 2 s": workers * worker(2),
         f"{workers} workers, Amazon answers in 10 s": workers * worker(10),
@@ -139,9 +133,7 @@ def limits() -> dict[str, float]:
         f"{workers} workers, one event a request, 20 audiences": workers * worker(2, 20, 1),
         "DynamoDB: writes to a new table": NEW_WRITES,
         "DynamoDB: reads of a new table": NEW_READS / READS,
-        "DynamoDB: writes, quota of a table": TABLE,
         "DynamoDB: reads, quota of a table": TABLE / READS,
-        f"DynamoDB: one audience, {SHARDS} shards": SHARDS * KEY_WRITES,
         "Amazon: one connection": AMAZON,
     }
     return dict(sorted(a_second.items(), key=lambda limit: limit[1]))

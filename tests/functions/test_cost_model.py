@@ -12,24 +12,13 @@ import requests
 from botocore.client import BaseClient
 
 from audience_sync.aws.audience_table import AudienceTable
+from audience_sync.operations.renewal import MAX_WAITING
 from audience_sync.runtime import metric_names
 from functions.ingest import handler as ingest
 from local.template import read_document
-from scripts import cost_model
-from scripts.cost_model import total
-from scripts.delivery_model import (
-    CHANGE,
-    DAY,
-    ESCAPED,
-    LAMBDA_EVENT,
-    POLLERS,
-    READS,
-    RECORD,
-    WORKER,
-    Traffic,
-    needs,
-    worker,
-)
+from scripts import cost_model as cost
+from scripts import delivery_model as delivery
+from scripts.delivery_model import WORKER, Traffic, needs, worker
 from tests.benchmarks import bench_worker
 from tests.documents import dollars
 from tests.functions.conftest import AUDIENCE, EVENT_KEY, ROOT, Cloud, Context
@@ -92,48 +81,44 @@ def test_handlers_make_the_calls_of_the_model_with_bytes_of_its_size(cloud: Clou
     assert len(jobs) == len(uploads) == round(traffic.starts_with(len(messages)).uploads)
     stored = map(_size, cloud.client("dynamodb").scan(TableName=cloud.name_of("MembershipTable"))["Items"])
     sizes = (REQUESTS * len(_request(0)), len("".join(messages)), sum(uploads), sum(stored), len("".join(jobs)))
-    stated = (cost_model.EVENT, CHANGE, RECORD, cost_model.ROW, cost_model.JOB_MEMBER)
+    stated = (cost.EVENT, delivery.CHANGE, delivery.RECORD, cost.ROW, cost.JOB_MEMBER)
     assert [size / events for size in sizes] == pytest.approx(stated, rel=0.05)
     rows.clear()
     _send(cloud)
     assert deliver(cloud) == []
     assert rows == {"read": events, "written": events}
-    assert READS == 1 + cost_model.ROWS
-    assert cost_model.ROW <= cost_model.KB, "a write would be more than one unit"
+    assert delivery.READS == 1 + cost.ROWS
+    assert cost.ROW <= cost.KB, "a write would be more than one unit"
 
 
 def test_the_model_has_all_metrics_and_the_limits_of_one_invocation() -> None:
     names = {value for name, value in vars(metric_names).items() if name.isupper() and isinstance(value, str)}
-    rare = {
-        metric_names.EVENTS_REJECTED_BY_REASON,
-        metric_names.REQUESTS_FROM_OTHER_SOURCES,
-        metric_names.COUNTED_TWICE,
-    }
-    assert len(names - {metric_names.NAMESPACE} - rare) == cost_model.METRICS + cost_model.AUDIENCE_METRICS
+    rare = {"EventsRejectedByReason", "RequestsFromOtherSources", "ChangesCountedTwice"}
+    assert len(names - {metric_names.NAMESPACE} - rare) == cost.METRICS + cost.AUDIENCE_METRICS
     audit = (ROOT / "functions/audit/handler.py").read_text()
-    assert audit.count(": Metric(") + audit.count(": ours(") == cost_model.HOURLY_READS
-    assert pytest.approx(bench_worker.MEMBERS, rel=0.01) == LAMBDA_EVENT // ESCAPED
+    assert audit.count(": Metric(") + audit.count(": ours(") == cost.HOURLY_READS
+    assert pytest.approx(bench_worker.MEMBERS, rel=0.01) == delivery.LAMBDA_EVENT // delivery.ESCAPED
 
 
 def test_the_readme_states_what_a_month_costs() -> None:
     stated = paragraph((ROOT / "README.md").read_text(), "**Cost:**")
-    million, ten = (dollars(total(Traffic(events))) for events in (1e6, 1e7))
+    million, ten, mixed = (dollars(cost.total(Traffic(*each))) for each in ((1e6,), (1e7,), (1e7, 1_000, 20)))
     assert f"${million} a month for 1 million events in batches" in stated
-    assert f"${ten} for 10 million, in one audience, and ${dollars(total(Traffic(1e7, audiences=20)))} in 20" in stated
+    assert f"${ten} for 10 million, in one audience, and ${mixed} in 20" in stated
 
 
 def test_what_is_kept_after_a_removal_costs_what_the_model_computes() -> None:
     stated = paragraph((ROOT / "docs/deploy.md").read_text(), "| after the removal |")
-    gigabytes = (cost_model.ROW + cost_model.OVERHEAD) * 1e6 / 1e9
-    assert f"${cost_model.STORED * 1e9:.2f} a month for each GB" in stated
+    gigabytes = (cost.ROW + cost.OVERHEAD) * 1e6 / 1e9
+    assert f"${cost.STORED * 1e9:.2f} a month for each GB" in stated
     assert f"{gigabytes:.1f} GB" in stated
-    assert f"${cost_model.SECRET:.2f} a month each" in stated
+    assert f"${cost.SECRET:.2f} a month each" in stated
 
 
 def test_the_first_hour_must_show_as_many_starts_as_the_model_computes() -> None:
     hour = section((ROOT / "docs/deploy.md").read_text(), "First hour in an account")
     pause = float(re.findall(r"sleep ([\d.]+); done", hour)[0])  # seconds between two events
-    minute = [60 * pollers / (pollers * pause + WORKER.window) for pollers in (POLLERS, 2, 1)]
+    minute = [60 * pollers / (pollers * pause + WORKER.window) for pollers in (delivery.POLLERS, 2, 1)]
     stated = paragraph(hour, "*Must be seen:* about")
     assert [each for each in minute if f" {each:.0f}" not in stated] == []
 
@@ -141,10 +126,12 @@ def test_the_first_hour_must_show_as_many_starts_as_the_model_computes() -> None
 def test_settings_that_texts_recommend_are_enough() -> None:
     description = read_document()["Parameters"]["MaximumConcurrency"]["Description"]
     assert f"{round(WORKER.concurrency * worker(2), -2):,.0f} members a second" in description
-    assert WORKER.concurrency * worker(2, audiences=20, batch=1) * DAY >= 10e6
     scaling = (ROOT / "docs/scaling.md").read_text()
-    for millions, concurrency in re.findall(
-        r"\* \*\*([\d,]+) million a day:.*?`MaximumConcurrency` to (\d+)", scaling, re.DOTALL
-    ):
-        needed = needs(float(millions.replace(",", "")) * 1e6, 1_000)
-        assert needed["`MaximumConcurrency`, in 2 s"] * 2 <= int(concurrency)
+    renewal = paragraph(scaling, "* **Renewal.**")
+    assert f"{MAX_WAITING:,} messages" in renewal
+    assert f"at {MAX_WAITING // WORKER.window:.0f} single events a second" in renewal
+    assert WORKER.concurrency * worker(2, audiences=20, batch=1) * delivery.DAY >= 10e6
+    for millions in (100, 1_000):
+        about = paragraph(scaling, f"* **{millions:,} million a day:**")
+        concurrency, *_ = re.findall(r"`MaximumConcurrency` to (\d+)", about)
+        assert 2 * needs(millions * 1e6, 1_000)["`MaximumConcurrency`, in 2 s"] <= int(concurrency)
