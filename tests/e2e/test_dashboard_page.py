@@ -370,6 +370,9 @@ def test_what_could_not_be_read_is_named_and_what_is_late_is_no_fault(tab: Tab) 
     assert "GetMetricData. Ask for it." in tab.read("$('problems').innerText")
     tab.read("show({...newest, problems: [], queue: {visible: 0, inWork: 0, delayed: 0, total: 0}})")
     assert tab.read("$('headline').textContent") == HEADLINES["flowing"]
+    queued = "counts: {...newest.counts, waiting: 0}, queue: {visible: 1, inWork: 0, delayed: 0, total: 1}"
+    tab.read(f"show({{...newest, {queued}}})")
+    assert tab.read("$('headline').textContent") == HEADLINES["flowing"], "a message waits that is not counted yet"
     tab.read("show({...newest, counts: {...newest.counts, unaccounted: 7}})")
     assert tab.read("$('headline').textContent") == "The counts do not add up."
     assert tab.read("$('balance').textContent") == "7 in none of them"

@@ -85,7 +85,8 @@ function headlineFor(facts, off) {
   const { counts, queue, warnings, isQuiescent } = facts;
   // Of a deployed stack, the queue is known at once and the counts some minutes later. A message that SQS itself has moved
   // to the dead letters is in none of the counts.
-  const isWaiting = facts.waiting > 0 && (isQuiescent == null ? queue.total > 0 || !facts.deadLetters : !isQuiescent);
+  const isCounted = facts.waiting > 0 && (queue.total > 0 || !facts.deadLetters);
+  const isWaiting = isQuiescent == null ? isCounted || queue.visible + queue.inWork > 0 : facts.waiting > 0 && !isQuiescent;
   const isKnown = (each) => each.name === "DeadLetters" && facts.deadLetters && !facts.unacknowledged;
   const alarms = (facts.alarms ?? []).filter((each) => each.state === "ALARM" && !isKnown(each));
   if (facts.problems.some((each) => each.part === "counts")) return ["offline", "The counts cannot be read."];
