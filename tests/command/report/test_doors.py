@@ -10,6 +10,7 @@ from audience_sync_cli.report.finding import DIAGNOSE, TEST, Check, Finding, run
 from audience_sync_cli.report.readings import Reading, StackReadings
 from audience_sync_cli.screen import Screen
 from audience_sync_cli.session import Session
+from tests.command.every_command import Ran
 from tests.command.report.test_audience_checks import NOW, no_stack
 
 
@@ -49,6 +50,11 @@ def test_a_failed_reading_is_not_repeated_and_leaves_its_checks_unread() -> None
     assert readings.optional(lambda each: each.refused) is None
     with pytest.raises(OperatorError):
         _ = readings.refused
+
+
+def test_status_neither_receives_dead_letters_nor_scans_tables(every_command: list[Ran]) -> None:
+    calls = next(ran.calls for ran in every_command if ran.command == "status")
+    assert calls & {"sqs:ReceiveMessage", "dynamodb:Scan", "secretsmanager:GetSecretValue"} == set()
 
 
 def test_an_unread_check_fails_test_and_not_diagnose() -> None:

@@ -1,0 +1,64 @@
+"""What the checks of a stack find in keys, authorization, token and mappings."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from audience_sync.amazon_ads.login import Token
+from audience_sync_cli.report.finding import run
+from audience_sync_cli.report.readings import StackReadings
+from audience_sync_cli.report.stack_checks import CHECKS
+from audience_sync_cli.screen import Screen
+from audience_sync_cli.session import Session
+from tests.aws_fixtures import CREDENTIALS, EVENT_KEY
+from tests.command.report.test_audience_checks import NOW, no_stack
+
+DAY = 86_400  # seconds
+DISABLED = {
+    "name": "Mine",
+    "trigger": 'type = "track"',
+    "fields": {"email": {"@path": "$.email"}, "external_user_id": {"@path": "$.userId"}},
+    "enabled": False,
+}
+
+
+def of_source(days_left: int | None) -> dict[str, Any]:
+    """Return an ingest secret with a key of one source that has some days left; None is an unreadable date."""
+    today = datetime.fromtimestamp(NOW, UTC).date()
+    last = "soon" if days_left is None else (today + timedelta(days=days_left)).isoformat()
+    return {"eventKey": EVENT_KEY, "eventKey.emea": {"key": "an-event-key-of-emea-0001", "expiresOn": last}}
+
+
+def authorized(at: object) -> dict[str, Any]:
+    return CREDENTIALS | {"authorizedAt": at}
+
+
+@pytest.mark.parametrize(
+    ("reading", "value", "name", "expected"),
+    [
+        ("ingest_secret", {"eventKey": "short"}, "event key", ("problem", "audience-sync keys rotate event")),
+        ("ingest_secret", of_source(60), "event key of emea", None),
+        ("ingest_secret", of_source(7), "event key of emea", ("note", "audience-sync keys add event NEW-NAME")),
+        ("ingest_secret", of_source(-2), "event key of emea", ("note", "audience-sync keys remove event emea")),
+        ("ingest_secret", of_source(None), "event key of emea", ("problem", "audience-sync keys remove event emea")),
+        ("token", Token("Atza|old", NOW - 1), "access token", ("problem", "audience-sync connect")),
+        ("credentials", CREDENTIALS, "Amazon credentials", ("ok", "")),
+        ("credentials", authorized("2026-01-01"), "Amazon credentials", ("ok", "")),
+        ("credentials", authorized(NOW - 319 * DAY), "Amazon credentials", ("ok", "")),
+        ("credentials", authorized(NOW - 321 * DAY), "Amazon credentials", ("note", "audience-sync connect")),
+        ("credentials", authorized(NOW - 366 * DAY), "Amazon credentials", ("problem", "audience-sync connect")),
+        ("mappings", json.dumps([DISABLED]), "mappings", ("note", "audience-sync mappings show")),
+        *(
+            ("mappings", document, "mappings", ("problem", "audience-sync mappings apply"))
+            for document in ("{not json", '"text"', "null", '{"mappings": [{"name": "Mine"}]}')
+        ),
+    ],
+)
+def test_a_part_of_the_stack_is_judged_by_what_is_stored(
+    reading: str, value: object, name: str, expected: tuple[str, str] | None
+) -> None:
+    readings = StackReadings(Session(Screen(), no_stack, lambda: NOW), {reading: value})
+    found = {each.name: (each.state, each.remedy) for each in run(CHECKS, readings)}
+    assert found.get(name) == expected
