@@ -1,1 +1,1 @@
-"""Reasons why an audience is empty or small: facts (data), reading (their sources), checks (judgement)."""
+"""Reasons why an audience is empty or small: `audience-sync diagnose`."""
