@@ -4,8 +4,8 @@ A door is what an operator looks at: a command or the page. Each has its own che
 
     door      checks               a problem is                an unread thing is
     test      stack_checks.py      exit code 1                 a problem
-    diagnose  audience_checks.py   exit code 1                 worth a look; of Segment's keys, the login, a problem
-    status    needs.py             a sentence, exit code 0     a note; of queues and counts, the command's error
+    diagnose  audience_checks.py   exit code 1                 `look`; a problem if `test` checks it as well
+    status    needs.py             a sentence, exit code 0     a note; the command's error for queues and counts
     the page  needs.py             a sentence, the heading     named, and the last value stays
 """
 
