@@ -26,6 +26,8 @@ def test_a_connected_stack_is_in_order_but_for_the_gateway(deployment: Deploymen
     deployment.stack.service("lambda").invoke(FunctionName="RefreshFunction", Payload=b"{}")
     found = findings(deployment)
     assert [part for part, (state, _) in found.items() if state == "problem"] == ["gateway"]
+    last_line = deployment.printed(run, raises=AlreadyReported).out.splitlines()[-1]
+    assert last_line == "1 problem: events may not reach Amazon."
 
 
 def test_an_unreadable_secret_does_not_hide_other_parts(deployment: Deployment) -> None:

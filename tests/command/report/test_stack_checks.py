@@ -12,6 +12,7 @@ from audience_sync_cli.report.readings import StackReadings
 from audience_sync_cli.report.stack_checks import CHECKS
 from audience_sync_cli.screen import Screen
 from audience_sync_cli.session import Session
+from audience_sync_cli.state.blockers import Blocker, FailedUploads, Waiting
 from tests.aws_fixtures import CREDENTIALS, EVENT_KEY
 from tests.command.report.test_audience_checks import NOW, no_stack
 
@@ -62,3 +63,49 @@ def test_a_part_of_the_stack_is_judged_by_what_is_stored(
     readings = StackReadings(Session(Screen(), no_stack, lambda: NOW), {reading: value})
     found = {each.name: (each.state, each.remedy) for each in run(CHECKS, readings)}
     assert found.get(name) == expected
+
+
+CONNECT, SOON = "Run `audience-sync connect`.", "The next try is within ten minutes."
+REFUSED, NOT_CONNECTED = (
+    Blocker(reason, "It is refused.", CONNECT, needs_person=True)
+    for reason in ("authorization_refused", "not_connected")
+)
+
+
+def why(*blockers: Blocker, failed: str = "", recovered: bool = False, unknown: str = "") -> Waiting:
+    """Return blockers, and six failed uploads with one reason."""
+    failures = FailedUploads({failed: 6}, failed, round(NOW * 1000), recovered) if failed else FailedUploads()
+    return Waiting(list(blockers), failures, [unknown] if unknown else [])
+
+
+@pytest.mark.parametrize(
+    ("waiting", "expected"),
+    [
+        pytest.param(why(), [("delivery", "ok", "")], id="no upload failed"),
+        pytest.param(why(failed="throttled", recovered=True), [("delivery", "ok", "")], id="accepted since"),
+        pytest.param(
+            why(REFUSED, failed="authorization_refused"),
+            [("delivery", "problem", CONNECT), ("uploads", "note", CONNECT)],
+            id="a person must connect again",
+        ),
+        pytest.param(
+            why(Blocker("throttled", "Amazon is busy."), failed="throttled"),
+            [("delivery", "note", SOON), ("uploads", "note", SOON)],
+            id="it ends by itself",
+        ),
+        pytest.param(why(failed="throttled"), [("uploads", "note", "audience-sync status")], id="no longer waiting"),
+        pytest.param(
+            why(failed="access_denied"),
+            [("uploads", "note", "audience-sync parked list --reason access_denied")],
+            id="the changes are parked",
+        ),
+        pytest.param(why(NOT_CONNECTED), [("delivery", "ok", "")], id="a check of its own finds that"),
+        pytest.param(why(unknown="Not known: access token."), [("delivery", "note", "")], id="unread"),
+    ],
+)
+def test_failed_uploads_are_a_note_and_a_blocker_that_needs_a_person_is_a_problem(
+    waiting: Waiting, expected: list[tuple[str, str, str]]
+) -> None:
+    readings = StackReadings(Session(Screen(), no_stack, lambda: NOW), {"waiting": waiting})
+    (check,) = (each for each in CHECKS if each.name == "delivery")
+    assert [(each.name, each.state, each.remedy) for each in run([check], readings)] == expected
