@@ -12,6 +12,7 @@ from botocore.exceptions import (
     TokenRetrievalError,
 )
 
+from audience_sync.aws.errors import error_code
 from audience_sync.errors import (
     AccessDenied,
     AudienceSyncError,
@@ -44,7 +45,7 @@ def explained(error: Exception) -> OperatorError:
         case AudienceSyncError():
             return FaultyMappings(error.faults) if isinstance(error, InvalidMapping) else _package_error(error)
         case ClientError():
-            return _aws_refusal(error)
+            return _known_refusal(error) or OperatorError(f"AWS refuses {error.operation_name}: {error_code(error)}.")
         case BotoCoreError():
             return _aws_failure(error)
         case _:
@@ -97,12 +98,8 @@ def _aws_failure(error: BotoCoreError) -> OperatorError:
             return TryLater(f"The call to AWS failed: {type(error).__name__}.", "Try again in a minute.")
 
 
-def _aws_refusal(error: ClientError) -> OperatorError:
-    return _known_refusal(error) or OperatorError(f"AWS refuses {error.operation_name}: {_code(error)}.")
-
-
 def _known_refusal(error: ClientError) -> OperatorError | None:
-    code, call = _code(error), error.operation_name
+    code, call = error_code(error), error.operation_name
     if code in _ABSENT:
         return NotThere(
             f"{call} found no such resource.", "Check --stack and the region; the stack may have been deleted."
@@ -116,10 +113,6 @@ def _known_refusal(error: ClientError) -> OperatorError | None:
     if code in _BUSY:
         return TryLater(f"AWS is throttling {call}.", "Try again in a minute.")
     return None
-
-
-def _code(error: ClientError) -> str:
-    return str(error.response.get("Error", {}).get("Code", "ClientError"))
 
 
 def _report(error: Exception) -> str:

@@ -5,7 +5,8 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 from rich.console import Console
 from rich.progress import (
@@ -49,15 +50,10 @@ class Screen:
         """Whether `confirm` asks."""
         return not self._assume_yes
 
-    def result(self, document: Any) -> None:
-        """Print the JSON document, with --json."""
+    def result(self, document: Any, *, indent: int | None = 2) -> None:
+        """Print the JSON document, with --json; without `indent` on one line, as one of several."""
         if self.as_json:
-            self._write(json.dumps(document, indent=2, ensure_ascii=False))
-
-    def json_line(self, document: Any) -> None:
-        """Print a document on one line, with --json: one of several."""
-        if self.as_json:
-            self._write(json.dumps(document, ensure_ascii=False))
+            self._write(json.dumps(document, indent=indent, ensure_ascii=False))
 
     def say(self, text: str, *, style: str = "") -> None:
         """Print a line for people."""
@@ -127,18 +123,10 @@ class Screen:
         ) as progress:
             task = progress.add_task(escaped(label), total=total)
             yield Bar(
-                lambda step: progress.advance(task, step), lambda text: progress.update(task, description=escaped(text))
+                partial(progress.advance, task),
+                lambda text: progress.update(task, description=escaped(text)),
+                lambda steps: progress.update(task, completed=steps),
             )
-
-    @contextmanager
-    def countdown(self, label: str) -> Iterator[Callable[[float], None]]:
-        """Yield a function that shows the seconds left, if standard error is a terminal."""
-        columns = (SpinnerColumn(), _description())
-        with Progress(
-            *columns, console=self._err, transient=True, disable=self.as_json or not self._err.is_terminal
-        ) as progress:
-            task = progress.add_task(escaped(label), total=None)
-            yield lambda seconds: progress.update(task, description=f"{label}, {remaining(seconds)} left")
 
     def _write(self, line: str) -> None:
         try:
@@ -172,20 +160,16 @@ class _RateColumn(ProgressColumn):
         return Text(f"{speed:,.0f} {self._unit}/s" if speed else "")
 
 
-class Bar:
+class Bar(NamedTuple):
     """A progress bar."""
 
-    def __init__(self, advance: Callable[[int], None], describe: Callable[[str], None]) -> None:
-        self._advance = advance
-        self._describe = describe
+    advance: Callable[..., None]  # by one step, or as many as given
+    describe: Callable[[str], None]
+    move_to: Callable[[int], None]  # a number of steps
 
-    def advance(self, step: int = 1) -> None:
-        """Advance by some steps."""
-        self._advance(step)
-
-    def describe(self, text: str) -> None:
-        """Describe the current step."""
-        self._describe(text)
+    def count_down(self, label: str, seconds: float) -> None:
+        """Show the time left: 4:59."""
+        self.describe(f"{label}, {int(seconds) // 60}:{int(seconds) % 60:02} left")
 
 
 def _text(value: Any) -> Text:
@@ -221,11 +205,6 @@ def camel_case(name: str) -> str:
     """Return a name for JSON output: eventsAccepted for events_accepted, leftSince for "left since"."""
     first, *others = name.replace("_", " ").split()
     return "".join([first, *(word.capitalize() for word in others)])
-
-
-def remaining(seconds: float) -> str:
-    """Format the time left: 4:59."""
-    return f"{int(seconds) // 60}:{int(seconds) % 60:02}"
 
 
 def moment(milliseconds: float | None) -> str:

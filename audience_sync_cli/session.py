@@ -221,7 +221,6 @@ def command[**P](
 
 
 def _expanded(parameter: inspect.Parameter) -> list[inspect.Parameter]:
-    """Return the options that a parameter becomes."""
     keyword = inspect.Parameter.KEYWORD_ONLY
     if not dataclasses.is_dataclass(parameter.annotation):
         return [parameter.replace(kind=keyword)]
@@ -231,7 +230,6 @@ def _expanded(parameter: inspect.Parameter) -> list[inspect.Parameter]:
 
 
 def _gathered(options: dict[str, Any], shared: dict[str, Any]) -> dict[str, Any]:
-    """Put the options of each dataclass back together."""
     for name, kind in shared.items():
         options[name] = kind(**{each.name: options.pop(each.name) for each in dataclasses.fields(kind)})
     return options

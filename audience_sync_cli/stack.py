@@ -12,6 +12,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from audience_sync.amazon_ads.regions import HOSTS, Hosts
+from audience_sync.aws.errors import error_code
 from audience_sync_cli.errors import NotThere, TryLater, WrongUsage
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")  # hosts of this machine
@@ -98,7 +99,7 @@ class Stack:
                 StackName=self.name, LogicalResourceId=logical_id
             )
         except ClientError as error:
-            if error.response.get("Error", {}).get("Code") == "ValidationError":
+            if error_code(error) == "ValidationError":
                 raise missing from None
             raise
         return str(answer["StackResourceDetail"]["PhysicalResourceId"])
@@ -109,7 +110,7 @@ def deployed(name: str, client: Clients) -> Stack:
     try:
         (found,) = client("cloudformation").describe_stacks(StackName=name)["Stacks"]
     except ClientError as error:
-        if error.response.get("Error", {}).get("Code") == "ValidationError":
+        if error_code(error) == "ValidationError":
             raise NotThere(
                 f"Stack {name} does not exist in this account and region.",
                 "Name it with --stack or AUDIENCE_SYNC_STACK; AWS_PROFILE and AWS_REGION choose account and region.",

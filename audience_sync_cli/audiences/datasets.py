@@ -7,7 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 from audience_sync.amazon_ads.data_manager.answers import Dataset, Metrics, Share, dataset_id
-from audience_sync.amazon_ads.data_manager.dataset_settings import MAX_DSP_NAME, UNKNOWN_HERE, new_dataset
+from audience_sync.amazon_ads.data_manager.dataset_settings import UNKNOWN_HERE, new_dataset
 from audience_sync.amazon_ads.destination import Api, api_of
 from audience_sync.audiences.datasets import NO_ERASURE, Datasets
 from audience_sync.aws.creation_locks import CreationLocks
@@ -32,11 +32,6 @@ _SENTENCES = {
         _USE_SHARE if field in ("advertiserId", "connectionId", "dsp") else _LEAVE_OUT,
     )
     for field, rule in UNKNOWN_HERE.items()
-} | {
-    "audienceName": (
-        f"NAME must have 1 to {MAX_DSP_NAME} characters, none of them a control character.",
-        "Give the name that the audience has in Segment.",
-    ),
 }
 
 

@@ -30,11 +30,6 @@ class History:
     in_dsp: tuple[float | None, ...]  # members
 
     @property
-    def unit(self) -> str:
-        """The name of the period."""
-        return {MINUTE: "minute", HOUR: "hour", DAY: "day"}[self.period]
-
-    @property
     def is_empty(self) -> bool:
         """Whether nothing was published in the whole time."""
         return not any(value is not None for value in self.received + self.match_rate + self.in_dsp)
@@ -86,7 +81,7 @@ def described(values: Sequence[float | None], unit: str = "") -> str:
         return "nothing published"
     digits = ".1f" if unit else ",.0f"
     first, last, low, high = (f"{each:{digits}}{unit}" for each in (known[0], known[-1], min(known), max(known)))
-    line = sparkline(values[_first(values) :])
+    line = sparkline(values[values.index(known[0]) :])  # nothing earlier can be shown
     if low == high:
         return f"{line}  {last}"
     extremes = "" if {first, last} == {low, high} else f", between {low} and {high}"
@@ -99,7 +94,8 @@ def report_history(screen: Screen, past: History) -> None:
     if past.is_empty:
         screen.say("Amazon reported no numbers in that time, so there is no history.")
         return
-    screen.say(f"One column per {past.unit}; a dot if Amazon reported no number.")
+    unit = {MINUTE: "minute", HOUR: "hour", DAY: "day"}[past.period]
+    screen.say(f"One column per {unit}; a dot if Amazon reported no number.")
     screen.facts(
         {
             "records at Amazon": described(past.received),
@@ -107,8 +103,3 @@ def report_history(screen: Screen, past: History) -> None:
             "in Amazon DSP": described(past.in_dsp),
         }
     )
-
-
-def _first(values: Sequence[float | None]) -> int:
-    """Return the index of the first value: nothing earlier can be shown."""
-    return next(position for position, value in enumerate(values) if value is not None)

@@ -206,7 +206,6 @@ def _warn_about_gaps(session: Session, linked: Audience) -> None:
 def _as_reported(
     known: Audience, given: Destination | None, choices: Choices, report: AudienceReport | Dataset
 ) -> Audience:
-    """Return an audience with its target and choices. Raises InvalidAudience if they are not possible."""
     if isinstance(report, Dataset):
         return replace(known, destination=given or known.destination)
     external_id = known.external_audience_id or report.external_audience_id
@@ -215,7 +214,6 @@ def _as_reported(
 
 
 def _with_choices(known: Audience, choices: Choices, report: AudienceReport) -> Audience:
-    """Return an audience with changed choices. Raises InvalidAudience if they are not possible."""
     options = {"dsp": choices.dsp, "renew": choices.renew}
     changes = {name: value for name, value in options.items() if value is not None}
     if not changes:

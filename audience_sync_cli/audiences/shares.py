@@ -93,7 +93,6 @@ def _effect(found: Share) -> str:
 
 
 def _dataset(session: Session, name: str) -> Audience:
-    """Find a listed dataset. Raises NotThere, WrongUsage."""
     known = find(session, name)
     if not is_dataset(known):
         raise WrongUsage(

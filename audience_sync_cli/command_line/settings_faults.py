@@ -24,34 +24,14 @@ OPTIONS = {  # field of the extras: what the command line calls it
 
 
 _SENTENCES = {  # field: message and remedy. The others are said in the package's words, with the names of options
-    "audienceName": (
-        "NAME must have 1 to 128 characters, none of them a control character.",
-        "Give the name that the audience has in Segment.",
-    ),
     "advertiserId, connectionId": (
         "An audience needs either an advertiser or a connection.",
         "Give --advertiser for Amazon DSP, or --connection for Amazon Marketing Cloud.",
-    ),
-    "advertiserId": (
-        "--advertiser must be the id of a DSP advertiser: 1 to 20 digits.",
-        "Find it in the advertiser's settings in the Amazon DSP console.",
-    ),
-    "connectionId": (
-        "--connection must have 1 to 256 characters, none of them a control character.",
-        "`audience-sync connections list` shows the ids.",
-    ),
-    "countryCode": (
-        "--country must be two letters as in ISO 3166-1: US, DE or GB, not USA.",
-        "Give the country where most members are. Amazon never changes it.",
     ),
     # The option itself is limited to what Amazon accepts; only the renewal needs more.
     "ttl": (
         "--renew needs a time to live of at least 3 days, because members are re-sent once a day.",
         "Give more days with --ttl-days, or leave --renew out.",
-    ),
-    "dsp": (
-        "--dsp needs a connection: members of an advertiser's audience reach Amazon DSP anyway.",
-        "Leave --dsp out, or give --connection.",
     ),
 }
 
@@ -81,4 +61,4 @@ def _sentence(fault: SettingFault, others: Mapping[str, tuple[str, str]]) -> tup
 
 def _with_options(text: str) -> str:
     named = re.sub(r"\b[A-Za-z]+\b", lambda word: OPTIONS.get(word[0], word[0]), text)
-    return re.sub(r" in the extras", "", named)
+    return named.replace(" in the extras", "").replace(" in quotes: without, some tools round it", "")

@@ -1,8 +1,7 @@
 """Compares two sets of mappings, as JSON, by mapping and field."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.text import Text
@@ -11,71 +10,35 @@ from audience_sync_cli.mappings.text import plain
 from audience_sync_cli.screen import Screen
 
 _DEFAULTS = {"trigger": None, "enabled": True, "enable_batching": True}
-_STYLES = {"-": "red", "+": "green"}
+_SIDES = (("before", "-", "red"), ("after", "+", "green"))
+
+type Difference = dict[str, Any]  # mapping: its name; change: added, removed, changed or moved; parts
 
 
-class Absent:
-    """The value of a field missing in a mapping; null is a value. ABSENT is the only instance."""
-
-
-ABSENT = Absent()
-
-
-@dataclass(frozen=True, slots=True)
-class PartChange:
-    """One part of a mapping: its trigger, a switch, or the directive of a field."""
-
-    part: str  # trigger, enabled, enable_batching, or the name of a field
-    before: Any
-    after: Any
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the change, without a missing side."""
-        sides = {"before": self.before, "after": self.after}
-        return {"part": self.part, **{name: value for name, value in sides.items() if value is not ABSENT}}
-
-
-@dataclass(frozen=True, slots=True)
-class MappingChange:
-    """One mapping that is added, removed or changed."""
-
-    name: str
-    change: str  # added, removed, changed, moved
-    parts: tuple[PartChange, ...] = ()
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the change for the JSON output."""
-        return {"mapping": self.name, "change": self.change, "parts": [each.as_json() for each in self.parts]}
-
-
-def differences(before: Any, after: Any) -> list[MappingChange]:
+def differences(before: Any, after: Any) -> list[Difference]:
     """Compare two lists of mappings. Skips entries that are not mappings, which a hand-written list may have.
 
     Returns:
-        The changes, in the order of the new list, removed mappings last. A missing switch counts as Segment's default,
-        so that writing it out is no change.
+        The changes for the JSON output, in the order of the new list, removed mappings last. A missing switch counts as
+        Segment's default, so that writing it out is no change.
     """
     old, new = _by_name(before), _by_name(after)
     kept = [name for name in old if name in new]
     moved = {name for name, other in zip(kept, [name for name in new if name in old], strict=True) if name != other}
     found = []
-    for name, mapping in new.items():
-        parts = tuple(_changed(old.get(name, {}), mapping))
-        if name not in old:
-            found.append(MappingChange(name, "added", parts))
-        elif parts:
-            found.append(MappingChange(name, "changed", parts))
-        elif name in moved:
-            found.append(MappingChange(name, "moved"))
-    removed = [name for name in old if name not in new]
-    return found + [MappingChange(name, "removed", tuple(_changed(old[name], {}))) for name in removed]
+    for name in [*new, *(name for name in old if name not in new)]:
+        parts = _changed(old.get(name, {}), new.get(name, {}))
+        change = "added" if name not in old else "removed" if name not in new else "changed" if parts else "moved"
+        if change != "moved" or name in moved:
+            found.append({"mapping": name, "change": change, "parts": parts})
+    return found
 
 
-def print_differences(screen: Screen, changes: Sequence[MappingChange]) -> None:
+def print_differences(screen: Screen, changes: Sequence[Difference]) -> None:
     """Print the changes: for each mapping the removed lines in red, and the added ones in green."""
     for each in changes:
-        screen.say(f"{each.name}: {each.change}", style="bold")
-        screen.facts({f"  {part.part}": _lines(part) for part in each.parts})
+        screen.say(f"{each['mapping']}: {each['change']}", style="bold")
+        screen.facts({f"  {part['part']}": _lines(part) for part in each["parts"]})
 
 
 def _by_name(mappings: Any) -> dict[str, Mapping[str, Any]]:
@@ -89,26 +52,20 @@ def _parts(mapping: Mapping[str, Any]) -> dict[str, Any]:
     return parts | (fields if isinstance(fields, dict) else {})
 
 
-def _changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[PartChange]:
+def _changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the triggers, switches and directives of fields that differ, without a missing side; null is a value."""
+    changed = []
     for name in {**before, **after}:
-        sides = before.get(name, ABSENT), after.get(name, ABSENT)
-        if _text(sides[0]) != _text(sides[1]) and not (ABSENT in sides and _is_default(name, sides)):
-            yield PartChange(name, *sides)
+        sides = {label: side[name] for label, side in (("before", before), ("after", after)) if name in side}
+        # As JSON, because in Python 1, 1.0 and true are equal.
+        is_same = len({json.dumps(value, sort_keys=True) for value in sides.values()}) == 1
+        is_default = name in _DEFAULTS and _DEFAULTS[name] in sides.values()
+        if not (is_same if len(sides) == len(_SIDES) else is_default):
+            changed.append({"part": name, **sides})
+    return changed
 
 
-def _is_default(name: str, sides: tuple[Any, Any]) -> bool:
-    return name in _DEFAULTS and _DEFAULTS[name] in sides
-
-
-def _text(value: Any) -> str:
-    """Return a string that two values share only if they are the same JSON: in Python, 1, 1.0 and true are equal."""
-    return "" if value is ABSENT else json.dumps(value, sort_keys=True)
-
-
-def _lines(change: PartChange) -> Text:
-    lines = []
-    for sign, value in (("-", change.before), ("+", change.after)):
-        if value is not ABSENT:
-            text = str(value) if change.part == "trigger" else plain(value)
-            lines.append(Text(f"{sign} {text}", style=_STYLES[sign]))
+def _lines(part: Mapping[str, Any]) -> Text:
+    shown = str if part["part"] == "trigger" else plain
+    lines = [Text(f"{sign} {shown(part[side])}", style=style) for side, sign, style in _SIDES if side in part]
     return Text("\n").join(lines)

@@ -38,7 +38,6 @@ class Explanation:
     """Prints traces, or returns them for scripts."""
 
     def __init__(self, *, reveal: bool, consent_required: bool) -> None:
-        """Show values only with `reveal`; otherwise each character is replaced by its kind."""
         self._reveal = reveal
         self._consent_required = consent_required
 

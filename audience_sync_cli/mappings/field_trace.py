@@ -49,18 +49,13 @@ class FieldTrace:
         same = [look.path for look in filled if look.value == self.value]
         return same[-1:] or [look.path for look in filled]
 
-    @property
-    def empty_at(self) -> list[str]:
-        """The places without a value."""
-        return [look.path for look in self.looks if look.value in (UNDEFINED, None, "")]
-
 
 def follow_field(name: str, directive: Any, event: dict[str, Any], value: Any, country: str | None) -> FieldTrace:
     """Follow a value as ingest finds it, UNDEFINED if there is none; that of an identifier to its digest."""
     looks = _looks(directive, event)
     found = FieldTrace(name, looks, value)
     if value is UNDEFINED or (value in (None, "") and name not in _IDENTIFIERS):
-        places = ", ".join(found.empty_at)
+        places = ", ".join(look.path for look in looks if look.value in (UNDEFINED, None, ""))
         return FieldTrace(name, looks, value, left_out=f"nothing at {places}" if places else "no value")
     if name not in _IDENTIFIERS:
         return found

@@ -24,13 +24,13 @@ def read_mappings(file: Path) -> Any:
         repeated.update(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
         return dict(pairs)
 
-    text = _text(file)
+    text, remedy = _text(file), "`audience-sync mappings show --json` prints a valid file."
     try:
         found = json.loads(text, object_pairs_hook=checked)
-    except (json.JSONDecodeError, RecursionError) as error:
-        excerpt = f"\n{_excerpt(error)}" if isinstance(error, json.JSONDecodeError) else ""
-        remedy = "`audience-sync mappings show --json` prints a valid file."
-        raise WrongUsage(f"{file} is not JSON: {error}.{excerpt}", remedy) from None
+    except json.JSONDecodeError as error:
+        raise WrongUsage(f"{file} is not JSON: {error}.\n{_excerpt(error)}", remedy) from None
+    except RecursionError as error:
+        raise WrongUsage(f"{file} is not JSON: {error}.", remedy) from None
     if repeated:
         names = ", ".join(map(display, sorted(repeated)))
         raise WrongUsage(f"{file} has a name twice in one object: {names}.", "Only the last would count; remove one.")
@@ -52,7 +52,6 @@ def read_event(file: Path) -> Any:
 
 
 def _excerpt(error: json.JSONDecodeError) -> str:
-    """Return the line at fault, cut around the fault, and a caret below it."""
     before = error.colno - 1
     first = max(0, before - _SHOWN // 2)
     line = error.doc.split("\n")[error.lineno - 1][first : first + _SHOWN]

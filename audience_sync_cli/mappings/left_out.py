@@ -36,7 +36,6 @@ def why_left_out(field: str, value: object, country: str | None) -> str | None:
 
 
 def _unusable(value: str) -> str | None:
-    """Return why a string cannot be used for any field."""
     if len(value) > MAX_LENGTH:
         return f"over {MAX_LENGTH:,} characters"
     if not "".join(filter(str.isprintable, value)).strip():

@@ -186,7 +186,6 @@ def _why_not(mapping: EventMapping, event: dict[str, Any]) -> str:
 
 
 def _country_by(country: str, values: Mapping[str, Any], call: AudienceCall) -> str:
-    """Return the source of the country, in the order in which ingest asks."""
     if accepted_country(values.get("country")) == country:
         return "the mapping"
     return "countryCode in the event" if accepted_country(call.country) == country else "the audience"

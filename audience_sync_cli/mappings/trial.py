@@ -13,7 +13,7 @@ from audience_sync.errors import InvalidRequest
 from audience_sync.ingest.intake import IntakeResult, changes_from, compiled
 from audience_sync.ingest.record_rules import AudienceLookup
 from audience_sync.quick_json import read_json
-from audience_sync.segment.mapping_config import DEFAULT_MAPPING, Mapping, parse_mappings
+from audience_sync.segment.mapping_config import DEFAULT_MAPPING, parse_mappings
 from audience_sync.segment.trigger import compile_trigger
 from audience_sync_cli.audiences.presentation import change_json
 from audience_sync_cli.errors import AlreadyReported, OperatorError
@@ -65,13 +65,17 @@ def try_(
         outcome = changes_from(body, mappings=compiled(document), audiences=audiences, now=now, policy=policy)
     except InvalidRequest as error:
         raise OperatorError(f"{error}.", "Sent by Segment, it would get a 400 or 413 and not be sent again.") from None
-    _print_counts(session, outcome)
+    partly = {"partly rejected": len(outcome.partial_rejections)} if outcome.partial_rejections else {}
+    denied = {"consent denied": len(outcome.denials)} if outcome.denials else {}
+    counts = {"ignored": outcome.ignored, "rejected": len(outcome.rejections)}
+    session.screen.facts({"accepted": outcome.accepted, **partly, **denied, **counts})
     result = _result(outcome)
     if explain or reveal:
         if reveal:
             session.screen.note(_CLEAR_TEXT, style="yellow")
         elements = elements_of(read_json(body))
-        traces = _traces(session, elements, Surroundings(_parsed(document), audiences, now, policy))
+        in_force = (DEFAULT_MAPPING,) if document is None else parse_mappings(json.loads(document), compile_trigger)
+        traces = _traces(session, elements, Surroundings(in_force, audiences, now, policy))
         explanation = Explanation(reveal=reveal, consent_required=policy.consent == "require")
         explanation.print(session.screen, traces, len(elements))
         result["events"] = [explanation.as_json(each) for each in traces]
@@ -92,17 +96,6 @@ def _traces(session: Session, elements: Sequence[Any], around: Surroundings) -> 
             traces.append(trace(element, index, around))
             bar.advance()
     return traces
-
-
-def _parsed(document: str | None) -> Sequence[Mapping]:
-    return (DEFAULT_MAPPING,) if document is None else parse_mappings(json.loads(document), compile_trigger)
-
-
-def _print_counts(session: Session, outcome: IntakeResult) -> None:
-    partly = {"partly rejected": len(outcome.partial_rejections)} if outcome.partial_rejections else {}
-    denied = {"consent denied": len(outcome.denials)} if outcome.denials else {}
-    counts = {"ignored": outcome.ignored, "rejected": len(outcome.rejections)}
-    session.screen.facts({"accepted": outcome.accepted, **partly, **denied, **counts})
 
 
 def _print_outcome(session: Session, outcome: IntakeResult, audiences: AudienceLookup) -> None:

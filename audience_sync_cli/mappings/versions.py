@@ -119,7 +119,7 @@ def _change(
 ) -> None:
     """Show the changes, confirm, and store. None is the built-in mapping."""
     changes = differences(stored.mappings, _listed(mappings))
-    result = {"mappings": len(_listed(mappings)), "dryRun": dry_run, "changes": [each.as_json() for each in changes]}
+    result = {"mappings": len(_listed(mappings)), "dryRun": dry_run, "changes": changes}
     is_usable = stored.is_readable and stored.is_versioned
     is_same = is_usable and not changes and (mappings is not None or stored.is_built_in)
     if not stored.is_readable:
@@ -146,7 +146,6 @@ def _listed(mappings: list[Any] | None) -> list[Any]:
 
 
 def _conflict(stored: Stored, made_from: Any, listed: list[Any]) -> OperatorError:
-    """Return the error for a file made from a version that is no longer in force."""
     for each in stored.history:
         if each.number == made_from and not differences(each.listed, listed):
             return OperatorError(

@@ -19,10 +19,12 @@ from audience_sync.errors import Unavailable
 from audience_sync.members.membership import MembershipChange
 from audience_sync.members.messages import MAX_MESSAGE_BYTES, DeliveryHistory, pack
 from audience_sync.runtime.metric_names import CHANGES_ACCEPTED, NAMESPACE
+from audience_sync_cli.member_files.queue_room import room_for
 from audience_sync_cli.screen import counted
+from audience_sync_cli.session import Session
 
 if TYPE_CHECKING:
-    from audience_sync_cli.stack import Stack
+    from audience_sync_cli.operator_log import Line  # loads boto3, which completion must not
 
 IN_FLIGHT = 4  # requests; each holds up to a megabyte
 SEND_TIMEOUT = 30.0  # seconds for the queue to confirm one of them
@@ -43,12 +45,6 @@ class ChangeQueue(Protocol):
 
 
 type CountAccepted = Callable[[Mapping[int, int]], None]  # changes by the epoch second at which they were accepted
-
-
-def counted_in_cloudwatch(stack: "Stack") -> CountAccepted:
-    """Return a function that counts changes as accepted, in the same metric in which ingest counts events."""
-    store = MetricStore(stack.service("cloudwatch"))
-    return lambda counts: store.count(NAMESPACE, CHANGES_ACCEPTED, {"service": stack.name}, counts)
 
 
 class _Group(NamedTuple):
@@ -198,6 +194,28 @@ class ChangeSender:
             self._count(self._uncounted)
             self._uncounted = Counter()
         self._counted_at = self._clock.monotonic()
+
+
+def sender_for(
+    session: Session, line: "Line", on_confirmed: Callable[[int, int], None] = lambda *_: None, most: int | None = None
+) -> ChangeSender:
+    """Return a sender to the stack's change queue, which counts as ingest does, and in a line of the operator log.
+
+    It pauses while more than `most` messages wait.
+    """
+    stack, note = session.stack, session.screen.note
+    queue, clock = session.queue("ChangeQueue"), Clock(session.now, sleep=session.sleep)
+    store = MetricStore(stack.service("cloudwatch"))
+
+    def count(counts: Mapping[int, int]) -> None:
+        store.count(NAMESPACE, CHANGES_ACCEPTED, {"service": stack.name}, counts)
+
+    def confirmed(row: int, changes: int) -> None:
+        line["changes"] = int(line["changes"] or 0) + changes
+        on_confirmed(row, changes)
+
+    wait = (lambda: None) if most is None else room_for(queue.waiting, most, clock, note)
+    return ChangeSender(queue, count, clock, confirmed, wait, note)
 
 
 def _is_temporary(error: Unavailable) -> bool:

@@ -1,7 +1,7 @@
 """Assigns columns of a file to fields: guessed from the column names, corrected by the operator."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import takewhile
 
 from audience_sync.fields import FIELDS
@@ -61,12 +61,8 @@ def guess(columns: Sequence[str]) -> dict[str, str]:
 def chosen(columns: Sequence[str], corrections: Sequence[str]) -> dict[str, str]:
     """Return the column of each field: the guesses, with the operator's corrections.
 
-    Args:
-        columns: of the file.
-        corrections: `FIELD=COLUMN`, or `FIELD=` for a field that no column holds.
-
-    Raises:
-        WrongUsage: a correction names an unknown field or column.
+    These are `FIELD=COLUMN`, or `FIELD=` for a field that no column holds. Raises WrongUsage if one of them names an
+    unknown field or column.
     """
     corrected: dict[str, str] = {}
     for each in corrections:
@@ -84,10 +80,7 @@ def chosen(columns: Sequence[str], corrections: Sequence[str]) -> dict[str, str]
         corrected[field] = column
     taken = set(corrected.values())
     guesses = {field: column for field, column in guess(columns).items() if column not in taken}
-    return _in_order(guesses | corrected)
-
-
-def _in_order(fields: Mapping[str, str]) -> dict[str, str]:
+    fields = guesses | corrected
     return {field.name: fields[field.name] for field in FIELDS if fields.get(field.name)}
 
 

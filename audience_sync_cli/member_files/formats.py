@@ -36,7 +36,6 @@ class CsvRows:
     kind = "CSV"
 
     def __init__(self, text: TextIO) -> None:
-        """Read the column names and the first data row. Raises WrongUsage."""
         self._text = text  # closes the stream when it is deleted
         with readable():
             first = text.readline()
@@ -82,7 +81,6 @@ class JsonRows:
     kind = "JSON lines"
 
     def __init__(self, stream: Iterable[bytes]) -> None:
-        """Read the first lines, which name the columns."""
         self._stream = stream  # is closed when it is deleted
         lines = _lines(stream)
         first = list(islice(lines, SAMPLE))
@@ -116,7 +114,6 @@ class ParquetRows:
     kind = "Parquet"
 
     def __init__(self, stream: BinaryIO) -> None:
-        """Read the schema. Raises WrongUsage if pyarrow is missing or cannot read the file."""
         try:
             from pyarrow import ArrowException, parquet  # noqa: PLC0415 - not installed with the command
         except ImportError:

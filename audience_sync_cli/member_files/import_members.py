@@ -6,33 +6,31 @@ from typing import Any
 
 import typer
 
-from audience_sync.clock import Clock
 from audience_sync_cli.audiences.listed import AUDIENCE, find, note_others_of_key
 from audience_sync_cli.mappings.warnings import looks_like_a_phone_number
-from audience_sync_cli.member_files.change_sender import ChangeSender, counted_in_cloudwatch
+from audience_sync_cli.member_files.change_sender import sender_for
 from audience_sync_cli.member_files.import_plan import ImportOptions, Plan, planned
 from audience_sync_cli.member_files.import_report import (
-    WORKERS,
     estimate,
     report_json,
     show_columns,
     show_estimate,
     show_preview,
     show_report,
+    workers_of,
 )
-from audience_sync_cli.member_files.import_run import NoQueue, NoSender, Report, run
+from audience_sync_cli.member_files.import_run import Report, Send, run
 from audience_sync_cli.member_files.import_state import Progress
-from audience_sync_cli.member_files.lists import Rejects
+from audience_sync_cli.member_files.lists import listed_rejects
 from audience_sync_cli.member_files.member_file import MemberFile, Rows
 from audience_sync_cli.member_files.options import FILE, FileOptions, forgotten_exits
-from audience_sync_cli.member_files.queue_room import room_for
 from audience_sync_cli.reasons import listed
-from audience_sync_cli.screen import Bar, counted, iso_time, moment
+from audience_sync_cli.screen import counted, iso_time, moment
 from audience_sync_cli.session import Session, command
 
 app = typer.Typer()
 _AS_IT_IS = FileOptions()
-_ALL = ImportOptions()
+_ALL = _WITHOUT_LIST = ImportOptions()
 
 
 @command(
@@ -81,7 +79,6 @@ def _show_plan(session: Session, plan: Plan, rows: Rows, *, is_dated: bool) -> N
 
 
 def _total(session: Session, file: MemberFile) -> int | None:
-    """Return the number of rows; None for standard input."""
     if file.path is None:
         return None
     with session.screen.progress("counting rows"), file.rows() as rows:
@@ -96,7 +93,8 @@ def _confirm(session: Session, plan: Plan, total: int | None) -> None:
         screen.note(f"An earlier run of this file stopped after row {plan.begun.row:,}; --resume continues from there.")
     rows, left_out = f"the rows of {plan.file.name}", ""
     if total is not None and screen.asks:
-        report = _checked(session, plan, total)
+        with plan.file.rows() as all_rows:
+            report = _checked(session, plan, all_rows, total)
         of = f"{report.changes:,} of " if report.left_out or report.denied else ""
         rows = f"{of}{counted(report.rows, 'row')} of {plan.file.name}"
         left_out = f" Left out: {reasons}." if (reasons := listed(report.left_out)) else ""
@@ -115,63 +113,55 @@ def _confirm(session: Session, plan: Plan, total: int | None) -> None:
         )
 
 
-def _checked(session: Session, plan: Plan, total: int) -> Report:
-    """Read the file before asking: the question says how many rows are left out."""
-    with session.screen.progress("checking", total, unit="rows") as bar, plan.file.rows() as rows:
-        receiver = NoSender(_moving(bar, plan.after))
-        nowhere = Rejects(None, (), with_rows=False)
-        return run(rows.read([*plan.reading.columns.values()]), plan.row_changes(), receiver, nowhere, after=plan.after)
+def _checked(
+    session: Session, plan: Plan, rows: Rows, total: int | None, options: ImportOptions = _WITHOUT_LIST
+) -> Report:
+    """Run every step except sending. Shows progress now and then: a bar costs more than a row."""
+    with session.screen.progress("checking", total, unit="rows") as bar:
+        return _run(plan, rows, options, lambda row, _: None if row % 1_000 else bar.move_to(row))
 
 
 def _check(session: Session, plan: Plan, rows: Rows, options: ImportOptions, total: int | None) -> None:
-    """Run every step except sending."""
-    screen, changes = session.screen, plan.row_changes()
-    with screen.progress("checking", total, unit="rows") as bar:
-        move = _moving(bar, plan.after)
-        sender = ChangeSender(NoQueue(), lambda _: None, Clock(session.now), lambda row, _: move(row))
-        report = _run(plan, rows, options, sender)
-    show_preview(screen, changes, report.first)
+    screen, report = session.screen, _checked(session, plan, rows, total, options)
+    show_preview(screen, plan.row_changes(), report.first)
     _warn_about_ids(session, plan, report)
-    show_report(screen, report, messages=sender.messages)
-    workers = int(session.stack.parameters.get("MaximumConcurrency", WORKERS))
+    show_report(screen, report)
+    workers = workers_of(session)
     show_estimate(screen, report.changes, workers)
     if warning := forgotten_exits(session, plan.at):
         screen.say(warning, style="yellow")
     screen.say("Nothing was sent.")
     seconds, dollars = estimate(report.changes, workers)
     estimated = {"estimatedSeconds": seconds, "estimatedDollars": dollars}
-    screen.result(_result(plan, report, sender, dryRun=True) | estimated)
+    screen.result(_result(plan, report, dryRun=True) | estimated)
 
 
 def _import(session: Session, plan: Plan, rows: Rows, options: ImportOptions, total: int | None) -> None:
-    screen, queue = session.screen, session.queue("ChangeQueue")
+    screen = session.screen
     with (
         session.log.line("import", audienceId=plan.audience.audience_id, changes=0) as line,
         screen.progress("sending", total, unit="rows") as bar,
         _kept(session, plan) as keep,
     ):
-        move = _moving(bar, plan.after)
 
         def confirmed(row: int, _changes: int) -> None:
-            line["changes"] = sender.confirmed
             keep(row)
-            move(row)
+            bar.move_to(row)
 
-        room = room_for(queue, options.max_waiting, Clock(session.now), screen)
-        count = counted_in_cloudwatch(session.stack)
-        sender = ChangeSender(queue, count, Clock(session.now), confirmed, room, screen.note)
-        report = _run(plan, rows, options, sender)
-    show_report(screen, report, messages=sender.messages)
+        with sender_for(session, line, confirmed, options.max_waiting) as sender:
+            report = _run(plan, rows, options, sender.take)
+    show_report(screen, report, sender.messages)
     screen.say(f"{counted(report.changes + report.denied, 'change')} sent to the change queue.", style="green")
     screen.say("`audience-sync status` shows when they are delivered.")
-    screen.result(_result(plan, report, sender, dryRun=False))
+    screen.result(_result(plan, report, messages=sender.messages, dryRun=False))
 
 
-def _run(plan: Plan, rows: Rows, options: ImportOptions, sender: ChangeSender) -> Report:
+def _run(plan: Plan, rows: Rows, options: ImportOptions, send: Send) -> Report:
     changes = plan.row_changes()
-    opened = Rejects.opened(options.rejects, changes.fields, with_rows=options.rejects_with_rows, after=plan.after)
-    with opened as rejects, sender:
-        return run(rows.read([*plan.reading.columns.values()]), changes, sender, rejects, after=plan.after)
+    with listed_rejects(
+        options.rejects, changes.fields, with_rows=options.rejects_with_rows, after=plan.after
+    ) as reject:
+        return run(rows.read([*plan.reading.columns.values()]), changes, send, reject, after=plan.after)
 
 
 @contextmanager
@@ -195,19 +185,6 @@ def _kept(session: Session, plan: Plan) -> Iterator[Callable[[int], None]]:
         plan.state.delete()
 
 
-def _moving(bar: Bar, after: int) -> Callable[[int], None]:
-    """Return a function that moves a bar to the last finished row."""
-    last = 0
-
-    def move(row: int) -> None:
-        nonlocal last
-        bar.advance(row - last)
-        last = row
-
-    move(after)
-    return move
-
-
 def _warn_about_ids(session: Session, plan: Plan, report: Report) -> None:
     place = plan.row_changes().fields.index("external_user_id")
     if not plan.reading.hash_ids and any(
@@ -220,7 +197,7 @@ def _warn_about_ids(session: Session, plan: Plan, report: Report) -> None:
         )
 
 
-def _result(plan: Plan, report: Report, sender: ChangeSender, **more: Any) -> dict[str, Any]:
+def _result(plan: Plan, report: Report, **more: Any) -> dict[str, Any]:
     return {
         "file": plan.file.name,
         "audienceId": plan.audience.audience_id,
@@ -228,6 +205,6 @@ def _result(plan: Plan, report: Report, sender: ChangeSender, **more: Any) -> di
         "action": "exit" if plan.reading.exits else "enter",
         "at": iso_time(plan.at),
         "resumedAfter": plan.after or None,
-        **report_json(report, messages=sender.messages),
+        **report_json(report),
         **more,
     }

@@ -77,24 +77,18 @@ def planned(
         raise WrongUsage("--rejects names the file to import.", "Use another name.")
     how, policy = reading.reading(rows, exits=options.exits), session.policy
     at = reading.time(session, file, sends=not options.dry_run)
-    content = file.digest()
-    if content is None:
-        if options.resume:
-            raise WrongUsage("Standard input cannot be resumed.", "Send all of it again; repeating rows is safe.")
-        _check_time(session, at, options)
-        return Plan(file, audience, how, policy, at, digest=None, state=None, begun=None, resumes=False)
-    digest = how.digest(content, policy)
-    state = ImportState.of(state_folder(), session.stack.name, audience.audience_id, digest)
-    begun = state.load()
+    content, digest, state, begun = file.digest(), None, None, None
+    if content is None and options.resume:
+        raise WrongUsage("Standard input cannot be resumed.", "Send all of it again; repeating rows is safe.")
+    if content is not None:
+        digest = how.digest(content, policy)
+        state = ImportState.of(state_folder(), session.stack.name, audience.audience_id, digest)
+        begun = state.load()
     if options.resume:
         at = _time_of_interrupted(begun, at if reading.at else None)
-    _check_time(session, at, options)
-    return Plan(file, audience, how, policy, at, digest, state, begun, options.resume)
-
-
-def _check_time(session: Session, at: int, options: ImportOptions) -> None:
     if not options.exits:
         require_remembered_exits(session, at)
+    return Plan(file, audience, how, policy, at, digest, state, begun, options.resume)
 
 
 def _time_of_interrupted(begun: Progress | None, given: int | None) -> int:

@@ -9,6 +9,7 @@ from audience_sync_cli.member_files.import_run import Previewed, Report
 from audience_sync_cli.member_files.repeated_ids import show_repeated
 from audience_sync_cli.member_files.row_changes import REMEDIES, LeftOut, RowChanges
 from audience_sync_cli.screen import Screen, counted
+from audience_sync_cli.session import Session
 
 CHANGES_A_SECOND = 400  # of one worker if Amazon answers in two seconds: docs/scaling.md
 WORKERS = 5  # `MaximumConcurrency` by default
@@ -32,17 +33,18 @@ def show_preview(screen: Screen, changes: RowChanges, first: Sequence[Previewed]
     )
 
 
-def show_report(screen: Screen, report: Report, *, messages: int) -> None:
-    """Print counts of changes, and of rows left out by reason."""
+def show_report(screen: Screen, report: Report, messages: int | None = None) -> None:
+    """Print counts of changes and of the messages that held them, if they were sent; and of rows left out by reason."""
     found = report.identifiers
     names = ", ".join(f"{found[each.amazon_name]:,} {each.name}" for each in IDENTIFIERS if found[each.amazon_name])
     left_out = report.left_out.total()
     denied = f"{counted(report.denied, 'exit')} from every audience, among these changes"
+    sent = "" if messages is None else f" in {counted(messages, 'message')}"
     screen.say("")
     screen.facts(
         {
             "rows": report.rows,
-            "changes": f"{report.changes + report.denied:,} in {counted(messages, 'message')}",
+            "changes": f"{report.changes + report.denied:,}{sent}",
             **({"consent denied": denied} if report.denied else {}),
             "left out": left_out,
             "identifiers": names,
@@ -55,6 +57,11 @@ def show_report(screen: Screen, report: Report, *, messages: int) -> None:
             ("left out because", "rows", "remedy"),
             [(reason, rows, REMEDIES.get(reason, "")) for reason, rows in report.left_out.most_common()],
         )
+
+
+def workers_of(session: Session) -> int:
+    """Return how many workers the stack may run at a time."""
+    return int(session.stack.parameters.get("MaximumConcurrency", WORKERS))
 
 
 def estimate(changes: int, workers: int) -> tuple[int, float]:
@@ -70,12 +77,11 @@ def show_estimate(screen: Screen, changes: int, workers: int) -> None:
     screen.say(f"Delivery to Amazon takes {duration} with {counted(workers, 'worker')}, and costs {cost} at AWS.")
 
 
-def report_json(report: Report, *, messages: int) -> dict[str, Any]:
+def report_json(report: Report) -> dict[str, Any]:
     """Return the counts for the JSON output."""
     return {
         "rows": report.rows,
         "changes": report.changes,
-        "messages": messages,
         "leftOut": dict(report.left_out),
         "consentDenied": report.denied,
         "repeatedMemberIds": report.repeated,

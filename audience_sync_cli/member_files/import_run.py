@@ -1,43 +1,24 @@
 """Runs over the rows of a file: each becomes a change to send, or is counted and listed as left out."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple
 
 from audience_sync.members.membership import MembershipChange
-from audience_sync_cli.member_files.lists import Rejects
 from audience_sync_cli.member_files.repeated_ids import RepeatedIds
-from audience_sync_cli.member_files.row_changes import LeftOut, RowChanges
+from audience_sync_cli.member_files.row_changes import LeftOut, RowChanges, Values
 
 PREVIEWED = 5  # rows
-
-
-class Receiver(Protocol):
-    """Receiver of changes, row by row."""
-
-    def take(self, row: int, change: MembershipChange | None) -> None:
-        """Accept the change of a row; None if it makes none."""
-
-
-class NoSender:
-    """Receiver for a run that only checks. Reports progress now and then: a bar costs more than a row."""
-
-    def __init__(self, on_checked: Callable[[int], None]) -> None:
-        """`on_checked` is called with the last checked row."""
-        self._on_checked = on_checked
-
-    def take(self, row: int, _change: MembershipChange | None) -> None:
-        """Drop the change of a row."""
-        if row % 1_000 == 0:
-            self._on_checked(row)
+type Reject = Callable[[LeftOut, Values], None]
+type Send = Callable[[int, MembershipChange | None], None]  # the change of a row; None if it makes none
 
 
 class Previewed(NamedTuple):
     """One of the first rows, for the preview. Holds clear text."""
 
     row: int
-    values: Sequence[Any] | None
+    values: Values
     outcome: MembershipChange | LeftOut
 
 
@@ -54,17 +35,8 @@ class Report:
     first: list[Previewed] = field(default_factory=list)
 
 
-class NoQueue:
-    """Queue that discards the messages of a dry run."""
-
-    def send(self, bodies: Sequence[str], *, deadline: float) -> None:
-        """Send nothing."""
-
-
-def run(
-    rows: Iterable[Sequence[Any] | None], changes: RowChanges, receiver: Receiver, rejects: Rejects, *, after: int = 0
-) -> Report:
-    """Turn rows into changes for the receiver, and list the rows that are left out.
+def run(rows: Iterable[Values], changes: RowChanges, send: Send, reject: Reject, *, after: int = 0) -> Report:
+    """Turn rows into changes to send, and list the rows that are left out.
 
     `rows` are the values of the fields of `changes`, None if unreadable. Rows up to `after` are skipped: an earlier run
     has sent them.
@@ -80,13 +52,13 @@ def run(
                     report.denied += 1
                 else:
                     report.left_out[outcome.reason] += 1
-                rejects.add(outcome, values)
-                receiver.take(row, outcome.exit)
+                reject(outcome, values)
+                send(row, outcome.exit)
             else:
                 report.changes += 1
                 ids.add(outcome.member[1])
                 for name in {name for identity in outcome.record["hashedPII"] for name in identity}:
                     report.identifiers[name] += 1
-                receiver.take(row, outcome)
+                send(row, outcome)
         report.repeated = ids.count()
     return report

@@ -6,53 +6,44 @@ import io
 import os
 import stat
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 from audience_sync_cli.errors import WrongUsage
 from audience_sync_cli.member_files.comparison import ENTERS, Difference, OnDifference
 from audience_sync_cli.member_files.list_cells import DIFFERENCES_HEAD, REJECTS_HEAD, written
-from audience_sync_cli.member_files.row_changes import REMEDIES, LeftOut
+from audience_sync_cli.member_files.row_changes import REMEDIES, LeftOut, Values
 
 _HEAD = ",".join(REJECTS_HEAD)  # how the file begins
 _NO_LIST = "The --rejects file exists and is not a rejects list.", "Use another name."
 
 
-class Rejects:
-    """The list of rows left out: numbers and reasons; the rows themselves only on request."""
+@contextmanager
+def listed_rejects(
+    path: Path | None, fields: Sequence[str], *, with_rows: bool, after: int
+) -> Iterator[Callable[[LeftOut, Values], None]]:
+    """Open the list of rows left out: numbers and reasons; the rows themselves only on request.
 
-    def __init__(self, stream: Any, fields: Sequence[str], *, with_rows: bool) -> None:
-        """Write to an open file; None lists nothing."""
-        self._writer = csv.writer(stream) if stream else None
-        self._fields = fields
-        self._with_rows = with_rows
+    Without a path, nothing is listed. On a resumed run, entries of the interrupted run up to `after` stay. Raises
+    WrongUsage if the file is another one, which is left unchanged, or cannot be written.
+    """
+    if path is None or path == Path(os.devnull):
+        yield lambda _left_out, _values: None
+        return
+    with _former_list(path) as former, _replaced(path) as stream:
+        writer, rows = csv.writer(stream), csv.reader(former)
+        writer.writerow((after and next(rows, None)) or [*REJECTS_HEAD, *(fields if with_rows else ())])
+        # A killed run may have written its last row in part.
+        writer.writerows(row for row in rows if len(row) > 2 and row[0].isdecimal() and int(row[0]) <= after)
 
-    @classmethod
-    @contextmanager
-    def opened(cls, path: Path | None, fields: Sequence[str], *, with_rows: bool, after: int) -> Iterator["Rejects"]:
-        """Open the list. On a resumed run, entries of the interrupted run up to `after` stay.
-
-        Raises:
-            WrongUsage: the file is another one, which is left unchanged; or it cannot be written.
-        """
-        if path is None or path == Path(os.devnull):
-            yield cls(None, fields, with_rows=with_rows)
-            return
-        with _former_list(path) as former, _replaced(path) as stream:
-            writer, rows = csv.writer(stream), csv.reader(former)
-            writer.writerow((after and next(rows, None)) or [*REJECTS_HEAD, *(fields if with_rows else ())])
-            # A killed run may have written its last row in part.
-            writer.writerows(row for row in rows if len(row) > 2 and row[0].isdecimal() and int(row[0]) <= after)
-            yield cls(stream, fields, with_rows=with_rows)
-
-    def add(self, left_out: LeftOut, values: Sequence[Any] | None) -> None:
-        """Write one row."""
-        if self._writer:
-            clear = values if self._with_rows and values else ()
+        def add(left_out: LeftOut, values: Values) -> None:
+            clear = values if with_rows and values else ()
             remedy = REMEDIES.get(left_out.reason, "")
-            self._writer.writerow(written([left_out.row, left_out.reason, remedy, *clear]))
+            writer.writerow(written([left_out.row, left_out.reason, remedy, *clear]))
+
+        yield add
 
 
 _REPAIRED_BY = {

@@ -8,11 +8,11 @@ import gzip
 import hashlib
 import io
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from audience_sync_cli.errors import NotThere, WrongUsage
 from audience_sync_cli.member_files.formats import KEEP_DATE, CsvRows, JsonRows, ParquetRows, readable
@@ -22,26 +22,7 @@ _GZIP, _PARQUET = b"\x1f\x8b", b"PAR1"  # how such files begin
 _WORKBOOKS = b"PK\x03\x04", b"\xd0\xcf\x11\xe0"  # .xlsx, which is a ZIP archive, and .xls
 
 
-class Rows(Protocol):
-    """The rows of an open file; can be read once."""
-
-    @property
-    def kind(self) -> str:
-        """The format, for display."""
-
-    @property
-    def columns(self) -> Sequence[str]:
-        """Their names."""
-
-    def read(self, wanted: Sequence[str]) -> Iterator[tuple[Any, ...] | None]:
-        """Yield the values of the wanted columns of each row, in their order; None for an unreadable row.
-
-        Raises:
-            WrongUsage: the rest of the file cannot be read.
-        """
-
-    def count(self) -> int:
-        """Return the number of rows. Raises WrongUsage."""
+type Rows = CsvRows | JsonRows | ParquetRows  # of an open file; can be read once
 
 
 @dataclass(frozen=True, slots=True)

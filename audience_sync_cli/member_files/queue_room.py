@@ -6,9 +6,8 @@ from typing import Annotated
 
 import typer
 
-from audience_sync.aws.sqs import Queue
 from audience_sync.clock import Clock
-from audience_sync_cli.screen import Screen, counted
+from audience_sync_cli.screen import counted
 
 ROOM_EVERY = 5.0  # seconds between two counts of the change queue
 MAX_WAITING = Annotated[
@@ -21,32 +20,19 @@ MAX_WAITING = Annotated[
 ]
 
 
-class Room:
-    """Waits until the queue has room for another request."""
+def room_for(waiting: Callable[[], int], most: int, clock: Clock, note: Callable[[str], None]) -> Callable[[], None]:
+    """Return a function that waits until at most `most` messages are in a queue, and says so."""
+    counted_at = -inf
 
-    def __init__(self, waiting: Callable[[], int], most: int, clock: Clock, on_full: Callable[[int], None]) -> None:
-        """`waiting` counts the messages of the queue; `on_full` is called while there are more than `most`."""
-        self._waiting = waiting
-        self._most = most
-        self._clock = clock
-        self._on_full = on_full
-        self._counted_at = -inf
-
-    def __call__(self) -> None:
-        """Return when there is room. Counts every few seconds: SQS's own count lags by up to a minute."""
-        if self._clock.monotonic() - self._counted_at < ROOM_EVERY:
+    def wait() -> None:
+        nonlocal counted_at
+        # SQS's own count lags by up to a minute, so it is not asked each time.
+        if clock.monotonic() - counted_at < ROOM_EVERY:
             return
-        if (waiting := self._waiting()) > self._most:
-            self._on_full(waiting)
-            while self._waiting() > self._most:
-                self._clock.sleep(ROOM_EVERY)
-        self._counted_at = self._clock.monotonic()
+        if (messages := waiting()) > most:
+            note(f"{counted(messages, 'message')} in the change queue: waiting until there are {most:,}.")
+            while waiting() > most:
+                clock.sleep(ROOM_EVERY)
+        counted_at = clock.monotonic()
 
-
-def room_for(queue: Queue, most: int | None, clock: Clock, screen: Screen) -> Callable[[], None]:
-    """Return what waits until at most `most` messages are in a queue, and says so; None waits for nothing."""
-
-    def say(waiting: int) -> None:
-        screen.note(f"{counted(waiting, 'message')} in the change queue: waiting until there are {most:,}.")
-
-    return (lambda: None) if most is None else Room(queue.waiting, most, clock, say)
+    return wait

@@ -12,11 +12,10 @@ import typer
 
 from audience_sync.amazon_ads.destination import of_changes
 from audience_sync.amazon_ads.record import audience_record, exit_record
-from audience_sync.clock import Clock
 from audience_sync.members.membership import Audience, MembershipChange
 from audience_sync.reasons import Reason
 from audience_sync_cli.errors import WrongUsage
-from audience_sync_cli.member_files.change_sender import ChangeSender, counted_in_cloudwatch
+from audience_sync_cli.member_files.change_sender import sender_for
 from audience_sync_cli.member_files.comparison import Comparison
 from audience_sync_cli.member_files.member_file import MemberFile
 from audience_sync_cli.member_files.options import forgotten_exits, require_remembered_exits
@@ -95,21 +94,15 @@ def send_repair(
     with (
         session.log.line("compare --repair", audienceId=audience.audience_id, changes=0) as line,
         screen.progress("sending", len(enters) + len(exits)) as bar,
+        sender_for(session, line, lambda _row, sent: bar.advance(sent)) as sender,
+        file.rows() as rows,
     ):
-
-        def confirmed(_row: int, changes: int) -> None:
-            bar.advance(changes)
-            line["changes"] = sender.confirmed
-
-        count = counted_in_cloudwatch(session.stack)
-        sender = ChangeSender(session.queue("ChangeQueue"), count, Clock(session.now), confirmed, note=screen.note)
-        with sender, file.rows() as rows:
-            changes = changes_as_of(session, reading, audience, comparison.at)
-            for row, _, change in changes.outcomes(rows.read([*reading.columns.values()])):
-                if isinstance(change, MembershipChange) and change.member[1] in enters:
-                    sender.take(row, change)
-            for number, member in enumerate(exits, start=1):
-                sender.take(number, _exit(audience, member, comparison.at, number))
+        changes = changes_as_of(session, reading, audience, comparison.at)
+        for row, _, change in changes.outcomes(rows.read([*reading.columns.values()])):
+            if isinstance(change, MembershipChange) and change.member[1] in enters:
+                sender.take(row, change)
+        for number, member in enumerate(exits, start=1):
+            sender.take(number, _exit(audience, member, comparison.at, number))
     screen.say(f"{counted(sender.confirmed, 'change')} sent to the change queue.", style="green")
     screen.say("Compare again when `audience-sync status` says that they are completed.")
     return sender.confirmed
@@ -124,7 +117,6 @@ def _exit(audience: Audience, member: str, at: int, number: int) -> MembershipCh
 
 
 def _removals(file: MemberFile, comparison: Comparison, options: RepairOptions) -> dict[str, list[str]]:
-    """Return the members to remove, by reason."""
     asked_for = {
         f"not in {file.name}": comparison.surplus if options.surplus else [],
         "with consent denied": comparison.denied if options.denied else [],

@@ -59,7 +59,7 @@ class LeftOut(NamedTuple):
 
 
 type Values = Sequence[Any] | None
-type Outcome = MembershipChange | LeftOut
+type RowOutcome = MembershipChange | LeftOut
 type MessageId = Callable[[int, Mapping[str, Any]], str]  # by number and record of a row
 
 
@@ -75,7 +75,6 @@ class RowChanges:
     """Turns rows into changes of one audience, some at a time, as events are."""
 
     def __init__(self, reading: Reading, audience: Audience, policy: Policy, message_id: MessageId, *, at: int) -> None:
-        """Convert rows of members who enter or leave `audience` at an epoch millisecond."""
         self.fields = tuple(reading.columns)
         self._reading = reading
         self._audience = audience
@@ -84,7 +83,7 @@ class RowChanges:
         self._at = at
         self._countries = (reading.country, audience.country)
 
-    def outcomes(self, rows: Iterable[Values], *, after: int = 0) -> Iterator[tuple[int, Values, Outcome]]:
+    def outcomes(self, rows: Iterable[Values], *, after: int = 0) -> Iterator[tuple[int, Values, RowOutcome]]:
         """Yield the number, the values, and the change or rejection of each row below the first `after` ones.
 
         `rows` are the values of `fields`, in their order; None for a row that cannot be read.
@@ -115,7 +114,7 @@ class RowChanges:
         countries = [each.country for each in subjects]
         return identifiers_of_all(columns, countries, literal_email=self._policy.literal_email)
 
-    def _outcome(self, row: int, subject: _Subject, identities: list[dict[str, str]]) -> Outcome:
+    def _outcome(self, row: int, subject: _Subject, identities: list[dict[str, str]]) -> RowOutcome:
         fields, member, country = subject
         destination, exits = of_changes(self._audience), self._reading.exits
         try:

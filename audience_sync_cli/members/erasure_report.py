@@ -40,6 +40,7 @@ def document(person: Person, *, stack: str, now: float) -> dict[str, Any]:
     """Return the report, with its digest; `now` in epoch seconds."""
     erasure, everywhere = person.erasure, person.everywhere
     steps = _notices(everywhere) or notices_of(everywhere)
+    last = everywhere.erasure[-1] if is_closed(everywhere) else None
     report: dict[str, Any] = {
         "member": everywhere.member[1],
         "stack": stack,
@@ -51,7 +52,7 @@ def document(person: Person, *, stack: str, now: float) -> dict[str, Any]:
             "dueAt": iso_time(erasure.deletion),
             "acceptedAt": [iso_time(each.at) for each in everywhere.erasure if each.kind is StepKind.DELETION],
         },
-        "closedByHand": _closed_by_hand(everywhere),
+        "closedByHand": {"at": iso_time(last.ended), "note": last.id} if last and last.id else None,
         "notices": [
             {"kind": each.kind, "messageId": each.id, "at": iso_time(each.at), "recordedAt": iso_time(each.ended)}
             for each in steps
@@ -78,12 +79,6 @@ def _notices(everywhere: MemberState) -> list[ErasureStep]:
     return [each for each in everywhere.erasure if each.kind in (StepKind.NOTICE, StepKind.DENIAL)]
 
 
-def _closed_by_hand(everywhere: MemberState) -> dict[str, Any] | None:
-    """Return when an operator has closed the erasure, and the note."""
-    last = everywhere.erasure[-1] if is_closed(everywhere) else None
-    return {"at": iso_time(last.ended), "note": last.id} if last and last.id else None
-
-
 def _audience(audience: Audience, judged: AudienceErasure, steps: Sequence[ErasureStep] = ()) -> dict[str, Any]:
     return {
         "audienceId": audience.audience_id,
@@ -95,21 +90,19 @@ def _audience(audience: Audience, judged: AudienceErasure, steps: Sequence[Erasu
         "until": iso_time(judged.until),
         "lateJobs": list(judged.late_jobs),
         "enteredAgainAt": iso_time(judged.entered_again),
-        "uploads": [_upload(each) for each in steps],  # also of earlier notices, and of an end
-    }
-
-
-def _upload(step: ErasureStep) -> dict[str, Any]:
-    return {
-        "kind": step.kind,
-        "id": None if step.id == _NO_ID else step.id,
-        "sentAt": iso_time(step.at),
-        "endedAt": iso_time(step.ended),
+        "uploads": [  # also of earlier notices, and of an end
+            {
+                "kind": each.kind,
+                "id": None if each.id == _NO_ID else each.id,
+                "sentAt": iso_time(each.at),
+                "endedAt": iso_time(each.ended),
+            }
+            for each in steps
+        ],
     }
 
 
 def _remains(person: Person, now: float) -> Iterator[dict[str, Any]]:
-    """Yield each place that may still hold something about the person, and until when."""
 
     def place(where: str, holds: str, until: float | None) -> dict[str, Any]:
         return {"where": where, "holds": holds, "until": None if until is None else iso_time(round(until * 1000))}
@@ -139,7 +132,6 @@ def _remains(person: Person, now: float) -> Iterator[dict[str, Any]]:
 
 
 def _not_proven(person: Person) -> Iterator[str]:
-    """Yield a sentence for each gap in the proof."""
     if person.erasure.progress is Progress.UNKNOWN:
         yield (
             "No audience knew this id when the notice was recorded, so nothing was removed. Check that it is the "

@@ -64,7 +64,6 @@ def text(report: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _deletion_lines(deletion: Mapping[str, Any]) -> Iterator[str]:
-    """Yield lines about the deletion from all datasets."""
     for at in deletion["acceptedAt"]:
         yield ""
         yield f"Deletion from all datasets accepted {_time(at)}; Amazon gives no id"

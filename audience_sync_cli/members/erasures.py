@@ -27,12 +27,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 _MEMBER = Annotated[str, typer.Argument(help="External user id, as the mapping derives it from Segment's userId.")]
-STATES = {
-    Progress.OPEN: "open",
-    Progress.AMAZON_DELETES: "Amazon deletes",
-    Progress.CLOSED: "closed",
-    Progress.UNKNOWN: "unknown id",
-}
 
 
 @command(app, "erasure", "member erasure cust_1001", "member erasure cust_1001 --json > cust_1001.json")
@@ -122,7 +116,6 @@ def erasures(
 
 
 def _person(session: Session, member: str) -> Person:
-    """Read everything known about a person's erasure. Raises NotThere, OperatorError."""
     _require_rows(session)
     audiences = session.audiences.with_unlinked()
     everywhere = session.members.read([(EVERY_AUDIENCE, member)]).get((EVERY_AUDIENCE, member))
@@ -169,7 +162,7 @@ def _row(listed: dict[str, Any], age: float) -> tuple[str, ...]:
         ", ".join(listed["kinds"]),
         f"{listed['recordedAt'][:10]} {listed['recordedAt'][11:16]}",
         f"{since}, overdue" if listed["overdue"] else since,
-        STATES[listed["state"]],
+        listed["state"].replace("_", " "),
         ", ".join(names),
     )
 

@@ -62,7 +62,8 @@ def show(session: Session, audience: AUDIENCE, member: _MEMBER) -> None:
     for label, identities in (("active", state.active), ("to remove", state.to_remove)) if state else ():
         if identities:
             session.screen.say("")
-            session.screen.table((label, "SHA-256 as sent"), _hashes(identities))  # fits 80 columns, as it must
+            hashes = [pair for identity in identities for pair in sorted(identity.digests.items())]
+            session.screen.table((label, "SHA-256 as sent"), hashes)  # fits 80 columns, as it must
     session.screen.result(
         {
             "audienceId": known.audience_id,
@@ -212,7 +213,3 @@ def _last_sent(state: MemberState) -> int | None:
 def _fields(identities: Sequence[Identity]) -> str:
     fields = Counter(name for identity in identities for name in identity.digests)
     return ", ".join(f"{count} {name}" for name, count in sorted(fields.items()))
-
-
-def _hashes(identities: Sequence[Identity]) -> list[tuple[str, str]]:
-    return [(name, value) for identity in identities for name, value in sorted(identity.digests.items())]

@@ -8,9 +8,9 @@ Identities under a deletion notice come back only to be removed.
 The rule is `decide`, without I/O; `Restoration` applies it to whole tables.
 """
 
-from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import chain
 from typing import NamedTuple, Protocol
@@ -22,15 +22,15 @@ from audience_sync.aws.membership_rows import KEEP_EXIT, StoredMember
 from audience_sync.errors import MovedOn, TransientError
 from audience_sync.members.member_state import Identity, MemberState, Timing, left_with
 from audience_sync.members.member_step import MAX_KEPT, step
-from audience_sync.members.membership import EVERY_AUDIENCE, Member, MembershipChange, Version
+from audience_sync.members.membership import EVERY_AUDIENCE, Member, MembershipChange
 from audience_sync.members.messages import DeliveryHistory, pack
 
 MAX_AGE = KEEP_EXIT  # seconds; deletion notices are not kept longer
 _AGAIN = DeliveryHistory(attempts=1, is_replay=True)  # of changes that were recorded and counted before
 
 
-class Outcome(StrEnum):
-    """The outcome of one row of the older table."""
+class RowOutcome(StrEnum):
+    """The outcome for one row of the older table."""
 
     COPIED = "copied"
     MERGED = "merged"  # the row here has the same version or a newer one, and lacked identities
@@ -42,13 +42,14 @@ class Outcome(StrEnum):
     UNLISTED = "unlisted"  # the audience is not in the audience table
 
 
-WRITTEN = (Outcome.COPIED, Outcome.MERGED, Outcome.TO_REMOVE)
+WRITTEN = (RowOutcome.COPIED, RowOutcome.MERGED, RowOutcome.TO_REMOVE)
+type Outcomes = dict[str, Counter[RowOutcome]]  # rows by audience id; deletion notices are under EVERY_AUDIENCE
 
 
 class Decision(NamedTuple):
     """The outcome for one row, the state to write, and the change that removes the member."""
 
-    outcome: Outcome
+    outcome: RowOutcome
     state: MemberState | None = None  # to write, on the revision of the row it replaces
     removal: MembershipChange | None = None  # to queue
 
@@ -74,15 +75,15 @@ def decide(
     """
     source = stored.state
     if not is_listed:
-        return Decision(Outcome.UNLISTED)
+        return Decision(RowOutcome.UNLISTED)
     if stored.expires_at <= now:
-        return Decision(Outcome.EXPIRED)
+        return Decision(RowOutcome.EXPIRED)
     restored = replace(source, revision=0) if live is None else _merged(source, live, timing)
-    outcome = Outcome.COPIED
+    outcome = RowOutcome.COPIED
     if live is not None and live.version >= source.version:
         if (restored.identities, restored.newest) == (live.identities, live.newest):
-            return Decision(Outcome.ALREADY_THERE if live.version == source.version else Outcome.NEWER_HERE)
-        outcome = Outcome.MERGED
+            return Decision(RowOutcome.ALREADY_THERE if live.version == source.version else RowOutcome.NEWER_HERE)
+        outcome = RowOutcome.MERGED
     notice = max(notices, key=lambda state: state.version, default=None)
     if notice and not restored.reflects(notice.version, is_dataset=not has_jobs(restored.newest.destination)):
         restored, removal = _left_with(notice, restored, now, timing), replace(notice.newest, erase=True)
@@ -91,7 +92,7 @@ def decide(
         removal = replace(exit_, record=exit_.record | {"hashedPII": []}, named_at=())
     else:
         return Decision(outcome, restored)
-    return Decision(Outcome.TO_REMOVE, restored, removal)
+    return Decision(RowOutcome.TO_REMOVE, restored, removal)
 
 
 def _merged(source: MemberState, live: MemberState, timing: Timing) -> MemberState:
@@ -101,7 +102,7 @@ def _merged(source: MemberState, live: MemberState, timing: Timing) -> MemberSta
     newest = newer.newest
     if newest.exits:  # without a row, no consent was known
         newest = left_with(replace(newest, record=exit_record(newest.record, newest.destination)), older.newest)
-    left = _latest(state.left for state in known)
+    left = max((state.left for state in known if state.left), default=None)
     # A row that was not lost has known all identities. Those that it lacks were erased when they were removed.
     erased_until = live.erase_until if 0 < source.entered == live.entered else 0
     lost = replace(source, identities=tuple(each for each in source.identities if each.at > erased_until))
@@ -153,22 +154,8 @@ def _newest_first(states: Iterable[MemberState]) -> list[Identity]:
     return sorted(found.values(), key=lambda each: (-each.at, each.key))
 
 
-def _latest(versions: Iterable[Version | None]) -> Version | None:
-    return max((each for each in versions if each is not None), default=None)
-
-
-class OlderTable(Protocol):
-    """Pages of the older table's rows."""
-
-    def deletion_notices(self) -> Iterator[list[StoredMember]]:
-        """Return the rows of people named in a deletion notice. Raises Unavailable, MisplacedRow."""
-
-    def members(self) -> Iterator[list[StoredMember]]:
-        """Return the rows of all members. Raises Unavailable, MisplacedRow."""
-
-
-class Members(Protocol):
-    """The states of members in one table."""
+class MemberTable(Protocol):
+    """The membership table."""
 
     def read(self, members: Iterable[Member]) -> dict[Member, MemberState]:
         """Return the states of members that have a row. Raises Unavailable."""
@@ -177,89 +164,61 @@ class Members(Protocol):
         """Write each state unless its row has changed since it was read."""
 
 
-@dataclass(slots=True)
-class RestorationReport:
-    """Row counts by audience id and outcome; deletion notices are under EVERY_AUDIENCE."""
-
-    outcomes: dict[str, Counter[Outcome]] = field(default_factory=dict)
-
-    def add(self, audience_id: str, outcome: Outcome) -> None:
-        """Count one row."""
-        self.outcomes.setdefault(audience_id, Counter())[outcome] += 1
-
-    @property
-    def total(self) -> Counter[Outcome]:
-        """Row counts by outcome, over all audiences."""
-        return sum(self.outcomes.values(), Counter())
-
-
+@dataclass(frozen=True, slots=True)
 class Restoration:
     """Copies an older table into the membership table, page by page. Repeating it copies what is still missing."""
 
-    def __init__(
-        self,
-        source: OlderTable,
-        source_members: Members,
-        target: Members,
-        listed: Collection[str],
-        timings: Timings,
-        send: Callable[[Sequence[str]], None],
-    ) -> None:
-        """Set up the copying.
+    read_older: Callable[[Iterable[Member]], Mapping[Member, MemberState]]  # of the older table
+    target: MemberTable
+    listed: Collection[str]  # ids of listed and unlinked audiences
+    timings: Timings
+    send: Callable[[Sequence[str]], None]  # puts messages into the change queue; raises Unavailable
+
+    def run(
+        self, pages: Iterable[Sequence[StoredMember]], now: float, *, writes: bool, on_rows: Callable[[int], None]
+    ) -> Outcomes:
+        """Copy every row that may come back, or only count them.
 
         Args:
-            source: the older table, as pages.
-            source_members: the same, by member.
-            target: the membership table.
-            listed: ids of listed and unlinked audiences.
-            timings: how long Amazon may take with an upload.
-            send: puts messages into the change queue. Raises Unavailable.
-        """
-        self._source = source
-        self._source_members = source_members
-        self._target = target
-        self._listed = {*listed, EVERY_AUDIENCE}
-        self._timings = timings
-        self._send = send
-
-    def run(self, now: float, *, writes: bool, on_rows: Callable[[int], None]) -> RestorationReport:
-        """Copy every row that may come back, or only count them. `on_rows` gets the number of rows of each page.
+            pages: the rows of the older table, deletion notices first: if this is cut off, the members restored by then
+                can be checked against them.
+            now: epoch seconds.
+            writes: whether to copy.
+            on_rows: gets the number of rows of each page.
 
         Raises:
             Unavailable: a table or the queue does not answer. Copied rows stay.
             MisplacedRow: the older table has a different number of shards. Nothing more is copied.
         """
-        report = RestorationReport()
-        # Notices first: if this is cut off, the members restored by then can be checked against them.
-        for page in chain(self._source.deletion_notices(), self._source.members()):
-            self._copy(page, report, int(now), writes=writes)
+        outcomes: Outcomes = defaultdict(Counter)
+        for page in pages:
+            self._copy(page, outcomes, int(now), writes=writes)
             on_rows(len(page))
-        return report
+        return outcomes
 
-    def _copy(self, page: Sequence[StoredMember], report: RestorationReport, now: int, *, writes: bool) -> None:
+    def _copy(self, page: Sequence[StoredMember], outcomes: Outcomes, now: int, *, writes: bool) -> None:
         members = [each.state.member for each in page]
         people = {(EVERY_AUDIENCE, person) for _, person in members}
-        live = self._target.read([*members, *people])
-        noticed = self._source_members.read(people)
-        written: list[tuple[Outcome, MemberState]] = []
+        live = self.target.read([*members, *people])
+        noticed = self.read_older(people)
+        written: list[tuple[RowOutcome, MemberState]] = []
         removals: list[MembershipChange] = []
         for each, member in zip(page, members, strict=True):
             person = (EVERY_AUDIENCE, member[1])
             notices = [table[person] for table in (live, noticed) if person in table]
-            timing = self._timings.of(each.state.newest.destination)
-            outcome, state, removal = decide(
-                each, live.get(member), notices, timing, is_listed=member[0] in self._listed, now=now
-            )
+            timing = self.timings.of(each.state.newest.destination)
+            is_listed = member[0] in self.listed or member[0] == EVERY_AUDIENCE
+            outcome, state, removal = decide(each, live.get(member), notices, timing, is_listed=is_listed, now=now)
             if state is None:
-                report.add(member[0], outcome)
+                outcomes[member[0]][outcome] += 1
                 continue
             written.append((outcome, state))
             removals += [removal] if removal else []
         if writes:  # the rows last: if this is cut off before, a repeated run finds them missing
-            self._send(pack(removals, _AGAIN))
+            self.send(pack(removals, _AGAIN))
         states = [state for _, state in written]
-        results = self._target.write(states) if writes else states
+        results = self.target.write(states) if writes else states
         for (outcome, state), result in zip(written, results, strict=True):
             if isinstance(result, TransientError) and not isinstance(result, MovedOn):
                 raise result
-            report.add(state.member[0], outcome if isinstance(result, MemberState) else Outcome.CHANGED)
+            outcomes[state.member[0]][outcome if isinstance(result, MemberState) else RowOutcome.CHANGED] += 1

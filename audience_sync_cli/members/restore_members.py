@@ -1,7 +1,9 @@
 """`audience-sync restore-members`: copy the members of an older table into the stack's membership table."""
 
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Annotated, Any
 
 import typer
@@ -16,7 +18,7 @@ from audience_sync.errors import MisplacedRow
 from audience_sync.members.membership import EVERY_AUDIENCE, Audience
 from audience_sync.operations.renewal import is_renewed
 from audience_sync_cli.errors import NotThere, TryLater, WrongUsage
-from audience_sync_cli.members.restoration import MAX_AGE, WRITTEN, Outcome, Restoration, RestorationReport
+from audience_sync_cli.members.restoration import MAX_AGE, WRITTEN, Outcomes, Restoration, RowOutcome
 from audience_sync_cli.screen import camel_case, counted, iso_time, moment
 from audience_sync_cli.session import Session, command
 from audience_sync_cli.times import DAY, read_time
@@ -69,12 +71,13 @@ def restore_members(
         session.screen.confirm(f"Copy the members of {source_table}, as of {moment(as_of)}. Is delivery paused?")
     listed = [each.audience_id for each in audiences]
     if dry_run:
-        report = _run(session, source_table, source_shards, listed, writes=False)
+        outcomes = _run(session, source_table, source_shards, listed, writes=False)
     else:
         with session.log.line("restore-members") as line:
-            report = _run(session, source_table, source_shards, listed, writes=True)
-            line["rows"] = _written(report)
-    _show(session, report, audiences, dry_run=dry_run)
+            outcomes = _run(session, source_table, source_shards, listed, writes=True)
+            line["rows"] = _written(_total(outcomes))
+    total = _total(outcomes)
+    _show(session, outcomes, audiences, dry_run=dry_run)
     session.screen.say(
         f"Changes after {moment(as_of)} are not in that table. If they are also lost here, repeat them:\n"
         "- deletion notices: `audience-sync member erase` for each, from Segment's Deletion and Suppression list\n"
@@ -86,13 +89,13 @@ def restore_members(
             "target": session.stack["MembershipTable"],
             "since": iso_time(as_of),
             "dryRun": dry_run,
-            "total": _as_json(report.total),
+            "total": _as_json(total),
             "audiences": [
-                {"audienceId": audience_id, **_as_json(outcomes)}
-                for audience_id, outcomes in sorted(report.outcomes.items())
+                {"audienceId": audience_id, **_as_json(found)}
+                for audience_id, found in sorted(outcomes.items())
                 if audience_id != EVERY_AUDIENCE
             ],
-            "deletionNotices": _as_json(report.outcomes.get(EVERY_AUDIENCE, {})),
+            "deletionNotices": _as_json(outcomes.get(EVERY_AUDIENCE, {})),
         }
     )
 
@@ -155,20 +158,21 @@ def _as_of(session: Session, description: dict[str, Any], since: str) -> float:
 
 def _run(
     session: Session, source_table: str, source_shards: int | None, listed: list[str], *, writes: bool
-) -> RestorationReport:
+) -> Outcomes:
     client = session.stack.service("dynamodb")
     sharding = Sharding(source_shards or session.stack.membership_shards)
     source = MembershipScan(client, source_table, sharding)
-    source_members = MembershipTable(client, source_table, sharding, Clock())
+    read_older = MembershipTable(client, source_table, sharding, Clock()).read
 
     def send(bodies: Sequence[str]) -> None:
         deadline = time.monotonic() + SEND_TIMEOUT
         session.queue("ChangeQueue").send(bodies, deadline=deadline, delay=SEND_DELAY)
 
-    restoration = Restoration(source, source_members, session.members, listed, session.timings, send)
+    restoration = Restoration(read_older, session.members, listed, session.timings, send)
+    pages = chain(source.deletion_notices(), source.members())
     with session.screen.progress("copying" if writes else "reading", source.approximate_rows() or None) as bar:
         try:
-            return restoration.run(session.now(), writes=writes, on_rows=bar.advance)
+            return restoration.run(pages, session.now(), writes=writes, on_rows=bar.advance)
         except MisplacedRow:
             raise WrongUsage(
                 f"The source does not spread its rows over {sharding.shards} shards.",
@@ -176,30 +180,33 @@ def _run(
             ) from None
 
 
-def _show(session: Session, report: RestorationReport, audiences: Sequence[Audience], *, dry_run: bool) -> None:
+def _show(session: Session, outcomes: Outcomes, audiences: Sequence[Audience], *, dry_run: bool) -> None:
     names = {each.audience_id: each.name for each in audiences} | {EVERY_AUDIENCE: _NOTICES}
-    total = report.total
-    shown = [each for each in Outcome if total[each] or each is Outcome.COPIED]
+    total = _total(outcomes)
+    shown = [each for each in RowOutcome if total[each] or each is RowOutcome.COPIED]
     session.screen.table(
         ("audience", "name", "read", *shown),
         (
-            (audience_id, names.get(audience_id, ""), outcomes.total(), *(outcomes[each] for each in shown))
-            for audience_id, outcomes in sorted(report.outcomes.items())
+            (audience_id, names.get(audience_id, ""), found.total(), *(found[each] for each in shown))
+            for audience_id, found in sorted(outcomes.items())
         ),
     )
     would = "would be " if dry_run else ""
-    session.screen.say(f"{counted(_written(report), 'row')} of {total.total():,} {would}written.", style="green")
-    if removals := total[Outcome.TO_REMOVE]:
+    session.screen.say(f"{counted(_written(total), 'row')} of {total.total():,} {would}written.", style="green")
+    if removals := total[RowOutcome.TO_REMOVE]:
         session.screen.say(
             f"{counted(removals, 'removal')} {would}queued, for members who left or were named in a deletion notice, "
             "and may still be at Amazon."
         )
 
 
-def _written(report: RestorationReport) -> int:
-    return sum(report.total[each] for each in WRITTEN)
+def _total(outcomes: Outcomes) -> Counter[RowOutcome]:
+    return sum(outcomes.values(), Counter())
 
 
-def _as_json(outcomes: Any) -> dict[str, int]:
-    """Return the counts in camel case, as in all JSON output."""
-    return {"read": sum(outcomes.values()), **{camel_case(each): outcomes.get(each, 0) for each in Outcome}}
+def _written(total: Counter[RowOutcome]) -> int:
+    return sum(total[each] for each in WRITTEN)
+
+
+def _as_json(outcomes: Mapping[RowOutcome, int]) -> dict[str, int]:
+    return {"read": sum(outcomes.values()), **{camel_case(each): outcomes.get(each, 0) for each in RowOutcome}}

@@ -1,15 +1,15 @@
 """Empties an audience that events no longer reach: sends an exit for each active member, and follows the removals."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from audience_sync.aws.membership_scan import MembershipScan
 from audience_sync.members.member_state import MemberState, Timing
-from audience_sync.members.membership import Audience, MembershipChange
-from audience_sync_cli.member_files.import_run import Receiver
+from audience_sync.members.membership import Audience
+from audience_sync_cli.member_files.import_run import Send
 from audience_sync_cli.moves.filling import Filling
 from audience_sync_cli.moves.removal import WAITING, EndReport, Stage
-from audience_sync_cli.moves.transfer import ending_exit
+from audience_sync_cli.moves.transfer import Transfer, ending_exit
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class Emptying:
     timing: Timing
     waiting: float = WAITING  # seconds for an enter that has waited for a removal to be delivered
 
-    def sweep(self, receiver: Receiver, now: Callable[[], float], on_rows: Callable[[int], None]) -> EndReport:
+    def sweep(self, send: Send, now: Callable[[], float], on_rows: Callable[[int], None]) -> EndReport:
         """Send what is missing, and judge every row. Safe to repeat: each member's exit is the same each time.
 
         First the change that the other audience lacks, if the audience was moved: a row that an exit of the end has
@@ -30,20 +30,17 @@ class Emptying:
         """
         report, sent, ended_at = EndReport(self.waiting), 0, self.audience.unlinked_at or 0
         for page in self._pages():
-            for state, changes in page:
-                found = report.add(state, now(), self.timing)
-                if found.stage is Stage.IN:
-                    changes = (*changes, ending_exit(state, self.audience, ended_at))  # noqa: PLW2901
+            for state, transfer in page:
+                changes = transfer.changes if transfer else ()
+                if report.add(state, now(), self.timing).stage is Stage.IN:
+                    changes = (*changes, ending_exit(state, self.audience, ended_at))
                 for change in changes:
                     sent += 1
-                    receiver.take(sent, change)
+                    send(sent, change)
             on_rows(len(page))
         return report
 
-    def _pages(self) -> Iterator[list[tuple[MemberState, tuple[MembershipChange, ...]]]]:
+    def _pages(self) -> Iterable[Sequence[tuple[MemberState, Transfer | None]]]:
         if self.filling:
-            for page in self.filling.transfers():
-                yield [(state, found.changes) for state, found in page]
-        else:
-            for states in self.scan.states(self.audience.audience_id):
-                yield [(state, ()) for state in states]
+            return self.filling.transfers()
+        return ([(state, None) for state in states] for states in self.scan.states(self.audience.audience_id))

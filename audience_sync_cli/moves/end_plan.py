@@ -3,7 +3,6 @@
 from dataclasses import dataclass, replace
 
 from audience_sync.members.membership import Audience, after_moves
-from audience_sync_cli.audiences.datasets import is_dataset
 from audience_sync_cli.audiences.linking import take_off_list
 from audience_sync_cli.audiences.listed import same_key
 from audience_sync_cli.errors import NotThere
@@ -72,11 +71,6 @@ def take_off(session: Session, plan: EndPlan) -> EndPlan:
     now = take_off_list(session, known)
     ended = replace(known, unlinked_at=now, moved_to=moved_to, computation_key=None, external_audience_id=None)
     return replace(plan, audience=ended)
-
-
-def is_revocable(session: Session, audience: Audience) -> bool:
-    """Return whether the shares of an audience can be revoked: it is a dataset of a manager account."""
-    return is_dataset(audience) and session.data_manager.can_erase
 
 
 def _label(audience: Audience) -> str:

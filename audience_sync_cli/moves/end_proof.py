@@ -21,12 +21,7 @@ def proof_of(
 ) -> dict[str, Any]:
     """Return the proof as a document with its digest.
 
-    Args:
-        audience: the ended one.
-        report: about its members.
-        parked: dead letters about it.
-        remaining: what is still at Amazon, as sentences.
-        waiting: changes accepted since the end that are not completed.
+    `remaining` are sentences; `waiting` is the number of changes accepted since the end that are not completed.
     """
     document = {
         "over": True,

@@ -12,15 +12,16 @@ from audience_sync_cli.audiences.datasets import is_dataset
 from audience_sync_cli.audiences.denial import explaining_denial
 from audience_sync_cli.audiences.listed import AUDIENCE, find
 from audience_sync_cli.errors import OperatorError, ReportedAsUnfinished
+from audience_sync_cli.member_files.change_sender import sender_for
 from audience_sync_cli.member_files.queue_room import MAX_WAITING
+from audience_sync_cli.members.counts import member_counts
 from audience_sync_cli.moves import waiting
 from audience_sync_cli.moves.emptying import Emptying
-from audience_sync_cli.moves.end_plan import EndPlan, is_revocable, planned_end, take_off
+from audience_sync_cli.moves.end_plan import EndPlan, planned_end, take_off
 from audience_sync_cli.moves.end_proof import proof_of, show_proof, still_at_amazon
-from audience_sync_cli.moves.filling import Filling
+from audience_sync_cli.moves.filling import Filling, reading_rows
 from audience_sync_cli.moves.move_plan import lapsed_by
 from audience_sync_cli.moves.removal import WAITING, EndReport
-from audience_sync_cli.moves.sending import sending
 from audience_sync_cli.moves.waiting import outstanding, wait, wait_for_earlier_changes, wait_for_ingest
 from audience_sync_cli.parked.peeking import peek
 from audience_sync_cli.screen import counted, iso_time
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 app = typer.Typer()
 LOCAL_LOOK = 5.0  # seconds between two looks at a local stack, where jobs take a second
 _NOT_DELIVERED = "{} accepted since the end not delivered yet"
+_REVOCATION = "Then its shares are revoked; nobody stays in their DSP audiences, since members are removed before."
 NO_REVOCATION = "With a DSP account, Amazon ends no share: end them in the Amazon Ads console afterwards."
 
 
@@ -87,11 +89,8 @@ def end(
 def _confirm(session: Session, plan: EndPlan) -> None:
     screen, known = session.screen, plan.audience
     with screen.progress("counting members") as bar:
-        inside = 0
-        for page in session.member_scan.counts(known.audience_id):
-            inside += page.inside
-            bar.advance(page.inside + page.outside)
-    if known.unlinked_at is not None and not inside:
+        (count,) = member_counts(session.member_scan, [known], bar.advance)
+    if known.unlinked_at is not None and not count.inside:
         return  # an earlier run has asked
     parked, _ = peek(session, lambda each: each.audience_id == known.audience_id)
     if parked:
@@ -101,15 +100,12 @@ def _confirm(session: Session, plan: EndPlan) -> None:
             f"them first, `audience-sync parked list --audience {known.audience_id}`.",
             style="yellow",
         )
-    if is_dataset(known) and not is_revocable(session, known):
-        then = NO_REVOCATION
-    elif is_dataset(known):
-        then = "Then its shares are revoked; nobody stays in their DSP audiences, since members are removed before."
-    else:
-        then = "Then its time to live becomes 0."
+    then = "Then its time to live becomes 0."
+    if is_dataset(known):
+        then = _REVOCATION if session.data_manager.can_erase else NO_REVOCATION
     screen.confirm(
-        f"{counted(inside, 'member')} of {known.name or known.audience_id} ({known.audience_id}) will be removed at "
-        f"Amazon. {plan.effects} {then} End it?"
+        f"{counted(count.inside, 'member')} of {known.name or known.audience_id} ({known.audience_id}) will be removed "
+        f"at Amazon. {plan.effects} {then} End it?"
     )
 
 
@@ -124,7 +120,9 @@ def _emptied(session: Session, plan: EndPlan, line: "Line", *, most: int | None,
     """Sweep over the rows until everybody is removed, or once. Returns also the changes not completed since the end."""
     while True:
         report, sent = _swept(session, plan, line, most)
-        left = _not_completed(session, plan.audience, report)
+        # A row is dated before its removal is first sent, which Amazon may not accept for a while.
+        ended_at = (plan.audience.unlinked_at or 0) / 1000
+        left = outstanding(session, _last_sent(plan.audience, report), since=ended_at)
         if not waits or _is_over(session, plan.audience, report, left):
             return report, left
         if sent:
@@ -137,14 +135,6 @@ def _emptied(session: Session, plan: EndPlan, line: "Line", *, most: int | None,
 def _last_sent(audience: Audience, report: EndReport) -> float:
     """Return the epoch second by which the last change was accepted that may be about the audience."""
     return max((audience.unlinked_at or 0) / 1000 + waiting.LISTING, report.sent_by)
-
-
-def _not_completed(session: Session, audience: Audience, report: EndReport) -> int:
-    """Return the number of changes that the worker has not completed since the end: a removal may be among them.
-
-    A row is dated before its removal is first sent, which Amazon may not accept for a while.
-    """
-    return outstanding(session, _last_sent(audience, report), since=(audience.unlinked_at or 0) / 1000)
 
 
 def _is_over(session: Session, audience: Audience, report: EndReport, left: int) -> bool:
@@ -160,8 +150,8 @@ def _swept(session: Session, plan: EndPlan, line: "Line", most: int | None) -> t
         filling = Filling(scan, session.members, known, plan.target, session.policy, lapsed)
     waiting_enters = LOCAL_LOOK if session.stack.local else WAITING
     emptying = Emptying(scan, known, filling, session.timings.of(known.destination), waiting_enters)
-    with sending(session, "reading members", line, most) as (sender, bar):
-        report = emptying.sweep(sender, session.now, bar.advance)
+    with reading_rows(session, "reading members") as bar, sender_for(session, line, most=most) as sender:
+        report = emptying.sweep(sender.take, session.now, bar.advance)
     if sender.confirmed:
         session.screen.say(f"{counted(sender.confirmed, 'change')} sent to the change queue.")
     return report, sender.confirmed

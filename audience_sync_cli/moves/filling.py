@@ -2,25 +2,27 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 from audience_sync.aws.membership_scan import MembershipScan
 from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.ingest.record_rules import Policy
 from audience_sync.members.member_state import MemberState
-from audience_sync.members.membership import EVERY_AUDIENCE, Audience
-from audience_sync_cli.member_files.import_run import Receiver
-from audience_sync_cli.moves.transfer import LeftOut, Outcome, Transfer, is_ended, transfer
-from audience_sync_cli.screen import camel_case
+from audience_sync.members.membership import EVERY_AUDIENCE, Audience, Version
+from audience_sync_cli.member_files.import_run import Send
+from audience_sync_cli.moves.transfer import Effect, LeftOut, Transfer, is_ended, transfer
+from audience_sync_cli.screen import Bar, camel_case
+from audience_sync_cli.session import Session
 
-_INSIDE = (Outcome.ENTERS, Outcome.COMPLETED, Outcome.THERE, Outcome.LEFT_OUT)
+_INSIDE = (Effect.ENTERS, Effect.COMPLETED, Effect.THERE, Effect.LEFT_OUT)
 _MEANING = {
-    Outcome.ENTERS: "in the audience, not in the target, or older there",
-    Outcome.COMPLETED: "in both, with an identifier that the target lacks",
-    Outcome.THERE: "in both, or the target knows something newer",
-    Outcome.LEAVES: "in the target, left the audience since",
-    Outcome.LEFT: "left the audience; kept in mind, since older events may still arrive",
-    Outcome.FORGOTTEN: "left both",
+    Effect.ENTERS: "in the audience, not in the target, or older there",
+    Effect.COMPLETED: "in both, with an identifier that the target lacks",
+    Effect.THERE: "in both, or the target knows something newer",
+    Effect.LEAVES: "in the target, left the audience since",
+    Effect.LEFT: "left the audience; kept in mind, since older events may still arrive",
+    Effect.FORGOTTEN: "left both",
 }
 
 
@@ -28,7 +30,7 @@ _MEANING = {
 class FillReport:
     """The outcomes for the rows of an audience."""
 
-    outcomes: Counter[Outcome] = field(default_factory=Counter)  # rows
+    outcomes: Counter[Effect] = field(default_factory=Counter)  # rows
     left_out: Counter[LeftOut] = field(default_factory=Counter)  # active members
     changes: int = 0  # to send
 
@@ -47,16 +49,24 @@ class FillReport:
     def rows(self) -> list[tuple[str, int, str]]:
         """Return the rows of a table for people: outcome, members, meaning."""
         shown = [(each, self.outcomes[each], meaning) for each, meaning in _MEANING.items() if self.outcomes[each]]
-        return [*shown, *((Outcome.LEFT_OUT, members, reason) for reason, members in self.left_out.most_common())]
+        return [
+            *shown,
+            *((Effect.LEFT_OUT, members, reason) for reason, members in self.left_out.most_common()),
+        ]
 
     def as_json(self) -> dict[str, object]:
         """Return the counts for scripts."""
         return {
             "members": self.inside,
-            "outcomes": {camel_case(each): self.outcomes[each] for each in Outcome},
+            "outcomes": {camel_case(each): self.outcomes[each] for each in Effect},
             "leftOut": {camel_case(each.name.lower()): self.left_out[each] for each in LeftOut if self.left_out[each]},
             "changes": self.changes,
         }
+
+
+def reading_rows(session: Session, label: str) -> AbstractContextManager[Bar]:
+    """Show progress over all rows of the membership table."""
+    return session.screen.progress(label, session.member_scan.approximate_rows() or None, unit="rows")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,30 +87,29 @@ class Filling:
             people = [state.member[1] for state in page if not is_ended(state)]
             known = self._read(self.target.audience_id, people)
             erased = [state.member[1] for state in page if state.erase_until and not is_ended(state)]
-            notices = self._read(EVERY_AUDIENCE, [person for person in erased if person not in known])
+            found = self._read(EVERY_AUDIENCE, [person for person in erased if person not in known])
+            notices = {person: state.version for person, state in found.items()}
             yield [(state, self._transfer(state, known, notices)) for state in page]
 
     def _read(self, audience_id: str, people: Sequence[str]) -> dict[str, MemberState]:
-        """Return rows by external user id."""
         if not (self.members and people):
             return {}
         found = self.members.read([(audience_id, person) for person in people])
         return {member[1]: state for member, state in found.items()}
 
     def _transfer(
-        self, state: MemberState, known: Mapping[str, MemberState], notices: Mapping[str, MemberState]
+        self, state: MemberState, known: Mapping[str, MemberState], notices: Mapping[str, Version]
     ) -> Transfer:
-        person = state.member[1]
-        notice = notices[person].version if person in notices else None
-        return transfer(state, known.get(person), self.target, self.policy, lapsed_by=self.lapsed_by, notice=notice)
+        row, notice = known.get(state.member[1]), notices.get(state.member[1])
+        return transfer(state, row, self.target, self.policy, lapsed_by=self.lapsed_by, notice=notice)
 
-    def run(self, receiver: Receiver, on_rows: Callable[[int], None]) -> FillReport:
-        """Hand every change to the receiver. Raises Unavailable; changes that were sent stay sent."""
+    def run(self, send: Send, on_rows: Callable[[int], None]) -> FillReport:
+        """Send every change. Raises Unavailable; changes that were sent stay sent."""
         report = FillReport()
         for page in self.transfers():
             for _, found in page:
                 report.add(found)
                 for change in found.changes:
-                    receiver.take(report.changes, change)
+                    send(report.changes, change)
             on_rows(len(page))
         return report

@@ -75,7 +75,11 @@ def planned(session: Session, name: str, to: Api, options: MoveOptions) -> MoveP
     if options.into:
         target = _named(session, source, to, options)
     else:
-        _check_not_back(session, source)
+        if old := _moved_into(session, source):  # a move into it is still open: no third audience
+            raise WrongUsage(
+                f"{old.audience_id} was moved into that audience, and is still current.",
+                f"To take that back, run `audience-sync audiences end {source.audience_id}`.",
+            )
         target, extras = _begun_or_new(session, source, to, options, begun)
     if begun and begun.audience_id != target.audience_id:
         raise WrongUsage(
@@ -93,7 +97,8 @@ def _check_source(session: Session, source: Audience, to: Api) -> None:
                 f"To send the difference, name {old.audience_id} instead of the key; to end the old one, run "
                 f"`audience-sync audiences end {old.audience_id}`.",
             )
-        raise WrongUsage("That audience is in that API already.", f"Use --to {_other(to)}.")
+        (other,) = set(Api) - {to}
+        raise WrongUsage("That audience is in that API already.", f"Use --to {other}.")
     if not source.computation_key:
         raise OperatorError(
             "The audience has no computation key, through which events reach both audiences.",
@@ -103,26 +108,11 @@ def _check_source(session: Session, source: Audience, to: Api) -> None:
         )
 
 
-def _check_not_back(session: Session, source: Audience) -> None:
-    """Check that a move into the audience is not still open, instead of creating a third one. Raises WrongUsage."""
-    if old := _moved_into(session, source):
-        raise WrongUsage(
-            f"{old.audience_id} was moved into that audience, and is still current.",
-            f"To take that back, run `audience-sync audiences end {source.audience_id}`.",
-        )
-
-
 def _moved_into(session: Session, audience: Audience) -> Audience | None:
-    """Return the listed audience that was moved into another one."""
     return next((each for each in session.audiences.all() if each.moved_to == audience.audience_id), None)
 
 
-def _other(api: Api) -> Api:
-    return Api.AUDIENCES if api is Api.DATA_MANAGER else Api.DATA_MANAGER
-
-
 def _extras(session: Session, source: Audience, to: Api, options: MoveOptions) -> dict[str, Any]:
-    """Return the settings of the new audience. Raises WrongUsage, InvalidAudience."""
     if not source.country:
         raise WrongUsage(
             "The audience has no country, which a new one needs.",
@@ -168,7 +158,6 @@ def _begun_or_new(
 
 
 def _named(session: Session, source: Audience, to: Api, options: MoveOptions) -> Audience:
-    """Return the audience of --into. Raises WrongUsage, NotThere."""
     if options.names_new:
         raise WrongUsage("--into names an audience that exists.", "Leave out --share, --advertiser, --connection.")
     target = find(session, options.into)
@@ -183,7 +172,6 @@ def _named(session: Session, source: Audience, to: Api, options: MoveOptions) ->
 
 
 def _new_target(session: Session, to: Api, extras: Mapping[str, Any]) -> Audience:
-    """Return the audience to be created, with NEW as its id. Raises InvalidAudience."""
     if to is Api.DATA_MANAGER:
         dataset = new_dataset(extras)
         return Audience(NEW, name=dataset.segment_name, country=dataset.country, destination=of_data_manager())

@@ -14,11 +14,10 @@ from audience_sync_cli.audiences.denial import explaining_denial
 from audience_sync_cli.audiences.listed import AUDIENCE
 from audience_sync_cli.audiences.presentation import target_label
 from audience_sync_cli.errors import sentence
-from audience_sync_cli.member_files.import_report import WORKERS, estimate, show_estimate
-from audience_sync_cli.member_files.import_run import NoSender
-from audience_sync_cli.moves.filling import Filling, FillReport
+from audience_sync_cli.member_files.change_sender import sender_for
+from audience_sync_cli.member_files.import_report import estimate, show_estimate, workers_of
+from audience_sync_cli.moves.filling import Filling, FillReport, reading_rows
 from audience_sync_cli.moves.move_plan import MoveOptions, MovePlan, planned
-from audience_sync_cli.moves.sending import sending
 from audience_sync_cli.moves.waiting import wait_for_earlier_changes, wait_for_ingest
 from audience_sync_cli.screen import counted
 from audience_sync_cli.session import Session, command
@@ -64,8 +63,11 @@ def move(
         wait_for_ingest(session)
         waiting = wait_for_earlier_changes(session)
         plan = replace(plan, target=target)
-        with sending(session, "sending members", line, options.max_waiting) as (sender, bar):
-            report = _filling(session, plan).run(sender, bar.advance)
+        with (
+            reading_rows(session, "sending members") as bar,
+            sender_for(session, line, most=options.max_waiting) as sender,
+        ):
+            report = _filling(session, plan).run(sender.take, bar.advance)
         _switch(session, plan.source, target)
     session.screen.say("")
     session.screen.table(("outcome", "members", "meaning"), report.rows())
@@ -79,8 +81,8 @@ def move(
 
 
 def _counted(session: Session, plan: MovePlan) -> FillReport:
-    with session.screen.progress("counting members", session.member_scan.approximate_rows() or None) as bar:
-        return _filling(session, plan).run(NoSender(lambda _row: None), bar.advance)
+    with reading_rows(session, "counting members") as bar:
+        return _filling(session, plan).run(lambda *_: None, bar.advance)
 
 
 def _filling(session: Session, plan: MovePlan) -> Filling:
@@ -105,7 +107,7 @@ def _show(session: Session, plan: MovePlan, report: FillReport) -> None:
         screen.note("No member is stored yet: `audience-sync status` shows changes that wait.", style="yellow")
     elif report.inside == report.left_out.total():
         screen.note("The new audience would have no members.", style="yellow")
-    show_estimate(screen, report.changes, _workers(session))
+    show_estimate(screen, report.changes, workers_of(session))
 
 
 def _confirm(session: Session, plan: MovePlan) -> None:
@@ -178,12 +180,8 @@ def _say_next(session: Session, source: Audience, target: Audience, waiting: int
     )
 
 
-def _workers(session: Session) -> int:
-    return int(session.stack.parameters.get("MaximumConcurrency", WORKERS))
-
-
 def _result(session: Session, plan: MovePlan, report: FillReport, **more: Any) -> dict[str, Any]:
-    seconds, dollars = estimate(report.changes, _workers(session))
+    seconds, dollars = estimate(report.changes, workers_of(session))
     return {
         "audienceId": plan.source.audience_id,
         "targetId": None if plan.is_new else plan.target.audience_id,

@@ -38,13 +38,8 @@ def removal_of(state: MemberState, now: float, timing: Timing, waiting: float = 
     """Judge one row.
 
     Until a removal has taken effect, an enter may wait in the queue. It must reach the row before the exit of the end:
-    then it can go to the audience that this one was moved to.
-
-    Args:
-        state: the row.
-        now: epoch seconds.
-        timing: how long Amazon may take with an upload to the audience.
-        waiting: seconds for a waiting enter to be delivered.
+    then it can go to the audience that this one was moved to. `now` in epoch seconds; `waiting` are the seconds for an
+    enter to be delivered.
     """
     if state.left and not is_ended(state) and now < (waits := state.enter_waits_until(timing) + waiting):
         return Removal(Stage.UNDER_WAY, waits)
@@ -73,7 +68,7 @@ def _unproven(state: MemberState, now: float, timing: Timing, *, awaits_job: boo
     return ""
 
 
-class Upload(NamedTuple):
+class RemovalUpload(NamedTuple):
     """One upload of removals."""
 
     job_id: str  # empty in Ads Data Manager, which has no jobs
@@ -90,7 +85,7 @@ class EndReport:
     removed: int = 0  # members removed by the end, or on the way out
     until: float = 0.0  # epoch seconds by which the last removal under way should be over
     sent_by: float = 0.0  # epoch seconds; no removal was sent later
-    uploads: Counter[Upload] = field(default_factory=Counter)  # members of each
+    uploads: Counter[RemovalUpload] = field(default_factory=Counter)  # members of each
     unproven: dict[str, str] = field(default_factory=dict)  # the reason by member
 
     def add(self, state: MemberState, now: float, timing: Timing) -> Removal:
@@ -118,12 +113,11 @@ class EndReport:
         return f"{counted(self.remaining, 'member')} on the way out{by}"
 
 
-def _uploads(state: MemberState, timing: Timing) -> list[Upload]:
-    """Return the uploads that removed a member."""
+def _uploads(state: MemberState, timing: Timing) -> list[RemovalUpload]:
     if not has_jobs(state.newest.destination):
-        return [Upload("", state.exited * 1000, round(state.exited + timing.effective_after) * 1000)]
+        return [RemovalUpload("", state.exited * 1000, round(state.exited + timing.effective_after) * 1000)]
     return [
-        Upload(step.id, step.at, step.ended)
+        RemovalUpload(step.id, step.at, step.ended)
         for step in state.erasure
         if step.kind is StepKind.REMOVAL and step.at >= state.ended * 1000
     ]

@@ -20,7 +20,7 @@ from audience_sync.members.membership import MAX_IDENTITIES, Audience, Membershi
 ENDED = "audience-sync-end"  # message id of the exits with which an audience ends: nobody has left
 
 
-class Outcome(StrEnum):
+class Effect(StrEnum):
     """The effect of a move on one member of the source."""
 
     ENTERS = "to enter"
@@ -44,7 +44,7 @@ class LeftOut(StrEnum):
 class Transfer(NamedTuple):
     """The outcome for one member, and the changes to send, the older one first."""
 
-    outcome: Outcome
+    outcome: Effect
     changes: tuple[MembershipChange, ...] = ()
     left_out: LeftOut | None = None
 
@@ -58,34 +58,29 @@ def transfer(
     lapsed_by: float,
     notice: Version | None = None,
 ) -> Transfer:
-    """Decide about one member.
+    """Decide about one member, from the rows in the audience that moves and, if there is one, in its target.
 
-    Args:
-        source: the member's row in the audience that moves.
-        target: the row in the audience that it moves to, None without one.
-        into: the audience that it moves to.
-        policy: the stack's consent policy.
-        lapsed_by: epoch seconds; Amazon has dropped members who were last sent by then.
-        notice: the person's deletion notice, which the worker applies to members without a row.
+    Amazon has dropped members who were last sent by `lapsed_by`, in epoch seconds. The worker applies `notice`, the
+    person's deletion notice, to members without a row.
     """
     exits = tuple(_exit(source, target.left if target else notice, into))
     if source.newest.exits:
         is_in = target is not None and not target.newest.exits and target.version < source.version
-        return Transfer((Outcome.LEAVES if is_in else Outcome.LEFT) if exits else Outcome.FORGOTTEN, exits)
+        return Transfer((Effect.LEAVES if is_in else Effect.LEFT) if exits else Effect.FORGOTTEN, exits)
     if target is None or target.version < source.version:
         reason = _left_out(source, into, policy, lapsed_by)
         if reason:
-            return Transfer(Outcome.LEFT_OUT, exits, reason)
-        return Transfer(Outcome.ENTERS, (*exits, _into(into, source.enter())))
+            return Transfer(Effect.LEFT_OUT, exits, reason)
+        return Transfer(Effect.ENTERS, (*exits, _into(into, source.enter())))
     if target.newest.exits:
         ended = LeftOut.ENDED if is_ended(target) else None
-        return Transfer(Outcome.LEFT_OUT if ended else Outcome.THERE, exits, ended)
+        return Transfer(Effect.LEFT_OUT if ended else Effect.THERE, exits, ended)
     missing = [each for each in source.active if _is_missing(target, each)][:MAX_IDENTITIES]
     if not missing:
-        return Transfer(Outcome.THERE, exits)
+        return Transfer(Effect.THERE, exits)
     record = target.newest.record | {"hashedPII": [each.digests for each in missing]}
     more = replace(target.newest, record=record, named_at=tuple(each.at for each in missing))
-    return Transfer(Outcome.COMPLETED, (*exits, _into(into, more)))
+    return Transfer(Effect.COMPLETED, (*exits, _into(into, more)))
 
 
 def is_ended(state: MemberState) -> bool:

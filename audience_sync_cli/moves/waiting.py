@@ -17,9 +17,9 @@ KEEPS_MINUTES = 14 * DAY  # seconds; CloudWatch has the minutes of 15 days
 def wait(session: Session, label: str, seconds: float) -> None:
     """Wait, with a countdown."""
     until = session.now() + seconds
-    with session.screen.countdown(label) as show:
+    with session.screen.progress(label) as bar:
         while (left := until - session.now()) > 0:
-            show(left)
+            bar.count_down(label, left)
             session.sleep(min(left, 1.0 if left <= 2 * MINUTE else 30.0))
 
 

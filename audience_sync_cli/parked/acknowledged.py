@@ -48,20 +48,16 @@ def acknowledge(
     stack: "Stack", log: "OperatorLog", command: str, *, reason: str, audience_id: str, note: str, now: float
 ) -> Acknowledgement:
     """Store an acknowledgement, and log the command that made it. Raises WrongUsage, Unavailable."""
-    note = _checked(reason, audience_id, note)  # before the line: a wrong id may be anything that was typed
-    with log.line(command, **({"audienceId": audience_id} if audience_id else {})):
-        done = Acknowledgement(reason, audience_id, note, log.caller(), now)
-        Acknowledgements.of(stack).add(done)
-    return done
-
-
-def _checked(reason: str, audience_id: str, note: str) -> str:
-    """Return the note as stored. Raises WrongUsage if it is missing, or there is no such kind of dead letter."""
+    # Before the line: a wrong id may be anything that was typed.
     if reason and reason not in REASONS:
         raise WrongUsage("Unknown reason code.", f"The codes: {', '.join(REASONS)}.")
     if audience_id and not AUDIENCE_ID.fullmatch(audience_id):
         raise WrongUsage("That is not an Amazon audience id.", "See `audience-sync audiences list`.")
-    return checked_note(note)
+    note = checked_note(note)
+    with log.line(command, **({"audienceId": audience_id} if audience_id else {})):
+        done = Acknowledgement(reason, audience_id, note, log.caller(), now)
+        Acknowledgements.of(stack).add(done)
+    return done
 
 
 def checked_note(text: str) -> str:

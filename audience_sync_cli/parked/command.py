@@ -169,7 +169,8 @@ def drop(
         others = ", and all others that match" if stopped and not erased else ""
         session.screen.confirm(f"Drop {_number(found, stopped)} for good{others}?{warning}")
         if erased or not stopped:  # only the ones counted; others may have been parked since
-            condition, expected, unread = _is_one_of(found), len(found), stopped
+            ids = {each.message_id for each in found}
+            condition, expected, unread = lambda message: message.message_id in ids, len(found), stopped
     action = Drop(condition, expected)
     stopped = process_dead_letters(session, action) or unread
     session.screen.say(f"{counted(action.done, 'dead letter')} dropped.", style="green" if action.done else "")
@@ -235,13 +236,7 @@ def _number(found: Sequence[DeadLetterMessage], stopped: str) -> str:
 
 
 def _result(stopped: str, **counts: Any) -> dict[str, Any]:
-    """Return the result for scripts, with the reason why dead letters were left unread, if there is one."""
     return counts | ({"stopped": stopped} if stopped else {})
-
-
-def _is_one_of(found: Sequence[DeadLetterMessage]) -> Condition:
-    ids = {each.message_id for each in found}
-    return lambda message: message.message_id in ids
 
 
 def _member(message: DeadLetterMessage) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from botocore.exceptions import ClientError
 
+from audience_sync.aws.errors import error_code
 from audience_sync.errors import InvalidMessage
 from audience_sync.members.membership import MembershipChange
 from audience_sync.members.messages import DeadLetter
@@ -195,7 +196,7 @@ class Reader:
                 MessageAttributeNames=["reason"],
             )
         except ClientError as error:
-            if error.response.get("Error", {}).get("Code") != "OverLimit":
+            if error_code(error) != "OverLimit":
                 raise
             self.stopped = (
                 f"Only {len(self._receipts):,} dead letters were read: the queue has as many messages in flight as SQS "

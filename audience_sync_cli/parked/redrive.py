@@ -23,7 +23,6 @@ class Redrive:
     command, label = "parked redrive", "redriving"
 
     def __init__(self, queue: Queue, is_wanted: Condition, rate: float) -> None:
-        """Redrive dead letters that match `is_wanted` to a queue, at `rate` a second."""
         self.done = self.unreadable = self.returned = 0  # dead letters; `done` were sent
         self._queue = queue
         self._is_wanted = is_wanted
@@ -75,7 +74,6 @@ class Drop:
     command, label = "parked drop", "dropping"
 
     def __init__(self, is_wanted: Condition, expected: float = inf) -> None:
-        """Delete dead letters that match `is_wanted`, and stop after `expected`."""
         self.matched = self.done = 0
         self._is_wanted = is_wanted
         self._expected = expected

@@ -1,34 +1,27 @@
-"""Waits on 127.0.0.1 for the browser's return from Amazon's consent page, and shows the result there."""
+"""Waits on 127.0.0.1 for the browser's return from Amazon's consent page."""
 
-import base64
-import hashlib
-import html
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from queue import Empty, SimpleQueue
 from urllib.parse import parse_qsl, urlsplit
 
-from audience_sync_cli.errors import NotConfirmed, OperatorError, TryLater
+from audience_sync_cli.errors import OperatorError, TryLater
 from audience_sync_cli.setup.authorization import CODE_LIFETIME, PATH, PORT, AuthorizationRequest
 
 CHECK_INTERVAL = 0.5  # seconds between two checks of the deadline
 POLL_INTERVAL = 0.1  # seconds until the end of the wait is noticed
 TIMEOUT = 5  # seconds that a connection may stay silent
-_STYLE = """
-:root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }
-body { max-width: 34em; margin: 4em auto; padding: 0 1em; color: CanvasText; background: Canvas; }
-"""
 _PAGE = (
-    '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-    "<title>{title} - Audience Sync</title><style>{style}</style><h1>{title}</h1>{paragraphs}"
-    "<p>You can close this window.</p></html>"
+    '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="color-scheme" content="light dark">'
+    "<title>Amazon has answered - Audience Sync</title><h1>Amazon has answered</h1>"
+    "<p>The terminal shows whether the stack is connected. You can close this window.</p></html>"
 )
-_DIGEST = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
 _HEADERS = {
     "Content-Type": "text/html; charset=utf-8",
-    "Content-Security-Policy": f"default-src 'none'; style-src 'sha256-{_DIGEST}'; base-uri 'none'; "
-    "form-action 'none'; frame-ancestors 'none'",
+    "Content-Security-Policy": "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "Cache-Control": "no-store",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
@@ -58,49 +51,29 @@ class Listener:
     def wait(
         self,
         request: AuthorizationRequest,
-        finish: Callable[[Answer], None],
         *,
         seconds: float = CODE_LIFETIME,
         on_wait: Callable[[float], None] = lambda _: None,
-    ) -> None:
-        """Wait for the answer to the request, finish, and only then show a page. Other requests get a 404.
+    ) -> Answer:
+        """Wait for the answer to the request, and return it. Other requests get a 404. Raises TryLater if none comes.
 
-        `finish` handles the answer; the page shows whether that worked. `on_wait` gets the seconds that are left, at
-        least every CHECK_INTERVAL seconds.
-
-        Raises:
-            TryLater: no answer came in time.
-            Exception: what `finish` raised.
+        `on_wait` gets the seconds that are left, at least every CHECK_INTERVAL seconds.
         """
-        server = self._server
-        server.expect(request)
+        server, deadline = self._server, self._monotonic() + seconds
+        server.expected = request
         threading.Thread(target=server.serve_forever, args=(POLL_INTERVAL,), daemon=True).start()
         try:
-            self._wait(seconds, on_wait)
-            try:
-                finish(server.answer)
-            except BaseException as error:
-                server.error = error
-                raise
-            finally:
-                server.is_finished.set()
-                server.page_is_sent.wait(TIMEOUT)
+            while (left := deadline - self._monotonic()) >= 0:
+                on_wait(left)
+                with suppress(Empty):
+                    return server.answers.get(timeout=CHECK_INTERVAL)
         finally:
             server.shutdown()
-
-    def _wait(self, seconds: float, on_wait: Callable[[float], None]) -> None:
-        deadline = self._monotonic() + seconds
-        while True:
-            left = deadline - self._monotonic()
-            if left < 0 and not self._server.end():
-                raise TryLater(
-                    "No answer came from the browser.",
-                    f"If Amazon's page showed an error, allow {self.redirect_uri} there. Otherwise start again, or use "
-                    "--paste.",
-                )
-            on_wait(max(left, 0.0))
-            if self._server.is_answered.wait(CHECK_INTERVAL):
-                return
+        raise TryLater(
+            "No answer came from the browser.",
+            f"If Amazon's page showed an error, allow {self.redirect_uri} there. Otherwise start again, or use "
+            "--paste.",
+        )
 
     def close(self) -> None:
         """Release the port."""
@@ -115,28 +88,17 @@ class _Server(ThreadingHTTPServer):
 
     def __init__(self, port: int) -> None:
         super().__init__(("127.0.0.1", port), _Handler)
+        self.expected: AuthorizationRequest | None = None  # the request that has no answer yet
+        self.answers: SimpleQueue[Answer] = SimpleQueue()
         self._lock = threading.Lock()
 
-    def expect(self, request: AuthorizationRequest) -> None:
-        """Start accepting an answer to a request."""
-        self._request: AuthorizationRequest | None = request
-        self.answer: Answer = {}
-        self.error: BaseException | None = None
-        self.is_answered, self.is_finished, self.page_is_sent = (threading.Event() for _ in range(3))
-
-    def end(self) -> bool:
-        """Stop accepting answers. Returns whether there was one."""
-        with self._lock:
-            self._request = None
-            return self.is_answered.is_set()
-
-    def takes(self, answer: Answer) -> bool:
+    def accepts(self, answer: Answer) -> bool:
         """Accept an answer if it is the first to the request. Returns whether it was."""
         with self._lock:
-            if self._request is None or not self._request.is_answered_by(answer):
+            if self.expected is None or not self.expected.is_answered_by(answer):
                 return False
-            self._request, self.answer = None, answer
-            self.is_answered.set()
+            self.expected = None
+            self.answers.put(answer)
             return True
 
     def handle_error(self, request: object, client_address: object) -> None:
@@ -149,34 +111,14 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         address = urlsplit(self.path)
-        if address.path != PATH or not self.server.takes(dict(parse_qsl(address.query))):
+        if address.path != PATH or not self.server.accepts(dict(parse_qsl(address.query))):
             self.send_error(404)
             return
-        self.server.is_finished.wait()
-        try:
-            self.send_response(200)
-            for name, value in _HEADERS.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(page(self.server.error).encode())
-        finally:
-            self.server.page_is_sent.set()
+        self.send_response(200)
+        for name, value in _HEADERS.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(_PAGE.encode())
 
     def log_message(self, *_: object) -> None:
         """Log nothing: the request line contains the code."""
-
-
-def page(error: BaseException | None) -> str:
-    """Return the page after consent: whether it worked, and the next step."""
-    match error:
-        case None:
-            title = "Amazon has granted access"
-            paragraphs = ["The authorization is stored. The terminal now checks that an access token arrives."]
-        case NotConfirmed():
-            title, paragraphs = "Access was declined", ["Nothing was changed."]
-        case OperatorError():
-            title, paragraphs = "Not connected", [str(error), error.remedy]
-        case _:
-            title, paragraphs = "Not connected", ["See the terminal for the cause."]
-    shown = "".join(f"<p>{html.escape(each)}</p>" for each in paragraphs if each)
-    return _PAGE.format(title=title, style=_STYLE, paragraphs=shown)

@@ -5,6 +5,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from functools import partial
 from typing import Annotated, Any
 
@@ -27,7 +28,7 @@ from audience_sync_cli.setup.authorization import (
     read_answer,
     refresh_token,
 )
-from audience_sync_cli.setup.callback import Listener
+from audience_sync_cli.setup.callback import Answer, Listener
 
 app = typer.Typer()
 FIRST_TOKEN_WAIT = 75.0  # seconds; a warm refresh function reads new credentials within 60
@@ -81,7 +82,8 @@ def application(session: Session, client_id: str, *, ask_again: bool) -> Applica
     client_id = client_id or str(stored.get("clientId") or "")
     if not client_id:
         client_id = session.screen.ask("Client id", instead="pass --client-id or AUDIENCE_SYNC_CLIENT_ID")
-    secret = _from_environment()
+    # Not an option: it would be in the shell's history, and Typer shows defaults.
+    secret = os.environ.get("AUDIENCE_SYNC_CLIENT_SECRET", "")
     if not secret and stored.get("clientId") == client_id:
         secret = str(stored.get("clientSecret") or "")
     if not secret:
@@ -98,17 +100,14 @@ def authorize(session: Session, app: Application, *, port: int, opener: Opener |
     # Ask now, not while the browser waits.
     is_first = not session.read_or_reset(session.secret("CredentialsSecret")).get("refreshToken")
 
-    def finish(request: AuthorizationRequest, answer: dict[str, str]) -> None:
-        token = refresh_token(session.http, session.stack.hosts.login, app, request, request.code(answer))
-        with session.log.line("connect"):
-            _store(session, app, token)
-
-    if opener:
-        _with_browser(session, app, port, opener, finish)
-    else:
-        finish(*_by_pasting(session, app, port, redirect_uri))
+    request, answer = (
+        _with_browser(session, app, port, opener) if opener else _by_pasting(session, app, port, redirect_uri)
+    )
+    token = refresh_token(session.http, session.stack.hosts.login, app, request, request.code(answer))
+    with session.log.line("connect"):
+        _store(session, app, token)
     session.screen.say("Amazon has granted access; the refresh token is in the credentials secret.")
-    answer = _first_token(session)
+    first = _first_token(session)
     profiles = session.amazon.profiles()
     if not profiles:
         raise OperatorError(
@@ -125,18 +124,11 @@ def authorize(session: Session, app: Application, *, port: int, opener: Opener |
         again = latest_retry(session.now() + MAX_AGE) + session.stack.batch_window
         session.screen.say(f"Changes that waited for it are retried by {moment(again * 1000)}.")
     session.screen.say("Connected. Next: `audience-sync test`.", style="green")
-    session.screen.result({"connected": True, "refreshed": answer.get("refreshed") is True, "profiles": profiles})
+    session.screen.result({"connected": True, "refreshed": first.get("refreshed") is True, "profiles": profiles})
 
 
-def _with_browser(
-    session: Session,
-    app: Application,
-    port: int,
-    opener: Opener,
-    finish: Callable[[AuthorizationRequest, dict[str, str]], None],
-) -> None:
-    listener = Listener(port)
-    try:
+def _with_browser(session: Session, app: Application, port: int, opener: Opener) -> tuple[AuthorizationRequest, Answer]:
+    with closing(Listener(port)) as listener:
         request = AuthorizationRequest(app.client_id, listener.redirect_uri)
         address = request.url(session.stack.hosts.consent)
         minutes = f"{CODE_LIFETIME / 60:.0f} minutes"
@@ -144,15 +136,13 @@ def _with_browser(
         session.screen.note(address)
         # In a thread: a browser in the terminal returns only after the listener below has answered.
         threading.Thread(target=opener, args=(address,), daemon=True).start()
-        with session.screen.countdown("waiting for your answer at Amazon") as show_left:
-            listener.wait(request, partial(finish, request), on_wait=show_left)
-    finally:
-        listener.close()
+        with session.screen.progress(label := "waiting for your answer at Amazon") as bar:
+            return request, listener.wait(request, on_wait=partial(bar.count_down, label))
 
 
 def _by_pasting(
     session: Session, app: Application, port: int, redirect_uri: str
-) -> tuple[AuthorizationRequest, dict[str, str]]:
+) -> tuple[AuthorizationRequest, Answer]:
     request = AuthorizationRequest(app.client_id, redirect_uri or f"http://127.0.0.1:{port}/callback")
     session.screen.note("Open this address in any browser and allow access:")
     session.screen.note(request.url(session.stack.hosts.consent))
@@ -209,8 +199,3 @@ def _invoke(session: Session) -> Mapping[str, Any]:
 def _account(profile: Mapping[str, Any]) -> tuple[Any, Any]:
     account = profile.get("accountInfo")
     return (account.get("name"), account.get("type")) if isinstance(account, dict) else (None, None)
-
-
-def _from_environment() -> str:
-    """Read the client secret. It is not an option: it would be in the shell's history, and Typer shows defaults."""
-    return os.environ.get("AUDIENCE_SYNC_CLIENT_SECRET", "")

@@ -85,7 +85,6 @@ def remove(session: Session, kind: _KIND, source: _SOURCE) -> None:
 
 
 def _last_day(text: str, now: float) -> date | None:
-    """Read --expires. Raises WrongUsage, also for a past day."""
     if not text:
         return None
     try:

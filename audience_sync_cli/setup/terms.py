@@ -2,7 +2,7 @@
 
 import html
 import re
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,34 +12,14 @@ from audience_sync_cli.errors import WrongUsage
 from audience_sync_cli.session import Session, command
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from audience_sync.amazon_ads.advertiser_audiences.client import AmazonAds
     from audience_sync.amazon_ads.data_manager.client import DataManager
 
 app = typer.Typer()
-ACCEPTANCE, ACCEPTANCE_OF_DATA_MANAGER = "I accept the AMC terms", "I accept the terms of Ads Data Manager"
+NAMES = {Api.AUDIENCES: "AMC terms", Api.DATA_MANAGER: "terms of Ads Data Manager"}
+ACCEPTANCES = {api: f"I accept the {name}" for api, name in NAMES.items()}  # to be typed
+_ACCEPT = {Api.AUDIENCES: "terms accept", Api.DATA_MANAGER: "terms accept --api data-manager"}
 _TAG = re.compile(r"<[^>]*>")
-
-
-class _Terms(NamedTuple):
-    """The terms of one API."""
-
-    name: str
-    accept: str  # the command
-    acceptance: str  # to be typed
-    client: "Callable[[Session], AmazonAds | DataManager]"
-
-
-TERMS = {
-    Api.AUDIENCES: _Terms("AMC terms", "audience-sync terms accept", ACCEPTANCE, lambda session: session.amazon),
-    Api.DATA_MANAGER: _Terms(
-        "terms of Ads Data Manager",
-        "audience-sync terms accept --api data-manager",
-        ACCEPTANCE_OF_DATA_MANAGER,
-        lambda session: session.data_manager,
-    ),
-}
 
 
 @command(app, "show", "terms show --text", "terms show --api data-manager --text")
@@ -53,14 +33,14 @@ def show_terms(
 
     With --api data-manager, the terms of Ads Data Manager, without which Amazon refuses everything there.
     """
-    ours = TERMS[api]
-    terms = ours.client(session).terms()
+    terms = _client(session, api).terms()
     if text:
         session.screen.say(readable(terms.agreement) or "Amazon did not send the text.")
     session.screen.say(
-        f"The {ours.name} are accepted."
+        f"The {NAMES[api]} are accepted."
         if terms.accepted
-        else f"The {ours.name} are not accepted. Read them with --text. To agree for the company, run `{ours.accept}`."
+        else f"The {NAMES[api]} are not accepted. Read them with --text. To agree for the company, run "
+        f"`audience-sync {_ACCEPT[api]}`."
     )
     session.screen.result({"accepted": terms.accepted} | ({"agreement": terms.agreement} if text else {}))
 
@@ -71,8 +51,8 @@ def accept_terms(
     confirm: Annotated[
         str,
         typer.Option(
-            help=f"Confirm without a question by passing '{ACCEPTANCE}' or, with --api data-manager, "
-            f"'{ACCEPTANCE_OF_DATA_MANAGER}'.",
+            help=f"Confirm without a question by passing '{ACCEPTANCES[Api.AUDIENCES]}' or, with --api data-manager, "
+            f"'{ACCEPTANCES[Api.DATA_MANAGER]}'.",
             metavar="TEXT",
         ),
     ] = "",
@@ -82,22 +62,25 @@ def accept_terms(
 
     With --api data-manager, the terms of Ads Data Manager for the account that the stack names.
     """
-    ours = TERMS[api]
-    if confirm and confirm != ours.acceptance:
-        raise WrongUsage("--confirm does not match.", f"To agree, use --confirm '{ours.acceptance}'.")
-    client = ours.client(session)
+    if confirm and confirm != ACCEPTANCES[api]:
+        raise WrongUsage("--confirm does not match.", f"To agree, use --confirm '{ACCEPTANCES[api]}'.")
+    client = _client(session, api)
     terms = client.terms()
     if terms.accepted:
-        session.screen.say(f"The {ours.name} are already accepted.")
+        session.screen.say(f"The {NAMES[api]} are already accepted.")
         session.screen.result({"accepted": True})
         return
     session.screen.say(readable(terms.agreement))
     if not confirm:
-        session.screen.confirm_by_typing("These terms bind the company of this login.", ours.acceptance)
-    with session.log.line(ours.accept.removeprefix("audience-sync ")):
+        session.screen.confirm_by_typing("These terms bind the company of this login.", ACCEPTANCES[api])
+    with session.log.line(_ACCEPT[api]):
         client.accept_terms(terms)
-    session.screen.say(f"The {ours.name} are accepted.", style="green")
+    session.screen.say(f"The {NAMES[api]} are accepted.", style="green")
     session.screen.result({"accepted": True})
+
+
+def _client(session: Session, api: Api) -> "AmazonAds | DataManager":
+    return session.amazon if api is Api.AUDIENCES else session.data_manager
 
 
 def readable(agreement: str) -> str:

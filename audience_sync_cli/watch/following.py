@@ -53,7 +53,6 @@ class Following:
         on_blocker: Callable[[Blocker], None],
         sleep: Callable[[float], None],
     ) -> None:
-        """Prepare to follow the changes of a request, and report each hop and each new reason for waiting."""
         self._earlier_jobs = posted.earlier_jobs
         self._session = session
         self._posted_at = posted.at
@@ -129,7 +128,6 @@ class Following:
             self._look_for_blockers(open_ways)
 
     def _look_at_rows(self, way: Way) -> None:
-        """Check whether the membership table holds the changes, or newer ones."""
         if not self._session.stack.keeps_rows:  # no rows to check
             way.row_at = round(self._posted_there * 1000)
             return
@@ -223,7 +221,6 @@ class Following:
                         way.end = End("blocked", blocker.sentence, blocker.remedy)
 
     def _stuck(self, way: Way, timeout: float) -> End:
-        """Report how far the changes have come at the timeout."""
         if way.job_id is not None:
             return out_of_time(f"Amazon's job has not ended after {timeout:,.0f} seconds.", "")
         if dead_letter := self._dead_letter(way):

@@ -189,23 +189,14 @@ _READERS: dict[str, Callable[[LogLine], Iterator[Entry]]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """Selects entries that match every given option."""
-
-    audience_id: str = ""
-    reason: str = ""
-    message_id: str = ""
-
-    def fits(self, entry: Entry) -> bool:
-        """Return whether an entry matches. An entry without an audience matches no audience."""
-        return (
-            (not self.audience_id or self.audience_id in entry.audience_ids)
-            and (not self.reason or self.reason in entry.reasons)
-            and (not self.message_id or self.message_id == entry.message_id)
-        )
-
-
-def selected(lines: Sequence[LogLine], selection: Selection) -> list[Entry]:
-    """Return the matching entries of some lines, in the order of the lines."""
-    return [entry for line in lines for entry in entries(line) if selection.fits(entry)]
+def selected(
+    lines: Sequence[LogLine], *, audience_id: str = "", reason: str = "", message_id: str = ""
+) -> Iterator[Entry]:
+    """Yield the entries of some lines that match every given option; one without an audience matches no audience."""
+    for entry in (entry for line in lines for entry in entries(line)):
+        if (
+            (not audience_id or audience_id in entry.audience_ids)
+            and (not reason or reason in entry.reasons)
+            and (not message_id or message_id == entry.message_id)
+        ):
+            yield entry

@@ -1,5 +1,6 @@
 """`audience-sync operator-log`: every change made with the command, and by whom."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
@@ -27,24 +28,17 @@ def operator_log(
     if found:
         session.screen.table(
             ("time", "who", "command", "outcome", "what"),
-            [(moment(each.at), _short(each), *_text(each, "command", "outcome"), _what(each)) for each in found],
+            [(moment(each.at), *_cells(each.fields)) for each in found],
         )
     else:
         session.screen.say("No changes since then.")
     session.screen.result([_as_json(each) for each in found])
 
 
-def _text(line: LogLine, *fields: str) -> tuple[str, ...]:
-    return tuple(str(line.fields.get(each, "")) for each in fields)
-
-
-def _short(line: LogLine) -> str:
-    """Shorten an ARN to its end; the beginning is as long as the rest."""
-    return _text(line, "who")[0].rpartition(":")[2]
-
-
-def _what(line: LogLine) -> str:
-    return ", ".join(f"{label} {line.fields[name]}" for name, label in FIELDS.items() if name in line.fields)
+def _cells(fields: Mapping[str, Any]) -> tuple[str, ...]:
+    who, command, outcome = (str(fields.get(each, "")) for each in ("who", "command", "outcome"))
+    what = ", ".join(f"{label} {fields[name]}" for name, label in FIELDS.items() if name in fields)
+    return who.rpartition(":")[2], command, outcome, what  # the end of an ARN; the beginning is as long as the rest
 
 
 def _as_json(line: LogLine) -> dict[str, Any]:

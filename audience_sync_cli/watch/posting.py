@@ -1,9 +1,9 @@
 """Posts a request body to the stack's own API as Segment does, and reads the answer."""
 
 import time
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import requests
 
@@ -24,19 +24,16 @@ _REFUSALS = {  # status: sentence, remedy
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+_COUNTS = {"accepted": 0, "ignored": 0, "rejected": 0, "rejections": (), "partlyRejected": 0, "consentDenied": 0}
+
+
+class Answer(NamedTuple):
     """The stack's answer to a readable body."""
 
     status: int
     seconds: float
-    ahead: float = 0.0  # seconds that the stack's clock is ahead of this machine's, to a second
-    accepted: int = 0
-    ignored: int = 0
-    rejected: int = 0
-    rejections: list[dict[str, Any]] = field(default_factory=list)  # twenty at most
-    partial_rejections: int = 0  # of accepted events, by one of their audiences
-    denials: int = 0  # accepted events that deny consent
+    ahead: float  # seconds that the stack's clock is ahead of this machine's, to a second
+    counts: Mapping[str, Any]  # in the answer's own words: at most twenty rejections, but all are counted
 
 
 def post(session: Session, body: bytes) -> Answer:
@@ -64,9 +61,8 @@ def post(session: Session, body: bytes) -> Answer:
         ) from None
     if answer.status_code in (200, 400) and isinstance(found, dict) and "accepted" in found:
         ahead = _date(answer, session.now()) - session.now()
-        found["denials"] = found.pop("consentDenied", 0)
-        found["partial_rejections"] = found.pop("partlyRejected", 0)
-        return Answer(answer.status_code, time.monotonic() - began, ahead, **found)
+        counts = {name: found.get(name, default) for name, default in _COUNTS.items()}
+        return Answer(answer.status_code, time.monotonic() - began, ahead, counts)
     raise _refused(answer.status_code, found)
 
 

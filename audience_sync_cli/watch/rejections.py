@@ -115,7 +115,6 @@ def by_reason(lines: Iterable[LogLine]) -> list[Rejections]:
 
 
 def _received(session: Session, begin: float, now: float) -> int:
-    """Return how many events the stack has received since a time, in epoch seconds."""
     stack = session.stack
     period = MINUTE if now - begin < MINUTES_ARE_KEPT else HOUR
     metrics = {

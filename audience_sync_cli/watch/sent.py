@@ -19,7 +19,6 @@ class Sent:
     """A request that was posted, and its result so far."""
 
     def __init__(self, session: Session, body: bytes, posted_at: float, answer: Answer) -> None:
-        """Keep the request, posted at an epoch second, and the stack's answer."""
         self.ends: list[End] = []
         self._session = session
         self._body = body
@@ -39,7 +38,7 @@ class Sent:
     @property
     def accepted(self) -> int:
         """Accepted events of the request."""
-        return self._answer.accepted
+        return int(self._answer.counts["accepted"])
 
     @property
     def is_accepted(self) -> bool:
@@ -49,20 +48,20 @@ class Sent:
     @property
     def reasons(self) -> set[str]:
         """Reasons of the rejected events."""
-        return {str(each["reason"]) for each in self._answer.rejections}
+        return {str(each["reason"]) for each in self._answer.counts["rejections"]}
 
     def _report_answer(self) -> None:
-        answer, screen = self._answer, self._session.screen
-        text = f"{answer.status}: {answer.accepted} accepted, {answer.ignored} ignored, {answer.rejected} rejected"
-        text += f"; {answer.denials} of the accepted with consent denied" if answer.denials else ""
-        partly = counted(answer.partial_rejections, "rejection")
-        text += f"; {partly} by single audiences of the accepted" if answer.partial_rejections else ""
-        self._on_hop(Hop("answer", answer.seconds, text, {"status": answer.status}))
-        if answer.ignored:
+        status, counts, screen = self._answer.status, self._answer.counts, self._session.screen
+        text = f"{status}: {counts['accepted']} accepted, {counts['ignored']} ignored, {counts['rejected']} rejected"
+        text += f"; {denials} of the accepted with consent denied" if (denials := counts["consentDenied"]) else ""
+        partly = counted(counts["partlyRejected"], "rejection")
+        text += f"; {partly} by single audiences of the accepted" if counts["partlyRejected"] else ""
+        self._on_hop(Hop("answer", self._answer.seconds, text, {"status": status}))
+        if counts["ignored"]:
             screen.say("Ignored: the event states no membership, or no enabled trigger matches.", style="yellow")
             screen.say("Find out which with `audience-sync mappings try FILE --explain`.")
-        if answer.rejections:
-            screen.table(*rejection_table(answer.rejections))
+        if counts["rejections"]:
+            screen.table(*rejection_table(counts["rejections"]))
 
     @property
     def jobs(self) -> set[str]:
@@ -100,15 +99,9 @@ class Sent:
 
     def as_json(self) -> dict[str, Any]:
         """Everything for scripts."""
-        answer = self._answer
         return {
-            "status": answer.status,
-            "accepted": answer.accepted,
-            "ignored": answer.ignored,
-            "rejected": answer.rejected,
-            "rejections": answer.rejections,
-            "partlyRejected": answer.partial_rejections,
-            "consentDenied": answer.denials,
+            "status": self._answer.status,
+            **self._answer.counts,
             "hops": [each.as_json() for each in self._hops],
             "blockers": [each.as_json() for each in self._blockers.values()],
             "ends": [each.as_json() for each in self.ends],
@@ -121,7 +114,7 @@ class Sent:
 
     @property
     def _is_rejected(self) -> bool:
-        return bool(self._answer.rejected or self._answer.partial_rejections)
+        return bool(self._answer.counts["rejected"] or self._answer.counts["partlyRejected"])
 
     def raise_unless_good(self) -> None:
         """Set the exit code.

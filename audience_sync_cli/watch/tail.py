@@ -16,7 +16,7 @@ from audience_sync_cli.screen import moment
 from audience_sync_cli.session import Session, command
 from audience_sync_cli.state.function_logs import FUNCTIONS, Follower, FunctionLogs, LogLine
 from audience_sync_cli.times import read_time
-from audience_sync_cli.watch.log_entries import Entry, Selection, selected
+from audience_sync_cli.watch.log_entries import Entry, selected
 
 app = typer.Typer()
 PAUSE, PAUSE_LOCALLY = 3.0, 0.5  # seconds between two checks; CloudWatch allows ten requests a second of an account
@@ -51,7 +51,7 @@ def tail(
     if reason and reason not in Reason and (similar := did_you_mean(reason, tuple(Reason), cutoff=0.8)):
         screen.note(f"Unknown reason code. {similar}".strip(), style="yellow")
     begin = (read_time(since, session.now()) or session.now() * 1000) / 1000
-    selection = Selection(find(session, audience).audience_id if audience else "", reason, message)
+    audience_id = find(session, audience).audience_id if audience else ""
     level = stack.log_level
     if level != "INFO":
         screen.note(f"The stack logs {level} and above: successful uploads and jobs do not appear.", style="yellow")
@@ -59,9 +59,9 @@ def tail(
     pause = PAUSE_LOCALLY if stack.local else PAUSE
     with suppress(KeyboardInterrupt):  # the normal end
         for found in batches(follower, lambda: time.sleep(pause), screen.note, once=not follow):
-            for entry in selected(found, selection):
+            for entry in selected(found, audience_id=audience_id, reason=reason, message_id=message):
                 screen.say(line(entry), style=_STYLES.get(entry.kind, ""))
-                screen.json_line(entry.as_json())
+                screen.result(entry.as_json(), indent=None)
 
 
 def batches(

@@ -13,6 +13,7 @@ import pytest
 from aiohttp import web
 from typer.testing import CliRunner
 
+from audience_sync.amazon_ads.destination import Api
 from audience_sync.aws.membership_rows import Sharding
 from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.clock import Clock
@@ -23,7 +24,7 @@ from audience_sync_cli.app import app, load
 from audience_sync_cli.health import status
 from audience_sync_cli.moves import ending, waiting
 from audience_sync_cli.setup import connect
-from audience_sync_cli.setup.terms import ACCEPTANCE, ACCEPTANCE_OF_DATA_MANAGER
+from audience_sync_cli.setup.terms import ACCEPTANCES
 from audience_sync_cli.state.counts import Counts
 from local.resources import MANAGER_ACCOUNT
 from tests.aws_fixtures import AUDIENCE, create_membership_table
@@ -58,9 +59,9 @@ connections list
 audiences create "With a fee" --connection {{connection}} --country US --cpm-cents 5 --currency USD --dsp
 connections delete {{connection}} --yes
 terms show --text
-terms accept --confirm '{ACCEPTANCE}'
+terms accept --confirm '{ACCEPTANCES[Api.AUDIENCES]}'
 terms show --api data-manager --text
-terms accept --api data-manager --confirm '{ACCEPTANCE_OF_DATA_MANAGER}'
+terms accept --api data-manager --confirm '{ACCEPTANCES[Api.DATA_MANAGER]}'
 audiences show {DATASET}
 audiences shares {DATASET}
 audiences share {DATASET} amc=amc1a2b,marketplace=DE

@@ -56,7 +56,7 @@ def test_json_has_no_control_characters_and_the_same_value(
 ) -> None:
     screen = Screen(as_json=True)
     screen.result({text: text})
-    screen.json_line([text])
+    screen.result([text], indent=None)
     screen.fail(OperatorError(text))
     printed = capsys.readouterr().out
     assert not UNSAFE.search(printed)

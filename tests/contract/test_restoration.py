@@ -10,7 +10,7 @@ from audience_sync.aws.membership_rows import StoredMember, stored_member
 from audience_sync.members.erasure_state import Progress
 from audience_sync.members.member_state import MemberState
 from audience_sync.members.membership import EVERY_AUDIENCE, Audience, Member, MembershipChange
-from audience_sync_cli.members.restoration import Outcome, Restoration, RestorationReport
+from audience_sync_cli.members.restoration import Outcomes, Restoration, RowOutcome
 from tests.builders import AUDIENCE
 from tests.contract.worker_stack import SHARDING, WorkerStack, change, digest, notice
 
@@ -27,14 +27,9 @@ class Older:
     def read(self, members: Iterable[Member]) -> dict[Member, MemberState]:
         return {member: self.rows[member].state for member in members if member in self.rows}
 
-    def write(self, _: object) -> list[MemberState]:
-        raise AssertionError
-
-    def deletion_notices(self) -> Iterator[list[StoredMember]]:
-        yield [each for member, each in self.rows.items() if member[0] == EVERY_AUDIENCE]
-
-    def members(self) -> Iterator[list[StoredMember]]:
-        yield [each for member, each in self.rows.items() if member[0] != EVERY_AUDIENCE]
+    def pages(self) -> Iterator[list[StoredMember]]:
+        for is_notice in (True, False):
+            yield [each for member, each in self.rows.items() if (member[0] == EVERY_AUDIENCE) is is_notice]
 
 
 @pytest.fixture
@@ -49,14 +44,14 @@ def older(stack: WorkerStack) -> Older:
     return older
 
 
-def restore(stack: WorkerStack, older: Older) -> RestorationReport:
+def restore(stack: WorkerStack, older: Older) -> Outcomes:
     """Copy the rows while delivery is paused, and resume it."""
 
     def send(bodies: Iterable[str]) -> None:
         stack.queue.send([*bodies], deadline=math.inf)
 
-    restoration = Restoration(older, older, stack.members(), [AUDIENCE], stack.limits.timings, send)
-    return restoration.run(stack.now, writes=True, on_rows=lambda _: None)
+    restoration = Restoration(older.read, stack.members(), [AUDIENCE], stack.limits.timings, send)
+    return restoration.run(older.pages(), stack.now, writes=True, on_rows=lambda _: None)
 
 
 def removed(stack: WorkerStack) -> list[set[str]]:
@@ -73,7 +68,7 @@ def test_a_person_whose_deletion_notice_found_no_row_is_removed_and_erased(stack
     stack.deliver(notice(at=10))
     stack.rest()
     assert (stack.amazon.active(), removed(stack)) == ({"m1"}, [])
-    assert restore(stack, older).outcomes[AUDIENCE] == {Outcome.TO_REMOVE: 1}
+    assert restore(stack, older)[AUDIENCE] == {RowOutcome.TO_REMOVE: 1}
     assert stack.state().active == (), "nobody is active against a notice, also while the worker is paused"
     stack.rest()
     assert removed(stack) == [{digest("a@b.co")}]
@@ -104,7 +99,7 @@ def test_a_person_who_left_without_identifiers_is_removed(stack: WorkerStack, ol
     stack.deliver(change(at=10, exits=True))
     stack.rest()
     assert stack.amazon.active() == {"m1"}
-    assert restore(stack, older).outcomes[AUDIENCE] == {Outcome.TO_REMOVE: 1}
+    assert restore(stack, older)[AUDIENCE] == {RowOutcome.TO_REMOVE: 1}
     stack.rest()
     assert removed(stack)[-1] == {digest("a@b.co")}
     assert stack.amazon.active() == set()
@@ -114,7 +109,7 @@ def test_a_restored_earlier_address_is_removed_with_the_next_exit(stack: WorkerS
     stack.deliver(change("new@b.co", at=10))
     stack.rest()
     uploads = len(stack.amazon.uploads)
-    assert restore(stack, older).outcomes[AUDIENCE] == {Outcome.MERGED: 1}
+    assert restore(stack, older)[AUDIENCE] == {RowOutcome.MERGED: 1}
     stack.rest()
     assert len(stack.amazon.uploads) == uploads, "both are in the audience already"
     stack.now += DAY
@@ -128,7 +123,7 @@ def test_the_address_of_an_earlier_life_is_removed_and_the_new_one_stays(stack: 
     stack.deliver(change(at=10, exits=True))
     stack.deliver(change("new@b.co", at=11))
     stack.rest()
-    assert restore(stack, older).outcomes[AUDIENCE] == {Outcome.TO_REMOVE: 1}
+    assert restore(stack, older)[AUDIENCE] == {RowOutcome.TO_REMOVE: 1}
     stack.rest()
     assert stack.amazon.members["m1"] == {digest("new@b.co")}
 
@@ -138,7 +133,7 @@ def test_a_person_who_returned_after_a_notice_keeps_only_the_new_address(stack: 
     stack.rest()
     stack.deliver(change("new@b.co", at=11))
     stack.rest()
-    assert restore(stack, older).outcomes[AUDIENCE] == {Outcome.TO_REMOVE: 1}
+    assert restore(stack, older)[AUDIENCE] == {RowOutcome.TO_REMOVE: 1}
     stack.rest()
     assert stack.amazon.members["m1"] == {digest("new@b.co")}
     assert (stack.holds("a@b.co"), stack.holds("new@b.co")) == (False, True)
@@ -150,11 +145,11 @@ def test_restoring_twice_changes_nothing(stack: WorkerStack, older: Older, chang
     stack.rest()
     restore(stack, older)
     row, queued = stack.row(), len(stack.queue.messages)
-    assert restore(stack, older).outcomes[AUDIENCE] == {Outcome.NEWER_HERE: 1}
+    assert restore(stack, older)[AUDIENCE] == {RowOutcome.NEWER_HERE: 1}
     assert (stack.row(), len(stack.queue.messages)) == (row, queued)
     stack.rest()
     row, uploads = stack.row(), len(stack.amazon.uploads)
-    assert restore(stack, older).outcomes[AUDIENCE] == {Outcome.NEWER_HERE: 1}
+    assert restore(stack, older)[AUDIENCE] == {RowOutcome.NEWER_HERE: 1}
     stack.rest()
     assert (stack.row(), len(stack.amazon.uploads)) == (row, uploads)
 
@@ -166,7 +161,7 @@ def test_hashes_erased_from_a_row_that_was_not_lost_stay_erased(stack: WorkerSta
     stack.now += 2 * DAY
     stack.deliver(notice(at=10))
     stack.rest()
-    assert restore(stack, older).outcomes[AUDIENCE] == {Outcome.NEWER_HERE: 1}
+    assert restore(stack, older)[AUDIENCE] == {RowOutcome.NEWER_HERE: 1}
     assert not stack.holds("a@b.co")
 
 
@@ -178,7 +173,7 @@ def test_a_removal_still_due_when_the_row_was_lost_is_sent(stack: WorkerStack) -
     stack.rest()
     stack.now += DAY
     uploads = len(removed(stack))
-    assert restore(stack, older).outcomes[AUDIENCE] == {Outcome.TO_REMOVE: 1}
+    assert restore(stack, older)[AUDIENCE] == {RowOutcome.TO_REMOVE: 1}
     stack.rest()
     assert len(removed(stack)) == uploads + 1
 
@@ -190,5 +185,5 @@ def test_an_exit_from_before_the_loss_is_not_sent_again(stack: WorkerStack, olde
     stack.rest()
     older = Older(stack)
     stack.client().delete_item(TableName=stack.table, Key=SHARDING.key_of((AUDIENCE, "m1")))
-    assert restore(stack, older).outcomes[AUDIENCE] == {Outcome.COPIED: 1}
+    assert restore(stack, older)[AUDIENCE] == {RowOutcome.COPIED: 1}
     assert stack.queue.messages == []

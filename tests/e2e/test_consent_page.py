@@ -60,7 +60,7 @@ def test_a_person_who_allows_access_in_a_browser_connects_the_stack(stack: Local
     for line in ("advertising::campaign_management", "advertising::audiences", "Your answer goes to 127.0.0.1:"):
         assert line in visit.consent.text
     assert urlsplit(visit.answered.address).path == "/callback"
-    assert "Amazon has granted access" in visit.answered.text
+    assert "Amazon has answered" in visit.answered.text
 
     assert (visit.exit_code, visit.printed.splitlines()[-1]) == (0, "Connected. Next: `audience-sync test`.")
     assert "Amazon answers with 1 profile" in visit.printed
@@ -83,7 +83,7 @@ def test_a_person_who_denies_access_in_a_browser_changes_nothing(stack: LocalSta
     before = len(amazon_requests(stack))
     visit = connect(stack, tmp_path, "Deny")
 
-    assert "Access was declined" in visit.answered.text
+    assert "Amazon has answered" in visit.answered.text
     assert (visit.exit_code, visit.printed) == (4, "")
     assert visit.notes.splitlines()[-2:] == ["Access was declined on Amazon's page.", "Nothing was changed."]
     assert secret(stack, "CredentialsSecret")["refreshToken"] == ""

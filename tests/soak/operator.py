@@ -93,7 +93,7 @@ class _Terminal(Screen):
     def progress(self, label: str, total: int | None = None, *, unit: str = "") -> Iterator[Bar]:
         """Show progress."""
         del total, unit
-        yield Bar(_ignore if label == "reading the file" else self._show, _ignore)
+        yield Bar(_ignore if label == "reading the file" else self._show, _ignore, self._show)
 
 
 class _NoLog:
@@ -387,5 +387,5 @@ class Operator:
         return simulation.cloudwatch if service == "cloudwatch" else simulation.stack.client(service, config=CALLS)
 
 
-def _ignore(_: Any) -> None:
+def _ignore(*_: Any) -> None:
     return None

@@ -11,7 +11,7 @@ from audience_sync_cli.audiences.denial import denial
 from audience_sync_cli.audiences.options import NewTarget
 from audience_sync_cli.diagnosis.command import diagnose
 from audience_sync_cli.errors import AlreadyReported, NotConfirmed, OperatorError
-from audience_sync_cli.setup.terms import ACCEPTANCE, ACCEPTANCE_OF_DATA_MANAGER, accept_terms, show_terms
+from audience_sync_cli.setup.terms import ACCEPTANCES, accept_terms, show_terms
 from local.amazon.options import Options
 from local.resources import MANAGER_ACCOUNT
 from tests.aws_fixtures import build_sandbox
@@ -49,11 +49,11 @@ def test_terms_are_accepted_by_their_own_sentence_only_and_then_the_data_room_is
     assert "terms of Ads Data Manager are not accepted" in str(findings)
     assert deployment.json(show_terms, Api.DATA_MANAGER)["accepted"] is False
     assert "Sandbox text" in deployment.printed(show_terms, Api.DATA_MANAGER, text=True).out
-    for answer in ("y", ACCEPTANCE):
+    for answer in ("y", ACCEPTANCES[Api.AUDIENCES]):
         deployment.answers = [answer]
         with pytest.raises(NotConfirmed):
             accept_terms(deployment.session(yes=True), api=Api.DATA_MANAGER)
-    deployment.answers = [ACCEPTANCE_OF_DATA_MANAGER]
+    deployment.answers = [ACCEPTANCES[Api.DATA_MANAGER]]
     accept_terms(deployment.session(), api=Api.DATA_MANAGER)
     assert "did not send the text" in deployment.printed(show_terms, Api.DATA_MANAGER, text=True).out
     assert "no data room" in str(denial(deployment.session().data_manager))

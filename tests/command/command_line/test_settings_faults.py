@@ -32,21 +32,28 @@ def refused(call: object, *arguments: object, **options: object) -> OperatorErro
 @pytest.mark.parametrize(
     ("name", "target", "settings", "country", "said"),
     [
-        pytest.param("", ADVERTISER, NOTHING, "US", "NAME must have 1 to 128 characters", id="no name"),
+        pytest.param("", ADVERTISER, NOTHING, "US", "NAME must be a name of 1 to 128 characters", id="no name"),
         pytest.param("VIP", NewTarget(), NOTHING, "US", "either an advertiser or a connection", id="no target"),
         pytest.param(
             "VIP", NewTarget("1", "c"), NOTHING, "US", "either an advertiser or a connection", id="two targets"
         ),
         pytest.param(
-            "VIP", NewTarget("abc"), NOTHING, "US", "--advertiser must be the id", id="an advertiser in letters"
+            "VIP",
+            NewTarget("abc"),
+            NOTHING,
+            "US",
+            "--advertiser must be the DSP advertiser's id",
+            id="an advertiser in letters",
         ),
         pytest.param(
-            "VIP", NewTarget("", "c" * 257), NOTHING, "US", "--connection must have 1 to 256", id="a long connection"
+            "VIP", NewTarget("", "c" * 257), NOTHING, "US", "--connection must be 1 to 256", id="a long connection"
         ),
-        pytest.param("VIP", ADVERTISER, NOTHING, "USA", "two letters as in ISO 3166-1: US", id="three letters"),
+        pytest.param("VIP", ADVERTISER, NOTHING, "USA", "ISO 3166-1 alpha-2 code", id="three letters"),
         pytest.param("VIP", ADVERTISER, NOTHING, "", "--country must be", id="no country"),
         pytest.param("VIP", ADVERTISER, Settings(ttl_days=1, renew=True), "US", "at least 3 days", id="short renewal"),
-        pytest.param("VIP", ADVERTISER, Settings(dsp=True), "US", "--dsp needs a connection", id="needless dsp"),
+        pytest.param(
+            "VIP", ADVERTISER, Settings(dsp=True), "US", "--dsp must be given with a --connection", id="needless dsp"
+        ),
         pytest.param("VIP", ADVERTISER, Settings(cpm_cents=5), "US", "together with --cpm-cents", id="no currency"),
         pytest.param("VIP", ADVERTISER, Settings(currency="USD"), "US", "together with --currency", id="no fee"),
         pytest.param(

@@ -16,7 +16,7 @@ from audience_sync.errors import Unavailable
 from audience_sync.members.membership import MembershipChange
 from audience_sync.members.messages import MAX_MESSAGE_BYTES, ChangeMessage
 from audience_sync_cli.member_files.change_sender import IN_FLIGHT, WAITS, ChangeSender
-from audience_sync_cli.member_files.queue_room import ROOM_EVERY, Room
+from audience_sync_cli.member_files.queue_room import ROOM_EVERY, room_for
 from local import resources
 from local.sqs.queues import SqsQueues
 from tests.command.conftest import change
@@ -238,14 +238,15 @@ def test_so_many_requests_are_on_their_way_and_not_more() -> None:
 
 
 def test_a_full_queue_is_waited_for_and_counted_every_few_seconds() -> None:
-    clock, depths, full = ManualClock(), iter([5, 12, 11, 10, 3]), list[int]()
-    room = Room(lambda: next(depths), 10, Clock(monotonic=clock, sleep=clock.sleep), full.append)
+    clock, depths, notes = ManualClock(), iter([5, 12, 11, 10, 3]), list[str]()
+    room = room_for(lambda: next(depths), 10, Clock(monotonic=clock, sleep=clock.sleep), notes.append)
     room()  # 5
     room()  # not counted again
-    assert (clock.now, full) == (0, [])
+    assert (clock.now, notes) == (0, [])
     clock.now = ROOM_EVERY
     room()  # 12, 11, 10
-    assert (clock.now, full) == (2 * ROOM_EVERY, [12])
+    assert clock.now == 2 * ROOM_EVERY
+    assert notes == ["12 messages in the change queue: waiting until there are 10."]
     clock.now += ROOM_EVERY
     room()
     assert next(depths, None) is None

@@ -24,7 +24,7 @@ from audience_sync_cli.member_files.import_members import import_members
 from audience_sync_cli.member_files.import_plan import ImportOptions
 from audience_sync_cli.member_files.import_report import estimate
 from audience_sync_cli.member_files.import_state import ImportState, Progress
-from audience_sync_cli.member_files.lists import Rejects
+from audience_sync_cli.member_files.lists import listed_rejects
 from audience_sync_cli.member_files.member_file import MemberFile
 from audience_sync_cli.member_files.options import FileOptions
 from audience_sync_cli.member_files.row_changes import LeftOut
@@ -164,7 +164,8 @@ def test_repeating_gives_the_same_changes_and_another_reading_gives_others(deplo
 
 def test_a_dry_run_sends_counts_and_keeps_nothing(deployment: Deployment, file: File, state: Path) -> None:
     report = run(deployment, file(), as_json=True, dry_run=True).json
-    assert (report["changes"], report["messages"], report["dryRun"]) == (3, 1, True)
+    assert (report["changes"], report["dryRun"]) == (3, True)
+    assert "messages" not in report, "nothing was packed"
     assert report["estimatedSeconds"] >= 0
     assert (deployment.changes(), accepted(deployment), state.exists()) == ([], 0, False)
 
@@ -482,7 +483,7 @@ def test_rejects_go_into_no_file_of_another_user(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(os, "geteuid", lambda: another)
     with (
         pytest.raises(WrongUsage, match="another user"),
-        Rejects.opened(rejects, (), with_rows=False, after=after),
+        listed_rejects(rejects, (), with_rows=False, after=after),
     ):
         pass
     assert rejects.read_text(encoding="utf-8") == ""
@@ -492,7 +493,7 @@ def test_rejects_do_not_go_into_a_pipe_or_folder(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     for path in (pipe, tmp_path):
-        with pytest.raises(WrongUsage), Rejects.opened(path, (), with_rows=False, after=0):
+        with pytest.raises(WrongUsage), listed_rejects(path, (), with_rows=False, after=0):
             pass
 
 
@@ -515,9 +516,9 @@ def test_a_run_that_goes_on_cuts_the_list_of_rejects_where_it_begins(tmp_path: P
     rejects = tmp_path / "rejects.csv"
     values = ["=1\n2", "plain, 'quoted'"]
     for after, rows in ((0, (1, 4, 9, 11)), (9, (11, 12))):
-        with Rejects.opened(rejects, ("a", "b"), with_rows=True, after=after) as listed:
+        with listed_rejects(rejects, ("a", "b"), with_rows=True, after=after) as add:
             for row in rows:
-                listed.add(LeftOut(row, "no_identifier"), values)
+                add(LeftOut(row, "no_identifier"), values)
             assert listed_rows(rejects)[-1] == str(rows[-1])  # it is written at once, for a run that is killed
         assert rejects.stat().st_mode & 0o077 == 0
         rejects.chmod(0o644)
@@ -528,12 +529,12 @@ def test_a_run_that_goes_on_cuts_the_list_of_rejects_where_it_begins(tmp_path: P
 
 def test_a_run_that_goes_on_leaves_out_what_a_killed_run_wrote_in_part(tmp_path: Path) -> None:
     rejects = tmp_path / "rejects.csv"
-    with Rejects.opened(rejects, (), with_rows=False, after=0) as listed:
-        listed.add(LeftOut(1, "no_identifier"), None)
+    with listed_rejects(rejects, (), with_rows=False, after=0) as add:
+        add(LeftOut(1, "no_identifier"), None)
     with rejects.open("a", encoding="utf-8", newline="") as stream:
         stream.write("1")  # of 12
-    with Rejects.opened(rejects, (), with_rows=False, after=9) as listed:
-        listed.add(LeftOut(12, "no_identifier"), None)
+    with listed_rejects(rejects, (), with_rows=False, after=9) as add:
+        add(LeftOut(12, "no_identifier"), None)
     assert listed_rows(rejects) == ["row", "1", "12"]
 
 

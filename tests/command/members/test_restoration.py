@@ -1,8 +1,10 @@
 """Which rows of an older table come back, with which identities, and that nobody is active against a notice."""
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import batched
 
 import pytest
 from hypothesis import given
@@ -15,7 +17,7 @@ from audience_sync.errors import MovedOn, TransientError, Unavailable
 from audience_sync.members.member_state import Identity, LateJob, MemberState, Timing
 from audience_sync.members.member_step import step
 from audience_sync.members.membership import EVERY_AUDIENCE, Member, Version
-from audience_sync_cli.members.restoration import WRITTEN, Decision, Outcome, Restoration, RestorationReport, decide
+from audience_sync_cli.members.restoration import WRITTEN, Decision, Outcomes, Restoration, RowOutcome, decide
 from tests.builders import change
 
 NOW = 10_000  # epoch seconds
@@ -50,36 +52,40 @@ TIMING = Timing(900)
 @pytest.mark.parametrize(
     ("source", "live", "notices", "expected"),
     [
-        pytest.param(entered(1, ID_1), None, [], Outcome.COPIED, id="not there: copied"),
-        pytest.param(entered(5, ID_5), entered(1, ID_1), [], Outcome.COPIED, id="older there: copied"),
-        pytest.param(entered(1, ID_1), entered(1, ID_1), [], Outcome.ALREADY_THERE, id="the same there"),
-        pytest.param(entered(1, ID_1, ID_5), entered(1, ID_1), [], Outcome.MERGED, id="the same, with less, there"),
-        pytest.param(entered(1, ID_1), entered(5, ID_5, ID_1), [], Outcome.NEWER_HERE, id="newer there"),
-        pytest.param(entered(1, ID_1), entered(5, ID_5), [], Outcome.MERGED, id="another address since"),
-        pytest.param(entered(1, ID_1), entered(5, ID_5, left=4), [], Outcome.TO_REMOVE, id="back with another one"),
-        pytest.param(entered(1, ID_1), gone(5), [], Outcome.TO_REMOVE, id="has left since"),
-        pytest.param(entered(1, ID_1), gone(5, ID_1), [], Outcome.NEWER_HERE, id="has left since, with everything"),
-        pytest.param(gone(2, ID_1), gone(5), [], Outcome.MERGED, id="left before"),
-        pytest.param(gone(5, ID_1), entered(5, ID_5), [], Outcome.TO_REMOVE, id="an exit outranks an enter"),
-        pytest.param(entered(1, ID_1), None, [notice(5)], Outcome.TO_REMOVE, id="notice after the enter"),
-        pytest.param(entered(5, ID_5), None, [notice(5)], Outcome.TO_REMOVE, id="notice at the time of the enter"),
-        pytest.param(entered(5, ID_5), None, [notice(1), notice(9)], Outcome.TO_REMOVE, id="the newest notice counts"),
-        pytest.param(entered(5, ID_1, ID_5), None, [notice(1)], Outcome.TO_REMOVE, id="back since the notice"),
-        pytest.param(entered(5, ID_5, left=1, erase_until=1), None, [notice(1)], Outcome.COPIED, id="knew the notice"),
-        pytest.param(gone(5, ID_5), None, [notice(9)], Outcome.TO_REMOVE, id="left, then notice"),
-        pytest.param(gone(9, ID_5, erase_until=9), None, [], Outcome.TO_REMOVE, id="its erasure may not have ended"),
-        pytest.param(gone(9, erase_until=9), None, [], Outcome.COPIED, id="its erasure has ended"),
-        pytest.param(notice(9), None, [notice(9)], Outcome.COPIED, id="a deletion notice"),
-        pytest.param(notice(5), notice(9), [notice(9)], Outcome.NEWER_HERE, id="a newer deletion notice there"),
+        pytest.param(entered(1, ID_1), None, [], RowOutcome.COPIED, id="not there: copied"),
+        pytest.param(entered(5, ID_5), entered(1, ID_1), [], RowOutcome.COPIED, id="older there: copied"),
+        pytest.param(entered(1, ID_1), entered(1, ID_1), [], RowOutcome.ALREADY_THERE, id="the same there"),
+        pytest.param(entered(1, ID_1, ID_5), entered(1, ID_1), [], RowOutcome.MERGED, id="the same, with less, there"),
+        pytest.param(entered(1, ID_1), entered(5, ID_5, ID_1), [], RowOutcome.NEWER_HERE, id="newer there"),
+        pytest.param(entered(1, ID_1), entered(5, ID_5), [], RowOutcome.MERGED, id="another address since"),
+        pytest.param(entered(1, ID_1), entered(5, ID_5, left=4), [], RowOutcome.TO_REMOVE, id="back with another one"),
+        pytest.param(entered(1, ID_1), gone(5), [], RowOutcome.TO_REMOVE, id="has left since"),
+        pytest.param(entered(1, ID_1), gone(5, ID_1), [], RowOutcome.NEWER_HERE, id="has left since, with everything"),
+        pytest.param(gone(2, ID_1), gone(5), [], RowOutcome.MERGED, id="left before"),
+        pytest.param(gone(5, ID_1), entered(5, ID_5), [], RowOutcome.TO_REMOVE, id="an exit outranks an enter"),
+        pytest.param(entered(1, ID_1), None, [notice(5)], RowOutcome.TO_REMOVE, id="notice after the enter"),
+        pytest.param(entered(5, ID_5), None, [notice(5)], RowOutcome.TO_REMOVE, id="notice at the time of the enter"),
+        pytest.param(
+            entered(5, ID_5), None, [notice(1), notice(9)], RowOutcome.TO_REMOVE, id="the newest notice counts"
+        ),
+        pytest.param(entered(5, ID_1, ID_5), None, [notice(1)], RowOutcome.TO_REMOVE, id="back since the notice"),
+        pytest.param(
+            entered(5, ID_5, left=1, erase_until=1), None, [notice(1)], RowOutcome.COPIED, id="knew the notice"
+        ),
+        pytest.param(gone(5, ID_5), None, [notice(9)], RowOutcome.TO_REMOVE, id="left, then notice"),
+        pytest.param(gone(9, ID_5, erase_until=9), None, [], RowOutcome.TO_REMOVE, id="its erasure may not have ended"),
+        pytest.param(gone(9, erase_until=9), None, [], RowOutcome.COPIED, id="its erasure has ended"),
+        pytest.param(notice(9), None, [notice(9)], RowOutcome.COPIED, id="a deletion notice"),
+        pytest.param(notice(5), notice(9), [notice(9)], RowOutcome.NEWER_HERE, id="a newer deletion notice there"),
     ],
 )
 def test_what_happens_to_a_row(
-    source: MemberState, live: MemberState | None, notices: list[MemberState], expected: Outcome
+    source: MemberState, live: MemberState | None, notices: list[MemberState], expected: RowOutcome
 ) -> None:
     decision = decided(source, live, *notices)
     assert decision.outcome is expected
     assert (decision.state is not None) == (expected in WRITTEN)
-    assert (decision.removal is not None) == (expected is Outcome.TO_REMOVE)
+    assert (decision.removal is not None) == (expected is RowOutcome.TO_REMOVE)
 
 
 def decided(source: MemberState, live: MemberState | None = None, *notices: MemberState) -> Decision:
@@ -88,12 +94,12 @@ def decided(source: MemberState, live: MemberState | None = None, *notices: Memb
 
 def test_an_expired_row_stays_out_even_before_dynamodb_deletes_it() -> None:
     expired = StoredMember(entered(1, ID_1), NOW)
-    assert decide(expired, None, [], TIMING, is_listed=True, now=NOW) == Decision(Outcome.EXPIRED)
+    assert decide(expired, None, [], TIMING, is_listed=True, now=NOW) == Decision(RowOutcome.EXPIRED)
 
 
 def test_a_row_of_an_audience_that_is_not_listed_stays_out() -> None:
     row = StoredMember(entered(1, ID_1), LATER)
-    assert decide(row, None, [], TIMING, is_listed=False, now=NOW) == Decision(Outcome.UNLISTED)
+    assert decide(row, None, [], TIMING, is_listed=False, now=NOW) == Decision(RowOutcome.UNLISTED)
 
 
 def copied(source: MemberState, live: MemberState | None = None, *notices: MemberState) -> MemberState:
@@ -223,7 +229,6 @@ class Table:
 
     rows: dict[Member, MemberState] = field(default_factory=dict)
     fails: dict[Member, TransientError] = field(default_factory=dict)
-    expires_at: int = LATER
 
     @classmethod
     def of(cls, *states: MemberState) -> "Table":
@@ -237,33 +242,29 @@ class Table:
         self.rows |= {state.member: state for state in results if isinstance(state, MemberState)}
         return results
 
-    def deletion_notices(self) -> Iterator[list[StoredMember]]:
-        yield from self._pages([member for member in self.rows if member[0] == EVERY_AUDIENCE])
-
-    def members(self) -> Iterator[list[StoredMember]]:
-        yield from self._pages([member for member in self.rows if member[0] != EVERY_AUDIENCE])
-
-    def _pages(self, members: list[Member]) -> Iterator[list[StoredMember]]:
-        for start in range(0, len(members), 2):
-            yield [StoredMember(self.rows[member], self.expires_at) for member in members[start : start + 2]]
+    def pages(self) -> Iterator[list[StoredMember]]:
+        for is_notice in (True, False):
+            members = [member for member in self.rows if (member[0] == EVERY_AUDIENCE) is is_notice]
+            for some in batched(members, 2, strict=False):
+                yield [StoredMember(self.rows[member], LATER) for member in some]
 
 
-def restore(source: Table, target: Table, *, writes: bool = True, queue: list[str] | None = None) -> RestorationReport:
+def restore(source: Table, target: Table, *, writes: bool = True, queue: list[str] | None = None) -> Outcomes:
     send = ([] if queue is None else queue).extend
-    restoration = Restoration(source, source, target, ["1"], Timings(job=900, late=0), send)
-    return restoration.run(NOW, writes=writes, on_rows=lambda _: None)
+    restoration = Restoration(source.read, target, ["1"], Timings(job=900, late=0), send)
+    return restoration.run(source.pages(), NOW, writes=writes, on_rows=lambda _: None)
 
 
 def test_rows_are_counted_by_audience_and_notices_for_themselves() -> None:
     people = [entered(1, ID_1, person=f"m{number}") for number in range(5)]
     other = entered(1, ID_1, audience="2")
     report = restore(Table.of(*people, other, notice(5, "m1")), Table.of(people[0]))
-    assert report.outcomes == {
-        "1": {Outcome.COPIED: 3, Outcome.ALREADY_THERE: 1, Outcome.TO_REMOVE: 1},
-        "2": {Outcome.UNLISTED: 1},
-        EVERY_AUDIENCE: {Outcome.COPIED: 1},
+    assert report == {
+        "1": {RowOutcome.COPIED: 3, RowOutcome.ALREADY_THERE: 1, RowOutcome.TO_REMOVE: 1},
+        "2": {RowOutcome.UNLISTED: 1},
+        EVERY_AUDIENCE: {RowOutcome.COPIED: 1},
     }
-    assert report.total.total() == 7
+    assert sum(report.values(), Counter()).total() == 7
 
 
 def test_a_notice_that_either_table_has_removes_the_person_and_counts_also_where_nothing_is_written() -> None:
@@ -271,7 +272,7 @@ def test_a_notice_that_either_table_has_removes_the_person_and_counts_also_where
     target, queue = Table.of(notice(5, "b")), list[str]()
     for writes in (False, True):
         report = restore(source, target, writes=writes, queue=queue)
-        assert report.outcomes["1"] == {Outcome.TO_REMOVE: 2}
+        assert report["1"] == {RowOutcome.TO_REMOVE: 2}
         assert [json.loads(body)["replay"] for body in queue] == [True] * writes, "nothing accepted caused it"
     assert [target.rows["1", person].active for person in "ab"] == [(), ()]
 
@@ -284,7 +285,7 @@ def test_a_removal_is_queued_before_the_row_is_written_so_that_a_repeated_run_co
         restore(source, target, queue=queue)
     assert len(queue) == 1
     target.fails.clear()
-    assert restore(source, target, queue=queue).outcomes["1"] == {Outcome.TO_REMOVE: 1}
+    assert restore(source, target, queue=queue)["1"] == {RowOutcome.TO_REMOVE: 1}
     assert len(queue) == 2
 
 
@@ -298,7 +299,7 @@ def test_counting_writes_nothing_and_counts_what_copying_would() -> None:
 def test_a_row_that_changes_meanwhile_is_counted_and_left_alone() -> None:
     target = Table(fails={("1", "m1"): MovedOn("the member has changed meanwhile")})
     report = restore(Table.of(entered(1, ID_1), entered(1, ID_1, person="m2")), target)
-    assert report.outcomes["1"] == {Outcome.CHANGED: 1, Outcome.COPIED: 1}
+    assert report["1"] == {RowOutcome.CHANGED: 1, RowOutcome.COPIED: 1}
     assert target.rows.keys() == {("1", "m2")}
 
 
@@ -308,4 +309,4 @@ def test_a_table_that_fails_ends_the_copying_and_a_second_one_completes_it() -> 
     with pytest.raises(Unavailable):
         restore(source, target)
     target.fails.clear()
-    assert restore(source, target).outcomes["1"] == {Outcome.ALREADY_THERE: 3, Outcome.COPIED: 1}
+    assert restore(source, target)["1"] == {RowOutcome.ALREADY_THERE: 3, RowOutcome.COPIED: 1}

@@ -9,7 +9,7 @@ from audience_sync.amazon_ads.destination import of_data_manager
 from audience_sync.members.erasure import ErasureStep, StepKind
 from audience_sync.members.member_state import MemberState, Timing, removed
 from audience_sync.members.member_step import step
-from audience_sync_cli.moves.removal import GIVEN_UP, WAITING, EndReport, Stage, Upload, removal_of
+from audience_sync_cli.moves.removal import GIVEN_UP, WAITING, EndReport, RemovalUpload, Stage, removal_of
 from audience_sync_cli.moves.transfer import ENDED
 from tests.builders import change
 from tests.contract.worker_stack import GRANTED
@@ -90,5 +90,5 @@ def test_a_report_names_the_uploads_of_the_end_and_nobody_is_in() -> None:
     for state in (replace(removed(OUT, OUT.erase_until), erasure=done), OUT_OF_DATASET):
         report.add(state, ENDED_AT + 2_000, TIMING)
     at = ENDED_AT * 1000
-    assert report.uploads == {Upload("job-1", at, at + 900): 1, Upload("", at, at + 1_000_000): 1}
+    assert report.uploads == {RemovalUpload("job-1", at, at + 900): 1, RemovalUpload("", at, at + 1_000_000): 1}
     assert (report.removed, report.sent_by, report.remaining) == (2, ENDED_AT, 0)

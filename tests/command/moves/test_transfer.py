@@ -12,7 +12,7 @@ from audience_sync.ingest.record_rules import Policy
 from audience_sync.members.member_state import MemberState, Timing
 from audience_sync.members.member_step import step
 from audience_sync.members.membership import Audience, MembershipChange, Version
-from audience_sync_cli.moves.transfer import ENDED, LeftOut, Outcome, Transfer, ending_exit, transfer
+from audience_sync_cli.moves.transfer import ENDED, Effect, LeftOut, Transfer, ending_exit, transfer
 from tests.builders import AUDIENCE, change
 from tests.contract.worker_stack import GRANTED
 
@@ -57,24 +57,24 @@ END = leave(9, message_id=ENDED)
 @pytest.mark.parametrize(
     ("source", "target", "outcome", "sent"),
     [
-        pytest.param([enter(1)], [], Outcome.ENTERS, [(1, "enter")], id="a member"),
-        pytest.param([enter(2)], [enter(1)], Outcome.ENTERS, [(2, "enter")], id="in both, newer in the source"),
-        pytest.param([enter(1), leave(2), enter(3)], [], Outcome.ENTERS, [(2, "exit"), (3, "enter")], id="returned"),
-        pytest.param([enter(1)], [leave(2)], Outcome.THERE, [], id="left the target since"),
-        pytest.param([enter(1)], [enter(1)], Outcome.THERE, [], id="the same"),
-        pytest.param([enter(1), enter(2)], [enter(2)], Outcome.COMPLETED, [(2, "enter")], id="an identity is missing"),
-        pytest.param([enter(1)], [enter(2)], Outcome.COMPLETED, [(2, "enter")], id="newer there, an identity missing"),
-        pytest.param([enter(1)], [leave(1), enter(2)], Outcome.THERE, [], id="the identity is of an earlier life"),
-        pytest.param([enter(1), leave(2)], [enter(1)], Outcome.LEAVES, [(2, "exit")], id="left the source since"),
-        pytest.param([enter(1), leave(2)], [], Outcome.LEFT, [(2, "exit")], id="left: older events must not count"),
-        pytest.param([enter(1), leave(2)], [leave(2)], Outcome.FORGOTTEN, [], id="left both"),
-        pytest.param([enter(1), leave(2)], [enter(3)], Outcome.LEFT, [(2, "exit")], id="left, and entered the target"),
-        pytest.param([enter(1), END], [enter(1)], Outcome.FORGOTTEN, [], id="removed by the end: nobody has left"),
-        pytest.param([enter(1)], [enter(1), END], Outcome.LEFT_OUT, [], id="the target was ended"),
+        pytest.param([enter(1)], [], Effect.ENTERS, [(1, "enter")], id="a member"),
+        pytest.param([enter(2)], [enter(1)], Effect.ENTERS, [(2, "enter")], id="in both, newer in the source"),
+        pytest.param([enter(1), leave(2), enter(3)], [], Effect.ENTERS, [(2, "exit"), (3, "enter")], id="returned"),
+        pytest.param([enter(1)], [leave(2)], Effect.THERE, [], id="left the target since"),
+        pytest.param([enter(1)], [enter(1)], Effect.THERE, [], id="the same"),
+        pytest.param([enter(1), enter(2)], [enter(2)], Effect.COMPLETED, [(2, "enter")], id="an identity is missing"),
+        pytest.param([enter(1)], [enter(2)], Effect.COMPLETED, [(2, "enter")], id="newer there, an identity missing"),
+        pytest.param([enter(1)], [leave(1), enter(2)], Effect.THERE, [], id="the identity is of an earlier life"),
+        pytest.param([enter(1), leave(2)], [enter(1)], Effect.LEAVES, [(2, "exit")], id="left the source since"),
+        pytest.param([enter(1), leave(2)], [], Effect.LEFT, [(2, "exit")], id="left: older events must not count"),
+        pytest.param([enter(1), leave(2)], [leave(2)], Effect.FORGOTTEN, [], id="left both"),
+        pytest.param([enter(1), leave(2)], [enter(3)], Effect.LEFT, [(2, "exit")], id="left, and entered the target"),
+        pytest.param([enter(1), END], [enter(1)], Effect.FORGOTTEN, [], id="removed by the end: nobody has left"),
+        pytest.param([enter(1)], [enter(1), END], Effect.LEFT_OUT, [], id="the target was ended"),
     ],
 )
 def test_a_change_is_sent_only_if_the_target_lacks_it(
-    source: list[MembershipChange], target: list[MembershipChange], outcome: Outcome, sent: list[tuple[int, str]]
+    source: list[MembershipChange], target: list[MembershipChange], outcome: Effect, sent: list[tuple[int, str]]
 ) -> None:
     found = moved(source, target)
     assert found.outcome is outcome
@@ -185,7 +185,7 @@ def test_whatever_the_order_of_live_events_and_the_move_both_end_with_the_same_n
     if source is None or target is None:
         return
     again = transfer(source, target, DATASET, REQUIRE, lapsed_by=0)
-    assert again.outcome in (Outcome.THERE, Outcome.COMPLETED, Outcome.FORGOTTEN)
+    assert again.outcome in (Effect.THERE, Effect.COMPLETED, Effect.FORGOTTEN)
     for each in again.changes:
         target = step(target, [each], now=NOW, timing=Timing(0)).state
     assert {each.key for each in source.active} <= {each.key for each in target.active}

@@ -1,7 +1,5 @@
 """Connecting Amazon, from the consent page to the first access token."""
 
-import base64
-import hashlib
 import socket
 import threading
 import time
@@ -14,14 +12,13 @@ import pytest
 import requests
 
 from audience_sync_cli.errors import NotConfirmed, NotThere, OperatorError, TryLater, WrongUsage
-from audience_sync_cli.screen import Screen, remaining
+from audience_sync_cli.screen import Screen
 from audience_sync_cli.session import Session
 from audience_sync_cli.setup.authorization import Application, AuthorizationRequest, check_redirect_uri, read_answer
-from audience_sync_cli.setup.callback import Listener, page
+from audience_sync_cli.setup.callback import Listener, _Server
 from audience_sync_cli.setup.connect import application, authorize, connect
 from tests.command import browser
 from tests.command.conftest import CLIENT_ID, CLIENT_SECRET, Deployment
-from tests.waiting import wait_until
 
 APP = Application(CLIENT_ID, CLIENT_SECRET)
 
@@ -51,40 +48,16 @@ def test_a_person_who_allows_access_connects_the_stack(
         assert secret not in shown
 
 
-@pytest.mark.parametrize(
-    ("button", "app", "title", "text"),
-    [
-        pytest.param("allow", APP, "Amazon has granted access", "The authorization is stored", id="allowed"),
-        pytest.param("deny", APP, "Access was declined", "Nothing was changed", id="declined"),
-        pytest.param(
-            "allow",
-            Application(CLIENT_ID, "wrong-client-secret"),
-            "Not connected",
-            "does not accept this client id with this secret",
-            id="a wrong client secret",
-        ),
-    ],
-)
-def test_the_browser_shows_what_came_of_it(
-    deployment: Deployment, button: str, app: Application, title: str, text: str
-) -> None:
-    page = _page_after(deployment, button, app)
-    assert f"<h1>{title}</h1>" in page.text
-    assert text in page.text
-    assert "color-scheme: light dark" in page.text
-
-
-def test_the_page_allows_its_own_style_and_nothing_else(deployment: Deployment) -> None:
-    page = _page_after(deployment, "deny", APP)
-    style = page.text.partition("<style>")[2].partition("</style>")[0]
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    policy = page.headers["Content-Security-Policy"]
-    assert policy.startswith(f"default-src 'none'; style-src 'sha256-{digest}';")
-    assert "unsafe" not in policy
-
-
-def test_an_error_on_the_page_cannot_be_markup() -> None:
-    assert "<b>" not in page(OperatorError("a <b>bold</b> claim", "no <i>remedy</i>"))
+def test_the_page_after_consent_loads_nothing_and_points_to_the_terminal() -> None:
+    with closing(Listener(0)) as listener:
+        pages, request = list[requests.Response](), AuthorizationRequest(CLIENT_ID, listener.redirect_uri)
+        address = f"{listener.redirect_uri}?error=access_denied&state={request.state}"
+        asking = threading.Thread(target=lambda: pages.append(requests.get(address, timeout=5)))
+        asking.start()
+        assert listener.wait(request)["error"] == "access_denied"
+        asking.join(5)
+    assert "The terminal shows whether the stack is connected" in pages[0].text
+    assert pages[0].headers["Content-Security-Policy"].startswith("default-src 'none';")
 
 
 def test_another_redirect_uri_implies_pasting(deployment: Deployment) -> None:
@@ -178,9 +151,7 @@ def listener() -> Iterator[Listener]:
 def test_an_answer_to_another_request_is_refused_and_the_wait_goes_on(listener: Listener) -> None:
     request = AuthorizationRequest(CLIENT_ID, listener.redirect_uri)
     with pytest.raises(TryLater, match="No answer") as caught:
-        _while_asking(
-            f"{listener.redirect_uri}?code=stolen&state=guessed", lambda: listener.wait(request, _never, seconds=3)
-        )
+        _while_asking(f"{listener.redirect_uri}?code=stolen&state=guessed", lambda: listener.wait(request, seconds=3))
     assert listener.redirect_uri in caught.value.remedy
 
 
@@ -211,21 +182,17 @@ def test_a_slow_connection_holds_up_neither_the_answer_nor_the_deadline(listener
     address = f"{listener.redirect_uri}?code=ours&state={request.state}"
     with _sending_slowly(listener.redirect_uri):
         with pytest.raises(TryLater):
-            listener.wait(AuthorizationRequest(CLIENT_ID, listener.redirect_uri), _never, seconds=1)
-        _while_asking(address, lambda: listener.wait(request, answers.append), status=200)
+            listener.wait(AuthorizationRequest(CLIENT_ID, listener.redirect_uri), seconds=1)
+        _while_asking(address, lambda: answers.append(listener.wait(request)), status=200)
     assert [each["code"] for each in answers] == ["ours"]
 
 
-def test_only_the_first_of_two_answers_counts(listener: Listener) -> None:
-    answers, request = list[dict[str, str]](), AuthorizationRequest(CLIENT_ID, listener.redirect_uri)
-    address = f"{listener.redirect_uri}?code=ours&state={request.state}"
-
-    def finish(answer: dict[str, str]) -> None:
-        answers.append(answer)
-        assert requests.get(address, timeout=5).status_code == 404
-
-    _while_asking(address, lambda: listener.wait(request, finish), status=200)
-    assert len(answers) == 1
+def test_only_the_first_answer_to_a_request_counts() -> None:
+    server, request = _Server(0), AuthorizationRequest(CLIENT_ID, "http://127.0.0.1:8765/callback")
+    with closing(server.socket):
+        server.expected = request
+        answer = {"code": "ours", "state": request.state}
+        assert [server.accepts(answer) for _ in range(2)] == [True, False]
 
 
 def test_the_wait_for_the_browser_counts_down() -> None:
@@ -233,22 +200,18 @@ def test_the_wait_for_the_browser_counts_down() -> None:
     with closing(Listener(0, count(start=100.0).__next__)) as listener:  # a clock that goes on by a second at each look
         request = AuthorizationRequest(CLIENT_ID, listener.redirect_uri)
         with pytest.raises(TryLater):
-            listener.wait(request, _never, seconds=2.0, on_wait=left.append)
+            listener.wait(request, seconds=2.0, on_wait=left.append)
     assert left == [1.0, 0.0]
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(300.0, "5:00"), (299.4, "4:59"), (65, "1:05"), (0.2, "0:00")])
-def test_a_time_that_is_left_is_shown_in_minutes_and_seconds(seconds: float, text: str) -> None:
-    assert remaining(seconds) == text
-
-
-def test_the_time_that_is_left_is_shown_on_a_terminal(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_a_terminal_shows_the_time_left_in_minutes_and_seconds(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], seconds: float, text: str
 ) -> None:
     monkeypatch.setenv("TTY_COMPATIBLE", "1")  # Rich's way to say that a stream is a terminal
-    with Screen().countdown("waiting") as show_left:
-        show_left(299.0)
-    assert "waiting, 4:59 left" in capsys.readouterr().err
+    with Screen().progress("waiting") as bar:
+        bar.count_down("waiting", seconds)
+    assert f"waiting, {text} left" in capsys.readouterr().err
 
 
 def test_a_port_in_use_is_named() -> None:
@@ -299,24 +262,6 @@ def test_the_client_secret_may_come_from_the_environment(
 ) -> None:
     monkeypatch.setenv("AUDIENCE_SYNC_CLIENT_SECRET", "from-the-environment")
     assert application(deployment.session(), "client-2", ask_again=False).client_secret == "from-the-environment"
-
-
-def _page_after(deployment: Deployment, button: str, app: Application) -> requests.Response:
-    """Return the page that the browser ends at when the person presses a button."""
-    ended: list[requests.Response] = []
-
-    def open_and_answer(address: str) -> bool:
-        ended.append(browser.answer(address, button))
-        return True
-
-    with suppress(OperatorError):
-        authorize(deployment.session(), app, port=0, opener=open_and_answer)
-    (last,) = wait_until(lambda: ended, bool)
-    return last
-
-
-def _never(_: dict[str, str]) -> None:
-    pytest.fail("that was the answer to another request")
 
 
 def _allow(address: str) -> bool:

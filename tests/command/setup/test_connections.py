@@ -3,11 +3,11 @@
 import pytest
 import requests
 
-from audience_sync.amazon_ads.destination import of_connection
+from audience_sync.amazon_ads.destination import Api, of_connection
 from audience_sync.members.membership import Audience
 from audience_sync_cli.errors import NotConfirmed, NotThere, WrongUsage
 from audience_sync_cli.setup.connections import create, delete, list_
-from audience_sync_cli.setup.terms import ACCEPTANCE, accept_terms, readable, show_terms
+from audience_sync_cli.setup.terms import ACCEPTANCES, accept_terms, readable, show_terms
 from tests.command.conftest import Deployment
 
 pytestmark = pytest.mark.usefixtures("connected")
@@ -56,7 +56,7 @@ def test_a_connection_to_nothing_is_refused_here(deployment: Deployment) -> None
         create(deployment.session(), amc_account="account")
 
 
-@pytest.mark.parametrize("typed", ["y", "yes", "", ACCEPTANCE.lower()])
+@pytest.mark.parametrize("typed", ["y", "yes", "", ACCEPTANCES[Api.AUDIENCES].lower()])
 def test_terms_are_accepted_by_the_whole_sentence_only(deployment: Deployment, typed: str) -> None:
     deployment.answers = [typed]
     with pytest.raises(NotConfirmed, match="The text does not match"):
@@ -65,7 +65,7 @@ def test_terms_are_accepted_by_the_whole_sentence_only(deployment: Deployment, t
 
 
 def test_typing_the_sentence_accepts_the_terms(deployment: Deployment) -> None:
-    deployment.answers = [ACCEPTANCE]
+    deployment.answers = [ACCEPTANCES[Api.AUDIENCES]]
     assert "Sandbox text" in deployment.printed(accept_terms).out  # the terms were shown before
     assert deployment.session().amazon.terms().accepted
 
@@ -85,5 +85,5 @@ def test_a_connection_that_is_almost_right_is_suggested(deployment: Deployment) 
 def test_a_wrong_confirmation_of_the_terms_says_that_the_sentence_is_wrong(deployment: Deployment) -> None:
     with pytest.raises(WrongUsage, match="--confirm does not match") as caught:
         accept_terms(deployment.session(), confirm="yes")
-    assert ACCEPTANCE in caught.value.remedy
+    assert ACCEPTANCES[Api.AUDIENCES] in caught.value.remedy
     assert not deployment.session().amazon.terms().accepted

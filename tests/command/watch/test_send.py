@@ -448,7 +448,7 @@ def test_amazon_is_asked_less_often_than_aws(deployment: Deployment) -> None:
 def test_the_exit_code_says_whether_waiting_helps(
     deployment: Deployment, ending: Any, raised: type[AlreadyReported]
 ) -> None:
-    sent = Sent(deployment.session(), b"{}", 0, Answer(200, 0.1, accepted=1))
+    sent = Sent(deployment.session(), b"{}", 0, Answer(200, 0.1, 0.0, ACCEPTED | {"partlyRejected": 0}))
     sent.ends = [End("done", ""), End(ending, "")]
     with pytest.raises(raised) as caught:
         sent.raise_unless_good()
