@@ -44,13 +44,15 @@ PARTS = {
     ),
     "audiences": Part(
         _SETUP,
-        "audiences.command audiences.linking audiences.creation audiences.shares moves.moving moves.ending",
+        "audiences.list_and_show audiences.linking audiences.creation audiences.shares moves.moving moves.ending",
         "Audiences that events may reach, and their state at Amazon.",
     ),
     "connections": Part(_SETUP, "setup.connections", "AMC instances and DSP advertisers that audiences are sent to."),
     "terms": Part(_SETUP, "setup.terms", "The terms of Amazon Marketing Cloud and of Ads Data Manager."),
     "mappings": Part(
-        _SETUP, "mappings.command mappings.trial mappings.versions", "How a Segment event becomes an Amazon record."
+        _SETUP,
+        "mappings.show_and_check mappings.trial mappings.versions",
+        "How a Segment event becomes an Amazon record.",
     ),
     "status": Part(
         _OPERATE,
@@ -98,7 +100,7 @@ PARTS = {
         "members.member members.erasures",
         "Show what is known about one person, erase them, or prove that they are erased.",
     ),
-    "parked": Part(_OPERATE, "parked.command", "Changes that could not be delivered, each with its reason."),
+    "parked": Part(_OPERATE, "parked.parked_commands", "Changes that could not be delivered, each with its reason."),
     "restore-members": Part(
         _OPERATE,
         "members.restore_members",

@@ -48,9 +48,7 @@ class OperatorLog:
     def line(self, command: str, **details: str | int | None) -> Iterator[Line]:
         """Write a line at the end of a block that changes something, even if it fails.
 
-        Args:
-            command: as typed, without minor options.
-            details: some of FIELDS. The block may add results to the yielded line.
+        `command` is as typed, without minor options; `details` are some of FIELDS, to which the block may add results.
         """
         line: Line = dict(details)
         outcome = "done"

@@ -158,10 +158,9 @@ class Session:
         return JsonSecret(self.stack.service("secretsmanager"), self.stack[logical_id], time.monotonic)
 
     def read_or_reset(self, secret: "JsonSecret") -> dict[str, Any]:
-        """Return what a secret holds, to be written back with changes. If it is unreadable, ask, and return nothing.
+        """Return what a secret holds, to be written back with changes; nothing if it is unreadable and may be replaced.
 
-        Raises:
-            NotConfirmed: it is unreadable, and the operator does not want it replaced.
+        Raises NotConfirmed if it may not.
         """
         try:
             return dict(secret.value())

@@ -80,10 +80,9 @@ def wants_json(arguments: Sequence[str]) -> bool:
 
 
 def named_stack(context: typer.Context, note: Callable[[str], None]) -> tuple[str, str | None]:
-    """Return the stack's name and the address of a local one, if that is meant. Options override the environment.
+    """Return the stack's name and the address of a local one, if that is meant. Raises WrongUsage if two are named.
 
-    Raises:
-        WrongUsage: two stacks are named.
+    Options override the environment.
     """
     stack, local = _only_value(context, "stack"), _only_value(context, "local")
     if stack and local:

@@ -8,8 +8,8 @@ from audience_sync.aws.errors import unavailable
 from audience_sync.members.membership import EVERY_AUDIENCE
 from audience_sync_cli.errors import NotThere, WrongUsage
 from audience_sync_cli.members.member import state_facts
-from audience_sync_cli.parked.command import facts_of
 from audience_sync_cli.parked.dead_letters import DeadLetterMessage, DeadLetters
+from audience_sync_cli.parked.parked_commands import facts_of
 from audience_sync_cli.parked.peeking import with_erased
 from audience_sync_cli.reasons import explained
 from audience_sync_cli.screen import moment

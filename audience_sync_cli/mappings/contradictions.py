@@ -21,11 +21,7 @@ _SEPARATORS = "\u2063\u2064"  # invisible: no trigger that a person writes conta
 
 
 def can_hold(trigger: str) -> bool:
-    """Return whether some audience event can fulfil a trigger; True if finding out would take too long.
-
-    Raises:
-        InvalidTrigger: as compile_trigger.
-    """
+    """Return whether some audience event can fulfil a trigger; True if that takes too long. Raises InvalidTrigger."""
     lists = _lists(parse(trigger))
     return any(map(_can_hold, islice(lists, MAX_LISTS))) or next(lists, None) is not None
 

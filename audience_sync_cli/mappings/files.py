@@ -38,11 +38,7 @@ def read_mappings(file: Path) -> Any:
 
 
 def read_event(file: Path) -> Any:
-    """Read a request body from Segment as JSON.
-
-    Raises:
-        WrongUsage: it is not JSON; names line and column, but nothing of the event, which is personal data.
-    """
+    """Read a request body from Segment as JSON. Raises WrongUsage with line and column, and no personal data."""
     text = _text(file)
     try:
         return json.loads(text)

@@ -26,7 +26,7 @@ def looks_of(read: Callable[[dict[str, Any]], object], event: dict[str, Any]) ->
     Each field once, without the objects on the way to it. Empty for a constant.
     """
     looks: list[Look] = []
-    read(_noting(event, "$", looks))
+    read(_recording(event, "$", looks))
     innermost = [
         look
         for look, following in zip_longest(looks, looks[1:])
@@ -62,16 +62,16 @@ class _List(list[Any]):
         return value
 
 
-def _noting(value: Any, path: str, looks: list[Look]) -> Any:
+def _recording(value: Any, path: str, looks: list[Look]) -> Any:
     """Return a copy that records its reads in `looks`."""
     copy: Any
     if isinstance(value, dict):
         copy = _Object(
-            (name, _noting(inner, f"{path}.{name}" if name.isidentifier() else f"{path}['{name}']", looks))
+            (name, _recording(inner, f"{path}.{name}" if name.isidentifier() else f"{path}['{name}']", looks))
             for name, inner in value.items()
         )
     elif isinstance(value, list):
-        copy = _List(_noting(inner, f"{path}[{position}]", looks) for position, inner in enumerate(value))
+        copy = _List(_recording(inner, f"{path}[{position}]", looks) for position, inner in enumerate(value))
     else:
         return value
     copy.path, copy.looks = path, looks

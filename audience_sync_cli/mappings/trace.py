@@ -71,9 +71,7 @@ class _Only:
         """Return the audience."""
         return [self.audience]
 
-    def by_computation_key(self, _: str) -> Sequence[Audience]:
-        """Return the audience."""
-        return [self.audience]
+    by_computation_key = by_id
 
 
 @dataclass(frozen=True, slots=True)

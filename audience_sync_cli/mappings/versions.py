@@ -100,11 +100,7 @@ def kept_version(stored: Stored, version: int | None) -> KeptVersion:
 
 
 def require_effect(mappings: Sequence[Mapping], *, force: bool) -> str:
-    """Reject mappings that would ignore every event, unless forced; return the warning before the question.
-
-    Raises:
-        OperatorError: they would, and are not forced.
-    """
+    """Raise OperatorError for mappings that would ignore every event, unless forced; return a warning in that case."""
     why = why_all_is_ignored(mappings)
     if why and not force:
         raise OperatorError(

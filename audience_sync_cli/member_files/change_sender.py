@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import nullcontext, suppress
 from types import TracebackType
-from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from botocore.exceptions import ClientError
 
@@ -37,13 +37,6 @@ GROUP_BYTES = 3.9 * MAX_MESSAGE_BYTES  # four messages fill a request
 _TEMPORARY = ("Throttling", "ThrottlingException", "RequestThrottled", "RequestLimitExceeded", "KmsThrottled")
 
 
-class ChangeQueue(Protocol):
-    """The change queue."""
-
-    def send(self, bodies: Sequence[str], *, deadline: float) -> None:
-        """Store all bodies. Raises Unavailable unless all are stored."""
-
-
 type CountAccepted = Callable[[Mapping[int, int]], None]  # changes by the epoch second at which they were accepted
 
 
@@ -65,7 +58,7 @@ class ChangeSender:
 
     def __init__(
         self,
-        queue: ChangeQueue,
+        send: Callable[..., None],
         count: CountAccepted,
         clock: Clock,
         on_confirmed: Callable[[int, int], None],
@@ -74,12 +67,13 @@ class ChangeSender:
     ) -> None:
         """Prepare; nothing is sent yet.
 
-        `on_confirmed` is called with a row and the number of newly confirmed changes up to it, `wait_for_room` before
-        each request: it returns when the request may be sent. `note` gets a sentence if changes may be uncounted.
+        `send` stores all bodies by a deadline, or raises Unavailable. `on_confirmed` is called with a row and the count
+        of newly confirmed changes up to it, `wait_for_room` before each request: it returns when the request may be
+        sent. `note` gets a sentence if changes may be uncounted.
         """
         self.confirmed = 0  # changes
         self.messages = 0  # sent
-        self._queue = queue
+        self._send_bodies = send
         self._count = count
         self._clock = clock
         self._on_confirmed = on_confirmed
@@ -146,7 +140,7 @@ class ChangeSender:
         """Send messages, retrying while the queue is throttled or does not answer. Raises Unavailable."""
         for wait in (*WAITS, None):
             try:
-                return self._queue.send(bodies, deadline=self._clock.monotonic() + SEND_TIMEOUT)
+                return self._send_bodies(bodies, deadline=self._clock.monotonic() + SEND_TIMEOUT)
             except Unavailable as error:
                 if wait is None or not _is_temporary(error) or self._is_cut_short(wait):
                     raise
@@ -215,7 +209,7 @@ def sender_for(
         on_confirmed(row, changes)
 
     wait = (lambda: None) if most is None else room_for(queue.waiting, most, clock, note)
-    return ChangeSender(queue, count, clock, confirmed, wait, note)
+    return ChangeSender(queue.send, count, clock, confirmed, wait, note)
 
 
 def _is_temporary(error: Unavailable) -> bool:

@@ -55,7 +55,10 @@ def import_members(
     with members.rows() as rows:
         plan = planned(session, members, rows, known, options, reading)
         _show_plan(session, plan, rows, is_dated=bool(members.path or reading.at))
-        total = _total(session, members)
+        total = None  # of standard input
+        if members.path is not None:
+            with session.screen.progress("counting rows"), members.rows() as all_rows:
+                total = all_rows.count()
         if options.dry_run:
             _check(session, plan, rows, options, total)
         else:
@@ -76,13 +79,6 @@ def _show_plan(session: Session, plan: Plan, rows: Rows, *, is_dated: bool) -> N
     )
     screen.say("")
     show_columns(screen, rows.columns, plan.reading.columns)
-
-
-def _total(session: Session, file: MemberFile) -> int | None:
-    if file.path is None:
-        return None
-    with session.screen.progress("counting rows"), file.rows() as rows:
-        return rows.count()
 
 
 def _confirm(session: Session, plan: Plan, total: int | None) -> None:

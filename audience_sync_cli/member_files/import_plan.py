@@ -9,7 +9,7 @@ import typer
 from audience_sync.ingest.record_rules import Policy
 from audience_sync.members.membership import Audience
 from audience_sync_cli.errors import WrongUsage
-from audience_sync_cli.member_files.import_state import ImportState, Progress, state_folder
+from audience_sync_cli.member_files.import_state import ImportState, Progress
 from audience_sync_cli.member_files.member_file import MemberFile, Rows
 from audience_sync_cli.member_files.options import FileOptions, require_remembered_exits
 from audience_sync_cli.member_files.queue_room import MAX_WAITING
@@ -82,7 +82,7 @@ def planned(
         raise WrongUsage("Standard input cannot be resumed.", "Send all of it again; repeating rows is safe.")
     if content is not None:
         digest = how.digest(content, policy)
-        state = ImportState.of(state_folder(), session.stack.name, audience.audience_id, digest)
+        state = ImportState.of(session.stack.name, audience.audience_id, digest)
         begun = state.load()
     if options.resume:
         at = _time_of_interrupted(begun, at if reading.at else None)

@@ -7,7 +7,7 @@ from audience_sync.fields import IDENTIFIERS
 from audience_sync.members.membership import MembershipChange
 from audience_sync_cli.member_files.import_run import Previewed, Report
 from audience_sync_cli.member_files.repeated_ids import show_repeated
-from audience_sync_cli.member_files.row_changes import REMEDIES, LeftOut, RowChanges
+from audience_sync_cli.member_files.row_changes import REMEDIES, RowChanges
 from audience_sync_cli.screen import Screen, counted
 from audience_sync_cli.session import Session
 
@@ -29,7 +29,7 @@ def show_preview(screen: Screen, changes: RowChanges, first: Sequence[Previewed]
     screen.say("")
     screen.table(
         ("row", "member", "identifiers", "becomes"),
-        [(each.row, _member(changes.fields, each), _masked(changes.fields, each), _outcome(each)) for each in first],
+        [_preview(changes.fields, each) for each in first],
     )
 
 
@@ -95,27 +95,14 @@ def mask(value: Any) -> str:
     return "hashed" if len(text) == _DIGEST else f"{text[:1]}***"
 
 
-def _given(fields: Sequence[str], previewed: Previewed) -> dict[str, Any]:
-    pairs = zip(fields, previewed.values or (), strict=False)
-    return {name: value for name, value in pairs if value not in (None, "")}
-
-
-def _member(fields: Sequence[str], previewed: Previewed) -> str:
-    """Return the id as Amazon would receive it. An invalid one is masked: it may be an e-mail address."""
-    outcome = previewed.outcome
-    if member := outcome.member[1] if isinstance(outcome, MembershipChange) else outcome.member:
-        return member
-    given = _given(fields, previewed)
-    return mask(given["external_user_id"]) if "external_user_id" in given else ""
-
-
-def _masked(fields: Sequence[str], previewed: Previewed) -> str:
-    return ", ".join(f"{name} {mask(value)}" for name, value in _given(fields, previewed).items() if name in _NAMES)
-
-
-def _outcome(previewed: Previewed) -> str:
-    outcome = previewed.outcome
-    if isinstance(outcome, LeftOut):
-        return "an exit from every audience: consent denied" if outcome.exit else f"left out: {outcome.reason}"
-    found = sum(len(identity) for identity in outcome.record["hashedPII"])
-    return "an exit" if outcome.exits else f"an enter with {counted(found, 'identifier')}"
+def _preview(fields: Sequence[str], previewed: Previewed) -> tuple[int, str, str, str]:
+    """Return the member's id as Amazon would receive it, an invalid one masked, since it may be an e-mail address."""
+    outcome, pairs = previewed.outcome, zip(fields, previewed.values or (), strict=False)
+    given = {name: mask(value) for name, value in pairs if value not in (None, "")}
+    masked = ", ".join(f"{name} {value}" for name, value in given.items() if name in _NAMES)
+    if isinstance(outcome, MembershipChange):
+        found = sum(len(identity) for identity in outcome.record["hashedPII"])
+        becomes = "an exit" if outcome.exits else f"an enter with {counted(found, 'identifier')}"
+        return previewed.row, outcome.member[1], masked, becomes
+    becomes = "an exit from every audience: consent denied" if outcome.exit else f"left out: {outcome.reason}"
+    return previewed.row, outcome.member or given.get("external_user_id", ""), masked, becomes

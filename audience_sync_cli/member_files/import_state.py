@@ -23,10 +23,14 @@ class ImportState:
     path: Path
 
     @classmethod
-    def of(cls, folder: Path, *parts: str) -> "ImportState":
-        """Find the state of an import by its stack, its audience, and the digests of its file and options."""
+    def of(cls, *parts: str) -> "ImportState":
+        """Find the state of an import by its stack, its audience, and the digest of its file and options.
+
+        The folder is that of the XDG Base Directory Specification.
+        """
         name = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
-        return cls(folder / f"{name}.json")
+        base = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
+        return cls(Path(base).expanduser() / "audience-sync" / "imports" / f"{name}.json")
 
     def load(self) -> Progress | None:
         """Return the progress of an interrupted run; None if there was none or its file is unreadable."""
@@ -48,9 +52,3 @@ class ImportState:
         """Delete the state of a complete import."""
         with suppress(OSError):
             self.path.unlink(missing_ok=True)
-
-
-def state_folder() -> Path:
-    """Return the folder for the operator's state, by the XDG Base Directory Specification."""
-    base = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
-    return Path(base).expanduser() / "audience-sync" / "imports"

@@ -67,8 +67,7 @@ class FileOptions:
     def time(self, session: Session, file: MemberFile, *, sends: bool = True) -> int:
         """Return the time of the file, in epoch milliseconds; the present if nothing is sent and no time is known.
 
-        Raises:
-            WrongUsage: the time is missing, in the future, or too long ago.
+        Raises WrongUsage if it is missing, in the future, or too long ago.
         """
         now = session.now() * 1000
         given = read_time(self.at, session.now())

@@ -29,10 +29,9 @@ class MemberCount:
 def member_counts(
     scan: MembershipScan, audiences: Sequence[Audience], on_rows: Callable[[int], None]
 ) -> list[MemberCount]:
-    """Count members by reading every row, at half a read unit for 4 KB. `on_rows` gets the rows of each page.
+    """Count members by reading every row, at half a read unit for 4 KB. Raises Unavailable.
 
-    Raises:
-        Unavailable: the table does not answer.
+    `on_rows` gets the number of rows of each page.
     """
     counts = []
     for audience in audiences:

@@ -63,15 +63,10 @@ def decide(
     is_listed: bool,
     now: int,
 ) -> Decision:
-    """Decide about one row of the older table.
+    """Decide about one row of the older table; `live` is the row of the member in the membership table.
 
-    Args:
-        stored: the row.
-        live: the same member in the membership table.
-        notices: those about the person, in either table. A deletion notice itself counts as listed.
-        timing: how long Amazon may take.
-        is_listed: whether the audience is listed or unlinked.
-        now: epoch seconds.
+    `notices` are those about the person, in either table. `is_listed` also holds for unlinked audiences, and for a
+    deletion notice itself. `now` is in epoch seconds.
     """
     source = stored.state
     if not is_listed:
@@ -86,7 +81,7 @@ def decide(
         outcome = RowOutcome.MERGED
     notice = max(notices, key=lambda state: state.version, default=None)
     if notice and not restored.reflects(notice.version, is_dataset=not has_jobs(restored.newest.destination)):
-        restored, removal = _left_with(notice, restored, now, timing), replace(notice.newest, erase=True)
+        restored, removal = _after_notice(notice, restored, now, timing), replace(notice.newest, erase=True)
     elif _owes_removal(restored, source, live, timing):
         exit_ = restored.removal()  # the worker finds its identities in the row
         removal = replace(exit_, record=exit_.record | {"hashedPII": []}, named_at=())
@@ -125,7 +120,7 @@ def _merged(source: MemberState, live: MemberState, timing: Timing) -> MemberSta
     )
 
 
-def _left_with(notice: MemberState, state: MemberState, now: int, timing: Timing) -> MemberState:
+def _after_notice(notice: MemberState, state: MemberState, now: int, timing: Timing) -> MemberState:
     """Return the state of a member who has left with a deletion notice, which the worker still has to spread."""
     destination = state.newest.destination
     record = exit_record(notice.newest.record, destination)
@@ -177,14 +172,9 @@ class Restoration:
     def run(
         self, pages: Iterable[Sequence[StoredMember]], now: float, *, writes: bool, on_rows: Callable[[int], None]
     ) -> Outcomes:
-        """Copy every row that may come back, or only count them.
+        """Copy every row that may come back, or only count them. `on_rows` gets the number of rows of each page.
 
-        Args:
-            pages: the rows of the older table, deletion notices first: if this is cut off, the members restored by then
-                can be checked against them.
-            now: epoch seconds.
-            writes: whether to copy.
-            on_rows: gets the number of rows of each page.
+        Deletion notices come first: if this is cut off, the members restored by then can be checked against them.
 
         Raises:
             Unavailable: a table or the queue does not answer. Copied rows stay.

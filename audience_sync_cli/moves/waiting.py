@@ -45,15 +45,10 @@ def wait_for_earlier_changes(session: Session) -> int:
 
 
 def outstanding(session: Session, until: float, since: float | None = None) -> int:
-    """Return the number of changes accepted by the minute of `until`, epoch seconds, and not completed.
+    """Return the number of changes accepted by the minute of `until`, and not completed. Raises Unavailable.
 
-    Args:
-        session: of the command.
-        until: epoch seconds.
-        since: epoch seconds; by default a week before `until`: no change waits longer.
-
-    CloudWatch shows completed changes a minute or two late, and minutes for two weeks. A local stack counts messages.
-    Raises Unavailable.
+    Since a week before, by default: no change waits longer. Both in epoch seconds. CloudWatch shows completed changes a
+    minute or two late, and minutes for two weeks. A local stack counts messages.
     """
     from audience_sync_cli.state.counts import depth  # noqa: PLC0415 - loads boto3
 

@@ -87,11 +87,7 @@ class Drop:
 
 
 def process_dead_letters(session: Session, action: Redrive | Drop) -> str:
-    """Run an action over the dead letter queue once, and log it.
-
-    Returns:
-        Why some messages could not be read, which is also printed; empty if all were.
-    """
+    """Run an action over the dead letter queue once, log it, and return why some messages could not be read, if any."""
     dead_letters = DeadLetters.of(session.stack)
     with (
         session.log.line(action.command, deadLetters=0) as line,

@@ -12,7 +12,7 @@ from audience_sync.reasons import DEFERRED, Reason
 from audience_sync_cli.report.finding import Check, Finding, State
 from audience_sync_cli.report.readings import StackReadings
 from audience_sync_cli.screen import counted, moment
-from audience_sync_cli.setup.keys import Kind, is_strong
+from audience_sync_cli.setup.keys import KeyKind, is_strong
 from audience_sync_cli.state.blockers import RECENT, Blocker
 from audience_sync_cli.state.counts import depth
 from audience_sync_cli.times import DAY
@@ -27,10 +27,10 @@ LATER_FUNCTIONS = ("AudiencesFunction", "JobsFunction", "RenewFunction", "AuditF
 def keys(readings: StackReadings) -> Iterator[Finding]:
     """Check Segment's keys, the event key first."""
     stored = readings.ingest_secret
-    without_key: dict[Kind, tuple[State, str]] = {
-        Kind.EVENT: ("problem", "every event is refused"),
-        Kind.AUDIENCE: ("note", "Segment cannot create audiences"),
-        Kind.SIGNING: ("note", "signatures are not used; the event key suffices"),
+    without_key: dict[KeyKind, tuple[State, str]] = {
+        KeyKind.EVENT: ("problem", "every event is refused"),
+        KeyKind.AUDIENCE: ("note", "Segment cannot create audiences"),
+        KeyKind.SIGNING: ("note", "signatures are not used; the event key suffices"),
     }
     for kind, (state, effect) in without_key.items():
         value = stored.get(kind.current)
@@ -40,12 +40,12 @@ def keys(readings: StackReadings) -> Iterator[Finding]:
         else:
             found = "too weak, not accepted" if value else f"not set: {effect}"
             yield Finding("problem" if value else state, found, f"audience-sync keys rotate {kind}", kind.label)
-    for kind in (Kind.EVENT, Kind.AUDIENCE):
+    for kind in (KeyKind.EVENT, KeyKind.AUDIENCE):
         for entry, source in source_entries(stored, kind.current).items():
             yield from _expiry(kind, source, StoredKey.from_json(stored[entry]), readings.now)
 
 
-def _expiry(kind: Kind, source: str, key: StoredKey, now: float) -> Iterator[Finding]:
+def _expiry(kind: KeyKind, source: str, key: StoredKey, now: float) -> Iterator[Finding]:
     """Report a source's key that is refused because it expired, or will be soon."""
     name, left = f"{kind.label} of {source}", key.days_left(now)
     remove = f"audience-sync keys remove {kind} {source}"

@@ -59,12 +59,7 @@ class AuthorizationRequest:
         return hmac.compare_digest(answer.get("state", "").encode(), self.state.encode())
 
     def code(self, answer: dict[str, str]) -> str:
-        """Return the code from an answer.
-
-        Raises:
-            OperatorError: the answer belongs to another request, or holds no code.
-            NotConfirmed: access was declined.
-        """
+        """Return the code from an answer to this request. Raises OperatorError, NotConfirmed if access was declined."""
         if not self.is_answered_by(answer):
             raise OperatorError("The answer belongs to another request.", "Start again, and use only the latest page.")
         if answer.get("error") == "access_denied":
@@ -104,11 +99,9 @@ def check_redirect_uri(text: str) -> None:
 def refresh_token(
     http: requests.Session, token_url: str, application: Application, request: AuthorizationRequest, code: str
 ) -> str:
-    """Exchange a code for a refresh token. Never retries, because a code works once.
+    """Exchange a code for a refresh token. Raises OperatorError, NotThere, TryLater.
 
-    Raises:
-        OperatorError, NotThere: Amazon refuses; the error has the remedy.
-        TryLater: Amazon does not answer.
+    Never retries, because a code works once.
     """
     form = {
         "grant_type": "authorization_code",

@@ -12,7 +12,7 @@ from audience_sync_cli.command_line.usage import did_you_mean, shown
 from audience_sync_cli.errors import NotThere, OperatorError, WrongUsage
 from audience_sync_cli.session import Session, command
 from audience_sync_cli.setup.expiry import expiry_json
-from audience_sync_cli.setup.keys import NEXT, Kind, new_value, value_json
+from audience_sync_cli.setup.keys import NEXT, KeyKind, new_value, value_json
 
 app = typer.Typer()
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")  # it is part of log lines
@@ -49,7 +49,7 @@ def add(
     if not _NAME.fullmatch(source):
         raise WrongUsage("SOURCE must be 1 to 40 lowercase letters, digits and -.", "For instance: emea-web.")
     expires_on = _last_day(expires, session.now())
-    secret, of_kind = session.secret("IngestSecret"), Kind(kind.value)
+    secret, of_kind = session.secret("IngestSecret"), KeyKind(kind.value)
     stored, entry = session.read_or_reset(secret), source_entry(of_kind.current, source)
     if stored.get(entry):
         raise OperatorError(f"{source} already has an {of_kind.label}.", "Choose another name, or remove it first.")
@@ -68,7 +68,7 @@ def add(
 @command(app, "remove", "keys remove event emea-web", asks=True)
 def remove(session: Session, kind: _KIND, source: _SOURCE) -> None:
     """End the key of one source. Requests that still use it are rejected."""
-    secret, of_kind = session.secret("IngestSecret"), Kind(kind.value)
+    secret, of_kind = session.secret("IngestSecret"), KeyKind(kind.value)
     stored = session.read_or_reset(secret)
     sources = source_entries(stored, of_kind.current)
     entry = source_entry(of_kind.current, source)

@@ -85,8 +85,7 @@ class Following:
     def run(self, timeout: float, on_look: Callable[[], None] = lambda: None) -> list[End]:
         """Follow until every change has ended, or for `timeout` seconds. `on_look` is called before each pause.
 
-        Raises:
-            AudienceSyncError: a service that is needed to follow refuses. Temporary errors are retried.
+        Temporary errors are retried. Raises AudienceSyncError.
         """
         while True:
             try:

@@ -11,7 +11,7 @@ from audience_sync.aws.audience_listing import AudienceListing
 from audience_sync.ingest.intake import IntakeResult, changes_from, compiled
 from audience_sync_cli.errors import OperatorError, TryLater
 from audience_sync_cli.session import Session
-from audience_sync_cli.setup.keys import Kind, is_strong
+from audience_sync_cli.setup.keys import KeyKind, is_strong
 
 TIMEOUT = 15.0  # seconds; Segment itself gives up after about five
 _REFUSALS = {  # status: sentence, remedy
@@ -37,13 +37,8 @@ class Answer(NamedTuple):
 
 
 def post(session: Session, body: bytes) -> Answer:
-    """Post a body to /v1/events with the stack's event key.
-
-    Raises:
-        OperatorError: there is no event key, or the stack rejects the body.
-        TryLater: the stack does not answer, or is throttling.
-    """
-    key = session.secret("IngestSecret").value().get(Kind.EVENT.current)
+    """Post a body to /v1/events with the stack's event key. Raises OperatorError, TryLater."""
+    key = session.secret("IngestSecret").value().get(KeyKind.EVENT.current)
     if not is_strong(key):
         raise OperatorError("The stack has no usable event key.", "Create one: `audience-sync keys rotate event`.")
     headers = {"authorization": f"Bearer {key}", "content-type": "application/json"}
@@ -87,11 +82,7 @@ def _refused(status: int, found: Any) -> OperatorError:
 
 
 def stated(session: Session, body: bytes) -> IntakeResult:
-    """Return the changes that the stack's mappings and audiences make of a body. Sends nothing.
-
-    Raises:
-        InvalidRequest, InvalidMapping: the body or the stored mappings are unusable.
-    """
+    """Return what the stack's mappings and audiences make of a body, unsent. Raises InvalidRequest, InvalidMapping."""
     return changes_from(
         body,
         mappings=compiled(session.audiences.mappings()),

@@ -75,7 +75,10 @@ def rejections(
     if found:
         screen.table(
             ("reason", "events", "share", "means", "what to do"),
-            [(each.reason, each.events, _percent(each.events, received), *explained(each.reason)) for each in found],
+            [
+                (each.reason, each.events, f"{_share(each.events, received):.1%}", *explained(each.reason))
+                for each in found
+            ],
         )
         screen.say("Sample message ids, to find the events in Segment:")
         screen.table(("reason", "message id"), [(each.reason, one) for each in found for one in each.message_ids])
@@ -127,7 +130,3 @@ def _received(session: Session, begin: float, now: float) -> int:
 
 def _share(part: int, whole: int) -> float:
     return round(part / whole, 4) if whole else 0.0
-
-
-def _percent(part: int, whole: int) -> str:
-    return f"{100 * _share(part, whole):.1f}%"

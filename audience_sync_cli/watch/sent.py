@@ -117,12 +117,7 @@ class Sent:
         return bool(self._answer.counts["rejected"] or self._answer.counts["partlyRejected"])
 
     def raise_unless_good(self) -> None:
-        """Set the exit code.
-
-        Raises:
-            AlreadyReported: an audience rejects an event, or a change is parked, rejected or blocked.
-            ReportedAsUnfinished: a change is still on its way.
-        """
+        """Raise AlreadyReported if anything is rejected, parked or blocked, ReportedAsUnfinished if it is under way."""
         left = [end for end in self.ends if not end.is_good]
         if self._is_rejected or any(end.ending != "timeout" for end in left):
             raise AlreadyReported

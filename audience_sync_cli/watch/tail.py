@@ -67,12 +67,9 @@ def tail(
 def batches(
     follower: Follower, pause: Callable[[], None], note: Callable[[str], None], *, once: bool
 ) -> Iterator[list[LogLine]]:
-    """Yield new entries, again and again with pauses, or once.
+    """Yield new entries, again and again with pauses, or once. Raises AudienceSyncError, also if the first check fails.
 
-    `note` gets a sentence about a temporary error; the next check returns the entries of the failed one.
-
-    Raises:
-        AudienceSyncError: a permanent error, or the first check fails.
+    `note` gets a sentence about a later, temporary error; the next check returns the entries of the failed one.
     """
     has_read = False
     while True:

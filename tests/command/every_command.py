@@ -37,49 +37,48 @@ EVENT = Path(__file__).parents[2] / "events/segment/01-track-entered-full-pii.js
 REJECTED = EVENT.with_name("08-track-email-as-userid.json")
 DATASET, SHARE = "in_a_dataset", "advertiser=ENTITY1,marketplace=US"
 SESSION = f"""
-keys rotate event --yes
-keys rotate audience --reveal
+keys rotate event --yes  # logs key=event
+keys rotate audience --reveal  # logs key=audience
 keys show
-keys add event emea --expires 9999-12-31 --reveal
+keys add event emea --expires 9999-12-31 --reveal  # logs key=event source=emea
 keys show event --reveal
-keys remove event emea --yes
-keys retire event --yes
-connect --port 0
+keys remove event emea --yes  # logs key=event source=emea
+keys retire event --yes  # logs key=event
+connect --port 0  # logs
 test
-audiences create "Big spenders" --advertiser 590071284455661234 --country US --key big_spenders --ttl-days 30
-audiences create "Big spenders" --advertiser 590071284455661234 --country US --key big_spenders --ttl-days 7
-audiences create "In a dataset" --api data-manager --country DE --key {DATASET} --id-retention --share {SHARE}
-audiences link {{dataset}} --api data-manager
-audiences link {AUDIENCE.audience_id} --key lapsed_premium_buyers --country US
+audiences create "Big spenders" --advertiser 590071284455661234 --country US --key big_spenders --ttl-days 30  # logs
+audiences create "Big spenders" --advertiser 590071284455661234 --country US --key big_spenders --ttl-days 7  # logs
+audiences create "In a dataset" --api data-manager --country DE --key {DATASET} --id-retention --share {SHARE}  # logs
+audiences link {{dataset}} --api data-manager  # logs
+audiences link {AUDIENCE.audience_id} --key lapsed_premium_buyers --country US  # logs audienceId={AUDIENCE.audience_id}
 audiences list
 audiences show lapsed_premium_buyers
-audiences update big_spenders --renew
-connections create --amc-instance amc-1
+audiences update big_spenders --renew  # logs
+connections create --amc-instance amc-1  # logs
 connections list
-audiences create "With a fee" --connection {{connection}} --country US --cpm-cents 5 --currency USD --dsp
-connections delete {{connection}} --yes
+audiences create "With a fee" --connection {{connection}} --country US --cpm-cents 5 --currency USD --dsp  # logs
+connections delete {{connection}} --yes  # logs
 terms show --text
-terms accept --confirm '{ACCEPTANCES[Api.AUDIENCES]}'
+terms accept --confirm '{ACCEPTANCES[Api.AUDIENCES]}'  # logs
 terms show --api data-manager --text
 terms accept --api data-manager --confirm '{ACCEPTANCES[Api.DATA_MANAGER]}'
 audiences show {DATASET}
 audiences shares {DATASET}
-audiences share {DATASET} amc=amc1a2b,marketplace=DE
-audiences unshare {DATASET} {{share}} --yes
+audiences share {DATASET} amc=amc1a2b,marketplace=DE  # logs
+audiences unshare {DATASET} {{share}} --yes  # logs
 mappings show
 mappings check {{mappings}} --event {EVENT}
-mappings apply {{mappings}} --yes
-mappings reset --yes
-mappings revert 1 --yes
+mappings apply {{mappings}} --yes  # logs version=1 mappings=1
+mappings reset --yes  # logs version=2 mappings=1
+mappings revert 1 --yes  # logs version=3 mappings=1
 mappings try {EVENT} --explain
 mappings try {REJECTED}
-send --sample track --audience lapsed_premium_buyers
+send --sample track --audience lapsed_premium_buyers  # logs events=0
 dashboard
 import {{members}} lapsed_premium_buyers --dry-run
-import {{members}} lapsed_premium_buyers --max-waiting 1000 --yes
-compare {{members}} lapsed_premium_buyers --repair --yes
+import {{members}} lapsed_premium_buyers --max-waiting 1000 --yes  # logs audienceId={AUDIENCE.audience_id} changes=1
+compare {{members}} lapsed_premium_buyers --repair --yes  # logs audienceId={AUDIENCE.audience_id} changes=1
 diagnose lapsed_premium_buyers
-audiences show lapsed_premium_buyers --history
 rejections
 tail --no-follow
 member show lapsed_premium_buyers m1
@@ -89,26 +88,26 @@ status
 tail --no-follow --audience {DATASET}
 parked list
 parked show {{message}}
-parked acknowledge --reason request_rejected --note 'terms are with legal'
+parked acknowledge --reason request_rejected --note 'terms are with legal'  # logs
 parked redrive --dry-run
-parked redrive --member m1
+parked redrive --member m1  # logs deadLetters=1
 parked drop --all --dry-run
-parked drop --all --yes
-member erase m1 --yes
+parked drop --all --yes  # logs deadLetters=2
+member erase m1 --yes  # logs audiences=1
 member erasure m5
 member erasures --all
-member close-erasure m5 --note removed --yes
+member close-erasure m5 --note removed --yes  # logs
 status
 status --members --hours 3
-restore-members restored --since 1h --yes
+restore-members restored --since 1h --yes  # logs rows=1
 audiences move lapsed_premium_buyers --to data-manager --share {SHARE} --dry-run
-audiences move lapsed_premium_buyers --to data-manager --share {SHARE} --yes
-audiences end {AUDIENCE.audience_id} --no-wait --yes
-audiences end {DATASET} --yes
-audiences unlink big_spenders --yes
+audiences move lapsed_premium_buyers --to data-manager --share {SHARE} --yes  # logs audienceId={AUDIENCE.audience_id}
+audiences end {AUDIENCE.audience_id} --no-wait --yes  # logs
+audiences end {DATASET} --yes  # logs changes=0
+audiences unlink big_spenders --yes  # logs
 operator-log
 audiences list --unlinked
-"""  # one command a line; later ones use what earlier ones print
+"""  # one command a line, with the details of its line in the operator log; later ones use what earlier ones print
 
 
 class Call(NamedTuple):
@@ -127,6 +126,7 @@ class Ran:
     documents: list[Any]  # that it printed
     calls: set[Call]  # of AWS
     logged: list[dict[str, Any]]  # its lines in the operator log
+    details: dict[str, str] | None  # that the line must have; None if the command logs nothing
 
 
 def rejecting_gateway() -> web.Application:
@@ -194,16 +194,18 @@ def _run(deployment: Deployment, folder: Path) -> Iterator[Ran]:
     )
     calls = aws_calls(deployment)
     logged = 0
-    for line in SESSION.strip().splitlines():
-        words = shlex.split(line.format_map(known))
+    for each in SESSION.strip().splitlines():
+        line, logs, details = each.format_map(known).partition("  # logs")
+        words = shlex.split(line)
         calls.clear()
         document = printed("--json", *words)
         assert "error" not in document, line
         command = " ".join(words[:2] if hasattr(load(words[0]), "commands") else words[:1])
         log = deployment.logs.filter("OperatorLogGroup", 0, None)["events"]
-        lines = [json.loads(each["message"]) for each in log[logged:]]
+        lines = [json.loads(entry["message"]) for entry in log[logged:]]
         logged = len(log)
-        yield Ran(command, document if command == "tail" else [document], set(calls), lines)
+        expected = dict(pair.split("=") for pair in details.split()) if logs else None
+        yield Ran(command, document if command == "tail" else [document], set(calls), lines, expected)
         match line:
             case "mappings show":
                 document["mappings"][0]["name"] = "Another name"

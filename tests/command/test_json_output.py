@@ -17,7 +17,7 @@ NOT_SHOWN = {
     "stopped",  # more dead letters than a test can make
     "namedAt",  # identities of several events
     "stalledSince",  # tests/command/health/test_status_waiting.py
-    *("endToEnd", "ending", "entered", "nextTry", "recorded", "sentence"),  # tests/e2e/test_send.py
+    *("endToEnd", "ending", "entered", "matchRate", "nextTry", "recorded", "sentence"),  # tests/e2e/test_send.py
 }
 
 
@@ -62,17 +62,12 @@ def test_errors_are_as_documented() -> None:
     assert codes == [code for code in EXIT_CODES if code not in (0, 130)]
 
 
-@pytest.mark.parametrize(
-    ("milliseconds", "text"),
-    [
-        pytest.param(1_772_615_722_118, "2026-03-04T09:15:22.118Z", id="with milliseconds"),
-        pytest.param(1_772_615_722_000, "2026-03-04T09:15:22.000Z", id="a whole second"),
-        pytest.param(0, "1970-01-01T00:00:00.000Z", id="the beginning"),
-        pytest.param(None, None, id="not known"),
-    ],
-)
-def test_a_time_is_a_text_in_utc(milliseconds: int | None, text: str | None) -> None:
-    assert iso_time(milliseconds) == text
+def test_a_time_is_a_text_in_utc() -> None:
+    assert [iso_time(each) for each in (1_772_615_722_118, 0, None)] == [
+        "2026-03-04T09:15:22.118Z",
+        "1970-01-01T00:00:00.000Z",
+        None,
+    ]
 
 
 def _field_names(value: Any) -> Iterator[str]:

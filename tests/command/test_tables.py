@@ -10,11 +10,11 @@ from rich.console import Console
 from rich.text import Text
 
 from audience_sync.amazon_ads.destination import of_connection
-from audience_sync_cli.audiences import command as audiences
+from audience_sync_cli.audiences import list_and_show as audiences
 from audience_sync_cli.health import status
 from audience_sync_cli.members import member
-from audience_sync_cli.parked import command as parked
-from audience_sync_cli.parked.command import Filter
+from audience_sync_cli.parked import parked_commands as parked
+from audience_sync_cli.parked.parked_commands import Filter
 from audience_sync_cli.screen import Screen
 from audience_sync_cli.session import Session
 from audience_sync_cli.tables import laid_out

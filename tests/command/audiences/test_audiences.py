@@ -7,11 +7,11 @@ import pytest
 
 from audience_sync.amazon_ads.destination import of_changes, of_connection
 from audience_sync.aws.audience_table import VERSION_KEY
-from audience_sync.errors import InvalidAudience, InvalidMessage, NotFound
+from audience_sync.errors import InvalidMessage, NotFound
 from audience_sync.members.membership import Destination
-from audience_sync_cli.audiences.command import list_, show
 from audience_sync_cli.audiences.creation import Settings, create, update
 from audience_sync_cli.audiences.linking import link, unlink
+from audience_sync_cli.audiences.list_and_show import list_, show
 from audience_sync_cli.audiences.options import Choices, NewTarget, Target
 from audience_sync_cli.errors import NotConfirmed, NotThere, OperatorError, WrongUsage
 from tests.aws_fixtures import AUDIENCE
@@ -60,25 +60,6 @@ def test_what_was_linked_without_a_target_is_not_created_a_second_time(deploymen
     shown = deployment.json(create, "Lapsed premium buyers", ADVERTISER, Settings(), "US", external_id=external_id)
     assert (shown["audienceId"], shown["created"]) == (AUDIENCE.audience_id, False)
     assert len(deployment.session().audiences.all()) == 1
-
-
-@pytest.mark.parametrize(
-    ("target", "dsp", "at_fault"),
-    [
-        pytest.param(Target("590071284455661234", "c-1"), None, "advertiserId, connectionId", id="both"),
-        pytest.param(Target(advertiser="ENTITY123"), None, "advertiserId", id="an advertiser that is no number"),
-        pytest.param(Target(advertiser="5.9e17"), None, "advertiserId", id="an advertiser that was rounded"),
-        pytest.param(Target(connection="c" * 257), None, "connectionId", id="a connection too long"),
-        pytest.param(ADVERTISER, True, "dsp", id="an advertiser's, which has no choice"),
-    ],
-)
-def test_a_target_is_linked_by_the_rules_it_is_created_by(
-    deployment: Deployment, target: Target, dsp: bool | None, at_fault: str
-) -> None:
-    with pytest.raises(InvalidAudience) as caught:
-        link(deployment.session(), AUDIENCE.audience_id, target, choices=Choices(dsp=dsp))
-    assert [fault.field for fault in caught.value.faults] == [at_fault]
-    assert deployment.session().audiences.all() == []
 
 
 def test_another_target_takes_the_place_of_the_one_before(deployment: Deployment) -> None:

@@ -8,9 +8,9 @@ import requests
 
 from audience_sync.amazon_ads.destination import Api, of_data_manager
 from audience_sync.errors import NotFound
-from audience_sync_cli.audiences.command import list_, show
 from audience_sync_cli.audiences.creation import Settings, create, update
 from audience_sync_cli.audiences.linking import link, unlink
+from audience_sync_cli.audiences.list_and_show import list_, show
 from audience_sync_cli.audiences.options import Choices, NewTarget, Target
 from audience_sync_cli.audiences.shares import list_shares, share, unshare
 from audience_sync_cli.diagnosis.command import diagnose
@@ -19,8 +19,8 @@ from audience_sync_cli.health.end_to_end import kept_audience
 from audience_sync_cli.member_files.import_members import import_members
 from audience_sync_cli.member_files.import_plan import ImportOptions
 from audience_sync_cli.members.member import show as show_member
-from audience_sync_cli.parked.command import Filter, acknowledge
-from audience_sync_cli.parked.command import list_ as list_parked
+from audience_sync_cli.parked.parked_commands import Filter, acknowledge
+from audience_sync_cli.parked.parked_commands import list_ as list_parked
 from local.resources import MANAGER_ACCOUNT
 from tests.aws_fixtures import AUDIENCE
 from tests.command.conftest import Deployment, change
@@ -134,13 +134,12 @@ def test_with_a_dsp_account_it_is_said_before_that_nobody_can_be_erased(deployme
 def test_a_dataset_is_shown_with_its_counts_and_with_what_ended_a_share(deployment: Deployment) -> None:
     made = created(deployment)
     revoke(deployment, made["shares"][0]["shareId"])
-    found = deployment.json(show, "big", with_history=True)
+    found = deployment.json(show, "big")
     assert (found["dataset"]["country"], found["dataset"]["uploads"], found["dataset"]["ofManager"]) == ("DE", 0, True)
     assert {each["accountId"]: each["revokedBy"] for each in found["shares"]} == {
         "ENTITY1": "SHARING_GRANT",
         "amc1a2b": None,
     }
-    assert found["history"] == []
     seen = " ".join(deployment.printed(show, "big").out.split())
     assert "revoked by sharing grant" in seen
     assert "manager account" in seen

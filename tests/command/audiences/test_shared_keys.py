@@ -8,9 +8,9 @@ import pytest
 
 from audience_sync.errors import InvalidAudience
 from audience_sync.members.membership import Audience
-from audience_sync_cli.audiences.command import list_, show
 from audience_sync_cli.audiences.creation import Settings, create
 from audience_sync_cli.audiences.linking import link, unlink
+from audience_sync_cli.audiences.list_and_show import list_, show
 from audience_sync_cli.audiences.listed import find
 from audience_sync_cli.audiences.options import Choices, NewTarget
 from audience_sync_cli.errors import OperatorError, WrongUsage

@@ -8,9 +8,9 @@ import pytest
 
 from audience_sync.amazon_ads.destination import of_connection
 from audience_sync.aws.audience_table import AudienceTable
-from audience_sync_cli.audiences.command import list_, show
 from audience_sync_cli.audiences.creation import Settings, create
 from audience_sync_cli.audiences.linking import KEEP_UNLINKED, link, unlink
+from audience_sync_cli.audiences.list_and_show import list_, show
 from audience_sync_cli.audiences.options import NewTarget
 from audience_sync_cli.errors import NotThere
 from audience_sync_cli.times import DAY

@@ -7,9 +7,9 @@ import pytest
 
 from audience_sync.amazon_ads.advertiser_audiences import audience_settings
 from audience_sync.errors import InvalidAudience
-from audience_sync_cli.audiences.command import show
 from audience_sync_cli.audiences.creation import Settings, create, update
 from audience_sync_cli.audiences.linking import link
+from audience_sync_cli.audiences.list_and_show import show
 from audience_sync_cli.audiences.options import NewTarget
 from audience_sync_cli.command_line.settings_faults import OPTIONS
 from audience_sync_cli.errors import USAGE, OperatorError, WrongUsage

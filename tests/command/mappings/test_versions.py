@@ -12,8 +12,8 @@ from audience_sync.aws.audience_table import MAPPINGS_HISTORY_KEY, MAPPINGS_KEY,
 from audience_sync.ingest.intake import compiled
 from audience_sync.segment.mapping_config import DEFAULT_MAPPING
 from audience_sync_cli.errors import AlreadyReported, NotConfirmed, NotThere, OperatorError, WrongUsage
-from audience_sync_cli.mappings.command import show
 from audience_sync_cli.mappings.history import MAX_VERSIONS
+from audience_sync_cli.mappings.show_and_check import show
 from audience_sync_cli.mappings.versions import apply, reset, revert
 from audience_sync_cli.screen import Screen
 from audience_sync_cli.session import Session

@@ -72,7 +72,7 @@ class Sending:
     def sender(self) -> ChangeSender:
         clock = Clock(lambda: self.now, time.monotonic, self.sleep)
         confirmed = lambda row, _: self.rows.append(row)  # noqa: E731
-        self.current = ChangeSender(self.queue, self.count, clock, confirmed, note=self.notes.append)
+        self.current = ChangeSender(self.queue.send, self.count, clock, confirmed, note=self.notes.append)
         return self.current
 
     def send(self, changes: Iterable[MembershipChange]) -> ChangeSender:
@@ -256,7 +256,7 @@ def test_each_request_is_made_only_when_there_is_room() -> None:
     sending, rooms = Sending(MemoryQueue()), list[int]()
     clock = Clock(sleep=sending.slept.append)
     wait = lambda: rooms.append(sending.queue.requests)  # noqa: E731
-    with ChangeSender(sending.queue, sending.count, clock, lambda *_: None, wait) as sender:
+    with ChangeSender(sending.queue.send, sending.count, clock, lambda *_: None, wait) as sender:
         for row, each in enumerate(changes(3_000), start=1):
             sender.take(row, each)
     assert len(rooms) == sending.queue.requests

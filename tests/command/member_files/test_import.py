@@ -28,6 +28,7 @@ from audience_sync_cli.member_files.lists import listed_rejects
 from audience_sync_cli.member_files.member_file import MemberFile
 from audience_sync_cli.member_files.options import FileOptions
 from audience_sync_cli.member_files.row_changes import LeftOut
+from audience_sync_cli.watch.samples import sample
 from tests.aws_fixtures import AUDIENCE
 from tests.command.conftest import Deployment, Printed
 from tests.doubles.audiences import Listed
@@ -109,28 +110,15 @@ def test_a_row_becomes_the_record_that_an_event_with_the_same_traits_becomes(
     traits = {"email": " Ada@Example.com", "phone": "(206) 555-0100", "first_name": "Jürgen", "postal": "98109-4417"}
     header, values = ",".join(["userId", *traits]), ",".join(["u1", *traits.values()])
     run(deployment, file(f"{header}\n{values}\n"))
+    event = sample("track", AUDIENCE, enters=True, at=WRITTEN, message_id="m", member="u1")
     key = AUDIENCE.computation_key or ""
-    event: dict[str, Any] = {
-        "type": "track",
-        "event": "Audience Entered",
-        "messageId": "m",
-        "userId": "u1",
-        "timestamp": "2027-01-15T07:00:00Z",
-        "context": {
-            "personas": {
-                "computation_class": "audience",
-                "computation_key": AUDIENCE.computation_key,
-                "external_audience_id": AUDIENCE.audience_id,
-            }
-        },
-        "properties": {"audience_key": key, key: True, **traits},
+    event |= {
+        "context": {"personas": event["context"]["personas"]},
+        "properties": {"audience_key": key, key: True} | traits,
     }
-    table = deployment.session().audiences
+    listed = Listed(deployment.session().audiences.all()[0])
     ingested = changes_from(
-        json.dumps(event).encode(),
-        mappings=compiled(None),
-        audiences=Listed(table.all()[0]),
-        now=round(NOW * 1000),
+        json.dumps(event).encode(), mappings=compiled(None), audiences=listed, now=round(NOW * 1000)
     )
     assert ingested.rejections == []
     assert [change["record"] for change in deployment.changes()] == [change.record for change in ingested.changes]

@@ -8,16 +8,11 @@ from audience_sync.amazon_ads.destination import Api
 from audience_sync_cli.audiences.creation import Settings, create
 from audience_sync_cli.audiences.options import NewTarget
 from audience_sync_cli.members.erasure_report import digest
-from audience_sync_cli.moves import ending
 from audience_sync_cli.moves.ending import end
 from audience_sync_cli.moves.move_plan import MoveOptions
 from audience_sync_cli.moves.moving import move
-from audience_sync_cli.state import counts
-from audience_sync_cli.state.counts import Depth
-from local.resources import MANAGER_ACCOUNT
-from tests.command.conftest import Deployment
 from tests.command.json_schema import faults
-from tests.command.moves.world import World, run
+from tests.command.moves.world import World
 
 pytestmark = pytest.mark.usefixtures("connected")
 
@@ -30,15 +25,6 @@ OPTIONS = {Api.AUDIENCES: MoveOptions(advertiser=ADVERTISER), Api.DATA_MANAGER: 
 HOUR = 3600.0
 
 
-@pytest.fixture
-def world(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> World:
-    deployment.stack.parameters = {"DataManagerAccountId": MANAGER_ACCOUNT}
-    made = World(deployment)
-    monkeypatch.setattr(ending, "LOCAL_LOOK", HOUR)
-    monkeypatch.setattr(counts, "depth", lambda *_: Depth(len(made.rows.queue.messages), 0, 0))
-    return made
-
-
 def other(api: Api) -> Api:
     return Api.AUDIENCES if api is Api.DATA_MANAGER else Api.DATA_MANAGER
 
@@ -49,9 +35,7 @@ def created(world: World, api: Api) -> str:
 
 
 @pytest.mark.parametrize("api", Api, ids=lambda api: f"from {api}")
-def test_an_audience_is_moved_and_ended_under_live_traffic(
-    world: World, api: Api, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_audience_is_moved_and_ended_under_live_traffic(world: World, api: Api) -> None:
     source = created(world, api)
     for number in range(1, 9):
         world.event(source, f"m{number}", f"{number}@b.co")
@@ -71,7 +55,7 @@ def test_an_audience_is_moved_and_ended_under_live_traffic(
     world.script.append((began + 68, lambda: world.notice("m6")))
     later(90, "new-2", "new-2@b.co")
     later(95, "m2", "2b@b.co")  # returns
-    moved = run(world, move, source, OPTIONS[other(api)], to=other(api), capsys=capsys)
+    moved = world.json(move, source, OPTIONS[other(api)], to=other(api))
     target = moved["targetId"]
     world.sleep(3 * HOUR)
     world.event(source, "m7", exits=True)
@@ -83,7 +67,7 @@ def test_an_audience_is_moved_and_ended_under_live_traffic(
     later(5, "new-4", "new-4@b.co")  # reaches both: unlinked, and not known yet
     later(8, "m8", exits=True)
     later(200, "new-5", "new-5@b.co")
-    proof = run(world, end, source, capsys=capsys)
+    proof = world.json(end, source)
     world.event(source, "new-6", "new-6@b.co")
     world.sleep(60 * HOUR)
     assert world.at_amazon(source) == {}

@@ -1,12 +1,9 @@
 """A stack whose clock stands still unless the command waits: then events arrive, and worker and jobs run."""
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Any
-
-import pytest
 
 from audience_sync.amazon_ads.destination import of_changes
 from audience_sync.amazon_ads.record import exit_record
@@ -17,8 +14,8 @@ from audience_sync.members.messages import DeliveryHistory, pack
 from audience_sync_cli.screen import Screen
 from audience_sync_cli.session import Session
 from tests.builders import change
-from tests.command.conftest import Deployment
-from tests.contract.worker_stack import DEADLINE, GRANTED, NOW, Amazon, MemoryStack, digest
+from tests.command.conftest import Deployment, Printed
+from tests.contract.worker_stack import DEADLINE, GRANTED, Amazon, MemoryStack, digest
 
 
 @dataclass
@@ -68,11 +65,18 @@ class World:
         session.queue = lambda logical_id: queues[logical_id]  # type: ignore[method-assign, assignment, return-value]
         return session
 
-    # Segment
+    def printed(
+        self, command: Any, *arguments: Any, yes: bool = True, as_json: bool = False, raises: Any = None, **options: Any
+    ) -> Printed:
+        """Run a command, and return what it prints."""
+        session = self.session(yes=yes, as_json=as_json)
+        return self.deployment.printed(lambda _: command(session, *arguments, **options), raises=raises)
 
-    def at(self, seconds: float, act: Callable[[], None]) -> None:
-        """Have something happen, some seconds from the beginning."""
-        self.script.append((NOW + seconds, act))
+    def json(self, command: Any, *arguments: Any, **options: Any) -> Any:
+        """Run a command with --json, and return its document."""
+        return self.printed(command, *arguments, as_json=True, **options).json
+
+    # Segment
 
     def event(
         self,
@@ -139,10 +143,3 @@ class World:
     def at_amazon(self, audience_id: str) -> dict[str, set[str]]:
         """Return who is in an audience at Amazon."""
         return {member: held for member, held in self.amazon.of(audience_id).members.items() if held}
-
-
-def run(world: World, command: Any, *arguments: Any, capsys: pytest.CaptureFixture[str], **options: Any) -> Any:
-    """Run a command, and return what it prints as JSON."""
-    capsys.readouterr()
-    command(world.session(as_json=True), *arguments, **options)
-    return json.loads(capsys.readouterr().out)

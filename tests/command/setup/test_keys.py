@@ -6,7 +6,7 @@ from botocore.exceptions import ClientError
 from audience_sync.access.credentials import Keyring
 from audience_sync_cli.errors import NotThere, OperatorError, WrongUsage
 from audience_sync_cli.screen import iso_time
-from audience_sync_cli.setup.keys import Kind, retire, rotate, show
+from audience_sync_cli.setup.keys import KeyKind, retire, rotate, show
 from audience_sync_cli.setup.source_keys import SourceKind, add, remove
 from tests.aws_fixtures import EVENT_KEY
 from tests.command.conftest import NOW, Deployment
@@ -17,7 +17,7 @@ def opens(deployment: Deployment, key: str) -> bool:
 
 
 def test_after_a_rotation_the_old_and_the_new_key_open(deployment: Deployment) -> None:
-    rotate(deployment.session(), Kind.EVENT)
+    rotate(deployment.session(), KeyKind.EVENT)
     stored = deployment.secret("IngestSecret")
     assert stored["previousEventKey"] == EVENT_KEY
     assert opens(deployment, stored["eventKey"])
@@ -26,24 +26,24 @@ def test_after_a_rotation_the_old_and_the_new_key_open(deployment: Deployment) -
 
 
 def test_a_second_rotation_asks_since_it_ends_the_first_key(deployment: Deployment) -> None:
-    rotate(deployment.session(), Kind.EVENT)
-    assert "still valid and would stop working now" in deployment.declined(rotate, Kind.EVENT)
+    rotate(deployment.session(), KeyKind.EVENT)
+    assert "still valid and would stop working now" in deployment.declined(rotate, KeyKind.EVENT)
     assert opens(deployment, EVENT_KEY)
 
 
 def test_a_retired_key_opens_nothing(deployment: Deployment) -> None:
-    rotate(deployment.session(), Kind.EVENT)
-    retire(deployment.session(yes=True), Kind.EVENT)
+    rotate(deployment.session(), KeyKind.EVENT)
+    retire(deployment.session(yes=True), KeyKind.EVENT)
     assert not opens(deployment, EVENT_KEY)
 
 
 def test_without_a_previous_key_there_is_nothing_to_retire(deployment: Deployment) -> None:
     with pytest.raises(NotThere):
-        retire(deployment.session(), Kind.EVENT)
+        retire(deployment.session(), KeyKind.EVENT)
 
 
 def test_a_first_key_has_none_to_retire(deployment: Deployment) -> None:
-    assert "retire" not in deployment.printed(rotate, Kind.AUDIENCE).out
+    assert "retire" not in deployment.printed(rotate, KeyKind.AUDIENCE).out
     assert deployment.secret("IngestSecret")["previousAudienceKey"] == ""
 
 
@@ -52,12 +52,12 @@ def test_an_unreadable_secret_is_replaced_after_asking(deployment: Deployment) -
         SecretId=deployment.stack["IngestSecret"], SecretString="no json"
     )
     deployment.answers = ["y"]
-    rotate(deployment.session(), Kind.EVENT)
+    rotate(deployment.session(), KeyKind.EVENT)
     assert opens(deployment, deployment.secret("IngestSecret")["eventKey"])
 
 
-@pytest.mark.parametrize("kind", list(Kind))
-def test_values_are_shown_only_when_asked_for(deployment: Deployment, kind: Kind) -> None:
+@pytest.mark.parametrize("kind", list(KeyKind))
+def test_values_are_shown_only_when_asked_for(deployment: Deployment, kind: KeyKind) -> None:
     printed = [*deployment.printed(rotate, kind), *deployment.printed(show)]
     value = deployment.secret("IngestSecret")[kind.current]
     assert value not in "".join(printed)
@@ -66,7 +66,7 @@ def test_values_are_shown_only_when_asked_for(deployment: Deployment, kind: Kind
 
 def test_a_weak_key_is_called_weak_and_gets_no_fingerprint(deployment: Deployment) -> None:
     deployment.put_secret("IngestSecret", {"eventKey": "changeme-changeme-1"})
-    assert deployment.json(show, Kind.EVENT)[0] == {
+    assert deployment.json(show, KeyKind.EVENT)[0] == {
         "kind": "event",
         "slot": "current",
         "state": "too weak, not accepted",
@@ -91,12 +91,12 @@ def with_previous_keys(deployment: Deployment) -> None:
 @pytest.mark.parametrize(
     ("kind", "metric"),
     [
-        (Kind.EVENT, "PreviousEventKeyUsed"),
-        (Kind.AUDIENCE, "PreviousAudienceKeyUsed"),
-        (Kind.SIGNING, "PreviousSigningSecretUsed"),
+        (KeyKind.EVENT, "PreviousEventKeyUsed"),
+        (KeyKind.AUDIENCE, "PreviousAudienceKeyUsed"),
+        (KeyKind.SIGNING, "PreviousSigningSecretUsed"),
     ],
 )
-def test_a_previous_key_is_shown_with_its_last_use(deployment: Deployment, kind: Kind, metric: str) -> None:
+def test_a_previous_key_is_shown_with_its_last_use(deployment: Deployment, kind: KeyKind, metric: str) -> None:
     with_previous_keys(deployment)
     use(deployment, metric, NOW - 2 * DAY)
     use(deployment, metric, NOW - DAY)
@@ -115,7 +115,7 @@ def test_a_previous_key_is_shown_with_its_last_use(deployment: Deployment, kind:
 def test_the_last_use_is_a_column_of_the_table(deployment: Deployment, ago: float, text: str) -> None:
     with_previous_keys(deployment)
     use(deployment, "PreviousEventKeyUsed", NOW - ago)
-    assert text in deployment.printed(show, Kind.EVENT, now=NOW).out
+    assert text in deployment.printed(show, KeyKind.EVENT, now=NOW).out
 
 
 @pytest.mark.parametrize(("ago", "warns"), [pytest.param(2 * DAY, True, id="recent"), pytest.param(4 * DAY, False)])
@@ -124,13 +124,13 @@ def test_retiring_a_key_that_was_used_in_the_last_days_warns_first(
 ) -> None:
     with_previous_keys(deployment)
     use(deployment, "PreviousEventKeyUsed", NOW - ago)
-    assert ("A sender that still has it" in deployment.printed(retire, Kind.EVENT, yes=True, now=NOW).err) is warns
+    assert ("A sender that still has it" in deployment.printed(retire, KeyKind.EVENT, yes=True, now=NOW).err) is warns
 
 
 def test_a_leaked_key_can_be_retired_while_cloudwatch_does_not_answer(deployment: Deployment) -> None:
     with_previous_keys(deployment)
     deployment.fail("cloudwatch", ClientError({"Error": {"Code": "AccessDenied", "Message": ""}}, "GetMetricData"))
-    assert "CloudWatch does not report the last use" in deployment.printed(retire, Kind.EVENT, yes=True).err
+    assert "CloudWatch does not report the last use" in deployment.printed(retire, KeyKind.EVENT, yes=True).err
     assert deployment.secret("IngestSecret")["previousEventKey"] == ""
 
 
@@ -153,7 +153,9 @@ def test_the_keys_of_sources_are_shown_with_their_names(deployment: Deployment) 
         ("event", "emea"),
         ("audience", "emea"),
     ]
-    assert deployment.secret("IngestSecret")["eventKey.emea"] in deployment.printed(show, Kind.EVENT, reveal=True).out
+    assert (
+        deployment.secret("IngestSecret")["eventKey.emea"] in deployment.printed(show, KeyKind.EVENT, reveal=True).out
+    )
 
 
 @pytest.mark.parametrize("name", ["", "EMEA", "a.b", "-emea", "x" * 41, "emea team", "é"])
@@ -179,8 +181,8 @@ def test_a_source_has_one_key_of_a_kind_and_an_unknown_one_has_none(deployment: 
 def test_a_rotation_leaves_the_keys_of_sources_alone(deployment: Deployment) -> None:
     add(deployment.session(), SourceKind.EVENT, "emea")
     key = deployment.secret("IngestSecret")["eventKey.emea"]
-    rotate(deployment.session(), Kind.EVENT)
-    retire(deployment.session(yes=True), Kind.EVENT)
+    rotate(deployment.session(), KeyKind.EVENT)
+    retire(deployment.session(yes=True), KeyKind.EVENT)
     assert opens(deployment, key)
 
 
@@ -200,10 +202,10 @@ def test_a_key_with_an_expiry_opens_and_is_shown_with_the_days_left(deployment: 
     assert opens(deployment, stored["key"])
     assert "valid through 2027-03-31" in said
     assert stored["key"] not in said
-    assert "2027-03-31, 1 day left" in deployment.printed(show, Kind.EVENT, now=LAST - DAY).out
-    shown = deployment.json(show, Kind.EVENT, now=LAST + DAY - 1)[-1]
+    assert "2027-03-31, 1 day left" in deployment.printed(show, KeyKind.EVENT, now=LAST - DAY).out
+    shown = deployment.json(show, KeyKind.EVENT, now=LAST + DAY - 1)[-1]
     assert (shown["expiresOn"], shown["daysLeft"], shown["state"]) == (EXPIRES, 0, "strong")
-    expired = deployment.json(show, Kind.EVENT, now=LAST + DAY)[-1]
+    expired = deployment.json(show, KeyKind.EVENT, now=LAST + DAY)[-1]
     assert (expired["daysLeft"], expired["state"]) == (-1, "expired, not accepted")
     assert expired["fingerprint"] == shown["fingerprint"]
 
@@ -211,7 +213,7 @@ def test_a_key_with_an_expiry_opens_and_is_shown_with_the_days_left(deployment: 
 def test_a_key_with_an_unreadable_expiry_is_named(deployment: Deployment) -> None:
     stored = {"key": "an-event-key-of-emea-0001", "expiresOn": "31.3.2027"}
     deployment.put_secret("IngestSecret", {"eventKey": EVENT_KEY, "eventKey.emea": stored})
-    shown = deployment.json(show, Kind.EVENT)[-1]
+    shown = deployment.json(show, KeyKind.EVENT)[-1]
     assert (shown["source"], shown["state"]) == ("emea", "unreadable expiry date, not accepted")
     assert (shown["expiresOn"], shown["daysLeft"]) == (None, None)
 

@@ -10,7 +10,6 @@ from audience_sync.audiences.creation import with_ttl
 from audience_sync.members.membership import Audience
 from audience_sync.operations.renewal import is_renewed, renewal_age
 from audience_sync_cli.audiences.datasets import is_dataset, show_dataset
-from audience_sync_cli.audiences.history import MAX_DAYS, read_history, report_history
 from audience_sync_cli.audiences.listed import AUDIENCE, find, same_key
 from audience_sync_cli.audiences.presentation import (
     audience_json,
@@ -65,23 +64,15 @@ def list_(
     session.screen.result([audience_json(each, same_key(each, contents.audiences)) for each in found])
 
 
-@command(app, "show", "audiences show lapsed_premium_buyers", "audiences show 418273650912345678 --history --days 90")
-def show(
-    session: Session,
-    audience: AUDIENCE,
-    *,
-    with_history: Annotated[bool, typer.Option("--history", help="Also show size and match rate over time.")] = False,
-    days: Annotated[int, typer.Option(help="With --history: days to look back.", min=1, max=MAX_DAYS)] = 30,
-) -> None:
-    """Show one audience: its settings, and its size and match rate at Amazon; of a dataset also its shares."""
+@command(app, "show", "audiences show lapsed_premium_buyers")
+def show(session: Session, audience: AUDIENCE) -> None:
+    """Show one audience: its settings, and its size and match rate at Amazon; of a dataset also its shares.
+
+    `audience-sync dashboard` shows size and match rate over time.
+    """
     known = find(session, audience)
     others = same_key(known, session.audiences.all())
-    shown = show_dataset(session, known, others) if is_dataset(known) else _show(session, known, others)
-    if with_history:
-        past = read_history(session.stack, known.audience_id, session.now(), days)
-        report_history(session.screen, past)
-        shown["history"] = past.as_json()
-    session.screen.result(shown)
+    session.screen.result(show_dataset(session, known, others) if is_dataset(known) else _show(session, known, others))
 
 
 def _show(session: Session, known: Audience, others: Sequence[Audience]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from audience_sync_cli.audiences.options import NewTarget
 from audience_sync_cli.errors import NotConfirmed, OperatorError, ReportedAsUnfinished
 from audience_sync_cli.member_files import change_sender
 from audience_sync_cli.member_files.change_sender import ChangeSender
-from audience_sync_cli.moves import ending, waiting
+from audience_sync_cli.moves import waiting
 from audience_sync_cli.moves.ending import end
 from audience_sync_cli.moves.move_plan import MoveOptions
 from audience_sync_cli.moves.moving import move
@@ -26,7 +26,7 @@ from audience_sync_cli.state.counts import Depth
 from local.resources import MANAGER_ACCOUNT
 from tests.aws_fixtures import AUDIENCE
 from tests.command.conftest import Deployment
-from tests.command.moves.world import World, run
+from tests.command.moves.world import World
 
 pytestmark = pytest.mark.usefixtures("connected")
 
@@ -35,15 +35,6 @@ SHARE, ADVERTISER = "advertiser=ENTITY1,marketplace=US", "590071284455661234"
 IN_DATASET = MoveOptions(share=[SHARE])
 MANAGER = {"DataManagerAccountId": MANAGER_ACCOUNT}
 DATASET = replace(AUDIENCE, audience_id="dataset-1", destination=of_data_manager(), computation_key=None)
-
-
-@pytest.fixture
-def world(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> World:
-    deployment.stack.parameters = MANAGER
-    made = World(deployment)
-    monkeypatch.setattr(ending, "LOCAL_LOOK", HOUR)
-    monkeypatch.setattr(counts, "depth", lambda *_: Depth(len(made.rows.queue.messages), 0, 0))
-    return made
 
 
 def created(world: World, name: str = "Big spenders", *, renew: bool | None = None, **options: Any) -> str:
@@ -64,6 +55,11 @@ def stored(world: World, audience_id: str) -> Audience:
     found = world.session().audiences.stored(audience_id)
     assert found is not None
     return found
+
+
+def moved(world: World, source: str) -> str:
+    """Move an audience into a new dataset, and return its id."""
+    return str(world.json(move, source, IN_DATASET, to=Api.DATA_MANAGER)["targetId"])
 
 
 def rows(world: World) -> list[Any]:
@@ -146,10 +142,10 @@ def test_a_move_that_cannot_be_made_is_refused_with_a_remedy(
     assert deployment.rows("AudienceTable") == before
 
 
-def test_a_dry_run_counts_members_and_changes_nothing(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_dry_run_counts_members_and_changes_nothing(world: World) -> None:
     source = filled(world)
     before = rows(world)
-    counts = run(world, move, source, MoveOptions(share=[SHARE], dry_run=True), to=Api.DATA_MANAGER, capsys=capsys)
+    counts = world.json(move, source, MoveOptions(share=[SHARE], dry_run=True), to=Api.DATA_MANAGER)
     assert (counts["members"], counts["leftOut"], counts["changes"]) == (3, {"consentMissing": 1}, 2)
     assert (counts["outcomes"]["toEnter"], counts["targetId"]) == (2, None)
     assert rows(world) == before
@@ -160,33 +156,29 @@ def test_a_dry_run_counts_members_and_changes_nothing(world: World, capsys: pyte
 @pytest.mark.parametrize(
     ("members", "said"), [(0, "No member is stored yet"), (1, "The new audience would have no members."), (2, "")]
 )
-def test_a_move_that_nobody_can_make_is_announced(
-    world: World, capsys: pytest.CaptureFixture[str], members: int, said: str
-) -> None:
+def test_a_move_that_nobody_can_make_is_announced(world: World, members: int, said: str) -> None:
     source = filled(world, members)  # the first of them without consent
-    move(world.session(), source, MoveOptions(share=[SHARE], dry_run=True), to=Api.DATA_MANAGER)
-    printed = capsys.readouterr()
+    printed = world.printed(move, source, MoveOptions(share=[SHARE], dry_run=True), to=Api.DATA_MANAGER)
     assert said in printed.err
     assert bool(said) is ("member" in printed.err)
     assert bool(members) is ("outcome" in printed.out)
 
 
-def test_the_question_has_the_counts_and_no_changes_nothing(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_question_has_the_counts_and_no_changes_nothing(world: World) -> None:
     world.deployment.stack.parameters = {"DataManagerDspAccountId": "ENTITY9"}
     source, before = filled(world), rows(world)
     world.deployment.answers.append("n")
-    with pytest.raises(NotConfirmed):
-        move(world.session(yes=False), source, IN_DATASET, to=Api.DATA_MANAGER)
-    assert "no consent" in capsys.readouterr().out
+    shown = world.printed(move, source, IN_DATASET, to=Api.DATA_MANAGER, yes=False, raises=NotConfirmed).out
+    assert "no consent" in shown
     assert "deletes nobody" in world.deployment.questions[-1]
     assert rows(world) == before
 
 
-def test_a_repeated_move_sends_only_what_is_missing(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_repeated_move_sends_only_what_is_missing(world: World) -> None:
     source = filled(world)
-    first = run(world, move, source, IN_DATASET, to=Api.DATA_MANAGER, capsys=capsys)
+    first = world.json(move, source, IN_DATASET, to=Api.DATA_MANAGER)
     world.sleep(3 * HOUR)
-    again = run(world, move, source, MoveOptions(), to=Api.DATA_MANAGER, capsys=capsys)
+    again = world.json(move, source, MoveOptions(), to=Api.DATA_MANAGER)
     assert (first["changes"], again["changes"]) == (2, 0)
     assert first["targetId"] == again["targetId"]
     audiences = world.session().audiences
@@ -197,11 +189,9 @@ def test_a_repeated_move_sends_only_what_is_missing(world: World, capsys: pytest
     assert (main.name, main.country, main.computation_key) == (old.name, old.country, "big")
 
 
-def test_ending_the_new_audience_takes_the_move_back_and_another_move_gets_another_dataset(
-    world: World, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_ending_the_new_audience_takes_the_move_back_and_another_move_gets_another_dataset(world: World) -> None:
     source = filled(world)
-    first = run(world, move, source, IN_DATASET, to=Api.DATA_MANAGER, capsys=capsys)["targetId"]
+    first = moved(world, source)
     world.sleep(3 * HOUR)
     world.deployment.answers.append("y")
     end(world.session(yes=False), first)
@@ -214,7 +204,7 @@ def test_ending_the_new_audience_takes_the_move_back_and_another_move_gets_anoth
     assert world.at_amazon(first) == {}
     assert world.at_amazon(source) == world.inside()
     assert world.rejected == []
-    second = run(world, move, source, IN_DATASET, to=Api.DATA_MANAGER, capsys=capsys)
+    second = world.json(move, source, IN_DATASET, to=Api.DATA_MANAGER)
     world.sleep(3 * HOUR)
     assert second["targetId"] != first
     assert sorted(world.at_amazon(second["targetId"])) == ["late", "m2", "m3"]
@@ -230,16 +220,14 @@ def interrupt(world: World, seconds: float) -> None:
 
 
 @pytest.mark.parametrize("ends_target", [False, True], ids=["the old audience", "the new one"])
-def test_an_audience_is_ended_although_its_move_was_interrupted(
-    world: World, capsys: pytest.CaptureFixture[str], *, ends_target: bool
-) -> None:
+def test_an_audience_is_ended_although_its_move_was_interrupted(world: World, *, ends_target: bool) -> None:
     source = filled(world)
     interrupt(world, 5)
     with pytest.raises(KeyboardInterrupt):
         move(world.session(), source, IN_DATASET, to=Api.DATA_MANAGER)
     (target,) = [each.audience_id for each in world.session().audiences.all() if each.audience_id != source]
     ended, other = (target, source) if ends_target else (source, target)
-    run(world, end, ended, capsys=capsys)
+    world.json(end, ended)
     world.event(source, "m9", "9@b.co")
     world.sleep(3 * HOUR)
     (left,) = world.session().audiences.all()
@@ -253,14 +241,13 @@ def test_an_audience_is_ended_although_its_move_was_interrupted(
 @pytest.mark.parametrize("written", range(3))
 def test_an_interrupted_end_leaves_a_key_that_events_reach_and_continues(
     world: World,
-    capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
     written: int,
     *,
     ends_target: bool,
 ) -> None:
     source = filled(world)
-    target = run(world, move, source, IN_DATASET, to=Api.DATA_MANAGER, capsys=capsys)["targetId"]
+    target = moved(world, source)
     ended, other = (target, source) if ends_target else (source, target)
     writes = iter([True] * written)
 
@@ -274,34 +261,30 @@ def test_an_interrupted_end_leaves_a_key_that_events_reach_and_continues(
         for name in ("mark", "unlink", "remove_unlinked"):
             patch.setattr(AudienceTable, name, stopping(getattr(AudienceTable, name)))
         with pytest.raises(KeyboardInterrupt):
-            run(world, end, ended, capsys=capsys)
+            world.json(end, ended)
     assert may_share_a_key(world.session().audiences.all())
-    run(world, end, ended, capsys=capsys)
+    world.json(end, ended)
     (left,) = world.session().audiences.all()
     assert (left.audience_id, left.also, left.moved_to) == (other, False, None)
     assert world.listing.for_request().by_id(ended) == [left]
 
 
-def test_a_key_keeps_its_main_audience_when_the_move_of_another_one_is_taken_back(
-    world: World, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_key_keeps_its_main_audience_when_the_move_of_another_one_is_taken_back(world: World) -> None:
     main, source = created(world), created(world, name="Also big", key="other")
     table = world.session().audiences
     table.put(replace(stored(world, source), computation_key="big", also=True), created=1)
-    target = run(world, move, source, IN_DATASET, to=Api.DATA_MANAGER, capsys=capsys)["targetId"]
-    run(world, end, target, capsys=capsys)
+    target = moved(world, source)
+    world.json(end, target)
     assert [stored(world, each).also for each in (main, source)] == [False, True]
 
 
-def test_a_move_into_a_listed_audience_continues_without_naming_it_again(
-    world: World, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_move_into_a_listed_audience_continues_without_naming_it_again(world: World) -> None:
     source = filled(world)
     made = world.deployment.json(
         create, "Another name", NewTarget(api=Api.DATA_MANAGER, share=[SHARE]), Settings(), country="DE"
     )
-    first = run(world, move, source, MoveOptions(into=made["audienceId"]), to=Api.DATA_MANAGER, capsys=capsys)
-    again = run(world, move, source, MoveOptions(), to=Api.DATA_MANAGER, capsys=capsys)
+    first = world.json(move, source, MoveOptions(into=made["audienceId"]), to=Api.DATA_MANAGER)
+    again = world.json(move, source, MoveOptions(), to=Api.DATA_MANAGER)
     assert first["targetId"] == again["targetId"] == made["audienceId"]
     assert len(world.session().audiences.all()) == 2
 
@@ -316,18 +299,15 @@ def test_an_audience_that_was_only_unlinked_is_not_emptied_without_asking(world:
     assert not world.rows.queue.messages
 
 
-def test_an_audience_that_was_not_moved_is_ended_and_its_events_are_rejected(
-    world: World, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_audience_that_was_not_moved_is_ended_and_its_events_are_rejected(world: World) -> None:
     source = filled(world)
     world.deployment.answers.append("y")
-    end(world.session(yes=False), source)
+    out = world.printed(end, source, yes=False).out
     assert "rejected as audience_unknown" in world.deployment.questions[-1]
     assert "3 members of" in world.deployment.questions[-1]
     world.event(source, "m9", "9@b.co")
     assert world.rejected == ["m9"]
     assert world.at_amazon(source) == {}
-    out = capsys.readouterr().out
     assert "SHA-256 of this proof" in out
     assert "ended well" in out
 
@@ -338,17 +318,13 @@ def test_an_audience_that_is_renewed_is_ended(world: World) -> None:
     assert world.session().amazon.read_audience(source).ttl == 0
 
 
-def test_without_waiting_the_end_is_repeated_later_for_the_proof(
-    world: World, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_without_waiting_the_end_is_repeated_later_for_the_proof(world: World) -> None:
     source = filled(world)
-    with pytest.raises(ReportedAsUnfinished):
-        run(world, end, source, no_wait=True, capsys=capsys)
-    unfinished = json.loads(capsys.readouterr().out)
+    unfinished = world.json(end, source, no_wait=True, raises=ReportedAsUnfinished)
     assert (unfinished["over"], unfinished["members"], unfinished["effectiveBy"]) == (False, 3, None)
     world.sleep(60 * HOUR)
-    proof = run(world, end, source, no_wait=True, capsys=capsys)
-    again = run(world, end, source, capsys=capsys)
+    proof = world.json(end, source, no_wait=True)
+    again = world.json(end, source)
     assert (proof["over"], proof["membersRemoved"]) == (True, 3)
     assert again == proof, "as long as the rows exist"
 
@@ -370,58 +346,51 @@ def test_what_an_interrupted_end_has_sent_is_in_the_operator_log(world: World, m
     assert (line["command"], line["outcome"], line["changes"]) == ("audiences end", "interrupted", 1)
 
 
-def test_an_end_that_waits_for_undelivered_changes_says_so(
-    world: World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_end_that_waits_for_undelivered_changes_says_so(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     source = created(world)
     monkeypatch.setattr(counts, "depth", lambda *_: Depth(2, 0, 0))
-    with pytest.raises(ReportedAsUnfinished):
-        end(world.session(), source, no_wait=True)
-    assert "2 changes accepted since the end not delivered yet" in capsys.readouterr().out
+    shown = world.printed(end, source, no_wait=True, raises=ReportedAsUnfinished).out
+    assert "2 changes accepted since the end not delivered yet" in shown
 
 
 def test_once_members_are_removed_the_rows_of_the_new_audience_are_not_read_again(
-    world: World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = filled(world)
-    run(world, move, source, IN_DATASET, to=Api.DATA_MANAGER, capsys=capsys)
-    run(world, end, source, capsys=capsys)
+    moved(world, source)
+    world.json(end, source)
     monkeypatch.setattr(MembershipTable, "read", lambda *_: pytest.fail("rows were read"))
-    assert run(world, end, source, capsys=capsys)["over"] is True
+    assert world.json(end, source)["over"] is True
 
 
-def test_changes_that_wait_too_long_are_left_to_a_repeated_run(
-    world: World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_changes_that_wait_too_long_are_left_to_a_repeated_run(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     source = filled(world)
     monkeypatch.setattr(counts, "depth", lambda *_: Depth(1, 0, 0))
     began = world.now
-    move(world.session(), source, IN_DATASET, to=Api.DATA_MANAGER)
+    printed = world.printed(move, source, IN_DATASET, to=Api.DATA_MANAGER)
     assert waiting.LONGEST_WAIT < world.now - began < waiting.LONGEST_WAIT + 2 * waiting.LISTING
-    printed = capsys.readouterr()
     assert "1 change accepted before may still wait" in printed.err
     assert f"Repeat the command with {source}, when the changes accepted earlier are delivered" in printed.out
 
 
-def test_a_dsp_account_ends_no_share_and_the_proof_names_it(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_dsp_account_ends_no_share_and_the_proof_names_it(world: World) -> None:
     world.deployment.stack.parameters = {"DataManagerDspAccountId": "ENTITY9"}
     source = filled(world)
-    target = run(world, move, source, IN_DATASET, to=Api.DATA_MANAGER, capsys=capsys)["targetId"]
+    target = moved(world, source)
     world.sleep(3 * HOUR)
     world.deployment.answers.append("y")
-    end(world.session(yes=False), target)
+    assert "still has to be ended in the console" in world.printed(end, target, yes=False).out
     assert "Amazon ends no share" in world.deployment.questions[-1]
-    assert "still has to be ended in the console" in capsys.readouterr().out
 
 
-def test_a_removal_that_amazon_may_ignore_is_not_proven(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_removal_that_amazon_may_ignore_is_not_proven(world: World) -> None:
     source = filled(world, 1)
     tcf = {"userConsent": {"consent": {"tcf": "CPXxRfAPXxRfA"}}}
     world.event(source, "m2", "2@b.co", record=tcf)
     world.sleep(3 * HOUR)
-    target = run(world, move, source, IN_DATASET, to=Api.DATA_MANAGER, capsys=capsys)["targetId"]
+    target = moved(world, source)
     world.sleep(3 * HOUR)
-    proof = run(world, end, target, capsys=capsys)
+    proof = world.json(end, target)
     assert [each["member"] for each in proof["notProven"]] == ["m2"]
     assert "without consent" in proof["notProven"][0]["reason"]
 

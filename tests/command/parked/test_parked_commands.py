@@ -10,8 +10,8 @@ import pytest
 from audience_sync.aws.sqs import Queue
 from audience_sync.members.messages import ChangeMessage, change_as_json, pack
 from audience_sync_cli.errors import NotThere, WrongUsage
-from audience_sync_cli.parked.command import Filter, acknowledge, drop, list_, redrive, show
 from audience_sync_cli.parked.dead_letters import MAX_PEEK
+from audience_sync_cli.parked.parked_commands import Filter, acknowledge, drop, list_, redrive, show
 from audience_sync_cli.screen import Screen
 from audience_sync_cli.session import Session
 from tests.aws_fixtures import AUDIENCE

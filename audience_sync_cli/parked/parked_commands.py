@@ -70,11 +70,17 @@ def list_(session: Session, only: Filter) -> None:
     if found:
         _print_table(session, found, stopped)
         session.screen.say("The detail of each: `audience-sync parked show ID`.")
-        _note_erased(session, found)
-        _note_acknowledged(session, found)
+        if erased := sum(each.erased for each in found):
+            session.screen.say(
+                f"{counted(erased, 'dead letter')} of people erased by a later deletion notice. "
+                "`audience-sync parked drop --erased` deletes them; they can have no effect."
+            )
+        for each in Acknowledgements.of(session.stack).read():
+            if covered := sum(each.covers(one.reason, one.audience_id, one.at / 1000) for one in found):
+                session.screen.say(f"{counted(covered, 'dead letter')} acknowledged by {each.by}: {each.note}")
     else:
         session.screen.say("No dead letters match." if only.is_given or stopped else "There are no dead letters.")
-    session.screen.result([each.as_json() for each in found])
+    session.screen.result([message.as_json() for message in found])
 
 
 @command(app, "show", "parked show 1a2b3c4d")
@@ -213,22 +219,6 @@ def _print_table(session: Session, found: Sequence[DeadLetterMessage], stopped: 
         )
     if stopped:
         session.screen.say(f"{_number(found, stopped).capitalize()}.")
-
-
-def _note_erased(session: Session, found: Sequence[DeadLetterMessage]) -> None:
-    erased = sum(each.erased for each in found)
-    if erased:
-        session.screen.say(
-            f"{counted(erased, 'dead letter')} of people erased by a later deletion notice. "
-            "`audience-sync parked drop --erased` deletes them; they can have no effect."
-        )
-
-
-def _note_acknowledged(session: Session, found: Sequence[DeadLetterMessage]) -> None:
-    for each in Acknowledgements.of(session.stack).read():
-        covered = sum(each.covers(one.reason, one.audience_id, one.at / 1000) for one in found)
-        if covered:
-            session.screen.say(f"{counted(covered, 'dead letter')} acknowledged by {each.by}: {each.note}")
 
 
 def _number(found: Sequence[DeadLetterMessage], stopped: str) -> str:

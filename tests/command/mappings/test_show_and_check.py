@@ -12,7 +12,7 @@ from audience_sync.errors import InvalidMapping
 from audience_sync.segment.mapping_config import first_passing
 from audience_sync_cli.app import app
 from audience_sync_cli.errors import AlreadyReported, OperatorError, WrongUsage
-from audience_sync_cli.mappings.command import check
+from audience_sync_cli.mappings.show_and_check import check
 from audience_sync_cli.mappings.text import plain
 from audience_sync_cli.mappings.trial import try_
 from audience_sync_cli.mappings.versions import apply
