@@ -12,7 +12,7 @@ PACKAGE = Path(audience_sync_cli.__file__).parent
 WITHOUT_PROGRAM = re.compile(rf"`(?:{'|'.join(PARTS)}) [^`]*`")  # `parked list` instead of `audience-sync parked list`
 
 
-def test_messages_name_commands_with_the_program_in_front() -> None:
+def test_messages_name_commands_with_the_program_name() -> None:
     found = [f"{path.name}: {text}" for path in sorted(PACKAGE.rglob("*.py")) for text in _messages(path)]
     assert len(found) > 100
     assert [text for text in found if WITHOUT_PROGRAM.search(text)] == []

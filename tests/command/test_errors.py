@@ -80,9 +80,7 @@ def behind(cause: Exception) -> Unavailable:
         pytest.param(KeyError("m"), TRY_LATER, "table does not answer", id="not from AWS"),
     ],
 )
-def test_an_unavailable_table_is_explained_by_the_aws_error_behind_it(
-    cause: Exception, exit_code: int, sentence: str
-) -> None:
+def test_an_unavailable_table_is_explained_by_its_aws_error(cause: Exception, exit_code: int, sentence: str) -> None:
     failure = explained(behind(cause))
     assert (failure.exit_code, sentence in str(failure)) == (exit_code, True)
 
@@ -92,13 +90,13 @@ def test_an_unavailable_table_is_explained_by_the_aws_error_behind_it(
     [refused("AccessDeniedException"), refused("Other"), ValueError("Atzr|secret")],
     ids=["AWS", "other", "bug"],
 )
-def test_no_message_repeats_what_was_sent(error: Exception) -> None:
+def test_error_messages_do_not_repeat_request_values(error: Exception) -> None:
     failure = explained(error)
     assert "jane" not in f"{failure} {failure.remedy}"
     assert "Atzr" not in f"{failure} {failure.remedy}"
 
 
-def test_a_bug_is_reported_by_its_location_without_a_traceback() -> None:
+def test_an_unexpected_error_prints_its_location_without_a_traceback() -> None:
     with pytest.raises(ValueError, match="12x") as raised:
         int("12x")
     assert f"{__name__}:" in explained(raised.value).remedy

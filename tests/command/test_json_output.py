@@ -36,7 +36,7 @@ def test_every_command_has_a_schema_and_the_schemas_are_valid() -> None:
         Draft202012Validator.check_schema(schema)
 
 
-def test_what_commands_print_is_as_documented(printed_documents: dict[str, list[Any]]) -> None:
+def test_json_output_conforms_to_the_schema(printed_documents: dict[str, list[Any]]) -> None:
     assert set(printed_documents) == set(SCHEMA["commands"]), "add a line to SESSION"
     documents = [(name, each) for name, documents in printed_documents.items() for each in documents]
     assert [fault for name, document in documents for fault in faults(name, document)] == []
@@ -49,12 +49,12 @@ def test_every_documented_field_is_printed_by_some_command(printed_documents: di
     assert documented - names == NOT_SHOWN
 
 
-def test_no_time_is_a_number(printed_documents: dict[str, list[Any]]) -> None:
+def test_no_time_in_json_is_a_number(printed_documents: dict[str, list[Any]]) -> None:
     """Epoch seconds of this century, and epoch milliseconds, are larger than any count in these documents."""
     assert [number for number in _numbers(printed_documents) if number >= 900_000_000] == []
 
 
-def test_errors_are_as_documented() -> None:
+def test_json_errors_conform_to_the_schema() -> None:
     schema = SCHEMA["$defs"]["error"]
     for line in ("statsu", "status --hours x", "status --local http://127.0.0.1:9"):
         Draft202012Validator(schema).validate(printed(*shlex.split(line), "--json"))
@@ -62,7 +62,7 @@ def test_errors_are_as_documented() -> None:
     assert codes == [code for code in EXIT_CODES if code not in (0, 130)]
 
 
-def test_a_time_is_a_text_in_utc() -> None:
+def test_json_times_are_iso_8601_in_utc() -> None:
     assert [iso_time(each) for each in (1_772_615_722_118, 0, None)] == [
         "2026-03-04T09:15:22.118Z",
         "1970-01-01T00:00:00.000Z",

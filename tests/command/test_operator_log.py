@@ -50,7 +50,7 @@ def lines(deployment: Deployment) -> list[dict[str, Any]]:
 PERSONAL = re.compile(r"m1|m2|cust_|@|amzn1|" + re.escape(CLIENT_SECRET))
 
 
-def test_a_command_that_changes_something_is_recorded(every_command: list[Ran]) -> None:
+def test_every_command_that_changes_something_is_logged(every_command: list[Ran]) -> None:
     for ran in every_command:
         assert len(ran.logged) == (ran.details is not None), ran.command
         for line in ran.logged:
@@ -59,7 +59,7 @@ def test_a_command_that_changes_something_is_recorded(every_command: list[Ran]) 
             assert {name: str(line[name]) for name in ran.details or {}} == ran.details
 
 
-def test_no_line_holds_a_member_a_secret_or_a_field_of_no_list(every_command: list[Ran]) -> None:
+def test_log_lines_hold_no_member_no_secret_and_only_known_fields(every_command: list[Ran]) -> None:
     kept = [{name: each[name] for name in each.keys() - {"who"}} for ran in every_command for each in ran.logged]
     keys_made = [made for ran in every_command if ran.command.startswith("keys") for made in ran.documents]
     values = {made["value"] for made in keys_made if "value" in made}
@@ -69,7 +69,7 @@ def test_no_line_holds_a_member_a_secret_or_a_field_of_no_list(every_command: li
     assert {name for each in kept for name in each} <= {"at", "command", "outcome", *FIELDS}
 
 
-def test_a_redrive_from_the_page_is_recorded(deployment: Deployment) -> None:
+def test_a_redrive_from_the_dashboard_is_logged(deployment: Deployment) -> None:
     deployment.park(change("m1"))
     shown = DeployedStack(deployment.stack, lambda: 1.8e9)
     shown.redrive("request_rejected")
@@ -78,7 +78,7 @@ def test_a_redrive_from_the_page_is_recorded(deployment: Deployment) -> None:
     assert (line["command"], line["deadLetters"]) == ("dashboard redrive", 1)
 
 
-def test_events_that_an_operator_sends_are_recorded(deployment: Deployment, gateway: list[Any]) -> None:
+def test_sent_events_are_logged(deployment: Deployment, gateway: list[Any]) -> None:
     gateway.append((200, {"accepted": 1, "ignored": 0, "rejected": 0, "rejections": []}))
     send(deployment.session(), EVENT)
     with suppress(AlreadyReported):
@@ -104,7 +104,9 @@ def test_events_that_an_operator_sends_are_recorded(deployment: Deployment, gate
         pytest.param(lambda found: reset(found.session(yes=True)), id="nothing to change"),
     ],
 )
-def test_what_changes_nothing_is_not_recorded(deployment: Deployment, deed: Callable[[Deployment], object]) -> None:
+def test_read_only_and_declined_commands_are_not_logged(
+    deployment: Deployment, deed: Callable[[Deployment], object]
+) -> None:
     deed(deployment)
     assert lines(deployment) == []
 
@@ -113,7 +115,7 @@ def test_what_changes_nothing_is_not_recorded(deployment: Deployment, deed: Call
     ("error", "outcome"),
     [(KeyboardInterrupt(), "interrupted"), (Unavailable("m1 does not answer"), "failed: Unavailable")],
 )
-def test_a_command_that_ends_early_is_recorded_with_what_it_has_done(
+def test_an_interrupted_command_is_logged_with_its_progress(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch, error: BaseException, outcome: str
 ) -> None:
     taken = ChangeSender.take
@@ -138,14 +140,14 @@ def without_log(deployment: Deployment) -> None:
 
 
 @pytest.mark.usefixtures("without_log")
-def test_a_command_works_without_the_log_and_says_so(deployment: Deployment) -> None:
+def test_a_command_works_without_the_log_and_notes_it(deployment: Deployment) -> None:
     found = deployment.printed(keys.rotate, keys.KeyKind.EVENT, yes=True).err
     assert "The operator log has no line about this command" in found
     assert deployment.secret("IngestSecret")["previousEventKey"]
 
 
 @pytest.mark.usefixtures("without_log")
-def test_the_page_says_that_a_redrive_was_not_recorded(deployment: Deployment) -> None:
+def test_the_dashboard_says_if_a_redrive_could_not_be_logged(deployment: Deployment) -> None:
     deployment.park(change("m1"))
     shown = DeployedStack(deployment.stack, lambda: 1.8e9)
     sentences = shown.redrive("")
@@ -154,9 +156,7 @@ def test_the_page_says_that_a_redrive_was_not_recorded(deployment: Deployment) -
     assert "The operator log has no line about this command" in sentences[-1]
 
 
-def test_where_sts_does_not_answer_the_profile_is_recorded(
-    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_profile_is_logged_if_sts_does_not_answer(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
     for service in ("logs", "secretsmanager", "sts"):  # boto3 makes none for a profile that this machine lacks
         deployment.stack.service(service)
     monkeypatch.setenv("AWS_PROFILE", "marketing-ops")
@@ -165,7 +165,7 @@ def test_where_sts_does_not_answer_the_profile_is_recorded(
     assert [each["who"] for each in lines(deployment)] == ["profile marketing-ops"]
 
 
-def test_the_log_can_be_read(deployment: Deployment) -> None:
+def test_operator_log_prints_the_newest_line_first(deployment: Deployment) -> None:
     keys.rotate(deployment.session(yes=True), keys.KeyKind.EVENT)
     import_members(deployment.session(yes=True), str(MEMBERS), ID, reading=FileOptions(at="1h"))
     *_, newest, oldest = deployment.printed(operator_log).out.splitlines()
@@ -173,11 +173,11 @@ def test_the_log_can_be_read(deployment: Deployment) -> None:
     assert re.search(r"Z +user/moto +keys rotate +done +key event", oldest)
 
 
-def test_the_log_is_a_list_for_scripts(deployment: Deployment) -> None:
+def test_operator_log_json_skips_lines_of_other_kinds(deployment: Deployment) -> None:
     keys.rotate(deployment.session(yes=True), keys.KeyKind.EVENT)
     deployment.log("Operator", "a line of another kind")
     assert [set(each) for each in deployment.json(operator_log)] == [{"at", "who", "command", "outcome", "key"}]
 
 
-def test_an_empty_log_says_so(deployment: Deployment) -> None:
+def test_operator_log_prints_a_sentence_if_it_is_empty(deployment: Deployment) -> None:
     assert "No changes since then." in deployment.printed(operator_log, since="1h").out

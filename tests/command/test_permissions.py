@@ -81,7 +81,7 @@ def _end_to_end(deployment: Deployment) -> None:
     queue_deletion_notice(deployment.session(), "m1")
 
 
-def test_every_call_of_a_command_is_allowed_by_its_statements(every_command: list[Ran]) -> None:
+def test_the_operator_policy_allows_every_call_of_a_command(every_command: list[Ran]) -> None:
     calls: defaultdict[str, set[Call]] = defaultdict(set)
     for ran in every_command:
         calls[ran.command.split()[0]] |= ran.calls
@@ -90,7 +90,7 @@ def test_every_call_of_a_command_is_allowed_by_its_statements(every_command: lis
 
 
 @pytest.mark.parametrize(("part", "use"), [("dashboard", _dashboard), ("send", _send_and_wait), ("test", _end_to_end)])
-def test_every_call_while_a_stack_is_watched_is_allowed(
+def test_the_operator_policy_allows_following_and_the_dashboard(
     deployment: Deployment, part: str, use: Callable[[Deployment], None]
 ) -> None:
     deployment.connect()
@@ -148,6 +148,6 @@ def test_a_reader_sees_no_member_message_or_key_and_changes_nothing(call: Call) 
     assert _refused(READER, [call])
 
 
-def test_every_part_of_the_command_and_every_statement_has_a_row() -> None:
+def test_the_documentation_lists_every_part_and_statement() -> None:
     assert set(PARTS) - {name for _, uses in ROWS for name in re.findall(r"`([a-z-]+)", uses)} == set()
     assert [sid for sids, _ in ROWS for sid in _sids(sids)] == list(STATEMENTS)

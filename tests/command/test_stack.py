@@ -51,7 +51,7 @@ def test_a_stack_is_found_by_name() -> None:
     assert found.hosts.api == "https://advertising-api-eu.amazon.com"
 
 
-def test_a_part_that_is_no_output_is_looked_up_once() -> None:
+def test_a_resource_without_an_output_is_looked_up_once() -> None:
     cloud = CloudFormation()
     found = deployed("mine", lambda _: cloud)
     assert [found["WorkerFunction"], found["WorkerFunction"]] == ["mine-WorkerFunction-1"] * 2
@@ -64,7 +64,7 @@ def test_the_number_of_shards_is_an_output() -> None:
     assert cloud.looked_up == []
 
 
-def test_an_older_stack_without_shards_has_to_be_updated() -> None:
+def test_an_older_stack_without_shards_must_be_updated() -> None:
     outputs = {"EventsUrl": "https://abc.execute-api.eu-west-1.amazonaws.com/v1/events"}
     with pytest.raises(NotThere, match="has no MembershipShards"):
         deployed("mine", lambda _: CloudFormation(outputs=outputs)).membership_shards  # noqa: B018 - it raises
@@ -76,14 +76,14 @@ def test_the_version_of_a_stack_is_an_output_and_older_stacks_have_none() -> Non
     assert deployed("mine", lambda _: CloudFormation(outputs=outputs)).version is None
 
 
-def test_an_older_stack_lacks_a_part() -> None:
+def test_a_missing_resource_asks_for_an_update_of_the_stack() -> None:
     found = deployed("mine", lambda _: CloudFormation())
     assert "JobsFunction" not in found
     with pytest.raises(NotThere, match="has no JobsFunction"):
         found["JobsFunction"]
 
 
-def test_an_unknown_stack_is_not_there_and_the_remedy_names_the_option() -> None:
+def test_an_unknown_stack_is_not_found_and_the_remedy_names_the_option() -> None:
     with pytest.raises(NotThere) as error:
         deployed("other", lambda _: CloudFormation())
     assert "--stack" in error.value.remedy
@@ -103,7 +103,7 @@ def test_a_stack_of_another_product_is_refused() -> None:
         pytest.param("", "", "ap-southeast-2", id="the profile's"),
     ],
 )
-def test_the_region_is_the_one_that_the_aws_command_line_would_take(
+def test_the_region_is_chosen_as_in_the_aws_cli(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, region: str, default: str, chosen: str
 ) -> None:
     (tmp_path / "config").write_text("[default]\nregion = ap-southeast-2\n", encoding="utf-8")
@@ -117,12 +117,12 @@ def test_the_region_is_the_one_that_the_aws_command_line_would_take(
 
 
 @pytest.mark.parametrize("url", ["http://example.com:8080", "http://192.0.2.1", "example", "http://127.0.0.1.example"])
-def test_local_means_this_machine(url: str) -> None:
+def test_local_accepts_only_loopback_addresses(url: str) -> None:
     with pytest.raises(WrongUsage):
         local(url)
 
 
-def test_a_local_stack_that_does_not_run_says_how_to_start_it() -> None:
+def test_an_unreachable_local_stack_prints_how_to_start_it() -> None:
     with pytest.raises(TryLater) as error:
         local("http://127.0.0.1:9")
     assert "python -m local" in error.value.remedy

@@ -70,7 +70,7 @@ def test_the_shell_completes_the_commands_of_a_group_and_loads_nothing_slow(grou
     assert completed(f"audience-sync {group} ") == (set(load(group).commands), set())
 
 
-def test_checking_mappings_loads_pydantic_only_which_typer_reads_arguments_with(tmp_path: Path) -> None:
+def test_checking_mappings_loads_nothing_slow_but_pydantic(tmp_path: Path) -> None:
     file = tmp_path / "mappings.json"
     fields = {"external_user_id": {"@path": "$.userId"}}
     file.write_text(json.dumps([{"name": "Mine", "trigger": 'type = "track"', "fields": fields}]))

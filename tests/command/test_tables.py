@@ -39,7 +39,7 @@ def drawn(names: list[str], rows: list[list[str]], width: int) -> str:
     ),
     st.integers(min_value=40, max_value=120),
 )
-def test_every_word_stays_in_one_piece_and_no_line_is_too_long(rows: list[list[str]], width: int) -> None:
+def test_words_are_not_broken_and_lines_fit(rows: list[list[str]], width: int) -> None:
     text = drawn([f"column{index}" for index in range(len(rows[0]))], rows, width)
     words = text.split()
     for cell in (cell for row in rows for cell in row):
@@ -47,7 +47,7 @@ def test_every_word_stays_in_one_piece_and_no_line_is_too_long(rows: list[list[s
     assert max(map(len, text.splitlines())) <= width
 
 
-def test_a_column_with_spaces_gives_way_to_one_with_an_id() -> None:
+def test_a_column_of_text_shrinks_before_a_column_of_ids() -> None:
     text = drawn(["id", "name"], [["418273650912345678", "a rather long name of an audience"]], 40)
     assert [line.rstrip() for line in text.splitlines()] == [
         "id                   name",
@@ -57,7 +57,7 @@ def test_a_column_with_spaces_gives_way_to_one_with_an_id() -> None:
     ]
 
 
-def test_where_words_need_more_than_the_terminal_has_each_row_is_a_list_of_facts() -> None:
+def test_on_a_narrow_terminal_each_row_becomes_a_list() -> None:
     text = drawn(["id", "key"], [["418273650912345678", "lapsed_premium_buyers"], ["1", "vip"]], 30)
     assert [line.rstrip() for line in text.splitlines()] == [
         "id   418273650912345678",

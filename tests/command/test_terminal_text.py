@@ -74,7 +74,7 @@ def test_questions_have_no_control_characters() -> None:
     assert asked == [r"Add the rows of \x1b[2J.csv? [y/N] "]
 
 
-def test_lines_tabs_and_every_script_stay_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+def test_line_breaks_tabs_and_all_scripts_are_kept(capsys: pytest.CaptureFixture[str]) -> None:
     Screen().say("one\ntwo: İstanbul, 東京, عربي 👩‍👧")
     assert capsys.readouterr().out == "one\ntwo: İstanbul, 東京, عربي 👩‍👧\n"
 
@@ -88,7 +88,7 @@ def test_a_cell_keeps_its_styles_beside_an_escape(monkeypatch: pytest.MonkeyPatc
     assert "a\\x9b\x1b[31mb\x1b[0m" in captured.get()
 
 
-def test_a_line_break_from_outside_is_not_taken_for_the_end_of_a_cell(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_line_break_in_a_cell_is_escaped(capsys: pytest.CaptureFixture[str]) -> None:
     Screen().table(("column", "used as"), [("id\nnot used\tat all", "email")])
     assert r"id\nnot used\tat all" in capsys.readouterr().out
 
@@ -102,7 +102,7 @@ def test_a_line_break_from_outside_is_not_taken_for_the_end_of_a_cell(capsys: py
         pytest.param('{"userId": "u1", "email": "a@b.co", "\\u001b[2J\\u009b": "x"}\n', id="names of JSON"),
     ],
 )
-def test_an_import_prints_nothing_that_a_terminal_obeys(
+def test_import_escapes_control_characters_from_files(
     deployment: Deployment, tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str
 ) -> None:
     deployment.list_audience()

@@ -24,11 +24,11 @@ def test_a_time_and_an_age_are_read_as_epoch_milliseconds(text: str, seconds: fl
     assert read_time(text, NOW) == seconds * 1000
 
 
-def test_an_empty_text_is_no_time() -> None:
+def test_an_empty_string_is_no_time() -> None:
     assert read_time("", NOW) is None
 
 
 @pytest.mark.parametrize("text", ["yesterday", "3w", "12:00", "-3h"])
-def test_a_text_that_is_not_a_time_is_refused(text: str) -> None:
+def test_an_invalid_time_is_refused(text: str) -> None:
     with pytest.raises(WrongUsage):
         read_time(text, NOW)

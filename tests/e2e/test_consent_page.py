@@ -52,7 +52,7 @@ def stack(running: LocalStack) -> LocalStack:
     return running
 
 
-def test_a_person_who_allows_access_in_a_browser_connects_the_stack(stack: LocalStack, tmp_path: Path) -> None:
+def test_allowing_access_in_a_browser_connects_the_stack(stack: LocalStack, tmp_path: Path) -> None:
     before = len(amazon_requests(stack))
     visit = connect(stack, tmp_path, "Allow")
 
@@ -69,9 +69,7 @@ def test_a_person_who_allows_access_in_a_browser_connects_the_stack(stack: Local
     assert ("GET", "/v2/profiles") in amazon_requests(stack)[before:]
 
 
-def test_the_request_has_a_state_and_a_challenge_and_the_answer_has_the_same_state(
-    stack: LocalStack, tmp_path: Path
-) -> None:
+def test_the_authorization_request_has_state_and_challenge(stack: LocalStack, tmp_path: Path) -> None:
     visit = connect(stack, tmp_path, "Allow")
     request, answer = (parse_qs(urlsplit(page.address).query) for page in (visit.consent, visit.answered))
     assert request["code_challenge_method"] == ["S256"]
@@ -79,7 +77,7 @@ def test_the_request_has_a_state_and_a_challenge_and_the_answer_has_the_same_sta
     assert answer["code"][0] not in visit.printed + visit.notes
 
 
-def test_a_person_who_denies_access_in_a_browser_changes_nothing(stack: LocalStack, tmp_path: Path) -> None:
+def test_denying_access_in_a_browser_changes_nothing(stack: LocalStack, tmp_path: Path) -> None:
     before = len(amazon_requests(stack))
     visit = connect(stack, tmp_path, "Deny")
 

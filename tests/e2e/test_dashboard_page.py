@@ -120,7 +120,7 @@ def open_state(tab: Tab, shown: Shown, state: str) -> None:
     tab.wait(f"$('headline').textContent === {HEADLINES[state]!r}")
 
 
-def test_every_state_fits_and_can_be_read_on_phone_and_desktop_in_light_and_dark(tab: Tab, shown: Shown) -> None:
+def test_every_state_is_readable_on_phone_and_desktop_in_light_and_dark(tab: Tab, shown: Shown) -> None:
     for state in STATES:
         open_state(tab, shown, state)
         for width in (1280, 400):
@@ -133,7 +133,7 @@ def test_every_state_fits_and_can_be_read_on_phone_and_desktop_in_light_and_dark
                 assert faint == [], (state, width, dark)
 
 
-def test_a_share_that_was_revoked_stands_out_and_names_who_revoked_it(tab: Tab, shown: Shown) -> None:
+def test_a_revoked_share_stands_out_and_names_who_revoked_it(tab: Tab, shown: Shown) -> None:
     open_state(tab, shown, "unshared")
     shares = tab.read("[...document.querySelectorAll('.shares li')].map((each) => each.innerText)")
     assert shares[0].startswith("DSP advertiser ENTITY2XYZ9QWERTY: revoked by sharing grant ")
@@ -142,7 +142,7 @@ def test_a_share_that_was_revoked_stands_out_and_names_who_revoked_it(tab: Tab, 
     assert warned == ["revoked by sharing grant"]
 
 
-def test_a_screen_reader_finds_a_name_for_everything_that_can_be_used(tab: Tab, shown: Shown) -> None:
+def test_every_control_has_an_accessible_name(tab: Tab, shown: Shown) -> None:
     open_state(tab, shown, "parked")
     found = tab.accessible()
     usable = [each for each in found if each["role"] in NAMED]
@@ -160,7 +160,7 @@ def test_a_screen_reader_finds_a_name_for_everything_that_can_be_used(tab: Tab, 
     assert any(each["role"] == "status" for each in found), "the heading is announced when it changes"
 
 
-def test_everything_can_be_reached_with_the_keyboard_and_shows_that_it_is_reached(tab: Tab, shown: Shown) -> None:
+def test_every_control_is_reachable_by_keyboard_with_visible_focus(tab: Tab, shown: Shown) -> None:
     open_state(tab, shown, "parked")
     reached: list[str] = []
     for _ in range(60):
@@ -176,7 +176,7 @@ def test_everything_can_be_reached_with_the_keyboard_and_shows_that_it_is_reache
     assert len([each for each in reached if each.startswith("BUTTON open")]) > 10
 
 
-def test_redriving_asks_and_no_is_the_first_answer(tab: Tab, shown: Shown) -> None:
+def test_redriving_asks_and_focuses_no(tab: Tab, shown: Shown) -> None:
     open_state(tab, shown, "parked")
     what = tab.read("$('dead-letters-what').textContent")
     assert what == "3 dead letters wait: 2 access denied, 1 request rejected."
@@ -198,7 +198,7 @@ def test_redriving_asks_and_no_is_the_first_answer(tab: Tab, shown: Shown) -> No
     assert shown.redriven == []
 
 
-def test_what_is_redriven_is_chosen_by_its_reason_and_the_outcome_is_shown(tab: Tab, shown: Shown) -> None:
+def test_dead_letters_are_redriven_by_reason_and_the_outcome_is_shown(tab: Tab, shown: Shown) -> None:
     open_state(tab, shown, "parked")
     tab.read("$('redrive').click()")
     choices = "[...$('asking-reason').options].map((each) => each.text)"
@@ -214,7 +214,7 @@ def test_what_is_redriven_is_chosen_by_its_reason_and_the_outcome_is_shown(tab: 
     tab.wait("$('dead-letters').hidden")
 
 
-def test_what_is_acknowledged_with_a_note_no_longer_asks_for_a_person(tab: Tab, shown: Shown) -> None:
+def test_acknowledged_dead_letters_no_longer_ask_for_attention(tab: Tab, shown: Shown) -> None:
     open_state(tab, shown, "parked")
     tab.read("$('acknowledge').focus()")
     for reason, note, heading in (
@@ -237,7 +237,7 @@ def test_what_is_acknowledged_with_a_note_no_longer_asks_for_a_person(tab: Tab, 
     assert shown.acknowledged[0] == {"reason": "access_denied", "audienceId": "", "note": "terms are with legal"}
 
 
-def test_a_rejected_event_a_dead_letter_an_alarm_and_a_log_line_can_be_opened(tab: Tab, shown: Shown) -> None:
+def test_rejections_dead_letters_alarms_and_log_lines_can_be_opened(tab: Tab, shown: Shown) -> None:
     open_state(tab, shown, "parked")
     for place, words in {
         "#rejected-reasons": ("need a consent signal", "Map amzn_user_data, tcf or gpp.", "Reason codes"),
@@ -266,7 +266,7 @@ def test_a_rejected_event_a_dead_letter_an_alarm_and_a_log_line_can_be_opened(ta
         assert not tab.read("$('opened').open")
 
 
-def test_a_server_that_is_gone_is_named_and_the_last_numbers_stay(tab: Tab) -> None:
+def test_a_lost_server_is_reported_and_the_last_numbers_stay(tab: Tab) -> None:
     tab.call("Network.enable")
     unreachable = {"offline": True, "latency": 0, "downloadThroughput": 0, "uploadThroughput": 0}
     tab.call("Network.emulateNetworkConditions", **unreachable)
@@ -275,7 +275,7 @@ def test_a_server_that_is_gone_is_named_and_the_last_numbers_stay(tab: Tab) -> N
     assert "2,352,901" in tab.read("$('segment').innerText")
 
 
-def test_what_needs_a_person_is_the_heading_and_no_next_try_is_promised(tab: Tab, shown: Shown) -> None:
+def test_a_blocker_that_needs_a_person_is_the_heading_without_a_next_retry(tab: Tab, shown: Shown) -> None:
     open_state(tab, shown, "revoked")
     assert tab.read("$('next-try').hidden")
     assert "9,500 changes waiting in 31 messages of the change queue; none is lost" in tab.read(
@@ -283,7 +283,7 @@ def test_what_needs_a_person_is_the_heading_and_no_next_try_is_promised(tab: Tab
     )
 
 
-def test_a_range_stays_in_the_address_and_its_span_is_named(tab: Tab, server: DashboardServer) -> None:
+def test_the_chosen_time_range_is_kept_in_the_address(tab: Tab, server: DashboardServer) -> None:
     tab.read("$('range').value = '7d'; $('range').dispatchEvent(new Event('change'))")
     tab.wait("newest.range === '7d'")
     assert (tab.read("location.href")) == f"{server.url}?range=7d"
@@ -295,7 +295,7 @@ def test_a_range_stays_in_the_address_and_its_span_is_named(tab: Tab, server: Da
     assert (tab.read("location.href")) == server.url
 
 
-def test_lines_say_from_what_to_what_and_audiences_without_members_are_not_counted(tab: Tab) -> None:
+def test_plots_are_labelled_and_empty_audiences_are_not_counted(tab: Tab) -> None:
     captions = "[...document.querySelectorAll('#audiences tr')].map((each) => each.children[2].innerText.trim())"
     assert (tab.read(captions))[1] == "105,710 \N{RIGHTWARDS ARROW} 88,210 in 14 days"
     tab.read("clearTimeout(timer)")
@@ -308,7 +308,7 @@ def test_lines_say_from_what_to_what_and_audiences_without_members_are_not_count
     assert tab.read("$('matched').textContent") == "in 2 of 3 audiences, 64.1% matched"
 
 
-def test_messages_that_are_in_work_for_long_say_by_when_they_are_back(tab: Tab) -> None:
+def test_messages_long_in_work_show_when_they_return(tab: Tab) -> None:
     tab.read("clearTimeout(timer)")
     for seconds, stalled, expected in (
         (20, "null", ("Changes are on their way.", "")),
@@ -327,7 +327,7 @@ def test_messages_that_are_in_work_for_long_say_by_when_they_are_back(tab: Tab) 
     assert tab.read("$('in-work').hidden"), "the next try is shown instead"
 
 
-def test_an_id_is_looked_for_with_the_enter_key_and_is_nowhere_in_the_address(tab: Tab) -> None:
+def test_find_starts_with_the_enter_key_and_keeps_the_id_out_of_the_address(tab: Tab) -> None:
     for wanted, seen in (
         ("cust_48121", ("Found 1 entry", "Member of VIP", "left")),
         ("nobody", ("Nothing found",)),
@@ -344,7 +344,7 @@ def test_an_id_is_looked_for_with_the_enter_key_and_is_nowhere_in_the_address(ta
         assert tab.read("document.activeElement.id") == "wanted"
 
 
-def test_whatever_scrolls_has_a_shadow_where_there_is_more(tab: Tab) -> None:
+def test_scrollable_parts_show_a_shadow(tab: Tab) -> None:
     tab.read("clearTimeout(timer)")
     tab.read("show({...newest, uploads: Array.from({length: 34}, (_, n) => ({...newest.uploads[0], n}))})")
     scrolling = "[...document.querySelectorAll('#records *')].filter((each) => each.scrollHeight > each.clientHeight"
@@ -352,7 +352,7 @@ def test_whatever_scrolls_has_a_shadow_where_there_is_more(tab: Tab) -> None:
     assert tab.read(f"{scrolling} getComputedStyle(each).backgroundAttachment)") == ["local, local, scroll, scroll"]
 
 
-def test_a_page_that_is_hidden_asks_nothing(tab: Tab) -> None:
+def test_a_hidden_page_sends_no_requests(tab: Tab) -> None:
     hide = "Object.defineProperty(document, 'hidden', { value: true, configurable: true })"
     scheduled = "poll().then(() => { const before = timer; clearTimeout(timer); return before; })"
     tab.read(f"{hide}; window.timers = 0; window.setTimeout = () => {{ timers += 1; return 1; }}")
@@ -360,7 +360,7 @@ def test_a_page_that_is_hidden_asks_nothing(tab: Tab) -> None:
     assert tab.read("timers") == 0
 
 
-def test_what_could_not_be_read_is_named_and_what_is_late_is_no_fault(tab: Tab) -> None:
+def test_unread_parts_are_named_and_late_parts_are_not_faults(tab: Tab) -> None:
     tab.read("clearTimeout(timer)")
     tab.read("show({...newest, unread: ['audiences', 'log']})")
     assert tab.read("$('problems').innerText") == "Still reading: audiences, log."
@@ -380,7 +380,7 @@ def test_what_could_not_be_read_is_named_and_what_is_late_is_no_fault(tab: Tab) 
     assert tab.read("$('balance').textContent") == "7 counted twice"
 
 
-def test_before_the_first_job_sizes_are_not_known_instead_of_zero(tab: Tab, shown: Shown) -> None:
+def test_sizes_are_unknown_instead_of_zero_before_the_first_job(tab: Tab, shown: Shown) -> None:
     open_state(tab, shown, "empty")
     assert tab.read("$('matched').textContent") == "in 1 audience, not known yet"
     assert "not known yet" in tab.read("$('audiences').innerText")
@@ -390,9 +390,7 @@ def test_before_the_first_job_sizes_are_not_known_instead_of_zero(tab: Tab, show
     assert tab.read("$('matched').textContent") == "no audience is listed"
 
 
-def test_of_more_dead_letters_than_were_read_the_question_names_all_and_counts_exits_as_a_minimum(
-    tab: Tab, shown: Shown
-) -> None:
+def test_the_question_counts_exits_as_a_minimum_if_not_all_dead_letters_were_read(tab: Tab, shown: Shown) -> None:
     open_state(tab, shown, "parked")
     tab.read("clearTimeout(timer)")
     tab.read("show({...newest, deadLetters: 700})")
@@ -404,7 +402,7 @@ def test_of_more_dead_letters_than_were_read_the_question_names_all_and_counts_e
     assert tab.read("$('asking-title').textContent") == "Redrive all dead letters of this reason?"
 
 
-def test_in_an_outage_the_next_try_counts_down_between_two_answers(tab: Tab, shown: Shown) -> None:
+def test_in_an_outage_the_next_retry_counts_down(tab: Tab, shown: Shown) -> None:
     open_state(tab, shown, "outage")
     assert (tab.read("$('next-try').textContent")).startswith("next try in ")
     later: Any = "showNextTry({...newest, at: newest.nextTry - 5})"

@@ -77,7 +77,7 @@ def interruptible() -> Iterator[None]:
 
 @pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL, signal.SIGINT], ids=lambda number: number.name)
-def test_the_stack_ends_with_the_demo_however_that_ends(number: signal.Signals) -> None:
+def test_the_stack_stops_with_the_demo(number: signal.Signals) -> None:
     port, amazon_port = free_port(), free_port()
     ports = ["--port", str(port), "--amazon-port", str(amazon_port)]
     command = [sys.executable, "-m", "local.demo", "--enter", "3", "--exit", "1", "--keep", *ports]
@@ -129,7 +129,7 @@ def falsified(where: dict[str, str]) -> Iterator[tuple[FalsifyingProxy, dict[str
         yield proxy, where | {"amazon": served.url}
 
 
-def test_a_missing_member_is_a_failure(falsified: tuple[FalsifyingProxy, dict[str, str]]) -> None:
+def test_the_demo_fails_if_a_member_is_missing(falsified: tuple[FalsifyingProxy, dict[str, str]]) -> None:
     proxy, where = falsified
     proxy.change = lambda members: members.pop(LAST)
     console = Console(file=io.StringIO(), width=120)
@@ -148,7 +148,7 @@ def test_a_missing_member_is_a_failure(falsified: tuple[FalsifyingProxy, dict[st
         pytest.param(lambda members: members.clear(), "20 members are missing", id="empty"),
     ],
 )
-def test_each_difference_is_named(where: dict[str, str], change: Change, problem: str) -> None:
+def test_the_demo_names_each_difference(where: dict[str, str], change: Change, problem: str) -> None:
     url = f"{where['amazon']}/sandbox/audiences/{EXAMPLE.audience_id}"
     members = requests.get(url, timeout=60).json()["members"]
     change(members)
@@ -156,7 +156,7 @@ def test_each_difference_is_named(where: dict[str, str], change: Change, problem
     assert problem in found
 
 
-def test_on_ads_data_manager_members_leave_the_dataset_with_their_consent_and_the_page_shows_its_size(
+def test_on_ads_data_manager_members_leave_the_dataset_with_their_consent(
     stack: LocalStack,
 ) -> None:
     console = Console(file=io.StringIO(), width=120)

@@ -32,7 +32,7 @@ def found(document: dict[str, Any]) -> dict[str, str]:
     return {each["check"]: each["found"] for each in document["findings"]}
 
 
-def test_every_fact_is_read_and_what_amazon_denies_comes_first(stack: LocalStack) -> None:
+def test_diagnose_reads_every_fact_and_lists_denied_access_first(stack: LocalStack) -> None:
     stack.post_example("14-batch-of-five.json")
     stack.post_example("10-track-eu-without-consent.json")
     stack.wait_until_quiescent()

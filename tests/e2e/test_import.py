@@ -55,7 +55,7 @@ def test_a_member_who_has_left_since_the_file_was_written_stays_out(stack: Local
     assert state["accepted"] == 3
 
 
-def test_a_repair_makes_the_audience_as_the_file_has_it(stack: LocalStack, tmp_path: Path) -> None:
+def test_a_repair_makes_the_audience_equal_to_the_file(stack: LocalStack, tmp_path: Path) -> None:
     long_ago, kept, added, surplus = datetime(2026, 1, 1, tzinfo=UTC), Person(1), Person(2), Person(3)
     target = {"audience_id": EXAMPLE.audience_id, "key": EXAMPLE.computation_key or ""}
     events = [audience_event(each, enters=True, at=long_ago, **target) for each in (kept, surplus)]

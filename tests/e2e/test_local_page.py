@@ -28,7 +28,7 @@ def tab(stack: LocalStack, tmp_path: Path) -> Iterator[Tab]:
 
 
 @in_a_browser
-def test_from_the_first_screen_to_an_audience_with_members_it_takes_one_button(tab: Tab) -> None:
+def test_one_button_leads_from_the_first_screen_to_an_audience_with_members(tab: Tab) -> None:
     assert tab.read("$('headline').textContent") == "Waiting for the first event."
     assert "500 enter the audience, 80 of them leave it again." in tab.read("$('start').innerText")
     tab.read("$('samples').click()")
@@ -53,7 +53,7 @@ def test_from_the_first_screen_to_an_audience_with_members_it_takes_one_button(t
 
 
 @in_a_browser
-def test_the_key_is_in_the_page_only_while_it_is_shown(stack: LocalStack, tab: Tab) -> None:
+def test_the_key_is_in_the_page_only_while_shown(stack: LocalStack, tab: Tab) -> None:
     key = stack.where["eventKey"]
     tab.read("document.querySelector('#try details').open = true")
     assert key not in tab.read("document.documentElement.textContent")
@@ -65,7 +65,7 @@ def test_the_key_is_in_the_page_only_while_it_is_shown(stack: LocalStack, tab: T
 
 
 @in_a_browser
-def test_a_fault_is_set_and_ended_by_its_button(tab: Tab) -> None:
+def test_a_button_sets_and_ends_a_fault(tab: Tab) -> None:
     def button(name: str) -> str:
         return f"[...document.querySelectorAll('#fault-buttons button')].find((each) => each.textContent === '{name}')"
 
@@ -80,7 +80,7 @@ def test_a_fault_is_set_and_ended_by_its_button(tab: Tab) -> None:
 
 
 @pytest.mark.parametrize("options", [(), ("--json",)])
-def test_the_command_names_the_page_of_a_local_stack(stack: LocalStack, options: tuple[str, ...]) -> None:
+def test_dashboard_names_the_page_of_a_local_stack(stack: LocalStack, options: tuple[str, ...]) -> None:
     command = [sys.executable, "-m", "audience_sync_cli", "dashboard", "--local", stack.where["api"], *options]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=120)
     url = json.loads(done.stdout)["url"] if options else done.stdout.strip()

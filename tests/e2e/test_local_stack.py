@@ -19,7 +19,7 @@ IN, OUT = "01-track-entered-full-pii.json", "02-track-exited-full-pii.json"
 MEMBER = json.loads((EXAMPLES / IN).read_text())["userId"]
 
 
-def test_it_prints_its_addresses_and_keys(stack: LocalStack) -> None:
+def test_the_local_stack_prints_its_addresses_and_keys(stack: LocalStack) -> None:
     assert stack.where.keys() == {"api", "amazon", "aws", "status", "eventKey", "audienceKey", "signingSecret"}
     for name in ("api", "amazon", "aws", "status"):
         assert stack.where[name].startswith("http://127.0.0.1:")
@@ -28,7 +28,7 @@ def test_it_prints_its_addresses_and_keys(stack: LocalStack) -> None:
     assert requests.get(f"{stack.where['api']}/v1/health", timeout=60).json() == {"status": "ok"}
 
 
-def test_the_command_calculates_with_the_times_of_the_functions(stack: LocalStack) -> None:
+def test_the_command_uses_the_timing_of_the_local_functions(stack: LocalStack) -> None:
     """Else an erasure or the end of an audience is over, and reported as effective days later."""
     timings = Session(Screen(), lambda: local(stack.where["api"])).timings
     for destination in (Destination(), of_data_manager()):
@@ -46,7 +46,7 @@ def test_a_person_enters_the_audience_and_leaves_it_again(stack: LocalStack) -> 
     assert (state["queued"], state["inFlight"], state["parked"]) == (0, 0, 0)
 
 
-def test_a_person_who_leaves_and_is_back_at_once_is_in_when_no_message_waits(stack: LocalStack) -> None:
+def test_a_person_who_returns_at_once_is_in_once_the_queue_is_empty(stack: LocalStack) -> None:
     person, before = Person(3), stack.wait_until_quiescent()
     for enters in (True, False, True):
         assert stack.post_change(person, enters=enters).json()["accepted"] == 1
@@ -57,7 +57,7 @@ def test_a_person_who_leaves_and_is_back_at_once_is_in_when_no_message_waits(sta
     assert person.user_id in stack.members()
 
 
-def test_every_accepted_change_has_an_outcome_once_no_message_waits(stack: LocalStack) -> None:
+def test_every_accepted_change_is_accounted_for_once_the_queue_is_empty(stack: LocalStack) -> None:
     before = stack.wait_until_quiescent()["accepted"]
     for _ in range(3):
         for name in (IN, OUT):
@@ -68,7 +68,7 @@ def test_every_accepted_change_has_an_outcome_once_no_message_waits(stack: Local
     assert MEMBER not in stack.members()
 
 
-def test_an_unreadable_message_ends_in_the_dead_letters(stack: LocalStack) -> None:
+def test_an_unreadable_message_becomes_a_dead_letter(stack: LocalStack) -> None:
     person = Person(1)
     stack.send_message("not a change message")
     assert stack.post_change(person, enters=True).ok
@@ -79,7 +79,7 @@ def test_an_unreadable_message_ends_in_the_dead_letters(stack: LocalStack) -> No
     assert stack.wait_until_quiescent()["deadLetters"] == [dead_letter]
 
 
-def test_a_signal_ends_it_cleanly_even_while_a_worker_waits_for_amazon() -> None:
+def test_a_signal_stops_the_local_stack_even_while_a_worker_waits_for_amazon() -> None:
     with local_stack("--no-status-page") as stack:
         assert "status" not in stack.where
         slow = [{"match": {"path": "/amc/audiences/records"}, "do": {"delay": 100}}]

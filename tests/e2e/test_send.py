@@ -39,7 +39,7 @@ def places(document: Any) -> list[str]:
 
 
 @pytest.mark.slow
-def test_a_made_up_person_enters_and_exits_and_both_are_followed_to_the_end(stack: LocalStack) -> None:
+def test_enter_and_exit_of_the_sample_are_followed_to_the_end(stack: LocalStack) -> None:
     for options, size in ((), 1), (("--exit",), 0):
         code, document = run(stack, *SAMPLE, *options)
         assert (code, [end["ending"] for end in document["ends"]]) == (0, ["done"])
@@ -49,7 +49,7 @@ def test_a_made_up_person_enters_and_exits_and_both_are_followed_to_the_end(stac
 
 
 @pytest.mark.slow
-def test_an_upload_that_amazon_denies_ends_where_it_is_parked(stack: LocalStack) -> None:
+def test_a_denied_upload_is_followed_to_the_dead_letter(stack: LocalStack) -> None:
     rule = {"match": {"path": "/amc/audiences/records"}, "do": {"status": 403}, "times": 1}
     requests.put(f"{stack.where['amazon']}/sandbox/faults", json=[rule], timeout=60).raise_for_status()
     code, document = run(stack, *SAMPLE)
@@ -58,7 +58,7 @@ def test_an_upload_that_amazon_denies_ends_where_it_is_parked(stack: LocalStack)
 
 
 @pytest.mark.slow
-def test_while_amazon_is_down_it_says_what_the_change_waits_for(stack: LocalStack) -> None:
+def test_in_an_outage_send_prints_what_the_change_waits_for(stack: LocalStack) -> None:
     faults = f"{stack.where['amazon']}/sandbox/faults"
     rule = {"match": {"path": "/amc/audiences/records"}, "do": {"status": 503}}
     requests.put(faults, json=[rule], timeout=60).raise_for_status()
@@ -72,7 +72,7 @@ def test_while_amazon_is_down_it_says_what_the_change_waits_for(stack: LocalStac
 
 
 @pytest.mark.slow
-def test_the_whole_way_is_tested_with_an_audience_of_its_own_and_the_member_is_erased(stack: LocalStack) -> None:
+def test_end_to_end_uses_its_own_audience_and_erases_the_member(stack: LocalStack) -> None:
     code, document = run(stack, "test", "--end-to-end", "--yes", "--json")
     found = document["endToEnd"]
     assert (code, document["ok"], found["ok"]) == (0, True, True)

@@ -22,14 +22,14 @@ pytestmark = pytest.mark.usefixtures("connected")
 ADVERTISER = NewTarget(advertiser="590071284455661234")
 
 
-def test_linking_ties_an_audience_of_amazon_to_a_computation_key(deployment: Deployment) -> None:
+def test_linking_gives_an_amazon_audience_a_computation_key(deployment: Deployment) -> None:
     shown = deployment.json(link, AUDIENCE.audience_id, key="big_spenders", country="uk")
     assert (shown["computationKey"], shown["country"], shown["name"]) == ("big_spenders", "GB", AUDIENCE.name)
     found = deployment.session().audiences.by_computation_key("big_spenders")
     assert [each.audience_id for each in found] == [AUDIENCE.audience_id]
 
 
-def test_linking_again_keeps_what_is_not_given(deployment: Deployment) -> None:
+def test_linking_again_keeps_the_settings_that_are_left_out(deployment: Deployment) -> None:
     deployment.list_audience()
     shown = deployment.json(link, AUDIENCE.audience_id, name="Another name")
     assert (shown["name"], shown["computationKey"], shown["country"]) == (
@@ -50,19 +50,19 @@ def test_an_audience_of_a_connection_may_also_go_to_dsp(deployment: Deployment) 
     assert of_changes(found) == of_connection("connection-1", dsp=True)
 
 
-def test_an_advertiser_that_amazon_contradicts_is_refused(deployment: Deployment) -> None:
+def test_linking_refuses_another_advertiser_than_amazon_reports(deployment: Deployment) -> None:
     with pytest.raises(WrongUsage):
         link(deployment.session(), AUDIENCE.audience_id, Target("999999"))
 
 
-def test_what_was_linked_without_a_target_is_not_created_a_second_time(deployment: Deployment) -> None:
+def test_create_finds_an_audience_that_was_linked_without_a_target(deployment: Deployment) -> None:
     external_id = deployment.json(link, AUDIENCE.audience_id)["externalAudienceId"]
     shown = deployment.json(create, "Lapsed premium buyers", ADVERTISER, Settings(), "US", external_id=external_id)
     assert (shown["audienceId"], shown["created"]) == (AUDIENCE.audience_id, False)
     assert len(deployment.session().audiences.all()) == 1
 
 
-def test_another_target_takes_the_place_of_the_one_before(deployment: Deployment) -> None:
+def test_linking_with_another_target_replaces_the_former_one(deployment: Deployment) -> None:
     in_amc = Target(connection="c-1")
     expected = {in_amc: (None, "c-1", {"dsp": True}), ADVERTISER: (ADVERTISER.advertiser, None, {})}
     for target, choices in ((ADVERTISER, Choices()), (in_amc, Choices(dsp=True)), (ADVERTISER, Choices())):
@@ -70,7 +70,7 @@ def test_another_target_takes_the_place_of_the_one_before(deployment: Deployment
         assert (shown["advertiserId"], shown["connectionId"], shown["settings"]) == expected[target]
 
 
-def test_linking_again_keeps_the_connection_whatever_advertiser_amazon_names(deployment: Deployment) -> None:
+def test_linking_again_keeps_the_connection_even_if_amazon_reports_an_advertiser(deployment: Deployment) -> None:
     for name in ("One name", "Another name"):
         target = Target(connection="c-1") if name == "One name" else Target()
         shown = deployment.json(link, AUDIENCE.audience_id, target, name=name)
@@ -87,7 +87,7 @@ def test_linking_again_keeps_the_connection_whatever_advertiser_amazon_names(dep
         pytest.param("418273650912345679", "", NotFound, id="unknown to Amazon"),
     ],
 )
-def test_what_cannot_be_linked_is_refused(
+def test_link_refuses_invalid_ids_and_countries(
     deployment: Deployment, audience_id: str, country: str, error: type[Exception]
 ) -> None:
     with pytest.raises(error):
@@ -95,7 +95,7 @@ def test_what_cannot_be_linked_is_refused(
     assert deployment.session().audiences.all() == []
 
 
-def test_one_computation_key_has_one_audience(deployment: Deployment) -> None:
+def test_linking_refuses_a_computation_key_that_another_audience_has(deployment: Deployment) -> None:
     deployment.list_audience()
     create(deployment.session(), "Another audience", ADVERTISER, Settings(), country="US")
     other = next(each for each in deployment.session().audiences.all() if each.audience_id != AUDIENCE.audience_id)
@@ -103,7 +103,7 @@ def test_one_computation_key_has_one_audience(deployment: Deployment) -> None:
         link(deployment.session(), other.audience_id, key=AUDIENCE.computation_key or "")
 
 
-def test_after_unlinking_the_same_creation_makes_another_audience_and_the_first_stays_at_amazon(
+def test_create_after_unlink_makes_a_new_audience_and_amazon_keeps_the_old_one(
     deployment: Deployment,
 ) -> None:
     made = []
@@ -116,7 +116,7 @@ def test_after_unlinking_the_same_creation_makes_another_audience_and_the_first_
     assert deployment.json(link, first)["audienceId"] == first, "Amazon knows it still"
 
 
-def test_unlinking_one_audience_leaves_the_others_creation_alone(deployment: Deployment) -> None:
+def test_unlinking_an_audience_keeps_the_creation_locks_of_others(deployment: Deployment) -> None:
     made = {}
     for name in ("VIP", "Winback"):
         made[name] = deployment.json(create, name, ADVERTISER, Settings(), country="US")["audienceId"]
@@ -130,7 +130,7 @@ def test_unlinking_one_audience_leaves_the_others_creation_alone(deployment: Dep
     assert len(rows) == 3, "both audiences, and what remains of the listed one's creation"
 
 
-def test_an_audience_of_an_api_that_only_a_newer_version_knows_is_listed_and_not_shown(deployment: Deployment) -> None:
+def test_an_audience_of_an_unknown_api_is_listed_but_cannot_be_shown(deployment: Deployment) -> None:
     deployment.list_audience()
     deployment.list_audience(replace(AUDIENCE, audience_id="7", destination=Destination.of({"api": "new"})))
     assert "new, unknown to this version" in deployment.printed(list_).out
@@ -140,14 +140,14 @@ def test_an_audience_of_an_api_that_only_a_newer_version_knows_is_listed_and_not
 
 
 @pytest.mark.parametrize("shown", ["vip", "418273650912345679", "#mappings"])
-def test_what_is_not_listed_cannot_be_unlinked(deployment: Deployment, shown: str) -> None:
+def test_unlink_refuses_an_audience_that_is_not_listed(deployment: Deployment, shown: str) -> None:
     deployment.list_audience()
     with pytest.raises(NotThere, match="not listed here"):
         unlink(deployment.session(yes=True), shown)
     assert len(deployment.session().audiences.all()) == 1
 
 
-def test_creating_again_lists_what_is_in_force_and_what_differs(deployment: Deployment) -> None:
+def test_creating_again_returns_the_settings_in_force_and_the_differences(deployment: Deployment) -> None:
     options = {"country": "US", "external_id": "vip"}
     first = deployment.json(create, "VIP", ADVERTISER, Settings(ttl_days=30), **options)
     shown = deployment.json(create, "VIP", ADVERTISER, Settings(ttl_days=7, renew=True), **options)
@@ -156,7 +156,7 @@ def test_creating_again_lists_what_is_in_force_and_what_differs(deployment: Depl
     assert [each["field"] for each in shown["differs"]] == ["ttl", "renew"]
 
 
-def test_a_person_is_shown_how_to_change_what_is_not_in_force(deployment: Deployment) -> None:
+def test_creating_again_prints_how_to_change_each_difference(deployment: Deployment) -> None:
     found = deployment.printed(create, "VIP", ADVERTISER, Settings(), country="US", external_id="vip").err
     assert "Differs from" not in found
     settings = Settings(ttl_days=7, renew=True)
@@ -169,7 +169,7 @@ def test_a_person_is_shown_how_to_change_what_is_not_in_force(deployment: Deploy
     assert "Differs from the request: --key. `audience-sync audiences link --key`" in seen.err
 
 
-def test_a_shorter_time_to_live_asks_since_members_drop_out(deployment: Deployment) -> None:
+def test_a_shorter_ttl_asks_for_confirmation(deployment: Deployment) -> None:
     deployment.list_audience()
     deployment.answers = ["y"]
     assert deployment.json(update, AUDIENCE.audience_id, Settings(ttl_days=0))["settings"] == {"ttl": 0}
@@ -193,13 +193,15 @@ def test_a_shorter_time_to_live_asks_since_members_drop_out(deployment: Deployme
         ),
     ],
 )
-def test_fee_and_products_are_shown(deployment: Deployment, changed: dict[str, Any], lines: list[str]) -> None:
+def test_show_prints_the_fee_and_the_amazon_products(
+    deployment: Deployment, changed: dict[str, Any], lines: list[str]
+) -> None:
     deployment.list_audience(replace(AUDIENCE, **changed))
     seen = [" ".join(line.split()) for line in deployment.printed(show, AUDIENCE.audience_id).out.splitlines()]
     assert set(lines) <= set(seen)
 
 
-def test_the_fee_that_amazon_reports_is_shown(deployment: Deployment) -> None:
+def test_show_prints_the_fee_that_amazon_reports(deployment: Deployment) -> None:
     deployment.stack.parameters = {"MaxCpmCents": "200"}
     settings = Settings(cpm_cents=150, currency="USD")
     audience_id = deployment.json(create, "Created by a test", ADVERTISER, settings, country="US")["audienceId"]
@@ -209,7 +211,7 @@ def test_the_fee_that_amazon_reports_is_shown(deployment: Deployment) -> None:
     assert (shown["fees"], shown["dsp"]) == ([{"cpmCents": 150, "currency": "USD"}], True)
 
 
-def test_renewal_is_switched_on_shown_and_switched_off(deployment: Deployment) -> None:
+def test_update_switches_renewal_on_and_off(deployment: Deployment) -> None:
     deployment.list_audience()
     shown = {}
     for renew in (True, False):
@@ -219,7 +221,7 @@ def test_renewal_is_switched_on_shown_and_switched_off(deployment: Deployment) -
     assert "drop out when their time to live ends" in shown[False]
 
 
-def test_linking_with_renewal_takes_over_the_ttl_that_amazon_reports(deployment: Deployment) -> None:
+def test_linking_with_renewal_stores_the_ttl_that_amazon_reports(deployment: Deployment) -> None:
     found = deployment.json(create, "Created by a test", ADVERTISER, Settings(ttl_days=30), country="US")
     audience_id = found["audienceId"]
     deployment.stack.service("dynamodb").delete_item(
@@ -229,14 +231,14 @@ def test_linking_with_renewal_takes_over_the_ttl_that_amazon_reports(deployment:
     assert shown["settings"] == {"renew": True, "ttl": 30 * 86_400}
 
 
-def test_a_ttl_that_was_changed_elsewhere_is_pointed_out(deployment: Deployment) -> None:
+def test_show_warns_if_renewal_uses_another_ttl_than_amazon(deployment: Deployment) -> None:
     create(deployment.session(), "Created by a test", ADVERTISER, Settings(ttl_days=30, renew=True), country="US")
     (made,) = deployment.session().audiences.all()
     deployment.list_audience(replace(made, settings=made.settings | {"ttl": 90 * 86_400}))
     assert "Renewal uses a different time to live" in deployment.printed(show, made.audience_id).err
 
 
-def test_an_update_of_nothing_is_wrong_usage(deployment: Deployment) -> None:
+def test_an_update_without_settings_is_wrong_usage(deployment: Deployment) -> None:
     deployment.list_audience()
     with pytest.raises(WrongUsage):
         update(deployment.session(), AUDIENCE.audience_id, Settings())

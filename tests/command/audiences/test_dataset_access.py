@@ -41,7 +41,7 @@ def created(deployment: Deployment) -> None:
     create(deployment.session(yes=True), "Big spenders", DATASET, Settings(), country="DE", key="big")
 
 
-def test_terms_are_accepted_by_their_own_sentence_only_and_then_the_data_room_is_made(deployment: Deployment) -> None:
+def test_each_api_has_its_own_acceptance_sentence_and_acceptance_creates_the_data_room(deployment: Deployment) -> None:
     deployment.list_audience(Audience("adm-1", destination=of_data_manager(), computation_key="big"))
     with pytest.raises(OperatorError, match="terms of Ads Data Manager are not accepted"):
         create(deployment.session(yes=True), "Big spenders", DATASET, Settings(), country="DE")
@@ -63,7 +63,7 @@ def test_terms_are_accepted_by_their_own_sentence_only_and_then_the_data_room_is
     assert "ads_data_manager_edit" in refused.remedy
 
 
-def test_an_account_without_permission_is_told_so(deployment: Deployment) -> None:
+def test_a_missing_permission_in_ads_data_manager_is_explained(deployment: Deployment) -> None:
     deployment.stack.parameters = DSP
     with pytest.raises(OperatorError, match="denies access to the account") as caught:
         created(deployment)

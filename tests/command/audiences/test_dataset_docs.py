@@ -8,7 +8,7 @@ from local.template import ROOT
 PAGE = " ".join((ROOT / "docs/ads-data-manager.md").read_text(encoding="utf-8").split())
 
 
-def test_the_page_states_the_limits_of_the_code() -> None:
+def test_the_documentation_states_the_limits_in_the_code() -> None:
     stated = (
         f"at most {MEMBERS_SIZE.max_records:,} members and {MEMBERS_SIZE.max_bytes // 1_000_000} MB",
         f"a member at most {MAX_IDENTITIES} identities",

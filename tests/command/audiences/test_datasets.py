@@ -101,7 +101,7 @@ def test_a_dataset_is_created_once_with_its_shares_and_the_ids_of_the_dsp_consol
         ),
     ],
 )
-def test_what_a_dataset_does_not_have_is_refused_in_the_words_that_were_typed(
+def test_settings_that_datasets_lack_are_refused_by_option_name(
     deployment: Deployment, target: NewTarget, settings: Settings, said: str
 ) -> None:
     with pytest.raises(WrongUsage) as caught:
@@ -110,14 +110,14 @@ def test_what_a_dataset_does_not_have_is_refused_in_the_words_that_were_typed(
     assert deployment.session().audiences.all() == []
 
 
-def test_a_stack_without_an_account_says_how_to_deploy_one(deployment: Deployment) -> None:
+def test_without_a_data_manager_account_the_remedy_is_to_deploy_with_one(deployment: Deployment) -> None:
     deployment.stack.parameters = {}
     with pytest.raises(NotThere) as caught:
         created(deployment)
     assert "make deploy" in caught.value.remedy
 
 
-def test_with_a_dsp_account_it_is_said_before_that_nobody_can_be_erased(deployment: Deployment) -> None:
+def test_with_a_dsp_account_create_warns_that_nobody_can_be_erased(deployment: Deployment) -> None:
     deployment.stack.parameters = DSP
     question = deployment.declined(create, "Big spenders", DATASET, Settings(), country="DE")
     assert "Amazon deletes nobody" in question
@@ -131,7 +131,7 @@ def test_with_a_dsp_account_it_is_said_before_that_nobody_can_be_erased(deployme
     assert "does not show the counts" in shown.err
 
 
-def test_a_dataset_is_shown_with_its_counts_and_with_what_ended_a_share(deployment: Deployment) -> None:
+def test_show_prints_the_counts_of_a_dataset_and_who_revoked_a_share(deployment: Deployment) -> None:
     made = created(deployment)
     revoke(deployment, made["shares"][0]["shareId"])
     found = deployment.json(show, "big")
@@ -170,7 +170,7 @@ def test_an_audience_of_the_audience_api_has_no_shares(deployment: Deployment, c
         call(deployment.session())
 
 
-def test_a_dataset_is_not_changed_but_unlinked_and_linked_again_by_its_id(deployment: Deployment) -> None:
+def test_a_dataset_cannot_be_updated_but_unlinked_and_linked_again(deployment: Deployment) -> None:
     audience_id = created(deployment)["audienceId"]
     with pytest.raises(WrongUsage, match="cannot be changed at Amazon"):
         update(deployment.session(), "big", Settings(description="Other"))

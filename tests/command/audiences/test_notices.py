@@ -18,7 +18,7 @@ def queued(deployment: Deployment) -> list[tuple[str, int, bool]]:
     return sorted((each["record"]["externalUserId"], each["at"], each["erase"]) for each in deployment.changes())
 
 
-def test_exits_are_queued_for_those_whose_rows_are_older_than_a_notice_and_for_no_others(
+def test_linking_queues_exits_only_for_rows_older_than_a_deletion_notice(
     deployment: Deployment,
 ) -> None:
     deployment.record(change("erased", at=5), change("in", at=5), change("elsewhere", at=5, audience_id="7"))
@@ -31,20 +31,20 @@ def test_exits_are_queued_for_those_whose_rows_are_older_than_a_notice_and_for_n
     assert body["replay"] is True, "no accepted event has led to it, so it must not count"
 
 
-def test_all_of_many_notices_are_checked(deployment: Deployment) -> None:
+def test_linking_checks_every_page_of_deletion_notices(deployment: Deployment) -> None:
     people = [f"m{number:03}" for number in range(120)]
     deployment.record(*(change(person, at=5) for person in people), *(notice(person, 9) for person in people))
     link(deployment.session(), AUDIENCE.audience_id)
     assert [person for person, _, _ in queued(deployment)] == people
 
 
-def test_the_operator_reads_for_how_many_people_exits_are_queued(deployment: Deployment) -> None:
+def test_linking_prints_how_many_exits_are_queued(deployment: Deployment) -> None:
     assert "deletion notice" not in deployment.printed(link, AUDIENCE.audience_id).err
     deployment.record(change("erased", at=5), notice("erased", 9))
     assert "1 exit queued for people erased by a deletion notice" in deployment.printed(link, AUDIENCE.audience_id).err
 
 
-def test_a_stack_that_keeps_no_rows_has_none_to_check(deployment: Deployment) -> None:
+def test_without_member_rows_linking_checks_no_notices(deployment: Deployment) -> None:
     deployment.record(change("erased", at=5), notice("erased", 9))
     deployment.stack.parameters = {"OrderingGuard": "no"}
     link(deployment.session(), AUDIENCE.audience_id)

@@ -49,7 +49,7 @@ def linked(deployment: Deployment, key: str, *, also: bool | None) -> Any:
         pytest.param([replace(SECOND, unlinked_at=5, moved_to="9")], None, False, id="unlinked after a move"),
     ],
 )
-def test_a_key_is_shared_only_on_purpose(
+def test_a_computation_key_is_shared_only_with_also(
     deployment: Deployment, listed: list[Audience], *, also: bool | None, is_also: bool | None
 ) -> None:
     for each in listed:
@@ -64,13 +64,13 @@ def test_a_key_is_shared_only_on_purpose(
     assert shown["sharesKeyWith"] == [each.audience_id for each in listed if each.audience_id == OTHER.audience_id]
 
 
-def test_what_says_that_a_key_is_shared_names_the_key(deployment: Deployment) -> None:
+def test_also_needs_a_computation_key(deployment: Deployment) -> None:
     for also in (True, False):
         with pytest.raises(WrongUsage, match="--also"):
             linked(deployment, "", also=also)
 
 
-def test_a_new_audience_is_created_without_the_taken_key_and_the_refusal_says_how_to_share_it(
+def test_creating_an_audience_with_a_taken_key_is_refused_with_the_command_that_shares_it(
     deployment: Deployment,
 ) -> None:
     deployment.list_audience()
@@ -80,7 +80,7 @@ def test_a_new_audience_is_created_without_the_taken_key_and_the_refusal_says_ho
     assert "link ID --key KEY --also" in fault.remedy
 
 
-def test_the_list_and_show_tell_who_shares_a_key(deployment: Deployment) -> None:
+def test_list_and_show_name_the_audiences_that_share_a_key(deployment: Deployment) -> None:
     deployment.list_audience()
     deployment.list_audience(ALSO)
     main, other = deployment.json(list_)
@@ -95,7 +95,7 @@ def test_the_list_and_show_tell_who_shares_a_key(deployment: Deployment) -> None
     assert "ambiguous with Other (7)" in deployment.printed(show, AUDIENCE.audience_id).out
 
 
-def test_a_shared_key_means_the_main_audience(deployment: Deployment) -> None:
+def test_in_commands_a_shared_key_means_the_main_audience(deployment: Deployment) -> None:
     deployment.list_audience(ALSO)
     assert find(deployment.session(), KEY) == ALSO, "as long as it is the only one"
     deployment.list_audience(replace(ALSO, audience_id="8"))
@@ -105,9 +105,7 @@ def test_a_shared_key_means_the_main_audience(deployment: Deployment) -> None:
     assert find(deployment.session(), KEY) == AUDIENCE
 
 
-def test_an_import_by_a_shared_key_names_the_audiences_that_it_leaves_out(
-    deployment: Deployment, tmp_path: Path
-) -> None:
+def test_import_by_a_shared_key_names_the_other_audiences(deployment: Deployment, tmp_path: Path) -> None:
     deployment.list_audience()
     deployment.list_audience(ALSO)
     file = tmp_path / "members.csv"
@@ -125,7 +123,7 @@ def test_an_import_by_a_shared_key_names_the_audiences_that_it_leaves_out(
         pytest.param(replace(AUDIENCE, computation_key=None), "will be rejected", id="alone"),
     ],
 )
-def test_before_an_audience_is_unlinked_it_is_said_which_one_its_events_reach_then(
+def test_unlink_asks_with_the_audience_that_events_reach_afterwards(
     deployment: Deployment, known: Any, reached: str
 ) -> None:
     for each in (known, ALSO):

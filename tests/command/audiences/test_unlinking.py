@@ -27,7 +27,7 @@ def unlink_at(deployment: Deployment, name: str, now: float) -> None:
     unlink(deployment.session(as_json=True, yes=True, now=now), name)
 
 
-def test_an_unlinked_audience_is_off_the_list_and_in_a_list_of_its_own(deployment: Deployment) -> None:
+def test_unlinked_audiences_are_listed_with_unlinked_only(deployment: Deployment) -> None:
     deployment.list_audience()
     unlink_at(deployment, KEY, NOW)
     assert deployment.json(list_) == []
@@ -37,7 +37,7 @@ def test_an_unlinked_audience_is_off_the_list_and_in_a_list_of_its_own(deploymen
 
 
 @pytest.mark.parametrize("unlinked", [True, False])
-def test_an_empty_list_says_so(deployment: Deployment, *, unlinked: bool) -> None:
+def test_an_empty_list_of_audiences_prints_a_hint(deployment: Deployment, *, unlinked: bool) -> None:
     found = deployment.printed(list_, unlinked=unlinked).out
     assert ("No audience is unlinked." if unlinked else "audiences link") in found
 
@@ -52,7 +52,7 @@ def test_commands_about_listed_audiences_do_not_find_an_unlinked_one(deployment:
             unlink_at(deployment, name, NOW)
 
 
-def test_the_command_that_lists_it_again_is_shown_and_does(deployment: Deployment) -> None:
+def test_unlink_prints_the_command_that_links_the_audience_again(deployment: Deployment) -> None:
     deployment.list_audience()
     found = deployment.printed(unlink, KEY, yes=True).out
     assert f"`audience-sync audiences link {AUDIENCE.audience_id} --key {KEY}`" in found
@@ -63,7 +63,7 @@ def test_the_command_that_lists_it_again_is_shown_and_does(deployment: Deploymen
     assert deployment.session().audiences.contents().unlinked == []
 
 
-def test_an_audience_that_is_listed_again_has_its_target_and_no_renewal(deployment: Deployment) -> None:
+def test_linking_again_keeps_the_target_and_switches_renewal_off(deployment: Deployment) -> None:
     """Of members who left while it was unlinked nothing is known: renewal would add them again."""
     deployment.list_audience(RENEWED)
     unlink_at(deployment, KEY, NOW)
@@ -71,7 +71,7 @@ def test_an_audience_that_is_listed_again_has_its_target_and_no_renewal(deployme
     assert (shown["connectionId"], shown["settings"], shown["computationKey"]) == ("c-1", {"dsp": True}, None)
 
 
-def test_another_audience_may_have_the_key_of_an_unlinked_one(deployment: Deployment) -> None:
+def test_the_key_of_an_unlinked_audience_can_be_reused(deployment: Deployment) -> None:
     deployment.list_audience()
     unlink_at(deployment, KEY, NOW)
     created = deployment.json(create, "Another", NewTarget("590071284455661234"), Settings(), "US", key=KEY)
@@ -81,7 +81,7 @@ def test_another_audience_may_have_the_key_of_an_unlinked_one(deployment: Deploy
     ]
 
 
-def test_its_row_is_removed_when_the_last_row_of_a_member_must_have_expired(deployment: Deployment) -> None:
+def test_an_unlinked_audience_is_removed_once_every_member_row_has_expired(deployment: Deployment) -> None:
     others = [replace(AUDIENCE, audience_id=str(number), computation_key=None) for number in range(3)]
     for each in others:
         deployment.list_audience(each)
@@ -93,7 +93,7 @@ def test_its_row_is_removed_when_the_last_row_of_a_member_must_have_expired(depl
 
 
 @pytest.mark.parametrize("document", ["privacy.md", "runbook.md"])
-def test_the_documents_say_for_how_long_its_row_is_kept(document: str) -> None:
+def test_the_documentation_states_how_long_unlinked_audiences_are_kept(document: str) -> None:
     text = (Path(__file__).parents[3] / "docs" / document).read_text(encoding="utf-8")
     assert f"{KEEP_UNLINKED / DAY:.0f} days" in text
 

@@ -50,7 +50,7 @@ def named(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         pytest.param(f"audiences list --local {UNREACHABLE}", UNREACHABLE, id="a local one behind"),
     ],
 )
-def test_a_stack_is_named_in_front_of_the_command_or_behind_it(named: list[str], line: str, stack: str) -> None:
+def test_stack_and_local_are_accepted_before_and_after_the_command(named: list[str], line: str, stack: str) -> None:
     run(line)
     assert named == [stack]
 
@@ -65,13 +65,13 @@ def test_a_stack_is_named_in_front_of_the_command_or_behind_it(named: list[str],
         pytest.param(f"--local {UNREACHABLE} status", "AUDIENCE_SYNC_LOCAL", UNREACHABLE, id="a local one in front"),
     ],
 )
-def test_what_is_typed_goes_before_the_environment(named: list[str], line: str, variable: str, stack: str) -> None:
+def test_options_override_environment_variables(named: list[str], line: str, variable: str, stack: str) -> None:
     output = run(line, **{variable: "of-the-environment"}).output
     assert named == [stack]
     assert ("AUDIENCE_SYNC_LOCAL is ignored" in output) is (variable == "AUDIENCE_SYNC_LOCAL" and stack == "prod")
 
 
-def test_a_blank_variable_is_not_set(named: list[str]) -> None:
+def test_a_blank_environment_variable_counts_as_unset(named: list[str]) -> None:
     run("status", AUDIENCE_SYNC_STACK=" ", AUDIENCE_SYNC_LOCAL=" ")
     assert named == ["audience-sync"]
 
@@ -94,21 +94,21 @@ def test_two_stacks_are_wrong_usage(named: list[str], line: str, sentence: str) 
 
 
 @pytest.mark.parametrize("line", ["--stack '' status", "status --stack ''", "status --local ' '"])
-def test_an_empty_name_is_wrong_usage_and_not_the_default_stack(named: list[str], line: str) -> None:
+def test_an_empty_stack_name_is_wrong_usage(named: list[str], line: str) -> None:
     """A script whose variable is not set must not change the stack that happens to be the default."""
     result = run(line)
     assert (result.exit_code, named) == (2, [])
     assert "is empty" in result.output
 
 
-def test_a_stack_that_does_not_answer_is_one_sentence_and_a_code() -> None:
+def test_an_unreachable_stack_prints_one_sentence_and_sets_the_exit_code() -> None:
     result = run(f"status --local {UNREACHABLE}")
     assert (result.exit_code, result.stdout) == (5, "")
     assert result.stderr.startswith(f"Nothing answers at {UNREACHABLE}.\n")
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_every_command_takes_yes_and_json_in_front_and_behind(command: tuple[str, ...]) -> None:
+def test_every_command_accepts_yes_and_json_before_and_after_its_name(command: tuple[str, ...]) -> None:
     """It fails where an argument is missing, or because the stack does not answer; never because of these options."""
     words = " ".join(command)
     for line in (f"--json --yes --local {UNREACHABLE} {words}", f"{words} --local {UNREACHABLE} -y --json"):
@@ -119,7 +119,9 @@ def test_every_command_takes_yes_and_json_in_front_and_behind(command: tuple[str
 
 
 @pytest.mark.parametrize("line", ["--yes keys retire event", "keys -y retire event", "keys retire event --yes"])
-def test_yes_confirms_wherever_it_stands(deployment: Deployment, monkeypatch: pytest.MonkeyPatch, line: str) -> None:
+def test_yes_confirms_before_and_after_the_command(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch, line: str
+) -> None:
     monkeypatch.setattr("audience_sync_cli.stack.local", lambda _: deployment.stack)
     deployment.put_secret("IngestSecret", {"eventKey": EVENT_KEY, "previousEventKey": "a-previous-key-of-EventKey"})
     assert run(line, AUDIENCE_SYNC_LOCAL=UNREACHABLE).exit_code == 0
@@ -150,7 +152,7 @@ def test_yes_confirms_wherever_it_stands(deployment: Deployment, monkeypatch: py
     ],
 )
 @pytest.mark.parametrize("place", ["in front", "behind"])
-def test_wrong_usage_is_a_sentence_and_a_remedy_for_people_and_one_document_for_scripts(
+def test_wrong_usage_prints_a_sentence_or_with_json_one_document(
     line: str, message: str, remedy: str, place: str
 ) -> None:
     as_text = run(line)
@@ -170,11 +172,11 @@ def test_an_option_without_its_value_is_wrong_usage() -> None:
 
 
 @pytest.mark.parametrize("line", ["status --hours sekret", "keys show sekret", "status sekret"])
-def test_wrong_usage_repeats_no_value_but_the_path_of_a_file(line: str) -> None:
+def test_wrong_usage_repeats_no_value_except_a_file_path(line: str) -> None:
     assert "sekret" not in run(line).output
 
 
-def test_output_that_is_no_longer_read_ends_the_command_without_a_traceback() -> None:
+def test_a_broken_pipe_ends_the_command_without_a_traceback() -> None:
     reading, writing = os.pipe()
     os.close(reading)
     done = subprocess.run(
@@ -187,7 +189,7 @@ def test_output_that_is_no_longer_read_ends_the_command_without_a_traceback() ->
     assert (done.returncode, done.stderr) == (1, b"")
 
 
-def test_what_follows_two_dashes_is_no_option() -> None:
+def test_words_after_two_dashes_are_not_options() -> None:
     result = run("member erase one -- --json")
     assert result.exit_code == 2
     assert result.stdout == ""

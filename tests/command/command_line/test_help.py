@@ -30,14 +30,14 @@ def shown(*words: str, columns: int = 80) -> str:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=" ".join)
-def test_help_fits_80_columns_and_names_no_type_of_python(page: tuple[str, ...]) -> None:
+def test_help_fits_80_columns_and_names_no_python_types(page: tuple[str, ...]) -> None:
     text = shown(*page)
     assert max(map(len, text.splitlines())) <= 80
     assert re.findall(r"<\w[^>]*>", text) == []
     assert [each for each in ("--stack", "--local", "--json") if each not in text] == []
 
 
-def test_an_option_stands_on_one_line_with_what_its_value_is() -> None:
+def test_help_prints_an_option_with_its_value_on_one_line() -> None:
     lines = shown("audiences", "create").splitlines()
     assert "  --key KEY             Segment's computation key, if already known." in lines
     assert "  --dsp / --no-dsp      With a connection: also send members to Amazon DSP." in lines
@@ -53,11 +53,11 @@ def test_an_option_stands_on_one_line_with_what_its_value_is() -> None:
         pytest.param(("status",), "[env var: AUDIENCE_SYNC_STACK;", id="an environment variable"),
     ],
 )
-def test_help_says_what_a_value_may_be_and_where_it_comes_from(page: tuple[str, ...], text: str) -> None:
+def test_help_names_allowed_values_defaults_and_environment_variables(page: tuple[str, ...], text: str) -> None:
     assert text in " ".join(shown(*page).split())
 
 
-def test_the_help_of_a_command_that_asks_nothing_leaves_yes_out() -> None:
+def test_help_shows_yes_only_if_the_command_asks() -> None:
     assert "--yes" in shown("keys", "retire")
     assert "--yes" not in shown("keys", "show")
 
@@ -65,7 +65,7 @@ def test_the_help_of_a_command_that_asks_nothing_leaves_yes_out() -> None:
 @pytest.mark.parametrize(
     ("name", "example"), [(name, example) for name, examples in EXAMPLES.items() for example in examples]
 )
-def test_an_example_is_taken_by_the_parser(name: str, example: str) -> None:
+def test_every_example_in_the_help_parses(name: str, example: str) -> None:
     program, *words = shlex.split(re.split(r" [|>] ", example)[0])
     assert (program, check_command_line(words)) == ("audience-sync", name)
 
@@ -78,7 +78,7 @@ def test_the_help_ends_with_the_examples(name: str) -> None:
     assert [" ".join(each.split()) for each in after.replace("\\\n", " ").splitlines()] == list(EXAMPLES[name])
 
 
-def test_the_exit_codes_of_the_help_are_those_of_the_documentation() -> None:
+def test_help_and_documentation_list_the_same_exit_codes() -> None:
     text = shown()
     documented = dict(re.findall(r"^\| (\d+) \| (.+) \|$", CLI_PAGE.read_text(encoding="utf-8"), re.MULTILINE))
     assert list(documented) == [str(code) for code in EXIT_CODES]
@@ -90,7 +90,7 @@ def test_the_exit_codes_of_the_help_are_those_of_the_documentation() -> None:
 @pytest.mark.parametrize(
     ("variables", "colored"), [({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)], ids=str
 )
-def test_help_is_colored_on_a_terminal_unless_the_environment_refuses(variables: dict[str, str], colored: bool) -> None:
+def test_help_is_colored_on_a_terminal_unless_no_color_is_set(variables: dict[str, str], colored: bool) -> None:
     reading, writing = pty.openpty()
     environment = {"PATH": os.environ["PATH"], "TERM": "xterm"} | variables
     subprocess.run(

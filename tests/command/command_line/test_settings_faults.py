@@ -64,7 +64,7 @@ def refused(call: object, *arguments: object, **options: object) -> OperatorErro
         ),
     ],
 )
-def test_a_setting_at_fault_is_named_as_it_was_typed(
+def test_an_invalid_setting_is_named_by_its_option(
     deployment: Deployment, name: str, target: NewTarget, settings: Settings, country: str, said: str
 ) -> None:
     failure = refused(create, deployment.session(), name, target, settings, country)
@@ -76,19 +76,19 @@ def test_a_setting_at_fault_is_named_as_it_was_typed(
     assert deployment.session().audiences.all() == []
 
 
-def test_several_settings_at_fault_are_listed_one_a_line(deployment: Deployment) -> None:
+def test_several_invalid_settings_are_listed_one_per_line(deployment: Deployment) -> None:
     failure = refused(create, deployment.session(), "", NewTarget(), NOTHING, "USA")
     assert str(failure) == "3 settings are not valid."
     assert [line.split()[0] for line in failure.remedy.splitlines()] == ["NAME", "An", "--country"]
 
 
-def test_a_key_of_another_audience_is_said_to_be_taken(deployment: Deployment) -> None:
+def test_create_refuses_a_key_that_another_audience_has(deployment: Deployment) -> None:
     deployment.list_audience()
     failure = refused(create, deployment.session(), "VIP", ADVERTISER, NOTHING, "US", key=AUDIENCE.computation_key)
     assert str(failure) == "--key must be a key that no other audience is linked to."
 
 
-def test_linking_and_updating_speak_of_options_too(deployment: Deployment) -> None:
+def test_link_and_update_name_options_as_well(deployment: Deployment) -> None:
     deployment.list_audience()
     assert "--advertiser must be" in str(
         refused(link, deployment.session(), AUDIENCE.audience_id, NewTarget("ENTITY1"))
@@ -103,16 +103,14 @@ def test_every_field_of_the_extras_has_an_option() -> None:
 
 
 @pytest.mark.parametrize("typed", ["UK", "uk", " uk ", "GB"])
-def test_uk_is_said_to_be_gb_before_anything_is_created(
-    deployment: Deployment, capsys: pytest.CaptureFixture[str], typed: str
-) -> None:
+def test_uk_is_read_as_gb_with_a_note(deployment: Deployment, capsys: pytest.CaptureFixture[str], typed: str) -> None:
     refused(create, deployment.session(), "VIP", NewTarget(), NOTHING, typed)
     assert ("UK is read as GB" in capsys.readouterr().err) is (typed != "GB")
     assert deployment.json(create, "VIP", ADVERTISER, NOTHING, typed)["country"] == "GB"
 
 
 @pytest.mark.parametrize("key", ["Not Snake Case", "vip\tbuyers", " vip", "vip\n"])
-def test_a_key_that_no_event_carries_is_refused_with_what_a_key_looks_like(deployment: Deployment, key: str) -> None:
+def test_a_key_with_white_space_is_refused_with_an_example(deployment: Deployment, key: str) -> None:
     for failure in (
         refused(link, deployment.session(), AUDIENCE.audience_id, key=key),
         refused(create, deployment.session(), "VIP", ADVERTISER, NOTHING, "US", key=key),
@@ -123,7 +121,7 @@ def test_a_key_that_no_event_carries_is_refused_with_what_a_key_looks_like(deplo
     assert deployment.session().audiences.all() == []
 
 
-def test_the_likely_key_is_suggested(deployment: Deployment) -> None:
+def test_a_key_in_snake_case_is_suggested(deployment: Deployment) -> None:
     failure = refused(link, deployment.session(), AUDIENCE.audience_id, key="Not Snake Case")
     assert failure.remedy.startswith("Did you mean not_snake_case? ")
 
@@ -137,7 +135,7 @@ def test_the_likely_key_is_suggested(deployment: Deployment) -> None:
         pytest.param("big-spenders", True, id="a hyphen"),
     ],
 )
-def test_an_unusual_key_is_taken_with_a_warning(deployment: Deployment, key: str, warned: bool) -> None:
+def test_an_unusual_key_is_accepted_with_a_warning(deployment: Deployment, key: str, warned: bool) -> None:
     assert ("Unusual --key" in deployment.printed(link, AUDIENCE.audience_id, key=key).err) is warned
     assert len(deployment.session().audiences.by_computation_key(key)) == 1
 
@@ -156,7 +154,7 @@ def test_an_unusual_key_is_taken_with_a_warning(deployment: Deployment, key: str
         pytest.param("winback", None, id="nothing similar"),
     ],
 )
-def test_an_audience_that_is_almost_right_is_suggested(deployment: Deployment, typed: str, meant: str | None) -> None:
+def test_a_similar_audience_is_suggested(deployment: Deployment, typed: str, meant: str | None) -> None:
     deployment.list_audience()
     other = replace(AUDIENCE, audience_id="418273650000000000", name="VIP", computation_key=None)
     deployment.list_audience(replace(other, external_audience_id=None))

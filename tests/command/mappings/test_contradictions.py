@@ -52,16 +52,16 @@ SOMETIMES = [
 
 
 @pytest.mark.parametrize("trigger", NEVER)
-def test_a_trigger_that_contradicts_itself_can_never_hold(trigger: str) -> None:
+def test_a_contradictory_trigger_can_never_hold(trigger: str) -> None:
     assert not can_hold(trigger)
 
 
 @pytest.mark.parametrize("trigger", SOMETIMES)
-def test_a_trigger_that_some_event_fulfils_can_hold(trigger: str) -> None:
+def test_a_trigger_that_some_event_matches_can_hold(trigger: str) -> None:
     assert can_hold(trigger)
 
 
-def test_a_trigger_of_very_many_choices_counts_as_one_that_can_hold() -> None:
+def test_a_trigger_with_too_many_alternatives_to_try_counts_as_possible() -> None:
     choice = '(traits.{0} = "a" or traits.{0} = "b")'
     assert can_hold(" and ".join(['type = "group"', *(choice.format(f"t{number}") for number in range(12))]))
 
@@ -89,6 +89,6 @@ EVENTS: Any = st.just({"type": "identify", "traits": {}}) | st.fixed_dictionarie
 
 
 @given(TRIGGERS, EVENTS)
-def test_no_trigger_that_an_event_fulfils_is_taken_for_one_that_can_never_hold(trigger: str, event: Any) -> None:
+def test_a_trigger_that_matches_an_event_is_never_called_impossible(trigger: str, event: Any) -> None:
     if matches(trigger, event):
         assert can_hold(trigger)

@@ -40,7 +40,7 @@ def test_versions_are_read_back_as_they_were_written(versions: list[KeptVersion]
     assert unpacked({"B": packed(versions)}) == tuple(versions)
 
 
-def test_the_newest_twenty_are_kept() -> None:
+def test_the_newest_20_versions_are_kept() -> None:
     versions = [KeptVersion(number, None, []) for number in range(30, 0, -1)]
     assert [each.number for each in unpacked({"B": packed(versions)})] == list(range(30, 30 - MAX_VERSIONS, -1))
 
@@ -49,7 +49,7 @@ def test_the_newest_twenty_are_kept() -> None:
     ("mappings", "size"),
     [pytest.param(1, 1_400, id="the default mapping"), pytest.param(50, 2_800, id="fifty mappings")],
 )
-def test_twenty_edits_take_a_few_kilobytes(mappings: int, size: int) -> None:
+def test_twenty_versions_take_a_few_kilobytes(mappings: int, size: int) -> None:
     current = [DEFAULT | {"name": f"Mapping {number}"} for number in range(mappings)]
     versions = [edited(number, current) for number in range(MAX_VERSIONS)][::-1]
     content = packed(versions)
@@ -57,7 +57,7 @@ def test_twenty_edits_take_a_few_kilobytes(mappings: int, size: int) -> None:
     assert len(unpacked({"B": content})) == MAX_VERSIONS
 
 
-def test_of_versions_that_do_not_fit_the_newest_are_kept() -> None:
+def test_the_newest_versions_that_fit_the_size_limit_are_kept() -> None:
     source = random.Random(1)
     versions = [
         KeptVersion(number, None, [{"name": source.randbytes(5_000).hex()}]) for number in range(MAX_VERSIONS, 0, -1)
@@ -68,7 +68,7 @@ def test_of_versions_that_do_not_fit_the_newest_are_kept() -> None:
     assert kept == tuple(versions[: len(kept)])
 
 
-def test_one_version_that_does_not_fit_is_not_kept() -> None:
+def test_a_version_over_the_size_limit_is_not_kept() -> None:
     version = KeptVersion(1, None, [{"name": random.Random(1).randbytes(100_000).hex()}])
     assert unpacked({"B": packed([version])}) == ()
 
@@ -83,5 +83,5 @@ def test_one_version_that_does_not_fit_is_not_kept() -> None:
         pytest.param({"B": zlib.compress(b'{"mappings": [], "versions": [{"version": 1}]}')}, id="fields missing"),
     ],
 )
-def test_what_was_written_by_another_program_counts_as_no_history(attribute: Any) -> None:
+def test_an_unreadable_history_counts_as_empty(attribute: Any) -> None:
     assert unpacked(attribute) == ()

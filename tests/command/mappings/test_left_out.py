@@ -19,7 +19,9 @@ VALUES: Any = TEXTS | NUMBERS | st.text() | OTHERS
 
 
 @given(st.sampled_from(NAMES), VALUES, st.sampled_from([None, "US", "DE", "GB", "SG", "CN", "XX", "uk", ""]))
-def test_a_reason_is_given_exactly_where_the_value_is_left_out(field: str, value: Any, country: str | None) -> None:
+def test_a_reason_is_returned_exactly_if_normalization_drops_the_value(
+    field: str, value: Any, country: str | None
+) -> None:
     assert (why_left_out(field, value, country) is None) is (identifier(field, value, country) is not None)
 
 
@@ -58,7 +60,7 @@ def test_a_reason_is_given_exactly_where_the_value_is_left_out(field: str, value
         pytest.param("email", hashlib.sha256(b"").hexdigest(), None, "of an empty string", id="the digest of nothing"),
     ],
 )
-def test_the_reason_is_in_plain_words(field: str, value: Any, country: str | None, reason: str) -> None:
+def test_each_reason_is_in_plain_words(field: str, value: Any, country: str | None, reason: str) -> None:
     found = why_left_out(field, value, country)
     assert found is not None
     assert reason in found

@@ -63,17 +63,17 @@ EVENT: dict[str, Any] = {
         pytest.param("US", [], id="a constant"),
     ],
 )
-def test_a_directive_is_followed_to_each_place_that_it_reads(directive: Any, places: list[tuple[str, Any]]) -> None:
+def test_looks_lists_every_path_that_a_directive_reads(directive: Any, places: list[tuple[str, Any]]) -> None:
     assert looks_of(compile_directive(directive), EVENT) == [Look(*each) for each in places]
 
 
-def test_a_trigger_is_followed_as_well() -> None:
+def test_looks_lists_every_path_that_a_trigger_reads() -> None:
     trigger = compile_trigger('type = "track" and properties.city = "Köln"')
     found = looks_of(lambda event: trigger(event, Budget()), EVENT)
     assert found == [Look("$.type", "track"), Look("$.properties.city", "Bonn")]
 
 
-def test_the_copy_gives_the_value_that_the_event_gives() -> None:
+def test_a_recorded_copy_resolves_like_the_event() -> None:
     read = compile_directive({"@merge": {"direction": "right", "objects": [{"@path": "$.traits"}, {"@path": "$."}]}})
     values: list[Any] = []
     looks_of(lambda event: values.append(read(event)), EVENT)

@@ -34,7 +34,7 @@ def test_directives_are_formatted_for_people(directive: Any, text: str) -> None:
     assert plain(directive) == text
 
 
-def test_a_wrong_mapping_is_never_stored(deployment: Deployment, tmp_path: Path) -> None:
+def test_apply_stores_no_invalid_mapping(deployment: Deployment, tmp_path: Path) -> None:
     file = written(tmp_path, [MAPPING | {"trigger": "type ="}])
     for act in (check, apply):
         with pytest.raises(InvalidMapping, match='mapping "Mine": trigger'):
@@ -71,7 +71,7 @@ def test_every_fault_of_a_file_is_listed_at_once(tmp_path: Path, act: str, optio
         ),
     ],
 )
-def test_of_a_file_that_is_not_json_the_line_at_fault_is_shown(
+def test_invalid_json_is_refused_with_the_faulty_line_and_a_caret(
     deployment: Deployment, tmp_path: Path, act: Any, line: str, place: str, excerpt: list[str]
 ) -> None:
     file = tmp_path / "mappings.json"
@@ -89,7 +89,7 @@ def test_of_a_file_that_is_not_json_the_line_at_fault_is_shown(
         pytest.param(b"[" * 100_000, "not JSON: maximum recursion depth", id="nested too deeply"),
     ],
 )
-def test_of_an_unreadable_file_it_is_said_why(
+def test_an_unreadable_file_is_refused_with_the_cause(
     deployment: Deployment, tmp_path: Path, content: bytes, problem: str
 ) -> None:
     file = tmp_path / "mappings.json"
@@ -98,13 +98,13 @@ def test_of_an_unreadable_file_it_is_said_why(
         check(deployment.session(), file)
 
 
-def test_a_byte_order_mark_is_passed_over(deployment: Deployment, tmp_path: Path) -> None:
+def test_a_byte_order_mark_is_ignored(deployment: Deployment, tmp_path: Path) -> None:
     file = tmp_path / "mappings.json"
     file.write_text(json.dumps([MAPPING]), encoding="utf-8-sig")
     assert deployment.json(check, file)["mappings"] == 1
 
 
-def test_a_field_that_is_written_twice_is_refused(deployment: Deployment, tmp_path: Path) -> None:
+def test_a_repeated_name_in_a_json_object_is_refused(deployment: Deployment, tmp_path: Path) -> None:
     file = tmp_path / "mappings.json"
     fields = '{"external_user_id": {"@path": "$.userId"}, "email": {"@path": "$.a"}, "email": {"@path": "$.b"}}'
     file.write_text(f'[{{"name": "Mine", "trigger": "type = \\"track\\"", "fields": {fields}}}]', encoding="utf-8")
@@ -112,7 +112,7 @@ def test_a_field_that_is_written_twice_is_refused(deployment: Deployment, tmp_pa
         check(deployment.session(), file)
 
 
-def test_of_an_event_that_is_not_json_no_line_is_shown(deployment: Deployment, tmp_path: Path) -> None:
+def test_an_event_that_is_not_json_is_refused_without_quoting_it(deployment: Deployment, tmp_path: Path) -> None:
     file = tmp_path / "event.json"
     file.write_text('{"email": ada@example.com}', encoding="utf-8")
     with pytest.raises(WrongUsage, match="not JSON: Expecting value: line 1 column 11") as caught:
@@ -143,17 +143,17 @@ def test_mappings_that_would_ignore_every_event_are_refused(
     assert deployment.session().audiences.mappings() is None
 
 
-def test_mappings_that_would_ignore_every_event_are_checked_with_force(deployment: Deployment, tmp_path: Path) -> None:
+def test_force_allows_mappings_that_would_ignore_every_event(deployment: Deployment, tmp_path: Path) -> None:
     assert deployment.json(check, written(tmp_path, []), force=True) == {"mappings": 0, "enabled": 0, "warnings": []}
 
 
-def test_a_trigger_that_no_event_fulfils_beside_another_is_warned_of(deployment: Deployment, tmp_path: Path) -> None:
+def test_check_warns_about_a_trigger_that_no_event_can_match(deployment: Deployment, tmp_path: Path) -> None:
     never = MAPPING | {"name": "Never", "trigger": 'type = "track" and type = "identify"'}
     (warning,) = deployment.json(check, written(tmp_path, [MAPPING, never]))["warnings"]
     assert warning.startswith("Never: its trigger matches no event")
 
 
-def test_an_event_is_tried_and_nothing_sent(deployment: Deployment) -> None:
+def test_try_prints_the_record_and_sends_nothing(deployment: Deployment) -> None:
     deployment.list_audience()
     result = deployment.json(try_, EVENTS / "01-track-entered-full-pii.json")
     assert (result["accepted"], result["rejections"]) == (1, [])
@@ -163,7 +163,7 @@ def test_an_event_is_tried_and_nothing_sent(deployment: Deployment) -> None:
     assert deployment.bodies("ChangeQueue") == []
 
 
-def test_a_rejected_event_says_why_and_fails(deployment: Deployment) -> None:
+def test_try_prints_the_rejection_and_fails(deployment: Deployment) -> None:
     deployment.list_audience()
     event = EVENTS / "07-track-missing-userid.json"
     assert "member_id_missing" in deployment.printed(try_, event, raises=AlreadyReported).out
@@ -192,7 +192,7 @@ HASHED = {"@sha256": {"@path": "$.traits.phone"}}
         pytest.param(with_id({"@path": "$.traits.phone"}, enabled=False), False, id="a disabled mapping"),
     ],
 )
-def test_a_mapping_whose_member_id_is_personal_data_in_clear_text_is_warned_of(
+def test_check_warns_about_a_member_id_in_clear_text(
     deployment: Deployment, tmp_path: Path, mapping: dict[str, Any], warns: bool
 ) -> None:
     warnings = deployment.json(check, written(tmp_path, [mapping]), force=True)["warnings"]
@@ -212,7 +212,7 @@ def test_a_mapping_whose_member_id_is_personal_data_in_clear_text_is_warned_of(
     ],
 )
 @pytest.mark.parametrize("wrap", [lambda event: event, lambda event: [event], lambda event: [{"json": event}]])
-def test_a_member_id_of_an_event_that_looks_like_a_phone_number_is_warned_of_and_not_shown(
+def test_check_warns_about_a_phone_number_as_member_id_without_printing_it(
     deployment: Deployment, tmp_path: Path, user_id: Any, warns: bool, wrap: Any
 ) -> None:
     body = written(tmp_path, wrap({"type": "track", "userId": user_id}))
@@ -221,9 +221,7 @@ def test_a_member_id_of_an_event_that_looks_like_a_phone_number_is_warned_of_and
     assert "5550199" not in output
 
 
-def test_trying_an_event_warns_of_a_member_id_that_looks_like_a_phone_number(
-    deployment: Deployment, tmp_path: Path
-) -> None:
+def test_try_warns_about_a_phone_number_as_member_id(deployment: Deployment, tmp_path: Path) -> None:
     deployment.list_audience()
     event = json.loads((EVENTS / "01-track-entered-full-pii.json").read_text()) | {"userId": "12065550199"}
     body = written(tmp_path, event)

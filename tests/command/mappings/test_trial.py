@@ -71,7 +71,7 @@ def field(document: dict[str, Any], name: str) -> dict[str, Any]:
     return explained
 
 
-def test_a_field_is_followed_from_its_place_to_the_digest_that_is_sent(explained: Explained) -> None:
+def test_explain_follows_a_field_from_its_path_to_the_digest(explained: Explained) -> None:
     document = explained(ENTERED)
     assert field(document, "phone") == {
         "field": "phone",
@@ -84,20 +84,20 @@ def test_a_field_is_followed_from_its_place_to_the_digest_that_is_sent(explained
     }
 
 
-def test_every_digest_of_the_record_is_that_of_a_field(explained: Explained) -> None:
+def test_every_digest_in_the_record_is_explained(explained: Explained) -> None:
     document = explained(ENTERED)
     (identity,) = document["changes"][0]["record"]["hashedPII"]
     assert {each["digest"] for each in only_mapping(document)["fields"]} - {None} == set(identity.values())
     assert only_mapping(document)["changes"] == document["changes"]
 
 
-def test_a_value_that_no_rule_accepts_is_left_out_with_the_reason(explained: Explained) -> None:
+def test_explain_gives_the_reason_for_a_dropped_identifier(explained: Explained) -> None:
     phone = field(explained(entered(phone="555")), "phone")
     assert (phone["value"], phone["normalized"], phone["digest"]) == ("999", None, None)
     assert phone["leftOut"] == "too short for a number of US"
 
 
-def test_a_field_without_a_value_names_the_places_that_were_empty(explained: Explained) -> None:
+def test_explain_names_the_empty_paths_of_a_missing_value(explained: Explained) -> None:
     event = {name: value for name, value in entered(phone="", email=None).items() if name != "context"}
     event["context"] = {"personas": ENTERED["context"]["personas"]}
     document = explained(event)
@@ -105,7 +105,7 @@ def test_a_field_without_a_value_names_the_places_that_were_empty(explained: Exp
     assert field(document, "email")["leftOut"] == "nothing at $.context.traits, $.properties.email, $.traits"
 
 
-def test_the_place_is_the_one_of_several_that_had_the_value(explained: Explained) -> None:
+def test_explain_names_the_fallback_path_that_had_the_value(explained: Explained) -> None:
     directive = first_passing("blank", "$.properties.mobile", "$.properties.phone", "$.traits.phone")
     mapping = with_fields({"phone": directive})
     phone = field(explained(ENTERED, [mapping]), "phone")
@@ -113,14 +113,14 @@ def test_the_place_is_the_one_of_several_that_had_the_value(explained: Explained
     assert phone["foundAt"] == ["$.properties.phone"]
 
 
-def test_a_value_of_several_places_names_each(explained: Explained) -> None:
+def test_explain_names_every_path_of_a_combined_value(explained: Explained) -> None:
     directive = {"@template": "{{ properties.first_name }} {{ properties.last_name }}"}
     mapping = with_fields({"last_name": directive})
     found = field(explained(ENTERED, [mapping]), "last_name")["foundAt"]
     assert found == ["$.properties.first_name", "$.properties.last_name"]
 
 
-def test_the_audience_is_named_and_how_it_was_found(explained: Explained) -> None:
+def test_explain_names_the_audience_and_how_it_was_found(explained: Explained) -> None:
     by_id = only_mapping(explained(ENTERED))
     assert by_id["audience"] == {"audienceId": AUDIENCE.audience_id, "name": "Lapsed premium buyers"}
     assert by_id["audienceBy"] == "audience_id"
@@ -135,7 +135,7 @@ def test_the_audience_is_named_and_how_it_was_found(explained: Explained) -> Non
         pytest.param({"countryCode": "CA"}, {"country": "GB"}, "GB", "the mapping", id="the mapping"),
     ],
 )
-def test_the_country_is_named_with_what_names_it(
+def test_explain_names_the_country_and_its_source(
     explained: Explained, change: Any, mapping: Any, country: str, by: str
 ) -> None:
     consent = {"amzn_user_data": "GRANTED"}
@@ -158,7 +158,7 @@ def test_the_country_is_named_with_what_names_it(
         pytest.param(LEFT, {}, "a removal needs none", id="a removal"),
     ],
 )
-def test_it_is_said_whether_consent_is_needed_and_given(
+def test_explain_says_whether_consent_is_needed_and_given(
     explained: Explained, event: Any, more: Any, consent: str
 ) -> None:
     mappings = [with_fields(more)]
@@ -177,7 +177,7 @@ def test_it_is_said_whether_consent_is_needed_and_given(
         pytest.param({"external_user_id": {"@path": "$.properties"}}, "external_user_id", "1 to 128", id="member id"),
     ],
 )
-def test_a_field_that_is_no_identifier_is_left_out_with_the_reason_too(
+def test_explain_gives_the_reason_for_a_dropped_country_or_consent_signal(
     explained: Explained, more: Any, field_name: str, reason: str
 ) -> None:
     document = explained(ENTERED, [with_fields(more)])
@@ -191,7 +191,7 @@ def test_a_field_that_is_no_identifier_is_left_out_with_the_reason_too(
         ("tcf", "CPdf", "a removal needs no consent"),
     ],
 )
-def test_what_a_removal_does_not_need_is_left_out_with_the_reason(
+def test_explain_says_that_a_removal_needs_no_consent(
     explained: Explained, field_name: str, value: str, reason: str
 ) -> None:
     document = explained(LEFT, [with_fields({field_name: value})])
@@ -199,7 +199,7 @@ def test_what_a_removal_does_not_need_is_left_out_with_the_reason(
     assert field(document, field_name)["leftOut"] == reason
 
 
-def test_denied_consent_is_explained_as_the_exit_that_it_becomes_whatever_another_mapping_finds(
+def test_explain_shows_denied_consent_as_an_exit_even_if_another_mapping_accepts(
     explained: Explained,
 ) -> None:
     denies = MAPPING | {"name": "Denies", "fields": MAPPING["fields"] | {"amzn_user_data": "DENIED"}}
@@ -211,7 +211,7 @@ def test_denied_consent_is_explained_as_the_exit_that_it_becomes_whatever_anothe
     assert [each["rejection"] and each["rejection"]["reason"] for each in event["mappings"]] == [None, "consent_denied"]
 
 
-def test_an_event_for_several_audiences_is_followed_for_each(explained: Explained, deployment: Deployment) -> None:
+def test_explain_follows_an_event_for_each_of_its_audiences(explained: Explained, deployment: Deployment) -> None:
     dataset = Audience("d-1", "Set", "US", of_data_manager(), computation_key=AUDIENCE.computation_key, also=True)
     deployment.list_audience(dataset)
     document = explained(ENTERED, [MAPPING])
@@ -228,14 +228,14 @@ def test_an_event_for_several_audiences_is_followed_for_each(explained: Explaine
     ]
 
 
-def test_a_rejection_is_a_reason_of_the_field_at_fault_alone(explained: Explained) -> None:
+def test_explain_blames_only_the_rejected_field(explained: Explained) -> None:
     consent = {"amzn_user_data": "no", "amzn_ad_storage": "GRANTED", "tcf": "CPdf"}
     document = explained(ENTERED, [with_fields(consent)])
     left_out = {each["field"]: each["leftOut"] for each in only_mapping(document)["fields"] if each["leftOut"]}
     assert [*left_out] == ["amzn_user_data"]
 
 
-def test_a_mapping_that_takes_too_many_steps_is_followed_up_to_that(explained: Explained) -> None:
+def test_explain_follows_a_mapping_up_to_the_step_limit(explained: Explained) -> None:
     costly = {"@arrayPath": ["$.properties.list", {"a": {"@path": "$."}, "b": {"@path": "$."}}]}
     city = {"@merge": {"direction": "right", "objects": [{"@literal": {"x": costly}}] * 6}}
     event = entered(list=list(range(9_000)))
@@ -243,7 +243,7 @@ def test_a_mapping_that_takes_too_many_steps_is_followed_up_to_that(explained: E
     assert found["rejection"]["reason"] == "mapping_too_costly"
 
 
-def test_each_mapping_says_whether_it_applies_and_if_not_why(explained: Explained) -> None:
+def test_explain_says_why_a_mapping_does_not_apply(explained: Explained) -> None:
     mappings = [
         MAPPING,
         MAPPING | {"name": "Other", "trigger": 'type = "track" and event = "Audience Left" and userId != "x"'},
@@ -275,28 +275,26 @@ def test_each_mapping_says_whether_it_applies_and_if_not_why(explained: Explaine
         pytest.param(7, "reject", "an event is a JSON object", id="no event"),
     ],
 )
-def test_an_event_that_no_mapping_is_asked_about_says_why(
-    explained: Explained, event: Any, kind: str, why: str
-) -> None:
+def test_explain_says_why_an_event_is_ignored(explained: Explained, event: Any, kind: str, why: str) -> None:
     (found,) = explained([event])["events"]
     assert (found["kind"], found["mappings"]) == (kind, [])
     assert why in found["whyNot"]
 
 
-def test_a_rejected_event_is_followed_as_far_as_it_goes(explained: Explained) -> None:
+def test_explain_follows_a_rejected_event_up_to_the_rejection(explained: Explained) -> None:
     document = explained(entered(phone="555"), [with_fields({"country": "FR"})])
     found = only_mapping(document)
     assert found["rejection"]["reason"] == "consent_missing"
     assert (found["audience"]["name"], found["country"]) == ("Lapsed premium buyers", "FR")
 
 
-def test_an_event_that_says_nothing_of_membership_is_rejected_with_its_reason(explained: Explained) -> None:
+def test_explain_rejects_an_event_without_membership(explained: Explained) -> None:
     document = explained(entered(**{KEY: "maybe"}))
     assert document["events"][0]["kind"] == "reject"
     assert only_mapping(document)["rejection"]["reason"] == "membership_undecided"
 
 
-def test_an_event_for_a_listed_audience_that_does_not_say_who_enters_or_leaves_is_followed(
+def test_explain_follows_an_undecided_event_of_a_listed_audience(
     explained: Explained,
 ) -> None:
     row = {"type": "track", "event": "new", "userId": "u1", "properties": {"email": "a@b.co"}}
@@ -306,28 +304,28 @@ def test_an_event_for_a_listed_audience_that_does_not_say_who_enters_or_leaves_i
     assert only_mapping(document)["audience"]["audienceId"] == AUDIENCE.audience_id
 
 
-def test_a_deletion_notice_names_where_the_member_id_was_found(explained: Explained) -> None:
+def test_explain_names_the_path_of_the_member_id_of_a_deletion_notice(explained: Explained) -> None:
     document = explained({"type": "delete", "userId": "u1"})
     assert document["events"][0]["kind"] == "erase"
     assert [each["field"] for each in only_mapping(document)["fields"]] == ["external_user_id"]
     assert field(document, "external_user_id")["foundAt"] == ["$.userId"]
 
 
-def test_a_digest_is_passed_on_and_its_clear_text_is_not_known(explained: Explained) -> None:
+def test_explain_shows_a_digest_without_clear_text(explained: Explained) -> None:
     digest = "ab" * 32
     mapping = with_fields({"email": {"@path": "$.properties.email"}})
     email = field(explained(entered(email=digest), [mapping]), "email")
     assert (email["normalized"], email["digest"], email["leftOut"]) == (None, digest, None)
 
 
-def test_nothing_of_a_person_is_shown_unless_it_is_asked_for(explained: Explained, deployment: Deployment) -> None:
+def test_explain_masks_personal_data_without_reveal(explained: Explained, deployment: Deployment) -> None:
     document = explained(ENTERED)["events"]
     seen = deployment.printed(try_, EVENTS / "01-track-entered-full-pii.json", explain=True)
     for word in ("maya", "okafor", "example.com", "seattle", "westlake", "washington", "5550142"):
         assert word not in (json.dumps(document) + seen.out + seen.err).lower()
 
 
-def test_a_place_that_the_event_names_is_not_shown(explained: Explained) -> None:
+def test_explain_hides_a_path_that_the_event_itself_names(explained: Explained) -> None:
     directive = {"@path": {"@template": "$.traits.{{ properties.first_name }}"}}
     mapping = with_fields({"city": directive})
     found = field(explained(ENTERED | {"traits": {"Maya": "Bonn"}}, [mapping]), "city")
@@ -335,16 +333,14 @@ def test_a_place_that_the_event_names_is_not_shown(explained: Explained) -> None
     assert found["lookedAt"] == ["$.properties.first_name", "a place that the event names"]
 
 
-def test_in_clear_text_only_with_a_warning(deployment: Deployment) -> None:
+def test_reveal_prints_a_warning(deployment: Deployment) -> None:
     deployment.list_audience()
     seen = deployment.printed(try_, EVENTS / "01-track-entered-full-pii.json", reveal=True)
     assert "maya.okafor@example.com → maya.okafor@example.com → b64b178a98df…" in seen.out
     assert "personal data in clear text" in seen.err
 
 
-def test_people_see_the_place_above_the_value_and_a_reason_where_it_is_left_out(
-    deployment: Deployment, tmp_path: Path
-) -> None:
+def test_explain_prints_path_value_and_reason_for_people(deployment: Deployment, tmp_path: Path) -> None:
     deployment.list_audience(Audience("7", "Other", computation_key="other"))
     deployment.list_audience()
     body = written(tmp_path, [entered(phone="555"), {"type": "page"}])
@@ -359,17 +355,17 @@ def test_people_see_the_place_above_the_value_and_a_reason_where_it_is_left_out(
     assert "audience Lapsed premium buyers (418273650912345678)" in lines
 
 
-def test_of_many_events_the_first_are_shown(deployment: Deployment, tmp_path: Path) -> None:
+def test_explain_prints_only_the_first_20_events(deployment: Deployment, tmp_path: Path) -> None:
     deployment.list_audience()
     body = written(tmp_path, [{"type": "page"}] * (MAX_SHOWN + 2))
     assert "2 more events; --json explains all." in deployment.printed(try_, body, explain=True).out
 
 
-def test_a_mask_keeps_signs_and_hides_all_else() -> None:
+def test_masking_keeps_punctuation_and_hides_letters_and_digits() -> None:
     assert masked("Ada+1 (206) Müller@b.co") == "Xxx+9 (999) X*xxxx@x.xx"
 
 
-def test_of_a_member_id_with_an_empty_part_it_is_said_where_nothing_is(explained: Explained) -> None:
+def test_explain_names_the_empty_part_of_a_member_id(explained: Explained) -> None:
     member_id = {"external_user_id": {"@template": "loy-{{ traits.customer.number }}"}}
     document = explained(ENTERED, [with_fields(member_id)])
     assert only_mapping(document)["rejection"]["reason"] == "member_id_missing"

@@ -41,7 +41,7 @@ def in_force(deployment: Deployment) -> Any:
     return json.loads(deployment.session().audiences.mappings() or "null")
 
 
-def test_what_show_prints_changes_nothing_and_with_a_change_is_applied(deployment: Deployment, tmp_path: Path) -> None:
+def test_apply_accepts_the_output_of_show_with_and_without_edits(deployment: Deployment, tmp_path: Path) -> None:
     document = deployment.json(show)
     assert document["version"] == 0
     shown = deployment.json(apply, written(tmp_path, document))
@@ -53,24 +53,20 @@ def test_what_show_prints_changes_nothing_and_with_a_change_is_applied(deploymen
     assert deployment.json(show) == document | {"version": 1}
 
 
-def test_mappings_made_from_an_older_version_are_refused(deployment: Deployment, tmp_path: Path) -> None:
+def test_apply_refuses_a_file_made_from_an_older_version(deployment: Deployment, tmp_path: Path) -> None:
     put(deployment, tmp_path, {"version": 0, "mappings": [MAPPING]})
     with pytest.raises(OperatorError, match="made from version 0, and version 1 is in force") as caught:
         put(deployment, tmp_path, {"version": 0, "mappings": [OTHER]})
     assert "remove `version`" in caught.value.remedy
 
 
-def test_a_file_that_is_in_force_already_is_no_conflict_whatever_version_it_names(
-    deployment: Deployment, tmp_path: Path
-) -> None:
+def test_applying_the_mappings_in_force_is_never_a_conflict(deployment: Deployment, tmp_path: Path) -> None:
     document = {"version": 0, "mappings": [MAPPING]}
     put(deployment, tmp_path, document)
     assert deployment.json(apply, written(tmp_path, document))["changed"] is False
 
 
-def test_a_file_saved_before_names_the_command_that_puts_it_in_force_again(
-    deployment: Deployment, tmp_path: Path
-) -> None:
+def test_applying_a_former_version_suggests_revert(deployment: Deployment, tmp_path: Path) -> None:
     saved = deployment.json(show)
     put(deployment, tmp_path, [MAPPING])
     with pytest.raises(OperatorError, match="The file is version 0, and version 1 is in force") as caught:
@@ -80,7 +76,7 @@ def test_a_file_saved_before_names_the_command_that_puts_it_in_force_again(
     assert in_force(deployment) is None
 
 
-def test_applying_shows_what_changes_and_asks(deployment: Deployment, tmp_path: Path) -> None:
+def test_apply_shows_the_changes_and_asks(deployment: Deployment, tmp_path: Path) -> None:
     put(deployment, tmp_path, [MAPPING])
     deployment.answers = ["n"]
     changed = MAPPING | {"fields": MAPPING["fields"] | {"email": {"@path": "$.traits.email"}}}
@@ -90,7 +86,7 @@ def test_applying_shows_what_changes_and_asks(deployment: Deployment, tmp_path: 
     assert in_force(deployment)["version"] == 1
 
 
-def test_a_dry_run_asks_nothing_and_changes_nothing(deployment: Deployment, tmp_path: Path) -> None:
+def test_a_dry_run_neither_asks_nor_stores(deployment: Deployment, tmp_path: Path) -> None:
     put(deployment, tmp_path, [MAPPING])
     document = deployment.json(apply, written(tmp_path, [OTHER]), dry_run=True)
     assert (document["version"], document["changed"], document["dryRun"]) == (1, False, True)
@@ -113,7 +109,7 @@ UNREADABLE = [
 
 
 @pytest.mark.parametrize("held", UNREADABLE)
-def test_an_unreadable_document_is_named_with_its_remedy_and_replaced(
+def test_unreadable_stored_mappings_are_reported_and_can_be_replaced(
     deployment: Deployment, tmp_path: Path, held: dict[str, Any]
 ) -> None:
     store(deployment, held)
@@ -126,7 +122,7 @@ def test_an_unreadable_document_is_named_with_its_remedy_and_replaced(
     assert deployment.json(show)["version"] == 1
 
 
-def test_an_unreadable_document_leaves_the_versions_before_it(deployment: Deployment, tmp_path: Path) -> None:
+def test_unreadable_stored_mappings_keep_the_former_versions(deployment: Deployment, tmp_path: Path) -> None:
     put(deployment, tmp_path, [MAPPING])
     store(deployment, {"S": "{not json"})
     revert(deployment.session(yes=True), 1)
@@ -134,7 +130,7 @@ def test_an_unreadable_document_leaves_the_versions_before_it(deployment: Deploy
 
 
 @pytest.mark.parametrize("held", [{"S": "{not json"}, {"version": 1, "mappings": [OTHER]}], ids=["unreadable", "valid"])
-def test_what_was_replaced_while_the_operator_was_asked_is_not_overwritten(
+def test_apply_does_not_overwrite_mappings_replaced_meanwhile(
     deployment: Deployment, tmp_path: Path, held: Any
 ) -> None:
     store(deployment, held)
@@ -157,7 +153,7 @@ def test_a_version_that_is_not_a_number_counts_as_zero(deployment: Deployment, t
     assert deployment.json(apply, written(tmp_path, seen.json), yes=True)["version"] == 1
 
 
-def test_an_invalid_document_is_shown_with_its_fault_then_fixed_and_applied(
+def test_invalid_stored_mappings_are_shown_with_their_faults_and_can_be_fixed(
     deployment: Deployment, tmp_path: Path
 ) -> None:
     store(deployment, REFUSED)
@@ -170,20 +166,20 @@ def test_an_invalid_document_is_shown_with_its_fault_then_fixed_and_applied(
     assert deployment.json(apply, written(tmp_path, document), yes=True)["version"] == 4
 
 
-def test_an_invalid_version_is_not_put_in_force_again(deployment: Deployment, tmp_path: Path) -> None:
+def test_revert_refuses_an_invalid_version(deployment: Deployment, tmp_path: Path) -> None:
     store(deployment, REFUSED)
     put(deployment, tmp_path, [MAPPING])
     with pytest.raises(OperatorError, match="Version 3 has a fault:\nMapping "):
         revert(deployment.session(yes=True), 3)
 
 
-def test_a_stored_list_of_mappings_is_in_force_without_a_version(deployment: Deployment, tmp_path: Path) -> None:
+def test_a_stored_list_of_mappings_has_version_0(deployment: Deployment, tmp_path: Path) -> None:
     store(deployment, {"S": json.dumps([MAPPING])})
     assert "Version 0." in deployment.printed(show).out
     assert deployment.json(apply, written(tmp_path, [OTHER]), yes=True)["version"] == 1
 
 
-def test_ignoring_every_event_takes_force_and_an_answer(deployment: Deployment, tmp_path: Path) -> None:
+def test_mappings_that_ignore_every_event_need_force_and_a_confirmation(deployment: Deployment, tmp_path: Path) -> None:
     deployment.answers = ["y"]
     apply(deployment.session(), written(tmp_path, [MAPPING | {"enabled": False}]), force=True)
     assert deployment.questions == ["Every event would be ignored. Put this in force as version 1? [y/N] "]
@@ -193,7 +189,7 @@ def test_ignoring_every_event_takes_force_and_an_answer(deployment: Deployment, 
     revert(deployment.session(yes=True), 1, force=True)
 
 
-def test_an_earlier_version_can_be_looked_at_and_saved(deployment: Deployment, tmp_path: Path) -> None:
+def test_show_prints_a_former_version(deployment: Deployment, tmp_path: Path) -> None:
     put(deployment, tmp_path, [MAPPING])
     put(deployment, tmp_path, [OTHER])
     assert deployment.json(show, version=1) == {"version": 1, "mappings": [MAPPING]}
@@ -203,7 +199,7 @@ def test_an_earlier_version_can_be_looked_at_and_saved(deployment: Deployment, t
         show(deployment.session(), version=7)
 
 
-def test_an_earlier_version_is_put_in_force_again_as_a_new_one(deployment: Deployment, tmp_path: Path) -> None:
+def test_revert_stores_a_former_version_as_a_new_one(deployment: Deployment, tmp_path: Path) -> None:
     put(deployment, tmp_path, [MAPPING])
     put(deployment, tmp_path, [OTHER])
     deployment.answers = ["y"]
@@ -212,7 +208,7 @@ def test_an_earlier_version_is_put_in_force_again_as_a_new_one(deployment: Deplo
     assert in_force(deployment) == {"version": 3, "mappings": [MAPPING]}
 
 
-def test_the_version_in_force_needs_no_revert(deployment: Deployment, tmp_path: Path) -> None:
+def test_reverting_to_the_version_in_force_changes_nothing(deployment: Deployment, tmp_path: Path) -> None:
     put(deployment, tmp_path, [MAPPING])
     assert deployment.json(revert, 1)["changed"] is False
 
@@ -224,7 +220,7 @@ def test_the_version_in_force_needs_no_revert(deployment: Deployment, tmp_path: 
         pytest.param(None, "No version is named", id="none named"),
     ],
 )
-def test_a_version_that_cannot_be_reverted_to_is_answered_with_those_that_can(
+def test_revert_to_an_unknown_version_lists_the_stored_ones(
     deployment: Deployment, tmp_path: Path, version: int | None, problem: str
 ) -> None:
     put(deployment, tmp_path, [MAPPING])
@@ -237,7 +233,7 @@ def test_a_version_that_cannot_be_reverted_to_is_answered_with_those_that_can(
     assert listed == [["6", applied], ["5", "-"], ["1", applied], ["0", "-"]]
 
 
-def test_resetting_goes_back_to_the_built_in_mapping_and_versions_go_on(deployment: Deployment, tmp_path: Path) -> None:
+def test_reset_restores_the_built_in_mapping_as_a_new_version(deployment: Deployment, tmp_path: Path) -> None:
     put(deployment, tmp_path, [MAPPING])
     deployment.answers = ["y"]
     assert deployment.json(reset)["version"] == 2
@@ -249,17 +245,17 @@ def test_resetting_goes_back_to_the_built_in_mapping_and_versions_go_on(deployme
     assert in_force(deployment)["version"] == 3
 
 
-def test_of_a_new_stack_it_is_said_that_the_built_in_mapping_is_in_force(deployment: Deployment) -> None:
+def test_show_says_that_a_new_stack_uses_the_built_in_mapping(deployment: Deployment) -> None:
     assert "Nothing to change: the built-in mapping is already in force." in deployment.printed(reset).out
 
 
-def test_a_stored_copy_of_the_built_in_mapping_is_reset_although_nothing_differs(deployment: Deployment) -> None:
+def test_reset_replaces_a_stored_copy_of_the_built_in_mapping(deployment: Deployment) -> None:
     store(deployment, {"version": 1, "mappings": BUILT_IN})
     assert deployment.json(reset, yes=True).items() >= {"version": 2, "changed": True, "changes": []}.items()
     assert in_force(deployment) is None
 
 
-def test_the_row_that_ingest_reads_stays_one_and_the_history_one_other(deployment: Deployment, tmp_path: Path) -> None:
+def test_mappings_and_history_take_one_table_row_each(deployment: Deployment, tmp_path: Path) -> None:
     deployment.list_audience()
     for number in range(MAX_VERSIONS + 5):
         put(deployment, tmp_path, [MAPPING | {"trigger": f'type = "track" and event = "{number}"'}])

@@ -106,7 +106,7 @@ def test_messages_are_full_and_dated_by_when_they_were_accepted() -> None:
     assert set(sending.counted) == {1_800_000_000}
 
 
-def test_changes_count_under_the_minute_in_which_they_were_accepted() -> None:
+def test_changes_are_counted_in_the_minute_in_which_they_were_accepted() -> None:
     sending = Sending(MemoryQueue())
     with sending.sender() as sender:
         for row in range(1, 3_001):
@@ -119,13 +119,13 @@ def test_changes_count_under_the_minute_in_which_they_were_accepted() -> None:
     assert +sending.counted == by_minute
 
 
-def test_a_queue_that_is_throttled_or_fails_is_asked_again() -> None:
+def test_sending_is_retried_if_the_queue_throttles_or_fails() -> None:
     sending = Sending(MemoryQueue(lambda request: ["ThrottlingException", "InternalError", None][min(request - 1, 2)]))
     assert sending.send(changes(10)).confirmed == 10
     assert sum(sending.slept) == sum(WAITS[:2])
 
 
-def test_a_queue_that_takes_nothing_for_two_minutes_ends_the_run() -> None:
+def test_a_queue_that_fails_for_two_minutes_ends_the_run() -> None:
     sending = Sending(MemoryQueue(lambda _: "ServiceUnavailable"))
     with pytest.raises(Unavailable):
         sending.send(changes(10))
@@ -135,14 +135,14 @@ def test_a_queue_that_takes_nothing_for_two_minutes_ends_the_run() -> None:
     assert note.startswith("Up to 10 changes may be delivered without being counted"), "an answer may have been lost"
 
 
-def test_a_missing_permission_is_not_tried_again() -> None:
+def test_a_missing_permission_is_not_retried() -> None:
     sending = Sending(MemoryQueue(lambda _: "AccessDenied"))
     with pytest.raises(Unavailable):
         sending.send(changes(10))
     assert (sending.slept, sending.notes) == ([], [])
 
 
-def test_after_a_failure_all_that_is_in_the_queue_is_counted_and_only_rows_without_a_gap_are_confirmed() -> None:
+def test_after_a_failure_queued_changes_are_counted_and_only_rows_before_the_gap_are_confirmed() -> None:
     sending = Sending(MemoryQueue(lambda request: "AccessDenied" if request == 2 else None))
     with pytest.raises(Unavailable):
         sending.send(changes(3_000))
@@ -152,7 +152,7 @@ def test_after_a_failure_all_that_is_in_the_queue_is_counted_and_only_rows_witho
     assert {f"m{row}" for row in range(confirmed)} <= set(arrived)
 
 
-def test_an_interruption_waits_for_what_is_on_its_way_and_sends_nothing_more() -> None:
+def test_an_interruption_waits_for_requests_in_flight_and_sends_no_more() -> None:
     def interrupted() -> Iterator[MembershipChange]:
         yield from changes(1_500)
         raise KeyboardInterrupt
@@ -189,7 +189,7 @@ def test_requests_in_flight_are_counted_after_a_second_interrupt() -> None:
     assert (len(sending.queue.members()), sending.counted.total(), sending.notes) == (1_000, 1_000, [])
 
 
-def test_changes_that_cloudwatch_does_not_count_in_the_end_are_named() -> None:
+def test_changes_that_cloudwatch_never_counted_are_reported() -> None:
     sending = Sending(MemoryQueue())
     with pytest.raises(Unavailable), sending.sender() as sender:  # noqa: PT012 - the end raises
         sender.take(1, change("m1"))
@@ -197,7 +197,7 @@ def test_changes_that_cloudwatch_does_not_count_in_the_end_are_named() -> None:
     assert sending.notes[0].startswith("Up to 1 change may be delivered without being counted")
 
 
-def test_an_interruption_ends_the_waiting_for_another_attempt() -> None:
+def test_an_interruption_ends_the_wait_before_a_retry() -> None:
     sending, waits = Sending(MemoryQueue(lambda _: "ThrottlingException")), threading.Event()
 
     def sleep(seconds: float) -> None:
@@ -216,7 +216,7 @@ def test_an_interruption_ends_the_waiting_for_another_attempt() -> None:
     assert sending.slept == [1.0]
 
 
-def test_so_many_requests_are_on_their_way_and_not_more() -> None:
+def test_at_most_in_flight_requests_run_at_a_time() -> None:
     all_begun, begun, running, most, lock = threading.Barrier(IN_FLIGHT), 0, 0, 0, threading.Lock()
 
     class WaitingQueue(MemoryQueue):
@@ -237,7 +237,7 @@ def test_so_many_requests_are_on_their_way_and_not_more() -> None:
     assert most == IN_FLIGHT
 
 
-def test_a_full_queue_is_waited_for_and_counted_every_few_seconds() -> None:
+def test_a_full_queue_pauses_sending_and_is_counted_every_few_seconds() -> None:
     clock, depths, notes = ManualClock(), iter([5, 12, 11, 10, 3]), list[str]()
     room = room_for(lambda: next(depths), 10, Clock(monotonic=clock, sleep=clock.sleep), notes.append)
     room()  # 5
@@ -262,7 +262,7 @@ def test_each_request_is_made_only_when_there_is_room() -> None:
     assert len(rooms) == sending.queue.requests
 
 
-def test_nothing_is_sent_where_cloudwatch_takes_no_counts() -> None:
+def test_nothing_is_sent_if_cloudwatch_refuses_counts() -> None:
     sending = Sending(MemoryQueue())
     sending.count = _unavailable  # type: ignore[assignment]
     with pytest.raises(Unavailable):
@@ -274,7 +274,7 @@ def _unavailable(_: Mapping[int, int]) -> None:
     raise Unavailable("CloudWatch did not accept the metrics")
 
 
-def test_sqs_that_throttles_gets_every_message_in_the_end() -> None:
+def test_every_message_arrives_although_sqs_throttles() -> None:
     queues = SqsQueues(time.time)
     with serve_aws(queues) as url, fault_proxy(url) as proxy:
         proxy.on("SendMessageBatch", refuse("ThrottlingException"), times=3)

@@ -50,16 +50,16 @@ def test_a_column_is_recognized_by_its_name(column: str, field: str) -> None:
         "",
     ],
 )
-def test_a_column_that_may_mean_something_else_is_left_alone(column: str) -> None:
+def test_an_ambiguous_column_is_not_guessed(column: str) -> None:
     assert guess([column]) == {}
 
 
-def test_of_two_columns_for_a_field_the_surer_name_counts() -> None:
+def test_the_surer_of_two_column_names_wins() -> None:
     assert guess(["id", "customer_id", "userId"]) == {"external_user_id": "userId"}
     assert guess(["mail", "email", "traits.email"]) == {"email": "email"}
 
 
-def test_every_spelling_of_a_field_in_our_own_list_is_recognized() -> None:
+def test_every_field_name_of_fields_py_is_recognized() -> None:
     guessed = [field for field in FIELDS if field.name not in ("audience_id", "ip")]
     for field in guessed:
         assert guess([field.name]) == guess([field.amazon_name]) | {field.name: field.name}
@@ -71,12 +71,12 @@ def test_a_correction_overrides_the_guess_and_frees_its_column() -> None:
     assert chosen(columns, ["external_user_id=email"]) == {"external_user_id": "email"}
 
 
-def test_a_correction_takes_amazons_name_of_a_field_and_the_address_that_is_never_guessed() -> None:
+def test_a_correction_accepts_amazons_field_names_and_ip() -> None:
     assert chosen(["id", "a", "b"], ["firstname=a", "ip=b"])["first_name"] == "a"
     assert chosen(["id", "a", "b"], ["firstname=a", "ip=b"])["ip"] == "b"
 
 
 @pytest.mark.parametrize("correction", ["email", "shoe_size=email", "audience_id=email", "email=mail"])
-def test_a_correction_that_names_no_field_or_no_column_is_refused(correction: str) -> None:
+def test_a_correction_with_an_unknown_field_or_column_is_refused(correction: str) -> None:
     with pytest.raises(WrongUsage):
         chosen(["email"], [correction])

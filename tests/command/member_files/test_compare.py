@@ -90,7 +90,7 @@ def test_every_member_is_counted_once(deployment: Deployment, file: str) -> None
 
 
 @pytest.mark.parametrize("surplus", [False, True], ids=["repair alone", "surplus, too"])
-def test_a_repair_sends_who_is_missing_as_of_the_file_and_removes_surplus_members_only_if_asked(
+def test_a_repair_dates_changes_as_the_file_and_removes_surplus_members_only_on_request(
     deployment: Deployment, file: str, *, surplus: bool
 ) -> None:
     report = run(deployment, file, repair=True, surplus=surplus)
@@ -112,7 +112,7 @@ def test_a_repair_leaves_no_difference_that_it_can_repair(deployment: Deployment
     assert found == {"same": 4, "leftSince": 1, "enteredSince": 1, "erased": 1}
 
 
-def test_a_repair_removes_from_a_dataset_with_the_consent_of_the_row(deployment: Deployment, file: str) -> None:
+def test_a_repair_removes_dataset_members_with_the_consent_of_their_rows(deployment: Deployment, file: str) -> None:
     """Amazon ignores a removal without it, and an empty consent would be the exit's own statement."""
     dataset = Audience("adm-ds-1", "In a dataset", destination=of_data_manager())
     deployment.list_audience(dataset)
@@ -157,7 +157,7 @@ def with_left_out_rows(deployment: Deployment, tmp_path: Path) -> str:
         ),
     ],
 )
-def test_a_member_whose_row_is_left_out_stays_in(
+def test_a_member_whose_row_is_left_out_is_not_removed(
     deployment: Deployment, with_left_out_rows: str, options: dict[str, Any], removed: set[str]
 ) -> None:
     report = run(deployment, with_left_out_rows, repair=True, **options)
@@ -187,7 +187,7 @@ def test_a_member_whose_row_is_left_out_stays_in(
     assert (report["rowsLeftOut"], report["rowsWithoutMemberId"]) == (10, 3)
 
 
-def test_no_surplus_is_removed_while_rows_have_no_member_id_unless_the_operator_ignores_them(
+def test_surplus_is_refused_while_rows_lack_a_member_id_unless_ignored(
     deployment: Deployment, with_left_out_rows: str, tmp_path: Path
 ) -> None:
     out = tmp_path / "differences.csv"
@@ -218,7 +218,7 @@ def test_no_surplus_is_removed_while_rows_have_no_member_id_unless_the_operator_
         ),
     ],
 )
-def test_the_question_says_who_is_not_removed(
+def test_the_question_names_the_members_that_are_not_removed(
     deployment: Deployment, with_left_out_rows: str, options: dict[str, bool], question: str
 ) -> None:
     repair = RepairOptions(repair=True, **options)
@@ -246,7 +246,7 @@ def test_members_whose_rows_are_left_out_are_shown_and_listed_by_reason(
     assert listed["country"]["repaired by"] == ""
 
 
-def test_it_asks_with_the_numbers_of_both(deployment: Deployment, file: str) -> None:
+def test_the_question_has_the_numbers_of_file_and_audience(deployment: Deployment, file: str) -> None:
     assert deployment.declined(compare, file, AUDIENCE.audience_id, options=BOTH, now=NOW) == (
         "Add 3 members of members.csv to Lapsed premium buyers, and remove 1 of its 4 members: 1 not in "
         "members.csv, dated 2027-01-15 07:00:00Z? [y/N] "
@@ -254,7 +254,7 @@ def test_it_asks_with_the_numbers_of_both(deployment: Deployment, file: str) -> 
     assert sent(deployment) == {}
 
 
-def test_an_old_file_is_compared_but_adds_no_member(deployment: Deployment, file: str) -> None:
+def test_an_old_file_can_be_compared_but_adds_nobody(deployment: Deployment, file: str) -> None:
     old = FileOptions(at="34d")
     assert deployment.json(compare, file, AUDIENCE.audience_id, old, now=NOW)["differences"]
     with pytest.raises(WrongUsage, match="more than 33 days ago"):
@@ -262,7 +262,7 @@ def test_an_old_file_is_compared_but_adds_no_member(deployment: Deployment, file
     assert sent(deployment) == {}
 
 
-def test_all_differences_can_be_listed(deployment: Deployment, file: str, tmp_path: Path) -> None:
+def test_out_lists_every_difference(deployment: Deployment, file: str, tmp_path: Path) -> None:
     out = tmp_path / "differences.csv"
     run(deployment, file, out=out)
     listed = list(csv.DictReader(out.read_text().splitlines()))
@@ -280,7 +280,7 @@ def test_all_differences_can_be_listed(deployment: Deployment, file: str, tmp_pa
         run(deployment, file, out=out)
 
 
-def test_an_id_in_the_list_starts_no_formula_and_the_list_can_be_read_back(tmp_path: Path) -> None:
+def test_the_list_of_differences_escapes_formulas_and_can_be_read_back(tmp_path: Path) -> None:
     out = tmp_path / "differences.csv"
     with listed_differences(out) as add:
         add("-A1", Difference.MISSING, "")
@@ -290,13 +290,13 @@ def test_an_id_in_the_list_starts_no_formula_and_the_list_can_be_read_back(tmp_p
         assert [*rows.read(["externalUserId"])] == [("-A1",), ("cust_1",)]
 
 
-def test_what_waits_in_the_queue_is_mentioned(deployment: Deployment, file: str) -> None:
+def test_messages_in_the_change_queue_are_mentioned(deployment: Deployment, file: str) -> None:
     deployment.send("ChangeQueue", "{}")
     found = deployment.printed(compare, file, AUDIENCE.audience_id, now=NOW).err
     assert "1 message in the change queue: their changes are not in this comparison." in found
 
 
-def test_an_audience_like_its_file_needs_no_repair(deployment: Deployment, tmp_path: Path) -> None:
+def test_an_audience_equal_to_the_file_needs_no_repair(deployment: Deployment, tmp_path: Path) -> None:
     path = tmp_path / "same.csv"
     path.write_text("userId,email\n" + "".join(f"{each},{each}@example.com\n" for each in ("same", "surplus")))
     output = deployment.printed(
@@ -315,7 +315,7 @@ def test_an_audience_like_its_file_needs_no_repair(deployment: Deployment, tmp_p
         pytest.param({"repair": True, "name": "-"}, id="read twice"),
     ],
 )
-def test_what_cannot_be_meant_is_refused(
+def test_contradictory_options_are_refused(
     deployment: Deployment, file: str, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "stdin", TextIOWrapper(BufferedReader(BytesIO(b"userId,email\n"))))
@@ -323,7 +323,7 @@ def test_what_cannot_be_meant_is_refused(
         run(deployment, options.pop("name", file), **options)
 
 
-def test_a_stack_without_rows_has_nothing_to_compare(deployment: Deployment, file: str) -> None:
+def test_compare_needs_member_rows(deployment: Deployment, file: str) -> None:
     deployment.stack.parameters = {"Region": "NA", "OrderingGuard": "no"}
     with pytest.raises(WrongUsage):
         run(deployment, file)

@@ -67,7 +67,7 @@ def compared(
         ),
     ],
 )
-def test_a_member_of_the_file_against_the_row(rows: list[MembershipChange], difference: Difference | None) -> None:
+def test_a_listed_member_is_compared_with_the_row(rows: list[MembershipChange], difference: Difference | None) -> None:
     assert compared([change("a")], [state_of(*rows)]).get("m") == difference
 
 
@@ -80,7 +80,9 @@ def test_a_member_of_the_file_against_the_row(rows: list[MembershipChange], diff
         pytest.param(change("a", exits=True, at=BEFORE), None, id="left"),
     ],
 )
-def test_a_row_of_a_member_who_is_not_in_the_file(row: MembershipChange, difference: Difference | None) -> None:
+def test_an_unlisted_member_is_surplus_or_newer_than_the_file(
+    row: MembershipChange, difference: Difference | None
+) -> None:
     assert compared([], [state_of(row)]).get("m") == difference
 
 
@@ -96,7 +98,7 @@ def test_a_row_of_a_member_who_is_not_in_the_file(row: MembershipChange, differe
         pytest.param(["no_identifier", "consent_denied"], change("a"), Difference.CONSENT_DENIED, id="denied last"),
     ],
 )
-def test_a_row_of_a_member_whose_row_of_the_file_is_left_out(
+def test_a_member_whose_file_row_is_left_out_is_not_surplus(
     reasons: list[str], row: MembershipChange, difference: Difference | None
 ) -> None:
     comparison, found = Comparison(WRITTEN), list[Difference]()
@@ -116,13 +118,13 @@ def test_a_member_without_a_row_is_missing_unless_a_deletion_notice_names_them()
     assert compared([change("a")], [left], frozenset({"m"})) == {"m": Difference.ERASED}
 
 
-def test_several_rows_of_a_member_merge() -> None:
+def test_the_identifiers_of_several_rows_of_a_member_are_merged() -> None:
     both = state_of(change("a", "b", at=BEFORE))
     assert compared([change("a"), change("b")], [both]) == {}
     assert compared([change("a"), change("c")], [both]) == {"m": Difference.DIFFERENT}
 
 
-def test_a_member_of_the_file_takes_at_most_300_bytes() -> None:
+def test_a_member_takes_at_most_300_bytes_of_memory() -> None:
     count = 20_000
     names = [each.amazon_name for each in IDENTIFIERS]
 

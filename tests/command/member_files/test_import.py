@@ -95,7 +95,7 @@ def accepted(deployment: Deployment) -> float:
     return sum(store.read({"accepted": metric}, NOW - 3_600, NOW + 3_600)["accepted"].values())
 
 
-def test_each_usable_row_becomes_a_change_as_the_file_was_written(deployment: Deployment, file: File) -> None:
+def test_each_usable_row_becomes_a_change_dated_as_the_file(deployment: Deployment, file: File) -> None:
     run(deployment, file())
     assert members(deployment) == KEPT
     assert {change["at"] for change in deployment.changes()} == {WRITTEN * 1000}
@@ -104,9 +104,7 @@ def test_each_usable_row_becomes_a_change_as_the_file_was_written(deployment: De
     assert "replay" not in body
 
 
-def test_a_row_becomes_the_record_that_an_event_with_the_same_traits_becomes(
-    deployment: Deployment, file: File
-) -> None:
+def test_a_row_and_an_event_with_the_same_traits_give_the_same_record(deployment: Deployment, file: File) -> None:
     traits = {"email": " Ada@Example.com", "phone": "(206) 555-0100", "first_name": "Jürgen", "postal": "98109-4417"}
     header, values = ",".join(["userId", *traits]), ",".join(["u1", *traits.values()])
     run(deployment, file(f"{header}\n{values}\n"))
@@ -139,7 +137,9 @@ def test_the_report_adds_up(deployment: Deployment, file: File) -> None:
     }
 
 
-def test_repeating_gives_the_same_changes_and_another_reading_gives_others(deployment: Deployment, file: File) -> None:
+def test_repeating_an_import_gives_the_same_message_ids_unless_it_is_read_differently(
+    deployment: Deployment, file: File
+) -> None:
     run(deployment, file())
     run(deployment, file())
     ids = [change["id"] for change in deployment.changes()]
@@ -150,7 +150,7 @@ def test_repeating_gives_the_same_changes_and_another_reading_gives_others(deplo
     assert len({change["id"] for change in deployment.changes()}) == 3 + 3 + 4
 
 
-def test_a_dry_run_sends_counts_and_keeps_nothing(deployment: Deployment, file: File, state: Path) -> None:
+def test_a_dry_run_sends_counts_and_stores_nothing(deployment: Deployment, file: File, state: Path) -> None:
     report = run(deployment, file(), as_json=True, dry_run=True).json
     assert (report["changes"], report["dryRun"]) == (3, True)
     assert "messages" not in report, "nothing was packed"
@@ -176,18 +176,18 @@ def test_a_dry_run_shows_masked_values_only(deployment: Deployment, file: File) 
         pytest.param("userId,email,country\nu1,a@b.co,\n", {"country": "CA"}, "CA", id="the option's, row is empty"),
     ],
 )
-def test_the_country_is_that_of_the_row_the_option_or_the_audience(
+def test_the_country_comes_from_the_row_then_the_option_then_the_audience(
     deployment: Deployment, file: File, content: str, options: Mapping[str, Any], country: str
 ) -> None:
     run(deployment, file(content), **options)
     assert [change["record"]["countryCode"] for change in deployment.changes()] == [country]
 
 
-def test_the_country_of_rows_without_one_is_shown(deployment: Deployment, file: File) -> None:
+def test_the_country_for_rows_without_one_is_printed(deployment: Deployment, file: File) -> None:
     assert "GB if a row names none" in run(deployment, file(), country="uk", dry_run=True).out
 
 
-def test_the_time_of_delivery_is_estimated_for_the_workers_of_the_stack(deployment: Deployment, file: File) -> None:
+def test_the_delivery_time_is_estimated_for_the_workers_of_the_stack(deployment: Deployment, file: File) -> None:
     content, seconds = many(7_000), []
     for workers in ("1", "10"):
         deployment.stack.parameters = {"Region": "NA", "MaximumConcurrency": workers}
@@ -208,7 +208,7 @@ DENYING = "userId,email,country,amznUserData\nu1,a@b.co,DE,GRANTED\nu2,,ZZ,DENIE
 
 
 @pytest.mark.parametrize("exits", [False, True])
-def test_the_member_of_a_row_that_denies_consent_leaves_every_audience(
+def test_a_row_that_denies_consent_removes_the_member_from_every_audience(
     deployment: Deployment, file: File, exits: bool
 ) -> None:
     found = run(deployment, file(DENYING), as_json=True, exits=exits).json
@@ -218,7 +218,7 @@ def test_the_member_of_a_row_that_denies_consent_leaves_every_audience(
     assert (found["changes"], found["consentDenied"], found["leftOut"]) == (1, 2, {"member_id_invalid": 1})
 
 
-def test_the_question_the_report_and_the_list_name_denied_consent(
+def test_denied_consent_is_in_the_question_the_report_and_the_rejects(
     deployment: Deployment, file: File, tmp_path: Path
 ) -> None:
     question = deployment.declined(import_members, file(DENYING), "lapsed_premium_buyers", now=NOW)
@@ -252,7 +252,7 @@ def test_ids_can_be_hashed_as_a_mapping_does(deployment: Deployment, file: File)
     assert members(deployment) == [hashlib.sha256(b"ada@example.com").hexdigest()]
 
 
-def test_standard_input_needs_a_time_to_be_sent_and_takes_it(
+def test_standard_input_needs_a_time_unless_it_is_a_dry_run(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def typed() -> None:
@@ -271,7 +271,7 @@ def test_standard_input_needs_a_time_to_be_sent_and_takes_it(
     assert len({change["id"] for change in deployment.changes()}) == 3
 
 
-def test_a_file_of_a_clock_that_is_a_little_fast_counts_as_of_now(deployment: Deployment, file: File) -> None:
+def test_a_file_from_a_slightly_fast_clock_is_dated_now(deployment: Deployment, file: File) -> None:
     run(deployment, file(written=NOW + 299))
     assert {change["at"] for change in deployment.changes()} == {NOW * 1000}
 
@@ -283,15 +283,15 @@ def test_a_file_of_a_clock_that_is_a_little_fast_counts_as_of_now(deployment: De
         pytest.param(NOW - 397 * DAY, id="as old as the oldest row of a member"),
     ],
 )
-def test_a_file_of_an_impossible_time_is_refused(deployment: Deployment, file: File, written: float) -> None:
+def test_a_file_from_the_future_or_over_397_days_old_is_refused(
+    deployment: Deployment, file: File, written: float
+) -> None:
     with pytest.raises(WrongUsage):
         run(deployment, file(written=written))
     assert deployment.changes() == []
 
 
-def test_additions_from_a_file_as_old_as_ingest_rejects_are_refused_before_anything_is_sent(
-    deployment: Deployment, file: File
-) -> None:
+def test_additions_from_a_file_over_33_days_old_are_refused(deployment: Deployment, file: File) -> None:
     old = NOW - MAX_ENTER_AGE / 1000 - 1
     with pytest.raises(WrongUsage, match="more than 33 days ago") as refused:
         run(deployment, file(written=old))
@@ -304,7 +304,7 @@ def test_additions_from_a_file_as_old_as_ingest_rejects_are_refused_before_anyth
     assert len(deployment.changes()) == 3 * 3 + 1
 
 
-def test_where_old_additions_are_accepted_a_file_from_before_the_oldest_exits_is_taken_with_a_warning(
+def test_with_accept_old_events_a_file_older_than_the_stored_exits_is_imported_with_a_warning(
     deployment: Deployment, file: File
 ) -> None:
     deployment.stack.parameters = {"AcceptOldEvents": "yes"}
@@ -327,7 +327,7 @@ def test_where_old_additions_are_accepted_a_file_from_before_the_oldest_exits_is
         pytest.param("userId,email\nu1,a@b.co\n", {"rejects_with_rows": True}, id="rows without a file for them"),
     ],
 )
-def test_what_cannot_be_meant_is_refused_before_anything_is_sent(
+def test_contradictory_options_are_refused_before_anything_is_sent(
     deployment: Deployment, file: File, content: str, options: Mapping[str, Any]
 ) -> None:
     with pytest.raises(WrongUsage) as refused:
@@ -352,7 +352,7 @@ LATER = "Members who left after that time stay out. [y/N] "
         pytest.param("userId,email\nu1,\nu2,\n", "0 of 2 rows", "Left out: 2 no_identifier. ", id="none sent"),
     ],
 )
-def test_it_asks_with_what_is_sent_and_left_out_before_anything_is_sent(
+def test_the_question_counts_the_rows_to_send_and_left_out(
     deployment: Deployment, file: File, content: str, rows: str, left_out: str
 ) -> None:
     assert deployment.declined(import_members, file(content), "lapsed_premium_buyers", now=NOW) == (
@@ -361,7 +361,7 @@ def test_it_asks_with_what_is_sent_and_left_out_before_anything_is_sent(
     assert deployment.changes() == []
 
 
-def test_the_question_of_the_docs_is_the_one_that_is_asked(deployment: Deployment) -> None:
+def test_the_documentation_quotes_the_question(deployment: Deployment) -> None:
     docs = (EVENTS.parent / "docs/import.md").read_text(encoding="utf-8")
     reading = FileOptions(at="2027-01-04T09:15:22Z")
     file = str(EVENTS / "members.csv")
@@ -369,9 +369,7 @@ def test_the_question_of_the_docs_is_the_one_that_is_asked(deployment: Deploymen
     assert asked.strip().replace("2027-01-04", "2026-03-04") in " ".join(docs.split())
 
 
-def test_rejects_are_listed_by_row_and_reason_without_the_row(
-    deployment: Deployment, file: File, tmp_path: Path
-) -> None:
+def test_rejects_list_row_and_reason_without_the_values(deployment: Deployment, file: File, tmp_path: Path) -> None:
     run(deployment, file(), rejects=tmp_path / "rejects.csv")
     listed = list(csv.reader((tmp_path / "rejects.csv").read_text(encoding="utf-8").splitlines()))
     assert listed[0] == ["row", "reason", "remedy"]
@@ -384,15 +382,13 @@ def test_rejects_are_listed_by_row_and_reason_without_the_row(
     assert (tmp_path / "rejects.csv").stat().st_mode & 0o077 == 0
 
 
-def test_rejects_may_go_where_there_is_no_file_and_nothing_is_changed_there(deployment: Deployment, file: File) -> None:
+def test_rejects_may_go_to_dev_null(deployment: Deployment, file: File) -> None:
     mode = Path(os.devnull).stat().st_mode
     run(deployment, file(), dry_run=True, rejects=Path(os.devnull))
     assert Path(os.devnull).stat().st_mode == mode
 
 
-def test_a_file_that_is_no_list_of_rejects_is_not_overwritten(
-    deployment: Deployment, file: File, tmp_path: Path
-) -> None:
+def test_rejects_do_not_overwrite_another_file(deployment: Deployment, file: File, tmp_path: Path) -> None:
     for _ in range(2):
         run(deployment, file(), rejects=tmp_path / "rejects.csv")
     assert len((tmp_path / "rejects.csv").read_text(encoding="utf-8").splitlines()) == 4
@@ -401,7 +397,7 @@ def test_a_file_that_is_no_list_of_rejects_is_not_overwritten(
     assert Path(file()).read_text(encoding="utf-8") == ROWS
 
 
-def test_a_corrected_list_of_rejects_can_be_imported_but_not_over_itself(
+def test_corrected_rejects_can_be_imported_but_not_over_themselves(
     deployment: Deployment, file: File, tmp_path: Path
 ) -> None:
     rejects = tmp_path / "rejects.csv"
@@ -429,9 +425,7 @@ FORMULAS = [
 ]
 
 
-def test_no_cell_of_a_list_starts_a_formula_and_all_are_read_back_as_they_were(
-    deployment: Deployment, tmp_path: Path
-) -> None:
+def test_rejects_escape_formulas_and_are_read_back_unchanged(deployment: Deployment, tmp_path: Path) -> None:
     path, rejects = tmp_path / "members.jsonl", tmp_path / "rejects.csv"
     rows = [{"userId": f"not an id {at}", "first_name": each, "zip": -at} for at, each in enumerate(FORMULAS)]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
@@ -445,7 +439,7 @@ def test_no_cell_of_a_list_starts_a_formula_and_all_are_read_back_as_they_were(
         ]
 
 
-def test_an_apostrophe_in_a_file_of_others_stays(tmp_path: Path) -> None:
+def test_an_apostrophe_in_any_other_file_is_kept(tmp_path: Path) -> None:
     path = tmp_path / "members.csv"
     path.write_text("userId,last_name\nu1,'=x\n", encoding="utf-8")
     with MemberFile.named(str(path)).rows() as rows:
@@ -465,7 +459,9 @@ def test_rejects_follow_no_symbolic_link(deployment: Deployment, file: File, tmp
 
 
 @pytest.mark.parametrize("after", [0, 1])
-def test_rejects_go_into_no_file_of_another_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
+def test_rejects_are_not_written_to_a_file_of_another_user(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int
+) -> None:
     rejects, another = tmp_path / "rejects.csv", os.geteuid() + 1
     rejects.touch(mode=0o666)
     monkeypatch.setattr(os, "geteuid", lambda: another)
@@ -477,7 +473,7 @@ def test_rejects_go_into_no_file_of_another_user(tmp_path: Path, monkeypatch: py
     assert rejects.read_text(encoding="utf-8") == ""
 
 
-def test_rejects_do_not_go_into_a_pipe_or_folder(tmp_path: Path) -> None:
+def test_rejects_are_not_written_to_a_pipe_or_folder(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     for path in (pipe, tmp_path):
@@ -485,7 +481,9 @@ def test_rejects_do_not_go_into_a_pipe_or_folder(tmp_path: Path) -> None:
             pass
 
 
-def test_who_has_the_former_list_open_reads_no_new_rows(deployment: Deployment, file: File, tmp_path: Path) -> None:
+def test_a_program_that_has_the_former_rejects_open_reads_no_new_rows(
+    deployment: Deployment, file: File, tmp_path: Path
+) -> None:
     rejects = tmp_path / "rejects.csv"
     rejects.touch(mode=0o666)
     with rejects.open(encoding="utf-8") as opened_before:
@@ -500,7 +498,7 @@ def listed_rows(rejects: Path) -> list[str]:
         return [row[0] for row in csv.reader(stream)]
 
 
-def test_a_run_that_goes_on_cuts_the_list_of_rejects_where_it_begins(tmp_path: Path) -> None:
+def test_a_resumed_run_keeps_the_rejects_up_to_its_first_row(tmp_path: Path) -> None:
     rejects = tmp_path / "rejects.csv"
     values = ["=1\n2", "plain, 'quoted'"]
     for after, rows in ((0, (1, 4, 9, 11)), (9, (11, 12))):
@@ -515,7 +513,7 @@ def test_a_run_that_goes_on_cuts_the_list_of_rejects_where_it_begins(tmp_path: P
         assert [*again.read(["a", "b"])] == [tuple(values)] * 5
 
 
-def test_a_run_that_goes_on_leaves_out_what_a_killed_run_wrote_in_part(tmp_path: Path) -> None:
+def test_a_resumed_run_drops_a_partly_written_reject(tmp_path: Path) -> None:
     rejects = tmp_path / "rejects.csv"
     with listed_rejects(rejects, (), with_rows=False, after=0) as add:
         add(LeftOut(1, "no_identifier"), None)
@@ -526,7 +524,7 @@ def test_a_run_that_goes_on_leaves_out_what_a_killed_run_wrote_in_part(tmp_path:
     assert listed_rows(rejects) == ["row", "1", "12"]
 
 
-def test_it_waits_while_the_change_queue_is_too_full(deployment: Deployment, file: File) -> None:
+def test_max_waiting_pauses_while_the_change_queue_is_full(deployment: Deployment, file: File) -> None:
     assert "in the change queue" not in run(deployment, file(), max_waiting=0).err
     sqs, counts = deployment.stack.service("sqs"), 0
 
@@ -546,7 +544,7 @@ def many(count: int) -> str:
     return "userId,email\n" + "".join(f"u{number},p{number}@example.com\n" for number in range(1, count + 1))
 
 
-def test_an_interrupted_run_goes_on_where_it_stopped(
+def test_resume_continues_after_the_last_confirmed_row(
     deployment: Deployment,
     file: File,
     state: Path,
@@ -578,7 +576,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(
     assert list(state.iterdir()) == []
 
 
-def test_a_run_whose_last_answer_was_lost_says_how_many_changes_may_be_uncounted(
+def test_a_lost_answer_of_sqs_reports_how_many_changes_may_be_uncounted(
     deployment: Deployment, file: File, state: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lost = (SimpleNamespace(status_code=503), {"Error": {}, "ResponseMetadata": {"HTTPStatusCode": 503}})
@@ -594,9 +592,7 @@ def test_a_run_whose_last_answer_was_lost_says_how_many_changes_may_be_uncounted
     assert accepted(deployment) == 9_000
 
 
-def test_a_run_that_begins_anew_is_reminded_of_the_interrupted_one(
-    deployment: Deployment, file: File, state: Path
-) -> None:
+def test_a_new_run_mentions_the_interrupted_one(deployment: Deployment, file: File, state: Path) -> None:
     _stop_after(deployment, file, state)
     deployment.answers.append("y")
     noted = deployment.printed(import_members, file(many(9_000)), "lapsed_premium_buyers", now=NOW).err
@@ -605,7 +601,7 @@ def test_a_run_that_begins_anew_is_reminded_of_the_interrupted_one(
     assert list(state.iterdir()) == []
 
 
-def test_going_on_keeps_the_time_of_the_interrupted_run(deployment: Deployment, file: File, state: Path) -> None:
+def test_resume_keeps_the_time_of_the_interrupted_run(deployment: Deployment, file: File, state: Path) -> None:
     _stop_after(deployment, file, state)
     with pytest.raises(WrongUsage):
         run(deployment, file(many(9_000)), resume=True, at="1d")
@@ -642,7 +638,7 @@ def _stop_after(deployment: Deployment, file: File, state: Path, answer: Any = D
     return noted
 
 
-def test_a_stack_whose_metrics_cannot_be_written_gets_nothing(deployment: Deployment, file: File) -> None:
+def test_nothing_is_imported_if_metrics_cannot_be_written(deployment: Deployment, file: File) -> None:
     events = deployment.stack.service("cloudwatch").meta.events
     events.register("before-call.cloudwatch.PutMetricData", lambda **_: DENIED)
     with pytest.raises(Exception, match="CloudWatch"):

@@ -19,11 +19,11 @@ TEXT = (ROOT / "docs/import.md").read_text(encoding="utf-8")
 FLOWING = " ".join(TEXT.split())
 
 
-def test_every_reason_has_its_row_with_its_remedy() -> None:
+def test_the_documentation_lists_every_reason_and_remedy() -> None:
     assert table(TEXT, "| reason | remedy") == [[f"`{reason}`", remedy] for reason, remedy in REMEDIES.items()]
 
 
-def test_every_field_has_its_row_and_the_names_in_it_are_recognized() -> None:
+def test_the_documented_column_names_are_recognized() -> None:
     found = table(TEXT, "| field | columns such as")
     named = [name for row in found for name in re.findall(r"`(\w+)`", row[0])]
     assert sorted(named) == sorted(field.name for field in FIELDS if field.name != "audience_id")
@@ -33,13 +33,13 @@ def test_every_field_has_its_row_and_the_names_in_it_are_recognized() -> None:
                 assert f"`{next(iter(guess([column])))}`" in fields, column
 
 
-def test_the_times_are_those_of_the_table() -> None:
+def test_the_documented_times_are_those_of_the_membership_table() -> None:
     assert f"{KEEP_ACTIVE // DAY} or more days old" in FLOWING
     assert f"kept for {KEEP_EXIT // DAY} days" in FLOWING
     assert 110 <= sum(WAITS) <= 130  # "for two minutes"
 
 
-def test_the_estimates_are_those_of_the_models() -> None:
+def test_the_documented_estimates_are_those_of_the_cost_and_scaling_models() -> None:
     assert abs(worker(2) / CHANGES_A_SECOND - 1) < 0.05
     assert WORKER.concurrency == WORKERS
     million = (total(Traffic(11e6)) - total(Traffic(1e6))) / 10

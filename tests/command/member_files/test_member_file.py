@@ -58,7 +58,7 @@ def read(file: MemberFile, wanted: Sequence[str]) -> list[Any]:
         ),
     ],
 )
-def test_a_format_is_recognized_by_its_content(file: File, content: bytes | str) -> None:
+def test_the_format_is_detected_from_the_content(file: File, content: bytes | str) -> None:
     members = file(content)
     assert read(members, ["id", "email"]) == ROWS
     assert read(members, ["email"]) == [(email,) for _, email in ROWS]
@@ -74,7 +74,9 @@ _CELL = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=
     delimiter=st.sampled_from(DELIMITERS),
     ending=st.sampled_from(["\n", "\r\n"]),
 )
-def test_csv_is_read_as_it_was_written(rows: list[tuple[str, str, str]], delimiter: str, ending: str) -> None:
+def test_csv_with_any_delimiter_and_quoting_is_read(
+    rows: list[tuple[str, str, str]], delimiter: str, ending: str
+) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "members.csv"
         with path.open("w", encoding="utf-8", newline="") as stream:
@@ -90,14 +92,14 @@ def test_columns_without_a_name_are_never_used(file: File) -> None:
     assert read(file("id,email,,\nu1,a@b.co,,\n"), ["id", "email"]) == [("u1", "a@b.co")]
 
 
-def test_json_within_json_is_reached_by_its_path(file: File) -> None:
+def test_nested_json_is_read_by_its_path(file: File) -> None:
     members = file('{"userId":7,"traits":{"address":{"city":"Rome"}}}\n{"userId":8}\n{"userId":9,"traits":null}')
     with members.rows() as rows:
         assert rows.columns == ["userId", "traits.address.city", "traits"]
     assert read(members, ["userId", "traits.address.city"]) == [(7, "Rome"), (8, None), (9, None)]
 
 
-def test_a_row_that_cannot_be_read_does_not_hide_the_others(file: File) -> None:
+def test_an_unreadable_row_does_not_stop_the_others(file: File) -> None:
     assert read(file("id,email\nu1,a@b.co\nu2\nu3,c@d.co,more\nu4,e@f.co"), ["id"]) == [("u1",), None, None, ("u4",)]
     assert read(file('{"id":1}\n[2]\n{"id":\n{"id":4}'), ["id"]) == [(1,), None, None, (4,)]
 
@@ -114,9 +116,7 @@ def test_a_row_that_cannot_be_read_does_not_hide_the_others(file: File) -> None:
         pytest.param("id,email\nu1," + "x" * 200_000, id="a cell of enormous length"),
     ],
 )
-def test_a_file_that_cannot_be_read_is_refused_with_a_remedy_and_without_its_text(
-    file: File, content: bytes | str
-) -> None:
+def test_an_unreadable_file_is_refused_without_quoting_it(file: File, content: bytes | str) -> None:
     with pytest.raises(OperatorError) as refused:
         read(file(content), [])
     assert refused.value.remedy
@@ -137,7 +137,7 @@ DATED = "and pass the time of the export with --at."
         pytest.param(b"id,email\n\n", "no rows below", "Export the members again.", id="names of columns only"),
     ],
 )
-def test_the_refusal_names_the_cause_and_a_remedy_that_converts_the_file_keeps_its_date(
+def test_the_refusal_of_a_file_names_the_cause_and_asks_to_keep_the_date(
     file: File, content: bytes, message: str, remedy: str
 ) -> None:
     with pytest.raises(WrongUsage, match=message) as refused:
@@ -145,14 +145,14 @@ def test_the_refusal_names_the_cause_and_a_remedy_that_converts_the_file_keeps_i
     assert refused.value.remedy.endswith(remedy)
 
 
-def test_a_file_that_is_not_there_and_a_folder_are_refused_by_name(tmp_path: Path) -> None:
+def test_a_missing_file_and_a_folder_are_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(NotThere, match=r"Cannot read /nowhere/members.csv: no such file."):
         MemberFile.named("/nowhere/members.csv")
     with pytest.raises(WrongUsage, match=f"{tmp_path}: it is a directory."):
         MemberFile.named(str(tmp_path))
 
 
-def test_the_digest_and_the_time_are_those_of_the_file(file: File) -> None:
+def test_digest_and_time_are_read_from_the_file(file: File) -> None:
     members = file("id\nu1\n")
     assert members.path is not None
     assert members.digest() == hashlib.sha256(b"id\nu1\n").hexdigest()
@@ -172,7 +172,7 @@ def test_parquet_is_not_read_from_standard_input(monkeypatch: pytest.MonkeyPatch
         read(MemberFile.named("-"), [])
 
 
-def test_parquet_is_read_where_pyarrow_is_installed(tmp_path: Path) -> None:
+def test_parquet_is_read_with_pyarrow(tmp_path: Path) -> None:
     pyarrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
     parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed")
     columns = {"id": [1, 2, None], "email": ["a@b.co", None, "c@d.co"], "address": [{"city": "Rome"}, None, None]}
@@ -192,7 +192,7 @@ def test_parquet_is_read_where_pyarrow_is_installed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"PAR1", b"PAR1" + b"x" * 100 + b"PAR1"])
-def test_parquet_that_cannot_be_read_is_refused(file: File, content: bytes) -> None:
+def test_unreadable_parquet_is_refused(file: File, content: bytes) -> None:
     with pytest.raises(WrongUsage) as refused:
         read(file(content), [])
     assert refused.value.remedy

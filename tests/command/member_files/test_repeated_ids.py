@@ -47,7 +47,7 @@ def record(country: str) -> dict[str, Any]:
 )
 @pytest.mark.parametrize("rows", [(9, 10), (99_999, 100_000), (3, 4)])
 @pytest.mark.parametrize("countries", [("US", "DE"), ("DE", "US")])
-def test_the_last_row_of_a_member_decides_in_whatever_order_they_arrive(
+def test_the_last_row_of_a_member_wins_in_any_order_of_arrival(
     message_id: MessageId, rows: tuple[int, int], countries: tuple[str, str]
 ) -> None:
     first, last = (
@@ -64,7 +64,7 @@ def test_the_last_row_of_a_member_decides_in_whatever_order_they_arrive(
         assert (state.newest.record["countryCode"], len(state.active)) == (countries[1], 2)
 
 
-def test_ids_are_counted_once_however_often_they_are_repeated_and_in_bounded_memory() -> None:
+def test_repeated_ids_are_counted_in_bounded_memory() -> None:
     peaks = []
     for rows in (5_000, 50_000):
         tracemalloc.start()
@@ -78,7 +78,7 @@ def test_ids_are_counted_once_however_often_they_are_repeated_and_in_bounded_mem
     assert peaks[1] < peaks[0] * 1.2
 
 
-def test_without_room_for_the_temporary_file_there_is_no_number(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_disk_space_the_repeated_ids_are_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     connect = sqlite3.connect
 
     def full(name: str) -> sqlite3.Connection:
@@ -95,7 +95,7 @@ def test_without_room_for_the_temporary_file_there_is_no_number(monkeypatch: pyt
 
 
 @pytest.mark.parametrize("dry_run", [True, False])
-def test_an_import_says_how_many_member_ids_are_repeated(deployment: Deployment, file: str, *, dry_run: bool) -> None:
+def test_import_counts_repeated_member_ids(deployment: Deployment, file: str, *, dry_run: bool) -> None:
     deployment.list_audience()
     options = ImportOptions(dry_run=dry_run)
     found = deployment.printed(import_members, file, AUDIENCE.audience_id, options, yes=True, now=NOW).out
@@ -104,7 +104,7 @@ def test_an_import_says_how_many_member_ids_are_repeated(deployment: Deployment,
     assert shown["repeatedMemberIds"] == 2
 
 
-def test_a_comparison_says_how_many_member_ids_are_repeated(deployment: Deployment, file: str) -> None:
+def test_compare_counts_repeated_member_ids(deployment: Deployment, file: str) -> None:
     deployment.list_audience()
     assert LINE in " ".join(deployment.printed(compare, file, AUDIENCE.audience_id, now=NOW).out.split())
     report = deployment.json(compare, file, AUDIENCE.audience_id, now=NOW)

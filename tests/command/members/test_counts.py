@@ -16,7 +16,7 @@ from tests.command.conftest import Deployment, change
 OTHER = replace(AUDIENCE, audience_id="5", name="Another", computation_key="another")
 
 
-def test_who_is_in_and_who_has_left_is_counted_by_audience(deployment: Deployment) -> None:
+def test_current_and_former_members_are_counted_by_audience(deployment: Deployment) -> None:
     deployment.record(change("m1"), change("m2"), change("m3", exits=True))
     seen: list[int] = []
     scan = deployment.session().member_scan
@@ -25,7 +25,7 @@ def test_who_is_in_and_who_has_left_is_counted_by_audience(deployment: Deploymen
     assert sum(seen) == scan.approximate_rows() == 3
 
 
-def test_many_members_come_in_pages(deployment: Deployment) -> None:
+def test_members_are_counted_over_several_pages(deployment: Deployment) -> None:
     client, name, sharding = deployment.stack.service("dynamodb"), deployment.stack["MembershipTable"], Sharding(1)
     wide = [{"email": f"{number:064}"} for number in range(100)]
     entries = (change(f"m{number}") for number in range(300))
@@ -38,7 +38,7 @@ def test_many_members_come_in_pages(deployment: Deployment) -> None:
     assert len(seen) == 2, "over a megabyte"
 
 
-def test_scripts_get_the_numbers_of_every_listed_audience(deployment: Deployment) -> None:
+def test_json_has_the_counts_of_every_listed_audience(deployment: Deployment) -> None:
     deployment.list_audience()
     deployment.record(change("m1"))
     assert [each.as_json() for each in count_members(deployment.session())] == [

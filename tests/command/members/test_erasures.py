@@ -108,7 +108,7 @@ def test_a_finished_erasure_is_proven_for_both_apis(deployment: Deployment) -> N
     assert (after["state"], after["since"]) == ("closed", found["amazonUntil"])
 
 
-def test_it_can_be_read_in_eighty_columns_and_holds_nothing_of_the_person_but_the_id(deployment: Deployment) -> None:
+def test_the_report_fits_80_columns_and_holds_no_personal_data_but_the_id(deployment: Deployment) -> None:
     recorded(deployment, "m1")
     in_audience(deployment, AUDIENCE, REMOVED)
     in_audience(deployment, DATASET, REMOVED, **KEPT)
@@ -120,7 +120,7 @@ def test_it_can_be_read_in_eighty_columns_and_holds_nothing_of_the_person_but_th
 
 
 @pytest.mark.usefixtures("erased")
-def test_the_digest_is_what_the_documented_command_computes(deployment: Deployment, tmp_path: Path) -> None:
+def test_the_documented_command_computes_the_digest(deployment: Deployment, tmp_path: Path) -> None:
     printed = deployment.printed(erasure, "m1", now=NOW, as_json=True).out
     (tmp_path / "cust_1001.json").write_text(printed, encoding="utf-8")
     (line,) = re.findall(r"^jq .+$", PRIVACY.read_text(encoding="utf-8"), re.MULTILINE)
@@ -136,7 +136,7 @@ def test_the_digest_is_what_the_documented_command_computes(deployment: Deployme
     assert computed == {report["digest"]}
 
 
-def test_of_an_open_erasure_it_says_what_is_missing(deployment: Deployment) -> None:
+def test_the_report_of_an_open_erasure_says_what_is_missing(deployment: Deployment) -> None:
     recorded(deployment, "m1", kind="denial")
     in_audience(deployment, AUDIENCE, REMOVED, **KEPT, enters_end=AT + 1, late_jobs=(LateJob("job-9", AT - 60, AT),))
     shown = deployment.printed(erasure, "m1", now=NOW).out
@@ -147,7 +147,7 @@ def test_of_an_open_erasure_it_says_what_is_missing(deployment: Deployment) -> N
     assert "row of Lapsed premium buyers: id and identifiers" in shown
 
 
-def test_the_deletion_from_all_datasets_is_shown_until_amazon_accepts_it_and_then(deployment: Deployment) -> None:
+def test_the_report_shows_the_deletion_before_and_after_amazon_accepts_it(deployment: Deployment) -> None:
     plan = ErasurePlan(("adm-ds-1",), (), AT, AT + 7_320)
     recorded(deployment, "m1", kind="denial", plan=plan)
     in_audience(deployment, DATASET, entered=AT - 5)
@@ -159,7 +159,7 @@ def test_the_deletion_from_all_datasets_is_shown_until_amazon_accepts_it_and_the
     assert "Deletion from all datasets accepted 2027-01-15 07:00:03Z; Amazon gives no id" in shown
 
 
-def test_an_id_that_nobody_knew_is_not_closed_and_not_listed(deployment: Deployment) -> None:
+def test_the_erasure_of_an_unknown_id_is_neither_closed_nor_listed(deployment: Deployment) -> None:
     recorded(deployment, "nobody-here", plan=ErasurePlan())
     found = deployment.json(erasure, "nobody-here", now=NOW + DAY)
     assert (found["state"], found["notProven"][0].split(",")[0]) == (
@@ -172,13 +172,13 @@ def test_an_id_that_nobody_knew_is_not_closed_and_not_listed(deployment: Deploym
     )
 
 
-def test_an_audience_whose_row_is_missing_is_named(deployment: Deployment) -> None:
+def test_the_report_names_an_audience_whose_row_is_missing(deployment: Deployment) -> None:
     recorded(deployment, "m1", plan=ErasurePlan((AUDIENCE.audience_id,)))
     (found,) = deployment.json(erasure, "m1", now=NOW + DAY)["audiences"]
     assert (found["audienceId"], found["missing"], found["uploads"]) == (AUDIENCE.audience_id, "row_missing", [])
 
 
-def test_an_upload_under_way_and_changes_that_may_wait_remain(deployment: Deployment) -> None:
+def test_uploads_under_way_and_queued_changes_are_listed_as_remaining(deployment: Deployment) -> None:
     """No step tells of them yet."""
     recorded(deployment, "m1")
     in_audience(deployment, AUDIENCE, **KEPT)
@@ -199,7 +199,7 @@ def test_an_audience_of_an_unknown_api_hides_no_other(deployment: Deployment) ->
     assert "(9), newer" in deployment.printed(erasure, "m1").out
 
 
-def test_a_second_notice_that_finds_nothing_left_does_not_hide_what_removed_the_person(deployment: Deployment) -> None:
+def test_a_second_notice_does_not_hide_the_uploads_of_the_first(deployment: Deployment) -> None:
     closed = step(StepKind.CLOSED, "", 900, 7_200)
     second = step(StepKind.NOTICE, "second", 0, DAY)
     recorded(deployment, "m1", closed, second)
@@ -210,7 +210,7 @@ def test_a_second_notice_that_finds_nothing_left_does_not_hide_what_removed_the_
     assert (audience["outcome"], [each["id"] for each in audience["uploads"]]) == ("nothing_held", [REMOVED.id])
 
 
-def test_without_a_notice_nothing_is_known(deployment: Deployment) -> None:
+def test_without_a_notice_there_is_no_report(deployment: Deployment) -> None:
     deployment.record(change("m2"))
     for person in ("m1", "m2"):
         with pytest.raises(NotThere, match="No deletion notice"):
@@ -231,7 +231,7 @@ def test_a_notice_of_an_older_version_is_shown_without_its_uploads(deployment: D
 
 
 @pytest.mark.parametrize("command", [lambda session: erasure(session, "m1"), erasures])
-def test_without_rows_nothing_is_claimed(deployment: Deployment, command: Any) -> None:
+def test_without_member_rows_there_is_no_report(deployment: Deployment, command: Any) -> None:
     deployment.stack.parameters = {"OrderingGuard": "no"}
     with pytest.raises(OperatorError, match="OrderingGuard=no"):
         command(deployment.session())
@@ -265,7 +265,7 @@ def test_open_erasures_are_listed_oldest_first_and_closed_ones_on_request(deploy
     assert "1 erasure open, 0 waiting for Amazon only." in shown
 
 
-def test_an_erasure_that_the_stack_cannot_finish_is_closed_by_hand_and_the_report_says_so(
+def test_close_erasure_closes_an_erasure_and_the_report_keeps_the_note(
     deployment: Deployment,
 ) -> None:
     recorded(deployment, "m1")
@@ -281,6 +281,6 @@ def test_an_erasure_that_the_stack_cannot_finish_is_closed_by_hand_and_the_repor
 
 
 @pytest.mark.parametrize("note", ["it is not open", " ", "a" * 201])
-def test_only_an_open_erasure_is_closed_by_hand_and_with_a_note(deployment: Deployment, note: str) -> None:
+def test_close_erasure_needs_an_open_erasure_and_a_note(deployment: Deployment, note: str) -> None:
     recorded(deployment, "m1")
     deployment.printed(close_erasure, "m1", note=note, raises=WrongUsage)

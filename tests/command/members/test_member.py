@@ -28,7 +28,7 @@ def listed(deployment: Deployment) -> None:
     deployment.list_audience(OTHER)
 
 
-def test_a_member_who_is_in_is_shown_with_what_was_sent(deployment: Deployment) -> None:
+def test_show_prints_what_was_sent_for_a_current_member(deployment: Deployment) -> None:
     deployment.record(change("m1", at=1_000))
     shown = deployment.json(show, "lapsed_premium_buyers", "m1")
     assert (shown["action"], shown["at"], shown["messageId"]) == ("CREATE", "1970-01-01T00:00:01.000Z", "message-m1")
@@ -37,7 +37,7 @@ def test_a_member_who_is_in_is_shown_with_what_was_sent(deployment: Deployment) 
     assert (shown["erase"], shown["lateJobs"], shown["parked"]) == (False, [], [])
 
 
-def test_a_member_who_has_left_is_shown_with_what_may_still_be_at_amazon(deployment: Deployment) -> None:
+def test_show_prints_what_may_remain_at_amazon_of_a_former_member(deployment: Deployment) -> None:
     deployment.record(change("m1", at=1_000), replace(change("m1", at=2_000, exits=True), erase=True))
     deployment.park(change("m1", exits=True, at=2_000), reason="not_found")
     shown = deployment.json(show, "lapsed_premium_buyers", "m1")
@@ -46,7 +46,7 @@ def test_a_member_who_has_left_is_shown_with_what_may_still_be_at_amazon(deploym
     assert [each["reason"] for each in shown["parked"]] == ["not_found"]
 
 
-def test_everything_that_is_stored_about_a_member_is_shown(deployment: Deployment) -> None:
+def test_show_prints_every_stored_field(deployment: Deployment) -> None:
     consent = {"geo": {"ipAddress": "192.0.2.7"}, "consent": {"tcf": "CPXx"}}
     entered = change("m1")
     deployment.record(replace(entered, record=entered.record | {"countryCode": "DE", "userConsent": consent}))
@@ -54,7 +54,7 @@ def test_everything_that_is_stored_about_a_member_is_shown(deployment: Deploymen
     assert (shown["countryCode"], shown["userConsent"]) == ("DE", consent)
 
 
-def test_jobs_that_are_late_are_named(deployment: Deployment) -> None:
+def test_show_names_late_jobs(deployment: Deployment) -> None:
     deployment.record(change("m1"))
     table = deployment.session().members
     (state,) = table.read([change("m1").member]).values()
@@ -62,14 +62,14 @@ def test_jobs_that_are_late_are_named(deployment: Deployment) -> None:
     assert deployment.json(show, "lapsed_premium_buyers", "m1")["lateJobs"] == ["job-1"]
 
 
-def test_a_person_reads_which_identities_are_active(deployment: Deployment) -> None:
+def test_show_prints_active_identities_and_those_to_remove(deployment: Deployment) -> None:
     deployment.record(change("m1"))
     found = deployment.printed(show, "lapsed_premium_buyers", "m1").out
     shown = [" ".join(line.split()) for line in found.splitlines()]
     assert {"newest change entered", "active 1 email", "to remove -", "consent -", "deletion notice of -"} <= set(shown)
 
 
-def test_a_member_may_be_known_from_a_dead_letter_alone(deployment: Deployment) -> None:
+def test_show_finds_a_member_known_only_from_a_dead_letter(deployment: Deployment) -> None:
     deployment.park(change("m1"))
     assert len(deployment.json(show, AUDIENCE.audience_id, "m1")["parked"]) == 1
 
@@ -94,7 +94,7 @@ def test_erasing_sends_one_deletion_notice_for_every_audience(deployment: Deploy
     ("denies", "shown_as"),
     [(False, {"deletionNoticeAt", "deletion notice of"}), (True, {"consentDeniedAt", "consent denied at"})],
 )
-def test_of_a_person_whom_no_audience_knows_the_deletion_notice_or_the_denied_consent_is_shown(
+def test_show_prints_the_deletion_notice_of_a_person_without_a_row(
     deployment: Deployment, denies: bool, shown_as: set[str]
 ) -> None:
     deployment.record(erasing_exit("m1", 5_000, "notice", denies_consent=denies))
@@ -117,7 +117,7 @@ def test_a_member_of_an_unlinked_audience_is_shown_and_erased(deployment: Deploy
     assert "Known in 1 of 2 audiences: Lapsed premium buyers (unlinked)." in deployment.questions[0]
 
 
-def test_erasing_a_person_whom_no_audience_knows_claims_nothing(deployment: Deployment) -> None:
+def test_erasing_an_unknown_person_claims_no_removal(deployment: Deployment) -> None:
     """The notice is queued all the same: an event of before now may still be on its way."""
     seen = deployment.printed(erase, "unknown", yes=True, raises=ReportedAsNotThere).out
     assert "The id is in no audience" in seen
@@ -125,14 +125,14 @@ def test_erasing_a_person_whom_no_audience_knows_claims_nothing(deployment: Depl
     assert len(deployment.bodies("ChangeQueue")) == 1
 
 
-def test_erasing_a_person_known_from_dead_letters_alone_says_where_the_hashes_are(deployment: Deployment) -> None:
+def test_erasing_a_person_known_only_from_dead_letters_says_where_hashes_remain(deployment: Deployment) -> None:
     deployment.park(change("m1"))
     seen = deployment.printed(erase, "m1", yes=True).out
     assert "The id is in no audience" in seen
     assert "Hashes remain in 1 dead letter" in seen
 
 
-def test_without_rows_nothing_is_claimed_to_be_erased(deployment: Deployment) -> None:
+def test_erase_needs_member_rows(deployment: Deployment) -> None:
     deployment.stack.parameters = {"OrderingGuard": "no"}
     with pytest.raises(OperatorError, match="does not store member rows"):
         erase(deployment.session(yes=True), "m1")
@@ -149,7 +149,7 @@ def test_without_rows_nothing_is_claimed_to_be_erased(deployment: Deployment) ->
         pytest.param(NOW - EFFECTIVE - LONGEST_JOB, Destination(), None, id="entered 36 hours ago"),
     ],
 )
-def test_erasing_says_when_the_last_removal_is_due_that_the_hashes_stay_for(
+def test_erase_prints_when_the_last_removal_is_due(
     deployment: Deployment,
     sent: float,
     destination: Destination,
@@ -164,7 +164,7 @@ def test_erasing_says_when_the_last_removal_is_due_that_the_hashes_stay_for(
     assert ("until a last removal" in deployment.printed(erase, "m1", yes=True, now=NOW).out) is bool(last_removal)
 
 
-def test_erasing_asks_first(deployment: Deployment) -> None:
+def test_erase_asks_for_confirmation(deployment: Deployment) -> None:
     deployment.declined(erase, "m1")
     assert deployment.bodies("ChangeQueue") == []
 

@@ -79,7 +79,7 @@ TIMING = Timing(900)
         pytest.param(notice(5), notice(9), [notice(9)], RowOutcome.NEWER_HERE, id="a newer deletion notice there"),
     ],
 )
-def test_what_happens_to_a_row(
+def test_each_kind_of_row_has_its_outcome(
     source: MemberState, live: MemberState | None, notices: list[MemberState], expected: RowOutcome
 ) -> None:
     decision = decided(source, live, *notices)
@@ -92,12 +92,12 @@ def decided(source: MemberState, live: MemberState | None = None, *notices: Memb
     return decide(StoredMember(source, LATER), live, notices, TIMING, is_listed=True, now=NOW)
 
 
-def test_an_expired_row_stays_out_even_before_dynamodb_deletes_it() -> None:
+def test_an_expired_row_is_not_copied_even_before_dynamodb_deletes_it() -> None:
     expired = StoredMember(entered(1, ID_1), NOW)
     assert decide(expired, None, [], TIMING, is_listed=True, now=NOW) == Decision(RowOutcome.EXPIRED)
 
 
-def test_a_row_of_an_audience_that_is_not_listed_stays_out() -> None:
+def test_a_row_of_an_unlisted_audience_is_not_copied() -> None:
     row = StoredMember(entered(1, ID_1), LATER)
     assert decide(row, None, [], TIMING, is_listed=False, now=NOW) == Decision(RowOutcome.UNLISTED)
 
@@ -108,17 +108,17 @@ def copied(source: MemberState, live: MemberState | None = None, *notices: Membe
     return decision.state
 
 
-def test_a_row_that_is_not_there_is_copied_as_it_is() -> None:
+def test_a_missing_row_is_copied_unchanged() -> None:
     source = entered(5, ID_5, ID_1, left=2, erase_until=0)
     assert copied(source) == replace(source, revision=0)
 
 
-def test_of_who_is_back_since_a_notice_only_newer_identities_are_active() -> None:
+def test_after_a_return_since_a_notice_only_newer_identities_are_active() -> None:
     state = copied(entered(5, ID_5, ID_1), None, notice(2))
     assert (state.active, state.to_remove) == ((ID_5,), (ID_1,))
 
 
-def test_the_exit_that_is_queued_again_is_the_newest_one_and_leaves_the_identities_to_the_row() -> None:
+def test_the_newest_exit_is_queued_again_without_identities() -> None:
     live = gone(5, erase_until=5)
     decision = decided(entered(1, ID_1), live)
     assert decision.state is not None
@@ -127,14 +127,14 @@ def test_the_exit_that_is_queued_again_is_the_newest_one_and_leaves_the_identiti
     assert (decision.removal.version, decision.removal.erase, decision.removal.identities) == (live.version, True, [])
 
 
-def test_a_notice_is_queued_again_for_the_row_that_it_did_not_find() -> None:
+def test_a_notice_is_queued_again_for_a_row_that_was_missing() -> None:
     decision = decided(entered(1, ID_1), None, notice(5), notice(3))
     assert decision.removal == replace(notice(5).newest, erase=True)
     assert decision.state is not None
     assert not decision.state.reflects(notice(5).version, is_dataset=False), "so that the worker spreads it"
 
 
-def test_an_exit_from_a_dataset_gets_the_consent_of_the_enter_that_it_did_not_find() -> None:
+def test_an_exit_from_a_dataset_gets_the_consent_of_the_restored_enter() -> None:
     source, live = (
         replace(each, newest=replace(each.newest, destination=of_data_manager()))
         for each in (entered(1, ID_1), gone(5))
@@ -151,7 +151,7 @@ def test_the_last_enter_before_the_loss_may_still_take_effect_after_an_exit() ->
     assert copied(source, entered(5, ID_5)).enters_end == 0
 
 
-def test_what_an_older_row_here_knows_is_kept() -> None:
+def test_merging_keeps_the_knowledge_of_both_rows() -> None:
     source = replace(entered(5, ID_5, identity(2, "both")), exited=1)
     live = replace(gone(3, ID_1, identity(3, "both"), erase_until=3), entered=9, ended=7, revision=8)
     state = copied(source, replace(live, removal_failed=True))
@@ -162,7 +162,7 @@ def test_what_an_older_row_here_knows_is_kept() -> None:
     assert state.active == (ID_5,)
 
 
-def test_what_may_still_take_effect_is_known_after_the_copying() -> None:
+def test_merging_keeps_times_and_late_jobs_that_may_still_take_effect() -> None:
     both, there, here = (LateJob(f"job-{number}", 500, at=1) for number in range(3))
     source = replace(entered(5, ID_5), enters_end=700, removals_end=200, late_jobs=(both, there))
     state = copied(source, replace(entered(1), enters_end=600, removals_end=300, late_jobs=(here, both)))
@@ -170,13 +170,13 @@ def test_what_may_still_take_effect_is_known_after_the_copying() -> None:
     assert sorted(state.late_jobs) == [both, there, here]
 
 
-def test_an_exit_after_the_copying_removes_what_the_member_had_entered_with() -> None:
+def test_an_exit_after_a_restore_removes_the_restored_identities() -> None:
     left = step(copied(entered(5, ID_5)), [change(at=9, exits=True, audience_id="1")], now=NOW, timing=TIMING)
     (removal,) = left.state.records(removes=left.removes)
     assert removal.record["hashedPII"] == [ID_5.digests]
 
 
-def test_a_late_enter_still_loses_against_a_notice_that_was_copied() -> None:
+def test_a_late_enter_loses_against_a_restored_notice() -> None:
     late = change(at=5, audience_id="1", record={"hashedPII": [ID_5.digests]})
     after = step(copied(gone(9, erase_until=9)), [late], now=NOW, timing=TIMING)
     assert (after.is_superseded, after.sends, after.state.identities) == (True, False, ())
@@ -199,7 +199,7 @@ states = st.one_of(enters, exits)
 
 
 @given(states, st.none() | states, st.lists(times.map(notice), max_size=2))
-def test_nobody_is_active_against_a_notice_and_nothing_is_forgotten(
+def test_nobody_is_active_after_a_notice_and_no_identity_is_lost(
     source: MemberState, live: MemberState | None, notices: list[MemberState]
 ) -> None:
     live = live and replace(live, entered=live.entered + 10)  # not the same row: it has been lost
@@ -215,7 +215,7 @@ def test_nobody_is_active_against_a_notice_and_nothing_is_forgotten(
 
 
 @given(states, st.none() | states, st.lists(times.map(notice), max_size=2))
-def test_copying_a_second_time_writes_nothing(
+def test_restoring_twice_writes_nothing_more(
     source: MemberState, live: MemberState | None, notices: list[MemberState]
 ) -> None:
     first = decided(source, live, *notices)
@@ -255,7 +255,7 @@ def restore(source: Table, target: Table, *, writes: bool = True, queue: list[st
     return restoration.run(source.pages(), NOW, writes=writes, on_rows=lambda _: None)
 
 
-def test_rows_are_counted_by_audience_and_notices_for_themselves() -> None:
+def test_rows_are_counted_by_audience_and_notices_apart() -> None:
     people = [entered(1, ID_1, person=f"m{number}") for number in range(5)]
     other = entered(1, ID_1, audience="2")
     report = restore(Table.of(*people, other, notice(5, "m1")), Table.of(people[0]))
@@ -267,7 +267,7 @@ def test_rows_are_counted_by_audience_and_notices_for_themselves() -> None:
     assert sum(report.values(), Counter()).total() == 7
 
 
-def test_a_notice_that_either_table_has_removes_the_person_and_counts_also_where_nothing_is_written() -> None:
+def test_a_notice_in_either_table_removes_the_person_and_counts_in_a_dry_run() -> None:
     source = Table.of(entered(1, ID_1, person="a"), entered(1, ID_1, person="b"), notice(5, "a"))
     target, queue = Table.of(notice(5, "b")), list[str]()
     for writes in (False, True):
@@ -277,7 +277,7 @@ def test_a_notice_that_either_table_has_removes_the_person_and_counts_also_where
     assert [target.rows["1", person].active for person in "ab"] == [(), ()]
 
 
-def test_a_removal_is_queued_before_the_row_is_written_so_that_a_repeated_run_completes_both() -> None:
+def test_a_removal_is_queued_before_its_row_is_written() -> None:
     source, queue = Table.of(entered(1, ID_1)), list[str]()
     target = Table.of(gone(5))
     target.fails = {("1", "m1"): Unavailable("the membership table does not answer")}
@@ -289,21 +289,21 @@ def test_a_removal_is_queued_before_the_row_is_written_so_that_a_repeated_run_co
     assert len(queue) == 2
 
 
-def test_counting_writes_nothing_and_counts_what_copying_would() -> None:
+def test_a_dry_run_counts_the_same_and_writes_nothing() -> None:
     source, target = Table.of(entered(1, ID_1), entered(1, ID_1, audience="2"), notice(1, "m9")), Table()
     counted = restore(source, target, writes=False)
     assert target.rows == {}
     assert restore(source, target) == counted
 
 
-def test_a_row_that_changes_meanwhile_is_counted_and_left_alone() -> None:
+def test_a_row_that_changes_meanwhile_is_not_overwritten() -> None:
     target = Table(fails={("1", "m1"): MovedOn("the member has changed meanwhile")})
     report = restore(Table.of(entered(1, ID_1), entered(1, ID_1, person="m2")), target)
     assert report["1"] == {RowOutcome.CHANGED: 1, RowOutcome.COPIED: 1}
     assert target.rows.keys() == {("1", "m2")}
 
 
-def test_a_table_that_fails_ends_the_copying_and_a_second_one_completes_it() -> None:
+def test_a_second_run_completes_a_failed_one() -> None:
     source = Table.of(*(entered(1, ID_1, person=f"m{number}") for number in range(4)))
     target = Table(fails={("1", "m2"): Unavailable("the membership table does not answer")})
     with pytest.raises(Unavailable):

@@ -61,7 +61,7 @@ def active(deployment: Deployment) -> set[tuple[str, str]]:
     return {state.member for state in states if state.active and not state.newest.exits}
 
 
-def test_rows_of_an_unlinked_audience_come_back_so_that_a_deletion_finds_them(deployment: Deployment) -> None:
+def test_rows_of_an_unlinked_audience_are_restored(deployment: Deployment) -> None:
     record(deployment, change("missing"), change("erased"))
     record(deployment, notice("erased", 3_000), source=False)
     assert deployment.session().audiences.unlink(AUDIENCE.audience_id, at=5_000)
@@ -70,7 +70,7 @@ def test_rows_of_an_unlinked_audience_come_back_so_that_a_deletion_finds_them(de
     assert active(deployment) == {(AUDIENCE.audience_id, "missing")}
 
 
-def test_what_is_missing_or_older_is_copied_and_the_rest_is_counted(deployment: Deployment) -> None:
+def test_missing_and_older_rows_are_copied_and_the_rest_is_counted(deployment: Deployment) -> None:
     record(deployment, change("missing"), change("older", at=2), change("newer"), change("same"))
     record(deployment, change("other", audience_id=UNLISTED), change("erased"), change("left"), change("moved"))
     record(deployment, change("expired", exits=True), now=NOW - KEEP_EXIT - 1)
@@ -95,7 +95,7 @@ def test_what_is_missing_or_older_is_copied_and_the_rest_is_counted(deployment: 
     assert {each["record"]["externalUserId"] for each in deployment.changes()} == {"erased", "left"}
 
 
-def test_a_dry_run_prints_the_same_counts_and_what_to_repeat_and_copies_nothing(deployment: Deployment) -> None:
+def test_a_dry_run_prints_the_counts_and_what_to_repeat(deployment: Deployment) -> None:
     record(deployment, change("m1"), change("m2"))
     record(deployment, notice("m2", 3_000))
     shown = deployment.printed(restore_members, SOURCE, dry_run=True, since="2027-01-15T07:00Z", now=NOW).out
@@ -108,9 +108,7 @@ def test_a_dry_run_prints_the_same_counts_and_what_to_repeat_and_copies_nothing(
 
 
 @pytest.mark.parametrize("days", [0, 34, 35, 39, 40, 41, 100])
-def test_nobody_comes_back_as_active_who_was_erased_after_the_time_of_the_restored_table(
-    deployment: Deployment, days: int
-) -> None:
+def test_nobody_erased_since_is_restored_as_active(deployment: Deployment, days: int) -> None:
     now = NOW + days * DAY
     at = round(NOW * 1000)
     record(deployment, change("m1", at=at - 2))
@@ -129,11 +127,11 @@ def test_nobody_comes_back_as_active_who_was_erased_after_the_time_of_the_restor
     assert active(deployment) == set()
 
 
-def test_a_notice_outlives_every_table_that_can_be_copied() -> None:
+def test_deletion_notices_are_kept_longer_than_a_table_can_be_restored() -> None:
     assert MAX_AGE <= KEEP_EXIT, "otherwise a notice could have expired since the source was up to date"
 
 
-def test_dynamodb_says_how_old_a_restored_table_is(deployment: Deployment) -> None:
+def test_the_age_of_a_restored_table_is_read_from_dynamodb(deployment: Deployment) -> None:
     client, table = deployment.stack.service("dynamodb"), deployment.stack["MembershipTable"]
     client.update_continuous_backups(
         TableName=table, PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True}
@@ -158,20 +156,20 @@ def test_the_source_may_have_another_number_of_shards(deployment: Deployment) ->
     assert len(active(deployment)) == 19
 
 
-def test_copying_asks_first(deployment: Deployment) -> None:
+def test_restore_members_asks_for_confirmation(deployment: Deployment) -> None:
     record(deployment, change("m1"))
     assert "Is delivery paused?" in deployment.declined(restore_members, SOURCE, since="1h", now=NOW)
     assert members(deployment) == set()
 
 
-def test_audiences_that_are_renewed_are_named_before_anything_is_copied(deployment: Deployment) -> None:
+def test_renewed_audiences_are_named_before_the_question(deployment: Deployment) -> None:
     deployment.list_audience(replace(AUDIENCE, settings={"renew": True}))
     deployment.answers = ["n"]
     noted = deployment.printed(restore_members, SOURCE, since="1h", now=NOW, raises=NotConfirmed).err
     assert f"Renewed every day: {AUDIENCE.name}." in noted
 
 
-def test_a_stack_that_keeps_no_rows_takes_none(deployment: Deployment) -> None:
+def test_restore_members_needs_member_rows(deployment: Deployment) -> None:
     deployment.stack.parameters = {"Region": "NA", "OrderingGuard": "no"}
     with pytest.raises(WrongUsage, match="OrderingGuard"):
         restore_members(deployment.session(yes=True, now=NOW), SOURCE, since="1h")
@@ -186,7 +184,9 @@ def test_a_stack_that_keeps_no_rows_takes_none(deployment: Deployment) -> None:
         pytest.param("AudienceTable", "1h", "not a membership table", id="another kind of table"),
     ],
 )
-def test_a_source_that_cannot_be_copied_is_named(deployment: Deployment, table: str, since: str, message: str) -> None:
+def test_a_source_that_cannot_be_copied_is_refused(
+    deployment: Deployment, table: str, since: str, message: str
+) -> None:
     name = table if table == SOURCE else deployment.stack[table]
     with pytest.raises(WrongUsage, match=message):
         restore_members(deployment.session(yes=True, now=NOW), name, since=since)

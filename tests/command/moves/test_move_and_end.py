@@ -129,7 +129,7 @@ def rows(world: World) -> list[Any]:
         ),
     ],
 )
-def test_a_move_that_cannot_be_made_is_refused_with_a_remedy(
+def test_an_impossible_move_is_refused_with_a_remedy(
     deployment: Deployment, parameters: dict[str, str], listed: list[Any], options: dict[str, Any], to: Api, said: str
 ) -> None:
     deployment.stack.parameters = parameters
@@ -156,7 +156,7 @@ def test_a_dry_run_counts_members_and_changes_nothing(world: World) -> None:
 @pytest.mark.parametrize(
     ("members", "said"), [(0, "No member is stored yet"), (1, "The new audience would have no members."), (2, "")]
 )
-def test_a_move_that_nobody_can_make_is_announced(world: World, members: int, said: str) -> None:
+def test_a_dry_run_warns_if_no_member_can_move(world: World, members: int, said: str) -> None:
     source = filled(world, members)  # the first of them without consent
     printed = world.printed(move, source, MoveOptions(share=[SHARE], dry_run=True), to=Api.DATA_MANAGER)
     assert said in printed.err
@@ -164,7 +164,7 @@ def test_a_move_that_nobody_can_make_is_announced(world: World, members: int, sa
     assert bool(members) is ("outcome" in printed.out)
 
 
-def test_the_question_has_the_counts_and_no_changes_nothing(world: World) -> None:
+def test_the_question_has_the_counts_and_declining_changes_nothing(world: World) -> None:
     world.deployment.stack.parameters = {"DataManagerDspAccountId": "ENTITY9"}
     source, before = filled(world), rows(world)
     world.deployment.answers.append("n")
@@ -189,7 +189,7 @@ def test_a_repeated_move_sends_only_what_is_missing(world: World) -> None:
     assert (main.name, main.country, main.computation_key) == (old.name, old.country, "big")
 
 
-def test_ending_the_new_audience_takes_the_move_back_and_another_move_gets_another_dataset(world: World) -> None:
+def test_ending_the_new_audience_takes_the_move_back(world: World) -> None:
     source = filled(world)
     first = moved(world, source)
     world.sleep(3 * HOUR)
@@ -220,7 +220,7 @@ def interrupt(world: World, seconds: float) -> None:
 
 
 @pytest.mark.parametrize("ends_target", [False, True], ids=["the old audience", "the new one"])
-def test_an_audience_is_ended_although_its_move_was_interrupted(world: World, *, ends_target: bool) -> None:
+def test_an_audience_can_be_ended_after_an_interrupted_move(world: World, *, ends_target: bool) -> None:
     source = filled(world)
     interrupt(world, 5)
     with pytest.raises(KeyboardInterrupt):
@@ -239,7 +239,7 @@ def test_an_audience_is_ended_although_its_move_was_interrupted(world: World, *,
 
 @pytest.mark.parametrize("ends_target", [False, True], ids=["the old audience", "the new one"])
 @pytest.mark.parametrize("written", range(3))
-def test_an_interrupted_end_leaves_a_key_that_events_reach_and_continues(
+def test_an_interrupted_end_keeps_the_key_reachable_and_can_be_repeated(
     world: World,
     monkeypatch: pytest.MonkeyPatch,
     written: int,
@@ -269,7 +269,7 @@ def test_an_interrupted_end_leaves_a_key_that_events_reach_and_continues(
     assert world.listing.for_request().by_id(ended) == [left]
 
 
-def test_a_key_keeps_its_main_audience_when_the_move_of_another_one_is_taken_back(world: World) -> None:
+def test_taking_a_move_back_keeps_the_main_audience_of_the_key(world: World) -> None:
     main, source = created(world), created(world, name="Also big", key="other")
     table = world.session().audiences
     table.put(replace(stored(world, source), computation_key="big", also=True), created=1)
@@ -278,7 +278,7 @@ def test_a_key_keeps_its_main_audience_when_the_move_of_another_one_is_taken_bac
     assert [stored(world, each).also for each in (main, source)] == [False, True]
 
 
-def test_a_move_into_a_listed_audience_continues_without_naming_it_again(world: World) -> None:
+def test_repeating_a_move_into_a_listed_audience_needs_no_into(world: World) -> None:
     source = filled(world)
     made = world.deployment.json(
         create, "Another name", NewTarget(api=Api.DATA_MANAGER, share=[SHARE]), Settings(), country="DE"
@@ -289,7 +289,7 @@ def test_a_move_into_a_listed_audience_continues_without_naming_it_again(world: 
     assert len(world.session().audiences.all()) == 2
 
 
-def test_an_audience_that_was_only_unlinked_is_not_emptied_without_asking(world: World) -> None:
+def test_ending_an_unlinked_audience_asks_for_confirmation(world: World) -> None:
     source = filled(world)
     world.session().audiences.unlink(source, at=round(world.now * 1000))
     world.deployment.answers.append("n")
@@ -299,7 +299,7 @@ def test_an_audience_that_was_only_unlinked_is_not_emptied_without_asking(world:
     assert not world.rows.queue.messages
 
 
-def test_an_audience_that_was_not_moved_is_ended_and_its_events_are_rejected(world: World) -> None:
+def test_ending_an_audience_that_was_not_moved_rejects_its_events(world: World) -> None:
     source = filled(world)
     world.deployment.answers.append("y")
     out = world.printed(end, source, yes=False).out
@@ -312,13 +312,13 @@ def test_an_audience_that_was_not_moved_is_ended_and_its_events_are_rejected(wor
     assert "ended well" in out
 
 
-def test_an_audience_that_is_renewed_is_ended(world: World) -> None:
+def test_a_renewed_audience_can_be_ended(world: World) -> None:
     source = filled(world, renew=True)
     end(world.session(), source)
     assert world.session().amazon.read_audience(source).ttl == 0
 
 
-def test_without_waiting_the_end_is_repeated_later_for_the_proof(world: World) -> None:
+def test_no_wait_ends_early_and_a_repeated_run_prints_the_proof(world: World) -> None:
     source = filled(world)
     unfinished = world.json(end, source, no_wait=True, raises=ReportedAsUnfinished)
     assert (unfinished["over"], unfinished["members"], unfinished["effectiveBy"]) == (False, 3, None)
@@ -329,7 +329,7 @@ def test_without_waiting_the_end_is_repeated_later_for_the_proof(world: World) -
     assert again == proof, "as long as the rows exist"
 
 
-def test_what_an_interrupted_end_has_sent_is_in_the_operator_log(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_end_logs_the_changes_sent(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     source, take = filled(world), ChangeSender.take
 
     def taking(self: ChangeSender, row: int, change: Any) -> None:
@@ -346,14 +346,14 @@ def test_what_an_interrupted_end_has_sent_is_in_the_operator_log(world: World, m
     assert (line["command"], line["outcome"], line["changes"]) == ("audiences end", "interrupted", 1)
 
 
-def test_an_end_that_waits_for_undelivered_changes_says_so(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_end_says_how_many_changes_are_not_delivered(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     source = created(world)
     monkeypatch.setattr(counts, "depth", lambda *_: Depth(2, 0, 0))
     shown = world.printed(end, source, no_wait=True, raises=ReportedAsUnfinished).out
     assert "2 changes accepted since the end not delivered yet" in shown
 
 
-def test_once_members_are_removed_the_rows_of_the_new_audience_are_not_read_again(
+def test_a_repeated_end_does_not_read_the_rows_of_the_new_audience(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = filled(world)
@@ -363,7 +363,9 @@ def test_once_members_are_removed_the_rows_of_the_new_audience_are_not_read_agai
     assert world.json(end, source)["over"] is True
 
 
-def test_changes_that_wait_too_long_are_left_to_a_repeated_run(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_move_stops_waiting_for_earlier_changes_after_ten_minutes(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     source = filled(world)
     monkeypatch.setattr(counts, "depth", lambda *_: Depth(1, 0, 0))
     began = world.now
@@ -373,7 +375,7 @@ def test_changes_that_wait_too_long_are_left_to_a_repeated_run(world: World, mon
     assert f"Repeat the command with {source}, when the changes accepted earlier are delivered" in printed.out
 
 
-def test_a_dsp_account_ends_no_share_and_the_proof_names_it(world: World) -> None:
+def test_with_a_dsp_account_the_proof_names_the_shares_to_end(world: World) -> None:
     world.deployment.stack.parameters = {"DataManagerDspAccountId": "ENTITY9"}
     source = filled(world)
     target = moved(world, source)
@@ -383,7 +385,7 @@ def test_a_dsp_account_ends_no_share_and_the_proof_names_it(world: World) -> Non
     assert "Amazon ends no share" in world.deployment.questions[-1]
 
 
-def test_a_removal_that_amazon_may_ignore_is_not_proven(world: World) -> None:
+def test_a_removal_without_consent_is_not_proven(world: World) -> None:
     source = filled(world, 1)
     tcf = {"userConsent": {"consent": {"tcf": "CPXxRfAPXxRfA"}}}
     world.event(source, "m2", "2@b.co", record=tcf)
@@ -395,9 +397,7 @@ def test_a_removal_that_amazon_may_ignore_is_not_proven(world: World) -> None:
     assert "without consent" in proof["notProven"][0]["reason"]
 
 
-def test_changes_that_wait_are_found_in_the_metrics_of_a_deployed_stack(
-    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_outstanding_changes_are_counted_from_metrics(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Stack, "local", None)
     deployment.stack.local = None
     now = 1_800_000_000.0

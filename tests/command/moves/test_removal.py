@@ -69,7 +69,7 @@ OUT_OF_DATASET = left(IN_DATASET, ENDED_AT, message_id=ENDED)
         ),
     ],
 )
-def test_a_row_says_how_far_a_removal_is(state: MemberState, after: int, stage: Stage) -> None:
+def test_each_row_has_its_stage_of_removal(state: MemberState, after: int, stage: Stage) -> None:
     found = removal_of(state, ENDED_AT + after, TIMING)
     assert found.stage is stage
     assert (found.until > ENDED_AT) is (stage is Stage.UNDER_WAY)
@@ -84,7 +84,7 @@ def test_a_report_names_a_time_only_if_it_knows_one() -> None:
     assert report.progress == "2 members on the way out, by 2027-01-15 08:21:40Z"
 
 
-def test_a_report_names_the_uploads_of_the_end_and_nobody_is_in() -> None:
+def test_the_report_names_the_uploads_that_removed_the_members() -> None:
     done = (ErasureStep(StepKind.REMOVAL, "job-1", ENDED_AT * 1000, ENDED_AT * 1000 + 900),)
     report = EndReport()
     for state in (replace(removed(OUT, OUT.erase_until), erasure=done), OUT_OF_DATASET):

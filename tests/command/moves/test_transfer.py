@@ -94,7 +94,7 @@ def test_a_change_is_sent_only_if_the_target_lacks_it(
         pytest.param([enter(5, "a"), leave(6), change("m1", at=7)], {"into": OTHER}, LeftOut.NO_IDENTIFIER, id="none"),
     ],
 )
-def test_members_that_amazon_must_not_get_are_left_out_with_a_reason(
+def test_members_without_consent_or_identifiers_are_left_out_with_a_reason(
     source: list[MembershipChange], options: dict[str, object], reason: LeftOut | None
 ) -> None:
     found = moved(source, [], **options)  # type: ignore[arg-type]
@@ -103,7 +103,7 @@ def test_members_that_amazon_must_not_get_are_left_out_with_a_reason(
 
 
 @pytest.mark.parametrize(("notice", "sent"), [(2, 0), (1, 1)], ids=["of that time", "older than the exit"])
-def test_an_exit_that_the_worker_knows_from_a_deletion_notice_is_not_sent(notice: int, sent: int) -> None:
+def test_an_exit_older_than_the_deletion_notice_is_not_sent(notice: int, sent: int) -> None:
     """An exit after a notice counts as part of the erasure, but only the notice itself is known everywhere."""
     row = state_of(leave(1, erase=True), leave(2))
     assert row is not None
@@ -121,7 +121,7 @@ def test_an_enter_keeps_version_consent_country_and_the_time_of_each_identity() 
 
 
 @pytest.mark.parametrize(("ended_at", "at"), [(9, 9), (2, 3)], ids=["now", "the row is newer"])
-def test_an_audience_ends_with_exits_that_no_row_is_newer_than(ended_at: int, at: int) -> None:
+def test_the_exit_of_an_end_is_newer_than_the_row(ended_at: int, at: int) -> None:
     row = state_of(enter(3))
     assert row is not None
     plain, erasing = ending_exit(row, DATASET, ended_at), ending_exit(row, OTHER, ended_at)
@@ -162,7 +162,7 @@ def _change_of(number: int, event: _Event) -> MembershipChange:
 
 @settings(max_examples=600, derandomize=True, deadline=None)
 @given(events=_EVENTS, reads=st.tuples(st.integers(0, 20), st.integers(0, 20)), sent=st.integers(0, 20))
-def test_whatever_the_order_of_live_events_and_the_move_both_end_with_the_same_newest_change(
+def test_a_move_and_live_events_give_the_same_newest_change_in_any_order(
     events: list[_Event], reads: tuple[int, int], sent: int
 ) -> None:
     read_source, read_target = sorted(reads)

@@ -30,37 +30,37 @@ def dead_letters(deployment: Deployment) -> None:
     )
 
 
-def test_the_list_marks_what_a_deletion_notice_has_overtaken(deployment: Deployment) -> None:
+def test_list_marks_dead_letters_older_than_a_deletion_notice(deployment: Deployment) -> None:
     assert erased(deployment, Filter()) == {"before": True, "removal": False, "after": False, "never": False}
 
 
-def test_the_operator_reads_which_are_erased_and_how_to_drop_them(deployment: Deployment) -> None:
+def test_list_prints_how_to_drop_erased_dead_letters(deployment: Deployment) -> None:
     seen = deployment.printed(list_, Filter()).out
     assert "erased since" in seen
     assert "1 dead letter of people erased by a later deletion notice." in seen
     assert "erased" not in deployment.printed(list_, Filter(member="never")).out
 
 
-def test_showing_a_dead_letter_or_its_member_marks_it(deployment: Deployment) -> None:
+def test_show_marks_an_erased_dead_letter(deployment: Deployment) -> None:
     deployment.list_audience()
     (found,) = deployment.json(list_, Filter(member="before"))
     assert deployment.json(show, found["id"])["erased"] is True
     assert deployment.json(show_member, AUDIENCE.audience_id, "before")["parked"] == [found]
 
 
-def test_exactly_these_are_dropped(deployment: Deployment) -> None:
+def test_drop_erased_deletes_only_erased_dead_letters(deployment: Deployment) -> None:
     assert deployment.json(drop, Filter(), erased=True, yes=True) == {"matched": 1, "dropped": 1, "dryRun": False}
     assert members(deployment) == ["after", "never", "removal"]
 
 
-def test_they_are_counted_first_and_other_filters_hold(deployment: Deployment) -> None:
+def test_drop_erased_respects_other_filters_and_dry_run(deployment: Deployment) -> None:
     assert deployment.json(drop, Filter(), erased=True, dry_run=True) == {"matched": 1, "dropped": 0, "dryRun": True}
     found = deployment.json(drop, Filter(member="removal"), erased=True, yes=True)
     assert found == {"matched": 0, "dropped": 0, "dryRun": False}
     assert len(members(deployment)) == 4
 
 
-def test_of_their_exits_no_member_stays_in_an_audience(deployment: Deployment) -> None:
+def test_drop_erased_does_not_warn_about_exits(deployment: Deployment) -> None:
     """The notice's own removal names all that the row knows."""
     deployment.park(change("before", exits=True, at=998))
     deployment.answers = ["y"]
@@ -69,7 +69,7 @@ def test_of_their_exits_no_member_stays_in_an_audience(deployment: Deployment) -
     assert members(deployment) == ["after", "never", "removal"]
 
 
-def test_a_message_of_several_people_is_erased_only_when_all_of_them_are(deployment: Deployment) -> None:
+def test_a_message_about_several_people_is_erased_only_if_all_are(deployment: Deployment) -> None:
     for others in (["never"], ["before"]):
         (body,) = pack([change(person, at=900) for person in ("removal", *others)])
         deployment.send("DeadLetterQueue", body)
@@ -80,17 +80,17 @@ def test_a_message_of_several_people_is_erased_only_when_all_of_them_are(deploym
     ]
 
 
-def test_what_cannot_be_read_is_not_erased(deployment: Deployment) -> None:
+def test_an_unreadable_message_is_never_marked_as_erased(deployment: Deployment) -> None:
     deployment.send("DeadLetterQueue", json.dumps({}))
     assert [each["erased"] for each in deployment.json(list_, Filter(reason="unreadable"))] == [False]
 
 
-def test_without_rows_of_members_no_notice_is_known(deployment: Deployment) -> None:
+def test_without_member_rows_no_dead_letter_is_marked_as_erased(deployment: Deployment) -> None:
     deployment.stack.parameters = {"OrderingGuard": "no"}
     assert erased(deployment, Filter(member="before")) == {"before": False}
 
 
-def test_more_than_can_be_read_at_once_are_dropped_as_far_as_they_were_read(
+def test_drop_erased_deletes_only_the_messages_that_were_read(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("audience_sync_cli.parked.dead_letters.MAX_PEEK", 10)

@@ -54,20 +54,20 @@ def test_filters_select_dead_letters(deployment: Deployment, only: Filter, expec
     assert listed(deployment, only) == expected
 
 
-def test_the_list_says_who_has_acknowledged_which_dead_letters(deployment: Deployment) -> None:
+def test_list_names_who_acknowledged_dead_letters(deployment: Deployment) -> None:
     deployment.park(change("m1"), change("m2"), reason="access_denied", at=NOW - HOUR)
     acknowledge(deployment.session(now=NOW), "terms are with legal", reason="access_denied")
     deployment.park(change("m3"), reason="access_denied", at=NOW + HOUR)
     assert "2 dead letters acknowledged by arn:aws:sts::" in deployment.printed(list_, Filter(), now=NOW).out
 
 
-def test_what_was_typed_instead_of_an_audience_id_is_not_in_the_operator_log(deployment: Deployment) -> None:
+def test_an_invalid_audience_id_is_not_written_to_the_operator_log(deployment: Deployment) -> None:
     with pytest.raises(WrongUsage):
         acknowledge(deployment.session(), "known", audience="maya@example.com")
     assert deployment.logs.filter("OperatorLogGroup", 0, None)["events"] == []
 
 
-def test_a_redriven_dead_letter_is_a_change_message_that_is_not_counted_again(deployment: Deployment) -> None:
+def test_a_redriven_dead_letter_is_not_counted_again(deployment: Deployment) -> None:
     deployment.park(change("m1"))
     redrive(deployment.session(), Filter(), rate=1000)
     (body,) = deployment.bodies("ChangeQueue")
@@ -77,7 +77,7 @@ def test_a_redriven_dead_letter_is_a_change_message_that_is_not_counted_again(de
     assert members(deployment) == []
 
 
-def test_a_message_that_sqs_itself_moved_is_redriven_unchanged_since_it_was_never_counted(
+def test_a_message_moved_by_sqs_itself_is_redriven_unchanged(
     deployment: Deployment,
 ) -> None:
     (body,) = pack([change("m1")])
@@ -87,7 +87,7 @@ def test_a_message_that_sqs_itself_moved_is_redriven_unchanged_since_it_was_neve
     assert moved == json.loads(body)
 
 
-def test_a_redrive_moves_what_fits_and_leaves_the_rest_visible(deployment: Deployment) -> None:
+def test_redrive_moves_matching_messages_and_leaves_the_rest_visible(deployment: Deployment) -> None:
     deployment.park(*(change(f"yes{number:02}") for number in range(12)), reason="not_found")
     deployment.park(*(change(f"no{number:02}") for number in range(12)))
     found = deployment.json(redrive, Filter(reason="not_found"), rate=1000)
@@ -96,7 +96,7 @@ def test_a_redrive_moves_what_fits_and_leaves_the_rest_visible(deployment: Deplo
     assert listed(deployment, Filter()) == [f"no{number:02}" for number in range(12)]
 
 
-def test_an_interrupted_redrive_loses_nothing(deployment: Deployment) -> None:
+def test_an_interrupted_redrive_loses_no_message(deployment: Deployment) -> None:
     deployment.park(*(change(f"m{number:02}") for number in range(15)))
     deployment.fail("sqs.DeleteMessageBatch", KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
@@ -105,7 +105,7 @@ def test_an_interrupted_redrive_loses_nothing(deployment: Deployment) -> None:
     assert len(members(deployment, "ChangeQueue")) == 10  # sent, and still a dead letter: sent again, it is superseded
 
 
-def test_reading_ends_although_messages_become_visible_again_meanwhile(
+def test_reading_ends_even_if_messages_become_visible_again(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # As if there were too many to read in time.
@@ -120,7 +120,7 @@ def allow_in_flight(deployment: Deployment, messages: int) -> None:
     deployment.queues.find(deployment.stack["DeadLetterQueue"]).in_flight_limit = messages
 
 
-def test_a_list_that_is_cut_off_says_so(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_list_says_if_it_is_incomplete(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("audience_sync_cli.parked.dead_letters.MAX_PEEK", 20)
     deployment.park(*(change(f"m{number:02}") for number in range(25)))
     seen = deployment.printed(list_, Filter())
@@ -135,7 +135,7 @@ def test_the_help_of_list_names_the_limit() -> None:
     assert f"Reads at most {MAX_PEEK:,} dead letters," in (list_.__doc__ or "")
 
 
-def test_a_list_ends_at_the_in_flight_limit_of_sqs(deployment: Deployment) -> None:
+def test_list_ends_at_the_in_flight_limit_of_sqs(deployment: Deployment) -> None:
     allow_in_flight(deployment, 20)
     deployment.park(*(change(f"m{number:02}") for number in range(25)))
     for _ in range(2):
@@ -144,14 +144,14 @@ def test_a_list_ends_at_the_in_flight_limit_of_sqs(deployment: Deployment) -> No
         assert "Only 20 dead letters were read: the queue has as many messages in flight as SQS allows" in seen.err
 
 
-def test_a_redrive_of_more_than_the_in_flight_limit_reaches_all_that_fit(deployment: Deployment) -> None:
+def test_redrive_handles_more_messages_than_the_in_flight_limit(deployment: Deployment) -> None:
     allow_in_flight(deployment, 10)
     deployment.park(*(change(f"m{number:02}") for number in range(45)))
     assert deployment.json(redrive, Filter(), rate=1000) == {"matched": 45, "redriven": 45, "dryRun": False}
     assert members(deployment) == []
 
 
-def test_a_redrive_that_other_messages_stop_at_the_in_flight_limit_says_so_and_makes_them_visible(
+def test_redrive_says_if_the_in_flight_limit_stops_it(
     deployment: Deployment,
 ) -> None:
     allow_in_flight(deployment, 20)
@@ -165,7 +165,7 @@ def test_a_redrive_that_other_messages_stop_at_the_in_flight_limit_says_so_and_m
     assert deployment.json(redrive, Filter(reason="not_found"), rate=1000)["redriven"] == 1
 
 
-def test_messages_that_become_visible_again_too_early_end_a_list_that_says_so(
+def test_list_ends_if_messages_become_visible_too_early(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("audience_sync_cli.parked.dead_letters.VISIBILITY", 0)
@@ -175,7 +175,7 @@ def test_messages_that_become_visible_again_too_early_end_a_list_that_says_so(
     assert "Dead letters become visible again" in seen.err
 
 
-def test_changes_that_are_parked_again_meanwhile_are_not_redriven_for_ever(
+def test_changes_parked_again_are_not_redriven_twice_in_a_run(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     deployment.park(*(change(f"m{number:02}") for number in range(15)))
@@ -204,7 +204,7 @@ def _spoil_receipts(params: dict[str, Any], **_: object) -> None:
         entry["ReceiptHandle"] = "none"
 
 
-def test_what_is_parked_after_the_question_is_not_dropped_with_the_rest(deployment: Deployment) -> None:
+def test_drop_leaves_dead_letters_parked_after_the_question(deployment: Deployment) -> None:
     deployment.park(change("m1"))
 
     def agree(_: str) -> str:
@@ -215,7 +215,7 @@ def test_what_is_parked_after_the_question_is_not_dropped_with_the_rest(deployme
     assert members(deployment) == ["m2"]
 
 
-def test_dropping_more_than_was_counted_says_so_and_drops_all_that_fit(
+def test_drop_asks_with_a_minimum_if_not_all_could_be_counted(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("audience_sync_cli.parked.dead_letters.MAX_PEEK", 10)
@@ -227,7 +227,7 @@ def test_dropping_more_than_was_counted_says_so_and_drops_all_that_fit(
     assert members(deployment) == ["other"]
 
 
-def test_an_unreadable_message_stays(deployment: Deployment) -> None:
+def test_redrive_leaves_unreadable_messages(deployment: Deployment) -> None:
     deployment.send("DeadLetterQueue", "{}")
     assert deployment.json(redrive, Filter(), rate=1000) == {"matched": 1, "redriven": 0, "dryRun": False}
     assert len(deployment.bodies("DeadLetterQueue")) == 1
@@ -241,7 +241,7 @@ def test_a_dry_run_changes_nothing(deployment: Deployment, act: Callable[..., No
     assert members(deployment, "ChangeQueue") == []
 
 
-def test_a_removal_of_more_identities_than_one_record_may_hold_is_redriven_whole(deployment: Deployment) -> None:
+def test_a_removal_with_more_than_100_identities_is_redriven_whole(deployment: Deployment) -> None:
     digests = [{"email": f"{number:064}"} for number in range(250)]
     removal = change("m1", exits=True)
     deployment.park(replace(removal, record=removal.record | {"hashedPII": digests}), reason="job_rejected")
@@ -252,14 +252,14 @@ def test_a_removal_of_more_identities_than_one_record_may_hold_is_redriven_whole
     assert members(deployment) == []
 
 
-def test_dropping_asks_and_names_the_exits_that_would_be_lost(deployment: Deployment) -> None:
+def test_drop_asks_with_the_number_of_exits_lost(deployment: Deployment) -> None:
     deployment.park(change("m1", exits=True), change("m2"))
     question = deployment.declined(drop, Filter(reason="request_rejected"))
     assert "Drop 2 dead letters for good? 1 of their changes are exits" in question
     assert members(deployment) == ["m1", "m2"]
 
 
-def test_dropping_everything_needs_an_option(deployment: Deployment) -> None:
+def test_dropping_every_dead_letter_needs_all(deployment: Deployment) -> None:
     deployment.park(change("m1"))
     with pytest.raises(WrongUsage):
         drop(deployment.session(yes=True), Filter())
@@ -267,7 +267,7 @@ def test_dropping_everything_needs_an_option(deployment: Deployment) -> None:
     assert members(deployment) == []
 
 
-def test_one_dead_letter_is_shown_with_its_failure_and_without_identifiers(deployment: Deployment) -> None:
+def test_show_prints_the_failure_without_identifiers(deployment: Deployment) -> None:
     deployment.park(change("m1"), detail="Amazon answered 400: phone is not a hash", requestId="r-1")
     parked = deployment.json(list_, Filter())[0]
     assert deployment.json(show, parked["id"][:8]) == parked
@@ -289,7 +289,7 @@ def test_one_dead_letter_is_shown_with_its_failure_and_without_identifiers(deplo
         pytest.param("Access_Denied", "Did you mean access_denied?", id="capitals"),
     ],
 )
-def test_a_reason_that_no_dead_letter_has_is_wrong_usage(typed: str, suggested: str) -> None:
+def test_an_unknown_reason_code_is_wrong_usage(typed: str, suggested: str) -> None:
     with pytest.raises(WrongUsage, match="Unknown reason code") as caught:
         Filter(reason=typed).condition(NOW)
     assert suggested in caught.value.remedy

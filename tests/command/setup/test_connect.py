@@ -23,7 +23,7 @@ from tests.command.conftest import CLIENT_ID, CLIENT_SECRET, Deployment
 APP = Application(CLIENT_ID, CLIENT_SECRET)
 
 
-def test_a_person_who_allows_access_connects_the_stack(
+def test_allowing_access_in_the_browser_connects_the_stack(
     deployment: Deployment, capsys: pytest.CaptureFixture[str]
 ) -> None:
     opened: list[str] = []
@@ -80,16 +80,14 @@ def test_another_redirect_uri_implies_pasting(deployment: Deployment) -> None:
         "http://[::1",
     ],
 )
-def test_a_redirect_uri_that_amazon_would_not_take_is_refused_before_anything_is_asked(
-    deployment: Deployment, address: str
-) -> None:
+def test_an_invalid_redirect_uri_is_refused(deployment: Deployment, address: str) -> None:
     with pytest.raises(WrongUsage, match="--redirect-uri must be"):
         connect(deployment.session(), redirect_uri=address)
     assert deployment.questions == []
 
 
 @pytest.mark.parametrize("address", ["https://example.com/cb", "http://localhost:9000/cb", "http://127.0.0.1:9000/cb"])
-def test_a_redirect_uri_as_amazon_takes_it_is_taken(address: str) -> None:
+def test_a_valid_redirect_uri_is_accepted(address: str) -> None:
     check_redirect_uri(address)
 
 
@@ -111,9 +109,7 @@ def test_a_new_authorization_ends_the_old_access_token(deployment: Deployment) -
 
 
 @pytest.mark.parametrize("is_first", [True, False])
-def test_connecting_again_says_by_when_waiting_changes_are_tried_again(
-    deployment: Deployment, *, is_first: bool
-) -> None:
+def test_connecting_again_prints_when_waiting_changes_are_retried(deployment: Deployment, *, is_first: bool) -> None:
     if not is_first:
         deployment.connect()
     deployment.stack.parameters = {"Region": "NA", "BatchWindow": "10"}
@@ -123,20 +119,20 @@ def test_connecting_again_says_by_when_waiting_changes_are_tried_again(
     assert said is not is_first
 
 
-def test_when_the_person_consented_is_stored_since_amazon_ends_the_consent_after_a_year(deployment: Deployment) -> None:
+def test_the_time_of_consent_is_stored(deployment: Deployment) -> None:
     before = time.time()
     authorize(deployment.session(), APP, port=0, opener=_allow)
     assert before - 1 <= deployment.secret("CredentialsSecret")["authorizedAt"] <= time.time()
 
 
-def test_a_person_who_declines_changes_nothing(deployment: Deployment) -> None:
+def test_declining_access_changes_nothing(deployment: Deployment) -> None:
     before = deployment.secret("CredentialsSecret")
     with pytest.raises(NotConfirmed, match="declined"):
         authorize(deployment.session(), APP, port=0, opener=lambda url: browser.answer(url, "deny").ok)
     assert deployment.secret("CredentialsSecret") == before
 
 
-def test_a_wrong_client_secret_is_reported_and_nothing_is_stored(deployment: Deployment) -> None:
+def test_a_wrong_client_secret_stores_nothing(deployment: Deployment) -> None:
     with pytest.raises(NotThere, match="client id with this secret"):
         authorize(deployment.session(), Application(CLIENT_ID, "wrong-client-secret"), port=0, opener=_allow)
     assert deployment.secret("CredentialsSecret")["refreshToken"] == ""
@@ -148,7 +144,7 @@ def listener() -> Iterator[Listener]:
         yield listening
 
 
-def test_an_answer_to_another_request_is_refused_and_the_wait_goes_on(listener: Listener) -> None:
+def test_an_answer_with_another_state_gets_a_404(listener: Listener) -> None:
     request = AuthorizationRequest(CLIENT_ID, listener.redirect_uri)
     with pytest.raises(TryLater, match="No answer") as caught:
         _while_asking(f"{listener.redirect_uri}?code=stolen&state=guessed", lambda: listener.wait(request, seconds=3))
@@ -177,7 +173,7 @@ def _sending_slowly(redirect_uri: str) -> Iterator[None]:
         sender.join()
 
 
-def test_a_slow_connection_holds_up_neither_the_answer_nor_the_deadline(listener: Listener) -> None:
+def test_a_slow_connection_delays_neither_the_answer_nor_the_deadline(listener: Listener) -> None:
     answers, request = list[dict[str, str]](), AuthorizationRequest(CLIENT_ID, listener.redirect_uri)
     address = f"{listener.redirect_uri}?code=ours&state={request.state}"
     with _sending_slowly(listener.redirect_uri):
@@ -232,7 +228,7 @@ def test_a_port_in_use_is_named() -> None:
         pytest.param("https://example.com/?state=mine", "no code", id="no code"),
     ],
 )
-def test_an_answer_without_a_code_of_ours_is_refused(pasted: str, error: str) -> None:
+def test_an_answer_without_our_state_and_a_code_is_refused(pasted: str, error: str) -> None:
     with pytest.raises((OperatorError, NotConfirmed), match=error):
         AuthorizationRequest(CLIENT_ID, "http://127.0.0.1:8765/callback", state="mine").code(read_answer(pasted))
 
@@ -246,12 +242,12 @@ def test_authorization_requests_differ_and_never_print_their_secrets() -> None:
     assert 43 <= len(first.verifier) <= 128  # RFC 7636, 4.1
 
 
-def test_stored_client_credentials_are_used_again(deployment: Deployment) -> None:
+def test_stored_client_credentials_are_reused(deployment: Deployment) -> None:
     deployment.connect()
     assert application(deployment.session(), "", ask_again=False) == APP
 
 
-def test_another_client_id_asks_for_its_own_secret(deployment: Deployment) -> None:
+def test_another_client_id_asks_for_its_secret(deployment: Deployment) -> None:
     deployment.connect()
     deployment.answers = ["its-own-secret"]
     assert application(deployment.session(), "client-2", ask_again=False) == Application("client-2", "its-own-secret")

@@ -13,7 +13,7 @@ from tests.command.conftest import Deployment
 pytestmark = pytest.mark.usefixtures("connected")
 
 
-def test_a_connection_is_made_listed_and_removed(deployment: Deployment) -> None:
+def test_a_connection_is_created_listed_and_deleted(deployment: Deployment) -> None:
     found = deployment.json(create, amc_instance="amc-1", dsp_advertiser="590071284455661234", default=True)
     made = found["connectionId"]
     (listed,) = deployment.json(list_)
@@ -23,7 +23,7 @@ def test_a_connection_is_made_listed_and_removed(deployment: Deployment) -> None
 
 
 @pytest.mark.parametrize("blank", ["", " ", "\t"])
-def test_a_blank_id_removes_nothing(deployment: Deployment, blank: str) -> None:
+def test_a_blank_connection_id_deletes_nothing(deployment: Deployment, blank: str) -> None:
     create(deployment.session(), amc_instance="amc-1")
     with pytest.raises(WrongUsage, match="blank"):
         delete(deployment.session(yes=True), blank)
@@ -32,14 +32,14 @@ def test_a_blank_id_removes_nothing(deployment: Deployment, blank: str) -> None:
     assert "DELETE" not in calls
 
 
-def test_a_connection_is_not_removed_unasked(deployment: Deployment) -> None:
+def test_deleting_a_connection_asks_for_confirmation(deployment: Deployment) -> None:
     create(deployment.session(), amc_instance="amc-1")
     (known,) = deployment.session().amazon.connections()
     deployment.declined(delete, known["connectionId"])
     assert len(deployment.session().amazon.connections()) == 1
 
 
-def test_the_question_names_audiences_that_need_the_connection_and_unlinked_ones_for_deletions(
+def test_the_question_counts_the_audiences_that_use_the_connection(
     deployment: Deployment,
 ) -> None:
     create(deployment.session(), amc_instance="amc-1")
@@ -51,13 +51,13 @@ def test_the_question_names_audiences_that_need_the_connection_and_unlinked_ones
     assert "uploads to 2 audiences, 1 of them unlinked, will fail" in question
 
 
-def test_a_connection_to_nothing_is_refused_here(deployment: Deployment) -> None:
+def test_a_connection_needs_an_instance_or_an_advertiser(deployment: Deployment) -> None:
     with pytest.raises(WrongUsage):
         create(deployment.session(), amc_account="account")
 
 
 @pytest.mark.parametrize("typed", ["y", "yes", "", ACCEPTANCES[Api.AUDIENCES].lower()])
-def test_terms_are_accepted_by_the_whole_sentence_only(deployment: Deployment, typed: str) -> None:
+def test_terms_are_accepted_only_by_the_whole_sentence(deployment: Deployment, typed: str) -> None:
     deployment.answers = [typed]
     with pytest.raises(NotConfirmed, match="The text does not match"):
         accept_terms(deployment.session(as_json=True, yes=True))
@@ -70,11 +70,11 @@ def test_typing_the_sentence_accepts_the_terms(deployment: Deployment) -> None:
     assert deployment.session().amazon.terms().accepted
 
 
-def test_terms_are_shown_as_text_that_cannot_control_a_terminal() -> None:
+def test_terms_are_printed_without_markup_or_control_characters() -> None:
     assert readable("<h1>Terms</h1><p>a &amp; b\x1b[2J&#27;[0m</p>") == "Terms\na & b[2J[0m"
 
 
-def test_a_connection_that_is_almost_right_is_suggested(deployment: Deployment) -> None:
+def test_a_similar_connection_is_suggested(deployment: Deployment) -> None:
     create(deployment.session(), amc_instance="amc-1")
     (known,) = deployment.session().amazon.connections()
     with pytest.raises(NotThere) as caught:
@@ -82,7 +82,7 @@ def test_a_connection_that_is_almost_right_is_suggested(deployment: Deployment) 
     assert f"Did you mean {known['connectionId']}?" in caught.value.remedy
 
 
-def test_a_wrong_confirmation_of_the_terms_says_that_the_sentence_is_wrong(deployment: Deployment) -> None:
+def test_a_wrong_confirm_option_is_wrong_usage(deployment: Deployment) -> None:
     with pytest.raises(WrongUsage, match="--confirm does not match") as caught:
         accept_terms(deployment.session(), confirm="yes")
     assert ACCEPTANCES[Api.AUDIENCES] in caught.value.remedy

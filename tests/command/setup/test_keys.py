@@ -16,7 +16,7 @@ def opens(deployment: Deployment, key: str) -> bool:
     return key.encode() in Keyring.from_json(deployment.secret("IngestSecret")).event_keys.secrets
 
 
-def test_after_a_rotation_the_old_and_the_new_key_open(deployment: Deployment) -> None:
+def test_after_a_rotation_both_keys_are_accepted(deployment: Deployment) -> None:
     rotate(deployment.session(), KeyKind.EVENT)
     stored = deployment.secret("IngestSecret")
     assert stored["previousEventKey"] == EVENT_KEY
@@ -25,29 +25,29 @@ def test_after_a_rotation_the_old_and_the_new_key_open(deployment: Deployment) -
     assert stored["other"] == "kept"
 
 
-def test_a_second_rotation_asks_since_it_ends_the_first_key(deployment: Deployment) -> None:
+def test_a_second_rotation_asks_before_it_ends_the_first_key(deployment: Deployment) -> None:
     rotate(deployment.session(), KeyKind.EVENT)
     assert "still valid and would stop working now" in deployment.declined(rotate, KeyKind.EVENT)
     assert opens(deployment, EVENT_KEY)
 
 
-def test_a_retired_key_opens_nothing(deployment: Deployment) -> None:
+def test_a_retired_key_is_refused(deployment: Deployment) -> None:
     rotate(deployment.session(), KeyKind.EVENT)
     retire(deployment.session(yes=True), KeyKind.EVENT)
     assert not opens(deployment, EVENT_KEY)
 
 
-def test_without_a_previous_key_there_is_nothing_to_retire(deployment: Deployment) -> None:
+def test_retire_needs_a_previous_key(deployment: Deployment) -> None:
     with pytest.raises(NotThere):
         retire(deployment.session(), KeyKind.EVENT)
 
 
-def test_a_first_key_has_none_to_retire(deployment: Deployment) -> None:
+def test_rotating_without_a_current_key_suggests_no_retire(deployment: Deployment) -> None:
     assert "retire" not in deployment.printed(rotate, KeyKind.AUDIENCE).out
     assert deployment.secret("IngestSecret")["previousAudienceKey"] == ""
 
 
-def test_an_unreadable_secret_is_replaced_after_asking(deployment: Deployment) -> None:
+def test_an_unreadable_secret_is_replaced_after_confirmation(deployment: Deployment) -> None:
     deployment.stack.service("secretsmanager").put_secret_value(
         SecretId=deployment.stack["IngestSecret"], SecretString="no json"
     )
@@ -57,14 +57,14 @@ def test_an_unreadable_secret_is_replaced_after_asking(deployment: Deployment) -
 
 
 @pytest.mark.parametrize("kind", list(KeyKind))
-def test_values_are_shown_only_when_asked_for(deployment: Deployment, kind: KeyKind) -> None:
+def test_key_values_are_printed_only_with_reveal(deployment: Deployment, kind: KeyKind) -> None:
     printed = [*deployment.printed(rotate, kind), *deployment.printed(show)]
     value = deployment.secret("IngestSecret")[kind.current]
     assert value not in "".join(printed)
     assert value in deployment.printed(show, kind, reveal=True).out
 
 
-def test_a_weak_key_is_called_weak_and_gets_no_fingerprint(deployment: Deployment) -> None:
+def test_a_weak_key_has_no_fingerprint(deployment: Deployment) -> None:
     deployment.put_secret("IngestSecret", {"eventKey": "changeme-changeme-1"})
     assert deployment.json(show, KeyKind.EVENT)[0] == {
         "kind": "event",
@@ -134,7 +134,7 @@ def test_a_leaked_key_can_be_retired_while_cloudwatch_does_not_answer(deployment
     assert deployment.secret("IngestSecret")["previousEventKey"] == ""
 
 
-def test_a_source_gets_a_key_of_its_own_which_can_be_removed_alone(deployment: Deployment) -> None:
+def test_a_source_has_its_own_key_that_can_be_removed(deployment: Deployment) -> None:
     printed = "".join(deployment.printed(add, SourceKind.EVENT, "emea"))
     key = deployment.secret("IngestSecret")["eventKey.emea"]
     assert opens(deployment, key)
@@ -146,7 +146,7 @@ def test_a_source_gets_a_key_of_its_own_which_can_be_removed_alone(deployment: D
     assert deployment.secret("IngestSecret")["other"] == "kept"
 
 
-def test_the_keys_of_sources_are_shown_with_their_names(deployment: Deployment) -> None:
+def test_show_lists_the_keys_of_sources_by_name(deployment: Deployment) -> None:
     add(deployment.session(), SourceKind.AUDIENCE, "emea")
     add(deployment.session(), SourceKind.EVENT, "emea")
     assert [(each["kind"], each["source"]) for each in deployment.json(show) if each["slot"] == "source"] == [
@@ -159,7 +159,7 @@ def test_the_keys_of_sources_are_shown_with_their_names(deployment: Deployment) 
 
 
 @pytest.mark.parametrize("name", ["", "EMEA", "a.b", "-emea", "x" * 41, "emea team", "é"])
-def test_the_name_of_a_source_can_stand_in_a_log(deployment: Deployment, name: str) -> None:
+def test_the_name_of_a_source_must_be_safe_for_logs(deployment: Deployment, name: str) -> None:
     with pytest.raises(WrongUsage):
         add(deployment.session(), SourceKind.EVENT, name)
     assert not [entry for entry in deployment.secret("IngestSecret") if "." in entry]
@@ -178,7 +178,7 @@ def test_a_source_has_one_key_of_a_kind_and_an_unknown_one_has_none(deployment: 
     assert deployment.secret("IngestSecret") == before
 
 
-def test_a_rotation_leaves_the_keys_of_sources_alone(deployment: Deployment) -> None:
+def test_a_rotation_keeps_the_keys_of_sources(deployment: Deployment) -> None:
     add(deployment.session(), SourceKind.EVENT, "emea")
     key = deployment.secret("IngestSecret")["eventKey.emea"]
     rotate(deployment.session(), KeyKind.EVENT)
@@ -186,7 +186,7 @@ def test_a_rotation_leaves_the_keys_of_sources_alone(deployment: Deployment) -> 
     assert opens(deployment, key)
 
 
-def test_removing_asks_first(deployment: Deployment) -> None:
+def test_removing_a_key_asks_for_confirmation(deployment: Deployment) -> None:
     add(deployment.session(), SourceKind.EVENT, "emea")
     deployment.declined(remove, SourceKind.EVENT, "emea")
     assert deployment.secret("IngestSecret")["eventKey.emea"]
@@ -195,7 +195,7 @@ def test_removing_asks_first(deployment: Deployment) -> None:
 LAST, EXPIRES = 1_806_451_200.0, "2027-03-31"  # epoch seconds at which the day begins in UTC, and the day
 
 
-def test_a_key_with_an_expiry_opens_and_is_shown_with_the_days_left(deployment: Deployment) -> None:
+def test_a_key_with_an_expiry_is_accepted_and_shown_with_the_days_left(deployment: Deployment) -> None:
     said = deployment.printed(add, SourceKind.EVENT, "emea", expires=EXPIRES, now=LAST - 10 * DAY).out
     stored = deployment.secret("IngestSecret")["eventKey.emea"]
     assert stored["expiresOn"] == EXPIRES
@@ -210,7 +210,7 @@ def test_a_key_with_an_expiry_opens_and_is_shown_with_the_days_left(deployment: 
     assert expired["fingerprint"] == shown["fingerprint"]
 
 
-def test_a_key_with_an_unreadable_expiry_is_named(deployment: Deployment) -> None:
+def test_show_marks_a_key_with_an_unreadable_expiry(deployment: Deployment) -> None:
     stored = {"key": "an-event-key-of-emea-0001", "expiresOn": "31.3.2027"}
     deployment.put_secret("IngestSecret", {"eventKey": EVENT_KEY, "eventKey.emea": stored})
     shown = deployment.json(show, KeyKind.EVENT)[-1]
@@ -218,14 +218,14 @@ def test_a_key_with_an_unreadable_expiry_is_named(deployment: Deployment) -> Non
     assert (shown["expiresOn"], shown["daysLeft"]) == (None, None)
 
 
-def test_without_an_expiry_a_key_is_stored_as_before(deployment: Deployment) -> None:
+def test_a_key_without_expiry_is_stored_as_a_string(deployment: Deployment) -> None:
     add(deployment.session(), SourceKind.EVENT, "emea")
     assert isinstance(deployment.secret("IngestSecret")["eventKey.emea"], str)
     assert "expires" not in deployment.printed(show).out
 
 
 @pytest.mark.parametrize("expires", ["soon", "2027-02-30", "31.3.2027", "20270331", "2027-01-14"])
-def test_an_expiry_is_a_date_that_has_not_passed(deployment: Deployment, expires: str) -> None:
+def test_an_expiry_must_be_a_date_in_the_future(deployment: Deployment, expires: str) -> None:
     with pytest.raises(WrongUsage, match="--expires"):
         add(deployment.session(now=NOW), SourceKind.EVENT, "emea", expires=expires)
     assert "eventKey.emea" not in deployment.secret("IngestSecret")

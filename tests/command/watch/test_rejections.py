@@ -8,7 +8,7 @@ from audience_sync_cli.watch.rejections import SAMPLES, by_reason, rejections
 from tests.command.conftest import Deployment
 
 
-def test_reasons_are_counted_with_share_remedy_and_some_message_ids(deployment: Deployment) -> None:
+def test_rejections_are_counted_by_reason_with_share_remedy_and_sample_ids(deployment: Deployment) -> None:
     deployment.publish(time.time() - 30, EventsAccepted=15, EventsIgnored=1, EventsRejected=4)
     deployment.reject(("time_ahead", "m-1"), ("member_id_invalid", "m-2"), ("time_ahead", "m-3"))
     deployment.reject(("time_ahead", "m-4"))
@@ -26,7 +26,7 @@ def test_reasons_are_counted_with_share_remedy_and_some_message_ids(deployment: 
     assert (second["reason"], second["events"], second["share"]) == ("member_id_invalid", 1, 0.05)
 
 
-def test_people_read_a_sentence_and_two_tables(deployment: Deployment) -> None:
+def test_rejections_print_a_sentence_and_two_tables(deployment: Deployment) -> None:
     deployment.publish(time.time() - 30, EventsAccepted=1)
     deployment.reject(("time_ahead", "m-1"))
     output = deployment.printed(rejections, since="30m").out
@@ -36,7 +36,7 @@ def test_people_read_a_sentence_and_two_tables(deployment: Deployment) -> None:
     assert "m-1" in output
 
 
-def test_denied_consent_is_listed_and_counted_apart(deployment: Deployment) -> None:
+def test_denied_consent_is_counted_apart(deployment: Deployment) -> None:
     deployment.publish(time.time() - 30, EventsAccepted=3, EventsRejected=1)
     deployment.reject(("time_ahead", "m-1"))
     for message_id in ("m-2", "m-3"):
@@ -51,7 +51,7 @@ def test_denied_consent_is_listed_and_counted_apart(deployment: Deployment) -> N
     assert deployment.printed(rejections).out.startswith("1 event of 4 rejected, 2 with consent denied since ")
 
 
-def test_the_rejection_by_one_audience_of_an_accepted_event_is_listed_and_counted_apart(deployment: Deployment) -> None:
+def test_a_partial_rejection_is_counted_apart(deployment: Deployment) -> None:
     deployment.publish(time.time() - 30, EventsAccepted=3, EventsRejected=1)
     deployment.reject(("time_ahead", "m-1"))
     for message_id, audience_id in (("m-2", "7"), ("m-3", "d-1"), ("m-4", "7")):
@@ -69,18 +69,18 @@ def test_the_rejection_by_one_audience_of_an_accepted_event_is_listed_and_counte
     assert "consent_missing, only by 7, d-1: the other audiences" in printed
 
 
-def test_without_a_rejection_there_is_one_sentence(deployment: Deployment) -> None:
+def test_without_rejections_one_sentence_is_printed(deployment: Deployment) -> None:
     deployment.publish(time.time() - 30, EventsAccepted=3)
     (sentence,) = deployment.printed(rejections).out.splitlines()
     assert sentence.startswith("0 events of 3 rejected since ")
 
 
-def test_a_stack_that_logs_errors_only_says_that_none_are_listed(deployment: Deployment) -> None:
+def test_log_level_error_prints_that_rejections_are_not_listed(deployment: Deployment) -> None:
     deployment.stack.parameters = {"LogLevel": "ERROR"}
     assert "rejected events are not listed" in deployment.printed(rejections).err
 
 
-def test_the_sum_of_a_request_counts_and_its_single_lines_give_the_newest_ids() -> None:
+def test_counts_come_from_the_sum_line_and_ids_from_single_lines() -> None:
     def each(number: int) -> LogLine:
         return LogLine(number, "Ingest", {"message": "event rejected", "reason": "a", "message_id": str(number)})
 

@@ -24,9 +24,7 @@ AUDIENCES = [
 @pytest.mark.parametrize("name", SAMPLES)
 @pytest.mark.parametrize("audience", AUDIENCES)
 @pytest.mark.parametrize("enters", [True, False], ids=["enters", "exits"])
-def test_a_sample_states_one_change_of_the_made_up_person_at_this_moment(
-    name: str, audience: Audience, enters: bool
-) -> None:
+def test_a_sample_makes_one_change_of_the_made_up_person_now(name: str, audience: Audience, enters: bool) -> None:
     event = sample(name, audience, enters=enters, at=NOW, message_id="id-1")
     found = changes_from(
         json.dumps(event).encode(), mappings=compiled(None), audiences=Listed(audience), now=round(NOW * 1000)
@@ -38,7 +36,7 @@ def test_a_sample_states_one_change_of_the_made_up_person_at_this_moment(
     assert len(change.record["hashedPII"][0]) == 8, "a hash of every field"
 
 
-def test_a_sample_for_several_audiences_of_a_key_grants_the_consent_that_one_of_them_needs() -> None:
+def test_a_sample_grants_consent_if_any_audience_of_the_key_needs_it() -> None:
     dataset = Audience("d-1", country="US", destination=of_data_manager(), also=True)
     for name in SAMPLES:
         event = sample(name, AUDIENCE, [dataset], enters=True, at=NOW, message_id="id-1")

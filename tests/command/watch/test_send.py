@@ -44,9 +44,7 @@ ACCEPTED = {"accepted": 1, "ignored": 0, "rejected": 0, "rejections": []}
 REJECTION = {"index": 0, "messageId": "m-1", "reason": "time_ahead", "detail": "timestamp is ahead; correct the clock"}
 
 
-def test_a_sample_is_posted_with_the_event_key_and_the_answer_printed(
-    deployment: Deployment, gateway: list[Any]
-) -> None:
+def test_send_posts_a_sample_with_the_event_key(deployment: Deployment, gateway: list[Any]) -> None:
     gateway.append((200, ACCEPTED))
     deployment.list_audience()
     document = deployment.json(send, sample_name="track")
@@ -57,7 +55,7 @@ def test_a_sample_is_posted_with_the_event_key_and_the_answer_printed(
     assert [hop["place"] for hop in document["hops"]] == ["answer"]
 
 
-def test_a_file_is_posted_as_it_is(deployment: Deployment, gateway: list[Any], tmp_path: Path) -> None:
+def test_send_posts_a_file_unchanged(deployment: Deployment, gateway: list[Any], tmp_path: Path) -> None:
     gateway.append((200, ACCEPTED | {"ignored": 1, "consentDenied": 1}))
     file = tmp_path / "event.json"
     file.write_text('{"type": "track"}')
@@ -66,7 +64,7 @@ def test_a_file_is_posted_as_it_is(deployment: Deployment, gateway: list[Any], t
     assert gateway[0][1] == {"type": "track"}
 
 
-def test_a_rejection_is_printed_with_reason_and_detail_and_fails(deployment: Deployment, gateway: list[Any]) -> None:
+def test_send_prints_a_rejection_and_fails(deployment: Deployment, gateway: list[Any]) -> None:
     gateway.append((400, ACCEPTED | {"accepted": 0, "rejected": 1, "rejections": [REJECTION]}))
     deployment.list_audience()
     output = deployment.printed(send, sample_name="identify", exits=True, raises=AlreadyReported).out
@@ -75,9 +73,7 @@ def test_a_rejection_is_printed_with_reason_and_detail_and_fails(deployment: Dep
     assert gateway[0][1]["traits"][AUDIENCE.computation_key] is False
 
 
-def test_the_rejection_by_one_of_several_audiences_names_it_and_fails(
-    deployment: Deployment, gateway: list[Any]
-) -> None:
+def test_send_names_the_audience_of_a_partial_rejection_and_fails(deployment: Deployment, gateway: list[Any]) -> None:
     partial = {"partlyRejected": 1, "rejections": [REJECTION | {"audienceId": "d-1"}]}
     gateway.append((200, ACCEPTED | partial))
     deployment.list_audience()
@@ -98,7 +94,7 @@ def test_the_rejection_by_one_of_several_audiences_names_it_and_fails(
         pytest.param(200, "[]", OperatorError, "answers 200", id="an answer of another program"),
     ],
 )
-def test_any_other_answer_is_an_error_with_a_remedy(
+def test_any_other_response_is_an_error_with_a_remedy(
     deployment: Deployment, gateway: list[Any], status: int, body: Any, kind: type[OperatorError], sentence: str
 ) -> None:
     gateway.append((status, body))
@@ -108,7 +104,7 @@ def test_any_other_answer_is_an_error_with_a_remedy(
     assert status == 400 or raised.value.remedy
 
 
-def test_a_gateway_that_does_not_answer_can_be_tried_later(deployment: Deployment) -> None:
+def test_an_unreachable_gateway_is_a_temporary_error(deployment: Deployment) -> None:
     with pytest.raises(TryLater, match="The gateway does not answer: ConnectionError"):
         post(deployment.session(), b"{}")
 
@@ -129,12 +125,12 @@ def test_without_a_usable_event_key_nothing_is_posted(deployment: Deployment) ->
         pytest.param({"sample_name": "tracks"}, id="no such sample"),
     ],
 )
-def test_options_that_contradict_each_other_are_refused(deployment: Deployment, options: dict[str, Any]) -> None:
+def test_contradictory_options_are_refused(deployment: Deployment, options: dict[str, Any]) -> None:
     with pytest.raises(WrongUsage):
         send(deployment.session(), **options)
 
 
-def test_the_audience_of_a_sample_may_be_left_out_where_one_is_listed(deployment: Deployment) -> None:
+def test_a_sample_uses_the_only_listed_audience(deployment: Deployment) -> None:
     with pytest.raises(NotThere, match="No audience"):
         the_only_audience(deployment.session())
     deployment.list_audience()
@@ -223,9 +219,7 @@ def uploaded(deployment: Deployment, job_id: str, audience_id: str = AUDIENCE.au
 
 
 @pytest.mark.parametrize("upload_id", ["in-1", NO_UPLOAD_ID])
-def test_a_change_of_a_dataset_is_followed_to_the_upload_which_has_no_job(
-    deployment: Deployment, upload_id: str
-) -> None:
+def test_a_change_of_a_dataset_is_followed_to_its_upload(deployment: Deployment, upload_id: str) -> None:
     entered = replace(now_change(), audience_id="adm-1", destination=of_data_manager())
     steps: list[Callable[[], None]] = [
         lambda: deployment.record(entered),
@@ -254,7 +248,7 @@ def test_a_change_is_followed_through_table_upload_and_job(deployment: Deploymen
     assert [hop.after for hop in followed.hops] == sorted(hop.after for hop in followed.hops)
 
 
-def test_an_upload_from_before_the_row_was_written_is_not_that_of_the_change(deployment: Deployment) -> None:
+def test_an_upload_before_the_row_was_written_is_ignored(deployment: Deployment) -> None:
     entered = now_change()
     uploaded(deployment, "job-of-an-earlier-change")
     followed = Followed(deployment, entered, steps=[lambda: time.sleep(1.1), lambda: deployment.record(entered)])
@@ -262,7 +256,7 @@ def test_an_upload_from_before_the_row_was_written_is_not_that_of_the_change(dep
     assert (followed.places, end.ending) == (["table"], "timeout")
 
 
-def test_an_event_that_was_sent_before_is_followed_to_its_new_upload(deployment: Deployment, job: Job) -> None:
+def test_a_repeated_event_is_followed_to_its_new_upload(deployment: Deployment, job: Job) -> None:
     entered, job_id = now_change(), job("m1")
     state = step(None, [entered], now=int(time.time()) - 60, timing=Timing(900)).state
     deployment.session().members.write([state])
@@ -275,7 +269,7 @@ def test_an_event_that_was_sent_before_is_followed_to_its_new_upload(deployment:
     assert "known before, and sent again" in followed.hops[0].text
 
 
-def test_a_job_that_is_known_to_be_of_another_change_is_passed_over(deployment: Deployment, job: Job) -> None:
+def test_a_job_of_an_earlier_change_is_ignored(deployment: Deployment, job: Job) -> None:
     entered, first, second = now_change(), job("m1"), job("m1")
     deployment.record(entered)
     uploaded(deployment, first)
@@ -284,7 +278,7 @@ def test_a_job_that_is_known_to_be_of_another_change_is_passed_over(deployment: 
     assert followed.hops[1].facts["jobId"] == second
 
 
-def test_times_are_compared_by_the_clock_of_the_stack(deployment: Deployment, job: Job) -> None:
+def test_times_are_compared_by_the_stacks_clock(deployment: Deployment, job: Job) -> None:
     entered, job_id = now_change(), job("m1")
     deployment.record(entered)
     uploaded(deployment, job_id)
@@ -294,7 +288,7 @@ def test_times_are_compared_by_the_clock_of_the_stack(deployment: Deployment, jo
     assert all(hop.after < 60 for hop in followed.hops)
 
 
-def test_a_newer_change_ends_it_because_nothing_is_sent(deployment: Deployment) -> None:
+def test_a_newer_change_ends_following_as_superseded(deployment: Deployment) -> None:
     older = change("m1", at=1_000)
     deployment.record(replace(older, at=2_000, message_id="newer"))
     followed = Followed(deployment, older, steps=[])
@@ -302,7 +296,7 @@ def test_a_newer_change_ends_it_because_nothing_is_sent(deployment: Deployment) 
     assert (followed.places, end.ending, end.is_good) == (["table"], "superseded", True)
 
 
-def test_an_exit_of_a_member_without_identifiers_has_nothing_to_remove(deployment: Deployment) -> None:
+def test_an_exit_without_identifiers_ends_following_as_superseded(deployment: Deployment) -> None:
     left = now_change(exits=True)
     left.record["hashedPII"].clear()
     deployment.record(left)
@@ -310,7 +304,7 @@ def test_an_exit_of_a_member_without_identifiers_has_nothing_to_remove(deploymen
     assert (end.ending, "nothing to remove" in end.text) == ("superseded", True)
 
 
-def test_a_parked_change_ends_it_with_reason_and_detail(deployment: Deployment) -> None:
+def test_a_parked_change_ends_following_with_its_reason(deployment: Deployment) -> None:
     entered = now_change()
 
     def park() -> None:
@@ -324,7 +318,7 @@ def test_a_parked_change_ends_it_with_reason_and_detail(deployment: Deployment) 
     assert "parked redrive" in end.remedy
 
 
-def test_another_change_that_is_parked_does_not_end_it(deployment: Deployment) -> None:
+def test_a_parked_change_of_another_member_does_not_end_following(deployment: Deployment) -> None:
     entered = now_change()
 
     def park() -> None:
@@ -335,7 +329,7 @@ def test_another_change_that_is_parked_does_not_end_it(deployment: Deployment) -
     assert (end.ending, "still in the change queue" in end.text) == ("timeout", True)
 
 
-def test_what_waits_is_named_once_and_again_when_the_time_is_over(deployment: Deployment) -> None:
+def test_a_blocker_is_printed_once_and_at_the_timeout(deployment: Deployment) -> None:
     entered = now_change()
 
     def fail() -> None:
@@ -349,7 +343,7 @@ def test_what_waits_is_named_once_and_again_when_the_time_is_over(deployment: De
     assert "Amazon asks the stack to slow down (429)" in end.text
 
 
-def test_what_only_a_person_can_end_ends_following_at_once(deployment: Deployment) -> None:
+def test_a_blocker_that_needs_a_person_ends_following(deployment: Deployment) -> None:
     deployment.stack.service("lambda").event_source = "Disabled"
     followed = Followed(deployment, now_change(), steps=[])
     (end,) = followed.run(timeout=3_000)
@@ -357,7 +351,7 @@ def test_what_only_a_person_can_end_ends_following_at_once(deployment: Deploymen
     assert len(followed.blockers) == 1
 
 
-def test_a_job_that_amazon_does_not_know_ends_it(deployment: Deployment, job: Job) -> None:
+def test_an_unknown_job_ends_following_as_rejected(deployment: Deployment, job: Job) -> None:
     entered = now_change()
     job("m1")
     deployment.record(entered)
@@ -366,7 +360,7 @@ def test_a_job_that_amazon_does_not_know_ends_it(deployment: Deployment, job: Jo
     assert (end.ending, "does not know the job" in end.text) == ("rejected", True)
 
 
-def test_several_audiences_are_followed_side_by_side(deployment: Deployment, job: Job) -> None:
+def test_the_changes_of_several_audiences_are_followed_together(deployment: Deployment, job: Job) -> None:
     first, second = now_change(), change("m1", audience_id="2", at=1_000)
     deployment.record(first, replace(second, at=2_000, message_id="newer"))
     uploaded(deployment, job("m1"))
@@ -377,7 +371,7 @@ def test_several_audiences_are_followed_side_by_side(deployment: Deployment, job
     assert {text.partition(":")[0] for text in told} == {f"audience {first.audience_id}", "audience 2"}
 
 
-def test_without_the_ordering_guard_there_is_no_row_to_wait_for(deployment: Deployment, job: Job) -> None:
+def test_without_member_rows_following_starts_at_the_upload(deployment: Deployment, job: Job) -> None:
     deployment.stack.parameters = {"OrderingGuard": "no"}
     job_id = job("m1")
     followed = Followed(deployment, now_change(), steps=[lambda: uploaded(deployment, job_id)])
@@ -385,7 +379,7 @@ def test_without_the_ordering_guard_there_is_no_row_to_wait_for(deployment: Depl
     assert (followed.places, end.ending) == (["upload", "job"], "done")
 
 
-def test_a_stack_that_does_not_log_uploads_says_so_once_the_change_is_recorded(deployment: Deployment) -> None:
+def test_with_log_level_warning_following_ends_at_the_row(deployment: Deployment) -> None:
     deployment.stack.parameters = {"LogLevel": "WARNING"}
     entered = now_change()
     deployment.record(entered)
@@ -393,7 +387,7 @@ def test_a_stack_that_does_not_log_uploads_says_so_once_the_change_is_recorded(d
     assert (end.ending, "logs WARNING and above" in end.text) == ("blocked", True)
 
 
-def test_an_error_that_may_pass_does_not_end_following(deployment: Deployment, job: Job) -> None:
+def test_a_temporary_error_does_not_end_following(deployment: Deployment, job: Job) -> None:
     entered, job_id = now_change(), job("m1")
     deployment.record(entered)
     uploaded(deployment, job_id)
@@ -411,7 +405,7 @@ def test_a_missing_table_ends_following(deployment: Deployment) -> None:
         Followed(deployment, now_change(), steps=[]).run()
 
 
-def test_rows_that_are_known_are_not_read_again(deployment: Deployment) -> None:
+def test_recorded_rows_are_not_read_again(deployment: Deployment) -> None:
     first, second = now_change("m1"), now_change("m2")
     deployment.record(first)
     followed = Followed(deployment, first, second, steps=[lambda: None, lambda: deployment.record(second)])
@@ -422,7 +416,7 @@ def test_rows_that_are_known_are_not_read_again(deployment: Deployment) -> None:
     assert followed.hops[0].facts["recorded"] == 2
 
 
-def test_a_terminal_shows_what_is_waited_for(deployment: Deployment) -> None:
+def test_the_progress_bar_names_the_next_hop(deployment: Deployment) -> None:
     deployment.send("ChangeQueue", "{}")
     entered, hints = now_change(), list[str]()
     steps = [lambda: deployment.record(entered), lambda: uploaded(deployment, "job-1")]
@@ -445,7 +439,7 @@ def test_amazon_is_asked_less_often_than_aws(deployment: Deployment) -> None:
     ("ending", "raised"),
     [("timeout", ReportedAsUnfinished), ("parked", AlreadyReported), ("blocked", AlreadyReported)],
 )
-def test_the_exit_code_says_whether_waiting_helps(
+def test_the_exit_code_tells_failure_from_timeout(
     deployment: Deployment, ending: Any, raised: type[AlreadyReported]
 ) -> None:
     sent = Sent(deployment.session(), b"{}", 0, Answer(200, 0.1, 0.0, ACCEPTED | {"partlyRejected": 0}))

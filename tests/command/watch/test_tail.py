@@ -141,7 +141,9 @@ def shown(function: str, **fields: Any) -> list[tuple[str, str]]:
         pytest.param("Ingest", {"type": "platform.start"}, [], id="a line of Lambda's own"),
     ],
 )
-def test_a_log_line_is_shown_in_words(function: str, fields: dict[str, Any], expected: list[tuple[str, str]]) -> None:
+def test_each_log_line_becomes_a_readable_entry(
+    function: str, fields: dict[str, Any], expected: list[tuple[str, str]]
+) -> None:
     assert shown(function, **fields) == expected
 
 
@@ -159,14 +161,14 @@ FIELDS = (
     message=st.sampled_from([*_READERS, "", "something new"]),
     fields=st.dictionaries(st.sampled_from([*FIELDS.split(), "EventsAccepted", "TokensRefreshed"]), ANYTHING),
 )
-def test_whatever_a_newer_function_logs_is_read_without_an_error(message: str, fields: dict[str, Any]) -> None:
+def test_unknown_log_lines_raise_no_error(message: str, fields: dict[str, Any]) -> None:
     for entry in entries(LogLine(0, "Worker", {"message": message} | fields)):
         assert entry.text
         assert json.dumps(entry.as_json())
         assert faults("tail", entry.as_json()) == []
 
 
-def test_every_line_that_is_read_by_its_message_is_logged_by_a_function() -> None:
+def test_every_message_with_a_reader_is_logged_by_a_function() -> None:
     logged = "".join(path.read_text() for path in SOURCES.rglob("*.py"))
     logged += (SOURCES.parent / "layers/shared/audience_sync/runtime/telemetry.py").read_text()
     messages = re.findall(r'"(\w[\w ]+)": _', (SOURCES.parent / "audience_sync_cli/watch/log_entries.py").read_text())
@@ -184,7 +186,7 @@ def test_every_line_that_is_read_by_its_message_is_logged_by_a_function() -> Non
         pytest.param({"audience_id": "1", "reason": "access_denied"}, ["parked"], id="both"),
     ],
 )
-def test_what_is_wanted_fits_every_option(selection: dict[str, str], kinds: list[str]) -> None:
+def test_filters_are_combined(selection: dict[str, str], kinds: list[str]) -> None:
     lines = [
         LogLine(1, "Ingest", {"message": "event rejected", "reason": "time_ahead", "message_id": "personas_1"}),
         LogLine(2, "Worker", {"message": "upload accepted", "audience_id": "1", "job_id": "j", "records": 1}),
@@ -193,7 +195,7 @@ def test_what_is_wanted_fits_every_option(selection: dict[str, str], kinds: list
     assert [entry.kind for entry in selected(lines, **selection)] == kinds
 
 
-def test_the_past_is_printed_and_then_it_ends(deployment: Deployment) -> None:
+def test_no_follow_prints_past_entries_and_ends(deployment: Deployment) -> None:
     deployment.list_audience()
     deployment.log("Worker", "upload accepted", audience_id=ID, job_id="job-1", records=1)
     deployment.log("Worker", "upload accepted", audience_id="2", job_id="job-2", records=1)
@@ -218,12 +220,12 @@ def test_with_json_each_line_is_a_document(deployment: Deployment) -> None:
         pytest.param("unauthorized", "", id="known to others only"),
     ],
 )
-def test_a_reason_that_is_almost_right_is_suggested(deployment: Deployment, typed: str, note: str) -> None:
+def test_a_similar_reason_code_is_suggested(deployment: Deployment, typed: str, note: str) -> None:
     error = deployment.printed(tail, reason=typed, follow=False).err
     assert (note in error) if note else ("reason code" not in error)
 
 
-def test_what_is_new_comes_after_each_pause(deployment: Deployment) -> None:
+def test_new_entries_are_printed_after_each_pause(deployment: Deployment) -> None:
     deployment.log("Worker", "first")
     follower = Follower(FunctionLogs(deployment.stack), FUNCTIONS, 0)
     found = batches(follower, lambda: deployment.log("Jobs", "second"), print, once=False)
@@ -243,7 +245,7 @@ class FailingFollower:
         return answer
 
 
-def test_an_error_that_may_pass_does_not_end_it() -> None:
+def test_a_temporary_error_does_not_end_tail() -> None:
     notes: list[str] = []
     follower: Any = FailingFollower([], Unavailable("CloudWatch Logs does not answer: x"), [LogLine(1, "Jobs", {})])
     found = batches(follower, lambda: None, notes.append, once=False)
@@ -251,13 +253,13 @@ def test_an_error_that_may_pass_does_not_end_it() -> None:
     assert notes == ["CloudWatch Logs does not answer: x. Trying again."]
 
 
-def test_the_first_look_must_succeed() -> None:
+def test_an_error_in_the_first_read_ends_tail() -> None:
     follower: Any = FailingFollower(Unavailable("CloudWatch Logs does not answer: x"))
     with pytest.raises(Unavailable):
         next(batches(follower, lambda: None, print, once=False))
 
 
-def test_a_missing_permission_ends_it_although_it_is_not_the_first_look(deployment: Deployment) -> None:
+def test_a_missing_permission_ends_tail_at_any_time(deployment: Deployment) -> None:
     denied = ClientError({"Error": {"Code": "AccessDeniedException"}}, "FilterLogEvents")
     follower = Follower(FunctionLogs(deployment.stack), FUNCTIONS, 0)
     found = batches(follower, lambda: deployment.fail("logs", denied), print, once=False)
@@ -266,7 +268,7 @@ def test_a_missing_permission_ends_it_although_it_is_not_the_first_look(deployme
         next(found)
 
 
-def test_a_stack_that_logs_warnings_only_says_that_uploads_are_missing(deployment: Deployment) -> None:
+def test_log_level_warning_prints_that_uploads_are_missing(deployment: Deployment) -> None:
     deployment.stack.parameters = {"LogLevel": "WARNING"}
     assert "successful uploads and jobs do not appear" in deployment.printed(tail, follow=False).err
 
