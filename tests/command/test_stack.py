@@ -44,11 +44,15 @@ class CloudFormation:
         return {"StackResourceDetail": {"PhysicalResourceId": self.resources[LogicalResourceId]}}
 
 
-def test_a_stack_is_found_by_name() -> None:
-    found = deployed("mine", lambda _: CloudFormation())
+def test_a_stack_is_found_by_name_with_its_outputs() -> None:
+    cloud = CloudFormation()
+    found = deployed("mine", lambda _: cloud)
     assert found["ChangeQueue"] == "https://sqs.example/changes"
     assert found.api == "https://abc.execute-api.eu-west-1.amazonaws.com"
     assert found.hosts.api == "https://advertising-api-eu.amazon.com"
+    assert (found.membership_shards, found.version, cloud.looked_up) == (16, None, [])
+    cloud.outputs["Version"] = "0.2.0"
+    assert deployed("mine", lambda _: cloud).version == "0.2.0"
 
 
 def test_a_resource_without_an_output_is_looked_up_once() -> None:
@@ -58,22 +62,10 @@ def test_a_resource_without_an_output_is_looked_up_once() -> None:
     assert cloud.looked_up == ["WorkerFunction"]
 
 
-def test_the_number_of_shards_is_an_output() -> None:
-    cloud = CloudFormation()
-    assert deployed("mine", lambda _: cloud).membership_shards == 16
-    assert cloud.looked_up == []
-
-
 def test_an_older_stack_without_shards_must_be_updated() -> None:
     outputs = {"EventsUrl": "https://abc.execute-api.eu-west-1.amazonaws.com/v1/events"}
     with pytest.raises(NotThere, match="has no MembershipShards"):
         deployed("mine", lambda _: CloudFormation(outputs=outputs)).membership_shards  # noqa: B018 - it raises
-
-
-def test_the_version_of_a_stack_is_an_output_and_older_stacks_have_none() -> None:
-    outputs = CloudFormation().outputs
-    assert deployed("mine", lambda _: CloudFormation(outputs=outputs | {"Version": "0.2.0"})).version == "0.2.0"
-    assert deployed("mine", lambda _: CloudFormation(outputs=outputs)).version is None
 
 
 def test_a_missing_resource_asks_for_an_update_of_the_stack() -> None:

@@ -104,6 +104,14 @@ def test_each_usable_row_becomes_a_change_dated_as_the_file(deployment: Deployme
     assert "replay" not in body
 
 
+def test_the_progress_bar_counts_the_rows_confirmed(
+    deployment: Deployment, file: File, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    assert "6/6" in re.sub(r"\x1b\[[^A-Za-z]*[A-Za-z]", "", run(deployment, file()).err)
+
+
 def test_a_row_and_an_event_with_the_same_traits_give_the_same_record(deployment: Deployment, file: File) -> None:
     traits = {"email": " Ada@Example.com", "phone": "(206) 555-0100", "first_name": "Jürgen", "postal": "98109-4417"}
     header, values = ",".join(["userId", *traits]), ",".join(["u1", *traits.values()])

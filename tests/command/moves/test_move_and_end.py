@@ -66,71 +66,51 @@ def rows(world: World) -> list[Any]:
     return world.deployment.rows("AudienceTable")
 
 
+def impossible(
+    case: str, said: str, *listed: Audience, to: Api = Api.DATA_MANAGER, stack: dict[str, str] = MANAGER, **options: Any
+) -> Any:
+    """Return a move of AUDIENCE that is refused, of a stack with these parameters and listed audiences."""
+    return pytest.param(stack, listed or (AUDIENCE,), options, to, said, id=case)
+
+
+OTHER_DATASET = replace(DATASET, audience_id="dataset-2")
+SAME_API = replace(AUDIENCE, audience_id="379909525712777677", computation_key=None)
+MOVED, MOVED_BACK = replace(AUDIENCE, moved_to=DATASET.audience_id), replace(DATASET, moved_to=AUDIENCE.audience_id)
+
+
 @pytest.mark.parametrize(
     ("parameters", "listed", "options", "to", "said"),
     [
-        pytest.param({"OrderingGuard": "no"}, [AUDIENCE], {}, Api.DATA_MANAGER, "OrderingGuard=no", id="no rows"),
-        pytest.param({}, [AUDIENCE], {}, Api.DATA_MANAGER, "DataManagerAccountId", id="no account"),
-        pytest.param(MANAGER, [AUDIENCE], {}, Api.AUDIENCES, "Use --to data-manager", id="the same API"),
-        pytest.param(
-            MANAGER,
-            [AUDIENCE, replace(DATASET, moved_to=AUDIENCE.audience_id)],
-            {},
-            Api.AUDIENCES,
+        impossible("no rows", "OrderingGuard=no", stack={"OrderingGuard": "no"}),
+        impossible("no account", "DataManagerAccountId", stack={}),
+        impossible("the same API", "Use --to data-manager", to=Api.AUDIENCES),
+        impossible(
+            "repeated by the key, which means the new one",
             "name dataset-1 instead of the key",
-            id="repeated by the key, which means the new one",
+            *(AUDIENCE, MOVED_BACK),
+            to=Api.AUDIENCES,
         ),
-        pytest.param(
-            MANAGER, [replace(AUDIENCE, computation_key=None)], {}, Api.DATA_MANAGER, "--key KEY", id="no key"
-        ),
-        pytest.param(MANAGER, [replace(AUDIENCE, country=None)], {}, Api.DATA_MANAGER, "--country", id="no country"),
-        pytest.param(
-            MANAGER, [AUDIENCE], {"advertiser": ADVERTISER}, Api.DATA_MANAGER, "Use --share", id="an advertiser"
-        ),
-        pytest.param(
-            MANAGER,
-            [AUDIENCE, DATASET],
-            {"into": DATASET.audience_id, "share": [SHARE]},
-            Api.DATA_MANAGER,
-            "Leave out --share",
-            id="into, and new",
-        ),
-        pytest.param(
-            MANAGER,
-            [AUDIENCE, replace(DATASET, computation_key="other")],
-            {"into": DATASET.audience_id},
-            Api.DATA_MANAGER,
+        impossible("no key", "--key KEY", replace(AUDIENCE, computation_key=None)),
+        impossible("no country", "--country", replace(AUDIENCE, country=None)),
+        impossible("an advertiser", "Use --share", advertiser=ADVERTISER),
+        impossible("into, and new", "Leave out --share", AUDIENCE, DATASET, into=DATASET.audience_id, share=[SHARE]),
+        impossible(
+            "into one with another key",
             "another computation key",
-            id="into one with another key",
+            *(AUDIENCE, replace(DATASET, computation_key="other")),
+            into=DATASET.audience_id,
         ),
-        pytest.param(
-            MANAGER,
-            [AUDIENCE, replace(AUDIENCE, audience_id="379909525712777677", computation_key=None)],
-            {"into": "379909525712777677"},
-            Api.DATA_MANAGER,
-            "not in data-manager",
-            id="into one of the same API",
+        impossible("into one of the same API", "not in data-manager", AUDIENCE, SAME_API, into=SAME_API.audience_id),
+        impossible(
+            "moved elsewhere already", "audiences end dataset-1", MOVED, DATASET, OTHER_DATASET, into="dataset-2"
         ),
-        pytest.param(
-            MANAGER,
-            [replace(AUDIENCE, moved_to=DATASET.audience_id), DATASET, replace(DATASET, audience_id="dataset-2")],
-            {"into": "dataset-2"},
-            Api.DATA_MANAGER,
-            "audiences end dataset-1",
-            id="moved elsewhere already",
-        ),
-        pytest.param(
-            MANAGER,
-            [replace(DATASET, moved_to=AUDIENCE.audience_id), AUDIENCE],
-            {},
-            Api.DATA_MANAGER,
-            f"audiences end {AUDIENCE.audience_id}",
-            id="back, while the other one is current",
+        impossible(
+            "back, while the other one is current", f"audiences end {AUDIENCE.audience_id}", MOVED_BACK, AUDIENCE
         ),
     ],
 )
 def test_an_impossible_move_is_refused_with_a_remedy(
-    deployment: Deployment, parameters: dict[str, str], listed: list[Any], options: dict[str, Any], to: Api, said: str
+    deployment: Deployment, parameters: dict[str, str], listed: Any, options: dict[str, Any], to: Api, said: str
 ) -> None:
     deployment.stack.parameters = parameters
     for each in listed:

@@ -13,6 +13,12 @@ from tests.command.conftest import Deployment
 pytestmark = pytest.mark.usefixtures("connected")
 
 
+@pytest.fixture
+def known(deployment: Deployment) -> str:
+    """The id of a connection."""
+    return str(deployment.json(create, amc_instance="amc-1")["connectionId"])
+
+
 def test_a_connection_is_created_listed_and_deleted(deployment: Deployment) -> None:
     found = deployment.json(create, amc_instance="amc-1", dsp_advertiser="590071284455661234", default=True)
     made = found["connectionId"]
@@ -23,31 +29,24 @@ def test_a_connection_is_created_listed_and_deleted(deployment: Deployment) -> N
 
 
 @pytest.mark.parametrize("blank", ["", " ", "\t"])
-def test_a_blank_connection_id_deletes_nothing(deployment: Deployment, blank: str) -> None:
-    create(deployment.session(), amc_instance="amc-1")
+def test_a_blank_connection_id_deletes_nothing(deployment: Deployment, known: str, blank: str) -> None:
     with pytest.raises(WrongUsage, match="blank"):
         delete(deployment.session(yes=True), blank)
-    assert len(deployment.session().amazon.connections()) == 1
+    assert [each["connectionId"] for each in deployment.session().amazon.connections()] == [known]
     calls = requests.get(f"{deployment.amazon}/sandbox/requests", timeout=5).text
     assert "DELETE" not in calls
 
 
-def test_deleting_a_connection_asks_for_confirmation(deployment: Deployment) -> None:
-    create(deployment.session(), amc_instance="amc-1")
-    (known,) = deployment.session().amazon.connections()
-    deployment.declined(delete, known["connectionId"])
+def test_deleting_a_connection_asks_for_confirmation(deployment: Deployment, known: str) -> None:
+    deployment.declined(delete, known)
     assert len(deployment.session().amazon.connections()) == 1
 
 
-def test_the_question_counts_the_audiences_that_use_the_connection(
-    deployment: Deployment,
-) -> None:
-    create(deployment.session(), amc_instance="amc-1")
-    (known,) = deployment.session().amazon.connections()
+def test_the_question_counts_the_audiences_that_use_the_connection(deployment: Deployment, known: str) -> None:
     for audience_id in ("1", "2"):
-        deployment.list_audience(Audience(audience_id, destination=of_connection(known["connectionId"])))
+        deployment.list_audience(Audience(audience_id, destination=of_connection(known)))
     deployment.session().audiences.unlink("1", at=5)
-    question = deployment.declined(delete, known["connectionId"])
+    question = deployment.declined(delete, known)
     assert "uploads to 2 audiences, 1 of them unlinked, will fail" in question
 
 
@@ -74,12 +73,10 @@ def test_terms_are_printed_without_markup_or_control_characters() -> None:
     assert readable("<h1>Terms</h1><p>a &amp; b\x1b[2J&#27;[0m</p>") == "Terms\na & b[2J[0m"
 
 
-def test_a_similar_connection_is_suggested(deployment: Deployment) -> None:
-    create(deployment.session(), amc_instance="amc-1")
-    (known,) = deployment.session().amazon.connections()
+def test_a_similar_connection_is_suggested(deployment: Deployment, known: str) -> None:
     with pytest.raises(NotThere) as caught:
-        delete(deployment.session(yes=True), f"{known['connectionId']}x")
-    assert f"Did you mean {known['connectionId']}?" in caught.value.remedy
+        delete(deployment.session(yes=True), f"{known}x")
+    assert f"Did you mean {known}?" in caught.value.remedy
 
 
 def test_a_wrong_confirm_option_is_wrong_usage(deployment: Deployment) -> None:

@@ -16,25 +16,15 @@ def opens(deployment: Deployment, key: str) -> bool:
     return key.encode() in Keyring.from_json(deployment.secret("IngestSecret")).event_keys.secrets
 
 
-def test_after_a_rotation_both_keys_are_accepted(deployment: Deployment) -> None:
+def test_after_a_rotation_both_keys_are_accepted_and_the_next_one_asks(deployment: Deployment) -> None:
     rotate(deployment.session(), KeyKind.EVENT)
     stored = deployment.secret("IngestSecret")
     assert stored["previousEventKey"] == EVENT_KEY
     assert opens(deployment, stored["eventKey"])
     assert opens(deployment, EVENT_KEY)
     assert stored["other"] == "kept"
-
-
-def test_a_second_rotation_asks_before_it_ends_the_first_key(deployment: Deployment) -> None:
-    rotate(deployment.session(), KeyKind.EVENT)
     assert "still valid and would stop working now" in deployment.declined(rotate, KeyKind.EVENT)
     assert opens(deployment, EVENT_KEY)
-
-
-def test_a_retired_key_is_refused(deployment: Deployment) -> None:
-    rotate(deployment.session(), KeyKind.EVENT)
-    retire(deployment.session(yes=True), KeyKind.EVENT)
-    assert not opens(deployment, EVENT_KEY)
 
 
 def test_retire_needs_a_previous_key(deployment: Deployment) -> None:
@@ -78,14 +68,12 @@ def test_a_weak_key_has_no_fingerprint(deployment: Deployment) -> None:
 DAY = 86_400.0  # seconds
 
 
-def use(deployment: Deployment, metric: str, at: float) -> None:
-    """Count a request that a previous key let in, as the functions do."""
-    deployment.publish(at, **{metric: 1.0})
-
-
-def with_previous_keys(deployment: Deployment) -> None:
+@pytest.fixture
+def rotated(deployment: Deployment) -> Deployment:
+    """A stack with a previous key of each kind."""
     keys = {f"previous{name}": f"a-previous-key-of-{name}" for name in ("EventKey", "AudienceKey", "SigningSecret")}
     deployment.put_secret("IngestSecret", {"eventKey": EVENT_KEY} | keys)
+    return deployment
 
 
 @pytest.mark.parametrize(
@@ -96,11 +84,10 @@ def with_previous_keys(deployment: Deployment) -> None:
         (KeyKind.SIGNING, "PreviousSigningSecretUsed"),
     ],
 )
-def test_a_previous_key_is_shown_with_its_last_use(deployment: Deployment, kind: KeyKind, metric: str) -> None:
-    with_previous_keys(deployment)
-    use(deployment, metric, NOW - 2 * DAY)
-    use(deployment, metric, NOW - DAY)
-    last = {each["kind"]: each["lastUse"] for each in deployment.json(show, now=NOW) if each["slot"] == "previous"}
+def test_a_previous_key_is_shown_with_its_last_use(rotated: Deployment, kind: KeyKind, metric: str) -> None:
+    for days in (2, 1):
+        rotated.publish(NOW - days * DAY, **{metric: 1.0})
+    last = {each["kind"]: each["lastUse"] for each in rotated.json(show, now=NOW) if each["slot"] == "previous"}
     assert last.pop(kind) == iso_time((NOW - DAY + 300) * 1000), "at the end of the five minutes"
     assert set(last.values()) == {None}
 
@@ -112,34 +99,34 @@ def test_a_previous_key_is_shown_with_its_last_use(deployment: Deployment, kind:
         pytest.param(20 * DAY, "not in the last 14 days", id="long ago"),
     ],
 )
-def test_the_last_use_is_a_column_of_the_table(deployment: Deployment, ago: float, text: str) -> None:
-    with_previous_keys(deployment)
-    use(deployment, "PreviousEventKeyUsed", NOW - ago)
-    assert text in deployment.printed(show, KeyKind.EVENT, now=NOW).out
+def test_the_last_use_is_a_column_of_the_table(rotated: Deployment, ago: float, text: str) -> None:
+    rotated.publish(NOW - ago, PreviousEventKeyUsed=1.0)
+    assert text in rotated.printed(show, KeyKind.EVENT, now=NOW).out
 
 
 @pytest.mark.parametrize(("ago", "warns"), [pytest.param(2 * DAY, True, id="recent"), pytest.param(4 * DAY, False)])
 def test_retiring_a_key_that_was_used_in_the_last_days_warns_first(
-    deployment: Deployment, ago: float, warns: bool
+    rotated: Deployment, ago: float, warns: bool
 ) -> None:
-    with_previous_keys(deployment)
-    use(deployment, "PreviousEventKeyUsed", NOW - ago)
-    assert ("A sender that still has it" in deployment.printed(retire, KeyKind.EVENT, yes=True, now=NOW).err) is warns
+    rotated.publish(NOW - ago, PreviousEventKeyUsed=1.0)
+    assert ("A sender that still has it" in rotated.printed(retire, KeyKind.EVENT, yes=True, now=NOW).err) is warns
 
 
-def test_a_leaked_key_can_be_retired_while_cloudwatch_does_not_answer(deployment: Deployment) -> None:
-    with_previous_keys(deployment)
-    deployment.fail("cloudwatch", ClientError({"Error": {"Code": "AccessDenied", "Message": ""}}, "GetMetricData"))
-    assert "CloudWatch does not report the last use" in deployment.printed(retire, KeyKind.EVENT, yes=True).err
-    assert deployment.secret("IngestSecret")["previousEventKey"] == ""
+def test_a_leaked_key_can_be_retired_while_cloudwatch_does_not_answer(rotated: Deployment) -> None:
+    rotated.fail("cloudwatch", ClientError({"Error": {"Code": "AccessDenied", "Message": ""}}, "GetMetricData"))
+    assert "CloudWatch does not report the last use" in rotated.printed(retire, KeyKind.EVENT, yes=True).err
+    assert rotated.secret("IngestSecret")["previousEventKey"] == ""
 
 
-def test_a_source_has_its_own_key_that_can_be_removed(deployment: Deployment) -> None:
+def test_a_source_has_its_own_key_that_can_be_removed_after_confirmation(deployment: Deployment) -> None:
     printed = "".join(deployment.printed(add, SourceKind.EVENT, "emea"))
     key = deployment.secret("IngestSecret")["eventKey.emea"]
     assert opens(deployment, key)
     assert opens(deployment, EVENT_KEY)
     assert key not in printed
+    assert "expires" not in deployment.printed(show).out
+    deployment.declined(remove, SourceKind.EVENT, "emea")
+    assert opens(deployment, key)
     remove(deployment.session(yes=True), SourceKind.EVENT, "emea")
     assert not opens(deployment, key)
     assert opens(deployment, EVENT_KEY)
@@ -178,18 +165,12 @@ def test_a_source_has_one_key_of_a_kind_and_an_unknown_one_has_none(deployment: 
     assert deployment.secret("IngestSecret") == before
 
 
-def test_a_rotation_keeps_the_keys_of_sources(deployment: Deployment) -> None:
+def test_rotate_and_retire_end_the_former_key_and_keep_the_keys_of_sources(deployment: Deployment) -> None:
     add(deployment.session(), SourceKind.EVENT, "emea")
     key = deployment.secret("IngestSecret")["eventKey.emea"]
     rotate(deployment.session(), KeyKind.EVENT)
     retire(deployment.session(yes=True), KeyKind.EVENT)
-    assert opens(deployment, key)
-
-
-def test_removing_a_key_asks_for_confirmation(deployment: Deployment) -> None:
-    add(deployment.session(), SourceKind.EVENT, "emea")
-    deployment.declined(remove, SourceKind.EVENT, "emea")
-    assert deployment.secret("IngestSecret")["eventKey.emea"]
+    assert (opens(deployment, EVENT_KEY), opens(deployment, key)) == (False, True)
 
 
 LAST, EXPIRES = 1_806_451_200.0, "2027-03-31"  # epoch seconds at which the day begins in UTC, and the day
@@ -216,12 +197,6 @@ def test_show_marks_a_key_with_an_unreadable_expiry(deployment: Deployment) -> N
     shown = deployment.json(show, KeyKind.EVENT)[-1]
     assert (shown["source"], shown["state"]) == ("emea", "unreadable expiry date, not accepted")
     assert (shown["expiresOn"], shown["daysLeft"]) == (None, None)
-
-
-def test_a_key_without_expiry_is_stored_as_a_string(deployment: Deployment) -> None:
-    add(deployment.session(), SourceKind.EVENT, "emea")
-    assert isinstance(deployment.secret("IngestSecret")["eventKey.emea"], str)
-    assert "expires" not in deployment.printed(show).out
 
 
 @pytest.mark.parametrize("expires", ["soon", "2027-02-30", "31.3.2027", "20270331", "2027-01-14"])
