@@ -11,7 +11,7 @@ import threading
 
 from local.resources import DATA_MANAGER_ACCOUNTS
 from local.serving import PortInUse
-from local.stack import Options, Stack
+from local.stack import Stack, StackOptions
 
 
 def main() -> None:
@@ -23,10 +23,10 @@ def main() -> None:
             sys.exit(str(error))
 
 
-def options_from(arguments: list[str]) -> Options:
+def options_from(arguments: list[str]) -> StackOptions:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m local", description=__doc__)
-    default = Options()
+    default = StackOptions()
     parser.add_argument("--port", type=int, default=default.port, help="of the API; 0 takes any free one (%(default)s)")
     parser.add_argument(
         "--amazon-port", type=int, default=default.amazon_port, help="of Amazon's sandbox (%(default)s)"
@@ -46,7 +46,7 @@ def options_from(arguments: list[str]) -> Options:
         action="store_true",
         help="end with standard input, that is, with the program that started this one",
     )
-    return Options(**vars(parser.parse_args(arguments)))
+    return StackOptions(**vars(parser.parse_args(arguments)))
 
 
 def next_steps(announcement: dict[str, str]) -> str:
@@ -60,7 +60,7 @@ def next_steps(announcement: dict[str, str]) -> str:
     )
 
 
-async def _run(options: Options) -> None:
+async def _run(options: StackOptions) -> None:
     ended = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)

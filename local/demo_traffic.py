@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import requests
 
-from audience_sync.amazon_ads.destination import needs_consent, of_data_manager
+from audience_sync.amazon_ads.destination import ads_data_manager, needs_consent
 from audience_sync.members.membership import Audience
 from local.example_audiences import DATASET, EXAMPLE
 from local.sample_profiles import Person, audience_event, segment_request
@@ -41,7 +41,7 @@ def create_dataset(where: dict[str, str]) -> Audience:
     if response.status_code != 200:
         raise NotTaken(f"the API answered {response.status_code}: {response.text}")
     return Audience(
-        response.json()["externalId"], destination=of_data_manager(), computation_key=str(DATASET["computationKey"])
+        response.json()["externalId"], destination=ads_data_manager(), computation_key=str(DATASET["computationKey"])
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from moto.core.exceptions import JsonRESTError
 from moto.dynamodb.responses import DynamoHandler
 
-from local.dynamodb_statements import Outcome
+from local.dynamodb_statements import StatementOutcome
 from local.template import ACCOUNT
 
 
@@ -21,13 +21,13 @@ class DynamoDbCalls:
     def __init__(self, region: str) -> None:
         self._region = region
 
-    def put_item(self, parameters: Mapping[str, Any]) -> Outcome:
+    def put_item(self, parameters: Mapping[str, Any]) -> StatementOutcome:
         """Make a PutItem with the parameters of its JSON request."""
         try:
             self._handler(parameters).put_item()
         except JsonRESTError as error:
-            return Outcome(error.relative_error_type, error.message)
-        return Outcome()
+            return StatementOutcome(error.relative_error_type, error.message)
+        return StatementOutcome()
 
     def batch_get_item(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """Answer a BatchGetItem, as JSON. Raises JsonRESTError if DynamoDB would reject it."""

@@ -46,14 +46,14 @@ class Statement(NamedTuple):
     where: dict[str, Any]  # equal to; empty for an INSERT
 
 
-class Outcome(NamedTuple):
+class StatementOutcome(NamedTuple):
     """The answer of PutItem."""
 
     exception: str = ""  # its name; empty if the row was written
     message: str = ""
 
 
-def execute(request: Mapping[str, Any], put: Callable[[dict[str, Any]], Outcome]) -> dict[str, Any]:
+def execute(request: Mapping[str, Any], put: Callable[[dict[str, Any]], StatementOutcome]) -> dict[str, Any]:
     """Answer a request.
 
     Args:
@@ -117,7 +117,7 @@ def _put_item(write: Statement) -> dict[str, Any]:
     }
 
 
-def _result(write: Statement, outcome: Outcome) -> dict[str, Any]:
+def _result(write: Statement, outcome: StatementOutcome) -> dict[str, Any]:
     if not outcome.exception:
         return {}
     if outcome.exception == "ConditionalCheckFailedException":

@@ -20,7 +20,7 @@ REGION = "us-east-1"
 
 
 @dataclass(frozen=True, slots=True)
-class Context:
+class LocalContext:
     """The context that Lambda passes to a handler."""
 
     aws_request_id: str
@@ -58,7 +58,7 @@ def serve(
         for line in invocations:
             invocation = json.loads(line)
             os.environ["_X_AMZN_TRACE_ID"] = invocation["trace"]
-            context = Context(invocation["id"], code.name, invocation["deadline"])
+            context = LocalContext(invocation["id"], code.name, invocation["deadline"])
             try:
                 answer = json.dumps({"result": lambda_handler(invocation["event"], context)})
             except Exception as error:  # noqa: BLE001 - as Lambda does: report the error and continue with the next invocation

@@ -1,13 +1,13 @@
 """The audiences of a local stack: those in the requests in events/, so that each can be tried unchanged."""
 
-from audience_sync.amazon_ads.destination import Api, of_advertiser
+from audience_sync.amazon_ads.destination import Api, dsp_advertiser
 from audience_sync.members.membership import Audience
 
 EXAMPLE = Audience(
     audience_id="418273650912345678",
     name="Lapsed premium buyers",
     country="US",
-    destination=of_advertiser("590071284455661234"),
+    destination=dsp_advertiser("590071284455661234"),
     computation_key="lapsed_premium_buyers",
     external_audience_id="lapsed-premium-us",
 )
@@ -18,7 +18,7 @@ EXAMPLES = (
         audience_id="418273650912349999",
         name="Lapsed premium buyers, Germany",
         country="DE",
-        destination=of_advertiser("590071284455661234"),
+        destination=dsp_advertiser("590071284455661234"),
         external_audience_id="lapsed-premium-de",
     ),
 )

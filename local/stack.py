@@ -32,7 +32,7 @@ CLIENT_ID = "amzn1.application-oa2-client.local"
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class StackOptions:
     """Settings of a run. Port 0 is any free one."""
 
     port: int = 8080
@@ -48,7 +48,7 @@ class Options:
 class Stack:
     """Starts and stops everything."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: StackOptions) -> None:
         self.options = options
         self.urls: dict[str, str] = {}
         self.counters = Counters()

@@ -20,7 +20,7 @@ from typing import Any
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from audience_sync.amazon_ads.destination import of_advertiser
+from audience_sync.amazon_ads.destination import dsp_advertiser
 from audience_sync.members.membership import Audience
 from local import aws, resources
 from local.amazon.app import build_app as build_amazon
@@ -30,7 +30,7 @@ from local.sqs.queues import SqsQueues
 from local.template import Template
 
 EVENT_KEY = "a1b2c3d4e5f6g7h8i9j0a1b2c3d4e5f6g7h8i9j0a1b2c3d4"  # as in events/lambda/
-ADVERTISER = of_advertiser("590071284455661234")
+ADVERTISER = dsp_advertiser("590071284455661234")
 AUDIENCE = Audience("418273650912345678", "Lapsed premium buyers", "US", ADVERTISER)  # as in events/segment/
 CREDENTIALS = {"clientId": "client", "clientSecret": "client-secret", "refreshToken": "refresh-token"}
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from audience_sync.amazon_ads.destination import advertiser_of, of_advertiser
+from audience_sync.amazon_ads.destination import advertiser_of, dsp_advertiser
 from audience_sync.members.membership import Audience
 from local import aws, resources
 from local.amazon.app import DEFAULTS
@@ -25,7 +25,7 @@ AUDIENCE = Audience(
     audience_id="418273650912345678",
     name="Lapsed premium buyers",
     country="US",
-    destination=of_advertiser("590071284455661234"),
+    destination=dsp_advertiser("590071284455661234"),
     computation_key="lapsed_premium_buyers",
 )
 

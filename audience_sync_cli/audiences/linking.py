@@ -12,11 +12,11 @@ from audience_sync.amazon_ads.countries import NO_COUNTRY
 from audience_sync.amazon_ads.data_manager.answers import Dataset
 from audience_sync.amazon_ads.destination import (
     Api,
+    ads_data_manager,
     advertiser_of,
+    amc_connection,
     connection_of,
-    of_advertiser,
-    of_connection,
-    of_data_manager,
+    dsp_advertiser,
 )
 from audience_sync.amazon_ads.ids import amazon_id
 from audience_sync.audiences.creation import with_ttl
@@ -80,7 +80,7 @@ def link(
         raise WrongUsage("--also and --no-also are about a computation key.", "Name it with --key.")
     note_country(session, country)
     check_key(session, key)
-    code, given = country_code(country), of_data_manager() if is_of_data_manager else _destination(target)
+    code, given = country_code(country), ads_data_manager() if is_of_data_manager else _destination(target)
     known = _listed_again(session.audiences.stored(audience_id) or Audience(audience_id))
     known, others = _with_key(session, known, key, also=choices.also)
     report = read_dataset(session, audience_id) if is_of_data_manager else session.amazon.read_audience(audience_id)
@@ -177,12 +177,12 @@ def _with_destination(known: Audience, given: Destination | None, report: Audien
     """Return an audience with another destination; without one, with the advertiser that Amazon reports."""
     destination = given or known.destination
     if connection_id := connection_of(destination):
-        return replace(known, destination=of_connection(connection_id))
+        return replace(known, destination=amc_connection(connection_id))
     settings = {name: value for name, value in known.settings.items() if name != "dsp"}  # it goes there anyway
     if given and report.advertiser_id and report.advertiser_id != advertiser_of(given):
         raise WrongUsage("This audience belongs to another advertiser at Amazon.", "Leave --advertiser out.")
     if not advertiser_of(destination):
-        destination = of_advertiser(report.advertiser_id)
+        destination = dsp_advertiser(report.advertiser_id)
     return replace(known, destination=destination, settings=settings)
 
 

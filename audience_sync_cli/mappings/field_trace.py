@@ -13,7 +13,7 @@ from audience_sync.ingest.translation import Rejected
 from audience_sync.members.membership import MembershipChange
 from audience_sync.segment.budget import Budget
 from audience_sync.segment.directives.values import UNDEFINED
-from audience_sync.segment.event import AudienceCall, Kind
+from audience_sync.segment.event import AudienceCall, EventKind
 from audience_sync.segment.mapping import compile_field
 from audience_sync_cli.mappings.left_out import why_left_out
 from audience_sync_cli.mappings.looks import Look, looks_of
@@ -94,7 +94,7 @@ def with_outcome(
         why = rejection.detail
     elif field.name == "country" and accepted_country(field.value) is None:
         why = "not a country code that Amazon accepts"
-    elif field.name in _SIGNALS and call.kind is Kind.EXIT:
+    elif field.name in _SIGNALS and call.kind is EventKind.EXIT:
         why = "a removal needs no consent"
     elif field.name in _SIGNALS and changes and not _holds(changes[0].record["userConsent"], _SIGNALS[field.name]):
         why = _EMPTY_SIGNAL.get(field.name, "empty, or not a string")

@@ -16,7 +16,7 @@ from audience_sync.ingest.translation import Rejected, Translator
 from audience_sync.members.membership import Audience, MembershipChange
 from audience_sync.segment.budget import Budget
 from audience_sync.segment.directives.values import UNDEFINED
-from audience_sync.segment.event import AudienceCall, Kind, read, safe_id, why_ignored
+from audience_sync.segment.event import AudienceCall, EventKind, read, safe_id, why_ignored
 from audience_sync.segment.mapping_config import CompiledMapping, compile_mappings
 from audience_sync.segment.mapping_config import Mapping as EventMapping
 from audience_sync.segment.trigger import compile_trigger
@@ -56,7 +56,7 @@ class EventTrace:
             return "reject"
         if any(each.rejection and each.changes for each in self.mappings):
             return "deny"
-        if self.call.kind is Kind.UNSTATED:
+        if self.call.kind is EventKind.UNSTATED:
             return "reject" if self.mappings else "ignore"
         return str(self.call.kind)
 
@@ -111,13 +111,13 @@ def _follow(
 ) -> list[MappingTrace]:
     (compiled,) = compile_mappings([mapping], compile_trigger)
     try:
-        if call.kind is not Kind.ERASE and not compiled.applies_to(event, Budget()):
+        if call.kind is not EventKind.ERASE and not compiled.applies_to(event, Budget()):
             return [MappingTrace(mapping.name, _why_not(mapping, event))]
         values = _values(compiled, event)
     except RejectedEvent as error:
         return [MappingTrace(mapping.name, None, rejection=Rejected.of(error))]
     # Deletion notices and events without a membership are not about an audience.
-    is_about_one = call.kind is not Kind.ERASE and not call.rejection
+    is_about_one = call.kind is not EventKind.ERASE and not call.rejection
     audiences = _audiences(call, values.get("audience_id"), around) if is_about_one else []
     found: list[MappingTrace] = []
     for audience in audiences or (None,):
@@ -141,7 +141,7 @@ def _traced(
     # Denied consent is both: what stops the event, and the exits in its place.
     changes, rejection = (outcome.exits or (), outcome) if isinstance(outcome, Rejected) else (outcome, None)
     country = _country(call, values, audience) if is_about_one else None
-    names = ["external_user_id"] if call.kind is Kind.ERASE else list(mapping.fields)
+    names = ["external_user_id"] if call.kind is EventKind.ERASE else list(mapping.fields)
     fields = [follow_field(name, mapping.fields[name], event, values.get(name, UNDEFINED), country) for name in names]
     return MappingTrace(
         mapping.name,

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from audience_sync.segment.budget import Budget
-from audience_sync.segment.fql.tokens import Token, read_token
+from audience_sync.segment.fql.tokens import FqlToken, read_token
 from audience_sync.segment.trigger import compile_trigger
 
 _LENGTHS = {"contains": 6, "match": 6}  # tokens of a function; a comparison has three
@@ -29,7 +29,7 @@ def _conditions(trigger: str) -> Iterator[str]:
         yield trigger[first.start : last.start + len(last.text)]
 
 
-def _tokens(trigger: str) -> Iterator[Token]:
+def _tokens(trigger: str) -> Iterator[FqlToken]:
     token = read_token(trigger, 0)
     while token.kind != "end":
         yield token

@@ -10,7 +10,7 @@ from itertools import batched, islice
 from typing import Any, NamedTuple
 
 from audience_sync.amazon_ads.consent import SIGNALS, require_no_denial
-from audience_sync.amazon_ads.destination import of_changes
+from audience_sync.amazon_ads.destination import destination_of_changes
 from audience_sync.amazon_ads.ids import external_user_id
 from audience_sync.amazon_ads.normalize import identifiers_of_all
 from audience_sync.errors import RejectedEvent
@@ -116,7 +116,7 @@ class RowChanges:
 
     def _outcome(self, row: int, subject: _Subject, identities: list[dict[str, str]]) -> RowOutcome:
         fields, member, country = subject
-        destination, exits = of_changes(self._audience), self._reading.exits
+        destination, exits = destination_of_changes(self._audience), self._reading.exits
         try:
             signals = [fields.get(name) for name in SIGNALS]
             record = checked_record(member, country, identities, signals, self._policy, destination, exits=exits)

@@ -20,7 +20,7 @@ from audience_sync.amazon_ads.record import exit_record
 from audience_sync.amazon_ads.timings import Timings
 from audience_sync.aws.membership_rows import KEEP_EXIT, StoredMember
 from audience_sync.errors import MovedOn, TransientError
-from audience_sync.members.member_state import Identity, MemberState, Timing, left_with
+from audience_sync.members.member_state import Identity, MemberState, Timing, with_known_consent
 from audience_sync.members.member_step import MAX_KEPT, step
 from audience_sync.members.membership import EVERY_AUDIENCE, Member, MembershipChange
 from audience_sync.members.messages import DeliveryHistory, pack
@@ -96,7 +96,9 @@ def _merged(source: MemberState, live: MemberState, timing: Timing) -> MemberSta
     newer, older = known if live.version >= source.version else (source, live)
     newest = newer.newest
     if newest.exits:  # without a row, no consent was known
-        newest = left_with(replace(newest, record=exit_record(newest.record, newest.destination)), older.newest)
+        newest = with_known_consent(
+            replace(newest, record=exit_record(newest.record, newest.destination)), older.newest
+        )
     left = max((state.left for state in known if state.left), default=None)
     # A row that was not lost has known all identities. Those that it lacks were erased when they were removed.
     erased_until = live.erase_until if 0 < source.entered == live.entered else 0

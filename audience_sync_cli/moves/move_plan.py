@@ -8,7 +8,7 @@ import typer
 
 from audience_sync.amazon_ads.advertiser_audiences.audience import new_audience
 from audience_sync.amazon_ads.data_manager.dataset_settings import new_dataset
-from audience_sync.amazon_ads.destination import Api, api_of, of_data_manager
+from audience_sync.amazon_ads.destination import Api, ads_data_manager, api_of
 from audience_sync.amazon_ads.settings_reader import derived_id
 from audience_sync.aws.membership_rows import KEEP_ACTIVE
 from audience_sync.members.membership import Audience
@@ -174,7 +174,7 @@ def _named(session: Session, source: Audience, to: Api, options: MoveOptions) ->
 def _new_target(session: Session, to: Api, extras: Mapping[str, Any]) -> Audience:
     if to is Api.DATA_MANAGER:
         dataset = new_dataset(extras)
-        return Audience(NEW, name=dataset.segment_name, country=dataset.country, destination=of_data_manager())
+        return Audience(NEW, name=dataset.segment_name, country=dataset.country, destination=ads_data_manager())
     return new_audience(extras, max_cpm_cents=int(session.stack.parameters.get("MaxCpmCents", 0))).listed_as(NEW)
 
 

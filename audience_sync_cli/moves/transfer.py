@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from audience_sync.amazon_ads.apis import has_jobs
 from audience_sync.amazon_ads.data_manager.members import states_consent
-from audience_sync.amazon_ads.destination import needs_consent, of_changes
+from audience_sync.amazon_ads.destination import destination_of_changes, needs_consent
 from audience_sync.amazon_ads.record import audience_record, exit_record
 from audience_sync.ingest.record_rules import Policy
 from audience_sync.members.member_state import Identity, MemberState
@@ -94,7 +94,7 @@ def ending_exit(state: MemberState, audience: Audience, ended_at: int) -> Member
     In the audience API, it also erases the hashes once Amazon's job has ended, which proves the removal. In Ads Data
     Manager, an erasure would delete the person's identities in every dataset.
     """
-    destination = of_changes(audience)
+    destination = destination_of_changes(audience)
     version = Version(max(ended_at, state.version.at), True, ENDED)
     return replace(_exit_at(version, state, audience), erase=has_jobs(destination))
 
@@ -108,7 +108,7 @@ def _exit(source: MemberState, known: Version | None, into: Audience) -> Iterato
 
 def _exit_at(version: Version, state: MemberState, audience: Audience) -> MembershipChange:
     """Return an exit without identities: the worker adds those of the row. To a dataset, it adds the row's consent."""
-    country, destination = state.newest.record.get("countryCode"), of_changes(audience)
+    country, destination = state.newest.record.get("countryCode"), destination_of_changes(audience)
     record = exit_record(audience_record(state.member[1], "DELETE", [], country, {}), destination)
     return MembershipChange(audience.audience_id, destination, version.at, version.message_id, record)
 
@@ -130,4 +130,4 @@ def _is_missing(target: MemberState, identity: Identity) -> bool:
 
 
 def _into(into: Audience, change: MembershipChange) -> MembershipChange:
-    return replace(change, audience_id=into.audience_id, destination=of_changes(into))
+    return replace(change, audience_id=into.audience_id, destination=destination_of_changes(into))

@@ -128,13 +128,13 @@ def _check_erasures(settings: AuditSettings, dynamodb: "DynamoDBClient", deadlin
     from audience_sync.aws.membership_scan import MembershipScan  # noqa: PLC0415
     from audience_sync.aws.membership_table import MembershipTable  # noqa: PLC0415
     from audience_sync.aws.sqs import Queue  # noqa: PLC0415
-    from audience_sync.operations.erasures import Context, Pass, check_erasures  # noqa: PLC0415
+    from audience_sync.operations.erasures import ErasureContext, Pass, check_erasures  # noqa: PLC0415
 
     sharding = Sharding(settings.membership_shards)
     checkpoint = Checkpoint(dynamodb, settings.membership_table, AUDIT, "erasures")
     try:
         report = check_erasures(
-            Context(
+            ErasureContext(
                 MembershipScan(dynamodb, settings.membership_table, sharding),
                 MembershipTable(dynamodb, settings.membership_table, sharding, CLOCK),
                 AudienceTable(dynamodb, settings.audience_table).with_unlinked(),

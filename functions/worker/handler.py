@@ -15,7 +15,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 from audience_sync.amazon_ads.advertiser_audiences.client import AmazonAds
 from audience_sync.amazon_ads.data_manager.client import DataManager
 from audience_sync.amazon_ads.login import AccessTokens
-from audience_sync.amazon_ads.uploader import Uploader
+from audience_sync.amazon_ads.uploader import ApiUploader
 from audience_sync.aws.audience_listing import AudienceListing
 from audience_sync.aws.audience_table import AudienceTable
 from audience_sync.aws.clients import client
@@ -134,7 +134,7 @@ def _deliver(parts: Dependencies, messages: Sequence[Message], deadline: float) 
     with requests.Session() as session:
         api, account = parts.settings.hosts.api, parts.settings.account
         data_manager = DataManager(session, api, parts.tokens, account) if account else None
-        amazon = Uploader(AmazonAds(session, api, parts.tokens), data_manager)
+        amazon = ApiUploader(AmazonAds(session, api, parts.tokens), data_manager)
         uploader = parts.budget.wrap(parts.circuit_breakers.wrap(amazon))
         delivery = Delivery(uploader, parts.context, jitter=random.random)
         return delivery.deliver(messages, deadline=deadline)

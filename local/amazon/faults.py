@@ -56,7 +56,7 @@ type Seconds = Annotated[float, Field(ge=0)]
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class MatchedCall:
     """The parts of a request that a rule can test. `raw` is None until the body has been read."""
 
     method: str
@@ -83,7 +83,7 @@ class Match:
     nth: Annotated[int, Field(ge=1)] | None = None
     probability: Annotated[float, Field(ge=0, le=1)] = 1.0
 
-    def covers(self, call: Call) -> bool:
+    def covers(self, call: MatchedCall) -> bool:
         """Return whether every condition except nth and probability matches."""
         return (
             fnmatchcase(call.path, self.path)
@@ -136,7 +136,7 @@ NO_EFFECT = Effect()
 
 
 @pydantic.dataclasses.dataclass(config=STRICT)
-class Rule:
+class FaultRule:
     """One rule, and how often it matched and fired."""
 
     match: Match = Field(default_factory=Match)
@@ -148,7 +148,7 @@ class Rule:
         if self.times is None and self.match.nth is not None:
             self.times = 1
 
-    def fires(self, call: Call, chance: random.Random) -> bool:
+    def fires(self, call: MatchedCall, chance: random.Random) -> bool:
         """Count the request and decide."""
         if (self.times is not None and self.fired >= self.times) or not self.match.covers(call):
             return False
@@ -164,7 +164,7 @@ class Faults:
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(f"faults {seed}")
-        self._rules: list[tuple[Rule, dict[str, Any]]] = []  # each with its source
+        self._rules: list[tuple[FaultRule, dict[str, Any]]] = []  # each with its source
 
     def replace(self, written: list[dict[str, Any]]) -> None:
         """Replace the rules. Raises Refusal, and then keeps the old ones."""
@@ -184,7 +184,7 @@ class Faults:
         """The rules as written."""
         return [written for _, written in self._rules]
 
-    def pick(self, call: Call) -> tuple[Effect, list[str]]:
+    def pick(self, call: MatchedCall) -> tuple[Effect, list[str]]:
         """Return the effect on a request, and its rules' names. Called with the head alone, then with the body."""
         for rule, written in self._rules:
             on_head = rule.do.close_before_read and not rule.match.needs_body
@@ -193,4 +193,4 @@ class Faults:
         return NO_EFFECT, []
 
 
-_RULES = pydantic.TypeAdapter(list[Rule])
+_RULES = pydantic.TypeAdapter(list[FaultRule])

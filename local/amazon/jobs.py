@@ -19,7 +19,7 @@ import pydantic
 from local.amazon import countries
 from local.amazon.audiences import Audience
 from local.amazon.ledger import actions
-from local.amazon.records import Record, Upload
+from local.amazon.records import ReceivedUpload, Record
 from local.amazon.refusals import STRICT
 
 KEPT = 10_000  # finished jobs whose outcome is kept
@@ -40,11 +40,11 @@ NO_JOB_FAULT = JobFault()
 
 
 @dataclass(slots=True)
-class Job:
+class SimulatedJob:
     """One upload in progress, or its outcome."""
 
     job_id: str
-    upload: Upload
+    upload: ReceivedUpload
     fault: JobFault
     due: float = math.inf  # epoch seconds
     rank: float = 0.0  # among the jobs due at the same time
@@ -95,21 +95,21 @@ class Jobs:
         self._delay = delay
         self._random = random.Random(f"jobs {seed}")
         self._arrivals = count()
-        self._by_id: dict[str, Job] = {}
-        self._reversed: list[Job] = []
-        self.pending: dict[str, Job] = {}
+        self._by_id: dict[str, SimulatedJob] = {}
+        self._reversed: list[SimulatedJob] = []
+        self.pending: dict[str, SimulatedJob] = {}
 
-    def __getitem__(self, job_id: str) -> Job:
+    def __getitem__(self, job_id: str) -> SimulatedJob:
         return self._by_id[job_id]
 
     def new_id(self) -> str:
         """Return the id for a new job."""
         return str(uuid.UUID(int=self._random.getrandbits(128), version=4))
 
-    def submit(self, job_id: str, upload: Upload, fault: JobFault, now: float) -> Job:
+    def submit(self, job_id: str, upload: ReceivedUpload, fault: JobFault, now: float) -> SimulatedJob:
         """Queue an upload, as of `now`."""
         creates, deletes = actions(upload.records)
-        job = Job(job_id, upload, fault, creates=creates, deletes=deletes)
+        job = SimulatedJob(job_id, upload, fault, creates=creates, deletes=deletes)
         self._by_id[job_id] = self.pending[job_id] = job
         job.rank = self._random.random()
         job.due = now + fault.delay if fault.delay is not None else next_sweep(now + self._delay, self._delay)
@@ -123,14 +123,14 @@ class Jobs:
             self._schedule(job)
         return job
 
-    def audience_of(self, job: Job) -> Audience | None:
+    def audience_of(self, job: SimulatedJob) -> Audience | None:
         """Return the audience of a job, if Amazon knows it."""
         return self._audiences.get(job.upload.audience_id)
 
-    def _schedule(self, job: Job) -> None:
+    def _schedule(self, job: SimulatedJob) -> None:
         self._scheduler.at(job.due, job.rank, lambda now: self._end(job, now))
 
-    def _end(self, job: Job, now: float) -> None:
+    def _end(self, job: SimulatedJob, now: float) -> None:
         if job.due > now:  # moved by a later job of the same rule
             self._schedule(job)
             return
@@ -149,7 +149,7 @@ class Jobs:
         job.state = job.fault.state or ("SUCCEEDED" if valid else "FAILED")
         job.processed_rate = round(100 * len(valid) / len(records), 2)
         job.creates = job.deletes = frozenset()
-        job.upload = Upload(job.upload.audience_id, [], None, to_dsp=False)  # the outcome needs no records
+        job.upload = ReceivedUpload(job.upload.audience_id, [], None, to_dsp=False)  # the outcome needs no records
         self._forget_old()
 
     def _forget_old(self) -> None:

@@ -34,7 +34,7 @@ class Record(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Upload:
+class ReceivedUpload:
     """A valid body of POST /amc/audiences/records."""
 
     audience_id: int
@@ -43,7 +43,7 @@ class Upload:
     to_dsp: bool
 
 
-def read_upload(body: dict[str, Any]) -> Upload:
+def read_upload(body: dict[str, Any]) -> ReceivedUpload:
     """Read an upload. Raises Refusal (400) naming the first record and field at fault."""
     only_fields(body, _UPLOAD_FIELDS, "body")
     audience_id = long_id(body.get("audienceId"), "audienceId")
@@ -58,7 +58,7 @@ def read_upload(body: dict[str, Any]) -> Upload:
         )  # on a refusal, extend keeps the records before it: their number is the position
     except Refusal as refusal:
         raise Refusal(f"records[{len(records)}].{refusal.message}") from None
-    return Upload(audience_id, records, connection_id, to_dsp)
+    return ReceivedUpload(audience_id, records, connection_id, to_dsp)
 
 
 def _record(record: Any) -> Record:

@@ -12,7 +12,7 @@ from local.amazon.ledger import Actions, Ledger, Requests
 from local.amazon.lwa import Login
 from local.amazon.options import Options
 from local.amazon.recipes import RECIPES
-from local.amazon.records import Upload
+from local.amazon.records import ReceivedUpload
 from local.amazon.refusals import Refusal
 
 __all__ = ["Options", "Sandbox"]
@@ -122,7 +122,7 @@ class Sandbox:
             raise Refusal("Audience not found", status=404)
         return found
 
-    def receive(self, upload: Upload, request: int, effect: Effect) -> str:
+    def receive(self, upload: ReceivedUpload, request: int, effect: Effect) -> str:
         """Queue an upload, now or later, and return the id of its job. Raises Refusal."""
         self._check_target(upload, request)
         job_id = self.jobs.new_id()
@@ -133,7 +133,7 @@ class Sandbox:
             self._scheduler.at(due, float("-inf"), lambda now: self._queue(upload, job_id, request, effect, now))
         return job_id
 
-    def _queue(self, upload: Upload, job_id: str, request: int, effect: Effect, now: float) -> None:
+    def _queue(self, upload: ReceivedUpload, job_id: str, request: int, effect: Effect, now: float) -> None:
         self.ledger.add(request, now, upload.audience_id, job_id, upload.records)
         audience_id = str(upload.audience_id)
         earlier = [job for job in self.jobs.pending.values() if job.upload.audience_id == upload.audience_id]
@@ -142,7 +142,7 @@ class Sandbox:
             request, audience_id, upload.records, [Actions(job.creates, job.deletes) for job in earlier]
         )
 
-    def _check_target(self, upload: Upload, request: int) -> None:
+    def _check_target(self, upload: ReceivedUpload, request: int) -> None:
         audience = self.audiences.get(upload.audience_id)
         if upload.connection_id is not None and self.connections.get(upload.connection_id) is None:
             raise Refusal("targetResource.connectionId is not a known connection")

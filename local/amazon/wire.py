@@ -12,7 +12,7 @@ from aiohttp import web
 from local.amazon.data_manager.answers import error_answer
 from local.amazon.data_manager.operations import error_type
 from local.amazon.exchange import EFFECT, ENTRY, RAW, SANDBOX
-from local.amazon.faults import Call, Effect
+from local.amazon.faults import Effect, MatchedCall
 from local.amazon.refusals import Refusal
 
 OWN_PATHS = "/sandbox/"
@@ -30,12 +30,12 @@ async def exchange(
     entry = sandbox.requests.open(
         sandbox.now(), request.method, request.path, request.query_string, dict(request.headers)
     )
-    effect, entry.faults = sandbox.faults.pick(Call(request.method, request.path))
+    effect, entry.faults = sandbox.faults.pick(MatchedCall(request.method, request.path))
     if effect.close_before_read:
         return _reset(request)
     raw = await _read(request, sandbox.options.body_limit(request.path))
     sandbox.requests.keep_body(entry, raw)
-    effect, entry.faults = sandbox.faults.pick(Call(request.method, request.path, raw))
+    effect, entry.faults = sandbox.faults.pick(MatchedCall(request.method, request.path, raw))
     request[EFFECT], request[ENTRY], request[RAW] = effect, entry, raw
     answer = await _answer(request, handler, effect)
     if effect.delay:

@@ -9,7 +9,7 @@ from local.sqs.errors import ReceiptHandleIsInvalid
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class SqsMessage:
     """A message as sent. It never changes, however often it is received."""
 
     id: str
@@ -23,7 +23,7 @@ class Message:
 class Received:
     """One delivery of a message."""
 
-    message: Message
+    message: SqsMessage
     receipt_handle: str
     receive_count: int  # this delivery included
     first_received_at: float  # epoch seconds

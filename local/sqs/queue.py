@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from local.sqs.deadlines import Deadlines
 from local.sqs.errors import InvalidParameterValueException, MessageNotInflight, OverLimit
-from local.sqs.message import Message, Received, delivery_named_by, receipt_handle
+from local.sqs.message import Received, SqsMessage, delivery_named_by, receipt_handle
 from local.sqs.settings import MAX_VISIBILITY, QueueSettings
 
 IN_FLIGHT_LIMIT = 120_000  # messages of a standard queue
@@ -40,7 +40,7 @@ class Notifier:
 
 
 @dataclass(frozen=True, slots=True)
-class Counts:
+class QueueCounts:
     """Numbers of messages by state."""
 
     visible: int
@@ -55,14 +55,14 @@ class Counts:
 
 @dataclass(slots=True)
 class _Stored:
-    message: Message
+    message: SqsMessage
     receive_count: int = 0
     received_at: float = 0.0
     first_received_at: float = 0.0
 
 
 @dataclass(eq=False)
-class Queue:
+class SqsQueue:
     """A queue and its messages. `arrivals` notifies whenever a message may have become visible."""
 
     name: str
@@ -81,7 +81,7 @@ class Queue:
         self._delayed = Deadlines()
         self._expiring = Deadlines()
 
-    def put(self, message: Message, *, now: float, delay: float = 0) -> None:
+    def put(self, message: SqsMessage, *, now: float, delay: float = 0) -> None:
         """Store a message, visible after `delay` seconds."""
         stored = self._stored[message.id] = _Stored(message)
         self._expiring.put(message.id, message.sent_at + self.settings.retention)
@@ -90,7 +90,7 @@ class Queue:
         else:
             self._show(stored)
 
-    def receive(self, limit: int, *, visibility: float, now: float, dead_letters: "Queue | None") -> list[Received]:
+    def receive(self, limit: int, *, visibility: float, now: float, dead_letters: "SqsQueue | None") -> list[Received]:
         """Receive up to `limit` visible messages, hidden for `visibility` seconds.
 
         A message already received as often as the redrive policy allows moves to `dead_letters` instead, with its id
@@ -139,15 +139,15 @@ class Queue:
             raise InvalidParameterValueException(f"Total VisibilityTimeout is beyond {MAX_VISIBILITY} seconds.")
         self._hide(stored, seconds, now)
 
-    def messages(self, now: float) -> list[Message]:
+    def messages(self, now: float) -> list[SqsMessage]:
         """All messages in the order of storing, without receiving them."""
         self._advance(now)
         return [stored.message for stored in self._stored.values()]
 
-    def counts(self, now: float) -> Counts:
+    def counts(self, now: float) -> QueueCounts:
         """Return the numbers of messages by state."""
         self._advance(now)
-        return Counts(len(self._visible), len(self._in_flight), len(self._delayed))
+        return QueueCounts(len(self._visible), len(self._in_flight), len(self._delayed))
 
     def in_flight_times(self, now: float) -> tuple[float, float] | None:
         """When the oldest message in flight was received, and when the last one is back; None if none is in flight."""

@@ -10,8 +10,8 @@ from math import inf
 from uuid import uuid4
 
 from local.sqs.errors import InvalidAttributeValue, OverLimit, QueueDoesNotExist, QueueNameExists
-from local.sqs.message import Message, Received
-from local.sqs.queue import Counts, Queue
+from local.sqs.message import Received, SqsMessage
+from local.sqs.queue import QueueCounts, SqsQueue
 from local.sqs.settings import QueueSettings
 
 MAX_SLEEP = 1.0  # seconds; a waiting receive notices a changed clock this soon
@@ -22,21 +22,21 @@ class SqsQueues:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._queues: dict[str, Queue] = {}
+        self._queues: dict[str, SqsQueue] = {}
 
     # Queues
 
-    def create(self, name: str, attributes: Mapping[str, str] | None = None) -> Queue:
+    def create(self, name: str, attributes: Mapping[str, str] | None = None) -> SqsQueue:
         """Create a queue. Raises: QueueNameExists, InvalidAttributeName, InvalidAttributeValue."""
         if name in self._queues:
             raise QueueNameExists("A queue already exists with the same name.")
         settings = QueueSettings.from_attributes(attributes or {})
         if settings.dead_letter_queue not in {None, *self._queues}:
             raise InvalidAttributeValue("Invalid value for the parameter RedrivePolicy: the target does not exist.")
-        queue = self._queues[name] = Queue(name, settings)
+        queue = self._queues[name] = SqsQueue(name, settings)
         return queue
 
-    def find(self, queue: str) -> Queue:
+    def find(self, queue: str) -> SqsQueue:
         """The queue of this name, URL or ARN. Raises QueueDoesNotExist."""
         try:
             return self._queues[queue.rsplit("/", 1)[-1].rsplit(":", 1)[-1]]
@@ -63,10 +63,10 @@ class SqsQueues:
         delay: int = 0,
         attributes: Mapping[str, str] | None = None,
         trace: str = "",
-    ) -> Message:
+    ) -> SqsMessage:
         """Put a message into a queue; `delay` in seconds. The limits are the caller's."""
         found, now = self.find(queue), self._clock()
-        message = Message(str(uuid4()), body, now, attributes or {}, trace)
+        message = SqsMessage(str(uuid4()), body, now, attributes or {}, trace)
         found.put(message, now=now, delay=delay)
         return message
 
@@ -120,7 +120,7 @@ class SqsQueues:
 
     # For display
 
-    def counts(self, queue: str) -> Counts:
+    def counts(self, queue: str) -> QueueCounts:
         """Return the numbers of visible, in-flight and delayed messages. Raises QueueDoesNotExist."""
         return self.find(queue).counts(self._clock())
 
@@ -128,6 +128,6 @@ class SqsQueues:
         """See `Queue.in_flight_times`. Raises QueueDoesNotExist."""
         return self.find(queue).in_flight_times(self._clock())
 
-    def peek(self, queue: str) -> list[Message]:
+    def peek(self, queue: str) -> list[SqsMessage]:
         """Return all messages of a queue, also in-flight and delayed ones, without receiving them."""
         return self.find(queue).messages(self._clock())

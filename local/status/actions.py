@@ -48,7 +48,7 @@ def examples() -> tuple[Example, ...]:
     )
 
 
-class Actions:
+class StatusActions:
     """The buttons. Each runs in a thread: it calls servers in this event loop."""
 
     def __init__(self, stack: StackView) -> None:

@@ -18,7 +18,7 @@ from audience_sync_cli.state.counts import Depth, counts_in
 from audience_sync_cli.state.in_flight import InFlight
 from local.amazon.ledger import RequestEntry
 from local.counters import Counters
-from local.sqs.message import Message
+from local.sqs.message import SqsMessage
 from local.stack_view import StackView
 from local.status import log
 from local.status.requests import UPLOADS, request_line
@@ -95,7 +95,7 @@ def _fails(requests: list[RequestEntry]) -> bool:
     return bool(uploads) and (uploads[-1].status is None or uploads[-1].status >= 400)
 
 
-def _as_received(message: Message) -> dict[str, Any]:
+def _as_received(message: SqsMessage) -> dict[str, Any]:
     """Format a message as SQS returns it. It is not received, so it has no receipt."""
     return {
         "MessageId": message.id,

@@ -11,7 +11,7 @@ from audience_sync_cli.dashboard.access import is_from_page, is_own_host
 from audience_sync_cli.dashboard.page import HEADERS, build_page, headers_of
 from audience_sync_cli.dashboard.ranges import asked
 from local.stack_view import StackView
-from local.status.actions import SAMPLE_EXITS, SAMPLE_MEMBERS, Actions, examples
+from local.status.actions import SAMPLE_EXITS, SAMPLE_MEMBERS, StatusActions, examples
 from local.status.facts import read_facts
 from local.status.requests import opened_request
 from local.status.sizes import SizeHistory
@@ -28,7 +28,7 @@ def add_routes(app: web.Application, stack: StackView, sizes: SizeHistory) -> No
     `?reveal=eventKey`, so that the key is in neither of the two; and one request to Amazon, without its values, for
     `?request=N`. `POST /status/...` runs an action of a button, only for the page itself.
     """
-    actions = Actions(stack)
+    actions = StatusActions(stack)
 
     async def show(request: web.Request) -> web.Response:
         if request.query.get("reveal") == "eventKey":

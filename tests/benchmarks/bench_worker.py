@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 
 import requests
 
-from audience_sync.amazon_ads.destination import Api, of_data_manager
+from audience_sync.amazon_ads.destination import Api, ads_data_manager
 from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.clock import Clock
 from audience_sync.delivery.sending import Uploads
@@ -72,7 +72,7 @@ class Scenario:
     def changes(self, action: str, at: int) -> Iterator[MembershipChange]:
         """One change of each member, with all eight identifiers, at an epoch millisecond."""
         is_dataset = self.api is Api.DATA_MANAGER
-        destination = of_data_manager() if is_dataset else Destination()
+        destination = ads_data_manager() if is_dataset else Destination()
         for number in range(self.members):
             record: dict[str, Any] = {
                 "externalUserId": sha256(f"user-{number}".encode()).hexdigest()[:32],

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 from rich.text import Text
 
-from audience_sync.amazon_ads.destination import of_connection
+from audience_sync.amazon_ads.destination import amc_connection
 from audience_sync_cli.audiences import list_and_show as audiences
 from audience_sync_cli.health import status
 from audience_sync_cli.members import member
@@ -104,7 +104,7 @@ def test_ids_are_whole_on_terminals_of_any_width(
 ) -> None:
     monkeypatch.setattr("audience_sync_cli.screen.PLAIN_WIDTH", width)
     deployment.list_audience(
-        replace(AUDIENCE, destination=of_connection(CONNECTION), name="Lapsed buyers of the last twelve months")
+        replace(AUDIENCE, destination=amc_connection(CONNECTION), name="Lapsed buyers of the last twelve months")
     )
     deployment.record(change(MEMBER))
     deployment.park(change(MEMBER), reason="member_id_invalid")

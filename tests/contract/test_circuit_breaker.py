@@ -15,7 +15,7 @@ from aws_lambda_powertools.utilities.circuit_breaker.states import CircuitState
 from botocore.config import Config
 from botocore.exceptions import ConnectionClosedError
 
-from audience_sync.amazon_ads.destination import of_connection
+from audience_sync.amazon_ads.destination import amc_connection
 from audience_sync.amazon_ads.upload import Target, Upload
 from audience_sync.delivery.gates.circuit_breaker import FAILURES, CircuitBreakers
 from audience_sync.delivery.gates.circuit_state import STORE_PAUSE, CircuitStates
@@ -38,7 +38,7 @@ from tests.doubles.clocks import ManualClock
 
 TO_DSP = upload_of(Target("1"), b"{}")
 TO_OTHER, TO_THIRD = upload_of(Target("3"), b"{}"), upload_of(Target("4"), b"{}")
-TO_AMC = upload_of(Target("2", of_connection("connection-2")), b"{}")
+TO_AMC = upload_of(Target("2", amc_connection("connection-2")), b"{}")
 RECOVERY = 60  # seconds
 
 

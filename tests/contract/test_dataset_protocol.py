@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from audience_sync.amazon_ads.destination import of_connection
+from audience_sync.amazon_ads.destination import amc_connection
 from audience_sync.amazon_ads.job import JobReport
 from audience_sync.errors import ServiceUnavailable
 from audience_sync.ingest.record_rules import erasing_exit
@@ -69,7 +69,7 @@ def test_an_enter_carries_the_ten_newest_identities_and_a_removal_all(stack: Wor
 
 
 def test_one_event_for_two_audiences_has_a_row_and_a_job_for_each(stack: WorkerStack) -> None:
-    main = change("a@b.co", at=1, audience_id="5", destination=of_connection("c-1"))
+    main = change("a@b.co", at=1, audience_id="5", destination=amc_connection("c-1"))
     assert stack.deliver(main, change("a@b.co", at=1)).delivered == 2
     assert sorted(target.audience_id for target in stack.amazon.targets) == [AUDIENCE, "5"]
     (job,) = stack.jobs.drain()

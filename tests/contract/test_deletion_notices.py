@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from audience_sync.amazon_ads.destination import of_changes, of_connection
+from audience_sync.amazon_ads.destination import amc_connection, destination_of_changes
 from audience_sync.amazon_ads.upload import Target
 from audience_sync.aws.membership_rows import KEEP_EXIT, state_from_row
 from audience_sync.delivery import deletion_notices
@@ -22,7 +22,7 @@ from tests.builders import AUDIENCE
 from tests.contract.worker_stack import LIMITS, NOW, WITH_JOBS, MemoryStack, WorkerStack, change
 
 OTHER = "418273650912340002"
-IN_AMC = Audience(OTHER, destination=of_connection("connection-1"), settings={"dsp": True})
+IN_AMC = Audience(OTHER, destination=amc_connection("connection-1"), settings={"dsp": True})
 AUDIENCES = [Audience(AUDIENCE), IN_AMC, Audience("3")]
 
 
@@ -42,7 +42,7 @@ def denial(member: str = "m1", *, at: int = 10) -> MembershipChange:
 
 def entered(*emails: str, at: int, audience: str = AUDIENCE, member: str = "m1") -> MembershipChange:
     listed = next(each for each in AUDIENCES if each.audience_id == audience)
-    return change(*emails, at=at, member=member, audience_id=audience, destination=of_changes(listed))
+    return change(*emails, at=at, member=member, audience_id=audience, destination=destination_of_changes(listed))
 
 
 def queued(stack: WorkerStack) -> list[tuple[str, str, float]]:
@@ -84,7 +84,7 @@ def test_a_notice_removes_the_person_at_amazon_and_erases_every_row(stack: Worke
     stack.rest()
     sent = zip(stack.amazon.targets, stack.amazon.uploads, strict=True)
     removals = {target for target, records in sent if records[0]["action"] == "DELETE"}
-    assert removals == {Target(AUDIENCE, stack.destination), Target(OTHER, of_connection("connection-1", dsp=True))}
+    assert removals == {Target(AUDIENCE, stack.destination), Target(OTHER, amc_connection("connection-1", dsp=True))}
     assert not stack.holds("a@b.co")
     assert not any(bytes(row["member"]["B"]).partition(b"\0")[2] for row in rows(stack))
 
@@ -292,7 +292,7 @@ def test_an_enter_newer_than_a_notice_is_preceded_by_an_erasing_exit(memory: Mem
     later = entered("a@b.co", at=12, audience=OTHER)
     exit_, enter = with_notices(memory.members(), {later.member: [later]})[later.member]
     assert (exit_.member, exit_.at, exit_.exits, exit_.erase) == ((OTHER, "m1"), 10, True, True)
-    assert exit_.destination == of_connection("connection-1", dsp=True)
+    assert exit_.destination == amc_connection("connection-1", dsp=True)
     assert enter == later
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from audience_sync.amazon_ads.apis import has_jobs
-from audience_sync.amazon_ads.destination import of_connection
+from audience_sync.amazon_ads.destination import amc_connection
 from audience_sync.amazon_ads.job import JobReport
 from audience_sync.amazon_ads.upload import Submission, Upload
 from audience_sync.aws.membership_rows import KEEP_ACTIVE
@@ -161,7 +161,7 @@ def test_an_enter_waits_for_a_repeated_exit(stack: WorkerStack) -> None:
 def test_a_repetition_keeps_connection_and_target_types(stack: WorkerStack) -> None:
     entered, exited = change("a@b.co", at=1), change(at=2, exits=True)
     for each in (entered, exited):
-        stack.deliver(replace(each, destination=of_connection("c", dsp=True)))
+        stack.deliver(replace(each, destination=amc_connection("c", dsp=True)))
     envelope = json.loads(*stack.queue.bodies)
     assert (envelope["connectionId"], envelope["targetTypes"]) == ("c", ["DSP"])
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from audience_sync.amazon_ads.destination import of_connection
+from audience_sync.amazon_ads.destination import amc_connection
 from audience_sync.amazon_ads.timings import Timings
 from audience_sync.amazon_ads.upload import Target
 from audience_sync.aws.audience_listing import AudienceListing
@@ -60,12 +60,12 @@ def test_a_notice_removes_a_person_from_an_unlinked_audience_and_leaves_no_hash(
 
 
 def test_the_removal_from_an_unlinked_audience_goes_to_its_targets(stack: Unlinkable) -> None:
-    stack.table.put(Audience(AUDIENCE, destination=of_connection("c-1"), settings={"dsp": True}), created=0)
+    stack.table.put(Audience(AUDIENCE, destination=amc_connection("c-1"), settings={"dsp": True}), created=0)
     stack.worker.write(change("a@b.co", at=5))
     assert stack.table.unlink(AUDIENCE, at=round(NOW * 1000))
     stack.deliver(erasing_exit("m1", 10, "notice"))
     stack.rest()
-    assert set(stack.worker.amazon.targets) == {Target(AUDIENCE, of_connection("c-1", dsp=True))}
+    assert set(stack.worker.amazon.targets) == {Target(AUDIENCE, amc_connection("c-1", dsp=True))}
 
 
 def test_a_row_missed_by_a_notice_is_erased_when_its_audience_is_listed_again(stack: Unlinkable) -> None:

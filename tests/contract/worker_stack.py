@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from audience_sync.amazon_ads.apis import has_jobs, upload_rules
-from audience_sync.amazon_ads.destination import of_data_manager
+from audience_sync.amazon_ads.destination import ads_data_manager
 from audience_sync.amazon_ads.job import JobReport
 from audience_sync.amazon_ads.record import exit_record
 from audience_sync.amazon_ads.upload import Submission, Target, Upload
@@ -30,7 +30,7 @@ from audience_sync.members.member_state import MemberState
 from audience_sync.members.member_step import step
 from audience_sync.members.membership import EVERY_AUDIENCE, Audience, Destination, MembershipChange
 from audience_sync.members.messages import DeletionMessage, pack, read_job_queue
-from audience_sync.operations.erasures import Context, ErasureReport, Pass, check_erasures, judged
+from audience_sync.operations.erasures import ErasureContext, ErasureReport, Pass, check_erasures, judged
 from audience_sync.operations.job_tracking import JobCheck, JobContext, JobTracker
 from audience_sync.operations.people_deletion import DeletionContext, DeletionReport, PeopleDeletion
 from local import resources
@@ -42,7 +42,7 @@ from tests.doubles.queues import FakeQueue
 
 LIMITS = Limits()
 JOB, EFFECTIVE = LIMITS.timings.job, LIMITS.timings.audiences.effective_after  # seconds
-DATASET = of_data_manager()
+DATASET = ads_data_manager()
 GRANTED = {"consent": {"amzn": {"amznUserData": "GRANTED", "amznAdStorage": "GRANTED"}}}
 NOW = 1_800_000_000.0
 DEADLINE = 60.0  # monotonic seconds
@@ -322,7 +322,7 @@ class WorkerStack:
         self, *, deadline: float = 60.0, members: Any = None, begun: Pass | None = None
     ) -> ErasureReport:
         table, timings = members or self.members(), self.limits.timings
-        context = Context(self.scan(), table, self.audiences, timings, self.jobs, self.clock, 4, deadline)
+        context = ErasureContext(self.scan(), table, self.audiences, timings, self.jobs, self.clock, 4, deadline)
         return check_erasures(context, begun or Pass())
 
     def holds(self, email: str, member: str = "m1") -> bool:

@@ -5,7 +5,7 @@ import signal
 
 import requests
 
-from audience_sync.amazon_ads.destination import of_data_manager
+from audience_sync.amazon_ads.destination import ads_data_manager
 from audience_sync.members.membership import Destination
 from audience_sync_cli.screen import Screen
 from audience_sync_cli.session import Session
@@ -31,7 +31,7 @@ def test_the_local_stack_prints_its_addresses_and_keys(stack: LocalStack) -> Non
 def test_the_command_uses_the_timing_of_the_local_functions(stack: LocalStack) -> None:
     """Else an erasure or the end of an audience is over, and reported as effective days later."""
     timings = Session(Screen(), lambda: local(stack.where["api"])).timings
-    for destination in (Destination(), of_data_manager()):
+    for destination in (Destination(), ads_data_manager()):
         assert timings.of(destination).effective_after == JOB_DELAY * 1.25 + 2
         assert timings.of(destination).longest_job == JOB_DELAY * 2 + 5
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import requests
 
-from audience_sync.amazon_ads.destination import Api, of_data_manager
+from audience_sync.amazon_ads.destination import Api, ads_data_manager
 from audience_sync.members.membership import Audience
 from functions.worker import handler
 from local.amazon import sandbox
@@ -60,7 +60,7 @@ class Sandbox:
         if self.api is Api.DATA_MANAGER:
             settings = {"name": name, "countryCode": "US"}
             made = self.state.data_manager.create_dataset(self.account, settings, time.time())
-            return Audience(made.dataset_id, name, destination=of_data_manager())
+            return Audience(made.dataset_id, name, destination=ads_data_manager())
         target = {"targetResource": {"advertiserId": 590071284455661234}}
         self.state.seed(OTHER, target | {"name": name, "description": "", "metadata": {"externalAudienceId": name}})
         return Audience(str(OTHER), name)

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from audience_sync.amazon_ads.destination import of_data_manager
+from audience_sync.amazon_ads.destination import ads_data_manager
 from audience_sync.aws.audience_table import AudienceTable
 from audience_sync.members.membership import EVERY_AUDIENCE
 from functions.ingest import handler
@@ -195,7 +195,7 @@ def test_an_event_that_one_audience_of_a_shared_key_rejects_is_accepted_and_coun
 ) -> None:
     table = AudienceTable(cloud.client("dynamodb"), cloud.name_of("AudienceTable"))
     another = replace(AUDIENCE, audience_id="7", also=True)
-    for each in (another, replace(another, audience_id="d-1", destination=of_data_manager())):
+    for each in (another, replace(another, audience_id="d-1", destination=ads_data_manager())):
         table.put(each, created=0)
     status, answer = post(cloud, ENTERED)
     assert (status, answer["accepted"], answer["rejected"], answer["partlyRejected"]) == (200, 1, 0, 1)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from audience_sync.access.credentials import Keyring
-from audience_sync.amazon_ads.destination import of_connection
+from audience_sync.amazon_ads.destination import amc_connection
 from audience_sync.errors import InvalidRequest, Unauthorized
 from audience_sync.ingest.intake import changes_from, compiled
 from audience_sync.ingest.record_rules import Policy
@@ -27,7 +27,7 @@ NOW = 1_774_000_000_000  # epoch milliseconds; after all examples
 SECRET = {"eventKey": EVENT_KEY, "signingSecret": SIGNING_SECRET}
 AUDIENCES = (
     Audience("418273650912345678", country="US", computation_key="lapsed_premium_buyers"),
-    Audience("418273650912349999", country="DE", destination=of_connection("c1"), settings={"dsp": True}),
+    Audience("418273650912349999", country="DE", destination=amc_connection("c1"), settings={"dsp": True}),
     Audience("2", computation_key="winback_flow__send_to_amazon_4q8zt"),
     Audience("3", country="DE", computation_key="lapsed_premium_buyers", also=True),
 )

@@ -16,7 +16,7 @@ from local.sqs.errors import (
     OverLimit,
 )
 from local.sqs.message import Received
-from local.sqs.queue import IN_FLIGHT_LIMIT, Counts
+from local.sqs.queue import IN_FLIGHT_LIMIT, QueueCounts
 from local.sqs.queues import SqsQueues
 from tests.doubles.clocks import ManualClock
 
@@ -59,7 +59,7 @@ def test_the_handle_of_an_earlier_receive_deletes_nothing(queues: SqsQueues, clo
     queues.delete("work", earlier.receipt_handle)
     assert queues.counts("work").in_flight == 1
     queues.delete("work", later.receipt_handle)
-    assert queues.counts("work") == Counts(0, 0, 0)
+    assert queues.counts("work") == QueueCounts(0, 0, 0)
 
 
 def test_in_flight_times_are_the_oldest_receive_and_the_latest_return(queues: SqsQueues, clock: ManualClock) -> None:
@@ -252,7 +252,7 @@ class QueueAgainstATable(RuleBasedStateMachine):
         alive = self.alive()
         hidden = [each for each in alive if not self.is_visible(each)]
         in_flight = sum(each in self.received for each in hidden)
-        assert self.queues.counts("work") == Counts(len(alive) - len(hidden), in_flight, len(hidden) - in_flight)
+        assert self.queues.counts("work") == QueueCounts(len(alive) - len(hidden), in_flight, len(hidden) - in_flight)
 
 
 TestQueueAgainstATable = QueueAgainstATable.TestCase

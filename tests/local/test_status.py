@@ -15,7 +15,7 @@ from local.counters import REMEMBERED, Counters
 from local.example_audiences import EXAMPLE
 from local.resources import client
 from local.sample_profiles import Person, audience_event
-from local.stack import Options, Stack
+from local.stack import Stack, StackOptions
 from local.status.facts import _activity
 from local.template import ROOT
 from tests.waiting import wait_until
@@ -26,7 +26,7 @@ def stack() -> Iterator[Stack]:
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
-    stack = Stack(Options(port=0, amazon_port=0, batch_window=0.1, job_delay=0.1))
+    stack = Stack(StackOptions(port=0, amazon_port=0, batch_window=0.1, job_delay=0.1))
     running = stack.running()
     asyncio.run_coroutine_threadsafe(running.__aenter__(), loop).result(300)
     try:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from audience_sync.amazon_ads.destination import Api, api_of, of_advertiser, of_connection, of_data_manager
+from audience_sync.amazon_ads.destination import Api, ads_data_manager, amc_connection, api_of, dsp_advertiser
 from audience_sync.members.membership import Audience
 from tests.soak.held import Identity, Member, as_identity
 
@@ -16,7 +16,7 @@ AUDIENCES = [
         audience_id=f"41827365091234567{number}",
         name=f"Audience {number}",
         country="US",
-        destination=of_connection(connection) if connection else of_advertiser("590071284455661234"),
+        destination=amc_connection(connection) if connection else dsp_advertiser("590071284455661234"),
         computation_key=f"audience_{number}",
         settings={"renew": True, "ttl": 7200} if number == 0 else {},
     )
@@ -30,7 +30,7 @@ CONSENT = {"amznUserData": "GRANTED", "amznAdStorage": "GRANTED"}
 def audiences_of(datasets: int, *, shared_key: bool = False) -> list[Audience]:
     """Return the audiences, the last ones as datasets of Ads Data Manager."""
     first = len(AUDIENCES) - datasets
-    as_datasets = (replace(each, destination=of_data_manager(), settings={}) for each in AUDIENCES[first:])
+    as_datasets = (replace(each, destination=ads_data_manager(), settings={}) for each in AUDIENCES[first:])
     audiences = [*AUDIENCES[:first], *as_datasets]
     if shared_key:
         audiences[-1] = replace(audiences[-1], computation_key=audiences[0].computation_key, also=True)

@@ -54,7 +54,7 @@ BUGS: list[tuple[str, object, str, object, str, int]] = [  # each with a profile
     ),
     ("queue no repetition", members, "repetition_messages", lambda *_: (), "disorder", 1),
     ("repeat a removal before the enter's job has ended", MemberState, "removal_due", _repeated_at_once, "disorder", 2),
-    ("overlook that an enter was sent recently", MemberState, "owes_removal", lambda *_: False, "identities", 1),
+    ("overlook that an enter was sent recently", MemberState, "must_remove_again", lambda *_: False, "identities", 1),
     ("let a message go that is not due yet", Delivery, "_unread", lambda _, each: (each, []), "disorder", 1),
     ("take an accepted upload for the end of its job", job_tracking, "is_concerned", lambda *_: False, "jobs-late", 2),
     (
@@ -76,7 +76,7 @@ BUGS: list[tuple[str, object, str, object, str, int]] = [  # each with a profile
     (
         "let a removal from a dataset have no consent",
         member_step,
-        "left_with",
+        "with_known_consent",
         lambda change, _: change,
         "data-manager",
         1,

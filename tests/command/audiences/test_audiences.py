@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from audience_sync.amazon_ads.destination import of_changes, of_connection
+from audience_sync.amazon_ads.destination import amc_connection, destination_of_changes
 from audience_sync.aws.audience_table import VERSION_KEY
 from audience_sync.errors import InvalidMessage, NotFound
 from audience_sync.members.membership import Destination
@@ -47,7 +47,7 @@ def test_an_audience_of_a_connection_may_also_go_to_dsp(deployment: Deployment) 
     link(deployment.session(), AUDIENCE.audience_id, Target(connection="connection-1"), choices=Choices(dsp=True))
     found = deployment.session().audiences.by_id(AUDIENCE.audience_id)
     assert found is not None
-    assert of_changes(found) == of_connection("connection-1", dsp=True)
+    assert destination_of_changes(found) == amc_connection("connection-1", dsp=True)
 
 
 def test_linking_refuses_another_advertiser_than_amazon_reports(deployment: Deployment) -> None:
@@ -182,12 +182,12 @@ def test_a_shorter_ttl_asks_for_confirmation(deployment: Deployment) -> None:
     [
         pytest.param({}, ["members go to Amazon DSP", "fee none"], id="an advertiser's, without a fee"),
         pytest.param(
-            {"destination": of_connection("c-1"), "settings": {"cpmCents": 1_250, "currency": "EUR"}},
+            {"destination": amc_connection("c-1"), "settings": {"cpmCents": 1_250, "currency": "EUR"}},
             ["members go to AMC, not Amazon DSP", "fee 1,250 cents EUR for a thousand impressions"],
             id="a connection's, with a fee",
         ),
         pytest.param(
-            {"destination": of_connection("c-1"), "settings": {"dsp": True}},
+            {"destination": amc_connection("c-1"), "settings": {"dsp": True}},
             ["members go to AMC and Amazon DSP"],
             id="with DSP",
         ),

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from audience_sync.amazon_ads.destination import Api, of_data_manager
+from audience_sync.amazon_ads.destination import Api, ads_data_manager
 from audience_sync.members.membership import Audience
 from audience_sync_cli.audiences.creation import Settings, create
 from audience_sync_cli.audiences.denial import denial
@@ -42,7 +42,7 @@ def created(deployment: Deployment) -> None:
 
 
 def test_each_api_has_its_own_acceptance_sentence_and_acceptance_creates_the_data_room(deployment: Deployment) -> None:
-    deployment.list_audience(Audience("adm-1", destination=of_data_manager(), computation_key="big"))
+    deployment.list_audience(Audience("adm-1", destination=ads_data_manager(), computation_key="big"))
     with pytest.raises(OperatorError, match="terms of Ads Data Manager are not accepted"):
         create(deployment.session(yes=True), "Big spenders", DATASET, Settings(), country="DE")
     findings = deployment.json(diagnose, "big", raises=AlreadyReported)["findings"]

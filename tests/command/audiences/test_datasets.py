@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import requests
 
-from audience_sync.amazon_ads.destination import Api, of_data_manager
+from audience_sync.amazon_ads.destination import Api, ads_data_manager
 from audience_sync.errors import NotFound
 from audience_sync_cli.audiences.creation import Settings, create, update
 from audience_sync_cli.audiences.linking import link, unlink
@@ -213,14 +213,14 @@ def diagnosed(deployment: Deployment) -> dict[str, Any]:
 
 def test_dead_letters_of_a_dataset_can_be_acknowledged(deployment: Deployment) -> None:
     audience_id = created(deployment)["audienceId"]
-    deployment.park(change("m1", audience_id=audience_id, destination=of_data_manager()), at=1.0)
+    deployment.park(change("m1", audience_id=audience_id, destination=ads_data_manager()), at=1.0)
     acknowledge(deployment.session(), audience=audience_id, note="asked Amazon")
     assert "1 dead letter acknowledged by" in deployment.printed(list_parked, Filter()).out
 
 
 def test_a_member_of_a_dataset_is_shown(deployment: Deployment) -> None:
     audience_id = created(deployment)["audienceId"]
-    deployment.record(change("m1", audience_id=audience_id, destination=of_data_manager()))
+    deployment.record(change("m1", audience_id=audience_id, destination=ads_data_manager()))
     assert deployment.json(show_member, "big", "m1")["audienceId"] == audience_id
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from audience_sync.amazon_ads.destination import of_connection
+from audience_sync.amazon_ads.destination import amc_connection
 from audience_sync.aws.audience_table import AudienceTable
 from audience_sync_cli.audiences.creation import Settings, create
 from audience_sync_cli.audiences.linking import KEEP_UNLINKED, link, unlink
@@ -20,7 +20,7 @@ from tests.command.conftest import NOW, Deployment
 pytestmark = pytest.mark.usefixtures("connected")
 
 KEY = AUDIENCE.computation_key or ""
-RENEWED = replace(AUDIENCE, destination=of_connection("c-1"), settings={"dsp": True, "renew": True})
+RENEWED = replace(AUDIENCE, destination=amc_connection("c-1"), settings={"dsp": True, "renew": True})
 
 
 def unlink_at(deployment: Deployment, name: str, now: float) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from audience_sync.amazon_ads.destination import of_connection
+from audience_sync.amazon_ads.destination import amc_connection
 from audience_sync.runtime.metric_names import (
     AUDIENCE_PROCESSED,
     EVENTS_ACCEPTED,
@@ -113,7 +113,7 @@ def test_an_unread_queue_does_not_hide_other_findings(deployment: Deployment) ->
 
 def test_terms_are_checked_for_an_audience_with_a_connection(deployment: Deployment) -> None:
     connection = deployment.session().amazon.create_connection({"amcInstanceId": "amc1"})
-    deployment.list_audience(replace(AUDIENCE, destination=of_connection(connection)))
+    deployment.list_audience(replace(AUDIENCE, destination=amc_connection(connection)))
     found = {each["check"]: each for each in run(deployment)["findings"]}
     assert found["target and terms"]["found"].startswith("The terms of Amazon Marketing Cloud are not accepted")
     assert found["target and terms"]["next"] == "audience-sync terms show --text"

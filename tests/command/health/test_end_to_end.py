@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from audience_sync.amazon_ads.destination import advertiser_of, of_connection
+from audience_sync.amazon_ads.destination import advertiser_of, amc_connection
 from audience_sync.members.membership import EVERY_AUDIENCE, Audience
 from audience_sync_cli.errors import AlreadyReported, NotThere, ReportedAsUnfinished, WrongUsage
 from audience_sync_cli.health.checks import EndToEnd
@@ -55,7 +55,7 @@ def test_nothing_is_created_if_the_operator_does_not_agree(deployment: Deploymen
     ("listed", "error"),
     [
         pytest.param([], NotThere, id="no audience"),
-        pytest.param([AUDIENCE, Audience("2", destination=of_connection("amc-1"))], WrongUsage, id="two targets"),
+        pytest.param([AUDIENCE, Audience("2", destination=amc_connection("amc-1"))], WrongUsage, id="two targets"),
         pytest.param([Audience("2")], WrongUsage, id="a target that is not known"),
     ],
 )

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from audience_sync.amazon_ads.destination import of_data_manager
+from audience_sync.amazon_ads.destination import ads_data_manager
 from audience_sync.members.membership import Audience
 from audience_sync.segment.mapping_config import first_passing
 from audience_sync_cli.errors import AlreadyReported
@@ -212,7 +212,7 @@ def test_explain_shows_denied_consent_as_an_exit_even_if_another_mapping_accepts
 
 
 def test_explain_follows_an_event_for_each_of_its_audiences(explained: Explained, deployment: Deployment) -> None:
-    dataset = Audience("d-1", "Set", "US", of_data_manager(), computation_key=AUDIENCE.computation_key, also=True)
+    dataset = Audience("d-1", "Set", "US", ads_data_manager(), computation_key=AUDIENCE.computation_key, also=True)
     deployment.list_audience(dataset)
     document = explained(ENTERED, [MAPPING])
     assert (document["accepted"], [each["audienceId"] for each in document["partialRejections"]]) == (1, ["d-1"])

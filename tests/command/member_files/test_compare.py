@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from audience_sync.amazon_ads.destination import of_data_manager
+from audience_sync.amazon_ads.destination import ads_data_manager
 from audience_sync.amazon_ads.normalize import identifiers
 from audience_sync.ingest.record_rules import erasing_exit
 from audience_sync.members.membership import Audience, Destination, MembershipChange
@@ -114,7 +114,7 @@ def test_a_repair_leaves_no_difference_that_it_can_repair(deployment: Deployment
 
 def test_a_repair_removes_dataset_members_with_the_consent_of_their_rows(deployment: Deployment, file: str) -> None:
     """Amazon ignores a removal without it, and an empty consent would be the exit's own statement."""
-    dataset = Audience("adm-ds-1", "In a dataset", destination=of_data_manager())
+    dataset = Audience("adm-ds-1", "In a dataset", destination=ads_data_manager())
     deployment.list_audience(dataset)
     deployment.record(replace(row("surplus"), audience_id="adm-ds-1", destination=dataset.destination))
     deployment.json(compare, file, "adm-ds-1", options=BOTH, yes=True, now=NOW)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from audience_sync.amazon_ads.destination import of_data_manager
+from audience_sync.amazon_ads.destination import ads_data_manager
 from audience_sync.members.erasure import ErasurePlan, ErasureStep, StepKind
 from audience_sync.members.member_state import Identity, LateJob, MemberState
 from audience_sync.members.membership import Audience, Destination, Version
@@ -25,7 +25,7 @@ from tests.command.conftest import NOW, Deployment, change
 
 AT = round(NOW) - 3_600  # epoch seconds, at which the notice was recorded
 DAY = 86_400  # seconds
-DATASET = Audience("adm-ds-1", "Big spenders, größer", destination=of_data_manager(), unlinked_at=5_000)
+DATASET = Audience("adm-ds-1", "Big spenders, größer", destination=ads_data_manager(), unlinked_at=5_000)
 CONSENT = {"consent": {"tcf": "CPXxRfAPXxRfAAfKABENB"}}
 PRIVACY = Path(__file__).parents[3] / "docs/privacy.md"
 

@@ -7,7 +7,7 @@ from unittest.mock import ANY
 
 import pytest
 
-from audience_sync.amazon_ads.destination import of_data_manager
+from audience_sync.amazon_ads.destination import ads_data_manager
 from audience_sync.amazon_ads.timings import Timings
 from audience_sync.ingest.record_rules import erasing_exit
 from audience_sync.members.member_state import LONGEST_JOB, LateJob
@@ -144,7 +144,7 @@ def test_erase_needs_member_rows(deployment: Deployment) -> None:
     [
         # The removal is also repeated before, when the enter should have taken effect.
         pytest.param(NOW - 60, Destination(), NOW - 60 + EFFECTIVE + LONGEST_JOB, id="entered a minute ago"),
-        pytest.param(NOW - 60, of_data_manager(), NOW - 60 + 7_320 + LONGEST_JOB, id="entered a dataset"),
+        pytest.param(NOW - 60, ads_data_manager(), NOW - 60 + 7_320 + LONGEST_JOB, id="entered a dataset"),
         pytest.param(NOW - 3_600, Destination(), NOW - 3_600 + EFFECTIVE + LONGEST_JOB, id="entered an hour ago"),
         pytest.param(NOW - EFFECTIVE - LONGEST_JOB, Destination(), None, id="entered 36 hours ago"),
     ],

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audience_sync.amazon_ads.destination import of_data_manager
+from audience_sync.amazon_ads.destination import ads_data_manager
 from audience_sync.amazon_ads.timings import Timings
 from audience_sync.aws.membership_rows import StoredMember
 from audience_sync.errors import MovedOn, TransientError, Unavailable
@@ -136,7 +136,7 @@ def test_a_notice_is_queued_again_for_a_row_that_was_missing() -> None:
 
 def test_an_exit_from_a_dataset_gets_the_consent_of_the_restored_enter() -> None:
     source, live = (
-        replace(each, newest=replace(each.newest, destination=of_data_manager()))
+        replace(each, newest=replace(each.newest, destination=ads_data_manager()))
         for each in (entered(1, ID_1), gone(5))
     )
     source.newest.record["userConsent"] = {"consent": "given", "geo": "an address"}

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from audience_sync.amazon_ads.destination import Api, of_data_manager
+from audience_sync.amazon_ads.destination import Api, ads_data_manager
 from audience_sync.aws.audience_table import AudienceTable
 from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.members.membership import Audience, may_share_a_key
@@ -34,7 +34,7 @@ HOUR = 3600.0
 SHARE, ADVERTISER = "advertiser=ENTITY1,marketplace=US", "590071284455661234"
 IN_DATASET = MoveOptions(share=[SHARE])
 MANAGER = {"DataManagerAccountId": MANAGER_ACCOUNT}
-DATASET = replace(AUDIENCE, audience_id="dataset-1", destination=of_data_manager(), computation_key=None)
+DATASET = replace(AUDIENCE, audience_id="dataset-1", destination=ads_data_manager(), computation_key=None)
 
 
 def created(world: World, name: str = "Big spenders", *, renew: bool | None = None, **options: Any) -> str:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from audience_sync.amazon_ads.destination import of_data_manager
+from audience_sync.amazon_ads.destination import ads_data_manager
 from audience_sync.members.erasure import ErasureStep, StepKind
 from audience_sync.members.member_state import MemberState, Timing, removed
 from audience_sync.members.member_step import step
@@ -21,7 +21,7 @@ TCF = {"consent": {"tcf": "CPXxRfAPXxRfA"}}
 
 
 def entered(at: int, *, dataset: bool = False, consent: Mapping[str, object] = GRANTED) -> MemberState:
-    destination = {"destination": of_data_manager()} if dataset else {}
+    destination = {"destination": ads_data_manager()} if dataset else {}
     each = change("m1", "a", at=at * 1000, record={"userConsent": consent}, **destination)  # type: ignore[arg-type]
     return step(None, [each], now=at, timing=TIMING).state
 

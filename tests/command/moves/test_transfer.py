@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from audience_sync.amazon_ads.destination import of_connection, of_data_manager
+from audience_sync.amazon_ads.destination import ads_data_manager, amc_connection
 from audience_sync.ingest.record_rules import Policy
 from audience_sync.members.member_state import MemberState, Timing
 from audience_sync.members.member_step import step
@@ -17,8 +17,8 @@ from tests.builders import AUDIENCE, change
 from tests.contract.worker_stack import GRANTED
 
 NOW = 1_800_000_000  # epoch seconds
-DATASET = Audience("dataset-1", destination=of_data_manager())
-OTHER = Audience("379909525712777677", destination=of_connection("amc-1"), settings={"dsp": True})
+DATASET = Audience("dataset-1", destination=ads_data_manager())
+OTHER = Audience("379909525712777677", destination=amc_connection("amc-1"), settings={"dsp": True})
 REQUIRE = Policy()
 
 
@@ -115,7 +115,7 @@ def test_an_exit_older_than_the_deletion_notice_is_not_sent(notice: int, sent: i
 def test_an_enter_keeps_version_consent_country_and_the_time_of_each_identity() -> None:
     (sent,) = moved([enter(1, "a"), enter(2, "b")], [], OTHER).changes
     assert (sent.version, sent.named_at) == (Version(2, False, "id-2"), (2, 1))
-    assert (sent.audience_id, sent.destination) == (OTHER.audience_id, of_connection("amc-1", dsp=True))
+    assert (sent.audience_id, sent.destination) == (OTHER.audience_id, amc_connection("amc-1", dsp=True))
     assert (sent.record["countryCode"], sent.record["userConsent"]) == ("US", GRANTED)
     assert [each["email"] for each in sent.record["hashedPII"]] == ["b", "a"]
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Any
 
-from audience_sync.amazon_ads.destination import of_changes
+from audience_sync.amazon_ads.destination import destination_of_changes
 from audience_sync.amazon_ads.record import exit_record
 from audience_sync.amazon_ads.upload import Submission, Upload
 from audience_sync.aws.audience_listing import AudienceListing
@@ -99,7 +99,7 @@ class World:
             self.rejected.append(member)
         for audience in reached:
             made = change(member, *digests, at=at, exits=exits, message_id=message_id, record=consent)
-            destination = of_changes(audience)
+            destination = destination_of_changes(audience)
             record = exit_record(made.record | {"userConsent": {}}, destination) if exits else made.record
             sent = replace(made, audience_id=audience.audience_id, destination=destination, record=record)
             self.rows.queue.send(pack([sent], DeliveryHistory(first_at=at)), deadline=DEADLINE)

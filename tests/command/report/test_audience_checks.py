@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audience_sync.amazon_ads.advertiser_audiences.audience import AudienceReport
-from audience_sync.amazon_ads.destination import of_connection
+from audience_sync.amazon_ads.destination import amc_connection
 from audience_sync.amazon_ads.job import Sizes
 from audience_sync.amazon_ads.login import Token
 from audience_sync.errors import AccessDenied, AuthorizationRefused, NotConnected, NotFound, RequestRejected
@@ -33,7 +33,7 @@ from tests.command.command_lines import check_command_line
 NOW = 1_800_000_000.0  # epoch seconds
 DAY, HOUR = 86_400, 3_600  # seconds
 FULL = Sizes(received=5_000, matched=4_000, dsp=5_000)
-AMC = replace(AUDIENCE, destination=of_connection("connection-1"))
+AMC = replace(AUDIENCE, destination=amc_connection("connection-1"))
 
 
 def members(inside: int = 5_000, *, ago: float = 3 * DAY, outside: int = 0) -> MemberCount:

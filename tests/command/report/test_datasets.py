@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from audience_sync.amazon_ads.data_manager.answers import Funnel, Metrics, Share
-from audience_sync.amazon_ads.destination import of_data_manager
+from audience_sync.amazon_ads.destination import ads_data_manager
 from audience_sync.errors import AccessDenied, AudienceSyncError, NotFound, ServiceUnavailable
 from audience_sync.members.membership import Audience
 from audience_sync.operations.dataset_reports import DatasetReport
@@ -23,7 +23,7 @@ def share(status: str, revoked_by: str = "", account: str = "ENTITY1", applicati
 
 def readings(*shares: Share, denied: int = 0, answer: Any = None, **report: Any) -> AudienceReadings:
     """Return what is known about a dataset with these shares, or for which Amazon has this answer."""
-    audience = Audience("adm-1", destination=of_data_manager(), computation_key="big")
+    audience = Audience("adm-1", destination=ads_data_manager(), computation_key="big")
     known = {
         "report": answer or DatasetReport("adm-1", shares=shares, **report),
         "parked": {Reason.ACCESS_DENIED: denied} if denied else {},

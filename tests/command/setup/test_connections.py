@@ -3,7 +3,7 @@
 import pytest
 import requests
 
-from audience_sync.amazon_ads.destination import Api, of_connection
+from audience_sync.amazon_ads.destination import Api, amc_connection
 from audience_sync.members.membership import Audience
 from audience_sync_cli.errors import NotConfirmed, NotThere, WrongUsage
 from audience_sync_cli.setup.connections import create, delete, list_
@@ -44,7 +44,7 @@ def test_deleting_a_connection_asks_for_confirmation(deployment: Deployment, kno
 
 def test_the_question_counts_the_audiences_that_use_the_connection(deployment: Deployment, known: str) -> None:
     for audience_id in ("1", "2"):
-        deployment.list_audience(Audience(audience_id, destination=of_connection(known)))
+        deployment.list_audience(Audience(audience_id, destination=amc_connection(known)))
     deployment.session().audiences.unlink("1", at=5)
     question = deployment.declined(delete, known)
     assert "uploads to 2 audiences, 1 of them unlinked, will fail" in question

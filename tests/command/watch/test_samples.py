@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from audience_sync.amazon_ads.destination import of_data_manager
+from audience_sync.amazon_ads.destination import ads_data_manager
 from audience_sync.ingest.intake import changes_from, compiled
 from audience_sync.members.membership import Audience
 from audience_sync_cli.watch.samples import EMAIL, MEMBER, SAMPLES, sample
@@ -17,7 +17,7 @@ AUDIENCES = [
     pytest.param(AUDIENCE, id="in the US, with a computation key"),
     pytest.param(Audience("1", country="DE"), id="in Germany, where consent is needed, without a key"),
     pytest.param(Audience("2"), id="without a country"),
-    pytest.param(Audience("adm-1", country="US", destination=of_data_manager()), id="a dataset, which needs consent"),
+    pytest.param(Audience("adm-1", country="US", destination=ads_data_manager()), id="a dataset, which needs consent"),
 ]
 
 
@@ -37,7 +37,7 @@ def test_a_sample_makes_one_change_of_the_made_up_person_now(name: str, audience
 
 
 def test_a_sample_grants_consent_if_any_audience_of_the_key_needs_it() -> None:
-    dataset = Audience("d-1", country="US", destination=of_data_manager(), also=True)
+    dataset = Audience("d-1", country="US", destination=ads_data_manager(), also=True)
     for name in SAMPLES:
         event = sample(name, AUDIENCE, [dataset], enters=True, at=NOW, message_id="id-1")
         assert "GRANTED" in json.dumps(event)

@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from audience_sync.amazon_ads.data_manager.client import NO_UPLOAD_ID
-from audience_sync.amazon_ads.destination import of_data_manager
+from audience_sync.amazon_ads.destination import ads_data_manager
 from audience_sync.errors import AudienceSyncError, Unavailable
 from audience_sync.members.member_state import Timing
 from audience_sync.members.member_step import step
@@ -220,7 +220,7 @@ def uploaded(deployment: Deployment, job_id: str, audience_id: str = AUDIENCE.au
 
 @pytest.mark.parametrize("upload_id", ["in-1", NO_UPLOAD_ID])
 def test_a_change_of_a_dataset_is_followed_to_its_upload(deployment: Deployment, upload_id: str) -> None:
-    entered = replace(now_change(), audience_id="adm-1", destination=of_data_manager())
+    entered = replace(now_change(), audience_id="adm-1", destination=ads_data_manager())
     steps: list[Callable[[], None]] = [
         lambda: deployment.record(entered),
         lambda: uploaded(deployment, upload_id, audience_id="adm-1"),

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from audience_sync.errors import InvalidTrigger
 from audience_sync.segment.budget import Budget
-from audience_sync.segment.fql.refusals import Refusal
+from audience_sync.segment.fql.refusals import TriggerRefusal
 from audience_sync.segment.trigger import compile_trigger, matches
 from tests.contract.segment.node import run
 from tests.unit.segment.test_trigger_docs import conditions, differences
@@ -87,7 +87,7 @@ class Case(NamedTuple):
     """One trigger, our refusal or results, and the engine's; one character an event."""
 
     trigger: str
-    refusal: Refusal | None
+    refusal: TriggerRefusal | None
     ours: str
     engine_parsed: bool
     engine: str
@@ -218,7 +218,7 @@ def cases() -> tuple[Case, ...]:
     )
 
 
-def _ours(trigger: str, events: list[dict[str, Any]]) -> tuple[Refusal | None, str]:
+def _ours(trigger: str, events: list[dict[str, Any]]) -> tuple[TriggerRefusal | None, str]:
     try:
         holds = compile_trigger(trigger)
     except InvalidTrigger as refused:
@@ -226,8 +226,8 @@ def _ours(trigger: str, events: list[dict[str, Any]]) -> tuple[Refusal | None, s
     return None, "".join("y" if holds(written, Budget()) else "n" for written in events)
 
 
-def refusal_of(refused: InvalidTrigger) -> Refusal:
-    return Refusal(str(refused).rsplit(" (at character ", 1)[0])
+def refusal_of(refused: InvalidTrigger) -> TriggerRefusal:
+    return TriggerRefusal(str(refused).rsplit(" (at character ", 1)[0])
 
 
 def test_an_accepted_trigger_matches_the_same_events_as_segments_engine() -> None:
@@ -245,7 +245,9 @@ def test_segments_engine_parses_every_trigger_that_we_accept() -> None:
 
 
 def test_generated_triggers_cause_every_kind_of_refusal() -> None:
-    assert {refusal.name for refusal in Refusal} - {case.refusal.name for case in cases() if case.refusal} == set()
+    assert {refusal.name for refusal in TriggerRefusal} - {
+        case.refusal.name for case in cases() if case.refusal
+    } == set()
 
 
 def test_the_documented_conditions_hold_for_segments_engine() -> None:

@@ -10,14 +10,14 @@ import audience_sync
 from audience_sync.amazon_ads.apis import has_jobs
 from audience_sync.amazon_ads.destination import (
     Api,
+    ads_data_manager,
+    amc_connection,
     api_of,
     check_target,
+    destination_of_changes,
+    dsp_advertiser,
     failure_domain,
     needs_consent,
-    of_advertiser,
-    of_changes,
-    of_connection,
-    of_data_manager,
     resource_of_upload,
 )
 from audience_sync.amazon_ads.record import exit_record
@@ -26,7 +26,7 @@ from audience_sync.errors import InvalidMessage
 from audience_sync.members.membership import Audience, Destination
 
 PACKAGE = Path(audience_sync.__file__).parent
-IN_AMC, IN_AMC_AND_DSP = of_connection("c"), of_connection("c", dsp=True)
+IN_AMC, IN_AMC_AND_DSP = amc_connection("c"), amc_connection("c", dsp=True)
 # Each format is written and read by one module, with the names that it has had from the start.
 FORMATS = {"members/messages.py", "aws/membership_rows.py", "aws/audience_table.py"}
 
@@ -38,14 +38,14 @@ FORMATS = {"members/messages.py", "aws/membership_rows.py", "aws/audience_table.
         pytest.param(IN_AMC, {"dsp": False}, IN_AMC, id="not wanted"),
         pytest.param(IN_AMC, {"dsp": "true"}, IN_AMC, id="only a text"),
         pytest.param(IN_AMC, {}, IN_AMC, id="not asked for"),
-        pytest.param(of_advertiser("5"), {"dsp": True}, Destination(), id="an advertiser's audience"),
-        pytest.param(of_data_manager(), {"dsp": True}, of_data_manager(), id="a dataset"),
+        pytest.param(dsp_advertiser("5"), {"dsp": True}, Destination(), id="an advertiser's audience"),
+        pytest.param(ads_data_manager(), {"dsp": True}, ads_data_manager(), id="a dataset"),
     ],
 )
 def test_only_an_amc_audience_can_also_target_dsp(
     destination: Destination, settings: dict[str, Any], expected: Destination
 ) -> None:
-    assert of_changes(Audience("1", destination=destination, settings=settings)) == expected
+    assert destination_of_changes(Audience("1", destination=destination, settings=settings)) == expected
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_only_an_amc_audience_can_also_target_dsp(
     [
         pytest.param(Destination(), Api.AUDIENCES, "dsp", id="an advertiser's audience"),
         pytest.param(IN_AMC, Api.AUDIENCES, "c", id="an audience of a connection"),
-        pytest.param(of_data_manager(), Api.DATA_MANAGER, "data-manager", id="a dataset"),
+        pytest.param(ads_data_manager(), Api.DATA_MANAGER, "data-manager", id="a dataset"),
     ],
 )
 def test_a_destination_determines_its_api_and_failure_domain(destination: Destination, api: Api, domain: str) -> None:
@@ -74,7 +74,7 @@ def test_a_message_with_an_invalid_target_is_invalid(audience_id: str, destinati
 
 def test_changes_for_an_unknown_api_are_queued_unchanged() -> None:
     new = Destination.of({"api": "new"})
-    assert of_changes(Audience("1", destination=new)) == new
+    assert destination_of_changes(Audience("1", destination=new)) == new
     assert not needs_consent(new)
     assert not has_jobs(new)
     assert Timings().of(new) == Timings().datasets
@@ -83,7 +83,7 @@ def test_changes_for_an_unknown_api_are_queued_unchanged() -> None:
 
 @pytest.mark.parametrize(
     ("audience_id", "destination"),
-    [("1", Destination()), ("*", Destination()), ("1", of_data_manager()), ("adm-1", of_data_manager())],
+    [("1", Destination()), ("*", Destination()), ("1", ads_data_manager()), ("adm-1", ads_data_manager())],
 )
 def test_a_target_of_a_known_api_is_valid(audience_id: str, destination: Destination) -> None:
     check_target(audience_id, destination)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audience_sync.amazon_ads.advertiser_audiences.records import encode_record, frame_of
-from audience_sync.amazon_ads.destination import of_connection
+from audience_sync.amazon_ads.destination import amc_connection
 from audience_sync.amazon_ads.ids import amazon_id, audience_id, external_user_id
 from audience_sync.amazon_ads.record import audience_record
 from audience_sync.amazon_ads.upload import Target, UploadSize, cut_uploads, upload_ends
@@ -123,13 +123,13 @@ def test_non_ascii_characters_are_sent_as_utf_8() -> None:
 
 
 def test_halves_of_an_upload_keep_target_and_order() -> None:
-    target = Target("1", of_connection("c-1", dsp=True))
+    target = Target("1", amc_connection("c-1", dsp=True))
     first, second = upload_of(target, b"1", b"2", b"3", b"4", b"5").halves()
     assert (first, second) == (upload_of(target, b"1", b"2"), upload_of(target, b"3", b"4", b"5"))
 
 
 def test_every_upload_names_its_connection() -> None:
-    target = Target("1", of_connection("c-1", dsp=True))
+    target = Target("1", amc_connection("c-1", dsp=True))
     (upload,) = cut_uploads(
         target, frame_of(target), [encode_record(audience_record("m", "DELETE", [], None, {}))], UploadSize(1, 9)
     )

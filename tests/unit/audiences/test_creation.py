@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from audience_sync.amazon_ads.advertiser_audiences.audience import AudienceReport
-from audience_sync.amazon_ads.destination import of_advertiser
+from audience_sync.amazon_ads.destination import dsp_advertiser
 from audience_sync.audiences.creation import CREATE_WAIT, STALE_LOCK_AGE, Audiences, Created
 from audience_sync.aws.audience_table import AudienceTable
 from audience_sync.aws.creation_locks import CreationLocks
@@ -47,7 +47,7 @@ LISTED = Audience(
     "418273650912345679",
     name="Lapsed premium buyers",
     country="US",
-    destination=of_advertiser("590071284455661235"),
+    destination=dsp_advertiser("590071284455661235"),
     external_audience_id="lapsed-premium-us",
     settings={"description": "Lapsed premium buyers", "ttl": 5},
 )
@@ -146,7 +146,7 @@ def test_a_new_audience_is_created_at_amazon_and_listed_for_events(harness: Audi
             "9007199254740993",
             name="Lapsed premium buyers",
             country="US",
-            destination=of_advertiser("590071284455661235"),
+            destination=dsp_advertiser("590071284455661235"),
             computation_key="lapsed_premium_buyers",
             external_audience_id="lapsed-premium-us",
             settings={"description": "Lapsed premium buyers", "ttl": 0},

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audience_sync.amazon_ads.destination import of_connection
+from audience_sync.amazon_ads.destination import amc_connection
 from audience_sync.aws.membership_rows import KEEP_ACTIVE, KEEP_EXIT, Sharding, row_of, state_from_row, stored_member
 from audience_sync.errors import MisplacedRow, Unavailable
 from audience_sync.fields import IDENTIFIERS
@@ -33,7 +33,7 @@ def state(**changes: Any) -> MemberState:
         at=1_709_543_722_118,
         message_id="personas_2nF7aQkT9bCwXyZ0123456789",
         audience_id=AUDIENCE,
-        destination=of_connection("amzn1.amc.connection.0123456789", dsp=True),
+        destination=amc_connection("amzn1.amc.connection.0123456789", dsp=True),
         record={"countryCode": "US"},
     )
     return MemberState(newest, **changes)
@@ -231,7 +231,7 @@ def test_a_row_without_one_of_its_attributes_is_unreadable(attribute: str) -> No
 @pytest.mark.parametrize("consent", [{}, {"geo": {"countryCode": "DE"}, "consent": {"tcf": "CPx"}}])
 @pytest.mark.parametrize(
     "destination",
-    [Destination(), of_connection("c"), of_connection("c", dsp=True), Destination.of({"datasetId": "d"})],
+    [Destination(), amc_connection("c"), amc_connection("c", dsp=True), Destination.of({"datasetId": "d"})],
 )
 def test_consent_and_destination_survive_a_round_trip_through_the_row(
     consent: dict[str, Any], destination: Destination

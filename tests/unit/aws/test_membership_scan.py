@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from audience_sync.amazon_ads.destination import of_connection
+from audience_sync.amazon_ads.destination import amc_connection
 from audience_sync.aws.checkpoint import RENEWAL, Checkpoint
 from audience_sync.aws.membership_rows import KEEP_ACTIVE, KEEP_EXIT, Sharding
 from audience_sync.aws.membership_scan import Cursor, MembershipScan, Page, PageCount
@@ -30,7 +30,7 @@ SHARDS = range(4)
 
 def change(member: str, *, consent: str = "", **options: Any) -> MembershipChange:
     signals = {"userConsent": {"consent": {"tcf": consent}} if consent else {}}
-    given = {"destination": of_connection("connection-1", dsp=True), "record": signals} | options
+    given = {"destination": amc_connection("connection-1", dsp=True), "record": signals} | options
     return builders.change(member, "a" * 64, **given)
 
 

@@ -2,12 +2,12 @@
 
 import pytest
 
-from audience_sync.amazon_ads.destination import of_connection
+from audience_sync.amazon_ads.destination import amc_connection
 from audience_sync.amazon_ads.upload import Target
 from audience_sync.delivery.bisect import SAMPLE_SIZE, Chunk, sample_first
 from tests.builders import change, upload_of
 
-TARGET = Target("1", of_connection("connection-1", dsp=True))
+TARGET = Target("1", amc_connection("connection-1", dsp=True))
 
 
 def chunk(*numbers: int) -> Chunk:

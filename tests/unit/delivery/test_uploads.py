@@ -6,7 +6,7 @@ from audience_sync.amazon_ads.upload import Target
 from audience_sync.clock import Clock
 from audience_sync.delivery.bisect import SAMPLE_SIZE
 from audience_sync.delivery.sending import SHUTDOWN_RESERVE, TRACK_ATTEMPTS, TRACK_INTERVAL, Uploads
-from audience_sync.delivery.uploads import Accepted, Deferred, Job, Limits, Outcome
+from audience_sync.delivery.uploads import Accepted, Deferred, Limits, UploadJob, UploadOutcome
 from audience_sync.errors import (
     AudienceSyncError,
     OutcomeUnknown,
@@ -35,8 +35,8 @@ def change(number: int) -> MembershipChange:
 
 
 def send(
-    amazon: Amazon, count: int, *, jobs: list[Job] | None = None, limits: Limits = LIMITS
-) -> tuple[Uploads, dict[str, Outcome]]:
+    amazon: Amazon, count: int, *, jobs: list[UploadJob] | None = None, limits: Limits = LIMITS
+) -> tuple[Uploads, dict[str, UploadOutcome]]:
     uploads = Uploads(amazon, limits, Clock(lambda: 5.0, lambda: 0.0), 60.0)
     track = jobs.append if jobs is not None else (lambda _: None)
     outcomes = uploads.send(Target("1"), [change(number) for number in range(count)], track)
@@ -73,11 +73,11 @@ class Tracker:
 
     def __init__(self, failures: int) -> None:
         self.failures = failures  # that are left
-        self.jobs: list[Job] = []
+        self.jobs: list[UploadJob] = []
         self.monotonic = 0.0  # seconds
         self.error = Unavailable("the queue is down")
 
-    def __call__(self, job: Job) -> None:
+    def __call__(self, job: UploadJob) -> None:
         if self.failures:
             self.failures -= 1
             raise self.error
@@ -88,7 +88,7 @@ class Tracker:
 
     def send(
         self, count: int = 1, *, amazon: Amazon | None = None, deadline: float = 60.0
-    ) -> tuple[Uploads, dict[str, Outcome]]:
+    ) -> tuple[Uploads, dict[str, UploadOutcome]]:
         clock = Clock(lambda: 5.0, lambda: self.monotonic, self.sleep)
         uploads = Uploads(amazon or picky(), LIMITS, clock, deadline)
         outcomes = uploads.send(Target("1"), [change(number) for number in range(count)], self)
@@ -98,7 +98,7 @@ class Tracker:
 def test_an_upload_whose_job_cannot_be_tracked_counts_as_failed() -> None:
     tracker = Tracker(failures=TRACK_ATTEMPTS)
     uploads, outcomes = tracker.send()
-    assert outcomes == {"m0": Deferred(tracker.error, None, Job("job-1", Target("1"), [change(0)], 5000))}
+    assert outcomes == {"m0": Deferred(tracker.error, None, UploadJob("job-1", Target("1"), [change(0)], 5000))}
     assert (uploads.stats.sent, uploads.stats.failed, uploads.stats.jobs) == (0, 1, [])
     assert (tracker.failures, tracker.monotonic) == (0, TRACK_INTERVAL * (TRACK_ATTEMPTS - 1))
 

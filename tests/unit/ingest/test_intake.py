@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from audience_sync.amazon_ads.countries import NAMING_A_COUNTRY
-from audience_sync.amazon_ads.destination import of_connection
+from audience_sync.amazon_ads.destination import amc_connection
 from audience_sync.errors import InvalidMapping, InvalidRequest, OutOfTime, RejectedEvent, TooLarge
 from audience_sync.ingest.intake import IntakeResult, changes_from, compiled
 from audience_sync.ingest.record_rules import MAX_ENTER_AGE, Policy
@@ -619,9 +619,9 @@ def test_a_mapped_country_wins_unless_it_is_empty() -> None:
 
 
 def test_a_change_carries_the_destination_of_its_audience() -> None:
-    audience = replace(LAPSED, destination=of_connection("connection-7"), settings={"dsp": True})
+    audience = replace(LAPSED, destination=amc_connection("connection-7"), settings={"dsp": True})
     (change,) = read(entered(), audiences=Listed(audience)).changes
-    assert change.destination == of_connection("connection-7", dsp=True)
+    assert change.destination == amc_connection("connection-7", dsp=True)
 
 
 def test_an_audience_is_looked_up_once_for_all_events_of_a_request() -> None:

@@ -19,7 +19,7 @@ from audience_sync.errors import (
     Unauthorized,
     UnsupportedMediaType,
 )
-from audience_sync.ingest.intake import MAX_BODY, Intake, Rejection, changes_from, compiled
+from audience_sync.ingest.intake import MAX_BODY, EventRejection, Intake, changes_from, compiled
 from audience_sync.ingest.record_rules import Policy
 from audience_sync.members.membership import Audience
 from audience_sync.members.messages import ChangeMessage, pack
@@ -215,7 +215,7 @@ def test_an_unreadable_secret_is_our_fault_only_if_the_request_has_a_credential(
 
 
 def test_the_detail_of_a_rejection_is_cut_to_200_characters() -> None:
-    shown = Rejection(3, "m1", Reason.TIME_AHEAD, "x" * 201).as_json()
+    shown = EventRejection(3, "m1", Reason.TIME_AHEAD, "x" * 201).as_json()
     assert shown == {"index": 3, "messageId": "m1", "reason": "time_ahead", "detail": "x" * 200}
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from audience_sync.amazon_ads.countries import CONSENT_REQUIRED, NAMING_A_COUNTRY
-from audience_sync.amazon_ads.destination import of_data_manager
+from audience_sync.amazon_ads.destination import ads_data_manager
 from audience_sync.errors import TooLarge
 from audience_sync.ingest.intake import IntakeResult, changes_from, compiled
 from audience_sync.ingest.record_rules import Policy
@@ -18,7 +18,7 @@ from tests.doubles.audiences import Listed
 from tests.unit.ingest.test_denied_consent import AT, event, mapping
 
 MAIN = Audience("5", country="US", computation_key="big_spenders")
-DATASET = Audience("d-1", country="US", computation_key="big_spenders", destination=of_data_manager(), also=True)
+DATASET = Audience("d-1", country="US", computation_key="big_spenders", destination=ads_data_manager(), also=True)
 GERMAN = replace(MAIN, audience_id="7", country="DE", also=True)
 ALONE = Audience("9", country="US")
 GRANTED: dict[str, Any] = {"amznUserData": "GRANTED"}
@@ -47,7 +47,7 @@ def test_an_event_makes_a_change_in_every_audience_of_the_key_it_names(named: st
     result = read(event(enters=enters, audience=named, **GRANTED))
     action = "CREATE" if enters else "DELETE"
     assert reached(result) == [("5", action), ("d-1", action)]
-    assert [change.destination for change in result.changes] == ["", of_data_manager()]
+    assert [change.destination for change in result.changes] == ["", ads_data_manager()]
     assert (result.accepted, result.superseded, partial(result)) == (1, 0, [])
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audience_sync.members.member_state import Due, Identity, LateJob, MemberState, Timing, left_with, removed
+from audience_sync.members.member_state import Due, Identity, LateJob, MemberState, Timing, removed, with_known_consent
 from audience_sync.members.membership import MAX_IDENTITIES, MembershipChange, Version
 from tests.unit.members.member_changes import change, enter, leave, names, notice, recorded
 
@@ -283,10 +283,10 @@ def test_an_exit_is_sent_with_its_own_consent(consent: dict[str, Any], sent: dic
 def test_an_exit_without_consent_carries_the_members_consent_but_no_geo() -> None:
     silent, known = leave(2), enter(1)
     del silent.record["userConsent"], known.record["userConsent"]
-    assert left_with(leave(2), consenting(known)) == leave(2), "it states that there is none"
+    assert with_known_consent(leave(2), consenting(known)) == leave(2), "it states that there is none"
     taken_over = {"userConsent": {"consent": {"tcf": "C1"}}}
-    assert left_with(silent, consenting(known)) == replace(silent, record=silent.record | taken_over)
-    assert left_with(silent, known) == replace(silent, record=silent.record | {"userConsent": {}})
+    assert with_known_consent(silent, consenting(known)) == replace(silent, record=silent.record | taken_over)
+    assert with_known_consent(silent, known) == replace(silent, record=silent.record | {"userConsent": {}})
 
 
 @pytest.mark.parametrize("erase_until", [0, 1, 2], ids=["exit", "an older notice", "deletion notice"])

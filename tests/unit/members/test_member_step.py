@@ -81,8 +81,8 @@ def test_an_identity_is_kept_once_with_its_latest_time() -> None:
 def test_a_full_row_keeps_the_identities_named_last() -> None:
     state = recorded(enter(1, "old"))
     many = replace(state, identities=tuple(Identity(2, {"email": f"e{number}"}) for number in range(MAX_KEPT)))
-    grown = take(many, enter(3, "new")).state
-    assert (len(grown.identities), grown.identities[0]) == (MAX_KEPT, Identity(3, {"email": "new"}))
+    after = take(many, enter(3, "new")).state
+    assert (len(after.identities), after.identities[0]) == (MAX_KEPT, Identity(3, {"email": "new"}))
 
 
 def test_the_stored_newest_change_has_no_identities_and_no_erase_flag() -> None:

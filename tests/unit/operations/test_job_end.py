@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from audience_sync.amazon_ads.destination import of_data_manager
+from audience_sync.amazon_ads.destination import ads_data_manager
 from audience_sync.amazon_ads.job import JobReport
 from audience_sync.clock import CLOCKS_APART
 from audience_sync.members.erasure import ErasureStep, StepKind
@@ -194,7 +194,7 @@ def test_a_removal_erases_only_identities_named_before_it() -> None:
 
 # Steps of an erasure
 
-DATASET = of_data_manager()
+DATASET = ads_data_manager()
 PART = REMOVAL._replace(proves=True)
 LAST_PART = ERASING._replace(proves=True)
 REMOVED = ErasureStep(StepKind.REMOVAL, "job-1", EXITED * 1000 + 999, NOW * 1000)

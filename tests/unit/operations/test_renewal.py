@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audience_sync.amazon_ads.advertiser_audiences.audience_settings import MAX_TTL, MIN_RENEWED_TTL
-from audience_sync.amazon_ads.destination import of_advertiser, of_connection
+from audience_sync.amazon_ads.destination import amc_connection, dsp_advertiser
 from audience_sync.aws.checkpoint import RENEWAL, Checkpoint
 from audience_sync.aws.membership_rows import Sharding
 from audience_sync.aws.membership_scan import MembershipScan
@@ -40,7 +40,7 @@ LATER = 10_000.0  # a deadline that does not matter
 
 
 def renewed(audience_id: str = "1", **settings: Any) -> Audience:
-    return Audience(audience_id, destination=of_advertiser("5"), settings={"renew": True} | settings)
+    return Audience(audience_id, destination=dsp_advertiser("5"), settings={"renew": True} | settings)
 
 
 def change(member: str, *, audience_id: str = "1", **options: Any) -> MembershipChange:
@@ -164,9 +164,9 @@ def test_the_newest_change_is_sent_unchanged_as_a_replay(harness: RenewalHarness
 
 def test_a_renewal_goes_to_the_audiences_current_targets(harness: RenewalHarness) -> None:
     harness.write(change("m1"), days=390)
-    harness.run(Audience("1", destination=of_connection("c-1"), settings={"renew": True, "dsp": True}))
+    harness.run(Audience("1", destination=amc_connection("c-1"), settings={"renew": True, "dsp": True}))
     (message,) = harness.queue.sent()
-    assert message.destination == of_connection("c-1", dsp=True)
+    assert message.destination == amc_connection("c-1", dsp=True)
 
 
 def test_every_page_of_every_renewed_audience_is_read(harness: RenewalHarness) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from audience_sync.errors import RejectedEvent
 from audience_sync.reasons import Reason
-from audience_sync.segment.event import AudienceCall, Kind, read, safe_id, why_ignored
+from audience_sync.segment.event import AudienceCall, EventKind, read, safe_id, why_ignored
 
 NOW = 1_800_000_000_000  # epoch milliseconds
 KEY = "lapsed_premium_buyers"
@@ -25,8 +25,8 @@ def event(**fields: Any) -> dict[str, Any]:
 @pytest.mark.parametrize("name", ["Audience Entered", "Audience Exited"])
 def test_without_personas_only_a_track_event_states_membership_by_its_name(name: str) -> None:
     tracked = {"type": "track", "event": name, "properties": {"audience_key": KEY}}
-    assert read(tracked, NOW).kind in (Kind.ENTER, Kind.EXIT)
-    assert read(tracked | {"type": "identify"}, NOW) == AudienceCall(Kind.UNSTATED, computation_key=KEY)
+    assert read(tracked, NOW).kind in (EventKind.ENTER, EventKind.EXIT)
+    assert read(tracked | {"type": "identify"}, NOW) == AudienceCall(EventKind.UNSTATED, computation_key=KEY)
 
 
 @pytest.mark.parametrize("time_field", ["timestamp", "originalTimestamp", "receivedAt"])
@@ -56,15 +56,15 @@ def reason_of(element: dict[str, Any]) -> str | None:
 
 def test_an_event_is_read_with_kind_time_id_key_and_country() -> None:
     made = event(timestamp="2027-01-15T07:59:59Z", countryCode="CA")
-    assert read(made, NOW) == AudienceCall(Kind.ENTER, NOW - 1000, "m1", KEY, "CA")
-    assert read(made | {"properties": {KEY: False}}, NOW) == AudienceCall(Kind.EXIT, NOW - 1000, "m1", KEY, "CA")
-    assert read(made | {"type": "delete"}, NOW) == AudienceCall(Kind.ERASE, NOW - 1000, "m1")
+    assert read(made, NOW) == AudienceCall(EventKind.ENTER, NOW - 1000, "m1", KEY, "CA")
+    assert read(made | {"properties": {KEY: False}}, NOW) == AudienceCall(EventKind.EXIT, NOW - 1000, "m1", KEY, "CA")
+    assert read(made | {"type": "delete"}, NOW) == AudienceCall(EventKind.ERASE, NOW - 1000, "m1")
 
 
 def test_a_rejected_event_keeps_only_its_id_and_the_reason() -> None:
     call = read(event(timestamp="soon", countryCode="CA"), NOW)
     detail = "timestamp is not an ISO 8601 time; send Segment's own"
-    assert call == AudienceCall(Kind.ENTER, 0, "m1", rejection=(Reason.TIME_UNREADABLE, detail))
+    assert call == AudienceCall(EventKind.ENTER, 0, "m1", rejection=(Reason.TIME_UNREADABLE, detail))
 
 
 @pytest.mark.parametrize(
@@ -137,14 +137,14 @@ def test_a_missing_boolean_is_rejected_with_the_paths_that_were_tried() -> None:
 @pytest.mark.parametrize(
     ("fields", "kind"),
     [
-        pytest.param({"traits": {KEY: True}}, Kind.ENTER, id="both say enter"),
-        pytest.param({"properties": {}, "traits": {KEY: False}}, Kind.EXIT, id="traits only"),
-        pytest.param({"properties": None, "traits": {KEY: False}}, Kind.EXIT, id="no properties at all"),
-        pytest.param({"properties": {KEY: "x"}, "traits": {KEY: "false"}}, Kind.EXIT, id="a word and a boolean"),
-        pytest.param({"properties": {KEY: "true"}, "traits": {KEY: 0}}, Kind.ENTER, id="a boolean and a number"),
+        pytest.param({"traits": {KEY: True}}, EventKind.ENTER, id="both say enter"),
+        pytest.param({"properties": {}, "traits": {KEY: False}}, EventKind.EXIT, id="traits only"),
+        pytest.param({"properties": None, "traits": {KEY: False}}, EventKind.EXIT, id="no properties at all"),
+        pytest.param({"properties": {KEY: "x"}, "traits": {KEY: "false"}}, EventKind.EXIT, id="a word and a boolean"),
+        pytest.param({"properties": {KEY: "true"}, "traits": {KEY: 0}}, EventKind.ENTER, id="a boolean and a number"),
     ],
 )
-def test_the_membership_boolean_is_read_from_properties_or_traits(fields: dict[str, Any], kind: Kind) -> None:
+def test_the_membership_boolean_is_read_from_properties_or_traits(fields: dict[str, Any], kind: EventKind) -> None:
     call = read(event(**fields), NOW)
     assert (call.kind, call.rejection) == (kind, None)
 
@@ -216,7 +216,7 @@ ANY_PERSONAS: Any = st.none() | st.fixed_dictionaries(
     )
 )
 def test_why_ignored_has_a_reason_for_ignored_events_only(made: Any) -> None:
-    assert (why_ignored(made) is not None) is (read(made, NOW).kind in (Kind.IGNORE, Kind.UNSTATED))
+    assert (why_ignored(made) is not None) is (read(made, NOW).kind in (EventKind.IGNORE, EventKind.UNSTATED))
 
 
 @pytest.mark.parametrize(

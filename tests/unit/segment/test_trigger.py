@@ -8,7 +8,7 @@ import pytest
 from audience_sync.errors import InvalidTrigger, PermanentError, RejectedEvent
 from audience_sync.segment.budget import Budget
 from audience_sync.segment.fql.grammar import MAX_LENGTH, parse
-from audience_sync.segment.fql.refusals import Refusal
+from audience_sync.segment.fql.refusals import TriggerRefusal
 from audience_sync.segment.trigger import _steps_to_search, compile_trigger, matches
 from tests.steps import counted_steps
 
@@ -124,24 +124,26 @@ def test_a_refusal_has_a_position_and_a_remedy_and_no_value() -> None:
         compile_trigger('userId = "ada@example.com" AND type = "track"')
     assert isinstance(refused.value, InvalidTrigger)
     assert refused.value.position == 27
-    assert str(refused.value) == f"{Refusal.WORD.value} (at character 27)"
+    assert str(refused.value) == f"{TriggerRefusal.WORD.value} (at character 27)"
 
 
 @pytest.mark.parametrize(
     ("trigger", "refusal", "position"),
     [
-        pytest.param('event.a.b = "x"', Refusal.BELOW_TEXT, 5, id="at the first of two dots"),
-        pytest.param('AND = "x"', Refusal.WORD, 0, id="AND as a field"),
-        pytest.param('Or = "x"', Refusal.WORD, 0, id="Or as a field"),
-        pytest.param('type = "a" OR event = "b"', Refusal.WORD, 11, id="OR between conditions"),
-        pytest.param("type = null", Refusal.NULL_AS_TEXT, 7, id="a type that is null"),
-        pytest.param("type = true", Refusal.AS_TEXT, 7, id="a type that is true"),
-        pytest.param("name = false", Refusal.AS_TEXT, 7, id="a name that is false"),
-        pytest.param('event = ""x', Refusal.SWALLOWED, 10, id="behind an empty text"),
-        pytest.param("properties.n <=5", Refusal.OPERATOR_SPACE, 15, id="behind <="),
+        pytest.param('event.a.b = "x"', TriggerRefusal.BELOW_TEXT, 5, id="at the first of two dots"),
+        pytest.param('AND = "x"', TriggerRefusal.WORD, 0, id="AND as a field"),
+        pytest.param('Or = "x"', TriggerRefusal.WORD, 0, id="Or as a field"),
+        pytest.param('type = "a" OR event = "b"', TriggerRefusal.WORD, 11, id="OR between conditions"),
+        pytest.param("type = null", TriggerRefusal.NULL_AS_TEXT, 7, id="a type that is null"),
+        pytest.param("type = true", TriggerRefusal.AS_TEXT, 7, id="a type that is true"),
+        pytest.param("name = false", TriggerRefusal.AS_TEXT, 7, id="a name that is false"),
+        pytest.param('event = ""x', TriggerRefusal.SWALLOWED, 10, id="behind an empty text"),
+        pytest.param("properties.n <=5", TriggerRefusal.OPERATOR_SPACE, 15, id="behind <="),
     ],
 )
-def test_an_undocumented_trigger_is_refused_with_its_position(trigger: str, refusal: Refusal, position: int) -> None:
+def test_an_undocumented_trigger_is_refused_with_its_position(
+    trigger: str, refusal: TriggerRefusal, position: int
+) -> None:
     with pytest.raises(InvalidTrigger, match=f"^{re.escape(refusal.value)} ") as refused:
         compile_trigger(trigger)
     assert refused.value.position == position

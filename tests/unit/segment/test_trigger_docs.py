@@ -10,7 +10,7 @@ import pytest
 
 from audience_sync.errors import InvalidTrigger
 from audience_sync.segment.fql import grammar
-from audience_sync.segment.fql.refusals import Refusal
+from audience_sync.segment.fql.refusals import TriggerRefusal
 from audience_sync.segment.trigger import matches
 from tests import markdown
 from tests.markdown import section
@@ -66,7 +66,7 @@ def test_a_documented_refusal_has_its_position_and_reason(trigger: str, position
 
 
 def test_every_refusal_is_documented() -> None:
-    assert [refusal.name for refusal in Refusal if refusal.value not in DOCUMENT] == []
+    assert [refusal.name for refusal in TriggerRefusal if refusal.value not in DOCUMENT] == []
 
 
 @pytest.mark.parametrize(("trigger", "event"), list(differences()))

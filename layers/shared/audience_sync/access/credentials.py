@@ -7,12 +7,12 @@ may also have its own event key and audience key, so that a leaked key identifie
 import base64
 import binascii
 import hmac
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any, NamedTuple
 
-from audience_sync.errors import CredentialMissing, SecretUnusable, Unauthorized
+from audience_sync.errors import CredentialMissing, InvalidSettings, SecretUnusable, Unauthorized, Unavailable
 from audience_sync.segment.signature import is_signed
 
 MIN_LENGTH = 16  # bytes; shorter ones can be guessed
@@ -51,7 +51,7 @@ class StoredKey:
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class CredentialKind:
     """The stored credentials of one kind."""
 
     by_entry: Mapping[str, bytes] = field(repr=False)  # the usable ones, by entry of the ingest secret, current first
@@ -95,9 +95,9 @@ class Authenticated(NamedTuple):
 class Keyring:
     """The ingest secret. Empty, short and placeholder entries count as absent: they fail closed."""
 
-    event_keys: Kind
-    audience_keys: Kind
-    signing_secrets: Kind
+    event_keys: CredentialKind
+    audience_keys: CredentialKind
+    signing_secrets: CredentialKind
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> "Keyring":
@@ -165,6 +165,37 @@ class Keyring:
         raise Unauthorized("no valid credential")
 
 
+def authenticate_with_newest(
+    read: Callable[..., Mapping[str, Any]],
+    with_keys: Callable[[Keyring], Authenticated],
+    require_credential: Callable[[], None],
+) -> Authenticated:
+    """Authenticate a request. Keys that do not let it in may just have been rotated, so they are read again.
+
+    Args:
+        read: returns the ingest secret, with `max_age=0` the newest one.
+        with_keys: authenticates the request.
+        require_credential: raises CredentialMissing if it carries none.
+
+    Raises:
+        Unauthorized, Unavailable, InvalidSettings: from all three.
+    """
+    try:
+        keyring = Keyring.from_json(read())  # no time to ask an unavailable store twice
+    except InvalidSettings:
+        require_credential()  # strangers are refused whatever is stored
+        raise
+    try:
+        return with_keys(keyring)
+    except CredentialMissing:
+        raise  # newer keys would not let it in
+    except (Unauthorized, Unavailable):
+        newer = Keyring.from_json(read(max_age=0))
+        if newer == keyring:
+            raise
+        return with_keys(newer)
+
+
 def source_entry(entry: str, source: str) -> str:
     """Return the entry of a source's own key: eventKey.emea. It is logged, so a source's name is not secret."""
     return f"{entry}.{source}"
@@ -206,14 +237,14 @@ def _carries_key(headers: Mapping[str, str]) -> bool:
     return any(headers.get(name, "").strip() for name in ("authorization", "x-api-key"))
 
 
-def _matching(kind: Kind, keys: list[bytes], now: float) -> str | None:
+def _matching(kind: CredentialKind, keys: list[bytes], now: float) -> str | None:
     """Return the entry that one of the keys matches, None if none is still valid."""
     # All pairs are compared, so that the response time does not depend on which one matched.
     matches = [entry for entry, secret in kind.by_entry.items() for key in keys if hmac.compare_digest(key, secret)]
     return next((entry for entry in matches if (kind.days_left(entry, now) or 0) >= 0), None)
 
 
-def _signing_entry(signing: Kind, body: bytes, signature: str | None, *, accept_first_event: bool) -> str:
+def _signing_entry(signing: CredentialKind, body: bytes, signature: str | None, *, accept_first_event: bool) -> str:
     """Return the entry whose secret verifies a signature. It is valid, so timing tells a stranger nothing."""
     *others, last = signing.by_entry.items()
     for entry, secret in others:
@@ -222,7 +253,7 @@ def _signing_entry(signing: Kind, body: bytes, signature: str | None, *, accept_
     return last[0]
 
 
-def _kind(stored: Mapping[str, Any], *entries: str, sources: Iterable[str] = ()) -> Kind:
+def _kind(stored: Mapping[str, Any], *entries: str, sources: Iterable[str] = ()) -> CredentialKind:
     keys = {entry: StoredKey(stored.get(entry)) for entry in entries}
     keys |= {entry: StoredKey.from_json(stored[entry]) for entry in sources}
     filled = {entry: key for entry, key in keys.items() if key.value not in (None, "")}
@@ -233,7 +264,7 @@ def _kind(stored: Mapping[str, Any], *entries: str, sources: Iterable[str] = ())
     }
     usable = {entry: secret for entry, secret in encoded.items() if _is_strong(secret)}
     expiring = {entry: keys[entry] for entry in usable if keys[entry].expires_on}
-    return Kind(usable, expiring, is_configured=bool(filled))
+    return CredentialKind(usable, expiring, is_configured=bool(filled))
 
 
 def _is_strong(secret: bytes) -> bool:

@@ -62,7 +62,7 @@ def check_target(audience_id: str, destination: Destination) -> None:
         raise InvalidMessage("audienceId is not a number, as the audience API needs it")
 
 
-def of_data_manager() -> Destination:
+def ads_data_manager() -> Destination:
     """Return the destination of a dataset, and of its changes."""
     return Destination.of({"api": Api.DATA_MANAGER})
 
@@ -76,12 +76,12 @@ def requested_api(extras: Mapping[str, Any]) -> Api:
         raise InvalidAudience([SettingFault("api", allowed, "correct it in the extras")]) from None
 
 
-def of_advertiser(advertiser_id: str | None) -> Destination:
+def dsp_advertiser(advertiser_id: str | None) -> Destination:
     """Return the destination of an advertiser's audience, whose members reach Amazon DSP."""
     return Destination.of({"advertiserId": advertiser_id})
 
 
-def of_connection(connection_id: str, *, dsp: bool = False) -> Destination:
+def amc_connection(connection_id: str, *, dsp: bool = False) -> Destination:
     """Return the destination of an AMC audience, or of its changes; with `dsp`, those also go to the DSP advertiser."""
     return Destination.of({"connectionId": connection_id, "targetTypes": ["DSP"] if dsp else []})
 
@@ -103,7 +103,7 @@ def reaches_dsp(audience: Audience) -> bool:
     return not connection_of(audience.destination) or _sends_to_dsp(audience)
 
 
-def of_changes(audience: Audience) -> Destination:
+def destination_of_changes(audience: Audience) -> Destination:
     """Return the destination that the changes of an audience carry."""
     return _of_changes(audience.destination, _sends_to_dsp(audience))
 
@@ -117,7 +117,7 @@ def _of_changes(destination: Destination, dsp: bool) -> Destination:
     if not is_of_audience_api(destination):
         return destination
     connection_id = connection_of(destination)
-    return of_connection(connection_id, dsp=dsp) if connection_id else Destination()
+    return amc_connection(connection_id, dsp=dsp) if connection_id else Destination()
 
 
 def resource_of_audience(destination: Destination) -> dict[str, Any]:

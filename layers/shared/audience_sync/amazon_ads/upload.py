@@ -17,7 +17,7 @@ class Target:
     destination: Destination = field(default_factory=Destination)
 
 
-class Request(StrEnum):
+class UploadKind(StrEnum):
     """The kind of request that an upload makes."""
 
     RECORDS = "records"  # of the audience API
@@ -27,7 +27,7 @@ class Request(StrEnum):
 class Frame(NamedTuple):
     """The request of an upload, and the bytes of its body around the records."""
 
-    request: Request
+    request: UploadKind
     before: bytes
     after: bytes
 

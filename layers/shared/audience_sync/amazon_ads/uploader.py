@@ -2,11 +2,11 @@
 
 from audience_sync.amazon_ads.advertiser_audiences.client import AmazonAds
 from audience_sync.amazon_ads.data_manager.client import DataManager
-from audience_sync.amazon_ads.upload import Request, Submission, Upload
+from audience_sync.amazon_ads.upload import Submission, Upload, UploadKind
 from audience_sync.errors import NotConnected
 
 
-class Uploader:
+class ApiUploader:
     """Amazon's APIs, with one operator's authorization."""
 
     def __init__(self, audiences: AmazonAds, data_manager: DataManager | None) -> None:
@@ -20,7 +20,7 @@ class Uploader:
         Raises:
             RequestRejected, TransientError: from the client. NotConnected without an account: changes wait for one.
         """
-        if upload.frame.request is Request.RECORDS:
+        if upload.frame.request is UploadKind.RECORDS:
             return self._audiences.send_records(upload, timeout=timeout)
         if self._data_manager is None:
             raise NotConnected("no account of Ads Data Manager is set; deploy with the parameter DataManagerAccountId")

@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from audience_sync.access.credentials import Authenticated, Keyring, require_audience_credential
+from audience_sync.access.credentials import Authenticated, authenticate_with_newest, require_audience_credential
 from audience_sync.amazon_ads.advertiser_audiences.audience import (
     AudienceReport,
     NewAudience,
@@ -32,15 +32,12 @@ from audience_sync.errors import (
     AudienceNotListed,
     AudienceSyncError,
     CreationUnderWay,
-    CredentialMissing,
     InvalidAudience,
     InvalidRequest,
-    InvalidSettings,
     NotFound,
     OutcomeUnknown,
     OutOfTime,
     SettingFault,
-    Unauthorized,
     Unavailable,
 )
 from audience_sync.members.membership import Audience, after_moves
@@ -53,7 +50,7 @@ READ_TIMEOUT = 3.0  # seconds; without an answer the table decides
 STALE_LOCK_AGE = 120_000  # milliseconds; four times as long as a creation can take
 
 
-class Amazon(Protocol):
+class AudienceApi(Protocol):
     """Amazon's calls for audiences."""
 
     def create_audience(self, body: dict[str, Any], *, timeout: float) -> str:
@@ -66,7 +63,7 @@ class Amazon(Protocol):
         """Change one."""
 
 
-class Datasets(Protocol):
+class DatasetLookup(Protocol):
     """Amazon's calls for datasets."""
 
     def dataset(self, dataset_id: str, *, timeout: float) -> object:
@@ -110,18 +107,11 @@ def authenticate(
 
     Raises Unauthorized, Unavailable, InvalidSettings.
     """
-    try:
-        keyring = Keyring.from_json(secret.value())
-    except InvalidSettings:
-        require_audience_credential(headers, query)  # strangers are refused whatever is stored
-        raise
-    try:
-        return keyring.authenticate_audiences(headers, query, now=now)
-    except CredentialMissing:
-        raise  # a newer secret would not let it in
-    except (Unauthorized, Unavailable):
-        # The secret may just have been rotated: read it again.
-        return Keyring.from_json(secret.value(max_age=0)).authenticate_audiences(headers, query, now=now)
+    return authenticate_with_newest(
+        secret.value,
+        lambda keys: keys.authenticate_audiences(headers, query, now=now),
+        lambda: require_audience_credential(headers, query),
+    )
 
 
 class Audiences:
@@ -131,7 +121,7 @@ class Audiences:
         self,
         table: AudienceTable,
         locks: CreationLocks,
-        amazon: Amazon,
+        amazon: AudienceApi,
         clock: Clock,
         *,
         max_cpm_cents: int,
@@ -172,7 +162,7 @@ class Audiences:
         self._table.raise_version()
         return created
 
-    def find(self, extras: Mapping[str, Any], datasets: Datasets | None = None) -> Audience | None:
+    def find(self, extras: Mapping[str, Any], datasets: DatasetLookup | None = None) -> Audience | None:
         """Return the audience of `extras["externalId"]`, None if it is not listed or gone at Amazon.
 
         An unlinked audience that was moved is found for as long as its events reach another one: Segment asks whether

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from audience_sync.amazon_ads.data_manager.answers import DataRoom, Dataset, Share
 from audience_sync.amazon_ads.data_manager.dataset_settings import NewDataset, new_dataset
-from audience_sync.amazon_ads.destination import Api, of_data_manager
+from audience_sync.amazon_ads.destination import Api, ads_data_manager
 from audience_sync.audiences.creation import STALE_LOCK_AGE, check_key_free
 from audience_sync.aws.audience_table import AudienceTable
 from audience_sync.aws.creation_locks import CreationLocks, key_of
@@ -28,7 +28,7 @@ NO_ERASURE = (
 )
 
 
-class Amazon(Protocol):
+class DatasetApi(Protocol):
     """Amazon's calls for datasets."""
 
     @property
@@ -103,7 +103,7 @@ class Datasets:
         self,
         table: AudienceTable,
         locks: CreationLocks,
-        amazon: Amazon | None,
+        amazon: DatasetApi | None,
         clock: Clock,
         *,
         allowed_targets: frozenset[str] = frozenset(),
@@ -142,7 +142,7 @@ class Datasets:
         with self._alone(wanted):
             return self._create(self._amazon, wanted, deadline)
 
-    def _create(self, amazon: Amazon, wanted: NewDataset, deadline: float) -> CreatedDataset:
+    def _create(self, amazon: DatasetApi, wanted: NewDataset, deadline: float) -> CreatedDataset:
         known = self._listed(wanted)
         if known is None:
             check_key_free(self._table, wanted.computation_key)
@@ -187,7 +187,7 @@ class Datasets:
 
     def _listed(self, wanted: NewDataset) -> Audience | None:
         same = self._table.by_external_audience_id(wanted.external_audience_id)
-        return next((each for each in same if each.destination == of_data_manager()), None)
+        return next((each for each in same if each.destination == ads_data_manager()), None)
 
     def _time_left(self, deadline: float) -> float:
         left = deadline - RESERVE - self._clock.monotonic()
@@ -202,7 +202,7 @@ def _audience(wanted: NewDataset, dataset_id: str) -> Audience:
         dataset_id,
         name=wanted.segment_name,
         country=wanted.country,
-        destination=of_data_manager(),
+        destination=ads_data_manager(),
         computation_key=wanted.computation_key,
         external_audience_id=wanted.external_audience_id,
         settings={name: value for name, value in settings.items() if value is not None},

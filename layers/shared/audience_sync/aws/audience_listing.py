@@ -14,7 +14,7 @@ MAX_AGE = 60.0  # seconds that the copy is used
 
 
 @dataclass(frozen=True, slots=True)
-class _Copy:
+class _Listing:
     """The audience table as it was read."""
 
     read_at: float  # monotonic seconds
@@ -32,7 +32,7 @@ class AudienceListing:
     def __init__(self, table: AudienceTable, monotonic: Callable[[], float]) -> None:
         self._table = table
         self._monotonic = monotonic
-        self._copy: _Copy | None = None
+        self._copy: _Listing | None = None
 
     def for_request(self) -> "RequestAudiences":
         """Return the audiences for the events of a request that has arrived. Raises Unavailable."""
@@ -46,14 +46,14 @@ class AudienceListing:
         """Return the stored mappings document as a JSON string, None if none was saved. Raises Unavailable."""
         return self.current().mappings
 
-    def current(self) -> _Copy:
+    def current(self) -> _Listing:
         """Return a copy at most a minute old. Raises Unavailable."""
         copy = self._copy
         if copy is None or self._monotonic() - copy.read_at >= MAX_AGE:
             return self._read(None)
         return copy
 
-    def latest(self) -> _Copy:
+    def latest(self) -> _Listing:
         """Return a copy with every audience whose creation was answered before this call. Raises Unavailable.
 
         Costs one small read; the whole table is read again only if the list has changed.
@@ -62,7 +62,7 @@ class AudienceListing:
         copy = self.current()
         return copy if copy.version == version else self._read(version)
 
-    def _read(self, version: int | None) -> _Copy:
+    def _read(self, version: int | None) -> _Listing:
         now = self._monotonic()
         audiences, unlinked, mappings = self._table.contents(consistent=version is not None)
         linked: dict[str, list[Audience]] = {}
@@ -75,7 +75,7 @@ class AudienceListing:
         stored = {each.audience_id: each for each in (*audiences, *unlinked)}
         reached = ((each.audience_id, after_moves(each, stored.get)) for each in unlinked)
         by_id |= {moved: by_id[target.audience_id] for moved, target in reached if target}
-        self._copy = copy = _Copy(now, version, [*audiences, *unlinked], by_id, by_key, ambiguous, mappings)
+        self._copy = copy = _Listing(now, version, [*audiences, *unlinked], by_id, by_key, ambiguous, mappings)
         return copy
 
 
@@ -106,7 +106,7 @@ class RequestAudiences:
         copy = self._checked()
         return copy.by_key.get(key) or copy.ambiguous.get(key, ())
 
-    def _checked(self) -> _Copy:
+    def _checked(self) -> _Listing:
         if not self._is_checked:
             self._copy, self._is_checked = self._listing.latest(), True
         return self._copy

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.clock import Clock
@@ -10,24 +9,16 @@ from audience_sync.delivery.gates.gate import Gate
 from audience_sync.delivery.uploads import Limits
 from audience_sync.members.membership import Audience
 from audience_sync.members.messages import ChangeMessage
-
-
-class Queue(Protocol):
-    """A queue to send to."""
-
-    def send(
-        self, bodies: Sequence[str], *, deadline: float, delay: float = 0, attributes: dict[str, str] | None = None
-    ) -> None:
-        """Store all bodies, visible after `delay` seconds. Raises Unavailable unless all are stored."""
+from audience_sync.members.stores import MessageQueue
 
 
 @dataclass(frozen=True, slots=True)
 class DeliveryContext:
     """The queues, tables and limits of delivery."""
 
-    queue: Queue  # the change queue, for changes that go back
-    dead_letters: Queue
-    jobs: Queue
+    queue: MessageQueue  # the change queue, for changes that go back
+    dead_letters: MessageQueue
+    jobs: MessageQueue
     members: MembershipTable | None  # without it, changes that overtake each other are applied out of order
     audiences: Callable[[], Sequence[Audience]]  # every one, unlinked ones also; raises Unavailable
     limits: Limits

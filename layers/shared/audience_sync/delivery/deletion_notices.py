@@ -18,7 +18,7 @@ from dataclasses import replace
 from itertools import batched
 
 from audience_sync.amazon_ads.apis import has_jobs, rows_of
-from audience_sync.amazon_ads.destination import of_changes
+from audience_sync.amazon_ads.destination import destination_of_changes
 from audience_sync.amazon_ads.record import exit_record
 from audience_sync.aws.membership_table import HasTime, MembershipTable
 from audience_sync.delivery.context import DeliveryContext
@@ -111,7 +111,7 @@ class DeletionNotices:
         audiences = self._context.audiences()
         states = self._table.read((audience.audience_id, each.member[1]) for each in notices for audience in audiences)
         before = self._table.read(each.member for each in notices)
-        after = {each.member: self._noted(before.get(each.member), each, audiences, states) for each in notices}
+        after = {each.member: self._with_notice(before.get(each.member), each, audiences, states) for each in notices}
         failed = self._write([state for member, state in after.items() if state != before.get(member)])
         recorded = [each for each in notices if each.member not in failed]
         exits = list(due_exits(states, recorded, audiences))
@@ -130,7 +130,7 @@ class DeletionNotices:
             self._context.jobs.send([body], deadline=self._deadline, delay=max(soonest, delay))
         return failed
 
-    def _noted(
+    def _with_notice(
         self,
         known: MemberState | None,
         notice: MembershipChange,
@@ -145,14 +145,13 @@ class DeletionNotices:
         limits, now = self._context.limits, int(self._context.clock.now())
         state = step(known, [notice], now=now, timing=limits.timings.audiences).state
         kind = StepKind.DENIAL if notice.record.get("userConsent") else StepKind.NOTICE
-        noted = replace(
-            state, erasure=with_step(state.erasure, ErasureStep(kind, notice.message_id, notice.at, now * 1000))
-        )
+        step_taken = ErasureStep(kind, notice.message_id, notice.at, now * 1000)
+        state = replace(state, erasure=with_step(state.erasure, step_taken))
         if known and known.plan and notice.version < known.version and not is_closed(known):
-            return noted
+            return state
         may_delete = self._context.deletes_people and any(not has_jobs(each.destination) for each in audiences)
         rows = rows_of(notice.member[1], audiences, states, limits.timings)
-        return replace(noted, plan=planned(noted, rows, now, is_new=_is_new(known, noted), may_delete=may_delete))
+        return replace(state, plan=planned(state, rows, now, is_new=_is_new(known, state), may_delete=may_delete))
 
     def _write(self, changed: Sequence[MemberState]) -> dict[Member, TransientError]:
         """Write rows. Returns an error for each that is not written."""
@@ -177,7 +176,7 @@ def due_exits(
 
 
 def _exit_from(audience: Audience, notice: MembershipChange) -> MembershipChange:
-    destination = of_changes(audience)
+    destination = destination_of_changes(audience)
     return replace(
         notice,
         audience_id=audience.audience_id,

@@ -18,7 +18,7 @@ from audience_sync.delivery.groups import groups
 from audience_sync.delivery.job_members import member_of_change, member_of_state
 from audience_sync.delivery.outcomes import ChangeOutcome, Outcomes
 from audience_sync.delivery.sending import Uploads
-from audience_sync.delivery.uploads import Deferred, Job, Track, first_trouble
+from audience_sync.delivery.uploads import Deferred, Track, UploadJob, first_trouble
 from audience_sync.errors import JobRunning, MovedOn, NoIdentifier, OutOfTime, TransientError
 from audience_sync.members.member_state import MemberState
 from audience_sync.members.member_step import Step, repetition, sent, step, without_removal
@@ -299,7 +299,7 @@ class MemberDelivery:
     def _tracker(self, job_member: Callable[[MembershipChange], JobMember]) -> Track:
         """Return the callback that stores a job message. Storing it is part of the delivery."""
 
-        def track(job: Job) -> None:
+        def track(job: UploadJob) -> None:
             destination = job.target.destination
             members = [job_member(change) for change in job.changes]
             if not has_jobs(destination):  # nothing to ask; the end of an erasure's removal is recorded in time

@@ -6,7 +6,7 @@ from contextlib import suppress
 from enum import StrEnum
 
 from audience_sync.delivery.context import DeliveryContext, ParsedMessage
-from audience_sync.delivery.uploads import Accepted, Deferred, Outcome
+from audience_sync.delivery.uploads import Accepted, Deferred, UploadOutcome
 from audience_sync.errors import JobRunning, PermanentError, TransientError
 from audience_sync.members.member_step import Attempted
 from audience_sync.members.membership import Member, MembershipChange, Version, coalesce
@@ -112,7 +112,7 @@ class Outcomes:
                 self.parked[reason] += len(members)
                 self.parked_in.update(audience_id for audience_id, _ in members)
 
-    def take(self, changes: Iterable[MembershipChange], outcomes: dict[Member, Outcome]) -> set[Member]:
+    def take(self, changes: Iterable[MembershipChange], outcomes: dict[Member, UploadOutcome]) -> set[Member]:
         """Park refused changes and defer those that must wait. Returns the members whose record Amazon has accepted."""
         accepted: set[Member] = set()
         refused: list[tuple[MembershipChange, PermanentError]] = []

@@ -32,7 +32,7 @@ class DeferredMessage:
     reason: str
 
 
-class _Copy(NamedTuple):
+class _WaitingChange(NamedTuple):
     """A waiting change, without its attempts: equal for copies."""
 
     member: Member
@@ -96,14 +96,14 @@ class Returning:
 
     def _send_waiting(self, messages: Sequence[tuple[ParsedMessage, Left]]) -> bool:
         """Send one copy of each waiting change. Returns whether all are stored."""
-        attempts: dict[_Copy, int] = {}
-        changes: dict[_Copy, MembershipChange] = {}
+        attempts: dict[_WaitingChange, int] = {}
+        changes: dict[_WaitingChange, MembershipChange] = {}
         for each, waiting in messages:
             is_unread = (each.message.history.waits_until or 0) > self._now
             tried = each.message.history.attempts if is_unread else each.attempts - 1  # waiting is none
             for change, cause in waiting:
                 wait = wait_until(self._now + (cause.delay or 0.0), self._now, is_fixed=cause.is_fixed)
-                copy = _Copy(change.member, change.version, _history(each, wait), wait)
+                copy = _WaitingChange(change.member, change.version, _history(each, wait), wait)
                 if copy not in changes and not copy.history.is_repetition:
                     self.waiting[change.audience_id] += 1
                     self.oldest_waiting = max(self.oldest_waiting, self._now - each.first_at / 1000)

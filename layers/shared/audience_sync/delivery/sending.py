@@ -9,7 +9,7 @@ from audience_sync.amazon_ads.apis import upload_rules
 from audience_sync.amazon_ads.upload import Submission, Target, Upload, cut_uploads
 from audience_sync.clock import Clock
 from audience_sync.delivery.bisect import BISECTABLE_STATUSES, SAMPLE_SIZE, Chunk, sample_first
-from audience_sync.delivery.uploads import Accepted, Deferred, Job, Limits, Outcome, Track
+from audience_sync.delivery.uploads import Accepted, Deferred, Limits, Track, UploadJob, UploadOutcome
 from audience_sync.errors import (
     NoIdentifier,
     OutcomeUnknown,
@@ -40,7 +40,7 @@ class UploadStats:
     sent: int = 0
     failed: int = 0
     reasons: Counter[str] = field(default_factory=Counter)  # for failed uploads
-    jobs: list[Job] = field(default_factory=list)
+    jobs: list[UploadJob] = field(default_factory=list)
     counted_from_one: set[str] = field(default_factory=set)  # ids of uploads whose refused records Amazon counts from 1
 
 
@@ -78,13 +78,13 @@ class Uploads:
         half = self._time_to_record() / 2
         return lambda: self._time_to_record() >= half
 
-    def send(self, target: Target, changes: Sequence[MembershipChange], track: Track) -> dict[Member, Outcome]:
+    def send(self, target: Target, changes: Sequence[MembershipChange], track: Track) -> dict[Member, UploadOutcome]:
         """Send changes of distinct members in as many uploads as needed, and return the outcome of each.
 
         The first transient error stops it: more requests would make the trouble worse. Tracking an upload's job is
         part of sending: if that fails, the upload counts as not made and is repeated.
         """
-        outcomes: dict[Member, Outcome] = {
+        outcomes: dict[Member, UploadOutcome] = {
             change.member: NoIdentifier("no identifier is known for this member")
             for change in changes
             if not change.record["hashedPII"]
@@ -102,7 +102,7 @@ class Uploads:
                 break
         return outcomes
 
-    def _send(self, chunk: Chunk, outcomes: dict[Member, Outcome], track: Track) -> Deferred | None:
+    def _send(self, chunk: Chunk, outcomes: dict[Member, UploadOutcome], track: Track) -> Deferred | None:
         """Send one upload, bisected if Amazon refuses it. Returns a deferral if the rest must wait."""
         chunks = [chunk]  # still to send, the next one last
         accepted = refused = 0  # chunks; refused ones only if they cannot be split
@@ -138,11 +138,11 @@ class Uploads:
         if not self.has_time:
             return Deferred.after(OutOfTime("no time left for an upload"))
         sent_at = self._clock.now_ms()
-        job: Job | None = None
+        job: UploadJob | None = None
         try:
             submitted = self._uploader.send_records(chunk.upload, timeout=self._limits.timeout)
             accepted = [each for place, each in enumerate(chunk.changes) if place not in submitted.rejected]
-            job = Job(submitted.job_id, chunk.upload.target, accepted, sent_at)
+            job = UploadJob(submitted.job_id, chunk.upload.target, accepted, sent_at)
             self._track(job, track)
         except TransientError as error:
             self._count_failure(error.reason)
@@ -156,7 +156,7 @@ class Uploads:
             self.stats.counted_from_one.add(job.job_id)
         return Accepted(submitted.rejected)
 
-    def _track(self, job: Job, track: Track) -> None:
+    def _track(self, job: UploadJob, track: Track) -> None:
         """Store a job to be checked later. Retries while there is time, since nothing else knows its id."""
         for attempt in range(1, TRACK_ATTEMPTS + 1):
             try:

@@ -43,7 +43,7 @@ class Deferred:
 
     error: TransientError
     delay: float | None  # seconds; None leaves it to the backoff
-    job: "Job | None" = None  # of an accepted upload for which no job message is stored
+    job: "UploadJob | None" = None  # of an accepted upload for which no job message is stored
     newer_than: Version | None = None  # only newer changes stay; None: all
     is_fixed: bool = False  # the delay cannot become shorter, whatever happens meanwhile
 
@@ -53,16 +53,16 @@ class Deferred:
         return cls(error, error.retry_after)
 
 
-type Outcome = Accepted | Deferred | PermanentError
+type UploadOutcome = Accepted | Deferred | PermanentError
 
 
-def first_trouble(outcomes: Iterable[Outcome]) -> Deferred | None:
+def first_trouble(outcomes: Iterable[UploadOutcome]) -> Deferred | None:
     """Return the first deferral after which other members of the audience must wait."""
     return next((each for each in outcomes if isinstance(each, Deferred)), None)
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class UploadJob:
     """An upload that Amazon has accepted and will process."""
 
     job_id: str
@@ -76,5 +76,5 @@ class Job:
         return self.target.audience_id
 
 
-type Track = Callable[[Job], None]
+type Track = Callable[[UploadJob], None]
 """Stores a job to be checked later. If it raises TransientError, the upload counts as not made."""

@@ -6,19 +6,15 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from audience_sync.access.credentials import Authenticated, Keyring, require_event_credential
+from audience_sync.access.credentials import Authenticated, authenticate_with_newest, require_event_credential
 from audience_sync.aws.audience_listing import AudienceListing
 from audience_sync.aws.secrets import JsonSecret
 from audience_sync.aws.sqs import Queue
 from audience_sync.clock import Clock
 from audience_sync.errors import (
-    CredentialMissing,
     InvalidMapping,
     InvalidRequest,
-    InvalidSettings,
     TooLarge,
-    Unauthorized,
-    Unavailable,
     UnsupportedMediaType,
 )
 from audience_sync.ingest.record_rules import AudienceLookup, Policy
@@ -38,7 +34,7 @@ MAX_CHANGES = 50_000  # in one request; a deletion notice makes one for each map
 
 
 @dataclass(frozen=True, slots=True)
-class Rejection:
+class EventRejection:
     """The rejection of one event, or the denial of consent in it. Holds no value of the event."""
 
     index: int
@@ -60,9 +56,9 @@ class IntakeResult:
     at: int = 0  # epoch milliseconds of the request; dates its metrics and messages
     accepted: int = 0
     ignored: int = 0
-    rejections: list[Rejection] = field(default_factory=list)
-    denials: list[Rejection] = field(default_factory=list)  # of consent, in accepted events: the person leaves
-    partial_rejections: list[Rejection] = field(default_factory=list)  # of accepted events, by some of their audiences
+    rejections: list[EventRejection] = field(default_factory=list)
+    denials: list[EventRejection] = field(default_factory=list)  # of consent, in accepted events: the person leaves
+    partial_rejections: list[EventRejection] = field(default_factory=list)  # by some audiences of accepted events
     changes: list[MembershipChange] = field(
         default_factory=list
     )  # one or two for each member: the end of a life, if any, and the newest change
@@ -123,11 +119,11 @@ def _reported(
     message_id = safe_id(element.get("messageId") if isinstance(element, dict) else None, element)
     if isinstance(found, PartlyRejected):
         result.partial_rejections += [
-            Rejection(index, message_id, each.reason, each.detail, each.audience_id) for each in found.rejections
+            EventRejection(index, message_id, each.reason, each.detail, each.audience_id) for each in found.rejections
         ]
         return found.changes
     reported = result.denials if found.exits else result.rejections
-    reported.append(Rejection(index, message_id, found.reason, found.detail))
+    reported.append(EventRejection(index, message_id, found.reason, found.detail))
     return found.exits or []
 
 
@@ -226,7 +222,12 @@ class Intake:
         """
         if len(body) > MAX_BODY:
             raise TooLarge(f"the body is over {MAX_BODY} bytes; lower the batch size in Segment")
-        authenticated = self._authenticate(headers, body)
+        accept_first_event, now = self._accept_first_event, self._clock.now()
+        authenticated = authenticate_with_newest(
+            self._secret.value,
+            lambda keys: keys.authenticate_events(headers, body, accept_first_event=accept_first_event, now=now),
+            lambda: require_event_credential(headers),
+        )
         self._on_authenticated(authenticated)
         if not is_json(headers):
             raise UnsupportedMediaType("send application/json in UTF-8, not compressed")
@@ -241,24 +242,3 @@ class Intake:
         result.signature_unverified = authenticated.signature_unverified
         self._queue.send(pack(result.changes, DeliveryHistory(first_at=result.at)), deadline=deadline)
         return result
-
-    def _authenticate(self, headers: Mapping[str, str], body: bytes) -> Authenticated:
-        try:
-            keyring = self._keyring()  # no time to ask an unavailable store twice
-        except InvalidSettings:
-            require_event_credential(headers)  # strangers are refused whatever is stored
-            raise
-        first_event, now = self._accept_first_event, self._clock.now()
-        try:
-            return keyring.authenticate_events(headers, body, accept_first_event=first_event, now=now)
-        except CredentialMissing:
-            raise  # a newer secret would not let it in
-        except (Unauthorized, Unavailable):
-            # The secret may just have been rotated: read it again, at most every few seconds.
-            younger = self._keyring(max_age=0)
-            if younger == keyring:
-                raise
-            return younger.authenticate_events(headers, body, accept_first_event=first_event, now=now)
-
-    def _keyring(self, **options: float) -> Keyring:
-        return Keyring.from_json(self._secret.value(**options))

@@ -10,7 +10,7 @@ from operator import itemgetter
 from typing import Any, NamedTuple, Self
 
 from audience_sync.amazon_ads.consent import SIGNALS, require_no_denial
-from audience_sync.amazon_ads.destination import of_changes
+from audience_sync.amazon_ads.destination import destination_of_changes
 from audience_sync.amazon_ads.ids import external_user_id
 from audience_sync.amazon_ads.normalization.phone import MAX_LENGTH as MAX_PHONE
 from audience_sync.amazon_ads.normalize import identifiers_of_all
@@ -29,7 +29,7 @@ from audience_sync.ingest.record_rules import (
 from audience_sync.members.membership import Audience, MembershipChange
 from audience_sync.reasons import Reason
 from audience_sync.segment.budget import MAX_STEPS, Budget
-from audience_sync.segment.event import AudienceCall, Kind, read
+from audience_sync.segment.event import AudienceCall, EventKind, read
 from audience_sync.segment.mapping_config import CompiledMapping
 
 MAX_WORK = 15_000_000  # steps of all mappings on the events of one request; a step takes a tenth of a microsecond
@@ -140,18 +140,18 @@ class Translator:
         try:
             return read(element, self._now)
         except RejectedEvent as error:
-            return AudienceCall(Kind.IGNORE, rejection=(error.reason, error.detail))
+            return AudienceCall(EventKind.IGNORE, rejection=(error.reason, error.detail))
 
     def _found(self, call: AudienceCall, event: Any, has_time: Callable[[], bool]) -> list[_Values] | Rejected:
         """Return the values that each applicable mapping finds in the event."""
         _require(has_time)
         if self._work > MAX_WORK:
             raise TooLarge(f"mappings take over {MAX_WORK} steps on the events; lower the batch size in Segment")
-        if call.kind is Kind.IGNORE:
+        if call.kind is EventKind.IGNORE:
             return Rejected(*call.rejection) if call.rejection else []
-        if call.kind is Kind.UNSTATED:
+        if call.kind is EventKind.UNSTATED:
             return self._unstated(call, event)
-        if call.kind is Kind.ERASE:
+        if call.kind is EventKind.ERASE:
             return []
         self._work += self._steps_of_triggers
         budget = self._budget
@@ -231,7 +231,7 @@ class Translator:
         for event, call, each in zip(events, calls, found, strict=True):
             if isinstance(each, Rejected):
                 outcomes.append(each)
-            elif call.kind is Kind.ERASE:
+            elif call.kind is EventKind.ERASE:
                 outcomes.append(self._erasure(call, event))
             else:
                 for values in each:
@@ -241,7 +241,7 @@ class Translator:
 
     def _add_statements(self, statements: list[_Statement], place: int, call: AudienceCall, values: _Values) -> None:
         """Add a statement for each audience of an event, or its rejection."""
-        if call.at < self._oldest_enter and call.kind is Kind.ENTER:
+        if call.at < self._oldest_enter and call.kind is EventKind.ENTER:
             statements.append((place, call, values, Rejected(Reason.TIME_TOO_OLD, _TOO_OLD)))
             return
         try:
@@ -250,7 +250,7 @@ class Translator:
         except RejectedEvent as error:
             statements.append((place, call, values, Rejected.of(error)))
             return
-        exits = call.kind is Kind.EXIT
+        exits = call.kind is EventKind.EXIT
         for audience in audiences:
             try:
                 country = first_country((values[_COUNTRY], call.country, audience.country), exits=exits)
@@ -277,9 +277,9 @@ class Translator:
         self, call: AudienceCall, values: _Values, subject: _Subject, identities: list[dict[str, str]]
     ) -> MembershipChange | Rejected:
         audience, member, country = subject
-        exits, signals = call.kind is Kind.EXIT, [*_signals(values)]
+        exits, signals = call.kind is EventKind.EXIT, [*_signals(values)]
         try:
-            destination = of_changes(audience)
+            destination = destination_of_changes(audience)
             record = checked_record(member, country, identities, signals, self._policy, destination, exits=exits)
         except RejectedEvent as error:
             return Rejected.of(error, audience)

@@ -158,7 +158,7 @@ class MemberState:
         late = (job.sent_at + timing.longest_job for job in self.late_jobs if job.removes)
         return max([self.removals_end, *late])
 
-    def owes_removal(self, timing: Timing) -> bool:
+    def must_remove_again(self, timing: Timing) -> bool:
         """Return whether an enter may take effect after the last removal."""
         return bool(self.to_remove) and self.exited < self.enters_ended(timing)
 
@@ -173,7 +173,7 @@ class MemberState:
             return None  # as for most members: nothing was ever removed
         removal = self.removal_due(timing)
         ended = self.removals_ended(timing)
-        if self.newest.exits or self.entered >= ended or self.owes_removal(timing):
+        if self.newest.exits or self.entered >= ended or self.must_remove_again(timing):
             return removal
         enter = Due(ended, removes=False)
         return min(enter, removal) if removal else enter
@@ -181,7 +181,7 @@ class MemberState:
     def removal_due(self, timing: Timing) -> Due | None:
         """Return the time of the next removal; None if none is due."""
         ended = self.enters_ended(timing)
-        if self.owes_removal(timing):
+        if self.must_remove_again(timing):
             return Due(ended, removes=True)
         if self.must_erase and ended and self.exited < (last := self.last_removal(timing)):
             return Due(last, removes=True)
@@ -193,7 +193,7 @@ class MemberState:
 
     def enter_waits_until(self, timing: Timing) -> float:
         """Return the epoch second at which an enter may be sent: removals have taken effect and none is owed."""
-        if self.owes_removal(timing):
+        if self.must_remove_again(timing):
             return self.enters_ended(timing) + timing.effective_after
         return self.removals_ended(timing)
 
@@ -249,7 +249,7 @@ def removed(state: MemberState, until: int) -> MemberState:
     return replace(state, identities=tuple(each for each in state.identities if each.key not in gone))
 
 
-def left_with(change: MembershipChange, known: MembershipChange) -> MembershipChange:
+def with_known_consent(change: MembershipChange, known: MembershipChange) -> MembershipChange:
     """Return an exit with the consent under which its member is `known`, unless it states its own.
 
     Some of Amazon's APIs remove a member only with consent.

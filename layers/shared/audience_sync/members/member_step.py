@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from audience_sync.members.member_state import Identity, LateJob, MemberState, Timing, left_with
+from audience_sync.members.member_state import Identity, LateJob, MemberState, Timing, with_known_consent
 from audience_sync.members.membership import MembershipChange, Version
 
 # Seconds after which a removal without a failed attempt is certain: longer than a change can wait (7 days), lie in the
@@ -67,30 +67,30 @@ def step(
     """
     known = _without_lapsed(state, now, timing) if state else None
     newest = changes[-1]
-    grown, removes = known, False
+    after, removes = known, False
     for change in changes:
         if change.exits:
-            grown, removes = _with_exit(known, change, now, timing)
-    if grown is None:
+            after, removes = _with_exit(known, change, now, timing)
+    if after is None:
         return _entering(_with_new_enter(None, newest), now, timing, writes=True)
-    counted = _with_attempts(grown, attempted, round(now + timing.effective_after))
-    writes = (grown if removes else counted) != known  # attempts are written when the removal is dated
-    grown = counted
+    counted = _with_attempts(after, attempted, round(now + timing.effective_after))
+    writes = (after if removes else counted) != known  # attempts are written when the removal is dated
+    after = counted
     if newest.exits:
-        is_moot = newest.version != grown.version or not removes
-        return _removing(grown, now, timing, writes=writes, removes=removes, is_superseded=is_moot)
-    entered = _with_enter(grown, newest, now)
+        is_moot = newest.version != after.version or not removes
+        return _removing(after, now, timing, writes=writes, removes=removes, is_superseded=is_moot)
+    entered = _with_enter(after, newest, now)
     if entered is None:
-        return _removing(grown, now, timing, writes=writes, removes=removes, is_superseded=True)
-    due = grown.removal_due(timing)
+        return _removing(after, now, timing, writes=writes, removes=removes, is_superseded=True)
+    due = after.removal_due(timing)
     is_due = due is not None and due.at <= now  # if nothing else sends it
     if removes or is_due:
-        dated = sent(grown, newest.version, now, timing, removes=True)
-        removing = _removing(grown, now, timing, writes=writes, removes=True)
+        dated = sent(after, newest.version, now, timing, removes=True)
+        removing = _removing(after, now, timing, writes=writes, removes=True)
         return removing._replace(waits_until=dated.enter_waits_until(timing), repeats=not removes)
-    until = grown.enter_waits_until(timing)
+    until = after.enter_waits_until(timing)
     if until > now:
-        return _removing(grown, now, timing, writes=writes, removes=False)._replace(waits_until=until)
+        return _removing(after, now, timing, writes=writes, removes=False)._replace(waits_until=until)
     return _entering(entered, now, timing, writes=entered != known)
 
 
@@ -150,7 +150,7 @@ def _with_exit(
     state: MemberState | None, change: MembershipChange, now: int, timing: Timing
 ) -> tuple[MemberState, bool]:
     """End a life. Returns the state, and whether to send a removal."""
-    bare = left_with(_bare(change), state.newest if state else change)
+    bare = with_known_consent(_bare(change), state.newest if state else change)
     known = state or MemberState(bare)
     is_newest = state is None or change.version > state.version
     left = max(change.version, known.left or change.version)
@@ -164,7 +164,7 @@ def _with_exit(
         erase_until = max(erase_until, left.at if known.newest.exits else change.at)
     entered = round(known.entered + timing.effective_after) if ends_a_life and known.entered else 0
     elsewhere = round(now + timing.after_notice) if change.erase and timing.after_notice else 0
-    grown = replace(
+    after = replace(
         known,
         newest=bare if is_newest else known.newest,
         keep_until=0 if is_newest else known.keep_until,
@@ -176,11 +176,11 @@ def _with_exit(
     )
     is_parked = change.erase and change.version == left and timing.after_notice > 0
     if is_newest or is_parked:  # one that was parked knows what the row may have lost since
-        grown = _named(grown, change.identities)
-    says_more = ends_a_life or erase_until != known.erase_until or change.version == left
+        after = _named(after, change.identities)
+    takes_effect = ends_a_life or erase_until != known.erase_until or change.version == left
     # A notice older than the newest exit: whoever recorded it may have been cut off before the removal.
-    is_unfinished = change.erase and grown.must_erase
-    return grown, bool(grown.to_remove) and (says_more or is_unfinished)
+    is_unfinished = change.erase and after.must_erase
+    return after, bool(after.to_remove) and (takes_effect or is_unfinished)
 
 
 def _with_attempts(state: MemberState, attempted: Attempted, end: int) -> MemberState:
@@ -204,8 +204,8 @@ def _with_enter(state: MemberState, change: MembershipChange, now: int) -> Membe
         return None
     known = {each.key: each.at for each in state.active}
     named = _of_this_life(state, change)
-    says_more = any(known.get(Identity(*pair).key, pair[0]) <= pair[0] for pair in named)
-    return _named(state, named) if says_more or change.version == state.version else None
+    names_newer = any(known.get(Identity(*pair).key, pair[0]) <= pair[0] for pair in named)
+    return _named(state, named) if names_newer or change.version == state.version else None
 
 
 def _without_certain(state: MemberState) -> MemberState:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from audience_sync.amazon_ads.data_manager.answers import Funnel, Metrics, Share
-from audience_sync.amazon_ads.destination import of_data_manager
+from audience_sync.amazon_ads.destination import ads_data_manager
 from audience_sync.amazon_ads.exchange import READ_TIMEOUT
 from audience_sync.amazon_ads.job import Sizes
 from audience_sync.clock import Clock
@@ -24,7 +24,7 @@ RECENTLY = 7 * DAY
 PARTS = ("records", "metrics", "funnel", "shares")
 
 
-class Amazon(Protocol):
+class DatasetReader(Protocol):
     """Amazon's calls about one dataset."""
 
     def records(self, dataset_id: str, *, timeout: float) -> int | None:
@@ -96,10 +96,10 @@ class DatasetReport:
 
 def datasets_of(listed: Iterable[Audience]) -> list[Audience]:
     """Return the listed audiences that are datasets."""
-    return [each for each in listed if each.destination == of_data_manager()]
+    return [each for each in listed if each.destination == ads_data_manager()]
 
 
-def read_report(amazon: Amazon, dataset_id: str, clock: Clock, *, deadline: float) -> DatasetReport:
+def read_report(amazon: DatasetReader, dataset_id: str, clock: Clock, *, deadline: float) -> DatasetReport:
     """Read everything about a dataset by `deadline`, in monotonic seconds. A failing part does not hide the others."""
     now = clock.now()
     day = (_time(now - DAY), _time(now))

@@ -12,7 +12,6 @@ from audience_sync.amazon_ads.apis import rows_of
 from audience_sync.amazon_ads.timings import Timings
 from audience_sync.aws.membership_rows import KEEP_EXIT, StoredMember, expires_at
 from audience_sync.clock import Clock
-from audience_sync.errors import TransientError
 from audience_sync.members.erasure import ErasureStep, StepKind, with_step
 from audience_sync.members.erasure_state import (
     Erasure,
@@ -25,8 +24,9 @@ from audience_sync.members.erasure_state import (
     opened_at,
 )
 from audience_sync.members.member_state import MemberState
-from audience_sync.members.membership import Audience, Member
+from audience_sync.members.membership import Audience
 from audience_sync.members.repetitions import deletion_messages
+from audience_sync.members.stores import MemberRows, MessageQueue
 
 ROWS_AT_ONCE = 2_000  # rows read between two checks of the time: 20 requests, less than a second
 SETTLED = 3_600  # seconds; a notice is spread for the second time, and its exits are recorded, long before
@@ -34,28 +34,11 @@ RESERVE = 5.0  # seconds after the deadline in which what was found is still sto
 EXPIRES_SOON = KEEP_EXIT // 2  # seconds; the rows of an open erasure are then kept longer
 
 
-class Members(Protocol):
-    """The membership table."""
-
-    def read(self, members: Iterable[Member]) -> dict[Member, MemberState]:
-        """Read states, consistently. Raises Unavailable."""
-
-    def write(self, states: Sequence[MemberState]) -> list[MemberState | TransientError]:
-        """Write states, each unless its row has changed since it was read."""
-
-
 class Notices(Protocol):
     """The rows of all people who were named in a deletion notice or have denied consent."""
 
     def deletion_notices_after(self, position: str) -> Iterator[tuple[list[StoredMember], str]]:
         """Yield them page by page, each with the position after it; empty is the beginning. Raises Unavailable."""
-
-
-class Queue(Protocol):
-    """The job queue."""
-
-    def send(self, bodies: Sequence[str], *, deadline: float, delay: float = 0) -> None:
-        """Store all bodies, visible after `delay` seconds. Raises Unavailable unless all are stored."""
 
 
 class Pass(NamedTuple):
@@ -92,21 +75,21 @@ class ErasureReport:
     left: Pass = field(default_factory=Pass)  # for the next run
 
 
-class Context(NamedTuple):
+class ErasureContext(NamedTuple):
     """The collaborators and limits of one run."""
 
     notices: Notices
-    members: Members
+    members: MemberRows
     audiences: Sequence[Audience]  # listed and unlinked ones
     timings: Timings
-    jobs: Queue  # the job queue, for deletions that are due
+    jobs: MessageQueue  # the job queue, for deletions that are due
     clock: Clock
     overdue_after: float  # days
     deadline: float  # monotonic seconds; people who are not judged by then are left to the next run
 
 
 def judged(
-    people: Iterable[MemberState], audiences: Sequence[Audience], members: Members, timings: Timings, now: float
+    people: Iterable[MemberState], audiences: Sequence[Audience], members: MemberRows, timings: Timings, now: float
 ) -> Iterator[tuple[MemberState, Erasure, list[MemberState]]]:
     """Judge the newest erasure of each person. Yields the row of all audiences, the judgement, and the other rows.
 
@@ -132,7 +115,7 @@ def judged(
             yield each, judge(each, rows, ids, now), [row.state for row in rows]
 
 
-def check_erasures(context: Context, begun: Pass) -> ErasureReport:
+def check_erasures(context: ErasureContext, begun: Pass) -> ErasureReport:
     """Count the erasures that are not closed, and record which are done or only wait for Amazon.
 
     Those, and people for whom nothing can be done yet, are not judged again: Amazon may take a month. A deletion that
@@ -158,7 +141,7 @@ def check_erasures(context: Context, begun: Pass) -> ErasureReport:
     return report
 
 
-def _check(context: Context, page: Iterable[MemberState], report: ErasureReport, now: float) -> bool:
+def _check(context: ErasureContext, page: Iterable[MemberState], report: ErasureReport, now: float) -> bool:
     """Check the people of one page. If there is no time for all of them, returns False and counts none."""
     left = [each for each in page if not is_closed(each)]
     found = _Page(now, context.overdue_after)

@@ -14,7 +14,7 @@ from audience_sync.members.messages import JobMember, JobMessage
 from audience_sync.reasons import Reason
 
 
-class Rejection(NamedTuple):
+class RecordRejection(NamedTuple):
     """One record that took no effect."""
 
     member: JobMember
@@ -87,13 +87,13 @@ def after_end(
     return state
 
 
-def rejections(message: JobMessage, report: JobReport | None) -> Iterator[Rejection]:
+def rejections(message: JobMessage, report: JobReport | None) -> Iterator[RecordRejection]:
     """Yield the members of a message whose records took no effect. The job's other members have their own messages."""
     for each in message.members:
         if report is None:
             if each.erases:  # they may not have been removed: an operator has to try again
-                yield Rejection(each, Reason.JOB_UNKNOWN, "the outcome of the job is unknown")
+                yield RecordRejection(each, Reason.JOB_UNKNOWN, "the outcome of the job is unknown")
         elif each.member in report.rejected:
-            yield Rejection(each, Reason.JOB_REJECTED, report.rejected[each.member])
+            yield RecordRejection(each, Reason.JOB_REJECTED, report.rejected[each.member])
         elif report.has_failed:
-            yield Rejection(each, Reason.JOB_FAILED, "Amazon's job failed")
+            yield RecordRejection(each, Reason.JOB_FAILED, "Amazon's job failed")

@@ -9,7 +9,7 @@ order jobs end and however long they take.
 Without the membership table the changes of a job are not kept: rejected ones can then only be counted.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import batched
@@ -24,7 +24,15 @@ from audience_sync.members.member_state import MemberState, Timing
 from audience_sync.members.membership import Member, MembershipChange
 from audience_sync.members.messages import DeadLetter, Failure, JobMember, JobMessage
 from audience_sync.members.repetitions import MAX_DELAY, repetition_messages, wait_until
-from audience_sync.operations.job_end import Rejection, after_end, is_concerned, late_job, rejected_change, rejections
+from audience_sync.members.stores import MemberRows, MessageQueue
+from audience_sync.operations.job_end import (
+    RecordRejection,
+    after_end,
+    is_concerned,
+    late_job,
+    rejected_change,
+    rejections,
+)
 
 MEMBERS_AT_ONCE = 100  # the most that one read of the table returns
 PARKED_AT_ONCE = 10  # members; the most that one SQS request accepts
@@ -35,30 +43,11 @@ MAX_ROUNDS = 5  # attempts at a row that other workers write at the same time
 MAX_MARKS = 20  # late jobs in one row; one member has no more in flight within 36 hours unless Amazon hangs
 
 
-class Jobs(Protocol):
+class JobReader(Protocol):
     """Amazon's jobs."""
 
     def job(self, job_id: str) -> JobReport:
         """Return the state of a job. Raises NotFound, TransientError."""
-
-
-class Members(Protocol):
-    """The membership table."""
-
-    def read(self, members: Iterable[Member]) -> dict[Member, MemberState]:
-        """Read states, consistently. Raises Unavailable."""
-
-    def write(self, states: Sequence[MemberState]) -> list[MemberState | TransientError]:
-        """Write states, each unless its row has changed since it was read."""
-
-
-class Queue(Protocol):
-    """A queue to send to."""
-
-    def send(
-        self, bodies: Sequence[str], *, deadline: float, delay: float = 0, attributes: dict[str, str] | None = None
-    ) -> None:
-        """Store all bodies, visible after `delay` seconds. Raises Unavailable unless all are stored."""
 
 
 class JobOutcome(StrEnum):
@@ -88,11 +77,11 @@ class JobCheck:
 class JobContext(NamedTuple):
     """The collaborators and limits of tracking."""
 
-    amazon: Jobs
-    members: Members | None  # None if the table is not kept
-    changes: Queue  # the change queue, for repetitions
-    jobs: Queue
-    dead_letters: Queue
+    amazon: JobReader
+    members: MemberRows | None  # None if the table is not kept
+    changes: MessageQueue  # the change queue, for repetitions
+    jobs: MessageQueue
+    dead_letters: MessageQueue
     clock: Clock
     timings: Timings
 
@@ -205,7 +194,7 @@ class JobTracker:
 
     def _end_some(
         self,
-        table: Members,
+        table: MemberRows,
         message: JobMessage,
         report: JobReport | None,
         members: Sequence[JobMember],
@@ -243,7 +232,7 @@ class JobTracker:
         return sum(state.due(timing) is not None for state in states)
 
     def _park(
-        self, message: JobMessage, refused: Sequence[tuple["Rejection", MembershipChange]], deadline: float
+        self, message: JobMessage, refused: Sequence[tuple["RecordRejection", MembershipChange]], deadline: float
     ) -> None:
         for some in batched(refused, PARKED_AT_ONCE):
             by_reason: dict[str, list[str]] = {}
@@ -257,7 +246,7 @@ class JobTracker:
 
 
 def update(
-    table: Members, states: Mapping[Member, MemberState], change: Callable[[MemberState], MemberState]
+    table: MemberRows, states: Mapping[Member, MemberState], change: Callable[[MemberState], MemberState]
 ) -> list[tuple[MemberState, MemberState]]:
     """Change rows as they were read, or as others have changed them since. Returns those changed, before and after.
 

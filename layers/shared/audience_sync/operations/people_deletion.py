@@ -24,7 +24,8 @@ from audience_sync.members.person_deletion import (
     with_deletion,
 )
 from audience_sync.members.repetitions import MAX_DELAY, MAX_PEOPLE, deletion_messages, repetition_messages
-from audience_sync.operations.job_tracking import Members, Queue, update
+from audience_sync.members.stores import MemberRows, MessageQueue
+from audience_sync.operations.job_tracking import update
 
 TIMEOUT = 30.0  # seconds for one request
 RESERVE = 20.0  # seconds kept to write rows and to queue what follows
@@ -34,7 +35,7 @@ BISECTABLE_STATUSES = (400, 413, 422)  # one id can cause these; others concern 
 SAMPLE_SIZE = 8  # ids refused one by one, none accepted, after which the ids are not at fault
 
 
-class Amazon(Protocol):
+class PersonDeleter(Protocol):
     """Ads Data Manager."""
 
     def delete_people(self, people: Sequence[str], *, timeout: float) -> None:
@@ -60,11 +61,11 @@ class _Due(NamedTuple):
 class DeletionContext(NamedTuple):
     """The collaborators of deletion."""
 
-    amazon: Amazon
-    members: Members
+    amazon: PersonDeleter
+    members: MemberRows
     audiences: Callable[[], Sequence[Audience]]  # all, unlinked ones also; raises Unavailable
-    changes: Queue  # the change queue, for members who are entered again
-    jobs: Queue
+    changes: MessageQueue  # the change queue, for members who are entered again
+    jobs: MessageQueue
     clock: Clock
     timing: Timing  # of datasets
 

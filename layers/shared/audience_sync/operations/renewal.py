@@ -11,12 +11,13 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from audience_sync.amazon_ads.advertiser_audiences.audience_settings import MAX_TTL
-from audience_sync.amazon_ads.destination import is_known, of_changes
+from audience_sync.amazon_ads.destination import destination_of_changes, is_known
 from audience_sync.aws.checkpoint import Checkpoint
 from audience_sync.aws.membership_scan import Cursor, MembershipScan
 from audience_sync.clock import Clock
 from audience_sync.members.membership import Audience, MembershipChange
 from audience_sync.members.messages import DeliveryHistory, pack
+from audience_sync.members.stores import MessageQueue
 from audience_sync.reasons import Reason
 
 DAY = 86_400  # seconds between two runs
@@ -28,11 +29,8 @@ POLL_INTERVAL = 5.0  # seconds between two counts of a change queue that is too 
 RESERVE = 30.0  # seconds kept to send a last page, save the cursor and report
 
 
-class ChangeQueue(Protocol):
+class ChangeQueue(MessageQueue, Protocol):
     """The change queue."""
-
-    def send(self, bodies: Sequence[str], *, deadline: float) -> None:
-        """Store all bodies. Raises Unavailable unless all are stored."""
 
     def waiting(self) -> int:
         """Return about how many messages are visible or in flight. Raises Unavailable."""
@@ -156,5 +154,5 @@ def _from(audiences: Sequence[Audience], begun: Cursor | None) -> Sequence[Audie
 
 def _messages(audience: Audience, changes: Sequence[MembershipChange]) -> list[str]:
     """Build replays of changes, to the audience's current destination."""
-    current = [replace(change, destination=of_changes(audience)) for change in changes]
+    current = [replace(change, destination=destination_of_changes(audience)) for change in changes]
     return pack(current, DeliveryHistory(is_replay=True))

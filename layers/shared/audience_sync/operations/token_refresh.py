@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from audience_sync.amazon_ads.login import Login, Token
+from audience_sync.amazon_ads.login import Login, Secret, Token
 from audience_sync.clock import Clock
 from audience_sync.errors import TokenUnavailable
 
@@ -12,11 +12,8 @@ from audience_sync.errors import TokenUnavailable
 MIN_VALIDITY = 45 * 60
 
 
-class Secret(Protocol):
-    """A JSON secret."""
-
-    def value(self, *, max_age: float = ...) -> Mapping[str, Any]:
-        """Return the secret, at most `max_age` seconds old."""
+class TokenSecret(Secret, Protocol):
+    """The token secret."""
 
     def write(self, value: Mapping[str, Any]) -> None:
         """Store a new version."""
@@ -33,8 +30,7 @@ class RefreshResult:
 class TokenRefresh:
     """Writes a new token unless the stored one is valid until after the next run."""
 
-    def __init__(self, login: Login, credentials: Secret, stored: Secret, clock: Clock) -> None:
-        """Set up the refresh; `stored` is the token secret."""
+    def __init__(self, login: Login, credentials: Secret, stored: TokenSecret, clock: Clock) -> None:
         self._login = login
         self._credentials = credentials
         self._stored = stored

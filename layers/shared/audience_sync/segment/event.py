@@ -33,7 +33,7 @@ _OUTLINE = (
 _TIMES = (("timestamp", "timestamp"), ("originalTimestamp", "original_timestamp"), ("receivedAt", "received_at"))
 
 
-class Kind(StrEnum):
+class EventKind(StrEnum):
     """The membership change that an event requests."""
 
     ENTER = "enter"
@@ -43,15 +43,15 @@ class Kind(StrEnum):
     IGNORE = "ignore"  # about a computed trait, or made by Segment's event tester
 
 
-_STATED = {True: Kind.ENTER, False: Kind.EXIT, "true": Kind.ENTER, "false": Kind.EXIT}
-NAMED = {"Audience Entered": Kind.ENTER, "Audience Exited": Kind.EXIT}
+_STATED = {True: EventKind.ENTER, False: EventKind.EXIT, "true": EventKind.ENTER, "false": EventKind.EXIT}
+NAMED = {"Audience Entered": EventKind.ENTER, "Audience Exited": EventKind.EXIT}
 
 
 @dataclass(slots=True)  # frozen would cost a third of the time to read an event
 class AudienceCall:
     """The membership part of one event. Mappings read everything else from the event itself."""
 
-    kind: Kind
+    kind: EventKind
     at: int = 0  # epoch milliseconds
     message_id: str = ""  # safe to log and to store
     computation_key: str | None = None  # Segment's key of the audience, if the event has one
@@ -71,20 +71,20 @@ def read(element: Any, now: int) -> AudienceCall:
     """
     event, personas = _outlined(element)
     if is_test(event, personas):
-        return AudienceCall(Kind.IGNORE)
+        return AudienceCall(EventKind.IGNORE)
     is_deletion = event["type"] == "delete"
     if not is_deletion and not _is_about_an_audience(event, personas):
         if personas and personas.get("computation_class") not in (None, *AUDIENCE_CLASSES):
-            return AudienceCall(Kind.IGNORE)
-        return AudienceCall(Kind.UNSTATED, computation_key=_computation_key(event, personas))
+            return AudienceCall(EventKind.IGNORE)
+        return AudienceCall(EventKind.UNSTATED, computation_key=_computation_key(event, personas))
     message_id = safe_id(event.get("messageId"), event)
     if is_deletion:
-        return AudienceCall(Kind.ERASE, _occurred_at(event, now), message_id)
+        return AudienceCall(EventKind.ERASE, _occurred_at(event, now), message_id)
     key = _computation_key(event, personas)
     try:
         kind, at = _membership(event, personas, key), _occurred_at(event, now)
     except RejectedEvent as rejection:
-        return AudienceCall(Kind.ENTER, 0, message_id, rejection=(rejection.reason, rejection.detail))
+        return AudienceCall(EventKind.ENTER, 0, message_id, rejection=(rejection.reason, rejection.detail))
     return AudienceCall(kind, at, message_id, key, country_of(event, personas))
 
 
@@ -155,7 +155,7 @@ def _computation_key(event: _Object, personas: _Object | None) -> str | None:
     return key if isinstance(key, str) and key else None
 
 
-def _membership(event: _Object, personas: _Object | None, key: str | None) -> Kind:
+def _membership(event: _Object, personas: _Object | None, key: str | None) -> EventKind:
     """Decide whether the member enters or exits.
 
     The boolean under the computation key decides, in `properties` or `traits`; older journeys write it as text. A
@@ -174,18 +174,18 @@ def _membership(event: _Object, personas: _Object | None, key: str | None) -> Ki
     if personas is None and named:
         return named
     if personas is not None and personas.get("computation_class") == "journey_step":
-        if named is Kind.EXIT:
+        if named is EventKind.EXIT:
             raise RejectedEvent(
                 Reason.MEMBERSHIP_CONTRADICTORY,
                 "the event's name says exit, but a journey step without a boolean is an entry; send the boolean",
             )
-        return Kind.ENTER
+        return EventKind.ENTER
     raise RejectedEvent(Reason.MEMBERSHIP_UNDECIDED)
 
 
-def _stated(event: _Object, key: str) -> Kind | None:
+def _stated(event: _Object, key: str) -> EventKind | None:
     """Return the change that the boolean under the computation key states; None if there is no value."""
-    found: Kind | None = None
+    found: EventKind | None = None
     has_value = False
     for holder in (event.get("properties"), event.get("traits")):
         if not holder or key not in holder:

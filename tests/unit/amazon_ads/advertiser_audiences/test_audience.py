@@ -12,7 +12,7 @@ from audience_sync.amazon_ads.advertiser_audiences.audience import (
     new_audience,
 )
 from audience_sync.amazon_ads.advertiser_audiences.audience_settings import CURRENCIES, Fee
-from audience_sync.amazon_ads.destination import of_advertiser, of_connection
+from audience_sync.amazon_ads.destination import amc_connection, dsp_advertiser
 from audience_sync.errors import InvalidAudience
 from audience_sync.members.membership import Audience
 
@@ -229,16 +229,16 @@ def test_the_audience_row_holds_every_setting_that_delivery_and_updates_need() -
         "418273650912345679",
         name="Lapsed premium buyers",
         country="US",
-        destination=of_connection("c-1"),
+        destination=amc_connection("c-1"),
         computation_key="lapsed",
         external_audience_id="lapsed-premium-us",
         settings={"description": "Lapsed premium buyers", "ttl": 259_200, "dsp": True, "renew": True, **FEE},
     )
 
 
-LISTED = Audience("1", destination=of_advertiser("5"), settings={"description": "old", "ttl": 5})
-RENEWED = Audience("1", destination=of_advertiser("5"), settings={"renew": True})
-IN_AMC = Audience("1", destination=of_connection("c-1"), settings={"description": "old"})
+LISTED = Audience("1", destination=dsp_advertiser("5"), settings={"description": "old", "ttl": 5})
+RENEWED = Audience("1", destination=dsp_advertiser("5"), settings={"renew": True})
+IN_AMC = Audience("1", destination=amc_connection("c-1"), settings={"description": "old"})
 
 
 @pytest.mark.parametrize(

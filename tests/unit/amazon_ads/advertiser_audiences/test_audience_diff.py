@@ -7,7 +7,7 @@ import pytest
 
 from audience_sync.amazon_ads.advertiser_audiences.audience import new_audience
 from audience_sync.amazon_ads.advertiser_audiences.audience_diff import mismatches
-from audience_sync.amazon_ads.destination import of_connection
+from audience_sync.amazon_ads.destination import amc_connection
 from audience_sync.members.membership import Audience
 
 REQUEST: dict[str, Any] = {"audienceName": "Lapsed premium buyers", "connectionId": "c-1", "countryCode": "US"}
@@ -15,7 +15,7 @@ LISTED = Audience(
     "1",
     name="Lapsed premium buyers",
     country="US",
-    destination=of_connection("c-1"),
+    destination=amc_connection("c-1"),
     computation_key="lapsed",
     settings={"description": "as changed since", "ttl": 604_800, "dsp": True, "cpmCents": 100, "currency": "USD"},
 )

@@ -7,7 +7,7 @@ import pytest
 
 from audience_sync.amazon_ads.apis import is_ignored, is_proof
 from audience_sync.amazon_ads.data_manager.members import encode_member, has_consent
-from audience_sync.amazon_ads.destination import of_data_manager
+from audience_sync.amazon_ads.destination import ads_data_manager
 from audience_sync.amazon_ads.record import audience_record, exit_record
 from audience_sync.fields import IDENTIFIERS
 from audience_sync.members.membership import Destination
@@ -68,9 +68,9 @@ def test_a_removal_needs_amzn_user_data_granted(consent: dict[str, Any], allows:
 @pytest.mark.parametrize(
     ("consent", "destination", "ignored", "proof"),
     [
-        pytest.param(GRANTED, of_data_manager(), False, True, id="a dataset: granted"),
-        pytest.param({}, of_data_manager(), False, False, id="a dataset: nothing is known"),
-        pytest.param(DENIED, of_data_manager(), True, False, id="a dataset: denied"),
+        pytest.param(GRANTED, ads_data_manager(), False, True, id="a dataset: granted"),
+        pytest.param({}, ads_data_manager(), False, False, id="a dataset: nothing is known"),
+        pytest.param(DENIED, ads_data_manager(), True, False, id="a dataset: denied"),
         pytest.param(DENIED, Destination(), False, True, id="the audience API needs no consent"),
     ],
 )
@@ -84,8 +84,8 @@ def test_a_removal_of_a_denied_member_is_ignored_and_only_one_with_consent_is_pr
 def test_an_exit_from_a_dataset_carries_no_empty_consent() -> None:
     record = audience_record("m1", "DELETE", [], None, {})
     assert exit_record(record, Destination()) == record
-    assert "userConsent" not in exit_record(record, of_data_manager())
+    assert "userConsent" not in exit_record(record, ads_data_manager())
     denied = record | {"userConsent": {"consent": {"amzn": {"amznUserData": "DENIED"}}}}
-    assert exit_record(denied, of_data_manager()) == denied
+    assert exit_record(denied, ads_data_manager()) == denied
     bare = {name: value for name, value in record.items() if name != "userConsent"}
-    assert exit_record(bare, of_data_manager()) is bare
+    assert exit_record(bare, ads_data_manager()) is bare

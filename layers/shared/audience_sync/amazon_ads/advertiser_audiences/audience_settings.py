@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from audience_sync.amazon_ads.destination import of_advertiser, of_connection
+from audience_sync.amazon_ads.destination import amc_connection, dsp_advertiser
 from audience_sync.amazon_ads.ids import amazon_id
 from audience_sync.amazon_ads.settings_reader import SettingsReader
 from audience_sync.members.membership import Destination
@@ -54,12 +54,12 @@ class AudienceReader(SettingsReader):
             self._fault("advertiserId, connectionId", allowed, f"keep the one you mean {self._where}")
             return Destination()
         if "connectionId" in self:
-            return of_connection(self.identifier("connectionId", required=True))
+            return amc_connection(self.identifier("connectionId", required=True))
         advertiser_id = amazon_id(self._fields["advertiserId"])
         if advertiser_id is None:
             allowed = "the DSP advertiser's id, 1 to 20 digits"
             self._fault("advertiserId", allowed, f"copy it {self._where} in quotes: without, some tools round it")
-        return of_advertiser(advertiser_id)
+        return dsp_advertiser(advertiser_id)
 
     def ttl(self) -> int | None:
         """Read ttl, in seconds. It may be 0."""

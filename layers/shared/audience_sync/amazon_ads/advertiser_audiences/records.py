@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from audience_sync.amazon_ads.destination import resource_of_upload
-from audience_sync.amazon_ads.upload import Frame, Request, Target
+from audience_sync.amazon_ads.upload import Frame, Target, UploadKind
 from audience_sync.quick_json import utf8_json
 
 
@@ -20,4 +20,4 @@ def frame_of(target: Target) -> Frame:
     """Return the frame around the records. The audience id becomes a JSON integer only here."""
     resource = resource_of_upload(target.destination)
     after = f'],"targetResource":{json.dumps(resource, separators=(",", ":"))}}}' if resource else "]}"
-    return Frame(Request.RECORDS, f'{{"audienceId":{int(target.audience_id)},"records":['.encode(), after.encode())
+    return Frame(UploadKind.RECORDS, f'{{"audienceId":{int(target.audience_id)},"records":['.encode(), after.encode())

@@ -4,14 +4,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from audience_sync.amazon_ads.answer_fields import object_or_empty
-from audience_sync.amazon_ads.upload import Frame, Request, Target, UploadSize
+from audience_sync.amazon_ads.upload import Frame, Target, UploadKind, UploadSize
 from audience_sync.fields import IDENTIFIERS
 from audience_sync.quick_json import utf8_json
 
 MAX_IDENTITIES = 10  # in one member's hashedPiis; Amazon's limit
 # Amazon accepts 10,000 members and 10 MB, and recommends 5,000 members. Larger requests take longer to repeat.
 MEMBERS_SIZE = UploadSize(5_000, 2_000_000)
-_FRAME = Frame(Request.MEMBERS, b'{"members":[', b"]}")
+_FRAME = Frame(UploadKind.MEMBERS, b'{"members":[', b"]}")
 _NAMES = {field.amazon_name: field.data_manager_name for field in IDENTIFIERS}
 
 

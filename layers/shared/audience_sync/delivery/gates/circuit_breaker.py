@@ -32,14 +32,14 @@ FAILURES = 5  # uploads in a row that fail on Amazon's side before a circuit bre
 FAILURE_WINDOW = 300.0  # seconds for which a failure of one audience counts when the next one fails
 
 
-class Failure(NamedTuple):
+class UploadFailure(NamedTuple):
     """One upload that failed on Amazon's side."""
 
     audience_id: str
     at: float  # when it was begun, epoch seconds
 
 
-def is_connection_at_fault(failures: Sequence[Failure], audience_id: str, needed: int) -> bool:
+def is_connection_at_fault(failures: Sequence[UploadFailure], audience_id: str, needed: int) -> bool:
     """Return whether one more failure would be the connection's fault, not the audience's own.
 
     Args:
@@ -66,7 +66,7 @@ class CircuitBreakers:
             now: epoch seconds.
         """
         self._now = now
-        self._failures: dict[str, list[Failure]] = {}  # by the connection's circuit breaker, since the last success
+        self._failures: dict[str, list[UploadFailure]] = {}  # by circuit breaker of a connection, since a success
         self._recovery = round(recovery)
         self._states = CircuitStates(client, table, now)
 
@@ -111,7 +111,7 @@ class CircuitBreakers:
         except CircuitBreakerOpenError:
             raise self._half_open(self._recovery) from None
         except (ServiceUnavailable, OutcomeUnknown):
-            failures.append(Failure(target.audience_id, began))
+            failures.append(UploadFailure(target.audience_id, began))
             if is_shared:
                 failures.clear()  # it is open; the count starts again
             raise
@@ -120,7 +120,7 @@ class CircuitBreakers:
             self._states.save_closed(connection)
         return submitted
 
-    def _recent_failures(self, connection: str) -> list[Failure]:
+    def _recent_failures(self, connection: str) -> list[UploadFailure]:
         """Return the failures on a connection since its last success and since its recovery time passed.
 
         Earlier failures have opened the circuit breaker. Counted again, they would let an audience that still fails

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from audience_sync.segment.fql.refusals import Refusal
-from audience_sync.segment.fql.tokens import Token, path_of, refuse
+from audience_sync.segment.fql.refusals import TriggerRefusal
+from audience_sync.segment.fql.tokens import FqlToken, path_of, refuse
 
 Operator = Literal["=", "!=", "<", "<=", ">", ">=", "contains", "starts with", "ends with"]
 Value = str | float | bool | None
@@ -26,21 +26,21 @@ class Condition:
     negated: bool = False
 
 
-def field_of(token: Token) -> tuple[str, ...]:
+def field_of(token: FqlToken) -> tuple[str, ...]:
     """Return the path of a name. Refuses a name that is not a field."""
     path = path_of(token.text)
     root, steps = path[0], path[1:]
     if root in _TEXTS and steps:
-        refuse(Refusal.BELOW_TEXT, token.start + token.text.index("."))
+        refuse(TriggerRefusal.BELOW_TEXT, token.start + token.text.index("."))
     if root in _OBJECTS and not steps:
-        refuse(Refusal.WHOLE_OBJECT, token.start)
+        refuse(TriggerRefusal.WHOLE_OBJECT, token.start)
     if root not in _TEXTS + _OBJECTS:
-        words = {"not": Refusal.NOT, "and": Refusal.WORD, "or": Refusal.WORD}
-        refuse(words.get(token.text.lower(), Refusal.FIELD), token.start)
+        words = {"not": TriggerRefusal.NOT, "and": TriggerRefusal.WORD, "or": TriggerRefusal.WORD}
+        refuse(words.get(token.text.lower(), TriggerRefusal.FIELD), token.start)
     return path
 
 
-def value_of(token: Token) -> Value:
+def value_of(token: FqlToken) -> Value:
     """Return the value in a comparison."""
     if token.kind == "text":
         return token.text[1:-1]
@@ -49,27 +49,27 @@ def value_of(token: Token) -> Value:
     if token.kind == "null":
         return None
     if token.text not in _BOOLEANS:
-        refuse(Refusal.VALUE, token.start)
+        refuse(TriggerRefusal.VALUE, token.start)
     return _BOOLEANS[token.text]
 
 
-def misreading(path: tuple[str, ...], operator: Operator, value: Value) -> Refusal | None:
+def misreading(path: tuple[str, ...], operator: Operator, value: Value) -> TriggerRefusal | None:
     """Return why the engine would not make this comparison as written; None if it would."""
     number = isinstance(value, float)
     if operator not in ("=", "!="):
-        return None if number else Refusal.ORDER
+        return None if number else TriggerRefusal.ORDER
     if value is None:
-        return Refusal.NULL_AS_TEXT if path[0] in ("type", "event") else None
+        return TriggerRefusal.NULL_AS_TEXT if path[0] in ("type", "event") else None
     if (number and path[0] in _TEXTS) or (isinstance(value, bool) and path[0] in ("type", "event", "name")):
-        return Refusal.AS_TEXT
+        return TriggerRefusal.AS_TEXT
     if isinstance(value, bool) and operator == "!=":
-        return Refusal.NOT_BOOLEAN
+        return TriggerRefusal.NOT_BOOLEAN
     return None
 
 
-def pattern_of(token: Token) -> tuple[Operator, str]:
+def pattern_of(token: FqlToken) -> tuple[Operator, str]:
     """Return the test of a match pattern, and its text without the star."""
     pattern = token.text[1:-1]
     if pattern.count("*") != 1 or "*" not in (pattern[0], pattern[-1]):
-        refuse(Refusal.PATTERN, token.start)
+        refuse(TriggerRefusal.PATTERN, token.start)
     return ("starts with", pattern[:-1]) if pattern.endswith("*") else ("ends with", pattern[1:])

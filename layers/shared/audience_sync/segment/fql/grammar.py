@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from typing import Literal, NoReturn
 
 from audience_sync.segment.fql.conditions import OPERATORS, Condition, field_of, misreading, pattern_of, value_of
-from audience_sync.segment.fql.refusals import Refusal
-from audience_sync.segment.fql.tokens import Token, read_token, refuse
+from audience_sync.segment.fql.refusals import TriggerRefusal
+from audience_sync.segment.fql.tokens import FqlToken, read_token, refuse
 
 MAX_LENGTH = 4096  # characters; Segment's own form makes a few hundred
 
@@ -45,32 +45,32 @@ def parse(trigger: str) -> Group:
         InvalidTrigger: the trigger is ambiguous, or Segment's engine reads it differently.
     """
     if len(trigger) > MAX_LENGTH:
-        refuse(Refusal.TOO_LONG, MAX_LENGTH)
+        refuse(TriggerRefusal.TOO_LONG, MAX_LENGTH)
     if surrogate := _LONE_SURROGATE.search(trigger):
-        refuse(Refusal.CHARACTER, surrogate.start())
-    return _Parser(trigger).trigger()
+        refuse(TriggerRefusal.CHARACTER, surrogate.start())
+    return _FqlParser(trigger).trigger()
 
 
-class _Parser:
+class _FqlParser:
     """Recursive descent. Tokens are read only when needed, so that faults are found in reading order."""
 
     def __init__(self, trigger: str) -> None:
         self._trigger = trigger
         self._position = 0
-        self._lookahead: Token | None = None
+        self._lookahead: FqlToken | None = None
         self._in_group = False
-        self._early_ends: list[Token] = []  # words after a function in a group, at which the engine ends the group
+        self._early_ends: list[FqlToken] = []  # words after a function in a group, at which the engine ends the group
 
     def trigger(self) -> Group:
         if self._peek().kind == "end":
-            refuse(Refusal.EMPTY, 0)
+            refuse(TriggerRefusal.EMPTY, 0)
         level = self._level()
         if self._peek().kind != "end":
             self._refuse_missing_word()
         for early_end in self._early_ends:
             # The engine reads the rest of the group as part of this level: harmless if the word is the same.
             if len(level.parts) > 1 and level.word != early_end.text:
-                refuse(Refusal.FUNCTION_NOT_LAST, early_end.start)
+                refuse(TriggerRefusal.FUNCTION_NOT_LAST, early_end.start)
         return level
 
     def _level(self) -> Group:
@@ -79,7 +79,7 @@ class _Parser:
         while self._peek().kind == "word":
             token = self._next()
             if word is not None and token.text != word:
-                refuse(Refusal.MIXED, token.start)
+                refuse(TriggerRefusal.MIXED, token.start)
             word = "or" if token.text == "or" else "and"
             parts.append(self._part())
         return Group(word or "and", tuple(parts))
@@ -91,18 +91,18 @@ class _Parser:
         if token.kind == "!":
             return self._negated()
         if token.kind != "name":
-            refuse(Refusal.NO_CONDITION, token.start)
+            refuse(TriggerRefusal.NO_CONDITION, token.start)
         if token.text in _FUNCTIONS:
             return self._function(token, negated=False)
         return self._comparison(token)
 
-    def _group(self, opening: Token) -> Group:
+    def _group(self, opening: FqlToken) -> Group:
         if self._in_group:
-            refuse(Refusal.NESTED, opening.start)
+            refuse(TriggerRefusal.NESTED, opening.start)
         self._in_group = True
         level = self._level()
         if self._peek().kind == "end":
-            refuse(Refusal.OPEN_GROUP, opening.start)
+            refuse(TriggerRefusal.OPEN_GROUP, opening.start)
         if self._peek().kind != ")":
             self._refuse_missing_word()
         self._in_group = False
@@ -112,17 +112,17 @@ class _Parser:
     def _negated(self) -> Condition:
         token = self._next()
         if token.kind == "(":
-            refuse(Refusal.NEGATED_GROUP, token.start - 1)
+            refuse(TriggerRefusal.NEGATED_GROUP, token.start - 1)
         if token.text not in _FUNCTIONS:
-            refuse(Refusal.NEGATION, token.start - 1)
+            refuse(TriggerRefusal.NEGATION, token.start - 1)
         return self._function(token, negated=True)
 
-    def _function(self, function: Token, *, negated: bool) -> Condition:
+    def _function(self, function: FqlToken, *, negated: bool) -> Condition:
         self._expect("(")
         field = self._expect("name")
         path = field_of(field)
         if path == ("type",):
-            refuse(Refusal.TYPE_IN_FUNCTION, field.start)
+            refuse(TriggerRefusal.TYPE_IN_FUNCTION, field.start)
         self._expect(",")
         text = self._expect("text")
         self._expect(")")
@@ -133,11 +133,11 @@ class _Parser:
         operator, wanted = pattern_of(text)
         return Condition(path, operator, wanted, negated)
 
-    def _comparison(self, field: Token) -> Condition:
+    def _comparison(self, field: FqlToken) -> Condition:
         path = field_of(field)
         token = self._next()
         if token.kind != "operator":
-            refuse(Refusal.OPERATOR, token.start)
+            refuse(TriggerRefusal.OPERATOR, token.start)
         operator = OPERATORS[token.text]
         value_token = self._next()
         value = value_of(value_token)
@@ -145,18 +145,18 @@ class _Parser:
             refuse(misread, value_token.start)
         return Condition(path, operator, value)
 
-    def _expect(self, kind: str) -> Token:
+    def _expect(self, kind: str) -> FqlToken:
         token = self._next()
         if token.kind != kind:
-            refuse(Refusal.FUNCTION, token.start)
+            refuse(TriggerRefusal.FUNCTION, token.start)
         return token
 
-    def _peek(self) -> Token:
+    def _peek(self) -> FqlToken:
         if self._lookahead is None:
             self._lookahead = read_token(self._trigger, self._position)
         return self._lookahead
 
-    def _next(self) -> Token:
+    def _next(self) -> FqlToken:
         token = self._peek()
         self._position = token.start + len(token.text)
         self._lookahead = None
@@ -165,5 +165,5 @@ class _Parser:
     def _refuse_missing_word(self) -> NoReturn:
         token = self._peek()
         if token.kind == ")":
-            refuse(Refusal.STRAY_PARENTHESIS, token.start)
-        refuse(Refusal.WORD if token.text.lower() in ("and", "or") else Refusal.NO_WORD, token.start)
+            refuse(TriggerRefusal.STRAY_PARENTHESIS, token.start)
+        refuse(TriggerRefusal.WORD if token.text.lower() in ("and", "or") else TriggerRefusal.NO_WORD, token.start)

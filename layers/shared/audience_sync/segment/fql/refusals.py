@@ -7,7 +7,7 @@ event, or every event. We accept the triggers that it reads as a person would, a
 from enum import Enum
 
 
-class Refusal(Enum):
+class TriggerRefusal(Enum):
     """A reason to refuse a trigger; the value is the message. docs/triggers.md has an example of each."""
 
     # the text as a whole

@@ -4,7 +4,7 @@ import re
 from typing import NamedTuple, NoReturn
 
 from audience_sync.errors import InvalidTrigger
-from audience_sync.segment.fql.refusals import Refusal
+from audience_sync.segment.fql.refusals import TriggerRefusal
 
 # The end of a word, number or string. Segment's engine knows no other white space, not even a carriage return.
 _END = r"(?=[ \t\n,\])]|\Z)"
@@ -36,7 +36,7 @@ _TOKEN = re.compile(
 )
 
 
-class Token(NamedTuple):
+class FqlToken(NamedTuple):
     """A token of the trigger. `kind`: word, null, name, number, text, operator, end, or a mark: ( ) , !"""
 
     kind: str
@@ -44,7 +44,7 @@ class Token(NamedTuple):
     start: int  # characters from the start of the trigger
 
 
-def read_token(trigger: str, position: int) -> Token:
+def read_token(trigger: str, position: int) -> FqlToken:
     """Read the token at `position`, after any white space; an "end" token at the end of the trigger.
 
     Raises:
@@ -52,12 +52,12 @@ def read_token(trigger: str, position: int) -> Token:
     """
     start = _space_end(trigger, position)
     if start == len(trigger):
-        return Token("end", "", start)
+        return FqlToken("end", "", start)
     found = _TOKEN.match(trigger, start)
     if found is None:
         _refuse_characters(trigger, start)
     kind = str(found.lastgroup)
-    return Token(found[0] if kind == "mark" else kind, found[0], start)
+    return FqlToken(found[0] if kind == "mark" else kind, found[0], start)
 
 
 def path_of(name: str) -> tuple[str, ...]:
@@ -65,7 +65,7 @@ def path_of(name: str) -> tuple[str, ...]:
     return tuple(_ESCAPE.sub(r"\1", name).split("."))
 
 
-def refuse(refusal: Refusal, position: int) -> NoReturn:
+def refuse(refusal: TriggerRefusal, position: int) -> NoReturn:
     """Raise InvalidTrigger with the refusal's message."""
     raise InvalidTrigger(refusal.value, position=position)
 
@@ -81,18 +81,18 @@ def _refuse_characters(trigger: str, start: int) -> NoReturn:
     at = name.end() if name else start
     rest = trigger[at : at + 2]
     if rest.startswith("\\"):
-        refuse(Refusal.ESCAPE, at)
+        refuse(TriggerRefusal.ESCAPE, at)
     if name:
         if rest.startswith("."):
-            refuse(Refusal.NAME_PART, at + 1)
-        refuse(Refusal.NAME_END, at)
+            refuse(TriggerRefusal.NAME_PART, at + 1)
+        refuse(TriggerRefusal.NAME_END, at)
     if rest.startswith("'"):
-        refuse(Refusal.SINGLE_QUOTES, at)
+        refuse(TriggerRefusal.SINGLE_QUOTES, at)
     if rest.startswith('"'):
         closing = trigger.find('"', at + 1)
-        refuse(*((Refusal.OPEN_TEXT, at) if closing < 0 else (Refusal.SWALLOWED, closing + 1)))
+        refuse(*((TriggerRefusal.OPEN_TEXT, at) if closing < 0 else (TriggerRefusal.SWALLOWED, closing + 1)))
     if rest in ("!=", "<=", ">="):
-        refuse(Refusal.OPERATOR_SPACE, at + 2)
+        refuse(TriggerRefusal.OPERATOR_SPACE, at + 2)
     if rest.startswith("!"):
-        refuse(Refusal.NEGATION, at)
-    refuse(Refusal.NUMBER if _START_OF_NUMBER.match(rest) else Refusal.CHARACTER, at)
+        refuse(TriggerRefusal.NEGATION, at)
+    refuse(TriggerRefusal.NUMBER if _START_OF_NUMBER.match(rest) else TriggerRefusal.CHARACTER, at)

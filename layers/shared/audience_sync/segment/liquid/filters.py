@@ -15,7 +15,7 @@ from audience_sync.segment.liquid.values import (
     BLANK,
     EMPTY,
     NIL,
-    TooLarge,
+    ValueTooLarge,
     as_text,
     bounded,
     calculable,
@@ -72,7 +72,7 @@ def _number(calculate: Callable[..., float], at_least: int = 0, at_most: int | N
 def _replace(text: str, pattern: str, replacement: str, *, limit: int = -1) -> str:
     found = text.count(pattern) if pattern else len(text)
     if len(text) + found * len(replacement) > MAX_REPLACED and limit < 0:
-        raise TooLarge
+        raise ValueTooLarge
     if pattern or limit == 1:
         return text.replace(pattern, replacement, limit)
     return replacement.join(text)  # JavaScript splits at "" between the characters, not around them
@@ -154,7 +154,7 @@ def _split(value: Any, arguments: Sequence[Any], budget: Budget) -> list[str]:
     while parts and not parts[-1]:
         parts.pop()
     if len(parts) > MAX_VALUES:
-        raise TooLarge
+        raise ValueTooLarge
     return parts
 
 
@@ -164,9 +164,9 @@ def _join(value: Any, arguments: Sequence[Any], budget: Budget) -> str:
     given = plain(arguments[0]) if arguments else None
     separator = " " if is_absent(given) else written(given, budget)
     if not is_small(values, budget):
-        raise TooLarge
+        raise ValueTooLarge
     if sum(map(len, texts := [as_text(each, budget) for each in values])) + len(separator) * len(texts) > MAX_REPLACED:
-        raise TooLarge
+        raise ValueTooLarge
     return bounded(separator.join(texts))
 
 

@@ -7,8 +7,8 @@ from audience_sync.segment.budget import Budget
 from audience_sync.segment.directives.compiler import display
 from audience_sync.segment.directives.values import MAX_TEXT, UNDEFINED
 from audience_sync.segment.liquid.expressions import Expressions, LiquidFault, Scope, Test
-from audience_sync.segment.liquid.tokens import Token, tokens_of
-from audience_sync.segment.liquid.values import NIL, Missing, TooLarge, is_true, written
+from audience_sync.segment.liquid.tokens import LiquidToken, tokens_of
+from audience_sync.segment.liquid.values import NIL, ValueMissing, ValueTooLarge, is_true, written
 
 MAX_LENGTH = 1_000  # characters; Segment's limit
 
@@ -37,14 +37,14 @@ def compile_template(template: str, *, needs_all: bool = False) -> tuple[Callabl
     """
     if len(template) > MAX_LENGTH:
         raise LiquidFault(f"over {MAX_LENGTH:,} characters, Segment's limit; shorten it", MAX_LENGTH)
-    parser = _Parser(template, needs_all=needs_all)
+    parser = _TemplateParser(template, needs_all=needs_all)
     nodes = parser.nodes()
 
     def render(event: Any, budget: Budget) -> Any:
         scope = Scope(event if isinstance(event, dict) else {}, budget)
         try:
             rendered = _rendered(nodes, scope)
-        except (TooLarge, Missing):
+        except (ValueTooLarge, ValueMissing):
             return UNDEFINED
         return rendered if scope.has_read or not needs_all else UNDEFINED
 
@@ -57,14 +57,14 @@ def _rendered(nodes: Iterable[Node], scope: Scope) -> str:
     for node in nodes:
         text = node(scope)
         if (characters_left := characters_left - len(text)) < 0:
-            raise TooLarge
+            raise ValueTooLarge
         texts.append(text)
     rendered = "".join(texts)
     scope.budget.spend_on_text(rendered)
     return rendered
 
 
-class _Parser:
+class _TemplateParser:
     """Recursive descent over the pieces; a template of 1,000 characters nests blocks some 80 deep."""
 
     def __init__(self, template: str, *, needs_all: bool) -> None:
@@ -80,7 +80,7 @@ class _Parser:
             raise LiquidFault(f"{{% {end.name} %}} is out of place", end.at)
         return nodes
 
-    def _block(self, ends: Sequence[str], opening: Token | None = None) -> tuple[list[Node], Token | None]:
+    def _block(self, ends: Sequence[str], opening: LiquidToken | None = None) -> tuple[list[Node], LiquidToken | None]:
         """Read up to one of the tags in `ends`, and return it; without any, up to the end of the template."""
         nodes: list[Node] = []
         while self._next < len(self._tokens):
@@ -96,7 +96,7 @@ class _Parser:
             raise LiquidFault(f"{{% {opening.name} %}} is not closed", opening.at)
         return nodes, None
 
-    def _node(self, token: Token) -> Node | None:
+    def _node(self, token: LiquidToken) -> Node | None:
         """Read a piece with its block. None if it has no effect."""
         self.parts += 1
         text = self._template[token.start : token.end]
@@ -123,7 +123,7 @@ class _Parser:
             raise LiquidFault(f"{{% {token.name} %}} is out of place", token.at)
         raise LiquidFault(f"tag {display(token.name)}: {why}", token.at)
 
-    def _echo(self, token: Token) -> Node:
+    def _echo(self, token: LiquidToken) -> Node:
         expressions = Expressions(self._template, token.start, token.end, needs_all=self._needs_all)
         value = self._counted(expressions, expressions.filtered())
         if not self._needs_all:
@@ -132,11 +132,11 @@ class _Parser:
         def write(scope: Scope) -> str:
             if text := written(value(scope), scope.budget):
                 return text
-            raise Missing
+            raise ValueMissing
 
         return write
 
-    def _assign(self, token: Token) -> Node:
+    def _assign(self, token: LiquidToken) -> Node:
         expressions = Expressions(self._template, token.start, token.end, needs_all=self._needs_all)
         name = expressions.name()
         expressions.expect("=")
@@ -148,7 +148,7 @@ class _Parser:
 
         return assign
 
-    def _capture(self, token: Token) -> Node:
+    def _capture(self, token: LiquidToken) -> Node:
         expressions = Expressions(self._template, token.start, token.end)
         name = expressions.name()
         expressions.finish("the end after the name")
@@ -157,13 +157,13 @@ class _Parser:
         def capture(scope: Scope) -> str:
             try:
                 scope.assigned[name] = _rendered(nodes, scope)
-            except Missing:
+            except ValueMissing:
                 scope.assigned[name] = NIL  # the gap counts if the variable is output
             return ""
 
         return capture
 
-    def _if(self, token: Token) -> Node:
+    def _if(self, token: LiquidToken) -> Node:
         """Read the branches of if or unless; each has a test, which always holds for else."""
         end, branches = f"end{token.name}", list[tuple[Test, list[Node]]]()
         test, part = self._condition(token), token
@@ -189,20 +189,20 @@ class _Parser:
 
         return choose
 
-    def _skip_comment(self, token: Token) -> None:
+    def _skip_comment(self, token: LiquidToken) -> None:
         while self._next < len(self._tokens):
             self._next += 1
             if self._tokens[self._next - 1].name == "endcomment":
                 return
         raise LiquidFault("{% comment %} is not closed", token.at)
 
-    def _closed_block(self, token: Token, end: str) -> list[Node]:
+    def _closed_block(self, token: LiquidToken, end: str) -> list[Node]:
         nodes, closing = self._block((end,), token)
         if closing and closing.start < closing.end:
             raise LiquidFault(f"nothing may follow {end}", closing.start)
         return nodes
 
-    def _condition(self, token: Token) -> Test:
+    def _condition(self, token: LiquidToken) -> Test:
         expressions = Expressions(self._template, token.start, token.end)
         return self._counted(expressions, expressions.condition())
 

@@ -11,7 +11,7 @@ _END_OF_RAW = re.compile(rf"\{{%[{WHITE_SPACE}]*endraw[{WHITE_SPACE}]*(-?)%\}}")
 
 
 @dataclass(slots=True)
-class Token:
+class LiquidToken:
     """A piece of a template: text, output or tag. `start` and `end` bound its content, after a tag's name."""
 
     kind: str
@@ -24,19 +24,19 @@ class Token:
     is_verbatim: bool = False  # text between raw and endraw
 
 
-def tokens_of(template: str) -> list[Token]:
+def tokens_of(template: str) -> list[LiquidToken]:
     """Split a template into its pieces. Raises LiquidFault: an output, a tag or a raw block is not closed."""
     return _trimmed(template, _cut(template))
 
 
-def _cut(template: str) -> list[Token]:
-    tokens: list[Token] = []
+def _cut(template: str) -> list[LiquidToken]:
+    tokens: list[LiquidToken] = []
     position = 0
     while position < len(template):
         starts = [start for start in (template.find("{{", position), template.find("{%", position)) if start >= 0]
         start = min(starts, default=len(template))
         if start > position:
-            tokens.append(Token("text", position, start))
+            tokens.append(LiquidToken("text", position, start))
         if start == len(template):
             break
         is_tag = template[start + 1] == "%"
@@ -60,7 +60,7 @@ def _end_of(template: str, position: int, *, is_tag: bool) -> int:
     raise LiquidFault("the tag is not closed with %}" if is_tag else "the output is not closed with }}", start)
 
 
-def _delimited(template: str, start: int, end: int, *, is_tag: bool) -> Token:
+def _delimited(template: str, start: int, end: int, *, is_tag: bool) -> LiquidToken:
     at, trims_left = start - 2, template.startswith("-", start, end)
     start += trims_left
     trims_right = end > start and template[end - 1] == "-"
@@ -73,23 +73,23 @@ def _delimited(template: str, start: int, end: int, *, is_tag: bool) -> Token:
         name, start = found[1], found.end()
     while end > start and template[end - 1] in WHITE_SPACE:
         end -= 1
-    return Token("tag" if is_tag else "output", start, end, at, name, trims_left, trims_right)
+    return LiquidToken("tag" if is_tag else "output", start, end, at, name, trims_left, trims_right)
 
 
-def _cut_raw(template: str, raw: Token, position: int, tokens: list[Token]) -> int:
+def _cut_raw(template: str, raw: LiquidToken, position: int, tokens: list[LiquidToken]) -> int:
     """Read a raw block, and return its end. White space inside it stays."""
     end = _END_OF_RAW.search(template, position)
     if end is None or raw.start < raw.end:
         raise LiquidFault("{% raw %} is not closed with {% endraw %}", raw.at)
     if raw.trims_left:
-        tokens.append(Token("text", position, position, trims_left=True))
-    tokens.append(Token("text", position, end.start(), is_verbatim=True))
+        tokens.append(LiquidToken("text", position, position, trims_left=True))
+    tokens.append(LiquidToken("text", position, end.start(), is_verbatim=True))
     if end[1]:
-        tokens.append(Token("text", position, position, trims_right=True))
+        tokens.append(LiquidToken("text", position, position, trims_right=True))
     return end.end()
 
 
-def _trimmed(template: str, tokens: list[Token]) -> list[Token]:
+def _trimmed(template: str, tokens: list[LiquidToken]) -> list[LiquidToken]:
     """Strip the white space of text next to a dash inside braces."""
     for before, token, after in zip([None, *tokens], tokens, [*tokens[1:], None], strict=False):
         if token.trims_left and before and before.kind == "text" and not before.is_verbatim:

@@ -26,11 +26,11 @@ _INFINITY = re.compile(r"[+-]?Infinity")
 _OTHER_BASE = re.compile(r"0(?:x[0-9a-f]++|o[0-7]++|b[01]++)", re.IGNORECASE)
 
 
-class TooLarge(Exception):
+class ValueTooLarge(Exception):
     """A value is beyond the bounds of directives/values.py: the directive then has no value."""
 
 
-class Missing(Exception):
+class ValueMissing(Exception):
     """A value is empty in a template that needs all of its values: the directive then has no value."""
 
 
@@ -68,7 +68,7 @@ def written(value: Any, budget: Budget) -> str:
         return bounded(value)
     if isinstance(value, list):
         if not is_small(value, budget):
-            raise TooLarge
+            raise ValueTooLarge
         return bounded(_joined(value, budget))
     return as_text(value, budget)
 
@@ -81,14 +81,14 @@ def as_text(value: Any, budget: Budget) -> str:
     """Return a value as JavaScript converts it to a string; null and missing are empty. Raises as `written`."""
     text = text_of(value, budget)
     if not isinstance(text, str):
-        raise TooLarge
+        raise ValueTooLarge
     return bounded(text)
 
 
 def bounded(text: str) -> str:
     """Return the string if it is within the bounds. Raises TooLarge."""
     if len(text) > MAX_TEXT:
-        raise TooLarge
+        raise ValueTooLarge
     return text
 
 
@@ -149,7 +149,7 @@ def equal(left: Any, right: Any, budget: Budget) -> bool:
 
 def _same_items(left: list[Any], right: list[Any], budget: Budget) -> bool:
     if not (is_small(left, budget) and is_small(right, budget)):
-        raise TooLarge
+        raise ValueTooLarge
     return len(left) == len(right) and all(equal(one, other, budget) for one, other in zip(left, right, strict=True))
 
 
