@@ -122,7 +122,7 @@ def read_token(data: bytes) -> None:
     with _session(message) as session:
         login = Login(session, "https://login.example/auth/o2/token", StoredSecret(CREDENTIALS), lambda: NOW)
         tokens = AccessTokens(StoredSecret(stored if isinstance(stored, dict) else {}), login, lambda: NOW)
-        for read in (login.fetch, tokens.current, lambda: tokens.renewed(tokens.current())):
+        for read in (login.fetch, tokens.current, lambda: tokens.renewed(tokens.current())[0]):
             try:
                 token = read()
             except TokenUnavailable as error:

@@ -15,7 +15,7 @@ import requests
 from requests.auth import AuthBase
 from urllib3.exceptions import HTTPError, MaxRetryError, NewConnectionError, SSLError
 
-from audience_sync.amazon_ads.login import AccessTokens, Token
+from audience_sync.amazon_ads.login import NOT_APPROVED, AccessTokens, Token
 from audience_sync.amazon_ads.redaction import redact
 from audience_sync.amazon_ads.transport import TotalTimeoutAdapter, read_within
 from audience_sync.errors import (
@@ -95,8 +95,9 @@ class Exchange:
         sent, accepted = (media_type, media_type) if isinstance(media_type, str) else media_type
         types = {"Accept": accepted} | ({"Content-Type": sent} if body is not None else {})
         status, headers, text = self._exchange(method, path, types, body, token, deadline)
-        while status == 401:  # ends with the token of a new login at the latest
-            token = self._tokens.renewed(token)
+        is_new = False
+        while status == 401 and not is_new:
+            token, is_new = self._tokens.renewed(token)
             status, headers, text = self._exchange(method, path, types, body, token, deadline)
         answer = _json(text)
         if not 200 <= status < 300:
@@ -172,6 +173,8 @@ def _failure(status: int, headers: Any, answer: dict[str, Any], now: float) -> R
     stated = next((headers[name] for name in _REQUEST_ID_HEADERS if headers.get(name)), "")
     request_id = stated if _REQUEST_ID.fullmatch(stated) else ""
     wait = retry_after(headers.get("Retry-After"), now)
+    if status == 401:
+        return TokenUnavailable(NOT_APPROVED, retry_after=wait)
     if status == 429:
         return Throttled("Amazon asks us to slow down", retry_after=wait)
     if status in (408, 425) or 300 <= status < 400 or (status >= 500 and status != 501):

@@ -27,6 +27,7 @@ DEFAULT_LIFETIME = 3600.0  # seconds; Amazon's documented lifetime, for answers 
 FAILURE_BACKOFF = 30.0  # seconds before a failed login is retried: each attempt may take its whole timeout
 MAX_EXPIRY = 1e11  # epoch seconds, in the year 5138: no token lives that long
 REFUSAL_BACKOFF = 300.0  # seconds before a refused authorization is retried
+NOT_APPROVED = "Amazon refuses the token of a new login; it may not have approved the application"
 MAX_ANSWER = 16_384  # bytes; a token is at most 2,048
 
 
@@ -162,13 +163,10 @@ class AccessTokens:
                 self._token = self._read(max_age=60.0) or self._fetch()
             return self._token
 
-    def renewed(self, rejected: Token) -> Token:
-        """Return a token other than the one Amazon has just refused: the stored one, or one of a new login.
+    def renewed(self, rejected: Token) -> tuple[Token, bool]:
+        """Return a token other than the one Amazon has just refused, and whether it is of a login made for that.
 
-        The next login is five minutes later: a caller whose tokens are all refused calls this until it raises.
-
-        Raises:
-            TokenUnavailable, Unavailable: there is none, or Amazon also refuses the one of a new login.
+        Otherwise it is the stored one, which may be as old. Raises TokenUnavailable, Unavailable.
         """
         with self._lock:
             now = self._now()
@@ -180,7 +178,7 @@ class AccessTokens:
             if self._token is None:
                 self._token = self._fetch()
                 self._replacement = (self._token.value, now)
-            return self._token
+            return self._token, self._token.value == self._replacement[0]
 
     def _is_usable(self, token: Token) -> bool:
         refused = self._refused.get(token.value)
@@ -199,10 +197,7 @@ class AccessTokens:
         age = self._now() - since
         if replacement in self._refused and 0 <= age < REFUSAL_BACKOFF:
             # Another would not help, and Login with Amazon limits such requests.
-            raise TokenUnavailable(
-                "Amazon refuses the token of a new login; it may not have approved the application",
-                retry_after=REFUSAL_BACKOFF - age,
-            )
+            raise TokenUnavailable(NOT_APPROVED, retry_after=REFUSAL_BACKOFF - age)
         try:
             return self._login.fetch()
         except TransientError as error:
