@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from audience_sync.errors import InvalidMessage
-from audience_sync.members.messages import DeadLetter
+from audience_sync.members.dead_letters import DeadLetter
 from audience_sync.reasons import Reason
 from local.amazon.sandbox import Sandbox
 from local.counters import Counters

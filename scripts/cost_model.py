@@ -2,7 +2,7 @@
 
 from math import ceil
 
-from audience_sync.members.messages import MAX_MESSAGE_BYTES
+from audience_sync.members.envelope import MAX_MESSAGE_BYTES
 from audience_sync_cli.dashboard.metrics import an_hour
 from scripts import delivery_model as delivery
 from scripts.delivery_model import CHANGE, DAY, HOUR, JOBS, MONTH, READS, RECORD, TEMPLATE, Traffic

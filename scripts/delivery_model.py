@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from audience_sync.delivery.sending import SHUTDOWN_RESERVE
 from audience_sync.delivery.uploads import Limits
-from audience_sync.members.messages import MAX_MESSAGE_BYTES
+from audience_sync.members.envelope import MAX_MESSAGE_BYTES
 from local.template import Template
 
 HOUR, DAY, MONTH = 3600, 86_400, 30 * 86_400  # seconds

@@ -16,8 +16,9 @@ from audience_sync.aws.cloudwatch import MetricStore
 from audience_sync.aws.errors import error_code
 from audience_sync.clock import Clock
 from audience_sync.errors import Unavailable
+from audience_sync.members.envelope import MAX_MESSAGE_BYTES
 from audience_sync.members.membership import MembershipChange
-from audience_sync.members.messages import MAX_MESSAGE_BYTES, DeliveryHistory, pack
+from audience_sync.members.messages import DeliveryHistory, pack
 from audience_sync.runtime.metric_names import CHANGES_ACCEPTED, NAMESPACE
 from audience_sync_cli.member_files.queue_room import room_for
 from audience_sync_cli.screen import counted

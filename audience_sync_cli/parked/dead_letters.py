@@ -11,8 +11,8 @@ from botocore.exceptions import ClientError
 
 from audience_sync.aws.errors import error_code
 from audience_sync.errors import InvalidMessage
+from audience_sync.members.dead_letters import DeadLetter
 from audience_sync.members.membership import MembershipChange
-from audience_sync.members.messages import DeadLetter
 from audience_sync.reasons import PARKED, Reason
 from audience_sync_cli.screen import iso_time
 

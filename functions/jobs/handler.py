@@ -23,7 +23,7 @@ from audience_sync.aws.membership_table import THREADS, MembershipTable
 from audience_sync.aws.sqs import Queue
 from audience_sync.clock import Clock
 from audience_sync.errors import AudienceSyncError, InvalidMessage, NotConnected, RequestRejected, TransientError
-from audience_sync.members.messages import DeletionMessage, JobMessage, read_job_queue
+from audience_sync.members.job_messages import DeletionMessage, JobMessage, read_job_queue
 from audience_sync.operations.job_tracking import JobCheck, JobContext, JobOutcome, JobTracker
 from audience_sync.operations.people_deletion import DeletionContext, DeletionReport, PeopleDeletion
 from audience_sync.reasons import Reason

@@ -9,9 +9,10 @@ from audience_sync.amazon_ads.destination import amc_connection
 from audience_sync.amazon_ads.job import JobReport
 from audience_sync.errors import ServiceUnavailable
 from audience_sync.ingest.record_rules import erasing_exit
+from audience_sync.members.dead_letters import DeadLetter
 from audience_sync.members.erasure import StepKind
+from audience_sync.members.job_messages import JobMessage
 from audience_sync.members.member_step import KEEP_REMOVED
-from audience_sync.members.messages import DeadLetter, JobMessage
 from tests.builders import AUDIENCE
 from tests.contract.worker_stack import DATASET, GRANTED, NOW, WorkerStack, change, dataset_stack, digest, named_in
 

@@ -13,8 +13,9 @@ from audience_sync.amazon_ads.upload import Submission, Upload
 from audience_sync.aws.membership_rows import KEEP_ACTIVE
 from audience_sync.delivery.sending import TRACK_ATTEMPTS, TRACK_INTERVAL
 from audience_sync.errors import CircuitOpen, OutcomeUnknown, ServiceUnavailable
+from audience_sync.members.job_messages import JobMessage
 from audience_sync.members.member_state import KEEP_IN_DATASET
-from audience_sync.members.messages import ChangeMessage, JobMessage
+from audience_sync.members.messages import ChangeMessage
 from tests.builders import AUDIENCE
 from tests.contract.worker_stack import (
     JOB,

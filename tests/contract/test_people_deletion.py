@@ -18,9 +18,9 @@ from audience_sync.errors import (
 )
 from audience_sync.members.erasure import StepKind
 from audience_sync.members.erasure_state import Missing, Outcome, Progress
+from audience_sync.members.job_messages import DeletionMessage, read_job_queue
 from audience_sync.members.member_state import KEEP_IN_DATASET, MemberState
 from audience_sync.members.membership import Audience, Destination, MembershipChange
-from audience_sync.members.messages import DeletionMessage, read_job_queue
 from audience_sync.members.person_deletion import last_accepted
 from audience_sync.operations.people_deletion import MAX_ATTEMPTS, SAMPLE_SIZE, DeletionReport
 from tests.builders import AUDIENCE

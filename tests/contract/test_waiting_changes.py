@@ -12,8 +12,9 @@ from audience_sync.amazon_ads.job import JobReport
 from audience_sync.delivery.context import Message
 from audience_sync.errors import RequestRejected, ServiceUnavailable
 from audience_sync.ingest.record_rules import erasing_exit
+from audience_sync.members.job_messages import JobMessage
 from audience_sync.members.member_state import LateJob
-from audience_sync.members.messages import REPETITION, ChangeMessage, DeliveryHistory, JobMessage, pack
+from audience_sync.members.messages import REPETITION, ChangeMessage, DeliveryHistory, pack
 from audience_sync.members.repetitions import MAX_DELAY
 from tests.builders import AUDIENCE
 from tests.contract.worker_stack import (

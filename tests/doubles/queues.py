@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 from audience_sync.delivery.context import Message
 from audience_sync.errors import Unavailable
-from audience_sync.members.messages import DeadLetter, JobMessage
+from audience_sync.members.dead_letters import DeadLetter
+from audience_sync.members.job_messages import JobMessage
 from audience_sync.members.repetitions import MAX_DELAY
 
 

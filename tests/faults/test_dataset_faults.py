@@ -9,7 +9,8 @@ import pytest
 
 from audience_sync.clock import Clock
 from audience_sync.ingest.record_rules import erasing_exit
-from audience_sync.members.messages import DeadLetter, pack
+from audience_sync.members.dead_letters import DeadLetter
+from audience_sync.members.messages import pack
 from tests.faults.proxy import only, refuse
 from tests.faults.test_worker_faults import SEND, run_killed
 from tests.faults.worker_harness import ACCOUNT, DATASET, WorkerHarness

@@ -12,7 +12,7 @@ import requests
 from audience_sync.amazon_ads.data_manager.answers import Share
 from audience_sync.amazon_ads.data_manager.client import DataManager
 from audience_sync.aws.audience_table import AudienceTable
-from audience_sync.members.messages import DeadLetter
+from audience_sync.members.dead_letters import DeadLetter
 from functions.audiences import handler as audiences
 from functions.ingest import handler as ingest
 from local.resources import MANAGER_ACCOUNT

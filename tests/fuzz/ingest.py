@@ -14,8 +14,9 @@ from audience_sync.amazon_ads.destination import amc_connection
 from audience_sync.errors import InvalidRequest, Unauthorized
 from audience_sync.ingest.intake import changes_from, compiled
 from audience_sync.ingest.record_rules import Policy
+from audience_sync.members.envelope import MAX_MESSAGE_BYTES
 from audience_sync.members.membership import Audience, MembershipChange
-from audience_sync.members.messages import MAX_MESSAGE_BYTES, ChangeMessage, DeliveryHistory, change_as_json, pack
+from audience_sync.members.messages import ChangeMessage, DeliveryHistory, change_as_json, pack
 from audience_sync.runtime.api_gateway import Request
 from tests.doubles.audiences import Listed
 from tests.fuzz.inputs import Message, json_or_none

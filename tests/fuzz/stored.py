@@ -6,10 +6,13 @@ from typing import Any
 from audience_sync.amazon_ads.advertiser_audiences.records import encode_record
 from audience_sync.aws.membership_rows import Sharding, row_of, state_from_row
 from audience_sync.errors import InvalidMessage, Unavailable
+from audience_sync.members.dead_letters import DeadLetter
+from audience_sync.members.envelope import MAX_MESSAGE_BYTES
+from audience_sync.members.job_messages import JobMessage, job_messages
 from audience_sync.members.member_state import MemberState, Timing
 from audience_sync.members.member_step import step
 from audience_sync.members.membership import coalesce
-from audience_sync.members.messages import MAX_MESSAGE_BYTES, ChangeMessage, DeadLetter, JobMessage, job_messages, pack
+from audience_sync.members.messages import ChangeMessage, pack
 from tests.fuzz.inputs import json_or_none
 
 SHARDING = Sharding(8)

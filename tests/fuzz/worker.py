@@ -18,10 +18,12 @@ from audience_sync.clock import Clock
 from audience_sync.delivery.context import DeliveryContext
 from audience_sync.delivery.uploads import Limits
 from audience_sync.errors import InvalidMessage, OutcomeUnknown, RequestRejected, TransientError
+from audience_sync.members.dead_letters import DeadLetter
+from audience_sync.members.job_messages import JobMember, JobMessage
 from audience_sync.members.member_state import MemberState, Timing
 from audience_sync.members.member_step import step
 from audience_sync.members.membership import Audience, Destination, MembershipChange, Version
-from audience_sync.members.messages import ChangeMessage, DeadLetter, DeliveryHistory, JobMember, JobMessage, pack
+from audience_sync.members.messages import ChangeMessage, DeliveryHistory, pack
 from audience_sync.operations.job_tracking import JobContext, JobTracker
 from audience_sync.runtime import telemetry
 from functions.worker import handler

@@ -72,7 +72,10 @@ TESTS = {
     "tests/contract/test_dataset_protocol.py",
     "members/repetitions.py": f"{UNIT}/members/test_repetitions.py",
     "members/membership.py": f"{UNIT}/members/test_membership.py",
-    "members/messages.py": f"{UNIT}/members/test_messages.py {UNIT}/members/test_membership.py",
+    **dict.fromkeys(
+        ("members/messages.py", "members/job_messages.py", "members/dead_letters.py", "members/envelope.py"),
+        f"{UNIT}/members/test_messages.py {UNIT}/members/test_membership.py",
+    ),
     "ingest/translation.py": f"{UNIT}/ingest/test_intake.py {UNIT}/test_fields.py",
     "ingest/record_rules.py": f"{UNIT}/ingest/test_intake.py {UNIT}/test_fields.py",
     "ingest/intake.py": f"{UNIT}/ingest/test_intake.py {UNIT}/ingest/test_intake_requests.py",

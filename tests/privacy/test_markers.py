@@ -18,8 +18,8 @@ from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.clock import Clock
 from audience_sync.ingest.record_rules import erasing_exit
 from audience_sync.members.erasure import ErasurePlan, ErasureStep, StepKind
+from audience_sync.members.job_messages import DeletionMessage
 from audience_sync.members.member_state import MemberState
-from audience_sync.members.messages import DeletionMessage
 from local.resources import MANAGER_ACCOUNT
 from local.template import ROOT
 from tests.faults.proxy import Call, Effect, hang_up

@@ -6,8 +6,8 @@ from random import Random
 from typing import Any
 
 from audience_sync.errors import InvalidMessage
+from audience_sync.members.dead_letters import DeadLetter
 from audience_sync.members.membership import EVERY_AUDIENCE
-from audience_sync.members.messages import DeadLetter
 from tests.soak.amazon import Amazon
 from tests.soak.clock import SimulatedClock
 from tests.soak.held import Member

@@ -13,8 +13,9 @@ from audience_sync.aws.errors import unavailable
 from audience_sync.aws.sqs import Queue
 from audience_sync.clock import Clock
 from audience_sync.errors import Unavailable
+from audience_sync.members.envelope import MAX_MESSAGE_BYTES
 from audience_sync.members.membership import MembershipChange
-from audience_sync.members.messages import MAX_MESSAGE_BYTES, ChangeMessage
+from audience_sync.members.messages import ChangeMessage
 from audience_sync_cli.member_files.change_sender import IN_FLIGHT, WAITS, ChangeSender
 from audience_sync_cli.member_files.queue_room import ROOM_EVERY, room_for
 from local import resources

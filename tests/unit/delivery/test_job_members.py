@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from audience_sync.delivery.job_members import member_of_change, member_of_state, members_of_upload
+from audience_sync.members.job_messages import JobMember
 from audience_sync.members.member_state import Identity, MemberState
 from audience_sync.members.membership import MAX_IDENTITIES, MembershipChange, Version
-from audience_sync.members.messages import JobMember
 from tests import builders
 
 LEFT, ENTERED = Version(2, True, "exit"), Version(4, False, "enter")

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field, replace
 
 from audience_sync.amazon_ads.job import JobReport
 from audience_sync.delivery.job_members import member_of_state
+from audience_sync.members.job_messages import JobMessage
 from audience_sync.members.member_state import MemberState
 from audience_sync.members.member_step import Attempted, Step, repetition, sent, step
 from audience_sync.members.membership import MembershipChange, coalesce
-from audience_sync.members.messages import JobMessage
 from audience_sync.members.repetitions import wait_until
 from audience_sync.operations.job_end import after_end, is_concerned, late_job
 from tests.builders import AUDIENCE

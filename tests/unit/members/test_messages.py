@@ -8,24 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audience_sync.errors import InvalidMessage, RequestRejected, Throttled
+from audience_sync.members.dead_letters import DeadLetter, Failure
+from audience_sync.members.envelope import MAX_ATTEMPTS, MAX_MESSAGE_BYTES
+from audience_sync.members.job_messages import DeletionMessage, JobMember, JobMessage, job_messages, read_job_queue
 from audience_sync.members.membership import MAX_IDENTITIES, Destination, MembershipChange, Version
-from audience_sync.members.messages import (
-    MAX_ATTEMPTS,
-    MAX_MESSAGE_BYTES,
-    REPETITION,
-    ChangeMessage,
-    DeadLetter,
-    DeletionMessage,
-    DeliveryHistory,
-    Failure,
-    JobMember,
-    JobMessage,
-    Untracked,
-    change_as_json,
-    job_messages,
-    pack,
-    read_job_queue,
-)
+from audience_sync.members.messages import REPETITION, ChangeMessage, DeliveryHistory, Untracked, change_as_json, pack
 from tests import builders
 
 AUDIENCE = "9007199254740993"  # more than a double holds

@@ -9,9 +9,9 @@ from audience_sync.amazon_ads.destination import ads_data_manager
 from audience_sync.amazon_ads.job import JobReport
 from audience_sync.clock import CLOCKS_APART
 from audience_sync.members.erasure import ErasureStep, StepKind
+from audience_sync.members.job_messages import JobMember, JobMessage
 from audience_sync.members.member_state import Identity, LateJob, MemberState, Timing
 from audience_sync.members.membership import Destination, MembershipChange, Version
-from audience_sync.members.messages import JobMember, JobMessage
 from audience_sync.operations.job_end import after_end, is_concerned, late_job, rejected_change, rejections
 
 EXITED = 1_800_000_000  # epoch seconds

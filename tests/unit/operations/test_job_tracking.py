@@ -20,10 +20,11 @@ from audience_sync.errors import (
     TransientError,
     Unavailable,
 )
+from audience_sync.members.job_messages import JobMember, JobMessage
 from audience_sync.members.member_state import LONGEST_JOB, LateJob, MemberState
 from audience_sync.members.member_step import step
 from audience_sync.members.membership import MembershipChange, coalesce
-from audience_sync.members.messages import ChangeMessage, JobMember, JobMessage
+from audience_sync.members.messages import ChangeMessage
 from audience_sync.operations.job_tracking import (
     MAX_MARKS,
     MEMBERS_AT_ONCE,

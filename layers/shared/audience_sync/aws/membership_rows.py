@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from audience_sync.clock import to_seconds
 from audience_sync.errors import MisplacedRow, Unavailable
 from audience_sync.fields import IDENTIFIERS
 from audience_sync.members.erasure import ErasurePlan, ErasureStep, StepKind
@@ -86,7 +87,7 @@ def expires_at(state: MemberState) -> int:
     A deletion that Amazon has accepted is kept as long as an exit: longer than the 30 days that Amazon may take.
     """
     sent = max(state.entered, state.exited) + (KEEP_EXIT if state.newest.exits else KEEP_ACTIVE)
-    deleted = [step.at // 1000 + KEEP_EXIT for step in state.erasure if step.kind is StepKind.DELETION]
+    deleted = [int(to_seconds(step.at)) + KEEP_EXIT for step in state.erasure if step.kind is StepKind.DELETION]
     return max(sent, state.keep_until, *deleted)
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from audience_sync.amazon_ads.apis import has_jobs
 from audience_sync.amazon_ads.destination import check_target
+from audience_sync.clock import to_seconds
 from audience_sync.delivery.backoff import FIRST_DELAY, backoff
 from audience_sync.delivery.context import DeliveryContext, Message, ParsedMessage
 from audience_sync.delivery.job_members import members_of_upload
@@ -18,7 +19,8 @@ from audience_sync.delivery.returning import REQUEUE_AFTER_RECEIVES, DeferredMes
 from audience_sync.delivery.sending import Uploader, Uploads, UploadStats
 from audience_sync.delivery.uploads import Deferred
 from audience_sync.errors import InvalidMessage, JobRunning, OutOfTime, TransientError, WaitedTooLong
-from audience_sync.members.messages import ChangeMessage, job_messages
+from audience_sync.members.job_messages import job_messages
+from audience_sync.members.messages import ChangeMessage
 
 MAX_WAIT = 7 * 86_400 - 3_600  # seconds since a change was accepted; SQS drops a message an hour later
 
@@ -176,4 +178,4 @@ class Delivery:
     def _is_too_old(self, each: ParsedMessage) -> bool:
         """Return whether a change has waited too long. SQS's own limit starts again with each requeued message."""
         first_at = each.message.history.first_at
-        return first_at is not None and self._context.clock.now_ms() - first_at > MAX_WAIT * 1000
+        return first_at is not None and self._context.clock.now() - to_seconds(first_at) > MAX_WAIT

@@ -21,6 +21,7 @@ from audience_sync.amazon_ads.apis import has_jobs, rows_of
 from audience_sync.amazon_ads.destination import destination_of_changes
 from audience_sync.amazon_ads.record import exit_record
 from audience_sync.aws.membership_table import HasTime, MembershipTable
+from audience_sync.clock import to_milliseconds
 from audience_sync.delivery.context import DeliveryContext
 from audience_sync.errors import OutOfTime, TransientError, Unavailable
 from audience_sync.members.erasure import ErasureStep, StepKind, with_step
@@ -145,7 +146,7 @@ class DeletionNotices:
         limits, now = self._context.limits, int(self._context.clock.now())
         state = step(known, [notice], now=now, timing=limits.timings.audiences).state
         kind = StepKind.DENIAL if notice.record.get("userConsent") else StepKind.NOTICE
-        step_taken = ErasureStep(kind, notice.message_id, notice.at, now * 1000)
+        step_taken = ErasureStep(kind, notice.message_id, notice.at, to_milliseconds(now))
         state = replace(state, erasure=with_step(state.erasure, step_taken))
         if known and known.plan and notice.version < known.version and not is_closed(known):
             return state

@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 
 from audience_sync.amazon_ads.apis import has_jobs, upload_rules
+from audience_sync.members.job_messages import JobMember
 from audience_sync.members.member_state import MemberState
 from audience_sync.members.membership import MembershipChange
-from audience_sync.members.messages import JobMember
 
 
 def member_of_state(change: MembershipChange, state: MemberState, *, is_replay: bool) -> JobMember:

@@ -20,10 +20,10 @@ from audience_sync.delivery.outcomes import ChangeOutcome, Outcomes
 from audience_sync.delivery.sending import Uploads
 from audience_sync.delivery.uploads import Deferred, Track, UploadJob, first_trouble
 from audience_sync.errors import JobRunning, MovedOn, NoIdentifier, OutOfTime, TransientError
+from audience_sync.members.job_messages import JobMember, job_messages
 from audience_sync.members.member_state import MemberState
 from audience_sync.members.member_step import Step, repetition, sent, step, without_removal
 from audience_sync.members.membership import EVERY_AUDIENCE, Member, MembershipChange
-from audience_sync.members.messages import JobMember, job_messages
 from audience_sync.members.repetitions import repetition_messages
 
 MAX_ROUNDS = 3  # attempts at a row that other workers write at the same time

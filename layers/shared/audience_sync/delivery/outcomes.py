@@ -8,9 +8,9 @@ from enum import StrEnum
 from audience_sync.delivery.context import DeliveryContext, ParsedMessage
 from audience_sync.delivery.uploads import Accepted, Deferred, UploadOutcome
 from audience_sync.errors import JobRunning, PermanentError, TransientError
+from audience_sync.members.dead_letters import DeadLetter, Failure
 from audience_sync.members.member_step import Attempted
 from audience_sync.members.membership import Member, MembershipChange, Version, coalesce
-from audience_sync.members.messages import DeadLetter, Failure
 
 REPETITION_DELAY = 10.0  # seconds until the next try of a repetition that met changes of its member
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from audience_sync.clock import to_seconds
 from audience_sync.delivery.backoff import aligned_delay, backoff
 from audience_sync.delivery.context import DeliveryContext, Message, ParsedMessage
 from audience_sync.delivery.uploads import Deferred
@@ -106,7 +107,7 @@ class Returning:
                 copy = _WaitingChange(change.member, change.version, _history(each, wait), wait)
                 if copy not in changes and not copy.history.is_repetition:
                     self.waiting[change.audience_id] += 1
-                    self.oldest_waiting = max(self.oldest_waiting, self._now - each.first_at / 1000)
+                    self.oldest_waiting = max(self.oldest_waiting, self._now - to_seconds(each.first_at))
                 changes[copy] = change
                 attempts[copy] = max(attempts.get(copy, 0), tried)
         grouped: defaultdict[tuple[DeliveryHistory, int], list[MembershipChange]] = defaultdict(list)
@@ -146,7 +147,7 @@ class Returning:
         return wait if is_untried else aligned_delay(self._now, wait)
 
     def _note_age(self, since: int) -> None:
-        self.oldest_failing = max(self.oldest_failing, self._now - since / 1000)
+        self.oldest_failing = max(self.oldest_failing, self._now - to_seconds(since))
 
 
 def _stays_whole(each: ParsedMessage, left: Left, *, gets_on: bool) -> bool:

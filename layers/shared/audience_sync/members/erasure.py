@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
+from audience_sync.clock import EpochMilliseconds, EpochSeconds
+
 MAX_STEPS = 16  # in one row; an erasure takes one or two in each, unless jobs end late or denials of consent repeat
 
 
@@ -28,8 +30,8 @@ class ErasureStep(NamedTuple):
     # Segment's message id of a notice or denial, Amazon's id of a job, an upload or a request; the note of an operator
     # who has closed the erasure; else empty.
     id: str
-    at: int  # epoch milliseconds of the event, or right before the request
-    ended: int  # epoch milliseconds at which it was recorded, or counted as ended
+    at: EpochMilliseconds  # of the event, or right before the request
+    ended: EpochMilliseconds  # at which it was recorded, or counted as ended
 
 
 class ErasurePlan(NamedTuple):
@@ -38,8 +40,8 @@ class ErasurePlan(NamedTuple):
     # Ids of the audiences with a row of the person when it was recorded.
     held_in: tuple[str, ...] = ()  # Amazon may have held the person: each must show a removal or a deletion
     also_in: tuple[str, ...] = ()
-    done_after: int = 0  # epoch seconds; before, the removals cannot all have ended
-    deletion_due: int = 0  # epoch seconds before which Amazon is not asked to delete the person; 0: it never is
+    done_after: EpochSeconds = 0  # before, the removals cannot all have ended
+    deletion_due: EpochSeconds = 0  # before which Amazon is not asked to delete the person; 0: it never is
 
     @property
     def known_in(self) -> set[str]:

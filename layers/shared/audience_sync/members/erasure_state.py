@@ -11,6 +11,7 @@ from enum import StrEnum
 from itertools import pairwise
 from typing import NamedTuple
 
+from audience_sync.clock import EpochMilliseconds, to_milliseconds, to_seconds
 from audience_sync.members.erasure import ErasureStep, StepKind, notices_in
 from audience_sync.members.member_state import MemberState
 from audience_sync.members.membership import MAX_IDENTITIES, Version
@@ -62,10 +63,10 @@ class AudienceErasure(NamedTuple):
     outcome: Outcome
     steps: tuple[ErasureStep, ...] = ()  # since the notice was recorded
     missing: Missing | None = None  # if it is open
-    # Epoch milliseconds: when a removal is due or an upload has normally ended; the end of Amazon's time.
-    until: int | None = None
+    # When a removal is due or an upload has normally ended; the end of Amazon's time.
+    until: EpochMilliseconds | None = None
     late_jobs: tuple[str, ...] = ()
-    entered_again: int | None = None  # epoch milliseconds of the newest enter, if it came after the notice
+    entered_again: EpochMilliseconds | None = None  # of the newest enter, if it came after the notice
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +75,9 @@ class Erasure:
 
     notices: tuple[ErasureStep, ...]  # in the order in which they were recorded
     progress: Progress
-    since: int  # epoch milliseconds at which it reached this state
-    until: int | None = None  # epoch milliseconds; the end of Amazon's time
-    deletion: int | None = None  # epoch milliseconds at which Amazon is to be asked to delete the person
+    since: EpochMilliseconds  # at which it reached this state
+    until: EpochMilliseconds | None = None  # the end of Amazon's time
+    deletion: EpochMilliseconds | None = None  # at which Amazon is to be asked to delete the person
     audiences: dict[str, AudienceErasure] = field(default_factory=dict, repr=False)  # those with a row, by id
 
     def is_overdue(self, now: float, days: float) -> bool:
@@ -86,7 +87,7 @@ class Erasure:
 
 def is_overdue(since: int, now: float, days: float) -> bool:
     """Return whether more than some days have passed since an epoch millisecond; `now` in epoch seconds."""
-    return now * 1000 - since > days * 86_400_000
+    return now - to_seconds(since) > days * 86_400
 
 
 def is_closed(everywhere: MemberState) -> bool:
@@ -97,7 +98,7 @@ def is_closed(everywhere: MemberState) -> bool:
 def is_waiting(everywhere: MemberState, now: float) -> bool:
     """Return whether it was recorded as done but for Amazon's time, and that is not over; `now` in epoch seconds."""
     last = everywhere.erasure[-1] if everywhere.erasure else None
-    return last is not None and last.kind is StepKind.WAITING and last.ended > now * 1000
+    return last is not None and last.kind is StepKind.WAITING and last.ended > to_milliseconds(now)
 
 
 def notices_of(everywhere: MemberState) -> tuple[ErasureStep, ...]:
@@ -106,7 +107,7 @@ def notices_of(everywhere: MemberState) -> tuple[ErasureStep, ...]:
         return notices
     newest = everywhere.newest  # recorded by an older version, without steps
     kind = StepKind.DENIAL if newest.record.get("userConsent") else StepKind.NOTICE
-    return (ErasureStep(kind, newest.message_id, newest.at, everywhere.exited * 1000),)
+    return (ErasureStep(kind, newest.message_id, newest.at, to_milliseconds(everywhere.exited)),)
 
 
 def is_due_later(everywhere: MemberState, now: float) -> bool:
@@ -148,7 +149,7 @@ def judge(everywhere: MemberState, rows: Iterable[PersonRow], audiences: Collect
     found |= {each: AudienceErasure(Outcome.OPEN, missing=Missing.ROW) for each in lost}
     outcomes = {each.outcome for each in found.values()}
     if Outcome.OPEN in outcomes or due is not None:
-        at = None if due is None else round(due * 1000)
+        at = None if due is None else to_milliseconds(due)
         return Erasure(notices, Progress.OPEN, opened_at(everywhere), None, at, found)
     until = max((each.until for each in found.values() if each.until is not None), default=None)
     done = max([notices[-1].ended, *(step.ended for each in found.values() for step in each.steps)])
@@ -162,7 +163,7 @@ def judge(everywhere: MemberState, rows: Iterable[PersonRow], audiences: Collect
 class _Deletion(NamedTuple):
     """The person's deletion from all datasets."""
 
-    accepted: int  # epoch milliseconds at which it was last asked for and accepted; 0 if never
+    accepted: EpochMilliseconds  # at which it was last asked for and accepted; 0 if never
     is_due: bool  # or will be
 
 
@@ -175,7 +176,7 @@ def _judge(
     entered = state.newest.at if not state.newest.exits and state.newest.at > notice.at else None
 
     def is_open(missing: Missing, at: float | None = None) -> AudienceErasure:
-        until, late = None if at is None else round(at * 1000), tuple(job.job_id for job in state.late_jobs)
+        until, late = None if at is None else to_milliseconds(at), tuple(job.job_id for job in state.late_jobs)
         return AudienceErasure(Outcome.OPEN, steps, missing, until, late, entered)
 
     if missing := _missing(row, notice, now):
@@ -184,7 +185,7 @@ def _judge(
         return AudienceErasure(Outcome.REMOVED, steps, entered_again=entered)
     if not row.has_jobs and deletion.accepted >= since:
         until = deletion.accepted + AMAZON_DELETES_WITHIN
-        outcome = Outcome.AMAZON_DELETES if now * 1000 < until else Outcome.AMAZON_TIME_OVER
+        outcome = Outcome.AMAZON_DELETES if to_milliseconds(now) < until else Outcome.AMAZON_TIME_OVER
         return AudienceErasure(outcome, steps, until=until, entered_again=entered)
     if was_held:
         asked_for = Missing.DELETION if deletion.is_due else Missing.NO_DELETION

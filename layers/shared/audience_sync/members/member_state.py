@@ -14,6 +14,7 @@ that the due repetitions: docs/delivery.md, *Uploads that contradict each other*
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
+from audience_sync.clock import EpochMilliseconds, EpochSeconds
 from audience_sync.members.erasure import ErasurePlan, ErasureStep
 from audience_sync.members.membership import MAX_IDENTITIES, Member, MembershipChange, Version
 
@@ -25,7 +26,7 @@ KEEP_IN_DATASET = 730 * 86_400
 class Identity(NamedTuple):
     """One identity, as in an Amazon record."""
 
-    at: int  # epoch milliseconds of the newest change that named it
+    at: EpochMilliseconds  # of the newest change that named it
     digests: dict[str, str]  # Amazon's field name to SHA-256, hex
 
     def __repr__(self) -> str:
@@ -42,8 +43,8 @@ class LateJob(NamedTuple):
     """A job with a record of this member that had not ended at its first check."""
 
     job_id: str
-    sent_at: int  # epoch seconds of its upload
-    at: int  # epoch milliseconds of its change
+    sent_at: EpochSeconds  # of its upload
+    at: EpochMilliseconds  # of its change
     removes: bool = False
 
 
@@ -75,18 +76,18 @@ class MemberState:
     newest: MembershipChange  # its record without identities
     identities: tuple[Identity, ...] = ()  # named last first
     left: Version | None = None  # the newest exit or deletion notice
-    erase_until: int = 0  # epoch milliseconds of the newest deletion notice; identities named by then must be erased
-    entered: int = 0  # epoch seconds at which an enter was last sent
-    exited: int = 0  # epoch seconds at which a removal was last sent
+    erase_until: EpochMilliseconds = 0  # of the newest deletion notice; identities named by then must be erased
+    entered: EpochSeconds = 0  # at which an enter was last sent
+    exited: EpochSeconds = 0  # at which a removal was last sent
     removal_failed: bool = False  # an attempt at a removal has failed, and Amazon has accepted none since
-    ended: int = 0  # epoch seconds at which the newest exit was recorded
-    # Epoch seconds by which enters with identities to remove, and removals, take effect unless their job is late.
-    enters_end: int = 0
-    removals_end: int = 0
+    ended: EpochSeconds = 0  # at which the newest exit was recorded
+    # By which enters with identities to remove, and removals, take effect unless their job is late.
+    enters_end: EpochSeconds = 0
+    removals_end: EpochSeconds = 0
     late_jobs: tuple[LateJob, ...] = ()  # not known to have ended
     erasure: tuple[ErasureStep, ...] = ()  # in the order in which they were recorded
     plan: ErasurePlan | None = None  # of the erasure; in the row of all audiences, unless an older version wrote it
-    keep_until: int = 0  # epoch seconds until which the row is kept, even if it would expire before
+    keep_until: EpochSeconds = 0  # the row is kept until then, even if it would expire before
     revision: int = 0  # of the row that was read; 0 without a row
 
     @property

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Self
 
+from audience_sync.clock import EpochMilliseconds
+
 MAX_IDENTITIES = 100  # objects in one record's hashedPII; Amazon's limit
 
 EVERY_AUDIENCE = "*"  # in place of an audience id: a deletion notice, which also applies to future audiences
@@ -26,7 +28,7 @@ _BEFORE_1970 = 10**15
 class Version(NamedTuple):
     """Orders the changes of one member; the largest is the newest. An exit outranks an enter of the same moment."""
 
-    at: int  # epoch milliseconds
+    at: EpochMilliseconds
     exits: bool
     message_id: str
 
@@ -78,7 +80,7 @@ class Audience:
     computation_key: str | None = None  # Segment's snake_case key
     external_audience_id: str | None = None
     settings: dict[str, Any] = field(default_factory=dict)
-    unlinked_at: int | None = None  # epoch milliseconds at which it was taken off the list; None while listed
+    unlinked_at: EpochMilliseconds | None = None  # at which it was taken off the list; None while listed
     also: bool = False  # shares its computation key with another audience on purpose: events reach both
     moved_to: str | None = None  # id of the audience that events for this one reach once it is unlinked
 
@@ -110,12 +112,12 @@ class MembershipChange:
 
     audience_id: str
     destination: Destination
-    at: int  # epoch milliseconds
+    at: EpochMilliseconds
     message_id: str
     record: dict[str, Any] = field(repr=False)
     erase: bool = False  # a deletion notice: keep no identifiers once the member has left
-    # Epoch milliseconds of the event that named each identity of the record; empty if that is `at` for all of them.
-    named_at: tuple[int, ...] = ()
+    # Of the event that named each identity of the record; empty if that is `at` for all of them.
+    named_at: tuple[EpochMilliseconds, ...] = ()
 
     @property
     def member(self) -> Member:
@@ -133,8 +135,8 @@ class MembershipChange:
         return Version(self.at, self.exits, self.message_id)
 
     @property
-    def identities(self) -> list[tuple[int, dict[str, str]]]:
-        """The record's identities, each with the epoch millisecond at which it was named."""
+    def identities(self) -> list[tuple[EpochMilliseconds, dict[str, str]]]:
+        """The record's identities, each with the time at which it was named."""
         named = self.named_at or (self.at,) * len(self.record["hashedPII"])
         return list(zip(named, self.record["hashedPII"], strict=True))
 

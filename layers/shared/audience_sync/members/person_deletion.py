@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from audience_sync.clock import CLOCKS_APART
+from audience_sync.clock import CLOCKS_APART, to_milliseconds, to_seconds
 from audience_sync.members.erasure import ErasurePlan, ErasureStep, StepKind, notices_in, with_step
 from audience_sync.members.member_state import MemberState, Timing
 
@@ -76,9 +76,10 @@ def next_request(everywhere: MemberState, rows: Iterable[MemberState], now: floa
     recorded = _recorded(everywhere)
     lacking = [state for state in rows if not state.reflects(notice, is_dataset=True)]
     if accepted >= recorded:  # asked at the latest time, before some exits were recorded
-        late = [state.enters_end for state in rows if state.left == notice and state.enters_end * 1000 > accepted]
+        since = to_seconds(accepted)
+        late = [state.enters_end for state in rows if state.left == notice and state.enters_end > since]
         return max([due, *late]) if late else None
-    latest = recorded / 1000 + AT_THE_LATEST
+    latest = to_seconds(recorded) + AT_THE_LATEST
     if lacking and now < latest:
         return min(latest, now + CHECK_AGAIN)
     if rows and not any(_may_have_entered_since(accepted, state) for state in rows):
@@ -114,7 +115,7 @@ def enters_wait_until(everywhere: MemberState, rows: Iterable[MemberState], timi
 
     A row that had an exit newer than a late notice does not wait for the notice.
     """
-    return min([_recorded(everywhere) / 1000 + timing.after_notice, *(each.removals_end for each in rows)])
+    return min([to_seconds(_recorded(everywhere)) + timing.after_notice, *(each.removals_end for each in rows)])
 
 
 def entered_again(state: MemberState, asked: float, timing: Timing) -> MemberState:
@@ -152,11 +153,12 @@ def _held_before(row: PersonRow, everywhere: MemberState) -> bool:
         return not row.has_jobs and any(each.at <= everywhere.newest.at for each in state.identities)
     ended = (step.at for step in state.erasure if step.kind in (StepKind.REMOVAL, StepKind.DELETION))
     proven = max([0, *ended, *([] if row.has_jobs else [last_accepted([everywhere])])])
-    return state.entered * 1000 > proven
+    return to_milliseconds(state.entered) > proven
 
 
 def _may_have_entered_since(accepted: int, state: MemberState) -> bool:
-    return state.entered * 1000 > max(0, accepted - CLOCKS_APART * 1000) or state.enters_end * 1000 > accepted
+    since = to_seconds(accepted)
+    return state.entered > max(0, since - CLOCKS_APART) or state.enters_end > since
 
 
 def _removes(state: MemberState, everywhere: MemberState) -> bool:

@@ -11,8 +11,9 @@ from dataclasses import replace
 from itertools import batched
 from typing import NamedTuple
 
+from audience_sync.members.job_messages import DeletionMessage
 from audience_sync.members.member_state import MemberState, Timing
-from audience_sync.members.messages import REPETITION, DeletionMessage, pack
+from audience_sync.members.messages import REPETITION, pack
 
 MAX_DELAY = 900  # seconds; the longest delay SQS accepts. Changes that wait longer are checked again by then
 MINUTE = 60  # seconds

@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol, Self
 from audience_sync.amazon_ads.apis import rows_of
 from audience_sync.amazon_ads.timings import Timings
 from audience_sync.aws.membership_rows import KEEP_EXIT, StoredMember, expires_at
-from audience_sync.clock import Clock
+from audience_sync.clock import Clock, to_milliseconds
 from audience_sync.members.erasure import ErasureStep, StepKind, with_step
 from audience_sync.members.erasure_state import (
     Erasure,
@@ -197,9 +197,9 @@ class _Page:
         self.waiting += erasure.progress is Progress.AMAZON_DELETES
         if erasure.progress is Progress.OPEN:
             self.writes += _kept(everywhere, erasure, rows, self.now)
-        elif erasure.notices[-1].ended < (self.now - SETTLED) * 1000:
-            self.writes.append(_with_end(everywhere, erasure, int(self.now) * 1000))
-        if erasure.deletion is not None and erasure.deletion <= self.now * 1000:
+        elif erasure.notices[-1].ended < to_milliseconds(self.now - SETTLED):
+            self.writes.append(_with_end(everywhere, erasure, to_milliseconds(int(self.now))))
+        if erasure.deletion is not None and erasure.deletion <= to_milliseconds(self.now):
             self.due.append(everywhere.member[1])
 
 

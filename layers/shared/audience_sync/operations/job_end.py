@@ -5,12 +5,12 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from audience_sync.amazon_ads.job import JobReport
-from audience_sync.clock import CLOCKS_APART
+from audience_sync.clock import CLOCKS_APART, to_milliseconds, to_seconds
 from audience_sync.members.erasure import ErasureStep, StepKind, with_step
+from audience_sync.members.job_messages import JobMember, JobMessage
 from audience_sync.members.member_state import LateJob, MemberState, Timing, removed
 from audience_sync.members.member_step import without_late_job
 from audience_sync.members.membership import MembershipChange, Version
-from audience_sync.members.messages import JobMember, JobMessage
 from audience_sync.reasons import Reason
 
 
@@ -42,7 +42,9 @@ def rejected_change(member: JobMember, state: MemberState) -> MembershipChange |
 
 def late_job(message: JobMessage, member: JobMember) -> LateJob:
     """Return the mark that a late job leaves in the row of a member."""
-    return LateJob(message.job_id, message.sent_at // 1000, Version.from_text(member.version).at, member.removes)
+    return LateJob(
+        message.job_id, int(to_seconds(message.sent_at)), Version.from_text(member.version).at, member.removes
+    )
 
 
 def after_end(
@@ -71,7 +73,7 @@ def after_end(
         timing: how long Amazon may take.
     """
     job = late_job(message, member)
-    is_last = message.sent_at >= (state.exited - CLOCKS_APART) * 1000  # of the removals
+    is_last = to_seconds(message.sent_at) >= state.exited - CLOCKS_APART  # of the removals
     has_failed = is_rejected or report is None
     if member.removes and has_failed and is_last and rejected_change(member, state) is not None:
         state = replace(state, removal_failed=True)
@@ -80,7 +82,7 @@ def after_end(
     if message.is_late:
         state = without_late_job(state, job, now, timing)
     if member.proves and report is not None:
-        ended = ErasureStep(StepKind.REMOVAL, message.job_id, message.sent_at, now * 1000)
+        ended = ErasureStep(StepKind.REMOVAL, message.job_id, message.sent_at, to_milliseconds(now))
         state = replace(state, erasure=with_step(state.erasure, ended))
     if member.erases and report is not None and is_last and state.removal_due(timing) is None:
         return removed(state, min(state.erase_until, Version.from_text(member.version).at))

@@ -18,11 +18,12 @@ from typing import NamedTuple, Protocol
 from audience_sync.amazon_ads.apis import has_jobs
 from audience_sync.amazon_ads.job import JobReport
 from audience_sync.amazon_ads.timings import Timings
-from audience_sync.clock import Clock
+from audience_sync.clock import Clock, to_seconds
 from audience_sync.errors import MovedOn, NotFound, OutOfTime, RequestRejected, TransientError
+from audience_sync.members.dead_letters import DeadLetter, Failure
+from audience_sync.members.job_messages import JobMember, JobMessage
 from audience_sync.members.member_state import MemberState, Timing
 from audience_sync.members.membership import Member, MembershipChange
-from audience_sync.members.messages import DeadLetter, Failure, JobMember, JobMessage
 from audience_sync.members.repetitions import MAX_DELAY, repetition_messages, wait_until
 from audience_sync.members.stores import MemberRows, MessageQueue
 from audience_sync.operations.job_end import (
@@ -115,7 +116,7 @@ class JobTracker:
         Raises:
             TransientError, RequestRejected: nothing is decided; the message must come back.
         """
-        age = (self._clock.now_ms() - message.sent_at) / 1000
+        age = self._clock.now() - to_seconds(message.sent_at)
         if self._clock.monotonic() > deadline - MIN_TIME_PER_CHECK:
             # Stopped during a check, the function would return all its messages to the queue, even checked ones.
             raise OutOfTime("no time left to check the job", retry_after=None)

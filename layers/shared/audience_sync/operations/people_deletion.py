@@ -11,11 +11,11 @@ from itertools import batched, chain
 from typing import NamedTuple, Protocol
 
 from audience_sync.amazon_ads.apis import has_jobs
-from audience_sync.clock import CLOCKS_APART, Clock
+from audience_sync.clock import CLOCKS_APART, Clock, to_seconds
 from audience_sync.errors import InvalidRequest, MovedOn, OutOfTime, RequestRejected, TransientError
+from audience_sync.members.job_messages import DeletionMessage
 from audience_sync.members.member_state import MemberState, Timing
 from audience_sync.members.membership import EVERY_AUDIENCE, Audience
-from audience_sync.members.messages import DeletionMessage
 from audience_sync.members.person_deletion import (
     claimed,
     entered_again,
@@ -112,7 +112,7 @@ class PeopleDeletion:
             else:
                 report.accepted += len(people)
                 entered_since = [
-                    person for person in people if due[person].enters_wait_until < asked / 1000 + CLOCKS_APART
+                    person for person in people if due[person].enters_wait_until < to_seconds(asked) + CLOCKS_APART
                 ]
                 self._enter_again(entered_since, asked, report, deadline)
                 self._record([claims[person] for person in people], asked)
@@ -182,7 +182,7 @@ class PeopleDeletion:
             return
         table, timing = self._context.members, self._context.timing
         states = table.read((each, person) for each in self._datasets() for person in people)
-        changed = update(table, states, lambda state: entered_again(state, asked / 1000, timing))
+        changed = update(table, states, lambda state: entered_again(state, to_seconds(asked), timing))
         after = states | {state.member: state for _, state in changed}
         for bodies, delay in repetition_messages(after.values(), self._clock.now(), timing):
             self._context.changes.send(bodies, deadline=deadline, delay=delay)

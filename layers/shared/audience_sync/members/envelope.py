@@ -1,0 +1,67 @@
+"""The envelope of every message: JSON in ASCII, so that characters are bytes, with a version.
+
+SQS refuses some control characters that JSON allows.
+"""
+
+import json
+import re
+from typing import Any, TypeGuard
+
+from audience_sync.errors import InvalidMessage
+from audience_sync.json_input import parse_json
+from audience_sync.members.membership import AUDIENCE_ID, Destination
+from audience_sync.reasons import Reason
+
+MESSAGE_VERSION = 1
+MAX_MESSAGE_BYTES = 240_000  # bytes of one body; four fit into one SendMessageBatch
+MAX_ATTEMPTS = 1_000_000  # more than any message can have
+MAX_TIME = 10**15  # epoch milliseconds, far ahead
+EXTERNAL_USER_ID = re.compile(r"[0-9a-zA-Z_-]{1,128}")  # Amazon's pattern
+_SURROGATE = "\\ud"  # begins every escape of one
+
+
+def read_envelope(body: str) -> dict[str, Any]:
+    """Read the envelope of any message. Raises InvalidMessage."""
+    try:
+        parsed = parse_json(body)
+        # Half a surrogate pair is valid in JSON, but cannot be sent in a record.
+        if _SURROGATE in body.lower():
+            json.dumps(parsed, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):
+        raise InvalidMessage("the message is not JSON", reason=Reason.MESSAGE_NOT_JSON) from None
+    if not isinstance(parsed, dict) or parsed.get("v") != MESSAGE_VERSION:
+        raise InvalidMessage(f"the message is not of version {MESSAGE_VERSION}", reason=Reason.MESSAGE_VERSION_UNKNOWN)
+    return parsed
+
+
+def destination_in(envelope: dict[str, Any]) -> Destination:
+    """Read the destination of a message. Raises InvalidMessage."""
+    connection_id, types = envelope.get("connectionId"), envelope.get("targetTypes", [])
+    if not isinstance(connection_id, str | None):
+        raise InvalidMessage("connectionId is mistyped")
+    if not isinstance(types, list) or not all(isinstance(each, str) for each in types):
+        raise InvalidMessage("targetTypes is not a list of strings")
+    fields = envelope.get("destination", {"connectionId": connection_id, "targetTypes": types})
+    if not isinstance(fields, dict):
+        raise InvalidMessage("destination is not an object")
+    return Destination.of(fields)
+
+
+def is_audience_id(value: Any) -> TypeGuard[str]:
+    """Return whether a value is the id of an audience or dataset."""
+    return isinstance(value, str) and AUDIENCE_ID.fullmatch(value) is not None
+
+
+def bounded(value: Any) -> int:
+    """Read a time or a count. Raises ValueError, TypeError, OverflowError."""
+    number = int(value)
+    if abs(number) > MAX_TIME:
+        raise ValueError
+    return number
+
+
+def checked_member_id(value: Any) -> str:
+    """Read an external user id. Raises ValueError, TypeError."""
+    if not EXTERNAL_USER_ID.fullmatch(value):
+        raise ValueError
+    return str(value)
