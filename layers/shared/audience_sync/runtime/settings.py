@@ -78,33 +78,34 @@ class TimingSettings(_Settings):
         return Timings(self.job_seconds, self.data_manager_seconds, self.late_seconds, self.longest_job_seconds)
 
 
-class WorkerSettings(DataManagerSettings, TimingSettings):
+class MembershipSettings(_Settings):
+    """Settings of a function that knows the members of audiences."""
+
+    audience_table: str = Field(alias="AUDIENCE_TABLE", min_length=1)
+    membership_table: str = Field(alias="MEMBERSHIP_TABLE", min_length=1)
+    membership_shards: int = Field(8, alias="MEMBERSHIP_SHARDS", ge=1, le=64)
+    ordering_guard: bool = Field(True, alias="ORDERING_GUARD")
+
+
+class WorkerSettings(DataManagerSettings, TimingSettings, MembershipSettings):
     """Settings of `worker`."""
 
     change_queue_url: str = Field(alias="CHANGE_QUEUE_URL", min_length=1)
     dead_letter_queue_url: str = Field(alias="DEAD_LETTER_QUEUE_URL", min_length=1)
-    audience_table: str = Field(alias="AUDIENCE_TABLE", min_length=1)
-    membership_table: str = Field(alias="MEMBERSHIP_TABLE", min_length=1)
     job_queue_url: str = Field(alias="JOB_QUEUE_URL", min_length=1)
-    ordering_guard: bool = Field(True, alias="ORDERING_GUARD")
     max_records_per_upload: int = Field(6000, alias="MAX_RECORDS_PER_UPLOAD", ge=1, le=10_000)
     max_upload_bytes: int = Field(1_000_000, alias="MAX_UPLOAD_BYTES", ge=10_000)
     # Shorter on one machine only; the template sets none of them.
     settle_seconds: float = Field(60, alias="SETTLE_SECONDS", ge=0)
-    membership_shards: int = Field(8, alias="MEMBERSHIP_SHARDS", ge=1, le=64)
     circuit_seconds: float = Field(60, alias="CIRCUIT_SECONDS", ge=1)  # until one worker tries Amazon again
 
 
-class JobsSettings(DataManagerSettings, TimingSettings):
+class JobsSettings(DataManagerSettings, TimingSettings, MembershipSettings):
     """Settings of `jobs`."""
 
-    audience_table: str = Field(alias="AUDIENCE_TABLE", min_length=1)
     job_queue_url: str = Field(alias="JOB_QUEUE_URL", min_length=1)
     dead_letter_queue_url: str = Field(alias="DEAD_LETTER_QUEUE_URL", min_length=1)
     change_queue_url: str = Field(alias="CHANGE_QUEUE_URL", min_length=1)
-    membership_table: str = Field(alias="MEMBERSHIP_TABLE", min_length=1)
-    membership_shards: int = Field(8, alias="MEMBERSHIP_SHARDS", ge=1, le=64)
-    ordering_guard: bool = Field(True, alias="ORDERING_GUARD")
 
 
 class AudiencesSettings(DataManagerSettings):
@@ -130,28 +131,20 @@ class AudiencesSettings(DataManagerSettings):
         return frozenset(each.strip() for each in listed.split(",") if each.strip())
 
 
-class AuditSettings(TimingSettings):
+class AuditSettings(TimingSettings, MembershipSettings):
     """Settings of `audit`."""
 
     stack: str = Field(alias="POWERTOOLS_SERVICE_NAME", min_length=1)  # the dimension `service` of our metrics
     change_queue_name: str = Field(alias="CHANGE_QUEUE_NAME", min_length=1)
     worker_function: str = Field(alias="WORKER_FUNCTION", min_length=1)
     job_queue_url: str = Field(alias="JOB_QUEUE_URL", min_length=1)
-    audience_table: str = Field(alias="AUDIENCE_TABLE", min_length=1)
-    membership_table: str = Field(alias="MEMBERSHIP_TABLE", min_length=1)
-    membership_shards: int = Field(8, alias="MEMBERSHIP_SHARDS", ge=1, le=64)
-    ordering_guard: bool = Field(True, alias="ORDERING_GUARD")
     erasure_alarm_days: float = Field(4, alias="ERASURE_ALARM_DAYS", gt=0)
 
 
-class RenewSettings(_Settings):
+class RenewSettings(MembershipSettings):
     """Settings of `renew`."""
 
-    audience_table: str = Field(alias="AUDIENCE_TABLE", min_length=1)
-    membership_table: str = Field(alias="MEMBERSHIP_TABLE", min_length=1)
     change_queue_url: str = Field(alias="CHANGE_QUEUE_URL", min_length=1)
-    membership_shards: int = Field(8, alias="MEMBERSHIP_SHARDS", ge=1, le=64)
-    ordering_guard: bool = Field(True, alias="ORDERING_GUARD")
 
 
 class DatasetsSettings(DataManagerSettings):
