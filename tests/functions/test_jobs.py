@@ -9,6 +9,8 @@ import pytest
 
 from audience_sync.amazon_ads.advertiser_audiences.client import AmazonAds
 from audience_sync.amazon_ads.job import JobReport
+from audience_sync.members.job_messages import JobMessage
+from audience_sync.members.membership import Destination
 from audience_sync.operations.job_tracking import MIN_TIME_PER_CHECK
 from functions.jobs import handler
 from tests.functions.conftest import AUDIENCE, Cloud, Context
@@ -151,7 +153,8 @@ def test_an_unreadable_job_message_stays_in_the_queue_and_its_neighbours_are_che
     cloud: Cloud, printed: Callable[[], str]
 ) -> None:
     deliver(cloud, body(change("cust_1")))
-    stay = ["not a job"]
+    newer = JobMessage("job-1", "7", 1, (), destination=Destination.of({"api": "of a newer version"}))
+    stay = ["not a job", newer.body()]
     put(cloud, "JobQueue", stay)
     printed()
     assert check_jobs(cloud) == stay, "until SQS moves it to the dead letters of the job queue"
