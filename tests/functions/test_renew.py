@@ -14,7 +14,6 @@ from audience_sync.aws.checkpoint import RENEWAL, Checkpoint
 from audience_sync.aws.membership_rows import KEEP_ACTIVE, Sharding
 from audience_sync.aws.sqs import Queue
 from audience_sync.members.membership import Audience, Destination
-from audience_sync.operations.renewal import MAX_WAITING
 from functions.renew import handler
 from tests.functions.conftest import AUDIENCE, CREDENTIALS, Cloud, Context
 from tests.functions.test_worker import EMAIL, body, change, deliver
@@ -136,11 +135,12 @@ def test_a_run_without_time_left_is_continued_by_the_next_one(listed: Cloud, pri
     assert checkpoint.position() == {}
 
 
-def test_delayed_messages_do_not_stop_a_renewal(listed: Cloud) -> None:
+def test_delayed_messages_do_not_stop_a_renewal(listed: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("audience_sync.operations.renewal.MAX_WAITING", 5)
     deliver(listed, body(change("cust_1")))
     backdate(listed, "cust_1", days=384)
     queue = Queue(listed.client("sqs"), listed.name_of("ChangeQueue"), time.monotonic)
-    queue.send(["{}"] * (MAX_WAITING + 1), deadline=time.monotonic() + 60, delay=900)
+    queue.send(["{}"] * 6, deadline=time.monotonic() + 60, delay=900)
     assert renew(listed) == {"renewed": 1, "reason": None}
 
 

@@ -24,7 +24,9 @@ DAY = 86_400  # seconds between two runs
 LATE = 6 * 3_600  # seconds; a run, the delivery of its changes and Amazon's jobs may take so long
 # Before the TTL expires: fourteen runs may fail, and the next one is up to a day later.
 LONGEST_MARGIN = 15 * DAY + LATE
-MAX_WAITING = 1_000  # messages in the change queue; at 300 changes each, a minute or two for five workers
+# Messages in the change queue, also those that Lambda is gathering: a minute of 160 events a second. If all were the
+# renewal's, with 300 changes each, five workers would need ten minutes.
+MAX_WAITING = 10_000
 POLL_INTERVAL = 5.0  # seconds between two counts of a change queue that is too full
 RESERVE = 30.0  # seconds kept to send a last page, save the cursor and report
 
