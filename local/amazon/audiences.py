@@ -17,7 +17,7 @@ UNKNOWN = -1  # Amazon's value for an unknown size
 
 
 @dataclass(slots=True)
-class Member:
+class AudienceMember:
     """One person in one audience."""
 
     identifiers: tuple[Pair, ...]
@@ -41,7 +41,7 @@ class Audience:
     connection_id: str | None
     metadata: dict[str, Any]  # externalAudienceId, ttl, audienceFees
     match_share: float
-    _members: dict[str, Member] = field(default_factory=dict)
+    _members: dict[str, AudienceMember] = field(default_factory=dict)
     _matched: int = 0
     _first_applied: float | None = None
 
@@ -56,7 +56,7 @@ class Audience:
             else:
                 self._remove(record.external_user_id, pairs)
 
-    def members(self, now: float) -> dict[str, Member]:
+    def members(self, now: float) -> dict[str, AudienceMember]:
         """Return the members whose time to live has not ended, by externalUserId."""
         return {user: member for user, member in self._members.items() if not self._is_expired(member, now)}
 
@@ -73,7 +73,7 @@ class Audience:
             "dspAudienceSize": UNKNOWN if now - self._first_applied < FRESH else matched,
         }
 
-    def _is_expired(self, member: Member, now: float) -> bool:
+    def _is_expired(self, member: AudienceMember, now: float) -> bool:
         ttl: float = self.metadata.get("ttl", MAX_TTL)
         return now - member.since >= ttl  # 0 empties the audience, softly
 
@@ -84,7 +84,7 @@ class Audience:
             pairs = tuple(dict.fromkeys(before.identifiers + pairs))  # not documented that old ones are dropped
         country = record.country or self.country
         matched = (country is None or country in countries.MATCHED) and is_match(pairs[0][1], self.match_share)
-        self._members[record.external_user_id] = Member(pairs, now, matched)
+        self._members[record.external_user_id] = AudienceMember(pairs, now, matched)
         self._matched += matched
 
     def _remove(self, external_user_id: str, named: tuple[Pair, ...]) -> None:

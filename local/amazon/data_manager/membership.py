@@ -9,7 +9,7 @@ type Finding = Literal["id", "identity"]
 
 
 @dataclass(slots=True)
-class Member:
+class DatasetMember:
     """One person in one dataset."""
 
     identifiers: tuple[Pair, ...]
@@ -26,7 +26,7 @@ class Membership:
     """
 
     def __init__(self) -> None:
-        self.by_id: dict[str, Member] = {}
+        self.by_id: dict[str, DatasetMember] = {}
         self.matched = 0
         self._holders: dict[Pair, set[str]] = {}
 
@@ -38,7 +38,7 @@ class Membership:
             request = max(request, before.request)
             self.matched -= before.matched
         self.matched += matched
-        self.by_id[user] = Member(pairs, now, matched, request)
+        self.by_id[user] = DatasetMember(pairs, now, matched, request)
         for pair in pairs:
             self._holders.setdefault(pair, set()).add(user)
 
@@ -62,7 +62,7 @@ class Membership:
             if before is None or member.request < before:
                 self._strip(user, member, named)
 
-    def _strip(self, user: str, member: Member, named: tuple[Pair, ...]) -> None:
+    def _strip(self, user: str, member: DatasetMember, named: tuple[Pair, ...]) -> None:
         for pair in set(named).intersection(member.identifiers):
             self._holders[pair].remove(user)
             if not self._holders[pair]:

@@ -24,7 +24,7 @@ RECENTLY = 7 * DAY
 PARTS = ("records", "metrics", "funnel", "shares")
 
 
-class DatasetReader(Protocol):
+class DatasetReportApi(Protocol):
     """Amazon's calls about one dataset."""
 
     def records(self, dataset_id: str, *, timeout: float) -> int | None:
@@ -99,7 +99,7 @@ def datasets_of(listed: Iterable[Audience]) -> list[Audience]:
     return [each for each in listed if each.destination == ads_data_manager()]
 
 
-def read_report(amazon: DatasetReader, dataset_id: str, clock: Clock, *, deadline: float) -> DatasetReport:
+def read_report(amazon: DatasetReportApi, dataset_id: str, clock: Clock, *, deadline: float) -> DatasetReport:
     """Read everything about a dataset by `deadline`, in monotonic seconds. A failing part does not hide the others."""
     now = clock.now()
     day = (_time(now - DAY), _time(now))
