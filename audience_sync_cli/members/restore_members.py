@@ -3,6 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from itertools import chain
 from typing import Annotated, Any
 
@@ -70,14 +71,11 @@ def restore_members(
     if not dry_run:
         session.screen.confirm(f"Copy the members of {source_table}, as of {moment(as_of)}. Is delivery paused?")
     listed = [each.audience_id for each in audiences]
-    if dry_run:
-        outcomes = _run(session, source_table, source_shards, listed, writes=False)
-    else:
-        with session.log.line("restore-members") as line:
-            outcomes = _run(session, source_table, source_shards, listed, writes=True)
-            line["rows"] = _written(_total(outcomes))
-    total = _total(outcomes)
-    _show(session, outcomes, audiences, dry_run=dry_run)
+    with nullcontext(dict[str, Any]()) if dry_run else session.log.line("restore-members") as line:
+        outcomes = _run(session, source_table, source_shards, listed, writes=not dry_run)
+        total = sum(outcomes.values(), Counter[RowOutcome]())
+        line["rows"] = _written(total)
+    _show(session, outcomes, total, audiences, dry_run=dry_run)
     session.screen.say(
         f"Changes after {moment(as_of)} are not in that table. If they are also lost here, repeat them:\n"
         "- deletion notices: `audience-sync member erase` for each, from Segment's Deletion and Suppression list\n"
@@ -180,9 +178,10 @@ def _run(
             ) from None
 
 
-def _show(session: Session, outcomes: Outcomes, audiences: Sequence[Audience], *, dry_run: bool) -> None:
+def _show(
+    session: Session, outcomes: Outcomes, total: Counter[RowOutcome], audiences: Sequence[Audience], *, dry_run: bool
+) -> None:
     names = {each.audience_id: each.name for each in audiences} | {EVERY_AUDIENCE: _NOTICES}
-    total = _total(outcomes)
     shown = [each for each in RowOutcome if total[each] or each is RowOutcome.COPIED]
     session.screen.table(
         ("audience", "name", "read", *shown),
@@ -198,10 +197,6 @@ def _show(session: Session, outcomes: Outcomes, audiences: Sequence[Audience], *
             f"{counted(removals, 'removal')} {would}queued, for members who left or were named in a deletion notice, "
             "and may still be at Amazon."
         )
-
-
-def _total(outcomes: Outcomes) -> Counter[RowOutcome]:
-    return sum(outcomes.values(), Counter())
 
 
 def _written(total: Counter[RowOutcome]) -> int:
