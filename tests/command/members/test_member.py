@@ -46,20 +46,15 @@ def test_show_prints_what_may_remain_at_amazon_of_a_former_member(deployment: De
     assert [each["reason"] for each in shown["parked"]] == ["not_found"]
 
 
-def test_show_prints_every_stored_field(deployment: Deployment) -> None:
+def test_show_prints_consent_country_and_late_jobs(deployment: Deployment) -> None:
     consent = {"geo": {"ipAddress": "192.0.2.7"}, "consent": {"tcf": "CPXx"}}
     entered = change("m1")
     deployment.record(replace(entered, record=entered.record | {"countryCode": "DE", "userConsent": consent}))
-    shown = deployment.json(show, "lapsed_premium_buyers", "m1")
-    assert (shown["countryCode"], shown["userConsent"]) == ("DE", consent)
-
-
-def test_show_names_late_jobs(deployment: Deployment) -> None:
-    deployment.record(change("m1"))
     table = deployment.session().members
-    (state,) = table.read([change("m1").member]).values()
+    (state,) = table.read([entered.member]).values()
     table.write([replace(state, late_jobs=(LateJob("job-1", 20, 1_000),))])
-    assert deployment.json(show, "lapsed_premium_buyers", "m1")["lateJobs"] == ["job-1"]
+    shown = deployment.json(show, "lapsed_premium_buyers", "m1")
+    assert (shown["countryCode"], shown["userConsent"], shown["lateJobs"]) == ("DE", consent, ["job-1"])
 
 
 def test_show_prints_active_identities_and_those_to_remove(deployment: Deployment) -> None:
@@ -69,12 +64,9 @@ def test_show_prints_active_identities_and_those_to_remove(deployment: Deploymen
     assert {"newest change entered", "active 1 email", "to remove -", "consent -", "deletion notice of -"} <= set(shown)
 
 
-def test_show_finds_a_member_known_only_from_a_dead_letter(deployment: Deployment) -> None:
+def test_show_finds_a_member_known_only_from_a_dead_letter_and_no_unknown_one(deployment: Deployment) -> None:
     deployment.park(change("m1"))
     assert len(deployment.json(show, AUDIENCE.audience_id, "m1")["parked"]) == 1
-
-
-def test_an_unknown_member_is_not_found(deployment: Deployment) -> None:
     with pytest.raises(NotThere):
         show(deployment.session(), AUDIENCE.audience_id, "unknown")
 
@@ -164,11 +156,8 @@ def test_erase_prints_when_the_last_removal_is_due(
     assert ("until a last removal" in deployment.printed(erase, "m1", yes=True, now=NOW).out) is bool(last_removal)
 
 
-def test_erase_asks_for_confirmation(deployment: Deployment) -> None:
+def test_erase_asks_for_confirmation_and_takes_no_email_address(deployment: Deployment) -> None:
     deployment.declined(erase, "m1")
-    assert deployment.bodies("ChangeQueue") == []
-
-
-def test_an_email_address_is_not_an_external_user_id(deployment: Deployment) -> None:
     with pytest.raises(WrongUsage):
         erase(deployment.session(yes=True), "maya@example.com")
+    assert deployment.bodies("ChangeQueue") == []

@@ -32,9 +32,6 @@ def dead_letters(deployment: Deployment) -> None:
 
 def test_list_marks_dead_letters_older_than_a_deletion_notice(deployment: Deployment) -> None:
     assert erased(deployment, Filter()) == {"before": True, "removal": False, "after": False, "never": False}
-
-
-def test_list_prints_how_to_drop_erased_dead_letters(deployment: Deployment) -> None:
     seen = deployment.printed(list_, Filter()).out
     assert "erased since" in seen
     assert "1 dead letter of people erased by a later deletion notice." in seen

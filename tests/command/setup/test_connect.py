@@ -23,10 +23,13 @@ from tests.command.conftest import CLIENT_ID, CLIENT_SECRET, Deployment
 APP = Application(CLIENT_ID, CLIENT_SECRET)
 
 
-def test_allowing_access_in_the_browser_connects_the_stack(
+def test_allowing_access_in_the_browser_connects_the_stack_and_replaces_the_token(
     deployment: Deployment, capsys: pytest.CaptureFixture[str]
 ) -> None:
     opened: list[str] = []
+    former = {"accessToken": "Atza|of-another-login", "expiresAt": 2_000_000_000}
+    deployment.put_secret("TokenSecret", former)
+    before = time.time()
 
     def open_and_allow(address: str) -> bool:
         opened.append(address)
@@ -39,6 +42,8 @@ def test_allowing_access_in_the_browser_connects_the_stack(
     assert stored["refreshToken"].startswith("Atzr|")
     token = deployment.secret("TokenSecret")["accessToken"]
     assert token.startswith("Atza|")
+    assert token != former["accessToken"]
+    assert before - 1 <= stored["authorizedAt"] <= time.time()
     query = parse_qs(urlsplit(opened[0]).query)
     assert query["code_challenge_method"] == ["S256"]
     assert query["scope"] == ["advertising::campaign_management advertising::audiences"]
@@ -102,12 +107,6 @@ def test_without_a_browser_the_address_is_pasted(deployment: Deployment, capsys:
     assert deployment.secret("CredentialsSecret")["refreshToken"].startswith("Atzr|")
 
 
-def test_a_new_authorization_ends_the_old_access_token(deployment: Deployment) -> None:
-    deployment.put_secret("TokenSecret", {"accessToken": "Atza|of-another-login", "expiresAt": 2_000_000_000})
-    authorize(deployment.session(), APP, port=0, opener=_allow)
-    assert deployment.secret("TokenSecret")["accessToken"] != "Atza|of-another-login"
-
-
 @pytest.mark.parametrize("is_first", [True, False])
 def test_connecting_again_prints_when_waiting_changes_are_retried(deployment: Deployment, *, is_first: bool) -> None:
     if not is_first:
@@ -117,12 +116,6 @@ def test_connecting_again_prints_when_waiting_changes_are_retried(deployment: De
     found = deployment.printed(authorize, APP, port=0, opener=_allow, now=at_the_mark).out
     said = "Changes that waited for it are retried by 2027-01-15 08:10:10Z." in found
     assert said is not is_first
-
-
-def test_the_time_of_consent_is_stored(deployment: Deployment) -> None:
-    before = time.time()
-    authorize(deployment.session(), APP, port=0, opener=_allow)
-    assert before - 1 <= deployment.secret("CredentialsSecret")["authorizedAt"] <= time.time()
 
 
 def test_declining_access_changes_nothing(deployment: Deployment) -> None:
@@ -247,15 +240,12 @@ def test_stored_client_credentials_are_reused(deployment: Deployment) -> None:
     assert application(deployment.session(), "", ask_again=False) == APP
 
 
-def test_another_client_id_asks_for_its_secret(deployment: Deployment) -> None:
+def test_another_client_id_asks_for_its_secret_unless_the_environment_has_it(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
     deployment.connect()
     deployment.answers = ["its-own-secret"]
     assert application(deployment.session(), "client-2", ask_again=False) == Application("client-2", "its-own-secret")
-
-
-def test_the_client_secret_may_come_from_the_environment(
-    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
-) -> None:
     monkeypatch.setenv("AUDIENCE_SYNC_CLIENT_SECRET", "from-the-environment")
     assert application(deployment.session(), "client-2", ask_again=False).client_secret == "from-the-environment"
 
