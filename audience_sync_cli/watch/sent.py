@@ -45,11 +45,6 @@ class Sent:
         """Whether any event of the request was accepted."""
         return self.accepted > 0
 
-    @property
-    def reasons(self) -> set[str]:
-        """Reasons of the rejected events."""
-        return {str(each["reason"]) for each in self._answer.counts["rejections"]}
-
     def _report_answer(self) -> None:
         status, counts, screen = self._answer.status, self._answer.counts, self._session.screen
         text = f"{status}: {counts['accepted']} accepted, {counts['ignored']} ignored, {counts['rejected']} rejected"

@@ -163,11 +163,10 @@ def test_shares_are_listed_added_and_ended(deployment: Deployment) -> None:
     assert "no longer see" in deployment.declined(unshare, "big", in_amc["shareId"])
 
 
-@pytest.mark.parametrize("call", [lambda session: list_shares(session, AUDIENCE.audience_id)])
-def test_an_audience_of_the_audience_api_has_no_shares(deployment: Deployment, call: Any) -> None:
+def test_an_audience_of_the_audience_api_has_no_shares(deployment: Deployment) -> None:
     deployment.list_audience()
     with pytest.raises(WrongUsage, match="Only datasets"):
-        call(deployment.session())
+        list_shares(deployment.session(), AUDIENCE.audience_id)
 
 
 def test_a_dataset_cannot_be_updated_but_unlinked_and_linked_again(deployment: Deployment) -> None:
