@@ -23,6 +23,7 @@ from audience_sync.members.member_state import MemberState, Timing
 from audience_sync.members.member_step import step
 from audience_sync.members.membership import Audience, MembershipChange
 from audience_sync.members.messages import pack
+from audience_sync.reasons import Reason
 from audience_sync.runtime.metric_names import NAMESPACE
 from audience_sync_cli.errors import NotConfirmed
 from audience_sync_cli.screen import Screen
@@ -61,6 +62,8 @@ class RefreshOnly:
         return {"EventSourceMappings": [{"FunctionArn": FunctionName, "State": self.event_source}]}
 
     def invoke(self, *, FunctionName: str, Payload: bytes) -> dict[str, Any]:  # noqa: N803, ARG002 - boto3's names
+        if self._token.value().get("accessToken"):
+            return {"Payload": io.BytesIO(json.dumps({"reason": Reason.FRESH}).encode())}
         self._token.write(self._login.fetch().as_json())
         return {"Payload": io.BytesIO(json.dumps({"refreshed": True}).encode())}
 
