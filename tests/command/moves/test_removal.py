@@ -67,6 +67,12 @@ OUT_OF_DATASET = left(IN_DATASET, ENDED_AT, message_id=ENDED)
             Stage.UNDER_WAY,
             id="entered just before: a last removal follows",
         ),
+        pytest.param(
+            left(entered(ENDED_AT - 10, dataset=True), ENDED_AT, message_id=ENDED),
+            5_000,
+            Stage.UNDER_WAY,
+            id="a dataset, entered just before: the removal is sent again",
+        ),
     ],
 )
 def test_each_row_has_its_stage_of_removal(state: MemberState, after: int, stage: Stage) -> None:

@@ -17,6 +17,7 @@ from audience_sync.amazon_ads.normalize import normalize
         pytest.param("c/o Smith, 1 Elm Road", "smith1elmrd", id="care of"),
         pytest.param("1 Elm Road,C/O Smith", "1elmrdsmith", id="care of after a comma"),
         pytest.param("1 Disc/Over Road", "1disc/overrd", id="a slash inside a word"),
+        pytest.param("1 C/Oak Road", "1c/oakrd", id="a word that begins like care of"),
         pytest.param("1-2-B Elm", "1-2-belm", id="two dashes"),
         pytest.param("12- Elm", "12-elm", id="nothing after the dash"),
         pytest.param("12-West", "12w", id="the part after the dash is looked up"),

@@ -148,6 +148,7 @@ assert "phonenumbers" in sys.modules
         pytest.param("011 44 20 7946 0958", "US", "442079460958", id="the international prefix of the US"),
         pytest.param("49\u2013171\u20133920014", "DE", "491713920014", id="German code, dashes beyond ASCII"),
         pytest.param("49\u2013171\u2013392001", "DE", "49171392001", id="German code, 11 digits in all"),
+        pytest.param("4 9 171 3920014\u2013", "DE", "491713920014", id="German code, its digits apart"),
         pytest.param("0043 1 234567", None, "431234567", id="00 and a country without a table row"),
         pytest.param("49384011", "DE", "4949384011", id="49 and short: an area code"),
         pytest.param("919876543210", "IN", "919876543210", id="own code without plus, not too long for a number"),
