@@ -16,7 +16,7 @@ from itertools import batched
 from typing import NamedTuple, Protocol
 
 from audience_sync.amazon_ads.apis import has_jobs
-from audience_sync.amazon_ads.destination import check_target
+from audience_sync.amazon_ads.destination import api_of
 from audience_sync.amazon_ads.job import JobReport
 from audience_sync.amazon_ads.timings import Timings
 from audience_sync.clock import Clock, to_seconds
@@ -118,7 +118,7 @@ class JobTracker:
             TransientError, RequestRejected: nothing is decided; the message must come back.
             InvalidMessage: of an API that only a newer version knows, which also knows what the end proves.
         """
-        check_target(message.audience_id, message.destination)
+        api_of(message.destination)  # raises
         age = self._clock.now() - to_seconds(message.sent_at)
         if self._clock.monotonic() > deadline - MIN_TIME_PER_CHECK:
             # Stopped during a check, the function would return all its messages to the queue, even checked ones.
