@@ -157,7 +157,7 @@ def test_creating_a_dataset_whose_name_exists_returns_the_existing_one(connectio
         pytest.param({"status": 500, "body": {"datasetId": "ds-7"}}, ServiceUnavailable, id="a server error"),
     ],
 )
-def test_a_refused_creation_that_names_a_dataset_adopts_it(
+def test_a_creation_adopts_the_dataset_named_in_its_refusal(
     connection: Connection, answer: dict[str, Any], adopted: str | type[AudienceSyncError]
 ) -> None:
     connection.fault(answer, path="/adm/audiences")

@@ -186,7 +186,9 @@ def test_a_person_whom_amazon_refuses_to_delete_does_not_block_others(worker_har
     assert (sorted(targets), worker_harness.amazon.members()) == (["cust_0", "cust_1", "cust_3"], set())
 
 
-def test_a_notice_without_accepted_terms_is_parked_and_carried_out_when_redriven(worker_harness: WorkerHarness) -> None:
+def test_a_notice_is_parked_while_terms_are_not_accepted_and_carried_out_when_redriven(
+    worker_harness: WorkerHarness,
+) -> None:
     spread_notice(worker_harness)
     worker_harness.amazon.state.data_manager.withhold("terms", 0.0)
     assert worker_harness.run().returned == []

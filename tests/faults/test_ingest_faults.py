@@ -238,7 +238,7 @@ def test_an_invalid_computation_key_affects_no_other_event(cloud: Cloud, proxy: 
 @pytest.mark.parametrize(
     "down", [*DOWN, pytest.param(lose_answer(), id="answer lost"), pytest.param(HANGS, id="answer too late")]
 )
-def test_unconfirmed_changes_are_answered_with_503(cloud: Cloud, proxy: FaultProxy, down: Effect) -> None:
+def test_a_request_gets_503_unless_its_changes_are_stored(cloud: Cloud, proxy: FaultProxy, down: Effect) -> None:
     before = proxy.count(SEND)
     proxy.on(SEND, down)
     answer = post(FEW)

@@ -507,7 +507,7 @@ def test_metrics_count_received_valid_and_consented_members_by_day(amazon: Amazo
 
 @pytest.mark.parametrize("status", [401, 500])
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda each: f"{each['method']} {each['path']}")
-def test_a_fault_answers_in_the_shape_of_the_operation(
+def test_an_injected_fault_has_the_response_format_of_its_operation(
     amazon: Amazon, dataset: str, operation: dict[str, Any], status: int
 ) -> None:
     path = "*" + operation["path"].partition("{")[0] + "*"

@@ -148,7 +148,7 @@ def test_log_fields_that_the_runbook_searches_for_are_written() -> None:
     assert {word for word in own if f"{word}=" not in text} == set()
 
 
-def test_log_groups_in_the_runbook_are_those_of_the_template() -> None:
+def test_log_groups_in_the_runbook_exist_in_the_template() -> None:
     searched = {f"/aws/lambda/${{AWS::StackName}}-{name}" for name in re.findall(r"^ask (\w+) ", RUNBOOK, re.MULTILINE)}
     assert {name for name in searched if name not in TEMPLATE} == set()
     assert "/aws/vendedlogs/$STACK-access" in RUNBOOK

@@ -97,7 +97,7 @@ def test_every_change_is_sent_once_and_counted_once(count: int) -> None:
     assert sending.rows[-1] == count
 
 
-def test_messages_are_full_and_dated_by_when_they_were_accepted() -> None:
+def test_messages_are_full_and_carry_the_time_of_acceptance() -> None:
     sending = Sending(MemoryQueue())
     sending.send(changes(20_000))
     sizes = [len(body) for body in sending.queue.bodies]

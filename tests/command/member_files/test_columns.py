@@ -71,7 +71,7 @@ def test_a_correction_overrides_the_guess_and_frees_its_column() -> None:
     assert chosen(columns, ["external_user_id=email"]) == {"external_user_id": "email"}
 
 
-def test_a_correction_accepts_amazons_field_names_and_ip() -> None:
+def test_a_column_can_be_assigned_by_amazons_field_name_or_as_ip() -> None:
     assert chosen(["id", "a", "b"], ["firstname=a", "ip=b"])["first_name"] == "a"
     assert chosen(["id", "a", "b"], ["firstname=a", "ip=b"])["ip"] == "b"
 

@@ -146,7 +146,7 @@ def test_the_age_of_a_restored_table_is_read_from_dynamodb(deployment: Deploymen
     assert result["total"]["copied"] == 1
 
 
-def test_the_source_may_have_another_number_of_shards(deployment: Deployment) -> None:
+def test_the_source_may_have_a_different_number_of_shards(deployment: Deployment) -> None:
     people = [f"m{number}" for number in range(20)]
     record(deployment, *map(change, people), notice("m0", 5_000), shards=3)
     with pytest.raises(WrongUsage, match="8 shards"):

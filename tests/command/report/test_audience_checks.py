@@ -259,7 +259,7 @@ def test_problems_come_before_notes_and_the_earlier_check_first() -> None:
     assert checks == ["requests", "listing", "country"], "no event and no member follow from the wrong key"
 
 
-def test_an_audience_without_its_consent_signal_gets_that_as_the_first_reason() -> None:
+def test_a_missing_consent_signal_is_the_first_reason() -> None:
     found = diagnose(
         readings(
             audience=replace(AUDIENCE, country="GB"),

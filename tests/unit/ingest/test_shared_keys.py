@@ -87,7 +87,7 @@ def test_an_audience_that_one_mapping_reaches_has_not_rejected_the_event(order: 
     assert partial(read(event(), mappings=mappings[::order])) == [(0, "consent_missing", "d-1")], "once"
 
 
-def test_a_rejection_by_another_mappings_audience_is_reported() -> None:
+def test_a_rejection_for_the_audience_of_another_mapping_is_reported() -> None:
     """As by an audience of the same key: the operator linked both."""
     mappings = [mapping("first"), mapping("second", audience_id={"@path": "$.properties.second"})]
     listed = (MAIN, replace(DATASET, computation_key=None))

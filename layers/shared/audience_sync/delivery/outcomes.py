@@ -24,7 +24,11 @@ class ChangeOutcome(StrEnum):
 
 
 class Outcomes:
-    """The outcomes of the members of one invocation, and the facts its messages hold about each."""
+    """The outcomes of the members of one invocation, and the facts its messages hold about each.
+
+    A change is settled as delivered before its upload is sent. That is provisional: one that is deferred or parked
+    afterwards counts as that. `Deferred.newer_than` defers only the later ones of a member's changes.
+    """
 
     def __init__(self, context: DeliveryContext, messages: Sequence[ParsedMessage], deadline: float) -> None:
         """Collect the changes of messages; `deadline` in monotonic seconds."""
