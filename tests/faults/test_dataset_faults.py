@@ -186,7 +186,7 @@ def test_a_person_whom_amazon_refuses_to_delete_does_not_block_others(worker_har
     assert (sorted(targets), worker_harness.amazon.members()) == (["cust_0", "cust_1", "cust_3"], set())
 
 
-def test_a_notice_is_parked_while_terms_are_not_accepted_and_carried_out_when_redriven(
+def test_a_notice_is_parked_until_terms_are_accepted_and_it_is_redriven(
     worker_harness: WorkerHarness,
 ) -> None:
     spread_notice(worker_harness)
