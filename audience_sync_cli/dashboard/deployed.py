@@ -26,8 +26,6 @@ from audience_sync_cli.dashboard.facts import (
 from audience_sync_cli.dashboard.operator import Blockers, Known, Operator
 from audience_sync_cli.dashboard.parts import Part
 from audience_sync_cli.dashboard.ranges import RANGES, Range
-from audience_sync_cli.dashboard.redriving import redrive
-from audience_sync_cli.operator_log import OperatorLog
 from audience_sync_cli.parked.dead_letters import DeadLetters
 from audience_sync_cli.report.metrics import StackMetrics
 from audience_sync_cli.stack import Stack
@@ -113,20 +111,12 @@ class DeployedStack:
 
     def redrive(self, reason: str) -> list[str]:
         """Redrive dead letters with this reason, or all if it is empty. Returns sentences."""
-        stack, notes = self._stack, list[str]()
-        with OperatorLog(stack, notes.append, self._now).line("dashboard redrive", deadLetters=0) as line:
-            done = redrive(
-                stack.service("sqs"),
-                stack["ChangeQueue"],
-                stack["DeadLetterQueue"],
-                reason,
-                on_done=lambda number: line.update(deadLetters=number),
-            )
+        done = self._operator.redrive(reason)
         with self._lock:
             for part in (self._queue, self._dead, self._parked):
                 part.expire()
             self._listed_of = -1
-        return [*done, *notes]
+        return done
 
     def acknowledge(self, fields: Mapping[str, str]) -> list[str]:
         """Acknowledge dead letters: reason, audienceId, note. Raises OperatorError."""

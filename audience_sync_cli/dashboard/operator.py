@@ -9,6 +9,8 @@ from audience_sync_cli.errors import TryLater
 from audience_sync_cli.explanation import explained
 from audience_sync_cli.operator_log import OperatorLog
 from audience_sync_cli.parked.acknowledged import Acknowledgement, Acknowledgements, acknowledge
+from audience_sync_cli.parked.dead_letters import DeadLetters
+from audience_sync_cli.parked.redrive import Redrive, process_dead_letters
 from audience_sync_cli.screen import Screen
 from audience_sync_cli.session import Session
 from audience_sync_cli.stack import Stack
@@ -52,12 +54,20 @@ class Operator:
         """Return the acknowledgements of dead letters, newest first. Raises Unavailable."""
         return Acknowledgements.of(self._session.stack).read()
 
+    def redrive(self, reason: str) -> list[str]:
+        """Redrive dead letters with this reason, or all if it is empty. Returns sentences."""
+        log, notes = self._log()
+        action = Redrive(self._session.queue("ChangeQueue"), lambda message: reason in ("", message.reason))
+        with log.line("dashboard redrive", deadLetters=0) as line:
+            stopped = process_dead_letters(DeadLetters.of(self._session.stack), action, line)
+        return [action.result, *action.left(), *filter(None, [stopped]), *notes]
+
     def acknowledge(self, fields: Mapping[str, str]) -> list[str]:
         """Acknowledge dead letters: reason, audienceId, note. Raises OperatorError."""
-        stack, notes = self._session.stack, list[str]()
+        log, notes = self._log()
         acknowledge(
-            stack,
-            OperatorLog(stack, notes.append, self._session.now),
+            self._session.stack,
+            log,
             "dashboard acknowledge",
             reason=fields.get("reason", ""),
             audience_id=fields.get("audienceId", ""),
@@ -69,3 +79,8 @@ class Operator:
     def find(self, fields: Mapping[str, str]) -> list[dict[str, Any]]:
         """Return everything stored under a member id or a message id: title and facts of each. Raises OperatorError."""
         return [each._asdict() for each in find(self._session, fields.get("id", "").strip())]
+
+    def _log(self) -> tuple[OperatorLog, list[str]]:
+        """Return the operator log, and a list to which it adds its notes."""
+        notes: list[str] = []
+        return OperatorLog(self._session.stack, notes.append, self._session.now), notes

@@ -13,7 +13,7 @@ from audience_sync_cli.parked import acknowledged
 from audience_sync_cli.parked.acknowledged import Acknowledgements
 from audience_sync_cli.parked.dead_letters import REASONS, DeadLetterMessage
 from audience_sync_cli.parked.peeking import peek, with_erased
-from audience_sync_cli.parked.redrive import Condition, Drop, Redrive, process_dead_letters
+from audience_sync_cli.parked.redrive import RATE, Condition, Drop, Redrive, run_command
 from audience_sync_cli.screen import counted, moment
 from audience_sync_cli.session import Session, command
 from audience_sync_cli.times import read_time
@@ -119,7 +119,7 @@ def redrive(
     session: Session,
     only: Filter,
     *,
-    rate: Annotated[float, typer.Option(help="Dead letters a second.", min=0.1)] = 50,
+    rate: Annotated[float, typer.Option(help="Dead letters a second.", min=0.1)] = RATE,
     dry_run: _DRY_RUN = False,
 ) -> None:
     """Redrive dead letters: send each to the change queue, then delete it from the dead letter queue.
@@ -136,11 +136,8 @@ def redrive(
         session.screen.result(_result(stopped, matched=len(found), redriven=0, dryRun=True))
         return
     action = Redrive(session.queue("ChangeQueue"), condition, rate)
-    stopped = process_dead_letters(session, action)
-    if action.matched:
-        session.screen.say(f"{counted(action.done, 'dead letter')} redriven.", style="green" if action.done else "")
-    else:
-        session.screen.say("No dead letters match.")
+    stopped = run_command(session, action)
+    session.screen.say(action.result, style="green" if action.done else "")
     for sentence in action.left():
         session.screen.say(sentence, style="yellow" if action.returned else "")
     session.screen.result(_result(stopped, matched=action.matched, redriven=action.done, dryRun=False))
@@ -178,7 +175,7 @@ def drop(
             ids = {each.message_id for each in found}
             condition, expected, unread = lambda message: message.message_id in ids, len(found), stopped
     action = Drop(condition, expected)
-    stopped = process_dead_letters(session, action) or unread
+    stopped = run_command(session, action) or unread
     session.screen.say(f"{counted(action.done, 'dead letter')} dropped.", style="green" if action.done else "")
     session.screen.result(_result(stopped, matched=action.matched, dropped=action.done, dryRun=False))
 

@@ -3,12 +3,17 @@
 import time
 from collections.abc import Callable, Sequence
 from math import inf
+from typing import TYPE_CHECKING
 
 from audience_sync.aws.sqs import Queue
 from audience_sync_cli.parked.dead_letters import DeadLetterMessage, DeadLetters, Reader
 from audience_sync_cli.screen import counted
 from audience_sync_cli.session import Session
 
+if TYPE_CHECKING:
+    from audience_sync_cli.operator_log import Line  # loads boto3, which completion must not
+
+RATE = 50.0  # dead letters a second
 SEND_TIMEOUT = 30.0  # seconds for one batch to reach the change queue
 
 type Condition = Callable[[DeadLetterMessage], bool]
@@ -22,7 +27,7 @@ class Redrive:
 
     command, label = "parked redrive", "redriving"
 
-    def __init__(self, queue: Queue, is_wanted: Condition, rate: float) -> None:
+    def __init__(self, queue: Queue, is_wanted: Condition, rate: float = RATE) -> None:
         self.done = self.unreadable = self.returned = 0  # dead letters; `done` were sent
         self._queue = queue
         self._is_wanted = is_wanted
@@ -49,6 +54,11 @@ class Redrive:
     def matched(self) -> int:
         """Number of matching dead letters, redriven or not."""
         return self.done + self.unreadable + self.returned
+
+    @property
+    def result(self) -> str:
+        """What was done, in a sentence."""
+        return f"{counted(self.done, 'dead letter')} redriven." if self.matched else "No dead letters match."
 
     def left(self) -> list[str]:
         """Return a sentence about each kind of dead letter left in the queue."""
@@ -86,20 +96,31 @@ class Drop:
         return self.matched < self._expected
 
 
-def process_dead_letters(session: Session, action: Redrive | Drop) -> str:
-    """Run an action over the dead letter queue once, log it, and return why some messages could not be read, if any."""
-    dead_letters = DeadLetters.of(session.stack)
-    with (
-        session.log.line(action.command, deadLetters=0) as line,
-        dead_letters.reader() as reader,
-        session.screen.progress(action.label, dead_letters.count()) as bar,
-    ):
+def process_dead_letters(
+    dead_letters: DeadLetters, action: Redrive | Drop, line: "Line", on_read: Callable[[int], None] = lambda _: None
+) -> str:
+    """Run an action over the dead letter queue once. Returns why some messages could not be read, if any.
+
+    `line` of the operator log gets the number processed so far; `on_read` the number of messages of each batch.
+    """
+    with dead_letters.reader() as reader:
         for messages in reader.batches():
-            bar.advance(len(messages))
+            on_read(len(messages))
             goes_on = action(reader, messages)
             line["deadLetters"] = action.done
             if not goes_on:
                 break
-    if reader.stopped:
-        session.screen.note(f"{reader.stopped} Run the command again for the rest.", style="yellow")
     return reader.stopped
+
+
+def run_command(session: Session, action: Redrive | Drop) -> str:
+    """Run an action as a command, with its progress. Returns as `process_dead_letters`, and prints it as a note."""
+    dead_letters = DeadLetters.of(session.stack)
+    with (
+        session.log.line(action.command, deadLetters=0) as line,
+        session.screen.progress(action.label, dead_letters.count()) as bar,
+    ):
+        stopped = process_dead_letters(dead_letters, action, line, bar.advance)
+    if stopped:
+        session.screen.note(f"{stopped} Run the command again for the rest.", style="yellow")
+    return stopped

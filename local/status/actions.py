@@ -17,7 +17,6 @@ import requests
 from audience_sync_cli.dashboard.facts import Facts
 from audience_sync_cli.dashboard.operator import Blockers, Known, Operator, sentence_of
 from audience_sync_cli.dashboard.parts import Part
-from audience_sync_cli.dashboard.redriving import redrive
 from local import resources
 from local.amazon.refusals import Refusal
 from local.demo_traffic import NotTaken, events_of, send
@@ -103,7 +102,7 @@ class StatusActions:
 
     async def redrive(self, reason: str) -> dict[str, Any]:
         """Redrive dead letters with this reason, or all if it is empty."""
-        return {"sentences": await asyncio.to_thread(self._redrive, reason)}
+        return {"sentences": await asyncio.to_thread(self._operator.redrive, reason)}
 
     async def set_fault(self, recipe: str) -> dict[str, Any]:
         """Set a fault of the sandbox by name, or none with `off`."""
@@ -146,9 +145,3 @@ class StatusActions:
         except NotTaken as error:
             return {"status": 0, "answer": {"error": str(error)}}
         return {"status": 200, "answer": {"accepted": sent.accepted}}
-
-    def _redrive(self, reason: str) -> list[str]:
-        changes, dead_letters = (
-            self._stack.template.resolve({"Ref": each}) for each in ("ChangeQueue", "DeadLetterQueue")
-        )
-        return redrive(resources.client("sqs", self._stack.urls["aws"]), changes, dead_letters, reason)
