@@ -13,10 +13,8 @@ import time
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
-REGION = "us-east-1"
+from local.template import REGION, ROOT, Function
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +37,7 @@ class LocalContext:
         return max(0, round((self.deadline - time.time()) * 1000))
 
 
-def serve(
-    code: Path, handler: str, variables: Mapping[str, str], channel: socket.socket, output: socket.socket
-) -> None:
+def serve(function: Function, variables: Mapping[str, str], channel: socket.socket, output: socket.socket) -> None:
     """Serve invocations, in a process just forked, until the channel closes."""
     os.setsid()  # the stack handles interrupts at the terminal
     for descriptor in (sys.stdout.fileno(), sys.stderr.fileno()):
@@ -49,16 +45,16 @@ def serve(
     output.close()
     os.environ.clear()
     os.environ.update(variables)
-    os.environ["AWS_LAMBDA_FUNCTION_NAME"] = code.name  # makes botocore pass the trace on
-    sys.path[:0] = [str(code), str(ROOT / "layers" / "shared")]
-    module, _, name = handler.rpartition(".")
+    os.environ["AWS_LAMBDA_FUNCTION_NAME"] = function.name  # makes botocore pass the trace on
+    sys.path[:0] = [str(function.code), str(ROOT / "layers" / "shared")]
+    module, _, name = function.handler.rpartition(".")
     lambda_handler = getattr(importlib.import_module(module), name)
     with channel, channel.makefile("rb") as invocations:
         channel.sendall(b'{"ready": true}\n')
         for line in invocations:
             invocation = json.loads(line)
             os.environ["_X_AMZN_TRACE_ID"] = invocation["trace"]
-            context = LocalContext(invocation["id"], code.name, invocation["deadline"])
+            context = LocalContext(invocation["id"], function.name, invocation["deadline"])
             try:
                 answer = json.dumps({"result": lambda_handler(invocation["event"], context)})
             except Exception as error:  # noqa: BLE001 - as Lambda does: report the error and continue with the next invocation

@@ -52,7 +52,7 @@ class Environment:
         with their_channel, their_output:
             process = _FORKS.Process(
                 target=environment.serve,
-                args=(function.code, function.handler, _inherited() | dict(variables), their_channel, their_output),
+                args=(function, _inherited() | dict(variables), their_channel, their_output),
             )
             await asyncio.to_thread(process.start)
         started = cls(

@@ -12,7 +12,7 @@ from pathlib import Path
 import yaml
 from packaging.version import Version
 
-from local.template import ROOT, read_document
+from local.template import ROOT, Template, read_document
 
 RELEASES = ROOT / "tests/fixtures/releases"
 
@@ -24,8 +24,10 @@ def releases() -> list[Path]:
 
 def built(path: Path) -> str:
     """Return a template with its code in adjacent folders named by logical id, like the output of `sam build`."""
-    document = read_document(path)
+    document, current = read_document(path), Template.load().functions()
     for logical_id, resource in document["Resources"].items():
+        if logical_id in current:
+            resource["Properties"]["Handler"] = current[logical_id].handler
         for code in {"CodeUri", "ContentUri"} & resource.get("Properties", {}).keys():
             resource["Properties"][code] = logical_id
     return yaml.safe_dump(document, sort_keys=False)

@@ -1,5 +1,6 @@
 """The layers as they ship: bytecode that Lambda can use, licenses, and an SBOM that lists what is in them."""
 
+import hashlib
 import json
 import re
 import shutil
@@ -9,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from local.template import ROOT, Function, Template
+
 BUILT = ROOT / ".aws-sam/build"
+PACKAGE = {"README.txt": "8f0dd355f0607093a34fcd24365c2dcb7e7a5b607d0fb392aef064c825f5f03f"}  # never to change
 SBOM = ROOT / ".aws-sam/sbom.cdx.json"
 PYTHON = shutil.which("python3.13", path="/usr/bin") or shutil.which("python3.13")
 HASHED_UNCHECKED = 0b01  # PEP 552: bit 0 says hash instead of date, bit 1 would have it compared with the source
@@ -44,6 +47,17 @@ def test_python_runs_the_shipped_bytecode_without_reading_the_source(tmp_path: P
 def test_a_layer_does_not_contain_the_path_it_was_built_in() -> None:
     for compiled in (BUILT / "SharedLayer").rglob("*.pyc"):
         assert str(ROOT).encode() not in compiled.read_bytes()
+
+
+@pytest.mark.parametrize("function", Template.load().functions().values(), ids=lambda function: function.name)
+def test_code_and_layer_change_in_one_step_since_every_function_consists_of_one_constant_file(
+    function: Function,
+) -> None:
+    """Lambda has no call that changes a function's own code and its layers together (aws-cdk issue 8446)."""
+    module, _, name = function.handler.rpartition(".")
+    assert f"def {name}(" in (BUILT / "SharedLayer/python" / module.replace(".", "/")).with_suffix(".py").read_text()
+    own = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in (BUILT / function.name).iterdir()}
+    assert own == PACKAGE
 
 
 def test_the_dependencies_are_built_for_arm64() -> None:
@@ -86,7 +100,7 @@ def test_the_sbom_lists_exactly_what_the_lock_pins() -> None:
 
 def test_each_layer_contains_only_its_own_packages() -> None:
     assert not (BUILT / "DependenciesLayer/python/audience_sync").exists()
-    assert [each.name for each in (BUILT / "SharedLayer/python").iterdir()] == ["audience_sync"]
+    assert {each.name for each in (BUILT / "SharedLayer/python").iterdir()} == {"audience_sync", "functions"}
 
 
 def _run(path: Path, code: str) -> subprocess.CompletedProcess[str]:

@@ -182,7 +182,8 @@ def test_an_update_that_loses_nothing_is_allowed(path: str, to: Any) -> None:
 def test_the_rehearsal_deploys_the_last_release_with_the_code_of_the_build() -> None:
     assert [Version(path.stem) for path in releases()] == sorted(Version(path.stem) for path in releases())
     text = built(releases()[-1])
-    assert "CodeUri: IngestFunction" in text
+    assert "CodeUri: IngestFunction\n" in text
+    assert "Handler: functions.ingest.handler.lambda_handler\n" in text
     assert "ContentUri: SharedLayer" in text
 
 
