@@ -20,10 +20,29 @@ from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, 
 from local.template import read_document
 
 ROOT = Path(__file__).resolve().parent.parent
-FAILED = (
-    "ROLLBACK_COMPLETE",
-    "ROLLBACK_FAILED",
-)  # of a first deployment; CloudFormation cannot update such a stack
+UPDATABLE = (
+    "CREATE_COMPLETE",
+    "UPDATE_COMPLETE",
+    "UPDATE_ROLLBACK_COMPLETE",
+    "IMPORT_COMPLETE",
+    "IMPORT_ROLLBACK_COMPLETE",
+    "REVIEW_IN_PROGRESS",  # of a first change set that nobody has applied; SAM makes another one
+)
+WITHOUT_ROLLBACK = ("CREATE_FAILED", "UPDATE_FAILED")  # of --disable-rollback, which repeating them needs as well
+FIRST_FAILED = "Its first deployment failed. Delete it and deploy again: .tools/sam/bin/sam delete --stack-name {stack}"
+UNFINISHED = (
+    "Remove the cause, then deploy with ARGS=--disable-rollback. Or have an administrator undo it: "
+    "aws cloudformation rollback-stack --stack-name {stack}"
+)
+REMEDIES = {
+    "ROLLBACK_COMPLETE": FIRST_FAILED,
+    "ROLLBACK_FAILED": FIRST_FAILED,
+    "DELETE_FAILED": "Its removal failed. Finish it: .tools/sam/bin/sam delete --stack-name {stack}",
+    "UPDATE_ROLLBACK_FAILED": "An update failed, and so did its rollback. Do not delete the stack with its waiting "
+    "changes. Remove the cause, then run: aws cloudformation continue-update-rollback --stack-name {stack}",
+    "CREATE_FAILED": UNFINISHED,
+    "UPDATE_FAILED": UNFINISHED,
+}
 CALLS = Config(connect_timeout=5, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 2})  # seconds
 GUIDED_REGION = (
     "us-east-1"  # `sam deploy --guided` asks for the region; this one is used to look up the credentials' account
@@ -39,6 +58,7 @@ class Target:
     stack: str
     guided: bool
     parameters: Mapping[str, str] = field(default_factory=dict)  # given or saved values
+    disable_rollback: bool = False
 
 
 class CannotDeploy(Exception):
@@ -56,6 +76,7 @@ def target(arguments: Sequence[str], config: Mapping[str, Any]) -> Target:
         parser.add_argument(option)
     parser.add_argument("--config-env", default="default")
     parser.add_argument("--guided", "-g", action="store_true")
+    parser.add_argument("--disable-rollback", action="store_true")
     parser.add_argument("--parameter-overrides", nargs="*")
     given, _ = parser.parse_known_args(list(arguments))
     if given.config_env not in config:
@@ -73,6 +94,7 @@ def target(arguments: Sequence[str], config: Mapping[str, Any]) -> Target:
         stack=given.stack_name or saved.get("stack_name", "audience-sync"),
         guided=given.guided,
         parameters=_values(given.parameter_overrides or saved.get("parameter_overrides", [])),
+        disable_rollback=given.disable_rollback or bool(saved.get("disable_rollback")),
     )
 
 
@@ -125,18 +147,24 @@ def _refuse_stack(cloudformation: Any, chosen: Target) -> None:
         (stack,) = cloudformation.describe_stacks(StackName=chosen.stack)["Stacks"]
     except (BotoCoreError, ClientError):
         return  # none, or not visible; SAM reports missing permissions
-    if stack["StackStatus"] in FAILED:
-        raise CannotDeploy(
-            f"The first deployment of the stack {chosen.stack} failed, and CloudFormation cannot update its remains "
-            f"({stack['StackStatus']}). Delete it and deploy again: "
-            f".tools/sam/bin/sam delete --stack-name {chosen.stack}"
-        )
+    if remedy := _remedy(stack["StackStatus"], chosen):
+        raise CannotDeploy(f"CloudFormation cannot update the stack {chosen.stack} ({stack['StackStatus']}). {remedy}")
     if chosen.guided and (changed := _changed(stack, chosen.parameters)):
         raise CannotDeploy(
             f"The stack {chosen.stack} exists, and --guided does not offer its values: Enter would change "
             f"{', '.join(changed)}. Deploy without --guided, which keeps them; set others with "
             "ARGS='--parameter-overrides NAME=VALUE'. For another stack: ARGS='--guided --stack-name NAME'."
         )
+
+
+def _remedy(status: str, chosen: Target) -> str | None:
+    """Return what to do before the deployment; None if a stack in this state can be updated."""
+    if status in UPDATABLE or (status in WITHOUT_ROLLBACK and chosen.disable_rollback):
+        return None
+    if status.endswith("_IN_PROGRESS"):
+        return "An operation is running. Wait until it has ended, then deploy again."
+    see = "See why: aws cloudformation describe-stack-events --stack-name {stack}"
+    return REMEDIES.get(status, see).format(stack=chosen.stack)
 
 
 def _changed(stack: Mapping[str, Any], given: Mapping[str, str]) -> list[str]:

@@ -52,6 +52,11 @@ HERE = Target(region="eu-west-1", profile=None, stack="audience-sync", guided=Fa
             ),
             id="another environment, and parameters",
         ),
+        pytest.param(
+            ["--disable-rollback"],
+            Target("eu-west-1", "ads", "audience-sync", guided=False, disable_rollback=True),
+            id="without rollback",
+        ),
         pytest.param(["--guided"], Target("eu-west-1", "ads", "audience-sync", guided=True), id="guided"),
     ],
 )
@@ -156,16 +161,45 @@ def created(**parameters: str) -> None:
     )
 
 
-@pytest.mark.usefixtures("signed_in")
-@pytest.mark.parametrize("status", ["ROLLBACK_COMPLETE", "ROLLBACK_FAILED"])
-def test_a_stack_in_rollback_complete_has_to_be_deleted_before_a_deployment(status: str) -> None:
+def in_state(status: str) -> None:
     created()
     (stack,) = get_backend("cloudformation")["123456789012"]["eu-west-1"].stacks.values()
     stack.status = status
-    with pytest.raises(
-        CannotDeploy, match=rf"\({status}\)\. Delete it and deploy again: \S+ delete --stack-name audience"
-    ):
+
+
+@pytest.mark.usefixtures("signed_in")
+@pytest.mark.parametrize(
+    ("status", "remedy"),
+    [
+        pytest.param("ROLLBACK_COMPLETE", "sam delete --stack-name audience-sync", id="first deployment, rolled back"),
+        pytest.param(
+            "ROLLBACK_FAILED", "sam delete --stack-name audience-sync", id="first deployment, not rolled back"
+        ),
+        pytest.param("UPDATE_ROLLBACK_FAILED", "continue-update-rollback --stack-name audience-sync", id="an update"),
+        pytest.param("UPDATE_FAILED", "ARGS=--disable-rollback.* rollback-stack", id="an update without rollback"),
+        pytest.param("CREATE_FAILED", "ARGS=--disable-rollback.* rollback-stack", id="the first, without rollback"),
+        pytest.param("DELETE_FAILED", "Finish it: .* delete", id="a removal"),
+        pytest.param("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", "Wait until it has ended", id="another deployment"),
+        pytest.param("IMPORT_ROLLBACK_FAILED", "describe-stack-events", id="a state that this stack should not reach"),
+    ],
+)
+def test_a_stack_that_cannot_be_updated_is_refused_with_the_remedy_of_its_state(status: str, remedy: str) -> None:
+    in_state(status)
+    with pytest.raises(CannotDeploy, match=rf"\({status}\)\. .*{remedy}"):
         describe(HERE, {})
+
+
+@pytest.mark.usefixtures("signed_in")
+@pytest.mark.parametrize("status", ["UPDATE_ROLLBACK_COMPLETE", "REVIEW_IN_PROGRESS", "IMPORT_COMPLETE"])
+def test_a_stack_that_failed_before_and_is_whole_again_can_be_updated(status: str) -> None:
+    in_state(status)
+    assert describe(HERE, {}).startswith("Deploys the stack audience-sync")
+
+
+@pytest.mark.usefixtures("signed_in")
+def test_a_deployment_without_rollback_is_repeated_without_rollback() -> None:
+    in_state("UPDATE_FAILED")
+    assert describe(replace(HERE, disable_rollback=True), {}).startswith("Deploys the stack audience-sync")
 
 
 @pytest.mark.usefixtures("signed_in")
@@ -184,7 +218,7 @@ def test_an_existing_stack_can_be_updated(parameters: dict[str, str], chosen: Ta
 
 @pytest.mark.usefixtures("signed_in")
 def test_deploying_guided_again_is_refused_if_it_would_reset_parameters() -> None:
-    created(Region="EU", MembershipShards="16", BatchWindow="10")
+    created(Region="EU", MembershipShards="16", BatchWindow="60")
     guided = replace(HERE, guided=True)
     with pytest.raises(CannotDeploy, match=r"Enter would change MembershipShards, Region\. Deploy without --guided"):
         describe(guided, {})
