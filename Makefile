@@ -11,7 +11,7 @@ LOCKS := requirements/setup layers/dependencies/requirements requirements/local 
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test soak bench fuzz docs transcripts mutate check audit lock validate build wheel invoke rehearse deploy pack unpack ship
+.PHONY: help setup demo test soak bench fuzz docs transcripts mutate check audit lock validate build wheel invoke rehearse deploy repair pack unpack ship
 
 help:  ## list the targets
 	@awk -F '  ## ' '/^[a-z]+:/ && NF == 2 { sub(/:.*/, "", $$1); sub(/ \(/, "\n           (", $$2); printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -95,6 +95,10 @@ deploy: $(SETUP)  ## build and sam deploy (ARGS=--guided the first time)
 	@$(BIN)/python -m scripts.deploy_target $(ARGS)
 	$(MAKE) build
 	scripts/deploy.sh $(ARGS)
+
+repair: $(SETUP)  ## set back what was changed in the stack by hand; shows it, and asks (ARGS="--stack-name NAME")
+	@$(BIN)/python -m scripts.deploy_target $(ARGS)
+	@$(BIN)/python -m scripts.repair $(ARGS)
 
 # For CI. None of these three installs the packages for development: what ships is made, and AWS credentials are held, without them.
 pack: $(BIN)/uv  ## build, into one file with its SHA-256, for another job to deploy

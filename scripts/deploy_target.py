@@ -138,7 +138,7 @@ def describe(chosen: Target, environment: Mapping[str, str]) -> str:
     if region:
         _refuse_stack(session.client("cloudformation", region_name=region, config=CALLS), chosen)
     where = f"in {region}" if region else "in the region that SAM asks for"
-    return f"Deploys the stack {chosen.stack} to the account {account['Account']} {where}."
+    return f"The stack is {chosen.stack}, in the account {account['Account']}, {where}."
 
 
 def _refuse_stack(cloudformation: Any, chosen: Target) -> None:

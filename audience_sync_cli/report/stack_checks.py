@@ -163,7 +163,7 @@ def _functions(readings: StackReadings) -> Iterator[Finding]:
         if state in ("Active", "Inactive") and update != "Failed":
             yield Finding("ok", state.lower(), name=name)
         else:
-            yield Finding("problem", f"{state.lower()}, last update {update.lower()}", "make deploy", name)
+            yield Finding("problem", f"{state.lower()}, last update {update.lower()}", "make repair", name)
 
 
 def _gateway(readings: StackReadings) -> Finding:
@@ -171,7 +171,7 @@ def _gateway(readings: StackReadings) -> Finding:
     try:
         answer = session.http.get(f"{session.stack.api}/v1/health", timeout=10, allow_redirects=False)
     except requests.RequestException as error:
-        return Finding("problem", f"does not answer: {type(error).__name__}", "make deploy")
+        return Finding("problem", f"does not answer: {type(error).__name__}", "make repair")
     if answer.status_code == 200:
         return Finding("ok", session.stack.api)
     return Finding("problem", f"answers {answer.status_code}", "see the log of the ingest function")

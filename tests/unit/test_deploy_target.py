@@ -142,7 +142,7 @@ def test_rejected_credentials_are_reported_with_the_error_code_of_aws(monkeypatc
 def test_the_deployment_target_is_printed_with_stack_account_and_region(
     chosen: Target, environment: dict[str, str], where: str
 ) -> None:
-    assert describe(chosen, environment) == f"Deploys the stack audience-sync to the account 123456789012 {where}."
+    assert describe(chosen, environment) == f"The stack is audience-sync, in the account 123456789012, {where}."
 
 
 def created(**parameters: str) -> None:
@@ -193,13 +193,13 @@ def test_a_stack_that_cannot_be_updated_is_refused_with_the_remedy_of_its_state(
 @pytest.mark.parametrize("status", ["UPDATE_ROLLBACK_COMPLETE", "REVIEW_IN_PROGRESS", "IMPORT_COMPLETE"])
 def test_a_stack_that_failed_before_and_is_whole_again_can_be_updated(status: str) -> None:
     in_state(status)
-    assert describe(HERE, {}).startswith("Deploys the stack audience-sync")
+    assert describe(HERE, {}).startswith("The stack is audience-sync")
 
 
 @pytest.mark.usefixtures("signed_in")
 def test_a_deployment_without_rollback_is_repeated_without_rollback() -> None:
     in_state("UPDATE_FAILED")
-    assert describe(replace(HERE, disable_rollback=True), {}).startswith("Deploys the stack audience-sync")
+    assert describe(replace(HERE, disable_rollback=True), {}).startswith("The stack is audience-sync")
 
 
 @pytest.mark.usefixtures("signed_in")
@@ -213,7 +213,7 @@ def test_a_deployment_without_rollback_is_repeated_without_rollback() -> None:
 )
 def test_an_existing_stack_can_be_updated(parameters: dict[str, str], chosen: Target) -> None:
     created(**parameters)
-    assert describe(chosen, {}).startswith(f"Deploys the stack {chosen.stack} to")
+    assert describe(chosen, {}).startswith(f"The stack is {chosen.stack}, in")
 
 
 @pytest.mark.usefixtures("signed_in")
@@ -223,7 +223,7 @@ def test_deploying_guided_again_is_refused_if_it_would_reset_parameters() -> Non
     with pytest.raises(CannotDeploy, match=r"Enter would change MembershipShards, Region\. Deploy without --guided"):
         describe(guided, {})
     saved = replace(guided, parameters={"Region": "EU", "MembershipShards": "16"})
-    assert describe(saved, {}).startswith("Deploys the stack audience-sync")
+    assert describe(saved, {}).startswith("The stack is audience-sync")
 
 
 @pytest.mark.parametrize(
