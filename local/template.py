@@ -183,7 +183,7 @@ class Template:
             KeyError: the template refers to something that does not exist here.
         """
         if isinstance(value, list):
-            return [self.resolve(each) for each in value]
+            return [resolved for each in value if (resolved := self.resolve(each)) is not None]  # AWS::NoValue
         if not isinstance(value, dict):
             return value
         if len(value) != 1:

@@ -149,6 +149,14 @@ def _refuse_stack(cloudformation: Any, chosen: Target) -> None:
         return  # none, or not visible; SAM reports missing permissions
     if remedy := _remedy(stack["StackStatus"], chosen):
         raise CannotDeploy(f"CloudFormation cannot update the stack {chosen.stack} ({stack['StackStatus']}). {remedy}")
+    held = {each["ParameterKey"]: each["ParameterValue"] for each in stack.get("Parameters", [])}
+    key = held.get("KmsKeyArn", "")
+    updated = held | dict(chosen.parameters)
+    if key and key not in (updated["KmsKeyArn"], updated.get("PreviousKmsKeyArn")):
+        raise CannotDeploy(
+            "Messages in the queues are under the key that KmsKeyArn names now, and the functions could no longer read "
+            f"them. Also give PreviousKmsKeyArn={key}, and clear it after 14 days."
+        )
     if chosen.guided and (changed := _changed(stack, chosen.parameters)):
         raise CannotDeploy(
             f"The stack {chosen.stack} exists, and --guided does not offer its values: Enter would change "

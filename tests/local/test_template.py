@@ -59,7 +59,10 @@ def test_parameters_override_defaults_and_conditions_follow() -> None:
 
 def test_functions_inherit_missing_properties_from_globals(template: Template) -> None:
     worker = template.functions()["WorkerFunction"]
-    assert (worker.code, worker.handler) == (ROOT / "functions/worker", "handler.lambda_handler")
+    assert (worker.code, worker.handler) == (
+        ROOT / "functions/package",
+        "functions.worker.handler.lambda_handler",
+    )
     assert worker.environment["POWERTOOLS_METRICS_NAMESPACE"] == "AudienceSync"
     assert template.resolve(worker.environment["CHANGE_QUEUE_URL"]) == "http://queue/work"
 

@@ -226,6 +226,19 @@ def test_deploying_guided_again_is_refused_if_it_would_reset_parameters() -> Non
     assert describe(saved, {}).startswith("The stack is audience-sync")
 
 
+KEYS = [f"arn:aws:kms:eu-west-1:123456789012:key/{number}" for number in range(2)]
+
+
+@pytest.mark.usefixtures("signed_in")
+@pytest.mark.parametrize("key", ["", KEYS[1]], ids=["cleared", "another one"])
+def test_a_key_is_not_changed_while_messages_under_it_would_become_unreadable(key: str) -> None:
+    created(KmsKeyArn=KEYS[0])
+    assert describe(HERE, {}), "it stays"
+    with pytest.raises(CannotDeploy, match=f"give PreviousKmsKeyArn={KEYS[0]}"):
+        describe(replace(HERE, parameters={"KmsKeyArn": key}), {})
+    assert describe(replace(HERE, parameters={"KmsKeyArn": key, "PreviousKmsKeyArn": KEYS[0]}), {})
+
+
 @pytest.mark.parametrize(
     "overrides",
     [

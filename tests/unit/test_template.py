@@ -219,11 +219,25 @@ def test_roles_may_use_the_customer_key_only_through_the_storing_services() -> N
     (policy,) = template.resources("AWS::IAM::Policy").values()
     assert [each["Ref"] for each in policy["Roles"]] == ROLES
     (statement,) = template.resolve(policy["PolicyDocument"]["Statement"])
-    assert statement["Resource"] == KEY
+    assert statement["Resource"] == [KEY]
     assert {"kms:Decrypt", "kms:GenerateDataKey"} <= set(statement["Action"])
     services = ("dynamodb", "secretsmanager", "sqs")
     through = [f"{service}.us-east-1.amazonaws.com" for service in services]
     assert statement["Condition"] == {"StringEquals": {"kms:ViaService": through}}
+
+
+OLD_KEY = KEY.replace("1234", "0abc")
+
+
+@pytest.mark.parametrize(
+    ("key", "keys"),
+    [pytest.param(KEY, [KEY, OLD_KEY], id="another key"), pytest.param("", [OLD_KEY], id="no key of one's own again")],
+)
+def test_roles_may_still_use_the_previous_key_for_messages_that_are_under_it(key: str, keys: list[str]) -> None:
+    template = Template.load({"KmsKeyArn": key, "PreviousKmsKeyArn": OLD_KEY})
+    (policy,) = template.resources("AWS::IAM::Policy").values()
+    assert template.resolve(policy["PolicyDocument"]["Statement"])[0]["Resource"] == keys
+    assert template.resolve(_properties("ChangeQueue")["KmsMasterKeyId"]) == (key or None)
 
 
 TOPIC_ARN = "arn:aws:sns:eu-west-1:123456789012:on-call"
@@ -237,6 +251,7 @@ TOPIC_ARN = "arn:aws:sns:eu-west-1:123456789012:on-call"
         ("KmsKeyArn", "arn:aws-us-gov:kms:us-gov-west-1:123456789012:key/mrk-1234abcd12ab34cd56ef1234567890ab", True),
         pytest.param("KmsKeyArn", KEY.replace("key/", "alias/"), False, id="roles are compared with the key's ARN"),
         pytest.param("KmsKeyArn", KEY.partition("/")[2], False, id="the id of a key"),
+        ("PreviousKmsKeyArn", KEY, True),
         ("AlarmTopicArn", "", True),
         ("AlarmTopicArn", TOPIC_ARN, True),
         ("AlarmTopicArn", "arn:aws-us-gov:sns:us-gov-west-1:123456789012:On_Call-1", True),
