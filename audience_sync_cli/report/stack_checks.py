@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 import requests
 
 from audience_sync.access.credentials import EXPIRES_SOON, StoredKey, source_entries
+from audience_sync.amazon_ads.login import consent_ends
 from audience_sync.errors import InvalidMapping
 from audience_sync.ingest.intake import compiled
 from audience_sync.reasons import DEFERRED, Reason
@@ -18,7 +19,6 @@ from audience_sync_cli.state.counts import depth
 from audience_sync_cli.times import DAY
 
 FUNCTIONS = ("IngestFunction", "WorkerFunction", "RefreshFunction")
-CONSENT_LIFETIME = 365 * DAY  # seconds; lifetime of a consent given on 30 July 2026 or later
 REMIND_BEFORE = 45 * DAY  # seconds; time to find the person who may consent
 # An outdated stack lacks some of these.
 LATER_FUNCTIONS = ("AudiencesFunction", "JobsFunction", "RenewFunction", "AuditFunction", "DatasetsFunction")
@@ -64,11 +64,9 @@ def credentials(readings: StackReadings) -> Finding:
     unset = [name for name in ("clientId", "clientSecret", "refreshToken") if not stored.get(name)]
     if unset:
         return Finding("problem", f"not set: {', '.join(unset)}", "audience-sync connect")
-    authorized = stored.get("authorizedAt")  # an earlier version stored no time
-    found = "client and authorization are stored"
-    if not isinstance(authorized, int | float) or readings.now < authorized + CONSENT_LIFETIME - REMIND_BEFORE:
+    ends, found = consent_ends(stored), "client and authorization are stored"
+    if ends is None or readings.now < ends - REMIND_BEFORE:
         return Finding("ok", found)
-    ends = authorized + CONSENT_LIFETIME
     is_valid = readings.now < ends
     found += f"; the consent {'ends' if is_valid else 'ended'} at {moment(ends * 1000)}, a year after it was given"
     return Finding("note" if is_valid else "problem", found, "audience-sync connect")

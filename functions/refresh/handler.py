@@ -17,6 +17,7 @@ from audience_sync.runtime.settings import RefreshSettings
 from audience_sync.runtime.telemetry import logger, reporting
 
 CLOCK = Clock()
+CONSENT_REMINDER = 30 * 86_400  # seconds before the consent ends; the person who may consent is seldom the one on call
 
 
 @cache
@@ -35,6 +36,8 @@ def lambda_handler(_event: dict[str, Any], _context: Any) -> dict[str, Any]:
     result = dependencies().run()
     _emit_metrics(result)
     _log(result)
+    if not isinstance(result.failure, NotConnected):
+        _watch_consent(dependencies().consent_left())
     if result.token:
         return {"refreshed": True, "expiresAt": round(result.token.expires_at)}
     return {"refreshed": False, "reason": result.failure.reason if result.failure else Reason.FRESH}
@@ -48,6 +51,19 @@ def _emit_metrics(result: RefreshResult) -> None:
             metric_names.TOKEN_REFRESH_FAILED: int(failed),
         }
     )
+
+
+def _watch_consent(left: float | None) -> None:
+    if left is None:
+        _report_unknown_consent()
+    else:
+        telemetry.count(**{metric_names.CONSENT_ENDING: int(left < CONSENT_REMINDER)})
+
+
+@cache
+def _report_unknown_consent() -> None:
+    """Log once per execution environment."""
+    logger.warning("it is not stored when Amazon's consent was given: no alarm will say that it ends")
 
 
 def _log(result: RefreshResult) -> None:

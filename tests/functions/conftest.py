@@ -85,6 +85,7 @@ class Cloud:
             ingest.dependencies,
             worker.dependencies,
             refresh.dependencies,
+            refresh._report_unknown_consent,
             renew.dependencies,
             jobs.dependencies,
             audiences.dependencies,

@@ -93,7 +93,7 @@ def test_handlers_make_the_calls_of_the_model_with_bytes_of_its_size(cloud: Clou
 
 def test_the_model_has_all_metrics_and_the_limits_of_one_invocation() -> None:
     names = {value for name, value in vars(metric_names).items() if name.isupper() and isinstance(value, str)}
-    rare = {"EventsRejectedByReason", "RequestsFromOtherSources", "ChangesCountedTwice"}
+    rare = {"EventsRejectedByReason", "RequestsFromOtherSources", "ChangesCountedTwice", "ConsentEnding"}
     assert len(names - {metric_names.NAMESPACE} - rare) == cost.METRICS + cost.AUDIENCE_METRICS
     audit = (ROOT / "functions/audit/handler.py").read_text()
     assert audit.count(": Metric(") + audit.count(": ours(") == cost.HOURLY_READS

@@ -63,3 +63,31 @@ def test_a_stack_that_is_not_yet_connected_counts_no_failure(cloud: Cloud, print
     cloud.put_secret("CredentialsSecret", {"clientId": "", "clientSecret": "", "refreshToken": ""})
     assert refresh(cloud) == {"refreshed": False, "reason": "not_connected"}
     assert "TokenRefreshFailed" not in printed()
+
+
+@pytest.mark.parametrize(
+    ("days", "counted"),
+    [
+        pytest.param(334, 0, id="31 days left"),
+        pytest.param(336, 1, id="29 days left"),
+        pytest.param(366, 1, id="it has ended"),
+    ],
+)
+def test_the_last_30_days_of_amazons_consent_are_counted(
+    cloud: Cloud, printed: Callable[[], str], days: int, counted: int
+) -> None:
+    cloud.put_secret("CredentialsSecret", CREDENTIALS | {"authorizedAt": time.time() - days * 86_400})
+    for _ in range(2):  # the second time, the stored token is kept
+        refresh(cloud)
+    assert printed().replace(" ", "").count('"ConsentEnding":[1.0]') == 2 * counted
+
+
+def test_a_consent_of_unknown_age_is_logged_once(cloud: Cloud, printed: Callable[[], str]) -> None:
+    cloud.enter("RefreshFunction")
+    for _ in range(2):
+        handler.lambda_handler({}, Context())
+    assert printed().count("not stored when Amazon's consent was given") == 1
+    cloud.put_secret("CredentialsSecret", {"clientId": "", "clientSecret": "", "refreshToken": ""})
+    cloud.put_secret("TokenSecret", {"accessToken": "", "expiresAt": 0})
+    refresh(cloud)
+    assert printed().count("not stored when") == 1, "without a connection there is no consent"

@@ -28,6 +28,7 @@ FAILURE_BACKOFF = 30.0  # seconds before a failed login is retried: each attempt
 MAX_EXPIRY = 1e11  # epoch seconds, in the year 5138: no token lives that long
 REFUSAL_BACKOFF = 300.0  # seconds before a refused authorization is retried
 NOT_APPROVED = "Amazon refuses the token of a new login; it may not have approved the application"
+CONSENT_LIFETIME = 365 * 86_400  # seconds; of a consent given on 30 July 2026 or later
 MAX_ANSWER = 16_384  # bytes; a token is at most 2,048
 
 
@@ -36,6 +37,12 @@ class Secret(Protocol):
 
     def value(self, *, max_age: float = ...) -> Mapping[str, Any]:
         """Return the secret, at most `max_age` seconds old."""
+
+
+def consent_ends(credentials: Mapping[str, Any]) -> float | None:
+    """Return when the stored consent ends, in epoch seconds; None if it is not stored when it was given."""
+    authorized = credentials.get("authorizedAt")  # an earlier version, and a person with the AWS CLI, store no time
+    return authorized + CONSENT_LIFETIME if isinstance(authorized, int | float) else None
 
 
 @dataclass(frozen=True, slots=True)

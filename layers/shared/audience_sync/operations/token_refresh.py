@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from audience_sync.amazon_ads.login import Login, Secret, Token
+from audience_sync.amazon_ads.login import Login, Secret, Token, consent_ends
 from audience_sync.clock import Clock
 from audience_sync.errors import TokenUnavailable
 
@@ -48,3 +48,8 @@ class TokenRefresh:
             return RefreshResult(failure=failure)
         self._stored.write(token.as_json())
         return RefreshResult(token)
+
+    def consent_left(self) -> float | None:
+        """Return for how many seconds Amazon's consent is still valid; None if that is not known."""
+        ends = consent_ends(self._credentials.value())
+        return None if ends is None else ends - self._clock.now()

@@ -50,3 +50,4 @@ MEMBERS_RENEWED = "MembersRenewed"  # re-sent before their TTL expired; not coun
 RENEWALS_UNFINISHED = "RenewalsUnfinished"  # runs that left a part to the next one
 TOKENS_REFRESHED = "TokensRefreshed"
 TOKEN_REFRESH_FAILED = "TokenRefreshFailed"  # noqa: S105 - the name of a metric
+CONSENT_ENDING = "ConsentEnding"  # runs of the token refresh in the last days of Amazon's consent, and after it
