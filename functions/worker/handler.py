@@ -104,7 +104,7 @@ def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     with returned_if_stopped(parts.queue, messages, deadline):
         report = _deliver(parts, messages, deadline)
         with telemetry.printed_together():
-            _emit_metrics(report)
+            _emit_metrics(report, parts.tokens)
         receipts = [(deferred.message.receipt_handle, deferred.delay) for deferred in report.deferred]
         parts.queue.postpone(receipts, until=deadline - SQS_TIMEOUT)
         _log(report)
@@ -151,7 +151,7 @@ def _message(record: dict[str, Any]) -> Message:
     )
 
 
-def _emit_metrics(report: BatchReport) -> None:
+def _emit_metrics(report: BatchReport, tokens: AccessTokens) -> None:
     telemetry.count(
         **{
             metric_names.CHANGES_DELIVERED: report.delivered,
@@ -167,11 +167,13 @@ def _emit_metrics(report: BatchReport) -> None:
     )
     telemetry.count_by_time(metric_names.CHANGES_ACCEPTED, report.accepted)
     telemetry.count_by_time(metric_names.CHANGES_COMPLETED, report.completed)
-    if report.oldest_deferred:
-        telemetry.publish(metric_names.OLDEST_DEFERRED_CHANGE_AGE, MetricUnit.Seconds, report.oldest_deferred)
-
-    if report.oldest_waiting:
-        telemetry.publish(metric_names.OLDEST_WAITING_CHANGE_AGE, MetricUnit.Seconds, report.oldest_waiting)
+    failing, waiting = report.oldest_deferred, report.oldest_waiting
+    if failing and tokens.never_connected():  # a new stack, which is no outage
+        failing, waiting = 0.0, max(failing, waiting)
+    if failing:
+        telemetry.publish(metric_names.OLDEST_DEFERRED_CHANGE_AGE, MetricUnit.Seconds, failing)
+    if waiting:
+        telemetry.publish(metric_names.OLDEST_WAITING_CHANGE_AGE, MetricUnit.Seconds, waiting)
 
 
 def _log(report: BatchReport) -> None:

@@ -6,10 +6,12 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
+
 from functions.ingest import handler as ingest
 from local.sample_profiles import Person, audience_event
 from tests.functions.conftest import EVENT_KEY, ROOT, Cloud, Context
-from tests.functions.test_worker import deliver
+from tests.functions.test_worker import body, change, deliver
 
 SECTION = (ROOT / "docs/deploy.md").read_text().split("\n## First hour in an account\n")[1].split("\n## ")[0]
 EMPTY = {"clientId": "", "clientSecret": "", "refreshToken": ""}
@@ -27,6 +29,26 @@ def test_an_event_is_accepted_and_kept_before_amazon_is_connected(cloud: Cloud, 
     answer = ingest.lambda_handler(request | {"version": "2.0", "isBase64Encoded": False}, Context())
     assert json.loads(answer["body"])["accepted"] == 1
     assert len(deliver(cloud)) == 1, "the message stays in the queue"
-    assert '"not_connected"' in printed()
+    lines = printed()
+    assert '"not_connected"' in lines
+    assert "OldestWaitingChangeAge" in lines, "so that the audit does not miss it"
+    assert "OldestDeferredChangeAge" not in lines, "so that DeliveryStalled does not go off"
     rows = cloud.client("dynamodb").scan(TableName=cloud.name_of("MembershipTable"), ConsistentRead=True)["Items"]
     assert [each["audienceShard"]["S"] for each in rows if each["audienceShard"]["S"].startswith("1#")]
+
+
+@pytest.mark.parametrize(
+    ("secret", "value"),
+    [
+        pytest.param("TokenSecret", {"accessToken": "Atza|old", "expiresAt": 1}, id="the authorization was lost"),
+        pytest.param("CredentialsSecret", EMPTY | {"refreshToken": "Atzr|new"}, id="connected, without a client"),
+    ],
+)
+def test_a_stack_that_was_connected_reports_changes_that_cannot_be_delivered(
+    cloud: Cloud, printed: Callable[[], str], secret: str, value: dict[str, Any]
+) -> None:
+    cloud.put_secret("CredentialsSecret", EMPTY)
+    cloud.put_secret("TokenSecret", {"accessToken": "", "expiresAt": 0})
+    cloud.put_secret(secret, value)
+    assert len(deliver(cloud, body(change("m1")))) == 1
+    assert "OldestDeferredChangeAge" in printed()

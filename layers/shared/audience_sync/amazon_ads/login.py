@@ -91,6 +91,10 @@ class Login:
         """Return the public id of the operator's application. Raises TokenUnavailable, Unavailable."""
         return self._credential("clientId")
 
+    def has_authorization(self) -> bool:
+        """Return whether an authorization is stored. Raises Unavailable, InvalidSettings."""
+        return bool(self._credentials.value().get("refreshToken"))
+
     def fetch(self) -> Token:
         """Fetch a new access token. One request, no retry: the caller decides when to try again.
 
@@ -162,6 +166,13 @@ class AccessTokens:
     def client_id(self) -> str:
         """Return the application's id, which every request to Amazon carries."""
         return self._login.client_id()
+
+    def never_connected(self) -> bool:
+        """Return whether nobody has connected Amazon yet: no authorization is stored, and no token ever was."""
+        try:
+            return not (self._stored.value().get("accessToken") or self._login.has_authorization())
+        except AudienceSyncError:
+            return False
 
     def current(self) -> Token:
         """Return a token that is valid for at least two minutes. Raises TokenUnavailable, Unavailable."""

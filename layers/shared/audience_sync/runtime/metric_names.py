@@ -24,7 +24,9 @@ CHANGES_PARKED = "ChangesParked"
 CHANGES_COMPLETED = "ChangesCompleted"  # delivered, superseded or parked; dated by when they were accepted
 MESSAGES_DEFERRED = "MessagesDeferred"
 OLDEST_DEFERRED_CHANGE_AGE = "OldestDeferredChangeAge"  # seconds since the oldest deferred change was accepted
-OLDEST_WAITING_CHANGE_AGE = "OldestWaitingChangeAge"  # the same, for changes that wait for a job to end
+OLDEST_WAITING_CHANGE_AGE = (
+    "OldestWaitingChangeAge"  # the same, for changes that wait for a job, or the first connection
+)
 ACCOUNTING_GAP = "AccountingGap"  # changes accepted and never completed
 COUNTED_TWICE = "ChangesCountedTwice"  # completions beyond those that were accepted, as the audit finds them
 REJECTION_REASONS_NEW = "RejectionReasonsNew"  # reasons for which no event of this stack had been rejected before
