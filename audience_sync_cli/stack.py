@@ -27,6 +27,7 @@ _OUTPUTS = {  # output of the template: the logical id it names
     "MembershipTableName": "MembershipTable",
     "MembershipShards": "MembershipShards",  # a number
     "RefreshFunctionName": "RefreshFunction",
+    "AlarmTopicArn": "Alarms",  # or the operator's own topic
 }
 
 type Clients = Callable[[str], Any]

@@ -4,9 +4,11 @@ import json
 from collections.abc import Iterator, Sequence
 
 import requests
+from botocore.exceptions import ClientError
 
 from audience_sync.access.credentials import EXPIRES_SOON, StoredKey, source_entries
 from audience_sync.amazon_ads.login import consent_ends
+from audience_sync.aws.errors import error_code
 from audience_sync.errors import InvalidMapping
 from audience_sync.ingest.intake import compiled
 from audience_sync.reasons import DEFERRED, Reason
@@ -19,6 +21,7 @@ from audience_sync_cli.state.counts import depth
 from audience_sync_cli.times import DAY
 
 FUNCTIONS = ("IngestFunction", "WorkerFunction", "RefreshFunction")
+LEFT_FOR_API = 6  # invocations at a time
 REMIND_BEFORE = 45 * DAY  # seconds; time to find the person who may consent
 # An outdated stack lacks some of these.
 LATER_FUNCTIONS = ("AudiencesFunction", "JobsFunction", "RenewFunction", "AuditFunction", "DatasetsFunction")
@@ -164,6 +167,42 @@ def _functions(readings: StackReadings) -> Iterator[Finding]:
             yield Finding("problem", f"{state.lower()}, last update {update.lower()}", "make repair", name)
 
 
+def _concurrency(readings: StackReadings) -> Iterator[Finding]:
+    """Check that workers and checks of jobs cannot take all that the account may run. A local stack has no limit."""
+    stack = readings.session.stack
+    if stack.local is not None:
+        return
+    limit = stack.service("lambda").get_account_settings()["AccountLimit"]["ConcurrentExecutions"]
+    taken = sum(int(stack.parameters.get(name, 5)) for name in ("MaximumConcurrency", "JobsConcurrency"))
+    found = f"the account may run {counted(limit, 'invocation')} at a time"
+    if limit - taken >= LEFT_FOR_API:
+        yield Finding("ok", found)
+    else:
+        remedy = "request more, or lower MaximumConcurrency and JobsConcurrency: docs/deploy.md, A new AWS account"
+        yield Finding("note", f"{found}; workers and checks of jobs can take {taken}, so events may be refused", remedy)
+
+
+def _receivers(readings: StackReadings) -> Iterator[Finding]:
+    """Check that alarms reach somebody. A local stack has none."""
+    stack = readings.session.stack
+    if "Alarms" not in stack:
+        return
+    try:
+        topic = stack.service("sns").get_topic_attributes(TopicArn=stack["Alarms"])["Attributes"]
+    except ClientError as error:  # a topic of one's own may allow others only
+        yield Finding("note", f"unknown who gets them: {error_code(error)}", f"look at the topic {stack['Alarms']}")
+        return
+    confirmed, pending = int(topic["SubscriptionsConfirmed"]), int(topic["SubscriptionsPending"])
+    found = counted(confirmed, "confirmed receiver")
+    if pending:
+        found += f", {pending} not confirmed"
+        yield Finding("note", found, "open the link in the mail from AWS Notifications, or subscribe again")
+    elif confirmed:
+        yield Finding("ok", found)
+    else:
+        yield Finding("note", "nobody gets them", "make deploy ARGS='--parameter-overrides AlarmEmail=ADDRESS'")
+
+
 def _gateway(readings: StackReadings) -> Finding:
     session = readings.session
     try:
@@ -186,5 +225,7 @@ CHECKS = (
     Check("queues", _queues),
     Check("delivery", _delivery),
     Check("functions", _functions),
+    Check("concurrency", _concurrency),
+    Check("alarms", _receivers),
     Check("gateway", _gateway),
 )

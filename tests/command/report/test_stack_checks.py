@@ -5,16 +5,21 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from audience_sync.amazon_ads.login import Token
+from audience_sync.amazon_ads.regions import HOSTS
 from audience_sync_cli.report.finding import run
 from audience_sync_cli.report.readings import StackReadings
 from audience_sync_cli.report.stack_checks import CHECKS
 from audience_sync_cli.screen import Screen
 from audience_sync_cli.session import Session
+from audience_sync_cli.stack import Stack
 from audience_sync_cli.state.blockers import Blocker, FailedUploads, Waiting
+from local.template import ROOT
 from tests.aws_fixtures import CREDENTIALS, EVENT_KEY
 from tests.command.report.test_audience_checks import NOW, no_stack
+from tests.iam import allows, statements
 
 DAY = 86_400  # seconds
 DISABLED = {
@@ -109,3 +114,48 @@ def test_failed_uploads_are_a_note_and_a_blocker_that_needs_a_person_is_a_proble
     readings = StackReadings(Session(Screen(), no_stack, lambda: NOW), {"waiting": waiting})
     (check,) = (each for each in CHECKS if each.name == "delivery")
     assert [(each.name, each.state, each.remedy) for each in run([check], readings)] == expected
+
+
+class Account:
+    """Lambda's limit in an account and the subscriptions of one topic; None if the topic may not be read."""
+
+    def __init__(self, limit: int = 1_000, subscriptions: tuple[int, int] | None = (1, 0)) -> None:
+        self._limit, self._subscriptions = limit, subscriptions
+
+    def get_account_settings(self) -> dict[str, Any]:
+        return {"AccountLimit": {"ConcurrentExecutions": self._limit}}
+
+    def get_topic_attributes(self, *, TopicArn: str) -> dict[str, Any]:  # noqa: N803 - boto3's name
+        if self._subscriptions is None:
+            raise ClientError({"Error": {"Code": "AuthorizationError", "Message": TopicArn}}, "GetTopicAttributes")
+        confirmed, pending = map(str, self._subscriptions)
+        return {"Attributes": {"SubscriptionsConfirmed": confirmed, "SubscriptionsPending": pending}}
+
+
+@pytest.mark.parametrize(
+    ("account", "parameters", "expected"),
+    [
+        pytest.param(Account(), {}, ("ok", "ok"), id="in order"),
+        pytest.param(Account(limit=10), {}, ("note", "ok"), id="a new account"),
+        pytest.param(
+            Account(limit=10), {"MaximumConcurrency": "2", "JobsConcurrency": "2"}, ("ok", "ok"), id="six for the API"
+        ),
+        pytest.param(Account(subscriptions=(0, 0)), {}, ("ok", "note"), id="nobody gets alarms"),
+        pytest.param(Account(subscriptions=(0, 1)), {}, ("ok", "note"), id="a mail that nobody has confirmed"),
+        pytest.param(Account(subscriptions=(2, 1)), {}, ("ok", "note"), id="one of three has not confirmed"),
+        pytest.param(Account(subscriptions=None), {}, ("ok", "note"), id="a topic that may not be read"),
+    ],
+)
+def test_a_full_account_and_alarms_without_a_receiver_are_noted(
+    account: Account, parameters: dict[str, str], expected: tuple[str, str]
+) -> None:
+    hosts = HOSTS["NA"]
+    names = {"Alarms": "arn:aws:sns:eu-west-1:123456789012:audience-sync-Alarms-1A2B"}
+    stack = Stack("tests", lambda _: account, "https://api", hosts, parameters, 0, None, names)
+    checks = [each for each in CHECKS if each.name in ("concurrency", "alarms")]
+    found = [*run(checks, StackReadings(Session(Screen(), lambda: stack, lambda: NOW)))]
+    assert tuple(each.state for each in found) == expected
+    assert all(bool(each.remedy) == (each.state == "note") for each in found)
+    policy = statements(ROOT / "docs/operator-policy.json")
+    assert allows(policy, "sns:GetTopicAttributes", names["Alarms"])
+    assert allows(policy, "lambda:GetAccountSettings", "*")
