@@ -433,6 +433,16 @@ def test_a_function_gets_the_variables_that_its_settings_read(settings: Any) -> 
     assert given == read - LOCAL_ONLY - TEMPLATE["Globals"]["Function"]["Environment"]["Variables"].keys()
 
 
+@pytest.mark.parametrize("function", ["IngestFunction", "AudiencesFunction"])
+def test_the_longest_parameters_fit_into_the_4_kb_that_lambda_accepts_of_variables(function: str) -> None:
+    """Else an update would begin, fail at the function and be rolled back."""
+    longest = {name: "x" * TEMPLATE["Parameters"][name]["MaxLength"] for name in ("AllowedTargets", "AllowedSources")}
+    longest |= {"AWS::StackName": "x" * 63, "DataManagerAccountId": "x" * 256}  # a stack has one of the two accounts
+    template = Template.load(dict.fromkeys(RESOURCES, "x" * 140) | longest)  # a URL, a name or an ARN
+    variables = template.resolve(dict(template.functions()[function].environment))
+    assert len(json.dumps(variables)) <= 4_096
+
+
 @pytest.mark.parametrize(
     ("parameters", "broken"),
     [
