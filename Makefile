@@ -11,7 +11,7 @@ LOCKS := requirements/setup layers/dependencies/requirements requirements/local 
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test soak bench fuzz docs transcripts mutate check audit lock validate build wheel invoke rehearse deploy repair pack unpack ship
+.PHONY: help setup demo test soak bench fuzz docs transcripts mutate check audit lock validate build wheel invoke rehearse deploy repair pack unpack ship release
 
 help:  ## list the targets
 	@awk -F '  ## ' '/^[a-z]+:/ && NF == 2 { sub(/:.*/, "", $$1); sub(/ \(/, "\n           (", $$2); printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -100,7 +100,7 @@ repair: $(SETUP)  ## set back what was changed in the stack by hand; shows it, a
 	@$(BIN)/python -m scripts.deploy_target $(ARGS)
 	@$(BIN)/python -m scripts.repair $(ARGS)
 
-# For CI. None of these three installs the packages for development: what ships is made, and AWS credentials are held, without them.
+# None of these four installs the packages for development: what ships is made, and AWS credentials are held, without them.
 pack: $(BIN)/uv  ## build, into one file with its SHA-256, for another job to deploy
 	$(BUILD)
 	scripts/pack.sh
@@ -112,6 +112,12 @@ unpack: $(BIN)/uv  ## unpack what another job packed (DIGEST=its SHA-256), and i
 ship: $(BIN)/uv  ## deploy what was unpacked (ARGS="--config-env staging")
 	@"$$(scripts/tool.sh sam)/bin/python" -m scripts.deploy_target $(ARGS)
 	scripts/deploy.sh $(ARGS)
+
+release: $(BIN)/uv  ## publish template, code, checksums and SBOM in a bucket, for anyone to launch (BUCKET=name PREFIX=audience-sync, DIGEST as for unpack)
+	@test -n "$(BUCKET)" || { echo 'Name a bucket: make release BUCKET=name' >&2; exit 2; }
+	$(MAKE) $(if $(DIGEST),unpack,pack)
+	scripts/name_commit.sh
+	"$$(scripts/tool.sh sam)/bin/python" -m scripts.publish "$(BUCKET)" --prefix "$(or $(PREFIX),audience-sync)"
 
 lock: $(SETUP)  ## resolve all requirements and pin them by hash (UPGRADE=1 takes newer versions)
 	for f in $(LOCKS); do $(BIN)/uv pip compile --quiet --universal --python-version 3.12 --generate-hashes --no-header $(if $(UPGRADE),--upgrade) $$f.in -o $$f.txt || exit 1; done

@@ -1,17 +1,12 @@
 #!/bin/bash
 # Deploy what `scripts/build.sh` has built. The arguments go to `sam deploy`.
-# The stack's tag names the version; tags in samconfig.toml or in the arguments replace it. The commit is an output: as a tag it
-# would change with each commit, and CloudFormation would update every resource that can have tags.
+# The stack's tag names the version; tags in samconfig.toml or in the arguments replace it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 sam=$(scripts/tool.sh sam)/bin/sam
 version=$(sed -n 's/^version = "\(.*\)"$/\1/p' pyproject.toml)
 tags=(--tags "version=$version")
-built=.aws-sam/build/template.yaml
-if commit=$(git rev-parse --short HEAD 2>/dev/null) && [ -f "$built" ]; then
-    [ -z "$(git status --porcelain)" ] || commit+=-modified
-    sed -i.before "/^  Commit:/,/^    Value:/s/^    Value:.*/    Value: \"$commit\"/" "$built"
-fi
+scripts/name_commit.sh
 ! grep -q '^ *tags *=' samconfig.toml || tags=()
 
 # The code of a stack has a folder of its own in SAM's bucket. samconfig.toml names that of its stack, but not of one that is

@@ -1,6 +1,6 @@
 #!/bin/bash
 # Rehearse a deployment on this machine: a real `sam deploy` of the last release's template, one event from HTTP to Amazon, an
-# update to this version, another of a parameter, `sam delete`.
+# update to this version, another of a parameter, `sam delete`; then this version published in a bucket, and launched from there.
 # ministack stands in for AWS, on loopback, and scripts/stand_ins.py for Amazon. What that leaves open: docs/deploy.md.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -62,3 +62,15 @@ step 'sam deploy: another parameter, delivery paused'
 .venv/bin/python -m scripts.one_event "$stack" --paused
 .venv/bin/python -m scripts.removal "$stack" "$sam" delete --stack-name "$stack" --no-prompts --region "$AWS_DEFAULT_REGION" 2>"$work/delete.log"
 step 'sam delete: the tables and two secrets are kept'
+
+bucket=releases
+.venv/bin/python -c 'import boto3, sys; boto3.client("s3").create_bucket(Bucket=sys.argv[1], CreateBucketConfiguration={"LocationConstraint": sys.argv[2]})' \
+    "$bucket" "$AWS_DEFAULT_REGION"
+.venv/bin/python -m scripts.publish "$bucket" --prefix audience-sync --build "$work/build" --sbom /dev/null >"$work/launch"
+rm -r "$work/build"  # only the bucket is left
+step 'this version is published in a bucket'
+sed -i 's/ParameterKey=Region,/ParameterKey=BatchWindow,ParameterValue=1 &/' "$work/launch"
+.venv/bin/python -m scripts.cloudshell <"$work/launch"
+.venv/bin/python -m scripts.routes audience-sync >"$work/routes"
+.venv/bin/python -m scripts.one_event audience-sync "http://$(tail -n 1 "$work/routes").execute-api.localhost:$port" "$amazon"
+step 'launched by the printed lines of AWS CLI, from the bucket alone: one event went from HTTP to Amazon'

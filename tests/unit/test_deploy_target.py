@@ -255,7 +255,8 @@ def test_parameter_overrides_are_read_as_a_string_or_a_list(overrides: str | lis
 def project(tmp_path: Path) -> Path:
     """A clone with a `sam` that prints its arguments and its region."""
     (tmp_path / "scripts").mkdir()
-    shutil.copy(ROOT / "scripts/deploy.sh", tmp_path / "scripts")
+    for name in ("deploy.sh", "name_commit.sh"):
+        shutil.copy(ROOT / "scripts" / name, tmp_path / "scripts")
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     (tmp_path / "samconfig.toml").write_text("version = 0.1\n", encoding="utf-8")
     (tmp_path / "sam/bin").mkdir(parents=True)
