@@ -91,7 +91,7 @@ invoke: $(SETUP)  ## sam local invoke of the functions on events/ (needs Docker 
 rehearse: $(SETUP)  ## deploy the last release, update it and delete it, on this machine
 	scripts/rehearse.sh
 
-deploy: $(SETUP)  ## build and sam deploy (ARGS=--guided the first time)
+deploy: $(SETUP)  ## build and sam deploy (ARGS=--guided asks for each parameter)
 	@$(BIN)/python -m scripts.deploy_target $(ARGS)
 	$(MAKE) build
 	scripts/deploy.sh $(ARGS)

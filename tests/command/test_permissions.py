@@ -1,4 +1,4 @@
-"""docs/operator-policy.json allows what the commands call, and docs/deploy.md which command needs which statement."""
+"""docs/operator-policy.json allows what the commands call, and docs/operate.md which command needs which statement."""
 
 import re
 import time
@@ -30,7 +30,7 @@ MEMBERS = ROOT / "events/members.csv"
 POLICY = ROOT / "docs/operator-policy.json"
 STATEMENTS = {each["Sid"]: each for each in statements(POLICY)}
 READER = statements(ROOT / "docs/reader-policy.json")
-SECTION = (ROOT / "docs/deploy.md").read_text(encoding="utf-8").split("\n## Permissions of the operator\n")[1]
+SECTION = (ROOT / "docs/operate.md").read_text(encoding="utf-8").split("\n## Permissions of the operator\n")[1]
 ROWS = re.findall(r"^\| (`.+?`) \| (.+) \|$", SECTION.split("\n## ")[0], re.MULTILINE)
 READS = ("tail", "operator-log", "rejections", "status", "diagnose")
 ARNS = arns()

@@ -108,7 +108,7 @@ def test_the_readme_states_what_a_month_costs() -> None:
 
 
 def test_what_is_kept_after_a_removal_costs_what_the_model_computes() -> None:
-    stated = paragraph((ROOT / "docs/deploy.md").read_text(), "| after the removal |")
+    stated = paragraph((ROOT / "docs/operate.md").read_text(), "| after the removal |")
     gigabytes = (cost.ROW + cost.OVERHEAD) * 1e6 / 1e9
     assert f"${cost.STORED * 1e9:.2f} a month for each GB" in stated
     assert f"{gigabytes:.1f} GB" in stated
@@ -116,7 +116,7 @@ def test_what_is_kept_after_a_removal_costs_what_the_model_computes() -> None:
 
 
 def test_the_first_hour_must_show_as_many_starts_as_the_model_computes() -> None:
-    hour = section((ROOT / "docs/deploy.md").read_text(), "First hour in an account")
+    hour = section((ROOT / "docs/operate.md").read_text(), "First hour in an account")
     pause = float(re.findall(r"sleep ([\d.]+); done", hour)[0])  # seconds between two events
     minute = [60 * pollers / (pollers * pause + WORKER.window) for pollers in (delivery.POLLERS, 2, 1)]
     stated = paragraph(hour, "*Must be seen:* about")

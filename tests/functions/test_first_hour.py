@@ -1,4 +1,4 @@
-"""The checks for the first hour in an AWS account, in docs/deploy.md, as far as the local AWS can make them."""
+"""The checks for the first hour in an AWS account, in docs/operate.md, as far as the local AWS can make them."""
 
 import json
 import re
@@ -13,7 +13,7 @@ from local.sample_profiles import Person, audience_event
 from tests.functions.conftest import EVENT_KEY, ROOT, Cloud, Context
 from tests.functions.test_worker import body, change, deliver
 
-SECTION = (ROOT / "docs/deploy.md").read_text().split("\n## First hour in an account\n")[1].split("\n## ")[0]
+SECTION = (ROOT / "docs/operate.md").read_text().split("\n## First hour in an account\n")[1].split("\n## ")[0]
 EMPTY = {"clientId": "", "clientSecret": "", "refreshToken": ""}
 
 

@@ -12,7 +12,7 @@ from tests.iam import BOUNDARY, STACK, allows, arns, listed, statements
 ALLOWED = statements(BOUNDARY)
 ARN = f"arn:aws:iam::{ACCOUNT}:policy/audience-sync-boundary"
 KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/1234abcd"
-GUIDE = (ROOT / "docs/deploy.md").read_text(encoding="utf-8")
+GUIDE = (ROOT / "docs/operate.md").read_text(encoding="utf-8")
 
 
 def _template(**parameters: str) -> Template:

@@ -204,4 +204,4 @@ def test_only_the_newest_version_is_unreleased_and_the_others_have_a_saved_templ
 
 @pytest.mark.parametrize("version", [version for version, _ in HEADINGS])
 def test_the_upgrade_guide_has_notes_for_every_version(version: str) -> None:
-    assert f"\n#### {version}\n" in (ROOT / "docs/deploy.md").read_text(encoding="utf-8")
+    assert f"\n#### {version}\n" in (ROOT / "docs/operate.md").read_text(encoding="utf-8")

@@ -67,6 +67,7 @@ ALARMS = _named("AWS::CloudWatch::Alarm")
 CHANGES = _properties("WorkerFunction")["Events"]["Changes"]["Properties"]
 JOBS = _properties("JobsFunction")["Events"]["Jobs"]["Properties"]
 DEPLOY = (ROOT / "docs/deploy.md").read_text(encoding="utf-8")
+OPERATE = (ROOT / "docs/operate.md").read_text(encoding="utf-8")
 TOPIC = {"Fn::If": ["HasOwnTopic", {"Ref": "Alarms"}, {"Ref": "AlarmTopicArn"}]}
 MEMBERSHIP_TABLE = {"Fn::GetAtt": ["MembershipTable", "Arn"]}
 SOURCES = [("DeadLetterQueue", "ChangeQueue"), ("JobDeadLetterQueue", "JobQueue")]
@@ -269,7 +270,7 @@ def test_a_key_a_topic_and_a_permissions_boundary_are_given_by_their_arns(parame
 
 
 def test_the_guides_key_policy_allows_logs_and_cloudwatch_to_use_the_key() -> None:
-    policy = json.loads(re.findall(r"```json\n(.*?)```", section(DEPLOY, "A key of your own"), re.DOTALL)[0])
+    policy = json.loads(re.findall(r"```json\n(.*?)```", section(OPERATE, "A key of your own"), re.DOTALL)[0])
     account, logs, alarms = policy["Statement"]
     assert account["Principal"] == {"AWS": "arn:aws:iam::ACCOUNT:root"}, "or the policies of the roles would not count"
     assert logs["Principal"] == {"Service": "logs.REGION.amazonaws.com"}
@@ -340,6 +341,11 @@ def test_secrets_that_cannot_be_recreated_outlive_the_stack() -> None:
 def test_logs_have_a_retention_period(group: str) -> None:
     kept = _properties(group)["RetentionInDays"]
     assert kept == ({"Ref": "LogRetentionDays"} if group != "OperatorLogGroup" else 400)
+
+
+def test_every_function_has_the_same_constant_code_so_that_an_update_changes_only_its_layer() -> None:
+    """Lambda has no call that changes code and layers together; tests/contract/test_built_layers.py pins the code."""
+    assert {_properties(name)["CodeUri"] for name in FUNCTIONS} == {"functions/package/"}
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
@@ -555,8 +561,8 @@ def test_every_alarm_has_a_name_a_notification_and_a_runbook_link(alarm: str) ->
 
 
 def test_the_guide_names_the_alarms_that_start_without_data() -> None:
-    first_hour = section(DEPLOY, "First hour in an account")
-    assert f"gets {len(ALARMS)} messages from the first deployment" in " ".join(DEPLOY.split())
+    first_hour = section(OPERATE, "First hour in an account")
+    assert f"gets {len(ALARMS)} messages from the first deployment" in " ".join(OPERATE.split())
     late = [name for name in ALARMS if _properties(name)["TreatMissingData"] == "missing"]
     assert f"{len(ALARMS) - len(late)} mails that begin with OK" in first_hour
     for alarm in (*late, "IngestErrorsRepeated"):
