@@ -154,7 +154,7 @@ def main() -> None:
         s3 = boto3.client("s3", region_name=region)
         version, key = publish(s3, given.bucket, prefix, given.build, given.sbom)
     except (NotPublished, BotoCoreError, ClientError) as error:
-        sys.stderr.write(f"Not published: {error}\n")
+        sys.stderr.write(f"Not published in the bucket {given.bucket}: {error}\n")
         sys.exit(2)
     sys.stdout.write(f"Version {version} is in s3://{given.bucket}/{prefix}{version}/, and is the latest there.\n\n")
     sys.stdout.write(launch(s3.meta.endpoint_url, given.bucket, key, region, version))

@@ -12,7 +12,7 @@ import pytest
 from moto import mock_aws
 
 from local.template import ROOT
-from scripts.publish import NotPublished, launch, publish, zipped
+from scripts.publish import NotPublished, launch, main, publish, zipped
 
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
 BUCKET = "releases"
@@ -90,6 +90,19 @@ def test_a_published_version_never_changes_but_may_be_published_again(s3: Any, b
 def test_nothing_is_published_without_a_build(s3: Any, tmp_path: Path) -> None:
     with pytest.raises(NotPublished, match="make build"):
         publish(s3, BUCKET, "", tmp_path / "none", tmp_path)
+
+
+@pytest.mark.usefixtures("s3")
+def test_a_bucket_that_does_not_exist_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["publish", "nobodys"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert "the bucket nobodys: " in (printed := capsys.readouterr()).err
+    assert "does not exist" in printed.err
+    assert printed.out == ""
 
 
 def test_the_same_files_give_the_same_zip_whatever_their_dates(build: Path) -> None:

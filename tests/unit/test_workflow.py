@@ -74,7 +74,7 @@ def test_the_deploy_job_builds_nothing_and_gets_credentials_last() -> None:
     assert _uses("build").count("actions/upload-artifact") == _uses("deploy").count("actions/download-artifact") == 1
 
 
-@pytest.mark.parametrize("target", ["pack", "unpack", "ship"])
+@pytest.mark.parametrize("target", ["pack", "unpack", "ship", "release"])
 def test_the_jobs_that_build_and_deploy_install_no_development_package(target: str) -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     (needed,) = re.findall(rf"^{target}:(.*?)##", makefile, re.MULTILINE)
