@@ -9,7 +9,7 @@ from uuid import uuid4
 from audience_sync.amazon_ads.data_manager.answers import Dataset, Metrics, Share, dataset_id
 from audience_sync.amazon_ads.data_manager.dataset_settings import UNKNOWN_HERE, new_dataset
 from audience_sync.amazon_ads.destination import Api, api_of
-from audience_sync.audiences.datasets import NO_ERASURE, Datasets
+from audience_sync.audiences.datasets import NO_ERASURE, UNCHANGEABLE, Datasets
 from audience_sync.aws.creation_locks import CreationLocks
 from audience_sync.clock import Clock
 from audience_sync.errors import AccessDenied, InvalidAudience
@@ -25,7 +25,6 @@ from audience_sync_cli.session import Session
 CREATE_TIMEOUT = 60.0  # seconds for a dataset and all its shares
 _USE_SHARE = "Use --share, such as --share advertiser=ID,marketplace=US."
 _LEAVE_OUT = "Leave it out, or create the audience without --api data-manager."
-_UNCHANGEABLE = "A dataset cannot be changed at Amazon; `audience-sync audiences link` changes what is stored here"
 _SENTENCES = {
     field: (
         f"{OPTIONS[field]} is not possible with --api data-manager: {rule.replace('ttl', 'time to live')}.",
@@ -42,7 +41,7 @@ def is_dataset(audience: Audience) -> bool:
 
 def use_case(session: Session) -> Datasets:
     """Build the use case as the audiences function does. Raises NotThere if the stack names no account."""
-    return Datasets(session.audiences, creation_locks(session), session.data_manager, Clock(session.now))
+    return Datasets(session.audiences, creation_locks(session), session.data_manager, Clock(session.now), limits=None)
 
 
 def creation_locks(session: Session) -> CreationLocks:
@@ -72,12 +71,12 @@ def create_dataset(session: Session, extras: Mapping[str, Any]) -> None:
     if wanted.name != wanted.segment_name:
         screen.say(f"Amazon's names have no spaces and no dots; at Amazon it is {wanted.name}.")
     if made.differs:
-        screen.note(f"Differs from the request: {options(made.differs)}. {_UNCHANGEABLE}.", style="yellow")
+        screen.note(f"Differs from the request: {options([*made.differs])}. {UNCHANGEABLE}.", style="yellow")
     screen.say("")
     report_shares(session, listed, made.shares)
     if not listed.computation_key:
         screen.say(f"Next, link it to the Segment audience: {link_command(listed, '--key KEY')}.")
-    more = {"created": made.is_new, "differs": [{"field": each, "remedy": _UNCHANGEABLE} for each in made.differs]}
+    more = {"created": made.is_new, "differs": [{"field": name, "remedy": each} for name, each in made.differs.items()]}
     shares = [share_text.share_json(each) for each in made.shares]
     screen.result(audience_json(listed) | more | {"datasetName": wanted.name, "shares": shares})
 

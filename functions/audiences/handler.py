@@ -14,7 +14,7 @@ from audience_sync.amazon_ads.data_manager.client import DataManager
 from audience_sync.amazon_ads.destination import Api, requested_api
 from audience_sync.amazon_ads.login import AccessTokens
 from audience_sync.audiences.creation import Audiences, Created, authenticate
-from audience_sync.audiences.datasets import CreatedDataset, Datasets
+from audience_sync.audiences.datasets import CreatedDataset, Datasets, Limits
 from audience_sync.aws.audience_table import AudienceTable
 from audience_sync.aws.clients import client
 from audience_sync.aws.creation_locks import CreationLocks
@@ -81,7 +81,8 @@ def lambda_handler(event: dict[str, Any], context: Any) -> Answer:
                 found = audiences.find(extras, data_manager)
                 return answer(200, {"externalId": found.audience_id}) if found else answer(404, {"error": "not found"})
             if requested_api(extras) is Api.DATA_MANAGER:
-                datasets = Datasets(table, locks, data_manager, CLOCK, allowed_targets=targets)
+                limits = Limits(targets, settings.allow_id_retention)
+                datasets = Datasets(table, locks, data_manager, CLOCK, limits)
                 made = datasets.create(extras, deadline=due)
                 _log_dataset(made)
                 return answer(200, made.as_json())
@@ -99,7 +100,7 @@ def _log_dataset(made: CreatedDataset) -> None:
     if made.is_new:
         logger.info("audience created", audience_id=made.audience_id, shares=shares)
     if made.differs:
-        logger.warning("audience exists with other settings", audience_id=made.audience_id, fields=made.differs)
+        logger.warning("audience exists with other settings", audience_id=made.audience_id, fields=[*made.differs])
     if made.warning:
         logger.warning("people cannot be erased from this audience", audience_id=made.audience_id)
 

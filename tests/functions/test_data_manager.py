@@ -115,12 +115,51 @@ def test_a_repeated_create_request_lists_the_shares_with_one_call(cloud: Cloud) 
     assert len(requests_to(cloud, "/adm/sharingRules")) == before + 1
 
 
-def test_an_existing_dataset_of_the_name_is_listed_instead_of_creating_one(cloud: Cloud) -> None:
-    audience_id = create(cloud)[1]["externalId"]
+def forget(cloud: Cloud, audience_id: str) -> None:
+    """Make a dataset one that this stack never had, as if another tool had created it."""
     table = cloud.name_of("AudienceTable")
     cloud.client("dynamodb").delete_item(TableName=table, Key={"audienceId": {"S": audience_id}})
+
+
+def test_an_empty_dataset_of_the_name_is_listed_instead_of_creating_one(cloud: Cloud) -> None:
+    audience_id = create(cloud)[1]["externalId"]
+    forget(cloud, audience_id)
     assert create(cloud)[1]["externalId"] == audience_id
     assert len([each for each in requests_to(cloud, "/adm/audiences") if each["method"] == "POST"]) == 1
+
+
+def test_a_dataset_that_another_tool_has_filled_is_not_adopted(cloud: Cloud) -> None:
+    audience_id = create(cloud)[1]["externalId"]
+    run(cloud, body(audience_id, change("m1", 1)))
+    forget(cloud, audience_id)
+    cloud.fault("/adm/datasets/list", {"status": 403})
+    for _ in ("counts are denied", "counts are shown"):
+        status, answer = create(cloud, shares=[])
+        assert (status, [fault["field"] for fault in answer["faults"]]) == (400, ["audienceName"])
+
+
+@pytest.mark.parametrize(("allowed", "status"), [("ENTITY2XYZ", 400), ("ENTITY2XYZ,amc1a2b", 200), ("", 200)])
+def test_a_dataset_is_adopted_only_if_its_shares_are_all_allowed(cloud: Cloud, allowed: str, status: int) -> None:
+    forget(cloud, create(cloud)[1]["externalId"])
+    assert create(cloud, MANAGER | {"ALLOWED_TARGETS": allowed}, shares=[])[0] == status
+
+
+def test_a_listed_dataset_gets_no_share_from_a_repeated_create_request(
+    cloud: Cloud, printed: Callable[[], str]
+) -> None:
+    audience_id = create(cloud)[1]["externalId"]
+    status, answer = create(cloud, shares=[*SHARES, {"advertiserId": "ENTITY9", "marketplace": "US"}])
+    assert (status, [each["field"] for each in answer["differs"]]) == (200, ["shares"])
+    assert "audiences share" in answer["differs"][0]["remedy"]
+    assert len(dataset(cloud, audience_id)["shares"]) == len(SHARES)
+    assert '"fields":["shares"]' in printed()
+
+
+@pytest.mark.parametrize(("allowed", "status"), [("no", 400), ("yes", 200)])
+def test_amazon_retains_ids_only_if_the_operator_allows_it(cloud: Cloud, allowed: str, status: int) -> None:
+    got, answer = create(cloud, MANAGER | {"ALLOW_ID_RETENTION": allowed}, idRetention=True)
+    assert got == status
+    assert status == 200 or [fault["field"] for fault in answer["faults"]] == ["idRetention"]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ request while the first one still runs.
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 from audience_sync.amazon_ads.data_manager.answers import DataRoom, Dataset, Share
@@ -18,7 +18,14 @@ from audience_sync.audiences.creation import STALE_LOCK_AGE, check_key_free
 from audience_sync.aws.audience_table import AudienceTable
 from audience_sync.aws.creation_locks import CreationLocks, key_of
 from audience_sync.clock import Clock
-from audience_sync.errors import CreationUnderWay, InvalidAudience, OutOfTime, SettingFault, Unavailable
+from audience_sync.errors import (
+    AccessDenied,
+    CreationUnderWay,
+    InvalidAudience,
+    OutOfTime,
+    SettingFault,
+    Unavailable,
+)
 from audience_sync.members.membership import Audience
 
 RESERVE = 3.0  # seconds kept to list the created audience
@@ -26,6 +33,8 @@ NO_ERASURE = (
     "with a DSP account in place of a manager account, Amazon deletes nobody:"
     " people to erase must be removed in the Amazon Ads console"
 )
+UNCHANGEABLE = "A dataset cannot be changed at Amazon; `audience-sync audiences link` changes what is stored here"
+_UNSHARED = "Nobody shares a listed dataset by creating it again; `audience-sync audiences share` does"
 
 
 class DatasetApi(Protocol):
@@ -53,6 +62,17 @@ class DatasetApi(Protocol):
     def create_share(self, body: dict[str, Any], *, timeout: float) -> Share:
         """Share a dataset, unless it is shared already."""
 
+    def records(self, dataset_id: str, *, timeout: float) -> int | None:
+        """Read the number of records in a dataset. Raises AccessDenied."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Limits on requests with the audience key; the operator's command has none."""
+
+    allowed_targets: frozenset[str] = frozenset()  # ids of accounts that a new dataset may reach; empty allows all
+    allow_id_retention: bool = False  # whether Amazon may keep the hashes
+
 
 @dataclass(frozen=True, slots=True)
 class CreatedDataset:
@@ -70,8 +90,8 @@ class CreatedDataset:
         return self.listed.audience_id
 
     @property
-    def differs(self) -> list[str]:
-        """The settings, by their names in the extras, that the existing audience does not have."""
+    def differs(self) -> dict[str, str]:
+        """The settings, by their names in the extras, that the existing audience does not have, with the remedy."""
         wanted = _audience(self.wanted, self.audience_id)
         pairs = {
             "audienceName": (wanted.name, self.listed.name),
@@ -79,7 +99,9 @@ class CreatedDataset:
             "computationKey": (wanted.computation_key, self.listed.computation_key),
             "description": (wanted.settings.get("description"), self.listed.settings.get("description")),
         }
-        return [name for name, (asked, has) in pairs.items() if name in self.wanted.given_fields and asked != has]
+        differing = [name for name, (asked, has) in pairs.items() if name in self.wanted.given_fields and asked != has]
+        unshared = {"shares": _UNSHARED} if len(self.shares) < len(self.wanted.shares) else {}
+        return dict.fromkeys(differing, UNCHANGEABLE) | unshared
 
     def as_json(self) -> dict[str, Any]:
         """The answer to Segment: the id, the dataset's name if it differs, shares, and differences from the request."""
@@ -89,8 +111,7 @@ class CreatedDataset:
         if not self.wanted.has_own_external_id:
             answer["externalAudienceId"] = self.wanted.external_audience_id
         if self.differs:
-            remedy = "A dataset cannot be changed at Amazon; `audience-sync audiences link` changes what is stored here"
-            answer["differs"] = [{"field": name, "remedy": remedy} for name in self.differs]
+            answer["differs"] = [{"field": name, "remedy": remedy} for name, remedy in self.differs.items()]
         if self.warning:
             answer["warning"] = self.warning
         return answer
@@ -105,8 +126,7 @@ class Datasets:
         locks: CreationLocks,
         amazon: DatasetApi | None,
         clock: Clock,
-        *,
-        allowed_targets: frozenset[str] = frozenset(),
+        limits: Limits | None,
     ) -> None:
         """Set up the use case.
 
@@ -115,16 +135,18 @@ class Datasets:
             locks: of creations.
             amazon: the calls to Amazon; None if the stack names no account.
             clock: for the deadline.
-            allowed_targets: ids of the accounts that a new dataset may be shared with; empty allows all.
+            limits: on the request; None for the operator.
         """
         self._table = table
         self._locks = locks
         self._amazon = amazon
         self._clock = clock
-        self._allowed_targets = allowed_targets
+        self._limits = limits
 
     def create(self, extras: Mapping[str, Any], *, deadline: float) -> CreatedDataset:
-        """Create a dataset, or find it: the same external id is the same audience. Shares that it lacks are created.
+        """Create a dataset, or find it: the same external id is the same audience.
+
+        Shares that it lacks are created by the operator, or until it is listed.
 
         Args:
             extras: the customer's, including Segment's audienceName.
@@ -135,7 +157,7 @@ class Datasets:
             RequestRejected: Amazon refuses it.
             TransientError: it is not complete; repeating the request continues.
         """
-        wanted = new_dataset(extras, allowed_targets=self._allowed_targets)
+        wanted = new_dataset(extras, **asdict(self._limits) if self._limits else {})
         if self._amazon is None:
             allowed = "an API that the stack is set up for; no account of Ads Data Manager is"
             raise InvalidAudience([SettingFault("api", allowed, "deploy with the parameter DataManagerAccountId")])
@@ -143,24 +165,29 @@ class Datasets:
             return self._create(self._amazon, wanted, deadline)
 
     def _create(self, amazon: DatasetApi, wanted: NewDataset, deadline: float) -> CreatedDataset:
-        known = self._listed(wanted)
+        known, found = self._listed(wanted), None
         if known is None:
             check_key_free(self._table, wanted.computation_key)
             if amazon.data_room(timeout=self._time_left(deadline)) is None:
                 amazon.make_data_room(timeout=self._time_left(deadline))
+            if found := amazon.dataset_named(wanted.name, timeout=self._time_left(deadline)):
+                known = self._table.by_id(found.dataset_id)
         if known:
             dataset_id = known.audience_id
-        elif found := amazon.dataset_named(wanted.name, timeout=self._time_left(deadline)):
+        elif found:
             dataset_id = found.dataset_id
+            self._check_adoption(amazon, dataset_id, deadline)
         else:
             dataset_id = amazon.create_dataset(wanted.as_body(), timeout=self._time_left(deadline))
         bodies = wanted.share_bodies(dataset_id)
         # One call for all shares that exist: however slow Amazon is, a repeated request gets further than the last one.
-        listed = [*amazon.shares(dataset_id, timeout=self._time_left(deadline))] if bodies else []
+        existing = [*amazon.shares(dataset_id, timeout=self._time_left(deadline))] if bodies else []
+        found_shares = [next((share for share in existing if share.is_for(body)), None) for body in bodies]
+        may_share = known is None or self._limits is None
         shares = tuple(
-            next((share for share in listed if share.is_for(body)), None)
-            or amazon.create_share(body, timeout=self._time_left(deadline))
-            for body in bodies
+            share or amazon.create_share(body, timeout=self._time_left(deadline))
+            for share, body in zip(found_shares, bodies, strict=True)
+            if share or may_share
         )
         audience = known or _audience(wanted, dataset_id)
         is_new = known is None and self._table.add(audience, created=self._clock.now_ms())
@@ -168,6 +195,24 @@ class Datasets:
         # Also for an existing audience: the request that listed it may have stopped before this.
         self._table.raise_version()
         return CreatedDataset(stored, wanted, shares, is_new, "" if amazon.can_erase else NO_ERASURE)
+
+    def _check_adoption(self, amazon: DatasetApi, dataset_id: str, deadline: float) -> None:
+        """Check that a dataset of the name may be listed: it is empty or was listed, and reaches allowed accounts only.
+
+        Raises InvalidAudience.
+        """
+        if self._limits is None:
+            return
+        targets = self._limits.allowed_targets
+        shares = amazon.shares(dataset_id, timeout=self._time_left(deadline)) if targets else ()
+        if any(not share.is_revoked and share.destination not in targets for share in shares):
+            raise _not_adoptable("has no dataset that is shared with an account outside AllowedTargets")
+        try:
+            is_filled = amazon.records(dataset_id, timeout=self._time_left(deadline))
+        except AccessDenied:  # Amazon documents no permission for DSP accounts
+            is_filled = True
+        if is_filled and self._table.stored(dataset_id) is None:
+            raise _not_adoptable("has no dataset with records of another source")
 
     @contextmanager
     def _alone(self, wanted: NewDataset) -> Iterator[None]:
@@ -194,6 +239,11 @@ class Datasets:
         if left <= 0:
             raise OutOfTime("not enough time left", retry_after=None)
         return left
+
+
+def _not_adoptable(rule: str) -> InvalidAudience:
+    remedy = "choose another, or ask the operator to run `audience-sync audiences link DATASET_ID --api data-manager`"
+    return InvalidAudience([SettingFault("audienceName", f"a name for which Amazon {rule}", remedy)])
 
 
 def _audience(wanted: NewDataset, dataset_id: str) -> Audience:

@@ -116,7 +116,7 @@ class AudiencesSettings(DataManagerSettings):
     max_cpm_cents: int = Field(0, alias="MAX_CPM_CENTS", ge=0)
     # Of advertisers and connections, separated by commas; empty allows any target.
     allowed_targets: frozenset[str] = Field(frozenset(), alias="ALLOWED_TARGETS")
-
+    allow_id_retention: bool = Field(False, alias="ALLOW_ID_RETENTION")
     allowed_sources: str = Field("", alias="ALLOWED_SOURCES")
 
     @field_validator("allowed_sources")

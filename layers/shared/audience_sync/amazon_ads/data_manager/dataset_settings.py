@@ -87,6 +87,13 @@ class DatasetReader(SettingsReader):
                 self._fault(f"shares[{place}].{fault.field}".rstrip("."), fault.allowed, fault.remedy)
         return tuple(shares)
 
+    def id_retention(self, *, allowed: bool) -> bool | None:
+        """Read whether Amazon keeps the hashes; None if it is not said."""
+        wanted = self.choice("idRetention")
+        if wanted and not allowed:
+            self._fault("idRetention", "false", "leave it out, or ask the operator to set AllowIdRetention to yes")
+        return wanted
+
     def refuse_unknown(self) -> None:
         """Add a fault for every setting that only the audience API has."""
         for name in sorted(self.given.intersection(UNKNOWN_HERE)):
@@ -94,7 +101,9 @@ class DatasetReader(SettingsReader):
             self._fault(name, f"nothing: {rule}", _USE_SHARES if rule == _NO_TARGET else _LEAVE_OUT)
 
 
-def new_dataset(fields: Mapping[str, Any], *, allowed_targets: frozenset[str] = frozenset()) -> NewDataset:
+def new_dataset(
+    fields: Mapping[str, Any], *, allowed_targets: frozenset[str] = frozenset(), allow_id_retention: bool = True
+) -> NewDataset:
     """Read the body of `POST /v1/audiences`: Segment's audienceName among the customer's extras.
 
     Amazon's names of datasets have no spaces and no dots, and creating a second dataset of a name finds the first. So a
@@ -103,6 +112,7 @@ def new_dataset(fields: Mapping[str, Any], *, allowed_targets: frozenset[str] = 
     Args:
         fields: a JSON object. Unknown fields are ignored, except those of the audience API.
         allowed_targets: ids of the accounts that shares may name; all are allowed if it is empty.
+        allow_id_retention: whether Amazon may keep the hashes.
 
     Raises:
         InvalidAudience: lists every fault.
@@ -117,7 +127,7 @@ def new_dataset(fields: Mapping[str, Any], *, allowed_targets: frozenset[str] = 
         country=reader.country(or_none=True),
         description=reader.description(default=segment_name),
         external_audience_id=own_id or derived,
-        id_retention=reader.choice("idRetention"),
+        id_retention=reader.id_retention(allowed=allow_id_retention),
         shares=reader.shares(allowed_targets),
         computation_key=reader.identifier("computationKey", required=False) or None,
         has_own_external_id=bool(own_id),
