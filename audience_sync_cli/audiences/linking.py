@@ -27,7 +27,7 @@ from audience_sync_cli.audiences.listed import AUDIENCE, find, same_key
 from audience_sync_cli.audiences.notices import queue_due_exits
 from audience_sync_cli.audiences.options import Choices, Target, check_key, country_code, note_country
 from audience_sync_cli.audiences.presentation import audience_json, key_label
-from audience_sync_cli.errors import OperatorError, WrongUsage
+from audience_sync_cli.errors import OperatorError, TryLater, WrongUsage
 from audience_sync_cli.session import Session, command
 
 app = typer.Typer()
@@ -131,12 +131,20 @@ def unlink(session: Session, audience: AUDIENCE) -> None:
     session.screen.result({"audienceId": known.audience_id, "unlinked": True})
 
 
-def take_off_list(session: Session, audience: Audience) -> int:
-    """Unlink an audience; returns the time, in epoch milliseconds. Raises Unavailable."""
+def take_off_list(session: Session, audience: Audience, heir: Audience | None = None) -> int:
+    """Unlink an audience; returns the time, in epoch milliseconds. Raises Unavailable.
+
+    Raises TryLater if the audience that is to get its events is no longer listed.
+    """
     # Release the lock first: an audience that is still listed can be found and unlinked again.
     creation_locks(session).remove(audience.audience_id)
     now = round(session.now() * 1000)
-    session.audiences.unlink(audience.audience_id, at=now)
+    is_unlinked = session.audiences.unlink(audience.audience_id, at=now, heir=heir.audience_id if heir else None)
+    if heir and not is_unlinked:
+        raise TryLater(
+            f"Somebody has ended {audience.audience_id} or {heir.audience_id} meanwhile, which was to get its events.",
+            "Look at `audience-sync audiences list` before you repeat the command.",
+        )
     session.audiences.remove_unlinked(before=now - KEEP_UNLINKED * 1000)
     return now
 

@@ -58,7 +58,7 @@ def _listed_target(known: Audience, by_id: dict[str, Audience]) -> Audience | No
 def take_off(session: Session, plan: EndPlan) -> EndPlan:
     """Take the audience off the list, and leave a main audience on its key. Returns the plan with it as it is then.
 
-    The audiences of the key are declared to share it all the time. Raises Unavailable.
+    The audiences of the key are declared to share it all the time. Raises Unavailable, TryLater.
     """
     known, table, others = plan.audience, session.audiences, plan.others
     moved_to = plan.target.audience_id if plan.takes_back and plan.target else known.moved_to
@@ -68,7 +68,7 @@ def take_off(session: Session, plan: EndPlan) -> EndPlan:
         has_main = any(not each.also for each in others if each != heir)
         back = None if heir.moved_to == known.audience_id else heir.moved_to
         table.mark(heir.audience_id, also=has_main, moved_to=back)
-    now = take_off_list(session, known)
+    now = take_off_list(session, known, heir or plan.target)
     ended = replace(known, unlinked_at=now, moved_to=moved_to, computation_key=None, external_audience_id=None)
     return replace(plan, audience=ended)
 

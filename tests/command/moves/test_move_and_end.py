@@ -13,10 +13,11 @@ from audience_sync.members.membership import Audience, may_share_a_key
 from audience_sync.runtime.metric_names import CHANGES_ACCEPTED, CHANGES_COMPLETED
 from audience_sync_cli.audiences.creation import Settings, create
 from audience_sync_cli.audiences.options import NewTarget
-from audience_sync_cli.errors import NotConfirmed, OperatorError, ReportedAsUnfinished
+from audience_sync_cli.errors import NotConfirmed, OperatorError, ReportedAsUnfinished, TryLater
 from audience_sync_cli.member_files import change_sender
 from audience_sync_cli.member_files.change_sender import ChangeSender
 from audience_sync_cli.moves import waiting
+from audience_sync_cli.moves.end_plan import planned_end, take_off
 from audience_sync_cli.moves.ending import end
 from audience_sync_cli.moves.move_plan import MoveOptions
 from audience_sync_cli.moves.moving import move
@@ -247,6 +248,19 @@ def test_an_interrupted_end_keeps_the_key_reachable_and_can_be_repeated(
     (left,) = world.session().audiences.all()
     assert (left.audience_id, left.also, left.moved_to) == (other, False, None)
     assert world.listing.for_request().by_id(ended) == [left]
+
+
+@pytest.mark.parametrize("ends_target_first", [False, True])
+def test_two_ends_at_once_leave_one_side_of_a_move_listed(world: World, *, ends_target_first: bool) -> None:
+    source = filled(world)
+    sides = [source, moved(world, source)]
+    first, second = (planned_end(world.session(), stored(world, each)) for each in sides)
+    if ends_target_first:
+        first, second = second, first
+    take_off(world.session(), first)
+    with pytest.raises(TryLater, match="meanwhile"):
+        take_off(world.session(), second)
+    assert [each.audience_id for each in world.session().audiences.all()] == [second.audience.audience_id]
 
 
 def test_taking_a_move_back_keeps_the_main_audience_of_the_key(world: World) -> None:

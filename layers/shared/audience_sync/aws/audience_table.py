@@ -182,18 +182,27 @@ class AudienceTable:
         self.raise_version()
         return is_listed
 
-    def unlink(self, audience_id: str, *, at: int) -> bool:
+    def unlink(self, audience_id: str, *, at: int, heir: str | None = None) -> bool:
         """Take an audience off the list; return whether it was listed. `at` is in epoch milliseconds.
 
-        Removes the index attributes, so that the indexes no longer find it. At Amazon it stays. Raises Unavailable.
+        Removes the index attributes, so that the indexes no longer find it. At Amazon it stays. With `heir`, which gets
+        its events, both must be listed. Raises Unavailable.
         """
-        is_unlinked = self._conditional(
-            self._client.update_item,
-            Key={"audienceId": {"S": audience_id}},
-            UpdateExpression=f"SET unlinkedAt = :at REMOVE {BY_COMPUTATION_KEY}, {BY_EXTERNAL_AUDIENCE_ID}",
-            ConditionExpression=_IS_LISTED,
-            ExpressionAttributeValues={":at": {"N": str(at)}},
-        )
+        unlink = {
+            "Key": {"audienceId": {"S": audience_id}},
+            "UpdateExpression": f"SET unlinkedAt = :at REMOVE {BY_COMPUTATION_KEY}, {BY_EXTERNAL_AUDIENCE_ID}",
+            "ExpressionAttributeValues": {":at": {"N": str(at)}},
+        }
+        # The second update changes nothing; a ConditionCheck would need a permission of its own.
+        kept = [{"Key": {"audienceId": {"S": heir}}, "UpdateExpression": "REMOVE unlinkedAt"}] if heir else []
+        is_listed = {"TableName": self._name, "ConditionExpression": _IS_LISTED}
+        writes: list[Any] = [{"Update": update | is_listed} for update in (unlink, *kept)]
+        try:
+            with audience_table_call():
+                self._client.transact_write_items(TransactItems=writes)
+            is_unlinked = True
+        except ConditionFailed:
+            is_unlinked = False
         self.raise_version()  # if two audiences share a key, the other one now gets the events
         return is_unlinked
 

@@ -8,8 +8,6 @@ import hashlib
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from botocore.exceptions import ClientError
-
 from audience_sync.aws.audience_table import NOT_AN_AUDIENCE, audience_table_call, row_of
 from audience_sync.aws.errors import ConditionFailed
 from audience_sync.errors import CreationOvertaken, Unavailable
@@ -73,13 +71,11 @@ class CreationLocks:
         }
         listing = {"TableName": self._name, "Item": row_of(audience, now)}
         both: list[Any] = [{"Put": listing}, {"Update": complete}]
-        with audience_table_call():
-            try:
+        try:
+            with audience_table_call():
                 self._client.transact_write_items(TransactItems=both)
-            except ClientError as error:
-                if _is_overtaken(error):
-                    raise CreationOvertaken("another request has created the audience meanwhile") from None
-                raise
+        except ConditionFailed:
+            raise CreationOvertaken("another request has created the audience meanwhile") from None
 
     def release(self, lock: CreationLock) -> None:
         """Release the lock of a failed creation, so that the next request need not wait."""
@@ -140,8 +136,3 @@ def _lock(row: Mapping[str, Any]) -> CreationLock:
         int(row["attempts"]["N"]),
         row.get("createdId", {}).get("S"),
     )
-
-
-def _is_overtaken(error: ClientError) -> bool:
-    reasons: Any = error.response.get("CancellationReasons", [])
-    return any(reason.get("Code") == "ConditionalCheckFailed" for reason in reasons)

@@ -35,7 +35,8 @@ def unavailable(message: str, *, retry_after: float | None = None) -> Iterator[N
     try:
         yield
     except (ClientError, BotoCoreError) as error:
-        if error_code(error) == "ConditionalCheckFailedException":
-            response: Any = error.response if isinstance(error, ClientError) else {}
+        response: Any = error.response if isinstance(error, ClientError) else {}
+        reasons = [reason.get("Code") for reason in response.get("CancellationReasons", ())]  # of a transaction
+        if error_code(error) == "ConditionalCheckFailedException" or "ConditionalCheckFailed" in reasons:
             raise ConditionFailed(response.get("Item")) from None
         raise Unavailable(f"{message}: {error_code(error)}", retry_after=retry_after) from None
