@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import requests
 
+from audience_sync.amazon_ads.advertiser_audiences.client import AmazonAds
 from audience_sync.audiences import creation as audiences
 from audience_sync.aws.audience_table import AudienceTable
 from audience_sync.aws.creation_locks import CreationLocks
@@ -17,6 +18,7 @@ from functions.audiences import handler
 from functions.ingest import handler as ingest
 from functions.worker import handler as worker
 from local.amazon.exchange import SANDBOX
+from local.resources import MANAGER_ACCOUNT
 from local.sample_profiles import Person, audience_event
 from tests.functions.conftest import AUDIENCE, EVENT_KEY, Cloud, Context
 from tests.servers import Served
@@ -234,6 +236,27 @@ def test_an_audience_of_an_advertiser_no_longer_allowed_is_not_returned(cloud: C
     assert create()[0] == 200
     cloud.enter("AudiencesFunction", ALLOWED_TARGETS="conn-1")
     assert create()[0] == 400
+
+
+@pytest.mark.parametrize("api", ["audiences", "data-manager"])
+def test_two_creations_at_once_give_a_key_to_one_audience(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, api: str
+) -> None:
+    cloud.enter("AudiencesFunction", DATA_MANAGER_ACCOUNT_ID=MANAGER_ACCOUNT)
+    target = {"api": api, "shares": [], "advertiserId": None, "ttl": None} if api == "data-manager" else {}
+    creating, others = AmazonAds.create_audience, list[tuple[int, dict[str, Any]]]()
+
+    def create_audience(self: AmazonAds, body: dict[str, Any], *, timeout: float) -> str:
+        others.append(create(externalAudienceId="other", computationKey="same", **target))
+        return creating(self, body, timeout=timeout)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(AmazonAds, "create_audience", create_audience)
+        assert create(computationKey="same")[0] == 200
+    assert [status for status, _ in others] == [503]
+    status, answer = create(externalAudienceId="other", computationKey="same", **target)
+    assert (status, [each["field"] for each in answer["faults"]]) == (400, ["computationKey"])
+    assert create(externalAudienceId="other", computationKey="another", **target)[0] == 200, "the locks are released"
 
 
 def test_a_request_over_64_kilobytes_is_refused(cloud: Cloud) -> None:

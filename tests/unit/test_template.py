@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from audience_sync.amazon_ads.advertiser_audiences.audience_settings import MIN_RENEWED_TTL
-from audience_sync.audiences.creation import CREATE_TIMEOUT, RESERVE, STALE_LOCK_AGE
+from audience_sync.audiences.creation import CREATE_TIMEOUT, RESERVE
 from audience_sync.aws.audience_table import MAPPINGS_HISTORY_KEY, MAPPINGS_KEY, VERSION_KEY
 from audience_sync.aws.checkpoint import AUDIT, DATASETS, RENEWAL
+from audience_sync.aws.creation_locks import STALE_LOCK_AGE
 from audience_sync.aws.membership_rows import KEEP_EXIT, MAX_SHARDS, Sharding
 from audience_sync.aws.sqs import MAX_ENTRIES
 from audience_sync.delivery.backoff import MARK, MAX_DELAY

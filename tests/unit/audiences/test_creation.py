@@ -12,9 +12,9 @@ import pytest
 
 from audience_sync.amazon_ads.advertiser_audiences.audience import AudienceReport
 from audience_sync.amazon_ads.destination import dsp_advertiser
-from audience_sync.audiences.creation import CREATE_WAIT, STALE_LOCK_AGE, Audiences, Created
+from audience_sync.audiences.creation import CREATE_WAIT, Audiences, Created
 from audience_sync.aws.audience_table import AudienceTable
-from audience_sync.aws.creation_locks import CreationLocks
+from audience_sync.aws.creation_locks import STALE_LOCK_AGE, CreationLocks
 from audience_sync.clock import Clock
 from audience_sync.errors import (
     AccessDenied,

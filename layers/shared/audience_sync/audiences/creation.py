@@ -10,7 +10,7 @@ audience table before each creation, and a second request finds either the audie
 """
 
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -25,7 +25,7 @@ from audience_sync.amazon_ads.advertiser_audiences.audience_diff import SettingM
 from audience_sync.amazon_ads.destination import Api, api_of
 from audience_sync.amazon_ads.ids import audience_id
 from audience_sync.aws.audience_table import AudienceTable
-from audience_sync.aws.creation_locks import CreationLock, CreationLocks, key_of
+from audience_sync.aws.creation_locks import STALE_LOCK_AGE, CreationLock, CreationLocks, key_of
 from audience_sync.aws.secrets import JsonSecret
 from audience_sync.clock import Clock
 from audience_sync.errors import (
@@ -47,7 +47,6 @@ POLL_INTERVAL = 0.5  # seconds between two reads of the lock
 RESERVE = 3.0  # seconds kept to list the created audience
 CREATE_TIMEOUT = 24.0  # seconds for Amazon; the gateway waits 30 in all. Segment then repeats its request
 READ_TIMEOUT = 3.0  # seconds; without an answer the table decides
-STALE_LOCK_AGE = 120_000  # milliseconds; four times as long as a creation can take
 
 
 class AudienceApi(Protocol):
@@ -255,18 +254,29 @@ class Audiences:
 
     def _create(self, wanted: NewAudience, lock: CreationLock, deadline: float) -> str:
         timeout = min(CREATE_TIMEOUT, deadline - RESERVE - self._clock.monotonic())
-        try:
-            if timeout <= 0:
-                raise OutOfTime("not enough time left", retry_after=None)
-            audience_id = self._amazon.create_audience(wanted.body(), timeout=timeout)
-        except OutcomeUnknown as error:
-            raise OutcomeUnknown(str(error), retry_after=STALE_LOCK_AGE / 1000) from None
-        except AudienceSyncError:
-            with suppress(Unavailable):  # then the lock is held until it counts as stale
-                self._locks.release(lock)
-            raise
-        self._locks.complete(lock, wanted.listed_as(audience_id), now=self._clock.now_ms())
+        with ExitStack() as held:
+            try:
+                held.enter_context(alone_with_key(self._locks, wanted.computation_key, self._clock))
+                check_key_free(self._table, wanted.computation_key)
+                if timeout <= 0:
+                    raise OutOfTime("not enough time left", retry_after=None)
+                audience_id = self._amazon.create_audience(wanted.body(), timeout=timeout)
+            except OutcomeUnknown as error:
+                raise OutcomeUnknown(str(error), retry_after=STALE_LOCK_AGE / 1000) from None
+            except AudienceSyncError:
+                with suppress(Unavailable):  # then the lock is held until it counts as stale
+                    self._locks.release(lock)
+                raise
+            self._locks.complete(lock, wanted.listed_as(audience_id), now=self._clock.now_ms())
         return audience_id
+
+
+def alone_with_key(locks: CreationLocks, key: str | None, clock: Clock) -> AbstractContextManager[None]:
+    """Return a context in which no other audience is created for a computation key: both would find it free.
+
+    Raises CreationUnderWay.
+    """
+    return locks.held(key_of(key, "computation key"), clock) if key else nullcontext()
 
 
 def check_key_free(table: AudienceTable, key: str | None) -> None:

@@ -6,25 +6,22 @@ have no such key. So a lock in the audience table keeps two requests from sharin
 request while the first one still runs.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 from audience_sync.amazon_ads.data_manager.answers import DataRoom, Dataset, Share
 from audience_sync.amazon_ads.data_manager.dataset_settings import NewDataset, new_dataset
 from audience_sync.amazon_ads.destination import Api, ads_data_manager
-from audience_sync.audiences.creation import STALE_LOCK_AGE, check_key_free
+from audience_sync.audiences.creation import alone_with_key, check_key_free
 from audience_sync.aws.audience_table import AudienceTable
 from audience_sync.aws.creation_locks import CreationLocks, key_of
 from audience_sync.clock import Clock
 from audience_sync.errors import (
     AccessDenied,
-    CreationUnderWay,
     InvalidAudience,
     OutOfTime,
     SettingFault,
-    Unavailable,
 )
 from audience_sync.members.membership import Audience
 
@@ -161,7 +158,8 @@ class Datasets:
         if self._amazon is None:
             allowed = "an API that the stack is set up for; no account of Ads Data Manager is"
             raise InvalidAudience([SettingFault("api", allowed, "deploy with the parameter DataManagerAccountId")])
-        with self._alone(wanted):
+        lock = key_of(wanted.external_audience_id, Api.DATA_MANAGER)
+        with self._locks.held(lock, self._clock), alone_with_key(self._locks, wanted.computation_key, self._clock):
             return self._create(self._amazon, wanted, deadline)
 
     def _create(self, amazon: DatasetApi, wanted: NewDataset, deadline: float) -> CreatedDataset:
@@ -213,22 +211,6 @@ class Datasets:
             is_filled = True
         if is_filled and self._table.stored(dataset_id) is None:
             raise _not_adoptable("has no dataset with records of another source")
-
-    @contextmanager
-    def _alone(self, wanted: NewDataset) -> Iterator[None]:
-        """Hold the lock of the creation. Raises CreationUnderWay, Unavailable."""
-        now = self._clock.now_ms()
-        lock, is_ours = self._locks.acquire(key_of(wanted.external_audience_id, Api.DATA_MANAGER), now=now)
-        left = STALE_LOCK_AGE - (now - lock.started_at)
-        if not is_ours and left <= 0:  # the function was stopped
-            lock, is_ours = self._locks.take_over(lock, now=now)
-        if not is_ours:
-            raise CreationUnderWay("the audience is being created", retry_after=max(left, 0) / 1000)
-        try:
-            yield
-        finally:
-            with suppress(Unavailable):  # then the lock is held until it counts as stale
-                self._locks.release(lock)
 
     def _listed(self, wanted: NewDataset) -> Audience | None:
         same = self._table.by_external_audience_id(wanted.external_audience_id)

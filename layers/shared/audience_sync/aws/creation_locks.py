@@ -5,16 +5,20 @@ and a repeated request finds it if the first answer was lost.
 """
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from audience_sync.aws.audience_table import NOT_AN_AUDIENCE, audience_table_call, row_of
 from audience_sync.aws.errors import ConditionFailed
-from audience_sync.errors import CreationOvertaken, Unavailable
+from audience_sync.clock import Clock
+from audience_sync.errors import CreationOvertaken, CreationUnderWay, Unavailable
 from audience_sync.members.membership import Audience
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
+
+STALE_LOCK_AGE = 120_000  # milliseconds; four times as long as a creation can take
 
 
 class CreationLock(NamedTuple):
@@ -41,6 +45,22 @@ class CreationLocks:
         self._client = client
         self._name = name
         self._new_owner = new_owner
+
+    @contextmanager
+    def held(self, key: str, clock: Clock) -> Iterator[None]:
+        """Hold a lock for a while. Raises CreationUnderWay if another request holds it."""
+        now = clock.now_ms()
+        lock, is_ours = self.acquire(key, now=now)
+        left = STALE_LOCK_AGE - (now - lock.started_at)
+        if not is_ours and left <= 0:  # the function was stopped
+            lock, is_ours = self.take_over(lock, now=now)
+        if not is_ours:
+            raise CreationUnderWay("the audience is being created", retry_after=max(left, 0) / 1000)
+        try:
+            yield
+        finally:
+            with suppress(Unavailable):  # then the lock is held until it counts as stale
+                self.release(lock)
 
     def acquire(self, key: str, *, now: int) -> tuple[CreationLock, bool]:
         """Acquire the lock unless it is held; return the lock in force and whether it is the caller's."""
