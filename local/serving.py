@@ -1,10 +1,12 @@
 """Serves an aiohttp application while a block of code runs."""
 
 import errno
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from aiohttp import web
+
+from audience_sync_cli.dashboard.access import is_own_host
 
 LOOPBACK = "127.0.0.1"
 
@@ -18,14 +20,26 @@ class PortInUse(Exception):
         )
 
 
+@web.middleware
+async def _from_this_machine(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """Refuse what a page of another site makes the developer's browser send."""
+    host = request.headers.get("Host")
+    if is_own_host(host) and request.headers.get("Origin") in (None, f"http://{host}"):
+        return await handler(request)
+    return web.json_response({"error": "only accepted from this machine, and from no page of another site"}, status=403)
+
+
 @asynccontextmanager
 async def serve(
     app: web.Application, *, host: str = LOOPBACK, port: int = 0, decompress: bool = True
 ) -> AsyncIterator[str]:
-    """Serve in the running event loop; yields the base URL. Port 0 is any free one.
+    """Serve programs on this machine in the running event loop; yields the base URL. Port 0 is any free one.
 
     Raises PortInUse.
     """
+    app.middlewares.insert(0, _from_this_machine)
     # A client that hangs up during a long poll must not receive a message: hence the cancellation.
     runner = web.AppRunner(
         app, access_log=None, shutdown_timeout=1, handler_cancellation=True, auto_decompress=decompress

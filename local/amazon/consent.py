@@ -14,7 +14,7 @@ _LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")  # the only ones that may go wi
 _HTML = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'",
     "Cache-Control": "no-store",
-    "Referrer-Policy": "no-referrer",
+    "Referrer-Policy": "same-origin",  # with no-referrer, the form's own request would have the Origin null
 }
 _PAGE = Template(Path(__file__).with_suffix(".html").read_text(encoding="utf-8"))
 _REFUSED = "<!doctype html><title>Sandbox of Login with Amazon</title><p>This request cannot be shown: {reason}.</p>"

@@ -7,7 +7,7 @@ from typing import Any
 
 from aiohttp import web
 
-from audience_sync_cli.dashboard.access import is_from_page, is_own_host
+from audience_sync_cli.dashboard.access import is_from_page
 from audience_sync_cli.dashboard.page import HEADERS, build_page, headers_of
 from audience_sync_cli.dashboard.ranges import asked
 from local.stack_view import StackView
@@ -47,7 +47,7 @@ def add_routes(app: web.Application, stack: StackView, sizes: SizeHistory) -> No
         page = build_page(_faults_part())
         return web.Response(text=page, content_type="text/html", charset="utf-8", headers=headers_of(page))
 
-    app.router.add_get("/status", _guarded(show, lambda request: is_own_host(request.headers.get("Host"))))
+    app.router.add_get("/status", show)
     pressed: dict[str, Callable[[Mapping[str, str]], Awaitable[dict[str, Any]]]] = {
         "send": lambda fields: actions.send_example(fields.get("file", "")),
         "samples": lambda _: actions.send_samples(),
@@ -57,9 +57,7 @@ def add_routes(app: web.Application, stack: StackView, sizes: SizeHistory) -> No
         "acknowledge": actions.acknowledge,
     }
     for name, act in pressed.items():
-        app.router.add_post(
-            f"/status/{name}", _guarded(_with_fields(act), lambda request: is_from_page(request.headers))
-        )
+        app.router.add_post(f"/status/{name}", _with_fields(act))
 
 
 def _faults_part() -> str:
@@ -69,21 +67,19 @@ def _faults_part() -> str:
 
 
 def _with_fields(act: Callable[[Mapping[str, str]], Awaitable[dict[str, Any]]]) -> Handler:
-    """Run a button's action with the fields of the request."""
+    """Run a button's action with the fields of a request of the page itself."""
 
     async def run(request: web.Request) -> web.Response:
-        return _json(await act({name: str(value) for name, value in (await _body(request)).items()}))
+        if not is_from_page(request.headers):
+            return web.json_response({"error": "only accepted from the page itself"}, status=403, headers=HEADERS)
+        try:
+            fields = await request.json()
+        except (ValueError, RecursionError):
+            return web.json_response({"error": "the body is not JSON"}, status=400, headers=HEADERS)
+        known = fields.items() if isinstance(fields, dict) else ()
+        return _json(await act({name: str(value) for name, value in known}))
 
     return run
-
-
-def _guarded(handler: Handler, may_ask: Callable[[web.Request], bool]) -> Handler:
-    async def guarded(request: web.Request) -> web.Response:
-        if not may_ask(request):
-            return web.json_response({"error": "only accepted from the page itself"}, status=403, headers=HEADERS)
-        return await handler(request)
-
-    return guarded
 
 
 def _opened(stack: StackView, number: str) -> web.Response:
@@ -92,11 +88,6 @@ def _opened(stack: StackView, number: str) -> web.Response:
     if not found:
         return web.json_response({"error": "the sandbox no longer has that request"}, status=404, headers=HEADERS)
     return _json(opened_request(found[0]))
-
-
-async def _body(request: web.Request) -> dict[str, Any]:
-    body = await request.json()
-    return body if isinstance(body, dict) else {}
 
 
 def _json(answer: dict[str, Any]) -> web.Response:

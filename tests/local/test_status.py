@@ -263,6 +263,33 @@ def test_requests_with_another_host_header_are_refused(stack: Stack, query: dict
     assert stack.event_key not in answer.text
 
 
+@pytest.mark.parametrize(
+    ("server", "path"),
+    [
+        ("api", "/local/state"),
+        ("api", "/local/lambda/2015-03-31/functions/RenewFunction/invocations"),
+        ("amazon", "/sandbox/requests"),
+        ("amazon", "/sandbox/reset"),
+        ("aws", "/"),
+    ],
+)
+@pytest.mark.parametrize("foreign", [{"Host": "rebound.example"}, {"Origin": "https://elsewhere.example"}])
+def test_pages_of_other_sites_reach_no_server_of_the_stack(
+    stack: Stack, server: str, path: str, foreign: dict[str, str]
+) -> None:
+    headers = {"Content-Type": "text/plain"} | foreign
+    for method in ("GET", "POST"):
+        answer = requests.request(method, stack.urls[server] + path, data="{}", headers=headers, timeout=60)
+        assert answer.status_code == 403
+
+
+@pytest.mark.parametrize("body", [b"{", b"\xff", b"[" * 100_000])
+def test_a_button_with_broken_json_is_a_bad_request(stack: Stack, body: bytes) -> None:
+    headers = {"Origin": stack.urls["api"], "Content-Type": "application/json"}
+    answer = requests.post(f"{stack.urls['status']}/find", data=body, headers=headers, timeout=60)
+    assert answer.status_code == 400
+
+
 def test_no_secret_is_in_the_page_or_in_the_numbers(stack: Stack) -> None:
     page = requests.get(stack.urls["status"], timeout=60).text
     for secret in (stack.event_key, stack.audience_key, stack.signing_secret):
