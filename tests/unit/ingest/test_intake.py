@@ -694,6 +694,13 @@ def test_long_triggers_and_deletion_notices_cost_steps() -> None:
         changes_from(body, mappings=members, audiences=Listed(LAPSED), now=NOW)
 
 
+def test_the_steps_of_each_event_count_for_the_whole_request() -> None:
+    shape = {str(number): {"@path": "$.b"} for number in range(20)}
+    costly = alike(MEMBER | {"city": {"@json": {"mode": "encode", "value": {"@arrayPath": ["$.list", shape]}}}}, 1)
+    assert accepts(costly, 100, list=[{"b": 1}] * 300)
+    assert not accepts(costly, 1_000, list=[{"b": 1}] * 300)
+
+
 def test_10_000_events_of_the_default_mapping_are_within_the_step_limit() -> None:
     (mapping,) = compiled(None)
     assert 10_000 * (STEPS_A_CHANGE + mapping.steps + mapping.steps_of_trigger) < MAX_WORK

@@ -96,7 +96,8 @@ def test_documented_steps_match_the_code() -> None:
     steps = (inspect.signature(values.is_small).parameters["steps"].default, shapes._STEPS_TO_COPY)
     assert "walking a list or object ({} to {} steps a value)".format(*steps) in text
     assert steps[1] == values._STEPS_TO_ENCODE
-    assert f"mapping a list item by item ({compiler.STEPS_A_VALUE} steps and more for each value" in text
+    steps_an_item = compiler.STEPS_A_VALUE * shapes._WEIGHT_OF_ITEMS
+    assert f"mapping a list item by item ({steps_an_item} steps and more for each value" in text
     assert (
         f"{STEPS_A_CHANGE} for each time that a mapping applies to an event, {compiler.STEPS_A_VALUE} and more" in text
     )

@@ -129,7 +129,7 @@ class Translator:
 
         Raises:
             OutOfTime: there is no time left for the rest.
-            TooLarge: mappings take over MAX_WORK steps, besides those limited by an event's own budget.
+            TooLarge: mappings take over MAX_WORK steps.
         """
         for some in batched(elements, TOGETHER):
             calls = [self._read(element) for element in some]
@@ -145,6 +145,9 @@ class Translator:
     def _found(self, call: AudienceCall, event: Any, has_time: Callable[[], bool]) -> list[_Values] | Rejected:
         """Return the values that each applicable mapping finds in the event."""
         _require(has_time)
+        budget = self._budget
+        self._work += MAX_STEPS - budget.steps_left  # of the event before
+        budget.steps_left = MAX_STEPS
         if self._work > MAX_WORK:
             raise TooLarge(f"mappings take over {MAX_WORK} steps on the events; lower the batch size in Segment")
         if call.kind is EventKind.IGNORE:
@@ -154,8 +157,6 @@ class Translator:
         if call.kind is EventKind.ERASE:
             return []
         self._work += self._steps_of_triggers
-        budget = self._budget
-        budget.steps_left = MAX_STEPS
         try:
             applying = [each for each in self._mappings if each.applies_to(event, budget)]
             if applying and call.rejection:
@@ -173,7 +174,6 @@ class Translator:
         """Reject an event in which a mapping finds a listed audience. Any other is ignored, even a costly one."""
         self._work += self._steps_of_audiences
         budget, key = self._budget, call.computation_key
-        budget.steps_left = MAX_STEPS
         try:
             for mapping in self._enabled:
                 (mapped,) = mapping.read_audience(event, budget)

@@ -23,6 +23,7 @@ from audience_sync.segment.directives.values import (
 MAX_KEYS = 262_144  # characters of all keys that @flatten writes: each repeats its parents
 
 _STEPS_IN_ANY_CASE = 6  # of a directive that walks lists and objects, besides finding them
+_WEIGHT_OF_ITEMS = 2  # a step of the shape of an item, resolved again for each, takes longer than others
 _STEPS_AN_ENTRY = 2  # to merge one entry of an object, list or string
 _STEPS_TO_COPY = 10  # one value of an object under another key, or without its nulls
 
@@ -88,7 +89,7 @@ def _array_path(argument: Any, context: CompileContext) -> Reader:
     context.takes(_STEPS_IN_ANY_CASE)
     before = context.steps
     shape = (context / 1).read_outcome(argument[1])
-    steps_an_item = context.steps - before
+    steps_an_item = _WEIGHT_OF_ITEMS * (context.steps - before)
 
     def read(event: Any, budget: Budget) -> Any:
         found = read_list(event, budget)
