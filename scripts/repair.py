@@ -7,31 +7,24 @@ import os
 import sys
 import time
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import boto3
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, WaiterError
 
-from scripts.deploy_target import CALLS, ROOT, target
+from scripts.deploy_target import CALLS, ROOT, CannotDeploy, target
 
-CAPABILITIES = ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]  # roles, and SAM's transform
-PAUSE = 5  # seconds between two looks at what CloudFormation does
 NO_CHANGES = ("didn't contain changes", "No updates are to be performed")  # in the reason of a change set without any
 
 
-class CannotRepair(Exception):
-    """The message says why; what is changed by then is for CloudFormation to roll back."""
+def compare(cloudformation: Any, stack: str) -> str | None:
+    """Return the ARN of a change set that brings the resources back to the stack's own template, parameters and tags.
 
-
-def compare(cloudformation: Any, stack: str, wait: Callable[[float], None]) -> dict[str, Any]:
-    """Return a change set that brings the resources back to the stack's own template, parameters and tags.
-
-    Raises:
-        CannotRepair: CloudFormation cannot compare them.
+    It is None if no resource differs. Raises CannotDeploy if CloudFormation cannot compare them.
     """
     (found,) = cloudformation.describe_stacks(StackName=stack)["Stacks"]
-    made = cloudformation.create_change_set(
+    change_set: str = cloudformation.create_change_set(
         StackName=stack,
         ChangeSetName=f"repair-{time.time():.0f}",
         DeploymentMode="REVERT_DRIFT",  # compares the resources as well
@@ -40,44 +33,25 @@ def compare(cloudformation: Any, stack: str, wait: Callable[[float], None]) -> d
             {"ParameterKey": each["ParameterKey"], "UsePreviousValue": True} for each in found.get("Parameters", [])
         ],
         Tags=found.get("Tags", []),
-        Capabilities=CAPABILITIES,
-    )
-    while (changes := _read(cloudformation, made["Id"]))["Status"] in ("CREATE_PENDING", "CREATE_IN_PROGRESS"):
-        wait(PAUSE)
-    reason = changes.get("StatusReason", "")
-    if changes["Status"] == "FAILED" and not any(each in reason for each in NO_CHANGES):
-        raise CannotRepair(f"CloudFormation cannot compare the stack with its template: {reason}")
-    return changes
+        Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],  # roles, and SAM's transform
+    )["Id"]
+    try:
+        cloudformation.get_waiter("change_set_create_complete").wait(ChangeSetName=change_set)
+    except WaiterError as error:
+        reason = error.last_response.get("StatusReason", "")
+        if any(each in reason for each in NO_CHANGES):
+            return None
+        raise CannotDeploy(f"CloudFormation cannot compare the stack with its template: {reason}") from None
+    return change_set
 
 
-def _read(cloudformation: Any, change_set: str) -> dict[str, Any]:
-    """Read a change set with all pages of its changes."""
-    page = read = cloudformation.describe_change_set(ChangeSetName=change_set)
-    while token := page.get("NextToken"):
-        page = cloudformation.describe_change_set(ChangeSetName=change_set, NextToken=token)
-        read["Changes"] += page["Changes"]
-    return dict(read)
-
-
-def described(changes: dict[str, Any]) -> Iterator[str]:
+def described(cloudformation: Any, change_set: str) -> Iterator[str]:
     """Yield a line for each resource: what is done with it, and to which properties."""
-    for change in (each["ResourceChange"] for each in changes.get("Changes", [])):
-        targets = (each.get("Target", {}) for each in change.get("Details", []))
-        properties = sorted({each.get("Name", each.get("Attribute", "")) for each in targets})
+    pages = cloudformation.get_paginator("describe_change_set").paginate(ChangeSetName=change_set)
+    for change in (each["ResourceChange"] for page in pages for each in page["Changes"]):
+        properties = sorted({each["Target"].get("Name", "Tags") for each in change.get("Details", [])})
         replaced = "" if change.get("Replacement", "False") == "False" else f", Replacement: {change['Replacement']}"
         yield f"{change['Action']} {change['LogicalResourceId']}: {', '.join(properties) or 'all of it'}{replaced}"
-
-
-def apply(cloudformation: Any, changes: dict[str, Any], wait: Callable[[float], None]) -> None:
-    """Execute a change set, and return when the stack is updated. Raises CannotRepair if it was rolled back."""
-    cloudformation.execute_change_set(ChangeSetName=changes["ChangeSetId"])
-    while True:
-        wait(PAUSE)
-        (found,) = cloudformation.describe_stacks(StackName=changes["StackId"])["Stacks"]
-        if not found["StackStatus"].endswith("_IN_PROGRESS"):
-            break
-    if found["StackStatus"] != "UPDATE_COMPLETE":
-        raise CannotRepair(f"CloudFormation has not updated the stack: it is {found['StackStatus']}.")
 
 
 def main() -> None:
@@ -86,12 +60,15 @@ def main() -> None:
     session = boto3.Session(profile_name=chosen.profile, region_name=chosen.region or os.environ.get("AWS_REGION"))
     cloudformation = session.client("cloudformation", config=CALLS)
     try:
-        changes = compare(cloudformation, chosen.stack, time.sleep)
-        lines = list(described(changes))
-        sys.stdout.write("".join(f"{line}\n" for line in lines) or "Every resource is as the template says.\n")
-        if lines and input("Set these back? [y/N] ") == "y":
-            apply(cloudformation, changes, time.sleep)
-    except (CannotRepair, BotoCoreError, ClientError) as error:
+        change_set = compare(cloudformation, chosen.stack)
+        if change_set is None:
+            sys.stdout.write("Every resource is as the template says.\n")
+            return
+        sys.stdout.writelines(f"{line}\n" for line in described(cloudformation, change_set))
+        if input("Set these back? [y/N] ") == "y":
+            cloudformation.execute_change_set(ChangeSetName=change_set)
+            cloudformation.get_waiter("stack_update_complete").wait(StackName=chosen.stack)
+    except (CannotDeploy, BotoCoreError, ClientError) as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(2)
 

@@ -149,9 +149,8 @@ class Account:
 def test_a_full_account_and_alarms_without_a_receiver_are_noted(
     account: Account, parameters: dict[str, str], expected: tuple[str, str]
 ) -> None:
-    hosts = HOSTS["NA"]
     names = {"Alarms": "arn:aws:sns:eu-west-1:123456789012:audience-sync-Alarms-1A2B"}
-    stack = Stack("tests", lambda _: account, "https://api", hosts, parameters, 0, None, names)
+    stack = Stack("tests", lambda _: account, "https://api", HOSTS["NA"], parameters, 0, None, names)
     checks = [each for each in CHECKS if each.name in ("concurrency", "alarms")]
     found = [*run(checks, StackReadings(Session(Screen(), lambda: stack, lambda: NOW)))]
     assert tuple(each.state for each in found) == expected
