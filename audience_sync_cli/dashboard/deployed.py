@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from audience_sync.aws.audience_table import AudienceTable
 from audience_sync.aws.checkpoint import AUDIT, Checkpoint
@@ -27,16 +27,13 @@ from audience_sync_cli.dashboard.operator import Blockers, Known, Operator
 from audience_sync_cli.dashboard.parts import Part
 from audience_sync_cli.dashboard.ranges import RANGES, Range
 from audience_sync_cli.parked.dead_letters import DeadLetters
-from audience_sync_cli.report.metrics import StackMetrics
 from audience_sync_cli.stack import Stack
 from audience_sync_cli.state.circuits import RECOVERY, open_circuits
 from audience_sync_cli.state.counts import Counts, Depth, depth
 from audience_sync_cli.state.function_logs import FUNCTIONS
 from audience_sync_cli.state.in_flight import InFlight, in_flight
+from audience_sync_cli.state.metrics import StackMetrics
 from audience_sync_cli.times import DAY
-
-if TYPE_CHECKING:
-    from audience_sync.members.membership import Audience
 
 # Seconds between two readings of a part; the intervals for CloudWatch are in metrics.py.
 QUEUES = 10
@@ -45,6 +42,8 @@ CIRCUITS = 20
 SHARES = 300
 MAX_DEAD_LETTERS = 200  # messages to read; reading hides them from other readers for a moment
 PATIENT = 3.0  # seconds to wait for parts that the page can do without
+
+type Lines = tuple[ShownLine, ...]  # newest first
 
 
 class DeployedStack:
@@ -77,18 +76,14 @@ class DeployedStack:
         self._in_flight = Part("messages in flight", SMALL, self._times_in_flight, None)
         self._blocked: Part[Blockers] = Part("reasons why changes wait", CIRCUITS, self._blockers, ())
         self._acknowledged: Part[Known] = Part("acknowledged dead letters", SMALL, self._operator.acknowledgements, ())
-        self._uploads: Part[tuple[ShownLine, ...]] = Part(
-            "uploads", SMALL, lambda: self._lines("Worker", logs.UPLOADS), ()
-        )
-        self._rejected_events: Part[tuple[ShownLine, ...]] = Part(
-            "rejected events", SMALL, lambda: self._lines("Ingest", logs.REJECTED), ()
-        )
-        self._trouble: Part[tuple[ShownLine, ...]] = Part("log", SMALL, self._warnings_and_errors, ())
+        self._uploads: Part[Lines] = Part("uploads", SMALL, lambda: self._lines("Worker", logs.UPLOADS), ())
+        self._rejections: Part[Lines] = Part("rejected events", SMALL, lambda: self._lines("Ingest", logs.REJECTED), ())
+        self._trouble: Part[Lines] = Part("log", SMALL, self._warnings_and_errors, ())
         self._listed_of = 0  # dead letters that there were when they were read
         self._needed: list[Part[Any]] = [self._counts, self._queue, self._dead]
         self._others: list[Part[Any]] = [
             *(self._jobs, self._audiences, self._shares, self._alarms, self._audit, self._circuits, self._in_flight),
-            *(self._uploads, self._rejected_events, self._trouble),
+            *(self._uploads, self._rejections, self._trouble),
         ]
 
     def read(self, chosen: str) -> Facts:
@@ -155,7 +150,7 @@ class DeployedStack:
                 for each in self._audiences.value
             ),
             rejected=self._reasons[span].value,
-            rejected_events=self._rejected_events.value,
+            rejected_events=self._rejections.value,
             uploads=logs.uploads(self._uploads.value),
             parked=parked,
             log=self._trouble.value,
@@ -189,20 +184,16 @@ class DeployedStack:
         return in_flight(self._stack, self._queue.value.in_work, self._now())
 
     def _activity_part(self, chosen: Range) -> Part[tuple[Activity, Warnings]]:
-        def read() -> tuple[Activity, Warnings]:
-            return metrics.activity(self._metrics, chosen, self._now())
-
         every = metrics.EVERY_COUNT if chosen.span <= DAY else metrics.EVERY_LONG
-        return Part("activity", every, read, (Activity(chosen.period), Warnings()))
+        none = Activity(chosen.period), Warnings()
+        return Part("activity", every, lambda: metrics.activity(self._metrics, chosen, self._now()), none)
 
     def _reasons_part(self, chosen: Range) -> Part[tuple[RejectedEvents, ...]]:
-        def read() -> tuple[RejectedEvents, ...]:
-            return metrics.rejections(self._metrics, chosen, self._now())
+        every, now = metrics.EVERY_REASON, self._now
+        return Part("reasons of rejections", every, lambda: metrics.rejections(self._metrics, chosen, now()), ())
 
-        return Part("reasons of rejections", metrics.EVERY_REASON, read, ())
-
-    def _history(self) -> Any:
-        listed: Sequence[Audience] = AudienceTable(self._stack.service("dynamodb"), self._stack["AudienceTable"]).all()
+    def _history(self) -> tuple[AudienceFacts, ...]:
+        listed = AudienceTable(self._stack.service("dynamodb"), self._stack["AudienceTable"]).all()
         return metrics.audience_history(self._metrics, listed, self._now())
 
     def _read_shares(self) -> Mapping[str, tuple[ShareFacts, ...]]:
@@ -214,7 +205,6 @@ class DeployedStack:
         """Return the stack's alarms by name. Another stack may begin with this name; alarm names have no dash."""
         prefix = f"{self._stack.name}-"
         pages = self._stack.service("cloudwatch").get_paginator("describe_alarms").paginate(AlarmNamePrefix=prefix)
-        found = [each for page in pages for each in page["MetricAlarms"]]
         alarms = [
             Alarm(
                 each["AlarmName"].removeprefix(prefix),
@@ -222,18 +212,19 @@ class DeployedStack:
                 each["StateUpdatedTimestamp"].timestamp(),
                 each.get("AlarmDescription", ""),
             )
-            for each in found
+            for page in pages
+            for each in page["MetricAlarms"]
         ]
         return tuple(sorted((each for each in alarms if "-" not in each.name), key=lambda each: each.name))
 
     def _audited_until(self) -> float | None:
         return Checkpoint(self._stack.service("dynamodb"), self._stack["MembershipTable"], AUDIT).time()
 
-    def _warnings_and_errors(self) -> tuple[ShownLine, ...]:
+    def _warnings_and_errors(self) -> Lines:
         found = [line for name in FUNCTIONS for line in self._lines(name, logs.TROUBLE)]
         return tuple(sorted(found, key=lambda line: -(line.at or 0))[: logs.SHOWN])
 
-    def _lines(self, function: str, pattern: str) -> tuple[ShownLine, ...]:
+    def _lines(self, function: str, pattern: str) -> Lines:
         group = self._stack[f"{function}LogGroup"]
         return logs.newest_lines(self._stack.service("logs"), function.lower(), group, pattern, self._now())
 

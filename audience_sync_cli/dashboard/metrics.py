@@ -6,7 +6,7 @@ from audience_sync.aws.cloudwatch import Series
 from audience_sync.members.membership import Audience
 from audience_sync_cli.dashboard.facts import Activity, AudienceFacts, Point, RejectedEvents, Warnings
 from audience_sync_cli.dashboard.ranges import LONGEST, Range
-from audience_sync_cli.report.metrics import (
+from audience_sync_cli.state.metrics import (
     ARRIVALS,
     COMPLETIONS,
     OF_A_RANGE,

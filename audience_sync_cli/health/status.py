@@ -1,19 +1,19 @@
 """`audience-sync status`: queue depths, counts, and whether every accepted change is accounted for."""
 
 from dataclasses import asdict
+from importlib.metadata import version
 from typing import Annotated
 
 import typer
 
 from audience_sync.aws.checkpoint import AUDIT, Checkpoint
-from audience_sync_cli.health.versions import warn_of_another_version
 from audience_sync_cli.members.counts import MemberCount, member_counts
-from audience_sync_cli.report.metrics import StackMetrics
 from audience_sync_cli.report.needs import needs, needs_json
 from audience_sync_cli.screen import Screen, camel_case, counted, iso_time, moment
 from audience_sync_cli.session import Session, command
 from audience_sync_cli.state.blockers import Waiting, waiting
 from audience_sync_cli.state.counts import Counts, Depth, depth, local_counts, waiting_text
+from audience_sync_cli.state.metrics import StackMetrics
 
 app = typer.Typer()
 
@@ -78,6 +78,20 @@ def status(
             **({"members": [each.as_json() for each in by_audience]} if by_audience is not None else {}),
         }
     )
+
+
+def warn_of_another_version(session: Session) -> None:
+    """Warn if the stack's version differs from this command's.
+
+    Local stacks have no version, nor have stacks deployed before the template stated one.
+    """
+    deployed, own = session.stack.version, version("audience-sync")
+    if deployed is not None and deployed != own:
+        session.screen.note(
+            f"The stack is version {deployed}, this command is version {own}: their stored formats may differ. "
+            f"Deploy version {own}, or use the command of version {deployed}.",
+            style="yellow",
+        )
 
 
 def count_members(session: Session) -> list[MemberCount]:

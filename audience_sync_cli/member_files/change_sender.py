@@ -37,7 +37,6 @@ SMALLEST_GROUP, LARGEST_GROUP = 100, 5_000  # changes
 GROUP_BYTES = 3.9 * MAX_MESSAGE_BYTES  # four messages fill a request
 _TEMPORARY = ("Throttling", "ThrottlingException", "RequestThrottled", "RequestLimitExceeded", "KmsThrottled")
 
-
 type CountAccepted = Callable[[Mapping[int, int]], None]  # changes by the epoch second at which they were accepted
 
 

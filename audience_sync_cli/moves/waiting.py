@@ -1,8 +1,7 @@
 """Waits of a move: until ingest knows the changed list, and until changes accepted earlier are completed."""
 
 from audience_sync.aws.audience_listing import MAX_AGE
-from audience_sync.aws.cloudwatch import Metric, MetricStore
-from audience_sync.runtime.metric_names import CHANGES_ACCEPTED, CHANGES_COMPLETED, NAMESPACE
+from audience_sync.runtime.metric_names import CHANGES_ACCEPTED, CHANGES_COMPLETED
 from audience_sync_cli.screen import counted
 from audience_sync_cli.session import Session
 from audience_sync_cli.times import DAY, MINUTE
@@ -51,19 +50,15 @@ def outstanding(session: Session, until: float, since: float | None = None) -> i
     minute or two late, and minutes for two weeks. A local stack counts messages.
     """
     from audience_sync_cli.state.counts import depth  # noqa: PLC0415 - loads boto3
+    from audience_sync_cli.state.metrics import StackMetrics  # noqa: PLC0415 - as above
 
     stack = session.stack
     if stack.local:
         return depth(stack, "ChangeQueue").total
-    service = {"service": stack.name}
-    metrics = {
-        "accepted": Metric(NAMESPACE, CHANGES_ACCEPTED, service, "Sum", MINUTE),
-        "completed": Metric(NAMESPACE, CHANGES_COMPLETED, service, "Sum", MINUTE),
-    }
     end = until // MINUTE * MINUTE + MINUTE
     begin = max(end - LONGEST_IN_QUEUE if since is None else since, session.now() - KEEPS_MINUTES)
     if begin >= end:
         return 0
-    found = MetricStore(stack.service("cloudwatch")).read(metrics, begin, end)
-    completed = found["completed"]  # a message delivered twice counts twice
-    return sum(max(0, round(count - completed.get(minute, 0))) for minute, count in found["accepted"].items())
+    accepted, completed = StackMetrics(stack).sums([CHANGES_ACCEPTED, CHANGES_COMPLETED], MINUTE, begin, end).values()
+    # A message delivered twice counts twice.
+    return sum(max(0, round(count - completed.get(minute, 0))) for minute, count in accepted.items())

@@ -17,11 +17,11 @@ from audience_sync_cli.audiences.listed import find, similar
 from audience_sync_cli.errors import NotThere, OperatorError
 from audience_sync_cli.members.counts import MemberCount, member_counts
 from audience_sync_cli.parked.peeking import peek
-from audience_sync_cli.report.metrics import StackMetrics, Traffic
 from audience_sync_cli.report.readings import Reading, StackReadings
 from audience_sync_cli.screen import counted
 from audience_sync_cli.session import Session
 from audience_sync_cli.state.blockers import Blocker
+from audience_sync_cli.state.metrics import StackMetrics, Traffic
 from audience_sync_cli.times import DAY
 
 REPORT_TIMEOUT = 60.0  # seconds for all answers about a dataset

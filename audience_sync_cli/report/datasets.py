@@ -20,8 +20,6 @@ _UPLOAD_DENIED = (
     " ads_data_manager_edit; with a DSP account, account_edit or advertiser_campaign_edit. With a DSP account, Amazon"
     " deletes nobody's identities: remove such a person in the Amazon Ads console, then drop the dead letter."
 )
-
-
 _TO_WHOM = "to manager accounts with the permission ads_data_manager_view only"
 _LATER = "Records of the last two hours may not be counted yet."
 FEW = 10  # percent of the records received; fewer may be lost at any stage

@@ -2,9 +2,7 @@
 
 from typing import Literal
 
-from audience_sync.aws.cloudwatch import Metric, MetricStore
 from audience_sync.errors import Unavailable
-from audience_sync.runtime.metric_names import NAMESPACE
 from audience_sync.runtime.telemetry import PREVIOUS_USED
 from audience_sync_cli.screen import moment
 from audience_sync_cli.session import Session
@@ -13,18 +11,17 @@ from audience_sync_cli.times import DAY
 STEP = 300  # seconds; resolution of the last use
 SHOWN = 14 * DAY  # seconds to look back; few destinations send less often
 RECENT = 3 * DAY  # seconds; a workspace that used the previous key within them probably still has it
-
-
 UNKNOWN: Literal["unknown"] = "unknown"  # CloudWatch does not answer, or access to it is denied
 type LastUse = float | Literal["unknown"] | None  # epoch seconds
 
 
 def last_use(session: Session, entry: str) -> LastUse:
     """Return when a previous key was last used, rounded up to five minutes; None if not within SHOWN seconds."""
-    stack, now = session.stack, session.now()
-    metric = Metric(NAMESPACE, PREVIOUS_USED[entry], {"service": stack.name}, "Sum", STEP)
+    from audience_sync_cli.state.metrics import StackMetrics  # noqa: PLC0415 - loads boto3
+
+    now = session.now()
     try:
-        series = MetricStore(stack.service("cloudwatch")).read({"used": metric}, now - SHOWN, now + 60)["used"]
+        (series,) = StackMetrics(session.stack).sums([PREVIOUS_USED[entry]], STEP, now - SHOWN, now + 60).values()
     except Unavailable:
         return UNKNOWN
     return min(max(series) + STEP, now) if series else None

@@ -1,1 +1,1 @@
-"""The state of the stack: counts, log lines, open circuit breakers, and why changes wait."""
+"""The state of the stack: counts, metrics, log lines, open circuit breakers, and why changes wait."""

@@ -7,13 +7,12 @@ from typing import Annotated, Any
 
 import typer
 
-from audience_sync.aws.cloudwatch import Metric, MetricStore
 from audience_sync.reasons import Reason
-from audience_sync.runtime.metric_names import EVENTS_ACCEPTED, EVENTS_IGNORED, EVENTS_REJECTED, NAMESPACE
 from audience_sync_cli.reasons import explained
 from audience_sync_cli.screen import counted, iso_time, moment
 from audience_sync_cli.session import Session, command
 from audience_sync_cli.state.function_logs import FunctionLogs, LogLine
+from audience_sync_cli.state.metrics import ARRIVALS, StackMetrics, total
 from audience_sync_cli.times import DAY, HOUR, MINUTE, read_time
 
 app = typer.Typer()
@@ -118,14 +117,8 @@ def by_reason(lines: Iterable[LogLine]) -> list[Rejections]:
 
 
 def _received(session: Session, begin: float, now: float) -> int:
-    stack = session.stack
     period = MINUTE if now - begin < MINUTES_ARE_KEPT else HOUR
-    metrics = {
-        name: Metric(NAMESPACE, metric, {"service": stack.name}, "Sum", period)
-        for name, metric in (("accepted", EVENTS_ACCEPTED), ("ignored", EVENTS_IGNORED), ("rejected", EVENTS_REJECTED))
-    }
-    found = MetricStore(stack.service("cloudwatch")).read(metrics, begin, now + 60)
-    return round(sum(sum(series.values()) for series in found.values()))
+    return sum(map(total, StackMetrics(session.stack).sums(ARRIVALS, period, begin, now + 60).values()))
 
 
 def _share(part: int, whole: int) -> float:

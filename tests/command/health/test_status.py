@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 import pytest
 
 from audience_sync_cli.health.status import audit_progress
-from audience_sync_cli.report.metrics import StackMetrics
 from audience_sync_cli.report.needs import needs
 from audience_sync_cli.state.blockers import Blocker
 from audience_sync_cli.state.counts import Counts, Depth, waiting_text
+from audience_sync_cli.state.metrics import StackMetrics
 from tests.command.conftest import Deployment
 
 NOW = datetime(2026, 3, 4, 9, 30, tzinfo=UTC).timestamp()

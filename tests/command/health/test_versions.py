@@ -1,9 +1,10 @@
 """A stack and the command that operates it should be of one version; where they are not, the operator reads it."""
 
+from importlib.metadata import version
+
 import pytest
 
 from audience_sync_cli.health.status import status
-from audience_sync_cli.health.versions import own_version
 from tests.command.conftest import Deployment
 
 
@@ -17,10 +18,10 @@ def deployed(deployment: Deployment) -> Deployment:
 def test_status_shows_the_version_and_says_what_to_do_about_another_one(deployed: Deployment) -> None:
     printed = deployed.printed(status)
     assert printed.out.split()[:2] == ["version", "0.0.1"]
-    assert f"Deploy version {own_version()}, or use the command of version 0.0.1." in printed.err
+    assert f"Deploy version {version('audience-sync')}, or use the command of version 0.0.1." in printed.err
 
 
-@pytest.mark.parametrize("version", [own_version(), None], ids=["the same", "none stated"])
+@pytest.mark.parametrize("version", [version("audience-sync"), None], ids=["the same", "none stated"])
 def test_status_is_silent_about_the_same_version_and_a_stack_without_one(
     deployed: Deployment, version: str | None
 ) -> None:

@@ -20,13 +20,13 @@ from audience_sync_cli.members.counts import MemberCount
 from audience_sync_cli.report.audience_checks import CHECKS, diagnose, likely_reasons
 from audience_sync_cli.report.audience_readings import AudienceReadings
 from audience_sync_cli.report.finding import Finding
-from audience_sync_cli.report.metrics import Traffic
 from audience_sync_cli.report.readings import Unread
 from audience_sync_cli.screen import Screen
 from audience_sync_cli.session import Session
 from audience_sync_cli.stack import Stack
 from audience_sync_cli.state.blockers import Blocker
 from audience_sync_cli.state.counts import Depth
+from audience_sync_cli.state.metrics import Traffic
 from tests.aws_fixtures import AUDIENCE, CREDENTIALS, EVENT_KEY
 from tests.command.command_lines import check_command_line
 
