@@ -68,9 +68,8 @@ class ShareFacts:
     @classmethod
     def of(cls, share: Share) -> "ShareFacts":
         """Describe a share as the commands do."""
-        return cls(
-            share.share_id, share_text.account(share), share_text.state(share), share.is_revoked, share.revoked_at
-        )
+        account, state = share_text.account(share), share_text.state(share)
+        return cls(share.share_id, account, state, share.is_revoked, share.revoked_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,16 +177,11 @@ class DeadLetterList:
 
     def acknowledged(self, known: Sequence[Acknowledgement]) -> "DeadLetterList":
         """Return the same dead letters, each with its newest acknowledgement; `known` has the newest first."""
-        return replace(
-            self,
-            listed=tuple(
-                replace(
-                    each,
-                    acknowledged=next((by for by in known if by.covers(each.reason, each.audience_id, each.at)), None),
-                )
-                for each in self.listed
-            ),
-        )
+
+        def newest(each: DeadLetterFacts) -> Acknowledgement | None:
+            return next((by for by in known if by.covers(each.reason, each.audience_id, each.at)), None)
+
+        return replace(self, listed=tuple(replace(each, acknowledged=newest(each)) for each in self.listed))
 
 
 @dataclass(frozen=True, slots=True)

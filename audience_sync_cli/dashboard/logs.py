@@ -1,12 +1,12 @@
-"""Newest log lines of a deployed stack. FilterLogEvents is free, and returns the oldest lines first."""
+"""Log lines of the functions for the page. FilterLogEvents is free, and returns the oldest lines first."""
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from audience_sync.amazon_ads.data_manager.answers import Share
 from audience_sync_cli.dashboard.facts import ShareFacts, ShownLine, UploadFacts
-from audience_sync_cli.dashboard.log_lines import log_line
 from audience_sync_cli.times import DAY, HOUR, MINUTE
 
 WINDOWS = (5 * MINUTE, HOUR, DAY)  # seconds to look back: the first one with a line suffices
@@ -16,7 +16,9 @@ UPLOADS = '"upload accepted"'
 REJECTED = '{ $.message = "event rejected" || $.message = "consent denied" }'
 DATASETS = '"dataset read"'
 READ_WITHIN = 3 * HOUR  # seconds; datasets are read every hour
+LONGEST = 500  # characters of a text
 TROUBLE = '{ $.level = "WARNING" || $.level = "ERROR" }'
+_SHOWN_ELSEWHERE = frozenset({"level", "message", "timestamp", "service", "location"})
 
 
 def newest_lines(logs: Any, function: str, group: str, pattern: str, now: float) -> tuple[ShownLine, ...]:
@@ -82,3 +84,25 @@ def _events(logs: Any, group: str, pattern: str, since: float) -> list[dict[str,
             break
         more = {"nextToken": page["nextToken"]}
     return sorted(found, key=lambda event: (event["timestamp"], event["eventId"]))
+
+
+def log_line(n: str, function: str, text: str, at: float | None = None) -> ShownLine:
+    """Parse a line: JSON, or any other output, such as a traceback.
+
+    `n` is its number, or its id at CloudWatch; `at` is in epoch seconds, by default the line's own time.
+    """
+    try:
+        entry = json.loads(text)
+        more = {field: _plain(fact) for field, fact in entry.items() if field not in _SHOWN_ELSEWHERE}
+        logged_at = datetime.fromisoformat(entry["timestamp"]).timestamp() if at is None else at
+        return ShownLine(n, logged_at, function, str(entry["level"]), _cut(str(entry["message"])), more)
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return ShownLine(n, at, function, "", _cut(text.strip()))
+
+
+def _plain(fact: Any) -> str:
+    return _cut(fact if isinstance(fact, str) else json.dumps(fact, ensure_ascii=False))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"

@@ -4,7 +4,6 @@ import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from audience_sync.aws.errors import unavailable
 from audience_sync.members.membership import EVERY_AUDIENCE
 from audience_sync_cli.errors import NotThere, WrongUsage
 from audience_sync_cli.members.member import state_facts
@@ -14,7 +13,7 @@ from audience_sync_cli.parked.peeking import with_erased
 from audience_sync_cli.reasons import explained
 from audience_sync_cli.screen import moment
 from audience_sync_cli.session import Session
-from audience_sync_cli.state.function_logs import parsed
+from audience_sync_cli.state.function_logs import FunctionLogs
 from audience_sync_cli.times import DAY
 
 SEARCHED = 2_000  # dead letters; `audience-sync parked list --member` searches all
@@ -86,15 +85,9 @@ def _dead_letters(session: Session, wanted: str) -> Iterator[Found]:
 
 def _rejected_events(session: Session, message_id: str) -> Iterator[Found]:
     """Yield the last day's rejections with this message id, oldest first."""
-    pages = session.stack.service("logs").get_paginator("filter_log_events")
-    since = round((session.now() - DAY) * 1000)
-    asked = {"logGroupName": session.stack["IngestLogGroup"], "startTime": since}
-    with unavailable("CloudWatch Logs does not answer"):
-        for page in pages.paginate(filterPattern=f'"{message_id}"', **asked):
-            for event in page["events"]:
-                line = parsed("Ingest", event)
-                if line and line.message in REJECTED and line.fields.get("message_id") == message_id:
-                    reason = str(line.fields.get("reason"))
-                    about = {"message id": message_id, "received": moment(line.at), "reason": reason}
-                    why = {"meaning": explained(reason).means, "detail": line.fields.get("detail")}
-                    yield Found(REJECTED[line.message], about | why)
+    for line in FunctionLogs(session.stack).matching("Ingest", f'"{message_id}"', session.now() - DAY):
+        if line.message in REJECTED and line.fields.get("message_id") == message_id:
+            reason = str(line.fields.get("reason"))
+            about = {"message id": message_id, "received": moment(line.at), "reason": reason}
+            why = {"meaning": explained(reason).means, "detail": line.fields.get("detail")}
+            yield Found(REJECTED[line.message], about | why)

@@ -53,20 +53,13 @@ class FieldTrace:
 def follow_field(name: str, directive: Any, event: dict[str, Any], value: Any, country: str | None) -> FieldTrace:
     """Follow a value as ingest finds it, UNDEFINED if there is none; that of an identifier to its digest."""
     looks = _looks(directive, event)
-    found = FieldTrace(name, looks, value)
     if value is UNDEFINED or (value in (None, "") and name not in _IDENTIFIERS):
         places = ", ".join(look.path for look in looks if look.value in (UNDEFINED, None, ""))
         return FieldTrace(name, looks, value, left_out=f"nothing at {places}" if places else "no value")
     if name not in _IDENTIFIERS:
-        return found
-    return FieldTrace(
-        name,
-        looks,
-        value,
-        normalize(name, value, country),
-        identifier(name, value, country),
-        why_left_out(name, value, country),
-    )
+        return FieldTrace(name, looks, value)
+    normalized, digest = normalize(name, value, country), identifier(name, value, country)
+    return FieldTrace(name, looks, value, normalized, digest, why_left_out(name, value, country))
 
 
 def _looks(directive: Any, event: dict[str, Any]) -> tuple[Look, ...]:

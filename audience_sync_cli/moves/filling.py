@@ -49,10 +49,7 @@ class FillReport:
     def rows(self) -> list[tuple[str, int, str]]:
         """Return the rows of a table for people: outcome, members, meaning."""
         shown = [(each, self.outcomes[each], meaning) for each, meaning in _MEANING.items() if self.outcomes[each]]
-        return [
-            *shown,
-            *((Effect.LEFT_OUT, members, reason) for reason, members in self.left_out.most_common()),
-        ]
+        return [*shown, *((Effect.LEFT_OUT, members, reason) for reason, members in self.left_out.most_common())]
 
     def as_json(self) -> dict[str, object]:
         """Return the counts for scripts."""

@@ -11,8 +11,7 @@ from audience_sync.access.credentials import StoredKey, expiry_date, source_entr
 from audience_sync_cli.command_line.usage import did_you_mean, shown
 from audience_sync_cli.errors import NotThere, OperatorError, WrongUsage
 from audience_sync_cli.session import Session, command
-from audience_sync_cli.setup.expiry import expiry_json
-from audience_sync_cli.setup.keys import NEXT, KeyKind, new_value, value_json
+from audience_sync_cli.setup.keys import NEXT, KeyKind, expiry_json, new_value, value_json
 
 app = typer.Typer()
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")  # it is part of log lines

@@ -151,9 +151,8 @@ def paused(stack: Stack) -> Iterator[Blocker]:
 
 def token_failure(stack: Stack, now: float) -> Iterator[Blocker]:
     """Yield a blocker if the newest run of the refresh function wrote no token, unless workers have one since."""
-    lines = FunctionLogs(stack).read(["Refresh"], now - TOKEN_LIFE)
     newest: LogLine | None = None
-    for line in lines:
+    for line in FunctionLogs(stack).read(["Refresh"], now - TOKEN_LIFE):
         if line.message in (REFRESH_FAILED, NOT_CONNECTED):
             newest = line
         elif line.count(TOKENS_REFRESHED):
@@ -212,10 +211,9 @@ def _repetitions(stack: Stack, now: float, found: Waiting) -> Iterator[Blocker]:
 def _stalled(stack: Stack, now: float, found: Waiting) -> Iterator[Blocker]:
     """Record messages in flight. Yield a blocker if delivery stands still and no other blocker explains it."""
     found.in_flight = in_flight(stack, depth(stack, "ChangeQueue").in_work, now)
-    if found.in_flight and {each.reason for each in found.blockers} <= {OutOfTime.reason}:
-        sentence = found.in_flight.stall(now)
-        if sentence:
-            yield Blocker("stalled", sentence, next_try=found.in_flight.until)
+    is_explained = any(each.reason != OutOfTime.reason for each in found.blockers)
+    if found.in_flight and not is_explained and (sentence := found.in_flight.stall(now)):
+        yield Blocker("stalled", sentence, next_try=found.in_flight.until)
 
 
 def _accepted_since(logs: FunctionLogs, incomplete: LogLine) -> bool:

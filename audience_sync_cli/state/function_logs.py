@@ -84,14 +84,15 @@ class FunctionLogs:
     def invocations(self, function: str, since: float) -> list[LogLine]:
         """Read Lambda's own lines about the start and end of invocations. Raises as `read`."""
         pattern = '{ $.type = "platform.start" || $.type = "platform.report" }'
-        return sorted(self._events(function, since, None, pattern), key=lambda line: line.at)
+        return sorted(self.matching(function, pattern, since), key=lambda line: line.at)
 
     def _lines(self, function: str, since: float, until: float | None, messages: Sequence[str]) -> Iterator[LogLine]:
-        for line in self._events(function, since, until, _pattern(messages) if messages else ""):
+        for line in self.matching(function, _pattern(messages) if messages else "", since, until):
             if not messages or line.message in messages:
                 yield line
 
-    def _events(self, function: str, since: float, until: float | None, pattern: str) -> Iterator[LogLine]:
+    def matching(self, function: str, pattern: str, since: float, until: float | None = None) -> Iterator[LogLine]:
+        """Yield the lines that match a filter pattern of CloudWatch Logs; all if it is empty. Raises as `read`."""
         arguments: dict[str, Any] = {
             "logGroupName": self._stack[f"{function}LogGroup"],
             "startTime": round(since * 1000),

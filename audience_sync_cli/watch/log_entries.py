@@ -45,14 +45,8 @@ class Entry:
 
 
 def entries(line: LogLine) -> Iterator[Entry]:
-    """Yield the entries of a log line; none if operators do not need it."""
-    reader = _READERS.get(line.message)
-    if reader is not None:
-        yield from reader(line)
-    elif line.message:
-        yield from _other(line)
-    else:
-        yield from _counted(line)
+    """Return the entries of a log line; none if operators do not need it."""
+    return _READERS.get(line.message, _other)(line)
 
 
 def _entry(line: LogLine, kind: str, text: str, **more: Any) -> Entry:
@@ -174,6 +168,7 @@ def _other(line: LogLine) -> Iterator[Entry]:
 
 
 _READERS: dict[str, Callable[[LogLine], Iterator[Entry]]] = {
+    "": _counted,
     "event rejected": _rejected,
     "consent denied": _rejected,
     "events rejected": _rejected_more,

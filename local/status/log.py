@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from audience_sync_cli.dashboard.facts import ShownLine
-from audience_sync_cli.dashboard.log_lines import log_line
+from audience_sync_cli.dashboard.logs import log_line
 from local.counters import Counters
 
 SHOWN = 40  # lines
