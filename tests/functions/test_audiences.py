@@ -243,8 +243,8 @@ def test_two_creations_at_once_give_a_key_to_one_audience(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch, api: str
 ) -> None:
     cloud.enter("AudiencesFunction", DATA_MANAGER_ACCOUNT_ID=MANAGER_ACCOUNT)
-    dataset = {"shares": [], "advertiserId": None, "ttl": None}
-    target: dict[str, Any] = {"api": api} | dataset if api == "data-manager" else {}
+    dataset: dict[str, Any] = {"api": api, "shares": [], "advertiserId": None, "ttl": None}
+    target = dataset if api == "data-manager" else {}
     creating, others = AmazonAds.create_audience, list[tuple[int, dict[str, Any]]]()
 
     def create_audience(self: AmazonAds, body: dict[str, Any], *, timeout: float) -> str:
