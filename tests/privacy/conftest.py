@@ -6,7 +6,7 @@ import hashlib
 import json
 import secrets
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +105,7 @@ class FunctionRunner:
     proxy: FaultProxy
     folder: Path
     output: Output = field(default_factory=Output)
+    first: str = ""  # Python that each process runs before it imports the handler
 
     def run(self, function: str, steps: Sequence[Step], **variables: str) -> list[Any]:
         """Run a function on each step's event. Returns its results, or the error where it raised one."""
@@ -124,6 +125,12 @@ class FunctionRunner:
             "POWERTOOLS_SERVICE_NAME": "marked",
             "TMPDIR": str(self.folder),
         }
+        if self.first:
+            module, _, handler = function.handler.rpartition(".")
+            (self.folder / "prepared.py").write_text(
+                f"{self.first}\nfrom {module} import {handler}\n", encoding="utf-8"
+            )
+            function = replace(function, code=self.folder, handler=f"prepared.{handler}")
         environment = await Environment.start(function, variables | more, self.output.printed.append)
         results: list[Any] = []
         try:

@@ -4,7 +4,6 @@ import base64
 import hashlib
 import hmac
 import json
-import os
 import time
 from collections.abc import Callable
 from typing import Any
@@ -21,7 +20,6 @@ from audience_sync.members.erasure import ErasurePlan, ErasureStep, StepKind
 from audience_sync.members.job_messages import DeletionMessage
 from audience_sync.members.member_state import MemberState
 from local.resources import MANAGER_ACCOUNT
-from local.template import ROOT
 from tests.faults.proxy import Call, Effect, hang_up
 from tests.functions.conftest import AUDIENCE
 from tests.privacy.conftest import (
@@ -715,15 +713,12 @@ def test_jobs_never_quotes_a_failed_statement(runner: FunctionRunner) -> None:
 
 
 def test_debug_logging_of_libraries_leaks_nothing(runner: FunctionRunner) -> None:
-    folder = runner.folder / "started"
-    folder.mkdir()
     # As Lambda does for ApplicationLogLevel: DEBUG.
-    (folder / "sitecustomize.py").write_text("import logging; logging.basicConfig(level=logging.DEBUG)\n")
-    verbose = {"PYTHONPATH": os.pathsep.join([str(folder), str(ROOT), str(ROOT / "layers" / "shared")])}
-    runner.run("RefreshFunction", [dict], **verbose)
-    runner.run("IngestFunction", [http([event()])], **verbose)
-    runner.run("WorkerFunction", [delivering(runner)], **verbose)
-    runner.run("JobsFunction", [checking(runner)], **verbose)
-    runner.run("AudiencesFunction", [asking(SETTINGS | EXTRA | {"externalAudienceId": "marked-3"})], **verbose)
+    runner.first = "import logging; logging.basicConfig(level=logging.DEBUG)"
+    runner.run("RefreshFunction", [dict])
+    runner.run("IngestFunction", [http([event()])])
+    runner.run("WorkerFunction", [delivering(runner)])
+    runner.run("JobsFunction", [checking(runner)])
+    runner.run("AudiencesFunction", [asking(SETTINGS | EXTRA | {"externalAudienceId": "marked-3"})])
     assert any("DEBUG:urllib3" in line for line in runner.output.printed), "the level is in force"
     assert_clean(runner)

@@ -28,7 +28,13 @@ from audience_sync.members.membership import Audience, Destination
 PACKAGE = Path(audience_sync.__file__).parent
 IN_AMC, IN_AMC_AND_DSP = amc_connection("c"), amc_connection("c", dsp=True)
 # Each format is written and read by one module, with the names that it has had from the start.
-FORMATS = {"members/messages.py", "aws/membership_rows.py", "aws/audience_table.py"}
+FORMATS = {
+    "members/envelope.py",
+    "members/messages.py",
+    "members/job_messages.py",
+    "aws/membership_rows.py",
+    "aws/audience_table.py",
+}
 
 
 @pytest.mark.parametrize(
