@@ -214,6 +214,12 @@ def test_strip_costs_steps_for_its_characters_times_the_string() -> None:
         read({"text": "x" * MAX_TEXT, "characters": "y" * (MAX_TEXT - 1) + "x"}, Budget())
 
 
+def test_contains_costs_ten_steps_for_each_item_of_a_list() -> None:
+    read = compile_field({"@liquid": "{% if list contains 'x' %}y{% endif %}"}, at="field")
+    read({"list": [0] * 100}, budget := Budget(2_000))
+    assert 1_000 <= 2_000 - budget.steps_left < 1_100
+
+
 def test_a_string_over_the_limit_is_not_a_number() -> None:
     assert rendered("{{ space | plus: 1 }}", LONG) is None
 

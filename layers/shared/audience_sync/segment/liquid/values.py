@@ -20,6 +20,7 @@ from audience_sync.segment.directives.values import (
 )
 
 _STEPS_A_HALF = 4  # to encode a lone surrogate; JSON can carry many
+_STEPS_TO_COMPARE = 10  # an item of a list with another value
 
 _NUMBER = re.compile(r"[+-]?(?:(?:\d++(?:\.\d*+)?+|\.\d++)(?:e[+-]?\d++)?+|infinity)", re.ASCII | re.IGNORECASE)
 _INFINITY = re.compile(r"[+-]?Infinity")
@@ -200,7 +201,7 @@ def _primitive(value: Any, budget: Budget) -> Any:
 def contains(holder: Any, wanted: Any, budget: Budget) -> bool:
     """Return whether a list has an item, or a string a substring. Raises as `written`."""
     if isinstance(holder, list):
-        budget.spend(len(holder))
+        budget.spend(len(holder) * _STEPS_TO_COMPARE)
         return any(equal(each, wanted, budget) for each in holder)
     if not isinstance(holder, str):
         return False
