@@ -20,6 +20,7 @@ from audience_sync.amazon_ads.destination import (
 )
 from audience_sync.amazon_ads.ids import amazon_id
 from audience_sync.audiences.creation import with_ttl
+from audience_sync.aws.audience_table import MAX_FOUND
 from audience_sync.aws.membership_rows import KEEP_ACTIVE, KEEP_EXIT
 from audience_sync.members.membership import Audience, Destination
 from audience_sync_cli.audiences.datasets import creation_locks, is_dataset, read_dataset
@@ -239,6 +240,11 @@ def _with_key(session: Session, known: Audience, key: str, *, also: bool | None)
     keyed = known if has_key else replace(known, computation_key=key, also=False)
     linked = keyed if also is None else replace(keyed, also=also)
     others = same_key(linked, session.audiences.all())
+    if key and len(others) >= MAX_FOUND:  # their events would be refused as too large
+        raise OperatorError(
+            f"At most {MAX_FOUND} audiences can share a computation key.",
+            "Unlink one of them, or give the Segment audience another key for the rest.",
+        )
     is_meant = has_key or also is not None
     if key and not linked.also and others and not (is_meant and all(each.also for each in others)):
         ids = ", ".join(each.audience_id for each in others)

@@ -31,6 +31,13 @@ def linked(deployment: Deployment, key: str, *, also: bool | None) -> Any:
     return deployment.json(link, AUDIENCE.audience_id, key=key, choices=Choices(also=also))
 
 
+def test_the_51st_audience_of_a_key_is_refused(deployment: Deployment) -> None:
+    for number in range(50):
+        deployment.list_audience(replace(ALSO, audience_id=str(number + 1)))
+    with pytest.raises(OperatorError, match="At most 50 audiences"):
+        linked(deployment, KEY, also=True)
+
+
 @pytest.mark.parametrize(
     ("listed", "also", "is_also"),
     [
