@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain, islice
 from operator import itemgetter
-from typing import Any, BinaryIO, TextIO
+from typing import IO, Any, BinaryIO, TextIO
 
 from audience_sync.quick_json import read_json
 from audience_sync_cli.errors import OperatorError, WrongUsage
@@ -18,6 +18,7 @@ from audience_sync_cli.terminal_text import on_one_line
 
 DELIMITERS = ",;\t|"
 SAMPLE = 100  # JSON lines whose names are the columns
+MAX_LINE = 1_000_000  # characters, or bytes of JSON; a small compressed file can hold a line of many gigabytes
 MAX_DEPTH = 4  # nested objects, such as traits.address.city
 BATCH = 10_000  # Parquet rows in memory at a time
 # Rewriting a file gives it a new date, and members who left since the export would be added again.
@@ -38,11 +39,12 @@ class CsvRows:
     def __init__(self, text: TextIO) -> None:
         self._text = text  # closes the stream when it is deleted
         with readable():
-            first = text.readline()
+            lines = lines_of(text)
+            first = next(lines, "")
             if separator := _SEPARATOR.fullmatch(first):
-                first = text.readline()
+                first = next(lines, "")
             delimiter = separator[1] if separator else max(DELIMITERS, key=first.count)
-            reader = csv.reader(chain([first], text), delimiter=delimiter)
+            reader = csv.reader(chain([first], lines), delimiter=delimiter)
             self.columns = [name.strip() for name in next(reader, [])]
         if any(map(_A_VALUE.fullmatch, self.columns)):
             raise WrongUsage("The first row does not name the columns.", f"Add a row with their names, {KEEP_DATE}")
@@ -80,9 +82,9 @@ class JsonRows:
 
     kind = "JSON lines"
 
-    def __init__(self, stream: Iterable[bytes]) -> None:
+    def __init__(self, stream: IO[Any], lines: Iterable[bytes]) -> None:
         self._stream = stream  # is closed when it is deleted
-        lines = _lines(stream)
+        lines = _filled(lines)
         first = list(islice(lines, SAMPLE))
         self._lines = chain(first, lines)
         self._paths: dict[str, tuple[str, ...]] = {}
@@ -181,7 +183,15 @@ def readable() -> Iterator[None]:
         raise OperatorError("The compressed file is damaged or truncated.", "Copy it again: `gzip -t FILE`.") from None
 
 
-def _lines(stream: Iterable[bytes]) -> Iterator[bytes]:
+def lines_of[Line: (str, bytes)](stream: IO[Line]) -> Iterator[Line]:
+    """Yield the lines of a file. Raises OperatorError for one over MAX_LINE, without reading its rest."""
+    while line := stream.readline(MAX_LINE + 1):
+        if len(line) > MAX_LINE:
+            raise OperatorError(f"A line of the file is over {MAX_LINE:,} characters.", "Export the members again.")
+        yield line
+
+
+def _filled(stream: Iterable[bytes]) -> Iterator[bytes]:
     with readable():
         for line in stream:
             if not line.isspace():

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from audience_sync_cli.errors import NotThere, WrongUsage
-from audience_sync_cli.member_files.formats import KEEP_DATE, CsvRows, JsonRows, ParquetRows, readable
+from audience_sync_cli.member_files.formats import KEEP_DATE, CsvRows, JsonRows, ParquetRows, lines_of, readable
 
 STDIN = "-"
 _GZIP, _PARQUET = b"\x1f\x8b", b"PAR1"  # how such files begin
@@ -75,9 +75,9 @@ class MemberFile:
             )
         is_json = start.startswith("{")
         if is_json and not utf_16:
-            return JsonRows(stream)  # a line that is not UTF-8 is one unreadable row
+            return JsonRows(stream, lines_of(stream))  # a line that is not UTF-8 is one unreadable row
         text = io.TextIOWrapper(stream, encoding=encoding, newline="")
-        return JsonRows(map(str.encode, text)) if is_json else CsvRows(text)
+        return JsonRows(text, map(str.encode, lines_of(text))) if is_json else CsvRows(text)
 
     def digest(self) -> str | None:
         """Return the SHA-256 of the file in hex; None for standard input, which cannot be read twice."""

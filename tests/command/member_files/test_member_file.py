@@ -114,6 +114,8 @@ def test_an_unreadable_row_does_not_stop_the_others(file: File) -> None:
         pytest.param("id,email\nu1,m\xfcller@example.de\n".encode("latin-1"), id="not UTF-8"),
         pytest.param(gzip.compress(b"id\n" * 10_000)[:-20], id="a compressed file that is cut off"),
         pytest.param("id,email\nu1," + "x" * 200_000, id="a cell of enormous length"),
+        pytest.param(gzip.compress(b"id,email\nu1,a\n" + b'"x",' * 300_000), id="a line of a megabyte"),
+        pytest.param(gzip.compress(b'{"id":1}\n{"id":"' + b"x" * 1_000_000), id="JSON: a line of a megabyte"),
     ],
 )
 def test_an_unreadable_file_is_refused_without_quoting_it(file: File, content: bytes | str) -> None:
