@@ -25,6 +25,7 @@ from audience_sync.errors import (
     OutcomeUnknown,
     RequestRejected,
     ServiceUnavailable,
+    Throttled,
 )
 from local.amazon.options import Options
 from tests.aws_fixtures import CREDENTIALS, build_sandbox
@@ -147,7 +148,9 @@ def test_creating_a_dataset_whose_name_exists_returns_the_existing_one(connectio
         pytest.param(
             {"status": 400, "body": {"datasetId": "ds-7", "code": "Duplicate"}}, "ds-7", id="a word as its code"
         ),
-        pytest.param({"status": 409, "body": {"datasetId": "ds-7"}}, "ds-7", id="another status"),
+        pytest.param({"status": 409, "body": {"datasetId": "ds-7"}}, RequestRejected, id="another status"),
+        pytest.param({"status": 403, "body": {"datasetId": "ds-7"}}, AccessDenied, id="no permission"),
+        pytest.param({"status": 429, "body": {"datasetId": "ds-7"}}, Throttled, id="too many requests"),
         pytest.param({"status": 201, "body": {"dataSetId": "ds-7"}}, "ds-7", id="the sample answer of Amazon's guide"),
         pytest.param({"status": 400, "body": {"code": "400"}}, RequestRejected, id="another refusal"),
         pytest.param({"status": 400, "body": {"datasetId": None}}, RequestRejected, id="an empty id"),

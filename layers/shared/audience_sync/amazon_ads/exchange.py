@@ -83,7 +83,7 @@ class Exchange:
             timeout: seconds for the whole answer, fetching a token included.
             repeatable: whether the call is idempotent. If not, a server error that may have come after the work was
                 done is an unknown outcome.
-            answer_field: a field that, if it is filled, makes the body of a refusal an answer.
+            answer_field: a field that, if it is filled, makes the body of a 400 an answer.
 
         Raises:
             RequestTooLarge, AccessDenied, NotFound, RequestRejected: Amazon refuses the call.
@@ -101,7 +101,7 @@ class Exchange:
             status, headers, text = self._exchange(method, path, types, body, token, deadline)
         answer = _json(text)
         if not 200 <= status < 300:
-            if answer_field and 400 <= status < 500 and isinstance(answer, dict) and answer.get(answer_field):
+            if answer_field and status == 400 and isinstance(answer, dict) and answer.get(answer_field):
                 return answer
             if status in _MAY_HAVE_APPLIED and not repeatable:
                 raise OutcomeUnknown(f"Amazon answered {status}, but may have done the work")
