@@ -50,6 +50,10 @@ metrics = Metrics(namespace=NAMESPACE)
 type Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
 
 
+class UnexpectedError(Exception):
+    """An error of a kind that no code expects, by the name of its class: its own text may quote a person."""
+
+
 def reporting(handler: Handler) -> Handler:
     """Add the request id to a handler's log lines, and print its metrics at the end, whatever the outcome."""
 
@@ -59,6 +63,10 @@ def reporting(handler: Handler) -> Handler:
         date(time.time_ns() // 1_000_000)
         try:
             return handler(event, context)
+        except AudienceSyncError:
+            raise
+        except Exception as error:  # noqa: BLE001 - it is raised again, without its text
+            raise UnexpectedError(type(error).__name__).with_traceback(error.__traceback__) from None
         finally:
             _flush()
 
