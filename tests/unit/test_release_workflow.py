@@ -28,9 +28,12 @@ def test_only_a_version_tag_publishes_a_release() -> None:
 def test_only_the_job_without_a_build_may_attest_and_publish() -> None:
     assert {name: job["permissions"] for name, job in JOBS.items()} == {
         "build": {"contents": "read"},
+        "check": {"contents": "read"},
         "publish": {"contents": "write", "id-token": "write", "attestations": "write"},
     }
-    assert JOBS["publish"]["needs"] == "build"
+    assert JOBS["publish"]["needs"] == ["build", "check"]
+    pull_request = yaml.safe_load((WORKFLOWS / "check.yml").read_text(encoding="utf-8"))["jobs"]["check"]
+    assert JOBS["check"] == pull_request, "what is published has passed the checks of a pull request"
     assert [step["run"] for step in STEPS if "run" in step] == ["scripts/unpack.sh", "scripts/release.sh"]
 
 
