@@ -26,7 +26,7 @@ port=$(.venv/bin/python -c 'import socket; s = socket.socket(); s.bind(("127.0.0
 started+=($!)
 .venv/bin/python -m scripts.stand_ins >"$work/stand-ins.json" 2>"$work/stand-ins.log" &
 started+=($!)
-for _ in {1..100}; do curl -so /dev/null "http://127.0.0.1:$port/_ministack/health" && [ -s "$work/stand-ins.json" ] && break; sleep 0.2; done
+for _ in {1..600}; do curl -so /dev/null "http://127.0.0.1:$port/_ministack/health" && [ -s "$work/stand-ins.json" ] && break; sleep 0.2; done
 amazon=$(sed 's/.*"amazon": "\([^"]*\)".*/\1/' "$work/stand-ins.json")
 step 'the stand-ins answer'
 

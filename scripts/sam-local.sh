@@ -23,7 +23,7 @@ step() { echo "[$SECONDS s] $*"; }
 if ! docker info >/dev/null 2>&1; then
     dockerd >"$work/dockerd.log" 2>&1 &
     started+=($!)
-    for _ in {1..100}; do docker info >/dev/null 2>&1 && break; sleep 0.2; done
+    for _ in {1..600}; do docker info >/dev/null 2>&1 && break; sleep 0.2; done
     docker info >/dev/null 2>&1 || skip "dockerd does not start here: $(tail -1 "$work/dockerd.log")"
 fi
 image=audience-sync-standin:$(cat scripts/standin-image.sh requirements/runtime.txt | sha256sum | cut -c1-12)
@@ -42,7 +42,7 @@ unset AWS_PROFILE AWS_SESSION_TOKEN
 bridge=$(docker network inspect bridge --format '{{(index .IPAM.Config 0).Gateway}}')
 .venv/bin/python -m scripts.stand_ins --host "$bridge" --aws >"$work/stand-ins.json" 2>"$work/stand-ins.log" &
 started+=($!)
-for _ in {1..100}; do [ -s "$work/stand-ins.json" ] && break; sleep 0.2; done
+for _ in {1..600}; do [ -s "$work/stand-ins.json" ] && break; sleep 0.2; done
 ready() { .venv/bin/python - "$work/stand-ins.json" "$@" <<<"import json, sys
 found = json.load(open(sys.argv[1]))
 for name in sys.argv[2:]: found = found[name]
