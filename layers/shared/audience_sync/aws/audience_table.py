@@ -193,18 +193,25 @@ class AudienceTable:
             "UpdateExpression": f"SET unlinkedAt = :at REMOVE {BY_COMPUTATION_KEY}, {BY_EXTERNAL_AUDIENCE_ID}",
             "ExpressionAttributeValues": {":at": {"N": str(at)}},
         }
-        # The second update changes nothing; a ConditionCheck would need a permission of its own.
-        kept = [{"Key": {"audienceId": {"S": heir}}, "UpdateExpression": "REMOVE unlinkedAt"}] if heir else []
+        if heir is None:
+            is_unlinked = self._conditional(self._client.update_item, ConditionExpression=_IS_LISTED, **unlink)
+        else:
+            is_unlinked = self._unlink_beside(unlink, heir)
+        self.raise_version()  # if two audiences share a key, the other one now gets the events
+        return is_unlinked
+
+    def _unlink_beside(self, unlink: dict[str, Any], heir: str) -> bool:
+        """Unlink an audience if it and another one are listed; return whether they are."""
+        # An update that changes nothing: a ConditionCheck would need a permission of its own.
+        unchanged = {"Key": {"audienceId": {"S": heir}}, "UpdateExpression": "REMOVE unlinkedAt"}
         is_listed = {"TableName": self._name, "ConditionExpression": _IS_LISTED}
-        writes: list[Any] = [{"Update": update | is_listed} for update in (unlink, *kept)]
+        writes: list[Any] = [{"Update": update | is_listed} for update in (unlink, unchanged)]
         try:
             with audience_table_call():
                 self._client.transact_write_items(TransactItems=writes)
-            is_unlinked = True
         except ConditionFailed:
-            is_unlinked = False
-        self.raise_version()  # if two audiences share a key, the other one now gets the events
-        return is_unlinked
+            return False
+        return True
 
     def remove_unlinked(self, *, before: int) -> None:
         """Remove the rows of audiences unlinked before a time, in epoch milliseconds. Raises Unavailable.
