@@ -1,10 +1,11 @@
 """Serves an aiohttp application while a block of code runs."""
 
 import errno
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
 
 from audience_sync_cli.dashboard.access import is_own_host
 
@@ -20,15 +21,19 @@ class PortInUse(Exception):
         )
 
 
-@web.middleware
-async def _from_this_machine(
-    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-) -> web.StreamResponse:
-    """Refuse what a page of another site makes the developer's browser send."""
-    host = request.headers.get("Host")
-    if is_own_host(host) and request.headers.get("Origin") in (None, f"http://{host}"):
-        return await handler(request)
-    return web.json_response({"error": "only accepted from this machine, and from no page of another site"}, status=403)
+def _own_pages_only(address: str) -> Middleware:
+    """Refuse what a page of another site makes the developer's browser send. `address` is the one that is served."""
+
+    @web.middleware
+    async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
+        host = request.headers.get("Host", "")
+        is_ours = is_own_host(host) or host.rpartition(":")[0] == address
+        if is_ours and request.headers.get("Origin") in (None, f"http://{host}"):
+            return await handler(request)
+        refusal = "only accepted from this machine, and from no page of another site"
+        return web.json_response({"error": refusal}, status=403)
+
+    return check
 
 
 @asynccontextmanager
@@ -39,7 +44,7 @@ async def serve(
 
     Raises PortInUse.
     """
-    app.middlewares.insert(0, _from_this_machine)
+    app.middlewares.insert(0, _own_pages_only(host))
     # A client that hangs up during a long poll must not receive a message: hence the cancellation.
     runner = web.AppRunner(
         app, access_log=None, shutdown_timeout=1, handler_cancellation=True, auto_decompress=decompress

@@ -15,6 +15,8 @@ from botocore.exceptions import ClientError
 from local.functions import Functions
 from local.template import REGION, ROOT, Template
 
+# Like Docker's bridge, no name of this machine. macOS has only the first address.
+HOST = "127.0.0.2" if sys.platform == "linux" else "127.0.0.1"
 INVOCATIONS = [  # in this order: one builds on the other
     ("IngestFunction", "ingest-health", '"statusCode": 200'),
     ("IngestFunction", "ingest-unauthorized", '"statusCode": 401'),
@@ -31,7 +33,7 @@ INVOCATIONS = [  # in this order: one builds on the other
 
 @pytest.fixture(scope="module")
 def ready() -> Iterator[dict[str, Any]]:
-    command = [sys.executable, "-m", "scripts.stand_ins", "--aws"]
+    command = [sys.executable, "-m", "scripts.stand_ins", "--aws", "--host", HOST]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
