@@ -71,7 +71,9 @@ def test_size_and_match_rate_are_published_and_the_funnel_and_the_shares_are_log
 def test_a_revoked_share_that_was_created_again_is_not_counted(cloud: Cloud, printed: Callable[[], str]) -> None:
     audience_id = create(cloud)[1]["externalId"]
     set_status(cloud, dataset(cloud, audience_id)["shares"][0], "REVOKED_BY_USER")
-    create(cloud)
+    key = {"audienceId": {"S": audience_id}}
+    cloud.client("dynamodb").delete_item(TableName=cloud.name_of("AudienceTable"), Key=key)
+    create(cloud)  # a listed dataset would get no share this way
     assert read(cloud)["revoked"] == 0
     text = printed()
     assert metrics(text, "SharesRevoked") == {None: 0}, "so that the alarm is off within the hour"

@@ -76,10 +76,11 @@ def test_everything_that_the_demo_imports_is_in_its_lock() -> None:
     locked = {
         name.lower() for name in re.findall(r"^([\w-]+)==", (ROOT / "requirements/local.txt").read_text(), re.MULTILINE)
     }
+    distributions = packages_distributions()
     needed = {
         name: distribution.lower().replace("_", "-")
         for name in imported - {"pyarrow"}  # an extra, for Parquet files
-        for distribution in packages_distributions().get(name, [])
+        for distribution in distributions.get(name, [])
         if not name.startswith("mypy_boto3")  # types, for the checks
     }
     assert {"moto", "typer", "yaml"} <= needed.keys()
