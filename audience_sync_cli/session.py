@@ -96,7 +96,7 @@ class Session:
 
     @property
     def timings(self) -> "Timings":
-        """How long Amazon may take with an upload, by the stack's parameters; locally, it takes less."""
+        """The time that Amazon may take with an upload, by the stack's parameters; locally, it takes less."""
         from audience_sync.amazon_ads.timings import Timings
 
         parameters, usual = self.stack.parameters, Timings()

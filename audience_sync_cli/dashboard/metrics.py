@@ -1,4 +1,4 @@
-"""What the page shows of the stack's metrics, how often each is read, and how many that makes an hour."""
+"""The metrics on the page, how often each is read, and how many that makes an hour."""
 
 from collections.abc import Iterable, Sequence
 

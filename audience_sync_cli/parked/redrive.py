@@ -57,7 +57,7 @@ class Redrive:
 
     @property
     def result(self) -> str:
-        """What was done, in a sentence."""
+        """The work done, in a sentence."""
         return f"{counted(self.done, 'dead letter')} redriven." if self.matched else "No dead letters match."
 
     def left(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""What the checks of an audience read: from the stack, its tables, queues and metrics, and from Amazon."""
+"""Readings for the checks of an audience: from the stack, its tables, queues and metrics, and from Amazon."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -29,7 +29,7 @@ type Described = AudienceReport | DatasetReport | AudienceSyncError | OperatorEr
 
 
 class AudienceReadings(StackReadings):
-    """What the checks of an audience read."""
+    """Readings for the checks of an audience."""
 
     def __init__(
         self,

@@ -29,7 +29,7 @@ class Finding(NamedTuple):
 
 
 class Door(NamedTuple):
-    """What a command makes of findings: its words for their parts, and for the four states."""
+    """A command's words for the parts of findings and for their four states."""
 
     name: str  # of what was checked
     remedy: str

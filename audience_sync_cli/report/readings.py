@@ -1,4 +1,4 @@
-"""What the checks of a stack read: each thing once, when a check first asks for it, or the reason why it is unread."""
+"""Readings for the checks of a stack: each made once, when a check first asks, or the reason why it is unread."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Self, cast
@@ -38,7 +38,7 @@ class Unread(NamedTuple):
 
 
 class StackReadings:
-    """What the checks of a stack read."""
+    """Readings for the checks of a stack."""
 
     def __init__(self, session: Session, known: Mapping[str, Any] | None = None) -> None:
         """Read from a session's stack whatever is not `known` by its name."""

@@ -24,7 +24,7 @@ def test_a_time_and_an_age_are_read_as_epoch_milliseconds(text: str, seconds: fl
     assert read_time(text, NOW) == seconds * 1000
 
 
-def test_an_empty_string_is_no_time() -> None:
+def test_an_empty_string_is_not_a_time() -> None:
     assert read_time("", NOW) is None
 
 

@@ -1,4 +1,4 @@
-"""How long Amazon's APIs may take with an upload. Pure."""
+"""The time that Amazon's APIs may take with an upload. Pure."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from audience_sync.members.membership import Destination
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    """How long the APIs may take, as the stack is configured. In seconds."""
+    """The time that the APIs may take, as the stack is configured. In seconds."""
 
     job: float = 900.0  # until Amazon's job has usually ended; until then, two jobs may run in any order
     dataset: float = 7_200.0  # until an upload to a dataset has taken effect

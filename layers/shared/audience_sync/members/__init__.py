@@ -1,1 +1,1 @@
-"""What a change is, the state of a member, what changes do to it, erasure, and the messages of the queues. No I/O."""
+"""Changes, the state of a member, the effect of changes on it, erasure, and the messages of the queues. No I/O."""

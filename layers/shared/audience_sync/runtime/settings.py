@@ -74,7 +74,7 @@ class TimingSettings(_Settings):
 
     @property
     def timings(self) -> Timings:
-        """How long Amazon may take with an upload."""
+        """The time that Amazon may take with an upload."""
         return Timings(self.job_seconds, self.data_manager_seconds, self.late_seconds, self.longest_job_seconds)
 
 
