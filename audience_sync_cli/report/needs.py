@@ -1,4 +1,4 @@
-"""Problems that need a person, the most urgent first: checks of `status` and the page, on what these have read. Pure."""
+"""Problems that need a person, the most urgent first: checks of `status` and the page, on what they have read. Pure."""
 
 from typing import TYPE_CHECKING
 
