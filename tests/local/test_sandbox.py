@@ -336,7 +336,7 @@ def test_discouraged_uploads_are_reported_as_violations(amazon: Amazon) -> None:
     assert noted == [("member_twice", "ada"), ("opposite_actions_pending", "bob")]
 
 
-def test_a_removal_after_the_addition_took_effect_is_no_violation(amazon: Amazon) -> None:
+def test_a_removal_after_the_addition_took_effect_is_allowed(amazon: Amazon) -> None:
     audience_id = amazon.create_audience()
     amazon.send(audience_id, member("ada"))
     amazon.settle()

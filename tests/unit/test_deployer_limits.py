@@ -52,7 +52,7 @@ SERVICES = {"kms", "sts", *(action.partition(":")[0] for each in ALLOWED for act
 ACTIONS = {action for each in SERVICES for action in actions(f"{each}:*")}
 
 
-def test_beyond_the_stack_what_the_guide_says_is_reached_and_nothing_else() -> None:
+def test_the_policy_reaches_beyond_the_stack_only_where_the_guide_says_so() -> None:
     reached = {
         action
         for action in ACTIONS

@@ -131,7 +131,7 @@ def test_the_policy_allows_what_cloudformation_calls_on_every_resource(resource_
     assert _refused(ALLOWED, _called(resource_type, LEFT_OUT), [*arns().values(), *OF_SAM]) == set()
 
 
-def test_the_policy_allows_what_is_called_besides() -> None:
+def test_the_policy_allows_the_calls_that_sam_makes_itself() -> None:
     assert _refused(ALLOWED, CALLED_BESIDES, OF_SAM) == set()
     assert [each for each in ALSO_CHECKED_ON.items() if not allows(ALLOWED, *each, CONTEXT)] == []
 

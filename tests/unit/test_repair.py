@@ -47,7 +47,7 @@ def test_the_resources_are_compared_with_the_stacks_own_template_parameters_and_
 
 
 @pytest.mark.parametrize("reason", ["The submitted information didn't contain changes.", "AccessDenied: GetFunction"])
-def test_no_difference_is_no_failure_and_a_failure_says_why(stub: Stubber, reason: str) -> None:
+def test_a_stack_without_differences_passes_and_a_failure_says_why(stub: Stubber, reason: str) -> None:
     stub.add_response("describe_change_set", {"Status": "FAILED", "StatusReason": reason})
     if "changes" in reason:
         assert compare(stub.client, "audience-sync") is None

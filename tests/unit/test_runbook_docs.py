@@ -64,7 +64,7 @@ def test_every_alarm_has_a_heading_in_the_order_of_the_template() -> None:
     assert re.findall(r"^### (\w+)$", alarms, re.MULTILINE) == ALARMS
 
 
-def test_the_table_of_what_can_wait_lists_every_alarm_once() -> None:
+def test_the_table_of_urgency_lists_every_alarm_once() -> None:
     table = RUNBOOK.split("| alarm | when |")[1].split("\n\n")[0]
     linked = re.findall(r"\[(\w+)\]\(#(\w+)\)", table)
     assert sorted(name for name, _ in linked) == sorted(ALARMS)

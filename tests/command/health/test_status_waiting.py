@@ -62,7 +62,7 @@ def test_status_dates_messages_in_work_and_names_a_standstill(deployed: Deployme
     assert (found["blockers"], found["inFlight"]["messages"], found["inFlight"]["stalledSince"]) == ([], 1, None)
 
 
-def test_status_ends_with_what_needs_a_person(deployment: Deployment) -> None:
+def test_status_lists_problems_for_a_person_last(deployment: Deployment) -> None:
     deployment.stack.local = None
     deployment.publish(time.time(), ChangesAccepted=6, ChangesParked=6)
     deployment.park(change("m1"))

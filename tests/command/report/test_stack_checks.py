@@ -62,7 +62,7 @@ def authorized(at: object) -> dict[str, Any]:
         ),
     ],
 )
-def test_a_part_of_the_stack_is_judged_by_what_is_stored(
+def test_each_check_of_the_stack_judges_its_stored_values(
     reading: str, value: object, name: str, expected: tuple[str, str] | None
 ) -> None:
     readings = StackReadings(Session(Screen(), no_stack, lambda: NOW), {reading: value})

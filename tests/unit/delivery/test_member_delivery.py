@@ -126,7 +126,7 @@ def test_an_invocation_ends_in_time_however_slow_the_table_is(
     assert delivered == len(stack.amazon.active()) == 3_000
 
 
-def test_messages_that_there_is_no_time_to_parse_return_at_once(stack: MemoryStack) -> None:
+def test_messages_return_at_once_if_no_time_is_left_to_parse_them(stack: MemoryStack) -> None:
     looks = count()
     stack.monotonic = lambda: 5.0 * next(looks)  # seconds
     bodies = [pack([change("a@b.co", at=1, member=f"m{number}")])[0] for number in range(5)]
