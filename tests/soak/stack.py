@@ -52,6 +52,7 @@ class Stack:
         )
         for logical_id in self._template.resources("AWS::Serverless::Function"):
             self._template.name(logical_id, logical_id)
+        self._functions = self._template.functions()  # asked before each invocation
         table = self._tables["AudienceTable"]
         for audience in audiences:
             row = row_of(audience, 0)
@@ -86,7 +87,7 @@ class Stack:
 
     def timeout(self, function: str) -> float:
         """Return a function's timeout in seconds."""
-        return self._template.functions()[function].timeout
+        return self._functions[function].timeout
 
     def may_loop(self, function: str) -> bool:
         """Return whether Lambda lets a function run in a loop of its own messages."""
@@ -96,7 +97,7 @@ class Stack:
     def environment(self) -> dict[str, str]:
         """Return the environment variables of all functions: a name has the same value in each of them."""
         merged: dict[str, str] = {}
-        for function in self._template.functions().values():
+        for function in self._functions.values():
             for name, value in self._template.resolve(dict(function.environment)).items():
                 assert merged.setdefault(name, str(value)) == str(value), f"{name} differs between functions"
         return merged

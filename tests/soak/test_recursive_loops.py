@@ -28,11 +28,11 @@ def long_outage() -> Scenario:
 
 
 def no_token() -> Scenario:
-    """Tell of members who enter while no token can be had for three days, as in a stack that is not connected yet."""
+    """Tell of members who enter while no token can be had for a day, as in a stack that is not connected yet."""
     sent = tuple(
         Sent(2 * HOUR + user * MINUTE, "enter", f"{user}@example.com", f"user_{user}") for user in range(8)
     )  # by then the first token has expired
-    return Scenario("no-token", sent, lambda _: 5 * MINUTE, outages=(Outage("checks", 0.0, 74 * HOUR),))
+    return Scenario("no-token", sent, lambda _: 5 * MINUTE, outages=(Outage("checks", 0.0, 24 * HOUR),))
 
 
 def run(scenario: Scenario, recursive_loop: str | None) -> tuple[set[str], set[str]]:
