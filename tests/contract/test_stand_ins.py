@@ -1,4 +1,4 @@
-"""The stand-ins suffice for events/lambda/, as scripts/sam-local.sh runs them, here without Docker."""
+"""The stand-ins suffice for events/lambda/, of which scripts/sam-local.sh runs one for each function, in containers."""
 
 import asyncio
 import json
