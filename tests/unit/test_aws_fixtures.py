@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ConnectionClosedError
 
+from local.template import Template
 from tests.aws_fixtures import AwsServer, template_resources
 from tests.waiting import wait_until
 
@@ -22,6 +23,33 @@ def test_nothing_that_one_test_stored_is_left_for_the_next(aws_server: AwsServer
     assert aws_server.logs.filter("/aws/lambda/ingest", 0, None)["events"] == []
     with template_resources(aws_server, SECRETS):
         assert aws_server.queues.peek(queue) == []
+
+
+def test_each_test_has_what_the_template_declares_whatever_the_one_before_did(aws_server: AwsServer) -> None:
+    def found(template: Template) -> list[Any]:
+        dynamodb, secrets = aws_server.client("dynamodb"), aws_server.client("secretsmanager")
+        name, secret = (template.resolve({"Ref": each}) for each in ("AudienceTable", "TokenSecret"))
+        queues = [aws_server.queues.find(queue).settings for queue in aws_server.queues.names()]
+        return [
+            dynamodb.list_tables()["TableNames"],
+            dynamodb.describe_table(TableName=name)["Table"]["GlobalSecondaryIndexes"],
+            dynamodb.scan(TableName=name)["Items"],
+            secrets.get_secret_value(SecretId=secret)["SecretString"],
+            queues,
+        ]
+
+    seen = []
+    for _ in range(3):  # made, a copy, and a copy after the copy has changed
+        with template_resources(aws_server, SECRETS) as template:
+            seen.append(found(template))
+            dynamodb, table = aws_server.client("dynamodb"), template.resolve({"Ref": "AudienceTable"})
+            dynamodb.put_item(TableName=table, Item={"audienceId": {"S": "left behind"}})
+            token = template.resolve({"Ref": "TokenSecret"})
+            aws_server.client("secretsmanager").put_secret_value(SecretId=token, SecretString="left behind")
+            dynamodb.delete_table(TableName=template.resolve({"Ref": "MembershipTable"}))
+            aws_server.queues.remove("local-changes")
+    assert len(seen[0][0]) == len(Template.load().resources("AWS::DynamoDB::Table"))
+    assert seen[1:] == seen[:1] * 2
 
 
 def test_a_pending_long_poll_receives_no_message_of_the_next_test(aws_server: AwsServer) -> None:
