@@ -8,6 +8,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -18,7 +19,7 @@ from moto.moto_server.werkzeug_app import create_backend_app
 from werkzeug.test import Client, EnvironBuilder
 
 from local import dynamodb_statements, logs
-from local.dynamodb_calls import DynamoDbCalls
+from local.dynamodb_calls import OPERATIONS, DynamoDbCalls
 from local.dynamodb_statements import InvalidStatementError
 from local.logs import LogGroups
 from local.sqs import server as sqs_server
@@ -89,9 +90,13 @@ class Moto:
             [each for each in request.headers.items() if each[0].lower() not in _OF_COMPRESSION],
             await request.read(),
         )
-        answers = {f"{_DYNAMODB}.BatchExecuteStatement": self._write, f"{_DYNAMODB}.BatchGetItem": self._read}
-        answer = answers.get(request.headers.get(sqs_server.TARGET, ""), self._response)
-        app = self._apps[_target_of(request)]
+        service, _, operation = request.headers.get(sqs_server.TARGET, "").partition(".")
+        app = self._apps[service]
+        answer: Callable[[WSGIApplication, _Request], web.Response] = self._response
+        if service == _DYNAMODB and operation in OPERATIONS:
+            answer = partial(self._row_call, operation)
+        elif service == _DYNAMODB and operation == "BatchExecuteStatement":
+            answer = self._write
         return await asyncio.get_running_loop().run_in_executor(self._thread, answer, app, received)
 
     def _write(self, _app: "WSGIApplication", request: _Request) -> web.Response:
@@ -103,12 +108,12 @@ class Moto:
             return web.json_response(refusal, status=HTTPStatus.BAD_REQUEST, content_type=_JSON)
         return web.json_response(answered, content_type=_JSON)
 
-    def _read(self, app: "WSGIApplication", request: _Request) -> web.Response:
-        """Answer BatchGetItem: see dynamodb_calls.py."""
+    def _row_call(self, operation: str, app: "WSGIApplication", request: _Request) -> web.Response:
+        """Answer a read or write of rows: see dynamodb_calls.py."""
         try:
-            answered = DynamoDbCalls(request.region).batch_get_item(json.loads(request.body))
+            answered = DynamoDbCalls(request.region).answer(operation, json.loads(request.body))
         except JsonRESTError:
-            return self._response(app, request)  # in moto's words; a read may be repeated
+            return self._response(app, request)  # in moto's words; nothing has changed
         return web.json_response(answered, content_type=_JSON)
 
     def _response(self, app: "WSGIApplication", request: _Request) -> web.Response:

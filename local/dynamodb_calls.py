@@ -1,11 +1,11 @@
-"""PutItem and BatchGetItem of moto's DynamoDB, without its HTTP layer.
+"""The calls of moto's DynamoDB that read and write rows, without its HTTP layer.
 
 That layer takes more than four fifths of such a call's time: it searches for every field of every attribute under
 several names. moto's tables, conditions and validations are used unchanged; only the JSON is read and written here.
 """
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from moto.core.exceptions import JsonRESTError
@@ -13,6 +13,16 @@ from moto.dynamodb.responses import DynamoHandler
 
 from local.dynamodb_statements import StatementOutcome
 from local.template import ACCOUNT
+
+OPERATIONS: Mapping[str, Callable[[DynamoHandler], Any]] = {
+    "BatchGetItem": DynamoHandler.batch_get_item,
+    "DeleteItem": DynamoHandler.delete_item,
+    "GetItem": DynamoHandler.get_item,
+    "PutItem": DynamoHandler.put_item,
+    "Query": DynamoHandler.query,
+    "Scan": DynamoHandler.scan,
+    "UpdateItem": DynamoHandler.update_item,
+}
 
 
 class DynamoDbCalls:
@@ -24,22 +34,20 @@ class DynamoDbCalls:
     def put_item(self, parameters: Mapping[str, Any]) -> StatementOutcome:
         """Make a PutItem with the parameters of its JSON request."""
         try:
-            self._handler(parameters).put_item()
+            self.answer("PutItem", parameters)
         except JsonRESTError as error:
             return StatementOutcome(error.relative_error_type, error.message)
         return StatementOutcome()
 
-    def batch_get_item(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """Answer a BatchGetItem, as JSON. Raises JsonRESTError if DynamoDB would reject it."""
-        answer: Any = self._handler(parameters).batch_get_item().result
-        names = ("Responses", "UnprocessedKeys")
-        return {name: _as_json(answer[name]) for name in names}
+    def answer(self, operation: str, parameters: Mapping[str, Any]) -> Any:
+        """Answer a request of one of the OPERATIONS, as JSON.
 
-    def _handler(self, parameters: Mapping[str, Any]) -> DynamoHandler:
+        Raises JsonRESTError if DynamoDB would reject it; nothing has changed then.
+        """
         handler = DynamoHandler()
         handler.current_account, handler.region = ACCOUNT, self._region
         handler.body = _from_json(parameters)
-        return handler
+        return _as_json(OPERATIONS[operation](handler).result)
 
 
 def _from_json(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""BatchGetItem at the local AWS, which skips moto's HTTP layer: it answers as moto's GetItem does."""
+"""Reads and writes of rows at the local AWS, which skip moto's HTTP layer: they answer as they do with it."""
 
 import time
 from collections.abc import Iterator
@@ -22,6 +22,7 @@ ROW = {
     "B": {"S": "named like a type"},
     "empty": {"NULL": True},
 }
+METADATA = "ResponseMetadata"
 KEY = {name: ROW[name] for name in ("shard", "id")}
 
 
@@ -44,6 +45,62 @@ def read(dynamodb: Any, *keys: dict[str, Any], table: str = "rows", **options: A
     assert answer["UnprocessedKeys"] == {}
     rows: list[dict[str, Any]] = answer["Responses"][table]
     return rows
+
+
+ONE = {"TableName": "rows", "Key": KEY}
+IF_FIRST = {
+    "ConditionExpression": "#revision = :first",
+    "ExpressionAttributeNames": {"#revision": "revision"},
+    "ExpressionAttributeValues": {":first": {"N": "1"}},
+}
+OF_SHARD = {
+    "TableName": "rows",
+    "KeyConditionExpression": "shard = :shard",
+    "ExpressionAttributeValues": {":shard": ROW["shard"]},
+}
+
+
+@pytest.mark.parametrize(
+    ("call", "asked"),
+    [
+        pytest.param("get_item", ONE, id="a row"),
+        pytest.param("get_item", ONE | {"ProjectionExpression": "id, packed"}, id="part of a row"),
+        pytest.param("get_item", {"TableName": "rows", "Key": key("none")}, id="no row"),
+        pytest.param("query", OF_SHARD, id="rows of a partition"),
+        pytest.param("query", OF_SHARD | {"Select": "COUNT"}, id="their number"),
+        pytest.param("query", OF_SHARD | {"Limit": 1}, id="a page of them"),
+        pytest.param("scan", {"TableName": "rows"}, id="all rows"),
+        pytest.param("scan", {"TableName": "rows", "Limit": 1, "ReturnConsumedCapacity": "TOTAL"}, id="a page of all"),
+        pytest.param("put_item", {"TableName": "rows", "Item": ROW, "ReturnValues": "ALL_OLD"}, id="a row replaced"),
+        pytest.param("put_item", {"TableName": "rows", "Item": ROW} | IF_FIRST, id="a condition of a write"),
+        pytest.param(
+            "update_item",
+            ONE
+            | {"UpdateExpression": "SET revision = :first", "ExpressionAttributeValues": {":first": {"N": "7"}}}
+            | {"ReturnValues": "ALL_NEW"},
+            id="a row changed",
+        ),
+        pytest.param("update_item", ONE | {"UpdateExpression": "ADD shard :first"} | IF_FIRST, id="an invalid change"),
+        pytest.param("delete_item", {"TableName": "rows", "Key": key("none")}, id="no row deleted"),
+        pytest.param("delete_item", ONE | IF_FIRST, id="a condition of a delete"),
+        pytest.param("scan", {"TableName": "others"}, id="an unknown table"),
+    ],
+)
+def test_every_call_answers_as_it_does_with_motos_http_layer(
+    dynamodb: Any, monkeypatch: pytest.MonkeyPatch, call: str, asked: dict[str, Any]
+) -> None:
+    def answer() -> Any:
+        try:
+            return {name: value for name, value in getattr(dynamodb, call)(**asked).items() if name != METADATA}
+        except ClientError as error:
+            return error.response["Error"]
+
+    dynamodb.put_item(TableName="rows", Item=ROW)
+    dynamodb.put_item(TableName="rows", Item=key("m2"))
+    without = answer()
+    assert dynamodb.get_item(TableName="rows", Key=KEY)["Item"] == ROW
+    monkeypatch.setattr(aws, "OPERATIONS", {})
+    assert without == answer()
 
 
 def test_a_row_is_read_as_it_was_written_and_as_get_item_reads_it(dynamodb: Any) -> None:
