@@ -134,9 +134,41 @@ class Tab:
         return result.get("result", {}).get("value")
 
 
+class Browser:
+    """A running browser, whose start costs as much as several tests. Its tabs share nothing, as in private windows."""
+
+    def __init__(self, address: str, session: ClientSession, runner: asyncio.Runner) -> None:
+        self._address = address
+        self._session = session
+        self._runner = runner
+
+    @contextmanager
+    def tab(self) -> Iterator[Tab]:
+        """Open a tab with a new profile, and close it at the end."""
+        with self._connected(self._address) as control:
+            profile = control.call("Target.createBrowserContext")["result"]
+            target = control.call("Target.createTarget", url="about:blank", **profile)["result"]["targetId"]
+            try:
+                with self._connected(f"{self._address.partition('/browser/')[0]}/page/{target}") as tab:
+                    yield tab
+            finally:
+                control.call("Target.disposeBrowserContext", **profile)
+
+    @contextmanager
+    def _connected(self, address: str) -> Iterator[Tab]:
+        async def connect() -> ClientWebSocketResponse:
+            return await self._session.ws_connect(address, max_msg_size=0)
+
+        socket = self._runner.run(connect())
+        try:
+            yield Tab(socket, self._runner)
+        finally:
+            self._runner.run(socket.close())
+
+
 @contextmanager
-def tab(profile: Path) -> Iterator[Tab]:
-    """Start the browser with a new profile, and end it in any case."""
+def browser(profile: Path) -> Iterator[Browser]:
+    """Start the browser, and end it in any case. `profile` is a folder for its files."""
     command = [installed() or NAMES[0], *_SWITCHES, f"--user-data-dir={profile}", "about:blank"]
     with (
         profile.with_suffix(".log").open("wb") as log,
@@ -144,9 +176,10 @@ def tab(profile: Path) -> Iterator[Tab]:
         asyncio.Runner() as runner,
     ):
         try:
-            session, socket = runner.run(_connect(profile, process))
+            address = _address(profile, process)
+            session = runner.run(_session())
             try:
-                yield Tab(socket, runner)
+                yield Browser(address, session, runner)
             finally:
                 runner.run(session.close())
         finally:
@@ -157,17 +190,15 @@ def tab(profile: Path) -> Iterator[Tab]:
                 process.kill()
 
 
-async def _connect(profile: Path, process: subprocess.Popen[bytes]) -> tuple[ClientSession, ClientWebSocketResponse]:
-    session = ClientSession()
-    async with session.put(f"http://127.0.0.1:{_port(profile, process)}/json/new?about:blank") as response:
-        address = (await response.json(content_type=None))["webSocketDebuggerUrl"]
-    return session, await session.ws_connect(address, max_msg_size=0)
+async def _session() -> ClientSession:
+    return ClientSession()
 
 
-def _port(profile: Path, process: subprocess.Popen[bytes]) -> int:
-    """Wait for the file in which the browser writes its port."""
+def _address(profile: Path, process: subprocess.Popen[bytes]) -> str:
+    """Wait for the file in which the browser writes its port and path, and return the address of its protocol."""
     port_file = profile / "DevToolsActivePort"
     while not port_file.exists() or "\n" not in port_file.read_text():
         assert process.poll() is None, profile.with_suffix(".log").read_text()
         time.sleep(0.05)
-    return int(port_file.read_text().splitlines()[0])
+    port, path = port_file.read_text().splitlines()
+    return f"ws://127.0.0.1:{port}{path}"

@@ -16,6 +16,8 @@ import requests
 from local.example_audiences import EXAMPLE
 from local.resources import client
 from local.sample_profiles import Person, audience_event
+from tests.e2e import chromium
+from tests.e2e.chromium import Browser
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -101,4 +103,10 @@ def running(pids: set[int]) -> set[int]:
 @pytest.fixture(scope="module")
 def stack() -> Iterator[LocalStack]:
     with local_stack() as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    with chromium.browser(tmp_path_factory.mktemp("browser") / "profile") as started:
         yield started

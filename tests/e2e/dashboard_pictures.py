@@ -108,7 +108,7 @@ def _open(tab: Tab, url: str) -> None:
 
 
 def _pictures_of_deployed_stacks(folder: Path) -> None:
-    with chromium.tab(folder / "deployed") as tab:
+    with chromium.browser(folder / "deployed") as browser, browser.tab() as tab:
         for state, pictures in DEPLOYED.items():
             with _deployed(state) as url:
                 _open(tab, url)
@@ -117,7 +117,7 @@ def _pictures_of_deployed_stacks(folder: Path) -> None:
 
 
 def _pictures_of_a_local_stack(folder: Path) -> None:
-    with local_stack() as stack, chromium.tab(folder / "local") as tab:
+    with local_stack() as stack, chromium.browser(folder / "local") as browser, browser.tab() as tab:
         _open(tab, stack.where["status"])
         _take(tab, Picture("dashboard-local-empty", height=840))
         demonstrate(stack.where, enter=5000, leave=800, console=Console(file=io.StringIO()))
@@ -130,7 +130,7 @@ def _pictures_of_a_local_stack(folder: Path) -> None:
 
 def _first_paint(folder: Path) -> None:
     """Print when the page is seen, in a browser that has just been started, as an operator's mostly has not."""
-    with chromium.tab(folder / "timed") as tab, _deployed("flowing") as url:
+    with chromium.browser(folder / "timed") as browser, browser.tab() as tab, _deployed("flowing") as url:
         _open(tab, url)
         entry = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime"
         paint = tab.wait(entry)

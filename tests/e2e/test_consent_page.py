@@ -15,7 +15,7 @@ import requests
 
 from local.resources import client
 from tests.e2e import chromium
-from tests.e2e.chromium import Page
+from tests.e2e.chromium import Browser, Page
 from tests.e2e.conftest import ROOT, LocalStack, local_stack
 from tests.e2e.test_cli import reset
 from tests.waiting import LONG, wait_until
@@ -52,9 +52,9 @@ def stack(running: LocalStack) -> LocalStack:
     return running
 
 
-def test_allowing_access_in_a_browser_connects_the_stack(stack: LocalStack, tmp_path: Path) -> None:
+def test_allowing_access_in_a_browser_connects_the_stack(stack: LocalStack, browser: Browser, tmp_path: Path) -> None:
     before = len(amazon_requests(stack))
-    visit = connect(stack, tmp_path, "Allow")
+    visit = connect(stack, browser, tmp_path, "Allow")
 
     assert visit.consent.title == "Sandbox of Login with Amazon"
     for line in ("advertising::campaign_management", "advertising::audiences", "Your answer goes to 127.0.0.1:"):
@@ -69,17 +69,17 @@ def test_allowing_access_in_a_browser_connects_the_stack(stack: LocalStack, tmp_
     assert ("GET", "/v2/profiles") in amazon_requests(stack)[before:]
 
 
-def test_the_authorization_request_has_state_and_challenge(stack: LocalStack, tmp_path: Path) -> None:
-    visit = connect(stack, tmp_path, "Allow")
+def test_the_authorization_request_has_state_and_challenge(stack: LocalStack, browser: Browser, tmp_path: Path) -> None:
+    visit = connect(stack, browser, tmp_path, "Allow")
     request, answer = (parse_qs(urlsplit(page.address).query) for page in (visit.consent, visit.answered))
     assert request["code_challenge_method"] == ["S256"]
     assert request["state"] == answer["state"]
     assert answer["code"][0] not in visit.printed + visit.notes
 
 
-def test_denying_access_in_a_browser_changes_nothing(stack: LocalStack, tmp_path: Path) -> None:
+def test_denying_access_in_a_browser_changes_nothing(stack: LocalStack, browser: Browser, tmp_path: Path) -> None:
     before = len(amazon_requests(stack))
-    visit = connect(stack, tmp_path, "Deny")
+    visit = connect(stack, browser, tmp_path, "Deny")
 
     assert "Amazon has answered" in visit.answered.text
     assert (visit.exit_code, visit.printed) == (4, "")
@@ -89,7 +89,7 @@ def test_denying_access_in_a_browser_changes_nothing(stack: LocalStack, tmp_path
     assert ("POST", "/auth/o2/token") not in amazon_requests(stack)[before:]
 
 
-def connect(stack: LocalStack, folder: Path, button: str) -> Visit:
+def connect(stack: LocalStack, browser: Browser, folder: Path, button: str) -> Visit:
     """Run the command, and press a button of the page that it opens."""
     command = [sys.executable, "-m", "audience_sync_cli", "connect", "--port", "0", "--local", stack.where["api"]]
     environment = os.environ | {"BROWSER": "true"}  # a command that does nothing: this test starts the browser itself
@@ -108,7 +108,7 @@ def connect(stack: LocalStack, folder: Path, button: str) -> Visit:
     ):
         try:
             address = wait_until(lambda: _address(noted.read_text(), stack.where["amazon"]), bool)
-            with chromium.tab(folder / "profile") as tab:
+            with browser.tab() as tab:
                 consent, answered = tab.open(address), tab.press(button)
             printed, _ = process.communicate(timeout=2 * LONG)
         finally:

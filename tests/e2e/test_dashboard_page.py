@@ -15,7 +15,7 @@ from audience_sync_cli.errors import NotThere, WrongUsage
 from audience_sync_cli.parked.acknowledged import Acknowledgement
 from tests.command.dashboard import states
 from tests.e2e import chromium
-from tests.e2e.chromium import Tab
+from tests.e2e.chromium import Browser, Tab
 
 pytestmark = [
     pytest.mark.slow,
@@ -102,9 +102,9 @@ def server(shown: Shown) -> Iterator[DashboardServer]:
 
 
 @pytest.fixture
-def tab(server: DashboardServer, shown: Shown, tmp_path: Path) -> Iterator[Tab]:
+def tab(server: DashboardServer, shown: Shown, browser: Browser) -> Iterator[Tab]:
     """The open page, on which nothing may be refused or raised."""
-    with chromium.tab(tmp_path / "profile") as tab:
+    with browser.tab() as tab:
         tab.call("Page.enable")
         tab.call("Page.addScriptToEvaluateOnNewDocument", source=WATCH)
         tab.show()

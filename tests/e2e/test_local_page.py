@@ -4,12 +4,11 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.e2e import chromium
-from tests.e2e.chromium import Tab
+from tests.e2e.chromium import Browser, Tab
 from tests.e2e.conftest import ROOT, LocalStack
 
 pytestmark = pytest.mark.slow
@@ -19,8 +18,8 @@ in_a_browser = pytest.mark.skipif(
 
 
 @pytest.fixture
-def tab(stack: LocalStack, tmp_path: Path) -> Iterator[Tab]:
-    with chromium.tab(tmp_path / "profile") as tab:
+def tab(stack: LocalStack, browser: Browser) -> Iterator[Tab]:
+    with browser.tab() as tab:
         tab.show()
         tab.open(stack.where["status"])
         tab.wait("$('live').textContent.startsWith('live')")
