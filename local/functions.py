@@ -21,7 +21,12 @@ MAX_ANSWER = 2**24  # bytes; Lambda's limit is 6 MB
 
 # Environments are forked from a process that has loaded these, and nothing of ours: most of the time of an import.
 _FORKS = multiprocessing.get_context("forkserver")
-_FORKS.set_forkserver_preload(["aws_lambda_powertools", "boto3", "requests", environment.__name__])
+_FORKS.set_forkserver_preload(
+    [
+        *("aws_lambda_powertools.logging", "aws_lambda_powertools.metrics", "boto3", "orjson"),
+        *("pydantic.json_schema", "pydantic.main", "requests", environment.__name__),
+    ]
+)
 
 OnLine = Callable[[str, str], None]  # function name, line
 Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
