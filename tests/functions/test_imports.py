@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -13,17 +14,26 @@ UNUSED = {"typer", "rich", "moto", "aiohttp", "audience_sync_cli", "local", "pho
 CALL_AMAZON = {"worker", "refresh", "jobs", "audiences", "datasets"}
 
 
-def printed(program: str) -> set[str]:
-    """The words that a program prints in a fresh process."""
+MODELS = "each for each in vars(settings).values() if hasattr(each, '__pydantic_complete__')"
+BUILT = f"each.__name__ for each in [{MODELS}] if each.__pydantic_complete__ and each.model_fields"
+
+
+@cache
+def printed(program: str) -> list[set[str]]:
+    """The words of each line that a program prints in a fresh process."""
     run = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
-    return set(run.stdout.split())
+    return [set(line.split()) for line in run.stdout.splitlines()]
+
+
+def imported(function: str) -> list[set[str]]:
+    """The modules that a handler imports, and the models of its settings that are built by then."""
+    models = f"from audience_sync.runtime import settings; print('read', *({BUILT}))"
+    return printed(f"import sys, functions.{function}.handler; print(*sys.modules); {models}")
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_importing_a_handler_loads_no_unused_package(function: str) -> None:
-    loaded = {
-        name.partition(".")[0] for name in printed(f"import sys, functions.{function}.handler; print(*sys.modules)")
-    }
+    loaded = {name.partition(".")[0] for name in imported(function)[0]}
     assert "audience_sync" in loaded
     assert loaded & UNUSED == set()
     assert ("requests" in loaded) == (function in CALL_AMAZON)
@@ -32,17 +42,11 @@ def test_importing_a_handler_loads_no_unused_package(function: str) -> None:
 
 def test_ingest_loads_liquid_only_if_a_mapping_uses_it() -> None:
     use = "from audience_sync.segment.mapping import resolve; print(resolve({'@liquid': '{{ a }}'}, {'a': 'b'}))"
-    program = "import sys, functions.ingest.handler; print(*sys.modules); "
     liquid = "audience_sync.segment.liquid.template"
-    assert liquid not in printed(program)
-    assert liquid in printed(f"{program}{use}; print(*sys.modules)")
+    assert liquid not in imported("ingest")[0]
+    assert liquid in printed(f"import sys, functions.ingest.handler; {use}; print(*sys.modules)")[-1]
 
 
 @pytest.mark.parametrize("function", sorted(set(FUNCTIONS) - {"ingest"}))
 def test_importing_a_handler_builds_no_pydantic_model(function: str) -> None:
-    models = "each for each in vars(settings).values() if hasattr(each, '__pydantic_complete__')"
-    built = f"each.__name__ for each in [{models}] if each.__pydantic_complete__ and each.model_fields"
-    program = (
-        f"import functions.{function}.handler; from audience_sync.runtime import settings; print('read', *({built}))"
-    )
-    assert printed(program) == {"read"}
+    assert imported(function)[1] == {"read"}

@@ -10,7 +10,7 @@ from tests.contract.segment import node
 from tests.contract.segment.liquid_cases import Generator
 
 SEED = 2026
-CASES = 3_000
+CASES = 1_500
 
 
 class Compared(NamedTuple):

@@ -45,7 +45,7 @@ def written_numbers(draw: st.DrawFn) -> str:
 
 
 @given(written_numbers(), st.sampled_from([*_PLANS, "IE", "ZZ", None]))
-@settings(deadline=None, max_examples=3000)
+@settings(deadline=None, max_examples=600)
 def test_the_table_never_disagrees_with_phonenumbers(written: str, country: str | None) -> None:
     by_table = from_table(written.translate(_NO_PUNCTUATION), country)
     if by_table is not None:
