@@ -22,10 +22,11 @@ from audience_sync_cli.moves.end_proof import proof_of, show_proof, still_at_ama
 from audience_sync_cli.moves.filling import Filling, reading_rows
 from audience_sync_cli.moves.move_plan import lapsed_by
 from audience_sync_cli.moves.removal import WAITING, EndReport
-from audience_sync_cli.moves.waiting import outstanding, wait, wait_for_earlier_changes, wait_for_ingest
+from audience_sync_cli.moves.waiting import wait, wait_for_earlier_changes, wait_for_ingest
 from audience_sync_cli.parked.peeking import peek
 from audience_sync_cli.screen import counted, iso_time
 from audience_sync_cli.session import Session, command
+from audience_sync_cli.state.settling import outstanding
 from audience_sync_cli.times import HOUR, MINUTE
 
 if TYPE_CHECKING:

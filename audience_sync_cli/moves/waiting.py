@@ -1,16 +1,14 @@
 """Waits of a move: until ingest knows the changed list, and until changes accepted earlier are completed."""
 
 from audience_sync.aws.audience_listing import MAX_AGE
-from audience_sync.runtime.metric_names import CHANGES_ACCEPTED, CHANGES_COMPLETED
 from audience_sync_cli.screen import counted
 from audience_sync_cli.session import Session
-from audience_sync_cli.times import DAY, MINUTE
+from audience_sync_cli.state.settling import outstanding
+from audience_sync_cli.times import MINUTE
 
 LISTING = MAX_AGE + 10.0  # seconds after which every request is answered with the changed list
 LONGEST_WAIT = 10 * MINUTE  # seconds for changes accepted earlier
 POLL_INTERVAL = 15.0  # seconds
-LONGEST_IN_QUEUE = 7 * DAY  # seconds
-KEEPS_MINUTES = 14 * DAY  # seconds; CloudWatch has the minutes of 15 days
 
 
 def wait(session: Session, label: str, seconds: float) -> None:
@@ -41,24 +39,3 @@ def wait_for_earlier_changes(session: Session) -> int:
             bar.describe(f"waiting for {counted(left, 'change')} accepted earlier")
             session.sleep(POLL_INTERVAL)
     return left
-
-
-def outstanding(session: Session, until: float, since: float | None = None) -> int:
-    """Return the number of changes accepted by the minute of `until`, and not completed. Raises Unavailable.
-
-    Since a week before, by default: no change waits longer. Both in epoch seconds. CloudWatch shows completed changes a
-    minute or two late, and minutes for two weeks. A local stack counts messages.
-    """
-    from audience_sync_cli.state.counts import depth  # noqa: PLC0415 - loads boto3
-    from audience_sync_cli.state.metrics import StackMetrics  # noqa: PLC0415 - as above
-
-    stack = session.stack
-    if stack.local:
-        return depth(stack, "ChangeQueue").total
-    end = until // MINUTE * MINUTE + MINUTE
-    begin = max(end - LONGEST_IN_QUEUE if since is None else since, session.now() - KEEPS_MINUTES)
-    if begin >= end:
-        return 0
-    accepted, completed = StackMetrics(stack).sums([CHANGES_ACCEPTED, CHANGES_COMPLETED], MINUTE, begin, end).values()
-    # A message delivered twice counts twice.
-    return sum(max(0, round(count - completed.get(minute, 0))) for minute, count in accepted.items())

@@ -19,9 +19,9 @@ from audience_sync_cli.state.blockers import INCOMPLETE, Blocker, waiting
 from audience_sync_cli.state.counts import depth
 from audience_sync_cli.state.function_logs import Follower, FunctionLogs, LogLine
 from audience_sync_cli.state.in_flight import ACCEPTED
+from audience_sync_cli.state.settling import End
 from audience_sync_cli.watch.hops import (
     END_WITHOUT_JOB,
-    End,
     Hop,
     Place,
     job_ended,

@@ -8,12 +8,11 @@ from audience_sync.members.member_state import MemberState
 from audience_sync.members.membership import EVERY_AUDIENCE
 from audience_sync_cli.parked.dead_letters import DeadLetterMessage
 from audience_sync_cli.screen import counted, moment
+from audience_sync_cli.state.settling import GOES_ON, End
 
 _WILL_BE_PARKED = "The change will be parked: `audience-sync parked list`."
-_GOES_ON = "It will continue on its own. `audience-sync status` shows waiting changes; a longer --timeout waits for it."
 
 type Place = Literal["answer", "queue", "table", "upload", "job"]
-type Ending = Literal["done", "superseded", "parked", "rejected", "blocked", "timeout"]
 
 
 class Hop(NamedTuple):
@@ -32,23 +31,6 @@ class Hop(NamedTuple):
     def as_json(self) -> dict[str, Any]:
         """The hop for scripts."""
         return {"place": self.place, "afterSeconds": round(self.after, 1), "text": self.text} | self.facts
-
-
-class End(NamedTuple):
-    """How following ends."""
-
-    ending: Ending
-    text: str
-    remedy: str = ""
-
-    @property
-    def is_good(self) -> bool:
-        """Whether nothing is left to be done."""
-        return self.ending in ("done", "superseded")
-
-    def as_json(self) -> dict[str, Any]:
-        """The end for scripts."""
-        return {"ending": self.ending, "text": self.text, "remedy": self.remedy}
 
 
 END_WITHOUT_JOB = End("done", "Amazon has accepted the change. Ads Data Manager does not report when it takes effect.")
@@ -121,4 +103,4 @@ def not_logged(level: str) -> End:
 
 def out_of_time(way: str, why: str) -> End:
     """Describe a change that is still on its way at the timeout."""
-    return End("timeout", f"{way} {why}".strip(), _GOES_ON)
+    return End("timeout", f"{way} {why}".strip(), GOES_ON)

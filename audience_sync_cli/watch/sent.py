@@ -1,7 +1,7 @@
 """A request that was posted to the stack, and its result so far: printed on the way, and for scripts."""
 
 from collections.abc import Callable, Collection
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from audience_sync_cli.errors import AlreadyReported, ReportedAsUnfinished
 from audience_sync_cli.reasons import rejection_table
@@ -10,9 +10,12 @@ from audience_sync_cli.session import Session
 from audience_sync_cli.state.blockers import Blocker
 from audience_sync_cli.state.counts import depth
 from audience_sync_cli.watch.following import Following
-from audience_sync_cli.watch.hops import End, Hop
+from audience_sync_cli.watch.hops import Hop
 from audience_sync_cli.watch.posting import Answer, post, stated
 from audience_sync_cli.watch.ways import Posted
+
+if TYPE_CHECKING:
+    from audience_sync_cli.state.settling import End
 
 
 class Sent:

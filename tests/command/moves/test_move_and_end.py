@@ -22,7 +22,7 @@ from audience_sync_cli.moves.ending import end
 from audience_sync_cli.moves.move_plan import MoveOptions
 from audience_sync_cli.moves.moving import move
 from audience_sync_cli.stack import Stack
-from audience_sync_cli.state import counts
+from audience_sync_cli.state import counts, settling
 from audience_sync_cli.state.counts import Depth
 from local.resources import MANAGER_ACCOUNT
 from tests.aws_fixtures import AUDIENCE
@@ -398,6 +398,6 @@ def test_outstanding_changes_are_counted_from_metrics(deployment: Deployment, mo
     for ago, accepted, completed in ((20 * 86_400, 7, 0), (600, 5, 3), (300, 2, 4), (0, 1, 1), (-120, 9, 0)):
         deployment.publish(now - ago, **{CHANGES_ACCEPTED: accepted, CHANGES_COMPLETED: completed})
     session = deployment.session(now=now)
-    assert waiting.outstanding(session, now) == 2, "a change counted twice covers none of another minute"
-    assert waiting.outstanding(session, now, since=now - 400) == 0
-    assert waiting.outstanding(session, now - 19 * 86_400, since=now - 21 * 86_400) == 0, "CloudWatch has no minutes"
+    assert settling.outstanding(session, now) == 2, "a change counted twice covers none of another minute"
+    assert settling.outstanding(session, now, since=now - 400) == 0
+    assert settling.outstanding(session, now - 19 * 86_400, since=now - 21 * 86_400) == 0, "CloudWatch has no minutes"

@@ -26,9 +26,9 @@ from audience_sync_cli.errors import (
     TryLater,
     WrongUsage,
 )
+from audience_sync_cli.state.settling import End
 from audience_sync_cli.watch import following
 from audience_sync_cli.watch.following import Following
-from audience_sync_cli.watch.hops import End, Hop
 from audience_sync_cli.watch.posting import Answer, post
 from audience_sync_cli.watch.samples import MEMBER
 from audience_sync_cli.watch.send import send
@@ -39,6 +39,7 @@ from tests.command.conftest import Deployment, change
 
 if TYPE_CHECKING:
     from audience_sync_cli.state.blockers import Blocker
+    from audience_sync_cli.watch.hops import Hop
 
 ACCEPTED = {"accepted": 1, "ignored": 0, "rejected": 0, "rejections": []}
 REJECTION = {"index": 0, "messageId": "m-1", "reason": "time_ahead", "detail": "timestamp is ahead; correct the clock"}

@@ -1,0 +1,186 @@
+"""Follows accepted changes until none is waiting, that is until accepted = delivered + superseded + parked.
+
+For `--wait` of commands whose changes are too many to follow one by one; `send --wait` follows each.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from audience_sync.clock import Clock
+from audience_sync.errors import TransientError
+from audience_sync.runtime.metric_names import CHANGES_ACCEPTED, CHANGES_COMPLETED
+from audience_sync_cli.errors import AlreadyReported, ReportedAsUnfinished
+from audience_sync_cli.screen import Screen, counted
+from audience_sync_cli.session import Session
+from audience_sync_cli.times import DAY, MINUTE
+
+if TYPE_CHECKING:
+    from audience_sync_cli.state.blockers import Blocker  # loads boto3, which completion must not
+
+TIMEOUT = 1_200  # seconds; Amazon's jobs usually end within 15 minutes
+PAUSE, PAUSE_LOCALLY = 15.0, 0.5  # seconds between two readings
+LATE = 150.0  # seconds by which CloudWatch's counts may be late
+LOOK_FOR_BLOCKERS = 10.0  # seconds between two checks for blockers
+LONGEST_IN_QUEUE = 7 * DAY  # seconds
+KEEPS_MINUTES = 14 * DAY  # seconds; CloudWatch has the minutes of 15 days
+GOES_ON = "It will continue on its own. `audience-sync status` shows waiting changes; a longer --timeout waits for it."
+
+type Ending = Literal["done", "superseded", "parked", "rejected", "blocked", "timeout"]
+
+
+class End(NamedTuple):
+    """How following ends."""
+
+    ending: Ending
+    text: str
+    remedy: str = ""
+
+    @property
+    def is_good(self) -> bool:
+        """Whether nothing is left to be done."""
+        return self.ending in ("done", "superseded")
+
+    def as_json(self) -> dict[str, Any]:
+        """The end for scripts."""
+        return {"ending": self.ending, "text": self.text, "remedy": self.remedy}
+
+
+class Reading(NamedTuple):
+    """The followed changes at one moment."""
+
+    left: int  # not completed; following ends at 0
+    parked: int  # since following began
+    text: str  # of both, without a period
+
+
+def settle(
+    screen: Screen,
+    read: Callable[[], Reading],
+    clock: Clock,
+    timeout: float,
+    *,
+    pause: float = PAUSE,
+    steady: float = 0.0,
+    blockers: Callable[[], Iterable["Blocker"]] = tuple,
+) -> End:
+    """Read until nothing is left, a person is needed, or for `timeout` seconds. Prints progress and the end.
+
+    Temporary errors are retried. Raises AudienceSyncError.
+
+    Args:
+        screen: for progress, blockers, and the end.
+        read: returns the current reading.
+        clock: of the command.
+        timeout: seconds.
+        pause: seconds between two readings.
+        steady: seconds for which nothing may be left before that counts, if counts may be late.
+        blockers: returns why changes wait.
+    """
+    from audience_sync_cli.explanation import passes  # noqa: PLC0415 - loads boto3
+
+    begun = looked = clock.monotonic()
+    reading, empty_since, told = Reading(1, 0, "not known yet"), begun, dict[str, "Blocker"]()
+    with screen.progress("waiting") as bar:
+        while True:
+            try:
+                reading = read()
+                if reading.left and clock.monotonic() - looked >= LOOK_FOR_BLOCKERS:
+                    looked = clock.monotonic()
+                    _tell(screen, blockers(), told)
+            except TransientError as error:
+                if not passes(error):
+                    raise
+            now = clock.monotonic()
+            empty_since = now if reading.left else empty_since
+            is_empty = not reading.left and now - empty_since >= steady
+            needed = next((each for each in told.values() if each.needs_person), None)
+            if is_empty or needed or now - begun >= timeout:
+                break
+            bar.describe(reading.text)
+            clock.sleep(pause)
+    end = _end(reading, needed, told.values(), timeout, is_empty=is_empty)
+    screen.say(end.text, style="green" if end.is_good else "yellow")
+    if end.remedy:
+        screen.say(end.remedy)
+    return end
+
+
+def raise_unless_settled(end: End) -> None:
+    """Raise ReportedAsUnfinished if changes still wait, AlreadyReported if some are parked or a person is needed."""
+    if end.ending == "timeout":
+        raise ReportedAsUnfinished
+    if not end.is_good:
+        raise AlreadyReported
+
+
+def follow_stack(session: Session, timeout: float, *, since: float | None = None) -> End:
+    """Follow the changes of a stack, or only those accepted from `since`, in epoch seconds, until now."""
+    from audience_sync_cli.state.blockers import waiting  # noqa: PLC0415 - loads boto3
+
+    read = readings(session, since=since)
+    clock = Clock(session.now, sleep=session.sleep)
+    pause, steady = (PAUSE_LOCALLY, 0.0) if session.stack.local else (PAUSE, LATE)
+    return settle(
+        session.screen, read, clock, timeout, pause=pause, steady=steady, blockers=lambda: waiting(session).blockers
+    )
+
+
+def readings(session: Session, *, since: float | None = None) -> Callable[[], Reading]:
+    """Return a function that reads the changes of a stack, or only those accepted from `since` until now."""
+    from audience_sync_cli.state.counts import depth, local_counts, waiting_text  # noqa: PLC0415 - loads boto3
+    from audience_sync_cli.state.metrics import StackMetrics  # noqa: PLC0415 - as above
+
+    stack, until = session.stack, session.now()
+    before = depth(stack, "DeadLetterQueue").total
+
+    def read() -> Reading:
+        parked = max(0, depth(stack, "DeadLetterQueue").total - before)
+        if since is not None and not stack.local:
+            left = outstanding(session, until, since // MINUTE * MINUTE)
+            return Reading(left, parked, f"{counted(left, 'change')} waiting" if left else "Every change is completed")
+        queue, now = depth(stack, "ChangeQueue"), session.now()
+        counts = local_counts(stack) if stack.local else StackMetrics(stack).counts(stack.created, now)
+        return Reading(max(counts.on_their_way, queue.total), parked, waiting_text(counts, queue))
+
+    return read
+
+
+def outstanding(session: Session, until: float, since: float | None = None) -> int:
+    """Return the number of changes accepted by the minute of `until`, and not completed. Raises Unavailable.
+
+    Since a week before, by default: no change waits longer. Both in epoch seconds. CloudWatch shows completed changes a
+    minute or two late, and minutes for two weeks. A local stack counts messages.
+    """
+    from audience_sync_cli.state.counts import depth  # noqa: PLC0415 - loads boto3
+    from audience_sync_cli.state.metrics import StackMetrics  # noqa: PLC0415 - as above
+
+    stack = session.stack
+    if stack.local:
+        return depth(stack, "ChangeQueue").total
+    end = until // MINUTE * MINUTE + MINUTE
+    begin = max(end - LONGEST_IN_QUEUE if since is None else since, session.now() - KEEPS_MINUTES)
+    if begin >= end:
+        return 0
+    accepted, completed = StackMetrics(stack).sums([CHANGES_ACCEPTED, CHANGES_COMPLETED], MINUTE, begin, end).values()
+    # A message delivered twice counts twice.
+    return sum(max(0, round(count - completed.get(minute, 0))) for minute, count in accepted.items())
+
+
+def _tell(screen: Screen, found: Iterable["Blocker"], told: dict[str, "Blocker"]) -> None:
+    """Print blockers that are new or have changed."""
+    for blocker in found:
+        if told.get(blocker.reason) != blocker:
+            screen.say(f"waits: {blocker.text}", style="yellow")
+        told[blocker.reason] = blocker
+
+
+def _end(
+    reading: Reading, needed: "Blocker | None", told: Iterable["Blocker"], timeout: float, *, is_empty: bool
+) -> End:
+    if needed and not is_empty:
+        return End("blocked", needed.sentence, needed.remedy)
+    text = f"{reading.text}." if is_empty else f"After {timeout:,.0f} seconds: {reading.text}."
+    if reading.parked:
+        text += f" {counted(reading.parked, 'dead letter')} more than before."
+        return End("parked", text, "`audience-sync parked list` shows why changes are parked.")
+    return End("done", text) if is_empty else End("timeout", text, " ".join(each.text for each in told) or GOES_ON)
