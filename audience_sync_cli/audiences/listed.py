@@ -6,12 +6,16 @@ from typing import Annotated
 
 import typer
 
-from audience_sync.members.membership import Audience
+from audience_sync.members.membership import Audience, after_moves
+from audience_sync_cli.command_line.usage import shown
 from audience_sync_cli.errors import NotThere, WrongUsage
+from audience_sync_cli.screen import moment
 from audience_sync_cli.session import Session
 
+_LIST = "`audience-sync audiences list"
 _MIN_BEGINNING = 4  # characters; fewer match too many names
-AUDIENCE = Annotated[str, typer.Argument(help="Amazon's audience id, the computation key, or the external id.")]
+NAMES = "Amazon's audience id, the computation key, or the external id"
+AUDIENCE = Annotated[str, typer.Argument(help=f"{NAMES}.")]
 
 
 def same_key(audience: Audience, listed: Iterable[Audience]) -> list[Audience]:
@@ -26,7 +30,8 @@ def find(session: Session, name: str, *, with_unlinked: bool = False) -> Audienc
     A key that several audiences share means the main one, linked without `--also`. Unlinked audiences are found by
     Amazon's id only.
     """
-    listed = session.audiences.with_unlinked() if with_unlinked else session.audiences.all()
+    contents = session.audiences.contents()
+    listed = [*contents.audiences, *(contents.unlinked if with_unlinked else ())]
     for field in ("audience_id", "computation_key", "external_audience_id"):
         found = [each for each in listed if getattr(each, field) == name]
         if field == "computation_key":
@@ -36,9 +41,15 @@ def find(session: Session, name: str, *, with_unlinked: bool = False) -> Audienc
         if found:
             ids = ", ".join(sorted(each.audience_id for each in found))
             raise WrongUsage(f"Several audiences have that key or external id: {ids}.", "Use one of these ids.")
+    stored = {each.audience_id: each for each in (*contents.audiences, *contents.unlinked)}
+    if name in stored:
+        heir = after_moves(stored[name], stored.get)
+        raise NotThere(
+            f"{name} was {'moved and ended' if heir else 'taken off the list'} at {moment(stored[name].unlinked_at)}.",
+            f"Use {heir.audience_id} ({heir.name}) instead." if heir else f"{_LIST} --unlinked` shows it.",
+        )
     raise NotThere(
-        "That audience is not listed here.",
-        f"{similar(name, listed)}`audience-sync audiences list` shows the listed ones.",
+        f"No audience {shown(name)} is listed here.", f"{similar(name, listed)}{_LIST}` shows the listed ones."
     )
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from audience_sync_cli.audiences.listed import NAMES
 from audience_sync_cli.errors import AlreadyReported, WrongUsage
 from audience_sync_cli.report.finding import TEST, Finding, run
 from audience_sync_cli.report.readings import StackReadings
@@ -29,8 +30,8 @@ class EndToEnd:
     audience: Annotated[
         str,
         typer.Option(
-            help="With --end-to-end: the audience. By default a test audience; asks before creating it.",
-            metavar="ID",
+            help=f"With --end-to-end: {NAMES}. By default a test audience; asks before creating it.",
+            metavar="AUDIENCE",
         ),
     ] = ""
     timeout: Annotated[

@@ -7,12 +7,13 @@ from typing import Annotated, Any
 
 import typer
 
+from audience_sync_cli.audiences.listed import NAMES
 from audience_sync_cli.command_line.usage import did_you_mean
 from audience_sync_cli.errors import NotThere, WrongUsage
 from audience_sync_cli.parked import acknowledged
 from audience_sync_cli.parked.acknowledged import Acknowledgements
 from audience_sync_cli.parked.dead_letters import REASONS, DeadLetterMessage
-from audience_sync_cli.parked.peeking import peek, with_erased
+from audience_sync_cli.parked.peeking import audience_id_of, peek, with_erased
 from audience_sync_cli.parked.redrive import RATE, Condition, Drop, Redrive, run_command
 from audience_sync_cli.screen import counted, moment
 from audience_sync_cli.session import Session, command
@@ -22,6 +23,7 @@ app = typer.Typer()
 MAX_SHOWN = 100  # dead letters in a table; the JSON has all
 
 _DRY_RUN = Annotated[bool, typer.Option("--dry-run", help="Count the matching dead letters, and change nothing.")]
+_AUDIENCE = Annotated[str, typer.Option(help=f"Only for this audience: {NAMES}.", metavar="AUDIENCE")]
 _MESSAGE_ID = Annotated[str, typer.Argument(help="Message id from `list`, or its first characters.")]
 
 
@@ -30,7 +32,7 @@ class Filter:
     """Selects dead letters that match every given option."""
 
     reason: Annotated[str, typer.Option(help="Only with this reason code.", metavar="CODE")] = ""
-    audience: Annotated[str, typer.Option(help="Only for this Amazon audience id.", metavar="ID")] = ""
+    audience: _AUDIENCE = ""
     member: Annotated[str, typer.Option(help="Only for this external user id.", metavar="ID")] = ""
     since: Annotated[
         str, typer.Option(help="Only parked since: 2026-03-04T09:00Z, or an age: 90m, 12h, 3d.", metavar="TIME")
@@ -42,30 +44,31 @@ class Filter:
         """Whether there is any condition."""
         return self != Filter()
 
-    def condition(self, now: float) -> Condition:
-        """Return a test for dead letters, with ages such as 3d counted back from `now`. Raises WrongUsage."""
+    def condition(self, session: Session) -> Condition:
+        """Return a test for dead letters. Raises WrongUsage, and NotThere for an audience that nothing knows."""
         if self.reason and self.reason not in REASONS:
             raise WrongUsage(
                 "Unknown reason code.",
                 f"{did_you_mean(self.reason, REASONS)}The codes: {', '.join(REASONS)}.",
             )
-        after, before = read_time(self.since, now), read_time(self.until, now)
+        after, before = read_time(self.since, session.now()), read_time(self.until, session.now())
+        audience_id = audience_id_of(session, self.audience) if self.audience else ""
         return lambda message: (
             (not self.reason or message.reason == self.reason)
-            and (not self.audience or message.audience_id == self.audience)
+            and (not audience_id or message.audience_id == audience_id)
             and (not self.member or self.member in message.members)
             and (after is None or message.at >= after)
             and (before is None or message.at < before)
         )
 
 
-@command(app, "list", "parked list --since 12h", "parked list --reason access_denied --audience 418273650912345678")
+@command(app, "list", "parked list --since 12h", "parked list --reason access_denied --audience big_spenders")
 def list_(session: Session, only: Filter) -> None:
     """List the dead letters. They are kept for 14 days; listing leaves them in the queue.
 
     Reads at most 50,000 dead letters, and says so if there are more.
     """
-    peeked, stopped = peek(session, only.condition(session.now()))
+    peeked, stopped = peek(session, only.condition(session))
     found = with_erased(session, peeked)
     if found:
         _print_table(session, found, stopped)
@@ -100,13 +103,13 @@ def acknowledge(
     session: Session,
     note: Annotated[str, typer.Option(help="The action taken, for other operators; no personal data.")],
     reason: Annotated[str, typer.Option(help="Only with this reason code.", metavar="CODE")] = "",
-    audience: Annotated[str, typer.Option(help="Only for this Amazon audience id.", metavar="ID")] = "",
+    audience: _AUDIENCE = "",
 ) -> None:
     """Acknowledge the dead letters that are parked now. The dashboard stops asking for attention.
 
     Dead letters parked later are not acknowledged. `list` shows each acknowledgement, its note and its author.
     """
-    kind = {"reason": reason, "audience_id": audience}
+    kind = {"reason": reason, "audience_id": audience_id_of(session, audience) if audience else ""}
     done = acknowledged.acknowledge(
         session.stack, session.log, "parked acknowledge", **kind, note=note, now=session.now()
     )
@@ -127,7 +130,7 @@ def redrive(
     Safe to repeat and to interrupt: superseded changes do not reach Amazon. Unreadable messages stay. Fix the cause
     first; otherwise the changes are parked again.
     """
-    condition = only.condition(session.now())
+    condition = only.condition(session)
     if dry_run:
         found, stopped = peek(session, condition)
         _print_table(session, found, stopped)
@@ -159,7 +162,7 @@ def drop(
     """
     if not everything and not erased and not only.is_given:
         raise WrongUsage("Without a filter, all dead letters would be deleted.", "Add a filter, or --all.")
-    condition, expected, unread = only.condition(session.now()), inf, ""
+    condition, expected, unread = only.condition(session), inf, ""
     if dry_run or erased or session.screen.asks:
         peeked, stopped = peek(session, condition)
         found = [each for each in with_erased(session, peeked) if each.erased or not erased]

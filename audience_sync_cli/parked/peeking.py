@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from audience_sync.members.membership import EVERY_AUDIENCE
+from audience_sync_cli.audiences.listed import find
+from audience_sync_cli.errors import NotThere
 from audience_sync_cli.parked.dead_letters import DeadLetterMessage, DeadLetters, Peek
 from audience_sync_cli.parked.redrive import Condition
 from audience_sync_cli.session import Session
@@ -17,6 +19,19 @@ def peek(session: Session, is_wanted: Condition) -> Peek:
     if peeked.stopped:
         session.screen.note(f"{peeked.stopped} Redrive or drop some, then run it again.", style="yellow")
     return peeked
+
+
+def audience_id_of(session: Session, name: str) -> str:
+    """Return Amazon's id of an audience, which may be unlinked, or in no list but with dead letters.
+
+    Raises NotThere, WrongUsage.
+    """
+    try:
+        return find(session, name, with_unlinked=True).audience_id
+    except NotThere:
+        if not peek(session, lambda message: message.audience_id == name).found:
+            raise
+        return name
 
 
 def with_erased(session: Session, messages: Sequence[DeadLetterMessage]) -> list[DeadLetterMessage]:

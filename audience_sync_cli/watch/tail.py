@@ -9,7 +9,7 @@ import typer
 
 from audience_sync.errors import TransientError
 from audience_sync.reasons import Reason
-from audience_sync_cli.audiences.listed import find
+from audience_sync_cli.audiences.listed import NAMES, find
 from audience_sync_cli.command_line.usage import did_you_mean
 from audience_sync_cli.explanation import explained, passes
 from audience_sync_cli.screen import moment
@@ -36,7 +36,9 @@ def tail(
     session: Session,
     audience: Annotated[
         str,
-        typer.Option(help="Only entries about this audience: uploads, jobs, parked and waiting changes.", metavar="ID"),
+        typer.Option(
+            help=f"Only uploads, jobs, parked and waiting changes of this audience: {NAMES}.", metavar="AUDIENCE"
+        ),
     ] = "",
     reason: Annotated[str, typer.Option(help="Only entries with this reason code.", metavar="CODE")] = "",
     message: Annotated[str, typer.Option(help="Only the rejection of this Segment messageId.", metavar="ID")] = "",
@@ -51,7 +53,7 @@ def tail(
     if reason and reason not in Reason and (similar := did_you_mean(reason, tuple(Reason), cutoff=0.8)):
         screen.note(f"Unknown reason code. {similar}".strip(), style="yellow")
     begin = (read_time(since, session.now()) or session.now() * 1000) / 1000
-    audience_id = find(session, audience).audience_id if audience else ""
+    audience_id = find(session, audience, with_unlinked=True).audience_id if audience else ""
     level = stack.log_level
     if level != "INFO":
         screen.note(f"The stack logs {level} and above: successful uploads and jobs do not appear.", style="yellow")

@@ -15,7 +15,7 @@ from audience_sync_cli.audiences.list_and_show import list_, show
 from audience_sync_cli.audiences.options import Choices, NewTarget, Target
 from audience_sync_cli.errors import NotConfirmed, NotThere, OperatorError, WrongUsage
 from tests.aws_fixtures import AUDIENCE
-from tests.command.conftest import Deployment
+from tests.command.conftest import NOW, Deployment
 
 pytestmark = pytest.mark.usefixtures("connected")
 
@@ -142,9 +142,22 @@ def test_an_audience_of_an_unknown_api_is_listed_but_cannot_be_shown(deployment:
 @pytest.mark.parametrize("shown", ["vip", "418273650912345679", "#mappings"])
 def test_unlink_refuses_an_audience_that_is_not_listed(deployment: Deployment, shown: str) -> None:
     deployment.list_audience()
-    with pytest.raises(NotThere, match="not listed here"):
+    with pytest.raises(NotThere, match=f"No audience {shown} is listed here"):
         unlink(deployment.session(yes=True), shown)
     assert len(deployment.session().audiences.all()) == 1
+
+
+@pytest.mark.parametrize(("heir", "said"), [("9", "moved and ended at 2027-01-15"), (None, "taken off the list at")])
+def test_an_unlinked_audience_is_named_with_the_one_in_its_place(
+    deployment: Deployment, heir: str | None, said: str
+) -> None:
+    deployment.list_audience(replace(AUDIENCE, audience_id="9", name="VIP"))
+    deployment.list_audience(replace(AUDIENCE, audience_id="7", unlinked_at=int(NOW * 1000), moved_to=heir))
+    with pytest.raises(NotThere, match=f"7 was {said}") as refused:
+        show(deployment.session(), "7")
+    assert refused.value.remedy == (
+        "Use 9 (VIP) instead." if heir else "`audience-sync audiences list --unlinked` shows it."
+    )
 
 
 def test_creating_again_returns_the_settings_in_force_and_the_differences(deployment: Deployment) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from audience_sync.aws.sqs import Queue
+from audience_sync.members.membership import Audience
 from audience_sync.members.messages import ChangeMessage, change_as_json, pack
 from audience_sync_cli.errors import NotThere, WrongUsage
 from audience_sync_cli.parked.dead_letters import MAX_PEEK
@@ -61,8 +62,29 @@ def test_list_names_who_acknowledged_dead_letters(deployment: Deployment) -> Non
     assert "2 dead letters acknowledged by arn:aws:sts::" in deployment.printed(list_, Filter(), now=NOW).out
 
 
-def test_an_invalid_audience_id_is_not_written_to_the_operator_log(deployment: Deployment) -> None:
-    with pytest.raises(WrongUsage):
+@pytest.mark.parametrize("name", ["7", "vip", "vip-us"], ids=["id", "computation key", "external id"])
+@pytest.mark.parametrize("act", [list_, redrive, drop])
+def test_dead_letters_are_found_by_every_name_of_their_audience(
+    deployment: Deployment, act: Callable[..., None], name: str
+) -> None:
+    deployment.list_audience(Audience("7", computation_key="vip", external_audience_id="vip-us"))
+    deployment.park(change("theirs", audience_id="7"), change("not theirs"))
+    options = {} if act is list_ else {"dry_run": True}
+    found = deployment.json(act, Filter(audience=name), **options)
+    assert (len(found) if act is list_ else found["matched"]) == 1
+    assert deployment.json(acknowledge, "known", audience=name)["audienceId"] == "7"
+
+
+def test_dead_letters_of_an_audience_in_no_list_are_found_by_its_id_only(deployment: Deployment) -> None:
+    deployment.park(change("theirs", audience_id="7"))
+    assert listed(deployment, Filter(audience="7")) == ["theirs"]
+    for act in (list_, redrive, drop):
+        with pytest.raises(NotThere, match="No audience 8 is listed here"):
+            act(deployment.session(yes=True), Filter(audience="8"))
+
+
+def test_the_name_of_an_unknown_audience_is_not_written_to_the_operator_log(deployment: Deployment) -> None:
+    with pytest.raises(NotThere):
         acknowledge(deployment.session(), "known", audience="maya@example.com")
     assert deployment.logs.filter("OperatorLogGroup", 0, None)["events"] == []
 
