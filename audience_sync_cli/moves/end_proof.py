@@ -9,7 +9,7 @@ from audience_sync.members.membership import Audience
 from audience_sync_cli.audiences import share_text
 from audience_sync_cli.audiences.datasets import is_dataset
 from audience_sync_cli.members.erasure_report import digest
-from audience_sync_cli.moves.removal import EndReport
+from audience_sync_cli.moves.removal import EndReport, RemovalUpload
 from audience_sync_cli.parked.dead_letters import DeadLetterMessage
 from audience_sync_cli.screen import Screen, counted, iso_time, moment
 
@@ -38,7 +38,7 @@ def proof_of(
                 "endedAt": iso_time(upload.ended_at),
                 "members": members,
             }
-            for upload, members in sorted(report.uploads.items())
+            for upload, members in _by_job(report)
         ],
         "notProven": [{"member": member, "reason": why} for member, why in sorted(report.unproven.items())],
         "deadLetters": [{"id": each.message_id, "reason": each.reason, "members": each.members} for each in parked],
@@ -61,14 +61,14 @@ def show_proof(screen: Screen, audience: Audience, report: EndReport, proof: dic
         }
     )
     if report.uploads:
-        ends = "counts as effective" if is_dataset(audience) else "ended well"
-        shown = sorted(report.uploads.items())[:SHOWN]
+        took = "counts as effective after" if is_dataset(audience) else "job ended after"
+        uploads = _by_job(report)
         screen.say("")
         screen.table(
-            ("upload", "members", "sent", ends),
-            [(each.job_id, members, moment(each.sent_at), moment(each.ended_at)) for each, members in shown],
+            ("upload", "members", "sent", took),
+            [(each.job_id, members, moment(each.sent_at), _duration(each)) for each, members in uploads[:SHOWN]],
         )
-        if more := len(report.uploads) - len(shown):
+        if more := len(uploads[SHOWN:]):
             screen.say(f"and {counted(more, 'more upload')}: --json lists them.")
     if report.unproven:
         screen.say("")
@@ -77,6 +77,21 @@ def show_proof(screen: Screen, audience: Audience, report: EndReport, proof: dic
     for each in proof["stillAtAmazon"]:
         screen.say(f"Still at Amazon: {each}")
     screen.say(f"SHA-256 of this proof, as --json prints it: {proof['digest']}")
+
+
+def _by_job(report: EndReport) -> list[tuple[RemovalUpload, int]]:
+    """Return each upload once, the earliest first, with its members: each row dates the end of the job by itself."""
+    merged: dict[object, tuple[RemovalUpload, int]] = {}
+    for each, members in sorted(report.uploads.items()):
+        first, before = merged.get(each.job_id or each, (each, 0))
+        last = RemovalUpload(each.job_id, min(first.sent_at, each.sent_at), max(first.ended_at, each.ended_at))
+        merged[each.job_id or each] = last, before + members
+    return sorted(merged.values(), key=lambda pair: pair[0].sent_at)
+
+
+def _duration(upload: RemovalUpload) -> str:
+    seconds = round((upload.ended_at - upload.sent_at) / 1000)
+    return f"{seconds} s" if seconds < 120 else f"{round(seconds / 60):,} min"
 
 
 def still_at_amazon(audience: Audience, shares: Sequence[Share]) -> list[str]:

@@ -20,6 +20,7 @@ from audience_sync_cli.moves.emptying import Emptying
 from audience_sync_cli.moves.end_plan import EndPlan, planned_end, take_off
 from audience_sync_cli.moves.end_proof import proof_of, show_proof, still_at_amazon
 from audience_sync_cli.moves.filling import Filling, reading_rows
+from audience_sync_cli.moves.interruption import saying_how_to_go_on
 from audience_sync_cli.moves.move_plan import lapsed_by
 from audience_sync_cli.moves.removal import WAITING, EndReport
 from audience_sync_cli.moves.waiting import wait, wait_for_earlier_changes, wait_for_ingest
@@ -64,12 +65,17 @@ def end(
     plan = planned_end(session, find(session, audience, with_unlinked=True))
     known = plan.audience
     _confirm(session, plan)
-    with session.log.line("audiences end", audienceId=known.audience_id, changes=0) as line:
+    unreached = f"Events no longer reach {known.name or known.audience_id}."
+    with (
+        session.log.line("audiences end", audienceId=known.audience_id, changes=0) as line,
+        saying_how_to_go_on(session, line) as done,
+    ):
         if known.unlinked_at is None:
             plan = take_off(session, plan)
-            session.screen.say(f"Events no longer reach {known.name or known.audience_id}.")
+            session.screen.say(unreached)
+        done.append(unreached)
         _wait_for_sweep(session, plan.audience)
-        report, left = _emptied(session, plan, line, most=max_waiting, waits=not no_wait)
+        report, left = _emptied(session, plan, line, done, most=max_waiting, waits=not no_wait)
         is_over = _is_over(session, plan.audience, report, left)
         shares = _close(session, plan.audience) if is_over else ()
     if not is_over:
@@ -117,7 +123,9 @@ def _wait_for_sweep(session: Session, audience: Audience) -> None:
     wait_for_earlier_changes(session)
 
 
-def _emptied(session: Session, plan: EndPlan, line: "Line", *, most: int | None, waits: bool) -> tuple[EndReport, int]:
+def _emptied(
+    session: Session, plan: EndPlan, line: "Line", done: list[str], *, most: int | None, waits: bool
+) -> tuple[EndReport, int]:
     """Sweep over the rows until everybody is removed, or once. Returns also the changes not completed since the end."""
     while True:
         report, sent = _swept(session, plan, line, most)
@@ -126,6 +134,7 @@ def _emptied(session: Session, plan: EndPlan, line: "Line", *, most: int | None,
         left = outstanding(session, _last_sent(plan.audience, report), since=ended_at)
         if not waits or _is_over(session, plan.audience, report, left):
             return report, left
+        done[1:] = [f"{report.progress}."]
         if sent:
             wait_for_earlier_changes(session)
         left_seconds = min(max(report.until - session.now(), MINUTE), HOUR)

@@ -17,6 +17,7 @@ from audience_sync_cli.errors import sentence
 from audience_sync_cli.member_files.change_sender import sender_for
 from audience_sync_cli.member_files.import_report import estimate, show_estimate, workers_of
 from audience_sync_cli.moves.filling import Filling, FillReport, reading_rows
+from audience_sync_cli.moves.interruption import saying_how_to_go_on
 from audience_sync_cli.moves.move_plan import MoveOptions, MovePlan, planned
 from audience_sync_cli.moves.waiting import wait_for_earlier_changes, wait_for_ingest
 from audience_sync_cli.screen import counted
@@ -58,8 +59,13 @@ def move(
         session.screen.result(_result(session, plan, report, dryRun=True))
         return
     _confirm(session, plan)
-    with session.log.line("audiences move", audienceId=plan.source.audience_id, changes=0) as line:
+    with (
+        session.log.line("audiences move", audienceId=plan.source.audience_id, changes=0) as line,
+        saying_how_to_go_on(session, line) as done,
+    ):
         target = _declared(session, plan)
+        back = f"`audience-sync audiences end {target.audience_id}` takes the move back"
+        done.append(f"Events reach both audiences; {back}.")
         wait_for_ingest(session)
         waiting = wait_for_earlier_changes(session)
         plan = replace(plan, target=target)

@@ -218,6 +218,20 @@ def test_an_audience_can_be_ended_after_an_interrupted_move(world: World, *, end
     assert world.rejected == []
 
 
+def test_an_interrupted_move_and_end_say_what_is_done_and_how_to_go_on(world: World) -> None:
+    source = filled(world)
+    interrupt(world, 5)
+    said = world.printed(move, source, IN_DATASET, to=Api.DATA_MANAGER, raises=KeyboardInterrupt).err
+    (target,) = [each.audience_id for each in world.session().audiences.all() if each.audience_id != source]
+    assert f"Events reach both audiences; `audience-sync audiences end {target}` takes the move back. " in said
+    assert "To continue, repeat the command." in said
+    moved(world, source)
+    interrupt(world, HOUR)
+    said = world.printed(end, source, raises=KeyboardInterrupt).err
+    assert "Events no longer reach Big spenders. 3 members on the way out. 3 changes sent to the change queue. " in said
+    assert "To continue, repeat the command." in said
+
+
 @pytest.mark.parametrize("ends_target", [False, True], ids=["the old audience", "the new one"])
 @pytest.mark.parametrize("written", range(3))
 def test_an_interrupted_end_keeps_the_key_reachable_and_can_be_repeated(
@@ -303,7 +317,7 @@ def test_ending_an_audience_that_was_not_moved_rejects_its_events(world: World) 
     assert world.rejected == ["m9"]
     assert world.at_amazon(source) == {}
     assert "SHA-256 of this proof" in out
-    assert "ended well" in out
+    assert "job ended after" in out
 
 
 def test_a_renewed_audience_can_be_ended(world: World) -> None:

@@ -1,5 +1,6 @@
 """How far a member of an ended audience is on the way out, by the row."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -9,8 +10,11 @@ from audience_sync.amazon_ads.destination import ads_data_manager
 from audience_sync.members.erasure import ErasureStep, StepKind
 from audience_sync.members.member_state import MemberState, Timing, removed
 from audience_sync.members.member_step import step
+from audience_sync.members.membership import Audience
+from audience_sync_cli.moves.end_proof import proof_of, show_proof
 from audience_sync_cli.moves.removal import GIVEN_UP, WAITING, EndReport, RemovalUpload, Stage, removal_of
 from audience_sync_cli.moves.transfer import ENDED
+from audience_sync_cli.screen import Screen
 from tests.builders import change
 from tests.contract.worker_stack import GRANTED
 
@@ -98,3 +102,16 @@ def test_the_report_names_the_uploads_that_removed_the_members() -> None:
     at = ENDED_AT * 1000
     assert report.uploads == {RemovalUpload("job-1", at, at + 900): 1, RemovalUpload("", at, at + 1_000_000): 1}
     assert (report.removed, report.sent_by, report.remaining) == (2, ENDED_AT, 0)
+
+
+def test_the_proof_has_each_upload_once_whatever_its_rows_say_of_its_end(capsys: pytest.CaptureFixture[str]) -> None:
+    at, ids = ENDED_AT * 1000, [f"{number}1c40165-2773-443a-b757-09b2d1736e38" for number in (1, 2)]
+    uploads = {RemovalUpload(ids[0], at, at + 900): 1, RemovalUpload(ids[0], at, at + 960_000): 2}
+    report = EndReport(uploads=Counter(uploads | {RemovalUpload(ids[1], at - 9_000, at): 4}))
+    proof = proof_of(Audience("7"), report, [], [], 0)
+    assert [(each["jobId"], each["members"]) for each in proof["uploads"]] == [(ids[1], 4), (ids[0], 3)]
+    assert [each["endedAt"] for each in proof["uploads"]] == ["2027-01-15T08:00:00.000Z", "2027-01-15T08:16:00.000Z"]
+    show_proof(Screen(), Audience("7"), report, proof)
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [ids[1], "4", "2027-01-15", "07:59:51Z", "9", "s"] in rows
+    assert [ids[0], "3", "2027-01-15", "08:00:00Z", "16", "min"] in rows
