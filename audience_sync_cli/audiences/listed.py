@@ -31,7 +31,7 @@ def find(session: Session, name: str, *, with_unlinked: bool = False) -> Audienc
     Amazon's id only.
     """
     contents = session.audiences.contents()
-    listed = [*contents.audiences, *(contents.unlinked if with_unlinked else ())]
+    listed: list[Audience] = [*contents.audiences, *(contents.unlinked if with_unlinked else ())]
     for field in ("audience_id", "computation_key", "external_audience_id"):
         found = [each for each in listed if getattr(each, field) == name]
         if field == "computation_key":

@@ -1,6 +1,7 @@
 """Warnings about mappings that are valid but probably wrong.
 
-They may use a phone number or an e-mail address in clear text as member id, or ignore some or all events.
+They may use a phone number or an e-mail address in clear text as member id, ignore some or all events, or read a field
+that no event has.
 """
 
 import re
@@ -10,6 +11,7 @@ from typing import Any
 from audience_sync.segment.mapping import resolve
 from audience_sync.segment.mapping_config import Mapping
 from audience_sync_cli.mappings.contradictions import can_hold
+from audience_sync_cli.mappings.roots import unknown_roots
 
 _CONTACT = re.compile(r"phone|mobile|e-?mail", re.IGNORECASE)
 # In practice, E.164 numbers have seven to fifteen digits. A database id may look the same.
@@ -22,7 +24,9 @@ _REMEDY = f'hash it: {{"{_FIELD}": {{"@sha256": {{"@path": "…"}}}}}}'
 
 
 def warnings_about(mappings: Sequence[Mapping], events: Sequence[Any] = ()) -> list[str]:
-    """Return a sentence for each enabled mapping that matches no event, or whose member id may be personal data.
+    """Return a sentence for each enabled mapping that matches no event or reads a field that no event has.
+
+    Also for each whose member id may be personal data.
 
     Names no value. `events` are tried, as Segment sends them.
     """
@@ -37,6 +41,11 @@ def warnings_about(mappings: Sequence[Mapping], events: Sequence[Any] = ()) -> l
             found.append(f"{mapping.name}: {_FIELD} reads a phone number or e-mail address in clear text; {_REMEDY}.")
         elif any(looks_like_a_phone_number(resolve(directive, event)) for event in events):
             found.append(f"{mapping.name}: {id_warning()}")
+        found += [
+            f"{mapping.name}: {name}: {sentence}"
+            for name, each in mapping.fields.items()
+            for sentence in unknown_roots(each, events)
+        ]
     return found
 
 

@@ -1,6 +1,7 @@
 """Mappings: checked before they are stored, and tried without sending."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,12 @@ from audience_sync.errors import InvalidMapping
 from audience_sync.segment.mapping_config import first_passing
 from audience_sync_cli.app import app
 from audience_sync_cli.errors import AlreadyReported, OperatorError, WrongUsage
+from audience_sync_cli.mappings.roots import ROOTS
 from audience_sync_cli.mappings.show_and_check import check
 from audience_sync_cli.mappings.text import plain
 from audience_sync_cli.mappings.trial import try_
 from audience_sync_cli.mappings.versions import apply
+from audience_sync_cli.mappings.warnings import events_of
 from tests.command.conftest import Deployment
 from tests.command.json_schema import SCHEMA
 from tests.command.mappings.mapping_files import EVENTS, MAPPING, written
@@ -226,3 +229,42 @@ def test_try_warns_about_a_phone_number_as_member_id(deployment: Deployment, tmp
     event = json.loads((EVENTS / "01-track-entered-full-pii.json").read_text()) | {"userId": "12065550199"}
     body = written(tmp_path, event)
     assert "looks like a phone number" in deployment.printed(try_, body).err
+
+
+@pytest.mark.parametrize(
+    ("directive", "said"),
+    [
+        pytest.param(
+            {"@path": "$.propertys.email"},
+            "propertys at its top level, unless the extras do. Did you mean properties?",
+            id="typo",
+        ),
+        pytest.param({"@template": "{{ Traits.email }}-{{userId}}"}, "Traits at", id="in a template"),
+        pytest.param(
+            {"@if": {"exists": {"@path": "$.emial"}, "then": {"@path": "$.traits.a"}}}, "emial at", id="in @if"
+        ),
+        pytest.param({"@sha256": {"@path": "$['prop'].x"}}, "$ at", id="brackets without a dot"),
+        pytest.param({"@path": "$."}, "", id="the whole event"),
+        pytest.param({"@arrayPath": ["$.properties.products", {"id": {"@path": "$.sku"}}]}, "", id="of a list's items"),
+        pytest.param(
+            {"@transform": {"apply": {"a": {"@path": "$.traits.a"}}, "mapping": {"@path": "$.a"}}}, "", id="of a result"
+        ),
+        pytest.param({"@literal": {"@path": "$.nothing"}}, "", id="a constant"),
+        pytest.param({"@path": "$.row.email"}, "", id="the given event has it"),
+        *(pytest.param({"@path": f"$.{root}.x"}, "", id=root) for root in ("context", "anonymousId", "rudderId")),
+    ],
+)
+def test_a_field_that_no_event_has_is_a_warning(
+    deployment: Deployment, tmp_path: Path, directive: Any, said: str
+) -> None:
+    file = written(tmp_path, [MAPPING | {"fields": {"external_user_id": {"@path": "$.userId"}, "email": directive}}])
+    event = tmp_path / "event.json"
+    event.write_text('{"type": "track", "row": {"email": "a@example.com"}}', encoding="utf-8")
+    warnings = " ".join(deployment.json(check, file, event)["warnings"])
+    assert (f"Mine: email: no event has {said}" in warnings) if said else "no event has" not in warnings
+
+
+def test_every_name_at_the_top_of_the_example_events_is_known() -> None:
+    for file in EVENTS.glob("[0-9]*.json"):
+        if not re.search("create-body|get-body", file.name):
+            assert set().union(*events_of(json.loads(file.read_text(encoding="utf-8")))) <= ROOTS, file.name

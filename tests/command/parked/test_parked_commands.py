@@ -311,8 +311,8 @@ def test_show_prints_the_failure_without_identifiers(deployment: Deployment) -> 
         pytest.param("Access_Denied", "Did you mean access_denied?", id="capitals"),
     ],
 )
-def test_an_unknown_reason_code_is_wrong_usage(typed: str, suggested: str) -> None:
+def test_an_unknown_reason_code_is_wrong_usage(deployment: Deployment, typed: str, suggested: str) -> None:
     with pytest.raises(WrongUsage, match="Unknown reason code") as caught:
-        Filter(reason=typed).condition(NOW)
+        Filter(reason=typed).condition(deployment.session())
     assert suggested in caught.value.remedy
     assert "job_rejected" in caught.value.remedy
