@@ -80,6 +80,16 @@ PARTS = {
         "watch.rejections",
         "Show rejected events by reason, each with its remedy. Segment does not send them again.",
     ),
+    "pause": Part(
+        _OPERATE,
+        "health.pause",
+        "Pause delivery to Amazon. The API keeps accepting events, and changes wait, for seven days at most.",
+    ),
+    "resume": Part(
+        _OPERATE,
+        "health.pause",
+        "Resume delivery after `pause`, and wait until the worker's event source is enabled.",
+    ),
     "operator-log": Part(
         _OPERATE,
         "watch.operator_log",

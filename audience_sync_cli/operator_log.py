@@ -14,6 +14,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from audience_sync.aws.errors import error_code
+from audience_sync_cli.errors import WrongUsage
 from audience_sync_cli.explanation import explained
 from audience_sync_cli.stack import Stack
 
@@ -30,7 +31,9 @@ FIELDS = {  # optional details of a line, and their names for people
     "deadLetters": "dead letters",
     "rows": "rows",
     "events": "events",
+    "note": "note",
 }
+LONGEST_NOTE = 200  # characters
 
 type Line = dict[str, str | int | None]
 
@@ -90,3 +93,13 @@ class OperatorLog:
             with suppress(logs.exceptions.ResourceAlreadyExistsException):  # another operator was faster
                 logs.create_log_stream(**{name: arguments[name] for name in ("logGroupName", "logStreamName")})
             logs.put_log_events(**arguments)
+
+
+def checked_note(text: str) -> str:
+    """Return an operator's note as it is stored. Raises WrongUsage."""
+    note = " ".join(text.split())
+    if not 0 < len(note) <= LONGEST_NOTE or not note.isprintable():
+        raise WrongUsage(
+            f"The note must have 1 to {LONGEST_NOTE} characters.", "Describe the action taken, without personal data."
+        )
+    return note

@@ -1,7 +1,7 @@
 """A local stack's API for the operator's command, in place of CloudFormation and Lambda. Loopback only."""
 
 from typing import Any
-from uuid import uuid4
+from uuid import NAMESPACE_OID, uuid4, uuid5
 
 from aiohttp import web
 
@@ -12,6 +12,7 @@ from local.template import REGION, STACK
 _TYPES = ("AWS::SQS::Queue", "AWS::DynamoDB::Table", "AWS::SecretsManager::Secret", "AWS::Logs::LogGroup")
 _PARAMETERS = (  # read by the command
     "Region",
+    "Enabled",
     "ConsentPolicy",
     "LiteralEmail",
     "AcceptOldEvents",
@@ -30,7 +31,7 @@ _TIMES = {  # seconds, shorter than in the template; the last two are no paramet
 }
 _SHARDS = "MembershipShards"  # a parameter that the deployed stack has among its outputs
 _LAMBDA = "/local/lambda/2015-03-31"
-_FUNCTION = f"{_LAMBDA}/functions/{{name}}"
+_FUNCTION, _SOURCES = f"{_LAMBDA}/functions/{{name}}", f"{_LAMBDA}/event-source-mappings"
 
 
 def add_routes(app: web.Application, stack: StackView) -> None:
@@ -57,14 +58,6 @@ def add_routes(app: web.Application, stack: StackView) -> None:
         variables = dict(stack.functions.variables(name))
         return web.json_response({"FunctionName": name, "Environment": {"Variables": variables}} | state)
 
-    async def event_sources(request: web.Request) -> web.Response:
-        sources = [
-            {"FunctionArn": each.function, "State": "Enabled" if each.enabled else "Disabled"}
-            for each in stack.template.queue_sources()
-            if each.function == request.query.get("FunctionName")
-        ]
-        return web.json_response({"EventSourceMappings": sources})
-
     async def resources(_: web.Request) -> web.Response:
         return web.json_response(_resources(stack))
 
@@ -72,7 +65,29 @@ def add_routes(app: web.Application, stack: StackView) -> None:
     app.router.add_get("/local/resources", resources)
     app.router.add_post(f"{_FUNCTION}/invocations", invoke)
     app.router.add_get(f"{_FUNCTION}/configuration", configuration)
-    app.router.add_get(f"{_LAMBDA}/event-source-mappings", event_sources)
+    _add_event_sources(app, stack)
+
+
+def _add_event_sources(app: web.Application, stack: StackView) -> None:
+    functions = {str(uuid5(NAMESPACE_OID, function)): function for function in stack.pollers}
+
+    def source(uuid: str) -> dict[str, str]:
+        return {"UUID": uuid, "FunctionArn": functions[uuid], "State": stack.pollers[functions[uuid]].state}
+
+    async def read(request: web.Request) -> web.Response:
+        named = request.query.get("FunctionName")
+        found = [source(uuid) for uuid, function in functions.items() if function == named]
+        return web.json_response({"EventSourceMappings": found})
+
+    async def update(request: web.Request) -> web.Response:
+        uuid = request.match_info["uuid"]
+        if uuid not in functions:
+            return _unknown()
+        stack.pollers[functions[uuid]].enable((await request.json())["Enabled"])
+        return web.json_response(source(uuid), status=202)
+
+    app.router.add_get(_SOURCES, read)
+    app.router.add_put(f"{_SOURCES}/{{uuid}}", update)
 
 
 def _resources(stack: StackView) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from local.trace import MAX_INVOCATIONS, next_invocation
 MAX_PAYLOAD = 6_000_000  # bytes of one invocation; Lambda closes the batch before it
 ENVELOPE = 1_000  # bytes that each message adds beside its body
 POLL = 10  # messages Lambda asks for at a time
+LONGEST_POLL = 1.0  # seconds; until then, a disabled source is still disabling. Lambda's polls take 20
 
 
 class Poller:
@@ -26,12 +27,27 @@ class Poller:
         self._functions = functions
         self._slots = asyncio.Semaphore(source.concurrency)
         self._invocations: set[asyncio.Task[None]] = set()
+        self._enabled = asyncio.Event()
+        self._is_gathering = False
+        self.enable(source.enabled)
         self.refused = 0  # batches; Lambda's metric RecursiveInvocationsDropped
+
+    @property
+    def state(self) -> str:
+        """The event source's state, as Lambda names it."""
+        if self._enabled.is_set():
+            return "Enabled"
+        return "Disabling" if self._is_gathering else "Disabled"
+
+    def enable(self, enabled: bool) -> None:
+        """Poll from now on, or stop after what has been received."""
+        self._enabled.set() if enabled else self._enabled.clear()
 
     async def run(self) -> None:
         """Poll until cancelled; let running invocations end."""
         try:
             while True:
+                await self._enabled.wait()
                 for batch in await self._gather():
                     await self._slots.acquire()
                     task = asyncio.create_task(self._invoke(batch))
@@ -42,12 +58,13 @@ class Poller:
 
     async def _gather(self) -> list[list[Received]]:
         """Collect one batch: from its first message on, for at most the window. Several if one is too small."""
+        self._is_gathering = True
         loop = asyncio.get_running_loop()
         batch: list[Received] = []
         size = 0
         closes = float("inf")
-        while len(batch) < self._source.batch_size and loop.time() < closes:
-            wait = min(20.0, closes - loop.time())
+        while len(batch) < self._source.batch_size and loop.time() < closes and self._enabled.is_set():
+            wait = min(LONGEST_POLL, closes - loop.time())
             limit = min(POLL, self._source.batch_size - len(batch))
             received = await self._queues.receive(self._url, limit, max(0.0, wait))
             if received and not batch:
@@ -56,6 +73,7 @@ class Poller:
             size += sum(map(_size, received))
             if size > MAX_PAYLOAD:
                 break
+        self._is_gathering = False
         return _cut(batch)
 
     async def _invoke(self, batch: Sequence[Received]) -> None:

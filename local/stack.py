@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -25,7 +25,7 @@ from local.sqs.queues import SqsQueues
 from local.stack_view import StackView
 from local.status import page as status_page
 from local.status.sizes import SizeHistory
-from local.template import REGION, ScheduleSource, Template
+from local.template import REGION, QueueSource, ScheduleSource, Template
 
 GRACE = 1.0  # seconds for invocations of pollers to end by themselves
 CLIENT_ID = "amzn1.application-oa2-client.local"
@@ -81,8 +81,9 @@ class Stack:
             await asyncio.to_thread(self._create_resources)
             say("Starting the functions.")
             functions = await self._start_functions(cleanup)
-            await self._start_gateway(cleanup, functions)
-            await self._start_triggers(cleanup, functions)
+            pollers = self._pollers(functions)
+            await self._start_gateway(cleanup, functions, pollers)
+            await self._start_triggers(cleanup, functions, pollers)
             yield self
 
     def announcement(self) -> dict[str, str]:
@@ -130,9 +131,21 @@ class Stack:
         self._logs.add(self._log_groups[function], line)
         self._forwarder.add(line)
 
-    async def _start_gateway(self, cleanup: contextlib.AsyncExitStack, functions: Functions) -> None:
+    def _pollers(self, functions: Functions) -> dict[str, Poller]:
+        def poller(source: QueueSource) -> Poller:
+            url = self._template.resolve({"Ref": source.queue})
+            arn = self._template.resolve({"Fn::GetAtt": [source.queue, "Arn"]})
+            return Poller(self._queues, url, arn, source, functions)
+
+        return {each.function: poller(each) for each in self._template.queue_sources()}
+
+    async def _start_gateway(
+        self, cleanup: contextlib.AsyncExitStack, functions: Functions, pollers: Mapping[str, Poller]
+    ) -> None:
         sandbox = self._amazon[SANDBOX]
-        view = StackView(self._template, self._queues, self.counters, functions, sandbox, self._forwarder, self.urls)
+        view = StackView(
+            self._template, self._queues, self.counters, functions, sandbox, self._forwarder, self.urls, pollers
+        )
         app = web.Application(client_max_size=gateway.MAX_BODY)
         operator_api.add_routes(app, view)
         if self.options.status_page:
@@ -145,17 +158,15 @@ class Stack:
         if self.options.status_page:
             self.urls["status"] = f"{self.urls['api']}/status"
 
-    async def _start_triggers(self, cleanup: contextlib.AsyncExitStack, functions: Functions) -> None:
+    async def _start_triggers(
+        self, cleanup: contextlib.AsyncExitStack, functions: Functions, pollers: Mapping[str, Poller]
+    ) -> None:
         schedules = self._template.schedule_sources()
         for schedule in schedules:
             await _invoke_scheduled(functions, schedule.function)
         loops = [_repeat(functions, schedule) for schedule in schedules]
         loops.append(self._forwarder.run(resources.client("cloudwatch", f"{self.urls['aws']}{aws.FORWARDED}")))
-        for source in self._template.queue_sources():
-            if source.enabled:
-                url = self._template.resolve({"Ref": source.queue})
-                arn = self._template.resolve({"Fn::GetAtt": [source.queue, "Arn"]})
-                loops.append(Poller(self._queues, url, arn, source, functions).run())
+        loops += [poller.run() for poller in pollers.values()]
         cleanup.push_async_callback(_cancel, [asyncio.create_task(each) for each in loops])
 
 

@@ -11,6 +11,7 @@ from local.amazon.sandbox import Sandbox
 from local.counters import Counters
 from local.functions import Functions
 from local.metrics import MetricForwarder
+from local.poller import Poller
 from local.sqs.queues import SqsQueues
 from local.template import Template
 
@@ -26,6 +27,7 @@ class StackView:
     sandbox: Sandbox
     metrics: MetricForwarder
     urls: Mapping[str, str]
+    pollers: Mapping[str, Poller]  # by function
 
     def state(self) -> dict[str, Any]:
         """Return the number of changes by state.

@@ -120,6 +120,13 @@ class DeployedStack:
             self._acknowledged.expire()
         return done
 
+    def switch(self, action: str, fields: Mapping[str, str]) -> list[str]:
+        """Pause or resume delivery: note. Raises OperatorError."""
+        done = self._operator.switch(action, fields)
+        with self._lock:
+            self._blocked.expire()
+        return done
+
     def find(self, fields: Mapping[str, str]) -> list[dict[str, Any]]:
         """Return everything stored under a member id or a message id: title and facts of each. Raises OperatorError."""
         return self._operator.find(fields)

@@ -7,7 +7,7 @@ from audience_sync_cli import stack as stacks
 from audience_sync_cli.dashboard.search import find
 from audience_sync_cli.errors import TryLater
 from audience_sync_cli.explanation import explained
-from audience_sync_cli.operator_log import OperatorLog
+from audience_sync_cli.operator_log import OperatorLog, checked_note
 from audience_sync_cli.parked.acknowledged import Acknowledgement, Acknowledgements, acknowledge
 from audience_sync_cli.parked.dead_letters import DeadLetters
 from audience_sync_cli.parked.redrive import Redrive, process_dead_letters
@@ -15,6 +15,7 @@ from audience_sync_cli.screen import Screen
 from audience_sync_cli.session import Session
 from audience_sync_cli.stack import Stack
 from audience_sync_cli.state.blockers import Blocker, paused, token_failure, waiting
+from audience_sync_cli.state.event_source import switch
 
 type Blockers = tuple[Blocker, ...]
 type Known = tuple[Acknowledgement, ...]  # newest first
@@ -44,7 +45,8 @@ class Operator:
         Old failures do not matter for an empty queue: the changes they deferred have been delivered or parked since.
         """
         if not waits:
-            return (*paused(self._session.stack), *token_failure(self._session.stack, self._session.now()))
+            stack, now = self._session.stack, self._session.now()
+            return (*paused(stack, now), *token_failure(stack, now))
         found = waiting(self._session)
         if found.unknown and not found.blockers:
             raise TryLater(found.unknown[0])
@@ -75,6 +77,13 @@ class Operator:
             now=self._session.now(),
         )
         return ["Acknowledged. Dead letters parked from now on are not.", *notes]
+
+    def switch(self, action: str, fields: Mapping[str, str]) -> list[str]:
+        """Pause or resume delivery: note. Returns sentences. Raises OperatorError."""
+        log, notes = self._log()
+        note = checked_note(fields["note"]) if fields.get("note") else ""
+        switch(self._session, log, f"dashboard {action}", note=note, on_state=lambda _: None)
+        return [f"Delivery is {action}d.", *notes]
 
     def find(self, fields: Mapping[str, str]) -> list[dict[str, Any]]:
         """Return everything stored under a member id or a message id: title and facts of each. Raises OperatorError."""

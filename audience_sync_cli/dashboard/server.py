@@ -22,7 +22,7 @@ from audience_sync_cli.explanation import explained
 HOST = "127.0.0.1"
 MAX_BODY = 10_000  # bytes of a request
 TIMEOUT = 30.0  # seconds that a connection may stay silent
-_ACTIONS = ("redrive", "acknowledge", "find")  # last parts of the addresses for POST
+_ACTIONS = ("redrive", "acknowledge", "find", "pause", "resume")  # last parts of the addresses for POST
 
 
 class Shown(Protocol):
@@ -36,6 +36,9 @@ class Shown(Protocol):
 
     def acknowledge(self, fields: Mapping[str, str]) -> list[str]:
         """Acknowledge dead letters: reason, audienceId, note. Returns sentences."""
+
+    def switch(self, action: str, fields: Mapping[str, str]) -> list[str]:
+        """Pause or resume delivery: note. Returns sentences."""
 
     def find(self, fields: Mapping[str, str]) -> list[dict[str, Any]]:
         """Return everything stored under a member id or a message id: title and facts of each."""
@@ -103,6 +106,8 @@ class _Handler(BaseHTTPRequestHandler):
             return {"found": self.server.shown.find(fields)}
         if action == "acknowledge":
             return {"sentences": self.server.shown.acknowledge(fields)}
+        if action in ("pause", "resume"):
+            return {"sentences": self.server.shown.switch(action, fields)}
         return {"sentences": self.server.shown.redrive(fields.get("reason", ""))}
 
     def _length(self) -> int | None:

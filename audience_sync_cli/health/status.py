@@ -37,9 +37,10 @@ def status(
     counts = metrics.counts(stack.created, now, hours) if metrics else local_counts(stack)
     audit = Checkpoint(stack.service("dynamodb"), stack["MembershipTable"], AUDIT)
     audited_until, audited_since = audit.time(), audit.began()
-    why = waiting(session) if changes.total or counts.waiting > 0 else None
+    waits = changes.total > 0 or counts.waiting > 0
+    why = waiting(session, only_pause=not waits)
     overdue = metrics.overdue_erasures(now) if metrics else 0
-    needed = needs(counts, dead_letters.total, why.blockers if why else (), overdue_erasures=overdue)
+    needed = needs(counts, dead_letters.total, why.blockers, overdue_erasures=overdue)
     state = f"{waiting_text(counts, changes, is_needed=bool(needed))}."
     warn_of_another_version(session)
     session.screen.facts(
@@ -49,7 +50,7 @@ def status(
             f"{counts.events_rejected:,} rejected",
             "change queue": f"{counted(changes.visible, 'message')} waiting, {changes.in_work:,} in work, "
             f"{changes.delayed:,} delayed",
-            **({"in work": why.in_flight.text} if why and why.in_flight else {}),
+            **({"in work": why.in_flight.text} if why.in_flight else {}),
             "dead letters": f"{dead_letters.total:,}",
             "uploads": f"{counts.uploads:,} accepted by Amazon, {counts.uploads_failed:,} failed"
             + (f", {counted(counts.repeated, 'record')} sent again" if counts.repeated else ""),
@@ -58,8 +59,7 @@ def status(
         }
     )
     session.screen.say(state, style="yellow" if counts.waiting or changes.total or needed else "green")
-    if why:
-        report_waiting(session.screen, why)
+    report_waiting(session.screen, why)
     for each in needed:
         session.screen.say(each.found, style="red")
     by_audience = count_members(session) if members else None
@@ -71,7 +71,7 @@ def status(
             "counts": _as_json(counts) | {"waiting": counts.waiting},
             "reconciledUntil": iso_time(audited_until * 1000) if audited_until else None,
             "auditSince": iso_time(audited_since * 1000) if audited_since else None,
-            "waiting": why.as_json() if why else None,
+            "waiting": why.as_json() if waits else None,
             "hours": hours,
             "summary": " ".join([state, *(each.found for each in needed)]),
             "needs": needs_json(needed),
@@ -122,7 +122,7 @@ def audit_progress(until: int | None, since: int | None, counts: Counts) -> str:
 
 def report_waiting(screen: Screen, why: Waiting) -> None:
     """Print why changes wait, and the failed uploads."""
-    for blocker in why.blockers:
+    for blocker in (each for each in why.blockers if not each.needs_person):  # those are among the needs
         screen.say(f"Waits: {blocker.text}", style="yellow")
     if why.failed.by_reason:
         screen.say(f"Failed uploads: {why.failed.text}.", style="yellow")

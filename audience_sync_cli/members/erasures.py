@@ -16,7 +16,7 @@ from audience_sync.operations.erasures import judged
 from audience_sync_cli.errors import NotThere, OperatorError, WrongUsage
 from audience_sync_cli.members.erasure_report import Person, document
 from audience_sync_cli.members.erasure_text import text
-from audience_sync_cli.parked.acknowledged import checked_note
+from audience_sync_cli.operator_log import checked_note
 from audience_sync_cli.parked.peeking import peek
 from audience_sync_cli.screen import counted, iso_time
 from audience_sync_cli.session import Session, command

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from audience_sync.aws.audience_table import NOT_AN_AUDIENCE, audience_table_call
 from audience_sync.members.membership import AUDIENCE_ID
 from audience_sync_cli.errors import WrongUsage
+from audience_sync_cli.operator_log import checked_note
 from audience_sync_cli.parked.dead_letters import REASONS
 from audience_sync_cli.screen import iso_time
 from audience_sync_cli.times import DAY
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from audience_sync_cli.stack import Stack
 
 KEPT = 14 * DAY  # seconds; as long as SQS keeps a dead letter
-LONGEST_NOTE = 200  # characters
 _KEY = {"audienceId": {"S": f"{NOT_AN_AUDIENCE}acknowledged"}}
 
 
@@ -58,16 +58,6 @@ def acknowledge(
         done = Acknowledgement(reason, audience_id, note, log.caller(), now)
         Acknowledgements.of(stack).add(done)
     return done
-
-
-def checked_note(text: str) -> str:
-    """Return an operator's note as it is stored. Raises WrongUsage."""
-    note = " ".join(text.split())
-    if not 0 < len(note) <= LONGEST_NOTE or not note.isprintable():
-        raise WrongUsage(
-            f"The note must have 1 to {LONGEST_NOTE} characters.", "Describe the action taken, without personal data."
-        )
-    return note
 
 
 class Acknowledgements:

@@ -2,21 +2,29 @@
 
 import re
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from audience_sync.amazon_ads.destination import Api
 from audience_sync.delivery.backoff import latest_retry
-from audience_sync.errors import OutOfTime
+from audience_sync.errors import OutOfTime, Unavailable
 from audience_sync.reasons import Reason
 from audience_sync.runtime.metric_names import TOKENS_REFRESHED
 from audience_sync_cli import reasons
-from audience_sync_cli.errors import sentence
+from audience_sync_cli.errors import NotThere, sentence
 from audience_sync_cli.explanation import explained
 from audience_sync_cli.screen import iso_time, moment
 from audience_sync_cli.session import Session
 from audience_sync_cli.stack import Stack
 from audience_sync_cli.state.counts import depth
+from audience_sync_cli.state.event_source import (
+    DEPLOY_TO_RESUME,
+    Paused,
+    is_paused,
+    is_paused_by_deployment,
+    paused_by,
+)
 from audience_sync_cli.state.function_logs import FunctionLogs, LogLine
 from audience_sync_cli.state.in_flight import ACCEPTED, InFlight, in_flight
 from audience_sync_cli.state.repetitions import Repetitions, repetitions
@@ -28,7 +36,6 @@ REFRESH_FAILED, NOT_CONNECTED = "token refresh failed", "Amazon is not connected
 UNAUTHORIZED = (Reason.AUTHORIZATION_REFUSED, Reason.NOT_CONNECTED)  # reasons fixed by `connect`
 _WITHOUT_TOKEN = frozenset({*UNAUTHORIZED, Reason.TOKEN_UNAVAILABLE})
 AUTHORIZED = "authorized_again"  # reason of changes that wait for their next try after that
-_RUNNING = ("Enabled", "Enabling", "Creating", "Updating")  # states of an event source
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,19 +121,22 @@ class Waiting:
         }
 
 
-def waiting(session: Session) -> Waiting:
-    """Collect reasons why changes wait. Failed checks, without a permission for instance, are listed in `unknown`."""
+def waiting(session: Session, *, only_pause: bool = False) -> Waiting:
+    """Collect reasons why changes wait. Failed checks, without a permission for instance, are listed in `unknown`.
+
+    With `only_pause`, only what also concerns the next change.
+    """
     stack, now = session.stack, session.now()
     found = Waiting([], FailedUploads(), [])
     checks: list[tuple[str, Callable[[], Iterator[Blocker]]]] = [
-        ("pause of delivery", lambda: paused(stack)),
+        ("pause of delivery", lambda: paused(stack, now)),
         ("access token", lambda: token_failure(stack, now)),
         ("circuit breakers", lambda: open_circuit(stack, now)),
         ("failed uploads", lambda: _failures(stack, now, found.failed)),
         ("changes that wait for jobs", lambda: _repetitions(stack, now, found)),
         ("messages in flight", lambda: _stalled(stack, now, found)),
     ]
-    for label, check in checks:
+    for label, check in checks[:1] if only_pause else checks:
         try:
             for blocker in check():
                 if blocker.reason not in {each.reason for each in found.blockers}:
@@ -136,17 +146,19 @@ def waiting(session: Session) -> Waiting:
     return found
 
 
-def paused(stack: Stack) -> Iterator[Blocker]:
-    """Yield a blocker if the worker does not receive from the change queue."""
-    answer = stack.service("lambda").list_event_source_mappings(FunctionName=stack["WorkerFunction"])
-    states = [each["State"] for each in answer["EventSourceMappings"]]
-    if states and not any(state in _RUNNING for state in states):
-        yield Blocker(
-            "paused",
-            "Delivery is paused: the worker's event source is disabled.",
-            "See Pause and resume delivery in docs/runbook.md.",
-            needs_person=True,
-        )
+def paused(stack: Stack, now: float) -> Iterator[Blocker]:
+    """Yield a blocker if the worker does not receive from the change queue, with who has paused it."""
+    if not is_paused(stack):
+        return
+    if is_paused_by_deployment(stack):
+        text, remedy = "by the stack's parameter Enabled=no", f"Deploy: `{DEPLOY_TO_RESUME}`."
+    else:
+        by = Paused()
+        with suppress(Unavailable, NotThere):
+            by = paused_by(stack, now)
+        text, remedy = str(by).strip(), "Resume it: `audience-sync resume`."
+    why = f" {text}" if text else ": the worker's event source is disabled"
+    yield Blocker("paused", sentence(f"Delivery is paused{why}"), remedy, needs_person=True)
 
 
 def token_failure(stack: Stack, now: float) -> Iterator[Blocker]:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import requests
@@ -73,6 +73,12 @@ class StatusActions:
         """Acknowledge dead letters, or return why not."""
         done = await self._operated("sentences", self._operator.acknowledge, fields)
         self._acknowledged.expire()
+        return done
+
+    async def switch(self, action: str, fields: Mapping[str, str]) -> dict[str, Any]:
+        """Pause or resume delivery, or return why not."""
+        done = await self._operated("sentences", partial(self._operator.switch, action), fields)
+        self._blocked.expire()
         return done
 
     def blockers(self) -> Blockers:

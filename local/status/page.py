@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,8 @@ def add_routes(app: web.Application, stack: StackView, sizes: SizeHistory) -> No
         "faults": lambda fields: actions.set_fault(fields.get("recipe", "")),
         "find": actions.find,
         "acknowledge": actions.acknowledge,
+        "pause": partial(actions.switch, "pause"),
+        "resume": partial(actions.switch, "resume"),
     }
     for name, act in pressed.items():
         app.router.add_post(f"/status/{name}", _with_fields(act))

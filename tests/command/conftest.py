@@ -55,11 +55,18 @@ class RefreshOnly:
 
     def __init__(self, login: Login, token: JsonSecret) -> None:
         self.event_source = "Enabled"
+        self.states: list[str] = []  # of the next calls, before that; the first may be out of date
         self._login = login
         self._token = token
 
     def list_event_source_mappings(self, *, FunctionName: str) -> dict[str, Any]:  # noqa: N803 - boto3's name
-        return {"EventSourceMappings": [{"FunctionArn": FunctionName, "State": self.event_source}]}
+        state = self.states.pop(0) if self.states else self.event_source
+        return {"EventSourceMappings": [{"UUID": "uuid-1", "FunctionArn": FunctionName, "State": state}]}
+
+    def update_event_source_mapping(self, *, UUID: str, Enabled: bool) -> None:  # noqa: N803 - boto3's names
+        assert (UUID, self.states) == ("uuid-1", []), "Lambda refuses a change while it makes another"
+        before, self.event_source = self.event_source, "Enabled" if Enabled else "Disabled"
+        self.states = [before, "Enabling" if Enabled else "Disabling"]
 
     def invoke(self, *, FunctionName: str, Payload: bytes) -> dict[str, Any]:  # noqa: N803, ARG002 - boto3's names
         if self._token.value().get("accessToken"):

@@ -25,6 +25,7 @@ from audience_sync_cli.health import status
 from audience_sync_cli.moves import ending, waiting
 from audience_sync_cli.setup import connect
 from audience_sync_cli.setup.terms import ACCEPTANCES
+from audience_sync_cli.state import event_source
 from audience_sync_cli.state.counts import Counts
 from local.resources import MANAGER_ACCOUNT
 from tests.aws_fixtures import AUDIENCE, create_membership_table
@@ -99,6 +100,8 @@ member erasures --all
 member close-erasure m5 --note removed --yes  # logs
 status
 status --members --hours 3
+pause --note legal --yes  # logs note=legal
+resume  # logs
 restore-members restored --since 1h --yes  # logs rows=1
 audiences move lapsed_premium_buyers --to data-manager --share {SHARE} --dry-run
 audiences move lapsed_premium_buyers --to data-manager --share {SHARE} --yes  # logs audienceId={AUDIENCE.audience_id}
@@ -156,6 +159,7 @@ def run_every_command(deployment: Deployment, folder: Path) -> Iterator[Ran]:
 def _prepare(deployment: Deployment, gateway: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("audience_sync_cli.stack.local", lambda _: deployment.stack)
     monkeypatch.setattr(waiting, "LISTING", 0.0)
+    monkeypatch.setattr(event_source, "POLL", 0.0)
     monkeypatch.setattr(waiting, "LONGEST_WAIT", 0.0)
     monkeypatch.setattr(ending, "outstanding", lambda *_, **__: 0)  # no worker delivers anything here
     monkeypatch.setattr(status, "local_counts", lambda _: Counts(accepted=1))

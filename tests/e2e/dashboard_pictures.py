@@ -64,6 +64,7 @@ class _Shown:
     def __init__(self, state: str) -> None:
         self._state = state
         self.acknowledged: list[dict[str, str]] = []
+        self.switched: list[tuple[str, str]] = []
 
     def read(self, chosen: str) -> Facts:
         return replace(_noted(STATES[self._state](time.time())), range=chosen)
@@ -73,6 +74,10 @@ class _Shown:
 
     def acknowledge(self, fields: Mapping[str, str]) -> list[str]:
         self.acknowledged.append(dict(fields))
+        return []
+
+    def switch(self, action: str, fields: Mapping[str, str]) -> list[str]:
+        self.switched.append((action, fields.get("note", "")))
         return []
 
     def find(self, fields: Mapping[str, str]) -> list[dict[str, Any]]:

@@ -58,12 +58,15 @@ class Shown:
         self.state = "flowing"
         self.redriven: list[str] = []
         self.acknowledged: list[dict[str, str]] = []
+        self.switched: list[tuple[str, str]] = []
 
     def read(self, chosen: str) -> Facts:
         facts = replace(STATES[self.state](time.time()), range=chosen)
         known = [
             Acknowledgement(each["reason"], "", each["note"], "x:user/ada", facts.at) for each in self.acknowledged
         ]
+        if self.switched and self.switched[-1][0] == "pause":
+            facts = replace(facts, blockers=(states.PAUSED,))
         facts = replace(facts, parked=facts.parked.acknowledged(known))
         return replace(facts, dead_letters=0, parked=states.empty().parked) if self.redriven else facts
 
@@ -75,6 +78,10 @@ class Shown:
         if not fields["note"]:
             raise WrongUsage("The note must have 1 to 200 characters.")
         self.acknowledged.append(dict(fields))
+        return []
+
+    def switch(self, action: str, fields: Mapping[str, str]) -> list[str]:
+        self.switched.append((action, fields.get("note", "")))
         return []
 
     def find(self, fields: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -171,7 +178,7 @@ def test_every_control_is_reachable_by_keyboard_with_visible_focus(tab: Tab, sho
         outline = tab.read("getComputedStyle(document.activeElement).outlineStyle")
         assert outline != "none", element
         reached.append(element)
-    in_sight = ["range", "wanted", "look", "more-reasons", "acknowledge", "redrive"]
+    in_sight = ["range", "wanted", "look", "pause", "more-reasons", "acknowledge", "redrive"]
     assert reached[: len(in_sight)] == in_sight, "in the order in which they are seen"
     assert len([each for each in reached if each.startswith("BUTTON open")]) > 10
 
@@ -235,6 +242,22 @@ def test_acknowledged_dead_letters_no_longer_ask_for_attention(tab: Tab, shown: 
         assert tab.read("document.activeElement.id") == "acknowledge"
     assert tab.read("$('summary').textContent.includes('3 dead letters are acknowledged')")
     assert shown.acknowledged[0] == {"reason": "access_denied", "audienceId": "", "note": "terms are with legal"}
+
+
+def test_a_pause_asks_for_the_reason_and_the_same_place_resumes(tab: Tab, shown: Shown) -> None:
+    tab.read("$('pause').focus()")
+    tab.key("Enter")
+    tab.wait("$('pausing').open")
+    assert tab.read("document.activeElement.id") == "pausing-note"
+    assert "exits and deletions also, for seven days at most" in tab.read("$('pausing-what').textContent")
+    assert not [each for each in tab.read(CONTRASTS) if each[0] < 4.5]
+    tab.call("Input.insertText", text="asked by legal")
+    tab.read("$('pausing-yes').click()")
+    tab.wait(f"!$('pausing').open && $('headline').textContent.startsWith({states.PAUSED.sentence!r})")
+    tab.read("$('resume').click()")
+    tab.wait("!$('pause').hidden && $('resume').hidden")
+    assert tab.read("$('headline').textContent") == HEADLINES["flowing"]
+    assert shown.switched == [("pause", "asked by legal"), ("resume", "")]
 
 
 def test_rejections_dead_letters_alarms_and_log_lines_can_be_opened(tab: Tab, shown: Shown) -> None:

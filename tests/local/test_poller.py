@@ -100,6 +100,18 @@ def numbered(count: int) -> list[str]:
     return [str(number) for number in range(count)]
 
 
+def test_a_disabled_source_delivers_nothing_until_it_is_enabled() -> None:
+    with polled([]) as queue:
+        queue.poller.enable(False)
+        queue.until(lambda: queue.poller.state == "Disabled")
+        queue.queues.send("work", "waits")
+        queue.run(asyncio.sleep(0.05))
+        assert (queue.handler.bodies, queue.left) == ([], ["waits"])
+        queue.poller.enable(True)
+        queue.ended(1)
+        assert (queue.handler.bodies, queue.poller.state) == (["waits"], "Enabled")
+
+
 def test_messages_arrive_in_the_shape_of_lambdas_event_and_are_deleted_afterwards() -> None:
     with polled(["hello"]) as queue:
         queue.ended(1)

@@ -149,3 +149,23 @@ onPress("asking-yes", "Redriving", async () => {
   $("opened-facts").replaceChildren(...[...sentences, ...(error ? [error] : [])].map((each) => make("p", each)));
   await poll();
 });
+
+$("pause").addEventListener("click", () => {
+  setText($("pausing-error"), "");
+  $("pausing").showModal();
+  $("pausing-note").focus();
+});
+$("pausing-no").addEventListener("click", () => $("pausing").close());
+onPress("pausing-yes", "Pausing", async () => {
+  const { error } = await act("pause", { note: $("pausing-note").value });
+  setText($("pausing-error"), error ?? "");
+  if (error) return;
+  $("pausing").close();
+  $("pausing-note").value = "";
+  await poll();
+});
+onPress("resume", "Resuming", async () => {
+  const { error } = await act("resume");
+  if (error) openFacts("Delivery is still paused", { why: error.replaceAll("`", "") }, null);
+  await poll();
+});

@@ -36,6 +36,9 @@ function show(facts) {
   document.body.dataset.flow = flow;
   setText($("headline"), headline);
   setText($("summary"), summaryOf(facts));
+  const isPaused = facts.blockers.some((each) => each.reason === "paused");
+  $("pause").hidden = isPaused;
+  $("resume").hidden = !isPaused;
   $("start").hidden = place.kind !== "local" || facts.arrived > 0;
   setText($("place"), place.kind === "local" ? "on this machine" : `${place.name}, ${place.region}`);
   setText($("live"), `${place.kind === "local" ? "live" : `read at ${clock(facts.at)}`}, ${place.api.replace(/^https?:\/\//, "")}`);

@@ -30,6 +30,13 @@ DAYS = 14
 TEMPLATE = Path(__file__).parents[3] / "template.yaml"
 ALARMS = sorted(re.findall(r"AlarmName: !Sub \W+AWS::StackName}-(\w+)", TEMPLATE.read_text(encoding="utf-8")))
 
+PAUSED = Blocker(
+    "paused",
+    "Delivery is paused by user/ada at 2026-03-04 09:01:00Z: asked by legal.",
+    "Resume it: `audience-sync resume`.",
+    needs_person=True,
+)
+
 
 def empty(now: float = NOW) -> Facts:
     """A deployed stack to which Segment has sent nothing yet."""

@@ -24,6 +24,7 @@ class Shown:
         self.facts: Facts | Exception = facts
         self.redriven: list[str] = []
         self.acknowledged: list[dict[str, str]] = []
+        self.switched: list[tuple[str, str]] = []
 
     def read(self, chosen: str) -> Facts:
         if isinstance(self.facts, Exception):
@@ -38,6 +39,10 @@ class Shown:
 
     def acknowledge(self, fields: Mapping[str, str]) -> list[str]:
         self.acknowledged.append(dict(fields))
+        return []
+
+    def switch(self, action: str, fields: Mapping[str, str]) -> list[str]:
+        self.switched.append((action, fields.get("note", "")))
         return []
 
     def find(self, fields: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -79,6 +84,17 @@ def test_a_browser_gets_the_page_under_its_policy(server: DashboardServer) -> No
 def test_an_unknown_range_falls_back_to_the_usual_one(server: DashboardServer, asked: str, chosen: str) -> None:
     answer = requests.get(f"{server.url}?range={asked}", headers={"Accept": "application/json"}, timeout=60).json()
     assert (answer["range"], answer["deadLetters"]) == (chosen, 3)
+
+
+@pytest.mark.parametrize("action", ["pause", "resume"])
+def test_the_page_pauses_and_resumes_and_another_site_does_not(
+    server: DashboardServer, shown: Shown, action: str
+) -> None:
+    for source, expected in ((origin(server), 200), ("https://other.example", 403)):
+        headers = {"Origin": source}
+        answer = requests.post(f"{server.url}/{action}", json={"note": "why"}, headers=headers, timeout=60)
+        assert answer.status_code == expected
+    assert shown.switched == [(action, "why")]
 
 
 def test_every_start_has_a_new_address(shown: Shown) -> None:

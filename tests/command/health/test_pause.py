@@ -1,0 +1,99 @@
+"""`pause` and `resume` change the worker's event source, wait for Lambda, and say who has paused."""
+
+from typing import Any
+
+import pytest
+
+from audience_sync_cli.dashboard.operator import Operator
+from audience_sync_cli.errors import OperatorError, TryLater, WrongUsage
+from audience_sync_cli.health.pause import pause, resume
+from audience_sync_cli.health.status import status
+from audience_sync_cli.report.arrival import delivery
+from audience_sync_cli.report.audience_readings import AudienceReadings
+from audience_sync_cli.state import event_source
+from tests.aws_fixtures import AUDIENCE
+from tests.command.conftest import Deployment
+
+
+@pytest.fixture(autouse=True)
+def source(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The worker's event source at Lambda, which takes two calls to change."""
+    monkeypatch.setattr(event_source, "POLL", 0.0)
+    deployment.list_audience()
+    return deployment.stack.service("lambda")
+
+
+def test_a_pause_asks_first_and_says_what_it_means(deployment: Deployment, source: Any) -> None:
+    question = deployment.declined(pause)
+    assert question.startswith("Pause delivery? The API keeps accepting events; changes wait in the queue")
+    assert "exits and deletions also, for seven days at most" in question
+    assert source.event_source == "Enabled"
+
+
+def test_a_pause_ends_when_lambda_has_made_it_and_is_safe_to_repeat(deployment: Deployment, source: Any) -> None:
+    assert deployment.printed(pause, yes=True).out.startswith("Delivery is paused.\n")
+    assert (source.event_source, source.states) == ("Disabled", [])
+    assert deployment.printed(pause).out.startswith("Delivery is already paused.\n"), "without a question"
+    deployment.send("ChangeQueue", "{}")
+    assert deployment.printed(resume).out.startswith(
+        "Delivery is resumed. 1 message of the change queue will now be delivered.\nIt was paused by "
+    )
+    assert (source.event_source, source.states) == ("Enabled", [])
+    assert deployment.printed(resume).out == "Delivery is not paused.\n"
+
+
+def test_a_change_that_lambda_is_making_is_waited_for(deployment: Deployment, source: Any) -> None:
+    source.states = ["Creating", "Updating"]
+    deployment.printed(pause, yes=True)
+    assert source.event_source == "Disabled"
+
+
+def test_lambda_may_take_longer_than_the_limit(
+    deployment: Deployment, source: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_source, "LIMIT", -1)
+    source.states = ["Enabling"] * 3
+    with pytest.raises(TryLater, match="Lambda still reports Enabling after"):
+        pause(deployment.session(yes=True))
+    assert source.event_source == "Enabled"
+
+
+def test_status_says_who_has_paused_when_and_why_also_if_nothing_waits(deployment: Deployment) -> None:
+    deployment.stack.local = None
+    deployment.printed(pause, note="asked by legal", yes=True)
+    (said,) = [line for line in deployment.printed(status).out.splitlines() if "paused" in line]
+    assert said.startswith("Delivery is paused by user/moto at 20")
+    assert said.endswith("Z: asked by legal. Resume it: `audience-sync resume`.")
+    readings = AudienceReadings.of(deployment.session(), AUDIENCE.audience_id, days=1, counts_members=False)
+    assert delivery(readings).remedy == "audience-sync resume"
+    deployment.printed(resume)
+    assert "paused" not in deployment.printed(status).out
+
+
+def test_a_pause_that_the_operator_log_does_not_know_has_no_author(deployment: Deployment, source: Any) -> None:
+    deployment.stack.local = None
+    deployment.printed(pause, yes=True)
+    deployment.printed(resume)
+    source.event_source = "Disabled"  # in the console
+    assert "Delivery is paused: the worker's event source is disabled. Resume it" in deployment.printed(status).out
+
+
+def test_a_pause_by_the_template_ends_with_a_deployment(deployment: Deployment, source: Any) -> None:
+    deployment.stack.parameters, deployment.stack.local = {"Enabled": "no"}, None
+    source.event_source = "Disabled"
+    with pytest.raises(OperatorError, match="parameter Enabled=no") as refused:
+        resume(deployment.session())
+    assert "Enabled=yes" in refused.value.remedy
+    assert source.event_source == "Disabled"
+    assert "Enabled=yes" in deployment.printed(status).out
+    assert "Enabled=yes" in deployment.printed(pause).out
+
+
+def test_the_page_pauses_with_the_same_note(deployment: Deployment, source: Any) -> None:
+    operator = Operator(lambda: deployment.stack, lambda: 1.8e9)
+    assert operator.switch("pause", {"note": "asked by legal"}) == ["Delivery is paused."]
+    assert "asked by legal" in operator.blockers(waits=False)[0].sentence
+    with pytest.raises(WrongUsage):
+        operator.switch("resume", {"note": "x" * 201})
+    assert operator.switch("resume", {}) == ["Delivery is resumed."]
+    assert (source.event_source, operator.blockers(waits=False)) == ("Enabled", ())
