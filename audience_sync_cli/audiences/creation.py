@@ -64,7 +64,7 @@ def create(
     name: Annotated[str, typer.Argument(help="Name, as in Segment. Names under ten characters get a prefix.")],
     target: NewTarget,
     settings: Settings,
-    country: Annotated[str, typer.Option(help="Country where most members are: two letters.", metavar="CODE")] = "",
+    country: Annotated[str, typer.Option(help="Country where most members are, such as US.", metavar="CODE")] = "",
     key: Annotated[str, typer.Option(help="Segment's computation key, if already known.", metavar="KEY")] = "",
     external_id: Annotated[
         str, typer.Option(help="External audience id of your choice; by default derived from the name.", metavar="ID")

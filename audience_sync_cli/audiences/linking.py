@@ -57,7 +57,7 @@ def link(
             help="Segment's computation key: snake_case, in the settings of the Segment audience.", metavar="KEY"
         ),
     ] = "",
-    country: Annotated[str, typer.Option(help="Country for events without one: two letters.", metavar="CODE")] = "",
+    country: Annotated[str, typer.Option(help="Country for events without one, such as US.", metavar="CODE")] = "",
     name: Annotated[str, typer.Option(help="Name to show here; by default Amazon's.", metavar="TEXT")] = "",
     choices: Choices = AS_BEFORE,
 ) -> None:

@@ -76,7 +76,9 @@ def country_code(text: str) -> str | None:
     """Return the code as Amazon writes it; None if the option is left out. Raises WrongUsage."""
     code = accepted_country(text) if text else None
     if text and code is None:
-        raise WrongUsage("Amazon does not accept that --country.", "Use two letters, such as US or DE.")
+        raise WrongUsage(
+            "Amazon does not accept that --country.", "Use a code or its English name: US, USA or 'United States'."
+        )
     if code in NO_COUNTRY:
         raise WrongUsage(
             "That --country is Amazon's code for no country.", "Use the country of most members, such as US or DE."

@@ -77,7 +77,7 @@ class Reason(StrEnum):
     COUNTRY_INVALID = (
         auto(),
         REJECTED,
-        "country is not an ISO 3166-1 alpha-2 code that Amazon accepts",
+        "country is neither an ISO 3166-1 code nor the English name of a country",
         "correct the mapping of country, or countryCode in the extras",
     )
     CONSENT_MISSING = (

@@ -168,7 +168,7 @@ def test_explain_says_whether_consent_is_needed_and_given(
 @pytest.mark.parametrize(
     ("more", "field_name", "reason"),
     [
-        pytest.param({"country": "XX"}, "country", "not an ISO 3166-1 alpha-2 code", id="country"),
+        pytest.param({"country": "XX"}, "country", "neither an ISO 3166-1 code", id="country"),
         pytest.param({"ip": "home"}, "ip", "not an IP address", id="ip"),
         pytest.param({"amzn_ad_storage": "UNKNOWN"}, "amzn_ad_storage", "it counts as a missing answer", id="consent"),
         pytest.param({"amzn_user_data": "no"}, "amzn_user_data", "amznUserData denies consent", id="denied consent"),

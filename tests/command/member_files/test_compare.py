@@ -131,7 +131,7 @@ def with_left_out_rows(deployment: Deployment, tmp_path: Path) -> str:
         "same,same@example.com,US,\n"
         "no-identifier,,US,\n"
         "not-in-the-audience,,US,\n"
-        "country,country@example.com,United States,\n"
+        "country,country@example.com,Atlantis,\n"
         "no-consent,no-consent@example.com,DE,\n"
         "denies,denies@example.com,US,denied\n"
         "denies,,US,\n"

@@ -2,7 +2,8 @@
 
 import pytest
 
-from audience_sync.amazon_ads.countries import ACCEPTED, accepted_country
+from audience_sync.amazon_ads.countries import ACCEPTED, NO_COUNTRY, accepted_country
+from audience_sync.amazon_ads.country_names import COUNTRIES
 
 
 @pytest.mark.parametrize(
@@ -12,13 +13,29 @@ from audience_sync.amazon_ads.countries import ACCEPTED, accepted_country
         pytest.param("uk", "GB", id="the United Kingdom's other code"),
         pytest.param("unknown", "UNKNOWN", id="Amazon's word for none"),
         pytest.param("XX", None, id="a code of no country"),
-        pytest.param("USA", None, id="three letters"),
+        pytest.param(" usa ", "US", id="three letters"),
+        pytest.param("AAA", None, id="three letters of no country"),
+        pytest.param("United States", "US", id="an English name"),
+        pytest.param("The NETHERLANDS", "NL", id="a name with an article"),
+        pytest.param("Turkiye", "TR", id="a name without its accents"),
+        pytest.param("Trinidad & Tobago", "TT", id="a name with a sign"),
+        pytest.param("U.K.", "GB", id="an abbreviation with dots"),
+        pytest.param("Deutschland", None, id="a name in another language"),
+        pytest.param("a" * 1_000_000, None, id="a long text"),
+        pytest.param("-", None, id="a dash"),
         pytest.param("", None, id="empty"),
         pytest.param(["US"], None, id="a list"),
     ],
 )
 def test_a_country_code_is_converted_to_amazons_spelling(value: object, expected: str | None) -> None:
     assert accepted_country(value) == expected
+
+
+def test_every_country_has_names_of_its_own() -> None:
+    assert {code for code, *_ in COUNTRIES} == ACCEPTED - NO_COUNTRY
+    names = [name for _, *names in COUNTRIES for name in names]
+    assert len({*map(str.casefold, names)}) == len(names)
+    assert all(accepted_country(name) == code for code, *names in COUNTRIES for name in names)
 
 
 def test_uk_is_not_an_accepted_country_code() -> None:

@@ -26,11 +26,15 @@ CONSENT_REQUIRED = frozenset(
 
 
 def accepted_country(value: object) -> str | None:
-    """Return the code as Amazon writes it (`uk` becomes `GB`), or None if Amazon would refuse it."""
+    """Return the code as Amazon writes it (`uk`, `GBR` and `United Kingdom` become `GB`); None if there is none."""
     if not isinstance(value, str):
         return None
     if value in ACCEPTED:
         return value
     code = value.strip().upper()
     code = "GB" if code == "UK" else code
-    return code if code in ACCEPTED else None
+    if code in ACCEPTED:
+        return code
+    from audience_sync.amazon_ads.country_names import country_of  # noqa: PLC0415  # few values need its table
+
+    return country_of(value)
