@@ -62,11 +62,16 @@ def allows(
         context: the request's condition keys. A key that a request lacks satisfies no condition.
     """
     return any(
-        any(fnmatchcase(action.lower(), each.lower()) for each in listed(statement["Action"]))
-        and any(fnmatchcase(resource, each) for each in listed(statement["Resource"]))
+        any(fnmatchcase(resource, each) for each in listed(statement["Resource"]))
         and _holds(statement.get("Condition", {}), context or {})
-        for statement in policy
+        for statement in about(action, policy)
     )
+
+
+def about(action: str, policy: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the statements that name the action."""
+    name = action.lower()
+    return [each for each in policy if any(fnmatchcase(name, named.lower()) for named in listed(each["Action"]))]
 
 
 def _holds(condition: Mapping[str, Mapping[str, str | list[str]]], context: Mapping[str, str]) -> bool:

@@ -7,6 +7,7 @@ import sys
 import tomllib
 import zipfile
 from collections.abc import Iterator
+from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
@@ -73,9 +74,12 @@ def _imports(node: ast.AST) -> Iterator[str]:
         yield from _imports(child)
 
 
+installed = cache(packages_distributions)
+
+
 def project(name: str) -> str:
     """The project that brings an imported package, by the name in requirements."""
-    found = packages_distributions().get(name, [name])[0]  # what is optional need not be installed
+    found = installed().get(name, [name])[0]  # what is optional need not be installed
     normal = found.lower().replace("_", "-")
     return BROUGHT.get(normal, normal)
 

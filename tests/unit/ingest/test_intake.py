@@ -16,6 +16,7 @@ import pytest
 from audience_sync.amazon_ads.countries import NAMING_A_COUNTRY
 from audience_sync.amazon_ads.destination import amc_connection
 from audience_sync.errors import InvalidMapping, InvalidRequest, OutOfTime, RejectedEvent, TooLarge
+from audience_sync.ingest import translation
 from audience_sync.ingest.intake import IntakeResult, changes_from, compiled
 from audience_sync.ingest.record_rules import MAX_ENTER_AGE, Policy
 from audience_sync.ingest.translation import LONG_PHONE, MAX_WORK, STEPS_A_CHANGE, Rejected, Translator
@@ -671,34 +672,43 @@ def test_a_request_may_take_at_most_15_million_mapping_steps(user_id: str) -> No
         read([entered(userId=user_id)] * (events + 2), mappings=mapped(*[MEMBER] * 50))
 
 
+@pytest.fixture
+def a_quarter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A quarter of the steps, for a quarter of the events."""
+    monkeypatch.setattr(translation, "MAX_WORK", MAX_WORK // 4)
+
+
+@pytest.mark.usefixtures("a_quarter")
 def test_large_mappings_and_long_phone_numbers_cost_more_steps() -> None:
     large = alike(MEMBER | {"tcf": [{"@path": "$.a"}] * 900}, 10)
-    assert accepts(large, 500)
-    assert not accepts(large, 700)
+    assert accepts(large, 125)
+    assert not accepts(large, 175)
     phones = alike(MEMBER | {"phone": {"@path": "$.phone"}})
-    assert accepts(phones, 400, phone="1" * LONG_PHONE)
-    assert not accepts(phones, 400, phone="1" * 60)
-    assert accepts(phones, 180, phone="1" * 1_000), "libphonenumber is not asked about longer ones"
-    assert accepts(alike(MEMBER | {"phone": {"@path": "$.phone"}}, 1), 400, phone="1" * 60)
+    assert accepts(phones, 100, phone="1" * LONG_PHONE)
+    assert not accepts(phones, 100, phone="1" * 60)
+    assert accepts(phones, 45, phone="1" * 1_000), "libphonenumber is not asked about longer ones"
+    assert accepts(alike(MEMBER | {"phone": {"@path": "$.phone"}}, 1), 100, phone="1" * 60)
 
 
+@pytest.mark.usefixtures("a_quarter")
 def test_long_triggers_and_deletion_notices_cost_steps() -> None:
     trigger = " or ".join(f'event = "{number:04}"' for number in range(200))
     mappings = compiled(mapped(*[MEMBER] * 50, trigger=trigger))
-    assert accepts(mappings, 500)
-    assert not accepts(mappings, 800)
+    assert accepts(mappings, 125)
+    assert not accepts(mappings, 200)
     members = alike({"external_user_id": {"@if": {"exists": [{"@path": "$.a"}] * 900, "then": {"@path": "$.userId"}}}})
     notice = {"type": "delete", "userId": "u1", "messageId": "m1"}
-    body = json.dumps([notice] * 320).encode()
+    body = json.dumps([notice] * 81).encode()
     with pytest.raises(TooLarge, match="steps"):
         changes_from(body, mappings=members, audiences=Listed(LAPSED), now=NOW)
 
 
+@pytest.mark.usefixtures("a_quarter")
 def test_the_steps_of_each_event_count_for_the_whole_request() -> None:
     shape = {str(number): {"@path": "$.b"} for number in range(20)}
     costly = alike(MEMBER | {"city": {"@json": {"mode": "encode", "value": {"@arrayPath": ["$.list", shape]}}}}, 1)
-    assert accepts(costly, 100, list=[{"b": 1}] * 300)
-    assert not accepts(costly, 1_000, list=[{"b": 1}] * 300)
+    assert accepts(costly, 25, list=[{"b": 1}] * 300)
+    assert not accepts(costly, 250, list=[{"b": 1}] * 300)
 
 
 def test_10_000_events_of_the_default_mapping_are_within_the_step_limit() -> None:
