@@ -1,10 +1,10 @@
-"""Finds the reason for which Ads Data Manager denies access. Its answer, a 403, is the same for all of them."""
+"""Finds the reason for which Ads Data Manager denies access or knows no dataset: 403 and 404 have several each."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from audience_sync.errors import AccessDenied
+from audience_sync.errors import AccessDenied, NotFound
 from audience_sync_cli.errors import OperatorError
 
 if TYPE_CHECKING:
@@ -29,11 +29,15 @@ _OF_DSP = (
 
 @contextmanager
 def explaining_denial(session: "Session") -> Iterator[None]:
-    """Turn a denied call of Ads Data Manager into an error that names the missing part."""
+    """Turn a refused call of Ads Data Manager into an error that names what is missing, as far as that can be asked."""
     try:
         yield
     except AccessDenied:
         raise denial(session.data_manager) from None
+    except NotFound:
+        if session.data_manager.data_room() is None:
+            raise no_data_room() from None
+        raise
 
 
 def denial(amazon: "DataManager") -> OperatorError:
@@ -46,10 +50,15 @@ def denial(amazon: "DataManager") -> OperatorError:
                 "Read them with `audience-sync terms show --api data-manager --text`.",
             )
         if amazon.data_room() is None:
-            return OperatorError(
-                "The account has no data room in Ads Data Manager.",
-                "`audience-sync audiences create --api data-manager` makes it with the first dataset.",
-            )
+            return no_data_room()
     except AccessDenied:
         return OperatorError(_NO_ACCESS, permission)
     return OperatorError(_NO_PERMISSION, permission)
+
+
+def no_data_room() -> OperatorError:
+    """Return the error of an account whose data room is missing: Amazon answers 404, as if the dataset were."""
+    return OperatorError(
+        "The account has no data room in Ads Data Manager.",
+        "`audience-sync audiences create NAME --api data-manager --country CODE` creates it, also with a listed NAME.",
+    )

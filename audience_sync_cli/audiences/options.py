@@ -13,7 +13,7 @@ from audience_sync_cli.errors import WrongUsage
 from audience_sync_cli.session import Session
 
 API = Annotated[
-    Api, typer.Option("--api", help="audiences, or data-manager for a dataset of Ads Data Manager.", metavar="API")
+    Api, typer.Option("--api", help="Amazon's API: audiences, or data-manager for Ads Data Manager.", metavar="API")
 ]
 DSP = Annotated[bool | None, typer.Option("--dsp/--no-dsp", help="With a connection: also send members to Amazon DSP.")]
 ALSO = Annotated[

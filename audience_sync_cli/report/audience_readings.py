@@ -7,12 +7,12 @@ from typing import Any, Self
 from audience_sync.amazon_ads.advertiser_audiences.audience import AudienceReport
 from audience_sync.amazon_ads.job import Sizes
 from audience_sync.clock import Clock
-from audience_sync.errors import AccessDenied, AudienceSyncError, AuthorizationRefused, NotConnected, RequestRejected
+from audience_sync.errors import AudienceSyncError, AuthorizationRefused, NotConnected, RequestRejected
 from audience_sync.members.membership import Audience
 from audience_sync.operations.dataset_reports import DatasetReport, read_report
 from audience_sync.reasons import Reason
 from audience_sync_cli.audiences.datasets import is_dataset
-from audience_sync_cli.audiences.denial import denial
+from audience_sync_cli.audiences.denial import explaining_denial
 from audience_sync_cli.audiences.listed import find, similar
 from audience_sync_cli.errors import NotThere, OperatorError
 from audience_sync_cli.members.counts import MemberCount, member_counts
@@ -163,16 +163,18 @@ class AudienceReadings(StackReadings):
             return None
         try:
             return self._dataset_report() if is_dataset(self.audience) else self._audience_report()
-        except AccessDenied as refusal:
-            return denial(self.session.data_manager) if is_dataset(self.audience) else refusal
         except (RequestRejected, NotConnected, AuthorizationRefused) as refusal:  # a fact, like a report
             return refusal
 
     def _audience_report(self) -> AudienceReport:
         return self.session.amazon.read_audience(self.audience.audience_id)
 
-    def _dataset_report(self) -> DatasetReport:
+    def _dataset_report(self) -> DatasetReport | OperatorError:
         manager, audience_id = self.session.data_manager, self.audience.audience_id
-        manager.dataset(audience_id)  # refused as a whole if it is unknown, or terms are missing
         clock = Clock(self.session.now)
-        return read_report(manager, audience_id, clock, deadline=clock.monotonic() + REPORT_TIMEOUT)
+        try:
+            with explaining_denial(self.session):
+                manager.dataset(audience_id)  # refused as a whole if it is unknown, or terms or data room are missing
+                return read_report(manager, audience_id, clock, deadline=clock.monotonic() + REPORT_TIMEOUT)
+        except OperatorError as missing:
+            return missing

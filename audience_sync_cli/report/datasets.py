@@ -60,6 +60,12 @@ def shares(readings: AudienceReadings) -> Finding:
 def parked(readings: AudienceReadings) -> Finding:
     """Check for parked changes, and say what an upload was denied for."""
     result = delivered.parked(readings)
+    if readings.parked and isinstance(
+        readings.optional(lambda each: each.report), OperatorError
+    ):  # a reason code would blame the dataset
+        audience, number = readings.audience.audience_id, counted(sum(readings.parked.values()), "dead letter")
+        found = f"{number} of this audience. First put right what Amazon's audience names; then redrive them."
+        return result._replace(found=found, remedy=f"audience-sync parked redrive --audience {audience} --dry-run")
     if Reason.ACCESS_DENIED not in readings.parked or not isinstance(
         readings.optional(lambda each: each.report), DatasetReport
     ):

@@ -31,11 +31,12 @@ def show_terms(
 ) -> None:
     """Show whether the AMC terms are accepted. Otherwise Amazon rejects uploads to AMC. DSP needs no terms.
 
-    With --api data-manager, the terms of Ads Data Manager, without which Amazon refuses everything there.
+    With --api data-manager, the terms of Ads Data Manager: until they are accepted, Amazon refuses everything there.
     """
     terms = _client(session, api).terms()
     if text:
-        session.screen.say(readable(terms.agreement) or "Amazon did not send the text.")
+        missing = "Amazon did not send the text, which it may leave out once the terms are accepted."
+        session.screen.say(readable(terms.agreement) or missing)
     session.screen.say(
         f"The {NAMES[api]} are accepted."
         if terms.accepted

@@ -50,6 +50,24 @@ def revoke(deployment: Deployment, share_id: str) -> None:
     requests.put(url, json={"status": "REVOKED_BY_SHARING_GRANT"}, timeout=5).raise_for_status()
 
 
+def test_without_a_data_room_diagnose_names_it_and_creating_the_dataset_again_creates_it(
+    deployment: Deployment,
+) -> None:
+    audience_id = created(deployment)["audienceId"]
+    deployment.park(change("m1", audience_id=audience_id), reason="not_found")
+    fault = f"{deployment.amazon}/sandbox/faults"
+    requests.put(fault, json={"recipe": "data-room"}, timeout=5).raise_for_status()
+    printed = deployment.printed(diagnose, "big", raises=AlreadyReported).out
+    assert "Amazon's audience: The account has no data room in Ads Data Manager." in printed
+    assert "1 dead letter of this audience. First put right what Amazon's audience names; then redrive" in printed
+    with pytest.raises(OperatorError, match="no data room") as refused:
+        show(deployment.session(), "big")
+    assert "audiences create NAME --api data-manager --country CODE" in refused.value.remedy
+    create(deployment.session(), "Big spenders", NewTarget(api=Api.DATA_MANAGER), Settings(), country="DE")
+    assert deployment.json(show, "big")["audience"]["audienceId"] == audience_id
+    requests.put(fault, json={"recipe": "off"}, timeout=5).raise_for_status()
+
+
 def test_a_dataset_is_created_once_with_its_shares_and_the_ids_of_the_dsp_console(deployment: Deployment) -> None:
     first, again = created(deployment), created(deployment)
     assert (first["created"], again["created"], first["audienceId"]) == (True, False, again["audienceId"])

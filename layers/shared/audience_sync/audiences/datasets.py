@@ -166,10 +166,11 @@ class Datasets:
         known, found = self._listed(wanted), None
         if known is None:
             check_key_free(self._table, wanted.computation_key)
-            if amazon.data_room(timeout=self._time_left(deadline)) is None:
-                amazon.make_data_room(timeout=self._time_left(deadline))
-            if found := amazon.dataset_named(wanted.name, timeout=self._time_left(deadline)):
-                known = self._table.by_id(found.dataset_id)
+        is_first = known is None
+        if (is_first or self._limits is None) and amazon.data_room(timeout=self._time_left(deadline)) is None:
+            amazon.make_data_room(timeout=self._time_left(deadline))
+        if is_first and (found := amazon.dataset_named(wanted.name, timeout=self._time_left(deadline))):
+            known = self._table.by_id(found.dataset_id)
         if known:
             dataset_id = known.audience_id
         elif found:
