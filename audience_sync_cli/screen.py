@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, NamedTuple
@@ -26,7 +26,16 @@ from audience_sync_cli import tables
 from audience_sync_cli.errors import NotConfirmed, OperatorError
 from audience_sync_cli.terminal_text import escaped, escaped_json, escaped_styled, on_one_line
 
+BROKEN_PIPE = 141  # exit code, as a shell gives it to a command that SIGPIPE has ended
 PLAIN_WIDTH = 110  # columns if the output is not a terminal but a file or a pipe
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """End the command as SIGPIPE ends others, because the reader of the output has ended; Rich exits with 1."""
+        with suppress(SystemExit):
+            super().on_broken_pipe()
+        raise SystemExit(BROKEN_PIPE)
 
 
 class Screen:
@@ -42,7 +51,7 @@ class Screen:
         self.as_json = as_json
         self._assume_yes = assume_yes
         self._answers = answers
-        self._out = Console(highlight=False, width=None if sys.stdout.isatty() else PLAIN_WIDTH)
+        self._out = _Console(highlight=False, width=None if sys.stdout.isatty() else PLAIN_WIDTH)
         self._err = Console(highlight=False, stderr=True, width=None if sys.stderr.isatty() else PLAIN_WIDTH)
 
     @property
@@ -133,7 +142,7 @@ class Screen:
             sys.stdout.write(f"{escaped_json(line)}\n")
             sys.stdout.flush()
         except BrokenPipeError:
-            self._out.on_broken_pipe()  # ends the command: the reader of the output has ended
+            self._out.on_broken_pipe()
 
     def _answer(self, question: str, instead: str, *, hidden: bool = False) -> str:
         question = escaped(question)

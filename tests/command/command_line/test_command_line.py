@@ -176,7 +176,7 @@ def test_wrong_usage_repeats_no_value_except_a_file_path(line: str) -> None:
     assert "sekret" not in run(line).output
 
 
-def test_a_broken_pipe_ends_the_command_without_a_traceback() -> None:
+def test_a_broken_pipe_ends_the_command_as_sigpipe_ends_others() -> None:
     reading, writing = os.pipe()
     os.close(reading)
     done = subprocess.run(
@@ -186,7 +186,7 @@ def test_a_broken_pipe_ends_the_command_without_a_traceback() -> None:
         check=False,
     )
     os.close(writing)
-    assert (done.returncode, done.stderr) == (1, b"")
+    assert (done.returncode, done.stderr) == (141, b"")
 
 
 def test_words_after_two_dashes_are_not_options() -> None:
