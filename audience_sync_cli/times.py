@@ -2,10 +2,15 @@
 
 import re
 from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
 
 from audience_sync_cli.errors import WrongUsage
 
 MINUTE, HOUR, DAY = 60, 3_600, 86_400  # seconds
+TIME = "2026-03-04T09:00Z, or an age: 90m, 12h, 3d"  # for the help of an option
+SINCE = Annotated[str, typer.Option(help=f"Start at this time: {TIME}.", metavar="TIME")]
 
 _AGES = {"m": MINUTE, "h": HOUR, "d": DAY}
 
@@ -19,5 +24,5 @@ def read_time(text: str, now: float) -> float | None:
     try:
         time = datetime.fromisoformat(text)
     except ValueError:
-        raise WrongUsage("That is not a time.", "Use 2026-03-04, 2026-03-04T09:00Z, or an age: 90m, 12h, 3d.") from None
+        raise WrongUsage("That is not a time.", f"Use 2026-03-04, {TIME}.") from None
     return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp() * 1000

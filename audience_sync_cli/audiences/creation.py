@@ -56,7 +56,7 @@ class Settings:
     'audiences create "Big spenders" \\\n      --advertiser 590071284455661234 --country US',
     'audiences create "Big spenders" --connection amc-1a2b \\\n      --country DE --ttl-days 30 --renew',
     'audiences create "Big spenders" --api data-manager \\\n'
-    "      --country DE --share advertiser=ENTITY1ABC,marketplace=DE",
+    "      --country DE --share advertiser=ENTITY7ABC3LMNOP,marketplace=DE",
     asks=True,
 )
 def create(

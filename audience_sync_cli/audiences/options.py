@@ -40,10 +40,10 @@ class NewTarget(Target):
     """The target of a new audience; of a dataset, the accounts that it is shared with."""
 
     share: Annotated[
-        list[str] | None, typer.Option(help=f"Of a dataset: {share_text.HELP} Repeat it for more.", metavar="SHARE")
+        list[str] | None, typer.Option(help=f"For a dataset: {share_text.HELP} Repeat it for more.", metavar="SHARE")
     ] = None
     id_retention: Annotated[
-        bool, typer.Option("--id-retention", help="Of a dataset: Amazon keeps the hashes for 90 days.")
+        bool, typer.Option("--id-retention", help="For a dataset: let Amazon keep the hashes for 90 days.")
     ] = False
 
     def extras(self) -> dict[str, Any]:

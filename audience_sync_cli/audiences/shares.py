@@ -28,7 +28,7 @@ def list_shares(session: Session, audience: AUDIENCE) -> None:
     session.screen.result([share_text.share_json(each) for each in shares])
 
 
-@command(app, "share", "audiences share big_spenders \\\n      advertiser=ENTITY1ABC,marketplace=US")
+@command(app, "share", "audiences share big_spenders \\\n      advertiser=ENTITY7ABC3LMNOP,marketplace=US")
 def share(
     session: Session,
     audience: AUDIENCE,
@@ -51,7 +51,7 @@ def share(
     session.screen.result(share_text.share_json(made))
 
 
-@command(app, "unshare", "audiences unshare big_spenders rule-1a2b", asks=True)
+@command(app, "unshare", "audiences unshare big_spenders sr-4fw56i934myw", asks=True)
 def unshare(
     session: Session,
     audience: AUDIENCE,

@@ -17,12 +17,12 @@ class _Common:
     left_out: Sequence[str] = ()  # global options that the help does not show
 
     def get_params(self, ctx: Any) -> list[Any]:
-        """Return the options and arguments."""
+        """Return the options and arguments, the required ones first."""
         everywhere = shared(ctx)
         own = [each for each in super().get_params(ctx) if each not in everywhere]  # type: ignore[misc]
         for each in own:
             each.metavar = each.metavar or _metavar(each)
-        return [*own, *everywhere]
+        return [*sorted(own, key=lambda each: not each.required), *everywhere]
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """Return the words of the usage line."""

@@ -17,7 +17,7 @@ from audience_sync_cli.member_files.row_changes import Reading
 from audience_sync_cli.screen import moment
 from audience_sync_cli.session import Session
 from audience_sync_cli.terminal_text import on_one_line
-from audience_sync_cli.times import DAY, read_time
+from audience_sync_cli.times import DAY, TIME, read_time
 
 FILE = Annotated[
     str,
@@ -42,8 +42,7 @@ class FileOptions:
     at: Annotated[
         str,
         typer.Option(
-            help="Time at which the file was current: 2026-03-04T09:00Z, or an age: 90m, 12h, 3d. Default: when "
-            "the file was last written.",
+            help=f"Time at which the file was current: {TIME}. Default: when the file was last written.",
             metavar="TIME",
         ),
     ] = ""

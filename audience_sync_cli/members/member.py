@@ -32,9 +32,9 @@ _MEMBER = Annotated[str, typer.Argument(help="External user id, as the mapping d
 
 @command(app, "show", "member show lapsed_premium_buyers cust_1001")
 def show(session: Session, audience: AUDIENCE, member: _MEMBER) -> None:
-    """Show the stored data of one member: newest change, consent, identities as hashes, and dead letters.
+    """Show the stored data of one member: newest change, consent, identifiers as hashes, and dead letters.
 
-    Active identities are the member's at Amazon. Identities to remove may remain at Amazon from before the member
+    Active identifiers are the member's at Amazon. Identifiers to remove may remain at Amazon from before the member
     left.
     """
     known = find(session, audience, with_unlinked=True)

@@ -22,7 +22,7 @@ from audience_sync_cli.errors import NotThere, TryLater, WrongUsage
 from audience_sync_cli.members.restoration import MAX_AGE, WRITTEN, Outcomes, Restoration, RowOutcome
 from audience_sync_cli.screen import camel_case, counted, iso_time, moment
 from audience_sync_cli.session import Session, command
-from audience_sync_cli.times import DAY, read_time
+from audience_sync_cli.times import DAY, TIME, read_time
 
 app = typer.Typer()
 _KEYS = {"audienceShard": "HASH", "externalUserId": "RANGE"}
@@ -48,8 +48,7 @@ def restore_members(
     since: Annotated[
         str,
         typer.Option(
-            help="Time at which the source was last up to date: 2026-03-04T09:00Z, or an age: 90m, 12h, 3d. Not needed "
-            "for a table restored by DynamoDB.",
+            help=f"Time at which the source was last up to date: {TIME}. Not needed for a table restored by DynamoDB.",
             metavar="TIME",
         ),
     ] = "",
@@ -60,7 +59,7 @@ def restore_members(
 ) -> None:
     """Copy the members of an older table into the stack's membership table. Safe to repeat.
 
-    Copies rows of members that the stack does not have, or only an older row of, and adds missing identities to newer
+    Copies rows of members that the stack does not have, or only an older row of, and adds missing identifiers to newer
     ones. Queues the removal of members who have left or were named in a deletion notice since: they may still be at
     Amazon. Skips expired rows, and audiences that are neither listed nor unlinked. Pause delivery first: a notice
     processed at the same time could be missed.

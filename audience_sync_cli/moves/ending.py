@@ -53,9 +53,11 @@ def end(
     """Take an audience off the list, remove all its members at Amazon, and prove that. Safe to repeat.
 
     Waits until the removals have taken effect: in the audience API, until Amazon's jobs have ended, which takes up to
-    two days if members entered recently; in Ads Data Manager, for DataManagerSeconds. Interrupted, it continues when it
-    is repeated. Then it sets the time to live to 0, or revokes every share of a dataset, and prints the proof with a
-    digest. An audience that was moved first sends its new one what that lacks; of a new one, this takes the move back.
+    two days if members entered recently; in Ads Data Manager, for DataManagerSeconds. Then sets the time to live to 0,
+    or revokes every share of a dataset, and prints the proof with a digest. If interrupted, repeat it to continue.
+
+    After a move, ending the old audience first sends the new one any changes it still lacks, and ending the new one
+    takes the move back.
     """
     if not session.stack.keeps_rows:
         raise OperatorError(

@@ -17,11 +17,11 @@ from audience_sync_cli.session import Session
 
 _INSIDE = (Effect.ENTERS, Effect.COMPLETED, Effect.THERE, Effect.LEFT_OUT)
 _MEANING = {
-    Effect.ENTERS: "in the audience, not in the target, or older there",
+    Effect.ENTERS: "in the audience; in the target not at all, or with an older entry",
     Effect.COMPLETED: "in both, with an identifier that the target lacks",
     Effect.THERE: "in both, or the target knows something newer",
     Effect.LEAVES: "in the target, left the audience since",
-    Effect.LEFT: "left the audience; kept in mind, since older events may still arrive",
+    Effect.LEFT: "left the audience; remembered, because older events may still arrive",
     Effect.FORGOTTEN: "left both",
 }
 

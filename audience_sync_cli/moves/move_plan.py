@@ -31,10 +31,11 @@ class MoveOptions:
         str, typer.Option(help="Move into this listed audience, instead of a new one.", metavar="AUDIENCE")
     ] = ""
     share: Annotated[
-        list[str] | None, typer.Option(help=f"Of a new dataset: {share_text.HELP} Repeat it for more.", metavar="SHARE")
+        list[str] | None,
+        typer.Option(help=f"For a new dataset: {share_text.HELP} Repeat it for more.", metavar="SHARE"),
     ] = None
-    advertiser: Annotated[str, typer.Option(help="DSP advertiser id of a new audience.", metavar="ID")] = ""
-    connection: Annotated[str, typer.Option(help="Connection id of a new audience.", metavar="ID")] = ""
+    advertiser: Annotated[str, typer.Option(help="DSP advertiser id for a new audience.", metavar="ID")] = ""
+    connection: Annotated[str, typer.Option(help="Connection id for a new audience.", metavar="ID")] = ""
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count the members; change nothing.")] = False
     max_waiting: MAX_WAITING = None
 

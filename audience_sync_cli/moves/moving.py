@@ -31,10 +31,10 @@ _ALL = MoveOptions()
 @command(
     app,
     "move",
-    "audiences move lapsed_premium_buyers --to data-manager \\\n      --share advertiser=ENTITY1ABC,marketplace=US "
+    "audiences move big_spenders --to data-manager \\\n      --share advertiser=ENTITY7ABC3LMNOP,marketplace=US "
     "--dry-run",
-    "audiences move lapsed_premium_buyers --to data-manager \\\n      --share advertiser=ENTITY1ABC,marketplace=US",
-    "audiences move dataset-1a2b --to audiences \\\n      --advertiser 590071284455661234",
+    "audiences move big_spenders --to data-manager \\\n      --share advertiser=ENTITY7ABC3LMNOP,marketplace=US",
+    "audiences move adm-ds-zd2vfqgkb8 --to audiences \\\n      --advertiser 590071284455661234",
     asks=True,
 )
 def move(

@@ -17,7 +17,7 @@ from audience_sync_cli.parked.peeking import audience_id_of, peek, with_erased
 from audience_sync_cli.parked.redrive import RATE, Condition, Drop, Redrive, run_command
 from audience_sync_cli.screen import counted, moment
 from audience_sync_cli.session import Session, command
-from audience_sync_cli.times import read_time
+from audience_sync_cli.times import SINCE, TIME, read_time
 
 app = typer.Typer()
 MAX_SHOWN = 100  # dead letters in a table; the JSON has all
@@ -34,10 +34,8 @@ class Filter:
     reason: Annotated[str, typer.Option(help="Only with this reason code.", metavar="CODE")] = ""
     audience: _AUDIENCE = ""
     member: Annotated[str, typer.Option(help="Only for this external user id.", metavar="ID")] = ""
-    since: Annotated[
-        str, typer.Option(help="Only parked since: 2026-03-04T09:00Z, or an age: 90m, 12h, 3d.", metavar="TIME")
-    ] = ""
-    until: Annotated[str, typer.Option(help="Only parked before: a time or an age.", metavar="TIME")] = ""
+    since: SINCE = ""
+    until: Annotated[str, typer.Option(help=f"End before this time: {TIME}.", metavar="TIME")] = ""
 
     @property
     def is_given(self) -> bool:
@@ -86,7 +84,7 @@ def list_(session: Session, only: Filter) -> None:
     session.screen.result([message.as_json() for message in found])
 
 
-@command(app, "show", "parked show 1a2b3c4d")
+@command(app, "show", "parked show 3637f47d")
 def show(session: Session, message_id: _MESSAGE_ID) -> None:
     """Show why one dead letter was parked: reason, times, attempts, and Amazon's answer."""
     found, _ = peek(session, lambda each: each.message_id.startswith(message_id))
@@ -101,7 +99,7 @@ def show(session: Session, message_id: _MESSAGE_ID) -> None:
 @command(app, "acknowledge", 'parked acknowledge --reason access_denied --note "asked legal"')
 def acknowledge(
     session: Session,
-    note: Annotated[str, typer.Option(help="The action taken, for other operators; no personal data.")],
+    note: Annotated[str, typer.Option(help="The action taken, for other operators; no personal data.", metavar="TEXT")],
     reason: Annotated[str, typer.Option(help="Only with this reason code.", metavar="CODE")] = "",
     audience: _AUDIENCE = "",
 ) -> None:

@@ -1,7 +1,7 @@
 """`audience-sync operator-log`: every change made with the command, and by whom."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
@@ -9,7 +9,7 @@ from audience_sync_cli.operator_log import FIELDS, NAME
 from audience_sync_cli.screen import iso_time, moment
 from audience_sync_cli.session import Session, command
 from audience_sync_cli.state.function_logs import FunctionLogs, LogLine
-from audience_sync_cli.times import read_time
+from audience_sync_cli.times import SINCE, read_time
 
 app = typer.Typer()
 
@@ -17,7 +17,7 @@ app = typer.Typer()
 @command(app, "operator-log", "operator-log --since 7d")
 def operator_log(
     session: Session,
-    since: Annotated[str, typer.Option(help="Start at this age or time, such as 2h, 30d.", metavar="TIME")] = "30d",
+    since: SINCE = "30d",
 ) -> None:
     """Show who has changed what with this command, the newest first. Kept for 400 days.
 

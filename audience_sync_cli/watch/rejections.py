@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
@@ -13,7 +13,7 @@ from audience_sync_cli.screen import counted, iso_time, moment
 from audience_sync_cli.session import Session, command
 from audience_sync_cli.state.function_logs import FunctionLogs, LogLine
 from audience_sync_cli.state.metrics import ARRIVALS, StackMetrics, total
-from audience_sync_cli.times import DAY, HOUR, MINUTE, read_time
+from audience_sync_cli.times import DAY, HOUR, MINUTE, SINCE, read_time
 
 app = typer.Typer()
 SAMPLES = 3  # message ids of each reason
@@ -45,9 +45,7 @@ class Rejections:
 @command(app, "rejections", "rejections --since 1d")
 def rejections(
     session: Session,
-    since: Annotated[
-        str, typer.Option(help="An age such as 30m, 2h, 7d, or a time: 2026-03-04T09:00Z.", metavar="TIME")
-    ] = "1h",
+    since: SINCE = "1h",
 ) -> None:
     """Show rejected events by reason, each with its remedy. Segment does not send them again.
 

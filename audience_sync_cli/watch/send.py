@@ -40,7 +40,9 @@ def send(
     ] = "",
     exits: Annotated[bool, typer.Option("--exit", help="With --sample: the person exits the audience.")] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Follow the event until Amazon applies it.")] = False,
-    timeout: Annotated[int, typer.Option(help="With --wait: seconds to follow it.", min=1)] = TIMEOUT,
+    timeout: Annotated[
+        int, typer.Option(help="With --wait: seconds to follow it.", min=1, metavar="SECONDS")
+    ] = TIMEOUT,
 ) -> None:
     """Send an event to the stack as Segment does, and print the answer.
 

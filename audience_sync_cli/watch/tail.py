@@ -15,7 +15,7 @@ from audience_sync_cli.explanation import explained, passes
 from audience_sync_cli.screen import moment
 from audience_sync_cli.session import Session, command
 from audience_sync_cli.state.function_logs import FUNCTIONS, Follower, FunctionLogs, LogLine
-from audience_sync_cli.times import read_time
+from audience_sync_cli.times import SINCE, read_time
 from audience_sync_cli.watch.log_entries import Entry, selected
 
 app = typer.Typer()
@@ -42,7 +42,7 @@ def tail(
     ] = "",
     reason: Annotated[str, typer.Option(help="Only entries with this reason code.", metavar="CODE")] = "",
     message: Annotated[str, typer.Option(help="Only the rejection of this Segment messageId.", metavar="ID")] = "",
-    since: Annotated[str, typer.Option(help="Start at this age or time, such as 10m, 2h, 1d.", metavar="TIME")] = "10m",
+    since: SINCE = "10m",
     follow: Annotated[bool, typer.Option(help="Continue until Ctrl-C.")] = True,
 ) -> None:
     """Print accepted, rejected, uploaded and parked changes as they happen. Ctrl-C ends it.
