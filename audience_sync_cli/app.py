@@ -107,7 +107,7 @@ PARTS = {
     ),
     "member": Part(
         _OPERATE,
-        "members.member members.erasures",
+        "members.member members.erasing members.proof members.erasures",
         "Show what is known about one person, erase them, or prove that they are erased.",
     ),
     "parked": Part(_OPERATE, "parked.parked_commands", "Changes that could not be delivered, each with its reason."),

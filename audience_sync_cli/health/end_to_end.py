@@ -13,7 +13,7 @@ from audience_sync_cli.audiences.datasets import use_case as datasets
 from audience_sync_cli.audiences.listed import find, same_key
 from audience_sync_cli.audiences.presentation import target_label
 from audience_sync_cli.errors import NotThere, WrongUsage
-from audience_sync_cli.members.member import queue_deletion_notice
+from audience_sync_cli.members.erasing import queue_deletion_notices
 from audience_sync_cli.session import Session
 from audience_sync_cli.watch.posting import stated
 from audience_sync_cli.watch.samples import sample
@@ -65,7 +65,7 @@ class WholeWay:
         finally:
             if self._is_kept_of:
                 for member in members:
-                    queue_deletion_notice(session, member)
+                    queue_deletion_notices(session, [member])
 
     def as_json(self) -> dict[str, Any]:
         """The test for scripts."""

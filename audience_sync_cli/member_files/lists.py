@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TextIO
 
 from audience_sync_cli.errors import WrongUsage
+from audience_sync_cli.files import new_file
 from audience_sync_cli.member_files.comparison import ENTERS, Difference, OnDifference
 from audience_sync_cli.member_files.list_cells import DIFFERENCES_HEAD, REJECTS_HEAD, written
 from audience_sync_cli.member_files.row_changes import REMEDIES, LeftOut, Values
@@ -59,13 +60,7 @@ def listed_differences(path: Path | None) -> Iterator[OnDifference]:
     if path is None:
         yield lambda _member, _found, _reason: None
         return
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        raise WrongUsage("The --out file exists.", "Use another name.") from None
-    except OSError:
-        raise WrongUsage("The --out file cannot be written.", "Check folder and permissions.") from None
-    with open(descriptor, "w", encoding="utf-8", newline="") as stream:  # noqa: PTH123 - a descriptor
+    with new_file(path, "--out") as stream:
         writer = csv.writer(stream)
         writer.writerow(DIFFERENCES_HEAD)
 

@@ -1,10 +1,11 @@
-"""The report of one person's erasure, with its digest. Pure. `erasure_text.py` prints it.
+"""The report of one person's erasure, or of a list of people, with its digest. Pure.
 
-The only personal data in it is the id that was asked for.
+The only personal data in it are the ids that were asked for. `erasure_sentences.py` says it in plain words.
 """
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -18,10 +19,12 @@ from audience_sync_cli.parked.dead_letters import DeadLetterMessage
 from audience_sync_cli.screen import iso_time
 from audience_sync_cli.times import DAY
 
-POINTS_IN_TIME = 35 * DAY  # seconds; of the membership table
+BACKUPS = 35 * DAY  # seconds; the points in time to which the membership table can be restored
 DEAD_LETTERS = 14 * DAY  # seconds
+NOT_RECORDED = "not_recorded"  # in place of a state
 QUEUES = 7 * DAY  # seconds; the change queue and the job queue
-_ID, _ALL = "id; no identifiers", "id and identifiers"
+_ID, _ALL = "external user id; no identifiers", "external user id and hashed identifiers"
+_BACKUPS = "automatic backups of the membership table"
 _NO_ID = "-"  # in place of an id that Amazon does not give
 
 
@@ -36,15 +39,14 @@ class Person(NamedTuple):
     unread: str = ""  # why more dead letters may hold the person; a sentence
 
 
-def document(person: Person, *, stack: str, now: float) -> dict[str, Any]:
-    """Return the report, with its digest; `now` in epoch seconds."""
+def document(person: Person, head: Mapping[str, Any], now: float) -> dict[str, Any]:
+    """Return the report of one person, with its digest; `head` says where and when it is made, in epoch seconds."""
     erasure, everywhere = person.erasure, person.everywhere
     steps = _notices(everywhere) or notices_of(everywhere)
     last = everywhere.erasure[-1] if is_closed(everywhere) else None
     report: dict[str, Any] = {
         "member": everywhere.member[1],
-        "stack": stack,
-        "reportedAt": iso_time(round(now * 1000)),
+        **head,
         "state": erasure.progress,
         "since": iso_time(erasure.since),
         "amazonUntil": iso_time(erasure.until),
@@ -63,6 +65,26 @@ def document(person: Person, *, stack: str, now: float) -> dict[str, Any]:
         ],
         "remains": list(_remains(person, now)),
         "notProven": list(_not_proven(person)),
+        "conclusion": _conclusion(person),
+    }
+    return report | {"digest": digest(report)}
+
+
+def list_document(reports: Mapping[str, dict[str, Any] | None], head: Mapping[str, Any]) -> dict[str, Any]:
+    """Return one report of several people's, by id; None for an id without an erasure."""
+    made = [each for each in reports.values() if each]
+    totals = Counter(each["state"] if each else NOT_RECORDED for each in reports.values())
+    closed = totals[Progress.CLOSED]
+    report = {
+        **head,
+        "totals": dict(sorted(totals.items())),
+        "people": made,
+        "notRecorded": [member for member, each in reports.items() if each is None],
+        "conclusion": (
+            f"The erasure of {closed:,} of {len(reports):,} people is closed. What that proves, and what not, is "
+            "stated in each person's own report, which the JSON document of this report contains. For an id in any "
+            "other state, no deletion is proven."
+        ),
     }
     return report | {"digest": digest(report)}
 
@@ -108,13 +130,15 @@ def _remains(person: Person, now: float) -> Iterator[dict[str, Any]]:
         return {"where": where, "holds": holds, "until": None if until is None else iso_time(round(until * 1000))}
 
     notice_row = expires_at(person.everywhere)
-    yield place("row of the notice", "id, times and message ids; no identifiers", notice_row)
+    yield place("record of the request", "external user id, times and message ids; no identifiers", notice_row)
     for audience, state in person.rows:
         holds = _ALL if state.identities else _ID
-        yield place(f"row of {audience.name or audience.audience_id}", holds, expires_at(state))
+        is_back = person.erasure.audiences[audience.audience_id].entered_again
+        again = " (the person has entered again)" if is_back else ""
+        yield place(f"record of {audience.name or audience.audience_id}{again}", holds, expires_at(state))
     recorded = person.erasure.notices[-1].ended / 1000
-    if now < recorded + QUEUES:  # changes from before the notice, which it will override
-        yield place("change queue", _ALL, recorded + QUEUES)
+    if now < recorded + QUEUES:
+        yield place("change queue", f"{_ALL}, if a change from before the request still waits", recorded + QUEUES)
     sent = max((max(state.entered, state.exited) for _, state in person.rows), default=0)
     if now < sent + QUEUES:
         yield place("job queue", _ID, sent + QUEUES)
@@ -126,8 +150,8 @@ def _remains(person: Person, now: float) -> Iterator[dict[str, Any]]:
     if person.rows and not is_held:
         # Without a step, when they were erased is not known: at the latest, now.
         erased = max(state.erasure[-1].ended / 1000 if state.erasure else now for _, state in person.rows)
-        yield place("points in time of the table", _ALL, erased + POINTS_IN_TIME)
-    yield place("points in time of the table", _ALL if is_held else _ID, last + POINTS_IN_TIME)
+        yield place(_BACKUPS, _ALL, erased + BACKUPS)
+    yield place(_BACKUPS, _ALL if is_held else _ID, last + BACKUPS)
     yield place("Amazon", "what it received, for a time its API does not state", None)
 
 
@@ -138,19 +162,44 @@ def _not_proven(person: Person) -> Iterator[str]:
             "external user id of the mapping."
         )
     if any(each.outcome is Outcome.OPEN for each in person.erasure.audiences.values()):
-        yield "Some audiences are still open; what each lacks is listed above."
+        yield "Some audiences are still open; what each lacks is stated above."
+    if is_closed(person.everywhere) and person.everywhere.erasure[-1].id:
+        yield "The note of the operator who closed the erasure by hand is that person's statement."
     if any(state.erasure and not is_of_audience_api(audience.destination) for audience, state in person.rows):
         yield (
-            "Ads Data Manager does not report when a removal or a deletion ends: the times are the stack's assumption "
-            "and Amazon's promise of 30 days."
+            "Ads Data Manager does not report the end of a removal or a deletion: a removal is taken to be in effect "
+            "after a fixed time, and for a deletion there is Amazon's promise of 30 days."
         )
         yield "The DSP audience of a share that had already been revoked keeps its members."
         yield "Amazon is asked to delete this external user id only, not other ids of the same person."
     if person.rows and not _notices(person.everywhere):
         yield "An older version recorded the notice, and no uploads: some may be missing above."
     yield (
-        f"Rows expire {KEEP_EXIT // DAY} days after a removal and {KEEP_ACTIVE // DAY} days after an addition: "
-        "audiences whose row had expired are not listed."
+        f"The stack's records expire {KEEP_EXIT // DAY} days after a removal and {KEEP_ACTIVE // DAY} days after an "
+        "addition. Audiences whose record had expired are not listed."
     )
+    yield "Amazon's API does not state how long Amazon keeps what it received."
     if person.unread:
         yield f"Dead letters may be missing: {person.unread}"
+
+
+def _conclusion(person: Person) -> str:
+    """Return in a few sentences what the report proves, and what not."""
+    match person.erasure.progress:
+        case Progress.UNKNOWN:
+            return "This report proves no deletion: no audience knew this id. Check the id before you file the report."
+        case Progress.OPEN:
+            return "The erasure is not finished. This report proves only the steps that it lists as done."
+        case Progress.AMAZON_DELETES:
+            until = str(iso_time(person.erasure.until))[:10]
+            return (
+                "Proven: the stack has done everything that it has to do, and Amazon has accepted the deletion. Not "
+                f"proven: that Amazon has carried it out, for which it has until {until}. Make the report again then."
+            )
+    if not person.erasure.audiences:
+        return "Proven: the request was recorded. No audience has a record of this person, so no removal is proven."
+    return (
+        "Proven: in each audience above, the person was removed as stated there, or nothing was left to remove; the "
+        "stack stores no identifiers that the request covers, except in the copies that expire by themselves. Not "
+        'proven: the points under "What this report does not prove".'
+    )

@@ -1,4 +1,4 @@
-"""`audience-sync member erasure`, `erasures` and `close-erasure`: one person's proof, all open ones, an end by hand."""
+"""`audience-sync member erasures` and `close-erasure`: all open erasures, and an end by hand."""
 
 from collections import Counter
 from dataclasses import replace
@@ -7,17 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from audience_sync.amazon_ads.apis import rows_of
 from audience_sync.errors import TransientError
 from audience_sync.members.erasure import ErasureStep, StepKind, with_step
-from audience_sync.members.erasure_state import Erasure, Missing, Progress, is_closed, judge
-from audience_sync.members.membership import EVERY_AUDIENCE
+from audience_sync.members.erasure_state import Erasure, Missing, Progress, is_closed
 from audience_sync.operations.erasures import judged
-from audience_sync_cli.errors import NotThere, OperatorError, WrongUsage
-from audience_sync_cli.members.erasure_report import Person, document
-from audience_sync_cli.members.erasure_text import text
+from audience_sync_cli.errors import WrongUsage
+from audience_sync_cli.members.people import people, require_rows
+from audience_sync_cli.members.proof import no_erasure
 from audience_sync_cli.operator_log import checked_note
-from audience_sync_cli.parked.peeking import peek
 from audience_sync_cli.screen import counted, iso_time
 from audience_sync_cli.session import Session, command
 from audience_sync_cli.times import DAY, HOUR
@@ -27,23 +24,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 _MEMBER = Annotated[str, typer.Argument(help="External user id, as the mapping derives it from Segment's userId.")]
-
-
-@command(app, "erasure", "member erasure cust_1001", "member erasure cust_1001 --json > cust_1001.json")
-def erasure(
-    session: Session,
-    member: _MEMBER,
-) -> None:
-    """Prove the erasure of one person: what removed them where, what may remain until when, and what is not proven.
-
-    Judges the newest deletion notice or denied consent, and lists earlier ones, while the row of the notice exists: 40
-    days. File the output of --json before then; it carries a digest. Exit code 3 if no erasure of the id is recorded.
-    """
-    person = _person(session, member)
-    report = document(person, stack=session.stack.name, now=session.now())
-    for line in text(report):
-        session.screen.say(line)
-    session.screen.result(report)
 
 
 @command(app, "close-erasure", 'member close-erasure cust_1001 --note "removed in the console"', asks=True)
@@ -58,7 +38,10 @@ def close_erasure(
     your note. The next deletion notice or denied consent of the person opens an erasure again.
     """
     note = checked_note(note)
-    person = _person(session, member)
+    (known,) = people(session, [member])
+    person = known.erasure
+    if person is None:
+        raise no_erasure()
     if person.erasure.progress is not Progress.OPEN or is_closed(person.everywhere):
         raise WrongUsage("This erasure is not open.", f"`audience-sync member erasure {member}` shows it.")
     missing = sum(each.missing is not None for each in person.erasure.audiences.values())
@@ -89,7 +72,7 @@ def erasures(
 
     Reads the rows of all deletion notices and denials of consent, which are kept for 40 days.
     """
-    _require_rows(session)
+    require_rows(session)
     audiences, now = session.audiences.with_unlinked(), session.now()
     overdue_after = float(session.stack.parameters.get("ErasureAlarmDays", 4))
     found: list[tuple[MemberState, Erasure]] = []
@@ -111,28 +94,10 @@ def erasures(
     )
     states = Counter(each["state"] for each in listed)
     waiting = states[Progress.AMAZON_DELETES]
-    session.screen.say(f"{counted(states[Progress.OPEN], 'erasure')} open, {waiting:,} waiting for Amazon only.")
+    session.screen.say(
+        f"{counted(states[Progress.OPEN], 'erasure')} open; {waiting:,} done here and waiting for Amazon to delete."
+    )
     session.screen.result(listed)
-
-
-def _person(session: Session, member: str) -> Person:
-    _require_rows(session)
-    audiences = session.audiences.with_unlinked()
-    everywhere = session.members.read([(EVERY_AUDIENCE, member)]).get((EVERY_AUDIENCE, member))
-    if everywhere is None:
-        raise NotThere(
-            "No deletion notice or denied consent is recorded for that id.",
-            "They are recorded when delivered, and kept for 40 days; `audience-sync status` shows what is waiting. "
-            "Use the external user id as the mapping derives it from Segment's userId.",
-        )
-    states = session.members.read((each.audience_id, member) for each in audiences)
-    found, unread = peek(session, lambda each: member in each.members)
-    rows = rows_of(member, audiences, states, session.timings)
-    judgement = judge(everywhere, rows, {each.audience_id for each in audiences}, session.now())
-    known_in = [(each, state) for each in audiences if (state := states.get((each.audience_id, member)))]
-    ids = judgement.audiences.keys() - {each.audience_id for each, _ in known_in}
-    lost = [each for each in audiences if each.audience_id in ids]
-    return Person(everywhere, judgement, known_in, lost, found, unread)
 
 
 def _listed(member: str, judgement: Erasure, *, is_overdue: bool) -> dict[str, Any]:
@@ -165,11 +130,3 @@ def _row(listed: dict[str, Any], age: float) -> tuple[str, ...]:
         listed["state"].replace("_", " "),
         ", ".join(names),
     )
-
-
-def _require_rows(session: Session) -> None:
-    if not session.stack.keeps_rows:
-        raise OperatorError(
-            "This stack does not store member rows (OrderingGuard=no), so it knows nothing about erasures.",
-            "Remove people from the audiences at Amazon by hand.",
-        )

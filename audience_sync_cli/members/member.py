@@ -1,32 +1,21 @@
-"""`audience-sync member`: show the stored data of one person, and erase it."""
+"""`audience-sync member show`: the stored data of one person in an audience."""
 
 import json
-import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from typing import Annotated, Any
-from uuid import uuid4
 
 import typer
 
-from audience_sync.amazon_ads.ids import external_user_id
-from audience_sync.amazon_ads.timings import Timings
-from audience_sync.errors import RejectedEvent
-from audience_sync.ingest.record_rules import erasing_exit
-from audience_sync.members.member_state import LONGEST_JOB, Identity, MemberState
-from audience_sync.members.member_step import step
-from audience_sync.members.membership import EVERY_AUDIENCE, Audience, MembershipChange
-from audience_sync.members.messages import DeliveryHistory, pack
+from audience_sync.members.member_state import Identity, MemberState
+from audience_sync.members.membership import EVERY_AUDIENCE
 from audience_sync_cli.audiences.listed import AUDIENCE, find
-from audience_sync_cli.errors import NotThere, OperatorError, ReportedAsNotThere, WrongUsage
+from audience_sync_cli.errors import NotThere
 from audience_sync_cli.parked.peeking import peek, with_erased
-from audience_sync_cli.screen import counted, iso_time, moment
+from audience_sync_cli.screen import iso_time, moment
 from audience_sync_cli.session import Session, command
 
 app = typer.Typer()
-SEND_TIMEOUT = 30.0  # seconds for the change queue to accept everything
-
 _MEMBER = Annotated[str, typer.Argument(help="External user id, as the mapping derives it from Segment's userId.")]
 
 
@@ -75,98 +64,6 @@ def show(session: Session, audience: AUDIENCE, member: _MEMBER) -> None:
             "parked": [each.as_json() for each in parked],
         }
     )
-
-
-@command(app, "erase", "member erase cust_1001", asks=True)
-def erase(session: Session, member: _MEMBER) -> None:
-    """Remove one person from every audience, then delete the person's stored hashes.
-
-    Equivalent to Segment's deletion notice: the worker removes the person from each audience that has a row for them,
-    unlinked ones included, and older events are ignored from then on. Hashes are deleted when the Amazon job of the
-    last removal has succeeded: up to 36 hours later if the person entered recently. Exit code 3 if the id is in no
-    audience and no dead letter.
-    """
-    try:
-        external_user_id(member)
-    except RejectedEvent:
-        raise WrongUsage(
-            "MEMBER must be 1 to 128 letters, digits, - and _.",
-            "Use the external user id as the mapping derives it, as for `audience-sync member show`.",
-        ) from None
-    if not session.stack.keeps_rows:
-        raise OperatorError(
-            "This stack does not store member rows (OrderingGuard=no), so the identifiers to remove are unknown.",
-            "Remove the person from the audiences at Amazon by hand.",
-        )
-    audiences = session.audiences.with_unlinked()
-    states = session.members.read((each.audience_id, member) for each in audiences)
-    known_in = [each for each in audiences if (each.audience_id, member) in states]
-    names = ", ".join(map(_label, known_in)) or "none"
-    session.screen.confirm(
-        f"Known in {len(known_in)} of {counted(len(audiences), 'audience')}: {names}. Erase this person?"
-    )
-    with session.log.line("member erase", audiences=len(known_in)):
-        notice = queue_deletion_notice(session, member)
-    last_removal = _last_removal(states.values(), notice, session.timings)
-    if not known_in:
-        session.screen.say(
-            "The id is in no audience, so nothing is removed. Older events about it are ignored from now on. "
-            "Check that it is the external user id of the mapping.",
-            style="yellow",
-        )
-    elif last_removal is None:
-        session.screen.say(
-            "The deletion is queued. Stored hashes are deleted when Amazon's job with the removal has succeeded."
-        )
-    else:
-        session.screen.say(
-            f"The deletion is queued. The hashes stay until a last removal at {moment(last_removal * 1000)} at the "
-            "latest: an upload from the person's enter may take effect until then."
-        )
-    parked, _ = peek(session, lambda each: member in each.members)
-    if parked:
-        session.screen.say(
-            f"Hashes remain in {counted(len(parked), 'dead letter')}. After the worker has recorded the deletion, "
-            "usually within a minute, `audience-sync parked drop --erased` deletes them."
-        )
-    session.screen.result(
-        {
-            "audiences": len(audiences),
-            "knownIn": len(known_in),
-            "deadLetters": len(parked),
-            "lastRemovalAt": None if last_removal is None else iso_time(last_removal * 1000),
-        }
-    )
-    if not known_in and not parked:
-        raise ReportedAsNotThere
-
-
-def queue_deletion_notice(session: Session, member: str) -> MembershipChange:
-    """Queue a removal from every audience and the deletion of the person's stored data. Raises Unavailable."""
-    notice = erasing_exit(member, round(session.now() * 1000), f"erase-{uuid4().hex}")
-    # No accepted event has caused it; counting it would unbalance the sums of `status`.
-    bodies = pack([notice], DeliveryHistory(is_replay=True))
-    session.queue("ChangeQueue").send(bodies, deadline=time.monotonic() + SEND_TIMEOUT)
-    return notice
-
-
-def _last_removal(states: Iterable[MemberState], notice: MembershipChange, timings: Timings) -> float | None:
-    """Return the time of the last removal before hashes are deleted, in epoch seconds; None if it is the first one.
-
-    Simulates the worker's steps. The jobs of a local stack end sooner.
-    """
-    last = None
-    for each in states:
-        timing = timings.of(each.newest.destination)._replace(longest_job=LONGEST_JOB)
-        exit_ = replace(notice, audience_id=each.member[0])
-        after = step(each, [exit_], now=notice.at // 1000, timing=timing).state
-        if after.removal_due(timing):
-            last = max(last or 0.0, after.last_removal(timing))
-    return last
-
-
-def _label(audience: Audience) -> str:
-    return (audience.name or audience.audience_id) + ("" if audience.unlinked_at is None else " (unlinked)")
 
 
 def state_facts(state: MemberState) -> dict[str, Any]:

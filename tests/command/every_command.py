@@ -95,7 +95,9 @@ parked redrive --member m1  # logs deadLetters=1
 parked drop --all --dry-run
 parked drop --all --yes  # logs deadLetters=2
 member erase m1 --yes  # logs audiences=1
+member erase --file {{ids}} --yes  # logs changes=1
 member erasure m5
+member erasure --file {{ids}}
 member erasures --all
 member close-erasure m5 --note removed --yes  # logs
 status
@@ -193,6 +195,8 @@ def record_open_erasure(deployment: Deployment) -> None:
 
 def _run(deployment: Deployment, folder: Path) -> Iterator[Ran]:
     known = {"mappings": str(folder / "mappings.json"), "members": str(folder / "members.csv")}
+    known["ids"] = str(folder / "ids.txt")
+    Path(known["ids"]).write_text("m1\nm5\n", encoding="utf-8")
     Path(known["members"]).write_text(
         "external_user_id,email,country\nm3,maya@example.com,US\n,x,US\n", encoding="utf-8"
     )

@@ -19,7 +19,7 @@ from audience_sync_cli.member_files.change_sender import ChangeSender
 from audience_sync_cli.member_files.import_members import import_members
 from audience_sync_cli.member_files.import_plan import ImportOptions
 from audience_sync_cli.member_files.options import FileOptions
-from audience_sync_cli.members.member import erase
+from audience_sync_cli.members.erasing import erase
 from audience_sync_cli.operator_log import FIELDS
 from audience_sync_cli.parked import parked_commands as parked
 from audience_sync_cli.parked.parked_commands import Filter

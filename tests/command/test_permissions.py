@@ -14,7 +14,7 @@ from audience_sync_cli.app import PARTS
 from audience_sync_cli.dashboard.deployed import DeployedStack
 from audience_sync_cli.errors import TryLater
 from audience_sync_cli.health.end_to_end import kept_audience
-from audience_sync_cli.members.member import queue_deletion_notice
+from audience_sync_cli.members.erasing import queue_deletion_notices
 from audience_sync_cli.watch.following import Following
 from audience_sync_cli.watch.posting import stated
 from audience_sync_cli.watch.send import send
@@ -78,7 +78,7 @@ def _send_and_wait(deployment: Deployment) -> None:
 def _end_to_end(deployment: Deployment) -> None:
     kept_audience(deployment.session(yes=True))
     _send_and_wait(deployment)
-    queue_deletion_notice(deployment.session(), "m1")
+    queue_deletion_notices(deployment.session(), ["m1"])
 
 
 def test_the_operator_policy_allows_every_call_of_a_command(every_command: list[Ran]) -> None:

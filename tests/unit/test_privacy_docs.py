@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs/privacy.md").read_text(encoding="utf-8")
 RESOURCES, PARAMETERS = read_document()["Resources"], read_document()["Parameters"]
 DAY, HOUR, MINUTE = 86_400, 3_600, 60  # seconds
-POINTS_IN_TIME = 35  # days; AWS's default, and the most: the template sets no shorter period
+BACKUPS = 35  # days; AWS's default, and the most: the template sets no shorter period
 HOLDS = ("AWS::SQS::Queue", "AWS::DynamoDB::Table", "AWS::SecretsManager::Secret", "AWS::Logs::LogGroup")
 
 
@@ -52,7 +52,7 @@ OF_OPERATORS, OF_LOGS = RESOURCES["OperatorLogGroup"]["Properties"]["RetentionIn
         ("a person who is in an audience", KEEP_ACTIVE // DAY),
         ("a person who has left", KEEP_EXIT // DAY),
         ("a deletion notice", KEEP_EXIT // DAY),
-        ("points in time", POINTS_IN_TIME),
+        ("automatic backups", BACKUPS),
         ("`OperatorLogGroup`", OF_OPERATORS),
         ("access logs", OF_LOGS["Default"]),
         ("logs of the functions", OF_LOGS["Default"]),
@@ -72,7 +72,7 @@ def test_rows_expire_and_deletion_notices_outlive_every_point_in_time() -> None:
     table = RESOURCES["MembershipTable"]["Properties"]
     assert table["TimeToLiveSpecification"]["Enabled"] is True
     assert table["PointInTimeRecoverySpecification"].keys() == {"PointInTimeRecoveryEnabled"}
-    assert POINTS_IN_TIME * DAY < MAX_RESTORED_AGE <= KEEP_EXIT
+    assert BACKUPS * DAY < MAX_RESTORED_AGE <= KEEP_EXIT
 
 
 def test_privacy_md_names_every_identifier_and_consent_signal() -> None:
@@ -99,8 +99,8 @@ def test_the_longest_time_that_data_outlives_a_deletion_is_the_sum_of_its_parts(
     for queue, where in (("ChangeQueue", "change queue"), ("DeadLetterQueue", "dead letters")):
         days = RESOURCES[queue]["Properties"]["MessageRetentionPeriod"] / DAY
         assert times[where].startswith(f"{days:.0f} days at most")
-    total = KEEP_EXIT // DAY + POINTS_IN_TIME
-    assert any(time == f"{POINTS_IN_TIME} days more, {total} in all" for *_, time in outlives)
+    total = KEEP_EXIT // DAY + BACKUPS
+    assert any(time == f"{BACKUPS} days more, {total} in all" for *_, time in outlives)
     assert f"more than {MAX_IDENTITIES} identifiers" in TEXT
 
 

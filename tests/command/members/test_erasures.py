@@ -1,12 +1,14 @@
 """The proof of one person's erasure, and the list of all that are open."""
 
 import hashlib
+import html
 import json
 import re
 import shutil
 import subprocess
 import time
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,9 @@ from audience_sync.members.erasure import ErasurePlan, ErasureStep, StepKind
 from audience_sync.members.member_state import Identity, LateJob, MemberState
 from audience_sync.members.membership import Audience, Destination, Version
 from audience_sync_cli.errors import NotThere, OperatorError, WrongUsage
-from audience_sync_cli.members.erasures import close_erasure, erasure, erasures
+from audience_sync_cli.members.erasing import erase
+from audience_sync_cli.members.erasures import close_erasure, erasures
+from audience_sync_cli.members.proof import erasure
 from audience_sync_cli.screen import iso_time
 from tests.aws_fixtures import AUDIENCE
 from tests.builders import notice
@@ -79,10 +83,16 @@ def erased(deployment: Deployment) -> None:
     in_audience(deployment, DATASET, DELETED)
 
 
+def on_one_line(shown: str) -> str:
+    return " ".join(shown.split())
+
+
 def remaining(report: dict[str, Any]) -> list[tuple[str, ...]]:
     return [tuple(each.values()) for each in report["remains"]]
 
 
+ID_ONLY, WITH_HASHES = "external user id; no identifiers", "external user id and hashed identifiers"
+BACKUPS = "automatic backups of the membership table"
 KEPT: dict[str, Any] = {"identities": (Identity(AT * 1000 - 600, {"email": "0" * 64}),)}
 
 
@@ -98,14 +108,17 @@ def test_a_finished_erasure_is_proven_for_both_apis(deployment: Deployment) -> N
     assert (dataset["outcome"], dataset["unlinkedAt"]) == ("amazon_deletes", "1970-01-01T00:00:05.000Z")
     assert [(each["kind"], each["id"]) for each in dataset["uploads"]] == [("deletion", None)]
     remains = {each["where"]: (each["holds"], (each["until"] or "")[:10]) for each in found["remains"]}
-    assert remains["row of Lapsed premium buyers"] == ("id; no identifiers", "2027-02-24")
-    assert remains["dead letters: 1"] == ("id and identifiers", "2027-01-29")
-    assert remains["job queue"] == ("id; no identifiers", "2027-01-22")
-    assert remains["points in time of the table"] == ("id; no identifiers", "2027-03-31")
+    assert remains["record of Lapsed premium buyers"] == (ID_ONLY, "2027-02-24")
+    assert remains["dead letters: 1"] == (WITH_HASHES, "2027-01-29")
+    assert remains["job queue"] == (ID_ONLY, "2027-01-22")
+    assert remains[BACKUPS] == (ID_ONLY, "2027-03-31")
     assert remains["Amazon"] == ("what it received, for a time its API does not state", "")
-    assert [each.split()[0] for each in found["notProven"]] == ["Ads", "The", "Amazon", "Rows"]
+    assert [each.split()[0] for each in found["notProven"]] == ["Ads", "The", "Amazon", "The", "Amazon's"]
     after = deployment.json(erasure, "m1", now=NOW + 31 * DAY)
     assert (after["state"], after["since"]) == ("closed", found["amazonUntil"])
+    assert found["conclusion"].endswith("for which it has until 2027-02-14. Make the report again then.")
+    assert after["conclusion"].startswith("Proven: in each audience above, the person was removed")
+    assert "a change from before the request still waits" not in str(after["remains"])
 
 
 def test_the_report_fits_80_columns_and_holds_no_personal_data_but_the_id(deployment: Deployment) -> None:
@@ -114,9 +127,46 @@ def test_the_report_fits_80_columns_and_holds_no_personal_data_but_the_id(deploy
     in_audience(deployment, DATASET, REMOVED, **KEPT)
     shown = deployment.printed(erasure, "m1", now=NOW + DAY).out
     assert [line for line in shown.splitlines() if len(line) > 80] == []
-    assert "open: the end of the removal is not recorded" in shown
+    assert "Open: the end of the removal is not recorded." in shown
     for text in (shown, json.dumps(deployment.json(erasure, "m1", now=NOW + DAY))):
         assert not re.search(r"0{64}|CPX|\bDE\b", text)
+
+
+@pytest.mark.usefixtures("erased")
+def test_the_head_says_who_which_stack_which_versions_when_and_the_digest_and_the_conclusion_comes_last(
+    deployment: Deployment,
+) -> None:
+    deployment.stack.version = "0.0.1"
+    report = deployment.json(erasure, "m1", now=NOW + DAY)
+    own = version("audience-sync")
+    shown = deployment.printed(erasure, "m1", now=NOW + DAY).out
+    assert shown.splitlines()[1:6] == [
+        "  Person   m1 (external user id)",
+        "  Stack    tests, version 0.0.1",
+        f"  Date     2027-01-16 08:00:00 UTC, by audience-sync {own}",
+        "  State    waiting for Amazon since 2027-01-15 09:01:40 UTC; Amazon has until",
+        "           2027-02-14 07:00:03 UTC",
+    ]
+    assert f"  SHA-256  {report['digest']}" in shown.splitlines()
+    assert on_one_line(shown).endswith(f"Conclusion {report['conclusion']}")
+    assert (report["version"], report["commandVersion"]) == ("0.0.1", own)
+
+
+@pytest.mark.usefixtures("erased")
+def test_the_page_loads_nothing_escapes_names_and_is_private_and_new(deployment: Deployment, tmp_path: Path) -> None:
+    hostile = replace(AUDIENCE, name="<script>alert(1)</script> & \x1b[2J")
+    deployment.list_audience(hostile)
+    page = tmp_path / "m1.html"
+    report = deployment.json(erasure, "m1", page=page, now=NOW)
+    written = page.read_text(encoding="utf-8")
+    assert page.stat().st_mode & 0o777 == 0o600
+    assert not re.search(r"<script|<link|<img|<a |src=|href=|url\(|@import|https?:|\x1b", written)
+    assert "&lt;script&gt;alert(1)&lt;/script&gt; &amp; \\x1b[2J (" in written
+    assert "@page { size: A4" in written
+    for sentence in (*report["notProven"], report["conclusion"], report["digest"]):
+        assert html.escape(sentence) in written
+    deployment.printed(erasure, "m1", page=page, now=NOW, raises=WrongUsage)
+    assert page.read_text(encoding="utf-8") == written
 
 
 @pytest.mark.usefixtures("erased")
@@ -140,11 +190,12 @@ def test_the_report_of_an_open_erasure_says_what_is_missing(deployment: Deployme
     recorded(deployment, "m1", kind="denial")
     in_audience(deployment, AUDIENCE, REMOVED, **KEPT, enters_end=AT + 1, late_jobs=(LateJob("job-9", AT - 60, AT),))
     shown = deployment.printed(erasure, "m1", now=NOW).out
-    assert shown.splitlines()[0] == "Erasure of m1: open since 2027-01-15 07:00:00Z"
-    assert "  open: the last removal is due at 2027-01-18 06:59:00Z" in shown.splitlines()
-    assert "  late job job-9" in shown.splitlines()
-    assert "Consent denied at 2027-01-15 06:59:59Z, recorded 2027-01-15 07:00:00Z" in shown
-    assert "row of Lapsed premium buyers: id and identifiers" in shown
+    assert "  State    open since 2027-01-15 07:00:00 UTC: not finished" in shown.splitlines()
+    assert "  Open: the last removal is due on 2027-01-18 06:59:00 UTC." in shown.splitlines()
+    assert "  Late job: job-9" in shown.splitlines()
+    assert "Consent denied on 2027-01-15 06:59:59 UTC, recorded on 2027-01-15 07:00:00 UTC." in on_one_line(shown)
+    assert f"record of Lapsed premium buyers: {WITH_HASHES}" in on_one_line(shown)
+    assert "The erasure is not finished. This report proves only the steps that it lists" in on_one_line(shown)
 
 
 def test_the_report_shows_the_deletion_before_and_after_amazon_accepts_it(deployment: Deployment) -> None:
@@ -152,11 +203,11 @@ def test_the_report_shows_the_deletion_before_and_after_amazon_accepts_it(deploy
     recorded(deployment, "m1", kind="denial", plan=plan)
     in_audience(deployment, DATASET, entered=AT - 5)
     shown = deployment.printed(erasure, "m1", now=NOW + DAY).out
-    assert "Deletion from all datasets due 2027-01-15 09:02:00Z, not accepted" in shown
+    assert "Deletion from all datasets: due on 2027-01-15 09:02:00 UTC, not accepted by Amazon." in on_one_line(shown)
     assert deployment.json(erasures, now=NOW)[0]["missing"] == {"deletion_not_accepted": 1}
     recorded(deployment, "m2", DELETED, kind="denial", plan=plan)
     shown = deployment.printed(erasure, "m2", now=NOW + DAY).out
-    assert "Deletion from all datasets accepted 2027-01-15 07:00:03Z; Amazon gives no id" in shown
+    assert "Amazon accepted the deletion from all datasets on 2027-01-15 07:00:03 UTC." in on_one_line(shown)
 
 
 def test_the_erasure_of_an_unknown_id_is_neither_closed_nor_listed(deployment: Deployment) -> None:
@@ -167,9 +218,9 @@ def test_the_erasure_of_an_unknown_id_is_neither_closed_nor_listed(deployment: D
         "No audience knew this id when the notice was recorded",
     )
     assert deployment.json(erasures, now=NOW + DAY) == []
-    assert deployment.printed(erasure, "nobody-here", now=NOW).out.startswith(
-        "Erasure of nobody-here: no audience knew this id"
-    )
+    shown = on_one_line(deployment.printed(erasure, "nobody-here", now=NOW).out)
+    assert "State unknown id: no audience knew it when the request was recorded" in shown
+    assert found["conclusion"].startswith("This report proves no deletion: no audience knew this id.")
 
 
 def test_the_report_names_an_audience_whose_row_is_missing(deployment: Deployment) -> None:
@@ -183,8 +234,12 @@ def test_uploads_under_way_and_queued_changes_are_listed_as_remaining(deployment
     recorded(deployment, "m1")
     in_audience(deployment, AUDIENCE, **KEPT)
     remains = remaining(deployment.json(erasure, "m1", now=NOW))
-    assert ("job queue", "id; no identifiers", iso_time((AT + 2 + 7 * DAY) * 1000)) in remains
-    assert ("change queue", "id and identifiers", iso_time((AT + 7 * DAY) * 1000)) in remains
+    assert ("job queue", ID_ONLY, iso_time((AT + 2 + 7 * DAY) * 1000)) in remains
+    assert (
+        "change queue",
+        f"{WITH_HASHES}, if a change from before the request still waits",
+        iso_time((AT + 7 * DAY) * 1000),
+    ) in remains
     later = remaining(deployment.json(erasure, "m1", now=NOW + 8 * DAY))
     assert not {"job queue", "change queue"} & {where for where, *_ in later}
 
@@ -227,14 +282,17 @@ def test_a_notice_of_an_older_version_is_shown_without_its_uploads(deployment: D
     assert [each["messageId"] for each in found["notices"]] == ["notice-m1"]
     assert any("older version" in each for each in found["notProven"])
     # When the identifiers were erased is not known, so earlier points in time may have them until then.
-    assert ("points in time of the table", "id and identifiers", iso_time((now + 35 * DAY) * 1000)) in remaining(found)
+    assert (BACKUPS, WITH_HASHES, iso_time((now + 35 * DAY) * 1000)) in remaining(found)
 
 
-@pytest.mark.parametrize("command", [lambda session: erasure(session, "m1"), erasures])
-def test_without_member_rows_there_is_no_report(deployment: Deployment, command: Any) -> None:
+@pytest.mark.parametrize(
+    "command", [lambda session: erasure(session, "m1"), erasures, lambda session: erase(session, "m1")]
+)
+def test_without_member_rows_there_is_no_report_and_nobody_is_erased(deployment: Deployment, command: Any) -> None:
     deployment.stack.parameters = {"OrderingGuard": "no"}
     with pytest.raises(OperatorError, match="OrderingGuard=no"):
-        command(deployment.session())
+        command(deployment.session(yes=True))
+    assert deployment.bodies("ChangeQueue") == []
 
 
 def test_open_erasures_are_listed_oldest_first_and_closed_ones_on_request(deployment: Deployment) -> None:
@@ -262,7 +320,7 @@ def test_open_erasures_are_listed_oldest_first_and_closed_ones_on_request(deploy
     ]
     shown = deployment.printed(erasures, now=NOW).out
     assert re.search(r"m1 +notice +2027-01-09 07:00 +6 days, overdue +open +removal rejected", shown)
-    assert "1 erasure open, 0 waiting for Amazon only." in shown
+    assert "1 erasure open; 0 done here and waiting for Amazon to delete." in shown
 
 
 def test_close_erasure_closes_an_erasure_and_the_report_keeps_the_note(
@@ -276,7 +334,8 @@ def test_close_erasure_closes_an_erasure_and_the_report_keeps_the_note(
     assert deployment.json(erasures, now=NOW + 9 * DAY) == []
     report = deployment.json(erasure, "m1", now=NOW + 10 * DAY)
     assert (report["state"], report["closedByHand"]["note"]) == ("open", note)
-    assert f"Closed by hand 2027-01-24 08:00:00Z: {note}" in deployment.printed(erasure, "m1", now=NOW + 10 * DAY).out
+    shown = deployment.printed(erasure, "m1", now=NOW + 10 * DAY).out
+    assert f"Closed by hand on 2027-01-24 08:00:00 UTC, with the note: {note}" in on_one_line(shown)
     deployment.printed(close_erasure, "m1", note=note, now=NOW + 10 * DAY, raises=WrongUsage)
 
 

@@ -12,8 +12,9 @@ from audience_sync.amazon_ads.timings import Timings
 from audience_sync.ingest.record_rules import erasing_exit
 from audience_sync.members.member_state import LONGEST_JOB, LateJob
 from audience_sync.members.membership import EVERY_AUDIENCE, Destination
-from audience_sync_cli.errors import NotThere, OperatorError, ReportedAsNotThere, WrongUsage
-from audience_sync_cli.members.member import erase, show
+from audience_sync_cli.errors import NotThere, ReportedAsNotThere, WrongUsage
+from audience_sync_cli.members.erasing import erase
+from audience_sync_cli.members.member import show
 from audience_sync_cli.screen import iso_time
 from tests.aws_fixtures import AUDIENCE
 from tests.command.conftest import NOW, Deployment, change
@@ -122,13 +123,6 @@ def test_erasing_a_person_known_only_from_dead_letters_says_where_hashes_remain(
     seen = deployment.printed(erase, "m1", yes=True).out
     assert "The id is in no audience" in seen
     assert "Hashes remain in 1 dead letter" in seen
-
-
-def test_erase_needs_member_rows(deployment: Deployment) -> None:
-    deployment.stack.parameters = {"OrderingGuard": "no"}
-    with pytest.raises(OperatorError, match="does not store member rows"):
-        erase(deployment.session(yes=True), "m1")
-    assert deployment.bodies("ChangeQueue") == []
 
 
 @pytest.mark.parametrize(

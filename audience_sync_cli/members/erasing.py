@@ -1,0 +1,167 @@
+"""`audience-sync member erase`: removes a person, or everybody on a list, from every audience."""
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from itertools import batched
+from typing import Any
+from uuid import uuid4
+
+import typer
+
+from audience_sync.amazon_ads.timings import Timings
+from audience_sync.ingest.record_rules import erasing_exit
+from audience_sync.members.erasure_state import Missing
+from audience_sync.members.member_state import LONGEST_JOB
+from audience_sync.members.member_step import step
+from audience_sync.members.membership import Audience, MembershipChange
+from audience_sync.members.messages import DeliveryHistory, pack
+from audience_sync_cli.errors import ReportedAsNotThere, WrongUsage
+from audience_sync_cli.members.id_list import FILE, MEMBER, SHOWN, Ids, is_id, listed
+from audience_sync_cli.members.people import Known, people
+from audience_sync_cli.screen import counted, iso_time, moment
+from audience_sync_cli.session import Session, command
+
+app = typer.Typer()
+SEND_TIMEOUT = 30.0  # seconds for the change queue to accept everything
+AT_ONCE = 100  # notices of one request
+_NEEDS_ANOTHER = (Missing.REJECTED, Missing.END, Missing.ROW, Missing.NO_DELETION)  # notice: runbook, ErasuresOverdue
+
+
+@command(app, "erase", "member erase cust_1001", "member erase --file leavers.txt", asks=True)
+def erase(session: Session, member: MEMBER = None, file: FILE = None) -> None:
+    """Remove one person, or everybody on a list, from every audience, then delete the stored hashes.
+
+    Equivalent to Segment's deletion notice: the worker removes the person from each audience that has a row for them,
+    unlinked ones included, and older events are ignored from then on. Hashes are deleted when the Amazon job of the
+    last removal has succeeded: up to 36 hours later if the person entered recently. Exit code 3 if the id is in no
+    audience and no dead letter.
+
+    A list can be repeated, also after an interruption: it leaves out people whose erasure is recorded, unless they have
+    entered since or need another notice. Unknown ids are listed and not sent: exit code 3.
+    """
+    ids = listed(session.screen, member, file)
+    if member and not is_id(member):
+        raise WrongUsage(
+            "MEMBER must be 1 to 128 letters, digits, - and _.",
+            "Use the external user id as the mapping derives it, as for `audience-sync member show`.",
+        )
+    found = list(people(session, ids.ids))
+    if _erase_list(session, ids, found) if ids.is_list else _erase_one(session, found[0]):
+        raise ReportedAsNotThere
+
+
+def _erase_one(session: Session, person: Known) -> bool:
+    """Erase a person, also an unknown one: an event may be on its way. Returns whether the id is unknown."""
+    audiences = session.audiences.with_unlinked()
+    names = ", ".join(_label(each) for each, _ in person.rows) or "none"
+    session.screen.confirm(
+        f"Known in {len(person.rows)} of {counted(len(audiences), 'audience')}: {names}. Erase this person?"
+    )
+    with session.log.line("member erase", audiences=len(person.rows)):
+        notices = queue_deletion_notices(session, [person.member])
+    if not person.rows:
+        session.screen.say(
+            "The id is in no audience, so nothing is removed. Older events about it are ignored from now on. "
+            "Check that it is the external user id of the mapping.",
+            style="yellow",
+        )
+    counts = {"audiences": len(audiences), "knownIn": len(person.rows)}
+    session.screen.result(counts | _what_follows(session, [person], notices))
+    return not person.rows and not person.parked
+
+
+def _erase_list(session: Session, ids: Ids, found: Sequence[Known]) -> bool:
+    """Erase those who are known and need a notice. Returns whether any id is unknown."""
+    unknown = [each.member for each in found if each.is_unknown]
+    due = [each for each in found if _needs_notice(each)]
+    recorded = len(found) - len(unknown) - len(due)
+    if unknown:
+        session.screen.table(("unknown ids, not sent",), [(each,) for each in unknown[:SHOWN]])
+    session.screen.say(
+        f"{counted(len(found), 'id')}: {len(due):,} to erase, {recorded:,} with an erasure on record, "
+        f"{len(unknown):,} unknown{', of which --json lists all' if len(unknown) > SHOWN else ''}."
+    )
+    notices: list[MembershipChange] = []
+    if due:
+        session.screen.confirm(f"Erase {'1 person' if len(due) == 1 else f'{len(due):,} people'} from every audience?")
+        notices = _queue_list(session, due)
+    counts = {"listed": len(found), "repeatedIds": ids.repeated, "emptyLines": ids.empty, "sent": len(due)}
+    rest = {"alreadyRecorded": recorded, "unknown": unknown}
+    session.screen.result(counts | rest | _what_follows(session, due, notices))
+    return bool(unknown)
+
+
+def _needs_notice(person: Known) -> bool:
+    """Return whether a notice is to be sent: none is on record, or the recorded one is not enough any more."""
+    if person.erasure is None:
+        return bool(person.rows or person.parked)
+    judged = person.erasure.erasure.audiences.values()
+    return any(each.entered_again or each.missing in _NEEDS_ANOTHER for each in judged)
+
+
+def _queue_list(session: Session, due: Sequence[Known]) -> list[MembershipChange]:
+    sent: list[MembershipChange] = []
+    with (
+        session.log.line("member erase --file", changes=0) as line,
+        session.screen.progress("erasing", len(due), unit="people") as bar,
+    ):
+        try:
+            for some in batched(due, AT_ONCE):
+                sent += queue_deletion_notices(session, [each.member for each in some])
+                line["changes"] = len(sent)
+                bar.advance(len(some))
+        finally:
+            if len(sent) < len(due):
+                session.screen.note(f"{len(sent):,} of {len(due):,} are queued. To erase the others, run it again.")
+    return sent
+
+
+def queue_deletion_notices(session: Session, members: Iterable[str]) -> list[MembershipChange]:
+    """Queue removals from every audience and the deletion of what is stored about people. Raises Unavailable."""
+    now = round(session.now() * 1000)
+    notices = [erasing_exit(member, now, f"erase-{uuid4().hex}") for member in members]
+    # No accepted event has caused them; counting them would unbalance the sums of `status`.
+    bodies = pack(notices, DeliveryHistory(is_replay=True))
+    session.queue("ChangeQueue").send(bodies, deadline=time.monotonic() + SEND_TIMEOUT)
+    return notices
+
+
+def _what_follows(session: Session, erased: Sequence[Known], notices: Sequence[MembershipChange]) -> dict[str, Any]:
+    """Print when the hashes are deleted, and where some remain. Returns both for the JSON document."""
+    last_removal = _last_removal(erased, notices[-1], session.timings) if notices else None
+    if last_removal:
+        session.screen.say(
+            f"The deletion is queued. The hashes stay until a last removal at {moment(last_removal * 1000)} at the "
+            "latest: an upload from the person's enter may take effect until then."
+        )
+    elif any(each.rows for each in erased):
+        session.screen.say(
+            "The deletion is queued. Stored hashes are deleted when Amazon's job with the removal has succeeded."
+        )
+    parked = {message.message_id for each in erased for message in each.parked}
+    if parked:
+        session.screen.say(
+            f"Hashes remain in {counted(len(parked), 'dead letter')}. After the worker has recorded the deletion, "
+            "usually within a minute, `audience-sync parked drop --erased` deletes them."
+        )
+    return {"deadLetters": len(parked), "lastRemovalAt": iso_time(last_removal and last_removal * 1000)}
+
+
+def _last_removal(erased: Iterable[Known], notice: MembershipChange, timings: Timings) -> float | None:
+    """Return the time of the last removal before hashes are deleted, in epoch seconds; None if it is the first one.
+
+    Simulates the worker's steps. The jobs of a local stack end sooner.
+    """
+    last = None
+    for each in (state for person in erased for _, state in person.rows):
+        timing = timings.of(each.newest.destination)._replace(longest_job=LONGEST_JOB)
+        exit_ = replace(notice, audience_id=each.member[0])
+        after = step(each, [exit_], now=notice.at // 1000, timing=timing).state
+        if after.removal_due(timing):
+            last = max(last or 0.0, after.last_removal(timing))
+    return last
+
+
+def _label(audience: Audience) -> str:
+    return (audience.name or audience.audience_id) + ("" if audience.unlinked_at is None else " (unlinked)")

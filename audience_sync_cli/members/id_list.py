@@ -1,0 +1,67 @@
+"""The external user ids that a command is about: one, or a list in a file, one id a line."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, NamedTuple
+
+import typer
+
+from audience_sync.amazon_ads.ids import external_user_id
+from audience_sync.errors import RejectedEvent
+from audience_sync_cli.errors import NotThere, WrongUsage
+from audience_sync_cli.screen import Screen, counted
+
+MEMBER = Annotated[
+    str | None, typer.Argument(help="External user id, as the mapping derives it from Segment's userId.")
+]
+FILE = Annotated[
+    str | None,
+    typer.Option("--file", help="A list instead, one external user id a line; `-`: standard input.", metavar="FILE"),
+]
+SHOWN = 20  # ids or lines; the JSON document has all ids
+
+
+class Ids(NamedTuple):
+    """Valid ids, each once."""
+
+    ids: list[str]
+    is_list: bool
+    repeated: int = 0  # lines with an id of an earlier line
+    empty: int = 0  # lines
+
+
+def listed(screen: Screen, member: str | None, file: str | None) -> Ids:
+    """Return the one member, or those in the file; prints a note if lines are left out. Raises WrongUsage, NotThere."""
+    if (member is None) == (file is None):
+        raise WrongUsage("Pass an external user id or --file.", "One of them is needed, and not both.")
+    if file is None:
+        return Ids([str(member)], is_list=False)
+    try:
+        text = (sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()).decode("utf-8-sig")
+    except OSError:
+        raise NotThere(f"Cannot read {file}.", "Check the path.") from None
+    except UnicodeDecodeError:
+        raise WrongUsage("The list is not UTF-8.", "Save it as plain UTF-8, one external user id a line.") from None
+    lines = [line.strip() for line in text.splitlines()]
+    if invalid := [str(number) for number, line in enumerate(lines, 1) if line and not is_id(line)]:
+        raise WrongUsage(
+            f"Not an external user id, in {counted(len(invalid), 'line')}: {', '.join(invalid[:SHOWN])}.",
+            "Write one id a line and nothing else: 1 to 128 letters, digits, - and _.",
+        )
+    given = [line for line in lines if line]
+    if not given:
+        raise WrongUsage("The list is empty.", "Write one external user id a line.")
+    ids = list(dict.fromkeys(given))
+    repeated, empty = len(given) - len(ids), len(lines) - len(given)
+    if repeated or empty:
+        screen.note(f"Left out: {counted(repeated, 'repeated id')}, {counted(empty, 'empty line')}.")
+    return Ids(ids, is_list=True, repeated=repeated, empty=empty)
+
+
+def is_id(value: str) -> bool:
+    """Return whether Amazon accepts it as an external user id."""
+    try:
+        external_user_id(value)
+    except RejectedEvent:
+        return False
+    return True

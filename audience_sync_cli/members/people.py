@@ -1,0 +1,68 @@
+"""What the stack stores about people, read for many at a time: their rows, their dead letters and their erasures."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from itertools import batched
+from typing import NamedTuple
+
+from audience_sync.amazon_ads.apis import rows_of
+from audience_sync.members.erasure_state import Progress, judge
+from audience_sync.members.member_state import MemberState
+from audience_sync.members.membership import EVERY_AUDIENCE, Audience
+from audience_sync.operations.erasures import ROWS_AT_ONCE
+from audience_sync_cli.errors import OperatorError
+from audience_sync_cli.members.erasure_report import Person
+from audience_sync_cli.parked.dead_letters import DeadLetterMessage
+from audience_sync_cli.parked.peeking import peek
+from audience_sync_cli.session import Session
+
+
+class Known(NamedTuple):
+    """What is stored about one person; nothing, if the id is unknown."""
+
+    member: str
+    rows: Sequence[tuple[Audience, MemberState]]  # the audiences with a row of the person
+    parked: Sequence[DeadLetterMessage]
+    erasure: Person | None  # None if no deletion notice or denied consent is recorded
+
+    @property
+    def is_unknown(self) -> bool:
+        """Whether no audience and no dead letter knows the id, nor knew it when a notice was recorded."""
+        was_unknown = self.erasure is None or self.erasure.erasure.progress is Progress.UNKNOWN
+        return was_unknown and not self.rows and not self.parked
+
+
+def people(session: Session, members: Sequence[str]) -> Iterator[Known]:
+    """Yield what is stored about each person, in the given order. Shows progress. Raises Unavailable, OperatorError."""
+    require_rows(session)
+    audiences, wanted = session.audiences.with_unlinked(), {*members}
+    found, unread = peek(session, lambda each: not wanted.isdisjoint(each.members))
+    parked: defaultdict[str, list[DeadLetterMessage]] = defaultdict(list)
+    for message in found:
+        for member in wanted.intersection(message.members):
+            parked[member].append(message)
+    by_id = {each.audience_id: each for each in audiences}
+    with session.screen.progress("reading members", len(members), unit="people") as bar:
+        for some in batched(members, max(1, ROWS_AT_ONCE // (len(by_id) + 1))):
+            states = session.members.read((place, member) for member in some for place in (EVERY_AUDIENCE, *by_id))
+            for member in some:
+                rows = [(each, state) for each in audiences if (state := states.get((each.audience_id, member)))]
+                erasure = None
+                if everywhere := states.get((EVERY_AUDIENCE, member)):
+                    in_audiences = rows_of(member, audiences, states, session.timings)
+                    judged = judge(everywhere, in_audiences, by_id.keys(), session.now())
+                    lost = judged.audiences.keys() - {each.audience_id for each, _ in rows}
+                    without_row = [by_id[each] for each in by_id if each in lost]
+                    erasure = Person(everywhere, judged, rows, without_row, parked[member], unread)
+                bar.advance()
+                yield Known(member, rows, parked[member], erasure)
+
+
+def require_rows(session: Session) -> None:
+    """Refuse a stack that stores no rows of members. Raises OperatorError."""
+    if not session.stack.keeps_rows:
+        raise OperatorError(
+            "This stack does not store member rows (OrderingGuard=no): it knows neither what to remove nor what was "
+            "erased.",
+            "Remove people from the audiences at Amazon by hand.",
+        )

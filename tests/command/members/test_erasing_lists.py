@@ -1,0 +1,142 @@
+"""`member erase --file` and `member erasure --file`: everybody on a list, asked about once and reported as one."""
+
+import io
+import json
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from audience_sync.members.erasure import ErasurePlan, ErasureStep, StepKind
+from audience_sync.members.member_state import Identity, MemberState
+from audience_sync_cli.errors import NotThere, OperatorError, ReportedAsNotThere, WrongUsage
+from audience_sync_cli.members import erasing
+from audience_sync_cli.members.erasing import erase
+from audience_sync_cli.members.erasure_report import digest
+from audience_sync_cli.members.proof import erasure
+from tests.aws_fixtures import AUDIENCE
+from tests.builders import notice
+from tests.command.conftest import NOW, Deployment, change
+
+AT = round(NOW) - 3_600  # epoch seconds, at which deletion notices were recorded
+
+
+@pytest.fixture
+def people(deployment: Deployment, tmp_path: Path) -> Callable[..., str]:
+    """Return a function that writes a list of ids, and returns its path."""
+    deployment.list_audience()
+    path = tmp_path / "ids.txt"
+
+    def write(*lines: str) -> str:
+        path.write_text("\n".join(lines), encoding="utf-8")
+        return str(path)
+
+    return write
+
+
+def recorded(deployment: Deployment, member: str, **fields: Any) -> None:
+    """Record a deletion notice about a member, whose row in the audience reflects it."""
+    first = ErasureStep(StepKind.NOTICE, f"notice-{member}", AT * 1000 - 500, AT * 1000)
+    left = change(member, at=first.at, exits=True, message_id=first.id)
+    row = MemberState(left, left=left.version, erase_until=first.at, exited=AT + 2)
+    plan = ErasurePlan((AUDIENCE.audience_id,), (), AT)
+    everywhere = replace(row, newest=notice(member, first.at), erasure=(first,), plan=plan)
+    removed = ErasureStep(StepKind.REMOVAL, "job-1", (AT + 2) * 1000, (AT + 900) * 1000)
+    deployment.session().members.write([everywhere, replace(row, erasure=(removed,), **fields)])
+
+
+def sent(deployment: Deployment) -> list[str]:
+    return [each["record"]["externalUserId"] for each in deployment.changes()]
+
+
+def test_a_list_is_erased_after_one_question_without_unknown_ids_and_logged_as_a_count(
+    deployment: Deployment, people: Callable[..., str]
+) -> None:
+    deployment.record(change("m1"), change("m2"))
+    deployment.park(change("m3"))
+    deployment.answers = ["y"]
+    listed = people("\ufeffm1", "", " m2 ", "m1", "nobody", "m3")
+    printed = deployment.printed(erase, file=listed, as_json=True, raises=ReportedAsNotThere)
+    assert deployment.questions == ["Erase 3 people from every audience? [y/N] "]
+    assert sent(deployment) == ["m1", "m2", "m3"]
+    assert list(printed.json.values())[:-1] == [4, 1, 1, 3, 0, ["nobody"], 1]
+    assert printed.err == "Left out: 1 repeated id, 1 empty line.\n"
+    (event,) = deployment.logs.filter("OperatorLogGroup", 0, None)["events"]
+    line = json.loads(event["message"])
+    assert line.pop("who")
+    assert line == {"command": "member erase --file", "outcome": "done", "changes": 3}
+
+
+def test_a_repeated_list_sends_only_those_who_need_another_notice(
+    deployment: Deployment, people: Callable[..., str]
+) -> None:
+    recorded(deployment, "done")
+    recorded(deployment, "refused", identities=(Identity(AT * 1000 - 600, {"email": "0" * 64}),), removal_failed=True)
+    recorded(deployment, "back", newest=change("back", at=AT * 1000 + 500))
+    found = deployment.json(erase, file=people("done", "refused", "back"), yes=True, now=NOW)
+    assert (found["sent"], found["alreadyRecorded"], sent(deployment)) == (2, 1, ["refused", "back"])
+
+
+def test_an_interrupted_list_says_how_many_are_queued_and_how_to_go_on(
+    deployment: Deployment, people: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deployment.record(change("m1"), change("m2"))
+    monkeypatch.setattr(erasing, "AT_ONCE", 1)
+    queue = erasing.queue_deletion_notices
+
+    def interrupted(session: Any, members: list[str]) -> Any:
+        if members == ["m2"]:
+            raise KeyboardInterrupt
+        return queue(session, members)
+
+    monkeypatch.setattr(erasing, "queue_deletion_notices", interrupted)
+    printed = deployment.printed(erase, file=people("m1", "m2"), yes=True, raises=KeyboardInterrupt)
+    assert "1 of 2 are queued. To erase the others, run it again." in printed.err
+
+
+@pytest.mark.parametrize("command", [erase, erasure])
+@pytest.mark.parametrize(
+    ("content", "error", "message"),
+    [
+        (b"m1\nmaya@example.com\nm2,x\n", WrongUsage, "Not an external user id, in 2 lines: 2, 3."),
+        (b"\n\n", WrongUsage, "The list is empty."),
+        (b"m\xff1\n", WrongUsage, "The list is not UTF-8."),
+    ],
+)
+def test_a_faulty_list_is_refused_whole_and_no_value_is_repeated(
+    deployment: Deployment,
+    monkeypatch: pytest.MonkeyPatch,
+    command: Callable[..., object],
+    content: bytes,
+    error: type[OperatorError],
+    message: str,
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+    with pytest.raises(error) as refused:
+        command(deployment.session(yes=True), file="-")
+    assert str(refused.value) == message
+    for given, kind in ({}, WrongUsage), ({"member": "m1", "file": "-"}, WrongUsage), ({"file": "missing"}, NotThere):
+        with pytest.raises(kind):
+            command(deployment.session(yes=True), **given)
+
+
+def test_the_report_of_a_list_has_every_person_the_totals_and_its_own_digest(
+    deployment: Deployment, people: Callable[..., str], tmp_path: Path
+) -> None:
+    recorded(deployment, "m1")
+    recorded(deployment, "m2")
+    page, listed = tmp_path / "list.html", people("m1", "m2", "nobody", "m1")
+    found = deployment.printed(erasure, file=listed, page=page, as_json=True, now=NOW, raises=ReportedAsNotThere).json
+    assert (found["totals"], found["notRecorded"]) == ({"closed": 2, "not_recorded": 1}, ["nobody"])
+    one = deployment.json(erasure, "m1", now=NOW)
+    assert (found["people"][0], digest(found)) == (one, found["digest"])
+    assert found["conclusion"].startswith("The erasure of 2 of 3 people is closed.")
+    shown = deployment.printed(erasure, file=listed, now=NOW, raises=ReportedAsNotThere).out
+    assert re.search(rf"m1 +closed +2027-01-15 +- +2027-03-31 +{one['digest'][:12]}\b", shown)
+    assert re.search("nobody +not on record +-", shown)
+    for text in (found["digest"], one["digest"], "2 closed, 1 not on record", "2027-03-31"):
+        assert text in page.read_text(encoding="utf-8")
