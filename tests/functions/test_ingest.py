@@ -16,6 +16,7 @@ import pytest
 from audience_sync.amazon_ads.destination import ads_data_manager
 from audience_sync.aws.audience_table import AudienceTable
 from audience_sync.members.membership import EVERY_AUDIENCE
+from audience_sync.runtime.api_gateway import UNAUTHORIZED
 from functions.ingest import handler
 from local.sample_profiles import Person, audience_event, segment_request
 from tests.faults.long_timeouts import LONG_CONTEXT, LONG_TIMEOUT, client
@@ -140,6 +141,7 @@ def test_work_grows_linearly_with_the_number_of_events(cloud: Cloud, monkeypatch
     ("body", "headers", "status", "error"),
     [
         pytest.param(b"{", WITH_KEY, 400, "the body is not JSON", id="malformed JSON"),
+        pytest.param(b" \n", WITH_KEY, 400, "the body is empty", id="empty body"),
         pytest.param(b" " * 5_000_000, WITH_KEY, 413, "over 4500000 bytes", id="5 MB"),
         pytest.param(ENTERED, WITH_KEY | {"content-type": "text/plain"}, 415, "application/json", id="wrong type"),
         pytest.param(ENTERED, JSON, 401, "unauthorized", id="no credential"),
@@ -240,7 +242,7 @@ def test_all_rejections_are_counted_and_the_first_20_are_listed(cloud: Cloud) ->
 def test_an_unreadable_secret_gets_503_with_a_credential_and_401_without_one(cloud: Cloud) -> None:
     cloud.put_secret("IngestSecret", "not json")
     assert post(cloud, ENTERED) == (503, {"error": "temporarily unavailable"})
-    assert post(cloud, ENTERED, JSON) == (401, {"error": "unauthorized"})
+    assert post(cloud, ENTERED, JSON) == (401, UNAUTHORIZED)
 
 
 def counted(printed: str) -> dict[str, float]:
@@ -271,7 +273,7 @@ def test_a_request_from_outside_allowed_sources_is_refused_before_the_secret_is_
     cloud.enter("IngestFunction", ALLOWED_SOURCES="192.0.2.0/24")
     request = http(ENTERED, WITH_KEY) | {"requestContext": {"http": {"sourceIp": "198.51.100.7"}}}
     answer = handler.lambda_handler(request, Context())
-    assert (answer["statusCode"], json.loads(answer["body"])) == (401, {"error": "unauthorized"})
+    assert (answer["statusCode"], json.loads(answer["body"])) == (401, UNAUTHORIZED)
     output = printed()
     assert counted(output) == {"RequestsWithoutCredential": 1.0, "RequestsFromOtherSources": 1.0}
     assert [line for line in output.splitlines() if not line.startswith('{"_aws"')] == [], "no line for each request"

@@ -19,6 +19,7 @@ from audience_sync.ingest.record_rules import erasing_exit
 from audience_sync.members.erasure import ErasurePlan, ErasureStep, StepKind
 from audience_sync.members.job_messages import DeletionMessage
 from audience_sync.members.member_state import MemberState
+from audience_sync.runtime.api_gateway import UNAUTHORIZED, answer
 from local.resources import MANAGER_ACCOUNT
 from tests.faults.proxy import Call, Effect, hang_up
 from tests.functions.conftest import AUDIENCE
@@ -146,7 +147,7 @@ def test_ingest_never_answers_or_logs_a_credential(runner: FunctionRunner) -> No
         {},
     ]
     refused = runner.run("IngestFunction", [http(body, JSON | each) for each in headers])
-    assert {(answer["statusCode"], answer["body"]) for answer in refused} == {(401, '{"error":"unauthorized"}')}
+    assert {(each["statusCode"], each["body"]) for each in refused} == {(401, answer(401, UNAUTHORIZED)["body"])}
     good = [http(body, JSON | {"x-signature": signed}), http(body, JSON | {"x-api-key": SECRETS["previousEventKey"]})]
     assert [answer["statusCode"] for answer in runner.run("IngestFunction", good)] == [200, 200]
     useless = [
@@ -475,7 +476,7 @@ def test_audiences_never_answers_or_logs_a_credential(runner: FunctionRunner) ->
         asking(body, headers=JSON | {"authorization": header}) for header in (f"Basic {basic}", f"Bearer {wrong}")
     ]
     refused = runner.run("AudiencesFunction", steps)
-    assert {(answer["statusCode"], answer["body"]) for answer in refused} == {(401, '{"error":"unauthorized"}')}
+    assert {(each["statusCode"], each["body"]) for each in refused} == {(401, answer(401, UNAUTHORIZED)["body"])}
     good = asking(body | {"externalAudienceId": "marked-1"}, headers=JSON, key=SECRETS["audienceKey"])
     assert runner.run("AudiencesFunction", [good])[0]["statusCode"] == 200
     assert_clean(runner)

@@ -21,7 +21,15 @@ from audience_sync.errors import (
     Unavailable,
     UnsupportedMediaType,
 )
-from audience_sync.runtime.api_gateway import MIN_LEFT, RETRY_AFTER, Request, answer, deadline, error_answer
+from audience_sync.runtime.api_gateway import (
+    MIN_LEFT,
+    RETRY_AFTER,
+    UNAUTHORIZED,
+    Request,
+    answer,
+    deadline,
+    error_answer,
+)
 from tests.doubles.lambda_context import Context
 
 JSON = {"content-type": "application/json"}
@@ -110,8 +118,8 @@ def test_a_request_without_enough_time_left_is_refused() -> None:
 @pytest.mark.parametrize(
     ("error", "status", "body"),
     [
-        pytest.param(Unauthorized("the cause"), 401, {"error": "unauthorized"}, id="no valid credential"),
-        pytest.param(CredentialMissing("the cause"), 401, {"error": "unauthorized"}, id="no credential"),
+        pytest.param(Unauthorized("the cause"), 401, UNAUTHORIZED, id="no valid credential"),
+        pytest.param(CredentialMissing("the cause"), 401, UNAUTHORIZED, id="no credential"),
         pytest.param(TooLarge("over 5 bytes"), 413, {"error": "over 5 bytes"}, id="too large"),
         pytest.param(UnsupportedMediaType("send JSON"), 415, {"error": "send JSON"}, id="not JSON"),
         pytest.param(InvalidRequest("no name"), 400, {"error": "no name"}, id="not usable"),

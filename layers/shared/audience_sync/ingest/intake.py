@@ -155,7 +155,7 @@ def _parts(body: bytes) -> Iterator[Any]:
     except UnicodeDecodeError:
         raise InvalidRequest("the body is not UTF-8") from None
     except (ValueError, RecursionError):
-        raise InvalidRequest("the body is not JSON") from None
+        raise InvalidRequest("the body is not JSON" if body.strip() else "the body is empty") from None
 
 
 @lru_cache(maxsize=2)  # the stored document, and the one before an edit

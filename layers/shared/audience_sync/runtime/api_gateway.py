@@ -21,6 +21,11 @@ from audience_sync.json_input import is_json, parse_json
 
 MIN_LEFT = 1.0  # seconds that must be left to begin
 RETRY_AFTER = 5  # seconds, at least
+# The same for every cause, and for every route: it tells nobody what was wrong.
+UNAUTHORIZED = {
+    "error": "unauthorized",
+    "message": "send Authorization: Bearer and the event key; to /v1/audiences, the audience key",
+}
 
 type Answer = dict[str, Any]
 
@@ -88,7 +93,7 @@ def error_answer(error: AudienceSyncError) -> Answer:
     """Return the answer to a request that failed or was only partly done."""
     match error:
         case Unauthorized():
-            return answer(401, {"error": "unauthorized"})
+            return answer(401, UNAUTHORIZED)
         case TooLarge():
             return answer(413, {"error": str(error)})
         case UnsupportedMediaType():
