@@ -61,6 +61,16 @@ class Stack:
             return False
 
     @property
+    def events_url(self) -> str:
+        """The URL for events, the output EventsUrl."""
+        return f"{self.api}/v1/events"
+
+    @property
+    def audiences_url(self) -> str:
+        """The URL that creates audiences, the output AudiencesUrl."""
+        return f"{self.api}/v1/audiences"
+
+    @property
     def membership_shards(self) -> int:
         """The number of shards per audience in the membership table. Raises NotThere."""
         return int(self["MembershipShards"])

@@ -14,11 +14,12 @@ from audience_sync_cli.session import Session, command
 from audience_sync_cli.state.blockers import Waiting, waiting
 from audience_sync_cli.state.counts import Counts, Depth, depth, local_counts, waiting_text
 from audience_sync_cli.state.metrics import StackMetrics
+from audience_sync_cli.state.settling import TIMEOUT, follow_stack, raise_unless_settled
 
 app = typer.Typer()
 
 
-@command(app, "status", "status --members", "--stack prod status --hours 24")
+@command(app, "status", "status --members", "status --wait --timeout 600", "--stack prod status --hours 24")
 def status(
     session: Session,
     hours: Annotated[int | None, typer.Option(help="Count only the last hours.", min=1)] = None,
@@ -26,12 +27,16 @@ def status(
         bool,
         typer.Option("--members", help="Also count the members of every audience. Reads the whole membership table."),
     ] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until no change is waiting, then show it.")] = False,
+    timeout: Annotated[int, typer.Option(help="With --wait: seconds.", min=1, metavar="SECONDS")] = TIMEOUT,
 ) -> None:
     """Show queue depths, counts, and whether they add up: accepted = delivered + superseded + parked + waiting.
 
-    Counts of a deployed stack come from CloudWatch and are a few minutes old.
+    Counts of a deployed stack come from CloudWatch and are a few minutes old. With --wait, exit code 1 if a change is
+    parked meanwhile or a person is needed, 5 if changes are still waiting at the timeout.
     """
     stack = session.stack
+    end = follow_stack(session, timeout) if wait else None
     changes, dead_letters = depth(stack, "ChangeQueue"), depth(stack, "DeadLetterQueue")
     now, metrics = session.now(), None if stack.local else StackMetrics(stack)
     counts = metrics.counts(stack.created, now, hours) if metrics else local_counts(stack)
@@ -56,16 +61,22 @@ def status(
             + (f", {counted(counts.repeated, 'record')} sent again" if counts.repeated else ""),
             "changes": counts.sum,
             "audit": audit_progress(audited_until, audited_since, counts),
+            "events to": stack.events_url,
+            "audiences to": stack.audiences_url,
         }
     )
-    session.screen.say(state, style="yellow" if counts.waiting or changes.total or needed else "green")
+    if end is None or end.text != state:
+        session.screen.say(state, style="yellow" if counts.waiting or changes.total or needed else "green")
     report_waiting(session.screen, why)
     for each in needed:
-        session.screen.say(each.found, style="red")
+        if end is None or end.text not in each.found:
+            session.screen.say(each.found, style="red")
     by_audience = count_members(session) if members else None
     session.screen.result(
         {
             "version": stack.version,
+            "eventsUrl": stack.events_url,
+            "audiencesUrl": stack.audiences_url,
             "changeQueue": _as_json(changes),
             "deadLetters": _as_json(dead_letters),
             "counts": _as_json(counts) | {"waiting": counts.waiting},
@@ -75,9 +86,12 @@ def status(
             "hours": hours,
             "summary": " ".join([state, *(each.found for each in needed)]),
             "needs": needs_json(needed),
+            **({"end": end.as_json()} if end else {}),
             **({"members": [each.as_json() for each in by_audience]} if by_audience is not None else {}),
         }
     )
+    if end:
+        raise_unless_settled(end)
 
 
 def warn_of_another_version(session: Session) -> None:

@@ -9,7 +9,7 @@ import typer
 
 from audience_sync_cli.audiences.listed import NAMES
 from audience_sync_cli.command_line.usage import did_you_mean
-from audience_sync_cli.errors import NotThere, WrongUsage
+from audience_sync_cli.errors import AlreadyReported, NotThere, WrongUsage
 from audience_sync_cli.parked import acknowledged
 from audience_sync_cli.parked.acknowledged import Acknowledgements
 from audience_sync_cli.parked.dead_letters import REASONS, DeadLetterMessage
@@ -17,6 +17,7 @@ from audience_sync_cli.parked.peeking import audience_id_of, peek, with_erased
 from audience_sync_cli.parked.redrive import RATE, Condition, Drop, Redrive, run_command
 from audience_sync_cli.screen import counted, moment
 from audience_sync_cli.session import Session, command
+from audience_sync_cli.state.settling import TIMEOUT, follow_stack, raise_unless_settled
 from audience_sync_cli.times import SINCE, TIME, read_time
 
 app = typer.Typer()
@@ -115,18 +116,21 @@ def acknowledge(
     session.screen.result(done.as_json())
 
 
-@command(app, "redrive", "parked redrive --reason access_denied --dry-run", "parked redrive --since 2026-03-04T09:00Z")
+@command(app, "redrive", "parked redrive --reason access_denied --dry-run", "parked redrive --since 12h --wait")
 def redrive(
     session: Session,
     only: Filter,
     *,
     rate: Annotated[float, typer.Option(help="Dead letters a second.", min=0.1)] = RATE,
     dry_run: _DRY_RUN = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until no change is waiting.")] = False,
+    timeout: Annotated[int, typer.Option(help="With --wait: seconds.", min=1, metavar="SECONDS")] = TIMEOUT,
 ) -> None:
     """Redrive dead letters: send each to the change queue, then delete it from the dead letter queue.
 
     Safe to repeat and to interrupt: superseded changes do not reach Amazon. Unreadable messages stay. Fix the cause
-    first; otherwise the changes are parked again.
+    first; otherwise the changes are parked again. With --wait, exit code 1 if that happens or a person is needed, 5 if
+    changes are still waiting at the timeout.
     """
     condition = only.condition(session)
     if dry_run:
@@ -141,7 +145,13 @@ def redrive(
     session.screen.say(action.result, style="green" if action.done else "")
     for sentence in action.left():
         session.screen.say(sentence, style="yellow" if action.returned else "")
-    session.screen.result(_result(stopped, matched=action.matched, redriven=action.done, dryRun=False))
+    end = follow_stack(session, timeout) if wait else None
+    result = _result(stopped, matched=action.matched, redriven=action.done, dryRun=False)
+    session.screen.result(result | ({"end": end.as_json()} if end else {}))
+    if end:
+        raise_unless_settled(end)
+    if wait and action.returned:
+        raise AlreadyReported
 
 
 @command(app, "drop", "parked drop --erased --dry-run", asks=True)

@@ -133,14 +133,19 @@ def readings(session: Session, *, since: float | None = None) -> Callable[[], Re
     stack, until = session.stack, session.now()
     before = depth(stack, "DeadLetterQueue").total
 
+    def parked() -> int:
+        """Return the dead letters since the beginning: read last, since a change leaves one queue for the other."""
+        return max(0, depth(stack, "DeadLetterQueue").total - before)
+
     def read() -> Reading:
-        parked = max(0, depth(stack, "DeadLetterQueue").total - before)
         if since is not None and not stack.local:
             left = outstanding(session, until, since // MINUTE * MINUTE)
-            return Reading(left, parked, f"{counted(left, 'change')} waiting" if left else "Every change is completed")
+            return Reading(
+                left, parked(), f"{counted(left, 'change')} waiting" if left else "Every change is completed"
+            )
         queue, now = depth(stack, "ChangeQueue"), session.now()
         counts = local_counts(stack) if stack.local else StackMetrics(stack).counts(stack.created, now)
-        return Reading(max(counts.on_their_way, queue.total), parked, waiting_text(counts, queue))
+        return Reading(max(counts.on_their_way, queue.total), parked(), waiting_text(counts, queue))
 
     return read
 
@@ -167,9 +172,9 @@ def outstanding(session: Session, until: float, since: float | None = None) -> i
 
 
 def _tell(screen: Screen, found: Iterable["Blocker"], told: dict[str, "Blocker"]) -> None:
-    """Print blockers that are new or have changed."""
+    """Print blockers that are new or have changed. One that needs a person is the end, which is printed."""
     for blocker in found:
-        if told.get(blocker.reason) != blocker:
+        if told.get(blocker.reason) != blocker and not blocker.needs_person:
             screen.say(f"waits: {blocker.text}", style="yellow")
         told[blocker.reason] = blocker
 

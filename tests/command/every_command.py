@@ -25,7 +25,7 @@ from audience_sync_cli.health import status
 from audience_sync_cli.moves import ending, waiting
 from audience_sync_cli.setup import connect
 from audience_sync_cli.setup.terms import ACCEPTANCES
-from audience_sync_cli.state import event_source
+from audience_sync_cli.state import counts, event_source
 from audience_sync_cli.state.counts import Counts
 from local.resources import MANAGER_ACCOUNT
 from tests.aws_fixtures import AUDIENCE, create_membership_table
@@ -91,7 +91,7 @@ parked list
 parked show {{message}}
 parked acknowledge --reason request_rejected --note 'terms are with legal'  # logs
 parked redrive --dry-run
-parked redrive --member m1  # logs deadLetters=1
+parked redrive --member m1 --wait --timeout 1  # logs deadLetters=1
 parked drop --all --dry-run
 parked drop --all --yes  # logs deadLetters=2
 member erase m1 --yes  # logs audiences=1
@@ -101,7 +101,7 @@ member erasure --file {{ids}}
 member erasures --all
 member close-erasure m5 --note removed --yes  # logs
 status
-status --members --hours 3
+status --members --hours 3 --wait --timeout 1
 pause --note legal --yes  # logs note=legal
 resume  # logs
 restore-members restored --since 1h --yes  # logs rows=1
@@ -164,7 +164,8 @@ def _prepare(deployment: Deployment, gateway: str, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(event_source, "POLL", 0.0)
     monkeypatch.setattr(waiting, "LONGEST_WAIT", 0.0)
     monkeypatch.setattr(ending, "outstanding", lambda *_, **__: 0)  # no worker delivers anything here
-    monkeypatch.setattr(status, "local_counts", lambda _: Counts(accepted=1))
+    for module in (status, counts):
+        monkeypatch.setattr(module, "local_counts", lambda _: Counts(accepted=1))
     monkeypatch.setattr(connect, "browser_opener", lambda: lambda address: browser.answer(address).ok)
     monkeypatch.setenv("AUDIENCE_SYNC_LOCAL", "http://127.0.0.1:9")
     monkeypatch.setenv("AUDIENCE_SYNC_CLIENT_ID", CLIENT_ID)

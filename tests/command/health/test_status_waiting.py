@@ -1,14 +1,17 @@
 """`status` and `test` say why changes wait and which uploads have failed."""
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from audience_sync_cli.errors import AlreadyReported
+from audience_sync_cli.errors import AlreadyReported, ReportedAsUnfinished
 from audience_sync_cli.health.checks import test as run_checks
 from audience_sync_cli.health.status import status
+from audience_sync_cli.parked.parked_commands import Filter, redrive
 from audience_sync_cli.screen import moment
+from audience_sync_cli.state.counts import Counts
 from tests.command.conftest import Deployment, change
 from tests.command.json_schema import faults
 
@@ -94,3 +97,34 @@ def test_a_refused_authorization_is_over_once_an_upload_is_accepted(deployment: 
     assert (document["ok"], delivery["state"], delivery["found"]) == (True, "note", again)
     late = "No problem found, but changes may reach Amazon late: see delivery and uploads."
     assert deployment.printed(run_checks).out.splitlines()[-1] == late
+
+
+@pytest.mark.parametrize(
+    ("parked", "waiting", "raises", "ending"),
+    [
+        pytest.param(0, 0, None, "done", id="completed"),
+        pytest.param(1, 0, AlreadyReported, "parked", id="parked meanwhile"),
+        pytest.param(0, 1, ReportedAsUnfinished, "timeout", id="still waiting"),
+    ],
+)
+@pytest.mark.parametrize("command", [status, redrive])
+def test_wait_ends_with_the_exit_codes_of_send(
+    deployment: Deployment,
+    monkeypatch: pytest.MonkeyPatch,
+    command: Callable[..., None],
+    parked: int,
+    waiting: int,
+    raises: type[Exception] | None,
+    ending: str,
+) -> None:
+    def counted_changes(_: object) -> Counts:
+        for _ in range(parked):
+            deployment.park(change("m1"))
+        return Counts(accepted=1 + waiting, delivered=1)
+
+    for module in ("health.status", "state.counts"):
+        monkeypatch.setattr(f"audience_sync_cli.{module}.local_counts", counted_changes)
+    options = {"only": Filter()} if command is redrive else {}
+    document = deployment.json(command, wait=True, timeout=1, raises=raises, **options)
+    assert faults("status" if command is status else "parked redrive", document) == []
+    assert document["end"]["ending"] == ending
