@@ -1,4 +1,4 @@
-"""`python -m local.faults`: list the sandbox's faults, or set one, to rehearse the runbook."""
+"""`python -m local.faults`: list the sandbox's faults, or set one by its name, to rehearse the runbook."""
 
 import argparse
 import os
@@ -12,7 +12,7 @@ DEFAULT = "http://127.0.0.1:8080"
 
 
 def main() -> None:
-    """Set the named fault, if any, and show all."""
+    """Set the named fault; without a name, list all."""
     parser = argparse.ArgumentParser(prog="python -m local.faults", description=__doc__)
     parser.add_argument("name", nargs="?", help="fault to set instead of the current one; off for none")
     name = parser.parse_args().name
@@ -26,6 +26,11 @@ def main() -> None:
         recipes = requests.get(f"{amazon}/sandbox/recipes", timeout=10).json()
     except requests.RequestException:
         sys.exit(f"no local stack answers at {api}; start one with `python -m local`, or set AUDIENCE_SYNC_LOCAL")
+    if name:
+        does, runbook = next(((each["does"], each["runbook"]) for each in recipes if each["name"] == name), ("", ""))
+        what = does if does.startswith(("Ads", "Amazon", "Login")) else does[:1].lower() + does[1:]
+        sys.stdout.write(f"{name} is on: {what}. Runbook: {runbook}.\n" if does else "No fault is on.\n")
+        return
     table = Table(box=None, pad_edge=False)
     for heading in ("", "fault", "reason", "runbook"):
         table.add_column(heading, no_wrap=True)

@@ -215,18 +215,23 @@ def test_a_fault_has_a_button_and_a_command(
     def active(recipes: list[dict[str, Any]]) -> list[str]:
         return [each["name"] for each in recipes if each["active"]]
 
-    def run(*arguments: str) -> list[str]:
+    def printed(*arguments: str) -> str:
         monkeypatch.setattr("sys.argv", ["faults", *arguments])
         fault_command.main()
-        return [line.split()[1] for line in capsys.readouterr().out.splitlines() if line.startswith("on ")]
+        return capsys.readouterr().out
+
+    def run() -> list[str]:
+        return [line.split()[1] for line in printed().splitlines() if line.startswith("on ")]
 
     monkeypatch.setenv("AUDIENCE_SYNC_LOCAL", stack.urls["api"])
     assert active(press(stack, "faults", recipe="denied")["faults"]) == ["denied"]
     assert active(numbers(stack)["faults"]) == run() == ["denied"]
-    assert run("job-failed") == active(numbers(stack)["faults"]) == ["job-failed"]
+    assert printed("job-failed") == "job-failed is on: every job fails. Runbook: DeadLetters.\n"
+    assert active(numbers(stack)["faults"]) == run() == ["job-failed"]
     with pytest.raises(SystemExit, match="no such recipe; there are revoked, "):
-        run("deniet")
-    assert run("off") == active(press(stack, "faults", recipe="off")["faults"]) == []
+        printed("deniet")
+    assert printed("off") == "No fault is on.\n"
+    assert active(numbers(stack)["faults"]) == run() == []
 
 
 def test_only_the_local_page_has_faults(stack: Stack) -> None:
