@@ -91,7 +91,8 @@ class FileOptions:
         code = accepted_country(self.country)
         if code is None or code in NO_COUNTRY:
             raise WrongUsage(
-                "--country is not a country that Amazon accepts.", "Use a code or its English name: US, USA or 'United States'."
+                "--country is not a country that Amazon accepts.",
+                "Use a code or its English name: US, USA or 'United States'.",
             )
         return code
 
