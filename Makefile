@@ -22,11 +22,13 @@ COUNT = $$(grep -c '^[a-z].*==' $(1)) packages
 
 setup: $(LOCAL)  ## build .venv with the command and the local stack, pinned by hash; tests and checks add theirs
 
+# Python's own pip installs uv, if there is one: ensurepip takes three seconds.
 $(BIN)/uv: requirements/setup.txt
 	@test -n "$(PYTHON)" || { echo 'Python 3.12 or newer with the venv module is needed; on Debian: apt-get install python3-venv' >&2; exit 1; }
 	@echo 'Set-up, once: creating .venv and installing uv, which installs the rest'
-	@test -x $@ || "$(PYTHON)" -m venv .venv
-	@$(BIN)/pip install --quiet --disable-pip-version-check --only-binary :all: --require-hashes -r requirements/setup.txt
+	@test -x $(BIN)/python || "$(PYTHON)" -m venv --without-pip .venv
+	@install='install --quiet --disable-pip-version-check --only-binary :all: --require-hashes -r requirements/setup.txt'; \
+		"$(PYTHON)" -m pip --python $(BIN)/python $$install 2>/dev/null || { $(BIN)/python -m ensurepip >/dev/null && $(BIN)/python -m pip $$install; }
 	@touch $@
 
 $(LOCAL): $(BIN)/uv requirements/local.txt pyproject.toml
