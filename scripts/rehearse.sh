@@ -17,7 +17,7 @@ finish() {
 trap finish EXIT
 step() { echo "[$SECONDS s] $*"; }
 
-export AWS_DEFAULT_REGION=eu-west-1 AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test SAM_CLI_TELEMETRY=0
+export AWS_DEFAULT_REGION=eu-west-1 AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test SAM_CLI_TELEMETRY=0 SAM_CLI_POLL_DELAY=0.5  # seconds; 5 by default
 unset AWS_PROFILE AWS_SESSION_TOKEN AWS_REGION  # nothing here may reach an account
 sam=$(scripts/tool.sh sam)/bin/sam
 ministack=$(scripts/tool.sh ministack)/bin/ministack
