@@ -27,6 +27,8 @@ FIELDS = {  # optional details of a line, and their names for people
     "version": "version",
     "mappings": "mappings",
     "changes": "changes",
+    "consent": "consent",
+    "leftOut": "left out",
     "audiences": "audiences",
     "deadLetters": "dead letters",
     "rows": "rows",

@@ -19,6 +19,17 @@ _EXIT = Explained(
     "Drop it. If the person is in the audience, remove them at Amazon.",
 )
 
+ROW_REMEDIES: dict[str, str] = {  # of rows of a file: no mapping is at fault
+    Reason.ROW_UNREADABLE: "give each row as many cells as the first row has, or write one JSON object a line",
+    Reason.MEMBER_ID_MISSING: "give every member an external user id",
+    Reason.MEMBER_ID_INVALID: "an id may hold 1 to 128 letters, digits, - and _; --hash-ids hashes others",
+    Reason.NO_IDENTIFIER: "give an email, a phone number or another identifier that is not empty after normalization",
+    Reason.COUNTRY_INVALID: "give the country as a code or in English: US, USA or United States",
+    Reason.CONSENT_MISSING: "the UK, the EEA, Switzerland and datasets need amzn_user_data, tcf, gpp or --consent",
+    Reason.CONSENT_DENIED: "they have denied consent; import removes them from every audience",
+    Reason.CONSENT_INVALID: "Amazon's own signals are GRANTED or DENIED, tcf and gpp the IAB string itself",
+}
+
 
 def explained(reason: str) -> Explained:
     """Explain a reason code, also one that only another version knows."""
@@ -31,6 +42,11 @@ def explained(reason: str) -> Explained:
 def parked(reason: str) -> Explained:
     """Explain why a change is in the dead letter queue."""
     return _EXIT if reason == Reason.NO_IDENTIFIER else explained(reason)
+
+
+def row_remedy(reason: str) -> str:
+    """Return the remedy for a row of a file that is left out."""
+    return ROW_REMEDIES.get(reason) or explained(reason).remedy
 
 
 def listed(counts: Mapping[str, int]) -> str:

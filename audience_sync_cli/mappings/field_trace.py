@@ -8,6 +8,7 @@ from typing import Any
 
 from audience_sync.amazon_ads.countries import accepted_country
 from audience_sync.amazon_ads.normalize import identifier, normalize
+from audience_sync.amazon_ads.unusable import why_unusable
 from audience_sync.fields import CONSENT_SIGNALS, IDENTIFIERS
 from audience_sync.ingest.translation import Rejected
 from audience_sync.members.membership import MembershipChange
@@ -15,7 +16,6 @@ from audience_sync.segment.budget import Budget
 from audience_sync.segment.directives.values import UNDEFINED
 from audience_sync.segment.event import AudienceCall, EventKind
 from audience_sync.segment.mapping import compile_field
-from audience_sync_cli.mappings.left_out import why_left_out
 from audience_sync_cli.mappings.looks import Look, looks_of
 
 _IDENTIFIERS = frozenset(field.name for field in IDENTIFIERS)
@@ -59,7 +59,8 @@ def follow_field(name: str, directive: Any, event: dict[str, Any], value: Any, c
     if name not in _IDENTIFIERS:
         return FieldTrace(name, looks, value)
     normalized, digest = normalize(name, value, country), identifier(name, value, country)
-    return FieldTrace(name, looks, value, normalized, digest, why_left_out(name, value, country))
+    dropped = why_unusable(name, value, country)
+    return FieldTrace(name, looks, value, normalized, digest, dropped.detail if dropped else None)
 
 
 def _looks(directive: Any, event: dict[str, Any]) -> tuple[Look, ...]:

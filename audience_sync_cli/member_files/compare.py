@@ -18,6 +18,7 @@ from audience_sync_cli.member_files.options import FILE, FileOptions
 from audience_sync_cli.member_files.repair import RepairOptions, changes_as_of, send_repair, without_id
 from audience_sync_cli.member_files.repeated_ids import RepeatedIds, show_repeated
 from audience_sync_cli.member_files.row_changes import LeftOut, Reading
+from audience_sync_cli.member_files.unusable_values import unusable_json, unusable_text
 from audience_sync_cli.reasons import listed
 from audience_sync_cli.screen import camel_case, counted, iso_time, moment
 from audience_sync_cli.session import Session, command
@@ -81,8 +82,10 @@ def compare(
         {
             "audienceId": known.audience_id,
             "at": iso_time(at),
+            "consent": how.consent,
             "membersInFile": in_file,
             "repeatedMemberIds": comparison.repeated,
+            "unusable": unusable_json(comparison.unusable),
             "rowsLeftOut": comparison.rows_left_out.total(),
             "rowsWithoutMemberId": comparison.rows_without_id,
             "leftOut": dict(comparison.rows_left_out),
@@ -105,7 +108,8 @@ def _check(session: Session, file: MemberFile, options: RepairOptions) -> None:
 def _read(session: Session, rows: Rows, reading: Reading, audience: Audience, at: int) -> Comparison:
     changes, comparison = changes_as_of(session, reading, audience, at), Comparison(at)
     with RepeatedIds() as ids, session.screen.progress("reading the file", unit="rows") as bar:
-        for _, _, change in changes.outcomes(rows.read([*reading.columns.values()])):
+        for row, values, change in changes.outcomes(rows.read([*reading.columns.values()])):
+            comparison.unusable.update((each.field, each.reason) for each in changes.unusable(row, values, change))
             if isinstance(change, LeftOut):
                 comparison.leave_out(change)
             else:
@@ -139,6 +143,7 @@ def _show(session: Session, audience: Audience, comparison: Comparison, in_file:
             "file of": moment(comparison.at),
             "members in the file": in_file,
             "rows left out": f"{left_out.total():,} ({listed(left_out)})" if left_out else 0,
+            **({"not usable": unusable_text(comparison.unusable)} if comparison.unusable else {}),
             "same in both": counts[Difference.SAME],
         }
     )
@@ -155,8 +160,10 @@ def _show(session: Session, audience: Audience, comparison: Comparison, in_file:
         screen.say(f"The audience has exactly the members of the file{aside}.", style="green")
     if comparison.rows_without_id:
         screen.say(f"{without_id(comparison.rows_without_id)}.")
-    if left_out:
-        screen.say("`audience-sync import --dry-run` shows why rows are left out.")
+    if left_out or comparison.unusable:
+        screen.say(
+            "`audience-sync import --dry-run --rejects FILE` lists rows left out and values that are not usable."
+        )
     if waiting:
         screen.note(
             f"{counted(waiting, 'message')} in the change queue: their changes are not in this comparison.",

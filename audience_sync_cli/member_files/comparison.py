@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Set
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from audience_sync.amazon_ads.unusable import Unusable
 from audience_sync.fields import IDENTIFIERS
 from audience_sync.members.member_state import MemberState
 from audience_sync.members.membership import MembershipChange
@@ -56,6 +57,7 @@ class Comparison:
     denied: list[str] = field(default_factory=list)  # members of the audience whose rows deny consent
     repeated: int | None = None  # member ids in more than one usable row; None if they could not be counted
     rows_left_out: Counter[str] = field(default_factory=Counter)  # of the file, by reason
+    unusable: Counter[tuple[str, Unusable]] = field(default_factory=Counter)  # values of the file, by field and reason
     rows_without_id: int = 0  # of these; any member could be in them
     members_left_out: Counter[str] = field(default_factory=Counter)  # members of the audience, by the reason of the row
     _left_out: dict[str, str] = field(default_factory=dict)  # reason by member of the file

@@ -23,7 +23,7 @@ from audience_sync_cli.member_files.import_run import Report, Send, run
 from audience_sync_cli.member_files.import_state import Progress
 from audience_sync_cli.member_files.lists import listed_rejects
 from audience_sync_cli.member_files.member_file import MemberFile, Rows
-from audience_sync_cli.member_files.options import FILE, FileOptions, forgotten_exits
+from audience_sync_cli.member_files.options import FILE, FileOptions, forgotten_exits, stated_consent
 from audience_sync_cli.reasons import listed
 from audience_sync_cli.screen import counted, iso_time, moment
 from audience_sync_cli.session import Session, command
@@ -74,6 +74,7 @@ def _show_plan(session: Session, plan: Plan, rows: Rows, *, is_dated: bool) -> N
             "audience": f"{plan.audience.name} ({plan.audience.audience_id})",
             "dated": moment(plan.at) if is_dated else "now; the import needs --at",
             "country": f"{country} if a row names none" if country else "as the rows name it",
+            **({"consent": f"{plan.reading.consent} if a row has no signal"} if plan.reading.consent else {}),
             **({"begins": f"after row {plan.after:,}, the last one that the queue confirmed"} if plan.resumes else {}),
         }
     )
@@ -96,6 +97,8 @@ def _confirm(session: Session, plan: Plan, total: int | None) -> None:
         left_out = f" Left out: {reasons}." if (reasons := listed(report.left_out)) else ""
         if report.denied:
             left_out += f" Consent is denied in {counted(report.denied, 'row')}: these members leave every audience."
+    if stated := stated_consent(plan.reading):
+        left_out += f" {stated}"
     if plan.resumes:
         rows += f" from row {plan.after + 1:,} on"
     if plan.reading.exits:
@@ -121,7 +124,7 @@ def _check(session: Session, plan: Plan, rows: Rows, options: ImportOptions, tot
     screen, report = session.screen, _checked(session, plan, rows, total, options)
     show_preview(screen, plan.row_changes(), report.first)
     _warn_about_ids(session, plan, report)
-    show_report(screen, report)
+    show_report(screen, report, is_listed=bool(options.rejects))
     workers = workers_of(session)
     show_estimate(screen, report.changes, workers)
     if warning := forgotten_exits(session, plan.at):
@@ -135,7 +138,7 @@ def _check(session: Session, plan: Plan, rows: Rows, options: ImportOptions, tot
 def _import(session: Session, plan: Plan, rows: Rows, options: ImportOptions, total: int | None) -> None:
     screen = session.screen
     with (
-        session.log.line("import", audienceId=plan.audience.audience_id, changes=0) as line,
+        session.log.line("import", audienceId=plan.audience.audience_id, changes=0, **plan.reading.stated) as line,
         screen.progress("sending", total, unit="rows") as bar,
         _kept(session, plan) as keep,
     ):
@@ -146,7 +149,8 @@ def _import(session: Session, plan: Plan, rows: Rows, options: ImportOptions, to
 
         with sender_for(session, line, confirmed, options.max_waiting) as sender:
             report = _run(plan, rows, options, sender.take)
-    show_report(screen, report, sender.messages)
+            line["leftOut"] = report.left_out.total()
+    show_report(screen, report, sender.messages, is_listed=bool(options.rejects))
     screen.say(f"{counted(report.changes + report.denied, 'change')} sent to the change queue.", style="green")
     screen.say("`audience-sync status` shows when they are delivered.")
     screen.result(_result(plan, report, messages=sender.messages, dryRun=False))
@@ -200,6 +204,7 @@ def _result(plan: Plan, report: Report, **more: Any) -> dict[str, Any]:
         "columns": dict(plan.reading.columns),
         "action": "exit" if plan.reading.exits else "enter",
         "at": iso_time(plan.at),
+        "consent": plan.reading.consent,
         "resumedAfter": plan.after or None,
         **report_json(report),
         **more,

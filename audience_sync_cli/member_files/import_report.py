@@ -7,7 +7,9 @@ from audience_sync.fields import IDENTIFIERS
 from audience_sync.members.membership import MembershipChange
 from audience_sync_cli.member_files.import_run import Previewed, Report
 from audience_sync_cli.member_files.repeated_ids import show_repeated
-from audience_sync_cli.member_files.row_changes import REMEDIES, RowChanges
+from audience_sync_cli.member_files.row_changes import RowChanges
+from audience_sync_cli.member_files.unusable_values import unusable_json, unusable_table, unusable_text
+from audience_sync_cli.reasons import row_remedy
 from audience_sync_cli.screen import Screen, counted
 from audience_sync_cli.session import Session
 
@@ -33,8 +35,11 @@ def show_preview(screen: Screen, changes: RowChanges, first: Sequence[Previewed]
     )
 
 
-def show_report(screen: Screen, report: Report, messages: int | None = None) -> None:
-    """Print counts of changes and of the messages that held them, if they were sent; and of rows left out by reason."""
+def show_report(screen: Screen, report: Report, messages: int | None = None, *, is_listed: bool = False) -> None:
+    """Print counts of changes and of the messages that held them, if they were sent; and of rows left out by reason.
+
+    `is_listed` is whether the rows left out are in a list.
+    """
     found = report.identifiers
     names = ", ".join(f"{found[each.amazon_name]:,} {each.name}" for each in IDENTIFIERS if found[each.amazon_name])
     left_out = report.left_out.total()
@@ -48,6 +53,7 @@ def show_report(screen: Screen, report: Report, messages: int | None = None) -> 
             **({"consent denied": denied} if report.denied else {}),
             "left out": left_out,
             "identifiers": names,
+            **({"not usable": unusable_text(report.unusable)} if report.unusable else {}),
         }
     )
     show_repeated(screen, report.repeated)
@@ -55,8 +61,13 @@ def show_report(screen: Screen, report: Report, messages: int | None = None) -> 
         screen.say("")
         screen.table(
             ("left out because", "rows", "remedy"),
-            [(reason, rows, REMEDIES.get(reason, "")) for reason, rows in report.left_out.most_common()],
+            [(reason, rows, row_remedy(reason)) for reason, rows in report.left_out.most_common()],
         )
+    if report.unusable:
+        screen.say("")
+        screen.table(*unusable_table(report.unusable))
+    if not is_listed and (left_out or report.unusable):
+        screen.say("--rejects FILE lists them by the number of their row.")
 
 
 def workers_of(session: Session) -> int:
@@ -84,6 +95,7 @@ def report_json(report: Report) -> dict[str, Any]:
         "changes": report.changes,
         "leftOut": dict(report.left_out),
         "consentDenied": report.denied,
+        "unusable": unusable_json(report.unusable),
         "repeatedMemberIds": report.repeated,
         "identifiers": {each.amazon_name: report.identifiers[each.amazon_name] for each in IDENTIFIERS},
     }
@@ -103,6 +115,7 @@ def _preview(fields: Sequence[str], previewed: Previewed) -> tuple[int, str, str
     if isinstance(outcome, MembershipChange):
         found = sum(len(identity) for identity in outcome.record["hashedPII"])
         becomes = "an exit" if outcome.exits else f"an enter with {counted(found, 'identifier')}"
+        becomes += "".join(f"; {each.field} {each.reason.means}" for each in previewed.unusable)
         return previewed.row, outcome.member[1], masked, becomes
     becomes = "an exit from every audience: consent denied" if outcome.exit else f"left out: {outcome.reason}"
     return previewed.row, outcome.member or given.get("external_user_id", ""), masked, becomes

@@ -1,16 +1,18 @@
 """Runs over the rows of a file: each becomes a change to send, or is counted and listed as left out."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from audience_sync.amazon_ads.unusable import Unusable
 from audience_sync.members.membership import MembershipChange
 from audience_sync_cli.member_files.repeated_ids import RepeatedIds
 from audience_sync_cli.member_files.row_changes import LeftOut, RowChanges, Values
+from audience_sync_cli.member_files.unusable_values import UnusableValue
 
 PREVIEWED = 5  # rows
-type Reject = Callable[[LeftOut, Values], None]
+type Reject = Callable[[LeftOut | UnusableValue, Values], None]
 type Send = Callable[[int, MembershipChange | None], None]  # the change of a row; None if it makes none
 
 
@@ -20,6 +22,7 @@ class Previewed(NamedTuple):
     row: int
     values: Values
     outcome: MembershipChange | LeftOut
+    unusable: Sequence[UnusableValue]
 
 
 @dataclass
@@ -30,13 +33,14 @@ class Report:
     changes: int = 0  # of the audience
     denied: int = 0  # rows that deny consent: these members leave every audience
     left_out: Counter[str] = field(default_factory=Counter)  # rows, by reason
+    unusable: Counter[tuple[str, Unusable]] = field(default_factory=Counter)  # values, by field and reason
     identifiers: Counter[str] = field(default_factory=Counter)  # changes that have one, by Amazon's name
     repeated: int | None = None  # member ids in more than one of the changes; None if they could not be counted
     first: list[Previewed] = field(default_factory=list)
 
 
 def run(rows: Iterable[Values], changes: RowChanges, send: Send, reject: Reject, *, after: int = 0) -> Report:
-    """Turn rows into changes to send, and list the rows that are left out.
+    """Turn rows into changes to send, and list the rows that are left out and the values that are not used.
 
     `rows` are the values of the fields of `changes`, None if unreadable. Rows up to `after` are skipped: an earlier run
     has sent them.
@@ -45,8 +49,9 @@ def run(rows: Iterable[Values], changes: RowChanges, send: Send, reject: Reject,
     with RepeatedIds() as ids:
         for row, values, outcome in changes.outcomes(rows, after=after):
             report.rows += 1
+            unusable = changes.unusable(row, values, outcome)
             if report.rows <= PREVIEWED:
-                report.first.append(Previewed(row, values, outcome))
+                report.first.append(Previewed(row, values, outcome, unusable))
             if isinstance(outcome, LeftOut):
                 if outcome.exit:
                     report.denied += 1
@@ -60,5 +65,8 @@ def run(rows: Iterable[Values], changes: RowChanges, send: Send, reject: Reject,
                 for name in {name for identity in outcome.record["hashedPII"] for name in identity}:
                     report.identifiers[name] += 1
                 send(row, outcome)
+            for value in unusable:
+                report.unusable[value.field, value.reason] += 1
+                reject(value, values)
         report.repeated = ids.count()
     return report

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-REJECTS_HEAD = ("row", "reason", "remedy")  # the values of the row may follow
+REJECTS_HEAD = ("row", "reason", "remedy")  # then "field", of a value that is not used, and perhaps the row's values
 DIFFERENCES_HEAD = ("externalUserId", "difference", "repaired by", "reason")  # for which a row is left out
 # An apostrophe that was there already gets one more, so that reading back is exact.
 _FORMULA = re.compile(r"'*[=+\-@\t\r\n]")

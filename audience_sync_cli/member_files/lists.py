@@ -1,4 +1,4 @@
-"""CSV lists for the operator: rows left out, and members who differ."""
+"""CSV lists for the operator: rows left out and values not used, and members who differ."""
 
 import csv
 import errno
@@ -6,7 +6,7 @@ import io
 import os
 import stat
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
@@ -14,18 +14,19 @@ from typing import TextIO
 from audience_sync_cli.errors import WrongUsage
 from audience_sync_cli.files import new_file
 from audience_sync_cli.member_files.comparison import ENTERS, Difference, OnDifference
+from audience_sync_cli.member_files.import_run import Reject
 from audience_sync_cli.member_files.list_cells import DIFFERENCES_HEAD, REJECTS_HEAD, written
-from audience_sync_cli.member_files.row_changes import REMEDIES, LeftOut, Values
+from audience_sync_cli.member_files.row_changes import LeftOut, Values
+from audience_sync_cli.member_files.unusable_values import UnusableValue
+from audience_sync_cli.reasons import row_remedy
 
 _HEAD = ",".join(REJECTS_HEAD)  # how the file begins
 _NO_LIST = "The --rejects file exists and is not a rejects list.", "Use another name."
 
 
 @contextmanager
-def listed_rejects(
-    path: Path | None, fields: Sequence[str], *, with_rows: bool, after: int
-) -> Iterator[Callable[[LeftOut, Values], None]]:
-    """Open the list of rows left out: numbers and reasons; the rows themselves only on request.
+def listed_rejects(path: Path | None, fields: Sequence[str], *, with_rows: bool, after: int) -> Iterator[Reject]:
+    """Open the list of rows left out and of values not used: numbers and reasons; the rows only on request.
 
     Without a path, nothing is listed. On a resumed run, entries of the interrupted run up to `after` stay. Raises
     WrongUsage if the file is another one, which is left unchanged, or cannot be written.
@@ -35,14 +36,16 @@ def listed_rejects(
         return
     with _former_list(path) as former, _replaced(path) as stream:
         writer, rows = csv.writer(stream), csv.reader(former)
-        writer.writerow((after and next(rows, None)) or [*REJECTS_HEAD, *(fields if with_rows else ())])
+        writer.writerow((after and next(rows, None)) or [*REJECTS_HEAD, "field", *(fields if with_rows else ())])
         # A killed run may have written its last row in part.
         writer.writerows(row for row in rows if len(row) > 2 and row[0].isdecimal() and int(row[0]) <= after)
 
-        def add(left_out: LeftOut, values: Values) -> None:
+        def add(rejected: LeftOut | UnusableValue, values: Values) -> None:
             clear = values if with_rows and values else ()
-            remedy = REMEDIES.get(left_out.reason, "")
-            writer.writerow(written([left_out.row, left_out.reason, remedy, *clear]))
+            remedy, field = row_remedy(rejected.reason), ""
+            if isinstance(rejected, UnusableValue):
+                remedy, field = rejected.reason.remedy, rejected.field
+            writer.writerow(written([rejected.row, rejected.reason, remedy, field, *clear]))
 
         yield add
 

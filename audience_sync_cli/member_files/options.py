@@ -36,6 +36,14 @@ class FileOptions:
     country: Annotated[str, typer.Option(help="Country of members whose row has none, such as US.", metavar="CODE")] = (
         ""
     )
+    consent: Annotated[
+        str,
+        typer.Option(
+            help="GRANTED: you state that members whose row has no consent signal have given consent to the use of "
+            "their data for advertising at Amazon. Recorded in the operator log.",
+            metavar="GRANTED",
+        ),
+    ] = ""
     hash_ids: Annotated[
         bool, typer.Option("--hash-ids", help="Hash external user ids, like a mapping with @sha256.")
     ] = False
@@ -61,7 +69,7 @@ class FileOptions:
                 "No column is recognized as an identifier, such as email or phone.",
                 f"Name one: --column email=COLUMN. {listed}",
             )
-        return Reading(columns, self._country(), exits=exits, hash_ids=self.hash_ids)
+        return Reading(columns, self._country(), self._consent(), exits=exits, hash_ids=self.hash_ids)
 
     def time(self, session: Session, file: MemberFile, *, sends: bool = True) -> int:
         """Return the time of the file, in epoch milliseconds; the present if nothing is sent and no time is known.
@@ -85,6 +93,14 @@ class FileOptions:
             )
         return min(at, round(now))
 
+    def _consent(self) -> str | None:
+        if self.consent and self.consent.upper() != "GRANTED":
+            raise WrongUsage(
+                "--consent can only be GRANTED.",
+                "Members who deny it leave every audience: state DENIED in their rows.",
+            )
+        return self.consent.upper() or None
+
     def _country(self) -> str | None:
         if not self.country:
             return None
@@ -95,6 +111,13 @@ class FileOptions:
                 "Use a code or its English name: US, USA or 'United States'.",
             )
         return code
+
+
+def stated_consent(reading: Reading) -> str:
+    """Return the sentence that an operator confirms with --consent; empty without it."""
+    if not reading.consent:
+        return ""
+    return "You state that members whose row has no consent signal have given consent; the operator log records it."
 
 
 def require_remembered_exits(session: Session, at: int) -> None:

@@ -18,7 +18,7 @@ from audience_sync_cli.errors import WrongUsage
 from audience_sync_cli.member_files.change_sender import sender_for
 from audience_sync_cli.member_files.comparison import Comparison
 from audience_sync_cli.member_files.member_file import MemberFile
-from audience_sync_cli.member_files.options import forgotten_exits, require_remembered_exits
+from audience_sync_cli.member_files.options import forgotten_exits, require_remembered_exits, stated_consent
 from audience_sync_cli.member_files.row_changes import Reading, RowChanges, numbered_ids
 from audience_sync_cli.reasons import listed
 from audience_sync_cli.screen import counted, moment
@@ -90,9 +90,10 @@ def send_repair(
     if warning := forgotten_exits(session, comparison.at):
         screen.note(warning, style="yellow")
     question = f"{_described(file, audience, comparison, removals)}, dated {moment(comparison.at)}?"
-    screen.confirm(" ".join([question, *(_not_removed(comparison, options) if exits else ())]))
+    asked = [question, *(_not_removed(comparison, options) if exits else ()), stated_consent(reading)]
+    screen.confirm(" ".join(filter(None, asked)))
     with (
-        session.log.line("compare --repair", audienceId=audience.audience_id, changes=0) as line,
+        session.log.line("compare --repair", audienceId=audience.audience_id, changes=0, **reading.stated) as line,
         screen.progress("sending", len(enters) + len(exits)) as bar,
         sender_for(session, line, lambda _row, sent: bar.advance(sent)) as sender,
         file.rows() as rows,

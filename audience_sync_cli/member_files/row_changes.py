@@ -4,7 +4,7 @@ The rules are the same as in ingest: ids, countries, identifiers and consent. Pe
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import batched, islice
 from typing import Any, NamedTuple
@@ -13,6 +13,7 @@ from audience_sync.amazon_ads.consent import SIGNALS, require_no_denial
 from audience_sync.amazon_ads.destination import destination_of_changes
 from audience_sync.amazon_ads.ids import external_user_id
 from audience_sync.amazon_ads.normalize import identifiers_of_all
+from audience_sync.amazon_ads.unusable import Unusable, why_unusable
 from audience_sync.errors import RejectedEvent
 from audience_sync.fields import IDENTIFIERS
 from audience_sync.ingest.record_rules import Policy, checked_record, erasing_exit, first_country
@@ -20,18 +21,13 @@ from audience_sync.ingest.translation import TOGETHER
 from audience_sync.members.membership import Audience, MembershipChange
 from audience_sync.quick_json import compact_json
 from audience_sync.reasons import Reason
+from audience_sync_cli.member_files.unusable_values import UnusableValue
 
 _IDENTIFIERS = tuple(each.name for each in IDENTIFIERS)
-REMEDIES: dict[str, str] = {  # of a file: no mapping is at fault
-    Reason.ROW_UNREADABLE: "the row's cell count differs from the header's, or it is not a JSON object",
-    Reason.MEMBER_ID_MISSING: "give every member an external user id",
-    Reason.MEMBER_ID_INVALID: "an id may hold 1 to 128 letters, digits, - and _; --hash-ids hashes others",
-    Reason.NO_IDENTIFIER: "give an email, a phone number or another identifier that is not empty after normalization",
-    Reason.COUNTRY_INVALID: "give the country as two letters, such as US, DE or GB",
-    Reason.CONSENT_MISSING: "members in the UK, the EEA, Switzerland or a dataset need amzn_user_data, tcf or gpp",
-    Reason.CONSENT_DENIED: "they have denied consent; import removes them from every audience",
-    Reason.CONSENT_INVALID: "Amazon's own signals are GRANTED or DENIED, tcf and gpp the IAB string itself",
-}
+_AMAZON_NAMES = {each.name: each.amazon_name for each in IDENTIFIERS}
+_NO_VALUE: tuple[Any, ...] = (None, "")
+_CONSENTS = frozenset(SIGNALS) - {"ip"}
+_STATED = SIGNALS.index("amzn_user_data")  # the signal that a consent for the whole file gives
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +36,19 @@ class Reading:
 
     columns: Mapping[str, str]  # column by field
     country: str | None = None  # of rows that name none
+    consent: str | None = None  # of rows without a signal, as the operator states it
     exits: bool = False  # the members leave
     hash_ids: bool = False  # as a mapping with @sha256 does
+
+    @property
+    def stated(self) -> dict[str, str]:
+        """What the operator states of the whole file, for the operator log."""
+        return {"consent": self.consent} if self.consent else {}
 
     def digest(self, content: str, policy: Policy) -> str:
         """Return a digest of everything that decides the changes, except the audience and the time."""
         decisive = [content, dict(self.columns), self.country, self.exits, self.hash_ids, policy.literal_email]
+        decisive += [self.consent] if self.consent else []  # without it, the digest of earlier versions
         return hashlib.sha256(compact_json(decisive).encode()).hexdigest()
 
 
@@ -82,6 +85,7 @@ class RowChanges:
         self._message_id = message_id
         self._at = at
         self._countries = (reading.country, audience.country)
+        self._places = [(name, place) for place, name in enumerate(self.fields) if name in _AMAZON_NAMES]
 
     def outcomes(self, rows: Iterable[Values], *, after: int = 0) -> Iterator[tuple[int, Values, RowOutcome]]:
         """Yield the number, the values, and the change or rejection of each row below the first `after` ones.
@@ -96,6 +100,28 @@ class RowChanges:
                     yield row, values, subject
                 else:
                     yield row, values, self._outcome(row, subject, next(found))
+
+    def unusable(self, row: int, values: Values, outcome: RowOutcome) -> list[UnusableValue]:
+        """Return the identifiers of a row that normalization drops; none if the row is left out for another reason."""
+        if isinstance(outcome, LeftOut):
+            if outcome.reason != Reason.NO_IDENTIFIER:
+                return []
+            used: Collection[str] = ()
+        elif outcome.exits:
+            return []
+        else:
+            used = outcome.record["hashedPII"][0].keys()
+        dropped = [
+            (name, value)
+            for name, place in self._places
+            if (value := (values or ())[place]) not in _NO_VALUE and _AMAZON_NAMES[name] not in used
+        ]
+        if not dropped:
+            return []
+        given = dict(zip(self.fields, values or (), strict=True)).get("country")
+        country = first_country((given, *self._countries), exits=True)
+        found = [(name, why_unusable(name, value, country)) for name, value in dropped]
+        return [UnusableValue(row, name, why.reason) for name, why in found if why and why.reason != Unusable.EMPTY]
 
     def _subject(self, row: int, values: Values) -> _Subject | LeftOut:
         if values is None:
@@ -118,12 +144,18 @@ class RowChanges:
         fields, member, country = subject
         destination, exits = destination_of_changes(self._audience), self._reading.exits
         try:
-            signals = [fields.get(name) for name in SIGNALS]
+            signals = self._signals(fields)
             record = checked_record(member, country, identities, signals, self._policy, destination, exits=exits)
         except RejectedEvent as error:
             return self._left_out(row, error.reason, member, fields)
         audience, message_id = self._audience, self._message_id(row, record)
         return MembershipChange(audience.audience_id, destination, self._at, message_id, record)
+
+    def _signals(self, fields: Mapping[str, Any]) -> list[Any]:
+        signals = [fields.get(name) for name in SIGNALS]
+        if self._reading.consent and all(fields.get(name) in (None, "") for name in _CONSENTS):
+            signals[_STATED] = self._reading.consent
+        return signals
 
     def _left_out(self, row: int, reason: str, member: str | None, fields: Mapping[str, Any]) -> LeftOut:
         if member and self._policy.keeps_rows:

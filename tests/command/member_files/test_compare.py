@@ -1,6 +1,7 @@
 """`audience-sync compare`: the members of a file against the rows of an audience, and what repairs them."""
 
 import csv
+import json
 import os
 import sys
 from dataclasses import replace
@@ -260,6 +261,28 @@ def test_an_old_file_can_be_compared_but_adds_nobody(deployment: Deployment, fil
     with pytest.raises(WrongUsage, match="more than 33 days ago"):
         compare(deployment.session(now=NOW), file, AUDIENCE.audience_id, old, RepairOptions(repair=True))
     assert sent(deployment) == {}
+
+
+def test_values_that_are_not_usable_are_counted_by_field_and_reason(deployment: Deployment, tmp_path: Path) -> None:
+    path = tmp_path / "members.csv"
+    path.write_text("userId,email,phone\nu1,a@b.co,206-555-010\nu2,c@d.co,\n")
+    assert deployment.json(compare, str(path), AUDIENCE.audience_id)["unusable"] == {"phone": {"too_short": 1}}
+    output = " ".join(deployment.printed(compare, str(path), AUDIENCE.audience_id).out.split())
+    assert "not usable 1 phone (too short)" in output
+    assert "`audience-sync import --dry-run --rejects FILE` lists" in output
+
+
+def test_a_repair_can_state_a_consent_for_the_whole_file(deployment: Deployment, tmp_path: Path) -> None:
+    path, reading = tmp_path / "members.csv", FileOptions(country="Germany", consent="GRANTED")
+    path.write_text("userId,email\nu1,a@b.co\n")
+    repair = RepairOptions(repair=True)
+    question = deployment.declined(compare, str(path), AUDIENCE.audience_id, reading, repair)
+    assert question.endswith("the operator log records it. [y/N] ")
+    deployment.printed(compare, str(path), AUDIENCE.audience_id, reading, repair, yes=True)
+    (change,) = deployment.changes()
+    assert change["record"]["userConsent"]["consent"] == {"amzn": {"amznUserData": "GRANTED"}}
+    (logged,) = deployment.logs.filter("OperatorLogGroup", 0, None)["events"]
+    assert json.loads(logged["message"])["consent"] == "GRANTED"
 
 
 def test_out_lists_every_difference(deployment: Deployment, file: str, tmp_path: Path) -> None:

@@ -182,6 +182,9 @@ def test_a_dry_run_shows_masked_values_only(deployment: Deployment, file: File) 
         pytest.param("userId,email\nu1,a@b.co\n", {"country": "ca"}, "CA", id="the option's"),
         pytest.param("userId,email,country\nu1,a@b.co,MX\n", {"country": "CA"}, "MX", id="the row's"),
         pytest.param("userId,email,country\nu1,a@b.co,\n", {"country": "CA"}, "CA", id="the option's, row is empty"),
+        pytest.param("userId,email,country\nu1,a@b.co,MEX\n", {}, "MX", id="the row's, as three letters"),
+        pytest.param("userId,email,country\nu1,a@b.co,Canada\n", {}, "CA", id="the row's, in English"),
+        pytest.param("userId,email\nu1,a@b.co\n", {"country": "Canada"}, "CA", id="the option's, in English"),
     ],
 )
 def test_the_country_comes_from_the_row_then_the_option_then_the_audience(
@@ -210,6 +213,89 @@ def test_consent_is_required_as_for_events(deployment: Deployment, file: File) -
     assert members(deployment) == ["u1"]
     assert left_out == {"consent_invalid": 1, "consent_missing": 1}
     assert deployment.changes()[0]["record"]["userConsent"]["consent"] == {"amzn": {"amznUserData": "GRANTED"}}
+
+
+GERMAN = """userId,email,country,tcf,amzn_user_data
+u1,a@b.co,Germany,,
+u2,c@d.co,DEU,CPc7,
+u3,e@f.co,DE,,DENIED
+u4,g@h.co,DE,,perhaps
+"""
+
+
+def test_a_consent_for_the_file_holds_for_rows_without_a_signal_and_is_logged(
+    deployment: Deployment, file: File
+) -> None:
+    report = run(deployment, file(GERMAN), as_json=True, consent="granted").json
+    assert (report["consent"], report["leftOut"], report["consentDenied"]) == ("GRANTED", {"consent_invalid": 1}, 1)
+    records = [change["record"] for change in deployment.changes()]
+    consents = {record["externalUserId"]: record["userConsent"]["consent"] for record in records}
+    assert consents == {
+        "u1": {"amzn": {"amznUserData": "GRANTED"}},
+        "u2": {"tcf": "CPc7"},
+        "u3": {"amzn": {"amznUserData": "DENIED"}},
+    }
+    (line,) = deployment.logs.filter("OperatorLogGroup", 0, None)["events"]
+    assert json.loads(line["message"])["consent"] == "GRANTED"
+
+
+def test_without_a_consent_for_the_file_none_is_stated(deployment: Deployment, file: File) -> None:
+    report = run(deployment, file(GERMAN), as_json=True).json
+    assert (report["consent"], report["leftOut"]) == (None, {"consent_missing": 1, "consent_invalid": 1})
+    (line,) = deployment.logs.filter("OperatorLogGroup", 0, None)["events"]
+    assert "consent" not in json.loads(line["message"])
+
+
+def test_a_consent_for_the_file_is_in_the_question(deployment: Deployment, file: File) -> None:
+    options = FileOptions(consent="GRANTED")
+    question = deployment.declined(import_members, file(GERMAN), "lapsed_premium_buyers", reading=options, now=NOW)
+    assert "You state that members whose row has no consent signal have given consent" in question
+    run(deployment, file(GERMAN), consent="DENIED", raises=WrongUsage)
+
+
+UNUSABLE = """userId,email,phone,zip
+u1,ada@example.com,206-555-010,98101
+u2,bob@example.com,1.20656E+10,9810
+u3,carol@example.com; c@example.com,(206) 555-0100,98101
+u4,,555,
+u5,eve@example.com, ,
+"""
+
+
+def test_values_that_are_not_usable_are_counted_by_field_and_reason(deployment: Deployment, file: File) -> None:
+    report = run(deployment, file(UNUSABLE), as_json=True).json
+    assert (report["changes"], report["leftOut"]) == (4, {"no_identifier": 1})
+    assert report["unusable"] == {
+        "phone": {"too_short": 2, "scientific_notation": 1},
+        "postal": {"zero_lost": 1},
+        "email": {"several_addresses": 1},
+    }
+    output = " ".join(run(deployment, file(UNUSABLE), dry_run=True).out.split())
+    assert "not usable 3 phone (2 too short, 1 in scientific notation), 1 postal (one digit short" in output
+    assert "an enter with 2 identifiers; phone too short" in output
+    assert "--rejects FILE lists them" in output
+
+
+def test_values_that_are_not_usable_are_listed_without_the_values(
+    deployment: Deployment, file: File, tmp_path: Path
+) -> None:
+    listed = tmp_path / "rejects.csv"
+    assert "--rejects FILE" not in run(deployment, file(UNUSABLE), rejects=listed).out
+    rows = list(csv.DictReader(listed.read_text().splitlines()))
+    assert [(row["row"], row["field"], row["reason"]) for row in rows] == [
+        ("1", "phone", "too_short"),
+        ("2", "phone", "scientific_notation"),
+        ("2", "postal", "zero_lost"),
+        ("3", "email", "several_addresses"),
+        ("4", "", "no_identifier"),
+        ("4", "phone", "too_short"),
+    ]
+    assert all(row["remedy"] for row in rows)
+    assert "example" not in listed.read_text()
+    assert "555" not in listed.read_text()
+    run(deployment, file(UNUSABLE), rejects=listed, rejects_with_rows=True)
+    assert "u1,ada@example.com,206-555-010,98101" in listed.read_text()
+    assert run(deployment, str(listed), as_json=True, at="1h").json["rows"] == 6
 
 
 DENYING = "userId,email,country,amznUserData\nu1,a@b.co,DE,GRANTED\nu2,,ZZ,DENIED\nu1,,,no\nnot an id,,,DENIED\n"
@@ -380,7 +466,7 @@ def test_the_documentation_quotes_the_question(deployment: Deployment) -> None:
 def test_rejects_list_row_and_reason_without_the_values(deployment: Deployment, file: File, tmp_path: Path) -> None:
     run(deployment, file(), rejects=tmp_path / "rejects.csv")
     listed = list(csv.reader((tmp_path / "rejects.csv").read_text(encoding="utf-8").splitlines()))
-    assert listed[0] == ["row", "reason", "remedy"]
+    assert listed[0] == ["row", "reason", "remedy", "field"]
     assert [row[:2] for row in listed[1:]] == [
         ["3", "no_identifier"],
         ["4", "member_id_invalid"],

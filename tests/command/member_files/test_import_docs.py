@@ -3,12 +3,14 @@
 import re
 from pathlib import Path
 
+from audience_sync.amazon_ads.unusable import Unusable
 from audience_sync.aws.membership_rows import KEEP_ACTIVE, KEEP_EXIT
 from audience_sync.fields import FIELDS
+from audience_sync.reasons import Reason
 from audience_sync_cli.member_files.change_sender import WAITS
 from audience_sync_cli.member_files.columns import guess
 from audience_sync_cli.member_files.import_report import CHANGES_A_SECOND, DOLLARS_A_MILLION, WORKERS, estimate
-from audience_sync_cli.member_files.row_changes import REMEDIES
+from audience_sync_cli.reasons import ROW_REMEDIES, row_remedy
 from audience_sync_cli.times import DAY
 from scripts.cost_model import total
 from scripts.delivery_model import WORKER, Traffic, worker
@@ -20,7 +22,18 @@ FLOWING = " ".join(TEXT.split())
 
 
 def test_the_documentation_lists_every_reason_and_remedy() -> None:
-    assert table(TEXT, "| reason | remedy") == [[f"`{reason}`", remedy] for reason, remedy in REMEDIES.items()]
+    assert table(TEXT, "| reason | remedy") == [[f"`{reason}`", remedy] for reason, remedy in ROW_REMEDIES.items()]
+
+
+def test_the_documentation_lists_every_reason_for_which_a_value_is_not_usable() -> None:
+    section = TEXT[TEXT.index("### Values that are not usable") :]
+    expected = [[f"`{each}`: {each.means}", each.remedy] for each in Unusable if each is not Unusable.EMPTY]
+    assert table(section, "| reason | remedy") == expected
+
+
+def test_every_reason_for_which_a_row_may_be_left_out_has_a_remedy() -> None:
+    assert all(row_remedy(reason) for reason in Reason if "rejected" in reason.effects)
+    assert row_remedy("of_a_newer_version")
 
 
 def test_the_documented_column_names_are_recognized() -> None:

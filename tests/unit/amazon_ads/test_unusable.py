@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audience_sync.amazon_ads.normalize import identifier
+from audience_sync.amazon_ads.unusable import Unusable, why_unusable
 from audience_sync.fields import IDENTIFIERS
-from audience_sync_cli.mappings.left_out import why_left_out
 
 NAMES = [field.name for field in IDENTIFIERS]
 NUMBERS = st.from_regex(r"\+?[0-9 ()-]{0,20}", fullmatch=True)
@@ -22,7 +22,7 @@ VALUES: Any = TEXTS | NUMBERS | st.text() | OTHERS
 def test_a_reason_is_returned_exactly_if_normalization_drops_the_value(
     field: str, value: Any, country: str | None
 ) -> None:
-    assert (why_left_out(field, value, country) is None) is (identifier(field, value, country) is not None)
+    assert (why_unusable(field, value, country) is None) is (identifier(field, value, country) is not None)
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,34 @@ def test_a_reason_is_returned_exactly_if_normalization_drops_the_value(
     ],
 )
 def test_each_reason_is_in_plain_words(field: str, value: Any, country: str | None, reason: str) -> None:
-    found = why_left_out(field, value, country)
+    found = why_unusable(field, value, country)
     assert found is not None
-    assert reason in found
-    assert not isinstance(value, str) or len(value) < 3 or value not in found
+    assert reason in found.detail
+    assert not isinstance(value, str) or len(value) < 3 or value not in found.detail
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "reason"),
+    [
+        pytest.param("phone", "206-555-010", Unusable.TOO_SHORT, id="phone: a digit is missing"),
+        pytest.param("phone", 555, Unusable.TOO_SHORT, id="phone: an integer"),
+        pytest.param("phone", "206 555 0100 / 206 555 0199", Unusable.TOO_LONG, id="phone: two numbers"),
+        pytest.param("phone", "1.20656E+10", Unusable.SCIENTIFIC_NOTATION, id="phone: as a spreadsheet shows it"),
+        pytest.param("phone", "1,20656e10", Unusable.SCIENTIFIC_NOTATION, id="phone: the same with a comma"),
+        pytest.param("phone", "n/a", Unusable.NOT_A_NUMBER, id="phone: a word"),
+        pytest.param("email", "a@x.co; b@y.co", Unusable.SEVERAL_ADDRESSES, id="email: two in one cell"),
+        pytest.param("email", "ada", Unusable.NOT_AN_ADDRESS, id="email: a name"),
+        pytest.param("postal", "9810", Unusable.ZERO_LOST, id="postal: four digits"),
+        pytest.param("postal", "981", Unusable.NOT_A_POSTAL_CODE, id="postal: three digits"),
+        pytest.param("city", "東京", Unusable.NO_CHARACTERS, id="city: another script"),
+        pytest.param("city", " ", Unusable.EMPTY, id="city: a space"),
+    ],
+)
+def test_each_value_has_the_reason_that_is_counted(field: str, value: Any, reason: Unusable) -> None:
+    found = why_unusable(field, value, "US")
+    assert found is not None
+    assert found.reason is reason
+
+
+def test_every_reason_has_a_meaning_and_a_remedy() -> None:
+    assert all(each.means and each.remedy for each in Unusable)
