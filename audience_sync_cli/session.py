@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING, Any, Self, get_type_hints
 
 import typer
 
@@ -47,6 +47,12 @@ class Session:
     find: Callable[[], "Stack"]
     now: Callable[[], float] = time.time  # epoch seconds
     sleep: Callable[[float], None] = time.sleep  # seconds
+
+    @classmethod
+    def of_command(cls, context: typer.Context, screen: Screen) -> Self:
+        """Return the session of a command line. Raises WrongUsage if it names two stacks."""
+        stack, local = named_stack(context, screen.note)
+        return cls(screen, lambda: _found(stack, local))
 
     @cached_property
     def stack(self) -> "Stack":
@@ -192,8 +198,7 @@ def command[**P](
         def run(*, context: typer.Context, **options: Any) -> None:
             screen = Screen(as_json="as_json" in context.meta, assume_yes="yes" in context.meta)
             try:
-                stack, local = named_stack(context, screen.note)
-                session = Session(screen, lambda: _found(stack, local))
+                session = Session.of_command(context, screen)
                 function(session, **_gathered(options, shared))  # type: ignore[arg-type]
             except AlreadyReported as reported:
                 sys.exit(reported.exit_code)

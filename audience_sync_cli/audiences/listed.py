@@ -9,13 +9,25 @@ import typer
 from audience_sync.members.membership import Audience, after_moves
 from audience_sync_cli.command_line.usage import shown
 from audience_sync_cli.errors import NotThere, WrongUsage
-from audience_sync_cli.screen import moment
+from audience_sync_cli.screen import Screen, moment
 from audience_sync_cli.session import Session
 
 _LIST = "`audience-sync audiences list"
 _MIN_BEGINNING = 4  # characters; fewer match too many names
 NAMES = "Amazon's audience id, the computation key, or the external id"
-AUDIENCE = Annotated[str, typer.Argument(help=f"{NAMES}.")]
+
+
+def completions(context: typer.Context, incomplete: str) -> list[str]:
+    """Return the names of listed audiences that begin like this, for the shell; none if the stack cannot be asked."""
+    try:
+        audiences = Session.of_command(context, Screen()).audiences.all()
+    except Exception:  # noqa: BLE001 - an error would appear in the middle of what is typed
+        return []
+    names = [(not each.also and each.computation_key) or each.audience_id for each in audiences]
+    return [each for each in names if each.startswith(incomplete)]
+
+
+AUDIENCE = Annotated[str, typer.Argument(help=f"{NAMES}.", autocompletion=completions)]
 
 
 def same_key(audience: Audience, listed: Iterable[Audience]) -> list[Audience]:

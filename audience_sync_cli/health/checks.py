@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from audience_sync_cli.audiences.listed import NAMES
+from audience_sync_cli.audiences.listed import NAMES, completions
 from audience_sync_cli.errors import AlreadyReported, WrongUsage
 from audience_sync_cli.report.finding import TEST, Finding, run
 from audience_sync_cli.report.readings import StackReadings
@@ -32,6 +32,7 @@ class EndToEnd:
         typer.Option(
             help=f"With --end-to-end: {NAMES}. By default a test audience; asks before creating it.",
             metavar="AUDIENCE",
+            autocompletion=completions,
         ),
     ] = ""
     timeout: Annotated[

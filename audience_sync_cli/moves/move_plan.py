@@ -14,7 +14,7 @@ from audience_sync.aws.membership_rows import KEEP_ACTIVE
 from audience_sync.members.membership import Audience
 from audience_sync_cli.audiences import share_text
 from audience_sync_cli.audiences.datasets import is_dataset
-from audience_sync_cli.audiences.listed import find
+from audience_sync_cli.audiences.listed import completions, find
 from audience_sync_cli.audiences.options import NewTarget
 from audience_sync_cli.errors import OperatorError, WrongUsage
 from audience_sync_cli.member_files.queue_room import MAX_WAITING
@@ -28,7 +28,10 @@ class MoveOptions:
     """The audience to move into: a listed one, or the target of a new one."""
 
     into: Annotated[
-        str, typer.Option(help="Move into this listed audience, instead of a new one.", metavar="AUDIENCE")
+        str,
+        typer.Option(
+            help="Move into this listed audience, instead of a new one.", metavar="AUDIENCE", autocompletion=completions
+        ),
     ] = ""
     share: Annotated[
         list[str] | None,

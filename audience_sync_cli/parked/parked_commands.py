@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from audience_sync_cli.audiences.listed import NAMES
+from audience_sync_cli.audiences.listed import NAMES, completions
 from audience_sync_cli.command_line.usage import did_you_mean
 from audience_sync_cli.errors import AlreadyReported, NotThere, WrongUsage
 from audience_sync_cli.parked import acknowledged
@@ -24,7 +24,12 @@ app = typer.Typer()
 MAX_SHOWN = 100  # dead letters in a table; the JSON has all
 
 _DRY_RUN = Annotated[bool, typer.Option("--dry-run", help="Count the matching dead letters, and change nothing.")]
-_AUDIENCE = Annotated[str, typer.Option(help=f"Only for this audience: {NAMES}.", metavar="AUDIENCE")]
+_AUDIENCE = Annotated[
+    str, typer.Option(help=f"Only for this audience: {NAMES}.", metavar="AUDIENCE", autocompletion=completions)
+]
+_REASON = Annotated[
+    str, typer.Option(help="Only with this reason code.", metavar="CODE", autocompletion=lambda: [*REASONS])
+]
 _MESSAGE_ID = Annotated[str, typer.Argument(help="Message id from `list`, or its first characters.")]
 
 
@@ -32,7 +37,7 @@ _MESSAGE_ID = Annotated[str, typer.Argument(help="Message id from `list`, or its
 class Filter:
     """Selects dead letters that match every given option."""
 
-    reason: Annotated[str, typer.Option(help="Only with this reason code.", metavar="CODE")] = ""
+    reason: _REASON = ""
     audience: _AUDIENCE = ""
     member: Annotated[str, typer.Option(help="Only for this external user id.", metavar="ID")] = ""
     since: SINCE = ""
@@ -101,7 +106,7 @@ def show(session: Session, message_id: _MESSAGE_ID) -> None:
 def acknowledge(
     session: Session,
     note: Annotated[str, typer.Option(help="The action taken, for other operators; no personal data.", metavar="TEXT")],
-    reason: Annotated[str, typer.Option(help="Only with this reason code.", metavar="CODE")] = "",
+    reason: _REASON = "",
     audience: _AUDIENCE = "",
 ) -> None:
     """Acknowledge the dead letters that are parked now. The dashboard stops asking for attention.

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import typer
 
-from audience_sync_cli.audiences.listed import NAMES, find, same_key, the_only_audience
+from audience_sync_cli.audiences.listed import NAMES, completions, find, same_key, the_only_audience
 from audience_sync_cli.errors import WrongUsage
 from audience_sync_cli.session import Session, command
 from audience_sync_cli.watch.samples import MEMBER, SAMPLES, sample
@@ -36,6 +36,7 @@ def send(
         typer.Option(
             help=f"With --sample: {NAMES}. Optional if only one audience is listed.",
             metavar="AUDIENCE",
+            autocompletion=completions,
         ),
     ] = "",
     exits: Annotated[bool, typer.Option("--exit", help="With --sample: the person exits the audience.")] = False,

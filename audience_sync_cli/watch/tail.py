@@ -9,7 +9,7 @@ import typer
 
 from audience_sync.errors import TransientError
 from audience_sync.reasons import Reason
-from audience_sync_cli.audiences.listed import NAMES, find
+from audience_sync_cli.audiences.listed import NAMES, completions, find
 from audience_sync_cli.command_line.usage import did_you_mean
 from audience_sync_cli.explanation import explained, passes
 from audience_sync_cli.screen import moment
@@ -37,10 +37,15 @@ def tail(
     audience: Annotated[
         str,
         typer.Option(
-            help=f"Only uploads, jobs, parked and waiting changes of this audience: {NAMES}.", metavar="AUDIENCE"
+            help=f"Only uploads, jobs, parked and waiting changes of this audience: {NAMES}.",
+            metavar="AUDIENCE",
+            autocompletion=completions,
         ),
     ] = "",
-    reason: Annotated[str, typer.Option(help="Only entries with this reason code.", metavar="CODE")] = "",
+    reason: Annotated[
+        str,
+        typer.Option(help="Only entries with this reason code.", metavar="CODE", autocompletion=lambda: [*Reason]),
+    ] = "",
     message: Annotated[str, typer.Option(help="Only the rejection of this Segment messageId.", metavar="ID")] = "",
     since: SINCE = "10m",
     follow: Annotated[bool, typer.Option(help="Continue until Ctrl-C.")] = True,

@@ -70,6 +70,15 @@ def test_the_shell_completes_the_commands_of_a_group_and_loads_nothing_slow(grou
     assert completed(f"audience-sync {group} ") == (set(load(group).commands), set())
 
 
+def test_the_shell_completes_reason_codes() -> None:
+    for command in ("tail", "parked list", "parked acknowledge"):
+        assert completed(f"audience-sync {command} --reason access_d")[0] == {"access_denied"}
+
+
+def test_the_shell_completes_no_audience_of_a_stack_that_does_not_answer() -> None:
+    assert completed("audience-sync --local http://127.0.0.1:1 audiences show v")[0] == set()
+
+
 def test_checking_mappings_loads_nothing_slow_but_pydantic(tmp_path: Path) -> None:
     file = tmp_path / "mappings.json"
     fields = {"external_user_id": {"@path": "$.userId"}}

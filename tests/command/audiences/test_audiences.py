@@ -12,8 +12,10 @@ from audience_sync.members.membership import Destination
 from audience_sync_cli.audiences.creation import Settings, create, update
 from audience_sync_cli.audiences.linking import link, unlink
 from audience_sync_cli.audiences.list_and_show import list_, show
+from audience_sync_cli.audiences.listed import completions
 from audience_sync_cli.audiences.options import Choices, NewTarget, Target
 from audience_sync_cli.errors import NotConfirmed, NotThere, OperatorError, WrongUsage
+from audience_sync_cli.session import Session
 from tests.aws_fixtures import AUDIENCE
 from tests.command.conftest import NOW, Deployment
 
@@ -158,6 +160,20 @@ def test_an_unlinked_audience_is_named_with_the_one_in_its_place(
     assert refused.value.remedy == (
         "Use 9 (VIP) instead." if heir else "`audience-sync audiences list --unlinked` shows it."
     )
+
+
+def test_the_shell_completes_keys_and_the_ids_of_audiences_without_one(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for audience_id, key in (("71", "vip"), ("72", None), ("8", "winback")):
+        deployment.list_audience(replace(AUDIENCE, audience_id=audience_id, computation_key=key))
+    monkeypatch.setattr(Session, "of_command", lambda *_: deployment.session())
+    context: Any = None
+    assert [sorted(completions(context, typed)) for typed in ("", "7", "w")] == [
+        ["72", "vip", "winback"],
+        ["72"],
+        ["winback"],
+    ]
 
 
 def test_creating_again_returns_the_settings_in_force_and_the_differences(deployment: Deployment) -> None:
