@@ -50,12 +50,14 @@ class OperatorLog:
         self._now = now
 
     @contextmanager
-    def line(self, command: str, **details: str | int | None) -> Iterator[Line]:
+    def line(self, command: str, *, notify: bool = False, **details: str | int | None) -> Iterator[Line]:
         """Write a line at the end of a block that changes something, even if it fails.
 
         `command` is as typed, without minor options; `details` are some of FIELDS, to which the block may add results.
+        With `notify`, also publish the line to the topic of the alarms.
         """
         line: Line = dict(details)
+        topic = self._stack["Alarms"] if notify and "Alarms" in self._stack else ""
         outcome = "done"
         try:
             yield line
@@ -67,6 +69,18 @@ class OperatorLog:
             raise
         finally:
             self._write({"command": command, "outcome": outcome, **line})
+            if notify and outcome != "interrupted":  # then somebody is there
+                what = "".join(f", {label} {line[name]}" for name, label in FIELDS.items() if name in line)
+                self._publish(topic, f"audience-sync {command}: {outcome}. Stack {self._stack.name}{what}.")
+
+    def _publish(self, topic: str, text: str) -> None:
+        if not topic:
+            self._note(f"The stack has no topic for alarms, which would get: {text}")
+            return
+        try:
+            self._stack.service("sns").publish(TopicArn=topic, Subject="Audience Sync", Message=text)
+        except (ClientError, BotoCoreError) as error:
+            self._note(f"Nothing was published to the topic of the alarms: {explained(error)}")
 
     def caller(self) -> str:
         """Return the ARN of the operator's credentials, which needs no permission; if that fails, the profile."""

@@ -138,7 +138,9 @@ def _check(session: Session, plan: Plan, rows: Rows, options: ImportOptions, tot
 def _import(session: Session, plan: Plan, rows: Rows, options: ImportOptions, total: int | None) -> None:
     screen = session.screen
     with (
-        session.log.line("import", audienceId=plan.audience.audience_id, changes=0, **plan.reading.stated) as line,
+        session.log.line(
+            "import", notify=options.notify, audienceId=plan.audience.audience_id, changes=0, **plan.reading.stated
+        ) as line,
         screen.progress("sending", total, unit="rows") as bar,
         _kept(session, plan) as keep,
     ):

@@ -15,7 +15,7 @@ from audience_sync_cli.member_files.options import FileOptions, require_remember
 from audience_sync_cli.member_files.queue_room import MAX_WAITING
 from audience_sync_cli.member_files.row_changes import Reading, RowChanges, ids_of_file, ids_of_records
 from audience_sync_cli.screen import moment
-from audience_sync_cli.session import Session
+from audience_sync_cli.session import NOTIFY, Session
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,7 @@ class ImportOptions:
         bool, typer.Option("--resume", help="Continue an interrupted run of this file after its last row.")
     ] = False
     max_waiting: MAX_WAITING = None
+    notify: NOTIFY = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from audience_sync_cli.moves.removal import WAITING, EndReport
 from audience_sync_cli.moves.waiting import wait, wait_for_earlier_changes, wait_for_ingest
 from audience_sync_cli.parked.peeking import peek
 from audience_sync_cli.screen import counted, iso_time
-from audience_sync_cli.session import Session, command
+from audience_sync_cli.session import NOTIFY, Session, command
 from audience_sync_cli.state.settling import outstanding
 from audience_sync_cli.times import HOUR, MINUTE
 
@@ -49,6 +49,7 @@ def end(
         bool, typer.Option("--no-wait", help="Send the removals and end; repeat the command for the proof.")
     ] = False,
     max_waiting: MAX_WAITING = None,
+    notify: NOTIFY = False,
 ) -> None:
     """Take an audience off the list, remove all its members at Amazon, and prove that. Safe to repeat.
 
@@ -69,7 +70,7 @@ def end(
     _confirm(session, plan)
     unreached = f"Events no longer reach {known.name or known.audience_id}."
     with (
-        session.log.line("audiences end", audienceId=known.audience_id, changes=0) as line,
+        session.log.line("audiences end", notify=notify, audienceId=known.audience_id, changes=0) as line,
         saying_how_to_go_on(session, line) as done,
     ):
         if known.unlinked_at is None:

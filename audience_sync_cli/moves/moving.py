@@ -60,7 +60,9 @@ def move(
         return
     _confirm(session, plan)
     with (
-        session.log.line("audiences move", audienceId=plan.source.audience_id, changes=0) as line,
+        session.log.line(
+            "audiences move", notify=options.notify, audienceId=plan.source.audience_id, changes=0
+        ) as line,
         saying_how_to_go_on(session, line) as done,
     ):
         target = _declared(session, plan)

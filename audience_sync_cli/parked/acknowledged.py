@@ -54,7 +54,7 @@ def acknowledge(
     if audience_id and not AUDIENCE_ID.fullmatch(audience_id):
         raise WrongUsage("That is not an Amazon audience id.", "See `audience-sync audiences list`.")
     note = checked_note(note)
-    with log.line(command, **({"audienceId": audience_id} if audience_id else {})):
+    with log.line(command, notify=False, **({"audienceId": audience_id} if audience_id else {})):
         done = Acknowledgement(reason, audience_id, note, log.caller(), now)
         Acknowledgements.of(stack).add(done)
     return done

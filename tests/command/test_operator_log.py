@@ -23,14 +23,17 @@ from audience_sync_cli.members.erasing import erase
 from audience_sync_cli.operator_log import FIELDS
 from audience_sync_cli.parked import parked_commands as parked
 from audience_sync_cli.parked.parked_commands import Filter
+from audience_sync_cli.session import Session
 from audience_sync_cli.setup import keys
 from audience_sync_cli.watch.operator_log import operator_log
 from audience_sync_cli.watch.send import send
 from tests.aws_fixtures import AUDIENCE
 from tests.command.conftest import CLIENT_SECRET, Deployment, change
 from tests.command.every_command import Ran
+from tests.iam import allows, statements
 
 EVENT = Path(__file__).parents[2] / "events/segment/01-track-entered-full-pii.json"
+POLICY = Path(__file__).parents[2] / "docs/operator-policy.json"
 MEMBERS = Path(__file__).parents[2] / "events/members.csv"
 ID = AUDIENCE.audience_id
 
@@ -45,6 +48,57 @@ def _filled(deployment: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def lines(deployment: Deployment) -> list[dict[str, Any]]:
     events = deployment.logs.filter("OperatorLogGroup", 0, None)["events"]
     return [json.loads(each["message"]) for each in events]
+
+
+class Topic:
+    """The topic of the alarms, which may refuse what is published."""
+
+    def __init__(self, refusal: Exception | None = None) -> None:
+        self.messages: list[str] = []
+        self._refusal = refusal
+
+    def publish(self, *, TopicArn: str, Subject: str, Message: str) -> None:  # noqa: ARG002, N803 - boto3's names
+        if self._refusal:
+            raise self._refusal
+        self.messages.append(Message)
+
+
+TOPIC = "arn:aws:sns:eu-west-1:123456789012:audience-sync-Alarms-1A2B"
+
+
+@pytest.mark.parametrize(
+    ("error", "published"),
+    [
+        (None, "audience-sync audiences end: done. Stack tests, audience 7, changes 0."),
+        (ValueError(), "audience-sync audiences end: failed: ValueError. Stack tests, audience 7, changes 0."),
+        (KeyboardInterrupt(), None),
+    ],
+    ids=["done", "failed", "interrupted"],
+)
+def test_the_end_of_a_command_is_published_to_the_topic_of_the_alarms(
+    deployment: Deployment, error: BaseException | None, published: str | None
+) -> None:
+    topic = Topic()
+    deployment.stack._names["Alarms"], deployment.stack._clients["sns"] = TOPIC, topic
+    with (
+        suppress(ValueError, KeyboardInterrupt),
+        deployment.session().log.line("audiences end", notify=True, audienceId="7", changes=0),
+    ):
+        if error:
+            raise error
+    assert topic.messages == ([published] if published else [])
+    assert allows(statements(POLICY), "sns:Publish", TOPIC)
+
+
+def test_a_topic_that_refuses_does_not_fail_the_command(deployment: Deployment) -> None:
+    refusal = EndpointConnectionError(endpoint_url="https://sns")
+    deployment.stack._names["Alarms"], deployment.stack._clients["sns"] = TOPIC, Topic(refusal)
+
+    def run(session: Session) -> None:
+        with session.log.line("import", notify=True):
+            pass
+
+    assert "Nothing was published to the topic of the alarms" in deployment.printed(run).err
 
 
 PERSONAL = re.compile(r"m1|m2|cust_|@|amzn1|" + re.escape(CLIENT_SECRET))
