@@ -81,8 +81,8 @@ def list_document(reports: Mapping[str, dict[str, Any] | None], head: Mapping[st
         "people": made,
         "notRecorded": [member for member, each in reports.items() if each is None],
         "conclusion": (
-            f"The erasure of {closed:,} of {len(reports):,} people is closed. What that proves, and what not, is "
-            "stated in each person's own report, which the JSON document of this report contains. For an id in any "
+            f"The erasure of {closed:,} of {len(reports):,} people is closed. What that proves and does not prove "
+            "is stated in each person's own report, which the JSON document of this report contains. For an id in any "
             "other state, no deletion is proven."
         ),
     }

@@ -1,5 +1,6 @@
 """The report of one person's erasure in plain words, in parts that the text and the HTML page share. Pure."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from textwrap import wrap
 from typing import Any, NamedTuple
@@ -76,11 +77,14 @@ def parts(report: Mapping[str, Any]) -> Iterator[Part]:
     for each in report["audiences"]:
         named = f"{each['name'] or 'Audience'} ({each['audienceId']}), {_APIS.get(each['api'], each['api'])}"
         yield Part(named, list(_audience(each)))
-    dated = sorted((each for each in report["remains"] if each["until"]), key=lambda each: str(each["until"]))
+    copies: defaultdict[tuple[str, str], list[str]] = defaultdict(list)  # places by day and content
+    for each in report["remains"]:
+        if each["until"]:
+            copies[each["until"][:10], each["holds"]].append(each["where"])
     yield Part(
         "Copies that expire by themselves",
         [_EXPIRING_OPEN if report["state"] == Progress.OPEN else _EXPIRING],
-        [(f"by {each['until'][:10]}", f"{each['where']}: {each['holds']}") for each in dated],
+        [(f"by {day}", f"{', '.join(places)}: {holds}") for (day, holds), places in sorted(copies.items())],
     )
     yield Part("What this report does not prove", report["notProven"])
     yield Part("Conclusion", [report["conclusion"]])
