@@ -74,7 +74,7 @@ def check(
 ) -> None:
     """Check a file of mappings. Changes nothing.
 
-    Warns if the member id may be a phone number or an e-mail address in clear text, if no event matches a trigger, and
+    Warns if the member id may be a phone number or an e-mail address in plain text, if no event matches a trigger, and
     if a field reads what no event has, such as $.propertys.
     Mappings that would ignore every event are rejected without --force.
     """

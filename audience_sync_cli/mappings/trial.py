@@ -25,7 +25,7 @@ from audience_sync_cli.reasons import rejection_table
 from audience_sync_cli.session import Session, command
 
 app = typer.Typer()
-_CLEAR_TEXT = "The output contains personal data in clear text. Keep it out of tickets and logs."
+_PLAIN_TEXT = "The output contains personal data in plain text. Keep it out of tickets and logs."
 
 
 @command(app, "try", "mappings try event.json", "mappings try event.json --mappings mappings.json")
@@ -48,7 +48,7 @@ def try_(
         ),
     ] = False,
     reveal: Annotated[
-        bool, typer.Option("--reveal", help="With --explain: show values in clear text. They are personal data.")
+        bool, typer.Option("--reveal", help="With --explain: show values in plain text. They are personal data.")
     ] = False,
 ) -> None:
     """Show the record of an event, with hashed identifiers, or why it is rejected. Sends nothing.
@@ -72,7 +72,7 @@ def try_(
     result = _result(outcome)
     if explain or reveal:
         if reveal:
-            session.screen.note(_CLEAR_TEXT, style="yellow")
+            session.screen.note(_PLAIN_TEXT, style="yellow")
         elements = elements_of(read_json(body))
         in_force = (DEFAULT_MAPPING,) if document is None else parse_mappings(json.loads(document), compile_trigger)
         traces = _traces(session, elements, Surroundings(in_force, audiences, now, policy))

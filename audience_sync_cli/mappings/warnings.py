@@ -1,6 +1,6 @@
 """Warnings about mappings that are valid but probably wrong.
 
-They may use a phone number or an e-mail address in clear text as member id, ignore some or all events, or read a field
+They may use a phone number or an e-mail address in plain text as member id, ignore some or all events, or read a field
 that no event has.
 """
 
@@ -38,7 +38,7 @@ def warnings_about(mappings: Sequence[Mapping], events: Sequence[Any] = ()) -> l
         if not can_hold(mapping.trigger):
             found.append(f"{mapping.name}: {_NEVER_HOLDS}.")
         if any(_CONTACT.search(text) for text in _clear_texts(directive)):
-            found.append(f"{mapping.name}: {_FIELD} reads a phone number or e-mail address in clear text; {_REMEDY}.")
+            found.append(f"{mapping.name}: {_FIELD} reads a phone number or e-mail address in plain text; {_REMEDY}.")
         elif any(looks_like_a_phone_number(resolve(directive, event)) for event in events):
             found.append(f"{mapping.name}: {id_warning()}")
         found += [
@@ -63,7 +63,7 @@ def why_all_is_ignored(mappings: Sequence[Mapping]) -> str | None:
 
 def id_warning() -> str:
     """Return a warning about a member id that looks like a phone number."""
-    sent = "It is stored and sent to Amazon in clear text"
+    sent = "It is stored and sent to Amazon in plain text"
     return f"A member id looks like a phone number. {sent}; if it is one, {_REMEDY}."
 
 

@@ -37,7 +37,7 @@ _FIELDS = {
     if field.name != "audience_id"  # the command names the audience
     for spelling in (field.name, field.amazon_name)
 }
-# Never guessed are `ip`, which Amazon takes in clear text, and names of whole people, which are no identifier.
+# Never guessed are `ip`, which Amazon takes in plain text, and names of whole people, which are no identifier.
 _RANKED = [*_FIELDS.items(), *((name, field) for field, names in _OTHER_NAMES.items() for name in names.split())]
 _FIELD_OF = {name: (field, rank) for rank, (name, field) in enumerate(_RANKED) if field != "ip"}
 _WORD = re.compile(r"[A-Z]+(?![a-z])[0-9]*|[A-Z]?[a-z]+[0-9]*|[0-9]+")

@@ -34,7 +34,7 @@ class ImportOptions:
     ] = None
     rejects_with_rows: Annotated[
         bool,
-        typer.Option("--rejects-with-rows", help="Also write the values of these rows: personal data in clear text."),
+        typer.Option("--rejects-with-rows", help="Also write the values of these rows: personal data in plain text."),
     ] = False
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue an interrupted run of this file after its last row.")

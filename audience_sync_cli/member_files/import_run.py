@@ -17,7 +17,7 @@ type Send = Callable[[int, MembershipChange | None], None]  # the change of a ro
 
 
 class Previewed(NamedTuple):
-    """One of the first rows, for the preview. Holds clear text."""
+    """One of the first rows, for the preview. Holds plain text."""
 
     row: int
     values: Values

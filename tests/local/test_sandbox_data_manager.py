@@ -266,7 +266,7 @@ def test_uploads_of_one_sweep_take_effect_in_a_shuffled_order(amazon: Amazon, da
 @pytest.mark.parametrize(
     "member",
     [
-        pytest.param(person("x", "CREATE", {"em": "ada@example.com"}), id="clear text"),
+        pytest.param(person("x", "CREATE", {"em": "ada@example.com"}), id="plain text"),
         pytest.param(person("x", userIdentity={}), id="no identity"),
         pytest.param(person("x", userConsent={"consent": {"tcf": ""}}), id="empty TCF string"),
     ],

@@ -56,7 +56,7 @@ DIGESTS = {
 
 
 def marks_of_the_person() -> set[str]:
-    """The clear text in every form that it takes on the way. A state becomes two letters, which are no marker."""
+    """The plain text in every form that it takes on the way. A state becomes two letters, which are no marker."""
     normalized = {normalize(name, value, "US") or "" for name, value in PERSON.items()}
     written = {*PERSON.values(), *normalized, PERSON["phone"][1:].translate(str.maketrans("", "", " ()-")), UNMAPPED}
     plain = {text.lower() for text in written if len(text) > 2 and not (text.isdigit() and len(text) < 7)}

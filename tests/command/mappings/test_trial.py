@@ -337,7 +337,7 @@ def test_reveal_prints_a_warning(deployment: Deployment) -> None:
     deployment.list_audience()
     seen = deployment.printed(try_, EVENTS / "01-track-entered-full-pii.json", reveal=True)
     assert "maya.okafor@example.com → maya.okafor@example.com → b64b178a98df…" in seen.out
-    assert "personal data in clear text" in seen.err
+    assert "personal data in plain text" in seen.err
 
 
 def test_explain_prints_path_value_and_reason_for_people(deployment: Deployment, tmp_path: Path) -> None:

@@ -257,7 +257,7 @@ def test_an_enter_carries_consent_and_an_exit_does_not() -> None:
         "tcf": "CPexampleTcfStringAAABDEAABAAAAAAAAAAA",
         "gpp": "DBABMA~CPexampleGppSection",
     }
-    assert "ipAddress" not in addition.record["userConsent"]["geo"], "clear text goes only where a mapping says so"
+    assert "ipAddress" not in addition.record["userConsent"]["geo"], "plain text goes only where a mapping says so"
     entered["event"] = "Audience Exited"
     entered["properties"] |= {"lapsed_premium_buyers": False}
     (removal,) = read(entered).changes

@@ -29,7 +29,7 @@ def user_consent(
     """Build `userConsent` for an addition from the mapped fields.
 
     Args:
-        signals: the value of each of SIGNALS, in that order; empty ones are left out. An IP address is clear text,
+        signals: the value of each of SIGNALS, in that order; empty ones are left out. An IP address is plain text,
             so it is sent only if a mapping names it.
         country: the member's country, which decides whether consent is required.
         policy: "require" refuses an addition from the UK, the EEA or Switzerland unless there is consent:

@@ -57,7 +57,7 @@ def normalize(field: str, value: object, country: str | None) -> str | None:
 
     Returns:
         The string, never empty. None if nothing is left, for more than MAX_LENGTH characters, and for a SHA-256
-        digest, which has no clear text; `identifier` passes it on.
+        digest, which has no plain text; `identifier` passes it on.
 
     Raises:
         ValueError: an unknown field.

@@ -1,7 +1,7 @@
 """DynamoDB: the state of every member, read and written in batches.
 
 Each write is conditional on the revision that was read. So however many workers overlap, a row only ever grows and each
-worker learns which change is the newest. Rows hold hashes, never clear text; membership_rows.py owns their format.
+worker learns which change is the newest. Rows hold hashes, never plain text; membership_rows.py owns their format.
 
 Writes are PartiQL statements, 25 in a request: otherwise, nine tenths of a worker's CPU time would go into single
 requests. Each statement has its own condition and its own result (docs/development/decisions.md).

@@ -316,4 +316,4 @@ DEFAULT_MAPPING = Mapping(
     },
 )
 """Segment's own default, extended: traits of identify events, camelCase names and Segment's address object are also
-read; if a value is empty, the next path is tried; the IP address, which would be in clear text, is not mapped."""
+read; if a value is empty, the next path is tried; the IP address, which would be in plain text, is not mapped."""
