@@ -93,11 +93,12 @@ def send_repair(
     asked = [question, *(_not_removed(comparison, options) if exits else ()), stated_consent(reading)]
     screen.confirm(" ".join(filter(None, asked)))
     with (
-        session.log.line("compare --repair", audienceId=audience.audience_id, changes=0, **reading.stated) as line,
+        session.log.line("compare --repair", audienceId=audience.audience_id, changes=0) as line,
         screen.progress("sending", len(enters) + len(exits)) as bar,
         sender_for(session, line, lambda _row, sent: bar.advance(sent)) as sender,
         file.rows() as rows,
     ):
+        line.update(reading.stated)
         changes = changes_as_of(session, reading, audience, comparison.at)
         for row, _, change in changes.outcomes(rows.read([*reading.columns.values()])):
             if isinstance(change, MembershipChange) and change.member[1] in enters:
