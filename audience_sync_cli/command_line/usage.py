@@ -8,6 +8,12 @@ import typer
 
 from audience_sync_cli.errors import WrongUsage
 
+_ELSEWHERE = {  # words that are typed as commands, and the commands for them
+    "explain": ("`audience-sync mappings try FILE --explain`",),
+    "redrive": ("`audience-sync parked redrive`",),
+    "erase": ("`audience-sync member erase`",),
+    "urls": ("`audience-sync status`",),
+}
 _MAX_SHOWN = 40  # characters of a word that is repeated in a message
 
 
@@ -32,7 +38,8 @@ def wrong_usage(error: typer.TyperException) -> WrongUsage:
             hint = "Put the command's options after its name." if is_group else remedy
             return WrongUsage(_sentence(error.message), f"{_question(error.possibilities)}{hint}")
         case _ if is_group:
-            return WrongUsage(_sentence(error.message), remedy)
+            word = error.message.partition("'")[2].partition("'")[0]
+            return WrongUsage(_sentence(error.message), f"{_question(_ELSEWHERE.get(word))}{remedy}")
         case _:
             return WrongUsage("There are more arguments than the command accepts.", context.get_usage())
 

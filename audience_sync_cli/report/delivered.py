@@ -19,6 +19,7 @@ MIN_FOR_DSP = 2_000  # matched members; Amazon DSP does not use an audience with
 # Percent of the records that Amazon matches. Amazon names no usual rate. Below the first, a trait is wrong for nearly
 # everyone; below the second, it is worth comparing one member.
 NEAR_ZERO, HALF = 10.0, 50.0
+FEW = 100  # records; a rate of fewer says nothing about the mapping
 # Percent of the members in the table that Amazon should have received. Those of the last minutes are still on the way.
 EXPECTED = 90
 # Dead letter reasons that affect all members rather than one record
@@ -150,6 +151,8 @@ def match_rate(readings: AudienceReadings) -> Finding:
     if rate is None:
         return Finding("ok", "Not known yet.")
     found = f"Amazon matches {rate:.1f}% of the records"
+    if (readings.sizes.received or 0) < FEW:
+        return Finding("ok", f"{found}: too few to judge by, and people made up for tests are never matched.")
     if rate < NEAR_ZERO:
         return Finding(
             "problem", f"{found}: the country is wrong, or a trait holds the wrong data.", _compare(readings)

@@ -10,7 +10,7 @@ from audience_sync_cli.parked.dead_letters import DeadLetterMessage
 from audience_sync_cli.screen import counted, moment
 from audience_sync_cli.state.settling import GOES_ON, End
 
-_WILL_BE_PARKED = "The change will be parked: `audience-sync parked list`."
+_WILL_BE_PARKED = "The stack checks the job within 15 minutes, and parks the change: `audience-sync parked list`."
 
 type Place = Literal["answer", "queue", "table", "upload", "job"]
 

@@ -35,7 +35,7 @@ STATES: dict[str, Callable[[float], Facts]] = {
 HEADLINES = {
     "empty": "Waiting for the first event.",
     "flowing": "Changes are on their way.",
-    "outage": "Amazon does not take the changes. They wait.",
+    "outage": "Amazon is not accepting uploads. Changes are waiting.",
     "revoked": "Amazon no longer accepts the stored authorization. Run audience-sync connect.",
     "parked": "Some changes need you.",
     "unshared": "The alarm SharesRevoked is on.",

@@ -93,7 +93,7 @@ function headlineFor(facts, off) {
   const blocked = needsPerson(facts);
   if (blocked) return ["refused", `${blocked.sentence} ${blocked.remedy}`.replaceAll("`", "").trim()];
   if (off) return ["stuck", "The counts do not add up."];
-  if (isWaiting && facts.amazonFails) return ["refused", "Amazon does not take the changes. They wait."];
+  if (isWaiting && facts.amazonFails) return ["refused", "Amazon is not accepting uploads. Changes are waiting."];
   if (isWaiting && facts.inFlight?.stalledSince != null) return ["refused", "Nothing is delivered at the moment."];
   if (isWaiting) return ["moving", "Changes are on their way."];
   if (facts.unacknowledged) return ["stuck", "Some changes need you."];
@@ -119,7 +119,7 @@ function summaryOf(facts) {
   else if (facts.deadLetters) sentences.push(counted(facts.deadLetters, "dead letter is acknowledged", "dead letters are acknowledged"));
   else if (rejected.length) {
     const [first, second] = rejected;
-    const why = !second ? `, for ${words(first.reason)}` : first.times > second.times ? `, most of them for ${words(first.reason)}` : "";
+    const why = !second ? `: ${words(first.reason)}` : first.times > second.times ? `, most often: ${words(first.reason)}` : "";
     const what = rejected.some((each) => each.reason === "consent_denied") ? "rejected or denying consent" : "rejected";
     sentences.push(`${counted(sumOf(rejected.map((each) => each.times)), "event", "events")} ${what}${spanOf(facts)}${why}`);
   }

@@ -131,6 +131,7 @@ def test_yes_confirms_before_and_after_the_command(
 @pytest.mark.parametrize(
     ("line", "message", "remedy"),
     [
+        pytest.param("explain", "No such command", "mappings try FILE --explain`? ", id="another name"),
         pytest.param("statsu", "No such command 'statsu'. Did you mean 'status'?", "", id="unknown command"),
         pytest.param("audiences lst", "Did you mean 'list'?", "`audience-sync audiences --help`", id="of a group"),
         pytest.param("", "Missing command.", "`audience-sync --help` lists", id="no command"),

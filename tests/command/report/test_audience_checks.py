@@ -220,6 +220,7 @@ JUDGED = [
     ("country", {"audience": replace(AUDIENCE, country="IE")}, "note", "IE is not"),
     ("match rate", {"report": report(Sizes(1000, 99))}, "problem", "9.9%"),
     ("match rate", {"report": report(Sizes(1000, 100))}, "note", "10.0%"),
+    ("match rate", {"report": report(Sizes(99, 0))}, "ok", "too few to judge by"),
     ("match rate", {"report": report(Sizes(1000, 500))}, "ok", "50.0%"),
     ("match rate", {"report": report(Sizes())}, "ok", "Not known"),
     ("minimum for DSP", {"report": report(Sizes(9_000, 1_999))}, "note", "1,999"),
