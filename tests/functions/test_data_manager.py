@@ -11,6 +11,7 @@ import requests
 
 from audience_sync.amazon_ads.data_manager.answers import Share
 from audience_sync.amazon_ads.data_manager.client import DataManager
+from audience_sync.amazon_ads.data_manager.share_settings import MAX_SHARES
 from audience_sync.aws.audience_table import AudienceTable
 from audience_sync.members.dead_letters import DeadLetter
 from functions.audiences import handler as audiences
@@ -21,6 +22,7 @@ from tests.functions.conftest import AUDIENCE, EVENT_KEY, Cloud, Context
 from tests.functions.test_audiences import AUDIENCE_KEY, CREATE, GET, JSON, ask, http
 from tests.functions.test_jobs import check_jobs, take
 from tests.functions.test_worker import EMAIL, deliver
+from tests.fuzz.invariants import MAX_ANSWER
 
 MANAGER = {"DATA_MANAGER_ACCOUNT_ID": MANAGER_ACCOUNT, "DATA_MANAGER_SECONDS": "0", "LATE_SECONDS": "0"}
 DSP = {"DATA_MANAGER_DSP_ACCOUNT_ID": "ENTITY1ABC", "DATA_MANAGER_SECONDS": "0", "LATE_SECONDS": "0"}
@@ -175,6 +177,12 @@ def test_settings_that_a_dataset_cannot_have_are_refused(
 ) -> None:
     status, answer = create(cloud, account, **changed)
     assert (status, named in str(answer["faults"])) == (400, True)
+
+
+def test_a_form_full_of_faults_gets_a_short_answer(cloud: Cloud) -> None:
+    status, answer = create(cloud, shares=[{"marketplace": "?", "accountEntityId": " ", "extra": 1}] * MAX_SHARES)
+    assert status == 400
+    assert len(json.dumps(answer)) < MAX_ANSWER
 
 
 def test_creating_a_dataset_in_a_dsp_account_warns_that_nobody_is_deleted(cloud: Cloud) -> None:

@@ -21,6 +21,7 @@ from audience_sync.json_input import is_json, parse_json
 
 MIN_LEFT = 1.0  # seconds that must be left to begin
 RETRY_AFTER = 5  # seconds, at least
+MAX_FAULTS = 12  # described in an answer; its error names the fields of all. Segment's client hangs on large bodies
 # The same for every cause, and for every route: it tells nobody what was wrong.
 UNAUTHORIZED = {
     "error": "unauthorized",
@@ -99,7 +100,7 @@ def error_answer(error: AudienceSyncError) -> Answer:
         case UnsupportedMediaType():
             return answer(415, {"error": str(error)})
         case InvalidAudience():
-            return answer(400, {"error": str(error), "faults": [fault.as_json() for fault in error.faults]})
+            return answer(400, {"error": str(error), "faults": [each.as_json() for each in error.faults[:MAX_FAULTS]]})
         case InvalidRequest() | RequestRejected():  # even if it is Amazon that refuses it
             return answer(400, {"error": str(error)})
         case _:  # our own failure: the whole request may be sent again, which is harmless
