@@ -9,14 +9,16 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from audience_sync.aws.errors import error_code
 from audience_sync_cli.errors import WrongUsage
 from audience_sync_cli.explanation import explained
-from audience_sync_cli.stack import Stack
+
+if TYPE_CHECKING:
+    from audience_sync_cli.stack import Stack  # loads boto3, which completion must not
 
 NAME = "Operator"  # the log group is OperatorLogGroup, named like the functions' groups
 FIELDS = {  # optional details of a line, and their names for people
@@ -43,7 +45,7 @@ type Line = dict[str, str | int | None]
 class OperatorLog:
     """Writes operator log lines of one stack."""
 
-    def __init__(self, stack: Stack, note: Callable[[str], None], now: Callable[[], float]) -> None:
+    def __init__(self, stack: "Stack", note: Callable[[str], None], now: Callable[[], float]) -> None:
         """`note` is called if a line could not be written; `now` is in epoch seconds."""
         self._stack = stack
         self._note = note

@@ -77,7 +77,7 @@ def test_an_invalid_setting_is_named_by_its_option(
 
 
 def test_several_invalid_settings_are_listed_one_per_line(deployment: Deployment) -> None:
-    failure = refused(create, deployment.session(), "", NewTarget(), NOTHING, "USA")
+    failure = refused(create, deployment.session(), "", NewTarget(), NOTHING, "Nowhere")
     assert str(failure) == "3 settings are not valid."
     assert [line.split()[0] for line in failure.remedy.splitlines()] == ["NAME", "An", "--country"]
 
