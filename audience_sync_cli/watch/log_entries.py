@@ -142,9 +142,11 @@ def _job(line: LogLine) -> Iterator[Entry]:
     state, outcome = str(line.fields.get("state") or "unknown"), str(line.fields.get("outcome"))
     extra = [
         f"{counted(line.number(name), noun)} {name}"
-        for name, noun in (("parked", "record"), ("repeated", "change"), ("erased", "person's hashes"))
+        for name, noun in (("parked", "record"), ("repeated", "change"))
         if line.number(name)
     ]
+    if erased := line.number("erased"):
+        extra.append(f"hashes of {counted(erased, 'member')} erased")
     text = ", ".join([f"{state} ({outcome}), audience {audience_id}", *extra, f"job {line.fields.get('job_id')}"])
     facts = {"audienceId": audience_id, "jobId": line.fields.get("job_id"), "state": state, "outcome": outcome}
     yield _entry(line, "job", text, facts=facts | {"parked": parked}, audience_ids=(audience_id,))

@@ -120,9 +120,14 @@ def shown(function: str, **fields: Any) -> list[tuple[str, str]]:
                 "outcome": "ended",
                 "parked": 2,
                 "repeated": 0,
-                "erased": 1,
+                "erased": 2,
             },
-            [("job", "PARTIALLYSUCCEEDED (ended), audience 1, 2 records parked, 1 person's hashes erased, job job-1")],
+            [
+                (
+                    "job",
+                    "PARTIALLYSUCCEEDED (ended), audience 1, 2 records parked, hashes of 2 members erased, job job-1",
+                )
+            ],
             id="job",
         ),
         pytest.param(
