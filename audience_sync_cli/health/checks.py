@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from audience_sync_cli.audiences.listed import NAMES, completions
-from audience_sync_cli.errors import AlreadyReported, WrongUsage
+from audience_sync_cli.errors import AlreadyReported, OperatorError, WrongUsage
 from audience_sync_cli.report.finding import TEST, Finding, run
 from audience_sync_cli.report.readings import StackReadings
 from audience_sync_cli.report.stack_checks import CHECKS
@@ -38,12 +38,15 @@ class EndToEnd:
     timeout: Annotated[
         int, typer.Option(help="With --end-to-end: seconds to follow each of the two.", min=1, metavar="SECONDS")
     ] = TIMEOUT
+    alarms: Annotated[
+        bool, typer.Option("--alarms", help="Also set off the alarm DeadLetters, to see that alarms reach a person.")
+    ] = False
 
 
 CHECKS_ONLY = EndToEnd()
 
 
-@command(app, "test", "test --end-to-end", "test --json | jq .ok", asks=True)
+@command(app, "test", "test --end-to-end", "test --alarms", "test --json | jq .ok", asks=True)
 def test(
     session: Session,
     options: EndToEnd = CHECKS_ONLY,  # noqa: PT028 - a command, not a test
@@ -56,6 +59,8 @@ def test(
     if options.audience and not options.end_to_end:
         raise WrongUsage("--audience needs --end-to-end.", "Pass both.")
     session.screen.say(f"Stack {session.stack.name}")
+    if options.alarms:
+        _set_off_alarm(session)
     with session.screen.progress("checking"):
         findings = list(run(CHECKS, StackReadings(session)))
     session.screen.table(
@@ -77,6 +82,20 @@ def test(
         raise AlreadyReported
     if whole_way:
         whole_way.raise_unless_good()
+
+
+def _set_off_alarm(session: Session) -> None:
+    """Set an alarm off as CloudWatch would, so that its message takes the whole way. CloudWatch ends it."""
+    if session.stack.local:
+        raise WrongUsage("A local stack has no alarms.", "Leave --alarms out, or name a deployed stack with --stack.")
+    name, metrics = f"{session.stack.name}-DeadLetters", session.stack.service("cloudwatch")
+    if [each["StateValue"] for each in metrics.describe_alarms(AlarmNames=[name])["MetricAlarms"]] == ["ALARM"]:
+        raise OperatorError(f"The alarm {name} is on already, so that no message would follow.", "See docs/runbook.md.")
+    session.screen.confirm(f"Set off the alarm {name}? Everyone who gets alarms is told. It ends within minutes.")
+    with session.log.line("test --alarms"):
+        why = f"A test by {session.log.caller()}: nothing is wrong."
+        metrics.set_alarm_state(AlarmName=name, StateValue="ALARM", StateReason=why)
+    session.screen.say(f"{name} is set off. Its message must arrive within a minute, and its end within minutes.")
 
 
 def _summarize(session: Session, findings: Sequence[Finding], problems: int) -> None:

@@ -1,6 +1,7 @@
 """`test`: one line for each part, and a remedy for each problem. The judges have tests of their own, in report/."""
 
-from audience_sync_cli.errors import AlreadyReported
+from audience_sync_cli.errors import AlreadyReported, OperatorError, WrongUsage
+from audience_sync_cli.health.checks import EndToEnd
 from audience_sync_cli.health.checks import test as run
 from tests.aws_fixtures import EVENT_KEY
 from tests.command.conftest import CLIENT_SECRET, Deployment
@@ -44,3 +45,20 @@ def test_no_secret_is_shown(deployment: Deployment) -> None:
     shown = "".join(deployment.printed(run, raises=AlreadyReported))
     assert EVENT_KEY not in shown
     assert CLIENT_SECRET not in shown
+
+
+def test_an_alarm_is_set_off_after_asking_and_only_if_it_is_not_on(deployment: Deployment) -> None:
+    options = EndToEnd(alarms=True)
+    deployment.printed(run, options, raises=WrongUsage)  # a local stack
+    deployment.stack.local = None
+    metrics, name = deployment.stack.service("cloudwatch"), f"{deployment.stack.name}-DeadLetters"
+    metrics.put_metric_alarm(
+        AlarmName=name, MetricName="m", Namespace="n", Period=60, EvaluationPeriods=1, Threshold=1,
+        ComparisonOperator="GreaterThanThreshold", Statistic="Sum",
+    )  # fmt: skip
+    assert f"Set off the alarm {name}?" in deployment.declined(run, options)
+    deployment.printed(run, options, yes=True, raises=AlreadyReported)  # nothing else is connected
+    (alarm,) = metrics.describe_alarms(AlarmNames=[name])["MetricAlarms"]
+    assert (alarm["StateValue"], "nothing is wrong" in alarm["StateReason"]) == ("ALARM", True)
+    deployment.printed(run, options, yes=True, raises=OperatorError)
+    metrics.delete_alarms(AlarmNames=[name])
