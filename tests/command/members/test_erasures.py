@@ -140,14 +140,11 @@ def test_the_head_says_who_which_stack_which_versions_when_and_the_digest_and_th
     report = deployment.json(erasure, "m1", now=NOW + DAY)
     own = version("audience-sync")
     shown = deployment.printed(erasure, "m1", now=NOW + DAY).out
-    assert shown.splitlines()[1:6] == [
-        "  Person   m1 (external user id)",
-        "  Stack    tests, version 0.0.1",
-        f"  Date     2027-01-16 08:00:00 UTC, by audience-sync {own}",
-        "  State    waiting for Amazon since 2027-01-15 09:01:40 UTC; Amazon has until",
-        "           2027-02-14 07:00:03 UTC",
-    ]
-    assert f"  SHA-256  {report['digest']}" in shown.splitlines()
+    assert on_one_line(shown).startswith(
+        "Report on the erasure of personal data Person m1 (external user id) Stack tests, version 0.0.1 "
+        f"Date 2027-01-16 08:00:00 UTC, by audience-sync {own} State waiting for Amazon since 2027-01-15 09:01:40 UTC; "
+        f"Amazon has until 2027-02-14 07:00:03 UTC SHA-256 {report['digest']} of the JSON document"
+    )
     assert on_one_line(shown).endswith(f"Conclusion {report['conclusion']}")
     assert (report["version"], report["commandVersion"]) == ("0.0.1", own)
 
@@ -235,11 +232,8 @@ def test_uploads_under_way_and_queued_changes_are_listed_as_remaining(deployment
     in_audience(deployment, AUDIENCE, **KEPT)
     remains = remaining(deployment.json(erasure, "m1", now=NOW))
     assert ("job queue", ID_ONLY, iso_time((AT + 2 + 7 * DAY) * 1000)) in remains
-    assert (
-        "change queue",
-        f"{WITH_HASHES}, if a change from before the request still waits",
-        iso_time((AT + 7 * DAY) * 1000),
-    ) in remains
+    waiting = f"{WITH_HASHES}, if a change from before the request still waits"
+    assert ("change queue", waiting, iso_time((AT + 7 * DAY) * 1000)) in remains
     later = remaining(deployment.json(erasure, "m1", now=NOW + 8 * DAY))
     assert not {"job queue", "change queue"} & {where for where, *_ in later}
 
