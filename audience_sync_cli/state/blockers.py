@@ -151,14 +151,14 @@ def paused(stack: Stack, now: float) -> Iterator[Blocker]:
     if not is_paused(stack):
         return
     if is_paused_by_deployment(stack):
-        text, remedy = "by the stack's parameter Enabled=no", f"Deploy: `{DEPLOY_TO_RESUME}`."
+        text, remedy = "is paused by the stack's parameter Enabled=no", f"Deploy: `{DEPLOY_TO_RESUME}`."
     else:
         by = Paused()
         with suppress(Unavailable, NotThere):
             by = paused_by(stack, now)
-        text, remedy = str(by).strip(), "Resume it: `audience-sync resume`."
-    why = f" {text}" if text else ": the worker's event source is disabled"
-    yield Blocker("paused", sentence(f"Delivery is paused{why}"), remedy, needs_person=True)
+        text = f"was paused{by}" if by.at else "is paused: the worker's event source is disabled"
+        remedy = "Resume it: `audience-sync resume`."
+    yield Blocker("paused", f"Delivery {text}.", remedy, needs_person=True)
 
 
 def token_failure(stack: Stack, now: float) -> Iterator[Blocker]:

@@ -32,7 +32,7 @@ ALARMS = sorted(re.findall(r"AlarmName: !Sub \W+AWS::StackName}-(\w+)", TEMPLATE
 
 PAUSED = Blocker(
     "paused",
-    "Delivery is paused by user/ada at 2026-03-04 09:01:00Z: asked by legal.",
+    "Delivery was paused by user/ada at 2026-03-04 09:01:00Z: asked by legal.",
     "Resume it: `audience-sync resume`.",
     needs_person=True,
 )

@@ -62,7 +62,7 @@ def test_status_says_who_has_paused_when_and_why_also_if_nothing_waits(deploymen
     deployment.stack.local = None
     deployment.printed(pause, note="asked by legal", yes=True)
     (said,) = [line for line in deployment.printed(status).out.splitlines() if "paused" in line]
-    assert said.startswith("Delivery is paused by user/moto at 20")
+    assert said.startswith("Delivery was paused by user/moto at 20")
     assert said.endswith("Z: asked by legal. Resume it: `audience-sync resume`.")
     readings = AudienceReadings.of(deployment.session(), AUDIENCE.audience_id, days=1, counts_members=False)
     assert delivery(readings).remedy == "audience-sync resume"
