@@ -29,7 +29,7 @@ def dashboard(
     """Serve a page with flow, counts, audiences, rejections, dead letters and alarms, on this machine only.
 
     Reads AWS with your credentials while the page is open, for about one cent an hour. Ctrl-C ends it. The address
-    contains a token; anyone who has it can redrive dead letters as you.
+    contains a token; anyone who has it can redrive dead letters and pause delivery as you.
     """
     if session.stack.local:
         if port:

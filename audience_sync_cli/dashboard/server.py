@@ -61,7 +61,7 @@ class DashboardServer(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        """The address of the page. Anyone who has it can redrive as the operator."""
+        """The address of the page. Anyone who has it can press its buttons as the operator."""
         return f"http://{HOST}:{self.server_port}{self.path}"
 
 
