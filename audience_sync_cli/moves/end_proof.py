@@ -61,7 +61,7 @@ def show_proof(screen: Screen, audience: Audience, report: EndReport, proof: dic
         }
     )
     if report.uploads:
-        took = "counts as effective after" if is_dataset(audience) else "job ended after"
+        took = "in effect after" if is_dataset(audience) else "job took"
         uploads = _by_job(report)
         screen.say("")
         screen.table(

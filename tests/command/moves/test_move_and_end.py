@@ -317,7 +317,7 @@ def test_ending_an_audience_that_was_not_moved_rejects_its_events(world: World) 
     assert world.rejected == ["m9"]
     assert world.at_amazon(source) == {}
     assert "SHA-256 of this proof" in out
-    assert "job ended after" in out
+    assert "job took" in out
 
 
 def test_a_renewed_audience_can_be_ended(world: World) -> None:
