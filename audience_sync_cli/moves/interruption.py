@@ -13,16 +13,13 @@ if TYPE_CHECKING:
 
 @contextmanager
 def saying_how_to_go_on(session: Session, line: "Line") -> Iterator[list[str]]:
-    """Yield a list for sentences about what is done; if the block stops early, print them, and how to go on.
-
-    Of a block that fails with nothing done, the error says enough.
-    """
+    """Yield a list for sentences about what is done; if the block stops early, print them, and how to go on."""
     done: list[str] = []
     try:
         yield done
     except BaseException as stop:
         if sent := int(line["changes"] or 0):
             done.append(f"{counted(sent, 'change')} sent to the change queue.")
-        if done or not isinstance(stop, Exception):
+        if done or not isinstance(stop, Exception):  # of a failure with nothing done, the error says enough
             session.screen.note(" ".join([*done, "To continue, repeat the command."]))
         raise

@@ -22,10 +22,7 @@ def peek(session: Session, is_wanted: Condition) -> Peek:
 
 
 def audience_id_of(session: Session, name: str) -> str:
-    """Return Amazon's id of an audience, which may be unlinked, or in no list but with dead letters.
-
-    Raises NotThere, WrongUsage.
-    """
+    """Return Amazon's id of an audience: listed, unlinked, or with dead letters only. Raises NotThere, WrongUsage."""
     try:
         return find(session, name, with_unlinked=True).audience_id
     except NotThere:
