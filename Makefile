@@ -61,7 +61,7 @@ docs: $(SETUP)  ## write the generated parts of the documents: charts, transcrip
 	$(BIN)/python -m tests.documents
 	UPDATE_DOCS=1 $(BIN)/python -m pytest -q -m transcript tests/e2e
 
-transcripts: $(SETUP)  ## run the commands that documents show, and compare what they print
+transcripts: $(SETUP)  ## run the commands that documents show, and the remedies that they name
 	$(BIN)/python -m pytest -q -m transcript -n 3 tests/e2e
 
 mutate: $(SETUP)  ## mutation tests of what has changed (BASE=origin/main, MODULES="delivery/*" or ALL=1; MINUTES=60)

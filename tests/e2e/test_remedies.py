@@ -19,7 +19,7 @@ from tests.command import browser
 from tests.e2e.conftest import ROOT, LocalStack, local_stack
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.transcript  # most of its minutes are spent waiting for retries
 DATASET = "in_a_dataset"
 RETRIES = 180.0  # seconds; a worker reads secrets once a minute, and a retry waits for half a minute
 COLUMNS = re.compile(r"(?m)^\| `([\w-]+)` \| .+? \| (.+?) \| (with .+?) \| \[")
