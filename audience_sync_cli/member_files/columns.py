@@ -10,11 +10,12 @@ from audience_sync_cli.terminal_text import on_one_line
 
 # Other column names for a field, without spaces and punctuation, the surest first.
 _OTHER_NAMES = {
-    "external_user_id": "userid externalid customerid memberid profileid subscriberid uid id kundennummer",
+    "external_user_id": "userid externalid customerid memberid clientid recordid profileid subscriberid uid id "
+    "kundennummer kundennr kundenid",
     "email": "emailaddress mail emailid emailadresse",
     "phone": "phonenumber mobile mobilephone mobilenumber telephone tel cell cellphone msisdn telefon",
-    "first_name": "givenname forename fname vorname",
-    "last_name": "surname familyname lname nachname",
+    "first_name": "givenname forename fname first vorname",
+    "last_name": "surname familyname lname last nachname",
     "address": "street streetaddress address1 addressline1 addressline street1 strasse",
     "city": "town locality ort",
     "state": "stateprovince province region statecode bundesland",

@@ -40,9 +40,9 @@ class CsvRows:
         self._text = text  # closes the stream when it is deleted
         with readable():
             lines = lines_of(text)
-            first = next(lines, "")
+            first = _first_filled(lines)
             if separator := _SEPARATOR.fullmatch(first):
-                first = next(lines, "")
+                first = _first_filled(lines)
             delimiter = separator[1] if separator else max(DELIMITERS, key=first.count)
             reader = csv.reader(chain([first], lines), delimiter=delimiter)
             self.columns = [name.strip() for name in next(reader, [])]
@@ -55,6 +55,11 @@ class CsvRows:
             below = next(filter(None, reader), None)
         if below is None:
             raise _no_rows()
+        if len(list(filter(None, self.columns))) == 1 < len(list(filter(None, below))):
+            raise WrongUsage(
+                "The first row names only one column: it may be a title.",
+                f"Delete the lines above the names of the columns, {KEEP_DATE}",
+            )
         self._reader = chain([below], reader)
 
     def read(self, wanted: Sequence[str]) -> Iterator[Values]:
@@ -189,6 +194,11 @@ def lines_of[Line: (str, bytes)](stream: IO[Line]) -> Iterator[Line]:
         if len(line) > MAX_LINE:
             raise OperatorError(f"A line of the file is over {MAX_LINE:,} characters.", "Export the members again.")
         yield line
+
+
+def _first_filled(lines: Iterable[str]) -> str:
+    """Return the first line that is not blank: in a spreadsheet, even a blank line may have delimiters."""
+    return next((line for line in lines if line.strip(f"{DELIMITERS} \r\n{_MARK}")), "")
 
 
 def _filled(stream: Iterable[bytes]) -> Iterator[bytes]:

@@ -27,6 +27,7 @@ from audience_sync_cli.member_files.options import FILE, FileOptions, forgotten_
 from audience_sync_cli.reasons import listed
 from audience_sync_cli.screen import counted, iso_time, moment
 from audience_sync_cli.session import Session, command
+from audience_sync_cli.state.settling import follow_stack, raise_unless_settled
 
 app = typer.Typer()
 _AS_IT_IS = FileOptions()
@@ -38,6 +39,7 @@ _ALL = _WITHOUT_LIST = ImportOptions()
     "import",
     "import members.csv big_spenders --dry-run",
     "import members.csv big_spenders --rejects left-out.csv",
+    "import members.csv big_spenders --yes --wait --timeout 3600",
     "import members.jsonl big_spenders --at 2026-03-04T09:00Z \\\n      --country US",
     asks=True,
 )
@@ -49,6 +51,9 @@ def import_members(
     Columns are recognized by name. Rows are checked, normalized and hashed on this machine, by the rules for events,
     and sent to the change queue. Their changes are dated when the file was written, so that members who have left
     since then stay out.
+
+    With --wait, the changes are followed to the end of Amazon's jobs. Exit code 1 if some are parked or refused, or a
+    person is needed, 5 if some are still on their way at the timeout.
     """
     known, members = find(session, audience), MemberFile.named(file)
     note_others_of_key(session, known, audience)
@@ -136,7 +141,11 @@ def _check(session: Session, plan: Plan, rows: Rows, options: ImportOptions, tot
 
 
 def _import(session: Session, plan: Plan, rows: Rows, options: ImportOptions, total: int | None) -> None:
-    screen = session.screen
+    screen, read = session.screen, None
+    if options.wait:
+        from audience_sync_cli.member_files.import_wait import import_readings  # noqa: PLC0415 - loads boto3
+
+        read = import_readings(session, plan.audience, session.now())
     with (
         session.log.line(
             "import", notify=options.notify, audienceId=plan.audience.audience_id, changes=0, **plan.reading.stated
@@ -154,8 +163,13 @@ def _import(session: Session, plan: Plan, rows: Rows, options: ImportOptions, to
             line["leftOut"] = report.left_out.total()
     show_report(screen, report, sender.messages, is_listed=bool(options.rejects))
     screen.say(f"{counted(report.changes + report.denied, 'change')} sent to the change queue.", style="green")
-    screen.say("`audience-sync status` shows when they are delivered.")
-    screen.result(_result(plan, report, messages=sender.messages, dryRun=False))
+    end = follow_stack(session, options.timeout, read) if read else None
+    if end is None:
+        screen.say("`audience-sync status` shows when they are delivered.")
+    waited = end.as_json() if end else None
+    screen.result(_result(plan, report, messages=sender.messages, dryRun=False, end=waited))
+    if end:
+        raise_unless_settled(end)
 
 
 def _run(plan: Plan, rows: Rows, options: ImportOptions, send: Send) -> Report:

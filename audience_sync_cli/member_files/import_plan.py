@@ -16,6 +16,7 @@ from audience_sync_cli.member_files.queue_room import MAX_WAITING
 from audience_sync_cli.member_files.row_changes import Reading, RowChanges, ids_of_file, ids_of_records
 from audience_sync_cli.screen import moment
 from audience_sync_cli.session import NOTIFY, Session
+from audience_sync_cli.state.settling import TIMEOUT
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ class ImportOptions:
     ] = False
     rejects: Annotated[
         Path | None,
-        typer.Option(help="Write rows left out to this CSV file: number, reason, remedy.", metavar="FILE"),
+        typer.Option(help="List rows left out and values not usable in this CSV file.", metavar="FILE"),
     ] = None
     rejects_with_rows: Annotated[
         bool,
@@ -40,6 +41,10 @@ class ImportOptions:
         bool, typer.Option("--resume", help="Continue an interrupted run of this file after its last row.")
     ] = False
     max_waiting: MAX_WAITING = None
+    wait: Annotated[bool, typer.Option("--wait", help="Follow the changes until Amazon has applied them.")] = False
+    timeout: Annotated[int, typer.Option(help="With --wait: how long to follow them.", min=1, metavar="SECONDS")] = (
+        TIMEOUT
+    )
     notify: NOTIFY = False
 
 
@@ -74,6 +79,8 @@ def planned(
     """Plan an import. Raises WrongUsage if an option or the file does not allow it."""
     if options.rejects_with_rows and not options.rejects:
         raise WrongUsage("--rejects-with-rows needs a file.", "Name it with --rejects.")
+    if options.wait and options.dry_run:
+        raise WrongUsage("A dry run sends nothing to wait for.", "Leave out --wait.")
     if options.rejects and file.path and options.rejects.resolve() == file.path.resolve():
         raise WrongUsage("--rejects names the file to import.", "Use another name.")
     how, policy = reading.reading(rows, exits=options.exits), session.policy

@@ -8,7 +8,7 @@ from audience_sync.members.membership import MembershipChange
 from audience_sync_cli.member_files.import_run import Previewed, Report
 from audience_sync_cli.member_files.repeated_ids import show_repeated
 from audience_sync_cli.member_files.row_changes import RowChanges
-from audience_sync_cli.member_files.unusable_values import unusable_json, unusable_table, unusable_text
+from audience_sync_cli.member_files.unusable_values import unusable_json, unusable_text
 from audience_sync_cli.reasons import row_remedy
 from audience_sync_cli.screen import Screen, counted
 from audience_sync_cli.session import Session
@@ -63,11 +63,8 @@ def show_report(screen: Screen, report: Report, messages: int | None = None, *, 
             ("left out because", "rows", "remedy"),
             [(reason, rows, row_remedy(reason)) for reason, rows in report.left_out.most_common()],
         )
-    if report.unusable:
-        screen.say("")
-        screen.table(*unusable_table(report.unusable))
     if not is_listed and (left_out or report.unusable):
-        screen.say("--rejects FILE lists them by the number of their row.")
+        screen.say("--rejects FILE lists them by row, with remedies.")
 
 
 def workers_of(session: Session) -> int:

@@ -42,10 +42,11 @@ def listed_rejects(path: Path | None, fields: Sequence[str], *, with_rows: bool,
 
         def add(rejected: LeftOut | UnusableValue, values: Values) -> None:
             clear = values if with_rows and values else ()
-            remedy, field = row_remedy(rejected.reason), ""
             if isinstance(rejected, UnusableValue):
-                remedy, field = rejected.reason.remedy, rejected.field
-            writer.writerow(written([rejected.row, rejected.reason, remedy, field, *clear]))
+                cells = [rejected.reason.code, rejected.reason.remedy, rejected.field]
+            else:
+                cells = [rejected.reason, row_remedy(rejected.reason), ""]
+            writer.writerow(written([rejected.row, *cells, *clear]))
 
         yield add
 

@@ -64,8 +64,7 @@ class MemberFile:
             raise WrongUsage(
                 "The file is an Excel workbook or another archive.", f"Save its sheet as CSV UTF-8, {KEEP_DATE}"
             )
-        utf_16 = begin.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-        encoding = "utf-16" if utf_16 else "utf-8-sig"
+        encoding = _encoding(begin)
         start = begin.decode(encoding, "ignore").lstrip()
         if not start:
             raise WrongUsage("The file is empty.", "The first row of a CSV file must name the columns.")
@@ -74,7 +73,7 @@ class MemberFile:
                 "The file is a JSON array.", f"Write one object a line: `jq -c '.[]' FILE > NEW`, {KEEP_DATE}"
             )
         is_json = start.startswith("{")
-        if is_json and not utf_16:
+        if is_json and encoding == "utf-8-sig":
             return JsonRows(stream, lines_of(stream))  # a line that is not UTF-8 is one unreadable row
         text = io.TextIOWrapper(stream, encoding=encoding, newline="")
         return JsonRows(text, map(str.encode, lines_of(text))) if is_json else CsvRows(text)
@@ -89,3 +88,10 @@ class MemberFile:
     def written_at(self) -> int | None:
         """Return the modification time in epoch milliseconds; None for standard input."""
         return None if self.path is None else int(self.path.stat().st_mtime * 1000)
+
+
+def _encoding(begin: bytes) -> str:
+    """Return the encoding of a file by its mark, or by the zeros that UTF-16 has in every other place."""
+    if begin.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    return {b"\0\0": "utf-16-le"}.get(begin[1:4:2], "utf-16-be" if begin[:3:2] == b"\0\0" else "utf-8-sig")

@@ -58,7 +58,7 @@ class FileOptions:
     def reading(self, rows: Rows, *, exits: bool) -> Reading:
         """Return the column of each field. Raises WrongUsage if a required one is missing."""
         columns = chosen(rows.columns, self.column or ())
-        listed = f"The columns are: {on_one_line(', '.join(rows.columns))}."
+        listed = f"The columns are: {on_one_line(', '.join(filter(None, rows.columns)))}."
         if "external_user_id" not in columns:
             raise WrongUsage(
                 "No column is recognized as the external user id.",

@@ -13,7 +13,7 @@ from audience_sync.amazon_ads.consent import SIGNALS, require_no_denial
 from audience_sync.amazon_ads.destination import destination_of_changes
 from audience_sync.amazon_ads.ids import external_user_id
 from audience_sync.amazon_ads.normalize import identifiers_of_all
-from audience_sync.amazon_ads.unusable import Unusable, why_unusable
+from audience_sync.amazon_ads.unusable import EMPTY, why_unusable
 from audience_sync.errors import RejectedEvent
 from audience_sync.fields import IDENTIFIERS
 from audience_sync.ingest.record_rules import Policy, checked_record, erasing_exit, first_country
@@ -85,7 +85,7 @@ class RowChanges:
         self._message_id = message_id
         self._at = at
         self._countries = (reading.country, audience.country)
-        self._places = [(name, place) for place, name in enumerate(self.fields) if name in _AMAZON_NAMES]
+        self._names = [name for name in self.fields if name in _AMAZON_NAMES]
 
     def outcomes(self, rows: Iterable[Values], *, after: int = 0) -> Iterator[tuple[int, Values, RowOutcome]]:
         """Yield the number, the values, and the change or rejection of each row below the first `after` ones.
@@ -103,25 +103,20 @@ class RowChanges:
 
     def unusable(self, row: int, values: Values, outcome: RowOutcome) -> list[UnusableValue]:
         """Return the identifiers of a row that normalization drops; none if the row is left out for another reason."""
-        if isinstance(outcome, LeftOut):
-            if outcome.reason != Reason.NO_IDENTIFIER:
-                return []
-            used: Collection[str] = ()
-        elif outcome.exits:
-            return []
-        else:
+        used: Collection[str] = ()
+        if isinstance(outcome, MembershipChange) and not outcome.exits:
             used = outcome.record["hashedPII"][0].keys()
-        dropped = [
-            (name, value)
-            for name, place in self._places
-            if (value := (values or ())[place]) not in _NO_VALUE and _AMAZON_NAMES[name] not in used
-        ]
+            if len(used) == len(self._names):  # as in most rows
+                return []
+        elif isinstance(outcome, MembershipChange) or outcome.reason != Reason.NO_IDENTIFIER:
+            return []
+        given = dict(zip(self.fields, values or (), strict=True))
+        dropped = [name for name in self._names if given[name] not in _NO_VALUE and _AMAZON_NAMES[name] not in used]
         if not dropped:
             return []
-        given = dict(zip(self.fields, values or (), strict=True)).get("country")
-        country = first_country((given, *self._countries), exits=True)
-        found = [(name, why_unusable(name, value, country)) for name, value in dropped]
-        return [UnusableValue(row, name, why.reason) for name, why in found if why and why.reason != Unusable.EMPTY]
+        country = first_country((given.get("country"), *self._countries), exits=True)
+        found = [(name, why_unusable(name, given[name], country)) for name in dropped]
+        return [UnusableValue(row, name, why.reason) for name, why in found if why and why.reason != EMPTY]
 
     def _subject(self, row: int, values: Values) -> _Subject | LeftOut:
         if values is None:

@@ -1,6 +1,5 @@
 """Counts the values of rows that normalization drops: not usable as identifiers, by field and reason."""
 
-from collections import Counter, defaultdict
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -19,30 +18,18 @@ type UnusableCounts = Mapping[tuple[str, Unusable], int]  # values, by field and
 
 
 def unusable_text(counts: UnusableCounts) -> str:
-    """Format counts, most first: 4 phone (3 too short, 1 in scientific notation), 2 email (not an e-mail address)."""
-    by_field: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    """Format counts, most first: 4 phone (3 too short, 1 in scientific notation), 2 email (2 empty)."""
+    by_field: dict[str, list[tuple[int, str]]] = {}
     for (field, reason), number in counts.items():
-        by_field[field][reason.means] += number
-    ordered = sorted(by_field.items(), key=lambda each: -each[1].total())
-    return ", ".join(f"{reasons.total():,} {field} ({_listed(reasons)})" for field, reasons in ordered)
+        by_field.setdefault(field, []).append((number, f"{number:,} {reason.means}"))
+    fields = [(sum(number for number, _ in found), field, sorted(found)[::-1]) for field, found in by_field.items()]
+    ordered = sorted(fields, key=lambda each: -each[0])
+    return ", ".join(f"{total:,} {field} ({', '.join(text for _, text in found)})" for total, field, found in ordered)
 
 
 def unusable_json(counts: UnusableCounts) -> dict[str, dict[str, int]]:
-    """Return the counts for scripts: reason to number, by field."""
+    """Return the counts for scripts: code of the reason to number, by field."""
     found: dict[str, dict[str, int]] = {}
     for (field, reason), number in counts.items():
-        found.setdefault(field, {})[reason] = number
+        found.setdefault(field, {})[reason.code] = number
     return found
-
-
-def unusable_table(counts: UnusableCounts) -> tuple[tuple[str, ...], list[tuple[str, int, str]]]:
-    """Return columns and rows of a table with the remedies, most first."""
-    ordered = sorted(counts.items(), key=lambda each: -each[1])
-    rows = [(f"{field}: {reason.means}", number, reason.remedy) for (field, reason), number in ordered]
-    return ("not usable", "values", "remedy"), rows
-
-
-def _listed(reasons: Counter[str]) -> str:
-    if len(reasons) == 1:
-        return next(iter(reasons))
-    return ", ".join(f"{number:,} {means}" for means, number in reasons.most_common())

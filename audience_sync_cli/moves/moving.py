@@ -76,6 +76,7 @@ def move(
             sender_for(session, line, most=options.max_waiting) as sender,
         ):
             report = _filling(session, plan).run(sender.take, bar.advance)
+            line["leftOut"] = report.left_out.total()
         _switch(session, plan.source, target)
     session.screen.say("")
     session.screen.table(("outcome", "members", "meaning"), report.rows())

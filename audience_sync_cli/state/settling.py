@@ -3,7 +3,7 @@
 For `--wait` of commands whose changes are too many to follow one by one; `send --wait` follows each.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from audience_sync.clock import Clock
@@ -51,6 +51,7 @@ class Reading(NamedTuple):
     left: int  # not completed; following ends at 0
     parked: int  # since following began
     text: str  # of both, without a period
+    refused: int = 0  # records refused by Amazon's jobs; they are parked within minutes
 
 
 def settle(
@@ -65,72 +66,75 @@ def settle(
 ) -> End:
     """Read until nothing is left, a person is needed, or for `timeout` seconds. Prints progress and the end.
 
-    Temporary errors are retried. Raises AudienceSyncError.
-
-    Args:
-        screen: for progress, blockers, and the end.
-        read: returns the current reading.
-        clock: of the command.
-        timeout: seconds.
-        pause: seconds between two readings.
-        steady: seconds for which nothing may be left before that counts, if counts may be late.
-        blockers: returns why changes wait.
+    Reads every `pause` seconds. If counts may be late, nothing may be left for `steady` seconds. `blockers` returns why
+    changes wait. Temporary errors are retried. Raises AudienceSyncError.
     """
     from audience_sync_cli.explanation import passes  # noqa: PLC0415 - loads boto3
 
-    begun = looked = clock.monotonic()
-    reading, empty_since, told = Reading(1, 0, "not known yet"), begun, dict[str, "Blocker"]()
+    begun = looked = empty_since = clock.monotonic()
+    reading, told, needed = Reading(1, 0, "not known yet"), dict[str, "Blocker"](), None
     with screen.progress("waiting") as bar:
         while True:
             try:
                 reading = read()
                 if reading.left and clock.monotonic() - looked >= LOOK_FOR_BLOCKERS:
                     looked = clock.monotonic()
-                    _tell(screen, blockers(), told)
+                    for blocker in blockers():
+                        if told.get(blocker.reason) != blocker and not blocker.needs_person:
+                            screen.say(f"waits: {blocker.text}", style="yellow")
+                        told[blocker.reason] = blocker
+                        needed = blocker if blocker.needs_person else needed
             except TransientError as error:
                 if not passes(error):
                     raise
             now = clock.monotonic()
             empty_since = now if reading.left else empty_since
             is_empty = not reading.left and now - empty_since >= steady
-            needed = next((each for each in told.values() if each.needs_person), None)
             if is_empty or needed or now - begun >= timeout:
                 break
             bar.describe(reading.text)
             clock.sleep(pause)
-    end = _end(reading, needed, told.values(), timeout, is_empty=is_empty)
+    end = _end(reading, None if is_empty else needed, told, "" if is_empty else f"After {timeout:,.0f} seconds: ")
     screen.say(end.text, style="green" if end.is_good else "yellow")
     if end.remedy:
         screen.say(end.remedy)
     return end
 
 
+def _end(reading: Reading, needed: "Blocker | None", told: Mapping[str, "Blocker"], timed_out: str) -> End:
+    text = f"{timed_out}{reading.text}."
+    if needed:
+        return End("blocked", needed.sentence, needed.remedy)
+    if reading.parked or reading.refused:
+        text += f" {counted(reading.parked, 'more dead letter')}." if reading.parked else ""
+        return End("parked", text, "`audience-sync parked list` shows why changes are parked.")
+    if timed_out:
+        return End("timeout", text, " ".join(each.text for each in told.values()) or GOES_ON)
+    return End("done", text)
+
+
 def raise_unless_settled(end: End) -> None:
     """Raise ReportedAsUnfinished if changes still wait, AlreadyReported if some are parked or a person is needed."""
-    if end.ending == "timeout":
-        raise ReportedAsUnfinished
     if not end.is_good:
-        raise AlreadyReported
+        raise ReportedAsUnfinished if end.ending == "timeout" else AlreadyReported
 
 
-def follow_stack(session: Session, timeout: float, *, since: float | None = None) -> End:
-    """Follow the changes of a stack, or only those accepted from `since`, in epoch seconds, until now."""
+def follow_stack(session: Session, timeout: float, read: Callable[[], Reading] | None = None) -> End:
+    """Follow the changes of a stack, or what `read` returns."""
     from audience_sync_cli.state.blockers import waiting  # noqa: PLC0415 - loads boto3
 
-    read = readings(session, since=since)
-    clock = Clock(session.now, sleep=session.sleep)
+    clock, why = Clock(session.now, sleep=session.sleep), lambda: waiting(session).blockers
     pause, steady = (PAUSE_LOCALLY, 0.0) if session.stack.local else (PAUSE, LATE)
-    return settle(
-        session.screen, read, clock, timeout, pause=pause, steady=steady, blockers=lambda: waiting(session).blockers
-    )
+    read = read or readings(session)
+    return settle(session.screen, read, clock, timeout, pause=pause, steady=steady, blockers=why)
 
 
-def readings(session: Session, *, since: float | None = None) -> Callable[[], Reading]:
-    """Return a function that reads the changes of a stack, or only those accepted from `since` until now."""
+def readings(session: Session, since: float | None = None) -> Callable[[], Reading]:
+    """Return a function that reads the changes of a stack, or those accepted from `since` until its first reading."""
     from audience_sync_cli.state.counts import depth, local_counts, waiting_text  # noqa: PLC0415 - loads boto3
     from audience_sync_cli.state.metrics import StackMetrics  # noqa: PLC0415 - as above
 
-    stack, until = session.stack, session.now()
+    stack, until = session.stack, 0.0
     before = depth(stack, "DeadLetterQueue").total
 
     def parked() -> int:
@@ -138,6 +142,8 @@ def readings(session: Session, *, since: float | None = None) -> Callable[[], Re
         return max(0, depth(stack, "DeadLetterQueue").total - before)
 
     def read() -> Reading:
+        nonlocal until
+        until = until or session.now()
         if since is not None and not stack.local:
             left = outstanding(session, until, since // MINUTE * MINUTE)
             return Reading(
@@ -169,23 +175,3 @@ def outstanding(session: Session, until: float, since: float | None = None) -> i
     accepted, completed = StackMetrics(stack).sums([CHANGES_ACCEPTED, CHANGES_COMPLETED], MINUTE, begin, end).values()
     # A message delivered twice counts twice.
     return sum(max(0, round(count - completed.get(minute, 0))) for minute, count in accepted.items())
-
-
-def _tell(screen: Screen, found: Iterable["Blocker"], told: dict[str, "Blocker"]) -> None:
-    """Print blockers that are new or have changed. One that needs a person is the end, which is printed."""
-    for blocker in found:
-        if told.get(blocker.reason) != blocker and not blocker.needs_person:
-            screen.say(f"waits: {blocker.text}", style="yellow")
-        told[blocker.reason] = blocker
-
-
-def _end(
-    reading: Reading, needed: "Blocker | None", told: Iterable["Blocker"], timeout: float, *, is_empty: bool
-) -> End:
-    if needed and not is_empty:
-        return End("blocked", needed.sentence, needed.remedy)
-    text = f"{reading.text}." if is_empty else f"After {timeout:,.0f} seconds: {reading.text}."
-    if reading.parked:
-        text += f" {counted(reading.parked, 'dead letter')} more than before."
-        return End("parked", text, "`audience-sync parked list` shows why changes are parked.")
-    return End("done", text) if is_empty else End("timeout", text, " ".join(each.text for each in told) or GOES_ON)

@@ -1,7 +1,7 @@
 """`audience-sync operator-log`: every change made with the command, and by whom."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -14,17 +14,23 @@ from audience_sync_cli.times import SINCE, read_time
 app = typer.Typer()
 
 
-@command(app, "operator-log", "operator-log --since 7d")
+@command(app, "operator-log", "operator-log --since 7d", "operator-log --command import")
 def operator_log(
     session: Session,
     since: SINCE = "30d",
+    only: Annotated[
+        list[str] | None,
+        typer.Option("--command", help="Show only this command, such as import. Repeatable.", metavar="COMMAND"),
+    ] = None,
 ) -> None:
     """Show who has changed what with this command, the newest first. Kept for 400 days.
 
+    `--command import --command "audiences move"` lists imports and moves, with the changes sent and what was left out.
     Operators write the log themselves, each time a command changes something; CloudTrail is the proof.
     """
     begin = (read_time(since, session.now()) or 0) / 1000
-    found = [each for each in FunctionLogs(session.stack).read((NAME,), begin) if "command" in each.fields][::-1]
+    lines = [each for each in FunctionLogs(session.stack).read((NAME,), begin) if "command" in each.fields]
+    found = [each for each in reversed(lines) if not only or str(each.fields["command"]).startswith(tuple(only))]
     if found:
         session.screen.table(
             ("time", "who", "command", "outcome", "what"),

@@ -187,6 +187,15 @@ def test_an_interrupted_command_is_logged_with_its_progress(
     assert (line["command"], line["outcome"], line["changes"]) == ("import", outcome, 2)
 
 
+def test_the_log_can_list_imports_alone_with_what_was_left_out(deployment: Deployment) -> None:
+    import_members(deployment.session(yes=True), str(MEMBERS), ID, reading=FileOptions(at="1h"))
+    keys.rotate(deployment.session(yes=True), keys.KeyKind.EVENT)
+    assert [each["command"] for each in deployment.json(operator_log)] == ["keys rotate", "import"]
+    (line,) = deployment.json(operator_log, only=["import", "audiences move"])
+    assert (line["changes"], line["leftOut"]) == (6, 2)
+    assert "changes 6, left out 2" in " ".join(deployment.printed(operator_log, only=["import"]).out.split())
+
+
 @pytest.fixture
 def without_log(deployment: Deployment) -> None:
     """A stack from before the operator log."""

@@ -14,7 +14,11 @@ from audience_sync_cli.app import PARTS
 from audience_sync_cli.dashboard.deployed import DeployedStack
 from audience_sync_cli.errors import TryLater
 from audience_sync_cli.health.end_to_end import kept_audience
+from audience_sync_cli.member_files.import_wait import JobReadings
 from audience_sync_cli.members.erasing import queue_deletion_notices
+from audience_sync_cli.state.blockers import waiting
+from audience_sync_cli.state.in_flight import ACCEPTED
+from audience_sync_cli.state.settling import Reading, outstanding, readings
 from audience_sync_cli.watch.following import Following
 from audience_sync_cli.watch.posting import stated
 from audience_sync_cli.watch.send import send
@@ -75,6 +79,16 @@ def _send_and_wait(deployment: Deployment) -> None:
     following.run(timeout=0)
 
 
+def _import_and_wait(deployment: Deployment) -> None:
+    session, nothing = deployment.session(), Reading(0, 0, "")
+    with suppress(TryLater):  # no local stack answers
+        readings(session)()
+    deployment.log("Worker", ACCEPTED, job_id="j1", audience_id=AUDIENCE.audience_id, records=1)
+    JobReadings(session, AUDIENCE, 0, lambda: nothing)()
+    waiting(session)
+    outstanding(session, time.time())
+
+
 def _end_to_end(deployment: Deployment) -> None:
     kept_audience(deployment.session(yes=True))
     _send_and_wait(deployment)
@@ -89,7 +103,10 @@ def test_the_operator_policy_allows_every_call_of_a_command(every_command: list[
     assert {part for part, called in calls.items() if not called} == {"dashboard"}, "which has the next test"
 
 
-@pytest.mark.parametrize(("part", "use"), [("dashboard", _dashboard), ("send", _send_and_wait), ("test", _end_to_end)])
+@pytest.mark.parametrize(
+    ("part", "use"),
+    [("dashboard", _dashboard), ("import", _import_and_wait), ("send", _send_and_wait), ("test", _end_to_end)],
+)
 def test_the_operator_policy_allows_following_and_the_dashboard(
     deployment: Deployment, part: str, use: Callable[[Deployment], None]
 ) -> None:

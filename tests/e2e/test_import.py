@@ -48,8 +48,9 @@ def test_a_member_who_has_left_since_the_file_was_written_stays_out(stack: Local
     os.utime(file, (an_hour_ago, an_hour_ago))
     assert stack.post_change(left, enters=False).json()["accepted"] == 1
     stack.wait_until_quiescent()
-    Transcript(stack, tmp_path).block(f"$ audience-sync import {file} lapsed_premium_buyers --yes\n")
-    wait_until(stack.members, lambda members: stayed.user_id in members)
+    printed = Transcript(stack, tmp_path).block(f"$ audience-sync import {file} lapsed_premium_buyers --yes --wait\n")
+    assert "Amazon has applied every change." in printed
+    assert stayed.user_id in stack.members()
     state = stack.wait_until_quiescent()
     assert left.user_id not in stack.members()
     assert state["accepted"] == 3

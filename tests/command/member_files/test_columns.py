@@ -13,7 +13,10 @@ from audience_sync_cli.member_files.columns import chosen, guess
         *((name, "email") for name in ("email", "E-Mail", "E-mail address", "EMAIL", "emailAddress", "traits.email")),
         *((name, "email") for name in ("context_traits_email", "context.traits.email", "hashed_email", "emailSha256")),
         *((name, "external_user_id") for name in ("userId", "user_id", "External User ID", "externalUserId", "id")),
-        *((name, "external_user_id") for name in ("USER_ID", "customer id", "member_id", "UserID")),
+        *(
+            (name, "external_user_id")
+            for name in ("USER_ID", "customer id", "member_id", "UserID", "Client ID", "Record ID")
+        ),
         *((name, "phone") for name in ("phone", "Phone Number", "mobile", "traits.phone", "PHONE_SHA256")),
         *((name, "first_name") for name in ("first_name", "firstName", "First name", "firstname", "given name")),
         *((name, "last_name") for name in ("last_name", "lastName", "Surname", "family_name")),
@@ -28,7 +31,8 @@ from audience_sync_cli.member_files.columns import chosen, guess
         ("gpp", "gpp"),
         *(("E-Mail-Adresse", "email"), ("Telefon", "phone"), ("Vorname", "first_name"), ("Nachname", "last_name")),
         *(("Straße", "address"), ("Ort", "city"), ("Bundesland", "state"), ("PLZ", "postal"), ("Land", "country")),
-        ("Kundennummer", "external_user_id"),
+        *((name, "external_user_id") for name in ("Kundennummer", "Kunden-Nr", "Kunden-Nr.", "Kunden-ID")),
+        *(("First", "first_name"), ("Last", "last_name")),
     ],
 )
 def test_a_column_is_recognized_by_its_name(column: str, field: str) -> None:

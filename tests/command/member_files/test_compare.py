@@ -268,7 +268,7 @@ def test_values_that_are_not_usable_are_counted_by_field_and_reason(deployment: 
     path.write_text("userId,email,phone\nu1,a@b.co,206-555-010\nu2,c@d.co,\n")
     assert deployment.json(compare, str(path), AUDIENCE.audience_id)["unusable"] == {"phone": {"too_short": 1}}
     output = " ".join(deployment.printed(compare, str(path), AUDIENCE.audience_id).out.split())
-    assert "not usable 1 phone (too short)" in output
+    assert "not usable 1 phone (1 too short)" in output
     assert "`audience-sync import --dry-run --rejects FILE` lists" in output
 
 

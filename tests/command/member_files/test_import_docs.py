@@ -3,7 +3,6 @@
 import re
 from pathlib import Path
 
-from audience_sync.amazon_ads.unusable import Unusable
 from audience_sync.aws.membership_rows import KEEP_ACTIVE, KEEP_EXIT
 from audience_sync.fields import FIELDS
 from audience_sync.reasons import Reason
@@ -23,12 +22,6 @@ FLOWING = " ".join(TEXT.split())
 
 def test_the_documentation_lists_every_reason_and_remedy() -> None:
     assert table(TEXT, "| reason | remedy") == [[f"`{reason}`", remedy] for reason, remedy in ROW_REMEDIES.items()]
-
-
-def test_the_documentation_lists_every_reason_for_which_a_value_is_not_usable() -> None:
-    section = TEXT[TEXT.index("### Values that are not usable") :]
-    expected = [[f"`{each}`: {each.means}", each.remedy] for each in Unusable if each is not Unusable.EMPTY]
-    assert table(section, "| reason | remedy") == expected
 
 
 def test_every_reason_for_which_a_row_may_be_left_out_has_a_remedy() -> None:

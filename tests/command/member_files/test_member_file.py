@@ -52,6 +52,8 @@ def read(file: MemberFile, wanted: Sequence[str]) -> list[Any]:
             '\ufeff{"id":"u1","email":"a@b.co"}\n{"id":"u2","email":"c@d.co"}'.encode("utf-16-be"), id="JSON, UTF-16"
         ),
         pytest.param('{"id":"u1","email":"a@b.co"}\n\n{"email":"c@d.co","id":"u2","x":1}\n', id="JSON lines"),
+        pytest.param("id;email\r\nu1;a@b.co\r\nu2;c@d.co".encode("utf-16-le"), id="UTF-16 without a mark"),
+        pytest.param("\n;;\n\nid;email\nu1;a@b.co\nu2;c@d.co\n", id="CSV after blank lines"),
         pytest.param(gzip.compress(b"id,email\nu1,a@b.co\nu2,c@d.co\n"), id="CSV, compressed"),
         pytest.param(
             gzip.compress(b'{"id":"u1","email":"a@b.co"}\n{"id":"u2","email":"c@d.co"}'), id="JSON, compressed"
@@ -136,6 +138,8 @@ DATED = "and pass the time of the export with --at."
         pytest.param(b"id,n\nu1,m\xfc\n", "not UTF-8", f"-t UTF-8 FILE > NEW`, {DATED}", id="not UTF-8"),
         pytest.param(b'[{"id":1}]', "JSON array", f"`jq -c '.[]' FILE > NEW`, {DATED}", id="a JSON array"),
         pytest.param(b"id,email,email\nu1,a,b\n", "Two columns are named email.", DATED, id="a name that stands twice"),
+        pytest.param(b"Export of 3 March,,\nid,email,zip\n", "may be a title", DATED, id="a title with empty cells"),
+        pytest.param(b"Export of 3 March\nid,email,zip\n", "may be a title", DATED, id="a title"),
         pytest.param(b"id,email\n\n", "no rows below", "Export the members again.", id="names of columns only"),
     ],
 )

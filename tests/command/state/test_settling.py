@@ -1,18 +1,22 @@
 """Following changes until none is waiting: when it ends, what it prints, and the exit code of each end."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from itertools import chain, repeat
+from typing import Any
 
 import pytest
 
 from audience_sync.clock import Clock
 from audience_sync.errors import Unavailable
-from audience_sync_cli.errors import AlreadyReported, ReportedAsUnfinished
+from audience_sync_cli.errors import AlreadyReported
 from audience_sync_cli.screen import Screen
 from audience_sync_cli.state.blockers import Blocker
 from audience_sync_cli.state.settling import End, Reading, raise_unless_settled, settle
 from tests.doubles.clocks import ManualClock
 
+BUSY = Blocker("throttled", "Amazon asks the stack to slow down (429).")
+REFUSED = Blocker("not_connected", "Amazon is not connected.", "Run `audience-sync connect`.", needs_person=True)
 DONE = Reading(0, 0, "Every accepted change is completed")
 TWO_WAITING = Reading(2, 0, "2 changes waiting")
 
@@ -33,43 +37,50 @@ def settled(
     return end, clock.now
 
 
-def test_following_ends_when_nothing_is_left() -> None:
-    end, seconds = settled([TWO_WAITING, TWO_WAITING, DONE])
-    assert (end.ending, end.text, seconds) == ("done", "Every accepted change is completed.", 30)
-    raise_unless_settled(end)
-
-
-def test_late_counts_must_stay_at_nothing_for_a_while() -> None:
-    end, seconds = settled([DONE, TWO_WAITING, DONE], steady=60)
-    assert (end.ending, seconds) == ("done", 75)
-
-
-def test_changes_parked_meanwhile_end_with_exit_code_1() -> None:
-    end, _ = settled([TWO_WAITING, Reading(0, 2, "Every accepted change is completed")])
-    assert (end.ending, end.text) == ("parked", "Every accepted change is completed. 2 dead letters more than before.")
-    with pytest.raises(AlreadyReported) as raised:
+@pytest.mark.parametrize(
+    ("readings", "options", "ending", "text", "seconds", "exit_code"),
+    [
+        pytest.param([TWO_WAITING, TWO_WAITING, DONE], {}, "done", f"{DONE.text}.", 30, 0, id="nothing is left"),
+        pytest.param([DONE, TWO_WAITING, DONE], {"steady": 60}, "done", f"{DONE.text}.", 75, 0, id="counts are late"),
+        pytest.param(
+            [TWO_WAITING, Unavailable("no answer"), DONE], {}, "done", f"{DONE.text}.", 30, 0, id="an error passes"
+        ),
+        pytest.param(
+            [DONE._replace(parked=2)], {}, "parked", f"{DONE.text}. 2 more dead letters.", 0, 1, id="some are parked"
+        ),
+        pytest.param(
+            [Reading(0, 0, "2 rejected", refused=2)], {}, "parked", "2 rejected.", 0, 1, id="a job rejects some"
+        ),
+        pytest.param(
+            [TWO_WAITING],
+            {"blockers": [BUSY]},
+            "timeout",
+            "After 300 seconds: 2 changes waiting.",
+            300,
+            5,
+            id="timeout",
+        ),
+        pytest.param(
+            [TWO_WAITING], {"blockers": [BUSY, REFUSED]}, "blocked", "Amazon is not connected.", 15, 1, id="a person"
+        ),
+    ],
+)
+def test_each_end_of_following_has_its_text_and_exit_code(
+    readings: Sequence[Reading | Exception],
+    options: dict[str, Any],
+    ending: str,
+    text: str,
+    seconds: float,
+    exit_code: int,
+) -> None:
+    end, took = settled(readings, **options)
+    assert (end.ending, end.text, took) == (ending, text, seconds)
+    with pytest.raises(AlreadyReported) if exit_code else nullcontext() as raised:
         raise_unless_settled(end)
-    assert raised.value.exit_code == 1
+    assert (raised.value.exit_code if raised else 0) == exit_code
 
 
-def test_the_timeout_ends_with_exit_code_5_and_says_what_is_left(capsys: pytest.CaptureFixture[str]) -> None:
-    busy = Blocker("throttled", "Amazon asks the stack to slow down (429).")
-    end, seconds = settled([TWO_WAITING], blockers=[busy])
-    assert (end.ending, end.text, seconds) == ("timeout", "After 300 seconds: 2 changes waiting.", 300)
-    assert capsys.readouterr().out.count("waits: Amazon asks the stack to slow down (429).") == 1
-    with pytest.raises(ReportedAsUnfinished) as raised:
-        raise_unless_settled(end)
-    assert raised.value.exit_code == 5
-
-
-def test_what_needs_a_person_ends_it_at_once_with_exit_code_1() -> None:
-    refused = Blocker("not_connected", "Amazon is not connected yet.", "Connect it.", needs_person=True)
-    end, seconds = settled([TWO_WAITING], blockers=[refused])
-    assert (end, seconds) == (End("blocked", refused.sentence, refused.remedy), 15)
-    with pytest.raises(AlreadyReported):
-        raise_unless_settled(end)
-
-
-def test_a_temporary_error_is_retried() -> None:
-    end, seconds = settled([TWO_WAITING, Unavailable("CloudWatch does not answer"), DONE])
-    assert (end.ending, seconds) == ("done", 30)
+def test_why_changes_wait_is_printed_once_and_is_the_remedy_at_the_timeout(capsys: pytest.CaptureFixture[str]) -> None:
+    end, _ = settled([TWO_WAITING], blockers=[BUSY])
+    assert capsys.readouterr().out.count(f"waits: {BUSY.text}") == 1
+    assert end.remedy == BUSY.text

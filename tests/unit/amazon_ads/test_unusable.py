@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audience_sync.amazon_ads.normalize import identifier
-from audience_sync.amazon_ads.unusable import Unusable, why_unusable
+from audience_sync.amazon_ads.unusable import why_unusable
 from audience_sync.fields import IDENTIFIERS
 
 NAMES = [field.name for field in IDENTIFIERS]
@@ -68,27 +68,20 @@ def test_each_reason_is_in_plain_words(field: str, value: Any, country: str | No
 
 
 @pytest.mark.parametrize(
-    ("field", "value", "reason"),
+    ("field", "value", "code"),
     [
-        pytest.param("phone", "206-555-010", Unusable.TOO_SHORT, id="phone: a digit is missing"),
-        pytest.param("phone", 555, Unusable.TOO_SHORT, id="phone: an integer"),
-        pytest.param("phone", "206 555 0100 / 206 555 0199", Unusable.TOO_LONG, id="phone: two numbers"),
-        pytest.param("phone", "1.20656E+10", Unusable.SCIENTIFIC_NOTATION, id="phone: as a spreadsheet shows it"),
-        pytest.param("phone", "1,20656e10", Unusable.SCIENTIFIC_NOTATION, id="phone: the same with a comma"),
-        pytest.param("phone", "n/a", Unusable.NOT_A_NUMBER, id="phone: a word"),
-        pytest.param("email", "a@x.co; b@y.co", Unusable.SEVERAL_ADDRESSES, id="email: two in one cell"),
-        pytest.param("email", "ada", Unusable.NOT_AN_ADDRESS, id="email: a name"),
-        pytest.param("postal", "9810", Unusable.ZERO_LOST, id="postal: four digits"),
-        pytest.param("postal", "981", Unusable.NOT_A_POSTAL_CODE, id="postal: three digits"),
-        pytest.param("city", "東京", Unusable.NO_CHARACTERS, id="city: another script"),
-        pytest.param("city", " ", Unusable.EMPTY, id="city: a space"),
+        pytest.param("phone", "206-555-010", "too_short", id="a digit is missing"),
+        pytest.param("phone", 555, "too_short", id="an integer"),
+        pytest.param("phone", "206 555 0100 / 206 555 0199", "too_long", id="two numbers"),
+        pytest.param("phone", "1.20656E+10", "scientific_notation", id="as a spreadsheet shows it"),
+        pytest.param("phone", "1,20656e10", "scientific_notation", id="the same with a comma"),
+        pytest.param("email", "a@x.co; b@y.co", "several_addresses", id="two addresses"),
+        pytest.param("postal", "9810", "digit_missing", id="four digits"),
+        pytest.param("postal", "981", "not_a_postal_code", id="three digits"),
+        pytest.param("city", " ", "empty", id="a space"),
     ],
 )
-def test_each_value_has_the_reason_that_is_counted(field: str, value: Any, reason: Unusable) -> None:
+def test_each_value_has_the_reason_that_is_counted(field: str, value: Any, code: str) -> None:
     found = why_unusable(field, value, "US")
     assert found is not None
-    assert found.reason is reason
-
-
-def test_every_reason_has_a_meaning_and_a_remedy() -> None:
-    assert all(each.means and each.remedy for each in Unusable)
+    assert found.reason.code == code
