@@ -8,7 +8,6 @@ from typing import Any
 
 from audience_sync.amazon_ads.countries import accepted_country
 from audience_sync.amazon_ads.normalize import identifier, normalize
-from audience_sync.amazon_ads.unusable import why_unusable
 from audience_sync.fields import CONSENT_SIGNALS, IDENTIFIERS
 from audience_sync.ingest.translation import Rejected
 from audience_sync.members.membership import MembershipChange
@@ -17,6 +16,7 @@ from audience_sync.segment.directives.values import UNDEFINED
 from audience_sync.segment.event import AudienceCall, EventKind
 from audience_sync.segment.mapping import compile_field
 from audience_sync_cli.mappings.looks import Look, looks_of
+from audience_sync_cli.unusable import why_unusable
 
 _IDENTIFIERS = frozenset(field.name for field in IDENTIFIERS)
 _SIGNALS = {field.name: field.amazon_name for field in CONSENT_SIGNALS}

@@ -13,7 +13,6 @@ from audience_sync.amazon_ads.consent import SIGNALS, require_no_denial
 from audience_sync.amazon_ads.destination import destination_of_changes
 from audience_sync.amazon_ads.ids import external_user_id
 from audience_sync.amazon_ads.normalize import identifiers_of_all
-from audience_sync.amazon_ads.unusable import EMPTY, why_unusable
 from audience_sync.errors import RejectedEvent
 from audience_sync.fields import IDENTIFIERS
 from audience_sync.ingest.record_rules import Policy, checked_record, erasing_exit, first_country
@@ -22,6 +21,7 @@ from audience_sync.members.membership import Audience, MembershipChange
 from audience_sync.quick_json import compact_json
 from audience_sync.reasons import Reason
 from audience_sync_cli.member_files.unusable_values import UnusableValue
+from audience_sync_cli.unusable import EMPTY, why_unusable
 
 _IDENTIFIERS = tuple(each.name for each in IDENTIFIERS)
 _AMAZON_NAMES = {each.name: each.amazon_name for each in IDENTIFIERS}

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from audience_sync.amazon_ads.unusable import Unusable
+from audience_sync_cli.unusable import Unusable
 
 
 class UnusableValue(NamedTuple):

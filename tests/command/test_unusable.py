@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audience_sync.amazon_ads.normalize import identifier
-from audience_sync.amazon_ads.unusable import why_unusable
 from audience_sync.fields import IDENTIFIERS
+from audience_sync_cli.unusable import why_unusable
 
 NAMES = [field.name for field in IDENTIFIERS]
 NUMBERS = st.from_regex(r"\+?[0-9 ()-]{0,20}", fullmatch=True)
