@@ -11,7 +11,7 @@ LOCKS := requirements/setup layers/dependencies/requirements requirements/local 
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test soak bench fuzz docs transcripts mutate check audit lock validate build wheel invoke rehearse deploy repair pack unpack ship release
+.PHONY: help setup demo test soak bench fuzz docs transcripts mutate check audit watch lock validate build wheel invoke rehearse deploy repair pack unpack ship release
 
 help:  ## list the targets
 	@awk -F '  ## ' '/^[a-z]+:/ && NF == 2 { sub(/:.*/, "", $$1); sub(/ \(/, "\n           (", $$2); printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -72,6 +72,9 @@ check: $(SETUP)  ## lint, format, types, import rules, known vulnerabilities
 
 audit: $(SETUP)  ## known vulnerabilities of what ships (ARGS=requirements/dev.txt for another lock)
 	scripts/audit.sh $(ARGS)
+
+watch: $(LOCAL)  ## what Amazon has changed in its API files, and whether it is sent or read here (ARGS=--adopt)
+	$(BIN)/python -m scripts.watch $(ARGS)
 
 validate: $(SETUP)  ## sam validate --lint, cfn-lint and checkov on the template
 	scripts/validate.sh

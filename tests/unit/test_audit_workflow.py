@@ -1,4 +1,4 @@
-"""What GitHub runs by itself beside the deployment: a weekly audit and soak, and newer actions."""
+"""What GitHub runs by itself beside the deployment: a weekly audit, watch and soak, and newer actions."""
 
 import re
 from typing import Any
@@ -20,8 +20,8 @@ def test_the_audit_runs_every_week_and_by_hand() -> None:
     assert re.fullmatch(r"\d+ \d+ \* \* [0-6]", schedule["cron"])
 
 
-def test_the_audit_and_the_soak_run_with_read_only_permissions() -> None:
-    assert [step["run"].split()[:2] for step in JOB["steps"] if "run" in step] == [["make", "audit"], ["make", "soak"]]
+def test_the_audit_the_watch_and_the_soak_run_with_read_only_permissions() -> None:
+    assert [step["run"].split()[1] for step in JOB["steps"] if "run" in step] == ["audit", "watch", "soak"]
     assert JOB["permissions"] == {"contents": "read"}
 
 
