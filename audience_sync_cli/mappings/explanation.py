@@ -77,14 +77,19 @@ class Explanation:
         if not field.found_at and field.left_out:
             return Text(field.left_out, style="dim")
         where = ", ".join(field.found_at) or "the same for every event"
+        more = len(field.values) - MAX_SHOWN
+        rest = [Text(f"{counted(more, 'more value')}; --json explains all", style="dim")] if more > 0 else []
+        return Text("\n").join([Text(where), *map(self._value, field.values[:MAX_SHOWN] or [field]), *rest])
+
+    def _value(self, field: FieldTrace) -> Text:
         value = _shortened(self._shown(field.name, field.value))
         if field.left_out:
-            return Text(f"{where}\n").append(f"{value}: left out, {field.left_out}", style="yellow")
+            return Text(f"{value}: left out, {field.left_out}", style="yellow")
         if field.normalized:
             value = f"{value} → {_shortened(self._masked(field.normalized))}"
         if field.digest:
             value += f" → {field.digest[:_SHOWN_DIGEST]}…" if field.normalized else ", a SHA-256 already"
-        return Text(f"{where}\n{value}")
+        return Text(value)
 
     def _facts(self, event: EventTrace, mapping: MappingTrace) -> dict[str, Any]:
         facts: dict[str, Any] = {"event time": moment(event.call.at) if event.call and event.call.at else "-"}
@@ -142,7 +147,12 @@ class Explanation:
             "normalized": None if field.normalized is None else self._masked(field.normalized),
             "digest": field.digest,
             "leftOut": field.left_out,
+            **({"values": [self._listed_json(each) for each in field.values]} if field.values else {}),
         }
+
+    def _listed_json(self, value: FieldTrace) -> dict[str, Any]:
+        fields = self._field_json(value)
+        return {name: fields[name] for name in ("value", "normalized", "digest", "leftOut")}
 
     def _shown(self, name: str, value: Any) -> str:
         """Return a value as text: unmasked only if it certainly is not personal data."""

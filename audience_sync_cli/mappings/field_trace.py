@@ -3,12 +3,12 @@
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from audience_sync.amazon_ads.countries import accepted_country
-from audience_sync.amazon_ads.normalize import identifier, normalize
-from audience_sync.fields import CONSENT_SIGNALS, IDENTIFIERS
+from audience_sync.amazon_ads.normalize import MAX_VALUES, identifier, normalize
+from audience_sync.fields import CONSENT_SIGNALS, IDENTIFIERS, LISTED
 from audience_sync.ingest.translation import Rejected
 from audience_sync.members.membership import MembershipChange
 from audience_sync.segment.budget import Budget
@@ -19,6 +19,7 @@ from audience_sync_cli.mappings.looks import Look, looks_of
 from audience_sync_cli.unusable import why_unusable
 
 _IDENTIFIERS = frozenset(field.name for field in IDENTIFIERS)
+_LISTED = frozenset(field.name for field in LISTED)
 _SIGNALS = {field.name: field.amazon_name for field in CONSENT_SIGNALS}
 _NAME = re.compile(r"[^$.\[\]']+")
 _NAMED_BY_EVENT = "a place that the event names"
@@ -39,6 +40,7 @@ class FieldTrace:
     normalized: str | None = field(default=None, repr=False)  # of an identifier; None also for a SHA-256
     digest: str | None = None  # of an identifier, as Amazon gets it
     left_out: str | None = None  # why it is not sent, in plain words
+    values: tuple["FieldTrace", ...] = ()  # of a list of identifiers: each of them
 
     @property
     def found_at(self) -> list[str]:
@@ -58,6 +60,12 @@ def follow_field(name: str, directive: Any, event: dict[str, Any], value: Any, c
         return FieldTrace(name, looks, value, left_out=f"nothing at {places}" if places else "no value")
     if name not in _IDENTIFIERS:
         return FieldTrace(name, looks, value)
+    if name in _LISTED and isinstance(value, list):
+        values = tuple([follow_field(name, None, {}, each, country) for each in value])
+        is_used = any(each.digest for each in values[:MAX_VALUES])
+        return FieldTrace(
+            name, looks, value, left_out=None if is_used else "no usable value in the list", values=values
+        )
     normalized, digest = normalize(name, value, country), identifier(name, value, country)
     dropped = why_unusable(name, value, country)
     return FieldTrace(name, looks, value, normalized, digest, dropped.detail if dropped else None)
@@ -82,6 +90,8 @@ def with_outcome(
 ) -> FieldTrace:
     """Add the reason why a field with a value is not part of the record."""
     why = None
+    if field.values:
+        return replace(field, values=_with_fates(field.values, changes))
     if field.left_out or field.name in _IDENTIFIERS:
         return field
     if rejection and rejection.field == field.name:
@@ -93,6 +103,25 @@ def with_outcome(
     elif field.name in _SIGNALS and changes and not _holds(changes[0].record["userConsent"], _SIGNALS[field.name]):
         why = _EMPTY_SIGNAL.get(field.name, "empty, or not a string")
     return FieldTrace(field.name, field.looks, field.value, left_out=why)
+
+
+def _with_fates(values: Sequence[FieldTrace], changes: Sequence[MembershipChange]) -> tuple[FieldTrace, ...]:
+    """Add why usable values of a list make no identity of their own."""
+    identities = changes[0].record["hashedPII"] if changes else []
+    sent = {digest for identity in identities for digest in identity.values()}
+    before: set[str | None] = {None}
+    found: list[FieldTrace] = []
+    for place, each in enumerate(values):
+        why = each.left_out
+        if each.digest in before:
+            why = why or "the same as an earlier value"
+        elif place >= MAX_VALUES:
+            why = f"beyond the first {MAX_VALUES} values"
+        elif changes and each.digest not in sent:
+            why = f"beyond the {len(identities)} identities that Amazon takes of one member"
+        found.append(replace(each, left_out=why))
+        before.add(each.digest)
+    return tuple(found)
 
 
 def _holds(consent: Any, name: str) -> bool:

@@ -114,6 +114,8 @@ def _log(result: IntakeResult) -> None:
         # The detail, as in the answer: it names the field and the remedy, and holds no value of the event.
         detail = each.as_json()["detail"]
         logger.warning(message, reason=each.reason, message_id=each.message_id, detail=detail, **audience)
+    if result.identities_left_out:
+        logger.warning("identities left out", identities=result.identities_left_out)
     if found:
         partly = len(result.partial_rejections)
         rejected, by_reason = len(result.rejections), _by_reason(result)

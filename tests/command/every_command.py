@@ -35,6 +35,7 @@ from tests.command.conftest import CLIENT_ID, CLIENT_SECRET, NOW, Deployment, ch
 from tests.servers import serve
 
 EVENT = Path(__file__).parents[2] / "events/segment/01-track-entered-full-pii.json"
+LISTED = EVENT.with_name("28-track-several-values.json")
 REJECTED = EVENT.with_name("08-track-email-as-userid.json")
 DATASET, SHARE = "in_a_dataset", "advertiser=ENTITY1,marketplace=US"
 SESSION = f"""
@@ -72,7 +73,7 @@ mappings check {{mappings}} --event {EVENT}
 mappings apply {{mappings}} --yes  # logs version=1 mappings=1
 mappings reset --yes  # logs version=2 mappings=1
 mappings revert 1 --yes  # logs version=3 mappings=1
-mappings try {EVENT} --explain
+mappings try {LISTED} --explain
 mappings try {REJECTED}
 send --sample track --audience lapsed_premium_buyers  # logs events=0
 dashboard

@@ -54,6 +54,17 @@ def test_an_older_enter_adds_its_identities_to_a_newer_one_of_another_worker(sta
     assert stack.state().newest.message_id == "b"
 
 
+@pytest.mark.parametrize("named", [(), ("b@b.co",), ("new@b.co",)])
+def test_an_exit_removes_every_identity_of_an_enter_whatever_it_names(
+    stack: WorkerStack, named: tuple[str, ...]
+) -> None:
+    stack.deliver(change("a@b.co", "b@b.co", "c@b.co", at=1))
+    assert stack.amazon.members["m1"] == {digest(f"{letter}@b.co") for letter in "abc"}
+    stack.deliver(change(*named, at=2, exits=True))
+    stack.rest()
+    assert stack.amazon.active() == set()
+
+
 def test_an_enter_recorded_by_a_stopped_worker_is_sent_although_a_newer_one_exists(
     stack: WorkerStack,
 ) -> None:

@@ -173,6 +173,14 @@ def test_a_rejected_event_gets_400_so_that_segment_does_not_retry_and_its_reason
     )
 
 
+def test_the_log_counts_the_identities_beyond_those_that_amazon_takes(cloud: Cloud, printed: Callable[[], str]) -> None:
+    event = json.loads((EXAMPLES / "01-track-entered-full-pii.json").read_bytes())
+    event["context"]["traits"]["email"] = [f"{number}@example.com" for number in range(103)]
+    assert post(cloud, json.dumps(event).encode())[0] == 200
+    (line,) = [json.loads(each) for each in printed().splitlines() if '"identities left out"' in each]
+    assert (line["level"], line["identities"]) == ("WARNING", 3)
+
+
 def test_a_denial_of_consent_is_accepted_and_counted_as_consent_denied(
     cloud: Cloud, printed: Callable[[], str]
 ) -> None:

@@ -21,14 +21,15 @@ class MappedField:
     personal: bool = False  # a mapping must not give all members the same value
     code: str = ""  # of an identifier in members' rows: one letter that never changes
     data_manager_name: str = ""  # of an identifier in a dataset
+    is_listed: bool = False  # a list of values gives a member several identities
 
 
 FIELDS = (
     MappedField("external_user_id", "record", "externalUserId", personal=True),
     MappedField("audience_id", "record", "audienceId"),
     MappedField("country", "record", "countryCode"),
-    MappedField("email", "identifier", "email", personal=True, code="e", data_manager_name="em"),
-    MappedField("phone", "identifier", "phone", personal=True, code="p", data_manager_name="ph"),
+    MappedField("email", "identifier", "email", personal=True, code="e", data_manager_name="em", is_listed=True),
+    MappedField("phone", "identifier", "phone", personal=True, code="p", data_manager_name="ph", is_listed=True),
     MappedField("first_name", "identifier", "firstname", personal=True, code="f", data_manager_name="fn"),
     MappedField("last_name", "identifier", "lastname", personal=True, code="l", data_manager_name="ln"),
     MappedField("address", "identifier", "address", personal=True, code="a", data_manager_name="ad"),
@@ -42,4 +43,5 @@ FIELDS = (
     MappedField("ip", "consent", "ipAddress"),
 )
 IDENTIFIERS = tuple(field for field in FIELDS if field.kind == "identifier")
+LISTED = tuple(field for field in IDENTIFIERS if field.is_listed)
 CONSENT_SIGNALS = tuple(field for field in FIELDS if field.kind == "consent")

@@ -97,6 +97,27 @@ def test_explain_gives_the_reason_for_a_dropped_identifier(explained: Explained)
     assert phone["leftOut"] == "too short for a number of US"
 
 
+def test_explain_says_what_becomes_of_each_value_of_a_list(
+    explained: Explained, deployment: Deployment, tmp_path: Path
+) -> None:
+    listed = ["Ada@example.com", "ada@EXAMPLE.com", "no address", *(f"{number}@example.com" for number in range(101))]
+    mapping = with_fields({"email": {"@path": "$.properties.email"}}) | {"separators": {"email": ";"}}
+    email = field(explained(entered(email=[*listed[:2], ";".join(listed[2:])]), [mapping]), "email")
+    assert (email["digest"], email["leftOut"], len(email["values"])) == (None, None, len(listed))
+    first, second, third, fourth, *_, last = email["values"]
+    assert (first["normalized"], first["leftOut"], fourth["leftOut"]) == ("xxx@xxxxxxx.xxx", None, None)
+    assert (second["digest"], second["leftOut"]) == (first["digest"], "the same as an earlier value")
+    assert third["leftOut"] == "no @ in it"
+    assert last["leftOut"] == "beyond the first 100 values"
+    event, mappings = written(tmp_path, entered(email=listed)), tmp_path / "mappings.json"
+    mappings.write_text(json.dumps([mapping]), encoding="utf-8")
+    printed = " ".join(deployment.printed(try_, event, mappings=mappings, explain=True).out.split())
+    assert f"xxx@xxxxxxx.xxx → {first['digest'][:12]}…" in printed
+    assert "ada@" not in printed.lower()
+    only_bad = field(explained(entered(email=["no address", "none"]), [mapping]), "email")
+    assert only_bad["leftOut"] == "no usable value in the list"
+
+
 def test_explain_names_the_empty_paths_of_a_missing_value(explained: Explained) -> None:
     event = {name: value for name, value in entered(phone="", email=None).items() if name != "context"}
     event["context"] = {"personas": ENTERED["context"]["personas"]}

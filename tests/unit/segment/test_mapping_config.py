@@ -56,6 +56,13 @@ def test_a_document_has_at_most_50_mappings() -> None:
     [
         pytest.param({"mapping": []}, "mappings: must be a list", id="an object without mappings"),
         pytest.param([{"trigger": "x"}], "mappings.0: name: must be a string of 1 to 100", id="no name"),
+        pytest.param([written(separators=";")], "separators: must be an object", id="separators of no field"),
+        pytest.param([written(separators={"phone": ";"})], "separators.phone: not a mapped field", id="not mapped"),
+        pytest.param(
+            [written(fields=FIELD | {"email": {"@path": "$.e"}}, separators={"email": "; a"})],
+            "separators.email: must be a string of 1 to 10 characters, none of them a letter",
+            id="a letter as a separator",
+        ),
         pytest.param([written("x" * 101)], "mappings.0: name: must be a string", id="long name"),
         pytest.param([written(), written()], 'mapping "Entered": the name is taken', id="name twice"),
         pytest.param([written(enable=True)], 'mapping "Entered": unknown key enable (did you mean enabled?)', id="key"),

@@ -8,8 +8,15 @@ from typing import Any
 
 import pytest
 
+from audience_sync.amazon_ads import normalize
 from audience_sync.fields import FIELDS, MappedField
-from audience_sync.ingest.translation import LONG_PHONE, MAX_WORK, STEPS_A_CHANGE, STEPS_A_PHONE_CHARACTER
+from audience_sync.ingest.translation import (
+    LONG_PHONE,
+    MAX_WORK,
+    STEPS_A_CHANGE,
+    STEPS_A_LISTED_VALUE,
+    STEPS_A_PHONE_CHARACTER,
+)
 from audience_sync.segment.budget import ASCII_A_STEP, MAX_STEPS, OTHERS_A_STEP
 from audience_sync.segment.directives import compiler, shapes, texts, values
 from audience_sync.segment.liquid import template
@@ -17,6 +24,7 @@ from audience_sync.segment.liquid.filters import DISABLED, FILTERS
 from audience_sync.segment.mapping import DIRECTIVES, resolve
 from audience_sync.segment.mapping_config import (
     _CHARACTERS_A_STEP,
+    _CHARACTERS_SPLIT_A_STEP,
     DEFAULT_MAPPING,
     DEFAULT_TRIGGER,
     MAX_MAPPINGS,
@@ -86,7 +94,7 @@ def test_the_documented_example_is_a_valid_mapping() -> None:
 def test_documented_limits_match_the_code() -> None:
     assert [int(row[1].replace(",", "")) for row in table("Limits")] == [
         *(MAX_MAPPINGS, MAX_NAME, compiler.MAX_DEPTH, compiler.MAX_SIZE, compiler.MAX_CHARACTERS, texts.MAX_PATTERN),
-        *(values.MAX_TEXT, values.MAX_VALUES, values.MAX_NESTING, MAX_STEPS, MAX_WORK),
+        *(values.MAX_TEXT, values.MAX_VALUES, values.MAX_NESTING, normalize.MAX_VALUES, MAX_STEPS, MAX_WORK),
     ]
 
 
@@ -101,6 +109,8 @@ def test_documented_steps_match_the_code() -> None:
     assert (
         f"{STEPS_A_CHANGE} for each time that a mapping applies to an event, {compiler.STEPS_A_VALUE} and more" in text
     )
+    assert f"splitting at separators (a step for {_CHARACTERS_SPLIT_A_STEP} characters)" in text
+    assert f"each value of a list in `email` or `phone` ({STEPS_A_LISTED_VALUE} steps, and" in text
     assert f"one for {_CHARACTERS_A_STEP} characters of every trigger" in text
     assert f"{STEPS_A_PHONE_CHARACTER} for each character of a phone number of over {LONG_PHONE}" in text
 

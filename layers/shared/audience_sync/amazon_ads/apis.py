@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from audience_sync.amazon_ads.advertiser_audiences import records
 from audience_sync.amazon_ads.data_manager import members
-from audience_sync.amazon_ads.destination import is_of_audience_api
+from audience_sync.amazon_ads.destination import MAX_IN_DATASET, is_of_audience_api
 from audience_sync.amazon_ads.timings import Timings
 from audience_sync.amazon_ads.upload import Frame, Target, UploadSize
 from audience_sync.members.member_state import MemberState
@@ -26,7 +26,7 @@ class UploadRules(NamedTuple):
 
 
 _WITH_JOBS = UploadRules(records.encode_record, records.frame_of, MAX_IDENTITIES, None)
-_DATASETS = UploadRules(members.encode_member, members.frame_of, members.MAX_IDENTITIES, members.MEMBERS_SIZE)
+_DATASETS = UploadRules(members.encode_member, members.frame_of, MAX_IN_DATASET, members.MEMBERS_SIZE)
 
 
 def upload_rules(destination: Destination) -> UploadRules:

@@ -17,7 +17,9 @@ from functools import lru_cache
 from typing import Any
 
 from audience_sync.errors import InvalidAudience, InvalidMessage, SettingFault
-from audience_sync.members.membership import EVERY_AUDIENCE, Audience, Destination
+from audience_sync.members.membership import EVERY_AUDIENCE, MAX_IDENTITIES, Audience, Destination
+
+MAX_IN_DATASET = 10  # identities of one member of a dataset; Amazon's limit
 
 
 class Api(StrEnum):
@@ -54,6 +56,11 @@ def is_of_audience_api(destination: Destination) -> bool:
 def needs_consent(destination: Destination) -> bool:
     """Return whether every addition needs a consent signal, whatever the country. Amazon's pages disagree."""
     return name_of_api(destination) == Api.DATA_MANAGER
+
+
+def max_identities(destination: Destination) -> int:
+    """Return the number of identities that Amazon takes in one record."""
+    return MAX_IN_DATASET if name_of_api(destination) == Api.DATA_MANAGER else MAX_IDENTITIES
 
 
 def check_target(audience_id: str, destination: Destination) -> None:

@@ -10,10 +10,11 @@ import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from hashlib import sha256
+from itertools import zip_longest
 
 from audience_sync.amazon_ads.normalization.quick import MAX_LENGTH as MAX_QUICK
 from audience_sync.amazon_ads.normalization.quick import RULES
-from audience_sync.fields import FIELDS, IDENTIFIERS
+from audience_sync.fields import FIELDS, IDENTIFIERS, LISTED
 
 type Normalize = Callable[[str, str | None], str | None]
 
@@ -21,12 +22,14 @@ COUNTRIES = frozenset("AE AU BE BR CA DE EG ES FR GB IN IT JP MX NL PL SA SE SG 
 """Countries in which Amazon matches hashed identifiers. Others are also normalized, but expect no match."""
 
 MAX_LENGTH = 1024  # characters: no identifier is longer, and no value may take noticeable time
+MAX_VALUES = 100  # of a list; Amazon takes no more identities of one member
 MAX_BITS = 256  # of an integer, so 78 digits: room for all-digit digests, and safe to print
 
 _MAPPED_FIELDS = frozenset(field.name for field in FIELDS)
 _NAMES = tuple(field.name for field in IDENTIFIERS)
 _AMAZON_NAMES = tuple(field.amazon_name for field in IDENTIFIERS)
 _EMAIL = _NAMES.index("email")
+_LISTED = tuple(_NAMES.index(field.name) for field in LISTED)
 _RULES = {  # by our name and Amazon's
     spelling: RULES[field.name].normalize for field in IDENTIFIERS for spelling in (field.name, field.amazon_name)
 }
@@ -118,7 +121,8 @@ def identifiers_of_all(
     """Build hashedPII for the records of several people.
 
     Args:
-        columns: for each of fields.IDENTIFIERS, in that order, the value of each person; None if there is none.
+        columns: for each of fields.IDENTIFIERS, in that order, the value of each person; None if there is none. Fields
+            of fields.LISTED may be lists, of which the first MAX_VALUES values are read.
         countries: as for `normalize`, one for each person.
         literal_email: if the e-mail rule changes more than the case of an address, add the digest of the address as
             written as a second identity. It matches customers whose "+" Amazon may have kept, and cannot match another
@@ -126,10 +130,15 @@ def identifiers_of_all(
         repeats: many people share values, so hash each value once. Does not change the result.
 
     Returns:
-        For each person usually one object of digests under Amazon's field names. Empty when no trait is left.
+        For each person usually one object of digests under Amazon's field names. Empty when no trait is left. A list
+        counts as its first usable value; each other usable one is an identity by itself, in the order of the lists, one
+        of each list in turn.
     """
     codes = [country_code(country) for country in countries]
     lines, digests_of = _Lines(), _digests_of_distinct if repeats else _digests
+    others: dict[int, list[dict[str, str]]] = {}
+    if any(list in map(type, columns[place]) for place in _LISTED):
+        columns, others = _without_lists(columns, codes, lines, literal_email=literal_email)
     digests = {
         amazon_name: digests_of(name, values, codes, lines)
         for name, amazon_name, values in zip(_NAMES, _AMAZON_NAMES, columns, strict=True)
@@ -144,7 +153,35 @@ def identifiers_of_all(
     if literal_email:
         for value, identities in zip(columns[_EMAIL], people, strict=True):
             identities.extend(_literal_email(value, identities, lines))
+    for person, identities in others.items():
+        people[person] += identities
     return people
+
+
+def _without_lists(
+    columns: Sequence[Sequence[object]], countries: Sequence[str | None], lines: _Lines, *, literal_email: bool
+) -> tuple[list[list[object]], dict[int, list[dict[str, str]]]]:
+    """Put the first usable value in place of each list. Also returns the identities by the others, by person."""
+    single: list[list[object]] = [[*column] for column in columns]
+    listed: dict[int, list[list[list[dict[str, str]]]]] = {}  # by person, for each list: the identities of each value
+    for place in _LISTED:
+        rule, name = RULES[_NAMES[place]].normalize, _AMAZON_NAMES[place]
+        for person, value in enumerate(columns[place]):
+            if type(value) is not list:
+                continue
+            distinct: dict[str | None, object] = {}
+            for each in value[:MAX_VALUES]:
+                distinct.setdefault(_hashed(rule, _clean(each, lines), countries[person]), each)
+            distinct.pop(None, None)
+            single[place][person], *rest = distinct.values() or [None]
+            found = [[{name: digest}] for digest in [*distinct][1:] if digest]
+            if literal_email and place == _EMAIL:
+                found = [each + _literal_email(text, each, lines) for text, each in zip(rest, found, strict=True)]
+            listed.setdefault(person, []).append(found)
+    return single, {
+        person: [identity for turn in zip_longest(*lists, fillvalue=[]) for each in turn for identity in each]
+        for person, lists in listed.items()
+    }
 
 
 def _digests_of_distinct(

@@ -62,6 +62,7 @@ class IntakeResult:
     changes: list[MembershipChange] = field(
         default_factory=list
     )  # one or two for each member: the end of a life, if any, and the newest change
+    identities_left_out: int = 0  # of accepted events, beyond those that Amazon takes of one member
     superseded: int = 0  # changes replaced by a newer one of the same member in the same body
     signature_unverified: bool = False  # beside a valid event key, the signature does not verify
 
@@ -107,6 +108,7 @@ def changes_from(
                 raise TooLarge(f"the body makes over {MAX_CHANGES} changes; lower the batch size in Segment")
         else:
             result.ignored += 1
+    result.identities_left_out = translator.identities_left_out
     result.changes = coalesce(changes)
     result.superseded = len(changes) - len(result.changes)
     return result

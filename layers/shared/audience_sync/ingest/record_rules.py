@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from audience_sync.amazon_ads.consent import ConsentPolicy, require_no_denial, user_consent
 from audience_sync.amazon_ads.countries import NAMING_A_COUNTRY, NO_COUNTRY, accepted_country
-from audience_sync.amazon_ads.destination import needs_consent
+from audience_sync.amazon_ads.destination import MAX_IN_DATASET, max_identities, needs_consent
 from audience_sync.amazon_ads.ids import audience_id
 from audience_sync.amazon_ads.record import audience_record, exit_record
 from audience_sync.errors import RejectedEvent
@@ -83,7 +83,7 @@ def checked_record(
     Args:
         member: a valid external user id.
         country: from `first_country`.
-        identities: hashed.
+        identities: hashed. The record has the first of them, as many as Amazon takes.
         signals: of consent, as for `user_consent`.
         policy: consent options.
         destination: of the audience.
@@ -92,6 +92,8 @@ def checked_record(
     Raises:
         RejectedEvent: consent is denied, or the member enters without an identifier or the required consent.
     """
+    if len(identities) > MAX_IN_DATASET:
+        identities = identities[: max_identities(destination)]
     if exits:  # needs no consent, but may deny it
         if policy.keeps_rows:
             require_no_denial(signals)

@@ -10,12 +10,12 @@ from operator import itemgetter
 from typing import Any, NamedTuple, Self
 
 from audience_sync.amazon_ads.consent import SIGNALS, require_no_denial
-from audience_sync.amazon_ads.destination import destination_of_changes
+from audience_sync.amazon_ads.destination import MAX_IN_DATASET, destination_of_changes
 from audience_sync.amazon_ads.ids import external_user_id
 from audience_sync.amazon_ads.normalization.phone import MAX_LENGTH as MAX_PHONE
-from audience_sync.amazon_ads.normalize import identifiers_of_all
+from audience_sync.amazon_ads.normalize import MAX_VALUES, identifiers_of_all
 from audience_sync.errors import OutOfTime, RejectedEvent, TooLarge
-from audience_sync.fields import FIELDS, IDENTIFIERS
+from audience_sync.fields import FIELDS, IDENTIFIERS, LISTED
 from audience_sync.ingest.record_rules import (
     MAX_ENTER_AGE,
     AudienceLookup,
@@ -34,6 +34,7 @@ from audience_sync.segment.mapping_config import CompiledMapping
 
 MAX_WORK = 15_000_000  # steps of all mappings on the events of one request; a step takes a tenth of a microsecond
 STEPS_A_CHANGE = 600  # to normalize and hash mapped values and build the record
+STEPS_A_LISTED_VALUE = 100  # of a list that makes several identities: to normalize, hash and send it
 STEPS_AN_AUDIENCE = 200  # for each further audience of an event: a third, as measured
 LONG_PHONE = 20  # characters; for a longer number, the phone library takes a microsecond a character and country
 STEPS_A_PHONE_CHARACTER = 10
@@ -93,8 +94,9 @@ type _Statement = tuple[int, AudienceCall, _Values, _Subject | Rejected]
 
 _NAMES = [field.name for field in FIELDS]
 _EXTERNAL_USER_ID, _AUDIENCE_ID, _COUNTRY = map(_NAMES.index, ("external_user_id", "audience_id", "country"))
-_PHONE = _NAMES.index("phone")
+_EMAIL, _PHONE = _LISTED = [_NAMES.index(field.name) for field in LISTED]
 _identifiers = itemgetter(*[_NAMES.index(field.name) for field in IDENTIFIERS])
+_listed = itemgetter(*_LISTED)
 _signals = itemgetter(*map(_NAMES.index, SIGNALS))
 
 
@@ -107,6 +109,7 @@ class Translator:
         self._mappings = mappings
         self._audiences = audiences
         self._now = now
+        self.identities_left_out = 0  # so far, beyond those that are read or that Amazon takes of one member
         self._policy = policy
         self._oldest_enter = 0 if policy.max_enter_age is None else now - policy.max_enter_age
         self._budget = Budget()  # of the event that is read
@@ -164,11 +167,19 @@ class Translator:
             for mapping in applying:
                 self._work += STEPS_A_CHANGE + mapping.steps
             found = [mapping.values_of(event, budget) for mapping in applying]
+            self._spend_on_lists(found)
         except RejectedEvent as error:  # a used-up budget rejects the event, whatever its values
             return Rejected.of(error)
         if len(found) > 1:
             self._work += sum(_steps_of_phone(values[_PHONE]) for values in found)
         return found
+
+    def _spend_on_lists(self, found: Iterable[_Values]) -> None:
+        for values in found:
+            if type(values[_EMAIL]) is list or type(values[_PHONE]) is list:
+                lists = [value for value in _listed(values) if type(value) is list]
+                self.identities_left_out += sum(max(0, len(each) - MAX_VALUES) for each in lists)
+                self._budget.spend(_steps_of_lists(values))
 
     def _unstated(self, call: AudienceCall, event: Any) -> list[_Values] | Rejected:
         """Reject an event in which a mapping finds a listed audience. Any other is ignored, even a costly one."""
@@ -258,7 +269,8 @@ class Translator:
             except RejectedEvent as error:
                 statements.append((place, call, values, Rejected.of(error, audience)))
         if len(audiences) > 1:
-            self._work += (len(audiences) - 1) * (STEPS_AN_AUDIENCE + _steps_of_phone(values[_PHONE]))
+            steps = STEPS_AN_AUDIENCE + _steps_of_phone(values[_PHONE]) + _steps_of_lists(values)
+            self._work += (len(audiences) - 1) * steps
 
     def _identities(self, statements: Sequence[_Statement], *, repeats: bool) -> list[list[dict[str, str]]]:
         """Return the identities for each statement with a subject."""
@@ -283,6 +295,8 @@ class Translator:
             record = checked_record(member, country, identities, signals, self._policy, destination, exits=exits)
         except RejectedEvent as error:
             return Rejected.of(error, audience)
+        if len(identities) > MAX_IN_DATASET:
+            self.identities_left_out += len(identities) - len(record["hashedPII"])
         return MembershipChange(audience.audience_id, destination, call.at, call.message_id, record)
 
     def _audiences_of(self, call: AudienceCall, mapped: Any) -> Sequence[Audience]:
@@ -351,6 +365,12 @@ def _denial(rejected: Rejected, values: _Values) -> Rejected | None:
     except RejectedEvent as error:
         return Rejected.of(error)
     return None
+
+
+def _steps_of_lists(values: _Values) -> int:
+    lists = [value[:MAX_VALUES] for value in _listed(values) if type(value) is list]
+    numbers = values[_PHONE] if type(values[_PHONE]) is list else []
+    return STEPS_A_LISTED_VALUE * sum(map(len, lists)) + sum(map(_steps_of_phone, numbers[:MAX_VALUES]))
 
 
 def _steps_of_phone(value: Any) -> int:

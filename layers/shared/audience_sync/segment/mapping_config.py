@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from audience_sync.errors import InvalidMapping, InvalidTrigger
-from audience_sync.fields import CONSENT_SIGNALS, FIELDS
+from audience_sync.fields import CONSENT_SIGNALS, FIELDS, LISTED
 from audience_sync.segment.budget import Budget
 from audience_sync.segment.compiled_fields import FieldsReader, compile_fields, value_of
 from audience_sync.segment.directives.compiler import (
@@ -22,6 +22,7 @@ from audience_sync.segment.directives.compiler import (
 )
 from audience_sync.segment.directives.values import UNDEFINED, materialize
 from audience_sync.segment.mapping import DIRECTIVES, Event
+from audience_sync.segment.separators import SEPARATORS_EXPECTED, Split, split_at
 
 MAX_MAPPINGS = 50  # for one destination, as in Segment
 MAX_NAME = 100  # characters
@@ -30,10 +31,13 @@ _MEMBER = "external_user_id"
 _COUNTRY = re.compile(r"[A-Za-z]{2}")
 _AUDIENCE_ID = re.compile(r"[0-9]{1,20}")
 _FIELD_NAMES = tuple(field.name for field in FIELDS)
+_LISTED = tuple(field.name for field in LISTED)
 _PERSONAL = frozenset(field.name for field in FIELDS if field.personal)
-_KEYS = ("name", "trigger", "fields", "enabled", "enable_batching")
+_KEYS = ("name", "trigger", "fields", "enabled", "enable_batching", "separators")
 
 _CHARACTERS_A_STEP = 8  # of a trigger; its shortest condition has as many
+
+_CHARACTERS_SPLIT_A_STEP = 2  # at separators
 
 type Trigger = Callable[[Event, Budget], bool]
 
@@ -47,6 +51,7 @@ class Mapping:
     fields: dict[str, Any] = field(default_factory=dict)
     enabled: bool = True
     enable_batching: bool = True  # kept for compatibility with Segment; changes are always sent in batches
+    separators: dict[str, str] = field(default_factory=dict)  # by field: characters between several values in a string
 
 
 class _Field(NamedTuple):
@@ -135,8 +140,8 @@ def parse_mappings(document: Any, compile_trigger: Callable[[str], Trigger]) -> 
     """Read and check a stored document of mappings, disabled ones included.
 
     Args:
-        document: a list of up to 50 objects with `name`, `trigger`, `fields` and optionally `enabled` and
-            `enable_batching`; or an object that holds the list under `mappings`.
+        document: a list of up to 50 objects with `name`, `trigger`, `fields` and optionally `enabled`,
+            `enable_batching` and `separators`; or an object that holds the list under `mappings`.
         compile_trigger: raises InvalidTrigger if a trigger is ambiguous.
 
     Raises:
@@ -192,6 +197,7 @@ def _check_mapping(entry: Any, at: str, compile_trigger: Callable[[str], Trigger
     except InvalidTrigger as error:
         faults.append(f"trigger: {error}")
     compiled = _check_fields(entry.get("fields"), faults)
+    _check_separators(entry.get("separators", {}), compiled, faults)
     switches = ("enabled", "enable_batching")
     faults += (f"{name}: must be true or false" for name in switches if not isinstance(entry.get(name, True), bool))
     if faults:
@@ -221,11 +227,47 @@ def _check_fields(fields: Any, faults: list[str]) -> dict[str, _Field]:
     return compiled
 
 
+def _check_separators(separators: Any, compiled: dict[str, _Field], faults: list[str]) -> None:
+    """Split the fields of a mapping at their separators, and append the faults."""
+    if not isinstance(separators, dict):
+        faults.append('separators: must be an object; give the separators of a field, such as {"email": ";"}')
+        return
+    known = tuple(name for name in _LISTED if name in compiled)
+    for name in separators:
+        if name not in known:
+            listed = ", ".join(known) or "map email or phone"
+            faults.append(
+                f"separators.{display(name)}: not a mapped field that can have several values; known: {listed}"
+            )
+    for name in known:
+        if name not in separators:
+            continue
+        if split := split_at(separators[name]):
+            compiled[name] = _separated(compiled[name], split)
+        else:
+            faults.append(f"separators.{name}: {SEPARATORS_EXPECTED}")
+
+
+def _separated(field: _Field, split: Split) -> _Field:
+    def read(event: Any, budget: Budget) -> Any:
+        value = materialize(field.read(event, budget))
+        texts = [each for each in (value if isinstance(value, list) else [value]) if isinstance(each, str)]
+        budget.spend(sum(map(len, texts)) // _CHARACTERS_SPLIT_A_STEP)
+        return split(value)
+
+    return _Field(read, field.steps)
+
+
 def _compile_fields(mapping: Mapping) -> dict[str, _Field]:
+    faults: list[str] = []
     try:
-        return {name: _compile_field(name, directive) for name, directive in mapping.fields.items()}
+        compiled = {name: _compile_field(name, directive) for name, directive in mapping.fields.items()}
+        _check_separators(mapping.separators, compiled, faults)
     except InvalidMapping as invalid:
-        raise InvalidMapping(*(f"{_label(mapping.name)}: {fault}" for fault in invalid.faults)) from None
+        faults += invalid.faults
+    if faults:
+        raise InvalidMapping(*(f"{_label(mapping.name)}: {fault}" for fault in faults))
+    return compiled
 
 
 def _compile_field(name: str, directive: Any) -> _Field:

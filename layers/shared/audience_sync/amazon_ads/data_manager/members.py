@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from audience_sync.amazon_ads.answer_fields import object_or_empty
+from audience_sync.amazon_ads.destination import MAX_IN_DATASET
 from audience_sync.amazon_ads.upload import Frame, Target, UploadKind, UploadSize
 from audience_sync.fields import IDENTIFIERS
 from audience_sync.quick_json import utf8_json
 
-MAX_IDENTITIES = 10  # in one member's hashedPiis; Amazon's limit
 # Amazon accepts 10,000 members and 10 MB, and recommends 5,000 members. Larger requests take longer to repeat.
 MEMBERS_SIZE = UploadSize(5_000, 2_000_000)
 _FRAME = Frame(UploadKind.MEMBERS, b'{"members":[', b"]}")
@@ -20,7 +20,7 @@ def encode_member(record: Mapping[str, Any]) -> bytes:
     member: dict[str, Any] = {
         "externalUserId": record["externalUserId"],
         "action": record["action"],
-        "userIdentity": {"hashedPiis": _hashed(record["hashedPII"][:MAX_IDENTITIES])},
+        "userIdentity": {"hashedPiis": _hashed(record["hashedPII"][:MAX_IN_DATASET])},
     }
     if consent := _user_consent(record):
         member["userConsent"] = consent
