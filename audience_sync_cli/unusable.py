@@ -42,10 +42,11 @@ CALLING_CODE_UNKNOWN = Unusable(
     "calling_code_unknown", "with an unknown calling code", "correct the digits after the +"
 )
 NOT_A_NUMBER = Unusable("not_a_number", "not a phone number", "give the digits of one number, or nothing")
-SEVERAL_ADDRESSES = Unusable("several_addresses", "several addresses in one value", "give one address")
+SEVERAL_ADDRESSES = Unusable("several_addresses", "several addresses in one value", "say what separates them")
 NOT_AN_ADDRESS = Unusable("not_an_address", "not an e-mail address", "give one such as name@example.com, or nothing")
 DIGIT_MISSING = Unusable("digit_missing", "one digit short, perhaps a leading 0", AS_TEXT)
 NOT_A_POSTAL_CODE = Unusable("not_a_postal_code", "not a postal code of the country", "correct the code or the country")
+OVER_LIMIT = Unusable("over_limit", "beyond those that Amazon takes of one member", "put the ones in use first")
 NO_CHARACTERS = Unusable("no_characters", "no letter or digit that Amazon uses", "give it in Latin letters, or nothing")
 
 type _Judge = Callable[[str, str | None], Dropped]

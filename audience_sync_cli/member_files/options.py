@@ -1,5 +1,6 @@
 """Options for a file of members, and their effect: columns to read, and the date of the file."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -7,9 +8,10 @@ import typer
 
 from audience_sync.amazon_ads.countries import NO_COUNTRY, accepted_country
 from audience_sync.aws.membership_rows import KEEP_ACTIVE, KEEP_EXIT
-from audience_sync.fields import IDENTIFIERS
+from audience_sync.fields import IDENTIFIERS, LISTED
 from audience_sync.ingest.record_rules import MAX_ENTER_AGE
 from audience_sync.segment.event import MAX_AHEAD
+from audience_sync.segment.separators import SEPARATORS_EXPECTED, split_at
 from audience_sync_cli.errors import WrongUsage
 from audience_sync_cli.member_files.columns import chosen
 from audience_sync_cli.member_files.member_file import MemberFile, Rows
@@ -32,6 +34,10 @@ class FileOptions:
     column: Annotated[
         list[str] | None,
         typer.Option(help="Read a field from this column: `email=Contact`.", metavar="FIELD=COLUMN"),
+    ] = None
+    separator: Annotated[
+        list[str] | None,
+        typer.Option(help="Split a cell with several emails or phones: `email=;`.", metavar="FIELD=CHARACTERS"),
     ] = None
     country: Annotated[str, typer.Option(help="Country of members whose row has none, such as US.", metavar="CODE")] = (
         ""
@@ -69,7 +75,9 @@ class FileOptions:
                 "No column is recognized as an identifier, such as email or phone.",
                 f"Name one: --column email=COLUMN. {listed}",
             )
-        return Reading(columns, self._country(), self._consent(), exits=exits, hash_ids=self.hash_ids)
+        separators = self._separators(columns)
+        country, consent = self._country(), self._consent()
+        return Reading(columns, country, consent, exits=exits, hash_ids=self.hash_ids, separators=separators)
 
     def time(self, session: Session, file: MemberFile, *, sends: bool = True) -> int:
         """Return the time of the file, in epoch milliseconds; the present if nothing is sent and no time is known.
@@ -92,6 +100,17 @@ class FileOptions:
                 "Export the members again, or pass another time with --at.",
             )
         return min(at, round(now))
+
+    def _separators(self, columns: Mapping[str, str]) -> dict[str, str]:
+        separators = dict(each.partition("=")[::2] for each in self.separator or ())
+        for name, characters in separators.items():
+            if name not in columns or name not in [each.name for each in LISTED]:
+                raise WrongUsage(
+                    "--separator names no column of emails or phones.", "Give email=CHARACTERS or phone=CHARACTERS."
+                )
+            if not split_at(characters):
+                raise WrongUsage(f"--separator {name} cannot be used.", f"It {SEPARATORS_EXPECTED}.")
+        return separators
 
     def _consent(self) -> str | None:
         if self.consent and self.consent.upper() != "GRANTED":

@@ -5,26 +5,28 @@ The rules are the same as in ingest: ids, countries, identifiers and consent. Pe
 
 import hashlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import batched, islice
 from typing import Any, NamedTuple
 
 from audience_sync.amazon_ads.consent import SIGNALS, require_no_denial
 from audience_sync.amazon_ads.destination import destination_of_changes
 from audience_sync.amazon_ads.ids import external_user_id
-from audience_sync.amazon_ads.normalize import identifiers_of_all
+from audience_sync.amazon_ads.normalize import identifier, identifiers_of_all
 from audience_sync.errors import RejectedEvent
-from audience_sync.fields import IDENTIFIERS
+from audience_sync.fields import IDENTIFIERS, LISTED
 from audience_sync.ingest.record_rules import Policy, checked_record, erasing_exit, first_country
 from audience_sync.ingest.translation import TOGETHER
 from audience_sync.members.membership import Audience, MembershipChange
 from audience_sync.quick_json import compact_json
 from audience_sync.reasons import Reason
+from audience_sync.segment.separators import Split, split_at
 from audience_sync_cli.member_files.unusable_values import UnusableValue
-from audience_sync_cli.unusable import EMPTY, why_unusable
+from audience_sync_cli.unusable import EMPTY, OVER_LIMIT, Unusable, why_unusable
 
 _IDENTIFIERS = tuple(each.name for each in IDENTIFIERS)
 _AMAZON_NAMES = {each.name: each.amazon_name for each in IDENTIFIERS}
+_LISTED = frozenset(each.name for each in LISTED)
 _NO_VALUE: tuple[Any, ...] = (None, "")
 _CONSENTS = frozenset(SIGNALS) - {"ip"}
 _STATED = SIGNALS.index("amzn_user_data")  # the signal that a consent for the whole file gives
@@ -39,6 +41,7 @@ class Reading:
     consent: str | None = None  # of rows without a signal, as the operator states it
     exits: bool = False  # the members leave
     hash_ids: bool = False  # as a mapping with @sha256 does
+    separators: Mapping[str, str] = field(default_factory=dict)  # between several values in a cell, by field
 
     @property
     def stated(self) -> dict[str, str]:
@@ -47,8 +50,17 @@ class Reading:
 
     def digest(self, content: str, policy: Policy) -> str:
         """Return a digest of everything that decides the changes, except the audience and the time."""
-        decisive = [content, dict(self.columns), self.country, self.exits, self.hash_ids, policy.literal_email]
-        decisive += [self.consent] if self.consent else []  # without it, the digest of earlier versions
+        decisive: list[Any] = [
+            content,
+            dict(self.columns),
+            self.country,
+            self.exits,
+            self.hash_ids,
+            policy.literal_email,
+        ]
+        # Without these, the digest of earlier versions.
+        decisive += [self.consent] if self.consent else []
+        decisive += ["separators", dict(self.separators)] if self.separators else []
         return hashlib.sha256(compact_json(decisive).encode()).hexdigest()
 
 
@@ -86,6 +98,8 @@ class RowChanges:
         self._at = at
         self._countries = (reading.country, audience.country)
         self._names = [name for name in self.fields if name in _AMAZON_NAMES]
+        found = ((name, split_at(characters)) for name, characters in reading.separators.items())
+        self._splits: dict[str, Split] = {name: split for name, split in found if split}
 
     def outcomes(self, rows: Iterable[Values], *, after: int = 0) -> Iterator[tuple[int, Values, RowOutcome]]:
         """Yield the number, the values, and the change or rejection of each row below the first `after` ones.
@@ -103,25 +117,33 @@ class RowChanges:
 
     def unusable(self, row: int, values: Values, outcome: RowOutcome) -> list[UnusableValue]:
         """Return the identifiers of a row that normalization drops; none if the row is left out for another reason."""
-        used: Collection[str] = ()
+        identities: Sequence[Mapping[str, str]] = [{}]
         if isinstance(outcome, MembershipChange) and not outcome.exits:
-            used = outcome.record["hashedPII"][0].keys()
-            if len(used) == len(self._names):  # as in most rows
+            identities = outcome.record["hashedPII"]
+            is_plain = not self._splits and list not in map(type, values or ())
+            if is_plain and len(identities[0]) == len(self._names):  # as in most rows
                 return []
         elif isinstance(outcome, MembershipChange) or outcome.reason != Reason.NO_IDENTIFIER:
             return []
-        given = dict(zip(self.fields, values or (), strict=True))
-        dropped = [name for name in self._names if given[name] not in _NO_VALUE and _AMAZON_NAMES[name] not in used]
+        fields = self._fields(values or ())
+        dropped = [
+            (name, each)
+            for name in self._names
+            if isinstance(value := fields[name], list) or _AMAZON_NAMES[name] not in identities[0]
+            for each in (value if isinstance(value, list) and name in _LISTED else [value])
+            if each not in _NO_VALUE
+        ]
         if not dropped:
             return []
-        country = first_country((given.get("country"), *self._countries), exits=True)
-        found = [(name, why_unusable(name, given[name], country)) for name in dropped]
-        return [UnusableValue(row, name, why.reason) for name, why in found if why and why.reason != EMPTY]
+        country = first_country((fields.get("country"), *self._countries), exits=True)
+        sent = {digest for identity in identities for digest in identity.values()}
+        found = [(name, _why_not_sent(name, value, country, sent)) for name, value in dropped]
+        return [UnusableValue(row, name, why) for name, why in found if why and why != EMPTY]
 
     def _subject(self, row: int, values: Values) -> _Subject | LeftOut:
         if values is None:
             return LeftOut(row, Reason.ROW_UNREADABLE)
-        fields = dict(zip(self.fields, values, strict=True))
+        fields = self._fields(values)
         countries = (fields.get("country"), *self._countries)
         member = None
         try:
@@ -129,6 +151,12 @@ class RowChanges:
             return _Subject(fields, member, first_country(countries, exits=self._reading.exits))
         except RejectedEvent as error:
             return self._left_out(row, error.reason, member, fields)
+
+    def _fields(self, values: Sequence[Any]) -> dict[str, Any]:
+        fields = dict(zip(self.fields, values, strict=True))
+        for name, split in self._splits.items():
+            fields[name] = split(fields[name])
+        return fields
 
     def _identities(self, subjects: Sequence[_Subject]) -> list[list[dict[str, str]]]:
         columns = [[each.fields.get(name) for each in subjects] for name in _IDENTIFIERS]
@@ -168,6 +196,12 @@ class RowChanges:
         if not self._reading.hash_ids or value in (None, "") or not isinstance(value, str | int):
             return value
         return hashlib.sha256(str(value).encode("utf-8", "ignore")).hexdigest()
+
+
+def _why_not_sent(name: str, value: Any, country: str | None, sent: Collection[str]) -> Unusable | None:
+    if why := why_unusable(name, value, country):
+        return why.reason
+    return None if identifier(name, value, country) in sent else OVER_LIMIT
 
 
 def numbered_ids(prefix: str) -> MessageId:

@@ -274,6 +274,18 @@ def test_values_that_are_not_usable_are_counted_by_field_and_reason(deployment: 
     assert "--rejects FILE lists them" in output
 
 
+def test_a_cell_or_a_list_with_several_values_gives_several_identities(deployment: Deployment, file: File) -> None:
+    cells = "userId,email\nu1,a@example.com; b@example.com;B@example.com\nu2,c@example.com;none\n"
+    report = run(deployment, file(cells), as_json=True, separator=["email=;"]).json
+    assert report["unusable"] == {"email": {"not_an_address": 1}}
+    listed = {"userId": "u3", "email": [f"{number}@example.com" for number in range(103)]}
+    report = run(deployment, file(json.dumps(listed)), as_json=True).json
+    assert report["unusable"] == {"email": {"over_limit": 3}}
+    assert [len(change["record"]["hashedPII"]) for change in deployment.changes()] == [2, 1, 100]
+    for wrong in ("email=a", "email", "city=;"):
+        run(deployment, file(cells), separator=[wrong], raises=WrongUsage)
+
+
 def test_values_that_are_not_usable_are_listed_without_the_values(
     deployment: Deployment, file: File, tmp_path: Path
 ) -> None:
