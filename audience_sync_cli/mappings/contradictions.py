@@ -4,7 +4,7 @@ A trigger is a choice between lists of conditions that must hold together. It ca
 field has a value that fulfils all conditions on it. A few values derived from the conditions decide that.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice, pairwise, product
 from typing import Any
 
@@ -14,16 +14,20 @@ from audience_sync.segment.trigger import holds_for
 
 MAX_LISTS = 2_000  # to try; a trigger with more is assumed to hold for some event
 
-# Fields that an audience event of each type lacks; no other type reaches a trigger.
-_MISSING = {"track": ("name", "traits"), "identify": ("name", "event", "properties")}
+# Fields that an audience event of each type lacks. An event of another type is read only by a mapping with membership.
+_MISSING: dict[str | None, tuple[str, ...]] = {"track": ("name", "traits"), "identify": ("name", "event", "properties")}
+_ANY_TYPE: dict[str | None, tuple[str, ...]] = {None: ()}
 
 _SEPARATORS = "\u2063\u2064"  # invisible: no trigger that a person writes contains them
 
 
-def can_hold(trigger: str) -> bool:
-    """Return whether some audience event can fulfil a trigger; True if that takes too long. Raises InvalidTrigger."""
-    lists = _lists(parse(trigger))
-    return any(map(_can_hold, islice(lists, MAX_LISTS))) or next(lists, None) is not None
+def can_hold(trigger: str, *, of_rows: bool = False) -> bool:
+    """Return whether some event can fulfil a trigger: an audience event, or one of any type if the mapping is of rows.
+
+    True if that takes too long. Raises InvalidTrigger.
+    """
+    lists, missing = _lists(parse(trigger)), _ANY_TYPE if of_rows else _MISSING
+    return any(_can_hold(each, missing) for each in islice(lists, MAX_LISTS)) or next(lists, None) is not None
 
 
 def _lists(node: Condition | Group) -> Iterator[Sequence[Condition]]:
@@ -38,22 +42,24 @@ def _lists(node: Condition | Group) -> Iterator[Sequence[Condition]]:
             yield tuple(chain.from_iterable(chosen))
 
 
-def _can_hold(conditions: Sequence[Condition]) -> bool:
+def _can_hold(conditions: Sequence[Condition], missing: Mapping[Any, tuple[str, ...]]) -> bool:
     by_path: dict[tuple[str, ...], list[Condition]] = {}
     for condition in conditions:
         by_path.setdefault(condition.path, []).append(condition)
     return any(
         all(
-            any(all(holds_for(each, value) for each in together) for value in _candidates(kind, path, together))
+            any(all(holds_for(each, value) for each in together) for value in _candidates(kind, lacks, path, together))
             for path, together in by_path.items()
         )
-        for kind in _MISSING
+        for kind, lacks in missing.items()
     )
 
 
-def _candidates(kind: str, path: tuple[str, ...], conditions: Iterable[Condition]) -> Iterator[Any]:
+def _candidates(
+    kind: str | None, lacks: tuple[str, ...], path: tuple[str, ...], conditions: Iterable[Condition]
+) -> Iterator[Any]:
     """Yield values of one field: if any value fulfils all of its conditions, one of these does."""
-    if path == ("type",) or path[0] in _MISSING[kind]:
+    if (kind and path == ("type",)) or path[0] in lacks:
         yield kind if path == ("type",) else None
         return
     yield from (None, True, False)

@@ -9,7 +9,13 @@ from rich.text import Text
 from audience_sync_cli.mappings.text import plain
 from audience_sync_cli.screen import Screen
 
-_DEFAULTS: dict[str, Any] = {"trigger": None, "enabled": True, "enable_batching": True, "separators": {}}
+_DEFAULTS: dict[str, Any] = {
+    "trigger": None,
+    "membership": None,
+    "enabled": True,
+    "enable_batching": True,
+    "separators": {},
+}
 _SIDES = (("before", "-", "red"), ("after", "+", "green"))
 
 type Difference = dict[str, Any]  # mapping: its name; change: added, removed, changed or moved; parts

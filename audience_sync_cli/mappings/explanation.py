@@ -13,6 +13,7 @@ from audience_sync.fields import CONSENT_SIGNALS
 from audience_sync.members.membership import EVERY_AUDIENCE
 from audience_sync.reasons import Reason
 from audience_sync.segment.directives.values import UNDEFINED
+from audience_sync.segment.event import EventKind
 from audience_sync_cli.audiences.presentation import change_json
 from audience_sync_cli.mappings.field_trace import FieldTrace
 from audience_sync_cli.mappings.trace import EventTrace, MappingTrace
@@ -24,6 +25,7 @@ MAX_TEXT = 60  # characters of a value; the JSON has all of it
 _SHOWN_DIGEST = 12  # characters; the record below has all of it
 _SIGNALS = [field.name for field in CONSENT_SIGNALS if field.name != "ip"]
 _ANSWERS = ("GRANTED", "DENIED", "UNKNOWN", "NOT_APPLICABLE")
+_STATES = {None: "in neither enter nor exit", EventKind.ENTER: "an enter", EventKind.EXIT: "an exit"}
 _DOES = {
     "enter": "the member enters",
     "exit": "the member leaves",
@@ -93,6 +95,8 @@ class Explanation:
 
     def _facts(self, event: EventTrace, mapping: MappingTrace) -> dict[str, Any]:
         facts: dict[str, Any] = {"event time": moment(event.call.at) if event.call and event.call.at else "-"}
+        if mapping.membership:
+            facts["membership"] = self._membership(mapping.membership, mapping.states)
         if mapping.audience:
             name = mapping.audience.name or "without a name"
             facts["audience"] = f"{name} ({mapping.audience.audience_id}), found by {mapping.audience_by}"
@@ -102,6 +106,12 @@ class Explanation:
             facts["consent"] = self._consent(event, mapping)
         facts["result"] = _result(mapping)
         return facts
+
+    def _membership(self, field: FieldTrace, states: EventKind | None) -> str:
+        if field.left_out:
+            return field.left_out
+        value = self._shown(field.name, field.value) if states is None else _text(field.value)
+        return f"{_shortened(value)}, {_STATES[states]}, from {', '.join(field.found_at)}"
 
     def _consent(self, event: EventTrace, mapping: MappingTrace) -> str:
         if event.kind == "exit":
@@ -128,6 +138,7 @@ class Explanation:
         return {
             "mapping": mapping.name,
             "applies": True,
+            "membership": self._membership(mapping.membership, mapping.states) if mapping.membership else None,
             "audience": {"audienceId": audience.audience_id, "name": audience.name} if audience else None,
             "audienceBy": mapping.audience_by if audience else None,
             "country": mapping.country,
@@ -156,7 +167,7 @@ class Explanation:
 
     def _shown(self, name: str, value: Any) -> str:
         """Return a value as text: unmasked only if it certainly is not personal data."""
-        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        text = _text(value)
         is_known = (
             (name == "audience_id" and amazon_id(value) is not None)
             or (name == "country" and accepted_country(value) is not None)
@@ -184,6 +195,10 @@ def _kind(character: str) -> str:
     if character.isdecimal():
         return "9"
     return ("X" if character.isupper() else "x") if character.isalpha() else character
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _shortened(text: str) -> str:

@@ -11,7 +11,7 @@ from audience_sync.segment.trigger import compile_trigger
 from audience_sync_cli.errors import AlreadyReported, FaultyMappings, OperatorError
 from audience_sync_cli.mappings.files import read_event, read_mappings
 from audience_sync_cli.mappings.store import read
-from audience_sync_cli.mappings.text import plain
+from audience_sync_cli.mappings.text import membership, plain
 from audience_sync_cli.mappings.versions import FILE, FORCE, kept_version, require_effect
 from audience_sync_cli.mappings.warnings import events_of, warnings_about
 from audience_sync_cli.screen import counted, moment
@@ -82,6 +82,8 @@ def check(
     require_effect(mappings, force=force)
     enabled = sum(each.enabled for each in mappings)
     session.screen.say(f"{counted(len(mappings), 'mapping')}, {enabled} enabled.", style="green")
+    decide = [each for each in mappings if each.membership]
+    session.screen.facts({f"{each.name}, membership": membership(each.membership) for each in decide})
     warnings = warnings_about(mappings, events_of(read_event(event)) if event else [])
     for warning in warnings:
         session.screen.note(warning, style="yellow")
@@ -98,4 +100,7 @@ def _print(session: Session, listed: list[Any]) -> None:
         session.screen.say(f"when {each.get('trigger')}")
         fields = each.get("fields")
         rows = fields.items() if isinstance(fields, dict) else ()
-        session.screen.table(("field", "directive"), [(name, plain(directive)) for name, directive in rows])
+        decides = [("membership", membership(each["membership"]))] if each.get("membership") else []
+        session.screen.table(
+            ("field", "directive"), [*decides, *((name, plain(directive)) for name, directive in rows)]
+        )

@@ -15,3 +15,18 @@ def plain(directive: Any) -> str:
             if first == then:
                 return f"{plain(then)}, else {plain(other)}"
     return json.dumps(directive, ensure_ascii=False)
+
+
+def membership(written: Any) -> str:
+    """Format the key membership of a mapping, which an earlier version may have wrong."""
+    if not isinstance(written, dict):
+        return plain(written)
+    lists = {name: written.get(name) or [] for name in ("enter", "exit")}
+    names = (
+        f"{name} on {', '.join(map(_name, each))}" for name, each in lists.items() if isinstance(each, list) and each
+    )
+    return "; ".join((plain(written.get("value")), *names))
+
+
+def _name(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)

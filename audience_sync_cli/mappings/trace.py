@@ -5,18 +5,18 @@ input and output. It does no I/O of its own; the look-up of audiences may do som
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from audience_sync.amazon_ads.countries import accepted_country
 from audience_sync.errors import RejectedEvent
 from audience_sync.fields import FIELDS
 from audience_sync.ingest.record_rules import AudienceLookup, Policy, find_audiences, first_country
-from audience_sync.ingest.translation import Rejected, Translator
+from audience_sync.ingest.translation import Rejected, Translator, is_undecided
 from audience_sync.members.membership import Audience, MembershipChange
 from audience_sync.segment.budget import Budget
-from audience_sync.segment.directives.values import UNDEFINED
-from audience_sync.segment.event import AudienceCall, EventKind, read, safe_id, why_ignored
+from audience_sync.segment.directives.values import UNDEFINED, materialize
+from audience_sync.segment.event import AudienceCall, EventKind, read, read_row, safe_id, why_ignored
 from audience_sync.segment.mapping_config import CompiledMapping, compile_mappings
 from audience_sync.segment.mapping_config import Mapping as EventMapping
 from audience_sync.segment.trigger import compile_trigger
@@ -37,6 +37,8 @@ class MappingTrace:
     country_by: str = ""  # its source
     changes: tuple[MembershipChange, ...] = ()
     rejection: Rejected | None = None
+    membership: FieldTrace | None = None  # what states it, if the mapping says so
+    states: EventKind | None = None  # by that; None if the mapping does not name its value
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,19 +93,32 @@ def trace(element: Any, index: int, around: Surroundings) -> EventTrace:
         call, why_not = read(element, around.now), why_ignored(element)
     except RejectedEvent as error:
         return EventTrace(index, message_id, None, f"{error.detail} ({error.reason})")
-    if why_not and not _is_rejected(element, around):
+    if why_not and not _is_used(element, around):
         return EventTrace(index, message_id, call, why_not)
+    by_mapping = (_call(each, call, element, around) for each in compile_mappings(around.mappings, compile_trigger))
+    call = next((each for each in by_mapping if each is not call), call)
     traces = (each for mapping in around.mappings for each in _follow(mapping, call, element, around))
     return EventTrace(index, message_id, call, None, tuple(traces))
 
 
-def _is_rejected(event: dict[str, Any], around: Surroundings) -> bool:
-    """Return whether an event without a membership names a listed audience."""
+def _is_used(event: dict[str, Any], around: Surroundings) -> bool:
+    """Return whether an event without a membership names a listed audience, or a mapping decides it."""
     translator = Translator(
         compile_mappings(around.mappings, compile_trigger), around.audiences, around.now, around.policy
     )
     ((_, outcome),) = translator.outcomes([event], lambda: True)
-    return isinstance(outcome, Rejected)
+    return outcome != []
+
+
+def _call(mapping: CompiledMapping, call: AudienceCall, event: dict[str, Any], around: Surroundings) -> AudienceCall:
+    """Return the call with the membership that the mapping states; as it is, if that does not decide."""
+    try:
+        if mapping.membership and is_undecided(call) and mapping.applies_to(event, Budget()):
+            kind = mapping.membership.kind_of(event, Budget())
+            return replace(read_row(event, around.now), kind=kind) if kind else call
+    except RejectedEvent:  # the mapping's own outcome says why
+        pass
+    return call
 
 
 def _follow(
@@ -116,6 +131,7 @@ def _follow(
         values = _values(compiled, event)
     except RejectedEvent as error:
         return [MappingTrace(mapping.name, None, rejection=Rejected.of(error))]
+    call = _call(compiled, call, event, around)
     # Deletion notices and events without a membership are not about an audience.
     is_about_one = call.kind is not EventKind.ERASE and not call.rejection
     audiences = _audiences(call, values.get("audience_id"), around) if is_about_one else []
@@ -124,8 +140,19 @@ def _follow(
         lookup = _Only(audience) if audience else around.audiences
         ((_, outcome),) = Translator([compiled], lookup, around.now, around.policy).outcomes([event], lambda: True)
         one = cast("list[MembershipChange] | Rejected", outcome)  # of one audience, so never partly rejected
-        found.append(_traced(mapping, call, event, values, audience, one, is_about_one=is_about_one))
+        traced = _traced(mapping, call, event, values, audience, one, is_about_one=is_about_one)
+        found.append(_with_membership(traced, mapping, compiled, event))
     return found
+
+
+def _with_membership(
+    traced: MappingTrace, mapping: EventMapping, compiled: CompiledMapping, event: dict[str, Any]
+) -> MappingTrace:
+    if not compiled.membership or not mapping.membership:
+        return traced
+    value, kind = (each(event, Budget()) for each in (compiled.membership.read, compiled.membership.kind_of))
+    followed = follow_field("membership", mapping.membership["value"], event, materialize(value), None)
+    return replace(traced, membership=followed, states=kind)
 
 
 def _traced(

@@ -35,7 +35,7 @@ def warnings_about(mappings: Sequence[Mapping], events: Sequence[Any] = ()) -> l
         directive = mapping.fields.get(_FIELD)
         if not mapping.enabled:
             continue
-        if not can_hold(mapping.trigger):
+        if not can_hold(mapping.trigger, of_rows=mapping.membership is not None):
             found.append(f"{mapping.name}: {_NEVER_HOLDS}.")
         if any(_CONTACT.search(text) for text in _clear_texts(directive)):
             found.append(f"{mapping.name}: {_FIELD} reads a phone number or e-mail address in plain text; {_REMEDY}.")
@@ -43,7 +43,7 @@ def warnings_about(mappings: Sequence[Mapping], events: Sequence[Any] = ()) -> l
             found.append(f"{mapping.name}: {id_warning()}")
         found += [
             f"{mapping.name}: {name}: {sentence}"
-            for name, each in mapping.fields.items()
+            for name, each in {**mapping.fields, "membership": (mapping.membership or {}).get("value")}.items()
             for sentence in unknown_roots(each, events)
         ]
     return found
@@ -56,7 +56,7 @@ def why_all_is_ignored(mappings: Sequence[Mapping]) -> str | None:
         return "There are no mappings."
     if not enabled:
         return "No mapping is enabled."
-    if any(can_hold(each.trigger) for each in enabled):
+    if any(can_hold(each.trigger, of_rows=each.membership is not None) for each in enabled):
         return None
     return "\n".join(f"{each.name}: {_NEVER_HOLDS}." for each in enabled)
 

@@ -35,7 +35,7 @@ from tests.command.conftest import CLIENT_ID, CLIENT_SECRET, NOW, Deployment, ch
 from tests.servers import serve
 
 EVENT = Path(__file__).parents[2] / "events/segment/01-track-entered-full-pii.json"
-LISTED = EVENT.with_name("28-track-several-values.json")
+LISTED = EVENT.with_name("34-track-several-values.json")
 REJECTED = EVENT.with_name("08-track-email-as-userid.json")
 DATASET, SHARE = "in_a_dataset", "advertiser=ENTITY1,marketplace=US"
 SESSION = f"""

@@ -66,6 +66,12 @@ def test_a_trigger_with_too_many_alternatives_to_try_counts_as_possible() -> Non
     assert can_hold(" and ".join(['type = "group"', *(choice.format(f"t{number}") for number in range(12))]))
 
 
+def test_a_mapping_of_rows_may_apply_to_an_event_of_any_type() -> None:
+    assert not can_hold('type = "record"')
+    assert can_hold('type = "record" and traits.a = 1', of_rows=True)
+    assert not can_hold('type = "record" and type = "track"', of_rows=True)
+
+
 CONDITIONS: Any = st.one_of(
     st.sampled_from(['type = "track"', 'type != "track"', 'type = "identify"', 'type = "page"']),
     st.builds("event {} {}".format, st.sampled_from(["=", "!="]), st.sampled_from(['"a"', '"ab"', '"b"'])),

@@ -14,8 +14,8 @@ from audience_sync.segment.mapping_config import first_passing
 from audience_sync_cli.app import app
 from audience_sync_cli.errors import AlreadyReported, OperatorError, WrongUsage
 from audience_sync_cli.mappings.roots import ROOTS
-from audience_sync_cli.mappings.show_and_check import check
-from audience_sync_cli.mappings.text import plain
+from audience_sync_cli.mappings.show_and_check import check, show
+from audience_sync_cli.mappings.text import membership, plain
 from audience_sync_cli.mappings.trial import try_
 from audience_sync_cli.mappings.versions import apply
 from audience_sync_cli.mappings.warnings import events_of
@@ -35,6 +35,21 @@ from tests.command.mappings.mapping_files import EVENTS, MAPPING, written
 )
 def test_directives_are_formatted_for_people(directive: Any, text: str) -> None:
     assert plain(directive) == text
+
+
+def test_check_apply_and_show_say_which_values_decide(
+    deployment: Deployment, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    decides = {"value": {"@path": "$.action"}, "enter": ["insert", 1], "exit": ["delete"]}
+    file = written(tmp_path, [MAPPING | {"trigger": 'type = "record"', "membership": decides}])
+    check(deployment.session(), file)
+    deployment.answers.append("y")
+    apply(deployment.session(), file)
+    show(deployment.session())
+    out, err = capfd.readouterr()
+    assert out.count("$.action; enter on insert, 1; exit on delete") == 2, "the change is shown as JSON"
+    assert "matches no event" not in out + err
+    assert membership("stored by hand") == '"stored by hand"'
 
 
 def test_apply_stores_no_invalid_mapping(deployment: Deployment, tmp_path: Path) -> None:

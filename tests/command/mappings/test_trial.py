@@ -325,6 +325,30 @@ def test_explain_follows_an_undecided_event_of_a_listed_audience(
     assert only_mapping(document)["audience"]["audienceId"] == AUDIENCE.audience_id
 
 
+@pytest.mark.parametrize(
+    ("state", "kind", "membership"),
+    [
+        pytest.param("in", "enter", "in, an enter, from $.properties.state", id="an enter"),
+        pytest.param(
+            "Olga", "reject", "Xxxx, in neither enter nor exit, from $.properties.state", id="neither, masked"
+        ),
+        pytest.param(None, "reject", "nothing at $.properties.state", id="no value"),
+    ],
+)
+def test_explain_shows_the_value_that_decides_a_row(
+    explained: Explained, state: str | None, kind: str, membership: str
+) -> None:
+    mapping = with_fields({"audience_id": AUDIENCE.audience_id, "email": {"@path": "$.properties.email"}})
+    decides = {"membership": {"value": {"@path": "$.properties.state"}, "enter": ["in"], "exit": [False]}}
+    row = {"type": "track", "event": "Row", "userId": "u1", "properties": {"email": "a@b.co", "state": state}}
+    document = explained(row | {"timestamp": "2026-03-04T00:00:00Z"}, [mapping | decides])
+    assert (document["events"][0]["kind"], only_mapping(document)["membership"]) == (kind, membership)
+    if kind == "enter":
+        assert document["events"][0]["at"] == "2026-03-04T00:00:00.000Z"
+    late = explained(row | {"timestamp": "2099-03-04T00:00:00Z"}, [mapping | decides])
+    assert late["events"][0]["kind"] == "reject"
+
+
 def test_explain_names_the_path_of_the_member_id_of_a_deletion_notice(explained: Explained) -> None:
     document = explained({"type": "delete", "userId": "u1"})
     assert document["events"][0]["kind"] == "erase"

@@ -322,3 +322,37 @@ def test_the_default_mapping_tries_the_next_path_after_an_empty_value(
 
 def test_first_passing_of_one_path_is_that_path() -> None:
     assert first_passing("blank", "$.a.b") == {"@path": "$.a.b"}
+
+
+MEMBERSHIP = {"value": {"@path": "$.event"}, "enter": ["new"], "exit": ["deleted"]}
+
+
+@pytest.mark.parametrize(
+    ("membership", "words"),
+    [
+        pytest.param([], "membership: must be an object", id="a list"),
+        pytest.param(
+            MEMBERSHIP | {"exits": []}, "membership: unknown key exits (did you mean exit?)", id="unknown key"
+        ),
+        pytest.param(MEMBERSHIP | {"enter": "new"}, "membership.enter: must be a list", id="no list"),
+        pytest.param(MEMBERSHIP | {"enter": [*range(101)]}, "membership.enter: must be a list of up to 100", id="long"),
+        pytest.param(MEMBERSHIP | {"exit": [None]}, "membership.exit.0: must be a string", id="null"),
+        pytest.param(MEMBERSHIP | {"exit": [""]}, "membership.exit.0: must be a string", id="empty"),
+        pytest.param(
+            MEMBERSHIP | {"enter": [1], "exit": ["1"]}, "membership: 1 is in enter and in exit", id="1 in both"
+        ),
+        pytest.param(
+            MEMBERSHIP | {"enter": ["true"], "exit": [True]}, "membership: true is in enter and in exit", id="2"
+        ),
+        pytest.param({"value": {"@path": "$.event"}}, "membership: names no value", id="no values"),
+        pytest.param(
+            MEMBERSHIP | {"value": "$.event"}, "membership.value: the same for every event", id="no directive"
+        ),
+        pytest.param({"enter": ["new"]}, "membership.value: the same for every event", id="no value"),
+        pytest.param(MEMBERSHIP | {"value": {"@pat": 1}}, "membership.value: unknown directive @pat", id="directive"),
+    ],
+)
+def test_a_membership_that_cannot_decide_is_refused_when_it_is_loaded(membership: Any, words: str) -> None:
+    with pytest.raises(InvalidMapping) as refusal:
+        parse_mappings([written(membership=membership)], compile_trigger)
+    assert f'mapping "Entered": {words}' in str(refusal.value)

@@ -5,6 +5,7 @@ steps does not. This saves a fifth of the time.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import batched
 from operator import itemgetter
 from typing import Any, NamedTuple, Self
@@ -29,7 +30,7 @@ from audience_sync.ingest.record_rules import (
 from audience_sync.members.membership import Audience, MembershipChange
 from audience_sync.reasons import Reason
 from audience_sync.segment.budget import MAX_STEPS, Budget
-from audience_sync.segment.event import AudienceCall, EventKind, read
+from audience_sync.segment.event import AudienceCall, EventKind, read, read_row
 from audience_sync.segment.mapping_config import CompiledMapping
 
 MAX_WORK = 15_000_000  # steps of all mappings on the events of one request; a step takes a tenth of a microsecond
@@ -49,8 +50,10 @@ _TOO_OLD = (
 
 _UNSTATED = (
     "the event names a listed audience, but not who enters or leaves; send track events named Audience Entered or "
-    "Audience Exited, or narrow the mapping's trigger"
+    "Audience Exited, add membership to the mapping, or narrow its trigger"
 )
+_NO_NAMED_VALUE = "membership has none of the values that the mapping names; add the value to enter or exit"
+_CONTRADICTS = "membership and the event disagree on who enters or leaves; narrow the mapping's trigger"
 
 
 class Rejected(NamedTuple):
@@ -85,6 +88,9 @@ type Outcome = list[MembershipChange] | Rejected | PartlyRejected
 type _Values = list[Any]
 """The mapped value of each of FIELDS."""
 
+type _Found = list[tuple[AudienceCall, _Values]] | Rejected
+"""The call and the values that each applicable mapping finds in an event."""
+
 type _Subject = tuple[Audience, str, str | None]
 """The audience, the external user id and the country of a change."""
 
@@ -116,6 +122,7 @@ class Translator:
         self._work = 0  # steps so far
         self._steps_of_triggers = sum(mapping.steps_of_trigger for mapping in mappings)
         self._enabled = [mapping for mapping in mappings if mapping.is_enabled]
+        self._of_rows = [mapping for mapping in self._enabled if mapping.membership]
         self._steps_of_audiences = sum(mapping.steps_of_audience for mapping in self._enabled)
         self._known: dict[str, Sequence[Audience]] = {}  # audiences found so far, by the mapped id
 
@@ -145,7 +152,7 @@ class Translator:
         except RejectedEvent as error:
             return AudienceCall(EventKind.IGNORE, rejection=(error.reason, error.detail))
 
-    def _found(self, call: AudienceCall, event: Any, has_time: Callable[[], bool]) -> list[_Values] | Rejected:
+    def _found(self, call: AudienceCall, event: Any, has_time: Callable[[], bool]) -> _Found:
         """Return the values that each applicable mapping finds in the event."""
         _require(has_time)
         budget = self._budget
@@ -155,23 +162,31 @@ class Translator:
             raise TooLarge(f"mappings take over {MAX_WORK} steps on the events; lower the batch size in Segment")
         if call.kind is EventKind.IGNORE:
             return Rejected(*call.rejection) if call.rejection else []
-        if call.kind is EventKind.UNSTATED:
-            return self._unstated(call, event)
         if call.kind is EventKind.ERASE:
             return []
-        self._work += self._steps_of_triggers
         try:
-            applying = [each for each in self._mappings if each.applies_to(event, budget)]
-            if applying and call.rejection:
-                return Rejected(*call.rejection)
-            for mapping in applying:
-                self._work += STEPS_A_CHANGE + mapping.steps
-            found = [mapping.values_of(event, budget) for mapping in applying]
-            self._spend_on_lists(found)
+            return self._mapped(call, event)
         except RejectedEvent as error:  # a used-up budget rejects the event, whatever its values
             return Rejected.of(error)
+
+    def _mapped(self, call: AudienceCall, event: Any) -> _Found:
+        if self._of_rows and (by_mappings := self._decided(call, event)) is not None:
+            return by_mappings
+        if call.kind is EventKind.UNSTATED:
+            return self._unstated(call, event)
+        self._work += self._steps_of_triggers
+        applying = [each for each in self._mappings if each.applies_to(event, self._budget)]
+        if applying and call.rejection:
+            return Rejected(*call.rejection)
+        return self._values([(call, mapping) for mapping in applying], event)
+
+    def _values(self, applying: Sequence[tuple[AudienceCall, CompiledMapping]], event: Any) -> _Found:
+        for _, mapping in applying:
+            self._work += STEPS_A_CHANGE + mapping.steps
+        found = [(call, mapping.values_of(event, self._budget)) for call, mapping in applying]
+        self._spend_on_lists(values for _, values in found)
         if len(found) > 1:
-            self._work += sum(_steps_of_phone(values[_PHONE]) for values in found)
+            self._work += sum(_steps_of_phone(values[_PHONE]) for _, values in found)
         return found
 
     def _spend_on_lists(self, found: Iterable[_Values]) -> None:
@@ -181,7 +196,26 @@ class Translator:
                 self.identities_left_out += sum(max(0, len(each) - MAX_VALUES) for each in lists)
                 self._budget.spend(_steps_of_lists(values))
 
-    def _unstated(self, call: AudienceCall, event: Any) -> list[_Values] | Rejected:
+    def _decided(self, call: AudienceCall, event: Any) -> _Found | None:
+        """Let the mappings with `membership` decide an event. None if no such mapping applies, or Engage decides alike.
+
+        Each decides for its own audience, so they may disagree. A mapping without `membership` gives no change.
+        """
+        budget = self._budget
+        self._work += sum(mapping.steps_of_trigger for mapping in self._of_rows)
+        applying = [mapping for mapping in self._of_rows if mapping.applies_to(event, budget)]
+        decided = [(mapping.membership.kind_of(event, budget), mapping) for mapping in applying if mapping.membership]
+        if not decided:
+            return None
+        if not is_undecided(call):
+            contradicts = not call.rejection and any(kind not in (None, call.kind) for kind, _ in decided)
+            return Rejected(Reason.MEMBERSHIP_CONTRADICTORY, _CONTRADICTS, "membership") if contradicts else None
+        if not any(kind for kind, _ in decided):
+            return Rejected(Reason.MEMBERSHIP_UNDECIDED, _NO_NAMED_VALUE, "membership")
+        row = read_row(event, self._now)
+        return self._values([(replace(row, kind=kind), mapping) for kind, mapping in decided if kind], event)
+
+    def _unstated(self, call: AudienceCall, event: Any) -> _Found:
         """Reject an event in which a mapping finds a listed audience. Any other is ignored, even a costly one."""
         self._work += self._steps_of_audiences
         budget, key = self._budget, call.computation_key
@@ -201,12 +235,12 @@ class Translator:
         self,
         events: Sequence[Any],
         calls: Sequence[AudienceCall],
-        found: Sequence[list[_Values] | Rejected],
+        found: Sequence[_Found],
         has_time: Callable[[], bool],
     ) -> list[Outcome]:
         outcomes, statements = self._statements(events, calls, found)
         repeats = len(statements) > len(events)  # several mappings or audiences read the same event
-        denials: dict[int, Rejected] = {}  # by the position of the event
+        denials: dict[int, tuple[AudienceCall, Rejected]] = {}  # by the position of the event
         partial: dict[int, dict[str, Rejected]] = {}  # by the position of the event and the audience that rejects it
         for some in batched(statements, TOGETHER):
             _require(has_time)
@@ -225,16 +259,16 @@ class Translator:
                 if change.audience_id:  # or if none gives one for this audience
                     partial.setdefault(place, {}).setdefault(change.audience_id, change)
                 if self._policy.keeps_rows and (denial := _denial(change, values)):
-                    denials[place] = denial
+                    denials[place] = call, denial
         final: list[Outcome] = [*outcomes]
         for place, by_audience in partial.items():
             final[place] = _partly_rejected(outcomes[place], by_audience)
-        for place, denial in denials.items():  # whatever the other mappings make of the event
-            final[place] = self._ended(calls[place], events[place], denial)
+        for place, (call, denial) in denials.items():  # whatever the other mappings make of the event
+            final[place] = self._ended(call, events[place], denial)
         return final
 
     def _statements(
-        self, events: Sequence[Any], calls: Sequence[AudienceCall], found: Sequence[list[_Values] | Rejected]
+        self, events: Sequence[Any], calls: Sequence[AudienceCall], found: Sequence[_Found]
     ) -> tuple[list[list[MembershipChange] | Rejected], list[_Statement]]:
         """Return the outcome of each event before its statements, and the statements for each of its audiences."""
         outcomes: list[list[MembershipChange] | Rejected] = []
@@ -245,8 +279,8 @@ class Translator:
             elif call.kind is EventKind.ERASE:
                 outcomes.append(self._erasure(call, event))
             else:
-                for values in each:
-                    self._add_statements(statements, len(outcomes), call, values)
+                for stated, values in each:
+                    self._add_statements(statements, len(outcomes), stated, values)
                 outcomes.append([])
         return outcomes, statements
 
@@ -354,6 +388,12 @@ def _partly_rejected(outcome: list[MembershipChange] | Rejected, by_audience: Ma
     reached = {change.audience_id for change in outcome}
     rejections = [each for audience_id, each in by_audience.items() if audience_id not in reached]
     return PartlyRejected(outcome, rejections) if rejections else outcome
+
+
+def is_undecided(call: AudienceCall) -> bool:
+    """Return whether a mapping's `membership` may decide an event, because Engage's part of it does not."""
+    why = call.rejection[0] if call.rejection else None
+    return call.kind is EventKind.UNSTATED or why is Reason.MEMBERSHIP_UNDECIDED
 
 
 def _denial(rejected: Rejected, values: _Values) -> Rejected | None:

@@ -39,7 +39,7 @@ class EventKind(StrEnum):
     ENTER = "enter"
     EXIT = "exit"
     ERASE = "erase"  # a deletion notice: the member leaves every audience, and its identifiers are erased
-    UNSTATED = "unstated"  # states no membership: ignored, unless a mapping finds a listed audience in it
+    UNSTATED = "unstated"  # ignored, unless a mapping's membership decides, or finds a listed audience in it
     IGNORE = "ignore"  # about a computed trait, or made by Segment's event tester
 
 
@@ -86,6 +86,15 @@ def read(element: Any, now: int) -> AudienceCall:
     except RejectedEvent as rejection:
         return AudienceCall(EventKind.ENTER, 0, message_id, rejection=(rejection.reason, rejection.detail))
     return AudienceCall(kind, at, message_id, key, country_of(event, personas))
+
+
+def read_row(event: _Object, now: int) -> AudienceCall:
+    """Read an event whose membership a mapping states: all but the kind. Raises RejectedEvent: its time is invalid."""
+    _, personas = _outlined(event)
+    message_id, key = safe_id(event.get("messageId"), event), _computation_key(event, personas)
+    return AudienceCall(
+        EventKind.UNSTATED, _occurred_at(event, now), message_id, key, country=country_of(event, personas)
+    )
 
 
 def _outlined(element: Any) -> tuple[_Object, _Object | None]:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from audience_sync.errors import InvalidMapping, InvalidTrigger
 from audience_sync.fields import CONSENT_SIGNALS, FIELDS, LISTED
+from audience_sync.members.membership import AUDIENCE_ID
 from audience_sync.segment.budget import Budget
 from audience_sync.segment.compiled_fields import FieldsReader, compile_fields, value_of
 from audience_sync.segment.directives.compiler import (
@@ -22,6 +23,7 @@ from audience_sync.segment.directives.compiler import (
 )
 from audience_sync.segment.directives.values import UNDEFINED, materialize
 from audience_sync.segment.mapping import DIRECTIVES, Event
+from audience_sync.segment.row_membership import compile_membership
 from audience_sync.segment.separators import SEPARATORS_EXPECTED, Split, split_at
 
 MAX_MAPPINGS = 50  # for one destination, as in Segment
@@ -29,11 +31,11 @@ MAX_NAME = 100  # characters
 
 _MEMBER = "external_user_id"
 _COUNTRY = re.compile(r"[A-Za-z]{2}")
-_AUDIENCE_ID = re.compile(r"[0-9]{1,20}")
+_AUDIENCE_ID = re.compile(rf"(?=.*[0-9])(?:{AUDIENCE_ID.pattern})")  # a word without a digit is none
 _FIELD_NAMES = tuple(field.name for field in FIELDS)
 _LISTED = tuple(field.name for field in LISTED)
 _PERSONAL = frozenset(field.name for field in FIELDS if field.personal)
-_KEYS = ("name", "trigger", "fields", "enabled", "enable_batching", "separators")
+_KEYS = ("name", "trigger", "membership", "fields", "enabled", "enable_batching", "separators")
 
 _CHARACTERS_A_STEP = 8  # of a trigger; its shortest condition has as many
 
@@ -51,6 +53,7 @@ class Mapping:
     fields: dict[str, Any] = field(default_factory=dict)
     enabled: bool = True
     enable_batching: bool = True  # kept for compatibility with Segment; changes are always sent in batches
+    membership: dict[str, Any] | None = None  # the values that state it, for events that Engage did not make
     separators: dict[str, str] = field(default_factory=dict)  # by field: characters between several values in a string
 
 
@@ -72,6 +75,7 @@ class CompiledMapping:
         steps_of_member: the fixed cost of external_user_id.
         steps_of_audience: the fixed cost of audience_id.
         steps_of_trigger: the fixed cost of its trigger.
+        membership: the values that state it; None if only Engage's events do.
     """
 
     def __init__(self, mapping: Mapping, applies_to: Trigger, fields: dict[str, _Field] | None = None) -> None:
@@ -85,11 +89,12 @@ class CompiledMapping:
         Raises:
             InvalidMapping: names the mapping, the position, the fault and the remedy.
         """
+        self.membership = compile_membership(mapping.membership)
         self.name = mapping.name
         self.is_enabled = mapping.enabled
         self.applies_to = applies_to if mapping.enabled else _applies_to_none
         compiled = _compile_fields(mapping) if fields is None else fields
-        self.steps = sum(field.steps for field in compiled.values())
+        self.steps = sum(field.steps for field in compiled.values()) + (self.membership.steps if self.membership else 0)
         self.steps_of_member = compiled[_MEMBER].steps if _MEMBER in compiled else 0
         self.steps_of_audience = compiled["audience_id"].steps if "audience_id" in compiled else 0
         self.steps_of_trigger = len(mapping.trigger) // _CHARACTERS_A_STEP if mapping.enabled else 0
@@ -140,7 +145,7 @@ def parse_mappings(document: Any, compile_trigger: Callable[[str], Trigger]) -> 
     """Read and check a stored document of mappings, disabled ones included.
 
     Args:
-        document: a list of up to 50 objects with `name`, `trigger`, `fields` and optionally `enabled`,
+        document: a list of up to 50 objects with `name`, `trigger`, `fields` and optionally `membership`, `enabled`,
             `enable_batching` and `separators`; or an object that holds the list under `mappings`.
         compile_trigger: raises InvalidTrigger if a trigger is ambiguous.
 
@@ -196,6 +201,10 @@ def _check_mapping(entry: Any, at: str, compile_trigger: Callable[[str], Trigger
             faults.append(f"trigger: must be a string; give a condition, such as {DEFAULT_TRIGGER}")
     except InvalidTrigger as error:
         faults.append(f"trigger: {error}")
+    try:
+        compile_membership(entry.get("membership"))
+    except InvalidMapping as invalid:
+        faults += invalid.faults
     compiled = _check_fields(entry.get("fields"), faults)
     _check_separators(entry.get("separators", {}), compiled, faults)
     switches = ("enabled", "enable_batching")
@@ -287,7 +296,7 @@ def _constant_fault(name: str, value: Any, read: Reader) -> str | None:
     if name == "country" and isinstance(value, str) and not _COUNTRY.fullmatch(value):
         return "not a country code; give two letters, such as US"
     if name == "audience_id" and not _AUDIENCE_ID.fullmatch(str(value)):
-        return "not an audience id; give Amazon's number, or a directive that finds it"
+        return "not an audience id; give Amazon's id, or a directive that finds it"
     return None
 
 
