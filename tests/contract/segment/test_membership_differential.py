@@ -4,9 +4,10 @@ from itertools import product
 from typing import Any
 
 from tests.contract.segment.node import run
-from tests.unit.ingest.test_intake import KEY, outcomes, read
+from tests.unit.ingest.test_intake import LAPSED, outcomes, read
 from tests.unit.ingest.test_rows import preset
 
+KEY = str(LAPSED.computation_key)
 NAMES = ("new", "updated", "deleted", "New", "Deleted Row", "", None)
 CLASSES = (None, "audience", "journey_step", "trait")
 STATED: tuple[dict[str, Any], ...] = ({}, {KEY: True}, {KEY: False}, {KEY: "true"}, {KEY: None})
