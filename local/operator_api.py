@@ -17,6 +17,7 @@ _PARAMETERS = (  # read by the command
     "LiteralEmail",
     "AcceptOldEvents",
     "MaxCpmCents",
+    "AudienceNamePrefix",
     "DataManagerAccountId",
     "DataManagerDspAccountId",
     "OrderingGuard",

@@ -10,7 +10,7 @@ import typer
 from audience_sync.amazon_ads.destination import Api
 from audience_sync.audiences.creation import Audiences
 from audience_sync.clock import Clock
-from audience_sync_cli.audiences.datasets import create_dataset, creation_locks, is_dataset, refuse_update
+from audience_sync_cli.audiences.datasets import create_dataset, creation_locks, is_dataset, name_prefix, refuse_update
 from audience_sync_cli.audiences.listed import AUDIENCE, find
 from audience_sync_cli.audiences.options import DSP, RENEW, NewTarget, check_key, note_country
 from audience_sync_cli.audiences.presentation import audience_json
@@ -61,7 +61,7 @@ class Settings:
 )
 def create(
     session: Session,
-    name: Annotated[str, typer.Argument(help="Name, as in Segment. Names under ten characters get a prefix.")],
+    name: Annotated[str, typer.Argument(help="Name, as in Segment. The stack's AudienceNamePrefix is put before it.")],
     target: NewTarget,
     settings: Settings,
     country: Annotated[str, typer.Option(help="Country where most members are, such as US.", metavar="CODE")] = "",
@@ -90,7 +90,7 @@ def create(
         create_dataset(session, extras)
         return
     with session.log.line("audiences create") as line, session.screen.progress("creating"):
-        made = use_case(session).create(extras, deadline=time.monotonic() + CREATE_WAIT)
+        made = use_case(session, name_prefix(session)).create(extras, deadline=time.monotonic() + CREATE_WAIT)
         line["audienceId"] = made.audience_id
     listed = made.listed
     existed = "" if made.attempts else " (it existed already)"
@@ -127,9 +127,10 @@ def update(session: Session, audience: AUDIENCE, settings: Settings) -> None:
     session.screen.result(audience_json(changed))
 
 
-def use_case(session: Session) -> Audiences:
-    """Build the use case as the audiences function does."""
+def use_case(session: Session, prefix: str = "") -> Audiences:
+    """Build the use case as the audiences function does; a move keeps names, without a prefix."""
     stack = session.stack
     clock = Clock(session.now)
     ceiling = int(stack.parameters.get("MaxCpmCents", 0))
-    return Audiences(session.audiences, creation_locks(session), session.amazon, clock, max_cpm_cents=ceiling)
+    locks = creation_locks(session)
+    return Audiences(session.audiences, locks, session.amazon, clock, max_cpm_cents=ceiling, name_prefix=prefix)

@@ -39,9 +39,15 @@ def is_dataset(audience: Audience) -> bool:
     return api_of(audience.destination) is Api.DATA_MANAGER
 
 
-def use_case(session: Session) -> Datasets:
+def use_case(session: Session, prefix: str = "") -> Datasets:
     """Build the use case as the audiences function does. Raises NotThere if the stack names no account."""
-    return Datasets(session.audiences, creation_locks(session), session.data_manager, Clock(session.now), limits=None)
+    locks, clock = creation_locks(session), Clock(session.now)
+    return Datasets(session.audiences, locks, session.data_manager, clock, limits=None, name_prefix=prefix)
+
+
+def name_prefix(session: Session) -> str:
+    """Return what the stack puts before the names of new audiences."""
+    return session.stack.parameters.get("AudienceNamePrefix", "")
 
 
 def creation_locks(session: Session) -> CreationLocks:
@@ -53,7 +59,7 @@ def create_dataset(session: Session, extras: Mapping[str, Any]) -> None:
     """Create a dataset, share it, list it, and report it. Raises WrongUsage."""
     amazon = session.data_manager
     try:
-        wanted = new_dataset(extras)
+        wanted = new_dataset(extras, name_prefix=name_prefix(session))
     except InvalidAudience as error:
         raise wrong_usage(error, _SENTENCES) from None
     if not amazon.can_erase:
@@ -63,7 +69,7 @@ def create_dataset(session: Session, extras: Mapping[str, Any]) -> None:
         session.screen.progress("creating"),
         explaining_denial(session),
     ):
-        made = use_case(session).create(extras, deadline=time.monotonic() + CREATE_TIMEOUT)
+        made = use_case(session, name_prefix(session)).create(extras, deadline=time.monotonic() + CREATE_TIMEOUT)
         line["audienceId"] = made.audience_id
     listed, screen = made.listed, session.screen
     existed = "" if made.is_new else " (it was listed already)"

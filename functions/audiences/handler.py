@@ -75,14 +75,16 @@ def lambda_handler(event: dict[str, Any], context: Any) -> Answer:
             amazon = AmazonAds(session, settings.hosts.api, tokens)
             account = settings.account
             data_manager = DataManager(session, settings.hosts.api, tokens, account) if account else None
-            ceiling, targets = settings.max_cpm_cents, settings.allowed_targets
-            audiences = Audiences(table, locks, amazon, CLOCK, max_cpm_cents=ceiling, allowed_targets=targets)
+            ceiling, targets, prefix = settings.max_cpm_cents, settings.allowed_targets, settings.audience_name_prefix
+            audiences = Audiences(
+                table, locks, amazon, CLOCK, max_cpm_cents=ceiling, allowed_targets=targets, name_prefix=prefix
+            )
             if request.route == "POST /v1/audiences/get":
                 found = audiences.find(extras, data_manager)
                 return answer(200, {"externalId": found.audience_id}) if found else answer(404, {"error": "not found"})
             if requested_api(extras) is Api.DATA_MANAGER:
                 limits = Limits(targets, settings.allow_id_retention)
-                datasets = Datasets(table, locks, data_manager, CLOCK, limits)
+                datasets = Datasets(table, locks, data_manager, CLOCK, limits, prefix)
                 made = datasets.create(extras, deadline=due)
                 _log_dataset(made)
                 return answer(200, made.as_json())

@@ -276,6 +276,17 @@ def test_a_fee_is_refused_unless_the_operator_allows_it(cloud: Cloud) -> None:
     assert creations(cloud)[0]["body"]["metadata"]["audienceFees"] == [fee]
 
 
+def test_the_stacks_prefix_is_put_before_new_names_and_an_existing_audience_is_not_renamed(cloud: Cloud) -> None:
+    first = create(audienceName="Made before the prefix")[1]
+    cloud.enter("AudiencesFunction", AUDIENCE_NAME_PREFIX="Brand A - ")
+    handler.dependencies.cache_clear()
+    again = create(audienceName="Made before the prefix")[1]
+    assert again["externalId"] == first["externalId"]
+    assert [each["field"] for each in again["differs"]] == ["audienceName"]
+    assert create(audienceName="Made after it", externalAudienceId="after")[1]["name"] == "Brand A - Made after it"
+    assert [each["body"]["name"] for each in creations(cloud)] == ["Made before the prefix", "Brand A - Made after it"]
+
+
 def test_creating_an_existing_audience_with_other_settings_names_the_differences(
     cloud: Cloud, printed: Callable[[], str]
 ) -> None:

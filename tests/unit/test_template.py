@@ -794,6 +794,16 @@ def test_no_fee_is_allowed_unless_the_operator_says_so() -> None:
     assert (parameter["Default"], parameter["MinValue"]) == (0, 0)
 
 
+@pytest.mark.parametrize(
+    ("prefix", "fits"),
+    [("", True), ("Brand A - ", True), ("-A", False), ("A\n", False), ("Ä", False), ("a" * 65, False)],
+)
+def test_a_prefix_of_names_is_plain_and_leaves_room_for_a_name(prefix: str, fits: bool) -> None:
+    parameter = TEMPLATE["Parameters"]["AudienceNamePrefix"]
+    assert (bool(re.fullmatch(parameter["AllowedPattern"], prefix)) and len(prefix) <= parameter["MaxLength"]) == fits
+    assert parameter["MaxLength"] == AudiencesSettings.model_fields["audience_name_prefix"].metadata[0].max_length
+
+
 def test_creating_an_audience_ends_before_the_gateway_times_out() -> None:
     assert CREATE_TIMEOUT + RESERVE < BUDGET < _properties("AudiencesFunction")["Timeout"] < 30  # seconds
     assert 2 * _properties("AudiencesFunction")["Timeout"] < STALE_LOCK_AGE / 1000

@@ -230,6 +230,12 @@ def test_show_prints_the_fee_and_the_amazon_products(
     assert set(lines) <= set(seen)
 
 
+def test_create_puts_the_stacks_prefix_before_the_name(deployment: Deployment) -> None:
+    deployment.stack.parameters = {"AudienceNamePrefix": "Brand A - "}
+    made = deployment.json(create, "Created by a test", ADVERTISER, Settings(), country="US")
+    assert made["name"] == "Brand A - Created by a test"
+
+
 def test_show_prints_the_fee_that_amazon_reports(deployment: Deployment) -> None:
     deployment.stack.parameters = {"MaxCpmCents": "200"}
     settings = Settings(cpm_cents=150, currency="USD")

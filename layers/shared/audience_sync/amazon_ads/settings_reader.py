@@ -42,11 +42,12 @@ class SettingsReader:
         if self.faults:
             raise InvalidAudience(self.faults)
 
-    def name(self, longest: int = MAX_NAME) -> str:
-        """Read audienceName, which Segment sends."""
+    def name(self, longest: int = MAX_NAME, *, prefix: str = "") -> str:
+        """Read audienceName, which Segment sends. It must leave room for a prefix that it does not start with."""
         name = _plain_text(self._fields.get("audienceName"))
-        if not name or len(name) > longest:
-            allowed = f"a name of 1 to {longest} characters, none of them a control character"
+        if not name or len(prefixed(name, prefix)) > longest:
+            room = f" with the prefix of {len(prefix)} (AudienceNamePrefix)" if prefix else ""
+            allowed = f"a name of 1 to {longest} characters{room}, none of them a control character"
             # Not truncated: Amazon never changes a name, and two names that differ only at the end would collide.
             self._fault("audienceName", allowed, "rename the audience in Segment")
             return ""
@@ -104,9 +105,15 @@ class SettingsReader:
         self.faults.append(SettingFault(name, allowed, remedy))
 
 
-def dsp_name(name: str) -> str:
-    """Return the name of an audience in Amazon DSP: a short one is lengthened."""
-    return name if len(name) >= MIN_DSP_NAME else f"Segment audience {name}"
+def prefixed(name: str, prefix: str) -> str:
+    """Return a name with the stack's prefix, unless it starts with it."""
+    return name if name.startswith(prefix) else f"{prefix}{name}"
+
+
+def dsp_name(name: str, prefix: str = "") -> str:
+    """Return the name of an audience in Amazon DSP, with the stack's prefix: a short one is lengthened."""
+    whole = prefixed(name, prefix)
+    return whole if len(whole) >= MIN_DSP_NAME else f"{prefix}Segment audience {name.removeprefix(prefix)}"
 
 
 def derived_id(name: str, rest: str) -> str:

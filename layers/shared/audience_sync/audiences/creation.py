@@ -125,6 +125,7 @@ class Audiences:
         *,
         max_cpm_cents: int,
         allowed_targets: frozenset[str] = frozenset(),
+        name_prefix: str = "",
     ) -> None:
         """Set up the use case.
 
@@ -135,6 +136,7 @@ class Audiences:
             clock: for waiting.
             max_cpm_cents: the highest fee allowed, in hundredths of any currency.
             allowed_targets: ids of the advertisers and connections that a new audience may have; empty allows all.
+            name_prefix: before the names of new audiences.
         """
         self._table = table
         self._locks = locks
@@ -142,6 +144,7 @@ class Audiences:
         self._clock = clock
         self._max_cpm_cents = max_cpm_cents
         self._allowed_targets = allowed_targets
+        self._name_prefix = name_prefix
 
     def create(self, extras: Mapping[str, Any], *, deadline: float) -> Created:
         """Create an audience, or find it: the same external id and target are the same audience.
@@ -155,7 +158,8 @@ class Audiences:
             RequestRejected: Amazon refuses it.
             TransientError: it is not created, or the outcome is unknown. Repeating the request finds the audience.
         """
-        wanted = new_audience(extras, max_cpm_cents=self._max_cpm_cents, allowed_targets=self._allowed_targets)
+        ceiling, targets, prefix = self._max_cpm_cents, self._allowed_targets, self._name_prefix
+        wanted = new_audience(extras, max_cpm_cents=ceiling, allowed_targets=targets, name_prefix=prefix)
         created = self._found_or_created(wanted, deadline)
         # Also for an existing audience: the request that listed it may have stopped before this.
         self._table.raise_version()

@@ -124,6 +124,7 @@ class Datasets:
         amazon: DatasetApi | None,
         clock: Clock,
         limits: Limits | None,
+        name_prefix: str = "",
     ) -> None:
         """Set up the use case.
 
@@ -133,11 +134,13 @@ class Datasets:
             amazon: the calls to Amazon; None if the stack names no account.
             clock: for the deadline.
             limits: on the request; None for the operator.
+            name_prefix: before the names of new datasets.
         """
         self._table = table
         self._locks = locks
         self._amazon = amazon
         self._clock = clock
+        self._name_prefix = name_prefix
         self._limits = limits
 
     def create(self, extras: Mapping[str, Any], *, deadline: float) -> CreatedDataset:
@@ -154,7 +157,8 @@ class Datasets:
             RequestRejected: Amazon refuses it.
             TransientError: it is not complete; repeating the request continues.
         """
-        wanted = new_dataset(extras, **asdict(self._limits) if self._limits else {})
+        limits = asdict(self._limits) if self._limits else {}
+        wanted = new_dataset(extras, **limits, name_prefix=self._name_prefix)
         if self._amazon is None:
             allowed = "an API that the stack is set up for; no account of Ads Data Manager is"
             raise InvalidAudience([SettingFault("api", allowed, "deploy with the parameter DataManagerAccountId")])

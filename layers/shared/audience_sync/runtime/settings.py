@@ -114,6 +114,7 @@ class AudiencesSettings(DataManagerSettings):
     ingest_secret_arn: str = Field(alias="INGEST_SECRET_ARN", min_length=1)
     audience_table: str = Field(alias="AUDIENCE_TABLE", min_length=1)
     max_cpm_cents: int = Field(0, alias="MAX_CPM_CENTS", ge=0)
+    audience_name_prefix: str = Field("", alias="AUDIENCE_NAME_PREFIX", max_length=64)
     # Of advertisers and connections, separated by commas; empty allows any target.
     allowed_targets: frozenset[str] = Field(frozenset(), alias="ALLOWED_TARGETS")
     allow_id_retention: bool = Field(False, alias="ALLOW_ID_RETENTION")

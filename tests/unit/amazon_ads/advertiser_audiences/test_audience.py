@@ -41,6 +41,28 @@ def faults_of(settings: dict[str, Any]) -> dict[str, str]:
     return {fault.field: fault.allowed for fault in caught.value.faults}
 
 
+@pytest.mark.parametrize(
+    ("name", "at_amazon"),
+    [
+        pytest.param("Lapsed premium buyers", "Brand A - Lapsed premium buyers", id="before the name"),
+        pytest.param("Brand A - Lapsed", "Brand A - Lapsed", id="once"),
+        pytest.param("n" * 118, "Brand A - " + "n" * 118, id="the longest"),
+    ],
+)
+def test_a_prefix_stands_before_the_name_and_leaves_the_external_id(name: str, at_amazon: str) -> None:
+    fields = extras(audienceName=name, externalAudienceId=DROP)
+    audience = new_audience(fields, max_cpm_cents=0, name_prefix="Brand A - ")
+    assert audience.name == at_amazon
+    assert audience.external_audience_id == new_audience(fields, max_cpm_cents=0).external_audience_id
+
+
+def test_a_short_name_with_its_prefix_has_ten_characters_and_a_long_one_is_refused() -> None:
+    assert new_audience(extras(audienceName="VIP"), max_cpm_cents=0, name_prefix="T-").name == "T-Segment audience VIP"
+    with pytest.raises(InvalidAudience) as caught:
+        new_audience(extras(audienceName="n" * 119), max_cpm_cents=0, name_prefix="Brand A - ")
+    assert "1 to 128 characters with the prefix of 10 (AudienceNamePrefix)" in caught.value.faults[0].allowed
+
+
 ALLOWED = frozenset({EXTRAS["advertiserId"], "conn-1"})
 ANOTHER_CONNECTION = {"advertiserId": DROP, "connectionId": "conn-2"}
 

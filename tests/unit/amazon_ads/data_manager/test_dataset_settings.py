@@ -76,6 +76,19 @@ def test_a_name_that_is_invalid_for_a_dataset_is_replaced_by_a_derived_one(name:
     assert (dataset.segment_name, requested(audienceName=name, ttl="").name) == (name, dataset.name)
 
 
+@pytest.mark.parametrize(
+    ("prefix", "name"), [("A-", "A-Lapsed_buyers"), ("A ", r"segment-a-lapsed-buyers-[0-9a-f]{16}")]
+)
+def test_a_prefix_stands_before_the_names_of_a_dataset_and_leaves_the_external_id(prefix: str, name: str) -> None:
+    fields = EXTRAS | {"audienceName": "Lapsed_buyers"}
+    dataset = new_dataset(fields, name_prefix=prefix)
+    assert re.fullmatch(name, dataset.name)
+    assert dataset.segment_name == f"{prefix}Lapsed_buyers"
+    assert dataset.external_audience_id == new_dataset(fields).external_audience_id
+    with pytest.raises(InvalidAudience):
+        new_dataset(fields | {"audienceName": "n" * 126}, name_prefix=prefix)
+
+
 def test_derived_names_differ_between_audiences() -> None:
     """Names are unique at Amazon, and a dataset of the same name is adopted."""
     same = [requested(audienceName="VIP!"), requested(audienceName="VIP?"), requested()]

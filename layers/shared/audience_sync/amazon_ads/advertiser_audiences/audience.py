@@ -106,7 +106,11 @@ class AudienceReport:
 
 
 def new_audience(
-    fields: Mapping[str, Any], *, max_cpm_cents: int, allowed_targets: frozenset[str] = frozenset()
+    fields: Mapping[str, Any],
+    *,
+    max_cpm_cents: int,
+    allowed_targets: frozenset[str] = frozenset(),
+    name_prefix: str = "",
 ) -> NewAudience:
     """Read the body of `POST /v1/audiences`: Segment's audienceName among the customer's extras.
 
@@ -114,16 +118,17 @@ def new_audience(
         fields: a JSON object. Unknown fields are ignored: extras may also serve other purposes.
         max_cpm_cents: the highest fee the operator allows; 0 for none.
         allowed_targets: ids of the allowed advertisers and connections; all are allowed if it is empty.
+        name_prefix: before the name. Not part of a derived external id: another prefix finds the same audience.
 
     Raises:
         InvalidAudience: lists every fault.
     """
     reader = AudienceReader(fields, "in the extras")
-    segment_name = reader.name()
+    segment_name = reader.name(prefix=name_prefix)
     destination = reader.destination(allowed_targets)
     external_id = reader.identifier("externalAudienceId", required=False)
     audience = NewAudience(
-        name=dsp_name(segment_name),
+        name=dsp_name(segment_name, name_prefix),
         description=reader.description(default=segment_name),
         country=reader.country(),
         destination=destination,

@@ -12,7 +12,7 @@ from audience_sync.amazon_ads.data_manager.share_settings import (
     ShareReader,
     share_entries,
 )
-from audience_sync.amazon_ads.settings_reader import SettingsReader, derived_id, dsp_name
+from audience_sync.amazon_ads.settings_reader import SettingsReader, derived_id, dsp_name, prefixed
 
 MAX_DSP_NAME = 127  # characters
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{4,99}")  # of a dataset
@@ -36,7 +36,7 @@ class NewDataset:
     """A dataset that Amazon would accept, and its shares."""
 
     name: str  # in Amazon's format
-    segment_name: str  # as sent by Segment
+    segment_name: str  # as sent by Segment, with the prefix
     country: str
     description: str
     external_audience_id: str
@@ -102,7 +102,11 @@ class DatasetReader(SettingsReader):
 
 
 def new_dataset(
-    fields: Mapping[str, Any], *, allowed_targets: frozenset[str] = frozenset(), allow_id_retention: bool = True
+    fields: Mapping[str, Any],
+    *,
+    allowed_targets: frozenset[str] = frozenset(),
+    allow_id_retention: bool = True,
+    name_prefix: str = "",
 ) -> NewDataset:
     """Read the body of `POST /v1/audiences`: Segment's audienceName among the customer's extras.
 
@@ -113,20 +117,22 @@ def new_dataset(
         fields: a JSON object. Unknown fields are ignored, except those of the audience API.
         allowed_targets: ids of the accounts that shares may name; all are allowed if it is empty.
         allow_id_retention: whether Amazon may keep the hashes.
+        name_prefix: before the name. Not part of a derived external id: another prefix finds the same audience.
 
     Raises:
         InvalidAudience: lists every fault.
     """
     reader = DatasetReader(fields, "in the extras")
-    segment_name = reader.name(MAX_DSP_NAME)
+    segment_name = reader.name(MAX_DSP_NAME, prefix=name_prefix)
+    name = prefixed(segment_name, name_prefix)
     own_id = reader.identifier("externalAudienceId", required=False)
-    derived = derived_id(segment_name, own_id or "dataset")
+    told_apart = own_id or "dataset"
     dataset = NewDataset(
-        name=segment_name if _NAME.fullmatch(segment_name) and not own_id else derived,
-        segment_name=segment_name,
+        name=name if _NAME.fullmatch(name) and not own_id else derived_id(name, told_apart),
+        segment_name=name,
         country=reader.country(or_none=True),
         description=reader.description(default=segment_name),
-        external_audience_id=own_id or derived,
+        external_audience_id=own_id or derived_id(segment_name, told_apart),
         id_retention=reader.id_retention(allowed=allow_id_retention),
         shares=reader.shares(allowed_targets),
         computation_key=reader.identifier("computationKey", required=False) or None,
