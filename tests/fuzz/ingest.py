@@ -67,6 +67,12 @@ RICH = [  # every directive, and every field
             },
         },
     },
+    {
+        "name": "Rows",
+        "trigger": 'event != "Audience Entered"',
+        "membership": {"value": {"@path": "$.properties.state"}, "enter": ["in", True], "exit": ["out", 0]},
+        "fields": {"external_user_id": {"@path": "$.userId"}, "audience_id": "2"},
+    },
     {"name": "Off", "trigger": 'type = "track"', "enabled": False, "fields": {"external_user_id": {"@path": "$.id"}}},
 ]
 

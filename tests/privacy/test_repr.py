@@ -39,6 +39,8 @@ HARMLESS = {
     ("Counts", "longest_wait"): "numbers",
     ("Mapping", "fields"): "the operator's own mapping",
     ("Mapping", "separators"): "the operator's own mapping",
+    ("Mapping", "membership"): "the operator's own mapping",
+    ("RowMembership", "kinds"): "the operator's own mapping",
     ("MappingsRows", "document"): "the operator's own mappings",
     ("MappingsRows", "history"): "the operator's own mappings",
     ("_Listing", "by_id"): "the listed audiences",
