@@ -40,6 +40,7 @@ def options_from(arguments: list[str]) -> StackOptions:
         default=default.data_manager_account,
         help="the stack's account of Ads Data Manager (%(default)s)",
     )
+    parser.add_argument("--event-queue", action="store_true", help="also accept events from an SQS queue")
     parser.add_argument("--no-status-page", dest="status_page", action="store_false")
     parser.add_argument(
         "--end-with-stdin",

@@ -42,6 +42,7 @@ class StackOptions:
     settle: float = 60.0  # seconds
     status_page: bool = True
     data_manager_account: str = "manager"  # or dsp, or none
+    event_queue: bool = False
     end_with_stdin: bool = False  # for a program that starts it, and may end without stopping it
 
 
@@ -58,7 +59,9 @@ class Stack:
         self._client_secret, self._refresh_token = secrets.token_hex(24), f"Atzr|{secrets.token_hex(24)}"
         # The examples of events/segment are months old.
         parameters = resources.DATA_MANAGER_ACCOUNTS[options.data_manager_account]
-        self._template = Template.load({"BatchWindow": options.batch_window, "AcceptOldEvents": "yes"} | parameters)
+        doors = {"EventQueue": "yes" if options.event_queue else "no"}
+        own = {"BatchWindow": options.batch_window, "AcceptOldEvents": "yes"}
+        self._template = Template.load(own | doors | parameters)
         self._queues = SqsQueues(time.time)
         self._forwarder = MetricForwarder()
         self._amazon = build_amazon(
@@ -88,7 +91,8 @@ class Stack:
 
     def announcement(self) -> dict[str, str]:
         """Return the addresses and keys for clients."""
-        return self.urls | self._keys()
+        queue = {"eventQueue": self._template.resolve({"Ref": "EventsQueue"})} if self.options.event_queue else {}
+        return self.urls | self._keys() | queue
 
     def _keys(self) -> dict[str, str]:
         return {"eventKey": self.event_key, "audienceKey": self.audience_key, "signingSecret": self.signing_secret}

@@ -37,6 +37,9 @@ class StackView:
         totals = self.counters.totals
         changes = self.queues.counts(self.queue("ChangeQueue"))
         jobs = self.queues.counts(self.queue("JobQueue"))
+        has_events = "EventsQueue" in self.template.resources("AWS::SQS::Queue")
+        events = self.queues.counts(self.queue("EventsQueue")).total if has_events else 0
+        waiting = changes.total + jobs.total + events
         self.sandbox.now()  # finishes due jobs
         return {
             "queued": changes.visible + changes.delayed,
@@ -56,9 +59,7 @@ class StackView:
             "unaccounted": totals["AccountingGap"],
             "countedTwice": self.counters.counted_twice,
             "metricLinesPending": self.metrics.pending,
-            "quiescent": not (
-                changes.total or jobs.total or self.functions.running or self.sandbox.has_uploads_without_effect
-            ),
+            "quiescent": not (waiting or self.functions.running or self.sandbox.has_uploads_without_effect),
         }
 
     def queue(self, logical_id: str) -> str:

@@ -199,7 +199,8 @@ class Template:
                 logical_id, attribute = argument if isinstance(argument, list) else argument.split(".", 1)
                 return self._attributes[logical_id, attribute]
             case "Fn::Sub":
-                return self._substituted(argument)
+                text, own = (argument, {}) if isinstance(argument, str) else argument
+                return self._substituted(text, self.resolve(own))
             case "Fn::If":
                 return self.resolve(argument[1] if self._holds(argument[0]) else argument[2])
             case _:
@@ -213,8 +214,10 @@ class Template:
             if event["Type"] == kind
         ]
 
-    def _substituted(self, text: str) -> str:
+    def _substituted(self, text: str, own: Mapping[str, str]) -> str:
         def value(match: re.Match[str]) -> str:
+            if match[1] in own:
+                return own[match[1]]
             name, _, attribute = match[1].partition(".")
             return str(self._attributes[name, attribute] if attribute else self._names[name])
 

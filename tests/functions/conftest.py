@@ -15,6 +15,7 @@ from audience_sync.runtime import telemetry
 from functions.audiences import handler as audiences
 from functions.audit import handler as audit
 from functions.datasets import handler as datasets
+from functions.events import handler as events
 from functions.ingest import handler as ingest
 from functions.jobs import handler as jobs
 from functions.refresh import handler as refresh
@@ -83,6 +84,7 @@ class Cloud:
             self.monkeypatch.setenv(name, str(value))
         for cached in (
             ingest.dependencies,
+            events.dependencies,
             worker.dependencies,
             refresh.dependencies,
             refresh._report_unknown_consent,

@@ -48,7 +48,7 @@ OF_OPERATORS, OF_LOGS = RESOURCES["OperatorLogGroup"]["Properties"]["RetentionIn
     ("named", "days"),
     [
         *((f"`{queue}`", _days_of(queue)) for queue in ("ChangeQueue", "DeadLetterQueue", "JobQueue")),
-        ("`JobDeadLetterQueue`", _days_of("JobDeadLetterQueue")),
+        *((f"`{queue}`", _days_of(queue)) for queue in ("JobDeadLetterQueue", "EventsQueue", "EventsDeadLetterQueue")),
         ("a person who is in an audience", KEEP_ACTIVE // DAY),
         ("a person who has left", KEEP_EXIT // DAY),
         ("a deletion notice", KEEP_EXIT // DAY),

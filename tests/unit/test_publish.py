@@ -53,7 +53,7 @@ def test_a_release_is_complete_and_its_template_names_only_code_in_the_bucket(s3
     objects = published(s3, build)
     template = objects[f"ads/{VERSION}/template.yaml"].decode()
     named = re.findall(r"(?:CodeUri|ContentUri): s3://releases/(\S+)", template)
-    assert len(named) == len(re.findall(r"(?:CodeUri|ContentUri):", template)) == 10
+    assert len(named) == len(re.findall(r"(?:CodeUri|ContentUri):", template)) == 11
     assert set(named) == {key for key in objects if key.startswith("ads/code/")}
     assert len(set(named)) == 3, "functions and two layers"
     files = {"template.yaml", "sbom.cdx.json", "SHA256SUMS"}

@@ -71,7 +71,11 @@ DEPLOY = (ROOT / "docs/deploy.md").read_text(encoding="utf-8")
 OPERATE = (ROOT / "docs/operate.md").read_text(encoding="utf-8")
 TOPIC = {"Fn::If": ["HasOwnTopic", {"Ref": "Alarms"}, {"Ref": "AlarmTopicArn"}]}
 MEMBERSHIP_TABLE = {"Fn::GetAtt": ["MembershipTable", "Arn"]}
-SOURCES = [("DeadLetterQueue", "ChangeQueue"), ("JobDeadLetterQueue", "JobQueue")]
+SOURCES = [
+    ("DeadLetterQueue", "ChangeQueue"),
+    ("JobDeadLetterQueue", "JobQueue"),
+    ("EventsDeadLetterQueue", "EventsQueue"),
+]
 
 
 def _statements(role: str) -> Iterator[dict[str, Any]]:
@@ -83,7 +87,10 @@ def _listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-@pytest.mark.parametrize(("queue", "function"), [("ChangeQueue", "WorkerFunction"), ("JobQueue", "JobsFunction")])
+@pytest.mark.parametrize(
+    ("queue", "function"),
+    [("ChangeQueue", "WorkerFunction"), ("JobQueue", "JobsFunction"), ("EventsQueue", "EventsFunction")],
+)
 def test_the_visibility_timeout_is_at_least_six_function_timeouts_and_the_batch_window(
     queue: str, function: str
 ) -> None:
@@ -183,9 +190,44 @@ def test_the_audit_waits_for_the_last_delivery_of_a_crashing_message() -> None:
 @pytest.mark.parametrize("queue", _named("AWS::SQS::Queue"))
 def test_a_queue_has_one_policy_which_denies_requests_without_tls(queue: str) -> None:
     policies = map(_properties, _named("AWS::SQS::QueuePolicy"))
-    (statement,) = (each["PolicyDocument"]["Statement"] for each in policies if {"Ref": queue} in each["Queues"])
+    (statements,) = (each["PolicyDocument"]["Statement"] for each in policies if {"Ref": queue} in each["Queues"])
+    statement, *allowed = _listed(statements)
+    assert bool(allowed) == (queue == "EventsQueue")
     assert (statement["Effect"], statement["Resource"]) == ("Deny", {"Fn::GetAtt": [queue, "Arn"]})
     assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+
+
+SENDER = "arn:aws:iam::210987654321:role/segment"
+
+
+@pytest.mark.parametrize(
+    ("sender", "fits"),
+    [
+        ("", True),
+        (SENDER, True),
+        ("210987654321", True),
+        (SENDER.replace(":role/segment", ":user/path/tealium"), True),
+        pytest.param("*", False, id="anybody"),
+        pytest.param(SENDER.replace("role/segment", "root"), False, id="an account is given by its id"),
+    ],
+)
+def test_one_sender_may_send_to_the_event_queue_and_do_nothing_else(sender: str, fits: bool) -> None:
+    assert bool(re.search(TEMPLATE["Parameters"]["EventQueueSender"]["AllowedPattern"], sender)) == fits
+    template = Template.load({"EventQueue": "yes", "EventQueueSender": sender})
+    template.name("EventsQueue", "", Arn="arn")
+    _, *allowed = template.resolve(_properties("EventsQueuePolicy")["PolicyDocument"]["Statement"])
+    may_send = {"Effect": "Allow", "Principal": {"AWS": sender}, "Action": "sqs:SendMessage", "Resource": "arn"}
+    assert allowed == ([may_send] if sender else [])
+
+
+def test_only_a_stack_with_an_event_queue_has_its_parts() -> None:
+    def parts(**parameters: str) -> set[str]:
+        template = Template.load(parameters)
+        return {name for kind in {each["Type"] for each in RESOURCES.values()} for name in template.resources(kind)}
+
+    added = parts(EventQueue="yes") - parts()
+    assert added == {name for name, each in RESOURCES.items() if each.get("Condition") == "HasEventQueue"}
+    assert {"EventsQueue", "EventsDeadLetterQueue", "EventsFunction", "EventsRole", "OldestEventAge"} <= added
 
 
 KEY = "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
@@ -219,7 +261,7 @@ def test_roles_may_use_the_customer_key_only_through_the_storing_services() -> N
     assert Template.load().resources("AWS::IAM::Policy") == {}
     template = Template.load({"KmsKeyArn": KEY})
     (policy,) = template.resources("AWS::IAM::Policy").values()
-    assert [each["Ref"] for each in policy["Roles"]] == ROLES
+    assert [each.get("Ref") or each["Fn::If"][1]["Ref"] for each in policy["Roles"]] == ROLES
     (statement,) = template.resolve(policy["PolicyDocument"]["Statement"])
     assert statement["Resource"] == [KEY]
     assert {"kms:Decrypt", "kms:GenerateDataKey"} <= set(statement["Action"])
@@ -353,9 +395,10 @@ def test_every_function_has_the_same_constant_code_so_that_an_update_changes_onl
 def test_a_function_has_a_role_and_a_log_group_of_its_own(function: str) -> None:
     name = function.removesuffix("Function")
     assert _properties(function)["Role"] == {"Fn::GetAtt": [f"{name}Role", "Arn"]}
-    assert _properties(function)["LoggingConfig"]["LogGroup"] == {"Ref": f"{name}LogGroup"}
+    log = "Ingest" if function == "EventsFunction" else name  # one place for the rejections of both doors
+    assert _properties(function)["LoggingConfig"]["LogGroup"] == {"Ref": f"{log}LogGroup"}
     logging = [each["Resource"] for each in _statements(f"{name}Role") if "logs:PutLogEvents" in each["Action"]]
-    assert logging == [{"Fn::GetAtt": [f"{name}LogGroup", "Arn"]}]
+    assert logging == [{"Fn::GetAtt": [f"{log}LogGroup", "Arn"]}]
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -387,10 +430,11 @@ def test_each_function_writes_only_its_own_secret_table_and_queues() -> None:
     assert {role for each in writes for role, table in each if table == "AudienceTable"} == {"AudiencesRole"}
     queues = {queue for role, queue in _granted("sqs:SendMessage") if role == "JobsRole"}
     assert queues == {"JobQueue", "DeadLetterQueue", "ChangeQueue"}, "whatever the outcome of a job"
+    assert ("EventsRole", "IngestSecret") not in _granted("secretsmanager:GetSecretValue"), "senders have no key"
 
 
 ALL_SETTINGS = (
-    *(IngestSettings, WorkerSettings, RefreshSettings, AudiencesSettings),
+    *(WorkerSettings, RefreshSettings, AudiencesSettings),
     *(JobsSettings, AuditSettings, RenewSettings, DatasetsSettings),
 )
 
@@ -426,9 +470,15 @@ def test_a_guided_deployment_does_not_ask_about_public_routes() -> None:
     assert _properties("Api")["Auth"], "without it, sam asks; the default answer is no, and ends the deployment"
 
 
+@pytest.mark.parametrize("function", ["IngestFunction", "EventsFunction"])
+def test_both_doors_get_the_variables_that_their_settings_read_by_hand(function: str) -> None:
+    read = set(re.findall(r'"([A-Z]+_[A-Z_]+)"', inspect.getsource(IngestSettings)))
+    at_http = {"INGEST_SECRET_ARN", "ACCEPT_FIRST_EVENT_SIGNATURE", "ALLOWED_SOURCES"}
+    not_here = {"EVENT_DEAD_LETTER_QUEUE_URL"} if function == "IngestFunction" else at_http
+    assert _properties(function)["Environment"]["Variables"].keys() == read - not_here
+
+
 def _variables(settings: Any) -> set[str]:
-    if settings is IngestSettings:  # which reads them by hand
-        return set(re.findall(r'"([A-Z]+_[A-Z_]+)"', inspect.getsource(settings)))
     return {field.alias for field in settings.model_fields.values()}
 
 
@@ -500,7 +550,18 @@ def test_alarms_read_the_namespace_and_dimension_that_the_functions_use() -> Non
         assert alarm["Dimensions"] == [{"Name": "service", "Value": variables["POWERTOOLS_SERVICE_NAME"]}]
 
 
-WIDGETS: list[dict[str, Any]] = json.loads(_properties("Dashboard")["DashboardBody"]["Fn::Sub"])["widgets"]
+def _dashboard(**parameters: str) -> str:
+    """The dashboard of a stack, with the names of its resources left as they are."""
+    text, parts = _properties("Dashboard")["DashboardBody"]["Fn::Sub"]
+    template = Template.load(parameters)
+    for name, part in parts.items():
+        condition, with_it, without = part["Fn::If"]
+        chosen = with_it if template.resolve({"Fn::If": [condition, True, False]}) else without
+        text = text.replace(f"${{{name}}}", chosen["Fn::Sub"] if isinstance(chosen, dict) else chosen)
+    return str(text)
+
+
+WIDGETS: list[dict[str, Any]] = json.loads(_dashboard(EventQueue="yes"))["widgets"]
 GRAPHED = [metric for widget in WIDGETS for metric in widget["properties"].get("metrics", [])]
 SEARCHES = [metric[0]["expression"] for metric in GRAPHED if isinstance(metric[0], dict)]
 
@@ -521,6 +582,8 @@ def test_the_dashboard_shows_every_alarm() -> None:
     (widget,) = [each for each in WIDGETS if each["type"] == "alarm"]
     here = "arn:${AWS::Partition}:cloudwatch:${AWS::Region}:${AWS::AccountId}:alarm:${AWS::StackName}-"
     assert widget["properties"]["alarms"] == [here + alarm for alarm in ALARMS]
+    absent = [name for name, each in RESOURCES.items() if each.get("Condition") == "HasEventQueue"]
+    assert not [name for name in absent if f'-{name}"' in _dashboard() or f"{name}." in _dashboard()]
 
 
 @pytest.mark.parametrize(
@@ -563,9 +626,10 @@ def test_every_alarm_has_a_name_a_notification_and_a_runbook_link(alarm: str) ->
 
 def test_the_guide_names_the_alarms_that_start_without_data() -> None:
     first_hour = section(OPERATE, "First hour in an account")
-    assert f"gets {len(ALARMS)} messages from the first deployment" in " ".join(OPERATE.split())
-    late = [name for name in ALARMS if _properties(name)["TreatMissingData"] == "missing"]
-    assert f"{len(ALARMS) - len(late)} mails that begin with OK" in first_hour
+    alarms = Template.load().resources("AWS::CloudWatch::Alarm")
+    assert f"gets {len(alarms)} messages from the first deployment" in " ".join(OPERATE.split())
+    late = [name for name in alarms if _properties(name)["TreatMissingData"] == "missing"]
+    assert f"{len(alarms) - len(late)} mails that begin with OK" in first_hour
     for alarm in (*late, "IngestErrorsRepeated"):
         assert alarm in first_hour
 
@@ -736,13 +800,13 @@ def test_a_scheduled_function_that_stops_running_sets_off_an_alarm_and_a_new_sta
     assert properties["InsufficientDataActions"] == [TOPIC]
 
 
-@pytest.mark.parametrize("queue", ["DeadLetterQueue", "JobDeadLetterQueue"])
+@pytest.mark.parametrize("queue", [dead_letters for dead_letters, _ in SOURCES])
 def test_a_dead_letter_sets_off_an_alarm_and_is_on_the_dashboard(queue: str) -> None:
     properties = _properties(queue.removesuffix("Queue") + "s")
     assert properties["MetricName"] == "ApproximateNumberOfMessagesVisible"
     assert properties["Dimensions"] == [{"Name": "QueueName", "Value": {"Fn::GetAtt": [queue, "QueueName"]}}]
     assert properties["Threshold"] == 0
-    assert f"${{{queue}.QueueName}}" in _properties("Dashboard")["DashboardBody"]["Fn::Sub"]
+    assert f"${{{queue}.QueueName}}" in _dashboard(EventQueue="yes")
 
 
 @pytest.mark.parametrize("secret", _named("AWS::SecretsManager::Secret"))

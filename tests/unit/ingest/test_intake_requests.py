@@ -19,7 +19,7 @@ from audience_sync.errors import (
     Unauthorized,
     UnsupportedMediaType,
 )
-from audience_sync.ingest.intake import MAX_BODY, EventRejection, Intake, changes_from, compiled
+from audience_sync.ingest.intake import MAX_BODY, EventRejection, HttpIntake, Intake, changes_from, compiled
 from audience_sync.ingest.record_rules import Policy
 from audience_sync.members.membership import Audience
 from audience_sync.members.messages import ChangeMessage, pack
@@ -88,13 +88,13 @@ class IntakeHarness:
     ) -> Any:
         secret, queue = self.secret, self.queue
         listing = Listed(Audience("1", country="US"), mappings=json.dumps(MAPPINGS))
+        clock = Clock(lambda: NOW, self.monotonic)
         made: Any = Intake
-        intake = made(
+        request_intake: Any = HttpIntake
+        intake = request_intake(
             secret,
-            listing,
-            queue,
-            policy or Policy(),
-            Clock(lambda: NOW, self.monotonic),
+            made(listing, queue, policy or Policy(), clock),
+            clock,
             accept_first_event=first_event,
             on_authenticated=lambda authenticated: self.entries.append(authenticated.entry),
         )

@@ -3,7 +3,7 @@
 import pytest
 
 from audience_sync.errors import InvalidSettings, SourceNotAllowed
-from audience_sync.ingest.record_rules import MAX_ENTER_AGE
+from audience_sync.ingest.record_rules import MAX_ENTER_AGE, Policy
 from audience_sync.runtime.ingest_settings import IngestSettings
 
 CHOICES = ("ACCEPT_FIRST_EVENT_SIGNATURE", "ACCEPT_OLD_EVENTS", "CONSENT_POLICY", "LITERAL_EMAIL", "ORDERING_GUARD")
@@ -15,13 +15,11 @@ def test_optional_variables_have_the_templates_defaults() -> None:
     settings.allowed_sources.require("192.0.2.1")
     assert settings == IngestSettings(
         ingest_secret_arn="arn",
+        event_dead_letter_queue_url="",
         audience_table="table",
         change_queue_url="url",
         accept_first_event_signature=False,
-        consent_policy="require",
-        literal_email=False,
-        max_enter_age=MAX_ENTER_AGE,
-        keeps_rows=True,
+        policy=Policy("require", literal_email=False, max_enter_age=MAX_ENTER_AGE, keeps_rows=True),
         allowed_sources=settings.allowed_sources,
     )
 
@@ -38,8 +36,8 @@ def test_the_allowed_sources_are_read() -> None:
     [
         pytest.param("ACCEPT_FIRST_EVENT_SIGNATURE", "yes", "accept_first_event_signature", True, id="signature: yes"),
         pytest.param("ACCEPT_FIRST_EVENT_SIGNATURE", "no", "accept_first_event_signature", False, id="signature: no"),
-        pytest.param("CONSENT_POLICY", "require", "consent_policy", "require", id="consent: require"),
-        pytest.param("CONSENT_POLICY", "pass", "consent_policy", "pass", id="consent: pass"),
+        pytest.param("CONSENT_POLICY", "require", "consent", "require", id="consent: require"),
+        pytest.param("CONSENT_POLICY", "pass", "consent", "pass", id="consent: pass"),
         pytest.param("LITERAL_EMAIL", "yes", "literal_email", True, id="literal e-mail: yes"),
         pytest.param("LITERAL_EMAIL", "no", "literal_email", False, id="literal e-mail: no"),
         pytest.param("ACCEPT_OLD_EVENTS", "yes", "max_enter_age", None, id="old events: yes"),
@@ -49,7 +47,15 @@ def test_the_allowed_sources_are_read() -> None:
     ],
 )
 def test_every_value_allowed_by_the_template_is_read(variable: str, value: str, field: str, expected: object) -> None:
-    assert getattr(IngestSettings.from_env(REQUIRED | {variable: value}), field) == expected
+    settings = IngestSettings.from_env(REQUIRED | {variable: value})
+    assert getattr(settings if hasattr(settings, field) else settings.policy, field) == expected
+
+
+def test_at_the_queue_a_dead_letter_queue_is_needed_and_no_secret() -> None:
+    at_queue = REQUIRED | {"EVENT_DEAD_LETTER_QUEUE_URL": "dead", "INGEST_SECRET_ARN": ""}
+    assert IngestSettings.from_env(at_queue, from_queue=True).event_dead_letter_queue_url == "dead"
+    with pytest.raises(InvalidSettings, match="EVENT_DEAD_LETTER_QUEUE_URL"):
+        IngestSettings.from_env(REQUIRED, from_queue=True)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Use case of `ingest`: turns the body of `POST /v1/events` into changes in the queue."""
+"""Use case of `ingest` and `events`: turns a body, from HTTP or the event queue, into changes in the change queue."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -177,14 +177,49 @@ def compiled(document: str | None) -> tuple[CompiledMapping, ...]:
 
 
 class Intake:
-    """Accepts requests: authenticates and reads them, and queues every change."""
+    """Accepts bodies whose senders are known: reads them, and queues every change."""
+
+    def __init__(self, audiences: AudienceListing, queue: Queue, policy: Policy, clock: Clock) -> None:
+        """Set up the use case.
+
+        Args:
+            audiences: the possible destinations, and the mappings.
+            queue: the change queue.
+            policy: consent and hashing options.
+            clock: for the time of a request.
+        """
+        self._audiences = audiences
+        self._queue = queue
+        self._policy = policy
+        self._clock = clock
+
+    def accept(self, body: bytes, *, deadline: float) -> IntakeResult:
+        """Accept one body, exactly as received, until monotonic `deadline`.
+
+        Raises:
+            TooLarge, InvalidRequest: the body is unusable.
+            InvalidMapping, InvalidTrigger: the stored mappings are.
+            TransientError: not every change is in the queue; the whole body may be sent again.
+        """
+        result = changes_from(
+            body,
+            mappings=compiled(self._audiences.mappings()),
+            audiences=self._audiences.for_request(),
+            now=self._clock.now_ms(),
+            policy=self._policy,
+            has_time=lambda: self._clock.monotonic() < deadline,
+        )
+        self._queue.send(pack(result.changes, DeliveryHistory(first_at=result.at)), deadline=deadline)
+        return result
+
+
+class HttpIntake:
+    """Accepts HTTP requests: authenticates them, and takes in their bodies."""
 
     def __init__(
         self,
         secret: JsonSecret,
-        audiences: AudienceListing,
-        queue: Queue,
-        policy: Policy,
+        intake: Intake,
         clock: Clock,
         *,
         accept_first_event: bool,
@@ -194,20 +229,16 @@ class Intake:
 
         Args:
             secret: the ingest secret.
-            audiences: the possible destinations, and the mappings.
-            queue: the change queue.
-            policy: consent and hashing options.
-            clock: for the time of a request, and the expiry of keys.
+            intake: takes the bodies.
+            clock: for the expiry of keys.
             accept_first_event: whether a batch may be signed over its first event only.
             on_authenticated: called with the stored credential that let a request in.
         """
         self._secret = secret
-        self._audiences = audiences
-        self._queue = queue
-        self._policy = policy
+        self._intake = intake
+        self._clock = clock
         self._accept_first_event = accept_first_event
         self._on_authenticated = on_authenticated
-        self._clock = clock
 
     def accept(self, headers: Mapping[str, str], body: bytes, *, deadline: float) -> IntakeResult:
         """Accept one delivery.
@@ -218,9 +249,8 @@ class Intake:
             deadline: monotonic seconds by which the answer must be on its way.
 
         Raises:
-            TooLarge, UnsupportedMediaType, InvalidRequest: the request is unusable.
+            UnsupportedMediaType, and what Intake raises: the request is unusable, or may be sent again.
             Unauthorized: it carries no valid credential.
-            TransientError: not every change is in the queue; the whole request may be sent again.
         """
         if len(body) > MAX_BODY:
             raise TooLarge(f"the body is over {MAX_BODY} bytes; lower the batch size in Segment")
@@ -233,14 +263,6 @@ class Intake:
         self._on_authenticated(authenticated)
         if not is_json(headers):
             raise UnsupportedMediaType("send application/json in UTF-8, not compressed")
-        result = changes_from(
-            body,
-            mappings=compiled(self._audiences.mappings()),
-            audiences=self._audiences.for_request(),
-            now=self._clock.now_ms(),
-            policy=self._policy,
-            has_time=lambda: self._clock.monotonic() < deadline,
-        )
+        result = self._intake.accept(body, deadline=deadline)
         result.signature_unverified = authenticated.signature_unverified
-        self._queue.send(pack(result.changes, DeliveryHistory(first_at=result.at)), deadline=deadline)
         return result

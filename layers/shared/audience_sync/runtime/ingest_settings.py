@@ -1,4 +1,4 @@
-"""The environment of `ingest`, read once by its handler. The other functions' are in settings.py.
+"""The environment of `ingest` and `events`, read once by their handlers. The other functions' are in settings.py.
 
 Read by hand, not by a pydantic model: Segment waits for ingest to start, and loading pydantic would make the start a
 third longer (docs/development/performance.md).
@@ -11,7 +11,7 @@ from typing import Self
 from audience_sync.access.sources import AllowedSources
 from audience_sync.amazon_ads.consent import ConsentPolicy
 from audience_sync.errors import InvalidSettings
-from audience_sync.ingest.record_rules import MAX_ENTER_AGE
+from audience_sync.ingest.record_rules import MAX_ENTER_AGE, Policy
 
 # The values that the template allows.
 _FLAGS = {"yes": True, "no": False}
@@ -20,20 +20,18 @@ _POLICIES: dict[str, ConsentPolicy] = {"require": "require", "pass": "pass"}
 
 @dataclass(frozen=True, slots=True)
 class IngestSettings:
-    """Settings of `ingest`."""
+    """Settings of `ingest`, and of `events`, which reads the same from a queue."""
 
-    ingest_secret_arn: str
+    ingest_secret_arn: str  # empty at the queue: its senders have no key
+    event_dead_letter_queue_url: str  # empty at the HTTP API
     audience_table: str
     change_queue_url: str
     accept_first_event_signature: bool
-    consent_policy: ConsentPolicy
-    literal_email: bool
-    max_enter_age: int | None  # milliseconds
-    keeps_rows: bool
+    policy: Policy
     allowed_sources: AllowedSources
 
     @classmethod
-    def from_env(cls, environment: Mapping[str, str]) -> Self:
+    def from_env(cls, environment: Mapping[str, str], *, from_queue: bool = False) -> Self:
         """Read this function's variables.
 
         Raises:
@@ -65,15 +63,18 @@ class IngestSettings:
         keeps_rows = choice("ORDERING_GUARD", _FLAGS, default=True)
         accepts_old = choice("ACCEPT_OLD_EVENTS", _FLAGS, default=False)
         settings = cls(
-            ingest_secret_arn=text("INGEST_SECRET_ARN"),
+            ingest_secret_arn="" if from_queue else text("INGEST_SECRET_ARN"),
+            event_dead_letter_queue_url=text("EVENT_DEAD_LETTER_QUEUE_URL") if from_queue else "",
             audience_table=text("AUDIENCE_TABLE"),
             change_queue_url=text("CHANGE_QUEUE_URL"),
             accept_first_event_signature=choice("ACCEPT_FIRST_EVENT_SIGNATURE", _FLAGS, default=False),
-            consent_policy=choice("CONSENT_POLICY", _POLICIES, default="require"),
-            literal_email=choice("LITERAL_EMAIL", _FLAGS, default=False),
-            # Without rows, exits are not remembered, whatever the age of the addition.
-            max_enter_age=MAX_ENTER_AGE if keeps_rows and not accepts_old else None,
-            keeps_rows=keeps_rows,
+            policy=Policy(
+                choice("CONSENT_POLICY", _POLICIES, default="require"),
+                choice("LITERAL_EMAIL", _FLAGS, default=False),
+                # Without rows, exits are not remembered, whatever the age of the addition.
+                MAX_ENTER_AGE if keeps_rows and not accepts_old else None,
+                keeps_rows,
+            ),
             allowed_sources=sources("ALLOWED_SOURCES"),
         )
         if invalid:

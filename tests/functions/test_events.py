@@ -1,0 +1,169 @@
+"""The events handler, with messages of the event queue as Lambda hands them over."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from functions.events import handler
+from tests.functions.conftest import Cloud, Context
+from tests.functions.test_ingest import ENTERED, EXAMPLES, EXITED, http, people, post
+
+REJECTED = (EXAMPLES / "08-track-email-as-userid.json").read_bytes()
+JAM = {"Id": "0", "Code": "InternalError", "SenderFault": False}
+
+
+def records(*bodies: bytes) -> dict[str, Any]:
+    return {
+        "Records": [
+            {
+                "messageId": f"message-{number}",
+                "receiptHandle": f"receipt-{number}",
+                "body": body.decode(),
+                "attributes": {"ApproximateReceiveCount": "1", "SentTimestamp": "1774000000000"},
+                "messageAttributes": {},
+                "eventSource": "aws:sqs",
+            }
+            for number, body in enumerate(bodies)
+        ]
+    }
+
+
+def receive(cloud: Cloud, *bodies: bytes, context: Context | None = None) -> list[int]:
+    """Hand messages over, and return the numbers of those that stay in the queue."""
+    cloud.enter("EventsFunction")
+    answer = handler.lambda_handler(records(*bodies), context or Context(30_000))
+    return [int(each["itemIdentifier"].removeprefix("message-")) for each in answer["batchItemFailures"]]
+
+
+def dead(cloud: Cloud) -> list[tuple[str, dict[str, str]]]:
+    found = cloud.queues.peek(cloud.name_of("EventsDeadLetterQueue"))
+    return [(message.body, dict(message.attributes)) for message in found]
+
+
+def metrics(printed: str) -> dict[str, int]:
+    totals: dict[str, int] = {}
+    for line in map(json.loads, printed.splitlines()):
+        for each in line.get("_aws", {}).get("CloudWatchMetrics", []):
+            for name in (metric["Name"] for metric in each["Metrics"]):
+                key = f"{name} {line['reason']}" if "reason" in line else name
+                totals[key] = totals.get(key, 0) + round(sum(line[name]))
+    return totals
+
+
+def test_both_doors_make_the_same_changes_of_the_same_bytes(cloud: Cloud) -> None:
+    batch = json.dumps([{"json": each} for each in people(3)]).encode()
+    bodies = [ENTERED, EXITED, batch]
+    for body in bodies:
+        assert post(cloud, body)[0] == 200
+    by_http = cloud.changes()
+    assert receive(cloud, *bodies) == []
+    assert cloud.changes()[len(by_http) :] == by_http
+    assert dead(cloud) == []
+
+
+def test_a_message_needs_no_event_key_and_no_secret_is_read(cloud: Cloud) -> None:
+    cloud.put_secret("IngestSecret", "not JSON")
+    assert receive(cloud, ENTERED) == []
+    assert len(cloud.changes()) == 1
+
+
+def test_rejections_are_counted_and_logged_as_by_http(cloud: Cloud, printed: Callable[[], str]) -> None:
+    post(cloud, REJECTED)
+    by_http = printed()
+    assert receive(cloud, REJECTED, ENTERED) == []
+    at_queue = printed()
+    reasons = {"EventsRejected": 1, "EventsRejectedByReason member_id_invalid": 1}
+    assert metrics(by_http) == reasons
+    assert metrics(at_queue) == reasons | {"EventsAccepted": 1, "ChangesAccepted": 1}
+    one, other = (json.loads(line) for line in at_queue.splitlines() if '"event rejected"' in line)
+    told = ("reason", "detail", "message_id")
+    assert [one[name] for name in told] == [other[name] for name in told]
+    assert "door" not in one
+    assert other["door"] == "queue"
+    assert dead(cloud) == [], "as by HTTP, a rejected event is not kept"
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        pytest.param(b'{"email": "maya.okafor@example.com"', "invalid_request", id="not JSON"),
+        pytest.param(b'"maya.okafor@example.com"', "invalid_request", id="not an event"),
+        pytest.param(b"[]", "invalid_request", id="no event"),
+        pytest.param(b"[" + b"1," * 10_000 + b"1]", "too_large", id="10,001 events"),
+    ],
+)
+def test_a_body_that_no_retry_can_mend_goes_to_the_dead_letters_at_once(
+    cloud: Cloud, printed: Callable[[], str], body: bytes, reason: str
+) -> None:
+    assert receive(cloud, ENTERED, body, EXITED) == []
+    assert dead(cloud) == [(body.decode(), {"reason": reason})]
+    assert len(cloud.changes()) == 2, "the messages beside it are taken in"
+    shown = printed()
+    assert metrics(shown) == {
+        "EventsAccepted": 2,
+        "ChangesAccepted": 2,
+        "EventsRejected": 1,
+        f"EventsRejectedByReason {reason}": 1,
+    }
+    (line,) = [json.loads(each) for each in shown.splitlines() if '"request refused"' in each]
+    assert (line["reason"], line["door"]) == (reason, "queue")
+    assert "maya" not in shown
+
+
+def test_a_message_stays_in_the_queue_while_its_changes_cannot_be_queued(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, printed: Callable[[], str]
+) -> None:
+    cloud.enter("EventsFunction")
+    sqs = handler.dependencies().dead_letters._client
+    send = sqs.send_message_batch
+
+    def jam_once(**arguments: Any) -> Any:
+        if b"u_retry" not in json.dumps(arguments).encode():
+            return send(**arguments)
+        return {"Failed": [JAM]}
+
+    monkeypatch.setattr(sqs, "send_message_batch", jam_once)
+    event = json.loads(ENTERED)
+    stuck = json.dumps(event | {"userId": "u_retry"}).encode()
+    answer = handler.lambda_handler(records(ENTERED, stuck, EXITED), Context(30_000))
+    assert answer == {"batchItemFailures": [{"itemIdentifier": "message-1"}]}
+    assert len(cloud.changes()) == 2
+    assert metrics(printed()) == {"EventsAccepted": 2, "ChangesAccepted": 2, "RequestsUnavailable": 1}
+
+
+def test_a_message_that_cannot_be_put_among_the_dead_letters_stays_and_is_not_counted(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, printed: Callable[[], str]
+) -> None:
+    cloud.enter("EventsFunction")
+    jammed: dict[str, Any] = {"Failed": [JAM]}
+    monkeypatch.setattr(handler.dependencies().dead_letters._client, "send_message_batch", lambda **_: jammed)
+    assert handler.lambda_handler(records(b"{"), Context(30_000))["batchItemFailures"] == [
+        {"itemIdentifier": "message-0"}
+    ]
+    assert metrics(printed()) == {"RequestsUnavailable": 1}
+
+
+def test_what_there_is_no_time_for_stays_in_the_queue(cloud: Cloud) -> None:
+    assert receive(cloud, ENTERED, EXITED, context=Context(round(handler.RESERVE * 1000))) == [0, 1]
+    assert (cloud.messages(), dead(cloud)) == ([], [])
+
+
+def test_mappings_that_a_person_must_mend_leave_the_message(cloud: Cloud) -> None:
+    row = {"audienceId": {"S": "#mappings"}, "document": {"S": "no JSON"}}
+    cloud.client("dynamodb").put_item(TableName=cloud.name_of("AudienceTable"), Item=row)
+    assert receive(cloud, ENTERED) == [0]
+    assert dead(cloud) == []
+
+
+def test_a_message_that_comes_twice_changes_nothing_more(cloud: Cloud) -> None:
+    assert receive(cloud, ENTERED) == receive(cloud, ENTERED) == []
+    once, twice = cloud.changes()
+    assert once == twice, "the same id and time: the worker sends one of them, and counts the other as superseded"
+
+
+def test_the_event_of_http_is_no_event_of_the_queue(cloud: Cloud) -> None:
+    cloud.enter("EventsFunction")
+    with pytest.raises(Exception, match="KeyError"):
+        handler.lambda_handler(http(ENTERED, {}), Context(30_000))
