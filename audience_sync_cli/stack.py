@@ -15,12 +15,14 @@ from audience_sync.amazon_ads.regions import HOSTS, Hosts
 from audience_sync.aws.errors import error_code
 from audience_sync_cli.errors import NotThere, TryLater, WrongUsage
 
+NO_API = "no public endpoint (PublicApi=no)"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")  # hosts of this machine
 CALLS = Config(connect_timeout=5, read_timeout=70, retries={"mode": "standard", "total_max_attempts": 4})
 _OUTPUTS = {  # output of the template: the logical id it names
     "IngestSecretArn": "IngestSecret",
     "CredentialsSecretArn": "CredentialsSecret",
     "TokenSecretArn": "TokenSecret",
+    "EventsQueueUrl": "EventsQueue",
     "ChangeQueueUrl": "ChangeQueue",
     "DeadLetterQueueUrl": "DeadLetterQueue",
     "AudienceTableName": "AudienceTable",
@@ -39,7 +41,7 @@ class Stack:
 
     name: str
     client: Clients  # boto3's name of a service -> a client
-    api: str  # base URL of the gateway
+    api: str  # base URL of the gateway; empty with PublicApi=no
     hosts: Hosts
     parameters: Mapping[str, str]
     created: float  # epoch seconds
@@ -61,14 +63,19 @@ class Stack:
             return False
 
     @property
-    def events_url(self) -> str:
-        """The URL for events, the output EventsUrl."""
-        return f"{self.api}/v1/events"
+    def events_url(self) -> str | None:
+        """The URL for events, the output EventsUrl. None with PublicApi=no."""
+        return f"{self.api}/v1/events" if self.api else None
 
     @property
-    def audiences_url(self) -> str:
-        """The URL that creates audiences, the output AudiencesUrl."""
-        return f"{self.api}/v1/audiences"
+    def audiences_url(self) -> str | None:
+        """The URL that creates audiences, the output AudiencesUrl. None with PublicApi=no."""
+        return f"{self.api}/v1/audiences" if self.api else None
+
+    @property
+    def event_queue(self) -> str | None:
+        """The URL of the event queue. None without EventQueue=yes."""
+        return self["EventsQueue"] if self.parameters.get("EventQueue") == "yes" else None
 
     @property
     def membership_shards(self) -> int:
@@ -129,12 +136,12 @@ def deployed(name: str, client: Clients) -> Stack:
         raise
     outputs = {each["OutputKey"]: each["OutputValue"] for each in found.get("Outputs", [])}
     parameters = {each["ParameterKey"]: each["ParameterValue"] for each in found.get("Parameters", [])}
-    if "EventsUrl" not in outputs or parameters.get("Region") not in HOSTS:
+    if "ChangeQueueUrl" not in outputs or parameters.get("Region") not in HOSTS:
         raise NotThere(f"The stack {name} is not an Audience Sync stack.", "Name another one with --stack.")
     return Stack(
         name=name,
         client=client,
-        api=outputs["EventsUrl"].removesuffix("/v1/events"),
+        api=outputs.get("EventsUrl", "").removesuffix("/v1/events"),
         hosts=HOSTS[parameters["Region"]],
         parameters=parameters,
         created=found["CreationTime"].timestamp(),
@@ -172,7 +179,7 @@ def local(url: str) -> Stack:
     return Stack(
         name=found["stack"],
         client=client,
-        api=url,
+        api=url if found["parameters"].get("PublicApi") != "no" else "",
         hosts=Hosts(api=amazon, login=f"{amazon}/auth/o2/token", consent=f"{amazon}/ap/oa"),
         parameters=found["parameters"],
         created=0,

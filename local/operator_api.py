@@ -13,6 +13,8 @@ _TYPES = ("AWS::SQS::Queue", "AWS::DynamoDB::Table", "AWS::SecretsManager::Secre
 _PARAMETERS = (  # read by the command
     "Region",
     "Enabled",
+    "EventQueue",
+    "PublicApi",
     "ConsentPolicy",
     "LiteralEmail",
     "AcceptOldEvents",

@@ -43,6 +43,7 @@ class StackOptions:
     status_page: bool = True
     data_manager_account: str = "manager"  # or dsp, or none
     event_queue: bool = False
+    public_api: bool = True
     end_with_stdin: bool = False  # for a program that starts it, and may end without stopping it
 
 
@@ -59,7 +60,8 @@ class Stack:
         self._client_secret, self._refresh_token = secrets.token_hex(24), f"Atzr|{secrets.token_hex(24)}"
         # The examples of events/segment are months old.
         parameters = resources.DATA_MANAGER_ACCOUNTS[options.data_manager_account]
-        doors = {"EventQueue": "yes" if options.event_queue else "no"}
+        flags = {"EventQueue": options.event_queue, "PublicApi": options.public_api}
+        doors = {name: "yes" if is_set else "no" for name, is_set in flags.items()}
         own = {"BatchWindow": options.batch_window, "AcceptOldEvents": "yes"}
         self._template = Template.load(own | doors | parameters)
         self._queues = SqsQueues(time.time)

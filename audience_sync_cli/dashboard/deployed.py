@@ -27,7 +27,7 @@ from audience_sync_cli.dashboard.operator import Blockers, Known, Operator
 from audience_sync_cli.dashboard.parts import Part
 from audience_sync_cli.dashboard.ranges import RANGES, Range
 from audience_sync_cli.parked.dead_letters import DeadLetters
-from audience_sync_cli.stack import Stack
+from audience_sync_cli.stack import NO_API, Stack
 from audience_sync_cli.state.circuits import RECOVERY, open_circuits
 from audience_sync_cli.state.counts import Counts, Depth, depth
 from audience_sync_cli.state.function_logs import FUNCTIONS
@@ -60,7 +60,7 @@ class DeployedStack:
         self._executor = ThreadPoolExecutor(max_workers=8, thread_name_prefix="dashboard")
         self._metrics = StackMetrics(stack)
         region = str(stack.service("cloudwatch").meta.region_name)
-        self._place = Place("deployed", stack.name, stack.api, QUEUES, region, cost)
+        self._place = Place("deployed", stack.name, stack.api or NO_API, QUEUES, region, cost)
         self._counts = Part("counts", metrics.EVERY_COUNT, lambda: self._metrics.counts(stack.created, now()), Counts())
         self._activity = {each.span: self._activity_part(each) for each in RANGES.values()}
         self._reasons = {each.span: self._reasons_part(each) for each in RANGES.values()}

@@ -11,6 +11,7 @@ from audience_sync_cli.members.counts import MemberCount, member_counts
 from audience_sync_cli.report.needs import needs, needs_json
 from audience_sync_cli.screen import Screen, camel_case, counted, iso_time, moment
 from audience_sync_cli.session import Session, command
+from audience_sync_cli.stack import NO_API
 from audience_sync_cli.state.blockers import Waiting, waiting
 from audience_sync_cli.state.counts import Counts, Depth, depth, local_counts, waiting_text
 from audience_sync_cli.state.metrics import StackMetrics
@@ -61,8 +62,8 @@ def status(
             + (f", {counted(counts.repeated, 'record')} sent again" if counts.repeated else ""),
             "changes": counts.sum,
             "audit": audit_progress(audited_until, audited_since, counts),
-            "events to": stack.events_url,
-            "audiences to": stack.audiences_url,
+            "events to": " and ".join(filter(None, (stack.events_url, stack.event_queue))),
+            "audiences to": stack.audiences_url or NO_API,
         }
     )
     if end is None or end.text != state:
@@ -77,6 +78,7 @@ def status(
             "version": stack.version,
             "eventsUrl": stack.events_url,
             "audiencesUrl": stack.audiences_url,
+            "eventQueueUrl": stack.event_queue,
             "changeQueue": _as_json(changes),
             "deadLetters": _as_json(dead_letters),
             "counts": _as_json(counts) | {"waiting": counts.waiting},

@@ -94,7 +94,7 @@ class AudienceReadings(StackReadings):
     @Reading
     def events_url(self) -> str:
         """The address for Segment."""
-        return f"{self.session.stack.api}/v1/events"
+        return self.session.stack.events_url or str(self.session.stack.event_queue)
 
     @Reading
     def delivers(self) -> bool:

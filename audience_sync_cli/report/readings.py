@@ -54,6 +54,11 @@ class StackReadings:
             return None
 
     @Reading
+    def api(self) -> str:
+        """The base URL of the gateway; empty with PublicApi=no."""
+        return self.session.stack.api
+
+    @Reading
     def ingest_secret(self) -> Mapping[str, Any]:
         """Segment's keys."""
         return self.session.secret("IngestSecret").value()

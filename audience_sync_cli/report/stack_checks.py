@@ -16,6 +16,7 @@ from audience_sync_cli.report.finding import Check, Finding, State
 from audience_sync_cli.report.readings import StackReadings
 from audience_sync_cli.screen import counted, moment
 from audience_sync_cli.setup.keys import KeyKind, is_strong
+from audience_sync_cli.stack import NO_API
 from audience_sync_cli.state.blockers import RECENT, Blocker
 from audience_sync_cli.state.counts import depth
 from audience_sync_cli.times import DAY
@@ -23,12 +24,18 @@ from audience_sync_cli.times import DAY
 FUNCTIONS = ("IngestFunction", "WorkerFunction", "RefreshFunction")
 LEFT_FOR_API = 6  # invocations at a time
 REMIND_BEFORE = 45 * DAY  # seconds; time to find the person who may consent
-# An outdated stack lacks some of these.
-LATER_FUNCTIONS = ("AudiencesFunction", "JobsFunction", "RenewFunction", "AuditFunction", "DatasetsFunction")
+# An outdated stack, or one with a single door, lacks some of these.
+LATER_FUNCTIONS = (
+    *("AudiencesFunction", "JobsFunction", "RenewFunction", "AuditFunction"),
+    *("DatasetsFunction", "EventsFunction"),
+)
 
 
 def keys(readings: StackReadings) -> Iterator[Finding]:
     """Check Segment's keys, the event key first."""
+    if readings.optional(lambda read: read.api) == "":
+        yield Finding("ok", f"{NO_API}, so no request carries a key")
+        return
     stored = readings.ingest_secret
     without_key: dict[KeyKind, tuple[State, str]] = {
         KeyKind.EVENT: ("problem", "every event is refused"),
@@ -128,6 +135,11 @@ def _queues(readings: StackReadings) -> Iterator[Finding]:
         yield Finding("note", counted(dead_letters, "message"), "audience-sync parked list", "dead letters")
     else:
         yield Finding("ok", "none", name="dead letters")
+    if readings.session.stack.event_queue:
+        events, lost = (depth(readings.session.stack, name).total for name in ("EventsQueue", "EventsDeadLetterQueue"))
+        remedy = "docs/runbook.md, EventsDeadLetters"
+        yield Finding("ok", counted(events, "message"), name="event queue")
+        yield Finding("note" if lost else "ok", counted(lost, "message"), remedy if lost else "", "event dead letters")
 
 
 def _delivery(readings: StackReadings) -> Iterator[Finding]:
@@ -157,7 +169,8 @@ def _remedy(reason: str, blockers: Sequence[Blocker]) -> str:
 
 def _functions(readings: StackReadings) -> Iterator[Finding]:
     stack = readings.session.stack
-    for name in [*FUNCTIONS, *(each for each in LATER_FUNCTIONS if each in stack)]:
+    needed = FUNCTIONS if stack.api else FUNCTIONS[1:]
+    for name in [*needed, *(each for each in LATER_FUNCTIONS if each in stack)]:
         found = stack.service("lambda").get_function_configuration(FunctionName=stack[name])
         state, update = found.get("State", "Active"), found.get("LastUpdateStatus", "Successful")
         # Lambda deactivates a function that has not run for weeks, and reactivates it on invocation.
@@ -205,6 +218,8 @@ def _receivers(readings: StackReadings) -> Iterator[Finding]:
 
 def _gateway(readings: StackReadings) -> Finding:
     session = readings.session
+    if not session.stack.api:
+        return Finding("ok", NO_API)
     try:
         answer = session.http.get(f"{session.stack.api}/v1/health", timeout=10, allow_redirects=False)
     except requests.RequestException as error:

@@ -1,4 +1,4 @@
-"""Posts a request body to the stack's own API as Segment does, and reads the answer."""
+"""Posts a request body to the API as Segment does, and reads the answer; or sends it to the event queue."""
 
 import time
 from collections.abc import Mapping
@@ -8,11 +8,14 @@ from typing import Any, NamedTuple
 import requests
 
 from audience_sync.aws.audience_listing import AudienceListing
+from audience_sync.errors import InvalidRequest
 from audience_sync.ingest.intake import IntakeResult, changes_from, compiled
 from audience_sync_cli.errors import OperatorError, TryLater
 from audience_sync_cli.session import Session
 from audience_sync_cli.setup.keys import KeyKind, is_strong
 
+MAX_MESSAGE = 1_048_576  # bytes
+QUEUED = 202  # status of a body that is in the event queue
 TIMEOUT = 15.0  # seconds; Segment itself gives up after about five
 _REFUSALS = {  # status: sentence, remedy
     401: (
@@ -38,6 +41,8 @@ class Answer(NamedTuple):
 
 def post(session: Session, body: bytes) -> Answer:
     """Post a body to /v1/events with the stack's event key. Raises OperatorError, TryLater."""
+    if not session.stack.api:
+        return _send(session, body)
     key = session.secret("IngestSecret").value().get(KeyKind.EVENT.current)
     if not is_strong(key):
         raise OperatorError("The stack has no usable event key.", "Create one: `audience-sync keys rotate event`.")
@@ -59,6 +64,23 @@ def post(session: Session, body: bytes) -> Answer:
         counts = {name: found.get(name, default) for name, default in _COUNTS.items()}
         return Answer(answer.status_code, time.monotonic() - began, ahead, counts)
     raise _refused(answer.status_code, found)
+
+
+def _send(session: Session, body: bytes) -> Answer:
+    """Send a body to the event queue. Nobody answers there: the counts are those that the mappings give here."""
+    began = time.monotonic()
+    try:
+        found = stated(session, body)
+        text = body.decode()
+    except (InvalidRequest, UnicodeDecodeError) as error:
+        raise OperatorError(f"The stack cannot use the body: {error}.") from None
+    if len(body) > MAX_MESSAGE:
+        raise OperatorError("The body is too large.", "A message of SQS takes 1 MiB: send fewer events at once.")
+    session.stack.service("sqs").send_message(QueueUrl=session.stack.event_queue, MessageBody=text)
+    rejections = [each.as_json() for each in (*found.rejections, *found.partial_rejections)]
+    counts = {"accepted": found.accepted, "ignored": found.ignored, "rejected": len(found.rejections)}
+    counts |= {"partlyRejected": len(found.partial_rejections), "consentDenied": len(found.denials)}
+    return Answer(QUEUED, time.monotonic() - began, 0.0, counts | {"rejections": rejections[:20]})
 
 
 def _date(answer: requests.Response, now: float) -> float:

@@ -11,7 +11,7 @@ from audience_sync_cli.state.blockers import Blocker
 from audience_sync_cli.state.counts import depth
 from audience_sync_cli.watch.following import Following
 from audience_sync_cli.watch.hops import Hop
-from audience_sync_cli.watch.posting import Answer, post, stated
+from audience_sync_cli.watch.posting import QUEUED, Answer, post, stated
 from audience_sync_cli.watch.ways import Posted
 
 if TYPE_CHECKING:
@@ -50,7 +50,8 @@ class Sent:
 
     def _report_answer(self) -> None:
         status, counts, screen = self._answer.status, self._answer.counts, self._session.screen
-        text = f"{status}: {counts['accepted']} accepted, {counts['ignored']} ignored, {counts['rejected']} rejected"
+        where = "in the event queue" if status == QUEUED else status
+        text = f"{where}: {counts['accepted']} accepted, {counts['ignored']} ignored, {counts['rejected']} rejected"
         text += f"; {denials} of the accepted with consent denied" if (denials := counts["consentDenied"]) else ""
         partly = counted(counts["partlyRejected"], "rejection")
         text += f"; {partly} by single audiences of the accepted" if counts["partlyRejected"] else ""

@@ -63,7 +63,7 @@ def test_a_resource_without_an_output_is_looked_up_once() -> None:
 
 
 def test_an_older_stack_without_shards_must_be_updated() -> None:
-    outputs = {"EventsUrl": "https://abc.execute-api.eu-west-1.amazonaws.com/v1/events"}
+    outputs = {"ChangeQueueUrl": "https://sqs.example/changes"}
     with pytest.raises(NotThere, match="has no MembershipShards"):
         deployed("mine", lambda _: CloudFormation(outputs=outputs)).membership_shards  # noqa: B018 - it raises
 
@@ -118,3 +118,8 @@ def test_an_unreachable_local_stack_prints_how_to_start_it() -> None:
     with pytest.raises(TryLater) as error:
         local("http://127.0.0.1:9")
     assert "python -m local" in error.value.remedy
+
+
+def test_a_stack_without_a_public_api_has_no_urls_for_segment() -> None:
+    found = deployed("mine", lambda _: CloudFormation(outputs={"ChangeQueueUrl": "https://sqs.example/changes"}))
+    assert (found.api, found.events_url, found.audiences_url, found.event_queue) == ("", None, None, None)

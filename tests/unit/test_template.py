@@ -220,14 +220,39 @@ def test_one_sender_may_send_to_the_event_queue_and_do_nothing_else(sender: str,
     assert allowed == ([may_send] if sender else [])
 
 
-def test_only_a_stack_with_an_event_queue_has_its_parts() -> None:
-    def parts(**parameters: str) -> set[str]:
-        template = Template.load(parameters)
-        return {name for kind in {each["Type"] for each in RESOURCES.values()} for name in template.resources(kind)}
+DOORS = {"HasEventQueue": {"EventQueue": "yes"}, "HasPublicApi": {"PublicApi": "yes"}}
 
-    added = parts(EventQueue="yes") - parts()
-    assert added == {name for name, each in RESOURCES.items() if each.get("Condition") == "HasEventQueue"}
-    assert {"EventsQueue", "EventsDeadLetterQueue", "EventsFunction", "EventsRole", "OldestEventAge"} <= added
+
+def _names(value: Any) -> set[str]:
+    """The resources that a part of the template refers to."""
+    if isinstance(value, str):
+        return {each.partition(".")[0] for each in re.findall(r"\$\{(\w[\w.]+)\}", value)}
+    if isinstance(value, list):
+        return set().union(*map(_names, value))
+    if not isinstance(value, dict):
+        return set()
+    found = {value[name] if name == "Ref" else value[name][0] for name in ("Ref", "Fn::GetAtt") if name in value}
+    return found | set().union(*map(_names, value.values()))
+
+
+@pytest.mark.parametrize("condition", DOORS)
+def test_nothing_else_refers_to_the_parts_of_a_door_that_a_stack_may_not_have(condition: str) -> None:
+    def without(value: Any) -> Any:
+        """The value as it is where the condition does not hold."""
+        if isinstance(value, list):
+            return [without(each) for each in value]
+        if not isinstance(value, dict):
+            return value
+        if value.get("Fn::If", [""])[0] == condition:
+            return without(value["Fn::If"][2])
+        return {name: without(each) for name, each in value.items()}
+
+    rest = {**RESOURCES, **{f"output {name}": each for name, each in TEMPLATE["Outputs"].items()}}
+    absent = {name for name, each in rest.items() if each.get("Condition") == condition}
+    assert {name: _names(without(each)) & absent for name, each in rest.items() if name not in absent} == {
+        name: set() for name in rest.keys() - absent
+    }
+    assert {"HasEventQueue": "EventsQueue", "HasPublicApi": "Api"}[condition] in absent
 
 
 KEY = "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
@@ -262,6 +287,8 @@ def test_roles_may_use_the_customer_key_only_through_the_storing_services() -> N
     template = Template.load({"KmsKeyArn": KEY})
     (policy,) = template.resources("AWS::IAM::Policy").values()
     assert [each.get("Ref") or each["Fn::If"][1]["Ref"] for each in policy["Roles"]] == ROLES
+    conditions = {each["Fn::If"][1]["Ref"]: each["Fn::If"][0] for each in policy["Roles"] if "Fn::If" in each}
+    assert conditions == {role: RESOURCES[role]["Condition"] for role in ROLES if "Condition" in RESOURCES[role]}
     (statement,) = template.resolve(policy["PolicyDocument"]["Statement"])
     assert statement["Resource"] == [KEY]
     assert {"kms:Decrypt", "kms:GenerateDataKey"} <= set(statement["Action"])
@@ -503,6 +530,8 @@ def test_the_longest_parameters_fit_into_the_4_kb_that_lambda_accepts_of_variabl
 @pytest.mark.parametrize(
     ("parameters", "broken"),
     [
+        pytest.param({"PublicApi": "no", "EventQueue": "yes"}, [], id="a queue only"),
+        pytest.param({"PublicApi": "no"}, ["OneDoor"], id="no door"),
         pytest.param({"OrderingGuard": "no"}, [], id="the audience API needs no rows"),
         pytest.param({"DataManagerAccountId": "m"}, [], id="a manager account"),
         pytest.param({"DataManagerDspAccountId": "d"}, [], id="a DSP account"),
@@ -582,8 +611,10 @@ def test_the_dashboard_shows_every_alarm() -> None:
     (widget,) = [each for each in WIDGETS if each["type"] == "alarm"]
     here = "arn:${AWS::Partition}:cloudwatch:${AWS::Region}:${AWS::AccountId}:alarm:${AWS::StackName}-"
     assert widget["properties"]["alarms"] == [here + alarm for alarm in ALARMS]
-    absent = [name for name, each in RESOURCES.items() if each.get("Condition") == "HasEventQueue"]
-    assert not [name for name in absent if f'-{name}"' in _dashboard() or f"{name}." in _dashboard()]
+    for parameters in ({}, {"PublicApi": "no"}):
+        (widget,) = [each for each in json.loads(_dashboard(**parameters))["widgets"] if each["type"] == "alarm"]
+        alarms = Template.load(parameters).resources("AWS::CloudWatch::Alarm")
+        assert widget["properties"]["alarms"] == [here + alarm for alarm in alarms]
 
 
 @pytest.mark.parametrize(

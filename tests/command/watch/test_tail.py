@@ -175,7 +175,8 @@ def test_unknown_log_lines_raise_no_error(message: str, fields: dict[str, Any]) 
 
 def test_every_message_with_a_reader_is_logged_by_a_function() -> None:
     logged = "".join(path.read_text() for path in SOURCES.rglob("*.py"))
-    logged += (SOURCES.parent / "layers/shared/audience_sync/runtime/telemetry.py").read_text()
+    runtime = SOURCES.parent / "layers/shared/audience_sync/runtime"
+    logged += "".join((runtime / f"{name}.py").read_text() for name in ("telemetry", "intake_report"))
     messages = re.findall(r'"(\w[\w ]+)": _', (SOURCES.parent / "audience_sync_cli/watch/log_entries.py").read_text())
     assert len(messages) == 10
     assert [message for message in messages if f'"{message}"' not in logged] == []

@@ -1,0 +1,61 @@
+"""A stack without a public API: events are sent to its queue, and commands say that there is no endpoint."""
+
+from pathlib import Path
+
+import pytest
+
+from audience_sync_cli.errors import AlreadyReported, OperatorError
+from audience_sync_cli.health.checks import test as run_test
+from audience_sync_cli.health.status import status
+from audience_sync_cli.setup.keys import show
+from audience_sync_cli.stack import NO_API
+from audience_sync_cli.watch.send import send
+from tests.command.conftest import Deployment
+
+
+@pytest.fixture
+def queue_only(deployment: Deployment) -> Deployment:
+    deployment.stack.api = ""
+    deployment.stack.parameters = {**deployment.stack.parameters, "PublicApi": "no", "EventQueue": "yes"}
+    for name in ("EventsQueue", "EventsDeadLetterQueue"):
+        deployment.stack._names[name] = deployment.template.resolve({"Ref": name})
+    return deployment
+
+
+def test_send_puts_the_bytes_of_a_file_into_the_queue(queue_only: Deployment, tmp_path: Path) -> None:
+    queue_only.list_audience()
+    event = Path("events/segment/01-track-entered-full-pii.json").read_text()
+    (tmp_path / "event.json").write_text(event)
+    document = queue_only.json(send, tmp_path / "event.json")
+    assert (document["status"], document["accepted"]) == (202, 1)
+    assert [each.body for each in queue_only.queues.peek(str(queue_only.stack.event_queue))] == [event]
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        pytest.param(b'{"a"', "the body is not JSON", id="not JSON"),
+        pytest.param(b"\xff", "the body is not UTF-8", id="not UTF-8"),
+        pytest.param(b'{"a": "' + b"a" * 2**20 + b'"}', "too large", id="over 1 MiB"),
+    ],
+)
+def test_a_body_that_the_queue_cannot_use_is_not_sent(
+    queue_only: Deployment, tmp_path: Path, body: bytes, sentence: str
+) -> None:
+    (tmp_path / "event.json").write_bytes(body)
+    with pytest.raises(OperatorError, match=sentence):
+        send(queue_only.session(), tmp_path / "event.json")
+    assert queue_only.queues.peek(str(queue_only.stack.event_queue)) == []
+
+
+def test_commands_say_that_there_is_no_endpoint(queue_only: Deployment) -> None:
+    found = queue_only.json(run_test, raises=AlreadyReported)["findings"]
+    by_part = {each["part"]: (each["state"], each["found"]) for each in found}
+    assert by_part["gateway"] == ("ok", NO_API)
+    assert by_part["event queue"] == ("ok", "0 messages")
+    assert "IngestFunction" not in by_part
+    queue_only.stack.local = None
+    shown = queue_only.json(status)
+    assert (shown["eventsUrl"], shown["audiencesUrl"]) == (None, None)
+    assert shown["eventQueueUrl"] == queue_only.stack.event_queue
+    assert NO_API.casefold() in queue_only.printed(show).err.casefold()
