@@ -1,6 +1,6 @@
 """Connect a freshly deployed stack as an operator would, send one event, and check for the member at Amazon's sandbox.
 
-python -m scripts.one_event STACK API_URL AMAZON_URL     or     python -m scripts.one_event STACK --paused
+python -m scripts.one_event STACK API_URL AMAZON_URL     or     STACK --queue AMAZON_URL     or     STACK --paused
 """
 
 import json
@@ -17,6 +17,7 @@ from local import resources
 from scripts import stand_ins
 
 EVENT = Path(__file__).parent.parent / "events/segment/01-track-entered-full-pii.json"
+BY_QUEUE = "member-by-queue"
 TIMEOUT = 30.0  # seconds for the queue, the worker and Amazon's job
 
 
@@ -28,11 +29,16 @@ def main() -> None:
         expect(_delivery_state(outputs) in {"Disabled", "Disabling"}, "delivery is paused")
         return
     api, amazon = rest
+    if api == "--queue":
+        body = _event(userId=BY_QUEUE).decode()
+        boto3.client("sqs").send_message(QueueUrl=outputs["EventsQueueUrl"], MessageBody=body)
+        expect(_arrives(amazon, BY_QUEUE), "a member whose event came through the event queue is at Amazon")
+        return
     key = _connect(outputs)
     expect(_post(api, "no such key").status_code == 401, "an event with a wrong key is refused")
     answer = _post(api, key)
     expect(answer.status_code == 200 and answer.json()["accepted"] == 1, f"an event is accepted: {answer.text}")
-    expect(_arrives(amazon), "the member is in the audience at Amazon")
+    expect(_arrives(amazon, json.loads(EVENT.read_text())["userId"]), "the member is in the audience at Amazon")
 
 
 def _connect(outputs: dict[str, str]) -> str:
@@ -51,17 +57,20 @@ def _connect(outputs: dict[str, str]) -> str:
 def _post(api: str, key: str) -> requests.Response:
     # The name of the API need not resolve: loopback answers, the Host header names the API.
     host = api.removeprefix("http://")
-    now = datetime.now(UTC).isoformat(timespec="milliseconds")  # the example is too old to be accepted
     return requests.post(
         f"http://127.0.0.1:{host.rpartition(':')[2]}/v1/events",
-        data=json.dumps(json.loads(EVENT.read_bytes()) | {"timestamp": now}).encode(),
+        data=_event(),
         headers={"Host": host, "Authorization": f"Bearer {key}", "Content-Type": "application/json"},
         timeout=15,
     )
 
 
-def _arrives(amazon: str) -> bool:
-    member = json.loads(EVENT.read_text())["userId"]
+def _event(**changed: str) -> bytes:
+    now = datetime.now(UTC).isoformat(timespec="milliseconds")  # the example is too old to be accepted
+    return json.dumps(json.loads(EVENT.read_bytes()) | {"timestamp": now} | changed).encode()
+
+
+def _arrives(amazon: str, member: str) -> bool:
     deadline = time.monotonic() + TIMEOUT
     while time.monotonic() < deadline:
         shown = requests.get(f"{amazon}/sandbox/audiences/{stand_ins.AUDIENCE.audience_id}", timeout=5).json()

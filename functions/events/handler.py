@@ -13,7 +13,7 @@ from audience_sync.aws.clients import client
 from audience_sync.aws.sqs import Queue
 from audience_sync.clock import Clock
 from audience_sync.errors import AudienceSyncError, InvalidRequest
-from audience_sync.ingest.intake import Intake
+from audience_sync.ingest.intake import Intake, IntakeResult
 from audience_sync.runtime import metric_names, telemetry
 from audience_sync.runtime.ingest_settings import IngestSettings
 from audience_sync.runtime.intake_report import report
@@ -58,23 +58,31 @@ def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
 
 def _is_done(parts: Dependencies, body: str, deadline: float) -> bool:
-    """Take in one body; a message that is not done comes back."""
+    """Take in one body and report on it; a message that is not done comes back."""
     try:
-        # Counted with each message: the function may be stopped at the next one, with this one queued.
-        with telemetry.printed_together():
-            try:
-                report(parts.intake.accept(body.encode(errors="surrogatepass"), deadline=deadline))
-            except InvalidRequest as error:
-                _park(parts.dead_letters, body, error, deadline)
+        found = _taken_in(parts, body, deadline)
     except AudienceSyncError as error:
         telemetry.report_refusal(error, 503)
         return False
+    with telemetry.printed_together():  # with each message: the function may be stopped at the next one
+        if isinstance(found, IntakeResult):
+            report(found)
+        else:
+            _report_parked(found)
     return True
 
 
-def _park(dead_letters: Queue, body: str, error: InvalidRequest, deadline: float) -> None:
-    """Put a body that no retry can mend among the dead letters, and count it as one rejected event."""
-    dead_letters.send([body], deadline=deadline, attributes={"reason": error.reason})
+def _taken_in(parts: Dependencies, body: str, deadline: float) -> IntakeResult | InvalidRequest:
+    """Queue the changes of a body, or put it among the dead letters if no retry can mend it."""
+    try:
+        return parts.intake.accept(body.encode(errors="surrogatepass"), deadline=deadline)
+    except InvalidRequest as error:
+        parts.dead_letters.send([body], deadline=deadline, attributes={"reason": error.reason})
+        return error
+
+
+def _report_parked(error: InvalidRequest) -> None:
+    """Count a body that was parked as one rejected event."""
     telemetry.count(**{metric_names.EVENTS_REJECTED: 1})
     telemetry.publish(metric_names.EVENTS_REJECTED_BY_REASON, MetricUnit.Count, 1, reason=error.reason)
     logger.warning("request refused", reason=error.reason, detail=str(error), status=400)

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 from math import inf
 from random import Random
 from typing import Any
@@ -23,6 +24,7 @@ from tests.soak.stack import Stack
 
 FUNCTIONS = {
     "IngestFunction": "ingest",
+    "EventsFunction": "events",
     "WorkerFunction": "worker",
     "JobsFunction": "jobs",
     "RenewFunction": "renew",
@@ -102,7 +104,7 @@ class Lambda:
         else:
             self._environments += 1
             offset = self._faults.profile.clock_offset
-            if function == "IngestFunction":  # which counts a time ahead of its clock as now
+            if function in ("IngestFunction", "EventsFunction"):  # which count a time ahead of their clock as now
                 offset = min(offset, 2.0)
             drift = self._random.uniform(-offset, offset) if offset else 0.0
             environment = Environment(self._environments, function, drift)
@@ -179,12 +181,16 @@ class Lambda:
             records = invocation.event["Records"]
             assert back <= {record["messageId"] for record in records}
             for record in records:
+                for act in poller.queue.on_end:
+                    act(record["body"], record["messageId"] not in back)
                 is_kept = self._random.random() < self._faults.profile.duplicates / 4
                 if record["messageId"] not in back and not is_kept:
                     poller.queue.delete(record["receiptHandle"])
                 elif record["messageId"] not in back:
                     poller.queue.recounts.add([record["body"]])
         else:  # it may have put changes back before it was stopped
+            for act, record in product(poller.queue.on_end, invocation.event["Records"]):
+                act(record["body"], False)
             poller.queue.recounts.add(record["body"] for record in invocation.event["Records"])
         self._plan_next(poller)
 

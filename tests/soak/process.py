@@ -33,7 +33,7 @@ from tests.soak.clock import SimulatedClock
 from tests.soak.cloudwatch import CloudWatch, InvocationMetrics
 from tests.soak.stack import Stack
 
-FUNCTIONS = ("ingest", "worker", "jobs", "renew", "refresh", "audit")
+FUNCTIONS = ("ingest", "events", "worker", "jobs", "renew", "refresh", "audit")
 _CIRCUIT_BREAKER = "aws_lambda_powertools.utilities.circuit_breaker"
 _KEPT_BY_CIRCUIT_BREAKER = ("_LOCAL_FAILURES", "_LOCAL_SUCCESSES", "_LAST_OBSERVED_STATE")
 

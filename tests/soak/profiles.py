@@ -103,6 +103,7 @@ class Profile:
     deletes: str = ""  # one of datasets.REACHES; empty: drawn from the seed
     lasts: float = 0.0  # seconds from the last event until nothing fails any more
     is_redriven: bool = True  # dead letters, from time to time; otherwise after the last fault only
+    event_queue: float = 0.0  # share of the requests that come through the event queue instead of HTTP
     by_hand: float = 0.0  # messages that a person puts into the change queue, for each request
     spare_records: int = 5  # about a member, beyond what its changes need: see tests/soak/uploads.py
     spare_deletions: int = 0  # of a person, beyond one for each notice or denial: what faults and copies add
@@ -158,6 +159,17 @@ _SEPARATE = [
         job_queue=Rates(refused=0.1, lost=0.05, hang=0.05),
         jobs=Jobs(failed=0.1, rejected=0.1),
         outages=("job_queue",),
+    ),
+    replace(
+        _USUAL,
+        name="event-queue",
+        event_queue=0.7,
+        queues=_LOST,
+        tables=_TROUBLED,
+        partly=0.05,
+        kills=0.002,
+        outages=("queues",),
+        delay=60.0,
     ),
     replace(_USUAL, name="identities", identities=70, delay=60.0),
     replace(_USUAL, name="by-hand", by_hand=0.05),

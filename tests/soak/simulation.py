@@ -72,6 +72,8 @@ class Simulation:
         self.listed = self._audiences()
         self.stack = Stack(self.clock, self.random, self.faults.fails_partly, stored, self.recursive_loop, self.listed)
         self.network.recounts = self.stack.queue("ChangeQueue").recounts
+        self._in_event_queue: dict[str, list[SegmentRequest]] = {}  # by body
+        self.stack.queue("EventsQueue").on_end.append(self._event_message_ended)
         self.stack.queue("JobQueue").on_put.append(lambda message: self.amazon.track(message.body))
         self.functions = Lambda(self.clock, self.schedule, self.random, self.faults, self.network, self.stack)
         self.dead_letters = DeadLetters(self.stack, self.amazon, self.clock, self.random)
@@ -200,8 +202,21 @@ class Simulation:
                 self.amazon.revoke_tokens()  # without a login, the last one would be good for an hour
 
     def _send(self, request: SegmentRequest) -> None:
+        if self.profile.event_queue and self.random.random() < self.profile.event_queue:
+            self._in_event_queue.setdefault(request.body, []).append(request)
+            self.stack.queue("EventsQueue").put(request.body)
+            return
         event = api_gateway_event(request.body, EVENT_KEY)
         self.functions.invoke("IngestFunction", event, partial(self._answered, request))
+
+    def _event_message_ended(self, body: str, is_done: bool) -> None:
+        waiting = self._in_event_queue[body]
+        if not waiting:  # another copy
+            return
+        if is_done:
+            self._accepted(waiting.pop())
+        else:
+            self.network.recounts.changes += len(waiting[0].stated)  # some may be in the change queue
 
     def _answered(self, request: SegmentRequest, invocation: Invocation) -> None:
         answer = invocation.answer
@@ -213,6 +228,9 @@ class Simulation:
             return
         body = answer_body(answer)
         assert (body["accepted"], body["rejected"]) == (len(request.events) - request.rejected, request.rejected), body
+        self._accepted(request)
+
+    def _accepted(self, request: SegmentRequest) -> None:
         self.waiting_requests -= 1
         for change in request.stated:
             self.accepted_at.setdefault(change, self.clock.now)

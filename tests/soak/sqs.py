@@ -54,6 +54,7 @@ class StoredQueue:
         self.max_receives = 0  # 0: without a dead letter queue
         self.next_copies: list[float] = []  # as a message's, of the message that is received next
         self.on_put: list[Callable[[StoredMessage], None]] = []
+        self.on_end: list[Callable[[str, bool], None]] = []  # called with a body, and whether its function is done
         self.recounts = Recounts()  # of the change queue
         self._clock = clock
         self._visibility = visibility

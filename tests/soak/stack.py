@@ -40,7 +40,9 @@ class Stack:
             audiences: that are listed.
         """
         # A window of a minute would gather changes that are to meet in the table.
-        self._template = Template.load({"DataManagerAccountId": MANAGER_ACCOUNT, "BatchWindow": 10})
+        self._template = Template.load(
+            {"DataManagerAccountId": MANAGER_ACCOUNT, "BatchWindow": 10, "EventQueue": "yes"}
+        )
         self._recursive_loop = recursive_loop
         self.queues = Queues(fails_partly)
         self._tables: dict[str, Table] = {}

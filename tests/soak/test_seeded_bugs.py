@@ -18,11 +18,13 @@ from audience_sync.members import member_step, membership, person_deletion
 from audience_sync.members.member_state import Due, MemberState
 from audience_sync.members.membership import Destination, MembershipChange, Version
 from audience_sync.operations import job_tracking, people_deletion
+from functions.events import handler as events
 from tests.soak.__main__ import run
 from tests.soak.finding import failures
 from tests.soak.test_soak import EVENTS, SEEDS
 
 _due, _timing_of, _next_request = MemberState.removal_due, Timings.of, person_deletion.next_request
+_is_done = events._is_done
 
 
 def _repeated_at_once(state: MemberState, timing: Any) -> Due | None:
@@ -33,8 +35,13 @@ def _requested_at_once(*rows: Any) -> float | None:
     return None if _next_request(*rows) is None else 0.0
 
 
+def _done_with_all(*given: Any) -> bool:
+    return _is_done(*given) or True
+
+
 BUGS: list[tuple[str, object, str, object, str]] = [  # each with a profile
     ("acknowledge early", Outcomes, "left_of", lambda *_: iter(()), "amazon-errors"),
+    ("acknowledge a message whose changes are not queued", events, "_is_done", _done_with_all, "event-queue"),
     ("order by arrival in a batch", membership, "_lives", lambda same: same[-1:], "disorder"),
     (
         "order by arrival in the table",

@@ -16,6 +16,7 @@ EVENTS = 120
 SEEDS = dict.fromkeys(PROFILES, 1) | {
     "denials": 2,
     "both-apis": 2,
+    "event-queue": 3,
 }  # those with which test_seeded_bugs.py finds its bugs
 
 
