@@ -28,8 +28,8 @@ def main() -> None:
     }
     (name,) = [name for name, resource in resources.items() if resource["Type"] == "AWS::ApiGatewayV2::Api"]
     for path, operations in resources[name]["Properties"]["Body"]["paths"].items():
-        for method, operation in operations.items():
-            uri = json.dumps(operation[INTEGRATION]["uri"])
+        for method, operation in _with_api(operations).items():
+            uri = json.dumps(_with_api(operation)[INTEGRATION]["uri"])
             target = re.search(r"\$\{(\w+)\.Arn\}", uri)
             if target is None:
                 raise SystemExit(f"no function in {uri}")
@@ -41,6 +41,11 @@ def main() -> None:
             apis.create_route(ApiId=ids[name], RouteKey=route, Target=f"integrations/{integration}")
             sys.stdout.write(f"{route} -> {target[1]}\n")
     sys.stdout.write(f"{ids[name]}\n")
+
+
+def _with_api(part: dict[str, Any]) -> Any:
+    """SAM makes each part of the description depend on PublicApi, as the functions do."""
+    return part["Fn::If"][1] if "Fn::If" in part else part
 
 
 if __name__ == "__main__":

@@ -167,3 +167,10 @@ def test_the_event_of_http_is_no_event_of_the_queue(cloud: Cloud) -> None:
     cloud.enter("EventsFunction")
     with pytest.raises(Exception, match="KeyError"):
         handler.lambda_handler(http(ENTERED, {}), Context(30_000))
+
+
+def test_the_event_that_the_guide_asks_of_other_senders_adds_a_member(cloud: Cloud) -> None:
+    _, _, guide = (EXAMPLES.parents[1] / "docs/queue.md").read_text().partition("```json\n")
+    assert receive(cloud, guide.partition("```")[0].encode()) == []
+    (change,) = cloud.changes()
+    assert (change["record"]["externalUserId"], change["record"]["action"]) == ("u_4711", "CREATE")
