@@ -91,10 +91,15 @@ class Transcript:
         )
         self.seconds[command] = time.monotonic() - began
         printed = completed.stdout.replace(self._stack.where["api"], API).replace(self._stack.where["amazon"], AMAZON)
-        for changing, fixed in _CHANGING:
-            printed = changing.sub(fixed, printed)
-        lines = [line.rstrip() for line in printed.splitlines()]
+        lines = [line.rstrip() for line in as_documented(printed).splitlines()]
         return "".join(f"{line}\n" for line in lines)
+
+
+def as_documented(printed: str) -> str:
+    """Replace what differs from run to run."""
+    for changing, fixed in _CHANGING:
+        printed = changing.sub(fixed, printed)
+    return printed
 
 
 def compare(document: Path, actual: str) -> None:
