@@ -53,7 +53,7 @@ class Screen:
         self._answers = answers
         self._out = _Console(highlight=False, width=None if sys.stdout.isatty() else PLAIN_WIDTH)
         self._err: Console = Console(highlight=False, stderr=True, width=None if sys.stderr.isatty() else PLAIN_WIDTH)
-        if self._out.is_terminal and self._err.is_terminal:
+        if sys.stdout.isatty() and sys.stderr.isatty():
             self._err = self._out  # a console keeps only its own lines clear of its progress
 
     @property
