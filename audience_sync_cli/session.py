@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from audience_sync_cli.operator_log import OperatorLog
     from audience_sync_cli.stack import Stack
 
+NO_API = "no public endpoint (PublicApi=no)"
+
 
 @dataclass
 class Session:

@@ -15,7 +15,6 @@ from audience_sync.amazon_ads.regions import HOSTS, Hosts
 from audience_sync.aws.errors import error_code
 from audience_sync_cli.errors import NotThere, TryLater, WrongUsage
 
-NO_API = "no public endpoint (PublicApi=no)"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")  # hosts of this machine
 CALLS = Config(connect_timeout=5, read_timeout=70, retries={"mode": "standard", "total_max_attempts": 4})
 _OUTPUTS = {  # output of the template: the logical id it names

@@ -27,7 +27,8 @@ from audience_sync_cli.dashboard.operator import Blockers, Known, Operator
 from audience_sync_cli.dashboard.parts import Part
 from audience_sync_cli.dashboard.ranges import RANGES, Range
 from audience_sync_cli.parked.dead_letters import DeadLetters
-from audience_sync_cli.stack import NO_API, Stack
+from audience_sync_cli.session import NO_API
+from audience_sync_cli.stack import Stack
 from audience_sync_cli.state.circuits import RECOVERY, open_circuits
 from audience_sync_cli.state.counts import Counts, Depth, depth
 from audience_sync_cli.state.function_logs import FUNCTIONS

@@ -10,8 +10,7 @@ from audience_sync.aws.checkpoint import AUDIT, Checkpoint
 from audience_sync_cli.members.counts import MemberCount, member_counts
 from audience_sync_cli.report.needs import needs, needs_json
 from audience_sync_cli.screen import Screen, camel_case, counted, iso_time, moment
-from audience_sync_cli.session import Session, command
-from audience_sync_cli.stack import NO_API
+from audience_sync_cli.session import NO_API, Session, command
 from audience_sync_cli.state.blockers import Waiting, waiting
 from audience_sync_cli.state.counts import Counts, Depth, depth, local_counts, waiting_text
 from audience_sync_cli.state.metrics import StackMetrics

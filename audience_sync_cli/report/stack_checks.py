@@ -15,8 +15,8 @@ from audience_sync.reasons import DEFERRED, Reason
 from audience_sync_cli.report.finding import Check, Finding, State
 from audience_sync_cli.report.readings import StackReadings
 from audience_sync_cli.screen import counted, moment
+from audience_sync_cli.session import NO_API
 from audience_sync_cli.setup.keys import KeyKind, is_strong
-from audience_sync_cli.stack import NO_API
 from audience_sync_cli.state.blockers import RECENT, Blocker
 from audience_sync_cli.state.counts import depth
 from audience_sync_cli.times import DAY

@@ -7,8 +7,8 @@ import pytest
 from audience_sync_cli.errors import AlreadyReported, OperatorError
 from audience_sync_cli.health.checks import test as run_test
 from audience_sync_cli.health.status import status
+from audience_sync_cli.session import NO_API
 from audience_sync_cli.setup.keys import show
-from audience_sync_cli.stack import NO_API
 from audience_sync_cli.watch.send import send
 from tests.command.conftest import Deployment
 
