@@ -2,7 +2,7 @@
 
 import sys
 
-from tests.e2e.terminal import recorded, text_of
+from tests.e2e.terminal import plain, recorded
 
 WAITS = """
 from audience_sync_cli.screen import Screen
@@ -16,4 +16,4 @@ screen.say("the end")
 
 def test_results_and_notes_stand_above_the_progress_not_behind_it() -> None:
     with recorded([sys.executable, "-c", WAITS], "the end") as moments:
-        assert [text_of(line) for line in moments[-1].lines if line] == ["a result", "a note", "the end"]
+        assert [plain(line) for line in moments[-1].lines if line] == ["a result", "a note", "the end"]
