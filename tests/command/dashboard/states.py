@@ -1,9 +1,7 @@
 """Facts of a stack in the states that the page can show. Names, ids and numbers are made up."""
 
-import re
 from dataclasses import replace
 from itertools import accumulate
-from pathlib import Path
 
 from audience_sync_cli.dashboard.facts import (
     Activity,
@@ -22,13 +20,16 @@ from audience_sync_cli.dashboard.facts import (
 )
 from audience_sync_cli.state.blockers import Blocker
 from audience_sync_cli.state.counts import Counts, Depth
+from local.template import Template
 
 NOW = 1_772_615_722.0  # 2026-03-04 09:15:22Z
 API = "https://a1b2c3d4e5.execute-api.us-east-1.amazonaws.com"
 HOUR = 3_600.0  # seconds
 DAYS = 14
-TEMPLATE = Path(__file__).parents[3] / "template.yaml"
-ALARMS = sorted(re.findall(r"AlarmName: !Sub \W+AWS::StackName}-(\w+)", TEMPLATE.read_text(encoding="utf-8")))
+ALARMS = sorted(
+    each["AlarmName"]["Fn::Sub"].rpartition("-")[2]
+    for each in Template.load().resources("AWS::CloudWatch::Alarm").values()
+)
 
 PAUSED = Blocker(
     "paused",
