@@ -76,7 +76,7 @@ def changes(pinned: Mapping[str, Parts], published: Mapping[str, Parts], used: U
 def sentences(found: Collection[Change]) -> list[str]:
     """Write one sentence for each change, what is used here first, and one for all that is only new.
 
-    A schema that several operations share changes in all of them at once: that is one sentence, too.
+    A schema that several operations share changes in all of them at once: that is also one sentence.
     """
     alike: dict[tuple[str, str, str], list[Change]] = {}
     for each in sorted(found, key=lambda each: not each.use):

@@ -121,7 +121,7 @@ def serve_aws() -> Iterator[AwsServer]:
 
 @contextmanager
 def template_resources(server: AwsServer, secrets: Mapping[str, Mapping[str, Any]]) -> Iterator[Template]:
-    """Have everything that the template declares, for one test. `secrets` are the values by logical id."""
+    """Yields the resources that the template declares, for one test. `secrets` are the values by logical id."""
     try:
         yield server.create(secrets)
     finally:

@@ -75,7 +75,7 @@ def check(
     """Check a file of mappings. Changes nothing.
 
     Warns if the member id may be a phone number or an e-mail address in plain text, if no event matches a trigger, and
-    if a field reads what no event has, such as $.propertys.
+    if a field reads a name that no event has, such as $.propertys.
     Mappings that would ignore every event are rejected without --force.
     """
     mappings = parse_mappings(read_mappings(file), compile_trigger)

@@ -145,25 +145,25 @@ def test_a_message_that_cannot_be_put_among_the_dead_letters_stays_and_is_not_co
     assert metrics(printed()) == {"RequestsUnavailable": 1}
 
 
-def test_what_there_is_no_time_for_stays_in_the_queue(cloud: Cloud) -> None:
+def test_messages_stay_in_the_queue_when_time_runs_out(cloud: Cloud) -> None:
     assert receive(cloud, ENTERED, EXITED, context=Context(round(handler.RESERVE * 1000))) == [0, 1]
     assert (cloud.messages(), dead(cloud)) == ([], [])
 
 
-def test_mappings_that_a_person_must_mend_leave_the_message(cloud: Cloud) -> None:
+def test_a_message_stays_in_the_queue_while_the_mappings_are_broken(cloud: Cloud) -> None:
     row = {"audienceId": {"S": "#mappings"}, "document": {"S": "no JSON"}}
     cloud.client("dynamodb").put_item(TableName=cloud.name_of("AudienceTable"), Item=row)
     assert receive(cloud, ENTERED) == [0]
     assert dead(cloud) == []
 
 
-def test_a_message_that_comes_twice_changes_nothing_more(cloud: Cloud) -> None:
+def test_a_message_delivered_twice_has_no_further_effect(cloud: Cloud) -> None:
     assert receive(cloud, ENTERED) == receive(cloud, ENTERED) == []
     once, twice = cloud.changes()
     assert once == twice, "the same id and time: the worker sends one of them, and counts the other as superseded"
 
 
-def test_the_event_of_http_is_no_event_of_the_queue(cloud: Cloud) -> None:
+def test_the_queue_function_refuses_an_api_gateway_event(cloud: Cloud) -> None:
     cloud.enter("EventsFunction")
     with pytest.raises(Exception, match="KeyError"):
         handler.lambda_handler(http(ENTERED, {}), Context(30_000))

@@ -25,7 +25,7 @@ def test_nothing_that_one_test_stored_is_left_for_the_next(aws_server: AwsServer
         assert aws_server.queues.peek(queue) == []
 
 
-def test_each_test_has_what_the_template_declares_whatever_the_one_before_did(aws_server: AwsServer) -> None:
+def test_each_test_starts_with_fresh_resources_of_the_template(aws_server: AwsServer) -> None:
     def found(template: Template) -> list[Any]:
         dynamodb, secrets = aws_server.client("dynamodb"), aws_server.client("secretsmanager")
         name, secret = (template.resolve({"Ref": each}) for each in ("AudienceTable", "TokenSecret"))

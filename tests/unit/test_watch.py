@@ -44,7 +44,7 @@ def tell(document: Any, contract: dict[str, Any] | None = None) -> tuple[int, li
     return compare(contract or {NAME: copy.deepcopy(PINNED)}, lambda _: operations(document))
 
 
-def test_the_contract_holds_the_facts_of_amazons_file_as_adopting_lays_them_out() -> None:
+def test_the_pinned_contract_equals_amazons_file() -> None:
     found = {name: compared(parts, PINNED["used"].get(name)) for name, parts in operations(FILE).items()}
     assert found == PINNED["operations"]
     assert tell(FILE) == (0, [f"{NAME}: changes 0, sent or read here 0"])
@@ -78,7 +78,7 @@ def test_each_change_is_a_sentence_that_says_whether_it_is_sent_or_read_here() -
     assert (code, heading) == (1, f"{NAME}: changes 18, sent or read here 15")
 
 
-def test_a_change_of_what_is_not_used_ends_with_0_and_adopting_ends_a_change() -> None:
+def test_unused_changes_exit_with_0_and_adopting_a_change_clears_it() -> None:
     document, contract = copy.deepcopy(FILE), {NAME: copy.deepcopy(PINNED)}
     document["components"]["schemas"]["AmcpLinkConnection"]["properties"].pop("clientId")
     assert tell(document, contract)[0] == 0

@@ -42,13 +42,13 @@ def test_a_pause_ends_when_lambda_has_made_it_and_is_safe_to_repeat(deployment: 
     assert deployment.printed(resume).out == "Delivery is not paused.\n"
 
 
-def test_a_change_that_lambda_is_making_is_waited_for(deployment: Deployment, source: Any) -> None:
+def test_pausing_waits_until_lambda_has_finished_an_earlier_change(deployment: Deployment, source: Any) -> None:
     source.states = ["Creating", "Updating"]
     deployment.printed(pause, yes=True)
     assert source.event_source == "Disabled"
 
 
-def test_lambda_may_take_longer_than_the_limit(
+def test_pausing_fails_temporarily_if_lambda_exceeds_the_limit(
     deployment: Deployment, source: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(event_source, "LIMIT", -1)

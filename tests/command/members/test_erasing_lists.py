@@ -53,7 +53,7 @@ def sent(deployment: Deployment) -> list[str]:
     return [each["record"]["externalUserId"] for each in deployment.changes()]
 
 
-def test_a_list_is_erased_after_one_question_without_unknown_ids_and_logged_as_a_count(
+def test_erasing_a_list_asks_once_skips_unknown_ids_and_logs_only_a_count(
     deployment: Deployment, people: Callable[..., str]
 ) -> None:
     deployment.record(change("m1"), change("m2"))

@@ -133,7 +133,7 @@ def test_the_report_fits_80_columns_and_holds_no_personal_data_but_the_id(deploy
 
 
 @pytest.mark.usefixtures("erased")
-def test_the_head_says_who_which_stack_which_versions_when_and_the_digest_and_the_conclusion_comes_last(
+def test_a_report_begins_with_person_stack_date_and_digest_and_ends_with_a_conclusion(
     deployment: Deployment,
 ) -> None:
     deployment.stack.version = "0.0.1"
@@ -150,7 +150,7 @@ def test_the_head_says_who_which_stack_which_versions_when_and_the_digest_and_th
 
 
 @pytest.mark.usefixtures("erased")
-def test_the_page_loads_nothing_escapes_names_and_is_private_and_new(deployment: Deployment, tmp_path: Path) -> None:
+def test_the_html_report_escapes_names_and_never_overwrites_a_file(deployment: Deployment, tmp_path: Path) -> None:
     hostile = replace(AUDIENCE, name="<script>alert(1)</script> & \x1b[2J")
     deployment.list_audience(hostile)
     page = tmp_path / "m1.html"

@@ -65,7 +65,7 @@ def settled(
         ),
     ],
 )
-def test_each_end_of_following_has_its_text_and_exit_code(
+def test_each_outcome_of_waiting_has_its_text_and_exit_code(
     readings: Sequence[Reading | Exception],
     options: dict[str, Any],
     ending: str,

@@ -72,7 +72,7 @@ def test_a_preset_for_a_dataset_takes_its_id_and_without_an_audience_it_is_refus
         ),
     ],
 )
-def test_a_value_decides_by_its_text_or_the_row_is_rejected_without_showing_it(state: Any, expected: str) -> None:
+def test_membership_values_are_compared_as_text_and_never_shown_in_a_rejection(state: Any, expected: str) -> None:
     result = read_rows(row(state))
     assert outcomes(result) == [expected]
     assert [each.detail for each in result.rejections if not each.detail.startswith("membership has none")] == []
@@ -98,7 +98,7 @@ def test_each_mapping_decides_for_its_own_audience() -> None:
     assert changes == [(LAPSED.audience_id, "CREATE"), (GERMAN.audience_id, "DELETE")]
 
 
-def test_an_event_that_engage_decides_stays_so_but_must_not_contradict() -> None:
+def test_a_mapping_never_overrules_engage_and_a_contradiction_is_rejected() -> None:
     def sent(value: Any, event: dict[str, Any]) -> list[str]:
         stating = event | {"channel": value}
         return outcomes(read_rows(stating, mappings=[deciding(COLUMN | {"value": {"@path": "$.channel"}})]))

@@ -92,7 +92,7 @@ def test_an_event_is_rejected_only_if_no_value_is_usable() -> None:
     assert rejected.reason == "no_identifier"
 
 
-def test_a_literal_address_follows_its_own() -> None:
+def test_each_address_of_a_list_is_followed_by_its_literal_form() -> None:
     found = identifiers({"email": ["a+b@x.co", "c+d@x.co"]}, None, literal_email=True)
     assert found == email("ab@x.co", "a+b@x.co", "cd@x.co", "c+d@x.co")
 

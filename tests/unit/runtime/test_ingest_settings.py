@@ -51,7 +51,7 @@ def test_every_value_allowed_by_the_template_is_read(variable: str, value: str, 
     assert getattr(settings if hasattr(settings, field) else settings.policy, field) == expected
 
 
-def test_at_the_queue_a_dead_letter_queue_is_needed_and_no_secret() -> None:
+def test_the_event_queue_needs_a_dead_letter_queue_but_no_secret() -> None:
     at_queue = REQUIRED | {"EVENT_DEAD_LETTER_QUEUE_URL": "dead", "INGEST_SECRET_ARN": ""}
     assert IngestSettings.from_env(at_queue, from_queue=True).event_dead_letter_queue_url == "dead"
     with pytest.raises(InvalidSettings, match="EVENT_DEAD_LETTER_QUEUE_URL"):

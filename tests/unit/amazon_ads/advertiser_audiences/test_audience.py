@@ -49,7 +49,7 @@ def faults_of(settings: dict[str, Any]) -> dict[str, str]:
         pytest.param("n" * 118, "Brand A - " + "n" * 118, id="the longest"),
     ],
 )
-def test_a_prefix_stands_before_the_name_and_leaves_the_external_id(name: str, at_amazon: str) -> None:
+def test_a_name_prefix_does_not_change_the_external_id(name: str, at_amazon: str) -> None:
     fields = extras(audienceName=name, externalAudienceId=DROP)
     audience = new_audience(fields, max_cpm_cents=0, name_prefix="Brand A - ")
     assert audience.name == at_amazon

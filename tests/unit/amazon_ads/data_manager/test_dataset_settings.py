@@ -79,7 +79,7 @@ def test_a_name_that_is_invalid_for_a_dataset_is_replaced_by_a_derived_one(name:
 @pytest.mark.parametrize(
     ("prefix", "name"), [("A-", "A-Lapsed_buyers"), ("A ", r"segment-a-lapsed-buyers-[0-9a-f]{16}")]
 )
-def test_a_prefix_stands_before_the_names_of_a_dataset_and_leaves_the_external_id(prefix: str, name: str) -> None:
+def test_a_name_prefix_does_not_change_the_external_id_of_a_dataset(prefix: str, name: str) -> None:
     fields = EXTRAS | {"audienceName": "Lapsed_buyers"}
     dataset = new_dataset(fields, name_prefix=prefix)
     assert re.fullmatch(name, dataset.name)
