@@ -62,7 +62,7 @@ docs: $(SETUP)  ## write the generated parts of the documents: charts, transcrip
 	UPDATE_DOCS=1 $(BIN)/python -m pytest -q -m transcript tests/e2e
 
 transcripts: $(SETUP)  ## run the commands that documents show, and the remedies that they name
-	$(BIN)/python -m pytest -q -m transcript -n 3 tests/e2e
+	$(BIN)/python -m pytest -q -m transcript -n 4 --dist loadgroup --no-loadscope-reorder tests/e2e
 
 mutate: $(SETUP)  ## mutation tests of what has changed (BASE=origin/main, MODULES="delivery/*" or ALL=1; MINUTES=60)
 	scripts/mutate.sh --minutes $(or $(MINUTES),60) $(if $(ALL),--all,$(if $(MODULES),--modules "$(MODULES)",$(if $(BASE),--base $(BASE))))
@@ -90,10 +90,14 @@ build: $(SETUP)  ## sam build, without Docker, and an SBOM of what ships
 wheel: $(SETUP)  ## the command audience-sync as a wheel in dist/
 	$(BIN)/python -m hatchling build --target wheel --directory dist
 
-invoke: $(SETUP)  ## sam local invoke of the functions on events/ (needs Docker and root)
+# The build for this machine that `invoke` and `rehearse` share where both run (BUILT names it); else each builds its own.
+.aws-sam/local-build: build
+	BUILT=.aws-sam/build scripts/local-build.sh $@
+
+invoke: $(SETUP) $(BUILT)  ## sam local invoke of the functions on events/ (needs Docker and root)
 	scripts/sam-local.sh
 
-rehearse: $(SETUP)  ## deploy the last release, update it and delete it, on this machine
+rehearse: $(SETUP) $(BUILT)  ## deploy the last release, update it and delete it, on this machine
 	scripts/rehearse.sh
 
 deploy: $(SETUP)  ## build and sam deploy (ARGS=--guided asks for each parameter)

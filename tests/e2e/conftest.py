@@ -68,6 +68,11 @@ class LocalStack:
         )
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the transcripts that wait longest, each on a worker of its own, so that the others run meanwhile."""
+    items.sort(key=lambda item: not ({"transcript", "slow"} <= {mark.name for mark in item.iter_markers()}))
+
+
 @contextmanager
 def local_stack(*arguments: str) -> Iterator[LocalStack]:
     """Start a stack, wait until it is ready, and stop it at the end."""

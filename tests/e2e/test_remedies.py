@@ -40,6 +40,7 @@ class Fault(NamedTuple):
 
 
 FAULTS = [Fault(*row) for row in COLUMNS.findall((ROOT / "docs/sandbox.md").read_text(encoding="utf-8"))]
+WAITS = ("revoked", "login-down", "throttled")  # half a minute, or the minute in which a worker reads no secret again
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +76,10 @@ def is_seen(state: dict[str, Any], fault: Fault) -> bool:
     return reason in parked if reason else not waits or fault.name == "slow"
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=[each.name for each in FAULTS])
+@pytest.mark.parametrize(
+    "fault",
+    [pytest.param(each, id=each.name, marks=[pytest.mark.slow] if each.name in WAITS else []) for each in FAULTS],
+)
 def test_the_remedy_of_a_fault_ends_it(stack: LocalStack, fault: Fault) -> None:
     def set_fault(name: str) -> None:
         url = f"{stack.where['amazon']}/sandbox/faults"
