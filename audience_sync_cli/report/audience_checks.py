@@ -38,6 +38,7 @@ CHECKS: tuple[Check[AudienceReadings], ...] = (
     Check("country", arrival.country, "audience"),
     Check("match rate", delivered.match_rate, "audience"),
     Check("minimum for DSP", delivered.minimum, "audience"),
+    Check("last weeks", delivered.last_weeks, "audience"),
 )
 
 

@@ -6,11 +6,14 @@ from typing import Any, Self
 
 from audience_sync.amazon_ads.advertiser_audiences.audience import AudienceReport
 from audience_sync.amazon_ads.job import Sizes
+from audience_sync.aws.cloudwatch import MetricStore
 from audience_sync.clock import Clock
 from audience_sync.errors import AudienceSyncError, AuthorizationRefused, NotConnected, RequestRejected
 from audience_sync.members.membership import Audience
+from audience_sync.operations.audience_trends import Limits, Trend, judge
 from audience_sync.operations.dataset_reports import DatasetReport, read_report
 from audience_sync.reasons import Reason
+from audience_sync.runtime import audience_history
 from audience_sync_cli.audiences.datasets import is_dataset
 from audience_sync_cli.audiences.denial import explaining_denial
 from audience_sync_cli.audiences.listed import find, similar
@@ -145,6 +148,16 @@ class AudienceReadings(StackReadings):
         """The lowest percentage of its records that a job of the audience processed; None if no job ended."""
         since = self.now - self.days * DAY
         return StackMetrics(self.session.stack).lowest_processed(self.audience.audience_id, since, self.now + 60)
+
+    @Reading
+    def trend(self) -> Trend:
+        """The audience's state against its own last weeks, as the audit judges it once a day."""
+        stack, audience = self.session.stack, self.audience
+        store = MetricStore(stack.service("cloudwatch"))
+        history = audience_history.read(store, stack.name, [audience], self.now)[audience.audience_id]
+        names = ("ShrinkPercent", "MatchRateFallPercent", "SilentDays")  # an older stack has none of them
+        given = [int(stack.parameters.get(name, default)) for name, default in zip(names, Limits(), strict=True)]
+        return judge(history, audience_history.last_day(self.now), Limits(*given))
 
     @Reading
     def connections(self) -> frozenset[str]:

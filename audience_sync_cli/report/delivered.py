@@ -4,6 +4,7 @@ from audience_sync.amazon_ads.advertiser_audiences.audience import AudienceRepor
 from audience_sync.amazon_ads.advertiser_audiences.audience_settings import MAX_TTL
 from audience_sync.amazon_ads.destination import connection_of, reaches_dsp
 from audience_sync.errors import AccessDenied, AuthorizationRefused, NotConnected, NotFound
+from audience_sync.operations.audience_trends import FEW, MIN_FOR_DSP, State
 from audience_sync.operations.dataset_reports import DatasetReport
 from audience_sync.operations.renewal import is_renewed
 from audience_sync.reasons import Reason
@@ -15,11 +16,9 @@ from audience_sync_cli.screen import counted, moment
 from audience_sync_cli.times import DAY
 
 SHOWN_WITHIN = 36  # hours from an upload until Amazon DSP shows its members, at most, by Amazon's guide
-MIN_FOR_DSP = 2_000  # matched members; Amazon DSP does not use an audience with fewer, by Amazon's guide
 # Percent of the records that Amazon matches. Amazon names no usual rate. Below the first, a trait is wrong for nearly
 # everyone; below the second, it is worth comparing one member.
 NEAR_ZERO, HALF = 10.0, 50.0
-FEW = 100  # records; a rate of fewer says nothing about the mapping
 # Percent of the members in the table that Amazon should have received. Those of the last minutes are still on the way.
 EXPECTED = 90
 # Dead letter reasons that affect all members rather than one record
@@ -171,6 +170,16 @@ def minimum(readings: AudienceReadings) -> Finding:
         found = f"Amazon DSP needs {MIN_FOR_DSP:,} matched members; this audience has {matched:,}."
         return Finding("note", found, _show(readings))
     return Finding("ok", f"{matched:,} matched members are enough for Amazon DSP.")
+
+
+def last_weeks(readings: AudienceReadings) -> Finding:
+    """Compare size, match rate and uploads with those of the weeks before."""
+    state, sentence = readings.trend
+    if not state.urgency:
+        return Finding("ok", sentence)
+    return Finding(
+        "note", sentence, _compare(readings) if state is State.MATCH_RATE_FELL else "audience-sync rejections"
+    )
 
 
 def _show(readings: AudienceReadings) -> str:

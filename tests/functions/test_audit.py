@@ -244,6 +244,82 @@ def fail(*_: Any) -> None:
     raise Unavailable("the membership table does not answer")
 
 
+# Audiences that shrink
+
+
+class ShrinkHarness:
+    """Has the audit judge the days of an audience, and reads the alarm."""
+
+    def __init__(self, cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.cloud, self.monkeypatch = cloud, monkeypatch
+        self.cloudwatch = cloud.client("cloudwatch")
+        properties = dict(cloud.template.resources("AWS::CloudWatch::Alarm")["AudiencesShrunk"])
+        properties = cloud.template.resolve(properties | {"AlarmActions": [], "OKActions": []})  # without a topic
+        self.alarm = properties["AlarmName"]
+        self.cloudwatch.put_metric_alarm(**properties)
+        self.today = int(time.time()) // handler.DAY
+
+    def put(self, size: float, days: range) -> None:
+        """Publish the audience's size at noon of some days, counted from today."""
+        names = {"service": self.cloud.name_of("AWS::StackName"), "audience": AUDIENCE.audience_id}
+        metric = {"MetricName": "AudienceReceived", "Dimensions": [{"Name": k, "Value": v} for k, v in names.items()]}
+        at = [datetime.fromtimestamp((self.today + day + 0.5) * handler.DAY, UTC) for day in days]
+        values = [metric | {"Timestamp": each, "Value": size} for each in at]
+        self.cloudwatch.put_metric_data(Namespace="AudienceSync", MetricData=values)
+
+    def audit(self, day: int = 0, **variables: str) -> tuple[str, str]:
+        """Run the audit a minute after a day has begun. Returns the alarm's state and reason."""
+        self.monkeypatch.setattr(handler, "CLOCK", Clock(now=lambda: (self.today + day) * handler.DAY + 60.0))
+        self.cloud.enter("AuditFunction", **variables)
+        handler.lambda_handler({}, Context())
+        (alarm,) = self.cloudwatch.describe_alarms(AlarmNames=[self.alarm])["MetricAlarms"]
+        return alarm["StateValue"], alarm.get("StateReason", "")
+
+    def silence(self) -> None:
+        """Have the alarm show nothing."""
+        self.cloudwatch.set_alarm_state(AlarmName=self.alarm, StateValue="INSUFFICIENT_DATA", StateReason="reset")
+
+
+@pytest.fixture
+def shrinking(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> ShrinkHarness:
+    return ShrinkHarness(cloud, monkeypatch)
+
+
+def test_an_audience_that_shrinks_sets_off_the_alarm_once_with_the_sentence_of_diagnose(
+    shrinking: ShrinkHarness, printed: Callable[[], str]
+) -> None:
+    shrinking.put(5_000, range(-60, -3))
+    assert shrinking.audit(-3) == ("OK", "No audience has shrunk against its own last weeks.")
+    shrinking.put(1_000, range(-3, 2))
+    state, reason = shrinking.audit(0)
+    since = datetime.fromtimestamp((shrinking.today - 3) * handler.DAY, UTC).date()
+    sentence = f"Since {since} its size is 1,000, 80% less than the 5,000 of the weeks before."
+    assert (state, reason.splitlines()[0]) == ("ALARM", f'"{AUDIENCE.name}" ({AUDIENCE.audience_id}): {sentence}')
+    assert sentence in printed()
+    shrinking.silence()
+    for day in (0, 1):
+        assert shrinking.audit(day) == ("INSUFFICIENT_DATA", "reset"), "it was told"
+    shrinking.put(5_000, range(2, 5))
+    assert shrinking.audit(5)[0] == "OK"
+
+
+def test_a_failed_check_of_audiences_is_repeated_by_the_next_run(
+    shrinking: ShrinkHarness, printed: Callable[[], str]
+) -> None:
+    shrinking.put(5_000, range(-60, -3))
+    shrinking.put(1_000, range(-3, 0))
+    assert shrinking.audit(SHRINK_ALARM="no-such-alarm")[0] != "ALARM"
+    assert "CloudWatch did not set the alarm: ResourceNotFound" in printed()
+    assert shrinking.audit()[0] == "ALARM"
+
+
+def test_shares_and_days_of_the_template_decide_whether_an_audience_has_shrunk(shrinking: ShrinkHarness) -> None:
+    shrinking.put(5_000, range(-60, -4))
+    shrinking.put(3_500, range(-4, 0))
+    assert shrinking.audit()[0] == "OK"
+    assert shrinking.audit(1, SHRINK_PERCENT="20")[0] == "ALARM"
+
+
 # Erasures
 
 

@@ -3,6 +3,7 @@
 import re
 
 from audience_sync.amazon_ads.normalize import COUNTRIES
+from audience_sync.operations.audience_trends import MIN_FOR_DSP
 from audience_sync_cli.report import delivered
 from audience_sync_cli.report.arrival import CONSENT_AND_COUNTRY, NO_AUDIENCE
 from audience_sync_cli.report.audience_checks import CHECKS
@@ -18,7 +19,7 @@ def test_the_page_has_a_section_for_each_check_in_the_order_of_diagnose() -> Non
 
 def test_the_page_states_the_thresholds_of_the_checks() -> None:
     assert f"in DSP within {delivered.SHOWN_WITHIN} hours" in TEXT
-    assert f"needs {delivered.MIN_FOR_DSP:,} matched members" in TEXT
+    assert f"needs {MIN_FOR_DSP:,} matched members" in TEXT
     assert f"Below {delivered.NEAR_ZERO:.0f} % the country" in TEXT
     assert f"below {delivered.HALF:.0f} % compare" in TEXT
     assert f"less than {delivered.EXPECTED} %" in TEXT

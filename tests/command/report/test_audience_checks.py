@@ -14,6 +14,7 @@ from audience_sync.amazon_ads.job import Sizes
 from audience_sync.amazon_ads.login import Token
 from audience_sync.errors import AccessDenied, AuthorizationRefused, NotConnected, NotFound, RequestRejected
 from audience_sync.members.membership import Audience
+from audience_sync.operations.audience_trends import State, Trend
 from audience_sync.reasons import Reason
 from audience_sync_cli.errors import NotThere, OperatorError
 from audience_sync_cli.members.counts import MemberCount
@@ -63,6 +64,7 @@ HEALTHY: dict[str, Any] = {
     "connections": frozenset(),
     "terms_accepted": True,
     "lowest_processed": 100.0,
+    "trend": Trend(State.USUAL, "Its size is that of its last eight weeks."),
 }
 
 
@@ -226,6 +228,10 @@ JUDGED = [
     ("minimum for DSP", {"report": report(Sizes(9_000, 1_999))}, "note", "1,999"),
     ("minimum for DSP", {"report": report(Sizes(9_000, 2_000))}, "ok", "2,000"),
     ("minimum for DSP", {"audience": AMC}, "ok", "do not go"),
+    ("last weeks", {}, "ok", "of its last eight weeks"),
+    ("last weeks", {"trend": Trend(State.UNKNOWN, "Shorter than three weeks.")}, "ok", "three weeks"),
+    ("last weeks", {"trend": Trend(State.SILENT, "Nothing has been uploaded.")}, "note", "Nothing has"),
+    ("last weeks", {"trend": Trend(State.MATCH_RATE_FELL, "Amazon matches 3%.")}, "note", "matches 3%"),
 ]
 
 

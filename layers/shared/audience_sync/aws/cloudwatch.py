@@ -98,6 +98,22 @@ class MetricStore:
                     ],
                 )
 
+    def set_alarm(self, name: str, state: Literal["ALARM", "OK", "INSUFFICIENT_DATA"], reason: str) -> None:
+        """Set the state of an alarm, which notifies if that is a change.
+
+        The state stays if the alarm treats missing data as `ignore` and its metric has none.
+
+        Args:
+            name: of the alarm.
+            state: to set.
+            reason: in the notification, at most 1,023 characters.
+
+        Raises:
+            Unavailable: CloudWatch did not set it.
+        """
+        with unavailable("CloudWatch did not set the alarm"):
+            self._client.set_alarm_state(AlarmName=name, StateValue=state, StateReason=reason)
+
     def values_of(self, dimension: str, namespace: str, name: str, dimensions: Mapping[str, str]) -> frozenset[str]:
         """Return the values of one dimension of a metric, over the last two weeks. New ones appear after 15 minutes.
 

@@ -47,6 +47,8 @@ AUDIENCE_MATCH_RATE = "AudienceMatchRate"  # percent; by audience
 AUDIENCE_RECEIVED = "AudienceReceived"  # records, of a dataset those in it; by audience
 AUDIENCE_PROCESSED = "AudienceProcessed"  # percent of an upload's records that were processed; by audience
 AUDIENCE_SIZE_DSP = "AudienceSizeDsp"  # members; by audience
+# Published by nothing: the audit sets the state of its alarm, with what to tell as the reason.
+AUDIENCES_SHRUNK = "AudiencesShrunk"
 SHARES_REVOKED = "SharesRevoked"  # of datasets; ended in the last days, and not shared again
 MEMBERS_RENEWED = "MembersRenewed"  # re-sent before their TTL expired; not counted as changes again
 RENEWALS_UNFINISHED = "RenewalsUnfinished"  # runs that left a part to the next one
