@@ -52,7 +52,8 @@ def main() -> int:
     given = (options.port, options.amazon_port)
     port, amazon_port = (own if chosen is None else chosen for chosen, own in zip(given, usual, strict=True))
     try:
-        with _stack(["--port", str(port), "--amazon-port", str(amazon_port)], console) as where:
+        listening = ["--port", str(port), "--amazon-port", str(amazon_port)]
+        with _stack([*listening, "--job-delay", "0.2"], console) as where:
             exit_code = demonstrate(
                 where, enter=options.enter, leave=options.leave, console=console, api=Api(options.api)
             )

@@ -3,7 +3,6 @@
 from math import ceil
 
 from audience_sync.members.envelope import MAX_MESSAGE_BYTES
-from audience_sync.runtime import audience_history
 from audience_sync_cli.dashboard.metrics import an_hour
 from scripts import delivery_model as delivery
 from scripts.delivery_model import CHANGE, DAY, HOUR, JOBS, MONTH, READS, RECORD, TEMPLATE, Traffic
@@ -26,7 +25,6 @@ CHECKS, CHECK = 2, 1  # of a job; seconds; assumed
 ROWS = 1 / 4  # for each change: a member changes four times a month; assumed
 METRICS, AUDIENCE_METRICS = 38, 4  # all have a value in every hour: an upper bound
 HOURLY_READS = 10  # metrics that the audit reads
-AUDIENCE_READS = len(audience_history.PUBLISHED)  # the same for each audience, once a day
 SECRET_READS = 20 * MONTH / 60  # twenty warm environments, assumed, read a secret once a minute
 GB: dict[str, float] = {name: properties.get("MemorySize", 0) / 1024 for name, properties in delivery.FUNCTIONS.items()}
 REFRESHES = MONTH / 1200
@@ -61,7 +59,6 @@ def month(traffic: Traffic) -> dict[str, float]:
         "logs": LOGGED * (logged + UPLOAD_LOG * (starts.uploads + checks)),
         "traffic to Amazon": SENT * traffic.events * RECORD,
         "metrics, alarms, secrets": METRIC * (METRICS + AUDIENCE_METRICS * traffic.audiences)
-        + METRIC_READ * AUDIENCE_READS * MONTH / DAY * traffic.audiences
         + SECRET_READ * SECRET_READS
         + STANDING,
     }

@@ -9,6 +9,7 @@ from typing import Any
 
 from audience_sync.aws.audience_table import AudienceTable
 from audience_sync.aws.checkpoint import AUDIT, Checkpoint
+from audience_sync.runtime.metric_names import AUDIENCES_SHRUNK
 from audience_sync_cli.dashboard import logs, metrics
 from audience_sync_cli.dashboard.facts import (
     Activity,
@@ -218,7 +219,8 @@ class DeployedStack:
                 each["AlarmName"].removeprefix(prefix),
                 each["StateValue"],
                 each["StateUpdatedTimestamp"].timestamp(),
-                each.get("AlarmDescription", ""),
+                # The audit sets the state of this one, and says as the reason what an alarm's fixed text cannot.
+                each.get("StateReason" if each["MetricName"] == AUDIENCES_SHRUNK else "AlarmDescription", ""),
             )
             for page in pages
             for each in page["MetricAlarms"]

@@ -156,7 +156,7 @@ class AudienceReadings(StackReadings):
         store = MetricStore(stack.service("cloudwatch"))
         history = audience_history.read(store, stack.name, [audience], self.now)[audience.audience_id]
         names = ("ShrinkPercent", "MatchRateFallPercent", "SilentDays")  # an older stack has none of them
-        given = [int(stack.parameters.get(name, default)) for name, default in zip(names, Limits(), strict=True)]
+        given = [float(stack.parameters.get(name, default)) for name, default in zip(names, Limits(), strict=True)]
         return judge(history, audience_history.last_day(self.now), Limits(*given))
 
     @Reading

@@ -177,9 +177,8 @@ def last_weeks(readings: AudienceReadings) -> Finding:
     state, sentence = readings.trend
     if not state.urgency:
         return Finding("ok", sentence)
-    return Finding(
-        "note", sentence, _compare(readings) if state is State.MATCH_RATE_FELL else "audience-sync rejections"
-    )
+    following = {State.MATCH_RATE_FELL: _compare(readings), State.BELOW_MINIMUM: _show(readings)}
+    return Finding("note", sentence, following.get(state, "audience-sync rejections"))
 
 
 def _show(readings: AudienceReadings) -> str:

@@ -31,7 +31,6 @@ CLOCK = Clock()
 LOOKBACK = 14 * 24 * HOUR  # seconds; CloudWatch accepts no older metrics
 LOGGED = 20  # gaps of one run that get a log line each
 ERASURES_EVERY = 6 * HOUR  # seconds
-DAY = 24 * HOUR  # seconds
 RESERVE = 15.0  # seconds kept for one slow read, one slow write, the job queue and the report
 
 
@@ -102,10 +101,9 @@ def lambda_handler(_event: dict[str, Any], context: Any) -> dict[str, Any]:
     else:
         checkpoint.advance(result.until)
     _report_new_reasons(settings.stack, store, seen)
-    if settings.shrink_alarm:
-        _check_audiences(settings, dynamodb, store, now)
     if settings.ordering_guard and now % ERASURES_EVERY < HOUR:
         _check_erasures(settings, dynamodb, CLOCK.deadline(context) - RESERVE)
+    _check_audiences(settings, dynamodb, store, now)
     return {"reconciledUntil": result.until, "missing": result.missing}
 
 
@@ -123,35 +121,31 @@ def _report_new_reasons(stack: str, store: MetricStore, seen: SeenReasons) -> No
 
 
 def _check_audiences(settings: AuditSettings, dynamodb: "DynamoDBClient", store: MetricStore, now: float) -> None:
-    """Judge each audience once a day, and notify of changes. A failure is only logged: the next run tries again."""
-    checkpoint = Checkpoint(dynamodb, settings.membership_table, AUDIT, "audiences")
-    try:
-        last = checkpoint.position()
-        if int(last.get("until", 0)) > now - DAY:
-            return
-        from audience_sync.aws.audience_table import AudienceTable  # noqa: PLC0415 - as for erasures
-        from audience_sync.operations.audience_notices import changes  # noqa: PLC0415
-        from audience_sync.operations.audience_trends import Limits, judge  # noqa: PLC0415
-        from audience_sync.runtime import audience_history  # noqa: PLC0415
+    """Judge each audience once a day, and notify of changes. After a failure, the next run tries again."""
+    from audience_sync.runtime import audience_history  # noqa: PLC0415 - as for erasures
 
-        today = audience_history.last_day(now)
-        limits = Limits(settings.shrink_percent, settings.match_rate_fall_percent, settings.silent_days)
-        audiences = AudienceTable(dynamodb, settings.audience_table).all()
-        histories = audience_history.read(store, settings.stack, audiences, now)
-        trends = {each: judge(history, today, limits) for each, history in histories.items()}
-        found = changes(trends, json.loads(last.get("told", "{}")))
-        for state in found.alarm:
-            store.set_alarm(settings.shrink_alarm, state, found.reason(audiences))
-        checkpoint.save({"until": str((today + 1) * DAY), "told": json.dumps(found.told)})
-    except AudienceSyncError as error:
-        logger.warning("audiences not checked", reason=error.reason, detail=str(error))
+    checkpoint = Checkpoint(dynamodb, settings.membership_table, AUDIT, "audiences")
+    last, today = checkpoint.position(), audience_history.last_day(now)
+    if last.get("day") == str(today):
         return
+    from audience_sync.amazon_ads.destination import is_known  # noqa: PLC0415
+    from audience_sync.aws.audience_table import AudienceTable  # noqa: PLC0415
+    from audience_sync.operations.audience_notices import changes  # noqa: PLC0415
+    from audience_sync.operations.audience_trends import Limits, judge  # noqa: PLC0415
+
+    limits = Limits(settings.shrink_percent, settings.match_rate_fall_percent, settings.silent_days)
+    listed = AudienceTable(dynamodb, settings.audience_table).all()
+    audiences = [each for each in listed if is_known(each.destination)]
+    histories = audience_history.read(store, settings.stack, audiences, now)
+    trends = {each: judge(history, today, limits) for each, history in histories.items()}
+    found = changes(trends, json.loads(last.get("notified", "{}")))
+    for state in found.alarm:
+        store.set_alarm(settings.shrink_alarm, state, found.reason(audiences))
+    checkpoint.save({"day": str(today), "notified": json.dumps(found.notified)})
     for audience_id, trend in found.worse.items():
         logger.warning(
             "audience below its last weeks", audience_id=audience_id, state=trend.state, detail=trend.sentence
         )
-    for audience_id in found.over:
-        logger.info("audience as usual again", audience_id=audience_id)
 
 
 def _check_erasures(settings: AuditSettings, dynamodb: "DynamoDBClient", deadline: float) -> None:

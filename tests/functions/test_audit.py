@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
+from audience_sync.aws.audience_table import AudienceTable
 from audience_sync.aws.checkpoint import AUDIT, Checkpoint
 from audience_sync.aws.membership_rows import Sharding, state_from_row
 from audience_sync.aws.seen_reasons import SeenReasons
 from audience_sync.clock import Clock
 from audience_sync.errors import Unavailable
 from audience_sync.members.erasure import StepKind
-from audience_sync.members.membership import EVERY_AUDIENCE
+from audience_sync.members.membership import EVERY_AUDIENCE, Audience, Destination
 from audience_sync.members.messages import pack
 from audience_sync.operations.audit import HOUR, STEP
 from functions.audit import handler
@@ -25,6 +26,7 @@ from tests.functions.conftest import AUDIENCE, Cloud, Context
 from tests.functions.test_ingest import post
 from tests.functions.test_worker import body, change, deliver
 
+DAY = 24 * HOUR  # seconds
 AGO = 3 * HOUR  # seconds since the changes of these tests were accepted
 
 
@@ -37,6 +39,15 @@ def event(number: int, *, enters: bool = True) -> dict[str, Any]:
 @pytest.fixture
 def harness(cloud: Cloud, printed: Callable[[], str]) -> "AuditHarness":
     return AuditHarness(cloud, printed)
+
+
+@pytest.fixture(autouse=True)
+def alarm(cloud: Cloud) -> str:
+    """Create the alarm that the audit sets, and return its name."""
+    properties = dict(cloud.template.resources("AWS::CloudWatch::Alarm")["AudiencesShrunk"])
+    properties = cloud.template.resolve(properties | {"AlarmActions": [], "OKActions": []})  # without a topic
+    cloud.client("cloudwatch").put_metric_alarm(**properties)
+    return str(properties["AlarmName"])
 
 
 class AuditHarness:
@@ -250,74 +261,57 @@ def fail(*_: Any) -> None:
 class ShrinkHarness:
     """Has the audit judge the days of an audience, and reads the alarm."""
 
-    def __init__(self, cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.cloud, self.monkeypatch = cloud, monkeypatch
+    def __init__(self, cloud: Cloud, alarm: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.cloud, self.alarm, self.monkeypatch = cloud, alarm, monkeypatch
         self.cloudwatch = cloud.client("cloudwatch")
-        properties = dict(cloud.template.resources("AWS::CloudWatch::Alarm")["AudiencesShrunk"])
-        properties = cloud.template.resolve(properties | {"AlarmActions": [], "OKActions": []})  # without a topic
-        self.alarm = properties["AlarmName"]
-        self.cloudwatch.put_metric_alarm(**properties)
-        self.today = int(time.time()) // handler.DAY
+        self.today = int(time.time()) // DAY
 
     def put(self, size: float, days: range) -> None:
         """Publish the audience's size at noon of some days, counted from today."""
         names = {"service": self.cloud.name_of("AWS::StackName"), "audience": AUDIENCE.audience_id}
         metric = {"MetricName": "AudienceReceived", "Dimensions": [{"Name": k, "Value": v} for k, v in names.items()]}
-        at = [datetime.fromtimestamp((self.today + day + 0.5) * handler.DAY, UTC) for day in days]
+        at = [datetime.fromtimestamp((self.today + day + 0.5) * DAY, UTC) for day in days]
         values = [metric | {"Timestamp": each, "Value": size} for each in at]
         self.cloudwatch.put_metric_data(Namespace="AudienceSync", MetricData=values)
 
-    def audit(self, day: int = 0, **variables: str) -> tuple[str, str]:
-        """Run the audit a minute after a day has begun. Returns the alarm's state and reason."""
-        self.monkeypatch.setattr(handler, "CLOCK", Clock(now=lambda: (self.today + day) * handler.DAY + 60.0))
+    def audit(self, day: int = 0, **variables: str) -> list[str]:
+        """Run the audit in the third hour of a day. Returns the alarm's state, and the lines of its reason."""
+        self.monkeypatch.setattr(handler, "CLOCK", Clock(now=lambda: (self.today + day) * DAY + 2 * HOUR))
         self.cloud.enter("AuditFunction", **variables)
         handler.lambda_handler({}, Context())
         (alarm,) = self.cloudwatch.describe_alarms(AlarmNames=[self.alarm])["MetricAlarms"]
-        return alarm["StateValue"], alarm.get("StateReason", "")
-
-    def silence(self) -> None:
-        """Have the alarm show nothing."""
-        self.cloudwatch.set_alarm_state(AlarmName=self.alarm, StateValue="INSUFFICIENT_DATA", StateReason="reset")
+        return [alarm["StateValue"], *alarm["StateReason"].splitlines()]
 
 
 @pytest.fixture
-def shrinking(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> ShrinkHarness:
-    return ShrinkHarness(cloud, monkeypatch)
+def shrinking(cloud: Cloud, alarm: str, monkeypatch: pytest.MonkeyPatch) -> ShrinkHarness:
+    return ShrinkHarness(cloud, alarm, monkeypatch)
 
 
 def test_an_audience_that_shrinks_sets_off_the_alarm_once_with_the_sentence_of_diagnose(
     shrinking: ShrinkHarness, printed: Callable[[], str]
 ) -> None:
+    unknown = Audience("adm-1", destination=Destination.of({"api": "of a later version"}))
+    AudienceTable(shrinking.cloud.client("dynamodb"), shrinking.cloud.name_of("AudienceTable")).put(unknown, created=1)
     shrinking.put(5_000, range(-60, -3))
-    assert shrinking.audit(-3) == ("OK", "No audience has shrunk against its own last weeks.")
+    assert shrinking.audit(-3)[0] == "OK"
     shrinking.put(1_000, range(-3, 2))
-    state, reason = shrinking.audit(0)
-    since = datetime.fromtimestamp((shrinking.today - 3) * handler.DAY, UTC).date()
+    since = datetime.fromtimestamp((shrinking.today - 3) * DAY, UTC).date()
     sentence = f"Since {since} its size is 1,000, 80% less than the 5,000 of the weeks before."
-    assert (state, reason.splitlines()[0]) == ("ALARM", f'"{AUDIENCE.name}" ({AUDIENCE.audience_id}): {sentence}')
+    assert shrinking.audit()[:2] == ["ALARM", f'"{AUDIENCE.name}" ({AUDIENCE.audience_id}): {sentence}']
     assert sentence in printed()
-    shrinking.silence()
-    for day in (0, 1):
-        assert shrinking.audit(day) == ("INSUFFICIENT_DATA", "reset"), "it was told"
+    shrinking.cloudwatch.set_alarm_state(AlarmName=shrinking.alarm, StateValue="INSUFFICIENT_DATA", StateReason="reset")
+    assert [shrinking.audit(day)[1] for day in (0, 1)] == ["reset", "reset"]
     shrinking.put(5_000, range(2, 5))
     assert shrinking.audit(5)[0] == "OK"
 
 
-def test_a_failed_check_of_audiences_is_repeated_by_the_next_run(
-    shrinking: ShrinkHarness, printed: Callable[[], str]
-) -> None:
+def test_a_failed_check_of_audiences_is_an_error_and_repeated_by_the_next_run(shrinking: ShrinkHarness) -> None:
     shrinking.put(5_000, range(-60, -3))
-    shrinking.put(1_000, range(-3, 0))
-    assert shrinking.audit(SHRINK_ALARM="no-such-alarm")[0] != "ALARM"
-    assert "CloudWatch did not set the alarm: ResourceNotFound" in printed()
-    assert shrinking.audit()[0] == "ALARM"
-
-
-def test_shares_and_days_of_the_template_decide_whether_an_audience_has_shrunk(shrinking: ShrinkHarness) -> None:
-    shrinking.put(5_000, range(-60, -4))
-    shrinking.put(3_500, range(-4, 0))
-    assert shrinking.audit()[0] == "OK"
-    assert shrinking.audit(1, SHRINK_PERCENT="20")[0] == "ALARM"
+    shrinking.put(3_500, range(-3, 0))
+    with pytest.raises(Unavailable, match="CloudWatch did not set the alarm: ResourceNotFound"):
+        shrinking.audit(SHRINK_ALARM="no-such-alarm")
+    assert shrinking.audit(SHRINK_PERCENT="20.5")[0] == "ALARM"
 
 
 # Erasures
@@ -393,6 +387,12 @@ def test_an_incomplete_erasure_check_publishes_no_overdue_count(erasures: Erasur
 
 
 def test_a_failed_erasure_check_is_logged_and_does_not_stop_the_audit(erasures: ErasureHarness) -> None:
-    failed = erasures.check(AUDIENCE_TABLE="no-such-table")
-    assert failed == {"message": "erasures not checked", "level": "WARNING", "reason": "unavailable"}
+    with pytest.raises(Unavailable, match="audience table"):  # of the check of audiences, which comes last
+        erasures.check(AUDIENCE_TABLE="no-such-table")
+    found = [
+        (each["level"], each["reason"])
+        for each in erasures.read_metrics()
+        if each.get("message") == "erasures not checked"
+    ]
+    assert found == [("WARNING", "unavailable")]
     assert erasures.metrics == {}

@@ -7,6 +7,7 @@ from itertools import batched
 from typing import TYPE_CHECKING, Literal
 
 from audience_sync.aws.errors import unavailable
+from audience_sync.errors import Unavailable
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudwatch import CloudWatchClient
@@ -65,6 +66,8 @@ class MetricStore:
         with unavailable("CloudWatch does not answer"):
             for page in pages:
                 for result in page["MetricDataResults"]:
+                    if result["StatusCode"] in ("InternalError", "Forbidden"):
+                        raise Unavailable(f"CloudWatch does not answer in full: {result['StatusCode']}")
                     moments = (round(moment.timestamp()) for moment in result["Timestamps"])
                     found[result["Id"]].update(zip(moments, result["Values"], strict=True))
         return found
@@ -99,17 +102,9 @@ class MetricStore:
                 )
 
     def set_alarm(self, name: str, state: Literal["ALARM", "OK", "INSUFFICIENT_DATA"], reason: str) -> None:
-        """Set the state of an alarm, which notifies if that is a change.
+        """Set the state of an alarm, which notifies of a change, with a reason of at most 1,023 characters.
 
-        The state stays if the alarm treats missing data as `ignore` and its metric has none.
-
-        Args:
-            name: of the alarm.
-            state: to set.
-            reason: in the notification, at most 1,023 characters.
-
-        Raises:
-            Unavailable: CloudWatch did not set it.
+        The state stays if the alarm treats missing data as `ignore` and its metric has none. Raises Unavailable.
         """
         with unavailable("CloudWatch did not set the alarm"):
             self._client.set_alarm_state(AlarmName=name, StateValue=state, StateReason=reason)

@@ -13,48 +13,47 @@ MAX_NAME = 40  # characters of an audience's name
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Changes:
-    """The changes since the last check."""
+    """The changes since the last check, by audience id."""
 
-    worse: Mapping[str, Trend]  # to a more urgent state; by audience id
-    over: Mapping[str, Trend]
-    told: Mapping[str, str]  # the states to store: by audience id, of audiences that need somebody
+    worse: Mapping[str, Trend]  # to a more urgent state
+    notified: Mapping[str, str]  # the states to store: the most urgent one of each audience until it is over
 
     @property
     def alarm(self) -> tuple[Literal["INSUFFICIENT_DATA", "ALARM", "OK"], ...]:
         """The states to set the alarm to, one after the other: it notifies of a change, even while it is on."""
         if self.worse:
             return "INSUFFICIENT_DATA", "ALARM"
-        return () if self.told else ("OK",)
+        return () if self.notified else ("OK",)
 
     def reason(self, audiences: Iterable[Audience]) -> str:
         """Say what has changed, as the alarm's reason."""
         if not self.worse:
-            return "No audience has shrunk against its own last weeks."
+            return "No audience is below its own last weeks. After eight of them a low size counts as usual."
         names = {each.audience_id: each.name for each in audiences}
-        text = ""
+        text, end = "", "To find the cause: audience-sync diagnose AUDIENCE_ID"
         urgent = sorted(self.worse.items(), key=lambda each: -each[1].state.urgency)
         for number, (audience_id, trend) in enumerate(urgent):
             line = f'"{_ascii(names[audience_id])}" ({audience_id}): {trend.sentence}\n'
-            left = len(urgent) - number
-            end = "To find the cause: audience-sync diagnose AUDIENCE_ID"
-            more = f"{left} more: see the log of the audit.\n"
+            more = f"{len(urgent) - number} more: see the audit log.\n"
             if len(text) + len(line) + len(more) + len(end) > MAX_REASON:
                 return text + more + end
             text += line
         return text + end
 
 
-def changes(trends: Mapping[str, Trend], told: Mapping[str, str]) -> Changes:
-    """Compare the states of the listed audiences with those told before, by audience id.
+def changes(trends: Mapping[str, Trend], notified: Mapping[str, str]) -> Changes:
+    """Compare the states of the listed audiences with those notified before, by audience id.
 
-    A state that is less urgent than the one told is not told, and one that no history shows any more is not over.
+    A history that has become too short ends nothing, and neither does a milder state.
     """
-    urgency = {state.value: state.urgency for state in State}
-    bad = {audience_id: trend for audience_id, trend in trends.items() if trend.state.urgency}
+    known = {
+        each: State(state) for each, state in notified.items() if state in State
+    }  # a newer version may know others
+    before = {each: known.get(each, State.USUAL) for each in trends}
+    worst = {each: max(before[each], trend.state, key=lambda state: state.urgency) for each, trend in trends.items()}
     return Changes(
-        {each: trend for each, trend in bad.items() if trend.state.urgency > urgency.get(told.get(each, ""), 0)},
-        {each: trend for each, trend in trends.items() if each in told and trend.state is State.USUAL},
-        {each: trend.state.value for each, trend in bad.items()},
+        {each: trend for each, trend in trends.items() if trend.state.urgency > before[each].urgency},
+        {each: state for each, state in worst.items() if state.urgency and trends[each].state is not State.USUAL},
     )
 
 

@@ -1,7 +1,7 @@
 """Judges whether an audience shrinks: its size, match rate and uploads against its own last weeks. Pure.
 
 All days are whole days in UTC, counted from 1970. Nothing is stored between two judgements: each goes through the last
-eight weeks again, and asks the eight weeks before them only what was usual. So after eight weeks a low level is usual.
+eight weeks again, and asks the eight weeks before them only what was usual. So after that time a low level is usual.
 
 tests/unit/operations/test_audience_trends.py has a year of seasons, which set off nothing, and the faults that do.
 """
@@ -32,7 +32,7 @@ type Days = Mapping[int, float]  # values, by day
 
 
 class State(StrEnum):
-    """An audience's state, the most urgent last. A notification says a change to a more urgent one, and the end."""
+    """An audience's state, the most urgent last. A notification reports each change to a more urgent one."""
 
     UNKNOWN = "unknown"  # too short a history
     USUAL = "usual"
@@ -59,14 +59,15 @@ class Limits(NamedTuple):
 
     size_percent: float = 40  # by which the size has fallen
     match_rate_percent: float = 30  # by which the match rate has fallen; it has no seasons
-    silent_days: int = 4  # without an upload; more for an audience with longer pauses
+    silent_days: float = 4  # without an upload; more for an audience with longer pauses
 
 
 @dataclass(frozen=True, slots=True)
 class History:
     """The days of an audience, HISTORY of them up to the last whole one."""
 
-    sizes: Days = field(default_factory=dict)  # members in DSP if Amazon reports them, else records
+    sizes: Days = field(default_factory=dict)  # records
+    in_dsp: Days = field(default_factory=dict)  # members; empty where Amazon reports none
     match_rates: Days = field(default_factory=dict)  # percent
     matched: Days = field(default_factory=dict)  # members; empty if they do not go to DSP, which has a minimum
     uploads: Sequence[int] = ()  # days with an upload
@@ -80,7 +81,8 @@ class History:
         changed = [day for before, day in pairwise(sorted(received)) if received[before] != received[day]]
         matched = {day: received[day] * rate / 100 for day, rate in match_rates.items() if day in received}
         return cls(
-            in_dsp or received,
+            received,
+            in_dsp,
             {day: rate for day, rate in match_rates.items() if received.get(day, 0) >= FEW},
             matched if reaches_dsp(audience) else {},
             changed if is_dataset else sorted(received),
@@ -89,27 +91,30 @@ class History:
 
 def judge(history: History, today: int, limits: Limits) -> Trend:
     """Return the most urgent state of an audience at the end of a day."""
-    rate = _fall(history.match_rates, today, limits.match_rate_percent / 100, at_least=0)
-    if rate:
+    if rate := _fall(history.match_rates, today, limits.match_rate_percent / 100, at_least=0):
         found = f"Amazon matches {rate.value:.1f}% of its records, {rate.percent:.0f}% less than the {rate.usual:.1f}%"
-        return Trend(State.MATCH_RATE_FELL, f"Since {date(rate.since)} {found} of the weeks before.")
-    if size := _fall(history.sizes, today, limits.size_percent / 100, at_least=FEW):
-        found = f"its size is {size.value:,.0f}, {size.percent:.0f}% less than the {size.usual:,.0f}"
-        return Trend(State.SIZE_FELL, f"Since {date(size.since)} {found} of the weeks before.")
-    if (silence := _silence(history.uploads, today, limits.silent_days)) is not None:
+        return Trend(State.MATCH_RATE_FELL, f"{_since(rate.since, today)} {found} of the weeks before.")
+    for values, what in ((history.in_dsp, "its size in DSP"), (history.sizes, "its size")):
+        if size := _fall(values, today, limits.size_percent / 100, at_least=FEW):
+            found = f"{what} is {size.value:,.0f}, {size.percent:.0f}% less than the {size.usual:,.0f}"
+            return Trend(State.SIZE_FELL, f"{_since(size.since, today)} {found} of the weeks before.")
+    if silence := _silence(history.uploads, today, limits.silent_days):
         return Trend(State.SILENT, silence)
     below = _low_since(history.matched, today, lambda _: MIN_FOR_DSP, JUDGED, MINIMUM_DAYS, back_at=ABOVE_MINIMUM)
     if below is not None:
-        matched = history.matched[max(history.matched)]
-        found = f"it has fewer than the {MIN_FOR_DSP:,} matched members that Amazon DSP needs: {matched:,.0f}."
-        return Trend(State.BELOW_MINIMUM, f"Since {date(below)} {found}")
+        last = f"last count: {_filled(history.matched, today)[today]:,.0f}"
+        found = f"it has stayed below the {MIN_FOR_DSP:,} matched members that Amazon DSP needs; {last}."
+        return Trend(State.BELOW_MINIMUM, f"{_since(below, today)} {found}")
     if _usual(_filled(history.sizes, today), today) is None:
-        return Trend(State.UNKNOWN, "Its history at CloudWatch is shorter than three weeks.")
-    return Trend(State.USUAL, "Its size, its match rate and its uploads are those of its last eight weeks.")
+        return Trend(State.UNKNOWN, "CloudWatch has too little recent history to judge by: three weeks are needed.")
+    return Trend(State.USUAL, "No fall against its own last eight weeks.")
 
 
-def date(day: int) -> str:
-    """Format a day."""
+def _since(day: int, today: int) -> str:
+    return "For eight weeks or more" if day <= today - JUDGED + 1 else f"Since {_date(day)}"
+
+
+def _date(day: int) -> str:
     return datetime.fromtimestamp(day * DAY, UTC).date().isoformat()
 
 
@@ -136,7 +141,9 @@ def _fall(values: Days, today: int, share: float, *, at_least: float) -> _Fall |
     since = _low_since(values, today, floor, LOW_READINGS, LOW_DAYS, back_at=(1 - share / 2) / max(1 - share, 0.01))
     if since is None:
         return None
-    return _Fall(since, filled[today], max(_usual(filled, since) or 0, _usual(filled, since - 35) or 0))
+    last = max(day for day in values if day <= today)
+    weekday = since + (last - since) % 7  # of the last value, in the week of the fall
+    return _Fall(since, values[last], max(_usual(filled, weekday) or 0, _usual(filled, weekday - 35) or 0))
 
 
 def _usual(filled: Days, day: int) -> float | None:
@@ -180,22 +187,16 @@ def _low_since(
     return since if is_certain else None
 
 
-def _silence(uploads: Sequence[int], today: int, days: int) -> str | None:
-    """Say that uploads have ended: for so many days, and for twice the longest pause before. None if they have not.
-
-    After eight weeks that is usual, too.
-    """
+def _silence(uploads: Sequence[int], today: int, days: float) -> str:
+    """Say that uploads have ended, for so many days and twice the longest pause before; empty if they have not."""
     recent = [day for day in uploads if day > uploads[-1] - JUDGED]
     if len(recent) < 3:
-        return None
+        return ""
     quiet, longest = today - recent[-1], max(after - before for before, after in pairwise(recent))
     if not max(days, 2 * longest) <= quiet < JUDGED:
-        return None
-    return f"Nothing has been uploaded for it since {date(recent[-1])}; before, never for more than {_days(longest)}."
-
-
-def _days(number: int) -> str:
-    return "a day" if number == 1 else f"{number} days"
+        return ""
+    before = f"its longest pause before was {longest} day{'s' * (longest > 1)}"
+    return f"Amazon has reported nothing new about it since {_date(recent[-1])}; {before}."
 
 
 def _filled(values: Days, today: int) -> dict[int, float]:
