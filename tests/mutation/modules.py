@@ -33,6 +33,7 @@ TESTS = {
     "delivery/gates/gate.py": "tests/contract/test_circuit_breaker.py",
     "delivery/gates/circuit_*.py": "tests/contract/test_circuit_breaker.py",
     "delivery/groups.py": f"{DELIVERY}/test_groups.py",
+    "operations/audience_*.py": f"{UNIT}/operations/test_audience_trends.py",
     "operations/audit.py": f"{UNIT}/operations/test_audit.py",
     "operations/erasures.py": "tests/contract/test_erasures.py tests/contract/test_people_deletion.py",
     "operations/people_deletion.py": "tests/contract/test_people_deletion.py",
