@@ -87,7 +87,8 @@ function headlineFor(facts, off) {
   // to the dead letters is in none of the counts.
   const isCounted = facts.waiting > 0 && (queue.total > 0 || !facts.deadLetters);
   const isWaiting = isQuiescent == null ? isCounted || queue.visible + queue.inWork > 0 : facts.waiting > 0 && !isQuiescent;
-  const isKnown = (each) => each.name === "DeadLetters" && facts.deadLetters && !facts.unacknowledged;
+  const isAcknowledged = (each) => each.name === "DeadLetters" && facts.deadLetters && !facts.unacknowledged;
+  const isKnown = (each) => isAcknowledged(each) || each.name === "AudiencesShrunk";  // it is on for weeks, and no change waits
   const alarms = (facts.alarms ?? []).filter((each) => each.state === "ALARM" && !isKnown(each));
   if (facts.problems.some((each) => each.part === "counts")) return ["offline", "The counts cannot be read."];
   const blocked = needsPerson(facts);

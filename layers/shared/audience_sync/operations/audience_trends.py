@@ -125,7 +125,7 @@ class _Fall(NamedTuple):
 
     @property
     def percent(self) -> float:
-        return 100 * (1 - self.value / self.usual)
+        return max(0.0, 100 * (1 - self.value / self.usual))  # a recovery counts from its third day
 
 
 def _fall(values: Days, today: int, share: float, *, at_least: float) -> _Fall | None:
