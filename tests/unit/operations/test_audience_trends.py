@@ -113,7 +113,12 @@ def test_a_low_holiday_and_the_end_of_december_are_notified_for_people_of_a_day_
 
 
 def test_a_fall_in_dsp_is_seen_even_where_the_records_do_not_fall() -> None:
-    assert notices(History(days(lambda _: 1), in_dsp=FAULTS["half in a day"][0]))[0] == (FAULT + 2, "size_fell")
+    half = days(lambda day: 1 if day < FAULT else 0.5, noise=0)
+    history = History(days(lambda _: 1), in_dsp=half)
+    assert notices(history)[0] == (FAULT + 2, "size_fell")
+    found = "Since 2025-04-21 its size in DSP is 20,000, 50% less than the 40,000 of the weeks before."
+    assert judge(history, FIRST + FAULT + 2, DEFAULTS).sentence == found
+    assert judge(history, FIRST, DEFAULTS) == (State.USUAL, "No fall against its own last eight weeks.")
 
 
 def test_the_percentage_is_of_the_same_weekday() -> None:
@@ -133,12 +138,17 @@ def test_a_match_rate_that_halves_outranks_the_size_that_follows_it() -> None:
     assert judge(history, FIRST + FAULT + 9, DEFAULTS).sentence == found
 
 
-@pytest.mark.parametrize(("every", "after"), [(1, 4), (7, 14), (14, 28)])
-def test_silence_is_notified_after_four_days_or_twice_the_longest_pause(every: int, after: int) -> None:
+@pytest.mark.parametrize(
+    ("every", "after", "since"), [(1, 4, "2025-04-21"), (7, 14, "2025-04-17"), (14, 28, "2025-04-17")]
+)
+def test_silence_is_notified_after_four_days_or_twice_the_longest_pause(every: int, after: int, since: str) -> None:
     uploads = range(FIRST - 112, FIRST + FAULT + 1, every)
     last = uploads[-1] - FIRST
-    found = notices(History(days(lambda _: 1), uploads=uploads))
-    assert found == [(last + after, State.SILENT), (last + 56, "over")], "after eight weeks that is usual"
+    history = History(days(lambda _: 1), uploads=uploads)
+    assert notices(history) == [(last + after, State.SILENT), (last + 56, "over")], "after eight weeks that is usual"
+    sentence = judge(history, uploads[-1] + after, DEFAULTS).sentence
+    paused = f"its longest pause before was {every} day{'' if every == 1 else 's'}."
+    assert sentence == f"Amazon has reported nothing new about it since {since}; {paused}"
 
 
 def test_an_audience_below_2000_matched_members_for_two_weeks_is_notified() -> None:
@@ -153,7 +163,8 @@ def test_an_audience_below_2000_matched_members_for_two_weeks_is_notified() -> N
 
 
 def test_a_milder_state_or_too_short_a_history_does_not_end_what_was_notified() -> None:
-    assert judge(History(), FIRST, DEFAULTS).state is State.UNKNOWN
+    unknown = "CloudWatch has too little recent history to judge by: three weeks are needed."
+    assert judge(History(), FIRST, DEFAULTS) == (State.UNKNOWN, unknown)
     for state in (State.UNKNOWN, State.SILENT):
         found = changes({"1": Trend(state, "")}, {"1": "size_fell", "unlisted": "silent"})
         assert (found.worse, found.notified, found.alarm) == ({}, {"1": "size_fell"}, ())
