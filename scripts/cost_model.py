@@ -31,6 +31,9 @@ REFRESHES = MONTH / 1200
 POLLS = QUEUE_REQUEST * 2 * delivery.POLLERS * MONTH / 20  # of two queues, for twenty seconds each
 ALARMS = ALARM * len(TEMPLATE.resources("AWS::CloudWatch::Alarm"))
 SECRETS = SECRET * len(TEMPLATE.resources("AWS::SecretsManager::Secret"))
+QUEUE_STANDING = ALARM * len(delivery.WITH_EVENT_QUEUE.resources("AWS::CloudWatch::Alarm")) - ALARMS + POLLS / 2
+# Up to the start of the function; what follows is the same. A message is sent, received and deleted, alone at worst.
+BY_HTTP, BY_QUEUE = API_REQUEST + INVOCATION, 3 * QUEUE_REQUEST + INVOCATION
 STANDING = ALARMS + SECRETS + METRIC_READ * HOURLY_READS * MONTH / HOUR
 
 
@@ -81,6 +84,8 @@ def others() -> dict[str, float]:
         "a month of `renew` for a million members, with a TTL of 397 days": _renewal(1e6, 397),
         "the same with a TTL of 90 days": _renewal(1e6, 90),
         "a month of a key of your own (`KmsKeyArn`), with the reads of secrets": KEY + KEY_REQUEST * SECRET_READS,
+        "a month of a million requests by HTTP, up to the start of the function": 1e6 * BY_HTTP,
+        "the same as messages of the event queue, each read alone": QUEUE_STANDING + 1e6 * BY_QUEUE,
         "an hour of the open dashboard, with ten audiences and ten reasons": METRIC_READ * an_hour(10, 10) + asked,
         "writes and reads of 100 million changes, on demand": 1e8 * (WRITE + READS * READ),
         "the same, provisioned, with eight alarms": _provisioned(1e8 / MONTH) * MONTH / HOUR + 8 * ALARM,

@@ -15,6 +15,7 @@ from local.template import Template
 HOUR, DAY, MONTH = 3600, 86_400, 30 * 86_400  # seconds
 
 TEMPLATE, LIMITS = Template.load(), Limits()
+WITH_EVENT_QUEUE = Template.load({"EventQueue": "yes"})
 FUNCTIONS = TEMPLATE.resources("AWS::Serverless::Function")
 WORKER, JOBS = TEMPLATE.queue_sources()
 API_GATEWAY = TEMPLATE.resources("AWS::Serverless::HttpApi")["Api"]["DefaultRouteSettings"]["ThrottlingRateLimit"]

@@ -108,6 +108,12 @@ def test_the_readme_states_what_a_month_costs() -> None:
     assert f"${ten} for 10 million, in one audience, and ${mixed} in 20" in stated
 
 
+def test_the_guide_of_the_event_queue_states_what_a_message_costs() -> None:
+    stated = paragraph((ROOT / "docs/queue.md").read_text(), "**Cost and scale.**")
+    assert f"${1e6 * cost.BY_QUEUE:.2f} for a million messages, where HTTP costs ${1e6 * cost.BY_HTTP:.2f}" in stated
+    assert f"pollers cost ${cost.QUEUE_STANDING:.2f} a month" in stated
+
+
 def test_what_is_kept_after_a_removal_costs_what_the_model_computes() -> None:
     stated = paragraph((ROOT / "docs/operate.md").read_text(), "| after the removal |")
     gigabytes = (cost.ROW + cost.OVERHEAD) * 1e6 / 1e9
