@@ -112,12 +112,13 @@ def accept_events(data: bytes) -> None:
         bodies = pack(result.changes, DeliveryHistory(first_at=NOW))
         assert all(len(body) <= MAX_MESSAGE_BYTES and body.isascii() for body in bodies)
         carried = [change for body in bodies for change in ChangeMessage.from_body(body).changes]
-        assert sorted(carried, key=_written) == sorted(result.changes, key=_written)
+        assert sorted(carried, key=written) == sorted(result.changes, key=written)
         for change in result.changes:
             assert_is_safe_id(change.message_id)
 
 
-def _written(change: MembershipChange) -> str:
+def written(change: MembershipChange) -> str:
+    """Return a change in one string, to compare and to sort by."""
     return json.dumps([change.audience_id, change_as_json(change)], sort_keys=True)
 
 

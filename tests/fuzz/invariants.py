@@ -52,6 +52,13 @@ def assert_is_safe_id(message_id: str) -> None:
     assert _SAFE_ID.fullmatch(message_id), "a message id is not plain"
 
 
+def assert_log_repeats_nothing(log: Iterable[dict[str, Any]]) -> None:
+    """The lines of a log, but for those of metrics, which are numbers, repeat nothing."""
+    for line in (each for each in log if "_aws" not in each):
+        assert_repeats_nothing(" ".join(str(line.get(name, "")) for name in ("message", "reason", "detail")))
+        assert_is_safe_id(line.get("message_id", "none"))
+
+
 def assert_amazon_takes(changes: Iterable[MembershipChange]) -> None:
     """Amazon's stand-in finds nothing wrong with the records of changes.
 

@@ -3,12 +3,13 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.fuzz import amazon, identifiers, ingest, mapping, signature, stored, worker
+from tests.fuzz import amazon, event_queue, identifiers, ingest, mapping, signature, stored, worker
 
 CORPUS = Path(__file__).parent / "corpus"
 
 TARGETS: dict[str, Callable[[bytes], None]] = {
     "events": ingest.accept_events,
+    "event-message": event_queue.take_in_message,
     "signature": signature.extend_signed_event,
     "identifiers": identifiers.hash_traits,
     "lambda-event": ingest.read_lambda_event,

@@ -6,7 +6,7 @@ from tests.fuzz import strategies
 from tests.fuzz.targets import TARGETS
 
 INPUTS = 400  # of each target; `make fuzz` makes as many as its time allows
-FEWER = {"amazon": 100, "worker": 150}  # each is ten requests, or two invocations
+FEWER = {"amazon": 100, "event-message": 150, "worker": 150}  # each is ten requests, or two or three invocations
 
 
 @pytest.mark.parametrize("target", TARGETS)

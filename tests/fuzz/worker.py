@@ -5,7 +5,7 @@ import io
 import time
 import warnings
 from collections.abc import Sequence
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
@@ -88,8 +88,8 @@ def deliver_message(data: bytes) -> None:
     )
     for is_down in (True, False):
         amazon.is_down = is_down
-        answer = _work([body, GOOD, *changes.bodies], amazon, context)
-        assert {"itemIdentifier": "1"} not in answer["batchItemFailures"], "a right message is held back"
+        left = _work([body, GOOD, *changes.bodies], amazon, context)
+        assert "1" not in left, "a right message is held back"
     delivered = [upload for upload in amazon.taken if upload["audienceId"] == GOOD_AUDIENCE]
     assert len(delivered) == 2, "a right message was not delivered"
     for each in dead_letters.bodies:
@@ -149,8 +149,8 @@ def _member(message: JobMessage, each: JobMember) -> MemberState:
     return step(None, [leave if each.removes else enter], now=round(NOW), timing=Timing(1020)).state
 
 
-def _work(bodies: Sequence[str], amazon: Amazon, context: DeliveryContext) -> dict[str, Any]:
-    """Invoke the handler with messages."""
+def _work(bodies: Sequence[str], amazon: Amazon, context: DeliveryContext) -> list[str]:
+    """Invoke the handler with messages. Returns the numbers of those that stay in the queue."""
     wrap = SimpleNamespace(wrap=lambda _: amazon)
     settings = SimpleNamespace(hosts=SimpleNamespace(api="https://amazon.example"), account=None)
     parts: Any = SimpleNamespace(
@@ -161,6 +161,11 @@ def _work(bodies: Sequence[str], amazon: Amazon, context: DeliveryContext) -> di
         budget=wrap,
         tokens=SimpleNamespace(),
     )
+    return invoke(handler, parts, context.clock, bodies)[0]
+
+
+def invoke(function: ModuleType, parts: Any, clock: Clock, bodies: Sequence[str]) -> tuple[list[str], list[Any]]:
+    """Invoke the handler of a queue's function. Returns the numbers of messages that stay, and the lines of the log."""
     event = {
         "Records": [
             {
@@ -174,13 +179,14 @@ def _work(bodies: Sequence[str], amazon: Amazon, context: DeliveryContext) -> di
     }
     printed = io.StringIO()
     with (
-        patch.object(handler, "dependencies", lambda: parts),
-        patch.object(handler, "CLOCK", context.clock),
+        patch.object(function, "dependencies", lambda: parts),
+        patch.object(function, "CLOCK", clock),
         patch.object(time, "time_ns", lambda: round(NOW * 1e9)),
         patch.object(telemetry.logger.registered_handler, "stream", printed),
         contextlib.redirect_stdout(printed),
         warnings.catch_warnings(action="ignore", category=UserWarning),  # of Powertools, about the age of a metric
     ):
-        answer = handler.lambda_handler(event, Context())
-    assert all(json_or_none(line.encode()) for line in printed.getvalue().splitlines())
-    return answer
+        answer = function.lambda_handler(event, Context())
+    log = [json_or_none(line.encode()) for line in printed.getvalue().splitlines()]
+    assert all(log)
+    return [each["itemIdentifier"] for each in answer["batchItemFailures"]], log
