@@ -42,6 +42,7 @@ def options_from(arguments: list[str]) -> StackOptions:
     )
     parser.add_argument("--event-queue", action="store_true", help="also accept events from an SQS queue")
     parser.add_argument("--no-public-api", dest="public_api", action="store_false", help="with --event-queue")
+    parser.add_argument("--name-prefix", default=default.name_prefix, help="AudienceNamePrefix of the stack")
     parser.add_argument("--no-status-page", dest="status_page", action="store_false")
     parser.add_argument(
         "--end-with-stdin",

@@ -44,6 +44,7 @@ class StackOptions:
     data_manager_account: str = "manager"  # or dsp, or none
     event_queue: bool = False
     public_api: bool = True
+    name_prefix: str = ""  # of new audiences
     end_with_stdin: bool = False  # for a program that starts it, and may end without stopping it
 
 
@@ -62,7 +63,7 @@ class Stack:
         parameters = resources.DATA_MANAGER_ACCOUNTS[options.data_manager_account]
         flags = {"EventQueue": options.event_queue, "PublicApi": options.public_api}
         doors = {name: "yes" if is_set else "no" for name, is_set in flags.items()}
-        own = {"BatchWindow": options.batch_window, "AcceptOldEvents": "yes"}
+        own = {"BatchWindow": options.batch_window, "AcceptOldEvents": "yes", "AudienceNamePrefix": options.name_prefix}
         self._template = Template.load(own | doors | parameters)
         self._queues = SqsQueues(time.time)
         self._forwarder = MetricForwarder()

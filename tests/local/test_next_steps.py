@@ -10,6 +10,7 @@ import pytest
 from audience_sync.amazon_ads.data_manager.accounts import Account
 from local.command import next_steps, options_from
 from local.resources import DATA_MANAGER_ACCOUNTS
+from local.stack import Stack
 from local.template import ROOT, Template
 
 ADDRESSES = {"api": "http://127.0.0.1:9000", "status": "http://127.0.0.1:9000/status"}
@@ -22,6 +23,11 @@ def test_a_stack_can_have_a_manager_account_a_dsp_account_or_none(choice: str, i
     manager, dsp = (template.resolve({"Ref": f"DataManager{kind}AccountId"}) for kind in ("", "Dsp"))
     account = Account.from_parameters(manager, dsp)
     assert (account and account.is_manager) is is_manager
+
+
+def test_a_stack_can_have_a_prefix_of_audience_names() -> None:
+    stack = Stack(options_from(["--name-prefix", "Brand A - "]))
+    assert stack._template.resolve({"Ref": "AudienceNamePrefix"}) == "Brand A - "
 
 
 def test_next_steps_show_the_status_page_and_the_variable_of_the_stack() -> None:
