@@ -22,6 +22,7 @@ _OUTPUTS = {  # output of the template: the logical id it names
     "CredentialsSecretArn": "CredentialsSecret",
     "TokenSecretArn": "TokenSecret",
     "EventsQueueUrl": "EventsQueue",
+    "EventsDeadLetterQueueUrl": "EventsDeadLetterQueue",
     "ChangeQueueUrl": "ChangeQueue",
     "DeadLetterQueueUrl": "DeadLetterQueue",
     "AudienceTableName": "AudienceTable",

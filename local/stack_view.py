@@ -37,9 +37,7 @@ class StackView:
         totals = self.counters.totals
         changes = self.queues.counts(self.queue("ChangeQueue"))
         jobs = self.queues.counts(self.queue("JobQueue"))
-        has_events = "EventsQueue" in self.template.resources("AWS::SQS::Queue")
-        events = self.queues.counts(self.queue("EventsQueue")).total if has_events else 0
-        waiting = changes.total + jobs.total + events
+        waiting = changes.total + jobs.total + sum(self.event_queue()[:1])
         self.sandbox.now()  # finishes due jobs
         return {
             "queued": changes.visible + changes.delayed,
@@ -61,6 +59,11 @@ class StackView:
             "metricLinesPending": self.metrics.pending,
             "quiescent": not (waiting or self.functions.running or self.sandbox.has_uploads_without_effect),
         }
+
+    def event_queue(self) -> list[int]:
+        """Return how many messages the event queue and its dead letter queue hold; empty without EventQueue=yes."""
+        queues, names = self.template.resources("AWS::SQS::Queue"), ("EventsQueue", "EventsDeadLetterQueue")
+        return [self.queues.counts(self.queue(name)).total for name in names if name in queues]
 
     def queue(self, logical_id: str) -> str:
         """Return the name of a queue by its logical id in the template."""

@@ -31,7 +31,7 @@ from audience_sync_cli.parked.dead_letters import DeadLetters
 from audience_sync_cli.session import NO_API
 from audience_sync_cli.stack import Stack
 from audience_sync_cli.state.circuits import RECOVERY, open_circuits
-from audience_sync_cli.state.counts import Counts, Depth, depth
+from audience_sync_cli.state.counts import Counts, Depth, depth, event_queue_depth
 from audience_sync_cli.state.function_logs import FUNCTIONS
 from audience_sync_cli.state.in_flight import InFlight, in_flight
 from audience_sync_cli.state.metrics import StackMetrics
@@ -69,6 +69,7 @@ class DeployedStack:
         self._queue = Part("change queue", QUEUES, lambda: depth(stack, "ChangeQueue"), Depth(0, 0, 0))
         self._jobs = Part("job queue", QUEUES, lambda: depth(stack, "JobQueue"), Depth(0, 0, 0))
         self._dead = Part("dead letters", QUEUES, lambda: depth(stack, "DeadLetterQueue"), Depth(0, 0, 0))
+        self._events = Part("event queue", QUEUES, lambda: event_queue_depth(stack), None)
         self._parked = Part("reasons of dead letters", 0, self._dead_letters, DeadLetterList())
         self._audiences: Part[tuple[AudienceFacts, ...]] = Part("audiences", metrics.EVERY_AUDIENCE, self._history, ())
         self._shares: Part[Mapping[str, tuple[ShareFacts, ...]]] = Part("shares", SHARES, self._read_shares, {})
@@ -85,7 +86,7 @@ class DeployedStack:
         self._needed: list[Part[Any]] = [self._counts, self._queue, self._dead]
         self._others: list[Part[Any]] = [
             *(self._jobs, self._audiences, self._shares, self._alarms, self._audit, self._circuits, self._in_flight),
-            *(self._uploads, self._rejections, self._trouble),
+            *(self._uploads, self._rejections, self._trouble, self._events),
         ]
 
     def read(self, chosen: str) -> Facts:
@@ -151,6 +152,7 @@ class DeployedStack:
             in_flight=self._in_flight.value if self._queue.value.in_work else None,
             dead_letters=self._dead.value.total,
             jobs_pending=self._jobs.value.total,
+            event_queue=self._events.value,
             warnings=warnings,
             activity=activity,
             range=chosen,

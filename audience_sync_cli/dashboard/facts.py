@@ -16,7 +16,7 @@ from audience_sync_cli.parked.dead_letters import DeadLetterMessage, read_messag
 from audience_sync_cli.report.needs import needs, needs_json
 from audience_sync_cli.screen import camel_case
 from audience_sync_cli.state.blockers import Blocker
-from audience_sync_cli.state.counts import Counts, Depth, waiting_text
+from audience_sync_cli.state.counts import Counts, Depth, EventQueueDepth, waiting_text
 from audience_sync_cli.state.in_flight import InFlight
 
 LISTED_MEMBERS = 20  # of one dead letter
@@ -213,6 +213,7 @@ class Facts:
     queue: Depth
     dead_letters: int  # messages
     jobs_pending: int  # uploads whose job has not ended, as far as known
+    event_queue: EventQueueDepth | None = None  # None if the stack has none, or it is not known yet
     in_flight: InFlight | None = None  # of the change queue; None if nothing is in flight, or it is not known yet
     warnings: Warnings = Warnings()
     activity: Activity = Activity(period=1)
@@ -243,9 +244,9 @@ class Facts:
         }
         unacknowledged = self.dead_letters - sum(each.acknowledged is not None for each in self.parked.listed)
         shown["unacknowledged"] = unacknowledged
-        needed = needs(self.counts, unacknowledged, self.blockers)
+        needed = needs(self.counts, unacknowledged, self.blockers, event_queue=self.event_queue)
         shown["needs"] = needs_json(needed)
-        shown["waitingText"] = waiting_text(self.counts, self.queue, is_needed=bool(needed))
+        shown["waitingText"] = waiting_text(self.counts, self.queue, self.event_queue, is_needed=bool(needed))
         shown["reasons"] = {
             "rejected": {code: reasons.explained(code)._asdict() for code in rejections},
             "parked": {each.reason: reasons.parked(each.reason)._asdict() for each in self.parked.listed},

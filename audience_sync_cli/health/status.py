@@ -12,7 +12,7 @@ from audience_sync_cli.report.needs import needs, needs_json
 from audience_sync_cli.screen import Screen, camel_case, counted, iso_time, moment
 from audience_sync_cli.session import NO_API, Session, command
 from audience_sync_cli.state.blockers import Waiting, waiting
-from audience_sync_cli.state.counts import Counts, Depth, depth, local_counts, waiting_text
+from audience_sync_cli.state.counts import Counts, Depth, depth, event_queue_depth, local_counts, waiting_text
 from audience_sync_cli.state.metrics import StackMetrics
 from audience_sync_cli.state.settling import TIMEOUT, follow_stack, raise_unless_settled
 
@@ -38,6 +38,7 @@ def status(
     stack = session.stack
     end = follow_stack(session, timeout) if wait else None
     changes, dead_letters = depth(stack, "ChangeQueue"), depth(stack, "DeadLetterQueue")
+    events = event_queue_depth(stack)
     now, metrics = session.now(), None if stack.local else StackMetrics(stack)
     counts = metrics.counts(stack.created, now, hours) if metrics else local_counts(stack)
     audit = Checkpoint(stack.service("dynamodb"), stack["MembershipTable"], AUDIT)
@@ -45,14 +46,16 @@ def status(
     waits = changes.total > 0 or counts.waiting > 0
     why = waiting(session, only_pause=not waits)
     overdue = metrics.overdue_erasures(now) if metrics else 0
-    needed = needs(counts, dead_letters.total, why.blockers, overdue_erasures=overdue)
-    state = f"{waiting_text(counts, changes, is_needed=bool(needed))}."
+    needed = needs(counts, dead_letters.total, why.blockers, overdue_erasures=overdue, event_queue=events)
+    state = f"{waiting_text(counts, changes, events, is_needed=bool(needed))}."
     warn_of_another_version(session)
     session.screen.facts(
         ({"version": stack.version} if stack.version else {})
         | {
             "events": f"{counts.events_accepted:,} accepted, {counts.events_ignored:,} ignored, "
             f"{counts.events_rejected:,} rejected",
+            **({"event queue": counted(events.messages, "message")} if events else {}),
+            **({"event dead letters": f"{events.dead_letters:,}"} if events else {}),
             "change queue": f"{counted(changes.visible, 'message')} waiting, {changes.in_work:,} in work, "
             f"{changes.delayed:,} delayed",
             **({"in work": why.in_flight.text} if why.in_flight else {}),
@@ -66,7 +69,7 @@ def status(
         }
     )
     if end is None or end.text != state:
-        session.screen.say(state, style="yellow" if counts.waiting or changes.total or needed else "green")
+        session.screen.say(state, style="yellow" if waits or needed or (events and events.messages) else "green")
     report_waiting(session.screen, why)
     for each in needed:
         if end is None or end.text not in each.found:
@@ -78,6 +81,7 @@ def status(
             "eventsUrl": stack.events_url,
             "audiencesUrl": stack.audiences_url,
             "eventQueueUrl": stack.event_queue,
+            "eventQueue": events and {"messages": events.messages, "deadLetters": events.dead_letters},
             "changeQueue": _as_json(changes),
             "deadLetters": _as_json(dead_letters),
             "counts": _as_json(counts) | {"waiting": counts.waiting},

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from audience_sync_cli.report.finding import Finding
 from audience_sync_cli.screen import counted
-from audience_sync_cli.state.counts import Counts
+from audience_sync_cli.state.counts import Counts, EventQueueDepth
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -16,17 +16,23 @@ REJECTED_SHARE = 0.01  # of all events; a few hundred rejections in a million ar
 
 
 def needs(
-    counts: Counts, dead_letters: int, blockers: "Iterable[Blocker]" = (), *, overdue_erasures: int = 0
+    counts: Counts,
+    dead_letters: int,
+    blockers: "Iterable[Blocker]" = (),
+    *,
+    overdue_erasures: int = 0,
+    event_queue: EventQueueDepth | None = None,
 ) -> list[Finding]:
     """Return problems that stay until a person acts: each a sentence with the command or the page that helps.
 
-    Delivery stopped, changes lost, erasures overdue, changes parked, events rejected.
+    Delivery stopped, changes lost, erasures overdue, changes parked, events kept as dead letters, events rejected.
 
     Args:
         counts: of the stack.
         dead_letters: messages in the dead letter queue.
         blockers: why changes wait; only blockers that need a person count.
         overdue_erasures: people whose erasure is not done in time.
+        event_queue: of a stack that has one.
     """
     found = {each.reason: f"{each.sentence} {each.remedy}".strip() for each in blockers if each.needs_person}
     if counts.unaccounted:
@@ -38,6 +44,9 @@ def needs(
     if dead_letters:
         verb = "needs" if dead_letters == 1 else "need"
         found["dead_letters"] = f"{counted(dead_letters, 'dead letter')} {verb} you: `audience-sync parked list`."
+    if event_queue and event_queue.dead_letters:
+        kept = f"{counted(event_queue.dead_letters, 'dead letter')} of the event queue"
+        found["event_dead_letters"] = f"{kept}: see EventsDeadLetters in docs/runbook.md."
     events = counts.events_accepted + counts.events_ignored + counts.events_rejected
     if counts.events_rejected >= max(MANY_REJECTED, REJECTED_SHARE * events):
         rejected = f"{counted(counts.events_rejected, 'event')} of {events:,} rejected"

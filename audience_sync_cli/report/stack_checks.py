@@ -18,7 +18,7 @@ from audience_sync_cli.screen import counted, moment
 from audience_sync_cli.session import NO_API
 from audience_sync_cli.setup.keys import KeyKind, is_strong
 from audience_sync_cli.state.blockers import RECENT, Blocker
-from audience_sync_cli.state.counts import depth
+from audience_sync_cli.state.counts import depth, event_queue_depth
 from audience_sync_cli.times import DAY
 
 FUNCTIONS = ("IngestFunction", "WorkerFunction", "RefreshFunction")
@@ -135,10 +135,9 @@ def _queues(readings: StackReadings) -> Iterator[Finding]:
         yield Finding("note", counted(dead_letters, "message"), "audience-sync parked list", "dead letters")
     else:
         yield Finding("ok", "none", name="dead letters")
-    if readings.session.stack.event_queue:
-        events, lost = (depth(readings.session.stack, name).total for name in ("EventsQueue", "EventsDeadLetterQueue"))
-        remedy = "docs/runbook.md, EventsDeadLetters"
-        yield Finding("ok", counted(events, "message"), name="event queue")
+    if events := event_queue_depth(readings.session.stack):
+        lost, remedy = events.dead_letters, "docs/runbook.md, EventsDeadLetters"
+        yield Finding("ok", counted(events.messages, "message"), name="event queue")
         yield Finding("note" if lost else "ok", counted(lost, "message"), remedy if lost else "", "event dead letters")
 
 

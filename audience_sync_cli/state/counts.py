@@ -28,6 +28,14 @@ class Depth:
 
 
 @dataclass(frozen=True, slots=True)
+class EventQueueDepth:
+    """Approximate numbers of messages in the event queue, received ones also: one that failed returns after minutes."""
+
+    messages: int
+    dead_letters: int
+
+
+@dataclass(frozen=True, slots=True)
 class Counts:
     """Totals since the stack was created, or of the last hours. Changes, unless the name says otherwise."""
 
@@ -80,6 +88,12 @@ def depth(stack: Stack, logical_id: str) -> Depth:
     return Depth(*(int(answer["Attributes"][name]) for name in _DEPTHS))
 
 
+def event_queue_depth(stack: Stack) -> EventQueueDepth | None:
+    """Read how many messages the event queue and its dead letter queue hold. None without EventQueue=yes."""
+    names = ("EventsQueue", "EventsDeadLetterQueue")
+    return EventQueueDepth(*(depth(stack, name).total for name in names)) if stack.event_queue else None
+
+
 def local_counts(stack: Stack) -> Counts:
     """Read the counts of a local stack."""
     return counts_in(local_state(stack))
@@ -111,11 +125,16 @@ def counts_in(state: Mapping[str, Any]) -> Counts:
     )
 
 
-def waiting_text(counts: Counts, queue: Depth, *, is_needed: bool = False) -> str:
-    """Return the sentence, without its period, about waiting changes: the same in `status` and on the page.
+def waiting_text(
+    counts: Counts, queue: Depth, events: EventQueueDepth | None = None, *, is_needed: bool = False
+) -> str:
+    """Return the sentence, without its period, about what waits: the same in `status` and on the page.
 
     If anything needs a person, it does not say that all is completed.
     """
+    if events and events.messages:
+        held = f"{counted(events.messages, 'message')} (if it does not empty, see OldestEventAge in docs/runbook.md)"
+        return f"{waiting_text(counts, queue, is_needed=is_needed)}; the event queue holds {held}"
     changes, messages = counted(counts.on_their_way, "change"), counted(queue.total, "message")
     if not (counts.accepted or counts.waiting):
         return "No change was accepted"
@@ -123,7 +142,7 @@ def waiting_text(counts: Counts, queue: Depth, *, is_needed: bool = False) -> st
         others = "redriven, sent again, or not counted yet"
         return f"{changes} waiting; the change queue holds {messages}: other changes in it are {others}"
     if counts.on_their_way == 0:
-        return "Nothing is waiting" if is_needed else "Every accepted change is completed"
+        return "No change is waiting" if is_needed else "Every accepted change is completed"
     if queue.total:
         return f"{changes} waiting in {messages} of the change queue"
     return f"{changes} not completed, but the change queue is empty: counts may lag by a few minutes"

@@ -14,7 +14,7 @@ from audience_sync_cli.dashboard.facts import (
 )
 from audience_sync_cli.dashboard.operator import Blockers
 from audience_sync_cli.dashboard.ranges import RANGES
-from audience_sync_cli.state.counts import Depth, counts_in
+from audience_sync_cli.state.counts import Depth, EventQueueDepth, counts_in
 from audience_sync_cli.state.in_flight import InFlight
 from local.amazon.ledger import RequestEntry
 from local.counters import Counters
@@ -51,6 +51,7 @@ def read_facts(stack: StackView, sizes: SizeHistory, now: float, blockers: Block
         queue=Depth(queued.visible, queued.in_flight, queued.delayed),
         in_flight=InFlight.at(now, queued.in_flight, times, delivered_at) if times else None,
         dead_letters=len(dead_letters),
+        event_queue=EventQueueDepth(*events) if (events := stack.event_queue()) else None,
         jobs_pending=len(stack.sandbox.jobs.pending),
         warnings=Warnings(
             unauthorized=totals[metric_names.REQUESTS_UNAUTHORIZED],

@@ -253,6 +253,14 @@ def connected(deployment: Deployment) -> None:
     deployment.connect()
 
 
+@pytest.fixture
+def event_queue(deployment: Deployment) -> None:
+    """The stack has an event queue."""
+    deployment.stack.parameters = {**deployment.stack.parameters, "EventQueue": "yes"}
+    for name in ("EventsQueue", "EventsDeadLetterQueue"):
+        deployment.stack._names[name] = deployment.template.resolve({"Ref": name})
+
+
 @pytest.fixture(scope="session")
 def every_command(amazon: Served, aws_server: AwsServer, tmp_path_factory: pytest.TempPathFactory) -> "list[Ran]":
     """One session in which every command has run."""

@@ -30,6 +30,7 @@ STATES: dict[str, Callable[[float], Facts]] = {
     "outage": states.outage,
     "revoked": states.revoked,
     "parked": states.parked,
+    "stuck events": states.stuck_events,
     "unshared": states.unshared,
 }
 HEADLINES = {
@@ -38,6 +39,7 @@ HEADLINES = {
     "outage": "Amazon is not accepting uploads. Changes are waiting.",
     "revoked": "Amazon no longer accepts the stored authorization. Run audience-sync connect.",
     "parked": "Some changes need you.",
+    "stuck events": "Some events need you.",
     "unshared": "The alarm SharesRevoked is on.",
 }
 # Notes what the policy refuses and what a script raises, from before the page's own scripts run.
@@ -147,6 +149,17 @@ def test_a_revoked_share_stands_out_and_names_who_revoked_it(tab: Tab, shown: Sh
     assert shares[1:] == ["AMC instance amc1a2b3c4d: active", "DSP advertiser ENTITY7ABC3LMNOP: pending"]
     warned = tab.read("[...document.querySelectorAll('.shares .alarm')].map((each) => each.innerText)")
     assert warned == ["revoked by sharing grant"]
+
+
+def test_the_event_queue_is_shown_beside_the_other_steps_if_the_stack_has_one(tab: Tab, shown: Shown) -> None:
+    assert "event queue" not in tab.read("document.body.innerText")
+    open_state(tab, shown, "stuck events")
+    assert "12\nin the event queue\n3\nevent dead letters" in tab.read("$('ingest').innerText")
+    told = (
+        "12 messages (if it does not empty, see OldestEventAge in docs/runbook.md); 3 dead letters of the event queue"
+    )
+    assert told in tab.read("$('summary').textContent")
+    assert tab.read("headlineFor({...newest, eventQueue: {messages: 12}}, 0)[1]") == "Events are in the event queue."
 
 
 def test_every_control_has_an_accessible_name(tab: Tab, shown: Shown) -> None:

@@ -26,7 +26,7 @@ def stack() -> Iterator[Stack]:
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
-    stack = Stack(StackOptions(port=0, amazon_port=0, batch_window=0.1, job_delay=0.1))
+    stack = Stack(StackOptions(port=0, amazon_port=0, batch_window=0.1, job_delay=0.1, event_queue=True))
     running = stack.running()
     asyncio.run_coroutine_threadsafe(running.__aenter__(), loop).result(300)
     try:
@@ -108,6 +108,11 @@ def test_a_delivered_event_is_counted_at_every_step(stack: Stack) -> None:
     assert (upload["status"], upload["audienceId"], upload["records"]) == (202, EXAMPLE.audience_id, 1)
     assert sum(shown["activity"]["arrived"]) >= 2
     assert sum(shown["activity"]["completed"]) >= 1
+
+
+def test_a_message_that_the_event_queue_cannot_use_is_shown_among_its_dead_letters(stack: Stack) -> None:
+    stack._queues.send(stack.announcement()["eventQueue"], "{")
+    wait_until(lambda: numbers(stack)["eventQueue"], lambda shown: shown == {"messages": 0, "deadLetters": 1})
 
 
 def test_a_rejected_event_can_be_found_by_its_message_id_and_shows_no_value(stack: Stack) -> None:

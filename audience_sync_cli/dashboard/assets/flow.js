@@ -30,6 +30,7 @@ function showSteps(facts) {
   const isArriving = sumOf(activity.arrived.slice(-3)) > 0;
   $("segment").classList.toggle("busy", isArriving);
   $("ingest").classList.toggle("busy", isArriving);
+  document.querySelectorAll(".of-event-queue").forEach((each) => { each.hidden = !facts.eventQueue; });
   $("queue").classList.toggle("busy", queue.total > 0);
   $("queue").classList.toggle("full", facts.unacknowledged > 0);
   $("worker").classList.toggle("busy", queue.inWork > 0);
@@ -98,7 +99,9 @@ function headlineFor(facts, off) {
   if (isWaiting && facts.inFlight?.stalledSince != null) return ["refused", "Nothing is delivered at the moment."];
   if (isWaiting) return ["moving", "Changes are on their way."];
   if (facts.unacknowledged) return ["stuck", "Some changes need you."];
+  if (facts.eventQueue?.deadLetters) return ["stuck", "Some events need you."];
   if (alarms.length) return ["stuck", alarms.length === 1 ? `The alarm ${alarms[0].name} is on.` : `${number(alarms.length)} alarms are on.`];
+  if (facts.eventQueue?.messages) return ["moving", "Events are in the event queue."];
   if (facts.deadLetters) return ["still", "All dead letters are acknowledged."];
   if (isQuiescent === false && counts.accepted) return ["moving", "Amazon is working through the uploads."];
   if (counts.accepted) return ["still", "Everything has arrived."];
@@ -110,7 +113,8 @@ function headlineFor(facts, off) {
 function summaryOf(facts) {
   const { rejected, place } = facts;
   if (facts.problems.some((each) => each.part === "counts")) return "See the reason below.";
-  if (!facts.arrived) {
+  const ofEvents = facts.needs.filter((each) => each.reason === "event_dead_letters").map((each) => each.text.replace(/\.$/, ""));
+  if (!facts.arrived && !facts.eventQueue?.messages && !ofEvents.length) {
     return place.kind === "local" ? "Send sample members, or one event below." : "Segment has sent nothing yet. The command audience-sync test checks what it needs.";
   }
   const sentences = [facts.waiting && needsPerson(facts) ? `${facts.waitingText}; none is lost` : facts.waitingText];
@@ -124,5 +128,5 @@ function summaryOf(facts) {
     const what = rejected.some((each) => each.reason === "consent_denied") ? "rejected or denying consent" : "rejected";
     sentences.push(`${counted(sumOf(rejected.map((each) => each.times)), "event", "events")} ${what}${spanOf(facts)}${why}`);
   }
-  return `${sentences.join("; ")}.`;
+  return `${[...sentences, ...ofEvents].join("; ")}.`;
 }

@@ -19,7 +19,7 @@ from audience_sync_cli.dashboard.facts import (
     Warnings,
 )
 from audience_sync_cli.state.blockers import Blocker
-from audience_sync_cli.state.counts import Counts, Depth
+from audience_sync_cli.state.counts import Counts, Depth, EventQueueDepth
 from local.template import Template
 
 NOW = 1_772_615_722.0  # 2026-03-04 09:15:22Z
@@ -172,6 +172,11 @@ def parked(now: float = NOW) -> Facts:
         parked=DeadLetterList(found, now - 20),
         alarms=_alarms("DeadLetters", _DEAD, now - 75),
     )
+
+
+def stuck_events(now: float = NOW) -> Facts:
+    """Messages wait in the event queue, and some are among its dead letters."""
+    return replace(empty(now), event_queue=EventQueueDepth(messages=12, dead_letters=3))
 
 
 def unshared(now: float = NOW) -> Facts:

@@ -140,6 +140,12 @@ def test_an_audience_without_a_job_so_far_has_no_numbers(deployment: Deployment,
     assert (audience.size, audience.match_rate, audience.sizes) == (None, None, ())
 
 
+@pytest.mark.usefixtures("event_queue")
+def test_the_event_queue_is_read_beside_the_change_queue(deployment: Deployment, shown: DeployedStack) -> None:
+    deployment.send("EventsDeadLetterQueue", "{")
+    assert shown.read("").as_json()["eventQueue"] == {"messages": 0, "deadLetters": 1}
+
+
 def test_dead_letters_are_shown_and_redriven(deployment: Deployment, shown: DeployedStack, clock: ManualClock) -> None:
     deployment.park(change("m1"), change("m2", exits=True), reason="access_denied")
     deployment.park(change("m3"), reason="request_rejected", at=NOW)

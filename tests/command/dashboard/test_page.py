@@ -88,6 +88,7 @@ def test_every_number_that_the_page_shows_is_one_of_the_facts_or_computed_in_the
         *(f"counts.{name}" for name in ("eventsAccepted", "eventsIgnored", "eventsRejected", "accepted")),
         *(f"counts.{name}" for name in ("delivered", "superseded", "parked", "uploads", "repeated")),
         *(f"warnings.{name}" for name in ("unauthorized", "deferred", "uploadsFailed")),
+        *("eventQueue.messages", "eventQueue.deadLetters"),
         "queue.inWork",
         "deadLetters",
     }

@@ -70,7 +70,7 @@ def test_status_lists_problems_for_a_person_last(deployment: Deployment) -> None
     deployment.publish(time.time(), ChangesAccepted=6, ChangesParked=6)
     deployment.park(change("m1"))
     *_, state, last = deployment.printed(status).out.splitlines()
-    assert (state, last) == ("Nothing is waiting.", "1 dead letter needs you: `audience-sync parked list`.")
+    assert (state, last) == ("No change is waiting.", "1 dead letter needs you: `audience-sync parked list`.")
     assert deployment.json(status)["summary"] == f"{state} {last}"
 
 

@@ -14,11 +14,9 @@ from tests.command.conftest import Deployment
 
 
 @pytest.fixture
-def queue_only(deployment: Deployment) -> Deployment:
+def queue_only(deployment: Deployment, event_queue: None) -> Deployment:  # noqa: ARG001 - of the same stack
     deployment.stack.api = ""
-    deployment.stack.parameters = {**deployment.stack.parameters, "PublicApi": "no", "EventQueue": "yes"}
-    for name in ("EventsQueue", "EventsDeadLetterQueue"):
-        deployment.stack._names[name] = deployment.template.resolve({"Ref": name})
+    deployment.stack.parameters = {**deployment.stack.parameters, "PublicApi": "no"}
     return deployment
 
 
@@ -58,4 +56,23 @@ def test_commands_say_that_there_is_no_endpoint(queue_only: Deployment) -> None:
     shown = queue_only.json(status)
     assert (shown["eventsUrl"], shown["audiencesUrl"]) == (None, None)
     assert shown["eventQueueUrl"] == queue_only.stack.event_queue
+    assert (shown["eventQueue"], shown["summary"]) == ({"messages": 0, "deadLetters": 0}, "No change was accepted.")
     assert NO_API.casefold() in queue_only.printed(show).err.casefold()
+
+
+def test_status_shows_events_in_the_queue_and_among_its_dead_letters_with_what_to_do(queue_only: Deployment) -> None:
+    queue_only.stack.local = None
+    for name in ["EventsQueue"] * 12 + ["EventsDeadLetterQueue"] * 3:
+        queue_only.send(name, "{")
+    shown = queue_only.json(status)
+    assert (shown["eventQueue"], len(shown["needs"])) == ({"messages": 12, "deadLetters": 3}, 1)
+    told = queue_only.printed(status).out
+    assert "event queue         12 messages" in told
+    assert "the event queue holds 12 messages (if it does not empty, see OldestEventAge in docs/runbook.md)." in told
+    assert "3 dead letters of the event queue: see EventsDeadLetters in docs/runbook.md." in told
+
+
+def test_status_of_a_stack_without_an_event_queue_does_not_mention_one(deployment: Deployment) -> None:
+    deployment.stack.local = None
+    assert deployment.json(status)["eventQueue"] is None
+    assert "event queue" not in deployment.printed(status).out
