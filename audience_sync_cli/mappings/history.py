@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from audience_sync.segment.mapping_config import DEFAULT_MAPPING
+from audience_sync.segment.default_mapping import DEFAULT_MAPPING
 
 BUILT_IN: list[Any] = [asdict(DEFAULT_MAPPING)]
 

@@ -15,10 +15,10 @@ from audience_sync.ingest.record_rules import AudienceLookup, Policy, find_audie
 from audience_sync.ingest.translation import Rejected, Translator, is_undecided
 from audience_sync.members.membership import Audience, MembershipChange
 from audience_sync.segment.budget import Budget
+from audience_sync.segment.compiled_mapping import CompiledMapping, compile_mappings
+from audience_sync.segment.compiled_mapping import Mapping as EventMapping
 from audience_sync.segment.directives.values import UNDEFINED, materialize
 from audience_sync.segment.event import AudienceCall, EventKind, read, read_row, safe_id, why_ignored
-from audience_sync.segment.mapping_config import CompiledMapping, compile_mappings
-from audience_sync.segment.mapping_config import Mapping as EventMapping
 from audience_sync.segment.trigger import compile_trigger
 from audience_sync_cli.mappings.field_trace import FieldTrace, follow_field, with_outcome
 from audience_sync_cli.mappings.trigger_conditions import failing_conditions

@@ -13,7 +13,8 @@ from audience_sync.errors import InvalidRequest
 from audience_sync.ingest.intake import IntakeResult, changes_from, compiled
 from audience_sync.ingest.record_rules import AudienceLookup
 from audience_sync.quick_json import read_json
-from audience_sync.segment.mapping_config import DEFAULT_MAPPING, parse_mappings
+from audience_sync.segment.default_mapping import DEFAULT_MAPPING
+from audience_sync.segment.mapping_config import parse_mappings
 from audience_sync.segment.trigger import compile_trigger
 from audience_sync_cli.audiences.presentation import change_json
 from audience_sync_cli.errors import AlreadyReported, OperatorError

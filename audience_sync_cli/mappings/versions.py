@@ -7,7 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from audience_sync.errors import InvalidMapping
-from audience_sync.segment.mapping_config import Mapping, parse_mappings
+from audience_sync.segment.compiled_mapping import Mapping
+from audience_sync.segment.mapping_config import parse_mappings
 from audience_sync.segment.trigger import compile_trigger
 from audience_sync_cli.errors import FaultyMappings, NotThere, OperatorError, WrongUsage
 from audience_sync_cli.mappings.diff import differences, print_differences

@@ -8,8 +8,8 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from audience_sync.segment.compiled_mapping import Mapping
 from audience_sync.segment.mapping import resolve
-from audience_sync.segment.mapping_config import Mapping
 from audience_sync_cli.mappings.contradictions import can_hold
 from audience_sync_cli.mappings.roots import unknown_roots
 

@@ -6,8 +6,9 @@ import json
 
 from audience_sync.errors import InvalidMapping, InvalidTrigger, RejectedEvent
 from audience_sync.segment.budget import Budget
+from audience_sync.segment.compiled_mapping import compile_mappings
 from audience_sync.segment.mapping import resolve
-from audience_sync.segment.mapping_config import compile_mappings, parse_mappings
+from audience_sync.segment.mapping_config import parse_mappings
 from audience_sync.segment.trigger import compile_trigger
 from tests.fuzz.inputs import json_or_none
 from tests.fuzz.invariants import has_only_json

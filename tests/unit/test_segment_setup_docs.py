@@ -12,7 +12,7 @@ from audience_sync.ingest.intake import MAX_EVENTS, changes_from, compiled
 from audience_sync.members.membership import Audience
 from audience_sync.runtime.api_gateway import error_answer
 from audience_sync.segment.budget import Budget
-from audience_sync.segment.mapping_config import DEFAULT_MAPPING
+from audience_sync.segment.default_mapping import DEFAULT_MAPPING
 from audience_sync.segment.trigger import compile_trigger
 from functions.ingest.handler import _summary
 from local.template import ROOT

@@ -1,8 +1,8 @@
 """The one list of the fields that a mapping can fill.
 
 Their other properties are with the code that uses them: the sources of the default mapping in
-segment/mapping_config.py, the normalization of identifiers in amazon_ads/normalization/quick.py, the reading of consent
-signals in amazon_ads/consent.py. A test fails if a field lacks any. No code relies on positions in the list.
+segment/default_mapping.py, the normalization of identifiers in amazon_ads/normalization/quick.py, the reading of
+consent signals in amazon_ads/consent.py. A test fails if a field lacks any. No code relies on positions in the list.
 """
 
 from dataclasses import dataclass

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audience_sync.segment.mapping_config import DEFAULT_MAPPING
+from audience_sync.segment.default_mapping import DEFAULT_MAPPING
 from audience_sync_cli.mappings.history import MAX_BYTES, MAX_VERSIONS, KeptVersion, packed, unpacked
 
 DEFAULT = asdict(DEFAULT_MAPPING)

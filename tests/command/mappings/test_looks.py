@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from audience_sync.segment.budget import Budget
+from audience_sync.segment.default_mapping import first_passing
 from audience_sync.segment.directives.values import UNDEFINED
 from audience_sync.segment.mapping import compile_directive
-from audience_sync.segment.mapping_config import first_passing
 from audience_sync.segment.trigger import compile_trigger
 from audience_sync_cli.mappings.looks import Look, looks_of
 

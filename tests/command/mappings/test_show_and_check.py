@@ -10,7 +10,7 @@ from jsonschema import Draft202012Validator
 from typer.testing import CliRunner
 
 from audience_sync.errors import InvalidMapping
-from audience_sync.segment.mapping_config import first_passing
+from audience_sync.segment.default_mapping import first_passing
 from audience_sync_cli.app import app
 from audience_sync_cli.errors import AlreadyReported, OperatorError, WrongUsage
 from audience_sync_cli.mappings.roots import ROOTS

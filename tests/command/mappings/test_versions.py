@@ -10,7 +10,7 @@ import pytest
 from audience_sync.aws.audience_listing import AudienceListing
 from audience_sync.aws.audience_table import MAPPINGS_HISTORY_KEY, MAPPINGS_KEY, VERSION_KEY
 from audience_sync.ingest.intake import compiled
-from audience_sync.segment.mapping_config import DEFAULT_MAPPING
+from audience_sync.segment.default_mapping import DEFAULT_MAPPING
 from audience_sync_cli.errors import AlreadyReported, NotConfirmed, NotThere, OperatorError, WrongUsage
 from audience_sync_cli.mappings.history import MAX_VERSIONS
 from audience_sync_cli.mappings.show_and_check import show

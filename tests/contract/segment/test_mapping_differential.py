@@ -11,9 +11,9 @@ import pytest
 
 from audience_sync.errors import InvalidMapping
 from audience_sync.segment.budget import Budget
+from audience_sync.segment.default_mapping import DEFAULT_MAPPING
 from audience_sync.segment.directives.values import UNDEFINED
 from audience_sync.segment.mapping import compile_field
-from audience_sync.segment.mapping_config import DEFAULT_MAPPING
 from tests.contract.segment import node
 from tests.contract.segment.mapping_cases import Generator
 

@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 
 from audience_sync.errors import InvalidMapping, RejectedEvent
 from audience_sync.segment.budget import MAX_STEPS, Budget
+from audience_sync.segment.compiled_mapping import CompiledMapping, Mapping, compile_mappings
 from audience_sync.segment.directives.compiler import MAX_CHARACTERS
 from audience_sync.segment.directives.paths import _DOUBLE, _TRIPLE, _parts
 from audience_sync.segment.directives.values import MAX_TEXT, MAX_VALUES, UNDEFINED
 from audience_sync.segment.mapping import compile_field, resolve
-from audience_sync.segment.mapping_config import CompiledMapping, Mapping, compile_mappings, parse_mappings
+from audience_sync.segment.mapping_config import parse_mappings
 from audience_sync.segment.trigger import compile_trigger, matches
 from tests.unit.segment.test_mapping import Json, json_values, loose_directives
 

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from audience_sync.errors import RejectedEvent
 from audience_sync.segment.budget import Budget
 from audience_sync.segment.compiled_fields import MAX_STEPS, compile_fields, value_of
+from audience_sync.segment.default_mapping import DEFAULT_MAPPING, first_passing
 from audience_sync.segment.directives import shapes
 from audience_sync.segment.directives.compiler import NO_VALUE, Reader
 from audience_sync.segment.directives.paths import FirstOfPaths, PathReader, first_of_paths
 from audience_sync.segment.directives.values import is_blank
 from audience_sync.segment.mapping import compile_field, compile_reader
-from audience_sync.segment.mapping_config import DEFAULT_MAPPING, first_passing
 from audience_sync.segment.trigger import compile_trigger
 
 NAMES = ["properties", "traits", "address", "street", "0", "1"]

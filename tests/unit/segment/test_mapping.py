@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from audience_sync.errors import InvalidMapping
 from audience_sync.segment.budget import Budget
+from audience_sync.segment.default_mapping import first_passing
 from audience_sync.segment.directives.compiler import MAX_CHARACTERS, MAX_DEPTH, MAX_SIZE
 from audience_sync.segment.directives.shapes import MAX_KEYS
 from audience_sync.segment.directives.values import (
@@ -23,7 +24,6 @@ from audience_sync.segment.directives.values import (
     text_of,
 )
 from audience_sync.segment.mapping import DIRECTIVES, compile_directive, resolve
-from audience_sync.segment.mapping_config import first_passing
 from tests.builders import sha256
 from tests.steps import counted_steps
 

@@ -9,15 +9,9 @@ import pytest
 from audience_sync.errors import InvalidMapping
 from audience_sync.fields import FIELDS
 from audience_sync.segment.budget import Budget
-from audience_sync.segment.mapping_config import (
-    DEFAULT_MAPPING,
-    MAX_MAPPINGS,
-    CompiledMapping,
-    Mapping,
-    compile_mappings,
-    first_passing,
-    parse_mappings,
-)
+from audience_sync.segment.compiled_mapping import CompiledMapping, Mapping, compile_mappings
+from audience_sync.segment.default_mapping import DEFAULT_MAPPING, first_passing
+from audience_sync.segment.mapping_config import MAX_MAPPINGS, parse_mappings
 from audience_sync.segment.trigger import compile_trigger
 
 FIELD = {"external_user_id": {"@path": "$.userId"}}

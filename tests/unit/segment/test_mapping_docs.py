@@ -18,19 +18,14 @@ from audience_sync.ingest.translation import (
     STEPS_A_PHONE_CHARACTER,
 )
 from audience_sync.segment.budget import ASCII_A_STEP, MAX_STEPS, OTHERS_A_STEP
+from audience_sync.segment.compiled_mapping import _CHARACTERS_A_STEP
+from audience_sync.segment.default_mapping import DEFAULT_MAPPING, DEFAULT_TRIGGER
 from audience_sync.segment.directives import compiler, shapes, texts, values
 from audience_sync.segment.liquid import template
 from audience_sync.segment.liquid.filters import DISABLED, FILTERS
 from audience_sync.segment.mapping import DIRECTIVES, resolve
-from audience_sync.segment.mapping_config import (
-    _CHARACTERS_A_STEP,
-    _CHARACTERS_SPLIT_A_STEP,
-    DEFAULT_MAPPING,
-    DEFAULT_TRIGGER,
-    MAX_MAPPINGS,
-    MAX_NAME,
-    parse_mappings,
-)
+from audience_sync.segment.mapping_config import MAX_MAPPINGS, MAX_NAME, parse_mappings
+from audience_sync.segment.separators import CHARACTERS_SPLIT_A_STEP
 from audience_sync.segment.trigger import compile_trigger
 from tests import markdown
 from tests.contract.segment.test_liquid_differential import CASES as LIQUID_CASES
@@ -109,7 +104,7 @@ def test_documented_steps_match_the_code() -> None:
     assert (
         f"{STEPS_A_CHANGE} for each time that a mapping applies to an event, {compiler.STEPS_A_VALUE} and more" in text
     )
-    assert f"splitting at separators (a step for {_CHARACTERS_SPLIT_A_STEP} characters)" in text
+    assert f"splitting at separators (a step for {CHARACTERS_SPLIT_A_STEP} characters)" in text
     assert f"each value of a list in `email` or `phone` ({STEPS_A_LISTED_VALUE} steps, and" in text
     assert f"one for {_CHARACTERS_A_STEP} characters of every trigger" in text
     assert f"{STEPS_A_PHONE_CHARACTER} for each character of a phone number of over {LONG_PHONE}" in text

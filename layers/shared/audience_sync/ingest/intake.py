@@ -24,8 +24,10 @@ from audience_sync.members.membership import MembershipChange, coalesce
 from audience_sync.members.messages import DeliveryHistory, pack
 from audience_sync.quick_json import read_json_in_parts
 from audience_sync.reasons import Reason
+from audience_sync.segment.compiled_mapping import CompiledMapping, compile_mappings
+from audience_sync.segment.default_mapping import DEFAULT_MAPPING
 from audience_sync.segment.event import safe_id
-from audience_sync.segment.mapping_config import DEFAULT_MAPPING, CompiledMapping, compile_document, compile_mappings
+from audience_sync.segment.mapping_config import compile_document
 from audience_sync.segment.trigger import compile_trigger
 
 MAX_BODY = 4_500_000  # bytes; safely under Lambda's 6 MB with API Gateway's envelope

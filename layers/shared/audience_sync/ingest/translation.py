@@ -30,8 +30,8 @@ from audience_sync.ingest.record_rules import (
 from audience_sync.members.membership import Audience, MembershipChange
 from audience_sync.reasons import Reason
 from audience_sync.segment.budget import MAX_STEPS, Budget
+from audience_sync.segment.compiled_mapping import CompiledMapping
 from audience_sync.segment.event import AudienceCall, EventKind, read, read_row
-from audience_sync.segment.mapping_config import CompiledMapping
 
 MAX_WORK = 15_000_000  # steps of all mappings on the events of one request; a step takes a tenth of a microsecond
 STEPS_A_CHANGE = 600  # to normalize and hash mapped values and build the record

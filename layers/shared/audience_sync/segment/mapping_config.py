@@ -1,35 +1,29 @@
-"""The mappings of a destination: each has a trigger, and a directive for every field of a record."""
+"""The stored document of a destination's mappings: its form, its limits, and every fault in it."""
 
 import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 from audience_sync.errors import InvalidMapping, InvalidTrigger
-from audience_sync.fields import CONSENT_SIGNALS, FIELDS, LISTED
+from audience_sync.fields import FIELDS, LISTED
 from audience_sync.members.membership import AUDIENCE_ID
-from audience_sync.segment.budget import Budget
-from audience_sync.segment.compiled_fields import FieldsReader, compile_fields, value_of
-from audience_sync.segment.directives.compiler import (
-    NO_VALUE,
-    SAME_FOR_ALL,
-    CompileContext,
-    Reader,
-    did_you_mean,
-    display,
-    is_fixed,
+from audience_sync.segment.compiled_mapping import (
+    MEMBER_ID,
+    CompiledField,
+    CompiledMapping,
+    Mapping,
+    Trigger,
+    compile_field,
 )
-from audience_sync.segment.directives.values import UNDEFINED, materialize
-from audience_sync.segment.mapping import DIRECTIVES, Event
+from audience_sync.segment.default_mapping import DEFAULT_TRIGGER
+from audience_sync.segment.directives.compiler import SAME_FOR_ALL, Reader, did_you_mean, display, is_fixed
 from audience_sync.segment.row_membership import compile_membership
-from audience_sync.segment.separators import SEPARATORS_EXPECTED, Split, split_at
+from audience_sync.segment.separators import SEPARATORS_EXPECTED, split_at
 
 MAX_MAPPINGS = 50  # for one destination, as in Segment
 MAX_NAME = 100  # characters
 
-_MEMBER = "external_user_id"
 _COUNTRY = re.compile(r"[A-Za-z]{2}")
 _AUDIENCE_ID = re.compile(rf"(?=.*[0-9])(?:{AUDIENCE_ID.pattern})")  # a word without a digit is none
 _FIELD_NAMES = tuple(field.name for field in FIELDS)
@@ -37,108 +31,7 @@ _LISTED = tuple(field.name for field in LISTED)
 _PERSONAL = frozenset(field.name for field in FIELDS if field.personal)
 _KEYS = ("name", "trigger", "membership", "fields", "enabled", "enable_batching", "separators")
 
-_CHARACTERS_A_STEP = 8  # of a trigger; its shortest condition has as many
-
-_CHARACTERS_SPLIT_A_STEP = 2  # at separators
-
-type Trigger = Callable[[Event, Budget], bool]
-
-
-@dataclass(frozen=True, slots=True)
-class Mapping:
-    """A mapping before compilation: its trigger, and the directive for each field."""
-
-    name: str
-    trigger: str
-    fields: dict[str, Any] = field(default_factory=dict)
-    enabled: bool = True
-    enable_batching: bool = True  # kept for compatibility with Segment; changes are always sent in batches
-    membership: dict[str, Any] | None = None  # the values that state it, for events that Engage did not make
-    separators: dict[str, str] = field(default_factory=dict)  # by field: characters between several values in a string
-
-
-class _Field(NamedTuple):
-    """The directive of one field, compiled."""
-
-    read: Reader
-    steps: int  # fixed cost per event
-
-
-type _Checked = tuple[Mapping, Trigger, dict[str, _Field]]
-
-
-class CompiledMapping:
-    """A mapping that can be applied to events.
-
-    Attributes:
-        steps: the fixed cost of its fields; costs that depend on the event are charged to the budget.
-        steps_of_member: the fixed cost of external_user_id.
-        steps_of_audience: the fixed cost of audience_id.
-        steps_of_trigger: the fixed cost of its trigger.
-        membership: the values that state it; None if only Engage's events do.
-    """
-
-    def __init__(self, mapping: Mapping, applies_to: Trigger, fields: dict[str, _Field] | None = None) -> None:
-        """Compile the fields.
-
-        Args:
-            mapping: one of parse_mappings, or DEFAULT_MAPPING.
-            applies_to: the mapping's trigger, compiled.
-            fields: the mapping's fields, if already compiled.
-
-        Raises:
-            InvalidMapping: names the mapping, the position, the fault and the remedy.
-        """
-        self.membership = compile_membership(mapping.membership)
-        self.name = mapping.name
-        self.is_enabled = mapping.enabled
-        self.applies_to = applies_to if mapping.enabled else _applies_to_none
-        compiled = _compile_fields(mapping) if fields is None else fields
-        self.steps = sum(field.steps for field in compiled.values()) + (self.membership.steps if self.membership else 0)
-        self.steps_of_member = compiled[_MEMBER].steps if _MEMBER in compiled else 0
-        self.steps_of_audience = compiled["audience_id"].steps if "audience_id" in compiled else 0
-        self.steps_of_trigger = len(mapping.trigger) // _CHARACTERS_A_STEP if mapping.enabled else 0
-        self._readers = {name: field.read for name, field in compiled.items()}
-        self._read = compile_fields([self._readers.get(name, NO_VALUE) for name in _FIELD_NAMES])
-
-    def values_of(self, event: Event, budget: Budget) -> list[Any]:
-        """Return the value of each of fields.FIELDS in one event; None if there is none.
-
-        Args:
-            event: the event.
-            budget: the steps left for this event, shared with all triggers and mappings.
-
-        Raises:
-            RejectedEvent: the budget is used up.
-        """
-        return self._read(event if isinstance(event, dict) else dict(event), budget)
-
-    def fields_of(self, event: Event, budget: Budget) -> dict[str, Any]:
-        """Resolve the fields on one event. Omits fields without a value; null is a value. Raises as values_of."""
-        read_from = event if isinstance(event, dict) else dict(event)
-        found = ((name, materialize(read(read_from, budget))) for name, read in self._readers.items())
-        return {name: value for name, value in found if value is not UNDEFINED}
-
-    def member_of(self, event: Event, budget: Budget) -> Any:
-        """Return the value of external_user_id; None if there is none. Raises as values_of."""
-        read = self._readers.get(_MEMBER, NO_VALUE)
-        return value_of(read, event if isinstance(event, dict) else dict(event), budget)
-
-    @cached_property
-    def read_audience(self) -> FieldsReader:
-        """Reads audience_id alone, as a list of one. Compiled on first use."""
-        return compile_fields([self._readers.get("audience_id", NO_VALUE)])
-
-
-def compile_mappings(
-    mappings: Iterable[Mapping], compile_trigger: Callable[[str], Trigger]
-) -> tuple[CompiledMapping, ...]:
-    """Compile mappings; a disabled one applies to no event. Raises InvalidMapping, InvalidTrigger."""
-    return tuple(CompiledMapping(mapping, compile_trigger(mapping.trigger)) for mapping in mappings)
-
-
-def _applies_to_none(_event: Event, _budget: Budget) -> bool:
-    return False
+type _Checked = tuple[Mapping, Trigger, dict[str, CompiledField]]
 
 
 def parse_mappings(document: Any, compile_trigger: Callable[[str], Trigger]) -> tuple[Mapping, ...]:
@@ -193,7 +86,7 @@ def _check_mapping(entry: Any, at: str, compile_trigger: Callable[[str], Trigger
         at = _label(name)
     else:
         faults.append(f"name: must be a string of 1 to {MAX_NAME} characters; name the mapping")
-    applies_to: Trigger = _applies_to_none
+    applies_to: Trigger | None = None
     try:
         if isinstance(trigger, str):
             applies_to = compile_trigger(trigger)
@@ -205,29 +98,30 @@ def _check_mapping(entry: Any, at: str, compile_trigger: Callable[[str], Trigger
         compile_membership(entry.get("membership"))
     except InvalidMapping as invalid:
         faults += invalid.faults
-    compiled = _check_fields(entry.get("fields"), faults)
-    _check_separators(entry.get("separators", {}), compiled, faults)
+    separators = entry.get("separators", {})
+    compiled = _check_fields(entry.get("fields"), separators if isinstance(separators, dict) else {}, faults)
+    faults += _separator_faults(separators, compiled)
     switches = ("enabled", "enable_batching")
     faults += (f"{name}: must be true or false" for name in switches if not isinstance(entry.get(name, True), bool))
-    if faults:
+    if faults or applies_to is None:
         raise InvalidMapping(*(f"{at}: {fault}" for fault in faults))
     return Mapping(**entry), applies_to, compiled
 
 
-def _check_fields(fields: Any, faults: list[str]) -> dict[str, _Field]:
+def _check_fields(fields: Any, separators: dict[str, Any], faults: list[str]) -> dict[str, CompiledField]:
     """Compile the fields of a mapping, and append their faults."""
     if not isinstance(fields, dict):
         faults.append("fields: must be an object; give a directive for each field")
         return {}
     faults += (f"fields: {fault}" for fault in _unknown(fields, _FIELD_NAMES, "field"))
-    if _MEMBER not in fields:
-        faults.append(f"fields: {_MEMBER} is missing; every record needs one, map it")
-    compiled: dict[str, _Field] = {}
+    if MEMBER_ID not in fields:
+        faults.append(f"fields: {MEMBER_ID} is missing; every record needs one, map it")
+    compiled: dict[str, CompiledField] = {}
     for name, directive in fields.items():
         if name not in _FIELD_NAMES:
             continue
         try:
-            compiled[name] = _compile_field(name, directive)
+            compiled[name] = compile_field(name, directive, separators.get(name))
         except InvalidMapping as invalid:
             faults += invalid.faults
         else:
@@ -236,57 +130,22 @@ def _check_fields(fields: Any, faults: list[str]) -> dict[str, _Field]:
     return compiled
 
 
-def _check_separators(separators: Any, compiled: dict[str, _Field], faults: list[str]) -> None:
-    """Split the fields of a mapping at their separators, and append the faults."""
+def _separator_faults(separators: Any, compiled: dict[str, CompiledField]) -> Iterator[str]:
     if not isinstance(separators, dict):
-        faults.append('separators: must be an object; give the separators of a field, such as {"email": ";"}')
+        yield 'separators: must be an object; give the separators of a field, such as {"email": ";"}'
         return
-    known = tuple(name for name in _LISTED if name in compiled)
-    for name in separators:
+    known = [name for name in _LISTED if name in compiled]
+    for name, written in separators.items():
         if name not in known:
             listed = ", ".join(known) or "map email or phone"
-            faults.append(
-                f"separators.{display(name)}: not a mapped field that can have several values; known: {listed}"
-            )
-    for name in known:
-        if name not in separators:
-            continue
-        if split := split_at(separators[name]):
-            compiled[name] = _separated(compiled[name], split)
-        else:
-            faults.append(f"separators.{name}: {SEPARATORS_EXPECTED}")
-
-
-def _separated(field: _Field, split: Split) -> _Field:
-    def read(event: Any, budget: Budget) -> Any:
-        value = materialize(field.read(event, budget))
-        texts = [each for each in (value if isinstance(value, list) else [value]) if isinstance(each, str)]
-        budget.spend(sum(map(len, texts)) // _CHARACTERS_SPLIT_A_STEP)
-        return split(value)
-
-    return _Field(read, field.steps)
-
-
-def _compile_fields(mapping: Mapping) -> dict[str, _Field]:
-    faults: list[str] = []
-    try:
-        compiled = {name: _compile_field(name, directive) for name, directive in mapping.fields.items()}
-        _check_separators(mapping.separators, compiled, faults)
-    except InvalidMapping as invalid:
-        faults += invalid.faults
-    if faults:
-        raise InvalidMapping(*(f"{_label(mapping.name)}: {fault}" for fault in faults))
-    return compiled
-
-
-def _compile_field(name: str, directive: Any) -> _Field:
-    context = CompileContext(f"fields.{name}", DIRECTIVES, needs_all=name == _MEMBER)
-    return _Field(context.compile(directive), context.steps)
+            yield f"separators.{display(name)}: not a mapped field that can have several values; known: {listed}"
+        elif not split_at(written):
+            yield f"separators.{name}: {SEPARATORS_EXPECTED}"
 
 
 def _constant_fault(name: str, value: Any, read: Reader) -> str | None:
     """Explain a wrong constant: usually a path without its directive, or a personal field with a fixed value."""
-    if _reads_event(value) and not (name == _MEMBER and is_fixed(read)):
+    if _reads_event(value) and not (name == MEMBER_ID and is_fixed(read)):
         return None
     if isinstance(value, str) and (value.startswith("$.") or "{{" in value):
         directive = "@path" if value.startswith("$.") else "@template"
@@ -324,47 +183,3 @@ def _unknown(names: Iterable[Any], known: tuple[str, ...], kind: str) -> Iterato
 
 def _label(name: str) -> str:
     return f'mapping "{display(name)}"'
-
-
-def first_passing(test: str, *paths: str) -> Any:
-    """Return a directive for the first path that passes the test, `exists` or `blank`; else the last."""
-    path = {"@path": paths[0]}
-    if len(paths) == 1:
-        return path
-    return {"@if": {test: path, "then": path, "else": first_passing(test, *paths[1:])}}
-
-
-def _trait(name: str, *, camel_case: str = "", in_address: str = "") -> Any:
-    """Return a directive for a trait of track and identify events, in both spellings and in the address object."""
-    names = [f"address.{in_address}"] * bool(in_address) + [name] + [camel_case] * bool(camel_case)
-    paths = (f"$.{parent}.{spelling}" for parent in ("properties", "traits") for spelling in names)
-    return first_passing("blank", *paths)
-
-
-def _consent_signal(name: str) -> Any:
-    # A consent signal of false is a value, which the test for blank would skip.
-    return first_passing("exists", f"$.properties.{name}", f"$.traits.{name}")
-
-
-DEFAULT_TRIGGER = 'type = "track" or type = "identify"'
-"""By type alone: customers rename events, and the event itself says whether the member enters or exits."""
-
-DEFAULT_MAPPING = Mapping(
-    name="Default",
-    trigger=DEFAULT_TRIGGER,
-    fields={
-        "external_user_id": {"@path": "$.userId"},
-        "audience_id": {"@path": "$.context.personas.external_audience_id"},
-        "email": first_passing("blank", "$.context.traits.email", "$.properties.email", "$.traits.email"),
-        "phone": _trait("phone"),
-        "first_name": _trait("first_name", camel_case="firstName"),
-        "last_name": _trait("last_name", camel_case="lastName"),
-        "address": _trait("address", in_address="street"),
-        "city": _trait("city", in_address="city"),
-        "state": _trait("state", in_address="state"),
-        "postal": _trait("postal", camel_case="postalCode", in_address="postalCode"),
-        **{field.name: _consent_signal(field.amazon_name) for field in CONSENT_SIGNALS if field.name != "ip"},
-    },
-)
-"""Segment's own default, extended: traits of identify events, camelCase names and Segment's address object are also
-read; if a value is empty, the next path is tried; the IP address, which would be in plain text, is not mapped."""

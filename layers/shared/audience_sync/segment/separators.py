@@ -4,9 +4,12 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from audience_sync.segment.directives.values import MAX_TEXT
+from audience_sync.segment.budget import Budget
+from audience_sync.segment.directives.compiler import Reader
+from audience_sync.segment.directives.values import MAX_TEXT, materialize
 
 MAX_SEPARATORS = 10  # characters; any one of them separates
+CHARACTERS_SPLIT_A_STEP = 2
 
 SEPARATORS_EXPECTED = (
     f"must be a string of 1 to {MAX_SEPARATORS} characters, none of them a letter, a digit or one of @ . _ - +"
@@ -32,3 +35,15 @@ def split_at(separators: Any) -> Split | None:
         return [part for part in pattern.split(value) if part and not part.isspace()]
 
     return split
+
+
+def split_reader(reader: Reader, split: Split) -> Reader:
+    """Return a reader that splits what another one returns."""
+
+    def read(event: Any, budget: Budget) -> Any:
+        value = materialize(reader(event, budget))
+        texts = [each for each in (value if isinstance(value, list) else [value]) if isinstance(each, str)]
+        budget.spend(sum(map(len, texts)) // CHARACTERS_SPLIT_A_STEP)
+        return split(value)
+
+    return read
