@@ -9,7 +9,7 @@ from typing import Any
 from audience_sync.amazon_ads.countries import accepted_country
 from audience_sync.amazon_ads.normalize import MAX_VALUES, identifier, normalize
 from audience_sync.fields import CONSENT_SIGNALS, IDENTIFIERS, LISTED
-from audience_sync.ingest.translation import Rejected
+from audience_sync.ingest.outcome import Rejected
 from audience_sync.members.membership import MembershipChange
 from audience_sync.segment.budget import Budget
 from audience_sync.segment.directives.values import UNDEFINED

@@ -11,8 +11,10 @@ from typing import Any, cast
 from audience_sync.amazon_ads.countries import accepted_country
 from audience_sync.errors import RejectedEvent
 from audience_sync.fields import FIELDS
+from audience_sync.ingest.mapped_values import is_undecided
+from audience_sync.ingest.outcome import Rejected
 from audience_sync.ingest.record_rules import AudienceLookup, Policy, find_audiences, first_country
-from audience_sync.ingest.translation import Rejected, Translator, is_undecided
+from audience_sync.ingest.translation import Translator
 from audience_sync.members.membership import Audience, MembershipChange
 from audience_sync.segment.budget import Budget
 from audience_sync.segment.compiled_mapping import CompiledMapping, compile_mappings

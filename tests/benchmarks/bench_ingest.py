@@ -149,7 +149,7 @@ def shares(one: bytes) -> dict[str, float]:
         with share("read membership"):
             calls = [translator._read(each) for each in some]
         with share("map"):
-            found = [translator._found(call, each, lambda: True) for call, each in zip(calls, some, strict=True)]
+            found = [translator._mapper.values_in(call, each) for call, each in zip(calls, some, strict=True)]
         _, statements = translator._statements(some, calls, found)
         with share("normalize and hash"):
             translator._identities(statements, repeats=False)

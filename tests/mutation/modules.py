@@ -81,8 +81,10 @@ TESTS = {
         ("members/messages.py", "members/job_messages.py", "members/dead_letters.py", "members/envelope.py"),
         f"{UNIT}/members/test_messages.py {UNIT}/members/test_membership.py",
     ),
-    "ingest/translation.py": f"{UNIT}/ingest/test_intake.py {UNIT}/test_fields.py",
-    "ingest/record_rules.py": f"{UNIT}/ingest/test_intake.py {UNIT}/test_fields.py",
+    **dict.fromkeys(
+        ("ingest/translation.py", "ingest/mapped_values.py", "ingest/outcome.py", "ingest/record_rules.py"),
+        f"{UNIT}/ingest/test_intake.py {UNIT}/test_fields.py",
+    ),
     "ingest/intake.py": f"{UNIT}/ingest/test_intake.py {UNIT}/ingest/test_intake_requests.py",
     "access/credentials.py": f"{UNIT}/access/test_credentials.py",
     "runtime/api_gateway.py": f"{UNIT}/runtime/test_api_gateway.py",

@@ -16,10 +16,12 @@ import pytest
 from audience_sync.amazon_ads.countries import NAMING_A_COUNTRY
 from audience_sync.amazon_ads.destination import amc_connection
 from audience_sync.errors import InvalidMapping, InvalidRequest, OutOfTime, RejectedEvent, TooLarge
-from audience_sync.ingest import translation
+from audience_sync.ingest import mapped_values
 from audience_sync.ingest.intake import IntakeResult, changes_from, compiled
+from audience_sync.ingest.mapped_values import LONG_PHONE, MAX_WORK, STEPS_A_CHANGE
+from audience_sync.ingest.outcome import Rejected
 from audience_sync.ingest.record_rules import MAX_ENTER_AGE, Policy
-from audience_sync.ingest.translation import LONG_PHONE, MAX_WORK, STEPS_A_CHANGE, Rejected, Translator
+from audience_sync.ingest.translation import Translator
 from audience_sync.members.membership import EVERY_AUDIENCE, Audience, Destination, MembershipChange
 from audience_sync.segment.compiled_mapping import CompiledMapping
 from tests.builders import sha256
@@ -675,7 +677,7 @@ def test_a_request_may_take_at_most_15_million_mapping_steps(user_id: str) -> No
 @pytest.fixture
 def a_quarter(monkeypatch: pytest.MonkeyPatch) -> None:
     """A quarter of the steps, for a quarter of the events."""
-    monkeypatch.setattr(translation, "MAX_WORK", MAX_WORK // 4)
+    monkeypatch.setattr(mapped_values, "MAX_WORK", MAX_WORK // 4)
 
 
 @pytest.mark.usefixtures("a_quarter")

@@ -11,8 +11,8 @@ from audience_sync.amazon_ads.countries import CONSENT_REQUIRED, NAMING_A_COUNTR
 from audience_sync.amazon_ads.destination import ads_data_manager
 from audience_sync.errors import TooLarge
 from audience_sync.ingest.intake import IntakeResult, changes_from, compiled
+from audience_sync.ingest.mapped_values import LONG_PHONE
 from audience_sync.ingest.record_rules import Policy
-from audience_sync.ingest.translation import LONG_PHONE
 from audience_sync.members.membership import EVERY_AUDIENCE, Audience
 from tests.doubles.audiences import Listed
 from tests.unit.ingest.test_denied_consent import AT, event, mapping

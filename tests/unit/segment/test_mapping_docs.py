@@ -10,7 +10,7 @@ import pytest
 
 from audience_sync.amazon_ads import normalize
 from audience_sync.fields import FIELDS, MappedField
-from audience_sync.ingest.translation import (
+from audience_sync.ingest.mapped_values import (
     LONG_PHONE,
     MAX_WORK,
     STEPS_A_CHANGE,

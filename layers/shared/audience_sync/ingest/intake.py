@@ -17,8 +17,9 @@ from audience_sync.errors import (
     TooLarge,
     UnsupportedMediaType,
 )
+from audience_sync.ingest.outcome import PartlyRejected, Rejected
 from audience_sync.ingest.record_rules import AudienceLookup, Policy
-from audience_sync.ingest.translation import PartlyRejected, Rejected, Translator
+from audience_sync.ingest.translation import Translator
 from audience_sync.json_input import is_json
 from audience_sync.members.membership import MembershipChange, coalesce
 from audience_sync.members.messages import DeliveryHistory, pack
