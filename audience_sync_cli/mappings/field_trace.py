@@ -14,7 +14,7 @@ from audience_sync.members.membership import MembershipChange
 from audience_sync.segment.budget import Budget
 from audience_sync.segment.directives.values import UNDEFINED
 from audience_sync.segment.event import AudienceCall, EventKind
-from audience_sync.segment.mapping import compile_field
+from audience_sync.segment.mapping import compile_directive
 from audience_sync_cli.mappings.looks import Look, looks_of
 from audience_sync_cli.unusable import why_unusable
 
@@ -72,7 +72,7 @@ def follow_field(name: str, directive: Any, event: dict[str, Any], value: Any, c
 
 
 def _looks(directive: Any, event: dict[str, Any]) -> tuple[Look, ...]:
-    read_field, written = compile_field(directive, at="field"), json.dumps(directive, ensure_ascii=False)
+    read_field, written = compile_directive(directive), json.dumps(directive, ensure_ascii=False)
     try:
         looks = looks_of(lambda copy: read_field(copy, Budget()), event)
     except RecursionError:  # the event is nested deeper than it can be copied

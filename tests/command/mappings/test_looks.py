@@ -64,7 +64,8 @@ EVENT: dict[str, Any] = {
     ],
 )
 def test_looks_lists_every_path_that_a_directive_reads(directive: Any, places: list[tuple[str, Any]]) -> None:
-    assert looks_of(compile_directive(directive), EVENT) == [Look(*each) for each in places]
+    read = compile_directive(directive)
+    assert looks_of(lambda event: read(event, Budget()), EVENT) == [Look(*each) for each in places]
 
 
 def test_looks_lists_every_path_that_a_trigger_reads() -> None:
@@ -76,5 +77,5 @@ def test_looks_lists_every_path_that_a_trigger_reads() -> None:
 def test_a_recorded_copy_resolves_like_the_event() -> None:
     read = compile_directive({"@merge": {"direction": "right", "objects": [{"@path": "$.traits"}, {"@path": "$."}]}})
     values: list[Any] = []
-    looks_of(lambda event: values.append(read(event)), EVENT)
-    assert values == [read(EVENT)]
+    looks_of(lambda event: values.append(read(event, Budget())), EVENT)
+    assert values == [read(EVENT, Budget())]

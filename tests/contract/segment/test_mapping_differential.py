@@ -13,7 +13,7 @@ from audience_sync.errors import InvalidMapping
 from audience_sync.segment.budget import Budget
 from audience_sync.segment.default_mapping import DEFAULT_MAPPING
 from audience_sync.segment.directives.values import UNDEFINED
-from audience_sync.segment.mapping import compile_field
+from audience_sync.segment.mapping import compile_directive
 from tests.contract.segment import node
 from tests.contract.segment.mapping_cases import Generator
 
@@ -208,7 +208,7 @@ DIFFERENCES = {
 
 def ours(directive: Any, event: dict[str, Any]) -> dict[str, Any]:
     try:
-        value = compile_field(directive, at="directive")(event, Budget())
+        value = compile_directive(directive)(event, Budget())
     except InvalidMapping as error:
         return {"fault": str(error)}
     return {} if value is UNDEFINED else {"value": value}

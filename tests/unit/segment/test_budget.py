@@ -16,7 +16,7 @@ from audience_sync.segment.compiled_mapping import CompiledMapping, Mapping, com
 from audience_sync.segment.directives.compiler import MAX_CHARACTERS
 from audience_sync.segment.directives.paths import _DOUBLE, _TRIPLE, _parts
 from audience_sync.segment.directives.values import MAX_TEXT, MAX_VALUES, UNDEFINED
-from audience_sync.segment.mapping import compile_field, resolve
+from audience_sync.segment.mapping import compile_directive, resolve
 from audience_sync.segment.mapping_config import parse_mappings
 from audience_sync.segment.trigger import compile_trigger, matches
 from tests.unit.segment.test_mapping import Json, json_values, loose_directives
@@ -88,7 +88,7 @@ COSTLY = [
 @pytest.mark.parametrize(("directive", "value", "count"), COSTLY)
 def test_many_costly_directives_reject_the_event(directive: Json, value: Json, count: int) -> None:
     event = {"a": value}
-    resolve_all = compile_field(many(directive, count), at="fields.email")
+    resolve_all = compile_directive(many(directive, count), at="fields.email")
     with counted_calls() as calls, pytest.raises(RejectedEvent) as rejection:
         resolve_all(event, Budget())
     assert rejection.value.reason == "mapping_too_costly"
@@ -113,7 +113,7 @@ def test_one_costly_directive_does_not_reject_the_event(directive: Json, value: 
 )
 def test_a_string_over_32_768_characters_counts_as_missing_and_costs_no_step(directive: Json) -> None:
     budget = Budget(0)
-    assert compile_field(directive, at="f")({"a": "x" * (MAX_TEXT + 1)}, budget) is UNDEFINED
+    assert compile_directive(directive, at="f")({"a": "x" * (MAX_TEXT + 1)}, budget) is UNDEFINED
 
 
 B: Json = {"@path": "$.b"}
@@ -154,7 +154,7 @@ B: Json = {"@path": "$.b"}
 )
 def test_a_directive_costs_steps_for_each_item_of_a_list(directive: Json, value: Json, steps: int) -> None:
     budget = Budget(1_000)
-    compile_field({"@arrayPath": ["$.a", directive]}, at="f")({"a": [{"b": value}]}, budget)
+    compile_directive({"@arrayPath": ["$.a", directive]}, at="f")({"a": [{"b": value}]}, budget)
     assert budget.steps_left == 1_000 - steps
 
 
@@ -256,7 +256,7 @@ def test_work_stays_within_the_budget_which_changes_no_value(
     directive: Json, event: dict[str, Json], steps: int
 ) -> None:
     try:
-        read = compile_field(directive, at="f")
+        read = compile_directive(directive, at="f")
     except InvalidMapping:
         return
     plenty, scarce = Budget(10**9), Budget(steps)

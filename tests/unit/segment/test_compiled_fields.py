@@ -9,12 +9,13 @@ from hypothesis import strategies as st
 from audience_sync.errors import RejectedEvent
 from audience_sync.segment.budget import Budget
 from audience_sync.segment.compiled_fields import MAX_STEPS, compile_fields, value_of
+from audience_sync.segment.compiled_mapping import compile_field
 from audience_sync.segment.default_mapping import DEFAULT_MAPPING, first_passing
 from audience_sync.segment.directives import shapes
 from audience_sync.segment.directives.compiler import NO_VALUE, Reader
 from audience_sync.segment.directives.paths import FirstOfPaths, PathReader, first_of_paths
 from audience_sync.segment.directives.values import is_blank
-from audience_sync.segment.mapping import compile_field, compile_reader
+from audience_sync.segment.mapping import compile_directive
 from audience_sync.segment.trigger import compile_trigger
 
 NAMES = ["properties", "traits", "address", "street", "0", "1"]
@@ -40,7 +41,7 @@ DIRECTIVES = st.lists(PATH | CHAINS | OTHERS | COSTLY, max_size=6)
 
 
 def compiled(directives: list[Any]) -> list[Reader]:
-    return [compile_reader(directive, at="f") for directive in directives]
+    return [compile_field("f", directive).read for directive in directives]
 
 
 def outcome(found: Any, budget: Budget) -> Any:
@@ -104,7 +105,7 @@ def test_a_path_of_1_000_steps_is_read(steps: int) -> None:
     event: dict[str, Any] = {"a": "found"}
     for _ in range(steps - 1):
         event = {"a": event}
-    reader = compile_reader({"@path": ".".join("a" * steps)}, at="f")
+    reader = compile_field("f", {"@path": ".".join("a" * steps)}).read
     assert compile_fields([reader])(event, Budget()) == ["found"]
 
 
@@ -118,7 +119,7 @@ def in_general(directive: Any) -> Any:
 
 def _outcome_of(directive: Any, event: dict[str, Any], steps: int) -> Any:
     budget = Budget(steps)
-    return outcome(lambda: compile_field(directive, at="f")(event, budget), budget)
+    return outcome(lambda: compile_directive(directive, at="f")(event, budget), budget)
 
 
 @given(st.sampled_from(["exists", "blank"]), st.lists(PATHS, min_size=2, max_size=5), EVENTS, st.sampled_from([5, 999]))

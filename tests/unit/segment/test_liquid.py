@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from audience_sync.errors import InvalidMapping, RejectedEvent
 from audience_sync.segment.budget import ASCII_A_STEP, MAX_STEPS, Budget
 from audience_sync.segment.directives.values import MAX_NESTING, MAX_TEXT
-from audience_sync.segment.mapping import compile_directive, compile_field, resolve
+from audience_sync.segment.mapping import compile_directive, resolve
 from audience_sync.segment.mapping_config import parse_mappings
 from audience_sync.segment.trigger import compile_trigger
 
@@ -168,7 +168,7 @@ def test_no_template_needs_more_than_600_stack_frames(template: str) -> None:
     frames = len(inspect.stack())
     try:
         sys.setrecursionlimit(frames + 600)  # of 1,000; those of the function itself are below a hundred
-        compile_field({"@liquid": template}, at="field")(deep, Budget())
+        compile_directive({"@liquid": template})(deep, Budget())
     finally:
         sys.setrecursionlimit(allowed)
 
@@ -189,14 +189,14 @@ LONG = json.loads(
     ],
 )
 def test_comparing_a_string_costs_steps(template: str, characters: int) -> None:
-    read, budget = compile_field({"@liquid": template}, at="field"), Budget()
+    read, budget = compile_directive({"@liquid": template}), Budget()
     read(LONG, budget)
     assert MAX_STEPS - budget.steps_left >= characters // ASCII_A_STEP
 
 
 @pytest.mark.parametrize("template", [f"{{% if a {sign} b %}}x{{% endif %}}" for sign in ("<", "<=", ">", ">=")])
 def test_comparing_lone_surrogates_costs_4_steps_each(template: str) -> None:
-    read, halves = compile_field({"@liquid": template}, at="field"), "\ud800" * 1_000
+    read, halves = compile_directive({"@liquid": template}), "\ud800" * 1_000
     budget = Budget()
     read({"a": halves, "b": halves + "x"}, budget)
     assert MAX_STEPS - budget.steps_left >= 4 * 2_001
@@ -208,14 +208,14 @@ def test_comparing_lone_surrogates_costs_4_steps_each(template: str) -> None:
 
 
 def test_strip_costs_steps_for_its_characters_times_the_string() -> None:
-    read = compile_field({"@liquid": "{{ text | strip: characters }}"}, at="field")
+    read = compile_directive({"@liquid": "{{ text | strip: characters }}"})
     read({"text": "x" * MAX_TEXT, "characters": "-"}, Budget(3 * MAX_TEXT // ASCII_A_STEP))
     with pytest.raises(RejectedEvent):
         read({"text": "x" * MAX_TEXT, "characters": "y" * (MAX_TEXT - 1) + "x"}, Budget())
 
 
 def test_contains_costs_ten_steps_for_each_item_of_a_list() -> None:
-    read = compile_field({"@liquid": "{% if list contains 'x' %}y{% endif %}"}, at="field")
+    read = compile_directive({"@liquid": "{% if list contains 'x' %}y{% endif %}"})
     read({"list": [0] * 100}, budget := Budget(2_000))
     assert 1_000 <= 2_000 - budget.steps_left < 1_100
 

@@ -1,6 +1,6 @@
 """The values that the mappings find in events, and the work that this may take."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from operator import itemgetter
 from typing import Any
@@ -59,11 +59,7 @@ class Mapper:
         self._steps_of_audiences = sum(mapping.steps_of_audience for mapping in self._enabled)
 
     def values_in(self, call: AudienceCall, event: Any) -> Found:
-        """Return the values that each applicable mapping finds in the event.
-
-        Raises:
-            TooLarge: mappings take over MAX_WORK steps on the events so far.
-        """
+        """Return the values that each applicable mapping finds. Raises TooLarge after over MAX_WORK steps so far."""
         budget = self._budget
         self._work += MAX_STEPS - budget.steps_left  # of the event before
         budget.steps_left = MAX_STEPS
@@ -78,7 +74,7 @@ class Mapper:
         except RejectedEvent as error:  # a used-up budget rejects the event, whatever its values
             return Rejected.of(error)
 
-    def members_in(self, event: Mapping[str, Any]) -> Iterable[str] | Rejected:
+    def members_in(self, event: dict[str, Any]) -> Iterable[str] | Rejected:
         """Return each id that the mappings give the person, or the rejection if none is valid.
 
         Disabled mappings also count: their members are still in the audience. Without mappings, userId counts.
@@ -117,17 +113,14 @@ class Mapper:
         for _, mapping in applying:
             self._work += STEPS_A_CHANGE + mapping.steps
         found = [(call, mapping.values_of(event, self._budget)) for call, mapping in applying]
-        self._spend_on_lists(values for _, values in found)
-        if len(found) > 1:
-            self._work += sum(_steps_of_phone(values[_PHONE]) for _, values in found)
-        return found
-
-    def _spend_on_lists(self, found: Iterable[Values]) -> None:
-        for values in found:
+        for _, values in found:
             if type(values[_EMAIL]) is list or type(values[_PHONE]) is list:
                 lists = [value for value in _listed(values) if type(value) is list]
                 self.identities_left_out += sum(max(0, len(each) - MAX_VALUES) for each in lists)
                 self._budget.spend(_steps_of_lists(values))
+        if len(found) > 1:
+            self._work += sum(_steps_of_phone(values[_PHONE]) for _, values in found)
+        return found
 
     def _decided(self, call: AudienceCall, event: Any) -> Found | None:
         """Let the mappings with `membership` decide an event. None if no such mapping applies, or Engage decides alike.

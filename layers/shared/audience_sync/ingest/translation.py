@@ -4,7 +4,7 @@ The events of a body go through each step in groups: the code of one step fits t
 steps does not. This saves a fifth of the time.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import batched
 from operator import itemgetter
 from typing import Any
@@ -210,7 +210,7 @@ class Translator:
             self._known[mapped] = audiences
         return audiences
 
-    def _erasure(self, call: AudienceCall, event: Mapping[str, Any]) -> list[MembershipChange] | Rejected:
+    def _erasure(self, call: AudienceCall, event: dict[str, Any]) -> list[MembershipChange] | Rejected:
         """Turn a deletion notice into one change of every audience, under each id of the person.
 
         The worker finds the audiences that hold the person: here, the work would grow with their number.
@@ -221,7 +221,7 @@ class Translator:
             return Rejected.of(RejectedEvent(Reason.GROUP_DELETION)) if names_a_group else members
         return [erasing_exit(member, call.at, call.message_id) for member in members]
 
-    def _ended(self, call: AudienceCall, event: Mapping[str, Any], denial: Rejected) -> Rejected:
+    def _ended(self, call: AudienceCall, event: dict[str, Any], denial: Rejected) -> Rejected:
         """Add the exits of a person who denies consent: from every audience, as by a deletion notice."""
         members = self._mapper.members_in(event)
         if isinstance(members, Rejected):

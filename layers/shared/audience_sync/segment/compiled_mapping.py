@@ -50,6 +50,8 @@ class CompiledMapping:
         steps_of_audience: the fixed cost of audience_id.
         steps_of_trigger: the fixed cost of its trigger.
         membership: the values that state it; None if only Engage's events do.
+        values_of: returns the value of each of fields.FIELDS in one event; None if there is none. Spends from the
+            budget of the event, which is shared with all triggers and mappings.
     """
 
     def __init__(self, mapping: Mapping, applies_to: Trigger, fields: dict[str, CompiledField] | None = None) -> None:
@@ -73,30 +75,16 @@ class CompiledMapping:
         self.steps_of_audience = fields["audience_id"].steps if "audience_id" in fields else 0
         self.steps_of_trigger = len(mapping.trigger) // _CHARACTERS_A_STEP if mapping.enabled else 0
         self._readers = {name: field.read for name, field in fields.items()}
-        self._read = compile_fields([self._readers.get(field.name, NO_VALUE) for field in FIELDS])
-
-    def values_of(self, event: Event, budget: Budget) -> list[Any]:
-        """Return the value of each of fields.FIELDS in one event; None if there is none.
-
-        Args:
-            event: the event.
-            budget: the steps left for this event, shared with all triggers and mappings.
-
-        Raises:
-            RejectedEvent: the budget is used up.
-        """
-        return self._read(event if isinstance(event, dict) else dict(event), budget)
+        self.values_of = compile_fields([self._readers.get(field.name, NO_VALUE) for field in FIELDS])
 
     def fields_of(self, event: Event, budget: Budget) -> dict[str, Any]:
         """Resolve the fields on one event. Omits fields without a value; null is a value. Raises as values_of."""
-        read_from = event if isinstance(event, dict) else dict(event)
-        found = ((name, materialize(read(read_from, budget))) for name, read in self._readers.items())
+        found = ((name, materialize(read(event, budget))) for name, read in self._readers.items())
         return {name: value for name, value in found if value is not UNDEFINED}
 
     def member_of(self, event: Event, budget: Budget) -> Any:
         """Return the value of external_user_id; None if there is none. Raises as values_of."""
-        read = self._readers.get(MEMBER_ID, NO_VALUE)
-        return value_of(read, event if isinstance(event, dict) else dict(event), budget)
+        return value_of(self._readers.get(MEMBER_ID, NO_VALUE), event, budget)
 
     @cached_property
     def read_audience(self) -> FieldsReader:

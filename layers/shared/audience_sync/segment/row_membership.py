@@ -26,7 +26,7 @@ class RowMembership(NamedTuple):
 
     def kind_of(self, event: Event, budget: Budget) -> EventKind | None:
         """Return the change that an event states; None for any other value. Raises RejectedEvent: budget used up."""
-        value = value_of(self.read, event if isinstance(event, dict) else dict(event), budget)
+        value = value_of(self.read, event, budget)
         if not isinstance(value, str | int | float):
             return None
         text = text_of(value, budget)
