@@ -63,10 +63,9 @@ TESTS = {
     "segment/mapping.py": f"{SEGMENT}/test_mapping.py",
     "segment/compiled_fields.py": f"{SEGMENT}/test_compiled_fields.py",
     **dict.fromkeys(
-        ("segment/*_mapping.py", "segment/mapping_config.py"),
+        ("segment/*_mapping.py", "segment/mapping_config.py", "segment/separators.py"),
         f"{SEGMENT}/test_mapping_config.py {SEGMENT}/test_mapping_docs.py",
     ),
-    "segment/separators.py": f"{UNIT}/ingest/test_several_values.py {SEGMENT}/test_mapping_config.py",
     "segment/directives/*.py": f"{SEGMENT}/test_mapping.py {SEGMENT}/test_mapping_config.py {SEGMENT}/test_budget.py "
     f"{SEGMENT}/test_mapping_docs.py {SEGMENT}/test_compiled_fields.py",
     "members/erasure.py": f"{UNIT}/members/test_erasure_state.py",

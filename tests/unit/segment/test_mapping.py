@@ -110,11 +110,6 @@ def test_a_template_prints_values_as_javascript_does(template: Json, expected: A
     assert resolve({"@template": template}, EVENT) == expected
 
 
-def test_resolve_refuses_an_invalid_directive() -> None:
-    with pytest.raises(InvalidMapping, match=r"^directive: unknown directive"):
-        resolve({"@pat": "$.n"}, EVENT)
-
-
 LOWER: Json = {"@case": {"operator": "lower", "value": {"@path": "$.userId"}}}
 MISSING: Json = {"@path": "$.missing"}
 LIST: Json = {"@path": "$.products"}

@@ -7,9 +7,10 @@ import pytest
 
 from audience_sync.errors import InvalidMapping
 from audience_sync.fields import FIELDS
-from audience_sync.segment.budget import Budget
+from audience_sync.segment.budget import MAX_STEPS, Budget
 from audience_sync.segment.compiled_mapping import CompiledMapping, Mapping, compile_mappings
 from audience_sync.segment.default_mapping import DEFAULT_MAPPING, first_passing
+from audience_sync.segment.directives.values import MAX_TEXT
 from audience_sync.segment.mapping_config import MAX_MAPPINGS, parse_mappings
 from audience_sync.segment.trigger import compile_trigger
 
@@ -283,6 +284,24 @@ def test_fields_spend_from_the_budget_of_the_event() -> None:
     mapping = compiled(external_user_id={"@case": {"operator": "upper", "value": {"@path": "$.city"}}})
     assert mapping.member_of({"city": "x" * 64}, budget) == "X" * 64
     assert budget.steps_left == 6
+
+
+@pytest.mark.parametrize(
+    ("separators", "value", "values", "steps"),
+    [
+        pytest.param(";,:|/#~!?&", "a;b, c,; ", ["a", "b", " c"], 4, id="a string"),
+        pytest.param(";", ["a;b", 5, "c,"], ["a", "b", 5, "c,"], 2, id="the strings of a list"),
+        pytest.param(";", 5, 5, 0, id="a number"),
+        pytest.param(";", ";" * MAX_TEXT, [], MAX_TEXT // 2, id="the longest string"),
+        pytest.param(";", ";" * (MAX_TEXT + 1), ";" * (MAX_TEXT + 1), MAX_TEXT // 2, id="too long to be split"),
+    ],
+)
+def test_strings_are_split_at_the_separators_of_their_field(
+    separators: str, value: Any, values: Any, steps: int
+) -> None:
+    mapping, budget = Mapping("x", "", {"email": {"@path": "$.a"}}, separators={"email": separators}), Budget()
+    assert CompiledMapping(mapping, lambda *_: True).fields_of({"a": value}, budget) == {"email": values}
+    assert budget.steps_left == MAX_STEPS - steps
 
 
 def test_the_default_mapping_is_a_valid_mapping() -> None:

@@ -59,7 +59,7 @@ class Mapper:
         self._steps_of_audiences = sum(mapping.steps_of_audience for mapping in self._enabled)
 
     def values_in(self, call: AudienceCall, event: Any) -> Found:
-        """Return the values that each applicable mapping finds. Raises TooLarge after over MAX_WORK steps so far."""
+        """Return the values that each applicable mapping finds. Raises TooLarge if all took over MAX_WORK steps."""
         budget = self._budget
         self._work += MAX_STEPS - budget.steps_left  # of the event before
         budget.steps_left = MAX_STEPS

@@ -92,7 +92,7 @@ class Translator:
 
     @property
     def identities_left_out(self) -> int:
-        """How many so far, beyond those that are read or that Amazon takes of one member."""
+        """The number so far, beyond those that are read or that Amazon takes of one member."""
         return self._identities_left_out + self._mapper.identities_left_out
 
     def _read(self, element: Any) -> AudienceCall:

@@ -100,11 +100,7 @@ def compile_mappings(
 
 
 def compile_field(name: str, directive: Any, separators: Any = None) -> CompiledField:
-    """Compile the directive of one field, whose strings are split at separators if these are valid.
-
-    Raises:
-        InvalidMapping: as CompileContext.compile.
-    """
+    """Compile the directive of one field, whose strings are split at valid separators. Raises InvalidMapping."""
     context = CompileContext(f"fields.{name}", DIRECTIVES, needs_all=name == MEMBER_ID)
     read, split = context.compile(directive), split_at(separators)
     return CompiledField(split_reader(read, split) if split else read, context.steps)
