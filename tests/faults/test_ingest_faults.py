@@ -250,14 +250,6 @@ def test_a_request_gets_503_unless_its_changes_are_stored(cloud: Cloud, proxy: F
 
 
 @pytest.mark.usefixtures("warm")
-def test_failed_entries_of_a_batch_are_sent_again(cloud: Cloud, proxy: FaultProxy) -> None:
-    proxy.on(SEND, fail_entries(1, 3), times=2)
-    assert post(MANY).status == 200
-    assert queued(cloud).keys() == all_of(MANY)
-    assert sum(queued(cloud).values()) == len(MANY) + len(ONE)
-
-
-@pytest.mark.usefixtures("warm")
 @pytest.mark.parametrize(
     ("down", "after"),
     [(fail_entries(0), 0), (refuse("InternalError", 500), 1)],

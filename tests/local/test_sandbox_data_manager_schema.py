@@ -70,7 +70,7 @@ FULL: dict[str, list[dict[str, Any]]] = {
 
 ODD: list[Any] = [
     *(None, True, False, 0, 1, -1, 2**63 - 1, 2**64, 1.5, -0.5),
-    *" ;x;US;us;UK;DSP;CREATE;DELETE;DENIED;GRANTED;ada@example.com;ada\n".split(";"),
+    *" ;x;US;us;UK;DSP;CREATE;DELETE;DENIED;GRANTED;EVENTS_MANAGER;ada@example.com;ada\n".split(";"),
     *("", "x" * 10, "x" * 128, "x" * 129, "x" * 1001, EMAIL, EMAIL.upper(), EMAIL + "\n", OF_NOTHING),
     *([], [None], [[]], ["DSP"], ["DSP", "DSP"], [EMAIL], {}, {"email": EMAIL}, {"x": 1}, [{}], [{"email": EMAIL}]),
 ]

@@ -1,10 +1,7 @@
 """What waits for long goes round in messages that a function sends to its own queue, and Lambda counts the rounds."""
 
 from collections.abc import Callable
-from types import SimpleNamespace
-from typing import Any
 
-import boto3
 import pytest
 
 from tests.soak.checks import findings
@@ -48,22 +45,6 @@ def test_a_chain_counts_each_function_by_itself() -> None:
     third = lineage_of_invocation("JobsFunction", [second, {"JobsFunction": 7}])
     assert (first, second) == ({"WorkerFunction": 1}, {"WorkerFunction": 1, "JobsFunction": 1})
     assert third == {"WorkerFunction": 1, "JobsFunction": 8}
-
-
-def test_the_sdk_sends_the_chain_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    trace = "Root=1-5759e988-bd862e3fe1be46a994272793;Lineage=3:fe460cdd:0"
-    monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "worker")
-    monkeypatch.setenv("_X_AMZN_TRACE_ID", trace)
-    sent: list[str] = []
-
-    def answer(params: dict[str, Any], **_: Any) -> tuple[Any, dict[str, Any]]:
-        sent.append(params["headers"]["X-Amzn-Trace-Id"])
-        return SimpleNamespace(status_code=200), {"MessageId": "1"}
-
-    client: Any = boto3.client("sqs", "us-east-1", aws_access_key_id="none", aws_secret_access_key="none")
-    client.meta.events.register_last("before-call", answer)
-    client.send_message(QueueUrl="https://sqs.invalid/queue", MessageBody="body")
-    assert sent == [trace]
 
 
 @pytest.mark.parametrize(
