@@ -40,11 +40,8 @@ def dynamodb() -> Iterator[Any]:
         yield client
 
 
-def read(dynamodb: Any, *keys: dict[str, Any], table: str = "rows", **options: Any) -> list[dict[str, Any]]:
-    answer = dynamodb.batch_get_item(RequestItems={table: {"Keys": list(keys), "ConsistentRead": True, **options}})
-    assert answer["UnprocessedKeys"] == {}
-    rows: list[dict[str, Any]] = answer["Responses"][table]
-    return rows
+def batch(*keys: dict[str, Any], **options: Any) -> dict[str, Any]:
+    return {"RequestItems": {"rows": {"Keys": list(keys), "ConsistentRead": True, **options}}}
 
 
 ONE = {"TableName": "rows", "Key": KEY}
@@ -66,6 +63,11 @@ OF_SHARD = {
         pytest.param("get_item", ONE, id="a row"),
         pytest.param("get_item", ONE | {"ProjectionExpression": "id, packed"}, id="part of a row"),
         pytest.param("get_item", {"TableName": "rows", "Key": key("none")}, id="no row"),
+        pytest.param("batch_get_item", batch(KEY, *(key(f"none{number}") for number in range(99))), id="100 keys"),
+        pytest.param("batch_get_item", batch(KEY, ProjectionExpression="id, packed"), id="parts of rows"),
+        pytest.param("batch_get_item", batch(*(key(str(number)) for number in range(101))), id="101 keys"),
+        pytest.param("batch_get_item", batch(KEY, KEY), id="a key twice"),
+        pytest.param("batch_get_item", batch({"shard": KEY["shard"]}), id="half a key"),
         pytest.param("query", OF_SHARD, id="rows of a partition"),
         pytest.param("query", OF_SHARD | {"Select": "COUNT"}, id="their number"),
         pytest.param("query", OF_SHARD | {"Limit": 1}, id="a page of them"),
@@ -103,39 +105,6 @@ def test_every_call_answers_as_it_does_with_motos_http_layer(
     assert without == answer()
 
 
-def test_a_row_is_read_as_it_was_written_and_as_get_item_reads_it(dynamodb: Any) -> None:
-    assert read(dynamodb, KEY) == [ROW] == [dynamodb.get_item(TableName="rows", Key=KEY)["Item"]]
-
-
-def test_a_projection_leaves_the_other_attributes_out(dynamodb: Any) -> None:
-    assert read(dynamodb, KEY, ProjectionExpression="id, packed") == [{name: ROW[name] for name in ("id", "packed")}]
-
-
-def test_a_consistent_read_returns_the_latest_write(dynamodb: Any) -> None:
-    for revision in ("1", "2"):
-        row = key("m3") | {"revision": {"N": revision}}
-        dynamodb.put_item(TableName="rows", Item=row)
-        assert read(dynamodb, key("m3")) == [row]
-
-
-@pytest.mark.parametrize(
-    ("keys", "table", "code"),
-    [
-        pytest.param([key(str(number)) for number in range(101)], "rows", "ValidationException", id="101 keys"),
-        pytest.param([KEY, KEY], "rows", "ValidationException", id="a key twice"),
-        pytest.param([{"shard": KEY["shard"]}], "rows", "ValidationException", id="half a key"),
-        pytest.param([KEY], "others", "ResourceNotFoundException", id="an unknown table"),
-    ],
-)
-def test_what_dynamodb_refuses_is_refused(dynamodb: Any, keys: list[dict[str, Any]], table: str, code: str) -> None:
-    with pytest.raises(ClientError, match=code):
-        read(dynamodb, *keys, table=table)
-
-
-def test_a_batch_reads_a_hundred_keys_and_omits_missing_rows(dynamodb: Any) -> None:
-    assert read(dynamodb, KEY, *(key(f"none{number}") for number in range(99))) == [ROW]
-
-
 def test_each_region_has_tables_of_its_own(dynamodb: Any) -> None:
     elsewhere = boto3.client(
         "dynamodb",
@@ -145,4 +114,4 @@ def test_each_region_has_tables_of_its_own(dynamodb: Any) -> None:
         aws_secret_access_key="local",
     )
     with pytest.raises(ClientError, match="ResourceNotFoundException"):
-        read(elsewhere, KEY)
+        elsewhere.get_item(TableName="rows", Key=KEY)

@@ -139,12 +139,6 @@ def test_allowing_redirects_with_a_code_and_the_state(amazon: Amazon) -> None:
     assert amazon.call("GET", "/v2/profiles").status_code == 200
 
 
-def test_denying_redirects_with_an_error_and_the_state(amazon: Amazon) -> None:
-    answer = redirect_parameters(consent(amazon, "deny"))
-    assert (answer["error"], answer["state"]) == ("access_denied", ASKED["state"])
-    assert "code" not in answer
-
-
 @pytest.mark.parametrize(
     ("asked", "error"),
     [

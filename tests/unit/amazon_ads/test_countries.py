@@ -33,7 +33,3 @@ def test_a_country_code_is_converted_to_amazons_spelling(value: object, expected
 
 def test_the_codes_are_those_of_amazons_description() -> None:
     assert ACCEPTED == DESCRIBED
-
-
-def test_uk_is_not_an_accepted_country_code() -> None:
-    assert "UK" not in ACCEPTED

@@ -112,11 +112,6 @@ def test_an_unknown_field_raises_a_value_error_that_names_it() -> None:
         identifiers({"email": "abc@example.com", "shoe_size": "44"}, "US")
 
 
-def test_first_name_and_firstname_are_the_same_field() -> None:
-    assert identifier("first_name", "Zoë", None) == identifier("firstname", "Zoë", None)
-    assert identifier("last_name", "Öztürk", None) == identifier("lastname", "Öztürk", None)
-
-
 @given(st.text(st.characters(), min_size=1, max_size=20), countries)
 @settings(deadline=None)
 def test_nfc_and_nfd_have_the_same_digest(text: str, country: str | None) -> None:
@@ -172,41 +167,6 @@ def test_a_numeric_postal_code_needs_its_full_length(written: str, code: str) ->
 @pytest.mark.parametrize("written", ["ada@example.", "ada@.example", "ada@example", "@example.com", "a@b@example.com"])
 def test_an_email_address_has_one_at_sign_and_a_dot_inside_its_domain(written: str) -> None:
     assert normalize("email", written, None) is None
-
-
-def test_a_person_becomes_one_object_under_amazons_field_names() -> None:
-    person = {
-        "email": "Jane_Doe@Example.com",
-        "phone": "(202) 555-0143",
-        "first_name": "Jane",
-        "last_name": "Müller",
-        "address": "123 North Main Street Apt #5",
-        "city": "New York",
-        "state": "New York",
-        "postal": "10001-1234",
-    }
-    assert identifiers(person, "US") == [
-        {
-            "email": sha256("jane_doe@example.com"),
-            "phone": sha256("12025550143"),
-            "firstname": sha256("jane"),
-            "lastname": sha256("mueller"),
-            "address": sha256("123nmainstaptnumber5"),
-            "city": sha256("newyork"),
-            "state": sha256("ny"),
-            "postal": sha256("10001"),
-        }
-    ]
-
-
-def test_an_unusable_trait_does_not_affect_the_others() -> None:
-    traits = {"email": "taro@example.com", "first_name": "太郎", "last_name": "***", "phone": "unknown", "postal": "-"}
-    assert identifiers(traits, "JP") == [{"email": sha256("taro@example.com")}]
-
-
-def test_a_person_without_usable_traits_has_no_identity() -> None:
-    assert identifiers({}, "US") == []
-    assert identifiers({"email": "  ", "first_name": "山田", "phone": None, "city": DIGEST_OF_NOTHING}, "JP") == []
 
 
 @pytest.mark.parametrize(
