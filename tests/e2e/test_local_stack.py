@@ -36,16 +36,6 @@ def test_the_command_uses_the_timing_of_the_local_functions(stack: LocalStack) -
         assert timings.of(destination).longest_job == JOB_DELAY * 2 + 5
 
 
-def test_a_person_enters_the_audience_and_leaves_it_again(stack: LocalStack) -> None:
-    person = Person(2)  # the examples' member may have left already, at the fixed time of the examples
-    assert stack.post_change(person, enters=True).json()["accepted"] == 1
-    wait_until(stack.members, lambda members: person.user_id in members)
-    assert stack.post_change(person, enters=False).json()["accepted"] == 1
-    wait_until(stack.members, lambda members: person.user_id not in members)
-    state = stack.wait_until_quiescent()
-    assert (state["queued"], state["inFlight"], state["parked"]) == (0, 0, 0)
-
-
 def test_a_person_who_returns_at_once_is_in_once_the_queue_is_empty(stack: LocalStack) -> None:
     person, before = Person(3), stack.wait_until_quiescent()
     for enters in (True, False, True):

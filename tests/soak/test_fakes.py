@@ -51,25 +51,6 @@ def test_each_environment_has_a_clock_of_its_own(monkeypatch: pytest.MonkeyPatch
     assert simulated.monotonic() == 0.0  # what has passed is the same everywhere
 
 
-def test_a_member_is_dropped_a_ttl_after_it_was_last_added() -> None:
-    clock = SimulatedClock()
-    schedule = Schedule(clock)
-    amazon = Amazon(clock, Random(1), schedule.at, 1)
-    amazon.profile, amazon.ttls, amazon.job_seconds = CALM, {"audience": 1000.0}, lambda _: 60.0
-
-    def enter() -> None:
-        record = {"externalUserId": "user", "action": "CREATE", "hashedPII": [{"email": "0" * 64}]}
-        amazon._accept("audience", [record])
-
-    enter()
-    schedule.run_for(900.0)
-    enter()
-    schedule.run_for(999.0)
-    assert amazon.held_by(("audience", "user"))
-    schedule.run_for(1.0)
-    assert not amazon.held_by(("audience", "user"))
-
-
 @pytest.mark.parametrize(
     ("reading", "expected"),
     [

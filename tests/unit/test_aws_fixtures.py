@@ -13,18 +13,6 @@ from tests.waiting import wait_until
 SECRETS: dict[str, dict[str, Any]] = {"IngestSecret": {}, "CredentialsSecret": {}, "TokenSecret": {}}
 
 
-def test_nothing_that_one_test_stored_is_left_for_the_next(aws_server: AwsServer) -> None:
-    with template_resources(aws_server, SECRETS) as template:
-        aws_server.logs.add("/aws/lambda/ingest", "a line")
-        queue = template.resolve({"Ref": "ChangeQueue"})
-        aws_server.client("sqs").send_message(QueueUrl=queue, MessageBody="left behind")
-    assert aws_server.client("dynamodb").list_tables()["TableNames"] == []
-    assert aws_server.client("secretsmanager").list_secrets()["SecretList"] == []
-    assert aws_server.logs.filter("/aws/lambda/ingest", 0, None)["events"] == []
-    with template_resources(aws_server, SECRETS):
-        assert aws_server.queues.peek(queue) == []
-
-
 def test_each_test_starts_with_fresh_resources_of_the_template(aws_server: AwsServer) -> None:
     def found(template: Template) -> list[Any]:
         dynamodb, secrets = aws_server.client("dynamodb"), aws_server.client("secretsmanager")
@@ -67,14 +55,3 @@ def test_a_pending_long_poll_receives_no_message_of_the_next_test(aws_server: Aw
         wait_until(lambda: aws_server.queues.find(queue).arrivals._waiters, bool)
     assert ended.wait(60)
     thread.join()
-
-
-@pytest.mark.parametrize("registers", ["register", "register_first", "register_last"])
-def test_a_client_serves_all_tests_until_one_registers_a_handler(aws_server: AwsServer, registers: str) -> None:
-    client = aws_server.client("sqs")
-    aws_server.reset()
-    assert aws_server.client("sqs") is client
-    getattr(client.meta.events, registers)("before-call.sqs", lambda **_: None)
-    assert aws_server.client("sqs") is client, "for the rest of this test"
-    aws_server.reset()
-    assert aws_server.client("sqs") is not client

@@ -282,17 +282,6 @@ def test_explain_says_why_a_mapping_does_not_apply(explained: Explained) -> None
     ("event", "kind", "why"),
     [
         pytest.param({"type": "page"}, "ignore", "its type is neither track nor identify", id="another type"),
-        pytest.param({"type": "track", "event": "Bought"}, "ignore", "no context.personas", id="no audience"),
-        pytest.param({"type": "track", "userId": "test-user-1"}, "ignore", "event tester", id="a test event"),
-        pytest.param(
-            {"type": "track", "context": {"personas": {"computation_class": "trait"}}},
-            "ignore",
-            "neither audience nor journey_step",
-            id="a computed trait",
-        ),
-        pytest.param(
-            {"type": "track", "context": {"personas": {}}}, "ignore", "has no computation_key", id="no computation"
-        ),
         pytest.param(7, "reject", "an event is a JSON object", id="no event"),
     ],
 )
