@@ -77,13 +77,6 @@ def circuit_breakers(dynamodb: Any, clock: ManualClock) -> CircuitBreakers:
     return CircuitBreakers(dynamodb, "members", recovery=RECOVERY, now=clock)
 
 
-def test_after_five_failures_in_a_row_no_request_is_made(circuit_breakers: CircuitBreakers) -> None:
-    amazon = Amazon()
-    assert amazon.send(circuit_breakers, times=FAILURES) == "service_unavailable"
-    assert amazon.send(circuit_breakers, times=10) == "circuit_open"
-    assert amazon.requests == FAILURES
-
-
 @pytest.mark.parametrize(
     ("error", "reason"), [(OutcomeUnknown("reset"), "circuit_open"), (Throttled("429", retry_after=1), "throttled")]
 )

@@ -13,8 +13,8 @@ from audience_sync.members.dead_letters import DeadLetter
 from audience_sync.members.erasure import StepKind
 from audience_sync.members.job_messages import JobMessage
 from audience_sync.members.member_step import KEEP_REMOVED
-from tests.builders import AUDIENCE
-from tests.contract.worker_stack import DATASET, GRANTED, NOW, WorkerStack, change, dataset_stack, digest, named_in
+from tests.builders import AUDIENCE, sha256
+from tests.contract.worker_stack import DATASET, GRANTED, NOW, WorkerStack, change, dataset_stack, named_in
 
 NOTICE = change(at=2, exits=True, erase=True)
 DENIED = replace(erasing_exit("m1", 2, "denial", denies_consent=True), audience_id=AUDIENCE, destination=DATASET)
@@ -52,7 +52,7 @@ def test_a_removal_of_an_earlier_life_carries_the_consent_of_the_enter_after_it(
     stack.deliver(change(at=3, exits=True))
     stack.rest()
     assert consents(stack) == [later]
-    assert stack.amazon.members["m1"] == {digest("new@b.co")}
+    assert stack.amazon.members["m1"] == {sha256("new@b.co")}
 
 
 def test_an_exit_without_a_row_is_sent_without_consent(stack: WorkerStack) -> None:
@@ -63,7 +63,7 @@ def test_an_exit_without_a_row_is_sent_without_consent(stack: WorkerStack) -> No
 def test_an_enter_carries_the_ten_newest_identities_and_a_removal_all(stack: WorkerStack) -> None:
     for at in range(1, 26):
         stack.deliver(change(f"{at}@b.co", at=at))
-    assert named_in(stack.amazon.uploads[-1][0]) == {digest(f"{at}@b.co") for at in range(16, 26)}
+    assert named_in(stack.amazon.uploads[-1][0]) == {sha256(f"{at}@b.co") for at in range(16, 26)}
     stack.deliver(change(at=30, exits=True))
     assert stack.amazon.active() == set()
     assert [len(upload[0]["hashedPII"]) for upload in stack.amazon.uploads[-3:]] == [10, 10, 5]
@@ -159,7 +159,7 @@ def test_a_member_who_consents_again_after_a_denial_enters_after_the_wait(stack:
     stack.deliver(change("a@b.co", at=1))
     stack.deliver(DENIED, change("b@b.co", at=9))
     stack.rest()
-    assert stack.amazon.members["m1"] >= {digest("b@b.co")}
+    assert stack.amazon.members["m1"] >= {sha256("b@b.co")}
     assert stack.now >= NOW + 2 * stack.effective
     assert [upload[0]["action"] for upload in stack.amazon.uploads] == ["CREATE", "CREATE"]
 
@@ -204,4 +204,4 @@ def test_a_removal_that_failed_keeps_its_identities_until_one_is_accepted(stack:
     assert len(stack.state().to_remove) == 1
     stack.deliver(exit_, receives=2)
     stack.rest()
-    assert (stack.state().removal_failed, stack.amazon.members["m1"]) == (False, {digest("b@b.co")})
+    assert (stack.state().removal_failed, stack.amazon.members["m1"]) == (False, {sha256("b@b.co")})

@@ -16,7 +16,7 @@ from audience_sync.errors import CircuitOpen, OutcomeUnknown, ServiceUnavailable
 from audience_sync.members.job_messages import JobMessage
 from audience_sync.members.member_state import KEEP_IN_DATASET
 from audience_sync.members.messages import ChangeMessage
-from tests.builders import AUDIENCE
+from tests.builders import AUDIENCE, sha256
 from tests.contract.worker_stack import (
     JOB,
     LIMITS,
@@ -28,7 +28,6 @@ from tests.contract.worker_stack import (
     Amazon,
     WorkerStack,
     change,
-    digest,
     named_in,
 )
 from tests.faults.proxy import fault_proxy, refuse
@@ -49,7 +48,7 @@ def test_an_older_enter_adds_its_identities_to_a_newer_one_of_another_worker(sta
     report = stack.deliver(change("email", at=3))
     assert (report.delivered, named_in(stack.amazon.uploads[-1][0])) == (
         1,
-        set(map(digest, ["email", "phone", "other"])),
+        set(map(sha256, ["email", "phone", "other"])),
     )
     assert stack.state().newest.message_id == "b"
 
@@ -59,7 +58,7 @@ def test_an_exit_removes_every_identity_of_an_enter_whatever_it_names(
     stack: WorkerStack, named: tuple[str, ...]
 ) -> None:
     stack.deliver(change("a@b.co", "b@b.co", "c@b.co", at=1))
-    assert stack.amazon.members["m1"] == {digest(f"{letter}@b.co") for letter in "abc"}
+    assert stack.amazon.members["m1"] == {sha256(f"{letter}@b.co") for letter in "abc"}
     stack.deliver(change(*named, at=2, exits=True))
     stack.rest()
     assert stack.amazon.active() == set()
@@ -71,7 +70,7 @@ def test_an_enter_recorded_by_a_stopped_worker_is_sent_although_a_newer_one_exis
     stack.deliver(change("phone", at=4, message_id="b"))
     stack.write(change("email", at=3))
     stack.deliver(change("email", at=3))
-    assert named_in(stack.amazon.uploads[-1][0]) == {digest("email"), digest("phone")}
+    assert named_in(stack.amazon.uploads[-1][0]) == {sha256("email"), sha256("phone")}
 
 
 def test_a_notice_recorded_by_a_stopped_worker_is_sent_although_a_newer_exit_exists(
@@ -206,7 +205,7 @@ def test_an_exit_that_arrives_during_a_newer_enters_upload_removes_old_identitie
     stack.amazon.meanwhile = late_exit
     stack.deliver(change("new@b.co", at=3))
     stack.rest()
-    assert stack.amazon.members["m1"] == {digest("new@b.co")}
+    assert stack.amazon.members["m1"] == {sha256("new@b.co")}
 
 
 @WITH_JOBS
@@ -262,7 +261,7 @@ def test_a_change_rejected_within_the_second_it_was_sent_is_parked(stack: Worker
 def test_a_member_with_more_identities_than_a_row_can_hold_is_delivered(stack: WorkerStack, exits: bool) -> None:
     many = change(*(f"{number}@b.co" for number in range(9_900)), at=1, exits=True)
     stack.write(many)  # nearly 400 KB, the limit of DynamoDB
-    own = {digest(f"new-{number}@b.co") for number in range(90)}
+    own = {sha256(f"new-{number}@b.co") for number in range(90)}
     more = [change(*(f"{at}-{number}@b.co" for number in range(90)), at=at, exits=exits) for at in range(2, 9)]
     report = stack.deliver(*more, change(*(f"new-{number}@b.co" for number in range(90)), at=9, exits=exits))
     assert report.deferred == []

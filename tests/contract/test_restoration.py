@@ -11,8 +11,8 @@ from audience_sync.members.erasure_state import Progress
 from audience_sync.members.member_state import MemberState
 from audience_sync.members.membership import EVERY_AUDIENCE, Audience, Member, MembershipChange
 from audience_sync_cli.members.restoration import Outcomes, Restoration, RowOutcome
-from tests.builders import AUDIENCE
-from tests.contract.worker_stack import SHARDING, WorkerStack, change, digest, notice
+from tests.builders import AUDIENCE, sha256
+from tests.contract.worker_stack import SHARDING, WorkerStack, change, notice
 
 DAY = 86_400  # seconds
 
@@ -71,7 +71,7 @@ def test_a_person_whose_deletion_notice_found_no_row_is_removed_and_erased(stack
     assert restore(stack, older)[AUDIENCE] == {RowOutcome.TO_REMOVE: 1}
     assert stack.state().active == (), "nobody is active against a notice, also while the worker is paused"
     stack.rest()
-    assert removed(stack) == [{digest("a@b.co")}]
+    assert removed(stack) == [{sha256("a@b.co")}]
     assert stack.amazon.active() == set()
     assert not stack.holds("a@b.co")
 
@@ -101,7 +101,7 @@ def test_a_person_who_left_without_identifiers_is_removed(stack: WorkerStack, ol
     assert stack.amazon.active() == {"m1"}
     assert restore(stack, older)[AUDIENCE] == {RowOutcome.TO_REMOVE: 1}
     stack.rest()
-    assert removed(stack)[-1] == {digest("a@b.co")}
+    assert removed(stack)[-1] == {sha256("a@b.co")}
     assert stack.amazon.active() == set()
 
 
@@ -115,7 +115,7 @@ def test_a_restored_earlier_address_is_removed_with_the_next_exit(stack: WorkerS
     stack.now += DAY
     stack.deliver(change(at=20, exits=True))
     stack.rest()
-    assert removed(stack)[-1] == {digest("a@b.co"), digest("new@b.co")}
+    assert removed(stack)[-1] == {sha256("a@b.co"), sha256("new@b.co")}
     assert stack.amazon.active() == set()
 
 
@@ -125,7 +125,7 @@ def test_the_address_of_an_earlier_life_is_removed_and_the_new_one_stays(stack: 
     stack.rest()
     assert restore(stack, older)[AUDIENCE] == {RowOutcome.TO_REMOVE: 1}
     stack.rest()
-    assert stack.amazon.members["m1"] == {digest("new@b.co")}
+    assert stack.amazon.members["m1"] == {sha256("new@b.co")}
 
 
 def test_a_person_who_returned_after_a_notice_keeps_only_the_new_address(stack: WorkerStack, older: Older) -> None:
@@ -135,7 +135,7 @@ def test_a_person_who_returned_after_a_notice_keeps_only_the_new_address(stack: 
     stack.rest()
     assert restore(stack, older)[AUDIENCE] == {RowOutcome.TO_REMOVE: 1}
     stack.rest()
-    assert stack.amazon.members["m1"] == {digest("new@b.co")}
+    assert stack.amazon.members["m1"] == {sha256("new@b.co")}
     assert (stack.holds("a@b.co"), stack.holds("new@b.co")) == (False, True)
 
 

@@ -16,7 +16,7 @@ from audience_sync.members.job_messages import JobMessage
 from audience_sync.members.member_state import LateJob
 from audience_sync.members.messages import REPETITION, ChangeMessage, DeliveryHistory, pack
 from audience_sync.members.repetitions import MAX_DELAY
-from tests.builders import AUDIENCE
+from tests.builders import AUDIENCE, sha256
 from tests.contract.worker_stack import (
     JOB,
     LIMITS,
@@ -29,7 +29,6 @@ from tests.contract.worker_stack import (
     WorkerStack,
     change,
     dataset_stack,
-    digest,
     enters,
 )
 from tests.faults.proxy import fault_proxy, refuse
@@ -59,7 +58,7 @@ def test_an_enter_after_an_exit_waits_and_is_delivered_and_counted_once(stack: W
     assert stack.rest() == {"delivered": 1}
     assert stack.now >= left + stack.effective
     assert [upload[0]["action"] for upload in stack.amazon.uploads] == ["CREATE", "DELETE", "CREATE"]
-    assert stack.amazon.members["m1"] == {digest("b@b.co")}
+    assert stack.amazon.members["m1"] == {sha256("b@b.co")}
 
 
 def test_in_one_batch_an_exit_is_sent_and_the_enter_after_it_waits(
@@ -74,7 +73,7 @@ def test_in_one_batch_an_exit_is_sent_and_the_enter_after_it_waits(
     assert [(each.member[1], each.at, each.exits) for each in left.changes] == [("m1", 3, False)]
     assert stack.rest() == {"delivered": 1}
     assert len(stack.amazon.uploads) == 3
-    assert stack.amazon.members["m1"] == {digest("b@b.co")}
+    assert stack.amazon.members["m1"] == {sha256("b@b.co")}
 
 
 def test_an_exit_supersedes_a_waiting_enter_without_another_upload(stack: WorkerStack) -> None:
@@ -169,7 +168,7 @@ def test_a_table_failure_while_an_enter_waits_loses_no_change(stack: WorkerStack
             stack.queue.put_back(message, 0)
             proxy.clear_faults()
     assert waits.outcomes + stack.rest() == {"delivered": 1}
-    assert (stack.amazon.members["m1"], enter_uploads(stack)) == ({digest("b@b.co")}, 1)
+    assert (stack.amazon.members["m1"], enter_uploads(stack)) == ({sha256("b@b.co")}, 1)
 
 
 def test_an_enter_that_cannot_be_requeued_comes_back_with_its_message(stack: WorkerStack) -> None:
@@ -182,7 +181,7 @@ def test_an_enter_that_cannot_be_requeued_comes_back_with_its_message(stack: Wor
     stack.queue.down = False
     again = stack.deliver(*both, receives=2)
     assert again.outcomes + stack.rest() == {"delivered": 2}
-    assert stack.amazon.members["m1"] == {digest("b@b.co")}
+    assert stack.amazon.members["m1"] == {sha256("b@b.co")}
 
 
 # What is due once more
@@ -287,7 +286,7 @@ def test_an_untracked_removal_stays_a_removal_although_an_enter_waits(
         stack.deliver_body(body)
     assert tracked(stack, "job-2") == [("m1", True)]
     stack.rest()
-    assert stack.amazon.members["m1"] == {digest("b@b.co")}
+    assert stack.amazon.members["m1"] == {sha256("b@b.co")}
 
 
 @WITH_JOBS
@@ -319,5 +318,5 @@ def test_an_untracked_repeated_removal_stays_one_although_the_member_is_back(
         stack.deliver_messages(*stack.queue.receive())
     stack.jobs.down = False
     stack.rest(JobReport("SUCCEEDED"))
-    assert stack.amazon.members["m1"] == {digest("b@b.co")}
+    assert stack.amazon.members["m1"] == {sha256("b@b.co")}
     assert not stack.holds("a@b.co")

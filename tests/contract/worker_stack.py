@@ -1,6 +1,5 @@
 """A worker on the real membership table, with queues, Amazon and a clock that tests look into and move."""
 
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -36,7 +35,7 @@ from audience_sync.operations.job_tracking import JobCheck, JobContext, JobTrack
 from audience_sync.operations.people_deletion import DeletionContext, DeletionReport, PeopleDeletion
 from local import resources
 from tests import builders
-from tests.builders import AUDIENCE
+from tests.builders import AUDIENCE, sha256
 from tests.doubles.amazon import FakeGate, FakeJobs
 from tests.doubles.dynamodb import MembershipRows
 from tests.doubles.queues import FakeQueue
@@ -54,12 +53,8 @@ ON_LOCAL_AWS = pytest.mark.parametrize("stack", ["local_aws"], indirect=True)  #
 MAX_LOOKS = 1_000  # moments at which something is received until the queues are empty
 
 
-def digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
 def change(*emails: str, at: int, member: str = "m1", message_id: str = "a", **options: Any) -> MembershipChange:
-    return builders.change(member, *map(digest, emails), at=at, message_id=message_id, **options)
+    return builders.change(member, *map(sha256, emails), at=at, message_id=message_id, **options)
 
 
 def notice(at: int, member: str = "m1", *, denies: bool = False) -> MembershipChange:
@@ -329,7 +324,7 @@ class WorkerStack:
     def holds(self, email: str, member: str = "m1") -> bool:
         """Whether the row still has the digest, in whatever form."""
         row = self.row(member)
-        return bytes.fromhex(digest(email)) in bytes(row["member"]["B"]) or digest(email) in str(row)
+        return bytes.fromhex(sha256(email)) in bytes(row["member"]["B"]) or sha256(email) in str(row)
 
 
 @dataclass

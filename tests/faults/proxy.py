@@ -185,25 +185,6 @@ def fail_entries(*positions: int) -> Effect:
     return effect
 
 
-def fail_statements(code: str, *positions: int) -> Effect:
-    """Give these statements of a batch an error of DynamoDB, counted from 0; the others take effect."""
-
-    async def effect(call: Call) -> web.Response:
-        statements = call.parameters["Statements"]
-        kept = [each for position, each in enumerate(statements) if position not in positions]
-        answered: list[Any] = []
-        if kept:
-            answer = await call.forward(call.parameters | {"Statements": kept})
-            assert isinstance(answer.body, bytes)
-            answered = json.loads(answer.body)["Responses"]
-        left = iter(answered)
-        error = {"Error": {"Code": code, "Message": "not now"}}
-        responses = [error if position in positions else next(left) for position in range(len(statements))]
-        return web.json_response({"Responses": responses}, content_type="application/x-amz-json-1.0")
-
-    return effect
-
-
 def hold(arrived: threading.Event, released: threading.Event) -> Effect:
     """Set `arrived`, and answer nothing before `released`; the call has no effect."""
 

@@ -23,7 +23,7 @@ ROW = {
     "empty": {"NULL": True},
 }
 METADATA = "ResponseMetadata"
-KEY = {name: ROW[name] for name in ("shard", "id")}
+KEY: dict[str, Any] = {name: ROW[name] for name in ("shard", "id")}
 
 
 def key(member: str) -> dict[str, Any]:

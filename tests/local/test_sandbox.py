@@ -1,5 +1,4 @@
 import gzip
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -19,12 +18,6 @@ from tests.steps import counted_steps
 
 METADATA, RECORDS = "/amc/audiences/metadata", "/amc/audiences/records"
 LINKS, TERMS = "/amc/audiences/connections", "/amc/audiences/connections/terms"
-
-
-@pytest.fixture
-def amazon() -> Iterator[Amazon]:
-    with sandbox() as running:
-        yield running
 
 
 @pytest.mark.parametrize(

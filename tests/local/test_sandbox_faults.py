@@ -1,20 +1,13 @@
 import socket
-from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 import requests
 
-from tests.local.sandbox_server import CLIENT_ID, JOB_DELAY, Amazon, member, sandbox
+from tests.local.sandbox_server import CLIENT_ID, JOB_DELAY, Amazon, member
 
 RECORDS = "/amc/audiences/records"
-
-
-@pytest.fixture
-def amazon() -> Iterator[Amazon]:
-    with sandbox() as running:
-        yield running
 
 
 @pytest.fixture

@@ -1,13 +1,12 @@
 import base64
 import hashlib
 import re
-from collections.abc import Iterator
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import requests
 
-from tests.local.sandbox_server import CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN, Amazon, sandbox
+from tests.local.sandbox_server import CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN, Amazon
 
 FORM = {"grant_type": "refresh_token", "refresh_token": REFRESH_TOKEN}
 FORM |= {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET}
@@ -21,12 +20,6 @@ ASKED = {
     "redirect_uri": BACK,
     "state": 'a "state" & more',
 }
-
-
-@pytest.fixture
-def amazon() -> Iterator[Amazon]:
-    with sandbox() as running:
-        yield running
 
 
 def consent(amazon: Amazon, answer: str = "allow", **asked: str) -> requests.Response:

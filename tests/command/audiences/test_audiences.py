@@ -14,7 +14,7 @@ from audience_sync_cli.audiences.linking import link, unlink
 from audience_sync_cli.audiences.list_and_show import list_, show
 from audience_sync_cli.audiences.listed import completions
 from audience_sync_cli.audiences.options import Choices, NewTarget, Target
-from audience_sync_cli.errors import NotConfirmed, NotThere, OperatorError, WrongUsage
+from audience_sync_cli.errors import NotConfirmed, NotThere, WrongUsage
 from audience_sync_cli.session import Session
 from tests.aws_fixtures import AUDIENCE
 from tests.command.conftest import NOW, Deployment
@@ -95,14 +95,6 @@ def test_link_refuses_invalid_ids_and_countries(
     with pytest.raises(error):
         link(deployment.session(), audience_id, country=country)
     assert deployment.session().audiences.all() == []
-
-
-def test_linking_refuses_a_computation_key_that_another_audience_has(deployment: Deployment) -> None:
-    deployment.list_audience()
-    create(deployment.session(), "Another audience", ADVERTISER, Settings(), country="US")
-    other = next(each for each in deployment.session().audiences.all() if each.audience_id != AUDIENCE.audience_id)
-    with pytest.raises(OperatorError, match="Another audience has that computation key: 4182"):
-        link(deployment.session(), other.audience_id, key=AUDIENCE.computation_key or "")
 
 
 def test_create_after_unlink_makes_a_new_audience_and_amazon_keeps_the_old_one(

@@ -6,13 +6,11 @@ from typing import Any
 
 import pytest
 
-from audience_sync.errors import InvalidAudience
 from audience_sync.members.membership import Audience
-from audience_sync_cli.audiences.creation import Settings, create
 from audience_sync_cli.audiences.linking import link, unlink
 from audience_sync_cli.audiences.list_and_show import list_, show
 from audience_sync_cli.audiences.listed import find
-from audience_sync_cli.audiences.options import Choices, NewTarget
+from audience_sync_cli.audiences.options import Choices
 from audience_sync_cli.errors import OperatorError, WrongUsage
 from audience_sync_cli.member_files.import_members import import_members
 from audience_sync_cli.member_files.import_plan import ImportOptions
@@ -75,16 +73,6 @@ def test_also_needs_a_computation_key(deployment: Deployment) -> None:
     for also in (True, False):
         with pytest.raises(WrongUsage, match="--also"):
             linked(deployment, "", also=also)
-
-
-def test_creating_an_audience_with_a_taken_key_is_refused_with_the_command_that_shares_it(
-    deployment: Deployment,
-) -> None:
-    deployment.list_audience()
-    with pytest.raises(InvalidAudience) as caught:
-        create(deployment.session(), "Another", NewTarget("590071284455661234"), Settings(), "US", key=KEY)
-    (fault,) = caught.value.faults
-    assert "link ID --key KEY --also" in fault.remedy
 
 
 def test_list_and_show_name_the_audiences_that_share_a_key(deployment: Deployment) -> None:

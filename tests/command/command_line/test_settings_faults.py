@@ -82,6 +82,7 @@ def test_create_refuses_a_key_that_another_audience_has(deployment: Deployment) 
     deployment.list_audience()
     failure = refused(create, deployment.session(), "VIP", ADVERTISER, NOTHING, "US", key=AUDIENCE.computation_key)
     assert str(failure) == "--key must be a key that no other audience is linked to."
+    assert "link ID --key KEY --also" in failure.remedy
 
 
 def test_link_and_update_name_options_as_well(deployment: Deployment) -> None:

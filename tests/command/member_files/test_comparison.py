@@ -1,6 +1,5 @@
 """How a member of a file and a row of the audience differ, and that a comparison takes little memory."""
 
-import hashlib
 import tracemalloc
 from collections.abc import Sequence
 from typing import Any
@@ -20,12 +19,8 @@ BEFORE, AFTER = WRITTEN - 1, WRITTEN + 1
 AUDIENCE = "418273650912345678"
 
 
-def digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
 def change(*emails: str, at: int = WRITTEN, member: str = "m", **options: Any) -> MembershipChange:
-    return builders.change(member, *map(digest, emails), at=at, audience_id=AUDIENCE, **options)
+    return builders.change(member, *map(builders.sha256, emails), at=at, audience_id=AUDIENCE, **options)
 
 
 def state_of(*changes: MembershipChange) -> MemberState:
@@ -130,7 +125,7 @@ def test_a_member_takes_at_most_300_bytes_of_memory() -> None:
 
     def changes(number: int) -> MembershipChange:
         record = {"externalUserId": f"cust_{number:08d}", "action": "CREATE", "userConsent": {}}
-        identity = {name: digest(f"{name}{number}") for name in names}
+        identity = {name: builders.sha256(f"{name}{number}") for name in names}
         return MembershipChange(AUDIENCE, Destination(), 1, "id", record | {"hashedPII": [identity]})
 
     comparison = Comparison(WRITTEN)

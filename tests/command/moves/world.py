@@ -13,9 +13,9 @@ from audience_sync.ingest.record_rules import erasing_exit
 from audience_sync.members.messages import DeliveryHistory, pack
 from audience_sync_cli.screen import Screen
 from audience_sync_cli.session import Session
-from tests.builders import change
+from tests.builders import change, sha256
 from tests.command.conftest import Deployment, Printed
-from tests.contract.worker_stack import DEADLINE, GRANTED, Amazon, MemoryStack, digest
+from tests.contract.worker_stack import DEADLINE, GRANTED, Amazon, MemoryStack
 
 
 @dataclass
@@ -90,7 +90,7 @@ class World:
         """Have an event arrive at ingest that names an audience by its id."""
         self.events += 1
         at, message_id = round(self.now * 1000), f"event-{self.events}"
-        digests = [*map(digest, emails)]
+        digests = [*map(sha256, emails)]
         before = self.truth.get(member, (0, False, set()))[2]
         self.truth[member] = (at, not exits, set() if exits else {*digests} | before)
         consent = {"userConsent": GRANTED if consented else {}, "countryCode": "DE"} | (record or {})

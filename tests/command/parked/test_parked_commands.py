@@ -9,7 +9,7 @@ import pytest
 
 from audience_sync.aws.sqs import Queue
 from audience_sync.members.membership import Audience
-from audience_sync.members.messages import ChangeMessage, change_as_json, pack
+from audience_sync.members.messages import ChangeMessage, change_as_json
 from audience_sync_cli.errors import NotThere, WrongUsage
 from audience_sync_cli.parked.dead_letters import MAX_PEEK
 from audience_sync_cli.parked.parked_commands import Filter, acknowledge, drop, list_, redrive, show
@@ -97,16 +97,6 @@ def test_a_redriven_dead_letter_is_not_counted_again(deployment: Deployment) -> 
     assert body["replay"] is True  # it was counted as parked
     assert body["changes"] == [change_as_json(change("m1"))]
     assert members(deployment) == []
-
-
-def test_a_message_moved_by_sqs_itself_is_redriven_unchanged(
-    deployment: Deployment,
-) -> None:
-    (body,) = pack([change("m1")])
-    deployment.send("DeadLetterQueue", body)
-    redrive(deployment.session(), Filter(reason="received_too_often"), rate=1000)
-    (moved,) = deployment.bodies("ChangeQueue")
-    assert moved == json.loads(body)
 
 
 def test_redrive_moves_matching_messages_and_leaves_the_rest_visible(deployment: Deployment) -> None:

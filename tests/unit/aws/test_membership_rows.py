@@ -1,6 +1,5 @@
 """The row of a member: small, complete, and read back as it was written."""
 
-import hashlib
 import json
 from dataclasses import replace
 from typing import Any
@@ -23,10 +22,6 @@ WRITE_UNIT = 1024  # bytes
 SHARDING = Sharding(8)
 
 
-def digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
 def state(**changes: Any) -> MemberState:
     newest = builders.change(
         "user_2nF7aQ",
@@ -46,7 +41,7 @@ def size_of(row: dict[str, Any]) -> int:
 
 
 def test_a_row_with_all_identifiers_fits_one_write_unit() -> None:
-    identity = Identity(1_709_543_722_118, {field.amazon_name: digest(field.name) for field in IDENTIFIERS})
+    identity = Identity(1_709_543_722_118, {field.amazon_name: builders.sha256(field.name) for field in IDENTIFIERS})
     full = state(
         identities=(identity,),
         left=Version(1_709_443_722_118, True, "personas_2nF7aQkT9bCwXyZ0123456789"),
@@ -58,7 +53,7 @@ def test_a_row_with_all_identifiers_fits_one_write_unit() -> None:
     )
     size = size_of(row_of(full, SHARDING.key_of(full.member), 1234))
     assert size < WRITE_UNIT, size
-    both = state(identities=(identity, Identity(1, {name: digest(name) for name in identity.digests})))
+    both = state(identities=(identity, Identity(1, {name: builders.sha256(name) for name in identity.digests})))
     assert size_of(row_of(both, SHARDING.key_of(both.member), 1)) < WRITE_UNIT, "two lives"
 
 

@@ -76,12 +76,6 @@ def test_a_write_replaces_the_state_that_was_read(fixture: TableFixture) -> None
     assert fixture.table.read([first.member]) == {first.member: second}
 
 
-@pytest.mark.parametrize("member", [(AUDIENCE, "m2"), ("5", "m1")])
-def test_an_unknown_member_has_no_state(fixture: TableFixture, member: tuple[str, str]) -> None:
-    fixture.write(state())
-    assert fixture.table.read([member]) == {}
-
-
 def test_duplicate_members_are_read_once(fixture: TableFixture) -> None:
     """DynamoDB refuses a request that names a key twice."""
     (stored,) = fixture.write(state())
@@ -94,13 +88,6 @@ def test_the_same_id_in_two_audiences_is_two_members(fixture: TableFixture) -> N
 
 
 # Writes that another worker was faster with
-
-
-def test_of_two_workers_only_one_inserts_a_new_member(fixture: TableFixture) -> None:
-    (first,) = fixture.write(state())
-    (second,) = fixture.table.write([state(at=9_000)])
-    assert isinstance(second, MovedOn)
-    assert fixture.table.read([first.member]) == {first.member: first}
 
 
 def test_a_row_changed_since_it_was_read_is_not_overwritten(fixture: TableFixture) -> None:

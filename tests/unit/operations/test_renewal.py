@@ -222,16 +222,6 @@ def test_a_queue_that_stays_too_full_ends_the_run(harness: RenewalHarness) -> No
     assert harness.seconds < 60
 
 
-def test_no_member_is_renewed_without_the_ordering_guard(harness: RenewalHarness) -> None:
-    harness.write(change("m1"), days=390)
-    client: Any = harness.table
-    clock = Clock(lambda: NOW, lambda: 0.0, lambda _: None)
-    assert Renewal(None, Checkpoint(client, "members", RENEWAL), harness.queue, clock).run(
-        [renewed()], deadline=LATER
-    ) == RenewalReport(reason=Reason.UNGUARDED)
-    assert harness.queue.bodies == []
-
-
 def test_the_queue_is_not_read_if_no_audience_is_renewed(harness: RenewalHarness) -> None:
     harness.queue.depths = [MAX_WAITING + 1]
     assert harness.run(Audience("1")) == RenewalReport()
@@ -248,13 +238,6 @@ def run_by_run(harness: RenewalHarness, *audiences: Audience, runs: int) -> list
         harness.run(*audiences, deadline=RESERVE + 3)
         queued.append(harness.queue.members())
     return queued
-
-
-def test_a_run_that_runs_out_of_time_reports_it(harness: RenewalHarness) -> None:
-    harness.table.page = 1
-    harness.per_reading = 1.0
-    harness.write(*map(change, "abc"), days=390)
-    assert harness.run(renewed(), deadline=RESERVE + 3).reason == "out_of_time"
 
 
 def test_runs_out_of_time_are_continued_across_audiences(
