@@ -130,13 +130,6 @@ def test_a_message_holds_a_mebibyte_with_its_attributes(sqs: "SQSClient", queue:
         )
 
 
-def test_a_delay_holds_a_message_back(sqs: "SQSClient", queue: str) -> None:
-    sqs.send_message(QueueUrl=queue, MessageBody="a", DelaySeconds=1)
-    assert counts(sqs, queue) == [0, 0, 1]
-    assert take(sqs, queue) == []
-    assert len(take(sqs, queue, WaitTimeSeconds=3)) == 1
-
-
 def batch(*bodies: str) -> Any:
     return [{"Id": str(index), "MessageBody": body} for index, body in enumerate(bodies)]
 

@@ -169,14 +169,6 @@ def test_postponed_messages_stay_invisible_for_their_delay(fixture: QueueFixture
     assert len(fixture.receive()) == 1
 
 
-def test_messages_are_postponed_ten_at_a_time(fixture: QueueFixture, proxy: FaultProxy) -> None:
-    fixture.queue.send([str(number) for number in range(12)], deadline=LATER)
-    handles = fixture.receive() + fixture.receive()
-    fixture.queue.postpone([(handle, 0.0) for handle in handles], until=LATER)
-    assert [len(call["Entries"]) for call in proxy.parameters(POSTPONE)] == [10, 2]
-    assert len(fixture.receive()) == 10
-
-
 @pytest.mark.parametrize(("until", "moved"), [(LATER, 13), (1000.0, 0)], ids=["there is time", "there is no time"])
 def test_a_failed_postponement_is_retried_while_there_is_time(
     fixture: QueueFixture, proxy: FaultProxy, until: float, moved: int

@@ -122,13 +122,6 @@ def test_an_unverified_signature_beside_a_valid_key_is_reported(harness: IntakeH
     assert (result.accepted, result.signature_unverified) == (1, True)
 
 
-def test_the_policy_literal_email_reaches_the_records(harness: IntakeHarness) -> None:
-    (change,) = harness.accept(WITH_KEY, encoded(entered()), policy=Policy(literal_email=True)).changes
-    assert len(change.record["hashedPII"]) == 2
-    (change,) = harness.accept(WITH_KEY, encoded(entered())).changes
-    assert len(change.record["hashedPII"]) == 1
-
-
 def test_a_request_without_a_credential_is_refused_before_its_body_is_read(harness: IntakeHarness) -> None:
     with pytest.raises(CredentialMissing):
         harness.accept({"content-type": "text/plain"}, b"{")
@@ -204,14 +197,6 @@ def test_a_wrong_key_is_refused_after_one_further_read_of_the_secret(
     with pytest.raises(error):
         harness.accept(WITH_KEY | {"authorization": f"Bearer {NEW_KEY}"}, encoded(entered()))
     assert (harness.secret.ages, harness.entries) == ([None, 0], [])
-
-
-def test_an_unreadable_secret_is_our_fault_only_if_the_request_has_a_credential(harness: IntakeHarness) -> None:
-    harness.secret = Secret(None, None)
-    with pytest.raises(InvalidSettings):
-        harness.accept(WITH_KEY, encoded(entered()))
-    with pytest.raises(CredentialMissing):
-        harness.accept({"content-type": "application/json"}, encoded(entered()))
 
 
 def test_the_detail_of_a_rejection_is_cut_to_200_characters() -> None:
