@@ -130,14 +130,6 @@ def test_a_cold_function_that_cannot_read_the_secret_answers_503_to_every_creden
     assert post(ONE).status == 200
 
 
-@pytest.mark.usefixtures("warm")
-def test_requests_without_a_credential_do_not_make_the_function_read_the_secret_again(proxy: FaultProxy) -> None:
-    assert {post(ONE, JSON).status for _ in range(3)} == {401}
-    assert proxy.count(READ) == 1
-    assert post(ONE, WRONG_KEY).status == 401
-    assert proxy.count(READ) == 2, "a key may just have been rotated"
-
-
 @pytest.mark.usefixtures("as_deployed")
 def test_a_secret_store_that_hangs_delays_the_answer_only_for_the_timeout(cloud: Cloud, proxy: FaultProxy) -> None:
     cloud.enter("IngestFunction")

@@ -55,10 +55,6 @@ def test_an_audience_is_found_by_id_and_by_key_with_all_its_fields(fixture: Tabl
     assert fixture.table.by_computation_key("others") == [Audience("22", computation_key="others")]
 
 
-def test_an_audience_that_is_not_listed_is_not_found(fixture: TableFixture) -> None:
-    assert (fixture.table.by_id("1"), fixture.table.by_computation_key("unknown")) == (None, [])
-
-
 def test_two_audiences_under_one_key_are_both_returned_until_one_is_unlinked(fixture: TableFixture) -> None:
     both = [Audience("11", computation_key="twice"), Audience("22", computation_key="twice")]
     fixture.put(*both)

@@ -83,11 +83,6 @@ def test_members_last_sent_before_a_time_are_found(fixture: TableFixture) -> Non
     assert sorted(fixture.found(NOW - 86_400)) == ["just-then", "long-ago"]
 
 
-def test_the_recorded_change_is_returned_unchanged(fixture: TableFixture) -> None:
-    fixture.write(change("m1"))
-    assert [each for page in fixture.pages() for each in page.changes] == [change("m1")]
-
-
 def test_a_member_who_left_is_not_found(fixture: TableFixture) -> None:
     fixture.write(change("m1"), change("m2"), change("m3", exits=True))
     fixture.write(change("m1", at=2, exits=True))

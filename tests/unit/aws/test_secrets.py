@@ -52,13 +52,6 @@ def test_a_secret_is_read_once_a_minute(fixture: SecretFixture, proxy: FaultProx
     assert fixture.reader.value() == {"eventKey": "new"}
 
 
-def test_max_age_forces_a_fresh_read(fixture: SecretFixture) -> None:
-    fixture.reader.value()
-    fixture.put(SecretString='{"eventKey": "new"}')
-    assert fixture.reader.value() == {"eventKey": KEY}
-    assert fixture.reader.value(max_age=-1) == {"eventKey": "new"}
-
-
 def test_forced_reads_are_rate_limited(fixture: SecretFixture, proxy: FaultProxy, clock: ManualClock) -> None:
     fixture.reader.value()
     for _ in range(100):

@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 
 from audience_sync.amazon_ads.countries import NAMING_A_COUNTRY
-from audience_sync.amazon_ads.destination import amc_connection
 from audience_sync.errors import InvalidMapping, InvalidRequest, OutOfTime, RejectedEvent, TooLarge
 from audience_sync.ingest import mapped_values
 from audience_sync.ingest.intake import IntakeResult, changes_from, compiled
@@ -611,12 +610,6 @@ def test_a_mapped_country_wins_unless_it_is_empty() -> None:
         assert change.record["countryCode"] == expected
 
 
-def test_a_change_carries_the_destination_of_its_audience() -> None:
-    audience = replace(LAPSED, destination=amc_connection("connection-7"), settings={"dsp": True})
-    (change,) = read(entered(), audiences=Listed(audience)).changes
-    assert change.destination == amc_connection("connection-7", dsp=True)
-
-
 def test_an_audience_is_looked_up_once_for_all_events_of_a_request() -> None:
     with counted_calls("by_id") as calls:
         result = read([entered(userId="u1"), entered(userId="u2"), entered(userId="u3")])
@@ -748,12 +741,6 @@ def test_the_digest_of_an_event_without_a_message_id_is_computed_once(kind: str)
     with counted_calls("safe_id") as calls:
         changes_from(json.dumps(event).encode(), mappings=mappings, audiences=Listed(LAPSED), now=NOW)
     assert calls["safe_id"] == 1
-
-
-def test_an_exit_needs_no_identifier() -> None:
-    exited = entered(event="Audience Exited", properties={"lapsed_premium_buyers": False}, context__traits=None)
-    (change,) = read(exited).changes
-    assert change.record["hashedPII"] == []
 
 
 @pytest.mark.parametrize(
