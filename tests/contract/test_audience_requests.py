@@ -169,8 +169,6 @@ def test_profiles_list_the_advertisers_of_an_authorization(client: AmazonAds) ->
     [
         pytest.param({"close_after_apply": True}, OutcomeUnknown, id="reset"),
         pytest.param({"status": 500}, OutcomeUnknown, id="500"),
-        pytest.param({"status": 502}, OutcomeUnknown, id="502"),
-        pytest.param({"status": 504}, OutcomeUnknown, id="504"),
         pytest.param({"status": 503}, ServiceUnavailable, id="503"),
         pytest.param({"status": 201, "body": ""}, OutcomeUnknown, id="an empty answer"),
         pytest.param({"status": 201, "body": '{"audienceId": "1"}'}, OutcomeUnknown, id="an id as text"),

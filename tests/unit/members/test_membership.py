@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audience_sync.members.membership import Destination, MembershipChange, Version, canonical_json, coalesce, since
+from audience_sync.members.membership import MembershipChange, Version, canonical_json, coalesce, since
 from tests import builders
 
 
@@ -97,10 +97,6 @@ def test_the_order_of_fields_does_not_matter_to_an_identity() -> None:
 def test_canonical_json_is_sorted_and_has_no_white_space() -> None:
     assert canonical_json({"b": 1, "a": ["é", None]}) == canonical_json({"a": ["é", None], "b": 1})
     assert canonical_json({"b": 1, "a": [2, 3]}) == '{"a":[2,3],"b":1}'
-
-
-def test_a_change_does_not_erase_by_default() -> None:
-    assert MembershipChange("1", Destination(), 1, "a", change(exits=True).record).erase is False
 
 
 def test_a_later_exit_does_not_undo_a_deletion_notice() -> None:
