@@ -71,7 +71,6 @@ def accepted_country(value: object) -> str | None:
     if value in ACCEPTED:
         return value
     code = value.strip().upper()
-    code = "GB" if code == "UK" else code
     return code if code in ACCEPTED else _codes().get(_letters(value))
 
 
