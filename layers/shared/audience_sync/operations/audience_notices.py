@@ -46,9 +46,8 @@ def changes(trends: Mapping[str, Trend], notified: Mapping[str, str]) -> Changes
 
     A history that has become too short ends nothing, and neither does a milder state.
     """
-    known = {
-        each: State(state) for each, state in notified.items() if state in State
-    }  # a newer version may know others
+    # A newer version may have stored others.
+    known = {each: State(state) for each, state in notified.items() if state in State}
     before = {each: known.get(each, State.USUAL) for each in trends}
     worst = {each: max(before[each], trend.state, key=lambda state: state.urgency) for each, trend in trends.items()}
     return Changes(
