@@ -68,7 +68,7 @@ mutate: $(SETUP)  ## mutation tests of what has changed (BASE=origin/main, MODUL
 	scripts/mutate.sh --minutes $(or $(MINUTES),60) $(if $(ALL),--all,$(if $(MODULES),--modules "$(MODULES)",$(if $(BASE),--base $(BASE))))
 
 check: $(SETUP)  ## lint, format, types, import rules, known vulnerabilities
-	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports --no-cache && scripts/audit.sh
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && nice $(BIN)/mypy && $(BIN)/lint-imports --no-cache && scripts/audit.sh
 
 audit: $(SETUP)  ## known vulnerabilities of what ships (ARGS=requirements/dev.txt for another lock)
 	scripts/audit.sh $(ARGS)
