@@ -77,7 +77,7 @@ watch: $(LOCAL)  ## what Amazon has changed in its API files, and whether it is 
 	$(BIN)/python -m scripts.watch $(ARGS)
 
 validate: $(SETUP)  ## sam validate --lint, cfn-lint and checkov on the template
-	scripts/validate.sh
+	nice scripts/validate.sh
 
 define BUILD
 	scripts/build.sh
