@@ -20,7 +20,6 @@ from rich.table import Table
 from audience_sync.amazon_ads.apis import has_jobs
 from audience_sync.amazon_ads.destination import Api
 from audience_sync.members.membership import Audience
-from local import resources
 from local.demo_progress import NotFinished, progress, wait_until_quiescent
 from local.demo_traffic import BATCH, NotTaken, Sent, create_dataset, events_of, send
 from local.example_audiences import EXAMPLE
@@ -135,6 +134,8 @@ def _state_of(where: dict[str, str]) -> Callable[[], dict[str, Any]]:
 
 
 def _rows_of(where: dict[str, str]) -> Callable[[], int]:
+    from local import resources  # noqa: PLC0415 - loads boto3, which the stack has compiled by then
+
     names = requests.get(f"{where['api']}/local/resources", timeout=10).json()["names"]
     dynamodb = resources.client("dynamodb", where["aws"])
 
