@@ -52,7 +52,7 @@ def main() -> int:
     port, amazon_port = (own if chosen is None else chosen for chosen, own in zip(given, usual, strict=True))
     try:
         listening = ["--port", str(port), "--amazon-port", str(amazon_port)]
-        with _stack([*listening, "--job-delay", "0"], console) as where:
+        with _stack([*listening, "--job-delay", "0", "--batch-window", "0.3"], console) as where:
             exit_code = demonstrate(
                 where, enter=options.enter, leave=options.leave, console=console, api=Api(options.api)
             )
