@@ -68,7 +68,7 @@ mutate: $(SETUP)  ## mutation tests of what has changed (BASE=origin/main, MODUL
 	scripts/mutate.sh --minutes $(or $(MINUTES),60) $(if $(ALL),--all,$(if $(MODULES),--modules "$(MODULES)",$(if $(BASE),--base $(BASE))))
 
 check: $(SETUP)  ## lint, format, types, import rules, known vulnerabilities
-	$(BIN)/ruff check . && $(BIN)/ruff format --check . && nice $(BIN)/mypy && $(BIN)/lint-imports --no-cache && scripts/audit.sh
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports --no-cache && scripts/audit.sh
 
 audit: $(SETUP)  ## known vulnerabilities of what ships (ARGS=requirements/dev.txt for another lock)
 	scripts/audit.sh $(ARGS)
@@ -77,7 +77,7 @@ watch: $(LOCAL)  ## what Amazon has changed in its API files, and whether it is 
 	$(BIN)/python -m scripts.watch $(ARGS)
 
 validate: $(SETUP)  ## sam validate --lint, cfn-lint and checkov on the template
-	nice scripts/validate.sh
+	scripts/validate.sh
 
 define BUILD
 	scripts/build.sh
