@@ -1,6 +1,7 @@
 """Metrics that the operator's command counts are read back like those of the functions."""
 
 import time
+from typing import Any
 
 import pytest
 
@@ -39,6 +40,18 @@ def test_a_failed_put_to_cloudwatch_raises_unavailable() -> None:
     store = MetricStore(resources.client("cloudwatch", "http://127.0.0.1:9"))
     with pytest.raises(Unavailable):
         store.count("Tests", "Added", OURS, {int(time.time()): 1})
+
+
+@pytest.mark.parametrize("status", ["InternalError", "Forbidden"])
+def test_a_metric_that_cloudwatch_does_not_return_in_full_is_not_read_as_empty(aws_url: str, status: str) -> None:
+    client = resources.client("cloudwatch", aws_url)
+
+    def fail(parsed: dict[str, Any], **_: Any) -> None:
+        parsed["MetricDataResults"][0]["StatusCode"] = status
+
+    client.meta.events.register("after-call.cloudwatch.GetMetricData", fail)
+    with pytest.raises(Unavailable, match=f"in full: {status}"):
+        MetricStore(client).read({"any": Metric("Tests", "Any", OURS, "Sum", MINUTE)}, 0, 60)
 
 
 def test_the_local_stack_counts_metrics_of_the_command_once() -> None:
