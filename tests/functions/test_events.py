@@ -52,7 +52,7 @@ def metrics(printed: str) -> dict[str, int]:
     return totals
 
 
-def test_both_doors_make_the_same_changes_of_the_same_bytes(cloud: Cloud) -> None:
+def test_http_and_queue_make_the_same_changes_from_the_same_body(cloud: Cloud) -> None:
     batch = json.dumps([{"json": each} for each in people(3)]).encode()
     bodies = [ENTERED, EXITED, batch]
     for body in bodies:

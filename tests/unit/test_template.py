@@ -498,7 +498,7 @@ def test_a_guided_deployment_does_not_ask_about_public_routes() -> None:
 
 
 @pytest.mark.parametrize("function", ["IngestFunction", "EventsFunction"])
-def test_both_doors_get_the_variables_that_their_settings_read_by_hand(function: str) -> None:
+def test_ingest_and_events_get_every_variable_that_their_settings_read(function: str) -> None:
     read = set(re.findall(r'"([A-Z]+_[A-Z_]+)"', inspect.getsource(IngestSettings)))
     at_http = {"INGEST_SECRET_ARN", "ACCEPT_FIRST_EVENT_SIGNATURE", "ALLOWED_SOURCES"}
     not_here = {"EVENT_DEAD_LETTER_QUEUE_URL"} if function == "IngestFunction" else at_http

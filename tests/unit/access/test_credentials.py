@@ -221,7 +221,8 @@ def test_an_audience_key_authenticates_for_audiences(headers: dict[str, str], qu
 
 def test_the_previous_audience_key_authenticates_for_audiences() -> None:
     stored = STORED | {"previousAudienceKey": "audience-key-previous-06"}
-    Keyring.from_json(stored).authenticate_audiences({"x-api-key": "audience-key-previous-06"}, {}, now=NOW)
+    found = Keyring.from_json(stored).authenticate_audiences({"x-api-key": "audience-key-previous-06"}, {}, now=NOW)
+    assert found == Authenticated("previousAudienceKey")
 
 
 @pytest.mark.parametrize(

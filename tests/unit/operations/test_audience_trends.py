@@ -75,7 +75,7 @@ SEASONS: dict[str, Values] = {
 
 
 @pytest.mark.parametrize("season", SEASONS)
-def test_no_season_of_a_year_is_notices(season: str) -> None:
+def test_no_seasonal_change_sets_off_the_alarm(season: str) -> None:
     assert notices(History(sizes=SEASONS[season])) == []
 
 
@@ -90,29 +90,29 @@ FAULTS: dict[str, tuple[Values, int]] = {  # and the days until it is notified
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_fall_is_notified_once_until_the_low_size_is_usual(fault: str) -> None:
+def test_a_fall_sets_off_the_alarm_once_and_counts_as_usual_after_eight_weeks(fault: str) -> None:
     sizes, within = FAULTS[fault]
     (day, state), *others = notices(History(sizes))
     assert (state, day - FAULT <= within) == (State.SIZE_FELL, True)
     assert [(state, after - FAULT > 50) for after, state in others] == ([] if "expire" in fault else [("over", True)])
 
 
-def test_what_falls_while_it_grows_or_by_less_than_the_share_is_missed() -> None:
+def test_a_fall_of_30_percent_or_during_growth_sets_off_no_alarm() -> None:
     assert notices(History(days(lambda day: 1 if day < FAULT else 0.7))) == []
     assert notices(History(days(lambda day: 1.01**day * (1 if day < FAULT else 0.5)))) == []
 
 
-def test_a_recovery_ends_it_after_three_days() -> None:
+def test_a_fall_is_over_after_three_days_at_the_usual_size() -> None:
     sizes = days(lambda day: 0.5 if 200 <= day < 210 else 1)
     assert notices(History(sizes)) == [(202, "size_fell"), (212, "over")]
 
 
-def test_a_low_holiday_and_the_end_of_december_are_notified_for_people_of_a_day_and_of_a_week() -> None:
+def test_a_four_day_holiday_and_the_end_of_december_set_off_the_alarm() -> None:
     assert len(notices(History(days(lambda day: 0.5 if 200 <= day < 204 else 1)))) == 2
     assert [state for _, state in notices(History(days(window(7, december))))] == ["size_fell", "over"]
 
 
-def test_a_fall_in_dsp_is_seen_even_where_the_records_do_not_fall() -> None:
+def test_a_fall_of_the_size_in_dsp_alone_sets_off_the_alarm() -> None:
     half = days(lambda day: 1 if day < FAULT else 0.5, noise=0)
     history = History(days(lambda _: 1), in_dsp=half)
     assert notices(history)[0] == (FAULT + 2, "size_fell")
@@ -121,7 +121,7 @@ def test_a_fall_in_dsp_is_seen_even_where_the_records_do_not_fall() -> None:
     assert judge(history, FIRST, DEFAULTS) == (State.USUAL, "No fall against its own last eight weeks.")
 
 
-def test_the_percentage_is_of_the_same_weekday() -> None:
+def test_the_percentage_compares_the_same_weekday() -> None:
     history = History(days(lambda day: weekend(day) * (1 if day < FAULT else 0.5), noise=0))
     falls = [judge(history, FIRST + FAULT + day, DEFAULTS).sentence for day in (2, 3)]
     assert [" ".join(each.split()[5:]) for each in falls] == [
@@ -141,7 +141,9 @@ def test_a_match_rate_that_halves_outranks_the_size_that_follows_it() -> None:
 @pytest.mark.parametrize(
     ("every", "after", "since"), [(1, 4, "2025-04-21"), (7, 14, "2025-04-17"), (14, 28, "2025-04-17")]
 )
-def test_silence_is_notified_after_four_days_or_twice_the_longest_pause(every: int, after: int, since: str) -> None:
+def test_silence_sets_off_the_alarm_after_four_days_or_twice_the_longest_pause(
+    every: int, after: int, since: str
+) -> None:
     uploads = range(FIRST - 112, FIRST + FAULT + 1, every)
     last = uploads[-1] - FIRST
     history = History(days(lambda _: 1), uploads=uploads)
@@ -151,7 +153,7 @@ def test_silence_is_notified_after_four_days_or_twice_the_longest_pause(every: i
     assert sentence == f"Amazon has reported nothing new about it since {since}; {paused}"
 
 
-def test_an_audience_below_2000_matched_members_for_two_weeks_is_notified() -> None:
+def test_two_weeks_below_2000_matched_members_set_off_the_alarm() -> None:
     sizes = days(lambda _: 1)
     for_days = days(lambda day: 0.04 if 100 <= day < 110 else 1)
     for_weeks = days(lambda day: 0.04 if 100 <= day < 150 else 1)
@@ -162,7 +164,7 @@ def test_an_audience_below_2000_matched_members_for_two_weeks_is_notified() -> N
     assert judge(always, FIRST, DEFAULTS).sentence == f"{begins} that Amazon DSP needs; last count: 1,600."
 
 
-def test_a_milder_state_or_too_short_a_history_does_not_end_what_was_notified() -> None:
+def test_a_less_urgent_state_or_a_missing_history_does_not_clear_the_alarm() -> None:
     unknown = "CloudWatch has too little recent history to judge by: three weeks are needed."
     assert judge(History(), FIRST, DEFAULTS) == (State.UNKNOWN, unknown)
     for state in (State.UNKNOWN, State.SILENT):
