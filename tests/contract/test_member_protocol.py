@@ -12,7 +12,7 @@ from audience_sync.amazon_ads.job import JobReport
 from audience_sync.amazon_ads.upload import Submission, Upload
 from audience_sync.aws.membership_rows import KEEP_ACTIVE
 from audience_sync.delivery.sending import TRACK_ATTEMPTS, TRACK_INTERVAL
-from audience_sync.errors import CircuitOpen, OutcomeUnknown, ServiceUnavailable
+from audience_sync.errors import AudienceSyncError, CircuitOpen, OutcomeUnknown, RequestRejected, ServiceUnavailable
 from audience_sync.members.job_messages import JobMessage
 from audience_sync.members.member_state import KEEP_IN_DATASET
 from audience_sync.members.messages import ChangeMessage
@@ -167,6 +167,28 @@ def test_an_enter_waits_for_a_repeated_exit(stack: WorkerStack) -> None:
     assert stack.deliver(change("a@b.co", at=3)).waiting == {AUDIENCE: 1}
     stack.rest()
     assert (stack.amazon.active(), stack.now >= removed + stack.effective) == ({"m1"}, True)
+
+
+@pytest.mark.parametrize(
+    ("error", "enters"),
+    [
+        pytest.param(ServiceUnavailable("503"), 3, id="fails for now: sent again"),
+        pytest.param(RequestRejected("refused", status=403), 2, id="refused: parked"),
+    ],
+)
+def test_a_repeated_enter_counts_as_sent_only_if_nothing_of_it_comes_back(
+    stack: WorkerStack, error: AudienceSyncError, enters: int
+) -> None:
+    stack.deliver(change("old@b.co", at=1))
+    stack.deliver(change("new@b.co", at=3))
+    stack.now += 2 * stack.effective
+    stack.deliver(change(at=2, exits=True))  # the removal may undo the newer enter, which is due again
+    removed = stack.now
+    stack.amazon.fails = error
+    stack.rest()
+    sent = [record["action"] for (record,) in stack.amazon.uploads]
+    assert (sent.count("CREATE"), len(stack.dead_letters.bodies)) == (enters, 3 - enters)
+    assert (stack.amazon.active(), stack.state().entered >= removed + stack.effective) == ({"m1"}, True)
 
 
 def test_a_repetition_keeps_connection_and_target_types(stack: WorkerStack) -> None:

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import requests
 
 from tests.soak.clock import SimulatedClock
-from tests.soak.datasets import DELETIONS, Datasets
+from tests.soak.datasets import DELETIONS, Datasets, Sent, sent_member
 from tests.soak.held import Held, Identity, Member, as_identity
 from tests.soak.profiles import JOB_SECONDS, LONGEST_JOB, Profile
 
@@ -153,6 +153,8 @@ class Amazon:
         body = json.loads(request.body)
         audience_id, records = str(body["audienceId"]), body["records"]
         self._check(audience_id, records)
+        if self._fails_again(audience_id, [_sent(each) for each in records]):
+            return Answer(503)
         if any(self.refuses(each["action"], map(as_identity, each["hashedPII"])) for each in records):
             return Answer(400, b'{"message": "invalid record"}')
         job = self._accept(audience_id, records)
@@ -162,8 +164,23 @@ class Amazon:
         assert isinstance(request.body, bytes)
         if path == DELETIONS and self.is_refused("deletions"):
             return Answer(403, b'{"message": "no permission"}')
-        content_type = str(request.headers["Content-Type"])
-        return Answer(200, json.dumps(self.datasets.answer(path, content_type, json.loads(request.body))).encode())
+        content_type, body = str(request.headers["Content-Type"]), json.loads(request.body)
+        if path != DELETIONS and self._fails_again(path.split("/")[3], [sent_member(each) for each in body["members"]]):
+            return Answer(503)
+        return Answer(200, json.dumps(self.datasets.answer(path, content_type, body)).encode())
+
+    def _fails_again(self, audience_id: str, members: Iterable[Sent]) -> bool:
+        """Draw whether an upload fails for now that enters somebody with identities that were all sent before."""
+        share, nothing = self.profile.refusals.repeated, dict[Identity, Held]()
+        return (
+            bool(share)
+            and any(
+                each.action == "CREATE"
+                and each.identities <= self.audiences.get((audience_id, each.user), nothing).keys()
+                for each in members
+            )
+            and self._random.random() < share
+        )
 
     def _check(self, audience_id: str, records: list[dict[str, Any]]) -> None:
         members = [record["externalUserId"] for record in records]
@@ -260,3 +277,7 @@ class Amazon:
         identities = sorted(identity.get("email", "?")[:6] for identity in record["hashedPII"])
         line = f"{self.clock.monotonic():10.3f} {job.job_id} {record['action']} {what} {' '.join(identities)}"
         self.ledger.setdefault(member, []).append(line)
+
+
+def _sent(record: dict[str, Any]) -> Sent:
+    return Sent(record["externalUserId"], record["action"], frozenset(map(as_identity, record["hashedPII"])))

@@ -34,8 +34,8 @@ class Sent(NamedTuple):
     user: str
     action: str
     identities: frozenset[Identity]
-    is_consented: bool
-    is_denied: bool
+    is_consented: bool = True
+    is_denied: bool = False
 
 
 class Datasets:
@@ -67,7 +67,7 @@ class Datasets:
         _, _, _, dataset_id, _ = path.split("/")
         if content_type != MEMBERS_TYPE:
             self._amazon.violations.append(f"the content type {content_type}")
-        return self._accept(dataset_id, [_sent(member) for member in self._checked(dataset_id, body["members"])])
+        return self._accept(dataset_id, [sent_member(member) for member in self._checked(dataset_id, body["members"])])
 
     def adopt(self, member: Member, accepted: Iterable[float]) -> None:
         """Know a member from before the simulation, whose enters were accepted at some epoch seconds."""
@@ -169,9 +169,9 @@ class Datasets:
                 violations.append(f"{len(member['userIdentity']['hashedPiis'])} identities of a member")
             if member["action"] not in ("CREATE", "DELETE"):
                 violations.append(f"the action {member['action']}")
-            if member["action"] == "CREATE" and not _sent(member).is_consented:
+            if member["action"] == "CREATE" and not sent_member(member).is_consented:
                 violations.append("a member without consent")
-            self._check_removal(dataset_id, _sent(member))
+            self._check_removal(dataset_id, sent_member(member))
             yield member
 
     def _check_removal(self, dataset_id: str, member: Sent) -> None:
@@ -184,7 +184,7 @@ class Datasets:
 
     def _note_deletion(self, number: int, user: str, what: str) -> None:
         for dataset_id in sorted(self._ids):
-            self._note(f"deletion-{number}", dataset_id, Sent(user, "by id", frozenset(), True, False), what)
+            self._note(f"deletion-{number}", dataset_id, Sent(user, "by id", frozenset()), what)
 
     def _note(self, upload: str, dataset_id: str, member: Sent, what: str) -> None:
         identities = " ".join(sorted(json.loads(each)["email"][:6] for each in member.identities))
@@ -192,7 +192,8 @@ class Datasets:
         self._amazon.ledger.setdefault((dataset_id, member.user), []).append(line)
 
 
-def _sent(member: dict[str, Any]) -> Sent:
+def sent_member(member: dict[str, Any]) -> Sent:
+    """Read a member of an upload."""
     consent = member.get("userConsent", {}).get("consent", {}).get("amzn", {})
     identities = frozenset(_identities(member["userIdentity"]))
     is_denied = "DENIED" in consent.values()

@@ -32,6 +32,7 @@ class Refusals:
     token: float = 0.0  # all tokens are revoked
     login: float = 0.0  # the login fails
     record: float = 0.0  # share of the identities that Amazon refuses with 400
+    repeated: float = 0.0  # 5xx, of the uploads that enter somebody with identities that were all sent before
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,9 +213,10 @@ _DATA_MANAGER = replace(
     datasets=3,
     denials=0.5,
     uploads=_UPLOADS,
-    refusals=Refusals(throttled=0.05, unavailable=0.08, token=0.01, login=0.05, record=0.01),
+    refusals=Refusals(throttled=0.05, unavailable=0.08, token=0.01, login=0.05, record=0.01, repeated=0.8),
     jobs=Jobs(rejected=0.02),
     outages=("uploads",),
+    lasts=9 * 3_600.0,
     spare_deletions=4,
 )
 HOUR = 3600.0  # seconds

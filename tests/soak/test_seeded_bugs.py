@@ -16,7 +16,7 @@ from audience_sync.delivery.batch import Delivery
 from audience_sync.delivery.outcomes import Outcomes
 from audience_sync.members import member_step, membership, person_deletion
 from audience_sync.members.member_state import Due, MemberState
-from audience_sync.members.membership import Destination, MembershipChange, Version
+from audience_sync.members.membership import Destination, Member, MembershipChange, Version
 from audience_sync.operations import job_tracking, people_deletion
 from functions.events import handler as events
 from tests.soak.__main__ import run
@@ -24,7 +24,7 @@ from tests.soak.finding import failures
 from tests.soak.test_soak import EVENTS, SEEDS
 
 _due, _timing_of, _next_request = MemberState.removal_due, Timings.of, person_deletion.next_request
-_is_done = events._is_done
+_is_done, _is_parked = events._is_done, Outcomes.is_parked
 
 
 def _repeated_at_once(state: MemberState, timing: Any) -> Due | None:
@@ -37,6 +37,10 @@ def _requested_at_once(*rows: Any) -> float | None:
 
 def _done_with_all(*given: Any) -> bool:
     return _is_done(*given) or True
+
+
+def _parked_if_not_sent(outcomes: Outcomes, member: Member) -> bool:
+    return member in outcomes.waiting or _is_parked(outcomes, member)
 
 
 BUGS: list[tuple[str, object, str, object, str]] = [  # each with a profile
@@ -81,6 +85,13 @@ BUGS: list[tuple[str, object, str, object, str]] = [  # each with a profile
         member_step,
         "with_known_consent",
         lambda change, _: change,
+        "data-manager",
+    ),
+    (
+        "count a repeated enter as sent if it fails for now",
+        Outcomes,
+        "is_parked",
+        _parked_if_not_sent,
         "data-manager",
     ),
     ("delete nobody", people_deletion, "next_request", lambda *_: None, "denials"),

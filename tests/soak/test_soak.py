@@ -14,6 +14,7 @@ from tests.soak.uploads import uploads_by_member
 
 EVENTS = 120
 SEEDS = dict.fromkeys(PROFILES, 1) | {
+    "data-manager": 4,
     "denials": 2,
     "both-apis": 2,
     "event-queue": 3,

@@ -273,7 +273,7 @@ class MemberDelivery:
         A parked enter is also dated, so that the renewal does not have it parked again every day.
         """
         removes = each.step.removes
-        if not removes and state.version == each.state.version and self._is_parked(each.member):
+        if not removes and state.version == each.state.version and self._outcomes.is_parked(each.member):
             return replace(state, entered=max(state.entered, each.at))
         if is_accepted and not each.step.writes:
             timing = self._context.limits.timings.of(state.newest.destination)
@@ -284,9 +284,6 @@ class MemberDelivery:
         if removes and state.removal_failed and each.state.has_all_to_remove(state):
             return replace(state, removal_failed=False)
         return state
-
-    def _is_parked(self, member: Member) -> bool:
-        return member not in self._outcomes.deferred and not self._outcomes.undecided([member])
 
     def _queue_due(self, states: Sequence[MemberState]) -> None:
         """Queue repetitions for when they are due; `states` are of one audience."""

@@ -46,6 +46,7 @@ class Outcomes:
         self._settled: dict[Member, tuple[ChangeOutcome, Version]] = {}
         self._source: dict[Member, ParsedMessage] = {}  # of a member's messages, the one tried most often
         self._counted: set[tuple[Member, Version]] = set()  # changes that are not replays
+        self._parked: set[Member] = set()  # those whose newest change or repetition was parked
         self._given_up: set[int] = set()  # changes, by `id()`
         self._attempted: dict[tuple[Member, bool], Version] = {}  # the oldest enter and exit tried before
         for each in sorted(messages, key=lambda each: (not each.message.history.is_repetition, each.attempts)):
@@ -113,6 +114,7 @@ class Outcomes:
                 self.defer(members, Deferred.after(failure))
             else:
                 self.settle(members, ChangeOutcome.PARKED)
+                self._parked.update(members)
                 self.parked[reason] += len(members)
                 self.parked_in.update(audience_id for audience_id, _ in members)
 
@@ -131,13 +133,17 @@ class Outcomes:
         self.park(refused)
         return accepted
 
+    def is_parked(self, member: Member) -> bool:
+        """Return whether the newest change of a member, or its repetition, was parked and nothing of it comes back."""
+        return member in self._parked and member not in self.deferred and member not in self.waiting
+
     def undecided(self, members: Iterable[Member]) -> list[Member]:
         """Return the members neither parked nor deferred: their changes may be recorded, or even sent."""
         return [each for each in members if not self._is_decided(each)]
 
     def _is_decided(self, member: Member) -> bool:
         if member in self.repetitions:
-            return member in self.waiting
+            return member in self.waiting or member in self._parked
         if member in self.deferred:
             return self.deferred[member].newer_than is None
         return member in self._settled and self._settled[member][0] is ChangeOutcome.PARKED
