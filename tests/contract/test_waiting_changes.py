@@ -320,3 +320,35 @@ def test_an_untracked_repeated_removal_stays_one_although_the_member_is_back(
     stack.rest(JobReport("SUCCEEDED"))
     assert stack.amazon.members["m1"] == {sha256("b@b.co")}
     assert not stack.holds("a@b.co")
+
+
+@pytest.mark.parametrize(
+    ("unstored", "error"),
+    [
+        pytest.param("queue", None, id="an enter that waits"),
+        pytest.param("queue", ServiceUnavailable("503"), id="an upload that fails"),
+        pytest.param("jobs", None, id="an upload whose job is not tracked"),
+    ],
+)
+def test_a_change_survives_three_hours_in_which_sqs_stores_nothing(
+    unstored: str, error: ServiceUnavailable | None
+) -> None:
+    stack = MemoryStack()
+    stack.deliver(change("a@b.co", at=1))
+    stack.now += 2 * stack.effective
+    stack.deliver(change(at=2, exits=True))
+    stack.now += 120
+    (body,), receives, until = pack([change("b@b.co", at=3)]), 0, stack.now + 3 * HOUR
+    down = {"queue": stack.queue, "jobs": stack.jobs}[unstored]
+    down.down, stack.amazon.down = True, error
+    while stack.amazon.active() != {"m1"} or stack.jobs.down:
+        if stack.now > until:
+            down.down, stack.amazon.down = False, None
+        receives += 1
+        assert receives <= 20, "then SQS moves it to the dead letters"
+        deferred = stack.deliver_body(body, receives=receives).deferred
+        if deferred:
+            stack.now += deferred[0].delay
+        else:  # a copy with the upload to be tracked, or the change that waits
+            stack.now += max(stack.queue.delays, default=0.0)
+            (body,), receives = stack.queue.drain() or [body], 0

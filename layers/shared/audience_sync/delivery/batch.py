@@ -171,7 +171,7 @@ class Delivery:
             self._context.jobs.send(bodies, deadline=deadline, delay=self._context.limits.timings.job)
         except TransientError as failure:
             delay = backoff(each.attempts, self._jitter())
-            returning.defer(each.received, delay, failure.reason, since=each.first_at)
+            returning.defer(each.received, delay, failure.reason, since=each.first_at, is_unstored=True)
             return False
         return True
 

@@ -20,6 +20,9 @@ from audience_sync.members.repetitions import Wait, wait_until
 
 # Receives after which a message is requeued. So only messages that crash the worker reach SQS's limit of receives.
 REQUEUE_AFTER_RECEIVES = 12
+# Seconds, for each receive, for which a message stays invisible whose copy SQS does not store: the 20 receives that the
+# queue allows take more than three hours, even if uploads had failed for the first ones.
+UNSTORED_DELAY = 75.0
 
 type Left = Sequence[tuple[MembershipChange, Deferred]]  # the changes of a message that stay in the queue
 
@@ -87,11 +90,23 @@ class Returning:
                     self._note_age(each.first_at)
             else:  # the whole message comes back; repeating its settled changes is harmless
                 reason = (failing or left)[0][1].error.reason
-                self.defer(each.received, delay, reason, since=each.first_at)
+                self.defer(each.received, delay, reason, since=each.first_at, is_unstored=place not in whole)
         return done
 
-    def defer(self, message: Message, delay: float, reason: str, *, since: int | None = None) -> None:
-        """Leave a whole message in the queue, whose changes were accepted at `since`, epoch milliseconds."""
+    def defer(
+        self, message: Message, delay: float, reason: str, *, since: int | None = None, is_unstored: bool = False
+    ) -> None:
+        """Leave a whole message in the queue.
+
+        Args:
+            message: as received.
+            delay: seconds.
+            reason: for logs.
+            since: epoch milliseconds at which its changes were accepted.
+            is_unstored: SQS has not stored what was to replace it.
+        """
+        if is_unstored:
+            delay = max(delay, UNSTORED_DELAY * message.receive_count)
         self.deferred.append(DeferredMessage(message, delay, reason))
         self._note_age(message.sent_at if since is None else since)
 
