@@ -51,7 +51,7 @@ def document(person: Person, head: Mapping[str, Any], now: float) -> dict[str, A
         "since": iso_time(erasure.since),
         "amazonUntil": iso_time(erasure.until),
         "deletion": {
-            "dueAt": iso_time(erasure.deletion),
+            "dueAt": iso_time(erasure.next_look),
             "acceptedAt": [iso_time(each.at) for each in everywhere.erasure if each.kind is StepKind.DELETION],
         },
         "closedByHand": {"at": iso_time(last.ended), "note": last.id} if last and last.id else None,

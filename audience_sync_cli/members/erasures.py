@@ -52,10 +52,9 @@ def close_erasure(
     )
     session.screen.confirm(f"{unfinished} Close this erasure nevertheless?")
     now = round(session.now() * 1000)
-    closed = with_step(person.everywhere.erasure, ErasureStep(StepKind.CLOSED, note, now, now))
-    plan = person.everywhere.plan and person.everywhere.plan._replace(deletion_due=0)  # Amazon is not asked any more
+    closed = with_step(person.everywhere.erasure, ErasureStep(StepKind.CLOSED, note, now, now))  # asks Amazon no more
     with session.log.line("member close-erasure", audiences=missing):
-        (result,) = session.members.write([replace(person.everywhere, erasure=closed, plan=plan)])
+        (result,) = session.members.write([replace(person.everywhere, erasure=closed)])
         if isinstance(result, TransientError):
             raise result
     session.screen.say("Closed. The report keeps your note.", style="green")
@@ -79,10 +78,10 @@ def erasures(
     with session.screen.progress("reading erasures", unit="people") as bar:
         people = chain.from_iterable(session.member_scan.deletion_notices())
         left = (each.state for each in people if each.expires_at > now and (everyone or not is_closed(each.state)))
-        for state, judgement, _ in judged(left, audiences, session.members, session.timings, now):
+        for each in judged(left, audiences, session.members, session.timings, now):
             bar.advance()
-            if everyone or judgement.progress not in (Progress.CLOSED, Progress.UNKNOWN):
-                found.append((state, judgement))
+            if everyone or each.erasure.progress not in (Progress.CLOSED, Progress.UNKNOWN):
+                found.append((each.everywhere, each.erasure))
     found.sort(key=lambda each: (each[1].notices[0].ended, each[0].member))
     listed = [_listed(state.member[1], each, is_overdue=each.is_overdue(now, overdue_after)) for state, each in found]
     session.screen.table(
@@ -102,7 +101,7 @@ def erasures(
 
 def _listed(member: str, judgement: Erasure, *, is_overdue: bool) -> dict[str, Any]:
     missing = Counter(each.missing for each in judgement.audiences.values() if each.missing)
-    if judgement.deletion is not None:
+    if judgement.next_look is not None:
         missing.setdefault(Missing.DELETION, 1)
     return {
         "member": member,

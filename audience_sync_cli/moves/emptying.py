@@ -1,11 +1,12 @@
 """Empties an audience that events no longer reach: sends an exit for each active member, and follows the removals."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from audience_sync.aws.membership_scan import MembershipScan
+from audience_sync.errors import RowUnreadable
 from audience_sync.members.member_state import MemberState, Timing
-from audience_sync.members.membership import Audience
+from audience_sync.members.membership import Audience, Member
 from audience_sync_cli.member_files.import_run import Send
 from audience_sync_cli.moves.filling import Filling
 from audience_sync_cli.moves.removal import WAITING, EndReport, Stage
@@ -29,7 +30,9 @@ class Emptying:
         overwritten no longer shows it. Raises Unavailable; changes that were sent stay sent.
         """
         report, sent, ended_at = EndReport(self.waiting), 0, self.audience.unlinked_at or 0
-        for page in self._pages():
+        for page, unread in self._pages():
+            for (_, member), error in unread.items():
+                report.add_damaged(member, str(error))
             for state, transfer in page:
                 changes = transfer.changes if transfer else ()
                 if report.add(state, now(), self.timing).stage is Stage.IN:
@@ -37,10 +40,11 @@ class Emptying:
                 for change in changes:
                     sent += 1
                     send(sent, change)
-            on_rows(len(page))
+            on_rows(len(page) + len(unread))
         return report
 
-    def _pages(self) -> Iterable[Sequence[tuple[MemberState, Transfer | None]]]:
+    def _pages(self) -> Iterable[tuple[Sequence[tuple[MemberState, Transfer | None]], Mapping[Member, RowUnreadable]]]:
         if self.filling:
             return self.filling.transfers()
-        return ([(state, None) for state in states] for states in self.scan.states(self.audience.audience_id))
+        pages = self.scan.state_pages(self.audience.audience_id)
+        return (([(state, None) for state in states], unread) for states, unread in pages)

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 
 from audience_sync.aws.membership_scan import MembershipScan
 from audience_sync.aws.membership_table import MembershipTable
+from audience_sync.errors import RowUnreadable
 from audience_sync.ingest.record_rules import Policy
 from audience_sync.members.member_state import MemberState
-from audience_sync.members.membership import EVERY_AUDIENCE, Audience, Version
+from audience_sync.members.membership import EVERY_AUDIENCE, Audience, Member, Version
 from audience_sync_cli.member_files.import_run import Send
 from audience_sync_cli.moves.transfer import Effect, LeftOut, Transfer, is_ended, transfer
 from audience_sync_cli.screen import Bar, camel_case
@@ -31,7 +32,7 @@ class FillReport:
     """The outcomes for the rows of an audience."""
 
     outcomes: Counter[Effect] = field(default_factory=Counter)  # rows
-    left_out: Counter[LeftOut] = field(default_factory=Counter)  # active members
+    left_out: Counter[LeftOut] = field(default_factory=Counter)  # active members, and those whose row is damaged
     changes: int = 0  # to send
 
     def add(self, found: Transfer) -> None:
@@ -40,6 +41,11 @@ class FillReport:
         self.changes += len(found.changes)
         if found.left_out:
             self.left_out[found.left_out] += 1
+
+    def add_damaged(self, rows: int) -> None:
+        """Add rows that cannot be read; whether their members are in the audience is not known."""
+        self.outcomes[Effect.LEFT_OUT] += rows
+        self.left_out += Counter({LeftOut.ROW_UNREADABLE: rows})
 
     @property
     def inside(self) -> int:
@@ -77,21 +83,21 @@ class Filling:
     policy: Policy
     lapsed_by: float  # epoch seconds; Amazon has dropped members who were last sent by then
 
-    def transfers(self) -> Iterator[list[tuple[MemberState, Transfer]]]:
-        """Yield each row of the audience with its outcome, page by page. Raises Unavailable."""
-        for page in self.scan.states(self.source.audience_id):
+    def transfers(self) -> Iterator[tuple[list[tuple[MemberState, Transfer]], Mapping[Member, RowUnreadable]]]:
+        """Yield each row of the audience with its outcome, and the damaged rows, page by page. Raises Unavailable."""
+        for page, unread in self.scan.state_pages(self.source.audience_id):
             # For a member whom an end has removed, nothing depends on other rows.
             people = [state.member[1] for state in page if not is_ended(state)]
             known = self._read(self.target.audience_id, people)
             erased = [state.member[1] for state in page if state.erase_until and not is_ended(state)]
             found = self._read(EVERY_AUDIENCE, [person for person in erased if person not in known])
             notices = {person: state.version for person, state in found.items()}
-            yield [(state, self._transfer(state, known, notices)) for state in page]
+            yield [(state, self._transfer(state, known, notices)) for state in page], unread
 
     def _read(self, audience_id: str, people: Sequence[str]) -> dict[str, MemberState]:
         if not (self.members and people):
             return {}
-        found = self.members.read([(audience_id, person) for person in people])
+        found, _ = self.members.readable([(audience_id, person) for person in people])  # the worker waits for others
         return {member[1]: state for member, state in found.items()}
 
     def _transfer(
@@ -103,10 +109,11 @@ class Filling:
     def run(self, send: Send, on_rows: Callable[[int], None]) -> FillReport:
         """Send every change. Raises Unavailable; changes that were sent stay sent."""
         report = FillReport()
-        for page in self.transfers():
+        for page, unread in self.transfers():
+            report.add_damaged(len(unread))
             for _, found in page:
                 report.add(found)
                 for change in found.changes:
                     send(report.changes, change)
-            on_rows(len(page))
+            on_rows(len(page) + len(unread))
         return report

@@ -101,6 +101,11 @@ class EndReport:
             self.uploads.update(_uploads(state, timing))
         return found
 
+    def add_damaged(self, member: str, why: str) -> None:
+        """Add a row that cannot be read: nothing is sent, and its member's removal is not proven."""
+        self.stages[Stage.UNPROVEN] += 1
+        self.unproven[member] = why
+
     @property
     def remaining(self) -> int:
         """Number of members who are in or on the way out."""

@@ -185,13 +185,14 @@ def _check_erasures(settings: AuditSettings, dynamodb: "DynamoDBClient", deadlin
         telemetry.publish(metric_names.ERASURES_OVERDUE, MetricUnit.Count, report.overdue)
     unchecked = CLOCK.now() - report.unchecked_since
     telemetry.publish(metric_names.ERASURES_UNCHECKED_AGE, MetricUnit.Seconds, unchecked)
+    telemetry.warn_of_damaged_rows(report.unread)
     logger.info(
         "erasures checked",
         open=report.open,
         overdue=report.overdue,
         waiting=report.waiting,
         closed=report.closed,
-        deletions_queued=report.asked_again,
+        past_due=report.woken,
         unchecked_seconds=round(unchecked),
         is_complete=report.is_complete,
     )

@@ -146,6 +146,7 @@ def _report_deletion(report: DeletionReport) -> None:
     if refused := report.refused.total():
         telemetry.publish(metric_names.ERASURES_OVERDUE, MetricUnit.Count, refused)
         logger.warning("deletion refused", people=refused, by_reason=dict(report.refused), detail=report.detail)
+    telemetry.warn_of_damaged_rows(report.unread)
     if report.accepted or report.detail:
         logger.info(
             "deletion of people requested",
@@ -191,5 +192,6 @@ def _log(check: JobCheck) -> None:
         repeated=check.repeated,
         erased=check.erased,
     )
+    telemetry.warn_of_damaged_rows(check.unread)
     if check.untracked:
         logger.warning("rejected records not parked", **ids, reason=Reason.UNGUARDED, records=check.untracked)

@@ -67,6 +67,7 @@ def _emit_metrics(report: RenewalReport) -> None:
 def _log(report: RenewalReport) -> None:
     if report.reason is not None:
         logger.warning("renewal stopped", reason=report.reason)
+    telemetry.warn_of_damaged_rows(report.unread)
     if report.unknown:
         logger.warning("audiences of an API that this version does not know", audiences=report.unknown)
     logger.info("members renewed", audiences=report.audiences, rows=report.rows, renewed=report.renewed)

@@ -185,6 +185,9 @@ def _log(report: BatchReport) -> None:
         logger.info("records repeated", by_audience=dict(report.repeated.most_common(LOGGED)))
     if report.waiting:
         logger.info("changes wait for a job", by_audience=dict(report.waiting.most_common(LOGGED)))
+    if report.left_out:
+        logger.warning("identities left out", by_audience=dict(report.left_out.most_common(LOGGED)))
+    telemetry.warn_of_damaged_rows(report.unread)
     if report.reasons or report.deferred:
         deferred = sorted({each.reason for each in report.deferred})
         facts: dict[str, Any] = {

@@ -290,7 +290,8 @@ def memory() -> MemoryStack:
 def test_an_enter_newer_than_a_notice_is_preceded_by_an_erasing_exit(memory: MemoryStack) -> None:
     memory.deliver(notice(at=10))
     later = entered("a@b.co", at=12, audience=OTHER)
-    exit_, enter = with_notices(memory.members(), {later.member: [later]})[later.member]
+    found, _ = with_notices(memory.members(), {later.member: [later]})
+    exit_, enter = found[later.member]
     assert (exit_.member, exit_.at, exit_.exits, exit_.erase) == ((OTHER, "m1"), 10, True, True)
     assert exit_.destination == amc_connection("connection-1", dsp=True)
     assert enter == later
@@ -300,7 +301,7 @@ def test_a_change_older_than_a_notice_is_dropped(memory: MemoryStack) -> None:
     memory.deliver(notice(at=10))
     known, stranger = entered("a@b.co", at=9), entered("a@b.co", at=9, member="m2")
     found = with_notices(memory.members(), {each.member: [each] for each in (known, stranger)})
-    assert found == {known.member: (), stranger.member: [stranger]}
+    assert found == ({known.member: (), stranger.member: [stranger]}, {})
 
 
 @pytest.mark.parametrize(
@@ -343,3 +344,26 @@ def test_a_notice_that_could_not_be_recorded_is_requeued_alone(memory: MemorySta
     assert (report.superseded, report.requeued, report.deferred) == (1, 1, [])
     (left,) = (message for body in memory.queue.bodies if (message := ChangeMessage.from_body(body)).history.attempts)
     assert [each.member[1] for each in left.changes] == ["m1"]
+
+
+@pytest.mark.parametrize("damaged", [EVERY_AUDIENCE, OTHER])
+def test_a_damaged_row_holds_back_the_notice_of_its_own_person_only(memory: MemoryStack, damaged: str) -> None:
+    people = [f"m{number}" for number in range(20)]
+    memory.deliver(*(entered("a@b.co", at=1, audience=OTHER, member=each) for each in people))
+    memory.deliver(notice(at=2, member="m7"))
+    memory.rest()
+    memory.model.damage(damaged, "m7")
+    report = memory.deliver(*(notice(at=5, member=each) for each in people))
+    (partition,) = report.unread
+    assert (report.erasures, report.requeued, partition.partition("#")[0]) == (19, 1, damaged)
+    memory.now += memory.effective
+    for message in memory.queue.receive():
+        memory.deliver_messages(message)
+    assert memory.amazon.active() == set(), "of m7 since the first notice"
+
+
+def test_a_damaged_notice_holds_back_the_enters_of_its_own_person_only(memory: MemoryStack) -> None:
+    memory.deliver(notice(at=2, member="m7"))
+    memory.model.damage(EVERY_AUDIENCE, "m7")
+    report = memory.deliver(*(entered("a@b.co", at=9, member=f"m{number}") for number in range(20)))
+    assert (report.delivered, len(report.unread), memory.amazon.active() & {"m7"}) == (19, 1, set())

@@ -3,11 +3,14 @@
 from dataclasses import replace
 from itertools import count
 
+import pytest
+
 from audience_sync.errors import AccessDenied, MovedOn
 from audience_sync.ingest.record_rules import erasing_exit
 from audience_sync.members.erasure import StepKind
 from audience_sync.members.erasure_state import Missing, Outcome, Progress
 from audience_sync.members.member_state import MemberState
+from audience_sync.members.membership import EVERY_AUDIENCE
 from audience_sync.operations.erasures import SETTLED, ErasureReport, Pass
 from tests.builders import AUDIENCE
 from tests.contract.worker_stack import NOW, READ, MemoryStack, WorkerStack, change, dataset_stack
@@ -25,7 +28,7 @@ def outcome(stack: WorkerStack) -> Outcome | Missing:
 
 def counts(report: ErasureReport) -> dict[str, int]:
     """The counts of a check that are not 0."""
-    names = ("open", "overdue", "waiting", "closed", "asked_again")
+    names = ("open", "overdue", "waiting", "closed", "woken")
     return {name: count for name in names if (count := getattr(report, name))}
 
 
@@ -65,7 +68,7 @@ def test_a_refused_deletion_keeps_the_erasure_open_and_is_queued_again() -> None
     stack.rest()
     stack.now += 5 * DAY
     assert outcome(stack) is Missing.DELETION
-    assert counts(stack.check_erasures()) == {"open": 1, "overdue": 1, "asked_again": 1}
+    assert counts(stack.check_erasures()) == {"open": 1, "overdue": 1, "woken": 1}
     stack.amazon.deletion_fails = None
     stack.rest()
     assert (stack.amazon.deleted, outcome(stack)) == ([["m1"]], Outcome.AMAZON_DELETES)
@@ -95,7 +98,7 @@ def test_no_row_is_read_during_amazons_30_days() -> None:
     stack.deliver(*(erasing_exit(each, 2, "denial", denies_consent=True) for each in people))
     stack.now += 5 * DAY
     exits = stack.queue.drain()
-    assert counts(stack.check_erasures()) == {"open": 40, "overdue": 40, "asked_again": 40}
+    assert counts(stack.check_erasures()) == {"open": 40, "overdue": 40, "woken": 40}
     for body in exits:
         stack.deliver_body(body)
     stack.rest()
@@ -137,7 +140,7 @@ class MovedRows:
     """A table whose rows change between every read and write."""
 
     def __init__(self, stack: WorkerStack) -> None:
-        self.read = stack.members().read
+        self.readable = stack.members().readable
 
     def write(self, states: list[MemberState]) -> list[MovedOn]:
         return [MovedOn("the member has changed meanwhile") for _ in states]
@@ -150,3 +153,16 @@ def test_an_erasure_whose_row_changed_is_closed_by_the_next_check(stack: WorkerS
     stack.now += SETTLED + 1
     assert stack.check_erasures(members=MovedRows(stack)).closed == 0
     assert stack.check_erasures().closed == 1
+
+
+@pytest.mark.parametrize("damaged", [EVERY_AUDIENCE, AUDIENCE])
+def test_a_damaged_row_counts_as_an_open_erasure_and_the_others_are_closed(damaged: str) -> None:
+    stack, people = MemoryStack(), [f"m{number}" for number in range(20)]
+    stack.deliver(*(change("a@b.co", at=1, member=each) for each in people))
+    stack.deliver(*(erasing_exit(each, 2, f"notice-{each}") for each in people))
+    stack.rest()
+    stack.now += 5 * DAY
+    stack.model.damage(damaged, "m7")
+    report = stack.check_erasures()
+    assert (report.closed, report.open, len(report.unread), report.is_complete) == (19, 1, 1, True)
+    assert report.overdue == int(damaged == AUDIENCE), "nobody knows when the other one began"

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from audience_sync.amazon_ads.bisection import SAMPLE_SIZE
 from audience_sync.aws.membership_rows import expires_at
 from audience_sync.errors import (
     AccessDenied,
@@ -20,11 +21,11 @@ from audience_sync.members.erasure import StepKind
 from audience_sync.members.erasure_state import Missing, Outcome, Progress
 from audience_sync.members.job_messages import DeletionMessage, read_job_queue
 from audience_sync.members.member_state import KEEP_IN_DATASET, MemberState
-from audience_sync.members.membership import Audience, Destination, MembershipChange
+from audience_sync.members.membership import EVERY_AUDIENCE, Audience, Destination, MembershipChange
 from audience_sync.members.person_deletion import last_accepted
-from audience_sync.operations.people_deletion import MAX_ATTEMPTS, SAMPLE_SIZE, DeletionReport
+from audience_sync.operations.people_deletion import MAX_ATTEMPTS, DeletionReport
 from tests.builders import AUDIENCE
-from tests.contract.worker_stack import DATASET, GRANTED, LIMITS, NOW, MemoryStack, change, notice
+from tests.contract.worker_stack import DATASET, GRANTED, LIMITS, NOW, SHARDING, MemoryStack, change, notice
 
 A, B, OF_AUDIENCE_API = AUDIENCE, "dataset-b", "418273650912340009"
 HOUR, DAY = 3600, 86_400  # seconds
@@ -237,6 +238,187 @@ def test_a_row_that_was_inserted_after_the_notice_needs_no_proof(stack: MemorySt
     assert stack.erasure().progress is Progress.CLOSED
 
 
+# Whom a deletion must not reach, or must reach nevertheless
+
+
+def asked(stack: MemoryStack) -> tuple[int, list[str], Progress]:
+    """Return how often Amazon was asked, who is in, and the state of the erasure."""
+    return len(stack.amazon.deleted), held(stack), stack.erasure().progress
+
+
+@pytest.mark.parametrize("denies", [True, False])
+def test_repeated_notices_delete_nobody_who_came_back(stack: MemoryStack, denies: bool) -> None:
+    """A cookie banner denies twice; the person consents a day later, and is still in when Amazon's 30 days are over."""
+    stack.deliver(enter("a@b.co", at=1))
+    hours(stack, 72)
+    stack.deliver(notice(2, denies=denies))
+    hours(stack, 1)
+    stack.deliver(notice(3, denies=denies))
+    hours(stack, 24)
+    stack.deliver(enter("b@b.co", at=4))
+    hours(stack, 35 * 24)
+    assert asked(stack) == (1, ["m1"], Progress.CLOSED)
+
+
+@pytest.mark.parametrize("phase", [0, 1.5, 3, 4.5])
+def test_nobody_is_deleted_of_whom_a_dataset_has_only_an_exit(stack: MemoryStack, phase: float) -> None:
+    stack.now += phase * HOUR  # of the check
+    stack.deliver(leave(1))
+    stack.now += HOUR / 2
+    stack.deliver(notice(2))
+    hours(stack, 200 / HOUR)
+    stack.deliver(enter("a@b.co", at=3), enter("b@b.co", at=3, to=B))
+    hours(stack, 4.4)
+    stack.deliver(leave(4))
+    hours(stack, 48)
+    assert (asked(stack), row(stack, B).newest.exits) == ((0, ["m1"], Progress.CLOSED), False)
+
+
+def test_an_enter_that_a_paused_worker_sends_after_the_notice_is_deleted(stack: MemoryStack) -> None:
+    """Amazon deletes what is applied. Nothing tells the person of an end before."""
+    stack.deliver(leave(1))
+    hours(stack, 24)
+    stack.queue.down = True  # the notice is written, and no exit is queued
+    stack.deliver(notice(10, denies=True))
+    hours(stack, 3)
+    stack.queue.down = False
+    assert stack.erasure().progress is Progress.OPEN
+    stack.deliver(enter("a@b.co", at=9))
+    assert held(stack) == ["m1"]
+    stack.deliver(notice(10, denies=True))
+    hours(stack, 24)
+    assert asked(stack) == (1, [], Progress.AMAZON_DELETES)
+
+
+def test_hourly_denials_are_asked_for_once_in_each_life(stack: MemoryStack) -> None:
+    stack.deliver(enter("a@b.co", at=1))
+    hours(stack, 72)
+    for hour in range(8):
+        stack.deliver(notice(10 + hour, denies=True))
+        hours(stack, 1)
+    hours(stack, 1)
+    stack.deliver(enter("b@b.co", at=20))
+    hours(stack, 40)
+    for hour in range(2):
+        stack.deliver(notice(30 + hour, denies=True))
+        hours(stack, 1)
+    hours(stack, 35 * 24)
+    assert asked(stack) == (2, [], Progress.CLOSED)
+
+
+def test_a_person_of_the_audience_api_alone_is_never_deleted_from_datasets(stack: MemoryStack) -> None:
+    stack.deliver(enter("a@b.co", at=1, to=OF_AUDIENCE_API))
+    hours(stack, 12)
+    stack.deliver(notice(2, denies=True))
+    hours(stack, 72)
+    assert asked(stack) == (0, [], Progress.CLOSED)
+
+
+@pytest.mark.parametrize("days", [1, 3])
+def test_a_refused_deletion_is_asked_again_once_amazon_accepts_it(stack: MemoryStack, days: int) -> None:
+    stack.deliver(enter("a@b.co", at=1))
+    hours(stack, 1)
+    stack.amazon.deletion_fails = REFUSED
+    stack.deliver(notice(2))
+    hours(stack, 12)
+    stack.deliver(enter("b@b.co", at=3), enter("c@b.co", at=3, to=B))
+    hours(stack, 6)
+    stack.deliver(leave(4))
+    hours(stack, days * 24 - 18)
+    assert asked(stack) == (0, ["m1"], Progress.OPEN)
+    stack.amazon.deletion_fails = None
+    hours(stack, 12)
+    assert (len(stack.amazon.deleted), held(stack)) == (1, ["m1"])
+    assert {each: row(stack, each).newest.exits for each in (A, B)} == {A: True, B: False}
+
+
+@pytest.mark.parametrize("before", [1, 12, 30, 72])
+def test_a_refusal_is_asked_again_every_six_hours(stack: MemoryStack, before: float) -> None:
+    """However long before the notice the person had entered."""
+    stack.deliver(enter("a@b.co", at=1))
+    hours(stack, before)
+    refused = refusing(stack, REFUSED, lambda _: True)
+    stack.deliver(notice(2))
+    hours(stack, 3)
+    assert len(refused) == 1
+    for again in range(2, 6):
+        hours(stack, 6)
+        assert len(refused) == again
+
+
+def test_a_notice_older_than_the_persons_return_asks_once_at_most(stack: MemoryStack) -> None:
+    stack.deliver(enter("a@b.co", at=1))
+    hours(stack, 5)
+    stack.deliver(leave(5))
+    hours(stack, 1)
+    stack.deliver(enter("b@b.co", at=6))
+    hours(stack, 24)
+    stack.deliver(notice(4))
+    hours(stack, 48)
+    assert (len(stack.amazon.deleted), held(stack)) == (1, ["m1"])
+
+
+def test_a_lost_wake_up_is_found_by_the_check(stack: MemoryStack) -> None:
+    stack.deliver(enter("a@b.co", at=1))
+    hours(stack, 12)
+    stack.deliver(notice(2))
+    assert stack.jobs.drain()
+    hours(stack, 14)
+    assert len(stack.amazon.deleted) == 1
+
+
+def test_a_person_back_at_once_with_the_same_address_needs_no_removal(stack: MemoryStack) -> None:
+    stack.deliver(enter("a@b.co", at=1, to=OF_AUDIENCE_API))
+    hours(stack, 72)
+    stack.deliver(notice(2), enter("a@b.co", at=3, to=OF_AUDIENCE_API))
+    hours(stack, 72)
+    assert asked(stack) == (0, ["m1"], Progress.CLOSED)
+
+
+@pytest.mark.parametrize("days", [8, 12, 18, 43])
+def test_the_rows_of_an_open_erasure_outlive_amazons_30_days(stack: MemoryStack, days: int) -> None:
+    stack.deliver(enter("a@b.co", at=1), enter("a@b.co", at=1, to=OF_AUDIENCE_API))
+    hours(stack, 72)
+    stack.amazon.deletion_fails = REFUSED
+    stack.deliver(notice(2, denies=True))
+    for day in range(days + 32):
+        assert asked(stack) == (0, [], Progress.OPEN) if 1 < day <= days else True
+        stack.amazon.deletion_fails = REFUSED if day < days else None
+        hours(stack, 24)
+        rows = [stack.everywhere(), *(row(stack, each) for each in (A, OF_AUDIENCE_API))]
+        assert all(expires_at(each) > stack.now for each in rows)
+    assert asked(stack) == (1, [], Progress.CLOSED)
+
+
+@pytest.mark.parametrize("to", [A, OF_AUDIENCE_API])
+@pytest.mark.parametrize("returns", [False, True])
+def test_a_row_lost_before_its_exit_keeps_the_erasure_open(stack: MemoryStack, to: str, returns: bool) -> None:
+    stack.deletes_people = False
+    stack.deliver(enter("a@b.co", at=1, to=to))
+    hours(stack, 72)
+    stack.deliver(notice(2))
+    stack.client().delete_item(TableName=stack.table, Key=SHARDING.key_of((to, "m1")))
+    hours(stack, 12)
+    if returns:
+        stack.deliver(enter("b@b.co", at=3, to=to))
+    hours(stack, 72)
+    assert (stack.erasure().progress, stack.erasure().audiences[to].outcome) == (Progress.OPEN, Outcome.OPEN)
+
+
+def test_an_end_is_taken_back_if_an_audience_is_linked_whose_row_lacks_the_exit(stack: MemoryStack) -> None:
+    stack.deliver(enter("a@b.co", at=1), enter("b@b.co", at=1, to=B))
+    hours(stack, 12)
+    linked, stack.audiences = stack.audiences, stack.audiences[:1]
+    stack.deliver(notice(2))
+    hours(stack, 35 * 24)
+    assert (len(stack.amazon.deleted), stack.erasure().progress) == (1, Progress.CLOSED)
+    stack.audiences = linked
+    stack.deliver(notice(2))
+    assert stack.erasure().progress is Progress.OPEN
+    hours(stack, 35 * 24)
+    assert asked(stack) == (1, [], Progress.CLOSED)
+
+
 # Proof
 
 
@@ -261,24 +443,6 @@ def test_a_datasets_row_lives_as_long_as_amazon_may_keep_the_member(stack: Memor
     stack.rest()
     stack.deliver(leave(2))
     assert expires_at(row(stack, A)) < NOW + 60 * DAY
-
-
-def test_the_rows_of_an_open_erasure_do_not_expire(stack: MemoryStack) -> None:
-    """T5: with 403 for 43 days, a second notice then finds it still open."""
-    stack.deliver(enter("a@b.co", at=1))
-    long_ago(stack)
-    stack.amazon.deletion_fails = REFUSED
-    stack.deliver(notice(2, denies=True))
-    for _ in range(43 * 4):
-        hours(stack, 6)
-        rows = [stack.everywhere(), row(stack, A)]
-        assert all(expires_at(each) > stack.now for each in rows)
-    stack.deliver(notice(3, denies=True))
-    hours(stack, 2)
-    assert (stack.erasure().progress, [each.id for each in stack.erasure().notices]) == (
-        Progress.OPEN,
-        ["notice-2", "notice-3"],
-    )
 
 
 def test_after_a_60_hour_outage_only_an_accepted_removal_proves_the_erasure(
@@ -317,6 +481,7 @@ def due(stack: MemoryStack, count: int) -> list[str]:
     for body in stack.queue.drain():
         stack.deliver_body(body)
     stack.jobs.drain()
+    stack.now += 2 * LIMITS.timings.late
     return people
 
 
@@ -351,12 +516,20 @@ def test_a_deletion_message_before_its_time_reads_no_row(stack: MemoryStack) -> 
     assert stack.jobs.delays == [900 - NOW % 900]
 
 
-def test_one_rejected_id_does_not_block_other_deletions(stack: MemoryStack) -> None:
+@pytest.mark.parametrize(
+    "bad",
+    [
+        pytest.param({"m17"}, id="one"),
+        pytest.param({f"m{number}" for number in range(10)}, id="the first ten"),
+        pytest.param({f"m{number}" for number in (*range(9), 12, 17, 25)}, id="and one in each of the other requests"),
+    ],
+)
+def test_rejected_ids_do_not_block_other_deletions(stack: MemoryStack, bad: set[str]) -> None:
     people = due(stack, 30)
-    refusing(stack, RequestRejected("Amazon answered 400", status=400), lambda each: each == "m17")
+    refusing(stack, RequestRejected("Amazon answered 400", status=400), bad.__contains__)
     report = deletion(stack, *people)
-    assert (report.accepted, report.refused) == (29, {"request_rejected": 1})
-    assert sorted(chain.from_iterable(stack.amazon.deleted)) == sorted({*people} - {"m17"})
+    assert (report.accepted, report.refused) == (30 - len(bad), {"request_rejected": len(bad)})
+    assert sorted(chain.from_iterable(stack.amazon.deleted)) == sorted({*people} - bad)
 
 
 @pytest.mark.parametrize(
@@ -378,7 +551,7 @@ def test_refused_deletions_take_few_requests_and_are_queued_again_by_the_check(
     assert (report.refused.total(), report.accepted, report.detail) == (40, 0, str(error))
     assert (len(sizes) <= at_most, stack.jobs.bodies) == (True, [])
     stack.now += 6 * HOUR
-    assert stack.check_erasures().asked_again == 40
+    assert stack.check_erasures().woken == 40
     again = [each for each in map(read_job_queue, stack.jobs.drain()) if isinstance(each, DeletionMessage)]
     assert sorted(person for each in again for person in each.people) == sorted(people)
 
@@ -427,9 +600,19 @@ def test_two_concurrent_deletion_messages_make_one_request(stack: MemoryStack) -
         accept(people, timeout=timeout)
 
     stack.amazon.delete_people = meanwhile  # type: ignore[method-assign]
-    assert (deletion(stack, person).accepted, [each.waiting for each in other]) == (1, [1])
+    assert (deletion(stack, person).accepted, [(each.accepted, each.waiting) for each in other]) == (1, [(0, 0)])
     hours(stack, 1)
     assert stack.amazon.deleted == [[person]]
+
+
+@pytest.mark.parametrize("damaged", [EVERY_AUDIENCE, A])
+def test_a_damaged_row_holds_back_the_deletion_of_its_own_person_only(stack: MemoryStack, damaged: str) -> None:
+    people = due(stack, 30)
+    stack.model.damage(damaged, "m17")
+    report = deletion(stack, *people)
+    assert (report.accepted, len(report.unread), stack.jobs.bodies) == (29, 1, [])
+    checked = stack.check_erasures()
+    assert (checked.open, checked.woken) == (30, int(damaged == A)), "who is past due is woken before any row is read"
 
 
 def test_a_deletion_without_time_left_is_requeued(stack: MemoryStack) -> None:

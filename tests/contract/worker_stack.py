@@ -311,8 +311,8 @@ class WorkerStack:
 
     def erasure(self) -> Erasure:
         judgements = judged([self.everywhere()], self.audiences, self.members(), self.limits.timings, self.now)
-        ((_, found, _),) = judgements
-        return found
+        (found,) = judgements
+        return found.erasure
 
     def check_erasures(
         self, *, deadline: float = 60.0, members: Any = None, begun: Pass | None = None

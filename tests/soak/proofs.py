@@ -30,9 +30,7 @@ def of_deletions(simulation: Simulation, parked: set[Member]) -> Iterator[Findin
         elif len(deletions) > len(notices) + spare + redriven:
             yield Finding("asked too often", f"{len(deletions)} for {len(notices)}", member)
         for last, at in pairwise([0.0, *deletions]):
-            # Somebody whom only the audience API knows is deleted once: the row in a dataset may have expired.
-            is_known = not last and any(user == person for _, user in simulation.amazon.received)
-            if not spare and not is_known and not any(last < enter <= at for enter in enters):
+            if not spare and not any(last < enter <= at for enter in enters):
                 yield Finding("deleted for nothing", "without an enter since the last deletion", member)
         if notices and not any(whom[1] == person for whom in parked):
             newest, last = notices[max(notices)], max([0.0, *deletions])

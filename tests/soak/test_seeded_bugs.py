@@ -17,13 +17,14 @@ from audience_sync.delivery.outcomes import Outcomes
 from audience_sync.members import member_step, membership, person_deletion
 from audience_sync.members.member_state import Due, MemberState
 from audience_sync.members.membership import Destination, Member, MembershipChange, Version
+from audience_sync.members.person_deletion import CLAIM, Look
 from audience_sync.operations import job_tracking, people_deletion
 from functions.events import handler as events
 from tests.soak.__main__ import run
 from tests.soak.finding import failures
 from tests.soak.test_soak import EVENTS, SEEDS
 
-_due, _timing_of, _next_request = MemberState.removal_due, Timings.of, person_deletion.next_request
+_due, _timing_of, _look = MemberState.removal_due, Timings.of, person_deletion.look
 _is_done, _is_parked = events._is_done, Outcomes.is_parked
 
 
@@ -31,8 +32,8 @@ def _repeated_at_once(state: MemberState, timing: Any) -> Due | None:
     return Due(0.0, removes=True) if _due(state, timing) else None
 
 
-def _requested_at_once(*rows: Any) -> float | None:
-    return None if _next_request(*rows) is None else 0.0
+def _asks_at_once(*given: Any) -> Look:
+    return Look(round(given[2]) + CLAIM, asks=True) if _look(*given).next_look else Look(0)
 
 
 def _done_with_all(*given: Any) -> bool:
@@ -94,12 +95,12 @@ BUGS: list[tuple[str, object, str, object, str]] = [  # each with a profile
         _parked_if_not_sent,
         "data-manager",
     ),
-    ("delete nobody", people_deletion, "next_request", lambda *_: None, "denials"),
+    ("delete nobody", people_deletion, "look", lambda *_: Look(0), "denials"),
     (
         "delete a person before the enters have taken effect",
         people_deletion,
-        "next_request",
-        _requested_at_once,
+        "look",
+        _asks_at_once,
         "denials",
     ),
     (
@@ -107,7 +108,7 @@ BUGS: list[tuple[str, object, str, object, str]] = [  # each with a profile
         people_deletion,
         "entered_again",
         lambda state, *_: state,
-        "both-apis",
+        "deletions-refused",
     ),
 ]
 

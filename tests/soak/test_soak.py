@@ -14,10 +14,11 @@ from tests.soak.uploads import uploads_by_member
 
 EVENTS = 120
 SEEDS = dict.fromkeys(PROFILES, 1) | {
-    "data-manager": 4,
-    "denials": 2,
-    "both-apis": 2,
-    "event-queue": 3,
+    "calm": 14,
+    "data-manager": 74,
+    "denials": 3,
+    "disorder": 6,
+    "identities": 6,
 }  # those with which test_seeded_bugs.py finds its bugs
 
 

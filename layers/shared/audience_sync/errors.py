@@ -27,6 +27,7 @@ AudienceSyncError
     JobRunning                  an opposite upload may still take effect
     CreationUnderWay            another request is creating the audience
     Unavailable                 a service of ours (queue, secret, table) failed or did not answer
+      RowUnreadable             a damaged row of a member, which holds back this member alone
       SecretUnusable            no stored credential of the kind is good enough to check a request with
       CreationOvertaken         another request has taken over the creation of the audience
     Throttled                   Amazon asks us to slow down
@@ -262,6 +263,19 @@ class Unavailable(TransientError):
     """A service of ours (queue, secret store, table) failed or did not answer."""
 
     reason = Reason.UNAVAILABLE
+
+
+class RowUnreadable(Unavailable):
+    """A row of the membership table has other content than the stack writes: only its own member waits.
+
+    `partition` is the row's partition key. It names the audience and shard, not the member.
+    """
+
+    reason = Reason.ROW_UNREADABLE
+
+    def __init__(self, partition: str) -> None:
+        super().__init__(f"a row of partition {partition} of the membership table cannot be read; restore or delete it")
+        self.partition = partition
 
 
 class SecretUnusable(Unavailable):

@@ -415,3 +415,14 @@ def test_outstanding_changes_are_counted_from_metrics(deployment: Deployment, mo
     assert settling.outstanding(session, now) == 2, "a change counted twice covers none of another minute"
     assert settling.outstanding(session, now, since=now - 400) == 0
     assert settling.outstanding(session, now - 19 * 86_400, since=now - 21 * 86_400) == 0, "CloudWatch has no minutes"
+
+
+def test_a_damaged_row_is_left_out_of_a_move_and_its_removal_is_not_proven(world: World) -> None:
+    source = filled(world)
+    world.rows.model.damage(source, "m2")
+    report = world.json(move, source, IN_DATASET, to=Api.DATA_MANAGER)
+    assert (report["members"], report["leftOut"]) == (3, {"consentMissing": 1, "rowUnreadable": 1})
+    world.sleep(6 * HOUR)
+    proof = world.json(end, source)
+    (missing,) = proof["notProven"]
+    assert (missing["member"], "cannot be read" in missing["reason"]) == ("m2", True)

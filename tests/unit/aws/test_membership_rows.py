@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from audience_sync.amazon_ads.destination import amc_connection
 from audience_sync.aws.membership_rows import KEEP_ACTIVE, KEEP_EXIT, Sharding, row_of, state_from_row, stored_member
-from audience_sync.errors import MisplacedRow, Unavailable
+from audience_sync.errors import MisplacedRow, RowUnreadable
 from audience_sync.fields import IDENTIFIERS
 from audience_sync.members.erasure import ErasureStep, StepKind
 from audience_sync.members.member_state import Identity, LateJob, MemberState
@@ -210,16 +210,16 @@ def header(**fields: Any) -> bytes:
 )
 def test_an_unreadable_row_makes_its_member_wait(member: bytes) -> None:
     row = row_of(state(), SHARDING.key_of(("2", "m1")), 1) | {"member": {"B": member}}
-    with pytest.raises(Unavailable, match="a row of the membership table cannot be read") as unreadable:
+    with pytest.raises(RowUnreadable, match="a row of partition 2#07 of the membership table") as unreadable:
         state_from_row(row)
-    assert unreadable.value.reason == "row_unreadable", "logs have the reason only"
+    assert unreadable.value.reason == "row_unreadable", "which names no member"
 
 
 @pytest.mark.parametrize("attribute", ["version", "revision", "entered", "member"])
 def test_a_row_without_one_of_its_attributes_is_unreadable(attribute: str) -> None:
     row = row_of(state(), SHARDING.key_of(("2", "m1")), 1)
     del row[attribute]
-    with pytest.raises(Unavailable, match="a row of the membership table cannot be read"):
+    with pytest.raises(RowUnreadable):
         state_from_row(row)
 
 

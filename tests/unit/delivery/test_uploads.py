@@ -2,9 +2,9 @@
 
 import pytest
 
+from audience_sync.amazon_ads.bisection import SAMPLE_SIZE
 from audience_sync.amazon_ads.upload import Target
 from audience_sync.clock import Clock
-from audience_sync.delivery.bisect import SAMPLE_SIZE
 from audience_sync.delivery.sending import SHUTDOWN_RESERVE, TRACK_ATTEMPTS, TRACK_INTERVAL, Uploads
 from audience_sync.delivery.uploads import Accepted, Deferred, Limits, UploadJob, UploadOutcome
 from audience_sync.errors import (

@@ -177,7 +177,7 @@ ACCEPTED = DELETED._replace(id="-", at=NOW * 1000 + 7_000_000)  # in the row of 
         ),
         pytest.param(
             row(has_jobs=False, entered=NOW - 9_000),
-            *((ACCEPTED,), ErasurePlan((AUDIENCE,), (), 0, NOW)),
+            *((ACCEPTED,), ErasurePlan((AUDIENCE,))),
             Outcome.AMAZON_DELETES,
             id="dataset: accepted",
         ),
@@ -185,6 +185,17 @@ ACCEPTED = DELETED._replace(id="-", at=NOW * 1000 + 7_000_000)  # in the row of 
             row(REMOVED, has_jobs=False), (), ErasurePlan((AUDIENCE,)), Outcome.REMOVED, id="dataset: removed"
         ),
         pytest.param(None, (), ErasurePlan((AUDIENCE,)), Missing.ROW, id="held, and the row is gone"),
+        pytest.param(None, (), ErasurePlan((), (AUDIENCE,)), Missing.ROW, id="known, and the row is gone"),
+        pytest.param(
+            row(**BACK, enters_end=NOW), (), ErasurePlan((AUDIENCE,)), Outcome.ENTERED_AGAIN, id="back at once"
+        ),
+        pytest.param(
+            row(**BACK, enters_end=NOW, has_jobs=False),
+            *((), ErasurePlan((AUDIENCE,))),
+            Missing.NO_DELETION,
+            id="dataset: back at once",
+        ),
+        pytest.param(row(enters_end=NOW), (), ErasurePlan((AUDIENCE,)), Missing.END, id="and not back"),
     ],
 )
 def test_an_audience_that_held_the_person_needs_a_removal_or_a_deletion(
@@ -200,18 +211,26 @@ def test_an_audience_that_no_longer_exists_needs_no_proof() -> None:
     assert judge(everywhere(RECORDED, plan=ErasurePlan((AUDIENCE,))), [], (), NOW + 8_000).progress is Progress.CLOSED
 
 
-def test_the_erasure_of_an_unknown_id_proves_nothing() -> None:
-    judged = judge(everywhere(RECORDED, plan=ErasurePlan()), [row(**BACK)], {AUDIENCE}, NOW + 8_000)
-    assert judged.progress is Progress.UNKNOWN
+@pytest.mark.parametrize(
+    ("known", "progress"), [(row(**BACK), Progress.UNKNOWN), (row(REMOVED, **BACK), Progress.CLOSED)]
+)
+def test_the_erasure_of_an_unknown_id_proves_nothing_unless_a_row_was_restored(
+    known: PersonRow, progress: Progress
+) -> None:
+    assert judge(everywhere(RECORDED, plan=ErasurePlan()), [known], {AUDIENCE}, NOW + 8_000).progress is progress
+
+
+def test_an_erasure_is_open_while_a_row_of_the_person_cannot_be_read() -> None:
+    judged = judge(everywhere(RECORDED), [row(REMOVED)], {AUDIENCE, "2"}, NOW + 8_000, unread={"2"})
+    assert (judged.progress, judged.audiences["2"].missing) == (Progress.OPEN, Missing.ROW)
 
 
 def test_an_erasure_is_open_until_its_planned_deletion_is_accepted() -> None:
     known, plan = row(REMOVED, has_jobs=False, entered=NOW - 9_000), ErasurePlan((AUDIENCE,), (), 0, NOW)
     judged = judge(everywhere(RECORDED, plan=plan), [known], {AUDIENCE}, NOW + 8_000)
-    assert (judged.progress, judged.deletion) == (Progress.OPEN, NOW * 1000)
-    assert (
-        judge(everywhere(RECORDED, ACCEPTED, plan=plan), [known], {AUDIENCE}, NOW + 8_000).progress is Progress.CLOSED
-    )
+    assert (judged.progress, judged.next_look) == (Progress.OPEN, NOW * 1000)
+    done = everywhere(RECORDED, ACCEPTED, plan=plan._replace(next_look=0))
+    assert judge(done, [known], {AUDIENCE}, NOW + 8_000).progress is Progress.CLOSED
 
 
 @pytest.mark.parametrize(

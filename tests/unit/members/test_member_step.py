@@ -13,6 +13,7 @@ from audience_sync.members.member_step import (
     NOT_ATTEMPTED,
     Attempted,
     Step,
+    left_out,
     repetition,
     sent,
     step,
@@ -78,11 +79,16 @@ def test_an_identity_is_kept_once_with_its_latest_time() -> None:
     assert recorded(first, again).identities == (Identity(2, digests),)
 
 
-def test_a_full_row_keeps_the_identities_named_last() -> None:
-    state = recorded(enter(1, "old"))
-    many = replace(state, identities=tuple(Identity(2, {"email": f"e{number}"}) for number in range(MAX_KEPT)))
-    after = take(many, enter(3, "new")).state
-    assert (len(after.identities), after.identities[0]) == (MAX_KEPT, Identity(3, {"email": "new"}))
+@pytest.mark.parametrize("exits", [False, True])
+def test_a_full_row_forgets_no_identity_for_a_new_one(exits: bool) -> None:
+    many = tuple(Identity(2, {"email": f"e{number}"}) for number in range(MAX_KEPT - 1))
+    state = replace(recorded(enter(1, "old")), identities=many)
+    newest = (leave if exits else enter)(4, "new", "e5", "newer")
+    after = take(state, newest).state
+    assert {each.key for each in after.identities} > {each.key for each in many}
+    assert (len(after.identities), left_out(after, newest), left_out(after, enter(3, "other"))) == (MAX_KEPT, 1, 0)
+    assert left_out(replace(state, newest=newest), newest) == 0, "there is room"
+    assert after.identities[0] == Identity(4, {"email": "e5"}), "named last first"
 
 
 def test_the_stored_newest_change_has_no_identities_and_no_erase_flag() -> None:

@@ -9,16 +9,18 @@ from audience_sync.members.erasure import ErasurePlan, ErasureStep, StepKind
 from audience_sync.members.member_state import Identity, MemberState, Timing
 from audience_sync.members.membership import Version
 from audience_sync.members.person_deletion import (
-    AT_THE_LATEST,
-    CHECK_AGAIN,
+    CLAIM,
+    Look,
     PersonRow,
-    claimed,
     entered_again,
     enters_wait_until,
+    is_past_due,
     last_accepted,
-    next_request,
+    look,
+    next_look,
     planned,
     with_deletion,
+    with_next_look,
 )
 from tests.builders import change, notice
 
@@ -27,6 +29,7 @@ HOUR, DAY = 3_600, 86_400
 NOTICE = Version(NOW * 1000 - 5_000, True, "notice-m1")
 DATASET, WITH_JOBS = Timing.of_dataset(7_320, 129_600), Timing(1_020)
 RECORDED = ErasureStep(StepKind.NOTICE, "notice-m1", NOTICE.at, NOW * 1000)
+WAITING = ErasureStep(StepKind.WAITING, "", NOW * 1000, (NOW + 30 * DAY) * 1000)
 CLOSED = ErasureStep(StepKind.CLOSED, "", NOW * 1000 - 9, NOW * 1000 - 9)
 PLAN = ErasurePlan(("a",), (), 0, NOW + 60)
 HELD = (Identity(NOTICE.at - 1, {"email": "a"}),)
@@ -45,8 +48,9 @@ def everywhere(*steps: ErasureStep, plan: ErasurePlan | None = PLAN) -> MemberSt
 def left(audience_id: str = "a", **fields: Any) -> MemberState:
     """Return a row that has the notice's exit."""
     exit_ = change(at=NOTICE.at, exits=True, message_id=NOTICE.message_id, audience_id=audience_id)
-    state = MemberState(exit_, left=NOTICE, erase_until=NOTICE.at, exited=NOW + 2, entered=NOW - DAY, ended=NOW + 2)
-    return replace(state, **fields)
+    entered = {"entered": NOW - DAY, "enters_end": NOW - DAY + 7_320}
+    state = MemberState(exit_, left=NOTICE, erase_until=NOTICE.at, exited=NOW + 2, ended=NOW + 2)
+    return replace(state, **entered | fields)
 
 
 def inside(audience_id: str = "a", **fields: Any) -> MemberState:
@@ -59,7 +63,8 @@ def inside(audience_id: str = "a", **fields: Any) -> MemberState:
 
 
 def plan_of(*rows: PersonRow, known: MemberState | None = None, **options: Any) -> ErasurePlan | None:
-    return planned(known or everywhere(plan=None), rows, NOW, **{"is_new": True, "may_delete": True} | options)
+    known = known or everywhere(plan=None)
+    return planned(known, known, rows, NOW, **{"is_new": True, "may_delete": True} | options)
 
 
 def test_a_plan_lists_audiences_that_need_proof_and_when_to_delete() -> None:
@@ -71,7 +76,7 @@ def test_a_plan_lists_audiences_that_need_proof_and_when_to_delete() -> None:
     ]
     last_removal = NOW - 600 + 7_320 + 129_600
     assert plan_of(*rows) == ErasurePlan(
-        ("dataset",), ("audience", "never", "out"), last_removal + 7_320, NOW - 600 + 7_320
+        ("audience", "dataset"), ("never", "out"), last_removal + 7_320, NOW - 600 + 7_320
     )
 
 
@@ -106,20 +111,31 @@ def test_a_plan_waits_for_a_removal_only_if_it_has_identities_to_remove(row: Mem
     assert (plan.done_after > NOW) is waits
 
 
+IN_A, SOON = PersonRow(inside(), DATASET, has_jobs=False), NOW + 240
+ENTERED = PersonRow(inside(entered=NOW - 600), DATASET, has_jobs=False)
+
+
 @pytest.mark.parametrize(
-    ("rows", "options", "due"),
+    ("rows", "options", "at"),
     [
-        pytest.param([PersonRow(inside(), DATASET, has_jobs=False)], {}, NOW, id="entered long ago: at once"),
-        pytest.param([PersonRow(inside(entered=0), DATASET, has_jobs=False)], {}, NOW, id="perhaps on the way"),
-        pytest.param([PersonRow(inside(), WITH_JOBS, has_jobs=True)], {}, NOW, id="known to the audience API alone"),
+        pytest.param([IN_A], {}, SOON, id="entered long ago: once the exits are recorded"),
+        pytest.param([ENTERED], {}, NOW - 600 + 7_320, id="once the last enter has taken effect"),
+        pytest.param([PersonRow(inside(entered=0), DATASET, has_jobs=False)], {}, SOON, id="perhaps on the way"),
+        pytest.param([PersonRow(inside(), WITH_JOBS, has_jobs=True)], {}, 0, id="known to the audience API alone"),
         pytest.param([], {}, 0, id="nobody knows the id"),
-        pytest.param([PersonRow(inside(), DATASET, has_jobs=False)], {"may_delete": False}, 0, id="a DSP account"),
+        pytest.param([IN_A], {"may_delete": False}, 0, id="a DSP account"),
+        pytest.param([ENTERED], {"known": everywhere()}, NOW + 60, id="a later notice: as it was"),
+        pytest.param([IN_A], {"known": with_next_look(everywhere(), NOW + DAY)}, SOON, id="or sooner"),
+        pytest.param([], {"known": everywhere()}, NOW + 60, id="never cancelled"),
+        pytest.param([IN_A], {"known": everywhere(WAITING)}, SOON, id="not as kept after the end"),
     ],
 )
-def test_a_deletion_is_planned_only_for_known_people(rows: list[PersonRow], options: dict[str, Any], due: int) -> None:
+def test_a_notice_appoints_a_look_only_if_a_dataset_knows_the_person(
+    rows: list[PersonRow], options: dict[str, Any], at: int
+) -> None:
     plan = plan_of(*rows, **options)
     assert plan
-    assert plan.deletion_due == due
+    assert plan.next_look == at
 
 
 @pytest.mark.parametrize(
@@ -137,7 +153,7 @@ def test_a_deletion_is_planned_only_for_known_people(rows: list[PersonRow], opti
             True,
             id="named just then",
         ),
-        pytest.param(PersonRow(inside(), WITH_JOBS, has_jobs=True), False, id="the identities are the proof"),
+        pytest.param(PersonRow(inside(), WITH_JOBS, has_jobs=True), True, id="audience API: in"),
         pytest.param(PersonRow(inside(identities=()), WITH_JOBS, has_jobs=True), True, id="a restored row"),
         pytest.param(
             PersonRow(inside(identities=(), erasure=(deleted(NOW - DAY),)), DATASET, has_jobs=False),
@@ -191,77 +207,100 @@ def test_the_second_pass_of_a_notice_adds_only_rows_without_its_exit() -> None:
     assert plan_of(PersonRow(inside("b"), DATASET, has_jobs=False), known=older, is_new=False) is None
 
 
-# The request
+# A look
+
+LATER_LIFE = NOTICE._replace(at=NOTICE.at + 1)
+ASKS = Look(0, asks=True)
 
 
 @pytest.mark.parametrize(
     ("rows", "steps", "after", "expected"),
     [
-        pytest.param([left()], (), 100, NOW + 60, id="not before it is due"),
-        pytest.param([left(enters_end=NOW + 900)], (), 100, NOW + 900, id="not before an enter has taken effect"),
-        pytest.param([left(enters_end=NOW + 2 * DAY)], (), 100, NOW + AT_THE_LATEST, id="after a day at the latest"),
-        pytest.param([inside()], (), 100, NOW + 100 + CHECK_AGAIN, id="while the exit is missing: another look"),
-        pytest.param([inside()], (), DAY - 100, NOW + AT_THE_LATEST, id="the last one"),
-        pytest.param([inside()], (), DAY, NOW + 60, id="a day later without the exit"),
-        pytest.param([left(entered=0)], (), 100, None, id="never sent"),
-        pytest.param([left(entered=0, enters_end=1)], (), 100, NOW + 60, id="sent, as an attempt was counted"),
-        pytest.param([left()], (deleted(NOW - DAY + 120),), 100, None, id="deleted since"),
-        pytest.param([left()], (deleted(NOW - DAY + 119),), 100, NOW + 60, id="perhaps since, if clocks differ"),
+        pytest.param([inside()], (), 300, Look(NOW + 300 + 900), id="the exit is missing"),
+        pytest.param([left(), inside("b")], (), 300, Look(NOW + 300 + 900), id="in one of two datasets"),
+        pytest.param([inside()], (), DAY - 100, Look(NOW + DAY), id="the last look that waits for it"),
+        pytest.param([left()], (), 100, Look(NOW + 122), id="recorded just now: older uploads are dated by then"),
+        pytest.param([left(ended=NOW + DAY - 1)], (), DAY, ASKS, id="not for longer than a day"),
+        pytest.param([left()], (), 300, ASKS, id="an enter from before has taken effect"),
+        pytest.param([left(enters_end=0)], (), 300, Look(0), id="none was sent: entered is of who is back"),
+        pytest.param([inside(entered=0)], (), DAY, Look(NOW + DAY + 6 * HOUR), id="none, and the exit is missing"),
+        pytest.param([left(enters_end=NOW + 900)], (), 300, Look(NOW + 900), id="not before it has taken effect"),
+        pytest.param([left(enters_end=NOW + 300)], (), 300, ASKS, id="it just has"),
+        pytest.param([left(enters_end=NOW + 2 * DAY)], (), 300, Look(NOW + DAY), id="after a day at the latest"),
+        pytest.param([left(enters_end=NOW + 2 * DAY)], (), DAY, ASKS, id="which is over"),
+        pytest.param([inside()], (), DAY, ASKS, id="a day later without the exit"),
+        pytest.param([inside(entered=NOW + DAY - 9)], (), DAY, ASKS, id="although the enter was sent just now"),
+        pytest.param([None], (), 300, ASKS, id="a lost row: it may have been sent until the notice"),
+        pytest.param([None], (deleted(NOW),), 300, Look(0), id="and was deleted since"),
+        pytest.param([left()], (deleted(NOW - DAY + 7_320),), 300, Look(0), id="deleted since, before the notice"),
+        pytest.param([left()], (deleted(NOW - DAY + 7_319),), 300, ASKS, id="deleted before it took effect"),
+        pytest.param([left(erasure=(deleted(NOW - 9),))], (), 300, Look(0), id="as an older version recorded it"),
+        pytest.param([left()], (deleted(NOW + 240),), 300, Look(0), id="accepted"),
+        pytest.param([inside()], (deleted(NOW + DAY),), DAY + 9, Look(NOW + DAY + 9 + 6 * HOUR), id="without the exit"),
         pytest.param(
-            [left(enters_end=NOW - 2)],
-            (deleted(NOW - 3),),
-            100,
-            NOW + 60,
-            id="in effect after the last one",
+            [inside(entered=NOW + DAY - 9)], (deleted(NOW + DAY),), DAY + 9, Look(NOW + DAY - 9 + 7_320), id="and sent"
         ),
-        pytest.param([left(erasure=(deleted(NOW - 9),))], (), 100, None, id="as an older version recorded it"),
-        pytest.param([], (), 100, NOW + 60, id="known, but to no dataset"),
-        pytest.param([], (deleted(NOW - DAY),), 100, None, id="and deleted before"),
-        pytest.param([left()], (deleted(NOW + 1),), 100, None, id="accepted"),
-        pytest.param([left()], (deleted(NOW),), 100, None, id="accepted in the moment of the notice"),
         pytest.param(
-            [left(enters_end=NOW + DAY + 9)],
+            [left(enters_end=NOW + 2 * DAY)], (deleted(NOW + DAY),), DAY + 9, Look(NOW + 2 * DAY), id="late enters"
+        ),
+        pytest.param([left(enters_end=NOW + DAY + 8)], (deleted(NOW + DAY),), DAY + 9, ASKS, id="which took effect"),
+        pytest.param(
+            [left(enters_end=NOW + DAY + 8, left=LATER_LIFE)],
             (deleted(NOW + DAY),),
-            DAY,
-            NOW + DAY + 9,
-            id="again: in effect afterwards",
+            DAY + 9,
+            Look(0),
+            id="a later life",
         ),
-        pytest.param([left(enters_end=NOW + DAY)], (deleted(NOW + DAY),), DAY, None, id="in effect just before"),
-        pytest.param(
-            [left(enters_end=NOW + 1_005)], (deleted(NOW + 1_000),), DAY, NOW + 1_005, id="again, after a first one"
-        ),
-        pytest.param(
-            [left(enters_end=NOW + DAY + 9, left=NOTICE._replace(at=NOTICE.at + 1))],
-            (deleted(NOW + DAY),),
-            DAY,
-            None,
-            id="not after a plain exit",
-        ),
-        pytest.param([inside()], (deleted(NOW + DAY),), DAY + 100, None, id="not while the exit is still missing"),
+        pytest.param([left(left=LATER_LIFE)], (), 300, ASKS, id="ended before Amazon was asked"),
+        pytest.param([], (), 300, Look(0), id="no dataset is left"),
     ],
 )
-def test_a_deletion_is_requested_once_no_enter_can_take_effect_after_it(
-    rows: list[MemberState], steps: tuple[ErasureStep, ...], after: int, expected: float | None
+def test_a_look_asks_once_no_enter_from_before_can_take_effect_afterwards(
+    rows: list[MemberState | None], steps: tuple[ErasureStep, ...], after: int, expected: Look
 ) -> None:
     """`after` is in seconds since the notice was recorded."""
-    assert next_request(everywhere(*steps), rows, NOW + after) == expected
+    expected = Look(NOW + after + CLAIM, asks=True) if expected == ASKS else expected
+    assert look(everywhere(*steps), rows, NOW + after, DATASET) == expected
 
 
-@pytest.mark.parametrize("plan", [None, ErasurePlan(("a",))])
-def test_no_deletion_is_requested_without_a_plan(plan: ErasurePlan | None) -> None:
-    assert next_request(everywhere(plan=plan), [left()], NOW + DAY) is None
+def test_a_local_stack_shortens_the_times_between_looks() -> None:
+    local = Timing.of_dataset(12.0, 60.0, late=1.0)
+    assert [
+        look(everywhere(), [inside()], NOW + 4, local),
+        look(everywhere(), [inside()], NOW + 719, local),
+        look(everywhere(), [left(ended=NOW + 4)], NOW + 4, local),
+        look(everywhere(deleted(NOW + 720)), [inside()], NOW + 720, local),
+    ] == [Look(each) for each in (round(NOW + 11.5), NOW + 720, NOW + 5, NOW + 900)]
 
 
-def test_a_claimed_deletion_is_not_requested_by_others() -> None:
-    known = claimed(everywhere(), NOW + 400.4)
-    assert next_request(known, [left()], NOW + 100) == NOW + 400
-    assert next_request(claimed(everywhere(), NOW + 2 * DAY), [left()], NOW) == NOW + 2 * DAY
+@pytest.mark.parametrize(
+    ("known", "at"),
+    [
+        pytest.param(everywhere(), NOW + 60, id="open"),
+        pytest.param(everywhere(plan=None), 0, id="recorded by an older version"),
+        pytest.param(everywhere(plan=ErasurePlan(("a",))), 0, id="nothing to ask"),
+        pytest.param(everywhere(WAITING), 0, id="a time that an older version kept while Amazon deletes"),
+        pytest.param(everywhere(CLOSED), 0, id="and after the end"),
+    ],
+)
+def test_only_an_open_erasure_has_an_appointment(known: MemberState, at: int) -> None:
+    assert next_look(known) == at
+    assert [is_past_due(known, NOW + after) for after in (59, 60)] == [False, at > 0]
 
 
-def test_an_accepted_deletion_is_recorded() -> None:
-    state = with_deletion(everywhere(), NOW * 1000 + 1, NOW * 1000 + 2)
-    assert state.erasure[-1] == ErasureStep(StepKind.DELETION, "-", NOW * 1000 + 1, NOW * 1000 + 2)
-    assert last_accepted([everywhere(), state, left(erasure=(deleted(NOW - 9),))]) == NOW * 1000 + 1
+def test_an_accepted_deletion_is_recorded_with_the_next_look() -> None:
+    claim = with_next_look(everywhere(), NOW + 600)
+    accepted = ErasureStep(StepKind.DELETION, "-", NOW * 1000 + 300_000, NOW * 1000 + 301_000)
+
+    def after(state: MemberState, row: MemberState | None) -> MemberState:
+        return with_deletion(state, claim, [row], accepted.at, accepted.ended, DATASET)
+
+    assert [after(claim, row).erasure[-1] for row in (left(), None)] == [accepted] * 2
+    assert [next_look(after(claim, row)) for row in (left(), left(enters_end=NOW + 900))] == [0, NOW + 900]
+    noticed = replace(claim, newest=replace(claim.newest, at=NOTICE.at + 9))
+    moved = with_next_look(claim, NOW + 500)
+    assert [next_look(after(state, left())) for state in (noticed, moved)] == [NOW + 600, NOW + 500], "made meanwhile"
+    assert last_accepted([claim, after(claim, None), left(erasure=(deleted(NOW - 9),))]) == accepted.at
 
 
 # A late acceptance

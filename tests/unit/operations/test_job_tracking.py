@@ -594,3 +594,21 @@ def test_a_large_job_reads_its_rows_in_few_requests(harness: JobHarness) -> None
     harness.rows.batch_get_item = counted  # type: ignore[method-assign]
     harness.check(WELL, *members, after=2400)
     assert len(requests) <= 2 * -(-len(MANY) // MEMBERS_AT_ONCE)
+
+
+def test_a_damaged_row_waits_for_another_check_and_holds_back_no_other_member(harness: JobHarness) -> None:
+    members = [each for number in range(20) for each in harness.upload(enter(1, member=f"m{number}"))]
+    harness.rows.damage(AUDIENCE, "m7")
+    check = harness.check(FAILED, *members)
+    assert (check.outcome, check.parked, len(check.unread)) == ("unfinished", 19, 1)
+    (body,) = harness.jobs.bodies
+    assert [each.member for each in JobMessage.from_body(body).members] == ["m7"]
+    last = harness.check_again(FAILED, after=int(TIMING.longest_job) + 1)
+    assert (last.outcome, last.parked, harness.jobs.bodies) == ("ended", 0, []), "not for ever"
+
+
+def test_a_damaged_row_is_not_marked_as_late_and_the_others_are(harness: JobHarness) -> None:
+    members = [each for number in range(3) for each in harness.upload(enter(1, member=f"m{number}"))]
+    harness.rows.damage(AUDIENCE, "m1")
+    harness.check(PENDING, *members)
+    assert [len(harness.state(each).late_jobs) for each in ("m0", "m2")] == [1, 1]

@@ -313,3 +313,10 @@ def test_an_error_is_raised_and_queued_members_stay_queued(
 
 def _down(**_: object) -> dict[str, Any]:
     raise Unavailable("throttled")
+
+
+def test_a_damaged_row_does_not_hold_back_the_renewal_of_others(harness: RenewalHarness) -> None:
+    harness.write(*(change(f"m{number}") for number in range(24)), days=390)
+    harness.table.damage("1", "m7")
+    report = harness.run(renewed())
+    assert (report.renewed, report.reason, report.unread) == (23, None, {"1#00"})

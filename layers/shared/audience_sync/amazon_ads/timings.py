@@ -24,7 +24,7 @@ class Timings:
     @property
     def datasets(self) -> Timing:
         """The same for Ads Data Manager."""
-        return Timing.of_dataset(self.dataset + self.late, self.longest_job)
+        return Timing.of_dataset(self.dataset + self.late, self.longest_job, self.late)
 
     def of(self, destination: Destination) -> Timing:
         """Return the time for an audience. An API that this version does not know counts as one without jobs."""

@@ -15,12 +15,11 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from audience_sync.clock import to_seconds
-from audience_sync.errors import MisplacedRow, Unavailable
+from audience_sync.errors import MisplacedRow, RowUnreadable
 from audience_sync.fields import IDENTIFIERS
 from audience_sync.members.erasure import ErasurePlan, ErasureStep, StepKind
 from audience_sync.members.member_state import Identity, LateJob, MemberState
 from audience_sync.members.membership import Destination, Member, MembershipChange, Version
-from audience_sync.reasons import Reason
 
 KEEP_ACTIVE = 34_300_800  # seconds; 397 days, the longest Amazon keeps a member
 KEEP_EXIT = 40 * 86_400  # seconds; longer than any queue delays an older enter, and than point-in-time recovery reaches
@@ -113,16 +112,14 @@ def state_from_row(row: Mapping[str, Any]) -> MemberState:
     """Read a whole row.
 
     Raises:
-        Unavailable: it was not written by row_of. A misread value, such as a truncated digest, would be sent.
+        RowUnreadable: it was not written by row_of. A misread value, such as a truncated digest, would be sent.
     """
     try:
         state = _state(row)
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
         state = None
     if state is None or not _is_sound(state):
-        raise Unavailable(
-            "a row of the membership table cannot be read; restore it or delete it", reason=Reason.ROW_UNREADABLE
-        )
+        raise RowUnreadable(row["audienceShard"]["S"])
     return state
 
 

@@ -7,14 +7,15 @@ There is no index by date, which would double the cost of every write: an audien
 shard after the other, and DynamoDB returns only the matching ones.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from audience_sync.aws.errors import unavailable
-from audience_sync.aws.membership_rows import Sharding, StoredMember, state_from_row, stored_member
+from audience_sync.aws.membership_rows import Sharding, StoredMember, member_of, state_from_row, stored_member
+from audience_sync.errors import RowUnreadable
 from audience_sync.members.member_state import MemberState
-from audience_sync.members.membership import EVERY_AUDIENCE, MembershipChange, Version
+from audience_sync.members.membership import EVERY_AUDIENCE, Member, MembershipChange, Version
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -45,6 +46,34 @@ class Page:
     changes: list[MembershipChange]  # each an enter and the newest change of its member
     rows: int  # read, matching or not
     next: Cursor | None  # position of the next page; None at the end
+    unread: Mapping[Member, RowUnreadable] = field(default_factory=dict)  # matching rows that are damaged
+
+
+class NoticePage(NamedTuple):
+    """Up to 1 MB of the rows of people named in a deletion notice."""
+
+    stored: list[StoredMember]
+    unread: Mapping[Member, RowUnreadable]
+    position: str  # after the page
+
+
+class StatePage(NamedTuple):
+    """Up to 1 MB of the rows of an audience."""
+
+    states: list[MemberState]
+    unread: Mapping[Member, RowUnreadable]
+
+
+def _readable[T](rows: Iterable[Any], read: Callable[[Any], T]) -> tuple[list[T], dict[Member, RowUnreadable]]:
+    """Read rows. Returns those that can be read, and the error of each damaged one."""
+    found: list[T] = []
+    unread: dict[Member, RowUnreadable] = {}
+    for row in rows:
+        try:
+            found.append(read(row))
+        except RowUnreadable as error:
+            unread[member_of(row)] = error
+    return found, unread
 
 
 class MembershipScan:
@@ -77,11 +106,11 @@ class MembershipScan:
                 ExpressionAttributeValues={":partition": {"S": partition}, ":moment": {"N": str(moment)}},
                 **start,
             )
-        states = [state_from_row(row) for row in answer["Items"]]
+        states, unread = _readable(answer["Items"], state_from_row)
         # A member who has left since keeps the date of the enter.
         active = [state.change() for state in states if not state.newest.exits]
         last = answer.get("LastEvaluatedKey")
-        return Page(active, answer["ScannedCount"], self._next(cursor, last))
+        return Page(active, answer["ScannedCount"], self._next(cursor, last), unread)
 
     def counts(self, audience_id: str) -> Iterator[PageCount]:
         """Count the members of one audience, page by page of up to 1 MB. Not consistent, at half the price.
@@ -100,28 +129,38 @@ class MembershipScan:
         Raises:
             Unavailable: the table does not answer, or a row is unreadable.
         """
+        for page in self.state_pages(audience_id):
+            for error in page.unread.values():
+                raise error
+            yield page.states
+
+    def state_pages(self, audience_id: str) -> Iterator[StatePage]:
+        """Return them with the damaged rows. Raises Unavailable."""
         for rows in self._pages_of(audience_id):
-            yield [state_from_row(row) for row in rows]
+            yield StatePage(*_readable(rows, state_from_row))
 
     def deletion_notices(self) -> Iterator[list[StoredMember]]:
         """Return the rows of people named in a deletion notice, page by page of up to 1 MB.
 
         Raises:
-            Unavailable: the table does not answer.
+            Unavailable: the table does not answer, or a row cannot be read.
             MisplacedRow: the rows were written with another number of shards.
         """
-        for page, _ in self.deletion_notices_after(""):
-            yield page
+        for page in self.deletion_notices_after(""):
+            for error in page.unread.values():
+                raise error
+            yield page.stored
 
-    def deletion_notices_after(self, position: str) -> Iterator[tuple[list[StoredMember], str]]:
-        """Return them from a position on, each page with the position after it; empty is the beginning."""
+    def deletion_notices_after(self, position: str) -> Iterator[NoticePage]:
+        """Return them from a position on; empty is the beginning. Rows that cannot be read are counted."""
         partitions = self._sharding.partitions(EVERY_AUDIENCE)
         partition, _, after = position.partition("/")
         first = partitions.index(partition) if partition in partitions else 0
         for number, name in enumerate(partitions[first:], first + 1):
             following = partitions[number] if number < len(partitions) else ""
             for rows, last in self._pages_of_partition(name, after if name == partition else ""):
-                yield self._stored(rows), f"{name}/{last}" if last else f"{following}/"
+                self._check(rows)
+                yield NoticePage(*_readable(rows, stored_member), f"{name}/{last}" if last else f"{following}/")
 
     def members(self) -> Iterator[list[StoredMember]]:
         """Return the rows of every member of every audience, page by page of up to 1 MB, in no order.
@@ -142,15 +181,15 @@ class MembershipScan:
                     ExpressionAttributeValues={":own": {"S": "#"}, ":notices": {"S": f"{EVERY_AUDIENCE}#"}},
                     **start,
                 )
-            yield self._stored(page["Items"])
+            self._check(page["Items"])
+            yield [stored_member(row) for row in page["Items"]]
             if "LastEvaluatedKey" not in page:
                 break
             start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
 
-    def _stored(self, rows: Sequence[Any]) -> list[StoredMember]:
+    def _check(self, rows: Sequence[Any]) -> None:
         for row in rows:
             self._sharding.check(row)
-        return [stored_member(row) for row in rows]
 
     def _pages_of(self, audience_id: str, **options: Any) -> Iterator[list[dict[str, Any]]]:
         for partition in self._sharding.partitions(audience_id):

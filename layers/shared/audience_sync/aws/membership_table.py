@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from audience_sync.aws.errors import unavailable
 from audience_sync.aws.membership_rows import Sharding, member_of, row_of, state_from_row
 from audience_sync.clock import Clock
-from audience_sync.errors import MovedOn, OutOfTime, TransientError, Unavailable
+from audience_sync.errors import MovedOn, OutOfTime, RowUnreadable, TransientError, Unavailable
 from audience_sync.members.member_state import MemberState
 from audience_sync.members.membership import Member
 
@@ -61,22 +61,33 @@ class MembershipTable:
         self._update = f'UPDATE "{name}" SET {changes} WHERE {where}'  # noqa: S608 - all names are our own
 
     def read(self, members: Iterable[Member]) -> dict[Member, MemberState]:
-        """Read the states of members, consistently. Members without a row are left out. Raises Unavailable."""
+        """Read the states of members, consistently. Members without a row are left out.
+
+        Raises:
+            Unavailable: the table does not answer.
+            RowUnreadable: one of the rows is damaged.
+        """
         return {member_of(row): state_from_row(row) for row in self._rows(members, lambda: True, {})}
+
+    def readable(self, members: Iterable[Member]) -> tuple[dict[Member, MemberState], dict[Member, RowUnreadable]]:
+        """Read as `read` does, and return damaged rows with their errors. Raises Unavailable."""
+        found = self.read_each(members)
+        states = {member: each for member, each in found.items() if isinstance(each, MemberState)}
+        return states, {member: each for member, each in found.items() if isinstance(each, RowUnreadable)}
 
     def read_each(
         self, members: Iterable[Member], has_time: HasTime = lambda: True
-    ) -> dict[Member, MemberState | Unavailable | OutOfTime]:
+    ) -> dict[Member, MemberState | RowUnreadable | OutOfTime]:
         """Read as `read` does, with an error for each unreadable state. `has_time` is checked before each request.
 
         Raises:
             Unavailable: the table does not answer.
         """
-        found: dict[Member, MemberState | Unavailable | OutOfTime] = {}
+        found: dict[Member, MemberState | RowUnreadable | OutOfTime] = {}
         for row in self._rows(members, has_time, found):
             try:
                 found[member_of(row)] = state_from_row(row)
-            except Unavailable as error:
+            except RowUnreadable as error:
                 found[member_of(row)] = error
         return found
 

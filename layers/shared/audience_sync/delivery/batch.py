@@ -42,6 +42,8 @@ class BatchReport:
     oldest_waiting: float = 0.0  # the same, of enters that wait for a job
     waiting: Counter[str] = field(default_factory=Counter)  # enters that wait for a job, by audience
     repeated: Counter[str] = field(default_factory=Counter)  # members for whom something was sent again
+    left_out: Counter[str] = field(default_factory=Counter)  # identities for which a row has no room, by audience
+    unread: set[str] = field(default_factory=set)  # partitions of damaged rows, whose members wait
 
     @property
     def delivered(self) -> int:
@@ -121,8 +123,8 @@ class Delivery:
         report.uploads = uploads.stats
         report.parked_reasons += outcomes.parked
         report.accepted = members.accepted
-        report.repeated = members.repeated
-        report.erasures = members.erasures
+        report.repeated, report.left_out = members.repeated, +members.left_out
+        report.erasures, report.unread = members.erasures, outcomes.unread
         report.deferred, report.requeued = returning.deferred, returning.requeued
         report.waiting, report.oldest_waiting = returning.waiting, returning.oldest_waiting
         report.oldest_deferred = returning.oldest_failing

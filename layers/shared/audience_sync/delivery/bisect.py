@@ -3,13 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from audience_sync.amazon_ads.bisection import sample
 from audience_sync.amazon_ads.upload import Upload
 from audience_sync.members.membership import MembershipChange
-
-BISECTABLE_STATUSES = (400, 413, 422)  # one bad record can cause these; others concern the whole upload
-# Single records refused in a row, none accepted: perhaps the records are not at fault. As many from across the rest are
-# sent next; if these are also refused, so is the whole upload.
-SAMPLE_SIZE = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +23,7 @@ class Chunk:
 
 
 def sample_first(chunks: Sequence[Chunk]) -> list[Chunk]:
-    """Move SAMPLE_SIZE single records from across the remaining chunks to the front. The rest follows as one chunk.
+    """Move a sample of single records from across the remaining chunks to the front. The rest follows as one chunk.
 
     Args:
         chunks: still to send, the next one last; the result is in the same order.
@@ -36,10 +32,8 @@ def sample_first(chunks: Sequence[Chunk]) -> list[Chunk]:
     if not left:
         return []
     whole = chunks[0].upload
-    chosen = {len(left) * number // SAMPLE_SIZE for number in range(SAMPLE_SIZE)}
-    rest = [pair for position, pair in enumerate(left) if position not in chosen]
-    sample = [[left[position]] for position in sorted(chosen, reverse=True)]
-    return [_chunk(whole, pairs) for pairs in ([rest] if rest else []) + sample]
+    chosen, rest = sample(left)
+    return [_chunk(whole, pairs) for pairs in ([rest] if rest else []) + [[pair] for pair in reversed(chosen)]]
 
 
 def _chunk(whole: Upload, pairs: Sequence[tuple[bytes, MembershipChange]]) -> Chunk:

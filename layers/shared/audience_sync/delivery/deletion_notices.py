@@ -23,14 +23,14 @@ from audience_sync.amazon_ads.record import exit_record
 from audience_sync.aws.membership_table import HasTime, MembershipTable
 from audience_sync.clock import to_milliseconds
 from audience_sync.delivery.context import DeliveryContext
-from audience_sync.errors import OutOfTime, TransientError, Unavailable
-from audience_sync.members.erasure import ErasureStep, StepKind, with_step
+from audience_sync.errors import TransientError
+from audience_sync.members.erasure import ErasureStep, StepKind, has_end, with_step
 from audience_sync.members.erasure_state import is_closed
 from audience_sync.members.member_state import MemberState
 from audience_sync.members.member_step import step
 from audience_sync.members.membership import EVERY_AUDIENCE, Audience, Member, MembershipChange, coalesce, since
 from audience_sync.members.messages import DeliveryHistory, pack
-from audience_sync.members.person_deletion import planned
+from audience_sync.members.person_deletion import next_look, planned
 from audience_sync.members.repetitions import deletion_messages
 
 ROWS_AT_ONCE = 10_000  # rows read between two checks of the time: 100 requests, a second or two
@@ -40,7 +40,7 @@ def with_notices(
     table: MembershipTable,
     pending: Mapping[Member, Sequence[MembershipChange]],
     has_time: HasTime = lambda: True,
-) -> dict[Member, Sequence[MembershipChange]]:
+) -> tuple[dict[Member, Sequence[MembershipChange]], dict[Member, TransientError]]:
     """Apply deletion notices to the changes of members without a row.
 
     Args:
@@ -49,19 +49,19 @@ def with_notices(
         has_time: checked before each request.
 
     Returns:
-        The changes of each member, with the notice as an exit; none if the newest change is older. Members are left
-        out if there is no time for them.
+        The changes of each member, with the notice as an exit; none if the newest change is older. And the members
+        whose notice was not read, with the error: there was no time, or the row is damaged.
 
     Raises:
-        Unavailable: the table does not answer, or a notice cannot be read.
+        Unavailable: the table does not answer.
     """
     notices = table.read_each(((EVERY_AUDIENCE, member[1]) for member in pending), has_time) if pending else {}
-    found = dict(pending)
+    found: dict[Member, Sequence[MembershipChange]] = dict(pending)
+    unread: dict[Member, TransientError] = {}
     for member, changes in pending.items():
         state = notices.get((EVERY_AUDIENCE, member[1]))
-        if isinstance(state, Unavailable):
-            raise state
-        if isinstance(state, OutOfTime):
+        if isinstance(state, TransientError):
+            unread[member] = state
             del found[member]
         elif state:
             newest = changes[-1]
@@ -74,7 +74,7 @@ def with_notices(
             )
             newer = since(changes, notice.version)
             found[member] = coalesce([notice, *newer]) if newer else ()
-    return found
+    return found, unread
 
 
 class DeletionNotices:
@@ -107,14 +107,18 @@ class DeletionNotices:
             The notices that are not recorded, with their errors.
 
         Raises:
-            Unavailable: a table or the queue does not answer; nothing is certain to be done.
+            Unavailable: a table or the queue does not answer; nothing is certain to be done. A row that cannot be read
+                holds back its own person only.
         """
         audiences = self._context.audiences()
-        states = self._table.read((audience.audience_id, each.member[1]) for each in notices for audience in audiences)
-        before = self._table.read(each.member for each in notices)
-        after = {each.member: self._with_notice(before.get(each.member), each, audiences, states) for each in notices}
-        failed = self._write([state for member, state in after.items() if state != before.get(member)])
-        recorded = [each for each in notices if each.member not in failed]
+        places = [EVERY_AUDIENCE, *(audience.audience_id for audience in audiences)]
+        states, damaged = self._table.readable((place, each.member[1]) for each in notices for place in places)
+        failed: dict[Member, TransientError] = {(EVERY_AUDIENCE, person): each for (_, person), each in damaged.items()}
+        sound = [each for each in notices if each.member not in failed]
+        before = {each.member: states.get(each.member) for each in sound}
+        after = {each.member: self._with_notice(before[each.member], each, audiences, states) for each in sound}
+        failed |= self._write([state for member, state in after.items() if state != before[member]])
+        recorded = [each for each in sound if each.member not in failed]
         exits = list(due_exits(states, recorded, audiences))
         queue, at = self._context.queue, self._context.clock.now_ms()
         queue.send(pack(exits, DeliveryHistory(first_at=at)), deadline=self._deadline)
@@ -124,11 +128,9 @@ class DeletionNotices:
         again = [each for each in recorded if each in new or was_tried(each)]
         replay = DeliveryHistory(is_replay=True)
         queue.send(pack(again, replay), deadline=self._deadline, delay=self._context.limits.timings.late)
-        plans = {each.member[1]: plan for each in again if (plan := after[each.member].plan)}
-        due = {person: plan.deletion_due for person, plan in plans.items() if plan.deletion_due}
-        for body, delay in deletion_messages(due, self._context.clock.now()):
-            soonest = self._context.limits.timings.late  # the exits are recorded by then
-            self._context.jobs.send([body], deadline=self._deadline, delay=max(soonest, delay))
+        looks = {each.member[1]: at for each in again if (at := next_look(after[each.member]))}
+        for body, delay in deletion_messages(looks, self._context.clock.now()):
+            self._context.jobs.send([body], deadline=self._deadline, delay=delay)
         return failed
 
     def _with_notice(
@@ -150,9 +152,12 @@ class DeletionNotices:
         state = replace(state, erasure=with_step(state.erasure, step_taken))
         if known and known.plan and notice.version < known.version and not is_closed(known):
             return state
-        may_delete = self._context.deletes_people and any(not has_jobs(each.destination) for each in audiences)
+        is_new, may_delete = _is_new(known, state), self._context.deletes_people
         rows = rows_of(notice.member[1], audiences, states, limits.timings)
-        return replace(state, plan=planned(state, rows, now, is_new=_is_new(known, state), may_delete=may_delete))
+        plan = planned(known, state, rows, now, is_new=is_new, may_delete=may_delete)
+        if not is_new and plan != state.plan and has_end(state.erasure):  # a row without the exit: it had not ended
+            state = replace(state, erasure=state.erasure[:-1])
+        return replace(state, plan=plan)
 
     def _write(self, changed: Sequence[MemberState]) -> dict[Member, TransientError]:
         """Write rows. Returns an error for each that is not written."""

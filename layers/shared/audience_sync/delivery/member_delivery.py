@@ -22,7 +22,7 @@ from audience_sync.delivery.uploads import Deferred, Track, UploadJob, first_tro
 from audience_sync.errors import JobRunning, MovedOn, NoIdentifier, OutOfTime, TransientError
 from audience_sync.members.job_messages import JobMember, job_messages
 from audience_sync.members.member_state import MemberState
-from audience_sync.members.member_step import Step, repetition, sent, step, without_removal
+from audience_sync.members.member_step import Step, left_out, repetition, sent, step, without_removal
 from audience_sync.members.membership import EVERY_AUDIENCE, Member, MembershipChange
 from audience_sync.members.repetitions import repetition_messages
 
@@ -52,6 +52,7 @@ class MemberDelivery:
         """Set up delivery of the changes in `outcomes`; `deadline` in monotonic seconds."""
         self.accepted: Counter[int] = Counter()  # exits caused by deletion notices, by epoch millisecond
         self.repeated: Counter[str] = Counter()  # members for whom something was sent again, by audience
+        self.left_out: Counter[str] = Counter()  # identities for which a row has no room, by audience
         self.erasures = 0  # people for whom a new deletion notice or denial was recorded
         self._context = context
         self._uploads = uploads
@@ -158,6 +159,7 @@ class MemberDelivery:
                 self._outcomes.defer([member], Deferred.after(result))
             else:
                 self._settle(member, each, now)
+                self.left_out[member[0]] += left_out(each.state, pending[member][-1])
                 if each.sends:
                     deliveries.append(_Delivery(each._replace(state=result), now))
                 elif each.writes:
@@ -195,16 +197,14 @@ class MemberDelivery:
     ) -> tuple[dict[Member, MemberState], dict[Member, Sequence[MembershipChange]]]:
         """Read the states of members. Returns them with the changes that still count."""
         found = table.read_each(pending, self._uploads.half_of_time_to_record())
-        unread = {member: each for member, each in found.items() if isinstance(each, TransientError)}
-        for member, error in unread.items():  # such a row does not hold back other members
-            self._outcomes.defer([member], Deferred.after(error))
         states = {member: each for member, each in found.items() if isinstance(each, MemberState)}
         known = {member: changes for member, changes in pending.items() if member in states}
         unknown = pending.keys() - found.keys() - self._outcomes.repetitions.keys()
         new = {member: changes for member, changes in pending.items() if member in unknown}
-        counting = with_notices(table, new, self._uploads.half_of_time_to_record())
-        untimely = Deferred.after(OutOfTime("no time left to read the deletion notices"))
-        self._outcomes.defer(new.keys() - counting.keys(), untimely)
+        counting, unread_notices = with_notices(table, new, self._uploads.half_of_time_to_record())
+        unread = {member: each for member, each in found.items() if isinstance(each, TransientError)} | unread_notices
+        for member, error in unread.items():  # such a row does not hold back other members
+            self._outcomes.defer([member], Deferred.after(error))
         moot = [member for member, changes in counting.items() if not changes]
         self._outcomes.settle(moot, ChangeOutcome.SUPERSEDED)
         return states, known | {member: changes for member, changes in counting.items() if changes}

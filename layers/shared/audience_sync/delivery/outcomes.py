@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from audience_sync.delivery.context import DeliveryContext, ParsedMessage
 from audience_sync.delivery.uploads import Accepted, Deferred, UploadOutcome
-from audience_sync.errors import JobRunning, PermanentError, TransientError
+from audience_sync.errors import JobRunning, PermanentError, RowUnreadable, TransientError
 from audience_sync.members.dead_letters import DeadLetter, Failure
 from audience_sync.members.member_step import Attempted
 from audience_sync.members.membership import Member, MembershipChange, Version, coalesce
@@ -35,6 +35,7 @@ class Outcomes:
         self.deferred: dict[Member, Deferred] = {}
         self.parked: Counter[str] = Counter()  # changes, by reason
         self.parked_in: set[str] = set()  # their audiences
+        self.unread: set[str] = set()  # partitions of damaged rows
         stated = [each for each in messages if not each.message.history.is_repetition]
         self.changes = coalesce(change for each in stated for change in each.message.changes)
         self.newest = {change.member: change for change in self.changes}  # the last one of each member is the newest
@@ -95,6 +96,8 @@ class Outcomes:
 
     def defer(self, members: Iterable[Member], deferred: Deferred, *, unless_decided: bool = False) -> None:
         """Keep the changes of members in the queue."""
+        if isinstance(deferred.error, RowUnreadable):
+            self.unread.add(deferred.error.partition)
         for member in members:
             deferrals = self.waiting if member in self.repetitions else self.deferred
             if not (unless_decided and (member in self._settled or member in deferrals)):

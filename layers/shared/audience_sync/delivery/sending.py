@@ -6,9 +6,10 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from audience_sync.amazon_ads.apis import upload_rules
+from audience_sync.amazon_ads.bisection import BISECTABLE_STATUSES, SAMPLE_SIZE
 from audience_sync.amazon_ads.upload import Submission, Target, Upload, cut_uploads
 from audience_sync.clock import Clock
-from audience_sync.delivery.bisect import BISECTABLE_STATUSES, SAMPLE_SIZE, Chunk, sample_first
+from audience_sync.delivery.bisect import Chunk, sample_first
 from audience_sync.delivery.uploads import Accepted, Deferred, Limits, Track, UploadJob, UploadOutcome
 from audience_sync.errors import (
     NoIdentifier,

@@ -41,7 +41,7 @@ class ErasurePlan(NamedTuple):
     held_in: tuple[str, ...] = ()  # Amazon may have held the person: each must show a removal or a deletion
     also_in: tuple[str, ...] = ()
     done_after: EpochSeconds = 0  # before, the removals cannot all have ended
-    deletion_due: EpochSeconds = 0  # before which Amazon is not asked to delete the person; 0: it never is
+    next_look: EpochSeconds = 0  # at the person, which decides whether to ask Amazon for a deletion; 0: none is left
 
     @property
     def known_in(self) -> set[str]:
@@ -63,6 +63,11 @@ def with_step(steps: Sequence[ErasureStep], step: ErasureStep) -> tuple[ErasureS
     kept = max((place for place, each in enumerate(steps) if each.kind is StepKind.DELETION), default=None)
     dropped = first + (first == kept)
     return (*steps[:dropped], *steps[dropped + 1 :], step)
+
+
+def has_end(steps: Sequence[ErasureStep]) -> bool:
+    """Return whether the newest erasure was recorded as closed, or as done but for Amazon's time."""
+    return bool(steps) and steps[-1].kind in (StepKind.CLOSED, StepKind.WAITING)
 
 
 def notices_in(steps: Sequence[ErasureStep]) -> tuple[ErasureStep, ...]:

@@ -1,8 +1,9 @@
 """State of a person's erasure, judged from the person's rows. Pure.
 
 An erasure begins with a deletion notice or denied consent. Notices that come before it is closed belong to it. It is
-closed only if each audience to which an enter was sent before shows a removal that has ended, or, if a dataset accepts
-no removal without consent, an accepted deletion whose 30 days are over.
+open while the person has an appointment for a look (person_deletion.py). It is closed only if each audience that knew
+the person still has a row, and each to which an enter was sent before shows a removal that has ended, or, if a dataset
+accepts no removal without consent, an accepted deletion whose 30 days are over.
 """
 
 from collections.abc import Collection, Iterable
@@ -15,7 +16,7 @@ from audience_sync.clock import EpochMilliseconds, to_milliseconds, to_seconds
 from audience_sync.members.erasure import ErasureStep, StepKind, notices_in
 from audience_sync.members.member_state import MemberState
 from audience_sync.members.membership import MAX_IDENTITIES, Version
-from audience_sync.members.person_deletion import PersonRow, last_accepted, next_request
+from audience_sync.members.person_deletion import PersonRow, last_accepted, next_look
 
 AMAZON_DELETES_WITHIN = 30 * 86_400_000  # milliseconds; Ads Data Manager, after it has accepted the deletion
 CHECK_DELAY = 900  # seconds; the longest time between two checks of an upload
@@ -77,7 +78,7 @@ class Erasure:
     progress: Progress
     since: EpochMilliseconds  # at which it reached this state
     until: EpochMilliseconds | None = None  # the end of Amazon's time
-    deletion: EpochMilliseconds | None = None  # at which Amazon is to be asked to delete the person
+    next_look: EpochMilliseconds | None = None  # which decides whether Amazon is asked to delete the person
     audiences: dict[str, AudienceErasure] = field(default_factory=dict, repr=False)  # those with a row, by id
 
     def is_overdue(self, now: float, days: float) -> bool:
@@ -127,7 +128,13 @@ def opened_at(everywhere: MemberState) -> int:
     return max(after_waiting, default=notices[0].ended)
 
 
-def judge(everywhere: MemberState, rows: Iterable[PersonRow], audiences: Collection[str], now: float) -> Erasure:
+def judge(
+    everywhere: MemberState,
+    rows: Iterable[PersonRow],
+    audiences: Collection[str],
+    now: float,
+    unread: Collection[str] = (),
+) -> Erasure:
     """Judge a person's newest erasure.
 
     Args:
@@ -135,62 +142,70 @@ def judge(everywhere: MemberState, rows: Iterable[PersonRow], audiences: Collect
         rows: the person's rows in listed and unlinked audiences.
         audiences: ids of all these audiences, with or without a row.
         now: epoch seconds.
+        unread: ids of the audiences in which the person's row cannot be read.
     """
     notices, plan = notices_of(everywhere), everywhere.plan
-    version, since = everywhere.version, notices[0].ended
     known = {row.state.member[0]: row for row in rows}
-    in_datasets = [row.state for row in known.values() if not row.has_jobs]
-    planned = [state for state in in_datasets if plan and state.member[0] in plan.known_in]
-    due = next_request(everywhere, planned, now)
-    deletion = _Deletion(last_accepted([everywhere, *in_datasets]), is_due=due is not None)
-    held_in = plan.held_in if plan else ()
-    found = {each: _judge(row, version, since, deletion, each in held_in, now) for each, row in known.items()}
-    lost = {*held_in} & {*audiences} - known.keys() if not is_closed(everywhere) else set()
+    accepted = last_accepted([everywhere, *(row.state for row in known.values() if not row.has_jobs)])
+    is_asked = next_look(everywhere) > 0
+    of = _Judgement(everywhere.version, notices[0].ended, accepted, is_asked=is_asked, now=now)
+    found = {each: _judge(row, of, was_held=plan is not None and each in plan.held_in) for each, row in known.items()}
+    planned = plan.known_in if plan and not is_closed(everywhere) else set()
+    lost = {*unread, *(planned & {*audiences})} - known.keys()
     found |= {each: AudienceErasure(Outcome.OPEN, missing=Missing.ROW) for each in lost}
     outcomes = {each.outcome for each in found.values()}
-    if Outcome.OPEN in outcomes or due is not None:
-        at = None if due is None else to_milliseconds(due)
+    if Outcome.OPEN in outcomes or is_asked:
+        at = to_milliseconds(next_look(everywhere)) if is_asked else None
         return Erasure(notices, Progress.OPEN, opened_at(everywhere), None, at, found)
     until = max((each.until for each in found.values() if each.until is not None), default=None)
     done = max([notices[-1].ended, *(step.ended for each in found.values() for step in each.steps)])
-    if plan and not plan.known_in:
+    if plan and not plan.known_in and Outcome.REMOVED not in outcomes:
         return Erasure(notices, Progress.UNKNOWN, notices[-1].ended, audiences=found)
     if Outcome.AMAZON_DELETES in outcomes:
-        return Erasure(notices, Progress.AMAZON_DELETES, max(done, deletion.accepted), until, None, found)
+        return Erasure(notices, Progress.AMAZON_DELETES, max(done, accepted), until, None, found)
     return Erasure(notices, Progress.CLOSED, max(done, until or 0), until, None, found)
 
 
-class _Deletion(NamedTuple):
-    """The person's deletion from all datasets."""
+class _Judgement(NamedTuple):
+    """The facts about the person that the judgement of each audience needs."""
 
-    accepted: EpochMilliseconds  # at which it was last asked for and accepted; 0 if never
-    is_due: bool  # or will be
+    notice: Version  # the newest one
+    since: EpochMilliseconds  # at which the first one was recorded
+    accepted: EpochMilliseconds  # at which the deletion from all datasets was last asked for; 0 if none was accepted
+    is_asked: bool  # whether Amazon may still be asked for it
+    now: float
 
 
-def _judge(
-    row: PersonRow, notice: Version, since: int, deletion: _Deletion, was_held: bool, now: float
-) -> AudienceErasure:
-    """Judge one row. `notice` is the newest one; `since` is when the first one was recorded, epoch milliseconds."""
-    state = row.state
-    steps = tuple(step for step in state.erasure if step.at >= since)
-    entered = state.newest.at if not state.newest.exits and state.newest.at > notice.at else None
+def _judge(row: PersonRow, of: _Judgement, *, was_held: bool) -> AudienceErasure:
+    state, now = row.state, of.now
+    steps = tuple(step for step in state.erasure if step.at >= of.since)
+    entered = state.newest.at if not state.newest.exits and state.newest.at > of.notice.at else None
 
     def is_open(missing: Missing, at: float | None = None) -> AudienceErasure:
         until, late = None if at is None else to_milliseconds(at), tuple(job.job_id for job in state.late_jobs)
         return AudienceErasure(Outcome.OPEN, steps, missing, until, late, entered)
 
-    if missing := _missing(row, notice, now):
+    if missing := _missing(row, of.notice, now):
         return is_open(*missing)
     if any(step.kind is StepKind.REMOVAL for step in steps):
         return AudienceErasure(Outcome.REMOVED, steps, entered_again=entered)
-    if not row.has_jobs and deletion.accepted >= since:
-        until = deletion.accepted + AMAZON_DELETES_WITHIN
+    if not row.has_jobs and of.accepted >= of.since:
+        until = of.accepted + AMAZON_DELETES_WITHIN
         outcome = Outcome.AMAZON_DELETES if to_milliseconds(now) < until else Outcome.AMAZON_TIME_OVER
         return AudienceErasure(outcome, steps, until=until, entered_again=entered)
-    if was_held:
-        asked_for = Missing.DELETION if deletion.is_due else Missing.NO_DELETION
+    if was_held and not _is_back_at_once(row, of.notice):
+        asked_for = Missing.DELETION if of.is_asked else Missing.NO_DELETION
         return is_open(Missing.END if row.has_jobs else asked_for)
     return AudienceErasure(Outcome.ENTERED_AGAIN if entered else Outcome.NOTHING_HELD, entered_again=entered)
+
+
+def _is_back_at_once(row: PersonRow, notice: Version) -> bool:
+    """Return whether the person came back with the same identities before their removal was sent, so that none was.
+
+    Then the row knows of the enters before. One that was lost, and inserted when the person came back, does not. In a
+    dataset that proves nothing: a deletion reaches the person at any time.
+    """
+    return row.has_jobs and row.state.version > notice and row.state.enters_end > 0
 
 
 def _missing(row: PersonRow, notice: Version, now: float) -> tuple[Missing, float | None] | None:

@@ -55,11 +55,12 @@ class Timing(NamedTuple):
     longest_job: float = LONGEST_JOB  # a job counts as ended by then, whatever its state
     after_notice: float = 0.0  # enters wait so long after a deletion notice, which also deletes the person by id
     keeps: float = 0.0  # Amazon may keep a member for so long; 0: no longer than a row is kept anyway
+    late: float = 120.0  # an upload under way has been dated by then
 
     @classmethod
-    def of_dataset(cls, effective_after: float, longest_job: float) -> "Timing":
+    def of_dataset(cls, effective_after: float, longest_job: float, late: float = 120.0) -> "Timing":
         """Return the limits for Ads Data Manager, which reports the end of nothing and may delete people everywhere."""
-        return cls(effective_after, longest_job, 2 * effective_after, KEEP_IN_DATASET)
+        return cls(effective_after, longest_job, 2 * effective_after, KEEP_IN_DATASET, late)
 
 
 class Due(NamedTuple):

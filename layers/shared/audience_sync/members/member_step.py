@@ -8,7 +8,7 @@ Three rules keep the uploads of a member from undoing each other, and their numb
    was not dated comes back with its message, and counts as sent then.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -138,6 +138,17 @@ def sent(state: MemberState, version: Version, at: int, timing: Timing, *, remov
         return replace(state, enters_end=max(state.enters_end, end))
     keep_until = round(at + timing.keeps) if timing.keeps else 0
     return replace(state, entered=max(state.entered, at), keep_until=max(state.keep_until, keep_until))
+
+
+def left_out(state: MemberState, newest: MembershipChange) -> int:
+    """Count the identities of the newest change that a full row has no room for. They are not sent.
+
+    Otherwise the row would forget others, and no exit would ever remove them.
+    """
+    if len(state.identities) < MAX_KEPT or newest.version != state.version:
+        return 0
+    kept = {each.key for each in state.identities}
+    return sum(Identity(*pair).key not in kept for pair in newest.identities)
 
 
 def without_removal(each: Step, now: int) -> Step:
@@ -270,11 +281,17 @@ def _bare(change: MembershipChange) -> MembershipChange:
 
 
 def _named(state: MemberState, named: Sequence[tuple[int, dict[str, str]]]) -> MemberState:
-    """Add identities, each at the latest time it was named."""
+    """Add identities, each at the latest time it was named. None that may have been sent is given up for a new one."""
     known = {each.key: each for each in state.identities}
+    new: dict[tuple[tuple[str, str], ...], Identity] = {}
     for at, digests in named:
         identity = Identity(at, digests)
-        if identity.key not in known or known[identity.key].at < at:
-            known[identity.key] = identity
-    newest_first = sorted(known.values(), key=lambda each: (-each.at, each.key))
-    return replace(state, identities=tuple(newest_first[:MAX_KEPT]))
+        found = known if identity.key in known else new
+        if identity.key not in found or found[identity.key].at < at:
+            found[identity.key] = identity
+    kept = [*known.values(), *_newest_first(new.values())[: max(0, MAX_KEPT - len(known))]]
+    return replace(state, identities=tuple(_newest_first(kept)))
+
+
+def _newest_first(identities: Iterable[Identity]) -> list[Identity]:
+    return sorted(identities, key=lambda each: (-each.at, each.key))

@@ -10,7 +10,8 @@ from typing import NamedTuple, Protocol, Self
 
 from audience_sync.amazon_ads.apis import rows_of
 from audience_sync.amazon_ads.timings import Timings
-from audience_sync.aws.membership_rows import KEEP_EXIT, StoredMember, expires_at
+from audience_sync.aws.membership_rows import KEEP_EXIT, expires_at
+from audience_sync.aws.membership_scan import NoticePage
 from audience_sync.clock import Clock, to_milliseconds
 from audience_sync.members.erasure import ErasureStep, StepKind, with_step
 from audience_sync.members.erasure_state import (
@@ -25,20 +26,21 @@ from audience_sync.members.erasure_state import (
 )
 from audience_sync.members.member_state import MemberState
 from audience_sync.members.membership import Audience
+from audience_sync.members.person_deletion import is_past_due
 from audience_sync.members.repetitions import deletion_messages
 from audience_sync.members.stores import MemberRows, MessageQueue
 
 ROWS_AT_ONCE = 2_000  # rows read between two checks of the time: 20 requests, less than a second
 SETTLED = 3_600  # seconds; a notice is spread for the second time, and its exits are recorded, long before
 RESERVE = 5.0  # seconds after the deadline in which what was found is still stored
-EXPIRES_SOON = KEEP_EXIT // 2  # seconds; the rows of an open erasure are then kept longer
+EXPIRES_SOON = KEEP_EXIT - 5 * 86_400  # seconds; rows of an open erasure outlive Amazon's 30 days, whenever they begin
 
 
 class Notices(Protocol):
     """The rows of all people who were named in a deletion notice or have denied consent."""
 
-    def deletion_notices_after(self, position: str) -> Iterator[tuple[list[StoredMember], str]]:
-        """Yield them page by page, each with the position after it; empty is the beginning. Raises Unavailable."""
+    def deletion_notices_after(self, position: str) -> Iterator[NoticePage]:
+        """Yield them page by page from a position on; empty is the beginning. Raises Unavailable."""
 
 
 class Pass(NamedTuple):
@@ -69,7 +71,8 @@ class ErasureReport:
     overdue: int = 0  # of these, in the whole pass so far
     waiting: int = 0  # for Amazon alone
     closed: int = 0  # recorded as closed now
-    asked_again: int = 0  # people whose deletion is due, and was queued
+    woken: int = 0  # people whose appointment is past due
+    unread: set[str] = field(default_factory=set)  # partitions of rows that cannot be read; their people count as open
     is_complete: bool = False  # everybody was checked since the pass began
     unchecked_since: int = 0  # epoch seconds; everybody was checked since then
     left: Pass = field(default_factory=Pass)  # for the next run
@@ -88,10 +91,19 @@ class ErasureContext(NamedTuple):
     deadline: float  # monotonic seconds; people who are not judged by then are left to the next run
 
 
+class Judged(NamedTuple):
+    """The judgement of one person's newest erasure, and the rows that it is judged from."""
+
+    everywhere: MemberState
+    erasure: Erasure
+    rows: Sequence[MemberState]  # of the audiences
+    unread: frozenset[str]  # partitions of rows that cannot be read
+
+
 def judged(
     people: Iterable[MemberState], audiences: Sequence[Audience], members: MemberRows, timings: Timings, now: float
-) -> Iterator[tuple[MemberState, Erasure, list[MemberState]]]:
-    """Judge the newest erasure of each person. Yields the row of all audiences, the judgement, and the other rows.
+) -> Iterator[Judged]:
+    """Judge the newest erasure of each person.
 
     Args:
         people: their rows of all audiences.
@@ -101,64 +113,71 @@ def judged(
         now: epoch seconds.
 
     Raises:
-        Unavailable: the membership table does not answer, or a row cannot be read.
+        Unavailable: the membership table does not answer.
     """
     ids = {each.audience_id for each in audiences}
     for some in batched(people, max(1, ROWS_AT_ONCE // (len(audiences) + 1))):
-        states = members.read(
+        states, damaged = members.readable(
             (audience_id, each.member[1])
             for each in some
             for audience_id in (ids if each.plan is None else ids & each.plan.known_in)
         )
         for each in some:
-            rows = rows_of(each.member[1], audiences, states, timings)
-            yield each, judge(each, rows, ids, now), [row.state for row in rows]
+            person = each.member[1]
+            rows = rows_of(person, audiences, states, timings)
+            unread = {place: error.partition for place in ids if (error := damaged.get((place, person)))}
+            erasure = judge(each, rows, ids, now, unread.keys())
+            yield Judged(each, erasure, [row.state for row in rows], frozenset(unread.values()))
 
 
 def check_erasures(context: ErasureContext, begun: Pass) -> ErasureReport:
     """Count the erasures that are not closed, and record which are done or only wait for Amazon.
 
-    Those, and people for whom nothing can be done yet, are not judged again: Amazon may take a month. A deletion that
-    is due and was not accepted is queued again. The rows of an open erasure are kept.
+    Those, and people for whom nothing can be done yet, are not judged again: Amazon may take a month. But first, all
+    people whose appointment is past due are queued: Amazon has refused the deletion, or the message that wakes them is
+    lost. The rows of an open erasure are kept. One that cannot be read counts as open and holds back nobody else.
 
     Args:
         context: collaborators and limits.
         begun: where the last run stopped.
 
     Raises:
-        Unavailable: the membership table or the job queue does not answer, or a row cannot be read.
+        Unavailable: the membership table or the job queue does not answer.
     """
     now = context.clock.now()
     began = begun.began if begun.position else int(now)
     report = ErasureReport(overdue=begun.overdue, unchecked_since=begun.last_began or began)
     position = begun.position
-    for page, after in context.notices.deletion_notices_after(position):
-        if not _check(context, [each.state for each in page if each.expires_at > now], report, now):
+    for page in context.notices.deletion_notices_after(position):
+        if not _check(context, page, report, now):
             report.left = Pass(position, began, report.overdue, begun.last_began)
             return report
-        position = after
+        position = page.position
     report.is_complete, report.unchecked_since, report.left = True, began, Pass(last_began=began)
     return report
 
 
-def _check(context: ErasureContext, page: Iterable[MemberState], report: ErasureReport, now: float) -> bool:
+def _check(context: ErasureContext, page: NoticePage, report: ErasureReport, now: float) -> bool:
     """Check the people of one page. If there is no time for all of them, returns False and counts none."""
-    left = [each for each in page if not is_closed(each)]
-    found = _Page(now, context.overdue_after)
-    people = [each for each in left if not found.is_skipped(each)]
+    stored = [each.state for each in page.stored if each.expires_at > now]
+    unread = {error.partition for error in page.unread.values()}
+    found = _Page(now, context.overdue_after, open=len(page.unread), unread=unread)
     if context.clock.monotonic() >= context.deadline:  # also checked here: on most pages, nobody has to be judged
         return False
-    for state, erasure, rows in judged(people, context.audiences, context.members, context.timings, now):
+    past_due = [each.member[1] for each in stored if is_past_due(each, now)]
+    for body, delay in deletion_messages(dict.fromkeys(past_due, now), now):
+        context.jobs.send([body], deadline=context.deadline + RESERVE, delay=delay)
+    report.woken += len(past_due)
+    people = [each for each in stored if not is_closed(each) and not found.is_skipped(each)]
+    for judgement in judged(people, context.audiences, context.members, context.timings, now):
         if context.clock.monotonic() >= context.deadline:
             break
-        found.add(state, erasure, rows)
+        found.add(judgement)
     else:
         report.open += found.open
         report.overdue += found.overdue
         report.waiting += found.waiting
-    for body, delay in deletion_messages(dict.fromkeys(found.due, now), now):
-        context.jobs.send([body], deadline=context.deadline + RESERVE, delay=delay)
-    report.asked_again += len(found.due)
+        report.unread |= found.unread
     written = [each for each in context.members.write(found.writes) if isinstance(each, MemberState)]
     report.closed += sum(map(is_closed, written))
     return found.judged == len(people)
@@ -174,8 +193,8 @@ class _Page:
     overdue: int = 0
     waiting: int = 0
     judged: int = 0
+    unread: set[str] = field(default_factory=set)  # partitions
     writes: list[MemberState] = field(default_factory=list)
-    due: list[str] = field(default_factory=list)  # people whose deletion was not accepted
 
     def is_skipped(self, everywhere: MemberState) -> bool:
         """Count an erasure for which nothing can be done yet, without reading the person's other rows."""
@@ -189,23 +208,23 @@ class _Page:
             self.overdue += is_overdue(opened_at(everywhere), self.now, self.overdue_after)
         return True
 
-    def add(self, everywhere: MemberState, erasure: Erasure, rows: Iterable[MemberState]) -> None:
+    def add(self, judgement: Judged) -> None:
         """Add an erasure as it was judged."""
+        erasure = judgement.erasure
         self.judged += 1
+        self.unread |= judgement.unread
         self.open += erasure.progress is Progress.OPEN
         self.overdue += erasure.is_overdue(self.now, self.overdue_after)
         self.waiting += erasure.progress is Progress.AMAZON_DELETES
         if erasure.progress is Progress.OPEN:
-            self.writes += _kept(everywhere, erasure, rows, self.now)
+            self.writes += _kept(judgement, self.now)
         elif erasure.notices[-1].ended < to_milliseconds(self.now - SETTLED):
-            self.writes.append(_with_end(everywhere, erasure, to_milliseconds(int(self.now))))
-        if erasure.deletion is not None and erasure.deletion <= to_milliseconds(self.now):
-            self.due.append(everywhere.member[1])
+            self.writes.append(_with_end(judgement.everywhere, erasure, to_milliseconds(int(self.now))))
 
 
-def _kept(everywhere: MemberState, erasure: Erasure, rows: Iterable[MemberState], now: float) -> Iterator[MemberState]:
+def _kept(judgement: Judged, now: float) -> Iterator[MemberState]:
     """Yield those rows of an open erasure that would expire soon, to be kept: it is never forgotten."""
-    for state in (everywhere, *(each for each in rows if erasure.audiences[each.member[0]].missing)):
+    for state in (judgement.everywhere, *judgement.rows):
         if expires_at(state) < now + EXPIRES_SOON:
             yield replace(state, keep_until=int(now) + KEEP_EXIT)
 

@@ -20,7 +20,7 @@ from audience_sync.amazon_ads.destination import api_of
 from audience_sync.amazon_ads.job import JobReport
 from audience_sync.amazon_ads.timings import Timings
 from audience_sync.clock import Clock, to_seconds
-from audience_sync.errors import MovedOn, NotFound, OutOfTime, RequestRejected, TransientError
+from audience_sync.errors import MovedOn, NotFound, OutOfTime, RequestRejected, RowUnreadable, TransientError
 from audience_sync.members.dead_letters import DeadLetter, Failure
 from audience_sync.members.job_messages import JobMember, JobMessage
 from audience_sync.members.member_state import MemberState, Timing
@@ -74,6 +74,7 @@ class JobCheck:
     repeated: int = 0  # members for whom something is sent again because the job was late
     erased: int = 0  # members whose identities were erased
     untracked: int = 0  # rejected records whose changes are not kept
+    unread: frozenset[str] = frozenset()  # partitions of damaged rows, whose members wait for another check
 
 
 class JobContext(NamedTuple):
@@ -95,9 +96,16 @@ class _Effect(NamedTuple):
     counted: int = 0
     repeated: int = 0
     erased: int = 0
+    damaged: tuple[tuple[JobMember, RowUnreadable], ...] = ()  # members whose row cannot be read
 
     def plus(self, other: "_Effect") -> "_Effect":
-        return _Effect(*(mine + theirs for mine, theirs in zip(self, other, strict=True)))
+        return _Effect(
+            self.parked + other.parked,
+            self.counted + other.counted,
+            self.repeated + other.repeated,
+            self.erased + other.erased,
+            self.damaged + other.damaged,
+        )
 
 
 class JobTracker:
@@ -174,10 +182,13 @@ class JobTracker:
             return replace(state, late_jobs=tuple(newest_first[:MAX_MARKS]))
 
         for some in batched(by_member, MEMBERS_AT_ONCE):
-            update(table, table.read(some), marked)
+            update(table, table.readable(some)[0], marked)
 
     def _end(self, message: JobMessage, report: JobReport | None, outcome: JobOutcome, deadline: float) -> JobCheck:
-        """Act on the end of a job, some members at a time. If time runs out, the rest wait for another check."""
+        """Act on the end of a job, some members at a time. If time runs out, the rest wait for another check.
+
+        So do members whose row is damaged, for as long as any job may take: it may be restored.
+        """
         if self._context.members is None:
             untracked = len(list(rejections(message, report)))
             return JobCheck(message, report, outcome, untracked=untracked)
@@ -191,10 +202,19 @@ class JobTracker:
         except TransientError:
             if not done:
                 raise
-        left = tuple(concerned[done:])
+        longest = self._context.timings.of(message.destination).longest_job
+        may_be_restored = self._clock.now() - to_seconds(message.sent_at) <= longest
+        left = (*(each for each, _ in effect.damaged if may_be_restored), *concerned[done:])
         if left:
             self._check_again(replace(message, members=left), deadline)
-        return JobCheck(message, report, JobOutcome.UNFINISHED if left else outcome, *effect)
+        unread = frozenset(error.partition for _, error in effect.damaged)
+        return JobCheck(
+            message,
+            report,
+            JobOutcome.UNFINISHED if left else outcome,
+            *(effect.parked, effect.counted, effect.repeated, effect.erased),
+            unread=unread,
+        )
 
     def _end_some(
         self,
@@ -206,7 +226,7 @@ class JobTracker:
     ) -> _Effect:
         if self._clock.monotonic() > deadline - RESERVE:
             raise OutOfTime("no time left for all members of the job", retry_after=None)
-        states = table.read([(message.audience_id, each.member) for each in members])
+        states, damaged = table.readable([(message.audience_id, each.member) for each in members])
         known = [(each, state) for each in members if (state := states.get((message.audience_id, each.member)))]
         rejected = {rejection.member.member: rejection for rejection in rejections(message, report)}
         refused = [
@@ -227,7 +247,8 @@ class JobTracker:
         erased = sum(len(after.identities) < len(before.identities) for before, after in changed)
         repeated = self._repeat([after for _, after in changed], timing, deadline) if message.is_late else 0
         counted = sum(not rejection.member.is_replay for rejection, _ in refused)
-        return _Effect(len(refused), counted, repeated, erased)
+        unread = tuple((each, error) for each in members if (error := damaged.get((message.audience_id, each.member))))
+        return _Effect(len(refused), counted, repeated, erased, unread)
 
     def _repeat(self, states: Sequence[MemberState], timing: Timing, deadline: float) -> int:
         """Queue due repetitions. Returns the number of members."""

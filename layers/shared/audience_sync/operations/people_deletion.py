@@ -1,7 +1,9 @@
-"""Asks Amazon to delete people from all datasets when they are due (person_deletion.py). Use case of `jobs`.
+"""Looks at people with an appointment, and asks Amazon to delete them from all datasets. Use case of `jobs`.
 
-A message of the job queue names them; their rows decide. A request that fails for now is made again later, up to
-MAX_ATTEMPTS times. People whom Amazon refuses to delete are queued again by the check of erasures, every six hours.
+A message of the job queue wakes it for some people, and decides nothing: their rows do (person_deletion.py). Each look
+ends with one write, of the next look or of what Amazon was asked. A request that fails for now is made again later, up
+to MAX_ATTEMPTS times. People whom Amazon refuses to delete stay past due: the check of erasures wakes them again, every
+six hours.
 """
 
 from collections import Counter
@@ -11,17 +13,22 @@ from itertools import batched, chain
 from typing import NamedTuple, Protocol
 
 from audience_sync.amazon_ads.apis import has_jobs
+from audience_sync.amazon_ads.bisection import BISECTABLE_STATUSES, SAMPLE_SIZE, sample
 from audience_sync.clock import CLOCKS_APART, Clock, to_seconds
 from audience_sync.errors import InvalidRequest, MovedOn, OutOfTime, RequestRejected, TransientError
 from audience_sync.members.job_messages import DeletionMessage
 from audience_sync.members.member_state import MemberState, Timing
 from audience_sync.members.membership import EVERY_AUDIENCE, Audience
 from audience_sync.members.person_deletion import (
-    claimed,
+    CLAIM,
+    Look,
     entered_again,
     enters_wait_until,
-    next_request,
+    is_past_due,
+    look,
+    next_look,
     with_deletion,
+    with_next_look,
 )
 from audience_sync.members.repetitions import MAX_DELAY, MAX_PEOPLE, deletion_messages, repetition_messages
 from audience_sync.members.stores import MemberRows, MessageQueue
@@ -29,10 +36,7 @@ from audience_sync.operations.job_tracking import update
 
 TIMEOUT = 30.0  # seconds for one request
 RESERVE = 20.0  # seconds kept to write rows and to queue what follows
-CLAIM = 300.0  # seconds for which nobody else asks: longer than an invocation may last
 MAX_ATTEMPTS = 20  # the last one after less than six hours, when the check of erasures looks
-BISECTABLE_STATUSES = (400, 413, 422)  # one id can cause these; others concern the whole request
-SAMPLE_SIZE = 8  # ids refused one by one, none accepted, after which the ids are not at fault
 
 
 class PersonDeleter(Protocol):
@@ -48,14 +52,17 @@ class DeletionReport:
 
     accepted: int = 0  # Amazon deletes them
     refused: Counter[str] = field(default_factory=Counter)  # by reason
-    waiting: int = 0  # not due yet, or their request failed for now
+    waiting: int = 0  # for another look, or their request failed for now
     entered_again: int = 0  # members of datasets who will be: Amazon has accepted the deletion late
+    unread: set[str] = field(default_factory=set)  # partitions of damaged rows, whose people were not looked at
     detail: str = ""  # of the last failure
 
 
-class _Due(NamedTuple):
-    at: float  # epoch seconds
-    enters_wait_until: float  # epoch seconds
+class _Person(NamedTuple):
+    """One person at whom somebody looks."""
+
+    everywhere: MemberState
+    rows: Sequence[MemberState | None]  # in the datasets of the plan; None for one that is lost
 
 
 class DeletionContext(NamedTuple):
@@ -78,7 +85,7 @@ class PeopleDeletion:
         self._clock = context.clock
 
     def handle(self, message: DeletionMessage, *, deadline: float) -> DeletionReport:
-        """Ask Amazon to delete those people of a message who are due. The others wait, or need no deletion.
+        """Look at those people of a message whose appointment is due, and ask Amazon to delete whom the look says.
 
         Args:
             message: names the people.
@@ -91,52 +98,48 @@ class PeopleDeletion:
         if message.due > now:
             self._wait(dict.fromkeys(message.people, message.due), message.attempts, report, deadline)
             return report
-        rows = self._context.members.read((EVERY_AUDIENCE, person) for person in message.people)
-        due = self._due(rows.values(), now)
-        claims = self._claim([rows[EVERY_AUDIENCE, person] for person, each in due.items() if each.at <= now], now)
-        later = {
-            person: each.at if each.at > now else now + CLAIM for person, each in due.items() if person not in claims
-        }
-        self._wait(later, 0, report, deadline)
-        left = [*batched(claims, MAX_PEOPLE)][::-1]  # the next ones last
+        people = self._read(message.people, report, now)
+        looks = {person: look(*each, now, self._context.timing) for person, each in people.items()}
+        written = self._write(people, looks)
+        later = {person: looks[person].next_look for person in written if not looks[person].asks}
+        self._wait({person: at for person, at in later.items() if at}, 0, report, deadline)
+        left = [*batched([person for person in written if looks[person].asks], MAX_PEOPLE)][::-1]  # the next ones last
         while left:
-            people = left.pop()
+            some = left.pop()
             asked = self._clock.now_ms()
             try:
-                self._request(people, deadline)
+                self._request(some, deadline)
             except (RequestRejected, InvalidRequest) as error:
-                left += self._refused(people, error, report)
+                left = self._refused(some, left, error, report)
             except TransientError as error:
-                self._try_again([*people, *chain.from_iterable(left)], message.attempts, error, report, deadline)
+                self._try_again([*some, *chain.from_iterable(left)], message.attempts, error, report, deadline)
                 break
             else:
-                report.accepted += len(people)
-                entered_since = [
-                    person for person in people if due[person].enters_wait_until < to_seconds(asked) + CLOCKS_APART
-                ]
-                self._enter_again(entered_since, asked, report, deadline)
-                self._record([claims[person] for person in people], asked)
+                report.accepted += len(some)
+                asked_for = {person: people[person] for person in some}
+                self._enter_again(asked_for, asked, report, deadline)
+                self._record(asked_for, written, asked, report, deadline)
         return report
 
-    def _due(self, rows: Iterable[MemberState], now: float) -> dict[str, _Due]:
-        """Return when each person is due, without those who need no deletion."""
-        datasets = self._datasets()
-        planned = {state.member[1]: state for state in rows if state.plan and state.plan.deletion_due}
-        known = [(each, person) for person, state in planned.items() for each in datasets if each in _known_in(state)]
-        states = self._context.members.read(known)
-        by_person: dict[str, list[MemberState]] = {person: [] for person in planned}
-        for (_, person), state in states.items():
-            by_person[person].append(state)
-        timing = self._context.timing
+    def _read(self, people: Iterable[str], report: DeletionReport, now: float) -> dict[str, _Person]:
+        """Read those people whose appointment is due, each with the rows in the datasets of the plan."""
+        table, datasets = self._context.members, self._datasets()
+        found, damaged = table.readable((EVERY_AUDIENCE, person) for person in people)
+        due = {member[1]: state for member, state in found.items() if is_past_due(state, now)}
+        places = {person: [each for each in datasets if each in _known_in(state)] for person, state in due.items()}
+        rows, damaged_rows = table.readable((each, person) for person in due for each in places[person])
+        report.unread = {error.partition for error in (damaged | damaged_rows).values()}
+        unread = {person for _, person in damaged_rows}
         return {
-            person: _Due(at, enters_wait_until(state, by_person[person], timing))
-            for person, state in planned.items()
-            if (at := next_request(state, by_person[person], now)) is not None
+            person: _Person(state, [rows.get((each, person)) for each in places[person]])
+            for person, state in due.items()
+            if person not in unread
         }
 
-    def _claim(self, everywhere: Sequence[MemberState], now: float) -> dict[str, MemberState]:
-        """Claim people before Amazon is asked. Returns the rows of those whom nobody else has claimed meanwhile."""
-        results = self._context.members.write([claimed(state, now + CLAIM) for state in everywhere])
+    def _write(self, people: Mapping[str, _Person], looks: Mapping[str, Look]) -> dict[str, MemberState]:
+        """Write the next look of each person. Returns the rows of those at whom nobody else has looked meanwhile."""
+        states = [with_next_look(each.everywhere, looks[person].next_look) for person, each in people.items()]
+        results = self._context.members.write(states)
         for result in results:
             if isinstance(result, TransientError) and not isinstance(result, MovedOn):
                 raise result
@@ -151,17 +154,29 @@ class PeopleDeletion:
         self._context.amazon.delete_people(people, timeout=TIMEOUT)
 
     def _refused(
-        self, people: Sequence[str], error: RequestRejected | InvalidRequest, report: DeletionReport
+        self,
+        people: tuple[str, ...],
+        left: list[tuple[str, ...]],
+        error: RequestRejected | InvalidRequest,
+        report: DeletionReport,
     ) -> list[tuple[str, ...]]:
-        """Count people whom Amazon refuses to delete. Returns halves to try again if one of them may be the cause."""
+        """Count people whom Amazon refuses to delete. Returns those still to ask for, halved if one may be at fault."""
         status = error.status if isinstance(error, RequestRejected) else None
-        is_hopeless = not report.accepted and report.refused.total() >= SAMPLE_SIZE
-        if len(people) > 1 and status in BISECTABLE_STATUSES and not is_hopeless:
+        if status in BISECTABLE_STATUSES and len(people) > 1:
             middle = len(people) // 2
-            return [tuple(people[middle:]), tuple(people[:middle])]
+            return [*left, people[middle:], people[:middle]]
         report.refused[error.reason] += len(people)
         report.detail = str(error)
-        return []
+        refused, rest = report.refused.total(), [*chain.from_iterable(reversed(left))]
+        if report.accepted or status not in BISECTABLE_STATUSES:
+            return left
+        if refused == SAMPLE_SIZE:
+            chosen, others = sample(rest)
+            return [*batched(others, max(1, len(others))), *((person,) for person in reversed(chosen))]
+        if refused == 2 * SAMPLE_SIZE:  # the ids are not at fault
+            report.refused[error.reason] += len(rest)
+            return []
+        return left
 
     def _try_again(
         self, people: Sequence[str], attempts: int, error: TransientError, report: DeletionReport, deadline: float
@@ -176,25 +191,44 @@ class PeopleDeletion:
         for body, delay in deletion_messages(due, self._clock.now(), attempts):
             self._context.jobs.send([body], deadline=deadline, delay=delay)
 
-    def _enter_again(self, people: Sequence[str], asked: int, report: DeletionReport, deadline: float) -> None:
+    def _enter_again(self, people: Mapping[str, _Person], asked: int, report: DeletionReport, deadline: float) -> None:
         """Have members of datasets entered again who may have been entered before an accepted deletion."""
-        if not people:
-            return
         table, timing = self._context.members, self._context.timing
-        states = table.read((each, person) for each in self._datasets() for person in people)
+        entered_since = [
+            person
+            for person, each in people.items()
+            if enters_wait_until(*each, timing) < to_seconds(asked) + CLOCKS_APART
+        ]
+        if not entered_since:
+            return
+        states, _ = table.readable((each, person) for each in self._datasets() for person in entered_since)
         changed = update(table, states, lambda state: entered_again(state, to_seconds(asked), timing))
         after = states | {state.member: state for _, state in changed}
         for bodies, delay in repetition_messages(after.values(), self._clock.now(), timing):
             self._context.changes.send(bodies, deadline=deadline, delay=delay)
         report.entered_again += len(changed)
 
-    def _record(self, everywhere: Sequence[MemberState], asked: int) -> None:
-        """Record an accepted deletion; `asked` in epoch milliseconds.
+    def _record(
+        self,
+        people: Mapping[str, _Person],
+        claims: Mapping[str, MemberState],
+        asked: int,
+        report: DeletionReport,
+        deadline: float,
+    ) -> None:
+        """Record an accepted deletion, and wake up for the next look if there is one; `asked` in epoch milliseconds.
 
         This comes last. So if the function stops before, Amazon is asked again, and nobody who is in stays deleted.
         """
-        states, now = {state.member: state for state in everywhere}, self._clock.now_ms()
-        update(self._context.members, states, lambda state: with_deletion(state, asked, now))
+        now, timing = self._clock.now_ms(), self._context.timing
+
+        def deleted(state: MemberState) -> MemberState:
+            person = state.member[1]
+            return with_deletion(state, claims[person], people[person].rows, asked, now, timing)
+
+        recorded = update(self._context.members, {claims[each].member: claims[each] for each in people}, deleted)
+        looks = {state.member[1]: at for _, state in recorded if (at := next_look(state))}
+        self._wait(looks, 0, report, deadline)
 
 
 def _known_in(everywhere: MemberState) -> set[str]:

@@ -7,7 +7,7 @@ counted again.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from audience_sync.amazon_ads.advertiser_audiences.audience_settings import MAX_TTL
@@ -45,6 +45,7 @@ class RenewalReport:
     audiences: int = 0  # read to their end
     rows: int = 0  # read
     renewed: int = 0  # changes queued
+    unread: set[str] = field(default_factory=set)  # partitions of damaged rows, whose members are not renewed
     unknown: int = 0  # audiences of an API that this version does not know; their replays would only be parked
     reason: Reason | None = None  # why it stopped before the end
 
@@ -117,6 +118,7 @@ class Renewal:
                     return cursor
                 page = scan.last_sent_before(round(self._clock.now()) - renewal_age(audience), cursor)
                 report.rows += page.rows
+                report.unread |= {error.partition for error in page.unread.values()}
                 if page.changes:
                     if not self._has_room(deadline):
                         report.reason = Reason.QUEUE_BEHIND

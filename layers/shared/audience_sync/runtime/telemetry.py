@@ -8,7 +8,7 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from functools import wraps
 from io import StringIO
@@ -128,6 +128,12 @@ def publish(name: str, unit: MetricUnit, value: float, *, at: int | None = None,
             metric.add_dimension(name=dimension, value=its_value)
         if at is not None:
             metric.set_timestamp(at)
+
+
+def warn_of_damaged_rows(partitions: Iterable[str]) -> None:
+    """Log the partitions of the membership table with a row that cannot be read: its member waits, nobody else."""
+    if named := sorted(partitions):
+        logger.warning("membership rows cannot be read", partitions=named)
 
 
 def report_refusal(error: AudienceSyncError, status: int) -> None:
