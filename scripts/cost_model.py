@@ -23,7 +23,9 @@ OVERHEAD = 100  # bytes that DynamoDB adds to a row that it stores
 REQUEST_LOG, INVOCATION_LOG, UPLOAD_LOG = 0.7 * KB, 2 * KB, 0.5 * KB
 CHECKS, CHECK = 2, 1  # of a job; seconds; assumed
 ROWS = 1 / 4  # for each change: a member changes four times a month; assumed
-METRICS, AUDIENCE_METRICS = 38, 4  # all have a value in every hour: an upper bound
+# Of the stack, with a value in every hour: an upper bound. Of an audience, in one hour a day: a steady size.
+METRICS, AUDIENCE_METRICS = 38, 4
+AUDIENCE = METRIC * AUDIENCE_METRICS / 24
 HOURLY_READS = 10  # metrics that the audit reads
 SECRET_READS = 20 * MONTH / 60  # twenty warm environments, assumed, read a secret once a minute
 GB: dict[str, float] = {name: properties.get("MemorySize", 0) / 1024 for name, properties in delivery.FUNCTIONS.items()}
@@ -57,11 +59,13 @@ def month(traffic: Traffic) -> dict[str, float]:
         "worker, Lambda": INVOCATION * starts.number + GB_SECOND * GB["WorkerFunction"] * starts.seconds,
         "jobs and refresh, Lambda": INVOCATION * (job_runs + REFRESHES) + GB_SECOND * jobs,
         "queues": QUEUE_REQUEST * (sent + received + settled + checked) + POLLS,
-        "membership table, writes and reads": traffic.events * (WRITE + READS * READ),
+        "membership table, writes and reads": traffic.events * (WRITE + READS * READ)
+        + starts.uploads * READ,  # the numbers of an audience that are published already, at a job's end
         "membership table, storage": STORED * ROWS * traffic.events * (ROW + OVERHEAD),
         "logs": LOGGED * (logged + UPLOAD_LOG * (starts.uploads + checks)),
         "traffic to Amazon": SENT * traffic.events * RECORD,
-        "metrics, alarms, secrets": METRIC * (METRICS + AUDIENCE_METRICS * traffic.audiences)
+        "metrics, alarms, secrets": METRIC * METRICS
+        + AUDIENCE * traffic.audiences
         + SECRET_READ * SECRET_READS
         + STANDING,
     }

@@ -40,7 +40,7 @@ def rejections(metrics: StackMetrics, chosen: Range, now: float) -> tuple[Reject
 def audience_history(metrics: StackMetrics, audiences: Sequence[Audience], now: float) -> tuple[AudienceFacts, ...]:
     """Return all audiences with their history at Amazon over the longest range, the largest first. Raises Unavailable.
 
-    The numbers come from ended jobs, and hourly readings of datasets: Amazon is not asked.
+    The numbers are those that the functions publish, about once a day: Amazon is not asked.
     """
     found = metrics.of_audiences([each.audience_id for each in audiences], now - LONGEST, now + 60)
     facts = [_audience(each, *found[each.audience_id]) for each in audiences]

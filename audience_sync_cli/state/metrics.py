@@ -91,7 +91,8 @@ class StackMetrics:
 
     def lowest_processed(self, audience_id: str, begin: float, end: float) -> float | None:
         """Return the lowest percentage of its records that a job of an audience processed; None if no job ended."""
-        metric = self._metric(published.AUDIENCE_PROCESSED, "Minimum", HOUR, audience=audience_id)
+        # By the day, so that the first counts whole: a job is not published if one on the same day was no worse.
+        metric = self._metric(published.AUDIENCE_PROCESSED, "Minimum", DAY, audience=audience_id)
         (series,) = self._read([("", metric)], begin, end).values()
         return min(series.values(), default=None)
 

@@ -2,10 +2,10 @@
 
 import os
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
-from functools import cache
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import requests
@@ -16,13 +16,13 @@ from audience_sync.amazon_ads.data_manager.answers import Share
 from audience_sync.amazon_ads.data_manager.client import DataManager
 from audience_sync.amazon_ads.login import AccessTokens
 from audience_sync.aws.audience_table import AudienceTable
-from audience_sync.aws.checkpoint import DATASETS, Checkpoint
+from audience_sync.aws.checkpoint import DATASETS, PUBLISHED, Checkpoint
 from audience_sync.aws.clients import client
 from audience_sync.clock import Clock
 from audience_sync.errors import AccessDenied, AudienceSyncError
 from audience_sync.members.membership import Audience
 from audience_sync.operations.dataset_reports import DatasetReport, datasets_of, read_report, with_revocation_times
-from audience_sync.runtime import metric_names, telemetry
+from audience_sync.runtime import audience_numbers, metric_names, telemetry
 from audience_sync.runtime.amazon_auth import access_tokens
 from audience_sync.runtime.settings import DatasetsSettings
 from audience_sync.runtime.telemetry import logger, reporting
@@ -38,6 +38,7 @@ class Dependencies(NamedTuple):
     settings: DatasetsSettings
     table: AudienceTable
     first_seen: Checkpoint  # share id to the time of the run that first saw it revoked
+    published: Callable[[str], Checkpoint]  # the row of a dataset's published numbers
     tokens: AccessTokens
 
 
@@ -50,6 +51,7 @@ def dependencies() -> Dependencies:
         settings,
         AudienceTable(dynamodb, settings.audience_table),
         Checkpoint(dynamodb, settings.membership_table, DATASETS),
+        partial(Checkpoint, dynamodb, settings.membership_table, PUBLISHED),
         access_tokens(settings, client("secretsmanager", read_timeout=3.0)),
     )
 
@@ -58,7 +60,7 @@ def dependencies() -> Dependencies:
 def lambda_handler(_event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Read all listed datasets, as far as the time allows."""
     deadline = CLOCK.deadline(context)
-    settings, table, first_seen, _ = dependencies()
+    settings, table, first_seen, published, _ = dependencies()
     account = settings.account
     listed = datasets_of(table.all()) if account else []
     if account is None or not listed:
@@ -68,7 +70,9 @@ def lambda_handler(_event: dict[str, Any], context: Any) -> dict[str, Any]:
         reports = list(pool.map(lambda each: _read(account, each, deadline), listed))
     reports = with_revocation_times(reports, first_seen, CLOCK.now())
     for report in reports:
-        _emit_metrics(report)
+        counts = {metric_names.AUDIENCE_RECEIVED: report.records, metric_names.AUDIENCE_MATCH_RATE: report.match_rate}
+        numbers = audience_numbers.record(published(report.dataset_id), counts, CLOCK.now())
+        audience_numbers.publish(report.dataset_id, numbers)
         _log(report, account)
     revoked = sum(len(report.ended_recently(CLOCK.now())) for report in reports)
     telemetry.publish(metric_names.SHARES_REVOKED, MetricUnit.Count, revoked)
@@ -80,24 +84,15 @@ def lambda_handler(_event: dict[str, Any], context: Any) -> dict[str, Any]:
 
 def _read(account: Account, listed: Audience, deadline: float) -> DatasetReport:
     """Read one dataset, with a session of its own: a session serves one exchange at a time."""
-    settings, _, _, tokens = dependencies()
+    parts = dependencies()
     with requests.Session() as session:
-        amazon = DataManager(session, settings.hosts.api, tokens, account)
+        amazon = DataManager(session, parts.settings.hosts.api, parts.tokens, account)
         return read_report(amazon, listed.audience_id, CLOCK, deadline=deadline)
 
 
 def _is_expected(error: AudienceSyncError, account: Account) -> bool:
     """Return whether Amazon denies counts to a DSP account, for which it documents no permission."""
     return isinstance(error, AccessDenied) and not account.is_manager
-
-
-def _emit_metrics(report: DatasetReport) -> None:
-    for name, unit, value in (
-        (metric_names.AUDIENCE_RECEIVED, MetricUnit.Count, report.records),
-        (metric_names.AUDIENCE_MATCH_RATE, MetricUnit.Percent, report.match_rate),
-    ):
-        if value is not None:
-            telemetry.publish(name, unit, value, audience=report.dataset_id)
 
 
 def _log(report: DatasetReport, account: Account) -> None:

@@ -5,8 +5,9 @@ Use cases: audience_sync/operations/job_tracking.py and people_deletion.py.
 
 import os
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import requests
@@ -17,6 +18,7 @@ from audience_sync.amazon_ads.data_manager.client import DataManager
 from audience_sync.amazon_ads.login import AccessTokens
 from audience_sync.aws.audience_listing import AudienceListing
 from audience_sync.aws.audience_table import AudienceTable
+from audience_sync.aws.checkpoint import PUBLISHED, Checkpoint
 from audience_sync.aws.clients import client
 from audience_sync.aws.membership_rows import Sharding
 from audience_sync.aws.membership_table import THREADS, MembershipTable
@@ -24,16 +26,18 @@ from audience_sync.aws.sqs import Queue
 from audience_sync.clock import Clock
 from audience_sync.errors import AudienceSyncError, InvalidMessage, NotConnected, RequestRejected, TransientError
 from audience_sync.members.job_messages import DeletionMessage, JobMessage, read_job_queue
-from audience_sync.operations.job_tracking import JobCheck, JobContext, JobOutcome, JobTracker
+from audience_sync.operations.job_tracking import RESERVE, JobCheck, JobContext, JobOutcome, JobTracker
 from audience_sync.operations.people_deletion import DeletionContext, DeletionReport, PeopleDeletion
 from audience_sync.reasons import Reason
-from audience_sync.runtime import metric_names, telemetry
+from audience_sync.runtime import audience_numbers, metric_names, telemetry
 from audience_sync.runtime.amazon_auth import access_tokens
 from audience_sync.runtime.settings import JobsSettings
 from audience_sync.runtime.telemetry import logger, reporting
 
 CLOCK = Clock()
 AT_ONCE = 10  # jobs checked side by side: Amazon may take a second for each answer
+
+type Checked = tuple[JobCheck, dict[str, float]]  # with the numbers of its audience to publish
 
 
 class Dependencies(NamedTuple):
@@ -45,6 +49,7 @@ class Dependencies(NamedTuple):
     dead_letters: Queue
     members: MembershipTable | None  # None without OrderingGuard
     audiences: AudienceListing
+    published: Callable[[str], Checkpoint]  # the row of an audience's published numbers
     tokens: AccessTokens
 
 
@@ -64,6 +69,7 @@ def dependencies() -> Dependencies:
         # Without the ordering guard the rows are outdated: nothing writes them.
         members if settings.ordering_guard else None,
         AudienceListing(AudienceTable(dynamodb, settings.audience_table), time.monotonic),
+        partial(Checkpoint, dynamodb, settings.membership_table, PUBLISHED),
         access_tokens(settings, secrets),
     )
 
@@ -80,9 +86,10 @@ def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     failed: set[str] = set()
     for body, result in results.items():
         match result:
-            case JobCheck():
-                _emit_metrics(result)
-                _log(result)
+            case JobCheck() as check, numbers:
+                _emit_metrics(check)
+                audience_numbers.publish(check.message.audience_id, numbers)
+                _log(check)
             case DeletionReport():
                 _report_deletion(result)
             case InvalidMessage():  # it stays, until SQS moves it to the dead letters of the job queue
@@ -94,7 +101,7 @@ def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     return {"batchItemFailures": [{"itemIdentifier": each["messageId"]} for each in records if each["body"] in failed]}
 
 
-def _handle(parts: Dependencies, body: str, deadline: float) -> JobCheck | DeletionReport | AudienceSyncError:
+def _handle(parts: Dependencies, body: str, deadline: float) -> Checked | DeletionReport | AudienceSyncError:
     """Handle one message, with a session of its own: a session serves one exchange at a time."""
     try:
         message = read_job_queue(body)
@@ -106,7 +113,7 @@ def _handle(parts: Dependencies, body: str, deadline: float) -> JobCheck | Delet
         return error
 
 
-def _check(parts: Dependencies, session: requests.Session, message: JobMessage, deadline: float) -> JobCheck:
+def _check(parts: Dependencies, session: requests.Session, message: JobMessage, deadline: float) -> Checked:
     amazon = AmazonAds(session, parts.settings.hosts.api, parts.tokens)
     tracker = JobTracker(
         JobContext(
@@ -119,7 +126,17 @@ def _check(parts: Dependencies, session: requests.Session, message: JobMessage, 
             parts.settings.timings,
         )
     )
-    return tracker.check(message, deadline=deadline)
+    check = tracker.check(message, deadline=deadline)
+    report = check.report
+    if not (report and report.is_final and CLOCK.monotonic() < deadline - RESERVE):  # or a later job has them
+        return check, {}
+    numbers = {
+        metric_names.AUDIENCE_MATCH_RATE: report.sizes.match_rate,
+        metric_names.AUDIENCE_RECEIVED: report.sizes.received,
+        metric_names.AUDIENCE_PROCESSED: report.processed,
+        metric_names.AUDIENCE_SIZE_DSP: report.sizes.dsp,
+    }
+    return check, audience_numbers.record(parts.published(message.audience_id), numbers, CLOCK.now())
 
 
 def _delete(
@@ -158,7 +175,6 @@ def _report_deletion(report: DeletionReport) -> None:
 
 
 def _emit_metrics(check: JobCheck) -> None:
-    report = check.report
     telemetry.count(
         **{
             metric_names.JOBS_ENDED: int(check.outcome is JobOutcome.ENDED),
@@ -169,16 +185,6 @@ def _emit_metrics(check: JobCheck) -> None:
             metric_names.REJECTED_RECORDS_UNTRACKED: check.untracked,
         }
     )
-    if report and report.is_final:
-        sizes = report.sizes
-        for name, unit, value in (
-            (metric_names.AUDIENCE_MATCH_RATE, MetricUnit.Percent, sizes.match_rate),
-            (metric_names.AUDIENCE_RECEIVED, MetricUnit.Count, sizes.received),
-            (metric_names.AUDIENCE_PROCESSED, MetricUnit.Percent, report.processed),
-            (metric_names.AUDIENCE_SIZE_DSP, MetricUnit.Count, sizes.dsp),
-        ):
-            if value is not None:
-                telemetry.publish(name, unit, value, audience=check.message.audience_id)
 
 
 def _log(check: JobCheck) -> None:

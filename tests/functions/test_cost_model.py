@@ -96,6 +96,9 @@ def test_the_model_has_all_metrics_and_the_limits_of_one_invocation() -> None:
     rare = {"EventsRejectedByReason", "RequestsFromOtherSources", "ChangesCountedTwice", "ConsentEnding"}
     unpublished = {metric_names.NAMESPACE, metric_names.AUDIENCES_SHRUNK}
     assert len(names - unpublished - rare) == cost.METRICS + cost.AUDIENCE_METRICS
+    stated = paragraph((ROOT / "docs/cost.md").read_text(), "* **Metrics.**")
+    assert f"The stack has {cost.METRICS}," in stated
+    assert f"${cost.AUDIENCE:.2f} a month for an audience" in stated
     audit = (ROOT / "functions/audit/handler.py").read_text()
     assert audit.count(": Metric(") + audit.count(": ours(") == cost.HOURLY_READS
     assert pytest.approx(bench_worker.MEMBERS, rel=0.01) == delivery.LAMBDA_EVENT // delivery.ESCAPED

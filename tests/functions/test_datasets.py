@@ -43,8 +43,10 @@ def set_status(cloud: Cloud, share: dict[str, Any], status: str) -> None:
 
 
 def test_size_and_match_rate_are_published_and_the_funnel_and_the_shares_are_logged(
-    cloud: Cloud, printed: Callable[[], str]
+    cloud: Cloud, printed: Callable[[], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    began = time.time()
+    monkeypatch.setattr(handler, "CLOCK", Clock(now=lambda: began))
     audience_id = create(cloud)[1]["externalId"]
     run(cloud, body(audience_id, change("m1", 1), change("m2", 1)))
     set_status(cloud, dataset(cloud, audience_id)["shares"][1], "REVOKED_BY_SHARING_GRANT")
@@ -65,7 +67,10 @@ def test_size_and_match_rate_are_published_and_the_funnel_and_the_shares_are_log
         ("AMC instance amc1a2b", "revoked by sharing grant", True),
         ("DSP advertiser ENTITY2XYZ", "active", False),
     ]
-    assert line["shares"][0]["revokedAt"] == pytest.approx(time.time(), abs=600)
+    assert line["shares"][0]["revokedAt"] == pytest.approx(began, abs=600)
+    read(cloud)
+    text = printed()
+    assert (metrics(text, "AudienceReceived"), metrics(text, "SharesRevoked")) == ({}, {None: 1}), "on the same day"
 
 
 def test_a_revoked_share_that_was_created_again_is_not_counted(cloud: Cloud, printed: Callable[[], str]) -> None:

@@ -1,7 +1,9 @@
 """The outcome of uploads, from the worker's job message to dead letters and metrics."""
 
 import json
+import re
 import threading
+import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -9,9 +11,11 @@ import pytest
 
 from audience_sync.amazon_ads.advertiser_audiences.client import AmazonAds
 from audience_sync.amazon_ads.job import JobReport
+from audience_sync.clock import Clock
 from audience_sync.members.job_messages import JobMessage
 from audience_sync.members.membership import Destination
 from audience_sync.operations.job_tracking import MIN_TIME_PER_CHECK
+from audience_sync.runtime.audience_numbers import DAY
 from functions.jobs import handler
 from tests.functions.conftest import AUDIENCE, Cloud, Context
 from tests.functions.test_worker import body, change, deliver
@@ -59,14 +63,25 @@ def test_the_job_of_an_upload_is_tracked_with_its_members(cloud: Cloud) -> None:
     assert (counts.visible, counts.delayed) == (0, 1), "not before the job can have ended"
 
 
-def test_a_successful_job_publishes_its_sizes(cloud: Cloud, printed: Callable[[], str]) -> None:
-    deliver(cloud, body(change("cust_1")))
-    assert check_jobs(cloud) == []
-    text = printed()
-    assert '"JobsEnded":[1.0]' in text.replace(" ", "")
-    assert '"AudienceProcessed":[100.0]' in text.replace(" ", "")
-    assert "AudienceReceived" in text
-    assert cloud.messages("DeadLetterQueue") == []
+def test_the_numbers_of_an_audience_are_published_once_a_day_unless_they_change(
+    cloud: Cloud, printed: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noon = int(time.time()) // DAY * DAY + DAY // 2
+
+    def published(second: int, member: str, **variables: str) -> dict[str, float]:
+        monkeypatch.setattr(handler, "CLOCK", Clock(now=lambda: second))
+        deliver(cloud, body(change(member, at=second)))
+        printed()
+        assert check_jobs(cloud, milliseconds=180_000, **variables) == []
+        return {name: float(value) for name, value in re.findall(r'"(Audience\w+)":\[(.*?)\]', printed())}
+
+    first = published(noon, "m1")
+    assert first == {"AudienceMatchRate": first["AudienceMatchRate"], "AudienceProcessed": 100, "AudienceReceived": 1}
+    assert published(noon + 1, "m1") == {}
+    assert published(noon + 2, "m2")["AudienceReceived"] == 2, "the audience fills"
+    assert published(noon + DAY, "m2").keys() == first.keys()
+    unreadable = {"ORDERING_GUARD": "no", "MEMBERSHIP_TABLE": "missing"}
+    assert published(noon + DAY, "m2", **unreadable).keys() == first.keys(), "a second value rather than none"
 
 
 def test_a_rejected_record_counts_as_parked_instead_of_delivered(cloud: Cloud, printed: Callable[[], str]) -> None:

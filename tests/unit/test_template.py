@@ -13,7 +13,7 @@ import pytest
 from audience_sync.amazon_ads.advertiser_audiences.audience_settings import MIN_RENEWED_TTL
 from audience_sync.audiences.creation import CREATE_TIMEOUT, RESERVE
 from audience_sync.aws.audience_table import MAPPINGS_HISTORY_KEY, MAPPINGS_KEY, VERSION_KEY
-from audience_sync.aws.checkpoint import AUDIT, DATASETS, RENEWAL
+from audience_sync.aws.checkpoint import AUDIT, DATASETS, PUBLISHED, RENEWAL
 from audience_sync.aws.creation_locks import STALE_LOCK_AGE
 from audience_sync.aws.membership_rows import KEEP_EXIT, MAX_SHARDS, Sharding
 from audience_sync.aws.sqs import MAX_ENTRIES
@@ -698,15 +698,19 @@ def _conditions_on_members(role: str) -> dict[str, Any]:
 ROWS_OF_MEMBERS = {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["*#??"]}}
 
 
-def _own(partition: str) -> dict[str, Any]:
-    return {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [partition]}}
+def _own(*partitions: str) -> dict[str, Any]:
+    return {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [*partitions]}}
 
 
 @pytest.mark.parametrize(
     ("role", "conditions"),
     [
         # Statements of PartiQL have no condition: which keys AWS reads from their parameters is not documented.
-        ("JobsRole", {"dynamodb:BatchGetItem": ROWS_OF_MEMBERS, "dynamodb:PartiQLUpdate": None}),
+        (
+            "JobsRole",
+            {"dynamodb:BatchGetItem": ROWS_OF_MEMBERS, "dynamodb:PartiQLUpdate": None}
+            | dict.fromkeys(("dynamodb:GetItem", "dynamodb:PutItem"), _own(PUBLISHED)),
+        ),
         (
             "WorkerRole",
             {"dynamodb:BatchGetItem": ROWS_OF_MEMBERS, "dynamodb:PartiQLInsert": None, "dynamodb:PartiQLUpdate": None}
@@ -717,7 +721,7 @@ def _own(partition: str) -> dict[str, Any]:
             {"dynamodb:Query": ROWS_OF_MEMBERS}
             | dict.fromkeys(("dynamodb:GetItem", "dynamodb:PutItem"), _own(RENEWAL)),
         ),
-        ("DatasetsRole", dict.fromkeys(("dynamodb:GetItem", "dynamodb:PutItem"), _own(DATASETS))),
+        ("DatasetsRole", dict.fromkeys(("dynamodb:GetItem", "dynamodb:PutItem"), _own(DATASETS, PUBLISHED))),
         (
             "AuditRole",
             dict.fromkeys(("dynamodb:BatchGetItem", "dynamodb:Query"), ROWS_OF_MEMBERS)
@@ -734,7 +738,7 @@ def test_the_iam_pattern_for_member_rows_matches_only_member_partitions() -> Non
     (pattern,) = ROWS_OF_MEMBERS["ForAllValues:StringLike"]["dynamodb:LeadingKeys"]
     for audience_id in ("1", "418273650912345678", EVERY_AUDIENCE):
         assert all(fnmatchcase(partition, pattern) for partition in Sharding(MAX_SHARDS).partitions(audience_id))
-    assert not any(fnmatchcase(partition, pattern) for partition in (AUDIT, RENEWAL, DATASETS, CIRCUITS))
+    assert not any(fnmatchcase(partition, pattern) for partition in (AUDIT, RENEWAL, DATASETS, PUBLISHED, CIRCUITS))
 
 
 def test_the_audiences_function_cannot_access_the_mappings() -> None:

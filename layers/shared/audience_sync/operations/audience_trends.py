@@ -74,7 +74,7 @@ class History:
 
     @classmethod
     def of(cls, audience: Audience, received: Days, match_rates: Days, in_dsp: Days, *, is_dataset: bool) -> "History":
-        """Read the history from Amazon's numbers. They come with each upload; of a dataset, every hour.
+        """Read the history from Amazon's numbers. They come on each day with an upload; of a dataset, on each day.
 
         A day on which a dataset's size has changed counts as a day with an upload.
         """
