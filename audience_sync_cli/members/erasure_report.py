@@ -19,7 +19,6 @@ from audience_sync_cli.parked.dead_letters import DeadLetterMessage
 from audience_sync_cli.screen import iso_time
 from audience_sync_cli.times import DAY
 
-BACKUPS = 35 * DAY  # seconds; the points in time to which the membership table can be restored
 DEAD_LETTERS = 14 * DAY  # seconds
 NOT_RECORDED = "not_recorded"  # in place of a state
 QUEUES = 7 * DAY  # seconds; the change queue and the job queue
@@ -36,6 +35,7 @@ class Person(NamedTuple):
     rows: Sequence[tuple[Audience, MemberState]]  # the audiences with a row of the person
     lost: Sequence[Audience]  # had one when the notice was recorded, and must show a proof
     parked: Sequence[DeadLetterMessage]
+    backups: float  # seconds; the points in time to which the membership table can be restored
     unread: str = ""  # why more dead letters may hold the person; a sentence
 
 
@@ -150,8 +150,8 @@ def _remains(person: Person, now: float) -> Iterator[dict[str, Any]]:
     if person.rows and not is_held:
         # Without a step, when they were erased is not known: at the latest, now.
         erased = max(state.erasure[-1].ended / 1000 if state.erasure else now for _, state in person.rows)
-        yield place(_BACKUPS, _ALL, erased + BACKUPS)
-    yield place(_BACKUPS, _ALL if is_held else _ID, last + BACKUPS)
+        yield place(_BACKUPS, _ALL, erased + person.backups)
+    yield place(_BACKUPS, _ALL if is_held else _ID, last + person.backups)
     yield place("Amazon", "what it received, for a time its API does not state", None)
 
 

@@ -15,6 +15,7 @@ from audience_sync_cli.members.erasure_report import Person
 from audience_sync_cli.parked.dead_letters import DeadLetterMessage
 from audience_sync_cli.parked.peeking import peek
 from audience_sync_cli.session import Session
+from audience_sync_cli.times import DAY
 
 
 class Known(NamedTuple):
@@ -42,6 +43,7 @@ def people(session: Session, members: Sequence[str]) -> Iterator[Known]:
         for member in wanted.intersection(message.members):
             parked[member].append(message)
     by_id = {each.audience_id: each for each in audiences}
+    backups = float(session.stack.parameters.get("RecoveryPeriodInDays", 35)) * DAY  # AWS's default
     with session.screen.progress("reading members", len(members), unit="people") as bar:
         for some in batched(members, max(1, ROWS_AT_ONCE // (len(by_id) + 1))):
             states = session.members.read((place, member) for member in some for place in (EVERY_AUDIENCE, *by_id))
@@ -53,7 +55,7 @@ def people(session: Session, members: Sequence[str]) -> Iterator[Known]:
                     judged = judge(everywhere, in_audiences, by_id.keys(), session.now())
                     lost = judged.audiences.keys() - {each.audience_id for each, _ in rows}
                     without_row = [by_id[each] for each in by_id if each in lost]
-                    erasure = Person(everywhere, judged, rows, without_row, parked[member], unread)
+                    erasure = Person(everywhere, judged, rows, without_row, parked[member], backups, unread)
                 bar.advance()
                 yield Known(member, rows, parked[member], erasure)
 

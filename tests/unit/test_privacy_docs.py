@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs/privacy.md").read_text(encoding="utf-8")
 RESOURCES, PARAMETERS = read_document()["Resources"], read_document()["Parameters"]
 DAY, HOUR, MINUTE = 86_400, 3_600, 60  # seconds
-BACKUPS = 35  # days; AWS's default, and the most: the template sets no shorter period
+BACKUPS = PARAMETERS["RecoveryPeriodInDays"]["Default"]  # days
 HOLDS = ("AWS::SQS::Queue", "AWS::DynamoDB::Table", "AWS::SecretsManager::Secret", "AWS::Logs::LogGroup")
 
 
@@ -71,8 +71,7 @@ def test_the_command_states_the_retention_of_the_operator_log() -> None:
 def test_rows_expire_and_deletion_notices_outlive_every_point_in_time() -> None:
     table = RESOURCES["MembershipTable"]["Properties"]
     assert table["TimeToLiveSpecification"]["Enabled"] is True
-    assert table["PointInTimeRecoverySpecification"].keys() == {"PointInTimeRecoveryEnabled"}
-    assert BACKUPS * DAY < MAX_RESTORED_AGE <= KEEP_EXIT
+    assert PARAMETERS["RecoveryPeriodInDays"]["MaxValue"] * DAY < MAX_RESTORED_AGE <= KEEP_EXIT
 
 
 def test_privacy_md_names_every_identifier_and_consent_signal() -> None:
@@ -100,7 +99,7 @@ def test_the_longest_time_that_data_outlives_a_deletion_is_the_sum_of_its_parts(
         days = RESOURCES[queue]["Properties"]["MessageRetentionPeriod"] / DAY
         assert times[where].startswith(f"{days:.0f} days at most")
     total = KEEP_EXIT // DAY + BACKUPS
-    assert any(time == f"{BACKUPS} days more, {total} in all" for *_, time in outlives)
+    assert any(time == f"`RecoveryPeriodInDays` more, {BACKUPS} days: {total} in all" for *_, time in outlives)
     assert f"more than {MAX_IDENTITIES} identifiers" in TEXT
 
 

@@ -272,11 +272,12 @@ def test_a_notice_of_an_older_version_is_shown_without_its_uploads(deployment: D
     (state,) = deployment.session().members.read([change("m1").member]).values()
     deployment.session().members.write([replace(state, identities=())])
     now = round(time.time())
+    deployment.stack.parameters = {"RecoveryPeriodInDays": "7"}
     found = deployment.json(erasure, "m1", now=now)
     assert [each["messageId"] for each in found["notices"]] == ["notice-m1"]
     assert any("older version" in each for each in found["notProven"])
     # When the identifiers were erased is not known, so earlier points in time may have them until then.
-    assert (BACKUPS, WITH_HASHES, iso_time((now + 35 * DAY) * 1000)) in remaining(found)
+    assert (BACKUPS, WITH_HASHES, iso_time((now + 7 * DAY) * 1000)) in remaining(found)
 
 
 @pytest.mark.parametrize(
