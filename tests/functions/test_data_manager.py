@@ -130,14 +130,31 @@ def test_an_empty_dataset_of_the_name_is_listed_instead_of_creating_one(cloud: C
     assert len([each for each in requests_to(cloud, "/adm/audiences") if each["method"] == "POST"]) == 1
 
 
-def test_a_dataset_that_another_tool_has_filled_is_not_adopted(cloud: Cloud) -> None:
+def unlink(cloud: Cloud, audience_id: str) -> None:
+    assert AudienceTable(cloud.client("dynamodb"), cloud.name_of("AudienceTable")).unlink(audience_id, at=0)
+
+
+@pytest.mark.parametrize(
+    ("leave", "is_filled"),
+    [
+        pytest.param(forget, True, id="filled by another tool"),
+        pytest.param(unlink, True, id="filled and unlinked"),
+        pytest.param(unlink, False, id="unlinked, perhaps with changes under way"),
+    ],
+)
+def test_a_create_request_neither_lists_nor_shares_a_dataset_that_may_have_members(
+    cloud: Cloud, leave: Callable[[Cloud, str], None], is_filled: bool
+) -> None:
     audience_id = create(cloud)[1]["externalId"]
-    run(cloud, body(audience_id, change("m1", 1)))
-    forget(cloud, audience_id)
+    if is_filled:
+        run(cloud, body(audience_id, change("m1", 1)))
+    leave(cloud, audience_id)
     cloud.fault("/adm/datasets/list", {"status": 403})
-    for _ in ("counts are denied", "counts are shown"):
-        status, answer = create(cloud, shares=[])
+    for shares in ([], [{"advertiserId": "ENTITY9", "marketplace": "US"}]):  # counts are denied, then shown
+        status, answer = create(cloud, computationKey="another", shares=shares)
         assert (status, [fault["field"] for fault in answer["faults"]]) == (400, ["audienceName"])
+    assert len(dataset(cloud, audience_id)["shares"]) == len(SHARES)
+    assert ask(http(GET, {"externalId": audience_id}))[0] == 404
 
 
 @pytest.mark.parametrize(("allowed", "status"), [("ENTITY2XYZ", 400), ("ENTITY2XYZ,amc1a2b", 200), ("", 200)])

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from itertools import count
+from itertools import count, repeat
 from typing import Any
 
 import pytest
@@ -215,6 +215,23 @@ def test_an_audience_is_relisted_even_if_amazon_does_not_answer(harness: Audienc
     harness.amazon.fails = OutcomeUnknown("timeout")
     assert harness.create().as_json() == {"externalId": first}
     assert [audience.audience_id for audience in harness.listed()] == [first]
+
+
+@pytest.mark.parametrize("is_locked", [True, False], ids=["its lock remains", "Amazon answers with its id"])
+def test_an_unlinked_audience_is_not_listed_again(harness: AudiencesHarness, *, is_locked: bool) -> None:
+    """Whoever has the key would undo the operator's unlinking, and send new events to the members of old."""
+    first = harness.create(computationKey="buyers").audience_id
+    assert harness.table.unlink(first, at=5)
+    if not is_locked:
+        CreationLocks(harness.direct, harness.name, lambda: "unused").remove(first)
+        harness.amazon.ids = repeat(int(first))
+    for _ in range(2):
+        with pytest.raises(InvalidAudience) as caught:
+            harness.create(computationKey="another")
+        (fault,) = caught.value.faults
+        assert (fault.field, "audiences link" in fault.remedy) == ("externalAudienceId", True)
+    (unlinked,) = harness.table.with_unlinked()
+    assert (unlinked.unlinked_at, unlinked.computation_key) == (5, None)
 
 
 def test_two_audiences_cannot_share_a_computation_key(harness: AudiencesHarness) -> None:

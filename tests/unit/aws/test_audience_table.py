@@ -196,17 +196,18 @@ def test_only_a_listed_audience_can_be_marked_as_shared_or_moved(fixture: TableF
     assert not fixture.table.mark("11", also=True, moved_to=None)
 
 
-def test_put_and_add_list_an_unlinked_audience_again(fixture: TableFixture) -> None:
+def test_an_unlinked_audience_is_listed_again_only_on_purpose(fixture: TableFixture) -> None:
     for list_again in (
         lambda: fixture.table.put(BUYERS, created=7),
-        lambda: fixture.table.add(BUYERS, created=7) or pytest.fail("it was not listed"),
+        lambda: fixture.table.add(BUYERS, created=7, even_if_unlinked=True) or pytest.fail("it was not listed"),
     ):
         fixture.put(BUYERS)
         fixture.table.unlink(BUYERS.audience_id, at=5)
+        assert not fixture.table.add(BUYERS, created=7)
         list_again()
         assert fixture.table.with_unlinked() == [BUYERS]
         assert fixture.table.by_computation_key("buyers") == [BUYERS]
-    assert not fixture.table.add(BUYERS, created=8)
+    assert not fixture.table.add(BUYERS, created=8, even_if_unlinked=True)
 
 
 def test_only_rows_of_audiences_unlinked_long_ago_are_deleted(fixture: TableFixture) -> None:

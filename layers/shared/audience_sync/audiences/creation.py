@@ -246,9 +246,13 @@ class Audiences:
             self._clock.sleep(POLL_INTERVAL)
 
     def _existing(self, wanted: NewAudience, audience_id: str) -> Audience:
-        """Return the listed audience of a completed lock. Lists it again if its row was removed."""
+        """Return the listed audience of a completed lock. Lists it again if its row was removed.
+
+        Raises InvalidAudience if it was unlinked.
+        """
         guess = wanted.listed_as(audience_id)
         if not self._table.add(guess, created=self._clock.now_ms()):
+            self._check_not_unlinked(audience_id)
             return self._table.by_id(audience_id) or guess
         with suppress(AudienceSyncError):  # without Amazon's answer, the request is the best guess
             known = _as_reported(guess, self._amazon.read_audience(audience_id, timeout=READ_TIMEOUT))
@@ -265,6 +269,7 @@ class Audiences:
                 if timeout <= 0:
                     raise OutOfTime("not enough time left", retry_after=None)
                 audience_id = self._amazon.create_audience(wanted.body(), timeout=timeout)
+                self._check_not_unlinked(audience_id)  # whether Amazon returns an existing one is not documented
             except OutcomeUnknown as error:
                 raise OutcomeUnknown(str(error), retry_after=STALE_LOCK_AGE / 1000) from None
             except AudienceSyncError:
@@ -273,6 +278,13 @@ class Audiences:
                 raise
             self._locks.complete(lock, wanted.listed_as(audience_id), now=self._clock.now_ms())
         return audience_id
+
+    def _check_not_unlinked(self, audience_id: str) -> None:
+        """Raise InvalidAudience if an audience was unlinked: its members are still in it."""
+        audience = self._table.stored(audience_id)
+        if audience and audience.unlinked_at is not None:
+            remedy = "choose another, or run `audience-sync audiences link AUDIENCE_ID` for that audience"
+            raise InvalidAudience([SettingFault("externalAudienceId", "an id that no unlinked audience has", remedy)])
 
 
 def alone_with_key(locks: CreationLocks, key: str | None, clock: Clock) -> AbstractContextManager[None]:

@@ -171,7 +171,8 @@ class Datasets:
         if known is None:
             check_key_free(self._table, wanted.computation_key)
         is_first = known is None
-        if (is_first or self._limits is None) and amazon.data_room(timeout=self._time_left(deadline)) is None:
+        by_operator = self._limits is None
+        if (is_first or by_operator) and amazon.data_room(timeout=self._time_left(deadline)) is None:
             amazon.make_data_room(timeout=self._time_left(deadline))
         if is_first and (found := amazon.dataset_named(wanted.name, timeout=self._time_left(deadline))):
             known = self._table.by_id(found.dataset_id)
@@ -186,23 +187,24 @@ class Datasets:
         # One call for all shares that exist: however slow Amazon is, a repeated request gets further than the last one.
         existing = [*amazon.shares(dataset_id, timeout=self._time_left(deadline))] if bodies else []
         found_shares = [next((share for share in existing if share.is_for(body)), None) for body in bodies]
-        may_share = known is None or self._limits is None
+        may_share = known is None or by_operator
         shares = tuple(
             share or amazon.create_share(body, timeout=self._time_left(deadline))
             for share, body in zip(found_shares, bodies, strict=True)
             if share or may_share
         )
         audience = known or _audience(wanted, dataset_id)
-        is_new = known is None and self._table.add(audience, created=self._clock.now_ms())
+        now = self._clock.now_ms()
+        is_new = known is None and self._table.add(audience, created=now, even_if_unlinked=by_operator)
         stored = audience if is_new or known else self._table.by_id(dataset_id) or audience
         # Also for an existing audience: the request that listed it may have stopped before this.
         self._table.raise_version()
         return CreatedDataset(stored, wanted, shares, is_new, "" if amazon.can_erase else NO_ERASURE)
 
     def _check_adoption(self, amazon: DatasetApi, dataset_id: str, deadline: float) -> None:
-        """Check that a dataset of the name may be listed: it is empty or was listed, and reaches allowed accounts only.
+        """Check that a dataset of the name may be listed: it was not unlinked, is empty, and reaches allowed accounts.
 
-        Raises InvalidAudience.
+        Raises InvalidAudience, which does not say whether it was unlinked.
         """
         if self._limits is None:
             return
@@ -214,8 +216,9 @@ class Datasets:
             is_filled = amazon.records(dataset_id, timeout=self._time_left(deadline))
         except AccessDenied:  # Amazon documents no permission for DSP accounts
             is_filled = True
-        if is_filled and self._table.stored(dataset_id) is None:
-            raise _not_adoptable("has no dataset with records of another source")
+        # An unlinked one may still be filled by changes that were under way.
+        if is_filled or self._table.stored(dataset_id):
+            raise _not_adoptable("has no dataset that holds records or was unlinked")
 
     def _listed(self, wanted: NewDataset) -> Audience | None:
         same = self._table.by_external_audience_id(wanted.external_audience_id)

@@ -149,16 +149,15 @@ class AudienceTable:
         self._call(self._client.put_item, TableName=self._name, Item=row_of(audience, created))
         self.raise_version()
 
-    def add(self, audience: Audience, *, created: int) -> bool:
-        """List an audience unless it is listed; return whether it was added. The caller raises the version.
+    def add(self, audience: Audience, *, created: int, even_if_unlinked: bool = False) -> bool:
+        """List an audience that has no row; return whether it was added. The caller raises the version.
 
-        Raises Unavailable.
+        With `even_if_unlinked`, also one that was unlinked. Raises Unavailable.
         """
-        return self._conditional(
-            self._client.put_item,
-            Item=row_of(audience, created),
-            ConditionExpression="attribute_not_exists(audienceId) OR attribute_exists(unlinkedAt)",
-        )
+        condition = "attribute_not_exists(audienceId)"
+        if even_if_unlinked:
+            condition += " OR attribute_exists(unlinkedAt)"
+        return self._conditional(self._client.put_item, Item=row_of(audience, created), ConditionExpression=condition)
 
     def change(self, audience_id: str, settings: Mapping[str, Any]) -> bool:
         """Replace the settings of a listed audience; return whether it is still listed. Raises Unavailable."""
