@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import io
 import json
 import os
 import re
@@ -13,6 +14,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from audience_sync.aws.cloudwatch import Metric, MetricStore
 from audience_sync.errors import Unavailable
@@ -20,10 +23,12 @@ from audience_sync.ingest.intake import changes_from, compiled
 from audience_sync.ingest.record_rules import MAX_ENTER_AGE
 from audience_sync_cli.errors import WrongUsage
 from audience_sync_cli.member_files import change_sender
+from audience_sync_cli.member_files.formats import DELIMITERS
 from audience_sync_cli.member_files.import_members import import_members
 from audience_sync_cli.member_files.import_plan import ImportOptions
 from audience_sync_cli.member_files.import_report import estimate
 from audience_sync_cli.member_files.import_state import ImportState, Progress
+from audience_sync_cli.member_files.list_cells import read_back, written
 from audience_sync_cli.member_files.lists import listed_rejects
 from audience_sync_cli.member_files.member_file import MemberFile
 from audience_sync_cli.member_files.options import FileOptions
@@ -523,7 +528,26 @@ FORMULAS = [
     "''+1",
     "plain",
     "'s",
+    "abc;=cmd|' /C calc'!A0",
+    "abc\t'@1",
+    'abc;""+1',
+    'abc,"\n-1',
+    "\uff1d1;\uff0b1;\uff0d1;\uff201",
 ]
+
+
+def cells_run_as_formulas(text: str, delimiter: str) -> list[str]:
+    """Return the cells that a spreadsheet runs if it separates cells there: in most of Europe, Excel does at `;`."""
+    cells = [cell for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter) for cell in row]
+    return [cell for cell in cells if cell.lstrip("\t\r\n").startswith(tuple("=+-@\uff1d\uff0b\uff0d\uff20"))]
+
+
+@given(st.lists(st.text("=+-@'\",;\t\r\n|\uff1d a", max_size=8), max_size=3))
+def test_no_cell_of_a_list_is_a_formula_wherever_cells_are_separated(values: list[str]) -> None:
+    row = io.StringIO(newline="")
+    csv.writer(row).writerow(written(["1", *values]))
+    assert [cell for delimiter in DELIMITERS for cell in cells_run_as_formulas(row.getvalue(), delimiter)] == []
+    assert read_back(written(values)) == tuple(values)
 
 
 def test_rejects_escape_formulas_and_are_read_back_unchanged(deployment: Deployment, tmp_path: Path) -> None:
@@ -531,9 +555,8 @@ def test_rejects_escape_formulas_and_are_read_back_unchanged(deployment: Deploym
     rows = [{"userId": f"not an id {at}", "first_name": each, "zip": -at} for at, each in enumerate(FORMULAS)]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     run(deployment, str(path), at="1h", dry_run=True, rejects=rejects, rejects_with_rows=True)
-    with rejects.open(encoding="utf-8", newline="") as stream:
-        cells = [cell for row in csv.reader(stream) for cell in row]
-    assert [cell for cell in cells if cell[:1] in "=+-@\t\r\n" and cell] == []
+    text = rejects.read_bytes().decode()
+    assert [cell for delimiter in DELIMITERS for cell in cells_run_as_formulas(text, delimiter)] == []
     with MemberFile.named(str(rejects)).rows() as again:
         assert [values for values in again.read(["first_name", "postal"]) if values] == [
             (each, str(-at)) for at, each in enumerate(FORMULAS)
