@@ -12,7 +12,7 @@ from audience_sync.amazon_ads.destination import ads_data_manager
 from audience_sync.amazon_ads.normalize import MAX_VALUES, identifiers, identifiers_of_all
 from audience_sync.fields import IDENTIFIERS, LISTED
 from audience_sync.ingest.intake import IntakeResult, changes_from, compiled
-from audience_sync.ingest.mapped_values import STEPS_A_LISTED_VALUE
+from audience_sync.ingest.mapped_values import STEPS_A_LISTED_EMAIL, STEPS_A_LISTED_PHONE
 from audience_sync.members.membership import Audience
 from audience_sync.segment.budget import MAX_STEPS
 from tests.builders import sha256
@@ -120,10 +120,15 @@ def test_many_values_are_cut_before_they_are_hashed(monkeypatch: pytest.MonkeyPa
 
 
 def test_every_value_costs_steps_for_each_mapping() -> None:
-    at_most = MAX_STEPS // (MAX_VALUES * STEPS_A_LISTED_VALUE)
-    assert read(email=EMAILS, mappings=at_most).accepted == 1
-    (rejected,) = read(email=EMAILS, mappings=at_most + 1).rejections
-    assert rejected.reason == "mapping_too_costly"
+    costs: list[tuple[dict[str, Any], int]] = [
+        ({"email": EMAILS}, STEPS_A_LISTED_EMAIL),
+        ({"phone": ["206-555-0142"] * MAX_VALUES}, STEPS_A_LISTED_PHONE),
+    ]
+    for traits, steps in costs:
+        at_most = MAX_STEPS // (MAX_VALUES * steps)
+        assert read(mappings=at_most, **traits).accepted == 1
+        (rejected,) = read(mappings=at_most + 1, **traits).rejections
+        assert rejected.reason == "mapping_too_costly"
     assert read(phone=["1" * 100] * MAX_VALUES, mappings=2).rejections, "long numbers cost more"
 
 

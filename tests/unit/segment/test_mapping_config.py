@@ -290,7 +290,8 @@ def test_fields_spend_from_the_budget_of_the_event() -> None:
     ("separators", "value", "values", "steps"),
     [
         pytest.param(";,:|/#~!?&", "a;b, c,; ", ["a", "b", " c"], 4, id="a string"),
-        pytest.param(";", ["a;b", 5, "c,"], ["a", "b", 5, "c,"], 2, id="the strings of a list"),
+        pytest.param(";", ["a;b", 5, "c,"], ["a", "b", 5, "c,"], 8, id="the strings of a list"),
+        pytest.param(";", [1, "", None], [1, None], 6, id="a list with nothing to split"),
         pytest.param(";", 5, 5, 0, id="a number"),
         pytest.param(";", ";" * MAX_TEXT, [], MAX_TEXT // 2, id="the longest string"),
         pytest.param(";", ";" * (MAX_TEXT + 1), ";" * (MAX_TEXT + 1), MAX_TEXT // 2, id="too long to be split"),

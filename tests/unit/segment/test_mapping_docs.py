@@ -14,7 +14,8 @@ from audience_sync.ingest.mapped_values import (
     LONG_PHONE,
     MAX_WORK,
     STEPS_A_CHANGE,
-    STEPS_A_LISTED_VALUE,
+    STEPS_A_LISTED_EMAIL,
+    STEPS_A_LISTED_PHONE,
     STEPS_A_PHONE_CHARACTER,
 )
 from audience_sync.segment.budget import ASCII_A_STEP, MAX_STEPS, OTHERS_A_STEP
@@ -25,7 +26,7 @@ from audience_sync.segment.liquid import template
 from audience_sync.segment.liquid.filters import DISABLED, FILTERS
 from audience_sync.segment.mapping import DIRECTIVES, resolve
 from audience_sync.segment.mapping_config import MAX_MAPPINGS, MAX_NAME, parse_mappings
-from audience_sync.segment.separators import CHARACTERS_SPLIT_A_STEP
+from audience_sync.segment.separators import CHARACTERS_SPLIT_A_STEP, STEPS_AN_ITEM
 from audience_sync.segment.trigger import compile_trigger
 from tests import markdown
 from tests.contract.segment.test_liquid_differential import CASES as LIQUID_CASES
@@ -104,8 +105,10 @@ def test_documented_steps_match_the_code() -> None:
     assert (
         f"{STEPS_A_CHANGE} for each time that a mapping applies to an event, {compiler.STEPS_A_VALUE} and more" in text
     )
-    assert f"splitting at separators (a step for {CHARACTERS_SPLIT_A_STEP} characters)" in text
-    assert f"each value of a list in `email` or `phone` ({STEPS_A_LISTED_VALUE} steps, and" in text
+    splitting = f"a step for {CHARACTERS_SPLIT_A_STEP} characters and {STEPS_AN_ITEM} for each value of a list"
+    assert f"splitting at separators ({splitting})" in text
+    listed = f"each value of a list in `email` ({STEPS_A_LISTED_EMAIL} steps) or `phone` ({STEPS_A_LISTED_PHONE}, and"
+    assert listed in text
     assert f"one for {_CHARACTERS_A_STEP} characters of every trigger" in text
     assert f"{STEPS_A_PHONE_CHARACTER} for each character of a phone number of over {LONG_PHONE}" in text
 

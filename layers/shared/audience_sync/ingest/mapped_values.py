@@ -19,7 +19,8 @@ from audience_sync.segment.event import AudienceCall, EventKind, read_row
 
 MAX_WORK = 15_000_000  # steps of all mappings on the events of one request; a step takes a tenth of a microsecond
 STEPS_A_CHANGE = 600  # to normalize and hash mapped values and build the record
-STEPS_A_LISTED_VALUE = 100  # of a list that makes several identities: to normalize, hash and send it
+STEPS_A_LISTED_EMAIL = 100  # of a list that makes several identities: to normalize, hash and send it
+STEPS_A_LISTED_PHONE = 200  # which the phone library reads, unless it is of a common form
 STEPS_AN_AUDIENCE = 200  # for each further audience of an event: a third, as measured
 LONG_PHONE = 20  # characters; for a longer number, the phone library takes a microsecond a character and country
 STEPS_A_PHONE_CHARACTER = 10
@@ -165,9 +166,8 @@ def is_undecided(call: AudienceCall) -> bool:
 
 
 def _steps_of_lists(values: Values) -> int:
-    lists = [value[:MAX_VALUES] for value in _listed(values) if type(value) is list]
-    numbers = values[_PHONE] if type(values[_PHONE]) is list else []
-    return STEPS_A_LISTED_VALUE * sum(map(len, lists)) + sum(map(_steps_of_phone, numbers[:MAX_VALUES]))
+    emails, phones = [value[:MAX_VALUES] if type(value) is list else [] for value in _listed(values)]
+    return STEPS_A_LISTED_EMAIL * len(emails) + sum([STEPS_A_LISTED_PHONE + _steps_of_phone(each) for each in phones])
 
 
 def _steps_of_phone(value: Any) -> int:

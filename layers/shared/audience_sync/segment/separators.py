@@ -10,6 +10,7 @@ from audience_sync.segment.directives.values import MAX_TEXT, materialize
 
 MAX_SEPARATORS = 10  # characters; any one of them separates
 CHARACTERS_SPLIT_A_STEP = 2
+STEPS_AN_ITEM = 2  # of a list, whether or not there is anything to split: a body has room for a million ones
 
 SEPARATORS_EXPECTED = (
     f"must be a string of 1 to {MAX_SEPARATORS} characters, none of them a letter, a digit or one of @ . _ - +"
@@ -42,6 +43,8 @@ def split_reader(reader: Reader, split: Split) -> Reader:
 
     def read(event: Any, budget: Budget) -> Any:
         value = materialize(reader(event, budget))
+        if isinstance(value, list):
+            budget.spend(len(value) * STEPS_AN_ITEM)
         texts = [each for each in (value if isinstance(value, list) else [value]) if isinstance(each, str)]
         budget.spend(sum(map(len, texts)) // CHARACTERS_SPLIT_A_STEP)
         return split(value)
