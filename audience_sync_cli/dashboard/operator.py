@@ -14,7 +14,7 @@ from audience_sync_cli.parked.redrive import Redrive, process_dead_letters
 from audience_sync_cli.screen import Screen
 from audience_sync_cli.session import Session
 from audience_sync_cli.stack import Stack
-from audience_sync_cli.state.blockers import Blocker, paused, token_failure, waiting
+from audience_sync_cli.state.blockers import Blocker, event_sources, token_failure, waiting
 from audience_sync_cli.state.event_source import switch
 
 type Blockers = tuple[Blocker, ...]
@@ -46,7 +46,7 @@ class Operator:
         """
         if not waits:
             stack, now = self._session.stack, self._session.now()
-            return (*paused(stack, now), *token_failure(stack, now))
+            return (*event_sources(stack, now), *token_failure(stack, now))
         found = waiting(self._session)
         if found.unknown and not found.blockers:
             raise TryLater(found.unknown[0])

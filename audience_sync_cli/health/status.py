@@ -44,7 +44,7 @@ def status(
     audit = Checkpoint(stack.service("dynamodb"), stack["MembershipTable"], AUDIT)
     audited_until, audited_since = audit.time(), audit.began()
     waits = changes.total > 0 or counts.waiting > 0
-    why = waiting(session, only_pause=not waits)
+    why = waiting(session, only_event_sources=not waits)
     overdue = metrics.overdue_erasures(now) if metrics else 0
     needed = needs(counts, dead_letters.total, why.blockers, overdue_erasures=overdue, event_queue=events)
     state = f"{waiting_text(counts, changes, events, is_needed=bool(needed))}."

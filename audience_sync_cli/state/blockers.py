@@ -1,4 +1,4 @@
-"""Reasons why changes wait: paused delivery, no token, an open circuit breaker, or failing uploads."""
+"""Reasons why changes wait, or are lost: a changed event source, no token, an open circuit breaker, failing uploads."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -21,6 +21,7 @@ from audience_sync_cli.state.counts import depth
 from audience_sync_cli.state.event_source import (
     DEPLOY_TO_RESUME,
     Paused,
+    filtered,
     is_paused,
     is_paused_by_deployment,
     paused_by,
@@ -121,22 +122,22 @@ class Waiting:
         }
 
 
-def waiting(session: Session, *, only_pause: bool = False) -> Waiting:
+def waiting(session: Session, *, only_event_sources: bool = False) -> Waiting:
     """Collect reasons why changes wait. Failed checks, without a permission for instance, are listed in `unknown`.
 
-    With `only_pause`, only what also concerns the next change.
+    With `only_event_sources`, only what also concerns the next change.
     """
     stack, now = session.stack, session.now()
     found = Waiting([], FailedUploads(), [])
     checks: list[tuple[str, Callable[[], Iterator[Blocker]]]] = [
-        ("pause of delivery", lambda: paused(stack, now)),
+        ("event sources", lambda: event_sources(stack, now)),
         ("access token", lambda: token_failure(stack, now)),
         ("circuit breakers", lambda: open_circuit(stack, now)),
         ("failed uploads", lambda: _failures(stack, now, found.failed)),
         ("changes that wait for jobs", lambda: _repetitions(stack, now, found)),
         ("messages in flight", lambda: _stalled(stack, now, found)),
     ]
-    for label, check in checks[:1] if only_pause else checks:
+    for label, check in checks[:1] if only_event_sources else checks:
         try:
             for blocker in check():
                 if blocker.reason not in {each.reason for each in found.blockers}:
@@ -146,7 +147,17 @@ def waiting(session: Session, *, only_pause: bool = False) -> Waiting:
     return found
 
 
-def paused(stack: Stack, now: float) -> Iterator[Blocker]:
+def event_sources(stack: Stack, now: float) -> Iterator[Blocker]:
+    """Yield blockers for a pause, and for filters."""
+    yield from _paused(stack, now)
+    if found := filtered(stack):
+        text = f"The event source of {' and '.join(found)} has a filter: Lambda deletes what it excludes, unread."
+        remove = "aws lambda update-event-source-mapping --filter-criteria '{}' --uuid"
+        remedy = f"Remove it: {', '.join(f'`{remove} {uuid}`' for uuid in found.values())}."
+        yield Blocker("filtered", text, remedy, needs_person=True)
+
+
+def _paused(stack: Stack, now: float) -> Iterator[Blocker]:
     """Yield a blocker if the worker does not receive from the change queue, with who has paused it."""
     if not is_paused(stack):
         return

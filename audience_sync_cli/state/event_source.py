@@ -1,7 +1,7 @@
-"""The worker's event source in Lambda: whether it is enabled, who disabled it, and how to change it."""
+"""Event sources in Lambda: whether the worker's is enabled, who disabled it, how to change it; and any filters."""
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from audience_sync_cli.errors import OperatorError, TryLater
 from audience_sync_cli.operator_log import NAME, OperatorLog
@@ -34,8 +34,24 @@ class Paused(NamedTuple):
 
 def states(stack: Stack) -> dict[str, str]:
     """Return Lambda's state of each event source of the worker, by UUID."""
-    answer = stack.service("lambda").list_event_source_mappings(FunctionName=stack["WorkerFunction"])
-    return {each["UUID"]: each["State"] for each in answer["EventSourceMappings"]}
+    return {each["UUID"]: each["State"] for each in _sources(stack, "WorkerFunction")}
+
+
+def filtered(stack: Stack) -> dict[str, str]:
+    """Return the functions whose event source has a filter, each with its UUID. The template sets none."""
+    polling = ["WorkerFunction", "JobsFunction", *(["EventsFunction"] if stack.event_queue else [])]
+    sources = {name: _sources(stack, name) for name in polling if name in stack}  # an outdated stack may lack one
+    return {name: each["UUID"] for name, found in sources.items() for each in found if _has_filter(each)}
+
+
+def _has_filter(source: dict[str, Any]) -> bool:
+    # Instead of a filter that is encrypted with a key of its own, Lambda may return only an error.
+    return bool(source.get("FilterCriteria", {}).get("Filters") or source.get("FilterCriteriaError"))
+
+
+def _sources(stack: Stack, function: str) -> list[dict[str, Any]]:
+    answer = stack.service("lambda").list_event_source_mappings(FunctionName=stack[function])
+    return [dict(each) for each in answer["EventSourceMappings"]]
 
 
 def is_paused(stack: Stack) -> bool:

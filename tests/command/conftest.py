@@ -56,12 +56,16 @@ class RefreshOnly:
     def __init__(self, login: Login, token: JsonSecret) -> None:
         self.event_source = "Enabled"
         self.states: list[str] = []  # of the next calls, before that; the first may be out of date
+        self.filters: dict[str, list[dict[str, str]]] = {}  # by function
         self._login = login
         self._token = token
 
     def list_event_source_mappings(self, *, FunctionName: str) -> dict[str, Any]:  # noqa: N803 - boto3's name
         state = self.states.pop(0) if self.states else self.event_source
-        return {"EventSourceMappings": [{"UUID": "uuid-1", "FunctionArn": FunctionName, "State": state}]}
+        found: dict[str, Any] = {"UUID": "uuid-1", "FunctionArn": FunctionName, "State": state}
+        if FunctionName in self.filters:
+            found["FilterCriteria"] = {"Filters": self.filters[FunctionName]}
+        return {"EventSourceMappings": [found]}
 
     def update_event_source_mapping(self, *, UUID: str, Enabled: bool) -> None:  # noqa: N803 - boto3's names
         assert (UUID, self.states) == ("uuid-1", []), "Lambda refuses a change while it makes another"
@@ -273,7 +277,7 @@ def every_command(amazon: Served, aws_server: AwsServer, tmp_path_factory: pytes
 def _stack(template: Template, aws: AwsServer, amazon_url: str) -> Stack:
     parts = ("ChangeQueue", "JobQueue", "DeadLetterQueue", "AudienceTable", "MembershipTable", *_SECRETS)
     names = {each: template.resolve({"Ref": each}) for each in parts}
-    names |= {each: each for each in ("IngestFunction", "WorkerFunction", "RefreshFunction")}
+    names |= {each: each for each in ("IngestFunction", "WorkerFunction", "JobsFunction", "RefreshFunction")}
     names |= {each: each for each in template.resources("AWS::Logs::LogGroup")}
     names["MembershipShards"] = str(template.resolve({"Ref": "MembershipShards"}))
     hosts = Hosts(amazon_url, f"{amazon_url}/auth/o2/token", f"{amazon_url}/ap/oa")

@@ -10,6 +10,9 @@ from audience_sync_cli.health.pause import pause, resume
 from audience_sync_cli.health.status import status
 from audience_sync_cli.report.arrival import delivery
 from audience_sync_cli.report.audience_readings import AudienceReadings
+from audience_sync_cli.report.finding import run
+from audience_sync_cli.report.readings import StackReadings
+from audience_sync_cli.report.stack_checks import CHECKS
 from audience_sync_cli.state import event_source
 from tests.aws_fixtures import AUDIENCE
 from tests.command.conftest import Deployment
@@ -87,6 +90,25 @@ def test_a_pause_by_the_template_ends_with_a_deployment(deployment: Deployment, 
     assert source.event_source == "Disabled"
     assert "Enabled=yes" in deployment.printed(status).out
     assert "Enabled=yes" in deployment.printed(pause).out
+
+
+@pytest.mark.usefixtures("event_queue")
+@pytest.mark.parametrize("function", ["WorkerFunction", "JobsFunction", "EventsFunction"])
+def test_a_filter_on_an_event_source_needs_a_person(deployment: Deployment, source: Any, function: str) -> None:
+    """Lambda deletes what a filter excludes: it is neither delivered nor parked."""
+    deployment.stack.local = None
+    deployment.stack._names["EventsFunction"] = "events"
+    source.filters = {deployment.stack[function]: []}
+    assert "filter" not in deployment.printed(status).out
+    source.filters = {deployment.stack[function]: [{"Pattern": '{"body": {"no": ["match"]}}'}]}
+    (said,) = [line for line in deployment.printed(status).out.splitlines() if "filter" in line]
+    assert f"{function} has a filter" in said
+    remedy = "aws lambda update-event-source-mapping --filter-criteria '{}' --uuid uuid-1"
+    assert said.endswith(f"Remove it: `{remedy}`.")
+    (finding,) = run([each for each in CHECKS if each.name == "delivery"], StackReadings(deployment.session()))
+    assert (finding.state, remedy in finding.remedy) == ("problem", True)
+    (blocker,) = Operator(lambda: deployment.stack, lambda: 1.8e9).blockers(waits=False)
+    assert blocker.needs_person
 
 
 def test_the_page_pauses_with_the_same_note(deployment: Deployment, source: Any) -> None:
