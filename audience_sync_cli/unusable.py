@@ -4,7 +4,6 @@
 always agrees with the record that is sent.
 """
 
-import hashlib
 import re
 from collections.abc import Callable
 from typing import NamedTuple
@@ -12,7 +11,7 @@ from typing import NamedTuple
 from audience_sync.amazon_ads.normalization.fields import POSTAL_CODES, ascii_digits
 from audience_sync.amazon_ads.normalization.phone import MAX_GAP, for_phonenumbers
 from audience_sync.amazon_ads.normalization.phone import MAX_LENGTH as MAX_PHONE
-from audience_sync.amazon_ads.normalize import MAX_BITS, MAX_LENGTH, country_code, identifier
+from audience_sync.amazon_ads.normalize import DIGESTS_OF_NOTHING, MAX_BITS, MAX_LENGTH, country_code, identifier
 
 
 class Unusable(NamedTuple):
@@ -36,7 +35,7 @@ NOT_TEXT = Unusable("not_text", "not text", "give a string or a whole number")
 TOO_LONG = Unusable("too_long", "too long", "give one value, without anything else")
 TOO_SHORT = Unusable("too_short", "too short", "give the whole number, with its area code")
 SCIENTIFIC_NOTATION = Unusable("scientific_notation", "in scientific notation", AS_TEXT)
-HASHED_NOTHING = Unusable("hashed_nothing", "the SHA-256 of an empty string", "leave it empty instead")
+HASHED_NOTHING = Unusable("hashed_nothing", "the SHA-256 of no value", "leave it empty instead")
 NO_CALLING_CODE = Unusable("no_calling_code", "without calling code or country", "begin with +, or give the country")
 CALLING_CODE_UNKNOWN = Unusable(
     "calling_code_unknown", "with an unknown calling code", "correct the digits after the +"
@@ -76,8 +75,9 @@ def _unusable(field: str, value: str) -> Dropped | None:
         return Dropped(TOO_LONG, f"over {MAX_LENGTH:,} characters")
     if not "".join(filter(str.isprintable, value)).strip():
         return Dropped(EMPTY, "empty")
-    if value.strip().lower() == hashlib.sha256(b"").hexdigest():
-        return Dropped(HASHED_NOTHING, "the SHA-256 of an empty string, which unrelated people would share")
+    if value.strip().lower() in DIGESTS_OF_NOTHING:
+        detail = "the SHA-256 of an empty string or a placeholder such as null, which unrelated people would share"
+        return Dropped(HASHED_NOTHING, detail)
     if field in ("phone", "postal") and _SCIENTIFIC.fullmatch(value.strip()):
         return Dropped(SCIENTIFIC_NOTATION, "in scientific notation, as a spreadsheet shows long numbers")
     return None

@@ -58,6 +58,7 @@ def test_a_reason_is_returned_exactly_if_normalization_drops_the_value(
         pytest.param("phone", 10**99, None, "too many digits", id="a long number"),
         pytest.param("email", "x" * 1_025, None, "over 1,024 characters", id="too long"),
         pytest.param("email", hashlib.sha256(b"").hexdigest(), None, "of an empty string", id="the digest of nothing"),
+        pytest.param("email", "0" * 64, None, "or a placeholder", id="a digest of zeros"),
     ],
 )
 def test_each_reason_is_in_plain_words(field: str, value: Any, country: str | None, reason: str) -> None:

@@ -25,7 +25,6 @@ from tests.steps import counted_steps
 
 VECTORS: list[dict[str, Any]] = json.loads((Path(__file__).parent / "vectors.json").read_text())
 FIELDS = tuple(identifier.name for identifier in IDENTIFIERS)
-DIGEST_OF_NOTHING = sha256("")
 A_DIGEST = sha256("abc@example.com")
 
 countries = st.sampled_from([*sorted(COUNTRIES), "IE", "ZZ", "uk", "", "Narnia", None])
@@ -83,9 +82,18 @@ def test_a_digest_is_passed_on_in_lower_case(field: str) -> None:
 
 
 @pytest.mark.parametrize("field", FIELDS)
-def test_the_digest_of_the_empty_string_is_left_out(field: str) -> None:
-    assert identifier(field, DIGEST_OF_NOTHING, "US") is None
-    assert identifier(field, DIGEST_OF_NOTHING.upper(), "US") is None
+@pytest.mark.parametrize(
+    "digest",
+    ["0" * 64, *map(sha256, ["", " ", "0", "null", "NULL", "None", "nan", "NaN", "N/A", "undefined", "(null)", "\\N"])],
+)
+def test_the_digest_of_a_placeholder_is_left_out(field: str, digest: str) -> None:
+    """Thousands of people would share it, and the removal of one might remove them all."""
+    assert identifier(field, digest, "US") is None
+    assert identifier(field, digest.upper(), "US") is None
+
+
+def test_a_name_that_is_also_a_placeholder_is_hashed() -> None:
+    assert [identifier("last_name", name, "US") for name in ("Null", "Nan")] == [sha256("null"), sha256("nan")]
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,10 @@ _WORDS = re.compile("[\u3300-\u33ff\ufdfa\ufdfb]")
 _LONGEST = "\ufdfa"
 
 _HEX_DIGITS = "0123456789abcdefABCDEF"
-_DIGEST_OF_NOTHING = sha256(b"").hexdigest()
+# In place of a missing value, as databases, programs and spreadsheets write one; hashed before anybody looked.
+_PLACEHOLDERS = ["", " ", "0", "-", "null", "Null", "NULL", "(null)", "None", "nan", "NaN", "N/A", "undefined", "\\N"]
+DIGESTS_OF_NOTHING = frozenset({"0" * 64, *(sha256(text.encode()).hexdigest() for text in _PLACEHOLDERS)})
+"""Digests that are never sent, since unrelated people would share them."""
 
 
 class _Lines(dict[str, str]):
@@ -79,8 +82,7 @@ def identifier(field: str, value: object, country: str | None) -> str | None:
         country: as for `normalize`.
 
     Returns:
-        64 lower-case hex digits. None if `normalize` leaves nothing, and for the digest of the empty string, which
-        unrelated people would share.
+        64 lower-case hex digits. None if `normalize` leaves nothing, and for DIGESTS_OF_NOTHING.
 
     Raises:
         ValueError: an unknown field.
@@ -245,7 +247,7 @@ def _rule_of(field: str) -> Normalize:
 def _hashed(rule: Normalize, text: str, country: str | None) -> str | None:
     if _is_digest(text):
         digest = text.lower()
-        return None if digest == _DIGEST_OF_NOTHING else digest
+        return None if digest in DIGESTS_OF_NOTHING else digest
     normalized = rule(text, country) if text else None
     return sha256(normalized.encode()).hexdigest() if normalized else None
 
