@@ -14,7 +14,7 @@ from audience_sync_cli.stack import LOOPBACK
 def is_own_host(host: str | None) -> bool:
     """Return whether the header Host names this machine. Any other name would be an attacker's."""
     try:
-        return urlsplit(f"//{host or ''}").hostname in LOOPBACK
+        return "@" not in (host or "") and urlsplit(f"//{host or ''}").hostname in LOOPBACK
     except ValueError:  # such as "[", which is not a host
         return False
 

@@ -21,7 +21,8 @@ from audience_sync_cli.explanation import explained
 
 HOST = "127.0.0.1"
 MAX_BODY = 10_000  # bytes of a request
-TIMEOUT = 30.0  # seconds that a connection may stay silent
+TIMEOUT = 5.0  # seconds that a connection may stay silent; less than between two requests of the page for facts
+MAX_PENDING = 1_024  # connections to be accepted; for one more, the kernel tries again after seconds
 _ACTIONS = ("redrive", "acknowledge", "find", "pause", "resume")  # last parts of the addresses for POST
 
 
@@ -48,6 +49,7 @@ class DashboardServer(ThreadingHTTPServer):
     """Listens on loopback; port 0 is any free one. Raises OSError if the port is in use."""
 
     daemon_threads = True
+    request_queue_size = MAX_PENDING
 
     def __init__(self, shown: Shown, port: int, token: str | None = None) -> None:
         self.shown = shown

@@ -2,9 +2,10 @@
 
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from http.client import HTTPConnection
+from socket import create_connection
 from typing import Any
 
 import pytest
@@ -187,6 +188,12 @@ def test_browsers_and_proxies_store_no_answer(server: DashboardServer, path: str
 
 def test_the_server_listens_on_this_machine_only(server: DashboardServer) -> None:
     assert server.socket.getsockname()[0] == "127.0.0.1"
+
+
+def test_the_idle_connections_of_another_user_do_not_keep_the_page_waiting(shown: Shown) -> None:
+    with DashboardServer(shown, 0) as server, ExitStack() as opened:  # which accepts none yet, as if it were busy
+        for _ in range(100):
+            opened.enter_context(create_connection(("127.0.0.1", server.server_port), timeout=5))
 
 
 def test_an_error_is_a_sentence_on_the_page(server: DashboardServer, shown: Shown) -> None:
