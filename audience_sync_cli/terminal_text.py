@@ -1,7 +1,7 @@
 """Makes text safe for a terminal: files, names at Amazon and log lines may contain control sequences.
 
 Control characters (C0, DEL, C1) move the cursor, rename the window and, in several terminals, write the clipboard.
-Direction overrides disguise names. Lone surrogates, as in file names that are not UTF-8, cannot be printed.
+Direction overrides and marks disguise names. Lone surrogates, as in file names that are not UTF-8, cannot be printed.
 """
 
 import re
@@ -9,7 +9,8 @@ import re
 from rich.console import Console
 from rich.text import Text
 
-_UNSAFE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_DIRECTION = r"\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
+_UNSAFE = re.compile(rf"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029{_DIRECTION}\ud800-\udfff]")
 
 
 def escaped(text: str) -> str:

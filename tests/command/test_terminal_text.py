@@ -23,9 +23,10 @@ HOSTILE = [
     pytest.param("\x9d0;pwned\x9c", r"\x9d0;pwned\x9c", id="OSC of one byte, C1"),
     pytest.param("a\rb\x08c\x7fd\x00", r"a\rb\x08c\x7fd\x00", id="return, backspace, DEL, NUL"),
     pytest.param("id\u202egpj", r"id\u202egpj", id="right-to-left override"),
+    pytest.param("a\u061cb\u200ec\u200fd", r"a\u061cb\u200ec\u200fd", id="invisible direction marks"),
     pytest.param("cut\udcff", r"cut\udcff", id="a byte that is not UTF-8"),
 ]
-UNSAFE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e\ud800-\udfff]")
+UNSAFE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202e\ud800-\udfff]")
 
 SHOWN: list[tuple[str, Callable[[Screen, str], None]]] = [
     ("sentence", lambda screen, text: screen.say(text)),
