@@ -1,6 +1,7 @@
 """The external user ids that a command is about: one, or a list in a file, one id a line."""
 
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -18,6 +19,7 @@ FILE = Annotated[
     str | None,
     typer.Option("--file", help="A list instead, one external user id a line; `-`: standard input.", metavar="FILE"),
 ]
+MAX_SIZE = 10_000_000  # bytes of a list: a quarter of a million UUIDs
 SHOWN = 20  # ids or lines; the JSON document has all ids
 
 
@@ -37,7 +39,11 @@ def listed(screen: Screen, member: str | None, file: str | None) -> Ids:
     if file is None:
         return Ids([str(member)], is_list=False)
     try:
-        text = (sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()).decode("utf-8-sig")
+        with nullcontext(sys.stdin.buffer) if file == "-" else Path(file).open("rb") as stream:
+            content = stream.read(MAX_SIZE + 1)
+        if len(content) > MAX_SIZE:
+            raise WrongUsage(f"The list is over {MAX_SIZE:,} bytes.", "Split it into several.")
+        text = content.decode("utf-8-sig")
     except OSError:
         raise NotThere(f"Cannot read {file}.", "Check the path.") from None
     except UnicodeDecodeError:

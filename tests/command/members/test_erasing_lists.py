@@ -105,6 +105,7 @@ def test_an_interrupted_list_says_how_many_are_queued_and_how_to_go_on(
         (b"m1\nmaya@example.com\nm2,x\n", WrongUsage, "Not an external user id, in 2 lines: 2, 3."),
         (b"\n\n", WrongUsage, "The list is empty."),
         (b"m\xff1\n", WrongUsage, "The list is not UTF-8."),
+        pytest.param(b"\n" * 10_000_001, WrongUsage, "The list is over 10,000,000 bytes.", id="too large for memory"),
     ],
 )
 def test_a_faulty_list_is_refused_whole_and_no_value_is_repeated(
