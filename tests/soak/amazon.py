@@ -61,7 +61,7 @@ class Amazon:
         self.jobs: dict[str, Job] = {}
         self.unfinished = 0  # jobs
         self.refused_identities: set[Identity] = set()  # a record that adds one of them is refused with 400
-        self.refused_until: dict[str, float] = {}  # all "removals" or "deletions", until an epoch second
+        self.refused_until: dict[str, float] = {}  # all "removals", "deletions", or "deletions for now", until then
         self.violations: list[str] = []  # what no client may send
         self.ledger: dict[Member, list[str]] = {}  # what happened to each member, in order
         self.received: dict[Member, list[float]] = {}  # when each record about a member was accepted, epoch seconds
@@ -164,6 +164,8 @@ class Amazon:
         assert isinstance(request.body, bytes)
         if path == DELETIONS and self.is_refused("deletions"):
             return Answer(403, b'{"message": "no permission"}')
+        if path == DELETIONS and self.is_refused("deletions for now"):
+            return Answer(503)
         content_type, body = str(request.headers["Content-Type"]), json.loads(request.body)
         if path != DELETIONS and self._fails_again(path.split("/")[3], [sent_member(each) for each in body["members"]]):
             return Answer(503)

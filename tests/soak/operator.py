@@ -51,6 +51,7 @@ from tests.soak.scheduler import Killed
 from tests.soak.sqs import StoredMessage
 
 if TYPE_CHECKING:
+    from tests.doubles.expressions import Row
     from tests.soak.simulation import Simulation
 
 OFTEN = 0.5  # commands for each request
@@ -65,6 +66,8 @@ FILE_AGES = (10_000, 7_200_000)  # milliseconds since a file was written, at mos
 HEAD = ("user_id", "email", "amzn_user_data", "amzn_ad_storage")
 COPY = "RestoredTable"
 LOST = 1 / 3  # of the members' rows
+DAMAGED = 0.15  # share of the rows
+UNREADABLE = b"{}"
 _NAMES = ("ChangeQueue", "DeadLetterQueue", "JobQueue", "AudienceTable", "MembershipTable")
 
 type Run = Callable[[Session], None]
@@ -125,6 +128,7 @@ class Operator:
         self._random = random
         self._audiences = simulation.listed
         self._unfinished = 0  # commands
+        self._sound: dict[tuple[Any, ...], Row] = {}  # damaged rows, as they were
         self._uncounted = Recounts()  # changes sent by a run that may not have counted them when it ends
         self._files = 0
         self._stated: dict[tuple[str, str], list[StatedChange]] = {}  # by audience and user of a queued change
@@ -171,6 +175,9 @@ class Operator:
                 )
             case "lose":
                 self._lose()
+                left()
+            case "damage" | "mend":
+                self._damage() if act == "damage" else self._mend()
                 left()
             case "restore":
                 self._when(lambda: not self._unfinished, self._restore)
@@ -306,6 +313,21 @@ class Operator:
             if self._random.random() < LOST:
                 members.put(None, key)
                 self._simulation.amazon.datasets.forgotten.add((key[0].partition("#")[0], key[1]))
+
+    def _damage(self) -> None:
+        """Let some rows have other content than the product writes."""
+        members = self._simulation.stack.members
+        for key, row in [each for each in sorted(members.rows.items()) if "member" in each[1]]:
+            if self._random.random() < DAMAGED:
+                self._sound[key] = row
+                members.put(row | {"member": {"B": UNREADABLE}}, key)
+
+    def _mend(self) -> None:
+        """Put back the rows that are still damaged: a worker that had read one before may have written it."""
+        members = self._simulation.stack.members
+        for key, row in self._sound.items():
+            if members.rows[key]["member"] == {"B": UNREADABLE}:
+                members.put(row, key)
 
     def _restore(self) -> None:
         """Copy the lost rows back, while delivery is paused."""

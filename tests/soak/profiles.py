@@ -58,7 +58,7 @@ class Phase:
     notices: float = 0.08  # and denials, as a share of its events
     exits: float = 0.42  # plain ones, likewise, of members who are in. 1: only they are concerned; 0: only others
     fails: tuple[str, ...] = ()  # one of these fails altogether until the next phase: see Simulation.fail
-    acts: tuple[str, ...] = ()  # of an operator at its beginning: "unlink", "link", "lose", "restore"
+    acts: tuple[str, ...] = ()  # of an operator at its beginning: see Operator.perform
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +223,7 @@ HOUR = 3600.0  # seconds
 _ENTERS = Phase(notices=0.0, exits=0.1)
 _RETURNS = Phase(pause=HOUR / 3, notices=0.0, exits=0.0)
 _PEOPLE = replace(CALM, datasets=2, denials=0.3, share=0.6, events_of_member=4)
+_DELETIONS = ("deletions", "deletions for now")
 _ERASURES = [
     # People return minutes and hours after a notice or denial, and then leave some of the audiences.
     replace(
@@ -267,16 +268,16 @@ _ERASURES = [
             replace(_RETURNS, pause=72 * HOUR),
         ),
     ),
-    # Amazon refuses deletions for most of a day.
+    # Amazon refuses deletions for most of a day, or they fail.
     replace(
         _PEOPLE,
         name="deletions-refused",
         share=0.4,
         phases=(
             _ENTERS,
-            Phase(pause=6 * HOUR, notices=0.35, exits=0.1, fails=("deletions",)),
-            replace(_RETURNS, fails=("deletions",)),
-            Phase(pause=18 * HOUR, notices=0.0, exits=0.3, fails=("deletions",)),
+            Phase(pause=6 * HOUR, notices=0.35, exits=0.1, fails=_DELETIONS),
+            replace(_RETURNS, fails=_DELETIONS),
+            Phase(pause=18 * HOUR, notices=0.0, exits=0.3, fails=_DELETIONS),
         ),
     ),
 ]
@@ -314,6 +315,18 @@ _COMMANDS = [
             _ENTERS,
             Phase(pause=6 * HOUR, acts=("lose",)),
             Phase(pause=HOUR / 3, acts=("restore",)),
+        ),
+    ),
+    # Some rows cannot be read for six hours.
+    replace(
+        _PEOPLE,
+        name="damaged-rows",
+        datasets=1,
+        phases=(
+            _ENTERS,
+            Phase(pause=6 * HOUR, acts=("damage",), notices=0.2),
+            _RETURNS,
+            Phase(pause=6 * HOUR, acts=("mend",), notices=0.1),
         ),
     ),
     # Members are renewed once a day, for weeks, and some runs fail.

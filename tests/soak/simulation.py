@@ -194,7 +194,7 @@ class Simulation:
 
     def fail(self, kind: str, until: float) -> None:
         """Let all calls of a kind, a field of Profile, fail until an epoch second; or Amazon's refusals of a kind."""
-        if kind in ("removals", "deletions"):
+        if kind == "removals" or kind.startswith("deletions"):
             self.amazon.refused_until[kind] = until
         else:
             self.faults.set_outage(kind, until, Rates(refused=1.0))
