@@ -191,6 +191,25 @@ def test_a_repeated_enter_counts_as_sent_only_if_nothing_of_it_comes_back(
     assert (stack.amazon.active(), stack.state().entered >= removed + stack.effective) == ({"m1"}, True)
 
 
+@WITH_JOBS
+def test_a_repetition_that_was_sent_does_not_come_back_with_the_trouble_of_another(stack: WorkerStack) -> None:
+    members = ("m1", "m2")
+    for at, name in ((1, "old"), (3, "new")):
+        stack.deliver(*(change(f"{name}@b.co", at=at, member=each) for each in members))
+    stack.now += 2 * stack.effective
+    stack.deliver(*(change(at=2, exits=True, member=each) for each in members))
+    stack.limits = replace(LIMITS, max_bytes=300)  # one record in an upload
+    stack.now += 2 * stack.effective
+
+    def fail_next() -> None:
+        stack.amazon.meanwhile = lambda: setattr(stack.amazon, "down", ServiceUnavailable("503"))
+
+    stack.amazon.meanwhile = fail_next
+    stack.deliver_messages(*stack.queue.receive())
+    left = [ChangeMessage.from_body(each) for each in stack.queue.bodies]
+    assert [[change.member[1] for change in each.changes] for each in left] == [["m2"]]
+
+
 def test_a_repetition_keeps_connection_and_target_types(stack: WorkerStack) -> None:
     entered, exited = change("a@b.co", at=1), change(at=2, exits=True)
     for each in (entered, exited):

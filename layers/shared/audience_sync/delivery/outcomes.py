@@ -47,7 +47,6 @@ class Outcomes:
         self._settled: dict[Member, tuple[ChangeOutcome, Version]] = {}
         self._source: dict[Member, ParsedMessage] = {}  # of a member's messages, the one tried most often
         self._counted: set[tuple[Member, Version]] = set()  # changes that are not replays
-        self._parked: set[Member] = set()  # those whose newest change or repetition was parked
         self._given_up: set[int] = set()  # changes, by `id()`
         self._attempted: dict[tuple[Member, bool], Version] = {}  # the oldest enter and exit tried before
         for each in sorted(messages, key=lambda each: (not each.message.history.is_repetition, each.attempts)):
@@ -90,9 +89,9 @@ class Outcomes:
     def settle(self, members: Iterable[Member], outcome: ChangeOutcome) -> None:
         """Record the outcome of all changes of members, or of the changes before an enter that waits."""
         for member in members:
-            if member in self.newest:  # a repetition is not counted
-                after = self.deferred[member].newer_than if member in self.deferred else None
-                self._settled[member] = outcome, after or self.newest[member].version
+            after = self.deferred[member].newer_than if member in self.deferred else None
+            newest = self.newest.get(member) or self.repetitions[member]  # of which nothing is counted
+            self._settled[member] = outcome, after or newest.version
 
     def defer(self, members: Iterable[Member], deferred: Deferred, *, unless_decided: bool = False) -> None:
         """Keep the changes of members in the queue."""
@@ -117,7 +116,6 @@ class Outcomes:
                 self.defer(members, Deferred.after(failure))
             else:
                 self.settle(members, ChangeOutcome.PARKED)
-                self._parked.update(members)
                 self.parked[reason] += len(members)
                 self.parked_in.update(audience_id for audience_id, _ in members)
 
@@ -138,15 +136,16 @@ class Outcomes:
 
     def is_parked(self, member: Member) -> bool:
         """Return whether the newest change of a member, or its repetition, was parked and nothing of it comes back."""
-        return member in self._parked and member not in self.deferred and member not in self.waiting
+        is_parked = member in self._settled and self._settled[member][0] is ChangeOutcome.PARKED
+        return is_parked and member not in self.deferred and member not in self.waiting
 
     def undecided(self, members: Iterable[Member]) -> list[Member]:
         """Return the members neither parked nor deferred: their changes may be recorded, or even sent."""
         return [each for each in members if not self._is_decided(each)]
 
     def _is_decided(self, member: Member) -> bool:
-        if member in self.repetitions:
-            return member in self.waiting or member in self._parked
+        if member in self.waiting:
+            return member in self.repetitions
         if member in self.deferred:
             return self.deferred[member].newer_than is None
         return member in self._settled and self._settled[member][0] is ChangeOutcome.PARKED
