@@ -102,9 +102,10 @@ def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     deadline = CLOCK.deadline(context)
     messages = [_message(record) for record in event["Records"]]
     with returned_if_stopped(parts.queue, messages, deadline):
+        is_new_stack = parts.tokens.never_connected()  # asked first: once changes are sent back, they must be counted
         report = _deliver(parts, messages, deadline)
         with telemetry.printed_together():
-            _emit_metrics(report, parts.tokens)
+            _emit_metrics(report, is_new_stack=is_new_stack)
         receipts = [(deferred.message.receipt_handle, deferred.delay) for deferred in report.deferred]
         parts.queue.postpone(receipts, until=deadline - SQS_TIMEOUT)
         _log(report)
@@ -151,7 +152,7 @@ def _message(record: dict[str, Any]) -> Message:
     )
 
 
-def _emit_metrics(report: BatchReport, tokens: AccessTokens) -> None:
+def _emit_metrics(report: BatchReport, *, is_new_stack: bool) -> None:
     telemetry.count(
         **{
             metric_names.CHANGES_DELIVERED: report.delivered,
@@ -168,7 +169,7 @@ def _emit_metrics(report: BatchReport, tokens: AccessTokens) -> None:
     telemetry.count_by_time(metric_names.CHANGES_ACCEPTED, report.accepted)
     telemetry.count_by_time(metric_names.CHANGES_COMPLETED, report.completed)
     failing, waiting = report.oldest_deferred, report.oldest_waiting
-    if failing and tokens.never_connected():  # a new stack, which is no outage
+    if failing and is_new_stack:  # which is not an outage
         failing, waiting = 0.0, max(failing, waiting)
     if failing:
         telemetry.publish(metric_names.OLDEST_DEFERRED_CHANGE_AGE, MetricUnit.Seconds, failing)

@@ -6,6 +6,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+from botocore.exceptions import EndpointConnectionError
+
+from audience_sync.aws.clients import client
 from audience_sync.aws.sqs import Queue
 from audience_sync.delivery.backoff import backoff
 from audience_sync.delivery.context import Message
@@ -131,3 +135,24 @@ def test_the_circuit_breaker_reads_its_state_with_a_one_second_timeout(cloud: Cl
     cloud.enter("WorkerFunction")
     config: Any = handler.dependencies().circuit_breakers._states.client.meta.config
     assert (config.connect_timeout, config.read_timeout, config.retries["total_max_attempts"]) == (1, 1.0, 1)
+
+
+def test_no_secret_is_read_once_changes_have_gone_back(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A function that is stopped over it has counted nothing, and its changes come twice."""
+    deliver(cloud, body(change("cust_1", at=2)))
+    called: list[str] = []
+
+    def called_without_secrets(model: Any, **_: Any) -> None:
+        called.append(model.name)
+        if model.name == "GetSecretValue":
+            raise EndpointConnectionError(endpoint_url="")
+
+    def noting(service: str, **options: Any) -> Any:
+        made = client(service, **options)
+        made.meta.events.register("before-call", called_without_secrets)
+        return made
+
+    monkeypatch.setattr(handler, "client", noting)
+    assert deliver(cloud, body(change("cust_1", exits=True), change("cust_2"))) == [], "cust_2 goes back in a copy"
+    assert called[-1] == "SendMessageBatch"
+    assert "GetSecretValue" in called

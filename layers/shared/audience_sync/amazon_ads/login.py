@@ -170,7 +170,7 @@ class AccessTokens:
     def never_connected(self) -> bool:
         """Return whether nobody has connected Amazon yet: no authorization is stored, and no token ever was."""
         try:
-            return not (self._stored.value().get("accessToken") or self._login.has_authorization())
+            return not (self._token or self._stored.value().get("accessToken") or self._login.has_authorization())
         except AudienceSyncError:
             return False
 
