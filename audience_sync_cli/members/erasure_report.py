@@ -165,7 +165,8 @@ def _not_proven(person: Person) -> Iterator[str]:
         yield "Some audiences are still open; what each lacks is stated above."
     if is_closed(person.everywhere) and person.everywhere.erasure[-1].id:
         yield "The note of the operator who closed the erasure by hand is that person's statement."
-    if any(state.erasure and not is_of_audience_api(audience.destination) for audience, state in person.rows):
+    asked = any(each.kind is StepKind.DELETION for each in person.everywhere.erasure)
+    if asked or any(state.erasure and not is_of_audience_api(each.destination) for each, state in person.rows):
         yield (
             "Ads Data Manager does not report the end of a removal or a deletion: a removal is taken to be in effect "
             "after a fixed time, and for a deletion there is Amazon's promise of 30 days."

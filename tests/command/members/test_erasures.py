@@ -205,6 +205,8 @@ def test_the_report_shows_the_deletion_before_and_after_amazon_accepts_it(deploy
     recorded(deployment, "m2", DELETED, kind="denial", plan=plan)
     shown = deployment.printed(erasure, "m2", now=NOW + DAY).out
     assert "Amazon accepted the deletion from all datasets on 2027-01-15 07:00:03 UTC." in on_one_line(shown)
+    for caveat in ("does not report the end", "a share that had already been revoked", "this external user id only"):
+        assert caveat in on_one_line(shown)
 
 
 def test_the_erasure_of_an_unknown_id_is_neither_closed_nor_listed(deployment: Deployment) -> None:
