@@ -22,6 +22,7 @@ from audience_sync_cli.times import DAY
 DEAD_LETTERS = 14 * DAY  # seconds
 NOT_RECORDED = "not_recorded"  # in place of a state
 QUEUES = 7 * DAY  # seconds; the change queue and the job queue
+ENTERED_AGAIN = "The person entered again on {enteredAgainAt}: data from then on is not part of this erasure."
 _ID, _ALL = "external user id; no identifiers", "external user id and hashed identifiers"
 _BACKUPS = "automatic backups of the membership table"
 _NO_ID = "-"  # in place of an id that Amazon does not give
@@ -44,12 +45,14 @@ def document(person: Person, head: Mapping[str, Any], now: float) -> dict[str, A
     erasure, everywhere = person.erasure, person.everywhere
     steps = _notices(everywhere) or notices_of(everywhere)
     last = everywhere.erasure[-1] if is_closed(everywhere) else None
+    again = iso_time(max((each.entered_again or 0 for each in erasure.audiences.values()), default=0) or None)
     report: dict[str, Any] = {
         "member": everywhere.member[1],
         **head,
         "state": erasure.progress,
         "since": iso_time(erasure.since),
         "amazonUntil": iso_time(erasure.until),
+        "enteredAgainAt": again,
         "deletion": {
             "dueAt": iso_time(erasure.next_look),
             "acceptedAt": [iso_time(each.at) for each in everywhere.erasure if each.kind is StepKind.DELETION],
@@ -65,7 +68,7 @@ def document(person: Person, head: Mapping[str, Any], now: float) -> dict[str, A
         ],
         "remains": list(_remains(person, now)),
         "notProven": list(_not_proven(person)),
-        "conclusion": _conclusion(person),
+        "conclusion": _conclusion(person) + (f" {ENTERED_AGAIN.format(enteredAgainAt=again[:10])}" if again else ""),
     }
     return report | {"digest": digest(report)}
 

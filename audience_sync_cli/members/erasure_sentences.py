@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from audience_sync.amazon_ads.destination import Api
 from audience_sync.members.erasure import StepKind
 from audience_sync.members.erasure_state import Missing, Outcome, Progress
-from audience_sync_cli.members.erasure_report import NOT_RECORDED
+from audience_sync_cli.members.erasure_report import ENTERED_AGAIN, NOT_RECORDED
 
 WIDTH = 80  # columns
 _STATE_NAMES = {
@@ -70,6 +70,7 @@ def parts(report: Mapping[str, Any]) -> Iterator[Part]:
             ("Person", f"{report['member']} (external user id)"),
             *_head(report),
             ("State", _STATES[report["state"]].format_map(_Times(report))),
+            *([("", ENTERED_AGAIN.format_map(_Times(report)))] if report["enteredAgainAt"] else []),
             *_digest(report),
         ),
     )
@@ -111,7 +112,8 @@ def list_parts(report: Mapping[str, Any]) -> Iterator[Part]:
 def _row(report: Mapping[str, Any]) -> tuple[str, ...]:
     last_copy = max(each["until"] for each in report["remains"] if each["until"])
     days = (report["since"], report["amazonUntil"] or "-", last_copy)
-    return (report["member"], _STATE_NAMES[report["state"]], *(each[:10] for each in days), report["digest"])
+    state = _STATE_NAMES[report["state"]] + (", entered again" if report["enteredAgainAt"] else "")
+    return (report["member"], state, *(each[:10] for each in days), report["digest"])
 
 
 def _head(report: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
@@ -167,7 +169,7 @@ def _audience(audience: Mapping[str, Any]) -> Iterator[str]:
     if audience["unlinkedAt"]:
         yield f"The audience was unlinked on {times['unlinkedAt']}."
     if audience["enteredAgainAt"]:
-        yield f"The person entered again on {times['enteredAgainAt']}: data from then on is not part of this erasure."
+        yield ENTERED_AGAIN.format_map(times)
     yield from (f"Late job: {each}" for each in audience["lateJobs"])
     for each in sorted(audience["uploads"], key=lambda upload: str(upload["sentAt"])):
         yield _upload(each, has_jobs=audience["api"] == Api.AUDIENCES)

@@ -129,7 +129,7 @@ def test_the_report_of_a_list_has_every_person_the_totals_and_its_own_digest(
     deployment: Deployment, people: Callable[..., str], tmp_path: Path
 ) -> None:
     recorded(deployment, "m1")
-    recorded(deployment, "m2")
+    recorded(deployment, "m2", newest=change("m2", at=AT * 1000 + 500))
     page, listed = tmp_path / "list.html", people("m1", "m2", "nobody", "m1")
     found = deployment.printed(erasure, file=listed, page=page, as_json=True, now=NOW, raises=ReportedAsNotThere).json
     assert (found["totals"], found["notRecorded"]) == ({"closed": 2, "not_recorded": 1}, ["nobody"])
@@ -138,6 +138,7 @@ def test_the_report_of_a_list_has_every_person_the_totals_and_its_own_digest(
     assert found["conclusion"].startswith("The erasure of 2 of 3 people is closed.")
     shown = deployment.printed(erasure, file=listed, now=NOW, raises=ReportedAsNotThere).out
     assert re.search(rf"m1 +closed +2027-01-15 +- +2027-03-31 +{one['digest'][:12]}\b", shown)
+    assert re.search("m2 +closed, entered again +2027-01-15 +-", shown)
     assert re.search("nobody +not on record +-", shown)
     for text in (found["digest"], one["digest"], "2 closed, 1 not on record", "2027-03-31"):
         assert text in page.read_text(encoding="utf-8")

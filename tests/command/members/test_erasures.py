@@ -149,6 +149,14 @@ def test_a_report_begins_with_person_stack_date_and_digest_and_ends_with_a_concl
     assert (report["version"], report["commandVersion"]) == ("0.0.1", own)
 
 
+def test_head_and_conclusion_say_that_the_person_entered_again(deployment: Deployment) -> None:
+    recorded(deployment, "m1")
+    in_audience(deployment, AUDIENCE, REMOVED, newest=change("m1", at=(AT + 1_800) * 1000))
+    shown = on_one_line(deployment.printed(erasure, "m1", now=NOW).out)
+    assert "UTC: nothing is left to do The person entered again on 2027-01-15 07:30:00 UTC: data" in shown
+    assert shown.endswith("The person entered again on 2027-01-15: data from then on is not part of this erasure.")
+
+
 @pytest.mark.usefixtures("erased")
 def test_the_html_report_escapes_names_and_never_overwrites_a_file(deployment: Deployment, tmp_path: Path) -> None:
     hostile = replace(AUDIENCE, name="<script>alert(1)</script> & \x1b[2J")
