@@ -21,7 +21,7 @@ from audience_sync_cli.times import DAY
 
 DEAD_LETTERS = 14 * DAY  # seconds
 NOT_RECORDED = "not_recorded"  # in place of a state
-QUEUES = 7 * DAY  # seconds; the change queue and the job queue
+QUEUES = 7 * DAY  # seconds; the change queue, the job queue and the event queue
 ENTERED_AGAIN = "The person entered again on {enteredAgainAt}: data from then on is not part of this erasure."
 _ID, _ALL = "external user id; no identifiers", "external user id and hashed identifiers"
 _BACKUPS = "automatic backups of the membership table"
@@ -38,6 +38,7 @@ class Person(NamedTuple):
     parked: Sequence[DeadLetterMessage]
     backups: float  # seconds; the points in time to which the membership table can be restored
     unread: str = ""  # why more dead letters may hold the person; a sentence
+    has_event_queue: bool = False  # the stack
 
 
 def document(person: Person, head: Mapping[str, Any], now: float) -> dict[str, Any]:
@@ -142,6 +143,11 @@ def _remains(person: Person, now: float) -> Iterator[dict[str, Any]]:
     recorded = person.erasure.notices[-1].ended / 1000
     if now < recorded + QUEUES:
         yield place("change queue", f"{_ALL}, if a change from before the request still waits", recorded + QUEUES)
+    # A message may wait for days until it is found to be of no use.
+    kept = (("event queue", "still waits", QUEUES), ("event dead letters", "could not be used", QUEUES + DEAD_LETTERS))
+    for where, what, seconds in kept if person.has_event_queue else ():
+        if now < recorded + seconds:
+            yield place(where, f"events in plain text, if one from before the request {what}", recorded + seconds)
     sent = max((max(state.entered, state.exited) for _, state in person.rows), default=0)
     if now < sent + QUEUES:
         yield place("job queue", _ID, sent + QUEUES)

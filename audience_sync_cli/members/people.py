@@ -37,7 +37,7 @@ def people(session: Session, members: Sequence[str]) -> Iterator[Known]:
     """Yield what is stored about each person, in the given order. Shows progress. Raises Unavailable, OperatorError."""
     require_rows(session)
     audiences, wanted = session.audiences.with_unlinked(), {*members}
-    found, unread = peek(session, lambda each: not wanted.isdisjoint(each.members))
+    found, unread = peek(session, lambda each: each.is_about(wanted))
     parked: defaultdict[str, list[DeadLetterMessage]] = defaultdict(list)
     for message in found:
         for member in wanted.intersection(message.members):
@@ -55,7 +55,10 @@ def people(session: Session, members: Sequence[str]) -> Iterator[Known]:
                     judged = judge(everywhere, in_audiences, by_id.keys(), session.now())
                     lost = judged.audiences.keys() - {each.audience_id for each, _ in rows}
                     without_row = [by_id[each] for each in by_id if each in lost]
-                    erasure = Person(everywhere, judged, rows, without_row, parked[member], backups, unread)
+                    has_event_queue = session.stack.event_queue is not None
+                    erasure = Person(
+                        everywhere, judged, rows, without_row, parked[member], backups, unread, has_event_queue
+                    )
                 bar.advance()
                 yield Known(member, rows, parked[member], erasure)
 

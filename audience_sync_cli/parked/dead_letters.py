@@ -1,6 +1,6 @@
 """The dead letter queue: reads without losing a message, and deletes on request."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import batched
@@ -23,6 +23,7 @@ BATCH = 10  # messages of one call; the limit of SQS
 VISIBILITY = 300  # seconds for which messages stay hidden if the command dies before making them visible
 EMPTY_ANSWERS = 3  # in a row before a queue counts as empty: a short poll asks only some of its servers
 STALE_ANSWERS = 30  # in a row with only known messages: they become visible again as fast as they can be read
+type Read = Callable[[Mapping[str, Any]], DeadLetterMessage]  # parses a message as SQS returns it
 REASONS = tuple(reason for reason in Reason if reason.effects >= PARKED)
 MAX_PEEK = 50_000  # messages that one peek hides at a time; SQS hides at most 120,000, and other commands also read
 
@@ -65,6 +66,10 @@ class DeadLetterMessage:
         """The external user ids of its changes."""
         return [change.member[1] for change in self.changes]
 
+    def is_about(self, people: Set[str]) -> bool:
+        """Whether a change is about any of these external user ids."""
+        return not people.isdisjoint(self.members)
+
     def redrive_bodies(self) -> list[str]:
         """Return the change messages for another attempt; none if it is unreadable."""
         return self.content.redrive_bodies() if self.content else []
@@ -90,8 +95,25 @@ class Peek(NamedTuple):
     stopped: str  # why some may be missing; empty if none are
 
 
+def read_message(message: Mapping[str, Any]) -> DeadLetterMessage:
+    """Parse a message as SQS returns it, valid or not."""
+    body = message["Body"]
+    content = _content(body)
+    failure = content.failure if content else None
+    attribute = message.get("MessageAttributes", {}).get("reason", {}).get("StringValue")
+    # With neither failure nor attribute, SQS itself moved it here: it was received too often.
+    moved = Reason.RECEIVED_TOO_OFTEN if content else Reason.UNREADABLE
+    reason = (failure.reason if failure else "") or attribute or moved
+    sent = int(message.get("Attributes", {}).get("SentTimestamp", 0))
+    at = (failure.last_at if failure else 0) or sent
+    return DeadLetterMessage(message["MessageId"], message["ReceiptHandle"], body, reason, at, content)
+
+
 class DeadLetters:
     """The dead letter queue."""
+
+    logical_id = "DeadLetterQueue"
+    read: Read = staticmethod(read_message)
 
     def __init__(self, sqs: Any, url: str) -> None:
         self._sqs = sqs
@@ -100,7 +122,7 @@ class DeadLetters:
     @classmethod
     def of(cls, stack: "Stack") -> Self:
         """Return the dead letter queue of a stack."""
-        return cls(stack.service("sqs"), stack["DeadLetterQueue"])
+        return cls(stack.service("sqs"), stack[cls.logical_id])
 
     def count(self) -> int:
         """Return the approximate number of messages."""
@@ -124,7 +146,7 @@ class DeadLetters:
     @contextmanager
     def reader(self, *, limit: float = inf) -> Iterator["Reader"]:
         """Read the queue once, at most `limit` messages. At the end, messages not deleted become visible again."""
-        reader = Reader(self._sqs, self._url, limit)
+        reader = Reader(self._sqs, self._url, limit, self.read)
         try:
             yield reader
         finally:
@@ -134,11 +156,12 @@ class DeadLetters:
 class Reader:
     """Reads the queue once. Messages it has read stay hidden, from other readers also, until the end."""
 
-    def __init__(self, sqs: Any, url: str, limit: float) -> None:
+    def __init__(self, sqs: Any, url: str, limit: float, read: Read) -> None:
         self.stopped = ""  # why some messages were not read; a sentence for the operator
         self._sqs = sqs
         self._url = url
         self._limit = limit
+        self._read = read
         self._receipts: dict[str, str] = {}  # by message id: all messages hidden and not deleted
 
     def batches(self) -> Iterator[list[DeadLetterMessage]]:
@@ -203,21 +226,7 @@ class Reader:
                 f"allows. Messages held by other readers become visible again within {VISIBILITY} seconds."
             )
             return None
-        return [read_message(message) for message in answer.get("Messages", [])]
-
-
-def read_message(message: Mapping[str, Any]) -> DeadLetterMessage:
-    """Parse a message as SQS returns it, valid or not."""
-    body = message["Body"]
-    content = _content(body)
-    failure = content.failure if content else None
-    attribute = message.get("MessageAttributes", {}).get("reason", {}).get("StringValue")
-    # With neither failure nor attribute, SQS itself moved it here: it was received too often.
-    moved = Reason.RECEIVED_TOO_OFTEN if content else Reason.UNREADABLE
-    reason = (failure.reason if failure else "") or attribute or moved
-    sent = int(message.get("Attributes", {}).get("SentTimestamp", 0))
-    at = (failure.last_at if failure else 0) or sent
-    return DeadLetterMessage(message["MessageId"], message["ReceiptHandle"], body, reason, at, content)
+        return [self._read(message) for message in answer.get("Messages", [])]
 
 
 def _content(body: str) -> DeadLetter | None:

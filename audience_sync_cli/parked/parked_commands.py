@@ -12,6 +12,7 @@ from audience_sync_cli.command_line.usage import did_you_mean
 from audience_sync_cli.errors import AlreadyReported, NotThere, WrongUsage
 from audience_sync_cli.parked import acknowledged
 from audience_sync_cli.parked.acknowledged import Acknowledgements
+from audience_sync_cli.parked.dead_events import DeadEvents, peek_erased
 from audience_sync_cli.parked.dead_letters import REASONS, DeadLetterMessage
 from audience_sync_cli.parked.peeking import audience_id_of, peek, with_erased
 from audience_sync_cli.parked.redrive import RATE, Condition, Drop, Redrive, run_command
@@ -60,7 +61,7 @@ class Filter:
         return lambda message: (
             (not self.reason or message.reason == self.reason)
             and (not audience_id or message.audience_id == audience_id)
-            and (not self.member or self.member in message.members)
+            and (not self.member or message.is_about({self.member}))
             and (after is None or message.at >= after)
             and (before is None or message.at < before)
         )
@@ -171,14 +172,18 @@ def drop(
     """Delete dead letters for good. Their changes never reach Amazon.
 
     Run it with --erased after a deletion: dead letters older than the deletion notice can have no effect, but hold
-    hashes of the person. Removals requested by the notice itself are kept.
+    hashes of the person. Removals requested by the notice itself are kept. It also deletes dead letters of the event
+    queue that name the person by external user id, unless they can be redriven.
     """
     if not everything and not erased and not only.is_given:
         raise WrongUsage("Without a filter, all dead letters would be deleted.", "Add a filter, or --all.")
     condition, expected, unread = only.condition(session), inf, ""
+    event_queue = [DeadEvents.of(session.stack)] if erased and session.stack.event_queue else []
     if dry_run or erased or session.screen.asks:
         peeked, stopped = peek(session, condition)
         found = [each for each in with_erased(session, peeked) if each.erased or not erased]
+        events = [each for queue in event_queue for each in peek_erased(session, condition, queue)]
+        found += events
         if dry_run or not found:
             session.screen.say(f"{_number(found, stopped)} would be dropped.")
             session.screen.result(_result(stopped, matched=len(found), dropped=0, dryRun=dry_run))
@@ -186,12 +191,15 @@ def drop(
         exits = sum(change.exits for each in found if not each.erased for change in each.changes)
         warning = f" {exits} of their changes are exits: these members stay in their audience." if exits else ""
         others = ", and all others that match" if stopped and not erased else ""
+        if events:
+            number = counted(len(events), "message")
+            warning += f" This includes {number} of the event queue, deleted whole, with any events about others."
         session.screen.confirm(f"Drop {_number(found, stopped)} for good{others}?{warning}")
         if erased or not stopped:  # only the ones counted; others may have been parked since
             ids = {each.message_id for each in found}
             condition, expected, unread = lambda message: message.message_id in ids, len(found), stopped
     action = Drop(condition, expected)
-    stopped = run_command(session, action) or unread
+    stopped = run_command(session, action, *event_queue) or unread
     session.screen.say(f"{counted(action.done, 'dead letter')} dropped.", style="green" if action.done else "")
     session.screen.result(_result(stopped, matched=action.matched, dropped=action.done, dryRun=False))
 

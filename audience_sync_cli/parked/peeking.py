@@ -11,9 +11,9 @@ from audience_sync_cli.parked.redrive import Condition
 from audience_sync_cli.session import Session
 
 
-def peek(session: Session, is_wanted: Condition) -> Peek:
+def peek(session: Session, is_wanted: Condition, dead_letters: DeadLetters | None = None) -> Peek:
     """Return matching dead letters; they stay in the queue. Prints a note if some could not be read."""
-    dead_letters = DeadLetters.of(session.stack)
+    dead_letters = dead_letters or DeadLetters.of(session.stack)
     with session.screen.progress("reading dead letters", dead_letters.count()) as bar:
         peeked = dead_letters.peek(is_wanted, bar.advance)
     if peeked.stopped:

@@ -113,14 +113,14 @@ def process_dead_letters(
     return reader.stopped
 
 
-def run_command(session: Session, action: Redrive | Drop) -> str:
-    """Run an action as a command, with its progress. Returns as `process_dead_letters`, and prints it as a note."""
-    dead_letters = DeadLetters.of(session.stack)
+def run_command(session: Session, action: Redrive | Drop, *others: DeadLetters) -> str:
+    """Run an action as a command, also on other queues. Returns as `process_dead_letters`, and prints it as a note."""
+    queues = (DeadLetters.of(session.stack), *others)
     with (
         session.log.line(action.command, deadLetters=0) as line,
-        session.screen.progress(action.label, dead_letters.count()) as bar,
+        session.screen.progress(action.label, sum(each.count() for each in queues)) as bar,
     ):
-        stopped = process_dead_letters(dead_letters, action, line, bar.advance)
+        stopped = " ".join(filter(None, [process_dead_letters(each, action, line, bar.advance) for each in queues]))
     if stopped:
         session.screen.note(f"{stopped} Run the command again for the rest.", style="yellow")
     return stopped

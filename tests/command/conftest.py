@@ -168,8 +168,10 @@ class Deployment:
             failure = {"reason": reason, "status": 400, "detail": "refused", "attempts": 1, "lastAt": round(at * 1000)}
             self.send("DeadLetterQueue", json.dumps(json.loads(body) | {"failure": failure | more}))
 
-    def send(self, logical_id: str, body: str) -> None:
-        self.stack.service("sqs").send_message(QueueUrl=self.stack[logical_id], MessageBody=body)
+    def send(self, logical_id: str, body: str, **attributes: str) -> None:
+        typed = {name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()}
+        url = self.stack[logical_id]
+        self.stack.service("sqs").send_message(QueueUrl=url, MessageBody=body, MessageAttributes=typed)
 
     def log(self, function: str, message: str, **fields: Any) -> None:
         """Log a line as a function does, at this moment."""
@@ -261,8 +263,6 @@ def connected(deployment: Deployment) -> None:
 def event_queue(deployment: Deployment) -> None:
     """The stack has an event queue."""
     deployment.stack.parameters = {**deployment.stack.parameters, "EventQueue": "yes"}
-    for name in ("EventsQueue", "EventsDeadLetterQueue"):
-        deployment.stack._names[name] = deployment.template.resolve({"Ref": name})
 
 
 @pytest.fixture(scope="session")
@@ -275,7 +275,7 @@ def every_command(amazon: Served, aws_server: AwsServer, tmp_path_factory: pytes
 
 
 def _stack(template: Template, aws: AwsServer, amazon_url: str) -> Stack:
-    parts = ("ChangeQueue", "JobQueue", "DeadLetterQueue", "AudienceTable", "MembershipTable", *_SECRETS)
+    parts = ("ChangeQueue", "JobQueue", "DeadLetterQueue", "EventsQueue", "EventsDeadLetterQueue", *_TABLES, *_SECRETS)
     names = {each: template.resolve({"Ref": each}) for each in parts}
     names |= {each: each for each in ("IngestFunction", "WorkerFunction", "JobsFunction", "RefreshFunction")}
     names |= {each: each for each in template.resources("AWS::Logs::LogGroup")}
@@ -318,4 +318,5 @@ def gateway(deployment: Deployment) -> Iterator[list[Any]]:
         yield kept
 
 
+_TABLES = ("AudienceTable", "MembershipTable")
 _SECRETS = ("IngestSecret", "CredentialsSecret", "TokenSecret")

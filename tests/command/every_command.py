@@ -95,6 +95,7 @@ parked redrive --dry-run
 parked redrive --member m1 --wait --timeout 1  # logs deadLetters=1
 parked drop --all --dry-run
 parked drop --all --yes  # logs deadLetters=2
+parked drop --erased --yes  # logs deadLetters=1
 member erase m1 --yes  # logs audiences=1
 member erase --file {{ids}} --yes  # logs changes=1
 member erasure m5
@@ -171,7 +172,7 @@ def _prepare(deployment: Deployment, gateway: str, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("AUDIENCE_SYNC_LOCAL", "http://127.0.0.1:9")
     monkeypatch.setenv("AUDIENCE_SYNC_CLIENT_ID", CLIENT_ID)
     monkeypatch.setenv("AUDIENCE_SYNC_CLIENT_SECRET", CLIENT_SECRET)
-    deployment.stack.parameters = {"MaxCpmCents": "200", "DataManagerAccountId": MANAGER_ACCOUNT}
+    deployment.stack.parameters = {"MaxCpmCents": "200", "DataManagerAccountId": MANAGER_ACCOUNT, "EventQueue": "yes"}
     create_membership_table(deployment.stack.service("dynamodb"), "restored")
     restored = MembershipTable(deployment.stack.service("dynamodb"), "restored", Sharding(8), Clock())
     restored.write([step(None, [change("m4")], now=int(time.time()), timing=Timing(900)).state])
@@ -179,6 +180,7 @@ def _prepare(deployment: Deployment, gateway: str, monkeypatch: pytest.MonkeyPat
     record_open_erasure(deployment)
     deployment.park(change("m1"), change("m2"), firstAt=round(NOW * 1000))
     deployment.send("DeadLetterQueue", "unreadable")
+    deployment.send("EventsDeadLetterQueue", '{"userId":"m5"', reason="invalid_request")
     deployment.publish(time.time(), {"audience": AUDIENCE.audience_id}, AudienceReceived=400, AudienceMatchRate=60)
     deployment.reject(("time_ahead", "m-1"))
     deployment.log("Worker", "upload accepted", audience_id=AUDIENCE.audience_id, records=3, job_id="job-1")

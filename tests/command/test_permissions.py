@@ -38,6 +38,7 @@ SECTION = (ROOT / "docs/operate.md").read_text(encoding="utf-8").split("\n## Per
 ROWS = re.findall(r"^\| (`.+?`) \| (.+) \|$", SECTION.split("\n## ")[0], re.MULTILINE)
 READS = ("tail", "operator-log", "rejections", "status", "diagnose")
 ARNS = arns()
+DEAD_LETTERS = {"DeadLetterQueue", "EventsDeadLetterQueue", "JobDeadLetterQueue"}
 CONTEXT = {"cloudwatch:namespace": "AudienceSync"}
 
 
@@ -127,9 +128,9 @@ def test_the_operator_policy_allows_following_and_the_dashboard(
         ("ReadMembers", "dynamodb:Scan", {"MembershipTable"}),
         ("WriteAudiencesAndMappings", "dynamodb:DeleteItem", {"AudienceTable"}),
         ("RestoreMembers", "dynamodb:PartiQLUpdate", {"MembershipTable"}),
-        ("ReadDeadLetters", "sqs:ReceiveMessage", {"DeadLetterQueue", "JobDeadLetterQueue"}),
-        ("DeleteDeadLetters", "sqs:DeleteMessage", {"DeadLetterQueue", "JobDeadLetterQueue"}),
-        ("SendChanges", "sqs:SendMessage", {"ChangeQueue"}),
+        ("ReadDeadLetters", "sqs:ReceiveMessage", DEAD_LETTERS),
+        ("DeleteDeadLetters", "sqs:DeleteMessage", DEAD_LETTERS),
+        ("SendChanges", "sqs:SendMessage", {"ChangeQueue", "EventsQueue", "EventsDeadLetterQueue"}),  # by its ending
         ("RefreshToken", "lambda:InvokeFunction", {"RefreshFunction"}),
         (
             "Runbook",

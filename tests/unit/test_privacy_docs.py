@@ -94,8 +94,9 @@ def test_the_steps_of_a_deletion_take_as_long_as_the_page_says() -> None:
 
 def test_the_longest_time_that_data_outlives_a_deletion_is_the_sum_of_its_parts() -> None:
     outlives = [(what, where, time) for what, where, time in (r for r in _rows("Deleting a person") if len(r) == 3)]
-    times = {where: time for _, where, time in outlives if where in ("change queue", "dead letters")}
-    for queue, where in (("ChangeQueue", "change queue"), ("DeadLetterQueue", "dead letters")):
+    queues = {"ChangeQueue": "change queue", "DeadLetterQueue": "dead letters", "EventsQueue": "event queue"}
+    times = {where: time for _, where, time in outlives}
+    for queue, where in (queues | {"EventsDeadLetterQueue": "event dead letters"}).items():
         days = RESOURCES[queue]["Properties"]["MessageRetentionPeriod"] / DAY
         assert times[where].startswith(f"{days:.0f} days at most")
     total = KEEP_EXIT // DAY + BACKUPS

@@ -248,6 +248,17 @@ def test_uploads_under_way_and_queued_changes_are_listed_as_remaining(deployment
     assert not {"job queue", "change queue"} & {where for where, *_ in later}
 
 
+@pytest.mark.usefixtures("erased", "event_queue")
+def test_events_in_plain_text_that_may_be_left_in_the_event_queue_are_listed(deployment: Deployment) -> None:
+    holds = "events in plain text, if one from before the request"
+    waiting = ("event queue", f"{holds} still waits", iso_time((AT + 7 * DAY) * 1000))
+    parked = ("event dead letters", f"{holds} could not be used", iso_time((AT + 21 * DAY) * 1000))
+    for days, expected in ((0, {waiting, parked}), (8, {parked}), (22, set())):
+        found = deployment.json(erasure, "m1", now=NOW + days * DAY)
+        assert {each for each in remaining(found) if each[0].startswith("event")} == expected
+    assert f"{parked[0]}: {holds} could" in on_one_line(deployment.printed(erasure, "m1", now=NOW).out)
+
+
 def test_an_audience_of_an_unknown_api_hides_no_other(deployment: Deployment) -> None:
     unknown = replace(AUDIENCE, audience_id="9", destination=Destination.of({"api": "newer"}))
     deployment.list_audience(unknown)

@@ -50,6 +50,20 @@ def test_drop_erased_deletes_only_erased_dead_letters(deployment: Deployment) ->
     assert members(deployment) == ["after", "never", "removal"]
 
 
+@pytest.mark.usefixtures("event_queue")
+def test_drop_erased_deletes_unusable_messages_of_the_event_queue_whole(deployment: Deployment) -> None:
+    glued, other = '{"userId":"never"}\n{"userId":"before","email":"ada@example.com"}', '[{"userId":"before-2"}'
+    for body in (glued, other):
+        deployment.send("EventsDeadLetterQueue", body, reason="invalid_request")
+    deployment.send("EventsDeadLetterQueue", usable := '[{"userId":"never"},{"userId":"before"}]')
+    whole = "This includes 1 message of the event queue, deleted whole, with any events about others."
+    assert deployment.declined(drop, Filter(), erased=True) == f"Drop 2 dead letters for good? {whole} [y/N] "
+    printed = deployment.printed(drop, Filter(), erased=True, yes=True)
+    assert "2 dead letters dropped." in printed.out
+    assert "1 message of the event queue about erased people can still be redriven: docs/runbook.md" in printed.err
+    assert [each.body for each in deployment.queues.peek(deployment.stack["EventsDeadLetterQueue"])] == [other, usable]
+
+
 def test_drop_erased_respects_other_filters_and_dry_run(deployment: Deployment) -> None:
     assert deployment.json(drop, Filter(), erased=True, dry_run=True) == {"matched": 1, "dropped": 0, "dryRun": True}
     found = deployment.json(drop, Filter(member="removal"), erased=True, yes=True)

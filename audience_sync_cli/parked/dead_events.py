@@ -1,0 +1,56 @@
+"""The dead letters of the event queue: messages as their sender wrote them, in plain text."""
+
+import re
+from collections.abc import Mapping, Set
+from dataclasses import dataclass, replace
+from itertools import chain
+from typing import Any
+
+from audience_sync.reasons import Reason
+from audience_sync_cli.parked.dead_letters import DeadLetterMessage, DeadLetters
+from audience_sync_cli.parked.peeking import peek
+from audience_sync_cli.parked.redrive import Condition
+from audience_sync_cli.screen import counted
+from audience_sync_cli.session import Session
+
+_WORD = re.compile(r"[0-9a-zA-Z_-]+")  # an external user id is one
+
+
+@dataclass(frozen=True, slots=True)
+class DeadEvent(DeadLetterMessage):
+    """One message, with events about any number of people. The body may not be JSON, so it is searched as text."""
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether a redrive may take it in: SQS moved it after a day of failed attempts."""
+        return self.reason == Reason.RECEIVED_TOO_OFTEN
+
+    def is_about(self, people: Set[str]) -> bool:
+        """Whether it names any of these people by external user id."""
+        return not people.isdisjoint(_WORD.findall(self.body))
+
+
+def read_event(message: Mapping[str, Any]) -> DeadEvent:
+    """Return a message as received. The function states the reason if no retry can mend it."""
+    reason = message.get("MessageAttributes", {}).get("reason", {}).get("StringValue", Reason.RECEIVED_TOO_OFTEN)
+    at = int(message["Attributes"]["SentTimestamp"])
+    return DeadEvent(message["MessageId"], message["ReceiptHandle"], message["Body"], reason, at, content=None)
+
+
+class DeadEvents(DeadLetters):
+    """The dead letter queue of the event queue."""
+
+    logical_id = "EventsDeadLetterQueue"
+    read = staticmethod(read_event)
+
+
+def peek_erased(session: Session, is_wanted: Condition, queue: DeadEvents) -> list[DeadLetterMessage]:
+    """Return matching messages that name an erased person and that no retry can mend. Prints a note about others."""
+    notices = chain.from_iterable(session.member_scan.deletion_notices() if session.stack.keeps_rows else ())
+    people = {each.state.member[1] for each in notices if each.expires_at > session.now()}
+    found, _ = peek(session, lambda each: is_wanted(each) and each.is_about(people), queue)
+    lost = [replace(each, erased=True) for each in found if not each.is_readable]
+    if kept := len(found) - len(lost):  # they may hold changes of more people
+        messages = f"{counted(kept, 'message')} of the event queue about erased people"
+        session.screen.note(f"{messages} can still be redriven: docs/runbook.md, EventsDeadLetters.", style="yellow")
+    return lost
