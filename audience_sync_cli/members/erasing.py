@@ -34,11 +34,11 @@ def erase(session: Session, member: MEMBER = None, file: FILE = None) -> None:
 
     Equivalent to Segment's deletion notice: the worker removes the person from each audience that has a row for them,
     unlinked ones included, and older events are ignored from then on. Hashes are deleted when the Amazon job of the
-    last removal has succeeded: up to 36 hours later if the person entered recently. Exit code 3 if the id is in no
-    audience and no dead letter.
+    last removal has succeeded: up to 36 hours later if the person entered recently. For an id in no audience and no
+    dead letter, nothing is sent: exit code 3.
 
     A list can be repeated, also after an interruption: it leaves out people whose erasure is recorded, unless they have
-    entered since or need another notice. Unknown ids are listed and not sent: exit code 3.
+    entered since or need another notice. Unknown ids are listed.
     """
     ids = listed(session.screen, member, file)
     if member and not is_id(member):
@@ -52,23 +52,27 @@ def erase(session: Session, member: MEMBER = None, file: FILE = None) -> None:
 
 
 def _erase_one(session: Session, person: Known) -> bool:
-    """Erase a person, also an unknown one: an event may be on its way. Returns whether the id is unknown."""
+    """Erase a person who is known. Returns whether the id is unknown."""
     audiences = session.audiences.with_unlinked()
+    counts = {"audiences": len(audiences), "knownIn": len(person.rows)}
+    if person.is_unknown:
+        session.screen.say(f"{person.member} is in no audience and no dead letter: nothing was sent.", style="yellow")
+        session.screen.say("Check that it is the mapping's external user id. A waiting change is not known yet.")
+        session.screen.result(counts | _what_follows(session, [], []))
+        return True
     names = ", ".join(_label(each) for each, _ in person.rows) or "none"
     session.screen.confirm(
-        f"Known in {len(person.rows)} of {counted(len(audiences), 'audience')}: {names}. Erase this person?"
+        f"Known in {len(person.rows)} of {counted(len(audiences), 'audience')}: {names}. Erase {person.member}?"
     )
     with session.log.line("member erase", audiences=len(person.rows)):
         notices = queue_deletion_notices(session, [person.member])
     if not person.rows:
         session.screen.say(
-            "The id is in no audience, so nothing is removed. Older events about it are ignored from now on. "
-            "Check that it is the external user id of the mapping.",
+            "The id is in no audience, so nothing is removed. Older events about it are ignored from now on.",
             style="yellow",
         )
-    counts = {"audiences": len(audiences), "knownIn": len(person.rows)}
     session.screen.result(counts | _what_follows(session, [person], notices))
-    return not person.rows and not person.parked
+    return False
 
 
 def _erase_list(session: Session, ids: Ids, found: Sequence[Known]) -> bool:

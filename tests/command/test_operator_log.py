@@ -161,6 +161,7 @@ def test_sent_events_are_logged(deployment: Deployment, gateway: list[Any]) -> N
 def test_read_only_and_declined_commands_are_not_logged(
     deployment: Deployment, deed: Callable[[Deployment], object]
 ) -> None:
+    deployment.record(change("m1"))
     deed(deployment)
     assert lines(deployment) == []
 
