@@ -40,6 +40,7 @@ def proof_of(
             }
             for upload, members in _by_job(report)
         ],
+        "sum": sum_of(report),
         "notProven": [{"member": member, "reason": why} for member, why in sorted(report.unproven.items())],
         "deadLetters": [{"id": each.message_id, "reason": each.reason, "members": each.members} for each in parked],
         "changesNotCompleted": waiting,
@@ -70,6 +71,7 @@ def show_proof(screen: Screen, audience: Audience, report: EndReport, proof: dic
         )
         if more := len(uploads[SHOWN:]):
             screen.say(f"and {counted(more, 'more upload')}: --json lists them.")
+        screen.say(f"{proof['sum']}.")
     if report.unproven:
         screen.say("")
         screen.table(("not proven", "reason"), sorted(report.unproven.items())[:SHOWN])
@@ -77,6 +79,14 @@ def show_proof(screen: Screen, audience: Audience, report: EndReport, proof: dic
     for each in proof["stillAtAmazon"]:
         screen.say(f"Still at Amazon: {each}")
     screen.say(f"SHA-256 of this proof, as --json prints it: {proof['digest']}")
+
+
+def sum_of(report: EndReport) -> str:
+    """Return why the members of the uploads add up to more or fewer than were removed."""
+    total, again = report.uploads.total(), [f" + {members:,} {why}" for why, members in report.again.items()]
+    missing = report.removed + report.again.total() - total
+    less = f" - {missing:,} without a recorded upload" if missing else ""
+    return f"{total:,} members in uploads = {report.removed:,} members removed{''.join(again)}{less}"
 
 
 def _by_job(report: EndReport) -> list[tuple[RemovalUpload, int]]:

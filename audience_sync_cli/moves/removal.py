@@ -9,6 +9,7 @@ from audience_sync.amazon_ads.apis import has_jobs
 from audience_sync.amazon_ads.data_manager.members import has_consent
 from audience_sync.members.erasure import StepKind
 from audience_sync.members.member_state import MemberState, Timing
+from audience_sync.members.membership import MAX_IDENTITIES
 from audience_sync_cli.moves.transfer import is_ended
 from audience_sync_cli.screen import counted, moment
 
@@ -68,6 +69,15 @@ def _unproven(state: MemberState, now: float, timing: Timing, *, awaits_job: boo
     return ""
 
 
+class Again(StrEnum):
+    """The reason for several uploads of one member's removal."""
+
+    ENTERED = "sent again when an earlier enter could not take effect any more"
+    IN_PARTS = f"in parts of {MAX_IDENTITIES} identifiers"
+    # A message may come back with removals that Amazon has accepted, as when the worker runs out of time.
+    DELIVERED = "sent again when the change queue had delivered the removal again"
+
+
 class RemovalUpload(NamedTuple):
     """One upload of removals."""
 
@@ -86,6 +96,7 @@ class EndReport:
     until: float = 0.0  # epoch seconds by which the last removal under way should be over
     sent_by: float = 0.0  # epoch seconds; no removal was sent later
     uploads: Counter[RemovalUpload] = field(default_factory=Counter)  # members of each
+    again: Counter[Again] = field(default_factory=Counter)  # uploads after the first one of a member
     unproven: dict[str, str] = field(default_factory=dict)  # the reason by member
 
     def add(self, state: MemberState, now: float, timing: Timing) -> Removal:
@@ -98,7 +109,12 @@ class EndReport:
         if is_ended(state):
             self.removed += 1
             self.sent_by = max(self.sent_by, state.exited)
-            self.uploads.update(_uploads(state, timing))
+            uploads = _uploads(state, timing)
+            self.uploads.update(uploads)
+            if len(uploads) > 1:
+                first = min(each.sent_at for each in uploads) / 1000
+                sent_again = Again.ENTERED if first < state.last_removal(timing) else Again.DELIVERED
+                self.again[Again.IN_PARTS if len(state.to_remove) > MAX_IDENTITIES else sent_again] += len(uploads) - 1
         return found
 
     def add_damaged(self, member: str, why: str) -> None:

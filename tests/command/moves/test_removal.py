@@ -8,11 +8,11 @@ import pytest
 
 from audience_sync.amazon_ads.destination import ads_data_manager
 from audience_sync.members.erasure import ErasureStep, StepKind
-from audience_sync.members.member_state import MemberState, Timing, removed
+from audience_sync.members.member_state import Identity, MemberState, Timing, removed
 from audience_sync.members.member_step import step
 from audience_sync.members.membership import Audience
-from audience_sync_cli.moves.end_proof import proof_of, show_proof
-from audience_sync_cli.moves.removal import GIVEN_UP, WAITING, EndReport, RemovalUpload, Stage, removal_of
+from audience_sync_cli.moves.end_proof import proof_of, show_proof, sum_of
+from audience_sync_cli.moves.removal import GIVEN_UP, WAITING, Again, EndReport, RemovalUpload, Stage, removal_of
 from audience_sync_cli.moves.transfer import ENDED
 from audience_sync_cli.screen import Screen
 from tests.builders import change
@@ -96,22 +96,31 @@ def test_a_report_names_a_time_only_if_it_knows_one() -> None:
 
 def test_the_report_names_the_uploads_that_removed_the_members() -> None:
     done = (ErasureStep(StepKind.REMOVAL, "job-1", ENDED_AT * 1000, ENDED_AT * 1000 + 900),)
-    report = EndReport()
-    for state in (replace(removed(OUT, OUT.erase_until), erasure=done), OUT_OF_DATASET):
+    report, gone = EndReport(), replace(removed(OUT, OUT.erase_until), erasure=done)
+    for state in (gone, OUT_OF_DATASET):
         report.add(state, ENDED_AT + 2_000, TIMING)
     at = ENDED_AT * 1000
     assert report.uploads == {RemovalUpload("job-1", at, at + 900): 1, RemovalUpload("", at, at + 1_000_000): 1}
     assert (report.removed, report.sent_by, report.remaining) == (2, ENDED_AT, 0)
+    twice = (*done, done[0]._replace(id="job-2", at=at + 900_000))
+    many = tuple(Identity(1, {"email": f"{number:064}"}) for number in range(101))
+    for fields in ({}, {"enters_end": ENDED_AT + 1}, {"identities": many}):
+        report.add(replace(gone, erasure=twice, **fields), ENDED_AT + 2_000, TIMING)
+    report.add(OUT, ENDED_AT + 2_000, TIMING)
+    parts = ["8 members in uploads = 6 members removed", *(f"1 {each}" for each in report.again)]
+    assert [*report.again] == [Again.DELIVERED, Again.ENTERED, Again.IN_PARTS]
+    assert sum_of(report) == f"{' + '.join(parts)} - 1 without a recorded upload"
 
 
 def test_the_proof_has_each_upload_once_whatever_its_rows_say_of_its_end(capsys: pytest.CaptureFixture[str]) -> None:
     at, ids = ENDED_AT * 1000, [f"{number}1c40165-2773-443a-b757-09b2d1736e38" for number in (1, 2)]
     uploads = {RemovalUpload(ids[0], at, at + 900): 1, RemovalUpload(ids[0], at, at + 960_000): 2}
-    report = EndReport(uploads=Counter(uploads | {RemovalUpload(ids[1], at - 9_000, at): 4}))
+    report = EndReport(uploads=Counter(uploads | {RemovalUpload(ids[1], at - 9_000, at): 4}), removed=7)
     proof = proof_of(Audience("7"), report, [], [], 0)
     assert [(each["jobId"], each["members"]) for each in proof["uploads"]] == [(ids[1], 4), (ids[0], 3)]
     assert [each["endedAt"] for each in proof["uploads"]] == ["2027-01-15T08:00:00.000Z", "2027-01-15T08:16:00.000Z"]
     show_proof(Screen(), Audience("7"), report, proof)
+    assert proof["sum"] == "7 members in uploads = 7 members removed"
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert [ids[1], "4", "2027-01-15", "07:59:51Z", "9", "s"] in rows
     assert [ids[0], "3", "2027-01-15", "08:00:00Z", "16", "min"] in rows
