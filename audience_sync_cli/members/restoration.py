@@ -80,6 +80,8 @@ def decide(
             return Decision(RowOutcome.ALREADY_THERE if live.version == source.version else RowOutcome.NEWER_HERE)
         outcome = RowOutcome.MERGED
     notice = max(notices, key=lambda state: state.version, default=None)
+    if live and notice and source.version < notice.version:  # the row here has not known what the notice concerns
+        restored = replace(restored, erase_until=source.erase_until)
     if notice and not restored.reflects(notice.version, is_dataset=not has_jobs(restored.newest.destination)):
         restored, removal = _after_notice(notice, restored, now, timing), replace(notice.newest, erase=True)
     elif _owes_removal(restored, source, live, timing):

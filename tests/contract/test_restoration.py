@@ -137,6 +137,19 @@ def test_a_person_who_returned_after_a_notice_keeps_only_the_new_address(stack: 
     stack.rest()
     assert stack.amazon.members["m1"] == {sha256("new@b.co")}
     assert (stack.holds("a@b.co"), stack.holds("new@b.co")) == (False, True)
+    assert stack.amazon.deleted == ([["m1"]] if stack.destination else [])
+
+
+def test_a_restored_row_is_looked_at_although_an_earlier_look_found_nothing_to_ask(
+    stack: WorkerStack, older: Older
+) -> None:
+    stack.deliver(change(at=9, exits=True))  # of a row that is lost, without consent
+    stack.deliver(notice(at=10, denies=True))
+    stack.rest()
+    assert stack.amazon.deleted == []
+    restore(stack, older)
+    stack.rest()
+    assert (stack.amazon.active(), len(stack.amazon.deleted)) == (set(), int(bool(stack.destination)))
 
 
 @pytest.mark.parametrize("change_", [notice(at=10), change(at=10, exits=True)], ids=["notice", "exit"])

@@ -61,11 +61,14 @@ def planned(
     Returns:
         None if an older version has recorded the notice.
     """
-    plan = everywhere.plan
-    if not is_new:  # rows that another worker has inserted meanwhile; those with the exit held nothing before
+    plan, appointment = everywhere.plan, next_look(before) if before else 0
+    if (
+        not is_new
+    ):  # rows that another worker has inserted meanwhile, or that are restored; those with the exit are known
         notice = everywhere.version
         rows = [row for row in rows if not row.state.reflects(notice, is_dataset=not row.has_jobs)]
-        if plan is None or {row.state.member[0] for row in rows} <= plan.known_in:
+        is_over = may_delete and not appointment and any(not row.has_jobs for row in rows)
+        if plan is None or not (is_over or {row.state.member[0] for row in rows} - plan.known_in):
             return plan
     elif plan is None or len(notices_in(everywhere.erasure)) == 1:  # the first notice of an erasure
         plan = ErasurePlan()
@@ -74,7 +77,6 @@ def planned(
     denies = bool(everywhere.newest.record.get("userConsent"))  # and Amazon ignores removals from datasets
     removing = [row for row in rows if _removes(row.state, everywhere) and (row.has_jobs or not denies)]
     ends = [plan.done_after, now, *(_done_after(row, now) for row in removing)]
-    appointment = next_look(before) if before else 0
     in_datasets = [row for row in rows if not row.has_jobs]
     if may_delete and in_datasets:
         soonest = now + FIRST_LOOK * in_datasets[0].timing.late
