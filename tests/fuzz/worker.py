@@ -159,7 +159,7 @@ def _work(bodies: Sequence[str], amazon: Amazon, context: DeliveryContext) -> li
         context=context,
         circuit_breakers=wrap,
         budget=wrap,
-        tokens=SimpleNamespace(),
+        tokens=SimpleNamespace(never_connected=lambda: False),
     )
     return invoke(handler, parts, context.clock, bodies)[0]
 
