@@ -22,7 +22,10 @@ TESTS = {
     "delivery/member_delivery.py": f"{DELIVERY}/test_member_delivery.py {PROTOCOL} {NOTICES} {DELIVERY}/test_batch.py "
     "tests/contract/test_dataset_protocol.py",
     "delivery/deletion_notices.py": f"{NOTICES} tests/contract/test_people_deletion.py",
-    "delivery/outcomes.py": f"{DELIVERY}/test_outcomes.py {DELIVERY}/test_batch.py {PROTOCOL} {NOTICES}",
+    **dict.fromkeys(
+        ("delivery/outcomes.py", "delivery/pending.py"),
+        f"{DELIVERY}/test_outcomes.py {DELIVERY}/test_batch.py {PROTOCOL} {NOTICES}",
+    ),
     "delivery/job_members.py": f"{DELIVERY}/test_job_members.py",
     "delivery/returning.py": f"{DELIVERY}/test_batch.py {PROTOCOL}",
     "delivery/sending.py": f"{DELIVERY}/test_uploads.py {DELIVERY}/test_batch.py",

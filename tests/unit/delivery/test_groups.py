@@ -9,13 +9,18 @@ from hypothesis import strategies as st
 from audience_sync.amazon_ads.advertiser_audiences.records import encode_record, frame_of
 from audience_sync.amazon_ads.record import audience_record
 from audience_sync.amazon_ads.upload import Target, cut_uploads
+from audience_sync.delivery.context import Message, ParsedMessage
 from audience_sync.delivery.groups import groups
+from audience_sync.delivery.pending import PendingMember
 from audience_sync.delivery.uploads import Limits
 from audience_sync.fields import IDENTIFIERS
+from audience_sync.members.member_step import NOT_ATTEMPTED
 from audience_sync.members.membership import Destination, MembershipChange
+from audience_sync.members.messages import ChangeMessage
 
 TARGET = Target("418273650912345678")
 LIMITS = Limits()
+SOURCE = ParsedMessage(Message("m", "h", "", 1, 0), ChangeMessage(TARGET.audience_id, Destination(), []))
 DIGESTS = [field.amazon_name for field in IDENTIFIERS]
 
 
@@ -25,8 +30,12 @@ def change(number: int, identifiers: int) -> MembershipChange:
     return MembershipChange(TARGET.audience_id, Destination(), 1, f"m-{number}", record)
 
 
-def uploads_of(members: Sequence[Sequence[MembershipChange]], limits: Limits = LIMITS) -> int:
-    encoded = [encode_record(changes[-1].record) for changes in members]
+def pending(*changes: MembershipChange) -> PendingMember:
+    return PendingMember([*changes], False, SOURCE, NOT_ATTEMPTED, set())
+
+
+def uploads_of(members: Sequence[PendingMember], limits: Limits = LIMITS) -> int:
+    encoded = [encode_record(each.newest.record) for each in members]
     return len(list(cut_uploads(TARGET, frame_of(TARGET), encoded, limits.size(TARGET.destination))))
 
 
@@ -40,7 +49,7 @@ def uploads_of(members: Sequence[Sequence[MembershipChange]], limits: Limits = L
     ],
 )
 def test_groups_take_no_more_uploads_than_all_members_together(members: int, identifiers: int, fewest: int) -> None:
-    all_of_them = [[change(number, identifiers)] for number in range(members)]
+    all_of_them = [pending(change(number, identifiers)) for number in range(members)]
     cut = list(groups(TARGET, all_of_them, LIMITS))
     assert sum(map(uploads_of, cut)) == uploads_of(all_of_them) == fewest
 
@@ -50,7 +59,7 @@ def test_groups_take_no_more_uploads_than_all_members_together(members: int, ide
     st.builds(Limits, max_records=st.integers(1, 9), max_bytes=st.integers(200, 5_000)),
 )
 def test_groups_keep_the_order_of_members_and_are_bounded(identifiers: list[int], limits: Limits) -> None:
-    members = [[change(number, 8), change(number, some)] for number, some in enumerate(identifiers)]
+    members = [pending(change(number, 8), change(number, some)) for number, some in enumerate(identifiers)]
     cut = list(groups(TARGET, members, limits))
     assert [each for group in cut for each in group] == members
     assert all(0 < len(group) < 2 * limits.max_records for group in cut)

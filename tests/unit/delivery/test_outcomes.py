@@ -2,7 +2,8 @@
 
 from audience_sync.clock import Clock
 from audience_sync.delivery.context import DeliveryContext, Message, ParsedMessage
-from audience_sync.delivery.outcomes import REPETITION_DELAY, ChangeOutcome, Outcomes
+from audience_sync.delivery.outcomes import Outcomes
+from audience_sync.delivery.pending import REPETITION_DELAY, ChangeOutcome
 from audience_sync.delivery.uploads import Deferred, Limits
 from audience_sync.errors import JobRunning, NoIdentifier, OutOfTime, WaitedTooLong
 from audience_sync.members.member_step import Attempted
@@ -35,34 +36,37 @@ def test_the_oldest_attempted_enter_and_exit_of_a_member_are_known() -> None:
         message(change(at=at, exits=exits), attempts=2) for at, exits in [(4, True), (2, False), (3, True), (5, False)]
     ]
     every = outcomes(*tried, message(change(at=1), change("m2")), message(change("m3"), attempts=2, history=REPETITION))
-    assert every.attempted(member("m1")) == Attempted(Version(2, False, "id-2"), Version(3, True, "id-3"))
-    assert [every.was_tried(member(name)) for name in ("m1", "m2", "m3")] == [True, False, True]
+    assert every.members[member("m1")].attempted == Attempted(Version(2, False, "id-2"), Version(3, True, "id-3"))
+    assert [every.members[member(name)].source.attempts for name in ("m1", "m2", "m3")] == [2, 1, 2]
 
 
 def test_a_member_is_undecided_until_its_newest_change_is_parked_or_deferred() -> None:
     changes = [change(name, at=at) for name in ("deferred", "in-part", "parked", "sent", "new") for at in (1, 2)]
     repeated = [change("waits"), change("repeated")]
     every = outcomes(message(*changes), message(*repeated, history=REPETITION))
-    every.defer([member("deferred"), member("waits")], UNTRIED)
-    every.defer([member("in-part")], Deferred(JobRunning("wait"), 60.0, newer_than=Version(1, False, "id-1")))
-    every.settle([member("sent")], ChangeOutcome.DELIVERED)
+    for name in ("deferred", "waits"):
+        every.members[member(name)].defer(UNTRIED)
+    every.members[member("in-part")].wait(Deferred(JobRunning("wait"), 60.0), Version(1, False, "id-1"))
+    every.members[member("sent")].settle(ChangeOutcome.DELIVERED)
     every.park([(changes[5], NoIdentifier("no identifier"))])
-    members = dict.fromkeys(each.member for each in [*changes, *repeated])
-    assert every.undecided(members) == [member(name) for name in ("in-part", "sent", "new", "repeated")]
+    undecided = [each.member for each in every.members.values() if not each.is_decided]
+    assert undecided == [member(name) for name in ("in-part", "sent", "new", "repeated")]
 
 
 def test_the_newest_repetition_wins_and_waits_for_changes_of_its_member() -> None:
     again, newest, older = (message(each, history=REPETITION) for each in (change(), change("m2", at=2), change("m2")))
     every = outcomes(message(change(at=2)), again, newest, older)
     assert [deferred.delay for _, deferred in every.left_of(again)] == [REPETITION_DELAY]
-    assert every.repetitions == {member("m2"): newest.message.changes[0]}
+    repetitions = [each.newest for each in every.members.values() if each.is_repetition]
+    assert repetitions == newest.message.changes
 
 
 def test_changes_that_waited_too_long_are_parked_message_by_message() -> None:
     dead_letters = FakeQueue()
     messages = message(change("m1")), message(change("m2"), change("m3"))
     every = outcomes(*messages, dead_letters=dead_letters)
-    every.defer(map(member, ("m1", "m2", "m3")), UNTRIED)
+    for pending in every.members.values():
+        pending.defer(UNTRIED)
     for each in messages:
         every.give_up(each, WaitedTooLong("seven days"))
     assert [left for each in messages for left in every.left_of(each)] == []

@@ -13,6 +13,7 @@ from audience_sync.members.member_step import (
     NOT_ATTEMPTED,
     Attempted,
     Step,
+    Upload,
     left_out,
     repetition,
     sent,
@@ -362,7 +363,7 @@ def test_only_a_notice_makes_dataset_enters_wait_for_the_persons_deletion() -> N
     [
         pytest.param(take(IN, leave(2)), id="an exit"),
         pytest.param(take(IN, leave(2), enter(3, "b")), id="an exit, and an enter that waits"),
-        pytest.param(Step(OUT, removes=True, repeats=True), id="a repetition"),
+        pytest.param(Step(OUT, upload=Upload.REMOVAL, repeats=True), id="a repetition"),
     ],
 )
 def test_an_exit_that_amazon_ignores_is_recorded_without_identities(each: Step) -> None:
@@ -374,7 +375,7 @@ def test_an_exit_that_amazon_ignores_is_recorded_without_identities(each: Step) 
 
 def test_an_exit_that_amazon_ignores_keeps_identities_of_the_next_life() -> None:
     back = recorded(enter(1, "a"), leave(2), enter(3, "b"))
-    assert kept(without_removal(Step(back, removes=True), HOURS_LATER).state) == ["b"]
+    assert kept(without_removal(Step(back, upload=Upload.REMOVAL), HOURS_LATER).state) == ["b"]
 
 
 @pytest.mark.parametrize("removes", [True, False])
@@ -517,4 +518,4 @@ def test_a_lapsed_mark_counts_as_the_end_of_its_job() -> None:
     early = repetition(state, state.version, now=lapses - 1, timing=TIMING)
     assert early == Step(state, waits_until=lapses)
     due = repetition(state, state.version, now=lapses, timing=TIMING)
-    assert due == Step(replace(OUT, enters_end=lapses), removes=True, repeats=True)
+    assert due == Step(replace(OUT, enters_end=lapses), upload=Upload.REMOVAL, repeats=True)

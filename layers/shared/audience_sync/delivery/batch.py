@@ -14,7 +14,8 @@ from audience_sync.delivery.backoff import FIRST_DELAY, backoff
 from audience_sync.delivery.context import DeliveryContext, Message, ParsedMessage
 from audience_sync.delivery.job_members import members_of_upload
 from audience_sync.delivery.member_delivery import MemberDelivery
-from audience_sync.delivery.outcomes import ChangeOutcome, Outcomes
+from audience_sync.delivery.outcomes import Outcomes
+from audience_sync.delivery.pending import ChangeOutcome
 from audience_sync.delivery.returning import REQUEUE_AFTER_RECEIVES, DeferredMessage, Left, Returning
 from audience_sync.delivery.sending import Uploader, Uploads, UploadStats
 from audience_sync.delivery.uploads import Deferred
@@ -128,10 +129,7 @@ class Delivery:
         report.deferred, report.requeued = returning.deferred, returning.requeued
         report.waiting, report.oldest_waiting = returning.waiting, returning.oldest_waiting
         report.oldest_deferred = returning.oldest_failing
-        report.incomplete = frozenset(
-            outcomes.parked_in
-            | {member[0] for member, each in outcomes.deferred.items() if not isinstance(each.error, JobRunning)}
-        )
+        report.incomplete = outcomes.incomplete
         return report
 
     def _parse(

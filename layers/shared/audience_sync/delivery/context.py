@@ -38,12 +38,13 @@ class Message:
     sent_at: int  # epoch milliseconds
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class ParsedMessage:
     """One readable message."""
 
     received: Message
     message: ChangeMessage
+    is_given_up: bool = False  # the changes that would stay in the queue are parked
 
     @property
     def attempts(self) -> int:

@@ -7,6 +7,8 @@ first attempt, or right after a later one, so that the next worker knows which u
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import count
+from typing import NamedTuple
 
 from audience_sync.amazon_ads.apis import has_jobs, is_ignored, is_proof, upload_rules
 from audience_sync.amazon_ads.record import exit_record
@@ -16,40 +18,45 @@ from audience_sync.delivery.context import DeliveryContext
 from audience_sync.delivery.deletion_notices import DeletionNotices, with_notices
 from audience_sync.delivery.groups import groups
 from audience_sync.delivery.job_members import member_of_change, member_of_state
-from audience_sync.delivery.outcomes import ChangeOutcome, Outcomes
+from audience_sync.delivery.outcomes import Outcomes
+from audience_sync.delivery.pending import ChangeOutcome, PendingMember
 from audience_sync.delivery.sending import Uploads
 from audience_sync.delivery.uploads import Deferred, Track, UploadJob, first_trouble
 from audience_sync.errors import JobRunning, MovedOn, NoIdentifier, OutOfTime, TransientError
 from audience_sync.members.job_messages import JobMember, job_messages
 from audience_sync.members.member_state import MemberState
 from audience_sync.members.member_step import Step, left_out, repetition, sent, step, without_removal
-from audience_sync.members.membership import EVERY_AUDIENCE, Member, MembershipChange
+from audience_sync.members.membership import EVERY_AUDIENCE, MembershipChange
 from audience_sync.members.repetitions import repetition_messages
 
 MAX_ROUNDS = 3  # attempts at a row that other workers write at the same time
 
 
-@dataclass(slots=True)
-class _Delivery:
-    """One member that is being delivered."""
+@dataclass(slots=True, eq=False)
+class _Decided:
+    """What was decided for a member, and how far it got."""
 
+    pending: PendingMember
     step: Step
+    state: MemberState  # as stored, the source of the records
     at: int  # epoch seconds; before anything was sent
+    records: Sequence[MembershipChange] = ()
+    is_sent: bool = False  # Amazon has accepted all records
 
-    @property
-    def state(self) -> MemberState:
-        return self.step.state
 
-    @property
-    def member(self) -> Member:
-        return self.step.state.member
+class _Read(NamedTuple):
+    """A member whose row was read."""
+
+    pending: PendingMember
+    state: MemberState | None
+    changes: Sequence[MembershipChange]  # those that count
 
 
 class MemberDelivery:
     """Delivers the members of one invocation."""
 
     def __init__(self, context: DeliveryContext, uploads: Uploads, outcomes: Outcomes, deadline: float) -> None:
-        """Set up delivery of the changes in `outcomes`; `deadline` in monotonic seconds."""
+        """Set up delivery of the members in `outcomes`; `deadline` in monotonic seconds."""
         self.accepted: Counter[int] = Counter()  # exits caused by deletion notices, by epoch millisecond
         self.repeated: Counter[str] = Counter()  # members for whom something was sent again, by audience
         self.left_out: Counter[str] = Counter()  # identities for which a row has no room, by audience
@@ -61,53 +68,53 @@ class MemberDelivery:
 
     def run(self) -> None:
         """Deliver the newest change of every member, audience by audience, as far as time and Amazon allow."""
-        by_target: dict[Target, dict[Member, list[MembershipChange]]] = {}
-        notices: list[MembershipChange] = []
-        repetitions = self._outcomes.repetitions.values() if self._context.members else ()  # needs the rows
-        for change in [*self._outcomes.changes, *repetitions]:
-            newest = self._outcomes.newest.get(change.member, change)
-            if newest.audience_id == EVERY_AUDIENCE:
-                notices.append(change)
-                continue
-            target = Target(newest.audience_id, newest.destination)
-            by_target.setdefault(target, {}).setdefault(change.member, []).append(change)
+        by_target: dict[Target, list[PendingMember]] = {}
+        notices: list[PendingMember] = []
+        for each in self._outcomes.members.values():
+            if each.newest.audience_id == EVERY_AUDIENCE:
+                notices.append(each)
+            elif self._context.members or not each.is_repetition:  # which needs the rows
+                by_target.setdefault(Target(each.newest.audience_id, each.newest.destination), []).append(each)
         self._deliver_notices(notices)
         for target, members in by_target.items():
             trouble: Deferred | None = None
-            for some in groups(target, [*members.values()], self._context.limits):
+            for some in groups(target, members, self._context.limits):
                 if trouble is None:
                     trouble = self._deliver(target, some)
                 if trouble is not None:
-                    of_these = (of_member[0].member for of_member in some)
-                    self._outcomes.defer(of_these, replace(trouble, job=None), unless_decided=True)
+                    for each in some:
+                        if each.outcome is None and each.deferral is None:
+                            each.defer(replace(trouble, job=None))
 
-    def _deliver_notices(self, notices: Sequence[MembershipChange]) -> None:
+    def _deliver_notices(self, notices: Sequence[PendingMember]) -> None:
         """Spread deletion notices over the audiences. Amazon is not called, so this waits for no upload."""
         table = self._context.members
         if not notices:
             return
         if table is None:
             unknown = NoIdentifier("OrderingGuard is off, so no identifier is known; remove the person by hand")
-            self._outcomes.park((notice, unknown) for notice in notices)
+            self._outcomes.park((each.newest, unknown) for each in notices)
             return
         spreading = DeletionNotices(self._context, table, self._deadline)
         self.accepted = spreading.accepted
-        left = [notice.member for notice in notices]
+        left, members = [*notices], self._outcomes.members
         try:
-            for some in spreading.batches(notices):
+            for some in spreading.batches([each.newest for each in notices]):
                 if not self._uploads.has_time_to_record:
                     raise OutOfTime("no time left to spread deletion notices")
-                failed = spreading.spread(some, lambda notice: self._outcomes.was_tried(notice.member))
+                failed = spreading.spread(some, lambda notice: members[notice.member].source.attempts > 1)
                 self.erasures = spreading.recorded
-                self._outcomes.settle((notice.member for notice in some), ChangeOutcome.SUPERSEDED)
+                for each in left[: len(some)]:
+                    each.settle(ChangeOutcome.SUPERSEDED)
                 for member, error in failed.items():
-                    self._outcomes.defer([member], Deferred.after(error))
+                    members[member].defer(Deferred.after(error))
                 del left[: len(some)]
         except TransientError as error:
-            self._outcomes.defer(left, Deferred.after(error))
+            for each in left:
+                each.defer(Deferred.after(error))
 
-    def _deliver(self, target: Target, members: Sequence[Sequence[MembershipChange]]) -> Deferred | None:
-        """Record, send and date members of one audience. Returns a deferral if its other members must wait."""
+    def _deliver(self, target: Target, members: Sequence[PendingMember]) -> Deferred | None:
+        """Deliver members of one audience. Returns a deferral if its others must wait."""
         if not self._uploads.has_time_to_record:
             return Deferred.after(OutOfTime("no time left to record changes"))
         try:
@@ -117,62 +124,85 @@ class MemberDelivery:
         if self._context.members is None:
             return self._send_unguarded(target, members)
         trouble: Deferred | None = None
-        pending: dict[Member, Sequence[MembershipChange]] = {changes[0].member: changes for changes in members}
         for _ in range(MAX_ROUNDS):
-            try:
-                deliveries, again = self._record(self._context.members, pending)
-                accepted, failed = self._send(target, deliveries)
-                trouble = trouble or failed
-                self._record_results(self._context.members, deliveries, accepted)
-            except TransientError as error:
-                self._outcomes.defer(self._outcomes.undecided(pending), Deferred.after(error))
+            failed, members = self._deliver_once(self._context.members, target, members)
+            trouble = trouble or failed
+            if not members:
                 return trouble
-            pending = {member: pending[member] for member in again}
-            if not pending:
-                return trouble
-        self._outcomes.defer(pending, Deferred.after(MovedOn("the member's row kept changing")))
+        for each in members:
+            each.defer(Deferred.after(MovedOn("the member's row kept changing")))
         return trouble
 
-    def _record(
-        self, table: MembershipTable, pending: dict[Member, Sequence[MembershipChange]]
-    ) -> tuple[list[_Delivery], list[Member]]:
-        """Record changes in the table. Returns the deliveries to send, and the members whose rows changed meanwhile."""
-        states, pending = self._read(table, pending)
-        now = int(self._context.clock.now())
-        steps = {
-            member: each
-            for member, changes in pending.items()
-            if (each := self._step(states.get(member), member, changes, now)) is not None
-        }
-        writing = {member: each for member, each in steps.items() if each.writes}
-        has_time = lambda: self._uploads.has_time_to_record  # noqa: E731
-        results = table.write([each.state for each in writing.values()], has_time)
-        written = dict(zip(writing, results, strict=True))
-        deliveries: list[_Delivery] = []
-        again: list[Member] = []
-        unsent: list[MemberState] = []
-        for member, each in steps.items():
-            result = written.get(member, each.state)
-            if isinstance(result, MovedOn):
-                again.append(member)
-            elif isinstance(result, TransientError):
-                self._outcomes.defer([member], Deferred.after(result))
-            else:
-                self._settle(member, each, now)
-                self.left_out[member[0]] += left_out(each.state, pending[member][-1])
-                if each.sends:
-                    deliveries.append(_Delivery(each._replace(state=result), now))
-                elif each.writes:
-                    unsent.append(result)
-        self._queue_due(unsent)
-        return deliveries, again
+    def _deliver_once(
+        self, table: MembershipTable, target: Target, members: Sequence[PendingMember]
+    ) -> tuple[Deferred | None, Sequence[PendingMember]]:
+        """Read, decide, write, send and date. Returns a deferral if others must wait, and members to deliver again."""
+        trouble: Deferred | None = None
+        try:
+            decided, again = self._write(table, self._read(table, members))
+            sending = [each for each in decided if each.step.sends]
+            trouble = self._send(target, sending)
+            self._date(table, sending)
+        except TransientError as error:
+            for each in members:
+                if not each.is_decided:
+                    each.defer(Deferred.after(error))
+            return trouble, ()
+        for done in decided:
+            if done.pending.outcome is None:  # it is not parked
+                superseded = done.step.is_superseded
+                done.pending.settle(ChangeOutcome.SUPERSEDED if superseded else ChangeOutcome.DELIVERED)
+        return trouble, again
 
-    def _step(
-        self, state: MemberState | None, member: Member, changes: Sequence[MembershipChange], now: int
-    ) -> Step | None:
-        timing = self._context.limits.timings.of(changes[-1].destination)
-        attempted = self._outcomes.attempted(member)
-        if member in self._outcomes.repetitions:
+    def _read(self, table: MembershipTable, members: Sequence[PendingMember]) -> list[_Read]:
+        """Read the rows of members, and the deletion notices of those without one. Settles and defers the others."""
+        pending = {each.member: each for each in members}
+        found = table.read_each(pending, self._uploads.half_of_time_to_record())
+        new = {
+            member: each.changes for member, each in pending.items() if member not in found and not each.is_repetition
+        }
+        counting, unread = with_notices(table, new, self._uploads.half_of_time_to_record())
+        unread |= {member: each for member, each in found.items() if isinstance(each, TransientError)}
+        for member, error in unread.items():  # such a row does not hold back other members
+            pending[member].defer(Deferred.after(error))
+        known = [
+            _Read(each, state, each.changes)
+            for member, each in pending.items()
+            if isinstance(state := found.get(member), MemberState)
+        ]
+        for member, changes in counting.items():
+            if changes:
+                known.append(_Read(pending[member], None, changes))
+            else:
+                pending[member].settle(ChangeOutcome.SUPERSEDED)
+        return known
+
+    def _write(self, table: MembershipTable, members: Sequence[_Read]) -> tuple[list[_Decided], list[PendingMember]]:
+        """Decide what to do for members, and record it. Returns that, and the members whose rows changed meanwhile."""
+        now = int(self._context.clock.now())
+        steps = [(each, step) for each in members if (step := self._decide(each, now)) is not None]
+        writing = [step.state for _, step in steps if step.writes]
+        results = iter(table.write(writing, lambda: self._uploads.has_time_to_record))
+        decided: list[_Decided] = []
+        again: list[PendingMember] = []
+        for (pending, _, changes), step in steps:
+            result = next(results) if step.writes else step.state
+            if isinstance(result, MovedOn):
+                again.append(pending)
+            elif isinstance(result, TransientError):
+                pending.defer(Deferred.after(result))
+            else:
+                decided.append(_Decided(pending, step, result, now))
+                self.left_out[pending.member[0]] += left_out(step.state, changes[-1])
+                if step.waits_until is not None:
+                    self._wait(pending, step, now)
+        self._queue_due([each.state for each in decided if each.step.writes and not each.step.sends])
+        return decided, again
+
+    def _decide(self, read: _Read, now: int) -> Step | None:
+        pending, state, changes = read
+        timing, attempted = self._context.limits.timings.of(changes[-1].destination), pending.attempted
+        if pending.is_repetition:
             found = repetition(state, changes[-1].version, now=now, timing=timing, attempted=attempted)
         else:
             found = step(state, [*map(_stated, changes)], now=now, timing=timing, attempted=attempted)
@@ -180,108 +210,81 @@ class MemberDelivery:
             return without_removal(found, now)
         return found
 
-    def _settle(self, member: Member, each: Step, now: int) -> None:
-        """Settle the finished changes of a member, and defer an enter that must wait."""
-        if each.waits_until is not None:
-            waits = JobRunning("an opposite upload may still take effect")
-            left = None if member in self._outcomes.repetitions else each.state.left
-            is_fixed = not each.state.late_jobs
-            self._outcomes.defer([member], Deferred(waits, each.waits_until - now, None, left, is_fixed))
-            is_moot = not each.removes or each.state.version != left
-        else:
-            is_moot = each.is_superseded
-        self._outcomes.settle([member], ChangeOutcome.SUPERSEDED if is_moot else ChangeOutcome.DELIVERED)
+    def _wait(self, pending: PendingMember, step: Step, now: int) -> None:
+        """Defer an enter, or a repetition, until an opposite upload has taken effect."""
+        waits = JobRunning("an opposite upload may still take effect")
+        seconds = None if step.waits_until is None else step.waits_until - now
+        last_exit = None if pending.is_repetition else step.state.left
+        pending.wait(Deferred(waits, seconds, is_fixed=not step.state.late_jobs), last_exit)
 
-    def _read(
-        self, table: MembershipTable, pending: dict[Member, Sequence[MembershipChange]]
-    ) -> tuple[dict[Member, MemberState], dict[Member, Sequence[MembershipChange]]]:
-        """Read the states of members. Returns them with the changes that still count."""
-        found = table.read_each(pending, self._uploads.half_of_time_to_record())
-        states = {member: each for member, each in found.items() if isinstance(each, MemberState)}
-        known = {member: changes for member, changes in pending.items() if member in states}
-        unknown = pending.keys() - found.keys() - self._outcomes.repetitions.keys()
-        new = {member: changes for member, changes in pending.items() if member in unknown}
-        counting, unread_notices = with_notices(table, new, self._uploads.half_of_time_to_record())
-        unread = {member: each for member, each in found.items() if isinstance(each, TransientError)} | unread_notices
-        for member, error in unread.items():  # such a row does not hold back other members
-            self._outcomes.defer([member], Deferred.after(error))
-        moot = [member for member, changes in counting.items() if not changes]
-        self._outcomes.settle(moot, ChangeOutcome.SUPERSEDED)
-        return states, known | {member: changes for member, changes in counting.items() if changes}
-
-    def _send(self, target: Target, deliveries: Sequence[_Delivery]) -> tuple[list[_Delivery], Deferred | None]:
-        """Send the first record of each member, then the second. Returns the deliveries whose records all went out."""
+    def _send(self, target: Target, decided: Sequence[_Decided]) -> Deferred | None:
+        """Send the first record of each member, then the second. Returns a deferral if other members must wait."""
         at_most = upload_rules(target.destination).max_identities
-        queues = [(each, each.state.records(removes=each.step.removes, at_most=at_most)) for each in deliveries]
-        trouble: Deferred | None = None
-        going = {each.member for each in deliveries}
-        number = 0
-        by_member = {each.member: each for each in deliveries}
+        going = {each.state.member: each for each in decided}
+        for each in going.values():
+            each.records = each.state.records(removes=each.step.removes, at_most=at_most)
+        by_member = dict(going)
 
         def job_member(change: MembershipChange) -> JobMember:
-            state = by_member[change.member].state
-            is_replay = self._outcomes.is_replay(change.member, state.version)
-            return member_of_state(change, state, is_replay=is_replay)
+            each = by_member[change.member]
+            return member_of_state(change, each.state, is_replay=each.state.version not in each.pending.counted)
 
-        track = self._tracker(job_member)
-        while batch := [
-            (each, records[number]) for each, records in queues if number < len(records) and each.member in going
-        ]:
-            outcomes = self._uploads.send(target, [record for _, record in batch], track)
+        trouble: Deferred | None = None
+        for number in count():
+            records = [each.records[number] for each in going.values() if number < len(each.records)]
+            if not records:
+                break
+            outcomes = self._uploads.send(target, records, self._tracker(job_member))
             trouble = trouble or first_trouble(outcomes.values())
-            accepted = self._outcomes.take([record for _, record in batch], outcomes)
-            going = {member for member in going if member in accepted or member not in outcomes}
-            number += 1
-        sent_all = [each for each in deliveries if each.member in going]
-        self.repeated.update(each.member[0] for each in sent_all if each.step.repeats)
-        return sent_all, trouble
+            accepted = self._outcomes.take(records, outcomes)
+            going = {of: each for of, each in going.items() if of in accepted or of not in outcomes}
+        for each in going.values():
+            each.is_sent = True
+        self.repeated.update(member[0] for member, each in going.items() if each.step.repeats)
+        return trouble
 
-    def _record_results(
-        self, table: MembershipTable, deliveries: Sequence[_Delivery], accepted: Sequence[_Delivery]
-    ) -> None:
+    def _date(self, table: MembershipTable, decided: Sequence[_Decided]) -> None:
         """Write the result of each upload into its row, unless the row has it, and queue the repetitions that follow.
 
         Nothing is written before a later attempt, so that a change that only waits costs nothing.
         """
-        left, all_sent = {each.member: each for each in deliveries}, {each.member for each in accepted}
+        left = {each.state.member: each for each in decided}
         states = {member: each.state for member, each in left.items()}
         rows: list[MemberState] = []
         for _ in range(MAX_ROUNDS):
-            after = [self._after(left[member], state, member in all_sent) for member, state in states.items()]
-            changed = [state for state in after if state != states[state.member]]
+            after = {member: self._after(left[member], state) for member, state in states.items()}
+            changed = [state for member, state in after.items() if state != states[member]]
             written = table.write(changed, lambda: self._uploads.has_time_to_date)
-            results = {state.member: result for state, result in zip(changed, written, strict=True)}
-            moved: list[Member] = []
-            for state in after:
-                member, result = state.member, results.get(state.member, state)
-                if isinstance(result, MovedOn):
-                    moved.append(member)
-                elif isinstance(result, OutOfTime):  # a failed upload has an outcome already
-                    self._outcomes.defer([member] if member in all_sent else [], Deferred.after(result))
-                elif isinstance(result, TransientError):
+            results = after | {state.member: result for state, result in zip(changed, written, strict=True)}
+            for member, result in results.items():
+                each = left[member]
+                if isinstance(result, MemberState):
+                    rows += [result] if each.is_sent or each.step.writes else []
+                elif isinstance(result, OutOfTime):
+                    if each.is_sent:  # a failed upload has an outcome already
+                        each.pending.defer(Deferred.after(result))
+                elif not isinstance(result, MovedOn):
                     raise result
-                elif member in all_sent or left[member].step.writes:
-                    rows.append(result)
+            moved = [member for member, result in results.items() if isinstance(result, MovedOn)]
             if not moved:
                 return self._queue_due(rows)
             states = table.read(moved)
         raise MovedOn("the member's row kept changing")
 
-    def _after(self, each: _Delivery, state: MemberState, is_accepted: bool) -> MemberState:
+    def _after(self, each: _Decided, state: MemberState) -> MemberState:
         """Date an accepted upload that was not dated before. A failed removal marks the row until one is accepted.
 
         A parked enter is also dated, so that the renewal does not have it parked again every day.
         """
-        removes = each.step.removes
-        if not removes and state.version == each.state.version and self._outcomes.is_parked(each.member):
+        if not each.step.removes and state.version == each.state.version and each.pending.is_parked:
             return replace(state, entered=max(state.entered, each.at))
-        if is_accepted and not each.step.writes:
+        if each.is_sent and not each.step.writes:
             timing = self._context.limits.timings.of(state.newest.destination)
-            state = sent(state, each.state.version, each.at, timing, removes=removes)
+            state = sent(state, each.state.version, each.at, timing, removes=each.step.removes)
             state = replace(state, enters_end=max(state.enters_end, each.state.enters_end))  # with counted attempts
-        if removes and not is_accepted:
+        if each.step.removes and not each.is_sent:
             return replace(state, removal_failed=True)
-        if removes and state.removal_failed and each.state.has_all_to_remove(state):
+        if each.step.removes and state.removal_failed and each.state.has_all_to_remove(state):
             return replace(state, removal_failed=False)
         return state
 
@@ -307,15 +310,16 @@ class MemberDelivery:
 
         return track
 
-    def _send_unguarded(self, target: Target, members: Sequence[Sequence[MembershipChange]]) -> Deferred | None:
-        newest = [changes[-1] for changes in members]
-        self._outcomes.settle((change.member for change in newest), ChangeOutcome.DELIVERED)
-
+    def _send_unguarded(self, target: Target, members: Sequence[PendingMember]) -> Deferred | None:
         def job_member(change: MembershipChange) -> JobMember:
-            return member_of_change(change, is_replay=self._outcomes.is_replay(change.member, change.version))
+            return member_of_change(
+                change, is_replay=change.version not in self._outcomes.members[change.member].counted
+            )
 
+        newest = [each.newest for each in members]
         outcomes = self._uploads.send(target, newest, self._tracker(job_member))
-        self._outcomes.take(newest, outcomes)
+        for member in self._outcomes.take(newest, outcomes):
+            self._outcomes.members[member].settle(ChangeOutcome.DELIVERED)
         return first_trouble(outcomes.values())
 
 

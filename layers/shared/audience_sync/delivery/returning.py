@@ -7,6 +7,7 @@ and each look at a waiting change could double it.
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from enum import Enum
 from typing import NamedTuple
 
 from audience_sync.clock import to_seconds
@@ -25,6 +26,14 @@ REQUEUE_AFTER_RECEIVES = 12
 UNSTORED_DELAY = 75.0
 
 type Left = Sequence[tuple[MembershipChange, Deferred]]  # the changes of a message that stay in the queue
+
+
+class GoesBack(Enum):
+    """The way in which a message goes back."""
+
+    NOT = "nothing of it stays"
+    COPIED = "a copy with the changes that stay"
+    WHOLE = "as it is; settled changes are harmless when repeated"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,34 +72,30 @@ class Returning:
     def put_back(
         self, messages: Sequence[tuple[ParsedMessage, Left]], has_parked: Callable[[ParsedMessage], bool]
     ) -> set[int]:
-        """Put back the changes that are left of messages. Returns the places of the messages that are done with.
-
-        A message of which something was parked does not stay whole, or that would be parked again.
-        """
-        begun = [len(left) for each, left in messages if len(left) < len(each.message.changes)]
-        fewest = min(begun, default=0)
-        whole = {
-            place
-            for place, (each, left) in enumerate(messages)
-            if left and _stays_whole(each, left, gets_on=len(left) > fewest) and not has_parked(each)
-        }
-        waiting = [
-            (each, [pair for pair in left if _waits(pair[1])] if place not in whole else [])
-            for place, (each, left) in enumerate(messages)
+        """Put back the changes that are left of messages. Returns the places of the messages that are done with."""
+        furthest = min((len(left) for each, left in messages if len(left) < len(each.message.changes)), default=0)
+        ways = [
+            _goes_back(each, left, is_furthest=len(left) <= furthest, has_parked=has_parked(each))
+            for each, left in messages
         ]
-        are_stored = self._send_waiting(waiting)
+        copied = [
+            (each, [pair for pair in left if _waits(pair[1])])
+            for (each, left), way in zip(messages, ways, strict=True)
+            if way is GoesBack.COPIED
+        ]
+        are_stored = self._send_waiting(copied)
         done: set[int] = set()
-        for place, (each, left) in enumerate(messages):
+        for place, ((each, left), way) in enumerate(zip(messages, ways, strict=True)):
             failing = [pair for pair in left if not _waits(pair[1])]
             delay = self._delay(each, [cause for _, cause in failing])
-            is_stored = place not in whole and (are_stored or not waiting[place][1])
-            if is_stored and self._sent_again(each, failing, delay):
+            is_stored = way is GoesBack.COPIED and (are_stored or len(failing) == len(left))
+            if way is GoesBack.NOT or (is_stored and self._sent_again(each, failing, delay)):
                 done.add(place)
                 if failing:
                     self._note_age(each.first_at)
-            else:  # the whole message comes back; repeating its settled changes is harmless
+            else:
                 reason = (failing or left)[0][1].error.reason
-                self.defer(each.received, delay, reason, since=each.first_at, is_unstored=place not in whole)
+                self.defer(each.received, delay, reason, since=each.first_at, is_unstored=way is GoesBack.COPIED)
         return done
 
     def defer(
@@ -165,18 +170,26 @@ class Returning:
         self.oldest_failing = max(self.oldest_failing, self._now - to_seconds(since))
 
 
-def _stays_whole(each: ParsedMessage, left: Left, *, gets_on: bool) -> bool:
-    """Return whether a message stays in the queue as it is, instead of a copy with the changes that are left.
+def _goes_back(each: ParsedMessage, left: Left, *, is_furthest: bool, has_parked: bool) -> GoesBack:
+    """Return the way in which a message goes back.
 
-    Nothing of it is done; or the worker ran out of time: a busy machine also gets late answers from SQS, and then a
-    copy is sent twice. But a message that takes longer than an invocation would come back for ever, so the rest of it
-    is copied if the invocation has done more of no other (`gets_on`).
+    It stays whole if nothing of it is done; or if the worker ran out of time: a busy machine also gets late answers
+    from SQS, and then a copy is sent twice. But a message that takes longer than an invocation would come back for
+    ever, so the message that got furthest is copied: each of those with the fewest changes left.
+
+    Args:
+        each: the message.
+        left: its changes that stay in the queue.
+        is_furthest: no other message of which something is done has fewer of them.
+        has_parked: something of it was parked, and would be parked again.
     """
-    if each.message.history.untracked or any(cause.job for _, cause in left):
-        return False
-    is_out_of_time = gets_on and any(isinstance(cause.error, OutOfTime) for _, cause in left)
+    if not left:
+        return GoesBack.NOT
+    is_tracked = not (each.message.history.untracked or any(cause.job for _, cause in left))
+    is_out_of_time = not is_furthest and any(isinstance(cause.error, OutOfTime) for _, cause in left)
     is_failing = len(left) == len(each.message.changes) and not any(_waits(cause) for _, cause in left)
-    return (is_out_of_time or is_failing) and each.received.receive_count < REQUEUE_AFTER_RECEIVES
+    may_stay = is_tracked and not has_parked and each.received.receive_count < REQUEUE_AFTER_RECEIVES
+    return GoesBack.WHOLE if may_stay and (is_out_of_time or is_failing) else GoesBack.COPIED
 
 
 def _waits(cause: Deferred) -> bool:

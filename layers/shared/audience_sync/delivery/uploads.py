@@ -7,7 +7,7 @@ from audience_sync.amazon_ads.apis import upload_rules
 from audience_sync.amazon_ads.timings import Timings
 from audience_sync.amazon_ads.upload import Target, UploadSize
 from audience_sync.errors import PermanentError, RequestRejected, TransientError
-from audience_sync.members.membership import Destination, MembershipChange, Version
+from audience_sync.members.membership import Destination, MembershipChange
 
 SETTLE = 60.0  # seconds to wait after an unknown outcome, so that a late application cannot overtake the next request
 
@@ -44,7 +44,6 @@ class Deferred:
     error: TransientError
     delay: float | None  # seconds; None leaves it to the backoff
     job: "UploadJob | None" = None  # of an accepted upload for which no job message is stored
-    newer_than: Version | None = None  # only newer changes stay; None: all
     is_fixed: bool = False  # the delay cannot become shorter, whatever happens meanwhile
 
     @classmethod

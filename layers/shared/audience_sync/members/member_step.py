@@ -10,6 +10,7 @@ Three rules keep the uploads of a member from undoing each other, and their numb
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from enum import Enum
 from typing import NamedTuple
 
 from audience_sync.members.member_state import Identity, LateJob, MemberState, Timing, with_known_consent
@@ -31,21 +32,33 @@ class Attempted(NamedTuple):
 NOT_ATTEMPTED = Attempted()
 
 
+class Upload(Enum):
+    """The upload of one step."""
+
+    REMOVAL = "removal"
+    ENTER = "enter"
+
+
 class Step(NamedTuple):
     """The actions of one delivery for a member."""
 
     state: MemberState  # source of the records
+    upload: Upload | None = None
     writes: bool = False  # write the state before anything is sent
-    removes: bool = False  # the removal is sent
-    enters: bool = False  # the enter is sent
-    is_superseded: bool = False  # a newer change has replaced them, or there is nothing to remove
-    waits_until: float | None = None  # epoch seconds; the enter waits until then and is not in the state yet
     repeats: bool = False  # the upload is a due repetition
+    # A newer change has replaced them, or there is nothing to remove; if an enter waits, of those up to the last exit.
+    is_superseded: bool = False
+    waits_until: float | None = None  # epoch seconds; the enter waits until then and is not in the state yet
 
     @property
     def sends(self) -> bool:
         """Whether an upload is made."""
-        return self.removes or self.enters
+        return self.upload is not None
+
+    @property
+    def removes(self) -> bool:
+        """Whether it is a removal."""
+        return self.upload is Upload.REMOVAL
 
 
 def step(
@@ -65,6 +78,13 @@ def step(
         timing: how long Amazon may take.
         attempted: changes that may be on their way already.
     """
+    return _dated(_decided(state, changes, now, timing, attempted), now, timing)
+
+
+def _decided(
+    state: MemberState | None, changes: Sequence[MembershipChange], now: int, timing: Timing, attempted: Attempted
+) -> Step:
+    """Apply the first two rules: what is recorded, and which upload is made now."""
     known = _without_lapsed(state, now, timing) if state else None
     newest = changes[-1]
     after, removes = known, False
@@ -72,26 +92,39 @@ def step(
         if change.exits:
             after, removes = _with_exit(known, change, now, timing)
     if after is None:
-        return _entering(_with_new_enter(None, newest), now, timing, writes=True)
+        return Step(_with_new_enter(None, newest), Upload.ENTER, writes=True)
     counted = _with_attempts(after, attempted, round(now + timing.effective_after))
     writes = (after if removes else counted) != known  # attempts are written when the removal is dated
-    after = counted
+    after, removal = counted, Upload.REMOVAL if removes else None
     if newest.exits:
-        is_moot = newest.version != after.version or not removes
-        return _removing(after, now, timing, writes=writes, removes=removes, is_superseded=is_moot)
+        return Step(after, removal, writes, is_superseded=newest.version != after.version or not removes)
     entered = _with_enter(after, newest, now)
     if entered is None:
-        return _removing(after, now, timing, writes=writes, removes=removes, is_superseded=True)
+        return Step(after, removal, writes, is_superseded=True)
     due = after.removal_due(timing)
     is_due = due is not None and due.at <= now  # if nothing else sends it
     if removes or is_due:
-        dated = sent(after, newest.version, now, timing, removes=True)
-        removing = _removing(after, now, timing, writes=writes, removes=True)
-        return removing._replace(waits_until=dated.enter_waits_until(timing), repeats=not removes)
+        until = sent(after, newest.version, now, timing, removes=True).enter_waits_until(timing)
+        is_replaced = after.version != after.left
+        return Step(after, Upload.REMOVAL, writes, repeats=not removes, is_superseded=is_replaced, waits_until=until)
     until = after.enter_waits_until(timing)
     if until > now:
-        return _removing(after, now, timing, writes=writes, removes=False)._replace(waits_until=until)
-    return _entering(entered, now, timing, writes=entered != known)
+        return Step(after, None, writes, is_superseded=True, waits_until=until)
+    return Step(entered, Upload.ENTER, writes=entered != known)
+
+
+def _dated(each: Step, now: int, timing: Timing) -> Step:
+    """Apply the third rule: date the upload if the row is written before it."""
+    state = each.state
+    if not each.writes:
+        return each
+    if each.sends:
+        dated = sent(state, state.version, now, timing, removes=each.removes)
+    elif state.newest.exits and not state.to_remove:  # nothing is sent, but the row's expiry depends on it
+        dated = replace(state, exited=max(state.exited, now))
+    else:
+        return each
+    return each._replace(state=dated)
 
 
 def repetition(
@@ -118,7 +151,7 @@ def repetition(
     if due.at > now:
         return Step(known, waits_until=due.at)
     # Dated after sending: if that fails, it is still due.
-    return Step(known, removes=due.removes, enters=not due.removes, repeats=True)
+    return Step(known, Upload.REMOVAL if due.removes else Upload.ENTER, repeats=True)
 
 
 def sent(state: MemberState, version: Version, at: int, timing: Timing, *, removes: bool) -> MemberState:
@@ -236,24 +269,6 @@ def _with_new_enter(state: MemberState | None, change: MembershipChange) -> Memb
 def _of_this_life(state: MemberState, change: MembershipChange) -> list[tuple[int, dict[str, str]]]:
     """Return the identities of an enter, possibly merged, without those named before an exit known only to the row."""
     return [pair for pair in change.identities if state.left is None or pair[0] > state.left.at]
-
-
-def _removing(
-    state: MemberState, now: int, timing: Timing, *, writes: bool, removes: bool, is_superseded: bool = False
-) -> Step:
-    """Send the removal, if there is one. The state is dated first if it has to be written anyway."""
-    if writes and removes:
-        state = sent(state, state.version, now, timing, removes=True)
-    elif writes and state.newest.exits and not state.to_remove:
-        state = replace(state, exited=max(state.exited, now))  # nothing is sent, but the row's expiry depends on it
-    return Step(state, writes, removes=removes, is_superseded=is_superseded)
-
-
-def _entering(state: MemberState, now: int, timing: Timing, *, writes: bool) -> Step:
-    """Send the enter, dated like a removal."""
-    if writes:
-        state = sent(state, state.version, now, timing, removes=False)
-    return Step(state, writes, enters=True)
 
 
 def _without_lapsed(state: MemberState, now: int, timing: Timing) -> MemberState:
