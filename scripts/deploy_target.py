@@ -5,7 +5,7 @@ python -m scripts.deploy_target ARGUMENTS OF sam deploy...
 
 import argparse
 import os
-import shlex
+import re
 import sys
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -43,10 +43,17 @@ REMEDIES = {
     "CREATE_FAILED": UNFINISHED,
     "UPDATE_FAILED": UNFINISHED,
 }
-CALLS = Config(connect_timeout=5, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 2})  # seconds
-GUIDED_REGION = (
-    "us-east-1"  # `sam deploy --guided` asks for the region; this one is used to look up the credentials' account
+# A name, its value, and what SAM drops behind it: without quotes of its own, a value ends at the first space.
+PARAMETER = re.compile(
+    r"""(?<!\S)(\w+)=("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|[^\s"]*)((?: +(?=\n)|\s+(?!file://)[^\s=]+(?!\S))*)"""
 )
+CUT = (
+    "Without quotes of its own, SAM cuts a value at a space and ignores an empty one: see the value of {name}. Write "
+    'ARGS="--parameter-overrides \'{name}=\\"VALUE\\"\'", or in samconfig.toml: '
+    "parameter_overrides = '{name}=\"VALUE\"'."
+)
+CALLS = Config(connect_timeout=5, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 2})  # seconds
+GUIDED_REGION = "us-east-1"  # of the credentials' account; `sam deploy --guided` asks for the stack's region
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +105,14 @@ def target(arguments: Sequence[str], config: Mapping[str, Any]) -> Target:
     )
 
 
-def _values(overrides: str | Sequence[str]) -> dict[str, str]:
-    """Read `Name=value Other=value`, as one string or a list of them."""
-    words = shlex.split(overrides if isinstance(overrides, str) else " ".join(overrides))
-    return {name: value for name, _, value in (word.partition("=") for word in words)}
+def _values(overrides: str | Sequence[str] | Mapping[str, Any]) -> dict[str, str]:
+    """Read `Name=value Other=value`, as one string, a list or a table. Raises CannotDeploy if SAM would read less."""
+    if isinstance(overrides, Mapping):
+        return {name: str(value) for name, value in overrides.items()}
+    found = PARAMETER.findall(overrides if isinstance(overrides, str) else "".join(f"{word}\n" for word in overrides))
+    for name in [name for name, value, dropped in found if dropped or not value]:
+        raise CannotDeploy(CUT.format(name=name))
+    return {name: value[1:-1] if value[0] in "\"'" else value for name, value, _ in found}
 
 
 def describe(chosen: Target, environment: Mapping[str, str]) -> str:

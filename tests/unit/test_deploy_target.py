@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shlex
 import shutil
 import subprocess
 import tomllib
@@ -43,13 +45,7 @@ HERE = Target(region="eu-west-1", profile=None, stack="audience-sync", guided=Fa
         ),
         pytest.param(
             ["--config-env", "staging", "--parameter-overrides", "Region=EU", "LogLevel=INFO"],
-            Target(
-                None,
-                None,
-                "audience-sync-staging",
-                guided=False,
-                parameters={"Region": "EU", "LogLevel": "INFO"},
-            ),
+            Target(None, None, "audience-sync-staging", guided=False, parameters={"Region": "EU", "LogLevel": "INFO"}),
             id="another environment, and parameters",
         ),
         pytest.param(
@@ -234,12 +230,32 @@ def test_a_key_is_not_changed_while_messages_under_it_would_become_unreadable(ke
     "overrides",
     [
         pytest.param('Region="EU" AlarmEmail=""', id="as SAM saves them"),
-        pytest.param(["Region=EU", "AlarmEmail="], id="a list"),
+        pytest.param(["Region=EU", 'AlarmEmail=""', "file://more.yaml"], id="a list"),
+        pytest.param({"Region": "EU", "AlarmEmail": ""}, id="a table"),
     ],
 )
-def test_parameter_overrides_are_read_as_a_string_or_a_list(overrides: str | list[str]) -> None:
+def test_parameter_overrides_are_read_as_a_string_a_list_or_a_table(overrides: object) -> None:
     config = {"default": {"deploy": {"parameters": {"parameter_overrides": overrides}}}}
     assert target([], config).parameters == {"Region": "EU", "AlarmEmail": ""}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param(["LogLevel=INFO", "AudienceNamePrefix=Brand A - "], id="quoted once, which make's shell removes"),
+        pytest.param(["AudienceNamePrefix=Brand ", "LogLevel=INFO"], id="a space at the end"),
+        pytest.param(["AudienceNamePrefix=", "LogLevel=INFO"], id="empty without quotes"),
+    ],
+)
+def test_a_value_that_sam_would_cut_or_leave_out_is_refused_with_the_line_that_keeps_it(words: list[str]) -> None:
+    with pytest.raises(CannotDeploy, match="the value of AudienceNamePrefix") as caught:
+        target(["--parameter-overrides", *words], CONFIG)
+    ((line, config),) = re.findall(
+        r"(ARGS=.*\"), or in samconfig.toml: parameter_overrides = '(.*)'", str(caught.value)
+    )
+    (arguments,) = shlex.split(line.removeprefix("ARGS="))
+    for chosen in (target(shlex.split(arguments), CONFIG), target(["--parameter-overrides", config], CONFIG)):
+        assert chosen.parameters == {"AudienceNamePrefix": "VALUE"}
 
 
 @pytest.fixture

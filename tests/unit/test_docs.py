@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from local.template import ROOT, read_document
+from scripts import deploy_target
 from tests.command.command_lines import check_command_line
 from tests.documents import GENERATED
 from tests.markdown import DOCUMENTS, anchors, code, links, words
@@ -118,7 +119,11 @@ def test_documented_files_modules_and_parameters_exist(document: Path) -> None:
             name = line.replace("<name>", "*").replace("TARGET", "*")
             places = (*package.rglob(name), *ROOT.glob(name), *ROOT.glob(f"audience_sync_cli/{name}"))
             missing += [] if places else [line]
-        for name in re.findall(r"(?:--parameter-overrides |^)([A-Z][a-zA-Z]*[a-z])=\w", line):
+        names = re.findall(r"^([A-Z][a-zA-Z]*[a-z])=\w", line)
+        for written in re.findall(r"make deploy (ARGS=[^#;]*--parameter-overrides [^#;]*)", line.replace(" $*", "")):
+            (arguments,) = shlex.split(written)
+            names += deploy_target.target(shlex.split(arguments.removeprefix("ARGS=")), {"default": {}}).parameters
+        for name in names:
             missing += [] if name in read_document()["Parameters"] else [name]
     assert missing == []
 
