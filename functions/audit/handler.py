@@ -18,7 +18,7 @@ from audience_sync.aws.clients import client
 from audience_sync.aws.cloudwatch import Metric, MetricStore
 from audience_sync.aws.seen_reasons import SeenReasons
 from audience_sync.clock import Clock
-from audience_sync.errors import AudienceSyncError
+from audience_sync.errors import AudienceSyncError, Unavailable
 from audience_sync.operations.audit import HOUR, STEP, AuditResult, Counts, longest_waits, reconcile, repeated_percent
 from audience_sync.runtime import metric_names, telemetry
 from audience_sync.runtime.settings import AuditSettings
@@ -121,7 +121,7 @@ def _report_new_reasons(stack: str, store: MetricStore, seen: SeenReasons) -> No
 
 
 def _check_audiences(settings: AuditSettings, dynamodb: "DynamoDBClient", store: MetricStore, now: float) -> None:
-    """Judge each audience once a day, and notify of changes. After a failure, the next run tries again."""
+    """Judge each audience once a day, and notify of changes: the next day, if the alarm cannot be set."""
     from audience_sync.runtime import audience_history  # noqa: PLC0415 - as for erasures
 
     checkpoint = Checkpoint(dynamodb, settings.membership_table, AUDIT, "audiences")
@@ -138,10 +138,16 @@ def _check_audiences(settings: AuditSettings, dynamodb: "DynamoDBClient", store:
     audiences = [each for each in listed if is_known(each.destination)]
     histories = audience_history.read(store, settings.stack, audiences, now)
     trends = {each: judge(history, today, limits) for each, history in histories.items()}
-    found = changes(trends, json.loads(last.get("notified", "{}")))
-    for state in found.alarm:
-        store.set_alarm(settings.shrink_alarm, state, found.reason(audiences))
-    checkpoint.save({"day": str(today), "notified": json.dumps(found.notified)})
+    notified = last.get("notified", "{}")
+    found = changes(trends, json.loads(notified))
+    try:
+        for state in found.alarm:
+            store.set_alarm(settings.shrink_alarm, state, found.reason(audiences))
+        notified = json.dumps(found.notified)
+    except Unavailable as error:
+        remedy = "if denied, allow cloudwatch:SetAlarmState in the permissions boundary: docs/permissions-boundary.json"
+        logger.warning("alarm not set", detail=str(error), remedy=remedy)
+    checkpoint.save({"day": str(today), "notified": notified})
     for audience_id, trend in found.worse.items():
         logger.warning(
             "audience below its last weeks", audience_id=audience_id, state=trend.state, detail=trend.sentence

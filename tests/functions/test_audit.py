@@ -306,12 +306,16 @@ def test_an_audience_that_shrinks_sets_off_the_alarm_once_with_the_sentence_of_d
     assert shrinking.audit(5)[0] == "OK"
 
 
-def test_a_failed_check_of_audiences_is_an_error_and_repeated_by_the_next_run(shrinking: ShrinkHarness) -> None:
+def test_an_alarm_that_cannot_be_set_fails_no_audit_and_is_set_the_next_day(
+    shrinking: ShrinkHarness, printed: Callable[[], str]
+) -> None:
     shrinking.put(5_000, range(-60, -3))
-    shrinking.put(3_500, range(-3, 0))
-    with pytest.raises(Unavailable, match="CloudWatch did not set the alarm: ResourceNotFound"):
-        shrinking.audit(SHRINK_ALARM="no-such-alarm")
-    assert shrinking.audit(SHRINK_PERCENT="20.5")[0] == "ALARM"
+    shrinking.put(3_500, range(-3, 1))
+    for _ in range(2):
+        shrinking.audit(SHRINK_ALARM="no-such-alarm", SHRINK_PERCENT="20.5")
+    (line,) = [json.loads(each) for each in printed().splitlines() if '"alarm not set"' in each]
+    assert "cloudwatch:SetAlarmState" in line["remedy"]
+    assert shrinking.audit(1, SHRINK_PERCENT="20.5")[0] == "ALARM"
 
 
 # Erasures
