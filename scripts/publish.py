@@ -95,38 +95,38 @@ def publish(s3: Any, bucket: str, prefix: str, build: Path, sbom: Path) -> tuple
     """Upload a build. Return its version and the key of its template.
 
     Raises:
-        NotPublished: there is no build, or its version was published with another template.
+        NotPublished: there is no build, or its version was published with another content.
     """
     template, code = packaged(build, bucket, prefix)
     (version,) = re.findall(r"^  Version:\n(?:    .*\n)*?    Value: \W?([\w.]+)", template, re.MULTILINE)
-    key = f"{prefix}{version}/template.yaml"
-    if _read(s3, bucket, key) not in (None, template.encode()):
-        raise NotPublished(
-            f"s3://{bucket}/{key} exists, with another content, and a version never changes. "
-            "Raise the version in pyproject.toml and template.yaml, or choose another PREFIX."
-        )
-    files = {"template.yaml": template.encode(), "sbom.cdx.json": sbom.read_bytes()}
+    files = {"sbom.cdx.json": sbom.read_bytes(), "template.yaml": template.encode()}
     named = {f"../{name.removeprefix(prefix)}": content for name, content in code.items()} | files
-    sums = "".join(f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in named.items())
-    # A launch may happen at any moment: the code comes first, and the template of a version last.
-    _upload(s3, bucket, code)
-    for folder in (version, "latest"):
-        rest = {"SHA256SUMS": sums.encode(), **files, "template.yaml": files["template.yaml"]}
-        _upload(s3, bucket, {f"{prefix}{folder}/{name}": content for name, content in rest.items()})
-    return version, key
+    sums = "".join(f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in named.items()).encode()
+    # The checksums claim the version. A launch may happen at any moment: the code comes next, and the template last.
+    folder = f"{prefix}{version}/"
+    _create(s3, bucket, {f"{folder}SHA256SUMS": sums} | code | {f"{folder}{each}": files[each] for each in files})
+    for name, content in ({"SHA256SUMS": sums} | files).items():
+        _put(s3, bucket, f"{prefix}latest/{name}", content)
+    return version, f"{folder}template.yaml"
 
 
-def _read(s3: Any, bucket: str, key: str) -> bytes | None:
-    try:
-        content: bytes = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
-    except s3.exceptions.NoSuchKey:
-        return None
-    return content
-
-
-def _upload(s3: Any, bucket: str, objects: Mapping[str, bytes]) -> None:
+def _create(s3: Any, bucket: str, objects: Mapping[str, bytes]) -> None:
+    """Write objects that never change. Raises NotPublished if one exists with another content."""
     for key, content in objects.items():
-        s3.put_object(Bucket=bucket, Key=key, Body=content, ChecksumAlgorithm="SHA256")
+        try:
+            _put(s3, bucket, key, content, IfNoneMatch="*")
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "PreconditionFailed":
+                raise
+            if s3.get_object(Bucket=bucket, Key=key)["Body"].read() != content:
+                raise NotPublished(
+                    f"s3://{bucket}/{key} exists, with another content, and a version never changes. "
+                    "Raise the version in pyproject.toml and template.yaml, or choose another PREFIX."
+                ) from None
+
+
+def _put(s3: Any, bucket: str, key: str, content: bytes, **condition: str) -> None:
+    s3.put_object(Bucket=bucket, Key=key, Body=content, ChecksumAlgorithm="SHA256", **condition)
 
 
 def launch(endpoint: str, bucket: str, key: str, region: str, version: str) -> str:

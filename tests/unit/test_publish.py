@@ -82,9 +82,12 @@ def test_a_published_version_never_changes_but_may_be_published_again(s3: Any, b
     before = published(s3, build)
     assert published(s3, build) == before
     (build / "SharedLayer/file.txt").write_text("changed code", encoding="utf-8")
-    with pytest.raises(NotPublished, match=r"Raise the version .* or choose another PREFIX"):
-        published(s3, build)
-    assert {each["Key"] for each in s3.list_objects_v2(Bucket=BUCKET)["Contents"]} == before.keys()
+    template = f"ads/{VERSION}/template.yaml"
+    for _ in range(2):
+        with pytest.raises(NotPublished, match=r"Raise the version .* or choose another PREFIX"):
+            published(s3, build)
+        assert {each["Key"] for each in s3.list_objects_v2(Bucket=BUCKET)["Contents"]} | {template} == before.keys()
+        s3.delete_object(Bucket=BUCKET, Key=template)  # as while another machine publishes it
 
 
 def test_nothing_is_published_without_a_build(s3: Any, tmp_path: Path) -> None:
