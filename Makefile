@@ -106,7 +106,6 @@ deploy: $(SETUP)  ## build and sam deploy (ARGS=--guided asks for each parameter
 	scripts/deploy.sh $(ARGS)
 
 repair: $(SETUP)  ## set back what was changed in the stack by hand; shows it, and asks (ARGS="--stack-name NAME")
-	@$(BIN)/python -m scripts.deploy_target $(ARGS)
 	@$(BIN)/python -m scripts.repair $(ARGS)
 
 # None of these four installs the packages for development: what ships is made, and AWS credentials are held, without them.

@@ -19,6 +19,7 @@ from moto import mock_aws
 from moto.backends import get_backend
 
 from local.template import read_document
+from scripts import repair
 from scripts.deploy_target import ROOT, CannotDeploy, Target, describe, target
 from tests.servers import serve
 
@@ -99,6 +100,16 @@ def test_a_missing_region_credential_or_profile_is_reported_before_the_build(
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", key_id)
     with pytest.raises(CannotDeploy, match=remedy):
         describe(chosen, {})
+
+
+@pytest.mark.usefixtures("signed_out")
+def test_a_repair_without_a_region_ends_as_a_deployment(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["repair"])
+    with pytest.raises(SystemExit):
+        repair.main()
+    assert "No AWS region is set" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("signed_in")

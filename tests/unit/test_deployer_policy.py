@@ -74,11 +74,12 @@ LEFT_OUT_OF_SCALING = {
     r"iam:PassRole": "the service's own role",
 }
 CALLED_BESIDES = {
-    # SAM's own calls in a rehearsal of 2026-11-29, and what `continue-update-rollback` needs.
+    # SAM's own calls in a rehearsal of 2026-11-29, and what `continue-update-rollback` and `make repair` need.
     *(
         f"cloudformation:{name}"
         for name in (
-            *("ContinueUpdateRollback", "CreateChangeSet", "DeleteStack", "DescribeChangeSet", "DescribeStackEvents"),
+            *("ContinueUpdateRollback", "CreateChangeSet", "DeleteChangeSet", "DeleteStack", "DescribeChangeSet"),
+            "DescribeStackEvents",
             *("DescribeStacks", "ExecuteChangeSet", "GetTemplate", "GetTemplateSummary"),
         )
     ),

@@ -384,7 +384,7 @@ def test_auto_scaling_reaches_the_hourly_limit_of_one_connection(kind: str, unit
     assert target["ResourceId"] == "table/members"
     assert target["ScalableDimension"] == f"dynamodb:table:{kind}CapacityUnits"
     assert tracking["PredefinedMetricSpecification"]["PredefinedMetricType"] == f"DynamoDB{kind}CapacityUtilization"
-    assert policy["ScalingTargetId"] == {"Ref": f"Membership{kind}Capacity"}
+    assert policy["ScalingTargetId"] == {"Fn::GetAtt": [f"Membership{kind}Capacity", "Id"]}
     assert target["MinCapacity"] == 25
     needed = units_of_a_change * 15_000_000 / 3600 / tracking["TargetValue"] * 100
     assert needed <= target["MaxCapacity"] < 1.05 * needed, "units may stay when the last change has gone"
