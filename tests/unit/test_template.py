@@ -586,8 +586,8 @@ def _dashboard(**parameters: str) -> str:
     text, parts = _properties("Dashboard")["DashboardBody"]["Fn::Sub"]
     template = Template.load(parameters)
     for name, part in parts.items():
-        condition, with_it, without = part["Fn::If"]
-        chosen = with_it if template.resolve({"Fn::If": [condition, True, False]}) else without
+        condition, with_it, without = part.get("Fn::If", (None, part, part))
+        chosen = with_it if condition is None or template.resolve({"Fn::If": [condition, True, False]}) else without
         text = text.replace(f"${{{name}}}", chosen["Fn::Sub"] if isinstance(chosen, dict) else chosen)
     return str(text)
 
