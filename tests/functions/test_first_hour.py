@@ -11,6 +11,7 @@ import pytest
 from functions.ingest import handler as ingest
 from local.sample_profiles import Person, audience_event
 from tests.functions.conftest import EVENT_KEY, ROOT, Cloud, Context
+from tests.functions.test_events import dead, receive
 from tests.functions.test_worker import body, change, deliver
 
 SECTION = (ROOT / "docs/operate.md").read_text().split("\n## First hour in an account\n")[1].split("\n## ")[0]
@@ -35,6 +36,12 @@ def test_an_event_is_accepted_and_kept_before_amazon_is_connected(cloud: Cloud, 
     assert "OldestDeferredChangeAge" not in lines, "so that DeliveryStalled does not go off"
     rows = cloud.client("dynamodb").scan(TableName=cloud.name_of("MembershipTable"), ConsistentRead=True)["Items"]
     assert [each["audienceShard"]["S"] for each in rows if each["audienceShard"]["S"].startswith("1#")]
+
+
+def test_the_refused_body_goes_to_the_dead_letters_with_the_reason_of_the_page(cloud: Cloud) -> None:
+    ((refused, reason),) = re.findall(r"--message-body '(.*)'(?:.*\n)*?.*with the reason `(\w+)`", SECTION)
+    assert receive(cloud, refused.encode()) == []
+    assert dead(cloud) == [(refused, {"reason": reason})]
 
 
 @pytest.mark.parametrize(
