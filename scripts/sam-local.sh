@@ -1,5 +1,6 @@
 #!/bin/bash
-# Run the built functions under `sam local invoke`, on Lambda events of events/lambda/, and check what they answer.
+# Run the built functions under `sam local invoke`, on Lambda events of events/lambda/, and check what they answer. The lines
+# of README.md and docs/deploy.md run as they are printed there.
 # Needs root on Debian 13 with python3.13, and docker.io with docker-cli and iptables; prints "skipped:" if one is missing.
 # AWS and Amazon are stand-ins (scripts/stand_ins.py) on Docker's bridge, which containers reach and the network does not.
 set -euo pipefail
@@ -49,32 +50,45 @@ AWS_ENDPOINT_URL=$(.venv/bin/python - "$work" "$architecture" <<'PYTHON'
 import json, pathlib, sys, yaml
 work, architecture = pathlib.Path(sys.argv[1]), sys.argv[2]
 found = json.loads((work / "stand-ins.json").read_text())
-(work / "environment.json").write_text(json.dumps(found["environment"]))
+(work / "build/environment.json").write_text(json.dumps(found["environment"]))
 template = yaml.safe_load((work / "build/template.yaml").read_text())
 functions = template["Globals"]["Function"]
 del functions["Layers"]
 functions["Architectures"] = [architecture]  # the template sets arm64; a container here has this machine's architecture
 hosts = {"AWS_ENDPOINT_URL": found["aws"], "AMAZON_API_URL": found["amazon"], "AMAZON_LOGIN_URL": found["amazon"] + "/auth/o2/token"}
 functions["Environment"]["Variables"] |= hosts
-(work / "build/template.json").write_text(json.dumps(template))
+(work / "build/template.yaml").write_text(json.dumps(template))
 print(found["aws"])
 PYTHON
 )
 export AWS_ENDPOINT_URL  # SAM asks STS for its account, and retries for eight seconds where AWS cannot be reached
 step 'the stand-ins answer'
 
+# The folder in which the lines run: as a clone has it after `make build`, but with the image, which cannot be pulled here.
+ln -s "$PWD/events" "$work/build/events"
+printf 'version = 0.1\n[default.local_invoke.parameters]\nskip_pull_image = true\ninvoke_image = ["%s"]\n' "$image" >"$work/build/samconfig.toml"
+export PATH="$PWD/.tools/sam/bin:$PATH"
+
 # One event for each function: only a container shows that layers, runtime client and function fit together.
 # tests/contract/test_stand_ins.py runs all events, without containers.
-invoke() {  # function, event, what the answer must hold
-    local answer
+run() {  # a line, what the answer must hold
+    local answer function
+    function=$(cut -d ' ' -f 4 <<<"$1")
     # An invocation that runs into its timeout ends with status 0 and no answer, so only the answer counts.
     # The access key names the function, so that an action which its role lacks is refused.
-    answer=$(AWS_ACCESS_KEY_ID=$1 .tools/sam/bin/sam local invoke "$1" --template "$work/build/template.json" --event "events/lambda/$2.json" \
-        --env-vars "$work/environment.json" --skip-pull-image --invoke-image "$image" 2>"$work/invoke.log") || true
-    step "$1 $2: $answer"
-    grep -qF -- "$3" <<<"$answer" || { echo "expected: $3"; cat "$work/invoke.log"; exit 1; }
+    answer=$(cd "$work/build" && export AWS_ACCESS_KEY_ID=$function && eval "$1" </dev/null 2>"$work/invoke.log") || true
+    step "$1: $answer"
+    grep -qF -- "$2" <<<"$answer" || { echo "expected: $2"; cat "$work/invoke.log"; exit 1; }
 }
-invoke IngestFunction ingest-accepted '\"accepted\":1'
-invoke WorkerFunction worker-delivered '{"batchItemFailures": []}'
-invoke JobsFunction jobs-partial '{"batchItemFailures": [{"itemIdentifier": "00000000-0000-4000-8000-000000000006"}]}'
-invoke AudiencesFunction audiences-create '\"externalId\":\"372030298127311891\"'  # the first that the sandbox gives
+printed=$(grep -h '^sam local invoke ' README.md docs/deploy.md | sed 's/ *#.*//' | sort -u)
+[ "$(wc -l <<<"$printed")" = 2 ] || { printf 'not the two lines that are expected:\n%s\n' "$printed"; exit 1; }
+while read -r line; do
+    case $line in
+        *IngestFunction*) run "$line" '\"accepted\":1' ;;
+        *) run "$line" '{"batchItemFailures": []}' ;;
+    esac
+done <<<"$printed"
+run 'sam local invoke JobsFunction --event events/lambda/jobs-partial.json --env-vars environment.json' \
+    '{"batchItemFailures": [{"itemIdentifier": "00000000-0000-4000-8000-000000000006"}]}'
+run 'sam local invoke AudiencesFunction --event events/lambda/audiences-create.json --env-vars environment.json' \
+    '\"externalId\":\"372030298127311891\"'  # the first that the sandbox gives
