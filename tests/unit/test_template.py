@@ -495,7 +495,8 @@ def test_at_a_new_accounts_limit_workers_and_job_checks_leave_no_concurrency_for
     assert f"after 20 attempts, or {hours:.1f} hours" in " ".join(text.split())
 
 
-def test_a_guided_deployment_does_not_ask_about_public_routes() -> None:
+def test_a_guided_deployment_asks_for_each_parameter_and_not_about_public_routes() -> None:
+    assert f"asks for each of the {len(TEMPLATE['Parameters'])} parameters" in DEPLOY
     assert _properties("Api")["Auth"], "without it, sam asks; the default answer is no, and ends the deployment"
 
 
