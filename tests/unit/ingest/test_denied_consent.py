@@ -34,10 +34,10 @@ def read(*events: Any, mappings: list[Any] | None = None, policy: Policy | None 
     return changes_from(body, mappings=compiled(document), audiences=Listed(LISTED), now=now, policy=policy)
 
 
-def mapping(name: str, *, enabled: bool = True, **fields: Any) -> dict[str, Any]:
+def mapping(name: str, *, enabled: bool = True, trigger: str = 'type = "track"', **fields: Any) -> dict[str, Any]:
     return {
         "name": name,
-        "trigger": 'type = "track"',
+        "trigger": trigger,
         "fields": DEFAULT_MAPPING.fields | fields,
         "enabled": enabled,
     }
@@ -98,16 +98,16 @@ def test_only_a_mapped_signal_with_a_clear_no_is_a_denial(signals: dict[str, Any
 
 
 @pytest.mark.parametrize("order", [1, -1])
-def test_a_denial_found_by_one_mapping_wins_and_exits_every_id_of_the_person(order: int) -> None:
-    deaf: dict[str, Any] = {"amzn_user_data": None, "amzn_ad_storage": None, "tcf": "CPx"}
-    mappings = [
-        mapping("denies"),
-        mapping("does not", external_user_id={"@path": "$.properties.second"}, **deaf),
-        mapping("off", enabled=False, external_user_id={"@path": "$.properties.third"}),
-        mapping("no id", external_user_id={"@path": "$.properties.fourth"}, **deaf),
-    ]
-    result = read(event(second="u2", third="u3", **DENIED), mappings=mappings[::order])
-    assert sorted(result.changes, key=lambda each: each.member) == [leaving("u1"), leaving("u2"), leaving("u3")]
+def test_a_denial_found_by_one_mapping_wins_and_reaches_only_ids_of_mappings_that_apply(order: int) -> None:
+    def reading(name: str, **options: Any) -> dict[str, Any]:
+        deaf: dict[str, Any] = {"amzn_user_data": None, "amzn_ad_storage": None, "tcf": "CPx"}
+        return mapping(name, external_user_id={"@path": f"$.properties.{name}"}, **options, **deaf)
+
+    referred = reading("friend", trigger='event = "Friend Referred"')
+    mappings = [mapping("denies"), reading("second"), reading("off", enabled=False), referred, reading("without an id")]
+    denying = event(second="u2", off="u3", friend="u4", **DENIED)
+    result = read(denying, mappings=mappings[::order])
+    assert sorted(result.changes, key=lambda each: each.member) == [leaving("u1"), leaving("u2")]
     assert (result.accepted, len(result.denials), result.rejections) == (1, 1, [])
 
 

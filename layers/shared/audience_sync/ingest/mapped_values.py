@@ -75,25 +75,18 @@ class Mapper:
         except RejectedEvent as error:  # a used-up budget rejects the event, whatever its values
             return Rejected.of(error)
 
-    def members_in(self, event: dict[str, Any]) -> Iterable[str] | Rejected:
-        """Return each id that the mappings give the person, or the rejection if none is valid.
+    def members_in(self, notice: dict[str, Any]) -> Iterable[str] | Rejected:
+        """Return each id that the mappings give the person of a deletion notice, or the rejection if none is valid.
 
         Disabled mappings also count: their members are still in the audience. Without mappings, userId counts.
         """
         budget = Budget()
-        members: dict[str, None] = {}
-        rejected: Rejected | None = None
         self._work += sum(mapping.steps_of_member for mapping in self._mappings)
         try:
-            values = [mapping.member_of(event, budget) for mapping in self._mappings]
+            values = [mapping.member_of(notice, budget) for mapping in self._mappings]
         except RejectedEvent as error:
             return Rejected.of(error)
-        for value in values or [event.get("userId")]:
-            try:
-                members[external_user_id(value)] = None
-            except RejectedEvent as error:
-                rejected = Rejected.of(error)
-        return rejected if rejected and not members else members
+        return valid_members(values or [notice.get("userId")])
 
     def add_audiences(self, count: int, values: Values) -> None:
         """Add the work for further audiences of an event."""
@@ -157,6 +150,18 @@ class Mapper:
         except RejectedEvent:  # the budget is used up
             pass
         return []
+
+
+def valid_members(values: Iterable[Any]) -> Iterable[str] | Rejected:
+    """Return the distinct ids among values of external_user_id, or the last one's rejection if none is valid."""
+    members: dict[str, None] = {}
+    rejected: Rejected | None = None
+    for value in values:
+        try:
+            members[external_user_id(value)] = None
+        except RejectedEvent as error:
+            rejected = Rejected.of(error)
+    return rejected if rejected and not members else members
 
 
 def is_undecided(call: AudienceCall) -> bool:
