@@ -92,7 +92,7 @@ class Session:
 
     @cached_property
     def policy(self) -> "Policy":
-        """The stack's options that shape records: consent and hashing."""
+        """The stack's options that shape records; without an HTTP API, its events come through the event queue."""
         from audience_sync.ingest.record_rules import Policy
 
         parameters = self.stack.parameters
@@ -100,6 +100,7 @@ class Session:
             consent="pass" if parameters.get("ConsentPolicy") == "pass" else "require",
             literal_email=parameters.get("LiteralEmail") == "yes",
             keeps_rows=self.stack.keeps_rows,
+            needs_time=not self.stack.api,
         )
 
     @property

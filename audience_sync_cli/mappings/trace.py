@@ -92,7 +92,7 @@ def trace(element: Any, index: int, around: Surroundings) -> EventTrace:
     """Follow one event of a request body. Each mapping and audience is followed as if it were the only one."""
     message_id = safe_id(element.get("messageId") if isinstance(element, dict) else None, element)
     try:
-        call, why_not = read(element, around.now), why_ignored(element)
+        call, why_not = read(element, around.now, needs_time=around.policy.needs_time), why_ignored(element)
     except RejectedEvent as error:
         return EventTrace(index, message_id, None, f"{error.detail} ({error.reason})")
     if why_not and not _is_used(element, around):
@@ -117,7 +117,8 @@ def _call(mapping: CompiledMapping, call: AudienceCall, event: dict[str, Any], a
     try:
         if mapping.membership and is_undecided(call) and mapping.applies_to(event, Budget()):
             kind = mapping.membership.kind_of(event, Budget())
-            return replace(read_row(event, around.now), kind=kind) if kind else call
+            row = read_row(event, around.now, needs_time=around.policy.needs_time)
+            return replace(row, kind=kind) if kind else call
     except RejectedEvent:  # the mapping's own outcome says why
         pass
     return call

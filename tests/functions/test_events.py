@@ -163,6 +163,23 @@ def test_a_message_delivered_twice_has_no_further_effect(cloud: Cloud) -> None:
     assert once == twice, "the same id and time: the worker sends one of them, and counts the other as superseded"
 
 
+def test_an_event_without_a_time_is_rejected_at_each_delivery_and_others_of_its_array_are_not(
+    cloud: Cloud, printed: Callable[[], str]
+) -> None:
+    """Dated when read, it would be newer than an exit or a deletion notice that came while it waited."""
+    dated = json.loads(ENTERED)
+    undated = dated | {"timestamp": None, "originalTimestamp": "", "messageId": "m-undated"}
+    del undated["receivedAt"]
+    body = json.dumps([undated, dated, {"type": "delete", "userId": "u1", "messageId": "m-notice"}]).encode()
+    assert receive(cloud, body, body) == []
+    assert [change["at"] for change in cloud.changes()] == [1_772_615_722_118] * 2
+    lines = [json.loads(line) for line in printed().splitlines() if '"event rejected"' in line]
+    rejected = [("time_missing", each) for each in ("m-undated", "m-notice")]
+    assert [(each["reason"], each["message_id"]) for each in lines] == rejected * 2
+    assert "event queue has no timestamp; send the time of the change" in lines[0]["detail"]
+    assert post(cloud, body)[1]["accepted"] == 3, "by HTTP nothing waits, so it happened now"
+
+
 def test_the_queue_function_refuses_an_api_gateway_event(cloud: Cloud) -> None:
     cloud.enter("EventsFunction")
     with pytest.raises(Exception, match="KeyError"):

@@ -15,6 +15,7 @@ from tests.fuzz.invariants import ROOT, assert_log_repeats_nothing
 from tests.fuzz.worker import CLOCK, invoke
 
 LISTED: Any = Listed(*AUDIENCES)
+POLICY = Policy(needs_time=True)
 GOOD = (ROOT / "events" / "segment" / "01-track-entered-full-pii.json").read_text()
 
 
@@ -28,7 +29,7 @@ def take_in_message(data: bytes) -> None:
     body = data.decode(errors="replace")
     changes: Any = FakeQueue()
     dead_letters: Any = FakeQueue()
-    parts = handler.Dependencies(Intake(LISTED, changes, Policy(), CLOCK), dead_letters)
+    parts = handler.Dependencies(Intake(LISTED, changes, POLICY, CLOCK), dead_letters)
     messages = left = [(each, _changes(each)) for each in (body, GOOD)]
     for changes.down, dead_letters.down in ((True, True), (True, False), (False, False)):
         stay = [each for each in left if (dead_letters.down if each[1] is None else changes.down and each[1])]
@@ -44,6 +45,6 @@ def take_in_message(data: bytes) -> None:
 def _changes(body: str) -> list[MembershipChange] | None:
     """Return the changes that a body makes; None if no retry can mend it."""
     try:
-        return changes_from(body.encode(), mappings=compiled(None), audiences=LISTED, now=NOW).changes
+        return changes_from(body.encode(), mappings=compiled(None), audiences=LISTED, now=NOW, policy=POLICY).changes
     except InvalidRequest:
         return None

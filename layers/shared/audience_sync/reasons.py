@@ -104,6 +104,7 @@ class Reason(StrEnum):
         "the mappings and triggers take too many steps on this event",
         "shorten it, or let fewer of them read its long strings and lists",
     )
+    TIME_MISSING = auto(), REJECTED, "an event in the event queue has no timestamp", "send the time of the change"
     TIME_UNREADABLE = auto(), REJECTED, "the time is not ISO 8601", "send Segment's own timestamp"
     TIME_TOO_OLD = (
         auto(),

@@ -1,5 +1,6 @@
 """A stack without a public API: events are sent to its queue, and commands say that there is no endpoint."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from audience_sync_cli.errors import AlreadyReported, OperatorError
 from audience_sync_cli.health.checks import test as run_test
 from audience_sync_cli.health.status import status
+from audience_sync_cli.mappings.trial import try_
 from audience_sync_cli.session import NO_API
 from audience_sync_cli.setup.keys import show
 from audience_sync_cli.watch.send import send
@@ -44,6 +46,16 @@ def test_a_body_that_the_queue_cannot_use_is_not_sent(
     with pytest.raises(OperatorError, match=sentence):
         send(queue_only.session(), tmp_path / "event.json")
     assert queue_only.queues.peek(str(queue_only.stack.event_queue)) == []
+
+
+def test_commands_reject_an_event_without_a_time_as_the_queue_does(queue_only: Deployment, tmp_path: Path) -> None:
+    queue_only.list_audience()
+    event = json.loads(Path("events/segment/01-track-entered-full-pii.json").read_text())
+    undated = event | dict.fromkeys(("timestamp", "originalTimestamp", "receivedAt"))
+    (tmp_path / "event.json").write_text(json.dumps(undated))
+    shown = queue_only.json(send, tmp_path / "event.json", raises=AlreadyReported)
+    assert [each["reason"] for each in shown["rejections"]] == ["time_missing"]
+    assert queue_only.json(try_, tmp_path / "event.json", explain=True, raises=AlreadyReported)["accepted"] == 0
 
 
 def test_commands_say_that_there_is_no_endpoint(queue_only: Deployment) -> None:

@@ -47,10 +47,13 @@ _listed = itemgetter(*_LISTED)
 class Mapper:
     """Applies the mappings of one request to its events."""
 
-    def __init__(self, mappings: Sequence[CompiledMapping], audiences: AudienceLookup, now: int) -> None:
+    def __init__(
+        self, mappings: Sequence[CompiledMapping], audiences: AudienceLookup, now: int, *, needs_time: bool
+    ) -> None:
         self._mappings = mappings
         self._audiences = audiences
         self._now = now
+        self._needs_time = needs_time
         self.identities_left_out = 0  # so far, beyond those that are read
         self._budget = Budget()  # of the event that is read
         self._work = 0  # steps so far
@@ -132,7 +135,7 @@ class Mapper:
             return Rejected(Reason.MEMBERSHIP_CONTRADICTORY, _CONTRADICTS, "membership") if contradicts else None
         if not any(kind for kind, _ in decided):
             return Rejected(Reason.MEMBERSHIP_UNDECIDED, _NO_NAMED_VALUE, "membership")
-        row = read_row(event, self._now)
+        row = read_row(event, self._now, needs_time=self._needs_time)
         return self._values([(replace(row, kind=kind), mapping) for kind, mapping in decided if kind], event)
 
     def _unstated(self, call: AudienceCall, event: Any) -> Found:

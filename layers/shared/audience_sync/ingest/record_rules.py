@@ -31,12 +31,13 @@ class AudienceLookup(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The operator's choices that shape records."""
+    """The operator's choices that shape records, and what the event queue requires."""
 
     consent: ConsentPolicy = "require"
     literal_email: bool = False
     max_enter_age: int | None = None  # milliseconds; older additions are rejected. None accepts any
     keeps_rows: bool = True  # of members: only then can denied consent end their memberships
+    needs_time: bool = False  # of their own in events: dated when it is read, one that waited would seem newer
 
 
 def listed_audiences(mapped: Any, computation_key: str | None, audiences: AudienceLookup) -> Sequence[Audience]:

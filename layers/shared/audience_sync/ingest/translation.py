@@ -59,7 +59,7 @@ class Translator:
     def __init__(
         self, mappings: Sequence[CompiledMapping], audiences: AudienceLookup, now: int, policy: Policy
     ) -> None:
-        self._mapper = Mapper(mappings, audiences, now)
+        self._mapper = Mapper(mappings, audiences, now, needs_time=policy.needs_time)
         self._audiences = audiences
         self._now = now
         self._identities_left_out = 0  # so far, beyond those that Amazon takes of one member
@@ -97,7 +97,7 @@ class Translator:
 
     def _read(self, element: Any) -> AudienceCall:
         try:
-            return read(element, self._now)
+            return read(element, self._now, needs_time=self._policy.needs_time)
         except RejectedEvent as error:
             return AudienceCall(EventKind.IGNORE, rejection=(error.reason, error.detail))
 

@@ -74,6 +74,7 @@ class IngestSettings:
                 # Without rows, exits are not remembered, whatever the age of the addition.
                 MAX_ENTER_AGE if keeps_rows and not accepts_old else None,
                 keeps_rows,
+                needs_time=from_queue,
             ),
             allowed_sources=sources("ALLOWED_SOURCES"),
         )

@@ -59,12 +59,13 @@ class AudienceCall:
     rejection: tuple[Reason, str] | None = None  # reason and detail, if the event is invalid once a trigger holds
 
 
-def read(element: Any, now: int) -> AudienceCall:
+def read(element: Any, now: int, *, needs_time: bool = False) -> AudienceCall:
     """Read one element of a request body.
 
     Args:
         element: of any type.
         now: epoch milliseconds.
+        needs_time: whether to reject an event without a time of its own; otherwise it happened now.
 
     Raises:
         RejectedEvent: not an event; names the fields at fault, never their values.
@@ -79,22 +80,21 @@ def read(element: Any, now: int) -> AudienceCall:
         return AudienceCall(EventKind.UNSTATED, computation_key=_computation_key(event, personas))
     message_id = safe_id(event.get("messageId"), event)
     if is_deletion:
-        return AudienceCall(EventKind.ERASE, _occurred_at(event, now), message_id)
+        return AudienceCall(EventKind.ERASE, _occurred_at(event, now, needs_time=needs_time), message_id)
     key = _computation_key(event, personas)
     try:
-        kind, at = _membership(event, personas, key), _occurred_at(event, now)
+        kind, at = _membership(event, personas, key), _occurred_at(event, now, needs_time=needs_time)
     except RejectedEvent as rejection:
         return AudienceCall(EventKind.ENTER, 0, message_id, rejection=(rejection.reason, rejection.detail))
     return AudienceCall(kind, at, message_id, key, country_of(event, personas))
 
 
-def read_row(event: _Object, now: int) -> AudienceCall:
-    """Read an event whose membership a mapping states: all but the kind. Raises RejectedEvent: its time is invalid."""
+def read_row(event: _Object, now: int, *, needs_time: bool = False) -> AudienceCall:
+    """Read an event whose membership a mapping states, as `read`: all but the kind. Raises RejectedEvent."""
     _, personas = _outlined(event)
     message_id, key = safe_id(event.get("messageId"), event), _computation_key(event, personas)
-    return AudienceCall(
-        EventKind.UNSTATED, _occurred_at(event, now), message_id, key, country=country_of(event, personas)
-    )
+    at = _occurred_at(event, now, needs_time=needs_time)
+    return AudienceCall(EventKind.UNSTATED, at, message_id, key, country=country_of(event, personas))
 
 
 def _outlined(element: Any) -> tuple[_Object, _Object | None]:
@@ -213,11 +213,11 @@ def _stated(event: _Object, key: str) -> EventKind | None:
     return found
 
 
-def _occurred_at(event: _Object, now: int) -> int:
+def _occurred_at(event: _Object, now: int, *, needs_time: bool) -> int:
     """Return the time of the event, epoch milliseconds: `timestamp`, `originalTimestamp`, `receivedAt`; at most now.
 
     Raises:
-        RejectedEvent: the time cannot be read, is before 1970, or is more than five minutes ahead.
+        RejectedEvent: the time cannot be read, is before 1970, is more than five minutes ahead, or is needed.
     """
     for name, in_words in _TIMES:
         value = event.get(name)
@@ -233,6 +233,8 @@ def _occurred_at(event: _Object, now: int) -> int:
                 Reason.TIME_AHEAD, f"{in_words} is more than 5 minutes ahead; correct the sender's clock"
             )
         return min(at, now)
+    if needs_time:
+        raise RejectedEvent(Reason.TIME_MISSING)
     return now
 
 
