@@ -30,6 +30,7 @@ FIELDS = {  # optional details of a line, and their names for people
     "mappings": "mappings",
     "changes": "changes",
     "consent": "consent",
+    "erased": "erased",
     "leftOut": "left out",
     "audiences": "audiences",
     "deadLetters": "dead letters",

@@ -19,6 +19,7 @@ _EXIT = Explained(
     "Drop it. If the person is in the audience, remove them at Amazon.",
 )
 
+ERASED = "erased"  # of a row of a file only
 ROW_REMEDIES: dict[str, str] = {  # of rows of a file: no mapping is at fault
     Reason.ROW_UNREADABLE: "give each row as many cells as the first row has, or write one JSON object a line",
     Reason.MEMBER_ID_MISSING: "give every member an external user id",
@@ -28,6 +29,7 @@ ROW_REMEDIES: dict[str, str] = {  # of rows of a file: no mapping is at fault
     Reason.CONSENT_MISSING: "the UK, the EEA, Switzerland and datasets need amzn_user_data, tcf, gpp or --consent",
     Reason.CONSENT_DENIED: "they have denied consent; import removes them from every audience",
     Reason.CONSENT_INVALID: "Amazon's own signals are GRANTED or DENIED, tcf and gpp the IAB string itself",
+    ERASED: "named in a deletion notice, or denied consent; import who has consented since with --include-erased",
 }
 
 

@@ -11,6 +11,7 @@ from audience_sync.members.membership import Audience
 from audience_sync_cli.audiences.listed import AUDIENCE, find, note_others_of_key
 from audience_sync_cli.errors import WrongUsage
 from audience_sync_cli.member_files.comparison import Comparison, Difference, OnDifference
+from audience_sync_cli.member_files.erased import erased_people
 from audience_sync_cli.member_files.import_report import show_columns
 from audience_sync_cli.member_files.lists import listed_differences
 from audience_sync_cli.member_files.member_file import MemberFile, Rows
@@ -121,8 +122,7 @@ def _read(session: Session, rows: Rows, reading: Reading, audience: Audience, at
 
 
 def _compare(session: Session, audience: Audience, comparison: Comparison, on_difference: OnDifference) -> None:
-    scan = session.member_scan
-    erased = {each.state.newest.member[1] for page in scan.deletion_notices() for each in page}
+    scan, erased = session.member_scan, erased_people(session)
     with session.screen.progress("reading the audience", scan.approximate_rows() or None) as bar:
 
         def pages() -> Iterator[Any]:

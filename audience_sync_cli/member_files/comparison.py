@@ -4,7 +4,7 @@ Keeps only the id of each member and eight bytes of each identifier: about 300 b
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Set
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -12,6 +12,7 @@ from audience_sync.fields import IDENTIFIERS
 from audience_sync.members.member_state import MemberState
 from audience_sync.members.membership import MembershipChange
 from audience_sync.reasons import Reason
+from audience_sync_cli.member_files.erased import Erased, is_erased
 from audience_sync_cli.member_files.row_changes import LeftOut
 from audience_sync_cli.unusable import Unusable
 
@@ -31,7 +32,7 @@ class Difference(StrEnum):
     LEFT_SINCE = "left since"  # the file was written
     ENTERED_SINCE = "entered since"
     CHANGED_SINCE = "changed since"
-    ERASED = "erased"  # in the file, but named in a deletion notice and not in the audience
+    ERASED = "erased"  # in the file, but named in a deletion notice and not entered since
     ROW_LEFT_OUT = "row left out"  # in the audience, and in the file with a row that cannot be sent
     CONSENT_DENIED = "consent denied"  # likewise, by a row that denies consent
 
@@ -90,21 +91,19 @@ class Comparison:
         """Number of members in the audience; after the comparison."""
         return sum(self.counts[each] for each in _INSIDE)
 
-    def compare(self, states: Iterable[MemberState], erased: Set[str], on_difference: OnDifference) -> None:
-        """Compare all rows of the audience, once, with the file.
-
-        `erased` are external user ids that a deletion notice names; `on_difference` gets each member who differs.
-        """
+    def compare(self, states: Iterable[MemberState], erased: Erased, on_difference: OnDifference) -> None:
+        """Compare all rows of the audience, once, with the file; `on_difference` gets each member who differs."""
         for state in states:
             _, member = state.newest.member
             pieces = self._members.pop(member, None)
             found = self._unlisted(state) if pieces is None else self._listed(state, pieces)
-            if found is Difference.LEFT and member in erased:
+            if found in ENTERS and is_erased(member, state, erased):
                 found = Difference.ERASED
             if found:
                 self._record(member, found, on_difference)
         for member in self._members:
-            self._record(member, Difference.ERASED if member in erased else Difference.MISSING, on_difference)
+            found = Difference.ERASED if is_erased(member, None, erased) else Difference.MISSING
+            self._record(member, found, on_difference)
 
     def _listed(self, state: MemberState, pieces: bytes) -> Difference:
         newest = state.newest

@@ -50,7 +50,7 @@ def import_members(
 
     Columns are recognized by name. Rows are checked, normalized and hashed on this machine, by the rules for events,
     and sent to the change queue. Their changes are dated when the file was written, so that members who have left
-    since then stay out.
+    since then stay out. Erased people are left out for 40 days.
 
     With --wait, the changes are followed to the end of Amazon's jobs. Exit code 1 if some are parked or refused, or a
     person is needed, 5 if some are still on their way at the timeout.
@@ -67,7 +67,7 @@ def import_members(
         if options.dry_run:
             _check(session, plan, rows, options, total)
         else:
-            _confirm(session, plan, total)
+            _confirm(session, plan, options, total)
             _import(session, plan, rows, options, total)
 
 
@@ -87,7 +87,7 @@ def _show_plan(session: Session, plan: Plan, rows: Rows, *, is_dated: bool) -> N
     show_columns(screen, rows.columns, plan.reading.columns)
 
 
-def _confirm(session: Session, plan: Plan, total: int | None) -> None:
+def _confirm(session: Session, plan: Plan, options: ImportOptions, total: int | None) -> None:
     screen, name = session.screen, plan.audience.name or plan.audience.audience_id
     if warning := forgotten_exits(session, plan.at):
         screen.note(warning, style="yellow")
@@ -104,6 +104,8 @@ def _confirm(session: Session, plan: Plan, total: int | None) -> None:
             left_out += f" Consent is denied in {counted(report.denied, 'row')}: these members leave every audience."
     if stated := stated_consent(plan.reading):
         left_out += f" {stated}"
+    if options.include_erased:
+        left_out += " People who were erased are added again; the operator log records it."
     if plan.resumes:
         rows += f" from row {plan.after + 1:,} on"
     if plan.reading.exits:
@@ -153,6 +155,8 @@ def _import(session: Session, plan: Plan, rows: Rows, options: ImportOptions, to
         screen.progress("sending", total, unit="rows") as bar,
         _kept(session, plan) as keep,
     ):
+        if options.include_erased:
+            line["erased"] = "included"
 
         def confirmed(row: int, _changes: int) -> None:
             keep(row)

@@ -1,6 +1,6 @@
 """The plan of one import: file, audience, reading, date and first row."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +9,7 @@ import typer
 from audience_sync.ingest.record_rules import Policy
 from audience_sync.members.membership import Audience
 from audience_sync_cli.errors import WrongUsage
+from audience_sync_cli.member_files.erased import erased_among
 from audience_sync_cli.member_files.import_state import ImportState, Progress
 from audience_sync_cli.member_files.member_file import MemberFile, Rows
 from audience_sync_cli.member_files.options import FileOptions, require_remembered_exits
@@ -28,6 +29,14 @@ class ImportOptions:
     )
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Send nothing: show the resulting changes and the rows left out.")
+    ] = False
+    include_erased: Annotated[
+        bool,
+        typer.Option(
+            "--include-erased",
+            help="Also add people whom a deletion notice or denied consent has erased in the last 40 days. Recorded in "
+            "the operator log.",
+        ),
     ] = False
     rejects: Annotated[
         Path | None,
@@ -81,6 +90,8 @@ def planned(
         raise WrongUsage("--rejects-with-rows needs a file.", "Name it with --rejects.")
     if options.wait and options.dry_run:
         raise WrongUsage("A dry run sends nothing to wait for.", "Leave out --wait.")
+    if options.include_erased and options.exits:
+        raise WrongUsage("A removal adds nobody.", "Leave out --include-erased.")
     if options.rejects and file.path and options.rejects.resolve() == file.path.resolve():
         raise WrongUsage("--rejects names the file to import.", "Use another name.")
     how, policy = reading.reading(rows, exits=options.exits), session.policy
@@ -96,6 +107,8 @@ def planned(
         at = _time_of_interrupted(begun, at if reading.at else None)
     if not options.exits:
         require_remembered_exits(session, at)
+    if session.stack.keeps_rows and not (options.exits or options.include_erased):
+        how = replace(how, erased_among=erased_among(session, audience))
     return Plan(file, audience, how, policy, at, digest, state, begun, options.resume)
 
 

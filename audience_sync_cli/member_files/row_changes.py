@@ -21,7 +21,9 @@ from audience_sync.members.membership import Audience, MembershipChange
 from audience_sync.quick_json import compact_json
 from audience_sync.reasons import Reason
 from audience_sync.segment.separators import Split, split_at
+from audience_sync_cli.member_files.erased import ErasedAmong
 from audience_sync_cli.member_files.unusable_values import UnusableValue
+from audience_sync_cli.reasons import ERASED
 from audience_sync_cli.unusable import EMPTY, OVER_LIMIT, Unusable, why_unusable
 
 _IDENTIFIERS = tuple(each.name for each in IDENTIFIERS)
@@ -42,6 +44,7 @@ class Reading:
     exits: bool = False  # the members leave
     hash_ids: bool = False  # as a mapping with @sha256 does
     separators: Mapping[str, str] = field(default_factory=dict)  # between several values in a cell, by field
+    erased_among: ErasedAmong = lambda _: ()  # of some members, those to leave out as erased
 
     @property
     def stated(self) -> dict[str, str]:
@@ -108,12 +111,16 @@ class RowChanges:
         """
         for some in batched(islice(enumerate(rows, start=1), after, None), TOGETHER):
             subjects = [self._subject(row, values) for row, values in some]
-            found = iter(self._identities([each for each in subjects if isinstance(each, _Subject)]))
+            usable = [each for each in subjects if isinstance(each, _Subject)]
+            found, erased = iter(self._identities(usable)), self._reading.erased_among([each.member for each in usable])
             for (row, values), subject in zip(some, subjects, strict=True):
                 if isinstance(subject, LeftOut):
                     yield row, values, subject
                 else:
-                    yield row, values, self._outcome(row, subject, next(found))
+                    outcome = self._outcome(row, subject, next(found))
+                    if subject.member in erased and isinstance(outcome, MembershipChange):
+                        outcome = LeftOut(row, ERASED, subject.member)
+                    yield row, values, outcome
 
     def unusable(self, row: int, values: Values, outcome: RowOutcome) -> list[UnusableValue]:
         """Return the identifiers of a row that normalization drops; none if the row is left out for another reason."""

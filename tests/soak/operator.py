@@ -197,7 +197,8 @@ class Operator:
 
         def run(session: Session) -> None:
             resume = any(self._folder.glob("state/audience-sync/imports/*.json"))
-            import_members(session, str(path), audience.audience_id, ImportOptions(exits=exits, resume=resume))
+            options = ImportOptions(exits=exits, resume=resume, include_erased=not exits)
+            import_members(session, str(path), audience.audience_id, options)
 
         self._begin(_Command("import", run, self._complete, self._random.randint(0, MAX_CUTS)))
 

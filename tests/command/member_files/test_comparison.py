@@ -2,6 +2,7 @@
 
 import tracemalloc
 from collections.abc import Sequence
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from audience_sync.members.member_state import MemberState, Timing
 from audience_sync.members.member_step import step
 from audience_sync.members.membership import Destination, MembershipChange, coalesce
 from audience_sync_cli.member_files.comparison import Comparison, Difference
+from audience_sync_cli.member_files.erased import Erased
 from audience_sync_cli.member_files.row_changes import LeftOut
 from tests import builders
 
@@ -32,7 +34,7 @@ def state_of(*changes: MembershipChange) -> MemberState:
 
 
 def compared(
-    in_file: Sequence[MembershipChange], states: Sequence[MemberState], erased: frozenset[str] = frozenset()
+    in_file: Sequence[MembershipChange], states: Sequence[MemberState], erased: Erased = MappingProxyType({})
 ) -> dict[str, Difference]:
     """The differences by member."""
     comparison, found = Comparison(WRITTEN), dict[str, Difference]()
@@ -99,18 +101,22 @@ def test_a_member_whose_file_row_is_left_out_is_not_surplus(
     comparison, found = Comparison(WRITTEN), list[Difference]()
     for reason in reasons:
         comparison.leave_out(LeftOut(1, reason, "m"))
-    comparison.compare([state_of(row)], frozenset(), lambda _member, each, _reason: found.append(each))
+    comparison.compare([state_of(row)], {}, lambda _member, each, _reason: found.append(each))
     assert found == ([difference] if difference else [])
     assert comparison.surplus == []
     comparison.add(change("a"))
-    comparison.compare([state_of(change("a"))], frozenset(), lambda *_: pytest.fail("another row makes them the same"))
+    comparison.compare([state_of(change("a"))], {}, lambda *_: pytest.fail("another row makes them the same"))
 
 
 def test_a_member_without_a_row_is_missing_unless_a_deletion_notice_names_them() -> None:
     assert compared([change("a")], []) == {"m": Difference.MISSING}
-    assert compared([change("a")], [], frozenset({"m"})) == {"m": Difference.ERASED}
+    erased = {"m": BEFORE}
+    assert compared([change("a")], [], erased) == {"m": Difference.ERASED}
     left = state_of(change("a", at=BEFORE - 1), change(exits=True, erase=True, at=BEFORE))
-    assert compared([change("a")], [left], frozenset({"m"})) == {"m": Difference.ERASED}
+    assert compared([change("a")], [left], erased) == {"m": Difference.ERASED}
+    row = state_of(change("b", at=BEFORE))
+    assert compared([change("a")], [row], erased) == {"m": Difference.ERASED}, "its exit is due"
+    assert compared([change("a")], [row], {"m": BEFORE - 1}) == {"m": Difference.DIFFERENT}, "entered since"
 
 
 def test_the_identifiers_of_several_rows_of_a_member_are_merged() -> None:

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from audience_sync.aws.cloudwatch import Metric, MetricStore
 from audience_sync.errors import Unavailable
 from audience_sync.ingest.intake import changes_from, compiled
-from audience_sync.ingest.record_rules import MAX_ENTER_AGE
+from audience_sync.ingest.record_rules import MAX_ENTER_AGE, erasing_exit
 from audience_sync_cli.errors import WrongUsage
 from audience_sync_cli.member_files import change_sender
 from audience_sync_cli.member_files.formats import DELIMITERS
@@ -35,7 +35,7 @@ from audience_sync_cli.member_files.options import FileOptions
 from audience_sync_cli.member_files.row_changes import LeftOut
 from audience_sync_cli.watch.samples import sample
 from tests.aws_fixtures import AUDIENCE
-from tests.command.conftest import Deployment, Printed
+from tests.command.conftest import Deployment, Printed, change
 from tests.doubles.audiences import Listed
 
 NOW = 1_800_000_000.0  # epoch seconds
@@ -340,6 +340,7 @@ def test_denied_consent_is_in_the_question_the_report_and_the_rejects(
 
 def test_without_member_rows_a_row_that_denies_consent_is_left_out(deployment: Deployment, file: File) -> None:
     deployment.stack.parameters = {"Region": "NA", "OrderingGuard": "no"}
+    deployment.fail("dynamodb.Query", AssertionError("nobody is remembered"))
     found = run(deployment, file(DENYING), as_json=True).json
     assert (found["changes"], found["consentDenied"], sum(found["leftOut"].values())) == (1, 0, 3)
 
@@ -431,6 +432,7 @@ def test_with_accept_old_events_a_file_older_than_the_stored_exits_is_imported_w
         pytest.param("userId,email\nu1,a@b.co\n", {"column": ["email=mail"]}, id="no such column"),
         pytest.param("userId,email\nu1,a@b.co\n", {"resume": True}, id="nothing to go on with"),
         pytest.param("userId,email\nu1,a@b.co\n", {"rejects_with_rows": True}, id="rows without a file for them"),
+        pytest.param("userId\nu1\n", {"include_erased": True, "exits": True}, id="a removal that adds"),
     ],
 )
 def test_contradictory_options_are_refused_before_anything_is_sent(
@@ -440,6 +442,28 @@ def test_contradictory_options_are_refused_before_anything_is_sent(
         run(deployment, file(content), **options)
     assert refused.value.remedy
     assert deployment.changes() == []
+
+
+def test_erased_people_are_left_out_though_the_file_is_newer_and_added_only_on_request(
+    deployment: Deployment, file: File, tmp_path: Path
+) -> None:
+    """Any edit makes a file newer than the notice. Of the three, u2 is about to leave, and u6 has entered again."""
+    at, audience, options = (WRITTEN - 60) * 1_000, AUDIENCE.audience_id, ImportOptions(include_erased=True)
+    deployment.record(change("u2", at=at - 1), change("u6", at=at + 1))
+    deployment.record(*(erasing_exit(each, at, "notice", denies_consent=each == "u1") for each in KEPT))
+    assert run(deployment, file(), dry_run=True, rejects=tmp_path / "rejects.csv").out.count("left out: erased") == 2
+    listed = csv.reader((tmp_path / "rejects.csv").read_text(encoding="utf-8").splitlines())
+    assert [row[0] for row in listed if row[1] == "erased"] == ["1", "2"]
+    assert "Left out: 2 erased, " in deployment.declined(import_members, file(), audience, now=NOW)
+    assert run(deployment, file(), as_json=True).json["leftOut"]["erased"] == 2
+    assert members(deployment) == ["u6"]
+    asked = deployment.declined(import_members, file(), audience, options, now=NOW)
+    assert "People who were erased are added again; the operator log records it." in asked
+    run(deployment, file(), include_erased=True)
+    run(deployment, file(), exits=True)
+    assert members(deployment)[1:] == [*KEPT, "u1", "u2", "u3", "u6"]
+    logged = [json.loads(each["message"]) for each in deployment.logs.filter("OperatorLogGroup", 0, None)["events"]]
+    assert [each.get("erased") for each in logged] == [None, "included", None]
 
 
 LATER = "Members who left after that time stay out. [y/N] "
