@@ -12,7 +12,7 @@ from audience_sync.audiences.creation import Audiences
 from audience_sync.clock import Clock
 from audience_sync_cli.audiences.datasets import create_dataset, creation_locks, is_dataset, name_prefix, refuse_update
 from audience_sync_cli.audiences.listed import AUDIENCE, find
-from audience_sync_cli.audiences.options import DSP, RENEW, NewTarget, check_key, note_country
+from audience_sync_cli.audiences.options import DSP, RENEW, NewTarget, check_key, note_country, note_ttl
 from audience_sync_cli.audiences.presentation import audience_json
 from audience_sync_cli.command_line.settings_faults import options
 from audience_sync_cli.errors import WrongUsage
@@ -98,6 +98,7 @@ def create(
     for remedy, fields in groupby(made.mismatches, lambda each: each.remedy):
         names = options([each.field for each in fields])
         session.screen.note(f"Differs from the request: {names}. {remedy}.", style="yellow")
+    note_ttl(session, made.audience_id, listed.settings.get("ttl"))
     if not listed.computation_key:
         session.screen.say(
             f"Next, link it to the Segment audience: `audience-sync audiences link {made.audience_id} --key ...`."

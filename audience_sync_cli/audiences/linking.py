@@ -26,7 +26,7 @@ from audience_sync.members.membership import Audience, Destination
 from audience_sync_cli.audiences.datasets import creation_locks, is_dataset, read_dataset
 from audience_sync_cli.audiences.listed import AUDIENCE, find, same_key
 from audience_sync_cli.audiences.notices import queue_due_exits
-from audience_sync_cli.audiences.options import Choices, Target, check_key, country_code, note_country
+from audience_sync_cli.audiences.options import Choices, Target, check_key, country_code, note_country, note_ttl
 from audience_sync_cli.audiences.presentation import audience_json, key_label
 from audience_sync_cli.errors import OperatorError, TryLater, WrongUsage
 from audience_sync_cli.session import Session, command
@@ -96,6 +96,7 @@ def link(
         if session.stack.keeps_rows:  # only once listed: later notices reach it anyway
             queue_due_exits(session, linked)
     _warn_about_gaps(session, linked)
+    note_ttl(session, audience_id, report.ttl if isinstance(report, AudienceReport) else None)
     session.screen.say(f"Linked. Events reach {linked.name or audience_id} from now on.", style="green")
     if others:
         session.screen.say(f"Its key is {key_label(linked, others)}.")

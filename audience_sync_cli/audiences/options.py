@@ -6,11 +6,13 @@ from typing import Annotated, Any
 
 import typer
 
+from audience_sync.amazon_ads.advertiser_audiences.audience_settings import MAX_TTL
 from audience_sync.amazon_ads.countries import NO_COUNTRY, accepted_country
 from audience_sync.amazon_ads.destination import Api
 from audience_sync_cli.audiences import share_text
 from audience_sync_cli.errors import WrongUsage
 from audience_sync_cli.session import Session
+from audience_sync_cli.times import DAY
 
 API = Annotated[
     Api, typer.Option("--api", help="Amazon's API: audiences, or data-manager for Ads Data Manager.", metavar="API")
@@ -23,6 +25,7 @@ ALSO = Annotated[
 RENEW = Annotated[
     bool | None, typer.Option("--renew/--no-renew", help="Re-send active members before their TTL expires.")
 ]
+NO_TTL = "Its time to live is 0: Amazon does not keep its members."
 _KEY = "The key is in the settings of the audience in Segment."
 
 
@@ -70,6 +73,17 @@ def note_country(session: Session, text: str) -> None:
     """Warn before creating anything that UK becomes GB: Amazon never changes a country."""
     if text.strip().upper() == "UK":
         session.screen.note("UK is read as GB, the code of the United Kingdom.", style="yellow")
+
+
+def keeping(audience: str) -> str:
+    """Return the command with which members of an audience stay as long as possible."""
+    return f"audience-sync audiences update {audience} --ttl-days {MAX_TTL // DAY}"
+
+
+def note_ttl(session: Session, audience_id: str, ttl: int | None) -> None:
+    """Warn about an audience in which nobody stays, such as one that was ended and is linked again."""
+    if ttl == 0:
+        session.screen.note(f"{NO_TTL} `{keeping(audience_id)}` changes that.", style="yellow")
 
 
 def country_code(text: str) -> str | None:

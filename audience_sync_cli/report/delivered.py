@@ -8,6 +8,7 @@ from audience_sync.operations.audience_trends import FEW, MIN_FOR_DSP, State
 from audience_sync.operations.dataset_reports import DatasetReport
 from audience_sync.operations.renewal import is_renewed
 from audience_sync.reasons import Reason
+from audience_sync_cli.audiences.options import NO_TTL, keeping
 from audience_sync_cli.audiences.presentation import product_label
 from audience_sync_cli.reasons import explained, listed
 from audience_sync_cli.report.audience_readings import AudienceReadings
@@ -106,8 +107,7 @@ def time_to_live(readings: AudienceReadings) -> Finding:
     """Check that members do not drop out before they leave."""
     ttl = readings.report.ttl if isinstance(readings.report, AudienceReport) else None
     if ttl == 0:
-        longest = f"audience-sync audiences update {readings.name} --ttl-days {MAX_TTL // DAY}"
-        return Finding("problem", "Its time to live is 0: Amazon does not keep its members.", longest)
+        return Finding("problem", NO_TTL, keeping(readings.name))
     days = f"{(MAX_TTL if ttl is None else ttl) / DAY:g} days"
     if is_renewed(readings.audience):
         return Finding("ok", f"Members stay for {days}, and active ones are re-sent before that.")

@@ -200,7 +200,9 @@ class Following:
             way.end = End("rejected", "Amazon does not know the job.", "See JobsUnresolved in docs/runbook.md.")
             return
         if report.is_final:
-            text, facts, way.end = job_ended(report, [change.member[1] for change in way.changes])
+            is_odd = not report.sizes.received and not all(change.exits for change in way.changes)
+            ttl = self._session.amazon.read_audience(way.audience_id).ttl if is_odd else None
+            text, facts, way.end = job_ended(report, way.changes, ttl)
             self._hop(way, "job", text, {"jobId": way.job_id} | facts)
 
     def _look_for_blockers(self, ways: Sequence[Way]) -> None:

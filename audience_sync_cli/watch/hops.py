@@ -5,7 +5,8 @@ from typing import Any, Literal, NamedTuple
 
 from audience_sync.amazon_ads.job import JobReport
 from audience_sync.members.member_state import MemberState
-from audience_sync.members.membership import EVERY_AUDIENCE
+from audience_sync.members.membership import EVERY_AUDIENCE, MembershipChange
+from audience_sync_cli.audiences.options import NO_TTL, keeping
 from audience_sync_cli.parked.dead_letters import DeadLetterMessage
 from audience_sync_cli.screen import counted, moment
 from audience_sync_cli.state.settling import GOES_ON, End
@@ -61,8 +62,13 @@ def recorded(audience_id: str, states: Sequence[MemberState], newer: Sequence[Me
     return text, end
 
 
-def job_ended(report: JobReport, members: Sequence[str]) -> tuple[str, dict[str, Any], End]:
-    """Describe the end of a job: for people, for scripts, and as the end of its changes of some external user ids."""
+def job_ended(
+    report: JobReport, changes: Sequence[MembershipChange], ttl: int | None = None
+) -> tuple[str, dict[str, Any], End]:
+    """Describe the end of a job: for people, for scripts, and as the end of its changes of one audience.
+
+    `ttl` is the audience's at Amazon, in seconds, if there is an enter and no record in the audience.
+    """
     sizes = report.sizes
     rate = None if sizes.match_rate is None else round(sizes.match_rate, 1)
     numbers = [
@@ -72,13 +78,18 @@ def job_ended(report: JobReport, members: Sequence[str]) -> tuple[str, dict[str,
     ]
     text = ", ".join([report.state, *(each for each in numbers if each)])
     facts = {"state": report.state, "received": sizes.received, "matched": sizes.matched, "matchRate": rate}
-    refused = [reason for member in members if (reason := report.rejected.get(member)) is not None]
+    refused = [reason for each in changes if (reason := report.rejected.get(each.member[1])) is not None]
     if report.has_failed:
         return text, facts, End("rejected", "The whole job failed: nothing took effect.", _WILL_BE_PARKED)
     if refused:
         why = refused[0] or "no reason given"
         return text, facts, End("rejected", f"Amazon's job rejected the record: {why}.", _WILL_BE_PARKED)
-    return text, facts, End("done", "Amazon has applied the change.")
+    if all(each.exits for each in changes) or (ttl != 0 and sizes.received != 0):
+        return text, facts, End("done", "Amazon has applied the change.")
+    nobody, (audience_id, _) = "The job has ended, but nobody is in the audience.", changes[0].member
+    if ttl == 0:
+        return text, facts, End("rejected", f"{nobody} {NO_TTL}", f"Run `{keeping(audience_id)}`.")
+    return text, facts, End("done", nobody, f"`audience-sync diagnose {audience_id}` looks for the reason.")
 
 
 def parked(dead_letter: DeadLetterMessage) -> End:

@@ -196,6 +196,13 @@ def test_a_shorter_ttl_asks_for_confirmation(deployment: Deployment) -> None:
     assert deployment.json(update, AUDIENCE.audience_id, Settings(ttl_days=0))["settings"] == {"ttl": 0}
     found = deployment.json(show, AUDIENCE.audience_id)
     assert found["amazon"] == {"received": None, "matched": None, "inDsp": None, "ttl": 0}
+    for noted in (
+        deployment.printed(link, AUDIENCE.audience_id).err,
+        deployment.printed(create, "VIP", ADVERTISER, Settings(ttl_days=0), country="US").err,
+    ):
+        assert "Its time to live is 0: Amazon does not keep its members. `audience-sync audiences update " in noted
+        assert "--ttl-days 397`" in noted
+    assert "time to live" not in deployment.printed(create, "Winback", ADVERTISER, Settings(), country="US").err
 
 
 @pytest.mark.parametrize(

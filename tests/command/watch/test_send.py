@@ -13,6 +13,7 @@ import requests
 
 from audience_sync.amazon_ads.data_manager.client import NO_UPLOAD_ID
 from audience_sync.amazon_ads.destination import ads_data_manager
+from audience_sync.amazon_ads.job import JobReport, Sizes
 from audience_sync.errors import AudienceSyncError, Unavailable
 from audience_sync.members.member_state import Timing
 from audience_sync.members.member_step import step
@@ -29,6 +30,7 @@ from audience_sync_cli.errors import (
 from audience_sync_cli.state.settling import End
 from audience_sync_cli.watch import following
 from audience_sync_cli.watch.following import Following
+from audience_sync_cli.watch.hops import job_ended
 from audience_sync_cli.watch.posting import Answer, post
 from audience_sync_cli.watch.samples import MEMBER
 from audience_sync_cli.watch.send import send
@@ -247,6 +249,20 @@ def test_a_change_is_followed_through_table_upload_and_job(deployment: Deploymen
     assert (end.ending, end.text) == ("done", "Amazon has applied the change.")
     assert "SUCCEEDED" in followed.hops[2].text
     assert [hop.after for hop in followed.hops] == sorted(hop.after for hop in followed.hops)
+
+
+def test_an_enter_that_amazon_does_not_keep_is_not_called_applied(deployment: Deployment, job: Job) -> None:
+    entered, job_id = now_change(), job("m1")
+    deployment.session().amazon.update_audience(AUDIENCE.audience_id, {"metadata": {"ttl": 0}})
+    deployment.record(entered)
+    uploaded(deployment, job_id)
+    (end,) = Followed(deployment, entered, steps=[]).run()
+    assert (end.ending, end.is_good) == ("rejected", False)
+    assert end.text.startswith("The job has ended, but nobody is in the audience. Its time to live is 0: ")
+    assert end.remedy == f"Run `audience-sync audiences update {AUDIENCE.audience_id} --ttl-days 397`."
+    empty = JobReport("SUCCEEDED", sizes=Sizes(received=0))
+    assert job_ended(empty, [entered])[2].text == "The job has ended, but nobody is in the audience."
+    assert job_ended(empty, [now_change(exits=True)])[2].text == "Amazon has applied the change."
 
 
 def test_an_upload_before_the_row_was_written_is_ignored(deployment: Deployment) -> None:
