@@ -136,7 +136,7 @@ def unlink(session: Session, audience: AUDIENCE) -> None:
 def take_off_list(session: Session, audience: Audience, heir: Audience | None = None) -> int:
     """Unlink an audience; returns the time, in epoch milliseconds. Raises Unavailable.
 
-    Raises TryLater if the audience that is to get its events is no longer listed.
+    Raises TryLater if the audience that is to get its events is no longer listed, or was moved to this one.
     """
     # Release the lock first: an audience that is still listed can be found and unlinked again.
     creation_locks(session).remove(audience.audience_id)
@@ -144,7 +144,7 @@ def take_off_list(session: Session, audience: Audience, heir: Audience | None = 
     is_unlinked = session.audiences.unlink(audience.audience_id, at=now, heir=heir.audience_id if heir else None)
     if heir and not is_unlinked:
         raise TryLater(
-            f"Somebody has ended {audience.audience_id} or {heir.audience_id} meanwhile, which was to get its events.",
+            f"Somebody has ended {audience.audience_id} meanwhile, or ended or moved its heir {heir.audience_id}.",
             "Look at `audience-sync audiences list` before you repeat the command.",
         )
     session.audiences.remove_unlinked(before=now - KEEP_UNLINKED * 1000)

@@ -13,7 +13,7 @@ from audience_sync_cli.audiences import creation, datasets
 from audience_sync_cli.audiences.denial import explaining_denial
 from audience_sync_cli.audiences.listed import AUDIENCE
 from audience_sync_cli.audiences.presentation import target_label
-from audience_sync_cli.errors import sentence
+from audience_sync_cli.errors import TryLater, sentence
 from audience_sync_cli.member_files.change_sender import sender_for
 from audience_sync_cli.member_files.import_report import estimate, show_estimate, workers_of
 from audience_sync_cli.moves.filling import Filling, FillReport, reading_rows
@@ -77,6 +77,7 @@ def move(
         ):
             report = _filling(session, plan).run(sender.take, bar.advance)
             line["leftOut"] = report.left_out.total()
+        done.clear()
         _switch(session, plan.source, target)
     session.screen.say("")
     session.screen.table(("outcome", "members", "meaning"), report.rows())
@@ -167,12 +168,17 @@ def _created(session: Session, plan: MovePlan) -> Audience:
 
 
 def _switch(session: Session, source: Audience, target: Audience) -> None:
-    """Make the target the main audience of the key. In between, both have `also`: events reach both all the time."""
-    session.audiences.mark(source.audience_id, also=True, moved_to=target.audience_id)
+    """Make the target the main audience of the key. Events reach both all the time. Raises TryLater if it was ended."""
+    session.audiences.mark(source.audience_id, also=True, moved_to=target.audience_id)  # in between, both have `also`
     others = {source.audience_id, target.audience_id}
     listed = [each for each in session.audiences.all() if each.computation_key == source.computation_key]
     has_main = any(not each.also for each in listed if each.audience_id not in others)
-    session.audiences.mark(target.audience_id, also=has_main, moved_to=None)
+    if not session.audiences.mark(target.audience_id, also=has_main, moved_to=None):
+        session.audiences.mark(source.audience_id, also=has_main, moved_to=None)
+        raise TryLater(
+            f"Somebody has ended {target.audience_id} meanwhile, which takes this move back.",
+            "Look at `audience-sync audiences list` before you repeat the command, which would make another one.",
+        )
 
 
 def _say_next(session: Session, source: Audience, target: Audience, waiting: int) -> None:

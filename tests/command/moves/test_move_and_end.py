@@ -277,6 +277,17 @@ def test_two_ends_at_once_leave_one_side_of_a_move_listed(world: World, *, ends_
     assert [each.audience_id for each in world.session().audiences.all()] == [second.audience.audience_id]
 
 
+def test_a_move_repeated_beside_the_end_of_the_new_audience_does_not_undo_that(world: World) -> None:
+    source = filled(world)
+    plan = planned_end(world.session(), stored(world, moved(world, source)))
+    ended: list[Any] = []
+    world.script.append((world.now + 5, lambda: ended.append(take_off(world.session(), plan))))
+    said = world.printed(move, source, MoveOptions(), to=Api.DATA_MANAGER, raises=TryLater)
+    assert "Events reach both" not in said.err
+    (left,) = world.session().audiences.all()
+    assert (left.audience_id, left.also, left.moved_to) == (source, False, None)
+
+
 def test_taking_a_move_back_keeps_the_main_audience_of_the_key(world: World) -> None:
     main, source = created(world), created(world, name="Also big", key="other")
     table = world.session().audiences

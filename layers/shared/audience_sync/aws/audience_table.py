@@ -185,7 +185,7 @@ class AudienceTable:
         """Take an audience off the list; return whether it was listed. `at` is in epoch milliseconds.
 
         Removes the index attributes, so that the indexes no longer find it. At Amazon it stays. With `heir`, which gets
-        its events, both must be listed. Raises Unavailable.
+        its events, both must be listed, and `heir` not moved to it. Raises Unavailable.
         """
         unlink = {
             "Key": {"audienceId": {"S": audience_id}},
@@ -195,16 +195,21 @@ class AudienceTable:
         if heir is None:
             is_unlinked = self._conditional(self._client.update_item, ConditionExpression=_IS_LISTED, **unlink)
         else:
-            is_unlinked = self._unlink_beside(unlink, heir)
+            is_unlinked = self._unlink_beside(audience_id, unlink, heir)
         self.raise_version()  # if two audiences share a key, the other one now gets the events
         return is_unlinked
 
-    def _unlink_beside(self, unlink: dict[str, Any], heir: str) -> bool:
-        """Unlink an audience if it and another one are listed; return whether they are."""
+    def _unlink_beside(self, audience_id: str, unlink: dict[str, Any], heir: str) -> bool:
+        """Unlink an audience if it and another one are listed, which is not moved to it; return whether they are."""
         # An update that changes nothing: a ConditionCheck would need a permission of its own.
-        unchanged = {"Key": {"audienceId": {"S": heir}}, "UpdateExpression": "REMOVE unlinkedAt"}
+        unchanged = {
+            "Key": {"audienceId": {"S": heir}},
+            "UpdateExpression": "REMOVE unlinkedAt",
+            "ConditionExpression": f"{_IS_LISTED} AND (attribute_not_exists(movedTo) OR movedTo <> :id)",
+            "ExpressionAttributeValues": {":id": {"S": audience_id}},
+        }
         is_listed = {"TableName": self._name, "ConditionExpression": _IS_LISTED}
-        writes: list[Any] = [{"Update": update | is_listed} for update in (unlink, unchanged)]
+        writes: list[Any] = [{"Update": is_listed | update} for update in (unlink, unchanged)]
         try:
             with audience_table_call():
                 self._client.transact_write_items(TransactItems=writes)
