@@ -31,9 +31,12 @@ SECRET_READS = 20 * MONTH / 60  # twenty warm environments, assumed, read a secr
 GB: dict[str, float] = {name: properties.get("MemorySize", 0) / 1024 for name, properties in delivery.FUNCTIONS.items()}
 REFRESHES = MONTH / 1200
 POLLS = QUEUE_REQUEST * 2 * delivery.POLLERS * MONTH / 20  # of two queues, for twenty seconds each
-ALARMS = ALARM * len(TEMPLATE.resources("AWS::CloudWatch::Alarm"))
+ALARMS, ALARMS_WITH_QUEUE = (
+    ALARM * str(each.resources("AWS::CloudWatch::Alarm")).count("'MetricName'")  # each metric of an alarm is charged
+    for each in (TEMPLATE, delivery.WITH_EVENT_QUEUE)
+)
 SECRETS = SECRET * len(TEMPLATE.resources("AWS::SecretsManager::Secret"))
-QUEUE_STANDING = ALARM * len(delivery.WITH_EVENT_QUEUE.resources("AWS::CloudWatch::Alarm")) - ALARMS + POLLS / 2
+QUEUE_STANDING = ALARMS_WITH_QUEUE - ALARMS + POLLS / 2
 # Up to the start of the function; what follows is the same. A message is sent, received and deleted, alone at worst.
 BY_HTTP, BY_QUEUE = API_REQUEST + INVOCATION, 3 * QUEUE_REQUEST + INVOCATION
 STANDING = ALARMS + SECRETS + METRIC_READ * HOURLY_READS * MONTH / HOUR

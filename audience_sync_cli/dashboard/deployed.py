@@ -222,7 +222,7 @@ class DeployedStack:
                 each["StateValue"],
                 each["StateUpdatedTimestamp"].timestamp(),
                 # The audit sets the state of this one, and says as the reason what an alarm's fixed text cannot.
-                each.get("StateReason" if each["MetricName"] == AUDIENCES_SHRUNK else "AlarmDescription", ""),
+                each.get("StateReason" if each.get("MetricName") == AUDIENCES_SHRUNK else "AlarmDescription", ""),
             )
             for page in pages
             for each in page["MetricAlarms"]

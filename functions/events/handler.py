@@ -11,7 +11,7 @@ from audience_sync.aws.audience_listing import AudienceListing
 from audience_sync.aws.audience_table import AudienceTable
 from audience_sync.aws.clients import client
 from audience_sync.aws.sqs import Queue
-from audience_sync.clock import Clock
+from audience_sync.clock import Clock, to_seconds
 from audience_sync.errors import AudienceSyncError, InvalidRequest
 from audience_sync.ingest.intake import Intake, IntakeResult
 from audience_sync.runtime import metric_names, telemetry
@@ -53,8 +53,11 @@ def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     deadline = CLOCK.deadline(context) - RESERVE
     parts = dependencies()
     with logger.append_context_keys(door="queue"):
-        left = [each["messageId"] for each in event["Records"] if not _is_done(parts, each["body"], deadline)]
-    return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in left]}
+        left = [each for each in event["Records"] if not _is_done(parts, each["body"], deadline)]
+    if left:
+        sent = min(int(each["attributes"]["SentTimestamp"]) for each in left)  # epoch milliseconds
+        telemetry.publish(metric_names.OLDEST_FAILED_EVENT_AGE, MetricUnit.Seconds, CLOCK.now() - to_seconds(sent))
+    return {"batchItemFailures": [{"itemIdentifier": each["messageId"]} for each in left]}
 
 
 def _is_done(parts: Dependencies, body: str, deadline: float) -> bool:

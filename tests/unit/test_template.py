@@ -6,6 +6,7 @@ import re
 import tomllib
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
+from itertools import chain
 from typing import Any
 
 import pytest
@@ -81,6 +82,12 @@ SOURCES = [
 def _statements(role: str) -> Iterator[dict[str, Any]]:
     for policy in _properties(role)["Policies"]:
         yield from policy["PolicyDocument"]["Statement"]
+
+
+def _watched(alarm: str) -> list[dict[str, Any]]:
+    """The metrics of an alarm: one, or those in its expression."""
+    queries = _properties(alarm).get("Metrics", [])
+    return [each["MetricStat"]["Metric"] for each in queries if "MetricStat" in each] or [_properties(alarm)]
 
 
 def _listed(value: Any) -> list[Any]:
@@ -575,11 +582,11 @@ def test_the_membership_table_has_the_key_that_the_rows_have() -> None:
 
 def test_alarms_read_the_namespace_and_dimension_that_the_functions_use() -> None:
     variables = TEMPLATE["Globals"]["Function"]["Environment"]["Variables"]
-    own = [_properties(alarm) for alarm in ALARMS if not _properties(alarm)["Namespace"].startswith("AWS/")]
+    own = [each for each in chain(*map(_watched, ALARMS)) if not each["Namespace"].startswith("AWS/")]
     assert variables["POWERTOOLS_METRICS_NAMESPACE"] == NAMESPACE
-    assert {alarm["Namespace"] for alarm in own} == {NAMESPACE}
-    for alarm in own:
-        assert alarm["Dimensions"] == [{"Name": "service", "Value": variables["POWERTOOLS_SERVICE_NAME"]}]
+    assert {metric["Namespace"] for metric in own} == {NAMESPACE}
+    for metric in own:
+        assert metric["Dimensions"] == [{"Name": "service", "Value": variables["POWERTOOLS_SERVICE_NAME"]}]
 
 
 def _dashboard(**parameters: str) -> str:
@@ -600,7 +607,7 @@ SEARCHES = [metric[0]["expression"] for metric in GRAPHED if isinstance(metric[0
 
 def test_every_metric_of_ours_in_alarms_and_dashboard_exists() -> None:
     ours = {name for key, name in vars(metric_names).items() if key.isupper()} - {NAMESPACE}
-    watched = {_properties(alarm)["MetricName"] for alarm in ALARMS if _properties(alarm)["Namespace"] == NAMESPACE}
+    watched = {each["MetricName"] for each in chain(*map(_watched, ALARMS)) if each["Namespace"] == NAMESPACE}
     watched |= {name for each in SEARCHES for name in re.findall(r'MetricName="(\w+)"', each)}
     namespace = ""
     for first, *rest in GRAPHED:
@@ -810,6 +817,46 @@ def test_one_full_request_of_deletion_notices_sets_off_an_alarm_by_default() -> 
 
 def test_a_waiting_change_reports_its_age_in_every_period_of_the_stall_alarm() -> None:
     assert _properties("DeliveryStalled")["Period"] >= MARK + MAX_DELAY
+
+
+def test_the_age_that_sqs_shows_is_not_the_only_one_watched_since_it_leaves_out_messages_that_keep_failing() -> None:
+    covering = {"OldestMessageAge": "DeliveryStalled", "OldestEventAge": "OldestEventAge"}
+    assert covering.keys() == {each for each in ALARMS if "ApproximateAgeOfOldestMessage" in str(_watched(each))}
+    assert all(any(metric["Namespace"] == NAMESPACE for metric in _watched(each)) for each in covering.values())
+    third_receive = (
+        2 * _properties("EventsQueue")["VisibilityTimeout"]
+    )  # seconds after the first; the most that it shows
+    assert _properties("OldestEventAge")["Threshold"] < third_receive
+
+
+BUSY = {"oldest": 5, "received": 400, "deleted": 390}
+
+
+@pytest.mark.parametrize(
+    ("periods", "rings"),
+    [
+        pytest.param([BUSY] * 6, False, id="messages are taken in at once"),
+        pytest.param([{"received": 1}, {"deleted": 1}] * 3, False, id="few messages, each at the end of a period"),
+        pytest.param([BUSY | {"failing": 190}, BUSY | {"failing": 380}] + [BUSY] * 4, False, id="two attempts failed"),
+        pytest.param([BUSY | {"failing": 400 + 300 * n} for n in range(5)], True, id="one message always fails"),
+        pytest.param([{"oldest": 400 + 300 * n} for n in range(5)], True, id="nobody receives"),
+        pytest.param([{"oldest": 380, "received": 1}] * 5, True, id="Lambda receives and can start no function"),
+    ],
+)
+def test_messages_that_wait_in_the_event_queue_for_half_an_hour_set_off_an_alarm(
+    periods: list[dict[str, int]], rings: bool
+) -> None:
+    alarm, functions = (
+        _properties("OldestEventAge"),
+        {"MAX": max, "IF": lambda holds, one, other: one if holds else other},
+    )
+    functions["FILL"] = lambda value, other: other if value is None else value
+    expression, *metrics = alarm["Metrics"]
+    assert alarm["EvaluationPeriods"] * metrics[0]["MetricStat"]["Period"] == 1_800  # seconds
+    text = expression["Expression"].replace(" AND ", " and ")
+    named = [{metric["Id"]: each.get(metric["Id"]) for metric in metrics} for each in periods]
+    breaching = [each for each in named if eval(text, functions, each) > alarm["Threshold"]]  # noqa: S307 - our own
+    assert (len(breaching) >= alarm["DatapointsToAlarm"]) == rings
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)

@@ -260,12 +260,9 @@ def test_alarms_are_those_of_this_stack(deployment: Deployment, shown: DeployedS
         cloudwatch.put_metric_alarm(
             AlarmName=name,
             AlarmDescription="What to do.",
-            Namespace="AWS/SQS",
-            MetricName="any",
-            Period=60,
+            Metrics=[{"Id": "any", "Expression": "FILL(any, 0)"}],  # without the name of a metric
             EvaluationPeriods=1,
             Threshold=1,
-            Statistic="Sum",
             ComparisonOperator="GreaterThanThreshold",
         )
     cloudwatch.set_alarm_state(AlarmName="mine-DeadLetters", StateValue="ALARM", StateReason="one dead letter")

@@ -27,6 +27,7 @@ OLDEST_DEFERRED_CHANGE_AGE = "OldestDeferredChangeAge"  # seconds since the olde
 OLDEST_WAITING_CHANGE_AGE = (
     "OldestWaitingChangeAge"  # the same, for changes that wait for a job, or the first connection
 )
+OLDEST_FAILED_EVENT_AGE = "OldestFailedEventAge"  # seconds since the oldest event message that failed was sent
 ACCOUNTING_GAP = "AccountingGap"  # changes accepted and never completed
 COUNTED_TWICE = "ChangesCountedTwice"  # completions beyond those that were accepted, as the audit finds them
 REJECTION_REASONS_NEW = "RejectionReasonsNew"  # reasons for which no event of this stack had been rejected before
