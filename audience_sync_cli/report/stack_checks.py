@@ -23,6 +23,7 @@ from audience_sync_cli.times import DAY
 
 FUNCTIONS = ("IngestFunction", "WorkerFunction", "RefreshFunction")
 LEFT_FOR_API = 6  # invocations at a time
+BEHIND_QUEUES = ("WorkerFunction", "JobsFunction", "EventsFunction")
 REMIND_BEFORE = 45 * DAY  # seconds; time to find the person who may consent
 # An outdated stack, or one with a single door, lacks some of these.
 LATER_FUNCTIONS = (
@@ -180,18 +181,21 @@ def _functions(readings: StackReadings) -> Iterator[Finding]:
 
 
 def _concurrency(readings: StackReadings) -> Iterator[Finding]:
-    """Check that workers and checks of jobs cannot take all that the account may run. A local stack has no limit."""
+    """Check that functions behind queues cannot take all that the account may run. A local stack has no limit."""
     stack = readings.session.stack
     if stack.local is not None:
         return
-    limit = stack.service("lambda").get_account_settings()["AccountLimit"]["ConcurrentExecutions"]
-    taken = sum(int(stack.parameters.get(name, 5)) for name in ("MaximumConcurrency", "JobsConcurrency"))
-    found = f"the account may run {counted(limit, 'invocation')} at a time"
+    api = stack.service("lambda")
+    limit = api.get_account_settings()["AccountLimit"]["ConcurrentExecutions"]
+    found = [api.list_event_source_mappings(FunctionName=stack[name]) for name in BEHIND_QUEUES if name in stack]
+    sources = [each.get("ScalingConfig", {}) for some in found for each in some["EventSourceMappings"]]
+    taken = sum(each.get("MaximumConcurrency", limit) for each in sources)
+    runs = f"the account may run {counted(limit, 'invocation')} at a time"
     if limit - taken >= LEFT_FOR_API:
-        yield Finding("ok", found)
+        yield Finding("ok", runs)
     else:
         remedy = "request more, or lower MaximumConcurrency and JobsConcurrency: docs/deploy.md, A new AWS account"
-        yield Finding("note", f"{found}; workers and checks of jobs can take {taken}, so events may be refused", remedy)
+        yield Finding("note", f"{runs}; functions behind queues can take {taken}, so events may be refused", remedy)
 
 
 def _receivers(readings: StackReadings) -> Iterator[Finding]:

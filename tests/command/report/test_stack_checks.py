@@ -117,10 +117,14 @@ def test_failed_uploads_are_a_note_and_a_blocker_that_needs_a_person_is_a_proble
 
 
 class Account:
-    """Lambda's limit in an account and the subscriptions of one topic; None if the topic may not be read."""
+    """Lambda's limit in an account and its functions' and the subscriptions of one topic; None: it may not be read."""
 
-    def __init__(self, limit: int = 1_000, subscriptions: tuple[int, int] | None = (1, 0)) -> None:
+    def __init__(self, limit: int = 1_000, subscriptions: Any = (1, 0), concurrency: tuple[int, ...] = (5, 5)) -> None:
         self._limit, self._subscriptions = limit, subscriptions
+        self.sources = dict(zip(("WorkerFunction", "JobsFunction", "EventsFunction"), concurrency, strict=False))
+
+    def list_event_source_mappings(self, *, FunctionName: str) -> dict[str, Any]:  # noqa: N803 - boto3's name
+        return {"EventSourceMappings": [{"ScalingConfig": {"MaximumConcurrency": self.sources[FunctionName]}}]}
 
     def get_account_settings(self) -> dict[str, Any]:
         return {"AccountLimit": {"ConcurrentExecutions": self._limit}}
@@ -133,24 +137,22 @@ class Account:
 
 
 @pytest.mark.parametrize(
-    ("account", "parameters", "expected"),
+    ("account", "expected"),
     [
-        pytest.param(Account(), {}, ("ok", "ok"), id="in order"),
-        pytest.param(Account(limit=10), {}, ("note", "ok"), id="a new account"),
-        pytest.param(
-            Account(limit=10), {"MaximumConcurrency": "2", "JobsConcurrency": "2"}, ("ok", "ok"), id="six for the API"
-        ),
-        pytest.param(Account(subscriptions=(0, 0)), {}, ("ok", "note"), id="nobody gets alarms"),
-        pytest.param(Account(subscriptions=(0, 1)), {}, ("ok", "note"), id="a mail that nobody has confirmed"),
-        pytest.param(Account(subscriptions=(2, 1)), {}, ("ok", "note"), id="one of three has not confirmed"),
-        pytest.param(Account(subscriptions=None), {}, ("ok", "note"), id="a topic that may not be read"),
+        pytest.param(Account(), ("ok", "ok"), id="in order"),
+        pytest.param(Account(limit=10), ("note", "ok"), id="a new account"),
+        pytest.param(Account(limit=10, concurrency=(2, 2)), ("ok", "ok"), id="six for the API"),
+        pytest.param(Account(limit=10, concurrency=(2, 2, 10)), ("note", "ok"), id="six, but for the event queue"),
+        pytest.param(Account(subscriptions=(0, 0)), ("ok", "note"), id="nobody gets alarms"),
+        pytest.param(Account(subscriptions=(0, 1)), ("ok", "note"), id="a mail that nobody has confirmed"),
+        pytest.param(Account(subscriptions=(2, 1)), ("ok", "note"), id="one of three has not confirmed"),
+        pytest.param(Account(subscriptions=None), ("ok", "note"), id="a topic that may not be read"),
     ],
 )
-def test_a_full_account_and_alarms_without_a_receiver_are_noted(
-    account: Account, parameters: dict[str, str], expected: tuple[str, str]
-) -> None:
+def test_a_full_account_and_alarms_without_a_receiver_are_noted(account: Account, expected: tuple[str, str]) -> None:
     names = {"Alarms": "arn:aws:sns:eu-west-1:123456789012:audience-sync-Alarms-1A2B"}
-    stack = Stack("tests", lambda _: account, "https://api", HOSTS["NA"], parameters, 0, None, names)
+    functions = {"EventsFunction": ""} | {name: name for name in account.sources}
+    stack = Stack("tests", lambda _: account, "https://api", HOSTS["NA"], {}, 0, None, names | functions)
     checks = [each for each in CHECKS if each.name in ("concurrency", "alarms")]
     found = [*run(checks, StackReadings(Session(Screen(), lambda: stack, lambda: NOW)))]
     assert tuple(each.state for each in found) == expected
