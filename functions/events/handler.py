@@ -21,6 +21,7 @@ from audience_sync.runtime.telemetry import logger, reporting
 
 CLOCK = Clock()
 RESERVE = 5.0  # seconds kept for a call that has begun, and for the answer
+LARGEST_WITH_REASON = 1_048_500  # bytes of a body; SQS accepts 1 MiB with the attribute
 
 
 class Dependencies(NamedTuple):
@@ -80,7 +81,8 @@ def _taken_in(parts: Dependencies, body: str, deadline: float) -> IntakeResult |
     try:
         return parts.intake.accept(body.encode(errors="surrogatepass"), deadline=deadline)
     except InvalidRequest as error:
-        parts.dead_letters.send([body], deadline=deadline, attributes={"reason": error.reason})
+        attributes: dict[str, str] = {"reason": error.reason} if len(body.encode()) <= LARGEST_WITH_REASON else {}
+        parts.dead_letters.send([body], deadline=deadline, attributes=attributes)
         return error
 
 
