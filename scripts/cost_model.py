@@ -74,6 +74,14 @@ def month(traffic: Traffic) -> dict[str, float]:
     }
 
 
+def month_by_queue(traffic: Traffic) -> dict[str, float]:
+    """Return the cost of a month of messages of the event queue. Up to ten are received and deleted at a time."""
+    behind = traffic.behind_event_queue()
+    costs, together = month(behind), min(10, behind.batch / traffic.batch)
+    costs["queues"] += QUEUE_REQUEST * traffic.events / traffic.batch * (1 + 2 / together) + QUEUE_STANDING
+    return costs | {"API Gateway": 0.0}
+
+
 def total(traffic: Traffic) -> float:
     """Return the cost of a month."""
     return sum(month(traffic).values())

@@ -3,9 +3,9 @@
 Limits of others and what is assumed are below; limits of ours come from the code and the template.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from audience_sync.delivery.sending import SHUTDOWN_RESERVE
 from audience_sync.delivery.uploads import Limits
@@ -18,6 +18,7 @@ TEMPLATE, LIMITS = Template.load(), Limits()
 WITH_EVENT_QUEUE = Template.load({"EventQueue": "yes"})
 FUNCTIONS = TEMPLATE.resources("AWS::Serverless::Function")
 WORKER, JOBS = TEMPLATE.queue_sources()
+(EVENTS,) = [each for each in WITH_EVENT_QUEUE.queue_sources() if each.function == "EventsFunction"]
 API_GATEWAY = TEMPLATE.resources("AWS::Serverless::HttpApi")["Api"]["DefaultRouteSettings"]["ThrottlingRateLimit"]
 LAST_UPLOAD = FUNCTIONS["WorkerFunction"]["Timeout"] - LIMITS.timeout - SHUTDOWN_RESERVE  # seconds; later none begins
 
@@ -72,6 +73,11 @@ class Traffic:
         """Messages with which Lambda starts a worker before its window ends."""
         size = self.batch / self.messages * ESCAPED + ENVELOPE
         return max(1.0, min(self.batch_size, LAMBDA_EVENT / size))
+
+    def behind_event_queue(self) -> Self:
+        """Return the same events as the event queue hands them over: those that arrive in a window are one request."""
+        arrived = self.events / self.batch / MONTH * EVENTS.window / POLLERS  # at each poller, after the first message
+        return replace(self, batch=round(self.batch * min(EVENTS.batch_size, 1 + arrived)))
 
     def starts(self) -> Starts:
         """Return the starts of the month. While all workers are busy, messages wait, and the next start gets more."""

@@ -11,7 +11,7 @@ from math import ceil
 from pathlib import Path
 
 from local.template import ROOT
-from scripts.cost_model import month, others, total
+from scripts.cost_model import month, month_by_queue, others, total
 from scripts.delivery_model import DAY, MONTH, WORKER, Traffic, limits, needs
 from tests.benchmarks import bench_ingest, ingest_report
 
@@ -28,7 +28,9 @@ def dollars(amount: float) -> str:
 
 def _months() -> Iterator[Sequence[str]]:
     months = [month(Traffic(millions * 1e6, batch)) for batch in BATCHES for millions in MILLIONS]
-    yield "events a month", *(f"{millions} million, {name}" for name in BATCHES.values() for millions in MILLIONS)
+    months.append(month_by_queue(Traffic(MILLIONS[-1] * 1e6, 1)))
+    names = [f"{millions} million, {name}" for name in BATCHES.values() for millions in MILLIONS]
+    yield "events a month", *names, f"{MILLIONS[-1]} million, single, by the [event queue](queue.md)"
     yield "**in total**", *(f"**{dollars(sum(each.values()))}**" for each in months)
     yield from ([name, *(dollars(each[name]) for each in months)] for name in months[0])
 

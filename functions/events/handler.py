@@ -1,4 +1,4 @@
-"""Accept audience events from the event queue, the second door. Use case: audience_sync/ingest/intake.py."""
+"""Accept audience events from the event queue, the second door. Use case: audience_sync/ingest/message_intake.py."""
 
 import os
 import time
@@ -12,8 +12,8 @@ from audience_sync.aws.audience_table import AudienceTable
 from audience_sync.aws.clients import client
 from audience_sync.aws.sqs import Queue
 from audience_sync.clock import Clock, to_seconds
-from audience_sync.errors import AudienceSyncError, InvalidRequest
-from audience_sync.ingest.intake import Intake, IntakeResult
+from audience_sync.errors import AudienceSyncError, InvalidRequest, Unavailable
+from audience_sync.ingest.message_intake import MessageIntake
 from audience_sync.runtime import metric_names, telemetry
 from audience_sync.runtime.ingest_settings import IngestSettings
 from audience_sync.runtime.intake_report import report
@@ -27,7 +27,7 @@ LARGEST_WITH_REASON = 1_048_500  # bytes of a body; SQS accepts 1 MiB with the a
 class Dependencies(NamedTuple):
     """Objects kept between invocations of one execution environment."""
 
-    intake: Intake
+    intake: MessageIntake
     dead_letters: Queue
 
 
@@ -38,7 +38,7 @@ def dependencies() -> Dependencies:
     audiences = AudienceTable(client("dynamodb", read_timeout=1.0), settings.audience_table)
     sqs = client("sqs", read_timeout=1.0)
     return Dependencies(
-        Intake(
+        MessageIntake(
             AudienceListing(audiences, time.monotonic),
             Queue(sqs, settings.change_queue_url, time.monotonic),
             settings.policy,
@@ -52,38 +52,37 @@ def dependencies() -> Dependencies:
 def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Take in each message as the body of a request, and return those that stay in the queue."""
     deadline = CLOCK.deadline(context) - RESERVE
-    parts = dependencies()
+    parts, records = dependencies(), event["Records"]
+    bodies = [each["body"].encode(errors="surrogatepass") for each in records]
+    left: list[dict[str, Any]] = []
     with logger.append_context_keys(door="queue"):
-        left = [each for each in event["Records"] if not _is_done(parts, each["body"], deadline)]
+        for results, failures in parts.intake.accept_all(bodies, deadline=deadline):
+            with telemetry.printed_together():  # at once: the function may be stopped before the others are taken in
+                for each in results:
+                    report(each)
+            for place, error in failures.items():
+                if _stays(parts, records[place]["body"], error, deadline):
+                    left.append(records[place])
     if left:
         sent = min(int(each["attributes"]["SentTimestamp"]) for each in left)  # epoch milliseconds
         telemetry.publish(metric_names.OLDEST_FAILED_EVENT_AGE, MetricUnit.Seconds, CLOCK.now() - to_seconds(sent))
     return {"batchItemFailures": [{"itemIdentifier": each["messageId"]} for each in left]}
 
 
-def _is_done(parts: Dependencies, body: str, deadline: float) -> bool:
-    """Take in one body and report on it; a message that is not done comes back."""
-    try:
-        found = _taken_in(parts, body, deadline)
-    except AudienceSyncError as error:
-        telemetry.report_refusal(error, 503)
-        return False
-    with telemetry.printed_together():  # with each message: the function may be stopped at the next one
-        if isinstance(found, IntakeResult):
-            report(found)
-        else:
-            _report_parked(found)
-    return True
-
-
-def _taken_in(parts: Dependencies, body: str, deadline: float) -> IntakeResult | InvalidRequest:
-    """Queue the changes of a body, or put it among the dead letters if no retry can mend it."""
-    try:
-        return parts.intake.accept(body.encode(errors="surrogatepass"), deadline=deadline)
-    except InvalidRequest as error:
+def _stays(parts: Dependencies, body: str, error: AudienceSyncError, deadline: float) -> bool:
+    """Put a body that no retry can mend among the dead letters; any other stays in the queue. Reports on either."""
+    if isinstance(error, InvalidRequest):
         attributes: dict[str, str] = {"reason": error.reason} if len(body.encode()) <= LARGEST_WITH_REASON else {}
-        parts.dead_letters.send([body], deadline=deadline, attributes=attributes)
-        return error
+        try:
+            parts.dead_letters.send([body], deadline=deadline, attributes=attributes)
+        except Unavailable as failure:
+            error = failure
+        else:
+            with telemetry.printed_together():
+                _report_parked(error)
+            return False
+    telemetry.report_refusal(error, 503)
+    return True
 
 
 def _report_parked(error: InvalidRequest) -> None:

@@ -40,6 +40,12 @@ class FakeQueue:
             raise Unavailable("down")
         self.messages += [Queued(body, delay, self.clock() + delay, attributes=attributes) for body in bodies]
 
+    def send_each(self, bodies: Sequence[str], *, deadline: float) -> dict[str, Unavailable]:
+        if self.down:
+            return dict.fromkeys(bodies, Unavailable("down"))
+        self.send(bodies, deadline=deadline)
+        return {}
+
     def postpone(self, receipts: Sequence[tuple[str, float]], *, until: float) -> None:
         del until
         assert all(delay >= 0 for _, delay in receipts)

@@ -116,6 +116,9 @@ def test_the_guide_of_the_event_queue_states_what_a_message_costs() -> None:
     stated = paragraph((ROOT / "docs/queue.md").read_text(), "**Cost and scale.**")
     assert f"${1e6 * cost.BY_QUEUE:.2f} for a million messages, where HTTP costs ${1e6 * cost.BY_HTTP:.2f}" in stated
     assert f"pollers cost ${cost.QUEUE_STANDING:.2f} a month" in stated
+    by_http, by_queue = cost.total(Traffic(1e8, 1)), sum(cost.month_by_queue(Traffic(1e8, 1)).values())
+    assert f"cost ${dollars(by_queue)} a month by the queue and ${dollars(by_http)} by HTTP" in stated
+    assert by_queue <= by_http / 2
 
 
 def test_what_is_kept_after_a_removal_costs_what_the_model_computes() -> None:

@@ -2,12 +2,15 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from audience_sync.aws.audience_table import AudienceTable
+from audience_sync.ingest import message_intake
 from functions.events import handler
-from tests.functions.conftest import Cloud, Context
+from tests.functions.conftest import AUDIENCE, Cloud, Context
 from tests.functions.test_ingest import ENTERED, EXAMPLES, EXITED, http, people, post
 
 REJECTED = (EXAMPLES / "08-track-email-as-userid.json").read_bytes()
@@ -60,6 +63,7 @@ def test_http_and_queue_make_the_same_changes_from_the_same_body(cloud: Cloud) -
     by_http = cloud.changes()
     assert receive(cloud, *bodies) == []
     assert cloud.changes()[len(by_http) :] == by_http
+    assert len(cloud.messages()) == len(bodies) + 1, "they share a message"
     assert dead(cloud) == []
 
 
@@ -114,27 +118,41 @@ def test_a_body_that_no_retry_can_mend_goes_to_the_dead_letters_at_once(
     assert "maya" not in shown
 
 
-def test_a_message_stays_in_the_queue_while_its_changes_cannot_be_queued(
+def test_only_messages_stay_whose_changes_cannot_all_be_queued_and_what_is_queued_is_counted(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, printed: Callable[[], str]
+) -> None:
+    other = replace(AUDIENCE, audience_id="418273650912345679")
+    AudienceTable(cloud.client("dynamodb"), cloud.name_of("AudienceTable")).put(other, created=0)
+    elsewhere = ENTERED.replace(AUDIENCE.audience_id.encode(), other.audience_id.encode())
+    cloud.enter("EventsFunction")
+    sqs: Any = handler.dependencies().dead_letters._client
+    send = sqs.send_message_batch
+
+    def jam_one(*, QueueUrl: str, Entries: list[dict[str, Any]]) -> Any:  # noqa: N803 - boto3's names
+        passed = [each for each in Entries if other.audience_id not in each["MessageBody"]]
+        return (send(QueueUrl=QueueUrl, Entries=passed) if passed else {}) | {"Failed": [JAM]}
+
+    monkeypatch.setattr(sqs, "send_message_batch", jam_one)
+    monkeypatch.setattr(handler, "CLOCK", handler.CLOCK._replace(now=lambda: 1_774_000_400.0))
+    both = b"[%b,%b]" % (EXITED, elsewhere)
+    answer = handler.lambda_handler(records(ENTERED, both, ENTERED, elsewhere), Context(30_000))
+    assert [each["itemIdentifier"] for each in answer["batchItemFailures"]] == ["message-1", "message-3"]
+    assert len(cloud.changes()) == 3
+    counted = {"EventsAccepted": 2, "ChangesAccepted": 3, "RequestsUnavailable": 2, "OldestFailedEventAge": 400}
+    assert metrics(printed()) == counted
+
+
+def test_changes_are_counted_before_the_next_are_queued_since_the_function_may_be_stopped_there(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch, printed: Callable[[], str]
 ) -> None:
     cloud.enter("EventsFunction")
-    sqs = handler.dependencies().dead_letters._client
-    send = sqs.send_message_batch
-
-    def jam_once(**arguments: Any) -> Any:
-        if b"u_retry" not in json.dumps(arguments).encode():
-            return send(**arguments)
-        return {"Failed": [JAM]}
-
-    monkeypatch.setattr(sqs, "send_message_batch", jam_once)
-    monkeypatch.setattr(handler, "CLOCK", handler.CLOCK._replace(now=lambda: 1_774_000_400.0))
-    event = json.loads(ENTERED)
-    stuck = json.dumps(event | {"userId": "u_retry"}).encode()
-    answer = handler.lambda_handler(records(ENTERED, stuck, EXITED), Context(30_000))
-    assert answer == {"batchItemFailures": [{"itemIdentifier": "message-1"}]}
-    assert len(cloud.changes()) == 2
-    counted = {"EventsAccepted": 2, "ChangesAccepted": 2, "RequestsUnavailable": 1}
-    assert metrics(printed()) == counted | {"OldestFailedEventAge": 400}
+    monkeypatch.setattr(message_intake, "SENT_TOGETHER", 2)
+    counted: list[int] = []
+    handler.dependencies().dead_letters._client.meta.events.register(
+        "before-call.sqs", lambda **_: counted.append(metrics(printed()).get("ChangesAccepted", 0))
+    )
+    handler.lambda_handler(records(*[ENTERED] * 5), Context(30_000))
+    assert [*counted, metrics(printed())["ChangesAccepted"]] == [0, 2, 2, 1]
 
 
 def test_a_message_that_cannot_be_put_among_the_dead_letters_stays_and_is_not_counted(

@@ -3,7 +3,8 @@
 from typing import Any
 
 from audience_sync.errors import InvalidRequest
-from audience_sync.ingest.intake import Intake, changes_from, compiled
+from audience_sync.ingest.intake import changes_from, compiled
+from audience_sync.ingest.message_intake import MessageIntake
 from audience_sync.ingest.record_rules import Policy
 from audience_sync.members.membership import MembershipChange
 from audience_sync.members.messages import ChangeMessage
@@ -29,7 +30,7 @@ def take_in_message(data: bytes) -> None:
     body = data.decode(errors="replace")
     changes: Any = FakeQueue()
     dead_letters: Any = FakeQueue()
-    parts = handler.Dependencies(Intake(LISTED, changes, POLICY, CLOCK), dead_letters)
+    parts = handler.Dependencies(MessageIntake(LISTED, changes, POLICY, CLOCK), dead_letters)
     messages = left = [(each, _changes(each)) for each in (body, GOOD)]
     for changes.down, dead_letters.down in ((True, True), (True, False), (False, False)):
         stay = [each for each in left if (dead_letters.down if each[1] is None else changes.down and each[1])]

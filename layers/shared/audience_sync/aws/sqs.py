@@ -47,25 +47,35 @@ class Queue:
             Unavailable: not every body is confirmed.
         """
         for batch in _batches(bodies):
-            self._send_batch(batch, deadline, delay, attributes or {})
+            self._send_batch([*batch], deadline, delay, attributes or {})
 
-    def _send_batch(self, bodies: Sequence[str], deadline: float, delay: float, attributes: dict[str, str]) -> None:
+    def send_each(self, bodies: Sequence[str], *, deadline: float) -> dict[str, Unavailable]:
+        """Send all `bodies`, even if some fail. Returns those that the queue has not confirmed, each with its error."""
+        failed: dict[str, Unavailable] = {}
+        for waiting in map(list, _batches(bodies)):
+            try:
+                self._send_batch(waiting, deadline, 0, {})
+            except Unavailable as error:
+                failed |= dict.fromkeys(waiting, error)
+        return failed
+
+    def _send_batch(self, waiting: list[str], deadline: float, delay: float, attributes: dict[str, str]) -> None:
+        """Send bodies, and remove those that are confirmed."""
         values = {name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()}
         common: dict[str, Any] = {"MessageAttributes": values} if values else {}
         if delay:
             common["DelaySeconds"] = min(math.ceil(delay), MAX_DELAY)
-        waiting: dict[str, Any] = {str(index): body for index, body in enumerate(bodies)}
         for _ in range(MAX_ATTEMPTS):
             if self._monotonic() >= deadline:
                 break
             entries: list[SendMessageBatchRequestEntryTypeDef] = [
-                {"Id": name, "MessageBody": body, **common}  # type: ignore[typeddict-item]
-                for name, body in waiting.items()
+                {"Id": str(index), "MessageBody": body, **common}  # type: ignore[typeddict-item]
+                for index, body in enumerate(waiting)
             ]
             with unavailable("SQS did not accept the messages", retry_after=1):
                 answer = self._client.send_message_batch(QueueUrl=self._url, Entries=entries)
-            for confirmed in answer.get("Successful", []):
-                del waiting[confirmed["Id"]]
+            confirmed = {int(each["Id"]) for each in answer.get("Successful", [])}
+            waiting[:] = [body for index, body in enumerate(waiting) if index not in confirmed]
             if not waiting:
                 return
         raise Unavailable("SQS did not accept every message in time", retry_after=1)

@@ -1,9 +1,9 @@
-"""Use case of `ingest` and `events`: turns a body, from HTTP or the event queue, into changes in the change queue."""
+"""Use case of `ingest`: turns a body into changes in the change queue. Of `events`: see message_intake.py."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from audience_sync.access.credentials import Authenticated, authenticate_with_newest, require_event_credential
@@ -204,16 +204,20 @@ class Intake:
             InvalidMapping, InvalidTrigger: the stored mappings are.
             TransientError: not every change is in the queue; the whole body may be sent again.
         """
-        result = changes_from(
-            body,
+        result = self._reader(self._clock.now_ms(), deadline)(body)
+        self._queue.send(pack(result.changes, DeliveryHistory(first_at=result.at)), deadline=deadline)
+        return result
+
+    def _reader(self, now: int, deadline: float) -> Callable[[bytes], IntakeResult]:
+        """Return `changes_from` with the present mappings and audiences. Raises as `accept` does."""
+        return partial(
+            changes_from,
             mappings=compiled(self._audiences.mappings()),
             audiences=self._audiences.for_request(),
-            now=self._clock.now_ms(),
+            now=now,
             policy=self._policy,
             has_time=lambda: self._clock.monotonic() < deadline,
         )
-        self._queue.send(pack(result.changes, DeliveryHistory(first_at=result.at)), deadline=deadline)
-        return result
 
 
 class HttpIntake:
