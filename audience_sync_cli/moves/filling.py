@@ -85,14 +85,15 @@ class Filling:
 
     def transfers(self) -> Iterator[tuple[list[tuple[MemberState, Transfer]], Mapping[Member, RowUnreadable]]]:
         """Yield each row of the audience with its outcome, and the damaged rows, page by page. Raises Unavailable."""
-        for page, unread in self.scan.state_pages(self.source.audience_id):
+        for read in self.scan.state_pages(self.source.audience_id):
+            page = read.states
             # For a member whom an end has removed, nothing depends on other rows.
             people = [state.member[1] for state in page if not is_ended(state)]
             known = self._read(self.target.audience_id, people)
             erased = [state.member[1] for state in page if state.erase_until and not is_ended(state)]
             found = self._read(EVERY_AUDIENCE, [person for person in erased if person not in known])
             notices = {person: state.version for person, state in found.items()}
-            yield [(state, self._transfer(state, known, notices)) for state in page], unread
+            yield [(state, self._transfer(state, known, notices)) for state in page], read.unread
 
     def _read(self, audience_id: str, people: Sequence[str]) -> dict[str, MemberState]:
         if not (self.members and people):

@@ -12,6 +12,8 @@ import pytest
 import requests
 from aiohttp import web
 
+from audience_sync.amazon_ads.destination import ads_data_manager
+from audience_sync.aws.audience_table import row_of
 from audience_sync.aws.membership_rows import Sharding
 from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.clock import Clock
@@ -19,6 +21,7 @@ from audience_sync.ingest.record_rules import erasing_exit
 from audience_sync.members.erasure import ErasurePlan, ErasureStep, StepKind
 from audience_sync.members.job_messages import DeletionMessage
 from audience_sync.members.member_state import MemberState
+from audience_sync.members.membership import Audience
 from audience_sync.runtime.api_gateway import UNAUTHORIZED, answer
 from local.resources import MANAGER_ACCOUNT
 from tests.faults.proxy import Call, Effect, hang_up
@@ -349,7 +352,7 @@ def test_jobs_redacts_messages_of_ads_data_manager_about_a_deletion(runner: Func
     def answered(person: str, status: int, answer: Callable[[str], Any]) -> Step:
         newest = erasing_exit(person, 1, "notice")
         recorded = ErasureStep(StepKind.NOTICE, "notice", 1, round(time.time() * 1000))
-        plan = ErasurePlan((), ("an audience of the other API",), 0, 1)
+        plan = ErasurePlan((), ("dataset-1",), 0, 1)  # where the row is lost
         table.write([MemberState(newest, left=newest.version, erasure=(recorded,), plan=plan)])
 
         def prepare() -> None:
@@ -357,6 +360,8 @@ def test_jobs_redacts_messages_of_ads_data_manager_about_a_deletion(runner: Func
 
         return delivering(runner, prepare, DeletionMessage((person,), 1).body())
 
+    dataset = row_of(Audience("dataset-1", destination=ads_data_manager()), 1)
+    runner.cloud.client("dynamodb").put_item(TableName=runner.cloud.name_of("AudienceTable"), Item=dataset)
     runner.run("RefreshFunction", [dict])
     steps = [answered(f"m{number}", *each) for number, each in enumerate(QUOTING)]
     results = runner.run("JobsFunction", steps, DATA_MANAGER_ACCOUNT_ID=MANAGER_ACCOUNT)

@@ -46,22 +46,24 @@ class Page:
     changes: list[MembershipChange]  # each an enter and the newest change of its member
     rows: int  # read, matching or not
     next: Cursor | None  # position of the next page; None at the end
-    unread: Mapping[Member, RowUnreadable] = field(default_factory=dict)  # matching rows that are damaged
+    unread: Mapping[Member, RowUnreadable] = field(default_factory=dict, repr=False)  # matching rows that are damaged
 
 
-class NoticePage(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class NoticePage:
     """Up to 1 MB of the rows of people named in a deletion notice."""
 
     stored: list[StoredMember]
-    unread: Mapping[Member, RowUnreadable]
+    unread: Mapping[Member, RowUnreadable] = field(repr=False)
     position: str  # after the page
 
 
-class StatePage(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class StatePage:
     """Up to 1 MB of the rows of an audience."""
 
     states: list[MemberState]
-    unread: Mapping[Member, RowUnreadable]
+    unread: Mapping[Member, RowUnreadable] = field(repr=False)
 
 
 def _readable[T](rows: Iterable[Any], read: Callable[[Any], T]) -> tuple[list[T], dict[Member, RowUnreadable]]:
