@@ -11,7 +11,7 @@ import typer
 
 from audience_sync.amazon_ads.timings import Timings
 from audience_sync.ingest.record_rules import erasing_exit
-from audience_sync.members.erasure_state import Missing
+from audience_sync.members.erasure.judging import Missing
 from audience_sync.members.member_state import LONGEST_JOB
 from audience_sync.members.member_step import step
 from audience_sync.members.membership import Audience, MembershipChange

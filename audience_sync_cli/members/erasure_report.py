@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 from audience_sync.amazon_ads.destination import is_of_audience_api, name_of_api
 from audience_sync.aws.membership_rows import KEEP_ACTIVE, KEEP_EXIT, expires_at
-from audience_sync.members.erasure import ErasureStep, StepKind
-from audience_sync.members.erasure_state import AudienceErasure, Erasure, Outcome, Progress, is_closed, notices_of
+from audience_sync.members.erasure.judging import AudienceErasure, Erasure, Outcome, Progress, is_closed, notices_of
+from audience_sync.members.erasure.steps import ErasureStep, StepKind
 from audience_sync.members.member_state import MemberState
 from audience_sync.members.membership import Audience
 from audience_sync_cli.parked.dead_letters import DeadLetterMessage
@@ -148,7 +148,7 @@ def _remains(person: Person, now: float) -> Iterator[dict[str, Any]]:
     for where, what, seconds in kept if person.has_event_queue else ():
         if now < recorded + seconds:
             yield place(where, f"events in plain text, if one from before the request {what}", recorded + seconds)
-    sent = max((max(state.entered, state.exited) for _, state in person.rows), default=0)
+    sent = max((max(state.enter_sent, state.removal_sent) for _, state in person.rows), default=0)
     if now < sent + QUEUES:
         yield place("job queue", _ID, sent + QUEUES)
     if person.parked:

@@ -104,7 +104,7 @@ def _consent(state: MemberState) -> dict[str, Any]:
 
 def _last_sent(state: MemberState) -> int | None:
     """Return the time of the last upload for the member, in epoch milliseconds."""
-    return max(state.entered, state.exited) * 1000 or None
+    return max(state.enter_sent, state.removal_sent) * 1000 or None
 
 
 def _fields(identities: Sequence[Identity]) -> str:

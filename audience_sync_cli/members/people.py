@@ -6,10 +6,10 @@ from itertools import batched
 from typing import NamedTuple
 
 from audience_sync.amazon_ads.apis import rows_of
-from audience_sync.members.erasure_state import Progress, judge
+from audience_sync.members.erasure.judging import Progress, judge
 from audience_sync.members.member_state import MemberState
 from audience_sync.members.membership import EVERY_AUDIENCE, Audience
-from audience_sync.operations.erasures import ROWS_AT_ONCE
+from audience_sync.operations.erasure_check import ROWS_AT_ONCE
 from audience_sync_cli.errors import OperatorError
 from audience_sync_cli.members.erasure_report import Person
 from audience_sync_cli.parked.dead_letters import DeadLetterMessage

@@ -101,24 +101,24 @@ def _merged(source: MemberState, live: MemberState, timing: Timing) -> MemberSta
         newest = with_known_consent(
             replace(newest, record=exit_record(newest.record, newest.destination)), older.newest
         )
-    left = max((state.left for state in known if state.left), default=None)
+    left = max((state.last_exit for state in known if state.last_exit), default=None)
     # A row that was not lost has known all identities. Those that it lacks were erased when they were removed.
-    erased_until = live.erase_until if 0 < source.entered == live.entered else 0
+    erased_until = live.erase_until if 0 < source.enter_sent == live.enter_sent else 0
     lost = replace(source, identities=tuple(each for each in source.identities if each.at > erased_until))
-    enters = [state.entered for state in known if state.entered and left and state.version < left]
+    enters = [state.enter_sent for state in known if state.enter_sent and left and state.version < left]
     ends = [round(each + timing.effective_after) for each in enters]
     return replace(
         newer,
         newest=newest,
         identities=tuple(_newest_first([live, lost])[:MAX_KEPT]),
-        left=left,
-        ended=max(state.ended for state in known),
+        last_exit=left,
+        exit_recorded=max(state.exit_recorded for state in known),
         erase_until=max(state.erase_until for state in known),
-        entered=max(state.entered for state in known),
-        exited=max(state.exited for state in known),
+        enter_sent=max(state.enter_sent for state in known),
+        removal_sent=max(state.removal_sent for state in known),
         removal_failed=any(state.removal_failed for state in known),
-        enters_end=max(live.enters_end, source.enters_end, *ends),
-        removals_end=max(state.removals_end for state in known),
+        enters_effective_by=max(live.enters_effective_by, source.enters_effective_by, *ends),
+        removals_effective_by=max(state.removals_effective_by for state in known),
         late_jobs=tuple({job.job_id: job for state in known for job in state.late_jobs}.values()),
         revision=live.revision,
     )

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from audience_sync.amazon_ads.apis import has_jobs
 from audience_sync.amazon_ads.data_manager.members import has_consent
-from audience_sync.members.erasure import StepKind
+from audience_sync.members.erasure.steps import StepKind
 from audience_sync.members.member_state import MemberState, Timing
 from audience_sync.members.membership import MAX_IDENTITIES
 from audience_sync_cli.moves.transfer import is_ended
@@ -42,7 +42,7 @@ def removal_of(state: MemberState, now: float, timing: Timing, waiting: float = 
     then it can go to the audience that this one was moved to. `now` in epoch seconds; `waiting` are the seconds for an
     enter to be delivered.
     """
-    if state.left and not is_ended(state) and now < (waits := state.enter_waits_until(timing) + waiting):
+    if state.last_exit and not is_ended(state) and now < (waits := state.enter_waits_until(timing) + waiting):
         return Removal(Stage.UNDER_WAY, waits)
     if not state.newest.exits:
         return Removal(Stage.IN)
@@ -59,12 +59,12 @@ def removal_of(state: MemberState, now: float, timing: Timing, waiting: float = 
 
 def _unproven(state: MemberState, now: float, timing: Timing, *, awaits_job: bool) -> str:
     """Return why a removal will never be proven; empty if it may be."""
-    if state.removal_failed and now >= state.exited + timing.effective_after:  # until then, it may be tried again
+    if state.removal_failed and now >= state.removal_sent + timing.effective_after:  # until then, it may be tried again
         return "the last attempt at the removal failed"
-    was_in = state.entered and state.to_remove
+    was_in = state.enter_sent and state.to_remove
     if was_in and not (has_jobs(state.newest.destination) or has_consent(state.newest.record)):
         return "Amazon may ignore a removal without consent to user data"
-    if awaits_job and now >= state.exited + timing.longest_job + GIVEN_UP and state.due(timing) is None:
+    if awaits_job and now >= state.removal_sent + timing.longest_job + GIVEN_UP and state.due(timing) is None:
         return "the end of Amazon's job is unknown"
     return ""
 
@@ -108,7 +108,7 @@ class EndReport:
             self.unproven[member] = found.why
         if is_ended(state):
             self.removed += 1
-            self.sent_by = max(self.sent_by, state.exited)
+            self.sent_by = max(self.sent_by, state.removal_sent)
             uploads = _uploads(state, timing)
             self.uploads.update(uploads)
             if len(uploads) > 1:
@@ -136,9 +136,9 @@ class EndReport:
 
 def _uploads(state: MemberState, timing: Timing) -> list[RemovalUpload]:
     if not has_jobs(state.newest.destination):
-        return [RemovalUpload("", state.exited * 1000, round(state.exited + timing.effective_after) * 1000)]
+        return [RemovalUpload("", state.removal_sent * 1000, round(state.removal_sent + timing.effective_after) * 1000)]
     return [
         RemovalUpload(step.id, step.at, step.ended)
         for step in state.erasure
-        if step.kind is StepKind.REMOVAL and step.at >= state.ended * 1000
+        if step.kind is StepKind.REMOVAL and step.at >= state.exit_recorded * 1000
     ]

@@ -64,7 +64,7 @@ def transfer(
     Amazon has dropped members who were last sent by `lapsed_by`, in epoch seconds. The worker applies `notice`, the
     person's deletion notice, to members without a row.
     """
-    exits = tuple(_exit(source, target.left if target else notice, into))
+    exits = tuple(_exit(source, target.last_exit if target else notice, into))
     if source.newest.exits:
         is_in = target is not None and not target.newest.exits and target.version < source.version
         return Transfer((Effect.LEAVES if is_in else Effect.LEFT) if exits else Effect.FORGOTTEN, exits)
@@ -102,7 +102,7 @@ def ending_exit(state: MemberState, audience: Audience, ended_at: int) -> Member
 
 def _exit(source: MemberState, known: Version | None, into: Audience) -> Iterator[MembershipChange]:
     """Yield the newest exit of the source, unless the target has it, or knows a newer one."""
-    left = source.left
+    left = source.last_exit
     if left is not None and left.message_id != ENDED and (known is None or known < left):
         yield _exit_at(left, source, into)
 
@@ -115,7 +115,7 @@ def _exit_at(version: Version, state: MemberState, audience: Audience) -> Member
 
 
 def _left_out(source: MemberState, into: Audience, policy: Policy, lapsed_by: float) -> LeftOut | None:
-    if 0 < source.entered <= lapsed_by:
+    if 0 < source.enter_sent <= lapsed_by:
         return LeftOut.LAPSED
     must_consent = policy.consent == "require" and needs_consent(into.destination)
     if must_consent and not states_consent(source.newest.record):
@@ -125,7 +125,7 @@ def _left_out(source: MemberState, into: Audience, policy: Policy, lapsed_by: fl
 
 def _is_missing(target: MemberState, identity: Identity) -> bool:
     """Return whether an active member of the target lacks an identity that its newest life may have."""
-    if target.left is not None and identity.at <= target.left.at:
+    if target.last_exit is not None and identity.at <= target.last_exit.at:
         return False
     return all(each.key != identity.key or each.at < identity.at for each in target.identities)
 

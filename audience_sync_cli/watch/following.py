@@ -150,7 +150,7 @@ class Following:
             self._note_rows(way, way.known, way.newer)
 
     def _note_rows(self, way: Way, known: Sequence["MemberState"], newer: Sequence["MemberState"]) -> None:
-        sent = min((max(state.entered, state.exited) for state in known), default=0)
+        sent = min((max(state.enter_sent, state.removal_sent) for state in known), default=0)
         way.row_at = round(max(sent, self._posted_there) * 1000)
         text, way.end = recorded(way.audience_id, known, newer)
         again = "; known before, and sent again" if known and sent < self._posted_there else ""

@@ -1,8 +1,8 @@
 """Reconcile accepted against completed changes. Use case: audience_sync/operations/audit.py.
 
 It also reports new rejection reasons, because it runs every hour and reads metrics anyway. Every six hours it checks
-the erasures that are not closed (audience_sync/operations/erasures.py), and once a day, whether an audience has shrunk
-(audience_trends.py).
+the erasures that are not closed (audience_sync/operations/erasure_check.py), and once a day, whether an audience has
+shrunk (audience_trends.py).
 """
 
 import json
@@ -165,7 +165,7 @@ def _check_erasures(settings: AuditSettings, dynamodb: "DynamoDBClient", deadlin
     from audience_sync.aws.membership_scan import MembershipScan  # noqa: PLC0415
     from audience_sync.aws.membership_table import MembershipTable  # noqa: PLC0415
     from audience_sync.aws.sqs import Queue  # noqa: PLC0415
-    from audience_sync.operations.erasures import ErasureContext, Pass, check_erasures  # noqa: PLC0415
+    from audience_sync.operations.erasure_check import ErasureContext, Pass, check_erasures  # noqa: PLC0415
 
     sharding = Sharding(settings.membership_shards)
     checkpoint = Checkpoint(dynamodb, settings.membership_table, AUDIT, "erasures")

@@ -10,7 +10,7 @@ from audience_sync.amazon_ads.job import JobReport
 from audience_sync.errors import ServiceUnavailable
 from audience_sync.ingest.record_rules import erasing_exit
 from audience_sync.members.dead_letters import DeadLetter
-from audience_sync.members.erasure import StepKind
+from audience_sync.members.erasure.steps import StepKind
 from audience_sync.members.job_messages import JobMessage
 from audience_sync.members.member_step import KEEP_REMOVED
 from tests.builders import AUDIENCE, sha256
@@ -79,7 +79,7 @@ def test_one_event_for_two_audiences_has_a_row_and_a_job_for_each(stack: WorkerS
     (letter,) = map(DeadLetter.from_body, stack.dead_letters.drain())
     assert [each.audience_id for each in letter.changes] == ["5"]
     states = stack.members().read([("5", "m1"), (AUDIENCE, "m1")])
-    assert [bool(states[audience_id, "m1"].entered) for audience_id in ("5", AUDIENCE)] == [True, True]
+    assert [bool(states[audience_id, "m1"].enter_sent) for audience_id in ("5", AUDIENCE)] == [True, True]
 
 
 @pytest.mark.parametrize("exits", [False, True], ids=["enter", "exit"])

@@ -7,11 +7,11 @@ import pytest
 
 from audience_sync.errors import AccessDenied, MovedOn
 from audience_sync.ingest.record_rules import erasing_exit
-from audience_sync.members.erasure import StepKind
-from audience_sync.members.erasure_state import Missing, Outcome, Progress
+from audience_sync.members.erasure.judging import Missing, Outcome, Progress
+from audience_sync.members.erasure.steps import StepKind
 from audience_sync.members.member_state import MemberState
 from audience_sync.members.membership import EVERY_AUDIENCE
-from audience_sync.operations.erasures import SETTLED, ErasureReport, Pass
+from audience_sync.operations.erasure_check import SETTLED, ErasureReport, Pass
 from tests.builders import AUDIENCE
 from tests.contract.worker_stack import NOW, READ, MemoryStack, WorkerStack, change, dataset_stack
 

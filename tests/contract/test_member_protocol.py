@@ -188,7 +188,7 @@ def test_a_repeated_enter_counts_as_sent_only_if_nothing_of_it_comes_back(
     stack.rest()
     sent = [record["action"] for (record,) in stack.amazon.uploads]
     assert (sent.count("CREATE"), len(stack.dead_letters.bodies)) == (enters, 3 - enters)
-    assert (stack.amazon.active(), stack.state().entered >= removed + stack.effective) == ({"m1"}, True)
+    assert (stack.amazon.active(), stack.state().enter_sent >= removed + stack.effective) == ({"m1"}, True)
 
 
 @WITH_JOBS

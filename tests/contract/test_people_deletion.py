@@ -17,12 +17,12 @@ from audience_sync.errors import (
     ServiceUnavailable,
     Throttled,
 )
-from audience_sync.members.erasure import StepKind
-from audience_sync.members.erasure_state import Missing, Outcome, Progress
+from audience_sync.members.erasure.judging import Missing, Outcome, Progress
+from audience_sync.members.erasure.looking import last_accepted
+from audience_sync.members.erasure.steps import StepKind
 from audience_sync.members.job_messages import DeletionMessage, read_job_queue
 from audience_sync.members.member_state import KEEP_IN_DATASET, MemberState
 from audience_sync.members.membership import EVERY_AUDIENCE, Audience, Destination, MembershipChange
-from audience_sync.members.person_deletion import last_accepted
 from audience_sync.operations.people_deletion import MAX_ATTEMPTS, DeletionReport
 from tests.builders import AUDIENCE
 from tests.contract.worker_stack import DATASET, GRANTED, LIMITS, NOW, SHARDING, MemoryStack, change, notice
@@ -210,7 +210,7 @@ def test_a_returned_person_is_entered_again_after_the_deletion_of_a_late_notice(
     hours(stack, 12)
     assert len(stack.amazon.deleted) == 2
     assert (row(stack, A).newest.exits, row(stack, B).newest.exits, held(stack)) == (False, True, ["m1"])
-    assert row(stack, A).entered * 1000 > last_accepted([stack.everywhere()]), "entered again"
+    assert row(stack, A).enter_sent * 1000 > last_accepted([stack.everywhere()]), "entered again"
 
 
 def test_an_older_notice_that_arrives_last_does_not_delete_a_returned_person(stack: MemoryStack) -> None:

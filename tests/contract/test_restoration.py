@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from audience_sync.aws.membership_rows import StoredMember, stored_member
-from audience_sync.members.erasure_state import Progress
+from audience_sync.members.erasure.judging import Progress
 from audience_sync.members.member_state import MemberState
 from audience_sync.members.membership import EVERY_AUDIENCE, Audience, Member, MembershipChange
 from audience_sync_cli.members.restoration import Outcomes, Restoration, RowOutcome

@@ -38,7 +38,7 @@ TESTS = {
     "delivery/groups.py": f"{DELIVERY}/test_groups.py",
     "operations/audience_*.py": f"{UNIT}/operations/test_audience_trends.py",
     "operations/audit.py": f"{UNIT}/operations/test_audit.py",
-    "operations/erasures.py": "tests/contract/test_erasures.py tests/contract/test_people_deletion.py",
+    "operations/erasure_check.py": "tests/contract/test_erasures.py tests/contract/test_people_deletion.py",
     "operations/people_deletion.py": "tests/contract/test_people_deletion.py",
     "operations/job_end.py": f"{UNIT}/operations/test_job_end.py",
     "operations/job_tracking.py": f"{UNIT}/operations/test_job_tracking.py",
@@ -71,9 +71,12 @@ TESTS = {
     ),
     "segment/directives/*.py": f"{SEGMENT}/test_mapping.py {SEGMENT}/test_mapping_config.py {SEGMENT}/test_budget.py "
     f"{SEGMENT}/test_mapping_docs.py {SEGMENT}/test_compiled_fields.py",
-    "members/erasure.py": f"{UNIT}/members/test_erasure_state.py",
-    "members/erasure_state.py": f"{UNIT}/members/test_erasure_state.py tests/contract/test_people_deletion.py",
-    "members/person_deletion.py": f"{UNIT}/members/test_person_deletion.py tests/contract/test_people_deletion.py",
+    "members/erasure/steps.py": f"{UNIT}/members/erasure/test_judging.py",
+    "members/erasure/judging.py": f"{UNIT}/members/erasure/test_judging.py tests/contract/test_people_deletion.py",
+    **dict.fromkeys(
+        ("members/erasure/planning.py", "members/erasure/looking.py"),
+        f"{UNIT}/members/erasure/test_looking.py tests/contract/test_people_deletion.py",
+    ),
     "members/member_state.py": f"{UNIT}/members/test_member_state.py {UNIT}/members/test_member_step.py",
     "members/member_step.py": f"{UNIT}/members/test_member_step.py {UNIT}/members/test_member_over_time.py "
     "tests/contract/test_dataset_protocol.py",

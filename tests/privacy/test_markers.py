@@ -18,7 +18,7 @@ from audience_sync.aws.membership_rows import Sharding
 from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.clock import Clock
 from audience_sync.ingest.record_rules import erasing_exit
-from audience_sync.members.erasure import ErasurePlan, ErasureStep, StepKind
+from audience_sync.members.erasure.steps import ErasurePlan, ErasureStep, StepKind
 from audience_sync.members.job_messages import DeletionMessage
 from audience_sync.members.member_state import MemberState
 from audience_sync.members.membership import Audience
@@ -353,7 +353,7 @@ def test_jobs_redacts_messages_of_ads_data_manager_about_a_deletion(runner: Func
         newest = erasing_exit(person, 1, "notice")
         recorded = ErasureStep(StepKind.NOTICE, "notice", 1, round(time.time() * 1000))
         plan = ErasurePlan((), ("dataset-1",), 0, 1)  # where the row is lost
-        table.write([MemberState(newest, left=newest.version, erasure=(recorded,), plan=plan)])
+        table.write([MemberState(newest, last_exit=newest.version, erasure=(recorded,), plan=plan)])
 
         def prepare() -> None:
             runner.cloud.fault(DELETIONS, {"status": status, "body": answer(f"targetIdentities[0]: {quoted(runner)}")})

@@ -24,7 +24,7 @@ import boto3
 import requests
 import requests.adapters
 
-import audience_sync.operations.erasures  # noqa: F401 - the audit loads it when time is simulated already
+import audience_sync.operations.erasure_check  # noqa: F401 - the audit loads it when time is simulated already
 from audience_sync.clock import Clock
 from audience_sync.runtime import telemetry
 from tests.soak.amazon import Amazon, Answer

@@ -16,10 +16,11 @@ from audience_sync.delivery import member_delivery as members
 from audience_sync.delivery.batch import Delivery
 from audience_sync.delivery.outcomes import Outcomes
 from audience_sync.delivery.pending import ChangeOutcome, PendingMember
-from audience_sync.members import member_step, membership, person_deletion
+from audience_sync.members import member_step, membership
+from audience_sync.members.erasure import looking
+from audience_sync.members.erasure.looking import CLAIM, Look
 from audience_sync.members.member_state import Due, MemberState
 from audience_sync.members.membership import Destination, MembershipChange, Version
-from audience_sync.members.person_deletion import CLAIM, Look
 from audience_sync.operations import job_tracking, people_deletion
 from functions.events import handler as events
 from tests.soak.__main__ import run
@@ -28,7 +29,7 @@ from tests.soak.test_soak import EVENTS
 
 MOST_SEEDS = 24  # the rarest is found by one in five
 
-_due, _timing_of, _look = MemberState.removal_due, Timings.of, person_deletion.look
+_due, _timing_of, _look = MemberState.removal_due, Timings.of, looking.look
 
 
 def _repeated_at_once(state: MemberState, timing: Any) -> Due | None:

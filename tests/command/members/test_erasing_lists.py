@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from audience_sync.members.erasure import ErasurePlan, ErasureStep, StepKind
+from audience_sync.members.erasure.steps import ErasurePlan, ErasureStep, StepKind
 from audience_sync.members.member_state import Identity, MemberState
 from audience_sync_cli.errors import NotThere, OperatorError, ReportedAsNotThere, WrongUsage
 from audience_sync_cli.members import erasing
@@ -42,7 +42,7 @@ def recorded(deployment: Deployment, member: str, **fields: Any) -> None:
     """Record a deletion notice about a member, whose row in the audience reflects it."""
     first = ErasureStep(StepKind.NOTICE, f"notice-{member}", AT * 1000 - 500, AT * 1000)
     left = change(member, at=first.at, exits=True, message_id=first.id)
-    row = MemberState(left, left=left.version, erase_until=first.at, exited=AT + 2)
+    row = MemberState(left, last_exit=left.version, erase_until=first.at, removal_sent=AT + 2)
     plan = ErasurePlan((AUDIENCE.audience_id,), (), AT)
     everywhere = replace(row, newest=notice(member, first.at), erasure=(first,), plan=plan)
     removed = ErasureStep(StepKind.REMOVAL, "job-1", (AT + 2) * 1000, (AT + 900) * 1000)

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from audience_sync.amazon_ads.destination import ads_data_manager
-from audience_sync.members.erasure import ErasurePlan, ErasureStep, StepKind
+from audience_sync.members.erasure.steps import ErasurePlan, ErasureStep, StepKind
 from audience_sync.members.member_state import Identity, LateJob, MemberState
 from audience_sync.members.membership import Audience, Destination, Version
 from audience_sync_cli.errors import NotThere, OperatorError, WrongUsage
@@ -55,7 +55,9 @@ def recorded(
     first = ErasureStep(StepKind(kind), f"notice-{person}", at * 1000 - 500, at * 1000)
     newest = notice(person, first.at)
     version = newest.version
-    state = MemberState(newest, left=version, erase_until=first.at, exited=at, erasure=(first, *steps), plan=plan)
+    state = MemberState(
+        newest, last_exit=version, erase_until=first.at, removal_sent=at, erasure=(first, *steps), plan=plan
+    )
     deployment.session().members.write([state])
 
 
@@ -64,7 +66,9 @@ def in_audience(deployment: Deployment, audience: Audience, *steps: ErasureStep,
     record = {"countryCode": "DE", "userConsent": CONSENT}
     newest = change("m1", at=AT * 1000 - 500, exits=True, audience_id=audience.audience_id, record=record)
     left = Version(newest.at, True, "notice-m1")
-    state = MemberState(replace(newest, message_id="notice-m1"), left=left, erase_until=left.at, exited=AT + 2)
+    state = MemberState(
+        replace(newest, message_id="notice-m1"), last_exit=left, erase_until=left.at, removal_sent=AT + 2
+    )
     (stored,) = deployment.session().members.write([replace(state, erasure=steps, **fields)])
     assert isinstance(stored, MemberState)
 
@@ -193,7 +197,9 @@ def test_the_documented_command_computes_the_digest(deployment: Deployment, tmp_
 
 def test_the_report_of_an_open_erasure_says_what_is_missing(deployment: Deployment) -> None:
     recorded(deployment, "m1", kind="denial")
-    in_audience(deployment, AUDIENCE, REMOVED, **KEPT, enters_end=AT + 1, late_jobs=(LateJob("job-9", AT - 60, AT),))
+    in_audience(
+        deployment, AUDIENCE, REMOVED, **KEPT, enters_effective_by=AT + 1, late_jobs=(LateJob("job-9", AT - 60, AT),)
+    )
     shown = deployment.printed(erasure, "m1", now=NOW).out
     assert "  State    open since 2027-01-15 07:00:00 UTC: not finished" in shown.splitlines()
     assert "  Open: the last removal is due on 2027-01-18 06:59:00 UTC." in shown.splitlines()
@@ -206,7 +212,7 @@ def test_the_report_of_an_open_erasure_says_what_is_missing(deployment: Deployme
 def test_the_report_shows_the_deletion_before_and_after_amazon_accepts_it(deployment: Deployment) -> None:
     plan = ErasurePlan(("adm-ds-1",), (), AT, AT + 7_320)
     recorded(deployment, "m1", kind="denial", plan=plan)
-    in_audience(deployment, DATASET, entered=AT - 5)
+    in_audience(deployment, DATASET, enter_sent=AT - 5)
     shown = deployment.printed(erasure, "m1", now=NOW + DAY).out
     assert "Deletion from all datasets: due on 2027-01-15 09:02:00 UTC, not accepted by Amazon." in on_one_line(shown)
     assert deployment.json(erasures, now=NOW)[0]["missing"] == {"deletion_not_accepted": 1}

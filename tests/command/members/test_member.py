@@ -144,7 +144,7 @@ def test_erase_prints_when_the_last_removal_is_due(
     deployment.record(change("m1"))
     (state,) = deployment.session().members.read([change("m1").member]).values()
     newest = replace(state.newest, destination=destination)
-    deployment.session().members.write([replace(state, newest=newest, entered=round(sent))])
+    deployment.session().members.write([replace(state, newest=newest, enter_sent=round(sent))])
     found = deployment.json(erase, "m1", yes=True, now=NOW)
     assert found["lastRemovalAt"] == (last_removal and iso_time(last_removal * 1000))
     assert ("until a last removal" in deployment.printed(erase, "m1", yes=True, now=NOW).out) is bool(last_removal)

@@ -33,12 +33,12 @@ def entered(
 ) -> MemberState:
     newest = change(person, at=at, audience_id=audience)
     end = Version(left, True, f"id-{left}") if left else None
-    return MemberState(newest, identities, end, erase_until, entered=at, revision=3)
+    return MemberState(newest, identities, end, erase_until, enter_sent=at, revision=3)
 
 
 def gone(at: int, *identities: Identity, person: str = "m1", audience: str = "1", erase_until: int = 0) -> MemberState:
     newest = change(person, at=at, exits=True, audience_id=audience)
-    return MemberState(newest, identities, newest.version, erase_until, exited=at, revision=3)
+    return MemberState(newest, identities, newest.version, erase_until, removal_sent=at, revision=3)
 
 
 def notice(at: int, person: str = "m1") -> MemberState:
@@ -146,17 +146,23 @@ def test_an_exit_from_a_dataset_gets_the_consent_of_the_restored_enter() -> None
 
 
 def test_the_last_enter_before_the_loss_may_still_take_effect_after_an_exit() -> None:
-    source = replace(entered(1, ID_1), entered=NOW)
-    assert copied(source, gone(5)).enters_end == NOW + TIMING.effective_after
-    assert copied(source, entered(5, ID_5)).enters_end == 0
+    source = replace(entered(1, ID_1), enter_sent=NOW)
+    assert copied(source, gone(5)).enters_effective_by == NOW + TIMING.effective_after
+    assert copied(source, entered(5, ID_5)).enters_effective_by == 0
 
 
 def test_merging_keeps_the_knowledge_of_both_rows() -> None:
-    source = replace(entered(5, ID_5, identity(2, "both")), exited=1)
-    live = replace(gone(3, ID_1, identity(3, "both"), erase_until=3), entered=9, ended=7, revision=8)
+    source = replace(entered(5, ID_5, identity(2, "both")), removal_sent=1)
+    live = replace(gone(3, ID_1, identity(3, "both"), erase_until=3), enter_sent=9, exit_recorded=7, revision=8)
     state = copied(source, replace(live, removal_failed=True))
     assert state.identities == (ID_5, identity(3, "both"), ID_1)
-    assert (state.left, state.entered, state.exited, state.ended, state.erase_until) == (live.left, 9, 3, 7, 3)
+    assert (state.last_exit, state.enter_sent, state.removal_sent, state.exit_recorded, state.erase_until) == (
+        live.last_exit,
+        9,
+        3,
+        7,
+        3,
+    )
     assert state.removal_failed
     assert state.revision == 8, "written only if the row is still the one that was read"
     assert state.active == (ID_5,)
@@ -164,9 +170,11 @@ def test_merging_keeps_the_knowledge_of_both_rows() -> None:
 
 def test_merging_keeps_times_and_late_jobs_that_may_still_take_effect() -> None:
     both, there, here = (LateJob(f"job-{number}", 500, at=1) for number in range(3))
-    source = replace(entered(5, ID_5), enters_end=700, removals_end=200, late_jobs=(both, there))
-    state = copied(source, replace(entered(1), enters_end=600, removals_end=300, late_jobs=(here, both)))
-    assert (state.enters_end, state.removals_end) == (700, 300)
+    source = replace(entered(5, ID_5), enters_effective_by=700, removals_effective_by=200, late_jobs=(both, there))
+    state = copied(
+        source, replace(entered(1), enters_effective_by=600, removals_effective_by=300, late_jobs=(here, both))
+    )
+    assert (state.enters_effective_by, state.removals_effective_by) == (700, 300)
     assert sorted(state.late_jobs) == [both, there, here]
 
 
@@ -202,7 +210,7 @@ states = st.one_of(enters, exits)
 def test_nobody_is_active_after_a_notice_and_no_identity_is_lost(
     source: MemberState, live: MemberState | None, notices: list[MemberState]
 ) -> None:
-    live = live and replace(live, entered=live.entered + 10)  # not the same row: it has been lost
+    live = live and replace(live, enter_sent=live.enter_sent + 10)  # not the same row: it has been lost
     decision = decided(source, live, *notices)
     known = [source, *([live] if live else [])]
     until = max(state.erase_until for state in [*known, *notices])

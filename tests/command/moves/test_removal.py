@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from audience_sync.amazon_ads.destination import ads_data_manager
-from audience_sync.members.erasure import ErasureStep, StepKind
+from audience_sync.members.erasure.steps import ErasureStep, StepKind
 from audience_sync.members.member_state import Identity, MemberState, Timing, removed
 from audience_sync.members.member_step import step
 from audience_sync.members.membership import Audience
@@ -104,7 +104,7 @@ def test_the_report_names_the_uploads_that_removed_the_members() -> None:
     assert (report.removed, report.sent_by, report.remaining) == (2, ENDED_AT, 0)
     twice = (*done, done[0]._replace(id="job-2", at=at + 900_000))
     many = tuple(Identity(1, {"email": f"{number:064}"}) for number in range(101))
-    for fields in ({}, {"enters_end": ENDED_AT + 1}, {"identities": many}):
+    for fields in ({}, {"enters_effective_by": ENDED_AT + 1}, {"identities": many}):
         report.add(replace(gone, erasure=twice, **fields), ENDED_AT + 2_000, TIMING)
     report.add(OUT, ENDED_AT + 2_000, TIMING)
     parts = ["8 members in uploads = 6 members removed", *(f"1 {each}" for each in report.again)]

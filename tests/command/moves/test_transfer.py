@@ -181,7 +181,7 @@ def test_a_move_and_live_events_give_the_same_newest_change_in_any_order(
         to_target += [(sent, each) for each in transfer(source, target, DATASET, REQUIRE, lapsed_by=0).changes]
     source, target = row(to_source, 99, AUDIENCE), row(to_target, 99, DATASET.audience_id)
     assert (source and source.version) == (target and target.version)
-    assert (source and source.left) == (target and target.left)
+    assert (source and source.last_exit) == (target and target.last_exit)
     if source is None or target is None:
         return
     again = transfer(source, target, DATASET, REQUIRE, lapsed_by=0)

@@ -12,7 +12,7 @@ from audience_sync.amazon_ads.destination import amc_connection
 from audience_sync.aws.membership_rows import KEEP_ACTIVE, KEEP_EXIT, Sharding, row_of, state_from_row, stored_member
 from audience_sync.errors import MisplacedRow, RowUnreadable
 from audience_sync.fields import IDENTIFIERS
-from audience_sync.members.erasure import ErasureStep, StepKind
+from audience_sync.members.erasure.steps import ErasureStep, StepKind
 from audience_sync.members.member_state import Identity, LateJob, MemberState
 from audience_sync.members.membership import Destination, MembershipChange, Version
 from tests import builders
@@ -44,11 +44,11 @@ def test_a_row_with_all_identifiers_fits_one_write_unit() -> None:
     identity = Identity(1_709_543_722_118, {field.amazon_name: builders.sha256(field.name) for field in IDENTIFIERS})
     full = state(
         identities=(identity,),
-        left=Version(1_709_443_722_118, True, "personas_2nF7aQkT9bCwXyZ0123456789"),
-        entered=1_800_000_000,
-        exited=1_799_000_000,
-        enters_end=1_799_001_020,
-        removals_end=1_799_001_020,
+        last_exit=Version(1_709_443_722_118, True, "personas_2nF7aQkT9bCwXyZ0123456789"),
+        enter_sent=1_800_000_000,
+        removal_sent=1_799_000_000,
+        enters_effective_by=1_799_001_020,
+        removals_effective_by=1_799_001_020,
         late_jobs=(LateJob("0f8fad5b-d9cb-469f-a165-70867728950e", 1_800_000_000, 1_709_543_722_118),),
     )
     size = size_of(row_of(full, SHARDING.key_of(full.member), 1234))
@@ -68,13 +68,13 @@ IDENTITIES = st.lists(st.builds(Identity, st.integers(0, 10**15), DIGESTS), max_
 
 @given(
     identities=IDENTITIES,
-    left=st.one_of(st.none(), VERSIONS.map(lambda version: version._replace(exits=True))),
+    last_exit=st.one_of(st.none(), VERSIONS.map(lambda version: version._replace(exits=True))),
     erase_until=st.integers(0, 10**15),
-    entered=st.integers(0, 10**10),
-    exited=st.integers(0, 10**10),
+    enter_sent=st.integers(0, 10**10),
+    removal_sent=st.integers(0, 10**10),
     removal_failed=st.booleans(),
-    enters_end=st.integers(0, 10**10),
-    removals_end=st.integers(0, 10**10),
+    enters_effective_by=st.integers(0, 10**10),
+    removals_effective_by=st.integers(0, 10**10),
     late_jobs=st.lists(
         st.builds(LateJob, st.text(max_size=10), st.integers(0, 10**10), st.integers(0, 10**15), st.booleans()),
         max_size=3,
@@ -97,13 +97,13 @@ DIGEST = bytes(range(32))
 def test_the_stored_layout_of_a_row_does_not_change() -> None:
     full = state(
         identities=(Identity(3, {"email": DIGEST.hex(), "postal": DIGEST.hex()}), Identity(1, {"birthday": "other"})),
-        left=Version(2, True, "exit-1"),
+        last_exit=Version(2, True, "exit-1"),
         erase_until=2,
-        entered=20,
-        exited=10,
+        enter_sent=20,
+        removal_sent=10,
         removal_failed=True,
-        enters_end=30,
-        removals_end=40,
+        enters_effective_by=30,
+        removals_effective_by=40,
         late_jobs=(LateJob("job-1", 20, 3), LateJob("job-2", 10, 2, removes=True)),
         erasure=tuple(ErasureStep(kind, "id", 5, 6) for kind in StepKind),
         revision=4,
@@ -130,11 +130,11 @@ def test_the_stored_layout_of_a_row_does_not_change() -> None:
 
 def test_a_row_of_an_older_version_with_bare_job_ids_is_read() -> None:
     """Until November 2026 a mark was the id of an enter's job, and `u` said that an outcome was unknown."""
-    row = row_of(state(entered=20), SHARDING.key_of(state().member), 5)
+    row = row_of(state(enter_sent=20), SHARDING.key_of(state().member), 5)
     header = b'{"r":{"countryCode":"US","action":"CREATE"},"x":10,"u":true,"j":["job-1"]}'
     read = state_from_row(row | {"member": {"B": header + b"\0"}})
     assert read.late_jobs == (LateJob("job-1", sent_at=20, at=1_709_543_722_118),)
-    assert (read.enters_end, read.removals_end) == (0, 0)
+    assert (read.enters_effective_by, read.removals_effective_by) == (0, 0)
 
 
 def test_the_row_of_a_plain_member_contains_only_its_record() -> None:
@@ -159,7 +159,7 @@ def test_a_row_expires_a_fixed_time_after_the_last_upload(
 ) -> None:
     newest = MembershipChange("1", Destination(), 1, "a", {"externalUserId": "m1", "action": action})
     steps = (ErasureStep(StepKind.DELETION, "-", deleted * 1000, 0),) if deleted else ()
-    sent = MemberState(newest, entered=entered, exited=exited, erasure=steps)
+    sent = MemberState(newest, enter_sent=entered, removal_sent=exited, erasure=steps)
     row = row_of(sent, SHARDING.key_of(sent.member), 1)
     assert row["expiresAt"] == {"N": str(expires)}
     assert state_from_row(row).newest.record["action"] == action

@@ -24,7 +24,7 @@ FIRST, SECOND = Identity(2_000, {"email": "a" * 64}), Identity(1_000, {"email": 
 
 
 def state(member: str = "m1", *, at: int = 2_000, audience: str = AUDIENCE, **fields: Any) -> MemberState:
-    return MemberState(builders.change(member, at=at, audience_id=audience), **({"entered": 20} | fields))
+    return MemberState(builders.change(member, at=at, audience_id=audience), **({"enter_sent": 20} | fields))
 
 
 def written(result: MemberState | TransientError) -> MemberState:
@@ -56,10 +56,10 @@ def fixture(proxy: FaultProxy) -> TableFixture:
 def test_a_written_state_is_read_back_consistently(fixture: TableFixture, proxy: FaultProxy) -> None:
     full = state(
         identities=(FIRST, SECOND),
-        left=Version(1_500, exits=True, message_id="id-1500"),
+        last_exit=Version(1_500, exits=True, message_id="id-1500"),
         erase_until=1_500,
-        exited=10,
-        enters_end=30,
+        removal_sent=10,
+        enters_effective_by=30,
         late_jobs=(LateJob("job-1", 20, 2_000),),
     )
     (stored,) = fixture.write(full)
@@ -71,7 +71,7 @@ def test_a_written_state_is_read_back_consistently(fixture: TableFixture, proxy:
 
 def test_a_write_replaces_the_state_that_was_read(fixture: TableFixture) -> None:
     (first,) = fixture.write(state(identities=(FIRST, SECOND)))
-    (second,) = fixture.write(replace(first, identities=(FIRST,), entered=30))
+    (second,) = fixture.write(replace(first, identities=(FIRST,), enter_sent=30))
     assert second.revision == 2
     assert fixture.table.read([first.member]) == {first.member: second}
 
@@ -92,8 +92,8 @@ def test_the_same_id_in_two_audiences_is_two_members(fixture: TableFixture) -> N
 
 def test_a_row_changed_since_it_was_read_is_not_overwritten(fixture: TableFixture) -> None:
     (first,) = fixture.write(state())
-    (second,) = fixture.write(replace(first, entered=30))
-    (late,) = fixture.table.write([replace(first, entered=40)])
+    (second,) = fixture.write(replace(first, enter_sent=30))
+    (late,) = fixture.table.write([replace(first, enter_sent=40)])
     assert isinstance(late, MovedOn)
     assert fixture.table.read([first.member]) == {first.member: second}
 
@@ -133,7 +133,7 @@ def test_no_request_is_made_for_no_members(fixture: TableFixture, proxy: FaultPr
 
 def test_statements_pass_all_values_as_parameters(fixture: TableFixture, proxy: FaultProxy) -> None:
     (first,) = fixture.write(state())
-    fixture.write(replace(first, entered=30), state("m2"))
+    fixture.write(replace(first, enter_sent=30), state("m2"))
     statements = {
         each["Statement"] for request in proxy.parameters("BatchExecuteStatement") for each in request["Statements"]
     }
@@ -258,9 +258,9 @@ def test_after_an_unanswered_write_the_result_matches_the_row(
 ) -> None:
     (first,) = fixture.write(state())
     proxy.on("BatchExecuteStatement", effect(), times=1)
-    (result,) = fixture.table.write([replace(first, entered=30)])
+    (result,) = fixture.table.write([replace(first, enter_sent=30)])
     assert isinstance(result, MemberState | Unavailable | MovedOn)
     read = fixture.table.read([first.member])[first.member]
-    assert read.entered in (20, 30)
+    assert read.enter_sent in (20, 30)
     if isinstance(result, MemberState):
         assert read == result

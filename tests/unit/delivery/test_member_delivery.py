@@ -59,7 +59,7 @@ def test_an_upload_is_dated_in_the_row_that_another_worker_wrote_meanwhile(stack
     report = stack.deliver(*both, receives=2)
     assert (report.deferred, report.delivered) == ([], 2)
     assert stack.amazon.active() == {"m1", "m2"}, "the enter was accepted after the exit"
-    assert stack.state("m2").enters_end == stack.now + EFFECTIVE
+    assert stack.state("m2").enters_effective_by == stack.now + EFFECTIVE
     stack.rest()
     assert stack.amazon.active() == {"m1"}
     assert [len(upload) for upload in stack.amazon.uploads] == [1, 2, 1], "the removal, the enters, the removal"
@@ -161,7 +161,7 @@ def test_a_replay_is_dated_if_it_is_parked(stack: MemoryStack, error: AudienceSy
     stack.amazon.down = error
     for body in pack([enter], DeliveryHistory(is_replay=True)):
         stack.deliver_body(body)
-    assert stack.state().entered == NOW + seconds
+    assert stack.state().enter_sent == NOW + seconds
 
 
 def test_a_parked_replay_does_not_date_the_row_of_a_member_who_left(stack: MemoryStack) -> None:
@@ -173,7 +173,7 @@ def test_a_parked_replay_does_not_date_the_row_of_a_member_who_left(stack: Memor
     for body in pack([enter], DeliveryHistory(is_replay=True)):
         stack.deliver_body(body)
     assert stack.dead_letters.parked() == {"m1": "request_rejected"}
-    assert (stack.state().entered, stack.state().newest.exits) == (NOW, True)
+    assert (stack.state().enter_sent, stack.state().newest.exits) == (NOW, True)
 
 
 @pytest.mark.parametrize("is_replay", [False, True])
@@ -199,7 +199,7 @@ def test_a_removal_is_dated_by_when_it_was_sent_not_recorded(stack: MemoryStack)
     stack.deliver(*both)
     stack.now += 600
     assert stack.deliver(*both, receives=2).delivered == 1
-    assert stack.state().exited == NOW + 600
+    assert stack.state().removal_sent == NOW + 600
 
 
 def test_a_member_whose_row_disappeared_after_the_upload_is_not_sent_again(stack: MemoryStack) -> None:

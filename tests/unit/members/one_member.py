@@ -59,7 +59,7 @@ class OneMember:
         ]
         attempted = Attempted(*oldest) if was_tried else Attempted()
         each = step(self.state, coalesce(changes), now=self.now, timing=TIMING, attempted=attempted)
-        left = each.state.left
+        left = each.state.last_exit
         waiting = [change for change in changes if left is None or change.version > left]
         self._carry_out(
             each,
@@ -83,7 +83,9 @@ class OneMember:
             if not each.writes:
                 assert self.state is not None
                 dated = sent(self.state, each.state.version, self.now, TIMING, removes=each.removes)
-                self.state = replace(dated, enters_end=max(dated.enters_end, each.state.enters_end))
+                self.state = replace(
+                    dated, enters_effective_by=max(dated.enters_effective_by, each.state.enters_effective_by)
+                )
         if each.sends or each.writes:
             self._queue_due()
         if each.waits_until is not None:

@@ -19,9 +19,11 @@ def named(identities: Sequence[Identity]) -> list[str]:
     return [each.digests["email"] for each in identities]
 
 
-def row(*identities: tuple[int, str], newest: MembershipChange, left: int | None = None, **fields: Any) -> MemberState:
+def row(
+    *identities: tuple[int, str], newest: MembershipChange, last_exit: int | None = None, **fields: Any
+) -> MemberState:
     """Return a row with identities, each named at a millisecond."""
-    end = None if left is None else Version(left, exits=True, message_id=f"id-{left}")
+    end = None if last_exit is None else Version(last_exit, exits=True, message_id=f"id-{last_exit}")
     return MemberState(newest, tuple(Identity(at, {"email": name}) for at, name in identities), end, **fields)
 
 
@@ -39,7 +41,7 @@ def row(*identities: tuple[int, str], newest: MembershipChange, left: int | None
 def test_an_identity_belongs_to_the_life_that_named_it_last(
     left: int | None, active: list[str], to_remove: list[str]
 ) -> None:
-    state = row((3, "new"), (1, "old"), newest=enter(3), left=left)
+    state = row((3, "new"), (1, "old"), newest=enter(3), last_exit=left)
     assert (named(state.active), named(state.to_remove)) == (active, to_remove)
 
 
@@ -99,13 +101,13 @@ def test_the_life_before_a_notice_has_ended_if_no_identity_of_it_is_kept(
 
 @pytest.mark.parametrize(("erase_until", "must_erase"), [(0, False), (1, False), (2, True), (9, True)])
 def test_a_deletion_notice_erases_only_inactive_identities_named_before_it(erase_until: int, must_erase: bool) -> None:
-    state = row((9, "new"), (2, "old"), newest=enter(9), left=5, erase_until=erase_until)
+    state = row((9, "new"), (2, "old"), newest=enter(9), last_exit=5, erase_until=erase_until)
     assert state.must_erase is must_erase
     assert not row((2, "old"), newest=enter(2), erase_until=erase_until).must_erase, "it is active"
 
 
 def test_removed_identities_are_dropped_but_active_ones_are_kept() -> None:
-    state = row((9, "new"), (4, "b"), (2, "a"), newest=enter(9), left=5)
+    state = row((9, "new"), (4, "b"), (2, "a"), newest=enter(9), last_exit=5)
     assert [named(removed(state, until).identities) for until in (1, 2, 9)] == [
         ["new", "b", "a"],
         ["new", "b"],
@@ -114,9 +116,9 @@ def test_removed_identities_are_dropped_but_active_ones_are_kept() -> None:
 
 
 def test_a_removal_covers_a_later_state_with_no_more_identities_to_remove() -> None:
-    one = row((1, "a"), newest=leave(2), left=2)
-    more = row((3, "b"), (1, "a"), newest=leave(4), left=4)
-    back = row((3, "b"), (1, "a"), newest=enter(3), left=2)
+    one = row((1, "a"), newest=leave(2), last_exit=2)
+    more = row((3, "b"), (1, "a"), newest=leave(4), last_exit=4)
+    back = row((3, "b"), (1, "a"), newest=enter(3), last_exit=2)
     assert [one.has_all_to_remove(each) for each in (one, back, more)] == [True, True, False]
     assert more.has_all_to_remove(one)
 
@@ -137,7 +139,7 @@ def test_a_removal_covers_a_later_state_with_no_more_identities_to_remove() -> N
 def test_an_enter_sent_before_the_exit_may_have_carried_its_identities(
     left: int | None, at: int, sent_at: int, carried: bool
 ) -> None:
-    state = row(newest=enter(9), left=left, ended=50, exited=2_000)
+    state = row(newest=enter(9), last_exit=left, exit_recorded=50, removal_sent=2_000)
     assert state.carried(LateJob("job-1", sent_at, at), TIMING) is carried
 
 
@@ -158,68 +160,132 @@ REMOVAL = LateJob("job-3", 300, at=5, removes=True)
 def test_a_late_job_delays_when_an_upload_has_taken_effect(
     late_jobs: tuple[LateJob, ...], enters: float, removals: float
 ) -> None:
-    state = row(newest=enter(9), left=5, exited=150, enters_end=7, removals_end=8, late_jobs=late_jobs)
+    state = row(
+        newest=enter(9),
+        last_exit=5,
+        removal_sent=150,
+        enters_effective_by=7,
+        removals_effective_by=8,
+        late_jobs=late_jobs,
+    )
     assert (state.enters_ended(TIMING), state.removals_ended(TIMING)) == (enters, removals)
 
 
-OUT: dict[str, Any] = {"newest": leave(5), "left": 5}
-BACK: dict[str, Any] = {"newest": enter(9), "left": 5}
+OUT: dict[str, Any] = {"newest": leave(5), "last_exit": 5}
+BACK: dict[str, Any] = {"newest": enter(9), "last_exit": 5}
 
 
 @pytest.mark.parametrize(
     ("state", "due"),
     [
-        pytest.param(row((1, "a"), newest=enter(1), entered=50), None, id="never left"),
-        pytest.param(row((1, "a"), **OUT, enters_end=70, exited=70), None, id="out, and removed after the enter"),
-        pytest.param(row((1, "a"), **OUT, enters_end=70, exited=69), Due(70, removes=True), id="out, but for an enter"),
-        pytest.param(row(**OUT, enters_end=70, exited=69), None, id="out, with nothing to remove"),
+        pytest.param(row((1, "a"), newest=enter(1), enter_sent=50), None, id="never left"),
         pytest.param(
-            row((1, "a"), **OUT, exited=150, late_jobs=(OF_BEFORE,)), Due(100_100, removes=True), id="out, a late enter"
-        ),
-        pytest.param(row((9, "b"), **BACK, entered=80, removals_end=80), None, id="back, after the removal"),
-        pytest.param(
-            row((9, "b"), **BACK, entered=79, removals_end=80), Due(80, removes=False), id="back, but for a removal"
+            row((1, "a"), **OUT, enters_effective_by=70, removal_sent=70), None, id="out, and removed after the enter"
         ),
         pytest.param(
-            row((9, "b"), **BACK, entered=79, late_jobs=(REMOVAL,)),
+            row((1, "a"), **OUT, enters_effective_by=70, removal_sent=69),
+            Due(70, removes=True),
+            id="out, but for an enter",
+        ),
+        pytest.param(row(**OUT, enters_effective_by=70, removal_sent=69), None, id="out, with nothing to remove"),
+        pytest.param(
+            row((1, "a"), **OUT, removal_sent=150, late_jobs=(OF_BEFORE,)),
+            Due(100_100, removes=True),
+            id="out, a late enter",
+        ),
+        pytest.param(
+            row((9, "b"), **BACK, enter_sent=80, removals_effective_by=80), None, id="back, after the removal"
+        ),
+        pytest.param(
+            row((9, "b"), **BACK, enter_sent=79, removals_effective_by=80),
+            Due(80, removes=False),
+            id="back, but for a removal",
+        ),
+        pytest.param(
+            row((9, "b"), **BACK, enter_sent=79, late_jobs=(REMOVAL,)),
             Due(100_300, removes=False),
             id="back, a late removal",
         ),
         pytest.param(
-            row((9, "b"), (1, "a"), **BACK, entered=79, exited=69, enters_end=70, removals_end=50),
+            row(
+                (9, "b"),
+                (1, "a"),
+                **BACK,
+                enter_sent=79,
+                removal_sent=69,
+                enters_effective_by=70,
+                removals_effective_by=50,
+            ),
             Due(70, removes=True),
             id="back, both: the enter waits for the removal",
         ),
         pytest.param(
-            row((9, "b"), (1, "a"), **BACK, entered=79, exited=150, removals_end=80, late_jobs=(OF_BEFORE,)),
+            row(
+                (9, "b"),
+                (1, "a"),
+                **BACK,
+                enter_sent=79,
+                removal_sent=150,
+                removals_effective_by=80,
+                late_jobs=(OF_BEFORE,),
+            ),
             Due(100_100, removes=True),
             id="back, both, with a late enter",
         ),
         pytest.param(
-            row((1, "a"), **OUT, erase_until=5, enters_end=70, exited=100_069),
+            row((1, "a"), **OUT, erase_until=5, enters_effective_by=70, removal_sent=100_069),
             Due(100_070, removes=True),
             id="to be erased: once more when no job can be running",
         ),
         pytest.param(
-            row((1, "a"), **OUT, erase_until=5, enters_end=70, exited=100_070), None, id="to be erased: that was done"
+            row((1, "a"), **OUT, erase_until=5, enters_effective_by=70, removal_sent=100_070),
+            None,
+            id="to be erased: that was done",
         ),
         pytest.param(
-            row((1, "a"), **OUT, erase_until=5, exited=90),
+            row((1, "a"), **OUT, erase_until=5, removal_sent=90),
             None,
             id="to be erased: no enter was ever sent that named it",
         ),
         pytest.param(
-            row((9, "b"), (1, "a"), **BACK, erase_until=5, entered=79, exited=75, enters_end=70, removals_end=80),
+            row(
+                (9, "b"),
+                (1, "a"),
+                **BACK,
+                erase_until=5,
+                enter_sent=79,
+                removal_sent=75,
+                enters_effective_by=70,
+                removals_effective_by=80,
+            ),
             Due(80, removes=False),
             id="to be erased, and back: the enter first",
         ),
         pytest.param(
-            row((9, "b"), (1, "a"), **BACK, erase_until=5, entered=79, exited=75, enters_end=70, removals_end=100_080),
+            row(
+                (9, "b"),
+                (1, "a"),
+                **BACK,
+                erase_until=5,
+                enter_sent=79,
+                removal_sent=75,
+                enters_effective_by=70,
+                removals_effective_by=100_080,
+            ),
             Due(100_070, removes=True),
             id="to be erased, and back: the removal first, if the enter waits for longer",
         ),
         pytest.param(
-            row((9, "b"), (1, "a"), **BACK, erase_until=5, entered=80, exited=75, enters_end=70, removals_end=80),
+            row(
+                (9, "b"),
+                (1, "a"),
+                **BACK,
+                erase_until=5,
+                enter_sent=80,
+                removal_sent=75,
+                enters_effective_by=70,
+                removals_effective_by=80,
+            ),
             Due(100_070, removes=True),
             id="to be erased, and back: then the removal",
         ),
@@ -232,13 +298,23 @@ def test_an_upload_is_due_again_if_an_earlier_one_may_have_undone_it(state: Memb
 @pytest.mark.parametrize(
     ("state", "until"),
     [
-        pytest.param(row((1, "a"), newest=enter(1), entered=50), 0, id="never left"),
-        pytest.param(row((1, "a"), **OUT, exited=70, enters_end=70, removals_end=80), 80, id="for the removal"),
+        pytest.param(row((1, "a"), newest=enter(1), enter_sent=50), 0, id="never left"),
         pytest.param(
-            row((1, "a"), **OUT, exited=69, enters_end=70, removals_end=80), 1_070, id="for a removal that is owed"
+            row((1, "a"), **OUT, removal_sent=70, enters_effective_by=70, removals_effective_by=80),
+            80,
+            id="for the removal",
         ),
-        pytest.param(row(**OUT, exited=69, enters_end=70, removals_end=80), 80, id="with nothing to remove"),
-        pytest.param(row((1, "a"), **OUT, exited=150, late_jobs=(OF_BEFORE,)), 101_100, id="for a late enter"),
+        pytest.param(
+            row((1, "a"), **OUT, removal_sent=69, enters_effective_by=70, removals_effective_by=80),
+            1_070,
+            id="for a removal that is owed",
+        ),
+        pytest.param(
+            row(**OUT, removal_sent=69, enters_effective_by=70, removals_effective_by=80),
+            80,
+            id="with nothing to remove",
+        ),
+        pytest.param(row((1, "a"), **OUT, removal_sent=150, late_jobs=(OF_BEFORE,)), 101_100, id="for a late enter"),
     ],
 )
 def test_an_enter_waits_until_no_removal_can_undo_it(state: MemberState, until: float) -> None:
@@ -254,7 +330,7 @@ def consenting(each: MembershipChange) -> MembershipChange:
 
 
 def test_an_enter_and_the_removal_before_it_carry_the_enters_consent() -> None:
-    state = row((3, "new"), (1, "old"), newest=consenting(enter(3)), left=2)
+    state = row((3, "new"), (1, "old"), newest=consenting(enter(3)), last_exit=2)
     (removal,), (entered,) = state.records(removes=True), state.records(removes=False)
     common = {"externalUserId": "m1", "countryCode": "DE"}
     assert removal.record == common | {"action": "DELETE", "hashedPII": [{"email": "old"}]} | {
@@ -275,7 +351,7 @@ def test_an_enter_and_the_removal_before_it_carry_the_enters_consent() -> None:
 def test_an_exit_is_sent_with_its_own_consent(consent: dict[str, Any], sent: dict[str, Any]) -> None:
     newest = leave(2)
     del newest.record["userConsent"]
-    state = row((1, "a"), newest=replace(newest, record=newest.record | consent), left=2)
+    state = row((1, "a"), newest=replace(newest, record=newest.record | consent), last_exit=2)
     assert state.removal().record["userConsent"] == sent
     assert state.change() == state.removal()
 
@@ -291,7 +367,7 @@ def test_an_exit_without_consent_carries_the_members_consent_but_no_geo() -> Non
 
 @pytest.mark.parametrize("erase_until", [0, 1, 2], ids=["exit", "an older notice", "deletion notice"])
 def test_a_removal_has_the_version_of_the_exit_that_ended_the_life(erase_until: int) -> None:
-    state = row((3, "new"), (1, "old"), newest=enter(3), left=2, erase_until=erase_until)
+    state = row((3, "new"), (1, "old"), newest=enter(3), last_exit=2, erase_until=erase_until)
     removal = state.removal()
     assert (removal.version, removal.erase) == (leave(2).version, erase_until == 2)
     assert removal.identities == [(1, {"email": "old"})]
@@ -299,8 +375,8 @@ def test_a_removal_has_the_version_of_the_exit_that_ended_the_life(erase_until: 
 
 
 def test_identity_times_are_omitted_if_all_equal_the_changes_time() -> None:
-    assert row((2, "a"), newest=leave(2), left=2).removal().named_at == ()
-    assert row((2, "a"), (1, "b"), newest=leave(2), left=2).removal().named_at == (2, 1)
+    assert row((2, "a"), newest=leave(2), last_exit=2).removal().named_at == ()
+    assert row((2, "a"), (1, "b"), newest=leave(2), last_exit=2).removal().named_at == (2, 1)
     assert row((3, "a"), newest=enter(3)).enter().named_at == ()
     assert row((3, "a"), (1, "b"), newest=enter(3)).enter().named_at == (3, 1)
 
@@ -309,7 +385,7 @@ MANY = [(at, f"e{at:03}") for at in range(MAX_IDENTITIES + 30, 0, -1)]
 
 
 def test_more_than_a_hundred_identities_are_removed_in_several_records() -> None:
-    records = row(*MANY, newest=leave(1_000), left=1_000).records(removes=True)
+    records = row(*MANY, newest=leave(1_000), last_exit=1_000).records(removes=True)
     assert [len(names(each)) for each in records] == [100, 30]
     assert {name for each in records for name in names(each)} == {name for _, name in MANY}
     assert [each.named_at[0] for each in records] == [130, 30], "a parked one keeps its times"

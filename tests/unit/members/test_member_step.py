@@ -53,7 +53,7 @@ def kept(state: MemberState) -> list[str]:
 
 def test_the_enter_of_a_new_member_is_recorded_and_sent() -> None:
     each = take(None, enter(1, "a"))
-    assert (each.writes, uploads(each), each.state.entered) == (True, [("CREATE", ["a"])], HOURS_LATER)
+    assert (each.writes, uploads(each), each.state.enter_sent) == (True, [("CREATE", ["a"])], HOURS_LATER)
 
 
 def test_an_enter_carries_the_identities_of_earlier_enters() -> None:
@@ -62,14 +62,14 @@ def test_an_enter_carries_the_identities_of_earlier_enters() -> None:
 
 def test_an_exit_removes_every_identity_of_the_member() -> None:
     each = take(recorded(enter(1, "a"), enter(2, "b")), leave(3))
-    assert (each.writes, uploads(each), each.state.exited) == (True, [("DELETE", ["a", "b"])], HOURS_LATER)
+    assert (each.writes, uploads(each), each.state.removal_sent) == (True, [("DELETE", ["a", "b"])], HOURS_LATER)
     assert each.waits_until is None
 
 
 def test_an_exit_of_an_unknown_member_without_identifiers_is_recorded() -> None:
     left = take(None, leave(2))
     assert (left.is_superseded, left.sends, left.writes) == (True, False, True)
-    assert left.state.exited == HOURS_LATER, "the row expires by that"
+    assert left.state.removal_sent == HOURS_LATER, "the row expires by that"
     assert uploads(take(left.state, enter(1, "a"))) == []
 
 
@@ -131,13 +131,13 @@ def test_an_enter_sends_a_due_removal_whose_repetition_was_lost() -> None:
 def test_of_an_exit_and_a_newer_enter_the_exit_is_sent_and_the_enter_waits() -> None:
     each = take(recorded(enter(1, "old")), notice(2), enter(3, "new"))
     assert (each.writes, uploads(each)) == (True, [("DELETE", ["old"])])
-    assert (each.state.version, each.state.left) == (notice(2).version, notice(2).version)
+    assert (each.state.version, each.state.last_exit) == (notice(2).version, notice(2).version)
     assert each.waits_until == HOURS_LATER + SOON
 
 
 def test_an_enter_is_sent_at_once_if_the_exit_before_it_removes_nothing() -> None:
     each = take(None, leave(1), enter(2, "a"))
-    assert (uploads(each), each.waits_until, each.state.left) == ([("CREATE", ["a"])], None, leave(1).version)
+    assert (uploads(each), each.waits_until, each.state.last_exit) == ([("CREATE", ["a"])], None, leave(1).version)
 
 
 def test_an_enter_waits_for_a_late_removal_at_most_36_hours() -> None:
@@ -164,7 +164,7 @@ def test_a_second_exit_of_one_life_does_not_delay_the_repeated_removal() -> None
     entered = take(None, enter(1, "a"), now=NOW).state
     left = take(entered, leave(2), now=NOW + 60).state
     again = take(left, leave(3), now=NOW + 120)
-    assert (uploads(again), again.state.enters_end) == ([("DELETE", ["a"])], NOW + SOON)
+    assert (uploads(again), again.state.enters_effective_by) == ([("DELETE", ["a"])], NOW + SOON)
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,10 @@ def test_an_exit_records_by_when_the_enters_before_it_took_effect(
     state: MemberState, changes: Sequence[MembershipChange], expected: list[int]
 ) -> None:
     after = take(state, *changes).state
-    assert [after.enters_end, after.removals_end - (after.exited and after.exited + SOON)] == expected
+    assert [
+        after.enters_effective_by,
+        after.removals_effective_by - (after.removal_sent and after.removal_sent + SOON),
+    ] == expected
 
 
 # Changes that are not newer
@@ -240,9 +243,9 @@ def test_a_superseded_change_is_not_written() -> None:
 
 def test_a_late_exit_is_recorded_and_removes_identities_of_the_earlier_life() -> None:
     late = take(recorded(enter(1, "old"), enter(5, "new")), leave(3))
-    assert (late.writes, late.state.left, uploads(late)) == (True, leave(3).version, [("DELETE", ["old"])])
+    assert (late.writes, late.state.last_exit, uploads(late)) == (True, leave(3).version, [("DELETE", ["old"])])
     assert [each.digests["email"] for each in late.state.active] == ["new"]
-    assert take(recorded(enter(5, "a")), leave(3)).state.left == leave(3).version, "also with nothing to remove"
+    assert take(recorded(enter(5, "a")), leave(3)).state.last_exit == leave(3).version, "also with nothing to remove"
 
 
 def test_after_a_late_exit_the_newer_enter_is_due_again() -> None:
@@ -268,14 +271,14 @@ def test_a_duplicate_of_the_newest_change_is_not_written_before_it_is_sent() -> 
     ],
 )
 def test_an_attempted_enter_of_an_ended_life_counts_as_sent_now(attempted: Attempted, enters_end: int) -> None:
-    state = replace(recorded(enter(1, "a"), leave(2)), enters_end=0)
+    state = replace(recorded(enter(1, "a"), leave(2)), enters_effective_by=0)
     again = take(state, enter(1, "a"), attempted=attempted)
-    assert (again.state.enters_end, again.writes, again.sends) == (enters_end, enters_end > 0, False)
+    assert (again.state.enters_effective_by, again.writes, again.sends) == (enters_end, enters_end > 0, False)
 
 
 def test_an_attempted_older_enter_does_not_count_if_nothing_is_to_be_removed() -> None:
     again = take(recorded(leave(2)), enter(1, "a"), attempted=Attempted(enter=enter(1).version))
-    assert (again.writes, again.state.enters_end) == (False, 0)
+    assert (again.writes, again.state.enters_effective_by) == (False, 0)
 
 
 def test_an_attempted_exit_counts_as_sent_now_and_the_enter_waits() -> None:
@@ -286,15 +289,23 @@ def test_an_attempted_exit_counts_as_sent_now_and_the_enter_waits() -> None:
 def test_an_attempted_enter_is_counted_when_the_repeated_removal_is_dated() -> None:
     both = Attempted(enter=enter(1).version, exit=leave(2).version)
     again = take(recorded(enter(1, "a"), leave(2)), enter(1, "a"), leave(2), attempted=both)
-    assert (again.writes, uploads(again), again.state.enters_end) == (False, [("DELETE", ["a"])], HOURS_LATER + SOON)
+    assert (again.writes, uploads(again), again.state.enters_effective_by) == (
+        False,
+        [("DELETE", ["a"])],
+        HOURS_LATER + SOON,
+    )
 
 
 @pytest.mark.parametrize(
     ("state", "of", "counted"),
     [
-        pytest.param(OWING, enter(1), {"enters_end": HOURS_LATER + SOON}, id="an enter, and the member has left since"),
-        pytest.param(BACK, leave(2), {"removals_end": HOURS_LATER + SOON}, id="a removal, and the member is back"),
-        pytest.param(BACK, enter(1), {"enters_end": HOURS_LATER + SOON}, id="an enter of the life before"),
+        pytest.param(
+            OWING, enter(1), {"enters_effective_by": HOURS_LATER + SOON}, id="an enter, and the member has left since"
+        ),
+        pytest.param(
+            BACK, leave(2), {"removals_effective_by": HOURS_LATER + SOON}, id="a removal, and the member is back"
+        ),
+        pytest.param(BACK, enter(1), {"enters_effective_by": HOURS_LATER + SOON}, id="an enter of the life before"),
     ],
 )
 def test_an_attempted_repetition_counts_as_sent_now_despite_a_newer_change(
@@ -322,14 +333,22 @@ IN, OUT = recorded(enter(1, "a")), recorded(enter(1, "a"), leave(2))
 @pytest.mark.parametrize(
     ("state", "of", "removes", "dated"),
     [
-        pytest.param(IN, enter(1), False, {"entered": HOURS_LATER}, id="an enter"),
-        pytest.param(OUT, enter(1), False, {"enters_end": HOURS_LATER + SOON}, id="an enter whose life has ended"),
-        pytest.param(OUT, leave(2), True, {"exited": HOURS_LATER, "removals_end": HOURS_LATER + SOON}, id="a removal"),
+        pytest.param(IN, enter(1), False, {"enter_sent": HOURS_LATER}, id="an enter"),
+        pytest.param(
+            OUT, enter(1), False, {"enters_effective_by": HOURS_LATER + SOON}, id="an enter whose life has ended"
+        ),
+        pytest.param(
+            OUT,
+            leave(2),
+            True,
+            {"removal_sent": HOURS_LATER, "removals_effective_by": HOURS_LATER + SOON},
+            id="a removal",
+        ),
         pytest.param(
             replace(OUT, removal_failed=True),
             leave(2),
             True,
-            {"exited": HOURS_LATER, "removals_end": HOURS_LATER + SOON},
+            {"removal_sent": HOURS_LATER, "removals_effective_by": HOURS_LATER + SOON},
             id="a removal after a failed one is not certain by that",
         ),
     ],
@@ -349,13 +368,13 @@ def test_a_datasets_row_is_kept_as_long_as_amazon_may_keep_the_member() -> None:
     assert (entered.keep_until, take(None, enter(1, "a")).state.keep_until) == (KEPT_UNTIL, 0)
     again = sent(replace(entered, keep_until=KEPT_UNTIL + 9), entered.version, HOURS_LATER, IN_DATASET, removes=False)
     assert again.keep_until == KEPT_UNTIL + 9
-    older = take(replace(entered, left=Version(-9, True, "")), change(-5, exits=True), timing=IN_DATASET).state
+    older = take(replace(entered, last_exit=Version(-9, True, "")), change(-5, exits=True), timing=IN_DATASET).state
     assert (take(entered, leave(2), timing=IN_DATASET).state.keep_until, older.keep_until) == (0, KEPT_UNTIL)
 
 
 def test_only_a_notice_makes_dataset_enters_wait_for_the_persons_deletion() -> None:
     left, erased = (take(IN, each, timing=IN_DATASET).state for each in (leave(2), notice(2)))
-    assert (left.removals_end, erased.removals_end) == (HOURS_LATER + SOON, HOURS_LATER + 2 * SOON)
+    assert (left.removals_effective_by, erased.removals_effective_by) == (HOURS_LATER + SOON, HOURS_LATER + 2 * SOON)
 
 
 @pytest.mark.parametrize(
@@ -368,9 +387,9 @@ def test_only_a_notice_makes_dataset_enters_wait_for_the_persons_deletion() -> N
 )
 def test_an_exit_that_amazon_ignores_is_recorded_without_identities(each: Step) -> None:
     known = without_removal(each, HOURS_LATER)
-    expected = replace(each.state, identities=(), exited=HOURS_LATER)
+    expected = replace(each.state, identities=(), removal_sent=HOURS_LATER)
     assert known == Step(expected, writes=True, is_superseded=True, waits_until=each.waits_until)
-    assert without_removal(each, HOURS_LATER - 9).state.exited == max(each.state.exited, HOURS_LATER - 9)
+    assert without_removal(each, HOURS_LATER - 9).state.removal_sent == max(each.state.removal_sent, HOURS_LATER - 9)
 
 
 def test_an_exit_that_amazon_ignores_keeps_identities_of_the_next_life() -> None:
@@ -381,9 +400,9 @@ def test_an_exit_that_amazon_ignores_keeps_identities_of_the_next_life() -> None
 @pytest.mark.parametrize("removes", [True, False])
 @pytest.mark.parametrize("state", [IN, OUT])
 def test_an_upload_older_than_the_last_one_changes_no_date(state: MemberState, removes: bool) -> None:
-    if removes and not state.exited:
-        state = replace(state, exited=NOW, removals_end=NOW + SOON)
-    later = replace(state, enters_end=NOW + SOON)
+    if removes and not state.removal_sent:
+        state = replace(state, removal_sent=NOW, removals_effective_by=NOW + SOON)
+    later = replace(state, enters_effective_by=NOW + SOON)
     assert sent(later, state.version, NOW - 9, TIMING, removes=removes) == later
 
 
@@ -433,14 +452,14 @@ def test_the_next_enter_drops_identities_removed_30_days_ago(
 
 
 def test_the_next_enter_also_drops_identities_that_the_exit_named() -> None:
-    left = replace(recorded(enter(1, "a"), leave(2, "b")), enters_end=0, exited=NOW)
+    left = replace(recorded(enter(1, "a"), leave(2, "b")), enters_effective_by=0, removal_sent=NOW)
     assert kept(take(left, enter(3, "c"), now=NOW + KEEP_REMOVED + 1).state) == ["c"]
 
 
 @pytest.mark.parametrize("named", [1, 2])
 def test_identities_to_erase_are_kept_until_a_removal_has_ended(named: int) -> None:
     """A row without these identities is the proof that they were removed."""
-    erased = replace(recorded(enter(named, "a"), notice(2)), enters_end=0)  # no removal is due
+    erased = replace(recorded(enter(named, "a"), notice(2)), enters_effective_by=0)  # no removal is due
     assert kept(take(erased, enter(3, "b"), now=NOW + KEEP_REMOVED + 1).state) == ["b", "a"]
 
 
@@ -499,8 +518,8 @@ OF_ENTER, OF_REMOVAL = LateJob("job-1", NOW - 9_000, at=1), LateJob("job-2", NOW
 @pytest.mark.parametrize(
     ("job", "ended"),
     [
-        pytest.param(OF_ENTER, {"enters_end": HOURS_LATER}, id="an enter of the life that has ended"),
-        pytest.param(OF_REMOVAL, {"removals_end": HOURS_LATER}, id="a removal"),
+        pytest.param(OF_ENTER, {"enters_effective_by": HOURS_LATER}, id="an enter of the life that has ended"),
+        pytest.param(OF_REMOVAL, {"removals_effective_by": HOURS_LATER}, id="a removal"),
         pytest.param(LateJob("job-3", NOW + HOURS_LATER, at=3), {}, id="an enter that carried nothing of it"),
     ],
 )
@@ -518,4 +537,4 @@ def test_a_lapsed_mark_counts_as_the_end_of_its_job() -> None:
     early = repetition(state, state.version, now=lapses - 1, timing=TIMING)
     assert early == Step(state, waits_until=lapses)
     due = repetition(state, state.version, now=lapses, timing=TIMING)
-    assert due == Step(replace(OUT, enters_end=lapses), upload=Upload.REMOVAL, repeats=True)
+    assert due == Step(replace(OUT, enters_effective_by=lapses), upload=Upload.REMOVAL, repeats=True)

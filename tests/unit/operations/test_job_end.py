@@ -8,7 +8,7 @@ import pytest
 from audience_sync.amazon_ads.destination import ads_data_manager
 from audience_sync.amazon_ads.job import JobReport
 from audience_sync.clock import CLOCKS_APART
-from audience_sync.members.erasure import ErasureStep, StepKind
+from audience_sync.members.erasure.steps import ErasureStep, StepKind
 from audience_sync.members.job_messages import JobMember, JobMessage
 from audience_sync.members.member_state import Identity, LateJob, MemberState, Timing
 from audience_sync.members.membership import Destination, MembershipChange, Version
@@ -25,7 +25,7 @@ def state(*identities: Identity, exits: bool = False, left: Version | None = LEF
     """A member who left at 2, and has entered again at 4 unless `exits`."""
     record: dict[str, Any] = {"externalUserId": "m1", "action": "DELETE" if exits else "CREATE", "hashedPII": []}
     newest = MembershipChange("1", Destination(), 2 if exits else 4, "exit" if exits else "enter", record)
-    return MemberState(newest, identities, left, **{"exited": EXITED, "entered": EXITED + 2_000} | fields)
+    return MemberState(newest, identities, left, **{"removal_sent": EXITED, "enter_sent": EXITED + 2_000} | fields)
 
 
 def member(at: int, *, removes: bool, erases: bool = False) -> JobMember:
@@ -77,7 +77,7 @@ MARKED = (LateJob("job-1", EXITED - 60, at=1), LateJob("job-2", EXITED, at=4))
         pytest.param(state(exits=True), OLD_ENTER, EXITED - 60, None, id="an enter, of a member who is forgotten"),
         pytest.param(BACK, OLD_ENTER, EXITED - 60, True, id="an enter of the life before: the removal"),
         pytest.param(
-            replace(BACK, ended=EXITED),
+            replace(BACK, exit_recorded=EXITED),
             ENTER,
             EXITED + 60,
             True,
@@ -167,13 +167,20 @@ NOTICED = state(NAMED_BEFORE, exits=True, erase_until=2)
         pytest.param(
             NOTICED, ERASING, WELL, EXITED - CLOCKS_APART - 1, False, id="a removal that was sent again since"
         ),
-        pytest.param(replace(NOTICED, enters_end=1), ERASING, WELL, EXITED, True, id="after an enter of long ago"),
         pytest.param(
-            replace(NOTICED, enters_end=EXITED), ERASING, WELL, EXITED, False, id="an enter's job may be running"
+            replace(NOTICED, enters_effective_by=1), ERASING, WELL, EXITED, True, id="after an enter of long ago"
+        ),
+        pytest.param(
+            replace(NOTICED, enters_effective_by=EXITED),
+            ERASING,
+            WELL,
+            EXITED,
+            False,
+            id="an enter's job may be running",
         ),
         pytest.param(replace(NOTICED, late_jobs=MARKED), ERASING, WELL, EXITED, False, id="and it is known to be"),
         pytest.param(
-            replace(NOTICED, identities=(NAMED_SINCE, NAMED_BEFORE), erase_until=1, left=LEFT._replace(at=3)),
+            replace(NOTICED, identities=(NAMED_SINCE, NAMED_BEFORE), erase_until=1, last_exit=LEFT._replace(at=3)),
             *(ERASING, WELL, EXITED, True),
             id="the notice concerns a part",
         ),

@@ -452,7 +452,7 @@ def overtake(harness: JobHarness, times: int) -> None:
     def overtaken(states: Sequence[MemberState], *options: Any) -> list[MemberState | TransientError]:
         if left[0]:
             left[0] -= 1
-            write([replace(harness.state(), entered=left[0])])
+            write([replace(harness.state(), enter_sent=left[0])])
         return write(states, *options)
 
     harness.table.write = overtaken  # type: ignore[assignment,method-assign]

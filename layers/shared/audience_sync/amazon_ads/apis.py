@@ -11,9 +11,9 @@ from audience_sync.amazon_ads.data_manager import members
 from audience_sync.amazon_ads.destination import MAX_IN_DATASET, is_of_audience_api
 from audience_sync.amazon_ads.timings import Timings
 from audience_sync.amazon_ads.upload import Frame, Target, UploadSize
+from audience_sync.members.erasure.looking import PersonRow
 from audience_sync.members.member_state import MemberState
 from audience_sync.members.membership import MAX_IDENTITIES, Audience, Destination, Member, MembershipChange
-from audience_sync.members.person_deletion import PersonRow
 
 
 class UploadRules(NamedTuple):

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from audience_sync.clock import to_seconds
 from audience_sync.errors import MisplacedRow, RowUnreadable
 from audience_sync.fields import IDENTIFIERS
-from audience_sync.members.erasure import ErasurePlan, ErasureStep, StepKind
+from audience_sync.members.erasure.steps import ErasurePlan, ErasureStep, StepKind
 from audience_sync.members.member_state import Identity, LateJob, MemberState
 from audience_sync.members.membership import Destination, Member, MembershipChange, Version
 
@@ -35,11 +35,11 @@ _FIELDS = {code: name for name, code in _CODES.items()}
 # destination, `i` identities, `l` the last exit, `j` late jobs, `p` the steps of an erasure, and `a` its plan.
 _PLAIN = {
     "e": "erase_until",
-    "x": "exited",
+    "x": "removal_sent",
     "f": "removal_failed",
-    "d": "ended",
-    "n": "enters_end",
-    "m": "removals_end",
+    "d": "exit_recorded",
+    "n": "enters_effective_by",
+    "m": "removals_effective_by",
     "k": "keep_until",
 }
 # Fields of a destination with codes of their own in the header: the original ones. Later fields are in `g`.
@@ -85,7 +85,7 @@ def expires_at(state: MemberState) -> int:
 
     A deletion that Amazon has accepted is kept as long as an exit: longer than the 30 days that Amazon may take.
     """
-    sent = max(state.entered, state.exited) + (KEEP_EXIT if state.newest.exits else KEEP_ACTIVE)
+    sent = max(state.enter_sent, state.removal_sent) + (KEEP_EXIT if state.newest.exits else KEEP_ACTIVE)
     deleted = [int(to_seconds(step.at)) + KEEP_EXIT for step in state.erasure if step.kind is StepKind.DELETION]
     return max(sent, state.keep_until, *deleted)
 
@@ -102,7 +102,7 @@ def row_of(state: MemberState, key: Mapping[str, Any], revision: int) -> dict[st
         **key,
         "version": {"S": state.version.text},
         "revision": {"N": str(revision)},
-        "entered": {"N": str(state.entered)},
+        "entered": {"N": str(state.enter_sent)},
         "expiresAt": {"N": str(expires_at(state))},
         "member": {"B": _packed(state)},
     }
@@ -140,8 +140,8 @@ def _state(row: Mapping[str, Any]) -> MemberState:
     return MemberState(
         newest=newest,
         identities=_identities(fields.get("i", []), digests),
-        left=Version(left[0], True, left[1]) if left else None,
-        entered=int(row["entered"]["N"]),
+        last_exit=Version(left[0], True, left[1]) if left else None,
+        enter_sent=int(row["entered"]["N"]),
         late_jobs=tuple(_late_job(each, row) for each in _listed(fields.get("j", []))),
         erasure=tuple(_erasure_step(*each) for each in _listed(fields.get("p", []))),
         plan=_plan(*fields["a"]) if "a" in fields else None,
@@ -157,7 +157,7 @@ def stored_member(row: Mapping[str, Any]) -> StoredMember:
 
 def _is_sound(state: MemberState) -> bool:
     """Return whether every unpacked value has its type. JSON has no schema, and rows live for years."""
-    newest, left = state.newest, state.left
+    newest, left = state.newest, state.last_exit
     texts = (
         newest.record.get("countryCode", ""),
         *(job.job_id for job in state.late_jobs),
@@ -165,7 +165,14 @@ def _is_sound(state: MemberState) -> bool:
         *(state.plan.known_in if state.plan else ()),
     )
     times = (
-        *(state.ended, state.erase_until, state.exited, state.enters_end, state.removals_end, state.keep_until),
+        *(
+            state.exit_recorded,
+            state.erase_until,
+            state.removal_sent,
+            state.enters_effective_by,
+            state.removals_effective_by,
+            state.keep_until,
+        ),
         *(state.plan[2:] if state.plan else ()),
         *(each.at for each in state.identities),
         *(time for job in state.late_jobs for time in (job.sent_at, job.at)),
@@ -239,7 +246,7 @@ def _packed(state: MemberState) -> bytes:
     }
     optional = {
         **_destination_codes(state.newest.destination),
-        "l": [state.left.at, state.left.message_id] if state.left else None,
+        "l": [state.last_exit.at, state.last_exit.message_id] if state.last_exit else None,
         **{letter: getattr(state, name) for letter, name in _PLAIN.items()},
         "p": [[_STEP_CODES[step.kind], *step[1:]] for step in state.erasure],
         "j": [[job.job_id, job.sent_at, job.at, int(job.removes)] for job in state.late_jobs],

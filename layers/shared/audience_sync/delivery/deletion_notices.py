@@ -1,4 +1,4 @@
-"""Deletion notices: each is recorded once for the person, and spread over the audiences that know the person.
+"""Spread: a deletion notice is recorded once for the person, and spread over the audiences that know the person.
 
 A notice writes one row, whose audience is EVERY_AUDIENCE. It overrides older enters that arrive later, even for people
 never seen before. Only audiences with a row of the person get an exit, through the change queue: nothing is sent to
@@ -9,7 +9,7 @@ notice comes back once after that, and is spread over the rows inserted meanwhil
 
 A notice counts as superseded by its exits, and these count as changes of their own: so the audit finds a lost one.
 
-The same row owns the deletion of the person from datasets (person_deletion.py), which the jobs function carries out.
+The same row owns the deletion of the person from datasets (members/erasure/), which the jobs function carries out.
 """
 
 from collections import Counter
@@ -24,13 +24,14 @@ from audience_sync.aws.membership_table import HasTime, MembershipTable
 from audience_sync.clock import to_milliseconds
 from audience_sync.delivery.context import DeliveryContext
 from audience_sync.errors import TransientError
-from audience_sync.members.erasure import ErasureStep, StepKind, has_end, with_step
-from audience_sync.members.erasure_state import is_closed
+from audience_sync.members.erasure.judging import is_closed
+from audience_sync.members.erasure.looking import next_look
+from audience_sync.members.erasure.planning import planned
+from audience_sync.members.erasure.steps import ErasureStep, StepKind, has_end, with_step
 from audience_sync.members.member_state import MemberState
 from audience_sync.members.member_step import step
 from audience_sync.members.membership import EVERY_AUDIENCE, Audience, Member, MembershipChange, coalesce, since
 from audience_sync.members.messages import DeliveryHistory, pack
-from audience_sync.members.person_deletion import next_look, planned
 from audience_sync.members.repetitions import deletion_messages
 
 ROWS_AT_ONCE = 10_000  # rows read between two checks of the time: 100 requests, a second or two

@@ -18,7 +18,7 @@ def member_of_state(change: MembershipChange, state: MemberState, *, is_replay: 
     """
     is_part = change.exits and state.must_erase
     erases = is_part and _completes_removal(change, state)
-    version = state.left if change.exits and state.left else state.version
+    version = state.last_exit if change.exits and state.last_exit else state.version
     return JobMember(change.member[1], version.text, change.exits, erases, is_replay, is_part)
 
 

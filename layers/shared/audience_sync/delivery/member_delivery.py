@@ -214,7 +214,7 @@ class MemberDelivery:
         """Defer an enter, or a repetition, until an opposite upload has taken effect."""
         waits = JobRunning("an opposite upload may still take effect")
         seconds = None if step.waits_until is None else step.waits_until - now
-        last_exit = None if pending.is_repetition else step.state.left
+        last_exit = None if pending.is_repetition else step.state.last_exit
         pending.wait(Deferred(waits, seconds, is_fixed=not step.state.late_jobs), last_exit)
 
     def _send(self, target: Target, decided: Sequence[_Decided]) -> Deferred | None:
@@ -277,11 +277,13 @@ class MemberDelivery:
         A parked enter is also dated, so that the renewal does not have it parked again every day.
         """
         if not each.step.removes and state.version == each.state.version and each.pending.is_parked:
-            return replace(state, entered=max(state.entered, each.at))
+            return replace(state, enter_sent=max(state.enter_sent, each.at))
         if each.is_sent and not each.step.writes:
             timing = self._context.limits.timings.of(state.newest.destination)
             state = sent(state, each.state.version, each.at, timing, removes=each.step.removes)
-            state = replace(state, enters_end=max(state.enters_end, each.state.enters_end))  # with counted attempts
+            state = replace(
+                state, enters_effective_by=max(state.enters_effective_by, each.state.enters_effective_by)
+            )  # with counted attempts
         if each.step.removes and not each.is_sent:
             return replace(state, removal_failed=True)
         if each.step.removes and state.removal_failed and each.state.has_all_to_remove(state):

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from audience_sync.clock import EpochMilliseconds, EpochSeconds
-from audience_sync.members.erasure import ErasurePlan, ErasureStep
+from audience_sync.members.erasure.steps import ErasurePlan, ErasureStep
 from audience_sync.members.membership import MAX_IDENTITIES, Member, MembershipChange, Version
 
 LONGEST_JOB = 36 * 3600  # seconds; Amazon shows members within 36 hours, so a job still running then will never end
@@ -76,15 +76,15 @@ class MemberState:
 
     newest: MembershipChange  # its record without identities
     identities: tuple[Identity, ...] = ()  # named last first
-    left: Version | None = None  # the newest exit or deletion notice
+    last_exit: Version | None = None  # the newest exit or deletion notice
     erase_until: EpochMilliseconds = 0  # of the newest deletion notice; identities named by then must be erased
-    entered: EpochSeconds = 0  # at which an enter was last sent
-    exited: EpochSeconds = 0  # at which a removal was last sent
+    enter_sent: EpochSeconds = 0  # at which an enter was last sent
+    removal_sent: EpochSeconds = 0  # at which a removal was last sent
     removal_failed: bool = False  # an attempt at a removal has failed, and Amazon has accepted none since
-    ended: EpochSeconds = 0  # at which the newest exit was recorded
+    exit_recorded: EpochSeconds = 0  # at which the newest exit was recorded
     # By which enters with identities to remove, and removals, take effect unless their job is late.
-    enters_end: EpochSeconds = 0
-    removals_end: EpochSeconds = 0
+    enters_effective_by: EpochSeconds = 0
+    removals_effective_by: EpochSeconds = 0
     late_jobs: tuple[LateJob, ...] = ()  # not known to have ended
     erasure: tuple[ErasureStep, ...] = ()  # in the order in which they were recorded
     plan: ErasurePlan | None = None  # of the erasure; in the row of all audiences, unless an older version wrote it
@@ -104,16 +104,16 @@ class MemberState:
     @property
     def active(self) -> tuple[Identity, ...]:
         """The identities of the current life; none if the member has left."""
-        return tuple(each for each in self.identities if self.left is None or each.at > self.left.at)
+        return tuple(each for each in self.identities if self.last_exit is None or each.at > self.last_exit.at)
 
     @property
     def to_remove(self) -> tuple[Identity, ...]:
         """The identities of earlier lives that may be at Amazon."""
-        return tuple(each for each in self.identities if self.left is not None and each.at <= self.left.at)
+        return tuple(each for each in self.identities if self.last_exit is not None and each.at <= self.last_exit.at)
 
     def has_ended(self, notice: Version) -> bool:
         """Return whether the life before a deletion notice has ended, and its identities are erased or must be."""
-        if self.left is None or self.left < notice:
+        if self.last_exit is None or self.last_exit < notice:
             return False
         return self.erase_until >= notice.at or all(each.at > notice.at for each in self.identities)
 
@@ -146,23 +146,23 @@ class MemberState:
         It may be newer than the exit if the exit arrived late. An enter of the current life waits until the first
         removal has taken effect.
         """
-        if self.left is None:
+        if self.last_exit is None:
             return False
-        return job.at <= self.left.at or job.sent_at < self.ended + timing.effective_after
+        return job.at <= self.last_exit.at or job.sent_at < self.exit_recorded + timing.effective_after
 
     def enters_ended(self, timing: Timing) -> float:
         """Return the epoch second by which enters with identities to remove have taken effect; 0 if none was sent."""
         late = (job for job in self.late_jobs if not job.removes and self.carried(job, timing))
-        return max([self.enters_end, *(job.sent_at + timing.longest_job for job in late)])
+        return max([self.enters_effective_by, *(job.sent_at + timing.longest_job for job in late)])
 
     def removals_ended(self, timing: Timing) -> float:
         """Return the epoch second by which removals have taken effect; 0 if none was sent."""
         late = (job.sent_at + timing.longest_job for job in self.late_jobs if job.removes)
-        return max([self.removals_end, *late])
+        return max([self.removals_effective_by, *late])
 
     def must_remove_again(self, timing: Timing) -> bool:
         """Return whether an enter may take effect after the last removal."""
-        return bool(self.to_remove) and self.exited < self.enters_ended(timing)
+        return bool(self.to_remove) and self.removal_sent < self.enters_ended(timing)
 
     def due(self, timing: Timing) -> Due | None:
         """Return the repetition that is due and its time, None if nothing is due.
@@ -171,11 +171,11 @@ class MemberState:
         the last time when even an enter of an unknown job has taken effect. An enter is due if a removal may have taken
         effect after it; it waits for removals that are themselves due.
         """
-        if self.left is None:
+        if self.last_exit is None:
             return None  # as for most members: nothing was ever removed
         removal = self.removal_due(timing)
         ended = self.removals_ended(timing)
-        if self.newest.exits or self.entered >= ended or self.must_remove_again(timing):
+        if self.newest.exits or self.enter_sent >= ended or self.must_remove_again(timing):
             return removal
         enter = Due(ended, removes=False)
         return min(enter, removal) if removal else enter
@@ -185,7 +185,7 @@ class MemberState:
         ended = self.enters_ended(timing)
         if self.must_remove_again(timing):
             return Due(ended, removes=True)
-        if self.must_erase and ended and self.exited < (last := self.last_removal(timing)):
+        if self.must_erase and ended and self.removal_sent < (last := self.last_removal(timing)):
             return Due(last, removes=True)
         return None
 
@@ -203,7 +203,7 @@ class MemberState:
 
     def removal(self) -> MembershipChange:
         """Return the exit for the identities to remove. Its record holds any number of them."""
-        left, stale = self.left or self.version, self.to_remove
+        left, stale = self.last_exit or self.version, self.to_remove
         consent = self.newest.record.get("userConsent", {})
         record = self.newest.record | {
             "action": "DELETE",

@@ -105,7 +105,7 @@ def _decided(
     is_due = due is not None and due.at <= now  # if nothing else sends it
     if removes or is_due:
         until = sent(after, newest.version, now, timing, removes=True).enter_waits_until(timing)
-        is_replaced = after.version != after.left
+        is_replaced = after.version != after.last_exit
         return Step(after, Upload.REMOVAL, writes, repeats=not removes, is_superseded=is_replaced, waits_until=until)
     until = after.enter_waits_until(timing)
     if until > now:
@@ -121,7 +121,7 @@ def _dated(each: Step, now: int, timing: Timing) -> Step:
     if each.sends:
         dated = sent(state, state.version, now, timing, removes=each.removes)
     elif state.newest.exits and not state.to_remove:  # nothing is sent, but the row's expiry depends on it
-        dated = replace(state, exited=max(state.exited, now))
+        dated = replace(state, removal_sent=max(state.removal_sent, now))
     else:
         return each
     return each._replace(state=dated)
@@ -166,11 +166,13 @@ def sent(state: MemberState, version: Version, at: int, timing: Timing, *, remov
     """
     end = round(at + timing.effective_after)
     if removes:
-        return replace(state, exited=max(state.exited, at), removals_end=max(state.removals_end, end))
-    if state.left is not None and version <= state.left:
-        return replace(state, enters_end=max(state.enters_end, end))
+        return replace(
+            state, removal_sent=max(state.removal_sent, at), removals_effective_by=max(state.removals_effective_by, end)
+        )
+    if state.last_exit is not None and version <= state.last_exit:
+        return replace(state, enters_effective_by=max(state.enters_effective_by, end))
     keep_until = round(at + timing.keeps) if timing.keeps else 0
-    return replace(state, entered=max(state.entered, at), keep_until=max(state.keep_until, keep_until))
+    return replace(state, enter_sent=max(state.enter_sent, at), keep_until=max(state.keep_until, keep_until))
 
 
 def left_out(state: MemberState, newest: MembershipChange) -> int:
@@ -186,7 +188,7 @@ def left_out(state: MemberState, newest: MembershipChange) -> int:
 
 def without_removal(each: Step, now: int) -> Step:
     """Record an exit whose removal Amazon would ignore: nothing is sent, and the row keeps no identities of it."""
-    state = replace(each.state, identities=each.state.active, exited=max(each.state.exited, now))
+    state = replace(each.state, identities=each.state.active, removal_sent=max(each.state.removal_sent, now))
     return Step(state, writes=True, is_superseded=True, waits_until=each.waits_until)
 
 
@@ -197,26 +199,26 @@ def _with_exit(
     bare = with_known_consent(_bare(change), state.newest if state else change)
     known = state or MemberState(bare)
     is_newest = state is None or change.version > state.version
-    left = max(change.version, known.left or change.version)
-    ends_a_life = left != known.left
+    left = max(change.version, known.last_exit or change.version)
+    ends_a_life = left != known.last_exit
     # Without a new life since a deletion notice, the traits of later exits are also erased.
-    follows_notice = known.newest.exits and known.left is not None and known.erase_until >= known.left.at
+    follows_notice = known.newest.exits and known.last_exit is not None and known.erase_until >= known.last_exit.at
     erase_until = known.erase_until
     if is_newest and (change.erase or follows_notice):
         erase_until = max(erase_until, change.at)
     elif change.erase:
         erase_until = max(erase_until, left.at if known.newest.exits else change.at)
-    entered = round(known.entered + timing.effective_after) if ends_a_life and known.entered else 0
+    entered = round(known.enter_sent + timing.effective_after) if ends_a_life and known.enter_sent else 0
     elsewhere = round(now + timing.after_notice) if change.erase and timing.after_notice else 0
     after = replace(
         known,
         newest=bare if is_newest else known.newest,
         keep_until=0 if is_newest else known.keep_until,
-        left=left,
-        ended=now if ends_a_life else known.ended,
+        last_exit=left,
+        exit_recorded=now if ends_a_life else known.exit_recorded,
         erase_until=erase_until,
-        enters_end=max(known.enters_end, entered),
-        removals_end=max(known.removals_end, elsewhere),
+        enters_effective_by=max(known.enters_effective_by, entered),
+        removals_effective_by=max(known.removals_effective_by, elsewhere),
     )
     is_parked = change.erase and change.version == left and timing.after_notice > 0
     if is_newest or is_parked:  # one that was parked knows what the row may have lost since
@@ -229,10 +231,10 @@ def _with_exit(
 
 def _with_attempts(state: MemberState, attempted: Attempted, end: int) -> MemberState:
     """Count attempts at older changes as sent now: they have taken effect by `end`, epoch seconds."""
-    if attempted.enter and state.left and attempted.enter <= state.left and state.to_remove:
-        state = replace(state, enters_end=max(state.enters_end, end))
+    if attempted.enter and state.last_exit and attempted.enter <= state.last_exit and state.to_remove:
+        state = replace(state, enters_effective_by=max(state.enters_effective_by, end))
     if attempted.exit and not state.newest.exits and attempted.exit < state.version:
-        state = replace(state, removals_end=max(state.removals_end, end))
+        state = replace(state, removals_effective_by=max(state.removals_effective_by, end))
     return state
 
 
@@ -242,7 +244,7 @@ def _with_enter(state: MemberState, change: MembershipChange, now: int) -> Membe
     The row may have an identity from this very change: whoever recorded it may have been cut off before the upload.
     """
     if change.version > state.version:
-        is_certain = state.exited and now - state.exited > KEEP_REMOVED and not state.removal_failed
+        is_certain = state.removal_sent and now - state.removal_sent > KEEP_REMOVED and not state.removal_failed
         return _with_new_enter(_without_certain(state) if is_certain else state, change)
     if state.newest.exits:
         return None
@@ -254,7 +256,7 @@ def _with_enter(state: MemberState, change: MembershipChange, now: int) -> Membe
 
 def _without_certain(state: MemberState) -> MemberState:
     """Drop the identities of earlier lives, which are gone; those to erase only leave with the end of a removal."""
-    left = state.left
+    left = state.last_exit
     kept = [each for each in state.identities if left is None or each.at > left.at or each.at <= state.erase_until]
     return replace(state, identities=tuple(kept))
 
@@ -268,7 +270,7 @@ def _with_new_enter(state: MemberState | None, change: MembershipChange) -> Memb
 
 def _of_this_life(state: MemberState, change: MembershipChange) -> list[tuple[int, dict[str, str]]]:
     """Return the identities of an enter, possibly merged, without those named before an exit known only to the row."""
-    return [pair for pair in change.identities if state.left is None or pair[0] > state.left.at]
+    return [pair for pair in change.identities if state.last_exit is None or pair[0] > state.last_exit.at]
 
 
 def _without_lapsed(state: MemberState, now: int, timing: Timing) -> MemberState:
@@ -285,9 +287,9 @@ def without_late_job(state: MemberState, job: LateJob, ended: int, timing: Timin
     left = tuple(each for each in state.late_jobs if each.job_id != job.job_id)
     state = replace(state, late_jobs=left)
     if job.removes:
-        return replace(state, removals_end=max(state.removals_end, ended))
+        return replace(state, removals_effective_by=max(state.removals_effective_by, ended))
     if state.carried(job, timing):
-        return replace(state, enters_end=max(state.enters_end, ended))
+        return replace(state, enters_effective_by=max(state.enters_effective_by, ended))
     return state
 
 

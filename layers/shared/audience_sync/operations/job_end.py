@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from audience_sync.amazon_ads.job import JobReport
 from audience_sync.clock import CLOCKS_APART, to_milliseconds, to_seconds
-from audience_sync.members.erasure import ErasureStep, StepKind, with_step
+from audience_sync.members.erasure.steps import ErasureStep, StepKind, with_step
 from audience_sync.members.job_messages import JobMember, JobMessage
 from audience_sync.members.member_state import LateJob, MemberState, Timing, removed
 from audience_sync.members.member_step import without_late_job
@@ -36,7 +36,7 @@ def rejected_change(member: JobMember, state: MemberState) -> MembershipChange |
     version = Version.from_text(member.version)
     if member.removes:
         # A removal still matters while the identities it was to remove are known.
-        return state.removal() if state.to_remove and state.left and state.left.at <= version.at else None
+        return state.removal() if state.to_remove and state.last_exit and state.last_exit.at <= version.at else None
     return state.change() if state.version == version and not state.newest.exits else None
 
 
@@ -73,7 +73,7 @@ def after_end(
         timing: how long Amazon may take.
     """
     job = late_job(message, member)
-    is_last = to_seconds(message.sent_at) >= state.exited - CLOCKS_APART  # of the removals
+    is_last = to_seconds(message.sent_at) >= state.removal_sent - CLOCKS_APART  # of the removals
     has_failed = is_rejected or report is None
     if member.removes and has_failed and is_last and rejected_change(member, state) is not None:
         state = replace(state, removal_failed=True)

@@ -1,9 +1,9 @@
-"""Looks at people with an appointment, and asks Amazon to delete them from all datasets. Use case of `jobs`.
+"""Ask: looks at people with an appointment, and asks Amazon to delete them from all datasets. Use case of `jobs`.
 
-A message of the job queue wakes it for some people, and decides nothing: their rows do (person_deletion.py). Each look
-ends with one write, of the next look or of what Amazon was asked. A request that fails for now is made again later, up
-to MAX_ATTEMPTS times. People whom Amazon refuses to delete stay past due: the check of erasures wakes them again, every
-six hours.
+A message of the job queue wakes it for some people, and decides nothing: their rows do (members/erasure/looking.py).
+Each look ends with one write, of the next look or of what Amazon was asked. A request that fails for now is made again
+later, up to MAX_ATTEMPTS times. People whom Amazon refuses to delete stay past due: the check of erasures wakes them
+again, every six hours.
 """
 
 from collections import Counter
@@ -16,10 +16,7 @@ from audience_sync.amazon_ads.apis import has_jobs
 from audience_sync.amazon_ads.bisection import BISECTABLE_STATUSES, SAMPLE_SIZE, sample
 from audience_sync.clock import CLOCKS_APART, Clock, to_seconds
 from audience_sync.errors import InvalidRequest, MovedOn, OutOfTime, RequestRejected, TransientError
-from audience_sync.members.job_messages import DeletionMessage
-from audience_sync.members.member_state import MemberState, Timing
-from audience_sync.members.membership import EVERY_AUDIENCE, Audience
-from audience_sync.members.person_deletion import (
+from audience_sync.members.erasure.looking import (
     CLAIM,
     Look,
     entered_again,
@@ -30,6 +27,9 @@ from audience_sync.members.person_deletion import (
     with_deletion,
     with_next_look,
 )
+from audience_sync.members.job_messages import DeletionMessage
+from audience_sync.members.member_state import MemberState, Timing
+from audience_sync.members.membership import EVERY_AUDIENCE, Audience
 from audience_sync.members.repetitions import MAX_DELAY, MAX_PEOPLE, deletion_messages, repetition_messages
 from audience_sync.members.stores import MemberRows, MessageQueue
 from audience_sync.operations.job_tracking import update

@@ -1,7 +1,7 @@
-"""State of a person's erasure, judged from the person's rows. Pure.
+"""Judge: the state of a person's erasure, from the person's rows. Pure.
 
 An erasure begins with a deletion notice or denied consent. Notices that come before it is closed belong to it. It is
-open while the person has an appointment for a look (person_deletion.py). It is closed only if each audience that knew
+open while the person has an appointment for a look (looking.py). It is closed only if each audience that knew
 the person still has a row, and each to which an enter was sent before shows a removal that has ended, or, if a dataset
 accepts no removal without consent, an accepted deletion whose 30 days are over.
 """
@@ -13,10 +13,10 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from audience_sync.clock import EpochMilliseconds, to_milliseconds, to_seconds
-from audience_sync.members.erasure import ErasureStep, StepKind, notices_in
+from audience_sync.members.erasure.looking import PersonRow, last_accepted, next_look
+from audience_sync.members.erasure.steps import ErasureStep, StepKind, notices_in
 from audience_sync.members.member_state import MemberState
 from audience_sync.members.membership import MAX_IDENTITIES, Version
-from audience_sync.members.person_deletion import PersonRow, last_accepted, next_look
 
 AMAZON_DELETES_WITHIN = 30 * 86_400_000  # milliseconds; Ads Data Manager, after it has accepted the deletion
 CHECK_DELAY = 900  # seconds; the longest time between two checks of an upload
@@ -108,7 +108,7 @@ def notices_of(everywhere: MemberState) -> tuple[ErasureStep, ...]:
         return notices
     newest = everywhere.newest  # recorded by an older version, without steps
     kind = StepKind.DENIAL if newest.record.get("userConsent") else StepKind.NOTICE
-    return (ErasureStep(kind, newest.message_id, newest.at, to_milliseconds(everywhere.exited)),)
+    return (ErasureStep(kind, newest.message_id, newest.at, to_milliseconds(everywhere.removal_sent)),)
 
 
 def is_due_later(everywhere: MemberState, now: float) -> bool:
@@ -205,7 +205,7 @@ def _is_back_at_once(row: PersonRow, notice: Version) -> bool:
     Then the row knows of the enters before. One that was lost, and inserted when the person came back, does not. In a
     dataset that proves nothing: a deletion reaches the person at any time.
     """
-    return row.has_jobs and row.state.version > notice and row.state.enters_end > 0
+    return row.has_jobs and row.state.version > notice and row.state.enters_effective_by > 0
 
 
 def _missing(row: PersonRow, notice: Version, now: float) -> tuple[Missing, float | None] | None:
@@ -230,7 +230,7 @@ def _unended(row: PersonRow, now: float) -> tuple[Missing, float | None]:
     lapses = [job.sent_at + timing.longest_job for job in state.late_jobs if job.removes]
     if any(each > now for each in lapses):
         return Missing.LATE_JOBS, max(lapses)
-    ends = state.exited + timing.effective_after
+    ends = state.removal_sent + timing.effective_after
     if now < ends + CHECK_DELAY:
         return Missing.JOB, ends
     if row.has_jobs and len(state.to_remove) > MAX_IDENTITIES:

@@ -1,4 +1,4 @@
-"""Steps of a person's erasure, recorded in rows. Pure.
+"""Steps of a person's erasure, and its plan, recorded in rows. Pure.
 
 They outlive the identifiers, so that an erasure can be proven for as long as its rows exist.
 """

@@ -5,10 +5,7 @@ from typing import Any
 
 import pytest
 
-from audience_sync.members.erasure import ErasurePlan, ErasureStep, StepKind
-from audience_sync.members.member_state import Identity, MemberState, Timing
-from audience_sync.members.membership import Version
-from audience_sync.members.person_deletion import (
+from audience_sync.members.erasure.looking import (
     CLAIM,
     Look,
     PersonRow,
@@ -18,10 +15,13 @@ from audience_sync.members.person_deletion import (
     last_accepted,
     look,
     next_look,
-    planned,
     with_deletion,
     with_next_look,
 )
+from audience_sync.members.erasure.planning import planned
+from audience_sync.members.erasure.steps import ErasurePlan, ErasureStep, StepKind
+from audience_sync.members.member_state import Identity, MemberState, Timing
+from audience_sync.members.membership import Version
 from tests.builders import change, notice
 
 NOW = 1_800_000_000  # epoch seconds, at which the notice was recorded
@@ -42,21 +42,23 @@ def deleted(at: int) -> ErasureStep:
 
 def everywhere(*steps: ErasureStep, plan: ErasurePlan | None = PLAN) -> MemberState:
     newest = notice("m1", NOTICE.at)
-    return MemberState(newest, left=NOTICE, erase_until=NOTICE.at, exited=NOW, erasure=(RECORDED, *steps), plan=plan)
+    return MemberState(
+        newest, last_exit=NOTICE, erase_until=NOTICE.at, removal_sent=NOW, erasure=(RECORDED, *steps), plan=plan
+    )
 
 
 def left(audience_id: str = "a", **fields: Any) -> MemberState:
     """Return a row that has the notice's exit."""
     exit_ = change(at=NOTICE.at, exits=True, message_id=NOTICE.message_id, audience_id=audience_id)
-    entered = {"entered": NOW - DAY, "enters_end": NOW - DAY + 7_320}
-    state = MemberState(exit_, left=NOTICE, erase_until=NOTICE.at, exited=NOW + 2, ended=NOW + 2)
+    entered = {"enter_sent": NOW - DAY, "enters_effective_by": NOW - DAY + 7_320}
+    state = MemberState(exit_, last_exit=NOTICE, erase_until=NOTICE.at, removal_sent=NOW + 2, exit_recorded=NOW + 2)
     return replace(state, **entered | fields)
 
 
 def inside(audience_id: str = "a", **fields: Any) -> MemberState:
     """Return a row without the exit."""
     entered = change(at=NOTICE.at - 60_000, audience_id=audience_id)
-    return replace(MemberState(entered, HELD, entered=NOW - DAY), **fields)
+    return replace(MemberState(entered, HELD, enter_sent=NOW - DAY), **fields)
 
 
 # The plan
@@ -69,9 +71,9 @@ def plan_of(*rows: PersonRow, known: MemberState | None = None, **options: Any) 
 
 def test_a_plan_lists_audiences_that_need_proof_and_when_to_delete() -> None:
     rows = [
-        PersonRow(inside("dataset", entered=NOW - 600), DATASET, has_jobs=False),
+        PersonRow(inside("dataset", enter_sent=NOW - 600), DATASET, has_jobs=False),
         PersonRow(inside("audience"), WITH_JOBS, has_jobs=True),
-        PersonRow(inside("never", entered=0), DATASET, has_jobs=False),
+        PersonRow(inside("never", enter_sent=0), DATASET, has_jobs=False),
         PersonRow(left("out"), DATASET, has_jobs=False),
     ]
     last_removal = NOW - 600 + 7_320 + 129_600
@@ -84,7 +86,7 @@ def test_a_denial_waits_for_no_removal_from_a_dataset() -> None:
     newest = replace(notice("m1", NOTICE.at), record=notice("m1", 1).record | {"userConsent": {"consent": {}}})
     denied = replace(everywhere(plan=None), newest=newest)
     rows = [
-        PersonRow(inside("dataset", entered=NOW - 600), DATASET, has_jobs=False),
+        PersonRow(inside("dataset", enter_sent=NOW - 600), DATASET, has_jobs=False),
         PersonRow(inside("audience"), WITH_JOBS, has_jobs=True),
     ]
     assert [plan and plan.done_after for plan in (plan_of(rows[0], known=denied), plan_of(*rows, known=denied))] == [
@@ -101,7 +103,9 @@ def test_a_denial_waits_for_no_removal_from_a_dataset() -> None:
         pytest.param(inside(identities=(Identity(NOTICE.at, {}),)), True, id="and named just then"),
         pytest.param(inside(identities=(Identity(NOTICE.at + 1, {}),)), False, id="and named since"),
         pytest.param(
-            left(identities=(Identity(NOTICE.at + 1, {}),), left=None, erase_until=0), True, id="out, and named since"
+            left(identities=(Identity(NOTICE.at + 1, {}),), last_exit=None, erase_until=0),
+            True,
+            id="out, and named since",
         ),
     ],
 )
@@ -112,7 +116,7 @@ def test_a_plan_waits_for_a_removal_only_if_it_has_identities_to_remove(row: Mem
 
 
 IN_A, SOON = PersonRow(inside(), DATASET, has_jobs=False), NOW + 240
-ENTERED = PersonRow(inside(entered=NOW - 600), DATASET, has_jobs=False)
+ENTERED = PersonRow(inside(enter_sent=NOW - 600), DATASET, has_jobs=False)
 
 
 @pytest.mark.parametrize(
@@ -120,7 +124,7 @@ ENTERED = PersonRow(inside(entered=NOW - 600), DATASET, has_jobs=False)
     [
         pytest.param([IN_A], {}, SOON, id="entered long ago: once the exits are recorded"),
         pytest.param([ENTERED], {}, NOW - 600 + 7_320, id="once the last enter has taken effect"),
-        pytest.param([PersonRow(inside(entered=0), DATASET, has_jobs=False)], {}, SOON, id="perhaps on the way"),
+        pytest.param([PersonRow(inside(enter_sent=0), DATASET, has_jobs=False)], {}, SOON, id="perhaps on the way"),
         pytest.param([PersonRow(inside(), WITH_JOBS, has_jobs=True)], {}, 0, id="known to the audience API alone"),
         pytest.param([], {}, 0, id="nobody knows the id"),
         pytest.param([IN_A], {"may_delete": False}, 0, id="a DSP account"),
@@ -142,7 +146,11 @@ def test_a_notice_appoints_a_look_only_if_a_dataset_knows_the_person(
     ("row", "held"),
     [
         pytest.param(PersonRow(inside(), DATASET, has_jobs=False), True, id="dataset: in"),
-        pytest.param(PersonRow(inside(entered=0, enters_end=9), DATASET, has_jobs=False), True, id="an enter is dated"),
+        pytest.param(
+            PersonRow(inside(enter_sent=0, enters_effective_by=9), DATASET, has_jobs=False),
+            True,
+            id="an enter is dated",
+        ),
         pytest.param(
             PersonRow(inside(identities=(Identity(NOTICE.at + 1, {}),)), DATASET, has_jobs=False),
             False,
@@ -220,16 +228,20 @@ ASKS = Look(0, asks=True)
         pytest.param([left(), inside("b")], (), 300, Look(NOW + 300 + 900), id="in one of two datasets"),
         pytest.param([inside()], (), DAY - 100, Look(NOW + DAY), id="the last look that waits for it"),
         pytest.param([left()], (), 100, Look(NOW + 122), id="recorded just now: older uploads are dated by then"),
-        pytest.param([left(ended=NOW + DAY - 1)], (), DAY, ASKS, id="not for longer than a day"),
+        pytest.param([left(exit_recorded=NOW + DAY - 1)], (), DAY, ASKS, id="not for longer than a day"),
         pytest.param([left()], (), 300, ASKS, id="an enter from before has taken effect"),
-        pytest.param([left(enters_end=0)], (), 300, Look(0), id="none was sent: entered is of who is back"),
-        pytest.param([inside(entered=0)], (), DAY, Look(NOW + DAY + 6 * HOUR), id="none, and the exit is missing"),
-        pytest.param([left(enters_end=NOW + 900)], (), 300, Look(NOW + 900), id="not before it has taken effect"),
-        pytest.param([left(enters_end=NOW + 300)], (), 300, ASKS, id="it just has"),
-        pytest.param([left(enters_end=NOW + 2 * DAY)], (), 300, Look(NOW + DAY), id="after a day at the latest"),
-        pytest.param([left(enters_end=NOW + 2 * DAY)], (), DAY, ASKS, id="which is over"),
+        pytest.param([left(enters_effective_by=0)], (), 300, Look(0), id="none was sent: entered is of who is back"),
+        pytest.param([inside(enter_sent=0)], (), DAY, Look(NOW + DAY + 6 * HOUR), id="none, and the exit is missing"),
+        pytest.param(
+            [left(enters_effective_by=NOW + 900)], (), 300, Look(NOW + 900), id="not before it has taken effect"
+        ),
+        pytest.param([left(enters_effective_by=NOW + 300)], (), 300, ASKS, id="it just has"),
+        pytest.param(
+            [left(enters_effective_by=NOW + 2 * DAY)], (), 300, Look(NOW + DAY), id="after a day at the latest"
+        ),
+        pytest.param([left(enters_effective_by=NOW + 2 * DAY)], (), DAY, ASKS, id="which is over"),
         pytest.param([inside()], (), DAY, ASKS, id="a day later without the exit"),
-        pytest.param([inside(entered=NOW + DAY - 9)], (), DAY, ASKS, id="although the enter was sent just now"),
+        pytest.param([inside(enter_sent=NOW + DAY - 9)], (), DAY, ASKS, id="although the enter was sent just now"),
         pytest.param([None], (), 300, ASKS, id="a lost row: it may have been sent until the notice"),
         pytest.param([None], (deleted(NOW),), 300, Look(0), id="and was deleted since"),
         pytest.param([left()], (deleted(NOW - DAY + 7_320),), 300, Look(0), id="deleted since, before the notice"),
@@ -238,20 +250,30 @@ ASKS = Look(0, asks=True)
         pytest.param([left()], (deleted(NOW + 240),), 300, Look(0), id="accepted"),
         pytest.param([inside()], (deleted(NOW + DAY),), DAY + 9, Look(NOW + DAY + 9 + 6 * HOUR), id="without the exit"),
         pytest.param(
-            [inside(entered=NOW + DAY - 9)], (deleted(NOW + DAY),), DAY + 9, Look(NOW + DAY - 9 + 7_320), id="and sent"
+            [inside(enter_sent=NOW + DAY - 9)],
+            (deleted(NOW + DAY),),
+            DAY + 9,
+            Look(NOW + DAY - 9 + 7_320),
+            id="and sent",
         ),
         pytest.param(
-            [left(enters_end=NOW + 2 * DAY)], (deleted(NOW + DAY),), DAY + 9, Look(NOW + 2 * DAY), id="late enters"
+            [left(enters_effective_by=NOW + 2 * DAY)],
+            (deleted(NOW + DAY),),
+            DAY + 9,
+            Look(NOW + 2 * DAY),
+            id="late enters",
         ),
-        pytest.param([left(enters_end=NOW + DAY + 8)], (deleted(NOW + DAY),), DAY + 9, ASKS, id="which took effect"),
         pytest.param(
-            [left(enters_end=NOW + DAY + 8, left=LATER_LIFE)],
+            [left(enters_effective_by=NOW + DAY + 8)], (deleted(NOW + DAY),), DAY + 9, ASKS, id="which took effect"
+        ),
+        pytest.param(
+            [left(enters_effective_by=NOW + DAY + 8, last_exit=LATER_LIFE)],
             (deleted(NOW + DAY),),
             DAY + 9,
             Look(0),
             id="a later life",
         ),
-        pytest.param([left(left=LATER_LIFE)], (), 300, ASKS, id="ended before Amazon was asked"),
+        pytest.param([left(last_exit=LATER_LIFE)], (), 300, ASKS, id="ended before Amazon was asked"),
         pytest.param([], (), 300, Look(0), id="no dataset is left"),
     ],
 )
@@ -268,7 +290,7 @@ def test_a_local_stack_shortens_the_times_between_looks() -> None:
     assert [
         look(everywhere(), [inside()], NOW + 4, local),
         look(everywhere(), [inside()], NOW + 719, local),
-        look(everywhere(), [left(ended=NOW + 4)], NOW + 4, local),
+        look(everywhere(), [left(exit_recorded=NOW + 4)], NOW + 4, local),
         look(everywhere(deleted(NOW + 720)), [inside()], NOW + 720, local),
     ] == [Look(each) for each in (round(NOW + 11.5), NOW + 720, NOW + 5, NOW + 900)]
 
@@ -296,7 +318,7 @@ def test_an_accepted_deletion_is_recorded_with_the_next_look() -> None:
         return with_deletion(state, claim, [row], accepted.at, accepted.ended, DATASET)
 
     assert [after(claim, row).erasure[-1] for row in (left(), None)] == [accepted] * 2
-    assert [next_look(after(claim, row)) for row in (left(), left(enters_end=NOW + 900))] == [0, NOW + 900]
+    assert [next_look(after(claim, row)) for row in (left(), left(enters_effective_by=NOW + 900))] == [0, NOW + 900]
     noticed = replace(claim, newest=replace(claim.newest, at=NOTICE.at + 9))
     moved = with_next_look(claim, NOW + 500)
     assert [next_look(after(state, left())) for state in (noticed, moved)] == [NOW + 600, NOW + 500], "made meanwhile"
@@ -307,25 +329,27 @@ def test_an_accepted_deletion_is_recorded_with_the_next_look() -> None:
 
 
 def test_a_row_left_before_a_late_notice_does_not_wait_for_its_deletion() -> None:
-    row = left(removals_end=NOW + 14_650)
+    row = left(removals_effective_by=NOW + 14_650)
     assert enters_wait_until(everywhere(), [row], DATASET) == NOW + 14_640
-    assert enters_wait_until(everywhere(), [row, replace(row, removals_end=NOW + 9)], DATASET) == NOW + 9
+    assert enters_wait_until(everywhere(), [row, replace(row, removals_effective_by=NOW + 9)], DATASET) == NOW + 9
 
 
 ASKED = NOW + DAY
-BACK = inside(entered=NOW + 5 * HOUR, removals_end=NOW + 4 * HOUR)
+BACK = inside(enter_sent=NOW + 5 * HOUR, removals_effective_by=NOW + 4 * HOUR)
 
 
 @pytest.mark.parametrize(
     ("state", "again"),
     [
         pytest.param(BACK, True, id="in, and entered before"),
-        pytest.param(replace(BACK, entered=ASKED + 120), True, id="in, and perhaps entered before, if clocks differ"),
-        pytest.param(replace(BACK, entered=ASKED + 121), False, id="entered afterwards"),
-        pytest.param(replace(BACK, removals_end=ASKED), False, id="an enter is due anyway"),
-        pytest.param(left(entered=NOW + 5 * HOUR), False, id="out"),
+        pytest.param(
+            replace(BACK, enter_sent=ASKED + 120), True, id="in, and perhaps entered before, if clocks differ"
+        ),
+        pytest.param(replace(BACK, enter_sent=ASKED + 121), False, id="entered afterwards"),
+        pytest.param(replace(BACK, removals_effective_by=ASKED), False, id="an enter is due anyway"),
+        pytest.param(left(enter_sent=NOW + 5 * HOUR), False, id="out"),
     ],
 )
 def test_a_member_entered_before_the_deletion_is_entered_again_after_it(state: MemberState, again: bool) -> None:
     after = entered_again(state, ASKED, DATASET)
-    assert after == (replace(state, removals_end=ASKED + 7_320) if again else state)
+    assert after == (replace(state, removals_effective_by=ASKED + 7_320) if again else state)

@@ -6,8 +6,7 @@ from typing import Any
 import pytest
 
 from audience_sync.ingest.record_rules import erasing_exit
-from audience_sync.members.erasure import MAX_STEPS, ErasurePlan, ErasureStep, StepKind, with_step
-from audience_sync.members.erasure_state import (
+from audience_sync.members.erasure.judging import (
     AMAZON_DELETES_WITHIN,
     CHECK_DELAY,
     Missing,
@@ -19,9 +18,10 @@ from audience_sync.members.erasure_state import (
     judge,
     notices_of,
 )
+from audience_sync.members.erasure.looking import PersonRow
+from audience_sync.members.erasure.steps import MAX_STEPS, ErasurePlan, ErasureStep, StepKind, with_step
 from audience_sync.members.member_state import Identity, LateJob, MemberState, Timing
 from audience_sync.members.membership import EVERY_AUDIENCE, Version
-from audience_sync.members.person_deletion import PersonRow
 from tests.builders import AUDIENCE, change, notice
 
 NOW = 1_800_000_000  # epoch seconds, at which the notice was recorded
@@ -40,23 +40,23 @@ DAY = 86_400_000  # milliseconds
 
 def everywhere(*steps: ErasureStep, plan: ErasurePlan | None = None) -> MemberState:
     newest = notice("m1", NOTICE.at)
-    return MemberState(newest, left=NOTICE, erase_until=NOTICE.at, exited=NOW, erasure=steps, plan=plan)
+    return MemberState(newest, last_exit=NOTICE, erase_until=NOTICE.at, removal_sent=NOW, erasure=steps, plan=plan)
 
 
 def row(*steps: ErasureStep, has_jobs: bool = True, timing: Timing = TIMING, **fields: Any) -> PersonRow:
     """A row that reflects the notice, and has erased all identities unless `fields` say otherwise."""
     exit_ = change(at=NOTICE.at, exits=True, message_id=NOTICE.message_id)
-    state = MemberState(exit_, left=NOTICE, erase_until=NOTICE.at, exited=NOW + 2, erasure=steps)
+    state = MemberState(exit_, last_exit=NOTICE, erase_until=NOTICE.at, removal_sent=NOW + 2, erasure=steps)
     return PersonRow(replace(state, **fields), timing, has_jobs)
 
 
 KEPT: dict[str, Any] = {"identities": (HELD,)}
 BACK: dict[str, Any] = {"newest": change(at=NOTICE.at + 1), "identities": (Identity(NOTICE.at + 1, {"email": "a"}),)}
 ENTERED = NOW - 60  # epoch seconds at which an enter was sent shortly before
-LAST: dict[str, Any] = {"enters_end": ENTERED + 1_020}
+LAST: dict[str, Any] = {"enters_effective_by": ENTERED + 1_020}
 MANY = tuple(Identity(NOTICE.at - 1, {"email": str(number)}) for number in range(101))
 LATE = (LateJob("job-9", NOW + 2, NOTICE.at, removes=True),)
-NOT_SPREAD: dict[str, Any] = {"left": None, "erase_until": 0, "newest": change(at=NOTICE.at - 60_000)}
+NOT_SPREAD: dict[str, Any] = {"last_exit": None, "erase_until": 0, "newest": change(at=NOTICE.at - 60_000)}
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ NOT_SPREAD: dict[str, Any] = {"left": None, "erase_until": 0, "newest": change(a
             id="the last removal is due",
         ),
         pytest.param(
-            row(REMOVED, **KEPT, **LAST, exited=NOW + 1_000),
+            row(REMOVED, **KEPT, **LAST, removal_sent=NOW + 1_000),
             37 * 3_600,
             (Outcome.OPEN, Missing.REMOVAL, ENTERED + 1_020 + 36 * 3_600),
             id="the last removal was not sent",
@@ -170,13 +170,13 @@ ACCEPTED = DELETED._replace(id="-", at=NOW * 1000 + 7_000_000)  # in the row of 
         pytest.param(row(REMOVED), (), ErasurePlan((AUDIENCE,)), Outcome.REMOVED, id="removed"),
         pytest.param(row(has_jobs=False), (), ErasurePlan((AUDIENCE,)), Missing.NO_DELETION, id="dataset: never asked"),
         pytest.param(
-            row(has_jobs=False, entered=NOW - 9_000),
+            row(has_jobs=False, enter_sent=NOW - 9_000),
             *((), ErasurePlan((AUDIENCE,), (), 0, NOW)),
             Missing.DELETION,
             id="dataset: not accepted",
         ),
         pytest.param(
-            row(has_jobs=False, entered=NOW - 9_000),
+            row(has_jobs=False, enter_sent=NOW - 9_000),
             *((ACCEPTED,), ErasurePlan((AUDIENCE,))),
             Outcome.AMAZON_DELETES,
             id="dataset: accepted",
@@ -187,15 +187,15 @@ ACCEPTED = DELETED._replace(id="-", at=NOW * 1000 + 7_000_000)  # in the row of 
         pytest.param(None, (), ErasurePlan((AUDIENCE,)), Missing.ROW, id="held, and the row is gone"),
         pytest.param(None, (), ErasurePlan((), (AUDIENCE,)), Missing.ROW, id="known, and the row is gone"),
         pytest.param(
-            row(**BACK, enters_end=NOW), (), ErasurePlan((AUDIENCE,)), Outcome.ENTERED_AGAIN, id="back at once"
+            row(**BACK, enters_effective_by=NOW), (), ErasurePlan((AUDIENCE,)), Outcome.ENTERED_AGAIN, id="back at once"
         ),
         pytest.param(
-            row(**BACK, enters_end=NOW, has_jobs=False),
+            row(**BACK, enters_effective_by=NOW, has_jobs=False),
             *((), ErasurePlan((AUDIENCE,))),
             Missing.NO_DELETION,
             id="dataset: back at once",
         ),
-        pytest.param(row(enters_end=NOW), (), ErasurePlan((AUDIENCE,)), Missing.END, id="and not back"),
+        pytest.param(row(enters_effective_by=NOW), (), ErasurePlan((AUDIENCE,)), Missing.END, id="and not back"),
     ],
 )
 def test_an_audience_that_held_the_person_needs_a_removal_or_a_deletion(
@@ -226,7 +226,7 @@ def test_an_erasure_is_open_while_a_row_of_the_person_cannot_be_read() -> None:
 
 
 def test_an_erasure_is_open_until_its_planned_deletion_is_accepted() -> None:
-    known, plan = row(REMOVED, has_jobs=False, entered=NOW - 9_000), ErasurePlan((AUDIENCE,), (), 0, NOW)
+    known, plan = row(REMOVED, has_jobs=False, enter_sent=NOW - 9_000), ErasurePlan((AUDIENCE,), (), 0, NOW)
     judged = judge(everywhere(RECORDED, plan=plan), [known], {AUDIENCE}, NOW + 8_000)
     assert (judged.progress, judged.next_look) == (Progress.OPEN, NOW * 1000)
     done = everywhere(RECORDED, ACCEPTED, plan=plan._replace(next_look=0))

@@ -1,4 +1,4 @@
-"""Check of all erasures: judged from their rows, recorded as closed when nothing is left to do, and kept until then.
+"""Check: all erasures are judged from their rows, recorded as closed when nothing is left to do, and kept until then.
 
 One pass over all people may take several runs: each continues where the last one stopped.
 """
@@ -13,8 +13,7 @@ from audience_sync.amazon_ads.timings import Timings
 from audience_sync.aws.membership_rows import KEEP_EXIT, expires_at
 from audience_sync.aws.membership_scan import NoticePage
 from audience_sync.clock import Clock, to_milliseconds
-from audience_sync.members.erasure import ErasureStep, StepKind, with_step
-from audience_sync.members.erasure_state import (
+from audience_sync.members.erasure.judging import (
     Erasure,
     Progress,
     is_closed,
@@ -24,9 +23,10 @@ from audience_sync.members.erasure_state import (
     judge,
     opened_at,
 )
+from audience_sync.members.erasure.looking import is_past_due
+from audience_sync.members.erasure.steps import ErasureStep, StepKind, with_step
 from audience_sync.members.member_state import MemberState
 from audience_sync.members.membership import Audience
-from audience_sync.members.person_deletion import is_past_due
 from audience_sync.members.repetitions import deletion_messages
 from audience_sync.members.stores import MemberRows, MessageQueue
 
