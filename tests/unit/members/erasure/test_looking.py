@@ -61,6 +61,12 @@ def inside(audience_id: str = "a", **fields: Any) -> MemberState:
     return replace(MemberState(entered, HELD, enter_sent=NOW - DAY), **fields)
 
 
+def back(audience_id: str = "a") -> MemberState:
+    """Return a row of a person back since a plain exit, when the notice, which is older, has not reached the row."""
+    entered, named = change(at=NOTICE.at + 9, audience_id=audience_id), (Identity(NOTICE.at + 9, {"email": "b"}),)
+    return MemberState(entered, named, last_exit=NOTICE._replace(at=NOTICE.at + 1), enter_sent=NOW - DAY)
+
+
 # The plan
 
 
@@ -211,8 +217,27 @@ def test_the_second_pass_of_a_notice_adds_only_rows_without_its_exit() -> None:
     late = plan_of(PersonRow(inside("b"), DATASET, has_jobs=False), *rows, known=everywhere(), is_new=False)
     assert late
     assert late.held_in == ("a", "b")
+    assert plan_of(PersonRow(back("b"), DATASET, has_jobs=False), known=everywhere(), is_new=False) != PLAN
     older = replace(everywhere(), plan=None)
     assert plan_of(PersonRow(inside("b"), DATASET, has_jobs=False), known=older, is_new=False) is None
+
+
+@pytest.mark.parametrize(
+    ("row", "next_at", "options", "at"),
+    [
+        pytest.param(IN_A, 0, {}, SOON, id="a dataset's row, restored after the last look"),
+        pytest.param(IN_A, NOW + 60, {}, NOW + 60, id="the appointment is still open"),
+        pytest.param(IN_A, 0, {"may_delete": False}, 0, id="a DSP account"),
+        pytest.param(PersonRow(inside(), WITH_JOBS, has_jobs=True), 0, {}, 0, id="of the audience API"),
+    ],
+)
+def test_a_known_row_without_the_exit_is_looked_at_again_if_no_look_is_left(
+    row: PersonRow, next_at: int, options: dict[str, Any], at: int
+) -> None:
+    known = with_next_look(everywhere(), next_at)
+    plan = plan_of(row, known=known, is_new=False, **options)
+    assert plan
+    assert (plan.next_look, plan is known.plan) == (at, at == next_at)
 
 
 # A look
@@ -227,7 +252,10 @@ ASKS = Look(0, asks=True)
         pytest.param([inside()], (), 300, Look(NOW + 300 + 900), id="the exit is missing"),
         pytest.param([left(), inside("b")], (), 300, Look(NOW + 300 + 900), id="in one of two datasets"),
         pytest.param([inside()], (), DAY - 100, Look(NOW + DAY), id="the last look that waits for it"),
+        pytest.param([back()], (), 300, Look(NOW + 300 + 900), id="although a later one is recorded"),
+        pytest.param([back()], (), DAY, ASKS, id="until a day is over"),
         pytest.param([left()], (), 100, Look(NOW + 122), id="recorded just now: older uploads are dated by then"),
+        pytest.param([left()], (), 122, ASKS, id="which they are"),
         pytest.param([left(exit_recorded=NOW + DAY - 1)], (), DAY, ASKS, id="not for longer than a day"),
         pytest.param([left()], (), 300, ASKS, id="an enter from before has taken effect"),
         pytest.param([left(enters_effective_by=0)], (), 300, Look(0), id="none was sent: entered is of who is back"),
@@ -273,7 +301,17 @@ ASKS = Look(0, asks=True)
             Look(0),
             id="a later life",
         ),
+        pytest.param(
+            [left(enters_effective_by=NOW + DAY, last_exit=LATER_LIFE)], (deleted(NOW),), DAY, Look(0), id="asked then"
+        ),
         pytest.param([left(last_exit=LATER_LIFE)], (), 300, ASKS, id="ended before Amazon was asked"),
+        pytest.param(
+            [inside()],
+            (RECORDED._replace(id="older", at=NOTICE.at - 9, ended=(NOW + DAY) * 1000),),
+            DAY,
+            ASKS,
+            id="an older notice was recorded later",
+        ),
         pytest.param([], (), 300, Look(0), id="no dataset is left"),
     ],
 )
