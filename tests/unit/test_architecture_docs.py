@@ -48,6 +48,16 @@ def test_each_delivery_knob_is_in_the_file_that_the_document_names() -> None:
         assert {name for name in re.findall(r"\w+", names) if not re.search(rf"\b{name}\b", text)} == set(), place
 
 
+def test_at_most_25_names_of_an_upload_have_to_be_known_and_each_is_in_its_file() -> None:
+    rows = re.findall(
+        r"^\| ((?:`\w+` ?)+) \| `([\w/.]+)` \|", section(DELIVERY, "Delivery, in eleven steps"), re.MULTILINE
+    )
+    named = [(name, place) for names, place in rows for name in re.findall(r"\w+", names)]
+    assert 20 < len(named) <= 25
+    missing = [pair for pair in named if not re.search(rf"\b{pair[0]}\b", (PACKAGE / pair[1]).read_text())]
+    assert missing == []
+
+
 def test_the_worker_reads_the_message_that_the_document_shows() -> None:
     (example,) = re.findall(r"```json\n(.*?)```", DELIVERY, re.DOTALL)
     message = ChangeMessage.from_body(example)
