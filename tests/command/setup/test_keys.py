@@ -112,6 +112,27 @@ def test_retiring_a_key_that_was_used_in_the_last_days_warns_first(
     assert ("A sender that still has it" in rotated.printed(retire, KeyKind.EVENT, yes=True, now=NOW).err) is warns
 
 
+def test_a_key_that_has_just_become_the_previous_one_is_not_called_unused(deployment: Deployment) -> None:
+    deployment.publish(NOW - DAY, PreviousEventKeyUsed=1.0)  # of an earlier previous key
+    rotate(deployment.session(now=NOW), KeyKind.EVENT)
+    since = "not since the rotation at 2027-01-15 08:00:00Z"
+    assert since in deployment.printed(show, KeyKind.EVENT, now=NOW + 1).out
+    (previous,) = (each for each in deployment.json(show, KeyKind.EVENT, now=NOW + 1) if each["slot"] == "previous")
+    assert (previous["since"], previous["lastUse"]) == ("2027-01-15T08:00:00.000Z", None)
+    assert "not in the last 14 days" in deployment.printed(show, KeyKind.EVENT, now=NOW + 15 * DAY).out
+    assert "at 2027-01-15 08:00:00Z" in deployment.printed(retire, KeyKind.EVENT, yes=True, now=NOW + DAY - 1).err
+
+
+def test_a_key_that_has_been_the_previous_one_for_a_day_without_a_use_is_retired_without_a_warning(
+    deployment: Deployment,
+) -> None:
+    rotate(deployment.session(now=NOW), KeyKind.EVENT)
+    assert deployment.printed(retire, KeyKind.EVENT, yes=True, now=NOW + DAY).err == ""
+    deployment.put_secret("IngestSecret", deployment.secret("IngestSecret") | {"previousEventKey": EVENT_KEY})
+    shown = deployment.printed(show, KeyKind.EVENT, now=NOW + DAY).out
+    assert "not in the last 14 days" in shown, "it was stored by hand, after the rotation"
+
+
 def test_a_leaked_key_can_be_retired_while_cloudwatch_does_not_answer(rotated: Deployment) -> None:
     rotated.fail("cloudwatch", ClientError({"Error": {"Code": "AccessDenied", "Message": ""}}, "GetMetricData"))
     assert "CloudWatch does not report the last use" in rotated.printed(retire, KeyKind.EVENT, yes=True).err
