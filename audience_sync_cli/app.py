@@ -39,7 +39,7 @@ PARTS = {
     ),
     "keys": Part(
         _SETUP,
-        "setup.keys setup.source_keys",
+        "setup.keys",
         "Credentials that Segment sends: event key, audience key, signing secret.",
     ),
     "audiences": Part(

@@ -59,14 +59,14 @@ def keys(readings: StackReadings) -> Iterator[Finding]:
 def _expiry(kind: KeyKind, source: str, key: StoredKey, now: float) -> Iterator[Finding]:
     """Report a source's key that is refused because it expired, or will be soon."""
     name, left = f"{kind.label} of {source}", key.days_left(now)
-    remove = f"audience-sync keys remove {kind} {source}"
+    retire = f"audience-sync keys retire {kind} --source {source}"
     if not key.is_expiry_readable:
-        yield Finding("problem", "its expiry date is unreadable: its requests are refused", remove, name)
+        yield Finding("problem", "its expiry date is unreadable: its requests are refused", retire, name)
     elif left is not None and left < 0:
-        yield Finding("note", f"expired after {key.expires_on}: its requests are refused", remove, name)
+        yield Finding("note", f"expired after {key.expires_on}: its requests are refused", retire, name)
     elif left is not None and left <= EXPIRES_SOON:
         found = f"valid through {key.expires_on}, {counted(left, 'day')} left"
-        yield Finding("note", found, f"audience-sync keys add {kind} NEW-NAME", name)
+        yield Finding("note", found, f"audience-sync keys rotate {kind} --source NEW-NAME", name)
 
 
 def credentials(readings: StackReadings) -> Finding:

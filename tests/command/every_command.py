@@ -42,9 +42,9 @@ SESSION = f"""
 keys rotate event --yes  # logs key=event
 keys rotate audience --reveal  # logs key=audience
 keys show
-keys add event emea --expires 9999-12-31 --reveal  # logs key=event source=emea
+keys rotate event --source emea --expires 9999-12-31 --reveal  # logs key=event source=emea
 keys show event --reveal
-keys remove event emea --yes  # logs key=event source=emea
+keys retire event --source emea --yes  # logs key=event source=emea
 keys retire event --yes  # logs key=event
 connect --port 0  # logs
 test

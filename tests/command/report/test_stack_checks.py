@@ -28,6 +28,7 @@ DISABLED = {
     "fields": {"email": {"@path": "$.email"}, "external_user_id": {"@path": "$.userId"}},
     "enabled": False,
 }
+ROTATE, RETIRE = "audience-sync keys rotate event", "audience-sync keys retire event --source emea"
 
 
 def of_source(days_left: int | None) -> dict[str, Any]:
@@ -44,11 +45,11 @@ def authorized(at: object) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("reading", "value", "name", "expected"),
     [
-        ("ingest_secret", {"eventKey": "short"}, "event key", ("problem", "audience-sync keys rotate event")),
+        ("ingest_secret", {"eventKey": "short"}, "event key", ("problem", ROTATE)),
         ("ingest_secret", of_source(60), "event key of emea", None),
-        ("ingest_secret", of_source(7), "event key of emea", ("note", "audience-sync keys add event NEW-NAME")),
-        ("ingest_secret", of_source(-2), "event key of emea", ("note", "audience-sync keys remove event emea")),
-        ("ingest_secret", of_source(None), "event key of emea", ("problem", "audience-sync keys remove event emea")),
+        ("ingest_secret", of_source(7), "event key of emea", ("note", f"{ROTATE} --source NEW-NAME")),
+        ("ingest_secret", of_source(-2), "event key of emea", ("note", RETIRE)),
+        ("ingest_secret", of_source(None), "event key of emea", ("problem", RETIRE)),
         ("token", Token("Atza|old", NOW - 1), "access token", ("problem", "audience-sync connect")),
         ("credentials", CREDENTIALS, "Amazon credentials", ("ok", "")),
         ("credentials", authorized("2026-01-01"), "Amazon credentials", ("ok", "")),

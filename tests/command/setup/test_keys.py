@@ -7,7 +7,6 @@ from audience_sync.access.credentials import Keyring
 from audience_sync_cli.errors import NotThere, OperatorError, WrongUsage
 from audience_sync_cli.screen import iso_time
 from audience_sync_cli.setup.keys import KeyKind, retire, rotate, show
-from audience_sync_cli.setup.source_keys import SourceKind, add, remove
 from tests.aws_fixtures import EVENT_KEY
 from tests.command.conftest import NOW, Deployment
 
@@ -140,23 +139,23 @@ def test_a_leaked_key_can_be_retired_while_cloudwatch_does_not_answer(rotated: D
 
 
 def test_a_source_has_its_own_key_that_can_be_removed_after_confirmation(deployment: Deployment) -> None:
-    printed = "".join(deployment.printed(add, SourceKind.EVENT, "emea"))
+    printed = "".join(deployment.printed(rotate, KeyKind.EVENT, source="emea"))
     key = deployment.secret("IngestSecret")["eventKey.emea"]
     assert opens(deployment, key)
     assert opens(deployment, EVENT_KEY)
     assert key not in printed
     assert "expires" not in deployment.printed(show).out
-    deployment.declined(remove, SourceKind.EVENT, "emea")
+    deployment.declined(retire, KeyKind.EVENT, source="emea")
     assert opens(deployment, key)
-    remove(deployment.session(yes=True), SourceKind.EVENT, "emea")
+    retire(deployment.session(yes=True), KeyKind.EVENT, source="emea")
     assert not opens(deployment, key)
     assert opens(deployment, EVENT_KEY)
     assert deployment.secret("IngestSecret")["other"] == "kept"
 
 
 def test_show_lists_the_keys_of_sources_by_name(deployment: Deployment) -> None:
-    add(deployment.session(), SourceKind.AUDIENCE, "emea")
-    add(deployment.session(), SourceKind.EVENT, "emea")
+    rotate(deployment.session(), KeyKind.AUDIENCE, source="emea")
+    rotate(deployment.session(), KeyKind.EVENT, source="emea")
     assert [(each["kind"], each["source"]) for each in deployment.json(show) if each["slot"] == "source"] == [
         ("event", "emea"),
         ("audience", "emea"),
@@ -169,36 +168,42 @@ def test_show_lists_the_keys_of_sources_by_name(deployment: Deployment) -> None:
 @pytest.mark.parametrize("name", ["", "EMEA", "a.b", "-emea", "x" * 41, "emea team", "é"])
 def test_the_name_of_a_source_must_be_safe_for_logs(deployment: Deployment, name: str) -> None:
     with pytest.raises(WrongUsage):
-        add(deployment.session(), SourceKind.EVENT, name)
+        rotate(deployment.session(), KeyKind.EVENT, source=name)
+    with pytest.raises(WrongUsage, match="no signing secret of its own"):
+        rotate(deployment.session(), KeyKind.SIGNING, source="emea")
     assert not [entry for entry in deployment.secret("IngestSecret") if "." in entry]
 
 
 def test_a_source_has_one_key_of_a_kind_and_an_unknown_one_has_none(deployment: Deployment) -> None:
-    add(deployment.session(), SourceKind.EVENT, "emea")
+    rotate(deployment.session(), KeyKind.EVENT, source="emea")
     before = deployment.secret("IngestSecret")
     with pytest.raises(OperatorError, match="already has an event key"):
-        add(deployment.session(), SourceKind.EVENT, "emea")
+        rotate(deployment.session(), KeyKind.EVENT, source="emea")
     with pytest.raises(NotThere, match="no source emae") as refused:
-        remove(deployment.session(yes=True), SourceKind.EVENT, "emae")
+        retire(deployment.session(yes=True), KeyKind.EVENT, source="emae")
     assert "Did you mean emea?" in refused.value.remedy
     with pytest.raises(NotThere):
-        remove(deployment.session(yes=True), SourceKind.AUDIENCE, "emea")
+        retire(deployment.session(yes=True), KeyKind.AUDIENCE, source="emea")
     assert deployment.secret("IngestSecret") == before
 
 
 def test_rotate_and_retire_end_the_former_key_and_keep_the_keys_of_sources(deployment: Deployment) -> None:
-    add(deployment.session(), SourceKind.EVENT, "emea")
+    rotate(deployment.session(), KeyKind.EVENT, source="emea")
     key = deployment.secret("IngestSecret")["eventKey.emea"]
     rotate(deployment.session(), KeyKind.EVENT)
+    with pytest.raises(NotThere):  # a script whose variable is empty
+        retire(deployment.session(yes=True), KeyKind.EVENT, source="")
+    assert opens(deployment, EVENT_KEY)
     retire(deployment.session(yes=True), KeyKind.EVENT)
-    assert (opens(deployment, EVENT_KEY), opens(deployment, key)) == (False, True)
+    current = deployment.secret("IngestSecret")["eventKey"]
+    assert [opens(deployment, each) for each in (EVENT_KEY, key, current)] == [False, True, True]
 
 
 LAST, EXPIRES = 1_806_451_200.0, "2027-03-31"  # epoch seconds at which the day begins in UTC, and the day
 
 
 def test_a_key_with_an_expiry_is_accepted_and_shown_with_the_days_left(deployment: Deployment) -> None:
-    said = deployment.printed(add, SourceKind.EVENT, "emea", expires=EXPIRES, now=LAST - 10 * DAY).out
+    said = deployment.printed(rotate, KeyKind.EVENT, source="emea", expires=EXPIRES, now=LAST - 10 * DAY).out
     stored = deployment.secret("IngestSecret")["eventKey.emea"]
     assert stored["expiresOn"] == EXPIRES
     assert opens(deployment, stored["key"])
@@ -222,6 +227,8 @@ def test_show_marks_a_key_with_an_unreadable_expiry(deployment: Deployment) -> N
 
 @pytest.mark.parametrize("expires", ["soon", "2027-02-30", "31.3.2027", "20270331", "2027-01-14"])
 def test_an_expiry_must_be_a_date_in_the_future(deployment: Deployment, expires: str) -> None:
+    with pytest.raises(WrongUsage, match="needs --source"):
+        rotate(deployment.session(), KeyKind.EVENT, expires=EXPIRES)
     with pytest.raises(WrongUsage, match="--expires"):
-        add(deployment.session(now=NOW), SourceKind.EVENT, "emea", expires=expires)
+        rotate(deployment.session(now=NOW), KeyKind.EVENT, source="emea", expires=expires)
     assert "eventKey.emea" not in deployment.secret("IngestSecret")
