@@ -32,7 +32,7 @@ def show(
     """
     stored = read(session)
     if version is not None:
-        kept = kept_version(stored, version)
+        kept = kept_version(stored, str(version))
         session.screen.say(f"Version {version}, applied {moment(kept.applied_at)}.")
         _print(session, kept.listed)
         session.screen.result({"version": version, "mappings": kept.listed})

@@ -10,6 +10,7 @@ from audience_sync.errors import InvalidMapping
 from audience_sync.segment.compiled_mapping import Mapping
 from audience_sync.segment.mapping_config import parse_mappings
 from audience_sync.segment.trigger import compile_trigger
+from audience_sync_cli.command_line.usage import shown
 from audience_sync_cli.errors import FaultyMappings, NotThere, OperatorError, WrongUsage
 from audience_sync_cli.mappings.diff import differences, print_differences
 from audience_sync_cli.mappings.files import read_mappings
@@ -48,11 +49,11 @@ def apply(session: Session, file: FILE, *, dry_run: _DRY_RUN = False, force: FOR
     _change(session, "apply", stored, listed, question, dry_run=dry_run)
 
 
-@command(app, "revert", "mappings revert 3 --dry-run", asks=True)
+@command(app, "revert", "mappings revert 3 --dry-run", "mappings revert built-in", asks=True)
 def revert(
     session: Session,
     version: Annotated[
-        int | None, typer.Argument(help="The version; without it, the stored ones are listed.", min=0)
+        str | None, typer.Argument(help="Its number, or built-in; without it, the stored versions are listed.")
     ] = None,
     *,
     dry_run: _DRY_RUN = False,
@@ -60,42 +61,34 @@ def revert(
 ) -> None:
     """Put an earlier version of the mappings back in force, as a new version. Shows the changes, and asks.
 
-    Up to 20 versions are stored. `audience-sync operator-log` shows who applied each.
+    Up to 20 versions are stored. `audience-sync operator-log` shows who applied each. With built-in, the deployed
+    version of Audience Sync provides the mapping, which is Segment's own, extended, also after an update.
     """
     stored = read(session)
-    found = kept_version(stored, version)
+    is_built_in = version == "built-in"  # its number is stored for twenty versions only
+    found = KeptVersion(0, None, None) if is_built_in else kept_version(stored, version)
     try:
         mappings = parse_mappings(found.listed, compile_trigger)
     except InvalidMapping as error:
         raise FaultyMappings(error.faults, where=f"Version {version} has", remedy="Choose another version.") from None
     effect = require_effect(mappings, force=force)
-    question = f"{effect}Put version {version} in force again, as version {stored.next_version}?"
+    back = "the built-in mapping in force" if is_built_in else f"version {version} in force again"
+    question = f"{effect}Put {back}, as version {stored.next_version}?"
     _change(session, "revert", stored, found.mappings, question, dry_run=dry_run)
 
 
-@command(app, "reset", "mappings reset", asks=True)
-def reset(session: Session, *, dry_run: _DRY_RUN = False) -> None:
-    """Go back to the built-in mapping, which is Segment's own, extended. Shows the changes, and asks.
-
-    From then on the deployed version of Audience Sync provides the mapping, also after an update.
-    """
-    stored = read(session)
-    question = f"Put the built-in mapping in force, as version {stored.next_version}?"
-    _change(session, "reset", stored, None, question, dry_run=dry_run)
-
-
-def kept_version(stored: Stored, version: int | None) -> KeptVersion:
+def kept_version(stored: Stored, version: str | None) -> KeptVersion:
     """Return a stored version. Raises WrongUsage if none is named, and NotThere if it is not stored; both list them."""
     listed = "".join(f"\n  {each.number}  {moment(each.applied_at)}" for each in stored.history)
     kept = f" Stored versions, the newest first, with the time of `apply`:{listed}" if listed else ""
     if version is None:
         raise WrongUsage(f"No version is named.{kept}", "`audience-sync mappings show --version` shows one.")
-    found = next((each for each in stored.history if each.number == version), None)
+    found = next((each for each in stored.history if str(each.number) == version), None)
     if found is None:
         raise NotThere(
-            f"Version {version} is not stored.{kept}",
-            "`audience-sync mappings reset` goes back to the built-in mapping; a file that you saved without its "
-            "`version` can be applied at any time.",
+            f"Version {shown(version)} is not stored.{kept}",
+            "`audience-sync mappings revert built-in` goes back to the built-in mapping; a file that you saved without "
+            "its `version` can be applied at any time.",
         )
     return found
 

@@ -71,7 +71,7 @@ audiences unshare {DATASET} {{share}} --yes  # logs
 mappings show
 mappings check {{mappings}} --event {EVENT}
 mappings apply {{mappings}} --yes  # logs version=1 mappings=1
-mappings reset --yes  # logs version=2 mappings=1
+mappings revert built-in --yes  # logs version=2 mappings=1
 mappings revert 1 --yes  # logs version=3 mappings=1
 mappings try {LISTED} --explain
 mappings try {REJECTED}

@@ -14,7 +14,7 @@ from audience_sync.errors import Unavailable
 from audience_sync_cli.dashboard.deployed import DeployedStack
 from audience_sync_cli.errors import AlreadyReported
 from audience_sync_cli.health.end_to_end import WholeWay
-from audience_sync_cli.mappings.versions import reset
+from audience_sync_cli.mappings.versions import revert
 from audience_sync_cli.member_files.change_sender import ChangeSender
 from audience_sync_cli.member_files.import_members import import_members
 from audience_sync_cli.member_files.import_plan import ImportOptions
@@ -155,7 +155,7 @@ def test_sent_events_are_logged(deployment: Deployment, gateway: list[Any]) -> N
         ),
         pytest.param(lambda found: parked.redrive(found.session(), Filter(), dry_run=True), id="a dry redrive"),
         pytest.param(lambda found: keys.show(found.session()), id="shown only"),
-        pytest.param(lambda found: reset(found.session(yes=True)), id="nothing to change"),
+        pytest.param(lambda found: revert(found.session(yes=True), "built-in"), id="nothing to change"),
     ],
 )
 def test_read_only_and_declined_commands_are_not_logged(

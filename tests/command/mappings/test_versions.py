@@ -14,7 +14,7 @@ from audience_sync.segment.default_mapping import DEFAULT_MAPPING
 from audience_sync_cli.errors import AlreadyReported, NotConfirmed, NotThere, OperatorError, WrongUsage
 from audience_sync_cli.mappings.history import MAX_VERSIONS
 from audience_sync_cli.mappings.show_and_check import show
-from audience_sync_cli.mappings.versions import apply, reset, revert
+from audience_sync_cli.mappings.versions import apply, revert
 from audience_sync_cli.screen import Screen
 from audience_sync_cli.session import Session
 from tests.command.conftest import NOW, Deployment
@@ -72,7 +72,7 @@ def test_applying_a_former_version_suggests_revert(deployment: Deployment, tmp_p
     with pytest.raises(OperatorError, match="The file is version 0, and version 1 is in force") as caught:
         put(deployment, tmp_path, saved)
     assert "mappings revert 0`" in caught.value.remedy
-    revert(deployment.session(yes=True), 0)
+    revert(deployment.session(yes=True), "0")
     assert in_force(deployment) is None
 
 
@@ -94,8 +94,8 @@ def test_a_dry_run_neither_asks_nor_stores(deployment: Deployment, tmp_path: Pat
         ("Other", "added"),
         ("Mine", "removed"),
     ]
-    revert(deployment.session(as_json=True), 0, dry_run=True)
-    reset(deployment.session(as_json=True), dry_run=True)
+    revert(deployment.session(as_json=True), "0", dry_run=True)
+    revert(deployment.session(as_json=True), "built-in", dry_run=True)
     assert in_force(deployment)["version"] == 1
 
 
@@ -125,7 +125,7 @@ def test_unreadable_stored_mappings_are_reported_and_can_be_replaced(
 def test_unreadable_stored_mappings_keep_the_former_versions(deployment: Deployment, tmp_path: Path) -> None:
     put(deployment, tmp_path, [MAPPING])
     store(deployment, {"S": "{not json"})
-    revert(deployment.session(yes=True), 1)
+    revert(deployment.session(yes=True), "1")
     assert in_force(deployment) == {"version": 2, "mappings": [MAPPING]}
 
 
@@ -170,7 +170,7 @@ def test_revert_refuses_an_invalid_version(deployment: Deployment, tmp_path: Pat
     store(deployment, REFUSED)
     put(deployment, tmp_path, [MAPPING])
     with pytest.raises(OperatorError, match="Version 3 has a fault:\nMapping "):
-        revert(deployment.session(yes=True), 3)
+        revert(deployment.session(yes=True), "3")
 
 
 def test_a_stored_list_of_mappings_has_version_0(deployment: Deployment, tmp_path: Path) -> None:
@@ -185,8 +185,8 @@ def test_mappings_that_ignore_every_event_need_force_and_a_confirmation(deployme
     assert deployment.questions == ["Every event would be ignored. Put this in force as version 1? [y/N] "]
     put(deployment, tmp_path, [MAPPING])
     with pytest.raises(OperatorError, match="would ignore every event"):
-        revert(deployment.session(yes=True), 1)
-    revert(deployment.session(yes=True), 1, force=True)
+        revert(deployment.session(yes=True), "1")
+    revert(deployment.session(yes=True), "1", force=True)
 
 
 def test_show_prints_a_former_version(deployment: Deployment, tmp_path: Path) -> None:
@@ -203,21 +203,21 @@ def test_revert_stores_a_former_version_as_a_new_one(deployment: Deployment, tmp
     put(deployment, tmp_path, [MAPPING])
     put(deployment, tmp_path, [OTHER])
     deployment.answers = ["y"]
-    assert deployment.json(revert, 1)["version"] == 3
+    assert deployment.json(revert, "1")["version"] == 3
     assert deployment.questions == ["Put version 1 in force again, as version 3? [y/N] "]
     assert in_force(deployment) == {"version": 3, "mappings": [MAPPING]}
-    assert deployment.json(revert, 3)["changed"] is False
+    assert deployment.json(revert, "3")["changed"] is False
 
 
 @pytest.mark.parametrize(
     ("version", "problem"),
     [
-        pytest.param(7, "Version 7 is not stored", id="not stored"),
+        pytest.param("7", "Version 7 is not stored", id="not stored"),
         pytest.param(None, "No version is named", id="none named"),
     ],
 )
 def test_revert_to_an_unknown_version_lists_the_stored_ones(
-    deployment: Deployment, tmp_path: Path, version: int | None, problem: str
+    deployment: Deployment, tmp_path: Path, version: str | None, problem: str
 ) -> None:
     put(deployment, tmp_path, [MAPPING])
     store(deployment, {"version": 5, "mappings": [OTHER]})
@@ -229,25 +229,26 @@ def test_revert_to_an_unknown_version_lists_the_stored_ones(
     assert listed == [["6", applied], ["5", "-"], ["1", applied], ["0", "-"]]
 
 
-def test_reset_restores_the_built_in_mapping_as_a_new_version(deployment: Deployment, tmp_path: Path) -> None:
+def test_revert_restores_the_built_in_mapping_as_a_new_version(deployment: Deployment, tmp_path: Path) -> None:
     put(deployment, tmp_path, [MAPPING])
     deployment.answers = ["y"]
-    assert deployment.json(reset)["version"] == 2
+    assert deployment.json(revert, "built-in")["version"] == 2
     assert deployment.questions == ["Put the built-in mapping in force, as version 2? [y/N] "]
     assert in_force(deployment) is None
     assert deployment.json(show) == {"version": 2, "mappings": BUILT_IN}
-    assert deployment.json(reset)["changed"] is False
+    assert deployment.json(revert, "built-in")["changed"] is False
     put(deployment, tmp_path, {"version": 2, "mappings": [OTHER]})
     assert in_force(deployment)["version"] == 3
 
 
 def test_show_says_that_a_new_stack_uses_the_built_in_mapping(deployment: Deployment) -> None:
-    assert "Nothing to change: the built-in mapping is already in force." in deployment.printed(reset).out
+    assert "Nothing to change: the built-in mapping is already in force." in deployment.printed(revert, "built-in").out
 
 
-def test_reset_replaces_a_stored_copy_of_the_built_in_mapping(deployment: Deployment) -> None:
+def test_revert_replaces_a_stored_copy_of_the_built_in_mapping(deployment: Deployment) -> None:
     store(deployment, {"version": 1, "mappings": BUILT_IN})
-    assert deployment.json(reset, yes=True).items() >= {"version": 2, "changed": True, "changes": []}.items()
+    reverted = deployment.json(revert, "built-in", yes=True)
+    assert (reverted["version"], reverted["changed"], reverted["changes"]) == (2, True, [])
     assert in_force(deployment) is None
 
 
@@ -261,3 +262,8 @@ def test_mappings_and_history_take_one_table_row_each(deployment: Deployment, tm
     assert len(listing.with_unlinked()) == 1
     (mapping,) = compiled(listing.mappings())
     assert mapping.name == "Mine"
+    with pytest.raises(NotThere) as forgotten:
+        revert(deployment.session(yes=True), "0")
+    assert "mappings revert built-in`" in forgotten.value.remedy
+    revert(deployment.session(yes=True), "built-in")
+    assert in_force(deployment) is None
