@@ -1,4 +1,4 @@
-"""Files of mappings and events, as written by people."""
+"""Files of mappings, as written by people."""
 
 import json
 from collections import Counter
@@ -35,16 +35,6 @@ def read_mappings(file: Path) -> Any:
         names = ", ".join(map(display, sorted(repeated)))
         raise WrongUsage(f"{file} has a name twice in one object: {names}.", "Only the last would count; remove one.")
     return found
-
-
-def read_event(file: Path) -> Any:
-    """Read a request body from Segment as JSON. Raises WrongUsage with line and column, and no personal data."""
-    text = _text(file)
-    try:
-        return json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
-        remedy = "Copy the event from Segment's debugger as it is."
-        raise WrongUsage(f"{file} is not JSON: {error}.", remedy) from None
 
 
 def _excerpt(error: json.JSONDecodeError) -> str:

@@ -1,7 +1,7 @@
 """Finds paths that begin with a name that no event has at its top level, such as `$.propertys.email`."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from audience_sync_cli.command_line.settings_faults import OPTIONS
@@ -19,13 +19,12 @@ _NAME = re.compile(r"""[^.\[\]"']+""")
 _IN_BRACES = re.compile(r"\{\{\{?([^{}]+)\}\}")
 
 
-def unknown_roots(directive: Any, events: Iterable[Any]) -> list[str]:
+def unknown_roots(directive: Any) -> list[str]:
     """Return a sentence for each name that a directive looks for at the top of an event, where no event has it."""
-    known = ROOTS.union(*events)
     return [
-        f"no event has {root} at its top level, unless the extras do. {did_you_mean(root, known)}".strip()
+        f"no event has {root} at its top level, unless the extras do. {did_you_mean(root, ROOTS)}".strip()
         for root in dict.fromkeys(_roots(directive))
-        if root not in known
+        if root not in ROOTS
     ]
 
 

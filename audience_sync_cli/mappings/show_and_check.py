@@ -1,6 +1,5 @@
 """`audience-sync mappings`: show, check, try and apply the mappings of events to records."""
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -9,11 +8,11 @@ from audience_sync.errors import InvalidMapping
 from audience_sync.segment.mapping_config import parse_mappings
 from audience_sync.segment.trigger import compile_trigger
 from audience_sync_cli.errors import AlreadyReported, FaultyMappings, OperatorError
-from audience_sync_cli.mappings.files import read_event, read_mappings
+from audience_sync_cli.mappings.files import read_mappings
 from audience_sync_cli.mappings.store import read
 from audience_sync_cli.mappings.text import membership, plain
 from audience_sync_cli.mappings.versions import FILE, FORCE, kept_version, require_effect
-from audience_sync_cli.mappings.warnings import events_of, warnings_about
+from audience_sync_cli.mappings.warnings import warnings_about
 from audience_sync_cli.screen import counted, moment
 from audience_sync_cli.session import Session, command
 
@@ -62,16 +61,8 @@ def show(
     session.screen.result(stored.document)
 
 
-@command(app, "check", "mappings check mappings.json", "mappings check mappings.json --event event.json")
-def check(
-    session: Session,
-    file: FILE,
-    event: Annotated[
-        Path | None,
-        typer.Option(help="Also check the member ids of this request body from Segment.", exists=True, dir_okay=False),
-    ] = None,
-    force: FORCE = False,
-) -> None:
+@command(app, "check", "mappings check mappings.json")
+def check(session: Session, file: FILE, force: FORCE = False) -> None:
     """Check a file of mappings. Changes nothing.
 
     Warns if the member id may be a phone number or an e-mail address in plain text, if no event matches a trigger, and
@@ -84,7 +75,7 @@ def check(
     session.screen.say(f"{counted(len(mappings), 'mapping')}, {enabled} enabled.", style="green")
     decide = [each for each in mappings if each.membership]
     session.screen.facts({f"{each.name}, membership": membership(each.membership) for each in decide})
-    warnings = warnings_about(mappings, events_of(read_event(event)) if event else [])
+    warnings = warnings_about(mappings)
     for warning in warnings:
         session.screen.note(warning, style="yellow")
     session.screen.result({"mappings": len(mappings), "enabled": enabled, "warnings": warnings})

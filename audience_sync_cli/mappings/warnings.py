@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from audience_sync.segment.compiled_mapping import Mapping
-from audience_sync.segment.mapping import resolve
 from audience_sync_cli.mappings.contradictions import can_hold
 from audience_sync_cli.mappings.roots import unknown_roots
 
@@ -23,12 +22,10 @@ _NEVER_HOLDS = (
 _REMEDY = f'hash it: {{"{_FIELD}": {{"@sha256": {{"@path": "…"}}}}}}'
 
 
-def warnings_about(mappings: Sequence[Mapping], events: Sequence[Any] = ()) -> list[str]:
+def warnings_about(mappings: Sequence[Mapping]) -> list[str]:
     """Return a sentence for each enabled mapping that matches no event or reads a field that no event has.
 
     Also for each whose member id may be personal data.
-
-    Names no value. `events` are tried, as Segment sends them.
     """
     found = []
     for mapping in mappings:
@@ -39,12 +36,10 @@ def warnings_about(mappings: Sequence[Mapping], events: Sequence[Any] = ()) -> l
             found.append(f"{mapping.name}: {_NEVER_HOLDS}.")
         if any(_CONTACT.search(text) for text in _clear_texts(directive)):
             found.append(f"{mapping.name}: {_FIELD} reads a phone number or e-mail address in plain text; {_REMEDY}.")
-        elif any(looks_like_a_phone_number(resolve(directive, event)) for event in events):
-            found.append(f"{mapping.name}: {id_warning()}")
         found += [
             f"{mapping.name}: {name}: {sentence}"
             for name, each in {**mapping.fields, "membership": (mapping.membership or {}).get("value")}.items()
-            for sentence in unknown_roots(each, events)
+            for sentence in unknown_roots(each)
         ]
     return found
 
@@ -67,18 +62,13 @@ def id_warning() -> str:
     return f"A member id looks like a phone number. {sent}; if it is one, {_REMEDY}."
 
 
-def looks_like_a_phone_number(value: Any) -> bool:
+def looks_like_a_phone_number(member_id: str) -> bool:
     """Return whether a member id could be a phone number. Other numbers of that length look the same."""
-    return type(value) in (str, int) and _PHONE_NUMBER.fullmatch(str(value).strip()) is not None
-
-
-def events_of(body: Any) -> list[Any]:
-    """Return the events of a request body: one, an array, or the Extensible Webhook's array of `{"json": event}`."""
-    return [each for each in elements_of(body) if isinstance(each, dict)]
+    return _PHONE_NUMBER.fullmatch(member_id.strip()) is not None
 
 
 def elements_of(body: Any) -> list[Any]:
-    """Return the entries of a request body, events or not."""
+    """Return the entries of a request body: one, an array, or the Extensible Webhook's array of `{"json": event}`."""
     elements = body if isinstance(body, list) else [body]
     return [each["json"] if isinstance(each, dict) and list(each) == ["json"] else each for each in elements]
 

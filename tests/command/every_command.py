@@ -69,7 +69,7 @@ audiences shares {DATASET}
 audiences share {DATASET} amc=amc1a2b,marketplace=DE  # logs
 audiences unshare {DATASET} {{share}} --yes  # logs
 mappings show
-mappings check {{mappings}} --event {EVENT}
+mappings check {{mappings}}
 mappings apply {{mappings}} --yes  # logs version=1 mappings=1
 mappings revert built-in --yes  # logs version=2 mappings=1
 mappings revert 1 --yes  # logs version=3 mappings=1

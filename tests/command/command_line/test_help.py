@@ -48,7 +48,7 @@ def test_help_prints_an_option_with_its_value_on_one_line() -> None:
     [
         pytest.param(("connect",), "[default: 8765; 0<=x<=65535]", id="a range and a default"),
         pytest.param(("status",), "--hours HOURS", id="a number"),
-        pytest.param(("mappings", "check"), "--event FILE", id="a file"),
+        pytest.param(("mappings", "try"), "--mappings FILE", id="a file"),
         pytest.param(("keys", "rotate"), "KIND Kind: event, audience or signing.", id="an argument"),
         pytest.param(("status",), "[env var: AUDIENCE_SYNC_STACK;", id="an environment variable"),
     ],
