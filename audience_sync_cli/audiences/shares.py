@@ -1,4 +1,4 @@
-"""`audience-sync audiences shares`, `share` and `unshare`: the targets of a dataset of Ads Data Manager."""
+"""`audience-sync audiences share` and `unshare`: the targets of a dataset of Ads Data Manager."""
 
 from typing import Annotated
 
@@ -9,23 +9,13 @@ from audience_sync.amazon_ads.data_manager.dataset_settings import dsp_audience
 from audience_sync.amazon_ads.data_manager.share_settings import DSP
 from audience_sync.members.membership import Audience
 from audience_sync_cli.audiences import share_text
-from audience_sync_cli.audiences.datasets import is_dataset, read_shared, report_shares
+from audience_sync_cli.audiences.datasets import is_dataset, read_shared
 from audience_sync_cli.audiences.denial import explaining_denial
 from audience_sync_cli.audiences.listed import AUDIENCE, find
 from audience_sync_cli.errors import NotThere, OperatorError, WrongUsage
 from audience_sync_cli.session import Session, command
 
 app = typer.Typer()
-
-
-@command(app, "shares", "audiences shares big_spenders")
-def list_shares(session: Session, audience: AUDIENCE) -> None:
-    """List the advertisers and AMC instances that a dataset of Ads Data Manager is shared with."""
-    known = _dataset(session, audience)
-    with explaining_denial(session):
-        _, shares = read_shared(session, known)
-    report_shares(session, known, shares)
-    session.screen.result([share_text.share_json(each) for each in shares])
 
 
 @command(app, "share", "audiences share big_spenders \\\n      advertiser=ENTITY7ABC3LMNOP,marketplace=US")
@@ -55,7 +45,7 @@ def share(
 def unshare(
     session: Session,
     audience: AUDIENCE,
-    share_id: Annotated[str, typer.Argument(help="Share id, as in `audiences shares`.")],
+    share_id: Annotated[str, typer.Argument(help="Share id, as in `audiences show`.")],
 ) -> None:
     """End a share of a dataset of Ads Data Manager. Members stay in the DSP audience; AMC loses sight of the dataset.
 
@@ -72,7 +62,7 @@ def unshare(
     found = next((each for each in shares if each.share_id == share_id), None)
     if found is None:
         raise NotThere(
-            "The dataset has no such share.", f"`audience-sync audiences shares {known.audience_id}` lists them."
+            "The dataset has no such share.", f"`audience-sync audiences show {known.audience_id}` lists them."
         )
     if found.is_revoked:
         session.screen.say(f"The share with {share_text.account(found)} has ended: {share_text.state(found)}.")

@@ -40,7 +40,7 @@ def shares(readings: AudienceReadings) -> Finding:
     """Check that members reach somebody."""
     if not isinstance(readings.report, DatasetReport):
         return Finding("ok", "Not known.")
-    command = f"audience-sync audiences shares {readings.name}"
+    command = f"audience-sync audiences show {readings.name}"
     if error := readings.report.failures.get("shares"):
         return Finding("note", f"Not checked. {sentence(str(error))}", command)
     ended = [f"{account(each)}: {state(each)}" for each in readings.report.ended]

@@ -65,7 +65,6 @@ terms accept --confirm '{ACCEPTANCES[Api.AUDIENCES]}'  # logs
 terms show --api data-manager --text
 terms accept --api data-manager --confirm '{ACCEPTANCES[Api.DATA_MANAGER]}'
 audiences show {DATASET}
-audiences shares {DATASET}
 audiences share {DATASET} amc=amc1a2b,marketplace=DE  # logs
 audiences unshare {DATASET} {{share}} --yes  # logs
 mappings show
@@ -224,8 +223,8 @@ def _run(deployment: Deployment, folder: Path) -> Iterator[Ran]:
                 Path(known["mappings"]).write_text(json.dumps(document), encoding="utf-8")
             case "connections list":
                 known["connection"] = document[0]["connectionId"]
-            case _ if words[:2] == ["audiences", "shares"]:
-                known["share"] = document[0]["shareId"]
+            case _ if words[:2] == ["audiences", "show"] and "shares" in document:
+                known["share"] = document["shares"][0]["shareId"]
             case _ if words[:2] == ["audiences", "create"]:
                 known["dataset"] = document["audienceId"]  # of the last one
             case "parked list":

@@ -12,7 +12,7 @@ from audience_sync_cli.audiences.creation import Settings, create, update
 from audience_sync_cli.audiences.linking import link, unlink
 from audience_sync_cli.audiences.list_and_show import list_, show
 from audience_sync_cli.audiences.options import Choices, NewTarget, Target
-from audience_sync_cli.audiences.shares import list_shares, share, unshare
+from audience_sync_cli.audiences.shares import share, unshare
 from audience_sync_cli.diagnosis.command import diagnose
 from audience_sync_cli.errors import AlreadyReported, NotThere, OperatorError, WrongUsage
 from audience_sync_cli.health.end_to_end import kept_audience
@@ -166,11 +166,11 @@ def test_show_prints_the_counts_of_a_dataset_and_who_revoked_a_share(deployment:
 
 def test_shares_are_listed_added_and_ended(deployment: Deployment) -> None:
     created(deployment, NewTarget(api=Api.DATA_MANAGER))
-    assert "members reach nobody" in deployment.printed(list_shares, "big").err
+    assert "members reach nobody" in deployment.printed(show, "big").err
     made = deployment.json(share, "big", IN_DSP)
     assert deployment.json(share, "big", IN_DSP)["shareId"] == made["shareId"], "the same share"
-    assert [each["shareId"] for each in deployment.json(list_shares, "big")] == [made["shareId"]]
-    assert deployment.printed(list_shares, "big").out.startswith("share id")
+    assert [each["shareId"] for each in deployment.json(show, "big")["shares"]] == [made["shareId"]]
+    assert "\nshare id" in deployment.printed(show, "big").out
     asked = deployment.declined(unshare, "big", made["shareId"])
     assert "Members stay in the DSP audience" in asked
     assert deployment.json(unshare, "big", made["shareId"], yes=True) == {"shareId": made["shareId"], "revoked": True}
@@ -184,7 +184,7 @@ def test_shares_are_listed_added_and_ended(deployment: Deployment) -> None:
 def test_an_audience_of_the_audience_api_has_no_shares(deployment: Deployment) -> None:
     deployment.list_audience()
     with pytest.raises(WrongUsage, match="Only datasets"):
-        list_shares(deployment.session(), AUDIENCE.audience_id)
+        share(deployment.session(), AUDIENCE.audience_id, IN_DSP)
 
 
 def test_a_dataset_cannot_be_updated_but_unlinked_and_linked_again(deployment: Deployment) -> None:
