@@ -24,7 +24,7 @@ from audience_sync_cli.dashboard.facts import (
     ShownLine,
     Warnings,
 )
-from audience_sync_cli.dashboard.operator import Blockers, Known, Operator
+from audience_sync_cli.dashboard.operator import Blockers, Operator
 from audience_sync_cli.dashboard.parts import Part
 from audience_sync_cli.dashboard.ranges import RANGES, Range
 from audience_sync_cli.parked.dead_letters import DeadLetters
@@ -78,7 +78,6 @@ class DeployedStack:
         self._circuits = Part("circuit breakers", CIRCUITS, lambda: open_circuits(stack, now()), None)
         self._in_flight = Part("messages in flight", SMALL, self._times_in_flight, None)
         self._blocked: Part[Blockers] = Part("reasons why changes wait", CIRCUITS, self._blockers, ())
-        self._acknowledged: Part[Known] = Part("acknowledged dead letters", SMALL, self._operator.acknowledgements, ())
         self._uploads: Part[Lines] = Part("uploads", SMALL, lambda: self._lines("Worker", logs.UPLOADS), ())
         self._rejections: Part[Lines] = Part("rejected events", SMALL, lambda: self._lines("Ingest", logs.REJECTED), ())
         self._trouble: Part[Lines] = Part("log", SMALL, self._warnings_and_errors, ())
@@ -99,13 +98,11 @@ class DeployedStack:
             for part in self._needed:
                 part.finish(now)
             self._read_dead_letters(now)
-            if self._dead.value.total:
-                self._acknowledged.begin(self._executor, now)
             self._blocked.begin(self._executor, now)  # depends on the queue
             deadline = time.monotonic() + PATIENT
-            for part in (*others, self._parked, self._blocked, self._acknowledged):
+            for part in (*others, self._parked, self._blocked):
                 part.finish(now, max(0.0, deadline - time.monotonic()) if part.read_at is None else 0)
-            return self._facts(now, chosen, (*self._needed, *others, self._parked, self._blocked, self._acknowledged))
+            return self._facts(now, chosen, (*self._needed, *others, self._parked, self._blocked))
 
     def redrive(self, reason: str) -> list[str]:
         """Redrive dead letters with this reason, or all if it is empty. Returns sentences."""
@@ -114,13 +111,6 @@ class DeployedStack:
             for part in (self._queue, self._dead, self._parked):
                 part.expire()
             self._listed_of = -1
-        return done
-
-    def acknowledge(self, fields: Mapping[str, str]) -> list[str]:
-        """Acknowledge dead letters: reason, audienceId, note. Raises OperatorError."""
-        done = self._operator.acknowledge(fields)
-        with self._lock:
-            self._acknowledged.expire()
         return done
 
     def switch(self, action: str, fields: Mapping[str, str]) -> list[str]:
@@ -142,8 +132,7 @@ class DeployedStack:
         span, since = RANGES[chosen].span, now - RANGES[chosen].history
         activity, warnings = self._activity[span].value
         circuits = self._circuits.value
-        known = self._acknowledged.value
-        parked = self._parked.value.acknowledged(known) if self._dead.value.total else DeadLetterList()
+        parked = self._parked.value if self._dead.value.total else DeadLetterList()
         return Facts(
             at=now,
             place=self._place,

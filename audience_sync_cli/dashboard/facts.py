@@ -4,14 +4,13 @@ Nothing here does I/O. Ids are strings, since JavaScript numbers cannot hold the
 not known, or not yet. No field holds a key, a token, a trait or an identifier.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any, Literal
 
 from audience_sync.amazon_ads.data_manager.answers import Share
 from audience_sync_cli import reasons
 from audience_sync_cli.audiences import share_text
-from audience_sync_cli.parked.acknowledged import Acknowledgement
 from audience_sync_cli.parked.dead_letters import DeadLetterMessage, read_message
 from audience_sync_cli.report.needs import needs, needs_json
 from audience_sync_cli.screen import camel_case
@@ -140,7 +139,6 @@ class DeadLetterFacts:
     status: int | None  # of Amazon's answer
     request_id: str
     is_readable: bool  # another attempt can be made
-    acknowledged: Acknowledgement | None = None  # the newest one that covers it
 
     @classmethod
     def of(cls, message: DeadLetterMessage) -> "DeadLetterFacts":
@@ -174,14 +172,6 @@ class DeadLetterList:
     listed: tuple[DeadLetterFacts, ...] = ()
     read_at: float | None = None
     is_complete: bool = True  # whether these are all
-
-    def acknowledged(self, known: Sequence[Acknowledgement]) -> "DeadLetterList":
-        """Return the same dead letters, each with its newest acknowledgement; `known` has the newest first."""
-
-        def newest(each: DeadLetterFacts) -> Acknowledgement | None:
-            return next((by for by in known if by.covers(each.reason, each.audience_id, each.at)), None)
-
-        return replace(self, listed=tuple(replace(each, acknowledged=newest(each)) for each in self.listed))
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,9 +232,7 @@ class Facts:
             *(each.reason for each in self.rejected),
             *(each.more.get("reason", "") for each in self.rejected_events),
         }
-        unacknowledged = self.dead_letters - sum(each.acknowledged is not None for each in self.parked.listed)
-        shown["unacknowledged"] = unacknowledged
-        needed = needs(self.counts, unacknowledged, self.blockers, event_queue=self.event_queue)
+        needed = needs(self.counts, self.dead_letters, self.blockers, event_queue=self.event_queue)
         shown["needs"] = needs_json(needed)
         shown["waitingText"] = waiting_text(self.counts, self.queue, self.event_queue, is_needed=bool(needed))
         shown["reasons"] = {

@@ -8,7 +8,6 @@ from audience_sync_cli.dashboard.search import find
 from audience_sync_cli.errors import TryLater
 from audience_sync_cli.explanation import explained
 from audience_sync_cli.operator_log import OperatorLog, checked_note
-from audience_sync_cli.parked.acknowledged import Acknowledgement, Acknowledgements, acknowledge
 from audience_sync_cli.parked.dead_letters import DeadLetters
 from audience_sync_cli.parked.redrive import Redrive, process_dead_letters
 from audience_sync_cli.screen import Screen
@@ -18,7 +17,6 @@ from audience_sync_cli.state.blockers import Blocker, event_sources, token_failu
 from audience_sync_cli.state.event_source import switch
 
 type Blockers = tuple[Blocker, ...]
-type Known = tuple[Acknowledgement, ...]  # newest first
 
 
 def sentence_of(error: Exception) -> str:
@@ -52,10 +50,6 @@ class Operator:
             raise TryLater(found.unknown[0])
         return tuple(found.blockers)
 
-    def acknowledgements(self) -> Known:
-        """Return the acknowledgements of dead letters, newest first. Raises Unavailable."""
-        return Acknowledgements.of(self._session.stack).read()
-
     def redrive(self, reason: str) -> list[str]:
         """Redrive dead letters with this reason, or all if it is empty. Returns sentences."""
         log, notes = self._log()
@@ -63,20 +57,6 @@ class Operator:
         with log.line("dashboard redrive", deadLetters=0) as line:
             stopped = process_dead_letters(DeadLetters.of(self._session.stack), action, line)
         return [action.result, *action.left(), *filter(None, [stopped]), *notes]
-
-    def acknowledge(self, fields: Mapping[str, str]) -> list[str]:
-        """Acknowledge dead letters: reason, audienceId, note. Raises OperatorError."""
-        log, notes = self._log()
-        acknowledge(
-            self._session.stack,
-            log,
-            "dashboard acknowledge",
-            reason=fields.get("reason", ""),
-            audience_id=fields.get("audienceId", ""),
-            note=fields.get("note", ""),
-            now=self._session.now(),
-        )
-        return ["Acknowledged. Dead letters parked from now on are not.", *notes]
 
     def switch(self, action: str, fields: Mapping[str, str]) -> list[str]:
         """Pause or resume delivery: note. Returns sentences. Raises OperatorError."""

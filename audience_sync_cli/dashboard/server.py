@@ -23,7 +23,7 @@ HOST = "127.0.0.1"
 MAX_BODY = 10_000  # bytes of a request
 TIMEOUT = 5.0  # seconds that a connection may stay silent; less than between two requests of the page for facts
 MAX_PENDING = 1_024  # connections to be accepted; for one more, the kernel tries again after seconds
-_ACTIONS = ("redrive", "acknowledge", "find", "pause", "resume")  # last parts of the addresses for POST
+_ACTIONS = ("redrive", "find", "pause", "resume")  # last parts of the addresses for POST
 
 
 class Shown(Protocol):
@@ -34,9 +34,6 @@ class Shown(Protocol):
 
     def redrive(self, reason: str) -> list[str]:
         """Redrive dead letters with this reason, or all if it is empty. Returns sentences."""
-
-    def acknowledge(self, fields: Mapping[str, str]) -> list[str]:
-        """Acknowledge dead letters: reason, audienceId, note. Returns sentences."""
 
     def switch(self, action: str, fields: Mapping[str, str]) -> list[str]:
         """Pause or resume delivery: note. Returns sentences."""
@@ -106,8 +103,6 @@ class _Handler(BaseHTTPRequestHandler):
     def _act(self, action: str, fields: dict[str, str]) -> dict[str, Any]:
         if action == "find":  # in a body, since addresses are logged
             return {"found": self.server.shown.find(fields)}
-        if action == "acknowledge":
-            return {"sentences": self.server.shown.acknowledge(fields)}
         if action in ("pause", "resume"):
             return {"sentences": self.server.shown.switch(action, fields)}
         return {"sentences": self.server.shown.redrive(fields.get("reason", ""))}

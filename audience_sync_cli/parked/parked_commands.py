@@ -10,8 +10,6 @@ import typer
 from audience_sync_cli.audiences.listed import NAMES, completions
 from audience_sync_cli.command_line.usage import did_you_mean
 from audience_sync_cli.errors import AlreadyReported, NotThere, WrongUsage
-from audience_sync_cli.parked import acknowledged
-from audience_sync_cli.parked.acknowledged import Acknowledgements
 from audience_sync_cli.parked.dead_events import DeadEvents, peek_erased
 from audience_sync_cli.parked.dead_letters import REASONS, DeadLetterMessage
 from audience_sync_cli.parked.peeking import audience_id_of, peek, with_erased
@@ -25,12 +23,6 @@ app = typer.Typer()
 MAX_SHOWN = 100  # dead letters in a table; the JSON has all
 
 _DRY_RUN = Annotated[bool, typer.Option("--dry-run", help="Count the matching dead letters, and change nothing.")]
-_AUDIENCE = Annotated[
-    str, typer.Option(help=f"Only for this audience: {NAMES}.", metavar="AUDIENCE", autocompletion=completions)
-]
-_REASON = Annotated[
-    str, typer.Option(help="Only with this reason code.", metavar="CODE", autocompletion=lambda: [*REASONS])
-]
 _MESSAGE_ID = Annotated[str, typer.Argument(help="Message id from `list`, or its first characters.")]
 
 
@@ -38,8 +30,12 @@ _MESSAGE_ID = Annotated[str, typer.Argument(help="Message id from `list`, or its
 class Filter:
     """Selects dead letters that match every given option."""
 
-    reason: _REASON = ""
-    audience: _AUDIENCE = ""
+    reason: Annotated[
+        str, typer.Option(help="Only with this reason code.", metavar="CODE", autocompletion=lambda: [*REASONS])
+    ] = ""
+    audience: Annotated[
+        str, typer.Option(help=f"Only for this audience: {NAMES}.", metavar="AUDIENCE", autocompletion=completions)
+    ] = ""
     member: Annotated[str, typer.Option(help="Only for this external user id.", metavar="ID")] = ""
     since: SINCE = ""
     until: Annotated[str, typer.Option(help=f"End before this time: {TIME}.", metavar="TIME")] = ""
@@ -83,9 +79,6 @@ def list_(session: Session, only: Filter) -> None:
                 f"{counted(erased, 'dead letter')} of people erased by a later deletion notice. "
                 "`audience-sync parked drop --erased` deletes them; they can have no effect."
             )
-        for each in Acknowledgements.of(session.stack).read():
-            if covered := sum(each.covers(one.reason, one.audience_id, one.at / 1000) for one in found):
-                session.screen.say(f"{counted(covered, 'dead letter')} acknowledged by {each.by}: {each.note}")
     else:
         session.screen.say("No dead letters match." if only.is_given or stopped else "There are no dead letters.")
     session.screen.result([message.as_json() for message in found])
@@ -101,25 +94,6 @@ def show(session: Session, message_id: _MESSAGE_ID) -> None:
     (each,) = with_erased(session, found)
     session.screen.facts(facts_of(each))
     session.screen.result(each.as_json())
-
-
-@command(app, "acknowledge", 'parked acknowledge --reason access_denied --note "asked legal"')
-def acknowledge(
-    session: Session,
-    note: Annotated[str, typer.Option(help="The action taken, for other operators; no personal data.", metavar="TEXT")],
-    reason: _REASON = "",
-    audience: _AUDIENCE = "",
-) -> None:
-    """Acknowledge the dead letters that are parked now. The dashboard stops asking for attention.
-
-    Dead letters parked later are not acknowledged. `list` shows each acknowledgement, its note and its author.
-    """
-    kind = {"reason": reason, "audience_id": audience_id_of(session, audience) if audience else ""}
-    done = acknowledged.acknowledge(
-        session.stack, session.log, "parked acknowledge", **kind, note=note, now=session.now()
-    )
-    session.screen.say("Acknowledged. Dead letters parked from now on are not.", style="green")
-    session.screen.result(done.as_json())
 
 
 @command(app, "redrive", "parked redrive --reason access_denied --dry-run", "parked redrive --since 12h --wait")

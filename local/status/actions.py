@@ -8,14 +8,12 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from functools import cache, partial
 from typing import Any, NamedTuple
 
 import requests
 
-from audience_sync_cli.dashboard.facts import Facts
-from audience_sync_cli.dashboard.operator import Blockers, Known, Operator, sentence_of
+from audience_sync_cli.dashboard.operator import Blockers, Operator, sentence_of
 from audience_sync_cli.dashboard.parts import Part
 from local import resources
 from local.amazon.refusals import Refusal
@@ -57,23 +55,6 @@ class StatusActions:
         self._blocked: Part[Blockers] = Part(
             "reasons why changes wait", BLOCKERS, lambda: self._operator.blockers(waits=self._waits), ()
         )
-        self._acknowledged: Part[Known] = Part(
-            "acknowledged dead letters", BLOCKERS, self._operator.acknowledgements, ()
-        )
-
-    def acknowledged(self, facts: Facts) -> Facts:
-        """Return the facts with the last known acknowledgements."""
-        now = time.time()
-        if facts.dead_letters:
-            self._acknowledged.begin(self._executor, now)
-        self._acknowledged.finish(now, 0)
-        return replace(facts, parked=facts.parked.acknowledged(self._acknowledged.value))
-
-    async def acknowledge(self, fields: Mapping[str, str]) -> dict[str, Any]:
-        """Acknowledge dead letters, or return why not."""
-        done = await self._operated("sentences", self._operator.acknowledge, fields)
-        self._acknowledged.expire()
-        return done
 
     async def switch(self, action: str, fields: Mapping[str, str]) -> dict[str, Any]:
         """Pause or resume delivery, or return why not."""

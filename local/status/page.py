@@ -43,7 +43,7 @@ def add_routes(app: web.Application, stack: StackView, sizes: SizeHistory) -> No
                 "faults": stack.sandbox.recipes(),
             }
             chosen = asked(request.query.get("range", ""))
-            facts = actions.acknowledged(read_facts(stack, sizes, time.time(), actions.blockers(), chosen))
+            facts = read_facts(stack, sizes, time.time(), actions.blockers(), chosen)
             return _json(facts.as_json() | buttons)
         page = build_page(_faults_part())
         return web.Response(text=page, content_type="text/html", charset="utf-8", headers=headers_of(page))
@@ -55,7 +55,6 @@ def add_routes(app: web.Application, stack: StackView, sizes: SizeHistory) -> No
         "redrive": lambda fields: actions.redrive(fields.get("reason", "")),
         "faults": lambda fields: actions.set_fault(fields.get("recipe", "")),
         "find": actions.find,
-        "acknowledge": actions.acknowledge,
         "pause": partial(actions.switch, "pause"),
         "resume": partial(actions.switch, "resume"),
     }

@@ -89,7 +89,6 @@ status
 tail --no-follow --audience {DATASET}
 parked list
 parked show {{message}}
-parked acknowledge --reason request_rejected --note 'terms are with legal'  # logs
 parked redrive --dry-run
 parked redrive --member m1 --wait --timeout 1  # logs deadLetters=1
 parked drop --all --dry-run

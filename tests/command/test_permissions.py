@@ -65,7 +65,6 @@ def _dashboard(deployment: Deployment) -> None:
     shown = DeployedStack(deployment.stack, time.time)
     shown.read("")
     shown.find({"id": "m1"})
-    shown.acknowledge({"note": "known"})
     shown.redrive("")
     shown.close()
 

@@ -71,7 +71,7 @@ def test_the_shell_completes_the_commands_of_a_group_and_loads_nothing_slow(grou
 
 
 def test_the_shell_completes_reason_codes_but_no_audience_of_a_stack_that_does_not_answer() -> None:
-    for command in ("tail", "parked list", "parked acknowledge"):
+    for command in ("tail", "parked list"):
         assert completed(f"audience-sync {command} --reason access_d")[0] == {"access_denied"}
     assert completed("audience-sync --local http://127.0.0.1:1 audiences show v")[0] == set()
 

@@ -63,7 +63,6 @@ def _noted(facts: Facts) -> Facts:
 class _Shown:
     def __init__(self, state: str) -> None:
         self._state = state
-        self.acknowledged: list[dict[str, str]] = []
         self.switched: list[tuple[str, str]] = []
 
     def read(self, chosen: str) -> Facts:
@@ -71,10 +70,6 @@ class _Shown:
 
     def redrive(self, reason: str) -> list[str]:
         return [reason]
-
-    def acknowledge(self, fields: Mapping[str, str]) -> list[str]:
-        self.acknowledged.append(dict(fields))
-        return []
 
     def switch(self, action: str, fields: Mapping[str, str]) -> list[str]:
         self.switched.append((action, fields.get("note", "")))

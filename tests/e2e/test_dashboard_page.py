@@ -11,8 +11,7 @@ import pytest
 
 from audience_sync_cli.dashboard.facts import Facts
 from audience_sync_cli.dashboard.server import DashboardServer
-from audience_sync_cli.errors import NotThere, WrongUsage
-from audience_sync_cli.parked.acknowledged import Acknowledgement
+from audience_sync_cli.errors import NotThere
 from tests.command.dashboard import states
 from tests.e2e import chromium
 from tests.e2e.chromium import Browser, Tab
@@ -59,28 +58,17 @@ class Shown:
     def __init__(self) -> None:
         self.state = "flowing"
         self.redriven: list[str] = []
-        self.acknowledged: list[dict[str, str]] = []
         self.switched: list[tuple[str, str]] = []
 
     def read(self, chosen: str) -> Facts:
         facts = replace(STATES[self.state](time.time()), range=chosen)
-        known = [
-            Acknowledgement(each["reason"], "", each["note"], "x:user/ada", facts.at) for each in self.acknowledged
-        ]
         if self.switched and self.switched[-1][0] == "pause":
             facts = replace(facts, blockers=(states.PAUSED,))
-        facts = replace(facts, parked=facts.parked.acknowledged(known))
         return replace(facts, dead_letters=0, parked=states.empty().parked) if self.redriven else facts
 
     def redrive(self, reason: str) -> list[str]:
         self.redriven.append(reason)
         return ["3 dead letters redriven."]
-
-    def acknowledge(self, fields: Mapping[str, str]) -> list[str]:
-        if not fields["note"]:
-            raise WrongUsage("The note must have 1 to 200 characters.")
-        self.acknowledged.append(dict(fields))
-        return []
 
     def switch(self, action: str, fields: Mapping[str, str]) -> list[str]:
         self.switched.append((action, fields.get("note", "")))
@@ -191,7 +179,7 @@ def test_every_control_is_reachable_by_keyboard_with_visible_focus(tab: Tab, sho
         outline = tab.read("getComputedStyle(document.activeElement).outlineStyle")
         assert outline != "none", element
         reached.append(element)
-    in_sight = ["range", "wanted", "look", "pause", "more-reasons", "acknowledge", "redrive"]
+    in_sight = ["range", "wanted", "look", "pause", "more-reasons", "redrive"]
     assert reached[: len(in_sight)] == in_sight, "in the order in which they are seen"
     assert len([each for each in reached if each.startswith("BUTTON open")]) > 10
 
@@ -232,29 +220,6 @@ def test_dead_letters_are_redriven_by_reason_and_the_outcome_is_shown(tab: Tab, 
     assert shown.redriven == ["access_denied"]
     assert tab.read("$('opened-facts').textContent") == "3 dead letters redriven."
     tab.wait("$('dead-letters').hidden")
-
-
-def test_acknowledged_dead_letters_no_longer_ask_for_attention(tab: Tab, shown: Shown) -> None:
-    open_state(tab, shown, "parked")
-    tab.read("$('acknowledge').focus()")
-    for reason, note, heading in (
-        ("access_denied", "terms are with legal", HEADLINES["parked"]),
-        ("", "the rest is known", "All dead letters are acknowledged."),
-    ):
-        tab.key("Enter")
-        tab.wait("$('knowing').open")
-        assert tab.read("document.activeElement.id") == "knowing-note"
-        tab.read("$('knowing-yes').click()")
-        tab.wait("$('knowing-error').textContent === 'The note must have 1 to 200 characters.'")
-        assert not [each for each in tab.read(CONTRASTS) if each[0] < 4.5]
-        tab.read(f"$('knowing-reason').value = '{reason}'; $('knowing-note').focus()")
-        tab.call("Input.insertText", text=note)
-        tab.read("$('knowing-yes').click()")
-        tab.wait(f"!$('knowing').open && $('dead').innerText.includes('acknowledged by ada: {note}')")
-        assert tab.read("$('headline').textContent") == heading
-        assert tab.read("document.activeElement.id") == "acknowledge"
-    assert tab.read("$('summary').textContent.includes('3 dead letters are acknowledged')")
-    assert shown.acknowledged[0] == {"reason": "access_denied", "audienceId": "", "note": "terms are with legal"}
 
 
 def test_a_pause_asks_for_the_reason_and_the_same_place_resumes(tab: Tab, shown: Shown) -> None:

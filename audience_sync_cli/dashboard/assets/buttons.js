@@ -105,36 +105,12 @@ function showQuestion() {
   setText($("asking-what"), sentences.join(" "));
 }
 
-// Offers what the dead letters that were read have, each with the text that stands for it.
-function offer(select, values, textOf) {
-  select.replaceChildren(...["", ...[...new Set(values)].sort()].map((value) => {
-    const option = make("option", value ? textOf(value) : "any");
-    option.value = value;
+$("redrive").addEventListener("click", () => {
+  $("asking-reason").replaceChildren(...["", ...[...new Set(newest.parked.listed.map((each) => each.reason))].sort()].map((reason) => {
+    const option = make("option", reason ? words(reason) : "any");
+    option.value = reason;
     return option;
   }));
-}
-const reasonsOf = () => newest.parked.listed.map((each) => each.reason);
-
-$("acknowledge").addEventListener("click", () => {
-  const names = new Map(newest.audiences.map((each) => [each.audienceId, each.name || each.audienceId]));
-  offer($("knowing-reason"), reasonsOf(), words);
-  offer($("knowing-audience"), newest.parked.listed.flatMap((each) => each.audienceId ?? []), (id) => audienceName(names, id));
-  setText($("knowing-error"), "");
-  $("knowing").showModal();
-  $("knowing-note").focus();
-});
-$("knowing-no").addEventListener("click", () => $("knowing").close());
-onPress("knowing-yes", "Acknowledging", async () => {
-  const { error } = await act("acknowledge", { reason: $("knowing-reason").value, audienceId: $("knowing-audience").value, note: $("knowing-note").value });
-  setText($("knowing-error"), error ?? "");
-  if (error) return;
-  $("knowing").close();
-  $("knowing-note").value = "";
-  await poll();
-});
-
-$("redrive").addEventListener("click", () => {
-  offer($("asking-reason"), reasonsOf(), words);
   showQuestion();
   $("asking").showModal();
   $("asking-no").focus();

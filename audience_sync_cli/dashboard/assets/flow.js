@@ -32,7 +32,7 @@ function showSteps(facts) {
   $("ingest").classList.toggle("busy", isArriving);
   document.querySelectorAll(".of-event-queue").forEach((each) => { each.hidden = !facts.eventQueue; });
   $("queue").classList.toggle("busy", queue.total > 0);
-  $("queue").classList.toggle("full", facts.unacknowledged > 0);
+  $("queue").classList.toggle("full", facts.deadLetters > 0);
   $("worker").classList.toggle("busy", queue.inWork > 0);
   $("amazon").classList.toggle("busy", facts.jobsPending > 0);
   const commonest = rejected.slice(0, SHOWN_REASONS).map(({ reason, times }, n) => `${n || facts.place.kind === "local" ? "" : `${spanOf(facts).trim()}: `}${number(times)} ${words(reason)}`);
@@ -88,9 +88,8 @@ function headlineFor(facts, off) {
   // to the dead letters is in none of the counts.
   const isCounted = facts.waiting > 0 && (queue.total > 0 || !facts.deadLetters);
   const isWaiting = isQuiescent == null ? isCounted || queue.visible + queue.inWork > 0 : facts.waiting > 0 && !isQuiescent;
-  const isAcknowledged = (each) => each.name === "DeadLetters" && facts.deadLetters && !facts.unacknowledged;
-  const isKnown = (each) => isAcknowledged(each) || each.name === "AudiencesShrunk";  // it is on for weeks, and no change waits
-  const alarms = (facts.alarms ?? []).filter((each) => each.state === "ALARM" && !isKnown(each));
+  // AudiencesShrunk is on for weeks, and no change waits.
+  const alarms = (facts.alarms ?? []).filter((each) => each.state === "ALARM" && each.name !== "AudiencesShrunk");
   if (facts.problems.some((each) => each.part === "counts")) return ["offline", "The counts cannot be read."];
   const blocked = needsPerson(facts);
   if (blocked) return ["refused", `${blocked.sentence} ${blocked.remedy}`.replaceAll("`", "").trim()];
@@ -98,11 +97,10 @@ function headlineFor(facts, off) {
   if (isWaiting && facts.amazonFails) return ["refused", "Amazon is not accepting uploads. Changes are waiting."];
   if (isWaiting && facts.inFlight?.stalledSince != null) return ["refused", "Nothing is delivered at the moment."];
   if (isWaiting) return ["moving", "Changes are on their way."];
-  if (facts.unacknowledged) return ["stuck", "Some changes need you."];
+  if (facts.deadLetters) return ["stuck", "Some changes need you."];
   if (facts.eventQueue?.deadLetters) return ["stuck", "Some events need you."];
   if (alarms.length) return ["stuck", alarms.length === 1 ? `The alarm ${alarms[0].name} is on.` : `${number(alarms.length)} alarms are on.`];
   if (facts.eventQueue?.messages) return ["moving", "Events are in the event queue."];
-  if (facts.deadLetters) return ["still", "All dead letters are acknowledged."];
   if (isQuiescent === false && counts.accepted) return ["moving", "Amazon is working through the uploads."];
   if (counts.accepted) return ["still", "Everything has arrived."];
   if (warnings.unauthorized) return ["still", "Requests arrive with a wrong key."];
@@ -120,8 +118,7 @@ function summaryOf(facts) {
   const sentences = [facts.waiting && needsPerson(facts) ? `${facts.waitingText}; none is lost` : facts.waitingText];
   if (inWork(facts)) sentences.push(inWork(facts));
   if (facts.isSizeKnown) sentences.push(`Amazon holds ${counted(facts.members, "member", "members")} ${facts.inAudiences}`);
-  if (facts.unacknowledged) sentences.push(counted(facts.unacknowledged, "dead letter needs you", "dead letters need you"));
-  else if (facts.deadLetters) sentences.push(counted(facts.deadLetters, "dead letter is acknowledged", "dead letters are acknowledged"));
+  if (facts.deadLetters) sentences.push(counted(facts.deadLetters, "dead letter needs you", "dead letters need you"));
   else if (rejected.length) {
     const [first, second] = rejected;
     const why = !second ? `: ${words(first.reason)}` : first.times > second.times ? `, most often: ${words(first.reason)}` : "";

@@ -117,9 +117,9 @@ function byReason(listed) {
 }
 
 function showDeadLetters(facts, names) {
-  const { parked, deadLetters } = facts, known = deadLetters - facts.unacknowledged;
+  const { parked, deadLetters } = facts;
   $("dead-letters").hidden = !deadLetters && !parked.listed.length;
-  setText($("dead-letters-what"), `${counted(deadLetters, "dead letter waits", "dead letters wait")}${byReason(parked.listed)}${known ? `; ${number(known)} acknowledged` : ""}.`);
+  setText($("dead-letters-what"), `${counted(deadLetters, "dead letter waits", "dead letters wait")}${byReason(parked.listed)}.`);
   const isShort = parked.listed.length < deadLetters;
   setText($("dead-letters-read"), parked.readAt == null ? "" : `${isShort ? `${number(parked.listed.length)} of them, read` : "Read"} at ${clock(parked.readAt)}.`);
   list($("dead"), parked.listed, (each) => each.messageId, (each) => {
@@ -129,11 +129,10 @@ function showDeadLetters(facts, names) {
       audience: audienceName(names, each.audienceId), "audience id": each.audienceId, changes: direction(each), members: each.members.join(", "), "message id": each.messageId,
       "in a terminal": `audience-sync parked show ${each.messageId.slice(0, 8)}`,
     })), make("small", each.detail));
-    reason.append(make("small"));
     const member = make("td");
     member.append(make("code", each.members.length === 1 ? each.members[0] : each.members.length ? `${number(each.changes)} members` : ""));
     return row(reason, make("td", direction(each)), member, make("td", audienceName(names, each.audienceId)), make("td", each.attempts == null ? "" : number(each.attempts), "number"), make("td", moment(each.at), "soft"));
-  }, (line, { acknowledged }) => setText(line.firstChild.lastChild, acknowledged ? `${moment(acknowledged.at)} acknowledged by ${acknowledged.by.split("/").pop()}: ${acknowledged.note}` : ""));
+  });
 }
 
 const STATES = { ALARM: "on", INSUFFICIENT_DATA: "without data" };

@@ -19,8 +19,6 @@ from audience_sync_cli.health.end_to_end import kept_audience
 from audience_sync_cli.member_files.import_members import import_members
 from audience_sync_cli.member_files.import_plan import ImportOptions
 from audience_sync_cli.members.member import show as show_member
-from audience_sync_cli.parked.parked_commands import Filter, acknowledge
-from audience_sync_cli.parked.parked_commands import list_ as list_parked
 from local.resources import MANAGER_ACCOUNT
 from tests.aws_fixtures import AUDIENCE
 from tests.command.conftest import Deployment, change
@@ -226,13 +224,6 @@ def test_a_dataset_is_diagnosed_by_its_shares(deployment: Deployment) -> None:
 def diagnosed(deployment: Deployment) -> dict[str, Any]:
     found = deployment.json(diagnose, "big", raises=AlreadyReported)
     return {each["check"]: each for each in found["findings"]}
-
-
-def test_dead_letters_of_a_dataset_can_be_acknowledged(deployment: Deployment) -> None:
-    audience_id = created(deployment)["audienceId"]
-    deployment.park(change("m1", audience_id=audience_id, destination=ads_data_manager()), at=1.0)
-    acknowledge(deployment.session(), audience=audience_id, note="asked Amazon")
-    assert "1 dead letter acknowledged by" in deployment.printed(list_parked, Filter()).out
 
 
 def test_a_member_of_a_dataset_is_shown(deployment: Deployment) -> None:

@@ -28,7 +28,6 @@ from audience_sync_cli.dashboard import deployed, metrics
 from audience_sync_cli.dashboard.deployed import DeployedStack
 from audience_sync_cli.dashboard.ranges import RANGES
 from audience_sync_cli.errors import NotThere, WrongUsage
-from audience_sync_cli.parked.acknowledged import Acknowledgements
 from audience_sync_cli.state.circuits import RECOVERY
 from audience_sync_cli.state.function_logs import FUNCTIONS
 from tests.aws_fixtures import AUDIENCE
@@ -349,47 +348,6 @@ def test_find_refuses_an_invalid_or_unknown_id_without_repeating_it(
     with pytest.raises(error) as raised:
         shown.find({"id": wanted})
     assert not wanted or wanted not in str(raised.value)
-
-
-def test_an_acknowledgement_lasts_until_another_dead_letter_is_parked(
-    deployment: Deployment, shown: DeployedStack, clock: ManualClock
-) -> None:
-    deployment.park(change("m1"), change("m2"), reason="access_denied", at=NOW - 60)
-    deployment.park(change("m3"), reason="request_rejected", at=NOW - 60)
-    shown.read("")
-    shown.acknowledge(
-        {"reason": "access_denied", "audienceId": AUDIENCE.audience_id, "note": " terms are\nwith legal "}
-    )
-    facts = shown.read("")
-    assert facts.as_json()["unacknowledged"] == 1
-    known = {each.reason: each.acknowledged for each in facts.parked.listed}
-    assert known["request_rejected"] is None
-    acknowledged = known["access_denied"]
-    assert acknowledged
-    assert acknowledged.note == "terms are with legal"
-    assert acknowledged.by.startswith("arn:aws:sts::")
-
-    clock.now += 60
-    deployment.park(change("m4"), reason="access_denied", at=clock.now)
-    assert shown.read("").as_json()["unacknowledged"] == 2
-    clock.now += 15 * DAY
-    shown.acknowledge({"note": "later"})
-    assert [each.note for each in Acknowledgements.of(deployment.stack).read()] == ["later"], "old ones are removed"
-
-
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"note": " "},
-        {"note": "x" * 201},
-        {"note": "a\x1b[2J"},
-        {"note": "x", "reason": "?"},
-        {"note": "x", "audienceId": "a/b"},
-    ],
-)
-def test_invalid_acknowledgements_are_refused(shown: DeployedStack, fields: dict[str, str]) -> None:
-    with pytest.raises(WrongUsage):
-        shown.acknowledge(fields)
 
 
 def calls_of(deployment: Deployment, service: str, operation: str) -> list[dict[str, Any]]:

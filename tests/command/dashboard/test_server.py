@@ -24,7 +24,6 @@ class Shown:
     def __init__(self, facts: Facts) -> None:
         self.facts: Facts | Exception = facts
         self.redriven: list[str] = []
-        self.acknowledged: list[dict[str, str]] = []
         self.switched: list[tuple[str, str]] = []
 
     def read(self, chosen: str) -> Facts:
@@ -37,10 +36,6 @@ class Shown:
             raise self.facts
         self.redriven.append(reason)
         return ["3 dead letters redriven."]
-
-    def acknowledge(self, fields: Mapping[str, str]) -> list[str]:
-        self.acknowledged.append(dict(fields))
-        return []
 
     def switch(self, action: str, fields: Mapping[str, str]) -> list[str]:
         self.switched.append((action, fields.get("note", "")))

@@ -12,7 +12,7 @@ from audience_sync.members.membership import Audience
 from audience_sync.members.messages import ChangeMessage, change_as_json
 from audience_sync_cli.errors import NotThere, WrongUsage
 from audience_sync_cli.parked.dead_letters import MAX_PEEK
-from audience_sync_cli.parked.parked_commands import Filter, acknowledge, drop, list_, redrive, show
+from audience_sync_cli.parked.parked_commands import Filter, drop, list_, redrive, show
 from audience_sync_cli.screen import Screen
 from audience_sync_cli.session import Session
 from tests.aws_fixtures import AUDIENCE
@@ -55,13 +55,6 @@ def test_filters_select_dead_letters(deployment: Deployment, only: Filter, expec
     assert listed(deployment, only) == expected
 
 
-def test_list_names_who_acknowledged_dead_letters(deployment: Deployment) -> None:
-    deployment.park(change("m1"), change("m2"), reason="access_denied", at=NOW - HOUR)
-    acknowledge(deployment.session(now=NOW), "terms are with legal", reason="access_denied")
-    deployment.park(change("m3"), reason="access_denied", at=NOW + HOUR)
-    assert "2 dead letters acknowledged by arn:aws:sts::" in deployment.printed(list_, Filter(), now=NOW).out
-
-
 @pytest.mark.parametrize("name", ["7", "vip", "vip-us"], ids=["id", "computation key", "external id"])
 @pytest.mark.parametrize("act", [list_, redrive, drop])
 def test_dead_letters_are_found_by_every_name_of_their_audience(
@@ -72,7 +65,6 @@ def test_dead_letters_are_found_by_every_name_of_their_audience(
     options = {} if act is list_ else {"dry_run": True}
     found = deployment.json(act, Filter(audience=name), **options)
     assert (len(found) if act is list_ else found["matched"]) == 1
-    assert deployment.json(acknowledge, "known", audience=name)["audienceId"] == "7"
 
 
 def test_dead_letters_of_an_audience_in_no_list_are_found_by_its_id_only(deployment: Deployment) -> None:
@@ -81,12 +73,6 @@ def test_dead_letters_of_an_audience_in_no_list_are_found_by_its_id_only(deploym
     for act in (list_, redrive, drop):
         with pytest.raises(NotThere, match="No audience 8 is listed here"):
             act(deployment.session(yes=True), Filter(audience="8"))
-
-
-def test_the_name_of_an_unknown_audience_is_not_written_to_the_operator_log(deployment: Deployment) -> None:
-    with pytest.raises(NotThere):
-        acknowledge(deployment.session(), "known", audience="maya@example.com")
-    assert deployment.logs.filter("OperatorLogGroup", 0, None)["events"] == []
 
 
 def test_a_redriven_dead_letter_is_not_counted_again(deployment: Deployment) -> None:
