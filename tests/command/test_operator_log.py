@@ -13,7 +13,6 @@ from botocore.exceptions import EndpointConnectionError
 from audience_sync.errors import Unavailable
 from audience_sync_cli.dashboard.deployed import DeployedStack
 from audience_sync_cli.errors import AlreadyReported
-from audience_sync_cli.health.end_to_end import WholeWay
 from audience_sync_cli.mappings.versions import revert
 from audience_sync_cli.member_files.change_sender import ChangeSender
 from audience_sync_cli.member_files.import_members import import_members
@@ -26,7 +25,7 @@ from audience_sync_cli.parked.parked_commands import Filter
 from audience_sync_cli.session import Session
 from audience_sync_cli.setup import keys
 from audience_sync_cli.watch.operator_log import operator_log
-from audience_sync_cli.watch.send import send
+from audience_sync_cli.watch.send import Follow, send
 from tests.aws_fixtures import AUDIENCE
 from tests.command.conftest import CLIENT_SECRET, Deployment, change
 from tests.command.every_command import Ran
@@ -136,10 +135,10 @@ def test_sent_events_are_logged(deployment: Deployment, gateway: list[Any]) -> N
     gateway.append((200, {"accepted": 1, "ignored": 0, "rejected": 0, "rejections": []}))
     send(deployment.session(), EVENT)
     with suppress(AlreadyReported):
-        WholeWay(deployment.session(), ID, timeout=0, sleep=lambda _: None).run()
+        send(deployment.session(), follow=Follow(round_trip=ID, timeout=0))
     assert [(each["command"], each.get("events")) for each in lines(deployment)] == [
         ("send", 1),
-        ("test --end-to-end", None),
+        ("send --round-trip", None),
     ]
 
 

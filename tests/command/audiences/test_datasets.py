@@ -15,7 +15,6 @@ from audience_sync_cli.audiences.options import Choices, NewTarget, Target
 from audience_sync_cli.audiences.shares import share, unshare
 from audience_sync_cli.diagnosis.command import diagnose
 from audience_sync_cli.errors import AlreadyReported, NotThere, OperatorError, WrongUsage
-from audience_sync_cli.health.end_to_end import kept_audience
 from audience_sync_cli.member_files.import_members import import_members
 from audience_sync_cli.member_files.import_plan import ImportOptions
 from audience_sync_cli.members.member import show as show_member
@@ -203,11 +202,6 @@ def test_a_dataset_cannot_be_updated_but_unlinked_and_linked_again(deployment: D
     for text, missing in (("adm-unknown", NotFound), ("no id/of any kind", WrongUsage)):
         with pytest.raises(missing):
             link(deployment.session(), text, LINK)
-
-
-def test_the_audience_kept_for_tests_may_be_a_dataset(deployment: Deployment) -> None:
-    created(deployment)
-    assert kept_audience(deployment.session(yes=True)).destination.fields == {"api": "data-manager"}
 
 
 def test_a_dataset_is_diagnosed_by_its_shares(deployment: Deployment) -> None:

@@ -1,7 +1,6 @@
 """`test`: one line for each part, and a remedy for each problem. The judges have tests of their own, in report/."""
 
 from audience_sync_cli.errors import AlreadyReported, OperatorError, WrongUsage
-from audience_sync_cli.health.checks import EndToEnd
 from audience_sync_cli.health.checks import test as run
 from tests.aws_fixtures import EVENT_KEY
 from tests.command.conftest import CLIENT_SECRET, Deployment
@@ -48,17 +47,16 @@ def test_no_secret_is_shown(deployment: Deployment) -> None:
 
 
 def test_an_alarm_is_set_off_after_asking_and_only_if_it_is_not_on(deployment: Deployment) -> None:
-    options = EndToEnd(alarms=True)
-    deployment.printed(run, options, raises=WrongUsage)  # a local stack
+    deployment.printed(run, alarms=True, raises=WrongUsage)  # a local stack
     deployment.stack.local = None
     metrics, name = deployment.stack.service("cloudwatch"), f"{deployment.stack.name}-DeadLetters"
     metrics.put_metric_alarm(
         AlarmName=name, MetricName="m", Namespace="n", Period=60, EvaluationPeriods=1, Threshold=1,
         ComparisonOperator="GreaterThanThreshold", Statistic="Sum",
     )  # fmt: skip
-    assert f"Set off the alarm {name}?" in deployment.declined(run, options)
-    deployment.printed(run, options, yes=True, raises=AlreadyReported)  # nothing else is connected
+    assert f"Set off the alarm {name}?" in deployment.declined(run, alarms=True)
+    deployment.printed(run, alarms=True, yes=True, raises=AlreadyReported)  # nothing else is connected
     (alarm,) = metrics.describe_alarms(AlarmNames=[name])["MetricAlarms"]
     assert (alarm["StateValue"], "nothing is wrong" in alarm["StateReason"]) == ("ALARM", True)
-    deployment.printed(run, options, yes=True, raises=OperatorError)
+    deployment.printed(run, alarms=True, yes=True, raises=OperatorError)
     metrics.delete_alarms(AlarmNames=[name])

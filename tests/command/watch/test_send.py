@@ -17,7 +17,7 @@ from audience_sync.amazon_ads.job import JobReport, Sizes
 from audience_sync.errors import AudienceSyncError, Unavailable
 from audience_sync.members.member_state import Timing
 from audience_sync.members.member_step import step
-from audience_sync.members.membership import Audience, MembershipChange
+from audience_sync.members.membership import EVERY_AUDIENCE, Audience, MembershipChange
 from audience_sync_cli.audiences.listed import the_only_audience
 from audience_sync_cli.errors import (
     AlreadyReported,
@@ -33,7 +33,7 @@ from audience_sync_cli.watch.following import Following
 from audience_sync_cli.watch.hops import job_ended
 from audience_sync_cli.watch.posting import Answer, post
 from audience_sync_cli.watch.samples import MEMBER
-from audience_sync_cli.watch.send import send
+from audience_sync_cli.watch.send import Follow, send
 from audience_sync_cli.watch.sent import Sent
 from audience_sync_cli.watch.ways import Posted
 from tests.aws_fixtures import AUDIENCE, EVENT_KEY
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from audience_sync_cli.watch.hops import Hop
 
 ACCEPTED = {"accepted": 1, "ignored": 0, "rejected": 0, "rejections": []}
+TRIP = Follow(round_trip=AUDIENCE.audience_id, timeout=0)
 REJECTION = {"index": 0, "messageId": "m-1", "reason": "time_ahead", "detail": "timestamp is ahead; correct the clock"}
 
 
@@ -126,11 +127,52 @@ def test_without_a_usable_event_key_nothing_is_posted(deployment: Deployment) ->
         pytest.param({"file": Path("x"), "exits": True}, id="an exit of a file"),
         pytest.param({"file": Path("x"), "audience": "1"}, id="an audience of a file"),
         pytest.param({"sample_name": "tracks"}, id="no such sample"),
+        pytest.param({"sample_name": "track", "follow": TRIP}, id="a sample and a round trip"),
+        pytest.param({"follow": TRIP, "exits": True}, id="an exit of a round trip"),
     ],
 )
 def test_contradictory_options_are_refused(deployment: Deployment, options: dict[str, Any]) -> None:
     with pytest.raises(WrongUsage):
         send(deployment.session(), **options)
+
+
+def test_a_rejected_enter_ends_a_round_trip_and_leaves_nothing_to_erase(
+    deployment: Deployment, gateway: list[Any]
+) -> None:
+    gateway.append((400, ACCEPTED | {"accepted": 0, "rejected": 1, "rejections": [REJECTION]}))
+    deployment.list_audience()
+    assert "time_ahead" in deployment.printed(send, follow=TRIP, raises=AlreadyReported).out
+    assert len(gateway) == 2, "no exit is sent"
+    assert deployment.bodies("ChangeQueue") == []
+
+
+def test_an_enter_that_gets_stuck_is_erased_and_no_exit_is_sent(deployment: Deployment, gateway: list[Any]) -> None:
+    gateway.append((200, ACCEPTED))
+    deployment.list_audience()
+    trips = [deployment.json(send, follow=TRIP, raises=ReportedAsUnfinished) for _ in range(2)]
+    assert [(trip["audienceId"], trip["left"]) for trip in trips] == [(AUDIENCE.audience_id, None)] * 2
+    members = [trip["member"] for trip in trips]
+    assert members == [event["userId"] for _, event in gateway[1::-1]], "a new person each time"
+    assert len(set(members)) == 2
+    for notice, member in zip(deployment.bodies("ChangeQueue"), members, strict=True):
+        assert (notice["audienceId"], notice["replay"]) == (EVERY_AUDIENCE, True)
+        assert notice["changes"][0]["record"]["externalUserId"] == member
+
+
+def test_an_enter_that_the_gateway_does_not_answer_is_erased(deployment: Deployment) -> None:
+    deployment.list_audience()
+    with pytest.raises(TryLater):
+        send(deployment.session(), follow=TRIP)
+    (notice,) = deployment.bodies("ChangeQueue")
+    assert notice["audienceId"] == EVERY_AUDIENCE
+
+
+def test_without_ordering_guard_no_round_trip_begins(deployment: Deployment, gateway: list[Any]) -> None:
+    deployment.stack.parameters = {"OrderingGuard": "no"}
+    deployment.list_audience()
+    with pytest.raises(WrongUsage, match="could not be erased"):
+        send(deployment.session(), follow=TRIP)
+    assert gateway == []
 
 
 def test_a_sample_uses_the_only_listed_audience(deployment: Deployment) -> None:
