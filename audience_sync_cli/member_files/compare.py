@@ -46,7 +46,7 @@ _MEANING = {
     app,
     "compare",
     "compare members.csv big_spenders --out differences.csv",
-    "compare members.csv big_spenders --repair --surplus",
+    "compare members.csv big_spenders --repair missing,surplus",
     asks=True,
 )
 def compare(

@@ -52,9 +52,9 @@ def listed_rejects(path: Path | None, fields: Sequence[str], *, with_rows: bool,
 
 
 _REPAIRED_BY = {
-    **dict.fromkeys(ENTERS, "compare --repair"),
-    Difference.SURPLUS: "compare --repair --surplus",
-    Difference.CONSENT_DENIED: "compare --repair --denied",
+    **dict.fromkeys(ENTERS, "compare --repair missing"),
+    Difference.SURPLUS: "compare --repair surplus",
+    Difference.CONSENT_DENIED: "compare --repair denied",
 }
 
 

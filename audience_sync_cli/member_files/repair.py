@@ -24,36 +24,43 @@ from audience_sync_cli.reasons import listed
 from audience_sync_cli.screen import counted, moment
 from audience_sync_cli.session import Session
 
+_KINDS = ("missing", "surplus", "denied")
+
 
 @dataclass(frozen=True, slots=True)
 class RepairOptions:
     """Differences to repair."""
 
-    repair: Annotated[bool, typer.Option("--repair", help="Add missing members and missing identifiers.")] = False
-    surplus: Annotated[
-        bool, typer.Option("--surplus", help="With --repair: also remove members who are not in the file.")
-    ] = False
-    denied: Annotated[
-        bool, typer.Option("--denied", help="With --repair: also remove members whose rows deny consent.")
-    ] = False
+    repair: Annotated[
+        str,
+        typer.Option(
+            help="Repair these differences, such as missing,surplus: missing adds members and identifiers of the file, "
+            "surplus removes members who are not in it, denied removes members whose rows deny consent.",
+            metavar="KINDS",
+        ),
+    ] = ""
     ignore_rows_without_id: Annotated[
         bool,
         typer.Option(
             "--ignore-rows-without-id",
-            help="With --surplus: remove them even if they could be in rows without a valid member id.",
+            help="Remove surplus members even if they could be in rows without a valid member id.",
         ),
     ] = False
 
+    def includes(self, kind: str) -> bool:
+        """Return whether a kind of difference is to be repaired."""
+        return kind in self.repair.split(",")
+
     def check(self) -> None:
         """Check that options are complete. Raises WrongUsage."""
-        if (self.surplus or self.denied) and not self.repair:
-            raise WrongUsage("--surplus and --denied need --repair.", "Add --repair.")
-        if self.ignore_rows_without_id and not self.surplus:
-            raise WrongUsage("--ignore-rows-without-id needs --surplus.", "Add --surplus.")
+        if self.repair and not set(self.repair.split(",")) <= {*_KINDS}:
+            raise WrongUsage(f"--repair is not some of {', '.join(_KINDS)}.", "For instance: --repair missing,surplus.")
+        if self.ignore_rows_without_id and not self.includes("surplus"):
+            raise WrongUsage("--ignore-rows-without-id needs surplus.", "Add it to --repair.")
 
     def check_ids(self, rows_without_id: int) -> None:
         """Check that no surplus member could be in a row without a member id. Raises WrongUsage."""
-        if self.surplus and rows_without_id and not self.ignore_rows_without_id:
+        if self.includes("surplus") and rows_without_id and not self.ignore_rows_without_id:
             raise WrongUsage(
                 f"No surplus member can be removed: {without_id(rows_without_id)}.",
                 "Correct the rows (`audience-sync import --dry-run` lists them), or add --ignore-rows-without-id.",
@@ -80,7 +87,8 @@ def send_repair(
     options: RepairOptions,
 ) -> int:
     """Confirm, then send the changes of the repair. Returns their number. Raises NotConfirmed."""
-    screen, enters, removals = session.screen, comparison.enters, _removals(file, comparison, options)
+    screen, removals = session.screen, _removals(file, comparison, options)
+    enters = comparison.enters if options.includes("missing") else set()
     exits = [*chain.from_iterable(removals.values())]
     if not enters and not exits:
         screen.say("There is nothing to repair.")
@@ -89,7 +97,7 @@ def send_repair(
         require_remembered_exits(session, comparison.at)
     if warning := forgotten_exits(session, comparison.at):
         screen.note(warning, style="yellow")
-    question = f"{_described(file, audience, comparison, removals)}, dated {moment(comparison.at)}?"
+    question = f"{_described(file, audience, len(enters), comparison.inside, removals)}, dated {moment(comparison.at)}?"
     asked = [question, *(_not_removed(comparison, options) if exits else ()), stated_consent(reading)]
     screen.confirm(" ".join(filter(None, asked)))
     with (
@@ -120,20 +128,20 @@ def _exit(audience: Audience, member: str, at: int, number: int) -> MembershipCh
 
 def _removals(file: MemberFile, comparison: Comparison, options: RepairOptions) -> dict[str, list[str]]:
     asked_for = {
-        f"not in {file.name}": comparison.surplus if options.surplus else [],
-        "with consent denied": comparison.denied if options.denied else [],
+        f"not in {file.name}": comparison.surplus if options.includes("surplus") else [],
+        "with consent denied": comparison.denied if options.includes("denied") else [],
     }
     return {why: members for why, members in asked_for.items() if members}
 
 
-def _described(file: MemberFile, audience: Audience, comparison: Comparison, removals: dict[str, list[str]]) -> str:
+def _described(file: MemberFile, audience: Audience, enters: int, inside: int, removals: dict[str, list[str]]) -> str:
     """Return the question to confirm; with the size of the audience, so that a wrong file is noticed."""
-    exits, inside = sum(map(len, removals.values())), counted(comparison.inside, "member")
-    reasons = ", ".join(f"{len(members):,} {why}" for why, members in removals.items())
-    if not comparison.enters:
-        return f"Remove {exits:,} of the {inside} of {audience.name}: {reasons}"
-    removed = f", and remove {exits:,} of its {inside}: {reasons}" if exits else ""
-    return f"Add {counted(len(comparison.enters), 'member')} of {file.name} to {audience.name}{removed}"
+    exits, members = sum(map(len, removals.values())), counted(inside, "member")
+    reasons = ", ".join(f"{len(those):,} {why}" for why, those in removals.items())
+    if not enters:
+        return f"Remove {exits:,} of the {members} of {audience.name}: {reasons}"
+    removed = f", and remove {exits:,} of its {members}: {reasons}" if exits else ""
+    return f"Add {counted(enters, 'member')} of {file.name} to {audience.name}{removed}"
 
 
 def _not_removed(comparison: Comparison, options: RepairOptions) -> Iterator[str]:
@@ -141,9 +149,9 @@ def _not_removed(comparison: Comparison, options: RepairOptions) -> Iterator[str
     kept = comparison.members_left_out.copy()
     denied = kept.pop(Reason.CONSENT_DENIED, 0)
     stay = [f"{counted(kept.total(), 'member')} with unusable rows ({listed(kept)})"] if kept else []
-    if denied and not options.denied:
-        stay.append(f"{counted(denied, 'member')} with consent denied (--denied removes them)")
+    if denied and not options.includes("denied"):
+        stay.append(f"{counted(denied, 'member')} with consent denied (--repair denied removes them)")
     if stay:
         yield f"Not removed: {', '.join(stay)}."
-    if options.surplus and comparison.rows_without_id:
+    if options.includes("surplus") and comparison.rows_without_id:
         yield f"{without_id(comparison.rows_without_id)}."

@@ -65,7 +65,7 @@ def test_a_repair_makes_the_audience_equal_to_the_file(stack: LocalStack, tmp_pa
     file = tmp_path / "members.csv"
     file.write_text("userId,email\n" + "".join(f"{each.user_id},{each.email}\n" for each in (kept, added)))
     stack.wait_until_quiescent()
-    command = f"$ audience-sync compare {file} lapsed_premium_buyers --repair --surplus --yes\n"
+    command = f"$ audience-sync compare {file} lapsed_premium_buyers --repair missing,surplus --yes\n"
     assert "2 changes sent" in Transcript(stack, tmp_path).block(command)
     wait_until(stack.members, lambda members: members.keys() == {kept.user_id, added.user_id})
     assert "exactly the members of the file" in Transcript(stack, tmp_path).block(command)

@@ -238,7 +238,7 @@ class Operator:
         self._state_row(audience, at, "compare", stranger + granted, exits=False)
 
         def run(session: Session) -> None:
-            options = RepairOptions(repair=True, surplus=True, denied=True)
+            options = RepairOptions(repair="missing,surplus,denied")
             compare(session, str(path), audience.audience_id, options=options)
 
         self._begin(_Command("compare", run, self._complete, self._random.randint(0, MAX_CUTS)))

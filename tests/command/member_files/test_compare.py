@@ -29,7 +29,7 @@ from tests.command.conftest import Deployment
 NOW = 1_800_000_000.0  # epoch seconds
 WRITTEN = int(NOW) - 3_600
 BEFORE, AFTER = (WRITTEN - 60) * 1000, (WRITTEN + 60) * 1000  # epoch milliseconds
-BOTH = RepairOptions(repair=True, surplus=True)
+BOTH = RepairOptions(repair="missing,surplus")
 IDS = ("same", "missing", "left", "left-since", "different", "erased")
 
 
@@ -90,19 +90,20 @@ def test_every_member_is_counted_once(deployment: Deployment, file: str) -> None
     assert sent(deployment) == {}
 
 
-@pytest.mark.parametrize("surplus", [False, True], ids=["repair alone", "surplus, too"])
-def test_a_repair_dates_changes_as_the_file_and_removes_surplus_members_only_on_request(
-    deployment: Deployment, file: str, *, surplus: bool
+@pytest.mark.parametrize("repair", ["missing", "missing,surplus", "surplus"])
+def test_a_repair_dates_changes_as_the_file_and_makes_only_those_asked_for(
+    deployment: Deployment, file: str, repair: str
 ) -> None:
-    report = run(deployment, file, repair=True, surplus=surplus)
-    removed = {"surplus": ("DELETE", WRITTEN * 1000)} if surplus else {}
-    added = dict.fromkeys(("missing", "left", "different"), ("CREATE", WRITTEN * 1000))
+    report = run(deployment, file, repair=repair)
+    removed = {"surplus": ("DELETE", WRITTEN * 1000)} if "surplus" in repair else {}
+    names = ("missing", "left", "different") if "missing" in repair else ()
+    added = dict.fromkeys(names, ("CREATE", WRITTEN * 1000))
     assert sent(deployment) == added | removed
     assert report["sent"] == len(added | removed)
 
 
 def test_a_repair_leaves_no_difference_that_it_can_repair(deployment: Deployment, file: str) -> None:
-    run(deployment, file, repair=True, surplus=True)
+    run(deployment, file, repair="missing,surplus")
     deployment.record(
         *(
             MembershipChange(AUDIENCE.audience_id, Destination(), each["at"], each["id"], each["record"])
@@ -150,18 +151,16 @@ def with_left_out_rows(deployment: Deployment, tmp_path: Path) -> str:
 @pytest.mark.parametrize(
     ("options", "removed"),
     [
-        pytest.param({}, set(), id="repair alone"),
-        pytest.param({"surplus": True, "ignore_rows_without_id": True}, {"surplus"}, id="surplus"),
-        pytest.param({"denied": True}, {"denies"}, id="denied"),
-        pytest.param(
-            {"surplus": True, "denied": True, "ignore_rows_without_id": True}, {"surplus", "denies"}, id="both"
-        ),
+        pytest.param({"repair": "missing"}, set(), id="missing"),
+        pytest.param({"repair": "missing,surplus", "ignore_rows_without_id": True}, {"surplus"}, id="surplus"),
+        pytest.param({"repair": "missing,denied"}, {"denies"}, id="denied"),
+        pytest.param({"repair": "surplus,denied", "ignore_rows_without_id": True}, {"surplus", "denies"}, id="both"),
     ],
 )
 def test_a_member_whose_row_is_left_out_is_not_removed(
     deployment: Deployment, with_left_out_rows: str, options: dict[str, Any], removed: set[str]
 ) -> None:
-    report = run(deployment, with_left_out_rows, repair=True, **options)
+    report = run(deployment, with_left_out_rows, **options)
     assert sent(deployment) == dict.fromkeys(removed, ("DELETE", WRITTEN * 1000))
     assert {name: count for name, count in report["differences"].items() if count} == {
         "same": 1,
@@ -193,24 +192,24 @@ def test_surplus_is_refused_while_rows_lack_a_member_id_unless_ignored(
 ) -> None:
     out = tmp_path / "differences.csv"
     with pytest.raises(WrongUsage, match="3 rows of the file have no valid member id") as refused:
-        run(deployment, with_left_out_rows, out=out, repair=True, surplus=True)
+        run(deployment, with_left_out_rows, out=out, repair="missing,surplus")
     assert "--ignore-rows-without-id" in refused.value.remedy
     assert not out.exists(), "the command can be repeated with the same --out"
 
 
 @pytest.mark.parametrize(
-    ("options", "question"),
+    ("kinds", "question"),
     [
         pytest.param(
-            {"surplus": True, "ignore_rows_without_id": True},
+            "missing,surplus",
             "Remove 1 of the 8 members of Lapsed premium buyers: 1 not in later.csv, dated 2027-01-15 07:00:00Z? "
             "Not removed: 3 members with unusable rows (1 consent_missing, 1 country_invalid, 1 no_identifier), "
-            "1 member with consent denied (--denied removes them). "
+            "1 member with consent denied (--repair denied removes them). "
             "3 rows of the file have no valid member id: any member could be in them. [y/N] ",
             id="surplus",
         ),
         pytest.param(
-            {"denied": True, "surplus": True, "ignore_rows_without_id": True},
+            "missing,surplus,denied",
             "Remove 2 of the 8 members of Lapsed premium buyers: 1 not in later.csv, 1 with consent denied, dated "
             "2027-01-15 07:00:00Z? Not removed: 3 members with unusable rows (1 consent_missing, "
             "1 country_invalid, 1 no_identifier). "
@@ -220,9 +219,9 @@ def test_surplus_is_refused_while_rows_lack_a_member_id_unless_ignored(
     ],
 )
 def test_the_question_names_the_members_that_are_not_removed(
-    deployment: Deployment, with_left_out_rows: str, options: dict[str, bool], question: str
+    deployment: Deployment, with_left_out_rows: str, kinds: str, question: str
 ) -> None:
-    repair = RepairOptions(repair=True, **options)
+    repair = RepairOptions(kinds, ignore_rows_without_id=True)
     asked = deployment.declined(compare, with_left_out_rows, AUDIENCE.audience_id, options=repair, now=NOW)
     assert asked == question
     assert sent(deployment) == {}
@@ -243,7 +242,7 @@ def test_members_whose_rows_are_left_out_are_shown_and_listed_by_reason(
         "no-consent": "consent_missing",
         "denies": "consent_denied",
     }
-    assert listed["denies"]["repaired by"] == "compare --repair --denied"
+    assert listed["denies"]["repaired by"] == "compare --repair denied"
     assert listed["country"]["repaired by"] == ""
 
 
@@ -259,7 +258,7 @@ def test_an_old_file_can_be_compared_but_adds_nobody(deployment: Deployment, fil
     old = FileOptions(at="34d")
     assert deployment.json(compare, file, AUDIENCE.audience_id, old, now=NOW)["differences"]
     with pytest.raises(WrongUsage, match="more than 33 days ago"):
-        compare(deployment.session(now=NOW), file, AUDIENCE.audience_id, old, RepairOptions(repair=True))
+        compare(deployment.session(now=NOW), file, AUDIENCE.audience_id, old, RepairOptions(repair="missing"))
     assert sent(deployment) == {}
 
 
@@ -275,7 +274,7 @@ def test_values_that_are_not_usable_are_counted_by_field_and_reason(deployment: 
 def test_a_repair_can_state_a_consent_for_the_whole_file(deployment: Deployment, tmp_path: Path) -> None:
     path, reading = tmp_path / "members.csv", FileOptions(country="Germany", consent="GRANTED")
     path.write_text("userId,email\nu1,a@b.co\n")
-    repair = RepairOptions(repair=True)
+    repair = RepairOptions(repair="missing")
     question = deployment.declined(compare, str(path), AUDIENCE.audience_id, reading, repair)
     assert question.endswith("the operator log records it. [y/N] ")
     deployment.printed(compare, str(path), AUDIENCE.audience_id, reading, repair, yes=True)
@@ -290,10 +289,10 @@ def test_out_lists_every_difference(deployment: Deployment, file: str, tmp_path:
     run(deployment, file, out=out)
     listed = list(csv.DictReader(out.read_text().splitlines()))
     assert {each["externalUserId"]: each["repaired by"] for each in listed} == {
-        "missing": "compare --repair",
-        "left": "compare --repair",
-        "different": "compare --repair",
-        "surplus": "compare --repair --surplus",
+        "missing": "compare --repair missing",
+        "left": "compare --repair missing",
+        "different": "compare --repair missing",
+        "surplus": "compare --repair surplus",
         "left-since": "",
         "entered-since": "",
         "erased": "",
@@ -323,7 +322,7 @@ def test_an_audience_equal_to_the_file_needs_no_repair(deployment: Deployment, t
     path = tmp_path / "same.csv"
     path.write_text("userId,email\n" + "".join(f"{each},{each}@example.com\n" for each in ("same", "surplus")))
     output = deployment.printed(
-        compare, str(path), AUDIENCE.audience_id, FileOptions(at="61m"), RepairOptions(repair=True), now=NOW
+        compare, str(path), AUDIENCE.audience_id, FileOptions(at="61m"), RepairOptions(repair="missing"), now=NOW
     ).out
     assert "entered since" in output
     assert "There is nothing to repair." in output
@@ -332,10 +331,9 @@ def test_an_audience_equal_to_the_file_needs_no_repair(deployment: Deployment, t
 @pytest.mark.parametrize(
     "options",
     [
-        pytest.param({"surplus": True}, id="surplus without a repair"),
-        pytest.param({"denied": True}, id="denied without a repair"),
-        pytest.param({"repair": True, "ignore_rows_without_id": True}, id="no surplus to remove"),
-        pytest.param({"repair": True, "name": "-"}, id="read twice"),
+        pytest.param({"repair": "missing,all"}, id="no such difference"),
+        pytest.param({"repair": "missing", "ignore_rows_without_id": True}, id="no surplus to remove"),
+        pytest.param({"repair": "missing", "name": "-"}, id="read twice"),
     ],
 )
 def test_contradictory_options_are_refused(
