@@ -178,9 +178,7 @@ def _import(session: Session, plan: Plan, rows: Rows, options: ImportOptions, to
 
 def _run(plan: Plan, rows: Rows, options: ImportOptions, send: Send) -> Report:
     changes = plan.row_changes()
-    with listed_rejects(
-        options.rejects, changes.fields, with_rows=options.rejects_with_rows, after=plan.after
-    ) as reject:
+    with listed_rejects(options.rejects, after=plan.after) as reject:
         return run(rows.read([*plan.reading.columns.values()]), changes, send, reject, after=plan.after)
 
 

@@ -42,10 +42,6 @@ class ImportOptions:
         Path | None,
         typer.Option(help="List rows left out and values not usable in this CSV file.", metavar="FILE"),
     ] = None
-    rejects_with_rows: Annotated[
-        bool,
-        typer.Option("--rejects-with-rows", help="Also write the values of these rows: personal data in plain text."),
-    ] = False
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue an interrupted run of this file after its last row.")
     ] = False
@@ -86,8 +82,6 @@ def planned(
     session: Session, file: MemberFile, rows: Rows, audience: Audience, options: ImportOptions, reading: FileOptions
 ) -> Plan:
     """Plan an import. Raises WrongUsage if an option or the file does not allow it."""
-    if options.rejects_with_rows and not options.rejects:
-        raise WrongUsage("--rejects-with-rows needs a file.", "Name it with --rejects.")
     if options.wait and options.dry_run:
         raise WrongUsage("A dry run sends nothing to wait for.", "Leave out --wait.")
     if options.include_erased and options.exits:

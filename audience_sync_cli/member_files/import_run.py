@@ -12,7 +12,7 @@ from audience_sync_cli.member_files.unusable_values import UnusableValue
 from audience_sync_cli.unusable import Unusable
 
 PREVIEWED = 5  # rows
-type Reject = Callable[[LeftOut | UnusableValue, Values], None]
+type Reject = Callable[[LeftOut | UnusableValue], None]
 type Send = Callable[[int, MembershipChange | None], None]  # the change of a row; None if it makes none
 
 
@@ -57,7 +57,7 @@ def run(rows: Iterable[Values], changes: RowChanges, send: Send, reject: Reject,
                     report.denied += 1
                 else:
                     report.left_out[outcome.reason] += 1
-                reject(outcome, values)
+                reject(outcome)
                 send(row, outcome.exit)
             else:
                 report.changes += 1
@@ -67,6 +67,6 @@ def run(rows: Iterable[Values], changes: RowChanges, send: Send, reject: Reject,
                 send(row, outcome)
             for value in unusable:
                 report.unusable[value.field, value.reason] += 1
-                reject(value, values)
+                reject(value)
         report.repeated = ids.count()
     return report

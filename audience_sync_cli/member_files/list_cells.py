@@ -9,7 +9,6 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-REJECTS_HEAD = ("row", "reason", "remedy")  # then "field", of a value that is not used, and perhaps the row's values
 DIFFERENCES_HEAD = ("externalUserId", "difference", "repaired by", "reason")  # for which a row is left out
 # An apostrophe that was there already gets one more, so that reading back is exact.
 _BEGINS = r"(?:^|(?<=[,;|\t\r\n\"]))"
@@ -28,5 +27,5 @@ def read_back(cells: Iterable[str]) -> tuple[str, ...]:
 
 
 def is_list(columns: Sequence[str]) -> bool:
-    """Return whether a file with these columns is one of our lists."""
-    return tuple(columns[:3]) in (REJECTS_HEAD, DIFFERENCES_HEAD[:3])
+    """Return whether a file with these columns is one of our lists of members."""
+    return tuple(columns[:3]) == DIFFERENCES_HEAD[:3]

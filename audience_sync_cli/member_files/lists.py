@@ -6,7 +6,7 @@ import io
 import os
 import stat
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
@@ -15,38 +15,38 @@ from audience_sync_cli.errors import WrongUsage
 from audience_sync_cli.files import new_file
 from audience_sync_cli.member_files.comparison import ENTERS, Difference, OnDifference
 from audience_sync_cli.member_files.import_run import Reject
-from audience_sync_cli.member_files.list_cells import DIFFERENCES_HEAD, REJECTS_HEAD, written
-from audience_sync_cli.member_files.row_changes import LeftOut, Values
+from audience_sync_cli.member_files.list_cells import DIFFERENCES_HEAD, written
+from audience_sync_cli.member_files.row_changes import LeftOut
 from audience_sync_cli.member_files.unusable_values import UnusableValue
 from audience_sync_cli.reasons import row_remedy
 
-_HEAD = ",".join(REJECTS_HEAD)  # how the file begins
+_REJECTS_HEAD = ("row", "reason", "remedy", "field")  # the last one is of a value that is not used
+_HEAD = ",".join(_REJECTS_HEAD[:3])  # how the file begins
 _NO_LIST = "The --rejects file exists and is not a rejects list.", "Use another name."
 
 
 @contextmanager
-def listed_rejects(path: Path | None, fields: Sequence[str], *, with_rows: bool, after: int) -> Iterator[Reject]:
-    """Open the list of rows left out and of values not used: numbers and reasons; the rows only on request.
+def listed_rejects(path: Path | None, *, after: int) -> Iterator[Reject]:
+    """Open the list of rows left out and of values not used: numbers and reasons.
 
     Without a path, nothing is listed. On a resumed run, entries of the interrupted run up to `after` stay. Raises
     WrongUsage if the file is another one, which is left unchanged, or cannot be written.
     """
     if path is None or path == Path(os.devnull):
-        yield lambda _left_out, _values: None
+        yield lambda _left_out: None
         return
     with _former_list(path) as former, _replaced(path) as stream:
         writer, rows = csv.writer(stream), csv.reader(former)
-        writer.writerow((after and next(rows, None)) or [*REJECTS_HEAD, "field", *(fields if with_rows else ())])
+        writer.writerow((after and next(rows, None)) or _REJECTS_HEAD)
         # A killed run may have written its last row in part.
         writer.writerows(row for row in rows if len(row) > 2 and row[0].isdecimal() and int(row[0]) <= after)
 
-        def add(rejected: LeftOut | UnusableValue, values: Values) -> None:
-            clear = values if with_rows and values else ()
+        def add(rejected: LeftOut | UnusableValue) -> None:
             if isinstance(rejected, UnusableValue):
                 cells = [rejected.reason.code, rejected.reason.remedy, rejected.field]
             else:
                 cells = [rejected.reason, row_remedy(rejected.reason), ""]
-            writer.writerow(written([rejected.row, *cells, *clear]))
+            writer.writerow(written([rejected.row, *cells]))
 
         yield add
 
@@ -78,7 +78,7 @@ def listed_differences(path: Path | None) -> Iterator[OnDifference]:
 def _former_list(path: Path) -> Iterator[TextIO]:
     """Open the existing list, or an empty one. Raises WrongUsage if another file exists there.
 
-    A link could lead to any of the operator's files, and another user's file would show that user the rows.
+    A link could lead to any of the operator's files, and another user's file would show that user the list.
     """
     if not os.path.lexists(path):
         yield io.StringIO()

@@ -14,7 +14,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from audience_sync.aws.cloudwatch import Metric, MetricStore
@@ -305,9 +305,6 @@ def test_values_that_are_not_usable_are_listed_without_the_values(
     assert all(row["remedy"] for row in rows)
     assert "example" not in listed.read_text()
     assert "555" not in listed.read_text()
-    run(deployment, file(UNUSABLE), rejects=listed, rejects_with_rows=True)
-    assert "u1,ada@example.com,206-555-010,98101" in listed.read_text()
-    assert run(deployment, str(listed), as_json=True, at="1h").json["rows"] == 6
 
 
 DENYING = "userId,email,country,amznUserData\nu1,a@b.co,DE,GRANTED\nu2,,ZZ,DENIED\nu1,,,no\nnot an id,,,DENIED\n"
@@ -431,7 +428,6 @@ def test_with_accept_old_events_a_file_older_than_the_stored_exits_is_imported_w
         pytest.param("userId,email\nu1,a@b.co\n", {"at": "yesterday"}, id="no time"),
         pytest.param("userId,email\nu1,a@b.co\n", {"column": ["email=mail"]}, id="no such column"),
         pytest.param("userId,email\nu1,a@b.co\n", {"resume": True}, id="nothing to go on with"),
-        pytest.param("userId,email\nu1,a@b.co\n", {"rejects_with_rows": True}, id="rows without a file for them"),
         pytest.param("userId\nu1\n", {"include_erased": True, "exits": True}, id="a removal that adds"),
     ],
 )
@@ -525,19 +521,9 @@ def test_rejects_do_not_overwrite_another_file(deployment: Deployment, file: Fil
     with pytest.raises(WrongUsage):
         run(deployment, file(), rejects=Path(file()))
     assert Path(file()).read_text(encoding="utf-8") == ROWS
-
-
-def test_corrected_rejects_can_be_imported_but_not_over_themselves(
-    deployment: Deployment, file: File, tmp_path: Path
-) -> None:
-    rejects = tmp_path / "rejects.csv"
-    run(deployment, file(), as_json=True, dry_run=True, rejects=rejects, rejects_with_rows=True)
-    lines = rejects.read_text(encoding="utf-8").replace("not an id", "u4").splitlines()
-    rejects.write_text("\n".join([lines[0], lines[2]]), encoding="utf-8")
-    with pytest.raises(WrongUsage):
-        run(deployment, str(rejects), at="1h", rejects=rejects)
-    run(deployment, str(rejects), at="1h")
-    assert members(deployment) == ["u4"]
+    extended = file("row,reason,remedy,userId,email\n1,,,u1,a@b.co\n")
+    with pytest.raises(WrongUsage, match="names the file to import"):
+        run(deployment, extended, rejects=Path(extended))
 
 
 FORMULAS = [
@@ -566,25 +552,13 @@ def cells_run_as_formulas(text: str, delimiter: str) -> list[str]:
     return [cell for cell in cells if cell.lstrip("\t\r\n").startswith(tuple("=+-@\uff1d\uff0b\uff0d\uff20"))]
 
 
+@example(FORMULAS)
 @given(st.lists(st.text("=+-@'\",;\t\r\n|\uff1d a", max_size=8), max_size=3))
 def test_no_cell_of_a_list_is_a_formula_wherever_cells_are_separated(values: list[str]) -> None:
     row = io.StringIO(newline="")
     csv.writer(row).writerow(written(["1", *values]))
     assert [cell for delimiter in DELIMITERS for cell in cells_run_as_formulas(row.getvalue(), delimiter)] == []
     assert read_back(written(values)) == tuple(values)
-
-
-def test_rejects_escape_formulas_and_are_read_back_unchanged(deployment: Deployment, tmp_path: Path) -> None:
-    path, rejects = tmp_path / "members.jsonl", tmp_path / "rejects.csv"
-    rows = [{"userId": f"not an id {at}", "first_name": each, "zip": -at} for at, each in enumerate(FORMULAS)]
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    run(deployment, str(path), at="1h", dry_run=True, rejects=rejects, rejects_with_rows=True)
-    text = rejects.read_bytes().decode()
-    assert [cell for delimiter in DELIMITERS for cell in cells_run_as_formulas(text, delimiter)] == []
-    with MemberFile.named(str(rejects)).rows() as again:
-        assert [values for values in again.read(["first_name", "postal"]) if values] == [
-            (each, str(-at)) for at, each in enumerate(FORMULAS)
-        ]
 
 
 def test_an_apostrophe_in_any_other_file_is_kept(tmp_path: Path) -> None:
@@ -615,7 +589,7 @@ def test_rejects_are_not_written_to_a_file_of_another_user(
     monkeypatch.setattr(os, "geteuid", lambda: another)
     with (
         pytest.raises(WrongUsage, match="another user"),
-        listed_rejects(rejects, (), with_rows=False, after=after),
+        listed_rejects(rejects, after=after),
     ):
         pass
     assert rejects.read_text(encoding="utf-8") == ""
@@ -625,7 +599,7 @@ def test_rejects_are_not_written_to_a_pipe_or_folder(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     for path in (pipe, tmp_path):
-        with pytest.raises(WrongUsage), listed_rejects(path, (), with_rows=False, after=0):
+        with pytest.raises(WrongUsage), listed_rejects(path, after=0):
             pass
 
 
@@ -635,9 +609,9 @@ def test_a_program_that_has_the_former_rejects_open_reads_no_new_rows(
     rejects = tmp_path / "rejects.csv"
     rejects.touch(mode=0o666)
     with rejects.open(encoding="utf-8") as opened_before:
-        run(deployment, file(), dry_run=True, rejects=rejects, rejects_with_rows=True)
+        run(deployment, file(), dry_run=True, rejects=rejects)
         assert opened_before.read() == ""
-    assert "carol" in rejects.read_text(encoding="utf-8")
+    assert "member_id_invalid" in rejects.read_text(encoding="utf-8")
     assert [each.name for each in tmp_path.iterdir() if "rejects" in each.name] == ["rejects.csv"]
 
 
@@ -648,27 +622,24 @@ def listed_rows(rejects: Path) -> list[str]:
 
 def test_a_resumed_run_keeps_the_rejects_up_to_its_first_row(tmp_path: Path) -> None:
     rejects = tmp_path / "rejects.csv"
-    values = ["=1\n2", "plain, 'quoted'"]
     for after, rows in ((0, (1, 4, 9, 11)), (9, (11, 12))):
-        with listed_rejects(rejects, ("a", "b"), with_rows=True, after=after) as add:
+        with listed_rejects(rejects, after=after) as add:
             for row in rows:
-                add(LeftOut(row, "no_identifier"), values)
+                add(LeftOut(row, "no_identifier"))
             assert listed_rows(rejects)[-1] == str(rows[-1])  # it is written at once, for a run that is killed
         assert rejects.stat().st_mode & 0o077 == 0
         rejects.chmod(0o644)
     assert listed_rows(rejects) == ["row", "1", "4", "9", "11", "12"]
-    with MemberFile.named(str(rejects)).rows() as again:
-        assert [*again.read(["a", "b"])] == [tuple(values)] * 5
 
 
 def test_a_resumed_run_drops_a_partly_written_reject(tmp_path: Path) -> None:
     rejects = tmp_path / "rejects.csv"
-    with listed_rejects(rejects, (), with_rows=False, after=0) as add:
-        add(LeftOut(1, "no_identifier"), None)
+    with listed_rejects(rejects, after=0) as add:
+        add(LeftOut(1, "no_identifier"))
     with rejects.open("a", encoding="utf-8", newline="") as stream:
         stream.write("1")  # of 12
-    with listed_rejects(rejects, (), with_rows=False, after=9) as add:
-        add(LeftOut(12, "no_identifier"), None)
+    with listed_rejects(rejects, after=9) as add:
+        add(LeftOut(12, "no_identifier"))
     assert listed_rows(rejects) == ["row", "1", "12"]
 
 
