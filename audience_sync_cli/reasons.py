@@ -1,10 +1,12 @@
 """Reason codes, as the command explains them. A deployed stack may be newer or older: any code is explained. Pure."""
 
 from collections.abc import Mapping, Sequence
+from enum import StrEnum, auto
 from typing import Any, NamedTuple
 
 from audience_sync.reasons import Reason
 from audience_sync_cli.errors import sentence
+from audience_sync_cli.unusable import SCIENTIFIC_NOTATION
 
 
 class Explained(NamedTuple):
@@ -19,17 +21,30 @@ _EXIT = Explained(
     "Drop it. If the person is in the audience, remove them at Amazon.",
 )
 
-ERASED = "erased"  # of a row of a file only
+
+class RowReason(StrEnum):
+    """Reasons for which only a row of a file is left out."""
+
+    MEMBER_ID_SCIENTIFIC = auto()
+    MEMBER_ID_PLACEHOLDER = auto()
+    MEMBER_ID_ADDRESS = auto()
+    ERASED = auto()
+
+
 ROW_REMEDIES: dict[str, str] = {  # of rows of a file: no mapping is at fault
     Reason.ROW_UNREADABLE: "give each row as many cells as the first row has, or write one JSON object a line",
     Reason.MEMBER_ID_MISSING: "give every member an external user id",
-    Reason.MEMBER_ID_INVALID: "an id may hold 1 to 128 letters, digits, - and _; --hash-ids hashes others",
+    Reason.MEMBER_ID_INVALID: "an id may hold 1 to 128 letters, digits, - and _",
+    RowReason.MEMBER_ID_SCIENTIFIC: f"{SCIENTIFIC_NOTATION.means}: {SCIENTIFIC_NOTATION.remedy}",
+    RowReason.MEMBER_ID_PLACEHOLDER: "it stands for no value, such as NULL, N/A or 0: give the member's own id",
+    RowReason.MEMBER_ID_ADDRESS: "give the id that your mapping sends; if it hashes addresses with @sha256, "
+    "--hash-ids does it as your mapping does",
     Reason.NO_IDENTIFIER: "give an email, a phone number or another identifier that is not empty after normalization",
     Reason.COUNTRY_INVALID: "give the country as a code or in English: US, USA or United States",
     Reason.CONSENT_MISSING: "the UK, the EEA, Switzerland and datasets need amzn_user_data, tcf, gpp or --consent",
     Reason.CONSENT_DENIED: "they have denied consent; import removes them from every audience",
     Reason.CONSENT_INVALID: "Amazon's own signals are GRANTED or DENIED, tcf and gpp the IAB string itself",
-    ERASED: "named in a deletion notice, or denied consent; import who has consented since with --include-erased",
+    RowReason.ERASED: "named in a deletion notice, or denied consent; import who has consented since with --include-erased",
 }
 
 

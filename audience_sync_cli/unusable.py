@@ -11,7 +11,8 @@ from typing import NamedTuple
 from audience_sync.amazon_ads.normalization.fields import POSTAL_CODES, ascii_digits
 from audience_sync.amazon_ads.normalization.phone import MAX_GAP, for_phonenumbers
 from audience_sync.amazon_ads.normalization.phone import MAX_LENGTH as MAX_PHONE
-from audience_sync.amazon_ads.normalize import DIGESTS_OF_NOTHING, MAX_BITS, MAX_LENGTH, country_code, identifier
+from audience_sync.amazon_ads.normalize import MAX_BITS, MAX_LENGTH, country_code, identifier
+from audience_sync.amazon_ads.placeholders import DIGESTS_OF_NOTHING
 
 
 class Unusable(NamedTuple):
@@ -55,6 +56,11 @@ _PHONE_LIKE = re.compile(r"[0-9]")
 _SCIENTIFIC = re.compile(r"[0-9]+([.,][0-9]+)?E\+?[0-9]+", re.IGNORECASE)
 
 
+def is_scientific(text: str) -> bool:
+    """Return whether a spreadsheet may have shortened a long number to this: 4.93017E+11."""
+    return bool(_SCIENTIFIC.fullmatch(text))
+
+
 def why_unusable(field: str, value: object, country: str | None) -> Dropped | None:
     """Return why a value is not used; None if it is used. Arguments and errors as of `normalize`."""
     if identifier(field, value, country) is not None:
@@ -78,7 +84,7 @@ def _unusable(field: str, value: str) -> Dropped | None:
     if value.strip().lower() in DIGESTS_OF_NOTHING:
         detail = "the SHA-256 of an empty string or a placeholder such as null, which unrelated people would share"
         return Dropped(HASHED_NOTHING, detail)
-    if field in ("phone", "postal") and _SCIENTIFIC.fullmatch(value.strip()):
+    if field in ("phone", "postal") and is_scientific(value.strip()):
         return Dropped(SCIENTIFIC_NOTATION, "in scientific notation, as a spreadsheet shows long numbers")
     return None
 

@@ -209,8 +209,8 @@ def _warn_about_ids(session: Session, plan: Plan, report: Report) -> None:
         each.values and looks_like_a_phone_number(each.values[place]) for each in report.first
     ):
         session.screen.note(
-            "A member id looks like a phone number. It is stored and sent to Amazon in plain text; if it is one, hash "
-            "it here with --hash-ids, and in the mapping with @sha256.",
+            "A member id looks like a phone number. It is stored and sent to Amazon in plain text. If it is one, map "
+            "it with @sha256, and hash it here as your mapping does, with --hash-ids.",
             style="yellow",
         )
 

@@ -22,8 +22,9 @@ from audience_sync.quick_json import compact_json
 from audience_sync.reasons import Reason
 from audience_sync.segment.separators import Split, split_at
 from audience_sync_cli.member_files.erased import ErasedAmong
+from audience_sync_cli.member_files.member_ids import mistaken_id
 from audience_sync_cli.member_files.unusable_values import UnusableValue
-from audience_sync_cli.reasons import ERASED
+from audience_sync_cli.reasons import RowReason
 from audience_sync_cli.unusable import EMPTY, OVER_LIMIT, Unusable, why_unusable
 
 _IDENTIFIERS = tuple(each.name for each in IDENTIFIERS)
@@ -119,7 +120,7 @@ class RowChanges:
                 else:
                     outcome = self._outcome(row, subject, next(found))
                     if subject.member in erased and isinstance(outcome, MembershipChange):
-                        outcome = LeftOut(row, ERASED, subject.member)
+                        outcome = LeftOut(row, RowReason.ERASED, subject.member)
                     yield row, values, outcome
 
     def unusable(self, row: int, values: Values, outcome: RowOutcome) -> list[UnusableValue]:
@@ -151,6 +152,8 @@ class RowChanges:
         if values is None:
             return LeftOut(row, Reason.ROW_UNREADABLE)
         fields = self._fields(values)
+        if mistaken := mistaken_id(fields.get("external_user_id"), is_hashed=self._reading.hash_ids):
+            return LeftOut(row, mistaken)
         countries = (fields.get("country"), *self._countries)
         member = None
         try:

@@ -181,7 +181,7 @@ def test_a_member_whose_row_is_left_out_is_not_removed(
         "consent_missing": 1,
         "consent_denied": 2,
         "member_id_missing": 1,
-        "member_id_invalid": 1,
+        "member_id_address": 1,
         "row_unreadable": 1,
     }
     assert (report["rowsLeftOut"], report["rowsWithoutMemberId"]) == (10, 3)

@@ -356,6 +356,26 @@ def test_ids_can_be_hashed_as_a_mapping_does(deployment: Deployment, file: File)
     assert members(deployment) == [hashlib.sha256(b"ada@example.com").hexdigest()]
 
 
+@pytest.mark.parametrize("hash_ids", [False, True])
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        *[(each, "member_id_scientific") for each in ('"4.93017E+11"', '" 4,93017e+11"', '"4E+11"')],
+        *[(each, "member_id_placeholder") for each in ('"NULL"', '" nan "', '"N/A"', '"0"', "0", '"none"', '"-"')],
+        pytest.param('""', "member_id_missing", id="nothing"),
+        pytest.param('"ada@example.com"', "member_id_address", id="an address"),
+        pytest.param('"4e11"', None, id="hexadecimal digits"),
+    ],
+)
+def test_what_a_spreadsheet_or_database_writes_in_place_of_an_id_is_refused_also_if_ids_are_hashed(
+    deployment: Deployment, file: File, value: str, reason: str | None, *, hash_ids: bool
+) -> None:
+    """Unrelated customers would be one member, whom no exit finds."""
+    report = run(deployment, file(f'{{"id": {value}, "email": "ada@example.com"}}\n'), hash_ids=hash_ids, as_json=True)
+    is_usable = reason is None or (hash_ids and reason == "member_id_address")
+    assert report.json["leftOut"] == ({} if is_usable else {reason: 1})
+
+
 def test_standard_input_needs_a_time_unless_it_is_a_dry_run(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:

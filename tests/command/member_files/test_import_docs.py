@@ -29,6 +29,12 @@ def test_every_reason_for_which_a_row_may_be_left_out_has_a_remedy() -> None:
     assert row_remedy("of_a_newer_version")
 
 
+def test_hashing_ids_is_a_remedy_for_addresses_only_and_as_the_mapping_does() -> None:
+    named = {reason for reason, remedy in ROW_REMEDIES.items() if "--hash-ids" in remedy}
+    assert named == {"member_id_address"}
+    assert "as your mapping does" in row_remedy("member_id_address")
+
+
 def test_the_documented_column_names_are_recognized() -> None:
     found = table(TEXT, "| field | columns such as")
     named = [name for row in found for name in re.findall(r"`(\w+)`", row[0])]

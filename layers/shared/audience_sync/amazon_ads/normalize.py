@@ -14,6 +14,7 @@ from itertools import zip_longest
 
 from audience_sync.amazon_ads.normalization.quick import MAX_LENGTH as MAX_QUICK
 from audience_sync.amazon_ads.normalization.quick import RULES
+from audience_sync.amazon_ads.placeholders import DIGESTS_OF_NOTHING
 from audience_sync.fields import FIELDS, IDENTIFIERS, LISTED
 
 type Normalize = Callable[[str, str | None], str | None]
@@ -39,10 +40,6 @@ _WORDS = re.compile("[\u3300-\u33ff\ufdfa\ufdfb]")
 _LONGEST = "\ufdfa"
 
 _HEX_DIGITS = "0123456789abcdefABCDEF"
-# In place of a missing value, as databases, programs and spreadsheets write one; hashed before anybody looked.
-_PLACEHOLDERS = ["", " ", "0", "-", "null", "Null", "NULL", "(null)", "None", "nan", "NaN", "N/A", "undefined", "\\N"]
-DIGESTS_OF_NOTHING = frozenset({"0" * 64, *(sha256(text.encode()).hexdigest() for text in _PLACEHOLDERS)})
-"""Digests that are never sent, since unrelated people would share them."""
 
 
 class _Lines(dict[str, str]):
