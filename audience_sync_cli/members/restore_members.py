@@ -78,7 +78,7 @@ def restore_members(
     session.screen.say(
         f"Changes after {moment(as_of)} are not in that table. If they are also lost here, repeat them:\n"
         "- deletion notices: `audience-sync member erase` for each, from Segment's Deletion and Suppression list\n"
-        "- enters and exits: re-sync the audiences in Segment"
+        "- enters and exits: `audience-sync compare FILE AUDIENCE --repair --surplus`, each with a fresh export"
     )
     session.screen.result(
         {
@@ -102,7 +102,7 @@ def _note_renewed(session: Session, audiences: Sequence[Audience]) -> None:
     if renewed:
         session.screen.note(
             f"Renewed every day: {renewed}. That would send people who have left since. Disable it with "
-            "`audience-sync audiences update ID --no-renew` until the audience is re-synced.",
+            "`audience-sync audiences update ID --no-renew` until the audience is repaired by `compare`.",
             style="yellow",
         )
 
