@@ -14,6 +14,7 @@ from audience_sync_cli.parked.dead_events import DeadEvents, peek_erased
 from audience_sync_cli.parked.dead_letters import REASONS, DeadLetterMessage
 from audience_sync_cli.parked.peeking import audience_id_of, peek, with_erased
 from audience_sync_cli.parked.redrive import RATE, Condition, Drop, Redrive, run_command
+from audience_sync_cli.reasons import parked
 from audience_sync_cli.screen import counted, moment
 from audience_sync_cli.session import Session, command
 from audience_sync_cli.state.settling import TIMEOUT, follow_stack, raise_unless_settled
@@ -73,6 +74,8 @@ def list_(session: Session, only: Filter) -> None:
     found = with_erased(session, peeked)
     if found:
         _print_table(session, found, stopped)
+        for reason in sorted({each.reason for each in found}):
+            session.screen.say(f"{reason}: {parked(reason).remedy}")
         session.screen.say("The detail of each: `audience-sync parked show ID`.")
         if erased := sum(each.erased for each in found):
             session.screen.say(
@@ -184,6 +187,7 @@ def facts_of(each: DeadLetterMessage) -> dict[str, Any]:
         "message id": each.message_id,
         "reason": each.reason,
         "detail": each.failure.get("detail"),
+        "what to do": parked(each.reason).remedy,
         "Amazon's status": str(each.failure.get("status") or "-"),
         "Amazon's request": each.failure.get("requestId"),
         "attempts": each.failure.get("attempts"),

@@ -166,7 +166,7 @@ class Reason(StrEnum):
         auto(),
         REFUSED | PARKED,
         "no access to the advertiser or account, or terms not accepted (403)",
-        "see `audience-sync parked show`, check `audience-sync terms show` and the permissions at Amazon, then redrive",
+        "get the permission or accept the terms that `audience-sync diagnose AUDIENCE` names as missing, then redrive",
     )
     NOT_FOUND = (
         auto(),

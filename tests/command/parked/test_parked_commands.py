@@ -10,6 +10,7 @@ import pytest
 from audience_sync.aws.sqs import Queue
 from audience_sync.members.membership import Audience
 from audience_sync.members.messages import ChangeMessage, change_as_json
+from audience_sync_cli import reasons
 from audience_sync_cli.errors import NotThere, WrongUsage
 from audience_sync_cli.parked.dead_letters import MAX_PEEK
 from audience_sync_cli.parked.parked_commands import Filter, drop, list_, redrive, show
@@ -277,6 +278,18 @@ def test_show_prints_the_failure_without_identifiers(deployment: Deployment) -> 
     assert "0" * 64 not in json.dumps(parked)
     with pytest.raises(NotThere):
         show(deployment.session(), "unknown")
+
+
+def test_list_and_show_name_the_remedy_of_each_reason(deployment: Deployment) -> None:
+    deployment.park(change("m1"), change("m2"), reason="access_denied")
+    deployment.park(change("m3"), reason="no_identifier")
+    found = deployment.json(list_, Filter())
+    for reason in ("access_denied", "no_identifier"):
+        remedy = reasons.parked(reason).remedy
+        assert " ".join(deployment.printed(list_, Filter()).out.split()).count(f"{reason}: {remedy}") == 1
+        (shown, *_) = [each["id"] for each in found if each["reason"] == reason]
+        assert remedy in " ".join(deployment.printed(show, shown).out.split())
+    assert "parked show" not in reasons.parked("access_denied").remedy
 
 
 @pytest.mark.parametrize(
