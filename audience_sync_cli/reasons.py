@@ -32,7 +32,7 @@ class RowReason(StrEnum):
 
 
 ROW_REMEDIES: dict[str, str] = {  # of rows of a file: no mapping is at fault
-    Reason.ROW_UNREADABLE: "give each row as many cells as the first row has, or write one JSON object a line",
+    Reason.ROW_UNREADABLE: "give no row more cells than the first row has, or write one JSON object a line",
     Reason.MEMBER_ID_MISSING: "give every member an external user id",
     Reason.MEMBER_ID_INVALID: "an id may hold 1 to 128 letters, digits, - and _",
     RowReason.MEMBER_ID_SCIENTIFIC: f"{SCIENTIFIC_NOTATION.means}: {SCIENTIFIC_NOTATION.remedy}",

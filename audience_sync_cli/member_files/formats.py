@@ -38,21 +38,23 @@ class CsvRows:
 
     def __init__(self, text: TextIO) -> None:
         self._text = text  # closes the stream when it is deleted
+        self._line = 0  # the last one read
+        self._is_read = False
         with readable():
-            lines = lines_of(text)
+            lines = self._lines()
             first = _first_filled(lines)
             if separator := _SEPARATOR.fullmatch(first):
                 first = _first_filled(lines)
             delimiter = separator[1] if separator else max(DELIMITERS, key=first.count)
-            reader = csv.reader(chain([first], lines), delimiter=delimiter)
-            self.columns = [name.strip() for name in next(reader, [])]
+            rows = self._rows(csv.reader(chain([first], lines), delimiter=delimiter))
+            self.columns = [name.strip() for name in next(rows, [])]
         if any(map(_A_VALUE.fullmatch, self.columns)):
             raise WrongUsage("The first row does not name the columns.", f"Add a row with their names, {KEEP_DATE}")
         for name, times in Counter(filter(None, self.columns)).items():
             if times > 1:
                 raise WrongUsage(f"Two columns are named {on_one_line(name)}.", f"Rename one of them, {KEEP_DATE}")
         with readable():
-            below = next(filter(None, reader), None)
+            below = next(filter(None, rows), None)
         if below is None:
             raise _no_rows()
         if len(list(filter(None, self.columns))) == 1 < len(list(filter(None, below))):
@@ -60,10 +62,10 @@ class CsvRows:
                 "The first row names only one column: it may be a title.",
                 f"Delete the lines above the names of the columns, {KEEP_DATE}",
             )
-        self._reader = chain([below], reader)
+        self._reader = chain([below], rows)
 
     def read(self, wanted: Sequence[str]) -> Iterator[Values]:
-        """Yield the wanted cells of each row; None if its cell count differs from the header's."""
+        """Yield the wanted cells of each row, missing last ones empty; None if it has more than the header."""
         places = [self.columns.index(name) for name in wanted]
         width = len(self.columns)
         picked = _picker(places)
@@ -74,12 +76,29 @@ class CsvRows:
                 if len(cells) == width:
                     yield picked(cells)
                 elif cells:  # a blank line has none
-                    yield None
+                    yield None if len(cells) > width else picked([*cells, *[""] * (width - len(cells))])
 
     def count(self) -> int:
         """Count the rows."""
         with readable():
             return sum(1 for cells in self._reader if cells)
+
+    def _lines(self) -> Iterator[str]:
+        for line in lines_of(self._text):
+            self._line += 1
+            yield line
+        self._is_read = True
+
+    def _rows(self, reader: Iterator[list[str]]) -> Iterator[list[str]]:
+        first = self._line  # of the row
+        try:
+            for cells in reader:
+                if self._is_read:  # the row did not end before the file
+                    raise _unclosed(first)
+                yield cells
+                first = self._line + 1
+        except csv.Error:  # a cell over the limit of csv
+            raise _unclosed(first) from None
 
 
 class JsonRows:
@@ -157,6 +176,13 @@ def _no_rows() -> WrongUsage:
     return WrongUsage("The file has no rows below the names of its columns.", "Export the members again.")
 
 
+def _unclosed(line: int) -> OperatorError:
+    return OperatorError(
+        f"The row that begins in line {line} has a quotation mark without another that closes it.",
+        f"Close it, or write it twice if it belongs to the value, {KEEP_DATE}",
+    )
+
+
 def _picker(places: Sequence[int]) -> Any:
     match len(places):
         case 0:
@@ -182,8 +208,6 @@ def readable() -> Iterator[None]:
             "The file is not UTF-8.",
             f"Convert it, for instance with `iconv -f WINDOWS-1252 -t UTF-8 FILE > NEW`, {KEEP_DATE}",
         ) from None
-    except csv.Error:
-        raise OperatorError("The file is not readable as CSV.", "Look for a missing closing quotation mark.") from None
     except (EOFError, gzip.BadGzipFile, zlib.error):
         raise OperatorError("The compressed file is damaged or truncated.", "Copy it again: `gzip -t FILE`.") from None
 

@@ -46,7 +46,7 @@ u1,Ada@Example.com,Ada,(206) 555-0100,x
 u2,bob@example.com,Bob,,
 u3,,,,
 not an id,carol@example.com,Carol,,
-u5,dan@example.com,Dan
+u5,dan@example.com,Dan,,,too many
 u6,eve@example.com,Eve,206 555 0199,
 """
 KEPT = ["u1", "u2", "u6"]

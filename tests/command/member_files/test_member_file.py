@@ -102,8 +102,29 @@ def test_nested_json_is_read_by_its_path(file: File) -> None:
 
 
 def test_an_unreadable_row_does_not_stop_the_others(file: File) -> None:
-    assert read(file("id,email\nu1,a@b.co\nu2\nu3,c@d.co,more\nu4,e@f.co"), ["id"]) == [("u1",), None, None, ("u4",)]
+    assert read(file("id,email\nu1,a@b.co\nu3,c@d.co,more\nu4,e@f.co"), ["id"]) == [("u1",), None, ("u4",)]
     assert read(file('{"id":1}\n[2]\n{"id":\n{"id":4}'), ["id"]) == [(1,), None, None, (4,)]
+
+
+def test_missing_last_cells_of_a_row_are_empty(file: File) -> None:
+    """Many programs write no empty cells at the end of a row."""
+    found = read(file("id,email,note\nu1\nu2,c@d.co\n"), ["email", "note", "id"])
+    assert found == [("", "", "u1"), ("c@d.co", "", "u2")]
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        pytest.param('id,"email\nu1,a@b.co\n', 1, id="in the names"),
+        pytest.param('\nsep=,\nid,email\nu1,"a@b.co\nu2,c@d.co\n', 4, id="in the first row, below other lines"),
+        pytest.param('id,email\nu1,"a\nb"\nu2,"\nu3,c@d.co', 4, id="after a cell of two lines"),
+        pytest.param('id,email\nu1,x\n"', 3, id="at the end"),
+        pytest.param('id,email\nu1,x\nu2,"' + "x" * 200_000, 3, id="before a cell of enormous length"),
+    ],
+)
+def test_an_unclosed_quotation_mark_is_reported_with_its_line(file: File, content: str, line: int) -> None:
+    with pytest.raises(OperatorError, match=rf"begins in line {line} has a quotation mark"):
+        read(file(content), ["id"])
 
 
 @pytest.mark.parametrize(
