@@ -235,6 +235,7 @@ class Facts:
         needed = needs(self.counts, self.dead_letters, self.blockers, event_queue=self.event_queue)
         shown["needs"] = needs_json(needed)
         shown["waitingText"] = waiting_text(self.counts, self.queue, self.event_queue, is_needed=bool(needed))
+        shown["parkedSince"] = self.counts.parked_since(self.dead_letters)
         shown["reasons"] = {
             "rejected": {code: reasons.explained(code)._asdict() for code in rejections},
             "parked": {each.reason: reasons.parked(each.reason)._asdict() for each in self.parked.listed},

@@ -62,7 +62,7 @@ def status(
             "dead letters": f"{dead_letters.total:,}",
             "uploads": f"{counts.uploads:,} accepted by Amazon, {counts.uploads_failed:,} failed"
             + (f", {counted(counts.repeated, 'record')} sent again" if counts.repeated else ""),
-            "changes": counts.sum,
+            "changes": counts.sum(None if hours else dead_letters.total),
             "audit": audit_progress(audited_until, audited_since, counts),
             "events to": " and ".join(filter(None, (stack.events_url, stack.event_queue))),
             "audiences to": stack.audiences_url or NO_API,

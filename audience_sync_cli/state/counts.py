@@ -66,13 +66,21 @@ class Counts:
         """Accepted changes that are not completed yet, without those that the audit has found missing."""
         return max(0, self.waiting - self.unaccounted)
 
-    @property
-    def sum(self) -> str:
-        """The sum that adds up, in words."""
+    def parked_since(self, dead_letters: int) -> str:
+        """Return how many parked changes are dead letters no more, in words; empty if none: for `status` and the page.
+
+        A parked change is one dead letter, and stays counted as parked. One that is parked again is counted once.
+        """
+        gone = self.parked - dead_letters
+        return f"{gone:,} redriven, dropped or expired" if gone > 0 else ""
+
+    def sum(self, dead_letters: int | None) -> str:
+        """Return the sum that adds up, in words; of the last hours without the number of dead letters."""
         missing = self.waiting - self.on_their_way
+        since = "" if dead_letters is None else self.parked_since(dead_letters)
         return (
             f"{self.accepted:,} accepted = {self.delivered:,} delivered + {self.superseded:,} superseded + "
-            f"{self.parked:,} parked + {self.on_their_way:,} waiting"
+            f"{self.parked:,} parked{f' ({since})' if since else ''} + {self.on_their_way:,} waiting"
             + (f" + {missing:,} unaccounted for" if missing else "")
             + (f" - {self.counted_twice:,} counted twice" if self.counted_twice else "")
         )

@@ -379,6 +379,8 @@ def test_unread_parts_are_named_and_late_parts_are_not_faults(tab: Tab) -> None:
     assert tab.read("$('balance').textContent") == "7 in none of them"
     tab.read("show({...newest, counts: {...newest.counts, unaccounted: 0, countedTwice: 7}})")
     assert tab.read("$('balance').textContent") == "7 counted twice"
+    tab.read("show({...newest, parkedSince: '2 redriven, dropped or expired'})")
+    assert "parked (2 redriven, dropped or expired)" in tab.read("$('terms').textContent")
 
 
 def test_sizes_are_unknown_instead_of_zero_before_the_first_job(tab: Tab, shown: Shown) -> None:

@@ -62,7 +62,7 @@ function showNextTry(facts) {
 }
 
 let unbalanced = 0;
-function showSum({ counts, isQuiescent }) {
+function showSum({ counts, isQuiescent, parkedSince }) {
   // Of a deployed stack only the audit can know: its counts arrive some minutes late, and not all at the same time.
   const differs = isQuiescent && counts.waiting > 0;
   unbalanced = differs ? unbalanced + 1 : 0;
@@ -76,6 +76,7 @@ function showSum({ counts, isQuiescent }) {
   }
   const twice = counts.countedTwice ? `${number(counts.countedTwice)} counted twice` : "adds up";
   const balance = off ? `${number(off)} in none of them` : twice;
+  setText($("parked-since"), parkedSince && `(${parkedSince})`);
   setText($("balance"), counts.accepted ? balance : "");
   $("balance").classList.toggle("alarm", off !== 0);
   return { off, waiting };

@@ -1,5 +1,6 @@
 """Status: the counts of a deployed or local stack, and the sentences about them."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -10,6 +11,7 @@ from audience_sync_cli.state.blockers import Blocker
 from audience_sync_cli.state.counts import Counts, Depth, waiting_text
 from audience_sync_cli.state.metrics import StackMetrics
 from tests.command.conftest import Deployment
+from tests.command.dashboard import states
 
 NOW = datetime(2026, 3, 4, 9, 30, tzinfo=UTC).timestamp()
 DAY = 86_400.0  # seconds
@@ -80,7 +82,27 @@ def test_one_sentence_tells_whether_changes_are_waiting(counts: Counts, queue: i
 def test_the_sum_of_changes_adds_up_if_some_were_counted_twice(counts: Counts, waiting: int, twice: int) -> None:
     assert (counts.waiting, counts.counted_twice) == (waiting, twice)
     assert counts.accepted == counts.delivered + counts.superseded + counts.parked + waiting - twice
-    assert (f"{waiting} waiting" + (f" - {twice} counted twice" if twice else "")) in counts.sum
+    assert (f"{waiting} waiting" + (f" - {twice} counted twice" if twice else "")) in counts.sum(dead_letters=0)
+
+
+@pytest.mark.parametrize(
+    ("parked", "dead_letters", "since"),
+    [
+        pytest.param(0, 0, "", id="none"),
+        pytest.param(3, 0, "3 redriven, dropped or expired", id="all were redriven"),
+        pytest.param(3, 1, "2 redriven, dropped or expired", id="one is left"),
+        pytest.param(3, 3, "", id="all are left"),
+        pytest.param(3, 5, "", id="others moved there by SQS"),
+        pytest.param(3, None, "", id="of the last hours: they may be others than the dead letters"),
+    ],
+)
+def test_parked_changes_that_are_dead_letters_no_more_are_shown_as_such(
+    parked: int, dead_letters: int | None, since: str
+) -> None:
+    counts = Counts(accepted=parked, parked=parked)
+    assert f"{parked} parked{f' ({since})' if since else ''} + 0 waiting" in counts.sum(dead_letters)
+    shown = replace(states.empty(), counts=counts, dead_letters=dead_letters or parked * (dead_letters is None))
+    assert shown.as_json()["parkedSince"] == since, "the page says the same"
 
 
 BLOCKED = Blocker("not_connected", "Amazon is not connected yet.", "Run `audience-sync connect`.", needs_person=True)
