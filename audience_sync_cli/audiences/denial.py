@@ -45,15 +45,20 @@ def denial(amazon: "DataManager") -> OperatorError:
     permission = _OF_MANAGER if amazon.can_erase else _OF_DSP
     try:
         if not amazon.terms().accepted:
-            return OperatorError(
-                "The terms of Ads Data Manager are not accepted: Amazon refuses everything else.",
-                "Read them with `audience-sync terms show --api data-manager --text`.",
-            )
+            return terms_missing()
         if amazon.data_room() is None:
             return no_data_room()
     except AccessDenied:
         return OperatorError(_NO_ACCESS, permission)
     return OperatorError(_NO_PERMISSION, permission)
+
+
+def terms_missing() -> OperatorError:
+    """Return the error of an account whose terms nobody has accepted; the command prints them and asks."""
+    return OperatorError(
+        "The terms of Ads Data Manager are not accepted: Amazon refuses everything else.",
+        "Run `audience-sync terms accept --api data-manager`.",
+    )
 
 
 def no_data_room() -> OperatorError:

@@ -9,7 +9,7 @@ from audience_sync_cli import reasons
 from audience_sync_cli.explanation import explained
 from audience_sync_cli.report import stack_checks
 from audience_sync_cli.report.audience_readings import AudienceReadings
-from audience_sync_cli.report.finding import Finding, State
+from audience_sync_cli.report.finding import Finding, State, problem
 from audience_sync_cli.screen import counted, moment
 from audience_sync_cli.times import DAY
 
@@ -63,7 +63,7 @@ def delivery(readings: AudienceReadings) -> Finding:
         return Finding("problem", found, "make deploy ARGS='--parameter-overrides Enabled=yes'")
     for blocker in readings.blockers:
         if blocker.needs_person:
-            return Finding("problem", f"{blocker.sentence} {blocker.remedy}".strip(), blocker.command)
+            return problem(blocker.sentence, blocker.remedy, blocker.command)
     return Finding("ok", "Nothing blocks delivery until you act.")
 
 

@@ -11,7 +11,7 @@ from audience_sync_cli.audiences.share_text import account, state
 from audience_sync_cli.errors import OperatorError, sentence
 from audience_sync_cli.report import delivered
 from audience_sync_cli.report.audience_readings import AudienceReadings
-from audience_sync_cli.report.finding import Finding
+from audience_sync_cli.report.finding import Finding, problem
 from audience_sync_cli.screen import counted
 
 # Amazon's file names other permissions for uploads than for the rest: who may create a dataset may be denied an upload.
@@ -29,7 +29,7 @@ def at_amazon(readings: AudienceReadings) -> Finding:
     """Check that Amazon knows the dataset and gives access to it."""
     report, show = readings.report, f"audience-sync audiences show {readings.name}"
     if isinstance(report, OperatorError):
-        return Finding("problem", f"{report} {report.remedy}", show)
+        return problem(str(report), report.remedy, show)
     if isinstance(report, NotFound):
         found = "Amazon does not know the dataset: it was deleted, or the stack names another account or Region."
         return Finding("problem", found, show)

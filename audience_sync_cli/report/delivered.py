@@ -3,13 +3,14 @@
 from audience_sync.amazon_ads.advertiser_audiences.audience import AudienceReport
 from audience_sync.amazon_ads.advertiser_audiences.audience_settings import MAX_TTL
 from audience_sync.amazon_ads.destination import connection_of, reaches_dsp
-from audience_sync.errors import AccessDenied, AuthorizationRefused, NotConnected, NotFound
+from audience_sync.errors import AccessDenied, AudienceSyncError, AuthorizationRefused, NotConnected, NotFound
 from audience_sync.operations.audience_trends import FEW, MIN_FOR_DSP, State
 from audience_sync.operations.dataset_reports import DatasetReport
 from audience_sync.operations.renewal import is_renewed
 from audience_sync.reasons import Reason
 from audience_sync_cli.audiences.options import NO_TTL, keeping
 from audience_sync_cli.audiences.presentation import product_label
+from audience_sync_cli.errors import OperatorError
 from audience_sync_cli.reasons import explained, listed
 from audience_sync_cli.report.audience_readings import AudienceReadings
 from audience_sync_cli.report.finding import Finding
@@ -130,6 +131,8 @@ def processing(readings: AudienceReadings) -> Finding:
 def size(readings: AudienceReadings) -> Finding:
     """Compare the number of members with the number of records that Amazon has received."""
     received, members = readings.sizes.received, readings.members
+    if isinstance(readings.report, AudienceSyncError | OperatorError):
+        return Finding("ok", "Not known: Amazon refused to describe the audience.")
     if received is None:
         if members is not None and members.inside:
             return Finding("note", "Amazon reports no size yet.", _show(readings))

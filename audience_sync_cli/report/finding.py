@@ -9,12 +9,15 @@ A door is what an operator looks at: a command or the page. Each has its own che
     the page  needs.py             a sentence, the heading     named, and the last value stays
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Literal, NamedTuple
 
 from rich.text import Text
 
 from audience_sync_cli.explanation import explained
+
+_COMMAND = re.compile(r"[A-Z][a-z ]+:? `([^`]+)`\.")  # such as Run `audience-sync connect`.
 
 type State = Literal["ok", "note", "problem", "unread"]
 
@@ -26,6 +29,16 @@ class Finding(NamedTuple):
     found: str
     remedy: str = ""  # the next command, or a sentence; empty if there is nothing to do
     name: str = ""  # of what was checked; by default the check's own
+
+
+def problem(sentence: str, remedy: str, otherwise: str) -> Finding:
+    """Return a problem whose next command is the remedy; a remedy that says more is a part of the finding."""
+    command = _COMMAND.fullmatch(remedy)
+    return (
+        Finding("problem", sentence, command[1])
+        if command
+        else Finding("problem", f"{sentence} {remedy}".strip(), otherwise)
+    )
 
 
 class Door(NamedTuple):

@@ -215,6 +215,7 @@ JUDGED = [
     ("processing time", {"members": members(ago=35 * HOUR)}, "ok", "36 hours"),
     ("size", {"report": report(Sizes())}, "note", "no size yet"),
     ("size", {"report": report(Sizes()), "members": members(0)}, "ok", "Not known"),
+    ("size", {"report": AuthorizationRefused("no")}, "ok", "Not known: Amazon refused"),
     ("size", {"report": report(replace(FULL, received=4_499))}, "note", "4,499 records"),
     ("size", {"report": report(replace(FULL, received=4_500))}, "ok", "4,500 records"),
     ("size", {"members": None}, "ok", "5,000 records."),
@@ -320,6 +321,14 @@ def test_a_consequence_of_a_problem_is_not_a_reason_of_its_own(
     given: dict[str, Any] = {"traffic": Traffic(), "members": members(0)} | known
     (reason,) = likely_reasons(diagnose(readings(**given)))
     assert (reason.name, reason.remedy) == (first, f"audience-sync {next_command}")
+
+
+def test_a_remedy_that_is_one_command_is_printed_once() -> None:
+    blocker = Blocker("authorization_refused", "Refused.", "Run `audience-sync connect`.", needs_person=True)
+    found = diagnose(readings(blockers=[blocker], report=AuthorizationRefused("no")))
+    named = [each for each in likely_reasons(found) if each.remedy == "audience-sync connect"]
+    assert [each.name for each in named] == ["delivery", "Amazon's audience"]
+    assert all(each.remedy not in each.found for each in named)
 
 
 numbers = st.integers(0, 10_000)

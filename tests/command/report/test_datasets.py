@@ -10,6 +10,7 @@ from audience_sync.errors import AccessDenied, AudienceSyncError, NotFound, Serv
 from audience_sync.members.membership import Audience
 from audience_sync.operations.dataset_reports import DatasetReport
 from audience_sync.reasons import Reason
+from audience_sync_cli.audiences.denial import no_data_room, terms_missing
 from audience_sync_cli.report import datasets, delivered
 from audience_sync_cli.report.audience_readings import AudienceReadings
 from audience_sync_cli.screen import Screen
@@ -120,6 +121,15 @@ def test_invalid_records_are_a_note() -> None:
 def test_a_denied_upload_to_a_readable_dataset_names_the_permission() -> None:
     assert "ads_data_manager_edit" in datasets.parked(readings(denied=2)).found
     assert datasets.parked(readings()).state == "ok"
+
+
+def test_terms_that_are_not_accepted_come_with_the_command_that_accepts_them() -> None:
+    missing = terms_missing()
+    result = datasets.at_amazon(readings(answer=missing))
+    assert (result.state, result.found) == ("problem", str(missing))
+    assert result.remedy == "audience-sync terms accept --api data-manager"
+    result = datasets.at_amazon(readings(answer=no_data_room()))
+    assert "also with a listed NAME" in result.found, "a remedy of more than a command is a part of the finding"
 
 
 def test_a_deleted_dataset_is_a_problem() -> None:
