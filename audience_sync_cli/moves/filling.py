@@ -34,11 +34,13 @@ class FillReport:
     outcomes: Counter[Effect] = field(default_factory=Counter)  # rows
     left_out: Counter[LeftOut] = field(default_factory=Counter)  # active members, and those whose row is damaged
     changes: int = 0  # to send
+    exits: int = 0  # of these
 
     def add(self, found: Transfer) -> None:
         """Add one row."""
         self.outcomes[found.outcome] += 1
         self.changes += len(found.changes)
+        self.exits += sum(each.exits for each in found.changes)
         if found.left_out:
             self.left_out[found.left_out] += 1
 
@@ -51,6 +53,11 @@ class FillReport:
     def inside(self) -> int:
         """Number of members in the audience."""
         return sum(self.outcomes[each] for each in _INSIDE)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there are members, and all stay out."""
+        return 0 < self.inside == self.left_out.total()
 
     def rows(self) -> list[tuple[str, int, str]]:
         """Return the rows of a table for people: outcome, members, meaning."""

@@ -13,7 +13,7 @@ from audience_sync_cli.audiences import creation, datasets
 from audience_sync_cli.audiences.denial import explaining_denial
 from audience_sync_cli.audiences.listed import AUDIENCE
 from audience_sync_cli.audiences.presentation import target_label
-from audience_sync_cli.errors import TryLater, sentence
+from audience_sync_cli.errors import OperatorError, TryLater, sentence
 from audience_sync_cli.member_files.change_sender import sender_for
 from audience_sync_cli.member_files.import_report import estimate, show_estimate, workers_of
 from audience_sync_cli.moves.filling import Filling, FillReport, reading_rows
@@ -82,8 +82,9 @@ def move(
     session.screen.say("")
     session.screen.table(("outcome", "members", "meaning"), report.rows())
     session.screen.say(
-        f"{counted(report.changes, 'change')} sent to the change queue; `audience-sync status` shows when they are "
-        "delivered.",
+        f"{counted(report.changes, 'change')} sent to the change queue "
+        f"({counted(report.changes - report.exits, 'enter')}, {counted(report.exits, 'exit')}); `audience-sync status` "
+        "shows when they are delivered.",
         style="green",
     )
     _say_next(session, plan.source, target, waiting)
@@ -115,16 +116,22 @@ def _show(session: Session, plan: MovePlan, report: FillReport) -> None:
         screen.table(("outcome", "members", "meaning"), rows)
     if not report.inside:
         screen.note("No member is stored yet: `audience-sync status` shows changes that wait.", style="yellow")
-    elif report.inside == report.left_out.total():
+    elif report.is_empty:
         screen.note("The new audience would have no members.", style="yellow")
     show_estimate(screen, report.changes, workers_of(session))
 
 
 def _confirm(session: Session, plan: MovePlan) -> None:
-    screen, source = session.screen, plan.source
+    screen, source, report = session.screen, plan.source, _counted(session, plan)
     if not screen.asks:
+        if report.is_empty:
+            why = ", ".join(f"{members:,} {reason}" for reason, members in report.left_out.most_common())
+            raise OperatorError(
+                f"All {counted(report.inside, 'member')} would stay out ({why}): the new audience would be empty.",
+                "Run it without --yes to move it nevertheless. `--dry-run` changes nothing.",
+            )
         return
-    _show(session, plan, _counted(session, plan))
+    _show(session, plan, report)
     warning = ""
     if datasets.is_dataset(plan.target) and not session.data_manager.can_erase:
         warning = f"{sentence(NO_ERASURE)} "

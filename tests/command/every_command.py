@@ -32,6 +32,7 @@ from tests.aws_fixtures import AUDIENCE, create_membership_table
 from tests.builders import notice
 from tests.command import browser
 from tests.command.conftest import CLIENT_ID, CLIENT_SECRET, NOW, Deployment, change
+from tests.contract.worker_stack import GRANTED
 from tests.servers import serve
 
 EVENT = Path(__file__).parents[2] / "events/segment/01-track-entered-full-pii.json"
@@ -174,7 +175,7 @@ def _prepare(deployment: Deployment, gateway: str, monkeypatch: pytest.MonkeyPat
     create_membership_table(deployment.stack.service("dynamodb"), "restored")
     restored = MembershipTable(deployment.stack.service("dynamodb"), "restored", Sharding(8), Clock())
     restored.write([step(None, [change("m4")], now=int(time.time()), timing=Timing(900)).state])
-    deployment.record(change("m1"))
+    deployment.record(change("m1", record={"userConsent": GRANTED}))  # who can move to a dataset
     record_open_erasure(deployment)
     deployment.park(change("m1"), change("m2"), firstAt=round(NOW * 1000))
     deployment.send("DeadLetterQueue", "unreadable")

@@ -145,6 +145,22 @@ def test_a_dry_run_warns_if_no_member_can_move(world: World, members: int, said:
     assert bool(members) is ("outcome" in printed.out)
 
 
+def test_without_a_question_a_move_into_an_audience_that_nobody_can_enter_is_refused(world: World) -> None:
+    source = filled(world, 1)  # without consent
+    before = rows(world)
+    with pytest.raises(OperatorError, match=r"All 1 member would stay out \(1 no consent\)"):
+        world.printed(move, source, IN_DATASET, to=Api.DATA_MANAGER)
+    assert rows(world) == before
+
+
+def test_a_move_names_the_changes_that_it_sends_by_kind(world: World) -> None:
+    source = filled(world)
+    world.event(source, "m2", exits=True)
+    world.sleep(60)
+    said = world.printed(move, source, IN_DATASET, to=Api.DATA_MANAGER).out
+    assert "2 changes sent to the change queue (1 enter, 1 exit);" in " ".join(said.split())
+
+
 def test_the_question_has_the_counts_and_declining_changes_nothing(world: World) -> None:
     world.deployment.stack.parameters = {"DataManagerDspAccountId": "ENTITY9"}
     source, before = filled(world), rows(world)
