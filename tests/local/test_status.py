@@ -233,6 +233,8 @@ def test_a_fault_has_a_button_and_a_command(
     with pytest.raises(SystemExit, match="no such recipe; there are revoked, "):
         printed("deniet")
     assert printed("off") == "No fault is on.\n"
+    printed("revoked")
+    assert "for up to five minutes; `audience-sync connect` is quicker" in printed("off")
     assert active(numbers(stack)["faults"]) == run() == []
 
 
