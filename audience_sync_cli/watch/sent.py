@@ -1,9 +1,12 @@
 """A request that was posted to the stack, and its result so far: printed on the way, and for scripts."""
 
 from collections.abc import Callable, Collection
+from math import ceil
 from typing import TYPE_CHECKING, Any, Self
 
+from audience_sync.aws.audience_listing import MAX_AGE
 from audience_sync_cli.errors import AlreadyReported, ReportedAsUnfinished
+from audience_sync_cli.mappings.store import read
 from audience_sync_cli.reasons import rejection_table
 from audience_sync_cli.screen import counted
 from audience_sync_cli.session import Session
@@ -72,6 +75,7 @@ class Sent:
 
         `earlier_jobs` are ids of jobs known to be of other changes.
         """
+        self._note_new_mappings()
         if not self.is_accepted:
             return
         session = self._session
@@ -95,6 +99,17 @@ class Sent:
             session.screen.say(end.text, style="green" if end.is_good else "yellow")
             if end.remedy:
                 session.screen.say(end.remedy)
+
+    def _note_new_mappings(self) -> None:
+        """Print a note if mappings were stored so recently that ingest may have used the version before."""
+        newest = next(iter(read(self._session).history), None)
+        age = self._posted_at - newest.applied_at / 1000 if newest and newest.applied_at else MAX_AGE
+        if newest and 0 <= age < MAX_AGE:
+            self._session.screen.note(
+                f"Version {newest.number} of the mappings was stored {counted(round(age), 'second')} ago: ingest may "
+                f"have used the version before. Send the event again in {counted(ceil(MAX_AGE - age), 'second')}.",
+                style="yellow",
+            )
 
     def as_json(self) -> dict[str, Any]:
         """Everything for scripts."""

@@ -28,6 +28,8 @@ from audience_sync_cli.errors import (
     TryLater,
     WrongUsage,
 )
+from audience_sync_cli.mappings import store
+from audience_sync_cli.mappings.history import BUILT_IN
 from audience_sync_cli.state.settling import End
 from audience_sync_cli.watch import following
 from audience_sync_cli.watch.following import Following
@@ -38,7 +40,7 @@ from audience_sync_cli.watch.send import Follow, send
 from audience_sync_cli.watch.sent import Sent
 from audience_sync_cli.watch.ways import Posted
 from tests.aws_fixtures import AUDIENCE, EVENT_KEY
-from tests.command.conftest import Deployment, change
+from tests.command.conftest import NOW, Deployment, change
 
 if TYPE_CHECKING:
     from audience_sync_cli.state.blockers import Blocker
@@ -67,6 +69,19 @@ def test_send_posts_a_file_unchanged(deployment: Deployment, gateway: list[Any],
     output = deployment.printed(send, file).out
     assert "200: 1 accepted, 1 ignored, 0 rejected; 1 of the accepted with consent denied" in output
     assert gateway[0][1] == {"type": "track"}
+
+
+@pytest.mark.parametrize(("age", "said"), [(20, "stored 20 seconds ago"), (59.5, "in 1 second"), (60, "")])
+def test_send_says_if_ingest_may_still_use_the_mappings_before(
+    deployment: Deployment, gateway: list[Any], tmp_path: Path, age: float, said: str
+) -> None:
+    gateway.append((200, ACCEPTED | {"accepted": 0, "ignored": 1}))
+    session = deployment.session(now=NOW)
+    store.replace(session, store.read(session), BUILT_IN)
+    file = tmp_path / "event.json"
+    file.write_text('{"type": "track"}')
+    note = deployment.printed(send, file, wait=True, now=NOW + age).err
+    assert (said in note, bool(note)) == (True, bool(said))
 
 
 def test_send_prints_a_rejection_and_fails(deployment: Deployment, gateway: list[Any]) -> None:
