@@ -91,7 +91,8 @@ def country_code(text: str) -> str | None:
     code = accepted_country(text) if text else None
     if text and code is None:
         raise WrongUsage(
-            "Amazon does not accept that --country.", "Use a code or its English name: US, USA or 'United States'."
+            "Amazon does not accept that --country.",
+            "Use a code, or its English or German name, such as 'United States'.",
         )
     if code in NO_COUNTRY:
         raise WrongUsage(

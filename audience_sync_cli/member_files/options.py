@@ -127,7 +127,7 @@ class FileOptions:
         if code is None or code in NO_COUNTRY:
             raise WrongUsage(
                 "--country is not a country that Amazon accepts.",
-                "Use a code or its English name: US, USA or 'United States'.",
+                "Use a code, or its English or German name, such as 'United States'.",
             )
         return code
 

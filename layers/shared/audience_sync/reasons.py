@@ -77,7 +77,7 @@ class Reason(StrEnum):
     COUNTRY_INVALID = (
         auto(),
         REJECTED,
-        "country is neither an ISO 3166-1 code nor the English name of a country",
+        "country is neither an ISO 3166-1 code nor an English or German name of a country",
         "correct the mapping of country, or countryCode in the extras",
     )
     CONSENT_MISSING = (
