@@ -71,7 +71,7 @@ def compare(
     _check(session, members, options)
     with members.rows() as rows:
         how, at = reading.reading(rows, exits=False), reading.time(session, members)
-        show_columns(session.screen, rows.columns, how.columns)
+        show_columns(session.screen, rows.columns, how)
         comparison = _read(session, rows, how, known, at)
     options.check_ids(comparison.rows_without_id)
     in_file = comparison.members

@@ -84,7 +84,7 @@ def _show_plan(session: Session, plan: Plan, rows: Rows, *, is_dated: bool) -> N
         }
     )
     screen.say("")
-    show_columns(screen, rows.columns, plan.reading.columns)
+    show_columns(screen, rows.columns, plan.reading)
 
 
 def _confirm(session: Session, plan: Plan, options: ImportOptions, total: int | None) -> None:

@@ -376,6 +376,23 @@ def test_what_a_spreadsheet_or_database_writes_in_place_of_an_id_is_refused_also
     assert report.json["leftOut"] == ({} if is_usable else {reason: 1})
 
 
+@pytest.mark.parametrize(
+    ("columns", "options", "is_noted"),
+    [
+        pytest.param("id,email,Einwilligung", {}, True, id="German"),
+        pytest.param("id,email,Marketing-Opt-In", {}, True, id="an opt-in"),
+        pytest.param("id,email,Einwilligung", {"consent": "GRANTED"}, False, id="consent is stated"),
+        pytest.param("id,email,gpp_consent", {}, False, id="a signal"),
+        pytest.param("id,email,note", {}, False, id="something else"),
+    ],
+)
+def test_a_column_that_seems_to_state_consent_is_not_used_and_the_dry_run_says_how_to_state_it(
+    deployment: Deployment, file: File, columns: str, options: dict[str, Any], *, is_noted: bool
+) -> None:
+    shown = run(deployment, file(f"{columns}\nu1,ada@example.com,ja\n"), dry_run=True, **options).err
+    assert is_noted is ("--consent GRANTED" in shown) is ("seems to state consent" in shown)
+
+
 def test_standard_input_needs_a_time_unless_it_is_a_dry_run(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
