@@ -53,7 +53,7 @@ class Operator:
     def redrive(self, reason: str) -> list[str]:
         """Redrive dead letters with this reason, or all if it is empty. Returns sentences."""
         log, notes = self._log()
-        action = Redrive(self._session.queue("ChangeQueue"), lambda message: reason in ("", message.reason))
+        action = Redrive(self._session.queue, lambda message: reason in ("", message.reason))
         with log.line("dashboard redrive", deadLetters=0) as line:
             stopped = process_dead_letters(DeadLetters.of(self._session.stack), action, line)
         return [action.result, *action.left(), *filter(None, [stopped]), *notes]

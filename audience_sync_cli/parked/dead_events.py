@@ -4,11 +4,11 @@ import re
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, replace
 from itertools import chain
-from typing import Any
+from typing import Any, ClassVar
 
 from audience_sync.reasons import Reason
-from audience_sync_cli.parked.dead_letters import DeadLetterMessage, DeadLetters
-from audience_sync_cli.parked.peeking import peek
+from audience_sync_cli.parked.dead_letters import DeadLetterMessage, DeadLetters, Peek
+from audience_sync_cli.parked.peeking import peek, with_erased
 from audience_sync_cli.parked.redrive import Condition
 from audience_sync_cli.screen import counted
 from audience_sync_cli.session import Session
@@ -19,6 +19,25 @@ _WORD = re.compile(r"[0-9a-zA-Z_-]+")  # an external user id is one
 @dataclass(frozen=True, slots=True)
 class DeadEvent(DeadLetterMessage):
     """One message, with events about any number of people. The body may not be JSON, so it is searched as text."""
+
+    destination: ClassVar = "EventsQueue"
+    subject = "the event queue"
+
+    @property
+    def remedy(self) -> str:
+        """What to do about it, in sentences."""
+        if self.is_readable:
+            return "Find the cause as for EventsErrors and OldestEventAge in docs/runbook.md, then redrive it."
+        return "Correct the sender, and have it send these events again; then drop this one."
+
+    @property
+    def fingerprints(self) -> set[int]:
+        """The hash of the whole body."""
+        return {hash(self.body)}
+
+    def redrive_bodies(self) -> list[str]:
+        """Return the body, byte for byte."""
+        return [self.body]
 
     @property
     def is_readable(self) -> bool:
@@ -44,13 +63,27 @@ class DeadEvents(DeadLetters):
     read = staticmethod(read_event)
 
 
-def peek_erased(session: Session, is_wanted: Condition, queue: DeadEvents) -> list[DeadLetterMessage]:
-    """Return matching messages that name an erased person and that no retry can mend. Prints a note about others."""
+def dead_letter_queues(session: Session) -> list[DeadLetters]:
+    """Return the dead letter queues of the change queue and, if the stack has one, of the event queue."""
+    kinds = (DeadLetters, DeadEvents) if session.stack.event_queue else (DeadLetters,)
+    return [kind.of(session.stack) for kind in kinds]
+
+
+def peek_all(session: Session, is_wanted: Condition) -> Peek:
+    """Return matching messages of all dead letter queues, marked if their people were erased. See `peek`."""
+    found, stopped = zip(*(peek(session, is_wanted, queue) for queue in dead_letter_queues(session)), strict=True)
+    return Peek(with_erased(session, [*chain(*found)]), " ".join(filter(None, stopped)))
+
+
+def peek_erased(session: Session, is_wanted: Condition) -> list[DeadLetterMessage]:
+    """Return matching events that name an erased person and that no retry can mend. Prints a note about others."""
+    if not session.stack.event_queue:
+        return []
     notices = chain.from_iterable(session.member_scan.deletion_notices() if session.stack.keeps_rows else ())
     people = {each.state.member[1] for each in notices if each.expires_at > session.now()}
-    found, _ = peek(session, lambda each: is_wanted(each) and each.is_about(people), queue)
+    found, _ = peek(session, lambda each: is_wanted(each) and each.is_about(people), DeadEvents.of(session.stack))
     lost = [replace(each, erased=True) for each in found if not each.is_readable]
     if kept := len(found) - len(lost):  # they may hold changes of more people
         messages = f"{counted(kept, 'message')} of the event queue about erased people"
-        session.screen.note(f"{messages} can still be redriven: docs/runbook.md, EventsDeadLetters.", style="yellow")
+        session.screen.note(f"{messages} can still be redriven: `audience-sync parked redrive`.", style="yellow")
     return lost

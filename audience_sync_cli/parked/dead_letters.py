@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import batched
 from math import inf
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 from botocore.exceptions import ClientError
 
@@ -14,6 +14,7 @@ from audience_sync.errors import InvalidMessage
 from audience_sync.members.dead_letters import DeadLetter
 from audience_sync.members.membership import MembershipChange
 from audience_sync.reasons import PARKED, Reason
+from audience_sync_cli import reasons
 from audience_sync_cli.screen import iso_time
 
 if TYPE_CHECKING:
@@ -24,13 +25,16 @@ VISIBILITY = 300  # seconds for which messages stay hidden if the command dies b
 EMPTY_ANSWERS = 3  # in a row before a queue counts as empty: a short poll asks only some of its servers
 STALE_ANSWERS = 30  # in a row with only known messages: they become visible again as fast as they can be read
 type Read = Callable[[Mapping[str, Any]], DeadLetterMessage]  # parses a message as SQS returns it
-REASONS = tuple(reason for reason in Reason if reason.effects >= PARKED)
+_OF_EVENTS = (Reason.INVALID_REQUEST, Reason.TOO_LARGE)  # in the event queue
+REASONS = (*(reason for reason in Reason if reason.effects >= PARKED), *_OF_EVENTS)
 MAX_PEEK = 50_000  # messages that one peek hides at a time; SQS hides at most 120,000, and other commands also read
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetterMessage:
     """One message of the dead letter queue, as received. `reason` is the code it was parked with."""
+
+    destination: ClassVar = "ChangeQueue"  # logical id of the queue for another attempt
 
     message_id: str
     receipt: str = field(repr=False)
@@ -50,6 +54,21 @@ class DeadLetterMessage:
     def failure(self) -> Mapping[str, Any]:
         """Status, detail, requestId, attempts, firstAt and lastAt; empty if SQS moved it here."""
         return self.content.failure.as_json() if self.content and self.content.failure else {}
+
+    @property
+    def remedy(self) -> str:
+        """What to do about it, in sentences."""
+        return reasons.parked(self.reason).remedy
+
+    @property
+    def subject(self) -> str:
+        """Whom it is about, for a table."""
+        return self.members[0] if len(self.members) == 1 else f"{len(self.members)} members"
+
+    @property
+    def fingerprints(self) -> set[int]:
+        """Hashes of what another attempt would deliver."""
+        return {hash((change.member, change.version)) for change in self.changes}
 
     @property
     def is_readable(self) -> bool:

@@ -10,11 +10,10 @@ import typer
 from audience_sync_cli.audiences.listed import NAMES, completions
 from audience_sync_cli.command_line.usage import did_you_mean
 from audience_sync_cli.errors import AlreadyReported, NotThere, WrongUsage
-from audience_sync_cli.parked.dead_events import DeadEvents, peek_erased
+from audience_sync_cli.parked.dead_events import DeadEvent, dead_letter_queues, peek_all, peek_erased
 from audience_sync_cli.parked.dead_letters import REASONS, DeadLetterMessage
-from audience_sync_cli.parked.peeking import audience_id_of, peek, with_erased
+from audience_sync_cli.parked.peeking import audience_id_of
 from audience_sync_cli.parked.redrive import RATE, Condition, Drop, Redrive, run_command
-from audience_sync_cli.reasons import parked
 from audience_sync_cli.screen import counted, moment
 from audience_sync_cli.session import Session, command
 from audience_sync_cli.state.settling import TIMEOUT, follow_stack, raise_unless_settled
@@ -66,16 +65,15 @@ class Filter:
 
 @command(app, "list", "parked list --since 12h", "parked list --reason access_denied --audience big_spenders")
 def list_(session: Session, only: Filter) -> None:
-    """List the dead letters. They are kept for 14 days; listing leaves them in the queue.
+    """List the dead letters, also of the event queue. They are kept for 14 days; listing leaves them in the queue.
 
     Reads at most 50,000 dead letters, and says so if there are more.
     """
-    peeked, stopped = peek(session, only.condition(session))
-    found = with_erased(session, peeked)
+    found, stopped = peek_all(session, only.condition(session))
     if found:
         _print_table(session, found, stopped)
-        for reason in sorted({each.reason for each in found}):
-            session.screen.say(f"{reason}: {parked(reason).remedy}")
+        for reason, remedy in sorted({(each.reason, each.remedy) for each in found}):
+            session.screen.say(f"{reason}: {remedy}")
         session.screen.say("The detail of each: `audience-sync parked show ID`.")
         if erased := sum(each.erased for each in found):
             session.screen.say(
@@ -90,11 +88,11 @@ def list_(session: Session, only: Filter) -> None:
 @command(app, "show", "parked show 3637f47d")
 def show(session: Session, message_id: _MESSAGE_ID) -> None:
     """Show why one dead letter was parked: reason, times, attempts, and Amazon's answer."""
-    found, _ = peek(session, lambda each: each.message_id.startswith(message_id))
+    found, _ = peek_all(session, lambda each: each.message_id.startswith(message_id))
     if len(found) != 1:
         problem = "Several dead letter ids begin with these characters." if found else "No dead letter has that id."
         raise NotThere(problem, "See `audience-sync parked list`.")
-    (each,) = with_erased(session, found)
+    (each,) = found
     session.screen.facts(facts_of(each))
     session.screen.result(each.as_json())
 
@@ -109,7 +107,7 @@ def redrive(
     wait: Annotated[bool, typer.Option("--wait", help="Wait until no change is waiting.")] = False,
     timeout: Annotated[int, typer.Option(help="With --wait: seconds.", min=1, metavar="SECONDS")] = TIMEOUT,
 ) -> None:
-    """Redrive dead letters: send each to the change queue, then delete it from the dead letter queue.
+    """Redrive dead letters: send each to the queue that it comes from, then delete it from the dead letter queue.
 
     Safe to repeat and to interrupt: superseded changes do not reach Amazon. Unreadable messages stay. Fix the cause
     first; otherwise the changes are parked again. With --wait, exit code 1 if that happens or a person is needed, 5 if
@@ -117,14 +115,14 @@ def redrive(
     """
     condition = only.condition(session)
     if dry_run:
-        found, stopped = peek(session, condition)
+        found, stopped = peek_all(session, condition)
         _print_table(session, found, stopped)
         readable = sum(each.is_readable for each in found)
         session.screen.say(f"{readable} of {_number(found, stopped)} would be redriven.")
         session.screen.result(_result(stopped, matched=len(found), redriven=0, dryRun=True))
         return
-    action = Redrive(session.queue("ChangeQueue"), condition, rate)
-    stopped = run_command(session, action)
+    action = Redrive(session.queue, condition, rate)
+    stopped = run_command(session, action, dead_letter_queues(session))
     session.screen.say(action.result, style="green" if action.done else "")
     for sentence in action.left():
         session.screen.say(sentence, style="yellow" if action.returned else "")
@@ -146,21 +144,20 @@ def drop(
     everything: Annotated[bool, typer.Option("--all", help="Allow deleting all dead letters.")] = False,
     dry_run: _DRY_RUN = False,
 ) -> None:
-    """Delete dead letters for good. Their changes never reach Amazon.
+    """Delete dead letters for good, also of the event queue. Their changes never reach Amazon.
 
     Run it with --erased after a deletion: dead letters older than the deletion notice can have no effect, but hold
-    hashes of the person. Removals requested by the notice itself are kept. It also deletes dead letters of the event
-    queue that name the person by external user id, unless they can be redriven.
+    hashes of the person. Removals requested by the notice itself are kept. Of the event queue, it deletes dead letters
+    that name the person by external user id, unless they can be redriven.
     """
     if not everything and not erased and not only.is_given:
         raise WrongUsage("Without a filter, all dead letters would be deleted.", "Add a filter, or --all.")
     condition, expected, unread = only.condition(session), inf, ""
-    event_queue = [DeadEvents.of(session.stack)] if erased and session.stack.event_queue else []
     if dry_run or erased or session.screen.asks:
-        peeked, stopped = peek(session, condition)
-        found = [each for each in with_erased(session, peeked) if each.erased or not erased]
-        events = [each for queue in event_queue for each in peek_erased(session, condition, queue)]
-        found += events
+        found, stopped = peek_all(session, condition)
+        if erased:
+            found = [each for each in found if each.erased] + peek_erased(session, condition)
+        events = sum(isinstance(each, DeadEvent) for each in found)
         if dry_run or not found:
             session.screen.say(f"{_number(found, stopped)} would be dropped.")
             session.screen.result(_result(stopped, matched=len(found), dropped=0, dryRun=dry_run))
@@ -169,14 +166,14 @@ def drop(
         warning = f" {exits} of their changes are exits: these members stay in their audience." if exits else ""
         others = ", and all others that match" if stopped and not erased else ""
         if events:
-            number = counted(len(events), "message")
+            number = counted(events, "message")
             warning += f" This includes {number} of the event queue, deleted whole, with any events about others."
         session.screen.confirm(f"Drop {_number(found, stopped)} for good{others}?{warning}")
         if erased or not stopped:  # only the ones counted; others may have been parked since
             ids = {each.message_id for each in found}
             condition, expected, unread = lambda message: message.message_id in ids, len(found), stopped
     action = Drop(condition, expected)
-    stopped = run_command(session, action, *event_queue) or unread
+    stopped = run_command(session, action, dead_letter_queues(session)) or unread
     session.screen.say(f"{counted(action.done, 'dead letter')} dropped.", style="green" if action.done else "")
     session.screen.result(_result(stopped, matched=action.matched, dropped=action.done, dryRun=False))
 
@@ -187,7 +184,7 @@ def facts_of(each: DeadLetterMessage) -> dict[str, Any]:
         "message id": each.message_id,
         "reason": each.reason,
         "detail": each.failure.get("detail"),
-        "what to do": parked(each.reason).remedy,
+        "what to do": each.remedy,
         "Amazon's status": str(each.failure.get("status") or "-"),
         "Amazon's request": each.failure.get("requestId"),
         "attempts": each.failure.get("attempts"),
@@ -206,7 +203,7 @@ def _print_table(session: Session, found: Sequence[DeadLetterMessage], stopped: 
         ("message id", "parked", "reason", "audience", "member", *(["erased since"] if shows_erased else [])),
         [
             (
-                *(each.message_id[:8], moment(each.at), each.reason, each.audience_id, _member(each)),
+                *(each.message_id[:8], moment(each.at), each.reason, each.audience_id, each.subject),
                 *([each.erased] if shows_erased else []),
             )
             for each in found[:MAX_SHOWN]
@@ -226,7 +223,3 @@ def _number(found: Sequence[DeadLetterMessage], stopped: str) -> str:
 
 def _result(stopped: str, **counts: Any) -> dict[str, Any]:
     return counts | ({"stopped": stopped} if stopped else {})
-
-
-def _member(message: DeadLetterMessage) -> str:
-    return message.members[0] if len(message.members) == 1 else f"{len(message.members)} members"

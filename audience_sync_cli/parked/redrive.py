@@ -20,32 +20,32 @@ type Condition = Callable[[DeadLetterMessage], bool]
 
 
 class Redrive:
-    """Sends dead letters to the change queue.
+    """Sends dead letters to the queue that they come from.
 
     Each change is sent once: if its cause is not fixed, it is parked again before the command ends.
     """
 
     command, label = "parked redrive", "redriving"
 
-    def __init__(self, queue: Queue, is_wanted: Condition, rate: float = RATE) -> None:
+    def __init__(self, queue_of: Callable[[str], Queue], is_wanted: Condition, rate: float = RATE) -> None:
         self.done = self.unreadable = self.returned = 0  # dead letters; `done` were sent
-        self._queue = queue
+        self._queue_of = queue_of  # by logical id
         self._is_wanted = is_wanted
         self._rate = rate
-        self._sent_changes: set[int] = set()  # hashes, because there may be a million changes
+        self._sent: set[int] = set()  # hashes, because there may be a million changes
 
     def __call__(self, reader: Reader, messages: Sequence[DeadLetterMessage]) -> bool:
         """Process one batch. Returns whether to continue."""
         wanted = [each for each in messages if self._is_wanted(each)]
         readable = [each for each in wanted if each.is_readable]
-        new = [each for each in readable if not self._changes(each) <= self._sent_changes]
+        new = [each for each in readable if not each.fingerprints <= self._sent]
         self.unreadable += len(wanted) - len(readable)
         self.returned += len(readable) - len(new)
         if new:
             bodies = [body for each in new for body in each.redrive_bodies()]
-            self._queue.send(bodies, deadline=time.monotonic() + SEND_TIMEOUT)
+            self._queue_of(new[0].destination).send(bodies, deadline=time.monotonic() + SEND_TIMEOUT)  # of one reader
             self.done += len(new)
-            self._sent_changes.update(*map(self._changes, new))
+            self._sent.update(*(each.fingerprints for each in new))
             reader.delete(new)
             time.sleep(len(new) / self._rate)
         return True
@@ -73,9 +73,6 @@ class Redrive:
                 "they were parked again, or had been parked twice. Fix the cause, then run the command again."
             )
         return sentences
-
-    def _changes(self, message: DeadLetterMessage) -> set[int]:
-        return {hash((change.member, change.version)) for change in message.changes}
 
 
 class Drop:
@@ -113,9 +110,8 @@ def process_dead_letters(
     return reader.stopped
 
 
-def run_command(session: Session, action: Redrive | Drop, *others: DeadLetters) -> str:
-    """Run an action as a command, also on other queues. Returns as `process_dead_letters`, and prints it as a note."""
-    queues = (DeadLetters.of(session.stack), *others)
+def run_command(session: Session, action: Redrive | Drop, queues: Sequence[DeadLetters]) -> str:
+    """Run an action as a command. Returns as `process_dead_letters`, and prints it as a note."""
     with (
         session.log.line(action.command, deadLetters=0) as line,
         session.screen.progress(action.label, sum(each.count() for each in queues)) as bar,

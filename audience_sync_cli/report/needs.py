@@ -46,7 +46,7 @@ def needs(
         found["dead_letters"] = f"{counted(dead_letters, 'dead letter')} {verb} you: `audience-sync parked list`."
     if event_queue and event_queue.dead_letters:
         kept = f"{counted(event_queue.dead_letters, 'dead letter')} of the event queue"
-        found["event_dead_letters"] = f"{kept}: see EventsDeadLetters in docs/runbook.md."
+        found["event_dead_letters"] = f"{kept}: `audience-sync parked list`."
     events = counts.events_accepted + counts.events_ignored + counts.events_rejected
     if counts.events_rejected >= max(MANY_REJECTED, REJECTED_SHARE * events):
         rejected = f"{counted(counts.events_rejected, 'event')} of {events:,} rejected"

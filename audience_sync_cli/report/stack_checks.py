@@ -137,7 +137,7 @@ def _queues(readings: StackReadings) -> Iterator[Finding]:
     else:
         yield Finding("ok", "none", name="dead letters")
     if events := event_queue_depth(readings.session.stack):
-        lost, remedy = events.dead_letters, "docs/runbook.md, EventsDeadLetters"
+        lost, remedy = events.dead_letters, "audience-sync parked list"
         yield Finding("ok", counted(events.messages, "message"), name="event queue")
         yield Finding("note" if lost else "ok", counted(lost, "message"), remedy if lost else "", "event dead letters")
 

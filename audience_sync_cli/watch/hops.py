@@ -6,7 +6,6 @@ from typing import Any, Literal, NamedTuple
 from audience_sync.amazon_ads.job import JobReport
 from audience_sync.members.member_state import MemberState
 from audience_sync.members.membership import EVERY_AUDIENCE, MembershipChange
-from audience_sync_cli import reasons
 from audience_sync_cli.audiences.options import NO_TTL, keeping
 from audience_sync_cli.parked.dead_letters import DeadLetterMessage
 from audience_sync_cli.screen import counted, moment
@@ -95,11 +94,11 @@ def job_ended(
 
 def parked(dead_letter: DeadLetterMessage) -> End:
     """Describe the end as a dead letter."""
-    detail, remedy = dead_letter.failure.get("detail"), reasons.parked(dead_letter.reason).remedy
+    detail = dead_letter.failure.get("detail")
     return End(
         "parked",
         f"The change is parked as {dead_letter.reason}{f': {detail}' if detail else ''}.",
-        f"{remedy} Details: `audience-sync parked show {dead_letter.message_id[:8]}`.",
+        f"{dead_letter.remedy} Details: `audience-sync parked show {dead_letter.message_id[:8]}`.",
     )
 
 

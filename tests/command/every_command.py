@@ -92,9 +92,9 @@ parked list
 parked show {{message}}
 parked redrive --dry-run
 parked redrive --member m1 --wait --timeout 1  # logs deadLetters=1
+parked drop --erased --yes  # logs deadLetters=1
 parked drop --all --dry-run
 parked drop --all --yes  # logs deadLetters=2
-parked drop --erased --yes  # logs deadLetters=1
 member erase m1 --yes  # logs audiences=1
 member erase --file {{ids}} --yes  # logs changes=1
 member erasure m5

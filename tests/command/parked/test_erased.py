@@ -60,7 +60,7 @@ def test_drop_erased_deletes_unusable_messages_of_the_event_queue_whole(deployme
     assert deployment.declined(drop, Filter(), erased=True) == f"Drop 2 dead letters for good? {whole} [y/N] "
     printed = deployment.printed(drop, Filter(), erased=True, yes=True)
     assert "2 dead letters dropped." in printed.out
-    assert "1 message of the event queue about erased people can still be redriven: docs/runbook.md" in printed.err
+    assert "1 message of the event queue about erased people can still be redriven: `audience-sync" in printed.err
     assert [each.body for each in deployment.queues.peek(deployment.stack["EventsDeadLetterQueue"])] == [other, usable]
 
 

@@ -292,6 +292,50 @@ def test_list_and_show_name_the_remedy_of_each_reason(deployment: Deployment) ->
     assert "parked show" not in reasons.parked("access_denied").remedy
 
 
+@pytest.fixture
+def dead_events(deployment: Deployment) -> str:
+    """A dead letter of each kind. Returns the body of the event that can be redriven."""
+    deployment.stack.parameters = {"EventQueue": "yes"}
+    deployment.park(change("m1"))
+    usable = json.dumps([{"userId": "m2", "email": "ada@example.com"}])
+    deployment.send("EventsDeadLetterQueue", usable)
+    deployment.send("EventsDeadLetterQueue", '{"userId":"m3","email":"bob@example.com"', reason="invalid_request")
+    return usable
+
+
+@pytest.mark.usefixtures("dead_events")
+def test_dead_letters_of_the_event_queue_are_listed_and_shown_without_their_bodies(deployment: Deployment) -> None:
+    found = {each["reason"]: each for each in deployment.json(list_, Filter())}
+    assert {reason: each["members"] for reason, each in found.items()} == {
+        "request_rejected": ["m1"],
+        "received_too_often": [],
+        "invalid_request": [],
+    }
+    printed = [deployment.printed(list_, Filter())]
+    printed += [deployment.printed(show, each["id"]) for each in found.values()]
+    text = " ".join(" ".join(each.out.split()) for each in printed)
+    assert text.count("Correct the sender, and have it send these events again; then drop this one.") == 2
+    assert not any(value in text for value in ("ada", "bob", "m2", "m3"))
+    assert [each["reason"] for each in deployment.json(list_, Filter(member="m3"))] == ["invalid_request"]
+
+
+def test_redrive_sends_usable_events_to_the_event_queue(deployment: Deployment, dead_events: str) -> None:
+    assert deployment.json(redrive, Filter(), dry_run=True)["matched"] == 3
+    assert deployment.json(redrive, Filter(), rate=1000) == {"matched": 3, "redriven": 2, "dryRun": False}
+    assert [each.body for each in deployment.queues.peek(deployment.stack["EventsQueue"])] == [dead_events]
+    assert members(deployment, "ChangeQueue") == ["m1"]
+    assert [each["reason"] for each in deployment.json(list_, Filter())] == ["invalid_request"]
+
+
+@pytest.mark.usefixtures("dead_events")
+def test_drop_deletes_dead_letters_of_the_event_queue(deployment: Deployment) -> None:
+    whole = "This includes 1 message of the event queue, deleted whole, with any events about others."
+    only = Filter(reason="invalid_request")
+    assert deployment.declined(drop, only) == f"Drop 1 dead letter for good? {whole} [y/N] "
+    assert deployment.json(drop, only, yes=True) == {"matched": 1, "dropped": 1, "dryRun": False}
+    assert deployment.json(drop, Filter(), everything=True, yes=True)["dropped"] == 2
+
+
 @pytest.mark.parametrize(
     ("typed", "suggested"),
     [

@@ -81,7 +81,7 @@ def test_status_shows_events_in_the_queue_and_among_its_dead_letters_with_what_t
     told = queue_only.printed(status).out
     assert "event queue         12 messages" in told
     assert "the event queue holds 12 messages (if it does not empty, see OldestEventAge in docs/runbook.md)." in told
-    assert "3 dead letters of the event queue: see EventsDeadLetters in docs/runbook.md." in told
+    assert "3 dead letters of the event queue: `audience-sync parked list`." in told
 
 
 def test_status_of_a_stack_without_an_event_queue_does_not_mention_one(deployment: Deployment) -> None:
