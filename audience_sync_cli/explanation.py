@@ -91,7 +91,10 @@ def _aws_failure(error: BotoCoreError) -> OperatorError:
         case NoCredentialsError() | PartialCredentialsError() | SSOError() | TokenRetrievalError():
             return NotThere("No AWS credentials found.", _PROFILE)
         case NoRegionError():
-            return NotThere("No AWS region is set.", "Set AWS_REGION to the region of the stack.")
+            local = "For a local stack, set AUDIENCE_SYNC_LOCAL=http://127.0.0.1:8080."
+            return NotThere("No AWS region is set.", f"Set AWS_REGION to the region of the stack. {local}")
+        case EndpointConnectionError() if "//127.0.0.1:" in str(error.kwargs.get("endpoint_url")):
+            return TryLater("The local stack does not answer.", "Start it: `.venv/bin/python -m local`.")
         case EndpointConnectionError():
             return TryLater("AWS cannot be reached.", "Check the network and the region.")
         case _:

@@ -51,6 +51,18 @@ def test_failures_have_different_exit_codes(error: Exception, exit_code: int) ->
     assert explained(error).exit_code == exit_code
 
 
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        pytest.param(NoRegionError(), "AUDIENCE_SYNC_LOCAL=http://127.0.0.1:8080", id="a second terminal"),
+        pytest.param(EndpointConnectionError(endpoint_url="http://127.0.0.1:1"), "-m local", id="it has stopped"),
+        pytest.param(EndpointConnectionError(endpoint_url="https://x"), "the network and the region", id="AWS itself"),
+    ],
+)
+def test_a_local_stack_that_is_not_reached_is_named(error: Exception, said: str) -> None:
+    assert said in explained(error).remedy
+
+
 def test_a_profile_that_does_not_exist_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_PROFILE", "nope")
     with pytest.raises(ProfileNotFound) as caught:
