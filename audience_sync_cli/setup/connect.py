@@ -150,8 +150,11 @@ def _by_pasting(
         f"The browser then ends at an address that begins with {request.redirect_uri}. That page may not exist. "
         f"The address is valid for {CODE_LIFETIME / 60:.0f} minutes."
     )
-    address = session.screen.ask("Paste that address", hidden=True, instead="run it without --paste")
-    return request, read_answer(address)
+    while True:
+        answer = read_answer(session.screen.ask("Paste that address", hidden=True, instead="run it without --paste"))
+        if answer.keys() & {"code", "error"}:
+            return request, answer
+        session.screen.note("That is not the address: it contains `code=`.", style="yellow")
 
 
 def _store(session: Session, app: Application, token: str) -> None:

@@ -97,7 +97,12 @@ def test_a_valid_redirect_uri_is_accepted(address: str) -> None:
 
 
 def test_without_a_browser_the_address_is_pasted(deployment: Deployment, capsys: pytest.CaptureFixture[str]) -> None:
+    """Anything else is asked for again."""
+    others = ["foo", "https://amazon.example/ap/oa?client_id=1&state=x"]
+
     def paste(_: str) -> str:
+        if others:
+            return others.pop()
         noted = capsys.readouterr().err
         (address,) = [line for line in noted.splitlines() if line.startswith(deployment.amazon)]
         return browser.answer(address, follow=False).headers["Location"]
