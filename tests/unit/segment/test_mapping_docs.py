@@ -83,7 +83,7 @@ def test_the_documented_default_trigger_matches_the_code() -> None:
 
 def test_the_documented_example_is_a_valid_mapping() -> None:
     example = DOCUMENT.split("```json\n", 1)[1].split("```", 1)[0]
-    [mapping] = parse_mappings([json.loads(example)], compile_trigger)
+    [mapping] = parse_mappings(json.loads(example), compile_trigger)
     assert mapping.enabled
 
 
