@@ -88,7 +88,9 @@ def estimate(changes: int, workers: int) -> tuple[int, float]:
 
 
 def show_estimate(screen: Screen, changes: int, workers: int) -> None:
-    """Print the estimated duration and cost of delivery."""
+    """Print the estimated duration and cost of delivery, if there is anything to deliver."""
+    if not changes:
+        return
     seconds, dollars = estimate(changes, workers)
     duration = f"about {counted(round(seconds / 60), 'minute')}" if seconds >= 90 else "under two minutes"
     cost = f"about ${dollars:,.2f}" if dollars >= 0.01 else "under $0.01"

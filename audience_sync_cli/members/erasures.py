@@ -84,13 +84,9 @@ def erasures(
                 found.append((each.everywhere, each.erasure))
     found.sort(key=lambda each: (each[1].notices[0].ended, each[0].member))
     listed = [_listed(state.member[1], each, is_overdue=each.is_overdue(now, overdue_after)) for state, each in found]
-    session.screen.table(
-        ("external user id", "kind", "recorded", "age", "state", "missing"),
-        (
-            _row(each, now - judgement.notices[0].ended / 1000)
-            for each, (_, judgement) in zip(listed, found, strict=True)
-        ),
-    )
+    begun = [judgement.notices[0].ended / 1000 for _, judgement in found]
+    if rows := [_row(each, now - at) for each, at in zip(listed, begun, strict=True)]:
+        session.screen.table(("external user id", "kind", "recorded", "age", "state", "missing"), rows)
     states = Counter(each["state"] for each in listed)
     waiting = states[Progress.AMAZON_DELETES]
     session.screen.say(

@@ -77,8 +77,9 @@ def rejections(
                 for each in found
             ],
         )
-        screen.say("Sample message ids, to find the events in Segment:")
-        screen.table(("reason", "message id"), [(each.reason, one) for each in found for one in each.message_ids])
+        if samples := [(each.reason, one) for each in found for one in each.message_ids]:
+            screen.say("Sample message ids, to find the events in Segment:")
+            screen.table(("reason", "message id"), samples)
         for each in found:
             if each.audience_ids:
                 others = "the other audiences of the event accepted it"

@@ -169,6 +169,7 @@ def test_a_dry_run_sends_counts_and_stores_nothing(deployment: Deployment, file:
     assert "messages" not in report, "nothing was packed"
     assert report["estimatedSeconds"] >= 0
     assert (deployment.changes(), accepted(deployment), state.exists()) == ([], 0, False)
+    assert "Delivery" not in run(deployment, file("id,email\n,a@b.co\n"), dry_run=True).out, "nothing to deliver"
 
 
 def test_a_dry_run_shows_masked_values_only(deployment: Deployment, file: File) -> None:

@@ -343,6 +343,7 @@ def test_open_erasures_are_listed_oldest_first_and_closed_ones_on_request(deploy
     shown = deployment.printed(erasures, now=NOW).out
     assert re.search(r"m1 +notice +2027-01-09 07:00 +6 days, overdue +open +removal rejected", shown)
     assert "1 erasure open; 0 done here and waiting for Amazon to delete." in shown
+    assert deployment.printed(erasures, now=NOW + 40 * DAY).out.startswith("0 erasures open")
 
 
 def test_close_erasure_closes_an_erasure_and_the_report_keeps_the_note(

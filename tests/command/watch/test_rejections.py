@@ -70,6 +70,11 @@ def test_without_rejections_one_sentence_is_printed(deployment: Deployment) -> N
     assert sentence.startswith("0 events of 3 rejected since ")
 
 
+def test_without_message_ids_there_is_no_table_of_them(deployment: Deployment) -> None:
+    deployment.log("Ingest", "events rejected", rejected=1, by_reason={"invalid_request": 1})
+    assert "message ids" not in deployment.printed(rejections).out
+
+
 def test_log_level_error_prints_that_rejections_are_not_listed(deployment: Deployment) -> None:
     deployment.stack.parameters = {"LogLevel": "ERROR"}
     assert "rejected events are not listed" in deployment.printed(rejections).err
