@@ -101,7 +101,8 @@ class Stack:
         return {"eventKey": self.event_key, "audienceKey": self.audience_key, "signingSecret": self.signing_secret}
 
     def _create_resources(self) -> None:
-        credentials = {"clientId": CLIENT_ID, "clientSecret": self._client_secret, "refreshToken": self._refresh_token}
+        credentials: dict[str, Any] = {"clientId": CLIENT_ID, "clientSecret": self._client_secret}
+        credentials |= {"refreshToken": self._refresh_token, "authorizedAt": int(time.time())}
         token: dict[str, Any] = {"accessToken": "", "expiresAt": 0}
         values = {"IngestSecret": self._keys(), "CredentialsSecret": credentials, "TokenSecret": token}
         clients = partial(resources.client, endpoint=self.urls["aws"])

@@ -291,6 +291,12 @@ def test_no_secret_is_in_the_page_or_in_the_numbers(stack: Stack) -> None:
         assert secret not in json.dumps(numbers(stack))
 
 
+def test_a_first_tail_does_not_begin_with_a_warning_about_the_consent(stack: Stack) -> None:
+    names = requests.get(f"{stack.urls['api']}/local/resources", timeout=60).json()["names"]
+    secret = client("secretsmanager", stack.urls["aws"]).get_secret_value(SecretId=names["CredentialsSecret"])
+    assert json.loads(secret["SecretString"])["authorizedAt"] > 1_700_000_000, "as after connect, in epoch seconds"
+
+
 def test_after_a_rotation_the_page_shows_and_uses_the_new_key(stack: Stack) -> None:
     manager = client("secretsmanager", stack.urls["aws"])
     names = requests.get(f"{stack.urls['api']}/local/resources", timeout=60).json()["names"]
