@@ -78,7 +78,7 @@ def restore_members(
     session.screen.say(
         f"Changes after {moment(as_of)} are not in that table. If they are also lost here, repeat them:\n"
         "- deletion notices: `audience-sync member erase` for each, from Segment's Deletion and Suppression list\n"
-        "- enters and exits: `audience-sync compare FILE AUDIENCE --repair --surplus`, each with a fresh export"
+        "- enters and exits: `audience-sync compare FILE AUDIENCE --repair missing,surplus`, each with a fresh export"
     )
     session.screen.result(
         {

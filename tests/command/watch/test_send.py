@@ -80,7 +80,7 @@ def test_send_says_if_ingest_may_still_use_the_mappings_before(
     store.replace(session, store.read(session), BUILT_IN)
     file = tmp_path / "event.json"
     file.write_text('{"type": "track"}')
-    note = deployment.printed(send, file, wait=True, now=NOW + age).err
+    note = deployment.printed(send, file, follow=Follow(wait=True), now=NOW + age).err
     assert (said in note, bool(note)) == (True, bool(said))
 
 

@@ -33,7 +33,7 @@ MAX_ROUNDS = 3  # attempts at a row that other workers write at the same time
 
 
 @dataclass(slots=True, eq=False)
-class _Decided:
+class _Delivery:
     """What was decided for a member, and how far it got."""
 
     pending: PendingMember
@@ -144,14 +144,14 @@ class MemberDelivery:
             trouble = self._send(target, sending)
             self._date(table, sending)
         except TransientError as error:
-            for each in members:
-                if not each.is_decided:
-                    each.defer(Deferred.after(error))
+            for pending in members:
+                if not pending.is_decided:
+                    pending.defer(Deferred.after(error))
             return trouble, ()
-        for done in decided:
-            if done.pending.outcome is None:  # it is not parked
-                superseded = done.step.is_superseded
-                done.pending.settle(ChangeOutcome.SUPERSEDED if superseded else ChangeOutcome.DELIVERED)
+        for each in decided:
+            if each.pending.outcome is None and not each.pending.is_decided:
+                superseded = each.step.is_superseded
+                each.pending.settle(ChangeOutcome.SUPERSEDED if superseded else ChangeOutcome.DELIVERED)
         return trouble, again
 
     def _read(self, table: MembershipTable, members: Sequence[PendingMember]) -> list[_Read]:
@@ -177,13 +177,13 @@ class MemberDelivery:
                 pending[member].settle(ChangeOutcome.SUPERSEDED)
         return known
 
-    def _write(self, table: MembershipTable, members: Sequence[_Read]) -> tuple[list[_Decided], list[PendingMember]]:
+    def _write(self, table: MembershipTable, members: Sequence[_Read]) -> tuple[list[_Delivery], list[PendingMember]]:
         """Decide what to do for members, and record it. Returns that, and the members whose rows changed meanwhile."""
         now = int(self._context.clock.now())
         steps = [(each, step) for each in members if (step := self._decide(each, now)) is not None]
         writing = [step.state for _, step in steps if step.writes]
         results = iter(table.write(writing, lambda: self._uploads.has_time_to_record))
-        decided: list[_Decided] = []
+        decided: list[_Delivery] = []
         again: list[PendingMember] = []
         for (pending, _, changes), step in steps:
             result = next(results) if step.writes else step.state
@@ -192,7 +192,7 @@ class MemberDelivery:
             elif isinstance(result, TransientError):
                 pending.defer(Deferred.after(result))
             else:
-                decided.append(_Decided(pending, step, result, now))
+                decided.append(_Delivery(pending, step, result, now))
                 self.left_out[pending.member[0]] += left_out(step.state, changes[-1])
                 if step.waits_until is not None:
                     self._wait(pending, step, now)
@@ -217,7 +217,7 @@ class MemberDelivery:
         last_exit = None if pending.is_repetition else step.state.last_exit
         pending.wait(Deferred(waits, seconds, is_fixed=not step.state.late_jobs), last_exit)
 
-    def _send(self, target: Target, decided: Sequence[_Decided]) -> Deferred | None:
+    def _send(self, target: Target, decided: Sequence[_Delivery]) -> Deferred | None:
         """Send the first record of each member, then the second. Returns a deferral if other members must wait."""
         at_most = upload_rules(target.destination).max_identities
         going = {each.state.member: each for each in decided}
@@ -243,7 +243,7 @@ class MemberDelivery:
         self.repeated.update(member[0] for member, each in going.items() if each.step.repeats)
         return trouble
 
-    def _date(self, table: MembershipTable, decided: Sequence[_Decided]) -> None:
+    def _date(self, table: MembershipTable, decided: Sequence[_Delivery]) -> None:
         """Write the result of each upload into its row, unless the row has it, and queue the repetitions that follow.
 
         Nothing is written before a later attempt, so that a change that only waits costs nothing.
@@ -261,7 +261,7 @@ class MemberDelivery:
                 if isinstance(result, MemberState):
                     rows += [result] if each.is_sent or each.step.writes else []
                 elif isinstance(result, OutOfTime):
-                    if each.is_sent:  # a failed upload has an outcome already
+                    if each.is_sent:  # otherwise it is parked or deferred already
                         each.pending.defer(Deferred.after(result))
                 elif not isinstance(result, MovedOn):
                     raise result
@@ -271,7 +271,7 @@ class MemberDelivery:
             states = table.read(moved)
         raise MovedOn("the member's row kept changing")
 
-    def _after(self, each: _Decided, state: MemberState) -> MemberState:
+    def _after(self, each: _Delivery, state: MemberState) -> MemberState:
         """Date an accepted upload that was not dated before. A failed removal marks the row until one is accepted.
 
         A parked enter is also dated, so that the renewal does not have it parked again every day.
