@@ -12,6 +12,8 @@ from audience_sync.members.dead_letters import DeadLetter, Failure
 from audience_sync.members.member_step import Attempted
 from audience_sync.members.membership import Member, MembershipChange, Version, coalesce
 
+_NOTHING_COUNTED: frozenset[Version] = frozenset()
+
 
 class Outcomes:
     """The members of one invocation, one record each, and what became of its messages."""
@@ -145,12 +147,12 @@ def pending_members(messages: Sequence[ParsedMessage]) -> dict[Member, PendingMe
     tried: dict[tuple[Member, bool], Version] = {}  # the oldest enter and exit of each
     for each in sorted(messages, key=lambda each: (not each.message.history.is_repetition, each.attempts)):
         for change in each.message.changes:
-            sources[change.member] = each
-            versions = counted.setdefault(change.member, set())
+            member = change.member
+            sources[member] = each
             if not each.message.history.is_replay:
-                versions.add(change.version)
+                counted.setdefault(member, set()).add(change.version)
             if each.attempts > 1:
-                kind = change.member, change.exits
+                kind = member, change.exits
                 tried[kind] = min(change.version, tried.get(kind, change.version))
     return {
         member: PendingMember(
@@ -158,7 +160,7 @@ def pending_members(messages: Sequence[ParsedMessage]) -> dict[Member, PendingMe
             member in repetitions,
             sources[member],
             Attempted(tried.get((member, False)), tried.get((member, True))),
-            counted[member],
+            counted.get(member, _NOTHING_COUNTED),
         )
         for member, of_member in (changes | {member: [each] for member, each in repetitions.items()}).items()
     }

@@ -1,5 +1,6 @@
 """One record for each member of an invocation: its changes, the facts about them, and what becomes of them."""
 
+from collections.abc import Set
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -33,7 +34,7 @@ class PendingMember:
     is_repetition: bool  # whatever is due in the row is sent; nothing of it is counted
     source: ParsedMessage  # of its messages, the one tried most often
     attempted: Attempted  # changes that an earlier delivery may have sent
-    counted: set[Version]  # of changes that are not replays
+    counted: Set[Version]  # of changes that are not replays
     outcome: ChangeOutcome | None = None
     deferral: Deferred | None = None
     waits_after: Version | None = None  # the last exit before an enter that waits
@@ -82,5 +83,7 @@ class PendingMember:
 
     def outcome_of(self, change: MembershipChange) -> ChangeOutcome | None:
         """Return the outcome of a change that does not stay. Those older than the settled one are superseded."""
+        if self.waits_after is None and change is self.newest:  # as for most members
+            return self.outcome
         is_settled = change.version == (self.waits_after or self.newest.version)
         return self.outcome if is_settled or self.outcome is None else ChangeOutcome.SUPERSEDED
