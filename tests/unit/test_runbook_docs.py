@@ -71,14 +71,51 @@ def test_the_table_of_urgency_lists_every_alarm_once() -> None:
     assert all(anchor == name.lower() for name, anchor in linked)
 
 
-@pytest.mark.parametrize("alarm", ALARMS)
-def test_every_alarm_section_has_all_its_parts_in_order(alarm: str) -> None:
-    section = re.split(r"\n##", RUNBOOK.split(f"\n### {alarm}\n")[1])[0]
-    labels = ("**It means**", "**Safe:**", "**Look here first.**", "**Do:**", "**Over**")
+# Alarms of functions, whose crashes and schedules are handled alike: their sections share what to do.
+SHARED = [
+    name
+    for name in ALARMS
+    if re.fullmatch(r"(Worker|Events|Jobs|Refresh|Audit|Renew|Datasets)(Errors|Stopped|Lag)", name)
+]
+
+
+def _check_parts(section: str, labels: tuple[str, ...]) -> None:
     assert [section.count(label) for label in labels] == [1] * len(labels)
+    assert [section.index(label) for label in labels] == sorted(section.index(label) for label in labels)
     (block,) = re.findall(r"\A.*?```bash\n(.*?)```", section.split("**Look here first.**")[1], re.DOTALL)
     ours = [line.startswith("audience-sync ") for line in block.splitlines()]
     assert ours == sorted(ours, reverse=True), "our commands come first: they need no AWS CLI"
+
+
+@pytest.mark.parametrize("alarm", [name for name in ALARMS if name not in SHARED])
+def test_every_alarm_section_has_all_its_parts_in_order(alarm: str) -> None:
+    section = re.split(r"\n##", RUNBOOK.split(f"\n### {alarm}\n")[1])[0]
+    _check_parts(section, ("**It means**", "**Safe:**", "**Look here first.**", "**Do:**", "**Over**"))
+
+
+@pytest.mark.parametrize("alarm", SHARED)
+def test_an_alarm_of_a_function_says_what_it_means_and_leads_to_what_they_share(alarm: str) -> None:
+    means, safe = re.split(r"\n##", RUNBOOK.split(f"\n### {alarm}\n")[1])[0].strip().splitlines()
+    assert means.startswith("**It means** that ")
+    assert means.endswith(" See [background functions](#background-functions).")
+    assert safe.startswith("**Safe:** ")
+
+
+def test_what_the_alarms_of_functions_share_has_all_its_parts_and_a_row_for_each() -> None:
+    shared = RUNBOOK.split("\n## Background functions\n")[1].split("\n## ")[0]
+    _check_parts(shared, ("**Look here first.**", "**Do:**", "**Over**"))
+    rows = re.findall(r"^\| (\w+) \| `(\w+)` \| .+ \| .+ \|$", shared.split("**Over**")[1], re.MULTILINE)
+    assert sorted(alarm for alarm, _ in rows) == sorted(SHARED)
+    watched = {alarm: RESOURCES[alarm]["Properties"].get("Dimensions", [{}])[0].get("Value") for alarm in SHARED}
+    assert [row for row in rows if watched[row[0]] not in ({"Ref": row[1]}, {"Ref": "AWS::StackName"})] == []
+    assert {f"{function}Schedule" for alarm, function in rows if alarm.endswith("Stopped")} <= RULES
+
+
+def test_the_card_for_the_night_is_ten_lines_to_type() -> None:
+    card = RUNBOOK.split("\n## ")[1]
+    assert card.startswith("The card for the night\n")
+    (block,) = re.findall(r"```bash\n(.*?)```", card, re.DOTALL)
+    assert len(block.splitlines()) == 10
 
 
 TABLES = RUNBOOK.split("\n## Reason codes\n")[1].split("\n## ")[0].split("\n### ")[1:]
