@@ -97,11 +97,6 @@ class Stack:
         """The seconds for which Lambda collects messages before invoking the worker."""
         return float(self.parameters.get("BatchWindow", 0))
 
-    @property
-    def log_level(self) -> str:
-        """The lowest log level of the functions, such as INFO."""
-        return self.parameters.get("LogLevel", "INFO")
-
     def service(self, name: str) -> Any:
         """Return the boto3 client of a service; the same one each time."""
         if name not in self._clients:

@@ -24,7 +24,6 @@ _PARAMETERS = (  # read by the command
     "DataManagerDspAccountId",
     "OrderingGuard",
     "BatchWindow",
-    "LogLevel",
 )
 _TIMES = {  # seconds, shorter than in the template; the last two are no parameters of a deployed stack
     "JobSeconds": "JOB_SECONDS",

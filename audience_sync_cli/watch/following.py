@@ -25,7 +25,6 @@ from audience_sync_cli.watch.hops import (
     Hop,
     Place,
     job_ended,
-    not_logged,
     out_of_time,
     parked,
     recorded,
@@ -155,9 +154,6 @@ class Following:
         text, way.end = recorded(way.audience_id, known, newer)
         again = "; known before, and sent again" if known and sent < self._posted_there else ""
         self._hop(way, "table", text + again, {"recorded": len(known), "superseded": len(newer)})
-        level = self._session.stack.log_level
-        if way.end is None and level != "INFO":
-            way.end = not_logged(level)
 
     def _look_for_upload(self, way: Way) -> None:
         for line in self._lines_of(way, ACCEPTED):

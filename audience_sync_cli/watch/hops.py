@@ -102,15 +102,6 @@ def parked(dead_letter: DeadLetterMessage) -> End:
     )
 
 
-def not_logged(level: str) -> End:
-    """Describe the end if the stack's log level hides uploads."""
-    return End(
-        "blocked",
-        f"The change is recorded. The stack logs {level} and above, so its upload cannot be seen.",
-        "Deploy with LogLevel=INFO; `audience-sync member show` says when the member was last sent.",
-    )
-
-
 def out_of_time(way: str, why: str) -> End:
     """Describe a change that is still on its way at the timeout."""
     return End("timeout", f"{way} {why}".strip(), GOES_ON)

@@ -67,8 +67,6 @@ def rejections(
     rejected = sum(each.events for each in found) - denied - partly
     received = max(received, rejected)  # the metrics may be a minute behind
     screen.say(f"{counted(rejected, 'event')} of {received:,} rejected{also} since {moment(begin * 1000)}.")
-    if session.stack.log_level == "ERROR":
-        screen.note("The stack logs errors only, so rejected events are not listed.", style="yellow")
     if found:
         screen.table(
             ("reason", "events", "share", "means", "what to do"),

@@ -59,9 +59,6 @@ def tail(
         screen.note(f"Unknown reason code. {similar}".strip(), style="yellow")
     begin = (read_time(since, session.now()) or session.now() * 1000) / 1000
     audience_id = find(session, audience, with_unlinked=True).audience_id if audience else ""
-    level = stack.log_level
-    if level != "INFO":
-        screen.note(f"The stack logs {level} and above: successful uploads and jobs do not appear.", style="yellow")
     follower = Follower(FunctionLogs(stack), FUNCTIONS, begin)
     pause = PAUSE_LOCALLY if stack.local else PAUSE
     with suppress(KeyboardInterrupt):  # the normal end

@@ -45,8 +45,8 @@ HERE = Target(region="eu-west-1", profile=None, stack="audience-sync", guided=Fa
             id="arguments go first",
         ),
         pytest.param(
-            ["--config-env", "staging", "--parameter-overrides", "Region=EU", "LogLevel=INFO"],
-            Target(None, None, "audience-sync-staging", guided=False, parameters={"Region": "EU", "LogLevel": "INFO"}),
+            ["--config-env", "staging", "--parameter-overrides", "Region=EU", "BatchWindow=60"],
+            Target(None, None, "audience-sync-staging", guided=False, parameters={"Region": "EU", "BatchWindow": "60"}),
             id="another environment, and parameters",
         ),
         pytest.param(
@@ -253,9 +253,9 @@ def test_parameter_overrides_are_read_as_a_string_a_list_or_a_table(overrides: o
 @pytest.mark.parametrize(
     "words",
     [
-        pytest.param(["LogLevel=INFO", "AudienceNamePrefix=Brand A - "], id="quoted once, which make's shell removes"),
-        pytest.param(["AudienceNamePrefix=Brand ", "LogLevel=INFO"], id="a space at the end"),
-        pytest.param(["AudienceNamePrefix=", "LogLevel=INFO"], id="empty without quotes"),
+        pytest.param(["BatchWindow=60", "AudienceNamePrefix=Brand A - "], id="quoted once, which make's shell removes"),
+        pytest.param(["AudienceNamePrefix=Brand ", "BatchWindow=60"], id="a space at the end"),
+        pytest.param(["AudienceNamePrefix=", "BatchWindow=60"], id="empty without quotes"),
     ],
 )
 def test_a_value_that_sam_would_cut_or_leave_out_is_refused_with_the_line_that_keeps_it(words: list[str]) -> None:

@@ -75,11 +75,6 @@ def test_without_message_ids_there_is_no_table_of_them(deployment: Deployment) -
     assert "message ids" not in deployment.printed(rejections).out
 
 
-def test_log_level_error_prints_that_rejections_are_not_listed(deployment: Deployment) -> None:
-    deployment.stack.parameters = {"LogLevel": "ERROR"}
-    assert "rejected events are not listed" in deployment.printed(rejections).err
-
-
 def test_counts_come_from_the_sum_line_and_ids_from_single_lines() -> None:
     def each(number: int) -> LogLine:
         return LogLine(number, "Ingest", {"message": "event rejected", "reason": "a", "message_id": str(number)})

@@ -454,14 +454,6 @@ def test_without_member_rows_following_starts_at_the_upload(deployment: Deployme
     assert (followed.places, end.ending) == (["upload", "job"], "done")
 
 
-def test_with_log_level_warning_following_ends_at_the_row(deployment: Deployment) -> None:
-    deployment.stack.parameters = {"LogLevel": "WARNING"}
-    entered = now_change()
-    deployment.record(entered)
-    (end,) = Followed(deployment, entered, steps=[]).run()
-    assert (end.ending, "logs WARNING and above" in end.text) == ("blocked", True)
-
-
 def test_a_temporary_error_does_not_end_following(deployment: Deployment, job: Job) -> None:
     entered, job_id = now_change(), job("m1")
     deployment.record(entered)

@@ -274,11 +274,6 @@ def test_a_missing_permission_ends_tail_at_any_time(deployment: Deployment) -> N
         next(found)
 
 
-def test_log_level_warning_prints_that_uploads_are_missing(deployment: Deployment) -> None:
-    deployment.stack.parameters = {"LogLevel": "WARNING"}
-    assert "successful uploads and jobs do not appear" in deployment.printed(tail, follow=False).err
-
-
 def test_an_unknown_audience_and_an_unreadable_age_are_refused(deployment: Deployment) -> None:
     with pytest.raises(NotThere):
         tail(deployment.session(), audience="none", follow=False)
