@@ -37,7 +37,7 @@ grep -v '^ *profile *=' samconfig.toml >"$work/build/samconfig.toml"  # beside t
 templates=("$work/build/template.yaml" "$work/build/last-release.yaml")
 sed -i "s|^\( *\)POWERTOOLS_SERVICE_NAME:|\1AMAZON_API_URL: $amazon\n\1AMAZON_LOGIN_URL: $amazon/auth/o2/token\n&|" "${templates[@]}"
 # ministack compares these numbers with others without reading the parameters as numbers, and refuses alarms on an expression.
-sed -Ezi 's/MaximumConcurrency:\n *Ref: (MaximumConcurrency|JobsConcurrency)/MaximumConcurrency: 2/g
+sed -Ezi 's/MaximumConcurrency:\n *Ref: MaximumConcurrency/MaximumConcurrency: 2/g
     s/\n      Metrics:(\n      [- ][^\n]*)*/\n      MetricName: any\n      Namespace: any/' "${templates[@]}"
 step 'sam build'
 

@@ -194,7 +194,7 @@ def _concurrency(readings: StackReadings) -> Iterator[Finding]:
     if limit - taken >= LEFT_FOR_API:
         yield Finding("ok", runs)
     else:
-        remedy = "request more, or lower MaximumConcurrency and JobsConcurrency: docs/deploy.md, A new AWS account"
+        remedy = "request more, or lower MaximumConcurrency: docs/deploy.md, A new AWS account"
         yield Finding("note", f"{runs}; functions behind queues can take {taken}, so events may be refused", remedy)
 
 

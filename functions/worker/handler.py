@@ -79,12 +79,7 @@ def dependencies() -> Dependencies:
             jobs=Queue(sqs, settings.job_queue_url, time.monotonic),
             members=members if settings.ordering_guard else None,
             audiences=audiences.with_unlinked,
-            limits=Limits(
-                settings.max_records_per_upload,
-                settings.max_upload_bytes,
-                settle=settings.settle_seconds,
-                timings=settings.timings,
-            ),
+            limits=Limits(settle=settings.settle_seconds, timings=settings.timings),
             clock=CLOCK,
             gate=UploadGate(circuit_breakers, budget),
             deletes_people=settings.account is not None and settings.account.is_manager,

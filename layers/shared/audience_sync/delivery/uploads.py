@@ -16,8 +16,8 @@ SETTLE = 60.0  # seconds to wait after an unknown outcome, so that a late applic
 class Limits:
     """Limits on the size and duration of uploads."""
 
-    max_records: int = 6000
-    max_bytes: int = 1_000_000
+    max_records: int = 6000  # as Amazon recommends; it refuses more than 10,000
+    max_bytes: int = 1_000_000  # if Amazon refuses that as too large, the upload is halved
     timeout: float = 30.0  # seconds for one upload
     settle: float = SETTLE  # seconds
     timings: Timings = field(default_factory=Timings)

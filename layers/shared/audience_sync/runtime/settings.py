@@ -93,8 +93,6 @@ class WorkerSettings(DataManagerSettings, TimingSettings, MembershipSettings):
     change_queue_url: str = Field(alias="CHANGE_QUEUE_URL", min_length=1)
     dead_letter_queue_url: str = Field(alias="DEAD_LETTER_QUEUE_URL", min_length=1)
     job_queue_url: str = Field(alias="JOB_QUEUE_URL", min_length=1)
-    max_records_per_upload: int = Field(6000, alias="MAX_RECORDS_PER_UPLOAD", ge=1, le=10_000)
-    max_upload_bytes: int = Field(1_000_000, alias="MAX_UPLOAD_BYTES", ge=10_000)
     # Shorter on one machine only; the template sets none of them.
     settle_seconds: float = Field(60, alias="SETTLE_SECONDS", ge=0)
     circuit_seconds: float = Field(60, alias="CIRCUIT_SECONDS", ge=1)  # until one worker tries Amazon again
