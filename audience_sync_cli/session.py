@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from audience_sync.amazon_ads.login import AccessTokens
     from audience_sync.amazon_ads.timings import Timings
     from audience_sync.aws.audience_table import AudienceTable
-    from audience_sync.aws.membership_rows import Sharding
     from audience_sync.aws.membership_scan import MembershipScan
     from audience_sync.aws.membership_table import MembershipTable
     from audience_sync.aws.secrets import JsonSecret
@@ -78,17 +77,19 @@ class Session:
     @cached_property
     def members(self) -> "MembershipTable":
         """The rows of members."""
+        from audience_sync.aws.membership_rows import Sharding
         from audience_sync.aws.membership_table import MembershipTable
         from audience_sync.clock import Clock
 
-        return MembershipTable(self.stack.service("dynamodb"), self.stack["MembershipTable"], self._sharding, Clock())
+        return MembershipTable(self.stack.service("dynamodb"), self.stack["MembershipTable"], Sharding(), Clock())
 
     @cached_property
     def member_scan(self) -> "MembershipScan":
         """The rows of whole audiences."""
+        from audience_sync.aws.membership_rows import Sharding
         from audience_sync.aws.membership_scan import MembershipScan
 
-        return MembershipScan(self.stack.service("dynamodb"), self.stack["MembershipTable"], self._sharding)
+        return MembershipScan(self.stack.service("dynamodb"), self.stack["MembershipTable"], Sharding())
 
     @cached_property
     def policy(self) -> "Policy":
@@ -122,12 +123,6 @@ class Session:
         from audience_sync_cli.operator_log import OperatorLog
 
         return OperatorLog(self.stack, lambda text: self.screen.note(text, style="yellow"), self.now)
-
-    @property
-    def _sharding(self) -> "Sharding":
-        from audience_sync.aws.membership_rows import Sharding
-
-        return Sharding(self.stack.membership_shards)
 
     @cached_property
     def amazon(self) -> "AmazonAds":

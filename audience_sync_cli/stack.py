@@ -27,7 +27,6 @@ _OUTPUTS = {  # output of the template: the logical id it names
     "DeadLetterQueueUrl": "DeadLetterQueue",
     "AudienceTableName": "AudienceTable",
     "MembershipTableName": "MembershipTable",
-    "MembershipShards": "MembershipShards",  # a number
     "RefreshFunctionName": "RefreshFunction",
     "AlarmTopicArn": "Alarms",  # or the operator's own topic
 }
@@ -76,11 +75,6 @@ class Stack:
     def event_queue(self) -> str | None:
         """The URL of the event queue. None without EventQueue=yes."""
         return self["EventsQueue"] if self.parameters.get("EventQueue") == "yes" else None
-
-    @property
-    def membership_shards(self) -> int:
-        """The number of shards per audience in the membership table. Raises NotThere."""
-        return int(self["MembershipShards"])
 
     @property
     def keeps_rows(self) -> bool:

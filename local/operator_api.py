@@ -31,7 +31,6 @@ _TIMES = {  # seconds, shorter than in the template; the last two are no paramet
     "LateSeconds": "LATE_SECONDS",
     "LongestJobSeconds": "LONGEST_JOB_SECONDS",
 }
-_SHARDS = "MembershipShards"  # a parameter that the deployed stack has among its outputs
 _LAMBDA = "/local/lambda/2015-03-31"
 _FUNCTION, _SOURCES = f"{_LAMBDA}/functions/{{name}}", f"{_LAMBDA}/event-source-mappings"
 
@@ -95,7 +94,7 @@ def _add_event_sources(app: web.Application, stack: StackView) -> None:
 def _resources(stack: StackView) -> dict[str, Any]:
     template = stack.template
     parts = [logical_id for each in _TYPES for logical_id in template.resources(each)]
-    names = {each: str(template.resolve({"Ref": each})) for each in [*parts, _SHARDS]}
+    names = {each: str(template.resolve({"Ref": each})) for each in parts}
     variables = stack.functions.variables("WorkerFunction")
     times = {name: variables[variable] for name, variable in _TIMES.items()}
     return {

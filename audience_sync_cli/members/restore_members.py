@@ -11,7 +11,7 @@ import typer
 from botocore.exceptions import ClientError
 
 from audience_sync.aws.errors import error_code
-from audience_sync.aws.membership_rows import MAX_SHARDS, Sharding
+from audience_sync.aws.membership_rows import Sharding
 from audience_sync.aws.membership_scan import MembershipScan
 from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.clock import Clock
@@ -36,7 +36,7 @@ _RESYNC = "Re-sync the audiences from Segment instead: it sends all current memb
     app,
     "restore-members",
     "restore-members restored-members --dry-run",
-    "restore-members kept-members --since 2026-03-04T09:00Z \\\n      --source-shards 8",
+    "restore-members kept-members --since 2026-03-04T09:00Z",
     asks=True,
 )
 def restore_members(
@@ -52,10 +52,6 @@ def restore_members(
             metavar="TIME",
         ),
     ] = "",
-    source_shards: Annotated[
-        int | None,
-        typer.Option(help="The `MembershipShards` of the source, if not this stack's.", min=1, max=MAX_SHARDS),
-    ] = None,
 ) -> None:
     """Copy the members of an older table into the stack's membership table. Safe to repeat.
 
@@ -71,7 +67,7 @@ def restore_members(
         session.screen.confirm(f"Copy the members of {source_table}, as of {moment(as_of)}. Is delivery paused?")
     listed = [each.audience_id for each in audiences]
     with nullcontext(dict[str, Any]()) if dry_run else session.log.line("restore-members") as line:
-        outcomes = _run(session, source_table, source_shards, listed, writes=not dry_run)
+        outcomes = _run(session, source_table, listed, writes=not dry_run)
         total = sum(outcomes.values(), Counter[RowOutcome]())
         line["rows"] = _written(total)
     _show(session, outcomes, total, audiences, dry_run=dry_run)
@@ -153,11 +149,8 @@ def _as_of(session: Session, description: dict[str, Any], since: str) -> float:
     return as_of
 
 
-def _run(
-    session: Session, source_table: str, source_shards: int | None, listed: list[str], *, writes: bool
-) -> Outcomes:
-    client = session.stack.service("dynamodb")
-    sharding = Sharding(source_shards or session.stack.membership_shards)
+def _run(session: Session, source_table: str, listed: list[str], *, writes: bool) -> Outcomes:
+    client, sharding = session.stack.service("dynamodb"), Sharding()
     source = MembershipScan(client, source_table, sharding)
     read_older = MembershipTable(client, source_table, sharding, Clock()).read
 
@@ -171,10 +164,7 @@ def _run(
         try:
             return restoration.run(pages, session.now(), writes=writes, on_rows=bar.advance)
         except MisplacedRow:
-            raise WrongUsage(
-                f"The source does not spread its rows over {sharding.shards} shards.",
-                "Pass the MembershipShards of its stack with --source-shards.",
-            ) from None
+            raise WrongUsage(f"The source does not spread its rows over {sharding.shards} shards.", _RESYNC) from None
 
 
 def _show(

@@ -167,7 +167,7 @@ def _check_erasures(settings: AuditSettings, dynamodb: "DynamoDBClient", deadlin
     from audience_sync.aws.sqs import Queue  # noqa: PLC0415
     from audience_sync.operations.erasure_check import ErasureContext, Pass, check_erasures  # noqa: PLC0415
 
-    sharding = Sharding(settings.membership_shards)
+    sharding = Sharding()
     checkpoint = Checkpoint(dynamodb, settings.membership_table, AUDIT, "erasures")
     try:
         report = check_erasures(

@@ -60,7 +60,7 @@ def dependencies() -> Dependencies:
     secrets = client("secretsmanager", read_timeout=3.0)
     sqs = client("sqs", read_timeout=3.0, connections=AT_ONCE)
     dynamodb = client("dynamodb", read_timeout=3.0, connections=AT_ONCE * THREADS, validate=False)
-    members = MembershipTable(dynamodb, settings.membership_table, Sharding(settings.membership_shards), CLOCK)
+    members = MembershipTable(dynamodb, settings.membership_table, Sharding(), CLOCK)
     return Dependencies(
         settings,
         Queue(sqs, settings.change_queue_url, time.monotonic),

@@ -61,7 +61,7 @@ def dependencies() -> Dependencies:
     settings = WorkerSettings.from_env(os.environ)
     secrets, sqs = client("secretsmanager", read_timeout=3.0), client("sqs", read_timeout=3.0)
     dynamodb = client("dynamodb", read_timeout=3.0, attempts=4, connections=THREADS, validate=False)
-    members = MembershipTable(dynamodb, settings.membership_table, Sharding(settings.membership_shards), CLOCK)
+    members = MembershipTable(dynamodb, settings.membership_table, Sharding(), CLOCK)
     audiences = AudienceListing(AudienceTable(dynamodb, settings.audience_table), time.monotonic)
     queue = Queue(sqs, settings.change_queue_url, time.monotonic)
     # What is sent here is counted when it completes, so a second attempt after a late answer would count twice.

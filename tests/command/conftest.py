@@ -279,7 +279,6 @@ def _stack(template: Template, aws: AwsServer, amazon_url: str) -> Stack:
     names = {each: template.resolve({"Ref": each}) for each in parts}
     names |= {each: each for each in ("IngestFunction", "WorkerFunction", "JobsFunction", "RefreshFunction")}
     names |= {each: each for each in template.resources("AWS::Logs::LogGroup")}
-    names["MembershipShards"] = str(template.resolve({"Ref": "MembershipShards"}))
     hosts = Hosts(amazon_url, f"{amazon_url}/auth/o2/token", f"{amazon_url}/ap/oa")
 
     def client(service: str) -> Any:

@@ -22,7 +22,6 @@ class CloudFormation:
         default_factory=lambda: {
             "EventsUrl": "https://abc.execute-api.eu-west-1.amazonaws.com/v1/events",
             "ChangeQueueUrl": "https://sqs.example/changes",
-            "MembershipShards": "16",
         }
     )
     resources: dict[str, str] = field(default_factory=lambda: {"WorkerFunction": "mine-WorkerFunction-1"})
@@ -50,7 +49,7 @@ def test_a_stack_is_found_by_name_with_its_outputs() -> None:
     assert found["ChangeQueue"] == "https://sqs.example/changes"
     assert found.api == "https://abc.execute-api.eu-west-1.amazonaws.com"
     assert found.hosts.api == "https://advertising-api-eu.amazon.com"
-    assert (found.membership_shards, found.version, cloud.looked_up) == (16, None, [])
+    assert (found.version, cloud.looked_up) == (None, [])
     cloud.outputs["Version"] = "0.2.0"
     assert deployed("mine", lambda _: cloud).version == "0.2.0"
 
@@ -60,12 +59,6 @@ def test_a_resource_without_an_output_is_looked_up_once() -> None:
     found = deployed("mine", lambda _: cloud)
     assert [found["WorkerFunction"], found["WorkerFunction"]] == ["mine-WorkerFunction-1"] * 2
     assert cloud.looked_up == ["WorkerFunction"]
-
-
-def test_an_older_stack_without_shards_must_be_updated() -> None:
-    outputs = {"ChangeQueueUrl": "https://sqs.example/changes"}
-    with pytest.raises(NotThere, match="has no MembershipShards"):
-        deployed("mine", lambda _: CloudFormation(outputs=outputs)).membership_shards  # noqa: B018 - it raises
 
 
 def test_a_missing_resource_asks_for_an_update_of_the_stack() -> None:

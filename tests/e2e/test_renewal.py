@@ -11,7 +11,6 @@ from audience_sync.aws.membership_rows import Sharding
 from local.example_audiences import EXAMPLE
 from local.resources import client
 from local.sample_profiles import Person, audience_event
-from local.template import Template
 from tests.e2e.conftest import LocalStack
 from tests.waiting import wait_until
 
@@ -51,8 +50,7 @@ def test_an_active_member_is_sent_again_before_amazon_drops_it_and_is_counted_on
     since = stack.members()[person.user_id]["since"]
 
     audience = {"audienceId": {"S": EXAMPLE.audience_id}}
-    shards = int(Template.load().resolve({"Ref": "MembershipShards"}))
-    member = Sharding(shards).key_of((EXAMPLE.audience_id, person.user_id))
+    member = Sharding().key_of((EXAMPLE.audience_id, person.user_id))
     set_attribute(stack, "Membership", member, "entered", {"N": str(int(time.time()) - AGE)})
     assert renew(stack) == {"renewed": 0, "reason": None}, "the setting is off"
     set_attribute(stack, "Audience", audience, "settings", {"M": {"renew": {"BOOL": True}}})

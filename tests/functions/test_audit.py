@@ -351,7 +351,7 @@ class ErasureHarness:
 
     def steps(self, person: str) -> list[StepKind]:
         """Read the steps in the person's row of all audiences."""
-        key = Sharding(int(self.cloud.name_of("MembershipShards"))).key_of((EVERY_AUDIENCE, person))
+        key = Sharding().key_of((EVERY_AUDIENCE, person))
         row = self.cloud.client("dynamodb").get_item(TableName=self.cloud.name_of("MembershipTable"), Key=key)["Item"]
         return [each.kind for each in state_from_row(row).erasure]
 

@@ -42,7 +42,7 @@ def backdate(cloud: Cloud, member: str, days: float) -> None:
     """Set the time at which a member was last sent to so many days ago."""
     cloud.client("dynamodb").update_item(
         TableName=cloud.name_of("MembershipTable"),
-        Key=key(cloud, member),
+        Key=key(member),
         UpdateExpression="SET entered = :then, expiresAt = :end",
         ExpressionAttributeValues={
             ":then": {"N": str(int(time.time() - days * DAY))},
@@ -51,13 +51,13 @@ def backdate(cloud: Cloud, member: str, days: float) -> None:
     )
 
 
-def key(cloud: Cloud, member: str) -> dict[str, Any]:
-    return Sharding(int(cloud.name_of("MembershipShards"))).key_of((AUDIENCE.audience_id, member))
+def key(member: str) -> dict[str, Any]:
+    return Sharding().key_of((AUDIENCE.audience_id, member))
 
 
 def row(cloud: Cloud, member: str) -> dict[str, Any]:
     found: dict[str, Any] = cloud.client("dynamodb").get_item(
-        TableName=cloud.name_of("MembershipTable"), Key=key(cloud, member), ConsistentRead=True
+        TableName=cloud.name_of("MembershipTable"), Key=key(member), ConsistentRead=True
     )["Item"]
     return found
 

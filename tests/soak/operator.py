@@ -397,9 +397,7 @@ class Operator:
 
     def _session(self, show: Callable[[int], None]) -> Session:
         simulation = self._simulation
-        environment = simulation.stack.environment()
         names = {name: simulation.stack.queues.by_name[name].url if "Queue" in name else name for name in _NAMES}
-        names["MembershipShards"] = environment["MEMBERSHIP_SHARDS"]
         stack = Stack("soak", self._client, "https://api.simulated", HOSTS["NA"], {}, 0.0, _names=names)
         session = Session(_Terminal(show), lambda: stack, simulation.clock.time, time.sleep)
         session.log = _NoLog()  # type: ignore[assignment]

@@ -204,7 +204,7 @@ def test_a_stack_in_order_can_be_updated_and_an_unfinished_one_without_rollback(
 @pytest.mark.parametrize(
     ("parameters", "chosen"),
     [
-        pytest.param({"Region": "EU", "MembershipShards": "16"}, HERE, id="an update"),
+        pytest.param({"Region": "EU", "BatchWindow": "10"}, HERE, id="an update"),
         pytest.param({"Region": "EU"}, replace(HERE, guided=True, stack="audience-sync-other"), id="a second stack"),
         pytest.param({}, replace(HERE, guided=True), id="guided again, with the defaults"),
     ],
@@ -216,11 +216,11 @@ def test_an_existing_stack_can_be_updated(parameters: dict[str, str], chosen: Ta
 
 @pytest.mark.usefixtures("signed_in")
 def test_deploying_guided_again_is_refused_if_it_would_reset_parameters() -> None:
-    created(Region="EU", MembershipShards="16", BatchWindow="60")
+    created(Region="EU", BatchWindow="10", JobSeconds="900")
     guided = replace(HERE, guided=True)
-    with pytest.raises(CannotDeploy, match=r"Enter would change MembershipShards, Region\. Deploy without --guided"):
+    with pytest.raises(CannotDeploy, match=r"Enter would change BatchWindow, Region\. Deploy without --guided"):
         describe(guided, {})
-    saved = replace(guided, parameters={"Region": "EU", "MembershipShards": "16"})
+    saved = replace(guided, parameters={"Region": "EU", "BatchWindow": "10"})
     assert describe(saved, {}).startswith("The stack is audience-sync")
 
 

@@ -77,8 +77,6 @@ def _parameters(old: dict[str, Any], new: dict[str, Any]) -> Iterator[str]:
             after.get("AllowedValues", before.get("AllowedValues", ()))
         ):
             yield f"{name} may not be {', '.join(map(str, sorted(gone, key=str)))} any more"
-        if name == "MembershipShards" and before["Default"] != after["Default"]:
-            yield f"{name} has another default: no row is found"
     for name, after in new["Parameters"].items():
         if name not in old["Parameters"] and "Default" not in after:
             yield f"{name} is new and has no default: the update fails"
@@ -152,11 +150,6 @@ def changed(path: str, to: Any) -> dict[str, Any]:
         ),
         ("Parameters.AlarmEmail", None, "AlarmEmail is no parameter any more: a saved value makes the deployment fail"),
         ("Parameters.Region.AllowedValues", ["NA", "EU"], "Region may not be FE any more"),
-        (
-            "Parameters.MembershipShards.Default",
-            16,
-            "MembershipShards has another default: no row is found",
-        ),
         ("Parameters.New", {"Type": "String"}, "New is new and has no default: the update fails"),
         ("Outputs.EventsUrl", None, "EventsUrl is no output any more"),
         ("IngestFunction.Properties.Events.Health", None, "GET /v1/health is no route any more"),

@@ -16,7 +16,7 @@ from audience_sync.audiences.creation import CREATE_TIMEOUT, RESERVE
 from audience_sync.aws.audience_table import MAPPINGS_HISTORY_KEY, MAPPINGS_KEY, VERSION_KEY
 from audience_sync.aws.checkpoint import AUDIT, DATASETS, PUBLISHED, RENEWAL
 from audience_sync.aws.creation_locks import STALE_LOCK_AGE
-from audience_sync.aws.membership_rows import KEEP_EXIT, MAX_SHARDS, Sharding
+from audience_sync.aws.membership_rows import KEEP_EXIT, Sharding
 from audience_sync.aws.sqs import MAX_ENTRIES
 from audience_sync.delivery.backoff import MARK, MAX_DELAY
 from audience_sync.delivery.gates.circuit_state import PARTITION as CIRCUITS
@@ -561,19 +561,8 @@ def test_every_parameter_is_used() -> None:
     assert not [name for name in TEMPLATE["Parameters"] if f'{{"Ref": "{name}"}}' not in rest]
 
 
-def test_functions_and_outputs_state_the_same_number_of_shards() -> None:
-    parameter = TEMPLATE["Parameters"]["MembershipShards"]
-    variables = {name: _properties(name)["Environment"]["Variables"] for name in FUNCTIONS}
-    given = {name: each["MEMBERSHIP_SHARDS"] for name, each in variables.items() if "MEMBERSHIP_SHARDS" in each}
-    assert given.keys() == {"WorkerFunction", "JobsFunction", "AuditFunction", "RenewFunction"}
-    assert all(each == {"Ref": "MembershipShards"} for each in given.values())
-    assert TEMPLATE["Outputs"]["MembershipShards"]["Value"] == {"Ref": "MembershipShards"}
-    assert (parameter["MinValue"], parameter["MaxValue"]) == (1, MAX_SHARDS)
-    assert parameter["Default"] == WorkerSettings.model_fields["membership_shards"].default
-
-
 def test_the_membership_table_has_the_key_that_the_rows_have() -> None:
-    key = Sharding(8).key_of(("1", "m"))
+    key = Sharding().key_of(("1", "m"))
     assert {each["AttributeName"] for each in _properties("MembershipTable")["KeySchema"]} == key.keys()
     assert _properties("MembershipTable")["TimeToLiveSpecification"] == {"AttributeName": "expiresAt", "Enabled": True}
 
@@ -745,7 +734,7 @@ def test_a_role_accesses_only_its_own_partitions_of_the_membership_table(role: s
 def test_the_iam_pattern_for_member_rows_matches_only_member_partitions() -> None:
     (pattern,) = ROWS_OF_MEMBERS["ForAllValues:StringLike"]["dynamodb:LeadingKeys"]
     for audience_id in ("1", "418273650912345678", EVERY_AUDIENCE):
-        assert all(fnmatchcase(partition, pattern) for partition in Sharding(MAX_SHARDS).partitions(audience_id))
+        assert all(fnmatchcase(partition, pattern) for partition in Sharding().partitions(audience_id))
     assert not any(fnmatchcase(partition, pattern) for partition in (AUDIT, RENEWAL, DATASETS, PUBLISHED, CIRCUITS))
 
 

@@ -244,6 +244,10 @@ def test_members_are_spread_evenly_over_the_shards() -> None:
     assert max(counts) < 1.1 * 1000
 
 
+def test_rows_stay_where_earlier_versions_wrote_them() -> None:
+    assert Sharding().key_of((AUDIENCE, "cust_1001"))["audienceShard"] == {"S": f"{AUDIENCE}#05"}
+
+
 def test_a_row_in_the_wrong_shard_is_refused() -> None:
     row = row_of(state(), SHARDING.key_of(state().member), 1)
     SHARDING.check(row)

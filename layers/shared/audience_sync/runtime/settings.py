@@ -83,7 +83,6 @@ class MembershipSettings(_Settings):
 
     audience_table: str = Field(alias="AUDIENCE_TABLE", min_length=1)
     membership_table: str = Field(alias="MEMBERSHIP_TABLE", min_length=1)
-    membership_shards: int = Field(8, alias="MEMBERSHIP_SHARDS", ge=1, le=64)
     ordering_guard: bool = Field(True, alias="ORDERING_GUARD")
 
 
