@@ -73,7 +73,6 @@ def erasures(
     """
     require_rows(session)
     audiences, now = session.audiences.with_unlinked(), session.now()
-    overdue_after = float(session.stack.parameters.get("ErasureAlarmDays", 4))
     found: list[tuple[MemberState, Erasure]] = []
     with session.screen.progress("reading erasures", unit="people") as bar:
         people = chain.from_iterable(session.member_scan.deletion_notices())
@@ -83,7 +82,7 @@ def erasures(
             if everyone or each.erasure.progress not in (Progress.CLOSED, Progress.UNKNOWN):
                 found.append((each.everywhere, each.erasure))
     found.sort(key=lambda each: (each[1].notices[0].ended, each[0].member))
-    listed = [_listed(state.member[1], each, is_overdue=each.is_overdue(now, overdue_after)) for state, each in found]
+    listed = [_listed(state.member[1], each, is_overdue=each.is_overdue(now)) for state, each in found]
     begun = [judgement.notices[0].ended / 1000 for _, judgement in found]
     if rows := [_row(each, now - at) for each, at in zip(listed, begun, strict=True)]:
         session.screen.table(("external user id", "kind", "recorded", "age", "state", "missing"), rows)

@@ -10,7 +10,7 @@ from audience_sync.aws.cloudwatch import MetricStore
 from audience_sync.clock import Clock
 from audience_sync.errors import AudienceSyncError, AuthorizationRefused, NotConnected, RequestRejected
 from audience_sync.members.membership import Audience
-from audience_sync.operations.audience_trends import Limits, Trend, judge
+from audience_sync.operations.audience_trends import SHRINK_PERCENT, Trend, judge
 from audience_sync.operations.dataset_reports import DatasetReport, read_report
 from audience_sync.reasons import Reason
 from audience_sync.runtime import audience_history
@@ -155,9 +155,8 @@ class AudienceReadings(StackReadings):
         stack, audience = self.session.stack, self.audience
         store = MetricStore(stack.service("cloudwatch"))
         history = audience_history.read(store, stack.name, [audience], self.now)[audience.audience_id]
-        names = ("ShrinkPercent", "MatchRateFallPercent", "SilentDays")  # an older stack has none of them
-        given = [float(stack.parameters.get(name, default)) for name, default in zip(names, Limits(), strict=True)]
-        return judge(history, audience_history.last_day(self.now), Limits(*given))
+        shrink_percent = float(stack.parameters.get("ShrinkPercent", SHRINK_PERCENT))  # an older stack has none
+        return judge(history, audience_history.last_day(self.now), shrink_percent)
 
     @Reading
     def connections(self) -> frozenset[str]:

@@ -131,13 +131,12 @@ def _check_audiences(settings: AuditSettings, dynamodb: "DynamoDBClient", store:
     from audience_sync.amazon_ads.destination import is_known  # noqa: PLC0415
     from audience_sync.aws.audience_table import AudienceTable  # noqa: PLC0415
     from audience_sync.operations.audience_notices import changes  # noqa: PLC0415
-    from audience_sync.operations.audience_trends import Limits, judge  # noqa: PLC0415
+    from audience_sync.operations.audience_trends import judge  # noqa: PLC0415
 
-    limits = Limits(settings.shrink_percent, settings.match_rate_fall_percent, settings.silent_days)
     listed = AudienceTable(dynamodb, settings.audience_table).all()
     audiences = [each for each in listed if is_known(each.destination)]
     histories = audience_history.read(store, settings.stack, audiences, now)
-    trends = {each: judge(history, today, limits) for each, history in histories.items()}
+    trends = {each: judge(history, today, settings.shrink_percent) for each, history in histories.items()}
     notified = last.get("notified", "{}")
     found = changes(trends, json.loads(notified))
     try:
@@ -178,7 +177,6 @@ def _check_erasures(settings: AuditSettings, dynamodb: "DynamoDBClient", deadlin
                 settings.timings,
                 Queue(client("sqs", read_timeout=3.0), settings.job_queue_url, CLOCK.monotonic),
                 CLOCK,
-                overdue_after=settings.erasure_alarm_days,
                 deadline=deadline,
             ),
             Pass.from_fields(checkpoint.position()),

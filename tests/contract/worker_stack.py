@@ -318,7 +318,7 @@ class WorkerStack:
         self, *, deadline: float = 60.0, members: Any = None, begun: Pass | None = None
     ) -> ErasureReport:
         table, timings = members or self.members(), self.limits.timings
-        context = ErasureContext(self.scan(), table, self.audiences, timings, self.jobs, self.clock, 4, deadline)
+        context = ErasureContext(self.scan(), table, self.audiences, timings, self.jobs, self.clock, deadline)
         return check_erasures(context, begun or Pass())
 
     def holds(self, email: str, member: str = "m1") -> bool:

@@ -375,7 +375,6 @@ def test_erasures_are_counted_and_closed_every_six_hours(erasures: ErasureHarnes
     assert erasures.steps("cust_1") == [StepKind.NOTICE]
     assert erasures.check(after=5 * 24 * HOUR) == CHECKED | {"open": 1, "overdue": 1, "closed": 0}
     assert erasures.metrics["ErasuresOverdue"] == [1.0]
-    assert erasures.check(after=5 * 24 * HOUR, ERASURE_ALARM_DAYS="7")["overdue"] == 0
 
 
 def test_erasures_are_not_checked_without_the_ordering_guard(erasures: ErasureHarness) -> None:

@@ -25,6 +25,11 @@ FEW = 100  # records; the numbers of a smaller audience say nothing
 # one for a week is: some audiences are uploaded once a week.
 LOW_READINGS, LOW_DAYS = 3, 7
 MINIMUM_DAYS = 14  # an audience may fill for two weeks
+SHRINK_PERCENT = 40  # by default
+MATCH_RATE_FALL = (
+    0.3  # of what was usual, such as from 60 % to 42 %; less than a size may fall, because it has no seasons
+)
+SILENT_DAYS = 4  # without an upload; more for an audience with longer pauses
 ABOVE_MINIMUM = 1.1  # times the minimum, so that an audience around it does not change its state every week
 LEAK = 0.5  # of what was usual seven weeks ago; a season of a month does not halve an audience beyond that
 
@@ -54,14 +59,6 @@ class Trend(NamedTuple):
     sentence: str
 
 
-class Limits(NamedTuple):
-    """The template's parameters."""
-
-    size_percent: float = 40  # by which the size has fallen
-    match_rate_percent: float = 30  # by which the match rate has fallen; it has no seasons
-    silent_days: float = 4  # without an upload; more for an audience with longer pauses
-
-
 @dataclass(frozen=True, slots=True)
 class History:
     """The days of an audience, HISTORY of them up to the last whole one."""
@@ -89,16 +86,16 @@ class History:
         )
 
 
-def judge(history: History, today: int, limits: Limits) -> Trend:
-    """Return the most urgent state of an audience at the end of a day."""
-    if rate := _fall(history.match_rates, today, limits.match_rate_percent / 100, at_least=0):
+def judge(history: History, today: int, shrink_percent: float = SHRINK_PERCENT) -> Trend:
+    """Return the most urgent state of an audience at the end of a day. Its size may fall by `shrink_percent`."""
+    if rate := _fall(history.match_rates, today, MATCH_RATE_FALL, at_least=0):
         found = f"Amazon matches {rate.value:.1f}% of its records, {rate.percent:.0f}% less than the {rate.usual:.1f}%"
         return Trend(State.MATCH_RATE_FELL, f"{_since(rate.since, today)} {found} of the weeks before.")
     for values, what in ((history.in_dsp, "its size in DSP"), (history.sizes, "its size")):
-        if size := _fall(values, today, limits.size_percent / 100, at_least=FEW):
+        if size := _fall(values, today, shrink_percent / 100, at_least=FEW):
             found = f"{what} is {size.value:,.0f}, {size.percent:.0f}% less than the {size.usual:,.0f}"
             return Trend(State.SIZE_FELL, f"{_since(size.since, today)} {found} of the weeks before.")
-    if silence := _silence(history.uploads, today, limits.silent_days):
+    if silence := _silence(history.uploads, today):
         return Trend(State.SILENT, silence)
     below = _low_since(history.matched, today, lambda _: MIN_FOR_DSP, JUDGED, MINIMUM_DAYS, back_at=ABOVE_MINIMUM)
     if below is not None:
@@ -187,13 +184,13 @@ def _low_since(
     return since if is_certain else None
 
 
-def _silence(uploads: Sequence[int], today: int, days: float) -> str:
-    """Say that uploads have ended, for so many days and twice the longest pause before; empty if they have not."""
+def _silence(uploads: Sequence[int], today: int) -> str:
+    """Say that uploads have ended, for SILENT_DAYS and twice the longest pause before; empty if they have not."""
     recent = [day for day in uploads if day > uploads[-1] - JUDGED]
     if len(recent) < 3:
         return ""
     quiet, longest = today - recent[-1], max(after - before for before, after in pairwise(recent))
-    if not max(days, 2 * longest) <= quiet < JUDGED:
+    if not max(SILENT_DAYS, 2 * longest) <= quiet < JUDGED:
         return ""
     before = f"its longest pause before was {longest} day{'s' * (longest > 1)}"
     return f"Amazon has reported nothing new about it since {_date(recent[-1])}; {before}."

@@ -87,7 +87,6 @@ class ErasureContext(NamedTuple):
     timings: Timings
     jobs: MessageQueue  # the job queue, for deletions that are due
     clock: Clock
-    overdue_after: float  # days
     deadline: float  # monotonic seconds; people who are not judged by then are left to the next run
 
 
@@ -161,7 +160,7 @@ def _check(context: ErasureContext, page: NoticePage, report: ErasureReport, now
     """Check the people of one page. If there is no time for all of them, returns False and counts none."""
     stored = [each.state for each in page.stored if each.expires_at > now]
     unread = {error.partition for error in page.unread.values()}
-    found = _Page(now, context.overdue_after, open=len(page.unread), unread=unread)
+    found = _Page(now, open=len(page.unread), unread=unread)
     if context.clock.monotonic() >= context.deadline:  # also checked here: on most pages, nobody has to be judged
         return False
     past_due = [each.member[1] for each in stored if is_past_due(each, now)]
@@ -188,7 +187,6 @@ class _Page:
     """The erasures of one page that are not closed."""
 
     now: float  # epoch seconds
-    overdue_after: float  # days
     open: int = 0
     overdue: int = 0
     waiting: int = 0
@@ -205,7 +203,7 @@ class _Page:
             return False
         if everywhere.plan and everywhere.plan.known_in:
             self.open += 1
-            self.overdue += is_overdue(opened_at(everywhere), self.now, self.overdue_after)
+            self.overdue += is_overdue(opened_at(everywhere), self.now)
         return True
 
     def add(self, judgement: Judged) -> None:
@@ -214,7 +212,7 @@ class _Page:
         self.judged += 1
         self.unread |= judgement.unread
         self.open += erasure.progress is Progress.OPEN
-        self.overdue += erasure.is_overdue(self.now, self.overdue_after)
+        self.overdue += erasure.is_overdue(self.now)
         self.waiting += erasure.progress is Progress.AMAZON_DELETES
         if erasure.progress is Progress.OPEN:
             self.writes += _kept(judgement, self.now)

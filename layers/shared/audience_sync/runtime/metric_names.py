@@ -32,7 +32,7 @@ ACCOUNTING_GAP = "AccountingGap"  # changes accepted and never completed
 COUNTED_TWICE = "ChangesCountedTwice"  # completions beyond those that were accepted, as the audit finds them
 REJECTION_REASONS_NEW = "RejectionReasonsNew"  # reasons for which no event of this stack had been rejected before
 AUDIT_LAG = "AuditLagSeconds"  # since the time up to which changes are reconciled
-# People whose erasure has been open for more than ErasureAlarmDays, or whose deletion Ads Data Manager refuses.
+# People whose erasure has been open for more than four days, or whose deletion Ads Data Manager refuses.
 ERASURES_OVERDUE = "ErasuresOverdue"
 ERASURES_UNCHECKED_AGE = "ErasuresUncheckedAge"  # seconds; all erasures have been checked within this time
 ERASURES_RECORDED = "ErasuresRecorded"  # people with a new deletion notice or denial of consent

@@ -136,11 +136,8 @@ class AuditSettings(TimingSettings, MembershipSettings):
     change_queue_name: str = Field(alias="CHANGE_QUEUE_NAME", min_length=1)
     worker_function: str = Field(alias="WORKER_FUNCTION", min_length=1)
     job_queue_url: str = Field(alias="JOB_QUEUE_URL", min_length=1)
-    erasure_alarm_days: float = Field(4, alias="ERASURE_ALARM_DAYS", gt=0)
     shrink_alarm: str = Field(alias="SHRINK_ALARM", min_length=1)  # the alarm's name
     shrink_percent: float = Field(40, alias="SHRINK_PERCENT", ge=1, le=100)
-    match_rate_fall_percent: float = Field(30, alias="MATCH_RATE_FALL_PERCENT", ge=1, le=100)
-    silent_days: float = Field(4, alias="SILENT_DAYS", ge=1, le=56)
 
 
 class RenewSettings(MembershipSettings):

@@ -292,7 +292,7 @@ def test_an_erasure_is_closed_when_every_audience_is_done(
 )
 def test_only_an_open_erasure_is_overdue(hours: float, rows: list[PersonRow], overdue: bool) -> None:
     now = NOW + hours * 3_600
-    assert judge(everywhere(RECORDED), rows, {AUDIENCE, "2"}, now).is_overdue(now, days=4) is overdue
+    assert judge(everywhere(RECORDED), rows, {AUDIENCE, "2"}, now).is_overdue(now) is overdue
 
 
 @pytest.mark.parametrize(
@@ -311,7 +311,7 @@ def test_a_notice_during_amazons_30_days_reopens_the_erasure(
     second = RECORDED._replace(id="second", ended=RECORDED.ended + 5 * DAY)
     now = NOW + days * 86_400
     judged = judge(everywhere(*steps, second), [row(**NOT_SPREAD)], {AUDIENCE}, now)
-    assert (judged.progress, judged.is_overdue(now, days=4)) == (Progress.OPEN, overdue)
+    assert (judged.progress, judged.is_overdue(now)) == (Progress.OPEN, overdue)
 
 
 DENIAL, LATER = (

@@ -19,6 +19,9 @@ from audience_sync.members.member_state import MemberState
 from audience_sync.members.membership import MAX_IDENTITIES, Version
 
 AMAZON_DELETES_WITHIN = 30 * 86_400_000  # milliseconds; Ads Data Manager, after it has accepted the deletion
+# An erasure normally takes a quarter of an hour, and up to two days if the person had entered shortly before; a job at
+# Amazon may take 36 hours more.
+OVERDUE_AFTER = 4 * 86_400  # seconds
 CHECK_DELAY = 900  # seconds; the longest time between two checks of an upload
 
 
@@ -81,14 +84,14 @@ class Erasure:
     next_look: EpochMilliseconds | None = None  # which decides whether Amazon is asked to delete the person
     audiences: dict[str, AudienceErasure] = field(default_factory=dict, repr=False)  # those with a row, by id
 
-    def is_overdue(self, now: float, days: float) -> bool:
-        """Return whether it has been open for longer than some days; `now` in epoch seconds."""
-        return self.progress is Progress.OPEN and is_overdue(self.since, now, days)
+    def is_overdue(self, now: float) -> bool:
+        """Return whether it has been open for too long; `now` in epoch seconds."""
+        return self.progress is Progress.OPEN and is_overdue(self.since, now)
 
 
-def is_overdue(since: int, now: float, days: float) -> bool:
-    """Return whether more than some days have passed since an epoch millisecond; `now` in epoch seconds."""
-    return now - to_seconds(since) > days * 86_400
+def is_overdue(since: EpochMilliseconds, now: float) -> bool:
+    """Return whether an erasure that is open since then is open for too long; `now` in epoch seconds."""
+    return now - to_seconds(since) > OVERDUE_AFTER
 
 
 def is_closed(everywhere: MemberState) -> bool:
