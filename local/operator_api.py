@@ -16,7 +16,6 @@ _PARAMETERS = (  # read by the command
     "EventQueue",
     "PublicApi",
     "ConsentPolicy",
-    "LiteralEmail",
     "AcceptOldEvents",
     "MaxCpmCents",
     "AudienceNamePrefix",

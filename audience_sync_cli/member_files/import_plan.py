@@ -94,7 +94,7 @@ def planned(
     if content is None and options.resume:
         raise WrongUsage("Standard input cannot be resumed.", "Send all of it again; repeating rows is safe.")
     if content is not None:
-        digest = how.digest(content, policy)
+        digest = how.digest(content)
         state = ImportState.of(session.stack.name, audience.audience_id, digest)
         begun = state.load()
     if options.resume:

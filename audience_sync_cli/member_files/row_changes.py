@@ -52,19 +52,17 @@ class Reading:
         """What the operator states of the whole file, for the operator log."""
         return {"consent": self.consent} if self.consent else {}
 
-    def digest(self, content: str, policy: Policy) -> str:
+    def digest(self, content: str) -> str:
         """Return a digest of everything that decides the changes, except the audience and the time."""
-        decisive: list[Any] = [
+        decisive = [
             content,
             dict(self.columns),
             self.country,
             self.exits,
             self.hash_ids,
-            policy.literal_email,
+            self.consent,
+            dict(self.separators),
         ]
-        # Without these, the digest of earlier versions.
-        decisive += [self.consent] if self.consent else []
-        decisive += ["separators", dict(self.separators)] if self.separators else []
         return hashlib.sha256(compact_json(decisive).encode()).hexdigest()
 
 
@@ -171,7 +169,7 @@ class RowChanges:
     def _identities(self, subjects: Sequence[_Subject]) -> list[list[dict[str, str]]]:
         columns = [[each.fields.get(name) for each in subjects] for name in _IDENTIFIERS]
         countries = [each.country for each in subjects]
-        return identifiers_of_all(columns, countries, literal_email=self._policy.literal_email)
+        return identifiers_of_all(columns, countries)
 
     def _outcome(self, row: int, subject: _Subject, identities: list[dict[str, str]]) -> RowOutcome:
         fields, member, country = subject

@@ -44,5 +44,5 @@ def hash_traits(data: bytes) -> None:
                     assert normalize(field.name, text, country) == text
             if isinstance(value, str) and len(value) < 1_000:
                 assert identifier(field.name, f" {value}\t", country) == digest
-    hashed = identifiers({field.name: traits.get(field.name) for field in IDENTIFIERS}, country, literal_email=True)
+    hashed = identifiers({field.name: traits.get(field.name) for field in IDENTIFIERS}, country)
     assert hashed[:1] == ([found] if found else [])

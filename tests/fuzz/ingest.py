@@ -93,7 +93,7 @@ def accept_events(data: bytes) -> None:
         assert is_signed or _carries_key(message.headers), "a request without a credential is let in"
     for mappings, policy in (
         (None, Policy()),
-        (json.dumps(RICH), Policy(consent="pass", literal_email=True)),
+        (json.dumps(RICH), Policy(consent="pass")),
     ):
         try:
             result = changes_from(

@@ -177,22 +177,6 @@ def test_an_email_address_has_one_at_sign_and_a_dot_inside_its_domain(written: s
     assert normalize("email", written, None) is None
 
 
-@pytest.mark.parametrize(
-    ("email", "literal"),
-    [
-        pytest.param("Sam+News@Example.com ", "sam+news@example.com", id="the rule drops the plus"),
-        pytest.param("Sam@Example.com ", None, id="the rule only lowers the case"),
-        pytest.param("sam+news", None, id="no address, so nothing to hedge"),
-        pytest.param(A_DIGEST.upper(), None, id="a digest"),
-    ],
-)
-def test_literal_email_adds_the_address_as_written_as_a_second_identity(email: str, literal: str | None) -> None:
-    traits = {"email": email, "city": "Lyon"}
-    usual = identifiers(traits, "FR")
-    assert len(usual) == 1
-    assert identifiers(traits, "FR", literal_email=True) == usual + ([{"email": sha256(literal)}] if literal else [])
-
-
 @pytest.mark.parametrize("field", FIELDS)
 @pytest.mark.parametrize(
     "value",

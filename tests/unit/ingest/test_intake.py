@@ -265,19 +265,6 @@ def test_an_enter_carries_consent_and_an_exit_does_not() -> None:
     assert (removal.record["action"], removal.record["userConsent"]) == ("DELETE", {})
 
 
-@pytest.mark.parametrize(
-    ("literal_email", "written"),
-    [
-        pytest.param(False, ["mayashop@example.com"], id="usually: as Amazon's rule changes it"),
-        pytest.param(True, ["mayashop@example.com", "maya+shop@example.com"], id="on request: as written, too"),
-    ],
-)
-def test_the_policy_decides_whether_an_email_is_also_hashed_as_written(literal_email: bool, written: list[str]) -> None:
-    event = entered(context__traits={"email": "maya+shop@example.com"})
-    (change,) = read(event, policy=Policy(literal_email=literal_email)).changes
-    assert [each["email"] for each in change.record["hashedPII"]] == [sha256(email) for email in written]
-
-
 def test_the_consent_policy_pass_leaves_consent_to_amazon() -> None:
     assert outcomes(read(example("10"), policy=Policy(consent="pass"))) == ["CREATE kunde-20934"]
 

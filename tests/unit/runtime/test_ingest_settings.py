@@ -6,7 +6,7 @@ from audience_sync.errors import InvalidSettings, SourceNotAllowed
 from audience_sync.ingest.record_rules import MAX_ENTER_AGE, Policy
 from audience_sync.runtime.ingest_settings import IngestSettings
 
-CHOICES = ("ACCEPT_FIRST_EVENT_SIGNATURE", "ACCEPT_OLD_EVENTS", "CONSENT_POLICY", "LITERAL_EMAIL", "ORDERING_GUARD")
+CHOICES = ("ACCEPT_FIRST_EVENT_SIGNATURE", "ACCEPT_OLD_EVENTS", "CONSENT_POLICY", "ORDERING_GUARD")
 REQUIRED = {"INGEST_SECRET_ARN": "arn", "AUDIENCE_TABLE": "table", "CHANGE_QUEUE_URL": "url"}
 
 
@@ -19,7 +19,7 @@ def test_optional_variables_have_the_templates_defaults() -> None:
         audience_table="table",
         change_queue_url="url",
         accept_first_event_signature=False,
-        policy=Policy("require", literal_email=False, max_enter_age=MAX_ENTER_AGE, keeps_rows=True),
+        policy=Policy("require", max_enter_age=MAX_ENTER_AGE, keeps_rows=True),
         allowed_sources=settings.allowed_sources,
     )
 
@@ -38,8 +38,6 @@ def test_the_allowed_sources_are_read() -> None:
         pytest.param("ACCEPT_FIRST_EVENT_SIGNATURE", "no", "accept_first_event_signature", False, id="signature: no"),
         pytest.param("CONSENT_POLICY", "require", "consent", "require", id="consent: require"),
         pytest.param("CONSENT_POLICY", "pass", "consent", "pass", id="consent: pass"),
-        pytest.param("LITERAL_EMAIL", "yes", "literal_email", True, id="literal e-mail: yes"),
-        pytest.param("LITERAL_EMAIL", "no", "literal_email", False, id="literal e-mail: no"),
         pytest.param("ACCEPT_OLD_EVENTS", "yes", "max_enter_age", None, id="old events: yes"),
         pytest.param("ACCEPT_OLD_EVENTS", "no", "max_enter_age", MAX_ENTER_AGE, id="old events: no"),
         pytest.param("ORDERING_GUARD", "no", "max_enter_age", None, id="no exit is remembered, whatever its age"),
@@ -74,6 +72,6 @@ def test_an_invalid_variable_is_named_without_its_value(variable: str, value: st
 
 def test_all_invalid_variables_are_named_at_once() -> None:
     with pytest.raises(InvalidSettings) as raised:
-        IngestSettings.from_env({"AUDIENCE_TABLE": "table", "LITERAL_EMAIL": "perhaps"})
-    named = "CHANGE_QUEUE_URL, INGEST_SECRET_ARN, LITERAL_EMAIL"
+        IngestSettings.from_env({"AUDIENCE_TABLE": "table", "CONSENT_POLICY": "perhaps"})
+    named = "CHANGE_QUEUE_URL, CONSENT_POLICY, INGEST_SECRET_ARN"
     assert str(raised.value) == f"missing or invalid in the environment: {named}"

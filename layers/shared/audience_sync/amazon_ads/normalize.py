@@ -29,7 +29,6 @@ MAX_BITS = 256  # of an integer, so 78 digits: room for all-digit digests, and s
 _MAPPED_FIELDS = frozenset(field.name for field in FIELDS)
 _NAMES = tuple(field.name for field in IDENTIFIERS)
 _AMAZON_NAMES = tuple(field.amazon_name for field in IDENTIFIERS)
-_EMAIL = _NAMES.index("email")
 _LISTED = tuple(_NAMES.index(field.name) for field in LISTED)
 _RULES = {  # by our name and Amazon's
     spelling: RULES[field.name].normalize for field in IDENTIFIERS for spelling in (field.name, field.amazon_name)
@@ -88,15 +87,12 @@ def identifier(field: str, value: object, country: str | None) -> str | None:
     return _hashed(rule, _clean(value, _Lines()), country_code(country))
 
 
-def identifiers(
-    traits: Mapping[str, object], country: str | None, *, literal_email: bool = False
-) -> list[dict[str, str]]:
+def identifiers(traits: Mapping[str, object], country: str | None) -> list[dict[str, str]]:
     """Build a record's hashedPII from the traits of one person. For several people, identifiers_of_all is faster.
 
     Args:
         traits: our field name in fields.py to value. Other fields are ignored.
         country: as for `normalize`.
-        literal_email: as for `identifiers_of_all`.
 
     Returns:
         As `identifiers_of_all` for one person.
@@ -106,7 +102,7 @@ def identifiers(
     """
     if not _MAPPED_FIELDS.issuperset(traits):
         raise ValueError(f"no mapped field is named {next(name for name in traits if name not in _MAPPED_FIELDS)!r}")
-    (found,) = identifiers_of_all([[traits.get(name)] for name in _NAMES], [country], literal_email=literal_email)
+    (found,) = identifiers_of_all([[traits.get(name)] for name in _NAMES], [country])
     return found
 
 
@@ -114,7 +110,6 @@ def identifiers_of_all(
     columns: Sequence[Sequence[object]],
     countries: Sequence[str | None],
     *,
-    literal_email: bool = False,
     repeats: bool = False,
 ) -> list[list[dict[str, str]]]:
     """Build hashedPII for the records of several people.
@@ -123,9 +118,6 @@ def identifiers_of_all(
         columns: for each of fields.IDENTIFIERS, in that order, the value of each person; None if there is none. Fields
             of fields.LISTED may be lists, of which the first MAX_VALUES values are read.
         countries: as for `normalize`, one for each person.
-        literal_email: if the e-mail rule changes more than the case of an address, add the digest of the address as
-            written as a second identity. It matches customers whose "+" Amazon may have kept, and cannot match another
-            person.
         repeats: many people share values, so hash each value once. Does not change the result.
 
     Returns:
@@ -137,7 +129,7 @@ def identifiers_of_all(
     lines, digests_of = _Lines(), _digests_of_distinct if repeats else _digests
     others: dict[int, list[dict[str, str]]] = {}
     if any(list in map(type, columns[place]) for place in _LISTED):
-        columns, others = _without_lists(columns, codes, lines, literal_email=literal_email)
+        columns, others = _without_lists(columns, codes, lines)
     digests = {
         amazon_name: digests_of(name, values, codes, lines)
         for name, amazon_name, values in zip(_NAMES, _AMAZON_NAMES, columns, strict=True)
@@ -149,20 +141,17 @@ def identifiers_of_all(
             if digest:
                 identity[name] = digest
     people = [[identity] if identity else [] for identity in found]
-    if literal_email:
-        for value, identities in zip(columns[_EMAIL], people, strict=True):
-            identities.extend(_literal_email(value, identities, lines))
     for person, identities in others.items():
         people[person] += identities
     return people
 
 
 def _without_lists(
-    columns: Sequence[Sequence[object]], countries: Sequence[str | None], lines: _Lines, *, literal_email: bool
+    columns: Sequence[Sequence[object]], countries: Sequence[str | None], lines: _Lines
 ) -> tuple[list[list[object]], dict[int, list[dict[str, str]]]]:
     """Put the first usable value in place of each list. Also returns the identities by the others, by person."""
     single: list[list[object]] = [[*column] for column in columns]
-    listed: dict[int, list[list[list[dict[str, str]]]]] = {}  # by person, for each list: the identities of each value
+    listed: dict[int, list[list[dict[str, str]]]] = {}  # by person, for each list: the identities by its other values
     for place in _LISTED:
         rule, name = RULES[_NAMES[place]].normalize, _AMAZON_NAMES[place]
         for person, value in enumerate(columns[place]):
@@ -172,13 +161,10 @@ def _without_lists(
             for each in value[:MAX_VALUES]:
                 distinct.setdefault(_hashed(rule, _clean(each, lines), countries[person]), each)
             distinct.pop(None, None)
-            single[place][person], *rest = distinct.values() or [None]
-            found = [[{name: digest}] for digest in [*distinct][1:] if digest]
-            if literal_email and place == _EMAIL:
-                found = [each + _literal_email(text, each, lines) for text, each in zip(rest, found, strict=True)]
-            listed.setdefault(person, []).append(found)
+            single[place][person] = next(iter(distinct.values()), None)
+            listed.setdefault(person, []).append([{name: digest} for digest in [*distinct][1:] if digest])
     return single, {
-        person: [identity for turn in zip_longest(*lists, fillvalue=[]) for each in turn for identity in each]
+        person: [identity for turn in zip_longest(*lists) for identity in turn if identity]
         for person, lists in listed.items()
     }
 
@@ -212,13 +198,6 @@ def _digests(name: str, values: Sequence[object], countries: Sequence[str | None
             if text is None:
                 digests[place] = _hashed(rule.normalize, _clean(values[place], lines), countries[place])
     return digests
-
-
-def _literal_email(value: object, identities: list[dict[str, str]], lines: _Lines) -> list[dict[str, str]]:
-    """Return the identity by the e-mail address as written, if its digest differs."""
-    found = identities[0].get("email") if identities else None
-    literal = _hashed(lambda text, _: text.lower(), _clean(value, lines), None) if found else None
-    return [{"email": literal}] if literal and literal != found else []
 
 
 def country_code(value: object) -> str | None:

@@ -34,7 +34,6 @@ class Policy:
     """The operator's choices that shape records, and what the event queue requires."""
 
     consent: ConsentPolicy = "require"
-    literal_email: bool = False
     max_enter_age: int | None = None  # milliseconds; older additions are rejected. None accepts any
     keeps_rows: bool = True  # of members: only then can denied consent end their memberships
     needs_time: bool = False  # of their own in events: dated when it is read, one that waited would seem newer

@@ -187,7 +187,7 @@ class Translator:
             return []
         rows, countries = zip(*people, strict=True)
         columns = list(zip(*rows, strict=True))
-        return identifiers_of_all(columns, countries, literal_email=self._policy.literal_email, repeats=repeats)
+        return identifiers_of_all(columns, countries, repeats=repeats)
 
     def _change(
         self, call: AudienceCall, values: Values, subject: _Subject, identities: list[dict[str, str]]

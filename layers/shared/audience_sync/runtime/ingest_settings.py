@@ -70,7 +70,6 @@ class IngestSettings:
             accept_first_event_signature=choice("ACCEPT_FIRST_EVENT_SIGNATURE", _FLAGS, default=False),
             policy=Policy(
                 choice("CONSENT_POLICY", _POLICIES, default="require"),
-                choice("LITERAL_EMAIL", _FLAGS, default=False),
                 # Without rows, exits are not remembered, whatever the age of the addition.
                 MAX_ENTER_AGE if keeps_rows and not accepts_old else None,
                 keeps_rows,
