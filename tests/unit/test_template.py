@@ -918,8 +918,10 @@ def test_the_template_sets_no_variable_for_local_runs() -> None:
     assert not [name for name in LOCAL_ONLY if name in json.dumps(TEMPLATE)]
 
 
-def test_every_parameter_has_a_description_and_a_group() -> None:
+def test_every_parameter_has_a_description_and_a_group_and_readme_has_the_first_group() -> None:
     shown = TEMPLATE["Metadata"]["AWS::CloudFormation::Interface"]
+    readme = section((ROOT / "README.md").read_text(encoding="utf-8"), "Configure it")
+    assert re.findall(r"^\| `(\w+)` \|", readme, re.MULTILINE) == shown["ParameterGroups"][0]["Parameters"]
     grouped = [name for group in shown["ParameterGroups"] for name in group["Parameters"]]
     assert sorted(grouped) == sorted(TEMPLATE["Parameters"]) == sorted(shown["ParameterLabels"])
     assert all(parameter["Description"] for parameter in TEMPLATE["Parameters"].values())
