@@ -8,9 +8,7 @@ from typing import Any
 
 import pytest
 
-from audience_sync.errors import InvalidTrigger
 from audience_sync.segment.fql import grammar
-from audience_sync.segment.fql.refusals import TriggerRefusal
 from audience_sync.segment.trigger import matches
 from tests import markdown
 from tests.markdown import section
@@ -36,12 +34,6 @@ def conditions() -> Iterator[tuple[str, str, dict[str, Any], bool]]:
                 yield code(trigger), value, {"type": "track", "properties": properties}, expected
 
 
-def differences() -> Iterator[tuple[str, dict[str, Any]]]:
-    """Trigger and event; the trigger holds for Segment's engine and not for us."""
-    for trigger, event, *_ in table("Different from Segment on purpose"):
-        yield code(trigger), json.loads(code(event))
-
-
 @pytest.mark.parametrize(
     ("trigger", "event", "expected"),
     [
@@ -53,25 +45,6 @@ def test_a_documented_condition_holds_for_its_documented_values(
     trigger: str, event: dict[str, Any], expected: bool
 ) -> None:
     assert matches(trigger, event) is expected
-
-
-@pytest.mark.parametrize(
-    ("trigger", "position", "message"),
-    [pytest.param(code(row[0]), int(row[1]), row[2], id=code(row[0])) for row in table("Refused")],
-)
-def test_a_documented_refusal_has_its_position_and_reason(trigger: str, position: int, message: str) -> None:
-    with pytest.raises(InvalidTrigger, match=f"^{re.escape(message)} ") as refused:
-        matches(trigger, {})
-    assert refused.value.position == position
-
-
-def test_every_refusal_is_documented() -> None:
-    assert [refusal.name for refusal in TriggerRefusal if refusal.value not in DOCUMENT] == []
-
-
-@pytest.mark.parametrize(("trigger", "event"), list(differences()))
-def test_properties_inherited_in_javascript_are_missing(trigger: str, event: dict[str, Any]) -> None:
-    assert matches(trigger, event) is False
 
 
 def test_the_documented_grammar_matches_the_parser() -> None:

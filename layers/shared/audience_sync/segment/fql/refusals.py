@@ -8,7 +8,7 @@ from enum import Enum
 
 
 class TriggerRefusal(Enum):
-    """A reason to refuse a trigger; the value is the message. docs/triggers.md has an example of each."""
+    """A reason to refuse a trigger; the value is the message."""
 
     # the text as a whole
     TOO_LONG = "longer than 4,096 characters; split it into several mappings"
