@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from audience_sync.amazon_ads.normalization.phone import _PLANS
 from audience_sync.amazon_ads.normalize import COUNTRIES, normalize
 from audience_sync.fields import IDENTIFIERS
 
@@ -48,11 +47,6 @@ def as_segment_hashes(field: str, value: str) -> str:
 def test_the_documented_hashes_of_segment_are_right(cells: list[str]) -> None:
     field, _, sent, hashed, segment = cells
     assert as_segment_hashes(field, code(sent) or "") == code(segment) != code(hashed)
-
-
-def test_documented_calling_codes_match_the_code() -> None:
-    listed = {country: (calling, trunk) for country, calling, trunk in rows("country | calling code")}
-    assert listed == {country: (plan.code, plan.trunk or "none") for country, plan in _PLANS.items()}
 
 
 def test_the_supported_countries_are_listed() -> None:
