@@ -23,7 +23,7 @@ from tests.benchmarks import bench_worker
 from tests.documents import dollars
 from tests.functions.conftest import AUDIENCE, EVENT_KEY, ROOT, Cloud, Context
 from tests.functions.test_worker import deliver
-from tests.markdown import paragraph, section
+from tests.markdown import paragraph
 
 AUDIENCES = (AUDIENCE.audience_id, "418273650912345679")
 BATCH, REQUESTS = 20, 4
@@ -127,14 +127,6 @@ def test_what_is_kept_after_a_removal_costs_what_the_model_computes() -> None:
     assert f"${cost.STORED * 1e9:.2f} a month for each GB" in stated
     assert f"{gigabytes:.1f} GB" in stated
     assert f"${cost.SECRET:.2f} a month each" in stated
-
-
-def test_the_first_hour_must_show_as_many_starts_as_the_model_computes() -> None:
-    hour = section((ROOT / "docs/operate.md").read_text(), "First hour in an account")
-    pause = float(re.findall(r"sleep ([\d.]+); done", hour)[0])  # seconds between two events
-    minute = [60 * pollers / (pollers * pause + WORKER.window) for pollers in (delivery.POLLERS, 2, 1)]
-    stated = paragraph(hour, "*Must be seen:* about")
-    assert [each for each in minute if f" {each:.0f}" not in stated] == []
 
 
 def test_settings_that_texts_recommend_are_enough() -> None:
