@@ -13,7 +13,6 @@ from botocore.validate import ParamValidator
 from audience_sync.amazon_ads.exchange import MAX_ANSWER
 from audience_sync.amazon_ads.regions import HOSTS
 from audience_sync.aws.secrets import FORCED_REFRESH_BURST
-from audience_sync.segment.mapping_config import MAX_MAPPINGS
 from audience_sync_cli.mappings.history import MAX_VERSIONS
 from audience_sync_cli.setup.keys import LENGTH
 from functions.ingest.handler import BUDGET
@@ -37,7 +36,6 @@ def test_the_limits_in_security_md_are_those_of_the_code() -> None:
         f"{BUDGET} seconds",
         f"{MAX_ANSWER // 1_000_000} MB",
         f"{FORCED_REFRESH_BURST} reads",
-        f"{MAX_MAPPINGS} mappings",
         f"{MAX_VERSIONS} versions",
     )
     assert [figure for figure in figures if figure not in TEXT] == []
