@@ -1,8 +1,7 @@
 """Converts traits into the identifiers by which Amazon matches people.
 
 Amazon compares digests. A digest of differently normalized text never matches, and no error is reported. So each rule
-reproduces the digests of Amazon's own file preparation tool. Sources, measured match
-shares and the rules of other connectors: docs/normalization.md.
+reproduces the digests of Amazon's own file preparation tool. Sources and measured match shares: docs/normalization.md.
 """
 
 import re

@@ -1,7 +1,8 @@
 """Street addresses: split into words, words abbreviated by the country's table, joined again without separators.
 
-The word splitting follows AMC Uploader from AWS, Amazon's executable statement of the rule; docs/normalization.md
-resolves its differences from Amazon's address SDK.
+The split at dots and `west` as a compass word follow AMC Uploader from AWS rather than Amazon's address SDK. Two of
+their steps are not copied: splitting at dots before the lookup, which loses `P.zza` and `Av.`, and overlooking dashes
+and `#` late in a line.
 """
 
 import re
