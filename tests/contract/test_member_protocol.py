@@ -53,6 +53,17 @@ def test_an_older_enter_adds_its_identities_to_a_newer_one_of_another_worker(sta
     assert stack.state().newest.message_id == "b"
 
 
+def test_the_second_record_of_a_removal_waits_for_the_first(stack: WorkerStack) -> None:
+    for at in range(130):
+        stack.deliver(change(f"{at}@b.co", at=at))
+    stack.rest()
+    stack.now += stack.effective
+    before = len(stack.amazon.uploads)
+    stack.amazon.fails = ServiceUnavailable("busy")
+    report = stack.deliver(change(at=200, exits=True))
+    assert (len(report.deferred), len(stack.amazon.uploads) - before) == (1, 0)
+
+
 @pytest.mark.parametrize("named", [(), ("b@b.co",), ("new@b.co",)])
 def test_an_exit_removes_every_identity_of_an_enter_whatever_it_names(
     stack: WorkerStack, named: tuple[str, ...]

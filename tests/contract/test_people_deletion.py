@@ -436,6 +436,17 @@ def test_a_late_erasure_is_closed_even_if_the_person_left_before_the_check(stack
     assert stack.erasure().progress is Progress.CLOSED
 
 
+def test_a_late_notice_after_a_closed_erasure_is_closed_as_well(stack: MemoryStack) -> None:
+    stack.deliver(enter("a@b.co", at=1))
+    stack.deliver(notice(20))
+    hours(stack, 40 * 24)
+    assert stack.erasure().progress is Progress.CLOSED
+    stack.deliver(notice(10))
+    assert stack.erasure().progress is Progress.OPEN
+    hours(stack, 40 * 24)
+    assert (stack.erasure().progress, len(stack.amazon.deleted)) == (Progress.CLOSED, 1)
+
+
 def test_a_datasets_row_lives_as_long_as_amazon_may_keep_the_member(stack: MemoryStack) -> None:
     """T4."""
     stack.deliver(enter("a@b.co", at=1))
