@@ -4,9 +4,11 @@ Not moto's, which keeps every line.
 """
 
 import json
+import re
 import time
 from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable, Iterable
+from fnmatch import fnmatchcase
 from itertools import islice
 from typing import Any, NamedTuple
 from uuid import uuid4
@@ -18,6 +20,12 @@ SERVICE = "Logs_20140328"  # begins the target of a request
 KEPT = 10_000  # lines of one log group
 PAGE = 10_000  # lines of one answer; the limit of CloudWatch
 _JSON = "application/x-amz-json-1.1"
+_TERM = re.compile(r'"([^"]+)"')
+_CONDITION = re.compile(r'\(?\$\.(\w+) = "([^"]+)"\)?')  # the value of a field, with * for anything
+
+
+class InvalidPattern(Exception):
+    """A filter pattern of another kind than ours."""
 
 
 class _Line(NamedTuple):
@@ -60,12 +68,19 @@ class LogGroups:
         self._lines.clear()
         self._streams.clear()
 
-    def filter(self, group: str, since: int, until: int | None, skipped: int = 0) -> dict[str, Any]:
-        """Return one page of lines between two times, in epoch milliseconds, both included.
+    def filter(
+        self, group: str, since: int, until: int | None = None, skipped: int = 0, pattern: str = ""
+    ) -> dict[str, Any]:
+        """Return one page of matching lines between two times, in epoch milliseconds, both included.
 
-        `skipped` lines come before this page. Filter patterns are not implemented: all lines are returned.
+        `skipped` lines come before this page. Raises InvalidPattern.
         """
-        fitting = (each for each in self._lines[group] if each.at >= since and (until is None or each.at <= until))
+        matches = matcher(pattern)
+        fitting = (
+            each
+            for each in self._lines[group]
+            if each.at >= since and (until is None or each.at <= until) and matches(each.message)
+        )
         page = list(islice(fitting, skipped, skipped + PAGE + 1))
         events = [
             {"logStreamName": "local", "timestamp": each.at, "ingestionTime": each.at}
@@ -74,6 +89,33 @@ class LogGroups:
         ]
         more = {"nextToken": str(skipped + PAGE)} if len(page) > PAGE else {}
         return {"events": events, "searchedLogStreams": []} | more
+
+
+def matcher(pattern: str) -> Callable[[str], bool]:
+    """Return whether a line matches a filter pattern: a quoted term, or fields compared with strings, joined by `||`.
+
+    Raises InvalidPattern for the rest of CloudWatch's syntax.
+    """
+    if not pattern:
+        return lambda _: True
+    if term := _TERM.fullmatch(pattern):
+        return lambda message: term[1] in message
+    found = [_CONDITION.fullmatch(each.strip()) for each in pattern.removeprefix("{").removesuffix("}").split("||")]
+    conditions = [(each[1], each[2]) for each in found if each]
+    if not pattern.startswith("{") or len(conditions) < len(found):
+        raise InvalidPattern(pattern)
+
+    def matches(message: str) -> bool:
+        if not any(value.strip("*") in message for _, value in conditions):  # most lines: these are not parsed
+            return False
+        try:
+            fields = json.loads(message)
+        except ValueError:
+            return False
+        is_object = isinstance(fields, dict)
+        return is_object and any(fnmatchcase(str(fields.get(name)), value) for name, value in conditions)
+
+    return matches
 
 
 def handler(groups: LogGroups) -> Callable[[web.Request], Awaitable[web.Response]]:
@@ -95,7 +137,11 @@ def _answered(groups: LogGroups, call: str, asked: dict[str, Any]) -> dict[str, 
     match call:
         case "FilterLogEvents" if group:
             skipped = int(asked.get("nextToken") or 0)
-            return groups.filter(group, asked.get("startTime", 0), asked.get("endTime"), skipped)
+            times = asked.get("startTime", 0), asked.get("endTime")
+            try:
+                return groups.filter(group, *times, skipped, asked.get("filterPattern", ""))
+            except InvalidPattern:
+                return {"__type": "InvalidParameterException"}
         case "CreateLogStream" if group:
             return {} if groups.create_stream(group, stream) else {"__type": "ResourceAlreadyExistsException"}
         case "PutLogEvents" if group:

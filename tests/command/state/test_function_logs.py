@@ -132,7 +132,34 @@ def test_local_log_groups_return_their_newest_lines_in_pages(monkeypatch: pytest
     for number in range(logs.KEPT + 2):
         groups.add("group", str(number))
     monkeypatch.setattr(logs, "PAGE", logs.KEPT - 1)
-    first = groups.filter("group", 0, None)
-    second = groups.filter("group", 0, None, int(first["nextToken"]))
+    first = groups.filter("group", 0)
+    second = groups.filter("group", 0, skipped=int(first["nextToken"]))
     assert [first["events"][0]["message"], second["events"][-1]["message"]] == ["2", str(logs.KEPT + 1)]
     assert (len(first["events"]), len(second["events"]), "nextToken" in second) == (logs.KEPT - 1, 1, False)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "found"),
+    [
+        pytest.param("", [0, 1, 2, 3], id="none"),
+        pytest.param('"upload accepted"', [0], id="a term"),
+        pytest.param('"Traceback"', [3], id="a term, in a line without JSON"),
+        pytest.param('{ $.message = "upload accepted" }', [0], id="a field"),
+        pytest.param('{ $.message = "upload" }', [], id="not the whole field"),
+        pytest.param('{ ($.message = "event rejected") || ($.message = "upload accepted") }', [0, 1], id="one of two"),
+        pytest.param('{ $.message = "*rejected" || $.level = "NONE" }', [1], id="a wildcard"),
+    ],
+)
+def test_local_log_groups_filter_as_cloudwatch_documents(pattern: str, found: list[int]) -> None:
+    groups = LogGroups(lambda: NOW)
+    lines = [UPLOAD, json.dumps({"message": "event rejected"}), METRICS, "Traceback: upload"]
+    for line in lines:
+        groups.add("group", line)
+    events = groups.filter("group", 0, pattern=pattern)["events"]
+    assert [lines.index(each["message"]) for each in events] == found
+
+
+@pytest.mark.parametrize("pattern", ["ERROR", "{ $.records > 5 }", '{ $.a = "x" && $.b = "y" }', '["x", y]'])
+def test_another_filter_pattern_is_refused_rather_than_misread(pattern: str) -> None:
+    with pytest.raises(logs.InvalidPattern):
+        LogGroups().filter("group", 0, pattern=pattern)
