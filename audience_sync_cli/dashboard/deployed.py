@@ -81,7 +81,8 @@ class DeployedStack:
         self._uploads: Part[Lines] = Part("uploads", SMALL, lambda: self._lines("Worker", logs.UPLOADS), ())
         self._rejections: Part[Lines] = Part("rejected events", SMALL, lambda: self._lines("Ingest", logs.REJECTED), ())
         self._trouble: Part[Lines] = Part("log", SMALL, self._warnings_and_errors, ())
-        self._listed_of = 0  # dead letters that there were when they were read
+        self._reading = threading.Lock()  # dead letters: those that are being read are hidden from a redrive
+        self._listed_of = self._counted = 0  # dead letters that there were when they were read, and at the last look
         self._needed: list[Part[Any]] = [self._counts, self._queue, self._dead]
         self._others: list[Part[Any]] = [
             *(self._jobs, self._audiences, self._shares, self._alarms, self._audit, self._circuits, self._in_flight),
@@ -106,7 +107,8 @@ class DeployedStack:
 
     def redrive(self, reason: str) -> list[str]:
         """Redrive dead letters with this reason, or all if it is empty. Returns sentences."""
-        done = self._operator.redrive(reason)
+        with self._reading:
+            done = self._operator.redrive(reason)
         with self._lock:
             for part in (self._queue, self._dead, self._parked):
                 part.expire()
@@ -164,15 +166,20 @@ class DeployedStack:
         )
 
     def _read_dead_letters(self, now: float) -> None:
-        """Read dead letters if their number has changed, not on a schedule: reading hides them for a moment."""
-        count = self._dead.value.total
-        if count != self._listed_of and not self._parked.is_running:
+        """Read dead letters if their number has changed, not on a schedule: reading hides them for a moment.
+
+        While their number falls, a command redrives or drops them, and would miss those that are hidden.
+        """
+        count, before = self._dead.value.total, self._counted
+        self._counted = count
+        is_falling = count < min(before, self._listed_of)
+        if count != self._listed_of and not is_falling and not self._parked.is_running:
             self._listed_of = count
             self._parked.expire()
             self._parked.begin(self._executor, now)
 
     def _dead_letters(self) -> DeadLetterList:
-        with DeadLetters.of(self._stack).reader(limit=MAX_DEAD_LETTERS) as reader:
+        with self._reading, DeadLetters.of(self._stack).reader(limit=MAX_DEAD_LETTERS) as reader:
             found = [message for messages in reader.batches() for message in messages]
         newest_first = sorted(found, key=lambda message: -message.at)
         return DeadLetterList(tuple(map(DeadLetterFacts.of, newest_first)), self._now(), not reader.stopped)

@@ -28,6 +28,7 @@ from audience_sync_cli.dashboard import deployed, metrics
 from audience_sync_cli.dashboard.deployed import DeployedStack
 from audience_sync_cli.dashboard.ranges import RANGES
 from audience_sync_cli.errors import NotThere, WrongUsage
+from audience_sync_cli.parked.dead_letters import DeadLetters
 from audience_sync_cli.state.circuits import RECOVERY
 from audience_sync_cli.state.function_logs import FUNCTIONS
 from tests.aws_fixtures import AUDIENCE
@@ -182,6 +183,45 @@ def test_dead_letters_are_read_only_when_their_number_changes(
     clock.now += 60
     assert len(shown.read("").parked.listed) == 2
     assert len(received) > before
+
+
+def test_a_redrive_on_the_page_waits_until_the_page_has_read_the_dead_letters(
+    deployment: Deployment, shown: DeployedStack
+) -> None:
+    done: list[str] = []
+    redrive = threading.Thread(target=lambda: done.extend(shown.redrive("")))
+
+    def press(**_: Any) -> None:
+        """Press the button when the last of them is read, and hidden from other readers."""
+        if not redrive.ident:
+            redrive.start()
+            redrive.join(0.3)
+
+    deployment.stack.service("sqs").meta.events.register("before-call.sqs.ChangeMessageVisibilityBatch", press)
+    deployment.park(change("m1"), change("m2"))
+    shown.read("")
+    redrive.join()
+    assert done == ["2 dead letters redriven."]
+
+
+def test_dead_letters_are_not_read_while_a_command_redrives_them(
+    deployment: Deployment, shown: DeployedStack, clock: ManualClock
+) -> None:
+    received = calls_of(deployment, "sqs", "ReceiveMessage")
+
+    def after(deletions: int) -> tuple[int, int]:
+        """Return how many are listed once some are gone, and the calls that this took."""
+        with DeadLetters.of(deployment.stack).reader(limit=deletions) as reader:
+            reader.delete([message for messages in reader.batches() for message in messages][:deletions])
+        received.clear()
+        clock.now += 60
+        return len(shown.read("").parked.listed), len(received)
+
+    deployment.park(*(change(f"m{n}") for n in range(30)))
+    shown.read("")
+    assert [after(10), after(10)] == [(30, 0), (30, 0)], "reading would hide the rest from the command"
+    listed, calls = after(0)
+    assert (listed, calls > 0) == (10, True), "the command has ended"
 
 
 @pytest.mark.parametrize(
