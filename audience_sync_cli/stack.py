@@ -16,6 +16,7 @@ from audience_sync.aws.errors import error_code
 from audience_sync_cli.errors import NotThere, TryLater, WrongUsage
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")  # hosts of this machine
+PAUSE_LOCALLY = 0.3  # seconds
 CALLS = Config(connect_timeout=5, read_timeout=70, retries={"mode": "standard", "total_max_attempts": 4})
 _OUTPUTS = {  # output of the template: the logical id it names
     "IngestSecretArn": "IngestSecret",
@@ -90,6 +91,10 @@ class Stack:
     def batch_window(self) -> float:
         """The seconds for which Lambda collects messages before invoking the worker."""
         return float(self.parameters.get("BatchWindow", 0))
+
+    def pause(self, seconds: float) -> float:
+        """Return the seconds to wait for AWS or Amazon: as many as given, and a moment for a local stack."""
+        return min(seconds, PAUSE_LOCALLY) if self.local else seconds
 
     def service(self, name: str) -> Any:
         """Return the boto3 client of a service; the same one each time."""

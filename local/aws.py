@@ -1,6 +1,6 @@
 """SQS, DynamoDB, Secrets Manager and CloudWatch on one port, for the real boto3.
 
-The queues and the logs are our own. The other services are moto's server, called in this process: it is not
+The queues, the logs and the metrics are our own. The rest is moto's server, called in this process: it is not
 thread-safe, so all its calls run one after another on a single thread, which serves as its lock.
 """
 
@@ -18,10 +18,11 @@ from moto.moto_api._internal.models import moto_api_backend
 from moto.moto_server.werkzeug_app import create_backend_app
 from werkzeug.test import Client, EnvironBuilder
 
-from local import dynamodb_statements, logs
+from local import dynamodb_statements, logs, metrics
 from local.dynamodb_calls import OPERATIONS, DynamoDbCalls
 from local.dynamodb_statements import InvalidStatementError
 from local.logs import LogGroups
+from local.metrics import Metrics
 from local.sqs import server as sqs_server
 from local.sqs.queues import SqsQueues
 from local.template import REGION
@@ -36,14 +37,10 @@ _DYNAMODB = "DynamoDB_20120810"
 _MOTO_SERVICES: dict[str, Literal["dynamodb", "secretsmanager", "cloudwatch", "sts"]] = {
     _DYNAMODB: "dynamodb",
     "secretsmanager": "secretsmanager",
-    "GraniteServiceVersion20100801": "cloudwatch",
+    metrics.SERVICE: "cloudwatch",  # alarms
     "": "sts",  # the only protocol without this header
 }
 _JSON = "application/x-amz-json-1.0"
-_PUT_METRICS = "GraniteServiceVersion20100801.PutMetricData"
-# botocore compresses a PutMetricData of over 10 KB, and aiohttp has already decompressed it.
-_OF_COMPRESSION = ("content-encoding", "content-length")
-FORWARDED = "/forwarded"  # path for metrics printed by functions, which are already counted
 
 
 class _Request(NamedTuple):
@@ -79,7 +76,7 @@ class Moto:
         self._thread.shutdown()
 
     async def reset(self) -> None:
-        """Delete all tables, rows, secrets and metrics."""
+        """Delete all tables, rows, secrets and alarms."""
         await asyncio.get_running_loop().run_in_executor(self._thread, moto_api_backend.reset)
 
     async def answer(self, request: web.Request) -> web.Response:
@@ -87,7 +84,7 @@ class Moto:
         received = _Request(
             "/",  # all of these services have one path
             f"{request.scheme}://{request.host}",
-            [each for each in request.headers.items() if each[0].lower() not in _OF_COMPRESSION],
+            list(request.headers.items()),
             await request.read(),
         )
         service, _, operation = request.headers.get(sqs_server.TARGET, "").partition(".")
@@ -131,24 +128,21 @@ def _open(app: "WSGIApplication", request: _Request) -> "TestResponse":
     return Client(app, use_cookies=False).open(builder)
 
 
-def build_app(
-    queues: SqsQueues, log_groups: LogGroups | None = None, on_metrics: Callable[[Any], None] = lambda _: None
-) -> web.Application:
+def build_app(queues: SqsQueues, log_groups: LogGroups | None = None, stored: Metrics | None = None) -> web.Application:
     """One application for all services, chosen by the header X-Amz-Target.
 
-    Args:
-        queues: shared with the caller: pollers in the same event loop may use it directly.
-        log_groups: also shared.
-        on_metrics: called with each PutMetricData except those for FORWARDED, which come from functions.
+    The queues, the log groups and the stored metrics are shared with the caller, who may use them directly in the same
+    event loop.
     """
     moto, queue_calls, log_calls = Moto(), sqs_server.handler(queues), logs.handler(log_groups or LogGroups())
+    stored = stored or Metrics()
     running: set[asyncio.Task[Any] | None] = set()
 
     async def route(request: web.Request) -> web.Response:
-        service = _target_of(request)
+        service, _, call = request.headers.get(sqs_server.TARGET, "").partition(".")
+        if service == metrics.SERVICE and call in metrics.CALLS:
+            return web.json_response(stored.answer(call, await request.json()), content_type=_JSON)
         if service in _MOTO_SERVICES:
-            if request.headers.get(sqs_server.TARGET) == _PUT_METRICS and request.path != FORWARDED:
-                on_metrics(await request.json())
             return await moto.answer(request)
         if service == logs.SERVICE:
             return await log_calls(request)
@@ -172,7 +166,3 @@ def build_app(
     app.cleanup_ctx.append(moto.running)
     app.on_shutdown.append(end_waits)
     return app
-
-
-def _target_of(request: web.Request) -> str:
-    return request.headers.get(sqs_server.TARGET, "").partition(".")[0]

@@ -73,13 +73,14 @@ class Environment:
             raise
         return started
 
-    async def invoke(self, event: dict[str, Any], timeout: float, trace: str = "") -> Any:
+    async def invoke(self, event: dict[str, Any], timeout: float, trace: str = "", request_id: str = "") -> Any:
         """Run the handler on `event`. `trace` is the header for its calls of AWS.
 
         Raises:
             FunctionError: it raised, ended or ran into its timeout. In the latter two cases this environment is gone.
         """
-        invocation = json.dumps({"id": str(uuid4()), "event": event, "deadline": time.time() + timeout, "trace": trace})
+        about = {"id": request_id or str(uuid4()), "deadline": time.time() + timeout, "trace": trace}
+        invocation = json.dumps(about | {"event": event})
         try:
             self._channel[1].write(invocation.encode() + b"\n")
             answer = await asyncio.wait_for(self._receive(), timeout)
@@ -170,16 +171,25 @@ class Functions:
         return await asyncio.shield(invocation)
 
     async def _run(self, name: str, event: dict[str, Any], trace: str) -> Any:
+        request_id, status = str(uuid4()), "failure"
         async with self._slots[name]:
             self.running += 1
+            self._log(name, "start", requestId=request_id)
             try:
                 environment = self._take(name) or await self._start(name)
                 try:
-                    return await environment.invoke(event, self._functions[name].timeout, trace)
+                    answer = await environment.invoke(event, self._functions[name].timeout, trace, request_id)
+                    status = "success"
+                    return answer
                 finally:
                     self._release(name, environment)
             finally:
                 self.running -= 1
+                self._log(name, "report", requestId=request_id, status=status)
+
+    def _log(self, name: str, what: str, **record: str) -> None:
+        """Print a line of Lambda's own about an invocation."""
+        self._on_line(name, json.dumps({"type": f"platform.{what}", "record": record}))
 
     async def close(self) -> None:
         """End all processes, busy or not."""

@@ -14,17 +14,16 @@ from aiohttp import web
 from local import aws, gateway, operator_api, resources
 from local.amazon.app import build_app as build_amazon
 from local.amazon.exchange import SANDBOX
-from local.counters import Counters
 from local.example_audiences import EXAMPLES
 from local.functions import FunctionError, Functions
 from local.logs import LogGroups
-from local.metrics import MetricForwarder
+from local.metrics import Metrics
 from local.poller import Poller
 from local.serving import serve
+from local.sizes import Sizes
 from local.sqs.queues import SqsQueues
 from local.stack_view import StackView
-from local.status import page as status_page
-from local.status.sizes import SizeHistory
+from local.status.page import StatusPage
 from local.template import REGION, QueueSource, ScheduleSource, Template
 
 GRACE = 1.0  # seconds for invocations of pollers to end by themselves
@@ -54,8 +53,7 @@ class Stack:
     def __init__(self, options: StackOptions) -> None:
         self.options = options
         self.urls: dict[str, str] = {}
-        self.counters = Counters()
-        self._logs = LogGroups()
+        self._metrics, self._logs = Metrics(), LogGroups()
         self._log_groups: dict[str, str] = {}  # by function
         self.event_key, self.audience_key, self.signing_secret = (secrets.token_hex(24) for _ in range(3))
         self._client_secret, self._refresh_token = secrets.token_hex(24), f"Atzr|{secrets.token_hex(24)}"
@@ -66,7 +64,6 @@ class Stack:
         own = {"BatchWindow": options.batch_window, "AcceptOldEvents": "yes", "AudienceNamePrefix": options.name_prefix}
         self._template = Template.load(own | doors | parameters)
         self._queues = SqsQueues(time.time)
-        self._forwarder = MetricForwarder()
         self._amazon = build_amazon(
             client_id=CLIENT_ID,
             client_secret=self._client_secret,
@@ -80,7 +77,7 @@ class Stack:
         async with contextlib.AsyncExitStack() as cleanup:
             for audience in EXAMPLES:
                 resources.seed_audience(self._amazon[SANDBOX], audience)
-            aws_app = aws.build_app(self._queues, self._logs, self.counters.put)
+            aws_app = aws.build_app(self._queues, self._logs, self._metrics)
             self.urls["aws"] = await cleanup.enter_async_context(serve(aws_app))
             self.urls["amazon"] = await cleanup.enter_async_context(serve(self._amazon, port=self.options.amazon_port))
             say("Creating tables, queues and secrets.")
@@ -135,9 +132,8 @@ class Stack:
         return functions
 
     def _on_log_line(self, function: str, line: str) -> None:
-        self.counters.add(function, line)
         self._logs.add(self._log_groups[function], line)
-        self._forwarder.add(line)
+        self._metrics.add_line(line)
 
     def _pollers(self, functions: Functions) -> dict[str, Poller]:
         def poller(source: QueueSource) -> Poller:
@@ -151,15 +147,11 @@ class Stack:
         self, cleanup: contextlib.AsyncExitStack, functions: Functions, pollers: Mapping[str, Poller]
     ) -> None:
         sandbox = self._amazon[SANDBOX]
-        view = StackView(
-            self._template, self._queues, self.counters, functions, sandbox, self._forwarder, self.urls, pollers
-        )
+        view = StackView(self._template, self._queues, self._metrics, functions, sandbox, self.urls, pollers)
         app = web.Application(client_max_size=gateway.MAX_BODY)
         operator_api.add_routes(app, view)
         if self.options.status_page:
-            sizes = SizeHistory(sandbox)
-            status_page.add_routes(app, view, sizes)
-            cleanup.push_async_callback(_cancel, [asyncio.create_task(sizes.run())])
+            StatusPage(view).add_routes(app)
         gateway.add_routes(app, self._template.routes(), functions)
         server = serve(app, port=self.options.port, decompress=gateway.DECOMPRESS)
         self.urls["api"] = await cleanup.enter_async_context(server)
@@ -173,7 +165,7 @@ class Stack:
         for schedule in schedules:
             await _invoke_scheduled(functions, schedule.function)
         loops = [_repeat(functions, schedule) for schedule in schedules]
-        loops.append(self._forwarder.run(resources.client("cloudwatch", f"{self.urls['aws']}{aws.FORWARDED}")))
+        loops.append(Sizes(self._amazon[SANDBOX], self._metrics).run())
         loops += [poller.run() for poller in pollers.values()]
         cleanup.push_async_callback(_cancel, [asyncio.create_task(each) for each in loops])
 

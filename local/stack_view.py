@@ -7,13 +7,24 @@ from typing import Any
 from audience_sync.errors import InvalidMessage
 from audience_sync.members.dead_letters import DeadLetter
 from audience_sync.reasons import Reason
+from audience_sync.runtime import metric_names
 from local.amazon.sandbox import Sandbox
-from local.counters import Counters
 from local.functions import Functions
-from local.metrics import MetricForwarder
+from local.metrics import Metrics
 from local.poller import Poller
 from local.sqs.queues import SqsQueues
-from local.template import Template
+from local.template import STACK, Template
+
+_TOTALS = {
+    "accepted": metric_names.CHANGES_ACCEPTED,
+    "delivered": metric_names.CHANGES_DELIVERED,
+    "superseded": metric_names.CHANGES_SUPERSEDED,
+    "parked": metric_names.CHANGES_PARKED,
+    "eventsAccepted": metric_names.EVENTS_ACCEPTED,
+    "ignored": metric_names.EVENTS_IGNORED,
+    "rejected": metric_names.EVENTS_REJECTED,
+    "uploads": metric_names.UPLOADS_SENT,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,48 +33,29 @@ class StackView:
 
     template: Template
     queues: SqsQueues
-    counters: Counters
+    metrics: Metrics
     functions: Functions
     sandbox: Sandbox
-    metrics: MetricForwarder
     urls: Mapping[str, str]
     pollers: Mapping[str, Poller]  # by function
 
     def state(self) -> dict[str, Any]:
-        """Return the number of changes by state.
-
-        `accepted` = `delivered` + `superseded` + `parked` + waiting ones - `countedTwice`.
-        """
-        totals = self.counters.totals
+        """Return the number of changes by state: `accepted` = `delivered` + `superseded` + `parked` + waiting ones."""
+        totals = {
+            field: self.metrics.total(metric_names.NAMESPACE, name, {"service": STACK})
+            for field, name in _TOTALS.items()
+        }
         changes = self.queues.counts(self.queue("ChangeQueue"))
-        jobs = self.queues.counts(self.queue("JobQueue"))
-        waiting = changes.total + jobs.total + sum(self.event_queue()[:1])
+        others = [each for each in ("JobQueue", "EventsQueue") if each in self.template.resources("AWS::SQS::Queue")]
+        waiting = changes.total + sum(self.queues.counts(self.queue(each)).total for each in others)
         self.sandbox.now()  # finishes due jobs
         return {
             "queued": changes.visible + changes.delayed,
             "inFlight": changes.in_flight,
-            "inFlightTimes": self.queues.in_flight_times(self.queue("ChangeQueue")),  # since, until
             "deadLetters": [_summary(message.body) for message in self.queues.peek(self.queue("DeadLetterQueue"))],
-            "accepted": totals["ChangesAccepted"],
-            "delivered": totals["ChangesDelivered"],
-            "superseded": totals["ChangesSuperseded"],
-            "parked": totals["ChangesParked"],
-            "eventsAccepted": totals["EventsAccepted"],
-            "ignored": totals["EventsIgnored"],
-            "rejected": totals["EventsRejected"],
-            "uploads": totals["UploadsSent"],
-            "uploadsFailed": totals["UploadsFailed"],
-            "recordsRepeated": totals["RecordsRepeated"],
-            "unaccounted": totals["AccountingGap"],
-            "countedTwice": self.counters.counted_twice,
-            "metricLinesPending": self.metrics.pending,
+            **totals,
             "quiescent": not (waiting or self.functions.running or self.sandbox.has_uploads_without_effect),
         }
-
-    def event_queue(self) -> list[int]:
-        """Return how many messages the event queue and its dead letter queue hold; empty without EventQueue=yes."""
-        queues, names = self.template.resources("AWS::SQS::Queue"), ("EventsQueue", "EventsDeadLetterQueue")
-        return [self.queues.counts(self.queue(name)).total for name in names if name in queues]
 
     def queue(self, logical_id: str) -> str:
         """Return the name of a queue by its logical id in the template."""

@@ -21,6 +21,7 @@ from local.amazon.app import build_app as build_amazon
 from local.amazon.exchange import SANDBOX
 from local.amazon.options import Options
 from local.logs import LogGroups
+from local.metrics import Metrics
 from local.sqs.queue import SqsQueue
 from local.sqs.queues import SqsQueues
 from local.sqs.settings import QueueSettings
@@ -54,6 +55,7 @@ class AwsServer:
     served: Served
     queues: SqsQueues
     logs: LogGroups
+    metrics: Metrics
     _clients: dict[str, Any] = field(default_factory=dict)
     _changed: set[str] = field(default_factory=set)  # services whose clients have handlers of the test
     _created: dict[str, _Created] = field(default_factory=dict)  # by the secrets' values
@@ -97,6 +99,7 @@ class AwsServer:
             for name in self.queues.names():
                 self.queues.remove(name)
             self.logs.clear()
+            self.metrics.clear()
             await self.served.app[aws.MOTO].reset()
 
         asyncio.run_coroutine_threadsafe(reset(), self.served.loop).result(60)
@@ -114,9 +117,9 @@ class AwsServer:
 
 @contextmanager
 def serve_aws() -> Iterator[AwsServer]:
-    queues, logs = SqsQueues(time.time), LogGroups()
-    with serve(lambda: aws.build_app(queues, logs)) as served:
-        yield AwsServer(served, queues, logs)
+    queues, logs, metrics = SqsQueues(time.time), LogGroups(), Metrics()
+    with serve(lambda: aws.build_app(queues, logs, metrics)) as served:
+        yield AwsServer(served, queues, logs, metrics)
 
 
 @contextmanager

@@ -1,11 +1,12 @@
-"""Reads the dashboard's facts from a deployed stack, each part at an interval that suits its changes and its cost."""
+"""Reads the dashboard's facts from a stack, each part at an interval that suits its changes and its cost."""
 
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import Any
+from math import inf
+from typing import Any, Literal, NamedTuple
 
 from audience_sync.aws.audience_table import AudienceTable
 from audience_sync.aws.checkpoint import AUDIT, Checkpoint
@@ -26,16 +27,16 @@ from audience_sync_cli.dashboard.facts import (
 )
 from audience_sync_cli.dashboard.operator import Blockers, Operator
 from audience_sync_cli.dashboard.parts import Part
-from audience_sync_cli.dashboard.ranges import RANGES, Range
+from audience_sync_cli.dashboard.ranges import RANGES, USUAL, Range
 from audience_sync_cli.parked.dead_letters import DeadLetters
 from audience_sync_cli.session import NO_API
 from audience_sync_cli.stack import Stack
-from audience_sync_cli.state.circuits import RECOVERY, open_circuits
+from audience_sync_cli.state.circuits import open_circuits
 from audience_sync_cli.state.counts import Counts, Depth, depth, event_queue_depth
 from audience_sync_cli.state.function_logs import FUNCTIONS
 from audience_sync_cli.state.in_flight import InFlight, in_flight
 from audience_sync_cli.state.metrics import StackMetrics
-from audience_sync_cli.times import DAY
+from audience_sync_cli.times import DAY, HOUR
 
 # Seconds between two readings of a part; the intervals for CloudWatch are in metrics.py.
 QUEUES = 10
@@ -48,24 +49,38 @@ PATIENT = 3.0  # seconds to wait for parts that the page can do without
 type Lines = tuple[ShownLine, ...]  # newest first
 
 
-class DeployedStack:
-    """A stack in AWS, for the dashboard. Calls may come from any thread."""
+class Pace(NamedTuple):
+    """Intervals that suit a stack; by default those for AWS, where each reading costs."""
 
-    def __init__(self, stack: Stack, now: Callable[[], float], cost: str = "") -> None:
+    longest: float = inf  # seconds between two readings of a part; shorter intervals stay
+    usual: Range = USUAL  # for an address without a range
+    sizes: int = HOUR  # seconds for which an audience has one size
+
+
+AT_AWS = Pace()
+
+
+class DeployedStack:
+    """A stack in AWS, or one on this machine that answers as AWS does, for the dashboard. For calls of any thread."""
+
+    def __init__(self, stack: Stack, now: Callable[[], float], cost: str = "", pace: Pace = AT_AWS) -> None:
         """`now` is in epoch seconds; `cost` is a sentence about an open page."""
         self._stack = stack
         self._now = now
-        self._operator = Operator(lambda: stack, now)
+        self._pace = pace
+        self._ranges = RANGES | {"": pace.usual}
+        self._operator = Operator(stack, now)
         self._lock = threading.Lock()
         for service in _SERVICES:  # here: boto3 cannot build clients in several threads
             stack.service(service)
         self._executor = ThreadPoolExecutor(max_workers=8, thread_name_prefix="dashboard")
         self._metrics = StackMetrics(stack)
         region = str(stack.service("cloudwatch").meta.region_name)
-        self._place = Place("deployed", stack.name, stack.api or NO_API, QUEUES, region, cost)
+        kind: Literal["local", "deployed"] = "local" if stack.local else "deployed"
+        self._place = Place(kind, stack.name, stack.api or NO_API, min(QUEUES, pace.longest), region, cost)
         self._counts = Part("counts", metrics.EVERY_COUNT, lambda: self._metrics.counts(stack.created, now()), Counts())
-        self._activity = {each.span: self._activity_part(each) for each in RANGES.values()}
-        self._reasons = {each.span: self._reasons_part(each) for each in RANGES.values()}
+        self._activity = {each.span: self._activity_part(each) for each in self._ranges.values()}
+        self._reasons = {each.span: self._reasons_part(each) for each in self._ranges.values()}
         self._queue = Part("change queue", QUEUES, lambda: depth(stack, "ChangeQueue"), Depth(0, 0, 0))
         self._jobs = Part("job queue", QUEUES, lambda: depth(stack, "JobQueue"), Depth(0, 0, 0))
         self._dead = Part("dead letters", QUEUES, lambda: depth(stack, "DeadLetterQueue"), Depth(0, 0, 0))
@@ -90,16 +105,16 @@ class DeployedStack:
         ]
 
     def read(self, chosen: str) -> Facts:
-        """Return the facts for one of RANGES; parts that are not due keep their values."""
+        """Return the facts for one of the ranges; parts that are not due keep their values."""
         with self._lock:
-            now, span = self._now(), RANGES[chosen].span
+            now, span = self._now(), self._ranges[chosen].span
             others: list[Part[Any]] = [*self._others, self._activity[span], self._reasons[span]]
             for part in (*self._needed, *others):
-                part.begin(self._executor, now)
+                self._begin(part, now)
             for part in self._needed:
                 part.finish(now)
             self._read_dead_letters(now)
-            self._blocked.begin(self._executor, now)  # depends on the queue
+            self._begin(self._blocked, now)  # depends on the queue
             deadline = time.monotonic() + PATIENT
             for part in (*others, self._parked, self._blocked):
                 part.finish(now, max(0.0, deadline - time.monotonic()) if part.read_at is None else 0)
@@ -131,7 +146,7 @@ class DeployedStack:
         self._executor.shutdown(wait=False, cancel_futures=True)
 
     def _facts(self, now: float, chosen: str, parts: Sequence[Part[Any]]) -> Facts:
-        span, since = RANGES[chosen].span, now - RANGES[chosen].history
+        span, since = self._ranges[chosen].span, now - self._ranges[chosen].history
         activity, warnings = self._activity[span].value
         circuits = self._circuits.value
         parked = self._parked.value if self._dead.value.total else DeadLetterList()
@@ -158,7 +173,7 @@ class DeployedStack:
             log=self._trouble.value,
             alarms=self._alarms.value,
             amazon_fails=circuits is not None,
-            next_try=circuits.opened_at + RECOVERY if circuits and circuits.opened_at is not None else None,
+            next_try=circuits.next_try if circuits else None,
             blockers=self._blocked.value,
             audited_until=self._audit.value,
             problems=tuple(part.problem for part in parts if part.problem),
@@ -176,7 +191,7 @@ class DeployedStack:
         if count != self._listed_of and not is_falling and not self._parked.is_running:
             self._listed_of = count
             self._parked.expire()
-            self._parked.begin(self._executor, now)
+            self._begin(self._parked, now)
 
     def _dead_letters(self) -> DeadLetterList:
         with self._reading, DeadLetters.of(self._stack).reader(limit=MAX_DEAD_LETTERS) as reader:
@@ -190,6 +205,9 @@ class DeployedStack:
     def _times_in_flight(self) -> InFlight | None:
         return in_flight(self._stack, self._queue.value.in_work, self._now())
 
+    def _begin(self, part: Part[Any], now: float) -> None:
+        part.begin(self._executor, now, self._pace.longest)
+
     def _activity_part(self, chosen: Range) -> Part[tuple[Activity, Warnings]]:
         every = metrics.EVERY_COUNT if chosen.span <= DAY else metrics.EVERY_LONG
         none = Activity(chosen.period), Warnings()
@@ -201,7 +219,7 @@ class DeployedStack:
 
     def _history(self) -> tuple[AudienceFacts, ...]:
         listed = AudienceTable(self._stack.service("dynamodb"), self._stack["AudienceTable"]).all()
-        return metrics.audience_history(self._metrics, listed, self._now())
+        return metrics.audience_history(self._metrics, listed, self._now(), self._pace.sizes)
 
     def _read_shares(self) -> Mapping[str, tuple[ShareFacts, ...]]:
         if "DatasetsLogGroup" not in self._stack:  # an older version
@@ -230,7 +248,7 @@ class DeployedStack:
 
     def _warnings_and_errors(self) -> Lines:
         found = [line for name in FUNCTIONS for line in self._lines(name, logs.TROUBLE)]
-        return tuple(sorted(found, key=lambda line: -(line.at or 0))[: logs.SHOWN])
+        return tuple(sorted(found, key=lambda line: -line.at)[: logs.SHOWN])
 
     def _lines(self, function: str, pattern: str) -> Lines:
         group = self._stack[f"{function}LogGroup"]

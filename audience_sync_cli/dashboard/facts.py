@@ -1,4 +1,4 @@
-"""Facts about a stack for the dashboard, with the same fields for a local and a deployed one.
+"""Facts about a stack for the dashboard.
 
 Nothing here does I/O. Ids are strings, since JavaScript numbers cannot hold them; times are epoch seconds; None means
 not known, or not yet. No field holds a key, a token, a trait or an identifier.
@@ -11,7 +11,7 @@ from typing import Any, Literal
 from audience_sync.amazon_ads.data_manager.answers import Share
 from audience_sync_cli import reasons
 from audience_sync_cli.audiences import share_text
-from audience_sync_cli.parked.dead_letters import DeadLetterMessage, read_message
+from audience_sync_cli.parked.dead_letters import DeadLetterMessage
 from audience_sync_cli.report.needs import needs, needs_json
 from audience_sync_cli.screen import camel_case
 from audience_sync_cli.state.blockers import Blocker
@@ -30,7 +30,7 @@ class Place:
     kind: Literal["local", "deployed"]
     name: str
     api: str  # base URL of the gateway
-    interval: int  # seconds between two requests of the page
+    interval: float  # seconds between two requests of the page
     region: str = ""  # of AWS
     note: str = ""  # how often each source is read, and the cost
 
@@ -46,7 +46,7 @@ class Activity:
 
 @dataclass(frozen=True, slots=True)
 class Warnings:
-    """Counts that are zero while everything is well: for a local stack since its start, otherwise for the range."""
+    """Counts in the range that are zero while everything is well."""
 
     unauthorized: int = 0  # requests with a credential that does not match
     without_credential: int = 0  # requests
@@ -102,7 +102,7 @@ class ShownLine:
     """One line that a function logged; `n` is its number, `more` its fields beside the message."""
 
     n: str
-    at: float | None
+    at: float
     function: str
     level: str
     text: str
@@ -111,16 +111,13 @@ class ShownLine:
 
 @dataclass(frozen=True, slots=True)
 class UploadFacts:
-    """One request to Amazon. For a deployed stack, uploads that Amazon accepted, from the worker's log."""
+    """One upload that Amazon accepted, from the worker's log."""
 
     n: str
     at: float
-    method: str
-    path: str
-    status: int | None
-    audience_id: str | None = None
-    records: int | None = None
-    faults: tuple[str, ...] = ()  # effects of the sandbox's fault rules
+    job_id: str
+    audience_id: str | None
+    records: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,11 +155,6 @@ class DeadLetterFacts:
             request_id=str(failure.get("requestId") or ""),
             is_readable=message.is_readable,
         )
-
-    @classmethod
-    def received(cls, message: Mapping[str, Any]) -> "DeadLetterFacts":
-        """Summarize a message as SQS returns it."""
-        return cls.of(read_message(message))
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,9 +206,8 @@ class Facts:
     uploads: tuple[UploadFacts, ...] = ()  # the newest, newest first
     parked: DeadLetterList = DeadLetterList()
     log: tuple[ShownLine, ...] = ()  # the newest, newest first
-    alarms: tuple[Alarm, ...] | None = None  # None if the stack has none
-    is_quiescent: bool | None = None  # nothing waits, and nothing is pending at Amazon; None if unknown
-    amazon_fails: bool = False  # the newest upload failed, or a circuit breaker is open
+    alarms: tuple[Alarm, ...] | None = None  # None if not known yet
+    amazon_fails: bool = False  # a circuit breaker is open
     next_try: float | None = None  # next try of a waiting change
     blockers: tuple[Blocker, ...] = ()  # why changes wait; the heading names one that needs a person
     audited_until: float | None = None

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 from audience_sync.amazon_ads.data_manager.answers import Share
@@ -26,10 +25,7 @@ def newest_lines(logs: Any, function: str, group: str, pattern: str, now: float)
     for window in WINDOWS:
         found = _events(logs, group, pattern, now - window)
         if found:
-            return tuple(
-                log_line(each["eventId"], function, each["message"], each["timestamp"] / 1000)
-                for each in found[: -SHOWN - 1 : -1]
-            )
+            return tuple(_line(function, each) for each in found[: -SHOWN - 1 : -1])
     return ()
 
 
@@ -38,10 +34,8 @@ def uploads(lines: Sequence[ShownLine]) -> tuple[UploadFacts, ...]:
     return tuple(
         UploadFacts(
             n=each.n,
-            at=each.at or 0,
-            method="job",
-            path=each.more.get("job_id", ""),
-            status=202,
+            at=each.at,
+            job_id=each.more.get("job_id", ""),
             audience_id=each.more.get("audience_id"),
             records=int(each.more["records"]) if each.more.get("records", "").isdigit() else None,
         )
@@ -86,16 +80,13 @@ def _events(logs: Any, group: str, pattern: str, since: float) -> list[dict[str,
     return sorted(found, key=lambda event: (event["timestamp"], event["eventId"]))
 
 
-def log_line(n: str, function: str, text: str, at: float | None = None) -> ShownLine:
-    """Parse a line: JSON, or any other output, such as a traceback.
-
-    `n` is its number, or its id at CloudWatch; `at` is in epoch seconds, by default the line's own time.
-    """
+def _line(function: str, event: Mapping[str, Any]) -> ShownLine:
+    """Parse one event of CloudWatch Logs: JSON, or any other output, such as a traceback."""
+    n, at, text = event["eventId"], event["timestamp"] / 1000, event["message"]
     try:
         entry = json.loads(text)
         more = {field: _plain(fact) for field, fact in entry.items() if field not in _SHOWN_ELSEWHERE}
-        logged_at = datetime.fromisoformat(entry["timestamp"]).timestamp() if at is None else at
-        return ShownLine(n, logged_at, function, str(entry["level"]), _cut(str(entry["message"])), more)
+        return ShownLine(n, at, function, str(entry["level"]), _cut(str(entry["message"])), more)
     except (ValueError, LookupError, TypeError, AttributeError):
         return ShownLine(n, at, function, "", _cut(text.strip()))
 

@@ -37,12 +37,14 @@ def rejections(metrics: StackMetrics, chosen: Range, now: float) -> tuple[Reject
     return tuple(RejectedEvents(*each) for each in sorted(counts.items(), key=lambda each: (-each[1], each[0])))
 
 
-def audience_history(metrics: StackMetrics, audiences: Sequence[Audience], now: float) -> tuple[AudienceFacts, ...]:
+def audience_history(
+    metrics: StackMetrics, audiences: Sequence[Audience], now: float, period: int = HOUR
+) -> tuple[AudienceFacts, ...]:
     """Return all audiences with their history at Amazon over the longest range, the largest first. Raises Unavailable.
 
     The numbers are those that the functions publish, about once a day: Amazon is not asked.
     """
-    found = metrics.of_audiences([each.audience_id for each in audiences], now - LONGEST, now + 60)
+    found = metrics.of_audiences([each.audience_id for each in audiences], now - LONGEST, now + 60, period)
     facts = [_audience(each, *found[each.audience_id]) for each in audiences]
     return tuple(sorted(facts, key=lambda each: (-(each.size or 0), each.name)))
 

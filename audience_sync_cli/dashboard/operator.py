@@ -1,9 +1,8 @@
-"""The operator's commands behind the page, the same for a deployed and a local stack."""
+"""The operator's commands behind the page."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, Self
+from typing import Any
 
-from audience_sync_cli import stack as stacks
 from audience_sync_cli.dashboard.search import find
 from audience_sync_cli.errors import TryLater
 from audience_sync_cli.explanation import explained
@@ -28,14 +27,9 @@ def sentence_of(error: Exception) -> str:
 class Operator:
     """Runs commands for the page, and prints nothing."""
 
-    def __init__(self, find: Callable[[], Stack], now: Callable[[], float]) -> None:
-        """`find` returns the stack; `now` is in epoch seconds."""
-        self._session = Session(Screen(), find, now)
-
-    @classmethod
-    def of_local(cls, api: Callable[[], str], now: Callable[[], float]) -> Self:
-        """Return the operator of the local stack at this address, which is contacted on first use."""
-        return cls(lambda: stacks.local(api()), now)
+    def __init__(self, stack: Stack, now: Callable[[], float]) -> None:
+        """`now` is in epoch seconds."""
+        self._session = Session(Screen(), lambda: stack, now)
 
     def blockers(self, *, waits: bool) -> Blockers:
         """Return why changes wait; if none does, why the next one will. Raises TryLater if nothing is known.

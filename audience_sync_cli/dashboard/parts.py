@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from concurrent.futures import wait as wait_for
+from math import inf
 
 from audience_sync_cli.dashboard.facts import Problem
 from audience_sync_cli.explanation import explained
@@ -25,9 +26,10 @@ class Part[T]:
         self._read = read
         self._running: Future[T] | None = None
 
-    def begin(self, executor: Executor, now: float) -> None:
-        """Start reading, if due and not running."""
-        if self._running is None and (self.read_at is None or now - self.read_at >= self._interval):
+    def begin(self, executor: Executor, now: float, longest: float = inf) -> None:
+        """Start reading, if due and not running. `longest` is a limit of the interval, in seconds."""
+        interval = min(self._interval, longest)
+        if self._running is None and (self.read_at is None or now - self.read_at >= interval):
             self._running = executor.submit(self._read)
 
     def finish(self, now: float, wait: float | None = None) -> None:

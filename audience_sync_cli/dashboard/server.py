@@ -23,7 +23,7 @@ HOST = "127.0.0.1"
 MAX_BODY = 10_000  # bytes of a request
 TIMEOUT = 5.0  # seconds that a connection may stay silent; less than between two requests of the page for facts
 MAX_PENDING = 1_024  # connections to be accepted; for one more, the kernel tries again after seconds
-_ACTIONS = ("redrive", "find", "pause", "resume")  # last parts of the addresses for POST
+ACTIONS = ("redrive", "find", "pause", "resume")  # last parts of the addresses for POST
 
 
 class Shown(Protocol):
@@ -40,6 +40,20 @@ class Shown(Protocol):
 
     def find(self, fields: Mapping[str, str]) -> list[dict[str, Any]]:
         """Return everything stored under a member id or a message id: title and facts of each."""
+
+
+def act(shown: Shown, action: str, fields: Mapping[str, str]) -> dict[str, Any]:
+    """Do what a button of the page asks for, one of ACTIONS. Returns the outcome, or why there is none."""
+    try:
+        match action:
+            case "find":  # in a body, since addresses are logged
+                return {"found": shown.find(fields)}
+            case "pause" | "resume":
+                return {"sentences": shown.switch(action, fields)}
+            case _:
+                return {"sentences": shown.redrive(fields.get("reason", ""))}
+    except Exception as error:  # noqa: BLE001 - a traceback could show more than the sentence
+        return {"sentences": [], "error": sentence_of(error)}
 
 
 class DashboardServer(ThreadingHTTPServer):
@@ -81,7 +95,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         action = self.path.partition("?")[0].rpartition("/")[2]
-        if not self._is_known(f"{self.server.path}/{action if action in _ACTIONS else _ACTIONS[0]}"):
+        if not self._is_known(f"{self.server.path}/{action if action in ACTIONS else ACTIONS[0]}"):
             return
         if not is_from_page(dict(self.headers)):
             self._answer(403, {"error": "only accepted from the page itself"})
@@ -95,17 +109,7 @@ class _Handler(BaseHTTPRequestHandler):
         except (ValueError, AttributeError):
             self._answer(400, {"error": "not a JSON object"})
             return
-        try:
-            self._answer(200, self._act(action, fields))
-        except Exception as error:  # noqa: BLE001 - a traceback could show more than the sentence
-            self._answer(200, {"sentences": [], "error": sentence_of(error)})
-
-    def _act(self, action: str, fields: dict[str, str]) -> dict[str, Any]:
-        if action == "find":  # in a body, since addresses are logged
-            return {"found": self.server.shown.find(fields)}
-        if action in ("pause", "resume"):
-            return {"sentences": self.server.shown.switch(action, fields)}
-        return {"sentences": self.server.shown.redrive(fields.get("reason", ""))}
+        self._answer(200, act(self.server.shown, action, fields))
 
     def _length(self) -> int | None:
         """Return the size of the body; None if it is too large, or not in plain digits."""

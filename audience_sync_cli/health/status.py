@@ -12,7 +12,7 @@ from audience_sync_cli.report.needs import needs, needs_json
 from audience_sync_cli.screen import Screen, camel_case, counted, iso_time, moment
 from audience_sync_cli.session import NO_API, Session, command
 from audience_sync_cli.state.blockers import Waiting, waiting
-from audience_sync_cli.state.counts import Counts, Depth, depth, event_queue_depth, local_counts, waiting_text
+from audience_sync_cli.state.counts import Counts, Depth, depth, event_queue_depth, waiting_text
 from audience_sync_cli.state.metrics import StackMetrics
 from audience_sync_cli.state.settling import TIMEOUT, follow_stack, raise_unless_settled
 
@@ -39,13 +39,13 @@ def status(
     end = follow_stack(session, timeout) if wait else None
     changes, dead_letters = depth(stack, "ChangeQueue"), depth(stack, "DeadLetterQueue")
     events = event_queue_depth(stack)
-    now, metrics = session.now(), None if stack.local else StackMetrics(stack)
-    counts = metrics.counts(stack.created, now, hours) if metrics else local_counts(stack)
+    now, metrics = session.now(), StackMetrics(stack)
+    counts = metrics.counts(stack.created, now, hours)
     audit = Checkpoint(stack.service("dynamodb"), stack["MembershipTable"], AUDIT)
     audited_until, audited_since = audit.time(), audit.began()
     waits = changes.total > 0 or counts.waiting > 0
     why = waiting(session, only_event_sources=not waits)
-    overdue = metrics.overdue_erasures(now) if metrics else 0
+    overdue = metrics.overdue_erasures(now)
     needed = needs(counts, dead_letters.total, why.blockers, overdue_erasures=overdue, event_queue=events)
     state = f"{waiting_text(counts, changes, events, is_needed=bool(needed))}."
     warn_of_another_version(session)

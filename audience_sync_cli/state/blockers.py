@@ -194,21 +194,12 @@ def open_circuit(stack: Stack, now: float) -> Iterator[Blocker]:
     names = {Api.DATA_MANAGER: "Ads Data Manager", "dsp": "Amazon DSP"}
     connections = [names.get(each, f"connection {each}") for each in found.connection_ids]
     of = ", ".join([*connections, *(f"audience {each}" for each in found.audience_ids)])
-    next_try = None if found.opened_at is None else found.opened_at + _recovery(stack)
     yield Blocker(
         Reason.CIRCUIT_OPEN,
         f"The circuit breaker is open for {of}: Amazon has failed several times in a row.",
-        next_try=next_try if next_try and next_try > now else None,
+        next_try=found.next_try if found.next_try and found.next_try > now else None,
         audience_ids=() if found.connection_ids else found.audience_ids,
     )
-
-
-def _recovery(stack: Stack) -> float:
-    """Return the seconds for which a circuit breaker stays open; a local stack has its own setting."""
-    from audience_sync_cli.state.circuits import RECOVERY  # noqa: PLC0415 - as above
-
-    configuration = stack.service("lambda").get_function_configuration(FunctionName=stack["WorkerFunction"])
-    return float(configuration.get("Environment", {}).get("Variables", {}).get("CIRCUIT_SECONDS", RECOVERY))
 
 
 def _failures(stack: Stack, now: float, failed: FailedUploads) -> Iterator[Blocker]:

@@ -9,7 +9,7 @@ from audience_sync.runtime.settings import WorkerSettings
 from audience_sync_cli.stack import Stack
 
 RECOVERY: float = WorkerSettings.model_fields["circuit_seconds"].default
-"""Seconds for which a circuit breaker stays open in a deployed stack, until a worker tries Amazon again."""
+"""Seconds for which a circuit breaker stays open, until a worker tries Amazon again. A local stack has its own."""
 
 
 class OpenCircuits(NamedTuple):
@@ -17,7 +17,7 @@ class OpenCircuits(NamedTuple):
 
     audience_ids: tuple[str, ...]
     connection_ids: tuple[str, ...]
-    opened_at: float | None  # epoch seconds, of the one open for longest; None if all are half open
+    next_try: float | None  # epoch seconds, of the one open for longest; None if all are half open
 
 
 def open_circuits(stack: Stack, now: float) -> OpenCircuits | None:
@@ -31,5 +31,10 @@ def open_circuits(stack: Stack, now: float) -> OpenCircuits | None:
     return OpenCircuits(
         tuple(name for kind, _, name in names if kind == "audience"),
         tuple(name for kind, _, name in names if kind == "connection"),
-        min(opened, default=None),
+        min(opened) + _recovery(stack) if opened else None,
     )
+
+
+def _recovery(stack: Stack) -> float:
+    configuration = stack.service("lambda").get_function_configuration(FunctionName=stack["WorkerFunction"])
+    return float(configuration.get("Environment", {}).get("Variables", {}).get("CIRCUIT_SECONDS", RECOVERY))

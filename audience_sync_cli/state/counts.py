@@ -1,12 +1,7 @@
-"""Message counts of the queues, the sum of all changes, and the state of a local stack."""
+"""Message counts of the queues, and the sum of all changes."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-import requests
-
-from audience_sync_cli.errors import TryLater
 from audience_sync_cli.screen import counted
 from audience_sync_cli.stack import Stack
 
@@ -100,37 +95,6 @@ def event_queue_depth(stack: Stack) -> EventQueueDepth | None:
     """Read how many messages the event queue and its dead letter queue hold. None without EventQueue=yes."""
     names = ("EventsQueue", "EventsDeadLetterQueue")
     return EventQueueDepth(*(depth(stack, name).total for name in names)) if stack.event_queue else None
-
-
-def local_counts(stack: Stack) -> Counts:
-    """Read the counts of a local stack."""
-    return counts_in(local_state(stack))
-
-
-def local_state(stack: Stack) -> Any:
-    """Read the state of a local stack: `GET /local/state`. Raises TryLater."""
-    try:
-        return requests.get(f"{stack.local}/local/state", timeout=10).json()
-    except requests.RequestException:
-        raise TryLater("The local stack does not answer.", "Start it: `.venv/bin/python -m local`.") from None
-
-
-def counts_in(state: Mapping[str, Any]) -> Counts:
-    """Read the counts in the state of a local stack, as `GET /local/state` returns it."""
-    return Counts(
-        events_accepted=state.get("eventsAccepted", 0),
-        events_ignored=state["ignored"],
-        events_rejected=state["rejected"],
-        accepted=state["accepted"],
-        delivered=state["delivered"],
-        superseded=state["superseded"],
-        parked=state["parked"],
-        uploads=state["uploads"],
-        uploads_failed=state.get("uploadsFailed", 0),
-        repeated=state.get("recordsRepeated", 0),
-        unaccounted=state["unaccounted"],
-        counted_twice=state.get("countedTwice", 0),
-    )
 
 
 def waiting_text(

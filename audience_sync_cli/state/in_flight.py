@@ -1,7 +1,7 @@
 """Messages of the change queue in flight: received by the worker, and neither deleted nor visible again.
 
-SQS reports their number, but no times. A local stack knows the times; for a deployed one, Lambda's log has the start of
-the oldest unfinished invocation, and the visibility timeout limits the end.
+SQS reports their number, but no times. Lambda's log has the start of the oldest unfinished invocation, and the
+visibility timeout limits the end.
 """
 
 from collections.abc import Iterable
@@ -10,7 +10,6 @@ from typing import Any
 
 from audience_sync_cli.screen import counted, iso_time, moment
 from audience_sync_cli.stack import Stack
-from audience_sync_cli.state.counts import local_state
 from audience_sync_cli.state.function_logs import FunctionLogs, LogLine
 from audience_sync_cli.times import MINUTE
 
@@ -62,16 +61,11 @@ class InFlight:
 
 
 def in_flight(stack: Stack, messages: int, now: float) -> InFlight | None:
-    """Read the times of messages in flight; None if there are none. Raises Unavailable, TryLater."""
+    """Read the times of messages in flight; None if there are none. Raises Unavailable."""
     if not messages:
         return None
     logs = FunctionLogs(stack)
-    if stack.local:
-        times = local_state(stack).get("inFlightTimes")
-        if not times:
-            return None
-    else:
-        times = begun(logs.invocations("Worker", now - VISIBILITY)), now + VISIBILITY
+    times = begun(logs.invocations("Worker", now - VISIBILITY)), now + VISIBILITY
     uploads = logs.read(["Worker"], now - VISIBILITY, messages=[ACCEPTED])
     return InFlight.at(now, messages, times, uploads[-1].at / 1000 if uploads else None)
 

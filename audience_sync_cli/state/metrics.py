@@ -96,10 +96,12 @@ class StackMetrics:
         (series,) = self._read([("", metric)], begin, end).values()
         return min(series.values(), default=None)
 
-    def of_audiences(self, audience_ids: Sequence[str], begin: float, end: float) -> dict[str, list[Series]]:
-        """Return the metrics OF_AN_AUDIENCE by the hour, of each audience."""
+    def of_audiences(
+        self, audience_ids: Sequence[str], begin: float, end: float, period: int
+    ) -> dict[str, list[Series]]:
+        """Return the metrics OF_AN_AUDIENCE by period, of each audience."""
         metrics = [
-            ((audience_id, name), self._metric(name, "Maximum", HOUR, audience=audience_id))
+            ((audience_id, name), self._metric(name, "Maximum", period, audience=audience_id))
             for audience_id in audience_ids
             for name in OF_AN_AUDIENCE
         ]

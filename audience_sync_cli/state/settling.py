@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from audience_sync_cli.state.blockers import Blocker  # loads boto3, which completion must not
 
 TIMEOUT = 1_200  # seconds; Amazon's jobs usually end within 15 minutes
-PAUSE, PAUSE_LOCALLY = 15.0, 0.5  # seconds between two readings
+PAUSE = 15.0  # seconds between two readings
 LATE = 150.0  # seconds by which CloudWatch's counts may be late
 LOOK_FOR_BLOCKERS = 10.0  # seconds between two checks for blockers
 LONGEST_IN_QUEUE = 7 * DAY  # seconds
@@ -124,14 +124,14 @@ def follow_stack(session: Session, timeout: float, read: Callable[[], Reading] |
     from audience_sync_cli.state.blockers import waiting  # noqa: PLC0415 - loads boto3
 
     clock, why = Clock(session.now, sleep=session.sleep), lambda: waiting(session).blockers
-    pause, steady = (PAUSE_LOCALLY, 0.0) if session.stack.local else (PAUSE, LATE)
+    pause, steady = session.stack.pause(PAUSE), session.stack.pause(LATE)
     read = read or readings(session)
     return settle(session.screen, read, clock, timeout, pause=pause, steady=steady, blockers=why)
 
 
 def readings(session: Session, since: float | None = None) -> Callable[[], Reading]:
     """Return a function that reads the changes of a stack, or those accepted from `since` until its first reading."""
-    from audience_sync_cli.state.counts import depth, local_counts, waiting_text  # noqa: PLC0415 - loads boto3
+    from audience_sync_cli.state.counts import depth, waiting_text  # noqa: PLC0415 - loads boto3
     from audience_sync_cli.state.metrics import StackMetrics  # noqa: PLC0415 - as above
 
     stack, until = session.stack, 0.0
@@ -144,13 +144,13 @@ def readings(session: Session, since: float | None = None) -> Callable[[], Readi
     def read() -> Reading:
         nonlocal until
         until = until or session.now()
-        if since is not None and not stack.local:
+        if since is not None:
             left = outstanding(session, until, since // MINUTE * MINUTE)
             return Reading(
                 left, parked(), f"{counted(left, 'change')} waiting" if left else "Every change is completed"
             )
         queue, now = depth(stack, "ChangeQueue"), session.now()
-        counts = local_counts(stack) if stack.local else StackMetrics(stack).counts(stack.created, now)
+        counts = StackMetrics(stack).counts(stack.created, now)
         return Reading(max(counts.on_their_way, queue.total), parked(), waiting_text(counts, queue))
 
     return read
@@ -160,18 +160,15 @@ def outstanding(session: Session, until: float, since: float | None = None) -> i
     """Return the number of changes accepted by the minute of `until`, and not completed. Raises Unavailable.
 
     Since a week before, by default: no change waits longer. Both in epoch seconds. CloudWatch shows completed changes a
-    minute or two late, and minutes for two weeks. A local stack counts messages.
+    minute or two late, and minutes for two weeks.
     """
-    from audience_sync_cli.state.counts import depth  # noqa: PLC0415 - loads boto3
-    from audience_sync_cli.state.metrics import StackMetrics  # noqa: PLC0415 - as above
+    from audience_sync_cli.state.metrics import StackMetrics  # noqa: PLC0415 - loads boto3
 
-    stack = session.stack
-    if stack.local:
-        return depth(stack, "ChangeQueue").total
     end = until // MINUTE * MINUTE + MINUTE
     begin = max(end - LONGEST_IN_QUEUE if since is None else since, session.now() - KEEPS_MINUTES)
     if begin >= end:
         return 0
-    accepted, completed = StackMetrics(stack).sums([CHANGES_ACCEPTED, CHANGES_COMPLETED], MINUTE, begin, end).values()
+    found = StackMetrics(session.stack).sums([CHANGES_ACCEPTED, CHANGES_COMPLETED], MINUTE, begin, end)
+    accepted, completed = found.values()
     # A message delivered twice counts twice.
     return sum(max(0, round(count - completed.get(minute, 0))) for minute, count in accepted.items())

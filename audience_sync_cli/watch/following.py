@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 MARGIN = 2.0  # seconds: times of the gateway and of member rows are whole seconds
 LOOK_FOR_BLOCKERS = 10.0  # seconds between two checks for blockers
-PAUSE, PAUSE_AT_AMAZON, PAUSE_LOCALLY = 2.0, 10.0, 0.3  # seconds between two checks
+PAUSE, PAUSE_AT_AMAZON = 2.0, 10.0  # seconds between two checks
 
 
 class Following:
@@ -104,9 +104,7 @@ class Following:
         return [way.end._replace(text=self._of_audience(way, way.end.text)) for way in self._ways if way.end]
 
     def _pause(self, left: Sequence[Way]) -> float:
-        if self._session.stack.local:
-            return PAUSE_LOCALLY
-        return PAUSE_AT_AMAZON if all(way.job_id for way in left) else PAUSE
+        return self._session.stack.pause(PAUSE_AT_AMAZON if all(way.job_id for way in left) else PAUSE)
 
     def _look(self) -> None:
         open_ways = [way for way in self._ways if way.end is None]

@@ -19,7 +19,7 @@ from audience_sync_cli.times import SINCE, read_time
 from audience_sync_cli.watch.log_entries import Entry, selected
 
 app = typer.Typer()
-PAUSE, PAUSE_LOCALLY = 3.0, 0.5  # seconds between two checks; CloudWatch allows ten requests a second of an account
+PAUSE = 3.0  # seconds between two checks; CloudWatch allows ten requests a second of an account
 _STYLES = {  # by kind of entry
     "rejected": "yellow",
     "refused": "yellow",
@@ -60,9 +60,8 @@ def tail(
     begin = (read_time(since, session.now()) or session.now() * 1000) / 1000
     audience_id = find(session, audience, with_unlinked=True).audience_id if audience else ""
     follower = Follower(FunctionLogs(stack), FUNCTIONS, begin)
-    pause = PAUSE_LOCALLY if stack.local else PAUSE
     with suppress(KeyboardInterrupt):  # the normal end
-        for found in batches(follower, lambda: time.sleep(pause), screen.note, once=not follow):
+        for found in batches(follower, lambda: time.sleep(stack.pause(PAUSE)), screen.note, once=not follow):
             for entry in selected(found, audience_id=audience_id, reason=reason, message_id=message):
                 screen.say(line(entry), style=_STYLES.get(entry.kind, ""))
                 screen.result(entry.as_json(), indent=None)

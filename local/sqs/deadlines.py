@@ -37,10 +37,6 @@ class Deadlines:
         if self._due.pop(key, None) is not None:
             self._rebuild_if_stale()
 
-    def last(self) -> float | None:
-        """The latest deadline, or None when there is none."""
-        return max((due for due, _ in self._due.values()), default=None)
-
     def first(self) -> float | None:
         """The earliest deadline, or None when there is none."""
         while self._heap and self._due.get(self._heap[0][1]) != self._heap[0][0]:

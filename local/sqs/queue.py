@@ -149,12 +149,6 @@ class SqsQueue:
         self._advance(now)
         return QueueCounts(len(self._visible), len(self._in_flight), len(self._delayed))
 
-    def in_flight_times(self, now: float) -> tuple[float, float] | None:
-        """When the oldest message in flight was received, and when the last one is back; None if none is in flight."""
-        self._advance(now)
-        until = self._in_flight.last()
-        return None if until is None else (min(self._stored[each].received_at for each in self._in_flight), until)
-
     def next_change(self) -> float | None:
         """Epoch seconds at which a hidden message becomes visible; None when nothing is hidden."""
         return min(

@@ -124,10 +124,6 @@ class SqsQueues:
         """Return the numbers of visible, in-flight and delayed messages. Raises QueueDoesNotExist."""
         return self.find(queue).counts(self._clock())
 
-    def in_flight_times(self, queue: str) -> tuple[float, float] | None:
-        """See `Queue.in_flight_times`. Raises QueueDoesNotExist."""
-        return self.find(queue).in_flight_times(self._clock())
-
     def peek(self, queue: str) -> list[SqsMessage]:
         """Return all messages of a queue, also in-flight and delayed ones, without receiving them."""
         return self.find(queue).messages(self._clock())

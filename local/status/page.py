@@ -1,65 +1,93 @@
-"""Serves the dashboard of the local stack: the page, its facts, and its buttons."""
+"""Serves the dashboard of the local stack, with what only a rehearsal needs: sample events, and faults at Amazon."""
 
+import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from functools import partial
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 
+from audience_sync_cli import stack as stacks
 from audience_sync_cli.dashboard.access import is_from_page
+from audience_sync_cli.dashboard.deployed import DeployedStack, Pace
 from audience_sync_cli.dashboard.page import HEADERS, build_page, headers_of
-from audience_sync_cli.dashboard.ranges import asked
+from audience_sync_cli.dashboard.ranges import Range, asked
+from audience_sync_cli.dashboard.server import ACTIONS, act
 from local.stack_view import StackView
-from local.status.actions import SAMPLE_EXITS, SAMPLE_MEMBERS, StatusActions, examples
-from local.status.facts import read_facts
-from local.status.requests import opened_request
-from local.status.sizes import SizeHistory
+from local.status.rehearsal import SAMPLE_EXITS, SAMPLE_MEMBERS, Rehearsal, examples
 
 FOLDER = Path(__file__).parent
+PACE = Pace(longest=0.5, usual=Range(span=300, period=5, history=3_600), sizes=1)  # nothing costs; a run takes seconds
 
-type Handler = Callable[[web.Request], Awaitable[web.Response]]
+type Action = Callable[[Mapping[str, str]], dict[str, Any]]
 
 
-def add_routes(app: web.Application, stack: StackView, sizes: SizeHistory) -> None:
-    """Serve the page and its requests under `/status`, to programs on this machine only.
+class StatusPage:
+    """The page. It reads the stack over its own HTTP, in threads, and from the first request for facts on."""
 
-    `GET /status` returns the page; the facts if the client accepts JSON and not HTML; `{"eventKey": "..."}` for
-    `?reveal=eventKey`, so that the key is in neither of the two; and one request to Amazon, without its values, for
-    `?request=N`. `POST /status/...` runs an action of a button, only for the page itself.
-    """
-    actions = StatusActions(stack)
+    def __init__(self, view: StackView) -> None:
+        self._view = view
+        self._rehearsal = Rehearsal(view)
+        self._shown: DeployedStack | None = None
+        self._finding = asyncio.Lock()
 
-    async def show(request: web.Request) -> web.Response:
+    def add_routes(self, app: web.Application) -> None:
+        """Serve the page and its requests under `/status`, to programs on this machine only.
+
+        `GET /status` returns the page; the facts if the client accepts JSON and not HTML; and `{"eventKey": "..."}` for
+        `?reveal=eventKey`, so that the key is in neither of the two. `POST /status/...` runs an action of a button,
+        only for the page itself.
+        """
+        app.router.add_get("/status", self._show)
+        app.router.add_post("/status/{action}", self._act)
+        app.on_cleanup.append(self._close)
+
+    async def _show(self, request: web.Request) -> web.Response:
         if request.query.get("reveal") == "eventKey":
-            return _json({"eventKey": await actions.event_key()})
-        if "request" in request.query:
-            return _opened(stack, request.query["request"])
-        if _wants_json(request):
-            buttons = {
+            return _json({"eventKey": await asyncio.to_thread(self._rehearsal.event_key)})
+        accepted = request.headers.get("Accept", "")
+        if "application/json" in accepted and "text/html" not in accepted:
+            shown = await self._stack()
+            facts = await asyncio.to_thread(shown.read, asked(request.query.get("range", "")))
+            own = {
                 "examples": [each._asdict() for each in examples()],
                 "samples": {"enter": SAMPLE_MEMBERS, "exit": SAMPLE_EXITS},
-                "faults": stack.sandbox.recipes(),
+                "faults": self._view.sandbox.recipes(),
             }
-            chosen = asked(request.query.get("range", ""))
-            facts = read_facts(stack, sizes, time.time(), actions.blockers(), chosen)
-            return _json(facts.as_json() | buttons)
+            return _json(facts.as_json() | own)
         page = build_page(_faults_part())
         return web.Response(text=page, content_type="text/html", charset="utf-8", headers=headers_of(page))
 
-    app.router.add_get("/status", show)
-    pressed: dict[str, Callable[[Mapping[str, str]], Awaitable[dict[str, Any]]]] = {
-        "send": lambda fields: actions.send_example(fields.get("file", "")),
-        "samples": lambda _: actions.send_samples(),
-        "redrive": lambda fields: actions.redrive(fields.get("reason", "")),
-        "faults": lambda fields: actions.set_fault(fields.get("recipe", "")),
-        "find": actions.find,
-        "pause": partial(actions.switch, "pause"),
-        "resume": partial(actions.switch, "resume"),
-    }
-    for name, act in pressed.items():
-        app.router.add_post(f"/status/{name}", _with_fields(act))
+    async def _act(self, request: web.Request) -> web.Response:
+        if not is_from_page(request.headers):
+            return web.json_response({"error": "only accepted from the page itself"}, status=403, headers=HEADERS)
+        try:
+            fields = {name: str(value) for name, value in (await request.json()).items()}
+        except (ValueError, RecursionError, AttributeError):
+            return web.json_response({"error": "not a JSON object"}, status=400, headers=HEADERS)
+        action = request.match_info["action"]
+        if action == "faults":
+            return _json(self._rehearsal.set_fault(fields.get("recipe", "")))
+        own: dict[str, Action] = {"send": self._rehearsal.send_example, "samples": self._rehearsal.send_samples}
+        if action in own:
+            return _json(await asyncio.to_thread(own[action], fields))
+        if action in ACTIONS:
+            return _json(await asyncio.to_thread(act, await self._stack(), action, fields))
+        return web.json_response({"error": "not found"}, status=404, headers=HEADERS)
+
+    async def _stack(self) -> DeployedStack:
+        async with self._finding:
+            if self._shown is None:
+                self._shown = await asyncio.to_thread(self._find)
+        return self._shown
+
+    def _find(self) -> DeployedStack:
+        return DeployedStack(stacks.local(self._view.urls["api"]), time.time, pace=PACE)
+
+    async def _close(self, _: web.Application) -> None:
+        if self._shown:
+            self._shown.close()
 
 
 def _faults_part() -> str:
@@ -68,34 +96,5 @@ def _faults_part() -> str:
     return f"{section}<script>\n{script}</script>\n"
 
 
-def _with_fields(act: Callable[[Mapping[str, str]], Awaitable[dict[str, Any]]]) -> Handler:
-    """Run a button's action with the fields of a request of the page itself."""
-
-    async def run(request: web.Request) -> web.Response:
-        if not is_from_page(request.headers):
-            return web.json_response({"error": "only accepted from the page itself"}, status=403, headers=HEADERS)
-        try:
-            fields = await request.json()
-        except (ValueError, RecursionError):
-            return web.json_response({"error": "the body is not JSON"}, status=400, headers=HEADERS)
-        known = fields.items() if isinstance(fields, dict) else ()
-        return _json(await act({name: str(value) for name, value in known}))
-
-    return run
-
-
-def _opened(stack: StackView, number: str) -> web.Response:
-    n = int(number) if number.isascii() and number.isdigit() else 0
-    found = [each for each in stack.sandbox.requests.since(n - 1) if each.n == n]
-    if not found:
-        return web.json_response({"error": "the sandbox no longer has that request"}, status=404, headers=HEADERS)
-    return _json(opened_request(found[0]))
-
-
 def _json(answer: dict[str, Any]) -> web.Response:
     return web.json_response(answer, headers=HEADERS)
-
-
-def _wants_json(request: web.Request) -> bool:
-    accepted = request.headers.get("Accept", "")
-    return "application/json" in accepted and "text/html" not in accepted

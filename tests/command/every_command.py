@@ -21,12 +21,10 @@ from audience_sync.members.erasure.steps import ErasureStep, StepKind
 from audience_sync.members.member_state import Timing
 from audience_sync.members.member_step import step
 from audience_sync_cli.app import app, load
-from audience_sync_cli.health import status
 from audience_sync_cli.moves import ending, waiting
 from audience_sync_cli.setup import connect
 from audience_sync_cli.setup.terms import ACCEPTANCES
-from audience_sync_cli.state import counts, event_source
-from audience_sync_cli.state.counts import Counts
+from audience_sync_cli.state import event_source
 from local.resources import MANAGER_ACCOUNT
 from tests.aws_fixtures import AUDIENCE, create_membership_table
 from tests.builders import notice
@@ -165,8 +163,6 @@ def _prepare(deployment: Deployment, gateway: str, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(event_source, "POLL", 0.0)
     monkeypatch.setattr(waiting, "LONGEST_WAIT", 0.0)
     monkeypatch.setattr(ending, "outstanding", lambda *_, **__: 0)  # no worker delivers anything here
-    for module in (status, counts):
-        monkeypatch.setattr(module, "local_counts", lambda _: Counts(accepted=1))
     monkeypatch.setattr(connect, "browser_opener", lambda: lambda address: browser.answer(address).ok)
     monkeypatch.setenv("AUDIENCE_SYNC_LOCAL", "http://127.0.0.1:9")
     monkeypatch.setenv("AUDIENCE_SYNC_CLIENT_ID", CLIENT_ID)
@@ -180,6 +176,7 @@ def _prepare(deployment: Deployment, gateway: str, monkeypatch: pytest.MonkeyPat
     deployment.park(change("m1"), change("m2"), firstAt=round(NOW * 1000))
     deployment.send("DeadLetterQueue", "unreadable")
     deployment.send("EventsDeadLetterQueue", '{"userId":"m5"', reason="invalid_request")
+    deployment.publish(time.time(), ChangesAccepted=1)
     deployment.publish(time.time(), {"audience": AUDIENCE.audience_id}, AudienceReceived=400, AudienceMatchRate=60)
     deployment.reject(("time_ahead", "m-1"))
     deployment.log("Worker", "upload accepted", audience_id=AUDIENCE.audience_id, records=3, job_id="job-1")

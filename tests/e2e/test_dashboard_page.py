@@ -257,7 +257,7 @@ def test_rejections_dead_letters_alarms_and_log_lines_can_be_opened(tab: Tab, sh
         ),
         "#alarm-list": ("docs/runbook.md, DeadLetters",),
         "#log": ("throttled",),
-        "#requests": ("Lapsed premium buyers", "1449"),
+        "#uploads": ("Lapsed premium buyers", "1449"),
     }.items():
         tab.read(f"document.querySelector('{place} .open').click()")
         tab.wait("$('opened').open")

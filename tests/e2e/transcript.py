@@ -76,7 +76,7 @@ class Transcript:
         if command.startswith("export "):
             return ""
         # A person types more slowly than this.
-        wait_until(self._stack.state, lambda state: state["quiescent"] and state["metricLinesPending"] == 0)
+        wait_until(self._stack.state, lambda state: state["quiescent"])
         began = time.monotonic()
         completed = subprocess.run(
             ["bash", "-c", command],

@@ -19,7 +19,6 @@ from audience_sync.members.membership import EVERY_AUDIENCE, Audience, Destinati
 from audience_sync.members.messages import pack
 from audience_sync.operations.audit import HOUR, STEP
 from functions.audit import handler
-from local import metrics
 from local.sample_profiles import Person, audience_event
 from tests.builders import notice
 from tests.functions.conftest import AUDIENCE, Cloud, Context
@@ -71,7 +70,7 @@ class AuditHarness:
             own = ["reason"] if "EventsRejectedByReason" in line else []
             line["_aws"]["CloudWatchMetrics"][0]["Dimensions"] = [["service", *own]]
             line["service"] = self.cloud.template.resolve({"Ref": "AWS::StackName"})
-        metrics.put(self.cloud.client("cloudwatch"), map(json.dumps, lines))
+            self.cloud.aws.metrics.add_line(json.dumps(line))
 
     def put(self, namespace: str, name: str, dimension: tuple[str, str], value: float, ago: float) -> None:
         """Publish a metric of AWS's own to CloudWatch."""

@@ -99,13 +99,12 @@ def test_running_out_of_time_is_logged_without_a_warning(cloud: Cloud, printed: 
 def test_messages_return_to_the_queue_when_an_invocation_is_stopped(cloud: Cloud) -> None:
     sqs, url, name = cloud.client("sqs"), cloud.name_of("ChangeQueue"), cloud.name_of("ChangeQueue")
     sqs.send_message(QueueUrl=url, MessageBody=body(change("cust_1")))
+    since = time.time()
     (received,) = sqs.receive_message(QueueUrl=url)["Messages"]
     queue = Queue(sqs, url, time.monotonic)
     message = Message(received["MessageId"], received["ReceiptHandle"], received["Body"], 1, 0)
     with handler.returned_if_stopped(queue, [message], handler.CLOCK.monotonic()):
-        since, until = wait_until(
-            lambda: cloud.queues.in_flight_times(name) or (0.0, 0.0), lambda times: times[1] - times[0] < 600
-        )
+        until = wait_until(lambda: cloud.queues.find(name).next_change() or 0.0, lambda due: due - since < 600)
     assert until == 0.0 or until - since >= backoff(1, 1.0) > handler.RETURN_BEFORE
 
 

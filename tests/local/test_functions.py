@@ -1,6 +1,7 @@
 """Functions run in processes of their own, and fail as Lambda's do."""
 
 import asyncio
+import json
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -104,6 +105,16 @@ def test_a_handler_gets_event_environment_and_context(started: Started, monkeypa
 def test_what_a_handler_prints_is_forwarded_line_by_line(started: Started) -> None:
     started.invoke("print", text="one\ntwo")
     started.until(lambda: {"imported", "one", "two", "an error line"} <= set(started.lines))
+
+
+def test_start_and_end_of_an_invocation_are_logged_as_lambda_logs_them(started: Started) -> None:
+    request_id = started.invoke("report")["id"]
+    with pytest.raises(FunctionError):
+        started.invoke("raise")
+    logged = [json.loads(line) for line in started.lines if "platform" in line]
+    assert [each["type"] for each in logged] == ["platform.start", "platform.report"] * 2
+    assert [each["record"]["requestId"] == request_id for each in logged] == [True, True, False, False]
+    assert [each["record"].get("status") for each in logged] == [None, "success", None, "failure"]
 
 
 def test_an_endless_line_does_not_stop_the_others(started: Started) -> None:

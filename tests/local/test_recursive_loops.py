@@ -70,7 +70,8 @@ def run(folder: Path, source: QueueSource) -> tuple[list[str], int, int]:
                 polling.cancel()
                 await asyncio.gather(polling, return_exceptions=True)
                 await functions.close()
-            return lines, queues.counts("work").in_flight, poller.refused
+            own = [line for line in lines if not line.startswith('{"type": "platform.')]
+            return own, queues.counts("work").in_flight, poller.refused
 
     return asyncio.run(all_of_it())
 

@@ -82,7 +82,7 @@ onPress("look", "Finding", async () => {
   const id = $("wanted").value.trim();
   if (!id) return $("wanted").focus();
   const { found = [], error } = await act("find", { id });
-  openFacts(found.length ? `Found ${counted(found.length, "entry", "entries")}` : "Nothing found", {}, null);
+  openFacts(found.length ? `Found ${counted(found.length, "entry", "entries")}` : "Nothing found", {});
   $("opened-facts").replaceChildren(...found.flatMap(({ title, facts }) => [make("h3", title), ...factLines(facts)]), ...(error ? [make("p", error)] : []));
   $("wanted").value = "";
 });
@@ -121,7 +121,7 @@ $("opened-close").addEventListener("click", () => $("opened").close());
 onPress("asking-yes", "Redriving", async () => {
   const { sentences = [], error } = await act("redrive", { reason: $("asking-reason").value });
   $("asking").close();
-  openFacts("Redrive", {}, null);
+  openFacts("Redrive", {});
   $("opened-facts").replaceChildren(...[...sentences, ...(error ? [error] : [])].map((each) => make("p", each)));
   await poll();
 });
@@ -142,6 +142,6 @@ onPress("pausing-yes", "Pausing", async () => {
 });
 onPress("resume", "Resuming", async () => {
   const { error } = await act("resume");
-  if (error) openFacts("Delivery is still paused", { why: error.replaceAll("`", "") }, null);
+  if (error) openFacts("Delivery is still paused", { why: error.replaceAll("`", "") });
   await poll();
 });

@@ -1,6 +1,5 @@
 "use strict";
 // The five steps, the sum, and the sentences that judge them.
-const CERTAIN_AFTER = 3; // polls in a row with a difference: then it is not a matter of timing
 const SHOWN_REASONS = 3;
 const LONG = 7; // characters of a figure that still leave room for the noun beside it
 
@@ -35,7 +34,7 @@ function showSteps(facts) {
   $("queue").classList.toggle("full", facts.deadLetters > 0);
   $("worker").classList.toggle("busy", queue.inWork > 0);
   $("amazon").classList.toggle("busy", facts.jobsPending > 0);
-  const commonest = rejected.slice(0, SHOWN_REASONS).map(({ reason, times }, n) => `${n || facts.place.kind === "local" ? "" : `${spanOf(facts).trim()}: `}${number(times)} ${words(reason)}`);
+  const commonest = rejected.slice(0, SHOWN_REASONS).map(({ reason, times }, n) => `${n ? "" : `${spanOf(facts).trim()}: `}${number(times)} ${words(reason)}`);
   list($("reasons"), commonest, (text) => text, (text) => make("li", text));
   const more = rejected.length - commonest.length;
   $("more-reasons").hidden = more <= 0;
@@ -61,12 +60,8 @@ function showNextTry(facts) {
   setText($("next-try"), seconds == null ? "next try within five minutes" : seconds > 0 ? `next try in ${duration(seconds)}` : "next try now");
 }
 
-let unbalanced = 0;
-function showSum({ counts, isQuiescent, parkedSince }) {
-  // Of a deployed stack only the audit can know: its counts arrive some minutes late, and not all at the same time.
-  const differs = isQuiescent && counts.waiting > 0;
-  unbalanced = differs ? unbalanced + 1 : 0;
-  const off = unbalanced >= CERTAIN_AFTER ? counts.waiting : counts.unaccounted;
+function showSum({ counts, parkedSince }) {
+  const off = counts.unaccounted; // only the audit can know: counts arrive some minutes late, and not all at the same time
   const waiting = Math.max(0, counts.waiting - off);
   const parts = { delivered: counts.delivered, superseded: counts.superseded, parked: counts.parked, waiting, unaccounted: off };
   for (const [name, value] of Object.entries(parts)) {
@@ -84,11 +79,11 @@ function showSum({ counts, isQuiescent, parkedSince }) {
 
 // The heading is announced to screen readers, so it names the situation and holds no number that runs.
 function headlineFor(facts, off) {
-  const { counts, queue, warnings, isQuiescent } = facts;
-  // Of a deployed stack, the queue is known at once and the counts some minutes later. A message that SQS itself has moved
+  const { counts, queue, warnings } = facts;
+  // The queue is known at once and the counts some minutes later. A message that SQS itself has moved
   // to the dead letters is in none of the counts.
   const isCounted = facts.waiting > 0 && (queue.total > 0 || !facts.deadLetters);
-  const isWaiting = isQuiescent == null ? isCounted || queue.visible + queue.inWork > 0 : facts.waiting > 0 && !isQuiescent;
+  const isWaiting = isCounted || queue.visible + queue.inWork > 0;
   // AudiencesShrunk is on for weeks, and no change waits.
   const alarms = (facts.alarms ?? []).filter((each) => each.state === "ALARM" && each.name !== "AudiencesShrunk");
   if (facts.problems.some((each) => each.part === "counts")) return ["offline", "The counts cannot be read."];
@@ -102,7 +97,6 @@ function headlineFor(facts, off) {
   if (facts.eventQueue?.deadLetters) return ["stuck", "Some events need you."];
   if (alarms.length) return ["stuck", alarms.length === 1 ? `The alarm ${alarms[0].name} is on.` : `${number(alarms.length)} alarms are on.`];
   if (facts.eventQueue?.messages) return ["moving", "Events are in the event queue."];
-  if (isQuiescent === false && counts.accepted) return ["moving", "Amazon is working through the uploads."];
   if (counts.accepted) return ["still", "Everything has arrived."];
   if (warnings.unauthorized) return ["still", "Requests arrive with a wrong key."];
   if (warnings.withoutCredential) return ["still", "Requests arrive without a key."];

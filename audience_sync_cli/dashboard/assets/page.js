@@ -24,7 +24,7 @@ function show(facts) {
   showSteps(facts);
   showAudiences(facts);
   showRejected(facts);
-  showRequests(facts, names);
+  showUploads(facts, names);
   showLog(facts.log);
   showDeadLetters(facts, names);
   showAlarms(facts.alarms);
@@ -71,7 +71,7 @@ async function poll() {
 }
 // The range is in the address, so that a reload and a bookmark keep it.
 function showRange(facts) {
-  setText($("usual"), facts.place.kind === "local" ? "since the first event" : "24 hours; audiences 14 days");
+  setText($("usual"), facts.place.kind === "local" ? "5 minutes; audiences 1 hour" : "24 hours; audiences 14 days");
   document.querySelectorAll(".span").forEach((each) => setText(each, spanOf(facts)));
 }
 $("range").value = new URLSearchParams(location.search).get("range") ?? "";

@@ -9,11 +9,9 @@ function factLines(facts) {
   });
 }
 
-function openFacts(title, facts, shape) {
+function openFacts(title, facts) {
   setText($("opened-title"), title);
   $("opened-facts").replaceChildren(...factLines(facts));
-  $("opened-shape").hidden = shape == null;
-  setText($("opened-shape"), shape == null ? "" : JSON.stringify(shape, null, 2));
   $("opened").showModal();
 }
 
@@ -71,26 +69,13 @@ function showRejected({ rejected, rejectedEvents }) {
 }
 const ADVICE = "Find the event by its message id in Segment. With the event in a file, audience-sync mappings try FILE shows whether a remedy works. No value of it is stored here.";
 
-function showRequests({ uploads }, names) {
-  list($("requests"), uploads, (each) => `${each.n} ${each.status}`, (each) => {
-    const request = make("td", "", "path");
-    request.append(openButton(`${each.method} ${each.path}`, () => openRequest(each, names)));
-    if (each.faults.length) request.append(make("small", `fault rule: ${each.faults.map(words).join(", ")}`));
-    const status = make("td", "", "number");
-    const isFine = each.status && each.status < 400;
-    status.append(make("span", String(each.status ?? "none"), isFine ? "" : "alarm"));
-    const name = make("td", audienceName(names, each.audienceId), "name");
-    name.title = each.audienceId ?? "";
-    return row(make("td", clock(each.at), "soft"), request, name, make("td", each.records == null ? "" : number(each.records), "number"), status);
+function showUploads({ uploads }, names) {
+  list($("uploads"), uploads, (each) => each.n, ({ at, jobId, audienceId, records }) => {
+    const audience = audienceName(names, audienceId), job = make("td", "", "path"), name = make("td", audience, "name");
+    job.append(openButton(jobId, () => openFacts(`Upload ${jobId}`, { time: moment(at), audience, "audience id": audienceId, records })));
+    name.title = audienceId ?? "";
+    return row(make("td", clock(at), "soft"), job, name, make("td", records == null ? "" : number(records), "number"));
   });
-}
-
-async function openRequest(each, names) {
-  const known = { time: moment(each.at), audience: audienceName(names, each.audienceId), "audience id": each.audienceId, records: each.records, status: each.status };
-  if (document.body.dataset.place !== "local") return openFacts(`${each.method} ${each.path}`, known);
-  const opened = await ask(`?request=${each.n}`);
-  const { body, request, error, ...facts } = opened;
-  openFacts(request ?? `${each.method} ${each.path}`, { ...known, bytes: facts.bytes, type: facts.contentType, "fault rules": (facts.faults ?? []).map(words).join(", "), note: error }, body);
 }
 
 function showLog(lines) {

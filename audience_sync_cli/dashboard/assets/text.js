@@ -25,7 +25,7 @@ function duration(seconds) {
 }
 
 // The time over which what went wrong was counted.
-const spanOf = ({ place, activity }) => place.kind === "local" ? " so far" : ` in ${duration(activity.period * activity.arrived.length)}`;
+const spanOf = ({ activity }) => ` in ${duration(activity.period * activity.arrived.length)}`;
 
 // Only what has changed is written: no flicker, and a selection stays selected.
 function setText(element, text) {

@@ -98,9 +98,7 @@ def flowing(now: float = NOW) -> Facts:
             UploadFacts(
                 f"u{n}",
                 now - 70 * n - 8,
-                "job",
                 f"{n}138b94e-2f2f-4e35-b1a7-9c76cfd55235",
-                202,
                 ("418273650912345678", "418273650912349999")[n % 2],
                 1_449 - 97 * n,
             )

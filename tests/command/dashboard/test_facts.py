@@ -6,6 +6,7 @@ import pytest
 
 from audience_sync.members.messages import pack
 from audience_sync_cli.dashboard.facts import DeadLetterFacts, Facts
+from audience_sync_cli.parked.dead_letters import read_message
 from tests.command.conftest import change
 from tests.command.dashboard import states
 
@@ -39,12 +40,13 @@ def test_every_reason_that_is_shown_is_explained() -> None:
 def test_a_dead_letter_is_summarized_without_its_identifiers() -> None:
     (body,) = pack([change("m1"), change("m2", exits=True)])
     received = {"MessageId": "id-1", "ReceiptHandle": "receipt", "Body": body, "Attributes": {"SentTimestamp": "7000"}}
-    facts = DeadLetterFacts.received(received)
+    facts = DeadLetterFacts.of(read_message(received))
     assert (facts.reason, facts.changes, facts.exits, facts.at) == ("received_too_often", 2, 1, 7.0)
     assert facts.members == ("m1", "m2")
     assert "0" * 64 not in repr(facts)
 
 
 def test_an_unreadable_dead_letter_is_shown_as_one() -> None:
-    facts = DeadLetterFacts.received({"MessageId": "id-1", "ReceiptHandle": "", "Body": "not a message"})
+    received = {"MessageId": "id-1", "ReceiptHandle": "", "Body": "not a message"}
+    facts = DeadLetterFacts.of(read_message(received))
     assert (facts.reason, facts.is_readable, facts.audience_id, facts.changes) == ("unreadable", False, None, 0)

@@ -8,6 +8,7 @@ import pytest
 from audience_sync_cli.dashboard import deployed, metrics
 from audience_sync_cli.dashboard.page import ASSETS, build_page, content_security_policy, headers_of
 from audience_sync_cli.dashboard.ranges import RANGES, USUAL
+from local.status.page import PACE
 from tests.markdown import paragraph
 
 SOURCE = build_page()
@@ -25,7 +26,9 @@ def test_the_document_states_reading_intervals_and_ranges() -> None:
     text = DOCUMENT.read_text(encoding="utf-8")
     assert (deployed.QUEUES, metrics.EVERY_COUNT) == (10, 60)
     assert (metrics.EVERY_REASON, metrics.EVERY_AUDIENCE) == (5 * 60, 15 * 60)
-    read = paragraph(text, "The local page refreshes every second")
+    assert (PACE.longest, PACE.usual.span, PACE.usual.history) == (0.5, 300, 3600)
+    assert '"5 minutes; audiences 1 hour"' in SOURCE
+    read = paragraph(text, "The local page refreshes twice a second")
     assert [each for each in ("ten seconds", "every minute", "five minutes", "fifteen") if each not in read] == []
     assert f"{deployed.MAX_DEAD_LETTERS} at most" in text
     assert (metrics.EVERY_LONG, USUAL.span, USUAL.history) == (5 * 60, 24 * 3600, 14 * 24 * 3600)

@@ -107,12 +107,12 @@ def test_a_filter_on_an_event_source_needs_a_person(deployment: Deployment, sour
     assert said.endswith(f"Remove it: `{remedy}`.")
     (finding,) = run([each for each in CHECKS if each.name == "delivery"], StackReadings(deployment.session()))
     assert (finding.state, remedy in finding.remedy) == ("problem", True)
-    (blocker,) = Operator(lambda: deployment.stack, lambda: 1.8e9).blockers(waits=False)
+    (blocker,) = Operator(deployment.stack, lambda: 1.8e9).blockers(waits=False)
     assert blocker.needs_person
 
 
 def test_the_page_pauses_with_the_same_note(deployment: Deployment, source: Any) -> None:
-    operator = Operator(lambda: deployment.stack, lambda: 1.8e9)
+    operator = Operator(deployment.stack, lambda: 1.8e9)
     assert operator.switch("pause", {"note": "asked by legal"}) == ["Delivery is paused."]
     assert "asked by legal" in operator.blockers(waits=False)[0].sentence
     with pytest.raises(WrongUsage):

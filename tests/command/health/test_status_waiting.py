@@ -12,6 +12,7 @@ from audience_sync_cli.health.status import status
 from audience_sync_cli.parked.parked_commands import Filter, redrive
 from audience_sync_cli.screen import moment
 from audience_sync_cli.state.counts import Counts
+from audience_sync_cli.state.metrics import StackMetrics
 from tests.command.conftest import Deployment, change
 from tests.command.json_schema import faults
 
@@ -24,8 +25,7 @@ INCOMPLETE: dict[str, Any] = {
 
 @pytest.fixture
 def deployed(deployment: Deployment) -> Deployment:
-    """The stack as a deployed one, with a message that waits since a minute."""
-    deployment.stack.local = None
+    """The stack, with a message that waits."""
     deployment.stack.created = time.time() - 3_600
     deployment.send("ChangeQueue", "{}")
     return deployment
@@ -66,7 +66,6 @@ def test_status_dates_messages_in_work_and_names_a_standstill(deployed: Deployme
 
 
 def test_status_lists_problems_for_a_person_last(deployment: Deployment) -> None:
-    deployment.stack.local = None
     deployment.publish(time.time(), ChangesAccepted=6, ChangesParked=6)
     deployment.park(change("m1"))
     *_, state, last = deployment.printed(status).out.splitlines()
@@ -75,7 +74,6 @@ def test_status_lists_problems_for_a_person_last(deployment: Deployment) -> None
 
 
 def test_status_reads_no_blockers_if_nothing_waits(deployment: Deployment) -> None:
-    deployment.stack.local = None
     deployment.log("Worker", "delivery incomplete", **INCOMPLETE)
     assert deployment.json(status)["waiting"] is None
 
@@ -117,13 +115,12 @@ def test_wait_ends_with_the_exit_codes_of_send(
     raises: type[Exception] | None,
     ending: str,
 ) -> None:
-    def counted_changes(_: object) -> Counts:
-        for _ in range(parked):
+    def counted_changes(*_: object) -> Counts:
+        for _number in range(parked):
             deployment.park(change("m1"))
         return Counts(accepted=1 + waiting, delivered=1)
 
-    for module in ("health.status", "state.counts"):
-        monkeypatch.setattr(f"audience_sync_cli.{module}.local_counts", counted_changes)
+    monkeypatch.setattr(StackMetrics, "counts", counted_changes)
     options = {"only": Filter()} if command is redrive else {}
     document = deployment.json(command, wait=True, timeout=1, raises=raises, **options)
     assert faults("status" if command is status else "parked redrive", document) == []

@@ -21,9 +21,7 @@ from audience_sync_cli.moves.end_plan import planned_end, take_off
 from audience_sync_cli.moves.ending import end
 from audience_sync_cli.moves.move_plan import MoveOptions
 from audience_sync_cli.moves.moving import move
-from audience_sync_cli.stack import Stack
-from audience_sync_cli.state import counts, settling
-from audience_sync_cli.state.counts import Depth
+from audience_sync_cli.state import settling
 from local.resources import MANAGER_ACCOUNT
 from tests.aws_fixtures import AUDIENCE
 from tests.command.conftest import Deployment
@@ -381,9 +379,9 @@ def test_an_interrupted_end_logs_the_changes_sent(world: World, monkeypatch: pyt
     assert (line["command"], line["outcome"], line["changes"]) == ("audiences end", "interrupted", 1)
 
 
-def test_an_end_says_how_many_changes_are_not_delivered(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_end_says_how_many_changes_are_not_delivered(world: World) -> None:
     source = created(world)
-    monkeypatch.setattr(counts, "depth", lambda *_: Depth(2, 0, 0))
+    world.deployment.publish(world.now, **{CHANGES_ACCEPTED: 2})
     shown = world.printed(end, source, no_wait=True, raises=ReportedAsUnfinished).out
     assert "2 changes accepted since the end not delivered yet" in shown
 
@@ -398,11 +396,9 @@ def test_a_repeated_end_does_not_read_the_rows_of_the_new_audience(
     assert world.json(end, source)["over"] is True
 
 
-def test_a_move_stops_waiting_for_earlier_changes_after_ten_minutes(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_move_stops_waiting_for_earlier_changes_after_ten_minutes(world: World) -> None:
     source = filled(world)
-    monkeypatch.setattr(counts, "depth", lambda *_: Depth(1, 0, 0))
+    world.deployment.publish(world.now, **{CHANGES_ACCEPTED: 1})
     began = world.now
     printed = world.printed(move, source, IN_DATASET, to=Api.DATA_MANAGER)
     assert waiting.LONGEST_WAIT < world.now - began < waiting.LONGEST_WAIT + 2 * waiting.LISTING
@@ -432,9 +428,7 @@ def test_a_removal_without_consent_is_not_proven(world: World) -> None:
     assert "without consent" in proof["notProven"][0]["reason"]
 
 
-def test_outstanding_changes_are_counted_from_metrics(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Stack, "local", None)
-    deployment.stack.local = None
+def test_outstanding_changes_are_counted_from_metrics(deployment: Deployment) -> None:
     now = 1_800_000_000.0
     for ago, accepted, completed in ((20 * 86_400, 7, 0), (600, 5, 3), (300, 2, 4), (0, 1, 1), (-120, 9, 0)):
         deployment.publish(now - ago, **{CHANGES_ACCEPTED: accepted, CHANGES_COMPLETED: completed})

@@ -11,6 +11,7 @@ from audience_sync.amazon_ads.upload import Submission, Upload
 from audience_sync.aws.audience_listing import AudienceListing
 from audience_sync.ingest.record_rules import erasing_exit
 from audience_sync.members.messages import DeliveryHistory, pack
+from audience_sync.runtime.metric_names import CHANGES_ACCEPTED, CHANGES_COMPLETED
 from audience_sync_cli.screen import Screen
 from audience_sync_cli.session import Session
 from tests.builders import change, sha256
@@ -103,6 +104,7 @@ class World:
             record = exit_record(made.record | {"userConsent": {}}, destination) if exits else made.record
             sent = replace(made, audience_id=audience.audience_id, destination=destination, record=record)
             self.rows.queue.send(pack([sent], DeliveryHistory(first_at=at)), deadline=DEADLINE)
+            self.deployment.publish(self.now, **{CHANGES_ACCEPTED: 1})
 
     def notice(self, person: str) -> None:
         """Have a deletion notice arrive."""
@@ -131,8 +133,11 @@ class World:
             each[1]()
         rows.audiences = [*self.listing.with_unlinked()]
         if messages := rows.queue.receive():
-            for deferred in rows.deliver_messages(*messages).deferred:
+            report = rows.deliver_messages(*messages)
+            for deferred in report.deferred:
                 rows.queue.put_back(deferred.message, deferred.delay)
+            for accepted_at, completed in report.completed.items():
+                self.deployment.publish(accepted_at / 1000, **{CHANGES_COMPLETED: completed})
         if jobs := rows.jobs.receive():
             rows.check_jobs(None, *(each.body for each in jobs))
 
