@@ -80,7 +80,8 @@ def decide(
             return Decision(RowOutcome.ALREADY_THERE if live.version == source.version else RowOutcome.NEWER_HERE)
         outcome = RowOutcome.MERGED
     notice = max(notices, key=lambda state: state.version, default=None)
-    if live and notice and source.version < notice.version:  # the row here has not known what the notice concerns
+    if live and notice and source.version < notice.version and _was_lost(source, live):
+        # The row here has not known what the notice concerns.
         restored = replace(restored, erase_until=source.erase_until)
     if notice and not restored.reflects(notice.version, is_dataset=not has_jobs(restored.newest.destination)):
         restored, removal = _after_notice(notice, restored, now, timing), replace(notice.newest, erase=True)
@@ -103,7 +104,7 @@ def _merged(source: MemberState, live: MemberState, timing: Timing) -> MemberSta
         )
     left = max((state.last_exit for state in known if state.last_exit), default=None)
     # A row that was not lost has known all identities. Those that it lacks were erased when they were removed.
-    erased_until = live.erase_until if 0 < source.enter_sent == live.enter_sent else 0
+    erased_until = 0 if _was_lost(source, live) else live.erase_until
     lost = replace(source, identities=tuple(each for each in source.identities if each.at > erased_until))
     enters = [state.enter_sent for state in known if state.enter_sent and left and state.version < left]
     ends = [round(each + timing.effective_after) for each in enters]
@@ -122,6 +123,11 @@ def _merged(source: MemberState, live: MemberState, timing: Timing) -> MemberSta
         late_jobs=tuple({job.job_id: job for state in known for job in state.late_jobs}.values()),
         revision=live.revision,
     )
+
+
+def _was_lost(source: MemberState, live: MemberState) -> bool:
+    """Return whether the row here may have begun without the one in the older table."""
+    return not 0 < source.enter_sent == live.enter_sent
 
 
 def _after_notice(notice: MemberState, state: MemberState, now: int, timing: Timing) -> MemberState:

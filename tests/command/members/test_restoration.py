@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from itertools import batched
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from audience_sync.amazon_ads.destination import ads_data_manager
@@ -223,6 +223,7 @@ def test_nobody_is_active_after_a_notice_and_no_identity_is_lost(
 
 
 @given(states, st.none() | states, st.lists(times.map(notice), max_size=2))
+@example(entered(2, identity(2), ID_1), entered(2, left=1, erase_until=1), [notice(2)])
 def test_restoring_twice_writes_nothing_more(
     source: MemberState, live: MemberState | None, notices: list[MemberState]
 ) -> None:
