@@ -118,7 +118,7 @@ def test_a_body_that_no_retry_can_mend_goes_to_the_dead_letters_at_once(
     assert "maya" not in shown
 
 
-def test_only_messages_stay_whose_changes_cannot_all_be_queued_and_what_is_queued_is_counted(
+def test_a_message_stays_if_one_of_its_changes_cannot_be_queued_and_queued_changes_are_counted(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch, printed: Callable[[], str]
 ) -> None:
     other = replace(AUDIENCE, audience_id="418273650912345679")

@@ -47,7 +47,7 @@ def answer_on_two_pages(stub: Stubber, *changes: dict[str, Any]) -> None:
     stub.add_response("describe_change_set", {"Changes": [*changes]})
 
 
-def test_what_differs_from_the_stacks_own_template_parameters_and_tags_is_shown_and_set_back(
+def test_drift_from_the_stacks_template_parameters_and_tags_is_shown_and_set_back(
     stub: Stubber, capsys: pytest.CaptureFixture[str]
 ) -> None:
     answer_on_two_pages(stub, change("Events::Rule", action="Add"))
@@ -57,7 +57,7 @@ def test_what_differs_from_the_stacks_own_template_parameters_and_tags_is_shown_
     assert capsys.readouterr().out == "Modify Role: Policies\nAdd Rule: all of it\n"
 
 
-def test_what_nobody_wants_to_set_back_leaves_no_change_set(stub: Stubber) -> None:
+def test_a_refused_repair_leaves_no_change_set(stub: Stubber) -> None:
     answer_on_two_pages(stub)
     stub.add_response("delete_change_set", {}, {"ChangeSetName": ARN})
     assert repair(stub.client, "audience-sync", lambda _: "N") == "Nothing is set back."
@@ -67,7 +67,9 @@ HOLDING = [change("DynamoDB::Table"), change("SQS::Queue", action="Add"), change
 
 
 @pytest.mark.parametrize("refused", [*HOLDING, *(change("Lambda::Function", each) for each in ("True", "Conditional"))])
-def test_nothing_is_set_back_with_what_is_replaced_or_holds_something(stub: Stubber, refused: dict[str, Any]) -> None:
+def test_a_repair_that_would_replace_a_resource_or_delete_data_is_refused(
+    stub: Stubber, refused: dict[str, Any]
+) -> None:
     answer_on_two_pages(stub, refused)
     stub.add_response("delete_change_set", {}, {"ChangeSetName": ARN})
     name = refused["ResourceChange"]["LogicalResourceId"]

@@ -94,14 +94,14 @@ def test_every_alarm_section_has_all_its_parts_in_order(alarm: str) -> None:
 
 
 @pytest.mark.parametrize("alarm", SHARED)
-def test_an_alarm_of_a_function_says_what_it_means_and_leads_to_what_they_share(alarm: str) -> None:
+def test_the_section_of_a_functions_alarm_links_to_the_shared_one(alarm: str) -> None:
     means, safe = re.split(r"\n##", RUNBOOK.split(f"\n### {alarm}\n")[1])[0].strip().splitlines()
     assert means.startswith("**It means** that ")
     assert means.endswith(" See [background functions](#background-functions).")
     assert safe.startswith("**Safe:** ")
 
 
-def test_what_the_alarms_of_functions_share_has_all_its_parts_and_a_row_for_each() -> None:
+def test_the_section_shared_by_function_alarms_has_all_parts_and_a_row_for_each() -> None:
     shared = RUNBOOK.split("\n## Background functions\n")[1].split("\n## ")[0]
     _check_parts(shared, ("**Look here first.**", "**Do:**", "**Over**"))
     rows = re.findall(r"^\| (\w+) \| `(\w+)` \| .+ \| .+ \|$", shared.split("**Over**")[1], re.MULTILINE)

@@ -368,7 +368,7 @@ def test_ids_can_be_hashed_as_a_mapping_does(deployment: Deployment, file: File)
         pytest.param('"4e11"', None, id="hexadecimal digits"),
     ],
 )
-def test_what_a_spreadsheet_or_database_writes_in_place_of_an_id_is_refused_also_if_ids_are_hashed(
+def test_an_id_like_null_or_nan_is_refused_before_ids_are_hashed(
     deployment: Deployment, file: File, value: str, reason: str | None, *, hash_ids: bool
 ) -> None:
     """Unrelated customers would be one member, whom no exit finds."""

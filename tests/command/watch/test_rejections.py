@@ -70,7 +70,7 @@ def test_without_rejections_one_sentence_is_printed(deployment: Deployment) -> N
     assert sentence.startswith("0 events of 3 rejected since ")
 
 
-def test_without_message_ids_there_is_no_table_of_them(deployment: Deployment) -> None:
+def test_the_table_of_events_needs_message_ids(deployment: Deployment) -> None:
     deployment.log("Ingest", "events rejected", rejected=1, by_reason={"invalid_request": 1})
     assert "message ids" not in deployment.printed(rejections).out
 
