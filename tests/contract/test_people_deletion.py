@@ -95,7 +95,7 @@ def test_a_person_in_two_datasets_is_deleted_once_when_all_enters_took_effect(st
 
 @pytest.mark.parametrize("hours_later", [6, 30])
 def test_a_plain_exit_after_a_return_deletes_the_person_nowhere_else(stack: MemoryStack, hours_later: int) -> None:
-    """R1: in b for three days and in a since now; a notice, back in both, and a plain exit from a."""
+    """In b for three days and in a since now; a notice, back in both, and a plain exit from a."""
     stack.deliver(enter("a@b.co", at=1, to=B))
     stack.now += 3 * DAY
     stack.deliver(enter("a@b.co", at=10))
@@ -147,7 +147,7 @@ def test_a_dsp_account_closes_an_erasure_whose_removal_had_consent(stack: Memory
 
 
 def test_denied_consent_deletes_the_person_once_the_last_enter_took_effect(stack: MemoryStack) -> None:
-    """P2: nothing else removes the person, since Amazon ignores a removal without consent."""
+    """Nothing else removes the person, since Amazon ignores a removal without consent."""
     stack.deliver(enter("a@b.co", at=1))
     stack.now += 600
     stack.deliver(notice(2, denies=True))
@@ -180,7 +180,7 @@ def test_a_deletion_waits_at_most_a_day_for_unrecorded_exits_and_is_repeated(sta
 
 
 def test_enters_do_not_wait_for_acceptance_and_are_repeated_after_a_late_one(stack: MemoryStack) -> None:
-    """P3: with 403 for a day the person is back in a after four hours, and enters b for the first time."""
+    """With 403 for a day the person is back in a after four hours, and enters b for the first time."""
     stack.deliver(enter("a@b.co", at=1))
     long_ago(stack)
     stack.amazon.deletion_fails = REFUSED
@@ -227,7 +227,6 @@ def test_an_older_notice_that_arrives_last_does_not_delete_a_returned_person(sta
 
 @pytest.mark.parametrize("to", [B, OF_AUDIENCE_API])
 def test_a_row_that_was_inserted_after_the_notice_needs_no_proof(stack: MemoryStack, to: str) -> None:
-    """P5."""
     stack.deliver(enter("a@b.co", at=1))
     long_ago(stack)
     stack.deliver(notice(2))
@@ -423,7 +422,7 @@ def test_an_end_is_taken_back_if_an_audience_is_linked_whose_row_lacks_the_exit(
 
 
 def test_a_late_erasure_is_closed_even_if_the_person_left_before_the_check(stack: MemoryStack) -> None:
-    """R6: exit and enter, a notice older than both, and a plain exit before the audit."""
+    """Exit and enter, a notice older than both, and a plain exit before the audit."""
     stack.deliver(leave(10, OF_AUDIENCE_API))
     stack.deliver(enter("a@b.co", at=20, to=OF_AUDIENCE_API))
     stack.now += HOUR / 2
@@ -448,7 +447,6 @@ def test_a_late_notice_after_a_closed_erasure_is_closed_as_well(stack: MemorySta
 
 
 def test_a_datasets_row_lives_as_long_as_amazon_may_keep_the_member(stack: MemoryStack) -> None:
-    """T4."""
     stack.deliver(enter("a@b.co", at=1))
     assert expires_at(row(stack, A)) == NOW + KEEP_IN_DATASET
     stack.rest()
@@ -459,7 +457,7 @@ def test_a_datasets_row_lives_as_long_as_amazon_may_keep_the_member(stack: Memor
 def test_after_a_60_hour_outage_only_an_accepted_removal_proves_the_erasure(
     stack: MemoryStack,
 ) -> None:
-    """R2 A: no upload for 60 hours, a notice in the first minute, back with another address in the last hour."""
+    """No upload for 60 hours, a notice in the first minute, back with another address in the last hour."""
     stack.audiences = [Audience(OF_AUDIENCE_API)]
     stack.deliver(enter("old@b.co", at=1, to=OF_AUDIENCE_API))
     hours(stack, 72)

@@ -174,12 +174,12 @@ SCENARIOS: dict[str, Callable[[], Scenario]] = {
         ),
         _always(IN_TIME),
     ),
-    # R1: a plain exit from one of two datasets that a person has come back to, hours after a notice.
+    # A plain exit from one of two datasets that a person has come back to, hours after a notice.
     "exit-after-return": _return,
-    # R2: a removal that cannot be sent for 62 hours, or is refused and redriven after the return.
+    # A removal that cannot be sent for 62 hours, or is refused and redriven after the return.
     "no-token": lambda: _failed_removal("no-token", "checks", 62),
     "refused-removals": lambda: _failed_removal("refused-removals", "removals", 1),
-    # R6: a notice older than an exit and an enter, and another exit before the audit.
+    # A notice older than an exit and an enter, and another exit before the audit.
     "late-notice": lambda: Scenario(
         "late-notice",
         (
@@ -190,9 +190,9 @@ SCENARIOS: dict[str, Callable[[], Scenario]] = {
         ),
         _always(IN_TIME),
     ),
-    # P2: a denial ten minutes after an enter, whatever a deletion reaches.
+    # A denial ten minutes after an enter, whatever a deletion reaches.
     **{f"early-denial-{reading}": partial(_early_denial, reading) for reading in REACHES},
-    # P3: Amazon refuses deletions for a day, and the person is back before.
+    # Amazon refuses deletions for a day, and the person is back before.
     "refused-deletion": lambda: Scenario(
         "refused-deletion",
         (
@@ -205,14 +205,14 @@ SCENARIOS: dict[str, Callable[[], Scenario]] = {
         datasets=2,
         deletes="accepted",
     ),
-    # P4: a member who has been in for long denies consent.
+    # A member who has been in for long denies consent.
     "denial": lambda: Scenario(
         "denial",
         (*_in_two(0.0, "enter", "a@example.com"), Sent(NOTICED, "denial")),
         _always(IN_TIME),
         datasets=2,
     ),
-    # P5: somebody who was unknown at the time of a notice enters.
+    # Somebody who was unknown at the time of a notice enters.
     "enter-after-notice": lambda: Scenario(
         "enter-after-notice",
         (Sent(0.0, "notice"), *_in_two(HOUR, "enter", "a@example.com")),
