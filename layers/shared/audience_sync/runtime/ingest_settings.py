@@ -1,7 +1,6 @@
 """The environment of `ingest` and `events`, read once by their handlers. The other functions' are in settings.py.
 
-Read by hand, not by a pydantic model: Segment waits for ingest to start, and loading pydantic would make the start a
-third longer.
+Read by hand, not by a pydantic model: Segment waits for ingest to start, and loading pydantic would make it longer.
 """
 
 from collections.abc import Mapping
