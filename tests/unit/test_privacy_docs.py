@@ -8,7 +8,6 @@ import pytest
 from audience_sync.amazon_ads.advertiser_audiences.audience_settings import MAX_TTL
 from audience_sync.amazon_ads.regions import HOSTS
 from audience_sync.aws.membership_rows import KEEP_ACTIVE, KEEP_EXIT
-from audience_sync.fields import CONSENT_SIGNALS, IDENTIFIERS
 from audience_sync.members.member_state import LONGEST_JOB
 from audience_sync.members.membership import MAX_IDENTITIES
 from audience_sync_cli.members.restoration import MAX_AGE as MAX_RESTORED_AGE
@@ -72,15 +71,6 @@ def test_rows_expire_and_deletion_notices_outlive_every_point_in_time() -> None:
     table = RESOURCES["MembershipTable"]["Properties"]
     assert table["TimeToLiveSpecification"]["Enabled"] is True
     assert PARAMETERS["RecoveryPeriodInDays"]["MaxValue"] * DAY < MAX_RESTORED_AGE <= KEEP_EXIT
-
-
-def test_privacy_md_names_every_identifier_and_consent_signal() -> None:
-    rows = {row[0]: row[1] for row in _rows("What it does with personal data")}
-    (identifiers,) = (name for name in rows if name.startswith("identifiers: "))
-    assert len(identifiers.split(", ")) == len(IDENTIFIERS)
-    (consent,) = (name for name in rows if name.startswith("consent: "))
-    assert [*re.findall(r"`(\w+)`", consent), "ip"] == [signal.name for signal in CONSENT_SIGNALS]
-    assert "`ip`" in rows["IP address"]
 
 
 def test_the_steps_of_a_deletion_take_as_long_as_the_page_says() -> None:

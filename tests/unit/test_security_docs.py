@@ -2,7 +2,6 @@
 
 import ast
 import json
-import math
 import re
 from pathlib import Path
 from typing import Any
@@ -10,35 +9,12 @@ from typing import Any
 import botocore.session
 from botocore.validate import ParamValidator
 
-from audience_sync.amazon_ads.exchange import MAX_ANSWER
 from audience_sync.amazon_ads.regions import HOSTS
-from audience_sync.aws.secrets import FORCED_REFRESH_BURST
-from audience_sync_cli.mappings.history import MAX_VERSIONS
-from audience_sync_cli.setup.keys import LENGTH
-from functions.ingest.handler import BUDGET
 from local.template import ROOT, read_document
 
 PAGE = ROOT / "docs/security.md"
 TEXT = PAGE.read_text()
 RESOURCES = read_document()["Resources"]
-
-
-def test_parameters_and_resources_in_security_md_exist() -> None:
-    named = set(re.findall(r"`((?:[A-Z][a-z]+){2,})(?:=\w+)?`", TEXT))
-    assert named - read_document()["Parameters"].keys() - RESOURCES.keys() == set()
-
-
-def test_the_limits_in_security_md_are_those_of_the_code() -> None:
-    generated = RESOURCES["IngestSecret"]["Properties"]["GenerateSecretString"]
-    assert generated["PasswordLength"] == LENGTH
-    figures = (
-        f"{int(LENGTH * math.log2(62))} bits",  # letters in both cases, and digits
-        f"{BUDGET} seconds",
-        f"{MAX_ANSWER // 1_000_000} MB",
-        f"{FORCED_REFRESH_BURST} reads",
-        f"{MAX_VERSIONS} versions",
-    )
-    assert [figure for figure in figures if figure not in TEXT] == []
 
 
 def test_every_amazon_host_is_reached_by_tls() -> None:

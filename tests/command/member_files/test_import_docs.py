@@ -1,13 +1,10 @@
 """docs/import.md states what the code does."""
 
-import re
 from pathlib import Path
 
 from audience_sync.aws.membership_rows import KEEP_ACTIVE, KEEP_EXIT
-from audience_sync.fields import FIELDS
 from audience_sync.reasons import Reason
 from audience_sync_cli.member_files.change_sender import WAITS
-from audience_sync_cli.member_files.columns import guess
 from audience_sync_cli.member_files.import_report import CHANGES_A_SECOND, DOLLARS_A_MILLION, WORKERS, estimate
 from audience_sync_cli.reasons import ROW_REMEDIES, row_remedy
 from audience_sync_cli.times import DAY
@@ -20,10 +17,6 @@ TEXT = (ROOT / "docs/import.md").read_text(encoding="utf-8")
 FLOWING = " ".join(TEXT.split())
 
 
-def test_the_documentation_lists_every_reason_and_remedy() -> None:
-    assert table(TEXT, "| reason | remedy") == [[f"`{reason}`", remedy] for reason, remedy in ROW_REMEDIES.items()]
-
-
 def test_every_reason_for_which_a_row_may_be_left_out_has_a_remedy() -> None:
     assert all(row_remedy(reason) for reason in Reason if "rejected" in reason.effects)
     assert row_remedy("of_a_newer_version")
@@ -33,16 +26,6 @@ def test_hashing_ids_is_a_remedy_for_addresses_only_and_as_the_mapping_does() ->
     named = {reason for reason, remedy in ROW_REMEDIES.items() if "--hash-ids" in remedy}
     assert named == {"member_id_address"}
     assert "as your mapping does" in row_remedy("member_id_address")
-
-
-def test_the_documented_column_names_are_recognized() -> None:
-    found = table(TEXT, "| field | columns such as")
-    named = [name for row in found for name in re.findall(r"`(\w+)`", row[0])]
-    assert sorted(named) == sorted(field.name for field in FIELDS if field.name != "audience_id")
-    for fields, columns, _ in found:
-        if "`ip`" not in fields and columns != "the same names":
-            for column in columns.split(", "):
-                assert f"`{next(iter(guess([column])))}`" in fields, column
 
 
 def test_the_documented_times_are_those_of_the_membership_table() -> None:
