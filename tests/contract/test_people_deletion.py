@@ -30,6 +30,7 @@ from tests.contract.worker_stack import DATASET, GRANTED, LIMITS, NOW, SHARDING,
 A, B, OF_AUDIENCE_API = AUDIENCE, "dataset-b", "418273650912340009"
 HOUR, DAY = 3600, 86_400  # seconds
 EFFECTIVE = LIMITS.timings.datasets.effective_after
+ENTERS_WAIT = LIMITS.timings.datasets.after_notice
 REFUSED = AccessDenied("manager accounts only", status=403)
 
 
@@ -585,12 +586,20 @@ def test_a_transient_failure_is_retried_for_hours_and_then_left_to_the_check(sta
     assert (stack.delete(message).waiting, stack.jobs.bodies) == (0, [])
 
 
-def test_a_person_entered_before_the_deletion_is_entered_again_after_its_effect(stack: MemoryStack) -> None:
+@pytest.mark.parametrize(
+    ("later", "ahead"),
+    [(5 * HOUR, 0), (ENTERS_WAIT - 2 * LIMITS.timings.late, 60)],
+    ids=["long after enters stopped waiting", "as they stop waiting by the worker's clock, which is fast"],
+)
+def test_a_person_entered_before_the_deletion_is_entered_again_after_its_effect(
+    stack: MemoryStack, later: float, ahead: float
+) -> None:
     people = due(stack, 2)
-    stack.now += 5 * HOUR  # enters do not wait that long
+    stack.now += later
     stack.deliver(*(enter("b@b.co", at=3, member=each) for each in people))
     assert held(stack) == people
     stack.queue.drain()
+    stack.now -= ahead
     assert (deletion(stack, *people).entered_again, held(stack)) == (2, [])
     (waiting,) = stack.queue.messages
     assert 0 < waiting.due - stack.now <= 900

@@ -385,6 +385,9 @@ BACK = inside(enter_sent=NOW + 5 * HOUR, removals_effective_by=NOW + 4 * HOUR)
         ),
         pytest.param(replace(BACK, enter_sent=ASKED + 121), False, id="entered afterwards"),
         pytest.param(replace(BACK, removals_effective_by=ASKED), False, id="an enter is due anyway"),
+        pytest.param(
+            replace(BACK, enter_sent=ASKED, removals_effective_by=ASKED), True, id="entered as soon as it was due"
+        ),
         pytest.param(left(enter_sent=NOW + 5 * HOUR), False, id="out"),
     ],
 )

@@ -132,7 +132,8 @@ def entered_again(state: MemberState, asked: float, timing: Timing) -> MemberSta
         asked: epoch seconds; right before the request.
         timing: how long Amazon may take.
     """
-    if state.newest.exits or state.enter_sent > asked + CLOCKS_APART or state.removals_effective_by >= asked:
+    is_due_anyway = state.enter_sent < state.removals_effective_by >= asked
+    if state.newest.exits or state.enter_sent > asked + CLOCKS_APART or is_due_anyway:
         return state
     return replace(state, removals_effective_by=round(asked + timing.effective_after))
 
