@@ -18,7 +18,7 @@ def plain(directive: Any) -> str:
 
 
 def membership(written: Any) -> str:
-    """Format the key membership of a mapping, which an earlier version may have wrong."""
+    """Format the key membership of a mapping, which an earlier version may have stored in another form."""
     if not isinstance(written, dict):
         return plain(written)
     lists = {name: written.get(name) or [] for name in ("enter", "exit")}

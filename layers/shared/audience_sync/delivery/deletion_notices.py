@@ -143,8 +143,8 @@ class DeletionNotices:
     ) -> MemberState:
         """Return the person's row of all audiences with a notice, or a denial of consent, and the plan for it.
 
-        An older notice that arrives late is recorded, but what the newest one led to covers it: another deletion could
-        only harm who has come back since.
+        An older notice that arrives late is recorded, and the newest one's deletion covers it: another one could only
+        hurt a person who has come back since.
         """
         limits, now = self._context.limits, int(self._context.clock.now())
         state = step(known, [notice], now=now, timing=limits.timings.audiences).state
