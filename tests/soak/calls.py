@@ -51,6 +51,7 @@ class Invocation:
     failure: BaseException | None = None  # what the handler raised
     is_killed: bool = False
     is_over: bool = False
+    stored: dict[str, list[str]] = field(default_factory=dict)  # bodies that SQS has confirmed, by queue
     metrics: dict[str, float] = field(default_factory=dict)  # added and not yet printed
     metrics_at: int = 0  # epoch milliseconds
     task: Task = field(init=False)

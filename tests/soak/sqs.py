@@ -162,7 +162,7 @@ class SqsClient:
             queue.put(MessageBody, options.get("DelaySeconds", 0), options.get("MessageAttributes"), lineage)
             return {"MessageId": "sent"}
 
-        return self._call("SendMessage", queue, act)
+        return self._send("SendMessage", queue, [MessageBody], act)
 
     def send_message_batch(self, *, QueueUrl: str, Entries: list[dict[str, Any]]) -> Any:  # noqa: N803
         """Send several messages; some may fail by themselves."""
@@ -181,11 +181,9 @@ class SqsClient:
                     continue
                 queue.put(entry["MessageBody"], delay, entry.get("MessageAttributes"), lineage)
                 answer["Successful"].append({"Id": entry["Id"], "MessageId": "sent"})
-            if answer["Failed"]:  # who gives up sends all of them again
-                queue.recounts.add(entry["MessageBody"] for entry in Entries)
             return answer
 
-        return self._call("SendMessageBatch", queue, act)
+        return self._send("SendMessageBatch", queue, [entry["MessageBody"] for entry in Entries], act)
 
     def change_message_visibility_batch(self, *, QueueUrl: str, Entries: list[dict[str, Any]]) -> Any:  # noqa: N803
         """Move when messages become visible."""
@@ -215,6 +213,21 @@ class SqsClient:
             return {"Attributes": {name: str(counts[name]) for name in AttributeNames}}
 
         return self._call("GetQueueAttributes", queue, act)
+
+    def _send(self, operation: str, queue: StoredQueue, bodies: list[str], act: Callable[[], Any]) -> Any:
+        """Make a request that stores messages. If it fails, its caller may send again what earlier ones have stored."""
+        invocation = current()
+        assert invocation is not None
+        stored = invocation.stored.setdefault(queue.name, [])
+        try:
+            answer = self._call(operation, queue, act)
+        except Exception:
+            queue.recounts.add(stored)
+            raise
+        stored += bodies
+        if answer.get("Failed"):
+            queue.recounts.add(stored)
+        return answer
 
     def _call(self, operation: str, queue: StoredQueue, act: Callable[[], Any]) -> Any:
         error = errors_of(operation, "RequestThrottled")
