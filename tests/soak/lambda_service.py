@@ -104,9 +104,12 @@ class Lambda:
         else:
             self._environments += 1
             offset = self._faults.profile.clock_offset
-            if function in ("IngestFunction", "EventsFunction"):  # which count a time ahead of their clock as now
-                offset = min(offset, 2.0)
-            drift = self._random.uniform(-offset, offset) if offset else 0.0
+            slowest = -offset
+            if function in ("IngestFunction", "EventsFunction"):
+                # Both count a time ahead of their clock as now, where an exit beats an enter. A clock that is slow by
+                # seconds, as no clock of AWS is, would make one moment of an exit and the enter after it.
+                offset, slowest = min(offset, 2.0), 0.0
+            drift = self._random.uniform(slowest, offset) if offset else 0.0
             environment = Environment(self._environments, function, drift)
         self.invocations[function] += 1
         number = self.invocations.total()
