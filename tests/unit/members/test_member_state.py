@@ -173,6 +173,8 @@ def test_a_late_job_delays_when_an_upload_has_taken_effect(
 
 OUT: dict[str, Any] = {"newest": leave(5), "last_exit": 5}
 BACK: dict[str, Any] = {"newest": enter(9), "last_exit": 5}
+BOTH = row((9, "b"), (1, "a"), **BACK, enter_sent=79, enters_effective_by=70)
+TO_ERASE = replace(BOTH, erase_until=5, removal_sent=75)
 
 
 @pytest.mark.parametrize(
@@ -207,28 +209,12 @@ BACK: dict[str, Any] = {"newest": enter(9), "last_exit": 5}
             id="back, a late removal",
         ),
         pytest.param(
-            row(
-                (9, "b"),
-                (1, "a"),
-                **BACK,
-                enter_sent=79,
-                removal_sent=69,
-                enters_effective_by=70,
-                removals_effective_by=50,
-            ),
+            replace(BOTH, removal_sent=69, removals_effective_by=50),
             Due(70, removes=True),
             id="back, both: the enter waits for the removal",
         ),
         pytest.param(
-            row(
-                (9, "b"),
-                (1, "a"),
-                **BACK,
-                enter_sent=79,
-                removal_sent=150,
-                removals_effective_by=80,
-                late_jobs=(OF_BEFORE,),
-            ),
+            replace(BOTH, removal_sent=150, removals_effective_by=80, late_jobs=(OF_BEFORE,)),
             Due(100_100, removes=True),
             id="back, both, with a late enter",
         ),
@@ -248,44 +234,17 @@ BACK: dict[str, Any] = {"newest": enter(9), "last_exit": 5}
             id="to be erased: no enter was ever sent that named it",
         ),
         pytest.param(
-            row(
-                (9, "b"),
-                (1, "a"),
-                **BACK,
-                erase_until=5,
-                enter_sent=79,
-                removal_sent=75,
-                enters_effective_by=70,
-                removals_effective_by=80,
-            ),
+            replace(TO_ERASE, removals_effective_by=80),
             Due(80, removes=False),
             id="to be erased, and back: the enter first",
         ),
         pytest.param(
-            row(
-                (9, "b"),
-                (1, "a"),
-                **BACK,
-                erase_until=5,
-                enter_sent=79,
-                removal_sent=75,
-                enters_effective_by=70,
-                removals_effective_by=100_080,
-            ),
+            replace(TO_ERASE, removals_effective_by=100_080),
             Due(100_070, removes=True),
             id="to be erased, and back: the removal first, if the enter waits for longer",
         ),
         pytest.param(
-            row(
-                (9, "b"),
-                (1, "a"),
-                **BACK,
-                erase_until=5,
-                enter_sent=80,
-                removal_sent=75,
-                enters_effective_by=70,
-                removals_effective_by=80,
-            ),
+            replace(TO_ERASE, enter_sent=80, removals_effective_by=80),
             Due(100_070, removes=True),
             id="to be erased, and back: then the removal",
         ),

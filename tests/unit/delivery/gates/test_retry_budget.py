@@ -24,12 +24,6 @@ def use_up(amazon: Uploader, uploader: Any, upload: Upload) -> None:
             uploader.send_records(upload, timeout=30)
 
 
-def test_a_few_lost_answers_do_not_stop_uploads() -> None:
-    amazon = Uploader()
-    uploader = RetryBudget(ManualClock()).wrap(amazon)
-    use_up(amazon, uploader, ONE)
-
-
 def test_an_exhausted_budget_stops_requests_until_it_is_renewed() -> None:
     amazon, clock = Uploader(), ManualClock()
     uploader = RetryBudget(clock).wrap(amazon)
