@@ -173,9 +173,9 @@ class Returning:
 def _goes_back(each: ParsedMessage, left: Left, *, is_furthest: bool, has_parked: bool) -> GoesBack:
     """Return the way in which a message goes back.
 
-    It stays whole if none of its changes is done; or if the worker ran out of time: a busy machine also gets late answers
-    from SQS, and then a copy is sent twice. But a message that takes longer than an invocation would come back for
-    ever, so the message that got furthest is copied: each of those with the fewest changes left.
+    It stays whole if none of its changes is done; or if the worker ran out of time: a busy machine also gets late
+    answers from SQS, and then a copy is sent twice. But a message that takes longer than an invocation would come back
+    for ever, so the message that got furthest is copied: each of those with the fewest changes left.
 
     Args:
         each: the message.
