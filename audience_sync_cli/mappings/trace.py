@@ -12,7 +12,7 @@ from audience_sync.amazon_ads.countries import accepted_country
 from audience_sync.errors import RejectedEvent
 from audience_sync.fields import FIELDS
 from audience_sync.ingest.mapped_values import is_undecided
-from audience_sync.ingest.outcome import Rejected
+from audience_sync.ingest.outcome import Denied, Rejected
 from audience_sync.ingest.record_rules import AudienceLookup, Policy, find_audiences, first_country
 from audience_sync.ingest.translation import Translator
 from audience_sync.members.membership import Audience, MembershipChange
@@ -142,7 +142,7 @@ def _follow(
     for audience in audiences or (None,):
         lookup = _Only(audience) if audience else around.audiences
         ((_, outcome),) = Translator([compiled], lookup, around.now, around.policy).outcomes([event], lambda: True)
-        one = cast("list[MembershipChange] | Rejected", outcome)  # of one audience, so never partly rejected
+        one = cast("list[MembershipChange] | Rejected | Denied", outcome)  # of one audience, so never partly rejected
         traced = _traced(mapping, call, event, values, audience, one, is_about_one=is_about_one)
         found.append(_with_membership(traced, mapping, compiled, event))
     return found
@@ -164,12 +164,11 @@ def _traced(
     event: dict[str, Any],
     values: Mapping[str, Any],
     audience: Audience | None,
-    outcome: list[MembershipChange] | Rejected,
+    outcome: list[MembershipChange] | Rejected | Denied,
     *,
     is_about_one: bool,
 ) -> MappingTrace:
-    # Denied consent is both: what stops the event, and the exits in its place.
-    changes, rejection = (outcome.exits or (), outcome) if isinstance(outcome, Rejected) else (outcome, None)
+    changes, rejection = _changes_and_rejection(outcome)
     country = _country(call, values, audience) if is_about_one else None
     names = ["external_user_id"] if call.kind is EventKind.ERASE else list(mapping.fields)
     fields = [follow_field(name, mapping.fields[name], event, values.get(name, UNDEFINED), country) for name in names]
@@ -184,6 +183,18 @@ def _traced(
         tuple(changes),
         rejection,
     )
+
+
+def _changes_and_rejection(
+    outcome: list[MembershipChange] | Rejected | Denied,
+) -> tuple[Sequence[MembershipChange], Rejected | None]:
+    match outcome:
+        case Denied(reason, exits):  # it stops the event, and has exits in its place
+            return exits, reason
+        case Rejected():
+            return (), outcome
+        case changes:
+            return changes, None
 
 
 def _values(mapping: CompiledMapping, event: dict[str, Any]) -> Mapping[str, Any]:

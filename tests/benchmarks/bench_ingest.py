@@ -28,7 +28,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from audience_sync.fields import IDENTIFIERS
-from audience_sync.ingest import intake
+from audience_sync.ingest import intake, translation
 from audience_sync.ingest.intake import MAX_BODY, changes_from, compiled
 from audience_sync.ingest.record_rules import Policy
 from audience_sync.ingest.translation import TOGETHER, Translator
@@ -150,12 +150,13 @@ def shares(one: bytes) -> dict[str, float]:
             calls = [translator._read(each) for each in some]
         with share("map"):
             found = [translator._mapper.values_in(call, each) for call, each in zip(calls, some, strict=True)]
-        _, statements = translator._statements(some, calls, found)
+        events = [translation._Event(*each) for each in zip(some, calls, found, strict=True)]
+        statements = [statement for event in events for statement in translator._statements(event)]
         with share("normalize and hash"):
             translator._identities(statements, repeats=False)
         with share("record"):
-            outcomes = translator._outcomes(some, calls, found, lambda: True)
-        changes += [change for each in outcomes if isinstance(each, list) for change in each]
+            translator._translate(events, lambda: True)
+        changes += [change for event in events for change in event.changes]
         count += len(some)
     seconds["record"] -= seconds["normalize and hash"]
     with share("coalesce"):

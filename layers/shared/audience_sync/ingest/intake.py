@@ -17,7 +17,7 @@ from audience_sync.errors import (
     TooLarge,
     UnsupportedMediaType,
 )
-from audience_sync.ingest.outcome import PartlyRejected, Rejected
+from audience_sync.ingest.outcome import Denied, PartlyRejected, Rejected
 from audience_sync.ingest.record_rules import AudienceLookup, Policy
 from audience_sync.ingest.translation import Translator
 from audience_sync.json_input import is_json
@@ -118,18 +118,22 @@ def changes_from(
 
 
 def _reported(
-    result: IntakeResult, index: int, element: Any, found: Rejected | PartlyRejected
+    result: IntakeResult, index: int, element: Any, found: Rejected | PartlyRejected | Denied
 ) -> list[MembershipChange]:
     """Add the rejections of an event to the result, and return its changes; none if it is not accepted."""
     message_id = safe_id(element.get("messageId") if isinstance(element, dict) else None, element)
-    if isinstance(found, PartlyRejected):
-        result.partial_rejections += [
-            EventRejection(index, message_id, each.reason, each.detail, each.audience_id) for each in found.rejections
-        ]
-        return found.changes
-    reported = result.denials if found.exits else result.rejections
-    reported.append(EventRejection(index, message_id, found.reason, found.detail))
-    return found.exits or []
+    match found:
+        case PartlyRejected(changes, rejections):
+            result.partial_rejections += [
+                EventRejection(index, message_id, each.reason, each.detail, each.audience_id) for each in rejections
+            ]
+            return changes
+        case Denied(denial, exits):
+            result.denials.append(EventRejection(index, message_id, denial.reason, denial.detail))
+            return exits
+        case rejected:
+            result.rejections.append(EventRejection(index, message_id, rejected.reason, rejected.detail))
+            return []
 
 
 def _elements(body: bytes) -> Iterator[Any]:

@@ -1,6 +1,5 @@
 """The outcome of one event: its changes, its rejection, or both."""
 
-from collections.abc import Mapping
 from typing import NamedTuple, Self
 
 from audience_sync.errors import RejectedEvent
@@ -9,7 +8,7 @@ from audience_sync.reasons import Reason
 
 
 class Rejected(NamedTuple):
-    """The rejection of an event, or its replacement by the exits of a person who denies consent.
+    """The rejection of an event, by all its audiences or by one.
 
     Not an exception: in a list that its traceback refers to, one would be left to the garbage collector.
     """
@@ -17,7 +16,6 @@ class Rejected(NamedTuple):
     reason: Reason
     detail: str
     field: str | None = None  # the mapped field at fault, if one is
-    exits: list[MembershipChange] | None = None  # if the person denies consent: the event is accepted
     audience_id: str | None = None  # of the audience that rejects the event, if it is about one
 
     @classmethod
@@ -33,14 +31,12 @@ class PartlyRejected(NamedTuple):
     rejections: list[Rejected]
 
 
-type Outcome = list[MembershipChange] | Rejected | PartlyRejected
-"""The outcome of one event."""
+class Denied(NamedTuple):
+    """A denial of consent. The event is accepted: the person leaves every audience."""
+
+    reason: Rejected
+    exits: list[MembershipChange]
 
 
-def partly_rejected(outcome: list[MembershipChange] | Rejected, by_audience: Mapping[str, Rejected]) -> Outcome:
-    """Add the rejections by audiences for which no mapping gives a valid change, if there are others."""
-    if isinstance(outcome, Rejected):
-        return outcome
-    reached = {change.audience_id for change in outcome}
-    rejections = [each for audience_id, each in by_audience.items() if audience_id not in reached]
-    return PartlyRejected(outcome, rejections) if rejections else outcome
+type Outcome = list[MembershipChange] | Rejected | PartlyRejected | Denied
+"""The outcome of one event. It is ignored if the list is empty."""

@@ -16,7 +16,7 @@ from audience_sync.amazon_ads.normalize import identifiers_of_all
 from audience_sync.errors import OutOfTime, RejectedEvent
 from audience_sync.fields import FIELDS, IDENTIFIERS
 from audience_sync.ingest.mapped_values import Found, Mapper, Values, valid_members
-from audience_sync.ingest.outcome import Outcome, Rejected, partly_rejected
+from audience_sync.ingest.outcome import Denied, Outcome, PartlyRejected, Rejected
 from audience_sync.ingest.record_rules import (
     MAX_ENTER_AGE,
     AudienceLookup,
@@ -43,14 +43,52 @@ _TOO_OLD = (
 type _Subject = tuple[Audience, str, str | None]
 """The audience, the external user id and the country of a change."""
 
-type _Statement = tuple[int, AudienceCall, Values, _Subject | Rejected]
-"""The position of an event in its group, its call, and the values that one mapping finds in it."""
-
-
 _NAMES = [field.name for field in FIELDS]
 _EXTERNAL_USER_ID, _AUDIENCE_ID, _COUNTRY = map(_NAMES.index, ("external_user_id", "audience_id", "country"))
 _identifiers = itemgetter(*[_NAMES.index(field.name) for field in IDENTIFIERS])
 _signals = itemgetter(*map(_NAMES.index, SIGNALS))
+
+
+class _Event:
+    """An event, and what its mappings and audiences have made of it so far."""
+
+    __slots__ = ("by_audience", "call", "changes", "denial", "element", "found", "rejected")
+
+    def __init__(self, element: Any, call: AudienceCall, found: Found) -> None:
+        self.element = element
+        self.call = call
+        self.found = found
+        self.changes: list[MembershipChange] = []
+        self.rejected: Rejected | None = None  # the first one, which counts if there are no changes
+        self.by_audience: dict[str, Rejected] = {}  # the first one by each, which counts beside changes for others
+        self.denial: tuple[AudienceCall, Rejected] | None = None  # counts whatever the other mappings make of the event
+
+    def reject(self, rejected: Rejected) -> None:
+        self.rejected = self.rejected or rejected
+        if rejected.audience_id:
+            self.by_audience.setdefault(rejected.audience_id, rejected)
+
+    def outcome(self) -> Outcome:
+        if self.denial:
+            return self._ended(*self.denial)
+        if not (self.changes and self.by_audience):
+            return self.changes or self.rejected or []
+        reached = {change.audience_id for change in self.changes}
+        rejections = [each for audience_id, each in self.by_audience.items() if audience_id not in reached]
+        return PartlyRejected(self.changes, rejections) if rejections else self.changes
+
+    def _ended(self, call: AudienceCall, denial: Rejected) -> Outcome:
+        """Return the exits from every audience, under the ids of the mappings that apply."""
+        mapped = cast("list[tuple[AudienceCall, Values]]", self.found)  # a rejected event has no statements
+        members = valid_members(values[_EXTERNAL_USER_ID] for _, values in mapped)
+        if isinstance(members, Rejected):
+            return members
+        exits = [erasing_exit(member, call.at, call.message_id, denies_consent=True) for member in members]
+        return Denied(denial._replace(detail=f"{denial.detail}: the person leaves every audience"), exits)
+
+
+type _Statement = tuple[_Event, AudienceCall, Values, _Subject | Rejected]
+"""An event, its call, and the values that one mapping finds in it."""
 
 
 class Translator:
@@ -71,8 +109,8 @@ class Translator:
         """Yield each event with its changes, in order; none if it is not about one of our audiences.
 
         A rejected event has its rejection instead: a trigger holds but no mapping gives a valid change, or mappings and
-        triggers together need more steps than one event may. So has one that denies consent for any mapping. If only
-        some of its audiences reject an event, it has both.
+        triggers together need more steps than one event may. If only some of its audiences reject an event, it has
+        both. An event that denies consent for any mapping has exits.
 
         Args:
             elements: of a request body.
@@ -84,11 +122,13 @@ class Translator:
         """
         for some in batched(elements, TOGETHER):
             calls = [self._read(element) for element in some]
-            found: list[Found] = []
+            events: list[_Event] = []
             for call, element in zip(calls, some, strict=True):
                 _require(has_time)
-                found.append(self._mapper.values_in(call, element))
-            yield from zip(some, self._outcomes(some, calls, found, has_time), strict=True)
+                events.append(_Event(element, call, self._mapper.values_in(call, element)))
+            self._translate(events, has_time)
+            for event in events:
+                yield event.element, event.outcome()
 
     @property
     def identities_left_out(self) -> int:
@@ -101,78 +141,52 @@ class Translator:
         except RejectedEvent as error:
             return AudienceCall(EventKind.IGNORE, rejection=(error.reason, error.detail))
 
-    def _outcomes(
-        self,
-        events: Sequence[Any],
-        calls: Sequence[AudienceCall],
-        found: Sequence[Found],
-        has_time: Callable[[], bool],
-    ) -> list[Outcome]:
-        outcomes, statements = self._statements(events, calls, found)
+    def _translate(self, events: Sequence[_Event], has_time: Callable[[], bool]) -> None:
+        """Find the changes and rejections of each event."""
+        statements = [statement for event in events for statement in self._statements(event)]
         repeats = len(statements) > len(events)  # several mappings or audiences read the same event
-        denials: dict[int, tuple[AudienceCall, Rejected]] = {}  # by the position of the event
-        partial: dict[int, dict[str, Rejected]] = {}  # by the position of the event and the audience that rejects it
         for some in batched(statements, TOGETHER):
             _require(has_time)
             identities = iter(self._identities(some, repeats=repeats))
-            for place, call, values, subject in some:
-                change: MembershipChange | Rejected = (
+            for event, call, values, subject in some:
+                change = (
                     subject if isinstance(subject, Rejected) else self._change(call, values, subject, next(identities))
                 )
-                others = outcomes[place]
-                # A rejection counts only if no mapping gives a valid change; then the first one does.
                 if not isinstance(change, Rejected):
-                    outcomes[place] = [change] if isinstance(others, Rejected) else [*others, change]
+                    event.changes.append(change)
                     continue
-                if others == []:
-                    outcomes[place] = change
-                if change.audience_id:  # or if none gives one for this audience
-                    partial.setdefault(place, {}).setdefault(change.audience_id, change)
+                event.reject(change)
                 if self._policy.keeps_rows and (denial := _denial(change, values)):
-                    denials[place] = call, denial
-        final: list[Outcome] = [*outcomes]
-        for place, by_audience in partial.items():
-            final[place] = partly_rejected(outcomes[place], by_audience)
-        for place, (call, denial) in denials.items():  # whatever the other mappings make of the event
-            mapped = cast("list[tuple[AudienceCall, Values]]", found[place])  # a rejected event has no statements
-            final[place] = _ended(call, mapped, denial)
-        return final
+                    event.denial = call, denial
 
-    def _statements(
-        self, events: Sequence[Any], calls: Sequence[AudienceCall], found: Sequence[Found]
-    ) -> tuple[list[list[MembershipChange] | Rejected], list[_Statement]]:
-        """Return the outcome of each event before its statements, and the statements for each of its audiences."""
-        outcomes: list[list[MembershipChange] | Rejected] = []
-        statements: list[_Statement] = []
-        for event, call, each in zip(events, calls, found, strict=True):
-            if isinstance(each, Rejected):
-                outcomes.append(each)
-            elif call.kind is EventKind.ERASE:
-                outcomes.append(self._erasure(call, event))
-            else:
-                for stated, values in each:
-                    self._add_statements(statements, len(outcomes), stated, values)
-                outcomes.append([])
-        return outcomes, statements
+    def _statements(self, event: _Event) -> Iterator[_Statement]:
+        """Yield what each mapping states of each of its audiences. A deletion notice gets its changes at once."""
+        if isinstance(event.found, Rejected):
+            event.rejected = event.found
+        elif event.call.kind is EventKind.ERASE:
+            self._erase(event)
+        else:
+            for call, values in event.found:
+                for subject in self._subjects(call, values):
+                    yield event, call, values, subject
 
-    def _add_statements(self, statements: list[_Statement], place: int, call: AudienceCall, values: Values) -> None:
-        """Add a statement for each audience of an event, or its rejection."""
+    def _subjects(self, call: AudienceCall, values: Values) -> Iterator[_Subject | Rejected]:
+        """Yield a subject for each audience of an event, or its rejection."""
         if call.at < self._oldest_enter and call.kind is EventKind.ENTER:
-            statements.append((place, call, values, Rejected(Reason.TIME_TOO_OLD, _TOO_OLD)))
+            yield Rejected(Reason.TIME_TOO_OLD, _TOO_OLD)
             return
         try:
             audiences = self._audiences_of(call, values[_AUDIENCE_ID])
             member = external_user_id(values[_EXTERNAL_USER_ID])
         except RejectedEvent as error:
-            statements.append((place, call, values, Rejected.of(error)))
+            yield Rejected.of(error)
             return
         exits = call.kind is EventKind.EXIT
         for audience in audiences:
             try:
-                country = first_country((values[_COUNTRY], call.country, audience.country), exits=exits)
-                statements.append((place, call, values, (audience, member, country)))
+                yield audience, member, first_country((values[_COUNTRY], call.country, audience.country), exits=exits)
             except RejectedEvent as error:
-                statements.append((place, call, values, Rejected.of(error, audience)))
+                yield Rejected.of(error, audience)
         if len(audiences) > 1:
             self._mapper.add_audiences(len(audiences) - 1, values)
 
@@ -211,25 +225,18 @@ class Translator:
             self._known[mapped] = audiences
         return audiences
 
-    def _erasure(self, call: AudienceCall, event: dict[str, Any]) -> list[MembershipChange] | Rejected:
+    def _erase(self, event: _Event) -> None:
         """Turn a deletion notice into one change of every audience, under each id of the person.
 
         The worker finds the audiences that hold the person: here, the work would grow with their number.
         """
-        members = self._mapper.members_in(event)
-        if isinstance(members, Rejected):
-            names_a_group = members.reason is Reason.MEMBER_ID_MISSING and event.get("groupId")
-            return Rejected.of(RejectedEvent(Reason.GROUP_DELETION)) if names_a_group else members
-        return [erasing_exit(member, call.at, call.message_id) for member in members]
-
-
-def _ended(call: AudienceCall, found: list[tuple[AudienceCall, Values]], denial: Rejected) -> Rejected:
-    """Add the exits of a person who denies consent from every audience, under the ids of the mappings that apply."""
-    members = valid_members(values[_EXTERNAL_USER_ID] for _, values in found)
-    if isinstance(members, Rejected):
-        return members
-    exits = [erasing_exit(member, call.at, call.message_id, denies_consent=True) for member in members]
-    return denial._replace(detail=f"{denial.detail}: the person leaves every audience", exits=exits)
+        members = self._mapper.members_in(event.element)
+        if not isinstance(members, Rejected):
+            event.changes = [erasing_exit(member, event.call.at, event.call.message_id) for member in members]
+        elif members.reason is Reason.MEMBER_ID_MISSING and event.element.get("groupId"):
+            event.rejected = Rejected.of(RejectedEvent(Reason.GROUP_DELETION))
+        else:
+            event.rejected = members
 
 
 def _denial(rejected: Rejected, values: Values) -> Rejected | None:
