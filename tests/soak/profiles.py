@@ -111,7 +111,7 @@ class Profile:
 
 
 CALM = Profile("calm")
-_USUAL = replace(CALM, duplicates=0.02, spare_records=12)
+_USUAL = replace(CALM, duplicates=0.02, spare_records=20)
 _TROUBLED = Rates(refused=0.02, lost=0.01, late=0.005, hang=0.005)
 _UPLOADS = Rates(refused=0.02, lost=0.04, late=0.04, hang=0.02)
 _LOST = Rates(lost=0.1)
@@ -210,6 +210,7 @@ _ALL = replace(
 _DATA_MANAGER = replace(
     _COPIES,
     name="data-manager",
+    spare_records=24,  # each copy of an enter is tried for itself, for nine hours
     datasets=3,
     denials=0.5,
     uploads=_UPLOADS,
@@ -311,6 +312,7 @@ _COMMANDS = [
         name="restore",
         datasets=1,
         share=1.0,
+        spare_records=8,  # changes of several minutes wait for the end of the pause
         phases=(
             _ENTERS,
             Phase(pause=6 * HOUR, acts=("lose",)),
