@@ -192,6 +192,13 @@ def test_after_a_failed_upload_the_other_members_of_the_audience_wait(stack: Mem
     assert (report.delivered, len(report.deferred), stack.amazon.uploads) == (0, 1, [])
 
 
+def test_after_a_failed_upload_members_whose_rows_changed_are_not_tried_again(stack: MemoryStack) -> None:
+    stack.model.refused = [{0: "ConditionalCheckFailed"}]
+    stack.amazon.fails = ServiceUnavailable("503")
+    report = stack.deliver(change("a@b.co", at=1), change("b@b.co", at=1, member="m2"))
+    assert (report.delivered, report.uploads.failed, len(report.deferred)) == (0, 1, 1)
+
+
 def test_a_removal_is_dated_by_when_it_was_sent_not_recorded(stack: MemoryStack) -> None:
     stack.deliver(change("old@b.co", at=1))
     both = (change(at=2, exits=True), change("new@b.co", at=3))

@@ -123,15 +123,13 @@ class MemberDelivery:
             return Deferred.after(error)
         if self._context.members is None:
             return self._send_unguarded(target, members)
-        trouble: Deferred | None = None
         for _ in range(MAX_ROUNDS):
-            failed, members = self._deliver_once(self._context.members, target, members)
-            trouble = trouble or failed
-            if not members:
+            trouble, members = self._deliver_once(self._context.members, target, members)
+            if trouble or not members:
                 return trouble
         for each in members:
             each.defer(Deferred.after(MovedOn("the member's row kept changing")))
-        return trouble
+        return None
 
     def _deliver_once(
         self, table: MembershipTable, target: Target, members: Sequence[PendingMember]
