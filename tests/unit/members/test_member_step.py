@@ -114,6 +114,11 @@ def test_an_enter_waits_until_the_removal_before_it_has_taken_effect(after: int,
     assert (each.writes, uploads(each)) == ((False, []) if waits else (True, [("CREATE", ["b"])]))
 
 
+def test_an_older_exit_before_an_enter_that_waits_is_superseded() -> None:
+    each = take(recorded(enter(1, "a"), leave(3)), leave(2), enter(4, "b"), now=NOW)
+    assert (uploads(each), each.waits_until, each.is_superseded) == ([], NOW + SOON, True)
+
+
 def test_an_enter_waits_for_a_repeated_removal() -> None:
     entered = take(None, enter(1, "a"), now=NOW).state
     left = take(entered, leave(2), now=NOW + 60).state
@@ -132,7 +137,12 @@ def test_of_an_exit_and_a_newer_enter_the_exit_is_sent_and_the_enter_waits() -> 
     each = take(recorded(enter(1, "old")), notice(2), enter(3, "new"))
     assert (each.writes, uploads(each)) == (True, [("DELETE", ["old"])])
     assert (each.state.version, each.state.last_exit) == (notice(2).version, notice(2).version)
-    assert each.waits_until == HOURS_LATER + SOON
+    assert (each.waits_until, each.is_superseded) == (HOURS_LATER + SOON, False)
+
+
+def test_of_a_late_exit_and_the_newest_enter_the_exit_is_superseded_though_its_removal_is_sent() -> None:
+    each = take(recorded(enter(1, "old"), enter(5, "new")), leave(3), enter(6, "newer"))
+    assert (uploads(each), each.is_superseded, each.repeats) == ([("DELETE", ["old"])], True, False)
 
 
 def test_an_enter_is_sent_at_once_if_the_exit_before_it_removes_nothing() -> None:
@@ -170,19 +180,20 @@ def test_a_second_exit_of_one_life_does_not_delay_the_repeated_removal() -> None
 @pytest.mark.parametrize(
     ("state", "changes", "expected"),
     [
-        pytest.param(recorded(enter(1, "a")), [leave(2)], [NOW + SOON, 0], id="an exit"),
-        pytest.param(recorded(leave(1)), [leave(2, "a")], [0, 0], id="an exit of a stranger"),
-        pytest.param(recorded(enter(5, "a")), [leave(3)], [NOW + SOON, 0], id="a late exit"),
-        pytest.param(recorded(enter(1, "a"), leave(2)), [leave(1)], [NOW - 5_000 + SOON, 0], id="an older exit"),
+        pytest.param(recorded(enter(1, "a")), [leave(2)], [NOW + SOON, 0, HOURS_LATER], id="an exit"),
+        pytest.param(recorded(leave(1)), [leave(2, "a")], [0, 0, HOURS_LATER], id="an exit of a stranger"),
+        pytest.param(recorded(enter(5, "a")), [leave(3)], [NOW + SOON, 0, HOURS_LATER], id="a late exit"),
+        pytest.param(recorded(enter(1, "a"), leave(2)), [leave(1)], [NOW - 5_000 + SOON, 0, NOW], id="an older exit"),
     ],
 )
-def test_an_exit_records_by_when_the_enters_before_it_took_effect(
+def test_an_exit_records_when_it_was_recorded_and_by_when_the_enters_before_it_took_effect(
     state: MemberState, changes: Sequence[MembershipChange], expected: list[int]
 ) -> None:
     after = take(state, *changes).state
     assert [
         after.enters_effective_by,
         after.removals_effective_by - (after.removal_sent and after.removal_sent + SOON),
+        after.exit_recorded,
     ] == expected
 
 

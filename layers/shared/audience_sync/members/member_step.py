@@ -220,8 +220,7 @@ def _with_exit(
         enters_effective_by=max(known.enters_effective_by, entered),
         removals_effective_by=max(known.removals_effective_by, elsewhere),
     )
-    is_parked = change.erase and change.version == left and timing.after_notice > 0
-    if is_newest or is_parked:  # one that was parked knows what the row may have lost since
+    if is_newest:
         after = _named(after, change.identities)
     takes_effect = ends_a_life or erase_until != known.erase_until or change.version == left
     # A notice older than the newest exit: whoever recorded it may have been cut off before the removal.
