@@ -36,7 +36,7 @@ def main() -> None:
         sys.stdout.write(f"{name} is on: {what}. Runbook: {runbook}.\n" if does else "No fault is on.\n")
         if was_revoked:
             sys.stdout.write(
-                "Workers remember the refusal for up to five minutes; `audience-sync connect` is quicker.\n"
+                "Workers remember the refusal for up to five minutes; after `audience-sync connect`, for one.\n"
             )
         return
     table = Table(box=None, pad_edge=False)

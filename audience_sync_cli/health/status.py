@@ -135,7 +135,7 @@ def audit_progress(until: int | None, since: int | None, counts: Counts) -> str:
     if not until:
         return "not completed yet; it runs every hour"
     if until == since:
-        return f"the hourly audit starts at {moment(until * 1000)}"
+        return f"nothing yet; the audit counts what is accepted from {moment(until * 1000)} on"
     return f"completed up to {moment(until * 1000)}, {counts.unaccounted:,} unaccounted for"
 
 

@@ -123,7 +123,7 @@ def authorize(session: Session, app: Application, *, port: int, opener: Opener |
         # Until then, a worker may use the former authorization from its memory, and defer changes again.
         again = latest_retry(session.now() + MAX_AGE) + session.stack.batch_window
         session.screen.say(f"Changes that waited for it are retried by {moment(again * 1000)}.")
-    session.screen.say("Connected. Next: `audience-sync test`.", style="green")
+    session.screen.say("Connected. All functions use it within a minute. Next: `audience-sync test`.", style="green")
     session.screen.result({"connected": True, "refreshed": first.get("refreshed") is True, "profiles": profiles})
 
 
@@ -154,7 +154,7 @@ def _by_pasting(
         answer = read_answer(session.screen.ask("Paste that address", hidden=True, instead="run it without --paste"))
         if answer.keys() & {"code", "error"}:
             return request, answer
-        session.screen.note("That is not the address: it contains `code=`.", style="yellow")
+        session.screen.note("That is not the address: the one to paste contains `code=`.", style="yellow")
 
 
 def _store(session: Session, app: Application, token: str) -> None:

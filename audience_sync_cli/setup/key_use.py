@@ -30,7 +30,8 @@ class PreviousUse(NamedTuple):
     def described(self, now: float) -> str:
         """Return the last use for a table."""
         if self.last is None and self.since is not None and now - self.since < SHOWN:
-            return f"not since the rotation at {moment(self.since * 1000)}"
+            # Within a minute of the rotation, functions take it for the current one and count no use.
+            return f"not since a minute after {moment(self.since * 1000)}"
         if self.last is None:
             return f"not in the last {SHOWN // DAY} days"
         return self.last if isinstance(self.last, str) else moment(self.last * 1000)

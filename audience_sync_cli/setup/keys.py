@@ -171,7 +171,7 @@ def retire(session: Session, kind: _KIND, *, source: _SOURCE = None) -> None:
     session.screen.confirm(f"{question} Continue?")
     with session.log.line("keys retire", key=kind.value, **_details(source)):
         secret.write(left)
-    session.screen.say(f"The {name} is no longer valid.", style="green")
+    session.screen.say(f"Within a minute, the {name} will be refused.", style="green")
     session.screen.result({"kind": kind.value, **_details(source), "retired": True})
 
 

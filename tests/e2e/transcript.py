@@ -39,7 +39,7 @@ _CHANGING: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], .
     # Where five minutes of the clock end during the run, the audit has begun.
     (
         re.compile(r"completed up to (\S+ \S+), 0 unaccounted for"),
-        r"the hourly audit starts at \1",
+        r"nothing yet; the audit counts what is accepted from \1 on",
     ),
 )
 

@@ -220,7 +220,7 @@ def test_a_fault_has_a_button_and_a_command(
         printed("deniet")
     assert printed("off") == "No fault is on.\n"
     printed("revoked")
-    assert "for up to five minutes; `audience-sync connect` is quicker" in printed("off")
+    assert "for up to five minutes; after `audience-sync connect`, for one" in printed("off")
     assert active(numbers(stack)["faults"]) == run() == []
 
 

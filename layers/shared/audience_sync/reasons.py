@@ -166,7 +166,7 @@ class Reason(StrEnum):
         auto(),
         REFUSED | PARKED,
         "no access to the advertiser or account, or terms not accepted (403)",
-        "get the permission or accept the terms that `audience-sync diagnose AUDIENCE` names as missing, then redrive",
+        "give the user who consented access to it, or accept the terms (`audience-sync terms show`), then redrive",
     )
     NOT_FOUND = (
         auto(),

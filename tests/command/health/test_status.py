@@ -158,7 +158,7 @@ def test_needs_are_sorted_by_urgency_and_prevent_a_statement_of_completion(
         pytest.param(
             round(NOW),
             round(NOW),
-            "the hourly audit starts at 2026-03-04 09:30:00Z",
+            "nothing yet; the audit counts what is accepted from 2026-03-04 09:30:00Z on",
             id="it has run once, and nothing is audited yet",
         ),
         pytest.param(

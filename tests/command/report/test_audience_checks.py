@@ -202,7 +202,7 @@ JUDGED = [
         "parked changes",
         {"parked": {"job_rejected": 2, "access_denied": 1}},
         "problem",
-        "2 job_rejected, 1 access_denied. Get the permission or accept the terms",
+        "2 job_rejected, 1 access_denied. Give the user who consented access",
     ),
     ("jobs", {"lowest_processed": None}, "ok", "No Amazon job"),
     ("jobs", {"lowest_processed": 97.4}, "note", "only 97%"),

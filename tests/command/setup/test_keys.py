@@ -114,7 +114,7 @@ def test_retiring_a_key_that_was_used_in_the_last_days_warns_first(
 def test_a_key_that_has_just_become_the_previous_one_is_not_called_unused(deployment: Deployment) -> None:
     deployment.publish(NOW - DAY, PreviousEventKeyUsed=1.0)  # of an earlier previous key
     rotate(deployment.session(now=NOW), KeyKind.EVENT)
-    since = "not since the rotation at 2027-01-15 08:00:00Z"
+    since = "not since a minute after 2027-01-15 08:00:00Z"
     assert since in deployment.printed(show, KeyKind.EVENT, now=NOW + 1).out
     (previous,) = (each for each in deployment.json(show, KeyKind.EVENT, now=NOW + 1) if each["slot"] == "previous")
     assert (previous["since"], previous["lastUse"]) == ("2027-01-15T08:00:00.000Z", None)
