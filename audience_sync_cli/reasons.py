@@ -40,7 +40,7 @@ ROW_REMEDIES: dict[str, str] = {  # of rows of a file: no mapping is at fault
     RowReason.MEMBER_ID_ADDRESS: "give the id that your mapping sends; if it hashes addresses with @sha256, "
     "--hash-ids does it as your mapping does",
     Reason.NO_IDENTIFIER: "give an email, a phone number or another identifier that is not empty after normalization",
-    Reason.COUNTRY_INVALID: "give the country as a code, or in English or German: US, USA or United States",
+    Reason.COUNTRY_INVALID: "give the country as a code, or in English or German: US, USA, Germany or Deutschland",
     Reason.CONSENT_MISSING: "the UK, the EEA, Switzerland and datasets need amzn_user_data, tcf, gpp or --consent",
     Reason.CONSENT_DENIED: "they have denied consent; import removes them from every audience",
     Reason.CONSENT_INVALID: "Amazon's own signals are GRANTED or DENIED, tcf and gpp the IAB string itself",

@@ -82,7 +82,7 @@ def kept_version(stored: Stored, version: str | None) -> KeptVersion:
     listed = "".join(f"\n  {each.number}  {moment(each.applied_at)}" for each in stored.history)
     kept = f" Stored versions, the newest first, with the time of `apply`:{listed}" if listed else ""
     if version is None:
-        raise WrongUsage(f"No version is named.{kept}", "`audience-sync mappings show --version` shows one.")
+        raise WrongUsage(f"No version is named.{kept}", "`audience-sync mappings show --version NUMBER` shows one.")
     found = next((each for each in stored.history if str(each.number) == version), None)
     if found is None:
         raise NotThere(

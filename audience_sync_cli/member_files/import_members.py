@@ -166,9 +166,10 @@ def _import(session: Session, plan: Plan, rows: Rows, options: ImportOptions, to
             report = _run(plan, rows, options, sender.take)
             line["leftOut"] = report.left_out.total()
     show_report(screen, report, sender.messages, is_listed=bool(options.rejects))
-    screen.say(f"{counted(report.changes + report.denied, 'change')} sent to the change queue.", style="green")
+    sent = report.changes + report.denied
+    screen.say(f"{counted(sent, 'change')} sent to the change queue.", style="green" if sent else "yellow")
     end = follow_stack(session, options.timeout, read) if read else None
-    if end is None:
+    if sent and end is None:
         screen.say("`audience-sync status` shows when they are delivered.")
     waited = end.as_json() if end else None
     screen.result(_result(plan, report, messages=sender.messages, dryRun=False, end=waited))

@@ -56,7 +56,7 @@ def show_proof(screen: Screen, audience: Audience, report: EndReport, proof: dic
         {
             "audience": f"{audience.name} ({audience.audience_id})",
             "ended": moment(audience.unlinked_at),
-            "members removed": report.removed,
+            "removals sent": report.removed,
             "not proven": len(report.unproven),
             "dead letters": len(proof["deadLetters"]),
         }

@@ -65,7 +65,7 @@ class Redrive:
         sentences = []
         if self.unreadable:
             sentences.append(
-                f"{counted(self.unreadable, 'unreadable dead letter')} left; `audience-sync parked drop` deletes them."
+                f"{counted(self.unreadable, 'unreadable dead letter')} left: `audience-sync parked drop --help`."
             )
         if self.returned:
             sentences.append(

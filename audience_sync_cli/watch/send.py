@@ -85,7 +85,8 @@ def send(
         line["events"] = sent.accepted
     if follow.wait:
         sent.follow(follow.timeout, session.sleep)
-    if sample_name and sent.is_accepted and not exits and all(end.is_good for end in sent.ends):
+    is_queued = sent.ends or not follow.wait
+    if sample_name and sent.is_accepted and not exits and is_queued and all(end.is_good for end in sent.ends):
         session.screen.note(f"{MEMBER}, a made-up person, enters the audience. --exit removes it.")
     session.screen.result(sent.as_json())
     sent.raise_unless_good()

@@ -382,7 +382,7 @@ def test_an_id_like_null_or_nan_is_refused_before_ids_are_hashed(
     [
         pytest.param("id,email,Einwilligung", {}, True, id="German"),
         pytest.param("id,email,Marketing-Opt-In", {}, True, id="an opt-in"),
-        pytest.param("id,email,Einwilligung", {"consent": "GRANTED"}, False, id="consent is stated"),
+        pytest.param("id,email,Einwilligung", {"consent": "GRANTED"}, True, id="also if consent is stated"),
         pytest.param("id,email,gpp_consent", {}, False, id="a signal"),
         pytest.param("id,email,note", {}, False, id="something else"),
     ],
