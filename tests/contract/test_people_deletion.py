@@ -419,6 +419,21 @@ def test_an_end_is_taken_back_if_an_audience_is_linked_whose_row_lacks_the_exit(
     assert asked(stack) == (1, [], Progress.CLOSED)
 
 
+def test_a_person_restored_into_a_dataset_after_the_end_of_an_erasure_is_deleted(stack: MemoryStack) -> None:
+    stack.deliver(enter("a@b.co", at=1), enter("a@b.co", at=1, to=OF_AUDIENCE_API))
+    long_ago(stack)
+    before, key = dict(stack.model.rows), SHARDING.key_of((A, "m1"))
+    stack.client().delete_item(TableName=stack.table, Key=key)
+    stack.deliver(notice(2))
+    hours(stack, 72)
+    assert asked(stack) == (0, [], Progress.CLOSED)
+    lost = before.keys() - stack.model.rows.keys()
+    stack.model.rows.update({each: before[each] for each in lost})
+    stack.deliver(notice(2))  # as restore-members queues it
+    hours(stack, 35 * 24)
+    assert asked(stack) == (1, [], Progress.CLOSED)
+
+
 # Proof
 
 
