@@ -25,6 +25,7 @@ NEAR_ZERO, HALF = 10.0, 50.0
 EXPECTED = 90
 # Dead letter reasons that affect all members rather than one record
 _FOR_ALL = (Reason.ACCESS_DENIED, Reason.NOT_FOUND, Reason.JOB_FAILED)
+_REFUSED = Finding("ok", "Not known: Amazon refused to describe the audience.")
 _RUNBOOK = "See Changes in the dead letter queue in docs/runbook.md."
 
 
@@ -123,6 +124,8 @@ def processing(readings: AudienceReadings) -> Finding:
     entered = readings.members.newest_enter if readings.members else None
     if entered is None or readings.now - entered / 1000 > SHOWN_WITHIN * 3600:
         return Finding("ok", f"No known member entered in the last {SHOWN_WITHIN} hours.")
+    if _is_refused(readings):
+        return _REFUSED
     found = f"A member entered at {moment(entered)}; Amazon takes up to {SHOWN_WITHIN} hours to show members in DSP."
     is_complete = readings.members is not None and (readings.sizes.dsp or 0) >= readings.members.inside
     return Finding("ok", found) if is_complete else Finding("note", found, _show(readings))
@@ -131,8 +134,8 @@ def processing(readings: AudienceReadings) -> Finding:
 def size(readings: AudienceReadings) -> Finding:
     """Compare the number of members with the number of records that Amazon has received."""
     received, members = readings.sizes.received, readings.members
-    if isinstance(readings.report, AudienceSyncError | OperatorError):
-        return Finding("ok", "Not known: Amazon refused to describe the audience.")
+    if _is_refused(readings):
+        return _REFUSED
     if received is None:
         if members is not None and members.inside:
             return Finding("note", "Amazon reports no size yet.", _show(readings))
@@ -182,6 +185,10 @@ def last_weeks(readings: AudienceReadings) -> Finding:
         return Finding("ok", sentence)
     following = {State.MATCH_RATE_FELL: _compare(readings), State.BELOW_MINIMUM: _show(readings)}
     return Finding("note", sentence, following.get(state, "audience-sync rejections"))
+
+
+def _is_refused(readings: AudienceReadings) -> bool:
+    return isinstance(readings.report, AudienceSyncError | OperatorError)
 
 
 def _show(readings: AudienceReadings) -> str:

@@ -215,6 +215,7 @@ JUDGED = [
     ("processing time", {"members": members(ago=35 * HOUR)}, "ok", "36 hours"),
     ("size", {"report": report(Sizes())}, "note", "no size yet"),
     ("size", {"report": report(Sizes()), "members": members(0)}, "ok", "Not known"),
+    ("processing time", {"members": members(ago=0), "report": NotConnected("no")}, "ok", "Not known: Amazon refused"),
     ("size", {"report": AuthorizationRefused("no")}, "ok", "Not known: Amazon refused"),
     ("size", {"report": report(replace(FULL, received=4_499))}, "note", "4,499 records"),
     ("size", {"report": report(replace(FULL, received=4_500))}, "ok", "4,500 records"),
