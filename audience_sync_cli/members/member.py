@@ -37,17 +37,15 @@ def show(session: Session, audience: AUDIENCE, member: _MEMBER) -> None:
             "Nothing is stored for that member in that audience.",
             "Use the external user id as the mapping derives it from Segment's userId.",
         )
-    session.screen.facts(
-        {
-            "audience": f"{known.name} ({known.audience_id})"
-            + ("" if known.unlinked_at is None else f", unlinked {moment(known.unlinked_at)}"),
-            "member": member,
-            **(state_facts(state) if state else {"newest change": "none recorded"}),
-            "deletion notice of": moment(notice.newest.at) if notice and not denied else "",
-            **({"consent denied at": moment(notice.newest.at)} if notice and denied else {}),
-            "parked": ", ".join(sorted({each.reason for each in parked})),
-        }
-    )
+    facts = {
+        "audience": f"{known.name} ({known.audience_id})"
+        + ("" if known.unlinked_at is None else f", unlinked {moment(known.unlinked_at)}"),
+        "member": member,
+        **(state_facts(state) if state else {"newest change": "none recorded"}),
+        "consent denied at" if denied else "deletion notice of": moment(notice.newest.at) if notice else "",
+        "parked": ", ".join(sorted({each.reason for each in parked})),
+    }
+    session.screen.facts({name: value for name, value in facts.items() if value})
     for label, identities in (("active", state.active), ("to remove", state.to_remove)) if state else ():
         if identities:
             session.screen.say("")
@@ -71,7 +69,7 @@ def state_facts(state: MemberState) -> dict[str, Any]:
     return {
         "newest change": "left" if state.newest.exits else "entered",
         "event time": moment(state.newest.at),
-        "last sent": moment(_last_sent(state)),
+        "last tried": moment(_last_sent(state)),
         "message id": state.newest.message_id,
         "country": state.newest.record.get("countryCode", ""),
         "consent": json.dumps(_consent(state)) if _consent(state) else "",

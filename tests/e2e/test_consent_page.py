@@ -62,7 +62,7 @@ def test_allowing_access_in_a_browser_connects_the_stack(stack: LocalStack, brow
     assert urlsplit(visit.answered.address).path == "/callback"
     assert "Amazon has answered" in visit.answered.text
 
-    assert (visit.exit_code, visit.printed.splitlines()[-1]) == (0, "Connected. Next: `audience-sync test`.")
+    assert (visit.exit_code, "Connected." in visit.printed.splitlines()[-1]) == (0, True)
     assert "Amazon answers with 1 profile" in visit.printed
     assert secret(stack, "CredentialsSecret")["refreshToken"].startswith("Atzr|")
     assert secret(stack, "TokenSecret")["accessToken"].startswith("Atza|")

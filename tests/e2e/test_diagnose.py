@@ -50,5 +50,5 @@ def test_diagnose_reads_every_fact_and_lists_denied_access_first(stack: LocalSta
     document = diagnosed(stack)
     assert (document["ok"], document["reasons"][0]) == (False, "parked changes")
     assert found(document)["parked changes"].startswith(
-        "1 dead letter of this audience: 1 access_denied. Get the permission or accept the terms"
+        "1 dead letter of this audience: 1 access_denied. Give the user who consented access"
     )
