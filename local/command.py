@@ -57,7 +57,8 @@ def next_steps(announcement: dict[str, str]) -> str:
     page = f"It runs. Its page: {announcement['status']}\n" if "status" in announcement else "It runs.\n"
     return (
         f"{page}In another terminal:\n"
-        f"  export AUDIENCE_SYNC_LOCAL={announcement['api']}\n"
+        f"  export AUDIENCE_SYNC_LOCAL={announcement['api']} AMAZON={announcement['amazon']}\n"
+        f"  export EVENT_KEY={announcement['eventKey']}\n"
         "  .venv/bin/audience-sync test\n"
         "Ctrl-C ends it."
     )

@@ -13,7 +13,12 @@ from local.resources import DATA_MANAGER_ACCOUNTS
 from local.stack import Stack
 from local.template import ROOT, Template
 
-ADDRESSES = {"api": "http://127.0.0.1:9000", "status": "http://127.0.0.1:9000/status"}
+ADDRESSES = {
+    "api": "http://127.0.0.1:9000",
+    "amazon": "http://127.0.0.1:9001",
+    "status": "http://127.0.0.1:9000/status",
+    "eventKey": "k" * 48,
+}
 
 
 @pytest.mark.parametrize(("choice", "is_manager"), [("manager", True), ("dsp", False), ("none", None)])
@@ -30,10 +35,11 @@ def test_a_stack_can_have_a_prefix_of_audience_names() -> None:
     assert stack._template.resolve({"Ref": "AudienceNamePrefix"}) == "Brand A - "
 
 
-def test_next_steps_show_the_status_page_and_the_variable_of_the_stack() -> None:
+def test_next_steps_show_the_status_page_and_the_variables_of_the_stack() -> None:
     text = next_steps(ADDRESSES)
     assert "http://127.0.0.1:9000/status" in text
-    assert "export AUDIENCE_SYNC_LOCAL=http://127.0.0.1:9000\n" in text
+    assert "export AUDIENCE_SYNC_LOCAL=http://127.0.0.1:9000 AMAZON=http://127.0.0.1:9001\n" in text
+    assert f"export EVENT_KEY={'k' * 48}\n" in text
     assert max(map(len, text.splitlines())) < 80
 
 
@@ -52,4 +58,4 @@ def test_the_start_is_announced_before_the_slow_imports() -> None:
 
 
 def test_next_steps_without_a_status_page_name_none() -> None:
-    assert "page" not in next_steps({"api": "http://127.0.0.1:9000"})
+    assert "page" not in next_steps({name: each for name, each in ADDRESSES.items() if name != "status"})
