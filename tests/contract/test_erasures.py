@@ -91,6 +91,16 @@ def test_the_check_closes_a_finished_erasure_once(stack: WorkerStack) -> None:
     assert (closed.kind, closed.at) == (StepKind.CLOSED, stack.erasure().since)
 
 
+def test_an_erasure_is_not_closed_while_another_worker_may_still_spread_its_notice() -> None:
+    stack = MemoryStack()
+    stack.deliver(change(at=1, exits=True))
+    stack.deliver(ERASED)
+    stack.deliver_body(*stack.queue.drain()[:1])
+    assert counts(stack.check_erasures()) == {}
+    stack.now += SETTLED + 1
+    assert counts(stack.check_erasures()) == {"closed": 1}
+
+
 def test_no_row_is_read_during_amazons_30_days() -> None:
     stack, people = dataset_stack(), [f"m{number}" for number in range(40)]
     stack.deliver(*(change("a@b.co", at=1, member=each) for each in people))
@@ -129,6 +139,17 @@ def test_a_check_continues_where_the_last_run_stopped() -> None:
     assert second.left == Pass(last_began=stored.began)
     third = stack.check_erasures(deadline=0.0, begun=second.left)
     assert (third.is_complete, third.unchecked_since, third.left.position) == (False, stored.began, "")
+    assert third.left.last_began == stored.began
+
+
+def test_an_erasure_that_repeated_notices_keep_open_is_overdue(stack: WorkerStack) -> None:
+    stack.deliver(change("a@b.co", at=1))
+    stack.deliver(ERASED)
+    stack.now += 5 * DAY  # the exit is not delivered
+    stack.deliver(erasing_exit("m1", 3, "second notice"))
+    stack.calls.clear()
+    report = stack.check_erasures()
+    assert (report.open, report.overdue, stack.calls) == (1, 1, [])
 
 
 def test_a_check_without_time_left_is_incomplete(stack: WorkerStack) -> None:
