@@ -29,10 +29,14 @@ def show_columns(screen: Screen, columns: Sequence[str], reading: Reading) -> No
     screen.table(("column", "used as"), [(column, fields.get(column, "not used")) for column in columns])
     unused = [on_one_line(each) for each in columns if each not in fields and _LIKE_CONSENT.search(each)]
     if unused and not reading.exits:
-        state_it = "If all have given consent, you can state it with --consent GRANTED."
+        instead = (
+            "--consent GRANTED is used instead."
+            if reading.consent
+            else "If all have given consent, you can state it with --consent GRANTED."
+        )
         screen.note(
             f"{unused[0]} seems to state consent, but is not used: name the column amzn_user_data, with GRANTED or "
-            f"DENIED in each row. {'--consent GRANTED is used instead.' if reading.consent else state_it}",
+            f"DENIED in each row. {instead}",
             style="yellow",
         )
 

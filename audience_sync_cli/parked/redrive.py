@@ -65,7 +65,8 @@ class Redrive:
         sentences = []
         if self.unreadable:
             sentences.append(
-                f"{counted(self.unreadable, 'unreadable dead letter')} left: `audience-sync parked drop --help`."
+                f"{counted(self.unreadable, 'unreadable dead letter')} left, which no redrive can send. To delete: "
+                "`audience-sync parked drop --help`."
             )
         if self.returned:
             sentences.append(

@@ -166,7 +166,10 @@ class Reason(StrEnum):
         auto(),
         REFUSED | PARKED,
         "no access to the advertiser or account, or terms not accepted (403)",
-        "give the user who consented access to it, or accept the terms (`audience-sync terms show`), then redrive",
+        (
+            "give the user who consented access to the advertiser or account, or accept the terms "
+            "(`audience-sync terms show`), then redrive"
+        ),
     )
     NOT_FOUND = (
         auto(),
