@@ -315,7 +315,7 @@ def test_dead_letters_of_the_event_queue_are_listed_and_shown_without_their_bodi
     printed += [deployment.printed(show, each["id"]) for each in found.values()]
     text = " ".join(" ".join(each.out.split()) for each in printed)
     assert text.count("Correct the sender, and have it send these events again; then drop this one.") == 2
-    assert not any(value in text for value in ("ada", "bob", "m2", "m3"))
+    assert not any(value in text for value in ("ada@", "bob@", "m2", "m3"))  # "ada" may be in an id
     assert [each["reason"] for each in deployment.json(list_, Filter(member="m3"))] == ["invalid_request"]
 
 
