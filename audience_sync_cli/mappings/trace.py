@@ -189,8 +189,8 @@ def _changes_and_rejection(
     outcome: list[MembershipChange] | Rejected | Denied,
 ) -> tuple[Sequence[MembershipChange], Rejected | None]:
     match outcome:
-        case Denied(reason, exits):  # it stops the event, and has exits in its place
-            return exits, reason
+        case Denied(rejection, exits):  # it stops the event, and has exits in its place
+            return exits, rejection
         case Rejected():
             return (), outcome
         case changes:

@@ -128,8 +128,8 @@ def _reported(
                 EventRejection(index, message_id, each.reason, each.detail, each.audience_id) for each in rejections
             ]
             return changes
-        case Denied(denial, exits):
-            result.denials.append(EventRejection(index, message_id, denial.reason, denial.detail))
+        case Denied(rejected, exits):
+            result.denials.append(EventRejection(index, message_id, rejected.reason, rejected.detail))
             return exits
         case rejected:
             result.rejections.append(EventRejection(index, message_id, rejected.reason, rejected.detail))

@@ -34,7 +34,7 @@ class PartlyRejected(NamedTuple):
 class Denied(NamedTuple):
     """A denial of consent. The event is accepted: the person leaves every audience."""
 
-    reason: Rejected
+    rejection: Rejected
     exits: list[MembershipChange]
 
 
