@@ -26,7 +26,6 @@ class RowReason(StrEnum):
     """Reasons for which only a row of a file is left out."""
 
     MEMBER_ID_SCIENTIFIC = auto()
-    MEMBER_ID_PLACEHOLDER = auto()
     MEMBER_ID_ADDRESS = auto()
     ERASED = auto()
 
@@ -36,7 +35,7 @@ ROW_REMEDIES: dict[str, str] = {  # of rows of a file: no mapping is at fault
     Reason.MEMBER_ID_MISSING: "give every member an external user id",
     Reason.MEMBER_ID_INVALID: "an id may hold 1 to 128 letters, digits, - and _",
     RowReason.MEMBER_ID_SCIENTIFIC: f"{SCIENTIFIC_NOTATION.means}: {SCIENTIFIC_NOTATION.remedy}",
-    RowReason.MEMBER_ID_PLACEHOLDER: "it stands for no value, such as NULL, N/A or 0: give the member's own id",
+    Reason.MEMBER_ID_PLACEHOLDER: "it stands for no value, such as NULL, N/A or 0: give the member's own id",
     RowReason.MEMBER_ID_ADDRESS: "give the id that your mapping sends; if it hashes addresses with @sha256, "
     "--hash-ids does it as your mapping does",
     Reason.NO_IDENTIFIER: "give an email, a phone number or another identifier that is not empty after normalization",

@@ -150,13 +150,14 @@ class RowChanges:
         if values is None:
             return LeftOut(row, Reason.ROW_UNREADABLE)
         fields = self._fields(values)
-        if mistaken := mistaken_id(fields.get("external_user_id"), is_hashed=self._reading.hash_ids):
+        is_hashed, exits = self._reading.hash_ids, self._reading.exits
+        if mistaken := mistaken_id(fields.get("external_user_id"), is_hashed=is_hashed, exits=exits):
             return LeftOut(row, mistaken)
         countries = (fields.get("country"), *self._countries)
         member = None
         try:
             member = external_user_id(self._id(fields.get("external_user_id")))
-            return _Subject(fields, member, first_country(countries, exits=self._reading.exits))
+            return _Subject(fields, member, first_country(countries, exits=exits))
         except RejectedEvent as error:
             return self._left_out(row, error.reason, member, fields)
 

@@ -59,6 +59,12 @@ class Reason(StrEnum):
         "external_user_id may hold 1 to 128 letters, digits, - and _",
         "for other ids map it with @sha256",
     )
+    MEMBER_ID_PLACEHOLDER = (
+        auto(),
+        REJECTED,
+        "external_user_id stands for nobody, such as undefined, null or 0, so unrelated people would share it",
+        "send each person's own id",
+    )
     GROUP_DELETION = (
         auto(),
         REJECTED,

@@ -315,11 +315,13 @@ DENYING = "userId,email,country,amznUserData\nu1,a@b.co,DE,GRANTED\nu2,,ZZ,DENIE
 def test_a_row_that_denies_consent_removes_the_member_from_every_audience(
     deployment: Deployment, file: File, exits: bool
 ) -> None:
-    found = run(deployment, file(DENYING), as_json=True, exits=exits).json
+    found = run(deployment, file(f"{DENYING}undefined,,,DENIED\n"), as_json=True, exits=exits).json
     denied = {"consent": {"amzn": {"amznUserData": "DENIED"}}}
     left = [change for change in deployment.changes() if change["record"].get("userConsent") == denied]
     assert [(each["record"]["externalUserId"], each.get("erase")) for each in left] == [("u2", True), ("u1", True)]
-    assert (found["changes"], found["consentDenied"], found["leftOut"]) == (1, 2, {"member_id_invalid": 1})
+    nobody = {} if exits else {"member_id_placeholder": 1}  # who was added under the id still leaves, without erasure
+    left_out = {"member_id_invalid": 1} | nobody
+    assert (found["changes"], found["consentDenied"], found["leftOut"]) == (1 + exits, 2, left_out)
 
 
 def test_denied_consent_is_in_the_question_the_report_and_the_rejects(
@@ -362,7 +364,7 @@ def test_ids_can_be_hashed_as_a_mapping_does(deployment: Deployment, file: File)
     ("value", "reason"),
     [
         *[(each, "member_id_scientific") for each in ('"4.93017E+11"', '" 4,93017e+11"', '"4E+11"')],
-        *[(each, "member_id_placeholder") for each in ('"NULL"', '" nan "', '"N/A"', '"0"', "0", '"none"', '"-"')],
+        *[(each, "member_id_placeholder") for each in ('"NULL"', '" nan "', '"N/A"', '"0"', "0", '"#N/A"', '"#nv"')],
         pytest.param('""', "member_id_missing", id="nothing"),
         pytest.param('"ada@example.com"', "member_id_address", id="an address"),
         pytest.param('"4e11"', None, id="hexadecimal digits"),

@@ -84,7 +84,7 @@ def test_a_digest_is_passed_on_in_lower_case(field: str) -> None:
 @pytest.mark.parametrize("field", FIELDS)
 @pytest.mark.parametrize(
     "digest",
-    ["0" * 64, *map(sha256, ["", " ", "0", "null", "NULL", "None", "nan", "NaN", "N/A", "undefined", "(null)", "\\N"])],
+    ["0" * 64, "f" * 64, *map(sha256, ["", " ", "0", "NULL", "None", "none", "NaN", "n/a", "Unknown", "test", "\\N"])],
 )
 def test_the_digest_of_a_placeholder_is_left_out(field: str, digest: str) -> None:
     """Thousands of people would share it, and the removal of one might remove them all."""

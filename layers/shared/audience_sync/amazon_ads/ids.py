@@ -3,6 +3,7 @@
 import re
 from typing import Any
 
+from audience_sync.amazon_ads.placeholders import is_placeholder
 from audience_sync.errors import RejectedEvent
 from audience_sync.members.membership import AUDIENCE_ID
 from audience_sync.reasons import Reason
@@ -29,6 +30,19 @@ def external_user_id(value: Any) -> str:
     if not isinstance(value, str) or not _EXTERNAL_USER_ID.fullmatch(value):
         raise RejectedEvent(Reason.MEMBER_ID_INVALID, field="external_user_id")
     return value
+
+
+def id_of_person(value: Any) -> str:
+    """Return the id of a member to add, or to erase for a denial of consent, as `external_user_id`.
+
+    Raises:
+        RejectedEvent: as there, or the id stands for nobody. Unrelated people share it, so that one of them would take
+            out all. Exits and deletion notices need `external_user_id` only: they take out who was added before.
+    """
+    member = external_user_id(value)
+    if is_placeholder(member):
+        raise RejectedEvent(Reason.MEMBER_ID_PLACEHOLDER, field="external_user_id")
+    return member
 
 
 def amazon_id(value: Any) -> str | None:

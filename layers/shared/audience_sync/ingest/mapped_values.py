@@ -1,6 +1,6 @@
 """The values that the mappings find in events, and the work that this may take."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from operator import itemgetter
 from typing import Any
@@ -155,13 +155,13 @@ class Mapper:
         return []
 
 
-def valid_members(values: Iterable[Any]) -> Iterable[str] | Rejected:
+def valid_members(values: Iterable[Any], valid: Callable[[Any], str] = external_user_id) -> Iterable[str] | Rejected:
     """Return the distinct ids among values of external_user_id, or the last one's rejection if none is valid."""
     members: dict[str, None] = {}
     rejected: Rejected | None = None
     for value in values:
         try:
-            members[external_user_id(value)] = None
+            members[valid(value)] = None
         except RejectedEvent as error:
             rejected = Rejected.of(error)
     return rejected if rejected and not members else members

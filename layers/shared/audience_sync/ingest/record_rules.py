@@ -8,6 +8,7 @@ from audience_sync.amazon_ads.consent import ConsentPolicy, require_no_denial, u
 from audience_sync.amazon_ads.countries import NAMING_A_COUNTRY, NO_COUNTRY, accepted_country
 from audience_sync.amazon_ads.destination import MAX_IN_DATASET, max_identities, needs_consent
 from audience_sync.amazon_ads.ids import audience_id
+from audience_sync.amazon_ads.placeholders import is_placeholder
 from audience_sync.amazon_ads.record import audience_record, exit_record
 from audience_sync.errors import RejectedEvent
 from audience_sync.ingest.unknown_audience import unknown_audience
@@ -95,7 +96,7 @@ def checked_record(
     if len(identities) > MAX_IN_DATASET:
         identities = identities[: max_identities(destination)]
     if exits:  # needs no consent, but may deny it
-        if policy.keeps_rows:
+        if policy.keeps_rows and not is_placeholder(member):
             require_no_denial(signals)
         return exit_record(audience_record(member, "DELETE", identities, country, {}), destination)
     if not identities:

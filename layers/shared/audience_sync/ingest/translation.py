@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from audience_sync.amazon_ads.consent import SIGNALS, require_no_denial
 from audience_sync.amazon_ads.destination import MAX_IN_DATASET, destination_of_changes
-from audience_sync.amazon_ads.ids import external_user_id
+from audience_sync.amazon_ads.ids import external_user_id, id_of_person
 from audience_sync.amazon_ads.normalize import identifiers_of_all
 from audience_sync.errors import OutOfTime, RejectedEvent
 from audience_sync.fields import FIELDS, IDENTIFIERS
@@ -80,7 +80,7 @@ class _Event:
     def _ended(self, call: AudienceCall, denial: Rejected) -> Outcome:
         """Return the exits from every audience, under the ids of the mappings that apply."""
         mapped = cast("list[tuple[AudienceCall, Values]]", self.found)  # a rejected event has no statements
-        members = valid_members(values[_EXTERNAL_USER_ID] for _, values in mapped)
+        members = valid_members((values[_EXTERNAL_USER_ID] for _, values in mapped), id_of_person)
         if isinstance(members, Rejected):
             return members
         exits = [erasing_exit(member, call.at, call.message_id, denies_consent=True) for member in members]
@@ -175,13 +175,13 @@ class Translator:
         if call.at < self._oldest_enter and call.kind is EventKind.ENTER:
             yield Rejected(Reason.TIME_TOO_OLD, _TOO_OLD)
             return
+        exits = call.kind is EventKind.EXIT
         try:
             audiences = self._audiences_of(call, values[_AUDIENCE_ID])
-            member = external_user_id(values[_EXTERNAL_USER_ID])
+            member = (external_user_id if exits else id_of_person)(values[_EXTERNAL_USER_ID])
         except RejectedEvent as error:
             yield Rejected.of(error)
             return
-        exits = call.kind is EventKind.EXIT
         for audience in audiences:
             try:
                 yield audience, member, first_country((values[_COUNTRY], call.country, audience.country), exits=exits)
