@@ -42,7 +42,7 @@ ROW_REMEDIES: dict[str, str] = {  # of rows of a file: no mapping is at fault
     Reason.COUNTRY_INVALID: "give the country as a code, or in English or German: US, USA, Germany or Deutschland",
     Reason.CONSENT_MISSING: "the UK, the EEA, Switzerland and datasets need amzn_user_data, tcf, gpp or --consent",
     Reason.CONSENT_DENIED: "they have denied consent; import removes them from every audience",
-    Reason.CONSENT_INVALID: "Amazon's own signals are GRANTED or DENIED, tcf and gpp the IAB string itself",
+    Reason.CONSENT_INVALID: "a consent column says yes or no, GRANTED or DENIED; tcf and gpp are the IAB string itself",
     RowReason.ERASED: "named in a deletion notice, or denied consent; --include-erased imports who has consented since",
 }
 

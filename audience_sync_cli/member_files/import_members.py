@@ -24,6 +24,7 @@ from audience_sync_cli.member_files.import_state import Progress
 from audience_sync_cli.member_files.lists import listed_rejects
 from audience_sync_cli.member_files.member_file import MemberFile, Rows
 from audience_sync_cli.member_files.options import FILE, FileOptions, forgotten_exits, stated_consent
+from audience_sync_cli.member_files.unused_columns import note_unused
 from audience_sync_cli.reasons import listed
 from audience_sync_cli.screen import counted, iso_time, moment
 from audience_sync_cli.session import Session, command
@@ -85,6 +86,7 @@ def _show_plan(session: Session, plan: Plan, rows: Rows, *, is_dated: bool) -> N
     )
     screen.say("")
     show_columns(screen, rows.columns, plan.reading)
+    note_unused(screen, plan.file, rows.columns, plan.reading)
 
 
 def _confirm(session: Session, plan: Plan, options: ImportOptions, total: int | None) -> None:

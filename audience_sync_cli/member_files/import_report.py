@@ -1,11 +1,11 @@
 """Output of an import: columns, a preview with masked values, counts, and an estimate of delivery."""
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
 from audience_sync.fields import IDENTIFIERS
 from audience_sync.members.membership import MembershipChange
+from audience_sync_cli.member_files.consent_words import words_text
 from audience_sync_cli.member_files.import_run import Previewed, Report
 from audience_sync_cli.member_files.repeated_ids import show_repeated
 from audience_sync_cli.member_files.row_changes import Reading, RowChanges
@@ -13,32 +13,18 @@ from audience_sync_cli.member_files.unusable_values import unusable_json, unusab
 from audience_sync_cli.reasons import row_remedy
 from audience_sync_cli.screen import Screen, counted
 from audience_sync_cli.session import Session
-from audience_sync_cli.terminal_text import on_one_line
 
 CHANGES_A_SECOND = 400  # of one worker if Amazon answers in two seconds: docs/scaling.md
 WORKERS = 5  # `MaximumConcurrency` by default
 DOLLARS_A_MILLION = 1.2  # for a million changes, from the change queue to Amazon: docs/cost.md
 _NAMES = {field.name for field in IDENTIFIERS}
 _DIGEST = 64  # characters
-_LIKE_CONSENT = re.compile("consent|einwilligung|zustimmung|opt.?in", re.IGNORECASE)
 
 
 def show_columns(screen: Screen, columns: Sequence[str], reading: Reading) -> None:
-    """Print the column used for each field, and the unused columns. Notes one that seems to state consent."""
+    """Print the column used for each field, and the unused columns."""
     fields = {column: field for field, column in reading.columns.items()}
     screen.table(("column", "used as"), [(column, fields.get(column, "not used")) for column in columns])
-    unused = [on_one_line(each) for each in columns if each not in fields and _LIKE_CONSENT.search(each)]
-    if unused and not reading.exits:
-        instead = (
-            "--consent GRANTED is used instead."
-            if reading.consent
-            else "If all have given consent, you can state it with --consent GRANTED."
-        )
-        screen.note(
-            f"{unused[0]} seems to state consent, but is not used: name the column amzn_user_data, with GRANTED or "
-            f"DENIED in each row. {instead}",
-            style="yellow",
-        )
 
 
 def show_preview(screen: Screen, changes: RowChanges, first: Sequence[Previewed]) -> None:
@@ -65,6 +51,7 @@ def show_report(screen: Screen, report: Report, messages: int | None = None, *, 
         {
             "rows": report.rows,
             "changes": f"{report.changes + report.denied:,}{sent}",
+            **({"consent column": words_text(report.consents)} if report.consents else {}),
             **({"consent denied": denied} if report.denied else {}),
             "left out": left_out,
             "identifiers": names,
@@ -108,6 +95,7 @@ def report_json(report: Report) -> dict[str, Any]:
         "rows": report.rows,
         "changes": report.changes,
         "leftOut": dict(report.left_out),
+        "consentWords": dict(report.consents),
         "consentDenied": report.denied,
         "unusable": unusable_json(report.unusable),
         "repeatedMemberIds": report.repeated,

@@ -35,6 +35,7 @@ class Report:
     left_out: Counter[str] = field(default_factory=Counter)  # rows, by reason
     unusable: Counter[tuple[str, Unusable]] = field(default_factory=Counter)  # values, by field and reason
     identifiers: Counter[str] = field(default_factory=Counter)  # changes that have one, by Amazon's name
+    consents: Counter[str] = field(default_factory=Counter)  # rows, by what the consent column says
     repeated: int | None = None  # member ids in more than one of the changes; None if they could not be counted
     first: list[Previewed] = field(default_factory=list)
 
@@ -49,6 +50,8 @@ def run(rows: Iterable[Values], changes: RowChanges, send: Send, reject: Reject,
     with RepeatedIds() as ids:
         for row, values, outcome in changes.outcomes(rows, after=after):
             report.rows += 1
+            if word := changes.consent_word(values):
+                report.consents[word] += 1
             unusable = changes.unusable(row, values, outcome)
             if report.rows <= PREVIEWED:
                 report.first.append(Previewed(row, values, outcome, unusable))

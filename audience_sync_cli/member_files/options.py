@@ -13,9 +13,10 @@ from audience_sync.ingest.record_rules import MAX_ENTER_AGE
 from audience_sync.segment.event import MAX_AHEAD
 from audience_sync.segment.separators import SEPARATORS_EXPECTED, split_at
 from audience_sync_cli.errors import WrongUsage
-from audience_sync_cli.member_files.columns import chosen
+from audience_sync_cli.member_files.columns import chosen, named
 from audience_sync_cli.member_files.member_file import MemberFile, Rows
 from audience_sync_cli.member_files.row_changes import Reading
+from audience_sync_cli.member_files.unused_columns import require_stated_consent
 from audience_sync_cli.screen import moment
 from audience_sync_cli.session import Session
 from audience_sync_cli.terminal_text import on_one_line
@@ -63,7 +64,8 @@ class FileOptions:
 
     def reading(self, rows: Rows, *, exits: bool) -> Reading:
         """Return the column of each field. Raises WrongUsage if a required one is missing."""
-        columns = chosen(rows.columns, self.column or ())
+        corrections = self.column or ()
+        columns, by_operator = chosen(rows.columns, corrections), named(rows.columns, corrections)
         listed = f"The columns are: {on_one_line(', '.join(filter(None, rows.columns)))}."
         if "external_user_id" not in columns:
             raise WrongUsage(
@@ -77,7 +79,9 @@ class FileOptions:
             )
         separators = self._separators(columns)
         country, consent = self._country(), self._consent()
-        return Reading(columns, country, consent, exits=exits, hash_ids=self.hash_ids, separators=separators)
+        reading = Reading(columns, by_operator, country, consent, exits, self.hash_ids, separators)
+        require_stated_consent(rows.columns, reading)
+        return reading
 
     def time(self, session: Session, file: MemberFile, *, sends: bool = True) -> int:
         """Return the time of the file, in epoch milliseconds; the present if nothing is sent and no time is known.

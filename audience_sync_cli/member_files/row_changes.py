@@ -21,6 +21,7 @@ from audience_sync.members.membership import Audience, MembershipChange
 from audience_sync.quick_json import compact_json
 from audience_sync.reasons import Reason
 from audience_sync.segment.separators import Split, split_at
+from audience_sync_cli.member_files.consent_words import consent_of, known_word
 from audience_sync_cli.member_files.erased import ErasedAmong
 from audience_sync_cli.member_files.member_ids import mistaken_id
 from audience_sync_cli.member_files.unusable_values import UnusableValue
@@ -32,6 +33,7 @@ _AMAZON_NAMES = {each.name: each.amazon_name for each in IDENTIFIERS}
 _LISTED = frozenset(each.name for each in LISTED)
 _NO_VALUE: tuple[Any, ...] = (None, "")
 _CONSENTS = frozenset(SIGNALS) - {"ip"}
+_IN_WORDS = ("amzn_user_data", "amzn_ad_storage")  # the others are IAB strings
 _STATED = SIGNALS.index("amzn_user_data")  # the signal that a consent for the whole file gives
 
 
@@ -40,6 +42,7 @@ class Reading:
     """Options for reading rows."""
 
     columns: Mapping[str, str]  # column by field
+    named: Collection[str] = ()  # fields whose column the operator has named, or said to be none
     country: str | None = None  # of rows that name none
     consent: str | None = None  # of rows without a signal, as the operator states it
     exits: bool = False  # the members leave
@@ -101,6 +104,7 @@ class RowChanges:
         self._countries = (reading.country, audience.country)
         self._names = [name for name in self.fields if name in _AMAZON_NAMES]
         found = ((name, split_at(characters)) for name, characters in reading.separators.items())
+        self._consents = [name for name in _IN_WORDS if name in reading.columns]
         self._splits: dict[str, Split] = {name: split for name, split in found if split}
 
     def outcomes(self, rows: Iterable[Values], *, after: int = 0) -> Iterator[tuple[int, Values, RowOutcome]]:
@@ -146,6 +150,12 @@ class RowChanges:
         found = [(name, _why_not_sent(name, value, country, sent)) for name, value in dropped]
         return [UnusableValue(row, name, why) for name, why in found if why and why != EMPTY]
 
+    def consent_word(self, values: Values) -> str | None:
+        """Return what the consent column says in a row; None without such a column, or if the row is unreadable."""
+        if not values or "amzn_user_data" not in self.fields:
+            return None
+        return known_word(values[self.fields.index("amzn_user_data")])
+
     def _subject(self, row: int, values: Values) -> _Subject | LeftOut:
         if values is None:
             return LeftOut(row, Reason.ROW_UNREADABLE)
@@ -165,6 +175,8 @@ class RowChanges:
         fields = dict(zip(self.fields, values, strict=True))
         for name, split in self._splits.items():
             fields[name] = split(fields[name])
+        for name in self._consents:
+            fields[name] = consent_of(fields[name])
         return fields
 
     def _identities(self, subjects: Sequence[_Subject]) -> list[list[dict[str, str]]]:

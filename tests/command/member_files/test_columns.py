@@ -3,36 +3,24 @@
 import pytest
 
 from audience_sync.fields import FIELDS
+from audience_sync_cli.column_names import NAMES, guess
 from audience_sync_cli.errors import WrongUsage
-from audience_sync_cli.member_files.columns import chosen, guess
+from audience_sync_cli.member_files.columns import chosen
 
 
 @pytest.mark.parametrize(
     ("column", "field"),
     [
-        *((name, "email") for name in ("email", "E-Mail", "E-mail address", "EMAIL", "emailAddress", "traits.email")),
-        *((name, "email") for name in ("context_traits_email", "context.traits.email", "hashed_email", "emailSha256")),
-        *((name, "external_user_id") for name in ("userId", "user_id", "External User ID", "externalUserId", "id")),
-        *(
-            (name, "external_user_id")
-            for name in ("USER_ID", "customer id", "member_id", "UserID", "Client ID", "Record ID")
-        ),
-        *((name, "phone") for name in ("phone", "Phone Number", "mobile", "traits.phone", "PHONE_SHA256")),
-        *((name, "first_name") for name in ("first_name", "firstName", "First name", "firstname", "given name")),
-        *((name, "last_name") for name in ("last_name", "lastName", "Surname", "family_name")),
-        *((name, "address") for name in ("address", "Street", "address_line_1", "address.street", "Address 1")),
-        *((name, "city") for name in ("city", "address.city", "address_city", "Town")),
-        *((name, "state") for name in ("state", "address.state", "Province", "region")),
-        *((name, "postal") for name in ("postal", "zip", "ZIP code", "postalCode", "address.postalCode", "postcode")),
-        *((name, "country") for name in ("country", "Country code", "address.country", "countryCode")),
-        *((name, "amzn_user_data") for name in ("amzn_user_data", "amznUserData", "ad_user_data")),
-        *((name, "amzn_ad_storage") for name in ("amzn_ad_storage", "amznAdStorage")),
-        *((name, "tcf") for name in ("tcf", "TCF string")),
-        ("gpp", "gpp"),
-        *(("E-Mail-Adresse", "email"), ("Telefon", "phone"), ("Vorname", "first_name"), ("Nachname", "last_name")),
-        *(("Straße", "address"), ("Ort", "city"), ("Bundesland", "state"), ("PLZ", "postal"), ("Land", "country")),
-        *((name, "external_user_id") for name in ("Kundennummer", "Kunden-Nr", "Kunden-Nr.", "Kunden-ID")),
-        *(("First", "first_name"), ("Last", "last_name")),
+        *((name, field) for field, names in NAMES.items() for name in names.split(", ")),
+        *((name, "email") for name in ("E-Mail", "EMAIL", "emailAddress", "traits.email", "context_traits_email")),
+        *((name, "email") for name in ("context.traits.email", "hashed_email", "emailSha256", "Adresse e-mail")),
+        *((name, "external_user_id") for name in ("userId", "USER_ID", "externalUserId", "UserID", "member_id")),
+        *((name, "phone") for name in ("PHONE_SHA256", "Telefon privat", "TELEFON 1", "Téléphone (domicile)")),
+        *((name, "address") for name in ("address_line_1", "address.street", "Rue (domicile)")),
+        *((name, "city") for name in ("address.city", "address_city", "Postanschrift: Ort")),
+        *((name, "postal") for name in ("address.postalCode", "Código postal del domicilio", "Kunden-PLZ")),
+        *(("Dép/Région (domicile)", "state"), ("Home Country/Region", "country"), ("countryCode", "country")),
+        *(("firstName", "first_name"), ("family_name", "last_name"), ("strasse", "address")),
     ],
 )
 def test_a_column_is_recognized_by_its_name(column: str, field: str) -> None:
@@ -51,6 +39,7 @@ def test_a_column_is_recognized_by_its_name(column: str, field: str) -> None:
         "order id",
         "company address",
         "emails sent",
+        *("Nom", "Nombre", "Telefon geschäftlich", "Dirección IP", "Estado", "Newsletter opt-in"),
         "",
     ],
 )
@@ -63,6 +52,11 @@ def test_the_surer_of_two_column_names_wins() -> None:
     assert guess(["mail", "email", "traits.email"]) == {"email": "email"}
 
 
+@pytest.mark.parametrize("columns", [("Nom", "Prénom"), ("Name", "Vorname"), ("Apellidos", "Nombre")])
+def test_a_name_that_may_be_of_a_whole_person_is_recognized_beside_the_other_half(columns: tuple[str, str]) -> None:
+    assert guess(columns) == {"last_name": columns[0], "first_name": columns[1]}
+
+
 def test_every_field_name_of_fields_py_is_recognized() -> None:
     guessed = [field for field in FIELDS if field.name not in ("audience_id", "ip")]
     for field in guessed:
@@ -70,8 +64,8 @@ def test_every_field_name_of_fields_py_is_recognized() -> None:
 
 
 def test_a_correction_overrides_the_guess_and_frees_its_column() -> None:
-    columns = ["id", "email", "Mobil", "note"]
-    assert chosen(columns, ["phone=Mobil", "email="]) == {"external_user_id": "id", "phone": "Mobil"}
+    columns = ["id", "email", "Draht", "note"]
+    assert chosen(columns, ["phone=Draht", "email="]) == {"external_user_id": "id", "phone": "Draht"}
     assert chosen(columns, ["external_user_id=email"]) == {"external_user_id": "email"}
 
 

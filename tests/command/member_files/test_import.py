@@ -8,6 +8,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from io import BufferedReader, BytesIO, TextIOWrapper
 from pathlib import Path
 from types import SimpleNamespace
@@ -332,7 +333,8 @@ def test_denied_consent_is_in_the_question_the_report_and_the_rejects(
     assert "Consent is denied in 2 rows: these members leave every audience." in question
     listed = tmp_path / "rejects.csv"
     output = run(deployment, file(DENYING), rejects=listed).out
-    assert "changes 3 in 2 messages consent denied 2 exits from every audience, among" in " ".join(output.split())
+    assert "consent column 2 denied → DENIED, 1 granted → GRANTED, 1 no → DENIED" in " ".join(output.split())
+    assert "consent denied 2 exits from every audience, among" in " ".join(output.split())
     assert "3 changes sent to the change queue." in output
     reasons = [row["reason"] for row in csv.DictReader(listed.read_text().splitlines())]
     assert reasons == ["consent_denied", "consent_denied", "member_id_invalid"]
@@ -379,21 +381,77 @@ def test_an_id_like_null_or_nan_is_refused_before_ids_are_hashed(
     assert report.json["leftOut"] == ({} if is_usable else {reason: 1})
 
 
+WORDS = ["ja", "JA ", "Nein", None, "maya@example.com", True, 1, "sí", "WAHR", "vrai", False, 0, "FALSO", 1.0]
+
+
+def test_the_words_of_a_consent_column_are_read_and_counted_and_a_consent_for_the_file_overrides_none(
+    deployment: Deployment, file: File
+) -> None:
+    rows = [{"id": f"u{n}", "email": "a@b.co", "land": "DE", "Einwilligung": word} for n, word in enumerate(WORDS)]
+    content = file("\n".join(map(json.dumps, rows)))
+    shown = run(deployment, content, consent="GRANTED", dry_run=True).out
+    assert "consent column 2 ja → GRANTED, 2 other, 1 0 → DENIED, 1 1 → GRANTED, 1 empty, " in " ".join(shown.split())
+    found = run(deployment, content, consent="GRANTED", as_json=True).json
+    assert (found["leftOut"], found["consentDenied"]) == ({"consent_invalid": 2}, 4)
+    assert sum(found["consentWords"].values()) == len(WORDS)
+    given = {
+        each["record"]["externalUserId"]: each["record"]["userConsent"]["consent"] for each in deployment.changes()
+    }
+    granted = [member for member, consent in given.items() if consent == {"amzn": {"amznUserData": "GRANTED"}}]
+    assert granted == [f"u{n}" for n in (0, 1, 3, 5, 6, 7, 8, 9)]
+
+
+READ = "To read it: --column 'amzn_user_data=Newsletter Opt-In'. If it is about something else: --column amzn_user_data"
+NOT_READ = "Its yes would be read as consent"
+
+
 @pytest.mark.parametrize(
-    ("columns", "options", "is_noted"),
+    ("columns", "used", "remedy"),
     [
-        pytest.param("id,email,Einwilligung", {}, True, id="German"),
-        pytest.param("id,email,Marketing-Opt-In", {}, True, id="an opt-in"),
-        pytest.param("id,email,Einwilligung", {"consent": "GRANTED"}, True, id="also if consent is stated"),
-        pytest.param("id,email,gpp_consent", {}, False, id="a signal"),
-        pytest.param("id,email,note", {}, False, id="something else"),
+        pytest.param("id,email,Newsletter Opt-In", [], READ, id="an opt-in"),
+        pytest.param("id,email,Email Opt Out", [], NOT_READ, id="an opt-out"),
+        pytest.param("id,email,Newsletter Opt-In", ["amzn_user_data="], None, id="of something else"),
+        pytest.param("id,email,gpp_consent", [], None, id="a signal"),
+        pytest.param("id,email,note", [], None, id="something else"),
     ],
 )
-def test_a_column_that_seems_to_state_consent_is_not_used_and_the_dry_run_says_how_to_state_it(
-    deployment: Deployment, file: File, columns: str, options: dict[str, Any], *, is_noted: bool
+def test_a_column_that_seems_to_state_consent_is_noted_and_stops_a_consent_for_the_file(
+    deployment: Deployment, file: File, columns: str, used: list[str], remedy: str | None
 ) -> None:
-    shown = run(deployment, file(f"{columns}\nu1,ada@example.com,ja\n"), dry_run=True, **options).err
-    assert is_noted is ("--consent GRANTED" in shown) is ("seems to state consent" in shown)
+    content = file(f"{columns}\nu1,ada@example.com,\n")
+    shown = " ".join(run(deployment, content, dry_run=True, column=used).err.split())
+    assert ("seems to state consent" in shown) is bool(remedy and remedy in shown)
+    with pytest.raises(WrongUsage) if remedy else nullcontext() as refused:
+        run(deployment, content, consent="GRANTED", column=used)
+    assert refused is None or str(remedy) in refused.value.remedy
+
+
+def test_a_column_whose_yes_is_a_refusal_is_not_read_as_consent(deployment: Deployment, file: File) -> None:
+    with pytest.raises(WrongUsage, match="seems to state consent or its refusal") as refused:
+        run(deployment, file("id,email,Email Opt Out\nu1,a@b.co,1\n"), column=["amzn_user_data=Email Opt Out"])
+    assert NOT_READ in refused.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("cells", "noted"),
+    [
+        pytest.param(["ada@example.com", "", "bob@example.com"], "email", id="addresses"),
+        pytest.param(["0151 23456789", "+1 (206) 555-0100", "206-555-0100"], "phone", id="numbers"),
+        pytest.param(["ask ada@example.com", "2026-03-04", "04.03.2026"], None, id="a sentence, dates"),
+        pytest.param(["98109", "10000017", "1 234"], None, id="a postal code, ids"),
+        pytest.param(["0000123456", "2026-000123", "52.520008"], None, id="ids with zeros, an order, a place"),
+    ],
+)
+def test_an_unused_column_that_holds_addresses_or_numbers_is_noted_without_a_value(
+    deployment: Deployment, file: File, cells: list[str], noted: str | None
+) -> None:
+    content = file("id,last_name,Kanal A\n" + "".join(f"u{each},Doe,{each}\n" for each in cells))
+    shown = " ".join(run(deployment, content, dry_run=True).err.split())
+    assert ("Kanal A: seems to hold" in shown) is bool(noted)
+    assert not noted or f"To read it: --column '{noted}=Kanal A'" in shown
+    assert not any(each in shown for each in cells if each)
+    for other in ({"column": ["email=", "phone="]}, {"exits": True}):
+        assert "seems to hold" not in run(deployment, content, dry_run=True, **other).err
 
 
 def test_standard_input_needs_a_time_unless_it_is_a_dry_run(

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from audience_sync.aws.membership_rows import KEEP_ACTIVE, KEEP_EXIT
 from audience_sync.reasons import Reason
+from audience_sync_cli.column_names import NAMES
 from audience_sync_cli.member_files.change_sender import WAITS
 from audience_sync_cli.member_files.import_report import CHANGES_A_SECOND, DOLLARS_A_MILLION, WORKERS, estimate
 from audience_sync_cli.reasons import ROW_REMEDIES, row_remedy
@@ -26,6 +27,11 @@ def test_hashing_ids_is_a_remedy_for_addresses_only_and_as_the_mapping_does() ->
     named = {reason for reason, remedy in ROW_REMEDIES.items() if "--hash-ids" in remedy}
     assert named == {"member_id_address"}
     assert "as your mapping does" in row_remedy("member_id_address")
+
+
+def test_the_documented_column_names_are_those_that_are_recognized() -> None:
+    rows = table(TEXT, "| field | recognized")
+    assert {field.strip("`"): names for field, names in rows} == NAMES
 
 
 def test_the_documented_times_are_those_of_the_membership_table() -> None:
