@@ -87,7 +87,7 @@ def compare(
             "at": iso_time(at),
             "consent": how.consent,
             "membersInFile": in_file,
-            "repeatedMemberIds": comparison.repeated,
+            "repeatedMemberIds": comparison.repeated and comparison.repeated.ids,
             "unusable": unusable_json(comparison.unusable),
             "rowsLeftOut": comparison.rows_left_out.total(),
             "rowsWithoutMemberId": comparison.rows_without_id,
@@ -117,7 +117,7 @@ def _read(session: Session, rows: Rows, reading: Reading, audience: Audience, at
                 comparison.leave_out(change)
             else:
                 comparison.add(change)
-                ids.add(change.member[1])
+                ids.add(change.member[1], change.record["hashedPII"])
             bar.advance()
         comparison.repeated = ids.count()
     return comparison

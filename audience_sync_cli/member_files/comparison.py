@@ -13,6 +13,7 @@ from audience_sync.members.member_state import MemberState
 from audience_sync.members.membership import MembershipChange
 from audience_sync.reasons import Reason
 from audience_sync_cli.member_files.erased import Erased, is_erased
+from audience_sync_cli.member_files.repeated_ids import Repeated
 from audience_sync_cli.member_files.row_changes import LeftOut
 from audience_sync_cli.unusable import Unusable
 
@@ -56,7 +57,7 @@ class Comparison:
     enters: set[str] = field(default_factory=set)  # members that an enter repairs
     surplus: list[str] = field(default_factory=list)
     denied: list[str] = field(default_factory=list)  # members of the audience whose rows deny consent
-    repeated: int | None = None  # member ids in more than one usable row; None if they could not be counted
+    repeated: Repeated | None = None  # member ids in more than one usable row; None if they could not be counted
     rows_left_out: Counter[str] = field(default_factory=Counter)  # of the file, by reason
     unusable: Counter[tuple[str, Unusable]] = field(default_factory=Counter)  # values of the file, by field and reason
     rows_without_id: int = 0  # of these; any member could be in them

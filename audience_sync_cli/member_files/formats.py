@@ -17,6 +17,7 @@ from audience_sync_cli.member_files.list_cells import is_list, read_back
 from audience_sync_cli.terminal_text import on_one_line
 
 DELIMITERS = ",;\t|"
+HEAD = 12  # lines of CSV that are compared with the first
 SAMPLE = 100  # JSON lines whose names are the columns
 MAX_LINE = 1_000_000  # characters, or bytes of JSON; a small compressed file can hold a line of many gigabytes
 MAX_DEPTH = 4  # nested objects, such as traits.address.city
@@ -41,10 +42,12 @@ class CsvRows:
         self._line = 0  # the last one read
         self._is_read = False
         with readable():
-            lines = self._lines()
+            head = [*islice(lines_of(text), HEAD)]
+            lines = self._lines(chain(head, lines_of(text)))
             first = _first_filled(lines)
             if separator := _SEPARATOR.fullmatch(first):
                 first = _first_filled(lines)
+            _refuse_title(head, self._line)
             delimiter = separator[1] if separator else max(DELIMITERS, key=first.count)
             rows = self._rows(csv.reader(chain([first], lines), delimiter=delimiter))
             self.columns = [name.strip() for name in next(rows, [])]
@@ -57,11 +60,6 @@ class CsvRows:
             below = next(filter(None, rows), None)
         if below is None:
             raise _no_rows()
-        if len(list(filter(None, self.columns))) == 1 < len(list(filter(None, below))):
-            raise WrongUsage(
-                "The first row names only one column: it may be a title.",
-                f"Delete the lines above the names of the columns, {KEEP_DATE}",
-            )
         self._reader = chain([below], rows)
 
     def read(self, wanted: Sequence[str]) -> Iterator[Values]:
@@ -83,8 +81,8 @@ class CsvRows:
         with readable():
             return sum(1 for cells in self._reader if cells)
 
-    def _lines(self) -> Iterator[str]:
-        for line in lines_of(self._text):
+    def _lines(self, lines: Iterable[str]) -> Iterator[str]:
+        for line in lines:
             self._line += 1
             yield line
         self._is_read = True
@@ -176,6 +174,17 @@ def _no_rows() -> WrongUsage:
     return WrongUsage("The file has no rows below the names of its columns.", "Export the members again.")
 
 
+def _refuse_title(head: Sequence[str], number: int) -> None:
+    """Refuse a file whose first line with text has one cell, and a later one more. Raises WrongUsage."""
+    cells = [max(len([*filter(str.strip, line.split(each))]) for each in DELIMITERS) for line in head]
+    most = max(cells[number:], default=0)
+    if cells[number - 1 : number] == [1] and most > 1:
+        raise WrongUsage(
+            f"Line {number} has one cell, and line {cells.index(most) + 1} has {most}: it may be a title.",
+            f"Delete the lines above the names of the columns, {KEEP_DATE}",
+        )
+
+
 def _unclosed(line: int) -> OperatorError:
     return OperatorError(
         f"The row that begins in line {line} has a quotation mark without another that closes it.",
@@ -206,7 +215,7 @@ def readable() -> Iterator[None]:
     except UnicodeDecodeError:
         raise WrongUsage(
             "The file is not UTF-8.",
-            f"Convert it, for instance with `iconv -f WINDOWS-1252 -t UTF-8 FILE > NEW`, {KEEP_DATE}",
+            f"In Excel, save it as CSV UTF-8 (elsewhere: `iconv -f WINDOWS-1252 -t UTF-8 FILE > NEW`), {KEEP_DATE}",
         ) from None
     except (EOFError, gzip.BadGzipFile, zlib.error):
         raise OperatorError("The compressed file is damaged or truncated.", "Copy it again: `gzip -t FILE`.") from None

@@ -98,7 +98,7 @@ def report_json(report: Report) -> dict[str, Any]:
         "consentWords": dict(report.consents),
         "consentDenied": report.denied,
         "unusable": unusable_json(report.unusable),
-        "repeatedMemberIds": report.repeated,
+        "repeatedMemberIds": report.repeated and report.repeated.ids,
         "identifiers": {each.amazon_name: report.identifiers[each.amazon_name] for each in IDENTIFIERS},
     }
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from audience_sync.members.membership import MembershipChange
-from audience_sync_cli.member_files.repeated_ids import RepeatedIds
+from audience_sync_cli.member_files.repeated_ids import Repeated, RepeatedIds
 from audience_sync_cli.member_files.row_changes import LeftOut, RowChanges, Values
 from audience_sync_cli.member_files.unusable_values import UnusableValue
 from audience_sync_cli.unusable import Unusable
@@ -36,7 +36,7 @@ class Report:
     unusable: Counter[tuple[str, Unusable]] = field(default_factory=Counter)  # values, by field and reason
     identifiers: Counter[str] = field(default_factory=Counter)  # changes that have one, by Amazon's name
     consents: Counter[str] = field(default_factory=Counter)  # rows, by what the consent column says
-    repeated: int | None = None  # member ids in more than one of the changes; None if they could not be counted
+    repeated: Repeated | None = None  # member ids in more than one of the changes; None if they could not be counted
     first: list[Previewed] = field(default_factory=list)
 
 
@@ -64,7 +64,7 @@ def run(rows: Iterable[Values], changes: RowChanges, send: Send, reject: Reject,
                 send(row, outcome.exit)
             else:
                 report.changes += 1
-                ids.add(outcome.member[1])
+                ids.add(outcome.member[1], outcome.record["hashedPII"])
                 for name in {name for identity in outcome.record["hashedPII"] for name in identity}:
                     report.identifiers[name] += 1
                 send(row, outcome)

@@ -156,11 +156,13 @@ DATED = "and pass the time of the export with --at."
     [
         pytest.param(b"PK\x03\x04...", "Excel workbook", f"CSV UTF-8, {DATED}", id="xlsx"),
         pytest.param(b"\xd0\xcf\x11\xe0...", "Excel workbook", f"CSV UTF-8, {DATED}", id="xls"),
-        pytest.param(b"id,n\nu1,m\xfc\n", "not UTF-8", f"-t UTF-8 FILE > NEW`, {DATED}", id="not UTF-8"),
+        pytest.param(b"id,n\nu1,m\xfc\n", "not UTF-8", DATED, id="not UTF-8"),
         pytest.param(b'[{"id":1}]', "JSON array", f"`jq -c '.[]' FILE > NEW`, {DATED}", id="a JSON array"),
         pytest.param(b"id,email,email\nu1,a,b\n", "Two columns are named email.", DATED, id="a name that stands twice"),
         pytest.param(b"Export of 3 March,,\nid,email,zip\n", "may be a title", DATED, id="a title with empty cells"),
-        pytest.param(b"Export of 3 March\nid,email,zip\n", "may be a title", DATED, id="a title"),
+        pytest.param(
+            b"Report: VIP\n\nOf 3 March\nid;email;zip\n", "Line 1 has one cell, and line 4 has 3", DATED, id="a title"
+        ),
         pytest.param(b"id,email\n\n", "no rows below", "Export the members again.", id="names of columns only"),
     ],
 )

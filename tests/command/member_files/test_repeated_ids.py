@@ -20,7 +20,10 @@ from tests.aws_fixtures import AUDIENCE
 from tests.command.conftest import Deployment
 
 NOW = 1_800_000_000.0  # epoch seconds
-LINE = "2 member ids occur in more than one row: all their identifiers count, and the country and consent of the last."
+LINE = (
+    "2 member ids occur in more than one row (5 rows, 3 different addresses): all their identifiers count, and the "
+    "country and consent of the last. If these are different people, a spreadsheet may have cut their ids: format "
+)
 
 
 @pytest.fixture
@@ -70,9 +73,9 @@ def test_repeated_ids_are_counted_in_bounded_memory() -> None:
         tracemalloc.start()
         with RepeatedIds() as ids:
             for number in range(rows):
-                ids.add(f"cust_{number % (rows - 485)}")
-            ids.add("cust_0")
-            assert ids.count() == 485
+                ids.add(f"cust_{number % (rows - 485)}", [{"phone": "1"}, {"email": f"{number % 9}"}])
+            ids.add("cust_0", [{}])
+            assert ids.count() == (485, 971, 9)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < peaks[0] * 1.2
@@ -89,8 +92,8 @@ def test_without_disk_space_the_repeated_ids_are_not_counted(monkeypatch: pytest
     monkeypatch.setattr(sqlite3, "connect", full)
     with RepeatedIds() as ids:
         for number in range(20_000):
-            ids.add(f"cust_{number}")
-        ids.add("cust_0")
+            ids.add(f"cust_{number}", [])
+        ids.add("cust_0", [])
         assert ids.count() is None
 
 
