@@ -53,10 +53,11 @@ def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Take in each message as the body of a request, and return those that stay in the queue."""
     deadline = CLOCK.deadline(context) - RESERVE
     parts, records = dependencies(), event["Records"]
+    sent_at = [int(each["attributes"]["SentTimestamp"]) for each in records]  # epoch milliseconds, by SQS's clock
     bodies = [each["body"].encode(errors="surrogatepass") for each in records]
     left: list[dict[str, Any]] = []
     with logger.append_context_keys(door="queue"):
-        for results, failures in parts.intake.accept_all(bodies, deadline=deadline):
+        for results, failures in parts.intake.accept_all([*zip(bodies, sent_at, strict=True)], deadline=deadline):
             with telemetry.printed_together():  # at once: the function may be stopped before the others are taken in
                 for each in results:
                     report(each)

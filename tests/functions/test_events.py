@@ -1,6 +1,7 @@
 """The events handler, with messages of the event queue as Lambda hands them over."""
 
 import json
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -17,14 +18,15 @@ REJECTED = (EXAMPLES / "08-track-email-as-userid.json").read_bytes()
 JAM = {"Id": "0", "Code": "InternalError", "SenderFault": False}
 
 
-def records(*bodies: bytes) -> dict[str, Any]:
+def records(*bodies: bytes, sent: float | None = None) -> dict[str, Any]:
+    sent_at = str(round((time.time() if sent is None else sent) * 1000))
     return {
         "Records": [
             {
                 "messageId": f"message-{number}",
                 "receiptHandle": f"receipt-{number}",
                 "body": body.decode(),
-                "attributes": {"ApproximateReceiveCount": "1", "SentTimestamp": "1774000000000"},
+                "attributes": {"ApproximateReceiveCount": "1", "SentTimestamp": sent_at},
                 "messageAttributes": {},
                 "eventSource": "aws:sqs",
             }
@@ -135,7 +137,8 @@ def test_a_message_stays_if_one_of_its_changes_cannot_be_queued_and_queued_chang
     monkeypatch.setattr(sqs, "send_message_batch", jam_one)
     monkeypatch.setattr(handler, "CLOCK", handler.CLOCK._replace(now=lambda: 1_774_000_400.0))
     both = b"[%b,%b]" % (EXITED, elsewhere)
-    answer = handler.lambda_handler(records(ENTERED, both, ENTERED, elsewhere), Context(30_000))
+    messages = records(ENTERED, both, ENTERED, elsewhere, sent=1_774_000_000)
+    answer = handler.lambda_handler(messages, Context(30_000))
     assert [each["itemIdentifier"] for each in answer["batchItemFailures"]] == ["message-1", "message-3"]
     assert len(cloud.changes()) == 3
     counted = {"EventsAccepted": 2, "ChangesAccepted": 3, "RequestsUnavailable": 2, "OldestFailedEventAge": 400}

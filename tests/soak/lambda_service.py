@@ -105,8 +105,8 @@ class Lambda:
             self._environments += 1
             offset = self._faults.profile.clock_offset
             slowest = -offset
-            if function in ("IngestFunction", "EventsFunction"):
-                # Both count a time ahead of their clock as now, where an exit beats an enter. A clock that is slow by
+            if function == "IngestFunction":
+                # It counts a time ahead of its clock as now, where an exit beats an enter. A clock that is slow by
                 # seconds, as no clock of AWS is, would make one moment of an exit and the enter after it.
                 offset, slowest = min(offset, 2.0), 0.0
             drift = self._random.uniform(slowest, offset) if offset else 0.0

@@ -175,7 +175,7 @@ _SEPARATE = [
     replace(_USUAL, name="identities", identities=70, delay=60.0),
     replace(_USUAL, name="by-hand", by_hand=0.05),
     replace(CALM, name="two-requests", identities=2, is_apart=True, batch_size=3, spare_records=12),
-    replace(CALM, name="clocks-minutes", clock_offset=60.0, delay=60.0),
+    replace(CALM, name="clocks-minutes", clock_offset=60.0, delay=60.0, event_queue=0.5),
     replace(
         _USUAL,
         name="lost-answers",

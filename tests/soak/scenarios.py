@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from itertools import product
 from random import Random
 from typing import Literal
 
@@ -97,6 +98,16 @@ def _early_denial(reading: str) -> Scenario:
     """Let a person deny consent while the enter before may still take effect."""
     sent = (Sent(0.0, "enter", "a@example.com"), Sent(10 * MINUTE, "denial"))
     return Scenario(f"early-denial-{reading}", sent, _always(IN_TIME), datasets=2, deletes=reading)
+
+
+def _return_by_a_fast_clock() -> tuple[Sent, ...]:
+    """Let members leave and be back 1 or 2 seconds later, by senders' clocks that are 10 or 120 seconds fast."""
+    sent = []
+    for number, (ahead, gap) in enumerate(product((10.0, 120.0), (1.0, 2.0))):
+        user, at = f"user_{number}", HOUR + number * MINUTE
+        sent += [Sent(number * 0.01, "enter", "a@example.com", user), Sent(at, "exit", "", user, ahead=ahead)]
+        sent.append(Sent(at + gap, "enter", "a@example.com", user, ahead=ahead))
+    return tuple(sent)
 
 
 # Made for each run: the durations of jobs are drawn.
@@ -211,6 +222,16 @@ SCENARIOS: dict[str, Callable[[], Scenario]] = {
         (*_in_two(0.0, "enter", "a@example.com"), Sent(NOTICED, "denial")),
         _always(IN_TIME),
         datasets=2,
+    ),
+    # Members leave and are back at once, at the event queue, and the sender's clock is fast.
+    "fast-clock": lambda: Scenario("fast-clock", _return_by_a_fast_clock(), _always(IN_TIME), event_queue=1.0),
+    # The same clock dates an enter that SQS delivers again after the exit.
+    "fast-clock-copy": lambda: Scenario(
+        "fast-clock-copy",
+        (Sent(0.0, "enter", "a@example.com", ahead=4 * MINUTE), Sent(MINUTE, "exit", ahead=4 * MINUTE)),
+        _always(IN_TIME),
+        copies=(Copies("EventsQueue", 0.0, (190.0,)),),
+        event_queue=1.0,
     ),
     # Somebody who was unknown at the time of a notice enters.
     "enter-after-notice": lambda: Scenario(

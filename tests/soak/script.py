@@ -25,6 +25,7 @@ class Sent:
     email: str = ""
     user: str = "user"
     dated: float | None = None  # seconds; the event's own time, if it is another one
+    ahead: float = 0.0  # seconds by which the sender's clock is fast; the change counts as of `at`
     times: int = 1  # requests
     to: int = 1  # of audiences_of; the first one is renewed
 
@@ -37,7 +38,10 @@ class Sent:
             return deletion_notice(self.user, at, message_id)
         if self.kind == "denial":
             return denial(audience, self.user, at, message_id)
-        return membership_event(audience, self.user, at, self.email, message_id, is_in=self.kind == "enter")
+        event, stated = membership_event(
+            audience, self.user, at + round(self.ahead * 1000), self.email, message_id, is_in=self.kind == "enter"
+        )
+        return event, [replace(each, version=each.version._replace(at=at)) for each in stated]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +75,7 @@ class Scenario:
     copies: tuple[Copies, ...] = ()
     datasets: int = 0  # as in a profile
     deletes: str = ""
+    event_queue: float = 0.0
 
 
 class ScriptedSimulation(Simulation):
@@ -90,6 +95,7 @@ class ScriptedSimulation(Simulation):
             batch_size=scenario.batch_size,
             datasets=scenario.datasets,
             deletes=scenario.deletes,
+            event_queue=scenario.event_queue,
         )
         super().__init__(seed, profile, 0, is_traced=is_traced, recursive_loop=recursive_loop)
         self.scenario = scenario

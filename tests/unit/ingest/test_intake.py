@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +41,12 @@ def read(
     audiences: Listed | None = None,
     policy: Policy | None = None,
     now: int = NOW,
+    sent: int | None = None,
     mappings: str | None = None,
 ) -> IntakeResult:
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     listed = audiences or Listed(LAPSED, GERMAN, JOURNEY, OLD_JOURNEY)
-    return changes_from(raw, mappings=compiled(mappings), audiences=listed, now=now, policy=policy)
+    return changes_from(raw, mappings=compiled(mappings), audiences=listed, now=now, sent=sent, policy=policy)
 
 
 MEMBER = {"external_user_id": {"@path": "$.userId"}, "email": {"@path": "$.context.traits.email"}}
@@ -341,6 +343,14 @@ def test_an_enter_over_33_days_old_is_rejected() -> None:
     assert "33 days" in rejection.detail
     assert len(rejection.detail) <= 200
     assert outcomes(read([dated(MAX_ENTER_AGE + 1)])) == ["CREATE cust_48121"], "without the bound"
+
+
+def test_a_message_that_has_waited_dates_times_ahead_by_when_it_was_sent_and_the_age_of_an_enter_by_now() -> None:
+    minute = 60_000
+    read_later = partial(read, now=NOW + 10 * minute, sent=NOW, policy=BOUNDED)
+    assert [change.at for change in read_later(dated(-minute)).changes] == [NOW]
+    assert outcomes(read_later(dated(-6 * minute))) == ["time_ahead"]
+    assert outcomes(read_later(dated(MAX_ENTER_AGE - 5 * minute))) == ["time_too_old"]
 
 
 def test_exits_and_deletion_notices_of_any_age_are_accepted() -> None:

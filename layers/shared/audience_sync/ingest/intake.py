@@ -76,6 +76,7 @@ def changes_from(
     mappings: Sequence[CompiledMapping],
     audiences: AudienceLookup,
     now: int,
+    sent: int | None = None,
     policy: Policy | None = None,
     has_time: Callable[[], bool] = lambda: True,
 ) -> IntakeResult:
@@ -88,6 +89,7 @@ def changes_from(
         mappings: all of them, including disabled ones; several may apply to one event.
         audiences: the possible destinations. Ids in a body route, they do not authorize.
         now: epoch milliseconds.
+        sent: epoch milliseconds, if the body has waited; what a time ahead counts as, the same in each copy of it.
         policy: consent and hashing options; the defaults where omitted.
         has_time: checked before each event, and more often if several mappings read one.
 
@@ -96,7 +98,7 @@ def changes_from(
         InvalidRequest: not UTF-8, not JSON, not an event or an array of them, or an empty array.
         TooLarge: more than MAX_BODY bytes, MAX_EVENTS events, MAX_CHANGES, or MAX_WORK.
     """
-    translator = Translator(mappings, audiences, now, policy or Policy())
+    translator = Translator(mappings, audiences, now, policy or Policy(), sent)
     result = IntakeResult(now)
     changes: list[MembershipChange] = []
     for index, (element, outcome) in enumerate(translator.outcomes(_elements(body), has_time)):
@@ -212,7 +214,7 @@ class Intake:
         self._queue.send(pack(result.changes, DeliveryHistory(first_at=result.at)), deadline=deadline)
         return result
 
-    def _reader(self, now: int, deadline: float) -> Callable[[bytes], IntakeResult]:
+    def _reader(self, now: int, deadline: float) -> Callable[..., IntakeResult]:
         """Return `changes_from` with the present mappings and audiences. Raises as `accept` does."""
         return partial(
             changes_from,

@@ -16,8 +16,8 @@ type Taken = tuple[list[IntakeResult], dict[int, AudienceSyncError]]
 class MessageIntake(Intake):
     """Accepts many bodies at a time: an unusable one leaves the others alone."""
 
-    def accept_all(self, bodies: Sequence[bytes], *, deadline: float) -> Iterator[Taken]:
-        """Accept bodies, each exactly as received, until monotonic `deadline`.
+    def accept_all(self, messages: Sequence[tuple[bytes, int]], *, deadline: float) -> Iterator[Taken]:
+        """Accept bodies, each exactly as received and with its SentTimestamp, until monotonic `deadline`.
 
         Yields what is in the change queue before it goes on, so that it can be counted; and the errors of bodies, by
         place: those with InvalidRequest are unusable, the others come back, even if some of their changes are queued.
@@ -28,10 +28,10 @@ class MessageIntake(Intake):
         try:
             read = self._reader(now, deadline - SENDING)
         except AudienceSyncError as error:
-            failures, bodies = dict.fromkeys(range(len(bodies)), error), ()
-        for place, body in enumerate(bodies):
+            failures, messages = dict.fromkeys(range(len(messages)), error), ()
+        for place, (body, sent) in enumerate(messages):
             try:
-                found[place] = read(body)
+                found[place] = read(body, sent=sent)
             except AudienceSyncError as error:
                 failures[place] = error
             if sum(len(each.changes) for each in found.values()) >= SENT_TOGETHER:

@@ -95,11 +95,16 @@ class Translator:
     """Turns events into changes, with the mappings, audiences, time and policy of one request."""
 
     def __init__(
-        self, mappings: Sequence[CompiledMapping], audiences: AudienceLookup, now: int, policy: Policy
+        self,
+        mappings: Sequence[CompiledMapping],
+        audiences: AudienceLookup,
+        now: int,
+        policy: Policy,
+        sent: int | None = None,
     ) -> None:
-        self._mapper = Mapper(mappings, audiences, now, needs_time=policy.needs_time)
+        self._sent = now if sent is None else sent
+        self._mapper = Mapper(mappings, audiences, self._sent, needs_time=policy.needs_time)
         self._audiences = audiences
-        self._now = now
         self._identities_left_out = 0  # so far, beyond those that Amazon takes of one member
         self._policy = policy
         self._oldest_enter = 0 if policy.max_enter_age is None else now - policy.max_enter_age
@@ -137,7 +142,7 @@ class Translator:
 
     def _read(self, element: Any) -> AudienceCall:
         try:
-            return read(element, self._now, needs_time=self._policy.needs_time)
+            return read(element, self._sent, needs_time=self._policy.needs_time)
         except RejectedEvent as error:
             return AudienceCall(EventKind.IGNORE, rejection=(error.reason, error.detail))
 
