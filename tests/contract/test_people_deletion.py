@@ -648,6 +648,22 @@ def test_a_damaged_row_holds_back_the_deletion_of_its_own_person_only(stack: Mem
     assert (checked.open, checked.woken) == (30, int(damaged == A)), "who is past due is woken before any row is read"
 
 
+def test_a_person_whose_row_cannot_be_read_after_a_late_acceptance_is_asked_for_and_entered_again_later(
+    stack: MemoryStack,
+) -> None:
+    people = due(stack, 2)
+    stack.amazon.deletion_fails = REFUSED
+    stack.deliver(*(enter("b@b.co", at=3, to=B, member=each) for each in people))  # b is not in the plan
+    hours(stack, 5)
+    intact = stack.model.damage(B, "m1")
+    stack.amazon.deletion_fails = None
+    hours(stack, 13)
+    assert held(stack) == ["m0"]
+    stack.model.rows.update(intact)
+    hours(stack, 24)
+    assert (stack.amazon.deleted, held(stack)) == ([["m0"], *[["m1"]] * 3], people), "asked by each check until then"
+
+
 def test_a_deletion_without_time_left_is_requeued(stack: MemoryStack) -> None:
     people = due(stack, 2)
     stack.monotonic = lambda: 51.0

@@ -277,14 +277,13 @@ class MembershipRows(DynamoDb):
         assert name
         return self._members
 
-    def damage(self, audience_id: str, member: str) -> None:
-        """Let a row have other content than the product writes."""
-        damaged = [
-            row for (shard, of), row in self.rows.items() if (shard.partition("#")[0], of) == (audience_id, member)
-        ]
-        for row in damaged:
-            row["member"] = {"B": b"{}"}
-        assert damaged
+    def damage(self, audience_id: str, member: str) -> dict[tuple[Any, ...], Row]:
+        """Let a row have other content than the product writes. Returns it as it was."""
+        wanted = (audience_id, member)
+        intact = {(shard, of): row for (shard, of), row in self.rows.items() if (shard.partition("#")[0], of) == wanted}
+        self.rows.update((key, row | {"member": {"B": b"{}"}}) for key, row in intact.items())
+        assert intact
+        return intact
 
     def batch_get_item(self, *, RequestItems: dict[str, Any]) -> Any:  # noqa: N803
         """Read rows by key."""

@@ -54,7 +54,7 @@ class DeletionReport:
     refused: Counter[str] = field(default_factory=Counter)  # by reason
     waiting: int = 0  # for another look, or their request failed for now
     entered_again: int = 0  # members of datasets who will be: Amazon has accepted the deletion late
-    unread: set[str] = field(default_factory=set)  # partitions of damaged rows, whose people were not looked at
+    unread: set[str] = field(default_factory=set)  # partitions of damaged rows, whose people stay past due
     detail: str = ""  # of the last failure
 
 
@@ -117,8 +117,9 @@ class PeopleDeletion:
             else:
                 report.accepted += len(some)
                 asked_for = {person: people[person] for person in some}
-                self._enter_again(asked_for, asked, report, deadline)
-                self._record(asked_for, written, asked, report, deadline)
+                unread = self._enter_again(asked_for, asked, report, deadline)
+                known = {person: each for person, each in asked_for.items() if person not in unread}
+                self._record(known, written, asked, report, deadline)
         return report
 
     def _read(self, people: Iterable[str], report: DeletionReport, now: float) -> dict[str, _Person]:
@@ -191,8 +192,13 @@ class PeopleDeletion:
         for body, delay in deletion_messages(due, self._clock.now(), attempts):
             self._context.jobs.send([body], deadline=deadline, delay=delay)
 
-    def _enter_again(self, people: Mapping[str, _Person], asked: int, report: DeletionReport, deadline: float) -> None:
-        """Have members of datasets entered again who may have been entered before an accepted deletion."""
+    def _enter_again(
+        self, people: Mapping[str, _Person], asked: int, report: DeletionReport, deadline: float
+    ) -> set[str]:
+        """Have members of datasets entered again who may have been entered before an accepted deletion.
+
+        Returns people with a row that cannot be read, whose deletion is not recorded: the check of erasures asks again.
+        """
         table, timing = self._context.members, self._context.timing
         entered_since = [
             person
@@ -200,13 +206,15 @@ class PeopleDeletion:
             if enters_wait_until(*each, timing) < to_seconds(asked) + CLOCKS_APART
         ]
         if not entered_since:
-            return
-        states, _ = table.readable((each, person) for each in self._datasets() for person in entered_since)
+            return set()
+        states, damaged = table.readable((each, person) for each in self._datasets() for person in entered_since)
         changed = update(table, states, lambda state: entered_again(state, to_seconds(asked), timing))
         after = states | {state.member: state for _, state in changed}
         for bodies, delay in repetition_messages(after.values(), self._clock.now(), timing):
             self._context.changes.send(bodies, deadline=deadline, delay=delay)
         report.entered_again += len(changed)
+        report.unread |= {error.partition for error in damaged.values()}
+        return {person for _, person in damaged}
 
     def _record(
         self,
