@@ -265,11 +265,11 @@ class ShrinkHarness:
         self.cloudwatch = cloud.client("cloudwatch")
         self.today = int(time.time()) // DAY
 
-    def put(self, size: float, days: range) -> None:
-        """Publish the audience's size at noon of some days, counted from today."""
+    def put(self, size: float, days: range, hour: int = 12) -> None:
+        """Publish the audience's size at an hour of some days, counted from today."""
         names = {"service": self.cloud.name_of("AWS::StackName"), "audience": AUDIENCE.audience_id}
         metric = {"MetricName": "AudienceReceived", "Dimensions": [{"Name": k, "Value": v} for k, v in names.items()]}
-        at = [datetime.fromtimestamp((self.today + day + 0.5) * DAY, UTC) for day in days]
+        at = [datetime.fromtimestamp((self.today + day) * DAY + hour * HOUR, UTC) for day in days]
         values = [metric | {"Timestamp": each, "Value": size} for each in at]
         self.cloudwatch.put_metric_data(Namespace="AudienceSync", MetricData=values)
 
@@ -303,6 +303,15 @@ def test_an_audience_that_shrinks_sets_off_the_alarm_once_with_the_sentence_of_d
     assert [shrinking.audit(day)[1] for day in (0, 1)] == ["reset", "reset"]
     shrinking.put(5_000, range(2, 5))
     assert shrinking.audit(5)[0] == "OK"
+
+
+def test_an_audience_that_fills_each_night_has_not_shrunk_since_sizes_are_published_when_they_change(
+    shrinking: ShrinkHarness,
+) -> None:
+    for hour, (of_a_job, changed) in enumerate(zip([500, *[5_000] * 4], [500, 800, 1_300, 2_100, 5_000], strict=True)):
+        shrinking.put(of_a_job, range(-60, -3), hour)
+        shrinking.put(changed, range(-3, 1), hour)
+    assert shrinking.audit()[0] == "OK"
 
 
 def test_an_alarm_that_cannot_be_set_fails_no_audit_and_is_set_the_next_day(

@@ -124,9 +124,9 @@ class DeletionNotices:
         queue, at = self._context.queue, self._context.clock.now_ms()
         queue.send(pack(exits, DeliveryHistory(first_at=at)), deadline=self._deadline)
         self.accepted[at] += len(exits)
-        new = [each for each in recorded if _is_new(before.get(each.member), after[each.member])]
+        new = {each.member for each in recorded if _is_new(before.get(each.member), after[each.member])}
         self.recorded += len(new)
-        again = [each for each in recorded if each in new or was_tried(each)]
+        again = [each for each in recorded if each.member in new or was_tried(each)]
         replay = DeliveryHistory(is_replay=True)
         queue.send(pack(again, replay), deadline=self._deadline, delay=self._context.limits.timings.late)
         looks = {each.member[1]: at for each in again if (at := next_look(after[each.member]))}

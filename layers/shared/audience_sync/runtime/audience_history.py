@@ -20,7 +20,10 @@ def last_day(now: float) -> int:
 
 
 def read(store: MetricStore, stack: str, audiences: Sequence[Audience], now: float) -> dict[str, History]:
-    """Return the history of each audience up to the last day, by audience id. Raises Unavailable."""
+    """Return the history of each audience up to the last day, by audience id. Raises Unavailable.
+
+    A day counts with its largest value. Only the first one and changes by a tenth are published: no average is right.
+    """
     until = (last_day(now) + 1) * DAY
     found: dict[str, History] = {}
     for some in batched(audiences, AT_ONCE, strict=False):
@@ -28,7 +31,7 @@ def read(store: MetricStore, stack: str, audiences: Sequence[Audience], now: flo
         for number, audience in enumerate(some):
             dimensions = {"service": stack, "audience": audience.audience_id}
             for index, name in enumerate(PUBLISHED):
-                metrics[f"m{number}_{index}"] = Metric(metric_names.NAMESPACE, name, dimensions, "Average", DAY)
+                metrics[f"m{number}_{index}"] = Metric(metric_names.NAMESPACE, name, dimensions, "Maximum", DAY)
         series = store.read(metrics, until - HISTORY * DAY, until)
         days = {name: {begin // DAY: value for begin, value in values.items()} for name, values in series.items()}
         for number, audience in enumerate(some):
