@@ -24,6 +24,7 @@ from audience_sync.delivery.returning import REQUEUE_AFTER_RECEIVES
 from audience_sync.ingest.intake import MAX_EVENTS
 from audience_sync.ingest.record_rules import MAX_ENTER_AGE
 from audience_sync.members.member_state import LONGEST_JOB
+from audience_sync.members.member_step import KEEP_REMOVED
 from audience_sync.members.membership import EVERY_AUDIENCE
 from audience_sync.operations.audit import HOUR, MAX_CRASH_LOOP
 from audience_sync.operations.job_tracking import MIN_TIME_PER_CHECK
@@ -142,6 +143,11 @@ def test_only_the_functions_that_send_to_their_own_queue_may_run_in_a_loop() -> 
 
 def test_exits_are_remembered_longer_than_an_accepted_enter_can_be_queued() -> None:
     assert MAX_ENTER_AGE + _properties("ChangeQueue")["MessageRetentionPeriod"] * 1000 == KEEP_EXIT * 1000
+
+
+def test_removed_identities_are_kept_longer_than_a_removal_can_wait_lie_as_a_dead_letter_and_wait_again() -> None:
+    waits, lies = (_properties(queue)["MessageRetentionPeriod"] for queue in ("ChangeQueue", "DeadLetterQueue"))
+    assert waits + lies + waits < KEEP_REMOVED
 
 
 def test_a_message_that_crashes_the_worker_twice_sets_off_an_alarm() -> None:
