@@ -8,8 +8,9 @@ import os
 import re
 import sys
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,17 @@ CUT = (
     'ARGS="--parameter-overrides \'{name}=\\"VALUE\\"\'", or in samconfig.toml: '
     "parameter_overrides = '{name}=\"VALUE\"'."
 )
+NOW = {  # parameters of earlier versions, and the constant in place of each
+    "ErasureAlarmDays": "4",
+    "JobsConcurrency": "MaximumConcurrency",
+    "LiteralEmail": "no",
+    "LogLevel": "INFO",
+    "MatchRateFallPercent": "30",
+    "MaxRecordsPerUpload": "6,000",
+    "MaxUploadBytes": "1,000,000",
+    "MembershipShards": "8",
+    "SilentDays": "4",
+}
 CALLS = Config(connect_timeout=5, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 2})  # seconds
 GUIDED_REGION = "us-east-1"  # of the credentials' account; `sam deploy --guided` asks for the stack's region
 
@@ -108,11 +120,27 @@ def target(arguments: Sequence[str], config: Mapping[str, Any]) -> Target:
 def _values(overrides: str | Sequence[str] | Mapping[str, Any]) -> dict[str, str]:
     """Read `Name=value Other=value`, as one string, a list or a table. Raises CannotDeploy if SAM would read less."""
     if isinstance(overrides, Mapping):
-        return {name: str(value) for name, value in overrides.items()}
-    found = PARAMETER.findall(overrides if isinstance(overrides, str) else "".join(f"{word}\n" for word in overrides))
+        return _declared({name: str(value) for name, value in overrides.items()})
+    written = overrides if isinstance(overrides, str) else "".join(f"{word}\n" for word in overrides)
+    found = PARAMETER.findall(written.replace("ParameterKey=", "").replace(",ParameterValue=", "="))
     for name in [name for name, value, dropped in found if dropped or not value]:
         raise CannotDeploy(CUT.format(name=name))
-    return {name: value[1:-1] if value[0] in "\"'" else value for name, value, _ in found}
+    return _declared({name: value[1:-1] if value[0] in "\"'" else value for name, value, _ in found})
+
+
+def _declared(given: dict[str, str]) -> dict[str, str]:
+    """Return the parameters. Raises CannotDeploy if the template lacks one, which SAM would silently leave out."""
+    declared = read_document()["Parameters"]
+    if faults := [_fault(name, declared) for name in sorted(given.keys() - declared)]:
+        raise CannotDeploy(f"{' '.join(faults)} Correct ARGS, or parameter_overrides in samconfig.toml.")
+    return given
+
+
+def _fault(name: str, declared: Iterable[str]) -> str:
+    if name in NOW:
+        return f"{name} is no longer a parameter: {NOW[name]} applies."
+    near = [f" Is it {each}?" for each in get_close_matches(name, declared, 1)]
+    return f"No parameter {name}.{''.join(near)}"
 
 
 def describe(chosen: Target, environment: Mapping[str, str]) -> str:
@@ -161,6 +189,11 @@ def _refuse_stack(cloudformation: Any, chosen: Target) -> None:
     if remedy := _remedy(stack["StackStatus"], chosen):
         raise CannotDeploy(f"CloudFormation cannot update the stack {chosen.stack} ({stack['StackStatus']}). {remedy}")
     held = {each["ParameterKey"]: each["ParameterValue"] for each in stack.get("Parameters", [])}
+    if (shards := held.get("MembershipShards", NOW["MembershipShards"])) != NOW["MembershipShards"]:
+        raise CannotDeploy(
+            f"Most rows of {chosen.stack} would not be found: they are in {shards} shards, and this version looks in "
+            f"{NOW['MembershipShards']}. Deploy a second stack, and re-sync the audiences in Segment."
+        )
     key = held.get("KmsKeyArn", "")
     updated = held | dict(chosen.parameters)
     if key and key not in (updated["KmsKeyArn"], updated.get("PreviousKmsKeyArn")):

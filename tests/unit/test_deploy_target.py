@@ -18,9 +18,13 @@ from aiohttp import web
 from moto import mock_aws
 from moto.backends import get_backend
 
+from audience_sync.aws.membership_rows import SHARDS
+from audience_sync.delivery.uploads import Limits
+from audience_sync.members.erasure.judging import OVERDUE_AFTER
+from audience_sync.operations.audience_trends import MATCH_RATE_FALL, SILENT_DAYS
 from local.template import read_document
 from scripts import repair
-from scripts.deploy_target import ROOT, CannotDeploy, Target, describe, target
+from scripts.deploy_target import NOW, ROOT, CannotDeploy, Target, describe, target
 from tests.servers import serve
 
 CONFIG: dict[str, Any] = {
@@ -153,7 +157,7 @@ def test_the_deployment_target_is_printed_with_stack_account_and_region(
 
 def created(**parameters: str) -> None:
     """Create the stack audience-sync in eu-west-1, with the parameters of the template and one resource."""
-    declared = read_document()["Parameters"]
+    declared: dict[str, dict[str, str]] = {key: {} for key in parameters} | read_document()["Parameters"]
     template = {
         "Parameters": {
             name: {"Type": "String", "Default": str(each.get("Default", ""))} for name, each in declared.items()
@@ -224,6 +228,13 @@ def test_deploying_guided_again_is_refused_if_it_would_reset_parameters() -> Non
     assert describe(saved, {}).startswith("The stack is audience-sync")
 
 
+@pytest.mark.usefixtures("signed_in")
+def test_a_stack_whose_rows_this_version_would_not_find_is_not_updated() -> None:
+    created(MembershipShards="16")
+    with pytest.raises(CannotDeploy, match=r"Most rows .* in 16 shards, .* in 8\. Deploy a second stack"):
+        describe(HERE, {})
+
+
 KEYS = [f"arn:aws:kms:eu-west-1:123456789012:key/{number}" for number in range(2)]
 
 
@@ -243,11 +254,44 @@ def test_a_key_is_not_changed_while_messages_under_it_would_become_unreadable(ke
         pytest.param('Region="EU" AlarmEmail=""', id="as SAM saves them"),
         pytest.param(["Region=EU", 'AlarmEmail=""', "file://more.yaml"], id="a list"),
         pytest.param({"Region": "EU", "AlarmEmail": ""}, id="a table"),
+        pytest.param('ParameterKey=Region,ParameterValue=EU ParameterKey=AlarmEmail,ParameterValue=""', id="long"),
     ],
 )
 def test_parameter_overrides_are_read_as_a_string_a_list_or_a_table(overrides: object) -> None:
     config = {"default": {"deploy": {"parameters": {"parameter_overrides": overrides}}}}
     assert target([], config).parameters == {"Region": "EU", "AlarmEmail": ""}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        pytest.param("Region=EU KmsKeyARN=arn", "No parameter KmsKeyARN. Is it KmsKeyArn? Correct", id="typo"),
+        pytest.param({"AlarmMail": "a@b.co"}, "No parameter AlarmMail. Is it AlarmEmail? Correct", id="word"),
+        pytest.param("Quux=1", "No parameter Quux. Correct", id="nothing near"),
+        pytest.param("ParameterKey=Quux,ParameterValue=1", "No parameter Quux. Correct", id="long form"),
+        pytest.param("BatchWindow=60 LogLevel=WARNING", "LogLevel is no longer a parameter: INFO applies.", id="gone"),
+    ],
+)
+def test_a_parameter_that_sam_would_leave_out_is_refused_with_its_right_name_or_what_applies_now(
+    overrides: object, said: str
+) -> None:
+    with pytest.raises(CannotDeploy) as caught:
+        target([], {"default": {"deploy": {"parameters": {"parameter_overrides": overrides}}}})
+    assert said in str(caught.value)
+
+
+def test_the_guide_to_updates_names_each_constant_in_place_of_a_parameter() -> None:
+    limits = Limits()
+    assert set(NOW.items()) >= {
+        ("ErasureAlarmDays", f"{OVERDUE_AFTER / 86_400:g}"),
+        ("MatchRateFallPercent", f"{MATCH_RATE_FALL:.0%}".rstrip("%")),
+        ("MaxRecordsPerUpload", f"{limits.max_records:,}"),
+        ("MaxUploadBytes", f"{limits.max_bytes:,}"),
+        ("MembershipShards", str(SHARDS)),
+        ("SilentDays", str(SILENT_DAYS)),
+    }
+    guide = " ".join((ROOT / "docs/operate.md").read_text(encoding="utf-8").split())
+    assert [f"`{name}` {value}" for name, value in NOW.items() if f"`{name}` {value}" not in guide] == []
 
 
 @pytest.mark.parametrize(
