@@ -85,15 +85,16 @@ _Loader.add_multi_constructor("!", _short_form)
 
 def read_document(path: Path = ROOT / "template.yaml") -> dict[str, Any]:
     """Read a template unchanged, with CloudFormation's short forms written out: `!Ref x` becomes `{"Ref": "x"}`."""
-    return _parse(path.read_text(encoding="utf-8"))
+    return parse(path.read_text(encoding="utf-8"))
 
 
-def _parse(text: str) -> dict[str, Any]:
+def parse(text: str) -> dict[str, Any]:
+    """Read the text of a template."""
     document: dict[str, Any] = yaml.load(text, Loader=_Loader)  # noqa: S506 - derives from SafeLoader
     return document
 
 
-_parse_once = cache(_parse)  # 5 ms, and hundreds of tests load the template; a Template changes nothing in it
+_parse_once = cache(parse)  # 5 ms, and hundreds of tests load the template; a Template changes nothing in it
 
 
 class Template:

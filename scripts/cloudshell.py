@@ -1,27 +1,19 @@
-"""Run the lines for AWS CloudShell that `make release` prints, on a machine without the AWS CLI.
+"""Stands in for the AWS CLI, so that the rehearsal can run the lines which `make release` and docs/operate.md print.
 
-python -m scripts.cloudshell < FILE
+python -m scripts.cloudshell cloudformation OPERATION --OPTION VALUE...
 """
 
-import shlex
 import sys
-from collections.abc import Sequence
 from typing import Any
 
 import boto3
+import jmespath
 from botocore import xform_name
-
-COMMAND = "aws cloudformation "
 
 
 def main() -> None:
-    """Run every line of CloudFormation on the standard input; other lines are text for people."""
-    for line in sys.stdin.read().replace("\\\n", " ").splitlines():
-        if line.startswith(COMMAND):
-            _run(shlex.split(line.removeprefix(COMMAND)))
-
-
-def _run(words: Sequence[str]) -> None:
+    """Run one operation, or waiter, of CloudFormation. Prints only what `--query` selects `--output text`."""
+    words = sys.argv[2:]
     start = next(index for index, word in enumerate(words) if word.startswith("--"))
     options: dict[str, list[str]] = {}
     for word in words[start:]:
@@ -29,7 +21,8 @@ def _run(words: Sequence[str]) -> None:
             options[word.removeprefix("--")] = values = []
         else:
             values.append(word)
-    client: Any = boto3.client("cloudformation", region_name=options.pop("region")[0])
+    client: Any = boto3.client("cloudformation", region_name=options.pop("region", [None])[0])
+    (query,), (output,) = options.pop("query", [""]), options.pop("output", [""])
     name = words[start - 1]  # of the operation, or of the waiter behind `wait`
     model = client.meta.service_model.operation_model(_camel(name if start == 1 else "describe-stacks")).input_shape
     given = {
@@ -37,23 +30,33 @@ def _run(words: Sequence[str]) -> None:
         if model.members[_camel(option)].type_name == "list"
         else values[0]
         for option, values in options.items()
-        if option not in ("query", "output")  # these two concern what the AWS CLI prints
     }
-    if start == 1:
-        getattr(client, xform_name(_camel(name)))(**given)
-    else:
+    if name == "update-stack":
+        _refuse_unknown(client, given)
+    if start > 1:
         client.get_waiter(xform_name(_camel(name))).wait(**given, WaiterConfig={"Delay": 1})  # seconds
+        return
+    answer = getattr(client, xform_name(_camel(name)))(**given)
+    if output == "text":
+        sys.stdout.write("\t".join(jmespath.search(query, answer)) + "\n")
+
+
+def _refuse_unknown(client: Any, given: dict[str, Any]) -> None:
+    """Refuse parameters that the new template lacks, as CloudFormation does and the emulator does not."""
+    declared = client.get_template_summary(TemplateURL=given["TemplateURL"])["Parameters"]
+    unknown = {each["ParameterKey"] for each in given["Parameters"]} - {each["ParameterKey"] for each in declared}
+    if unknown:
+        sys.exit(f"ValidationError: Parameters: {sorted(unknown)} do not exist in the template")
 
 
 def _camel(name: str) -> str:
-    words = name.split("-")
-    return "".join(word.upper() if word == "url" else word.capitalize() for word in words)
+    return "".join(word.upper() if word == "url" else word.capitalize() for word in name.split("-"))
 
 
-def _structure(value: str) -> str | dict[str, str]:
+def _structure(value: str) -> str | dict[str, Any]:
     """Read the AWS CLI's shorthand, `Key=a,Value=b`."""
     pairs = [part.split("=", 1) for part in value.split(",")]
-    return {pair[0]: pair[1] for pair in pairs} if all(len(pair) == 2 for pair in pairs) else value
+    return {pair[0]: pair[1] == "true" or pair[1] for pair in pairs} if all(len(pair) == 2 for pair in pairs) else value
 
 
 if __name__ == "__main__":

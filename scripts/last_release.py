@@ -6,25 +6,37 @@ FOLDER is the output folder of `sam build`. The rehearsal deploys this as the ex
 code is current, because the rehearsal is about resources: earlier releases have no build here.
 """
 
+import subprocess
 import sys
-from pathlib import Path
+from typing import Any
 
 import yaml
 from packaging.version import Version
 
-from local.template import ROOT, Template, read_document
+from local.template import ROOT, Template, parse, read_document
 
-RELEASES = ROOT / "tests/fixtures/releases"
-
-
-def releases() -> list[Path]:
-    """Return the stored templates, oldest first. Each is named by its version."""
-    return sorted(RELEASES.glob("*.yaml"), key=lambda path: Version(path.stem))
+BEFORE_THE_FIRST = "e31a0adc"  # the commit that was deployed before there was a release
 
 
-def built(path: Path) -> str:
+def tags() -> list[str]:
+    """Return the tags of the releases, oldest first."""
+    return sorted(_git("tag", "--list", "v*").split(), key=Version)
+
+
+def releases() -> dict[str, dict[str, Any]]:
+    """Return the template of every release out of git, oldest first; empty if the history is not there."""
+    texts = {commit: _git("show", f"{commit}:./template.yaml") for commit in tags() or [BEFORE_THE_FIRST]}
+    return {commit: parse(text) for commit, text in texts.items() if text}
+
+
+def _git(*words: str) -> str:
+    found = subprocess.run(["git", "-C", ROOT, *words], capture_output=True, text=True, check=False)  # noqa: S603, S607
+    return found.stdout
+
+
+def built(document: dict[str, Any]) -> str:
     """Return a template with its code in adjacent folders named by logical id, like the output of `sam build`."""
-    document, current = read_document(path), Template.load().functions()
+    current = Template.load().functions()
     for logical_id, resource in document["Resources"].items():
         if logical_id in current:
             resource["Properties"]["Handler"] = current[logical_id].handler
@@ -34,8 +46,11 @@ def built(path: Path) -> str:
 
 
 def main() -> None:
-    """Print it."""
-    sys.stdout.write(built(releases()[-1]))
+    """Print it, or this version's if there is no history."""
+    *_, (name, document) = ("", read_document()), *releases().items()
+    if not name:
+        sys.stderr.write("skipped: the update of the last release, since this copy has no git history\n")
+    sys.stdout.write(built(document))
 
 
 if __name__ == "__main__":

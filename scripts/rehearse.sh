@@ -37,7 +37,7 @@ grep -v '^ *profile *=' samconfig.toml >"$work/build/samconfig.toml"  # beside t
 templates=("$work/build/template.yaml" "$work/build/last-release.yaml")
 sed -i "s|^\( *\)POWERTOOLS_SERVICE_NAME:|\1AMAZON_API_URL: $amazon\n\1AMAZON_LOGIN_URL: $amazon/auth/o2/token\n&|" "${templates[@]}"
 # ministack compares these numbers with others without reading the parameters as numbers, and refuses alarms on an expression.
-sed -Ezi 's/MaximumConcurrency:\n *Ref: MaximumConcurrency/MaximumConcurrency: 2/g
+sed -Ezi 's/MaximumConcurrency:\n *Ref: \w+/MaximumConcurrency: 2/g
     s/\n      Metrics:(\n      [- ][^\n]*)*/\n      MetricName: any\n      Namespace: any/' "${templates[@]}"
 step 'sam build'
 
@@ -65,14 +65,28 @@ step 'sam deploy: other parameters: delivery paused, no public API'
 .venv/bin/python -m scripts.removal "$stack" "$sam" delete --stack-name "$stack" --no-prompts --region "$AWS_DEFAULT_REGION" 2>"$work/delete.log"
 step 'sam delete: the tables and two secrets are kept'
 
+aws() { .venv/bin/python -m scripts.cloudshell "$@"; }
 bucket=releases
 .venv/bin/python -c 'import boto3, sys; boto3.client("s3").create_bucket(Bucket=sys.argv[1], CreateBucketConfiguration={"LocationConstraint": sys.argv[2]})' \
     "$bucket" "$AWS_DEFAULT_REGION"
-.venv/bin/python -m scripts.publish "$bucket" --prefix audience-sync --build "$work/build" --sbom /dev/null >"$work/launch"
+publish() { .venv/bin/python -m scripts.publish "$bucket" --prefix "$1" --build "$work/build" --sbom /dev/null; }
+publish audience-sync >"$work/launch"
+mv "$work/build/last-release.yaml" "$work/build/template.yaml"
+publish before >"$work/launch-before"
 rm -r "$work/build"  # only the bucket is left
-step 'this version is published in a bucket'
-sed -i 's/ParameterKey=Region,/ParameterKey=BatchWindow,ParameterValue=1 &/' "$work/launch"
-.venv/bin/python -m scripts.cloudshell <"$work/launch"
-.venv/bin/python -m scripts.routes audience-sync >"$work/routes"
-.venv/bin/python -m scripts.one_event audience-sync "http://$(tail -n 1 "$work/routes").execute-api.localhost:$port" "$amazon"
-step 'launched by the printed lines of AWS CLI, from the bucket alone: one event went from HTTP to Amazon'
+step 'this version and the last release are published in a bucket'
+launch() {  # the printed lines of the AWS CLI, for a stack of this name
+    eval "$(awk '/^aws / { run = 1 } run; !/\\$/ { run = 0 }' "$2" | sed "s/-name audience-sync/-name $1/; s/ParameterKey=Region,/ParameterKey=BatchWindow,ParameterValue=1 &/")"
+}
+arrives() {
+    .venv/bin/python -m scripts.routes "$1" >"$work/routes"
+    .venv/bin/python -m scripts.one_event "$1" "http://$(tail -n 1 "$work/routes").execute-api.localhost:$port" "$amazon"
+}
+launch audience-sync-new "$work/launch"
+arrives audience-sync-new
+step 'launched by the printed lines of the AWS CLI, from the bucket alone: one event went from HTTP to Amazon'
+launch audience-sync "$work/launch-before"
+url=$(sed -n 's/.*--template-url \(\S*\).*/\1/p' "$work/launch")
+eval "$(sed -n '/^NEW=/,/^```/p' docs/operate.md | sed "s|URL|$url|; s/VERSION/rehearsed/; /^\`/d")"
+arrives audience-sync
+step 'the last release launched in the same way, and updated by the lines of docs/operate.md: one event went through'

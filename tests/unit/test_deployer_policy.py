@@ -160,7 +160,7 @@ def test_no_update_changes_who_may_assume_a_role() -> None:
     """A deployer may not (iam:UpdateAssumeRolePolicy), so its update would fail halfway."""
     trusts = [
         json.dumps(resource["Properties"]["AssumeRolePolicyDocument"])
-        for document in (DOCUMENT, *map(read_document, releases()))
+        for document in (DOCUMENT, *releases().values())
         for resource in document["Resources"].values()
         if resource["Type"] == "AWS::IAM::Role"
     ]

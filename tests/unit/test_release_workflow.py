@@ -76,7 +76,7 @@ def test_no_workflow_uses_secrets_or_expressions_in_a_shell_command(path: Path) 
         assert job["timeout-minutes"] <= 60
         assert not any("${{" in step.get("run", "") for step in job["steps"])
         assert all(
-            step["with"] == {"persist-credentials": False}
+            step["with"] | {"fetch-depth": 0} == {"persist-credentials": False, "fetch-depth": 0}
             for step in job["steps"]
             if step.get("uses", "").startswith("actions/checkout@")
         )

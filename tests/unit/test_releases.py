@@ -1,6 +1,7 @@
 """A stack of an earlier release can be updated: it loses nothing that it holds, and nothing entered elsewhere fails.
 
-tests/fixtures/releases holds the template of every release. The rehearsal deploys the last one and updates it.
+Git has the template of every release, or of the commit that was deployed before the first one. The rehearsal deploys the
+last one and updates it.
 """
 
 import copy
@@ -14,7 +15,8 @@ import pytest
 from packaging.version import Version
 
 from local.template import ROOT, read_document
-from scripts.last_release import built, releases
+from scripts.deploy_target import NOW
+from scripts.last_release import BEFORE_THE_FIRST, built, main, releases, tags
 from tests.aws_reference import replacing
 
 CHANGELOG = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
@@ -101,9 +103,20 @@ def _routes_of(template: dict[str, Any]) -> set[tuple[str, str]]:
     }
 
 
-@pytest.mark.parametrize("release", releases(), ids=lambda path: path.stem)
-def test_an_update_from_any_release_loses_and_replaces_nothing(release: Path) -> None:
-    assert breaks(read_document(release), CURRENT) == []
+ACCEPTED = {  # until the first release: what the guide to updates says, or what holds nothing
+    *(f"{name} is no parameter any more: a saved value makes the deployment fail" for name in NOW),
+    "MembershipShards is no output any more",
+    "Dashboard is replaced, because DashboardName differs",
+    *(
+        f"Membership{each}Scaling is replaced, because ScalingTargetId differs" for each in ("Read", "Write")
+    ),  # by itself
+}
+
+
+@pytest.mark.parametrize("release", releases() or [pytest.param("", marks=pytest.mark.skip("no git history"))])
+def test_an_update_from_any_release_loses_and_replaces_nothing(release: str) -> None:
+    found = set(breaks(releases()[release], CURRENT))
+    assert found == (ACCEPTED if release == BEFORE_THE_FIRST else set())
 
 
 def changed(path: str, to: Any) -> dict[str, Any]:
@@ -173,11 +186,20 @@ def test_an_update_that_loses_nothing_is_allowed(path: str, to: Any) -> None:
 
 
 def test_the_rehearsal_deploys_the_last_release_with_the_code_of_the_build() -> None:
-    assert [Version(path.stem) for path in releases()] == sorted(Version(path.stem) for path in releases())
-    text = built(releases()[-1])
+    text = built(read_document())
     assert "CodeUri: IngestFunction\n" in text
     assert "Handler: functions.ingest.handler.lambda_handler\n" in text
     assert "ContentUri: SharedLayer" in text
+
+
+def test_without_a_history_the_rehearsal_deploys_this_version_and_says_so(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("scripts.last_release.ROOT", tmp_path)
+    main()
+    printed = capsys.readouterr()
+    assert printed.out == built(read_document())
+    assert printed.err.startswith("skipped: the update of the last release")
 
 
 def test_the_changelog_begins_with_the_version_of_the_project() -> None:
@@ -185,11 +207,10 @@ def test_the_changelog_begins_with_the_version_of_the_project() -> None:
     assert HEADINGS[0][0] == project["version"]
 
 
-def test_only_the_newest_version_is_unreleased_and_the_others_have_a_saved_template() -> None:
-    kept = {path.stem for path in releases()}
+def test_only_the_newest_version_is_unreleased_and_the_others_have_a_tag() -> None:
     for version, date in HEADINGS[1:]:
         assert date != "unreleased", version
-        assert version in kept, version
+        assert f"v{version}" in tags() or not releases(), version
     assert [Version(version) for version, _ in HEADINGS] == sorted(
         (Version(each) for each, _ in HEADINGS), reverse=True
     )

@@ -69,6 +69,7 @@ LOG_GROUPS = _named("AWS::Logs::LogGroup")
 ALARMS = _named("AWS::CloudWatch::Alarm")
 CHANGES = _properties("WorkerFunction")["Events"]["Changes"]["Properties"]
 JOBS = _properties("JobsFunction")["Events"]["Jobs"]["Properties"]
+EVENTS = _properties("EventsFunction")["Events"]["Events"]["Properties"]
 DEPLOY = (ROOT / "docs/deploy.md").read_text(encoding="utf-8")
 OPERATE = (ROOT / "docs/operate.md").read_text(encoding="utf-8")
 TOPIC = {"Fn::If": ["HasOwnTopic", {"Ref": "Alarms"}, {"Ref": "AlarmTopicArn"}]}
@@ -157,15 +158,15 @@ def test_a_message_that_crashes_the_worker_twice_sets_off_an_alarm() -> None:
     assert (alarm["EvaluationPeriods"] - 1) * alarm["Period"] >= back
 
 
-@pytest.mark.parametrize("source", [CHANGES, JOBS])
+@pytest.mark.parametrize("source", [CHANGES, JOBS, EVENTS])
 def test_a_queue_is_read_in_batches_that_fail_message_by_message_up_to_a_maximum_concurrency(
     source: dict[str, Any],
 ) -> None:
     assert source["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
     assert source["ScalingConfig"] == {"MaximumConcurrency": {"Ref": "MaximumConcurrency"}}
     assert TEMPLATE["Parameters"]["MaximumConcurrency"]["MinValue"] == 2  # AWS refuses less
-    window = TEMPLATE["Parameters"]["BatchWindow"]["MinValue"] if source is CHANGES else 0
-    assert source["BatchSize"] <= 10 or window >= 1  # AWS refuses such a batch without a window
+    window = TEMPLATE["Parameters"]["BatchWindow"] if source is CHANGES else {}
+    assert source["BatchSize"] <= 10 or window.get("MinValue", source["MaximumBatchingWindowInSeconds"]) >= 1  # AWS refuses such a batch without a window
 
 
 def test_all_messages_of_a_batch_can_be_returned_before_lambda_stops_the_worker() -> None:
