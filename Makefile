@@ -45,8 +45,8 @@ $(SETUP): $(LOCAL) requirements/dev.txt
 demo: $(LOCAL)  ## the main job on this machine: 5,800 events become an audience (KEEP=1 leaves it running, ARGS="--port 9000 --amazon-port 9001", ARGS="--api data-manager")
 	@$(BIN)/python -m local.demo $(if $(KEEP),--keep) $(ARGS)
 
-test: $(SETUP)  ## all tests, in random order (ARGS="-k name", ARGS=--randomly-seed=N repeats an order, COVERAGE=1)
-	$(BIN)/python -m pytest $(if $(COVERAGE),--cov --cov-branch --cov-report=term) $(or $(ARGS),-n $(WORKERS) --dist worksteal)
+test: $(SETUP)  ## all tests, in random order (ARGS="-k name", ARGS=--randomly-seed=N repeats an order, ARGS="--cov --cov-branch")
+	$(BIN)/python -m pytest $(or $(ARGS),-n $(WORKERS) --dist worksteal)
 
 soak: $(SETUP)  ## days of traffic on one simulated clock, with faults at any call (SEED=1 SEEDS=1 EVENTS=2000 PROFILE=name; all profiles by default)
 	$(BIN)/python -m tests.soak --seed $(or $(SEED),1) --seeds $(or $(SEEDS),1) --events $(or $(EVENTS),2000) $(if $(PROFILE),--profile $(PROFILE)) $(ARGS)
@@ -100,7 +100,7 @@ invoke: $(SETUP) $(BUILT)  ## sam local invoke of the functions on events/ (need
 rehearse: $(SETUP) $(BUILT)  ## deploy the last release, update it and delete it, on this machine
 	scripts/rehearse.sh
 
-deploy: $(SETUP)  ## build and sam deploy (ARGS=--guided asks for each parameter)
+deploy: $(SETUP)  ## build and sam deploy (ARGS=--guided asks for each parameter; ALLOW_DATA_LOSS=1 lets it delete a queue or table)
 	@$(BIN)/python -m scripts.deploy_target $(ARGS)
 	$(MAKE) build
 	scripts/deploy.sh $(ARGS)

@@ -26,6 +26,8 @@ def main() -> None:
     described: Any = boto3.client("cloudformation").describe_stacks(StackName=stack)["Stacks"][0]
     tags = {tag["Key"]: tag["Value"] for tag in described["Tags"]}
     expect(tags.get("version") == version, f"the tags of the stack name its version: {tags}")
+    policy = boto3.client("cloudformation").get_stack_policy(StackName=stack)["StackPolicyBody"]
+    expect('"Update:Replace"' in policy, "updates may not replace tables, secrets and queues")
     status, notes = _ask("status", stack)
     same = status["version"] == version and "this command is version" not in notes
     expect(same, f"audience-sync finds version {version}, which is its own")

@@ -180,6 +180,12 @@ def describe(chosen: Target, environment: Mapping[str, str]) -> str:
     return f"The stack is {chosen.stack}, in the account {account['Account']}, {where}."
 
 
+def cloudformation(chosen: Target) -> Any:
+    """Return a client for the account and region of the stack."""
+    session = boto3.Session(profile_name=chosen.profile, region_name=chosen.region or os.environ.get("AWS_REGION"))
+    return session.client("cloudformation", config=CALLS)
+
+
 def _refuse_stack(cloudformation: Any, chosen: Target) -> None:
     """Raise CannotDeploy if the deployment cannot update the existing stack, or would reset its parameters."""
     try:

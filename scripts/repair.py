@@ -11,13 +11,12 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from typing import Any
 
-import boto3
 from botocore.exceptions import BotoCoreError, ClientError, WaiterError
 
-from scripts.deploy_target import CALLS, ROOT, CannotDeploy, describe, target
+from scripts.deploy_target import ROOT, CannotDeploy, cloudformation, describe, target
+from scripts.stack_policy import HOLDING
 
 NO_CHANGES = ("didn't contain changes", "No updates are to be performed")  # in the reason of a change set without any
-HOLDING = ("AWS::DynamoDB::Table", "AWS::SecretsManager::Secret", "AWS::SQS::Queue")  # hold what no deployment restores
 
 
 def repair(cloudformation: Any, stack: str, ask: Callable[[str], str]) -> str:
@@ -84,8 +83,7 @@ def main() -> None:
     try:
         chosen = target(sys.argv[1:], tomllib.loads((ROOT / "samconfig.toml").read_text(encoding="utf-8")))
         sys.stdout.write(f"{describe(chosen, os.environ)}\n")
-        session = boto3.Session(profile_name=chosen.profile, region_name=chosen.region or os.environ.get("AWS_REGION"))
-        outcome = repair(session.client("cloudformation", config=CALLS), chosen.stack, input)
+        outcome = repair(cloudformation(chosen), chosen.stack, input)
     except (CannotDeploy, BotoCoreError, ClientError) as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(2)

@@ -8,8 +8,9 @@ cd "$(dirname "$0")/.."
 skip() { echo "skipped: sam local: $1"; exit 0; }
 [ "$(uname -s)" = Linux ] && grep -qs '^VERSION_ID="13"' /etc/os-release && command -v dpkg >/dev/null || skip 'the stand-in image is made from Debian 13, which this is not'
 [ "$(id -u)" = 0 ] || skip 'it needs root, to start Docker'
-command -v docker >/dev/null && { docker info >/dev/null 2>&1 || command -v dockerd >/dev/null; } ||
-    skip 'Docker is missing; apt-get install --no-install-recommends docker.io docker-cli iptables'
+command -v docker >/dev/null || skip 'Docker is missing; apt-get install --no-install-recommends docker.io docker-cli iptables'
+docker info >/dev/null 2>&1 || command -v dockerd >/dev/null ||
+    skip "Docker's daemon does not run, and dockerd is not on the path; start it, or apt-get install --no-install-recommends docker.io iptables"
 /usr/bin/python3.13 -m pip --version >/dev/null 2>&1 || skip 'python3.13 with pip is missing; apt-get install python3.13-venv python3-pip'
 
 work=$(mktemp -d)
@@ -65,30 +66,29 @@ export AWS_ENDPOINT_URL  # SAM asks STS for its account, and retries for eight s
 step 'the stand-ins answer'
 
 # The folder in which the lines run: as a clone has it after `make build`, but with the image, which cannot be pulled here.
-ln -s "$PWD/events" "$work/build/events"
+ln -s "$PWD/events" "$PWD/.tools" "$work/build/"
 printf 'version = 0.1\n[default.local_invoke.parameters]\nskip_pull_image = true\ninvoke_image = ["%s"]\n' "$image" >"$work/build/samconfig.toml"
-export PATH="$PWD/.tools/sam/bin:$PATH"
-
 # One event for each function: only a container shows that layers, runtime client and function fit together.
 # tests/contract/test_stand_ins.py runs all events, without containers.
 run() {  # a line, what the answer must hold
     local answer function
-    function=$(cut -d ' ' -f 4 <<<"$1")
+    function=$(grep -o '[A-Z][a-z]*Function' <<<"$1")
     # An invocation that runs into its timeout ends with status 0 and no answer, so only the answer counts.
     # The access key names the function, so that an action which its role lacks is refused.
     answer=$(cd "$work/build" && export AWS_ACCESS_KEY_ID=$function && eval "$1" </dev/null 2>"$work/invoke.log") || true
     step "$1: $answer"
     grep -qF -- "$2" <<<"$answer" || { echo "expected: $2"; cat "$work/invoke.log"; exit 1; }
 }
-printed=$(grep -h '^sam local invoke ' README.md docs/deploy.md | sed 's/ *#.*//' | sort -u)
-[ "$(wc -l <<<"$printed")" = 2 ] || { printf 'not the two lines that are expected:\n%s\n' "$printed"; exit 1; }
+printed=$(grep -h '^\.tools/sam/bin/sam local invoke ' README.md docs/deploy.md | sed 's/ *#.*//' | sort -u)
+[ "$(wc -l <<<"$printed")" = 3 ] || { printf 'not the three lines that are expected:\n%s\n' "$printed"; exit 1; }
 while read -r line; do
     case $line in
+        *health*) run "$line" '{\"status\":\"ok\"}' ;;
         *IngestFunction*) run "$line" '\"accepted\":1' ;;
         *) run "$line" '{"batchItemFailures": []}' ;;
     esac
 done <<<"$printed"
-run 'sam local invoke JobsFunction --event events/lambda/jobs-partial.json --env-vars environment.json' \
+run '.tools/sam/bin/sam local invoke JobsFunction --event events/lambda/jobs-partial.json --env-vars environment.json' \
     '{"batchItemFailures": [{"itemIdentifier": "00000000-0000-4000-8000-000000000006"}]}'
-run 'sam local invoke AudiencesFunction --event events/lambda/audiences-create.json --env-vars environment.json' \
+run '.tools/sam/bin/sam local invoke AudiencesFunction --event events/lambda/audiences-create.json --env-vars environment.json' \
     '\"externalId\":\"372030298127311891\"'  # the first that the sandbox gives

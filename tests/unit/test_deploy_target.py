@@ -23,7 +23,7 @@ from audience_sync.delivery.uploads import Limits
 from audience_sync.members.erasure.judging import OVERDUE_AFTER
 from audience_sync.operations.audience_trends import MATCH_RATE_FALL, SILENT_DAYS
 from local.template import read_document
-from scripts import repair
+from scripts import repair, stack_policy
 from scripts.deploy_target import NOW, ROOT, CannotDeploy, Target, describe, target
 from tests.servers import serve
 
@@ -322,7 +322,11 @@ def project(tmp_path: Path) -> Path:
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     (tmp_path / "samconfig.toml").write_text("version = 0.1\n", encoding="utf-8")
     (tmp_path / "sam/bin").mkdir(parents=True)
-    for path, line in (("scripts/tool.sh", f"echo {tmp_path}/sam"), ("sam/bin/sam", 'echo "$*" "$AWS_DEFAULT_REGION"')):
+    for path, line in (
+        ("scripts/tool.sh", f"echo {tmp_path}/sam"),
+        ("sam/bin/sam", 'echo "$*" "$AWS_DEFAULT_REGION"'),
+        ("sam/bin/python", 'echo "$*" >> .aws-sam/policy'),
+    ):
         (tmp_path / path).write_text(f"#!/bin/bash\n{line}\n", encoding="utf-8")
         (tmp_path / path).chmod(0o755)
     (tmp_path / ".aws-sam/build").mkdir(parents=True)
@@ -339,9 +343,9 @@ def commit(project: Path) -> None:
     subprocess.run(["git", "-C", project, *author, "commit", "--quiet", "--message", "test"], check=True)
 
 
-def deployed(project: Path, *arguments: str) -> str:
+def deployed(project: Path, *arguments: str, **variables: str) -> str:
     """What `sam` gets."""
-    environment = {"PATH": os.environ["PATH"], "AWS_REGION": "eu-west-1", "AWS_DEFAULT_REGION": "us-east-1"}
+    environment = variables | {"PATH": os.environ["PATH"], "AWS_REGION": "eu-west-1", "AWS_DEFAULT_REGION": "us-east-1"}
     command = [str(project / "scripts/deploy.sh"), *arguments]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=60).stdout
 
@@ -352,6 +356,29 @@ def stated_commit(project: Path) -> str:
     assert built["Outputs"]["EventsUrl"]["Value"] == read_document()["Outputs"]["EventsUrl"]["Value"]
     commit_id: str = built["Outputs"]["Commit"]["Value"]
     return commit_id
+
+
+@pytest.mark.parametrize("lift", ["", " --lift"])
+def test_a_deployment_may_lose_data_only_if_told_so_and_the_next_may_not(project: Path, lift: str) -> None:
+    deployed(project, "--stack-name=a", **({"ALLOW_DATA_LOSS": "1"} if lift else {}))
+    calls = (project / ".aws-sam/policy").read_text(encoding="utf-8")
+    assert calls == f"-m scripts.stack_policy{lift} --stack-name=a\n-m scripts.stack_policy --stack-name=a\n"
+
+
+@pytest.mark.usefixtures("signed_in")
+@pytest.mark.parametrize(("arguments", "denied"), [([], ["Update:Delete", "Update:Replace"]), (["--lift"], None)])
+def test_the_stack_policy_denies_to_delete_or_replace_tables_secrets_and_queues(
+    monkeypatch: pytest.MonkeyPatch, arguments: list[str], denied: list[str] | None
+) -> None:
+    monkeypatch.setattr("sys.argv", ["stack_policy", *arguments, "--region", "eu-west-1"])
+    stack_policy.main()  # there is no stack yet
+    created()
+    stack_policy.main()
+    stored = boto3.client("cloudformation", "eu-west-1").get_stack_policy(StackName="audience-sync")["StackPolicyBody"]
+    assert {each["Effect"]: each["Action"] for each in json.loads(stored)["Statement"]}.get("Deny") == denied
+    assert not denied or all(
+        f'"AWS::{each}"' in stored for each in ("DynamoDB::Table", "SecretsManager::Secret", "SQS::Queue")
+    )
 
 
 def test_the_stack_is_tagged_with_the_version_and_arguments_come_last(project: Path) -> None:

@@ -74,13 +74,13 @@ LEFT_OUT_OF_SCALING = {
     r"iam:PassRole": "the service's own role",
 }
 CALLED_BESIDES = {
-    # SAM's own calls in a rehearsal of 2026-11-29, and what `continue-update-rollback` and `make repair` need.
+    # SAM's own calls in a rehearsal of 2026-11-29; what deploy.sh, `continue-update-rollback` and `make repair` need.
     *(
         f"cloudformation:{name}"
         for name in (
             *("ContinueUpdateRollback", "CreateChangeSet", "DeleteChangeSet", "DeleteStack", "DescribeChangeSet"),
             "DescribeStackEvents",
-            *("DescribeStacks", "ExecuteChangeSet", "GetTemplate", "GetTemplateSummary"),
+            *("DescribeStacks", "ExecuteChangeSet", "GetTemplate", "GetTemplateSummary", "SetStackPolicy"),
         )
     ),
     # The tags of the stack: AWS checks them beside the call that sets them.

@@ -166,7 +166,9 @@ def test_a_queue_is_read_in_batches_that_fail_message_by_message_up_to_a_maximum
     assert source["ScalingConfig"] == {"MaximumConcurrency": {"Ref": "MaximumConcurrency"}}
     assert TEMPLATE["Parameters"]["MaximumConcurrency"]["MinValue"] == 2  # AWS refuses less
     window = TEMPLATE["Parameters"]["BatchWindow"] if source is CHANGES else {}
-    assert source["BatchSize"] <= 10 or window.get("MinValue", source["MaximumBatchingWindowInSeconds"]) >= 1  # AWS refuses such a batch without a window
+    assert (
+        source["BatchSize"] <= 10 or window.get("MinValue", source["MaximumBatchingWindowInSeconds"]) >= 1
+    )  # AWS refuses such a batch without a window
 
 
 def test_all_messages_of_a_batch_can_be_returned_before_lambda_stops_the_worker() -> None:
