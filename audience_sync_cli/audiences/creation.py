@@ -133,5 +133,5 @@ def use_case(session: Session, prefix: str = "") -> Audiences:
     stack = session.stack
     clock = Clock(session.now)
     ceiling = int(stack.parameters.get("MaxCpmCents", 0))
-    locks = creation_locks(session)
-    return Audiences(session.audiences, locks, session.amazon, clock, max_cpm_cents=ceiling, name_prefix=prefix)
+    options: dict[str, Any] = {"max_cpm_cents": ceiling, "limits": None, "name_prefix": prefix}
+    return Audiences(session.audiences, creation_locks(session), session.amazon, clock, **options)

@@ -110,6 +110,7 @@ def unlink(session: Session, audience: AUDIENCE) -> None:
     Deletes nothing at Amazon: members stay until their time to live ends, and queued changes are still delivered.
     Deletion notices and `member erase` still remove people from it. To empty the audience, first run
     `audiences update --ttl-days 0`. `link` lists it again, with --key and without renewal.
+    Until then, only `create` and `link` can give its key to another audience, and Segment cannot.
     """
     known = find(session, audience)
     others = same_key(known, session.audiences.all())

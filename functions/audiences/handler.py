@@ -13,8 +13,8 @@ from audience_sync.amazon_ads.advertiser_audiences.client import AmazonAds
 from audience_sync.amazon_ads.data_manager.client import DataManager
 from audience_sync.amazon_ads.destination import Api, requested_api
 from audience_sync.amazon_ads.login import AccessTokens
-from audience_sync.audiences.creation import Audiences, Created, authenticate
-from audience_sync.audiences.datasets import CreatedDataset, Datasets, Limits
+from audience_sync.audiences.creation import Audiences, Created, Limits, authenticate
+from audience_sync.audiences.datasets import CreatedDataset, Datasets
 from audience_sync.aws.audience_table import AudienceTable
 from audience_sync.aws.clients import client
 from audience_sync.aws.creation_locks import CreationLocks
@@ -24,6 +24,7 @@ from audience_sync.errors import AudienceSyncError
 from audience_sync.runtime import telemetry
 from audience_sync.runtime.amazon_auth import access_tokens
 from audience_sync.runtime.api_gateway import Answer, Request, answer, deadline, error_answer
+from audience_sync.runtime.metric_names import AUDIENCES_CREATED
 from audience_sync.runtime.settings import AudiencesSettings
 from audience_sync.runtime.telemetry import logger, reporting
 
@@ -75,15 +76,13 @@ def lambda_handler(event: dict[str, Any], context: Any) -> Answer:
             amazon = AmazonAds(session, settings.hosts.api, tokens)
             account = settings.account
             data_manager = DataManager(session, settings.hosts.api, tokens, account) if account else None
-            ceiling, targets, prefix = settings.max_cpm_cents, settings.allowed_targets, settings.audience_name_prefix
-            audiences = Audiences(
-                table, locks, amazon, CLOCK, max_cpm_cents=ceiling, allowed_targets=targets, name_prefix=prefix
-            )
+            ceiling, prefix = settings.max_cpm_cents, settings.audience_name_prefix
+            limits = Limits(settings.allowed_targets, settings.allow_id_retention)
+            audiences = Audiences(table, locks, amazon, CLOCK, max_cpm_cents=ceiling, limits=limits, name_prefix=prefix)
             if request.route == "POST /v1/audiences/get":
                 found = audiences.find(extras, data_manager)
                 return answer(200, {"externalId": found.audience_id}) if found else answer(404, {"error": "not found"})
             if requested_api(extras) is Api.DATA_MANAGER:
-                limits = Limits(targets, settings.allow_id_retention)
                 datasets = Datasets(table, locks, data_manager, CLOCK, limits, prefix)
                 made = datasets.create(extras, deadline=due)
                 _log_dataset(made)
@@ -100,6 +99,7 @@ def lambda_handler(event: dict[str, Any], context: Any) -> Answer:
 def _log_dataset(made: CreatedDataset) -> None:
     shares = [{"application": each.application, "status": each.status} for each in made.shares]
     if made.is_new:
+        telemetry.count(**{AUDIENCES_CREATED: 1})
         logger.info("audience created", audience_id=made.audience_id, shares=shares)
     if made.differs:
         logger.warning("audience exists with other settings", audience_id=made.audience_id, fields=[*made.differs])
@@ -109,6 +109,7 @@ def _log_dataset(made: CreatedDataset) -> None:
 
 def _log(created: Created) -> None:
     if created.attempts:
+        telemetry.count(**{AUDIENCES_CREATED: 1})
         logger.info("audience created", audience_id=created.audience_id)
     if created.attempts > 1:
         logger.warning(

@@ -12,6 +12,7 @@ import requests
 from audience_sync.amazon_ads.data_manager.answers import Share
 from audience_sync.amazon_ads.data_manager.client import DataManager
 from audience_sync.amazon_ads.data_manager.share_settings import MAX_SHARES
+from audience_sync.audiences import creation
 from audience_sync.aws.audience_table import AudienceTable
 from audience_sync.members.dead_letters import DeadLetter
 from functions.audiences import handler as audiences
@@ -74,6 +75,10 @@ def requests_to(cloud: Cloud, path: str) -> list[dict[str, Any]]:
     return [each for each in listed if each["path"].startswith(path)]
 
 
+def created(cloud: Cloud) -> list[dict[str, Any]]:
+    return [each for each in requests_to(cloud, "/adm/audiences") if each["method"] == "POST"]
+
+
 def dead_letters(cloud: Cloud) -> list[DeadLetter]:
     return [DeadLetter.from_body(each) for each in take(cloud, "DeadLetterQueue")]
 
@@ -90,6 +95,19 @@ def test_a_dataset_is_created_shared_with_every_target_listed_and_found_again(cl
     assert ask(http(GET, {"externalId": answer["externalId"]})) == (200, {"externalId": answer["externalId"]})
     assert create(cloud, computationKey="new_ones") == (status, answer), "the same audience"
     assert len(dataset(cloud, answer["externalId"])["shares"]) == len(SHARES)
+
+
+def test_the_audience_key_creates_so_many_datasets_a_day_and_none_for_the_key_of_an_unlinked_one(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, printed: Callable[[], str]
+) -> None:
+    monkeypatch.setattr(creation, "MAX_CREATED_A_DAY", 1)
+    _, answer = create(cloud, computationKey="new_ones")
+    assert "at most 1 audiences a day" in create(cloud, audienceName="Another")[1]["error"]
+    assert create(cloud, computationKey="new_ones") == (200, answer), "it is found"
+    assert (printed().count('"AudiencesCreated":[1.0]'), len(created(cloud))) == (1, 1)
+    unlink(cloud, answer["externalId"])
+    (fault,) = create(cloud, audienceName="Another", computationKey="new_ones")[1]["faults"]
+    assert fault["field"] == "computationKey"
 
 
 def test_concurrent_create_requests_share_the_dataset_once(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,7 +145,7 @@ def test_an_empty_dataset_of_the_name_is_listed_instead_of_creating_one(cloud: C
     audience_id = create(cloud)[1]["externalId"]
     forget(cloud, audience_id)
     assert create(cloud)[1]["externalId"] == audience_id
-    assert len([each for each in requests_to(cloud, "/adm/audiences") if each["method"] == "POST"]) == 1
+    assert len(created(cloud)) == 1
 
 
 def unlink(cloud: Cloud, audience_id: str) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from audience_sync.amazon_ads.advertiser_audiences.audience_settings import MIN_RENEWED_TTL
-from audience_sync.audiences.creation import CREATE_TIMEOUT, RESERVE
+from audience_sync.audiences.creation import CREATE_TIMEOUT, MAX_CREATED_A_DAY, RESERVE
 from audience_sync.aws.audience_table import MAPPINGS_HISTORY_KEY, MAPPINGS_KEY, VERSION_KEY
 from audience_sync.aws.checkpoint import AUDIT, DATASETS, PUBLISHED, RENEWAL
 from audience_sync.aws.creation_locks import STALE_LOCK_AGE
@@ -791,6 +791,8 @@ def test_renewal_may_fail_for_fourteen_days_before_members_lapse() -> None:
         ("ErasuresOverdue", {"Period": ERASURES_EVERY, "EvaluationPeriods": 1}),
         ("ErasuresUnusual", {"MetricName": metric_names.ERASURES_RECORDED, "Statistic": "Sum", "Period": 3600}),
         ("ErasuresUnusual", {"Threshold": {"Ref": "ErasuresPerHour"}}),
+        # Far below the limit: a stranger's are noticed before the key's own can be refused.
+        ("AudiencesCreated", {"Threshold": MAX_CREATED_A_DAY // 10, "Period": 86_400, "Statistic": "Sum"}),
         # Requests may be rare, and Segment tries again for about four hours.
         ("IngestErrorsRepeated", {"DatapointsToAlarm": 3, "EvaluationPeriods": 12, "Period": 300, "Threshold": 1}),
         *(
@@ -858,12 +860,12 @@ def test_messages_that_wait_in_the_event_queue_for_half_an_hour_set_off_an_alarm
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_errors_of_every_function_set_off_an_alarm(function: str) -> None:
     triggers = {event["Type"] for event in _properties(function)["Events"].values()}
-    properties = _properties("IngestErrors" if triggers == {"HttpApi"} else function.replace("Function", "Errors"))
+    expected = ["AWS/Lambda", "Errors", {"Name": "FunctionName", "Value": {"Ref": function}}]
+    alarm = {"RefreshFunction": "TokenRefreshFailed"}.get(function, function.replace("Function", "Errors"))
     if triggers == {"HttpApi"}:  # counted at the gateway, on all its routes
-        assert properties["Dimensions"] == [{"Name": "ApiId", "Value": {"Ref": "Api"}}]
-    else:
-        assert (properties["Namespace"], properties["MetricName"]) == ("AWS/Lambda", "Errors")
-        assert properties["Dimensions"] == [{"Name": "FunctionName", "Value": {"Ref": function}}]
+        alarm, expected = "IngestErrors", ["AWS/ApiGateway", "5xx", {"Name": "ApiId", "Value": {"Ref": "Api"}}]
+    *_, watched = _watched(alarm)
+    assert [watched["Namespace"], watched["MetricName"], *watched["Dimensions"]] == expected
 
 
 @pytest.mark.parametrize("source", Template.load().schedule_sources(), ids=lambda source: source.function)

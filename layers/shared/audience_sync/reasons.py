@@ -128,6 +128,7 @@ class Reason(StrEnum):
     TOO_LARGE = auto(), REFUSED, "over the limit of bytes, events or steps", "lower the batch size in Segment"
     UNSUPPORTED_MEDIA_TYPE = auto(), REFUSED, "the body is not plain JSON in UTF-8", "remove that header in Segment"
     INVALID_AUDIENCE = auto(), REFUSED, "the extras do not describe a valid audience", "the response names each field"
+    TOO_MANY_AUDIENCES = auto(), REFUSED, "over 100 audiences in a day (UTC)", "run `audience-sync audiences create`"
     SECRET_UNUSABLE = auto(), REFUSED, "no usable key of that kind is stored", "run `audience-sync keys show`"
     INVALID_MAPPING = auto(), REFUSED, "the stored mappings are invalid", "run `audience-sync mappings revert`"
     INVALID_TRIGGER = auto(), REFUSED, "a stored trigger is invalid", "run `audience-sync mappings revert`"

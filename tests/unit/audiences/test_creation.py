@@ -12,7 +12,8 @@ import pytest
 
 from audience_sync.amazon_ads.advertiser_audiences.audience import AudienceReport
 from audience_sync.amazon_ads.destination import dsp_advertiser
-from audience_sync.audiences.creation import CREATE_WAIT, Audiences, Created
+from audience_sync.audiences import creation
+from audience_sync.audiences.creation import CREATE_WAIT, Audiences, Created, Limits
 from audience_sync.aws.audience_table import AudienceTable
 from audience_sync.aws.creation_locks import STALE_LOCK_AGE, CreationLocks
 from audience_sync.clock import Clock
@@ -110,15 +111,18 @@ class AudiencesHarness:
     def sleep(self, seconds: float) -> None:
         self.seconds += seconds
 
-    def audiences(self, *, sleep: Callable[[float], None] | None = None, max_cpm_cents: int = 0) -> Audiences:
+    def audiences(
+        self, *, sleep: Callable[[float], None] | None = None, max_cpm_cents: int = 0, by_operator: bool = False
+    ) -> Audiences:
         """Build the use case, as a new execution environment does."""
         owners = count(id(object()))
         locks = CreationLocks(resources.client("dynamodb", self.proxy.url), self.name, lambda: f"owner-{next(owners)}")
         clock = Clock(lambda: self.seconds, lambda: self.seconds, sleep or self.sleep)
-        return Audiences(self.new_table(), locks, self.amazon, clock, max_cpm_cents=max_cpm_cents)
+        limits = None if by_operator else Limits()
+        return Audiences(self.new_table(), locks, self.amazon, clock, max_cpm_cents=max_cpm_cents, limits=limits)
 
-    def create(self, **changed: Any) -> Created:
-        return self.audiences().create(REQUEST | changed, deadline=self.seconds + 28)
+    def create(self, *, by_operator: bool = False, **changed: Any) -> Created:
+        return self.audiences(by_operator=by_operator).create(REQUEST | changed, deadline=self.seconds + 28)
 
     def listed(self) -> list[Audience]:
         return self.new_table().all()
@@ -234,12 +238,33 @@ def test_an_unlinked_audience_is_not_listed_again(harness: AudiencesHarness, *, 
     assert (unlinked.unlinked_at, unlinked.computation_key) == (5, None)
 
 
-def test_two_audiences_cannot_share_a_computation_key(harness: AudiencesHarness) -> None:
-    harness.create(computationKey="buyers")
+@pytest.mark.parametrize("is_unlinked", [False, True])
+def test_the_computation_key_that_another_audience_has_or_had_is_refused(
+    harness: AudiencesHarness, *, is_unlinked: bool
+) -> None:
+    """Segment sends events with the key of an unlinked audience all the same: they would reach a stranger's."""
+    first = harness.create(computationKey="buyers")
+    assert not is_unlinked or harness.table.unlink(first.audience_id, at=5)
+    other: dict[str, Any] = {"externalAudienceId": "other", "computationKey": "buyers"}
     with pytest.raises(InvalidAudience) as caught:
-        harness.create(externalAudienceId="other", computationKey="buyers")
+        harness.create(**other)
     assert [fault.field for fault in caught.value.faults] == ["computationKey"]
     assert len(harness.amazon.made) == 1
+    if is_unlinked:
+        assert harness.create(by_operator=True, **other).listed.computation_key == "buyers"
+
+
+def test_a_day_has_a_limit_of_audiences_that_the_audience_key_creates(
+    harness: AudiencesHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(creation, "MAX_CREATED_A_DAY", 2)
+    assert [harness.create(externalAudienceId=each).attempts for each in ("a", "b")] == [1, 1]
+    with pytest.raises(InvalidRequest, match="at most 2 audiences a day"):
+        harness.create()
+    assert (len(harness.amazon.made), harness.create(externalAudienceId="a").attempts) == (2, 0), "it is found"
+    assert harness.create(by_operator=True).attempts == 1
+    harness.seconds += 86_400
+    assert [harness.create(externalAudienceId=each).attempts for each in ("c", "d")] == [1, 1]
 
 
 def test_a_computation_key_shared_by_two_audiences_is_refused(harness: AudiencesHarness) -> None:
@@ -254,9 +279,8 @@ def test_a_creation_lock_is_not_listed_as_an_audience(harness: AudiencesHarness)
     harness.amazon.fails = OutcomeUnknown("lost")
     with pytest.raises(OutcomeUnknown):
         harness.create()
-    (row,) = harness.direct.scan(TableName=harness.name)["Items"]
-    key = row["audienceId"]["S"]
-    assert key.startswith("#creation#")
+    rows = [row["audienceId"]["S"] for row in harness.direct.scan(TableName=harness.name)["Items"]]
+    (key,) = [each for each in rows if each.startswith("#creation#")]
     assert harness.listed() == []
     assert harness.table.by_id(key) is None
     assert harness.table.by_external_audience_id("lapsed-premium-us") == []

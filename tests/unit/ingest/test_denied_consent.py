@@ -113,13 +113,7 @@ def test_a_denial_found_by_one_mapping_wins_and_reaches_only_ids_of_mappings_tha
 
 
 @pytest.mark.parametrize(
-    ("member", "reason"),
-    [
-        ("", "member_id_missing"),
-        ("a@b.co", "member_id_invalid"),
-        (None, "member_id_missing"),
-        ("undefined", "member_id_placeholder"),
-    ],
+    ("member", "reason"), [("", "member_id_missing"), ("a@b.co", "member_id_invalid"), (None, "member_id_missing")]
 )
 def test_a_denial_without_a_valid_member_id_is_rejected(member: Any, reason: str) -> None:
     result = read(event(userId=member, **DENIED) | {"groupId": "g1"})
@@ -134,7 +128,7 @@ NOBODY = ["undefined", "NULL", "nAn", 0, "-", "none", "Unknown", "00000000-0000-
 def test_under_an_id_that_stands_for_nobody_members_are_neither_added_nor_erased_by_a_denial(member: Any) -> None:
     """Unrelated people share it: one of them would take out all, and also delete entries of other tools at Amazon."""
     added, denied = event(userId=member), event(userId=member, second="u2", **DENIED)
-    assert [each.reason for each in read(added).rejections] == ["member_id_placeholder"]
+    assert [each.reason for each in read(added, denied).rejections] == ["member_id_placeholder"] * 2
     by_another = mapping("by another id", external_user_id={"@path": "$.properties.second"})
     assert read(denied, mappings=[mapping("by userId"), by_another]).changes == [leaving("u2")]
     exited, notice = event(userId=member, enters=False, **DENIED), {"type": "delete", "userId": member}

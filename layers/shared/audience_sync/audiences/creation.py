@@ -41,12 +41,17 @@ from audience_sync.errors import (
     Unavailable,
 )
 from audience_sync.members.membership import Audience, after_moves
+from audience_sync.reasons import Reason
 
 CREATE_WAIT = 8.0  # seconds to wait for another request's creation; Segment gives up after ten
 POLL_INTERVAL = 0.5  # seconds between two reads of the lock
 RESERVE = 3.0  # seconds kept to list the created audience
 CREATE_TIMEOUT = 24.0  # seconds for Amazon; the gateway waits 30 in all. Segment then repeats its request
 READ_TIMEOUT = 3.0  # seconds; without an answer the table decides
+# Audiences that the audience key, which travels in a URL, may create. A first set-up needs some dozens. Functions read
+# all of them every minute, and a deletion notice reads a row for each: with 10,000, ingest no longer answers in time.
+MAX_CREATED_A_DAY = 100
+_DAY = 86_400_000  # milliseconds
 
 
 class AudienceApi(Protocol):
@@ -67,6 +72,14 @@ class DatasetLookup(Protocol):
 
     def dataset(self, dataset_id: str, *, timeout: float) -> object:
         """Read one. Raises NotFound."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Limits on requests with the audience key; the operator's command has none."""
+
+    allowed_targets: frozenset[str] = frozenset()  # ids of accounts that a new audience may reach; empty allows all
+    allow_id_retention: bool = False  # whether Amazon may keep the hashes of a dataset
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +137,7 @@ class Audiences:
         clock: Clock,
         *,
         max_cpm_cents: int,
-        allowed_targets: frozenset[str] = frozenset(),
+        limits: Limits | None,
         name_prefix: str = "",
     ) -> None:
         """Set up the use case.
@@ -135,7 +148,7 @@ class Audiences:
             amazon: the calls to Amazon.
             clock: for waiting.
             max_cpm_cents: the highest fee allowed, in hundredths of any currency.
-            allowed_targets: ids of the advertisers and connections that a new audience may have; empty allows all.
+            limits: on the request; None for the operator.
             name_prefix: before the names of new audiences.
         """
         self._table = table
@@ -143,7 +156,7 @@ class Audiences:
         self._amazon = amazon
         self._clock = clock
         self._max_cpm_cents = max_cpm_cents
-        self._allowed_targets = allowed_targets
+        self._limits = limits
         self._name_prefix = name_prefix
 
     def create(self, extras: Mapping[str, Any], *, deadline: float) -> Created:
@@ -155,10 +168,12 @@ class Audiences:
 
         Raises:
             InvalidAudience: no audience can have these settings.
+            InvalidRequest: the audience key may create no more today.
             RequestRejected: Amazon refuses it.
             TransientError: it is not created, or the outcome is unknown. Repeating the request finds the audience.
         """
-        ceiling, targets, prefix = self._max_cpm_cents, self._allowed_targets, self._name_prefix
+        ceiling, prefix = self._max_cpm_cents, self._name_prefix
+        targets = self._limits.allowed_targets if self._limits else frozenset()
         wanted = new_audience(extras, max_cpm_cents=ceiling, allowed_targets=targets, name_prefix=prefix)
         created = self._found_or_created(wanted, deadline)
         # Also for an existing audience: the request that listed it may have stopped before this.
@@ -221,7 +236,7 @@ class Audiences:
         for listed in self._table.by_external_audience_id(wanted.external_audience_id):
             if listed.destination == wanted.destination:
                 return Created(listed, wanted)
-        check_key_free(self._table, wanted.computation_key)
+        check_key_free(self._table, wanted.computation_key, by_operator=self._limits is None)
         lock, is_ours = self._acquire(wanted, deadline)
         if is_ours:
             audience_id = self._create(wanted, lock, deadline)
@@ -265,9 +280,11 @@ class Audiences:
         with ExitStack() as held:
             try:
                 held.enter_context(alone_with_key(self._locks, wanted.computation_key, self._clock))
-                check_key_free(self._table, wanted.computation_key)
+                check_key_free(self._table, wanted.computation_key, by_operator=self._limits is None)
                 if timeout <= 0:
                     raise OutOfTime("not enough time left", retry_after=None)
+                if self._limits:
+                    count_creation(self._locks, self._clock)
                 audience_id = self._amazon.create_audience(wanted.body(), timeout=timeout)
                 self._check_not_unlinked(audience_id)  # whether Amazon returns an existing one is not documented
             except OutcomeUnknown as error:
@@ -295,12 +312,23 @@ def alone_with_key(locks: CreationLocks, key: str | None, clock: Clock) -> Abstr
     return locks.held(key_of(key, "computation key"), clock) if key else nullcontext()
 
 
-def check_key_free(table: AudienceTable, key: str | None) -> None:
-    """Raise InvalidAudience if another audience has a computation key: under one key, two would get no events."""
-    if key and table.by_computation_key(key):
-        allowed = "a key that no other audience is linked to"
+def check_key_free(table: AudienceTable, key: str | None, *, by_operator: bool) -> None:
+    """Raise InvalidAudience if another audience has a computation key: under one key, two would get no events.
+
+    Only the operator can create one for the key of an unlinked audience, of which Segment goes on sending events.
+    """
+    if key and table.by_computation_key(key, with_unlinked=not by_operator):
+        allowed = f"a key that no other audience is linked to{'' if by_operator else ', or was until it was unlinked'}"
         remedy = "leave it out; to share the key, then run `audience-sync audiences link ID --key KEY --also`"
         raise InvalidAudience([SettingFault("computationKey", allowed, remedy)])
+
+
+def count_creation(locks: CreationLocks, clock: Clock) -> None:
+    """Count an audience that the audience key is about to create. Raises InvalidRequest if it has created too many."""
+    if not locks.count_creation(day=clock.now_ms() // _DAY, at_most=MAX_CREATED_A_DAY):
+        limit = f"the audience key creates at most {MAX_CREATED_A_DAY} audiences a day (UTC)"
+        reason = Reason.TOO_MANY_AUDIENCES
+        raise InvalidRequest(f"{limit}; {reason.remedy}, which has no limit", reason=reason)
 
 
 def with_ttl(audience: Audience, report: AudienceReport) -> Audience:

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from audience_sync.amazon_ads.data_manager.answers import DataRoom, Dataset, Share
 from audience_sync.amazon_ads.data_manager.dataset_settings import NewDataset, new_dataset
 from audience_sync.amazon_ads.destination import Api, ads_data_manager
-from audience_sync.audiences.creation import alone_with_key, check_key_free
+from audience_sync.audiences.creation import Limits, alone_with_key, check_key_free, count_creation
 from audience_sync.aws.audience_table import AudienceTable
 from audience_sync.aws.creation_locks import CreationLocks, key_of
 from audience_sync.clock import Clock
@@ -61,14 +61,6 @@ class DatasetApi(Protocol):
 
     def records(self, dataset_id: str, *, timeout: float) -> int | None:
         """Read the number of records in a dataset. Raises AccessDenied."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Limits on requests with the audience key; the operator's command has none."""
-
-    allowed_targets: frozenset[str] = frozenset()  # ids of accounts that a new dataset may reach; empty allows all
-    allow_id_retention: bool = False  # whether Amazon may keep the hashes
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +146,7 @@ class Datasets:
 
         Raises:
             InvalidAudience: no dataset can have these settings, or the stack names no account.
+            InvalidRequest: the audience key may create no more today.
             RequestRejected: Amazon refuses it.
             TransientError: it is not complete; repeating the request continues.
         """
@@ -168,14 +161,15 @@ class Datasets:
 
     def _create(self, amazon: DatasetApi, wanted: NewDataset, deadline: float) -> CreatedDataset:
         known, found = self._listed(wanted), None
-        if known is None:
-            check_key_free(self._table, wanted.computation_key)
-        is_first = known is None
-        by_operator = self._limits is None
+        is_first, by_operator = known is None, self._limits is None
+        if is_first:
+            check_key_free(self._table, wanted.computation_key, by_operator=by_operator)
         if (is_first or by_operator) and amazon.data_room(timeout=self._time_left(deadline)) is None:
             amazon.make_data_room(timeout=self._time_left(deadline))
         if is_first and (found := amazon.dataset_named(wanted.name, timeout=self._time_left(deadline))):
             known = self._table.by_id(found.dataset_id)
+        if known is None and not by_operator:
+            count_creation(self._locks, self._clock)
         if known:
             dataset_id = known.audience_id
         elif found:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 MAX_KEY = 2_048  # bytes of a key; DynamoDB's limit
-MAX_FOUND = 50  # audiences of one index key; there should be one
+MAX_FOUND = 50  # listed audiences of one index key; there should be one
 BY_COMPUTATION_KEY = "computationKey"  # index names
 BY_EXTERNAL_AUDIENCE_ID = "externalAudienceId"
 NOT_AN_AUDIENCE = "#"  # begins the keys of all other rows; Amazon's ids are digits
@@ -69,12 +69,14 @@ class AudienceTable:
         )
         return _audience(row) if row else None
 
-    def by_computation_key(self, key: str) -> list[Audience]:
+    def by_computation_key(self, key: str, *, with_unlinked: bool = False) -> list[Audience]:
         """Return the audiences linked to Segment's computation key; there should be one at most. Raises Unavailable.
 
-        Reads an index, in which a new audience appears a moment later.
+        Reads an index, in which a new audience appears a moment later. `with_unlinked` adds those that had the key when
+        they were unlinked.
         """
-        return [_audience(row) for row in self._query(BY_COMPUTATION_KEY, key)] if _can_be_a_key(key) else []
+        found = [_audience(row) for row in self._query(BY_COMPUTATION_KEY, key)] if _can_be_a_key(key) else []
+        return [each for each in found if with_unlinked or each.unlinked_at is None]
 
     def all(self) -> list[Audience]:
         """Return every listed audience. Raises Unavailable."""
@@ -184,12 +186,12 @@ class AudienceTable:
     def unlink(self, audience_id: str, *, at: int, heir: str | None = None) -> bool:
         """Take an audience off the list; return whether it was listed. `at` is in epoch milliseconds.
 
-        Removes the index attributes, so that the indexes no longer find it. At Amazon it stays. With `heir`, which gets
-        its events, both must be listed, and `heir` not moved to it. Raises Unavailable.
+        At Amazon it stays, and its row keeps the computation key for `by_computation_key`. With `heir`, which gets its
+        events, both must be listed, and `heir` not moved to it. Raises Unavailable.
         """
         unlink = {
             "Key": {"audienceId": {"S": audience_id}},
-            "UpdateExpression": f"SET unlinkedAt = :at REMOVE {BY_COMPUTATION_KEY}, {BY_EXTERNAL_AUDIENCE_ID}",
+            "UpdateExpression": f"SET unlinkedAt = :at REMOVE {BY_EXTERNAL_AUDIENCE_ID}",
             "ExpressionAttributeValues": {":at": {"N": str(at)}},
         }
         if heir is None:
@@ -231,13 +233,7 @@ class AudienceTable:
             )
 
     def _conditional(self, operation: Callable[..., Any], **arguments: Any) -> bool:
-        """Make a conditional write; return whether its condition holds."""
-        try:
-            with audience_table_call():
-                operation(TableName=self._name, **arguments)
-        except ConditionFailed:
-            return False
-        return True
+        return written(operation, TableName=self._name, **arguments)
 
     def _query(self, index: str, key: str) -> list[Mapping[str, Any]]:
         """Query an index, which has the name of its key attribute."""
@@ -247,7 +243,6 @@ class AudienceTable:
             IndexName=index,
             KeyConditionExpression=f"{index} = :key",
             ExpressionAttributeValues={":key": {"S": key}},
-            Limit=MAX_FOUND,
         )["Items"]
         return rows
 
@@ -271,6 +266,16 @@ class AudienceTable:
 def audience_table_call() -> AbstractContextManager[None]:
     """Return a context for calls to the audience table: their failures become Unavailable or ConditionFailed."""
     return unavailable("the audience table does not answer", retry_after=1)
+
+
+def written(operation: Callable[..., Any], **arguments: Any) -> bool:
+    """Make a conditional write; return whether its condition holds. Raises Unavailable."""
+    try:
+        with audience_table_call():
+            operation(**arguments)
+    except ConditionFailed:
+        return False
+    return True
 
 
 def row_of(audience: Audience, created: int) -> dict[str, Any]:
@@ -315,6 +320,8 @@ def _audience(row: Mapping[str, Any]) -> Audience:
 
     deserialize = TypeDeserializer().deserialize
     held = {name: deserialize(value) for name, value in row.items()}
+    if "unlinkedAt" in held:  # its key is kept for `by_computation_key` alone: no event of the key reaches it
+        held.pop(BY_COMPUTATION_KEY, None)
     values = {field: _whole(held[name]) for name, field in _ATTRIBUTES.items() if name in held}
     settings = {name: _whole(value) for name, value in held.get("settings", {}).items()}
     fields = held.get("destination", {name: _whole(held.get(name)) for name in _OF_DESTINATION})

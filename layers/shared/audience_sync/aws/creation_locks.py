@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from audience_sync.aws.audience_table import NOT_AN_AUDIENCE, audience_table_call, row_of
+from audience_sync.aws.audience_table import NOT_AN_AUDIENCE, audience_table_call, row_of, written
 from audience_sync.aws.errors import ConditionFailed
 from audience_sync.clock import Clock
 from audience_sync.errors import CreationOvertaken, CreationUnderWay, Unavailable
@@ -18,6 +18,7 @@ from audience_sync.members.membership import Audience
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
+CREATIONS_KEY = f"{NOT_AN_AUDIENCE}creations"
 STALE_LOCK_AGE = 120_000  # milliseconds; four times as long as a creation can take
 
 
@@ -99,17 +100,35 @@ class CreationLocks:
 
     def release(self, lock: CreationLock) -> None:
         """Release the lock of a failed creation, so that the next request need not wait."""
-        try:
-            with audience_table_call():
-                self._client.delete_item(
-                    TableName=self._name,
-                    Key={"audienceId": {"S": lock.key}},
-                    ConditionExpression="#owner = :owner",
-                    ExpressionAttributeNames={"#owner": "owner"},
-                    ExpressionAttributeValues={":owner": {"S": lock.owner}},
-                )
-        except ConditionFailed:
-            pass
+        written(
+            self._client.delete_item,
+            TableName=self._name,
+            Key={"audienceId": {"S": lock.key}},
+            ConditionExpression="#owner = :owner",
+            ExpressionAttributeNames={"#owner": "owner"},
+            ExpressionAttributeValues={":owner": {"S": lock.owner}},
+        )
+
+    def count_creation(self, *, day: int, at_most: int) -> bool:
+        """Count an audience that is about to be created; return False if the day has `at_most` of them.
+
+        `day` counts from the epoch. One row holds the count of the newest day.
+        """
+        key = {"audienceId": {"S": CREATIONS_KEY}}
+        return written(
+            self._client.put_item,
+            TableName=self._name,
+            Item=key | {"epochDay": {"N": str(day)}, "creations": {"N": "1"}},
+            ConditionExpression="attribute_not_exists(audienceId) OR epochDay < :day",
+            ExpressionAttributeValues={":day": {"N": str(day)}},
+        ) or written(
+            self._client.update_item,
+            TableName=self._name,
+            Key=key,
+            UpdateExpression="ADD creations :one",
+            ConditionExpression="creations < :most",
+            ExpressionAttributeValues={":one": {"N": "1"}, ":most": {"N": str(at_most)}},
+        )
 
     def remove(self, audience_id: str) -> None:
         """Remove the lock of an audience's creation: the same request then creates another audience.

@@ -44,6 +44,7 @@ UPLOADS_FAILED = "UploadsFailed"
 JOBS_ENDED = "JobsEnded"
 JOBS_UNRESOLVED = "JobsUnresolved"  # given up, or unknown to Amazon
 REJECTED_RECORDS_UNTRACKED = "RejectedRecordsUntracked"  # by a job, without a membership table; they stay delivered
+AUDIENCES_CREATED = "AudiencesCreated"  # with the audience key
 AUDIENCE_MATCH_RATE = "AudienceMatchRate"  # percent; by audience
 AUDIENCE_RECEIVED = "AudienceReceived"  # records, of a dataset those in it; by audience
 AUDIENCE_PROCESSED = "AudienceProcessed"  # percent of an upload's records that were processed; by audience
