@@ -116,6 +116,7 @@ def _merged(source: MemberState, live: MemberState, timing: Timing) -> MemberSta
         exit_recorded=max(state.exit_recorded for state in known),
         erase_until=max(state.erase_until for state in known),
         enter_sent=max(state.enter_sent for state in known),
+        enter_failed=any(state.enter_failed for state in known if not newest.exits),
         removal_sent=max(state.removal_sent for state in known),
         removal_failed=any(state.removal_failed for state in known),
         enters_effective_by=max(live.enters_effective_by, source.enters_effective_by, *ends),

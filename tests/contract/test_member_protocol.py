@@ -147,7 +147,7 @@ def test_an_exit_is_sent_again_if_a_retry_of_its_enter_had_no_answer(stack: Work
         stack.deliver(entered, receives=receives)
     stack.deliver(change(at=2, exits=True))
     stack.amazon.apply([entered.record])  # after the exit: the member is in again
-    assert stack.deliver(entered, receives=4).superseded == 1, "it comes back, and so do the attempts at it"
+    assert stack.deliver(entered, receives=4).superseded == 1
     stack.rest()
     assert stack.amazon.active() == set()
 
@@ -169,15 +169,13 @@ def test_an_enter_waits_for_a_repeated_exit(stack: WorkerStack) -> None:
     entered = change("a@b.co", at=1)
     stack.amazon.fails = ServiceUnavailable("503")
     stack.deliver(entered)
-    stack.deliver(change("a@b.co", at=2, exits=True))
-    stack.rest()
-    stack.now += 4 * stack.effective
-    stack.deliver(entered, receives=2)
-    removed = stack.now
-    assert len(stack.amazon.uploads) == 2
+    stack.now += 2 * stack.effective
+    stack.deliver(change("a@b.co", at=2, exits=True))  # the failed attempt may take effect after it
+    assert stack.deliver(entered, receives=2).superseded == 1
     assert stack.deliver(change("a@b.co", at=3)).waiting == {AUDIENCE: 1}
     stack.rest()
-    assert (stack.amazon.active(), stack.now >= removed + stack.effective) == ({"m1"}, True)
+    assert [upload[0]["action"] for upload in stack.amazon.uploads] == ["DELETE", "DELETE", "CREATE"]
+    assert (stack.amazon.active(), stack.now >= NOW + 4 * stack.effective) == ({"m1"}, True)
 
 
 @pytest.mark.parametrize(
@@ -200,6 +198,22 @@ def test_a_repeated_enter_counts_as_sent_only_if_nothing_of_it_comes_back(
     sent = [record["action"] for (record,) in stack.amazon.uploads]
     assert (sent.count("CREATE"), len(stack.dead_letters.bodies)) == (enters, 3 - enters)
     assert (stack.amazon.active(), stack.state().enter_sent >= removed + stack.effective) == ({"m1"}, True)
+
+
+def test_a_due_removal_that_fails_beside_a_new_enter_stays_due(stack: WorkerStack) -> None:
+    stack.deliver(change("old@b.co", at=1))
+    stack.deliver(change("new@b.co", at=5))
+    stack.now += 60
+    stack.deliver(change(at=3, exits=True))  # due again, since the enters may be applied after it
+    stack.now += stack.effective + 120
+    stack.queue.drain()
+    stack.amazon.down = ServiceUnavailable("503")
+    both = change(at=2, exits=True), change("newer@b.co", at=6)
+    for receives in (1, 2):
+        stack.deliver(*both, receives=receives)
+    due = stack.state().due(stack.limits.timings.of(stack.destination))
+    assert due is not None
+    assert due.removes
 
 
 @WITH_JOBS
@@ -350,7 +364,7 @@ def test_an_unknown_outcome_waits_its_settle_time_even_if_the_table_fails_then(s
     assert [deferred.delay for deferred in report.deferred] == [LIMITS.settle]
 
 
-def test_failed_attempts_at_a_change_cost_no_write(
+def test_failed_attempts_after_the_first_cost_no_write(
     stack: WorkerStack,
 ) -> None:
     def writes(receives: int) -> int:
@@ -360,7 +374,7 @@ def test_failed_attempts_at_a_change_cost_no_write(
         return stack.calls.count(WRITE)
 
     stack.amazon.down = ServiceUnavailable("503")
-    assert writes(1) == 1
+    assert writes(1) == 2, "the change, and that its upload has failed"
     assert [writes(1 + attempt % 11) for attempt in range(1, 21)] == [0] * 20
     stack.amazon.down = None
     stack.now += 60

@@ -4,7 +4,8 @@ A job decides about identities: CREATE puts those of a record into the audience 
 """
 
 import json
-from collections.abc import Callable, Iterable
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from math import inf
@@ -68,6 +69,7 @@ class Amazon:
         self.job_seconds: Callable[[int], float] | None = None  # by number of the upload; instead of the profile
         self.uploads = 0
         self.ttls: dict[str, float] = {}  # seconds; of audiences that drop who has not been added for as long
+        self._sent_before: defaultdict[tuple[str, str, str], frozenset[Identity]] = defaultdict(frozenset)
         self.dropped: list[tuple[float, Member]] = []  # epoch seconds
         self.records = 0
         self.clock = clock
@@ -171,18 +173,15 @@ class Amazon:
             return Answer(503)
         return Answer(200, json.dumps(self.datasets.answer(path, content_type, body)).encode())
 
-    def _fails_again(self, audience_id: str, members: Iterable[Sent]) -> bool:
-        """Draw whether an upload fails for now that enters somebody with identities that were all sent before."""
-        share, nothing = self.profile.refusals.repeated, dict[Identity, Held]()
-        return (
-            bool(share)
-            and any(
-                each.action == "CREATE"
-                and each.identities <= self.audiences.get((audience_id, each.user), nothing).keys()
-                for each in members
-            )
-            and self._random.random() < share
-        )
+    def _fails_again(self, audience_id: str, members: Sequence[Sent]) -> bool:
+        """Draw whether an upload fails for now that enters or removes somebody with identities all sent so before."""
+        share, earlier = self.profile.refusals.repeated, self._sent_before
+        repeats = share and any(each.identities <= earlier[audience_id, each.user, each.action] for each in members)
+        if repeats and self._random.random() < share:
+            return True
+        for each in members:
+            earlier[audience_id, each.user, each.action] |= each.identities
+        return False
 
     def _check(self, audience_id: str, records: list[dict[str, Any]]) -> None:
         members = [record["externalUserId"] for record in records]

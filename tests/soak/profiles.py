@@ -32,7 +32,7 @@ class Refusals:
     token: float = 0.0  # all tokens are revoked
     login: float = 0.0  # the login fails
     record: float = 0.0  # share of the identities that Amazon refuses with 400
-    repeated: float = 0.0  # 5xx, of the uploads that enter somebody with identities that were all sent before
+    repeated: float = 0.0  # 5xx, of the uploads that enter or remove somebody with identities all sent so before
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +134,19 @@ _SEPARATE = [
     replace(_USUAL, name="jobs-fail", jobs=Jobs(failed=0.1, rejected=0.1, unknown=0.1), delay=60.0),
     replace(CALM, name="jobs-late", jobs=Jobs(late=0.2, unknown=0.2), delay=60.0),
     replace(CALM, name="jobs-slow", jobs=Jobs(late=1.0, late_seconds=(1500.0, 1500.0)), delay=60.0),
+    # What is owed fails, as a rule: enters and removals that are sent again.
+    replace(
+        CALM,
+        name="repetitions-fail",
+        datasets=1,
+        delay=300.0,
+        old_events=0.2,
+        refusals=Refusals(unavailable=0.05, repeated=0.6),
+        phases=(Phase(notices=0.02, exits=0.9),),
+        events_of_member=3,
+        spare_records=30,
+        spare_deletions=4,
+    ),
     replace(CALM, name="jobs-hours", jobs=Jobs(late=0.2, hours=0.1), delay=60.0),
     replace(CALM, name="single-messages", batch_size=1, delay=60.0, spare_records=12),  # each enter that waits is one
     replace(CALM, name="clocks", clock_offset=2.0, delay=60.0),

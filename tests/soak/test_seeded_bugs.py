@@ -15,7 +15,6 @@ from audience_sync.amazon_ads.timings import Timings
 from audience_sync.delivery import member_delivery as members
 from audience_sync.delivery.batch import Delivery
 from audience_sync.delivery.outcomes import Outcomes
-from audience_sync.delivery.pending import ChangeOutcome, PendingMember
 from audience_sync.members import member_step, membership
 from audience_sync.members.erasure import looking
 from audience_sync.members.erasure.looking import CLAIM, Look
@@ -30,6 +29,7 @@ from tests.soak.test_soak import EVENTS
 MOST_SEEDS = 24  # the rarest is found by one in five
 
 _due, _timing_of, _look = MemberState.removal_due, Timings.of, looking.look
+_repetition = member_step.repetition
 
 
 def _repeated_at_once(state: MemberState, timing: Any) -> Due | None:
@@ -40,9 +40,11 @@ def _asks_at_once(*given: Any) -> Look:
     return Look(round(given[2]) + CLAIM, asks=True) if _look(*given).next_look else Look(0)
 
 
-def _parked_if_not_sent(pending: PendingMember) -> bool:
-    is_parked = pending.outcome is ChangeOutcome.PARKED and pending.deferral is None
-    return is_parked or (pending.is_repetition and pending.deferral is not None)
+def _dated_at_once(*given: Any, now: int, timing: Any) -> member_step.Step | None:
+    due = _repetition(*given, now=now, timing=timing)
+    if due is None or due.upload is None:
+        return due
+    return due._replace(state=member_step._sent(due.state, due.upload, now, timing))
 
 
 BUGS: list[tuple[str, object, str, object, str]] = [  # each with a profile
@@ -89,13 +91,7 @@ BUGS: list[tuple[str, object, str, object, str]] = [  # each with a profile
         lambda change, _: change,
         "data-manager",
     ),
-    (
-        "count a repeated enter as sent if it fails for now",
-        PendingMember,
-        "is_parked",
-        property(_parked_if_not_sent),
-        "data-manager",
-    ),
+    ("date what is due before it is sent", members, "repetition", _dated_at_once, "repetitions-fail"),
     ("delete nobody", people_deletion, "look", lambda *_: Look(0), "denials"),
     (
         "delete a person before the enters have taken effect",

@@ -73,6 +73,7 @@ IDENTITIES = st.lists(st.builds(Identity, st.integers(0, 10**15), DIGESTS), max_
     enter_sent=st.integers(0, 10**10),
     removal_sent=st.integers(0, 10**10),
     removal_failed=st.booleans(),
+    enter_failed=st.booleans(),
     enters_effective_by=st.integers(0, 10**10),
     removals_effective_by=st.integers(0, 10**10),
     late_jobs=st.lists(
@@ -102,6 +103,7 @@ def test_the_stored_layout_of_a_row_does_not_change() -> None:
         enter_sent=20,
         removal_sent=10,
         removal_failed=True,
+        enter_failed=True,
         enters_effective_by=30,
         removals_effective_by=40,
         late_jobs=(LateJob("job-1", 20, 3), LateJob("job-2", 10, 2, removes=True)),
@@ -110,7 +112,7 @@ def test_the_stored_layout_of_a_row_does_not_change() -> None:
     )
     header = (
         b'{"r":{"countryCode":"US","action":"CREATE"},"c":"amzn1.amc.connection.0123456789","t":["DSP"],'
-        b'"l":[2,"exit-1"],"e":2,"x":10,"f":true,"n":30,"m":40,'
+        b'"l":[2,"exit-1"],"e":2,"x":10,"f":true,"u":true,"n":30,"m":40,'
         b'"p":[["n","id",5,6],["d","id",5,6],["r","id",5,6],["i","id",5,6],["c","id",5,6],["w","id",5,6]],'
         b'"j":[["job-1",20,3,0],["job-2",10,2,1]],'
         b'"i":[[3,"ez"],[1,{"birthday":"other"}]]}'

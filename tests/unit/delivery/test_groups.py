@@ -14,7 +14,6 @@ from audience_sync.delivery.groups import groups
 from audience_sync.delivery.pending import PendingMember
 from audience_sync.delivery.uploads import Limits
 from audience_sync.fields import IDENTIFIERS
-from audience_sync.members.member_step import NOT_ATTEMPTED
 from audience_sync.members.membership import Destination, MembershipChange
 from audience_sync.members.messages import ChangeMessage
 
@@ -31,7 +30,7 @@ def change(number: int, identifiers: int) -> MembershipChange:
 
 
 def pending(*changes: MembershipChange) -> PendingMember:
-    return PendingMember([*changes], False, SOURCE, NOT_ATTEMPTED, set())
+    return PendingMember([*changes], False, SOURCE, set())
 
 
 def uploads_of(members: Sequence[PendingMember], limits: Limits = LIMITS) -> int:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from itertools import count
+from typing import Any
 
 import pytest
 
@@ -148,32 +149,39 @@ REFUSAL = RequestRejected("Amazon answered 400", status=400)
 
 
 @pytest.mark.parametrize(
-    ("error", "seconds"),
+    ("error", "is_owed"),
     [
-        pytest.param(REFUSAL, 60, id="refused: parked"),
-        pytest.param(ServiceUnavailable("503"), 0, id="deferred: it is sent again anyway"),
+        pytest.param(REFUSAL, False, id="refused: parked, and not renewed every day"),
+        pytest.param(ServiceUnavailable("503"), True, id="deferred: until Amazon has accepted it"),
     ],
 )
-def test_a_replay_is_dated_if_it_is_parked(stack: MemoryStack, error: AudienceSyncError, seconds: int) -> None:
+def test_a_replay_that_fails_is_owed_unless_it_is_parked(
+    stack: MemoryStack, error: AudienceSyncError, is_owed: bool
+) -> None:
     enter = change("a@b.co", at=1)
     stack.deliver(enter)
     stack.now += 60
     stack.amazon.down = error
     for body in pack([enter], DeliveryHistory(is_replay=True)):
         stack.deliver_body(body)
-    assert stack.state().enter_sent == NOW + seconds
+    assert (stack.state().enter_sent, stack.state().enter_failed) == (NOW + 60, is_owed)
 
 
 def test_a_parked_replay_does_not_date_the_row_of_a_member_who_left(stack: MemoryStack) -> None:
     enter = change("a@b.co", at=1)
     stack.deliver(enter)
     stack.now += 60
-    stack.amazon.meanwhile = lambda: stack.write(change(at=2, exits=True))
-    stack.amazon.down = REFUSAL
+    left: list[Any] = []
+
+    def leave() -> None:
+        stack.write(change(at=2, exits=True))
+        left.append(stack.state())
+
+    stack.amazon.meanwhile, stack.amazon.down = leave, REFUSAL
     for body in pack([enter], DeliveryHistory(is_replay=True)):
         stack.deliver_body(body)
     assert stack.dead_letters.parked() == {"m1": "request_rejected"}
-    assert (stack.state().enter_sent, stack.state().newest.exits) == (NOW, True)
+    assert [stack.state()] == left
 
 
 @pytest.mark.parametrize("is_replay", [False, True])

@@ -6,7 +6,6 @@ from audience_sync.delivery.outcomes import Outcomes
 from audience_sync.delivery.pending import REPETITION_DELAY, ChangeOutcome
 from audience_sync.delivery.uploads import Deferred, Limits
 from audience_sync.errors import JobRunning, NoIdentifier, OutOfTime, WaitedTooLong
-from audience_sync.members.member_step import Attempted
 from audience_sync.members.membership import Member, MembershipChange, Version
 from audience_sync.members.messages import REPETITION, ChangeMessage, DeliveryHistory, pack
 from tests.builders import AUDIENCE, change
@@ -31,12 +30,9 @@ def outcomes(*messages: ParsedMessage, dead_letters: FakeQueue | None = None) ->
     return Outcomes(context, messages, deadline=60.0)
 
 
-def test_the_oldest_attempted_enter_and_exit_of_a_member_are_known() -> None:
-    tried = [
-        message(change(at=at, exits=exits), attempts=2) for at, exits in [(4, True), (2, False), (3, True), (5, False)]
-    ]
-    every = outcomes(*tried, message(change(at=1), change("m2")), message(change("m3"), attempts=2, history=REPETITION))
-    assert every.members[member("m1")].attempted == Attempted(Version(2, False, "id-2"), Version(3, True, "id-3"))
+def test_a_member_counts_the_attempts_of_its_message_that_was_tried_most_often() -> None:
+    tried = message(change(at=4), attempts=2)
+    every = outcomes(tried, message(change(at=1), change("m2")), message(change("m3"), attempts=2, history=REPETITION))
     assert [every.members[member(name)].source.attempts for name in ("m1", "m2", "m3")] == [2, 1, 2]
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.members.member_state import MemberState, Timing
-from audience_sync.members.member_step import sent, step
+from audience_sync.members.member_step import step
 from audience_sync.members.membership import MembershipChange
 from tests import builders
 
@@ -50,8 +50,4 @@ def record_as_sent(table: MembershipTable, *changes: MembershipChange, now: int)
     """Write the rows of members as if their changes had been sent at some time, when nothing was in flight."""
     states, timing = table.read(change.member for change in changes), Timing(0)
     steps = [step(states.get(each.member), [each], now=now, timing=timing) for each in changes]
-    dated = [
-        each.state if each.writes else sent(each.state, each.state.version, now, timing, removes=False)
-        for each in steps
-    ]
-    assert all(isinstance(result, MemberState) for result in table.write(dated))
+    assert all(isinstance(result, MemberState) for result in table.write([each.state for each in steps]))

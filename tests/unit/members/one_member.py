@@ -11,7 +11,7 @@ from audience_sync.amazon_ads.job import JobReport
 from audience_sync.delivery.job_members import member_of_state
 from audience_sync.members.job_messages import JobMessage
 from audience_sync.members.member_state import MemberState
-from audience_sync.members.member_step import Attempted, Step, repetition, sent, step
+from audience_sync.members.member_step import Attempt, Step, after_attempt, repetition, step
 from audience_sync.members.membership import MembershipChange, coalesce
 from audience_sync.members.repetitions import wait_until
 from audience_sync.operations.job_end import after_end, is_concerned, late_job
@@ -46,25 +46,21 @@ class OneMember:
     def receive(self, after: int, *changes: MembershipChange) -> None:
         """Have changes arrive in one message, so many seconds after NOW."""
         number = self._number + 1
-        self._at(NOW + after, lambda: self._deliver(changes, number, was_tried=False))
+        self._at(NOW + after, lambda: self._deliver(changes, number))
 
     def _at(self, second: float, act: Callable[[], None], number: int = 0) -> None:
         """Plan an event. Those of one second happen in the order of their numbers: messages as they arrived."""
         self._number += 1
         heapq.heappush(self._events, (round(second), number or self._number, self._number, act))
 
-    def _deliver(self, changes: Sequence[MembershipChange], number: int, *, was_tried: bool) -> None:
-        oldest = [
-            min((each.version for each in changes if each.exits is exits), default=None) for exits in (False, True)
-        ]
-        attempted = Attempted(*oldest) if was_tried else Attempted()
-        each = step(self.state, coalesce(changes), now=self.now, timing=TIMING, attempted=attempted)
+    def _deliver(self, changes: Sequence[MembershipChange], number: int) -> None:
+        each = step(self.state, coalesce(changes), now=self.now, timing=TIMING)
         left = each.state.last_exit
         waiting = [change for change in changes if left is None or change.version > left]
         self._carry_out(
             each,
-            again=lambda: self._deliver(changes, number, was_tried=True),
-            later=lambda: self._deliver(waiting, number, was_tried=was_tried),
+            again=lambda: self._deliver(changes, number),
+            later=lambda: self._deliver(waiting, number),
             number=number,
         )
 
@@ -74,19 +70,16 @@ class OneMember:
             self._carry_out(each, again=lambda: self._repeat(of), later=lambda: self._repeat(of))
 
     def _carry_out(self, each: Step, *, again: Callable[[], None], later: Callable[[], None], number: int = 0) -> None:
-        if each.writes:
-            self.state = each.state
+        is_written = each.state != self.state
+        self.state = each.state
         if each.sends:
-            if not all(self._upload(record, each.state) for record in each.state.records(removes=each.removes)):
+            are_known = all(self._upload(record, each.state) for record in each.state.records(removes=each.removes))
+            result = Attempt.ACCEPTED if are_known else Attempt.FAILED
+            self.state = after_attempt(self.state, each.state, result, removes=each.removes, at=self.now, timing=TIMING)
+            if not are_known:
                 self._at(self.now + SETTLE, again)
                 return
-            if not each.writes:
-                assert self.state is not None
-                dated = sent(self.state, each.state.version, self.now, TIMING, removes=each.removes)
-                self.state = replace(
-                    dated, enters_effective_by=max(dated.enters_effective_by, each.state.enters_effective_by)
-                )
-        if each.sends or each.writes:
+        if each.sends or is_written:
             self._queue_due()
         if each.waits_until is not None:
             self._wait(each.waits_until, later, number, is_fixed=not each.state.late_jobs)

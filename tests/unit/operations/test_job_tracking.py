@@ -81,7 +81,7 @@ class JobHarness:
         kept = coalesce(changes)
         state = self.table.read([kept[0].member]).get(kept[0].member)
         each = step(state, kept, now=int(self.now), timing=TIMING)
-        if each.writes:
+        if each.state != state:
             self.write(each.state)
         records = each.state.records(removes=each.removes) if each.sends else []
         return [member_of_state(record, each.state, is_replay=is_replay) for record in records]

@@ -40,6 +40,7 @@ _PLAIN = {
     "e": "erase_until",
     "x": "removal_sent",
     "f": "removal_failed",
+    "u": "enter_failed",
     "d": "exit_recorded",
     "n": "enters_effective_by",
     "m": "removals_effective_by",
@@ -88,7 +89,8 @@ def expires_at(state: MemberState) -> int:
 
     A deletion that Amazon has accepted is kept as long as an exit: longer than the 30 days that Amazon may take.
     """
-    sent = max(state.enter_sent, state.removal_sent) + (KEEP_EXIT if state.newest.exits else KEEP_ACTIVE)
+    dated = max(state.enter_sent, state.removal_sent, state.exit_recorded)  # an exit whose removal is owed has no date
+    sent = dated + (KEEP_EXIT if state.newest.exits else KEEP_ACTIVE)
     deleted = [int(to_seconds(step.at)) + KEEP_EXIT for step in state.erasure if step.kind is StepKind.DELETION]
     return max(sent, state.keep_until, *deleted)
 
@@ -189,6 +191,7 @@ def _is_sound(state: MemberState) -> bool:
         and all(type(each) is int for each in times)
         and (left is None or isinstance(left.message_id, str))
         and isinstance(state.removal_failed, bool)
+        and isinstance(state.enter_failed, bool)
         and all(isinstance(digest, str) for each in state.identities for digest in each.digests.values())
     )
 

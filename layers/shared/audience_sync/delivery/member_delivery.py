@@ -1,7 +1,7 @@
 """Delivers the members of one invocation: sends changes, defers those that must wait, and queues repetitions.
 
-The newest change of each member is found among the messages, then in the membership table. The row is dated before the
-first attempt, or right after a later one, so that the next worker knows which uploads may still take effect.
+The newest change of each member is found among the messages, then in the membership table. The row is written before
+every attempt that changes it, so that the next worker knows which uploads may still take effect.
 """
 
 from collections import Counter
@@ -25,7 +25,7 @@ from audience_sync.delivery.uploads import Deferred, Track, UploadJob, first_tro
 from audience_sync.errors import JobRunning, MovedOn, NoIdentifier, OutOfTime, TransientError
 from audience_sync.members.job_messages import JobMember, job_messages
 from audience_sync.members.member_state import MemberState
-from audience_sync.members.member_step import Step, left_out, repetition, sent, step, without_removal
+from audience_sync.members.member_step import Attempt, Step, after_attempt, left_out, repetition, step, without_removal
 from audience_sync.members.membership import EVERY_AUDIENCE, MembershipChange
 from audience_sync.members.repetitions import repetition_messages
 
@@ -41,7 +41,15 @@ class _Delivery:
     state: MemberState  # as stored, the source of the records
     at: int  # epoch seconds; before anything was sent
     records: Sequence[MembershipChange] = ()
+    is_written: bool = False  # the step has changed the row
     is_sent: bool = False  # Amazon has accepted all records
+
+    @property
+    def result(self) -> Attempt:
+        """The result of the attempt at its upload."""
+        if self.is_sent:
+            return Attempt.ACCEPTED
+        return Attempt.PARKED if self.pending.is_parked else Attempt.FAILED
 
 
 class _Read(NamedTuple):
@@ -179,31 +187,32 @@ class MemberDelivery:
         """Decide what to do for members, and record it. Returns that, and the members whose rows changed meanwhile."""
         now = int(self._context.clock.now())
         steps = [(each, step) for each in members if (step := self._decide(each, now)) is not None]
-        writing = [step.state for _, step in steps if step.writes]
+        writing = [step.state for read, step in steps if step.state != read.state]
         results = iter(table.write(writing, lambda: self._uploads.has_time_to_record))
         decided: list[_Delivery] = []
         again: list[PendingMember] = []
-        for (pending, _, changes), step in steps:
-            result = next(results) if step.writes else step.state
+        for (pending, state, changes), step in steps:
+            is_written = step.state != state
+            result = next(results) if is_written else step.state
             if isinstance(result, MovedOn):
                 again.append(pending)
             elif isinstance(result, TransientError):
                 pending.defer(Deferred.after(result))
             else:
-                decided.append(_Delivery(pending, step, result, now))
+                decided.append(_Delivery(pending, step, result, now, is_written=is_written))
                 self.left_out[pending.member[0]] += left_out(step.state, changes[-1])
                 if step.waits_until is not None:
                     self._wait(pending, step, now)
-        self._queue_due([each.state for each in decided if each.step.writes and not each.step.sends])
+        self._queue_due([each.state for each in decided if each.is_written and not each.step.sends])
         return decided, again
 
     def _decide(self, read: _Read, now: int) -> Step | None:
         pending, state, changes = read
-        timing, attempted = self._context.limits.timings.of(changes[-1].destination), pending.attempted
+        timing = self._context.limits.timings.of(changes[-1].destination)
         if pending.is_repetition:
-            found = repetition(state, changes[-1].version, now=now, timing=timing, attempted=attempted)
+            found = repetition(state, changes[-1].version, now=now, timing=timing)
         else:
-            found = step(state, [*map(_stated, changes)], now=now, timing=timing, attempted=attempted)
+            found = step(state, [*map(_stated, changes)], now=now, timing=timing)
         if found and found.removes and is_ignored(found.state.newest.destination, found.state.newest.record):
             return without_removal(found, now)
         return found
@@ -244,7 +253,7 @@ class MemberDelivery:
     def _date(self, table: MembershipTable, decided: Sequence[_Delivery]) -> None:
         """Write the result of each upload into its row, unless the row has it, and queue the repetitions that follow.
 
-        Nothing is written before a later attempt, so that a change that only waits costs nothing.
+        A failed upload's own message comes back: what is queued for it is what was due before the attempt.
         """
         left = {each.state.member: each for each in decided}
         states = {member: each.state for member, each in left.items()}
@@ -257,7 +266,10 @@ class MemberDelivery:
             for member, result in results.items():
                 each = left[member]
                 if isinstance(result, MemberState):
-                    rows += [result] if each.is_sent or each.step.writes else []
+                    if each.result is not Attempt.FAILED:
+                        rows.append(result)
+                    elif each.is_written:
+                        rows.append(each.state)
                 elif isinstance(result, OutOfTime):
                     if each.is_sent:  # otherwise it is parked or deferred already
                         each.pending.defer(Deferred.after(result))
@@ -269,24 +281,9 @@ class MemberDelivery:
             states = table.read(moved)
         raise MovedOn("the member's row kept changing")
 
-    def _after(self, each: _Delivery, state: MemberState) -> MemberState:
-        """Date an accepted upload that was not dated before. A failed removal marks the row until one is accepted.
-
-        A parked enter is also dated, so that the renewal does not have it parked again every day.
-        """
-        if not each.step.removes and state.version == each.state.version and each.pending.is_parked:
-            return replace(state, enter_sent=max(state.enter_sent, each.at))
-        if each.is_sent and not each.step.writes:
-            timing = self._context.limits.timings.of(state.newest.destination)
-            state = sent(state, each.state.version, each.at, timing, removes=each.step.removes)
-            state = replace(
-                state, enters_effective_by=max(state.enters_effective_by, each.state.enters_effective_by)
-            )  # with counted attempts
-        if each.step.removes and not each.is_sent:
-            return replace(state, removal_failed=True)
-        if each.step.removes and state.removal_failed and each.state.has_all_to_remove(state):
-            return replace(state, removal_failed=False)
-        return state
+    def _after(self, each: _Delivery, row: MemberState) -> MemberState:
+        timing = self._context.limits.timings.of(row.newest.destination)
+        return after_attempt(row, each.state, each.result, removes=each.step.removes, at=each.at, timing=timing)
 
     def _queue_due(self, states: Sequence[MemberState]) -> None:
         """Queue repetitions for when they are due; `states` are of one audience."""

@@ -9,7 +9,6 @@ from audience_sync.delivery.pending import ChangeOutcome, PendingMember
 from audience_sync.delivery.uploads import Accepted, Deferred, UploadOutcome
 from audience_sync.errors import JobRunning, PermanentError, RowUnreadable, TransientError
 from audience_sync.members.dead_letters import DeadLetter, Failure
-from audience_sync.members.member_step import Attempted
 from audience_sync.members.membership import Member, MembershipChange, Version, coalesce
 
 _NOTHING_COUNTED: frozenset[Version] = frozenset()
@@ -144,23 +143,13 @@ def pending_members(messages: Sequence[ParsedMessage]) -> dict[Member, PendingMe
             if change.member not in changes and change.version >= repetitions.get(change.member, change).version:
                 repetitions[change.member] = change
     sources, counted = dict[Member, ParsedMessage](), dict[Member, set[Version]]()
-    tried: dict[tuple[Member, bool], Version] = {}  # the oldest enter and exit of each
     for each in sorted(messages, key=lambda each: (not each.message.history.is_repetition, each.attempts)):
         for change in each.message.changes:
             member = change.member
             sources[member] = each
             if not each.message.history.is_replay:
                 counted.setdefault(member, set()).add(change.version)
-            if each.attempts > 1:
-                kind = member, change.exits
-                tried[kind] = min(change.version, tried.get(kind, change.version))
     return {
-        member: PendingMember(
-            of_member,
-            member in repetitions,
-            sources[member],
-            Attempted(tried.get((member, False)), tried.get((member, True))),
-            counted.get(member, _NOTHING_COUNTED),
-        )
+        member: PendingMember(of_member, member in repetitions, sources[member], counted.get(member, _NOTHING_COUNTED))
         for member, of_member in (changes | {member: [each] for member, each in repetitions.items()}).items()
     }

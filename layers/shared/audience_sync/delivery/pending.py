@@ -7,7 +7,6 @@ from enum import StrEnum
 from audience_sync.delivery.context import ParsedMessage
 from audience_sync.delivery.uploads import Deferred
 from audience_sync.errors import JobRunning
-from audience_sync.members.member_step import Attempted
 from audience_sync.members.membership import Member, MembershipChange, Version
 
 REPETITION_DELAY = 10.0  # seconds until the next try of a repetition that met changes of its member
@@ -33,7 +32,6 @@ class PendingMember:
     changes: list[MembershipChange]  # as `coalesce` returns them, the newest last; of a repetition, a bare one
     is_repetition: bool  # whatever is due in the row is sent; nothing of it is counted
     source: ParsedMessage  # of its messages, the one tried most often
-    attempted: Attempted  # changes that an earlier delivery may have sent
     counted: Set[Version]  # of changes that are not replays
     outcome: ChangeOutcome | None = None
     deferral: Deferred | None = None

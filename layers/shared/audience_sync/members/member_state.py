@@ -79,6 +79,7 @@ class MemberState:
     last_exit: Version | None = None  # the newest exit or deletion notice
     erase_until: EpochMilliseconds = 0  # of the newest deletion notice; identities named by then must be erased
     enter_sent: EpochSeconds = 0  # at which an enter was last sent
+    enter_failed: bool = False  # of this life: an attempt has failed, and Amazon has accepted none since
     removal_sent: EpochSeconds = 0  # at which a removal was last sent
     removal_failed: bool = False  # an attempt at a removal has failed, and Amazon has accepted none since
     exit_recorded: EpochSeconds = 0  # at which the newest exit was recorded
@@ -130,8 +131,11 @@ class MemberState:
 
     def has_all_to_remove(self, later: "MemberState") -> bool:
         """Return whether a removal sent from this state has removed everything that a later one still has to remove."""
-        known = {each.key for each in self.to_remove}
-        return all(each.key in known for each in later.to_remove)
+        return {each.key for each in later.to_remove} <= {each.key for each in self.to_remove}
+
+    def has_all_active(self, later: "MemberState") -> bool:
+        """Return whether an enter sent from this state has named everything that a later one has to name."""
+        return {each.key for each in later.active} <= {each.key for each in self.active}
 
     @property
     def must_erase(self) -> bool:
@@ -168,14 +172,15 @@ class MemberState:
         """Return the repetition that is due and its time, None if nothing is due.
 
         A removal is due if an enter may have taken effect after it. Identities under a deletion notice are removed for
-        the last time when even an enter of an unknown job has taken effect. An enter is due if a removal may have taken
-        effect after it; it waits for removals that are themselves due.
+        the last time when even an enter of an unknown job has taken effect. An enter is due if it has failed or a
+        removal may have taken effect after it; it waits for removals that are themselves due.
         """
-        if self.last_exit is None:
+        if self.last_exit is None and not self.enter_failed:
             return None  # as for most members: nothing was ever removed
         removal = self.removal_due(timing)
         ended = self.removals_ended(timing)
-        if self.newest.exits or self.enter_sent >= ended or self.must_remove_again(timing):
+        is_due = self.enter_failed or self.enter_sent < ended
+        if self.newest.exits or not is_due or self.must_remove_again(timing):
             return removal
         enter = Due(ended, removes=False)
         return min(enter, removal) if removal else enter
@@ -188,6 +193,19 @@ class MemberState:
         if self.must_erase and ended and self.removal_sent < (last := self.last_removal(timing)):
             return Due(last, removes=True)
         return None
+
+    def owes_removal(self, now: float, timing: Timing) -> bool:
+        """Return whether a removal is owed: an attempt has failed, or one is due by now, in epoch seconds."""
+        due = self.removal_due(timing)
+        return bool(self.to_remove) and (self.removal_failed or (due is not None and due.at <= now))
+
+    def owes_enter(self, now: float, timing: Timing) -> bool:
+        """Return whether an enter is owed: an attempt has failed, or one is due by now, in epoch seconds."""
+        if self.newest.exits:
+            return False
+        return self.enter_failed or (
+            self.last_exit is not None and self.enter_sent < self.removals_ended(timing) <= now
+        )
 
     def last_removal(self, timing: Timing) -> float:
         """Return the epoch second of the last removal before an erasure, if one is due."""

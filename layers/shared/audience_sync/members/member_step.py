@@ -4,8 +4,9 @@ Three rules keep the uploads of a member from undoing each other, and their numb
 
 1. A removal is sent at once. If an enter that it contradicts may take effect after it, it is sent again then.
 2. An enter waits until the removals sent before it have taken effect, and until none is owed.
-3. The row is dated before the first attempt at an upload, and right after a later one. An attempt after which the row
-   was not dated comes back with its message, and counts as sent then.
+3. An upload is *owed* after a failed attempt, and if an opposite one may have undone it. What is owed counts as on its
+   way, and is dated once Amazon has accepted it, whoever sends it. Any other upload is dated before it is sent, by the
+   write that records its change: its message brings it back.
 """
 
 from collections.abc import Iterable, Sequence
@@ -22,16 +23,6 @@ KEEP_REMOVED = 30 * 86_400
 MAX_KEPT = 1_000  # identities; a row holds 400 KB, and each identity at most 300 bytes
 
 
-class Attempted(NamedTuple):
-    """The oldest enter and the oldest exit that an earlier delivery may have sent without dating the row."""
-
-    enter: Version | None = None
-    exit: Version | None = None
-
-
-NOT_ATTEMPTED = Attempted()
-
-
 class Upload(Enum):
     """The upload of one step."""
 
@@ -39,12 +30,19 @@ class Upload(Enum):
     ENTER = "enter"
 
 
+class Attempt(Enum):
+    """The result of an attempt at an upload."""
+
+    ACCEPTED = "Amazon has accepted all its records"
+    PARKED = "Amazon has refused it, and it is in the dead letters"
+    FAILED = "it stays in the queue"
+
+
 class Step(NamedTuple):
-    """The actions of one delivery for a member."""
+    """The actions of one delivery for a member. The state is written first if it is not the one that was read."""
 
     state: MemberState  # source of the records
     upload: Upload | None = None
-    writes: bool = False  # write the state before anything is sent
     repeats: bool = False  # the upload is a due repetition
     # A newer change has replaced them, or there is nothing to remove; if an enter waits, of those up to the last exit.
     is_superseded: bool = False
@@ -61,14 +59,7 @@ class Step(NamedTuple):
         return self.upload is Upload.REMOVAL
 
 
-def step(
-    state: MemberState | None,
-    changes: Sequence[MembershipChange],
-    *,
-    now: int,
-    timing: Timing,
-    attempted: Attempted = NOT_ATTEMPTED,
-) -> Step:
+def step(state: MemberState | None, changes: Sequence[MembershipChange], *, now: int, timing: Timing) -> Step:
     """Apply changes of one member to its state.
 
     Args:
@@ -76,15 +67,7 @@ def step(
         changes: one life's end, if any, and the newest change, as `coalesce` returns them.
         now: epoch seconds.
         timing: how long Amazon may take.
-        attempted: changes that may be on their way already.
     """
-    return _dated(_decided(state, changes, now, timing, attempted), now, timing)
-
-
-def _decided(
-    state: MemberState | None, changes: Sequence[MembershipChange], now: int, timing: Timing, attempted: Attempted
-) -> Step:
-    """Apply the first two rules: what is recorded, and which upload is made now."""
     known = _without_lapsed(state, now, timing) if state else None
     newest = changes[-1]
     after, removes = known, False
@@ -92,44 +75,29 @@ def _decided(
         if change.exits:
             after, removes = _with_exit(known, change, now, timing)
     if after is None:
-        return Step(_with_new_enter(None, newest), Upload.ENTER, writes=True)
-    counted = _with_attempts(after, attempted, round(now + timing.effective_after))
-    writes = (after if removes else counted) != known  # attempts are written when the removal is dated
-    after, removal = counted, Upload.REMOVAL if removes else None
-    if newest.exits:
-        return Step(after, removal, writes, is_superseded=newest.version != after.version or not removes)
-    entered = _with_enter(after, newest, now)
+        return Step(_sent(_with_new_enter(None, newest), Upload.ENTER, now, timing), Upload.ENTER)
+    if removes and not (known and known.owes_removal(now, timing)):
+        after = _sent(after, Upload.REMOVAL, now, timing)
+    elif after != known and after.newest.exits and not after.to_remove:  # the row's expiry depends on it
+        after = replace(after, removal_sent=max(after.removal_sent, now))
+    entered = None if newest.exits else _with_enter(after, newest, now)
     if entered is None:
-        return Step(after, removal, writes, is_superseded=True)
+        is_superseded = newest.version != after.version or not removes
+        return Step(after, Upload.REMOVAL if removes else None, is_superseded=is_superseded)
     due = after.removal_due(timing)
-    is_due = due is not None and due.at <= now  # if nothing else sends it
+    is_due = not removes and due is not None and due.at <= now  # if nothing else sends it
     if removes or is_due:
-        until = sent(after, newest.version, now, timing, removes=True).enter_waits_until(timing)
+        until = _sent(after, Upload.REMOVAL, now, timing).enter_waits_until(timing)
         is_replaced = after.version != after.last_exit
-        return Step(after, Upload.REMOVAL, writes, repeats=not removes, is_superseded=is_replaced, waits_until=until)
+        return Step(after, Upload.REMOVAL, repeats=is_due, is_superseded=is_replaced, waits_until=until)
     until = after.enter_waits_until(timing)
     if until > now:
-        return Step(after, None, writes, is_superseded=True, waits_until=until)
-    return Step(entered, Upload.ENTER, writes=entered != known)
+        return Step(after, is_superseded=True, waits_until=until)
+    is_owed = after.owes_enter(now, timing)
+    return Step(entered if is_owed else _sent(entered, Upload.ENTER, now, timing), Upload.ENTER)
 
 
-def _dated(each: Step, now: int, timing: Timing) -> Step:
-    """Apply the third rule: date the upload if the row is written before it."""
-    state = each.state
-    if not each.writes:
-        return each
-    if each.sends:
-        dated = sent(state, state.version, now, timing, removes=each.removes)
-    elif state.newest.exits and not state.to_remove:  # nothing is sent, but the row's expiry depends on it
-        dated = replace(state, removal_sent=max(state.removal_sent, now))
-    else:
-        return each
-    return each._replace(state=dated)
-
-
-def repetition(
-    state: MemberState | None, version: Version, *, now: int, timing: Timing, attempted: Attempted = NOT_ATTEMPTED
-) -> Step | None:
+def repetition(state: MemberState | None, version: Version, *, now: int, timing: Timing) -> Step | None:
     """Return the repetition due for a member, now or later; None if nothing is due.
 
     Args:
@@ -137,40 +105,59 @@ def repetition(
         version: of the newest change when the repetition was queued; a newer change has queued its own.
         now: epoch seconds.
         timing: how long Amazon may take.
-        attempted: an upload of this repetition that may be on its way already.
     """
-    if state is None:
+    if state is None or state.version != version:
         return None
     known = _without_lapsed(state, now, timing)
-    if state.version != version:
-        counted = _with_attempts(known, attempted, round(now + timing.effective_after))
-        return None if counted == known else Step(counted, writes=True)
     due = known.due(timing)
     if due is None:
         return None
     if due.at > now:
         return Step(known, waits_until=due.at)
-    # Dated after sending: if that fails, it is still due.
     return Step(known, Upload.REMOVAL if due.removes else Upload.ENTER, repeats=True)
 
 
-def sent(state: MemberState, version: Version, at: int, timing: Timing, *, removes: bool) -> MemberState:
-    """Date an upload, before or after the attempt. A removal is not certain by that.
+def after_attempt(
+    row: MemberState, source: MemberState, result: Attempt, *, removes: bool, at: int, timing: Timing
+) -> MemberState:
+    """Return the row after an attempt at an upload: the only place in which what is owed is dated.
+
+    A failed attempt marks the row until Amazon has accepted an upload of its kind. It may have taken effect all the
+    same: an exit that ends the life counts an owed enter as sent by then, and an enter that is back is due after it.
+    A parked enter is no longer owed, or the renewal would park it every day.
 
     Args:
-        state: as the table holds it now; another change may be the newest.
-        version: of the sent change.
+        row: as the table holds it now; another change may be the newest.
+        source: the state of which the records were made.
+        result: of all its records.
+        removes: whether it was a removal.
         at: epoch seconds; before the request.
         timing: how long Amazon may take.
-        removes: whether it was a removal.
     """
-    end = round(at + timing.effective_after)
     if removes:
+        if result is Attempt.ACCEPTED:
+            is_left = row.removal_failed and not source.has_all_to_remove(row)
+            return replace(_sent(row, Upload.REMOVAL, at, timing), removal_failed=is_left)
+        undone_by = 0 if row.newest.exits else round(at + timing.effective_after)
+        return replace(row, removal_failed=True, removals_effective_by=max(row.removals_effective_by, undone_by))
+    if row.last_exit is not None and source.version <= row.last_exit:  # its life has ended since
+        accepted_by = round(at + timing.effective_after) if result is Attempt.ACCEPTED else 0
+        return replace(row, enters_effective_by=max(row.enters_effective_by, accepted_by))
+    if result is Attempt.FAILED:
+        return replace(row, enter_failed=row.enter_failed or row.enter_sent <= at)
+    if result is Attempt.PARKED and row.version != source.version:
+        return row
+    is_left = row.enter_failed and not source.has_all_active(row)
+    return replace(_sent(row, Upload.ENTER, at, timing), enter_failed=is_left)
+
+
+def _sent(state: MemberState, upload: Upload, at: int, timing: Timing) -> MemberState:
+    """Date an upload: the newest enter, or the removal. A removal is not certain by that."""
+    if upload is Upload.REMOVAL:
+        end = round(at + timing.effective_after)
         return replace(
             state, removal_sent=max(state.removal_sent, at), removals_effective_by=max(state.removals_effective_by, end)
         )
-    if state.last_exit is not None and version <= state.last_exit:
-        return replace(state, enters_effective_by=max(state.enters_effective_by, end))
     keep_until = round(at + timing.keeps) if timing.keeps else 0
     return replace(state, enter_sent=max(state.enter_sent, at), keep_until=max(state.keep_until, keep_until))
 
@@ -189,7 +176,7 @@ def left_out(state: MemberState, newest: MembershipChange) -> int:
 def without_removal(each: Step, now: int) -> Step:
     """Record an exit whose removal Amazon would ignore: nothing is sent, and the row keeps no identities of it."""
     state = replace(each.state, identities=each.state.active, removal_sent=max(each.state.removal_sent, now))
-    return Step(state, writes=True, is_superseded=True, waits_until=each.waits_until)
+    return Step(state, is_superseded=True, waits_until=each.waits_until)
 
 
 def _with_exit(
@@ -208,7 +195,8 @@ def _with_exit(
         erase_until = max(erase_until, change.at)
     elif change.erase:
         erase_until = max(erase_until, left.at if known.newest.exits else change.at)
-    entered = round(known.enter_sent + timing.effective_after) if ends_a_life and known.enter_sent else 0
+    entered = now if known.owes_enter(now, timing) else known.enter_sent
+    entered_by = round(entered + timing.effective_after) if ends_a_life and entered else 0
     elsewhere = round(now + timing.after_notice) if change.erase and timing.after_notice else 0
     after = replace(
         known,
@@ -217,7 +205,8 @@ def _with_exit(
         last_exit=left,
         exit_recorded=now if ends_a_life else known.exit_recorded,
         erase_until=erase_until,
-        enters_effective_by=max(known.enters_effective_by, entered),
+        enters_effective_by=max(known.enters_effective_by, entered_by),
+        enter_failed=known.enter_failed and not is_newest,
         removals_effective_by=max(known.removals_effective_by, elsewhere),
     )
     if is_newest:
@@ -226,15 +215,6 @@ def _with_exit(
     # A notice older than the newest exit: whoever recorded it may have been cut off before the removal.
     is_unfinished = change.erase and after.must_erase
     return after, bool(after.to_remove) and (takes_effect or is_unfinished)
-
-
-def _with_attempts(state: MemberState, attempted: Attempted, end: int) -> MemberState:
-    """Count attempts at older changes as sent now: they have taken effect by `end`, epoch seconds."""
-    if attempted.enter and state.last_exit and attempted.enter <= state.last_exit and state.to_remove:
-        state = replace(state, enters_effective_by=max(state.enters_effective_by, end))
-    if attempted.exit and not state.newest.exits and attempted.exit < state.version:
-        state = replace(state, removals_effective_by=max(state.removals_effective_by, end))
-    return state
 
 
 def _with_enter(state: MemberState, change: MembershipChange, now: int) -> MemberState | None:
