@@ -88,6 +88,11 @@ def guess(columns: Sequence[str]) -> dict[str, str]:
     return {field.name: found[field.name][1] for field in FIELDS if field.name in found}
 
 
+def names_an_id(line: str) -> bool:
+    """Return whether a line of a list is the name of its column, such as `user_id`, and no id."""
+    return _FIELD_OF.get("".join(_words(line)), ("", 0))[0] == "external_user_id"
+
+
 def _field_of(column: str, names: Collection[str]) -> tuple[str, int]:
     words = _words(column)
     while len(words) > 1 and words[-1] in _AFTER:

@@ -1,5 +1,6 @@
-"""Files that a command writes for the operator."""
+"""Files that a command writes for the operator, and the encoding of those that it reads."""
 
+import codecs
 import os
 from pathlib import Path
 from typing import TextIO
@@ -16,3 +17,10 @@ def new_file(path: Path, option: str) -> TextIO:
     except OSError:
         raise WrongUsage(f"The {option} file cannot be written.", "Check folder and permissions.") from None
     return open(descriptor, "w", encoding="utf-8", newline="")  # noqa: PTH123 - a descriptor
+
+
+def encoding_of(begin: bytes) -> str:
+    """Return the encoding of a file by its mark, or by the zeros that UTF-16 has in every other place."""
+    if begin.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    return {b"\0\0": "utf-16-le"}.get(begin[1:4:2], "utf-16-be" if begin[:3:2] == b"\0\0" else "utf-8-sig")

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 IN_FLIGHT = 4  # requests; each holds up to a megabyte
 SEND_TIMEOUT = 30.0  # seconds for the queue to confirm one of them
 WAITS = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0)  # seconds before another attempt; two minutes in all
+NOTED = 4.0  # the wait from which it is a failure, and not a moment's throttling
 COUNT_EVERY = 30.0  # seconds between two requests to CloudWatch
 MINUTE = 60_000  # milliseconds; the resolution of our metrics
 FIRST_GROUP = 1_000  # changes, until their size is known
@@ -69,7 +70,7 @@ class ChangeSender:
 
         `send` stores all bodies by a deadline, or raises Unavailable. `on_confirmed` is called with a row and the count
         of newly confirmed changes up to it, `wait_for_room` before each request: it returns when the request may be
-        sent. `note` gets a sentence if changes may be uncounted.
+        sent. `note` gets a sentence while the queue does not answer, and if changes may be uncounted.
         """
         self.confirmed = 0  # changes
         self.messages = 0  # sent
@@ -87,6 +88,7 @@ class ChangeSender:
         self._uncounted: Counter[int] = Counter()  # by epoch second
         self._unknown = 0  # changes that may be in the queue: the answer was lost
         self._counted_at = clock.monotonic()
+        self._is_noted = False  # that the queue does not answer
         self._is_ending = False  # after an error or Ctrl-C: no more attempts
 
     def __enter__(self) -> Self:
@@ -142,7 +144,12 @@ class ChangeSender:
             try:
                 return self._send_bodies(bodies, deadline=self._clock.monotonic() + SEND_TIMEOUT)
             except Unavailable as error:
-                if wait is None or not _is_temporary(error) or self._is_cut_short(wait):
+                if wait is None or not _is_temporary(error):
+                    raise
+                if wait >= NOTED and not self._is_noted:
+                    self._is_noted = True
+                    self._note("The change queue does not answer. It is asked again for two minutes; Ctrl-C ends that.")
+                if self._is_cut_short(wait):
                     raise
         return None
 
@@ -162,6 +169,7 @@ class ChangeSender:
             self._count_in_flight()  # queued, but an earlier row is not: a resumed run sends them again
             raise
         self._in_flight.popleft()
+        self._is_noted = False
         self._count_as_accepted(oldest)
         self.confirmed += oldest.changes
         self._on_confirmed(oldest.row, oldest.changes)

@@ -199,8 +199,9 @@ def _kept(session: Session, plan: Plan) -> Iterator[Callable[[int], None]]:
     try:
         yield keep
     except BaseException:
-        if plan.state and last:
-            session.screen.note(f"All rows up to {last:,} are sent. To continue, repeat the command with --resume.")
+        if plan.state:
+            sent = f"All rows up to {last:,} are sent" if last else "No row is confirmed"
+            session.screen.note(f"{sent}. To continue, repeat the command{' with --resume' if last else ''}.")
         raise
     if plan.state:
         plan.state.delete()

@@ -3,7 +3,6 @@
 The format is detected from the content, not the name. Only one row is kept in memory.
 """
 
-import codecs
 import gzip
 import hashlib
 import io
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from audience_sync_cli.errors import NotThere, WrongUsage
+from audience_sync_cli.files import encoding_of
 from audience_sync_cli.member_files.formats import KEEP_DATE, CsvRows, JsonRows, ParquetRows, lines_of, readable
 
 STDIN = "-"
@@ -64,7 +64,7 @@ class MemberFile:
             raise WrongUsage(
                 "The file is an Excel workbook or another archive.", f"Save its sheet as CSV UTF-8, {KEEP_DATE}"
             )
-        encoding = _encoding(begin)
+        encoding = encoding_of(begin)
         start = begin.decode(encoding, "ignore").lstrip()
         if not start:
             raise WrongUsage("The file is empty.", "The first row of a CSV file must name the columns.")
@@ -88,10 +88,3 @@ class MemberFile:
     def written_at(self) -> int | None:
         """Return the modification time in epoch milliseconds; None for standard input."""
         return None if self.path is None else int(self.path.stat().st_mtime * 1000)
-
-
-def _encoding(begin: bytes) -> str:
-    """Return the encoding of a file by its mark, or by the zeros that UTF-16 has in every other place."""
-    if begin.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return "utf-16"
-    return {b"\0\0": "utf-16-le"}.get(begin[1:4:2], "utf-16-be" if begin[:3:2] == b"\0\0" else "utf-8-sig")

@@ -9,7 +9,9 @@ import typer
 
 from audience_sync.amazon_ads.ids import external_user_id
 from audience_sync.errors import RejectedEvent
+from audience_sync_cli.column_names import names_an_id
 from audience_sync_cli.errors import NotThere, WrongUsage
+from audience_sync_cli.files import encoding_of
 from audience_sync_cli.screen import Screen, counted
 
 MEMBER = Annotated[
@@ -43,12 +45,15 @@ def listed(screen: Screen, member: str | None, file: str | None) -> Ids:
             content = stream.read(MAX_SIZE + 1)
         if len(content) > MAX_SIZE:
             raise WrongUsage(f"The list is over {MAX_SIZE:,} bytes.", "Split it into several.")
-        text = content.decode("utf-8-sig")
+        text = content.decode(encoding_of(content[:4]))
     except OSError:
         raise NotThere(f"Cannot read {file}.", "Check the path.") from None
     except UnicodeDecodeError:
         raise WrongUsage("The list is not UTF-8.", "Save it as plain UTF-8, one external user id a line.") from None
     lines = [line.strip() for line in text.splitlines()]
+    if is_headed := bool(lines) and names_an_id(lines[0]):
+        screen.note(f"Left out: {lines[0]} in line 1, since it names the column.")
+        lines[0] = ""
     if invalid := [str(number) for number, line in enumerate(lines, 1) if line and not is_id(line)]:
         raise WrongUsage(
             f"Not an external user id, in {counted(len(invalid), 'line')}: {', '.join(invalid[:SHOWN])}.",
@@ -58,7 +63,7 @@ def listed(screen: Screen, member: str | None, file: str | None) -> Ids:
     if not given:
         raise WrongUsage("The list is empty.", "Write one external user id a line.")
     ids = list(dict.fromkeys(given))
-    repeated, empty = len(given) - len(ids), len(lines) - len(given)
+    repeated, empty = len(given) - len(ids), len(lines) - len(given) - is_headed
     if repeated or empty:
         screen.note(f"Left out: {counted(repeated, 'repeated id')}, {counted(empty, 'empty line')}.")
     return Ids(ids, is_list=True, repeated=repeated, empty=empty)

@@ -124,6 +124,7 @@ def test_sending_is_retried_if_the_queue_throttles_or_fails() -> None:
     sending = Sending(MemoryQueue(lambda request: ["ThrottlingException", "InternalError", None][min(request - 1, 2)]))
     assert sending.send(changes(10)).confirmed == 10
     assert sum(sending.slept) == sum(WAITS[:2])
+    assert sending.notes == []
 
 
 def test_a_queue_that_fails_for_two_minutes_ends_the_run() -> None:
@@ -132,7 +133,8 @@ def test_a_queue_that_fails_for_two_minutes_ends_the_run() -> None:
         sending.send(changes(10))
     assert sum(sending.slept) == sum(WAITS)
     assert (sending.rows, sending.counted.total()) == ([], 0)
-    (note,) = sending.notes
+    silent, note = sending.notes
+    assert silent.startswith("The change queue does not answer. It is asked again for two minutes")
     assert note.startswith("Up to 10 changes may be delivered without being counted"), "an answer may have been lost"
 
 

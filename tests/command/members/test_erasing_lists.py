@@ -71,6 +71,19 @@ def test_erasing_a_list_asks_once_skips_unknown_ids_and_logs_only_a_count(
     assert line == {"command": "member erase --file", "outcome": "done", "changes": 3}
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-16-le"])
+def test_a_list_from_excel_is_read_and_its_heading_is_not_an_id(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch, encoding: str
+) -> None:
+    deployment.list_audience()
+    deployment.record(change("m1"), change("id-1"))
+    for lines, noted in ("User ID\r\nm1\r\n", True), ("id-1\r\n", False):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(lines.encode(encoding))))
+        printed = deployment.printed(erase, file="-", yes=True)
+        assert printed.err == ("Left out: User ID in line 1, since it names the column.\n" if noted else "")
+    assert sent(deployment) == ["m1", "id-1"]
+
+
 def test_a_repeated_list_sends_only_those_who_need_another_notice(
     deployment: Deployment, people: Callable[..., str]
 ) -> None:
