@@ -107,8 +107,8 @@ PARTS = {
     ),
     "member": Part(
         _OPERATE,
-        "members.member members.erasing members.proof members.erasures",
-        "Show what is known about one person, erase them, or prove that they are erased.",
+        "members.find members.member members.erasing members.proof members.erasures",
+        "Find a person by e-mail address or phone number, show what is stored, erase it, and prove that.",
     ),
     "parked": Part(_OPERATE, "parked.parked_commands", "Changes that could not be delivered, each with its reason."),
     "restore-members": Part(

@@ -116,7 +116,7 @@ def warn_of_another_version(session: Session) -> None:
 def count_members(session: Session) -> list[MemberCount]:
     """Count the members of every listed audience, and print the counts."""
     audiences, scan = session.audiences.all(), session.member_scan
-    with session.screen.progress("counting members", scan.approximate_rows() or None) as bar:
+    with session.screen.progress("counting members", scan.size().rows or None) as bar:
         counts = member_counts(scan, audiences, bar.advance)
     session.screen.table(
         ("audience", "name", "in", "out"),

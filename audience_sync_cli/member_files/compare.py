@@ -125,7 +125,7 @@ def _read(session: Session, rows: Rows, reading: Reading, audience: Audience, at
 
 def _compare(session: Session, audience: Audience, comparison: Comparison, on_difference: OnDifference) -> None:
     scan, erased = session.member_scan, erased_people(session)
-    with session.screen.progress("reading the audience", scan.approximate_rows() or None) as bar:
+    with session.screen.progress("reading the audience", scan.size().rows or None) as bar:
 
         def pages() -> Iterator[Any]:
             for page in scan.states(audience.audience_id):

@@ -1,7 +1,8 @@
 """`audience-sync member erase`: removes a person, or everybody on a list, from every audience."""
 
 import time
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import batched
 from typing import Any
@@ -16,21 +17,29 @@ from audience_sync.members.member_state import LONGEST_JOB
 from audience_sync.members.member_step import step
 from audience_sync.members.membership import Audience, MembershipChange
 from audience_sync.members.messages import DeliveryHistory, pack
-from audience_sync_cli.errors import ReportedAsNotThere, WrongUsage
-from audience_sync_cli.members.id_list import FILE, MEMBER, SHOWN, Ids, is_id, listed
+from audience_sync_cli.errors import ReportedAsNotThere
+from audience_sync_cli.members.id_list import FILE, MEMBERS, SHOWN, Ids, listed
 from audience_sync_cli.members.people import Known, people
 from audience_sync_cli.screen import counted, iso_time, moment
 from audience_sync_cli.session import Session, command
 
 app = typer.Typer()
 SEND_TIMEOUT = 30.0  # seconds for the change queue to accept everything
+_MATCHING = ("email", "phone")  # identifiers that two ids of one person share
 AT_ONCE = 100  # notices of one request
 _NEEDS_ANOTHER = (Missing.REJECTED, Missing.END, Missing.ROW, Missing.NO_DELETION)  # notice: runbook, ErasuresOverdue
 
 
-@command(app, "erase", "member erase cust_1001", "member erase --file leavers.txt", asks=True)
-def erase(session: Session, member: MEMBER = None, file: FILE = None) -> None:
-    """Remove one person, or everybody on a list, from every audience, then delete the stored hashes.
+@command(
+    app,
+    "erase",
+    "member erase cust_1001",
+    "member erase cust_2001 web_77",
+    "member erase --file leavers.txt",
+    asks=True,
+)
+def erase(session: Session, members: MEMBERS = None, file: FILE = None) -> None:
+    """Remove one person, all ids of a person, or everybody on a list, from every audience; delete the stored hashes.
 
     Equivalent to Segment's deletion notice: the worker removes the person from each audience that has a row for them,
     unlinked ones included, and older events are ignored from then on. Hashes are deleted when the Amazon job of the
@@ -40,12 +49,7 @@ def erase(session: Session, member: MEMBER = None, file: FILE = None) -> None:
     A list can be repeated, also after an interruption: it leaves out people whose erasure is recorded, unless they have
     entered since or need another notice. Unknown ids are listed.
     """
-    ids = listed(session.screen, member, file)
-    if member and not is_id(member):
-        raise WrongUsage(
-            "MEMBER must be 1 to 128 letters, digits, - and _.",
-            "Use the external user id as the mapping derives it, as for `audience-sync member show`.",
-        )
+    ids = listed(session.screen, members or (), file)
     found = list(people(session, ids.ids))
     if _erase_list(session, ids, found) if ids.is_list else _erase_one(session, found[0]):
         raise ReportedAsNotThere
@@ -87,6 +91,8 @@ def _erase_list(session: Session, ids: Ids, found: Sequence[Known]) -> bool:
         f"{len(unknown):,} unknown{', of which --json lists all' if len(unknown) > SHOWN else ''}."
     )
     notices: list[MembershipChange] = []
+    if 0 < len(due) <= SHOWN:
+        session.screen.table(("external user id", "audiences", "identifiers"), _held(due))
     if due:
         session.screen.confirm(f"Erase {'1 person' if len(due) == 1 else f'{len(due):,} people'} from every audience?")
         notices = _queue_list(session, due)
@@ -107,7 +113,7 @@ def _needs_notice(person: Known) -> bool:
 def _queue_list(session: Session, due: Sequence[Known]) -> list[MembershipChange]:
     sent: list[MembershipChange] = []
     with (
-        session.log.line("member erase --file", changes=0) as line,
+        session.log.line("member erase", changes=0) as line,
         session.screen.progress("erasing", len(due), unit="people") as bar,
     ):
         try:
@@ -165,6 +171,20 @@ def _last_removal(erased: Iterable[Known], notice: MembershipChange, timings: Ti
         if after.removal_due(timing):
             last = max(last or 0.0, after.last_removal(timing))
     return last
+
+
+def _held(due: Sequence[Known]) -> Iterator[tuple[str, str, str]]:
+    """Yield of each id the audiences and identifiers, and the ids before it with the same address or number."""
+    owners: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+    for person in due:
+        own = {pair for _, state in person.rows for each in state.identities for pair in each.digests.items()}
+        names = sorted({name for name, _ in own})
+        shared = sorted(
+            {f"{name} of {each}" for name, digest in own if name in _MATCHING for each in owners[name, digest]}
+        )
+        for pair in own:
+            owners[pair].append(person.member)
+        yield person.member, ", ".join(_label(each) for each, _ in person.rows), ", ".join([*names, *shared])
 
 
 def _label(audience: Audience) -> str:

@@ -68,7 +68,7 @@ def parts(report: Mapping[str, Any]) -> Iterator[Part]:
         "Report on the erasure of personal data",
         facts=(
             ("Person", f"{report['member']} (external user id)"),
-            *_head(report),
+            *head_facts(report),
             ("State", _STATES[report["state"]].format_map(_Times(report))),
             *([("", ENTERED_AGAIN.format_map(_Times(report)))] if report["enteredAgainAt"] else []),
             *_digest(report),
@@ -96,7 +96,7 @@ def list_parts(report: Mapping[str, Any]) -> Iterator[Part]:
     totals = ", ".join(f"{number:,} {_STATE_NAMES[state]}" for state, number in report["totals"].items())
     yield Part(
         "Report on the erasure of personal data: a list of people",
-        facts=(*_head(report), ("Erasures", totals), *_digest(report)),
+        facts=(*head_facts(report), ("Erasures", totals), *_digest(report)),
     )
     yield Part(
         "People",
@@ -116,7 +116,7 @@ def _row(report: Mapping[str, Any]) -> tuple[str, ...]:
     return (report["member"], state, *(each[:10] for each in days), report["digest"])
 
 
-def _head(report: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+def head_facts(report: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     """Return the facts that every report begins with: which stack, when, and by which version."""
     version = f"version {report['version']}" if report["version"] else "version not known"
     return (

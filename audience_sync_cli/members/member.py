@@ -1,67 +1,94 @@
-"""`audience-sync member show`: the stored data of one person in an audience."""
+"""`audience-sync member show`: the stored data of one person, in every audience."""
 
 import json
 from collections import Counter
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
+from audience_sync.amazon_ads.destination import name_of_api
+from audience_sync.aws.membership_rows import expires_at
 from audience_sync.members.member_state import Identity, MemberState
-from audience_sync.members.membership import EVERY_AUDIENCE
-from audience_sync_cli.audiences.listed import AUDIENCE, find
-from audience_sync_cli.errors import NotThere
+from audience_sync.members.membership import Audience
+from audience_sync_cli.errors import AlreadyReported, NotThere
+from audience_sync_cli.members.id_list import MEMBER_ID, require_id
+from audience_sync_cli.members.people import Known, people
+from audience_sync_cli.parked.dead_events import DeadEvents
 from audience_sync_cli.parked.peeking import peek, with_erased
-from audience_sync_cli.screen import iso_time, moment
+from audience_sync_cli.screen import Screen, iso_time, moment
 from audience_sync_cli.session import Session, command
 
 app = typer.Typer()
-_MEMBER = Annotated[str, typer.Argument(help="External user id, as the mapping derives it from Segment's userId.")]
 
 
-@command(app, "show", "member show lapsed_premium_buyers cust_1001")
-def show(session: Session, audience: AUDIENCE, member: _MEMBER) -> None:
-    """Show the stored data of one member: newest change, consent, identifiers as hashes, and dead letters.
+@command(app, "show", "member show cust_1001")
+def show(session: Session, member: MEMBER_ID) -> None:
+    """Show the stored data of one person: the row in each audience, unlinked ones included, and dead letters.
 
-    Active identifiers are the member's at Amazon. Identifiers to remove may remain at Amazon from before the member
-    left.
+    A row has the newest change, consent, and identifiers as hashes. Active identifiers are the person's at Amazon.
+    Identifiers to remove may remain at Amazon from before the person left.
     """
-    known = find(session, audience, with_unlinked=True)
-    rows = session.members.read([(known.audience_id, member), (EVERY_AUDIENCE, member)])
-    state, notice = rows.get((known.audience_id, member)), rows.get((EVERY_AUDIENCE, member))
-    denied = bool(notice and notice.newest.record.get("userConsent"))
-    peeked, _ = peek(session, lambda each: each.audience_id == known.audience_id and member in each.members)
-    parked = with_erased(session, peeked)
-    if state is None and notice is None and not parked:
+    require_id(member)
+    unread: list[str] = []
+    (known,) = people(session, [member], unread)
+    found = known.parked
+    if session.stack.event_queue:
+        found = [*found, *peek(session, lambda each: each.is_about({member}), DeadEvents.of(session.stack)).found]
+    if not known.rows and known.erasure is None and not found and not unread:
         raise NotThere(
-            "Nothing is stored for that member in that audience.",
-            "Use the external user id as the mapping derives it from Segment's userId.",
+            "Nothing is stored for that external user id.",
+            "`audience-sync member find` searches by e-mail address and phone number, and for other ids of the person.",
         )
+    document = person_json(known) | {"parked": [each.as_json() for each in with_erased(session, found)]}
     facts = {
-        "audience": f"{known.name} ({known.audience_id})"
-        + ("" if known.unlinked_at is None else f", unlinked {moment(known.unlinked_at)}"),
         "member": member,
-        **(state_facts(state) if state else {"newest change": "none recorded"}),
-        "consent denied at" if denied else "deletion notice of": moment(notice.newest.at) if notice else "",
-        "parked": ", ".join(sorted({each.reason for each in parked})),
+        "deletion notice of": document["deletionNoticeAt"],
+        "consent denied at": document["consentDeniedAt"],
+        "dead letters": ", ".join(sorted({each.reason for each in found})),
     }
     session.screen.facts({name: value for name, value in facts.items() if value})
-    for label, identities in (("active", state.active), ("to remove", state.to_remove)) if state else ():
+    for audience, state in known.rows:
+        _show_row(session.screen, audience, state)
+    for each in unread:
+        session.screen.note(each, style="red")
+    session.screen.result(document)
+    if unread:
+        raise AlreadyReported
+
+
+def _show_row(screen: Screen, audience: Audience, state: MemberState) -> None:
+    unlinked = "" if audience.unlinked_at is None else f", unlinked {moment(audience.unlinked_at)}"
+    facts = {"audience": f"{audience.name} ({audience.audience_id}){unlinked}", **state_facts(state)}
+    screen.say("")
+    screen.facts({name: value for name, value in facts.items() if value})
+    for label, identities in (("active", state.active), ("to remove", state.to_remove)):
         if identities:
-            session.screen.say("")
+            screen.say("")
             hashes = [pair for identity in identities for pair in sorted(identity.digests.items())]
-            session.screen.table((label, "SHA-256 as sent"), hashes)  # fits 80 columns, as it must
-    session.screen.result(
-        {
-            "audienceId": known.audience_id,
-            "unlinkedAt": iso_time(known.unlinked_at),
-            "member": member,
-            **(_state_json(state) if state else {}),
-            "deletionNoticeAt": iso_time(notice.newest.at) if notice and not denied else None,
-            "consentDeniedAt": iso_time(notice.newest.at) if notice and denied else None,
-            "parked": [each.as_json() for each in parked],
-        }
-    )
+            screen.table((label, "SHA-256 as sent"), hashes)  # fits 80 columns, as it must
+
+
+def person_json(known: Known) -> dict[str, Any]:
+    """Return a person's rows for scripts, with the hashes, and the newest deletion notice or denied consent."""
+    newest = known.erasure.everywhere.newest if known.erasure else None
+    denied = bool(newest and newest.record.get("userConsent"))
+    at = iso_time(newest.at) if newest else None
+    return {
+        "member": known.member,
+        "audiences": [
+            {
+                "audienceId": audience.audience_id,
+                "name": audience.name,
+                "api": name_of_api(audience.destination),
+                "unlinkedAt": iso_time(audience.unlinked_at),
+                "row": _state_json(state),
+            }
+            for audience, state in known.rows
+        ],
+        "deletionNoticeAt": None if denied else at,
+        "consentDeniedAt": at if denied else None,
+    }
 
 
 def state_facts(state: MemberState) -> dict[str, Any]:
@@ -92,6 +119,7 @@ def _state_json(state: MemberState) -> dict[str, Any]:
         "toRemove": [each.digests for each in state.to_remove],
         "erase": state.must_erase,
         "lateJobs": [job.job_id for job in state.late_jobs],
+        "keptUntil": iso_time(expires_at(state) * 1000),
     }
 
 

@@ -3,12 +3,12 @@
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import batched
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from audience_sync.amazon_ads.apis import rows_of
 from audience_sync.members.erasure.judging import Progress, judge
 from audience_sync.members.member_state import MemberState
-from audience_sync.members.membership import EVERY_AUDIENCE, Audience
+from audience_sync.members.membership import EVERY_AUDIENCE, Audience, Member
 from audience_sync.operations.erasure_check import ROWS_AT_ONCE
 from audience_sync_cli.errors import OperatorError
 from audience_sync_cli.members.erasure_report import Person
@@ -16,6 +16,9 @@ from audience_sync_cli.parked.dead_letters import DeadLetterMessage
 from audience_sync_cli.parked.peeking import peek
 from audience_sync_cli.session import Session
 from audience_sync_cli.times import DAY
+
+if TYPE_CHECKING:
+    from audience_sync_cli.stack import Stack  # loads boto3, which completion must not
 
 
 class Known(NamedTuple):
@@ -33,8 +36,11 @@ class Known(NamedTuple):
         return was_unknown and not self.rows and not self.parked
 
 
-def people(session: Session, members: Sequence[str]) -> Iterator[Known]:
-    """Yield what is stored about each person, in the given order. Shows progress. Raises Unavailable, OperatorError."""
+def people(session: Session, members: Sequence[str], damaged: list[str] | None = None) -> Iterator[Known]:
+    """Yield what is stored about each person, in the given order. Shows progress.
+
+    Damaged rows are named in `damaged`, in sentences. Without it, raises RowUnreadable.
+    """
     require_rows(session)
     audiences, wanted = session.audiences.with_unlinked(), {*members}
     found, unread = peek(session, lambda each: each.is_about(wanted))
@@ -43,16 +49,20 @@ def people(session: Session, members: Sequence[str]) -> Iterator[Known]:
         for member in wanted.intersection(message.members):
             parked[member].append(message)
     by_id = {each.audience_id: each for each in audiences}
-    backups = float(session.stack.parameters.get("RecoveryPeriodInDays", 35)) * DAY  # AWS's default
+    backups = backups_of(session.stack)
     with session.screen.progress("reading members", len(members), unit="people") as bar:
         for some in batched(members, max(1, ROWS_AT_ONCE // (len(by_id) + 1))):
-            states = session.members.read((place, member) for member in some for place in (EVERY_AUDIENCE, *by_id))
+            keys = [(place, member) for member in some for place in (EVERY_AUDIENCE, *by_id)]
+            states, broken = (session.members.read(keys), {}) if damaged is None else session.members.readable(keys)
+            if damaged is not None:
+                damaged += map(unreadable, broken)
             for member in some:
                 rows = [(each, state) for each in audiences if (state := states.get((each.audience_id, member)))]
                 erasure = None
                 if everywhere := states.get((EVERY_AUDIENCE, member)):
                     in_audiences = rows_of(member, audiences, states, session.timings)
-                    judged = judge(everywhere, in_audiences, by_id.keys(), session.now())
+                    damaged_in = {place for place, person in broken if person == member}
+                    judged = judge(everywhere, in_audiences, by_id.keys(), session.now(), damaged_in)
                     lost = judged.audiences.keys() - {each.audience_id for each, _ in rows}
                     without_row = [by_id[each] for each in by_id if each in lost]
                     has_event_queue = session.stack.event_queue is not None
@@ -61,6 +71,16 @@ def people(session: Session, members: Sequence[str]) -> Iterator[Known]:
                     )
                 bar.advance()
                 yield Known(member, rows, parked[member], erasure)
+
+
+def backups_of(stack: "Stack") -> float:
+    """Return the seconds for which automatic backups of the membership table keep what is deleted from it."""
+    return float(stack.parameters.get("RecoveryPeriodInDays", 35)) * DAY  # AWS's default
+
+
+def unreadable(member: Member) -> str:
+    """Return the sentence about a damaged row."""
+    return f"The row of {member[1]} in audience {member[0]} cannot be read: restore or delete it."
 
 
 def require_rows(session: Session) -> None:

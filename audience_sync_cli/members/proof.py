@@ -1,6 +1,7 @@
 """`audience-sync member erasure`: the report on the erasure of one person, or of everybody on a list."""
 
 from importlib.metadata import version
+from typing import Any
 
 import typer
 
@@ -31,14 +32,8 @@ def erasure(session: Session, member: MEMBER = None, file: FILE = None, page: HT
     the output of --json before then, and the page of --html if people are to read it: the page shows the digest of the
     JSON document. Exit code 3 if no erasure of an id is recorded; a list is reported nevertheless.
     """
-    ids = listed(session.screen, member, file)
-    stack, now = session.stack, session.now()
-    head = {
-        "stack": stack.name,
-        "version": stack.version,
-        "commandVersion": version("audience-sync"),
-        "reportedAt": iso_time(round(now * 1000)),
-    }
+    ids = listed(session.screen, [member] if member else [], file)
+    now, head = session.now(), head_of(session)
     found = {each.member: each.erasure for each in people(session, ids.ids)}
     if not ids.is_list and None in found.values():
         raise no_erasure()
@@ -57,6 +52,16 @@ def erasure(session: Session, member: MEMBER = None, file: FILE = None, page: HT
     session.screen.result(report)
     if None in found.values():
         raise ReportedAsNotThere
+
+
+def head_of(session: Session) -> dict[str, Any]:
+    """Return what a report begins with: where, by which version and when it is made."""
+    return {
+        "stack": session.stack.name,
+        "version": session.stack.version,
+        "commandVersion": version("audience-sync"),
+        "reportedAt": iso_time(round(session.now() * 1000)),
+    }
 
 
 def no_erasure() -> NotThere:

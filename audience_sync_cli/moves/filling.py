@@ -76,7 +76,7 @@ class FillReport:
 
 def reading_rows(session: Session, label: str) -> AbstractContextManager[Bar]:
     """Show progress over all rows of the membership table."""
-    return session.screen.progress(label, session.member_scan.approximate_rows() or None, unit="rows")
+    return session.screen.progress(label, session.member_scan.size().rows or None, unit="rows")
 
 
 @dataclass(frozen=True, slots=True)

@@ -127,7 +127,7 @@ _LOST = {  # the stages of the funnel after the first: why records do not reach 
     ),
     "resolved": (
         f"Most of the others have no account at Amazon with these identifiers: map more of them. {_LATER}",
-        "audience-sync member show {readings.name} USER_ID",
+        "audience-sync member show USER_ID",
     ),
 }
 JUDGES: Mapping[str, Callable[[AudienceReadings], Finding]] = {  # by the name of the check whose place each takes

@@ -27,6 +27,7 @@ EXPECTED = 90
 _FOR_ALL = (Reason.ACCESS_DENIED, Reason.NOT_FOUND, Reason.JOB_FAILED)
 _REFUSED = Finding("ok", "Not known: Amazon refused to describe the audience.")
 _RUNBOOK = "See Changes in the dead letter queue in docs/runbook.md."
+_COMPARE = "audience-sync member show USER_ID"
 
 
 def at_amazon(readings: AudienceReadings) -> Finding:
@@ -146,7 +147,7 @@ def size(readings: AudienceReadings) -> Finding:
         return Finding("ok", f"{found}.")
     found += f"; the membership table has {counted(members.inside, 'current member')}."
     if received * 100 < members.inside * EXPECTED:
-        return Finding("note", found, _compare(readings))
+        return Finding("note", found, _COMPARE)
     return Finding("ok", found)
 
 
@@ -159,10 +160,8 @@ def match_rate(readings: AudienceReadings) -> Finding:
     if (readings.sizes.received or 0) < FEW:
         return Finding("ok", f"{found}: too few to judge by, and people made up for tests are never matched.")
     if rate < NEAR_ZERO:
-        return Finding(
-            "problem", f"{found}: the country is wrong, or a trait holds the wrong data.", _compare(readings)
-        )
-    return Finding("note", f"{found}.", _compare(readings)) if rate < HALF else Finding("ok", f"{found}.")
+        return Finding("problem", f"{found}: the country is wrong, or a trait holds the wrong data.", _COMPARE)
+    return Finding("note", f"{found}.", _COMPARE) if rate < HALF else Finding("ok", f"{found}.")
 
 
 def minimum(readings: AudienceReadings) -> Finding:
@@ -183,7 +182,7 @@ def last_weeks(readings: AudienceReadings) -> Finding:
     state, sentence = readings.trend
     if not state.urgency:
         return Finding("ok", sentence)
-    following = {State.MATCH_RATE_FELL: _compare(readings), State.BELOW_MINIMUM: _show(readings)}
+    following = {State.MATCH_RATE_FELL: _COMPARE, State.BELOW_MINIMUM: _show(readings)}
     return Finding("note", sentence, following.get(state, "audience-sync rejections"))
 
 
@@ -193,7 +192,3 @@ def _is_refused(readings: AudienceReadings) -> bool:
 
 def _show(readings: AudienceReadings) -> str:
     return f"audience-sync audiences show {readings.name}"
-
-
-def _compare(readings: AudienceReadings) -> str:
-    return f"audience-sync member show {readings.name} USER_ID"

@@ -18,6 +18,7 @@ from aiohttp import web
 from audience_sync.amazon_ads.login import Login
 from audience_sync.amazon_ads.regions import Hosts
 from audience_sync.aws.audience_table import AudienceTable
+from audience_sync.aws.membership_rows import Sharding
 from audience_sync.aws.secrets import JsonSecret
 from audience_sync.members.member_state import MemberState, Timing
 from audience_sync.members.member_step import step
@@ -161,6 +162,11 @@ class Deployment:
             state = step(known, [change], now=int(time.time()), timing=Timing(0)).state  # nothing waits
             (result,) = table.write([state])
             assert isinstance(result, MemberState)
+
+    def damage(self, *member: str) -> None:
+        """Replace the row of a member, named by audience and id, by one that cannot be read."""
+        row = {**Sharding().key_of((member[0], member[1])), "member": {"B": b"damaged"}}
+        self.stack.service("dynamodb").put_item(TableName=self.stack["MembershipTable"], Item=row)
 
     def park(self, *changes: MembershipChange, reason: str = "request_rejected", at: float = NOW, **more: Any) -> None:
         """Put a dead letter for each change, as the worker does."""

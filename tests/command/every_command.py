@@ -81,8 +81,9 @@ compare {{members}} lapsed_premium_buyers --repair missing --yes  # logs audienc
 diagnose lapsed_premium_buyers
 rejections
 tail --no-follow
-member show lapsed_premium_buyers m1
-member show lapsed_premium_buyers m2
+member show m1
+member show m2
+member find --file {{values}} --country US
 diagnose {DATASET} --no-count
 status
 tail --no-follow --audience {DATASET}
@@ -195,8 +196,9 @@ def record_open_erasure(deployment: Deployment) -> None:
 
 def _run(deployment: Deployment, folder: Path) -> Iterator[Ran]:
     known = {"mappings": str(folder / "mappings.json"), "members": str(folder / "members.csv")}
-    known["ids"] = str(folder / "ids.txt")
-    Path(known["ids"]).write_text("m1\nm5\n", encoding="utf-8")
+    for name, listed in {"ids": "m1\nm5\n", "values": f"{'0' * 64}\nm5\n?\n"}.items():
+        known[name] = str(folder / f"{name}.txt")
+        Path(known[name]).write_text(listed, encoding="utf-8")
     Path(known["members"]).write_text(
         "external_user_id,email,country\nm3,maya@example.com,US\n,x,US\n", encoding="utf-8"
     )

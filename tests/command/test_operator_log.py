@@ -145,7 +145,7 @@ def test_sent_events_are_logged(deployment: Deployment, gateway: list[Any]) -> N
 @pytest.mark.parametrize(
     "deed",
     [
-        pytest.param(lambda found: found.declined(erase, "m1"), id="not confirmed"),
+        pytest.param(lambda found: found.declined(erase, ["m1"]), id="not confirmed"),
         pytest.param(
             lambda found: import_members(
                 found.session(), str(MEMBERS), ID, ImportOptions(dry_run=True), FileOptions(at="1h")

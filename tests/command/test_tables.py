@@ -88,9 +88,7 @@ CONNECTION, MEMBER = "connection-1", "cust_0123456789abcdef"
             id="parked list",
         ),
         pytest.param(status.count_members, {AUDIENCE.audience_id}, id="status --members"),
-        pytest.param(
-            lambda session: member.show(session, AUDIENCE.audience_id, MEMBER), {MEMBER, "0" * 64}, id="member show"
-        ),
+        pytest.param(lambda session: member.show(session, MEMBER), {MEMBER, "0" * 64}, id="member show"),
     ],
 )
 @pytest.mark.parametrize("width", [80, 100, 140])

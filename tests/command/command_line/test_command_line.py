@@ -191,6 +191,6 @@ def test_a_broken_pipe_ends_the_command_as_sigpipe_ends_others() -> None:
 
 
 def test_words_after_two_dashes_are_not_options() -> None:
-    result = run("member erase one -- --json")
+    result = run("member show one -- --json")
     assert result.exit_code == 2
     assert result.stdout == ""

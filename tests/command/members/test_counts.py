@@ -22,7 +22,7 @@ def test_current_and_former_members_are_counted_by_audience(deployment: Deployme
     scan = deployment.session().member_scan
     counts = member_counts(scan, [AUDIENCE, OTHER], seen.append)
     assert counts == [MemberCount(AUDIENCE, 2, 1), MemberCount(OTHER, 0, 0)]
-    assert sum(seen) == scan.approximate_rows() == 3
+    assert sum(seen) == scan.size().rows == 3
 
 
 def test_members_are_counted_over_several_pages(deployment: Deployment) -> None:

@@ -308,7 +308,7 @@ def test_a_notice_of_an_older_version_is_shown_without_its_uploads(deployment: D
 
 
 @pytest.mark.parametrize(
-    "command", [lambda session: erasure(session, "m1"), erasures, lambda session: erase(session, "m1")]
+    "command", [lambda session: erasure(session, "m1"), erasures, lambda session: erase(session, ["m1"])]
 )
 def test_without_member_rows_there_is_no_report_and_nobody_is_erased(deployment: Deployment, command: Any) -> None:
     deployment.stack.parameters = {"OrderingGuard": "no"}

@@ -1,5 +1,6 @@
 """One member: what is known about them, and erasing them everywhere."""
 
+import re
 import time
 from dataclasses import replace
 from datetime import datetime
@@ -12,9 +13,10 @@ from audience_sync.amazon_ads.timings import Timings
 from audience_sync.ingest.record_rules import erasing_exit
 from audience_sync.members.member_state import LONGEST_JOB, LateJob
 from audience_sync.members.membership import EVERY_AUDIENCE, Destination
-from audience_sync_cli.errors import NotThere, ReportedAsNotThere, WrongUsage
+from audience_sync_cli.errors import AlreadyReported, NotThere, ReportedAsNotThere, WrongUsage
 from audience_sync_cli.members.erasing import erase
 from audience_sync_cli.members.member import show
+from audience_sync_cli.members.proof import erasure
 from audience_sync_cli.screen import iso_time
 from tests.aws_fixtures import AUDIENCE
 from tests.command.conftest import NOW, Deployment, change
@@ -31,20 +33,22 @@ def listed(deployment: Deployment) -> None:
 
 def test_show_prints_what_was_sent_for_a_current_member(deployment: Deployment) -> None:
     deployment.record(change("m1", at=1_000))
-    shown = deployment.json(show, "lapsed_premium_buyers", "m1")
+    document = deployment.json(show, "m1")
+    shown = document["audiences"][0]["row"]
     assert (shown["action"], shown["at"], shown["messageId"]) == ("CREATE", "1970-01-01T00:00:01.000Z", "message-m1")
     assert (shown["active"], shown["toRemove"]) == ([{"email": "0" * 64}], [])
     assert abs(datetime.fromisoformat(shown["lastSentAt"]).timestamp() - time.time()) < 600
-    assert (shown["erase"], shown["lateJobs"], shown["parked"]) == (False, [], [])
+    assert (shown["erase"], shown["lateJobs"], document["parked"]) == (False, [], [])
 
 
 def test_show_prints_what_may_remain_at_amazon_of_a_former_member(deployment: Deployment) -> None:
     deployment.record(change("m1", at=1_000), replace(change("m1", at=2_000, exits=True), erase=True))
     deployment.park(change("m1", exits=True, at=2_000), reason="not_found")
-    shown = deployment.json(show, "lapsed_premium_buyers", "m1")
+    document = deployment.json(show, "m1")
+    shown = document["audiences"][0]["row"]
     assert (shown["action"], shown["at"], shown["erase"]) == ("DELETE", "1970-01-01T00:00:02.000Z", True)
     assert (shown["active"], shown["toRemove"]) == ([], [{"email": "0" * 64}])
-    assert [each["reason"] for each in shown["parked"]] == ["not_found"]
+    assert [each["reason"] for each in document["parked"]] == ["not_found"]
 
 
 def test_show_prints_consent_country_and_late_jobs(deployment: Deployment) -> None:
@@ -54,29 +58,41 @@ def test_show_prints_consent_country_and_late_jobs(deployment: Deployment) -> No
     table = deployment.session().members
     (state,) = table.read([entered.member]).values()
     table.write([replace(state, late_jobs=(LateJob("job-1", 20, 1_000),))])
-    shown = deployment.json(show, "lapsed_premium_buyers", "m1")
+    shown = deployment.json(show, "m1")["audiences"][0]["row"]
     assert (shown["countryCode"], shown["userConsent"], shown["lateJobs"]) == ("DE", consent, ["job-1"])
 
 
 def test_show_prints_only_what_there_is(deployment: Deployment) -> None:
     deployment.record(change("m1"))
-    found = deployment.printed(show, "lapsed_premium_buyers", "m1").out
+    found = deployment.printed(show, "m1").out
     shown = [" ".join(line.split()) for line in found.splitlines()]
     assert {"newest change entered", "active 1 email"} <= set(shown)
     assert [line for line in shown if line.endswith(" -")] == []
 
 
-def test_show_finds_a_member_known_only_from_a_dead_letter_and_no_unknown_one(deployment: Deployment) -> None:
+@pytest.mark.usefixtures("event_queue")
+def test_show_finds_a_member_known_only_from_dead_letters_and_no_unknown_one(deployment: Deployment) -> None:
     deployment.park(change("m1"))
-    assert len(deployment.json(show, AUDIENCE.audience_id, "m1")["parked"]) == 1
-    with pytest.raises(NotThere):
-        show(deployment.session(), AUDIENCE.audience_id, "unknown")
+    deployment.send("EventsDeadLetterQueue", '{"userId":"m1"', reason="invalid_request")
+    assert [each["reason"] for each in deployment.json(show, "m1")["parked"]] == ["request_rejected", "invalid_request"]
+    with pytest.raises(NotThere, match="external user id") as unknown:
+        show(deployment.session(), "unknown")
+    assert "member find" in unknown.value.remedy
+
+
+def test_show_prints_every_audience_and_says_so_if_a_row_cannot_be_read(deployment: Deployment) -> None:
+    deployment.record(change("m1"), change("m1", audience_id=OTHER.audience_id))
+    assert [each["audienceId"] for each in deployment.json(show, "m1")["audiences"]] == [AUDIENCE.audience_id, "5"]
+    deployment.damage("5", "m1")
+    printed = deployment.printed(show, "m1", raises=AlreadyReported)
+    assert "Lapsed premium buyers" in printed.out
+    assert printed.err == "The row of m1 in audience 5 cannot be read: restore or delete it.\n"
 
 
 def test_erasing_sends_one_deletion_notice_for_every_audience(deployment: Deployment) -> None:
     deployment.record(change("m1"))
     deployment.park(change("m1"))
-    found = deployment.json(erase, "m1", yes=True, now=5.0)
+    found = deployment.json(erase, ["m1"], yes=True, now=5.0)
     assert found == {"audiences": 2, "knownIn": 1, "deadLetters": 1, "lastRemovalAt": ANY}
     (body,) = deployment.bodies("ChangeQueue")
     assert (body["audienceId"], body["replay"]) == (EVERY_AUDIENCE, True)  # it comes from no accepted event
@@ -92,11 +108,11 @@ def test_show_prints_the_deletion_notice_of_a_person_without_a_row(
     deployment: Deployment, denies: bool, shown_as: set[str]
 ) -> None:
     deployment.record(erasing_exit("m1", 5_000, "notice", denies_consent=denies))
-    document = deployment.json(show, AUDIENCE.audience_id, "m1")
+    document = deployment.json(show, "m1")
     times = {name: document[name] for name in ("deletionNoticeAt", "consentDeniedAt") if document[name]}
     assert list(times.values()) == ["1970-01-01T00:00:05.000Z"]
-    assert "action" not in document
-    shown = deployment.printed(show, AUDIENCE.audience_id, "m1").out
+    assert document["audiences"] == []
+    shown = deployment.printed(show, "m1").out
     (line,) = [line for line in shown.splitlines() if "1970-01-01" in line]
     assert {*times, line.split("  ")[0]} == shown_as
 
@@ -104,24 +120,24 @@ def test_show_prints_the_deletion_notice_of_a_person_without_a_row(
 def test_a_member_of_an_unlinked_audience_is_shown_and_erased(deployment: Deployment) -> None:
     deployment.record(change("m1"))
     assert deployment.session().audiences.unlink(AUDIENCE.audience_id, at=5_000)
-    shown = deployment.json(show, AUDIENCE.audience_id, "m1")
-    assert (shown["active"], shown["unlinkedAt"]) == ([{"email": "0" * 64}], "1970-01-01T00:00:05.000Z")
+    (shown,) = deployment.json(show, "m1")["audiences"]
+    assert (shown["row"]["active"], shown["unlinkedAt"]) == ([{"email": "0" * 64}], "1970-01-01T00:00:05.000Z")
     deployment.answers = ["y"]
-    assert deployment.json(erase, "m1")["knownIn"] == 1
+    assert deployment.json(erase, ["m1"])["knownIn"] == 1
     named = "Known in 1 of 2 audiences: Lapsed premium buyers (unlinked). Erase m1? [y/N] "
     assert deployment.questions == [named]
 
 
 def test_erasing_an_unknown_person_sends_nothing_and_says_so(deployment: Deployment) -> None:
-    seen = deployment.printed(erase, "unknown", raises=ReportedAsNotThere).out
+    seen = deployment.printed(erase, ["unknown"], raises=ReportedAsNotThere).out
     assert seen.startswith("unknown is in no audience and no dead letter: nothing was sent.")
-    assert deployment.json(erase, "unknown", raises=ReportedAsNotThere)["knownIn"] == 0
+    assert deployment.json(erase, ["unknown"], raises=ReportedAsNotThere)["knownIn"] == 0
     assert (deployment.questions, deployment.bodies("ChangeQueue")) == ([], [])
 
 
 def test_erasing_a_person_known_only_from_dead_letters_says_where_hashes_remain(deployment: Deployment) -> None:
     deployment.park(change("m1"))
-    seen = deployment.printed(erase, "m1", yes=True).out
+    seen = deployment.printed(erase, ["m1"], yes=True).out
     assert "The id is in no audience" in seen
     assert "Hashes remain in 1 dead letter" in seen
 
@@ -146,14 +162,26 @@ def test_erase_prints_when_the_last_removal_is_due(
     (state,) = deployment.session().members.read([change("m1").member]).values()
     newest = replace(state.newest, destination=destination)
     deployment.session().members.write([replace(state, newest=newest, enter_sent=round(sent))])
-    found = deployment.json(erase, "m1", yes=True, now=NOW)
+    found = deployment.json(erase, ["m1"], yes=True, now=NOW)
     assert found["lastRemovalAt"] == (last_removal and iso_time(last_removal * 1000))
-    assert ("until a last removal" in deployment.printed(erase, "m1", yes=True, now=NOW).out) is bool(last_removal)
+    assert ("until a last removal" in deployment.printed(erase, ["m1"], yes=True, now=NOW).out) is bool(last_removal)
 
 
-def test_erase_asks_for_confirmation_and_takes_no_email_address(deployment: Deployment) -> None:
+def test_erase_asks_for_confirmation_and_an_email_address_is_sent_to_find(deployment: Deployment) -> None:
     deployment.record(change("m1"))
-    deployment.declined(erase, "m1")
-    with pytest.raises(WrongUsage):
-        erase(deployment.session(yes=True), "maya@example.com")
+    deployment.declined(erase, ["m1"])
+    for command in (lambda session, member: erase(session, [member]), show, erasure):
+        with pytest.raises(WrongUsage) as refused:
+            command(deployment.session(yes=True), "maya@example.com")
+        assert "member find" in refused.value.remedy
     assert deployment.bodies("ChangeQueue") == []
+
+
+def test_the_ids_of_one_person_are_erased_with_one_question_that_shows_what_they_share(deployment: Deployment) -> None:
+    deployment.record(change("m1"), change("m1", audience_id="5"), change("m2"))
+    deployment.answers = ["y"]
+    printed = deployment.printed(erase, ["m1", "m2", "m1"])
+    assert re.search(r"m1 +Lapsed premium buyers, Another +email *\n", printed.out)
+    assert re.search(r"m2 +Lapsed premium buyers +email, email of m1 *\n", printed.out)
+    assert deployment.questions == ["Erase 2 people from every audience? [y/N] "]
+    assert [each["record"]["externalUserId"] for each in deployment.changes()] == ["m1", "m2"]

@@ -10,7 +10,7 @@ import pytest
 from audience_sync.amazon_ads.destination import amc_connection
 from audience_sync.aws.checkpoint import RENEWAL, Checkpoint
 from audience_sync.aws.membership_rows import KEEP_ACTIVE, KEEP_EXIT, Sharding
-from audience_sync.aws.membership_scan import Cursor, MembershipScan, Page, PageCount
+from audience_sync.aws.membership_scan import READ_UNIT, SEGMENTS, Cursor, MembershipScan, Page, PageCount, TableSize
 from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.clock import Clock
 from audience_sync.errors import MisplacedRow, Unavailable
@@ -18,6 +18,7 @@ from audience_sync.members.membership import EVERY_AUDIENCE, MembershipChange
 from local import resources
 from tests import builders
 from tests.aws_fixtures import create_membership_table
+from tests.doubles.clocks import ManualClock
 from tests.faults.proxy import FaultProxy, refuse
 from tests.unit.members.member_changes import record_as_sent
 
@@ -150,7 +151,7 @@ def test_a_count_includes_the_newest_enter_of_members_inside(fixture: TableFixtu
 
 def test_the_approximate_number_of_rows_is_dynamodbs_item_count(fixture: TableFixture) -> None:
     fixture.write(change("m1"), change("m2", audience_id=OTHER))
-    assert fixture.scan.approximate_rows() == 2
+    assert fixture.scan.size().rows == 2
 
 
 def test_reading_continues_after_a_cursor_whose_row_is_gone(fixture: TableFixture) -> None:
@@ -174,9 +175,9 @@ def test_a_saved_position_is_read_back(fixture: TableFixture) -> None:
     [
         pytest.param("Query", lambda fixture: fixture.scan.last_sent_before(NOW, Cursor(AUDIENCE)), id="query"),
         pytest.param("Query", lambda fixture: list(fixture.scan.counts(AUDIENCE)), id="count"),
-        pytest.param("Scan", lambda fixture: list(fixture.scan.members()), id="scan"),
+        pytest.param("Scan", lambda fixture: list(fixture.scan.members(Clock())), id="scan"),
         pytest.param("Query", lambda fixture: list(fixture.scan.deletion_notices()), id="deletion notices"),
-        pytest.param("DescribeTable", lambda fixture: fixture.scan.approximate_rows(), id="number of rows"),
+        pytest.param("DescribeTable", lambda fixture: fixture.scan.size().rows, id="number of rows"),
         pytest.param("GetItem", lambda fixture: fixture.checkpoint.position(), id="position"),
         pytest.param("PutItem", lambda fixture: fixture.checkpoint.save({}), id="new position"),
     ],
@@ -193,23 +194,44 @@ def test_a_scan_of_members_skips_notices_and_checkpoints(fixture: TableFixture) 
     fixture.write(change("m1"), change("m2", exits=True), change("m1", audience_id=OTHER))
     fixture.write(change("m3", audience_id=EVERY_AUDIENCE, exits=True))
     fixture.checkpoint.save({"audience": OTHER, "after": "m2"})
-    members = [each for page in fixture.scan.members() for each in page]
+    members = [each for page in fixture.scan.members(Clock()) for each in page.stored]
     assert sorted(each.state.member for each in members) == [(AUDIENCE, "m1"), (AUDIENCE, "m2"), (OTHER, "m1")]
     assert {each.expires_at for each in members} == {NOW + KEEP_ACTIVE, NOW + KEEP_EXIT}
     notices = [each for page in fixture.scan.deletion_notices() for each in page]
     assert [each.state.member for each in notices] == [(EVERY_AUDIENCE, "m3")]
 
 
-def test_a_scan_of_the_whole_table_takes_several_pages(fixture: TableFixture) -> None:
+def test_a_scan_of_the_whole_table_reads_four_segments_without_a_filter(
+    fixture: TableFixture, proxy: FaultProxy
+) -> None:
     everyone = members_of(0, 30) + members_of(3, 30)
     fixture.write(*(change(member, consent=HUGE) for member in everyone))  # 1.2 MB
-    pages = list(fixture.scan.members())
-    assert len(pages) == 2
-    assert sorted(each.state.member[1] for page in pages for each in page) == sorted(everyone)
+    damaged = {**SHARDING.key_of((AUDIENCE, "m")), "member": {"B": b"damaged"}}
+    fixture.direct.put_item(TableName=fixture.name, Item=damaged)
+    pages = list(fixture.scan.members(Clock()))
+    assert sorted(each.state.member[1] for page in pages for each in page.stored) == sorted(everyone)
+    assert [member for page in pages for member in page.unread] == [(AUDIENCE, "m")]
+    scans = proxy.parameters("Scan")
+    assert (len(scans), {each["Segment"] for each in scans}) == (len(pages), set(range(SEGMENTS)))
+    assert [each for each in scans if "FilterExpression" in each or "ProjectionExpression" not in each] == []
+
+
+def test_a_scan_of_a_provisioned_table_takes_at_most_half_its_units(
+    fixture: TableFixture, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fixture.write(*(change(f"m{number}") for number in range(40)))
+    units = {"ReadCapacityUnits": 8, "WriteCapacityUnits": 8}
+    fixture.direct.update_table(TableName=fixture.name, BillingMode="PROVISIONED", ProvisionedThroughput=units)
+    assert fixture.scan.size()[::2] == (40, 4)
+    monkeypatch.setattr(fixture.scan, "size", lambda: TableSize(40, 40 * READ_UNIT, 4))  # moto states no size
+    began = clock.now
+    pages = list(fixture.scan.members(Clock(clock, clock, clock.sleep)))
+    assert len(pages) >= sum(len(page.stored) for page in pages) == 40, "a unit a row, so a row a page"
+    assert clock.now - began == len(pages) / 4, "moto says that each page takes a unit"
 
 
 def test_a_table_written_with_another_number_of_shards_is_refused(fixture: TableFixture) -> None:
     fixture.write(*(change(f"m{number}") for number in range(20)))
     scan = MembershipScan(fixture.direct, fixture.name, Sharding(3))
     with pytest.raises(MisplacedRow, match="3 shards"):
-        list(scan.members())
+        list(scan.members(Clock()))

@@ -1,18 +1,21 @@
 """DynamoDB: the rows of an audience or of a whole table, page by page.
 
 Renewal reads active members last sent long ago, `status` reads counts, a comparison with a file reads the members of
-one audience, and a restore reads every row.
+one audience; a restore and a search for a person read every row.
 
-There is no index by date, which would double the cost of every write: an audience's rows are read in key order, one
-shard after the other, and DynamoDB returns only the matching ones.
+There is no index by date or by hash, which would double the cost of every write: an audience's rows are read in key
+order, one shard after the other, and DynamoDB returns only the matching ones. In a search no filter decides, since
+nothing documents how it compares parts of a binary value.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from audience_sync.aws.errors import unavailable
 from audience_sync.aws.membership_rows import Sharding, StoredMember, member_of, state_from_row, stored_member
+from audience_sync.clock import Clock
 from audience_sync.errors import RowUnreadable
 from audience_sync.members.member_state import MemberState
 from audience_sync.members.membership import EVERY_AUDIENCE, Member, MembershipChange, Version
@@ -20,6 +23,9 @@ from audience_sync.members.membership import EVERY_AUDIENCE, Member, MembershipC
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
+SEGMENTS = 4  # of the table, read at the same time
+READ_UNIT = 8_192  # bytes; not consistent, at half the price
+_NOT_MEMBERS = ("#", f"{EVERY_AUDIENCE}#")  # begin the partitions of the stack's own rows and of deletion notices
 _UNAVAILABLE = "the membership table does not answer"
 
 
@@ -29,6 +35,14 @@ class Cursor(NamedTuple):
     audience_id: str
     shard: int = 0
     after: str | None = None  # external user id of the row before it; None at the beginning of the shard
+
+
+class TableSize(NamedTuple):
+    """The approximate size of a table; DynamoDB counts every six hours."""
+
+    rows: int
+    size: int  # bytes
+    units: float = 0  # read units a second that reading it may use: half of a provisioned table's; 0: no limit
 
 
 class PageCount(NamedTuple):
@@ -50,11 +64,17 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
-class NoticePage:
-    """Up to 1 MB of the rows of people named in a deletion notice."""
+class StoredPage:
+    """Up to 1 MB of rows."""
 
     stored: list[StoredMember]
     unread: Mapping[Member, RowUnreadable] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class NoticePage(StoredPage):
+    """Up to 1 MB of the rows of people named in a deletion notice."""
+
     position: str  # after the page
 
 
@@ -164,30 +184,45 @@ class MembershipScan:
                 self._check(rows)
                 yield NoticePage(*_readable(rows, stored_member), f"{name}/{last}" if last else f"{following}/")
 
-    def members(self) -> Iterator[list[StoredMember]]:
+    def members(self, clock: Clock) -> Iterator[StoredPage]:
         """Return the rows of every member of every audience, page by page of up to 1 MB, in no order.
 
-        Skips deletion notices and the stack's own rows, such as checkpoints.
+        Skips deletion notices and the stack's own rows, such as checkpoints. Uses half of a provisioned table's units.
 
         Raises:
             Unavailable: the table does not answer.
             MisplacedRow: the rows were written with another number of shards.
         """
-        start: dict[str, Any] = {}
-        while True:
-            with unavailable(_UNAVAILABLE):
-                page = self._client.scan(
-                    TableName=self._table,
-                    FilterExpression="NOT begins_with(audienceShard, :own) "
-                    "AND NOT begins_with(audienceShard, :notices)",
-                    ExpressionAttributeValues={":own": {"S": "#"}, ":notices": {"S": f"{EVERY_AUDIENCE}#"}},
-                    **start,
-                )
-            self._check(page["Items"])
-            yield [stored_member(row) for row in page["Items"]]
-            if "LastEvaluatedKey" not in page:
-                break
-            start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
+        size = self.size()
+        limit = {}
+        if size.units:  # the first pages together take no more than a second's units
+            limit["Limit"] = max(1, int(size.units / SEGMENTS * READ_UNIT * size.rows / max(size.size, 1)))
+        began, used = clock.monotonic(), 0.0
+        with ThreadPoolExecutor(SEGMENTS) as pool:
+            running = {pool.submit(self._segment, segment, **limit) for segment in range(SEGMENTS)}
+            while running:
+                done, running = wait(running, return_when=FIRST_COMPLETED)
+                for segment, page in (each.result() for each in done):
+                    used += page["ConsumedCapacity"]["CapacityUnits"]
+                    if size.units:
+                        clock.sleep(max(0.0, used / size.units - (clock.monotonic() - began)))
+                    if last := page.get("LastEvaluatedKey"):
+                        running.add(pool.submit(self._segment, segment, ExclusiveStartKey=last, **limit))
+                    rows = [row for row in page["Items"] if not row["audienceShard"]["S"].startswith(_NOT_MEMBERS)]
+                    self._check(rows)
+                    yield StoredPage(*_readable(rows, stored_member))
+
+    def _segment(self, segment: int, **options: Any) -> tuple[int, Any]:
+        with unavailable(_UNAVAILABLE):
+            return segment, self._client.scan(
+                TableName=self._table,
+                Segment=segment,
+                TotalSegments=SEGMENTS,
+                ProjectionExpression="audienceShard, externalUserId, version, revision, entered, expiresAt, #member",
+                ExpressionAttributeNames={"#member": "member"},  # a reserved word
+                ReturnConsumedCapacity="TOTAL",
+                **options,
+            )
 
     def _check(self, rows: Sequence[Any]) -> None:
         for row in rows:
@@ -218,10 +253,13 @@ class MembershipScan:
             if not after:
                 break
 
-    def approximate_rows(self) -> int:
-        """Return the approximate number of rows; DynamoDB counts them every six hours. Raises Unavailable."""
+    def size(self) -> TableSize:
+        """Return the approximate size of the table. Raises Unavailable."""
         with unavailable(_UNAVAILABLE):
-            return int(self._client.describe_table(TableName=self._table)["Table"]["ItemCount"])
+            table = self._client.describe_table(TableName=self._table)["Table"]
+        on_demand = table.get("BillingModeSummary", {}).get("BillingMode") == "PAY_PER_REQUEST"
+        units = 0 if on_demand else table.get("ProvisionedThroughput", {}).get("ReadCapacityUnits", 0)
+        return TableSize(table["ItemCount"], table.get("TableSizeBytes", 0), units / 2)
 
     def _next(self, cursor: Cursor, last: Any) -> Cursor | None:
         if last:

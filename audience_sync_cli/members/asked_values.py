@@ -1,0 +1,119 @@
+"""The values that a person is asked about by, and every form in which the stack may hold each. Pure.
+
+No value leaves this module: what is printed and stored names the number of its line.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from hashlib import sha256
+from typing import NamedTuple
+
+from audience_sync.amazon_ads.normalize import identifier, normalize
+from audience_sync_cli.members.id_list import is_id
+
+EMAIL, PHONE, HASH, ID = "e-mail address", "phone number", "SHA-256", "external user id"  # kinds of values
+NORMALIZED, LOWER_CASE, GOOGLE, PLUS, MADE = "", "lower case", "Google's form", "with +", "made of it"  # forms
+_SHORTEST_NUMBER = 7  # digits; with fewer, it is an external user id
+_NUMBER = re.compile(r"[+\d\s().\-/]+")
+_SHA256 = re.compile(r"[0-9a-fA-F]{64}")
+# In the text of an event, which may not be JSON.
+_ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
+_BETWEEN_ADDRESSES = re.compile(r"[\s\"'<>,;:()\[\]{}\\/]+")
+_NUMBERS = re.compile(r"\+?\(?\d[\d ().\-/]{5,}\d")
+_WORDS = re.compile(r"[\w-]+", re.ASCII)
+
+
+class Asked(NamedTuple):
+    """A value: its forms by digest, and by the external user ids that it is, or that are made of it."""
+
+    line: int
+    kind: str
+    digests: dict[str, str]
+    ids: dict[str, str]
+    number: str = ""  # digits with the calling code
+
+
+class Match(NamedTuple):
+    """A place in a row or a change that holds a value."""
+
+    line: int
+    field: str  # Amazon's name, or ID
+    form: str
+
+
+def asked(lines: Iterable[str], country: str | None) -> tuple[list[Asked], dict[int, str]]:
+    """Read values, one a line. Returns also why a line cannot be searched, by its number; empty lines are left out."""
+    read = {line: _asked(line, text, country) for line, text in enumerate(map(str.strip, lines), 1) if text}
+    refused = {line: each for line, each in read.items() if isinstance(each, str)}
+    return [each for each in read.values() if isinstance(each, Asked)], refused
+
+
+def _asked(line: int, text: str, country: str | None) -> Asked | str:
+    """Return a value with its forms, or why it has none."""
+    own_id = {text: NORMALIZED} if is_id(text) else {}
+    if _SHA256.fullmatch(text):
+        digest = {text.lower(): NORMALIZED}
+        return Asked(line, HASH, digest, own_id | digest)
+    if "@" in text:
+        digests = {_hash(spelling): form for form, spelling in reversed([*_spellings(text)])}
+        has_form = identifier("email", text, None)
+        return Asked(line, EMAIL, digests, dict.fromkeys(digests, MADE)) if has_form else "not an e-mail address"
+    if _NUMBER.fullmatch(text) and sum(map(str.isdigit, text)) >= _SHORTEST_NUMBER:
+        if country is None and not text.startswith(("+", "00")):
+            return "a number without + needs --country; `audience-sync member show` finds an external user id"
+        if number := normalize("phone", text, country):
+            digests = {_hash(number): NORMALIZED, _hash(f"+{number}"): PLUS}
+            return Asked(line, PHONE, digests, dict.fromkeys((*digests, number), MADE) | own_id, number)
+        return "too short or too long for a number of its country"
+    return Asked(line, ID, {}, own_id) if own_id else "not an e-mail address, phone number, SHA-256 or external user id"
+
+
+def _spellings(address: str) -> Iterator[tuple[str, str]]:
+    """Yield what the stack hashes, then what senders hash who do so themselves, each with its form."""
+    yield NORMALIZED, normalize("email", address, None) or ""
+    lower = address.lower()
+    yield LOWER_CASE, lower
+    name, _, domain = lower.rpartition("@")
+    if domain in ("gmail.com", "googlemail.com"):  # points mean nothing there, and what follows a plus is a tag
+        name = name.replace(".", "")
+        yield from ((GOOGLE, f"{each}@{domain}") for each in (name, name.partition("+")[0]))
+
+
+def _hash(text: str) -> str:
+    return sha256(text.encode()).hexdigest()
+
+
+class Wanted:
+    """Compares what is stored with many values at a time."""
+
+    def __init__(self, values: Sequence[Asked]) -> None:
+        self._digests: defaultdict[str, list[tuple[int, str]]] = defaultdict(list)
+        self._ids: defaultdict[str, list[tuple[int, str]]] = defaultdict(list)
+        self._numbers = {each.line: each.number for each in values if each.number}
+        for each in values:
+            for forms, found in (each.digests, self._digests), (each.ids, self._ids):
+                for text, form in forms.items():
+                    found[text].append((each.line, form))
+
+    def matches(self, member: str, identities: Iterable[tuple[int, dict[str, str]]]) -> list[Match]:
+        """Return what matches in a row of a member, or in a change, by its id and identities."""
+        found = {Match(line, ID, form) for line, form in self._ids.get(member, ())}
+        for name, digest in (pair for _, digests in identities for pair in digests.items()):
+            found |= {Match(line, name, form) for line, form in self._digests.get(digest.lower(), ())}
+        return sorted(found)
+
+    def lines_in(self, text: str) -> list[int]:
+        """Return the lines of the values that a text holds: typed or hashed, with or without the calling code."""
+        text = _ESCAPE.sub(lambda escape: chr(int(escape[1], 16)), text)
+        words = {*_WORDS.findall(text)}
+        hashes = {each.lower() for each in words if _SHA256.fullmatch(each)}
+        for address in (each for each in _BETWEEN_ADDRESSES.split(text) if "@" in each):
+            hashes |= {_hash(address.lower()), identifier("email", address, None) or ""}
+        found = {line for digest in hashes & self._digests.keys() for line, _ in self._digests[digest]}
+        found |= {line for member in words & self._ids.keys() for line, _ in self._ids[member]}
+        for each in _NUMBERS.findall(text) if self._numbers else ():
+            digits = "".join(filter(str.isdigit, each)).lstrip("0")  # 00, or the zero of a national number
+            if len(digits) >= _SHORTEST_NUMBER:
+                found |= {line for line, number in self._numbers.items() if number.endswith(digits)}
+        return sorted(found)

@@ -1,0 +1,93 @@
+"""Every form in which the stack may hold a value that a person is asked about by."""
+
+from hashlib import sha256
+
+import pytest
+
+from audience_sync.amazon_ads.normalize import identifier
+from audience_sync_cli.members.asked_values import GOOGLE, LOWER_CASE, NORMALIZED, PLUS, Wanted, asked
+
+ADDRESS, NUMBER = "Ines.Alvarez@Example.com", "+1 206 555-0142"
+
+
+def digest(text: str) -> str:
+    return sha256(text.encode()).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("typed", "stored", "form"),
+    [
+        (ADDRESS, identifier("email", " INES.alvarez@example.com ", None), NORMALIZED),
+        pytest.param("sam+news@x.com", digest("samnews@x.com"), NORMALIZED, id="as Amazon reads a plus"),
+        pytest.param("Sam+news@x.com", digest("sam+news@x.com"), LOWER_CASE, id="hashed by the sender"),
+        pytest.param("In.es+a@gmail.com", digest("ines+a@gmail.com"), GOOGLE, id="without points"),
+        pytest.param("In.es+a@googlemail.com", digest("ines@googlemail.com"), GOOGLE, id="nor the tag"),
+        pytest.param("in.es@x.com", digest("ines@x.com"), None, id="not of other providers"),
+        (NUMBER, identifier("phone", "(206) 555 0142", "US"), NORMALIZED),
+        ("001 206 5550142", digest("12065550142"), NORMALIZED),
+        ("206.555.0142", digest("12065550142"), NORMALIZED),
+        (NUMBER, digest("+12065550142"), PLUS),
+        pytest.param("207 946 0958", digest("442079460958"), None, id="not tried with other countries"),
+        (digest("x").upper(), digest("x"), NORMALIZED),
+    ],
+)
+def test_a_value_matches_in_each_form(typed: str, stored: str, form: str | None) -> None:
+    values, refused = asked(["", f" {typed} "], "US")
+    assert refused == {}
+    found = Wanted(values).matches("m1", [(1, {"firstname": digest("ines")}), (1, {"email": stored})])
+    assert [(each.line, each.form) for each in found] == ([] if form is None else [(2, form)])
+
+
+@pytest.mark.parametrize(
+    ("typed", "member"),
+    [
+        ("web_77", "web_77"),
+        pytest.param("123456", "123456", id="too short for a number"),
+        pytest.param("2065550142", "2065550142", id="a number of the country, or an id"),
+        pytest.param(ADDRESS, digest("ines.alvarez@example.com"), id="a mapping with @sha256"),
+        pytest.param(NUMBER, "12065550142", id="a mapping with the number"),
+        (digest("x"), digest("x")),
+    ],
+)
+def test_a_value_matches_an_external_user_id_that_is_it_or_is_made_of_it(typed: str, member: str) -> None:
+    wanted = Wanted(asked([typed, "other"], "US")[0])
+    assert [(each.line, each.field) for each in wanted.matches(member, [])] == [(1, "external user id")]
+    assert wanted.matches(f"{member}x", []) == []
+
+
+@pytest.mark.parametrize(
+    ("typed", "problem"),
+    [
+        ("(206) 555-0142", "needs --country"),
+        ("12065550142", "`audience-sync member show` finds an external user id"),
+        ("+1 206", "not an e-mail address, phone"),
+        ("+1 206 55501", "too short or too long"),
+        ("ines@localhost", "not an e-mail address"),
+        ("Ines Alvarez", "not an e-mail address, phone"),
+        ("x" * 129, "not an e-mail address, phone"),
+    ],
+)
+def test_what_cannot_be_searched_is_refused_by_its_line_and_the_others_are_read(typed: str, problem: str) -> None:
+    values, refused = asked([typed, ADDRESS], None)
+    assert ([*refused], [each.line for each in values]) == ([1], [2])
+    assert problem in refused[1]
+    assert typed not in refused[1]
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ('{"traits":{"email":"INES.ALVAREZ@example.com"}}', [1]),
+        pytest.param('{"email":"ines.alvarez\\u0040example.com', [1], id="escaped, and not JSON"),
+        ("<mailto:ines.alvarez@example.com>", [1]),
+        (f'"{digest("ines.alvarez@example.com").upper()}"', [1]),
+        ('{"phone":"(206) 555-0142"}', [2]),
+        ('{"phone":12065550142,"email":"a@b.co"}', [2]),
+        ('{"phone":"0012065550142"}', [2]),
+        ('{"userId":"web_77","at":1709543722118}', [3]),
+        ('{"userId":"web_777","email":"alvarez@example.com","phone":"555-01"}', []),
+        pytest.param("a" * 200_000 + "1 " * 20_000, [], id="long"),
+    ],
+)
+def test_a_value_is_found_in_the_text_of_an_event(text: str, lines: list[int]) -> None:
+    assert Wanted(asked([ADDRESS, NUMBER, "web_77"], None)[0]).lines_in(text) == lines
