@@ -77,11 +77,8 @@ CALLED_BESIDES = {
     # SAM's own calls in a rehearsal of 2026-11-29; what deploy.sh, `continue-update-rollback` and `make repair` need.
     *(
         f"cloudformation:{name}"
-        for name in (
-            *("ContinueUpdateRollback", "CreateChangeSet", "DeleteChangeSet", "DeleteStack", "DescribeChangeSet"),
-            "DescribeStackEvents",
-            *("DescribeStacks", "ExecuteChangeSet", "GetTemplate", "GetTemplateSummary", "SetStackPolicy"),
-        )
+        for name in "ContinueUpdateRollback CreateChangeSet DeleteChangeSet DeleteStack DescribeChangeSet "
+        "DescribeStackEvents DescribeStacks ExecuteChangeSet GetTemplate GetTemplateSummary SetStackPolicy".split()
     ),
     # The tags of the stack: AWS checks them beside the call that sets them.
     *("cloudformation:TagResource", "cloudformation:UntagResource"),

@@ -32,10 +32,7 @@ HOLD = {  # types whose resources hold what is nowhere else, or have an address 
 }
 OF_SAM = {"AWS::Serverless::Function": "AWS::Lambda::Function", "AWS::Serverless::HttpApi": "AWS::ApiGatewayV2::Api"}
 ALSO_REPLACED_BY = {"AWS::Serverless::HttpApi": ["StageName"]}  # in another URL
-MADE_ANEW = {
-    "AWS::SNS::Subscription",
-    "AWS::Serverless::LayerVersion",
-}  # these may be replaced; nothing depends on which
+MADE_ANEW = {"AWS::SNS::Subscription", "AWS::Serverless::LayerVersion"}  # nothing depends on which one there is
 VALUES = {"GenerateSecretString", "SecretString"}  # CloudFormation writes a secret anew when these lines change
 
 
@@ -138,29 +135,13 @@ def changed(path: str, to: Any) -> dict[str, Any]:
     ("path", "to", "said"),
     [
         ("MembershipTable", None, "MembershipTable is deleted"),
-        (
-            "Resources.MembershipTable.Properties.KeySchema",
-            [],
-            "MembershipTable is replaced, because KeySchema differs",
-        ),
+        ("MembershipTable.Properties.KeySchema", [], "MembershipTable is replaced, because KeySchema differs"),
         ("ChangeQueue.Properties.QueueName", "x", "ChangeQueue is replaced, because QueueName differs"),
         ("IngestSecret.Properties.Name", "x", "IngestSecret is replaced, because Name differs"),
-        (
-            "Resources.TokenSecret.Properties.SecretString",
-            "{}",
-            "TokenSecret gets a new value, because SecretString differs",
-        ),
-        (
-            "Resources.AudienceTable.DeletionPolicy",
-            "Delete",
-            "AudienceTable is kept less well, because DeletionPolicy differs",
-        ),
+        ("TokenSecret.Properties.SecretString", "{}", "TokenSecret gets a new value, because SecretString differs"),
+        ("AudienceTable.DeletionPolicy", "Delete", "AudienceTable is kept less well, because DeletionPolicy differs"),
         ("Api.Properties.StageName", "v2", "Api is replaced, because StageName differs"),
-        (
-            "Resources.IngestFunction.Properties.FunctionName",
-            "x",
-            "IngestFunction is replaced, because FunctionName differs",
-        ),
+        ("IngestFunction.Properties.FunctionName", "x", "IngestFunction is replaced, because FunctionName differs"),
         ("Parameters.AlarmEmail", None, "AlarmEmail is no parameter any more: a saved value makes the deployment fail"),
         ("Parameters.Region.AllowedValues", ["NA", "EU"], "Region may not be FE any more"),
         ("Parameters.New", {"Type": "String"}, "New is new and has no default: the update fails"),
