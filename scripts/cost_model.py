@@ -89,13 +89,12 @@ def total(traffic: Traffic) -> float:
 
 def others() -> dict[str, float]:
     """Return costs beside a month of events."""
-    audited = 40 * 4 * READ * NOTICE / (4 * KB) / 2  # forty days of four audits, eventually consistent
     asked = METRIC_READ * (HOUR / 60 + HOUR / 300) + QUEUE_REQUEST * 3 * HOUR / 10  # alarms, reasons, three queues
     return {
         "a month without events": _idle(),
         "a month of a million members with four changes each": total(Traffic(4e6)),
-        "a million deletion notices about strangers, with 50 audiences": 1e6 * (WRITE + 2 * READ * 51 + audited),
-        "100,000 events that deny consent, with 10 audiences": 1e5 * (WRITE + 2 * READ * 11 + audited),
+        "a million deletion notices about strangers, with 50 audiences": _notices(1e6, 50),
+        "100,000 events that deny consent, with 10 audiences": _notices(1e5, 10),
         "a month of `renew` for a million members, with a TTL of 397 days": _renewal(1e6, 397),
         "the same with a TTL of 90 days": _renewal(1e6, 90),
         "a search for a person (`member find`) in 100 million rows": 1e8 * (ROW + OVERHEAD) / (4 * KB) / 2 * READ,
@@ -108,6 +107,11 @@ def others() -> dict[str, float]:
         "a day at the highest capacity that one connection can need, provisioned": 24 * _provisioned(delivery.AMAZON),
         f"a day of {delivery.API_GATEWAY:,} requests a second without a credential": _stranger(delivery.API_GATEWAY),
         "a day of 50 such requests a second": _stranger(50),
+        "1,000 requests with the event key, each of 10,000 additions": total(Traffic(1e7, 10_000)) - total(Traffic(1)),
+        "the same of deletion notices, with 1 audience": _notices(1e7, 1),
+        "the same of deletion notices, with 20 audiences": _notices(1e7, 20),
+        "the same of deletion notices, with 200 audiences": _notices(1e7, 200),
+        f"a day of these at the table's quota of {delivery.TABLE:,} reads a second": DAY * delivery.TABLE * READ,
     }
 
 
@@ -120,6 +124,12 @@ def _idle() -> float:
     runs = REFRESHES + 2 * MONTH / HOUR + MONTH / DAY
     run = INVOCATION + GB_SECOND * 0.5 + LOGGED * INVOCATION_LOG
     return STANDING + POLLS + METRIC * (2 + 2 / 6) + run * runs
+
+
+def _notices(number: float, audiences: int) -> float:
+    """Each writes a row, which four audits a day read for forty days, and has two rows of each audience read."""
+    audited = 40 * 4 * READ * NOTICE / (4 * KB) / 2  # eventually consistent
+    return number * (WRITE + 2 * READ * (audiences + 1) + audited)
 
 
 def _renewal(rows: float, days: int) -> float:

@@ -121,7 +121,8 @@ def test_the_operator_policy_allows_following_and_the_dashboard(
         ("ReadMembers", "dynamodb:Scan", {"MembershipTable"}),
         ("WriteAudiencesAndMappings", "dynamodb:DeleteItem", {"AudienceTable"}),
         ("RestoreMembers", "dynamodb:PartiQLUpdate", {"MembershipTable"}),
-        ("ReadDeadLetters", "sqs:ReceiveMessage", DEAD_LETTERS),
+        ("ReadDeadLetters", "sqs:ReceiveMessage", DEAD_LETTERS - {"EventsDeadLetterQueue"}),
+        ("ReadDeadEvents", "sqs:ReceiveMessage", {"EventsDeadLetterQueue"}),
         ("DeleteDeadLetters", "sqs:DeleteMessage", DEAD_LETTERS),
         ("SendChanges", "sqs:SendMessage", {"ChangeQueue", "EventsQueue", "EventsDeadLetterQueue"}),  # by its ending
         ("RefreshToken", "lambda:InvokeFunction", {"RefreshFunction"}),

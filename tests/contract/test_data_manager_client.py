@@ -213,6 +213,7 @@ def test_an_answer_whose_indices_start_at_one_is_recognized() -> None:
         pytest.param({}, NO_UPLOAD_ID, id="nothing"),
         pytest.param({"ingressId": ""}, NO_UPLOAD_ID, id="an empty id"),
         pytest.param({"ingressId": "a b"}, NO_UPLOAD_ID, id="an id that is not logged"),
+        pytest.param({"ingressId": ".."}, NO_UPLOAD_ID, id="an id that leads out of its path"),
         pytest.param({"ingressId": "in-1", "errors": []}, "in-1", id="no errors"),
     ],
 )

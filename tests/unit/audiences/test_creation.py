@@ -102,6 +102,7 @@ class AudiencesHarness:
         self.direct = resources.client("dynamodb", proxy.upstream)
         self.name = recreate_tables(self.direct, "AudienceTable")
         self.amazon = Amazon()
+        self.limits: Limits | None = Limits()  # None for the operator
         self.seconds = 1_000.0
         self.table = self.new_table()
 
@@ -111,18 +112,16 @@ class AudiencesHarness:
     def sleep(self, seconds: float) -> None:
         self.seconds += seconds
 
-    def audiences(
-        self, *, sleep: Callable[[float], None] | None = None, max_cpm_cents: int = 0, by_operator: bool = False
-    ) -> Audiences:
+    def audiences(self, *, sleep: Callable[[float], None] | None = None, max_cpm_cents: int = 0) -> Audiences:
         """Build the use case, as a new execution environment does."""
         owners = count(id(object()))
         locks = CreationLocks(resources.client("dynamodb", self.proxy.url), self.name, lambda: f"owner-{next(owners)}")
         clock = Clock(lambda: self.seconds, lambda: self.seconds, sleep or self.sleep)
-        limits = None if by_operator else Limits()
-        return Audiences(self.new_table(), locks, self.amazon, clock, max_cpm_cents=max_cpm_cents, limits=limits)
+        options: dict[str, Any] = {"max_cpm_cents": max_cpm_cents, "limits": self.limits}
+        return Audiences(self.new_table(), locks, self.amazon, clock, **options)
 
-    def create(self, *, by_operator: bool = False, **changed: Any) -> Created:
-        return self.audiences(by_operator=by_operator).create(REQUEST | changed, deadline=self.seconds + 28)
+    def create(self, **changed: Any) -> Created:
+        return self.audiences().create(REQUEST | changed, deadline=self.seconds + 28)
 
     def listed(self) -> list[Audience]:
         return self.new_table().all()
@@ -250,8 +249,8 @@ def test_the_computation_key_that_another_audience_has_or_had_is_refused(
         harness.create(**other)
     assert [fault.field for fault in caught.value.faults] == ["computationKey"]
     assert len(harness.amazon.made) == 1
-    if is_unlinked:
-        assert harness.create(by_operator=True, **other).listed.computation_key == "buyers"
+    harness.limits = None
+    assert not is_unlinked or harness.create(**other).listed.computation_key == "buyers"
 
 
 def test_a_day_has_a_limit_of_audiences_that_the_audience_key_creates(
@@ -262,9 +261,10 @@ def test_a_day_has_a_limit_of_audiences_that_the_audience_key_creates(
     with pytest.raises(InvalidRequest, match="at most 2 audiences a day"):
         harness.create()
     assert (len(harness.amazon.made), harness.create(externalAudienceId="a").attempts) == (2, 0), "it is found"
-    assert harness.create(by_operator=True).attempts == 1
     harness.seconds += 86_400
     assert [harness.create(externalAudienceId=each).attempts for each in ("c", "d")] == [1, 1]
+    harness.limits = None
+    assert harness.create().attempts == 1
 
 
 def test_a_computation_key_shared_by_two_audiences_is_refused(harness: AudiencesHarness) -> None:

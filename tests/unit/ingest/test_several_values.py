@@ -12,9 +12,10 @@ from audience_sync.amazon_ads.destination import ads_data_manager
 from audience_sync.amazon_ads.normalize import MAX_VALUES, identifiers, identifiers_of_all
 from audience_sync.fields import IDENTIFIERS, LISTED
 from audience_sync.ingest.intake import IntakeResult, changes_from, compiled
-from audience_sync.ingest.mapped_values import STEPS_A_LISTED_EMAIL, STEPS_A_LISTED_PHONE
+from audience_sync.ingest.mapped_values import MAX_WORK, STEPS_A_LISTED_EMAIL, STEPS_A_LISTED_PHONE
 from audience_sync.members.membership import Audience
 from audience_sync.segment.budget import MAX_STEPS
+from functions.ingest.handler import BUDGET
 from tests.builders import sha256
 from tests.doubles.audiences import Listed
 
@@ -125,6 +126,7 @@ def test_every_value_costs_steps_for_each_mapping() -> None:
         (rejected,) = read(mappings=at_most + 1, **traits).rejections
         assert rejected.reason == "mapping_too_costly"
     assert read(phone=["1" * 100] * MAX_VALUES, mappings=2).rejections, "long numbers cost more"
+    assert MAX_WORK / STEPS_A_LISTED_PHONE * 40e-6 < BUDGET, "so the 413 comes in time, instead of a 503 and retries"
 
 
 def test_a_string_is_split_at_the_separators_of_its_field() -> None:

@@ -11,7 +11,7 @@ from audience_sync.reasons import Reason
 _EXTERNAL_USER_ID = re.compile(r"[0-9a-zA-Z_-]{1,128}")
 _AMAZON_ID = re.compile(r"[0-9]{1,20}")
 _MAX_BITS = 426  # of a number of 128 digits; printing longer ones takes noticeable time
-_JOB_ID = re.compile(r"[\w.:-]{1,200}", re.ASCII)  # opaque, but logged and part of a path
+_JOB_ID = re.compile(r"(?!\.+\Z)[\w.:-]{1,200}", re.ASCII)  # opaque, but logged and part of a path: never ..
 MAX_AMAZON_ID = 2**64 - 1  # declared as unsigned 64-bit
 
 
@@ -33,11 +33,10 @@ def external_user_id(value: Any) -> str:
 
 
 def id_of_person(value: Any) -> str:
-    """Return the id of a member to add, or to erase for a denial of consent, as `external_user_id`.
+    """Return `external_user_id` of a member to add, or to erase for a denial of consent. Raises as it does.
 
-    Raises:
-        RejectedEvent: as there, or the id stands for nobody. Unrelated people share it, so that one of them would take
-            out all. Exits and deletion notices need `external_user_id` only: they take out who was added before.
+    Also if the id stands for nobody: unrelated people share it, and one of them would take out all. Exits and deletion
+    notices need `external_user_id` only, and take out who was added before.
     """
     member = external_user_id(value)
     if is_placeholder(member):

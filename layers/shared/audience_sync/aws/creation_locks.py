@@ -110,10 +110,7 @@ class CreationLocks:
         )
 
     def count_creation(self, *, day: int, at_most: int) -> bool:
-        """Count an audience that is about to be created; return False if the day has `at_most` of them.
-
-        `day` counts from the epoch. One row holds the count of the newest day.
-        """
+        """Count an audience that is about to be created; return False if `day`, since the epoch, has `at_most`."""
         key = {"audienceId": {"S": CREATIONS_KEY}}
         return written(
             self._client.put_item,
