@@ -24,11 +24,12 @@ from audience_sync.aws.membership_table import THREADS, MembershipTable
 from audience_sync.aws.sqs import Queue
 from audience_sync.clock import Clock
 from audience_sync.delivery.backoff import backoff
-from audience_sync.delivery.batch import BatchReport, Delivery
+from audience_sync.delivery.batch import Delivery
 from audience_sync.delivery.context import DeliveryContext, Message
 from audience_sync.delivery.gates.circuit_breaker import CircuitBreakers
 from audience_sync.delivery.gates.gate import UploadGate
 from audience_sync.delivery.gates.retry_budget import RetryBudget
+from audience_sync.delivery.report import BatchReport
 from audience_sync.delivery.uploads import Limits
 from audience_sync.errors import MovedOn, OutOfTime
 from audience_sync.runtime import metric_names, telemetry

@@ -13,6 +13,7 @@ from audience_sync.amazon_ads.upload import Target
 from audience_sync.aws.membership_rows import KEEP_EXIT, state_from_row
 from audience_sync.delivery import deletion_notices
 from audience_sync.delivery.deletion_notices import ROWS_AT_ONCE, DeletionNotices, due_exits, with_notices
+from audience_sync.delivery.report import BatchReport
 from audience_sync.errors import CircuitOpen, ServiceUnavailable
 from audience_sync.ingest.record_rules import erasing_exit
 from audience_sync.members.erasure.steps import ErasureStep, StepKind
@@ -314,7 +315,7 @@ def test_a_change_older_than_a_notice_is_dropped(memory: MemoryStack) -> None:
 )
 def test_a_batch_of_notices_is_limited_by_the_rows_it_reads(audiences: int, at_once: int) -> None:
     memory = MemoryStack(audiences=[Audience(str(number)) for number in range(audiences)])
-    spreading = DeletionNotices(memory.context(), memory.members(), 60.0)
+    spreading = DeletionNotices(memory.context(), memory.members(), 60.0, BatchReport())
     first, *_ = spreading.batches([notice(f"m{number}") for number in range(ROWS_AT_ONCE)])
     assert len(first) == at_once
 

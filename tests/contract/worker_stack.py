@@ -18,9 +18,10 @@ from audience_sync.aws.membership_rows import Sharding, state_from_row
 from audience_sync.aws.membership_scan import MembershipScan
 from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.clock import Clock
-from audience_sync.delivery.batch import BatchReport, Delivery
+from audience_sync.delivery.batch import Delivery
 from audience_sync.delivery.context import DeliveryContext, Message
 from audience_sync.delivery.pending import ChangeOutcome
+from audience_sync.delivery.report import BatchReport
 from audience_sync.delivery.uploads import Limits
 from audience_sync.errors import AudienceSyncError, RequestRejected
 from audience_sync.ingest.record_rules import erasing_exit

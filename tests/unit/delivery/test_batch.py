@@ -9,8 +9,9 @@ import pytest
 
 from audience_sync.clock import Clock
 from audience_sync.delivery.backoff import FIRST_DELAY, MAX_DELAY
-from audience_sync.delivery.batch import BatchReport, Delivery
+from audience_sync.delivery.batch import Delivery
 from audience_sync.delivery.context import DeliveryContext, Message
+from audience_sync.delivery.report import BatchReport
 from audience_sync.delivery.returning import REQUEUE_AFTER_RECEIVES
 from audience_sync.delivery.sending import RECORD_RESERVE, SHUTDOWN_RESERVE
 from audience_sync.delivery.uploads import Limits

@@ -12,7 +12,8 @@ from audience_sync.delivery.context import Message
 from audience_sync.delivery.member_delivery import MAX_ROUNDS
 from audience_sync.errors import AudienceSyncError, RequestRejected, ServiceUnavailable
 from audience_sync.members.messages import ChangeMessage, DeliveryHistory, pack
-from tests.contract.worker_stack import DEADLINE, EFFECTIVE, LIMITS, NOW, Amazon, MemoryStack, change
+from tests.builders import AUDIENCE, sha256
+from tests.contract.worker_stack import DEADLINE, EFFECTIVE, LIMITS, NOW, Amazon, MemoryStack, change, named_in
 
 
 @pytest.fixture
@@ -182,6 +183,20 @@ def test_a_parked_replay_does_not_date_the_row_of_a_member_who_left(stack: Memor
         stack.deliver_body(body)
     assert stack.dead_letters.parked() == {"m1": "request_rejected"}
     assert [stack.state()] == left
+
+
+def test_a_refused_exit_before_an_enter_that_waits_is_parked_once(stack: MemoryStack) -> None:
+    stack.deliver(change("a@b.co", at=1))
+    stack.now += 2 * EFFECTIVE
+    stack.amazon.down = REFUSAL
+    stack.model.refused = [{}, {0: "InternalServerError"}]  # what says that the removal has failed
+    report = stack.deliver(change(at=2, exits=True), change("b@b.co", at=3))
+    assert (report.parked, report.requeued, report.waiting) == (1, 1, {AUDIENCE: 1})
+    stack.amazon.down = None
+    stack.rest()
+    assert [sorted(named_in(upload[0])) for upload in stack.amazon.uploads][1:] == [[sha256("b@b.co")]]
+    assert stack.dead_letters.parked() == {"m1": "request_rejected"}
+    assert len(stack.dead_letters.bodies) == 1
 
 
 @pytest.mark.parametrize("is_replay", [False, True])

@@ -4,8 +4,9 @@ from audience_sync.clock import Clock
 from audience_sync.delivery.context import DeliveryContext, Message, ParsedMessage
 from audience_sync.delivery.outcomes import Outcomes
 from audience_sync.delivery.pending import REPETITION_DELAY, ChangeOutcome
+from audience_sync.delivery.report import BatchReport
 from audience_sync.delivery.uploads import Deferred, Limits
-from audience_sync.errors import JobRunning, NoIdentifier, OutOfTime, WaitedTooLong
+from audience_sync.errors import NoIdentifier, OutOfTime, WaitedTooLong
 from audience_sync.members.membership import Member, MembershipChange, Version
 from audience_sync.members.messages import REPETITION, ChangeMessage, DeliveryHistory, pack
 from tests.builders import AUDIENCE, change
@@ -24,10 +25,12 @@ def member(name: str) -> Member:
     return AUDIENCE, name
 
 
-def outcomes(*messages: ParsedMessage, dead_letters: FakeQueue | None = None) -> Outcomes:
+def outcomes(
+    *messages: ParsedMessage, dead_letters: FakeQueue | None = None, report: BatchReport | None = None
+) -> Outcomes:
     queue, clock = FakeQueue(), Clock(lambda: 5.0, lambda: 0.0)
     context = DeliveryContext(queue, dead_letters or queue, queue, None, list, Limits(), clock, FakeGate())
-    return Outcomes(context, messages, deadline=60.0)
+    return Outcomes(context, messages, 60.0, report or BatchReport())
 
 
 def test_a_member_counts_the_attempts_of_its_message_that_was_tried_most_often() -> None:
@@ -36,17 +39,19 @@ def test_a_member_counts_the_attempts_of_its_message_that_was_tried_most_often()
     assert [every.members[member(name)].source.attempts for name in ("m1", "m2", "m3")] == [2, 1, 2]
 
 
-def test_a_member_is_undecided_until_its_newest_change_is_parked_or_deferred() -> None:
+def test_a_member_is_settled_once_its_newest_change_is_delivered_parked_or_deferred() -> None:
     changes = [change(name, at=at) for name in ("deferred", "in-part", "parked", "sent", "new") for at in (1, 2)]
     repeated = [change("waits"), change("repeated")]
     every = outcomes(message(*changes), message(*repeated, history=REPETITION))
     for name in ("deferred", "waits"):
         every.members[member(name)].defer(UNTRIED)
-    every.members[member("in-part")].wait(Deferred(JobRunning("wait"), 60.0), Version(1, False, "id-1"))
+    every.members[member("in-part")].wait(Deferred.until("wait", 60.0), Version(1, False, "id-1"))
     every.members[member("sent")].settle(ChangeOutcome.DELIVERED)
     every.park([(changes[5], NoIdentifier("no identifier"))])
-    undecided = [each.member for each in every.members.values() if not each.is_decided]
-    assert undecided == [member(name) for name in ("in-part", "sent", "new", "repeated")]
+    open_still = [each.member for each in every.members.values() if not each.is_settled]
+    assert open_still == [member(name) for name in ("in-part", "new", "repeated")]
+    every.members[member("in-part")].settle(ChangeOutcome.PARKED)
+    assert every.members[member("in-part")].is_settled, "its removal is parked, and its enter waits"
 
 
 def test_the_newest_repetition_wins_and_waits_for_changes_of_its_member() -> None:
@@ -58,13 +63,13 @@ def test_the_newest_repetition_wins_and_waits_for_changes_of_its_member() -> Non
 
 
 def test_changes_that_waited_too_long_are_parked_message_by_message() -> None:
-    dead_letters = FakeQueue()
+    dead_letters, report = FakeQueue(), BatchReport()
     messages = message(change("m1")), message(change("m2"), change("m3"))
-    every = outcomes(*messages, dead_letters=dead_letters)
+    every = outcomes(*messages, dead_letters=dead_letters, report=report)
     for pending in every.members.values():
         pending.defer(UNTRIED)
     for each in messages:
         every.give_up(each, WaitedTooLong("seven days"))
     assert [left for each in messages for left in every.left_of(each)] == []
-    assert every.parked == {"waited_too_long": 3}
+    assert report.parked_reasons == {"waited_too_long": 3}
     assert [each.attributes for each in dead_letters.messages] == [{"reason": "waited_too_long"}] * 3

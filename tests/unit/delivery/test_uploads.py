@@ -6,7 +6,7 @@ from audience_sync.amazon_ads.bisection import SAMPLE_SIZE
 from audience_sync.amazon_ads.upload import Target
 from audience_sync.clock import Clock
 from audience_sync.delivery.sending import SHUTDOWN_RESERVE, TRACK_ATTEMPTS, TRACK_INTERVAL, Uploads
-from audience_sync.delivery.uploads import Accepted, Deferred, Limits, UploadJob, UploadOutcome
+from audience_sync.delivery.uploads import Accepted, Deferred, Limits, UploadJob, UploadOutcome, UploadStats
 from audience_sync.errors import (
     AudienceSyncError,
     OutcomeUnknown,
@@ -37,7 +37,7 @@ def change(number: int) -> MembershipChange:
 def send(
     amazon: Amazon, count: int, *, jobs: list[UploadJob] | None = None, limits: Limits = LIMITS
 ) -> tuple[Uploads, dict[str, UploadOutcome]]:
-    uploads = Uploads(amazon, limits, Clock(lambda: 5.0, lambda: 0.0), 60.0)
+    uploads = Uploads(amazon, limits, Clock(lambda: 5.0, lambda: 0.0), 60.0, UploadStats())
     track = jobs.append if jobs is not None else (lambda _: None)
     outcomes = uploads.send(Target("1"), [change(number) for number in range(count)], track)
     return uploads, {member: outcome for (_, member), outcome in outcomes.items()}
@@ -90,7 +90,7 @@ class Tracker:
         self, count: int = 1, *, amazon: Amazon | None = None, deadline: float = 60.0
     ) -> tuple[Uploads, dict[str, UploadOutcome]]:
         clock = Clock(lambda: 5.0, lambda: self.monotonic, self.sleep)
-        uploads = Uploads(amazon or picky(), LIMITS, clock, deadline)
+        uploads = Uploads(amazon or picky(), LIMITS, clock, deadline, UploadStats())
         outcomes = uploads.send(Target("1"), [change(number) for number in range(count)], self)
         return uploads, {member: outcome for (_, member), outcome in outcomes.items()}
 

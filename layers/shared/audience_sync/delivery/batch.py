@@ -3,9 +3,7 @@
 A message is done when each of its members is delivered, superseded or parked; its other changes go back to the queue.
 """
 
-from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
 
 from audience_sync.amazon_ads.apis import has_jobs
 from audience_sync.amazon_ads.destination import check_target
@@ -15,56 +13,15 @@ from audience_sync.delivery.context import DeliveryContext, Message, ParsedMessa
 from audience_sync.delivery.job_members import members_of_upload
 from audience_sync.delivery.member_delivery import MemberDelivery
 from audience_sync.delivery.outcomes import Outcomes
-from audience_sync.delivery.pending import ChangeOutcome
-from audience_sync.delivery.returning import REQUEUE_AFTER_RECEIVES, DeferredMessage, Left, Returning
-from audience_sync.delivery.sending import Uploader, Uploads, UploadStats
+from audience_sync.delivery.report import BatchReport
+from audience_sync.delivery.returning import REQUEUE_AFTER_RECEIVES, Left, Returning
+from audience_sync.delivery.sending import Uploader, Uploads
 from audience_sync.delivery.uploads import Deferred
-from audience_sync.errors import InvalidMessage, JobRunning, OutOfTime, TransientError, WaitedTooLong
+from audience_sync.errors import InvalidMessage, OutOfTime, TransientError, WaitedTooLong
 from audience_sync.members.job_messages import job_messages
 from audience_sync.members.messages import ChangeMessage
 
 MAX_WAIT = 7 * 86_400 - 3_600  # seconds since a change was accepted; SQS drops a message an hour later
-
-
-@dataclass(slots=True)
-class BatchReport:
-    """The result of one invocation. Each change has exactly one of the three outcomes, or stays in the queue."""
-
-    outcomes: Counter[ChangeOutcome] = field(default_factory=Counter)
-    uploads: UploadStats = field(default_factory=UploadStats)
-    requeued: int = 0  # messages sent again with their remaining changes
-    deferred: list[DeferredMessage] = field(default_factory=list)
-    parked_reasons: Counter[str] = field(default_factory=Counter)  # changes and unreadable messages, by reason
-    accepted: Counter[int] = field(default_factory=Counter)  # exits caused by notices, by when they were queued
-    erasures: int = 0  # people with a new deletion notice or denial of consent
-    completed: Counter[int] = field(default_factory=Counter)  # changes with an outcome, by when they were accepted
-    incomplete: frozenset[str] = frozenset()  # audiences with a change that was parked or goes back
-    oldest_deferred: float = 0.0  # age in seconds of the oldest change that goes back
-    oldest_waiting: float = 0.0  # the same, of enters that wait for a job
-    waiting: Counter[str] = field(default_factory=Counter)  # enters that wait for a job, by audience
-    repeated: Counter[str] = field(default_factory=Counter)  # members for whom something was sent again
-    left_out: Counter[str] = field(default_factory=Counter)  # identities for which a row has no room, by audience
-    unread: set[str] = field(default_factory=set)  # partitions of damaged rows, whose members wait
-
-    @property
-    def delivered(self) -> int:
-        """Changes that Amazon has accepted."""
-        return self.outcomes[ChangeOutcome.DELIVERED]
-
-    @property
-    def superseded(self) -> int:
-        """Changes that a newer change has replaced."""
-        return self.outcomes[ChangeOutcome.SUPERSEDED]
-
-    @property
-    def parked(self) -> int:
-        """Changes sent to the dead letter queue."""
-        return self.outcomes[ChangeOutcome.PARKED]
-
-    @property
-    def reasons(self) -> Counter[str]:
-        """Reasons for parked changes and failed uploads."""
-        return self.parked_reasons + self.uploads.reasons
 
 
 class Delivery:
@@ -96,41 +53,40 @@ class Delivery:
             deadline: monotonic seconds at which Lambda stops the function.
         """
         report = BatchReport()
-        returning = Returning(self._context, self._jitter, deadline)
-        uploads = Uploads(self._uploader, self._context.limits, self._context.clock, deadline)
-        has_time = uploads.half_of_time_to_record()
-        readable: list[ParsedMessage] = []
+        context = self._context
+        returning = Returning(context, self._jitter, deadline, report)
+        uploads = Uploads(self._uploader, context.limits, context.clock, deadline, report.uploads)
+        readable = [*self._read(messages, uploads.half_of_time_to_record(), returning, report, deadline)]
+        waiting = [each for each in readable if self._waits(each)]
+        due = [each for each in readable if not self._waits(each) and self._track(each, returning, deadline)]
+        outcomes = Outcomes(context, due, deadline, report)
+        MemberDelivery(context, uploads, outcomes, deadline, report).run()
+        for each in filter(self._is_too_old, due):
+            outcomes.give_up(each, WaitedTooLong("the change could not be delivered for seven days"))
+        left = [*((each, [*outcomes.left_of(each)]) for each in due), *map(self._unread, waiting)]
+        done = returning.put_back(left, outcomes.has_parked)
+        outcomes.count(each for each in due if each in done)
+        return report
+
+    def _read(
+        self,
+        messages: Sequence[Message],
+        has_time: Callable[[], bool],
+        returning: Returning,
+        report: BatchReport,
+        deadline: float,
+    ) -> Iterator[ParsedMessage]:
+        """Read the messages; on a slow machine only some, so that these are delivered.
+
+        A message that was received so often that it must be requeued is read in any case.
+        """
+        are_read = False
         for message in messages:
-            # On a slow machine some wait so that the others are delivered, except messages that must be requeued
-            # because they were received so often.
-            if readable and not (message.receive_count >= REQUEUE_AFTER_RECEIVES or has_time()):
+            if are_read and not (message.receive_count >= REQUEUE_AFTER_RECEIVES or has_time()):
                 returning.defer(message, 0.0, OutOfTime.reason)
             elif each := self._parse(message, report, returning, deadline):
-                readable.append(each)
-        unread = [each for each in readable if self._waits(each)]
-        due = [each for each in readable if not self._waits(each) and self._track(each, returning, deadline)]
-        outcomes = Outcomes(self._context, due, deadline)
-        members = MemberDelivery(self._context, uploads, outcomes, deadline)
-        members.run()
-        for each in due:
-            if self._is_too_old(each):
-                outcomes.give_up(each, WaitedTooLong("the change could not be delivered for seven days"))
-        left = [*((each, [*outcomes.left_of(each)]) for each in due), *map(self._unread, unread)]
-        done = returning.put_back(left, outcomes.has_parked)
-        for each in (each for place, each in enumerate(due) if place in done):
-            for outcome in outcomes.of_message(each):
-                report.outcomes[outcome] += 1
-                report.completed[each.first_at] += 1
-        report.uploads = uploads.stats
-        report.parked_reasons += outcomes.parked
-        report.accepted = members.accepted
-        report.repeated, report.left_out = members.repeated, +members.left_out
-        report.erasures, report.unread = members.erasures, outcomes.unread
-        report.deferred, report.requeued = returning.deferred, returning.requeued
-        report.waiting, report.oldest_waiting = returning.waiting, returning.oldest_waiting
-        report.oldest_deferred = returning.oldest_failing
-        report.incomplete = outcomes.incomplete
-        return report
+                are_read = True
+                yield each
 
     def _parse(
         self, message: Message, report: BatchReport, returning: Returning, deadline: float
@@ -157,7 +113,7 @@ class Delivery:
     def _unread(self, each: ParsedMessage) -> tuple[ParsedMessage, Left]:
         """Return a message that waits on, with all its changes."""
         seconds = (each.message.history.waits_until or 0) - self._context.clock.now()
-        waits = Deferred(JobRunning("not due yet"), seconds, is_fixed=True)
+        waits = Deferred.until("not due yet", seconds, is_fixed=True)
         return each, [(change, waits) for change in each.message.changes]
 
     def _track(self, each: ParsedMessage, returning: Returning, deadline: float) -> bool:

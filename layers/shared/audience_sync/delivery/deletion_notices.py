@@ -12,7 +12,6 @@ A notice counts as superseded by its exits, and these count as changes of their 
 The same row owns the deletion of the person from datasets (members/erasure/), which the jobs function carries out.
 """
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import batched
@@ -23,6 +22,7 @@ from audience_sync.amazon_ads.record import exit_record
 from audience_sync.aws.membership_table import HasTime, MembershipTable
 from audience_sync.clock import to_milliseconds
 from audience_sync.delivery.context import DeliveryContext
+from audience_sync.delivery.report import BatchReport
 from audience_sync.errors import TransientError
 from audience_sync.members.erasure.judging import is_closed
 from audience_sync.members.erasure.looking import next_look
@@ -81,13 +81,12 @@ def with_notices(
 class DeletionNotices:
     """Records and spreads deletion notices."""
 
-    def __init__(self, context: DeliveryContext, table: MembershipTable, deadline: float) -> None:
-        """Set up delivery of notices; `deadline` in monotonic seconds."""
-        self.accepted: Counter[int] = Counter()  # exits that were queued, by epoch millisecond
-        self.recorded = 0  # notices that were new
+    def __init__(self, context: DeliveryContext, table: MembershipTable, deadline: float, report: BatchReport) -> None:
+        """Set up delivery of notices, which count into the report; `deadline` in monotonic seconds."""
         self._context = context
         self._table = table
         self._deadline = deadline
+        self._report = report
 
     def batches(self, notices: Sequence[MembershipChange]) -> Iterator[Sequence[MembershipChange]]:
         """Split notices into batches that can be spread at once. Raises Unavailable if the audience table fails."""
@@ -123,9 +122,9 @@ class DeletionNotices:
         exits = list(due_exits(states, recorded, audiences))
         queue, at = self._context.queue, self._context.clock.now_ms()
         queue.send(pack(exits, DeliveryHistory(first_at=at)), deadline=self._deadline)
-        self.accepted[at] += len(exits)
+        self._report.accepted[at] += len(exits)
         new = {each.member for each in recorded if _is_new(before.get(each.member), after[each.member])}
-        self.recorded += len(new)
+        self._report.erasures += len(new)
         again = [each for each in recorded if each.member in new or was_tried(each)]
         replay = DeliveryHistory(is_replay=True)
         queue.send(pack(again, replay), deadline=self._deadline, delay=self._context.limits.timings.late)

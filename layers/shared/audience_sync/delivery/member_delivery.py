@@ -4,7 +4,6 @@ The newest change of each member is found among the messages, then in the member
 every attempt that changes it, so that the next worker knows which uploads may still take effect.
 """
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
@@ -20,9 +19,10 @@ from audience_sync.delivery.groups import groups
 from audience_sync.delivery.job_members import member_of_change, member_of_state
 from audience_sync.delivery.outcomes import Outcomes
 from audience_sync.delivery.pending import ChangeOutcome, PendingMember
+from audience_sync.delivery.report import BatchReport
 from audience_sync.delivery.sending import Uploads
 from audience_sync.delivery.uploads import Deferred, Track, UploadJob, first_trouble
-from audience_sync.errors import JobRunning, MovedOn, NoIdentifier, OutOfTime, TransientError
+from audience_sync.errors import MovedOn, NoIdentifier, OutOfTime, TransientError
 from audience_sync.members.job_messages import JobMember, job_messages
 from audience_sync.members.member_state import MemberState
 from audience_sync.members.member_step import Attempt, Step, after_attempt, left_out, repetition, step, without_removal
@@ -30,26 +30,6 @@ from audience_sync.members.membership import EVERY_AUDIENCE, MembershipChange
 from audience_sync.members.repetitions import repetition_messages
 
 MAX_ROUNDS = 3  # attempts at a row that other workers write at the same time
-
-
-@dataclass(slots=True, eq=False)
-class _Delivery:
-    """What was decided for a member, and how far it got."""
-
-    pending: PendingMember
-    step: Step
-    state: MemberState  # as stored, the source of the records
-    at: int  # epoch seconds; before anything was sent
-    records: Sequence[MembershipChange] = ()
-    is_written: bool = False  # the step has changed the row
-    is_sent: bool = False  # Amazon has accepted all records
-
-    @property
-    def result(self) -> Attempt:
-        """The result of the attempt at its upload."""
-        if self.is_sent:
-            return Attempt.ACCEPTED
-        return Attempt.PARKED if self.pending.is_parked else Attempt.FAILED
 
 
 class _Read(NamedTuple):
@@ -60,19 +40,40 @@ class _Read(NamedTuple):
     changes: Sequence[MembershipChange]  # those that count
 
 
+@dataclass(slots=True, eq=False)
+class _Delivery:
+    """What was decided for a member, and how far it got."""
+
+    pending: PendingMember
+    step: Step
+    state: MemberState  # as stored, the source of the records
+    at: int  # epoch seconds; before anything was sent
+    is_written: bool  # the step changes the row
+    left_out: int = 0  # identities for which the row has no room
+    due_from: MemberState | None = None  # the row that says which repetition is to be queued
+    records: Sequence[MembershipChange] = ()
+    is_sent: bool = False  # Amazon has accepted all records so far
+
+    @property
+    def attempt(self) -> Attempt:
+        """The result of the attempt at its upload."""
+        if self.is_sent:
+            return Attempt.ACCEPTED
+        return Attempt.PARKED if self.pending.outcome is ChangeOutcome.PARKED else Attempt.FAILED
+
+
 class MemberDelivery:
     """Delivers the members of one invocation."""
 
-    def __init__(self, context: DeliveryContext, uploads: Uploads, outcomes: Outcomes, deadline: float) -> None:
-        """Set up delivery of the members in `outcomes`; `deadline` in monotonic seconds."""
-        self.accepted: Counter[int] = Counter()  # exits caused by deletion notices, by epoch millisecond
-        self.repeated: Counter[str] = Counter()  # members for whom something was sent again, by audience
-        self.left_out: Counter[str] = Counter()  # identities for which a row has no room, by audience
-        self.erasures = 0  # people for whom a new deletion notice or denial was recorded
+    def __init__(
+        self, context: DeliveryContext, uploads: Uploads, outcomes: Outcomes, deadline: float, report: BatchReport
+    ) -> None:
+        """Set up delivery of the members in `outcomes`, counted into the report; `deadline` in monotonic seconds."""
         self._context = context
         self._uploads = uploads
         self._outcomes = outcomes
         self._deadline = deadline
+        self._report = report
 
     def run(self) -> None:
         """Deliver the newest change of every member, audience by audience, as far as time and Amazon allow."""
@@ -91,7 +92,7 @@ class MemberDelivery:
                     trouble = self._deliver(target, some)
                 if trouble is not None:
                     for each in some:
-                        if each.outcome is None and each.deferral is None:
+                        if not each.is_settled:
                             each.defer(replace(trouble, job=None))
 
     def _deliver_notices(self, notices: Sequence[PendingMember]) -> None:
@@ -103,15 +104,13 @@ class MemberDelivery:
             unknown = NoIdentifier("OrderingGuard is off, so no identifier is known; remove the person by hand")
             self._outcomes.park((each.newest, unknown) for each in notices)
             return
-        spreading = DeletionNotices(self._context, table, self._deadline)
-        self.accepted = spreading.accepted
+        spreading = DeletionNotices(self._context, table, self._deadline, self._report)
         left, members = [*notices], self._outcomes.members
         try:
             for some in spreading.batches([each.newest for each in notices]):
                 if not self._uploads.has_time_to_record:
                     raise OutOfTime("no time left to spread deletion notices")
                 failed = spreading.spread(some, lambda notice: members[notice.member].source.attempts > 1)
-                self.erasures = spreading.recorded
                 for each in left[: len(some)]:
                     each.settle(ChangeOutcome.SUPERSEDED)
                 for member, error in failed.items():
@@ -145,19 +144,19 @@ class MemberDelivery:
         """Read, decide, write, send and date. Returns a deferral if others must wait, and members to deliver again."""
         trouble: Deferred | None = None
         try:
-            decided, again = self._write(table, self._read(table, members))
-            sending = [each for each in decided if each.step.sends]
-            trouble = self._send(target, sending)
-            self._date(table, sending)
+            decided = self._decide(self._read(table, members))
+            written, again = self._write(table, decided)
+            trouble = self._send(target, [each for each in written if each.step.sends])
+            self._date(table, [each for each in written if each.step.sends])
+            self._queue_due([each.due_from for each in written if each.due_from is not None])
         except TransientError as error:
             for pending in members:
-                if not pending.is_decided:
+                if not pending.is_settled:
                     pending.defer(Deferred.after(error))
             return trouble, ()
-        for each in decided:
-            if each.pending.outcome is None and not each.pending.is_decided:
-                superseded = each.step.is_superseded
-                each.pending.settle(ChangeOutcome.SUPERSEDED if superseded else ChangeOutcome.DELIVERED)
+        for each in written:
+            if not each.pending.is_settled:
+                each.pending.settle(ChangeOutcome.SUPERSEDED if each.step.is_superseded else ChangeOutcome.DELIVERED)
         return trouble, again
 
     def _read(self, table: MembershipTable, members: Sequence[PendingMember]) -> list[_Read]:
@@ -183,54 +182,52 @@ class MemberDelivery:
                 pending[member].settle(ChangeOutcome.SUPERSEDED)
         return known
 
-    def _write(self, table: MembershipTable, members: Sequence[_Read]) -> tuple[list[_Delivery], list[PendingMember]]:
-        """Decide what to do for members, and record it. Returns that, and the members whose rows changed meanwhile."""
+    def _decide(self, members: Sequence[_Read]) -> list[_Delivery]:
+        """Decide what to do for members; nothing is due of the others."""
         now = int(self._context.clock.now())
-        steps = [(each, step) for each in members if (step := self._decide(each, now)) is not None]
-        writing = [step.state for read, step in steps if step.state != read.state]
-        results = iter(table.write(writing, lambda: self._uploads.has_time_to_record))
         decided: list[_Delivery] = []
-        again: list[PendingMember] = []
-        for (pending, state, changes), step in steps:
-            is_written = step.state != state
-            result = next(results) if is_written else step.state
-            if isinstance(result, MovedOn):
-                again.append(pending)
-            elif isinstance(result, TransientError):
-                pending.defer(Deferred.after(result))
+        for pending, state, changes in members:
+            timing = self._context.limits.timings.of(changes[-1].destination)
+            if pending.is_repetition:
+                found = repetition(state, changes[-1].version, now=now, timing=timing)
             else:
-                decided.append(_Delivery(pending, step, result, now, is_written=is_written))
-                self.left_out[pending.member[0]] += left_out(step.state, changes[-1])
-                if step.waits_until is not None:
-                    self._wait(pending, step, now)
-        self._queue_due([each.state for each in decided if each.is_written and not each.step.sends])
-        return decided, again
+                found = step(state, [*map(_stated, changes)], now=now, timing=timing)
+            if found and found.removes and is_ignored(found.state.newest.destination, found.state.newest.record):
+                found = without_removal(found, now)
+            if found:
+                no_room = left_out(found.state, changes[-1])
+                decided.append(_Delivery(pending, found, found.state, now, found.state != state, no_room))
+        return decided
 
-    def _decide(self, read: _Read, now: int) -> Step | None:
-        pending, state, changes = read
-        timing = self._context.limits.timings.of(changes[-1].destination)
-        if pending.is_repetition:
-            found = repetition(state, changes[-1].version, now=now, timing=timing)
-        else:
-            found = step(state, [*map(_stated, changes)], now=now, timing=timing)
-        if found and found.removes and is_ignored(found.state.newest.destination, found.state.newest.record):
-            return without_removal(found, now)
-        return found
+    def _write(
+        self, table: MembershipTable, decided: Sequence[_Delivery]
+    ) -> tuple[list[_Delivery], list[PendingMember]]:
+        """Record what was decided. Returns what may be sent, and the members whose rows have changed since."""
+        changed = [each.state for each in decided if each.is_written]
+        results = iter(table.write(changed, lambda: self._uploads.has_time_to_record))
+        written: list[_Delivery] = []
+        again: list[PendingMember] = []
+        for each in decided:
+            result = next(results) if each.is_written else each.state
+            if isinstance(result, MovedOn):
+                again.append(each.pending)
+            elif isinstance(result, TransientError):
+                each.pending.defer(Deferred.after(result))
+            else:
+                each.state = result
+                each.due_from = result if each.is_written else None
+                written.append(each)
+                self._report.left_out.update({each.pending.member[0]: each.left_out} if each.left_out else {})
+                _wait(each)
+        return written, again
 
-    def _wait(self, pending: PendingMember, step: Step, now: int) -> None:
-        """Defer an enter, or a repetition, until an opposite upload has taken effect."""
-        waits = JobRunning("an opposite upload may still take effect")
-        seconds = None if step.waits_until is None else step.waits_until - now
-        last_exit = None if pending.is_repetition else step.state.last_exit
-        pending.wait(Deferred(waits, seconds, is_fixed=not step.state.late_jobs), last_exit)
-
-    def _send(self, target: Target, decided: Sequence[_Delivery]) -> Deferred | None:
+    def _send(self, target: Target, deliveries: Sequence[_Delivery]) -> Deferred | None:
         """Send the first record of each member, then the second. Returns a deferral if other members must wait."""
         at_most = upload_rules(target.destination).max_identities
-        going = {each.state.member: each for each in decided}
-        for each in going.values():
+        by_member = {each.state.member: each for each in deliveries}
+        for each in deliveries:
             each.records = each.state.records(removes=each.step.removes, at_most=at_most)
-        by_member = dict(going)
+            each.is_sent = True
 
         def job_member(change: MembershipChange) -> JobMember:
             each = by_member[change.member]
@@ -238,38 +235,30 @@ class MemberDelivery:
 
         trouble: Deferred | None = None
         for number in count():
-            records = [each.records[number] for each in going.values() if number < len(each.records)]
+            records = [each.records[number] for each in deliveries if each.is_sent and number < len(each.records)]
             if not records:
                 break
             outcomes = self._uploads.send(target, records, self._tracker(job_member))
             trouble = trouble or first_trouble(outcomes.values())
-            accepted = self._outcomes.take(records, outcomes)
-            going = {of: each for of, each in going.items() if of in accepted or of not in outcomes}
-        for each in going.values():
-            each.is_sent = True
-        self.repeated.update(member[0] for member, each in going.items() if each.step.repeats)
+            for member in outcomes.keys() - self._outcomes.take(records, outcomes):
+                by_member[member].is_sent = False
+        self._report.repeated.update(each.state.member[0] for each in deliveries if each.is_sent and each.step.repeats)
         return trouble
 
-    def _date(self, table: MembershipTable, decided: Sequence[_Delivery]) -> None:
-        """Write the result of each upload into its row, unless the row has it, and queue the repetitions that follow.
-
-        A failed upload's own message comes back: what is queued for it is what was due before the attempt.
-        """
-        left = {each.state.member: each for each in decided}
-        states = {member: each.state for member, each in left.items()}
-        rows: list[MemberState] = []
+    def _date(self, table: MembershipTable, deliveries: Sequence[_Delivery]) -> None:
+        """Write the result of each attempt into its row, unless the row has it."""
+        left = {each.state.member: each for each in deliveries}
+        rows = {member: each.state for member, each in left.items()}
         for _ in range(MAX_ROUNDS):
-            after = {member: self._after(left[member], state) for member, state in states.items()}
-            changed = [state for member, state in after.items() if state != states[member]]
+            after = {member: self._after(left[member], row) for member, row in rows.items()}
+            changed = [state for member, state in after.items() if state != rows[member]]
             written = table.write(changed, lambda: self._uploads.has_time_to_date)
             results = after | {state.member: result for state, result in zip(changed, written, strict=True)}
             for member, result in results.items():
                 each = left[member]
                 if isinstance(result, MemberState):
-                    if each.result is not Attempt.FAILED:
-                        rows.append(result)
-                    elif each.is_written:
-                        rows.append(each.state)
+                    if each.attempt is not Attempt.FAILED:  # its own message comes back
+                        each.due_from = result
                 elif isinstance(result, OutOfTime):
                     if each.is_sent:  # otherwise it is parked or deferred already
                         each.pending.defer(Deferred.after(result))
@@ -277,13 +266,13 @@ class MemberDelivery:
                     raise result
             moved = [member for member, result in results.items() if isinstance(result, MovedOn)]
             if not moved:
-                return self._queue_due(rows)
-            states = table.read(moved)
+                return
+            rows = table.read(moved)
         raise MovedOn("the member's row kept changing")
 
     def _after(self, each: _Delivery, row: MemberState) -> MemberState:
         timing = self._context.limits.timings.of(row.newest.destination)
-        return after_attempt(row, each.state, each.result, removes=each.step.removes, at=each.at, timing=timing)
+        return after_attempt(row, each.state, each.attempt, removes=each.step.removes, at=each.at, timing=timing)
 
     def _queue_due(self, states: Sequence[MemberState]) -> None:
         """Queue repetitions for when they are due; `states` are of one audience."""
@@ -324,3 +313,14 @@ def _stated(change: MembershipChange) -> MembershipChange:
     """Return a change whose empty consent, if it leaves a dataset, counts as none: whoever wrote it stated nothing."""
     record = exit_record(change.record, change.destination) if change.exits else change.record
     return change if record is change.record else replace(change, record=record)
+
+
+def _wait(each: _Delivery) -> None:
+    """Defer an enter, or a repetition, until an opposite upload has taken effect."""
+    step, pending = each.step, each.pending
+    if step.waits_until is not None:
+        is_fixed = not step.state.late_jobs
+        waits = Deferred.until(
+            "an opposite upload may still take effect", step.waits_until - each.at, is_fixed=is_fixed
+        )
+        pending.wait(waits, None if pending.is_repetition else step.state.last_exit)

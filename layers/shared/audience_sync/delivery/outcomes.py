@@ -6,8 +6,9 @@ from contextlib import suppress
 
 from audience_sync.delivery.context import DeliveryContext, ParsedMessage
 from audience_sync.delivery.pending import ChangeOutcome, PendingMember
+from audience_sync.delivery.report import BatchReport
 from audience_sync.delivery.uploads import Accepted, Deferred, UploadOutcome
-from audience_sync.errors import JobRunning, PermanentError, RowUnreadable, TransientError
+from audience_sync.errors import PermanentError, RowUnreadable, TransientError
 from audience_sync.members.dead_letters import DeadLetter, Failure
 from audience_sync.members.membership import Member, MembershipChange, Version, coalesce
 
@@ -17,34 +18,19 @@ _NOTHING_COUNTED: frozenset[Version] = frozenset()
 class Outcomes:
     """The members of one invocation, one record each, and what became of its messages."""
 
-    def __init__(self, context: DeliveryContext, messages: Sequence[ParsedMessage], deadline: float) -> None:
-        """Collect the members of messages; `deadline` in monotonic seconds."""
+    def __init__(
+        self, context: DeliveryContext, messages: Sequence[ParsedMessage], deadline: float, report: BatchReport
+    ) -> None:
+        """Collect the members of messages; `deadline` in monotonic seconds. What is parked counts into the report."""
         self.members = pending_members(messages)
-        self.parked: Counter[str] = Counter()  # changes, by reason
-        self.parked_in: set[str] = set()  # their audiences
         self._context = context
         self._deadline = deadline
+        self._report = report
         stated = (each.origin for each in messages if not each.message.history.is_repetition)
         # Of messages with the same origin, the changes that are counted already.
         self._copied: dict[str, set[tuple[Member, Version]]] = {
             origin: set() for origin, copies in Counter(stated).items() if copies > 1
         }
-
-    @property
-    def incomplete(self) -> frozenset[str]:
-        """The audiences with a change that was parked, or goes back after a failure."""
-        failing = (
-            each.member[0]
-            for each in self.members.values()
-            if each.deferral and not (each.is_repetition or isinstance(each.deferral.error, JobRunning))
-        )
-        return frozenset(self.parked_in.union(failing))
-
-    @property
-    def unread(self) -> set[str]:
-        """The partitions of damaged rows."""
-        errors = (each.deferral.error for each in self.members.values() if each.deferral)
-        return {error.partition for error in errors if isinstance(error, RowUnreadable)}
 
     def park(self, refused: Iterable[tuple[MembershipChange, PermanentError]]) -> None:
         """Send changes to the dead letter queue; if that fails, defer them."""
@@ -62,8 +48,8 @@ class Outcomes:
             else:
                 for each in members:
                     each.settle(ChangeOutcome.PARKED)
-                self.parked[reason] += len(members)
-                self.parked_in.update(each.member[0] for each in members)
+                self._report.parked_reasons[reason] += len(members)
+                self._report.incomplete.update(each.member[0] for each in members)
 
     def take(self, changes: Iterable[MembershipChange], outcomes: Mapping[Member, UploadOutcome]) -> set[Member]:
         """Park refused changes and defer those that must wait. Returns the members whose record Amazon has accepted."""
@@ -87,20 +73,41 @@ class Outcomes:
         with suppress(TransientError):
             self._context.dead_letters.send(bodies, deadline=self._deadline, attributes={"reason": error.reason})
             each.is_given_up = True
-            self.parked[error.reason] += len(left)
-            self.parked_in.update(change.audience_id for change in left)
+            self._report.parked_reasons[error.reason] += len(left)
+            self._report.incomplete.update(change.audience_id for change in left)
 
     def left_of(self, each: ParsedMessage) -> Iterator[tuple[MembershipChange, Deferred]]:
         """Yield the changes of a message that stay in the queue, each with its deferral."""
-        if not each.is_given_up:
-            yield from self._staying(each)
+        is_repetition = each.message.history.is_repetition
+        for change in () if each.is_given_up else each.message.changes:
+            if deferral := self.members[change.member].deferral_of(change, is_repetition=is_repetition):
+                yield change, deferral
 
-    def of_message(self, each: ParsedMessage) -> Iterator[ChangeOutcome]:
+    def count(self, done: Iterable[ParsedMessage]) -> None:
+        """Count the outcomes of the messages that are done with, and the members that go back after a failure."""
+        for each in done:
+            for outcome in self._of_message(each):
+                self._report.outcomes[outcome] += 1
+                self._report.completed[each.first_at] += 1
+        for pending in self.members.values():
+            if (deferral := pending.deferral) is None:
+                continue
+            if isinstance(deferral.error, RowUnreadable):
+                self._report.unread.add(deferral.error.partition)
+            if not (pending.is_repetition or deferral.waits):
+                self._report.incomplete.add(pending.member[0])
+
+    def has_parked(self, each: ParsedMessage) -> bool:
+        """Return whether a change of a message was parked. One that is not due yet may be about other members."""
+        pending = (self.members.get(change.member) for change in each.message.changes)
+        return any(one is not None and one.outcome is ChangeOutcome.PARKED for one in pending)
+
+    def _of_message(self, each: ParsedMessage) -> Iterator[ChangeOutcome]:
         """Yield the outcome of every settled change of a message. Replays and the changes of a copy are not counted."""
         history, counted = each.message.history, self._copied.get(each.origin)
         for change in () if history.is_replay else each.message.changes:
             pending = self.members[change.member]
-            if not pending.stays(change, is_repetition=history.is_repetition):
+            if not pending.deferral_of(change, is_repetition=history.is_repetition):
                 outcome = pending.outcome_of(change)
             else:
                 outcome = ChangeOutcome.PARKED if each.is_given_up else None
@@ -112,17 +119,6 @@ class Outcomes:
                     continue
                 counted.add(copy)
             yield outcome
-
-    def has_parked(self, each: ParsedMessage) -> bool:
-        """Return whether a change of a message was parked. One that is not due yet may be about other members."""
-        pending = (self.members.get(change.member) for change in each.message.changes)
-        return any(one is not None and one.outcome is ChangeOutcome.PARKED for one in pending)
-
-    def _staying(self, each: ParsedMessage) -> Iterator[tuple[MembershipChange, Deferred]]:
-        is_repetition = each.message.history.is_repetition
-        for change in each.message.changes:
-            if deferral := self.members[change.member].stays(change, is_repetition=is_repetition):
-                yield change, deferral
 
     def _failure(self, change: MembershipChange, error: PermanentError) -> Failure:
         source = self.members[change.member].source

@@ -3,14 +3,14 @@
 from collections.abc import Set
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from audience_sync.delivery.context import ParsedMessage
 from audience_sync.delivery.uploads import Deferred
-from audience_sync.errors import JobRunning
 from audience_sync.members.membership import Member, MembershipChange, Version
 
 REPETITION_DELAY = 10.0  # seconds until the next try of a repetition that met changes of its member
-_CHANGES_FIRST = Deferred(JobRunning("changes of the member come first"), REPETITION_DELAY)
+_CHANGES_FIRST = Deferred.until("changes of the member come first", REPETITION_DELAY)
 
 
 class ChangeOutcome(StrEnum):
@@ -21,21 +21,35 @@ class ChangeOutcome(StrEnum):
     PARKED = "parked"
 
 
+class Done(NamedTuple):
+    """Nothing of the member stays in the queue."""
+
+    outcome: ChangeOutcome
+
+
+class Stays(NamedTuple):
+    """All changes of the member stay in the queue."""
+
+    deferral: Deferred
+
+
+class EnterWaits(NamedTuple):
+    """The newest change, an enter, stays in the queue; the changes up to the last exit before it have an outcome."""
+
+    deferral: Deferred
+    last_exit: Version
+    outcome: ChangeOutcome | None = None  # None until the exit is settled
+
+
 @dataclass(slots=True, eq=False)
 class PendingMember:
-    """A member with changes, or with a repetition, in one invocation.
-
-    Its changes have an outcome, or a deferral, with which they stay in the queue. If the newest is an enter that waits,
-    it alone stays; the outcome is that of the changes up to `waits_after`.
-    """
+    """A member with changes, or with a repetition, in one invocation."""
 
     changes: list[MembershipChange]  # as `coalesce` returns them, the newest last; of a repetition, a bare one
     is_repetition: bool  # whatever is due in the row is sent; nothing of it is counted
     source: ParsedMessage  # of its messages, the one tried most often
     counted: Set[Version]  # of changes that are not replays
-    outcome: ChangeOutcome | None = None
-    deferral: Deferred | None = None
-    waits_after: Version | None = None  # the last exit before an enter that waits
+    result: Done | Stays | EnterWaits | None = None  # None until something is settled
 
     @property
     def newest(self) -> MembershipChange:
@@ -48,40 +62,51 @@ class PendingMember:
         return self.newest.member
 
     @property
-    def is_parked(self) -> bool:
-        """Whether it is parked, and nothing of it comes back."""
-        return self.outcome is ChangeOutcome.PARKED and self.deferral is None
+    def is_settled(self) -> bool:
+        """Whether nothing more is recorded or sent of it in this invocation."""
+        return self.outcome is not None or isinstance(self.result, Stays)
 
     @property
-    def is_decided(self) -> bool:
-        """Whether it is parked, or stays as a whole. Otherwise its changes may be recorded, or even sent."""
-        if self.deferral is not None:
-            return self.waits_after is None
-        return self.outcome is ChangeOutcome.PARKED
+    def outcome(self) -> ChangeOutcome | None:
+        """The outcome of its changes that do not stay; None if there is none."""
+        return None if self.result is None or isinstance(self.result, Stays) else self.result.outcome
+
+    @property
+    def deferral(self) -> Deferred | None:
+        """Why and how long changes stay; None if none does."""
+        return None if self.result is None or isinstance(self.result, Done) else self.result.deferral
 
     def settle(self, outcome: ChangeOutcome) -> None:
-        """Record the outcome."""
-        self.outcome = outcome
+        """Record the outcome of its changes; if an enter waits, of those before it."""
+        if isinstance(self.result, EnterWaits):
+            self.result = self.result._replace(outcome=outcome)
+        else:
+            self.result = Done(outcome)
 
     def defer(self, deferral: Deferred) -> None:
         """Keep all changes in the queue."""
-        self.deferral, self.waits_after = deferral, None
+        self.result = Stays(deferral)
 
-    def wait(self, deferral: Deferred, after: Version | None) -> None:
-        """Keep an enter in the queue, and with it all changes that are newer than an exit; None: all."""
-        self.deferral, self.waits_after = deferral, after
+    def wait(self, deferral: Deferred, last_exit: Version | None) -> None:
+        """Keep an enter in the queue, and with it all changes newer than the last exit before it; None: all."""
+        self.result = Stays(deferral) if last_exit is None else EnterWaits(deferral, last_exit)
 
-    def stays(self, change: MembershipChange, *, is_repetition: bool) -> Deferred | None:
+    def deferral_of(self, change: MembershipChange, *, is_repetition: bool) -> Deferred | None:
         """Return the deferral with which a change of a message stays in the queue; None if it does not."""
         if is_repetition and not self.is_repetition:
             return _CHANGES_FIRST
-        if self.waits_after is not None and change.version <= self.waits_after:
-            return None
-        return self.deferral
+        match self.result:
+            case Stays(deferral):
+                return deferral
+            case EnterWaits(deferral, last_exit) if change.version > last_exit:
+                return deferral
+        return None
 
     def outcome_of(self, change: MembershipChange) -> ChangeOutcome | None:
         """Return the outcome of a change that does not stay. Those older than the settled one are superseded."""
-        if self.waits_after is None and change is self.newest:  # as for most members
-            return self.outcome
-        is_settled = change.version == (self.waits_after or self.newest.version)
-        return self.outcome if is_settled or self.outcome is None else ChangeOutcome.SUPERSEDED
+        match self.result:
+            case Done(outcome):
+                return outcome if change.version == self.newest.version else ChangeOutcome.SUPERSEDED
+            case EnterWaits(_, last_exit, outcome):
+                return outcome if outcome is None or change.version == last_exit else ChangeOutcome.SUPERSEDED
+        return None

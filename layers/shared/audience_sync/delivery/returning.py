@@ -1,20 +1,20 @@
 """What goes back into the change queue: changes that wait, and changes whose upload has failed for now.
 
 Waiting changes of all messages of an invocation go back together, one copy of each: SQS may deliver a message twice,
-and each look at a waiting change could double it.
+and each delivery of a waiting change could double it.
 """
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import NamedTuple
 
 from audience_sync.clock import to_seconds
 from audience_sync.delivery.backoff import aligned_delay, backoff
 from audience_sync.delivery.context import DeliveryContext, Message, ParsedMessage
+from audience_sync.delivery.report import BatchReport, DeferredMessage
 from audience_sync.delivery.uploads import Deferred
-from audience_sync.errors import CircuitHalfOpen, JobRunning, OutOfTime, TransientError
+from audience_sync.errors import CircuitHalfOpen, OutOfTime, TransientError
 from audience_sync.members.membership import Member, MembershipChange, Version
 from audience_sync.members.messages import DeliveryHistory, Untracked, pack
 from audience_sync.members.repetitions import Wait, wait_until
@@ -37,65 +37,54 @@ class GoesBack(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class DeferredMessage:
-    """A message that stays in the queue, and the seconds for which it should stay invisible."""
-
-    message: Message
-    delay: float
-    reason: str
-
-
-class _WaitingChange(NamedTuple):
+class _WaitingChange:
     """A waiting change, without its attempts: equal for copies."""
 
     member: Member
     version: Version
     history: DeliveryHistory
     wait: Wait
+    change: MembershipChange = field(compare=False)
 
 
 class Returning:
     """Puts changes back at the end of an invocation."""
 
-    def __init__(self, context: DeliveryContext, jitter: Callable[[], float], deadline: float) -> None:
-        """Set up; `jitter` is uniform in 0 .. 1, `deadline` in monotonic seconds."""
-        self.requeued = 0  # messages sent
-        self.deferred: list[DeferredMessage] = []
-        self.waiting: Counter[str] = Counter()  # changes that wait, by audience; without repetitions
-        self.oldest_waiting = 0.0  # age in seconds
-        self.oldest_failing = 0.0
+    def __init__(
+        self, context: DeliveryContext, jitter: Callable[[], float], deadline: float, report: BatchReport
+    ) -> None:
+        """Set up; `jitter` is uniform in 0 .. 1, `deadline` in monotonic seconds. What goes back is counted."""
         self._context = context
         self._jitter = jitter
         self._deadline = deadline
+        self._report = report
         self._now = context.clock.now()
 
     def put_back(
         self, messages: Sequence[tuple[ParsedMessage, Left]], has_parked: Callable[[ParsedMessage], bool]
-    ) -> set[int]:
-        """Put back the changes that are left of messages. Returns the places of the messages that are done with."""
+    ) -> set[ParsedMessage]:
+        """Put back the changes that are left of messages. Returns the messages that are done with."""
         furthest = min((len(left) for each, left in messages if len(left) < len(each.message.changes)), default=0)
-        ways = [
-            _goes_back(each, left, is_furthest=len(left) <= furthest, has_parked=has_parked(each))
+        ways = {
+            each: _goes_back(each, left, is_furthest=len(left) <= furthest, has_parked=has_parked(each))
             for each, left in messages
-        ]
-        copied = [
-            (each, [pair for pair in left if _waits(pair[1])])
-            for (each, left), way in zip(messages, ways, strict=True)
-            if way is GoesBack.COPIED
-        ]
+        }
+        copied = [(each, left) for each, left in messages if ways[each] is GoesBack.COPIED]
         are_stored = self._send_waiting(copied)
-        done: set[int] = set()
-        for place, ((each, left), way) in enumerate(zip(messages, ways, strict=True)):
-            failing = [pair for pair in left if not _waits(pair[1])]
+        done: set[ParsedMessage] = set()
+        for each, left in messages:
+            failing = [pair for pair in left if not pair[1].waits]
             delay = self._delay(each, [cause for _, cause in failing])
-            is_stored = way is GoesBack.COPIED and (are_stored or len(failing) == len(left))
-            if way is GoesBack.NOT or (is_stored and self._sent_again(each, failing, delay)):
-                done.add(place)
+            is_stored = ways[each] is GoesBack.COPIED and (are_stored or len(failing) == len(left))
+            if is_stored:
+                is_stored = self._send_failing(each, failing, delay)
+            if is_stored or ways[each] is GoesBack.NOT:
+                done.add(each)
                 if failing:
-                    self._note_age(each.first_at)
+                    self._count_age(each.first_at)
             else:
-                reason = (failing or left)[0][1].error.reason
-                self.defer(each.received, delay, reason, since=each.first_at, is_unstored=way is GoesBack.COPIED)
+                is_unstored, reason = ways[each] is GoesBack.COPIED, (failing or left)[0][1].error.reason
+                self.defer(each.received, delay, reason, since=each.first_at, is_unstored=is_unstored)
         return done
 
     def defer(
@@ -112,38 +101,43 @@ class Returning:
         """
         if is_unstored:
             delay = max(delay, UNSTORED_DELAY * message.receive_count)
-        self.deferred.append(DeferredMessage(message, delay, reason))
-        self._note_age(message.sent_at if since is None else since)
+        self._report.deferred.append(DeferredMessage(message, delay, reason))
+        self._count_age(message.sent_at if since is None else since)
 
     def _send_waiting(self, messages: Sequence[tuple[ParsedMessage, Left]]) -> bool:
         """Send one copy of each waiting change. Returns whether all are stored."""
-        attempts: dict[_WaitingChange, int] = {}
-        changes: dict[_WaitingChange, MembershipChange] = {}
-        for each, waiting in messages:
-            is_unread = (each.message.history.waits_until or 0) > self._now
-            tried = each.message.history.attempts if is_unread else each.attempts - 1  # waiting is none
-            for change, cause in waiting:
-                wait = wait_until(self._now + (cause.delay or 0.0), self._now, is_fixed=cause.is_fixed)
-                copy = _WaitingChange(change.member, change.version, _history(each, wait), wait)
-                if copy not in changes and not copy.history.is_repetition:
-                    self.waiting[change.audience_id] += 1
-                    self.oldest_waiting = max(self.oldest_waiting, self._now - to_seconds(each.first_at))
-                changes[copy] = change
-                attempts[copy] = max(attempts.get(copy, 0), tried)
         grouped: defaultdict[tuple[DeliveryHistory, int], list[MembershipChange]] = defaultdict(list)
-        for copy, change in changes.items():
-            grouped[replace(copy.history, attempts=attempts[copy]), copy.wait.delay].append(change)
+        for each, attempts in self._waiting(messages).items():
+            grouped[replace(each.history, attempts=attempts), each.wait.delay].append(each.change)
         bodies: defaultdict[int, list[str]] = defaultdict(list)
-        for (history, seconds), some in grouped.items():
-            bodies[seconds] += pack(some, history)
+        for (history, delay), changes in grouped.items():
+            bodies[delay] += pack(changes, history)
         try:
-            for seconds, together in bodies.items():
-                self._send(together, seconds)
+            for delay, together in bodies.items():
+                self._send(together, delay)
         except TransientError:
             return False
         return True
 
-    def _sent_again(self, each: ParsedMessage, failing: Left, delay: float) -> bool:
+    def _waiting(self, messages: Sequence[tuple[ParsedMessage, Left]]) -> dict[_WaitingChange, int]:
+        """Return each waiting change once, with the most attempts of its copies, and count it."""
+        waiting: dict[_WaitingChange, int] = {}
+        for each, left in messages:
+            is_unread = (each.message.history.waits_until or 0) > self._now
+            attempts = each.message.history.attempts if is_unread else each.attempts - 1  # waiting is none
+            for change, cause in left:
+                if not cause.waits:
+                    continue
+                wait = wait_until(self._now + (cause.delay or 0.0), self._now, is_fixed=cause.is_fixed)
+                copy = _WaitingChange(change.member, change.version, _history(each, wait), wait, change)
+                if copy not in waiting and not copy.history.is_repetition:
+                    age = self._now - to_seconds(each.first_at)
+                    self._report.waiting[change.audience_id] += 1
+                    self._report.oldest_waiting = max(self._report.oldest_waiting, age)
+                waiting[copy] = max(waiting.get(copy, 0), attempts)
+        return waiting
+
+    def _send_failing(self, each: ParsedMessage, failing: Left, delay: float) -> bool:
         """Send the changes again whose upload has failed. Returns whether they are stored."""
         history = replace(each.message.history, attempts=each.attempts, first_at=each.first_at, waits_until=None)
         try:
@@ -156,7 +150,7 @@ class Returning:
     def _send(self, bodies: Sequence[str], delay: float) -> None:
         """Send messages. Raises Unavailable."""
         self._context.queue.send(bodies, deadline=self._deadline, delay=delay)
-        self.requeued += len(bodies)
+        self._report.requeued += len(bodies)
 
     def _delay(self, each: ParsedMessage, causes: Sequence[Deferred]) -> float:
         """Return the seconds that changes wait after failed attempts."""
@@ -166,8 +160,8 @@ class Returning:
         wait = max([wait, *(cause.delay for cause in causes if cause.delay is not None)])
         return wait if is_untried else aligned_delay(self._now, wait)
 
-    def _note_age(self, since: int) -> None:
-        self.oldest_failing = max(self.oldest_failing, self._now - to_seconds(since))
+    def _count_age(self, since: int) -> None:
+        self._report.oldest_deferred = max(self._report.oldest_deferred, self._now - to_seconds(since))
 
 
 def _goes_back(each: ParsedMessage, left: Left, *, is_furthest: bool, has_parked: bool) -> GoesBack:
@@ -187,13 +181,9 @@ def _goes_back(each: ParsedMessage, left: Left, *, is_furthest: bool, has_parked
         return GoesBack.NOT
     is_tracked = not (each.message.history.untracked or any(cause.job for _, cause in left))
     is_out_of_time = not is_furthest and any(isinstance(cause.error, OutOfTime) for _, cause in left)
-    is_failing = len(left) == len(each.message.changes) and not any(_waits(cause) for _, cause in left)
+    is_failing = len(left) == len(each.message.changes) and not any(cause.waits for _, cause in left)
     may_stay = is_tracked and not has_parked and each.received.receive_count < REQUEUE_AFTER_RECEIVES
     return GoesBack.WHOLE if may_stay and (is_out_of_time or is_failing) else GoesBack.COPIED
-
-
-def _waits(cause: Deferred) -> bool:
-    return isinstance(cause.error, JobRunning)
 
 
 def _history(each: ParsedMessage, wait: Wait) -> DeliveryHistory:

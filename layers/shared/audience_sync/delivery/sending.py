@@ -1,8 +1,7 @@
 """Uploads of one invocation: splits the changes of one audience into requests and returns an outcome for each."""
 
-from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Protocol
 
 from audience_sync.amazon_ads.apis import upload_rules
@@ -10,7 +9,7 @@ from audience_sync.amazon_ads.bisection import BISECTABLE_STATUSES, SAMPLE_SIZE
 from audience_sync.amazon_ads.upload import Submission, Target, Upload, cut_uploads
 from audience_sync.clock import Clock
 from audience_sync.delivery.bisect import Chunk, sample_first
-from audience_sync.delivery.uploads import Accepted, Deferred, Limits, Track, UploadJob, UploadOutcome
+from audience_sync.delivery.uploads import Accepted, Deferred, Limits, Track, UploadJob, UploadOutcome, UploadStats
 from audience_sync.errors import (
     NoIdentifier,
     OutcomeUnknown,
@@ -34,27 +33,16 @@ class Uploader(Protocol):
         """Submit one upload within `timeout` seconds."""
 
 
-@dataclass(slots=True)
-class UploadStats:
-    """The uploads of one invocation."""
-
-    sent: int = 0
-    failed: int = 0
-    reasons: Counter[str] = field(default_factory=Counter)  # for failed uploads
-    jobs: list[UploadJob] = field(default_factory=list)
-    counted_from_one: set[str] = field(default_factory=set)  # ids of uploads whose refused records Amazon counts from 1
-
-
 class Uploads:
     """Sends to Amazon for the time of one invocation."""
 
-    def __init__(self, uploader: Uploader, limits: Limits, clock: Clock, deadline: float) -> None:
-        """Set up the uploads; `deadline` in monotonic seconds."""
-        self.stats = UploadStats()
+    def __init__(self, uploader: Uploader, limits: Limits, clock: Clock, deadline: float, stats: UploadStats) -> None:
+        """Set up the uploads, which count into `stats`; `deadline` in monotonic seconds."""
         self._uploader = uploader
         self._limits = limits
         self._clock = clock
         self._deadline = deadline
+        self.stats = stats
 
     @property
     def has_time(self) -> bool:

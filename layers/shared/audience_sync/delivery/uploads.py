@@ -1,12 +1,13 @@
 """What an upload is in one invocation: its limits, its outcomes and its job."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from audience_sync.amazon_ads.apis import upload_rules
 from audience_sync.amazon_ads.timings import Timings
 from audience_sync.amazon_ads.upload import Target, UploadSize
-from audience_sync.errors import PermanentError, RequestRejected, TransientError
+from audience_sync.errors import JobRunning, PermanentError, RequestRejected, TransientError
 from audience_sync.members.membership import Destination, MembershipChange
 
 SETTLE = 60.0  # seconds to wait after an unknown outcome, so that a late application cannot overtake the next request
@@ -51,6 +52,16 @@ class Deferred:
         """Defer for the error's `retry_after`."""
         return cls(error, error.retry_after)
 
+    @classmethod
+    def until(cls, why: str, delay: float | None, *, is_fixed: bool = False) -> "Deferred":
+        """Wait for something of our own, which is no attempt."""
+        return cls(JobRunning(why), delay, is_fixed=is_fixed)
+
+    @property
+    def waits(self) -> bool:
+        """Whether the change waits for something of our own. Otherwise an attempt has failed, or there was no time."""
+        return isinstance(self.error, JobRunning)
+
 
 type UploadOutcome = Accepted | Deferred | PermanentError
 
@@ -73,6 +84,17 @@ class UploadJob:
     def audience_id(self) -> str:
         """The audience of the upload."""
         return self.target.audience_id
+
+
+@dataclass(slots=True)
+class UploadStats:
+    """The uploads of one invocation."""
+
+    sent: int = 0
+    failed: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)  # for failed uploads
+    jobs: list[UploadJob] = field(default_factory=list)
+    counted_from_one: set[str] = field(default_factory=set)  # ids of uploads whose refused records Amazon counts from 1
 
 
 type Track = Callable[[UploadJob], None]

@@ -78,11 +78,10 @@ def step(state: MemberState | None, changes: Sequence[MembershipChange], *, now:
         return Step(_sent(_with_new_enter(None, newest), Upload.ENTER, now, timing), Upload.ENTER)
     if removes and not (known and known.owes_removal(now, timing)):
         after = _sent(after, Upload.REMOVAL, now, timing)
-    elif after != known and after.newest.exits and not after.to_remove:  # the row's expiry depends on it
-        after = replace(after, removal_sent=max(after.removal_sent, now))
     entered = None if newest.exits else _with_enter(after, newest, now)
     if entered is None:
         is_superseded = newest.version != after.version or not removes
+        after = after if after == known else _kept(after, now)
         return Step(after, Upload.REMOVAL if removes else None, is_superseded=is_superseded)
     due = after.removal_due(timing)
     is_due = not removes and due is not None and due.at <= now  # if nothing else sends it
@@ -92,7 +91,7 @@ def step(state: MemberState | None, changes: Sequence[MembershipChange], *, now:
         return Step(after, Upload.REMOVAL, repeats=is_due, is_superseded=is_replaced, waits_until=until)
     until = after.enter_waits_until(timing)
     if until > now:
-        return Step(after, is_superseded=True, waits_until=until)
+        return Step(after if after == known else _kept(after, now), is_superseded=True, waits_until=until)
     is_owed = after.owes_enter(now, timing)
     return Step(entered if is_owed else _sent(entered, Upload.ENTER, now, timing), Upload.ENTER)
 
@@ -149,6 +148,13 @@ def after_attempt(
         return row
     is_left = row.enter_failed and not source.has_all_active(row)
     return replace(_sent(row, Upload.ENTER, at, timing), enter_failed=is_left)
+
+
+def _kept(state: MemberState, now: int) -> MemberState:
+    """Date an exit that is recorded with nothing to remove: the row's expiry depends on it."""
+    if not state.newest.exits or state.to_remove:
+        return state
+    return replace(state, removal_sent=max(state.removal_sent, now))
 
 
 def _sent(state: MemberState, upload: Upload, at: int, timing: Timing) -> MemberState:
