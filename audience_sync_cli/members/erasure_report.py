@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from audience_sync.amazon_ads.destination import is_of_audience_api, name_of_api
 from audience_sync.aws.membership_rows import KEEP_ACTIVE, KEEP_EXIT, expires_at
 from audience_sync.members.erasure.judging import AudienceErasure, Erasure, Outcome, Progress, is_closed, notices_of
-from audience_sync.members.erasure.steps import ErasureStep, StepKind
+from audience_sync.members.erasure_steps import ErasureStep, StepKind
 from audience_sync.members.member_state import MemberState
 from audience_sync.members.membership import Audience
 from audience_sync_cli.parked.dead_letters import DeadLetterMessage

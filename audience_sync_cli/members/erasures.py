@@ -9,7 +9,7 @@ import typer
 
 from audience_sync.errors import TransientError
 from audience_sync.members.erasure.judging import Erasure, Missing, Progress, is_closed
-from audience_sync.members.erasure.steps import ErasureStep, StepKind, with_step
+from audience_sync.members.erasure_steps import ErasureStep, StepKind, with_step
 from audience_sync.operations.erasure_check import judged
 from audience_sync_cli.errors import WrongUsage
 from audience_sync_cli.members.people import people, require_rows

@@ -5,8 +5,9 @@ from collections.abc import Iterator, Sequence
 from itertools import batched
 from typing import TYPE_CHECKING, NamedTuple
 
-from audience_sync.amazon_ads.apis import rows_of
+from audience_sync.amazon_ads.apis import has_jobs
 from audience_sync.members.erasure.judging import Progress, judge
+from audience_sync.members.erasure.looking import rows_of
 from audience_sync.members.member_state import MemberState
 from audience_sync.members.membership import EVERY_AUDIENCE, Audience, Member
 from audience_sync.operations.erasure_check import ROWS_AT_ONCE
@@ -60,7 +61,7 @@ def people(session: Session, members: Sequence[str], damaged: list[str] | None =
                 rows = [(each, state) for each in audiences if (state := states.get((each.audience_id, member)))]
                 erasure = None
                 if everywhere := states.get((EVERY_AUDIENCE, member)):
-                    in_audiences = rows_of(member, audiences, states, session.timings)
+                    in_audiences = rows_of(member, audiences, states, session.timings.of, has_jobs)
                     damaged_in = {place for place, person in broken if person == member}
                     judged = judge(everywhere, in_audiences, by_id.keys(), session.now(), damaged_in)
                     lost = judged.audiences.keys() - {each.audience_id for each, _ in rows}

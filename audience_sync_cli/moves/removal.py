@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from audience_sync.amazon_ads.apis import has_jobs
 from audience_sync.amazon_ads.data_manager.members import has_consent
-from audience_sync.members.erasure.steps import StepKind
+from audience_sync.members.erasure_steps import StepKind
 from audience_sync.members.member_state import MemberState, Timing
 from audience_sync.members.membership import MAX_IDENTITIES
 from audience_sync_cli.moves.transfer import is_ended

@@ -17,7 +17,7 @@ from audience_sync.amazon_ads.destination import Api
 from audience_sync.aws.membership_rows import Sharding
 from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.clock import Clock
-from audience_sync.members.erasure.steps import ErasureStep, StepKind
+from audience_sync.members.erasure_steps import ErasureStep, StepKind
 from audience_sync.members.member_state import Timing
 from audience_sync.members.member_step import step
 from audience_sync_cli.app import app, load

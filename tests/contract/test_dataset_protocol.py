@@ -10,7 +10,7 @@ from audience_sync.amazon_ads.job import JobReport
 from audience_sync.errors import ServiceUnavailable
 from audience_sync.ingest.record_rules import erasing_exit
 from audience_sync.members.dead_letters import DeadLetter
-from audience_sync.members.erasure.steps import StepKind
+from audience_sync.members.erasure_steps import StepKind
 from audience_sync.members.job_messages import JobMessage
 from audience_sync.members.member_step import KEEP_REMOVED
 from tests.builders import AUDIENCE, sha256

@@ -16,7 +16,7 @@ from audience_sync.delivery.deletion_notices import ROWS_AT_ONCE, DeletionNotice
 from audience_sync.delivery.report import BatchReport
 from audience_sync.errors import CircuitOpen, ServiceUnavailable
 from audience_sync.ingest.record_rules import erasing_exit
-from audience_sync.members.erasure.steps import ErasureStep, StepKind
+from audience_sync.members.erasure_steps import ErasureStep, StepKind
 from audience_sync.members.membership import EVERY_AUDIENCE, Audience, Destination, MembershipChange
 from audience_sync.members.messages import ChangeMessage, pack
 from tests.builders import AUDIENCE

@@ -8,7 +8,7 @@ import pytest
 from audience_sync.errors import AccessDenied, MovedOn
 from audience_sync.ingest.record_rules import erasing_exit
 from audience_sync.members.erasure.judging import Missing, Outcome, Progress
-from audience_sync.members.erasure.steps import StepKind
+from audience_sync.members.erasure_steps import StepKind
 from audience_sync.members.member_state import MemberState
 from audience_sync.members.membership import EVERY_AUDIENCE
 from audience_sync.operations.erasure_check import SETTLED, ErasureReport, Pass

@@ -19,7 +19,7 @@ from audience_sync.errors import (
 )
 from audience_sync.members.erasure.judging import Missing, Outcome, Progress
 from audience_sync.members.erasure.looking import last_accepted
-from audience_sync.members.erasure.steps import StepKind
+from audience_sync.members.erasure_steps import StepKind
 from audience_sync.members.job_messages import DeletionMessage, read_job_queue
 from audience_sync.members.member_state import KEEP_IN_DATASET, MemberState
 from audience_sync.members.membership import EVERY_AUDIENCE, Audience, Destination, MembershipChange

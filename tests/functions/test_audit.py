@@ -14,7 +14,7 @@ from audience_sync.aws.membership_rows import Sharding, state_from_row
 from audience_sync.aws.seen_reasons import SeenReasons
 from audience_sync.clock import Clock
 from audience_sync.errors import Unavailable
-from audience_sync.members.erasure.steps import StepKind
+from audience_sync.members.erasure_steps import StepKind
 from audience_sync.members.membership import EVERY_AUDIENCE, Audience, Destination
 from audience_sync.members.messages import pack
 from audience_sync.operations.audit import HOUR, STEP

@@ -71,7 +71,7 @@ TESTS = {
     ),
     "segment/directives/*.py": f"{SEGMENT}/test_mapping.py {SEGMENT}/test_mapping_config.py {SEGMENT}/test_budget.py "
     f"{SEGMENT}/test_mapping_docs.py {SEGMENT}/test_compiled_fields.py",
-    "members/erasure/steps.py": f"{UNIT}/members/erasure/test_judging.py",
+    "members/erasure_steps.py": f"{UNIT}/members/erasure/test_judging.py",
     "members/erasure/judging.py": f"{UNIT}/members/erasure/test_judging.py tests/contract/test_people_deletion.py",
     **dict.fromkeys(
         ("members/erasure/planning.py", "members/erasure/looking.py"),

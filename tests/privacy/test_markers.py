@@ -18,7 +18,7 @@ from audience_sync.aws.membership_rows import Sharding
 from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.clock import Clock
 from audience_sync.ingest.record_rules import erasing_exit
-from audience_sync.members.erasure.steps import ErasurePlan, ErasureStep, StepKind
+from audience_sync.members.erasure_steps import ErasurePlan, ErasureStep, StepKind
 from audience_sync.members.job_messages import DeletionMessage
 from audience_sync.members.member_state import MemberState
 from audience_sync.members.membership import Audience

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 from audience_sync.aws.membership_rows import member_of, state_from_row
 from audience_sync.members.erasure.judging import is_due_later
-from audience_sync.members.erasure.steps import StepKind
+from audience_sync.members.erasure_steps import StepKind
 from audience_sync.members.membership import EVERY_AUDIENCE
 from tests.soak.clock import EPOCH
 from tests.soak.erasure import held_in, to_erase

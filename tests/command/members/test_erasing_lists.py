@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from audience_sync.members.erasure.steps import ErasurePlan, ErasureStep, StepKind
+from audience_sync.members.erasure_steps import ErasurePlan, ErasureStep, StepKind
 from audience_sync.members.member_state import Identity, MemberState
 from audience_sync_cli.errors import NotThere, OperatorError, ReportedAsNotThere, WrongUsage
 from audience_sync_cli.members import erasing

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from audience_sync.amazon_ads.destination import ads_data_manager
-from audience_sync.members.erasure.steps import ErasurePlan, ErasureStep, StepKind
+from audience_sync.members.erasure_steps import ErasurePlan, ErasureStep, StepKind
 from audience_sync.members.member_state import Identity, LateJob, MemberState
 from audience_sync.members.membership import Audience, Destination, Version
 from audience_sync_cli.errors import NotThere, OperatorError, WrongUsage

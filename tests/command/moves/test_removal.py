@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from audience_sync.amazon_ads.destination import ads_data_manager
-from audience_sync.members.erasure.steps import ErasureStep, StepKind
+from audience_sync.members.erasure_steps import ErasureStep, StepKind
 from audience_sync.members.member_state import Identity, MemberState, Timing, removed
 from audience_sync.members.member_step import step
 from audience_sync.members.membership import Audience

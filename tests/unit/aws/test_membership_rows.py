@@ -12,7 +12,7 @@ from audience_sync.amazon_ads.destination import amc_connection
 from audience_sync.aws.membership_rows import KEEP_ACTIVE, KEEP_EXIT, Sharding, row_of, state_from_row, stored_member
 from audience_sync.errors import MisplacedRow, RowUnreadable
 from audience_sync.fields import IDENTIFIERS
-from audience_sync.members.erasure.steps import ErasureStep, StepKind
+from audience_sync.members.erasure_steps import ErasureStep, StepKind
 from audience_sync.members.member_state import Identity, LateJob, MemberState
 from audience_sync.members.membership import Destination, MembershipChange, Version
 from tests import builders

@@ -8,7 +8,7 @@ import pytest
 from audience_sync.amazon_ads.destination import ads_data_manager
 from audience_sync.amazon_ads.job import JobReport
 from audience_sync.clock import CLOCKS_APART
-from audience_sync.members.erasure.steps import ErasureStep, StepKind
+from audience_sync.members.erasure_steps import ErasureStep, StepKind
 from audience_sync.members.job_messages import JobMember, JobMessage
 from audience_sync.members.member_state import Identity, LateJob, MemberState, Timing
 from audience_sync.members.membership import Destination, MembershipChange, Version

@@ -3,17 +3,14 @@
 An API that this version does not know counts as one without jobs. The worker parks its changes before any request.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from audience_sync.amazon_ads.advertiser_audiences import records
 from audience_sync.amazon_ads.data_manager import members
 from audience_sync.amazon_ads.destination import MAX_IN_DATASET, is_of_audience_api
-from audience_sync.amazon_ads.timings import Timings
 from audience_sync.amazon_ads.upload import Frame, Target, UploadSize
-from audience_sync.members.erasure.looking import PersonRow
-from audience_sync.members.member_state import MemberState
-from audience_sync.members.membership import MAX_IDENTITIES, Audience, Destination, Member, MembershipChange
+from audience_sync.members.membership import MAX_IDENTITIES, Destination, MembershipChange
 
 
 class UploadRules(NamedTuple):
@@ -47,14 +44,3 @@ def is_ignored(destination: Destination, record: Mapping[str, Any]) -> bool:
 def is_proof(removal: MembershipChange) -> bool:
     """Return whether the end of a removal proves it: from a dataset, only with consent to user data."""
     return has_jobs(removal.destination) or members.has_consent(removal.record)
-
-
-def rows_of(
-    person: str, audiences: Iterable[Audience], states: Mapping[Member, MemberState], timings: Timings
-) -> list[PersonRow]:
-    """Return the person's rows among some states."""
-    return [
-        PersonRow(state, timings.of(audience.destination), has_jobs(audience.destination))
-        for audience in audiences
-        if (state := states.get((audience.audience_id, person)))
-    ]

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from audience_sync.clock import to_seconds
 from audience_sync.errors import MisplacedRow, RowUnreadable
 from audience_sync.fields import IDENTIFIERS
-from audience_sync.members.erasure.steps import ErasurePlan, ErasureStep, StepKind
+from audience_sync.members.erasure_steps import ErasurePlan, ErasureStep, StepKind
 from audience_sync.members.member_state import Identity, LateJob, MemberState
 from audience_sync.members.membership import Destination, Member, MembershipChange, Version
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import batched
 
-from audience_sync.amazon_ads.apis import has_jobs, rows_of
+from audience_sync.amazon_ads.apis import has_jobs
 from audience_sync.amazon_ads.destination import destination_of_changes
 from audience_sync.amazon_ads.record import exit_record
 from audience_sync.aws.membership_table import HasTime, MembershipTable
@@ -25,9 +25,9 @@ from audience_sync.delivery.context import DeliveryContext
 from audience_sync.delivery.report import BatchReport
 from audience_sync.errors import TransientError
 from audience_sync.members.erasure.judging import is_closed
-from audience_sync.members.erasure.looking import next_look
+from audience_sync.members.erasure.looking import next_look, rows_of
 from audience_sync.members.erasure.planning import planned
-from audience_sync.members.erasure.steps import ErasureStep, StepKind, has_end, with_step
+from audience_sync.members.erasure_steps import ErasureStep, StepKind, has_end, with_step
 from audience_sync.members.member_state import MemberState
 from audience_sync.members.member_step import step
 from audience_sync.members.membership import EVERY_AUDIENCE, Audience, Member, MembershipChange, coalesce, since
@@ -153,7 +153,7 @@ class DeletionNotices:
         if known and known.plan and notice.version < known.version and not is_closed(known):
             return state
         is_new, may_delete = _is_new(known, state), self._context.deletes_people
-        rows = rows_of(notice.member[1], audiences, states, limits.timings)
+        rows = rows_of(notice.member[1], audiences, states, limits.timings.of, has_jobs)
         plan = planned(known, state, rows, now, is_new=is_new, may_delete=may_delete)
         if not is_new and plan != state.plan and has_end(state.erasure):  # a row without the exit: it had not ended
             state = replace(state, erasure=state.erasure[:-1])

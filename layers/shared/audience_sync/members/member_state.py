@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from audience_sync.clock import EpochMilliseconds, EpochSeconds
-from audience_sync.members.erasure.steps import ErasurePlan, ErasureStep
+from audience_sync.members.erasure_steps import ErasurePlan, ErasureStep
 from audience_sync.members.membership import MAX_IDENTITIES, Member, MembershipChange, Version
 
 LONGEST_JOB = 36 * 3600  # seconds; Amazon shows members within 36 hours, so a job still running then will never end

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from itertools import batched
 from typing import NamedTuple, Protocol, Self
 
-from audience_sync.amazon_ads.apis import rows_of
+from audience_sync.amazon_ads.apis import has_jobs
 from audience_sync.amazon_ads.timings import Timings
 from audience_sync.aws.membership_rows import KEEP_EXIT, expires_at
 from audience_sync.aws.membership_scan import NoticePage
@@ -23,8 +23,8 @@ from audience_sync.members.erasure.judging import (
     judge,
     opened_at,
 )
-from audience_sync.members.erasure.looking import is_past_due
-from audience_sync.members.erasure.steps import ErasureStep, StepKind, with_step
+from audience_sync.members.erasure.looking import is_past_due, rows_of
+from audience_sync.members.erasure_steps import ErasureStep, StepKind, with_step
 from audience_sync.members.member_state import MemberState
 from audience_sync.members.membership import Audience
 from audience_sync.members.repetitions import deletion_messages
@@ -123,7 +123,7 @@ def judged(
         )
         for each in some:
             person = each.member[1]
-            rows = rows_of(person, audiences, states, timings)
+            rows = rows_of(person, audiences, states, timings.of, has_jobs)
             unread = {place: error.partition for place in ids if (error := damaged.get((place, person)))}
             erasure = judge(each, rows, ids, now, unread.keys())
             yield Judged(each, erasure, [row.state for row in rows], frozenset(unread.values()))

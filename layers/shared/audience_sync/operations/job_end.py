@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from audience_sync.amazon_ads.job import JobReport
 from audience_sync.clock import CLOCKS_APART, to_milliseconds, to_seconds
-from audience_sync.members.erasure.steps import ErasureStep, StepKind, with_step
+from audience_sync.members.erasure_steps import ErasureStep, StepKind, with_step
 from audience_sync.members.job_messages import JobMember, JobMessage
 from audience_sync.members.member_state import LateJob, MemberState, Timing, removed
 from audience_sync.members.member_step import without_late_job

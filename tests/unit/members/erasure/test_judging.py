@@ -19,7 +19,7 @@ from audience_sync.members.erasure.judging import (
     notices_of,
 )
 from audience_sync.members.erasure.looking import PersonRow
-from audience_sync.members.erasure.steps import MAX_STEPS, ErasurePlan, ErasureStep, StepKind, with_step
+from audience_sync.members.erasure_steps import MAX_STEPS, ErasurePlan, ErasureStep, StepKind, with_step
 from audience_sync.members.member_state import Identity, LateJob, MemberState, Timing
 from audience_sync.members.membership import EVERY_AUDIENCE, Version
 from tests.builders import AUDIENCE, change, notice

@@ -19,7 +19,7 @@ from audience_sync.members.erasure.looking import (
     with_next_look,
 )
 from audience_sync.members.erasure.planning import planned
-from audience_sync.members.erasure.steps import ErasurePlan, ErasureStep, StepKind
+from audience_sync.members.erasure_steps import ErasurePlan, ErasureStep, StepKind
 from audience_sync.members.member_state import Identity, MemberState, Timing
 from audience_sync.members.membership import Version
 from tests.builders import change, notice

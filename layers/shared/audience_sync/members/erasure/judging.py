@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from audience_sync.clock import EpochMilliseconds, to_milliseconds, to_seconds
 from audience_sync.members.erasure.looking import PersonRow, last_accepted, next_look
-from audience_sync.members.erasure.steps import ErasureStep, StepKind, notices_in
+from audience_sync.members.erasure_steps import ErasureStep, StepKind, notices_in
 from audience_sync.members.member_state import MemberState
 from audience_sync.members.membership import MAX_IDENTITIES, Version
 

@@ -5,14 +5,14 @@ makes it, and only a look decides: it writes the time of the next one, 0 if none
 derives from rows whether Amazon is to be asked. A plain exit asks for nothing.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
 from audience_sync.clock import CLOCKS_APART, to_seconds
-from audience_sync.members.erasure.steps import ErasureStep, StepKind, has_end, notices_in, with_step
+from audience_sync.members.erasure_steps import ErasureStep, StepKind, has_end, notices_in, with_step
 from audience_sync.members.member_state import MemberState, Timing
-from audience_sync.members.membership import Version
+from audience_sync.members.membership import Audience, Destination, Member, Version
 
 # In units of Timing.late, two minutes as deployed: a local stack shortens all of them with it.
 AT_THE_LATEST = 720.0  # a day after a notice was recorded: until then, a look waits for exits and enters
@@ -29,6 +29,21 @@ class PersonRow(NamedTuple):
     state: MemberState
     timing: Timing
     has_jobs: bool  # of the audience API; otherwise a dataset
+
+
+def rows_of(
+    person: str,
+    audiences: Iterable[Audience],
+    states: Mapping[Member, MemberState],
+    timing_of: Callable[[Destination], Timing],
+    has_jobs: Callable[[Destination], bool],
+) -> list[PersonRow]:
+    """Return the person's rows among some states."""
+    return [
+        PersonRow(state, timing_of(audience.destination), has_jobs(audience.destination))
+        for audience in audiences
+        if (state := states.get((audience.audience_id, person)))
+    ]
 
 
 class Look(NamedTuple):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from audience_sync.clock import to_milliseconds
 from audience_sync.members.erasure.looking import PersonRow, in_effect, last_accepted, next_look
-from audience_sync.members.erasure.steps import ErasurePlan, StepKind, notices_in
+from audience_sync.members.erasure_steps import ErasurePlan, StepKind, notices_in
 from audience_sync.members.member_state import MemberState
 
 FIRST_LOOK = 2.0  # in units of Timing.late: four minutes after a notice, exits are recorded and older uploads dated
