@@ -14,7 +14,7 @@ from audience_sync.amazon_ads.timings import Timings
 from audience_sync.ingest.record_rules import erasing_exit
 from audience_sync.members.erasure.judging import Missing
 from audience_sync.members.member_state import LONGEST_JOB
-from audience_sync.members.member_step import step
+from audience_sync.members.member_step import apply_changes
 from audience_sync.members.membership import Audience, MembershipChange
 from audience_sync.members.messages import DeliveryHistory, pack
 from audience_sync_cli.errors import ReportedAsNotThere
@@ -167,7 +167,7 @@ def _last_removal(erased: Iterable[Known], notice: MembershipChange, timings: Ti
     for each in (state for person in erased for _, state in person.rows):
         timing = timings.of(each.newest.destination)._replace(longest_job=LONGEST_JOB)
         exit_ = replace(notice, audience_id=each.member[0])
-        after = step(each, [exit_], now=notice.at // 1000, timing=timing).state
+        after = apply_changes(each, [exit_], now=notice.at // 1000, timing=timing).state
         if after.removal_due(timing):
             last = max(last or 0.0, after.last_removal(timing))
     return last

@@ -21,7 +21,7 @@ from audience_sync.amazon_ads.timings import Timings
 from audience_sync.aws.membership_rows import KEEP_EXIT, StoredMember
 from audience_sync.errors import MovedOn, TransientError
 from audience_sync.members.member_state import Identity, MemberState, Timing, with_known_consent
-from audience_sync.members.member_step import MAX_KEPT, step
+from audience_sync.members.member_step import MAX_KEPT, apply_changes
 from audience_sync.members.membership import EVERY_AUDIENCE, Member, MembershipChange
 from audience_sync.members.messages import DeliveryHistory, pack
 
@@ -46,7 +46,7 @@ WRITTEN = (RowOutcome.COPIED, RowOutcome.MERGED, RowOutcome.TO_REMOVE)
 type Outcomes = dict[str, Counter[RowOutcome]]  # rows by audience id; deletion notices are under EVERY_AUDIENCE
 
 
-class Decision(NamedTuple):
+class RowDecision(NamedTuple):
     """The outcome for one row, the state to write, and the change that removes the member."""
 
     outcome: RowOutcome
@@ -62,7 +62,7 @@ def decide(
     *,
     is_listed: bool,
     now: int,
-) -> Decision:
+) -> RowDecision:
     """Decide about one row of the older table; `live` is the row of the member in the membership table.
 
     `notices` are those about the person, in either table. `is_listed` also holds for unlinked audiences, and for a
@@ -70,14 +70,14 @@ def decide(
     """
     source = stored.state
     if not is_listed:
-        return Decision(RowOutcome.UNLISTED)
+        return RowDecision(RowOutcome.UNLISTED)
     if stored.expires_at <= now:
-        return Decision(RowOutcome.EXPIRED)
+        return RowDecision(RowOutcome.EXPIRED)
     restored = replace(source, revision=0) if live is None else _merged(source, live, timing)
     outcome = RowOutcome.COPIED
     if live is not None and live.version >= source.version:
         if (restored.identities, restored.newest) == (live.identities, live.newest):
-            return Decision(RowOutcome.ALREADY_THERE if live.version == source.version else RowOutcome.NEWER_HERE)
+            return RowDecision(RowOutcome.ALREADY_THERE if live.version == source.version else RowOutcome.NEWER_HERE)
         outcome = RowOutcome.MERGED
     notice = max(notices, key=lambda state: state.version, default=None)
     if live and notice and source.version < notice.version and _was_lost(source, live):
@@ -89,8 +89,8 @@ def decide(
         exit_ = restored.removal()  # the worker finds its identities in the row
         removal = replace(exit_, record=exit_.record | {"hashedPII": []}, named_at=())
     else:
-        return Decision(outcome, restored)
-    return Decision(RowOutcome.TO_REMOVE, restored, removal)
+        return RowDecision(outcome, restored)
+    return RowDecision(RowOutcome.TO_REMOVE, restored, removal)
 
 
 def _merged(source: MemberState, live: MemberState, timing: Timing) -> MemberState:
@@ -136,7 +136,7 @@ def _after_notice(notice: MemberState, state: MemberState, now: int, timing: Tim
     destination = state.newest.destination
     record = exit_record(notice.newest.record, destination)
     left = replace(notice.newest, audience_id=state.member[0], destination=destination, record=record)
-    return step(state, [left], now=now, timing=timing).state
+    return apply_changes(state, [left], now=now, timing=timing).state
 
 
 def _owes_removal(restored: MemberState, source: MemberState, live: MemberState | None, timing: Timing) -> bool:

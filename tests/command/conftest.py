@@ -21,7 +21,7 @@ from audience_sync.aws.audience_table import AudienceTable
 from audience_sync.aws.membership_rows import Sharding
 from audience_sync.aws.secrets import JsonSecret
 from audience_sync.members.member_state import MemberState, Timing
-from audience_sync.members.member_step import step
+from audience_sync.members.member_step import apply_changes
 from audience_sync.members.membership import Audience, MembershipChange
 from audience_sync.members.messages import pack
 from audience_sync.reasons import Reason
@@ -159,7 +159,7 @@ class Deployment:
         table = self.session().members
         for change in changes:
             known = table.read([change.member]).get(change.member)
-            state = step(known, [change], now=int(time.time()), timing=Timing(0)).state  # nothing waits
+            state = apply_changes(known, [change], now=int(time.time()), timing=Timing(0)).state  # nothing waits
             (result,) = table.write([state])
             assert isinstance(result, MemberState)
 

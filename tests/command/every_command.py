@@ -19,7 +19,7 @@ from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.clock import Clock
 from audience_sync.members.erasure_steps import ErasureStep, StepKind
 from audience_sync.members.member_state import Timing
-from audience_sync.members.member_step import step
+from audience_sync.members.member_step import apply_changes
 from audience_sync_cli.app import app, load
 from audience_sync_cli.moves import ending, waiting
 from audience_sync_cli.setup import connect
@@ -171,7 +171,7 @@ def _prepare(deployment: Deployment, gateway: str, monkeypatch: pytest.MonkeyPat
     deployment.stack.parameters = {"MaxCpmCents": "200", "DataManagerAccountId": MANAGER_ACCOUNT, "EventQueue": "yes"}
     create_membership_table(deployment.stack.service("dynamodb"), "restored")
     restored = MembershipTable(deployment.stack.service("dynamodb"), "restored", Sharding(8), Clock())
-    restored.write([step(None, [change("m4")], now=int(time.time()), timing=Timing(900)).state])
+    restored.write([apply_changes(None, [change("m4")], now=int(time.time()), timing=Timing(900)).state])
     deployment.record(change("m1", record={"userConsent": GRANTED}))  # who can move to a dataset
     record_open_erasure(deployment)
     deployment.park(change("m1"), change("m2"), firstAt=round(NOW * 1000))

@@ -13,7 +13,7 @@ from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.clock import Clock
 from audience_sync.errors import TransientError
 from audience_sync.members.member_state import MemberState, Timing
-from audience_sync.members.member_step import step
+from audience_sync.members.member_step import apply_changes
 from audience_sync.members.membership import MembershipChange
 from tests import builders
 from tests.builders import AUDIENCE
@@ -43,7 +43,7 @@ def test_the_double_behaves_like_dynamodb(dynamodb: Any) -> None:
         change = any_change(chance)
         (ours, theirs) = (table.read(members) for table in tables)
         assert ours == theirs
-        state = step(ours.get(change.member), [change], now=now, timing=Timing(1020)).state
+        state = apply_changes(ours.get(change.member), [change], now=now, timing=Timing(1020)).state
         written = [state] if chance.random() < 0.8 or not outdated else [chance.choice(outdated)]
         results = [[comparable(each) for each in table.write(written)] for table in tables]
         assert results[0] == results[1]

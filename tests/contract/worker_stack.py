@@ -28,7 +28,7 @@ from audience_sync.ingest.record_rules import erasing_exit
 from audience_sync.members.erasure.judging import Erasure
 from audience_sync.members.job_messages import DeletionMessage, read_job_queue
 from audience_sync.members.member_state import MemberState
-from audience_sync.members.member_step import step
+from audience_sync.members.member_step import apply_changes
 from audience_sync.members.membership import EVERY_AUDIENCE, Audience, Destination, MembershipChange
 from audience_sync.members.messages import pack
 from audience_sync.operations.erasure_check import ErasureContext, ErasureReport, Pass, check_erasures, judged
@@ -294,7 +294,7 @@ class WorkerStack:
         table = self.members()
         state = table.read([change.member]).get(change.member)
         timing = self.limits.timings.of(self.destination)
-        each = step(state, [self.stated(change)], now=int(self.now), timing=timing)
+        each = apply_changes(state, [self.stated(change)], now=int(self.now), timing=timing)
         (result,) = table.write([each.state])
         assert isinstance(result, MemberState)
 

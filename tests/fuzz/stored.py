@@ -10,7 +10,7 @@ from audience_sync.members.dead_letters import DeadLetter
 from audience_sync.members.envelope import MAX_MESSAGE_BYTES
 from audience_sync.members.job_messages import JobMessage, job_messages
 from audience_sync.members.member_state import MemberState, Timing
-from audience_sync.members.member_step import step
+from audience_sync.members.member_step import apply_changes
 from audience_sync.members.membership import coalesce
 from audience_sync.members.messages import ChangeMessage, pack
 from tests.fuzz.inputs import json_or_none
@@ -50,7 +50,7 @@ def _read_changes(body: str) -> None:
         by_member.setdefault(change.member, []).append(change)
         encode_record(change.record)
     for member, changes in by_member.items():
-        state = step(None, changes, now=NOW, timing=Timing(1020)).state
+        state = apply_changes(None, changes, now=NOW, timing=Timing(1020)).state
         row = row_of(state, SHARDING.key_of(member), 1)
         assert repr(state_from_row(row).identities) == repr(state.identities)
         for record in [*state.records(removes=True), *state.records(removes=False)]:
@@ -100,7 +100,7 @@ def read_row(data: bytes) -> None:
     later = replace(state.newest, at=NOW * 1000, record=state.newest.record | {"hashedPII": [{"email": "ab" * 32}]})
     for each in (
         state,
-        *(step(state, [change], now=NOW, timing=Timing(1020)).state for change in (state.change(), later)),
+        *(apply_changes(state, [change], now=NOW, timing=Timing(1020)).state for change in (state.change(), later)),
     ):
         for record in [*each.records(removes=True), *each.records(removes=False)]:
             encode_record(record.record)

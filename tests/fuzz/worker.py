@@ -21,7 +21,7 @@ from audience_sync.errors import InvalidMessage, OutcomeUnknown, RequestRejected
 from audience_sync.members.dead_letters import DeadLetter
 from audience_sync.members.job_messages import JobMember, JobMessage
 from audience_sync.members.member_state import MemberState, Timing
-from audience_sync.members.member_step import step
+from audience_sync.members.member_step import apply_changes
 from audience_sync.members.membership import Audience, Destination, MembershipChange, Version
 from audience_sync.members.messages import ChangeMessage, DeliveryHistory, pack
 from audience_sync.operations.job_tracking import JobContext, JobTracker
@@ -146,7 +146,7 @@ def _member(message: JobMessage, each: JobMember) -> MemberState:
     leave = MembershipChange(
         message.audience_id, Destination(), version.at, version.message_id, record | {"action": "DELETE"}, each.erases
     )
-    return step(None, [leave if each.removes else enter], now=round(NOW), timing=Timing(1020)).state
+    return apply_changes(None, [leave if each.removes else enter], now=round(NOW), timing=Timing(1020)).state
 
 
 def _work(bodies: Sequence[str], amazon: Amazon, context: DeliveryContext) -> list[str]:

@@ -18,7 +18,7 @@ from audience_sync.amazon_ads.terms import Terms
 from audience_sync.amazon_ads.upload import Target
 from audience_sync.delivery.context import Message
 from audience_sync.members.member_state import Timing
-from audience_sync.members.member_step import step
+from audience_sync.members.member_step import apply_changes
 from audience_sync.members.membership import Destination, MembershipChange
 from audience_sync.members.messages import ChangeMessage, DeliveryHistory
 from audience_sync.runtime.api_gateway import Request
@@ -142,7 +142,7 @@ CHANGE = MembershipChange(
         pytest.param(CHANGE, id="change"),
         pytest.param(ChangeMessage("1", Destination(), [CHANGE], DeliveryHistory()), id="message of changes"),
         pytest.param(Message("m1", CANARY, CANARY, 1, 0), id="message as received"),
-        pytest.param(step(None, [CHANGE], now=0, timing=Timing(0)), id="row of a member"),
+        pytest.param(apply_changes(None, [CHANGE], now=0, timing=Timing(0)), id="row of a member"),
         pytest.param(upload_of(Target("1"), CANARY.encode()), id="upload"),
     ],
 )

@@ -29,7 +29,7 @@ from tests.soak.test_soak import EVENTS
 MOST_SEEDS = 24  # the rarest is found by one in five
 
 _due, _timing_of, _look = MemberState.removal_due, Timings.of, looking.look
-_repetition = member_step.repetition
+_repetition = member_step.apply_repetition
 
 
 def _repeated_at_once(state: MemberState, timing: Any) -> Due | None:
@@ -40,7 +40,7 @@ def _asks_at_once(*given: Any) -> Look:
     return Look(round(given[2]) + CLAIM, asks=True) if _look(*given).next_look else Look(0)
 
 
-def _dated_at_once(*given: Any, now: int, timing: Any) -> member_step.Step | None:
+def _dated_at_once(*given: Any, now: int, timing: Any) -> member_step.Decision | None:
     due = _repetition(*given, now=now, timing=timing)
     if due is None or due.upload is None:
         return due
@@ -91,7 +91,7 @@ BUGS: list[tuple[str, object, str, object, str]] = [  # each with a profile
         lambda change, _: change,
         "data-manager",
     ),
-    ("date what is due before it is sent", members, "repetition", _dated_at_once, "repetitions-fail"),
+    ("date what is due before it is sent", members, "apply_repetition", _dated_at_once, "repetitions-fail"),
     ("delete nobody", people_deletion, "look", lambda *_: Look(0), "denials"),
     (
         "delete a person before the enters have taken effect",

@@ -24,7 +24,7 @@ AudienceSyncError
   TransientError                the same call can succeed later; may carry retry_after, seconds
     OutOfTime                   not begun: too little time is left before Lambda stops the function
     MovedOn                     the member changed while this change was being sent
-    JobRunning                  an opposite upload may still take effect
+    NotDueYet                   an opposite upload may still take effect
     CreationUnderWay            another request is creating the audience
     Unavailable                 a service of ours (queue, secret, table) failed or did not answer
       RowUnreadable             a damaged row of a member, which holds back this member alone
@@ -247,8 +247,8 @@ class MovedOn(TransientError):
     reason = Reason.MOVED_ON
 
 
-class JobRunning(TransientError):
-    """An upload opposite to this change may still take effect at Amazon."""
+class NotDueYet(TransientError):
+    """The change waits for something of our own: until an opposite upload has taken effect, or changes come first."""
 
     reason = Reason.JOB_RUNNING
 

@@ -9,7 +9,7 @@ import pytest
 
 from audience_sync.fields import IDENTIFIERS
 from audience_sync.members.member_state import MemberState, Timing
-from audience_sync.members.member_step import step
+from audience_sync.members.member_step import apply_changes
 from audience_sync.members.membership import Destination, MembershipChange, coalesce
 from audience_sync_cli.member_files.comparison import Comparison, Difference
 from audience_sync_cli.member_files.erased import Erased
@@ -28,7 +28,7 @@ def change(*emails: str, at: int = WRITTEN, member: str = "m", **options: Any) -
 def state_of(*changes: MembershipChange) -> MemberState:
     state: MemberState | None = None
     for each in changes:
-        state = step(state, coalesce([each]), now=1, timing=Timing(0)).state
+        state = apply_changes(state, coalesce([each]), now=1, timing=Timing(0)).state
     assert state is not None
     return state
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from audience_sync.members.member_state import Timing
-from audience_sync.members.member_step import step
+from audience_sync.members.member_step import apply_changes
 from audience_sync.members.membership import Destination, MembershipChange, coalesce
 from audience_sync_cli.member_files.compare import compare
 from audience_sync_cli.member_files.import_members import import_members
@@ -62,7 +62,7 @@ def test_the_last_row_of_a_member_wins_in_any_order_of_arrival(
         assert (merged.record["countryCode"], len(merged.record["hashedPII"])) == (countries[1], 2)
         state = None
         for change in changes:
-            state = step(state, [change], now=1, timing=Timing(0)).state
+            state = apply_changes(state, [change], now=1, timing=Timing(0)).state
         assert state
         assert (state.newest.record["countryCode"], len(state.active)) == (countries[1], 2)
 

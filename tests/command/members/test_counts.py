@@ -7,7 +7,7 @@ from audience_sync.aws.membership_scan import MembershipScan
 from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.clock import Clock
 from audience_sync.members.member_state import Timing
-from audience_sync.members.member_step import step
+from audience_sync.members.member_step import apply_changes
 from audience_sync_cli.health.status import count_members
 from audience_sync_cli.members.counts import MemberCount, member_counts
 from tests.aws_fixtures import AUDIENCE
@@ -30,7 +30,7 @@ def test_members_are_counted_over_several_pages(deployment: Deployment) -> None:
     wide = [{"email": f"{number:064}"} for number in range(100)]
     entries = (change(f"m{number}") for number in range(300))
     entries = (replace(each, record=each.record | {"hashedPII": wide}) for each in entries)
-    states = [step(None, [each], now=1, timing=Timing(900)).state for each in entries]
+    states = [apply_changes(None, [each], now=1, timing=Timing(900)).state for each in entries]
     MembershipTable(client, name, sharding, Clock()).write(states)
     seen: list[int] = []
     scan = MembershipScan(client, name, sharding)

@@ -15,9 +15,9 @@ from audience_sync.amazon_ads.timings import Timings
 from audience_sync.aws.membership_rows import StoredMember
 from audience_sync.errors import MovedOn, TransientError, Unavailable
 from audience_sync.members.member_state import Identity, LateJob, MemberState, Timing
-from audience_sync.members.member_step import step
+from audience_sync.members.member_step import apply_changes
 from audience_sync.members.membership import EVERY_AUDIENCE, Member, Version
-from audience_sync_cli.members.restoration import WRITTEN, Decision, Outcomes, Restoration, RowOutcome, decide
+from audience_sync_cli.members.restoration import WRITTEN, Outcomes, Restoration, RowDecision, RowOutcome, decide
 from tests.builders import change
 
 NOW = 10_000  # epoch seconds
@@ -88,18 +88,18 @@ def test_each_kind_of_row_has_its_outcome(
     assert (decision.removal is not None) == (expected is RowOutcome.TO_REMOVE)
 
 
-def decided(source: MemberState, live: MemberState | None = None, *notices: MemberState) -> Decision:
+def decided(source: MemberState, live: MemberState | None = None, *notices: MemberState) -> RowDecision:
     return decide(StoredMember(source, LATER), live, notices, TIMING, is_listed=True, now=NOW)
 
 
 def test_an_expired_row_is_not_copied_even_before_dynamodb_deletes_it() -> None:
     expired = StoredMember(entered(1, ID_1), NOW)
-    assert decide(expired, None, [], TIMING, is_listed=True, now=NOW) == Decision(RowOutcome.EXPIRED)
+    assert decide(expired, None, [], TIMING, is_listed=True, now=NOW) == RowDecision(RowOutcome.EXPIRED)
 
 
 def test_a_row_of_an_unlisted_audience_is_not_copied() -> None:
     row = StoredMember(entered(1, ID_1), LATER)
-    assert decide(row, None, [], TIMING, is_listed=False, now=NOW) == Decision(RowOutcome.UNLISTED)
+    assert decide(row, None, [], TIMING, is_listed=False, now=NOW) == RowDecision(RowOutcome.UNLISTED)
 
 
 def copied(source: MemberState, live: MemberState | None = None, *notices: MemberState) -> MemberState:
@@ -179,14 +179,14 @@ def test_merging_keeps_times_and_late_jobs_that_may_still_take_effect() -> None:
 
 
 def test_an_exit_after_a_restore_removes_the_restored_identities() -> None:
-    left = step(copied(entered(5, ID_5)), [change(at=9, exits=True, audience_id="1")], now=NOW, timing=TIMING)
+    left = apply_changes(copied(entered(5, ID_5)), [change(at=9, exits=True, audience_id="1")], now=NOW, timing=TIMING)
     (removal,) = left.state.records(removes=left.removes)
     assert removal.record["hashedPII"] == [ID_5.digests]
 
 
 def test_a_late_enter_loses_against_a_restored_notice() -> None:
     late = change(at=5, audience_id="1", record={"hashedPII": [ID_5.digests]})
-    after = step(copied(gone(9, erase_until=9)), [late], now=NOW, timing=TIMING)
+    after = apply_changes(copied(gone(9, erase_until=9)), [late], now=NOW, timing=TIMING)
     assert (after.is_superseded, after.sends, after.state.identities) == (True, False, ())
 
 

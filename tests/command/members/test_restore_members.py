@@ -11,7 +11,7 @@ from audience_sync.aws.membership_rows import KEEP_EXIT, Sharding, state_from_ro
 from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.clock import Clock
 from audience_sync.members.member_state import MemberState, Timing
-from audience_sync.members.member_step import step
+from audience_sync.members.member_step import apply_changes
 from audience_sync.members.membership import MembershipChange
 from audience_sync_cli.errors import NotConfirmed, NotThere, WrongUsage
 from audience_sync_cli.members.restoration import MAX_AGE
@@ -43,7 +43,7 @@ def record(
     table = MembershipTable(client, name, Sharding(shards), Clock())
     for each in changes:
         known = table.read([each.member]).get(each.member)
-        (result,) = table.write([step(known, [each], now=int(now), timing=Timing(900)).state])
+        (result,) = table.write([apply_changes(known, [each], now=int(now), timing=Timing(900)).state])
         assert isinstance(result, MemberState)
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from audience_sync.amazon_ads.destination import ads_data_manager, amc_connection
 from audience_sync.ingest.record_rules import Policy
 from audience_sync.members.member_state import MemberState, Timing
-from audience_sync.members.member_step import step
+from audience_sync.members.member_step import apply_changes
 from audience_sync.members.membership import Audience, MembershipChange, Version
 from audience_sync_cli.moves.transfer import ENDED, Effect, LeftOut, Transfer, ending_exit, transfer
 from tests.builders import AUDIENCE, change
@@ -26,7 +26,7 @@ def state_of(*changes: MembershipChange, audience_id: str = AUDIENCE) -> MemberS
     """Return the row that changes lead to, one delivered after the other."""
     state = None
     for each in changes:
-        state = step(state, [replace(each, audience_id=audience_id)], now=NOW, timing=Timing(0)).state
+        state = apply_changes(state, [replace(each, audience_id=audience_id)], now=NOW, timing=Timing(0)).state
     return state
 
 
@@ -187,5 +187,5 @@ def test_a_move_and_live_events_give_the_same_newest_change_in_any_order(
     again = transfer(source, target, DATASET, REQUIRE, lapsed_by=0)
     assert again.outcome in (Effect.THERE, Effect.COMPLETED, Effect.FORGOTTEN)
     for each in again.changes:
-        target = step(target, [each], now=NOW, timing=Timing(0)).state
+        target = apply_changes(target, [each], now=NOW, timing=Timing(0)).state
     assert {each.key for each in source.active} <= {each.key for each in target.active}

@@ -16,7 +16,7 @@ from audience_sync.amazon_ads.destination import ads_data_manager
 from audience_sync.amazon_ads.job import JobReport, Sizes
 from audience_sync.errors import AudienceSyncError, Unavailable
 from audience_sync.members.member_state import Timing
-from audience_sync.members.member_step import step
+from audience_sync.members.member_step import apply_changes
 from audience_sync.members.membership import EVERY_AUDIENCE, Audience, MembershipChange
 from audience_sync_cli import reasons
 from audience_sync_cli.audiences.listed import the_only_audience
@@ -333,7 +333,7 @@ def test_an_upload_before_the_row_was_written_is_ignored(deployment: Deployment)
 
 def test_a_repeated_event_is_followed_to_its_new_upload(deployment: Deployment, job: Job) -> None:
     entered, job_id = now_change(), job("m1")
-    state = step(None, [entered], now=int(time.time()) - 60, timing=Timing(900)).state
+    state = apply_changes(None, [entered], now=int(time.time()) - 60, timing=Timing(900)).state
     deployment.session().members.write([state])
     deployment.logs._now = lambda: time.time() - 60
     uploaded(deployment, "the-first-one")

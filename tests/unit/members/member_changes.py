@@ -4,7 +4,7 @@ from typing import Any
 
 from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.members.member_state import MemberState, Timing
-from audience_sync.members.member_step import step
+from audience_sync.members.member_step import apply_changes
 from audience_sync.members.membership import MembershipChange
 from tests import builders
 
@@ -41,7 +41,7 @@ def recorded(*changes: MembershipChange, until: int = NOW) -> MemberState:
     """Return the row after changes that came hours apart, the last one at `until`, each when nothing was in flight."""
     state: MemberState | None = None
     for number, each in enumerate(changes, 1 - len(changes)):
-        state = step(state, [each], now=until + 5_000 * number, timing=TIMING).state
+        state = apply_changes(state, [each], now=until + 5_000 * number, timing=TIMING).state
     assert state is not None
     return state
 
@@ -49,5 +49,5 @@ def recorded(*changes: MembershipChange, until: int = NOW) -> MemberState:
 def record_as_sent(table: MembershipTable, *changes: MembershipChange, now: int) -> None:
     """Write the rows of members as if their changes had been sent at some time, when nothing was in flight."""
     states, timing = table.read(change.member for change in changes), Timing(0)
-    steps = [step(states.get(each.member), [each], now=now, timing=timing) for each in changes]
+    steps = [apply_changes(states.get(each.member), [each], now=now, timing=timing) for each in changes]
     assert all(isinstance(result, MemberState) for result in table.write([each.state for each in steps]))

@@ -11,7 +11,7 @@ from audience_sync.amazon_ads.job import JobReport
 from audience_sync.delivery.job_members import member_of_state
 from audience_sync.members.job_messages import JobMessage
 from audience_sync.members.member_state import MemberState
-from audience_sync.members.member_step import Attempt, Step, after_attempt, repetition, step
+from audience_sync.members.member_step import Attempt, Decision, after_attempt, apply_changes, apply_repetition
 from audience_sync.members.membership import MembershipChange, coalesce
 from audience_sync.members.repetitions import wait_until
 from audience_sync.operations.job_end import after_end, is_concerned, late_job
@@ -54,7 +54,7 @@ class OneMember:
         heapq.heappush(self._events, (round(second), number or self._number, self._number, act))
 
     def _deliver(self, changes: Sequence[MembershipChange], number: int) -> None:
-        each = step(self.state, coalesce(changes), now=self.now, timing=TIMING)
+        each = apply_changes(self.state, coalesce(changes), now=self.now, timing=TIMING)
         left = each.state.last_exit
         waiting = [change for change in changes if left is None or change.version > left]
         self._carry_out(
@@ -65,11 +65,13 @@ class OneMember:
         )
 
     def _repeat(self, of: MemberState) -> None:
-        each = repetition(self.state, of.version, now=self.now, timing=TIMING)
+        each = apply_repetition(self.state, of.version, now=self.now, timing=TIMING)
         if each is not None:
             self._carry_out(each, again=lambda: self._repeat(of), later=lambda: self._repeat(of))
 
-    def _carry_out(self, each: Step, *, again: Callable[[], None], later: Callable[[], None], number: int = 0) -> None:
+    def _carry_out(
+        self, each: Decision, *, again: Callable[[], None], later: Callable[[], None], number: int = 0
+    ) -> None:
         is_written = each.state != self.state
         self.state = each.state
         if each.sends:

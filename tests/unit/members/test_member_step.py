@@ -11,13 +11,13 @@ from audience_sync.members.member_state import Due, Identity, LateJob, MemberSta
 from audience_sync.members.member_step import (
     KEEP_REMOVED,
     MAX_KEPT,
+    Action,
     Attempt,
-    Step,
-    Upload,
+    Decision,
     after_attempt,
+    apply_changes,
+    apply_repetition,
     left_out,
-    repetition,
-    step,
     without_late_job,
     without_removal,
 )
@@ -33,15 +33,15 @@ def take(
     *changes: MembershipChange,
     now: int = HOURS_LATER,
     timing: Timing = TIMING,
-) -> Step:
-    return step(state, coalesce(changes), now=now, timing=timing)
+) -> Decision:
+    return apply_changes(state, coalesce(changes), now=now, timing=timing)
 
 
-def attempted(each: Step, *, at: int, result: Attempt = Attempt.ACCEPTED) -> MemberState:
+def attempted(each: Decision, *, at: int, result: Attempt = Attempt.ACCEPTED) -> MemberState:
     return after_attempt(each.state, each.state, result, removes=each.removes, at=at, timing=TIMING)
 
 
-def uploads(each: Step) -> list[tuple[str, list[str]]]:
+def uploads(each: Decision) -> list[tuple[str, list[str]]]:
     """The records that go to Amazon: action and names."""
     records = each.state.records(removes=each.removes) if each.sends else []
     return [(record.record["action"], names(record)) for record in records]
@@ -357,11 +357,11 @@ LEFT_SINCE = take(FAILED_ONCE, leave(2), now=HOURS_LATER + 1).state
 @pytest.mark.parametrize(
     ("row", "source", "upload", "result", "expected"),
     [
-        pytest.param(IN, IN, Upload.ENTER, Attempt.ACCEPTED, {"enter_sent": HOURS_LATER}, id="an enter"),
+        pytest.param(IN, IN, Action.ENTER, Attempt.ACCEPTED, {"enter_sent": HOURS_LATER}, id="an enter"),
         pytest.param(
             FAILED_ONCE,
             FAILED_ONCE,
-            Upload.ENTER,
+            Action.ENTER,
             Attempt.ACCEPTED,
             {"enter_sent": HOURS_LATER, "enter_failed": False},
             id="an enter that had failed",
@@ -369,38 +369,38 @@ LEFT_SINCE = take(FAILED_ONCE, leave(2), now=HOURS_LATER + 1).state
         pytest.param(
             replace(ENTERED_SINCE, enter_failed=True),
             IN,
-            Upload.ENTER,
+            Action.ENTER,
             Attempt.ACCEPTED,
             {},
             id="an enter without what another worker still owes",
         ),
-        pytest.param(IN, IN, Upload.ENTER, Attempt.FAILED, {"enter_failed": True}, id="an enter fails"),
-        pytest.param(ENTERED_SINCE, IN, Upload.ENTER, Attempt.FAILED, {}, id="and another one was sent since"),
+        pytest.param(IN, IN, Action.ENTER, Attempt.FAILED, {"enter_failed": True}, id="an enter fails"),
+        pytest.param(ENTERED_SINCE, IN, Action.ENTER, Attempt.FAILED, {}, id="and another one was sent since"),
         pytest.param(
             FAILED_ONCE,
             FAILED_ONCE,
-            Upload.ENTER,
+            Action.ENTER,
             Attempt.PARKED,
             {"enter_sent": HOURS_LATER, "enter_failed": False},
             id="an enter is parked",
         ),
         pytest.param(
-            replace(ENTERED_SINCE, enter_failed=True), IN, Upload.ENTER, Attempt.PARKED, {}, id="but not the newest"
+            replace(ENTERED_SINCE, enter_failed=True), IN, Action.ENTER, Attempt.PARKED, {}, id="but not the newest"
         ),
         pytest.param(
             replace(LEFT_SINCE, enters_effective_by=0),
             FAILED_ONCE,
-            Upload.ENTER,
+            Action.ENTER,
             Attempt.ACCEPTED,
             {"enters_effective_by": HOURS_LATER + SOON},
             id="an enter whose life has ended since",
         ),
-        pytest.param(LEFT_SINCE, FAILED_ONCE, Upload.ENTER, Attempt.FAILED, {}, id="which fails"),
-        pytest.param(LEFT_SINCE, FAILED_ONCE, Upload.ENTER, Attempt.PARKED, {}, id="which is parked"),
+        pytest.param(LEFT_SINCE, FAILED_ONCE, Action.ENTER, Attempt.FAILED, {}, id="which fails"),
+        pytest.param(LEFT_SINCE, FAILED_ONCE, Action.ENTER, Attempt.PARKED, {}, id="which is parked"),
         pytest.param(
             OUT,
             OUT,
-            Upload.REMOVAL,
+            Action.REMOVAL,
             Attempt.ACCEPTED,
             {"removal_sent": HOURS_LATER, "removals_effective_by": HOURS_LATER + SOON},
             id="a removal",
@@ -408,17 +408,17 @@ LEFT_SINCE = take(FAILED_ONCE, leave(2), now=HOURS_LATER + 1).state
         pytest.param(
             REFUSED,
             replace(OUT, identities=()),
-            Upload.REMOVAL,
+            Action.REMOVAL,
             Attempt.ACCEPTED,
             {"removal_sent": HOURS_LATER, "removals_effective_by": HOURS_LATER + SOON},
             id="a removal without all that is left to remove",
         ),
-        pytest.param(OUT, OUT, Upload.REMOVAL, Attempt.FAILED, {"removal_failed": True}, id="a removal fails"),
-        pytest.param(OUT, OUT, Upload.REMOVAL, Attempt.PARKED, {"removal_failed": True}, id="a removal is parked"),
+        pytest.param(OUT, OUT, Action.REMOVAL, Attempt.FAILED, {"removal_failed": True}, id="a removal fails"),
+        pytest.param(OUT, OUT, Action.REMOVAL, Attempt.PARKED, {"removal_failed": True}, id="a removal is parked"),
         pytest.param(
             BACK,
             OUT,
-            Upload.REMOVAL,
+            Action.REMOVAL,
             Attempt.FAILED,
             {"removal_failed": True, "removals_effective_by": HOURS_LATER + SOON},
             id="a removal fails that may undo the enter since",
@@ -426,9 +426,9 @@ LEFT_SINCE = take(FAILED_ONCE, leave(2), now=HOURS_LATER + 1).state
     ],
 )
 def test_an_attempt_leaves_its_result_in_the_row(
-    row: MemberState, source: MemberState, upload: Upload, result: Attempt, expected: dict[str, Any]
+    row: MemberState, source: MemberState, upload: Action, result: Attempt, expected: dict[str, Any]
 ) -> None:
-    removes = upload is Upload.REMOVAL
+    removes = upload is Action.REMOVAL
     after = after_attempt(row, source, result, removes=removes, at=HOURS_LATER, timing=TIMING)
     assert after == replace(row, **expected)
     older = after_attempt(after, source, result, removes=removes, at=NOW - 9, timing=TIMING)
@@ -458,19 +458,19 @@ def test_only_a_notice_makes_dataset_enters_wait_for_the_persons_deletion() -> N
     [
         pytest.param(take(IN, leave(2)), id="an exit"),
         pytest.param(take(IN, leave(2), enter(3, "b")), id="an exit, and an enter that waits"),
-        pytest.param(Step(OUT, upload=Upload.REMOVAL, repeats=True), id="a repetition"),
+        pytest.param(Decision(OUT, upload=Action.REMOVAL, repeats=True), id="a repetition"),
     ],
 )
-def test_an_exit_that_amazon_ignores_is_recorded_without_identities(each: Step) -> None:
+def test_an_exit_that_amazon_ignores_is_recorded_without_identities(each: Decision) -> None:
     known = without_removal(each, HOURS_LATER)
     expected = replace(each.state, identities=(), removal_sent=HOURS_LATER)
-    assert known == Step(expected, is_superseded=True, waits_until=each.waits_until)
+    assert known == Decision(expected, is_superseded=True, waits_until=each.waits_until)
     assert without_removal(each, HOURS_LATER - 9).state.removal_sent == max(each.state.removal_sent, HOURS_LATER - 9)
 
 
 def test_an_exit_that_amazon_ignores_keeps_identities_of_the_next_life() -> None:
     back = recorded(enter(1, "a"), leave(2), enter(3, "b"))
-    assert kept(without_removal(Step(back, upload=Upload.REMOVAL), HOURS_LATER).state) == ["b"]
+    assert kept(without_removal(Decision(back, upload=Action.REMOVAL), HOURS_LATER).state) == ["b"]
 
 
 # What is erased
@@ -548,7 +548,7 @@ RETURNS = take(
     ],
 )
 def test_a_repetition_with_nothing_due_does_nothing(state: MemberState | None, version: Version) -> None:
-    assert repetition(state, version, now=HOURS_LATER, timing=TIMING) is None
+    assert apply_repetition(state, version, now=HOURS_LATER, timing=TIMING) is None
 
 
 @pytest.mark.parametrize(
@@ -561,16 +561,16 @@ def test_a_repetition_with_nothing_due_does_nothing(state: MemberState | None, v
 def test_a_repetition_waits_until_it_is_due_and_is_then_sent(
     state: MemberState, expected: list[tuple[str, list[str]]]
 ) -> None:
-    early = repetition(state, state.version, now=NOW + SOON - 1, timing=TIMING)
-    assert early == Step(state, waits_until=NOW + SOON)
-    due = repetition(state, state.version, now=NOW + SOON, timing=TIMING)
+    early = apply_repetition(state, state.version, now=NOW + SOON - 1, timing=TIMING)
+    assert early == Decision(state, waits_until=NOW + SOON)
+    due = apply_repetition(state, state.version, now=NOW + SOON, timing=TIMING)
     assert due is not None
     assert (uploads(due), due.state) == (expected, state), "dated once it is accepted"
 
 
 def test_once_a_repetition_is_dated_nothing_is_due() -> None:
     for state in (OWES, RETURNS):
-        due = repetition(state, state.version, now=NOW + SOON, timing=TIMING)
+        due = apply_repetition(state, state.version, now=NOW + SOON, timing=TIMING)
         assert due is not None
         assert attempted(due, at=NOW + SOON).due(TIMING) is None
 
@@ -600,7 +600,7 @@ def test_the_end_of_a_late_job_makes_due_what_it_may_have_undone(job: LateJob, e
 def test_a_lapsed_mark_counts_as_the_end_of_its_job() -> None:
     lapses = round(OF_ENTER.sent_at + TIMING.longest_job)
     state = replace(OUT, late_jobs=(OF_ENTER,))
-    early = repetition(state, state.version, now=lapses - 1, timing=TIMING)
-    assert early == Step(state, waits_until=lapses)
-    due = repetition(state, state.version, now=lapses, timing=TIMING)
-    assert due == Step(replace(OUT, enters_effective_by=lapses), upload=Upload.REMOVAL, repeats=True)
+    early = apply_repetition(state, state.version, now=lapses - 1, timing=TIMING)
+    assert early == Decision(state, waits_until=lapses)
+    due = apply_repetition(state, state.version, now=lapses, timing=TIMING)
+    assert due == Decision(replace(OUT, enters_effective_by=lapses), upload=Action.REMOVAL, repeats=True)

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from audience_sync.members.member_state import LateJob, MemberState
-from audience_sync.members.member_step import step
+from audience_sync.members.member_step import apply_changes
 from audience_sync.members.messages import REPETITION, ChangeMessage
 from audience_sync.members.repetitions import MAX_DELAY, repetition_messages, wait_until
 from tests.builders import AUDIENCE
@@ -18,8 +18,8 @@ DUE = NOW + round(TIMING.effective_after)  # when the removal is due once more
 def owing(audience_id: str = AUDIENCE) -> MemberState:
     """Return the row of a member who left a minute after the enter was sent."""
     entered, left = (replace(each, audience_id=audience_id) for each in (enter(1, "a"), leave(2, "b")))
-    state = step(None, [entered], now=NOW, timing=TIMING).state
-    return step(state, [left], now=NOW + 60, timing=TIMING).state
+    state = apply_changes(None, [entered], now=NOW, timing=TIMING).state
+    return apply_changes(state, [left], now=NOW + 60, timing=TIMING).state
 
 
 def messages(*states: MemberState, now: float) -> list[tuple[ChangeMessage, int]]:

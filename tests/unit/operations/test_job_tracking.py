@@ -22,7 +22,7 @@ from audience_sync.errors import (
 )
 from audience_sync.members.job_messages import JobMember, JobMessage
 from audience_sync.members.member_state import LONGEST_JOB, LateJob, MemberState
-from audience_sync.members.member_step import step
+from audience_sync.members.member_step import apply_changes
 from audience_sync.members.membership import MembershipChange, coalesce
 from audience_sync.members.messages import ChangeMessage
 from audience_sync.operations.job_tracking import (
@@ -80,7 +80,7 @@ class JobHarness:
         self.now += after
         kept = coalesce(changes)
         state = self.table.read([kept[0].member]).get(kept[0].member)
-        each = step(state, kept, now=int(self.now), timing=TIMING)
+        each = apply_changes(state, kept, now=int(self.now), timing=TIMING)
         if each.state != state:
             self.write(each.state)
         records = each.state.records(removes=each.removes) if each.sends else []

@@ -29,7 +29,7 @@ from audience_sync.members.erasure.looking import next_look, rows_of
 from audience_sync.members.erasure.planning import planned
 from audience_sync.members.erasure_steps import ErasureStep, StepKind, has_end, with_step
 from audience_sync.members.member_state import MemberState
-from audience_sync.members.member_step import step
+from audience_sync.members.member_step import apply_changes
 from audience_sync.members.membership import EVERY_AUDIENCE, Audience, Member, MembershipChange, coalesce, since
 from audience_sync.members.messages import DeliveryHistory, pack
 from audience_sync.members.repetitions import deletion_messages
@@ -146,7 +146,7 @@ class DeletionNotices:
         hurt a person who has come back since.
         """
         limits, now = self._context.limits, int(self._context.clock.now())
-        state = step(known, [notice], now=now, timing=limits.timings.audiences).state
+        state = apply_changes(known, [notice], now=now, timing=limits.timings.audiences).state
         kind = StepKind.DENIAL if notice.record.get("userConsent") else StepKind.NOTICE
         step_taken = ErasureStep(kind, notice.message_id, notice.at, to_milliseconds(now))
         state = replace(state, erasure=with_step(state.erasure, step_taken))

@@ -25,7 +25,15 @@ from audience_sync.delivery.uploads import Deferred, Track, UploadJob, first_tro
 from audience_sync.errors import MovedOn, NoIdentifier, OutOfTime, TransientError
 from audience_sync.members.job_messages import JobMember, job_messages
 from audience_sync.members.member_state import MemberState
-from audience_sync.members.member_step import Attempt, Step, after_attempt, left_out, repetition, step, without_removal
+from audience_sync.members.member_step import (
+    Attempt,
+    Decision,
+    after_attempt,
+    apply_changes,
+    apply_repetition,
+    left_out,
+    without_removal,
+)
 from audience_sync.members.membership import EVERY_AUDIENCE, MembershipChange
 from audience_sync.members.repetitions import repetition_messages
 
@@ -45,10 +53,10 @@ class _Delivery:
     """What was decided for a member, and how far it got."""
 
     pending: PendingMember
-    step: Step
+    decision: Decision
     state: MemberState  # as stored, the source of the records
-    at: int  # epoch seconds; before anything was sent
-    is_written: bool  # the step changes the row
+    decided_at: int  # epoch seconds; before anything was sent
+    is_written: bool  # the decision changes the row
     left_out: int = 0  # identities for which the row has no room
     due_from: MemberState | None = None  # the row that says which repetition is to be queued
     records: Sequence[MembershipChange] = ()
@@ -146,8 +154,8 @@ class MemberDelivery:
         try:
             decided = self._decide(self._read(table, members))
             written, again = self._write(table, decided)
-            trouble = self._send(target, [each for each in written if each.step.sends])
-            self._date(table, [each for each in written if each.step.sends])
+            trouble = self._send(target, [each for each in written if each.decision.sends])
+            self._date(table, [each for each in written if each.decision.sends])
             self._queue_due([each.due_from for each in written if each.due_from is not None])
         except TransientError as error:
             for pending in members:
@@ -156,7 +164,9 @@ class MemberDelivery:
             return trouble, ()
         for each in written:
             if not each.pending.is_settled:
-                each.pending.settle(ChangeOutcome.SUPERSEDED if each.step.is_superseded else ChangeOutcome.DELIVERED)
+                each.pending.settle(
+                    ChangeOutcome.SUPERSEDED if each.decision.is_superseded else ChangeOutcome.DELIVERED
+                )
         return trouble, again
 
     def _read(self, table: MembershipTable, members: Sequence[PendingMember]) -> list[_Read]:
@@ -189,9 +199,9 @@ class MemberDelivery:
         for pending, state, changes in members:
             timing = self._context.limits.timings.of(changes[-1].destination)
             if pending.is_repetition:
-                found = repetition(state, changes[-1].version, now=now, timing=timing)
+                found = apply_repetition(state, changes[-1].version, now=now, timing=timing)
             else:
-                found = step(state, [*map(_stated, changes)], now=now, timing=timing)
+                found = apply_changes(state, [*map(_stated, changes)], now=now, timing=timing)
             if found and found.removes and is_ignored(found.state.newest.destination, found.state.newest.record):
                 found = without_removal(found, now)
             if found:
@@ -226,12 +236,12 @@ class MemberDelivery:
         at_most = upload_rules(target.destination).max_identities
         by_member = {each.state.member: each for each in deliveries}
         for each in deliveries:
-            each.records = each.state.records(removes=each.step.removes, at_most=at_most)
+            each.records = each.state.records(removes=each.decision.removes, at_most=at_most)
             each.is_sent = True
 
         def job_member(change: MembershipChange) -> JobMember:
             each = by_member[change.member]
-            return member_of_state(change, each.state, is_replay=each.state.version not in each.pending.counted)
+            return member_of_state(change, each.state, is_replay=each.state.version not in each.pending.originals)
 
         trouble: Deferred | None = None
         for number in count():
@@ -242,20 +252,22 @@ class MemberDelivery:
             trouble = trouble or first_trouble(outcomes.values())
             for member in outcomes.keys() - self._outcomes.take(records, outcomes):
                 by_member[member].is_sent = False
-        self._report.repeated.update(each.state.member[0] for each in deliveries if each.is_sent and each.step.repeats)
+        self._report.repeated.update(
+            each.state.member[0] for each in deliveries if each.is_sent and each.decision.repeats
+        )
         return trouble
 
     def _date(self, table: MembershipTable, deliveries: Sequence[_Delivery]) -> None:
         """Write the result of each attempt into its row, unless the row has it."""
-        left = {each.state.member: each for each in deliveries}
-        rows = {member: each.state for member, each in left.items()}
+        by_member = {each.state.member: each for each in deliveries}
+        rows = {member: each.state for member, each in by_member.items()}
         for _ in range(MAX_ROUNDS):
-            after = {member: self._after(left[member], row) for member, row in rows.items()}
+            after = {member: self._after(by_member[member], row) for member, row in rows.items()}
             changed = [state for member, state in after.items() if state != rows[member]]
             written = table.write(changed, lambda: self._uploads.has_time_to_date)
             results = after | {state.member: result for state, result in zip(changed, written, strict=True)}
             for member, result in results.items():
-                each = left[member]
+                each = by_member[member]
                 if isinstance(result, MemberState):
                     if each.attempt is not Attempt.FAILED:  # its own message comes back
                         each.due_from = result
@@ -272,7 +284,9 @@ class MemberDelivery:
 
     def _after(self, each: _Delivery, row: MemberState) -> MemberState:
         timing = self._context.limits.timings.of(row.newest.destination)
-        return after_attempt(row, each.state, each.attempt, removes=each.step.removes, at=each.at, timing=timing)
+        return after_attempt(
+            row, each.state, each.attempt, removes=each.decision.removes, at=each.decided_at, timing=timing
+        )
 
     def _queue_due(self, states: Sequence[MemberState]) -> None:
         """Queue repetitions for when they are due; `states` are of one audience."""
@@ -299,7 +313,7 @@ class MemberDelivery:
     def _send_unguarded(self, target: Target, members: Sequence[PendingMember]) -> Deferred | None:
         def job_member(change: MembershipChange) -> JobMember:
             return member_of_change(
-                change, is_replay=change.version not in self._outcomes.members[change.member].counted
+                change, is_replay=change.version not in self._outcomes.members[change.member].originals
             )
 
         newest = [each.newest for each in members]
@@ -317,10 +331,10 @@ def _stated(change: MembershipChange) -> MembershipChange:
 
 def _wait(each: _Delivery) -> None:
     """Defer an enter, or a repetition, until an opposite upload has taken effect."""
-    step, pending = each.step, each.pending
-    if step.waits_until is not None:
-        is_fixed = not step.state.late_jobs
+    decision, pending = each.decision, each.pending
+    if decision.waits_until is not None:
+        is_fixed = not decision.state.late_jobs
         waits = Deferred.until(
-            "an opposite upload may still take effect", step.waits_until - each.at, is_fixed=is_fixed
+            "an opposite upload may still take effect", decision.waits_until - each.decided_at, is_fixed=is_fixed
         )
-        pending.wait(waits, None if pending.is_repetition else step.state.last_exit)
+        pending.wait(waits, None if pending.is_repetition else decision.state.last_exit)

@@ -12,7 +12,7 @@ from audience_sync.errors import PermanentError, RowUnreadable, TransientError
 from audience_sync.members.dead_letters import DeadLetter, Failure
 from audience_sync.members.membership import Member, MembershipChange, Version, coalesce
 
-_NOTHING_COUNTED: frozenset[Version] = frozenset()
+_NO_ORIGINALS: frozenset[Version] = frozenset()
 
 
 class Outcomes:
@@ -138,14 +138,14 @@ def pending_members(messages: Sequence[ParsedMessage]) -> dict[Member, PendingMe
         for change in each.message.changes if each.message.history.is_repetition else ():
             if change.member not in changes and change.version >= repetitions.get(change.member, change).version:
                 repetitions[change.member] = change
-    sources, counted = dict[Member, ParsedMessage](), dict[Member, set[Version]]()
+    sources, originals = dict[Member, ParsedMessage](), dict[Member, set[Version]]()
     for each in sorted(messages, key=lambda each: (not each.message.history.is_repetition, each.attempts)):
         for change in each.message.changes:
             member = change.member
             sources[member] = each
             if not each.message.history.is_replay:
-                counted.setdefault(member, set()).add(change.version)
+                originals.setdefault(member, set()).add(change.version)
     return {
-        member: PendingMember(of_member, member in repetitions, sources[member], counted.get(member, _NOTHING_COUNTED))
+        member: PendingMember(of_member, member in repetitions, sources[member], originals.get(member, _NO_ORIGINALS))
         for member, of_member in (changes | {member: [each] for member, each in repetitions.items()}).items()
     }

@@ -48,7 +48,7 @@ class PendingMember:
     changes: list[MembershipChange]  # as `coalesce` returns them, the newest last; of a repetition, a bare one
     is_repetition: bool  # whatever is due in the row is sent; nothing of it is counted
     source: ParsedMessage  # of its messages, the one tried most often
-    counted: Set[Version]  # of changes that are not replays
+    originals: Set[Version]  # of changes that are not replays
     result: Done | Stays | EnterWaits | None = None  # None until something is settled
 
     @property

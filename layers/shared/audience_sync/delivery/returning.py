@@ -64,9 +64,9 @@ class Returning:
         self, messages: Sequence[tuple[ParsedMessage, Left]], has_parked: Callable[[ParsedMessage], bool]
     ) -> set[ParsedMessage]:
         """Put back the changes that are left of messages. Returns the messages that are done with."""
-        furthest = min((len(left) for each, left in messages if len(left) < len(each.message.changes)), default=0)
+        fewest_left = min((len(left) for each, left in messages if len(left) < len(each.message.changes)), default=0)
         ways = {
-            each: _goes_back(each, left, is_furthest=len(left) <= furthest, has_parked=has_parked(each))
+            each: _goes_back(each, left, is_furthest=len(left) <= fewest_left, has_parked=has_parked(each))
             for each, left in messages
         }
         copied = [(each, left) for each, left in messages if ways[each] is GoesBack.COPIED]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from audience_sync.amazon_ads.apis import upload_rules
 from audience_sync.amazon_ads.timings import Timings
 from audience_sync.amazon_ads.upload import Target, UploadSize
-from audience_sync.errors import JobRunning, PermanentError, RequestRejected, TransientError
+from audience_sync.errors import NotDueYet, PermanentError, RequestRejected, TransientError
 from audience_sync.members.membership import Destination, MembershipChange
 
 SETTLE = 60.0  # seconds to wait after an unknown outcome, so that a late application cannot overtake the next request
@@ -55,12 +55,12 @@ class Deferred:
     @classmethod
     def until(cls, why: str, delay: float | None, *, is_fixed: bool = False) -> "Deferred":
         """Wait for something of our own, which is no attempt."""
-        return cls(JobRunning(why), delay, is_fixed=is_fixed)
+        return cls(NotDueYet(why), delay, is_fixed=is_fixed)
 
     @property
     def waits(self) -> bool:
         """Whether the change waits for something of our own. Otherwise an attempt has failed, or there was no time."""
-        return isinstance(self.error, JobRunning)
+        return isinstance(self.error, NotDueYet)
 
 
 type UploadOutcome = Accepted | Deferred | PermanentError

@@ -221,7 +221,7 @@ class MemberState:
 
     def removal(self) -> MembershipChange:
         """Return the exit for the identities to remove. Its record holds any number of them."""
-        left, stale = self.last_exit or self.version, self.to_remove
+        ended, stale = self.last_exit or self.version, self.to_remove
         consent = self.newest.record.get("userConsent", {})
         record = self.newest.record | {
             "action": "DELETE",
@@ -231,11 +231,11 @@ class MemberState:
         named_at = tuple(each.at for each in stale)
         return replace(
             self.newest,
-            at=left.at,
-            message_id=left.message_id,
+            at=ended.at,
+            message_id=ended.message_id,
             record=record,
-            erase=self.erase_until >= left.at,
-            named_at=() if set(named_at) <= {left.at} else named_at,
+            erase=self.erase_until >= ended.at,
+            named_at=() if set(named_at) <= {ended.at} else named_at,
         )
 
     def enter(self) -> MembershipChange:

@@ -23,7 +23,7 @@ KEEP_REMOVED = 30 * 86_400
 MAX_KEPT = 1_000  # identities; a row holds 400 KB, and each identity at most 300 bytes
 
 
-class Upload(Enum):
+class Action(Enum):
     """The upload of one step."""
 
     REMOVAL = "removal"
@@ -38,11 +38,11 @@ class Attempt(Enum):
     FAILED = "it stays in the queue"
 
 
-class Step(NamedTuple):
+class Decision(NamedTuple):
     """The actions of one delivery for a member. The state is written first if it is not the one that was read."""
 
     state: MemberState  # source of the records
-    upload: Upload | None = None
+    upload: Action | None = None
     repeats: bool = False  # the upload is a due repetition
     # A newer change has replaced them, or there is nothing to remove; if an enter waits, of those up to the last exit.
     is_superseded: bool = False
@@ -56,10 +56,12 @@ class Step(NamedTuple):
     @property
     def removes(self) -> bool:
         """Whether it is a removal."""
-        return self.upload is Upload.REMOVAL
+        return self.upload is Action.REMOVAL
 
 
-def step(state: MemberState | None, changes: Sequence[MembershipChange], *, now: int, timing: Timing) -> Step:
+def apply_changes(
+    state: MemberState | None, changes: Sequence[MembershipChange], *, now: int, timing: Timing
+) -> Decision:
     """Apply changes of one member to its state.
 
     Args:
@@ -75,28 +77,28 @@ def step(state: MemberState | None, changes: Sequence[MembershipChange], *, now:
         if change.exits:
             after, removes = _with_exit(known, change, now, timing)
     if after is None:
-        return Step(_sent(_with_new_enter(None, newest), Upload.ENTER, now, timing), Upload.ENTER)
+        return Decision(_sent(_with_new_enter(None, newest), Action.ENTER, now, timing), Action.ENTER)
     if removes and not (known and known.owes_removal(now, timing)):
-        after = _sent(after, Upload.REMOVAL, now, timing)
+        after = _sent(after, Action.REMOVAL, now, timing)
     entered = None if newest.exits else _with_enter(after, newest, now)
     if entered is None:
         is_superseded = newest.version != after.version or not removes
         after = after if after == known else _kept(after, now)
-        return Step(after, Upload.REMOVAL if removes else None, is_superseded=is_superseded)
+        return Decision(after, Action.REMOVAL if removes else None, is_superseded=is_superseded)
     due = after.removal_due(timing)
     is_due = not removes and due is not None and due.at <= now  # if nothing else sends it
     if removes or is_due:
-        until = _sent(after, Upload.REMOVAL, now, timing).enter_waits_until(timing)
+        until = _sent(after, Action.REMOVAL, now, timing).enter_waits_until(timing)
         is_replaced = after.version != after.last_exit
-        return Step(after, Upload.REMOVAL, repeats=is_due, is_superseded=is_replaced, waits_until=until)
+        return Decision(after, Action.REMOVAL, repeats=is_due, is_superseded=is_replaced, waits_until=until)
     until = after.enter_waits_until(timing)
     if until > now:
-        return Step(after if after == known else _kept(after, now), is_superseded=True, waits_until=until)
+        return Decision(after if after == known else _kept(after, now), is_superseded=True, waits_until=until)
     is_owed = after.owes_enter(now, timing)
-    return Step(entered if is_owed else _sent(entered, Upload.ENTER, now, timing), Upload.ENTER)
+    return Decision(entered if is_owed else _sent(entered, Action.ENTER, now, timing), Action.ENTER)
 
 
-def repetition(state: MemberState | None, version: Version, *, now: int, timing: Timing) -> Step | None:
+def apply_repetition(state: MemberState | None, version: Version, *, now: int, timing: Timing) -> Decision | None:
     """Return the repetition due for a member, now or later; None if nothing is due.
 
     Args:
@@ -112,8 +114,8 @@ def repetition(state: MemberState | None, version: Version, *, now: int, timing:
     if due is None:
         return None
     if due.at > now:
-        return Step(known, waits_until=due.at)
-    return Step(known, Upload.REMOVAL if due.removes else Upload.ENTER, repeats=True)
+        return Decision(known, waits_until=due.at)
+    return Decision(known, Action.REMOVAL if due.removes else Action.ENTER, repeats=True)
 
 
 def after_attempt(
@@ -136,7 +138,7 @@ def after_attempt(
     if removes:
         if result is Attempt.ACCEPTED:
             is_left = row.removal_failed and not source.has_all_to_remove(row)
-            return replace(_sent(row, Upload.REMOVAL, at, timing), removal_failed=is_left)
+            return replace(_sent(row, Action.REMOVAL, at, timing), removal_failed=is_left)
         undone_by = 0 if row.newest.exits else round(at + timing.effective_after)
         return replace(row, removal_failed=True, removals_effective_by=max(row.removals_effective_by, undone_by))
     if row.last_exit is not None and source.version <= row.last_exit:  # its life has ended since
@@ -147,7 +149,7 @@ def after_attempt(
     if result is Attempt.PARKED and row.version != source.version:
         return row
     is_left = row.enter_failed and not source.has_all_active(row)
-    return replace(_sent(row, Upload.ENTER, at, timing), enter_failed=is_left)
+    return replace(_sent(row, Action.ENTER, at, timing), enter_failed=is_left)
 
 
 def _kept(state: MemberState, now: int) -> MemberState:
@@ -157,9 +159,9 @@ def _kept(state: MemberState, now: int) -> MemberState:
     return replace(state, removal_sent=max(state.removal_sent, now))
 
 
-def _sent(state: MemberState, upload: Upload, at: int, timing: Timing) -> MemberState:
+def _sent(state: MemberState, upload: Action, at: int, timing: Timing) -> MemberState:
     """Date an upload: the newest enter, or the removal. A removal is not certain by that."""
-    if upload is Upload.REMOVAL:
+    if upload is Action.REMOVAL:
         end = round(at + timing.effective_after)
         return replace(
             state, removal_sent=max(state.removal_sent, at), removals_effective_by=max(state.removals_effective_by, end)
@@ -179,10 +181,10 @@ def left_out(state: MemberState, newest: MembershipChange) -> int:
     return sum(Identity(*pair).key not in kept for pair in newest.identities)
 
 
-def without_removal(each: Step, now: int) -> Step:
+def without_removal(each: Decision, now: int) -> Decision:
     """Record an exit whose removal Amazon would ignore: nothing is sent, and the row keeps no identities of it."""
     state = replace(each.state, identities=each.state.active, removal_sent=max(each.state.removal_sent, now))
-    return Step(state, is_superseded=True, waits_until=each.waits_until)
+    return Decision(state, is_superseded=True, waits_until=each.waits_until)
 
 
 def _with_exit(
@@ -192,15 +194,15 @@ def _with_exit(
     bare = with_known_consent(_bare(change), state.newest if state else change)
     known = state or MemberState(bare)
     is_newest = state is None or change.version > state.version
-    left = max(change.version, known.last_exit or change.version)
-    ends_a_life = left != known.last_exit
+    last_exit = max(change.version, known.last_exit or change.version)
+    ends_a_life = last_exit != known.last_exit
     # Without a new life since a deletion notice, the traits of later exits are also erased.
     follows_notice = known.newest.exits and known.last_exit is not None and known.erase_until >= known.last_exit.at
     erase_until = known.erase_until
     if is_newest and (change.erase or follows_notice):
         erase_until = max(erase_until, change.at)
     elif change.erase:
-        erase_until = max(erase_until, left.at if known.newest.exits else change.at)
+        erase_until = max(erase_until, last_exit.at if known.newest.exits else change.at)
     entered = now if known.owes_enter(now, timing) else known.enter_sent
     entered_by = round(entered + timing.effective_after) if ends_a_life and entered else 0
     elsewhere = round(now + timing.after_notice) if change.erase and timing.after_notice else 0
@@ -208,7 +210,7 @@ def _with_exit(
         known,
         newest=bare if is_newest else known.newest,
         keep_until=0 if is_newest else known.keep_until,
-        last_exit=left,
+        last_exit=last_exit,
         exit_recorded=now if ends_a_life else known.exit_recorded,
         erase_until=erase_until,
         enters_effective_by=max(known.enters_effective_by, entered_by),
@@ -217,7 +219,7 @@ def _with_exit(
     )
     if is_newest:
         after = _named(after, change.identities)
-    takes_effect = ends_a_life or erase_until != known.erase_until or change.version == left
+    takes_effect = ends_a_life or erase_until != known.erase_until or change.version == last_exit
     # A notice older than the newest exit: whoever recorded it may have been cut off before the removal.
     is_unfinished = change.erase and after.must_erase
     return after, bool(after.to_remove) and (takes_effect or is_unfinished)
@@ -241,8 +243,8 @@ def _with_enter(state: MemberState, change: MembershipChange, now: int) -> Membe
 
 def _without_certain(state: MemberState) -> MemberState:
     """Drop the identities of earlier lives, which are gone; those to erase only leave with the end of a removal."""
-    left = state.last_exit
-    kept = [each for each in state.identities if left is None or each.at > left.at or each.at <= state.erase_until]
+    gone = {each.key for each in state.to_remove if each.at > state.erase_until}
+    kept = [each for each in state.identities if each.key not in gone]
     return replace(state, identities=tuple(kept))
 
 
@@ -269,8 +271,7 @@ def _without_lapsed(state: MemberState, now: int, timing: Timing) -> MemberState
 
 def without_late_job(state: MemberState, job: LateJob, ended: int, timing: Timing) -> MemberState:
     """Drop the mark of a job that has ended by `ended`, epoch seconds. Uploads it may have undone are due then."""
-    left = tuple(each for each in state.late_jobs if each.job_id != job.job_id)
-    state = replace(state, late_jobs=left)
+    state = replace(state, late_jobs=tuple(each for each in state.late_jobs if each.job_id != job.job_id))
     if job.removes:
         return replace(state, removals_effective_by=max(state.removals_effective_by, ended))
     if state.carried(job, timing):
