@@ -107,7 +107,7 @@ PARTS = {
     ),
     "member": Part(
         _OPERATE,
-        "members.find members.member members.erasing members.proof members.erasures",
+        "members.find members.member members.erasing members.proof",
         "Find a person by e-mail address or phone number, show what is stored, erase it, and prove that.",
     ),
     "parked": Part(_OPERATE, "parked.parked_commands", "Changes that could not be delivered, each with its reason."),

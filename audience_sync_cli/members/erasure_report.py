@@ -54,6 +54,7 @@ def document(person: Person, head: Mapping[str, Any], now: float) -> dict[str, A
         "since": iso_time(erasure.since),
         "amazonUntil": iso_time(erasure.until),
         "enteredAgainAt": again,
+        "rememberedUntil": iso_time(expires_at(everywhere) * 1000),
         "deletion": {
             "dueAt": iso_time(erasure.next_look),
             "acceptedAt": [iso_time(each.at) for each in everywhere.erasure if each.kind is StepKind.DELETION],

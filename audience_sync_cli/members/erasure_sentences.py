@@ -21,7 +21,7 @@ _STATE_NAMES = {
 _STATES = {
     Progress.OPEN: "open since {since}: not finished",
     Progress.AMAZON_DELETES: "waiting for Amazon since {since}; Amazon has until {amazonUntil}",
-    Progress.CLOSED: "closed since {since}: nothing is left to do",
+    Progress.CLOSED: "closed since {since}; may come back by an event, or by a file after {rememberedUntil}",
     Progress.UNKNOWN: "unknown id: no audience knew it when the request was recorded",
 }
 _REQUESTS = {StepKind.NOTICE: "Deletion notice of", StepKind.DENIAL: "Consent denied on"}

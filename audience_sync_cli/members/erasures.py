@@ -1,47 +1,27 @@
-"""`audience-sync member erasures` and `close-erasure`: all open erasures, and an end by hand."""
+"""The list of all erasures, and an end by hand: `audience-sync member erasure` without an id, and with `--close`."""
 
 from collections import Counter
 from dataclasses import replace
 from itertools import chain
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+from typing import Any
 
 from audience_sync.errors import TransientError
 from audience_sync.members.erasure.judging import Erasure, Missing, Progress, is_closed
 from audience_sync.members.erasure_steps import ErasureStep, StepKind, with_step
 from audience_sync.operations.erasure_check import judged
 from audience_sync_cli.errors import WrongUsage
-from audience_sync_cli.members.people import people, require_rows
-from audience_sync_cli.members.proof import no_erasure
+from audience_sync_cli.members.erasure_report import Person
+from audience_sync_cli.members.id_list import SHOWN
+from audience_sync_cli.members.people import require_rows
 from audience_sync_cli.operator_log import checked_note
 from audience_sync_cli.screen import counted, iso_time
-from audience_sync_cli.session import Session, command
+from audience_sync_cli.session import Session
 from audience_sync_cli.times import DAY, HOUR
 
-if TYPE_CHECKING:
-    from audience_sync.members.member_state import MemberState
 
-app = typer.Typer()
-_MEMBER = Annotated[str, typer.Argument(help="External user id, as the mapping derives it from Segment's userId.")]
-
-
-@command(app, "close-erasure", 'member close-erasure cust_1001 --note "removed in the console"', asks=True)
-def close_erasure(
-    session: Session,
-    member: _MEMBER,
-    note: Annotated[str, typer.Option(help="What was done instead, for the report; no personal data.", metavar="TEXT")],
-) -> None:
-    """Close an erasure that the stack cannot finish, after you have removed the person in another way.
-
-    `erasures` and the alarm ErasuresOverdue leave it out from then on. The report still shows what is missing, with
-    your note. The next deletion notice or denied consent of the person opens an erasure again.
-    """
-    note = checked_note(note)
-    (known,) = people(session, [member])
-    person = known.erasure
-    if person is None:
-        raise no_erasure()
+def close_erasure(session: Session, person: Person, note: str) -> None:
+    """Close an erasure that the stack cannot finish; the note says what was done instead. Raises WrongUsage."""
+    member, note = person.everywhere.member[1], checked_note(note)
     if person.erasure.progress is not Progress.OPEN or is_closed(person.everywhere):
         raise WrongUsage("This erasure is not open.", f"`audience-sync member erasure {member}` shows it.")
     missing = sum(each.missing is not None for each in person.erasure.audiences.values())
@@ -53,7 +33,7 @@ def close_erasure(
     session.screen.confirm(f"{unfinished} Close this erasure nevertheless?")
     now = round(session.now() * 1000)
     closed = with_step(person.everywhere.erasure, ErasureStep(StepKind.CLOSED, note, now, now))  # asks Amazon no more
-    with session.log.line("member close-erasure", audiences=missing):
+    with session.log.line("member erasure --close", audiences=missing):
         (result,) = session.members.write([replace(person.everywhere, erasure=closed)])
         if isinstance(result, TransientError):
             raise result
@@ -61,40 +41,35 @@ def close_erasure(
     session.screen.result({"member": member, "closedAt": iso_time(now), "note": note})
 
 
-@command(app, "erasures", "member erasures", "member erasures --all --json")
-def erasures(
-    session: Session,
-    *,
-    everyone: Annotated[bool, typer.Option("--all", help="Also list closed erasures.")] = False,
-) -> None:
-    """List the erasures that are not closed, oldest first, and what each still lacks.
-
-    Reads the rows of all deletion notices and denials of consent, which are kept for 40 days.
-    """
+def list_erasures(session: Session) -> None:
+    """List all erasures on record, what each open one still lacks, and the newest done ones. Raises OperatorError."""
     require_rows(session)
     audiences, now = session.audiences.with_unlinked(), session.now()
-    found: list[tuple[MemberState, Erasure]] = []
+    done: list[tuple[dict[str, Any], Erasure]] = []
+    left: list[tuple[dict[str, Any], Erasure]] = []
     with session.screen.progress("reading erasures", unit="people") as bar:
         people = chain.from_iterable(session.member_scan.deletion_notices())
-        left = (each.state for each in people if each.expires_at > now and (everyone or not is_closed(each.state)))
-        for each in judged(left, audiences, session.members, session.timings, now):
+        recorded = (each.state for each in people if each.expires_at > now)
+        for each in judged(recorded, audiences, session.members, session.timings, now):
             bar.advance()
-            if everyone or each.erasure.progress not in (Progress.CLOSED, Progress.UNKNOWN):
-                found.append((each.everywhere, each.erasure))
-    found.sort(key=lambda each: (each[1].notices[0].ended, each[0].member))
-    listed = [_listed(state.member[1], each, is_overdue=each.is_overdue(now)) for state, each in found]
-    begun = [judgement.notices[0].ended / 1000 for _, judgement in found]
-    if rows := [_row(each, now - at) for each, at in zip(listed, begun, strict=True)]:
-        session.screen.table(("external user id", "kind", "recorded", "age", "state", "missing"), rows)
-    states = Counter(each["state"] for each in listed)
-    waiting = states[Progress.AMAZON_DELETES]
+            closed = is_closed(each.everywhere) or each.erasure.progress in (Progress.CLOSED, Progress.UNKNOWN)
+            document = _listed(each.everywhere.member[1], each.erasure, closed=closed, now=now)
+            (done if closed else left).append((document, each.erasure))
+    for some in done, left:
+        some.sort(key=lambda each: (each[1].notices[0].ended, each[0]["member"]))
+    if shown := [
+        _row(document, now - erasure.notices[0].ended / 1000) for document, erasure in (*done[-SHOWN:], *left)
+    ]:
+        session.screen.table(("external user id", "kind", "recorded", "age", "state", "missing"), shown)
+    states = Counter(document["state"] for document, _ in left)
     session.screen.say(
-        f"{counted(states[Progress.OPEN], 'erasure')} open; {waiting:,} done here and waiting for Amazon to delete."
+        f"{counted(states[Progress.OPEN], 'erasure')} open; {states[Progress.AMAZON_DELETES]:,} done here and waiting "
+        f"for Amazon to delete; {len(done):,} done{', of which --json lists all' if len(done) > SHOWN else ''}."
     )
-    session.screen.result(listed)
+    session.screen.result([document for document, _ in (*done, *left)])
 
 
-def _listed(member: str, judgement: Erasure, *, is_overdue: bool) -> dict[str, Any]:
+def _listed(member: str, judgement: Erasure, *, closed: bool, now: float) -> dict[str, Any]:
     missing = Counter(each.missing for each in judgement.audiences.values() if each.missing)
     if judgement.next_look is not None:
         missing.setdefault(Missing.DELETION, 1)
@@ -103,9 +78,10 @@ def _listed(member: str, judgement: Erasure, *, is_overdue: bool) -> dict[str, A
         "kinds": sorted({each.kind for each in judgement.notices}),
         "recordedAt": iso_time(judgement.notices[0].ended),
         "state": judgement.progress,
+        "closed": closed,
         "since": iso_time(judgement.since),
         "amazonUntil": iso_time(judgement.until),
-        "overdue": is_overdue,
+        "overdue": not closed and judgement.is_overdue(now),
         "missing": dict(sorted(missing.items())),  # audiences by code
     }
 
@@ -121,6 +97,8 @@ def _row(listed: dict[str, Any], age: float) -> tuple[str, ...]:
         ", ".join(listed["kinds"]),
         f"{listed['recordedAt'][:10]} {listed['recordedAt'][11:16]}",
         f"{since}, overdue" if listed["overdue"] else since,
-        listed["state"].replace("_", " "),
+        "closed by hand"
+        if listed["closed"] and listed["state"] == Progress.OPEN
+        else listed["state"].replace("_", " "),
         ", ".join(names),
     )

@@ -1,15 +1,16 @@
-"""`audience-sync member erasure`: the report on the erasure of one person, or of everybody on a list."""
+"""`audience-sync member erasure`: the report on the erasure of one person or a list, and the list of all erasures."""
 
 from importlib.metadata import version
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
-from audience_sync_cli.errors import NotThere, ReportedAsNotThere
+from audience_sync_cli.errors import NotThere, ReportedAsNotThere, WrongUsage
 from audience_sync_cli.files import new_file
 from audience_sync_cli.members.erasure_page import HTML, html
 from audience_sync_cli.members.erasure_report import document, list_document
 from audience_sync_cli.members.erasure_sentences import list_parts, parts, text
+from audience_sync_cli.members.erasures import close_erasure, list_erasures
 from audience_sync_cli.members.id_list import FILE, MEMBER, listed
 from audience_sync_cli.members.people import people
 from audience_sync_cli.screen import iso_time
@@ -18,25 +19,47 @@ from audience_sync_cli.session import Session, command
 app = typer.Typer()
 
 
+_CLOSE = Annotated[
+    str,
+    typer.Option(
+        "--close", help="Close an open erasure of MEMBER: what was done instead, no personal data.", metavar="TEXT"
+    ),
+]
+
+
 @command(
     app,
     "erasure",
-    "member erasure cust_1001 --json > cust_1001.json",
+    "member erasure",
     "member erasure cust_1001 --html cust_1001.html",
     "member erasure --file leavers.txt --html leavers.html",
+    'member erasure cust_1001 --close "removed in the console"',
+    asks=True,
 )
-def erasure(session: Session, member: MEMBER = None, file: FILE = None, page: HTML = None) -> None:
+def erasure(session: Session, member: MEMBER = None, file: FILE = None, page: HTML = None, close: _CLOSE = "") -> None:
     """Report on the erasure of one person, or of everybody on a list: what was removed, what remains, what is proven.
 
-    Judges the newest deletion notice or denied consent, and lists earlier ones, while it is on record: 40 days. File
-    the output of --json before then, and the page of --html if people are to read it: the page shows the digest of the
-    JSON document. Exit code 3 if no erasure of an id is recorded; a list is reported nevertheless.
+    Without MEMBER and --file: list all erasures, and what those that are not done still lack. They are on record for 40
+    days. File the output of --json before then, and the page of --html if people are to read it: the page shows the
+    digest of the JSON document. Exit code 3 if no erasure of an id is recorded; a list is reported nevertheless.
+
+    --close is for an erasure that the stack cannot finish, after you have removed the person in another way. The alarm
+    ErasuresOverdue leaves it out from then on, and the report shows what is missing, with your text. The next deletion
+    notice or denied consent of the person opens an erasure again.
     """
+    if close and (not member or file or page):
+        raise WrongUsage("--close is for one external user id.", "Pass MEMBER, without --file and --html.")
+    if not member and not file and not page:
+        list_erasures(session)
+        return
     ids = listed(session.screen, [member] if member else [], file)
     now, head = session.now(), head_of(session)
     found = {each.member: each.erasure for each in people(session, ids.ids)}
     if not ids.is_list and None in found.values():
         raise no_erasure()
+    if close:
+        close_erasure(session, next(filter(None, found.values())), close)
+        return
     reports = {name: document(each, head, now) if each else None for name, each in found.items()}
     report = list_document(reports, head) if ids.is_list else next(filter(None, reports.values()))
     shown = list(list_parts(report) if ids.is_list else parts(report))

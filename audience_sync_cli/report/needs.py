@@ -40,7 +40,7 @@ def needs(
         found["unaccounted"] = f"{lost}: see UnaccountedChanges in docs/runbook.md."
     if overdue_erasures:
         overdue = f"{counted(overdue_erasures, 'erasure')} overdue"
-        found["erasures_overdue"] = f"{overdue}: `audience-sync member erasures`."
+        found["erasures_overdue"] = f"{overdue}: `audience-sync member erasure`."
     if dead_letters:
         verb = "needs" if dead_letters == 1 else "need"
         found["dead_letters"] = f"{counted(dead_letters, 'dead letter')} {verb} you: `audience-sync parked list`."

@@ -98,8 +98,8 @@ member erase m1 --yes  # logs audiences=1
 member erase --file {{ids}} --yes  # logs changes=1
 member erasure m5
 member erasure --file {{ids}}
-member erasures --all
-member close-erasure m5 --note removed --yes  # logs
+member erasure
+member erasure m5 --close removed --yes  # logs
 status
 status --members --hours 3 --wait --timeout 1
 pause --note legal --yes  # logs note=legal

@@ -331,7 +331,7 @@ def test_messages_long_in_work_show_when_they_return(tab: Tab) -> None:
 def test_find_starts_with_the_enter_key_and_keeps_the_id_out_of_the_address(tab: Tab) -> None:
     for wanted, seen in (
         ("cust_48121", ("Found 1 entry", "Member of VIP", "left")),
-        ("nobody", ("Nothing found",)),
+        ("nobody", ("Search by id", "Nothing is stored")),
     ):
         tab.read("$('wanted').focus()")
         tab.call("Input.insertText", text=wanted)

@@ -82,7 +82,7 @@ onPress("look", "Finding", async () => {
   const id = $("wanted").value.trim();
   if (!id) return $("wanted").focus();
   const { found = [], error } = await act("find", { id });
-  openFacts(found.length ? `Found ${counted(found.length, "entry", "entries")}` : "Nothing found", {});
+  openFacts(found.length ? `Found ${counted(found.length, "entry", "entries")}` : "Search by id", {});
   $("opened-facts").replaceChildren(...found.flatMap(({ title, facts }) => [make("h3", title), ...factLines(facts)]), ...(error ? [make("p", error)] : []));
   $("wanted").value = "";
 });

@@ -27,7 +27,7 @@ from audience_sync.runtime.metric_names import (
 from audience_sync_cli.dashboard import deployed, metrics
 from audience_sync_cli.dashboard.deployed import DeployedStack
 from audience_sync_cli.dashboard.ranges import RANGES
-from audience_sync_cli.errors import NotThere, WrongUsage
+from audience_sync_cli.errors import NotThere, OperatorError, WrongUsage
 from audience_sync_cli.parked.dead_letters import DeadLetters
 from audience_sync_cli.state.circuits import RECOVERY
 from audience_sync_cli.state.function_logs import FUNCTIONS
@@ -379,15 +379,25 @@ def test_find_accepts_the_short_id_of_parked_list(deployment: Deployment, shown:
 
 
 @pytest.mark.parametrize(
-    ("wanted", "error"), [("ada@example.com", WrongUsage), ("", WrongUsage), ('x" "', WrongUsage), ("nobody", NotThere)]
+    ("wanted", "error", "said"),
+    [
+        ("ada@example.com", WrongUsage, "An e-mail address or a phone number is searched by hash"),
+        ("(206) 555-0142", WrongUsage, "An e-mail address or a phone number is searched by hash"),
+        ("12065550142", NotThere, "No id is that number."),
+        ("", WrongUsage, ""),
+        ('x" "', WrongUsage, ""),
+        ("nobody", NotThere, "Nothing is stored under that id."),
+    ],
 )
 def test_find_refuses_an_invalid_or_unknown_id_without_repeating_it(
-    deployment: Deployment, shown: DeployedStack, wanted: str, error: type[Exception]
+    deployment: Deployment, shown: DeployedStack, wanted: str, error: type[OperatorError], said: str
 ) -> None:
     deployment.list_audience()
     with pytest.raises(error) as raised:
         shown.find({"id": wanted})
     assert not wanted or wanted not in str(raised.value)
+    assert str(raised.value).startswith(said)
+    assert "`audience-sync member find`" in f"{raised.value} {raised.value.remedy}"
 
 
 def calls_of(deployment: Deployment, service: str, operation: str) -> list[dict[str, Any]]:

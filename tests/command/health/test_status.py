@@ -135,7 +135,7 @@ PARKED = "6 dead letters need you: `audience-sync parked list`."
             [
                 "Amazon is not connected yet. Run `audience-sync connect`.",
                 "2 changes unaccounted for: see UnaccountedChanges in docs/runbook.md.",
-                "2 erasures overdue: `audience-sync member erasures`.",
+                "2 erasures overdue: `audience-sync member erasure`.",
                 PARKED,
                 "100 events of 100 rejected: `audience-sync rejections`.",
             ],

@@ -134,9 +134,11 @@ def test_a_faulty_list_is_refused_whole_and_no_value_is_repeated(
         command(deployment.session(yes=True), file="-")
     assert str(refused.value) == message
     one: Any = ["m1"] if command is erase else "m1"
-    for given, kind in (("", None), WrongUsage), ((one, "-"), WrongUsage), (("", "missing"), NotThere):
+    for given, kind in ((one, "-"), WrongUsage), ((None, "missing"), NotThere):
         with pytest.raises(kind):
             command(deployment.session(yes=True), *given)
+    with pytest.raises(WrongUsage, match="Pass an external user id or --file"):
+        command(deployment.session(), **({"page": Path("x.html")} if command is erasure else {}))
 
 
 def test_the_report_of_a_list_has_every_person_the_totals_and_its_own_digest(

@@ -19,8 +19,8 @@ from audience_sync.members.erasure_steps import ErasurePlan, ErasureStep, StepKi
 from audience_sync.members.member_state import Identity, LateJob, MemberState
 from audience_sync.members.membership import Audience, Destination, Version
 from audience_sync_cli.errors import NotThere, OperatorError, WrongUsage
+from audience_sync_cli.members import erasures
 from audience_sync_cli.members.erasing import erase
-from audience_sync_cli.members.erasures import close_erasure, erasures
 from audience_sync_cli.members.proof import erasure
 from audience_sync_cli.screen import iso_time
 from tests.aws_fixtures import AUDIENCE
@@ -157,7 +157,9 @@ def test_head_and_conclusion_say_that_the_person_entered_again(deployment: Deplo
     recorded(deployment, "m1")
     in_audience(deployment, AUDIENCE, REMOVED, newest=change("m1", at=(AT + 1_800) * 1000))
     shown = on_one_line(deployment.printed(erasure, "m1", now=NOW).out)
-    assert "UTC: nothing is left to do The person entered again on 2027-01-15 07:30:00 UTC: data" in shown
+    assert (
+        "UTC; may come back by an event, or by a file after 2027-02-24 07:00:00 UTC The person entered again" in shown
+    )
     assert shown.endswith("The person entered again on 2027-01-15: data from then on is not part of this erasure.")
 
 
@@ -215,7 +217,7 @@ def test_the_report_shows_the_deletion_before_and_after_amazon_accepts_it(deploy
     in_audience(deployment, DATASET, enter_sent=AT - 5)
     shown = deployment.printed(erasure, "m1", now=NOW + DAY).out
     assert "Deletion from all datasets: due on 2027-01-15 09:02:00 UTC, not accepted by Amazon." in on_one_line(shown)
-    assert deployment.json(erasures, now=NOW)[0]["missing"] == {"deletion_not_accepted": 1}
+    assert deployment.json(erasure, now=NOW)[0]["missing"] == {"deletion_not_accepted": 1}
     recorded(deployment, "m2", DELETED, kind="denial", plan=plan)
     shown = deployment.printed(erasure, "m2", now=NOW + DAY).out
     assert "Amazon accepted the deletion from all datasets on 2027-01-15 07:00:03 UTC." in on_one_line(shown)
@@ -230,7 +232,7 @@ def test_the_erasure_of_an_unknown_id_is_neither_closed_nor_listed(deployment: D
         "unknown_id",
         "No audience knew this id when the notice was recorded",
     )
-    assert deployment.json(erasures, now=NOW + DAY) == []
+    assert [each["closed"] for each in deployment.json(erasure, now=NOW + DAY)] == [True]
     shown = on_one_line(deployment.printed(erasure, "nobody-here", now=NOW).out)
     assert "State unknown id: no audience knew it when the request was recorded" in shown
     assert found["conclusion"].startswith("This report proves no deletion: no audience knew this id.")
@@ -308,7 +310,7 @@ def test_a_notice_of_an_older_version_is_shown_without_its_uploads(deployment: D
 
 
 @pytest.mark.parametrize(
-    "command", [lambda session: erasure(session, "m1"), erasures, lambda session: erase(session, ["m1"])]
+    "command", [lambda session: erasure(session, "m1"), erasure, lambda session: erase(session, ["m1"])]
 )
 def test_without_member_rows_there_is_no_report_and_nobody_is_erased(deployment: Deployment, command: Any) -> None:
     deployment.stack.parameters = {"OrderingGuard": "no"}
@@ -317,52 +319,52 @@ def test_without_member_rows_there_is_no_report_and_nobody_is_erased(deployment:
     assert deployment.bodies("ChangeQueue") == []
 
 
-def test_open_erasures_are_listed_oldest_first_and_closed_ones_on_request(deployment: Deployment) -> None:
+def test_all_erasures_are_listed_done_ones_first_and_of_these_the_newest(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
     recorded(deployment, "m1", at=AT - 6 * DAY)
     in_audience(deployment, AUDIENCE, removal_failed=True, **KEPT)
     recorded(deployment, "nobody")
     closed = step(StepKind.CLOSED, "", 0, 3_600)
     recorded(deployment, "done", closed, at=AT - 7 * DAY, kind="denial")
-    (only,) = deployment.json(erasures, now=NOW)
-    assert only == {
+    everyone = deployment.json(erasure, now=NOW)
+    assert [(each["member"], each["closed"]) for each in everyone] == [("done", True), ("nobody", True), ("m1", False)]
+    assert everyone[-1] == {
         "member": "m1",
         "kinds": ["notice"],
         "recordedAt": "2027-01-09T07:00:00.000Z",
         "state": "open",
+        "closed": False,
         "since": "2027-01-09T07:00:00.000Z",
         "amazonUntil": None,
         "overdue": True,
         "missing": {"removal_rejected": 1},
     }
-    everyone = deployment.json(erasures, now=NOW, everyone=True)
-    assert [(each["member"], each["state"]) for each in everyone] == [
-        ("done", "closed"),
-        ("m1", "open"),
-        ("nobody", "closed"),
-    ]
-    shown = deployment.printed(erasures, now=NOW).out
+    monkeypatch.setattr(erasures, "SHOWN", 1)
+    shown = deployment.printed(erasure, now=NOW).out
+    assert ("nobody" in shown, "done   " in shown) == (True, False)
     assert re.search(r"m1 +notice +2027-01-09 07:00 +6 days, overdue +open +removal rejected", shown)
-    assert "1 erasure open; 0 done here and waiting for Amazon to delete." in shown
-    assert deployment.printed(erasures, now=NOW + 40 * DAY).out.startswith("0 erasures open")
+    assert "1 erasure open; 0 done here and waiting for Amazon to delete; 2 done, of which --json lists all." in shown
+    assert deployment.printed(erasure, now=NOW + 40 * DAY).out.startswith("0 erasures open")
 
 
-def test_close_erasure_closes_an_erasure_and_the_report_keeps_the_note(
-    deployment: Deployment,
-) -> None:
+def test_an_erasure_is_closed_by_hand_and_the_report_keeps_the_note(deployment: Deployment) -> None:
     recorded(deployment, "m1")
     in_audience(deployment, DATASET, REMOVED, **KEPT)
     note = "removed in the console"
-    closed = deployment.json(close_erasure, "m1", note=f"  {note} ", now=NOW + 9 * DAY, yes=True)
+    closed = deployment.json(erasure, "m1", close=f"  {note} ", now=NOW + 9 * DAY, yes=True)
     assert (closed["note"], closed["closedAt"]) == (note, iso_time(round(NOW + 9 * DAY) * 1000))
-    assert deployment.json(erasures, now=NOW + 9 * DAY) == []
+    assert [each["overdue"] for each in deployment.json(erasure, now=NOW + 9 * DAY)] == [False]
+    assert "closed by hand" in deployment.printed(erasure, now=NOW + 9 * DAY).out
     report = deployment.json(erasure, "m1", now=NOW + 10 * DAY)
     assert (report["state"], report["closedByHand"]["note"]) == ("open", note)
     shown = deployment.printed(erasure, "m1", now=NOW + 10 * DAY).out
     assert f"Closed by hand on 2027-01-24 08:00:00 UTC, with the note: {note}" in on_one_line(shown)
-    deployment.printed(close_erasure, "m1", note=note, now=NOW + 10 * DAY, raises=WrongUsage)
+    for file in None, "-":
+        deployment.printed(erasure, "m1", file, close=note, now=NOW + 10 * DAY, raises=WrongUsage)
 
 
 @pytest.mark.parametrize("note", ["it is not open", " ", "a" * 201])
-def test_close_erasure_needs_an_open_erasure_and_a_note(deployment: Deployment, note: str) -> None:
+def test_only_an_open_erasure_is_closed_by_hand_and_with_a_note(deployment: Deployment, note: str) -> None:
     recorded(deployment, "m1")
-    deployment.printed(close_erasure, "m1", note=note, raises=WrongUsage)
+    deployment.printed(erasure, "m1", close=note, raises=WrongUsage)
