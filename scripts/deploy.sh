@@ -24,7 +24,9 @@ export SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION="${AWS_REGION:-${AWS_DEFAULT_REGIO
 
 # No update deletes or replaces what holds data, unless ALLOW_DATA_LOSS is set. A stack that is new gets the policy afterwards.
 policy() { "${sam%/sam}/python" -m scripts.stack_policy "$@"; }
-policy ${ALLOW_DATA_LOSS:+--lift} "$@"
+lift=()
+[ "${ALLOW_DATA_LOSS:-}" != 1 ] || lift=(--lift)
+policy "${lift[@]}" "$@"
 status=0
 "$sam" deploy "${tags[@]}" "${folder[@]}" "$@" || status=$?
 policy "$@" || status=$((status ? status : 2))

@@ -31,7 +31,9 @@ def main() -> None:
     except (CannotDeploy, BotoCoreError, ClientError) as error:
         if "does not exist" in str(error) or "REVIEW_IN_PROGRESS" in str(error):
             return  # before the first deployment
-        sys.stderr.write(f"The stack policy is not set, which needs cloudformation:SetStackPolicy: {error}\n")
+        sys.stderr.write(
+            f"The stack policy is not set: {error}\nIf access is denied, attach this docs/deployer-policy.json.\n"
+        )
         sys.exit(2)
 
 
