@@ -175,7 +175,7 @@ def _emit_metrics(report: BatchReport, *, is_new_stack: bool) -> None:
 
 def _log(report: BatchReport) -> None:
     for job in report.uploads.jobs:
-        logger.info("upload accepted", audience_id=job.audience_id, job_id=job.job_id, records=len(job.changes))
+        logger.info("upload accepted", audience_id=job.target.audience_id, job_id=job.job_id, records=len(job.changes))
     if report.uploads.counted_from_one:  # which Amazon does not document
         logger.warning("refused members counted from 1", job_ids=sorted(report.uploads.counted_from_one))
     if report.repeated:

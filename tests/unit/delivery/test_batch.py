@@ -81,7 +81,7 @@ def test_changes_of_several_messages_share_one_upload() -> None:
     assert (report.delivered, report.deferred, report.accepted) == (2, [], {})
     assert amazon.timeouts == {Limits().timeout}
     (job,) = report.uploads.jobs
-    assert (job.job_id, job.audience_id, [change.member[1] for change in job.changes]) == (
+    assert (job.job_id, job.target.audience_id, [change.member[1] for change in job.changes]) == (
         "job-1",
         BIG_ID,
         ["m1", "m2"],

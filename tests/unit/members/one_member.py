@@ -74,14 +74,14 @@ class OneMember:
     ) -> None:
         is_written = each.state != self.state
         self.state = each.state
-        if each.sends:
+        if each.upload:
             are_known = all(self._upload(record, each.state) for record in each.state.records(removes=each.removes))
             result = Attempt.ACCEPTED if are_known else Attempt.FAILED
             self.state = after_attempt(self.state, each.state, result, removes=each.removes, at=self.now, timing=TIMING)
             if not are_known:
                 self._at(self.now + SETTLE, again)
                 return
-        if each.sends or is_written:
+        if each.upload or is_written:
             self._queue_due()
         if each.waits_until is not None:
             self._wait(each.waits_until, later, number, is_fixed=not each.state.late_jobs)

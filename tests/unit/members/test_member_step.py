@@ -43,7 +43,7 @@ def attempted(each: Decision, *, at: int, result: Attempt = Attempt.ACCEPTED) ->
 
 def uploads(each: Decision) -> list[tuple[str, list[str]]]:
     """The records that go to Amazon: action and names."""
-    records = each.state.records(removes=each.removes) if each.sends else []
+    records = each.state.records(removes=each.removes) if each.upload else []
     return [(record.record["action"], names(record)) for record in records]
 
 
@@ -71,7 +71,7 @@ def test_an_exit_removes_every_identity_of_the_member() -> None:
 
 def test_an_exit_of_an_unknown_member_without_identifiers_is_recorded() -> None:
     left = take(None, leave(2))
-    assert (left.is_superseded, left.sends) == (True, False)
+    assert (left.is_superseded, left.upload) == (True, None)
     assert left.state.removal_sent == HOURS_LATER, "the row expires by that"
     assert uploads(take(left.state, enter(1, "a"))) == []
 

@@ -154,8 +154,9 @@ class MemberDelivery:
         try:
             decided = self._decide(self._read(table, members))
             written, again = self._write(table, decided)
-            trouble = self._send(target, [each for each in written if each.decision.sends])
-            self._date(table, [each for each in written if each.decision.sends])
+            sending = [each for each in written if each.decision.upload]
+            trouble = self._send(target, sending)
+            self._date(table, sending)
             self._queue_due([each.due_from for each in written if each.due_from is not None])
         except TransientError as error:
             for pending in members:
@@ -305,7 +306,7 @@ class MemberDelivery:
             if not has_jobs(destination):  # nothing to ask; the end of an erasure's removal is recorded in time
                 pairs = zip(members, job.changes, strict=True)
                 members = [each._replace(proves=is_proof(change)) for each, change in pairs if each.proves]
-            bodies = job_messages(job.job_id, job.audience_id, members, job.sent_at, destination)
+            bodies = job_messages(job.job_id, job.target.audience_id, members, job.sent_at, destination)
             self._context.jobs.send(bodies, deadline=self._deadline, delay=self._context.limits.timings.job)
 
         return track

@@ -45,11 +45,6 @@ class Uploads:
         self.stats = stats
 
     @property
-    def has_time(self) -> bool:
-        """Whether there is time for another upload: the outcome of one cut off would be unknown."""
-        return self._time_left() >= self._limits.timeout
-
-    @property
     def has_time_to_record(self) -> bool:
         """Whether there is time to record and send another change: a recorded change must also be sent."""
         return self._time_to_record() >= 0
@@ -124,7 +119,7 @@ class Uploads:
 
     def _send_chunk(self, chunk: Chunk, track: Track) -> Accepted | Deferred | RequestRejected:
         """Make one request and return its outcome."""
-        if not self.has_time:
+        if self._time_left() < self._limits.timeout:  # the outcome of one cut off would be unknown
             return Deferred.after(OutOfTime("no time left for an upload"))
         sent_at = self._clock.now_ms()
         job: UploadJob | None = None

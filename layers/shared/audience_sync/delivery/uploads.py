@@ -80,11 +80,6 @@ class UploadJob:
     changes: Sequence[MembershipChange]  # behind its records
     sent_at: int  # epoch milliseconds; before the request
 
-    @property
-    def audience_id(self) -> str:
-        """The audience of the upload."""
-        return self.target.audience_id
-
 
 @dataclass(slots=True)
 class UploadStats:

@@ -49,11 +49,6 @@ class Decision(NamedTuple):
     waits_until: float | None = None  # epoch seconds; the enter waits until then and is not in the state yet
 
     @property
-    def sends(self) -> bool:
-        """Whether an upload is made."""
-        return self.upload is not None
-
-    @property
     def removes(self) -> bool:
         """Whether it is a removal."""
         return self.upload is Action.REMOVAL
