@@ -1,11 +1,15 @@
 """The dead letters of the event queue: messages as their sender wrote them, in plain text."""
 
+import json
 import re
-from collections.abc import Mapping, Set
+from collections.abc import Iterator, Mapping, Set
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from itertools import chain
 from typing import Any, ClassVar
 
+from audience_sync.quick_json import read_json
 from audience_sync.reasons import Reason
 from audience_sync_cli.parked.dead_letters import DeadLetterMessage, DeadLetters, Peek
 from audience_sync_cli.parked.peeking import peek, with_erased
@@ -13,7 +17,10 @@ from audience_sync_cli.parked.redrive import Condition
 from audience_sync_cli.screen import counted
 from audience_sync_cli.session import Session
 
+# A JSON string, closed or not, and whether it is the name of a field; or a number or a word outside of strings.
+_TOKEN = re.compile(r'"((?:[^"\\]|\\.)*+)(?:"|\\?\Z)(\s*+:)?|([0-9a-zA-Z_-]+)', re.DOTALL)
 _WORD = re.compile(r"[0-9a-zA-Z_-]+")  # an external user id is one
+_KINDS = ("type", "event")  # fields that hold no id, but words such as track
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +52,46 @@ class DeadEvent(DeadLetterMessage):
         return self.reason == Reason.RECEIVED_TOO_OFTEN
 
     def is_about(self, people: Set[str]) -> bool:
-        """Whether it names any of these people by external user id."""
-        return not people.isdisjoint(_WORD.findall(self.body))
+        """Whether it names any of these people by external user id, or by what a mapping with @sha256 makes one of."""
+        names = {*_names(self.body, _is_json(self.body))}
+        return not people.isdisjoint(each for name in names for each in _ids(name))
+
+
+def _is_json(body: str) -> bool:
+    try:
+        return isinstance(read_json(body.encode(errors="surrogatepass")), dict | list)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _names(text: str, is_json: bool) -> Iterator[str]:
+    """Yield what may be an id: strings, but no names of fields, and numbers; words too, if the body is damaged."""
+    field = ""
+    for string, is_field, word in _TOKEN.findall(text):
+        value = word or string
+        if "\\" in value:
+            with suppress(ValueError):
+                value = str(json.loads(f'"{string}"', strict=False))
+        if is_field:
+            field = value
+        elif field not in _KINDS:
+            yield value
+            if '"' in value:  # JSON in a string, as in the envelope of SNS
+                yield from _names(value, is_json)
+            elif not is_json:
+                yield from _WORD.findall(value)
+
+
+def _ids(name: str) -> Iterator[str]:
+    yield name.strip()
+    yield from (sha256(each.encode(errors="ignore")).hexdigest() for each in (name, name.strip().lower()))
 
 
 def read_event(message: Mapping[str, Any]) -> DeadEvent:
     """Return a message as received. The function states the reason if no retry can mend it."""
-    reason = message.get("MessageAttributes", {}).get("reason", {}).get("StringValue", Reason.RECEIVED_TOO_OFTEN)
+    # Without the attribute, SQS moved it here, unless body and attribute would have been too large together.
+    moved = Reason.RECEIVED_TOO_OFTEN if _is_json(message["Body"]) else Reason.INVALID_REQUEST
+    reason = message.get("MessageAttributes", {}).get("reason", {}).get("StringValue", moved)
     at = int(message["Attributes"]["SentTimestamp"])
     return DeadEvent(message["MessageId"], message["ReceiptHandle"], message["Body"], reason, at, content=None)
 

@@ -1,5 +1,6 @@
 """Dead letters of people whom a deletion notice has named since: marked, and dropped together."""
 
+import hashlib
 import json
 from dataclasses import replace
 
@@ -50,18 +51,40 @@ def test_drop_erased_deletes_only_erased_dead_letters(deployment: Deployment) ->
     assert members(deployment) == ["after", "never", "removal"]
 
 
+HASHED = hashlib.sha256(b"ada@example.com").hexdigest()
+
+
 @pytest.mark.usefixtures("event_queue")
-def test_drop_erased_deletes_unusable_messages_of_the_event_queue_whole(deployment: Deployment) -> None:
-    glued, other = '{"userId":"never"}\n{"userId":"before","email":"ada@example.com"}', '[{"userId":"before-2"}'
-    for body in (glued, other):
-        deployment.send("EventsDeadLetterQueue", body, reason="invalid_request")
+@pytest.mark.parametrize(
+    ("body", "is_dropped"),
+    [
+        pytest.param('{"userId":"never"}\n{"userId":"before","email":"bob@example.com"}', True, id="glued"),
+        pytest.param('{"email":" Ada@Example.com "', True, id="the address of which the mapping makes the id"),
+        pytest.param(r'[{"userId":"bef\u006fre"}', True, id="an escape"),
+        pytest.param('{"userId":"before,"email":"bob@example.com"}', True, id="a quotation mark is missing"),
+        pytest.param('{"userId":"before', True, id="cut off"),
+        pytest.param(json.dumps(json.dumps({"userId": "before"})), True, id="JSON in a string"),
+        pytest.param("before,bob@example.com", True, id="CSV"),
+        pytest.param('{"userId":12345', True, id="a number"),
+        pytest.param(f'{{"userId":"before","x":"{"x" * 1_048_490}"', True, id="too large for a reason"),
+        pytest.param('[{"userId":"before-2"}', False, id="another id"),
+        pytest.param('{"type":"track","event":"Entered","userId":"never","email":"eve@b.co"', False, id="field names"),
+        pytest.param('"' + r"\"" * 500_000, False, id="nothing but quotation marks, in a second"),
+    ],
+)
+def test_drop_erased_deletes_whole_each_unusable_message_of_the_event_queue_that_names_the_person(
+    deployment: Deployment, body: str, is_dropped: bool
+) -> None:
+    deployment.record(*(notice(person, 1_000) for person in (HASHED, "12345", "track", "email", "Entered")))
+    attribute = {"reason": "invalid_request"} if len(body) < 1_048_500 else {}
+    deployment.send("EventsDeadLetterQueue", body, **attribute)
     deployment.send("EventsDeadLetterQueue", usable := '[{"userId":"never"},{"userId":"before"}]')
-    whole = "This includes 1 message of the event queue, deleted whole, with any events about others."
-    assert deployment.declined(drop, Filter(), erased=True) == f"Drop 2 dead letters for good? {whole} [y/N] "
+    question = deployment.declined(drop, Filter(), erased=True)
+    assert ("This includes 1 message of the event queue, deleted whole" in question) is is_dropped
     printed = deployment.printed(drop, Filter(), erased=True, yes=True)
-    assert "2 dead letters dropped." in printed.out
     assert "1 message of the event queue about erased people can still be redriven: `audience-sync" in printed.err
-    assert [each.body for each in deployment.queues.peek(deployment.stack["EventsDeadLetterQueue"])] == [other, usable]
+    left = [each.body for each in deployment.queues.peek(deployment.stack["EventsDeadLetterQueue"])]
+    assert left == ([usable] if is_dropped else [body, usable])
 
 
 def test_drop_erased_respects_other_filters_and_dry_run(deployment: Deployment) -> None:
