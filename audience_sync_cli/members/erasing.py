@@ -18,6 +18,7 @@ from audience_sync.members.member_step import apply_changes
 from audience_sync.members.membership import Audience, MembershipChange
 from audience_sync.members.messages import DeliveryHistory, pack
 from audience_sync_cli.errors import ReportedAsNotThere
+from audience_sync_cli.members.erasure_report import WITHOUT_DROPPING
 from audience_sync_cli.members.id_list import FILE, MEMBERS, SHOWN, Ids, listed
 from audience_sync_cli.members.people import Known, people
 from audience_sync_cli.screen import counted, iso_time, moment
@@ -155,6 +156,9 @@ def _what_follows(session: Session, erased: Sequence[Known], notices: Sequence[M
             f"Hashes remain in {counted(len(parked), 'dead letter')}. After the worker has recorded the deletion, "
             "usually within a minute, `audience-sync parked drop --erased` deletes them."
         )
+    if notices:
+        gone = moment(notices[-1].at + WITHOUT_DROPPING * 1000)
+        session.screen.say(f"Dead letters from before are gone by {gone}, also without dropping them.")
     return {"deadLetters": len(parked), "lastRemovalAt": iso_time(last_removal and last_removal * 1000)}
 
 

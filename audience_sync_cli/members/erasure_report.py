@@ -22,6 +22,7 @@ from audience_sync_cli.times import DAY
 DEAD_LETTERS = 14 * DAY  # seconds
 NOT_RECORDED = "not_recorded"  # in place of a state
 QUEUES = 7 * DAY  # seconds; the change queue, the job queue and the event queue
+WITHOUT_DROPPING = QUEUES + DEAD_LETTERS  # seconds after a notice, until no queue holds anything from before it
 ENTERED_AGAIN = "The person entered again on {enteredAgainAt}: data from then on is not part of this erasure."
 _ID, _ALL = "external user id; no identifiers", "external user id and hashed identifiers"
 _BACKUPS = "automatic backups of the membership table"
@@ -142,13 +143,16 @@ def _remains(person: Person, now: float) -> Iterator[dict[str, Any]]:
         again = " (the person has entered again)" if is_back else ""
         yield place(f"record of {audience.name or audience.audience_id}{again}", holds, expires_at(state))
     recorded = person.erasure.notices[-1].ended / 1000
-    if now < recorded + QUEUES:
-        yield place("change queue", f"{_ALL}, if a change from before the request still waits", recorded + QUEUES)
-    # A message may wait for days until it is found to be of no use.
-    kept = (("event queue", "still waits", QUEUES), ("event dead letters", "could not be used", QUEUES + DEAD_LETTERS))
-    for where, what, seconds in kept if person.has_event_queue else ():
+    # A message may wait for days until it becomes a dead letter.
+    kept = [("change queue", f"{_ALL}, if a change from before the request still waits", QUEUES)]
+    kept += [("dead letters", f"{_ALL}, if such a change cannot be delivered", WITHOUT_DROPPING)]
+    if person.has_event_queue:
+        events = "events in plain text, if one from before the request"
+        kept += [("event queue", f"{events} still waits", QUEUES)]
+        kept += [("event dead letters", f"{events} could not be used", WITHOUT_DROPPING)]
+    for where, holds, seconds in kept:
         if now < recorded + seconds:
-            yield place(where, f"events in plain text, if one from before the request {what}", recorded + seconds)
+            yield place(where, holds, recorded + seconds)
     sent = max((max(state.enter_sent, state.removal_sent) for _, state in person.rows), default=0)
     if now < sent + QUEUES:
         yield place("job queue", _ID, sent + QUEUES)

@@ -252,8 +252,11 @@ def test_uploads_under_way_and_queued_changes_are_listed_as_remaining(deployment
     assert ("job queue", ID_ONLY, iso_time((AT + 2 + 7 * DAY) * 1000)) in remains
     waiting = f"{WITH_HASHES}, if a change from before the request still waits"
     assert ("change queue", waiting, iso_time((AT + 7 * DAY) * 1000)) in remains
-    later = remaining(deployment.json(erasure, "m1", now=NOW + 8 * DAY))
-    assert not {"job queue", "change queue"} & {where for where, *_ in later}
+    undelivered = f"{WITH_HASHES}, if such a change cannot be delivered"
+    assert ("dead letters", undelivered, iso_time((AT + 21 * DAY) * 1000)) in remains
+    for days, left in ((8, {"dead letters"}), (22, set())):
+        found = {where for where, *_ in remaining(deployment.json(erasure, "m1", now=NOW + days * DAY))}
+        assert found & {"job queue", "change queue", "dead letters"} == left
 
 
 @pytest.mark.usefixtures("erased", "event_queue")

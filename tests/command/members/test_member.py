@@ -137,9 +137,10 @@ def test_erasing_an_unknown_person_sends_nothing_and_says_so(deployment: Deploym
 
 def test_erasing_a_person_known_only_from_dead_letters_says_where_hashes_remain(deployment: Deployment) -> None:
     deployment.park(change("m1"))
-    seen = deployment.printed(erase, ["m1"], yes=True).out
+    seen = deployment.printed(erase, ["m1"], yes=True, now=NOW).out
     assert "The id is in no audience" in seen
     assert "Hashes remain in 1 dead letter" in seen
+    assert "Dead letters from before are gone by 2027-02-05 08:00:00Z, also without dropping them." in seen
 
 
 @pytest.mark.parametrize(
