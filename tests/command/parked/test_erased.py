@@ -9,7 +9,6 @@ import pytest
 from audience_sync.members.messages import pack
 from audience_sync_cli.members.member import show as show_member
 from audience_sync_cli.parked.parked_commands import Filter, drop, list_, show
-from tests.aws_fixtures import AUDIENCE
 from tests.builders import notice
 from tests.command.conftest import Deployment, change
 from tests.command.parked.test_parked_commands import members
@@ -43,7 +42,7 @@ def test_show_marks_an_erased_dead_letter(deployment: Deployment) -> None:
     deployment.list_audience()
     (found,) = deployment.json(list_, Filter(member="before"))
     assert deployment.json(show, found["id"])["erased"] is True
-    assert deployment.json(show_member, AUDIENCE.audience_id, "before")["parked"] == [found]
+    assert deployment.json(show_member, "before")["parked"] == [found]
 
 
 def test_drop_erased_deletes_only_erased_dead_letters(deployment: Deployment) -> None:
