@@ -6,7 +6,7 @@ themselves, so it helps to find a cause, but proves nothing: CloudTrail does, wi
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -38,6 +38,8 @@ FIELDS = {  # optional details of a line, and their names for people
     "events": "events",
     "note": "note",
 }
+UNWATCHED = 600  # seconds
+_INTERRUPTED = "interrupted"  # so somebody is there
 LONGEST_NOTE = 200  # characters
 
 type Line = dict[str, str | int | None]
@@ -53,34 +55,46 @@ class OperatorLog:
         self._now = now
 
     @contextmanager
-    def line(self, command: str, *, notify: bool = False, **details: str | int | None) -> Iterator[Line]:
+    def line(self, command: str, **details: str | int | None) -> Iterator[Line]:
         """Write a line at the end of a block that changes something, even if it fails.
 
         `command` is as typed, without minor options; `details` are some of FIELDS, to which the block may add results.
-        With `notify`, also publish the line to the topic of the alarms.
         """
         line: Line = dict(details)
-        topic = self._stack["Alarms"] if notify and "Alarms" in self._stack else ""
+        with self._ended(lambda outcome: self._write({"command": command, "outcome": outcome, **line})):
+            yield line
+
+    @contextmanager
+    def published(self, command: str, line: Mapping[str, Any]) -> Iterator[None]:
+        """Publish a line to the topic of the alarms at the end of a block, if it has taken longer than people watch."""
+        began = self._now()
+
+        def publish(outcome: str) -> None:
+            if self._now() - began >= UNWATCHED and outcome != _INTERRUPTED and "Alarms" in self._stack:
+                what = "".join(f", {label} {line[name]}" for name, label in FIELDS.items() if name in line)
+                self._publish(f"audience-sync {command}: {outcome}. Stack {self._stack.name}{what}.")
+
+        with self._ended(publish):
+            yield
+
+    @contextmanager
+    def _ended(self, tell: Callable[[str], None]) -> Iterator[None]:
+        """Tell the outcome of a block."""
         outcome = "done"
         try:
-            yield line
+            yield
         except (KeyboardInterrupt, EOFError):
-            outcome = "interrupted"
+            outcome = _INTERRUPTED
             raise
         except BaseException as error:
             outcome = f"failed: {type(error).__name__}"
             raise
         finally:
-            self._write({"command": command, "outcome": outcome, **line})
-            if notify and outcome != "interrupted":  # then somebody is there
-                what = "".join(f", {label} {line[name]}" for name, label in FIELDS.items() if name in line)
-                self._publish(topic, f"audience-sync {command}: {outcome}. Stack {self._stack.name}{what}.")
+            tell(outcome)
 
-    def _publish(self, topic: str, text: str) -> None:
-        if not topic:
-            self._note(f"The stack has no topic for alarms, which would get: {text}")
-            return
+    def _publish(self, text: str) -> None:
         try:
+            topic = self._stack["Alarms"]
             self._stack.service("sns").publish(TopicArn=topic, Subject="Audience Sync", Message=text)
         except (ClientError, BotoCoreError) as error:
             self._note(f"Nothing was published to the topic of the alarms: {explained(error)}")

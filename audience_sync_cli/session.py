@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Any, Self, get_type_hints
+from typing import TYPE_CHECKING, Any, Self, get_type_hints
 
 import typer
 
@@ -176,11 +176,6 @@ class Session:
         from audience_sync.aws.sqs import Queue
 
         return Queue(self.stack.service("sqs"), self.stack[logical_id], time.monotonic)
-
-
-NOTIFY = Annotated[
-    bool, typer.Option("--notify", help="When it has ended or failed, publish a line to the topic of the alarms.")
-]
 
 
 def command[**P](

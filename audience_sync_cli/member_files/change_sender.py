@@ -199,12 +199,9 @@ class ChangeSender:
 
 
 def sender_for(
-    session: Session, line: "Line", on_confirmed: Callable[[int, int], None] = lambda *_: None, most: int | None = None
+    session: Session, line: "Line", on_confirmed: Callable[[int, int], None] = lambda *_: None
 ) -> ChangeSender:
-    """Return a sender to the stack's change queue, which counts as ingest does, and in a line of the operator log.
-
-    It pauses while more than `most` messages wait.
-    """
+    """Return a sender to the stack's change queue, which counts as ingest does, and in a line of the operator log."""
     stack, note = session.stack, session.screen.note
     queue, clock = session.queue("ChangeQueue"), Clock(session.now, sleep=session.sleep)
     store = MetricStore(stack.service("cloudwatch"))
@@ -216,8 +213,7 @@ def sender_for(
         line["changes"] = int(line["changes"] or 0) + changes
         on_confirmed(row, changes)
 
-    wait = (lambda: None) if most is None else room_for(queue.waiting, most, clock, note)
-    return ChangeSender(queue.send, count, clock, confirmed, wait, note)
+    return ChangeSender(queue.send, count, clock, confirmed, room_for(queue.waiting, clock, note), note)
 
 
 def _is_temporary(error: Unavailable) -> bool:

@@ -1,7 +1,7 @@
 """`audience-sync import`: fill an audience from a file."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import typer
@@ -69,7 +69,9 @@ def import_members(
             _check(session, plan, rows, options, total)
         else:
             _confirm(session, plan, options, total)
-            _import(session, plan, rows, options, total)
+            about = {"audienceId": plan.audience.audience_id}
+            with session.log.published("import", about) if options.wait else nullcontext():
+                _import(session, plan, rows, options, total)
 
 
 def _show_plan(session: Session, plan: Plan, rows: Rows, *, is_dated: bool) -> None:
@@ -151,9 +153,7 @@ def _import(session: Session, plan: Plan, rows: Rows, options: ImportOptions, to
 
         read = import_readings(session, plan.audience, session.now())
     with (
-        session.log.line(
-            "import", notify=options.notify, audienceId=plan.audience.audience_id, changes=0, **plan.reading.stated
-        ) as line,
+        session.log.line("import", audienceId=plan.audience.audience_id, changes=0, **plan.reading.stated) as line,
         screen.progress("sending", total, unit="rows") as bar,
         _kept(session, plan) as keep,
     ):
@@ -164,7 +164,7 @@ def _import(session: Session, plan: Plan, rows: Rows, options: ImportOptions, to
             keep(row)
             bar.move_to(row)
 
-        with sender_for(session, line, confirmed, options.max_waiting) as sender:
+        with sender_for(session, line, confirmed) as sender:
             report = _run(plan, rows, options, sender.take)
             line["leftOut"] = report.left_out.total()
     show_report(screen, report, sender.messages, is_listed=bool(options.rejects))

@@ -13,10 +13,9 @@ from audience_sync_cli.member_files.erased import erased_among
 from audience_sync_cli.member_files.import_state import ImportState, Progress
 from audience_sync_cli.member_files.member_file import MemberFile, Rows
 from audience_sync_cli.member_files.options import FileOptions, require_remembered_exits
-from audience_sync_cli.member_files.queue_room import MAX_WAITING
 from audience_sync_cli.member_files.row_changes import Reading, RowChanges, ids_of_file, ids_of_records
 from audience_sync_cli.screen import moment
-from audience_sync_cli.session import NOTIFY, Session
+from audience_sync_cli.session import Session
 from audience_sync_cli.state.settling import TIMEOUT
 
 
@@ -45,12 +44,10 @@ class ImportOptions:
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue an interrupted run of this file after its last row.")
     ] = False
-    max_waiting: MAX_WAITING = None
     wait: Annotated[bool, typer.Option("--wait", help="Follow the changes until Amazon has applied them.")] = False
     timeout: Annotated[int, typer.Option(help="With --wait: how long to follow them.", min=1, metavar="SECONDS")] = (
         TIMEOUT
     )
-    notify: NOTIFY = False
 
 
 @dataclass(frozen=True, slots=True)

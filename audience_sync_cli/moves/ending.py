@@ -13,7 +13,6 @@ from audience_sync_cli.audiences.denial import explaining_denial
 from audience_sync_cli.audiences.listed import AUDIENCE, find
 from audience_sync_cli.errors import OperatorError, ReportedAsUnfinished
 from audience_sync_cli.member_files.change_sender import sender_for
-from audience_sync_cli.member_files.queue_room import MAX_WAITING
 from audience_sync_cli.members.counts import member_counts
 from audience_sync_cli.moves import waiting
 from audience_sync_cli.moves.emptying import Emptying
@@ -26,7 +25,7 @@ from audience_sync_cli.moves.removal import WAITING, EndReport
 from audience_sync_cli.moves.waiting import wait, wait_for_earlier_changes, wait_for_ingest
 from audience_sync_cli.parked.peeking import peek
 from audience_sync_cli.screen import counted, iso_time
-from audience_sync_cli.session import NOTIFY, Session, command
+from audience_sync_cli.session import Session, command
 from audience_sync_cli.state.settling import outstanding
 from audience_sync_cli.times import HOUR, MINUTE
 
@@ -48,8 +47,6 @@ def end(
     no_wait: Annotated[
         bool, typer.Option("--no-wait", help="Send the removals and end; repeat the command for the proof.")
     ] = False,
-    max_waiting: MAX_WAITING = None,
-    notify: NOTIFY = False,
 ) -> None:
     """Take an audience off the list, remove all its members at Amazon, and prove that. Safe to repeat.
 
@@ -70,7 +67,8 @@ def end(
     _confirm(session, plan)
     unreached = f"Events no longer reach {known.name or known.audience_id}."
     with (
-        session.log.line("audiences end", notify=notify, audienceId=known.audience_id, changes=0) as line,
+        session.log.line("audiences end", audienceId=known.audience_id, changes=0) as line,
+        session.log.published("audiences end", line),
         saying_how_to_go_on(session, line) as done,
     ):
         if known.unlinked_at is None:
@@ -78,7 +76,7 @@ def end(
             session.screen.say(unreached)
         done.append(unreached)
         _wait_for_sweep(session, plan.audience)
-        report, left = _emptied(session, plan, line, done, most=max_waiting, waits=not no_wait)
+        report, left = _emptied(session, plan, line, done, waits=not no_wait)
         is_over = _is_over(session, plan.audience, report, left)
         shares = _close(session, plan.audience) if is_over else ()
     if not is_over:
@@ -126,12 +124,10 @@ def _wait_for_sweep(session: Session, audience: Audience) -> None:
     wait_for_earlier_changes(session)
 
 
-def _emptied(
-    session: Session, plan: EndPlan, line: "Line", done: list[str], *, most: int | None, waits: bool
-) -> tuple[EndReport, int]:
+def _emptied(session: Session, plan: EndPlan, line: "Line", done: list[str], *, waits: bool) -> tuple[EndReport, int]:
     """Sweep over the rows until everybody is removed, or once. Returns also the changes not completed since the end."""
     while True:
-        report, sent = _swept(session, plan, line, most)
+        report, sent = _swept(session, plan, line)
         # A row is dated before its removal is first sent, which Amazon may not accept for a while.
         ended_at = (plan.audience.unlinked_at or 0) / 1000
         left = outstanding(session, _last_sent(plan.audience, report), since=ended_at)
@@ -156,14 +152,14 @@ def _is_over(session: Session, audience: Audience, report: EndReport, left: int)
     return not report.remaining and not (left and may_complete)
 
 
-def _swept(session: Session, plan: EndPlan, line: "Line", most: int | None) -> tuple[EndReport, int]:
+def _swept(session: Session, plan: EndPlan, line: "Line") -> tuple[EndReport, int]:
     known, scan, filling = plan.audience, session.member_scan, None
     if plan.target:
         lapsed = lapsed_by(session, known)
         filling = Filling(scan, session.members, known, plan.target, session.policy, lapsed)
     waiting_enters = LOCAL_LOOK if session.stack.local else WAITING
     emptying = Emptying(scan, known, filling, session.timings.of(known.destination), waiting_enters)
-    with reading_rows(session, "reading members") as bar, sender_for(session, line, most=most) as sender:
+    with reading_rows(session, "reading members") as bar, sender_for(session, line) as sender:
         report = emptying.sweep(sender.take, session.now, bar.advance)
     if sender.confirmed:
         session.screen.say(f"{counted(sender.confirmed, 'change')} sent to the change queue.")

@@ -17,8 +17,7 @@ from audience_sync_cli.audiences.datasets import is_dataset
 from audience_sync_cli.audiences.listed import completions, find
 from audience_sync_cli.audiences.options import NewTarget
 from audience_sync_cli.errors import OperatorError, WrongUsage
-from audience_sync_cli.member_files.queue_room import MAX_WAITING
-from audience_sync_cli.session import NOTIFY, Session
+from audience_sync_cli.session import Session
 
 NEW = "new"  # in place of the id of an audience that does not exist yet
 
@@ -40,8 +39,6 @@ class MoveOptions:
     advertiser: Annotated[str, typer.Option(help="DSP advertiser id for a new audience.", metavar="ID")] = ""
     connection: Annotated[str, typer.Option(help="Connection id for a new audience.", metavar="ID")] = ""
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count the members; change nothing.")] = False
-    max_waiting: MAX_WAITING = None
-    notify: NOTIFY = False
 
     @property
     def names_new(self) -> bool:

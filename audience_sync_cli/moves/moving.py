@@ -60,9 +60,8 @@ def move(
         return
     _confirm(session, plan)
     with (
-        session.log.line(
-            "audiences move", notify=options.notify, audienceId=plan.source.audience_id, changes=0
-        ) as line,
+        session.log.line("audiences move", audienceId=plan.source.audience_id, changes=0) as line,
+        session.log.published("audiences move", line),
         saying_how_to_go_on(session, line) as done,
     ):
         target = _declared(session, plan)
@@ -73,7 +72,7 @@ def move(
         plan = replace(plan, target=target)
         with (
             reading_rows(session, "sending members") as bar,
-            sender_for(session, line, most=options.max_waiting) as sender,
+            sender_for(session, line) as sender,
         ):
             report = _filling(session, plan).run(sender.take, bar.advance)
             line["leftOut"] = report.left_out.total()

@@ -91,7 +91,7 @@ def switch(
     before = _settled(session, on_state)  # Lambda refuses a change while it makes another
     if all(state == aim for state in before.values()):
         return False
-    with log.line(command, notify=False, **({"note": note} if note else {})):
+    with log.line(command, **({"note": note} if note else {})):
         for uuid in before:
             session.stack.service("lambda").update_event_source_mapping(UUID=uuid, Enabled=aim == "Enabled")
     _settled(session, on_state, aim)

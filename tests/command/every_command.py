@@ -76,7 +76,7 @@ mappings try {REJECTED}
 send --sample track --audience lapsed_premium_buyers  # logs events=0
 dashboard
 import {{members}} lapsed_premium_buyers --dry-run
-import {{members}} lapsed_premium_buyers --max-waiting 1000 --yes  # logs audienceId={AUDIENCE.audience_id} changes=1
+import {{members}} lapsed_premium_buyers --yes  # logs audienceId={AUDIENCE.audience_id} changes=1
 compare {{members}} lapsed_premium_buyers --repair missing --yes  # logs audienceId={AUDIENCE.audience_id} changes=1
 diagnose lapsed_premium_buyers
 rejections

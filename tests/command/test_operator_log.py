@@ -19,16 +19,16 @@ from audience_sync_cli.member_files.import_members import import_members
 from audience_sync_cli.member_files.import_plan import ImportOptions
 from audience_sync_cli.member_files.options import FileOptions
 from audience_sync_cli.members.erasing import erase
-from audience_sync_cli.operator_log import FIELDS
+from audience_sync_cli.operator_log import FIELDS, UNWATCHED, OperatorLog
 from audience_sync_cli.parked import parked_commands as parked
 from audience_sync_cli.parked.parked_commands import Filter
-from audience_sync_cli.session import Session
 from audience_sync_cli.setup import keys
 from audience_sync_cli.watch.operator_log import operator_log
 from audience_sync_cli.watch.send import Follow, send
 from tests.aws_fixtures import AUDIENCE
-from tests.command.conftest import CLIENT_SECRET, Deployment, change
+from tests.command.conftest import CLIENT_SECRET, NOW, Deployment, change
 from tests.command.every_command import Ran
+from tests.doubles.clocks import ManualClock
 from tests.iam import allows, statements
 
 EVENT = Path(__file__).parents[2] / "events/segment/01-track-entered-full-pii.json"
@@ -78,13 +78,15 @@ def test_the_end_of_a_command_is_published_to_the_topic_of_the_alarms(
     deployment: Deployment, error: BaseException | None, published: str | None
 ) -> None:
     topic = Topic()
-    deployment.stack._names["Alarms"], deployment.stack._clients["sns"] = TOPIC, topic
-    with (
-        suppress(ValueError, KeyboardInterrupt),
-        deployment.session().log.line("audiences end", notify=True, audienceId="7", changes=0),
-    ):
-        if error:
-            raise error
+    clock = ManualClock(NOW)
+    log = OperatorLog(deployment.stack, print, clock)
+    for seconds in UNWATCHED - 1, UNWATCHED:
+        with suppress(ValueError, KeyboardInterrupt), log.published("audiences end", {"audienceId": "7", "changes": 0}):
+            clock.now += seconds
+            if error:
+                raise error
+        # A stack without the topic says nothing, and a short run is watched.
+        deployment.stack._names["Alarms"], deployment.stack._clients["sns"] = TOPIC, topic
     assert topic.messages == ([published] if published else [])
     assert allows(statements(POLICY), "sns:Publish", TOPIC)
 
@@ -92,12 +94,10 @@ def test_the_end_of_a_command_is_published_to_the_topic_of_the_alarms(
 def test_a_topic_that_refuses_does_not_fail_the_command(deployment: Deployment) -> None:
     refusal = EndpointConnectionError(endpoint_url="https://sns")
     deployment.stack._names["Alarms"], deployment.stack._clients["sns"] = TOPIC, Topic(refusal)
-
-    def run(session: Session) -> None:
-        with session.log.line("import", notify=True):
-            pass
-
-    assert "Nothing was published to the topic of the alarms" in deployment.printed(run).err
+    clock, notes = ManualClock(), list[str]()
+    with OperatorLog(deployment.stack, notes.append, clock).published("import", {}):
+        clock.now += UNWATCHED
+    assert "Nothing was published to the topic of the alarms" in notes[0]
 
 
 PERSONAL = re.compile(r"m1|m2|cust_|@|amzn1|" + re.escape(CLIENT_SECRET))

@@ -40,6 +40,9 @@ class FakeQueue:
             raise Unavailable("down")
         self.messages += [Queued(body, delay, self.clock() + delay, attributes=attributes) for body in bodies]
 
+    def waiting(self) -> int:
+        return len(self.messages)
+
     def send_each(self, bodies: Sequence[str], *, deadline: float) -> dict[str, Unavailable]:
         if self.down:
             return dict.fromkeys(bodies, Unavailable("down"))

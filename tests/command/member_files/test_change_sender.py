@@ -16,6 +16,7 @@ from audience_sync.errors import Unavailable
 from audience_sync.members.envelope import MAX_MESSAGE_BYTES
 from audience_sync.members.membership import MembershipChange
 from audience_sync.members.messages import ChangeMessage
+from audience_sync_cli.member_files import queue_room
 from audience_sync_cli.member_files.change_sender import IN_FLIGHT, WAITS, ChangeSender
 from audience_sync_cli.member_files.queue_room import ROOM_EVERY, room_for
 from local import resources
@@ -240,15 +241,18 @@ def test_at_most_in_flight_requests_run_at_a_time() -> None:
     assert most == IN_FLIGHT
 
 
-def test_a_full_queue_pauses_sending_and_is_counted_every_few_seconds() -> None:
+def test_a_full_queue_pauses_sending_and_is_counted_every_few_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queue_room, "MAX_WAITING", 10)
     clock, depths, notes = ManualClock(), iter([5, 12, 11, 10, 3]), list[str]()
-    room = room_for(lambda: next(depths), 10, Clock(monotonic=clock, sleep=clock.sleep), notes.append)
+    room = room_for(lambda: next(depths), Clock(monotonic=clock, sleep=clock.sleep), notes.append)
+    room()  # not counted: a short run waits for nobody
+    clock.now = ROOM_EVERY
     room()  # 5
     room()  # not counted again
-    assert (clock.now, notes) == (0, [])
-    clock.now = ROOM_EVERY
+    assert (clock.now, notes) == (ROOM_EVERY, [])
+    clock.now = 2 * ROOM_EVERY
     room()  # 12, 11, 10
-    assert clock.now == 2 * ROOM_EVERY
+    assert clock.now == 3 * ROOM_EVERY
     assert notes == ["12 messages in the change queue: waiting until there are 10."]
     clock.now += ROOM_EVERY
     room()

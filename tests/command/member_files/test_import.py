@@ -23,7 +23,7 @@ from audience_sync.errors import Unavailable
 from audience_sync.ingest.intake import changes_from, compiled
 from audience_sync.ingest.record_rules import MAX_ENTER_AGE, erasing_exit
 from audience_sync_cli.errors import WrongUsage
-from audience_sync_cli.member_files import change_sender
+from audience_sync_cli.member_files import change_sender, queue_room
 from audience_sync_cli.member_files.formats import DELIMITERS
 from audience_sync_cli.member_files.import_members import import_members
 from audience_sync_cli.member_files.import_plan import ImportOptions
@@ -741,19 +741,17 @@ def test_a_resumed_run_drops_a_partly_written_reject(tmp_path: Path) -> None:
     assert listed_rows(rejects) == ["row", "1", "12"]
 
 
-def test_max_waiting_pauses_while_the_change_queue_is_full(deployment: Deployment, file: File) -> None:
-    assert "in the change queue" not in run(deployment, file(), max_waiting=0).err
-    sqs, counts = deployment.stack.service("sqs"), 0
-
-    def deliver(**_: Any) -> None:
-        nonlocal counts
-        counts += 1
-        if counts == 2:
-            sqs.purge_queue(QueueUrl=deployment.stack["ChangeQueue"])
-
-    sqs.meta.events.register("before-call.sqs.GetQueueAttributes", deliver)
-    noted = run(deployment, file(), max_waiting=0).err
-    assert "1 message in the change queue: waiting until there are 0." in noted
+def test_an_import_waits_while_the_change_queue_is_full(
+    deployment: Deployment, file: File, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queue_room, "ROOM_EVERY", 0.0)
+    monkeypatch.setattr(queue_room, "MAX_WAITING", 0)
+    deployment.send("ChangeQueue", "{}")
+    sqs = deployment.stack.service("sqs")
+    sqs.meta.events.register(
+        "after-call.sqs.GetQueueAttributes", lambda **_: sqs.purge_queue(QueueUrl=deployment.stack["ChangeQueue"])
+    )
+    assert "1 message in the change queue: waiting until there are 0." in run(deployment, file()).err
     assert members(deployment) == KEPT
 
 
