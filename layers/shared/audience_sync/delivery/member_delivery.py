@@ -270,7 +270,7 @@ class MemberDelivery:
             for member, result in results.items():
                 each = by_member[member]
                 if isinstance(result, MemberState):
-                    if each.attempt is not Attempt.FAILED:  # its own message comes back
+                    if each.attempt is not Attempt.FAILED:  # the message that made it tries again
                         each.due_from = result
                 elif isinstance(result, OutOfTime):
                     if each.is_sent:  # otherwise it is parked or deferred already

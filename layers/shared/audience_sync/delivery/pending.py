@@ -84,7 +84,7 @@ class PendingMember:
             self.result = Done(outcome)
 
     def defer(self, deferral: Deferred) -> None:
-        """Keep all changes in the queue."""
+        """Keep all changes in the queue, whatever was decided before."""
         self.result = Stays(deferral)
 
     def wait(self, deferral: Deferred, last_exit: Version | None) -> None:
@@ -103,10 +103,10 @@ class PendingMember:
         return None
 
     def outcome_of(self, change: MembershipChange) -> ChangeOutcome | None:
-        """Return the outcome of a change that does not stay. Those older than the settled one are superseded."""
+        """Return the outcome of a change; None if it stays. Those older than the settled one are superseded."""
         match self.result:
             case Done(outcome):
                 return outcome if change.version == self.newest.version else ChangeOutcome.SUPERSEDED
-            case EnterWaits(_, last_exit, outcome):
+            case EnterWaits(_, last_exit, outcome) if change.version <= last_exit:
                 return outcome if outcome is None or change.version == last_exit else ChangeOutcome.SUPERSEDED
         return None

@@ -78,9 +78,9 @@ class MemberState:
     identities: tuple[Identity, ...] = ()  # named last first
     last_exit: Version | None = None  # the newest exit or deletion notice
     erase_until: EpochMilliseconds = 0  # of the newest deletion notice; identities named by then must be erased
-    enter_sent: EpochSeconds = 0  # at which an enter was last sent
+    enter_sent: EpochSeconds = 0  # of the last enter that was dated before it was sent, or accepted
     enter_failed: bool = False  # of this life: an attempt has failed, and Amazon has accepted none since
-    removal_sent: EpochSeconds = 0  # at which a removal was last sent
+    removal_sent: EpochSeconds = 0  # of the last removal, likewise; of an exit with nothing to remove
     removal_failed: bool = False  # an attempt at a removal has failed, and Amazon has accepted none since
     exit_recorded: EpochSeconds = 0  # at which the newest exit was recorded
     # By which enters with identities to remove, and removals, take effect unless their job is late.

@@ -3,7 +3,8 @@
 Three rules keep the uploads of a member from undoing each other, and their number bounded by the member's changes:
 
 1. A removal is sent at once. If an enter that it contradicts may take effect after it, it is sent again then.
-2. An enter waits until the removals sent before it have taken effect, and until none is owed.
+2. An enter waits until the removals sent before it have taken effect, and none must follow an earlier enter. A failed
+   removal does not hold it: once that is accepted, the enter is due again.
 3. An upload is *owed* after a failed attempt, and if an opposite one may have undone it. What is owed counts as on its
    way, and is dated once Amazon has accepted it, whoever sends it. Any other upload is dated before it is sent, by the
    write that records its change: its message brings it back.
@@ -44,7 +45,7 @@ class Decision(NamedTuple):
     state: MemberState  # source of the records
     upload: Action | None = None
     repeats: bool = False  # the upload is a due repetition
-    # A newer change has replaced them, or there is nothing to remove; if an enter waits, of those up to the last exit.
+    # The changes that do not stay count as superseded: a newer one has replaced them, or there is nothing to remove.
     is_superseded: bool = False
     waits_until: float | None = None  # epoch seconds; the enter waits until then and is not in the state yet
 
