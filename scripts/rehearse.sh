@@ -38,7 +38,7 @@ templates=("$work/build/template.yaml" "$work/build/last-release.yaml")
 sed -i "s|^\( *\)POWERTOOLS_SERVICE_NAME:|\1AMAZON_API_URL: $amazon\n\1AMAZON_LOGIN_URL: $amazon/auth/o2/token\n&|" "${templates[@]}"
 # ministack compares these numbers with others without reading the parameters as numbers, and refuses alarms on an expression.
 sed -Ezi 's/MaximumConcurrency:\n *Ref: \w+/MaximumConcurrency: 2/g
-    s/\n      Metrics:(\n      [- ][^\n]*)*/\n      MetricName: any\n      Namespace: any/' "${templates[@]}"
+    s/\n      Metrics:(\n      [- ][^\n]*)*/\n      MetricName: any\n      Namespace: any/g' "${templates[@]}"
 step 'sam build'
 
 export AWS_ENDPOINT_URL=http://127.0.0.1:$port
