@@ -65,10 +65,10 @@ def _expected(parameter: Any, reason: str) -> str:
     kind = parameter.type_descriptor
     if kind.choices:
         return f"choose from {', '.join(str(each) for each in kind.choices)}."
-    if kind.annotation in (int, float):
+    if kind.annotation is int:
         least = "" if parameter.min is None else f", {parameter.min:,} or more"
         most = "" if parameter.max is None else f", at most {parameter.max:,}"
-        return f"must be a {'whole ' if kind.annotation is int else ''}number{least}{most}."
+        return f"must be a whole number{least}{most}."
     return _sentence(reason) if kind.is_path else "not valid."
 
 

@@ -13,16 +13,15 @@ from audience_sync_cli.errors import AlreadyReported, NotThere, WrongUsage
 from audience_sync_cli.parked.dead_events import DeadEvent, dead_letter_queues, peek_all, peek_erased
 from audience_sync_cli.parked.dead_letters import REASONS, DeadLetterMessage
 from audience_sync_cli.parked.peeking import audience_id_of
-from audience_sync_cli.parked.redrive import RATE, Condition, Drop, Redrive, run_command
+from audience_sync_cli.parked.redrive import Condition, Drop, Redrive, run_command
 from audience_sync_cli.screen import counted, moment
 from audience_sync_cli.session import Session, command
 from audience_sync_cli.state.settling import TIMEOUT, follow_stack, raise_unless_settled
-from audience_sync_cli.times import SINCE, TIME, read_time
+from audience_sync_cli.times import MINUTE, SINCE, read_time
 
 app = typer.Typer()
 MAX_SHOWN = 100  # dead letters in a table; the JSON has all
 
-_DRY_RUN = Annotated[bool, typer.Option("--dry-run", help="Count the matching dead letters, and change nothing.")]
 _MESSAGE_ID = Annotated[str, typer.Argument(help="Message id from `list`, or its first characters.")]
 
 
@@ -36,9 +35,7 @@ class Filter:
     audience: Annotated[
         str, typer.Option(help=f"Only for this audience: {NAMES}.", metavar="AUDIENCE", autocompletion=completions)
     ] = ""
-    member: Annotated[str, typer.Option(help="Only for this external user id.", metavar="ID")] = ""
     since: SINCE = ""
-    until: Annotated[str, typer.Option(help=f"End before this time: {TIME}.", metavar="TIME")] = ""
 
     @property
     def is_given(self) -> bool:
@@ -52,14 +49,12 @@ class Filter:
                 "Unknown reason code.",
                 f"{did_you_mean(self.reason, REASONS)}The codes: {', '.join(REASONS)}.",
             )
-        after, before = read_time(self.since, session.now()), read_time(self.until, session.now())
+        after = read_time(self.since, session.now())
         audience_id = audience_id_of(session, self.audience) if self.audience else ""
         return lambda message: (
             (not self.reason or message.reason == self.reason)
             and (not audience_id or message.audience_id == audience_id)
-            and (not self.member or message.is_about({self.member}))
             and (after is None or message.at >= after)
-            and (before is None or message.at < before)
         )
 
 
@@ -102,16 +97,18 @@ def redrive(
     session: Session,
     only: Filter,
     *,
-    rate: Annotated[float, typer.Option(help="Dead letters a second.", min=0.1)] = RATE,
-    dry_run: _DRY_RUN = False,
-    wait: Annotated[bool, typer.Option("--wait", help="Wait until no change is waiting.")] = False,
-    timeout: Annotated[int, typer.Option(help="With --wait: seconds.", min=1, metavar="SECONDS")] = TIMEOUT,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="List what would be redriven, and change nothing.")
+    ] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help=f"Wait until no change is waiting, {TIMEOUT // MINUTE} minutes at most.")
+    ] = False,
 ) -> None:
     """Redrive dead letters: send each to the queue that it comes from, then delete it from the dead letter queue.
 
     Safe to repeat and to interrupt: superseded changes do not reach Amazon. Unreadable messages stay. Fix the cause
     first; otherwise the changes are parked again. With --wait, exit code 1 if that happens or a person is needed, 5 if
-    changes are still waiting at the timeout.
+    changes are still waiting at the end.
     """
     condition = only.condition(session)
     if dry_run:
@@ -121,12 +118,12 @@ def redrive(
         session.screen.say(f"{readable} of {_number(found, stopped)} would be redriven.")
         session.screen.result(_result(stopped, matched=len(found), redriven=0, dryRun=True))
         return
-    action = Redrive(session.queue, condition, rate)
+    action = Redrive(session.queue, condition)
     stopped = run_command(session, action, dead_letter_queues(session))
     session.screen.say(action.result, style="green" if action.done else "")
     for sentence in action.left():
         session.screen.say(sentence, style="yellow" if action.returned else "")
-    end = follow_stack(session, timeout) if wait else None
+    end = follow_stack(session, TIMEOUT) if wait else None
     result = _result(stopped, matched=action.matched, redriven=action.done, dryRun=False)
     session.screen.result(result | ({"end": end.as_json()} if end else {}))
     if end:
@@ -135,32 +132,32 @@ def redrive(
         raise AlreadyReported
 
 
-@command(app, "drop", "parked drop --erased --dry-run", asks=True)
+@command(app, "drop", "parked drop --reason no_identifier", "parked drop --erased --yes", asks=True)
 def drop(
     session: Session,
     only: Filter,
     *,
     erased: Annotated[bool, typer.Option("--erased", help="Only changes of people who were erased later.")] = False,
-    everything: Annotated[bool, typer.Option("--all", help="Allow deleting all dead letters.")] = False,
-    dry_run: _DRY_RUN = False,
 ) -> None:
-    """Delete dead letters for good, also of the event queue. Their changes never reach Amazon.
+    """Delete dead letters for good, also of the event queue. Their changes never reach Amazon. It asks with the number.
 
     Run it with --erased after a deletion: dead letters older than the deletion notice can have no effect, but hold
     hashes of the person. Removals requested by the notice itself are kept. Of the event queue, it deletes dead letters
     that name the person by external user id, unless they can be redriven.
     """
-    if not everything and not erased and not only.is_given:
-        raise WrongUsage("Without a filter, all dead letters would be deleted.", "Add a filter, or --all.")
+    if not erased and not only.is_given:
+        raise WrongUsage(
+            "Without a filter, all dead letters would be deleted.", "Add a filter; --since 14d matches all of them."
+        )
     condition, expected, unread = only.condition(session), inf, ""
-    if dry_run or erased or session.screen.asks:
+    if erased or session.screen.asks:
         found, stopped = peek_all(session, condition)
         if erased:
             found = [each for each in found if each.erased] + peek_erased(session, condition)
         events = sum(isinstance(each, DeadEvent) for each in found)
-        if dry_run or not found:
-            session.screen.say(f"{_number(found, stopped)} would be dropped.")
-            session.screen.result(_result(stopped, matched=len(found), dropped=0, dryRun=dry_run))
+        if not found:
+            session.screen.say("No dead letters match.")
+            session.screen.result(_result(stopped, matched=0, dropped=0))
             return
         exits = sum(change.exits for each in found if not each.erased for change in each.changes)
         warning = f" {exits} of their changes are exits: these members stay in their audience." if exits else ""
@@ -175,7 +172,7 @@ def drop(
     action = Drop(condition, expected)
     stopped = run_command(session, action, dead_letter_queues(session)) or unread
     session.screen.say(f"{counted(action.done, 'dead letter')} dropped.", style="green" if action.done else "")
-    session.screen.result(_result(stopped, matched=action.matched, dropped=action.done, dryRun=False))
+    session.screen.result(_result(stopped, matched=action.matched, dropped=action.done))
 
 
 def facts_of(each: DeadLetterMessage) -> dict[str, Any]:

@@ -27,11 +27,10 @@ class Redrive:
 
     command, label = "parked redrive", "redriving"
 
-    def __init__(self, queue_of: Callable[[str], Queue], is_wanted: Condition, rate: float = RATE) -> None:
+    def __init__(self, queue_of: Callable[[str], Queue], is_wanted: Condition) -> None:
         self.done = self.unreadable = self.returned = 0  # dead letters; `done` were sent
         self._queue_of = queue_of  # by logical id
         self._is_wanted = is_wanted
-        self._rate = rate
         self._sent: set[int] = set()  # hashes, because there may be a million changes
 
     def __call__(self, reader: Reader, messages: Sequence[DeadLetterMessage]) -> bool:
@@ -47,7 +46,7 @@ class Redrive:
             self.done += len(new)
             self._sent.update(*(each.fingerprints for each in new))
             reader.delete(new)
-            time.sleep(len(new) / self._rate)
+            time.sleep(len(new) / RATE)
         return True
 
     @property

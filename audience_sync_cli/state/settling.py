@@ -23,7 +23,7 @@ LATE = 150.0  # seconds by which CloudWatch's counts may be late
 LOOK_FOR_BLOCKERS = 10.0  # seconds between two checks for blockers
 LONGEST_IN_QUEUE = 7 * DAY  # seconds
 KEEPS_MINUTES = 14 * DAY  # seconds; CloudWatch has the minutes of 15 days
-GOES_ON = "It will continue on its own. `audience-sync status` shows waiting changes; a longer --timeout waits for it."
+GOES_ON = "It will continue on its own. `audience-sync status` shows waiting changes, and with --wait waits for them."
 
 type Ending = Literal["done", "superseded", "parked", "rejected", "blocked", "timeout"]
 

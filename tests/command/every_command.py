@@ -22,6 +22,7 @@ from audience_sync.members.member_state import Timing
 from audience_sync.members.member_step import apply_changes
 from audience_sync_cli.app import app, load
 from audience_sync_cli.moves import ending, waiting
+from audience_sync_cli.parked import parked_commands
 from audience_sync_cli.setup import connect
 from audience_sync_cli.setup.terms import ACCEPTANCES
 from audience_sync_cli.state import event_source
@@ -90,10 +91,9 @@ tail --no-follow --audience {DATASET}
 parked list
 parked show {{message}}
 parked redrive --dry-run
-parked redrive --member m1 --wait --timeout 1  # logs deadLetters=1
+parked redrive --reason request_rejected --wait  # logs deadLetters=2
 parked drop --erased --yes  # logs deadLetters=1
-parked drop --all --dry-run
-parked drop --all --yes  # logs deadLetters=2
+parked drop --since 14d --yes  # logs deadLetters=1
 member erase m1 --yes  # logs audiences=1
 member erase --file {{ids}} --yes  # logs changes=1
 member erasure m5
@@ -161,6 +161,7 @@ def run_every_command(deployment: Deployment, folder: Path) -> Iterator[Ran]:
 def _prepare(deployment: Deployment, gateway: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("audience_sync_cli.stack.local", lambda _: deployment.stack)
     monkeypatch.setattr(waiting, "LISTING", 0.0)
+    monkeypatch.setattr(parked_commands, "TIMEOUT", 1)
     monkeypatch.setattr(event_source, "POLL", 0.0)
     monkeypatch.setattr(waiting, "LONGEST_WAIT", 0.0)
     monkeypatch.setattr(ending, "outstanding", lambda *_, **__: 0)  # no worker delivers anything here

@@ -142,7 +142,6 @@ def test_yes_confirms_before_and_after_the_command(
         pytest.param("status --hours 0", "'--hours': must be a whole number, 1 or more.", "", id="number too small"),
         pytest.param("connect --port 70000", "a whole number, 0 or more, at most 65,535.", "", id="too large"),
         pytest.param("audiences create VIP --ttl-days abc", "'--ttl-days': must be a whole number", "", id="days"),
-        pytest.param("parked redrive --rate x", "'--rate': must be a number, 0.1 or more.", "", id="no fraction"),
         pytest.param("keys show events", "'KIND': choose from event, audience, signing.", "", id="no choice"),
         pytest.param("keys rotate", "'KIND'. Choose from: event, audience, signing.", "keys rotate KIND", id="missing"),
         pytest.param("status now", "There are more arguments than the command accepts.", "Usage:", id="too many"),

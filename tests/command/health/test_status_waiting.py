@@ -121,7 +121,8 @@ def test_wait_ends_with_the_exit_codes_of_send(
         return Counts(accepted=1 + waiting, delivered=1)
 
     monkeypatch.setattr(StackMetrics, "counts", counted_changes)
-    options = {"only": Filter()} if command is redrive else {}
-    document = deployment.json(command, wait=True, timeout=1, raises=raises, **options)
+    monkeypatch.setattr("audience_sync_cli.parked.parked_commands.TIMEOUT", 1)
+    options: dict[str, Any] = {"only": Filter()} if command is redrive else {"timeout": 1}
+    document = deployment.json(command, wait=True, raises=raises, **options)
     assert faults("status" if command is status else "parked redrive", document) == []
     assert document["end"]["ending"] == ending
