@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from audience_sync.members.membership import MembershipChange
+from audience_sync_cli.member_files.consent_words import known_word
 from audience_sync_cli.member_files.repeated_ids import Repeated, RepeatedIds
 from audience_sync_cli.member_files.row_changes import LeftOut, RowChanges, Values
 from audience_sync_cli.member_files.unusable_values import UnusableValue
@@ -50,8 +51,8 @@ def run(rows: Iterable[Values], changes: RowChanges, send: Send, reject: Reject,
     with RepeatedIds() as ids:
         for row, values, outcome in changes.outcomes(rows, after=after):
             report.rows += 1
-            if word := changes.consent_word(values):
-                report.consents[word] += 1
+            if values and "amzn_user_data" in changes.fields:
+                report.consents[known_word(values[changes.fields.index("amzn_user_data")])] += 1
             unusable = changes.unusable(row, values, outcome)
             if report.rows <= PREVIEWED:
                 report.first.append(Previewed(row, values, outcome, unusable))

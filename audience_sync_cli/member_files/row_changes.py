@@ -21,7 +21,7 @@ from audience_sync.members.membership import Audience, MembershipChange
 from audience_sync.quick_json import compact_json
 from audience_sync.reasons import Reason
 from audience_sync.segment.separators import Split, split_at
-from audience_sync_cli.member_files.consent_words import consent_of, known_word
+from audience_sync_cli.member_files.consent_words import consent_of
 from audience_sync_cli.member_files.erased import ErasedAmong
 from audience_sync_cli.member_files.member_ids import mistaken_id
 from audience_sync_cli.member_files.unusable_values import UnusableValue
@@ -149,12 +149,6 @@ class RowChanges:
         sent = {digest for identity in identities for digest in identity.values()}
         found = [(name, _why_not_sent(name, value, country, sent)) for name, value in dropped]
         return [UnusableValue(row, name, why) for name, why in found if why and why != EMPTY]
-
-    def consent_word(self, values: Values) -> str | None:
-        """Return what the consent column says in a row; None without such a column, or if the row is unreadable."""
-        if not values or "amzn_user_data" not in self.fields:
-            return None
-        return known_word(values[self.fields.index("amzn_user_data")])
 
     def _subject(self, row: int, values: Values) -> _Subject | LeftOut:
         if values is None:

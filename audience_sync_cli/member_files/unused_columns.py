@@ -15,16 +15,12 @@ from audience_sync_cli.terminal_text import on_one_line
 
 SAMPLE = 100  # rows
 _USER_DATA = "amzn_user_data"
-_HELD = {  # by field: what a column holds, and how such a value looks; not a date or a postal code
-    "email": ("e-mail addresses", re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")),
-    "phone": (
-        "phone numbers",
-        re.compile(
-            r"(?!\d{1,4}([./-])\d{1,2}\1\d{1,4}\Z)(?=(\D*\d){7,15}\D*\Z)"
-            r"(\+|\(|00?[1-9]|[1-9]\d{0,3}([ ./-])\d{2,4}\4)[\d ()./-]+"
-        ),
-    ),
-}
+_ADDRESS = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
+_PHONE = re.compile(  # 7 to 15 digits, and no date
+    r"(?!\d{1,4}([./-])\d{1,2}\1\d{1,4}\Z)(?=(\D*\d){7,15}\D*\Z)"
+    r"(\+|\(|00?[1-9]|[1-9]\d{0,3}([ ./-])\d{2,4}\4)[\d ()./-]+"
+)
+_HELD = {"email": ("e-mail addresses", _ADDRESS), "phone": ("phone numbers", _PHONE)}
 
 
 def require_stated_consent(columns: Sequence[str], reading: Reading) -> None:

@@ -54,7 +54,9 @@ class DeadEvent(DeadLetterMessage):
     def is_about(self, people: Set[str]) -> bool:
         """Whether it names any of these people by external user id, or by what a mapping with @sha256 makes one of."""
         names = {*_names(self.body, _is_json(self.body))}
-        return not people.isdisjoint(each for name in names for each in _ids(name))
+        addresses = names | {name.strip().lower() for name in names}
+        hashed = {sha256(each.encode(errors="ignore")).hexdigest() for each in addresses}
+        return not people.isdisjoint(hashed | {name.strip() for name in names})
 
 
 def _is_json(body: str) -> bool:
@@ -80,11 +82,6 @@ def _names(text: str, is_json: bool) -> Iterator[str]:
                 yield from _names(value, is_json)
             elif not is_json:
                 yield from _WORD.findall(value)
-
-
-def _ids(name: str) -> Iterator[str]:
-    yield name.strip()
-    yield from (sha256(each.encode(errors="ignore")).hexdigest() for each in (name, name.strip().lower()))
 
 
 def read_event(message: Mapping[str, Any]) -> DeadEvent:

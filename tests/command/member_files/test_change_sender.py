@@ -10,7 +10,6 @@ import pytest
 from botocore.exceptions import ClientError
 
 from audience_sync.aws.errors import unavailable
-from audience_sync.aws.sqs import Queue
 from audience_sync.clock import Clock
 from audience_sync.errors import Unavailable
 from audience_sync.members.envelope import MAX_MESSAGE_BYTES
@@ -19,12 +18,8 @@ from audience_sync.members.messages import ChangeMessage
 from audience_sync_cli.member_files import queue_room
 from audience_sync_cli.member_files.change_sender import IN_FLIGHT, WAITS, ChangeSender
 from audience_sync_cli.member_files.queue_room import ROOM_EVERY, room_for
-from local import resources
-from local.sqs.queues import SqsQueues
 from tests.command.conftest import change
 from tests.doubles.clocks import ManualClock
-from tests.faults.proxy import fault_proxy, refuse
-from tests.servers import serve_aws
 from tests.waiting import wait_until
 
 
@@ -279,19 +274,3 @@ def test_nothing_is_sent_if_cloudwatch_refuses_counts() -> None:
 
 def _unavailable(_: Mapping[int, int]) -> None:
     raise Unavailable("CloudWatch did not accept the metrics")
-
-
-def test_every_message_arrives_although_sqs_throttles() -> None:
-    queues = SqsQueues(time.time)
-    with serve_aws(queues) as url, fault_proxy(url) as proxy:
-        proxy.on("SendMessageBatch", refuse("ThrottlingException"), times=3)
-        sqs = resources.client("sqs", proxy.url)
-        queue_url = sqs.create_queue(QueueName="changes")["QueueUrl"]
-        sending = Sending(Queue(sqs, queue_url, time.monotonic))
-        sender = sending.send(changes(3_000))
-        arrived = [ChangeMessage.from_body(message.body) for message in queues.peek("changes")]
-    assert sorted(each.record["externalUserId"] for message in arrived for each in message.changes) == sorted(
-        f"m{number}" for number in range(3_000)
-    )
-    assert (sender.confirmed, sending.counted.total()) == (3_000, 3_000)
-    assert sending.slept
