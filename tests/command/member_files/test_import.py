@@ -34,7 +34,7 @@ from audience_sync_cli.member_files.lists import listed_rejects
 from audience_sync_cli.member_files.member_file import MemberFile
 from audience_sync_cli.member_files.options import FileOptions
 from audience_sync_cli.member_files.row_changes import LeftOut
-from audience_sync_cli.watch.samples import sample
+from audience_sync_cli.samples import sample
 from tests.aws_fixtures import AUDIENCE
 from tests.command.conftest import Deployment, Printed, change
 from tests.doubles.audiences import Listed

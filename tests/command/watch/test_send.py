@@ -30,12 +30,12 @@ from audience_sync_cli.errors import (
 )
 from audience_sync_cli.mappings import store
 from audience_sync_cli.mappings.history import BUILT_IN
+from audience_sync_cli.samples import MEMBER
 from audience_sync_cli.state.settling import End
 from audience_sync_cli.watch import following
 from audience_sync_cli.watch.following import Following
 from audience_sync_cli.watch.hops import job_ended
 from audience_sync_cli.watch.posting import Answer, post
-from audience_sync_cli.watch.samples import MEMBER
 from audience_sync_cli.watch.send import Follow, send
 from audience_sync_cli.watch.sent import Sent
 from audience_sync_cli.watch.ways import Posted
@@ -321,6 +321,8 @@ def test_an_enter_that_amazon_does_not_keep_is_not_called_applied(deployment: De
     empty = JobReport("SUCCEEDED", sizes=Sizes(received=0))
     assert job_ended(empty, [entered])[2].text == "The job has ended, but nobody is in the audience."
     assert job_ended(empty, [now_change(exits=True)])[2].text == "Amazon has applied the change."
+    rejected = JobReport("FAILED", rejected={"m1": "invalid"})
+    assert job_ended(rejected, [entered])[2].text == "Amazon's job rejected the record: invalid."
 
 
 def test_an_upload_before_the_row_was_written_is_ignored(deployment: Deployment) -> None:

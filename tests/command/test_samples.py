@@ -8,7 +8,7 @@ import pytest
 from audience_sync.amazon_ads.destination import ads_data_manager
 from audience_sync.ingest.intake import changes_from, compiled
 from audience_sync.members.membership import Audience
-from audience_sync_cli.watch.samples import EMAIL, MEMBER, SAMPLES, sample
+from audience_sync_cli.samples import EMAIL, MEMBER, SAMPLES, sample
 from tests.aws_fixtures import AUDIENCE
 from tests.doubles.audiences import Listed
 
