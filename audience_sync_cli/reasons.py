@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum, auto
 from typing import Any, NamedTuple
 
+from audience_sync.amazon_ads.destination import is_of_audience_api
+from audience_sync.members.membership import MembershipChange
 from audience_sync.reasons import Reason
 from audience_sync_cli.errors import sentence
 from audience_sync_cli.unusable import SCIENTIFIC_NOTATION
@@ -20,6 +22,10 @@ _EXIT = Explained(
     "an exit without identifiers, of a member of whom no row is stored",
     "Drop it. If the person is in the audience, remove them at Amazon.",
 )
+
+
+_REDRIVE = "Redrive it: the person is to leave."
+_CORRECT = "If the detail names a field, correct the source and drop it: Segment's next event is sent. Else redrive it."
 
 
 class RowReason(StrEnum):
@@ -55,9 +61,14 @@ def explained(reason: str) -> Explained:
     return Explained(known.means, sentence(known.remedy) if known.remedy else "")
 
 
-def parked(reason: str) -> Explained:
-    """Explain why a change is in the dead letter queue."""
-    return _EXIT if reason == Reason.NO_IDENTIFIER else explained(reason)
+def parked(reason: str, changes: Sequence[MembershipChange] = ()) -> Explained:
+    """Explain why changes of one audience are in the dead letter queue, with the remedy for what they are."""
+    known = _EXIT if reason == Reason.NO_IDENTIFIER else explained(reason)
+    if reason == Reason.ACCESS_DENIED and any(not is_of_audience_api(each.destination) for each in changes):
+        return known._replace(remedy=known.remedy.replace("terms show", "terms show --api data-manager"))
+    if reason == Reason.JOB_REJECTED and changes:
+        return known._replace(remedy=_REDRIVE if all(each.exits for each in changes) else _CORRECT)
+    return known
 
 
 def row_remedy(reason: str) -> str:

@@ -126,6 +126,7 @@ class DeadLetterFacts:
 
     message_id: str
     reason: str
+    remedy: str
     detail: str
     at: float
     audience_id: str | None
@@ -144,6 +145,7 @@ class DeadLetterFacts:
         return cls(
             message_id=message.message_id,
             reason=message.reason,
+            remedy=message.remedy,
             detail=str(failure.get("detail") or ""),
             at=message.at / 1000,
             audience_id=message.audience_id,

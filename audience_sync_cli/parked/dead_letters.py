@@ -58,7 +58,7 @@ class DeadLetterMessage:
     @property
     def remedy(self) -> str:
         """What to do about it, in sentences."""
-        return reasons.parked(self.reason).remedy
+        return reasons.parked(self.reason, self.changes).remedy
 
     @property
     def subject(self) -> str:

@@ -43,6 +43,8 @@ def show_terms(
         else f"The {NAMES[api]} are not accepted. Read them with --text. To agree for the company, run "
         f"`audience-sync {_ACCEPT[api]}`."
     )
+    if api is Api.AUDIENCES:
+        session.screen.say(f"Only uploads to AMC need them. The {NAMES[Api.DATA_MANAGER]}: --api data-manager.")
     session.screen.result({"accepted": terms.accepted} | ({"agreement": terms.agreement} if text else {}))
 
 

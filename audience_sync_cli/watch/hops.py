@@ -79,11 +79,11 @@ def job_ended(
     text = ", ".join([report.state, *(each for each in numbers if each)])
     facts = {"state": report.state, "received": sizes.received, "matched": sizes.matched, "matchRate": rate}
     refused = [reason for each in changes if (reason := report.rejected.get(each.member[1])) is not None]
-    if report.has_failed:
-        return text, facts, End("rejected", "The whole job failed: nothing took effect.", _WILL_BE_PARKED)
     if refused:
         why = refused[0] or "no reason given"
         return text, facts, End("rejected", f"Amazon's job rejected the record: {why}.", _WILL_BE_PARKED)
+    if report.has_failed:
+        return text, facts, End("rejected", "The whole job failed: nothing took effect.", _WILL_BE_PARKED)
     if all(each.exits for each in changes) or (ttl != 0 and sizes.received != 0):
         return text, facts, End("done", "Amazon has applied the change.")
     nobody, (audience_id, _) = "The job has ended, but nobody is in the audience.", changes[0].member

@@ -110,7 +110,7 @@ function showDeadLetters(facts, names) {
   list($("dead"), parked.listed, (each) => each.messageId, (each) => {
     const reason = make("td");
     reason.append(openButton(words(each.reason), () => openFacts(`Dead letter: ${words(each.reason)}`, {
-      ...explained("parked", each.reason), detail: each.detail, parked: moment(each.at), "Amazon's status": each.status, "Amazon's request": each.requestId, tries: each.attempts,
+      ...explained("parked", each.reason), "what to do": each.remedy.replaceAll("`", ""), detail: each.detail, parked: moment(each.at), "Amazon's status": each.status, "Amazon's request": each.requestId, tries: each.attempts,
       audience: audienceName(names, each.audienceId), "audience id": each.audienceId, changes: direction(each), members: each.members.join(", "), "message id": each.messageId,
       "in a terminal": `audience-sync parked show ${each.messageId.slice(0, 8)}`,
     })), make("small", each.detail));

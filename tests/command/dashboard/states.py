@@ -3,6 +3,7 @@
 from dataclasses import replace
 from itertools import accumulate
 
+from audience_sync_cli import reasons
 from audience_sync_cli.dashboard.facts import (
     Activity,
     Alarm,
@@ -143,6 +144,7 @@ def parked(now: float = NOW) -> Facts:
         DeadLetterFacts(
             message_id=f"{n}a2b3c4d-0000-4000-8000-000000000000",
             reason=reason,
+            remedy=reasons.parked(reason).remedy,
             detail=detail,
             at=now - 600 * n - 75,
             audience_id="418273650912345678",

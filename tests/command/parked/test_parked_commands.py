@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from audience_sync.amazon_ads.destination import ads_data_manager
 from audience_sync.aws.sqs import Queue
 from audience_sync.members.membership import Audience
 from audience_sync.members.messages import ChangeMessage, change_as_json
@@ -292,6 +293,16 @@ def test_list_and_show_name_the_remedy_of_each_reason(deployment: Deployment) ->
         (shown, *_) = [each["id"] for each in found if each["reason"] == reason]
         assert remedy in " ".join(deployment.printed(show, shown).out.split())
     assert "parked show" not in reasons.parked("access_denied").remedy
+
+
+def test_a_remedy_is_for_the_api_and_the_kind_of_change(deployment: Deployment) -> None:
+    dataset, enter, leave = change("m1", destination=ads_data_manager()), change("m1"), change("m1", exits=True)
+    deployment.park(dataset, reason="access_denied")
+    printed = " ".join(deployment.printed(list_, Filter()).out.split())
+    assert "terms show --api data-manager`" in printed
+    assert "terms show`" in reasons.parked("access_denied", [enter]).remedy
+    assert "correct the source" in reasons.parked("job_rejected", [enter]).remedy
+    assert reasons.parked("job_rejected", [leave]).remedy.startswith("Redrive it")
 
 
 @pytest.fixture
