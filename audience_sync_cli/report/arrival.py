@@ -111,8 +111,7 @@ def events(readings: AudienceReadings) -> Finding:
 def rejections(is_counted: Callable[[str], bool], what: str) -> Callable[[AudienceReadings], Finding]:
     """Return a check of the events rejected for some reasons.
 
-    Rejected events are counted for the stack, not for an audience. They are a problem if they are the majority, or if
-    this audience has no member.
+    Rejected events are counted for the stack, not for an audience. They are a problem if they are the majority.
     """
 
     def judge(readings: AudienceReadings) -> Finding:
@@ -122,9 +121,7 @@ def rejections(is_counted: Callable[[str], bool], what: str) -> Callable[[Audien
             return Finding("ok", f"No event was rejected {readings.period} {what}.")
         verb = "rejected or denying consent" if Reason.CONSENT_DENIED in counts else "rejected"
         found = f"{counted(total, 'event')} of all audiences {verb} {readings.period} {what}: {reasons.listed(counts)}."
-        members = readings.optional(lambda each: each.members)
-        is_empty = members is not None and not members.inside
-        is_problem = is_empty or total >= readings.traffic.accepted
+        is_problem = total >= readings.traffic.accepted
         reason = max(counts, key=lambda each: (counts[each], each))
         means, remedy = reasons.explained(reason)
         show = f"audience-sync rejections --since {readings.days}d"
@@ -143,11 +140,16 @@ def entries(readings: AudienceReadings) -> Finding:
     if members is None:
         why = "they were left out" if readings.keeps_rows else "with OrderingGuard=no there are no member rows"
         return Finding("ok", f"Members were not counted: {why}.")
+    if members.newest_enter is None and members.outside:
+        left = f"{counted(members.outside, 'member')} left in the last 40 days."
+        return Finding("problem", f"The membership table has no current member: {left}", show)
     if members.newest_enter is None:
-        left = f" {counted(members.outside, 'member')} left in the last 40 days." if members.outside else ""
-        return Finding(
-            "problem", f"The membership table has no current member: no event has let one enter.{left}", show
+        key = readings.audience.computation_key
+        name = f"computation key {key}" if key else f"audience id {readings.audience.audience_id}"
+        found = (
+            f"No accepted event has named it yet. In Segment, connect the audience with the {name} to the destination."
         )
+        return Finding("problem", found, f"audience-sync send --sample track --audience {readings.name} --wait")
     last = moment(members.newest_enter)
     found = f"The membership table has {counted(members.inside, 'current member')}; the last one entered at {last}."
     if readings.now - members.newest_enter / 1000 > readings.days * DAY:

@@ -176,10 +176,10 @@ JUDGED = [
     (
         "other rejections",
         {"rejections": {"no_identifier": 1, "a_reason_to_come": 1}, "members": members(0)},
-        "problem",
+        "note",
         "1 a_reason_to_come, 1 no_identifier",
     ),
-    ("entries", {"members": members(0)}, "problem", "no current member"),
+    ("entries", {"members": members(0)}, "problem", "No accepted event has named it"),
     ("entries", {"members": members(0, outside=2)}, "problem", "2 members left"),
     ("entries", {"members": members(3, ago=8 * DAY)}, "note", "Does Segment still"),
     ("entries", {"members": None}, "ok", "left out"),
@@ -281,8 +281,15 @@ def test_a_missing_consent_signal_is_the_first_reason() -> None:
     consent, *others = likely_reasons(found)
     assert (consent.name, consent.state) == ("consent and country", "problem")
     assert "6,198 consent_missing. Mostly: additions from the UK" in consent.found
-    names = ["other rejections", "processing time", "match rate", "minimum for DSP"]
+    names = ["processing time", "match rate", "minimum for DSP", "other rejections"]
     assert [(each.name, each.state) for each in others] == [(name, "note") for name in names]
+
+
+def test_an_audience_that_nobody_sends_comes_first_and_rejections_for_any_audience_last() -> None:
+    traffic, rejections = Traffic(accepted=5, rejected=1, unauthorized=1), {"member_id_missing": 1}
+    first, *_, last = likely_reasons(diagnose(readings(traffic=traffic, rejections=rejections, members=members(0))))
+    assert (first.name, f"the computation key {AUDIENCE.computation_key}" in first.found) == ("entries", True)
+    assert last.name == "other rejections"
 
 
 @pytest.mark.parametrize(
