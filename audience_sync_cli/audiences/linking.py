@@ -227,9 +227,9 @@ def _as_reported(
 def _with_choices(known: Audience, choices: Choices, report: AudienceReport) -> Audience:
     options = {"dsp": choices.dsp, "renew": choices.renew}
     changes = {name: value for name, value in options.items() if value is not None}
+    current = with_ttl(known, report)
     if not changes:
-        return known
-    current = known if choices.renew is None else with_ttl(known, report)
+        return current
     return replace(current, settings=audience_update(current, changes, max_cpm_cents=0).settings)
 
 

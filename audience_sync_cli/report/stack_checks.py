@@ -12,6 +12,7 @@ from audience_sync.aws.errors import error_code
 from audience_sync.errors import InvalidMapping
 from audience_sync.ingest.intake import compiled
 from audience_sync.reasons import DEFERRED, Reason
+from audience_sync_cli.audiences.options import NO_TTL, keeping
 from audience_sync_cli.report.finding import Check, Finding, State
 from audience_sync_cli.report.readings import StackReadings
 from audience_sync_cli.screen import counted, moment
@@ -98,11 +99,15 @@ def _profiles(readings: StackReadings) -> Finding:
     return Finding("problem", "no profile in this region", "connect as a user of the advertiser")
 
 
-def _audiences(readings: StackReadings) -> Finding:
+def _audiences(readings: StackReadings) -> Iterator[Finding]:
     listed = readings.session.audiences.all()
     if listed:
-        return Finding("ok", counted(len(listed), "audience"))
-    return Finding("note", "no audience: every event is rejected", "audience-sync audiences link")
+        yield Finding("ok", counted(len(listed), "audience"))
+    else:
+        yield Finding("note", "no audience: every event is rejected", "audience-sync audiences link")
+    for each in listed:
+        if each.settings.get("ttl") == 0:
+            yield Finding("problem", NO_TTL, keeping(each.audience_id), f"audience {each.name or each.audience_id}")
 
 
 def mappings(readings: StackReadings) -> Finding:

@@ -14,7 +14,8 @@ from audience_sync_cli.audiences.linking import link, unlink
 from audience_sync_cli.audiences.list_and_show import list_, show
 from audience_sync_cli.audiences.listed import completions
 from audience_sync_cli.audiences.options import Choices, NewTarget, Target
-from audience_sync_cli.errors import NotConfirmed, NotThere, WrongUsage
+from audience_sync_cli.errors import AlreadyReported, NotConfirmed, NotThere, WrongUsage
+from audience_sync_cli.health import checks
 from audience_sync_cli.session import Session
 from tests.aws_fixtures import AUDIENCE
 from tests.command.conftest import NOW, Deployment
@@ -202,6 +203,9 @@ def test_a_shorter_ttl_asks_for_confirmation(deployment: Deployment) -> None:
     ):
         assert "Its time to live is 0: Amazon does not keep its members. `audience-sync audiences update " in noted
         assert "--ttl-days 397`" in noted
+    tested = deployment.json(checks.test, raises=AlreadyReported)["findings"]
+    named = {each["part"] for each in tested if each["found"].startswith("Its time to live is 0")}
+    assert named == {f"audience {AUDIENCE.name}", "audience Segment audience VIP"}
     assert "time to live" not in deployment.printed(create, "Winback", ADVERTISER, Settings(), country="US").err
 
 
