@@ -168,7 +168,7 @@ def report_shares(session: Session, audience: Audience, shares: tuple[Share, ...
     if shares:
         session.screen.table(share_text.COLUMNS, share_text.rows(shares))
     if all(each.is_revoked for each in shares):
-        command = f"`audience-sync audiences share {audience.audience_id} advertiser=ID,marketplace=US`"
+        command = f"`audience-sync audiences share {audience.audience_id} {share_text.as_typed(shares)}`"
         session.screen.note(f"It is shared with nobody, so its members reach nobody: {command}.", style="yellow")
 
 

@@ -1,6 +1,6 @@
 """The shares of a dataset as operators type and read them, and for scripts. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from audience_sync.amazon_ads.data_manager.answers import Share
@@ -17,6 +17,7 @@ _NAMES = {  # as typed: field of a share in Segment's extras
 HELP = "advertiser=ID,marketplace=US for Amazon DSP, or amc=ID,marketplace=US for AMC."
 _FORM = "A share must name one account and its marketplace."
 _FORM_REMEDY = "Write advertiser=ID,marketplace=US or amc=ID,marketplace=US; add ,entity=ID if Amazon asks for it."
+NEW_IN_DSP = "A new share makes a new DSP audience: switch the campaigns of an ended share to it."
 _COUNTRIES = {market: country for country, market in BY_COUNTRY.items()}
 
 
@@ -44,6 +45,14 @@ def account(share: Share) -> str:
     """Return the account that a share is with. One that was made elsewhere may be of another application."""
     kind = {DSP: "DSP advertiser", AMC: "AMC instance"}.get(share.application, share.application)
     return f"{kind} {share.destination}".strip()
+
+
+def as_typed(shares: Iterable[Share]) -> str:
+    """Return the account of the first share as `audiences share` reads it, or what to replace if there is none."""
+    for each in shares:
+        if kind := {DSP: "advertiser", AMC: "amc"}.get(each.application):
+            return f"{kind}={each.destination},marketplace={_COUNTRIES.get(each.marketplace_id, each.marketplace_id)}"
+    return "advertiser=ID,marketplace=US"
 
 
 def state(share: Share) -> str:

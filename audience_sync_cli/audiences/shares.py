@@ -38,6 +38,7 @@ def share(
     session.screen.say(f"Shared with {share_text.account(made)}: {share_text.state(made)}.", style="green")
     if made.audience_ids:
         session.screen.say(f"Its audience ids in the DSP console: {', '.join(made.audience_ids)}.")
+        session.screen.say(share_text.NEW_IN_DSP)
     session.screen.result(share_text.share_json(made))
 
 

@@ -7,7 +7,7 @@ from audience_sync.amazon_ads.data_manager.share_settings import DSP
 from audience_sync.errors import AccessDenied, NotFound
 from audience_sync.operations.dataset_reports import DatasetReport
 from audience_sync.reasons import Reason
-from audience_sync_cli.audiences.share_text import account, state
+from audience_sync_cli.audiences.share_text import NEW_IN_DSP, account, as_typed, state
 from audience_sync_cli.errors import OperatorError, sentence
 from audience_sync_cli.report import delivered
 from audience_sync_cli.report.audience_readings import AudienceReadings
@@ -45,11 +45,12 @@ def shares(readings: AudienceReadings) -> Finding:
         return Finding("note", f"Not checked. {sentence(str(error))}", command)
     ended = [f"{account(each)}: {state(each)}" for each in readings.report.ended]
     live = [each for each in readings.report.shares if not each.is_revoked]
+    again = f"audience-sync audiences share {readings.name} {as_typed(readings.report.ended)}"
+    why = f" {'; '.join(ended)}. {NEW_IN_DSP}" if ended else ""
     if not live:
-        found = f"It is shared with nobody, so its members reach nobody. {'; '.join(ended)}".strip()
-        return Finding("problem", found, command)
+        return Finding("problem", f"It is shared with nobody, so its members reach nobody.{why}", again)
     if ended:
-        return Finding("note", f"Members no longer reach an account: {'; '.join(ended)}.", command)
+        return Finding("note", f"Members no longer reach an account:{why}", again)
     pending = [f"{account(each)}: {state(each)}" for each in live if each.status != "ACTIVE"]
     if pending:
         found = f"Not active yet: {'; '.join(pending)}. Amazon takes a day or more for the first members."

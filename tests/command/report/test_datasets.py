@@ -53,6 +53,9 @@ def readings(*shares: Share, denied: int = 0, answer: Any = None, **report: Any)
 def test_a_dataset_without_a_live_share_is_a_problem(shares: list[Share], state: str, said: str) -> None:
     result = datasets.shares(readings(*shares))
     assert (result.state, said in result.found) == (state, True), result
+    ended = next((each.destination for each in shares if each.is_revoked), "ID")
+    again = f"audience-sync audiences share big advertiser={ended},marketplace=US"
+    assert (result.remedy == again) is (state == "problem" or "no longer" in said), result
 
 
 @pytest.mark.parametrize(
