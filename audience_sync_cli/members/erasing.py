@@ -13,7 +13,6 @@ import typer
 from audience_sync.amazon_ads.timings import Timings
 from audience_sync.ingest.record_rules import erasing_exit
 from audience_sync.members.erasure.judging import Missing
-from audience_sync.members.member_state import LONGEST_JOB
 from audience_sync.members.member_step import apply_changes
 from audience_sync.members.membership import Audience, MembershipChange
 from audience_sync.members.messages import DeliveryHistory, pack
@@ -169,7 +168,7 @@ def _last_removal(erased: Iterable[Known], notice: MembershipChange, timings: Ti
     """
     last = None
     for each in (state for person in erased for _, state in person.rows):
-        timing = timings.of(each.newest.destination)._replace(longest_job=LONGEST_JOB)
+        timing = timings.of(each.newest.destination)
         exit_ = replace(notice, audience_id=each.member[0])
         after = apply_changes(each, [exit_], now=notice.at // 1000, timing=timing).state
         if after.removal_due(timing):

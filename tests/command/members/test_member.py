@@ -144,21 +144,24 @@ def test_erasing_a_person_known_only_from_dead_letters_says_where_hashes_remain(
 
 
 @pytest.mark.parametrize(
-    ("sent", "destination", "last_removal"),
+    ("sent", "destination", "longest", "last_removal"),
     [
         # The removal is also repeated before, when the enter should have taken effect.
-        pytest.param(NOW - 60, Destination(), NOW - 60 + EFFECTIVE + LONGEST_JOB, id="entered a minute ago"),
-        pytest.param(NOW - 60, ads_data_manager(), NOW - 60 + 7_320 + LONGEST_JOB, id="entered a dataset"),
-        pytest.param(NOW - 3_600, Destination(), NOW - 3_600 + EFFECTIVE + LONGEST_JOB, id="entered an hour ago"),
-        pytest.param(NOW - EFFECTIVE - LONGEST_JOB, Destination(), None, id="entered 36 hours ago"),
+        pytest.param(NOW - 60, Destination(), LONGEST_JOB, NOW - 60 + EFFECTIVE + LONGEST_JOB, id="a minute ago"),
+        pytest.param(NOW - 60, Destination(), 7, NOW - 60 + EFFECTIVE + 7, id="a minute ago, in a local stack"),
+        pytest.param(NOW - 60, ads_data_manager(), LONGEST_JOB, NOW - 60 + 7_320 + LONGEST_JOB, id="a dataset"),
+        pytest.param(NOW - 3_600, Destination(), LONGEST_JOB, NOW - 3_600 + EFFECTIVE + LONGEST_JOB, id="an hour ago"),
+        pytest.param(NOW - EFFECTIVE - LONGEST_JOB, Destination(), LONGEST_JOB, None, id="36 hours ago"),
     ],
 )
 def test_erase_prints_when_the_last_removal_is_due(
     deployment: Deployment,
     sent: float,
     destination: Destination,
+    longest: int,
     last_removal: float | None,
 ) -> None:
+    deployment.stack.parameters = {"Region": "NA", "LongestJobSeconds": str(longest)}
     deployment.record(change("m1"))
     (state,) = deployment.session().members.read([change("m1").member]).values()
     newest = replace(state.newest, destination=destination)
