@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from audience_sync.aws.checkpoint import AUDIT, Checkpoint
+from audience_sync_cli.errors import AlreadyReported
 from audience_sync_cli.members.counts import MemberCount, member_counts
 from audience_sync_cli.report.needs import needs, needs_json
 from audience_sync_cli.screen import Screen, camel_case, counted, iso_time, moment
@@ -32,8 +33,8 @@ def status(
 ) -> None:
     """Show queue depths, counts, and whether they add up: accepted = delivered + superseded + parked + waiting.
 
-    Counts of a deployed stack come from CloudWatch and are a few minutes old. With --wait, exit code 1 if a change is
-    parked meanwhile or a person is needed, 5 if changes are still waiting at the timeout.
+    Counts of a deployed stack come from CloudWatch and are a few minutes old. Exit code 1 if delivery has stopped until
+    you act. With --wait, also if a change is parked meanwhile, and 5 if changes are still waiting at the timeout.
     """
     stack = session.stack
     end = follow_stack(session, timeout) if wait else None
@@ -97,6 +98,8 @@ def status(
     )
     if end:
         raise_unless_settled(end)
+    if any(each.needs_person for each in why.blockers):
+        raise AlreadyReported
 
 
 def warn_of_another_version(session: Session) -> None:

@@ -5,7 +5,8 @@ A door is what an operator looks at: a command or the page. Each has its own che
     door      checks               a problem is                an unread thing is
     test      stack_checks.py      exit code 1                 a problem
     diagnose  audience_checks.py   exit code 1                 `look`; a problem if `test` checks it as well
-    status    needs.py             a sentence, exit code 0     a note; the command's error for queues and counts
+    status    needs.py             a sentence; exit code 1 of  a note; the command's error for queues and counts
+                                   those that stop delivery
     the page  needs.py             a sentence, the heading     named, and the last value stays
 """
 

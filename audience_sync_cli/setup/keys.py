@@ -84,7 +84,8 @@ def show(
             {"kind": each.value, "slot": "current", **current},
             {"kind": each.value, "slot": "previous", **previous, **(use or NEVER).as_json()},
         ]
-        rows += [found[-2], found[-1] | {"last use": use and use.described(session.now())}]
+        told = "not recorded" if stored.get(each.current) else None
+        rows += [found[-2] | {"last use": told}, found[-1] | {"last use": use and use.described(session.now())}]
         for entry, source in source_entries(stored, each.current).items():
             of_source = StoredKey.from_json(stored[entry])
             key = {"kind": each.value, "slot": "source", "source": source}

@@ -89,6 +89,7 @@ def test_a_previous_key_is_shown_with_its_last_use(rotated: Deployment, kind: Ke
     last = {each["kind"]: each["lastUse"] for each in rotated.json(show, now=NOW) if each["slot"] == "previous"}
     assert last.pop(kind) == iso_time((NOW - DAY + 300) * 1000), "at the end of the five minutes"
     assert set(last.values()) == {None}
+    assert rotated.printed(show, KeyKind.EVENT, now=NOW).out.split().count("recorded") == 1, "of the current key"
 
 
 @pytest.mark.parametrize(
