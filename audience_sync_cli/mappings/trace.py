@@ -66,7 +66,7 @@ class EventTrace:
 
 
 @dataclass(frozen=True, slots=True)
-class _Only:
+class Only:
     """The look-up of an audience that an event is known to reach."""
 
     audience: Audience
@@ -140,7 +140,7 @@ def _follow(
     audiences = _audiences(call, values.get("audience_id"), around) if is_about_one else []
     found: list[MappingTrace] = []
     for audience in audiences or (None,):
-        lookup = _Only(audience) if audience else around.audiences
+        lookup = Only(audience) if audience else around.audiences
         ((_, outcome),) = Translator([compiled], lookup, around.now, around.policy).outcomes([event], lambda: True)
         one = cast("list[MembershipChange] | Rejected | Denied", outcome)  # of one audience, so never partly rejected
         traced = _traced(mapping, call, event, values, audience, one, is_about_one=is_about_one)

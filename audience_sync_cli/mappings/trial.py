@@ -2,16 +2,18 @@
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from audience_sync.aws.audience_listing import AudienceListing
-from audience_sync.errors import InvalidRequest
+from audience_sync.errors import InvalidMapping, InvalidRequest
 from audience_sync.ingest.intake import IntakeResult, changes_from, compiled
-from audience_sync.ingest.record_rules import AudienceLookup
+from audience_sync.ingest.record_rules import AudienceLookup, Policy
+from audience_sync.members.membership import Audience
 from audience_sync.quick_json import read_json
 from audience_sync.segment.default_mapping import DEFAULT_MAPPING
 from audience_sync.segment.mapping_config import parse_mappings
@@ -20,9 +22,10 @@ from audience_sync_cli.audiences.presentation import change_json
 from audience_sync_cli.errors import AlreadyReported, OperatorError
 from audience_sync_cli.mappings.explanation import MAX_SHOWN, Explanation
 from audience_sync_cli.mappings.files import read_mappings
-from audience_sync_cli.mappings.trace import EventTrace, Surroundings, trace
+from audience_sync_cli.mappings.trace import EventTrace, Only, Surroundings, trace
 from audience_sync_cli.mappings.warnings import elements_of, id_warning, looks_like_a_phone_number
 from audience_sync_cli.reasons import rejection_table
+from audience_sync_cli.samples import SAMPLES, sample
 from audience_sync_cli.session import Session, command
 
 app = typer.Typer()
@@ -86,6 +89,20 @@ def try_(
         session.screen.note(id_warning(), style="yellow")
     if outcome.rejections or outcome.partial_rejections:
         raise AlreadyReported
+
+
+def newly_rejected(before: list[Any], after: list[Any], now: float, policy: Policy) -> Iterator[str]:
+    """Yield a warning if mappings reject more of Segment's own events than those before. Both are unchecked."""
+    audience, at = Audience("1", country="US", computation_key="sample"), round(now * 1000)
+    body = json.dumps([sample(each, audience, enters=True, at=now, message_id=each) for each in SAMPLES]).encode()
+    with suppress(InvalidMapping):
+        used = [compiled(json.dumps(each)) for each in (before, after)]
+        results = [changes_from(body, mappings=each, audiences=Only(audience), now=at, policy=policy) for each in used]
+        known, found = (each.rejections for each in results)
+        if len(found) > len(known):
+            why = f"{found[0].reason}: {found[0].detail}. First try one of yours"
+            remedy = "`audience-sync mappings try event.json --mappings FILE`"
+            yield f"Events as Segment makes them would be rejected, {why}: {remedy}."
 
 
 def _traces(session: Session, elements: Sequence[Any], around: Surroundings) -> Sequence[EventTrace]:

@@ -16,6 +16,7 @@ from audience_sync_cli.mappings.diff import differences, print_differences
 from audience_sync_cli.mappings.files import read_mappings
 from audience_sync_cli.mappings.history import BUILT_IN, KeptVersion
 from audience_sync_cli.mappings.store import Stored, read, replace
+from audience_sync_cli.mappings.trial import newly_rejected
 from audience_sync_cli.mappings.warnings import warnings_about, why_all_is_ignored
 from audience_sync_cli.screen import counted, moment
 from audience_sync_cli.session import Session, command
@@ -33,7 +34,7 @@ def apply(session: Session, file: FILE, *, dry_run: _DRY_RUN = False, force: FOR
     """Check a file of mappings, show its changes, and put it in force after confirmation.
 
     A file made from a version that is no longer in force is rejected, as are mappings that would ignore every event,
-    without --force. A file without changes is not stored.
+    without --force. A file without changes is not stored. Warns if events as Segment makes them would be rejected.
     """
     document = read_mappings(file)
     mappings = parse_mappings(document, compile_trigger)
@@ -43,7 +44,8 @@ def apply(session: Session, file: FILE, *, dry_run: _DRY_RUN = False, force: FOR
     if stored.is_readable and made_from != stored.version and differences(stored.mappings, listed):
         raise _conflict(stored, made_from, listed)
     effect = require_effect(mappings, force=force)
-    for warning in warnings_about(mappings):
+    before = stored.mappings if isinstance(stored.mappings, list) else []
+    for warning in (*warnings_about(mappings), *newly_rejected(before, listed, session.now(), session.policy)):
         session.screen.note(warning, style="yellow")
     question = f"{effect}Put this in force as version {stored.next_version}?"
     _change(session, "apply", stored, listed, question, dry_run=dry_run)

@@ -53,6 +53,13 @@ def test_apply_accepts_the_output_of_show_with_and_without_edits(deployment: Dep
     assert deployment.json(show) == document | {"version": 1}
 
 
+def test_apply_warns_of_mappings_that_reject_what_those_in_force_accept(deployment: Deployment, tmp_path: Path) -> None:
+    fields = asdict(DEFAULT_MAPPING)["fields"] | {"external_user_id": {"@template": "loy-{{ traits.number }}"}}
+    file = written(tmp_path, [asdict(DEFAULT_MAPPING) | {"fields": fields}])
+    warned = "Events as Segment makes them would be rejected, member_id_missing"
+    assert [warned in deployment.printed(apply, file, yes=True).err for _ in range(2)] == [True, False]
+
+
 def test_apply_refuses_a_file_made_from_an_older_version(deployment: Deployment, tmp_path: Path) -> None:
     put(deployment, tmp_path, {"version": 0, "mappings": [MAPPING]})
     with pytest.raises(OperatorError, match="made from version 0, and version 1 is in force") as caught:
