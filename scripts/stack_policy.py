@@ -7,11 +7,12 @@ import json
 import sys
 import tomllib
 
-from botocore.exceptions import BotoCoreError, ClientError, NoRegionError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from scripts.deploy_target import ROOT, CannotDeploy, cloudformation, target
 
 HOLDING = ("AWS::DynamoDB::Table", "AWS::SecretsManager::Secret", "AWS::SQS::Queue")  # hold what no deployment restores
+NO_STACK = ("does not exist", "REVIEW_IN_PROGRESS", "specify a region")  # the last one of --guided, which asks for it
 ALLOW = {"Effect": "Allow", "Action": "Update:*", "Principal": "*", "Resource": "*"}
 KEEP = ALLOW | {
     "Effect": "Deny",
@@ -26,15 +27,12 @@ def main() -> None:
     try:
         chosen = target(sys.argv[1:], tomllib.loads((ROOT / "samconfig.toml").read_text(encoding="utf-8")))
         cloudformation(chosen).set_stack_policy(StackName=chosen.stack, StackPolicyBody=json.dumps(policy))
-    except NoRegionError:
-        return  # `sam deploy --guided` asks for it
     except (CannotDeploy, BotoCoreError, ClientError) as error:
-        if "does not exist" in str(error) or "REVIEW_IN_PROGRESS" in str(error):
-            return  # before the first deployment
-        sys.stderr.write(
-            f"The stack policy is not set: {error}\nIf access is denied, attach this docs/deployer-policy.json.\n"
-        )
-        sys.exit(2)
+        if not any(each in str(error) for each in NO_STACK):
+            sys.stderr.write(
+                f"The stack policy is not set. If access is denied, attach deployer-policy.json: {error}\n"
+            )
+            sys.exit(2)
 
 
 if __name__ == "__main__":

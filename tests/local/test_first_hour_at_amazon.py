@@ -4,12 +4,8 @@ import json
 import os
 import re
 import subprocess
-from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
-
-from aiohttp import web
 
 from local.amazon.app import build_app
 from local.amazon.exchange import SANDBOX
@@ -36,59 +32,53 @@ OTHER = replace(
     deletion_reaches_later_uploads=True,
 )
 NO_SWITCHES = {"match_share", "max_data_manager_body", "identity_deletion_delay"}
-THROTTLED = {
-    "match": {"path": "/amc/*", "method": "GET"},
-    "do": {"status": 429, "headers": {"Retry-After": 7}},
-    "times": 50,
-}
+TOO_MANY = {"status": 429, "headers": {"Retry-After": 7}}
+THROTTLED = {"match": {"path": "/amc/*", "method": "GET"}, "do": TOO_MANY, "times": 50}
 # Time passes in `sleep` alone. The others stand in for the runbook's functions, AWS and the command.
-STUBS = r"""
-sleep() { echo "$1" >> clock; }
-date() { awk '{ s += $1 } END { print s }' clock; }
-part() { echo "$1"; }
-aws() {
-  echo "{\"clientId\": \"$CLIENT_ID\"}"
-  curl -s "$SANDBOX/auth/o2/token" -d "grant_type=refresh_token&refresh_token=$REFRESH_TOKEN" \
-    -d "client_id=$CLIENT_ID&client_secret=$CLIENT_SECRET" | sed s/access_token/accessToken/
-}
-audience-sync() {
-  call GET /adm/terms; call PATCH /adm/terms "{\"agreementToken\":\"$(field agreementToken)\",\"hasAccepted\":true}"
-}
+STUBS = rf"""
+sleep() {{ echo "$1" >> clock; }}
+date() {{ awk '{{ s += $1 }} END {{ print s }}' clock; }}
+part() {{ echo "$1"; }}
+aws() {{
+  echo '{{"clientId": "{CLIENT_ID}"}}'
+  curl -s "$SANDBOX/auth/o2/token" -d 'grant_type=refresh_token&refresh_token={REFRESH_TOKEN}' \
+    -d 'client_id={CLIENT_ID}&client_secret={CLIENT_SECRET}' | sed s/access_token/accessToken/
+}}
+audience-sync() {{
+  call GET /adm/terms; call PATCH /adm/terms "{{\"agreementToken\":\"$(field agreementToken)\",\"hasAccepted\":true}}"
+}}
 """
 
 
-def answers(folder: Path, options: Options, *rules: object) -> Sequence[str]:
+def answers(folder: Path, options: Options, *rules: object) -> list[str]:
     """Run every line of the section; return the answers that it asks to paste into an issue."""
     folder.mkdir()
-    (folder / "clock").write_text("1800000000\n", encoding="utf-8")
     (folder / "scripts").symlink_to(ROOT / "scripts")
-
-    def now() -> float:
-        return sum(map(float, (folder / "clock").read_text(encoding="utf-8").split()))
-
-    login: dict[str, Any] = {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET, "refresh_token": REFRESH_TOKEN}
-
-    def build() -> web.Application:
-        app = build_app(**login, job_delay=45.0, clock=now, options=options)
-        app[SANDBOX].connections.add({"connectionId": "conn-1", "amcInstanceId": "amc1"}, now())
-        return app
-
-    with serve(build) as amazon:
-        faults = f"curl -s -X PUT $SANDBOX/sandbox/faults -d '{json.dumps(rules)}'\n"
-        lines = "".join([STUBS, *STEPS, faults, LIMITS, ANSWERS, "sleep 2592000\n", LATER])
+    clock = folder / "clock"
+    clock.write_text("1800000000\n", encoding="utf-8")
+    app = build_app(
+        client_id=CLIENT_ID,
+        client_secret=CLIENT_SECRET,
+        refresh_token=REFRESH_TOKEN,
+        job_delay=45.0,
+        clock=lambda: sum(map(float, clock.read_text(encoding="utf-8").split())),
+        options=options,
+    )
+    app[SANDBOX].connections.add({"connectionId": "conn-1", "amcInstanceId": "amc1"}, 0.0)
+    faults = f"curl -s -X PUT $SANDBOX/sandbox/faults -d '{json.dumps(rules)}'\n"
+    lines = "".join([STUBS, *STEPS, faults, LIMITS, ANSWERS, "sleep 2592000\n", LATER])
+    with serve(lambda: app) as amazon:
         script = lines.replace("https://advertising-api.amazon.com", amazon.url)
-        variables = {each.upper(): value for each, value in login.items()} | {"SANDBOX": amazon.url}
-        environment = variables | {"PATH": os.environ["PATH"]}
-        command = ["bash", "-c", script]
-        printed = subprocess.run(
-            command, cwd=folder, env=environment, check=True, stderr=subprocess.PIPE, text=True
-        ).stderr
-    assert "command not found" not in printed
+        names = {"PATH": os.environ["PATH"], "SANDBOX": amazon.url}
+        run = subprocess.run(
+            ["bash", "-c", script], cwd=folder, env=names, check=True, stderr=subprocess.PIPE, text=True
+        )
+    assert "command not found" not in run.stderr
     return (folder / "answers").read_text(encoding="utf-8").splitlines()
 
 
 def test_the_page_states_each_answer_of_the_sandbox_under_either_setting_and_no_other(tmp_path: Path) -> None:
-    differing = {each.name for each in fields(Options) if getattr(ASSUMED, each.name) != getattr(OTHER, each.name)}
-    assert {each.name for each in fields(Options)} - NO_SWITCHES == differing
-    assert [each for each in differing if f"`{each}`" not in SECTION] == []
+    switches = {each.name for each in fields(Options)} - NO_SWITCHES
+    assert [each for each in switches if getattr(ASSUMED, each) == getattr(OTHER, each)] == []
+    assert [each for each in switches if f"`{each}`" not in SECTION] == []
     assert {*answers(tmp_path / "assumed", ASSUMED), *answers(tmp_path / "other", OTHER, THROTTLED)} == STATED
