@@ -25,28 +25,23 @@ def main() -> None:
     (query,), (output,) = options.pop("query", [""]), options.pop("output", [""])
     name = words[start - 1]  # of the operation, or of the waiter behind `wait`
     model = client.meta.service_model.operation_model(_camel(name if start == 1 else "describe-stacks")).input_shape
-    given = {
+    given: dict[str, Any] = {
         _camel(option): [_structure(each) for each in values]
         if model.members[_camel(option)].type_name == "list"
         else values[0]
         for option, values in options.items()
     }
-    if name == "update-stack":
-        _refuse_unknown(client, given)
+    if name == "update-stack":  # CloudFormation refuses parameters that the new template lacks; the emulator does not
+        summary = client.get_template_summary(TemplateURL=given["TemplateURL"])
+        unknown = {each["ParameterKey"] for each in given["Parameters"]}
+        if unknown := unknown - {each["ParameterKey"] for each in summary["Parameters"]}:
+            sys.exit(f"ValidationError: Parameters: {sorted(unknown)} do not exist in the template")
     if start > 1:
         client.get_waiter(xform_name(_camel(name))).wait(**given, WaiterConfig={"Delay": 1})  # seconds
         return
     answer = getattr(client, xform_name(_camel(name)))(**given)
     if output == "text":
         sys.stdout.write("\t".join(jmespath.search(query, answer)) + "\n")
-
-
-def _refuse_unknown(client: Any, given: dict[str, Any]) -> None:
-    """Refuse parameters that the new template lacks, as CloudFormation does and the emulator does not."""
-    declared = client.get_template_summary(TemplateURL=given["TemplateURL"])["Parameters"]
-    unknown = {each["ParameterKey"] for each in given["Parameters"]} - {each["ParameterKey"] for each in declared}
-    if unknown:
-        sys.exit(f"ValidationError: Parameters: {sorted(unknown)} do not exist in the template")
 
 
 def _camel(name: str) -> str:

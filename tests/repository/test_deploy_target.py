@@ -127,9 +127,7 @@ def test_rejected_credentials_are_reported_with_the_error_code_of_aws(monkeypatc
     app.router.add_post("/", refuse)
     with serve(lambda: app) as aws:
         monkeypatch.setenv("AWS_ENDPOINT_URL_STS", aws.url)
-        with pytest.raises(
-            CannotDeploy, match=r"^AWS does not accept the credentials \(ExpiredToken\). Sign in again.$"
-        ):
+        with pytest.raises(CannotDeploy, match=r"not accept the credentials \(ExpiredToken\). Sign in again.$"):
             describe(HERE, {})
 
 
@@ -137,13 +135,9 @@ def test_rejected_credentials_are_reported_with_the_error_code_of_aws(monkeypatc
 @pytest.mark.parametrize(
     ("chosen", "environment", "where"),
     [
-        pytest.param(
-            HERE, {"AWS_REGION": "us-east-1"}, "in eu-west-1", id="samconfig.toml goes before the environment"
-        ),
+        pytest.param(HERE, {"AWS_REGION": "us-east-1"}, "in eu-west-1", id="samconfig.toml goes first"),
         pytest.param(OPEN, {"AWS_REGION": "us-east-1"}, "in us-east-1", id="the environment"),
-        pytest.param(
-            Target(None, None, "audience-sync", guided=True), {}, "in the region that SAM asks for", id="SAM asks"
-        ),
+        pytest.param(replace(OPEN, guided=True), {}, "in the region that SAM asks for", id="SAM asks"),
     ],
 )
 def test_the_deployment_target_is_printed_with_stack_account_and_region(
@@ -168,8 +162,8 @@ def created(**parameters: str) -> None:
     )
 
 
-def in_state(status: str) -> None:
-    created()
+def in_state(status: str, **parameters: str) -> None:
+    created(**parameters)
     (stack,) = get_backend("cloudformation")["123456789012"]["eu-west-1"].stacks.values()
     stack.status = status
 
@@ -195,23 +189,18 @@ def test_a_stack_that_cannot_be_updated_is_refused_with_the_remedy_of_its_state(
 
 
 @pytest.mark.usefixtures("signed_in")
-@pytest.mark.parametrize("status", ["UPDATE_ROLLBACK_COMPLETE", "REVIEW_IN_PROGRESS", "UPDATE_FAILED"])
-def test_a_stack_in_order_can_be_updated_and_an_unfinished_one_without_rollback(status: str) -> None:
-    in_state(status)
-    assert describe(replace(HERE, disable_rollback=status == "UPDATE_FAILED"), {}).startswith("The stack is audience")
-
-
-@pytest.mark.usefixtures("signed_in")
 @pytest.mark.parametrize(
-    ("parameters", "chosen"),
+    ("status", "chosen", "parameters"),
     [
-        pytest.param({"Region": "EU", "BatchWindow": "10"}, HERE, id="an update"),
-        pytest.param({"Region": "EU"}, replace(HERE, guided=True, stack="audience-sync-other"), id="a second stack"),
-        pytest.param({}, replace(HERE, guided=True), id="guided again, with the defaults"),
+        ("UPDATE_ROLLBACK_COMPLETE", HERE, {"Region": "EU", "BatchWindow": "10"}),
+        ("REVIEW_IN_PROGRESS", HERE, {}),
+        ("UPDATE_FAILED", replace(HERE, disable_rollback=True), {}),
+        ("CREATE_COMPLETE", replace(HERE, guided=True, stack="a-second-stack"), {"Region": "EU"}),
+        ("CREATE_COMPLETE", replace(HERE, guided=True), {}),
     ],
 )
-def test_an_existing_stack_can_be_updated(parameters: dict[str, str], chosen: Target) -> None:
-    created(**parameters)
+def test_a_stack_in_order_can_be_updated(status: str, chosen: Target, parameters: dict[str, str]) -> None:
+    in_state(status, **parameters)
     assert describe(chosen, {}).startswith(f"The stack is {chosen.stack}, in")
 
 
