@@ -134,7 +134,7 @@ def unlink(session: Session, audience: AUDIENCE) -> None:
     session.screen.result({"audienceId": known.audience_id, "unlinked": True})
 
 
-def take_off_list(session: Session, audience: Audience, heir: Audience | None = None) -> int:
+def take_off_list(session: Session, audience: Audience, replacement: Audience | None = None) -> int:
     """Unlink an audience; returns the time, in epoch milliseconds. Raises Unavailable.
 
     Raises TryLater if the audience that is to get its events is no longer listed, or was moved to this one.
@@ -142,10 +142,13 @@ def take_off_list(session: Session, audience: Audience, heir: Audience | None = 
     # Release the lock first: an audience that is still listed can be found and unlinked again.
     creation_locks(session).remove(audience.audience_id)
     now = round(session.now() * 1000)
-    is_unlinked = session.audiences.unlink(audience.audience_id, at=now, heir=heir.audience_id if heir else None)
-    if heir and not is_unlinked:
+    is_unlinked = session.audiences.unlink(
+        audience.audience_id, at=now, replacement=replacement.audience_id if replacement else None
+    )
+    if replacement and not is_unlinked:
         raise TryLater(
-            f"Somebody has ended {audience.audience_id} meanwhile, or ended or moved its heir {heir.audience_id}.",
+            f"{audience.audience_id} was ended in the meantime, or {replacement.audience_id}, "
+            "which took its place, was ended or moved.",
             "Look at `audience-sync audiences list` before you repeat the command.",
         )
     session.audiences.remove_unlinked(before=now - KEEP_UNLINKED * 1000)

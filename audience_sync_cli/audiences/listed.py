@@ -55,10 +55,13 @@ def find(session: Session, name: str, *, with_unlinked: bool = False) -> Audienc
             raise WrongUsage(f"Several audiences have that key or external id: {ids}.", "Use one of these ids.")
     stored = {each.audience_id: each for each in (*contents.audiences, *contents.unlinked)}
     if name in stored:
-        heir = after_moves(stored[name], stored.get)
+        replacement = after_moves(stored[name], stored.get)
         raise NotThere(
-            f"{name} was {'moved and ended' if heir else 'taken off the list'} at {moment(stored[name].unlinked_at)}.",
-            f"Use {heir.audience_id} ({heir.name}) instead." if heir else f"{_LIST} --unlinked` shows it.",
+            f"{name} was {'moved and ended' if replacement else 'taken off the list'} "
+            f"at {moment(stored[name].unlinked_at)}.",
+            f"Use {replacement.audience_id} ({replacement.name}) instead."
+            if replacement
+            else f"{_LIST} --unlinked` shows it.",
         )
     raise NotThere(
         f"No audience {shown(name)} is listed here.", f"{similar(name, listed)}{_LIST}` shows the listed ones."

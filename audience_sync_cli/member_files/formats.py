@@ -187,7 +187,7 @@ def _refuse_title(head: Sequence[str], number: int) -> None:
 
 def _unclosed(line: int) -> OperatorError:
     return OperatorError(
-        f"The row that begins in line {line} has a quotation mark without another that closes it.",
+        f"The row that begins in line {line} has an unclosed quotation mark.",
         f"Close it, or write it twice if it belongs to the value, {KEEP_DATE}",
     )
 

@@ -143,7 +143,7 @@ def _what_follows(session: Session, erased: Sequence[Known], notices: Sequence[M
     if last_removal:
         session.screen.say(
             f"The deletion is queued. The hashes stay until a last removal at {moment(last_removal * 1000)} at the "
-            "latest: an upload from the person's enter may take effect until then."
+            "latest: an upload made when the person entered may take effect until then."
         )
     elif any(each.rows for each in erased):
         session.screen.say(

@@ -39,7 +39,7 @@ class Ids(NamedTuple):
 def listed(screen: Screen, members: Sequence[str], file: str | None) -> Ids:
     """Return the given ids, or those in the file; prints a note if lines are left out. Raises WrongUsage, NotThere."""
     if bool(members) == (file is not None):
-        raise WrongUsage("Pass an external user id or --file.", "One of them is needed, and not both.")
+        raise WrongUsage("Pass an external user id or --file.", "Give one of them, not both.")
     if file is None:
         for member in members:
             require_id(member)

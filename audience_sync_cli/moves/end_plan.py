@@ -62,13 +62,13 @@ def take_off(session: Session, plan: EndPlan) -> EndPlan:
     """
     known, table, others = plan.audience, session.audiences, plan.others
     moved_to = plan.target.audience_id if plan.takes_back and plan.target else known.moved_to
-    heir = plan.target if plan.target in others else others[0] if len(others) == 1 else None
-    if heir:
+    replacement = plan.target if plan.target in others else others[0] if len(others) == 1 else None
+    if replacement:
         table.mark(known.audience_id, also=True, moved_to=moved_to)
-        has_main = any(not each.also for each in others if each != heir)
-        back = None if heir.moved_to == known.audience_id else heir.moved_to
-        table.mark(heir.audience_id, also=has_main, moved_to=back)
-    now = take_off_list(session, known, heir or plan.target)
+        has_main = any(not each.also for each in others if each != replacement)
+        back = None if replacement.moved_to == known.audience_id else replacement.moved_to
+        table.mark(replacement.audience_id, also=has_main, moved_to=back)
+    now = take_off_list(session, known, replacement or plan.target)
     ended = replace(known, unlinked_at=now, moved_to=moved_to, computation_key=None, external_audience_id=None)
     return replace(plan, audience=ended)
 

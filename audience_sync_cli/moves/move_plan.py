@@ -95,7 +95,7 @@ def _check_source(session: Session, source: Audience, to: Api) -> None:
     if api_of(source.destination) is to:
         if old := _moved_into(session, source):
             raise WrongUsage(
-                f"{old.audience_id} was moved into that audience already, and the key now means the new one.",
+                f"{old.audience_id} was moved into that audience, and events with this key now reach the new audience.",
                 f"To send the difference, name {old.audience_id} instead of the key; to end the old one, run "
                 f"`audience-sync audiences end {old.audience_id}`.",
             )

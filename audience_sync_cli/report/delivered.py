@@ -167,7 +167,7 @@ def match_rate(readings: AudienceReadings) -> Finding:
 def minimum(readings: AudienceReadings) -> Finding:
     """Check that Amazon DSP can use the audience."""
     if not reaches_dsp(readings.audience):
-        return Finding("ok", "Members do not go to Amazon DSP, which has a minimum.")
+        return Finding("ok", "Members are not sent to Amazon DSP, so its minimum size does not apply.")
     matched = readings.sizes.matched
     if matched is None:
         return Finding("ok", "Not known yet.")

@@ -75,7 +75,7 @@ def send(
     if len([each for each in (file, sample_name, follow.round_trip) if each]) != 1:
         raise WrongUsage("Nothing or too much to send.", "Pass either a FILE, --sample or --round-trip.")
     if not sample_name and (audience or exits):
-        raise WrongUsage("--audience and --exit are for --sample.", "A file names member and audience itself.")
+        raise WrongUsage("--audience and --exit need --sample.", "A file names member and audience itself.")
     if follow.round_trip:
         _send_round_trip(session, follow.round_trip, follow.timeout)
         return

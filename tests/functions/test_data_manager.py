@@ -300,7 +300,7 @@ def test_a_deletion_notice_deletes_the_person_by_id_and_empties_the_row(cloud: C
     assert all(bytes.fromhex(EMAIL) not in bytes(row["member"]["B"]) for row in rows if "member" in row)
 
 
-def test_a_deletion_notice_in_a_dsp_account_removes_but_deletes_nobody(cloud: Cloud) -> None:
+def test_with_a_dsp_account_a_notice_removes_the_person_but_requests_no_deletion(cloud: Cloud) -> None:
     audience_id = create(cloud, DSP)[1]["externalId"]
     run(cloud, body(audience_id, change("m1", 1)), account=DSP)
     run(cloud, notice("m1", 2), account=DSP)

@@ -164,6 +164,6 @@ def test_a_long_array_of_similar_objects_is_read_in_short_parts() -> None:
         pytest.param(lambda objects: json.dumps({"a": objects}, separators=(",", ":")), id="inside an object"),
     ],
 )
-def test_any_other_long_body_is_read_at_once(write: Callable[[Any], str]) -> None:
+def test_any_other_long_body_is_read_in_one_piece(write: Callable[[Any], str]) -> None:
     body = write([{"a": "x" * 1_000}] * 200).encode()
     assert list(read_json_in_parts(body)) == [json.loads(body)]

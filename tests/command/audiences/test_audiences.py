@@ -142,16 +142,18 @@ def test_unlink_refuses_an_audience_that_is_not_listed(deployment: Deployment, s
     assert len(deployment.session().audiences.all()) == 1
 
 
-@pytest.mark.parametrize(("heir", "said"), [("9", "moved and ended at 2027-01-15"), (None, "taken off the list at")])
+@pytest.mark.parametrize(
+    ("replacement", "said"), [("9", "moved and ended at 2027-01-15"), (None, "taken off the list at")]
+)
 def test_an_unlinked_audience_is_named_with_the_one_in_its_place(
-    deployment: Deployment, heir: str | None, said: str
+    deployment: Deployment, replacement: str | None, said: str
 ) -> None:
     deployment.list_audience(replace(AUDIENCE, audience_id="9", name="VIP"))
-    deployment.list_audience(replace(AUDIENCE, audience_id="7", unlinked_at=int(NOW * 1000), moved_to=heir))
+    deployment.list_audience(replace(AUDIENCE, audience_id="7", unlinked_at=int(NOW * 1000), moved_to=replacement))
     with pytest.raises(NotThere, match=f"7 was {said}") as refused:
         show(deployment.session(), "7")
     assert refused.value.remedy == (
-        "Use 9 (VIP) instead." if heir else "`audience-sync audiences list --unlinked` shows it."
+        "Use 9 (VIP) instead." if replacement else "`audience-sync audiences list --unlinked` shows it."
     )
 
 

@@ -87,7 +87,7 @@ def test_a_blank_environment_variable_counts_as_unset(named: list[str]) -> None:
         pytest.param("--stack prod status --local http://a", "Give one of them", id="a stack and a local one"),
     ],
 )
-def test_two_stacks_are_wrong_usage(named: list[str], line: str, sentence: str) -> None:
+def test_naming_two_stacks_is_a_usage_error(named: list[str], line: str, sentence: str) -> None:
     result = run(line)
     assert (result.exit_code, named) == (2, [])
     assert sentence in result.output

@@ -123,7 +123,7 @@ def test_missing_last_cells_of_a_row_are_empty(file: File) -> None:
     ],
 )
 def test_an_unclosed_quotation_mark_is_reported_with_its_line(file: File, content: str, line: int) -> None:
-    with pytest.raises(OperatorError, match=rf"begins in line {line} has a quotation mark"):
+    with pytest.raises(OperatorError, match=rf"begins in line {line} has an unclosed quotation mark"):
         read(file(content), ["id"])
 
 

@@ -70,7 +70,7 @@ def test_an_unread_check_fails_test_and_not_diagnose() -> None:
         pytest.param("dashboard.deployed", {"report.stack_checks", "report.audience_checks"}, id="the page"),
     ],
 )
-def test_a_door_loads_no_judge_that_it_does_not_run(door: str, unused: set[str]) -> None:
+def test_a_command_imports_only_the_checks_it_runs(door: str, unused: set[str]) -> None:
     program = f"import sys, audience_sync_cli.{door}; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, encoding="utf-8")
     assert {f"audience_sync_cli.{each}" for each in unused} & set(done.stdout.split()) == set()

@@ -72,7 +72,7 @@ def test_send_posts_a_file_unchanged(deployment: Deployment, gateway: list[Any],
 
 
 @pytest.mark.parametrize(("age", "said"), [(20, "stored 20 seconds ago"), (59.5, "in 1 second"), (60, "")])
-def test_send_says_if_ingest_may_still_use_the_mappings_before(
+def test_send_says_if_ingest_may_still_use_the_previous_mappings(
     deployment: Deployment, gateway: list[Any], tmp_path: Path, age: float, said: str
 ) -> None:
     gateway.append((200, ACCEPTED | {"accepted": 0, "ignored": 1}))

@@ -198,9 +198,9 @@ def test_only_a_listed_audience_can_be_marked_as_shared_or_moved(fixture: TableF
 
 def test_an_audience_cannot_leave_its_events_to_one_that_was_moved_into_it_meanwhile(fixture: TableFixture) -> None:
     fixture.put(BUYERS, Audience("22", moved_to=BUYERS.audience_id))
-    assert not fixture.table.unlink(BUYERS.audience_id, at=5, heir="22")
+    assert not fixture.table.unlink(BUYERS.audience_id, at=5, replacement="22")
     fixture.table.mark("22", also=False, moved_to="33")
-    assert fixture.table.unlink(BUYERS.audience_id, at=5, heir="22")
+    assert fixture.table.unlink(BUYERS.audience_id, at=5, replacement="22")
 
 
 def test_an_unlinked_audience_is_listed_again_only_on_purpose(fixture: TableFixture) -> None:

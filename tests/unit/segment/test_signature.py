@@ -97,7 +97,7 @@ def test_a_signature_may_have_white_space_capitals_or_the_previous_secret(
 
 
 @pytest.mark.parametrize(("members", "expected"), [(1_000, True), (1_001, False)])
-def test_extras_are_cut_off_events_of_at_most_1_000_members(members: int, expected: bool) -> None:
+def test_extras_are_stripped_from_events_with_up_to_1_000_members(members: int, expected: bool) -> None:
     event = "{" + ",".join(f'"m{number}":1' for number in range(members - 1)) + "}"
     assert is_signed((event[:-1] + ',"ttl":1}').encode(), signed(event), [SECRET]) is expected
 
@@ -122,7 +122,7 @@ def event_of(size: int) -> str:
 
 
 @pytest.mark.parametrize(("size", "expected"), [(MAX_EVENT, True), (MAX_EVENT + 1, False)])
-def test_extras_are_cut_off_events_of_at_most_128_kib(size: int, expected: bool) -> None:
+def test_extras_are_stripped_from_events_of_up_to_128_kib(size: int, expected: bool) -> None:
     body = event_of(size)
     text = body.removesuffix(EXTRAS) + "}"
     assert len(body) == size

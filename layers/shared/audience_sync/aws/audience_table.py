@@ -183,29 +183,29 @@ class AudienceTable:
         self.raise_version()
         return is_listed
 
-    def unlink(self, audience_id: str, *, at: int, heir: str | None = None) -> bool:
+    def unlink(self, audience_id: str, *, at: int, replacement: str | None = None) -> bool:
         """Take an audience off the list; return whether it was listed. `at` is in epoch milliseconds.
 
-        At Amazon it stays, and its row keeps the computation key for `by_computation_key`. With `heir`, which gets its
-        events, both must be listed, and `heir` not moved to it. Raises Unavailable.
+        At Amazon it stays, and its row keeps the computation key for `by_computation_key`. With `replacement`, which
+        gets its events, both must be listed, and `replacement` not moved to it. Raises Unavailable.
         """
         unlink = {
             "Key": {"audienceId": {"S": audience_id}},
             "UpdateExpression": f"SET unlinkedAt = :at REMOVE {BY_EXTERNAL_AUDIENCE_ID}",
             "ExpressionAttributeValues": {":at": {"N": str(at)}},
         }
-        if heir is None:
+        if replacement is None:
             is_unlinked = self._conditional(self._client.update_item, ConditionExpression=_IS_LISTED, **unlink)
         else:
-            is_unlinked = self._unlink_beside(audience_id, unlink, heir)
+            is_unlinked = self._unlink_beside(audience_id, unlink, replacement)
         self.raise_version()  # if two audiences share a key, the other one now gets the events
         return is_unlinked
 
-    def _unlink_beside(self, audience_id: str, unlink: dict[str, Any], heir: str) -> bool:
+    def _unlink_beside(self, audience_id: str, unlink: dict[str, Any], replacement: str) -> bool:
         """Unlink an audience if it and another one are listed, which is not moved to it; return whether they are."""
         # An update that changes nothing: a ConditionCheck would need a permission of its own.
         unchanged = {
-            "Key": {"audienceId": {"S": heir}},
+            "Key": {"audienceId": {"S": replacement}},
             "UpdateExpression": "REMOVE unlinkedAt",
             "ConditionExpression": f"{_IS_LISTED} AND (attribute_not_exists(movedTo) OR movedTo <> :id)",
             "ExpressionAttributeValues": {":id": {"S": audience_id}},
