@@ -1,7 +1,6 @@
 """A stack of an earlier release can be updated: it loses nothing that it holds, and nothing entered elsewhere fails.
 
-Git has the template of every release, or of the commit that was deployed before the first one. The rehearsal deploys
-the last one and updates it.
+Git has the template of every release, or of the commit that was deployed before the first one.
 """
 
 import copy
