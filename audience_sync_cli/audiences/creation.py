@@ -1,20 +1,23 @@
 """`audience-sync audiences create` and `update`: the same as Segment's own requests, with the same settings."""
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Annotated, Any
 
 import typer
 
-from audience_sync.amazon_ads.destination import Api
+from audience_sync.amazon_ads.destination import Api, advertiser_of, connection_of
 from audience_sync.audiences.creation import Audiences
 from audience_sync.clock import Clock
+from audience_sync.errors import InvalidAudience
+from audience_sync.members.membership import Audience
 from audience_sync_cli.audiences.datasets import create_dataset, creation_locks, is_dataset, name_prefix, refuse_update
 from audience_sync_cli.audiences.listed import AUDIENCE, find
 from audience_sync_cli.audiences.options import DSP, RENEW, NewTarget, check_key, note_country, note_ttl
 from audience_sync_cli.audiences.presentation import audience_json
-from audience_sync_cli.command_line.settings_faults import options
+from audience_sync_cli.command_line.settings_faults import NO_TARGET, options, wrong_usage
 from audience_sync_cli.errors import WrongUsage
 from audience_sync_cli.screen import counted
 from audience_sync_cli.session import Session, command
@@ -90,7 +93,10 @@ def create(
         create_dataset(session, extras)
         return
     with session.log.line("audiences create") as line, session.screen.progress("creating"):
-        made = use_case(session, name_prefix(session)).create(extras, deadline=time.monotonic() + CREATE_WAIT)
+        try:
+            made = use_case(session, name_prefix(session)).create(extras, deadline=time.monotonic() + CREATE_WAIT)
+        except InvalidAudience as error:
+            raise wrong_usage(error, known_targets(session.audiences.all())) from None
         line["audienceId"] = made.audience_id
     listed = made.listed
     existed = "" if made.attempts else " (it existed already)"
@@ -126,6 +132,18 @@ def update(session: Session, audience: AUDIENCE, settings: Settings) -> None:
         changed = use_case(session).update(known.audience_id, changes)
     session.screen.say(f"{changed.name or changed.audience_id} was changed.", style="green")
     session.screen.result(audience_json(changed))
+
+
+def known_targets(listed: Iterable[Audience]) -> dict[str, tuple[str, str]]:
+    """Return the error for a missing target, with those of other audiences; empty if there are none."""
+    targets: dict[str, str] = {}
+    for each in sorted(listed, key=lambda each: each.name):
+        for option, target in (("advertiser", advertiser_of), ("connection", connection_of)):
+            if found := target(each.destination):
+                targets.setdefault(f"--{option} {found}", each.name or each.audience_id)
+    known = ", ".join(f"{option} (as {name})" for option, name in targets.items())
+    (field, (message, remedy)) = NO_TARGET
+    return {field: (message, f"{remedy} Known here: {known}.")} if known else {}
 
 
 def use_case(session: Session, prefix: str = "") -> Audiences:

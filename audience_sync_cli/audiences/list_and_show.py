@@ -1,6 +1,6 @@
 """`audience-sync audiences list` and `show`: the audiences that events may reach, with size and match rate."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -21,6 +21,7 @@ from audience_sync_cli.audiences.presentation import (
     size,
     target_label,
 )
+from audience_sync_cli.audiences.published import Published, published
 from audience_sync_cli.screen import moment
 from audience_sync_cli.session import Session, command
 from audience_sync_cli.times import DAY
@@ -36,11 +37,15 @@ def list_(
         bool, typer.Option("--unlinked", help="List unlinked audiences, which only deletions still reach.")
     ] = False,
 ) -> None:
-    """List the audiences that events may reach."""
+    """List the audiences that events may reach, with the numbers that the stack has published in the last 30 days.
+
+    "changed" is the day since which the size is the same.
+    """
     contents = session.audiences.contents()
     found = sorted(
         contents.unlinked if unlinked else contents.audiences, key=lambda each: (each.name, each.audience_id)
     )
+    numbers = {} if unlinked else published(session, [each.audience_id for each in found])
     if unlinked and not found:
         session.screen.say("No audience is unlinked.")
     elif unlinked:
@@ -53,15 +58,27 @@ def list_(
         )
     elif found:
         session.screen.table(
-            ("audience id", "name", "country", "computation key", "target"),
-            [(each.audience_id, each.name, each.country, key_label(each), target_label(each)) for each in found],
+            ("audience id", "name", "computation key", "target", "size", "matched", "changed"),
+            [
+                (each.audience_id, each.name, key_label(each), target_label(each), *_of(each, numbers).cells())
+                for each in found
+            ],
         )
     else:
         session.screen.say(
             "No audience is listed. Link one with `audience-sync audiences link`, or create one with "
             "`audience-sync audiences create`."
         )
-    session.screen.result([audience_json(each, same_key(each, contents.audiences)) for each in found])
+    session.screen.result(
+        [
+            audience_json(each, same_key(each, contents.audiences)) | ({} if unlinked else _of(each, numbers).as_json())
+            for each in found
+        ]
+    )
+
+
+def _of(audience: Audience, numbers: Mapping[str, Published]) -> Published:
+    return numbers.get(audience.audience_id, Published())
 
 
 @command(app, "show", "audiences show lapsed_premium_buyers")

@@ -42,12 +42,19 @@ def audience_json(audience: Audience, same_key: Sequence[Audience] | None = None
 
 def key_label(audience: Audience, same_key: Sequence[Audience] = ()) -> str:
     """Return the computation key, for people, and the other audiences that have it."""
-    note = f" (moved to {audience.moved_to})" if audience.moved_to else " (also)" if audience.also else ""
-    key = f"{audience.computation_key or ''}{note}".strip()
+    note = mark(audience) or ("also" if audience.also else "")
+    key = f"{audience.computation_key or ''}{f' ({note})' if note else ''}".strip()
     others = ", ".join(f"{each.name or 'without a name'} ({each.audience_id})" for each in same_key)
     if others and not may_share_a_key([audience, *same_key]):
         return f"{key}, ambiguous with {others}: if all are meant, link all but one with --also"
     return f"{key}, shared with {others}" if others else key
+
+
+def mark(audience: Audience) -> str:
+    """Return that an audience was moved or keeps nobody, in words; empty if neither."""
+    if audience.moved_to:
+        return f"moved to {audience.moved_to}"
+    return "ended" if audience.settings.get("ttl") == 0 else ""
 
 
 def _plain(value: Any) -> Any:

@@ -21,13 +21,15 @@ OPTIONS = {  # field of the extras: what the command line calls it
     "dsp": "--dsp",
     "renew": "--renew",
 }
-
-
-_SENTENCES = {  # field: message and remedy. The others are said in the package's words, with the names of options
-    "advertiserId, connectionId": (
+NO_TARGET = (
+    "advertiserId, connectionId",
+    (
         "An audience needs either an advertiser or a connection.",
         "Give --advertiser for Amazon DSP, or --connection for Amazon Marketing Cloud.",
     ),
+)
+_SENTENCES = {  # field: message and remedy. The others are said in the package's words, with the names of options
+    NO_TARGET[0]: NO_TARGET[1],
     # The option itself is limited to what Amazon accepts; only the renewal needs more.
     "ttl": (
         "--renew needs a time to live of at least 3 days, because members are re-sent once a day.",

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from audience_sync_cli.audiences.listed import NAMES, completions, find
 from audience_sync_cli.operator_log import FIELDS, NAME
 from audience_sync_cli.screen import iso_time, moment
 from audience_sync_cli.session import Session, command
@@ -14,7 +15,7 @@ from audience_sync_cli.times import SINCE, read_time
 app = typer.Typer()
 
 
-@command(app, "operator-log", "operator-log --since 7d", "operator-log --command import")
+@command(app, "operator-log", "operator-log --since 7d", "operator-log --command import --audience big_spenders")
 def operator_log(
     session: Session,
     since: SINCE = "30d",
@@ -22,6 +23,9 @@ def operator_log(
         list[str] | None,
         typer.Option("--command", help="Show only this command, such as import. Repeatable.", metavar="COMMAND"),
     ] = None,
+    audience: Annotated[
+        str, typer.Option(help=f"Only about this audience: {NAMES}.", metavar="AUDIENCE", autocompletion=completions)
+    ] = "",
 ) -> None:
     """Show who has changed what with this command, the newest first. Kept for 400 days.
 
@@ -31,6 +35,10 @@ def operator_log(
     begin = (read_time(since, session.now()) or 0) / 1000
     lines = [each for each in FunctionLogs(session.stack).read((NAME,), begin) if "command" in each.fields]
     found = [each for each in reversed(lines) if not only or str(each.fields["command"]).startswith(tuple(only))]
+    if audience:
+        logged = any(each.fields.get("audienceId") == audience for each in found)  # perhaps no longer in any list
+        audience_id = audience if logged else find(session, audience, with_unlinked=True).audience_id
+        found = [each for each in found if each.fields.get("audienceId") == audience_id]
     if found:
         session.screen.table(
             ("time", "who", "command", "outcome", "what"),

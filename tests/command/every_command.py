@@ -111,6 +111,7 @@ audiences end {AUDIENCE.audience_id} --no-wait --yes  # logs
 audiences end {DATASET} --yes  # logs changes=0
 audiences unlink big_spenders --yes  # logs
 operator-log
+operator-log --audience {AUDIENCE.audience_id}
 audiences list --unlinked
 """  # one command a line, with the details of its line in the operator log; later ones use what earlier ones print
 

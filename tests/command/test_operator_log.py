@@ -12,7 +12,7 @@ from botocore.exceptions import EndpointConnectionError
 
 from audience_sync.errors import Unavailable
 from audience_sync_cli.dashboard.deployed import DeployedStack
-from audience_sync_cli.errors import AlreadyReported
+from audience_sync_cli.errors import AlreadyReported, NotThere
 from audience_sync_cli.mappings.versions import revert
 from audience_sync_cli.member_files.change_sender import ChangeSender
 from audience_sync_cli.member_files.import_members import import_members
@@ -192,6 +192,10 @@ def test_the_log_can_list_imports_alone_with_what_was_left_out(deployment: Deplo
     keys.rotate(deployment.session(yes=True), keys.KeyKind.EVENT)
     assert [each["command"] for each in deployment.json(operator_log)] == ["keys rotate", "import"]
     (line,) = deployment.json(operator_log, only=["import", "audiences move"])
+    for name in (ID, AUDIENCE.computation_key):
+        assert deployment.json(operator_log, audience=name) == [line]
+    with pytest.raises(NotThere):
+        operator_log(deployment.session(), audience="no_such_audience")
     assert (line["changes"], line["leftOut"]) == (6, 2)
     assert "changes 6, left out 2" in " ".join(deployment.printed(operator_log, only=["import"]).out.split())
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from botocore.exceptions import EndpointConnectionError
 
 from audience_sync.amazon_ads.destination import amc_connection, destination_of_changes
 from audience_sync.aws.audience_table import VERSION_KEY
@@ -16,7 +17,9 @@ from audience_sync_cli.audiences.listed import completions
 from audience_sync_cli.audiences.options import Choices, NewTarget, Target
 from audience_sync_cli.errors import AlreadyReported, NotConfirmed, NotThere, WrongUsage
 from audience_sync_cli.health import checks
+from audience_sync_cli.screen import iso_time
 from audience_sync_cli.session import Session
+from audience_sync_cli.times import DAY, HOUR
 from tests.aws_fixtures import AUDIENCE
 from tests.command.conftest import NOW, Deployment
 
@@ -125,10 +128,42 @@ def test_unlinking_an_audience_keeps_the_creation_locks_of_others(deployment: De
     assert len(rows) == 3, "both audiences, and what remains of the listed one's creation"
 
 
+@pytest.mark.parametrize(
+    ("published", "shown"),
+    [
+        pytest.param({}, (None, None, None, ""), id="none"),
+        pytest.param({3: 400, 2: 500, 1: 500}, (500, 60.0, 2, "500 60.0% 2027-01-13"), id="grown two days ago"),
+        pytest.param({1: 400}, (400, 60.0, 1, "400 60.0% 2027-01-14"), id="one"),
+    ],
+)
+def test_list_shows_the_size_the_match_rate_and_the_last_change(
+    deployment: Deployment, published: dict[int, int], shown: tuple[int | None, float | None, int | None, str]
+) -> None:
+    deployment.list_audience()
+    for days, records in published.items():
+        about = {"audience": AUDIENCE.audience_id}
+        deployment.publish(NOW - days * DAY, about, AudienceReceived=records, AudienceMatchRate=60)
+    (found,) = deployment.json(list_, now=NOW)
+    size, rate, days_ago, cells = shown
+    changed_at = None if days_ago is None else iso_time((NOW - days_ago * DAY) // HOUR * HOUR * 1000)
+    assert (found["size"], found["matchRate"], found["changedAt"]) == (size, rate, changed_at)
+    assert cells in " ".join(deployment.printed(list_, now=NOW).out.split())
+
+
+def test_list_marks_moved_and_ended_audiences_and_needs_no_metrics(deployment: Deployment) -> None:
+    deployment.list_audience(replace(AUDIENCE, audience_id="7", moved_to="8"))
+    deployment.list_audience(replace(AUDIENCE, audience_id="8", computation_key="other", settings={"ttl": 0}))
+    deployment.fail("cloudwatch", EndpointConnectionError(endpoint_url="https://monitoring"))
+    seen = deployment.printed(list_)
+    assert "(moved to 8)" in " ".join(seen.out.split())
+    assert "other (ended)" in " ".join(seen.out.split())
+    assert "Sizes are left out: CloudWatch does not answer" in seen.err
+
+
 def test_an_audience_of_an_unknown_api_is_listed_but_cannot_be_shown(deployment: Deployment) -> None:
     deployment.list_audience()
     deployment.list_audience(replace(AUDIENCE, audience_id="7", destination=Destination.of({"api": "new"})))
-    assert "new, unknown to this version" in deployment.printed(list_).out
+    assert "new, unknown to" in deployment.printed(list_).out
     assert [each["api"] for each in deployment.json(list_)] == ["audiences", "new"]
     with pytest.raises(InvalidMessage, match="this version does not know"):
         show(deployment.session(), "7")

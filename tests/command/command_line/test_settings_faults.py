@@ -7,6 +7,7 @@ import pytest
 
 from audience_sync.amazon_ads.advertiser_audiences import audience_settings
 from audience_sync.errors import InvalidAudience
+from audience_sync.members.membership import Destination
 from audience_sync_cli.audiences.creation import Settings, create, update
 from audience_sync_cli.audiences.linking import link
 from audience_sync_cli.audiences.list_and_show import show
@@ -27,6 +28,16 @@ def refused(call: object, *arguments: object, **options: object) -> OperatorErro
     with pytest.raises((InvalidAudience, OperatorError)) as caught:
         call(*arguments, **options)  # type: ignore[operator]
     return explained(caught.value)
+
+
+def test_create_without_a_target_names_the_ones_of_other_audiences(deployment: Deployment) -> None:
+    assert "Known here" not in refused(create, deployment.session(), "VIP", NewTarget(), NOTHING, "US").remedy
+    targets: list[dict[str, str]] = [{"advertiserId": "59007"}, {"advertiserId": "59007"}, {"connectionId": "c-1"}]
+    for number, target in enumerate(targets):
+        listed = replace(AUDIENCE, audience_id=str(number), name=f"Audience {number}")
+        deployment.list_audience(replace(listed, destination=Destination.of(target)))
+    remedy = refused(create, deployment.session(), "VIP", NewTarget(), NOTHING, "US").remedy
+    assert remedy.endswith("Known here: --advertiser 59007 (as Audience 0), --connection c-1 (as Audience 2).")
 
 
 @pytest.mark.parametrize(
