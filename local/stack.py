@@ -60,9 +60,9 @@ class Stack:
         # The examples of events/segment are months old.
         parameters = resources.DATA_MANAGER_ACCOUNTS[options.data_manager_account]
         flags = {"EventQueue": options.event_queue, "PublicApi": options.public_api}
-        doors = {name: "yes" if is_set else "no" for name, is_set in flags.items()}
+        switches = {name: "yes" if is_set else "no" for name, is_set in flags.items()}
         own = {"BatchWindow": options.batch_window, "AcceptOldEvents": "yes", "AudienceNamePrefix": options.name_prefix}
-        self._template = Template.load(own | doors | parameters)
+        self._template = Template.load(own | switches | parameters)
         self._queues = SqsQueues(time.time)
         self._amazon = build_amazon(
             client_id=CLIENT_ID,

@@ -1,8 +1,8 @@
-"""The vocabulary of the report: checks, their findings, and what each door says and does about them.
+"""The vocabulary of the report: checks, their findings, and what each view says and does about them.
 
-A door is what an operator looks at: a command or the page. Each has its own checks, and its own word for a state:
+A view is a command, or the page. Each has its own checks, and its own word for a state:
 
-    door      checks               a problem is                an unread thing is
+    view      checks               a problem is                an unread thing is
     test      stack_checks.py      exit code 1                 a problem
     diagnose  audience_checks.py   exit code 1                 `look`; a problem if `test` checks it as well
     status    needs.py             a sentence; exit code 1 of  a note; the command's error for queues and counts
@@ -42,7 +42,7 @@ def problem(sentence: str, remedy: str, otherwise: str) -> Finding:
     )
 
 
-class Door(NamedTuple):
+class View(NamedTuple):
     """A command's words for the parts of findings and for their four states."""
 
     name: str  # of what was checked
@@ -50,7 +50,7 @@ class Door(NamedTuple):
     words: Mapping[State, str]
 
     def word(self, finding: Finding) -> str:
-        """Return the door's word for a finding's state. One that is a `problem` makes the exit code 1."""
+        """Return its word for a finding's state. One that is a `problem` makes the exit code 1."""
         return self.words[finding.state]
 
     def style(self, finding: Finding) -> str:
@@ -67,8 +67,8 @@ class Door(NamedTuple):
         return about | {self.remedy: finding.remedy, "unread": finding.state == "unread"}
 
 
-TEST = Door("part", "remedy", {"ok": "ok", "note": "note", "problem": "problem", "unread": "problem"})
-DIAGNOSE = Door("check", "next", {"ok": "ok", "note": "look", "problem": "problem", "unread": "look"})
+TEST = View("part", "remedy", {"ok": "ok", "note": "note", "problem": "problem", "unread": "problem"})
+DIAGNOSE = View("check", "next", {"ok": "ok", "note": "look", "problem": "problem", "unread": "look"})
 
 
 class Check[R](NamedTuple):

@@ -26,7 +26,7 @@ FUNCTIONS = ("IngestFunction", "WorkerFunction", "RefreshFunction")
 LEFT_FOR_API = 6  # invocations at a time
 BEHIND_QUEUES = ("WorkerFunction", "JobsFunction", "EventsFunction")
 REMIND_BEFORE = 45 * DAY  # seconds; time to find the person who may consent
-# An outdated stack, or one with a single door, lacks some of these.
+# An outdated stack, or one with a single entry point, lacks some of these.
 LATER_FUNCTIONS = (
     *("AudiencesFunction", "JobsFunction", "RenewFunction", "AuditFunction"),
     *("DatasetsFunction", "EventsFunction"),

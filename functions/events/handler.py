@@ -1,4 +1,4 @@
-"""Accept audience events from the event queue, the second door. Use case: audience_sync/ingest/message_intake.py."""
+"""Accept audience events from the event queue, the second entry point. Use case: ingest/message_intake.py."""
 
 import os
 import time
@@ -56,7 +56,7 @@ def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     sent_at = [int(each["attributes"]["SentTimestamp"]) for each in records]  # epoch milliseconds, by SQS's clock
     bodies = [each["body"].encode(errors="surrogatepass") for each in records]
     left: list[dict[str, Any]] = []
-    with logger.append_context_keys(door="queue"):
+    with logger.append_context_keys(entryPoint="queue"):
         for results, failures in parts.intake.accept_all([*zip(bodies, sent_at, strict=True)], deadline=deadline):
             with telemetry.printed_together():  # at once: the function may be stopped before the others are taken in
                 for each in results:

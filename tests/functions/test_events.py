@@ -86,8 +86,8 @@ def test_rejections_are_counted_and_logged_as_by_http(cloud: Cloud, printed: Cal
     one, other = (json.loads(line) for line in at_queue.splitlines() if '"event rejected"' in line)
     told = ("reason", "detail", "message_id")
     assert [one[name] for name in told] == [other[name] for name in told]
-    assert "door" not in one
-    assert other["door"] == "queue"
+    assert "entryPoint" not in one
+    assert other["entryPoint"] == "queue"
     assert dead(cloud) == [], "as by HTTP, a rejected event is not kept"
 
 
@@ -116,7 +116,7 @@ def test_a_body_that_no_retry_can_mend_goes_to_the_dead_letters_at_once(
         f"EventsRejectedByReason {reason}": 1,
     }
     (line,) = [json.loads(each) for each in shown.splitlines() if '"request refused"' in each]
-    assert (line["reason"], line["door"]) == (reason, "queue")
+    assert (line["reason"], line["entryPoint"]) == (reason, "queue")
     assert "maya" not in shown
 
 

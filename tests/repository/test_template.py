@@ -438,7 +438,7 @@ def test_every_function_has_the_same_constant_code_so_that_an_update_changes_onl
 def test_a_function_has_a_role_and_a_log_group_of_its_own(function: str) -> None:
     name = function.removesuffix("Function")
     assert _properties(function)["Role"] == {"Fn::GetAtt": [f"{name}Role", "Arn"]}
-    log = "Ingest" if function == "EventsFunction" else name  # one place for the rejections of both doors
+    log = "Ingest" if function == "EventsFunction" else name  # one place for the rejections of both entry points
     assert _properties(function)["LoggingConfig"]["LogGroup"] == {"Ref": f"{log}LogGroup"}
     logging = [each["Resource"] for each in _statements(f"{name}Role") if "logs:PutLogEvents" in each["Action"]]
     assert logging == [{"Fn::GetAtt": [f"{log}LogGroup", "Arn"]}]
@@ -548,7 +548,7 @@ def test_the_longest_parameters_fit_into_the_4_kb_that_lambda_accepts_of_variabl
     ("parameters", "broken"),
     [
         pytest.param({"PublicApi": "no", "EventQueue": "yes"}, [], id="a queue only"),
-        pytest.param({"PublicApi": "no"}, ["OneDoor"], id="no door"),
+        pytest.param({"PublicApi": "no"}, ["OneEntryPoint"], id="no entry point"),
         pytest.param({"OrderingGuard": "no"}, [], id="the audience API needs no rows"),
         pytest.param({"DataManagerAccountId": "m"}, [], id="a manager account"),
         pytest.param({"DataManagerDspAccountId": "d"}, [], id="a DSP account"),

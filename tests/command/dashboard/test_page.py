@@ -56,10 +56,10 @@ def test_the_policy_allows_nothing_but_the_parts_of_the_page() -> None:
 
 
 @pytest.mark.parametrize(
-    "door", ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "DOMParser", "eval(", "Function("]
+    "function", ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "DOMParser", "eval(", "Function("]
 )
-def test_no_value_can_become_markup(door: str) -> None:
-    assert door not in SOURCE
+def test_no_value_can_become_markup(function: str) -> None:
+    assert function not in SOURCE
 
 
 def test_the_page_needs_nothing_from_elsewhere() -> None:

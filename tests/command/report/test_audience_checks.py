@@ -229,7 +229,7 @@ JUDGED = [
     ("match rate", {"report": report(Sizes())}, "ok", "Not known"),
     ("minimum for DSP", {"report": report(Sizes(9_000, 1_999))}, "note", "1,999"),
     ("minimum for DSP", {"report": report(Sizes(9_000, 2_000))}, "ok", "2,000"),
-    ("minimum for DSP", {"audience": AMC}, "ok", "do not go"),
+    ("minimum for DSP", {"audience": AMC}, "ok", "does not apply"),
     ("last weeks", {}, "ok", "of its last eight weeks"),
     ("last weeks", {"trend": Trend(State.UNKNOWN, "Shorter than three weeks.")}, "ok", "three weeks"),
     ("last weeks", {"trend": Trend(State.SILENT, "Nothing has been uploaded.")}, "note", "Nothing has"),

@@ -1,7 +1,7 @@
 """Scripts written for the documents of before still find every key, and all states but one under their old word.
 
 old_documents.json was recorded on 2026-11-30, from the session of every_command.py and a state of the page, before
-`test`, `diagnose`, `status` and the page became doors of one report.
+`test`, `diagnose`, `status` and the page became views of one report.
 """
 
 import json

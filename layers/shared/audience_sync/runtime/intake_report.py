@@ -1,4 +1,4 @@
-"""Metrics and log lines of one request body, the same at both doors: the HTTP API and the event queue."""
+"""Metrics and log lines of one request body, the same at both entry points: the HTTP API and the event queue."""
 
 from collections import Counter
 from typing import Any

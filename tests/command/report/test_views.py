@@ -1,4 +1,4 @@
-"""What a door reads and loads: each reading once, and no judge of another door."""
+"""What a command reads and loads: each reading once, and no checks of another command."""
 
 import subprocess
 import sys
@@ -62,7 +62,7 @@ def test_an_unread_check_fails_test_and_not_diagnose() -> None:
 
 
 @pytest.mark.parametrize(
-    ("door", "unused"),
+    ("command", "unused"),
     [
         pytest.param("health.status", {"report.stack_checks", "report.audience_checks", "state.circuits"}, id="status"),
         pytest.param("health.checks", {"report.audience_checks", "state.circuits"}, id="test"),
@@ -70,7 +70,7 @@ def test_an_unread_check_fails_test_and_not_diagnose() -> None:
         pytest.param("dashboard.deployed", {"report.stack_checks", "report.audience_checks"}, id="the page"),
     ],
 )
-def test_a_command_imports_only_the_checks_it_runs(door: str, unused: set[str]) -> None:
-    program = f"import sys, audience_sync_cli.{door}; print(*sys.modules)"
+def test_a_command_imports_only_the_checks_it_runs(command: str, unused: set[str]) -> None:
+    program = f"import sys, audience_sync_cli.{command}; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, encoding="utf-8")
     assert {f"audience_sync_cli.{each}" for each in unused} & set(done.stdout.split()) == set()
