@@ -19,10 +19,6 @@ def main() -> None:
     try:
         api = os.environ.get("AUDIENCE_SYNC_LOCAL", DEFAULT)
         amazon = requests.get(f"{api}/local/resources", timeout=10).json()["urls"]["amazon"]
-        was_revoked = name == "off" and any(
-            each["name"] == "revoked" and each["active"]
-            for each in requests.get(f"{amazon}/sandbox/recipes", timeout=10).json()
-        )
         if name:
             answer = requests.put(f"{amazon}/sandbox/faults", json={"recipe": name}, timeout=10)
             if not answer.ok:
@@ -34,10 +30,6 @@ def main() -> None:
         does, runbook = next(((each["does"], each["runbook"]) for each in recipes if each["name"] == name), ("", ""))
         what = does if does.startswith(("Ads", "Amazon", "Login")) else does[:1].lower() + does[1:]
         sys.stdout.write(f"{name} is on: {what}. Runbook: {runbook}.\n" if does else "No fault is on.\n")
-        if was_revoked:
-            sys.stdout.write(
-                "Workers remember the refusal for up to five minutes; after `audience-sync connect`, for one.\n"
-            )
         return
     table = Table(box=None, pad_edge=False)
     for heading in ("", "fault", "reason", "runbook"):

@@ -11,7 +11,6 @@ from typing import Annotated, Any
 
 import typer
 
-from audience_sync.aws.secrets import MAX_AGE
 from audience_sync.delivery.backoff import latest_retry
 from audience_sync.errors import InvalidSettings
 from audience_sync.reasons import Reason
@@ -120,8 +119,7 @@ def authorize(session: Session, app: Application, *, port: int, opener: Opener |
         [(each.get("profileId"), each.get("countryCode"), *_account(each)) for each in profiles],
     )
     if not is_first:
-        # Until then, a worker may use the former authorization from its memory, and defer changes again.
-        again = latest_retry(session.now() + MAX_AGE) + session.stack.batch_window
+        again = latest_retry(session.now()) + session.stack.batch_window
         session.screen.say(f"Changes that waited for it are retried by {moment(again * 1000)}.")
     session.screen.say("Connected. All functions use it within a minute. Next: `audience-sync test`.", style="green")
     session.screen.result({"connected": True, "refreshed": first.get("refreshed") is True, "profiles": profiles})

@@ -53,7 +53,7 @@ class Blocker:
     @property
     def advice(self) -> str:
         """The next try and the remedy; empty if neither is known."""
-        again = "" if self.needs_person else "The next try is within ten minutes."  # the longest wait of a message
+        again = "" if self.needs_person else "The next try is within three minutes."  # the longest wait of a message
         if self.next_try:
             again = f"Next try by {moment(self.next_try * 1000)}."
         return " ".join(each for each in (again, self.remedy) if each)

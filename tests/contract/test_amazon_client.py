@@ -227,17 +227,6 @@ def test_a_failed_login_is_not_repeated_for_30_seconds(connection: Connection) -
         assert tokens.current().value, "a clock that is set back must not keep the failure"
 
 
-def test_a_refused_authorization_is_not_retried_at_once(connection: Connection) -> None:
-    connection.fault({"status": 400, "body": '{"error": "invalid_grant"}'}, path="/auth/o2/token", times=99)
-    fetched_before = len(connection.received("/auth/o2/token"))
-    with requests.Session() as session:
-        login = Login(session, f"{connection.url}/auth/o2/token", connection.credentials, time.time)
-        for _ in range(5):
-            with pytest.raises(TokenUnavailable):
-                login.fetch()
-    assert len(connection.received("/auth/o2/token")) == fetched_before + 1
-
-
 @pytest.mark.parametrize("lifetime", [-5, 0, 10**9, "soon", None, True])
 def test_an_invalid_token_lifetime_counts_as_one_hour(connection: Connection, lifetime: Any) -> None:
     body = json.dumps({"access_token": "Atza|x", "expires_in": lifetime})

@@ -412,4 +412,4 @@ def test_in_an_outage_the_next_retry_counts_down(tab: Tab, shown: Shown) -> None
     tab.read(f"clearTimeout(timer); {later}")
     assert tab.read("$('next-try').textContent") == "next try in 5 seconds"
     tab.read("showNextTry({...newest, nextTry: null})")
-    assert tab.read("$('next-try').textContent") == "next try within five minutes"
+    assert tab.read("$('next-try').textContent") == "next try within three minutes"

@@ -14,7 +14,7 @@ from audience_sync.amazon_ads.upload import Submission, Upload
 from audience_sync.aws.membership_rows import Sharding
 from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.clock import Clock
-from audience_sync.delivery.backoff import MARK
+from audience_sync.delivery.backoff import MARK, SPREAD
 from audience_sync.delivery.batch import Delivery
 from audience_sync.delivery.context import DeliveryContext
 from audience_sync.delivery.uploads import Limits
@@ -93,4 +93,4 @@ def test_an_outage_of_twelve_hours_loses_and_parks_nothing(
     assert amazon.members == {f"m{number}" for number in range(MESSAGES)}
     assert clock.now - OUTAGE <= MARK + 60, "until the next mark, and one upload"
     together = MESSAGES / BATCH * OUTAGE / MARK  # once they come back together, at every mark
-    assert amazon.requests <= invocations <= 7 * MESSAGES + together, "seven first attempts of each message, before"
+    assert amazon.requests <= invocations <= SPREAD * MESSAGES + 2 * BATCH + together, "the first ones, before"

@@ -103,30 +103,34 @@ def outdate(worker_harness: WorkerHarness) -> None:
 
 
 @pytest.fixture
-def revoke(worker_harness: WorkerHarness) -> Iterator[Callable[[], None]]:
-    """Revokes the consent. Other tests use the same sandbox."""
+def set_recipe(worker_harness: WorkerHarness) -> Iterator[Callable[[str], None]]:
+    """Sets a fault of docs/sandbox.md. Other tests use the same sandbox."""
 
-    def set_recipe(name: str) -> None:
+    def set_by_name(name: str) -> None:
         url = f"{worker_harness.amazon.url}/sandbox/faults"
         requests.put(url, json={"recipe": name}, timeout=60).raise_for_status()
 
-    yield lambda: set_recipe("revoked")
-    set_recipe("off")
+    yield set_by_name
+    set_by_name("off")
 
 
 @ONE_API
 def test_a_worker_older_than_the_last_refresh_reports_a_revoked_consent_as_refused(
-    worker_harness: WorkerHarness, revoke: Callable[[], None], printed: Callable[[], str]
+    worker_harness: WorkerHarness, set_recipe: Callable[[str], None], printed: Callable[[], str]
 ) -> None:
     outdate(worker_harness)
     logins = worker_harness.amazon.request_count(TOKENS)
-    revoke()
+    set_recipe("revoked")
     for member in ("cust_1", "cust_2", "cust_3"):
         one = worker_harness.message(change(member))
         assert one in worker_harness.run(one).returned
     assert f'"deferred":["{Reason.AUTHORIZATION_REFUSED}"]' in printed()
     assert Reason.TOKEN_UNAVAILABLE not in printed()
     assert worker_harness.amazon.request_count(TOKENS) == logins + 1
+    set_recipe("off")
+    login = Login(requests.Session(), worker_harness.amazon.url + TOKENS, StoredSecret(CREDENTIALS), time.time)
+    worker_harness.cloud.put_secret("TokenSecret", login.fetch().as_json())  # as `connect` does
+    assert worker_harness.run(worker_harness.message(change("cust_4"))).returned == [], "at once, not after a minute"
 
 
 @ONE_API

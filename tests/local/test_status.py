@@ -220,8 +220,6 @@ def test_a_fault_has_a_button_and_a_command(
     with pytest.raises(SystemExit, match="no such recipe; there are revoked, "):
         printed("deniet")
     assert printed("off") == "No fault is on.\n"
-    printed("revoked")
-    assert "for up to five minutes; after `audience-sync connect`, for one" in printed("off")
     assert active(numbers(stack)["faults"]) == run() == []
 
 

@@ -18,7 +18,7 @@ from audience_sync.aws.checkpoint import AUDIT, DATASETS, PUBLISHED, RENEWAL
 from audience_sync.aws.creation_locks import STALE_LOCK_AGE
 from audience_sync.aws.membership_rows import KEEP_EXIT, Sharding
 from audience_sync.aws.sqs import MAX_ENTRIES
-from audience_sync.delivery.backoff import MARK, MAX_DELAY
+from audience_sync.delivery.backoff import LONG_DELAY, MARK
 from audience_sync.delivery.gates.circuit_state import PARTITION as CIRCUITS
 from audience_sync.delivery.returning import REQUEUE_AFTER_RECEIVES
 from audience_sync.ingest.intake import MAX_EVENTS
@@ -814,7 +814,7 @@ def test_one_full_request_of_deletion_notices_sets_off_an_alarm_by_default() -> 
 
 
 def test_a_waiting_change_reports_its_age_in_every_period_of_the_stall_alarm() -> None:
-    assert _properties("DeliveryStalled")["Period"] >= MARK + MAX_DELAY
+    assert _properties("DeliveryStalled")["Period"] >= MARK + LONG_DELAY
 
 
 def test_the_age_that_sqs_shows_is_not_the_only_one_watched_since_it_leaves_out_messages_that_keep_failing() -> None:

@@ -57,7 +57,7 @@ function showNextTry(facts) {
   const { amazonFails, waiting, nextTry, at: now } = facts;
   $("next-try").hidden = !amazonFails || !waiting || needsPerson(facts) != null;
   const seconds = nextTry == null ? null : Math.ceil(nextTry - now);
-  setText($("next-try"), seconds == null ? "next try within five minutes" : seconds > 0 ? `next try in ${duration(seconds)}` : "next try now");
+  setText($("next-try"), seconds == null ? "next try within three minutes" : seconds > 0 ? `next try in ${duration(seconds)}` : "next try now");
 }
 
 function showSum({ counts, parkedSince }) {

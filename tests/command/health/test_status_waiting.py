@@ -38,7 +38,8 @@ def test_failed_uploads_are_counted_and_named_by_reason(deployed: Deployment) ->
     assert "7 accepted by Amazon, 4 failed" in output
     assert "1 message waiting, 0 in work, 0 delayed" in output
     assert (
-        "Waits: Amazon answers with an error (5xx) or cannot be reached. The next try is within ten minutes." in output
+        "Waits: Amazon answers with an error (5xx) or cannot be reached. The next try is within three minutes."
+        in output
     )
     assert "Failed uploads: 3 service_unavailable, 1 throttled in the last 15 minutes; the last one throttled" in output
 

@@ -71,7 +71,7 @@ def test_each_check_of_the_stack_judges_its_stored_values(
     assert found.get(name) == expected
 
 
-CONNECT, SOON = "Run `audience-sync connect`.", "The next try is within ten minutes."
+CONNECT, SOON = "Run `audience-sync connect`.", "The next try is within three minutes."
 REFUSED, NOT_CONNECTED = (
     Blocker(reason, "It is refused.", CONNECT, needs_person=True)
     for reason in ("authorization_refused", "not_connected")

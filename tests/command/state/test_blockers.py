@@ -138,7 +138,7 @@ def test_the_newest_failed_upload_explains_why_changes_wait(deployment: Deployme
     assert result.failed.by_reason == {"throttled": 2, "service_unavailable": 1}
     assert result.failed.last_reason == "service_unavailable"
     assert [blocker.reason for blocker in result.blockers] == ["service_unavailable"]
-    assert "within ten minutes" in result.blockers[0].text
+    assert "within three minutes" in result.blockers[0].text
 
 
 @pytest.mark.parametrize(

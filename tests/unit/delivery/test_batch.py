@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from audience_sync.clock import Clock
-from audience_sync.delivery.backoff import FIRST_DELAY, MAX_DELAY
+from audience_sync.delivery.backoff import FIRST_DELAY, LONG_DELAY
 from audience_sync.delivery.batch import Delivery
 from audience_sync.delivery.context import DeliveryContext, Message
 from audience_sync.delivery.report import BatchReport
@@ -151,7 +151,7 @@ def test_a_message_whose_job_still_cannot_be_queued_does_not_block_others() -> N
     untracked = message("a", change("m1"), untracked=["job-9", 777, False])
     report = deliver([untracked, message("b", change("m2"))], amazon, jobs=Choosy())
     assert [(each.message.message_id, each.delay, each.reason) for each in report.deferred] == [
-        ("a", 75, "unavailable")
+        ("a", 90, "unavailable")
     ]
     assert (amazon.members(), report.delivered, report.oldest_deferred) == ({"m2"}, 1, 4.0)
 
@@ -269,7 +269,7 @@ def test_parked_changes_are_counted_by_reason() -> None:
         pytest.param(Throttled("429", retry_after=120), 1, 120, id="Retry-After"),
         pytest.param(Throttled("429"), 1, 4, id="first backoff"),
         pytest.param(ServiceUnavailable("503"), 4, 32, id="backoff doubles with every receive"),
-        pytest.param(ServiceUnavailable("503"), 11, 295, id="backoff ends at the next mark of five minutes"),
+        pytest.param(ServiceUnavailable("503"), 11, 115, id="backoff ends at the next mark of two minutes"),
         pytest.param(OutcomeUnknown("reset"), 1, 60, id="an unknown outcome waits the settle time"),
         pytest.param(TokenUnavailable("no token"), 1, 4, id="no token"),
     ],
@@ -368,9 +368,9 @@ def test_the_age_of_the_oldest_deferred_change_is_reported() -> None:
 
 
 def test_an_untried_change_comes_back_without_backoff_or_alignment() -> None:
-    gate = FakeGate(shut={"1": CircuitHalfOpen("half-open", retry_after=MAX_DELAY + 10)})
+    gate = FakeGate(shut={"1": CircuitHalfOpen("half-open", retry_after=LONG_DELAY + 10)})
     report = deliver([message("a", change("m1"), audience="1")], Amazon(), gate=gate)
-    assert [each.delay for each in report.deferred] == [MAX_DELAY + 10], "on no mark"
+    assert [each.delay for each in report.deferred] == [LONG_DELAY + 10], "on no mark"
 
 
 def test_a_message_received_12_times_is_requeued_before_sqs_gives_it_up() -> None:
@@ -378,7 +378,7 @@ def test_a_message_received_12_times_is_requeued_before_sqs_gives_it_up() -> Non
     report = deliver([message("a", change("m1"), receives=REQUEUE_AFTER_RECEIVES)], amazon, queue=queue)
     (requeued,) = queue.messages
     sent = json.loads(requeued.body)
-    assert (sent["attempts"], sent["firstAt"], requeued.delay) == (REQUEUE_AFTER_RECEIVES, 1000, 295)
+    assert (sent["attempts"], sent["firstAt"], requeued.delay) == (REQUEUE_AFTER_RECEIVES, 1000, 115)
     assert (report.requeued, report.deferred, report.parked) == (1, [], 0)
     often = [message(name, change(name), receives=REQUEUE_AFTER_RECEIVES) for name in ("a", "b")]
     assert deliver(often, amazon, queue=queue).requeued == 2

@@ -26,7 +26,7 @@ EXPIRY_MARGIN = 120.0  # seconds before its expiry at which a token is no longer
 DEFAULT_LIFETIME = 3600.0  # seconds; Amazon's documented lifetime, for answers without a plausible one
 FAILURE_BACKOFF = 30.0  # seconds before a failed login is retried: each attempt may take its whole timeout
 MAX_EXPIRY = 1e11  # epoch seconds, in the year 5138: no token lives that long
-REFUSAL_BACKOFF = 300.0  # seconds before a refused authorization is retried
+REFUSAL_BACKOFF = 60.0  # seconds before a token that Amazon refused is used again
 NOT_APPROVED = "Amazon refuses the token of a new login; it may not have approved the application"
 CONSENT_LIFETIME = 365 * 86_400  # seconds; of a consent given on 30 July 2026 or later
 MAX_ANSWER = 16_384  # bytes; a token is at most 2,048
@@ -85,7 +85,6 @@ class Login:
         self._token_url = token_url
         self._credentials = credentials
         self._now = now
-        self._refused: tuple[str, float] = ("", float("-inf"))  # refresh token, until when
 
     def client_id(self) -> str:
         """Return the public id of the operator's application. Raises TokenUnavailable, Unavailable."""
@@ -100,7 +99,7 @@ class Login:
 
         Raises:
             NotConnected: no credentials are stored yet.
-            AuthorizationRefused: revoked or never valid. Do not retry: a person must connect Amazon again.
+            AuthorizationRefused: revoked or never valid. A person must connect Amazon again.
             TokenUnavailable: Login with Amazon failed.
             Unavailable: the credentials cannot be read.
         """
@@ -110,9 +109,6 @@ class Login:
             "client_id": self._credential("clientId"),
             "client_secret": self._credential("clientSecret"),
         }
-        refused, until = self._refused
-        if refused == form["refresh_token"] and self._now() < until:
-            raise _refusal()
         try:
             # No Authorization header: the token endpoint refuses requests that carry one.
             with (
@@ -130,8 +126,7 @@ class Login:
             "invalid_client",
             "unauthorized_client",
         ):
-            self._refused = (form["refresh_token"], self._now() + REFUSAL_BACKOFF)
-            raise _refusal()
+            raise AuthorizationRefused("Login with Amazon refuses the stored authorization; connect Amazon again")
         value = answer.get("access_token")
         if response.status_code != 200 or not _is_token(value):
             raise TokenUnavailable(f"Login with Amazon answered {response.status_code} without a token")
@@ -178,7 +173,8 @@ class AccessTokens:
         """Return a token that is valid for at least two minutes. Raises TokenUnavailable, Unavailable."""
         with self._lock:
             if self._token is None or not self._is_usable(self._token):
-                self._token = self._read(max_age=60.0) or self._fetch()
+                # After a failure, the next try uses what `connect` or `refresh` has stored since.
+                self._token = self._read(max_age=0.0 if self._failure else 60.0) or self._fetch()
             return self._token
 
     def renewed(self, rejected: Token) -> tuple[Token, bool]:
@@ -228,10 +224,6 @@ class AccessTokens:
         except AudienceSyncError:
             return None  # the login can still help
         return token if token and self._is_usable(token) else None
-
-
-def _refusal() -> AuthorizationRefused:
-    return AuthorizationRefused("Login with Amazon refuses the stored authorization; connect Amazon again")
 
 
 def _is_token(value: Any) -> TypeGuard[str]:

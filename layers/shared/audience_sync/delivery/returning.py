@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from audience_sync.clock import to_seconds
-from audience_sync.delivery.backoff import aligned_delay, backoff
+from audience_sync.delivery.backoff import SPREAD, aligned_delay, backoff
 from audience_sync.delivery.context import DeliveryContext, Message, ParsedMessage
 from audience_sync.delivery.report import BatchReport, DeferredMessage
 from audience_sync.delivery.uploads import Deferred
@@ -22,8 +22,8 @@ from audience_sync.members.repetitions import Wait, wait_until
 # Receives after which a message is requeued. So only messages that crash the worker reach SQS's limit of receives.
 REQUEUE_AFTER_RECEIVES = 12
 # Seconds, for each receive, for which a message stays invisible whose copy SQS does not store: the 20 receives that the
-# queue allows take more than three hours, even if uploads had failed for the first ones.
-UNSTORED_DELAY = 75.0
+# queue allows take more than three hours, even if uploads had failed for the first eleven.
+UNSTORED_DELAY = 90.0
 
 type Left = Sequence[tuple[MembershipChange, Deferred]]  # the changes of a message that stay in the queue
 
@@ -158,7 +158,9 @@ class Returning:
         is_untried = all(isinstance(cause.error, OutOfTime | CircuitHalfOpen) for cause in causes)
         wait = 0.0 if is_untried else backoff(each.attempts, self._jitter())
         wait = max([wait, *(cause.delay for cause in causes if cause.delay is not None)])
-        return wait if is_untried else aligned_delay(self._now, wait)
+        if is_untried or each.attempts <= SPREAD:
+            return wait
+        return aligned_delay(self._context.clock.now(), wait)  # by now, uploads may have taken most of the invocation
 
     def _count_age(self, since: int) -> None:
         self._report.oldest_deferred = max(self._report.oldest_deferred, self._now - to_seconds(since))
