@@ -74,12 +74,6 @@ class ReportedAsNotThere(AlreadyReported):
     exit_code = NOT_THERE
 
 
-class ReportedAsUsage(AlreadyReported):
-    """The screen has shown which values are not valid, and the work done with the others."""
-
-    exit_code = USAGE
-
-
 class ReportedAsUnfinished(AlreadyReported):
     """The screen has shown unfinished work, which may finish later."""
 

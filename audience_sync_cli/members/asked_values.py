@@ -18,7 +18,7 @@ _SHORTEST_NUMBER = 7  # digits; with fewer, it is an external user id
 _NUMBER = re.compile(r"[+\d\s().\-/]+")
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 # In the text of an event, which may not be JSON.
-_ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
+_ESCAPE = re.compile(r"\\+u([0-9a-fA-F]{4})")
 _BETWEEN_ADDRESSES = re.compile(r"[\s\"'<>,;:()\[\]{}\\/]+")
 _NUMBERS = re.compile(r"\+?\(?\d[\d ().\-/]{5,}\d")
 _WORDS = re.compile(r"[\w-]+", re.ASCII)
@@ -88,6 +88,7 @@ class Wanted:
     """Compares what is stored with many values at a time."""
 
     def __init__(self, values: Sequence[Asked]) -> None:
+        self.found: defaultdict[str, set[Match]] = defaultdict(set)  # by external user id
         self._digests: defaultdict[str, list[tuple[int, str]]] = defaultdict(list)
         self._ids: defaultdict[str, list[tuple[int, str]]] = defaultdict(list)
         self._numbers = {each.line: each.number for each in values if each.number}
@@ -96,12 +97,13 @@ class Wanted:
                 for text, form in forms.items():
                     found[text].append((each.line, form))
 
-    def matches(self, member: str, identities: Iterable[tuple[int, dict[str, str]]]) -> list[Match]:
-        """Return what matches in a row of a member, or in a change, by its id and identities."""
+    def compare(self, member: str, identities: Iterable[tuple[int, dict[str, str]]] = ()) -> None:
+        """Add to `found` what matches in a row of a member, or in a change, by its id and identities."""
         found = {Match(line, ID, form) for line, form in self._ids.get(member, ())}
         for name, digest in (pair for _, digests in identities for pair in digests.items()):
             found |= {Match(line, name, form) for line, form in self._digests.get(digest.lower(), ())}
-        return sorted(found)
+        if found:
+            self.found[member] |= found
 
     def lines_in(self, text: str) -> list[int]:
         """Return the lines of the values that a text holds: typed or hashed, with or without the calling code."""

@@ -1,7 +1,6 @@
 """`audience-sync member erase`: removes a person, or everybody on a list, from every audience."""
 
 import time
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import batched
@@ -14,30 +13,22 @@ from audience_sync.amazon_ads.timings import Timings
 from audience_sync.ingest.record_rules import erasing_exit
 from audience_sync.members.erasure.judging import Missing
 from audience_sync.members.member_step import apply_changes
-from audience_sync.members.membership import Audience, MembershipChange
+from audience_sync.members.membership import MembershipChange
 from audience_sync.members.messages import DeliveryHistory, pack
 from audience_sync_cli.errors import ReportedAsNotThere
 from audience_sync_cli.members.erasure_report import WITHOUT_DROPPING
-from audience_sync_cli.members.id_list import FILE, MEMBERS, SHOWN, Ids, listed
-from audience_sync_cli.members.people import Known, people
+from audience_sync_cli.members.id_list import FILE, MEMBERS, SHOWN, listed
+from audience_sync_cli.members.people import Known, label, people
 from audience_sync_cli.screen import counted, iso_time, moment
 from audience_sync_cli.session import Session, command
 
 app = typer.Typer()
 SEND_TIMEOUT = 30.0  # seconds for the change queue to accept everything
-_MATCHING = ("email", "phone")  # identifiers that two ids of one person share
 AT_ONCE = 100  # notices of one request
 _NEEDS_ANOTHER = (Missing.REJECTED, Missing.END, Missing.ROW, Missing.NO_DELETION)  # notice: runbook, ErasuresOverdue
 
 
-@command(
-    app,
-    "erase",
-    "member erase cust_1001",
-    "member erase cust_2001 web_77",
-    "member erase --file leavers.txt",
-    asks=True,
-)
+@command(app, "erase", "member erase cust_2001 web_77", "member erase --file leavers.txt", asks=True)
 def erase(session: Session, members: MEMBERS = None, file: FILE = None) -> None:
     """Remove one person, all ids of a person, or everybody on a list, from every audience; delete the stored hashes.
 
@@ -46,60 +37,34 @@ def erase(session: Session, members: MEMBERS = None, file: FILE = None) -> None:
     last removal has succeeded: up to 36 hours later if the person entered recently. For an id in no audience and no
     dead letter, nothing is sent: exit code 3.
 
-    A list can be repeated, also after an interruption: it leaves out people whose erasure is recorded, unless they have
+    It can be repeated, also after an interruption: people whose erasure is recorded are left out, unless they have
     entered since or need another notice. Unknown ids are listed.
     """
     ids = listed(session.screen, members or (), file)
     found = list(people(session, ids.ids))
-    if _erase_list(session, ids, found) if ids.is_list else _erase_one(session, found[0]):
-        raise ReportedAsNotThere
-
-
-def _erase_one(session: Session, person: Known) -> bool:
-    """Erase a person who is known. Returns whether the id is unknown."""
-    audiences = session.audiences.with_unlinked()
-    counts = {"audiences": len(audiences), "knownIn": len(person.rows)}
-    if person.is_unknown:
-        session.screen.say(f"{person.member} is in no audience and no dead letter: nothing was sent.", style="yellow")
-        session.screen.say("Check that it is the mapping's external user id. A waiting change is not known yet.")
-        session.screen.result(counts | _what_follows(session, [], []))
-        return True
-    names = ", ".join(_label(each) for each, _ in person.rows) or "none"
-    session.screen.confirm(
-        f"Known in {len(person.rows)} of {counted(len(audiences), 'audience')}: {names}. Erase {person.member}?"
-    )
-    with session.log.line("member erase", audiences=len(person.rows)):
-        notices = queue_deletion_notices(session, [person.member])
-    if not person.rows:
-        session.screen.say(
-            "The id is in no audience, so nothing is removed. Older events about it are ignored from now on.",
-            style="yellow",
-        )
-    session.screen.result(counts | _what_follows(session, [person], notices))
-    return False
-
-
-def _erase_list(session: Session, ids: Ids, found: Sequence[Known]) -> bool:
-    """Erase those who are known and need a notice. Returns whether any id is unknown."""
     unknown = [each.member for each in found if each.is_unknown]
     due = [each for each in found if _needs_notice(each)]
     recorded = len(found) - len(unknown) - len(due)
     if unknown:
         session.screen.table(("unknown ids, not sent",), [(each,) for each in unknown[:SHOWN]])
+        session.screen.say("Check that these are the mapping's external user ids. A waiting change is not known yet.")
     session.screen.say(
         f"{counted(len(found), 'id')}: {len(due):,} to erase, {recorded:,} with an erasure on record, "
         f"{len(unknown):,} unknown{', of which --json lists all' if len(unknown) > SHOWN else ''}."
     )
     notices: list[MembershipChange] = []
-    if 0 < len(due) <= SHOWN:
-        session.screen.table(("external user id", "audiences", "identifiers"), _held(due))
     if due:
-        session.screen.confirm(f"Erase {'1 person' if len(due) == 1 else f'{len(due):,} people'} from every audience?")
+        if len(due) <= SHOWN:
+            session.screen.table(("external user id", "audiences", "identifiers"), _held(due))
+        session.screen.confirm(
+            f"Erase {due[0].member if len(due) == 1 else f'{len(due):,} people'} from every audience?"
+        )
         notices = _queue_list(session, due)
     counts = {"listed": len(found), "repeatedIds": ids.repeated, "emptyLines": ids.empty, "sent": len(due)}
     rest = {"alreadyRecorded": recorded, "unknown": unknown}
     session.screen.result(counts | rest | _what_follows(session, due, notices))
-    return bool(unknown)
+    if unknown:
+        raise ReportedAsNotThere
 
 
 def _needs_notice(person: Known) -> bool:
@@ -177,18 +142,14 @@ def _last_removal(erased: Iterable[Known], notice: MembershipChange, timings: Ti
 
 
 def _held(due: Sequence[Known]) -> Iterator[tuple[str, str, str]]:
-    """Yield of each id the audiences and identifiers, and the ids before it with the same address or number."""
-    owners: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+    """Yield of each id the audiences and identifiers, and other ids with the same address or number."""
+    held = {
+        person.member: {pair for _, state in person.rows for each in state.identities for pair in each.digests.items()}
+        for person in due
+    }
     for person in due:
-        own = {pair for _, state in person.rows for each in state.identities for pair in each.digests.items()}
+        own = held[person.member]
+        matching = {pair for pair in own if pair[0] in ("email", "phone")}
+        same = [f"shared with {member}" for member in held if member != person.member and held[member] & matching]
         names = sorted({name for name, _ in own})
-        shared = sorted(
-            {f"{name} of {each}" for name, digest in own if name in _MATCHING for each in owners[name, digest]}
-        )
-        for pair in own:
-            owners[pair].append(person.member)
-        yield person.member, ", ".join(_label(each) for each, _ in person.rows), ", ".join([*names, *shared])
-
-
-def _label(audience: Audience) -> str:
-    return (audience.name or audience.audience_id) + ("" if audience.unlinked_at is None else " (unlinked)")
+        yield person.member, ", ".join(label(each) for each, _ in person.rows), ", ".join([*names, *same])

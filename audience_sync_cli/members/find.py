@@ -1,8 +1,6 @@
 """`audience-sync member find`: the people behind an e-mail address, a number, a hash or an id."""
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -11,21 +9,20 @@ import typer
 from audience_sync.amazon_ads.countries import NO_COUNTRY, accepted_country
 from audience_sync.aws.membership_scan import READ_UNIT, TableSize
 from audience_sync.clock import Clock
-from audience_sync.members.membership import Member
 from audience_sync_cli.column_names import guess
-from audience_sync_cli.errors import AlreadyReported, ReportedAsNotThere, ReportedAsUsage, WrongUsage
-from audience_sync_cli.files import new_file
-from audience_sync_cli.members.asked_values import ID, Asked, Match, Wanted, asked
-from audience_sync_cli.members.erasure_page import HTML, html
-from audience_sync_cli.members.erasure_sentences import text
-from audience_sync_cli.members.find_report import answer, next_lines, parts
+from audience_sync_cli.errors import AlreadyReported, ReportedAsNotThere, WrongUsage
+from audience_sync_cli.members.asked_values import NORMALIZED, Asked, Wanted, asked
+from audience_sync_cli.members.erasure_page import HTML
+from audience_sync_cli.members.erasure_sentences import Part
+from audience_sync_cli.members.find_report import answer, next_lines, parts, person_part
 from audience_sync_cli.members.id_list import SHOWN, lines_of
 from audience_sync_cli.members.member import person_json
 from audience_sync_cli.members.people import backups_of, people, require_rows, unreadable
-from audience_sync_cli.members.proof import head_of
+from audience_sync_cli.members.proof import head_of, show_report
 from audience_sync_cli.parked.dead_events import DeadEvents
 from audience_sync_cli.parked.dead_letters import DeadLetterMessage
 from audience_sync_cli.parked.peeking import peek
+from audience_sync_cli.screen import Screen
 from audience_sync_cli.session import Session, command
 from audience_sync_cli.times import DAY, MINUTE
 
@@ -50,93 +47,86 @@ def find(
 
     Asks for the values, one a line, so that no history has them. Reads all rows of members and all dead letters once,
     and compares the hashes that the stack and senders make of a value. Changes nothing. Exit code 3 if nothing is
-    found, with a sentence for the person; 1 if a row or a dead letter cannot be read, so that nothing can be denied; 2
-    if a value cannot be searched.
+    found, with a sentence for the person; 1 if a value cannot be searched, or if a row or a dead letter cannot be read,
+    so that nothing can be denied.
     """
+    lines = lines_of(file) if file else _typed(session.screen)
+    if guess(lines[:1]):
+        lines[0] = ""  # the heading of an export
     code = accepted_country(country) if country else None
     if country and (code is None or code in NO_COUNTRY):
         raise WrongUsage("--country is not a country that Amazon accepts.", "Use a code or a name, such as US.")
-    lines = lines_of(file) if file else _typed(session)
-    if guess(lines[:1]):
-        lines[0] = ""  # the heading of an export
     values, refused = asked(lines, code)
     for line, why in [*refused.items()][:SHOWN]:
         session.screen.note(f"Line {line} is not searched: {why}.", style="yellow")
     if not values:
         raise WrongUsage("There is no value to search.", "Give an e-mail address, phone number, SHA-256 or id.")
     require_rows(session)
-    report = _report(session, values)
+    report, shown = _searched(session, values)
     report |= {"request": request, "notSearched": [{"line": line, "problem": why} for line, why in refused.items()]}
     report["answer"] = answer(report)
-    _show(session, report, page)
-    if report["unread"]:
+    show_report(session.screen, report, parts(report, shown), page)
+    for to_type in next_lines(report):
+        session.screen.say(to_type)
+    if refused or report["unread"]:
         raise AlreadyReported
-    if refused:
-        raise ReportedAsUsage
     if not report["people"] and not report["events"]:
         raise ReportedAsNotThere
 
 
-def _typed(session: Session) -> list[str]:
+def _typed(screen: Screen) -> list[str]:
     """Ask for values until an empty line. They are shown while typed: a typing error would find nothing."""
-    session.screen.note(
-        "One value a line: e-mail address, phone number, SHA-256 or external user id. Then an empty line."
-    )
-    return [*iter(lambda: session.screen.ask("value", instead="give --file"), "")]
+    screen.note("One value a line: e-mail address, phone number, SHA-256 or external user id. Then an empty line.")
+    return [*iter(lambda: screen.ask("value", instead="give --file"), "")]
 
 
-def _report(session: Session, values: Sequence[Asked]) -> dict[str, Any]:
-    """Search rows and dead letters, and read everything about the people found."""
+def _searched(session: Session, values: Sequence[Asked]) -> tuple[dict[str, Any], list[Part]]:
+    """Search rows and dead letters. Returns everything about the people found, and a part about each."""
     stack, wanted = session.stack, Wanted(values)
     unread: list[str] = []
-    matches, rows = _rows(session, wanted, unread)
-    lines, events = _dead_letters(session, wanted, unread)
-    for (_, member), found in matches.items():
-        lines[member] |= {each.line for each in found}
-    ids = {each: value.line for value in values if value.kind == ID for each in value.ids}
-    found_people = []
-    for known in people(session, [*{**lines, **ids}], unread):
-        if known.member in ids and (known.erasure or known.member in lines):  # of an id, there may be a notice alone
-            lines[known.member].add(ids[known.member])
-        if known.member in lines:
-            person = person_json(known) | {"lines": sorted(lines[known.member])}
-            for each in person["audiences"]:
-                each["matches"] = [match._asdict() for match in matches.get((each["audienceId"], known.member), ())]
-            found_people.append(person | {"deadLetters": [each.message_id for each in known.parked]})
-    by_line = {each.line: [member for member in lines if each.line in lines[member]] for each in values}
-    return {
+    rows = _rows(session, wanted, unread)
+    events = _dead_letters(session, wanted, unread)
+    ids = {each for value in values for each, form in value.ids.items() if form == NORMALIZED}
+    found, shown = [], []
+    for known in people(session, [*{**wanted.found, **dict.fromkeys(ids)}], unread):
+        if known.erasure:  # of an id, there may be a notice alone
+            wanted.compare(known.member)
+        if matches := sorted(wanted.found.get(known.member, ())):
+            letters = [each.message_id for each in known.parked]
+            found.append(person_json(known) | {"matches": [each._asdict() for each in matches], "deadLetters": letters})
+            shown.append(person_part(known, matches))
+    lines = {member: {each.line for each in matches} for member, matches in wanted.found.items()}
+    by_line = {each.line: [member for member, matched in lines.items() if each.line in matched] for each in values}
+    report = {
         **head_of(session),
         "region": str(stack.service("dynamodb").meta.region_name),
         "sentTo": urlsplit(stack.hosts.api).hostname,
         "backupDays": round(backups_of(stack) / DAY),
         "rowsRead": rows,
         "values": [{"line": each.line, "kind": each.kind, "members": by_line[each.line]} for each in values],
-        "people": found_people,
+        "people": found,
         "events": events,
         "unread": [*dict.fromkeys(unread)],
     }
+    return report, shown
 
 
-def _rows(session: Session, wanted: Wanted, unread: list[str]) -> tuple[dict[Member, list[Match]], int]:
-    """Return what matches in each row of a member, and the number of all rows; names damaged ones."""
-    size = session.member_scan.size()
+def _rows(session: Session, wanted: Wanted, unread: list[str]) -> int:
+    """Compare all rows, and add damaged ones to `unread`. Returns their number."""
+    size, rows = session.member_scan.size(), 0
     if size.rows > ASKS_ABOVE:
         seconds, dollars = estimate(size)
         cost = "half of the table's read units" if size.units else f"about ${dollars:,.2f}"
-        session.screen.confirm(
-            f"Reading {size.rows:,} rows takes about {seconds / MINUTE:,.0f} minutes and {cost}. Search?"
-        )
-    matches: dict[Member, list[Match]] = {}
-    rows = 0
+        minutes = f"{seconds / MINUTE:,.0f} minutes"
+        session.screen.confirm(f"Reading {size.rows:,} rows takes about {minutes} and {cost}. Search?")
     with session.screen.progress("reading members", size.rows, unit="rows") as bar:
         for page in session.member_scan.members(Clock(sleep=session.sleep)):
             for state in (each.state for each in page.stored):
-                if found := wanted.matches(state.member[1], state.identities):
-                    matches[state.member] = found
+                wanted.compare(state.member[1], state.identities)
             unread += map(unreadable, page.unread)
             rows += len(page.stored) + len(page.unread)
             bar.move_to(rows)
-    return matches, rows
+    return rows
 
 
 def estimate(size: TableSize) -> tuple[float, float]:
@@ -145,40 +135,19 @@ def estimate(size: TableSize) -> tuple[float, float]:
     return (max(seconds, units / size.units), 0.0) if size.units else (seconds, units * READ_REQUEST)
 
 
-def _dead_letters(
-    session: Session, wanted: Wanted, unread: list[str]
-) -> tuple[defaultdict[str, set[int]], list[dict[str, Any]]]:
-    """Return the lines of values that dead letters hold, by external user id, and events; names what is not read."""
-    lines: defaultdict[str, set[int]] = defaultdict(set)
+def _dead_letters(session: Session, wanted: Wanted, unread: list[str]) -> list[dict[str, Any]]:
+    """Compare all dead letters, and add unreadable ones to `unread`. Returns the events that hold a value."""
 
     def note(message: DeadLetterMessage) -> bool:
         for change in message.changes:
-            if found := wanted.matches(change.member[1], change.identities):
-                lines[change.member[1]] |= {each.line for each in found}
+            wanted.compare(change.member[1], change.identities)
         return not message.is_readable
 
     letters = peek(session, note)
-    unread += [
-        f"A dead letter cannot be read: `audience-sync parked show {each.message_id}`." for each in letters.found
-    ]
-    unread += filter(None, [letters.stopped])
+    shown = [f"A dead letter cannot be read: `audience-sync parked show {each.message_id}`." for each in letters.found]
+    unread += filter(None, [*shown, letters.stopped])
     if not session.stack.event_queue:
-        return lines, []
+        return []
     events = peek(session, lambda each: bool(wanted.lines_in(each.body)), DeadEvents.of(session.stack))
     unread += filter(None, [events.stopped])
-    return lines, [{"messageId": each.message_id, "lines": wanted.lines_in(each.body)} for each in events.found]
-
-
-def _show(session: Session, report: Mapping[str, Any], page: Path | None) -> None:
-    shown = [*parts(report)]
-    if page:
-        with new_file(page, "--html") as stream:
-            stream.write(html(shown))
-    for number, part in enumerate(shown):
-        for line in text(part, is_first=not number):
-            session.screen.say(line)
-    if lines := next_lines(report):
-        session.screen.say("\nNext")
-        for line in lines:
-            session.screen.say(f"  {line}")
-    session.screen.result(report)
+    return [{"messageId": each.message_id, "lines": wanted.lines_in(each.body)} for each in events.found]

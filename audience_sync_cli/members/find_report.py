@@ -3,21 +3,21 @@
 Values are named by their lines; the personal data in an answer is what the stack itself stores.
 """
 
-import json
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from audience_sync.aws.membership_rows import expires_at
+from audience_sync_cli.members.asked_values import Match
 from audience_sync_cli.members.erasure_report import QUEUES
 from audience_sync_cli.members.erasure_sentences import Part, head_facts
 from audience_sync_cli.members.id_list import SHOWN
-from audience_sync_cli.screen import counted
+from audience_sync_cli.members.member import state_facts
+from audience_sync_cli.members.people import Known, label
+from audience_sync_cli.screen import counted, moment
 
-_IMPORTED = "import-"  # begins the message ids of changes from a file
 
-
-def parts(report: Mapping[str, Any]) -> Iterator[Part]:
+def parts(report: Mapping[str, Any], people: Sequence[Part]) -> Iterator[Part]:
     """Yield the parts of the answer, the conclusion last."""
     yield Part(
         "Personal data in the audiences for Amazon Ads",
@@ -29,15 +29,14 @@ def parts(report: Mapping[str, Any]) -> Iterator[Part]:
             ("Rows read", f"{report['rowsRead']:,}"),
         ),
     )
-    for person in report["people"]:
-        yield Part(f"{person['member']} (external user id)", facts=[*_facts(person)])
+    yield from people
     if remarks := [*_remarks(report)]:
         yield Part("Remarks", remarks)
     if report["people"]:
         yield Part(
             "Source, recipients and time",
             [
-                "From events of Twilio Segment, or from a file of members, as stated above.",
+                "From events of Twilio Segment; if the message id begins with import-, from a file of members.",
                 f"Sent to Amazon Ads ({report['sentTo']}), to choose to whom advertising is shown; stored in AWS.",
                 "Identifiers are stored and sent as SHA-256, which the JSON document of this answer has.",
                 f"Kept until the date above, unless it changes, and {report['backupDays']} days more in backups.",
@@ -67,38 +66,25 @@ def answer(report: Mapping[str, Any]) -> str:
 def next_lines(report: Mapping[str, Any]) -> list[str]:
     """Return the lines to type next."""
     ids = [each["member"] for each in report["people"]][:SHOWN]
-    erase = [f"member erase {' '.join(ids)}"] if ids else []
-    return [
-        *(f"audience-sync member show {each}" for each in ids),
-        *(f"audience-sync parked show {each['messageId']}" for each in report["events"][:SHOWN]),
-        *(f"audience-sync {each}" for each in erase),
-        *(f"audience-sync member erasure {each} --html {each}.html --json > {each}.json" for each in ids),
-    ]
+    shown = [f"parked show {each['messageId']}" for each in report["events"][:SHOWN]]
+    if ids:
+        shown = [*(f"member show {each}" for each in ids), *shown, f"member erase {' '.join(ids)}"]
+        shown += [f"member erasure {each} --html {each}.html --json > {each}.json" for each in ids]
+    return ["\nNext", *(f"  audience-sync {each}" for each in shown)] if shown else []
 
 
-def _facts(person: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    for each in person["audiences"]:
-        row = each["row"]
-        fields = Counter(name for identity in (*row["active"], *row["toRemove"]) for name in identity)
-        yield (
-            (each["name"] or each["audienceId"]) + (" (unlinked)" if each["unlinkedAt"] else ""),
-            "; ".join(
-                [
-                    f"{'in since' if row['action'] == 'CREATE' else 'left'} {row['at'][:10]} {row['at'][11:16]}",
-                    f"matches {', '.join(map(_match, each['matches'])) or 'nothing'}",
-                    "has " + (", ".join(f"{number} {name}" for name, number in sorted(fields.items())) or "no hashes"),
-                    *([f"country {row['countryCode']}"] if row["countryCode"] else []),
-                    *([f"consent {json.dumps(row['userConsent'])}"] if row["userConsent"] else []),
-                    f"from {'file' if row['messageId'].startswith(_IMPORTED) else 'event'} {row['messageId']}",
-                    f"kept until {row['keptUntil'][:10]}",
-                ]
-            ),
-        )
-    if person["deadLetters"]:
-        yield "Dead letters", f"{len(person['deadLetters'])}, found by {_lines(person['lines'])}"
-    for name, label in (("deletionNoticeAt", "Deletion notice"), ("consentDeniedAt", "Consent denied")):
-        if person[name]:
-            yield label, f"{person[name][:10]} {person[name][11:16]}"
+def person_part(known: Known, matches: Iterable[Match]) -> Part:
+    """Return what matches, and what is stored of a person."""
+    matching = [f"{each.line} {each.field}" + (f" ({each.form})" if each.form else "") for each in matches]
+    facts = [("Matches", ", ".join(matching))]
+    for audience, state in known.rows:
+        held = [f"{name} {value}" for name, value in state_facts(state).items() if value]
+        facts.append((label(audience), "; ".join([*held, f"kept until {moment(expires_at(state) * 1000)[:10]}"])))
+    if known.parked:
+        facts.append(("Dead letters", str(len(known.parked))))
+    if known.erasure:
+        facts.append(("Notice or denial", moment(known.erasure.everywhere.newest.at)))
+    return Part(f"{known.member} (external user id)", facts=facts)
 
 
 def _remarks(report: Mapping[str, Any]) -> Iterator[str]:
@@ -111,10 +97,6 @@ def _remarks(report: Mapping[str, Any]) -> Iterator[str]:
         yield f"No person was found by {_lines(without)}."
     for each in report["events"]:
         yield f"A dead letter of the event queue holds {_lines(each['lines'])} as typed: {each['messageId']}"
-
-
-def _match(match: Mapping[str, Any]) -> str:
-    return f"{match['line']} {match['field']}" + (f" ({match['form']})" if match["form"] else "")
 
 
 def _lines(lines: Sequence[int]) -> str:

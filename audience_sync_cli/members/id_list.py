@@ -44,7 +44,7 @@ def listed(screen: Screen, members: Sequence[str], file: str | None) -> Ids:
         for member in members:
             require_id(member)
         ids = list(dict.fromkeys(members))
-        return Ids(ids, is_list=len(ids) > 1, repeated=len(members) - len(ids))
+        return Ids(ids, is_list=False, repeated=len(members) - len(ids))
     lines = lines_of(file)
     if is_headed := bool(lines) and names_an_id(lines[0]):
         screen.note(f"Left out: {lines[0]} in line 1, since it names the column.")

@@ -79,6 +79,11 @@ def backups_of(stack: "Stack") -> float:
     return float(stack.parameters.get("RecoveryPeriodInDays", 35)) * DAY  # AWS's default
 
 
+def label(audience: Audience) -> str:
+    """Return the name of an audience, and whether it is unlinked."""
+    return (audience.name or audience.audience_id) + ("" if audience.unlinked_at is None else " (unlinked)")
+
+
 def unreadable(member: Member) -> str:
     """Return the sentence about a damaged row."""
     return f"The row of {member[1]} in audience {member[0]} cannot be read: restore or delete it."

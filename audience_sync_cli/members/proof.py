@@ -1,6 +1,8 @@
 """`audience-sync member erasure`: the report on the erasure of one person or a list, and the list of all erasures."""
 
+from collections.abc import Iterable, Mapping
 from importlib.metadata import version
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -9,11 +11,11 @@ from audience_sync_cli.errors import NotThere, ReportedAsNotThere, WrongUsage
 from audience_sync_cli.files import new_file
 from audience_sync_cli.members.erasure_page import HTML, html
 from audience_sync_cli.members.erasure_report import document, list_document
-from audience_sync_cli.members.erasure_sentences import list_parts, parts, text
+from audience_sync_cli.members.erasure_sentences import Part, list_parts, parts, text
 from audience_sync_cli.members.erasures import close_erasure, list_erasures
 from audience_sync_cli.members.id_list import FILE, MEMBER, listed
 from audience_sync_cli.members.people import people
-from audience_sync_cli.screen import iso_time
+from audience_sync_cli.screen import Screen, iso_time
 from audience_sync_cli.session import Session, command
 
 app = typer.Typer()
@@ -62,19 +64,24 @@ def erasure(session: Session, member: MEMBER = None, file: FILE = None, page: HT
         return
     reports = {name: document(each, head, now) if each else None for name, each in found.items()}
     report = list_document(reports, head) if ids.is_list else next(filter(None, reports.values()))
-    shown = list(list_parts(report) if ids.is_list else parts(report))
+    show_report(session.screen, report, list_parts(report) if ids.is_list else parts(report), page)
+    if None in found.values():
+        raise ReportedAsNotThere
+
+
+def show_report(screen: Screen, report: Mapping[str, Any], parts_of_it: Iterable[Part], page: Path | None) -> None:
+    """Print a report, and write it to a page."""
+    shown = list(parts_of_it)
     if page:
         with new_file(page, "--html") as stream:
             stream.write(html(shown))
     for number, part in enumerate(shown):
         for line in text(part, is_first=not number):
-            session.screen.say(line)
+            screen.say(line)
         if part.table:
             columns, *rows = part.table
-            session.screen.table(columns, [(*row[:-1], row[-1][:12]) for row in rows])  # the digest begins so
-    session.screen.result(report)
-    if None in found.values():
-        raise ReportedAsNotThere
+            screen.table(columns, [(*row[:-1], row[-1][:12]) for row in rows])  # the digest begins so
+    screen.result(report)
 
 
 def head_of(session: Session) -> dict[str, Any]:

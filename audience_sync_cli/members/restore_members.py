@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from itertools import chain
 from typing import Annotated, Any
@@ -11,7 +11,7 @@ import typer
 from botocore.exceptions import ClientError
 
 from audience_sync.aws.errors import error_code
-from audience_sync.aws.membership_rows import Sharding, StoredMember
+from audience_sync.aws.membership_rows import Sharding
 from audience_sync.aws.membership_scan import MembershipScan
 from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.clock import Clock
@@ -159,14 +159,7 @@ def _run(session: Session, source_table: str, listed: list[str], *, writes: bool
         session.queue("ChangeQueue").send(bodies, deadline=deadline, delay=SEND_DELAY)
 
     restoration = Restoration(read_older, session.members, listed, session.timings, send)
-
-    def members() -> Iterator[list[StoredMember]]:
-        for page in source.members(Clock()):
-            for error in page.unread.values():
-                raise error
-            yield page.stored
-
-    pages = chain(source.deletion_notices(), members())
+    pages = chain(source.deletion_notices(), (page.whole() for page in source.members(Clock())))
     with session.screen.progress("copying" if writes else "reading", source.size().rows or None) as bar:
         try:
             return restoration.run(pages, session.now(), writes=writes, on_rows=bar.advance)

@@ -94,7 +94,7 @@ parked redrive --dry-run
 parked redrive --reason request_rejected --wait  # logs deadLetters=2
 parked drop --erased --yes  # logs deadLetters=1
 parked drop --since 14d --yes  # logs deadLetters=1
-member erase m1 --yes  # logs audiences=1
+member erase m1 --yes  # logs changes=1
 member erase --file {{ids}} --yes  # logs changes=1
 member erasure m5
 member erasure --file {{ids}}

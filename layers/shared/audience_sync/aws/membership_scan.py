@@ -70,6 +70,12 @@ class StoredPage:
     stored: list[StoredMember]
     unread: Mapping[Member, RowUnreadable] = field(repr=False)
 
+    def whole(self) -> list[StoredMember]:
+        """Return the rows. Raises RowUnreadable if one is damaged."""
+        for error in self.unread.values():
+            raise error
+        return self.stored
+
 
 @dataclass(frozen=True, slots=True)
 class NoticePage(StoredPage):
@@ -169,9 +175,7 @@ class MembershipScan:
             MisplacedRow: the rows were written with another number of shards.
         """
         for page in self.deletion_notices_after(""):
-            for error in page.unread.values():
-                raise error
-            yield page.stored
+            yield page.whole()
 
     def deletion_notices_after(self, position: str) -> Iterator[NoticePage]:
         """Return them from a position on; empty is the beginning. Rows that cannot be read are counted."""
