@@ -83,6 +83,7 @@ class AudienceFacts:
     sizes: tuple[Point, ...] = ()
     match_rates: tuple[Point, ...] = ()
     shares: tuple[ShareFacts, ...] = ()  # of a dataset
+    mark: str = ""  # that it was moved, or ended, in words
 
     def since(self, time: float) -> "AudienceFacts":
         """Return the same numbers, with a history that starts at a time."""

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from audience_sync.aws.cloudwatch import Series
 from audience_sync.members.membership import Audience
+from audience_sync_cli.audiences.presentation import mark
 from audience_sync_cli.dashboard.facts import Activity, AudienceFacts, Point, RejectedEvents, Warnings
 from audience_sync_cli.dashboard.ranges import LONGEST, Range
 from audience_sync_cli.state.metrics import (
@@ -69,6 +70,7 @@ def _audience(audience: Audience, sizes: Series, rates: Series) -> AudienceFacts
         at=in_time[-1][0] if in_time else None,
         sizes=in_time,
         match_rates=rated,
+        mark=mark(audience),
     )
 
 

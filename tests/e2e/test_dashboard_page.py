@@ -31,6 +31,7 @@ STATES: dict[str, Callable[[float], Facts]] = {
     "parked": states.parked,
     "stuck events": states.stuck_events,
     "unshared": states.unshared,
+    "many": states.many,
 }
 HEADLINES = {
     "empty": "Waiting for the first event.",
@@ -40,6 +41,7 @@ HEADLINES = {
     "parked": "Some changes need you.",
     "stuck events": "Some events need you.",
     "unshared": "The alarm SharesRevoked is on.",
+    "many": "Changes are on their way.",
 }
 # Notes what the policy refuses and what a script raises, from before the page's own scripts run.
 WATCH = """window.faults = [];
@@ -137,6 +139,41 @@ def test_a_revoked_share_stands_out_and_names_who_revoked_it(tab: Tab, shown: Sh
     assert shares[1:] == ["AMC instance amc1a2b3c4d: active", "DSP advertiser ENTITY7ABC3LMNOP: pending"]
     warned = tab.read("[...document.querySelectorAll('.shares .alarm')].map((each) => each.innerText)")
     assert warned == ["revoked by sharing grant"]
+
+
+def test_many_audiences_are_filtered_sorted_and_marked_on_a_page_without_a_box(tab: Tab, shown: Shown) -> None:
+    shown.state = "many"
+    tab.read("poll()")
+    tab.wait("$('audiences').children.length === 40")
+    names = "[...document.querySelectorAll('#audiences b')].map((each) => each.textContent)"
+    assert tab.read(names)[:2] == ["Holiday buyers 39", "Holiday buyers 38"]
+    box = "(() => { const all = $('audiences').closest('section'); return all.scrollHeight - all.clientHeight; })()"
+    assert tab.read(box) <= 1
+    assert tab.read("$('audiences').closest('.scroll')") is None
+    for column, first, order in (
+        ("match", 0, "descending"),
+        ("match", 39, "ascending"),
+        ("name", 0, "ascending"),
+        ("name", 39, "descending"),
+    ):
+        tab.read(f"document.querySelector('[data-sort^={column}]').focus()")
+        tab.key("Enter")
+        assert tab.read(names)[0] == f"Holiday buyers {first}"
+        assert tab.read("document.activeElement.parentElement.ariaSort") == order
+    marked = "[...document.querySelectorAll('#audiences .mark:not(:empty)')].map((each) => each.textContent)"
+    assert tab.read(marked) == ["moved to 418273650912345602", "ended"]
+    tab.read("$('audience-filter').focus()")
+    tab.call("Input.insertText", text="BUYERS 1")
+    assert len(tab.read(names)) == 11
+    assert tab.read("$('audiences-shown').textContent") == "11 of 40 audiences"
+    tab.call("Input.insertText", text="x")
+    assert "No audience contains that." in tab.read("$('audiences-section').innerText")
+    tab.read("$('audience-filter').value = ''; clearTimeout(timer)")
+    tab.read(
+        "show({...newest, audiences: [...Array(300)].map((_, n) => ({...newest.audiences[0], audienceId: `${n}`}))})"
+    )
+    assert tab.read("$('audiences').children.length") == 200
+    assert tab.read("$('audiences-shown').textContent") == "200 of 300 audiences"
 
 
 def test_the_event_queue_is_shown_beside_the_other_steps_if_the_stack_has_one(tab: Tab, shown: Shown) -> None:
@@ -304,7 +341,7 @@ def test_plots_are_labelled_and_empty_audiences_are_not_counted(tab: Tab) -> Non
     for points, caption in ((line, "between 5 and 7 in 2 minutes"), ("[[at - 60, 0]]", "unchanged for 1 minute")):
         one = f"(() => {{ const at = newest.at; return {{...newest.audiences[0], size: 0, sizes: {points}}}; }})()"
         tab.read(f"show({{...newest, audiences: [{one}, ...newest.audiences.slice(1)]}})")
-        assert (tab.read(captions))[0] == caption
+        assert (tab.read(captions))[-1] == caption, "the smallest is the last"
     assert "members in 2 of 3 audiences" in tab.read("$('summary').textContent")
     assert tab.read("$('matched').textContent") == "in 2 of 3 audiences, 64.1% matched"
 

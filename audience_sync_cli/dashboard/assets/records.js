@@ -19,14 +19,41 @@ function audienceName(names, id) {
   return id == null ? "" : names.get(id) ?? id;
 }
 
+// Many audiences: as many rows as a page can have, those that contain what is typed, by the column that was pressed.
+const MOST_ROWS = 200, FEW = 8;
+const sorting = { by: "size", ascending: false };
+
+function chosenAudiences(audiences) {
+  const typed = $("audience-filter").value.trim().toLowerCase();
+  const order = (one, other) => sorting.by === "name" ? one.name.localeCompare(other.name, "en", { numeric: true }) : (one[sorting.by] ?? -1) - (other[sorting.by] ?? -1);
+  const found = audiences.filter((each) => `${each.name} ${each.audienceId} ${each.mark}`.toLowerCase().includes(typed));
+  found.sort((one, other) => (sorting.ascending ? order(one, other) : order(other, one)));
+  $("audience-tools").hidden = audiences.length < FEW;
+  setText($("no-audience"), audiences.length ? "No audience contains that." : "No audience is listed.");
+  setText($("audiences-shown"), `${number(Math.min(found.length, MOST_ROWS))} of ${counted(audiences.length, "audience", "audiences")}`);
+  document.querySelectorAll("[data-sort]").forEach(({ dataset, parentElement }) => {
+    parentElement.ariaSort = dataset.sort !== sorting.by ? "none" : sorting.ascending ? "ascending" : "descending";
+  });
+  return found.slice(0, MOST_ROWS);
+}
+
+$("audience-filter").addEventListener("input", () => { if (newest) showAudiences(newest); });
+document.querySelectorAll("[data-sort]").forEach((button) => button.addEventListener("click", () => {
+  const by = button.dataset.sort;
+  sorting.ascending = sorting.by === by ? !sorting.ascending : by === "name";
+  sorting.by = by;
+  if (newest) showAudiences(newest);
+}));
+
 function showAudiences({ audiences, at: now }) {
-  list($("audiences"), audiences, (each) => each.audienceId, (each) => {
+  list($("audiences"), chosenAudiences(audiences), (each) => each.audienceId, (each) => {
     const name = make("th");
     name.scope = "row";
-    name.append(make("b", each.name || each.audienceId), make("span", each.audienceId, "id soft"), make("ul", "", "shares"));
+    name.append(make("b", each.name || each.audienceId), make("span", each.audienceId, "id soft"), make("small", "", "mark"), make("ul", "", "shares"));
     return row(name, make("td", "", "number"), lineCell(), make("td", "", "number"), lineCell());
   }, (line, each) => {
     const [name, size, sizes, rate, rates] = line.children;
+    setText(name.querySelector(".mark"), each.mark);
     list(name.lastChild, each.shares, (share) => `${share.shareId} ${share.state}`, ({ account, state, isRevoked, revokedAt }) => {
       const entry = make("li", `${account}: `);
       entry.append(make("span", state, isRevoked ? "alarm" : ""), ` ${moment(revokedAt)}`);

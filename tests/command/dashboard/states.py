@@ -198,6 +198,15 @@ def unshared(now: float = NOW) -> Facts:
     )
 
 
+def many(now: float = NOW) -> Facts:
+    """A stack with 40 audiences, one of which was moved to another and one ended."""
+    listed = tuple(
+        replace(_audience(f"4182736509123456{n:02}", f"Holiday buyers {n}", 1_000 * n, 90.0 - n, n, now), mark=mark)
+        for n, mark in enumerate(["ended", "moved to 418273650912345602", *[""] * 38])
+    )
+    return replace(flowing(now), queue=Depth(0, 0, 0), audiences=listed)
+
+
 _UNSHARED = "A share of a dataset was revoked in the last seven days."
 _DETAIL = "no consent signal; map consent, or set ConsentPolicy"
 _STALLED = "Changes have been retrying for over 30 minutes. No data is lost; removals are delayed."

@@ -134,10 +134,12 @@ def test_the_range_applies_to_bars_warnings_reasons_and_charts(
     assert audience.sizes[0][0] >= NOW - RANGES[chosen].history
 
 
-def test_an_audience_without_a_job_so_far_has_no_numbers(deployment: Deployment, shown: DeployedStack) -> None:
-    deployment.list_audience()
+def test_a_moved_audience_without_a_job_so_far_has_a_mark_and_no_numbers(
+    deployment: Deployment, shown: DeployedStack
+) -> None:
+    deployment.list_audience(replace(AUDIENCE, moved_to="8"))
     (audience,) = shown.read("").audiences
-    assert (audience.size, audience.match_rate, audience.sizes) == (None, None, ())
+    assert (audience.size, audience.match_rate, audience.sizes, audience.mark) == (None, None, (), "moved to 8")
 
 
 @pytest.mark.usefixtures("event_queue")
