@@ -2,7 +2,7 @@
 
 import sys
 
-from tests.e2e.terminal import plain, recorded
+from tests.e2e.terminal import screen_of
 
 WAITS = """
 from audience_sync_cli.screen import Screen
@@ -15,5 +15,5 @@ screen.say("the end")
 
 
 def test_results_and_notes_stand_above_the_progress_not_behind_it() -> None:
-    with recorded([sys.executable, "-c", WAITS], "the end") as moments:
-        assert [plain(line) for line in moments[-1].lines if line] == ["a result", "a note", "the end"]
+    shown = screen_of([sys.executable, "-c", WAITS], "the end")
+    assert [line for line in shown if line] == ["a result", "a note", "the end"]

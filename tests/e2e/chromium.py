@@ -1,7 +1,6 @@
 """Headless Chromium, controlled over its DevTools protocol with aiohttp, so that no driver has to be downloaded."""
 
 import asyncio
-import base64
 import json
 import shutil
 import subprocess
@@ -93,11 +92,6 @@ class Tab:
         found = [each for each in answer["result"]["nodes"] if not each.get("ignored")]
         parts = ("role", "name", "description")
         return [{part: each.get(part, {}).get("value", "") for part in parts} for each in found]
-
-    def screenshot(self, *, whole: bool = False) -> bytes:
-        """Return a picture of the page as PNG: of what is seen, or of the whole page."""
-        answer = self.call("Page.captureScreenshot", captureBeyondViewport=whole)
-        return base64.b64decode(answer["result"]["data"])
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
         """Call a method of the protocol and return its whole answer. Events that arrive before it are skipped."""
