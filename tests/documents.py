@@ -15,7 +15,7 @@ from scripts.cost_model import month, month_by_queue, others, total
 from scripts.delivery_model import DAY, MONTH, WORKER, Traffic, limits, needs
 from tests.benchmarks import bench_ingest, ingest_report
 
-COST, SCALING = ROOT / "docs/cost.md", ROOT / "docs/scaling.md"
+ARCHITECTURE, COST, SCALING = (ROOT / f"docs/{name}.md" for name in ("architecture", "cost", "scaling"))
 MILLIONS, A_DAY = (1, 10, 100), (10, 100, 1_000)
 BATCHES = {1_000: "batched", 1: "single"}
 AUDIENCES, WINDOWS = (1, 5, 20, 50, 200), (10, 300)
@@ -68,6 +68,13 @@ def _limits() -> Iterator[Sequence[str]]:
     yield from ([name, _number(each * DAY / 1e6)] for name, each in limits().items())
 
 
+def _folders() -> Iterator[Sequence[str]]:
+    yield "folder", "holds"
+    for root in (ROOT / "layers/shared/audience_sync", ROOT / "audience_sync_cli"):
+        for path in sorted(root.glob("*/__init__.py")):
+            yield f"`{path.parent.relative_to(root.parent)}/`", re.split('"""|\n', path.read_text(encoding="utf-8"))[1]
+
+
 def _number(number: float) -> str:
     return f"{number:,.0f}" if number >= 10 or number == int(number) else f"{number:.1f}"
 
@@ -84,6 +91,7 @@ def with_tables(path: Path, *tables: Callable[[], Iterator[Sequence[str]]]) -> s
 
 
 GENERATED: dict[Path, Callable[[], str]] = {
+    ARCHITECTURE: lambda: with_tables(ARCHITECTURE, _folders),
     COST: lambda: with_tables(COST, _months, _audiences, _others),
     SCALING: lambda: with_tables(SCALING, _needs, _limits),
     bench_ingest.CHART: lambda: ingest_report.plot(json.loads(bench_ingest.RESULT.read_text(encoding="utf-8"))),

@@ -5,8 +5,7 @@ A view is a command, or the page. Each has its own checks, and its own word for 
     view      checks               a problem is                an unread thing is
     test      stack_checks.py      exit code 1                 a problem
     diagnose  audience_checks.py   exit code 1                 `look`; a problem if `test` checks it as well
-    status    needs.py             a sentence; exit code 1 of  a note; the command's error for queues and counts
-                                   those that stop delivery
+    status    needs.py             a sentence, exit code 0, 1  a note; the command's error for queues and counts
     the page  needs.py             a sentence, the heading     named, and the last value stays
 """
 

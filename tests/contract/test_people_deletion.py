@@ -648,9 +648,7 @@ def test_a_damaged_row_holds_back_the_deletion_of_its_own_person_only(stack: Mem
     assert (checked.open, checked.woken) == (30, int(damaged == A)), "who is past due is woken before any row is read"
 
 
-def test_a_person_whose_row_cannot_be_read_after_a_late_acceptance_is_asked_for_and_entered_again_later(
-    stack: MemoryStack,
-) -> None:
+def test_a_late_deletion_is_asked_for_again_until_all_rows_can_be_read(stack: MemoryStack) -> None:
     people = due(stack, 2)
     stack.amazon.deletion_fails = REFUSED
     stack.deliver(*(enter("b@b.co", at=3, to=B, member=each) for each in people))  # b is not in the plan

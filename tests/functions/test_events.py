@@ -137,8 +137,7 @@ def test_a_message_stays_if_one_of_its_changes_cannot_be_queued_and_queued_chang
     monkeypatch.setattr(sqs, "send_message_batch", jam_one)
     monkeypatch.setattr(handler, "CLOCK", handler.CLOCK._replace(now=lambda: 1_774_000_400.0))
     both = b"[%b,%b]" % (EXITED, elsewhere)
-    messages = records(ENTERED, both, ENTERED, elsewhere, sent=1_774_000_000)
-    answer = handler.lambda_handler(messages, Context(30_000))
+    answer = handler.lambda_handler(records(ENTERED, both, ENTERED, elsewhere, sent=1_774_000_000), Context(30_000))
     assert [each["itemIdentifier"] for each in answer["batchItemFailures"]] == ["message-1", "message-3"]
     assert len(cloud.changes()) == 3
     counted = {"EventsAccepted": 2, "ChangesAccepted": 3, "RequestsUnavailable": 2, "OldestFailedEventAge": 400}

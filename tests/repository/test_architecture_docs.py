@@ -5,7 +5,7 @@ import re
 
 import grimp
 
-from audience_sync.members.messages import ChangeMessage, change_as_json
+from audience_sync.members.messages import ChangeMessage, DeliveryHistory, Untracked, change_as_json
 from local.template import ROOT
 from tests.markdown import section
 
@@ -37,5 +37,8 @@ def test_at_most_20_names_of_an_upload_have_to_be_known_and_each_is_in_its_file(
 def test_the_worker_reads_the_message_that_the_document_shows() -> None:
     (example,) = re.findall(r"```json\n(.*?)```", DELIVERY, re.DOTALL)
     message = ChangeMessage.from_body(example)
+    optional = DeliveryHistory(1, 1, True, True, Untracked("job", 1, True), 1, "id").as_json()
+    explained = " ".join(re.findall(r"^\| (`.+`) \| a (?:message|change|dead letter) \|", DELIVERY, re.MULTILINE))
+    assert {*optional, "erase", "namedAt", "failure"} == {*re.findall(r"\w+", explained)}
     assert [change.exits for change in message.changes] == [False]
     assert json.loads(example)["changes"] == [change_as_json(change) for change in message.changes]

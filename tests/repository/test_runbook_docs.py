@@ -190,7 +190,8 @@ def test_log_fields_that_the_runbook_searches_for_are_written() -> None:
 
 
 def test_log_groups_in_the_runbook_exist_in_the_template() -> None:
-    searched = {f"/aws/lambda/${{AWS::StackName}}-{name}" for name in re.findall(r"^ask (\w+) ", RUNBOOK, re.MULTILINE)}
+    names = " ".join(re.findall(r"^(?:ask|for name in) ([\w ]+?)(?: \d|;)", RUNBOOK, re.MULTILINE)).split()
+    searched = {f"/aws/lambda/${{AWS::StackName}}-{name}" for name in names}
     assert {name for name in searched if name not in TEMPLATE} == set()
     assert "/aws/vendedlogs/$STACK-access" in RUNBOOK
     assert "/aws/vendedlogs/${AWS::StackName}-access" in TEMPLATE

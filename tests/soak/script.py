@@ -38,9 +38,8 @@ class Sent:
             return deletion_notice(self.user, at, message_id)
         if self.kind == "denial":
             return denial(audience, self.user, at, message_id)
-        event, stated = membership_event(
-            audience, self.user, at + round(self.ahead * 1000), self.email, message_id, is_in=self.kind == "enter"
-        )
+        dated = at + round(self.ahead * 1000)
+        event, stated = membership_event(audience, self.user, dated, self.email, message_id, is_in=self.kind == "enter")
         return event, [replace(each, version=each.version._replace(at=at)) for each in stated]
 
 

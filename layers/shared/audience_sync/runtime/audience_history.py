@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from itertools import batched
-from typing import Literal
 
 from audience_sync.amazon_ads.destination import is_of_audience_api
 from audience_sync.aws.cloudwatch import Metric, MetricStore
@@ -11,8 +10,6 @@ from audience_sync.operations.audience_trends import DAY, HISTORY, History
 from audience_sync.runtime import metric_names
 
 PUBLISHED = (metric_names.AUDIENCE_RECEIVED, metric_names.AUDIENCE_MATCH_RATE, metric_names.AUDIENCE_SIZE_DSP)
-# Of a day the largest number: an average means nothing where only the first one and changes by a tenth are published.
-LARGEST: Literal["Maximum"] = "Maximum"
 AT_ONCE = 150  # audiences in one request, of 500 metrics at most
 LATE = 2 * 3600  # seconds until CloudWatch has all of a day
 
@@ -31,7 +28,8 @@ def read(store: MetricStore, stack: str, audiences: Sequence[Audience], now: flo
         for number, audience in enumerate(some):
             dimensions = {"service": stack, "audience": audience.audience_id}
             for index, name in enumerate(PUBLISHED):
-                metrics[f"m{number}_{index}"] = Metric(metric_names.NAMESPACE, name, dimensions, LARGEST, DAY)
+                # No average: of a day, only the first number and changes by a tenth are published.
+                metrics[f"m{number}_{index}"] = Metric(metric_names.NAMESPACE, name, dimensions, "Maximum", DAY)
         series = store.read(metrics, until - HISTORY * DAY, until)
         days = {name: {begin // DAY: value for begin, value in values.items()} for name, values in series.items()}
         for number, audience in enumerate(some):
