@@ -21,6 +21,7 @@ INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python --only-binary :al
 COUNT = $$(grep -c '^[a-z].*==' $(1)) packages
 
 setup: $(LOCAL)  ## build .venv with the command and the local stack, pinned by hash; tests and checks add theirs
+	@echo 'Ready. For the command: export PATH="$$PWD/.venv/bin:$$PATH"'
 
 # Python's own pip installs uv, if there is one: ensurepip takes three seconds.
 $(BIN)/uv: requirements/setup.txt
