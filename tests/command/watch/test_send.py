@@ -321,8 +321,8 @@ def test_an_enter_that_amazon_does_not_keep_is_not_called_applied(deployment: De
     empty = JobReport("SUCCEEDED", sizes=Sizes(received=0))
     assert job_ended(empty, [entered])[2].text == "The job has ended, but nobody is in the audience."
     assert job_ended(empty, [now_change(exits=True)])[2].text == "Amazon has applied the change."
-    rejected = JobReport("FAILED", rejected={"m1": "invalid"})
-    assert job_ended(rejected, [entered])[2].text == "Amazon's job rejected the record: invalid."
+    rejected = job_ended(JobReport("FAILED", rejected={"m1": "no"}), [entered])
+    assert rejected[2].text == "Amazon's job rejected the record: no."
 
 
 def test_an_upload_before_the_row_was_written_is_ignored(deployment: Deployment) -> None:
