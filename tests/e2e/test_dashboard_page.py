@@ -162,6 +162,8 @@ def test_many_audiences_are_filtered_sorted_and_marked_on_a_page_without_a_box(t
         assert tab.read("document.activeElement.parentElement.ariaSort") == order
     marked = "[...document.querySelectorAll('#audiences .mark:not(:empty)')].map((each) => each.textContent)"
     assert tab.read(marked) == ["moved to 418273650912345602", "ended"]
+    tab.show(width=400)
+    assert tab.read("$('audiences').lastChild.innerText").startswith("Holiday buyers 0\nended"), "below the name"
     tab.read("$('audience-filter').focus()")
     tab.call("Input.insertText", text="BUYERS 1")
     assert len(tab.read(names)) == 11
