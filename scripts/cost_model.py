@@ -1,7 +1,9 @@
 """What a month costs in AWS: the model of docs/cost.md. Dollars, at the list prices of us-east-1 in September 2026."""
 
 from math import ceil
+from typing import NamedTuple
 
+from audience_sync.delivery.backoff import MARK
 from audience_sync.members.envelope import MAX_MESSAGE_BYTES
 from audience_sync_cli.dashboard.metrics import an_hour
 from scripts import delivery_model as delivery
@@ -22,6 +24,7 @@ OVERHEAD = 100  # bytes that DynamoDB adds to a row that it stores
 # Bytes of logs, assumed: of a request, in the access log and by ingest; of an invocation, of an upload or check.
 REQUEST_LOG, INVOCATION_LOG, UPLOAD_LOG = 0.7 * KB, 2 * KB, 0.5 * KB
 CHECKS, CHECK = 2, 1  # of a job; seconds; assumed
+PUT_BACK = 0.01  # seconds to hide ten messages until their next try; assumed
 ROWS = 1 / 4  # for each change: a member changes four times a month; assumed
 # Of the stack, with a value in every hour: an upper bound. Of an audience, in one hour a day: a steady size.
 METRICS, AUDIENCE_METRICS = 38, 4
@@ -40,6 +43,14 @@ QUEUE_STANDING = ALARMS_WITH_QUEUE - ALARMS + POLLS / 2
 # Up to the start of the function; what follows is the same. A message is sent, received and deleted, alone at worst.
 BY_HTTP, BY_QUEUE = API_REQUEST + INVOCATION, 3 * QUEUE_REQUEST + INVOCATION
 STANDING = ALARMS + SECRETS + METRIC_READ * HOURLY_READS * MONTH / HOUR
+
+
+class Outage(NamedTuple):
+    """Tries of waiting changes."""
+
+    starts: float  # of workers
+    requests: float  # charged by SQS
+    dollars: float
 
 
 def month(traffic: Traffic) -> dict[str, float]:
@@ -105,6 +116,8 @@ def others() -> dict[str, float]:
         "writes and reads of 100 million changes, on demand": 1e8 * (WRITE + READS * READ),
         "the same, provisioned, with eight alarms": _provisioned(1e8 / MONTH) * MONTH / HOUR + 8 * ALARM,
         "a day at the highest capacity that one connection can need, provisioned": 24 * _provisioned(delivery.AMAZON),
+        "twelve hours without Amazon, at 100 million events a month, batched": outage(Traffic(1e8)).dollars,
+        "the same, single": outage(Traffic(1e8, 1)).dollars,
         f"a day of {delivery.API_GATEWAY:,} requests a second without a credential": _stranger(delivery.API_GATEWAY),
         "a day of 50 such requests a second": _stranger(50),
         "1,000 requests with the event key, each of 10,000 additions": total(Traffic(1e7, 10_000)) - total(Traffic(1)),
@@ -113,6 +126,22 @@ def others() -> dict[str, float]:
         "the same of deletion notices, with 200 audiences": _notices(1e7, 200),
         f"a day of these at the table's quota of {delivery.TABLE:,} reads a second": DAY * delivery.TABLE * READ,
     }
+
+
+def outage(traffic: Traffic, mark: float = MARK) -> Outage:
+    """Return what waiting changes cost in twelve hours without Amazon, while circuit breakers are open.
+
+    At every mark, as many come back as are in flight and the workers have time for. None is read or written.
+    """
+    arrive, starts = traffic.events / traffic.batch * traffic.messages / MONTH, 0.0
+    seconds = delivery.START + PUT_BACK * traffic.full / 10
+    for number in range(round(12 * HOUR / mark)):
+        waiting = min(arrive * mark * number, delivery.IN_FLIGHT)
+        starts += min(waiting / traffic.full, delivery.WORKER.concurrency * mark / seconds)
+    tens = starts * traffic.full / 10  # received and made visible ten at a time
+    requests = tens * (1 + _units(10 * min(traffic.batch / traffic.messages * CHANGE, MAX_MESSAGE_BYTES)))
+    run = INVOCATION + GB_SECOND * GB["WorkerFunction"] * seconds + LOGGED * INVOCATION_LOG
+    return Outage(starts, requests, starts * run + QUEUE_REQUEST * requests)
 
 
 def _units(size: float) -> int:

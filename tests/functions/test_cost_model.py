@@ -121,6 +121,19 @@ def test_the_guide_of_the_event_queue_states_what_a_message_costs() -> None:
     assert by_queue <= by_http / 2
 
 
+def test_an_outage_makes_the_starts_and_requests_that_the_text_states_for_a_fiftieth_of_a_month() -> None:
+    stated = paragraph((ROOT / "docs/cost.md").read_text(), "* **An outage.**")
+    decision = paragraph(
+        (ROOT / "docs/development/decisions.md").read_text(), "**2026-12-01 · Waiting changes come back"
+    )
+    for traffic in (Traffic(1e8), Traffic(1e8, 1)):
+        made = cost.outage(traffic)
+        assert f"${made.dollars:.2f} instead of ${cost.outage(traffic, 300).dollars:.2f}" in decision
+        assert f"{round(made.starts, -3):,.0f}" in stated
+        assert f"{made.requests / 1e6:.1f} million" in stated
+        assert made.dollars < cost.total(traffic) / 50
+
+
 def test_what_is_kept_after_a_removal_costs_what_the_model_computes() -> None:
     stated = paragraph((ROOT / "docs/operate.md").read_text(), "| after the removal |")
     gigabytes = (cost.ROW + cost.OVERHEAD) * 1e6 / 1e9
