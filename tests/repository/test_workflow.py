@@ -9,7 +9,6 @@ import re
 import shutil
 import subprocess
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,27 +18,12 @@ import yaml
 from local.template import ROOT, read_document
 
 PATH = ROOT / ".github/workflows/deploy.yml"
-TEXT = PATH.read_text(encoding="utf-8")
-WORKFLOW: dict[Any, Any] = yaml.safe_load(TEXT)
+WORKFLOW: dict[Any, Any] = yaml.safe_load(PATH.read_text(encoding="utf-8"))
 TRIGGERS = WORKFLOW[True]  # YAML 1.1 reads the key `on` so
 JOBS: dict[str, dict[str, Any]] = WORKFLOW["jobs"]
-STEPS = [(name, step) for name, job in JOBS.items() for step in job["steps"]]
-RUNS = [step["run"] for _, step in STEPS if "run" in step]
+RUNS = [step["run"] for job in JOBS.values() for step in job["steps"] if "run" in step]
 TARGETS = set(re.findall(r"^([a-z]+):.*##", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
 GUIDE = (ROOT / "docs/deploy.md").read_text(encoding="utf-8")
-
-
-def _values(node: Any) -> Iterator[tuple[str, str]]:
-    """Every text of the workflow, with the key that it is under."""
-    if isinstance(node, dict):
-        for key, value in node.items():
-            if isinstance(value, str):
-                yield str(key), value
-            else:
-                yield from _values(value)
-    elif isinstance(node, list):
-        for each in node:
-            yield from _values(each)
 
 
 @pytest.mark.parametrize("command", RUNS)
@@ -98,23 +82,6 @@ def test_only_the_deploy_job_may_assume_a_role() -> None:
     }
 
 
-def test_every_environment_variable_of_a_step_is_used() -> None:
-    variables = {name for _, step in STEPS for name in step.get("env", {})}
-    used = {name for command in RUNS for name in re.findall(r"\$(\w+)", command)}
-    assert used == variables - {"DIGEST"}  # the script reads it
-
-
-def test_expressions_read_only_inputs_and_documented_variables() -> None:
-    expressions = [found for _, value in _values(WORKFLOW) for found in re.findall(r"\$\{\{(.*?)\}\}", value)]
-    expressions += [job["if"] for job in JOBS.values() if "if" in job]
-    names = {name for each in expressions for name in re.findall(r"\b(\w+\.\w+)\b", re.sub(r"'[^']*'", "", each))}
-    inputs = {f"inputs.{name}" for name in TRIGGERS["workflow_dispatch"]["inputs"]}
-    handed_over = {"github.ref", "steps.pack", "needs.build", "outputs.digest"}
-    assert {name for name in names if not name.startswith("vars.")} == inputs | handed_over
-    for name in names - inputs - handed_over:
-        assert f"`{name.removeprefix('vars.')}`" in GUIDE
-
-
 def test_a_push_deploys_to_staging_and_other_environments_are_chosen_by_hand() -> None:
     choice = TRIGGERS["workflow_dispatch"]["inputs"]["environment"]
     config = tomllib.loads((ROOT / "samconfig.toml").read_text(encoding="utf-8"))
@@ -128,13 +95,6 @@ def test_a_push_deploys_to_staging_and_other_environments_are_chosen_by_hand() -
 def test_deployments_run_one_at_a_time_and_are_never_cancelled() -> None:
     assert WORKFLOW["concurrency"]["group"].startswith("deploy-")
     assert WORKFLOW["concurrency"]["cancel-in-progress"] is False
-
-
-@pytest.mark.parametrize("name", JOBS)
-def test_a_job_has_a_fixed_runner_and_the_python_of_lambda(name: str) -> None:
-    job = JOBS[name]
-    assert not job["runs-on"].endswith("latest")
-    assert {"python-version": "3.13"} in [step.get("with") for step in job["steps"]]
 
 
 def test_the_guides_trust_policy_accepts_one_environment_of_one_repository() -> None:

@@ -1,5 +1,6 @@
 """Why an audience is empty or small: one rule for each check, and which reason comes first."""
 
+import re
 import shlex
 from dataclasses import replace
 from typing import Any
@@ -12,12 +13,14 @@ from audience_sync.amazon_ads.advertiser_audiences.audience import AudienceRepor
 from audience_sync.amazon_ads.destination import amc_connection
 from audience_sync.amazon_ads.job import Sizes
 from audience_sync.amazon_ads.login import Token
+from audience_sync.amazon_ads.normalize import COUNTRIES
 from audience_sync.errors import AccessDenied, AuthorizationRefused, NotConnected, NotFound, RequestRejected
 from audience_sync.members.membership import Audience
-from audience_sync.operations.audience_trends import State, Trend
+from audience_sync.operations.audience_trends import MIN_FOR_DSP, State, Trend
 from audience_sync.reasons import Reason
 from audience_sync_cli.errors import NotThere, OperatorError
 from audience_sync_cli.members.counts import MemberCount
+from audience_sync_cli.report import delivered
 from audience_sync_cli.report.audience_checks import CHECKS, diagnose, likely_reasons
 from audience_sync_cli.report.audience_readings import AudienceReadings
 from audience_sync_cli.report.finding import Finding
@@ -28,8 +31,10 @@ from audience_sync_cli.stack import Stack
 from audience_sync_cli.state.blockers import Blocker
 from audience_sync_cli.state.counts import Depth
 from audience_sync_cli.state.metrics import Traffic
+from local.template import ROOT
 from tests.aws_fixtures import AUDIENCE, CREDENTIALS, EVENT_KEY
 from tests.command.command_lines import check_command_line
+from tests.markdown import section
 
 NOW = 1_800_000_000.0  # epoch seconds
 DAY, HOUR = 86_400, 3_600  # seconds
@@ -244,6 +249,16 @@ def test_a_check_judges_its_readings(check: str, known: dict[str, Any], state: s
     found = finding(check, readings(**known))
     assert (found.state, says in found.found) == (state, True), found
     assert bool(found.remedy) == (state != "ok"), "what is not ok has a next command"
+
+
+def test_the_document_explains_each_check_in_order_with_its_thresholds_and_countries() -> None:
+    text = (ROOT / "docs/empty-audience.md").read_text(encoding="utf-8")
+    assert re.findall(r"^### (.+)$", section(text, "The checks"), re.MULTILINE) == [check.name for check in CHECKS]
+    rates = (f"Below {delivered.NEAR_ZERO:.0f} %", f"below {delivered.HALF:.0f} %", f"than {delivered.EXPECTED} %")
+    for figure in (f"within {delivered.SHOWN_WITHIN} hours", f"needs {MIN_FOR_DSP:,} matched", *rates):
+        assert figure in text
+    setup = (ROOT / "docs/amazon-setup.md").read_text(encoding="utf-8")
+    assert f"in {len(COUNTRIES)} countries: {' '.join(sorted(COUNTRIES))}." in " ".join(setup.split())
 
 
 def test_checks_whose_readings_fail_are_unread_and_the_others_are_judged() -> None:
