@@ -57,9 +57,7 @@ def status(
             f"{counts.events_rejected:,} rejected",
             **({"event queue": counted(events.messages, "message")} if events else {}),
             **({"event dead letters": f"{events.dead_letters:,}"} if events else {}),
-            "change queue": f"{counted(changes.visible, 'message')} waiting, {changes.in_work:,} in work, "
-            f"{changes.delayed:,} delayed",
-            **({"in work": why.in_flight.text} if why.in_flight else {}),
+            "change queue": f"{counted(changes.total, 'message')} waiting",
             "dead letters": f"{dead_letters.total:,}",
             "uploads": f"{counts.uploads:,} accepted by Amazon, {counts.uploads_failed:,} failed"
             + (f", {counted(counts.repeated, 'record')} sent again" if counts.repeated else ""),

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from audience_sync.amazon_ads.destination import Api
@@ -225,8 +225,7 @@ def _repetitions(stack: Stack, now: float, found: Waiting) -> Iterator[Blocker]:
 def _stalled(stack: Stack, now: float, found: Waiting) -> Iterator[Blocker]:
     """Record messages in flight. Yield a blocker if delivery stands still and no other blocker explains it."""
     found.in_flight = in_flight(stack, depth(stack, "ChangeQueue").in_work, now)
-    is_explained = any(each.reason != OutOfTime.reason for each in found.blockers)
-    if found.in_flight and not is_explained and (sentence := found.in_flight.stall(now)):
+    if found.in_flight and not found.blockers and (sentence := found.in_flight.stall(now)):
         yield Blocker("stalled", sentence, next_try=found.in_flight.until)
 
 
@@ -260,14 +259,17 @@ def _is_disproved(stack: Stack, refusal: LogLine, now: float) -> bool:
 def _deferrals(stack: Stack, incomplete: LogLine, now: float) -> Iterator[Blocker]:
     """Yield blockers for the changes that an invocation of the worker deferred."""
     audience_ids = incomplete.texts("audience_ids")
+    again = latest_retry(incomplete.at / 1000) + stack.batch_window
+    next_try = again if again > now else None
     for reason in incomplete.texts("deferred"):
+        if reason == OutOfTime.reason:
+            continue  # the next invocation goes on at once
         if reason in UNAUTHORIZED and (_refreshed_since(stack, incomplete) or _is_disproved(stack, incomplete, now)):
-            again = latest_retry(incomplete.at / 1000) + stack.batch_window
-            next_try = again if again > now else None
             sentence = "Amazon is authorized again; the changes that were deferred before are still waiting."
             yield Blocker(AUTHORIZED, sentence, next_try=next_try, audience_ids=audience_ids)
         else:
-            yield _blocker(reason, audience_ids)
+            blocker = _blocker(reason, audience_ids)
+            yield blocker if blocker.needs_person else replace(blocker, next_try=next_try)
 
 
 def _blocker(reason: str, audience_ids: tuple[str, ...] = ()) -> Blocker:

@@ -39,12 +39,6 @@ class InFlight:
         is_stalled = idle_since is not None and now - idle_since >= STALLED
         return cls(messages, since, until, idle_since if is_stalled else None)
 
-    @property
-    def text(self) -> str:
-        """Both times in one line."""
-        since = f"since {moment(self.since * 1000)}, " if self.since is not None else ""
-        return f"{since}back by {moment(self.until * 1000)} at the latest"
-
     def stall(self, now: float) -> str:
         """Return a sentence if delivery stands still, otherwise an empty string."""
         if self.stalled_since is None or self.since is None:

@@ -138,7 +138,9 @@ def test_the_newest_failed_upload_explains_why_changes_wait(deployment: Deployme
     assert result.failed.by_reason == {"throttled": 2, "service_unavailable": 1}
     assert result.failed.last_reason == "service_unavailable"
     assert [blocker.reason for blocker in result.blockers] == ["service_unavailable"]
-    assert "within three minutes" in result.blockers[0].text
+    assert "Next try by " in result.blockers[0].text
+    deployment.log("Worker", "delivery incomplete", deferred=["out_of_time"], **audience)
+    assert found(deployment) == [], "at full speed"
 
 
 @pytest.mark.parametrize(
