@@ -52,10 +52,11 @@ def diagnose(readings: AudienceReadings) -> list[Finding]:
 def likely_reasons(findings: Sequence[Finding]) -> list[Finding]:
     """Return likely reasons, the most likely first: problems, then findings to look at.
 
-    Each in the order of a change's way, since an early finding explains later ones; but events rejected for any
-    audience come last. Consequences of a problem are left out: there is nothing to do about them.
+    Each in the order of a change's way, since an early finding explains later ones; but beside another problem, events
+    rejected for any audience come last. Consequences of a problem are left out: there is nothing to do about them.
     """
     problems = {each.name for each in findings if each.state == "problem"}
     explained = {each.name for each in CHECKS if not problems.isdisjoint(each.follows_from)}
     open_ones = [each for each in findings if each.state != "ok" and each.name not in explained]
-    return sorted(open_ones, key=lambda each: (each.state != "problem", each.name in _REJECTIONS))  # stable
+    last = _REJECTIONS if problems.difference(_REJECTIONS) else ()
+    return sorted(open_ones, key=lambda each: (each.name in last, each.state != "problem"))  # stable

@@ -72,7 +72,7 @@ def is_seen(state: dict[str, Any], fault: Fault) -> bool:
     parked = {each["reason"] for each in state["deadLetters"]}
     waits = state["accepted"] > state["delivered"] + state["superseded"] + state["parked"]
     if "wait:" in fault.seen:
-        return waits and reason in typed("audience-sync status --json")
+        return waits and reason in typed("audience-sync status --json", DONE, 1)
     return reason in parked if reason else not waits or fault.name == "slow"
 
 

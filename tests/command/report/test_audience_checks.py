@@ -296,12 +296,12 @@ def test_a_missing_consent_signal_is_the_first_reason() -> None:
     consent, *others = likely_reasons(found)
     assert (consent.name, consent.state) == ("consent and country", "problem")
     assert "6,198 consent_missing. Mostly: additions from the UK" in consent.found
-    names = ["processing time", "match rate", "minimum for DSP", "other rejections"]
+    names = ["other rejections", "processing time", "match rate", "minimum for DSP"]
     assert [(each.name, each.state) for each in others] == [(name, "note") for name in names]
 
 
 def test_an_audience_that_nobody_sends_comes_first_and_rejections_for_any_audience_last() -> None:
-    traffic, rejections = Traffic(accepted=5, rejected=1, unauthorized=1), {"member_id_missing": 1}
+    traffic, rejections = Traffic(accepted=1, rejected=1, unauthorized=1), {"member_id_missing": 1}
     first, *_, last = likely_reasons(diagnose(readings(traffic=traffic, rejections=rejections, members=members(0))))
     assert (first.name, f"the computation key {AUDIENCE.computation_key}" in first.found) == ("entries", True)
     assert last.name == "other rejections"
