@@ -11,10 +11,10 @@ LOCKS := requirements/setup layers/dependencies/requirements requirements/local 
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test soak bench fuzz docs transcripts mutate check audit watch lock validate build wheel invoke rehearse deploy repair pack unpack ship release
+.PHONY: help setup demo test test-product soak bench fuzz docs transcripts mutate check audit watch lock validate build wheel invoke rehearse deploy repair pack unpack ship release
 
 help:  ## list the targets
-	@awk -F '  ## ' '/^[a-z]+:/ && NF == 2 { sub(/:.*/, "", $$1); sub(/ \(/, "\n           (", $$2); printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F '  ## ' '/^[a-z-]+:/ && NF == 2 { sub(/:.*/, "", $$1); sub(/ \(/, "\n           (", $$2); printf "%-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # Wheels only, so that no package's code runs while it is installed. The editable install builds our own source.
 INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python --only-binary :all: --require-hashes -r
@@ -48,6 +48,9 @@ demo: $(LOCAL)  ## the main job on this machine: 5,800 events become an audience
 
 test: $(SETUP)  ## all tests, in random order (ARGS="-k name", ARGS=--randomly-seed=N repeats an order, ARGS="--cov --cov-branch")
 	$(BIN)/python -m pytest $(or $(ARGS),-n $(WORKERS) --dist worksteal)
+
+test-product: $(SETUP)  ## the tests of the product alone, without those of the repository, the stand-ins and the tools
+	$(BIN)/python -m pytest $(addprefix --ignore=tests/,repository local mutation fuzz benchmarks) $(or $(ARGS),-n $(WORKERS) --dist worksteal)
 
 soak: $(SETUP)  ## days of traffic on one simulated clock, with faults at any call (SEED=1 SEEDS=1 EVENTS=2000 PROFILE=name; all profiles by default)
 	$(BIN)/python -m tests.soak --seed $(or $(SEED),1) --seeds $(or $(SEEDS),1) --events $(or $(EVENTS),2000) $(if $(PROFILE),--profile $(PROFILE)) $(ARGS)

@@ -1,10 +1,15 @@
-"""The command writes files only where docs/security.md says so."""
+"""The command writes files only where docs/security.md says so, and what the page has an operator paste is valid."""
 
 import ast
+import json
 import re
 from pathlib import Path
+from typing import Any
 
-from local.template import ROOT
+import botocore.session
+from botocore.validate import ParamValidator
+
+from local.template import ROOT, read_document
 
 
 def test_only_import_commands_and_new_private_files_are_written() -> None:
@@ -24,3 +29,19 @@ def test_only_import_commands_and_new_private_files_are_written() -> None:
         if isinstance(node, ast.Call) and writes(node) and not re.match(r"webbrowser|.*'rb'\)$", ast.unparse(node))
     ]
     assert calls == []
+
+
+def test_the_cloudtrail_selectors_are_valid_and_exclude_only_the_functions() -> None:
+    text, resources = (ROOT / "docs/security.md").read_text(encoding="utf-8"), read_document()["Resources"]
+    selectors = json.loads(re.findall(r"```json\n(.*?)```", text, re.DOTALL)[0])
+    session: Any = botocore.session.get_session()
+    shape = session.get_service_model("cloudtrail").operation_model("PutEventSelectors").input_shape
+    report = ParamValidator().validate({"TrailName": "trail", "AdvancedEventSelectors": selectors}, shape)
+    assert report.generate_report() == ""
+    fields = [{each["Field"]: each for each in selector["FieldSelectors"]} for selector in selectors[1:]]
+    assert {each["resources.type"]["Equals"][0] for each in fields} == {"AWS::DynamoDB::Table", "AWS::SQS::Queue"}
+    for each in fields:
+        (left_out,) = each["userIdentity.arn"]["NotStartsWith"]
+        assert left_out.endswith(":assumed-role/audience-sync-")
+    names = [resources[name]["Properties"].get("RoleName") for name in resources if name.endswith("Role")]
+    assert set(names) == {None}, "CloudFormation makes names of the stack's name and the role's"
