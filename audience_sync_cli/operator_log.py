@@ -70,9 +70,15 @@ class OperatorLog:
         began = self._now()
 
         def publish(outcome: str) -> None:
-            if self._now() - began >= UNWATCHED and outcome != _INTERRUPTED and "Alarms" in self._stack:
-                what = "".join(f", {label} {line[name]}" for name, label in FIELDS.items() if name in line)
-                self._publish(f"audience-sync {command}: {outcome}. Stack {self._stack.name}{what}.")
+            if self._now() - began < UNWATCHED or outcome == _INTERRUPTED or "Alarms" not in self._stack:
+                return
+            what = "".join(f", {label} {line[name]}" for name, label in FIELDS.items() if name in line)
+            text = f"audience-sync {command}: {outcome}. Stack {self._stack.name}{what}."
+            try:
+                sns = self._stack.service("sns")
+                sns.publish(TopicArn=self._stack["Alarms"], Subject="Audience Sync", Message=text)
+            except (ClientError, BotoCoreError) as error:
+                self._note(f"Nothing was published to the topic of the alarms: {explained(error)}")
 
         with self._ended(publish):
             yield
@@ -91,13 +97,6 @@ class OperatorLog:
             raise
         finally:
             tell(outcome)
-
-    def _publish(self, text: str) -> None:
-        try:
-            topic = self._stack["Alarms"]
-            self._stack.service("sns").publish(TopicArn=topic, Subject="Audience Sync", Message=text)
-        except (ClientError, BotoCoreError) as error:
-            self._note(f"Nothing was published to the topic of the alarms: {explained(error)}")
 
     def caller(self) -> str:
         """Return the ARN of the operator's credentials, which needs no permission; if that fails, the profile."""

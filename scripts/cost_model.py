@@ -108,7 +108,6 @@ def others() -> dict[str, float]:
         "100,000 events that deny consent, with 10 audiences": _notices(1e5, 10),
         "a month of `renew` for a million members, with a TTL of 397 days": _renewal(1e6, 397),
         "the same with a TTL of 90 days": _renewal(1e6, 90),
-        "a search for a person (`member find`) in 100 million rows": 1e8 * (ROW + OVERHEAD) / (4 * KB) / 2 * READ,
         "a month of a key of your own (`KmsKeyArn`), with the reads of secrets": KEY + KEY_REQUEST * SECRET_READS,
         "a month of a million requests by HTTP, up to the start of the function": 1e6 * BY_HTTP,
         "the same as messages of the event queue, each read alone": QUEUE_STANDING + 1e6 * BY_QUEUE,

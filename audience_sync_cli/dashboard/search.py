@@ -21,7 +21,6 @@ SHORTEST_PREFIX = 8  # characters of a dead letter's id, as in `parked list`
 REJECTED = {"event rejected": "Rejected event", "consent denied": "Event that denies consent"}  # titles, by message
 BY_HASH = "An e-mail address or a phone number is searched by hash with `audience-sync member find`."
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
-_NUMBER = re.compile(r"[\d.-]{7,}")
 
 
 class Found(NamedTuple):
@@ -41,11 +40,9 @@ def find(session: Session, wanted: str) -> list[Found]:
     if not _ID.fullmatch(wanted):
         raise WrongUsage(BY_HASH, "An id has 1 to 128 letters, digits and . _ : -.")
     found = [*_members(session, wanted), *_dead_letters(session, wanted), *_rejected_events(session, wanted)]
-    if not found and _NUMBER.fullmatch(wanted):
-        raise NotThere("No id is that number.", BY_HASH)
     if not found:
         raise NotThere(
-            "Nothing is stored under that id.",
+            "No member, event or dead letter has that id.",
             f"Of accepted events, only the member is stored: search for it. {BY_HASH}",
         )
     return found

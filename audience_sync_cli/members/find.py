@@ -9,7 +9,6 @@ import typer
 from audience_sync.amazon_ads.countries import NO_COUNTRY, accepted_country
 from audience_sync.aws.membership_scan import READ_UNIT, TableSize
 from audience_sync.clock import Clock
-from audience_sync_cli.column_names import guess
 from audience_sync_cli.errors import AlreadyReported, ReportedAsNotThere, WrongUsage
 from audience_sync_cli.members.asked_values import NORMALIZED, Asked, Wanted, asked
 from audience_sync_cli.members.erasure_page import HTML
@@ -50,13 +49,10 @@ def find(
     found, with a sentence for the person; 1 if a value cannot be searched, or if a row or a dead letter cannot be read,
     so that nothing can be denied.
     """
-    lines = lines_of(file) if file else _typed(session.screen)
-    if guess(lines[:1]):
-        lines[0] = ""  # the heading of an export
     code = accepted_country(country) if country else None
     if country and (code is None or code in NO_COUNTRY):
         raise WrongUsage("--country is not a country that Amazon accepts.", "Use a code or a name, such as US.")
-    values, refused = asked(lines, code)
+    values, refused = asked(lines_of(file) if file else _typed(session.screen), code)
     for line, why in [*refused.items()][:SHOWN]:
         session.screen.note(f"Line {line} is not searched: {why}.", style="yellow")
     if not values:
@@ -88,7 +84,7 @@ def _searched(session: Session, values: Sequence[Asked]) -> tuple[dict[str, Any]
     events = _dead_letters(session, wanted, unread)
     ids = {each for value in values for each, form in value.ids.items() if form == NORMALIZED}
     found, shown = [], []
-    for known in people(session, [*{**wanted.found, **dict.fromkeys(ids)}], unread):
+    for known in people(session, sorted({*wanted.found, *ids}), unread):
         if known.erasure:  # of an id, there may be a notice alone
             wanted.compare(known.member)
         if matches := sorted(wanted.found.get(known.member, ())):
@@ -96,14 +92,16 @@ def _searched(session: Session, values: Sequence[Asked]) -> tuple[dict[str, Any]
             found.append(person_json(known) | {"matches": [each._asdict() for each in matches], "deadLetters": letters})
             shown.append(person_part(known, matches))
     lines = {member: {each.line for each in matches} for member, matches in wanted.found.items()}
-    by_line = {each.line: [member for member, matched in lines.items() if each.line in matched] for each in values}
     report = {
         **head_of(session),
         "region": str(stack.service("dynamodb").meta.region_name),
         "sentTo": urlsplit(stack.hosts.api).hostname,
         "backupDays": round(backups_of(stack) / DAY),
         "rowsRead": rows,
-        "values": [{"line": each.line, "kind": each.kind, "members": by_line[each.line]} for each in values],
+        "values": [
+            {"line": each.line, "kind": each.kind, "members": [id_ for id_ in lines if each.line in lines[id_]]}
+            for each in values
+        ],
         "people": found,
         "events": events,
         "unread": [*dict.fromkeys(unread)],

@@ -37,9 +37,8 @@ def parts(report: Mapping[str, Any], people: Sequence[Part]) -> Iterator[Part]:
             "Source, recipients and time",
             [
                 "From events of Twilio Segment; if the message id begins with import-, from a file of members.",
-                f"Sent to Amazon Ads ({report['sentTo']}), to choose to whom advertising is shown; stored in AWS.",
-                "Identifiers are stored and sent as SHA-256, which the JSON document of this answer has.",
-                f"Kept until the date above, unless it changes, and {report['backupDays']} days more in backups.",
+                f"Sent to Amazon Ads ({report['sentTo']}), to choose who sees advertising; identifiers as SHA-256.",
+                f"Kept in AWS until the date above, unless it changes; {report['backupDays']} days more in backups.",
                 "Amazon's API does not state how long Amazon keeps what it received.",
             ],
         )

@@ -45,9 +45,8 @@ def erasure(session: Session, member: MEMBER = None, file: FILE = None, page: HT
     days. File the output of --json before then, and the page of --html if people are to read it: the page shows the
     digest of the JSON document. Exit code 3 if no erasure of an id is recorded; a list is reported nevertheless.
 
-    --close is for an erasure that the stack cannot finish, after you have removed the person in another way. The alarm
-    ErasuresOverdue leaves it out from then on, and the report shows what is missing, with your text. The next deletion
-    notice or denied consent of the person opens an erasure again.
+    --close is for an erasure that the stack cannot finish, after you have removed the person in another way. The report
+    shows what is missing, with your text. The next deletion notice or denied consent opens an erasure again.
     """
     if close and (not member or file or page):
         raise WrongUsage("--close is for one external user id.", "Pass MEMBER, without --file and --html.")

@@ -47,4 +47,4 @@ class Emptying:
         if self.filling:
             return self.filling.transfers()
         pages = self.scan.state_pages(self.audience.audience_id)
-        return (([(state, None) for state in page.states], page.unread) for page in pages)
+        return (([(state, None) for state in page.stored], page.unread) for page in pages)

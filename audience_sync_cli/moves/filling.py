@@ -93,7 +93,7 @@ class Filling:
     def transfers(self) -> Iterator[tuple[list[tuple[MemberState, Transfer]], Mapping[Member, RowUnreadable]]]:
         """Yield each row of the audience with its outcome, and the damaged rows, page by page. Raises Unavailable."""
         for read in self.scan.state_pages(self.source.audience_id):
-            page = read.states
+            page = read.stored
             # For a member whom an end has removed, nothing depends on other rows.
             people = [state.member[1] for state in page if not is_ended(state)]
             known = self._read(self.target.audience_id, people)

@@ -141,7 +141,7 @@ def test_a_member_is_found_on_the_local_page(stack: Stack) -> None:
     settled(stack, before, accepted=1)
     (found,) = press(stack, "find", id=person.user_id)["found"]
     assert (found["title"], found["facts"]["newest change"]) == (f"Member of {EXAMPLE.name}", "entered")
-    assert press(stack, "find", id="nobody")["error"].startswith("Nothing is stored under that id.")
+    assert press(stack, "find", id="nobody")["error"].startswith("No member, event or dead letter has that id.")
 
 
 def test_a_rejected_change_is_a_dead_letter_until_it_is_redriven(stack: Stack) -> None:

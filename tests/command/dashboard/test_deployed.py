@@ -381,25 +381,19 @@ def test_find_accepts_the_short_id_of_parked_list(deployment: Deployment, shown:
 
 
 @pytest.mark.parametrize(
-    ("wanted", "error", "said"),
-    [
-        ("ada@example.com", WrongUsage, "An e-mail address or a phone number is searched by hash"),
-        ("(206) 555-0142", WrongUsage, "An e-mail address or a phone number is searched by hash"),
-        ("12065550142", NotThere, "No id is that number."),
-        ("", WrongUsage, ""),
-        ('x" "', WrongUsage, ""),
-        ("nobody", NotThere, "Nothing is stored under that id."),
-    ],
+    ("wanted", "error"),
+    [("a@b.co", WrongUsage), ("+1 206", WrongUsage), ("12065550142", NotThere), ("", WrongUsage), ("nobody", NotThere)],
 )
 def test_find_refuses_an_invalid_or_unknown_id_without_repeating_it(
-    deployment: Deployment, shown: DeployedStack, wanted: str, error: type[OperatorError], said: str
+    deployment: Deployment, shown: DeployedStack, wanted: str, error: type[OperatorError]
 ) -> None:
     deployment.list_audience()
     with pytest.raises(error) as raised:
         shown.find({"id": wanted})
-    assert not wanted or wanted not in str(raised.value)
-    assert str(raised.value).startswith(said)
-    assert "`audience-sync member find`" in f"{raised.value} {raised.value.remedy}"
+    said = f"{raised.value} {raised.value.remedy}"
+    assert not wanted or wanted not in said
+    assert "is searched by hash with `audience-sync member find`" in said
+    assert "stored under" not in said, "an address may be, as a hash"
 
 
 def calls_of(deployment: Deployment, service: str, operation: str) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from audience_sync.amazon_ads.timings import Timings
 from audience_sync.ingest.record_rules import erasing_exit
 from audience_sync.members.member_state import LONGEST_JOB, LateJob
 from audience_sync.members.membership import EVERY_AUDIENCE, Destination
-from audience_sync_cli.errors import AlreadyReported, NotThere, ReportedAsNotThere, WrongUsage
+from audience_sync_cli.errors import AlreadyReported, NotThere, WrongUsage
 from audience_sync_cli.members.erasing import erase
 from audience_sync_cli.members.member import show
 from audience_sync_cli.members.proof import erasure
@@ -56,14 +56,6 @@ def test_show_prints_what_may_remain_at_amazon_of_a_former_member(deployment: De
     assert [each["reason"] for each in document["parked"]] == ["not_found"]
 
 
-def test_show_prints_only_what_there_is(deployment: Deployment) -> None:
-    deployment.record(change("m1"))
-    found = deployment.printed(show, "m1").out
-    shown = [" ".join(line.split()) for line in found.splitlines()]
-    assert {"newest change entered", "active 1 email"} <= set(shown)
-    assert [line for line in shown if line.endswith(" -")] == []
-
-
 @pytest.mark.usefixtures("event_queue")
 def test_show_finds_a_member_known_only_from_dead_letters_and_no_unknown_one(deployment: Deployment) -> None:
     deployment.park(change("m1"))
@@ -79,7 +71,9 @@ def test_show_prints_every_audience_and_says_so_if_a_row_cannot_be_read(deployme
     assert [each["audienceId"] for each in deployment.json(show, "m1")["audiences"]] == [AUDIENCE.audience_id, "5"]
     deployment.damage("5", "m1")
     printed = deployment.printed(show, "m1", raises=AlreadyReported)
-    assert "Lapsed premium buyers" in printed.out
+    shown = [" ".join(line.split()) for line in printed.out.splitlines()]
+    assert {f"audience {AUDIENCE.name} ({AUDIENCE.audience_id})", "newest change entered", "active 1 email"} <= {*shown}
+    assert [line for line in shown if line.endswith(" -")] == [], "only what there is"
     assert printed.err == "The row of m1 in audience 5 cannot be read: restore or delete it.\n"
 
 
@@ -111,21 +105,17 @@ def test_show_prints_the_deletion_notice_of_a_person_without_a_row(
     assert {*times, line.split("  ")[0]} == shown_as
 
 
-def test_a_member_of_an_unlinked_audience_is_shown_and_erased(deployment: Deployment) -> None:
-    deployment.record(change("m1"))
+def test_all_ids_of_a_person_are_erased_from_unlinked_audiences_also_with_one_question(deployment: Deployment) -> None:
+    deployment.record(change("m1"), change("m1", audience_id="5"), change("m2"))
     assert deployment.session().audiences.unlink(AUDIENCE.audience_id, at=5_000)
-    (shown,) = deployment.json(show, "m1")["audiences"]
+    _, shown = deployment.json(show, "m1")["audiences"]
     assert (shown["row"]["active"], shown["unlinkedAt"]) == ([{"email": "0" * 64}], "1970-01-01T00:00:05.000Z")
     deployment.answers = ["y"]
-    assert "Lapsed premium buyers (unlinked)   email" in deployment.printed(erase, ["m1"]).out
-    assert deployment.questions == ["Erase m1 from every audience? [y/N] "]
-
-
-def test_erasing_an_unknown_person_sends_nothing_and_says_so(deployment: Deployment) -> None:
-    seen = deployment.printed(erase, ["unknown"], raises=ReportedAsNotThere).out
-    assert "1 id: 0 to erase, 0 with an erasure on record, 1 unknown." in seen
-    assert deployment.json(erase, ["unknown"], raises=ReportedAsNotThere)["unknown"] == ["unknown"]
-    assert (deployment.questions, deployment.bodies("ChangeQueue")) == ([], [])
+    printed = deployment.printed(erase, ["m1", "m2", "m1"]).out
+    assert re.search(r"m1 +Another, Lapsed premium buyers \(unlinked\) +email, shared with m2 *\n", printed)
+    assert re.search(r"m2 +Lapsed premium buyers \(unlinked\) +email, shared with m1 *\n", printed)
+    assert deployment.questions == ["Erase 2 people from every audience? [y/N] "]
+    assert [each["record"]["externalUserId"] for each in deployment.changes()] == ["m1", "m2"]
 
 
 def test_erasing_a_person_known_only_from_dead_letters_says_where_hashes_remain(deployment: Deployment) -> None:
@@ -165,19 +155,9 @@ def test_erase_prints_when_the_last_removal_is_due(
 
 def test_erase_asks_for_confirmation_and_an_email_address_is_sent_to_find(deployment: Deployment) -> None:
     deployment.record(change("m1"))
-    deployment.declined(erase, ["m1"])
+    assert deployment.declined(erase, ["m1"]) == "Erase m1 from every audience? [y/N] "
     for command in (lambda session, member: erase(session, [member]), show, erasure):
         with pytest.raises(WrongUsage) as refused:
             command(deployment.session(yes=True), "maya@example.com")
         assert "member find" in refused.value.remedy
     assert deployment.bodies("ChangeQueue") == []
-
-
-def test_the_ids_of_one_person_are_erased_with_one_question_that_shows_what_they_share(deployment: Deployment) -> None:
-    deployment.record(change("m1"), change("m1", audience_id="5"), change("m2"))
-    deployment.answers = ["y"]
-    printed = deployment.printed(erase, ["m1", "m2", "m1"])
-    assert re.search(r"m1 +Lapsed premium buyers, Another +email, shared with m2 *\n", printed.out)
-    assert re.search(r"m2 +Lapsed premium buyers +email, shared with m1 *\n", printed.out)
-    assert deployment.questions == ["Erase 2 people from every audience? [y/N] "]
-    assert [each["record"]["externalUserId"] for each in deployment.changes()] == ["m1", "m2"]

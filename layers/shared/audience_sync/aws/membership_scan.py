@@ -64,13 +64,13 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
-class StoredPage:
+class StoredPage[T]:
     """Up to 1 MB of rows."""
 
-    stored: list[StoredMember]
+    stored: list[T]
     unread: Mapping[Member, RowUnreadable] = field(repr=False)
 
-    def whole(self) -> list[StoredMember]:
+    def whole(self) -> list[T]:
         """Return the rows. Raises RowUnreadable if one is damaged."""
         for error in self.unread.values():
             raise error
@@ -78,18 +78,10 @@ class StoredPage:
 
 
 @dataclass(frozen=True, slots=True)
-class NoticePage(StoredPage):
+class NoticePage(StoredPage[StoredMember]):
     """Up to 1 MB of the rows of people named in a deletion notice."""
 
     position: str  # after the page
-
-
-@dataclass(frozen=True, slots=True)
-class StatePage:
-    """Up to 1 MB of the rows of an audience."""
-
-    states: list[MemberState]
-    unread: Mapping[Member, RowUnreadable] = field(repr=False)
 
 
 def _readable[T](rows: Iterable[Any], read: Callable[[Any], T]) -> tuple[list[T], dict[Member, RowUnreadable]]:
@@ -158,14 +150,12 @@ class MembershipScan:
             Unavailable: the table does not answer, or a row is unreadable.
         """
         for page in self.state_pages(audience_id):
-            for error in page.unread.values():
-                raise error
-            yield page.states
+            yield page.whole()
 
-    def state_pages(self, audience_id: str) -> Iterator[StatePage]:
+    def state_pages(self, audience_id: str) -> Iterator[StoredPage[MemberState]]:
         """Return them with the damaged rows. Raises Unavailable."""
         for rows in self._pages_of(audience_id):
-            yield StatePage(*_readable(rows, state_from_row))
+            yield StoredPage(*_readable(rows, state_from_row))
 
     def deletion_notices(self) -> Iterator[list[StoredMember]]:
         """Return the rows of people named in a deletion notice, page by page of up to 1 MB.
@@ -188,7 +178,7 @@ class MembershipScan:
                 self._check(rows)
                 yield NoticePage(*_readable(rows, stored_member), f"{name}/{last}" if last else f"{following}/")
 
-    def members(self, clock: Clock) -> Iterator[StoredPage]:
+    def members(self, clock: Clock) -> Iterator[StoredPage[StoredMember]]:
         """Return the rows of every member of every audience, page by page of up to 1 MB, in no order.
 
         Skips deletion notices and the stack's own rows, such as checkpoints. Uses half of a provisioned table's units.
