@@ -207,6 +207,8 @@ class DynamoDb:
             answer: dict[str, Any] = {"Count": len(found), "ScannedCount": len(page)}
             if options.get("Select") != "COUNT":
                 answer["Items"] = found
+            if options.get("ReturnConsumedCapacity") == "TOTAL":
+                answer["ConsumedCapacity"] = {"CapacityUnits": 0.5 * len(page)}
             if len(page) < len(matching):
                 answer["LastEvaluatedKey"] = {name: page[-1][name] for name in table.keys}
             return answer

@@ -143,6 +143,7 @@ _SEPARATE = [
         old_events=0.2,
         refusals=Refusals(unavailable=0.05, repeated=0.6),
         phases=(Phase(notices=0.02, exits=0.9),),
+        share=1.25,
         events_of_member=3,
         spare_records=30,
         spare_deletions=4,

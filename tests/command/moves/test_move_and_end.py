@@ -286,7 +286,7 @@ def test_two_ends_at_once_leave_one_side_of_a_move_listed(world: World, *, ends_
     if ends_target_first:
         first, second = second, first
     take_off(world.session(), first)
-    with pytest.raises(TryLater, match="meanwhile"):
+    with pytest.raises(TryLater, match="in the meantime"):
         take_off(world.session(), second)
     assert [each.audience_id for each in world.session().audiences.all()] == [second.audience.audience_id]
 
