@@ -79,4 +79,4 @@ def test_a_round_trip_enters_and_exits_the_audience_and_erases_the_member(stack:
     assert found["entered"]["hops"][-1]["received"] - found["left"]["hops"][-1]["received"] == 1
     stack.wait_until_quiescent()
     (shown,) = run(stack, "member", "show", found["member"], "--json")[1]["audiences"]
-    assert (shown["active"], shown["toRemove"]) == ([], []), "the hashes are gone"
+    assert (shown["row"]["active"], shown["row"]["toRemove"]) == ([], []), "the hashes are gone"
