@@ -11,7 +11,7 @@ import typer
 
 from audience_sync.amazon_ads.timings import Timings
 from audience_sync.ingest.record_rules import erasing_exit
-from audience_sync.members.erasure.judging import Missing
+from audience_sync.members.erasure.status import Missing
 from audience_sync.members.member_step import apply_changes
 from audience_sync.members.membership import MembershipChange
 from audience_sync.members.messages import DeliveryHistory, pack
@@ -71,8 +71,8 @@ def _needs_notice(person: Known) -> bool:
     """Return whether a notice is to be sent: none is on record, or the recorded one is not enough any more."""
     if person.erasure is None:
         return bool(person.rows or person.parked)
-    judged = person.erasure.erasure.audiences.values()
-    return any(each.entered_again or each.missing in _NEEDS_ANOTHER for each in judged)
+    audiences = person.erasure.erasure.audiences.values()
+    return any(each.entered_again or each.missing in _NEEDS_ANOTHER for each in audiences)
 
 
 def _queue_list(session: Session, due: Sequence[Known]) -> list[MembershipChange]:

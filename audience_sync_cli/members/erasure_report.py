@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from audience_sync.amazon_ads.destination import is_of_audience_api, name_of_api
 from audience_sync.aws.membership_rows import KEEP_ACTIVE, KEEP_EXIT, expires_at
-from audience_sync.members.erasure.judging import AudienceErasure, Erasure, Outcome, Progress, is_closed, notices_of
+from audience_sync.members.erasure.status import AudienceErasure, Erasure, Outcome, Progress, is_closed, notices_of
 from audience_sync.members.erasure_steps import ErasureStep, StepKind
 from audience_sync.members.member_state import MemberState
 from audience_sync.members.membership import Audience
@@ -57,7 +57,7 @@ def document(person: Person, head: Mapping[str, Any], now: float) -> dict[str, A
         "enteredAgainAt": again,
         "rememberedUntil": iso_time(expires_at(everywhere) * 1000),
         "deletion": {
-            "dueAt": iso_time(erasure.next_look),
+            "dueAt": iso_time(erasure.next_review),
             "acceptedAt": [iso_time(each.at) for each in everywhere.erasure if each.kind is StepKind.DELETION],
         },
         "closedByHand": {"at": iso_time(last.ended), "note": last.id} if last and last.id else None,
@@ -107,17 +107,17 @@ def _notices(everywhere: MemberState) -> list[ErasureStep]:
     return [each for each in everywhere.erasure if each.kind in (StepKind.NOTICE, StepKind.DENIAL)]
 
 
-def _audience(audience: Audience, judged: AudienceErasure, steps: Sequence[ErasureStep] = ()) -> dict[str, Any]:
+def _audience(audience: Audience, status: AudienceErasure, steps: Sequence[ErasureStep] = ()) -> dict[str, Any]:
     return {
         "audienceId": audience.audience_id,
         "name": audience.name,
         "api": name_of_api(audience.destination),
         "unlinkedAt": iso_time(audience.unlinked_at),
-        "outcome": judged.outcome,
-        "missing": judged.missing,
-        "until": iso_time(judged.until),
-        "lateJobs": list(judged.late_jobs),
-        "enteredAgainAt": iso_time(judged.entered_again),
+        "outcome": status.outcome,
+        "missing": status.missing,
+        "until": iso_time(status.until),
+        "lateJobs": list(status.late_jobs),
+        "enteredAgainAt": iso_time(status.entered_again),
         "uploads": [  # also of earlier notices, and of an end
             {
                 "kind": each.kind,

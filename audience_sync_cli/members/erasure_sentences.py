@@ -6,7 +6,7 @@ from textwrap import wrap
 from typing import Any, NamedTuple
 
 from audience_sync.amazon_ads.destination import Api
-from audience_sync.members.erasure.judging import Missing, Outcome, Progress
+from audience_sync.members.erasure.status import Missing, Outcome, Progress
 from audience_sync.members.erasure_steps import StepKind
 from audience_sync_cli.members.erasure_report import ENTERED_AGAIN, NOT_RECORDED
 

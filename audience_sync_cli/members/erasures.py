@@ -6,9 +6,9 @@ from itertools import chain
 from typing import Any
 
 from audience_sync.errors import TransientError
-from audience_sync.members.erasure.judging import Erasure, Missing, Progress, is_closed
+from audience_sync.members.erasure.status import Erasure, Missing, Progress, is_closed
 from audience_sync.members.erasure_steps import ErasureStep, StepKind, with_step
-from audience_sync.operations.erasure_check import judged
+from audience_sync.operations.erasure_check import person_erasures
 from audience_sync_cli.errors import WrongUsage
 from audience_sync_cli.members.erasure_report import Person
 from audience_sync_cli.members.id_list import SHOWN
@@ -50,7 +50,7 @@ def list_erasures(session: Session) -> None:
     with session.screen.progress("reading erasures", unit="people") as bar:
         people = chain.from_iterable(session.member_scan.deletion_notices())
         recorded = (each.state for each in people if each.expires_at > now)
-        for each in judged(recorded, audiences, session.members, session.timings, now):
+        for each in person_erasures(recorded, audiences, session.members, session.timings, now):
             bar.advance()
             closed = is_closed(each.everywhere) or each.erasure.progress in (Progress.CLOSED, Progress.UNKNOWN)
             document = _listed(each.everywhere.member[1], each.erasure, closed=closed, now=now)
@@ -69,19 +69,19 @@ def list_erasures(session: Session) -> None:
     session.screen.result([document for document, _ in (*done, *left)])
 
 
-def _listed(member: str, judgement: Erasure, *, closed: bool, now: float) -> dict[str, Any]:
-    missing = Counter(each.missing for each in judgement.audiences.values() if each.missing)
-    if judgement.next_look is not None:
+def _listed(member: str, erasure: Erasure, *, closed: bool, now: float) -> dict[str, Any]:
+    missing = Counter(each.missing for each in erasure.audiences.values() if each.missing)
+    if erasure.next_review is not None:
         missing.setdefault(Missing.DELETION, 1)
     return {
         "member": member,
-        "kinds": sorted({each.kind for each in judgement.notices}),
-        "recordedAt": iso_time(judgement.notices[0].ended),
-        "state": judgement.progress,
+        "kinds": sorted({each.kind for each in erasure.notices}),
+        "recordedAt": iso_time(erasure.notices[0].ended),
+        "state": erasure.progress,
         "closed": closed,
-        "since": iso_time(judgement.since),
-        "amazonUntil": iso_time(judgement.until),
-        "overdue": not closed and judgement.is_overdue(now),
+        "since": iso_time(erasure.since),
+        "amazonUntil": iso_time(erasure.until),
+        "overdue": not closed and erasure.is_overdue(now),
         "missing": dict(sorted(missing.items())),  # audiences by code
     }
 

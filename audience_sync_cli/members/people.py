@@ -6,8 +6,8 @@ from itertools import batched
 from typing import TYPE_CHECKING, NamedTuple
 
 from audience_sync.amazon_ads.apis import has_jobs
-from audience_sync.members.erasure.judging import Progress, judge
-from audience_sync.members.erasure.looking import rows_of
+from audience_sync.members.erasure.review import rows_of
+from audience_sync.members.erasure.status import Progress, erasure_status
 from audience_sync.members.member_state import MemberState
 from audience_sync.members.membership import EVERY_AUDIENCE, Audience, Member
 from audience_sync.operations.erasure_check import ROWS_AT_ONCE
@@ -63,12 +63,12 @@ def people(session: Session, members: Sequence[str], damaged: list[str] | None =
                 if everywhere := states.get((EVERY_AUDIENCE, member)):
                     in_audiences = rows_of(member, audiences, states, session.timings.of, has_jobs)
                     damaged_in = {place for place, person in broken if person == member}
-                    judged = judge(everywhere, in_audiences, by_id.keys(), session.now(), damaged_in)
-                    lost = judged.audiences.keys() - {each.audience_id for each, _ in rows}
+                    status = erasure_status(everywhere, in_audiences, by_id.keys(), session.now(), damaged_in)
+                    lost = status.audiences.keys() - {each.audience_id for each, _ in rows}
                     without_row = [by_id[each] for each in by_id if each in lost]
                     has_event_queue = session.stack.event_queue is not None
                     erasure = Person(
-                        everywhere, judged, rows, without_row, parked[member], backups, unread, has_event_queue
+                        everywhere, status, rows, without_row, parked[member], backups, unread, has_event_queue
                     )
                 bar.advance()
                 yield Known(member, rows, parked[member], erasure)

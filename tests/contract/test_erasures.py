@@ -1,4 +1,4 @@
-"""A person's erasure from the notice to its end, judged from the rows that the worker and the jobs function write."""
+"""A person's erasure from the notice to its end, by the rows that the worker and the jobs function write."""
 
 from dataclasses import replace
 from itertools import count
@@ -7,7 +7,7 @@ import pytest
 
 from audience_sync.errors import AccessDenied, MovedOn
 from audience_sync.ingest.record_rules import erasing_exit
-from audience_sync.members.erasure.judging import Missing, Outcome, Progress
+from audience_sync.members.erasure.status import Missing, Outcome, Progress
 from audience_sync.members.erasure_steps import StepKind
 from audience_sync.members.member_state import MemberState
 from audience_sync.members.membership import EVERY_AUDIENCE
@@ -126,8 +126,8 @@ def test_a_check_continues_where_the_last_run_stopped() -> None:
     stack.deliver(*(change("a@b.co", at=1, member=each) for each in people))
     stack.deliver(*(erasing_exit(each, 2, "notice") for each in people))
     stack.now += 5 * DAY  # the exits are not delivered
-    looks = count()
-    stack.monotonic = lambda: float(next(looks))
+    ticks = count()
+    stack.monotonic = lambda: float(next(ticks))
     first = stack.check_erasures(deadline=9.0)
     assert (first.is_complete, first.left.position != "", 0 < first.overdue < 40) == (False, True, True)
     stored = Pass.from_fields(first.left.fields)

@@ -17,8 +17,8 @@ from audience_sync.errors import (
     ServiceUnavailable,
     Throttled,
 )
-from audience_sync.members.erasure.judging import Missing, Outcome, Progress
-from audience_sync.members.erasure.looking import last_accepted
+from audience_sync.members.erasure.review import last_accepted
+from audience_sync.members.erasure.status import Missing, Outcome, Progress
 from audience_sync.members.erasure_steps import StepKind
 from audience_sync.members.job_messages import DeletionMessage, read_job_queue
 from audience_sync.members.member_state import KEEP_IN_DATASET, MemberState
@@ -89,7 +89,7 @@ def test_a_person_in_two_datasets_is_deleted_once_when_all_enters_took_effect(st
     assert stack.amazon.deleted == [["m1"]]
     (deletion,) = (each for each in stack.everywhere().erasure if each.kind is StepKind.DELETION)
     assert NOW + EFFECTIVE <= deletion.at / 1000 < NOW + EFFECTIVE + 960, (
-        "on the next look, a quarter of an hour at most"
+        "at the next review, a quarter of an hour at most"
     )
     assert not any(each.kind is StepKind.DELETION for audience in (A, B) for each in row(stack, audience).erasure)
 

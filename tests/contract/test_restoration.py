@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from audience_sync.aws.membership_rows import StoredMember, stored_member
-from audience_sync.members.erasure.judging import Progress
+from audience_sync.members.erasure.status import Progress
 from audience_sync.members.member_state import MemberState
 from audience_sync.members.membership import EVERY_AUDIENCE, Audience, Member, MembershipChange
 from audience_sync_cli.members.restoration import Outcomes, Restoration, RowOutcome
@@ -140,9 +140,7 @@ def test_a_person_who_returned_after_a_notice_keeps_only_the_new_address(stack: 
     assert stack.amazon.deleted == ([["m1"]] if stack.destination else [])
 
 
-def test_a_restored_row_is_looked_at_although_an_earlier_look_found_nothing_to_ask(
-    stack: WorkerStack, older: Older
-) -> None:
+def test_a_restored_row_is_reviewed_even_if_no_review_was_left(stack: WorkerStack, older: Older) -> None:
     stack.deliver(change(at=9, exits=True))  # of a row that is lost, without consent
     stack.deliver(notice(at=10, denies=True))
     stack.rest()

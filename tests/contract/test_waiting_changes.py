@@ -93,9 +93,9 @@ def test_a_waiting_enter_reads_its_row_once_before_it_is_due_and_once_then(stack
     assert stack.calls == [READ]
     stack.now += 60
     (body,) = stack.queue.drain()
-    looked = stack.deliver_body(body)
-    assert (stack.calls, looked.requeued, looked.waiting) == ([READ], 1, {AUDIENCE: 1})
-    assert looked.oldest_waiting == stack.now
+    report = stack.deliver_body(body)
+    assert (stack.calls, report.requeued, report.waiting) == ([READ], 1, {AUDIENCE: 1})
+    assert report.oldest_waiting == stack.now
     assert stack.rest() == {"delivered": 1}
     assert stack.calls == [READ, READ, WRITE]
 
@@ -130,7 +130,7 @@ def test_changes_waiting_for_a_late_job_read_their_row_every_15_minutes(stack: W
 @pytest.mark.parametrize("share", [0.001, 0.01, 0.03])
 @pytest.mark.parametrize("is_late", [False, True], ids=["for a moment", "for a late job"])
 def test_waiting_messages_delivered_twice_do_not_multiply_in_36_hours(share: float, is_late: bool) -> None:
-    """Unmerged, 15 would become 20, 47 and 725. Each look has as many batches as there are pollers."""
+    """Unmerged, 15 would become 20, 47 and 725. Each round has as many batches as there are pollers."""
     stack, random, until = MemoryStack(), Random(1), round(NOW) + 36 * HOUR
     for number in range(15):
         left = recorded(change("a@b.co", at=1, member=f"m{number}"), change(at=2, exits=True, member=f"m{number}"))
@@ -189,7 +189,7 @@ def test_an_enter_that_cannot_be_requeued_comes_back_with_its_message(stack: Wor
 
 @pytest.mark.parametrize(("make", "reads"), [(MemoryStack, 8), (dataset_stack, 12)])
 def test_a_notice_soon_after_an_enter_reads_few_rows_in_36_hours(make: Callable[[], MemoryStack], reads: int) -> None:
-    """Looking every quarter of an hour, it was 152 and 164. In a dataset, four are for the person's deletion."""
+    """With a check every quarter of an hour, it was 152 and 164. In a dataset, four are for the person's deletion."""
     stack = make()
     stack.deliver(change("a@b.co", at=1))
     stack.rest()

@@ -25,13 +25,13 @@ from audience_sync.delivery.report import BatchReport
 from audience_sync.delivery.uploads import Limits
 from audience_sync.errors import AudienceSyncError, RequestRejected
 from audience_sync.ingest.record_rules import erasing_exit
-from audience_sync.members.erasure.judging import Erasure
+from audience_sync.members.erasure.status import Erasure
 from audience_sync.members.job_messages import DeletionMessage, read_job_queue
 from audience_sync.members.member_state import MemberState
 from audience_sync.members.member_step import apply_changes
 from audience_sync.members.membership import EVERY_AUDIENCE, Audience, Destination, MembershipChange
 from audience_sync.members.messages import pack
-from audience_sync.operations.erasure_check import ErasureContext, ErasureReport, Pass, check_erasures, judged
+from audience_sync.operations.erasure_check import ErasureContext, ErasureReport, Pass, check_erasures, person_erasures
 from audience_sync.operations.job_tracking import JobCheck, JobContext, JobTracker
 from audience_sync.operations.people_deletion import DeletionContext, DeletionReport, PeopleDeletion
 from local import resources
@@ -311,8 +311,8 @@ class WorkerStack:
         return self.members().read([(EVERY_AUDIENCE, member)])[EVERY_AUDIENCE, member]
 
     def erasure(self) -> Erasure:
-        judgements = judged([self.everywhere()], self.audiences, self.members(), self.limits.timings, self.now)
-        (found,) = judgements
+        people = [self.everywhere()]
+        (found,) = person_erasures(people, self.audiences, self.members(), self.limits.timings, self.now)
         return found.erasure
 
     def check_erasures(

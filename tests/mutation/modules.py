@@ -71,11 +71,11 @@ TESTS = {
     ),
     "segment/directives/*.py": f"{SEGMENT}/test_mapping.py {SEGMENT}/test_mapping_config.py {SEGMENT}/test_budget.py "
     f"{SEGMENT}/test_mapping_docs.py {SEGMENT}/test_compiled_fields.py",
-    "members/erasure_steps.py": f"{UNIT}/members/erasure/test_judging.py",
-    "members/erasure/judging.py": f"{UNIT}/members/erasure/test_judging.py tests/contract/test_people_deletion.py",
+    "members/erasure_steps.py": f"{UNIT}/members/erasure/test_status.py",
+    "members/erasure/status.py": f"{UNIT}/members/erasure/test_status.py tests/contract/test_people_deletion.py",
     **dict.fromkeys(
-        ("members/erasure/planning.py", "members/erasure/looking.py"),
-        f"{UNIT}/members/erasure/test_looking.py tests/contract/test_people_deletion.py",
+        ("members/erasure/planning.py", "members/erasure/review.py"),
+        f"{UNIT}/members/erasure/test_review.py tests/contract/test_people_deletion.py",
     ),
     "members/member_state.py": f"{UNIT}/members/test_member_state.py {UNIT}/members/test_member_step.py",
     "members/member_step.py": f"{UNIT}/members/test_member_step.py {UNIT}/members/test_member_over_time.py "

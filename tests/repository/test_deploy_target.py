@@ -20,7 +20,7 @@ from moto.backends import get_backend
 
 from audience_sync.aws.membership_rows import SHARDS
 from audience_sync.delivery.uploads import Limits
-from audience_sync.members.erasure.judging import OVERDUE_AFTER
+from audience_sync.members.erasure.status import OVERDUE_AFTER
 from audience_sync.operations.audience_trends import MATCH_RATE_FALL, SILENT_DAYS
 from local.template import read_document
 from scripts import repair, stack_policy

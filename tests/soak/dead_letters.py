@@ -1,4 +1,4 @@
-"""The dead letters of a simulation: judged as they arrive, and redriven as an operator does."""
+"""The dead letters of a simulation: examined as they arrive, and redriven as an operator does."""
 
 import json
 from collections.abc import Container
@@ -28,7 +28,7 @@ class DeadLetters:
         self._amazon = amazon
         self._clock = clock
         self._random = random
-        self._queue.on_put.append(self._judge)
+        self._queue.on_put.append(self._examine)
 
     def bodies(self) -> list[str]:
         """Return what lies in the queue."""
@@ -56,7 +56,7 @@ class DeadLetters:
                 for body in bodies:
                     self._changes.put(body)
 
-    def _judge(self, message: StoredMessage) -> None:
+    def _examine(self, message: StoredMessage) -> None:
         failure = _failure(message.body)
         if not message.reason and not failure.get("reason"):
             self.unexplained += 1

@@ -41,7 +41,7 @@ class _Poller:
 
     source: QueueSource
     queue: StoredQueue
-    planned: float = float("inf")  # when it looks next
+    planned: float = float("inf")  # when it polls next
     running: int = 0  # invocations
     is_paused: bool = False
 
@@ -152,7 +152,7 @@ class Lambda:
 
     def _poll(self, poller: _Poller, moment: float) -> None:
         if poller.planned != moment:
-            return  # it has looked earlier
+            return  # it has polled earlier
         poller.planned = float("inf")
         if poller.running < poller.source.concurrency and not poller.is_paused:
             most = min(poller.source.batch_size, self._random.choice([1, 3, 10, 10, 50]))

@@ -1,10 +1,10 @@
-"""Judges the deletions that Amazon was asked for, and whether an erasure that reads closed has left nothing behind."""
+"""Checks the deletions that Amazon was asked for, and whether an erasure that reads closed has left nothing behind."""
 
 from collections.abc import Iterator
 from itertools import pairwise
 
 from audience_sync.aws.membership_rows import member_of, state_from_row
-from audience_sync.members.erasure.judging import is_due_later
+from audience_sync.members.erasure.status import is_due_later
 from audience_sync.members.erasure_steps import StepKind
 from audience_sync.members.membership import EVERY_AUDIENCE
 from tests.soak.clock import EPOCH
@@ -56,7 +56,7 @@ def of_proofs(simulation: Simulation, parked: set[Member]) -> Iterator[Finding]:
         in_rows = any(held_in(simulation.stack.members, place, each) for place, each in concerned.items())
         if state.erasure and state.erasure[-1].kind in (StepKind.CLOSED, StepKind.WAITING):
             yield from (Finding("false proof", "reads closed", place) for place in left)
-        elif is_due_later(state, simulation.clock.now):  # the check has not looked yet
+        elif is_due_later(state, simulation.clock.now):  # the check has not run yet
             continue
         elif person in known and not (left or in_rows or any(whom[1] == person for whom in parked)):
             yield Finding("left open", "at rest", state.member)

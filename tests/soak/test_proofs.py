@@ -1,4 +1,4 @@
-"""The judge finds each way in which an erasure, a deletion or its proof can be wrong."""
+"""The soak finds each way in which an erasure, a deletion or its proof can be wrong."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,7 +17,7 @@ from tests.soak.script import MINUTE, Scenario, ScriptedSimulation, Sent
 AUDIENCE, DATASET = (each.audience_id for each in audiences_of(1)[1:])
 EMAIL = "a@example.com"
 STORY = Scenario(
-    "judged",
+    "checked",
     (
         Sent(0.0, "enter", EMAIL, "erased"),
         Sent(0.0, "enter", EMAIL, "stays", to=2),
@@ -76,7 +76,7 @@ WRONG: dict[str, Callable[[ScriptedSimulation], None]] = {
 
 
 @pytest.mark.parametrize("kind", WRONG)
-def test_the_judge_finds_each_kind_of_wrong_deletion(kind: str) -> None:
+def test_the_soak_finds_each_kind_of_wrong_deletion(kind: str) -> None:
     simulation = ScriptedSimulation(STORY)
     simulation.run()
     assert not findings(simulation)

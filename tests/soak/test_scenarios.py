@@ -7,7 +7,7 @@ from tests.soak.checks import findings
 from tests.soak.scenarios import SCENARIOS, run_script
 from tests.soak.uploads import uploads_by_member
 
-FEW = 5  # records about a member after its last change; two workers may look at what is due at once
+FEW = 5  # records about a member after its last change; two workers may find the same upload due at once
 
 
 @pytest.mark.parametrize("name", SCENARIOS)

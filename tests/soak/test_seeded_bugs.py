@@ -16,8 +16,8 @@ from audience_sync.delivery import member_delivery as members
 from audience_sync.delivery.batch import Delivery
 from audience_sync.delivery.outcomes import Outcomes
 from audience_sync.members import member_step, membership
-from audience_sync.members.erasure import looking
-from audience_sync.members.erasure.looking import CLAIM, Look
+from audience_sync.members.erasure import review
+from audience_sync.members.erasure.review import CLAIM, Review
 from audience_sync.members.member_state import Due, MemberState
 from audience_sync.members.membership import Destination, MembershipChange, Version
 from audience_sync.operations import job_tracking, people_deletion
@@ -28,7 +28,7 @@ from tests.soak.test_soak import EVENTS
 
 MOST_SEEDS = 24  # the rarest is found by one in five
 
-_due, _timing_of, _look = MemberState.removal_due, Timings.of, looking.look
+_due, _timing_of, _review = MemberState.removal_due, Timings.of, review.review
 _repetition = member_step.apply_repetition
 
 
@@ -36,8 +36,8 @@ def _repeated_at_once(state: MemberState, timing: Any) -> Due | None:
     return Due(0.0, removes=True) if _due(state, timing) else None
 
 
-def _asks_at_once(*given: Any) -> Look:
-    return Look(round(given[2]) + CLAIM, asks=True) if _look(*given).next_look else Look(0)
+def _asks_at_once(*given: Any) -> Review:
+    return Review(round(given[2]) + CLAIM, asks=True) if _review(*given).next_review else Review(0)
 
 
 def _dated_at_once(*given: Any, now: int, timing: Any) -> member_step.Decision | None:
@@ -92,11 +92,11 @@ BUGS: list[tuple[str, object, str, object, str]] = [  # each with a profile
         "data-manager",
     ),
     ("date what is due before it is sent", members, "apply_repetition", _dated_at_once, "repetitions-fail"),
-    ("delete nobody", people_deletion, "look", lambda *_: Look(0), "denials"),
+    ("delete nobody", people_deletion, "review", lambda *_: Review(0), "denials"),
     (
         "delete a person before the enters have taken effect",
         people_deletion,
-        "look",
+        "review",
         _asks_at_once,
         "denials",
     ),

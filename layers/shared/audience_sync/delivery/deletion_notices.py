@@ -24,9 +24,9 @@ from audience_sync.clock import to_milliseconds
 from audience_sync.delivery.context import DeliveryContext
 from audience_sync.delivery.report import BatchReport
 from audience_sync.errors import TransientError
-from audience_sync.members.erasure.judging import is_closed
-from audience_sync.members.erasure.looking import next_look, rows_of
 from audience_sync.members.erasure.planning import planned
+from audience_sync.members.erasure.review import next_review, rows_of
+from audience_sync.members.erasure.status import is_closed
 from audience_sync.members.erasure_steps import ErasureStep, StepKind, has_end, with_step
 from audience_sync.members.member_state import MemberState
 from audience_sync.members.member_step import apply_changes
@@ -128,8 +128,8 @@ class DeletionNotices:
         again = [each for each in recorded if each.member in new or was_tried(each)]
         replay = DeliveryHistory(is_replay=True)
         queue.send(pack(again, replay), deadline=self._deadline, delay=self._context.limits.timings.late)
-        looks = {each.member[1]: at for each in again if (at := next_look(after[each.member]))}
-        for body, delay in deletion_messages(looks, self._context.clock.now()):
+        reviews = {each.member[1]: at for each in again if (at := next_review(after[each.member]))}
+        for body, delay in deletion_messages(reviews, self._context.clock.now()):
             self._context.jobs.send([body], deadline=self._deadline, delay=delay)
         return failed
 

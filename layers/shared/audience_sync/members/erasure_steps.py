@@ -41,7 +41,7 @@ class ErasurePlan(NamedTuple):
     held_in: tuple[str, ...] = ()  # Amazon may have held the person: each must show a removal or a deletion
     also_in: tuple[str, ...] = ()
     done_after: EpochSeconds = 0  # before, the removals cannot all have ended
-    next_look: EpochSeconds = 0  # at the person, which decides whether to ask Amazon for a deletion; 0: none is left
+    next_review: EpochSeconds = 0  # of the person, which decides whether to ask Amazon for a deletion; 0: none is left
 
     @property
     def known_in(self) -> set[str]:

@@ -1,4 +1,4 @@
-"""Check: all erasures are judged from their rows, recorded as closed when nothing is left to do, and kept until then.
+"""Checks all erasures by their rows, records them as closed when nothing is left to do, and keeps them until then.
 
 One pass over all people may take several runs: each continues where the last one stopped.
 """
@@ -13,17 +13,17 @@ from audience_sync.amazon_ads.timings import Timings
 from audience_sync.aws.membership_rows import KEEP_EXIT, expires_at
 from audience_sync.aws.membership_scan import NoticePage
 from audience_sync.clock import Clock, to_milliseconds
-from audience_sync.members.erasure.judging import (
+from audience_sync.members.erasure.review import is_past_due, rows_of
+from audience_sync.members.erasure.status import (
     Erasure,
     Progress,
+    erasure_status,
     is_closed,
     is_due_later,
     is_overdue,
     is_waiting,
-    judge,
     opened_at,
 )
-from audience_sync.members.erasure.looking import is_past_due, rows_of
 from audience_sync.members.erasure_steps import ErasureStep, StepKind, with_step
 from audience_sync.members.member_state import MemberState
 from audience_sync.members.membership import Audience
@@ -71,7 +71,7 @@ class ErasureReport:
     overdue: int = 0  # of these, in the whole pass so far
     waiting: int = 0  # for Amazon alone
     closed: int = 0  # recorded as closed now
-    woken: int = 0  # people whose appointment is past due
+    woken: int = 0  # people whose review is past due
     unread: set[str] = field(default_factory=set)  # partitions of rows that cannot be read; their people count as open
     is_complete: bool = False  # everybody was checked since the pass began
     unchecked_since: int = 0  # epoch seconds; everybody was checked since then
@@ -87,11 +87,11 @@ class ErasureContext(NamedTuple):
     timings: Timings
     jobs: MessageQueue  # the job queue, for deletions that are due
     clock: Clock
-    deadline: float  # monotonic seconds; people who are not judged by then are left to the next run
+    deadline: float  # monotonic seconds; people who are not checked by then are left to the next run
 
 
-class Judged(NamedTuple):
-    """The judgement of one person's newest erasure, and the rows that it is judged from."""
+class PersonErasure(NamedTuple):
+    """The status of one person's newest erasure, and the rows that show it."""
 
     everywhere: MemberState
     erasure: Erasure
@@ -99,10 +99,10 @@ class Judged(NamedTuple):
     unread: frozenset[str]  # partitions of rows that cannot be read
 
 
-def judged(
+def person_erasures(
     people: Iterable[MemberState], audiences: Sequence[Audience], members: MemberRows, timings: Timings, now: float
-) -> Iterator[Judged]:
-    """Judge the newest erasure of each person.
+) -> Iterator[PersonErasure]:
+    """Yield the status of each person's newest erasure.
 
     Args:
         people: their rows of all audiences.
@@ -125,16 +125,16 @@ def judged(
             person = each.member[1]
             rows = rows_of(person, audiences, states, timings.of, has_jobs)
             unread = {place: error.partition for place in ids if (error := damaged.get((place, person)))}
-            erasure = judge(each, rows, ids, now, unread.keys())
-            yield Judged(each, erasure, [row.state for row in rows], frozenset(unread.values()))
+            erasure = erasure_status(each, rows, ids, now, unread.keys())
+            yield PersonErasure(each, erasure, [row.state for row in rows], frozenset(unread.values()))
 
 
 def check_erasures(context: ErasureContext, begun: Pass) -> ErasureReport:
     """Count the erasures that are not closed, and record which are done or only wait for Amazon.
 
-    Those, and people for whom nothing can be done yet, are not judged again: Amazon may take a month. But first, all
-    people whose appointment is past due are queued: Amazon has refused the deletion, or the message that wakes them is
-    lost. The rows of an open erasure are kept. One that cannot be read counts as open and holds back nobody else.
+    Those, and people for whom nothing can be done yet, are not checked again: Amazon may take a month. But first, all
+    people whose review is past due are queued: Amazon has refused the deletion, or the message that wakes them is lost.
+    The rows of an open erasure are kept. One that cannot be read counts as open and holds back nobody else.
 
     Args:
         context: collaborators and limits.
@@ -161,17 +161,17 @@ def _check(context: ErasureContext, page: NoticePage, report: ErasureReport, now
     stored = [each.state for each in page.stored if each.expires_at > now]
     unread = {error.partition for error in page.unread.values()}
     found = _Page(now, open=len(page.unread), unread=unread)
-    if context.clock.monotonic() >= context.deadline:  # also checked here: on most pages, nobody has to be judged
+    if context.clock.monotonic() >= context.deadline:  # also checked here: on most pages, nobody has to be checked
         return False
     past_due = [each.member[1] for each in stored if is_past_due(each, now)]
     for body, delay in deletion_messages(dict.fromkeys(past_due, now), now):
         context.jobs.send([body], deadline=context.deadline + RESERVE, delay=delay)
     report.woken += len(past_due)
     people = [each for each in stored if not is_closed(each) and not found.is_skipped(each)]
-    for judgement in judged(people, context.audiences, context.members, context.timings, now):
+    for person in person_erasures(people, context.audiences, context.members, context.timings, now):
         if context.clock.monotonic() >= context.deadline:
             break
-        found.add(judgement)
+        found.add(person)
     else:
         report.open += found.open
         report.overdue += found.overdue
@@ -179,7 +179,7 @@ def _check(context: ErasureContext, page: NoticePage, report: ErasureReport, now
         report.unread |= found.unread
     written = [each for each in context.members.write(found.writes) if isinstance(each, MemberState)]
     report.closed += sum(map(is_closed, written))
-    return found.judged == len(people)
+    return found.checked == len(people)
 
 
 @dataclass(slots=True)
@@ -190,7 +190,7 @@ class _Page:
     open: int = 0
     overdue: int = 0
     waiting: int = 0
-    judged: int = 0
+    checked: int = 0
     unread: set[str] = field(default_factory=set)  # partitions
     writes: list[MemberState] = field(default_factory=list)
 
@@ -206,23 +206,22 @@ class _Page:
             self.overdue += is_overdue(opened_at(everywhere), self.now)
         return True
 
-    def add(self, judgement: Judged) -> None:
-        """Add an erasure as it was judged."""
-        erasure = judgement.erasure
-        self.judged += 1
-        self.unread |= judgement.unread
+    def add(self, person: PersonErasure) -> None:
+        erasure = person.erasure
+        self.checked += 1
+        self.unread |= person.unread
         self.open += erasure.progress is Progress.OPEN
         self.overdue += erasure.is_overdue(self.now)
         self.waiting += erasure.progress is Progress.AMAZON_DELETES
         if erasure.progress is Progress.OPEN:
-            self.writes += _kept(judgement, self.now)
+            self.writes += _kept(person, self.now)
         elif erasure.notices[-1].ended < to_milliseconds(self.now - SETTLED):
-            self.writes.append(_with_end(judgement.everywhere, erasure, to_milliseconds(int(self.now))))
+            self.writes.append(_with_end(person.everywhere, erasure, to_milliseconds(int(self.now))))
 
 
-def _kept(judgement: Judged, now: float) -> Iterator[MemberState]:
+def _kept(person: PersonErasure, now: float) -> Iterator[MemberState]:
     """Yield those rows of an open erasure that would expire soon, to be kept: it is never forgotten."""
-    for state in (judgement.everywhere, *judgement.rows):
+    for state in (person.everywhere, *person.rows):
         if expires_at(state) < now + EXPIRES_SOON:
             yield replace(state, keep_until=int(now) + KEEP_EXIT)
 

@@ -1,7 +1,7 @@
-"""Ask: looks at people with an appointment, and asks Amazon to delete them from all datasets. Use case of `jobs`.
+"""Reviews people whose review is due, and asks Amazon to delete them from all datasets. Use case of `jobs`.
 
-A message of the job queue wakes it for some people, and decides nothing: their rows do (members/erasure/looking.py).
-Each look ends with one write, of the next look or of what Amazon was asked. A request that fails for now is made again
+A message of the job queue wakes it for some people, and decides nothing: their rows do (members/erasure/review.py).
+Each review ends with one write, of the next one or of what Amazon was asked. A request that fails for now is made again
 later, up to MAX_ATTEMPTS times. People whom Amazon refuses to delete stay past due: the check of erasures wakes them
 again, every six hours.
 """
@@ -16,16 +16,16 @@ from audience_sync.amazon_ads.apis import has_jobs
 from audience_sync.amazon_ads.bisection import BISECTABLE_STATUSES, SAMPLE_SIZE, sample
 from audience_sync.clock import CLOCKS_APART, Clock, to_seconds
 from audience_sync.errors import InvalidRequest, MovedOn, OutOfTime, RequestRejected, TransientError
-from audience_sync.members.erasure.looking import (
+from audience_sync.members.erasure.review import (
     CLAIM,
-    Look,
+    Review,
     entered_again,
     enters_wait_until,
     is_past_due,
-    look,
-    next_look,
+    next_review,
+    review,
     with_deletion,
-    with_next_look,
+    with_next_review,
 )
 from audience_sync.members.job_messages import DeletionMessage
 from audience_sync.members.member_state import MemberState, Timing
@@ -36,7 +36,7 @@ from audience_sync.operations.job_tracking import update
 
 TIMEOUT = 30.0  # seconds for one request
 RESERVE = 20.0  # seconds kept to write rows and to queue what follows
-MAX_ATTEMPTS = 20  # the last one after less than six hours, when the check of erasures looks
+MAX_ATTEMPTS = 20  # the last one after less than six hours, when the check of erasures runs
 
 
 class PersonDeleter(Protocol):
@@ -52,14 +52,14 @@ class DeletionReport:
 
     accepted: int = 0  # Amazon deletes them
     refused: Counter[str] = field(default_factory=Counter)  # by reason
-    waiting: int = 0  # for another look, or their request failed for now
+    waiting: int = 0  # for another review, or their request failed for now
     entered_again: int = 0  # members of datasets who will be: Amazon has accepted the deletion late
     unread: set[str] = field(default_factory=set)  # partitions of damaged rows, whose people stay past due
     detail: str = ""  # of the last failure
 
 
 class _Person(NamedTuple):
-    """One person at whom somebody looks."""
+    """One person under review."""
 
     everywhere: MemberState
     rows: Sequence[MemberState | None]  # in the datasets of the plan; None for one that is lost
@@ -85,7 +85,7 @@ class PeopleDeletion:
         self._clock = context.clock
 
     def handle(self, message: DeletionMessage, *, deadline: float) -> DeletionReport:
-        """Look at those people of a message whose appointment is due, and ask Amazon to delete whom the look says.
+        """Review those people of a message whose review is due, and ask Amazon to delete those to be deleted now.
 
         Args:
             message: names the people.
@@ -99,11 +99,12 @@ class PeopleDeletion:
             self._wait(dict.fromkeys(message.people, message.due), message.attempts, report, deadline)
             return report
         people = self._read(message.people, report, now)
-        looks = {person: look(*each, now, self._context.timing) for person, each in people.items()}
-        written = self._write(people, looks)
-        later = {person: looks[person].next_look for person in written if not looks[person].asks}
+        reviews = {person: review(*each, now, self._context.timing) for person, each in people.items()}
+        written = self._write(people, reviews)
+        later = {person: reviews[person].next_review for person in written if not reviews[person].asks}
         self._wait({person: at for person, at in later.items() if at}, 0, report, deadline)
-        left = [*batched([person for person in written if looks[person].asks], MAX_PEOPLE)][::-1]  # the next ones last
+        asks = [person for person in written if reviews[person].asks]
+        left = [*batched(asks, MAX_PEOPLE)][::-1]  # the next ones last
         while left:
             some = left.pop()
             asked = self._clock.now_ms()
@@ -123,7 +124,7 @@ class PeopleDeletion:
         return report
 
     def _read(self, people: Iterable[str], report: DeletionReport, now: float) -> dict[str, _Person]:
-        """Read those people whose appointment is due, each with the rows in the datasets of the plan."""
+        """Read those people whose review is due, each with the rows in the datasets of the plan."""
         table, datasets = self._context.members, self._datasets()
         found, damaged = table.readable((EVERY_AUDIENCE, person) for person in people)
         due = {member[1]: state for member, state in found.items() if is_past_due(state, now)}
@@ -137,9 +138,9 @@ class PeopleDeletion:
             if person not in unread
         }
 
-    def _write(self, people: Mapping[str, _Person], looks: Mapping[str, Look]) -> dict[str, MemberState]:
-        """Write the next look of each person. Returns the rows of those at whom nobody else has looked meanwhile."""
-        states = [with_next_look(each.everywhere, looks[person].next_look) for person, each in people.items()]
+    def _write(self, people: Mapping[str, _Person], reviews: Mapping[str, Review]) -> dict[str, MemberState]:
+        """Write each person's next review. Returns the rows of those whom no other invocation has reviewed."""
+        states = [with_next_review(each.everywhere, reviews[person].next_review) for person, each in people.items()]
         results = self._context.members.write(states)
         for result in results:
             if isinstance(result, TransientError) and not isinstance(result, MovedOn):
@@ -224,7 +225,7 @@ class PeopleDeletion:
         report: DeletionReport,
         deadline: float,
     ) -> None:
-        """Record an accepted deletion, and wake up for the next look if there is one; `asked` in epoch milliseconds.
+        """Record an accepted deletion, and wake up for the next review if there is one; `asked` in epoch milliseconds.
 
         This comes last. So if the function stops before, Amazon is asked again, and nobody who is in stays deleted.
         """
@@ -235,8 +236,8 @@ class PeopleDeletion:
             return with_deletion(state, claims[person], people[person].rows, asked, now, timing)
 
         recorded = update(self._context.members, {claims[each].member: claims[each] for each in people}, deleted)
-        looks = {state.member[1]: at for _, state in recorded if (at := next_look(state))}
-        self._wait(looks, 0, report, deadline)
+        reviews = {state.member[1]: at for _, state in recorded if (at := next_review(state))}
+        self._wait(reviews, 0, report, deadline)
 
 
 def _known_in(everywhere: MemberState) -> set[str]:

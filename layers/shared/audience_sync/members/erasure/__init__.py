@@ -1,1 +1,1 @@
-"""A person's erasure: its steps and plan, the look that decides whether Amazon is asked, and the judgement. Pure."""
+"""A person's erasure: its plan, the review that decides whether Amazon is asked, and its status. Pure."""

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 
 from audience_sync.clock import to_milliseconds
-from audience_sync.members.erasure.looking import PersonRow, in_effect, last_accepted, next_look
+from audience_sync.members.erasure.review import PersonRow, in_effect, last_accepted, next_review
 from audience_sync.members.erasure_steps import ErasurePlan, StepKind, notices_in
 from audience_sync.members.member_state import MemberState
 
-FIRST_LOOK = 2.0  # in units of Timing.late: four minutes after a notice, exits are recorded and older uploads dated
+FIRST_REVIEW = 2.0  # in units of Timing.late: four minutes after a notice, exits are recorded and older uploads dated
 
 
 def planned(
@@ -32,11 +32,11 @@ def planned(
     Returns:
         None if an older version has recorded the notice.
     """
-    plan, appointment = everywhere.plan, next_look(before) if before else 0
+    plan, next_at = everywhere.plan, next_review(before) if before else 0
     if not is_new:
         notice = everywhere.version  # rows inserted by another worker since, or restored, lack its exit
         rows = [row for row in rows if not row.state.reflects(notice, is_dataset=not row.has_jobs)]
-        is_over = may_delete and not appointment and any(not row.has_jobs for row in rows)
+        is_over = may_delete and not next_at and any(not row.has_jobs for row in rows)
         if plan is None or not (is_over or {row.state.member[0] for row in rows} - plan.known_in):
             return plan
     elif plan is None or len(notices_in(everywhere.erasure)) == 1:  # the first notice of an erasure
@@ -48,10 +48,10 @@ def planned(
     ends = [plan.done_after, now, *(_done_after(row, now) for row in removing)]
     in_datasets = [row for row in rows if not row.has_jobs]
     if may_delete and in_datasets:
-        soonest = now + FIRST_LOOK * in_datasets[0].timing.late
+        soonest = now + FIRST_REVIEW * in_datasets[0].timing.late
         first = round(max([soonest, *(in_effect(row.state, row.timing) for row in in_datasets)]))
-        appointment = min(appointment or first, first)
-    return ErasurePlan(tuple(sorted(held_in)), tuple(sorted(also_in)), round(max(ends)), appointment)
+        next_at = min(next_at or first, first)
+    return ErasurePlan(tuple(sorted(held_in)), tuple(sorted(also_in)), round(max(ends)), next_at)
 
 
 def _held_before(row: PersonRow, everywhere: MemberState) -> bool:

@@ -6,19 +6,19 @@ from typing import Any
 import pytest
 
 from audience_sync.ingest.record_rules import erasing_exit
-from audience_sync.members.erasure.judging import (
+from audience_sync.members.erasure.review import PersonRow
+from audience_sync.members.erasure.status import (
     AMAZON_DELETES_WITHIN,
     CHECK_DELAY,
     Missing,
     Outcome,
     Progress,
+    erasure_status,
     is_closed,
     is_due_later,
     is_waiting,
-    judge,
     notices_of,
 )
-from audience_sync.members.erasure.looking import PersonRow
 from audience_sync.members.erasure_steps import MAX_STEPS, ErasurePlan, ErasureStep, StepKind, with_step
 from audience_sync.members.member_state import Identity, LateJob, MemberState, Timing
 from audience_sync.members.membership import EVERY_AUDIENCE, Version
@@ -149,12 +149,12 @@ def test_each_audience_has_an_outcome_or_a_missing_step(
     known: PersonRow, later: int, expected: tuple[Outcome, Missing | None, int | None]
 ) -> None:
     """`later` is in seconds after the notice was recorded; times are in epoch seconds."""
-    judged = judge(everywhere(RECORDED), [known], {AUDIENCE}, NOW + later).audiences[known.state.member[0]]
-    until = None if judged.until is None else judged.until // 1000
-    assert (judged.outcome, judged.missing, until) == expected
-    assert judged.steps == tuple(step for step in known.state.erasure if step != EARLIER)
-    assert judged.late_jobs == (tuple(job.job_id for job in known.state.late_jobs) if judged.missing else ())
-    assert judged.entered_again == (NOTICE.at + 1 if known.state.newest == BACK["newest"] else None)
+    status = erasure_status(everywhere(RECORDED), [known], {AUDIENCE}, NOW + later).audiences[known.state.member[0]]
+    until = None if status.until is None else status.until // 1000
+    assert (status.outcome, status.missing, until) == expected
+    assert status.steps == tuple(step for step in known.state.erasure if step != EARLIER)
+    assert status.late_jobs == (tuple(job.job_id for job in known.state.late_jobs) if status.missing else ())
+    assert status.entered_again == (NOTICE.at + 1 if known.state.newest == BACK["newest"] else None)
 
 
 ACCEPTED = DELETED._replace(id="-", at=NOW * 1000 + 7_000_000)  # in the row of all audiences
@@ -202,13 +202,16 @@ def test_an_audience_that_held_the_person_needs_a_removal_or_a_deletion(
     known: PersonRow | None, steps: tuple[ErasureStep, ...], plan: ErasurePlan, expected: Outcome | Missing
 ) -> None:
     rows = [known] if known else []
-    judged = judge(everywhere(RECORDED, *steps, plan=plan), rows, {AUDIENCE}, NOW + 8_000)
-    assert (judged.audiences[AUDIENCE].missing or judged.audiences[AUDIENCE].outcome) == expected
-    assert (judged.progress is Progress.OPEN) is isinstance(expected, Missing)
+    status = erasure_status(everywhere(RECORDED, *steps, plan=plan), rows, {AUDIENCE}, NOW + 8_000)
+    assert (status.audiences[AUDIENCE].missing or status.audiences[AUDIENCE].outcome) == expected
+    assert (status.progress is Progress.OPEN) is isinstance(expected, Missing)
 
 
 def test_an_audience_that_no_longer_exists_needs_no_proof() -> None:
-    assert judge(everywhere(RECORDED, plan=ErasurePlan((AUDIENCE,))), [], (), NOW + 8_000).progress is Progress.CLOSED
+    assert (
+        erasure_status(everywhere(RECORDED, plan=ErasurePlan((AUDIENCE,))), [], (), NOW + 8_000).progress
+        is Progress.CLOSED
+    )
 
 
 @pytest.mark.parametrize(
@@ -217,20 +220,22 @@ def test_an_audience_that_no_longer_exists_needs_no_proof() -> None:
 def test_the_erasure_of_an_unknown_id_proves_nothing_unless_a_row_was_restored(
     known: PersonRow, progress: Progress
 ) -> None:
-    assert judge(everywhere(RECORDED, plan=ErasurePlan()), [known], {AUDIENCE}, NOW + 8_000).progress is progress
+    assert (
+        erasure_status(everywhere(RECORDED, plan=ErasurePlan()), [known], {AUDIENCE}, NOW + 8_000).progress is progress
+    )
 
 
 def test_an_erasure_is_open_while_a_row_of_the_person_cannot_be_read() -> None:
-    judged = judge(everywhere(RECORDED), [row(REMOVED)], {AUDIENCE, "2"}, NOW + 8_000, unread={"2"})
-    assert (judged.progress, judged.audiences["2"].missing) == (Progress.OPEN, Missing.ROW)
+    status = erasure_status(everywhere(RECORDED), [row(REMOVED)], {AUDIENCE, "2"}, NOW + 8_000, unread={"2"})
+    assert (status.progress, status.audiences["2"].missing) == (Progress.OPEN, Missing.ROW)
 
 
 def test_an_erasure_is_open_until_its_planned_deletion_is_accepted() -> None:
     known, plan = row(REMOVED, has_jobs=False, enter_sent=NOW - 9_000), ErasurePlan((AUDIENCE,), (), 0, NOW)
-    judged = judge(everywhere(RECORDED, plan=plan), [known], {AUDIENCE}, NOW + 8_000)
-    assert (judged.progress, judged.next_look) == (Progress.OPEN, NOW * 1000)
-    done = everywhere(RECORDED, ACCEPTED, plan=plan._replace(next_look=0))
-    assert judge(done, [known], {AUDIENCE}, NOW + 8_000).progress is Progress.CLOSED
+    status = erasure_status(everywhere(RECORDED, plan=plan), [known], {AUDIENCE}, NOW + 8_000)
+    assert (status.progress, status.next_review) == (Progress.OPEN, NOW * 1000)
+    done = everywhere(RECORDED, ACCEPTED, plan=plan._replace(next_review=0))
+    assert erasure_status(done, [known], {AUDIENCE}, NOW + 8_000).progress is Progress.CLOSED
 
 
 @pytest.mark.parametrize(
@@ -281,9 +286,9 @@ DONE, AMAZONS = row(REMOVED), in_audience("2", row(DELETED, has_jobs=False))
 def test_an_erasure_is_closed_when_every_audience_is_done(
     rows: list[PersonRow], later: int, progress: Progress, since: int, until: int | None
 ) -> None:
-    judged = judge(everywhere(RECORDED), rows, {AUDIENCE, "2"}, NOW + later)
-    assert (judged.progress, judged.since, judged.until) == (progress, since, until)
-    assert judged.notices == (RECORDED,)
+    status = erasure_status(everywhere(RECORDED), rows, {AUDIENCE, "2"}, NOW + later)
+    assert (status.progress, status.since, status.until) == (progress, since, until)
+    assert status.notices == (RECORDED,)
 
 
 @pytest.mark.parametrize(
@@ -292,7 +297,7 @@ def test_an_erasure_is_closed_when_every_audience_is_done(
 )
 def test_only_an_open_erasure_is_overdue(hours: float, rows: list[PersonRow], overdue: bool) -> None:
     now = NOW + hours * 3_600
-    assert judge(everywhere(RECORDED), rows, {AUDIENCE, "2"}, now).is_overdue(now) is overdue
+    assert erasure_status(everywhere(RECORDED), rows, {AUDIENCE, "2"}, now).is_overdue(now) is overdue
 
 
 @pytest.mark.parametrize(
@@ -310,8 +315,8 @@ def test_a_notice_during_amazons_30_days_reopens_the_erasure(
     """It must not be overdue at once, because the first notice is long ago."""
     second = RECORDED._replace(id="second", ended=RECORDED.ended + 5 * DAY)
     now = NOW + days * 86_400
-    judged = judge(everywhere(*steps, second), [row(**NOT_SPREAD)], {AUDIENCE}, now)
-    assert (judged.progress, judged.is_overdue(now)) == (Progress.OPEN, overdue)
+    status = erasure_status(everywhere(*steps, second), [row(**NOT_SPREAD)], {AUDIENCE}, now)
+    assert (status.progress, status.is_overdue(now)) == (Progress.OPEN, overdue)
 
 
 DENIAL, LATER = (
@@ -328,7 +333,7 @@ DENIAL, LATER = (
         pytest.param((RECORDED, CLOSED, LATER), (LATER,), False, id="a notice after that begins another"),
         pytest.param((RECORDED, CLOSED, LATER, CLOSED), (LATER,), True, id="which is closed also"),
         pytest.param((RECORDED, WAITING, CLOSED), (RECORDED,), True, id="Amazon's time was waited for"),
-        pytest.param((RECORDED, WAITING, LATER), (RECORDED, LATER), False, id="a notice meanwhile"),
+        pytest.param((RECORDED, WAITING, LATER), (RECORDED, LATER), False, id="a notice since"),
         pytest.param((), (RECORDED,), False, id="recorded without steps, by an older version"),
         pytest.param((CLOSED,), (RECORDED,), True, id="and closed"),
     ],
@@ -348,8 +353,8 @@ def test_a_denial_recorded_without_steps_is_recognized() -> None:
 def test_the_removal_of_the_first_notice_also_proves_the_second() -> None:
     """The removal of the first one proves both, if nothing was held any more when the second one came."""
     second = LATER._replace(ended=REMOVED.ended + 1)
-    judged = judge(everywhere(RECORDED, second), [DONE], {AUDIENCE}, NOW + 2_000)
-    assert (judged.audiences[DONE.state.member[0]].steps, judged.since) == ((REMOVED,), second.ended)
+    status = erasure_status(everywhere(RECORDED, second), [DONE], {AUDIENCE}, NOW + 2_000)
+    assert (status.audiences[DONE.state.member[0]].steps, status.since) == ((REMOVED,), second.ended)
 
 
 @pytest.mark.parametrize("earlier", [(), (LATER._replace(ended=1), CLOSED._replace(ended=2))])
@@ -360,7 +365,9 @@ def test_the_first_notice_is_kept_however_often_consent_is_denied(earlier: tuple
     for each in (RECORDED, *denials):
         steps = with_step(steps, each)
     assert (steps[0], steps[-1], len(steps)) == (RECORDED, denials[-1], MAX_STEPS)
-    assert judge(everywhere(*steps), [row(**NOT_SPREAD)], {AUDIENCE}, NOW + 30 * 86_400).since == RECORDED.ended
+    assert (
+        erasure_status(everywhere(*steps), [row(**NOT_SPREAD)], {AUDIENCE}, NOW + 30 * 86_400).since == RECORDED.ended
+    )
 
 
 def test_the_last_accepted_deletion_is_kept_however_often_consent_is_denied() -> None:

@@ -5,20 +5,20 @@ from typing import Any
 
 import pytest
 
-from audience_sync.members.erasure.looking import (
+from audience_sync.members.erasure.planning import planned
+from audience_sync.members.erasure.review import (
     CLAIM,
-    Look,
     PersonRow,
+    Review,
     entered_again,
     enters_wait_until,
     is_past_due,
     last_accepted,
-    look,
-    next_look,
+    next_review,
+    review,
     with_deletion,
-    with_next_look,
+    with_next_review,
 )
-from audience_sync.members.erasure.planning import planned
 from audience_sync.members.erasure_steps import ErasurePlan, ErasureStep, StepKind
 from audience_sync.members.member_state import Identity, MemberState, Timing
 from audience_sync.members.membership import Version
@@ -135,17 +135,17 @@ ENTERED = PersonRow(inside(enter_sent=NOW - 600), DATASET, has_jobs=False)
         pytest.param([], {}, 0, id="nobody knows the id"),
         pytest.param([IN_A], {"may_delete": False}, 0, id="a DSP account"),
         pytest.param([ENTERED], {"known": everywhere()}, NOW + 60, id="a later notice: as it was"),
-        pytest.param([IN_A], {"known": with_next_look(everywhere(), NOW + DAY)}, SOON, id="or sooner"),
+        pytest.param([IN_A], {"known": with_next_review(everywhere(), NOW + DAY)}, SOON, id="or sooner"),
         pytest.param([], {"known": everywhere()}, NOW + 60, id="never cancelled"),
         pytest.param([IN_A], {"known": everywhere(WAITING)}, SOON, id="not as kept after the end"),
     ],
 )
-def test_a_notice_appoints_a_look_only_if_a_dataset_knows_the_person(
+def test_a_notice_sets_a_review_only_if_a_dataset_has_the_person(
     rows: list[PersonRow], options: dict[str, Any], at: int
 ) -> None:
     plan = plan_of(*rows, **options)
     assert plan
-    assert plan.next_look == at
+    assert plan.next_review == at
 
 
 @pytest.mark.parametrize(
@@ -225,70 +225,72 @@ def test_the_second_pass_of_a_notice_adds_only_rows_without_its_exit() -> None:
 @pytest.mark.parametrize(
     ("row", "next_at", "options", "at"),
     [
-        pytest.param(IN_A, 0, {}, SOON, id="a dataset's row, restored after the last look"),
-        pytest.param(IN_A, NOW + 60, {}, NOW + 60, id="the appointment is still open"),
+        pytest.param(IN_A, 0, {}, SOON, id="a dataset's row, restored after the last review"),
+        pytest.param(IN_A, NOW + 60, {}, NOW + 60, id="a review is still due"),
         pytest.param(IN_A, 0, {"may_delete": False}, 0, id="a DSP account"),
         pytest.param(PersonRow(inside(), WITH_JOBS, has_jobs=True), 0, {}, 0, id="of the audience API"),
     ],
 )
-def test_a_known_row_without_the_exit_is_looked_at_again_if_no_look_is_left(
+def test_a_known_row_without_the_exit_gets_a_review_if_none_is_left(
     row: PersonRow, next_at: int, options: dict[str, Any], at: int
 ) -> None:
-    known = with_next_look(everywhere(), next_at)
+    known = with_next_review(everywhere(), next_at)
     plan = plan_of(row, known=known, is_new=False, **options)
     assert plan
-    assert (plan.next_look, plan is known.plan) == (at, at == next_at)
+    assert (plan.next_review, plan is known.plan) == (at, at == next_at)
 
 
-# A look
+# A review
 
 LATER_LIFE = NOTICE._replace(at=NOTICE.at + 1)
-ASKS = Look(0, asks=True)
+ASKS = Review(0, asks=True)
 
 
 @pytest.mark.parametrize(
     ("rows", "steps", "after", "expected"),
     [
-        pytest.param([inside()], (), 300, Look(NOW + 300 + 900), id="the exit is missing"),
-        pytest.param([left(), inside("b")], (), 300, Look(NOW + 300 + 900), id="in one of two datasets"),
-        pytest.param([inside()], (), DAY - 100, Look(NOW + DAY), id="the last look that waits for it"),
-        pytest.param([back()], (), 300, Look(NOW + 300 + 900), id="although a later one is recorded"),
+        pytest.param([inside()], (), 300, Review(NOW + 300 + 900), id="the exit is missing"),
+        pytest.param([left(), inside("b")], (), 300, Review(NOW + 300 + 900), id="in one of two datasets"),
+        pytest.param([inside()], (), DAY - 100, Review(NOW + DAY), id="the last review that waits for it"),
+        pytest.param([back()], (), 300, Review(NOW + 300 + 900), id="although a later one is recorded"),
         pytest.param([back()], (), DAY, ASKS, id="until a day is over"),
-        pytest.param([left()], (), 100, Look(NOW + 122), id="recorded just now: older uploads are dated by then"),
+        pytest.param([left()], (), 100, Review(NOW + 122), id="recorded just now: older uploads are dated by then"),
         pytest.param([left()], (), 122, ASKS, id="which they are"),
         pytest.param([left(exit_recorded=NOW + DAY - 1)], (), DAY, ASKS, id="not for longer than a day"),
         pytest.param([left()], (), 300, ASKS, id="an enter from before has taken effect"),
-        pytest.param([left(enters_effective_by=0)], (), 300, Look(0), id="none was sent: entered is of who is back"),
-        pytest.param([inside(enter_sent=0)], (), DAY, Look(NOW + DAY + 6 * HOUR), id="none, and the exit is missing"),
+        pytest.param([left(enters_effective_by=0)], (), 300, Review(0), id="none was sent: entered is of who is back"),
+        pytest.param([inside(enter_sent=0)], (), DAY, Review(NOW + DAY + 6 * HOUR), id="none, and the exit is missing"),
         pytest.param(
-            [left(enters_effective_by=NOW + 900)], (), 300, Look(NOW + 900), id="not before it has taken effect"
+            [left(enters_effective_by=NOW + 900)], (), 300, Review(NOW + 900), id="not before it has taken effect"
         ),
         pytest.param([left(enters_effective_by=NOW + 300)], (), 300, ASKS, id="it just has"),
         pytest.param(
-            [left(enters_effective_by=NOW + 2 * DAY)], (), 300, Look(NOW + DAY), id="after a day at the latest"
+            [left(enters_effective_by=NOW + 2 * DAY)], (), 300, Review(NOW + DAY), id="after a day at the latest"
         ),
         pytest.param([left(enters_effective_by=NOW + 2 * DAY)], (), DAY, ASKS, id="which is over"),
         pytest.param([inside()], (), DAY, ASKS, id="a day later without the exit"),
         pytest.param([inside(enter_sent=NOW + DAY - 9)], (), DAY, ASKS, id="although the enter was sent just now"),
         pytest.param([None], (), 300, ASKS, id="a lost row: it may have been sent until the notice"),
-        pytest.param([None], (deleted(NOW),), 300, Look(0), id="and was deleted since"),
-        pytest.param([left()], (deleted(NOW - DAY + 7_320),), 300, Look(0), id="deleted since, before the notice"),
+        pytest.param([None], (deleted(NOW),), 300, Review(0), id="and was deleted since"),
+        pytest.param([left()], (deleted(NOW - DAY + 7_320),), 300, Review(0), id="deleted since, before the notice"),
         pytest.param([left()], (deleted(NOW - DAY + 7_319),), 300, ASKS, id="deleted before it took effect"),
-        pytest.param([left(erasure=(deleted(NOW - 9),))], (), 300, Look(0), id="as an older version recorded it"),
-        pytest.param([left()], (deleted(NOW + 240),), 300, Look(0), id="accepted"),
-        pytest.param([inside()], (deleted(NOW + DAY),), DAY + 9, Look(NOW + DAY + 9 + 6 * HOUR), id="without the exit"),
+        pytest.param([left(erasure=(deleted(NOW - 9),))], (), 300, Review(0), id="as an older version recorded it"),
+        pytest.param([left()], (deleted(NOW + 240),), 300, Review(0), id="accepted"),
+        pytest.param(
+            [inside()], (deleted(NOW + DAY),), DAY + 9, Review(NOW + DAY + 9 + 6 * HOUR), id="without the exit"
+        ),
         pytest.param(
             [inside(enter_sent=NOW + DAY - 9)],
             (deleted(NOW + DAY),),
             DAY + 9,
-            Look(NOW + DAY - 9 + 7_320),
+            Review(NOW + DAY - 9 + 7_320),
             id="and sent",
         ),
         pytest.param(
             [left(enters_effective_by=NOW + 2 * DAY)],
             (deleted(NOW + DAY),),
             DAY + 9,
-            Look(NOW + 2 * DAY),
+            Review(NOW + 2 * DAY),
             id="late enters",
         ),
         pytest.param(
@@ -298,11 +300,15 @@ ASKS = Look(0, asks=True)
             [left(enters_effective_by=NOW + DAY + 8, last_exit=LATER_LIFE)],
             (deleted(NOW + DAY),),
             DAY + 9,
-            Look(0),
+            Review(0),
             id="a later life",
         ),
         pytest.param(
-            [left(enters_effective_by=NOW + DAY, last_exit=LATER_LIFE)], (deleted(NOW),), DAY, Look(0), id="asked then"
+            [left(enters_effective_by=NOW + DAY, last_exit=LATER_LIFE)],
+            (deleted(NOW),),
+            DAY,
+            Review(0),
+            id="asked",
         ),
         pytest.param([left(last_exit=LATER_LIFE)], (), 300, ASKS, id="ended before Amazon was asked"),
         pytest.param(
@@ -312,25 +318,25 @@ ASKS = Look(0, asks=True)
             ASKS,
             id="an older notice was recorded later",
         ),
-        pytest.param([], (), 300, Look(0), id="no dataset is left"),
+        pytest.param([], (), 300, Review(0), id="no dataset is left"),
     ],
 )
-def test_a_look_asks_once_no_enter_from_before_can_take_effect_afterwards(
-    rows: list[MemberState | None], steps: tuple[ErasureStep, ...], after: int, expected: Look
+def test_a_review_asks_amazon_once_no_enter_from_before_the_notice_can_take_effect_later(
+    rows: list[MemberState | None], steps: tuple[ErasureStep, ...], after: int, expected: Review
 ) -> None:
     """`after` is in seconds since the notice was recorded."""
-    expected = Look(NOW + after + CLAIM, asks=True) if expected == ASKS else expected
-    assert look(everywhere(*steps), rows, NOW + after, DATASET) == expected
+    expected = Review(NOW + after + CLAIM, asks=True) if expected == ASKS else expected
+    assert review(everywhere(*steps), rows, NOW + after, DATASET) == expected
 
 
-def test_a_local_stack_shortens_the_times_between_looks() -> None:
+def test_a_local_stack_shortens_the_times_between_reviews() -> None:
     local = Timing.of_dataset(12.0, 60.0, late=1.0)
     assert [
-        look(everywhere(), [inside()], NOW + 4, local),
-        look(everywhere(), [inside()], NOW + 719, local),
-        look(everywhere(), [left(exit_recorded=NOW + 4)], NOW + 4, local),
-        look(everywhere(deleted(NOW + 720)), [inside()], NOW + 720, local),
-    ] == [Look(each) for each in (round(NOW + 11.5), NOW + 720, NOW + 5, NOW + 900)]
+        review(everywhere(), [inside()], NOW + 4, local),
+        review(everywhere(), [inside()], NOW + 719, local),
+        review(everywhere(), [left(exit_recorded=NOW + 4)], NOW + 4, local),
+        review(everywhere(deleted(NOW + 720)), [inside()], NOW + 720, local),
+    ] == [Review(each) for each in (round(NOW + 11.5), NOW + 720, NOW + 5, NOW + 900)]
 
 
 @pytest.mark.parametrize(
@@ -343,23 +349,23 @@ def test_a_local_stack_shortens_the_times_between_looks() -> None:
         pytest.param(everywhere(CLOSED), 0, id="and after the end"),
     ],
 )
-def test_only_an_open_erasure_has_an_appointment(known: MemberState, at: int) -> None:
-    assert next_look(known) == at
+def test_only_an_open_erasure_has_a_next_review(known: MemberState, at: int) -> None:
+    assert next_review(known) == at
     assert [is_past_due(known, NOW + after) for after in (59, 60)] == [False, at > 0]
 
 
-def test_an_accepted_deletion_is_recorded_with_the_next_look() -> None:
-    claim = with_next_look(everywhere(), NOW + 600)
+def test_an_accepted_deletion_is_recorded_with_the_next_review() -> None:
+    claim = with_next_review(everywhere(), NOW + 600)
     accepted = ErasureStep(StepKind.DELETION, "-", NOW * 1000 + 300_000, NOW * 1000 + 301_000)
 
     def after(state: MemberState, row: MemberState | None) -> MemberState:
         return with_deletion(state, claim, [row], accepted.at, accepted.ended, DATASET)
 
     assert [after(claim, row).erasure[-1] for row in (left(), None)] == [accepted] * 2
-    assert [next_look(after(claim, row)) for row in (left(), left(enters_effective_by=NOW + 900))] == [0, NOW + 900]
+    assert [next_review(after(claim, row)) for row in (left(), left(enters_effective_by=NOW + 900))] == [0, NOW + 900]
     noticed = replace(claim, newest=replace(claim.newest, at=NOTICE.at + 9))
-    moved = with_next_look(claim, NOW + 500)
-    assert [next_look(after(state, left())) for state in (noticed, moved)] == [NOW + 600, NOW + 500], "made meanwhile"
+    moved = with_next_review(claim, NOW + 500)
+    assert [next_review(after(state, left())) for state in (noticed, moved)] == [NOW + 600, NOW + 500], "the notice's"
     assert last_accepted([claim, after(claim, None), left(erasure=(deleted(NOW - 9),))]) == accepted.at
 
 

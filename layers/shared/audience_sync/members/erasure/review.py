@@ -1,8 +1,8 @@
-"""Ask: whether and when Amazon is asked to delete a person from all datasets, by id, and the effect. Pure.
+"""The review of a person: whether and when Amazon is asked to delete it from all datasets, by id. Pure.
 
-The plan in the person's row of all audiences has one appointment, the time of the next look at the person. A notice
-makes it, and only a look decides: it writes the time of the next one, 0 if none is left, or asks Amazon. Nobody else
-derives from rows whether Amazon is to be asked. A plain exit asks for nothing.
+The plan in the person's row of all audiences has the time of the next review of the person. A notice sets it, and only
+a review decides: it writes the time of the next one, 0 if none is left, or asks Amazon. No other code derives from rows
+whether Amazon is to be asked. A plain exit asks for nothing.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -15,8 +15,8 @@ from audience_sync.members.member_state import MemberState, Timing
 from audience_sync.members.membership import Audience, Destination, Member, Version
 
 # In units of Timing.late, two minutes as deployed: a local stack shortens all of them with it.
-AT_THE_LATEST = 720.0  # a day after a notice was recorded: until then, a look waits for exits and enters
-LOOK_AGAIN = 7.5  # a quarter of an hour until rows that lack the exit are read again
+AT_THE_LATEST = 720.0  # a day after a notice was recorded: until then, a review waits for exits and enters
+REVIEW_AGAIN = 7.5  # a quarter of an hour until rows that lack the exit are read again
 WITHOUT_EXIT = 180.0  # six hours until then, once Amazon has accepted the deletion
 
 CLAIM = 300  # seconds for which nobody else asks: longer than an invocation may last
@@ -46,28 +46,28 @@ def rows_of(
     ]
 
 
-class Look(NamedTuple):
-    """The decision of a look: Amazon is asked now, or there is another look."""
+class Review(NamedTuple):
+    """The decision of a review: ask Amazon now, or review again later."""
 
-    next_look: int  # epoch seconds; 0: none is left
+    next_review: int  # epoch seconds; 0: none is left
     asks: bool = False
 
 
-def next_look(everywhere: MemberState) -> int:
-    """Return the epoch second of the next look at a person; 0 if nothing is left to ask.
+def next_review(everywhere: MemberState) -> int:
+    """Return the epoch second of a person's next review; 0 if nothing is left to ask.
 
     Until December 2026, plans kept a time after the erasure had ended.
     """
-    return everywhere.plan.next_look if everywhere.plan and not has_end(everywhere.erasure) else 0
+    return everywhere.plan.next_review if everywhere.plan and not has_end(everywhere.erasure) else 0
 
 
 def is_past_due(everywhere: MemberState, now: float) -> bool:
-    """Return whether the next look at a person is due; `now` in epoch seconds."""
-    return 0 < next_look(everywhere) <= now
+    """Return whether a person's next review is due; `now` in epoch seconds."""
+    return 0 < next_review(everywhere) <= now
 
 
-def look(everywhere: MemberState, rows: Sequence[MemberState | None], now: float, timing: Timing) -> Look:
-    """Decide whether Amazon is asked now to delete a person, or when to look again.
+def review(everywhere: MemberState, rows: Sequence[MemberState | None], now: float, timing: Timing) -> Review:
+    """Decide whether Amazon is asked now to delete a person, or when the next review is.
 
     Args:
         everywhere: the person's row of all audiences.
@@ -82,12 +82,12 @@ def look(everywhere: MemberState, rows: Sequence[MemberState | None], now: float
     lacks_exit = not all(state.reflects(notice, is_dataset=True) for state in known)
     dated = max((state.exit_recorded + timing.late for state in known), default=0.0)  # older uploads under way, by then
     if now < latest and (lacks_exit or now < dated):
-        return Look(round(min(latest, now + LOOK_AGAIN * timing.late if lacks_exit else dated)))
+        return Review(round(min(latest, now + REVIEW_AGAIN * timing.late if lacks_exit else dated)))
     in_effect = max((_in_effect_by(state, notice, recorded, timing, was_asked=was_asked) for state in rows), default=0)
     if in_effect <= accepted:
-        return Look(round(now + WITHOUT_EXIT * timing.late) if lacks_exit else 0)
+        return Review(round(now + WITHOUT_EXIT * timing.late) if lacks_exit else 0)
     due = in_effect if was_asked else min(in_effect, latest)
-    return Look(round(due)) if now < due else Look(round(now) + CLAIM, asks=True)
+    return Review(round(due)) if now < due else Review(round(now) + CLAIM, asks=True)
 
 
 def last_accepted(rows: Iterable[MemberState]) -> int:
@@ -98,9 +98,9 @@ def last_accepted(rows: Iterable[MemberState]) -> int:
     return max((step.at for state in rows for step in state.erasure if step.kind is StepKind.DELETION), default=0)
 
 
-def with_next_look(everywhere: MemberState, at: int) -> MemberState:
-    """Write the appointment, in epoch seconds; 0 if nothing is left to ask."""
-    return replace(everywhere, plan=everywhere.plan and everywhere.plan._replace(next_look=at))
+def with_next_review(everywhere: MemberState, at: int) -> MemberState:
+    """Write the time of the next review, in epoch seconds; 0 if nothing is left to ask."""
+    return replace(everywhere, plan=everywhere.plan and everywhere.plan._replace(next_review=at))
 
 
 def with_deletion(
@@ -111,12 +111,12 @@ def with_deletion(
     now: int,
     timing: Timing,
 ) -> MemberState:
-    """Record an accepted deletion, and the next look unless a notice has come meanwhile, which has made its own.
+    """Record an accepted deletion, and the next review unless a notice has come since, which has set its own.
 
     Args:
         everywhere: the person's row of all audiences as it is now.
         claim: as it was before the request.
-        rows: as `look` read them.
+        rows: as `review` read them.
         asked: epoch milliseconds; right before the request.
         now: epoch milliseconds.
         timing: of datasets.
@@ -125,7 +125,7 @@ def with_deletion(
     after = replace(everywhere, erasure=with_step(everywhere.erasure, accepted))
     if (everywhere.plan, everywhere.version) != (claim.plan, claim.version):
         return after
-    return with_next_look(after, look(after, rows, to_seconds(now), timing).next_look)
+    return with_next_review(after, review(after, rows, to_seconds(now), timing).next_review)
 
 
 def enters_wait_until(everywhere: MemberState, rows: Iterable[MemberState | None], timing: Timing) -> float:

@@ -1,7 +1,7 @@
-"""Judge: the state of a person's erasure, from the person's rows. Pure.
+"""The status of a person's erasure, from the person's rows. Pure.
 
 An erasure begins with a deletion notice or denied consent. Notices that come before it is closed belong to it. It is
-open while the person has an appointment for a look (looking.py). It is closed only if each audience that knew
+open while a review of the person is due (review.py). It is closed only if each audience that knew
 the person still has a row, and each to which an enter was sent before shows a removal that has ended, or, if a dataset
 accepts no removal without consent, an accepted deletion whose 30 days are over.
 """
@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from audience_sync.clock import EpochMilliseconds, to_milliseconds, to_seconds
-from audience_sync.members.erasure.looking import PersonRow, last_accepted, next_look
+from audience_sync.members.erasure.review import PersonRow, last_accepted, next_review
 from audience_sync.members.erasure_steps import ErasureStep, StepKind, notices_in
 from audience_sync.members.member_state import MemberState
 from audience_sync.members.membership import MAX_IDENTITIES, Version
@@ -62,7 +62,7 @@ class Missing(StrEnum):
 
 
 class AudienceErasure(NamedTuple):
-    """The judgement of one audience."""
+    """The status in one audience."""
 
     outcome: Outcome
     steps: tuple[ErasureStep, ...] = ()  # since the notice was recorded
@@ -75,13 +75,13 @@ class AudienceErasure(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Erasure:
-    """The judgement of a person's newest erasure."""
+    """The status of a person's newest erasure."""
 
     notices: tuple[ErasureStep, ...]  # in the order in which they were recorded
     progress: Progress
     since: EpochMilliseconds  # at which it reached this state
     until: EpochMilliseconds | None = None  # the end of Amazon's time
-    next_look: EpochMilliseconds | None = None  # which decides whether Amazon is asked to delete the person
+    next_review: EpochMilliseconds | None = None  # which decides whether Amazon is asked to delete the person
     audiences: dict[str, AudienceErasure] = field(default_factory=dict, repr=False)  # those with a row, by id
 
     def is_overdue(self, now: float) -> bool:
@@ -131,14 +131,14 @@ def opened_at(everywhere: MemberState) -> int:
     return max(after_waiting, default=notices[0].ended)
 
 
-def judge(
+def erasure_status(
     everywhere: MemberState,
     rows: Iterable[PersonRow],
     audiences: Collection[str],
     now: float,
     unread: Collection[str] = (),
 ) -> Erasure:
-    """Judge a person's newest erasure.
+    """Return the status of a person's newest erasure.
 
     Args:
         everywhere: the person's row of all audiences.
@@ -150,15 +150,15 @@ def judge(
     notices, plan = notices_of(everywhere), everywhere.plan
     known = {row.state.member[0]: row for row in rows}
     accepted = last_accepted([everywhere, *(row.state for row in known.values() if not row.has_jobs)])
-    is_asked = next_look(everywhere) > 0
-    of = _Judgement(everywhere.version, notices[0].ended, accepted, is_asked=is_asked, now=now)
-    found = {each: _judge(row, of, was_held=plan is not None and each in plan.held_in) for each, row in known.items()}
+    is_asked = next_review(everywhere) > 0
+    of = _Person(everywhere.version, notices[0].ended, accepted, is_asked=is_asked, now=now)
+    found = {each: _in_one(row, of, was_held=plan is not None and each in plan.held_in) for each, row in known.items()}
     planned = plan.known_in if plan and not is_closed(everywhere) else set()
     lost = {*unread, *(planned & {*audiences})} - known.keys()
     found |= {each: AudienceErasure(Outcome.OPEN, missing=Missing.ROW) for each in lost}
     outcomes = {each.outcome for each in found.values()}
     if Outcome.OPEN in outcomes or is_asked:
-        at = to_milliseconds(next_look(everywhere)) if is_asked else None
+        at = to_milliseconds(next_review(everywhere)) if is_asked else None
         return Erasure(notices, Progress.OPEN, opened_at(everywhere), None, at, found)
     until = max((each.until for each in found.values() if each.until is not None), default=None)
     done = max([notices[-1].ended, *(step.ended for each in found.values() for step in each.steps)])
@@ -169,8 +169,8 @@ def judge(
     return Erasure(notices, Progress.CLOSED, max(done, until or 0), until, None, found)
 
 
-class _Judgement(NamedTuple):
-    """The facts about the person that the judgement of each audience needs."""
+class _Person(NamedTuple):
+    """The facts about the person that the status in each audience depends on."""
 
     notice: Version  # the newest one
     since: EpochMilliseconds  # at which the first one was recorded
@@ -179,7 +179,7 @@ class _Judgement(NamedTuple):
     now: float
 
 
-def _judge(row: PersonRow, of: _Judgement, *, was_held: bool) -> AudienceErasure:
+def _in_one(row: PersonRow, of: _Person, *, was_held: bool) -> AudienceErasure:
     state, now = row.state, of.now
     steps = tuple(step for step in state.erasure if step.at >= of.since)
     entered = state.newest.at if not state.newest.exits and state.newest.at > of.notice.at else None
