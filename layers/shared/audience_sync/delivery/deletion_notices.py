@@ -5,7 +5,7 @@ never seen before. Only audiences with a row of the person get an exit, through 
 Amazon about strangers.
 
 A worker that read before the notice was written may insert a row of the person until its invocation ends. So each
-notice comes back once after that, and is spread over the rows inserted meanwhile.
+notice comes back once after that, and is spread over the rows inserted in the meantime.
 
 A notice counts as superseded by its exits, and these count as changes of their own: so the audit finds a lost one.
 
@@ -142,8 +142,8 @@ class DeletionNotices:
     ) -> MemberState:
         """Return the person's row of all audiences with a notice, or a denial of consent, and the plan for it.
 
-        An older notice that arrives late is recorded, and the newest one's deletion covers it: another one could only
-        hurt a person who has come back since.
+        An older notice that arrives late is recorded, and the newest one's deletion covers it: a second deletion could
+        only hurt a person who has come back since.
         """
         limits, now = self._context.limits, int(self._context.clock.now())
         state = apply_changes(known, [notice], now=now, timing=limits.timings.audiences).state

@@ -325,7 +325,7 @@ class MemberDelivery:
 
 
 def _stated(change: MembershipChange) -> MembershipChange:
-    """Return a change whose empty consent, if it leaves a dataset, counts as none: whoever wrote it stated nothing."""
+    """Return a change whose empty consent, if it leaves a dataset, counts as none: its writer stated nothing."""
     record = exit_record(change.record, change.destination) if change.exits else change.record
     return change if record is change.record else replace(change, record=record)
 

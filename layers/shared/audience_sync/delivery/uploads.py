@@ -45,7 +45,7 @@ class Deferred:
     error: TransientError
     delay: float | None  # seconds; None leaves it to the backoff
     job: "UploadJob | None" = None  # of an accepted upload for which no job message is stored
-    is_fixed: bool = False  # the delay cannot become shorter, whatever happens meanwhile
+    is_fixed: bool = False  # nothing that happens can shorten the delay
 
     @classmethod
     def after(cls, error: TransientError) -> "Deferred":

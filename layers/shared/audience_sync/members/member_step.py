@@ -6,8 +6,8 @@ Three rules keep the uploads of a member from undoing each other, and their numb
 2. An enter waits until the removals sent before it have taken effect, and none must follow an earlier enter. A failed
    removal does not hold it: once that is accepted, the enter is due again.
 3. An upload is *owed* after a failed attempt, and if an opposite one may have undone it. What is owed counts as on its
-   way, and is dated once Amazon has accepted it, whoever sends it. Any other upload is dated before it is sent, by the
-   write that records its change: its message brings it back.
+   way, and is dated once Amazon has accepted it, whichever message sends it. Any other upload is dated before it is
+   sent, by the write that records its change: its message brings it back.
 """
 
 from collections.abc import Iterable, Sequence
@@ -216,7 +216,7 @@ def _with_exit(
     if is_newest:
         after = _named(after, change.identities)
     takes_effect = ends_a_life or erase_until != known.erase_until or change.version == last_exit
-    # A notice older than the newest exit: whoever recorded it may have been cut off before the removal.
+    # A notice older than the newest exit: the worker that recorded it may have been cut off before the removal.
     is_unfinished = change.erase and after.must_erase
     return after, bool(after.to_remove) and (takes_effect or is_unfinished)
 
@@ -224,7 +224,8 @@ def _with_exit(
 def _with_enter(state: MemberState, change: MembershipChange, now: int) -> MemberState | None:
     """Make an enter the newest change, or add the identities of an older one of this life; None if it is superseded.
 
-    The row may have an identity from this very change: whoever recorded it may have been cut off before the upload.
+    The row may have an identity from this very change: the worker that recorded it may have been cut off before the
+    upload.
     """
     if change.version > state.version:
         is_certain = state.removal_sent and now - state.removal_sent > KEEP_REMOVED and not state.removal_failed

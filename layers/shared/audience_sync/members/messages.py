@@ -45,11 +45,11 @@ class DeliveryHistory:
 
     attempts: int = 0  # deliveries tried before this message
     first_at: EpochMilliseconds | None = None  # at which its changes were accepted
-    is_replay: bool = False  # the changes were counted before and are not counted again
-    is_repetition: bool = False  # the changes have no identities: whatever is due is sent from the rows
+    is_replay: bool = False  # sent again: the changes were counted before, and are not counted again
+    is_repetition: bool = False  # only names members: whatever is due in their rows is sent
     untracked: Untracked | None = None
     waits_until: EpochSeconds | None = None  # before which the rows of its members need not be read
-    origin: str | None = None  # id of the first message with its changes; copies of that have the same
+    origin: str | None = None  # id of the first message with its changes: copies share it, and count once
 
     def as_json(self) -> dict[str, Any]:
         """The history as written on the envelope."""
