@@ -39,7 +39,7 @@ FIELDS = {  # optional details of a line, and their names for people
     "note": "note",
 }
 UNWATCHED = 600  # seconds
-_INTERRUPTED = "interrupted"  # so somebody is there
+_INTERRUPTED = "interrupted"  # so a person is there
 LONGEST_NOTE = 200  # characters
 
 type Line = dict[str, str | int | None]

@@ -131,7 +131,7 @@ def deployed(name: str, client: Clients) -> Stack:
     outputs = {each["OutputKey"]: each["OutputValue"] for each in found.get("Outputs", [])}
     parameters = {each["ParameterKey"]: each["ParameterValue"] for each in found.get("Parameters", [])}
     if "ChangeQueueUrl" not in outputs or parameters.get("Region") not in HOSTS:
-        raise NotThere(f"The stack {name} is not an Audience Sync stack.", "Name another one with --stack.")
+        raise NotThere(f"The stack {name} is not an Audience Sync stack.", "Name one with --stack.")
     return Stack(
         name=name,
         client=client,

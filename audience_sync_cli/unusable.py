@@ -49,7 +49,7 @@ NOT_A_POSTAL_CODE = Unusable("not_a_postal_code", "not a postal code of the coun
 OVER_LIMIT = Unusable("over_limit", "beyond those that Amazon takes of one member", "put the ones in use first")
 NO_CHARACTERS = Unusable("no_characters", "no letter or digit that Amazon uses", "give it in Latin letters, or nothing")
 
-type _Judge = Callable[[str, str | None], Dropped]
+type _Explain = Callable[[str, str | None], Dropped]
 
 _KINDS: dict[type, str] = {bool: "true or false", float: "a number with decimals", list: "a list", dict: "an object"}
 _PHONE_LIKE = re.compile(r"[0-9]")
@@ -73,7 +73,7 @@ def why_unusable(field: str, value: object, country: str | None) -> Dropped | No
         value = str(value)
     if not isinstance(value, str):
         return Dropped(NOT_TEXT, f"{_KINDS.get(type(value), 'no text')}; expected a string or a whole number")
-    return _unusable(field, value) or _JUDGES.get(field, _no_characters)(value, country_code(country))
+    return _unusable(field, value) or _EXPLAIN.get(field, _no_characters)(value, country_code(country))
 
 
 def _unusable(field: str, value: str) -> Dropped | None:
@@ -152,7 +152,7 @@ def _no_characters(_text: str, _country: str | None) -> Dropped:
     return Dropped(NO_CHARACTERS, "none of its characters is kept: the rule keeps a to z and digits")
 
 
-_JUDGES: dict[str, _Judge] = {
+_EXPLAIN: dict[str, _Explain] = {
     "email": _email,
     "phone": _phone,
     "address": lambda _text, _country: Dropped(NO_CHARACTERS, "nothing but separators"),

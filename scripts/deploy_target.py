@@ -27,7 +27,7 @@ UPDATABLE = (
     "UPDATE_ROLLBACK_COMPLETE",
     "IMPORT_COMPLETE",
     "IMPORT_ROLLBACK_COMPLETE",
-    "REVIEW_IN_PROGRESS",  # of a first change set that nobody has applied; SAM makes another one
+    "REVIEW_IN_PROGRESS",  # of a first change set that nobody has applied; SAM makes a new one
 )
 WITHOUT_ROLLBACK = ("CREATE_FAILED", "UPDATE_FAILED")  # of --disable-rollback, which repeating them needs as well
 FIRST_FAILED = "Its first deployment failed. Delete it and deploy again: .tools/sam/bin/sam delete --stack-name {stack}"
@@ -152,7 +152,7 @@ def describe(chosen: Target, environment: Mapping[str, str]) -> str:
     try:
         session = boto3.Session(profile_name=chosen.profile)
     except ProfileNotFound:
-        raise CannotDeploy("Your AWS configuration has no such profile. Set another one with AWS_PROFILE.") from None
+        raise CannotDeploy("Your AWS configuration has no such profile. Set AWS_PROFILE to one.") from None
     region = chosen.region or environment.get("AWS_REGION") or session.region_name
     if not region and not chosen.guided:
         raise CannotDeploy(

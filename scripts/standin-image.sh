@@ -20,7 +20,7 @@ installed=$(dpkg-query --show --showformat '${db:Status-Abbrev} ${binary:Package
     printf '%s\n' /bin /sbin /lib /lib64 /etc/ld.so.cache /etc/ssl/certs/ca-certificates.crt
 } | sort -u | while read -r path; do [ -e "$path" ] && echo "$path"; done |
     tar -C / --create --no-recursion --files-from - 2>/dev/null | tar -C "$root" --extract
-# The standard library once more, for its bytecode: made at installation, hence on no package's list.
+# The standard library again, for its bytecode: made at installation, hence on no package's list.
 tar -C / --create --exclude test --exclude idlelib --exclude ensurepip --exclude 'config-*' usr/lib/python3.13 | tar -C "$root" --extract
 
 mkdir -p "$root"/{tmp,root,opt,var/task,var/runtime,var/rapid}

@@ -1,4 +1,4 @@
-"""Hypothesis judges no example by its time, on a machine that others use too, and Python looks for garbage rarely."""
+"""Hypothesis sets no time limit for an example, as the machine may be busy, and Python rarely collects garbage."""
 
 import gc
 from collections.abc import Iterator

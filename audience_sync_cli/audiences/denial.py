@@ -12,18 +12,18 @@ if TYPE_CHECKING:
     from audience_sync_cli.session import Session
 
 _NO_ACCESS = (
-    "Amazon denies access to the account of Ads Data Manager: the stack names another one, or permission is missing."
+    "Amazon denies access to the account of Ads Data Manager: the stack names the wrong one, or permission is missing."
 )
 _NO_PERMISSION = (
     "Amazon denies this, though the terms of Ads Data Manager are accepted and the data room exists: permission or a"
     " link between accounts is missing."
 )
 _OF_MANAGER = (
-    "Whoever ran `audience-sync connect` needs the permission ads_data_manager_edit on the manager account; accounts of"
-    " shares must be linked to it with the permission Admin or Data sharing."
+    "The user who ran `audience-sync connect` needs the permission ads_data_manager_edit on the manager account;"
+    " accounts of shares must be linked to it with the permission Admin or Data sharing."
 )
 _OF_DSP = (
-    "Whoever ran `audience-sync connect` needs the permissions audiences_edit and account_edit on the DSP account."
+    "The user who ran `audience-sync connect` needs the permissions audiences_edit and account_edit on the DSP account."
 )
 
 

@@ -167,7 +167,7 @@ def _checked_id(text: str, *, is_dataset: bool) -> str:
 
 
 def _listed_again(known: Audience) -> Audience:
-    """Return an audience as listed. One that was unlinked is not renewed: who has left meanwhile is unknown.
+    """Return an audience as listed. One that was unlinked is not renewed: who has left since is unknown.
 
     If it was moved, events with its id reach it again.
     """

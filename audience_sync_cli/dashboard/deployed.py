@@ -97,7 +97,7 @@ class DeployedStack:
         self._rejections: Part[Lines] = Part("rejected events", SMALL, lambda: self._lines("Ingest", logs.REJECTED), ())
         self._trouble: Part[Lines] = Part("log", SMALL, self._warnings_and_errors, ())
         self._reading = threading.Lock()  # dead letters: those that are being read are hidden from a redrive
-        self._listed_of = self._counted = 0  # dead letters that there were when they were read, and at the last look
+        self._listed_of = self._counted = 0  # dead letters, when they were last read and counted
         self._needed: list[Part[Any]] = [self._counts, self._queue, self._dead]
         self._others: list[Part[Any]] = [
             *(self._jobs, self._audiences, self._shares, self._alarms, self._audit, self._circuits, self._in_flight),

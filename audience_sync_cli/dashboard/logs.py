@@ -9,7 +9,7 @@ from audience_sync_cli.dashboard.facts import ShareFacts, ShownLine, UploadFacts
 from audience_sync_cli.times import DAY, HOUR, MINUTE
 
 WINDOWS = (5 * MINUTE, HOUR, DAY)  # seconds to look back: the first one with a line suffices
-MAX_PAGES = 5  # of one window; a page may be empty although there is another one
+MAX_PAGES = 5  # of one window; a page may be empty although more follow
 SHOWN = 40  # lines
 UPLOADS = '"upload accepted"'
 REJECTED = '{ $.message = "event rejected" || $.message = "consent denied" }'

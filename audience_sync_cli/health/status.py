@@ -34,7 +34,7 @@ def status(
     """Show queue depths, counts, and whether they add up: accepted = delivered + superseded + parked + waiting.
 
     Counts of a deployed stack come from CloudWatch and are a few minutes old. Exit code 1 if delivery has stopped until
-    you act. With --wait, also if a change is parked meanwhile, and 5 if changes are still waiting at the timeout.
+    you act. With --wait, also if a change is parked, and 5 if changes are still waiting at the timeout.
     """
     stack = session.stack
     end = follow_stack(session, timeout) if wait else None

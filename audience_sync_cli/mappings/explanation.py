@@ -152,7 +152,7 @@ class Explanation:
     def _field_json(self, field: FieldTrace) -> dict[str, Any]:
         return {
             "field": field.name,
-            "lookedAt": [look.path for look in field.looks],
+            "lookedAt": [each.path for each in field.lookups],
             "foundAt": field.found_at,
             "value": None if field.value is UNDEFINED else self._shown(field.name, field.value),
             "normalized": None if field.normalized is None else self._masked(field.normalized),

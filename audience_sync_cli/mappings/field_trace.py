@@ -15,7 +15,7 @@ from audience_sync.segment.budget import Budget
 from audience_sync.segment.directives.values import UNDEFINED
 from audience_sync.segment.event import AudienceCall, EventKind
 from audience_sync.segment.mapping import compile_directive
-from audience_sync_cli.mappings.looks import Look, looks_of
+from audience_sync_cli.mappings.lookups import Lookup, lookups_of
 from audience_sync_cli.unusable import why_unusable
 
 _IDENTIFIERS = frozenset(field.name for field in IDENTIFIERS)
@@ -35,7 +35,7 @@ class FieldTrace:
     """The path of one field into the record. Holds personal data."""
 
     name: str
-    looks: tuple[Look, ...]  # lookups of the directive, in order
+    lookups: tuple[Lookup, ...]  # of the directive, in order
     value: Any = field(repr=False)  # UNDEFINED if there is none
     normalized: str | None = field(default=None, repr=False)  # of an identifier; None also for a SHA-256
     digest: str | None = None  # of an identifier, as Amazon gets it
@@ -47,37 +47,39 @@ class FieldTrace:
         """The places from which the value is built."""
         if self.value is UNDEFINED:
             return []
-        filled = [look for look in self.looks if look.value is not UNDEFINED]
-        same = [look.path for look in filled if look.value == self.value]
-        return same[-1:] or [look.path for look in filled]
+        filled = [lookup for lookup in self.lookups if lookup.value is not UNDEFINED]
+        same = [lookup.path for lookup in filled if lookup.value == self.value]
+        return same[-1:] or [lookup.path for lookup in filled]
 
 
 def follow_field(name: str, directive: Any, event: dict[str, Any], value: Any, country: str | None) -> FieldTrace:
     """Follow a value as ingest finds it, UNDEFINED if there is none; that of an identifier to its digest."""
-    looks = _looks(directive, event)
+    lookups = _lookups(directive, event)
     if value is UNDEFINED or (value in (None, "") and name not in _IDENTIFIERS):
-        places = ", ".join(look.path for look in looks if look.value in (UNDEFINED, None, ""))
-        return FieldTrace(name, looks, value, left_out=f"nothing at {places}" if places else "no value")
+        places = ", ".join(lookup.path for lookup in lookups if lookup.value in (UNDEFINED, None, ""))
+        return FieldTrace(name, lookups, value, left_out=f"nothing at {places}" if places else "no value")
     if name not in _IDENTIFIERS:
-        return FieldTrace(name, looks, value)
+        return FieldTrace(name, lookups, value)
     if name in _LISTED and isinstance(value, list):
         values = tuple([follow_field(name, None, {}, each, country) for each in value])
         is_used = any(each.digest for each in values[:MAX_VALUES])
         return FieldTrace(
-            name, looks, value, left_out=None if is_used else "no usable value in the list", values=values
+            name, lookups, value, left_out=None if is_used else "no usable value in the list", values=values
         )
     normalized, digest = normalize(name, value, country), identifier(name, value, country)
     dropped = why_unusable(name, value, country)
-    return FieldTrace(name, looks, value, normalized, digest, dropped.detail if dropped else None)
+    return FieldTrace(name, lookups, value, normalized, digest, dropped.detail if dropped else None)
 
 
-def _looks(directive: Any, event: dict[str, Any]) -> tuple[Look, ...]:
+def _lookups(directive: Any, event: dict[str, Any]) -> tuple[Lookup, ...]:
     read_field, written = compile_directive(directive), json.dumps(directive, ensure_ascii=False)
     try:
-        looks = looks_of(lambda copy: read_field(copy, Budget()), event)
+        lookups = lookups_of(lambda copy: read_field(copy, Budget()), event)
     except RecursionError:  # the event is nested deeper than it can be copied
         return ()
-    return tuple(look if _is_written(look.path, written) else Look(_NAMED_BY_EVENT, look.value) for look in looks)
+    return tuple(
+        lookup if _is_written(lookup.path, written) else Lookup(_NAMED_BY_EVENT, lookup.value) for lookup in lookups
+    )
 
 
 def _is_written(path: str, directive: str) -> bool:
@@ -102,7 +104,7 @@ def with_outcome(
         why = "a removal needs no consent"
     elif field.name in _SIGNALS and changes and not _holds(changes[0].record["userConsent"], _SIGNALS[field.name]):
         why = _EMPTY_SIGNAL.get(field.name, "empty, or not a string")
-    return FieldTrace(field.name, field.looks, field.value, left_out=why)
+    return FieldTrace(field.name, field.lookups, field.value, left_out=why)
 
 
 def _with_fates(values: Sequence[FieldTrace], changes: Sequence[MembershipChange]) -> tuple[FieldTrace, ...]:

@@ -76,7 +76,7 @@ def replace(session: Session, stored: Stored, mappings: list[Any] | None) -> int
     """Replace the stored mappings, and return the new version. None is the built-in mapping.
 
     Raises:
-        OperatorError: the document is too large, or another one has been stored since.
+        OperatorError: the document is too large, or a newer one has been stored.
         Unavailable: the table does not answer.
     """
     number = stored.next_version

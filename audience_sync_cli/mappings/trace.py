@@ -1,7 +1,7 @@
 """Traces one event to its changes: triggers, places of the fields, and reasons for leaving something out.
 
 Every step is ingest's own: its code reads, maps, normalizes and translates the event, and this module records the
-input and output. It does no I/O of its own; the look-up of audiences may do some.
+input and output. It does no I/O of its own; the lookup of audiences may do some.
 """
 
 from collections.abc import Mapping, Sequence
@@ -67,7 +67,7 @@ class EventTrace:
 
 @dataclass(frozen=True, slots=True)
 class Only:
-    """The look-up of an audience that an event is known to reach."""
+    """The lookup of an audience that an event is known to reach."""
 
     audience: Audience
 

@@ -30,7 +30,7 @@ def listed_rejects(path: Path | None, *, after: int) -> Iterator[Reject]:
     """Open the list of rows left out and of values not used: numbers and reasons.
 
     Without a path, nothing is listed. On a resumed run, entries of the interrupted run up to `after` stay. Raises
-    WrongUsage if the file is another one, which is left unchanged, or cannot be written.
+    WrongUsage if the file has other contents, which are left unchanged, or cannot be written.
     """
     if path is None or path == Path(os.devnull):
         yield lambda _left_out: None

@@ -24,7 +24,7 @@ class Emptying:
     waiting: float = WAITING  # seconds for an enter that has waited for a removal to be delivered
 
     def sweep(self, send: Send, now: Callable[[], float], on_rows: Callable[[int], None]) -> EndReport:
-        """Send what is missing, and judge every row. Safe to repeat: each member's exit is the same each time.
+        """Send what is missing, and count every row. Safe to repeat: each member's exit is the same each time.
 
         First the change that the other audience lacks, if the audience was moved: a row that an exit of the end has
         overwritten no longer shows it. Raises Unavailable; changes that were sent stay sent.

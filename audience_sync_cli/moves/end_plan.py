@@ -49,7 +49,7 @@ def _listed_target(known: Audience, by_id: dict[str, Audience]) -> Audience | No
     if known.moved_to not in by_id:
         raise NotThere(
             f"{known.audience_id} was moved to {known.moved_to}, which is not listed.",
-            "Link that one again, or move the audience to another one first.",
+            "Link that audience again, or first move this one to an audience that is listed.",
         )
     found = after_moves(by_id[known.moved_to], by_id.get)
     return None if found == known else found

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from audience_sync_cli.operator_log import Line  # loads boto3, which completion must not
 
 app = typer.Typer()
-LOCAL_LOOK = 5.0  # seconds between two looks at a local stack, where jobs take a second
+LOCAL_POLL = 5.0  # seconds between two readings of a local stack, where jobs take a second
 _NOT_DELIVERED = "{} accepted since the end not delivered yet"
 _REVOCATION = "Then its shares are revoked; nobody stays in their DSP audiences, since members are removed before."
 NO_REVOCATION = "With a DSP account, Amazon ends no share: end them in the Amazon Ads console afterwards."
@@ -138,7 +138,7 @@ def _emptied(session: Session, plan: EndPlan, line: "Line", done: list[str], *, 
             wait_for_earlier_changes(session)
         left_seconds = min(max(report.until - session.now(), MINUTE), HOUR)
         label = report.progress if report.remaining else _NOT_DELIVERED.format(counted(left, "change"))
-        wait(session, label, LOCAL_LOOK if session.stack.local else left_seconds)
+        wait(session, label, LOCAL_POLL if session.stack.local else left_seconds)
 
 
 def _last_sent(audience: Audience, report: EndReport) -> float:
@@ -157,7 +157,7 @@ def _swept(session: Session, plan: EndPlan, line: "Line") -> tuple[EndReport, in
     if plan.target:
         lapsed = lapsed_by(session, known)
         filling = Filling(scan, session.members, known, plan.target, session.policy, lapsed)
-    waiting_enters = LOCAL_LOOK if session.stack.local else WAITING
+    waiting_enters = LOCAL_POLL if session.stack.local else WAITING
     emptying = Emptying(scan, known, filling, session.timings.of(known.destination), waiting_enters)
     with reading_rows(session, "reading members") as bar, sender_for(session, line) as sender:
         report = emptying.sweep(sender.take, session.now, bar.advance)

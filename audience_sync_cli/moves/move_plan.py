@@ -122,7 +122,7 @@ def _extras(session: Session, source: Audience, to: Api, options: MoveOptions) -
         )
     if to is Api.DATA_MANAGER and (options.advertiser or options.connection):
         raise WrongUsage("A dataset has neither --advertiser nor --connection.", "Use --share.")
-    # A dataset that was ended keeps its name at Amazon, and its rows: another move gets another one.
+    # A dataset that was ended keeps its name at Amazon, and its rows: a second move gets a new dataset.
     before = sum(each.moved_to == source.audience_id for each in session.audiences.contents().unlinked)
     own_id = derived_id(source.name or source.audience_id, f"{source.audience_id} {before}")
     target = NewTarget(options.advertiser, options.connection, to, options.share)
@@ -164,11 +164,11 @@ def _named(session: Session, source: Audience, to: Api, options: MoveOptions) ->
         raise WrongUsage("--into names an audience that exists.", "Leave out --share, --advertiser, --connection.")
     target = find(session, options.into)
     if api_of(target.destination) is not to:
-        raise WrongUsage(f"--into names an audience that is not in {to}.", "Name another one.")
+        raise WrongUsage(f"--into names an audience that is not in {to}.", "Name one that is.")
     if target.computation_key not in (None, source.computation_key):
         raise WrongUsage(
             "--into names an audience with another computation key.",
-            "An audience has one key: its members would be mixed. Name another one.",
+            "An audience has one key: its members would be mixed. Name one with the same key or without a key.",
         )
     return target
 

@@ -182,8 +182,8 @@ def _switch(session: Session, source: Audience, target: Audience) -> None:
     if not session.audiences.mark(target.audience_id, also=has_main, moved_to=None):
         session.audiences.mark(source.audience_id, also=has_main, moved_to=None)
         raise TryLater(
-            f"Somebody has ended {target.audience_id} meanwhile, which takes this move back.",
-            "Look at `audience-sync audiences list` before you repeat the command, which would make another one.",
+            f"{target.audience_id} was ended in the meantime, which takes this move back.",
+            "Look at `audience-sync audiences list` before you repeat the command: it would create a new audience.",
         )
 
 

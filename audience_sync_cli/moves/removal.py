@@ -36,7 +36,7 @@ class Removal(NamedTuple):
 
 
 def removal_of(state: MemberState, now: float, timing: Timing, waiting: float = WAITING) -> Removal:
-    """Judge one row.
+    """Return the removal that one row shows.
 
     Until a removal has taken effect, an enter may wait in the queue. It must reach the row before the exit of the end:
     then it can go to the audience that this one was moved to. `now` in epoch seconds; `waiting` are the seconds for an

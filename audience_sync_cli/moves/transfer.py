@@ -1,7 +1,7 @@
 """The changes that bring one member of an audience into the audience that it moves to. Pure.
 
-Live events reach both audiences meanwhile, in any order. So a change keeps the version of the row it is made from: the
-worker applies it only if nothing newer has arrived, and a repeated run finds what is already there.
+During a move, live events reach both audiences, in any order. So a change keeps the version of the row it is made from:
+the worker applies it only if nothing newer has arrived, and a repeated run finds what is already there.
 """
 
 from collections.abc import Iterator

@@ -29,12 +29,12 @@ _OF_THE_MAPPING = frozenset(
 _TRY_EVENT = "audience-sync mappings try event.json"
 
 
-def of_stack(judge: Callable[[AudienceReadings], Finding | Iterator[Finding]]) -> Callable[[AudienceReadings], Finding]:
+def of_stack(check: Callable[[AudienceReadings], Finding | Iterator[Finding]]) -> Callable[[AudienceReadings], Finding]:
     """Return a check that repeats the first finding of one of the stack. It is a problem if it is unread."""
 
     def repeat(readings: AudienceReadings) -> Finding:
         try:
-            found = judge(readings)
+            found = check(readings)
             first = found if isinstance(found, Finding) else next(found)
         except Exception as error:  # noqa: BLE001 - any error, as in `audience-sync test`
             failure = explained(error)
@@ -114,7 +114,7 @@ def rejections(is_counted: Callable[[str], bool], what: str) -> Callable[[Audien
     Rejected events are counted for the stack, not for an audience. They are a problem if they are the majority.
     """
 
-    def judge(readings: AudienceReadings) -> Finding:
+    def check(readings: AudienceReadings) -> Finding:
         counts = {reason: number for reason, number in readings.rejections.items() if is_counted(reason)}
         total = sum(counts.values())
         if not total:
@@ -131,7 +131,7 @@ def rejections(is_counted: Callable[[str], bool], what: str) -> Callable[[Audien
             _TRY_EVENT if reason in _OF_THE_MAPPING else show,
         )
 
-    return judge
+    return check
 
 
 def entries(readings: AudienceReadings) -> Finding:

@@ -44,8 +44,8 @@ CHECKS: tuple[Check[AudienceReadings], ...] = (
 
 def diagnose(readings: AudienceReadings) -> list[Finding]:
     """Run the checks; for an audience that is not listed, only the checks of the stack."""
-    of_datasets = datasets.JUDGES if is_dataset(readings.audience) else {}
-    checks = [each._replace(judge=of_datasets.get(each.name, each.judge)) for each in CHECKS]
+    of_datasets = datasets.CHECKS if is_dataset(readings.audience) else {}
+    checks = [each._replace(find=of_datasets.get(each.name, each.find)) for each in CHECKS]
     return list(run([each for each in checks if readings.is_listed or each.scope == "stack"], readings))
 
 

@@ -10,7 +10,7 @@ from audience_sync.aws.cloudwatch import MetricStore
 from audience_sync.clock import Clock
 from audience_sync.errors import AudienceSyncError, AuthorizationRefused, NotConnected, RequestRejected
 from audience_sync.members.membership import Audience
-from audience_sync.operations.audience_trends import SHRINK_PERCENT, Trend, judge
+from audience_sync.operations.audience_trends import SHRINK_PERCENT, Trend, trend_of
 from audience_sync.operations.dataset_reports import DatasetReport, read_report
 from audience_sync.reasons import Reason
 from audience_sync.runtime import audience_history
@@ -151,12 +151,12 @@ class AudienceReadings(StackReadings):
 
     @Reading
     def trend(self) -> Trend:
-        """The audience's state against its own last weeks, as the audit judges it once a day."""
+        """The audience's state against its own last weeks, as the audit compares it once a day."""
         stack, audience = self.session.stack, self.audience
         store = MetricStore(stack.service("cloudwatch"))
         history = audience_history.read(store, stack.name, [audience], self.now)[audience.audience_id]
         shrink_percent = float(stack.parameters.get("ShrinkPercent", SHRINK_PERCENT))  # an older stack has none
-        return judge(history, audience_history.last_day(self.now), shrink_percent)
+        return trend_of(history, audience_history.last_day(self.now), shrink_percent)
 
     @Reading
     def connections(self) -> frozenset[str]:

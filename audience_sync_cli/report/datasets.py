@@ -37,7 +37,7 @@ def at_amazon(readings: AudienceReadings) -> Finding:
 
 
 def shares(readings: AudienceReadings) -> Finding:
-    """Check that members reach somebody."""
+    """Check that members reach an account."""
     if not isinstance(readings.report, DatasetReport):
         return Finding("ok", "Not known.")
     command = f"audience-sync audiences show {readings.name}"
@@ -131,7 +131,7 @@ _LOST = {  # the stages of the funnel after the first: why records do not reach 
         "audience-sync member show USER_ID",
     ),
 }
-JUDGES: Mapping[str, Callable[[AudienceReadings], Finding]] = {  # by the name of the check whose place each takes
+CHECKS: Mapping[str, Callable[[AudienceReadings], Finding]] = {  # by the name of the check whose place each takes
     "Amazon's audience": at_amazon,
     "target and terms": shares,
     "time to live": time_to_live,

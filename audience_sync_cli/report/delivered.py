@@ -158,7 +158,7 @@ def match_rate(readings: AudienceReadings) -> Finding:
         return Finding("ok", "Not known yet.")
     found = f"Amazon matches {rate:.1f}% of the records"
     if (readings.sizes.received or 0) < FEW:
-        return Finding("ok", f"{found}: too few to judge by, and people made up for tests are never matched.")
+        return Finding("ok", f"{found}: too few for a finding, and people made up for tests are never matched.")
     if rate < NEAR_ZERO:
         return Finding("problem", f"{found}: the country is wrong, or a trait holds the wrong data.", _COMPARE)
     return Finding("note", f"{found}.", _COMPARE) if rate < HALF else Finding("ok", f"{found}.")

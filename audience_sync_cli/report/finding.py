@@ -74,7 +74,7 @@ class Check[R](NamedTuple):
     """One check."""
 
     name: str
-    judge: Callable[[R], Finding | Iterator[Finding]]  # its readings are what it asks R for
+    find: Callable[[R], Finding | Iterator[Finding]]  # its readings are what it asks R for
     scope: Literal["stack", "audience"] = "stack"
     follows_from: tuple[str, ...] = ()  # checks whose problem explains this one's
 
@@ -83,7 +83,7 @@ def run[R](checks: Iterable[Check[R]], readings: R) -> Iterator[Finding]:
     """Yield the findings of some checks, each with its name. What cannot be read is one, and hides no other."""
     for check in checks:
         try:
-            found = check.judge(readings)
+            found = check.find(readings)
             for each in [found] if isinstance(found, Finding) else found:
                 yield each._replace(name=each.name or check.name)
         except Exception as error:  # noqa: BLE001 - any error is the finding of this check

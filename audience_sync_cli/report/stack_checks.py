@@ -204,7 +204,7 @@ def _concurrency(readings: StackReadings) -> Iterator[Finding]:
 
 
 def _receivers(readings: StackReadings) -> Iterator[Finding]:
-    """Check that alarms reach somebody. A local stack has none."""
+    """Check that alarms have a recipient. A local stack has none."""
     stack = readings.session.stack
     if "Alarms" not in stack:
         return

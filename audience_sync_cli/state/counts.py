@@ -45,7 +45,7 @@ class Counts:
     uploads_failed: int = 0  # refused by Amazon, or without a usable answer
     repeated: int = 0  # records sent again, since another upload may have taken effect later
     unaccounted: int = 0  # changes that the audit has found missing; `waiting` includes them
-    counted_twice: int = 0  # completed once more after a worker was stopped, or after SQS had delivered them twice
+    counted_twice: int = 0  # completed again after a worker was stopped, or after SQS had delivered them twice
 
     def __post_init__(self) -> None:
         """Count as twice what is more than was accepted, before the audit does."""

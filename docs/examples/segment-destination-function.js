@@ -1,7 +1,7 @@
 // A Segment destination function that sends events to Audience Sync's event queue (docs/queue.md).
 // Settings: queueUrl (the output EventsQueueUrl), accessKeyId, secretAccessKey (sensitive) of an IAM user that is the stack's
 // EventQueueSender. The runtime provides crypto, fetch and RetryError. Whatever fails is thrown as a RetryError, so that
-// Segment sends it again, which is harmless; permissions can be corrected meanwhile.
+// Segment sends it again, which is harmless; permissions can be corrected until then.
 
 const LARGEST = 1000000 // bytes; SQS takes 1 MiB in a message
 

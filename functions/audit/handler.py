@@ -121,7 +121,7 @@ def _report_new_reasons(stack: str, store: MetricStore, seen: SeenReasons) -> No
 
 
 def _check_audiences(settings: AuditSettings, dynamodb: "DynamoDBClient", store: MetricStore, now: float) -> None:
-    """Judge each audience once a day, and notify of changes: the next day, if the alarm cannot be set."""
+    """Compare audiences with their last weeks once a day, and notify of changes: a day later if that fails."""
     from audience_sync.runtime import audience_history  # noqa: PLC0415 - as for erasures
 
     checkpoint = Checkpoint(dynamodb, settings.membership_table, AUDIT, "audiences")
@@ -131,12 +131,12 @@ def _check_audiences(settings: AuditSettings, dynamodb: "DynamoDBClient", store:
     from audience_sync.amazon_ads.destination import is_known  # noqa: PLC0415
     from audience_sync.aws.audience_table import AudienceTable  # noqa: PLC0415
     from audience_sync.operations.audience_notices import changes  # noqa: PLC0415
-    from audience_sync.operations.audience_trends import judge  # noqa: PLC0415
+    from audience_sync.operations.audience_trends import trend_of  # noqa: PLC0415
 
     listed = AudienceTable(dynamodb, settings.audience_table).all()
     audiences = [each for each in listed if is_known(each.destination)]
     histories = audience_history.read(store, settings.stack, audiences, now)
-    trends = {each: judge(history, today, settings.shrink_percent) for each, history in histories.items()}
+    trends = {each: trend_of(history, today, settings.shrink_percent) for each, history in histories.items()}
     notified = last.get("notified", "{}")
     found = changes(trends, json.loads(notified))
     try:

@@ -98,7 +98,7 @@ def test_a_refused_member_is_parked_and_redriven(stack: WorkerStack, exits: bool
 
 @pytest.mark.parametrize("left", [False, True], ids=["first life", "second life"])
 def test_a_late_deletion_notice_makes_a_present_member_enter_again(stack: WorkerStack, left: bool) -> None:
-    """The notice may delete the member's identities from this dataset too, on account of another one."""
+    """The notice may delete the member's identities from this dataset too, because of a different one."""
     if left:
         stack.deliver(change("a@b.co", at=3))
         stack.deliver(change("a@b.co", at=4, exits=True))

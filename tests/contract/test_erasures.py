@@ -164,7 +164,7 @@ class MovedRows:
         self.readable = stack.members().readable
 
     def write(self, states: list[MemberState]) -> list[MovedOn]:
-        return [MovedOn("the member has changed meanwhile") for _ in states]
+        return [MovedOn("the member has changed since it was read") for _ in states]
 
 
 def test_an_erasure_whose_row_changed_is_closed_by_the_next_check(stack: WorkerStack) -> None:

@@ -43,7 +43,7 @@ def test_a_single_change_takes_one_upload_and_is_recorded(stack: WorkerStack) ->
 
 
 def test_an_older_enter_adds_its_identities_to_a_newer_one_of_another_worker(stack: WorkerStack) -> None:
-    stack.amazon.meanwhile = lambda: stack.write(change("phone", at=4, message_id="b"))
+    stack.amazon.before_next = lambda: stack.write(change("phone", at=4, message_id="b"))
     stack.deliver(change("other", at=2, message_id="c"))
     report = stack.deliver(change("email", at=3))
     assert (report.delivered, named_in(stack.amazon.uploads[-1][0])) == (
@@ -99,7 +99,7 @@ def test_an_exit_that_overtakes_the_upload_of_its_enter_is_sent_again(stack: Wor
     def other_worker() -> None:
         assert stack.deliver(change("a@b.co", at=2, exits=True)).delivered == 1
 
-    stack.amazon.meanwhile = other_worker  # Amazon accepts the enter last
+    stack.amazon.before_next = other_worker  # Amazon accepts the enter last
     assert stack.deliver(change("a@b.co", at=1)).delivered == 1
     assert stack.rest() == {}, "both were counted"
     assert [upload[0]["action"] for upload in stack.amazon.uploads] == ["DELETE", "CREATE", "DELETE"]
@@ -114,7 +114,7 @@ def test_three_copies_of_a_change_in_two_workers_take_one_upload_each(
         stack.deliver(change("a@b.co", at=1))
     before = len(stack.amazon.uploads)
     copy = change("a@b.co", at=2, exits=exits)
-    stack.amazon.meanwhile = lambda: stack.deliver(copy)  # the other worker, between row and upload
+    stack.amazon.before_next = lambda: stack.deliver(copy)  # the other worker, between row and upload
     for receives in (1, 2):
         stack.deliver(copy, receives=receives)
     assert len(stack.amazon.uploads) == before + 3
@@ -227,9 +227,9 @@ def test_a_repetition_that_was_sent_does_not_come_back_with_the_trouble_of_anoth
     stack.now += 2 * stack.effective
 
     def fail_next() -> None:
-        stack.amazon.meanwhile = lambda: setattr(stack.amazon, "down", ServiceUnavailable("503"))
+        stack.amazon.before_next = lambda: setattr(stack.amazon, "down", ServiceUnavailable("503"))
 
-    stack.amazon.meanwhile = fail_next
+    stack.amazon.before_next = fail_next
     stack.deliver_messages(*stack.queue.receive())
     left = [ChangeMessage.from_body(each) for each in stack.queue.bodies]
     assert [[change.member[1] for change in each.changes] for each in left] == [["m2"]]
@@ -268,7 +268,7 @@ def test_an_exit_that_arrives_during_a_newer_enters_upload_removes_old_identitie
     def late_exit() -> None:
         stack.deliver(change(at=2, exits=True))
 
-    stack.amazon.meanwhile = late_exit
+    stack.amazon.before_next = late_exit
     stack.deliver(change("new@b.co", at=3))
     stack.rest()
     assert stack.amazon.members["m1"] == {sha256("new@b.co")}
@@ -289,7 +289,7 @@ def test_an_untracked_job_is_stored_before_its_changes_are_uploaded_again(
     assert len(stack.amazon.uploads) == 1, "no other upload before the first one is tracked"
     stack.jobs.down = False
     stored: list[str] = []
-    stack.amazon.meanwhile = lambda: stored.extend(stack.jobs.bodies)
+    stack.amazon.before_next = lambda: stored.extend(stack.jobs.bodies)
     assert stack.deliver_body(untracked, receives=2).delivered == 1
     assert [JobMessage.from_body(body).job_id for body in stored] == ["job-1"]
     assert stack.jobs.delays == [JOB, JOB], "not before a job can have ended"

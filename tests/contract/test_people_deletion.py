@@ -627,12 +627,12 @@ def test_two_concurrent_deletion_messages_make_one_request(stack: MemoryStack) -
     other: list[DeletionReport] = []
     accept = stack.amazon.delete_people
 
-    def meanwhile(people: Any, *, timeout: float) -> None:
+    def interrupted(people: Any, *, timeout: float) -> None:
         stack.amazon.delete_people = accept  # type: ignore[method-assign]
         other.append(deletion(stack, person))
         accept(people, timeout=timeout)
 
-    stack.amazon.delete_people = meanwhile  # type: ignore[method-assign]
+    stack.amazon.delete_people = interrupted  # type: ignore[method-assign]
     assert (deletion(stack, person).accepted, [(each.accepted, each.waiting) for each in other]) == (1, [(0, 0)])
     hours(stack, 1)
     assert stack.amazon.deleted == [[person]]

@@ -1,4 +1,4 @@
-"""Rows are lost and copied from an older table: whatever happened to a person meanwhile, Amazon is told."""
+"""Rows are lost and copied from an older table: whatever happened to a person in between, Amazon is told."""
 
 import math
 from collections.abc import Iterable, Iterator

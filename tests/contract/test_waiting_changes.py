@@ -1,4 +1,4 @@
-"""Uploads that contradict each other, on a real table: an enter waits, and what may be undone is sent once more."""
+"""Uploads that contradict each other, on a real table: an enter waits, and what may be undone is sent again."""
 
 import json
 import math
@@ -184,7 +184,7 @@ def test_an_enter_that_cannot_be_requeued_comes_back_with_its_message(stack: Wor
     assert stack.amazon.members["m1"] == {sha256("b@b.co")}
 
 
-# What is due once more
+# Repetitions
 
 
 @pytest.mark.parametrize(("make", "reads"), [(MemoryStack, 8), (dataset_stack, 12)])
@@ -219,7 +219,7 @@ def test_a_repeated_enter_of_a_stopped_worker_is_removed_if_the_member_left(
     stack.deliver(change("old", at=1))
     stack.deliver(change("new", at=5, message_id="b"))
     stack.now += 2 * stack.effective
-    stack.deliver(change(at=3, exits=True, message_id="c"))  # so the enter is due once more
+    stack.deliver(change(at=3, exits=True, message_id="c"))  # so the enter is due again
     (repetition,) = stack.queue.drain()
     stack.now += stack.effective
     stack.deliver(change(at=6, exits=True, message_id="d"))

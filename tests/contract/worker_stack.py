@@ -65,12 +65,12 @@ def notice(at: int, member: str = "m1", *, denies: bool = False) -> MembershipCh
 
 @dataclass
 class Amazon:
-    """Applies uploads in the order in which it accepts them; `meanwhile` runs just before the next one.
+    """Applies uploads in the order in which it accepts them; `before_next` runs just before the next one.
 
     The members of a dataset are kept as the records that they were built from.
     """
 
-    meanwhile: Callable[[], object] | None = None
+    before_next: Callable[[], object] | None = None
     refuses: set[str] = field(default_factory=set)  # members of datasets, by place
     deletion_fails: AudienceSyncError | None = None  # of people, as long as it is set
     fails: AudienceSyncError | None = None  # once
@@ -83,9 +83,9 @@ class Amazon:
     def send_records(self, upload: Upload, *, timeout: float) -> Submission:
         assert timeout > 0
         body = json.loads(upload.body())
-        meanwhile, self.meanwhile = self.meanwhile, None
-        if meanwhile:
-            meanwhile()
+        before, self.before_next = self.before_next, None
+        if before:
+            before()
         fails, self.fails = self.fails or self.down, None
         if fails:
             raise fails
@@ -159,7 +159,7 @@ class WorkerStack:
     calls: list[str] = field(default_factory=list)  # of the table, by the workers
     pauses: list[float] = field(default_factory=list)  # seconds that a worker has waited for a table or a queue
     monotonic: Callable[[], float] = lambda: 0.0
-    sleep: Callable[[float], None] = lambda _: None  # does something meanwhile
+    sleep: Callable[[float], None] = lambda _: None  # may do something in that time
     _clients: dict[str, Any] = field(default_factory=dict)  # of the workers, by URL
 
     def __post_init__(self) -> None:
@@ -175,7 +175,7 @@ class WorkerStack:
 
     @contextmanager
     def through(self, url: str) -> Iterator[None]:
-        """Have the workers reach the table at another address meanwhile."""
+        """Have the workers reach the table at another address for a while."""
         own, self.url = self.url, url
         try:
             yield

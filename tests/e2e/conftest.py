@@ -69,7 +69,7 @@ class LocalStack:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the transcripts that wait longest, each on a worker of its own, so that the others run meanwhile."""
+    """Begin with the transcripts that wait longest, each on a worker of its own, so that the others run beside them."""
     items.sort(key=lambda item: not ({"transcript", "slow"} <= {mark.name for mark in item.iter_markers()}))
 
 

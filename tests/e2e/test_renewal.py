@@ -61,4 +61,4 @@ def test_an_active_member_is_sent_again_before_amazon_drops_it_and_is_counted_on
     counts = ("accepted", "delivered", "superseded", "parked")
     after = stack.wait_until_quiescent()
     assert [after[name] for name in counts] == [before[name] for name in counts]
-    assert renew(stack) == {"renewed": 0, "reason": None}, "the TTL starts anew"
+    assert renew(stack) == {"renewed": 0, "reason": None}, "the TTL starts again"

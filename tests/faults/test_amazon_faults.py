@@ -141,7 +141,7 @@ def test_an_outage_opens_the_circuit_breaker_and_its_end_closes_it(
     assert during <= 5, "five failures, and then no requests"
     worker_harness.amazon.clear_faults()
     while worker_harness.run().returned:
-        now += 30  # seconds; with shorter steps the message would be received so often that it is sent anew
+        now += 30  # seconds; with shorter steps the message would be received so often that it is sent as a new one
         assert now - began <= 60
     assert (worker_harness.dead_letters(), worker_harness.amazon.members()) == ({}, {"cust_1"})
 

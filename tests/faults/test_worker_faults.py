@@ -144,7 +144,7 @@ def test_a_concurrent_enter_and_exit_leave_the_member_out(worker_harness: Worker
 
     run(both())
     worker_harness.acknowledge(records, {"batchItemFailures": []})
-    wait_until(worker_harness.run, lambda _: worker_harness.cloud.messages() == [])  # the removal may be due once more
+    wait_until(worker_harness.run, lambda _: worker_harness.cloud.messages() == [])  # the removal may be due again
     assert worker_harness.amazon.members() == set()
     assert worker_harness.amazon.actions_sent("cust_1")[-1] == "DELETE"
     assert worker_harness.amazon.request_count() <= 3

@@ -258,7 +258,7 @@ def fail(*_: Any) -> None:
 
 
 class ShrinkHarness:
-    """Has the audit judge the days of an audience, and reads the alarm."""
+    """Has the audit compare the days of an audience, and reads the alarm."""
 
     def __init__(self, cloud: Cloud, alarm: str, monkeypatch: pytest.MonkeyPatch) -> None:
         self.cloud, self.alarm, self.monkeypatch = cloud, alarm, monkeypatch

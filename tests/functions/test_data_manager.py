@@ -218,7 +218,7 @@ def test_a_form_full_of_faults_gets_a_short_answer(cloud: Cloud) -> None:
 
 def test_creating_a_dataset_in_a_dsp_account_warns_that_nobody_is_deleted(cloud: Cloud) -> None:
     assert "warning" not in create(cloud)[1]
-    assert "Amazon deletes nobody" in create(cloud, DSP, audienceName="Another one")[1]["warning"]
+    assert "Amazon deletes nobody" in create(cloud, DSP, audienceName="Another audience")[1]["warning"]
 
 
 def test_an_event_without_consent_is_rejected_whatever_the_country(cloud: Cloud) -> None:

@@ -91,10 +91,10 @@ def thresholds_of_python() -> Iterator[None]:
 def test_the_garbage_collector_does_not_run_during_a_request(cloud: Cloud) -> None:
     post(cloud, ENTERED)
     body = json.dumps(people(500)).encode()
-    looks: list[str] = []
+    runs: list[str] = []
 
     def note(phase: str, _: dict[str, int]) -> None:
-        looks.append(phase)
+        runs.append(phase)
 
     gc.collect()
     gc.callbacks.append(note)
@@ -102,7 +102,7 @@ def test_the_garbage_collector_does_not_run_during_a_request(cloud: Cloud) -> No
         assert post(cloud, body)[1]["accepted"] == 500
     finally:
         gc.callbacks.remove(note)
-    assert looks == []
+    assert runs == []
 
 
 def test_a_base64_encoded_body_is_decoded(cloud: Cloud) -> None:

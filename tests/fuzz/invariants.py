@@ -27,7 +27,7 @@ _WORD = re.compile(r"[^\W_]+")
 
 @cache
 def our_words() -> frozenset[str]:
-    """Every word in a text of our own code. A message that holds another one repeats what was sent."""
+    """Every word in a text of our own code. A message within a message repeats what was sent."""
     found = {word for code in Reason for word in _WORD.findall(code)}
     found |= {*vars(urllib3.exceptions)}  # "does not answer: ProtocolError"
     for path in (path for folder in CODE for path in folder.rglob("*.py")):

@@ -78,7 +78,7 @@ def read_row(data: bytes) -> None:
     """Input: version, enter and revision of a row in JSON, an empty line, and its attribute `member`.
 
     What row_of has not written is Unavailable. What is read can be written, and read back the same; it takes a change,
-    its own once more or a later one, and gives the records to send.
+    its own again or a later one, and gives the records to send.
     """
     head, _, member = data.partition(b"\n\n")
     fields = json_or_none(head)

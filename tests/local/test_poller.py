@@ -145,7 +145,7 @@ def test_without_a_batch_window_messages_are_delivered_at_once() -> None:
     assert queue.handler.sizes == [1, 1]
 
 
-def test_a_batch_window_collects_messages_that_arrive_meanwhile() -> None:
+def test_a_batch_window_collects_the_messages_that_arrive_in_it() -> None:
     with polled(["early"], batch_size=6, window=30.0) as queue:
         for number in range(5):
             queue.run(asyncio.sleep(0.02))

@@ -86,7 +86,7 @@ def test_a_removal_from_a_dataset_equals_a_linear_search(finding: Literal["id", 
 def test_a_reset_restores_seeded_audiences() -> None:
     sandbox = build_app(client_id="client", client_secret="secret", refresh_token="Atzr|token")[SANDBOX]
     sandbox.seed(418273650912345678, AUDIENCE)
-    sandbox.audience("418273650912345678").description = "changed meanwhile"
+    sandbox.audience("418273650912345678").description = "changed since"
     sandbox.reset()
     assert sandbox.audience("418273650912345678").description == AUDIENCE["description"]
 

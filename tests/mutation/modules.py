@@ -114,7 +114,7 @@ def core() -> list[str]:
 
 
 def quick_tests(modules: list[str]) -> list[str]:
-    """Return the files and folders of the tests that judge these modules."""
+    """Return the files and folders of the tests that cover these modules."""
     patterns = [pattern for pattern in TESTS if any(fnmatch(path, pattern) for path in modules)]
     return sorted({test for pattern in patterns for test in TESTS[pattern].split()})
 

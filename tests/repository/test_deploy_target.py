@@ -225,7 +225,7 @@ KEYS = [f"arn:aws:kms:eu-west-1:123456789012:key/{number}" for number in range(2
 
 
 @pytest.mark.usefixtures("signed_in")
-@pytest.mark.parametrize("key", ["", KEYS[1]], ids=["cleared", "another one"])
+@pytest.mark.parametrize("key", ["", KEYS[1]], ids=["cleared", "a different one"])
 def test_a_key_is_not_changed_while_messages_under_it_would_become_unreadable(key: str) -> None:
     created(KmsKeyArn=KEYS[0])
     assert describe(HERE, {}), "it stays"

@@ -113,7 +113,7 @@ def test_a_role_within_the_boundary_is_allowed(action: str) -> None:
 
 
 def test_a_role_that_the_deployer_makes_reaches_nothing_but_metrics_beyond_the_stack_and_raises_no_right() -> None:
-    """Whatever its own policy says and whoever may assume it, the boundary limits it."""
+    """Whatever its own policy says and anyone may assume, the boundary limits it."""
     reached = {action for action in ACTIONS for resource in OTHERS if allows(LIMITED, action, resource)}
     assert reached == {"cloudwatch:getmetricdata", "cloudwatch:listmetrics"}
     services = {action.partition(":")[0] for statement in LIMITED for action in listed(statement["Action"])}

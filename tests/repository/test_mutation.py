@@ -1,4 +1,4 @@
-"""What `make mutate` mutates, and what it leaves unjudged."""
+"""What `make mutate` mutates, and what it leaves out."""
 
 from fnmatch import fnmatch
 

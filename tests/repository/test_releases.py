@@ -32,7 +32,7 @@ HOLD = {  # types whose resources hold what is nowhere else, or have an address 
 OF_SAM = {"AWS::Serverless::Function": "AWS::Lambda::Function", "AWS::Serverless::HttpApi": "AWS::ApiGatewayV2::Api"}
 ALSO_REPLACED_BY = {"AWS::Serverless::HttpApi": ["StageName"]}  # in another URL
 MADE_ANEW = {"AWS::SNS::Subscription", "AWS::Serverless::LayerVersion"}  # nothing depends on which one there is
-VALUES = {"GenerateSecretString", "SecretString"}  # CloudFormation writes a secret anew when these lines change
+VALUES = {"GenerateSecretString", "SecretString"}  # CloudFormation replaces a secret when these lines change
 
 
 def breaks(old: dict[str, Any], new: dict[str, Any]) -> list[str]:

@@ -125,7 +125,7 @@ def test_waiting_messages_are_requeued_before_the_maximum_receive_count() -> Non
     redrive = _properties("ChangeQueue")["RedrivePolicy"]
     assert redrive["deadLetterTargetArn"] == {"Fn::GetAtt": ["DeadLetterQueue", "Arn"]}
     assert REQUEUE_AFTER_RECEIVES < redrive["maxReceiveCount"] == 20, (
-        "the worker sends waiting messages anew before that"
+        "the worker sends waiting messages again before that"
     )
 
 
@@ -234,7 +234,7 @@ def test_one_sender_may_send_to_the_event_queue_and_do_nothing_else(sender: str,
     assert allowed == ([may_send] if sender else [])
 
 
-DOORS = {"HasEventQueue": {"EventQueue": "yes"}, "HasPublicApi": {"PublicApi": "yes"}}
+ENTRY_POINTS = {"HasEventQueue": {"EventQueue": "yes"}, "HasPublicApi": {"PublicApi": "yes"}}
 
 
 def _names(value: Any) -> set[str]:
@@ -249,7 +249,7 @@ def _names(value: Any) -> set[str]:
     return found | set().union(*map(_names, value.values()))
 
 
-@pytest.mark.parametrize("condition", DOORS)
+@pytest.mark.parametrize("condition", ENTRY_POINTS)
 def test_nothing_else_refers_to_the_parts_of_a_door_that_a_stack_may_not_have(condition: str) -> None:
     def without(value: Any) -> Any:
         """The value as it is where the condition does not hold."""

@@ -174,7 +174,7 @@ class Amazon:
         return Answer(200, json.dumps(self.datasets.answer(path, content_type, body)).encode())
 
     def _fails_again(self, audience_id: str, members: Sequence[Sent]) -> bool:
-        """Draw whether an upload fails for now that enters or removes somebody with identities all sent so before."""
+        """Draw whether an upload fails for now that enters or removes a member with identities all sent so before."""
         share, earlier = self.profile.refusals.repeated, self._sent_before
         repeats = share and any(each.identities <= earlier[audience_id, each.user, each.action] for each in members)
         if repeats and self._random.random() < share:

@@ -1,4 +1,4 @@
-"""Invocations of the functions, and the calls that they make to the outside: each call lets another one go on."""
+"""Invocations of the functions, and the calls that they make to the outside: each call lets other invocations go on."""
 
 import threading
 from collections.abc import Callable

@@ -32,7 +32,7 @@ class Refusals:
     token: float = 0.0  # all tokens are revoked
     login: float = 0.0  # the login fails
     record: float = 0.0  # share of the identities that Amazon refuses with 400
-    repeated: float = 0.0  # 5xx, of the uploads that enter or remove somebody with identities all sent so before
+    repeated: float = 0.0  # 5xx, of the uploads that enter or remove a member with identities all sent so before
 
 
 @dataclass(frozen=True, slots=True)

@@ -163,7 +163,7 @@ SCENARIOS: dict[str, Callable[[], Scenario]] = {
         faults=(PlannedFault("checks", "hang", after=31 * MINUTE),),
         copies=(Copies("JobQueue", 14 * MINUTE, (18 * MINUTE, 0.0)),),
     ),
-    # An enter waits for a removal, and brings from its request another one that is older than a notice.
+    # An enter waits for a removal, and brings from its request an enter that is older than a notice.
     "older-enter-waits": lambda: Scenario(
         "older-enter-waits",
         (
@@ -232,7 +232,7 @@ SCENARIOS: dict[str, Callable[[], Scenario]] = {
         copies=(Copies("EventsQueue", 0.0, (190.0,)),),
         event_queue=1.0,
     ),
-    # Somebody who was unknown at the time of a notice enters.
+    # A person who was unknown at the time of a notice enters.
     "enter-after-notice": lambda: Scenario(
         "enter-after-notice",
         (Sent(0.0, "notice"), *_in_two(HOUR, "enter", "a@example.com")),

@@ -24,7 +24,7 @@ class Sent:
     kind: Literal["enter", "exit", "notice", "denial"]
     email: str = ""
     user: str = "user"
-    dated: float | None = None  # seconds; the event's own time, if it is another one
+    dated: float | None = None  # seconds; the event's own time, if it differs
     ahead: float = 0.0  # seconds by which the sender's clock is fast; the change counts as of `at`
     times: int = 1  # requests
     to: int = 1  # of audiences_of; the first one is renewed

@@ -1,7 +1,7 @@
 """How many records Amazon has received about each member: for each change that events stated, and after the last.
 
 A member's uploads are bounded by the member's changes, however long jobs take. An enter is one record. An exit or a
-deletion notice is two: the removal, and the same once more if an enter was under way when it was sent. A notice may
+deletion notice is two: the removal, and its repetition if an enter was under way when it was sent. A notice may
 take two more: a last removal when nothing from before can take effect any more, up to 37 hours later, and the enter
 after it.
 

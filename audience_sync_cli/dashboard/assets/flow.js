@@ -1,5 +1,5 @@
 "use strict";
-// The five steps, the sum, and the sentences that judge them.
+// The five steps, the sum, and the sentences about them.
 const SHOWN_REASONS = 3;
 const LONG = 7; // characters of a figure that still leave room for the noun beside it
 

@@ -21,7 +21,7 @@ class DatasetMember:
 class Membership:
     """All members, by externalUserId and by identifier.
 
-    By id, a removal ends the member. By identity, it takes the identifiers that it names from whoever has them, and
+    By id, a removal ends the member. By identity, it takes the identifiers that it names from all who have them, and
     ends a member once none is left: the strictest reading of undocumented behaviour.
     """
 

@@ -1,4 +1,4 @@
-"""An audience is listed again: people whom a deletion notice has named meanwhile must not be in it."""
+"""An audience is listed again: people whom a deletion notice has named since must not be in it."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""`test`: one line for each part, and a remedy for each problem. The judges have tests of their own, in report/."""
+"""`test`: one line for each part, and a remedy for each problem. The checks have tests of their own, in report/."""
 
 from audience_sync_cli.errors import AlreadyReported, OperatorError, WrongUsage
 from audience_sync_cli.health.checks import test as run

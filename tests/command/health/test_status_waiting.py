@@ -99,7 +99,7 @@ def test_a_refused_authorization_is_over_once_an_upload_is_accepted(deployment: 
     ("parked", "waiting", "raises", "ending"),
     [
         pytest.param(0, 0, None, "done", id="completed"),
-        pytest.param(1, 0, AlreadyReported, "parked", id="parked meanwhile"),
+        pytest.param(1, 0, AlreadyReported, "parked", id="parked during the wait"),
         pytest.param(0, 1, ReportedAsUnfinished, "timeout", id="still waiting"),
     ],
 )

@@ -27,7 +27,7 @@ VERSIONS: Any = st.builds(
 
 
 def edited(number: int, mappings: list[Any]) -> KeptVersion:
-    """A version in which one field of one mapping is another one."""
+    """A version in which one field of one mapping differs."""
     position = number % len(mappings)
     mappings[position] = mappings[position] | {
         "fields": mappings[position]["fields"] | {"country": {"@path": f"$.traits.country_{number}"}}

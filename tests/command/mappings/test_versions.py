@@ -136,7 +136,7 @@ def test_unreadable_stored_mappings_keep_the_former_versions(deployment: Deploym
 
 
 @pytest.mark.parametrize("held", [{"S": "{not json"}, {"version": 1, "mappings": [OTHER]}], ids=["unreadable", "valid"])
-def test_apply_does_not_overwrite_mappings_replaced_meanwhile(
+def test_apply_does_not_overwrite_mappings_replaced_since_they_were_read(
     deployment: Deployment, tmp_path: Path, held: Any
 ) -> None:
     store(deployment, held)

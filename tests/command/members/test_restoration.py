@@ -58,7 +58,7 @@ TIMING = Timing(900)
         pytest.param(entered(1, ID_1, ID_5), entered(1, ID_1), [], RowOutcome.MERGED, id="the same, with less, there"),
         pytest.param(entered(1, ID_1), entered(5, ID_5, ID_1), [], RowOutcome.NEWER_HERE, id="newer there"),
         pytest.param(entered(1, ID_1), entered(5, ID_5), [], RowOutcome.MERGED, id="another address since"),
-        pytest.param(entered(1, ID_1), entered(5, ID_5, left=4), [], RowOutcome.TO_REMOVE, id="back with another one"),
+        pytest.param(entered(1, ID_1), entered(5, ID_5, left=4), [], RowOutcome.TO_REMOVE, id="back with a new one"),
         pytest.param(entered(1, ID_1), gone(5), [], RowOutcome.TO_REMOVE, id="has left since"),
         pytest.param(entered(1, ID_1), gone(5, ID_1), [], RowOutcome.NEWER_HERE, id="has left since, with everything"),
         pytest.param(gone(2, ID_1), gone(5), [], RowOutcome.MERGED, id="left before"),
@@ -305,8 +305,8 @@ def test_a_dry_run_counts_the_same_and_writes_nothing() -> None:
     assert restore(source, target) == counted
 
 
-def test_a_row_that_changes_meanwhile_is_not_overwritten() -> None:
-    target = Table(fails={("1", "m1"): MovedOn("the member has changed meanwhile")})
+def test_a_row_that_changed_since_it_was_read_is_not_overwritten() -> None:
+    target = Table(fails={("1", "m1"): MovedOn("the member has changed since it was read")})
     report = restore(Table.of(entered(1, ID_1), entered(1, ID_1, person="m2")), target)
     assert report["1"] == {RowOutcome.CHANGED: 1, RowOutcome.COPIED: 1}
     assert target.rows.keys() == {("1", "m2")}

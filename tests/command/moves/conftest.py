@@ -11,5 +11,5 @@ from tests.command.moves.world import World
 @pytest.fixture
 def world(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> World:
     deployment.stack.parameters = {"DataManagerAccountId": MANAGER_ACCOUNT}
-    monkeypatch.setattr(ending, "LOCAL_LOOK", 3600.0)
+    monkeypatch.setattr(ending, "LOCAL_POLL", 3600.0)
     return World(deployment)

@@ -1,4 +1,4 @@
-"""Which change of a member goes to the audience that the audience moves to, whatever arrives there meanwhile."""
+"""Which change of a member goes to the audience that the audience moves to, whatever arrives there during the move."""
 
 from dataclasses import replace
 from typing import NamedTuple

@@ -115,7 +115,7 @@ class World:
     # Time
 
     def sleep(self, seconds: float) -> None:
-        """Let time pass. Whatever is due meanwhile happens."""
+        """Let time pass. Whatever is due by then happens."""
         until = self.now + seconds
         while True:
             waiting = [each.due for queue in (self.rows.queue, self.rows.jobs) for each in queue.messages]

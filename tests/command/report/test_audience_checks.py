@@ -99,7 +99,7 @@ def test_every_check_of_a_healthy_audience_is_ok() -> None:
     assert likely_reasons(found) == []
 
 
-JUDGED = [
+FOUND = [
     ("event key", {"ingest_secret": {"eventKey": "short"}}, "problem", "Too weak, not accepted."),
     ("event key", {"ingest_secret": unread("The secret is unreadable.")}, "problem", "The secret is unreadable."),
     ("Amazon credentials", {"credentials": {}}, "problem", "Not set: clientId, clientSecret, refreshToken."),
@@ -229,7 +229,7 @@ JUDGED = [
     ("country", {"audience": replace(AUDIENCE, country="IE")}, "note", "IE is not"),
     ("match rate", {"report": report(Sizes(1000, 99))}, "problem", "9.9%"),
     ("match rate", {"report": report(Sizes(1000, 100))}, "note", "10.0%"),
-    ("match rate", {"report": report(Sizes(99, 0))}, "ok", "too few to judge by"),
+    ("match rate", {"report": report(Sizes(99, 0))}, "ok", "too few for a finding"),
     ("match rate", {"report": report(Sizes(1000, 500))}, "ok", "50.0%"),
     ("match rate", {"report": report(Sizes())}, "ok", "Not known"),
     ("minimum for DSP", {"report": report(Sizes(9_000, 1_999))}, "note", "1,999"),
@@ -243,9 +243,11 @@ JUDGED = [
 
 
 @pytest.mark.parametrize(
-    ("check", "known", "state", "says"), JUDGED, ids=[f"{check}: {state}, {says}" for check, _, state, says in JUDGED]
+    ("check", "known", "state", "says"),
+    FOUND,
+    ids=[f"{check}: {state}, {says}" for check, _, state, says in FOUND],
 )
-def test_a_check_judges_its_readings(check: str, known: dict[str, Any], state: str, says: str) -> None:
+def test_a_check_finds_the_state_of_its_readings(check: str, known: dict[str, Any], state: str, says: str) -> None:
     found = finding(check, readings(**known))
     assert (found.state, says in found.found) == (state, True), found
     assert bool(found.remedy) == (state != "ok"), "what is not ok has a next command"
@@ -261,7 +263,7 @@ def test_the_document_explains_each_check_in_order_with_its_thresholds_and_count
     assert f"in {len(COUNTRIES)} countries: {' '.join(sorted(COUNTRIES))}." in " ".join(setup.split())
 
 
-def test_checks_whose_readings_fail_are_unread_and_the_others_are_judged() -> None:
+def test_a_reading_that_fails_leaves_its_checks_unread_and_the_others_run() -> None:
     denied = unread("AWS does not allow you to call GetMetricData.")
     found = diagnose(readings(traffic=denied, rejections={"audience_unknown": 1}))
     unchecked = {each.name for each in found if each.state == "unread"}
@@ -385,4 +387,4 @@ def test_every_finding_is_a_sentence_with_a_command_that_exists(given: AudienceR
     reasons = likely_reasons(found)
     assert {each.name for each in reasons} <= {each.name for each in found if each.state != "ok"}
     states = {each.state for each in found}
-    assert {each.state for each in reasons} >= states - {"ok", "note"}, "a problem is explained by another one only"
+    assert {each.state for each in reasons} >= states - {"ok", "note"}, "only a problem explains another problem"

@@ -101,8 +101,8 @@ def test_size_and_match_rate_are_amazons_own() -> None:
     ],
 )
 def test_an_unread_part_of_a_dataset_is_named(part: str, error: AudienceSyncError, state: str, said: str) -> None:
-    judge = datasets.shares if part == "shares" else datasets.match_rate
-    result = judge(readings(failures={part: error}))
+    check = datasets.shares if part == "shares" else datasets.match_rate
+    result = check(readings(failures={part: error}))
     assert (result.state, said in result.found) == (state, True), result
 
 

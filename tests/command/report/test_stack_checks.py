@@ -63,7 +63,7 @@ def authorized(at: object) -> dict[str, Any]:
         ),
     ],
 )
-def test_each_check_of_the_stack_judges_its_stored_values(
+def test_each_check_of_the_stack_reports_its_stored_values(
     reading: str, value: object, name: str, expected: tuple[str, str] | None
 ) -> None:
     readings = StackReadings(Session(Screen(), no_stack, lambda: NOW), {reading: value})

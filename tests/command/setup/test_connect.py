@@ -191,7 +191,7 @@ def test_only_the_first_answer_to_a_request_counts() -> None:
 
 def test_the_wait_for_the_browser_counts_down() -> None:
     left: list[float] = []
-    with closing(Listener(0, count(start=100.0).__next__)) as listener:  # a clock that goes on by a second at each look
+    with closing(Listener(0, count(start=100.0).__next__)) as listener:  # each reading of the clock is a second later
         request = AuthorizationRequest(CLIENT_ID, listener.redirect_uri)
         with pytest.raises(TryLater):
             listener.wait(request, seconds=2.0, on_wait=left.append)

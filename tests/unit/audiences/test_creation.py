@@ -63,7 +63,7 @@ class Amazon:
     name: str | None = None  # that it reports
     applies: bool = False
     takes: float = 0.0  # seconds
-    meanwhile: Callable[[], None] = lambda: None
+    while_creating: Callable[[], None] = lambda: None
     made: dict[str, dict[str, Any]] = field(default_factory=dict)
     updates: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     ids: Iterator[int] = field(default_factory=lambda: count(9007199254740993))
@@ -76,7 +76,7 @@ class Amazon:
             raise fails
         audience_id = str(next(self.ids))
         self.made[audience_id] = body
-        self.meanwhile()
+        self.while_creating()
         if fails:
             raise fails
         return audience_id
@@ -222,7 +222,7 @@ def test_an_audience_is_relisted_even_if_amazon_does_not_answer(harness: Audienc
 
 @pytest.mark.parametrize("is_locked", [True, False], ids=["its lock remains", "Amazon answers with its id"])
 def test_an_unlinked_audience_is_not_listed_again(harness: AudiencesHarness, *, is_locked: bool) -> None:
-    """Whoever has the key would undo the operator's unlinking, and send new events to the members of old."""
+    """A holder of the key would undo the operator's unlinking, and send new events to the members of old."""
     first = harness.create(computationKey="buyers").audience_id
     assert harness.table.unlink(first, at=5)
     if not is_locked:
@@ -362,11 +362,11 @@ def test_concurrent_requests_create_one_audience_and_all_get_its_id(
 
 def test_a_creation_that_outlives_its_lock_lists_no_second_audience(harness: AudiencesHarness) -> None:
     def overtake() -> None:
-        harness.amazon.meanwhile = lambda: None
+        harness.amazon.while_creating = lambda: None
         harness.seconds += STALE_LOCK_AGE / 1000
         harness.create()
 
-    harness.amazon.meanwhile = overtake
+    harness.amazon.while_creating = overtake
     with pytest.raises(Unavailable) as caught:
         harness.create()
     assert caught.value.reason == "creation_overtaken"

@@ -50,7 +50,7 @@ class ListingFixture:
         self.reader = cast("Any", LaggingClient(self.direct, self.name))
         self.listing = AudienceListing(AudienceTable(self.reader, self.name), lambda: 0.0)
 
-    def listing_meanwhile(self, audience: Audience) -> Callable[..., Any]:
+    def listing_during_the_scan(self, audience: Audience) -> Callable[..., Any]:
         """Return a scan that ends when the audience is listed, and has not seen it."""
         scan = self.reader.scan
 
@@ -146,7 +146,7 @@ def test_an_audience_listed_during_a_scan_is_found_by_the_next_request(
 ) -> None:
     fixture.lag()
     request = fixture.listing.for_request()
-    scan, fixture.reader.scan = fixture.reader.scan, fixture.listing_meanwhile(BUYERS)
+    scan, fixture.reader.scan = fixture.reader.scan, fixture.listing_during_the_scan(BUYERS)
     assert request.by_id(BUYERS.audience_id) == ()
     fixture.reader.scan = scan
     assert fixture.listing.for_request().by_id(BUYERS.audience_id) == [BUYERS]

@@ -196,7 +196,7 @@ def test_only_a_listed_audience_can_be_marked_as_shared_or_moved(fixture: TableF
     assert not fixture.table.mark("11", also=True, moved_to=None)
 
 
-def test_an_audience_cannot_leave_its_events_to_one_that_was_moved_into_it_meanwhile(fixture: TableFixture) -> None:
+def test_an_audience_cannot_leave_its_events_to_one_that_was_moved_into_it(fixture: TableFixture) -> None:
     fixture.put(BUYERS, Audience("22", moved_to=BUYERS.audience_id))
     assert not fixture.table.unlink(BUYERS.audience_id, at=5, replacement="22")
     fixture.table.mark("22", also=False, moved_to="33")

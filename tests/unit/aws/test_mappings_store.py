@@ -64,7 +64,7 @@ def test_mappings_removed_since_they_were_read_are_not_stored(fixture: StoreFixt
     assert fixture.store.read() == NOTHING
 
 
-def test_mappings_whose_history_changed_meanwhile_are_not_replaced(fixture: StoreFixture) -> None:
+def test_mappings_whose_history_has_changed_are_not_replaced(fixture: StoreFixture) -> None:
     assert fixture.store.replace(NOTHING, "1", b"1")
     read = fixture.store.read()
     assert not fixture.store.replace(read._replace(history={"B": b"0"}), "2", b"2")

@@ -117,7 +117,7 @@ def test_an_untracked_job_travels_with_the_changes_of_its_upload() -> None:
     amazon, queue = Amazon(), FakeQueue()
     messages = [message("a", change("m1"), change("m2"), receives=3)]
     report = deliver(messages, amazon, queue=queue, jobs=FakeQueue(down=True), limits=Limits(max_records=1))
-    assert amazon.members() == {"m1"}, "it will be sent once more"
+    assert amazon.members() == {"m1"}, "it will be sent again"
     assert (report.delivered, report.completed, report.uploads.sent, report.uploads.failed) == (0, {}, 0, 1)
     assert (report.deferred, report.requeued) == ([], 2)
     sent = [json.loads(each.body) for each in queue.messages]

@@ -52,12 +52,12 @@ def test_changes_whose_upload_time_cannot_be_written_are_not_acknowledged(stack:
     assert len(stack.amazon.uploads) == 1
 
 
-def test_an_upload_is_dated_in_the_row_that_another_worker_wrote_meanwhile(stack: MemoryStack) -> None:
+def test_an_upload_is_dated_in_the_row_that_another_worker_has_just_written(stack: MemoryStack) -> None:
     both = [change("a@b.co", at=1), change("b@b.co", at=1, member="m2")]
     stack.amazon.fails = ServiceUnavailable("503")
     stack.deliver(*both)
     stack.now += 2 * EFFECTIVE
-    stack.amazon.meanwhile = lambda: stack.deliver(change(at=2, exits=True, member="m2"))
+    stack.amazon.before_next = lambda: stack.deliver(change(at=2, exits=True, member="m2"))
     report = stack.deliver(*both, receives=2)
     assert (report.deferred, report.delivered) == ([], 2)
     assert stack.amazon.active() == {"m1", "m2"}, "the enter was accepted after the exit"
@@ -178,7 +178,7 @@ def test_a_parked_replay_does_not_date_the_row_of_a_member_who_left(stack: Memor
         stack.write(change(at=2, exits=True))
         left.append(stack.state())
 
-    stack.amazon.meanwhile, stack.amazon.down = leave, REFUSAL
+    stack.amazon.before_next, stack.amazon.down = leave, REFUSAL
     for body in pack([enter], DeliveryHistory(is_replay=True)):
         stack.deliver_body(body)
     assert stack.dead_letters.parked() == {"m1": "request_rejected"}
@@ -233,7 +233,7 @@ def test_a_removal_is_dated_by_when_it_was_sent_not_recorded(stack: MemoryStack)
 
 
 def test_a_member_whose_row_disappeared_after_the_upload_is_not_sent_again(stack: MemoryStack) -> None:
-    stack.amazon.meanwhile = stack.model.rows.clear
+    stack.amazon.before_next = stack.model.rows.clear
     report = stack.deliver(change("a@b.co", at=1))
     assert (report.delivered, report.deferred, len(stack.amazon.uploads)) == (1, [], 1)
 

@@ -1,4 +1,4 @@
-"""A change waits for seven days at most, however often its message was sent anew."""
+"""A change waits for seven days at most, however often its message was sent again."""
 
 import pytest
 

@@ -221,7 +221,7 @@ TO_ERASE = replace(BOTH, erase_until=5, removal_sent=75)
         pytest.param(
             row((1, "a"), **OUT, erase_until=5, enters_effective_by=70, removal_sent=100_069),
             Due(100_070, removes=True),
-            id="to be erased: once more when no job can be running",
+            id="to be erased: again when no job can be running",
         ),
         pytest.param(
             row((1, "a"), **OUT, erase_until=5, enters_effective_by=70, removal_sent=100_070),

@@ -199,7 +199,7 @@ def test_coalescing_keeps_at_most_an_exit_and_a_newer_enter(some: list[Membershi
     [
         pytest.param([change("m1", at=3)], [], id="an older enter"),
         pytest.param([change("m1", at=4, message_id="a")], [], id="an enter of the same moment"),
-        pytest.param([change("m1", at=4, exits=True, message_id="notice")], [], id="the notice itself, once more"),
+        pytest.param([change("m1", at=4, exits=True, message_id="notice")], [], id="the notice itself again"),
         pytest.param([change("m1", at=5)], [5], id="a later enter"),
         pytest.param([change("m1", at=3, exits=True)], [], id="an older exit"),
         pytest.param([change("m1", at=5, exits=True)], [5], id="a later exit"),

@@ -12,7 +12,7 @@ from audience_sync.members.repetitions import MAX_DELAY, repetition_messages, wa
 from tests.builders import AUDIENCE
 from tests.unit.members.member_changes import NOW, TIMING, enter, leave, recorded
 
-DUE = NOW + round(TIMING.effective_after)  # when the removal is due once more
+DUE = NOW + round(TIMING.effective_after)  # when the removal is due again
 
 
 def owing(audience_id: str = AUDIENCE) -> MemberState:

@@ -9,7 +9,7 @@ import pytest
 from audience_sync.amazon_ads.destination import amc_connection, dsp_advertiser
 from audience_sync.members.membership import Audience
 from audience_sync.operations.audience_notices import MAX_REASON, changes
-from audience_sync.operations.audience_trends import HISTORY, History, State, Trend, judge
+from audience_sync.operations.audience_trends import HISTORY, History, State, Trend, trend_of
 
 YEAR, FAULT = 365, 200  # days
 FIRST = 20_000 // 7 * 7  # a day that begins a week
@@ -34,7 +34,7 @@ def notices(history: History) -> list[tuple[int, str]]:
     found: list[tuple[int, str]] = []
     known: Mapping[str, str] = {}
     for day in range(YEAR):
-        trend = judge(until(history, FIRST + day), FIRST + day)
+        trend = trend_of(until(history, FIRST + day), FIRST + day)
         change = changes({"1": trend}, known)
         found += [(day, each.state) for each in change.worse.values()]
         found += [(day, "over")] if known and not change.notified else []
@@ -116,13 +116,13 @@ def test_a_fall_of_the_size_in_dsp_alone_sets_off_the_alarm() -> None:
     history = History(days(lambda _: 1), in_dsp=half)
     assert notices(history)[0] == (FAULT + 2, "size_fell")
     found = "Since 2025-04-21 its size in DSP is 20,000, 50% less than the 40,000 of the weeks before."
-    assert judge(history, FIRST + FAULT + 2).sentence == found
-    assert judge(history, FIRST) == (State.USUAL, "No fall against its own last eight weeks.")
+    assert trend_of(history, FIRST + FAULT + 2).sentence == found
+    assert trend_of(history, FIRST) == (State.USUAL, "No fall against its own last eight weeks.")
 
 
 def test_the_percentage_compares_the_same_weekday() -> None:
     history = History(days(lambda day: weekend(day) * (1 if day < FAULT else 0.5), noise=0))
-    falls = [judge(history, FIRST + FAULT + day).sentence for day in (2, 3)]
+    falls = [trend_of(history, FIRST + FAULT + day).sentence for day in (2, 3)]
     assert [" ".join(each.split()[5:]) for each in falls] == [
         "12,000, 50% less than the 24,000 of the weeks before.",
         "20,000, 50% less than the 40,000 of the weeks before.",
@@ -134,7 +134,7 @@ def test_a_match_rate_that_halves_outranks_the_size_that_follows_it() -> None:
     history = History(days(lambda day: 1 if day < FAULT + 5 else 0.5), match_rates=rates)
     assert [state for _, state in notices(history)] == [State.MATCH_RATE_FELL, "over"]
     found = "Since 2025-04-21 Amazon matches 29.7% of its records, 52% less than the 61.3% of the weeks before."
-    assert judge(history, FIRST + FAULT + 9).sentence == found
+    assert trend_of(history, FIRST + FAULT + 9).sentence == found
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_silence_sets_off_the_alarm_after_four_days_or_twice_the_longest_pause(
     last = uploads[-1] - FIRST
     history = History(days(lambda _: 1), uploads=uploads)
     assert notices(history) == [(last + after, State.SILENT), (last + 56, "over")], "after eight weeks that is usual"
-    sentence = judge(history, uploads[-1] + after).sentence
+    sentence = trend_of(history, uploads[-1] + after).sentence
     paused = f"its longest pause before was {every} day{'' if every == 1 else 's'}."
     assert sentence == f"Amazon has reported nothing new about it since {since}; {paused}"
 
@@ -160,12 +160,12 @@ def test_two_weeks_below_2000_matched_members_set_off_the_alarm() -> None:
     assert notices(History(sizes, matched=for_weeks)) == [(114, "below_minimum"), (152, "over")]
     always = History(sizes, matched=days(lambda _: 0.04, noise=0))
     begins = "For eight weeks or more it has stayed below the 2,000 matched members"
-    assert judge(always, FIRST).sentence == f"{begins} that Amazon DSP needs; last count: 1,600."
+    assert trend_of(always, FIRST).sentence == f"{begins} that Amazon DSP needs; last count: 1,600."
 
 
 def test_a_less_urgent_state_or_a_missing_history_does_not_clear_the_alarm() -> None:
-    unknown = "CloudWatch has too little recent history to judge by: three weeks are needed."
-    assert judge(History(), FIRST) == (State.UNKNOWN, unknown)
+    unknown = "CloudWatch has too little recent history: three weeks are needed."
+    assert trend_of(History(), FIRST) == (State.UNKNOWN, unknown)
     for state in (State.UNKNOWN, State.SILENT):
         found = changes({"1": Trend(state, "")}, {"1": "size_fell", "unlisted": "silent"})
         assert (found.worse, found.notified, found.alarm) == ({}, {"1": "size_fell"}, ())

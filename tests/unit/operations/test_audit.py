@@ -173,7 +173,7 @@ def test_hourly_crashes_delay_the_audit_by_at_most_12_hours() -> None:
 
 
 RECEIVES = 20  # of one message, until SQS gives it up; test_template.py checks that all of them fit into MAX_CRASH_LOOP
-REQUEUED = 12  # receives after which a deferred message is sent anew
+REQUEUED = 12  # receives after which a deferred message is sent as a new one
 
 
 @dataclass

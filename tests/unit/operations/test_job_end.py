@@ -244,7 +244,7 @@ def test_a_datasets_row_is_erased_without_waiting_for_the_persons_deletion() -> 
         pytest.param(REMOVAL._replace(proves=True), WELL, False, True, id="a part of an erasure"),
         pytest.param(ENTER, JobReport("FAILED"), False, True, id="failed"),
         pytest.param(ENTER, JobReport("SUCCEEDED", rejected={"m1": "no"}), False, True, id="rejected"),
-        pytest.param(ENTER, JobReport("SUCCEEDED", rejected={"m2": "no"}), False, False, id="another one rejected"),
+        pytest.param(ENTER, JobReport("SUCCEEDED", rejected={"m2": "no"}), False, False, id="another member rejected"),
     ],
 )
 def test_a_job_that_succeeds_in_time_concerns_only_members_it_erases(

@@ -376,9 +376,7 @@ def test_a_row_keeps_the_marks_of_the_20_newest_jobs(harness: JobHarness) -> Non
 
 
 @pytest.mark.parametrize("end", [WELL, UNKNOWN], ids=["ended", "unknown"])
-def test_after_a_late_enter_the_removal_sent_meanwhile_is_repeated(
-    harness: JobHarness, end: JobReport | Exception
-) -> None:
+def test_a_removal_sent_before_a_late_enter_ended_is_repeated(harness: JobHarness, end: JobReport | Exception) -> None:
     harness.check(PENDING, *harness.upload(enter(5, "a")))
     harness.upload(leave(6))
     result = harness.check_again(end, after=2400)
@@ -459,14 +457,14 @@ def overtake(harness: JobHarness, times: int) -> None:
 
 
 @pytest.mark.parametrize("times", [1, 3])
-def test_a_row_that_changed_meanwhile_is_read_again(harness: JobHarness, times: int) -> None:
+def test_a_row_that_changed_since_it_was_read_is_read_again(harness: JobHarness, times: int) -> None:
     members = [*harness.upload(enter(5)), *harness.upload(enter(5, member="m2"))]
     overtake(harness, times)
     harness.check(PENDING, *members)
     assert [harness.state(member).late_jobs for member in ("m1", "m2")] == [(mark(5),)] * 2
 
 
-def test_a_member_whose_row_changed_meanwhile_counts_once_as_erased(harness: JobHarness) -> None:
+def test_a_member_whose_row_was_read_twice_counts_once_as_erased(harness: JobHarness) -> None:
     for member in ("m1", "m2"):
         harness.upload(enter(5, member=member))
     harness.now += LAST_REMOVAL

@@ -183,7 +183,7 @@ class Audiences:
     def find(self, extras: Mapping[str, Any], datasets: DatasetLookup | None = None) -> Audience | None:
         """Return the audience of `extras["externalId"]`, None if it is not listed or gone at Amazon.
 
-        An unlinked audience that was moved is found for as long as its events reach another one: Segment asks whether
+        An unlinked audience that was moved is found for as long as its events reach the new one: Segment asks whether
         the id that it puts into events is still valid.
 
         Args:
@@ -229,7 +229,7 @@ class Audiences:
         if update.body:
             self._amazon.update_audience(audience_id, update.body, timeout=timeout)
         if not self._table.change(audience_id, update.settings):
-            raise Unavailable("the audience was removed from the list meanwhile")
+            raise Unavailable("the audience was removed from the list during the update")
         return replace(audience, settings=update.settings)
 
     def _found_or_created(self, wanted: NewAudience, deadline: float) -> Created:

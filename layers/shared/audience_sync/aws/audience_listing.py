@@ -1,6 +1,6 @@
 """A copy of the audience table for the functions that read it for every change.
 
-The whole table is read in one go: it has a row for each audience, and one look-up for each event of a body would take
+The whole table is read in one go: it has a row for each audience, and one lookup for each event of a body would take
 seconds.
 """
 

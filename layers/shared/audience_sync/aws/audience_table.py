@@ -202,7 +202,7 @@ class AudienceTable:
         return is_unlinked
 
     def _unlink_beside(self, audience_id: str, unlink: dict[str, Any], replacement: str) -> bool:
-        """Unlink an audience if it and another one are listed, which is not moved to it; return whether they are."""
+        """Unlink an audience if it and its replacement are listed, and the latter is not moved to it; return if so."""
         # An update that changes nothing: a ConditionCheck would need a permission of its own.
         unchanged = {
             "Key": {"audienceId": {"S": replacement}},

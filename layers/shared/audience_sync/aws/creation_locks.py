@@ -96,7 +96,7 @@ class CreationLocks:
             with audience_table_call():
                 self._client.transact_write_items(TransactItems=both)
         except ConditionFailed:
-            raise CreationOvertaken("another request has created the audience meanwhile") from None
+            raise CreationOvertaken("another request has created the audience") from None
 
     def release(self, lock: CreationLock) -> None:
         """Release the lock of a failed creation, so that the next request need not wait."""

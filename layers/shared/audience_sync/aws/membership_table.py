@@ -176,7 +176,7 @@ def _result(state: MemberState, error: Any) -> MemberState | TransientError:
         return replace(state, revision=state.revision + 1)
     code = error["Code"]
     if code in _MOVED_ON:
-        return MovedOn("the member has changed meanwhile")
+        return MovedOn("the member has changed since it was read")
     if code in _THROTTLED:
         return _Throttled("the membership table is throttled")
     return Unavailable(f"{_UNAVAILABLE}: {code}")

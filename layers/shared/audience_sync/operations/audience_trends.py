@@ -1,6 +1,6 @@
-"""Judges whether an audience shrinks: its size, match rate and uploads against its own last weeks. Pure.
+"""Whether an audience shrinks: its size, match rate and uploads against its own last weeks. Pure.
 
-All days are whole days in UTC, counted from 1970. Nothing is stored between two judgements: each goes through the last
+All days are whole days in UTC, counted from 1970. Nothing is stored between two checks: each goes through the last
 eight weeks again, and asks the eight weeks before them only what was usual. So after that time a low level is usual.
 
 tests/unit/operations/test_audience_trends.py has a year of seasons, which set off nothing, and the faults that do.
@@ -17,8 +17,8 @@ from audience_sync.amazon_ads.destination import reaches_dsp
 from audience_sync.members.membership import Audience
 
 DAY = 86_400  # seconds
-JUDGED = 56  # days
-HISTORY = 2 * JUDGED  # days
+WINDOW = 56  # days
+HISTORY = 2 * WINDOW  # days
 MIN_FOR_DSP = 2_000  # matched members; Amazon DSP does not use an audience with fewer, by Amazon's guide
 FEW = 100  # records; the numbers of a smaller audience say nothing
 # An odd value, and an audience that Segment fills again for a day or two, are no fall. A low value that stays the last
@@ -86,7 +86,7 @@ class History:
         )
 
 
-def judge(history: History, today: int, shrink_percent: float = SHRINK_PERCENT) -> Trend:
+def trend_of(history: History, today: int, shrink_percent: float = SHRINK_PERCENT) -> Trend:
     """Return the most urgent state of an audience at the end of a day. Its size may fall by `shrink_percent`."""
     if rate := _fall(history.match_rates, today, MATCH_RATE_FALL, at_least=0):
         found = f"Amazon matches {rate.value:.1f}% of its records, {rate.percent:.0f}% less than the {rate.usual:.1f}%"
@@ -97,18 +97,18 @@ def judge(history: History, today: int, shrink_percent: float = SHRINK_PERCENT) 
             return Trend(State.SIZE_FELL, f"{_since(size.since, today)} {found} of the weeks before.")
     if silence := _silence(history.uploads, today):
         return Trend(State.SILENT, silence)
-    below = _low_since(history.matched, today, lambda _: MIN_FOR_DSP, JUDGED, MINIMUM_DAYS, back_at=ABOVE_MINIMUM)
+    below = _low_since(history.matched, today, lambda _: MIN_FOR_DSP, WINDOW, MINIMUM_DAYS, back_at=ABOVE_MINIMUM)
     if below is not None:
         last = f"last count: {_filled(history.matched, today)[today]:,.0f}"
         found = f"it has stayed below the {MIN_FOR_DSP:,} matched members that Amazon DSP needs; {last}."
         return Trend(State.BELOW_MINIMUM, f"{_since(below, today)} {found}")
     if _usual(_filled(history.sizes, today), today) is None:
-        return Trend(State.UNKNOWN, "CloudWatch has too little recent history to judge by: three weeks are needed.")
+        return Trend(State.UNKNOWN, "CloudWatch has too little recent history: three weeks are needed.")
     return Trend(State.USUAL, "No fall against its own last eight weeks.")
 
 
 def _since(day: int, today: int) -> str:
-    return "For eight weeks or more" if day <= today - JUDGED + 1 else f"Since {_date(day)}"
+    return "For eight weeks or more" if day <= today - WINDOW + 1 else f"Since {_date(day)}"
 
 
 def _date(day: int) -> str:
@@ -169,7 +169,7 @@ def _low_since(
     since: int | None = None
     low = high = 0
     is_certain = False
-    for day in range(today - JUDGED + 1, today + 1):
+    for day in range(today - WINDOW + 1, today + 1):
         limit = floor(day if since is None else since + (day - since) % 7)
         value = values.get(day)
         if value is not None and limit is not None:
@@ -186,11 +186,11 @@ def _low_since(
 
 def _silence(uploads: Sequence[int], today: int) -> str:
     """Say that uploads have ended, for SILENT_DAYS and twice the longest pause before; empty if they have not."""
-    recent = [day for day in uploads if day > uploads[-1] - JUDGED]
+    recent = [day for day in uploads if day > uploads[-1] - WINDOW]
     if len(recent) < 3:
         return ""
     quiet, longest = today - recent[-1], max(after - before for before, after in pairwise(recent))
-    if not max(SILENT_DAYS, 2 * longest) <= quiet < JUDGED:
+    if not max(SILENT_DAYS, 2 * longest) <= quiet < WINDOW:
         return ""
     before = f"its longest pause before was {longest} day{'s' * (longest > 1)}"
     return f"Amazon has reported nothing new about it since {_date(recent[-1])}; {before}."

@@ -11,7 +11,7 @@ from audience_sync.aws.checkpoint import Checkpoint
 from audience_sync.errors import Unavailable
 from audience_sync.runtime import metric_names, telemetry
 
-DAY = 86_400  # seconds; in UTC, as the days that the audit judges
+DAY = 86_400  # seconds; in UTC, as the days that the audit compares
 CHANGE = 0.1  # share of the published number
 COUNTS = (metric_names.AUDIENCE_RECEIVED, metric_names.AUDIENCE_SIZE_DSP)  # the others are percentages
 

@@ -39,7 +39,7 @@ def split_at(separators: Any) -> Split | None:
 
 
 def split_reader(reader: Reader, split: Split) -> Reader:
-    """Return a reader that splits what another one returns."""
+    """Return a reader that splits what the given one returns."""
 
     def read(event: Any, budget: Budget) -> Any:
         value = materialize(reader(event, budget))

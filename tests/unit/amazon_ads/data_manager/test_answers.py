@@ -90,7 +90,7 @@ def test_the_revocation_time_of_a_share_is_read_if_it_is_valid(value: Any, at: f
     [
         pytest.param([{"datasetId": "other", "records": 9}, {"datasetId": "ds-1", "records": 7.0}], 7, id="ours"),
         pytest.param([{"datasetId": "ds-1", "records": -1}], None, id="not known yet"),
-        pytest.param([{"datasetId": "other", "records": 9}], None, id="another one only"),
+        pytest.param([{"datasetId": "other", "records": 9}], None, id="a different dataset only"),
         pytest.param(None, None, id="no list"),
     ],
 )

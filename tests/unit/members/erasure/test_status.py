@@ -248,7 +248,7 @@ def test_an_erasure_is_open_until_its_planned_deletion_is_accepted() -> None:
         pytest.param(ErasurePlan((), (AUDIENCE,)), False, id="known, and nothing was held"),
     ],
 )
-def test_an_erasure_is_not_judged_before_its_removals_can_have_ended(plan: ErasurePlan | None, later: bool) -> None:
+def test_an_erasure_is_not_due_before_its_removals_can_have_ended(plan: ErasurePlan | None, later: bool) -> None:
     assert is_due_later(everywhere(RECORDED, plan=plan), NOW) is later
 
 

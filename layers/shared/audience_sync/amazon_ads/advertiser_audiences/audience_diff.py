@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from audience_sync.amazon_ads.advertiser_audiences.audience import NewAudience
 from audience_sync.members.membership import Audience
 
-_CREATE_ANOTHER = "Amazon never changes it; to use another one, create an audience with another external id"
+_CREATE_ANOTHER = "Amazon never changes it; to use a different one, create an audience with another external id"
 _LINK_COUNTRY = (
     "Amazon never changes it; `audience-sync audiences link --country` sets the default for events without one"
 )

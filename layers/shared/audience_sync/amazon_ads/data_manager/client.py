@@ -125,7 +125,7 @@ class DataManager:
         """Request the deletion of people from all datasets, within 30 days. Amazon's answer is empty.
 
         Args:
-            people: 1 to MAX_DELETIONS external user ids. No hashes: they may also be somebody else's.
+            people: 1 to MAX_DELETIONS external user ids. No hashes: they may also be another person's.
             timeout: seconds.
 
         Raises:

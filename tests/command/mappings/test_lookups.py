@@ -1,4 +1,4 @@
-"""Where a directive looks for its value: every place, in this order, whatever the directive."""
+"""Where a directive lookups for its value: every place, in this order, whatever the directive."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from audience_sync.segment.default_mapping import first_passing
 from audience_sync.segment.directives.values import UNDEFINED
 from audience_sync.segment.mapping import compile_directive
 from audience_sync.segment.trigger import compile_trigger
-from audience_sync_cli.mappings.looks import Look, looks_of
+from audience_sync_cli.mappings.lookups import Lookup, lookups_of
 
 EVENT: dict[str, Any] = {
     "type": "track",
@@ -63,19 +63,19 @@ EVENT: dict[str, Any] = {
         pytest.param("US", [], id="a constant"),
     ],
 )
-def test_looks_lists_every_path_that_a_directive_reads(directive: Any, places: list[tuple[str, Any]]) -> None:
+def test_lookups_list_every_path_that_a_directive_reads(directive: Any, places: list[tuple[str, Any]]) -> None:
     read = compile_directive(directive)
-    assert looks_of(lambda event: read(event, Budget()), EVENT) == [Look(*each) for each in places]
+    assert lookups_of(lambda event: read(event, Budget()), EVENT) == [Lookup(*each) for each in places]
 
 
-def test_looks_lists_every_path_that_a_trigger_reads() -> None:
+def test_lookups_list_every_path_that_a_trigger_reads() -> None:
     trigger = compile_trigger('type = "track" and properties.city = "Köln"')
-    found = looks_of(lambda event: trigger(event, Budget()), EVENT)
-    assert found == [Look("$.type", "track"), Look("$.properties.city", "Bonn")]
+    found = lookups_of(lambda event: trigger(event, Budget()), EVENT)
+    assert found == [Lookup("$.type", "track"), Lookup("$.properties.city", "Bonn")]
 
 
 def test_a_recorded_copy_resolves_like_the_event() -> None:
     read = compile_directive({"@merge": {"direction": "right", "objects": [{"@path": "$.traits"}, {"@path": "$."}]}})
     values: list[Any] = []
-    looks_of(lambda event: values.append(read(event, Budget())), EVENT)
+    lookups_of(lambda event: values.append(read(event, Budget())), EVENT)
     assert values == [read(EVENT, Budget())]
