@@ -31,17 +31,15 @@ from audience_sync_cli.dashboard.ranges import RANGES, USUAL, Range
 from audience_sync_cli.parked.dead_letters import DeadLetters
 from audience_sync_cli.session import NO_API
 from audience_sync_cli.stack import Stack
-from audience_sync_cli.state.circuits import open_circuits
 from audience_sync_cli.state.counts import Counts, Depth, depth, event_queue_depth
 from audience_sync_cli.state.function_logs import FUNCTIONS
-from audience_sync_cli.state.in_flight import InFlight, in_flight
 from audience_sync_cli.state.metrics import StackMetrics
 from audience_sync_cli.times import DAY, HOUR
 
 # Seconds between two readings of a part; the intervals for CloudWatch are in metrics.py.
 QUEUES = 10
 SMALL = 60  # alarms, the audit's progress, the newest log lines
-CIRCUITS = 20
+REASONS = 20
 SHARES = 300
 MAX_DEAD_LETTERS = 200  # messages to read; reading hides them from other readers for a moment
 PATIENT = 3.0  # seconds to wait for parts that the page can do without
@@ -90,9 +88,7 @@ class DeployedStack:
         self._shares: Part[Mapping[str, tuple[ShareFacts, ...]]] = Part("shares", SHARES, self._read_shares, {})
         self._alarms: Part[tuple[Alarm, ...] | None] = Part("alarms", SMALL, self._read_alarms, None)
         self._audit = Part("audit", SMALL, self._audited_until, None)
-        self._circuits = Part("circuit breakers", CIRCUITS, lambda: open_circuits(stack, now()), None)
-        self._in_flight = Part("messages in flight", SMALL, self._times_in_flight, None)
-        self._blocked: Part[Blockers] = Part("reasons why changes wait", CIRCUITS, self._blockers, ())
+        self._blocked: Part[Blockers] = Part("reasons why changes wait", REASONS, self._blockers, ())
         self._uploads: Part[Lines] = Part("uploads", SMALL, lambda: self._lines("Worker", logs.UPLOADS), ())
         self._rejections: Part[Lines] = Part("rejected events", SMALL, lambda: self._lines("Ingest", logs.REJECTED), ())
         self._trouble: Part[Lines] = Part("log", SMALL, self._warnings_and_errors, ())
@@ -100,7 +96,7 @@ class DeployedStack:
         self._listed_of = self._counted = 0  # dead letters, when they were last read and counted
         self._needed: list[Part[Any]] = [self._counts, self._queue, self._dead]
         self._others: list[Part[Any]] = [
-            *(self._jobs, self._audiences, self._shares, self._alarms, self._audit, self._circuits, self._in_flight),
+            *(self._jobs, self._audiences, self._shares, self._alarms, self._audit),
             *(self._uploads, self._rejections, self._trouble, self._events),
         ]
 
@@ -148,14 +144,12 @@ class DeployedStack:
     def _facts(self, now: float, chosen: str, parts: Sequence[Part[Any]]) -> Facts:
         span, since = self._ranges[chosen].span, now - self._ranges[chosen].history
         activity, warnings = self._activity[span].value
-        circuits = self._circuits.value
         parked = self._parked.value if self._dead.value.total else DeadLetterList()
         return Facts(
             at=now,
             place=self._place,
             counts=self._counts.value,
             queue=self._queue.value,
-            in_flight=self._in_flight.value if self._queue.value.in_work else None,
             dead_letters=self._dead.value.total,
             jobs_pending=self._jobs.value.total,
             event_queue=self._events.value,
@@ -172,8 +166,6 @@ class DeployedStack:
             parked=parked,
             log=self._trouble.value,
             alarms=self._alarms.value,
-            amazon_fails=circuits is not None,
-            next_try=circuits.next_try if circuits else None,
             blockers=self._blocked.value,
             audited_until=self._audit.value,
             problems=tuple(part.problem for part in parts if part.problem),
@@ -201,9 +193,6 @@ class DeployedStack:
 
     def _blockers(self) -> Blockers:
         return self._operator.blockers(waits=self._queue.value.total > 0)
-
-    def _times_in_flight(self) -> InFlight | None:
-        return in_flight(self._stack, self._queue.value.in_work, self._now())
 
     def _begin(self, part: Part[Any], now: float) -> None:
         part.begin(self._executor, now, self._pace.longest)

@@ -16,7 +16,6 @@ from audience_sync_cli.report.needs import needs, needs_json
 from audience_sync_cli.screen import camel_case
 from audience_sync_cli.state.blockers import Blocker
 from audience_sync_cli.state.counts import Counts, Depth, EventQueueDepth, waiting_text
-from audience_sync_cli.state.in_flight import InFlight
 
 LISTED_MEMBERS = 20  # of one dead letter
 
@@ -50,7 +49,6 @@ class Warnings:
 
     unauthorized: int = 0  # requests with a credential that does not match
     without_credential: int = 0  # requests
-    deferred: int = 0  # messages, counted each time one was returned to the change queue
     uploads_failed: int = 0
 
 
@@ -199,7 +197,6 @@ class Facts:
     dead_letters: int  # messages
     jobs_pending: int  # uploads whose job has not ended, as far as known
     event_queue: EventQueueDepth | None = None  # None if the stack has none, or it is not known yet
-    in_flight: InFlight | None = None  # of the change queue; None if nothing is in flight, or it is not known yet
     warnings: Warnings = Warnings()
     activity: Activity = Activity(period=1)
     range: str = ""  # one of ranges.RANGES: for activity, warnings, rejected, and charts of audiences
@@ -210,9 +207,7 @@ class Facts:
     parked: DeadLetterList = DeadLetterList()
     log: tuple[ShownLine, ...] = ()  # the newest, newest first
     alarms: tuple[Alarm, ...] | None = None  # None if not known yet
-    amazon_fails: bool = False  # a circuit breaker is open
-    next_try: float | None = None  # next try of a waiting change
-    blockers: tuple[Blocker, ...] = ()  # why changes wait; the heading names one that needs a person
+    blockers: tuple[Blocker, ...] = ()  # why changes wait, since when, until when; the heading may name one
     audited_until: float | None = None
     problems: tuple[Problem, ...] = ()
     unread: tuple[str, ...] = ()  # parts that are being read for the first time

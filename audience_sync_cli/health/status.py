@@ -143,7 +143,7 @@ def audit_progress(until: int | None, since: int | None, counts: Counts) -> str:
 def report_waiting(screen: Screen, why: Waiting) -> None:
     """Print why changes wait, and the failed uploads."""
     for blocker in (each for each in why.blockers if not each.needs_person):  # those are among the needs
-        screen.say(f"Waits: {blocker.text}", style="yellow")
+        screen.say(blocker.text, style="yellow")
     if why.failed.by_reason:
         screen.say(f"Failed uploads: {why.failed.text}.", style="yellow")
     for sentence in why.repetitions.lines:

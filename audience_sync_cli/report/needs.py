@@ -34,7 +34,8 @@ def needs(
         overdue_erasures: people whose erasure is not done in time.
         event_queue: of a stack that has one.
     """
-    found = {each.reason: f"{each.sentence} {each.remedy}".strip() for each in blockers if each.needs_person}
+    needed = [each for each in blockers if each.needs_person]
+    found = {each.reason: each.text if each.since else f"{each.sentence} {each.remedy}".strip() for each in needed}
     if counts.unaccounted:
         lost = f"{counted(counts.unaccounted, 'change')} unaccounted for"
         found["unaccounted"] = f"{lost}: see UnaccountedChanges in docs/runbook.md."

@@ -11,11 +11,10 @@ from typing import Annotated, Any
 
 import typer
 
-from audience_sync.delivery.backoff import latest_retry
 from audience_sync.errors import InvalidSettings
 from audience_sync.reasons import Reason
 from audience_sync_cli.errors import OperatorError, TryLater
-from audience_sync_cli.screen import counted, moment
+from audience_sync_cli.screen import counted
 from audience_sync_cli.session import Session, command
 from audience_sync_cli.setup.authorization import (
     CODE_LIFETIME,
@@ -28,6 +27,7 @@ from audience_sync_cli.setup.authorization import (
     refresh_token,
 )
 from audience_sync_cli.setup.callback import Answer, Listener
+from audience_sync_cli.state.blockers import after_login
 
 app = typer.Typer()
 FIRST_TOKEN_WAIT = 75.0  # seconds; a warm refresh function reads new credentials within 60
@@ -97,8 +97,7 @@ def application(session: Session, client_id: str, *, ask_again: bool) -> Applica
 def authorize(session: Session, app: Application, *, port: int, opener: Opener | None, redirect_uri: str = "") -> None:
     """Get consent, exchange the code, store the refresh token, and check it. Without an opener: by pasting."""
     # Ask now, not while the browser waits.
-    is_first = not session.read_or_reset(session.secret("CredentialsSecret")).get("refreshToken")
-
+    session.read_or_reset(session.secret("CredentialsSecret"))
     request, answer = (
         _with_browser(session, app, port, opener) if opener else _by_pasting(session, app, port, redirect_uri)
     )
@@ -118,9 +117,8 @@ def authorize(session: Session, app: Application, *, port: int, opener: Opener |
         ("profile", "country", "account", "type"),
         [(each.get("profileId"), each.get("countryCode"), *_account(each)) for each in profiles],
     )
-    if not is_first:
-        again = latest_retry(session.now()) + session.stack.batch_window
-        session.screen.say(f"Changes that waited for it are retried by {moment(again * 1000)}.")
+    for blocker in after_login(session.stack, session.now()):
+        session.screen.say(blocker.text)
     session.screen.say("Connected. All functions use it within a minute. Next: `audience-sync test`.", style="green")
     session.screen.result({"connected": True, "refreshed": first.get("refreshed") is True, "profiles": profiles})
 

@@ -1,14 +1,14 @@
 """Reasons why changes wait, or are lost: a changed event source, no token, an open circuit breaker, failing uploads."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from audience_sync.amazon_ads.destination import Api
-from audience_sync.delivery.backoff import latest_retry
-from audience_sync.errors import OutOfTime, Unavailable
+from audience_sync.delivery.backoff import LONG_DELAY, MARK, latest_retry
+from audience_sync.errors import AudienceSyncError, OutOfTime, Unavailable
 from audience_sync.reasons import Reason
 from audience_sync.runtime.metric_names import TOKENS_REFRESHED
 from audience_sync_cli import reasons
@@ -27,14 +27,15 @@ from audience_sync_cli.state.event_source import (
     paused_by,
 )
 from audience_sync_cli.state.function_logs import FunctionLogs, LogLine
-from audience_sync_cli.state.in_flight import ACCEPTED, InFlight, in_flight
+from audience_sync_cli.state.in_flight import ACCEPTED, VISIBILITY, in_flight
 from audience_sync_cli.state.repetitions import Repetitions, repetitions
 
 RECENT = 15 * 60  # seconds for which a failed upload is relevant
+ROUND = MARK + 60  # seconds, besides the batching window, in which every message that waits was tried
 TOKEN_LIFE = 3_900  # seconds; a token's hour, and some minutes for the run that replaces it
 INCOMPLETE = "delivery incomplete"
 REFRESH_FAILED, NOT_CONNECTED = "token refresh failed", "Amazon is not connected yet"
-UNAUTHORIZED = (Reason.AUTHORIZATION_REFUSED, Reason.NOT_CONNECTED)  # reasons fixed by `connect`
+UNAUTHORIZED = frozenset({Reason.AUTHORIZATION_REFUSED, Reason.NOT_CONNECTED})  # reasons fixed by `connect`
 _WITHOUT_TOKEN = frozenset({*UNAUTHORIZED, Reason.TOKEN_UNAVAILABLE})
 AUTHORIZED = "authorized_again"  # reason of changes that wait for their next try after that
 
@@ -49,6 +50,7 @@ class Blocker:
     next_try: float | None = None  # epoch seconds, if known
     needs_person: bool = False  # it stays until the operator acts
     audience_ids: tuple[str, ...] = ()  # affected ones; all if empty
+    since: float | None = None  # epoch seconds; the oldest change waits since then, if known
 
     @property
     def advice(self) -> str:
@@ -66,8 +68,9 @@ class Blocker:
 
     @property
     def text(self) -> str:
-        """Everything in one line."""
-        return f"{self.sentence} {self.advice}".strip()
+        """Since when changes wait, why, and the next try, in one line: the same in all commands."""
+        since = f" since {moment(self.since * 1000)}" if self.since else ""
+        return f"Waits{since}: {self.sentence} {self.advice}".strip()
 
     def as_json(self) -> dict[str, Any]:
         """The blocker for scripts."""
@@ -76,6 +79,7 @@ class Blocker:
             "sentence": self.sentence,
             "remedy": self.remedy,
             "nextTry": None if self.next_try is None else iso_time(self.next_try * 1000),
+            "since": None if self.since is None else iso_time(self.since * 1000),
             "audienceIds": list(self.audience_ids),
         }
 
@@ -109,7 +113,7 @@ class Waiting:
     failed: FailedUploads
     unknown: list[str]  # failed checks, in sentences
     repetitions: Repetitions = field(default_factory=Repetitions)
-    in_flight: InFlight | None = None
+    incomplete: list[LogLine] = field(default_factory=list)  # deliveries of the last minutes, the newest last
 
     def as_json(self) -> dict[str, Any]:
         """Everything for scripts."""
@@ -117,7 +121,6 @@ class Waiting:
             "blockers": [each.as_json() for each in self.blockers],
             "failedUploads": self.failed.as_json(),
             "repetitions": self.repetitions.as_json(),
-            "inFlight": self.in_flight.as_json() if self.in_flight else None,
             "unknown": self.unknown,
         }
 
@@ -133,7 +136,7 @@ def waiting(session: Session, *, only_event_sources: bool = False) -> Waiting:
         ("event sources", lambda: event_sources(stack, now)),
         ("access token", lambda: token_failure(stack, now)),
         ("circuit breakers", lambda: open_circuit(stack, now)),
-        ("failed uploads", lambda: _failures(stack, now, found.failed)),
+        ("failed uploads", lambda: _failures(stack, now, found)),
         ("changes that wait for jobs", lambda: _repetitions(stack, now, found)),
         ("messages in flight", lambda: _stalled(stack, now, found)),
     ]
@@ -144,7 +147,35 @@ def waiting(session: Session, *, only_event_sources: bool = False) -> Waiting:
                     found.blockers.append(blocker)
         except Exception as error:  # noqa: BLE001 - one failed check must not hide the others
             found.unknown.append(f"Not known: {label}. {explained(error)}")
+    found.blockers = dated(found.blockers, found.incomplete, stack.batch_window, now)
     return found
+
+
+def dated(blockers: Sequence[Blocker], incomplete: Sequence[LogLine], window: float, now: float) -> list[Blocker]:
+    """Return the blockers on one clock: all with the times of the newest deliveries that left changes waiting.
+
+    A message is tried again when it comes back, and its circuit breaker lets it pass. `window` is the batching window.
+    """
+    if not incomplete:
+        return list(blockers)
+    at = incomplete[-1].at / 1000
+    newest = [each for each in incomplete if each.at / 1000 > at - ROUND - window]
+    since = min(filter(None, map(waits_since, newest)), default=None)
+    opens = max((each.next_try or 0.0 for each in blockers), default=0.0)
+    again = latest_retry(max(at, opens - LONG_DELAY)) + window
+    next_try = again if again > now else None
+    return [
+        each
+        if each.since
+        else replace(each, since=since, next_try=None if each.needs_person else next_try or each.next_try)
+        for each in blockers
+    ]
+
+
+def waits_since(line: LogLine) -> float | None:
+    """Return since when the oldest change of a delivery waits, in epoch seconds; None if it is not known."""
+    since = line.number("waits_since")
+    return since if 0 < since <= line.at / 1000 else None
 
 
 def event_sources(stack: Stack, now: float) -> Iterator[Blocker]:
@@ -202,10 +233,11 @@ def open_circuit(stack: Stack, now: float) -> Iterator[Blocker]:
     )
 
 
-def _failures(stack: Stack, now: float, failed: FailedUploads) -> Iterator[Blocker]:
+def _failures(stack: Stack, now: float, found: Waiting) -> Iterator[Blocker]:
     """Count the failed uploads of the last minutes, and yield a blocker if the newest changes still wait."""
     logs = FunctionLogs(stack)
-    lines = logs.read(["Worker"], now - RECENT, messages=[INCOMPLETE])
+    lines = found.incomplete = logs.read(["Worker"], now - RECENT, messages=[INCOMPLETE])
+    failed = found.failed
     for line in lines:
         for reason, times in line.counts("uploads_failed").items():
             failed.by_reason[reason] = failed.by_reason.get(reason, 0) + times
@@ -223,10 +255,10 @@ def _repetitions(stack: Stack, now: float, found: Waiting) -> Iterator[Blocker]:
 
 
 def _stalled(stack: Stack, now: float, found: Waiting) -> Iterator[Blocker]:
-    """Record messages in flight. Yield a blocker if delivery stands still and no other blocker explains it."""
-    found.in_flight = in_flight(stack, depth(stack, "ChangeQueue").in_work, now)
-    if found.in_flight and not found.blockers and (sentence := found.in_flight.stall(now)):
-        yield Blocker("stalled", sentence, next_try=found.in_flight.until)
+    """Yield a blocker if delivery stands still and no other blocker explains it."""
+    held = None if found.blockers else in_flight(stack, depth(stack, "ChangeQueue").in_work, now)
+    if held and held.since and (sentence := held.stall(now)):
+        yield Blocker("stalled", sentence, next_try=held.since + VISIBILITY, since=held.since)
 
 
 def _accepted_since(logs: FunctionLogs, incomplete: LogLine) -> bool:
@@ -259,17 +291,22 @@ def _is_disproved(stack: Stack, refusal: LogLine, now: float) -> bool:
 def _deferrals(stack: Stack, incomplete: LogLine, now: float) -> Iterator[Blocker]:
     """Yield blockers for the changes that an invocation of the worker deferred."""
     audience_ids = incomplete.texts("audience_ids")
-    again = latest_retry(incomplete.at / 1000) + stack.batch_window
-    next_try = again if again > now else None
     for reason in incomplete.texts("deferred"):
         if reason == OutOfTime.reason:
             continue  # the next invocation goes on at once
         if reason in UNAUTHORIZED and (_refreshed_since(stack, incomplete) or _is_disproved(stack, incomplete, now)):
-            sentence = "Amazon is authorized again; the changes that were deferred before are still waiting."
-            yield Blocker(AUTHORIZED, sentence, next_try=next_try, audience_ids=audience_ids)
+            yield Blocker(AUTHORIZED, "Amazon is authorized again.", audience_ids=audience_ids)
         else:
-            blocker = _blocker(reason, audience_ids)
-            yield blocker if blocker.needs_person else replace(blocker, next_try=next_try)
+            yield _blocker(reason, audience_ids)
+
+
+def after_login(stack: Stack, now: float) -> list[Blocker]:
+    """Return what waits for its next try although Amazon has just been authorized; nothing if that is not known."""
+    with suppress(AudienceSyncError):
+        lines = FunctionLogs(stack).read(["Worker"], now - RECENT, messages=[INCOMPLETE])
+        if lines and not UNAUTHORIZED.isdisjoint(lines[-1].texts("deferred")):
+            return dated([Blocker(AUTHORIZED, "Amazon is authorized again.")], lines, stack.batch_window, now)
+    return []
 
 
 def _blocker(reason: str, audience_ids: tuple[str, ...] = ()) -> Blocker:

@@ -1,14 +1,13 @@
 """Messages of the change queue in flight: received by the worker, and neither deleted nor visible again.
 
-SQS reports their number, but no times. Lambda's log has the start of the oldest unfinished invocation, and the
-visibility timeout limits the end.
+SQS reports their number, but no times. Lambda's log has the start of the oldest unfinished invocation, whose messages
+come back after the visibility timeout.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
-from audience_sync_cli.screen import counted, iso_time, moment
+from audience_sync_cli.screen import counted
 from audience_sync_cli.stack import Stack
 from audience_sync_cli.state.function_logs import FunctionLogs, LogLine
 from audience_sync_cli.times import MINUTE
@@ -24,34 +23,21 @@ class InFlight:
 
     messages: int
     since: float | None  # the worker received the oldest of them then; None if unknown
-    until: float  # by then, each is deleted or visible again
     stalled_since: float | None  # no delivery since; None while that is normal
 
     @classmethod
-    def at(cls, now: float, messages: int, times: tuple[float | None, float], delivered_at: float | None) -> "InFlight":
-        """Decide whether delivery stands still.
-
-        `times` are `since` and `until`; `delivered_at` is the newest upload that Amazon has accepted, None if there was
-        none recently.
-        """
-        since, until = times
+    def at(cls, now: float, messages: int, since: float | None, delivered_at: float | None) -> "InFlight":
+        """Decide whether delivery stands still; `delivered_at` is the newest accepted upload, if one was recently."""
         idle_since = None if since is None else max(since, delivered_at or 0.0)
         is_stalled = idle_since is not None and now - idle_since >= STALLED
-        return cls(messages, since, until, idle_since if is_stalled else None)
+        return cls(messages, since, idle_since if is_stalled else None)
 
     def stall(self, now: float) -> str:
         """Return a sentence if delivery stands still, otherwise an empty string."""
         if self.stalled_since is None or self.since is None:
             return ""
         minutes = counted(int((now - self.stalled_since) // MINUTE), "minute")
-        messages = counted(self.messages, "message")
-        return f"Nothing was delivered for {minutes}; the worker has had {messages} since {moment(self.since * 1000)}."
-
-    def as_json(self) -> dict[str, Any]:
-        """The times for scripts."""
-        times = {"since": self.since, "until": self.until, "stalledSince": self.stalled_since}
-        known = {name: None if time is None else iso_time(time * 1000) for name, time in times.items()}
-        return {"messages": self.messages} | known
+        return f"Nothing was delivered for {minutes}, and the worker holds {counted(self.messages, 'message')}."
 
 
 def in_flight(stack: Stack, messages: int, now: float) -> InFlight | None:
@@ -59,9 +45,9 @@ def in_flight(stack: Stack, messages: int, now: float) -> InFlight | None:
     if not messages:
         return None
     logs = FunctionLogs(stack)
-    times = begun(logs.invocations("Worker", now - VISIBILITY)), now + VISIBILITY
+    since = begun(logs.invocations("Worker", now - VISIBILITY))
     uploads = logs.read(["Worker"], now - VISIBILITY, messages=[ACCEPTED])
-    return InFlight.at(now, messages, times, uploads[-1].at / 1000 if uploads else None)
+    return InFlight.at(now, messages, since, uploads[-1].at / 1000 if uploads else None)
 
 
 def begun(lines: Iterable[LogLine]) -> float | None:

@@ -48,7 +48,6 @@ COMPLETIONS = (published.CHANGES_DELIVERED, published.CHANGES_SUPERSEDED, publis
 WARNINGS = {
     "unauthorized": published.REQUESTS_UNAUTHORIZED,
     "without_credential": published.REQUESTS_WITHOUT_CREDENTIAL,
-    "deferred": published.MESSAGES_DEFERRED,
     "uploads_failed": published.UPLOADS_FAILED,
 }
 OF_A_RANGE = (*ARRIVALS, *COMPLETIONS, *WARNINGS.values())  # of the page

@@ -29,14 +29,14 @@ class Repetitions:
     """Effects of contradicting uploads within the last hour."""
 
     repeated: ByAudience = field(default_factory=ByAudience)  # records sent again
-    waits: ByAudience = field(default_factory=ByAudience)  # enters that were deferred; one counts each time
+    waits: ByAudience = field(default_factory=ByAudience)  # enters that waited for a job; one counts each time
 
     @property
     def lines(self) -> list[str]:
         """Sentences for the operator; none if nothing was repeated and nothing waits."""
         sentences = (
             (self.repeated, "record", "sent again, because another upload of the member could take effect later"),
-            (self.waits, "time", "an enter was deferred until an upload that removes the member has taken effect"),
+            (self.waits, "time", "an enter waited until an upload that removes the member has taken effect"),
         )
         return [
             f"{counted(each.audiences.total(), noun)} {text} (audience {_listed(each.audiences)}; "

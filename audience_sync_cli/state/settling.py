@@ -81,7 +81,7 @@ def settle(
                     looked = clock.monotonic()
                     for blocker in blockers():
                         if told.get(blocker.reason) != blocker and not blocker.needs_person:
-                            screen.say(f"waits: {blocker.text}", style="yellow")
+                            screen.say(blocker.text, style="yellow")
                         told[blocker.reason] = blocker
                         needed = blocker if blocker.needs_person else needed
             except TransientError as error:

@@ -16,7 +16,8 @@ from audience_sync.runtime.metric_names import (
     TOKENS_REFRESHED,
 )
 from audience_sync_cli import reasons
-from audience_sync_cli.screen import counted, iso_time
+from audience_sync_cli.screen import counted, iso_time, moment
+from audience_sync_cli.state.blockers import INCOMPLETE, UNAUTHORIZED, Blocker, dated
 from audience_sync_cli.state.function_logs import LogLine
 from audience_sync_cli.state.repetitions import REPEATED, WAITS
 
@@ -44,8 +45,10 @@ class Entry:
         return {"at": iso_time(self.at), "function": self.function, "kind": self.kind, **self.facts}
 
 
-def entries(line: LogLine) -> Iterator[Entry]:
+def entries(line: LogLine, batch_window: float = 0.0) -> Iterator[Entry]:
     """Return the entries of a log line; none if operators do not need it."""
+    if line.message == INCOMPLETE:
+        return _incomplete(line, batch_window)
     return _READERS.get(line.message, _other)(line)
 
 
@@ -115,13 +118,13 @@ def _by_audience(line: LogLine) -> Iterator[Entry]:
     """Yield an entry for the audiences with repeated records, or with enters that wait for a job."""
     counts = line.counts("by_audience")
     kind = "repeated" if line.message == REPEATED else "waits"
-    noun, why = ("record", "sent again") if kind == "repeated" else ("enter", "deferred until a job has ended")
+    noun, why = ("record", "sent again") if kind == "repeated" else ("enter", "until a job has ended")
     text = ", ".join(f"{counted(times, noun)} to audience {audience_id}" for audience_id, times in counts.items())
     facts = {"byAudience": counts}
     yield _entry(line, kind, f"{text}: {why}", facts=facts, audience_ids=tuple(counts))
 
 
-def _incomplete(line: LogLine) -> Iterator[Entry]:
+def _incomplete(line: LogLine, batch_window: float) -> Iterator[Entry]:
     audience_ids = line.texts("audience_ids")
     of = f", audience {', '.join(audience_ids)}" if audience_ids else ""
     ids = {"audienceIds": list(audience_ids)}
@@ -132,9 +135,17 @@ def _incomplete(line: LogLine) -> Iterator[Entry]:
             facts = {"byReason": by_reason} | ids
             yield _entry(line, kind, text, facts=facts, reasons=tuple(by_reason), audience_ids=audience_ids)
     why = line.texts("deferred")
+    why = tuple(each for each in why if each != Reason.OUT_OF_TIME) or why
     if why:
+        (waits,) = dated([Blocker("", "", needs_person=not UNAUTHORIZED.isdisjoint(why))], [line], batch_window, 0.0)
+        times = {"since": waits.since, "nextTry": waits.next_try}
         text = f"{'; '.join(f'{each}: {reasons.explained(each).means}' for each in why)}{of}"
-        yield _entry(line, "waits", text, facts={"reasons": list(why)} | ids, reasons=why, audience_ids=audience_ids)
+        text += f"; since {moment(waits.since * 1000)}" if waits.since else ""
+        text += f"; next try by {moment(waits.next_try * 1000)}" if waits.next_try else ""
+        known = {name: iso_time(at and at * 1000) for name, at in times.items()}
+        yield _entry(
+            line, "waits", text, facts={"reasons": list(why)} | ids | known, reasons=why, audience_ids=audience_ids
+        )
 
 
 def _job(line: LogLine) -> Iterator[Entry]:
@@ -177,7 +188,6 @@ _READERS: dict[str, Callable[[LogLine], Iterator[Entry]]] = {
     "request refused": _refused,
     "request unavailable": _refused,
     "upload accepted": _upload,
-    "delivery incomplete": _incomplete,
     "job checked": _job,
     REPEATED: _by_audience,
     WAITS: _by_audience,
@@ -187,10 +197,10 @@ _READERS: dict[str, Callable[[LogLine], Iterator[Entry]]] = {
 
 
 def selected(
-    lines: Sequence[LogLine], *, audience_id: str = "", reason: str = "", message_id: str = ""
+    lines: Sequence[LogLine], *, audience_id: str = "", reason: str = "", message_id: str = "", window: float = 0.0
 ) -> Iterator[Entry]:
     """Yield the entries of some lines that match every given option; one without an audience matches no audience."""
-    for entry in (entry for line in lines for entry in entries(line)):
+    for entry in (entry for line in lines for entry in entries(line, window)):
         if (
             (not audience_id or audience_id in entry.audience_ids)
             and (not reason or reason in entry.reasons)

@@ -144,4 +144,4 @@ class Sent:
 
     def _on_blocker(self, blocker: Blocker) -> None:
         self._blockers[blocker.reason] = blocker
-        self._session.screen.say(f"waits: {blocker.text}", style="yellow")
+        self._session.screen.say(blocker.text, style="yellow")

@@ -99,12 +99,13 @@ def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     messages = [_message(record) for record in event["Records"]]
     with returned_if_stopped(parts.queue, messages, deadline):
         is_new_stack = parts.tokens.never_connected()  # asked first: once changes are sent back, they must be counted
+        begun = CLOCK.now()
         report = _deliver(parts, messages, deadline)
         with telemetry.printed_together():
             _emit_metrics(report, is_new_stack=is_new_stack)
         receipts = [(deferred.message.receipt_handle, deferred.delay) for deferred in report.deferred]
         parts.queue.postpone(receipts, until=deadline - SQS_TIMEOUT)
-        _log(report)
+        _log(report, begun)
     return {"batchItemFailures": [{"itemIdentifier": deferred.message.message_id} for deferred in report.deferred]}
 
 
@@ -173,7 +174,7 @@ def _emit_metrics(report: BatchReport, *, is_new_stack: bool) -> None:
         telemetry.publish(metric_names.OLDEST_WAITING_CHANGE_AGE, MetricUnit.Seconds, waiting)
 
 
-def _log(report: BatchReport) -> None:
+def _log(report: BatchReport, begun: float) -> None:
     for job in report.uploads.jobs:
         logger.info("upload accepted", audience_id=job.target.audience_id, job_id=job.job_id, records=len(job.changes))
     if report.uploads.counted_from_one:  # which Amazon does not document
@@ -194,6 +195,8 @@ def _log(report: BatchReport) -> None:
             "deferred": deferred,
             "audience_ids": sorted(report.incomplete)[:LOGGED],
         }
+        if report.oldest_deferred:
+            facts["waits_since"] = round(begun - report.oldest_deferred)  # epoch seconds
         if not report.reasons and ORDINARY.issuperset(deferred):
             logger.info("delivery incomplete", **facts)
         else:

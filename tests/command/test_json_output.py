@@ -16,7 +16,6 @@ from tests.command.json_schema import SCHEMA, faults
 NOT_SHOWN = {
     "stopped",  # more dead letters than a test can make
     "namedAt",  # identities of several events
-    "stalledSince",  # tests/command/health/test_status_waiting.py
     *("entered", "nextTry", "recorded", "sentence"),  # tests/e2e/test_send.py
 }
 

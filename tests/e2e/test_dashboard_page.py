@@ -348,23 +348,20 @@ def test_plots_are_labelled_and_empty_audiences_are_not_counted(tab: Tab) -> Non
     assert tab.read("$('matched').textContent") == "in 2 of 3 audiences, 64.1% matched"
 
 
-def test_messages_long_in_work_show_when_they_return(tab: Tab) -> None:
+def test_waiting_changes_show_since_when_why_and_the_next_try(tab: Tab) -> None:
     tab.read("clearTimeout(timer)")
-    for seconds, stalled, expected in (
-        (20, "null", ("Changes are on their way.", "")),
-        (90, "null", ("Changes are on their way.", "79 messages in work for 2 minutes; back in the queue by ")),
-        (360, "at - 360", ("Nothing is delivered at the moment.", "79 messages in work for 6 minutes; back")),
+    for reason, needs_person, heading, waits, next_try in (
+        ("throttled", "false", "Changes are on their way.", ": Amazon is busy", True),
+        ("stalled", "false", "Nothing is delivered at the moment.", ": Amazon is busy", True),
+        ("paused", "true", "Amazon is busy. Wait.", "", False),
     ):
-        times = f"{{messages: 79, since: at - {seconds}, until: at + 300, stalledSince: {stalled}}}"
-        tab.read(f"(() => {{ const at = newest.at; show({{...newest, inFlight: {times}}}); }})()")
-        heading, shown = expected
+        why = f"reason: '{reason}', sentence: 'Amazon is busy.', remedy: 'Wait.', needsPerson: {needs_person}"
+        tab.read(f"show({{...newest, blockers: [{{{why}, since: newest.at - 90, nextTry: newest.at + 300}}]}})")
         assert tab.read("$('headline').textContent") == heading
-        assert (tab.read("$('in-work').textContent")).startswith(shown)
-        assert tab.read("$('in-work').hidden") is not bool(shown)
-        assert shown in tab.read("$('summary').textContent")
-    assert "1,050 changes waiting in 5 messages of the change queue;" in tab.read("$('summary').textContent")
-    tab.read("show({...newest, amazonFails: true})")
-    assert tab.read("$('in-work').hidden"), "the next try is shown instead"
+        since = tab.read("clock(newest.at - 90)")
+        assert f"the oldest waits since {since}{waits};" in tab.read("$('summary').textContent")
+        assert tab.read("$('next-try').hidden") is not next_try
+    assert "1,050 changes waiting in 5 messages of the change queue" in tab.read("$('summary').textContent")
 
 
 def test_find_starts_with_the_enter_key_and_keeps_the_id_out_of_the_address(tab: Tab) -> None:
@@ -446,9 +443,9 @@ def test_the_question_counts_exits_as_a_minimum_if_not_all_dead_letters_were_rea
 
 def test_in_an_outage_the_next_retry_counts_down(tab: Tab, shown: Shown) -> None:
     open_state(tab, shown, "outage")
-    assert (tab.read("$('next-try').textContent")).startswith("next try in ")
-    later: Any = "showNextTry({...newest, at: newest.nextTry - 5})"
+    assert (tab.read("$('next-try').textContent")).startswith("next try within ")
+    later: Any = "showNextTry({...newest, at: newest.blockers[0].nextTry - 5})"
     tab.read(f"clearTimeout(timer); {later}")
-    assert tab.read("$('next-try').textContent") == "next try in 5 seconds"
-    tab.read("showNextTry({...newest, nextTry: null})")
+    assert tab.read("$('next-try').textContent") == "next try within 5 seconds"
+    tab.read("showNextTry({...newest, blockers: [{...newest.blockers[0], nextTry: null}]})")
     assert tab.read("$('next-try').textContent") == "next try within three minutes"

@@ -130,7 +130,7 @@ EXPLAINED = {table.splitlines()[0]: re.findall(r"^\| `(\w+)` \|", table, re.MULT
         pytest.param("Requests answered with 4xx or 503", REFUSED, {}, id="refused"),
         # In the table of requests are two, and one that says that all is well is here.
         pytest.param(
-            "Deferred changes and failed uploads", DEFERRED, {"unavailable", "invalid_settings", "fresh"}, id="deferred"
+            "Waiting changes and failed uploads", DEFERRED, {"unavailable", "invalid_settings", "fresh"}, id="deferred"
         ),
         pytest.param("Changes in the dead letter queue", PARKED, {}, id="parked"),
     ],

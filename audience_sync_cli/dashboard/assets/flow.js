@@ -15,15 +15,6 @@ function showNumbers(facts) {
   }
 }
 
-const LONG_IN_WORK = 60; // seconds; an invocation of the worker takes less
-
-// Messages that the worker has received and not ended. Empty while that is nothing to worry about; in an outage, the
-// worker hides them until the next try.
-function inWork({ inFlight, amazonFails, at: now }) {
-  if (amazonFails || inFlight?.since == null || now - inFlight.since < LONG_IN_WORK) return "";
-  return `${counted(inFlight.messages, "message", "messages")} in work for ${duration(now - inFlight.since)}; back in the queue by ${clock(inFlight.until)} at the latest`;
-}
-
 function showSteps(facts) {
   const { queue, activity, rejected } = facts;
   const isArriving = sumOf(activity.arrived.slice(-3)) > 0;
@@ -45,19 +36,25 @@ function showSteps(facts) {
   setText($("matched"), facts.isSizeKnown || !facts.audiences.length ? inAudiences + matched : `${inAudiences}, not known yet`);
   if (!facts.isSizeKnown) setText($("members"), "\u2013");
   setText($("jobs"), facts.jobsPending ? `${counted(facts.jobsPending, "job", "jobs")} pending` : "");
-  $("in-work").hidden = !inWork(facts);
-  setText($("in-work"), inWork(facts));
   showNextTry(facts);
 }
 
 // What stands in the way until a person acts: no next try will change it.
 const needsPerson = ({ blockers }) => blockers.find((each) => each.needsPerson);
 
+// Since when the oldest change waits, and why unless the heading says it: the words and times of `audience-sync status`.
+function waits(facts) {
+  const [why] = facts.blockers;
+  if (!facts.waiting || !why) return "";
+  const since = why.since == null ? "" : ` since ${clock(why.since)}`;
+  return needsPerson(facts) ? since && `the oldest waits${since}` : `the oldest waits${since}: ${why.sentence.replace(/\.$/, "")}`;
+}
+
 function showNextTry(facts) {
-  const { amazonFails, waiting, nextTry, at: now } = facts;
-  $("next-try").hidden = !amazonFails || !waiting || needsPerson(facts) != null;
-  const seconds = nextTry == null ? null : Math.ceil(nextTry - now);
-  setText($("next-try"), seconds == null ? "next try within three minutes" : seconds > 0 ? `next try in ${duration(seconds)}` : "next try now");
+  const { blockers: [why], waiting, at: now } = facts;
+  $("next-try").hidden = !why || !waiting || needsPerson(facts) != null;
+  const seconds = why?.nextTry == null ? null : Math.ceil(why.nextTry - now);
+  setText($("next-try"), seconds == null ? "next try within three minutes" : seconds > 0 ? `next try within ${duration(seconds)}` : "next try now");
 }
 
 function showSum({ counts, parkedSince }) {
@@ -90,8 +87,8 @@ function headlineFor(facts, off) {
   const blocked = needsPerson(facts);
   if (blocked) return ["refused", `${blocked.sentence} ${blocked.remedy}`.replaceAll("`", "").trim()];
   if (off) return ["stuck", "The counts do not add up."];
-  if (isWaiting && facts.amazonFails) return ["refused", "Amazon is not accepting uploads. Changes are waiting."];
-  if (isWaiting && facts.inFlight?.stalledSince != null) return ["refused", "Nothing is delivered at the moment."];
+  if (isWaiting && facts.blockers.some((each) => each.reason === "circuit_open")) return ["refused", "Amazon is not accepting uploads. Changes are waiting."];
+  if (isWaiting && facts.blockers.some((each) => each.reason === "stalled")) return ["refused", "Nothing is delivered at the moment."];
   if (isWaiting) return ["moving", "Changes are on their way."];
   if (facts.deadLetters) return ["stuck", "Some changes need you."];
   if (facts.eventQueue?.deadLetters) return ["stuck", "Some events need you."];
@@ -111,7 +108,7 @@ function summaryOf(facts) {
     return place.kind === "local" ? "Send sample members, or one event below." : "Segment has sent nothing yet. The command audience-sync test checks what it needs.";
   }
   const sentences = [facts.waiting && needsPerson(facts) ? `${facts.waitingText}; none is lost` : facts.waitingText];
-  if (inWork(facts)) sentences.push(inWork(facts));
+  if (waits(facts)) sentences.push(waits(facts));
   if (facts.isSizeKnown) sentences.push(`Amazon holds ${counted(facts.members, "member", "members")} ${facts.inAudiences}`);
   if (facts.deadLetters) sentences.push(counted(facts.deadLetters, "dead letter needs you", "dead letters need you"));
   else if (rejected.length) {

@@ -9,7 +9,6 @@ function show(facts) {
   document.body.dataset.place = place.kind;
   const sizes = facts.audiences.map((each) => each.size ?? 0);
   facts.arrived = counts.eventsAccepted + counts.eventsIgnored + counts.eventsRejected;
-  facts.queued = facts.queue.visible + facts.queue.delayed;
   facts.members = sumOf(sizes);
   facts.isSizeKnown = facts.audiences.some((each) => each.size != null);
   const held = facts.audiences.filter((each) => each.size).length, all = counted(facts.audiences.length, "audience", "audiences");

@@ -221,5 +221,5 @@ class Reason(StrEnum):
 
     # Runs of the schedules
     FRESH = auto(), NONE, "the stored token is valid for long enough"
-    QUEUE_BEHIND = auto(), NONE, "more than 10,000 messages are visible or in flight in the change queue"
+    QUEUE_BEHIND = auto(), NONE, "more than 10,000 messages wait in the change queue"
     UNGUARDED = auto(), NONE, "with OrderingGuard=no there is no record of who is in an audience"

@@ -65,7 +65,7 @@ def flowing(now: float = NOW) -> Facts:
         counts=Counts(2_345_678, 1_204, 6_019, 2_340_002, 2_310_790, 28_150, 12, 9_862, 0),
         queue=Depth(3, 2, 0),
         jobs_pending=2,
-        warnings=Warnings(without_credential=4, deferred=31),
+        warnings=Warnings(without_credential=4),
         activity=Activity(600, arrived, arrived[2:] + arrived[:2]),
         audiences=(
             _audience("418273650912345678", "Lapsed premium buyers", 412_300, 71.4, 380, now),
@@ -118,9 +118,8 @@ def outage(now: float = NOW) -> Facts:
         flowing(now),
         counts=Counts(2_345_678, 1_204, 6_019, 2_340_002, 2_302_340, 28_150, 12, 9_862, 0),
         queue=Depth(8, 1, 22),
-        warnings=Warnings(deferred=310, uploads_failed=46),
-        amazon_fails=True,
-        next_try=now + 42,
+        warnings=Warnings(uploads_failed=46),
+        blockers=(Blocker("circuit_open", _CIRCUIT, next_try=now + 42, since=now - 900),),
         alarms=tuple(
             Alarm(name, "ALARM" if name == "DeliveryStalled" else "OK", now - 900, _STALLED) for name in ALARMS
         ),
@@ -132,8 +131,7 @@ def revoked(now: float = NOW) -> Facts:
     means, remedy = "Amazon no longer accepts the stored authorization.", "Run `audience-sync connect`."
     return replace(
         outage(now),
-        next_try=now + 5,
-        blockers=(Blocker("authorization_refused", means, remedy, needs_person=True),),
+        blockers=(Blocker("authorization_refused", means, remedy, needs_person=True, since=now - 900),),
         alarms=_alarms("TokenRefreshFailed", _REVOKED, now - 900),
     )
 
@@ -209,7 +207,8 @@ def many(now: float = NOW) -> Facts:
 
 _UNSHARED = "A share of a dataset was revoked in the last seven days."
 _DETAIL = "no consent signal; map consent, or set ConsentPolicy"
-_STALLED = "Changes have been retrying for over 30 minutes. No data is lost; removals are delayed."
+_CIRCUIT = "The circuit breaker is open for Amazon DSP: Amazon has failed several times in a row."
+_STALLED = "Changes have been retrying for over 30 minutes. No data is lost; removals wait as well."
 _REVOKED = "The Amazon access token could not be refreshed."
 _DEAD = "Changes could not be delivered and are in the dead letter queue, each with its reason."
 

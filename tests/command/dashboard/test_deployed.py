@@ -229,21 +229,21 @@ def test_dead_letters_are_not_read_while_a_command_redrives_them(
 @pytest.mark.parametrize(
     ("state", "expected"),
     [
-        pytest.param("open", (True, NOW - 20 + RECOVERY), id="open: a worker tries when it has recovered"),
-        pytest.param("half_open", (True, None), id="half open: a worker is just trying"),
-        pytest.param("closed", (False, None), id="closed"),
+        pytest.param("open", [("circuit_open", NOW - 20 + RECOVERY)], id="open: a worker tries when it has recovered"),
+        pytest.param("half_open", [("circuit_open", None)], id="half open: a worker is just trying"),
+        pytest.param("closed", [], id="closed"),
     ],
 )
 def test_an_open_circuit_breaker_shows_the_next_try(
-    deployment: Deployment, shown: DeployedStack, state: str, expected: tuple[bool, float | None]
+    deployment: Deployment, shown: DeployedStack, state: str, expected: list[tuple[str, float | None]]
 ) -> None:
+    deployment.send("ChangeQueue", "{}")
     row = {"audienceShard": PARTITION, "externalUserId": "audience:1", "state": state.upper()}
     item: dict[str, Any] = {name: {"S": value} for name, value in row.items()} | {
         "opened_at": {"N": str(round(NOW - 20))}
     }
     deployment.stack.service("dynamodb").put_item(TableName=deployment.stack["MembershipTable"], Item=item)
-    facts = shown.read("")
-    assert (facts.amazon_fails, facts.next_try) == expected
+    assert [(each.reason, each.next_try) for each in shown.read("").blockers] == expected
 
 
 @pytest.mark.parametrize("waits", [True, False])

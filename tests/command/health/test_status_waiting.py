@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from audience_sync_cli.health.status import status
 from audience_sync_cli.parked.parked_commands import Filter, redrive
 from audience_sync_cli.screen import moment
 from audience_sync_cli.state.counts import Counts
+from audience_sync_cli.state.in_flight import VISIBILITY
 from audience_sync_cli.state.metrics import StackMetrics
 from tests.command.conftest import Deployment, change
 from tests.command.json_schema import faults
@@ -20,6 +22,7 @@ INCOMPLETE: dict[str, Any] = {
     "uploads_failed": {"service_unavailable": 3, "throttled": 1},
     "deferred": ["service_unavailable"],
     "audience_ids": ["418273650912345678"],
+    "waits_since": 1_772_615_722,
 }
 
 
@@ -37,30 +40,33 @@ def test_failed_uploads_are_counted_and_named_by_reason(deployed: Deployment) ->
     output = deployed.printed(status).out
     assert "7 accepted by Amazon, 4 failed" in output
     assert "change queue  1 message waiting  " in output
-    assert "Waits: Amazon answers with an error (5xx) or cannot be reached. Next try by 20" in output
+    why = "Amazon answers with an error (5xx) or cannot be reached. Next try by 20"
+    assert f"Waits since 2026-03-04 09:15:22Z: {why}" in output
     assert "Failed uploads: 3 service_unavailable, 1 throttled in the last 15 minutes; the last one throttled" in output
 
 
 def test_json_has_blockers_and_failed_uploads(deployed: Deployment) -> None:
     deployed.log("Worker", "delivery incomplete", **INCOMPLETE)
     why = deployed.json(status)["waiting"]
-    assert [blocker["reason"] for blocker in why["blockers"]] == ["service_unavailable"]
+    found = [(blocker["reason"], blocker["since"]) for blocker in why["blockers"]]
+    assert found == [("service_unavailable", "2026-03-04T09:15:22.000Z")]
     assert why["failedUploads"]["byReason"] == INCOMPLETE["uploads_failed"]
     assert why["unknown"] == []
 
 
-def test_status_dates_messages_in_work_and_names_a_standstill(deployed: Deployment) -> None:
+def test_status_names_a_standstill_and_when_it_ends(deployed: Deployment) -> None:
     now = time.time()
     deployed.stack.service("sqs").receive_message(QueueUrl=deployed.stack["ChangeQueue"])
     deployed.log("Worker", "", type="platform.start", record={"requestId": "r1"})
     output = " ".join(deployed.printed(status, now=now + 200).out.split())
-    since = f"the worker has had 1 message since {moment(now * 1000)[:-4]}"
-    assert f"Waits: Nothing was delivered for 3 minutes; {since}" in output
-    assert f"Next try by {moment((now + 860) * 1000)}." in output
-    document = deployed.json(status, now=now + 100)
+    assert f"Waits since {moment(now * 1000)[:-4]}" in output
+    assert "Nothing was delivered for 3 minutes, and the worker holds 1 message. Next try by " in output
+    document = deployed.json(status, now=now + 200)
     assert faults("status", document) == []
-    found = document["waiting"]
-    assert (found["blockers"], found["inFlight"]["messages"], found["inFlight"]["stalledSince"]) == ([], 1, None)
+    (stalled,) = document["waiting"]["blockers"]
+    lasts = datetime.fromisoformat(stalled["nextTry"]) - datetime.fromisoformat(stalled["since"])
+    assert lasts.total_seconds() == VISIBILITY, "which does not move with the clock"
+    assert deployed.json(status, now=now + 100)["waiting"]["blockers"] == []
 
 
 def test_status_lists_problems_for_a_person_last(deployment: Deployment) -> None:
@@ -89,8 +95,7 @@ def test_a_refused_authorization_is_over_once_an_upload_is_accepted(deployment: 
     deployment.log("Worker", "upload accepted", audience_id="4182", records=4_000)
     document = deployment.json(run_checks)
     (delivery,) = (each for each in document["findings"] if each["part"] == "delivery")
-    again = "Amazon is authorized again; the changes that were deferred before are still waiting."
-    assert (document["ok"], delivery["state"], delivery["found"]) == (True, "note", again)
+    assert (document["ok"], delivery["state"], delivery["found"]) == (True, "note", "Amazon is authorized again.")
     late = "No problem found, but changes may reach Amazon late: see delivery and uploads."
     assert deployment.printed(run_checks).out.splitlines()[-1] == late
 

@@ -1,5 +1,7 @@
 """Scripts written for the documents of before still find every key, and all states but one under their old word.
 
+The times of `inFlight` left: `since` and `nextTry` of a blocker are the only clock of what waits.
+
 old_documents.json was recorded on 2026-11-30, from the session of every_command.py and a state of the page, before
 `test`, `diagnose`, `status` and the page became views of one report.
 """

@@ -112,15 +112,14 @@ def test_without_a_browser_the_address_is_pasted(deployment: Deployment, capsys:
     assert deployment.secret("CredentialsSecret")["refreshToken"].startswith("Atzr|")
 
 
-@pytest.mark.parametrize("is_first", [True, False])
-def test_connecting_again_prints_when_waiting_changes_are_retried(deployment: Deployment, *, is_first: bool) -> None:
-    if not is_first:
-        deployment.connect()
-    deployment.stack.parameters = {"Region": "NA", "BatchWindow": "10"}
-    at_the_mark = 1_800_000_000.0  # epoch seconds; what was deferred just before comes back at the next one
-    found = deployment.printed(authorize, APP, port=0, opener=_allow, now=at_the_mark).out
-    said = "Changes that waited for it are retried by 2027-01-15 08:02:10Z." in found
-    assert said is not is_first
+@pytest.mark.parametrize("reason", ["authorization_refused", "throttled"])
+def test_connecting_prints_what_status_prints_about_changes_that_waited_for_it(
+    deployment: Deployment, reason: str
+) -> None:
+    deployment.log("Worker", "delivery incomplete", deferred=[reason], waits_since=1_772_615_722)
+    found = deployment.printed(authorize, APP, port=0, opener=_allow).out
+    waits = "Waits since 2026-03-04 09:15:22Z: Amazon is authorized again. Next try by 20"
+    assert (waits in found) is (reason == "authorization_refused")
 
 
 def test_declining_access_changes_nothing(deployment: Deployment) -> None:

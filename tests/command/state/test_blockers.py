@@ -1,6 +1,7 @@
 """Why changes wait: each cause is found where it is recorded, and one that cannot be read hides no other."""
 
 import time
+from functools import partial
 from typing import Any
 
 import pytest
@@ -36,6 +37,20 @@ def test_an_open_circuit_breaker_names_its_audience_and_the_next_try(deployment:
     assert (blocker.reason, blocker.audience_ids, blocker.next_try) == ("circuit_open", ("4182",), now + RECOVERY)
     assert "audience 4182" in blocker.sentence
     assert "Next try by" in blocker.text
+
+
+def test_all_that_waits_has_one_clock_and_a_person_none(deployment: Deployment) -> None:
+    failed, log = {"uploads_failed": {"throttled": 1}}, partial(deployment.log, "Worker", "delivery incomplete")
+    now = time.time()
+    log(deferred=["throttled"], waits_since=round(now - 900), **failed)
+    log(deferred=["throttled", "authorization_refused"], waits_since=round(now - 60), **failed)
+    open_circuit(deployment, "audience:4182", since=int(now) + 90)
+    circuit, throttled, refused = found(deployment)
+    assert {circuit.since, throttled.since, refused.since} == {round(now - 900)}, "the oldest of the last round"
+    assert circuit.next_try == throttled.next_try
+    assert throttled.next_try is not None
+    assert throttled.next_try >= int(now) + 90 + RECOVERY, "not before the circuit breaker lets it pass"
+    assert refused.next_try is None
 
 
 def test_the_circuit_breaker_of_a_connection_affects_all_audiences(deployment: Deployment) -> None:
