@@ -38,7 +38,6 @@ class Entry:
     facts: Mapping[str, Any] = field(default_factory=dict)  # for scripts
     reasons: tuple[str, ...] = ()  # codes
     audience_ids: tuple[str, ...] = ()
-    message_id: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The entry for scripts."""
@@ -87,7 +86,7 @@ def _rejected(line: LogLine) -> Iterator[Entry]:
         audience_ids = (facts["audienceId"],)
         text += f", only by audience {facts['audienceId']}"
     kind = "rejected" if line.message == "event rejected" else "denied"
-    yield _entry(line, kind, text, facts=facts, reasons=(reason,), audience_ids=audience_ids, message_id=message_id)
+    yield _entry(line, kind, text, facts=facts, reasons=(reason,), audience_ids=audience_ids)
 
 
 def _rejected_more(line: LogLine) -> Iterator[Entry]:
@@ -197,13 +196,9 @@ _READERS: dict[str, Callable[[LogLine], Iterator[Entry]]] = {
 
 
 def selected(
-    lines: Sequence[LogLine], *, audience_id: str = "", reason: str = "", message_id: str = "", window: float = 0.0
+    lines: Sequence[LogLine], batch_window: float = 0.0, /, *, audience_id: str = "", reason: str = ""
 ) -> Iterator[Entry]:
     """Yield the entries of some lines that match every given option; one without an audience matches no audience."""
-    for entry in (entry for line in lines for entry in entries(line, window)):
-        if (
-            (not audience_id or audience_id in entry.audience_ids)
-            and (not reason or reason in entry.reasons)
-            and (not message_id or message_id == entry.message_id)
-        ):
+    for entry in (entry for line in lines for entry in entries(line, batch_window)):
+        if (not audience_id or audience_id in entry.audience_ids) and (not reason or reason in entry.reasons):
             yield entry

@@ -46,7 +46,6 @@ def tail(
         str,
         typer.Option(help="Only entries with this reason code.", metavar="CODE", autocompletion=lambda: [*Reason]),
     ] = "",
-    message: Annotated[str, typer.Option(help="Only the rejection of this Segment messageId.", metavar="ID")] = "",
     since: SINCE = "10m",
     follow: Annotated[bool, typer.Option(help="Continue until Ctrl-C.")] = True,
 ) -> None:
@@ -58,12 +57,11 @@ def tail(
     if reason and reason not in Reason and (similar := did_you_mean(reason, tuple(Reason), cutoff=0.8)):
         screen.note(f"Unknown reason code. {similar}".strip(), style="yellow")
     begin = (read_time(since, session.now()) or session.now() * 1000) / 1000
-    window = stack.batch_window
     audience_id = find(session, audience, with_unlinked=True).audience_id if audience else ""
     follower = Follower(FunctionLogs(stack), FUNCTIONS, begin)
     with suppress(KeyboardInterrupt):  # the normal end
         for found in batches(follower, lambda: time.sleep(stack.pause(PAUSE)), screen.note, once=not follow):
-            for entry in selected(found, audience_id=audience_id, reason=reason, message_id=message, window=window):
+            for entry in selected(found, stack.batch_window, audience_id=audience_id, reason=reason):
                 screen.say(line(entry), style=_STYLES.get(entry.kind, ""))
                 screen.result(entry.as_json(), indent=None)
 
