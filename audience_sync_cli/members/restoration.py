@@ -147,7 +147,7 @@ def _owes_removal(restored: MemberState, source: MemberState, live: MemberState 
     """
     sent = [live] if restored.must_erase else [live, source]
     heeded = [state for state in sent if state and is_proof(state.newest)]
-    is_covered = any(state.has_all_to_remove(restored) for state in heeded)
+    is_covered = any(state.covers(restored, removes=True) for state in heeded)
     return bool(restored.to_remove) and (not is_covered or restored.removal_due(timing) is not None)
 
 

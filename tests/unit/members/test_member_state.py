@@ -119,8 +119,8 @@ def test_a_removal_covers_a_later_state_with_no_more_identities_to_remove() -> N
     one = row((1, "a"), newest=leave(2), last_exit=2)
     more = row((3, "b"), (1, "a"), newest=leave(4), last_exit=4)
     back = row((3, "b"), (1, "a"), newest=enter(3), last_exit=2)
-    assert [one.has_all_to_remove(each) for each in (one, back, more)] == [True, True, False]
-    assert more.has_all_to_remove(one)
+    assert [one.covers(each, removes=True) for each in (one, back, more)] == [True, True, False]
+    assert more.covers(one, removes=True)
 
 
 # What may still take effect

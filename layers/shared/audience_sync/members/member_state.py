@@ -12,11 +12,12 @@ that the due repetitions: docs/delivery.md, *Uploads that contradict each other*
 """
 
 from dataclasses import dataclass, replace
+from itertools import batched
 from typing import Any, NamedTuple
 
 from audience_sync.clock import EpochMilliseconds, EpochSeconds
 from audience_sync.members.erasure_steps import ErasurePlan, ErasureStep
-from audience_sync.members.membership import MAX_IDENTITIES, Member, MembershipChange, Version
+from audience_sync.members.membership import MAX_IDENTITIES, Member, MembershipChange, Version, with_identities
 
 LONGEST_JOB = 36 * 3600  # seconds; Amazon shows members within 36 hours, so a job still running then will never end
 # Seconds; two years. The time to live of a dataset cannot be set; the longest one that Amazon documents is 380 days.
@@ -129,13 +130,10 @@ class MemberState:
         is_back = not is_dataset and not self.newest.exits
         return self.has_ended(notice) and (is_back or self.erase_until >= notice.at)
 
-    def has_all_to_remove(self, later: "MemberState") -> bool:
-        """Return whether a removal sent from this state has removed everything that a later one still has to remove."""
-        return {each.key for each in later.to_remove} <= {each.key for each in self.to_remove}
-
-    def has_all_active(self, later: "MemberState") -> bool:
-        """Return whether an enter sent from this state has named everything that a later one has to name."""
-        return {each.key for each in later.active} <= {each.key for each in self.active}
+    def covers(self, later: "MemberState", *, removes: bool) -> bool:
+        """Return whether a removal, or an enter, sent from this state has named everything that a later one has to."""
+        named, to_name = (state.to_remove if removes else state.active for state in (self, later))
+        return {each.key for each in to_name} <= {each.key for each in named}
 
     @property
     def must_erase(self) -> bool:
@@ -221,42 +219,34 @@ class MemberState:
 
     def removal(self) -> MembershipChange:
         """Return the exit for the identities to remove. Its record holds any number of them."""
-        ended, stale = self.last_exit or self.version, self.to_remove
-        consent = self.newest.record.get("userConsent", {})
+        ended, consent = self.last_exit or self.version, self.newest.record.get("userConsent", {})
         record = self.newest.record | {
             "action": "DELETE",
-            "hashedPII": [each.digests for each in stale],
             "userConsent": consent if self.newest.exits else _without_place(consent),
         }
-        named_at = tuple(each.at for each in stale)
-        return replace(
-            self.newest,
-            at=ended.at,
-            message_id=ended.message_id,
-            record=record,
-            erase=self.erase_until >= ended.at,
-            named_at=() if set(named_at) <= {ended.at} else named_at,
-        )
+        erase = self.erase_until >= ended.at
+        exit_ = replace(self.newest, at=ended.at, message_id=ended.message_id, record=record, erase=erase)
+        return with_identities(exit_, self.to_remove)
 
     def enter(self) -> MembershipChange:
         """Return the newest change, an enter, with the most recently named active identities."""
-        active = self.active[:MAX_IDENTITIES]
-        record = self.newest.record | {"hashedPII": [each.digests for each in active]}
-        named_at = tuple(each.at for each in active)
-        return replace(self.newest, record=record, named_at=() if set(named_at) <= {self.newest.at} else named_at)
+        return with_identities(self.newest, self.active[:MAX_IDENTITIES])
 
     def change(self) -> MembershipChange:
         """Return the newest change as it should be sent."""
         return self.removal() if self.newest.exits else self.enter()
 
     def records(self, *, removes: bool, at_most: int = MAX_IDENTITIES) -> list[MembershipChange]:
-        """Return the changes to send, one request after the other: a large removal needs several.
+        """Return the changes to send, one request after the other: a large removal needs several, an empty one none.
 
         Args:
             removes: the removal, instead of the enter.
             at_most: identities of one record.
         """
-        return _parts(self.removal(), at_most) if removes else [self.enter()]
+        if not removes:
+            return [self.enter()]
+        removal = self.removal()
+        return [with_identities(removal, some) for some in batched(removal.identities, at_most)]
 
     def bare(self) -> MembershipChange:
         """Return the newest change without identities: a repetition is sent from the row."""
@@ -283,16 +273,3 @@ def with_known_consent(change: MembershipChange, known: MembershipChange) -> Mem
 def _without_place(consent: dict[str, Any]) -> dict[str, Any]:
     """Return consent without an IP address, which a removal does not need."""
     return {name: value for name, value in consent.items() if name != "geo"}
-
-
-def _parts(change: MembershipChange, at_most: int) -> list[MembershipChange]:
-    """Split a removal into records of at most `at_most` identities; none if there is nothing to remove."""
-    identities, named_at = change.record["hashedPII"], change.named_at
-    return [
-        replace(
-            change,
-            record=change.record | {"hashedPII": identities[start : start + at_most]},
-            named_at=named_at[start : start + at_most],
-        )
-        for start in range(0, len(identities), at_most)
-    ]

@@ -133,7 +133,7 @@ def after_attempt(
     """
     if removes:
         if result is Attempt.ACCEPTED:
-            is_left = row.removal_failed and not source.has_all_to_remove(row)
+            is_left = row.removal_failed and not source.covers(row, removes=True)
             return replace(_sent(row, Action.REMOVAL, at, timing), removal_failed=is_left)
         undone_by = 0 if row.newest.exits else round(at + timing.effective_after)
         return replace(row, removal_failed=True, removals_effective_by=max(row.removals_effective_by, undone_by))
@@ -144,7 +144,7 @@ def after_attempt(
         return replace(row, enter_failed=row.enter_failed or row.enter_sent <= at)
     if result is Attempt.PARKED and row.version != source.version:
         return row
-    is_left = row.enter_failed and not source.has_all_active(row)
+    is_left = row.enter_failed and not source.covers(row, removes=False)
     return replace(_sent(row, Action.ENTER, at, timing), enter_failed=is_left)
 
 

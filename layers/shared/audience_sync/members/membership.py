@@ -168,7 +168,7 @@ def since(changes: Sequence[MembershipChange], notice: Version) -> list[Membersh
         The newer changes, without identities named before the notice; none if the newest change is older.
     """
     newer = [change for change in changes if change.version > notice]
-    return [_named(change, [pair for pair in change.identities if pair[0] > notice.at]) for change in newer]
+    return [with_identities(change, [pair for pair in change.identities if pair[0] > notice.at]) for change in newer]
 
 
 def _lives(same: list[MembershipChange]) -> list[MembershipChange]:
@@ -186,12 +186,13 @@ def _lives(same: list[MembershipChange]) -> list[MembershipChange]:
     kept = [pair for pair in entered.identities if pair[0] > left.at]
     if old:
         carrier = max(before, key=_rank)
-        before = [*before, _named(carrier, [*carrier.identities, *old])]
-        entered = _named(entered, kept)
+        before = [*before, with_identities(carrier, [*carrier.identities, *old])]
+        entered = with_identities(entered, kept)
     return [_merged(before), entered]
 
 
-def _named(change: MembershipChange, named: list[tuple[int, dict[str, str]]]) -> MembershipChange:
+def with_identities(change: MembershipChange, named: Sequence[tuple[int, dict[str, str]]]) -> MembershipChange:
+    """Return a change with the given identities in its record, each after the time at which it was named."""
     times = tuple(at for at, _ in named)
     record = change.record | {"hashedPII": [identity for _, identity in named]}
     return replace(change, record=record, named_at=() if set(times) <= {change.at} else times)
@@ -216,9 +217,7 @@ def _merged(same: list[MembershipChange]) -> MembershipChange:
     kept = [named[key] for key in (ordered if newest.exits else ordered[:MAX_IDENTITIES])]
     # A deletion notice holds even if a plain exit came later. An enter erases nothing.
     erase = any(change.erase and change.exits for change in same) and newest.exits
-    record = newest.record | {"hashedPII": [identity for _, identity in kept]}
-    times = tuple(at for at, _ in kept)
-    return replace(newest, record=record, erase=erase, named_at=() if set(times) <= {newest.at} else times)
+    return replace(with_identities(newest, kept), erase=erase)
 
 
 def canonical_json(value: Any) -> str:
