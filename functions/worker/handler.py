@@ -157,9 +157,9 @@ def _emit_metrics(report: BatchReport, *, is_new_stack: bool) -> None:
             metric_names.CHANGES_PARKED: report.parked,
             metric_names.ERASURES_RECORDED: report.erasures,
             metric_names.MESSAGES_DEFERRED: len(report.deferred) + report.requeued,
-            metric_names.UPLOADS_SENT: report.uploads.sent,
-            metric_names.UPLOADS_FAILED: report.uploads.failed,
-            metric_names.RECORDS_SENT: sum(len(job.changes) for job in report.uploads.jobs),
+            metric_names.UPLOADS_SENT: len(report.jobs),
+            metric_names.UPLOADS_FAILED: report.failed_uploads.total(),
+            metric_names.RECORDS_SENT: sum(len(job.changes) for job in report.jobs),
             metric_names.RECORDS_REPEATED: report.repeated.total(),
         }
     )
@@ -175,10 +175,10 @@ def _emit_metrics(report: BatchReport, *, is_new_stack: bool) -> None:
 
 
 def _log(report: BatchReport, begun: float) -> None:
-    for job in report.uploads.jobs:
+    for job in report.jobs:
         logger.info("upload accepted", audience_id=job.target.audience_id, job_id=job.job_id, records=len(job.changes))
-    if report.uploads.counted_from_one:  # which Amazon does not document
-        logger.warning("refused members counted from 1", job_ids=sorted(report.uploads.counted_from_one))
+    if report.counted_from_one:  # which Amazon does not document
+        logger.warning("refused members counted from 1", job_ids=sorted(report.counted_from_one))
     if report.repeated:
         logger.info("records repeated", by_audience=dict(report.repeated.most_common(LOGGED)))
     if report.waiting:
@@ -190,7 +190,7 @@ def _log(report: BatchReport, begun: float) -> None:
         deferred = sorted({each.reason for each in report.deferred})
         facts: dict[str, Any] = {
             "by_reason": dict(report.reasons),
-            "uploads_failed": dict(report.uploads.reasons),
+            "uploads_failed": dict(report.failed_uploads),
             "parked": dict(report.parked_reasons),
             "deferred": deferred,
             "audience_ids": sorted(report.incomplete)[:LOGGED],

@@ -80,7 +80,7 @@ def test_changes_of_several_messages_share_one_upload() -> None:
     assert amazon.members() == {"m1", "m2"}
     assert (report.delivered, report.deferred, report.accepted) == (2, [], {})
     assert amazon.timeouts == {Limits().timeout}
-    (job,) = report.uploads.jobs
+    (job,) = report.jobs
     assert (job.job_id, job.target.audience_id, [change.member[1] for change in job.changes]) == (
         "job-1",
         BIG_ID,
@@ -118,7 +118,7 @@ def test_an_untracked_job_travels_with_the_changes_of_its_upload() -> None:
     messages = [message("a", change("m1"), change("m2"), receives=3)]
     report = deliver(messages, amazon, queue=queue, jobs=FakeQueue(down=True), limits=Limits(max_records=1))
     assert amazon.members() == {"m1"}, "it will be sent again"
-    assert (report.delivered, report.completed, report.uploads.sent, report.uploads.failed) == (0, {}, 0, 1)
+    assert (report.delivered, report.completed, len(report.jobs), report.failed_uploads.total()) == (0, {}, 0, 1)
     assert (report.deferred, report.requeued) == ([], 2)
     sent = [json.loads(each.body) for each in queue.messages]
     untracked = {each["changes"][0]["record"]["externalUserId"]: each.get("untracked") for each in sent}
@@ -200,8 +200,9 @@ def test_bad_records_are_isolated_and_their_neighbours_delivered(bad: set[str], 
     assert dead_letters.parked() == dict.fromkeys(bad, "request_rejected")
     assert amazon.members() == {f"m{number}" for number in range(20)} - bad
     assert (report.delivered, report.parked, report.deferred) == (20 - len(bad), len(bad), [])
-    assert (report.uploads.sent, report.uploads.failed) == (len(amazon.taken), len(amazon.requests) - len(amazon.taken))
-    assert report.reasons["request_rejected"] == len(bad) + report.uploads.failed, "records parked, uploads refused"
+    refused = report.failed_uploads.total()
+    assert (len(report.jobs), refused) == (len(amazon.taken), len(amazon.requests) - len(amazon.taken))
+    assert report.reasons["request_rejected"] == len(bad) + refused, "records parked, uploads refused"
     k, rounds = len(bad), (20 // len(bad) - 1).bit_length() + 1
     assert len(amazon.requests) <= 1 + 2 * k * (1 + rounds)
 

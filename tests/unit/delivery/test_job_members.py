@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from audience_sync.delivery.job_members import member_of_change, member_of_state, members_of_upload
+from audience_sync.delivery.job_members import member_of_state, members_of_upload
 from audience_sync.members.job_messages import JobMember
 from audience_sync.members.member_state import Identity, MemberState
 from audience_sync.members.membership import MAX_IDENTITIES, MembershipChange, Version
@@ -63,14 +63,6 @@ def test_a_job_member_has_the_version_and_flags_of_its_record(
     for is_replay in (False, True):
         described = member_of_state(change(exits=sent), state, is_replay=is_replay)
         assert described == expected._replace(is_replay=is_replay)
-
-
-@pytest.mark.parametrize("is_replay", [False, True])
-@pytest.mark.parametrize("exits", [False, True])
-def test_a_job_member_without_a_table_has_the_version_of_its_change(exits: bool, is_replay: bool) -> None:
-    sent = change(exits=exits)
-    expected = JobMember("m1", sent.version.text, removes=exits, is_replay=is_replay)
-    assert member_of_change(sent, is_replay=is_replay) == expected
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,9 @@ import pytest
 from audience_sync.amazon_ads.bisection import SAMPLE_SIZE
 from audience_sync.amazon_ads.upload import Target
 from audience_sync.clock import Clock
+from audience_sync.delivery.report import BatchReport
 from audience_sync.delivery.sending import SHUTDOWN_RESERVE, TRACK_ATTEMPTS, TRACK_INTERVAL, Uploads
-from audience_sync.delivery.uploads import Accepted, Deferred, Limits, UploadJob, UploadOutcome, UploadStats
+from audience_sync.delivery.uploads import Accepted, Deferred, Limits, UploadJob, UploadOutcome
 from audience_sync.errors import (
     AudienceSyncError,
     OutcomeUnknown,
@@ -36,11 +37,12 @@ def change(number: int) -> MembershipChange:
 
 def send(
     amazon: Amazon, count: int, *, jobs: list[UploadJob] | None = None, limits: Limits = LIMITS
-) -> tuple[Uploads, dict[str, UploadOutcome]]:
-    uploads = Uploads(amazon, limits, Clock(lambda: 5.0, lambda: 0.0), 60.0, UploadStats())
+) -> tuple[BatchReport, dict[str, UploadOutcome]]:
+    report = BatchReport()
+    uploads = Uploads(amazon, limits, Clock(lambda: 5.0, lambda: 0.0), 60.0, report)
     track = jobs.append if jobs is not None else (lambda _: None)
     outcomes = uploads.send(Target("1"), [change(number) for number in range(count)], track)
-    return uploads, {member: outcome for (_, member), outcome in outcomes.items()}
+    return report, {member: outcome for (_, member), outcome in outcomes.items()}
 
 
 def test_after_an_unanswered_upload_all_changes_wait_the_settle_time() -> None:
@@ -62,10 +64,9 @@ def test_after_an_unanswered_upload_all_changes_wait_the_settle_time() -> None:
     ],
 )
 def test_a_deferred_change_waits_for_as_long_as_its_error_asks(error: AudienceSyncError, delay: float | None) -> None:
-    uploads, outcomes = send(picky(error), 1)
+    report, outcomes = send(picky(error), 1)
     assert outcomes == {"m0": Deferred(error, delay)}  # type: ignore[arg-type]
-    assert (uploads.stats.sent, uploads.stats.failed, uploads.stats.reasons) == (0, 1, {error.reason: 1})
-    assert uploads.stats.jobs == []
+    assert (report.jobs, report.failed_uploads) == ([], {error.reason: 1})
 
 
 class Tracker:
@@ -88,18 +89,19 @@ class Tracker:
 
     def send(
         self, count: int = 1, *, amazon: Amazon | None = None, deadline: float = 60.0
-    ) -> tuple[Uploads, dict[str, UploadOutcome]]:
+    ) -> tuple[BatchReport, dict[str, UploadOutcome]]:
         clock = Clock(lambda: 5.0, lambda: self.monotonic, self.sleep)
-        uploads = Uploads(amazon or picky(), LIMITS, clock, deadline, UploadStats())
+        report = BatchReport()
+        uploads = Uploads(amazon or picky(), LIMITS, clock, deadline, report)
         outcomes = uploads.send(Target("1"), [change(number) for number in range(count)], self)
-        return uploads, {member: outcome for (_, member), outcome in outcomes.items()}
+        return report, {member: outcome for (_, member), outcome in outcomes.items()}
 
 
 def test_an_upload_whose_job_cannot_be_tracked_counts_as_failed() -> None:
     tracker = Tracker(failures=TRACK_ATTEMPTS)
-    uploads, outcomes = tracker.send()
+    report, outcomes = tracker.send()
     assert outcomes == {"m0": Deferred(tracker.error, None, UploadJob("job-1", Target("1"), [change(0)], 5000))}
-    assert (uploads.stats.sent, uploads.stats.failed, uploads.stats.jobs) == (0, 1, [])
+    assert (report.jobs, report.failed_uploads.total()) == ([], 1)
     assert (tracker.failures, tracker.monotonic) == (0, TRACK_INTERVAL * (TRACK_ATTEMPTS - 1))
 
 
@@ -114,9 +116,9 @@ def test_only_changes_of_the_untracked_upload_carry_its_job() -> None:
 @pytest.mark.parametrize("failures", range(1, TRACK_ATTEMPTS))
 def test_tracking_a_job_is_retried_and_stored_once(failures: int) -> None:
     tracker = Tracker(failures)
-    uploads, outcomes = tracker.send()
+    report, outcomes = tracker.send()
     assert (outcomes, [job.job_id for job in tracker.jobs]) == ({"m0": Accepted()}, ["job-1"])
-    assert (uploads.stats.sent, uploads.stats.failed, len(uploads.stats.jobs)) == (1, 0, 1)
+    assert (len(report.jobs), report.failed_uploads.total()) == (1, 0)
 
 
 def test_tracking_is_not_retried_without_time_for_a_pause() -> None:

@@ -15,8 +15,8 @@ from audience_sync.delivery.member_delivery import MemberDelivery
 from audience_sync.delivery.outcomes import Outcomes
 from audience_sync.delivery.report import BatchReport
 from audience_sync.delivery.returning import REQUEUE_AFTER_RECEIVES, Left, Returning
-from audience_sync.delivery.sending import Uploader, Uploads
-from audience_sync.delivery.uploads import Deferred
+from audience_sync.delivery.sending import Uploads
+from audience_sync.delivery.uploads import Deferred, Uploader
 from audience_sync.errors import InvalidMessage, OutOfTime, TransientError, WaitedTooLong
 from audience_sync.members.job_messages import job_messages
 from audience_sync.members.messages import ChangeMessage
@@ -55,7 +55,7 @@ class Delivery:
         report = BatchReport()
         context = self._context
         returning = Returning(context, self._jitter, deadline, report)
-        uploads = Uploads(self._uploader, context.limits, context.clock, deadline, report.uploads)
+        uploads = Uploads(self._uploader, context.limits, context.clock, deadline, report)
         readable = [*self._read(messages, uploads.half_of_time_to_record(), returning, report, deadline)]
         waiting = [each for each in readable if self._waits(each)]
         due = [each for each in readable if not self._waits(each) and self._track(each, returning, deadline)]

@@ -41,7 +41,7 @@ def with_notices(
     table: MembershipTable,
     pending: Mapping[Member, Sequence[MembershipChange]],
     has_time: HasTime = lambda: True,
-) -> tuple[dict[Member, Sequence[MembershipChange]], dict[Member, TransientError]]:
+) -> dict[Member, Sequence[MembershipChange] | TransientError]:
     """Apply deletion notices to the changes of members without a row.
 
     Args:
@@ -50,20 +50,18 @@ def with_notices(
         has_time: checked before each request.
 
     Returns:
-        The changes of each member, with the notice as an exit; none if the newest change is older. And the members
-        whose notice was not read, with the error: there was no time, or the row is damaged.
+        The changes of each member, with the notice as an exit; none if the newest change is older. An error if the
+        notice was not read: there was no time, or the row is damaged.
 
     Raises:
         Unavailable: the table does not answer.
     """
     notices = table.read_each(((EVERY_AUDIENCE, member[1]) for member in pending), has_time) if pending else {}
-    found: dict[Member, Sequence[MembershipChange]] = dict(pending)
-    unread: dict[Member, TransientError] = {}
+    found: dict[Member, Sequence[MembershipChange] | TransientError] = {**pending}
     for member, changes in pending.items():
         state = notices.get((EVERY_AUDIENCE, member[1]))
         if isinstance(state, TransientError):
-            unread[member] = state
-            del found[member]
+            found[member] = state
         elif state:
             newest = changes[-1]
             notice = replace(
@@ -74,8 +72,8 @@ def with_notices(
                 erase=True,
             )
             newer = since(changes, notice.version)
-            found[member] = coalesce([notice, *newer]) if newer else ()
-    return found, unread
+            found[member] = coalesce([notice, *newer]) if newer else []
+    return found
 
 
 class DeletionNotices:

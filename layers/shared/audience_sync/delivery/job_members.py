@@ -30,11 +30,6 @@ def _completes_removal(change: MembershipChange, state: MemberState) -> bool:
     return not has_jobs(destination) and change.record["hashedPII"][-1] == whole[-1].digests
 
 
-def member_of_change(change: MembershipChange, *, is_replay: bool) -> JobMember:
-    """Describe a record sent without the membership table or its state."""
-    return JobMember(change.member[1], change.version.text, removes=change.exits, is_replay=is_replay)
-
-
 def members_of_upload(changes: Iterable[MembershipChange], *, removes: bool) -> list[JobMember]:
     """Describe the records of an earlier upload, one for each member. The repeated upload counts.
 

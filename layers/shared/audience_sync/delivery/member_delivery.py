@@ -4,7 +4,7 @@ The newest change of each member is found among the messages, then in the member
 every attempt that changes it, so that the next worker knows which uploads may still take effect.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 from typing import NamedTuple
@@ -16,7 +16,7 @@ from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.delivery.context import DeliveryContext
 from audience_sync.delivery.deletion_notices import DeletionNotices, with_notices
 from audience_sync.delivery.groups import groups
-from audience_sync.delivery.job_members import member_of_change, member_of_state
+from audience_sync.delivery.job_members import member_of_state
 from audience_sync.delivery.outcomes import Outcomes
 from audience_sync.delivery.pending import ChangeOutcome, PendingMember
 from audience_sync.delivery.report import BatchReport
@@ -99,9 +99,7 @@ class MemberDelivery:
                 if trouble is None:
                     trouble = self._deliver(target, some)
                 if trouble is not None:
-                    for each in some:
-                        if not each.is_settled:
-                            each.defer(replace(trouble, job=None))
+                    _defer_unsettled(some, replace(trouble, job=None))
 
     def _deliver_notices(self, notices: Sequence[PendingMember]) -> None:
         """Spread deletion notices over the audiences. Amazon is not called, so this waits for no upload."""
@@ -113,20 +111,19 @@ class MemberDelivery:
             self._outcomes.park((each.newest, unknown) for each in notices)
             return
         spreading = DeletionNotices(self._context, table, self._deadline, self._report)
-        left, members = [*notices], self._outcomes.members
+        members = self._outcomes.members
         try:
             for some in spreading.batches([each.newest for each in notices]):
                 if not self._uploads.has_time_to_record:
                     raise OutOfTime("no time left to spread deletion notices")
                 failed = spreading.spread(some, lambda notice: members[notice.member].source.attempts > 1)
-                for each in left[: len(some)]:
-                    each.settle(ChangeOutcome.SUPERSEDED)
                 for member, error in failed.items():
                     members[member].defer(Deferred.after(error))
-                del left[: len(some)]
+                for notice in some:
+                    if notice.member not in failed:
+                        members[notice.member].settle(ChangeOutcome.SUPERSEDED)
         except TransientError as error:
-            for each in left:
-                each.defer(Deferred.after(error))
+            _defer_unsettled(notices, Deferred.after(error))
 
     def _deliver(self, target: Target, members: Sequence[PendingMember]) -> Deferred | None:
         """Deliver members of one audience. Returns a deferral if its others must wait."""
@@ -159,9 +156,7 @@ class MemberDelivery:
             self._date(table, sending)
             self._queue_due([each.due_from for each in written if each.due_from is not None])
         except TransientError as error:
-            for pending in members:
-                if not pending.is_settled:
-                    pending.defer(Deferred.after(error))
+            _defer_unsettled(members, Deferred.after(error))
             return trouble, ()
         for each in written:
             if not each.pending.is_settled:
@@ -177,20 +172,18 @@ class MemberDelivery:
         new = {
             member: each.changes for member, each in pending.items() if member not in found and not each.is_repetition
         }
-        counting, unread = with_notices(table, new, self._uploads.half_of_time_to_record())
-        unread |= {member: each for member, each in found.items() if isinstance(each, TransientError)}
-        for member, error in unread.items():  # such a row does not hold back other members
-            pending[member].defer(Deferred.after(error))
-        known = [
-            _Read(each, state, each.changes)
-            for member, each in pending.items()
-            if isinstance(state := found.get(member), MemberState)
-        ]
-        for member, changes in counting.items():
-            if changes:
-                known.append(_Read(pending[member], None, changes))
-            else:
-                pending[member].settle(ChangeOutcome.SUPERSEDED)
+        known: list[_Read] = []
+        for member, row in (found | with_notices(table, new, self._uploads.half_of_time_to_record())).items():
+            each = pending[member]
+            match row:
+                case TransientError():  # which does not hold back other members
+                    each.defer(Deferred.after(row))
+                case MemberState():
+                    known.append(_Read(each, row, each.changes))
+                case []:
+                    each.settle(ChangeOutcome.SUPERSEDED)
+                case changes:
+                    known.append(_Read(each, None, changes))
         return known
 
     def _decide(self, members: Sequence[_Read]) -> list[_Delivery]:
@@ -313,15 +306,20 @@ class MemberDelivery:
 
     def _send_unguarded(self, target: Target, members: Sequence[PendingMember]) -> Deferred | None:
         def job_member(change: MembershipChange) -> JobMember:
-            return member_of_change(
-                change, is_replay=change.version not in self._outcomes.members[change.member].originals
-            )
+            is_replay = change.version not in self._outcomes.members[change.member].originals
+            return JobMember(change.member[1], change.version.text, change.exits, is_replay=is_replay)
 
         newest = [each.newest for each in members]
         outcomes = self._uploads.send(target, newest, self._tracker(job_member))
         for member in self._outcomes.take(newest, outcomes):
             self._outcomes.members[member].settle(ChangeOutcome.DELIVERED)
         return first_trouble(outcomes.values())
+
+
+def _defer_unsettled(members: Iterable[PendingMember], deferral: Deferred) -> None:
+    for each in members:
+        if not each.is_settled:
+            each.defer(deferral)
 
 
 def _stated(change: MembershipChange) -> MembershipChange:

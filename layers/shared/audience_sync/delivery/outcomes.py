@@ -80,8 +80,9 @@ class Outcomes:
         """Yield the changes of a message that stay in the queue, each with its deferral."""
         is_repetition = each.message.history.is_repetition
         for change in () if each.is_given_up else each.message.changes:
-            if deferral := self.members[change.member].deferral_of(change, is_repetition=is_repetition):
-                yield change, deferral
+            result = self.members[change.member].result_of(change, is_repetition=is_repetition)
+            if isinstance(result, Deferred):
+                yield change, result
 
     def count(self, done: Iterable[ParsedMessage]) -> None:
         """Count the outcomes of the messages that are done with, and the members that go back after a failure."""
@@ -106,19 +107,14 @@ class Outcomes:
         """Yield the outcome of every settled change of a message. Replays and the changes of a copy are not counted."""
         history, counted = each.message.history, self._copied.get(each.origin)
         for change in () if history.is_replay else each.message.changes:
-            pending = self.members[change.member]
-            if not pending.deferral_of(change, is_repetition=history.is_repetition):
-                outcome = pending.outcome_of(change)
-            else:
-                outcome = ChangeOutcome.PARKED if each.is_given_up else None
-            if outcome is None:
-                continue
-            if counted is not None:
-                copy = change.member, change.version
-                if copy in counted:
-                    continue
-                counted.add(copy)
-            yield outcome
+            result = self.members[change.member].result_of(change, is_repetition=history.is_repetition)
+            if isinstance(result, Deferred) and each.is_given_up:
+                result = ChangeOutcome.PARKED
+            copy = change.member, change.version
+            if isinstance(result, ChangeOutcome) and (counted is None or copy not in counted):
+                yield result
+                if counted is not None:
+                    counted.add(copy)
 
     def _failure(self, change: MembershipChange, error: PermanentError) -> Failure:
         source = self.members[change.member].source

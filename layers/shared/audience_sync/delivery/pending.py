@@ -91,8 +91,11 @@ class PendingMember:
         """Keep an enter in the queue, and with it all changes newer than the last exit before it; None: all."""
         self.result = Stays(deferral) if last_exit is None else EnterWaits(deferral, last_exit)
 
-    def deferral_of(self, change: MembershipChange, *, is_repetition: bool) -> Deferred | None:
-        """Return the deferral with which a change of a message stays in the queue; None if it does not."""
+    def result_of(self, change: MembershipChange, *, is_repetition: bool) -> ChangeOutcome | Deferred | None:
+        """Return what becomes of a change of a message, or of its repetition: None if nothing has been settled.
+
+        Changes older than the settled one are superseded.
+        """
         if is_repetition and not self.is_repetition:
             return _CHANGES_FIRST
         match self.result:
@@ -100,13 +103,10 @@ class PendingMember:
                 return deferral
             case EnterWaits(deferral, last_exit) if change.version > last_exit:
                 return deferral
-        return None
-
-    def outcome_of(self, change: MembershipChange) -> ChangeOutcome | None:
-        """Return the outcome of a change; None if it stays. Those older than the settled one are superseded."""
-        match self.result:
+            case EnterWaits(_, settled, outcome):
+                pass
             case Done(outcome):
-                return outcome if change.version == self.newest.version else ChangeOutcome.SUPERSEDED
-            case EnterWaits(_, last_exit, outcome) if change.version <= last_exit:
-                return outcome if outcome is None or change.version == last_exit else ChangeOutcome.SUPERSEDED
-        return None
+                settled = self.newest.version
+            case None:
+                return None
+        return outcome if outcome is None or change.version == settled else ChangeOutcome.SUPERSEDED

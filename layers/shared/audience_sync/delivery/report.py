@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from audience_sync.delivery.context import Message
 from audience_sync.delivery.pending import ChangeOutcome
-from audience_sync.delivery.uploads import UploadStats
+from audience_sync.delivery.uploads import UploadJob
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,9 @@ class BatchReport:
     """The result of one invocation. Each change has exactly one of the three outcomes, or stays in the queue."""
 
     outcomes: Counter[ChangeOutcome] = field(default_factory=Counter)
-    uploads: UploadStats = field(default_factory=UploadStats)
+    jobs: list[UploadJob] = field(default_factory=list)  # accepted uploads, one each
+    failed_uploads: Counter[str] = field(default_factory=Counter)  # by reason
+    counted_from_one: set[str] = field(default_factory=set)  # ids of jobs whose refused records Amazon counts from 1
     requeued: int = 0  # messages sent again with their remaining changes
     deferred: list[DeferredMessage] = field(default_factory=list)
     parked_reasons: Counter[str] = field(default_factory=Counter)  # changes and unreadable messages, by reason
@@ -55,4 +57,4 @@ class BatchReport:
     @property
     def reasons(self) -> Counter[str]:
         """Reasons for parked changes and failed uploads."""
-        return self.parked_reasons + self.uploads.reasons
+        return self.parked_reasons + self.failed_uploads

@@ -6,7 +6,7 @@ and each delivery of a waiting change could double it.
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from enum import Enum
 
 from audience_sync.clock import to_seconds
@@ -26,6 +26,7 @@ REQUEUE_AFTER_RECEIVES = 12
 UNSTORED_DELAY = 90.0
 
 type Left = Sequence[tuple[MembershipChange, Deferred]]  # the changes of a message that stay in the queue
+type _Copy = tuple[Member, Version, DeliveryHistory, int]  # of a waiting change; equal for its copies
 
 
 class GoesBack(Enum):
@@ -34,17 +35,6 @@ class GoesBack(Enum):
     NOT = "nothing of it stays"
     COPIED = "a copy with the changes that stay"
     WHOLE = "as it is; settled changes are harmless when repeated"
-
-
-@dataclass(frozen=True, slots=True)
-class _WaitingChange:
-    """A waiting change, without its attempts: equal for copies."""
-
-    member: Member
-    version: Version
-    history: DeliveryHistory
-    wait: Wait
-    change: MembershipChange = field(compare=False)
 
 
 class Returning:
@@ -107,8 +97,8 @@ class Returning:
     def _send_waiting(self, messages: Sequence[tuple[ParsedMessage, Left]]) -> bool:
         """Send one copy of each waiting change. Returns whether all are stored."""
         grouped: defaultdict[tuple[DeliveryHistory, int], list[MembershipChange]] = defaultdict(list)
-        for each, attempts in self._waiting(messages).items():
-            grouped[replace(each.history, attempts=attempts), each.wait.delay].append(each.change)
+        for (_, _, history, delay), (change, attempts) in self._waiting(messages).items():
+            grouped[replace(history, attempts=attempts), delay].append(change)
         bodies: defaultdict[int, list[str]] = defaultdict(list)
         for (history, delay), changes in grouped.items():
             bodies[delay] += pack(changes, history)
@@ -119,9 +109,9 @@ class Returning:
             return False
         return True
 
-    def _waiting(self, messages: Sequence[tuple[ParsedMessage, Left]]) -> dict[_WaitingChange, int]:
+    def _waiting(self, messages: Sequence[tuple[ParsedMessage, Left]]) -> dict[_Copy, tuple[MembershipChange, int]]:
         """Return each waiting change once, with the most attempts of its copies, and count it."""
-        waiting: dict[_WaitingChange, int] = {}
+        waiting: dict[_Copy, tuple[MembershipChange, int]] = {}
         for each, left in messages:
             is_unread = (each.message.history.waits_until or 0) > self._now
             attempts = each.message.history.attempts if is_unread else each.attempts - 1  # waiting is none
@@ -129,12 +119,13 @@ class Returning:
                 if not cause.waits:
                     continue
                 wait = wait_until(self._now + (cause.delay or 0.0), self._now, is_fixed=cause.is_fixed)
-                copy = _WaitingChange(change.member, change.version, _history(each, wait), wait, change)
-                if copy not in waiting and not copy.history.is_repetition:
+                copy = change.member, change.version, _history(each, wait), wait.delay
+                if copy not in waiting and not each.message.history.is_repetition:
                     age = self._now - to_seconds(each.first_at)
                     self._report.waiting[change.audience_id] += 1
                     self._report.oldest_waiting = max(self._report.oldest_waiting, age)
-                waiting[copy] = max(waiting.get(copy, 0), attempts)
+                first, most = waiting.get(copy, (change, 0))
+                waiting[copy] = first, max(most, attempts)
         return waiting
 
     def _send_failing(self, each: ParsedMessage, failing: Left, delay: float) -> bool:

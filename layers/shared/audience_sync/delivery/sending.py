@@ -2,14 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Protocol
 
 from audience_sync.amazon_ads.apis import upload_rules
 from audience_sync.amazon_ads.bisection import BISECTABLE_STATUSES, SAMPLE_SIZE
-from audience_sync.amazon_ads.upload import Submission, Target, Upload, cut_uploads
+from audience_sync.amazon_ads.upload import Target, cut_uploads
 from audience_sync.clock import Clock
 from audience_sync.delivery.bisect import Chunk, sample_first
-from audience_sync.delivery.uploads import Accepted, Deferred, Limits, Track, UploadJob, UploadOutcome, UploadStats
+from audience_sync.delivery.report import BatchReport
+from audience_sync.delivery.uploads import Accepted, Deferred, Limits, Track, Uploader, UploadJob, UploadOutcome
 from audience_sync.errors import (
     NoIdentifier,
     OutcomeUnknown,
@@ -26,23 +26,16 @@ RECORD_RESERVE = 5.0  # seconds kept, beside the upload's, to finish writing row
 TRACK_ATTEMPTS, TRACK_INTERVAL = 3, 5.0  # to store the message of a job; seconds between them
 
 
-class Uploader(Protocol):
-    """Sends uploads to Amazon."""
-
-    def send_records(self, upload: Upload, *, timeout: float) -> Submission:
-        """Submit one upload within `timeout` seconds."""
-
-
 class Uploads:
     """Sends to Amazon for the time of one invocation."""
 
-    def __init__(self, uploader: Uploader, limits: Limits, clock: Clock, deadline: float, stats: UploadStats) -> None:
-        """Set up the uploads, which count into `stats`; `deadline` in monotonic seconds."""
+    def __init__(self, uploader: Uploader, limits: Limits, clock: Clock, deadline: float, report: BatchReport) -> None:
+        """Set up the uploads, which count into the report; `deadline` in monotonic seconds."""
         self._uploader = uploader
         self._limits = limits
         self._clock = clock
         self._deadline = deadline
-        self.stats = stats
+        self._report = report
 
     @property
     def has_time_to_record(self) -> bool:
@@ -129,15 +122,14 @@ class Uploads:
             job = UploadJob(submitted.job_id, chunk.upload.target, accepted, sent_at)
             self._track(job, track)
         except TransientError as error:
-            self._count_failure(error.reason)
+            self._report.failed_uploads[error.reason] += 1
             return Deferred(error, self._delay(error), job)
         except RequestRejected as error:
-            self._count_failure(error.reason)
+            self._report.failed_uploads[error.reason] += 1
             return error
-        self.stats.sent += 1
-        self.stats.jobs.append(job)
+        self._report.jobs.append(job)
         if submitted.counted_from_one:
-            self.stats.counted_from_one.add(job.job_id)
+            self._report.counted_from_one.add(job.job_id)
         return Accepted(submitted.rejected)
 
     def _track(self, job: UploadJob, track: Track) -> None:
@@ -157,10 +149,6 @@ class Uploads:
         if error.retry_after is not None:
             return error.retry_after
         return self._limits.settle if isinstance(error, OutcomeUnknown) else None
-
-    def _count_failure(self, reason: str) -> None:
-        self.stats.failed += 1
-        self.stats.reasons[reason] += 1
 
     def _time_to_record(self) -> float:
         return self._time_left() - self._limits.timeout - RECORD_RESERVE

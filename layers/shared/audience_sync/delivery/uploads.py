@@ -1,16 +1,23 @@
 """What an upload is in one invocation: its limits, its outcomes and its job."""
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from audience_sync.amazon_ads.apis import upload_rules
 from audience_sync.amazon_ads.timings import Timings
-from audience_sync.amazon_ads.upload import Target, UploadSize
+from audience_sync.amazon_ads.upload import Submission, Target, Upload, UploadSize
 from audience_sync.errors import NotDueYet, PermanentError, RequestRejected, TransientError
 from audience_sync.members.membership import Destination, MembershipChange
 
 SETTLE = 60.0  # seconds to wait after an unknown outcome, so that a late application cannot overtake the next request
+
+
+class Uploader(Protocol):
+    """Sends uploads to Amazon."""
+
+    def send_records(self, upload: Upload, *, timeout: float) -> Submission:
+        """Submit one upload within `timeout` seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +40,6 @@ class Accepted:
     """Amazon has accepted the change, or an upload."""
 
     rejected: Mapping[int, RequestRejected] = field(default_factory=dict, hash=False, repr=False)  # by place in it
-
-
-ACCEPTED = Accepted()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,17 +83,6 @@ class UploadJob:
     target: Target
     changes: Sequence[MembershipChange]  # behind its records
     sent_at: int  # epoch milliseconds; before the request
-
-
-@dataclass(slots=True)
-class UploadStats:
-    """The uploads of one invocation."""
-
-    sent: int = 0
-    failed: int = 0
-    reasons: Counter[str] = field(default_factory=Counter)  # for failed uploads
-    jobs: list[UploadJob] = field(default_factory=list)
-    counted_from_one: set[str] = field(default_factory=set)  # ids of uploads whose refused records Amazon counts from 1
 
 
 type Track = Callable[[UploadJob], None]

@@ -22,7 +22,7 @@ from aws_lambda_powertools.utilities.circuit_breaker.states import CircuitState
 from audience_sync.amazon_ads.destination import failure_domain
 from audience_sync.amazon_ads.upload import Submission, Target, Upload
 from audience_sync.delivery.gates.circuit_state import CircuitStates
-from audience_sync.delivery.sending import Uploader
+from audience_sync.delivery.uploads import Uploader
 from audience_sync.errors import CircuitHalfOpen, CircuitOpen, OutcomeUnknown, ServiceUnavailable
 
 if TYPE_CHECKING:

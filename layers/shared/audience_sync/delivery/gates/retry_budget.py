@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from audience_sync.amazon_ads.upload import Submission, Upload
-from audience_sync.delivery.sending import Uploader
+from audience_sync.delivery.uploads import Uploader
 from audience_sync.errors import OutcomeUnknown, RetryBudgetUsedUp
 
 SHARE = 0.2  # extra calls for each upload that was answered
