@@ -44,7 +44,7 @@ def _dated_at_once(*given: Any, now: int, timing: Any) -> member_step.Decision |
     due = _repetition(*given, now=now, timing=timing)
     if due is None or due.upload is None:
         return due
-    return due._replace(state=member_step._sent(due.state, due.upload, now, timing))
+    return due._replace(state=member_step._dated(due.state, due.upload, now, timing))
 
 
 BUGS: list[tuple[str, object, str, object, str]] = [  # each with a profile

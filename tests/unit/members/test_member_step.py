@@ -71,7 +71,7 @@ def test_an_exit_removes_every_identity_of_the_member() -> None:
 
 def test_an_exit_of_an_unknown_member_without_identifiers_is_recorded() -> None:
     left = take(None, leave(2))
-    assert (left.is_superseded, left.upload) == (True, None)
+    assert (left.counts_as_superseded, left.upload) == (True, None)
     assert left.state.removal_sent == HOURS_LATER, "the row expires by that"
     assert uploads(take(left.state, enter(1, "a"))) == []
 
@@ -120,7 +120,7 @@ def test_an_enter_waits_until_the_removal_before_it_has_taken_effect(after: int,
 
 def test_an_older_exit_before_an_enter_that_waits_is_superseded() -> None:
     each = take(recorded(enter(1, "a"), leave(3)), leave(2), enter(4, "b"), now=NOW)
-    assert (uploads(each), each.waits_until, each.is_superseded) == ([], NOW + SOON, True)
+    assert (uploads(each), each.waits_until, each.counts_as_superseded) == ([], NOW + SOON, True)
 
 
 def test_an_enter_waits_for_a_repeated_removal() -> None:
@@ -141,12 +141,12 @@ def test_of_an_exit_and_a_newer_enter_the_exit_is_sent_and_the_enter_waits() -> 
     each = take(recorded(enter(1, "old")), notice(2), enter(3, "new"))
     assert uploads(each) == [("DELETE", ["old"])]
     assert (each.state.version, each.state.last_exit) == (notice(2).version, notice(2).version)
-    assert (each.waits_until, each.is_superseded) == (HOURS_LATER + SOON, False)
+    assert (each.waits_until, each.counts_as_superseded) == (HOURS_LATER + SOON, False)
 
 
 def test_of_a_late_exit_and_the_newest_enter_the_exit_is_superseded_though_its_removal_is_sent() -> None:
     each = take(recorded(enter(1, "old"), enter(5, "new")), leave(3), enter(6, "newer"))
-    assert (uploads(each), each.is_superseded, each.repeats) == ([("DELETE", ["old"])], True, False)
+    assert (uploads(each), each.counts_as_superseded, each.repeats) == ([("DELETE", ["old"])], True, False)
 
 
 def test_an_enter_is_sent_at_once_if_the_exit_before_it_removes_nothing() -> None:
@@ -208,7 +208,7 @@ BACK = recorded(enter(1, "old"), leave(2), enter(3, "new"))
 
 
 @pytest.mark.parametrize(
-    ("state", "changes", "expected", "is_superseded"),
+    ("state", "changes", "expected", "superseded"),
     [
         pytest.param(BACK, [enter(3, "new")], [("CREATE", ["new"])], False, id="the newest again"),
         pytest.param(BACK, [enter(2, "x")], [], True, id="an enter of the life before"),
@@ -245,10 +245,10 @@ BACK = recorded(enter(1, "old"), leave(2), enter(3, "new"))
     ],
 )
 def test_of_an_older_change_only_the_part_amazon_may_lack_is_sent(
-    state: MemberState, changes: list[MembershipChange], expected: list[tuple[str, list[str]]], is_superseded: bool
+    state: MemberState, changes: list[MembershipChange], expected: list[tuple[str, list[str]]], superseded: bool
 ) -> None:
     each = take(state, *changes)
-    assert (uploads(each), each.is_superseded) == (expected, is_superseded)
+    assert (uploads(each), each.counts_as_superseded) == (expected, superseded)
 
 
 def test_a_superseded_change_is_not_written() -> None:
@@ -310,7 +310,7 @@ REFUSED = replace(OUT, removal_failed=True)
         ),
     ],
 )
-def test_what_is_owed_is_not_dated_before_amazon_has_accepted_it(
+def test_an_owed_upload_is_dated_only_once_accepted(
     state: MemberState, changes: list[MembershipChange], expected: list[tuple[str, list[str]]]
 ) -> None:
     each = take(state, *changes)
@@ -322,7 +322,7 @@ def test_what_is_owed_is_not_dated_before_amazon_has_accepted_it(
     assert (accepted.enter_failed, accepted.removal_failed) == (False, False)
 
 
-def test_what_is_due_later_is_no_reason_to_leave_a_change_undated() -> None:
+def test_a_change_is_dated_although_a_repetition_is_due_later() -> None:
     later = NOW + SOON
     left = take(replace(OUT, enters_effective_by=later), leave(3), now=NOW + 1).state
     entered = take(replace(BACK, removals_effective_by=NOW, enter_sent=NOW - 1), leave(2), now=NOW - 1).state
@@ -464,7 +464,7 @@ def test_only_a_notice_makes_dataset_enters_wait_for_the_persons_deletion() -> N
 def test_an_exit_that_amazon_ignores_is_recorded_without_identities(each: Decision) -> None:
     known = without_removal(each, HOURS_LATER)
     expected = replace(each.state, identities=(), removal_sent=HOURS_LATER)
-    assert known == Decision(expected, is_superseded=True, waits_until=each.waits_until)
+    assert known == Decision(expected, counts_as_superseded=True, waits_until=each.waits_until)
     assert without_removal(each, HOURS_LATER - 9).state.removal_sent == max(each.state.removal_sent, HOURS_LATER - 9)
 
 

@@ -161,7 +161,7 @@ class MemberDelivery:
         for each in written:
             if not each.pending.is_settled:
                 each.pending.settle(
-                    ChangeOutcome.SUPERSEDED if each.decision.is_superseded else ChangeOutcome.DELIVERED
+                    ChangeOutcome.SUPERSEDED if each.decision.counts_as_superseded else ChangeOutcome.DELIVERED
                 )
         return trouble, again
 

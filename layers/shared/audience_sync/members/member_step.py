@@ -46,7 +46,7 @@ class Decision(NamedTuple):
     upload: Action | None = None
     repeats: bool = False  # the upload is a due repetition
     # The changes that do not stay count as superseded: a newer one has replaced them, or there is nothing to remove.
-    is_superseded: bool = False
+    counts_as_superseded: bool = False
     waits_until: float | None = None  # epoch seconds; the enter waits until then and is not in the state yet
 
     @property
@@ -73,25 +73,25 @@ def apply_changes(
         if change.exits:
             after, removes = _with_exit(known, change, now, timing)
     if after is None:
-        return Decision(_sent(_with_new_enter(None, newest), Action.ENTER, now, timing), Action.ENTER)
+        return Decision(_dated(_with_new_enter(None, newest), Action.ENTER, now, timing), Action.ENTER)
     if removes and not (known and known.owes_removal(now, timing)):
-        after = _sent(after, Action.REMOVAL, now, timing)
+        after = _dated(after, Action.REMOVAL, now, timing)
     entered = None if newest.exits else _with_enter(after, newest, now)
     if entered is None:
-        is_superseded = newest.version != after.version or not removes
+        counts_as_superseded = newest.version != after.version or not removes
         after = after if after == known else _kept(after, now)
-        return Decision(after, Action.REMOVAL if removes else None, is_superseded=is_superseded)
+        return Decision(after, Action.REMOVAL if removes else None, counts_as_superseded=counts_as_superseded)
     due = after.removal_due(timing)
     is_due = not removes and due is not None and due.at <= now  # if nothing else sends it
     if removes or is_due:
-        until = _sent(after, Action.REMOVAL, now, timing).enter_waits_until(timing)
+        until = _dated(after, Action.REMOVAL, now, timing).enter_waits_until(timing)
         is_replaced = after.version != after.last_exit
-        return Decision(after, Action.REMOVAL, repeats=is_due, is_superseded=is_replaced, waits_until=until)
+        return Decision(after, Action.REMOVAL, repeats=is_due, counts_as_superseded=is_replaced, waits_until=until)
     until = after.enter_waits_until(timing)
     if until > now:
-        return Decision(after if after == known else _kept(after, now), is_superseded=True, waits_until=until)
+        return Decision(after if after == known else _kept(after, now), counts_as_superseded=True, waits_until=until)
     is_owed = after.owes_enter(now, timing)
-    return Decision(entered if is_owed else _sent(entered, Action.ENTER, now, timing), Action.ENTER)
+    return Decision(entered if is_owed else _dated(entered, Action.ENTER, now, timing), Action.ENTER)
 
 
 def apply_repetition(state: MemberState | None, version: Version, *, now: int, timing: Timing) -> Decision | None:
@@ -134,7 +134,7 @@ def after_attempt(
     if removes:
         if result is Attempt.ACCEPTED:
             is_left = row.removal_failed and not source.covers(row, removes=True)
-            return replace(_sent(row, Action.REMOVAL, at, timing), removal_failed=is_left)
+            return replace(_dated(row, Action.REMOVAL, at, timing), removal_failed=is_left)
         undone_by = 0 if row.newest.exits else round(at + timing.effective_after)
         return replace(row, removal_failed=True, removals_effective_by=max(row.removals_effective_by, undone_by))
     if row.last_exit is not None and source.version <= row.last_exit:  # its life has ended since
@@ -145,7 +145,7 @@ def after_attempt(
     if result is Attempt.PARKED and row.version != source.version:
         return row
     is_left = row.enter_failed and not source.covers(row, removes=False)
-    return replace(_sent(row, Action.ENTER, at, timing), enter_failed=is_left)
+    return replace(_dated(row, Action.ENTER, at, timing), enter_failed=is_left)
 
 
 def _kept(state: MemberState, now: int) -> MemberState:
@@ -155,7 +155,7 @@ def _kept(state: MemberState, now: int) -> MemberState:
     return replace(state, removal_sent=max(state.removal_sent, now))
 
 
-def _sent(state: MemberState, upload: Action, at: int, timing: Timing) -> MemberState:
+def _dated(state: MemberState, upload: Action, at: int, timing: Timing) -> MemberState:
     """Date an upload: the newest enter, or the removal. A removal is not certain by that."""
     if upload is Action.REMOVAL:
         end = round(at + timing.effective_after)
@@ -180,7 +180,7 @@ def left_out(state: MemberState, newest: MembershipChange) -> int:
 def without_removal(each: Decision, now: int) -> Decision:
     """Record an exit whose removal Amazon would ignore: nothing is sent, and the row keeps no identities of it."""
     state = replace(each.state, identities=each.state.active, removal_sent=max(each.state.removal_sent, now))
-    return Decision(state, is_superseded=True, waits_until=each.waits_until)
+    return Decision(state, counts_as_superseded=True, waits_until=each.waits_until)
 
 
 def _with_exit(
