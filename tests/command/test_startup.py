@@ -60,7 +60,7 @@ def test_the_version_is_that_of_the_package_and_loads_nothing_slow() -> None:
 
 
 @pytest.mark.parametrize("options", ["", " --stack prod", " --local http://127.0.0.1:8080 --json", " --yes"])
-def test_the_shell_completes_what_follows_global_options_and_loads_nothing_slow(options: str) -> None:
+def test_the_shell_completes_commands_after_global_options_and_loads_nothing_slow(options: str) -> None:
     assert completed(f"audience-sync{options} m") == ({"mappings", "member"}, set())
     assert completed(f"audience-sync{options} member{options} s") == ({"show"}, set())
 

@@ -65,7 +65,7 @@ def test_the_second_record_of_a_removal_waits_for_the_first(stack: WorkerStack) 
 
 
 @pytest.mark.parametrize("named", [(), ("b@b.co",), ("new@b.co",)])
-def test_an_exit_removes_every_identity_of_an_enter_whatever_it_names(
+def test_an_exit_removes_every_identity_of_an_enter_even_if_it_names_few_or_others(
     stack: WorkerStack, named: tuple[str, ...]
 ) -> None:
     stack.deliver(change("a@b.co", "b@b.co", "c@b.co", at=1))
@@ -323,7 +323,7 @@ def test_a_change_rejected_within_the_second_it_was_sent_is_parked(stack: Worker
 
 
 @WITH_JOBS
-def test_an_exit_removes_whatever_was_sent_of_a_member_with_more_identities_than_a_row_can_hold(
+def test_an_exit_removes_all_sent_identities_of_a_member_with_more_than_a_row_can_hold(
     stack: WorkerStack,
 ) -> None:
     for at in range(1, 13):

@@ -261,7 +261,7 @@ def test_repeated_notices_delete_nobody_who_came_back(stack: MemoryStack, denies
 
 
 @pytest.mark.parametrize("phase", [0, 1.5, 3, 4.5])
-def test_nobody_is_deleted_of_whom_a_dataset_has_only_an_exit(stack: MemoryStack, phase: float) -> None:
+def test_a_person_with_only_an_exit_in_a_dataset_is_not_deleted(stack: MemoryStack, phase: float) -> None:
     stack.now += phase * HOUR  # of the check
     stack.deliver(leave(1))
     stack.now += HOUR / 2

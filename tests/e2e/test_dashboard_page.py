@@ -223,7 +223,7 @@ def test_every_control_is_reachable_by_keyboard_with_visible_focus(tab: Tab, sho
     assert len([each for each in reached if each.startswith("BUTTON open")]) > 10
 
 
-def test_redriving_asks_and_focuses_no(tab: Tab, shown: Shown) -> None:
+def test_redriving_asks_first_and_focuses_the_button_no(tab: Tab, shown: Shown) -> None:
     open_state(tab, shown, "parked")
     what = tab.read("$('dead-letters-what').textContent")
     assert what == "3 dead letters wait: 2 access denied, 1 request rejected."

@@ -305,7 +305,7 @@ def test_an_audience_that_shrinks_sets_off_the_alarm_once_with_the_sentence_of_d
     assert shrinking.audit(5)[0] == "OK"
 
 
-def test_an_audience_of_which_only_changes_are_published_has_not_shrunk(shrinking: ShrinkHarness) -> None:
+def test_an_audience_whose_metrics_show_only_changed_sizes_has_not_shrunk(shrinking: ShrinkHarness) -> None:
     for hour, (of_a_job, changed) in enumerate(zip([500, *[5_000] * 4], [500, 800, 1_300, 2_100, 5_000], strict=True)):
         shrinking.put(of_a_job, range(-60, -3), hour)
         shrinking.put(changed, range(-3, 1), hour)

@@ -66,7 +66,7 @@ def _size(row: dict[str, Any]) -> int:
     return sum(len(name) + sizes[kind](value) for name, held in row.items() for kind, value in held.items())
 
 
-def test_handlers_make_the_calls_of_the_model_with_bytes_of_its_size(cloud: Cloud, rows: Counter[str]) -> None:
+def test_handlers_make_the_calls_of_the_cost_model_with_as_many_bytes(cloud: Cloud, rows: Counter[str]) -> None:
     events, traffic = BATCH * REQUESTS, Traffic(BATCH * REQUESTS, BATCH, len(AUDIENCES))
     other = replace(AUDIENCE, audience_id=AUDIENCES[1])
     AudienceTable(cloud.client("dynamodb"), cloud.name_of("AudienceTable")).put(other, created=0)
@@ -134,7 +134,7 @@ def test_an_outage_makes_the_starts_and_requests_that_the_text_states_for_a_fift
         assert made.dollars < cost.total(traffic) / 50
 
 
-def test_what_is_kept_after_a_removal_costs_what_the_model_computes() -> None:
+def test_the_cost_model_includes_the_rows_kept_after_a_removal() -> None:
     stated = paragraph((ROOT / "docs/operate.md").read_text(), "| after the removal |")
     gigabytes = (cost.ROW + cost.OVERHEAD) * 1e6 / 1e9
     assert f"${cost.STORED * 1e9:.2f} a month for each GB" in stated

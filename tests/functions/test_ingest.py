@@ -173,7 +173,7 @@ def test_a_rejected_event_gets_400_so_that_segment_does_not_retry_and_its_reason
     )
 
 
-def test_the_log_counts_the_identities_beyond_those_that_amazon_takes(cloud: Cloud, printed: Callable[[], str]) -> None:
+def test_the_log_counts_identities_beyond_amazons_limit(cloud: Cloud, printed: Callable[[], str]) -> None:
     event = json.loads((EXAMPLES / "01-track-entered-full-pii.json").read_bytes())
     event["context"]["traits"]["email"] = [f"{number}@example.com" for number in range(103)]
     assert post(cloud, json.dumps(event).encode())[0] == 200

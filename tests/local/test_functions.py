@@ -102,7 +102,7 @@ def test_a_handler_gets_event_environment_and_context(started: Started, monkeypa
     assert first["pid"] == second["pid"] != os.getpid()
 
 
-def test_what_a_handler_prints_is_forwarded_line_by_line(started: Started) -> None:
+def test_the_output_of_a_handler_is_forwarded_line_by_line(started: Started) -> None:
     started.invoke("print", text="one\ntwo")
     started.until(lambda: {"imported", "one", "two", "an error line"} <= set(started.lines))
 

@@ -159,7 +159,7 @@ def test_the_longest_list_is_that_of_the_schema(name: str, field: str, most: int
     assert [is_accepted(CHECKS[name], {field: [entry] * number}) for number in (most, most + 1)] == [True, False]
 
 
-def test_the_operations_are_those_of_the_schema() -> None:
+def test_the_sandbox_has_exactly_the_operations_of_the_schema() -> None:
     declared = {(each["method"], each["path"]): each for each in OPERATIONS}
     assert {(each.method, each.path) for each in ACTS} == declared.keys()
     for each in ACTS:

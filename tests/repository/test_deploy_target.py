@@ -278,7 +278,7 @@ def test_the_guide_to_updates_names_each_constant_in_place_of_a_parameter() -> N
         pytest.param(["AudienceNamePrefix=", "BatchWindow=60"], id="empty without quotes"),
     ],
 )
-def test_a_value_that_sam_would_cut_or_leave_out_is_refused_with_the_line_that_keeps_it(words: list[str]) -> None:
+def test_a_value_that_sam_would_truncate_or_drop_is_refused_with_a_line_that_works(words: list[str]) -> None:
     with pytest.raises(CannotDeploy, match="the value of AudienceNamePrefix") as caught:
         target(["--parameter-overrides", *words], CONFIG)
     ((line, config),) = re.findall(
@@ -335,7 +335,7 @@ def stated_commit(project: Path) -> str:
 
 
 @pytest.mark.parametrize("lift", ["", " --lift"])
-def test_a_deployment_may_lose_data_only_if_told_so_and_the_next_may_not(project: Path, lift: str) -> None:
+def test_a_deployment_may_lose_data_only_if_allowed_and_the_next_may_not(project: Path, lift: str) -> None:
     deployed(project, "--stack-name=a", **({"ALLOW_DATA_LOSS": "1"} if lift else {}))
     calls = (project / ".aws-sam/policy").read_text(encoding="utf-8")
     assert calls == f"-m scripts.stack_policy{lift} --stack-name=a\n-m scripts.stack_policy --stack-name=a\n"

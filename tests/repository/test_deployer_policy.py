@@ -145,7 +145,7 @@ def test_the_policies_allow_what_cloudformation_calls_for_auto_scaling(resource_
     assert _refused(policy, _called(resource_type, LEFT_OUT_OF_SCALING), resources) == set()
 
 
-def test_the_policy_for_a_key_of_ones_own_allows_what_tables_and_secrets_need() -> None:
+def test_the_policy_for_a_customer_managed_key_allows_what_tables_and_secrets_need() -> None:
     (statement,) = statements(ROOT / "docs/deployer-key-policy.json")
     needed = {each for each in schema("AWS::DynamoDB::Table")["handlers"]["create"]["permissions"] if "kms:" in each}
     # An alias is not given. The last two are for the values of secrets.

@@ -66,7 +66,7 @@ FORMS: dict[str, Callable[[str], str]] = {  # as docs/deploy.md tells its reader
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("file", FILES, ids=lambda path: path.stem)
-def test_each_file_fits_into_one_managed_policy_in_every_form_of_the_guide(file: Path, form: str) -> None:
+def test_each_policy_file_of_the_guide_fits_into_one_managed_policy(file: Path, form: str) -> None:
     # IAM's quota of characters, and room for a statement of one's own.
     assert len("".join(FORMS[form](file.read_text(encoding="utf-8")).split())) <= 6_144 - 500
 

@@ -37,7 +37,7 @@ def test_only_the_job_without_a_build_may_attest_and_publish() -> None:
     assert [step["run"] for step in STEPS if "run" in step] == ["scripts/unpack.sh", "scripts/release.sh"]
 
 
-def test_what_ships_is_packed_before_packages_for_development_are_installed() -> None:
+def test_the_release_is_packed_before_development_packages_are_installed() -> None:
     commands = [step["run"] for step in JOBS["build"]["steps"] if "run" in step]
     assert commands == ["scripts/release.sh --check", "make pack", "make wheel"]
 

@@ -146,7 +146,7 @@ def test_exits_are_remembered_longer_than_an_accepted_enter_can_be_queued() -> N
     assert MAX_ENTER_AGE + _properties("ChangeQueue")["MessageRetentionPeriod"] * 1000 == KEEP_EXIT * 1000
 
 
-def test_removed_identities_are_kept_longer_than_a_removal_can_wait_lie_as_a_dead_letter_and_wait_again() -> None:
+def test_removed_identities_outlive_a_removal_that_waits_is_parked_and_is_redriven() -> None:
     waits, lies = (_properties(queue)["MessageRetentionPeriod"] for queue in ("ChangeQueue", "DeadLetterQueue"))
     assert waits + lies + waits < KEEP_REMOVED
 
@@ -637,7 +637,7 @@ def test_the_dashboard_searches_a_metric_by_its_dimension_in_this_stack(metric: 
     assert 'service="${AWS::StackName}"' in search
 
 
-def test_the_dashboard_shows_as_many_metrics_as_the_cost_says() -> None:
+def test_the_dashboard_shows_as_many_metrics_as_the_cost_guide_states() -> None:
     most = len(GRAPHED) + 9 * len(SEARCHES)  # a search shows the ten largest
     assert f"ours shows up to {most})" in (ROOT / "docs/cost.md").read_text(encoding="utf-8")
 

@@ -54,7 +54,7 @@ def strict(body: bytes) -> Any:
 @example(b"[" * 200_000)
 @example(b'"\xed\xa0\x80"')
 @example(b"")
-def test_any_bytes_are_read_as_by_the_standard_library(body: bytes) -> None:
+def test_any_bytes_are_read_as_the_standard_library_reads_them(body: bytes) -> None:
     assert outcome(read_json, body) == outcome(strict, body)
 
 
@@ -67,7 +67,7 @@ def test_an_integer_beyond_64_bits_keeps_its_digits(before: str, digits: str) ->
     assert digits in repr(read_json(body))
 
 
-def test_long_digits_in_strings_stay_with_the_quick_reader(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_strings_with_many_digits_stay_with_the_quick_reader(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(quick_json, "parse_json", lambda _: pytest.fail("the slow reader was asked"))
     body = b'[{"messageId":"personas_in00000000000000000042","audienceId":"41827365091234567890"}]'
     assert read_json(body) == json.loads(body)

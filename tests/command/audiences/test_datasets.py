@@ -116,7 +116,7 @@ def test_a_dataset_is_created_once_with_its_shares_and_the_ids_of_the_dsp_consol
         ),
     ],
 )
-def test_settings_that_datasets_lack_are_refused_by_option_name(
+def test_settings_that_datasets_do_not_have_are_refused_by_option_name(
     deployment: Deployment, target: NewTarget, settings: Settings, said: str
 ) -> None:
     with pytest.raises(WrongUsage) as caught:

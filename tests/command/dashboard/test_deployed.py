@@ -295,7 +295,7 @@ def test_a_dataset_shows_its_most_recently_read_shares(
     ]
 
 
-def test_alarms_are_those_of_this_stack(deployment: Deployment, shown: DeployedStack) -> None:
+def test_only_alarms_of_this_stack_are_shown(deployment: Deployment, shown: DeployedStack) -> None:
     cloudwatch = deployment.stack.service("cloudwatch")
     for name in ("mine-DeadLetters", "mine-WorkerErrors", "mine-too-DeadLetters", "another-DeadLetters"):
         cloudwatch.put_metric_alarm(
@@ -405,7 +405,7 @@ def calls_of(deployment: Deployment, service: str, operation: str) -> list[dict[
 
 
 @pytest.mark.parametrize("chosen", [[""], ["30d"], ["", "30d"]])
-def test_an_open_page_asks_for_as_many_metrics_an_hour_as_the_cost_says(
+def test_an_open_page_requests_as_many_metrics_an_hour_as_the_cost_guide_states(
     deployment: Deployment, shown: DeployedStack, clock: ManualClock, chosen: list[str]
 ) -> None:
     deployment.list_audience()

@@ -61,7 +61,7 @@ def test_pausing_fails_temporarily_if_lambda_exceeds_the_limit(
     assert source.event_source == "Enabled"
 
 
-def test_status_says_who_has_paused_when_and_why_also_if_nothing_waits(deployment: Deployment) -> None:
+def test_status_shows_who_paused_delivery_when_and_why(deployment: Deployment) -> None:
     deployment.stack.local = None
     deployment.printed(pause, note="asked by legal", yes=True)
     (said,) = [line for line in deployment.printed(status, raises=AlreadyReported).out.splitlines() if "paused" in line]

@@ -96,7 +96,7 @@ def test_the_sum_of_changes_adds_up_if_some_were_counted_twice(counts: Counts, w
         pytest.param(3, None, "", id="of the last hours: they may be others than the dead letters"),
     ],
 )
-def test_parked_changes_that_are_dead_letters_no_more_are_shown_as_such(
+def test_status_shows_parked_changes_that_are_no_longer_dead_letters(
     parked: int, dead_letters: int | None, since: str
 ) -> None:
     counts = Counts(accepted=parked, parked=parked)

@@ -15,7 +15,7 @@ def deployed(deployment: Deployment) -> Deployment:
     return deployment
 
 
-def test_status_shows_the_version_and_says_what_to_do_about_another_one(deployed: Deployment) -> None:
+def test_status_shows_the_version_and_the_remedy_if_the_command_has_a_different_one(deployed: Deployment) -> None:
     printed = deployed.printed(status)
     assert printed.out.split()[:2] == ["version", "0.0.1"]
     assert f"Deploy version {version('audience-sync')}, or use the command of version 0.0.1." in printed.err

@@ -33,7 +33,7 @@ from tests.command.mappings.mapping_files import EVENTS, MAPPING, written
         pytest.param({"@template": "{{userId}}"}, '{"@template": "{{userId}}"}', id="anything else, as it is"),
     ],
 )
-def test_directives_are_formatted_for_people(directive: Any, text: str) -> None:
+def test_directives_are_printed_readably(directive: Any, text: str) -> None:
     assert plain(directive) == text
 
 

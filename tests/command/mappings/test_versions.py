@@ -53,7 +53,7 @@ def test_apply_accepts_the_output_of_show_with_and_without_edits(deployment: Dep
     assert deployment.json(show) == document | {"version": 1}
 
 
-def test_apply_warns_of_mappings_that_reject_what_those_in_force_accept(deployment: Deployment, tmp_path: Path) -> None:
+def test_apply_warns_if_new_mappings_reject_events_accepted_before(deployment: Deployment, tmp_path: Path) -> None:
     fields = asdict(DEFAULT_MAPPING)["fields"] | {"external_user_id": {"@template": "loy-{{ traits.number }}"}}
     file = written(tmp_path, [asdict(DEFAULT_MAPPING) | {"fields": fields}])
     assert ["member_id_missing" in deployment.printed(apply, file, yes=True).err for _ in range(2)] == [True, False]

@@ -53,7 +53,7 @@ def test_the_surer_of_two_column_names_wins() -> None:
 
 
 @pytest.mark.parametrize("columns", [("Nom", "Prénom"), ("Name", "Vorname"), ("Apellidos", "Nombre")])
-def test_a_name_that_may_be_of_a_whole_person_is_recognized_beside_the_other_half(columns: tuple[str, str]) -> None:
+def test_a_column_name_such_as_name_is_the_last_name_beside_a_first_name(columns: tuple[str, str]) -> None:
     assert guess(columns) == {"last_name": columns[0], "first_name": columns[1]}
 
 

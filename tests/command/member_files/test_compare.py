@@ -91,7 +91,7 @@ def test_every_member_is_counted_once(deployment: Deployment, file: str) -> None
 
 
 @pytest.mark.parametrize("repair", ["missing", "missing,surplus", "surplus"])
-def test_a_repair_dates_changes_as_the_file_and_makes_only_those_asked_for(
+def test_a_repair_sends_only_the_requested_changes_with_the_time_of_the_file(
     deployment: Deployment, file: str, repair: str
 ) -> None:
     report = run(deployment, file, repair=repair)

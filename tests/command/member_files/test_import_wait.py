@@ -35,7 +35,7 @@ def followed(deployment: Deployment, jobs: dict[str, Any], audience: Audience = 
 def test_an_import_is_applied_once_each_job_of_its_audience_has_ended(deployment: Deployment) -> None:
     jobs = {"j1": ["SUCCEEDED"], "j2": ["RUNNING"]}
     read = followed(deployment, jobs)
-    assert read() == Reading(1, 0, "delivered; 1 job at Amazon not ended")
+    assert read() == Reading(1, 0, "delivered; 1 job still running at Amazon")
     jobs["j2"] = ["SUCCEEDED"]
     assert read() == Reading(0, 0, APPLIED)
 

@@ -56,7 +56,7 @@ def test_a_value_matches_in_each_form(typed: str, member: str, stored: str, form
         ("Ines Alvarez", "not an e-mail address, phone number, SHA-256 or external user id"),
     ],
 )
-def test_what_cannot_be_searched_is_refused_by_its_line_and_the_others_are_read(typed: str, problem: str) -> None:
+def test_an_unsearchable_value_is_refused_by_line_number_and_the_rest_are_read(typed: str, problem: str) -> None:
     values, refused = asked([typed, ADDRESS], None)
     assert ([*refused], [each.line for each in values]) == ([1], [2])
     assert (problem in refused[1], typed in refused[1]) == (True, False)

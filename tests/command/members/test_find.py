@@ -57,7 +57,7 @@ def search(deployment: Deployment) -> Search:
     return run
 
 
-def test_every_kind_of_row_is_found_and_what_follows_is_ready_to_type(search: Search, tmp_path: Path) -> None:
+def test_find_matches_every_kind_of_row_and_prints_the_next_commands(search: Search, tmp_path: Path) -> None:
     values = (ADDRESS, NUMBER, "ines.alvarez+news@gmail.com", "nobody@example.com")
     document = search(*values, country="US", as_json=True).json
     found = {
@@ -80,9 +80,7 @@ active 1 email; kept until 20|Matches 3 email (lower case)|No person was found b
     assert [ADDRESS in each or digest(ADDRESS) in each for each in (*printed, written)] == [False] * 3
 
 
-def test_nothing_found_is_a_sentence_to_send_with_what_it_does_not_cover(
-    deployment: Deployment, search: Search
-) -> None:
+def test_if_nothing_is_found_the_answer_names_what_was_not_searched(deployment: Deployment, search: Search) -> None:
     printed = search("nobody@example.com", "+442079460958", now=NOW, raises=ReportedAsNotThere)
     assert " ".join(printed.out.split("Answer\n")[1].split()) == (
         "On 2027-01-15 at 08:00 UTC we searched the system that sends audiences to Amazon Ads (stack tests, region "
@@ -93,7 +91,7 @@ def test_nothing_found_is_a_sentence_to_send_with_what_it_does_not_cover(
     assert deployment.logs.filter("OperatorLogGroup", 0, None)["events"] == []
 
 
-def test_a_value_that_cannot_be_searched_is_named_by_its_line_and_the_others_are_answered(search: Search) -> None:
+def test_an_unsearchable_value_is_reported_by_line_and_the_rest_are_answered(search: Search) -> None:
     printed = search(NUMBER, ADDRESS, "Ines Alvarez", raises=AlreadyReported)
     assert "cust_2001" in printed.out
     assert [line[:22] for line in printed.err.splitlines()[1:]] == ["Line 1 is not searched", "Line 3 is not searched"]
@@ -139,7 +137,7 @@ def test_both_dead_letter_queues_are_searched_and_notices_of_ids(deployment: Dep
         assert said in shown
 
 
-def test_a_search_of_over_a_million_rows_says_what_it_takes_and_asks(
+def test_a_search_of_over_a_million_rows_shows_time_and_cost_and_asks_first(
     deployment: Deployment, search: Search, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "ASKS_ABOVE", 8)
@@ -152,9 +150,7 @@ def test_a_search_of_over_a_million_rows_says_what_it_takes_and_asks(
     [(1_000_000, 0, 2, "0.01"), (100_000_000, 0, 167, "0.92"), (1_000_000, 50, 24, "0.00")],
     ids=["a million rows", "a hundred million", "provisioned, at 50 units a second"],
 )
-def test_the_time_and_cost_of_a_search_are_those_of_the_documents(
-    rows: int, units: int, minutes: int, dollars: str
-) -> None:
+def test_the_time_and_cost_of_a_search_match_the_documents(rows: int, units: int, minutes: int, dollars: str) -> None:
     seconds, cost = estimate(TableSize(rows, rows * (ROW + OVERHEAD), units))
     assert (round(seconds / 60), f"{cost:.2f}") == (minutes, dollars)
     assert units or f"{minutes} minutes and ${dollars}" in PRIVACY.read_text(encoding="utf-8")

@@ -143,7 +143,7 @@ def test_a_dry_run_warns_if_no_member_can_move(world: World, members: int, said:
     assert bool(members) is ("outcome" in printed.out)
 
 
-def test_without_a_question_a_move_into_an_audience_that_nobody_can_enter_is_refused(world: World) -> None:
+def test_a_move_into_an_audience_that_nobody_can_enter_is_refused_before_the_question(world: World) -> None:
     source = filled(world, 1)  # without consent
     before = rows(world)
     with pytest.raises(OperatorError, match=r"All 1 member would stay out \(1 no consent\)"):
@@ -291,7 +291,7 @@ def test_two_ends_at_once_leave_one_side_of_a_move_listed(world: World, *, ends_
     assert [each.audience_id for each in world.session().audiences.all()] == [second.audience.audience_id]
 
 
-def test_a_move_repeated_beside_the_end_of_the_new_audience_does_not_undo_that(world: World) -> None:
+def test_a_move_repeated_while_the_new_audience_is_ended_does_not_undo_the_end(world: World) -> None:
     source = filled(world)
     plan = planned_end(world.session(), stored(world, moved(world, source)))
     ended: list[Any] = []

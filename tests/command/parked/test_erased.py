@@ -72,7 +72,7 @@ HASHED = hashlib.sha256(b"ada@example.com").hexdigest()
         pytest.param('"' + r"\"" * 500_000, False, id="nothing but quotation marks, in a second"),
     ],
 )
-def test_drop_erased_deletes_whole_each_unusable_message_of_the_event_queue_that_names_the_person(
+def test_drop_erased_deletes_unusable_event_queue_messages_that_name_the_person(
     deployment: Deployment, body: str, is_dropped: bool
 ) -> None:
     deployment.record(*(notice(person, 1_000) for person in (HASHED, "12345", "track", "email", "Entered")))

@@ -302,7 +302,7 @@ def test_a_missing_consent_signal_is_the_first_reason() -> None:
     assert [(each.name, each.state) for each in others] == [(name, "note") for name in names]
 
 
-def test_an_audience_that_nobody_sends_comes_first_and_rejections_for_any_audience_last() -> None:
+def test_an_audience_that_no_event_names_comes_first_and_rejections_for_any_audience_last() -> None:
     traffic, rejections = Traffic(accepted=1, rejected=1, unauthorized=1), {"member_id_missing": 1}
     first, *_, last = likely_reasons(diagnose(readings(traffic=traffic, rejections=rejections, members=members(0))))
     assert (first.name, last.name) == ("entries", "other rejections")

@@ -45,7 +45,7 @@ def names(document: dict[str, Any]) -> list[str]:
 
 
 @pytest.mark.parametrize("command", ["test", "diagnose", "status"])
-def test_an_old_document_has_no_key_that_a_new_one_lacks(every_command: list[Ran], command: str) -> None:
+def test_every_key_of_an_old_document_is_still_in_a_new_one(every_command: list[Ran], command: str) -> None:
     new = [document for ran in every_command if ran.command == command for document in ran.documents]
     assert min((lost(OLD[command], each) for each in new), key=len) == []
 

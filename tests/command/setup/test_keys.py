@@ -115,7 +115,7 @@ def test_retiring_a_key_that_was_used_in_the_last_days_warns_first(
 def test_a_key_that_has_just_become_the_previous_one_is_not_called_unused(deployment: Deployment) -> None:
     deployment.publish(NOW - DAY, PreviousEventKeyUsed=1.0)  # of an earlier previous key
     rotate(deployment.session(now=NOW), KeyKind.EVENT)
-    since = "not since a minute after 2027-01-15 08:00:00Z"
+    since = "none since 2027-01-15 08:01:00Z"
     assert since in deployment.printed(show, KeyKind.EVENT, now=NOW + 1).out
     (previous,) = (each for each in deployment.json(show, KeyKind.EVENT, now=NOW + 1) if each["slot"] == "previous")
     assert (previous["since"], previous["lastUse"]) == ("2027-01-15T08:00:00.000Z", None)
@@ -175,7 +175,7 @@ def test_the_name_of_a_source_must_be_safe_for_logs(deployment: Deployment, name
     assert not [entry for entry in deployment.secret("IngestSecret") if "." in entry]
 
 
-def test_a_source_has_one_key_of_a_kind_and_an_unknown_one_has_none(deployment: Deployment) -> None:
+def test_a_source_gets_no_second_key_of_a_kind_and_only_known_sources_are_retired(deployment: Deployment) -> None:
     rotate(deployment.session(), KeyKind.EVENT, source="emea")
     before = deployment.secret("IngestSecret")
     with pytest.raises(OperatorError, match="already has an event key"):

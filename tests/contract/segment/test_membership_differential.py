@@ -21,7 +21,7 @@ def row(name: str | None, computation_class: str | None, stated: dict[str, Any])
     return {"type": "track", "event": name, "messageId": "m", "context": context, "properties": properties}
 
 
-def test_the_preset_decides_as_segments_resolver_does_and_rejects_what_contradicts_engage() -> None:
+def test_the_preset_decides_like_segments_resolver_and_rejects_events_that_contradict_engage() -> None:
     cases = [*product(NAMES, CLASSES, STATED)]
     rows = [row(*case) for case in cases if case[0] in NAMES[:3] or not case[1]]  # else Engage alone decides
     different = []

@@ -257,7 +257,7 @@ def test_the_documented_conditions_hold_for_segments_engine() -> None:
     ] == []
 
 
-def test_members_that_javascript_adds_are_found_by_segments_engine_only() -> None:
+def test_only_segments_engine_finds_properties_that_javascript_adds() -> None:
     rows: list[tuple[str, dict[str, Any]]] = [
         ("properties.constructor != null", {"properties": {}}),
         ("properties.toString != null", {"properties": {}}),

@@ -96,7 +96,7 @@ def counted(stack: LocalStack) -> tuple[int, ...]:
 # Audiences
 
 
-def test_segment_creates_an_audience_with_what_its_extras_say(stack: LocalStack, audience_id: str) -> None:
+def test_segment_creates_an_audience_with_the_settings_in_its_extras(stack: LocalStack, audience_id: str) -> None:
     assert at_amazon(stack, audience_id)["name"] == "Big spenders, US"
     (body,) = creations(stack)
     assert (body["description"], body["countryCode"]) == (EXTRAS["description"], EXTRAS["countryCode"])

@@ -43,5 +43,5 @@ def test_every_country_in_which_amazon_matches_has_a_german_name() -> None:
     assert {accepted_country(each.replace("_", " ")) for each in names.split()} == MATCHED
 
 
-def test_the_codes_are_those_of_amazons_description() -> None:
+def test_country_codes_match_amazons_api_description() -> None:
     assert ACCEPTED == DESCRIBED

@@ -50,7 +50,7 @@ def test_counts_that_exceed_one_request_take_several(store: MetricStore) -> None
     assert sum(found.values()) == len(minutes)
 
 
-def test_the_values_of_a_dimension_are_those_with_all_other_dimensions(store: MetricStore) -> None:
+def test_the_values_of_a_dimension_are_read_under_the_other_given_dimensions(store: MetricStore) -> None:
     now = int(time.time())
     for service, reason in (("stack", "a"), ("stack", "b"), ("other", "c")):
         store.count("Tests", "Rejected", {"service": service, "reason": reason}, {now: 1})

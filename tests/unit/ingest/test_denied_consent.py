@@ -125,7 +125,7 @@ NOBODY = ["undefined", "NULL", "nAn", 0, "-", "none", "Unknown", "00000000-0000-
 
 
 @pytest.mark.parametrize("member", [*NOBODY, hashlib.sha256(b"undefined").hexdigest()])
-def test_under_an_id_that_stands_for_nobody_members_are_neither_added_nor_erased_by_a_denial(member: Any) -> None:
+def test_a_placeholder_id_is_neither_added_nor_erased_by_denied_consent(member: Any) -> None:
     """Unrelated people share it: one of them would take out all, and also delete entries of other tools at Amazon."""
     added, denied = event(userId=member), event(userId=member, second="u2", **DENIED)
     assert [each.reason for each in read(added, denied).rejections] == ["member_id_placeholder"] * 2

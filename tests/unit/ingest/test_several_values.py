@@ -63,7 +63,7 @@ def test_a_list_with_one_usable_value_gives_exactly_the_record_of_that_value(
 
 
 @given(st.lists(TEXTS, max_size=5), st.lists(TEXTS, max_size=5), st.booleans())
-def test_the_identities_of_lists_are_those_of_the_values_each_once(
+def test_each_value_of_a_list_becomes_one_identity_as_if_it_were_alone(
     emails: list[str], phones: list[str], repeats: bool
 ) -> None:
     columns: list[list[Any]] = [[None, "Ada"] if field.name == "first_name" else [None, None] for field in IDENTIFIERS]
@@ -76,7 +76,7 @@ def test_the_identities_of_lists_are_those_of_the_values_each_once(
     assert other == identifiers({"email": "x@example.com", "first_name": "Ada"}, None)
 
 
-def test_the_first_usable_values_share_an_identity_and_the_others_take_turns() -> None:
+def test_the_first_usable_values_share_an_identity_and_the_others_get_their_own() -> None:
     phones = ["206-555-0142", "+1 206 555 0143"]
     result = read(email=["bad", "Ada@x.co", "b@x.co", "ada@X.co", "c@x.co"], phone=phones, first_name="Ada")
     first = {"email": sha256("ada@x.co"), "phone": sha256("12065550142"), "firstname": sha256("ada")}

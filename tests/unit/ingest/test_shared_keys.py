@@ -81,7 +81,7 @@ def test_a_rejection_by_one_audience_is_reported_and_does_not_stop_the_others(
 
 
 @pytest.mark.parametrize("order", [1, -1])
-def test_an_audience_that_one_mapping_reaches_has_not_rejected_the_event(order: int) -> None:
+def test_an_event_that_one_mapping_accepts_is_not_rejected_for_its_audience(order: int) -> None:
     mappings = [mapping("deaf", amzn_user_data=None), mapping("hears")]
     assert partial(read(event(**GRANTED), mappings=mappings[::order])) == []
     assert partial(read(event(), mappings=mappings[::order])) == [(0, "consent_missing", "d-1")], "once"

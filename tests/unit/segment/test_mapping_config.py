@@ -357,7 +357,7 @@ MEMBERSHIP = {"value": {"@path": "$.event"}, "enter": ["new"], "exit": ["deleted
         pytest.param(MEMBERSHIP | {"value": {"@pat": 1}}, "membership.value: unknown directive @pat", id="directive"),
     ],
 )
-def test_a_membership_that_cannot_decide_is_refused_when_it_is_loaded(membership: Any, words: str) -> None:
+def test_a_membership_setting_that_can_never_decide_is_refused_on_loading(membership: Any, words: str) -> None:
     with pytest.raises(InvalidMapping) as refusal:
         parse_mappings([written(membership=membership)], compile_trigger)
     assert f'mapping "Entered": {words}' in str(refusal.value)
