@@ -49,12 +49,12 @@ def _set_off_alarm(session: Session) -> None:
         raise WrongUsage("A local stack has no alarms.", "Leave --alarms out, or name a deployed stack with --stack.")
     name, metrics = f"{session.stack.name}-DeadLetters", session.stack.service("cloudwatch")
     if [each["StateValue"] for each in metrics.describe_alarms(AlarmNames=[name])["MetricAlarms"]] == ["ALARM"]:
-        raise OperatorError(f"The alarm {name} is on already, so that no message would follow.", "See docs/runbook.md.")
+        raise OperatorError(f"The alarm {name} is already on, so no message would be sent.", "See docs/runbook.md.")
     session.screen.confirm(f"Set off the alarm {name}? Everyone who gets alarms is told. It ends within minutes.")
     with session.log.line("test --alarms"):
         why = f"A test by {session.log.caller()}: nothing is wrong."
         metrics.set_alarm_state(AlarmName=name, StateValue="ALARM", StateReason=why)
-    session.screen.say(f"{name} is set off. Its message must arrive within a minute, and its end within minutes.")
+    session.screen.say(f"{name} was set off. Expect its message within a minute; it ends a few minutes later.")
 
 
 def _summarize(session: Session, findings: Sequence[Finding], problems: int) -> None:

@@ -100,7 +100,7 @@ def newly_rejected(before: list[Any], after: list[Any], now: float, policy: Poli
         results = [changes_from(body, mappings=each, audiences=Only(audience), now=at, policy=policy) for each in used]
         known, found = (each.rejections for each in results)
         if len(found) > len(known):
-            why = f"Events as Segment makes them would be rejected, {found[0].reason}: {found[0].detail}."
+            why = f"Events as Segment sends them would be rejected, {found[0].reason}: {found[0].detail}."
             yield f"{why} First try one of yours: `audience-sync mappings try event.json --mappings FILE`."
 
 

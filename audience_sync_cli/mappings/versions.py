@@ -34,7 +34,7 @@ def apply(session: Session, file: FILE, *, dry_run: _DRY_RUN = False, force: FOR
     """Check a file of mappings, show its changes, and put it in force after confirmation.
 
     A file made from a version that is no longer in force is rejected, as are mappings that would ignore every event,
-    without --force. A file without changes is not stored. Warns if events as Segment makes them would be rejected.
+    without --force. A file without changes is not stored. Warns if events as Segment sends them would be rejected.
     """
     document = read_mappings(file)
     mappings = parse_mappings(document, compile_trigger)

@@ -50,7 +50,7 @@ class JobReadings:
             self._look_at(job_id)
         if self._running:
             jobs = counted(len(self._running), "job")
-            return reading._replace(left=len(self._running), text=f"delivered; {jobs} at Amazon not ended")
+            return reading._replace(left=len(self._running), text=f"delivered; {jobs} still running at Amazon")
         text = DELIVERED_APPLIED if reading.parked else APPLIED
         if self._refused:
             text = f"Amazon's jobs have rejected {counted(self._refused, 'record')}"

@@ -120,7 +120,7 @@ class FileOptions:
         if self.consent and self.consent.upper() != "GRANTED":
             raise WrongUsage(
                 "--consent can only be GRANTED.",
-                "Members who deny it leave every audience: state DENIED in their rows.",
+                "Members who deny it leave every audience: write DENIED in their rows.",
             )
         return self.consent.upper() or None
 

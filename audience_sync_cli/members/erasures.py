@@ -26,7 +26,7 @@ def close_erasure(session: Session, person: Person, note: str) -> None:
         raise WrongUsage("This erasure is not open.", f"`audience-sync member erasure {member}` shows it.")
     missing = sum(each.missing is not None for each in person.erasure.audiences.values())
     unfinished = (
-        f"In {counted(missing, 'audience')} the person is not known to be removed."
+        f"In {counted(missing, 'audience')} the removal of the person is not confirmed."
         if missing
         else "Amazon has not accepted the deletion from all datasets."
     )

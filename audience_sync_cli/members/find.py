@@ -44,10 +44,10 @@ def find(
 ) -> None:
     """Find the people whose data is stored under an e-mail address, a phone number, a SHA-256 or an external user id.
 
-    Asks for the values, one a line, so that no history has them. Reads all rows of members and all dead letters once,
-    and compares the hashes that the stack and senders make of a value. Changes nothing. Exit code 3 if nothing is
-    found, with a sentence for the person; 1 if a value cannot be searched, or if a row or a dead letter cannot be read,
-    so that nothing can be denied.
+    Asks for the values, one a line, to keep them out of the shell's history. Reads all rows of members and all dead
+    letters once, and compares the hashes that the stack and senders make of a value. Changes nothing. Exit code 3 if
+    nothing is found, with a sentence for the person; 1 if a value cannot be searched, or if a row or a dead letter
+    cannot be read, since it may be the person's.
     """
     code = accepted_country(country) if country else None
     if country and (code is None or code in NO_COUNTRY):

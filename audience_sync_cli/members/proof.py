@@ -41,12 +41,12 @@ _CLOSE = Annotated[
 def erasure(session: Session, member: MEMBER = None, file: FILE = None, page: HTML = None, close: _CLOSE = "") -> None:
     """Report on the erasure of one person, or of everybody on a list: what was removed, what remains, what is proven.
 
-    Without MEMBER and --file: list all erasures, and what those that are not done still lack. They are on record for 40
-    days. File the output of --json before then, and the page of --html if people are to read it: the page shows the
-    digest of the JSON document. Exit code 3 if no erasure of an id is recorded; a list is reported nevertheless.
+    Without MEMBER and --file: list all erasures, and what is missing in those that are not done. They are on record for
+    40 days: keep the output of --json before then, and the page of --html for people to read, which shows the digest of
+    the JSON document. Exit code 3 if no erasure of an id is recorded; the rest of a list is reported.
 
     --close is for an erasure that the stack cannot finish, after you have removed the person in another way. The report
-    shows what is missing, with your text. The next deletion notice or denied consent opens an erasure again.
+    shows what is missing, with your note. The next deletion notice or denied consent opens an erasure again.
     """
     if close and (not member or file or page):
         raise WrongUsage("--close is for one external user id.", "Pass MEMBER, without --file and --html.")

@@ -31,7 +31,7 @@ class PreviousUse(NamedTuple):
         """Return the last use for a table."""
         if self.last is None and self.since is not None and now - self.since < SHOWN:
             # Within a minute of the rotation, functions take it for the current one and count no use.
-            return f"not since a minute after {moment(self.since * 1000)}"
+            return f"none since {moment(self.since * 1000 + 60_000)}"
         if self.last is None:
             return f"not in the last {SHOWN // DAY} days"
         return self.last if isinstance(self.last, str) else moment(self.last * 1000)

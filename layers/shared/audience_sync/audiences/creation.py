@@ -256,7 +256,7 @@ class Audiences:
                 return lock, is_ours
             if self._clock.monotonic() + POLL_INTERVAL > until:
                 raise CreationUnderWay(
-                    "the audience is being created, or its creation was cut off", retry_after=max(left, 0) / 1000
+                    "the audience is being created, or its creation was interrupted", retry_after=max(left, 0) / 1000
                 )
             self._clock.sleep(POLL_INTERVAL)
 
