@@ -14,7 +14,7 @@ from audience_sync.runtime.metric_names import TOKENS_REFRESHED
 from audience_sync_cli import reasons
 from audience_sync_cli.errors import NotThere, sentence
 from audience_sync_cli.explanation import explained
-from audience_sync_cli.screen import iso_time, moment
+from audience_sync_cli.screen import counted, iso_time, moment
 from audience_sync_cli.session import Session
 from audience_sync_cli.stack import Stack
 from audience_sync_cli.state.counts import depth
@@ -27,8 +27,9 @@ from audience_sync_cli.state.event_source import (
     paused_by,
 )
 from audience_sync_cli.state.function_logs import FunctionLogs, LogLine
-from audience_sync_cli.state.in_flight import ACCEPTED, VISIBILITY, in_flight
+from audience_sync_cli.state.in_flight import ACCEPTED, VISIBILITY, standstill
 from audience_sync_cli.state.repetitions import Repetitions, repetitions
+from audience_sync_cli.times import MINUTE
 
 RECENT = 15 * 60  # seconds for which a failed upload is relevant
 ROUND = MARK + 60  # seconds, besides the batching window, in which every message that waits was tried
@@ -236,8 +237,7 @@ def open_circuit(stack: Stack, now: float) -> Iterator[Blocker]:
 def _failures(stack: Stack, now: float, found: Waiting) -> Iterator[Blocker]:
     """Count the failed uploads of the last minutes, and yield a blocker if the newest changes still wait."""
     logs = FunctionLogs(stack)
-    lines = found.incomplete = logs.read(["Worker"], now - RECENT, messages=[INCOMPLETE])
-    failed = found.failed
+    lines, failed = logs.read(["Worker"], now - RECENT, messages=[INCOMPLETE]), found.failed
     for line in lines:
         for reason, times in line.counts("uploads_failed").items():
             failed.by_reason[reason] = failed.by_reason.get(reason, 0) + times
@@ -245,6 +245,7 @@ def _failures(stack: Stack, now: float, found: Waiting) -> Iterator[Blocker]:
     if lines:
         failed.recovered = _accepted_since(logs, lines[-1])
     if lines and not failed.recovered:
+        found.incomplete = lines
         yield from _deferrals(stack, lines[-1], now)
 
 
@@ -256,9 +257,11 @@ def _repetitions(stack: Stack, now: float, found: Waiting) -> Iterator[Blocker]:
 
 def _stalled(stack: Stack, now: float, found: Waiting) -> Iterator[Blocker]:
     """Yield a blocker if delivery stands still and no other blocker explains it."""
-    held = None if found.blockers else in_flight(stack, depth(stack, "ChangeQueue").in_work, now)
-    if held and held.since and (sentence := held.stall(now)):
-        yield Blocker("stalled", sentence, next_try=held.since + VISIBILITY, since=held.since)
+    held = 0 if found.blockers else depth(stack, "ChangeQueue").in_work
+    if held and (times := standstill(stack, now)):
+        minutes = counted(int((now - times[1]) // MINUTE), "minute")
+        sentence = f"Nothing was delivered for {minutes}, and the worker holds {counted(held, 'message')}."
+        yield Blocker("stalled", sentence, next_try=times[0] + VISIBILITY, since=times[0])
 
 
 def _accepted_since(logs: FunctionLogs, incomplete: LogLine) -> bool:

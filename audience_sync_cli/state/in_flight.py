@@ -5,9 +5,7 @@ come back after the visibility timeout.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
-from audience_sync_cli.screen import counted
 from audience_sync_cli.stack import Stack
 from audience_sync_cli.state.function_logs import FunctionLogs, LogLine
 from audience_sync_cli.times import MINUTE
@@ -17,37 +15,22 @@ STALLED = 3 * MINUTE  # seconds without a delivery; an invocation runs up to one
 ACCEPTED = "upload accepted"
 
 
-@dataclass(frozen=True, slots=True)
-class InFlight:
-    """The messages in flight. Times are epoch seconds."""
+def standstill(stack: Stack, now: float) -> tuple[float, float] | None:
+    """Return since when the worker has its oldest messages, and nothing was delivered; None if that is normal.
 
-    messages: int
-    since: float | None  # the worker received the oldest of them then; None if unknown
-    stalled_since: float | None  # no delivery since; None while that is normal
-
-    @classmethod
-    def at(cls, now: float, messages: int, since: float | None, delivered_at: float | None) -> "InFlight":
-        """Decide whether delivery stands still; `delivered_at` is the newest accepted upload, if one was recently."""
-        idle_since = None if since is None else max(since, delivered_at or 0.0)
-        is_stalled = idle_since is not None and now - idle_since >= STALLED
-        return cls(messages, since, idle_since if is_stalled else None)
-
-    def stall(self, now: float) -> str:
-        """Return a sentence if delivery stands still, otherwise an empty string."""
-        if self.stalled_since is None or self.since is None:
-            return ""
-        minutes = counted(int((now - self.stalled_since) // MINUTE), "minute")
-        return f"Nothing was delivered for {minutes}, and the worker holds {counted(self.messages, 'message')}."
-
-
-def in_flight(stack: Stack, messages: int, now: float) -> InFlight | None:
-    """Read the times of messages in flight; None if there are none. Raises Unavailable."""
-    if not messages:
-        return None
+    In epoch seconds. Raises Unavailable.
+    """
     logs = FunctionLogs(stack)
     since = begun(logs.invocations("Worker", now - VISIBILITY))
     uploads = logs.read(["Worker"], now - VISIBILITY, messages=[ACCEPTED])
-    return InFlight.at(now, messages, since, uploads[-1].at / 1000 if uploads else None)
+    idle_since = stalled_since(now, since, uploads[-1].at / 1000 if uploads else 0.0)
+    return (since, idle_since) if since and idle_since else None
+
+
+def stalled_since(now: float, since: float | None, delivered_at: float) -> float | None:
+    """Return since when nothing was delivered, while the worker has messages since a time; None if that is normal."""
+    idle_since = now if since is None else max(since, delivered_at)
+    return idle_since if now - idle_since >= STALLED else None
 
 
 def begun(lines: Iterable[LogLine]) -> float | None:
