@@ -343,6 +343,20 @@ def test_changes_whose_repetition_cannot_be_queued_are_not_acknowledged(stack: W
 
 
 @ON_LOCAL_AWS
+def test_what_is_due_after_a_parked_removal_is_queued_even_if_the_table_fails_then(stack: WorkerStack) -> None:
+    stack.deliver(change("old@b.co", at=1))
+    stack.deliver(change("new@b.co", at=3))
+    stack.now += 2 * stack.effective
+    stack.amazon.fails = RequestRejected("refused", status=403)
+    with fault_proxy(stack.url) as proxy:
+        stack.amazon.before_next = lambda: proxy.on(WRITE, refuse("InternalServerError", 500))
+        with stack.through(proxy.url):
+            report = stack.deliver(change(at=2, exits=True))
+    assert (report.parked, report.deferred) == (1, [])
+    assert [ChangeMessage.from_body(each).history.is_repetition for each in stack.queue.bodies] == [True]
+
+
+@ON_LOCAL_AWS
 def test_an_unknown_outcome_waits_its_settle_time_even_if_the_table_fails_then(stack: WorkerStack) -> None:
     stack.limits = replace(LIMITS, max_bytes=300)  # one record in an upload
     both = [change("a@b.co", at=1, member=f"m{number}") for number in range(2)]

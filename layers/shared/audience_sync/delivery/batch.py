@@ -83,7 +83,7 @@ class Delivery:
         are_read = False
         for message in messages:
             if are_read and not (message.receive_count >= REQUEUE_AFTER_RECEIVES or has_time()):
-                returning.defer(message, 0.0, OutOfTime.reason)
+                returning.leave_in_queue(message, 0.0, OutOfTime.reason)
             elif each := self._parse(message, report, returning, deadline):
                 are_read = True
                 yield each
@@ -99,7 +99,7 @@ class Delivery:
             try:
                 self._context.dead_letters.send([message.body], deadline=deadline, attributes={"reason": error.reason})
             except TransientError as failure:
-                returning.defer(message, FIRST_DELAY, failure.reason)
+                returning.leave_in_queue(message, FIRST_DELAY, failure.reason)
             else:
                 report.parked_reasons[error.reason] += 1
             return None
@@ -127,7 +127,7 @@ class Delivery:
             self._context.jobs.send(bodies, deadline=deadline, delay=self._context.limits.timings.job)
         except TransientError as failure:
             delay = backoff(each.attempts, self._jitter())
-            returning.defer(each.received, delay, failure.reason, since=each.first_at, is_unstored=True)
+            returning.leave_in_queue(each.received, delay, failure.reason, since=each.first_at, is_unstored=True)
             return False
         return True
 

@@ -34,7 +34,7 @@ from audience_sync.members.member_step import (
     left_out,
     without_removal,
 )
-from audience_sync.members.membership import EVERY_AUDIENCE, MembershipChange
+from audience_sync.members.membership import EVERY_AUDIENCE, Member, MembershipChange
 from audience_sync.members.repetitions import repetition_messages
 
 MAX_ROUNDS = 3  # attempts at a row that other workers write at the same time
@@ -49,25 +49,16 @@ class _Read(NamedTuple):
 
 
 @dataclass(slots=True, eq=False)
-class _Delivery:
+class _MemberAttempt:
     """What was decided for a member, and how far it got."""
 
     pending: PendingMember
     decision: Decision
-    state: MemberState  # as stored, the source of the records
+    changes_row: bool
     decided_at: int  # epoch seconds; before anything was sent
-    is_written: bool  # the decision changes the row
-    left_out: int = 0  # identities for which the row has no room
-    due_from: MemberState | None = None  # the row that says which repetition is to be queued
+    state: MemberState  # as stored, the source of the records
     records: Sequence[MembershipChange] = ()
-    is_sent: bool = False  # Amazon has accepted all records so far
-
-    @property
-    def attempt(self) -> Attempt:
-        """The result of the attempt at its upload."""
-        if self.is_sent:
-            return Attempt.ACCEPTED
-        return Attempt.PARKED if self.pending.outcome is ChangeOutcome.PARKED else Attempt.FAILED
+    result: Attempt = Attempt.ACCEPTED  # unless a record of its upload is refused, or deferred
 
 
 class MemberDelivery:
@@ -146,15 +137,18 @@ class MemberDelivery:
     def _deliver_once(
         self, table: MembershipTable, target: Target, members: Sequence[PendingMember]
     ) -> tuple[Deferred | None, Sequence[PendingMember]]:
-        """Read, decide, write, send and date. Returns a deferral if others must wait, and members to deliver again."""
+        """Read, decide, write, send and record what came of it, and queue what is due by each row that is written.
+
+        Returns a deferral if others must wait, and members to deliver again.
+        """
         trouble: Deferred | None = None
         try:
             decided = self._decide(self._read(table, members))
             written, again = self._write(table, decided)
+            self._queue_due([each.state for each in written if each.changes_row])
             sending = [each for each in written if each.decision.upload]
             trouble = self._send(target, sending)
-            self._date(table, sending)
-            self._queue_due([each.due_from for each in written if each.due_from is not None])
+            self._queue_due(self._record_attempts(table, sending))
         except TransientError as error:
             _defer_unsettled(members, Deferred.after(error))
             return trouble, ()
@@ -186,10 +180,10 @@ class MemberDelivery:
                     known.append(_Read(each, None, changes))
         return known
 
-    def _decide(self, members: Sequence[_Read]) -> list[_Delivery]:
+    def _decide(self, members: Sequence[_Read]) -> list[_MemberAttempt]:
         """Decide what to do for members; nothing is due of the others."""
         now = int(self._context.clock.now())
-        decided: list[_Delivery] = []
+        decided: list[_MemberAttempt] = []
         for pending, state, changes in members:
             timing = self._context.limits.timings.of(changes[-1].destination)
             if pending.is_repetition:
@@ -199,39 +193,37 @@ class MemberDelivery:
             if found and found.removes and is_ignored(found.state.newest.destination, found.state.newest.record):
                 found = without_removal(found, now)
             if found:
-                no_room = left_out(found.state, changes[-1])
-                decided.append(_Delivery(pending, found, found.state, now, found.state != state, no_room))
+                decided.append(_MemberAttempt(pending, found, found.state != state, now, found.state))
         return decided
 
     def _write(
-        self, table: MembershipTable, decided: Sequence[_Delivery]
-    ) -> tuple[list[_Delivery], list[PendingMember]]:
+        self, table: MembershipTable, decided: Sequence[_MemberAttempt]
+    ) -> tuple[list[_MemberAttempt], list[PendingMember]]:
         """Record what was decided. Returns what may be sent, and the members whose rows have changed since."""
-        changed = [each.state for each in decided if each.is_written]
+        changed = [each.state for each in decided if each.changes_row]
         results = iter(table.write(changed, lambda: self._uploads.has_time_to_record))
-        written: list[_Delivery] = []
+        written: list[_MemberAttempt] = []
         again: list[PendingMember] = []
         for each in decided:
-            result = next(results) if each.is_written else each.state
+            result = next(results) if each.changes_row else each.state
             if isinstance(result, MovedOn):
                 again.append(each.pending)
             elif isinstance(result, TransientError):
                 each.pending.defer(Deferred.after(result))
             else:
                 each.state = result
-                each.due_from = result if each.is_written else None
                 written.append(each)
-                self._report.left_out.update({each.pending.member[0]: each.left_out} if each.left_out else {})
+                if without_room := left_out(result, each.pending.newest):
+                    self._report.left_out[each.pending.member[0]] += without_room
                 _wait(each)
         return written, again
 
-    def _send(self, target: Target, deliveries: Sequence[_Delivery]) -> Deferred | None:
+    def _send(self, target: Target, deliveries: Sequence[_MemberAttempt]) -> Deferred | None:
         """Send the first record of each member, then the second. Returns a deferral if other members must wait."""
         at_most = upload_rules(target.destination).max_identities
         by_member = {each.state.member: each for each in deliveries}
         for each in deliveries:
             each.records = each.state.records(removes=each.decision.removes, at_most=at_most)
-            each.is_sent = True
 
         def job_member(change: MembershipChange) -> JobMember:
             each = by_member[change.member]
@@ -239,47 +231,54 @@ class MemberDelivery:
 
         trouble: Deferred | None = None
         for number in count():
-            records = [each.records[number] for each in deliveries if each.is_sent and number < len(each.records)]
+            going = (each for each in deliveries if each.result is Attempt.ACCEPTED)
+            records = [each.records[number] for each in going if number < len(each.records)]
             if not records:
                 break
             outcomes = self._uploads.send(target, records, self._tracker(job_member))
             trouble = trouble or first_trouble(outcomes.values())
             for member in outcomes.keys() - self._outcomes.take(records, outcomes):
-                by_member[member].is_sent = False
-        self._report.repeated.update(
-            each.state.member[0] for each in deliveries if each.is_sent and each.decision.repeats
-        )
+                each = by_member[member]
+                is_parked = each.pending.outcome is ChangeOutcome.PARKED
+                each.result = Attempt.PARKED if is_parked else Attempt.FAILED
+        accepted = (each for each in deliveries if each.result is Attempt.ACCEPTED)
+        self._report.repeated.update(each.state.member[0] for each in accepted if each.decision.repeats)
         return trouble
 
-    def _date(self, table: MembershipTable, deliveries: Sequence[_Delivery]) -> None:
-        """Write the result of each attempt into its row, unless the row has it."""
+    def _record_attempts(self, table: MembershipTable, deliveries: Sequence[_MemberAttempt]) -> list[MemberState]:
+        """Write the result of each attempt into its row, unless the row has it.
+
+        Returns the rows that were written, but for those of failed attempts: their messages come back.
+        """
+        recorded: list[MemberState] = []
         by_member = {each.state.member: each for each in deliveries}
         rows = {member: each.state for member, each in by_member.items()}
         for _ in range(MAX_ROUNDS):
             after = {member: self._after(by_member[member], row) for member, row in rows.items()}
             changed = [state for member, state in after.items() if state != rows[member]]
             written = table.write(changed, lambda: self._uploads.has_time_to_date)
-            results = after | {state.member: result for state, result in zip(changed, written, strict=True)}
-            for member, result in results.items():
-                each = by_member[member]
-                if isinstance(result, MemberState):
-                    if each.attempt is not Attempt.FAILED:  # the message that made it tries again
-                        each.due_from = result
-                elif isinstance(result, OutOfTime):
-                    if each.is_sent:  # otherwise it is parked or deferred already
-                        each.pending.defer(Deferred.after(result))
-                elif not isinstance(result, MovedOn):
-                    raise result
-            moved = [member for member, result in results.items() if isinstance(result, MovedOn)]
+            moved: list[Member] = []
+            for state, result in zip(changed, written, strict=True):
+                each = by_member[state.member]
+                match result:
+                    case MemberState():
+                        recorded += [result] if each.result is not Attempt.FAILED else []
+                    case MovedOn():
+                        moved.append(state.member)
+                    case OutOfTime():
+                        if each.result is Attempt.ACCEPTED:  # otherwise it is parked or deferred already
+                            each.pending.defer(Deferred.after(result))
+                    case _:
+                        raise result
             if not moved:
-                return
+                return recorded
             rows = table.read(moved)
         raise MovedOn("the member's row kept changing")
 
-    def _after(self, each: _Delivery, row: MemberState) -> MemberState:
+    def _after(self, each: _MemberAttempt, row: MemberState) -> MemberState:
         timing = self._context.limits.timings.of(row.newest.destination)
         return after_attempt(
-            row, each.state, each.attempt, removes=each.decision.removes, at=each.decided_at, timing=timing
+            row, each.state, each.result, removes=each.decision.removes, at=each.decided_at, timing=timing
         )
 
     def _queue_due(self, states: Sequence[MemberState]) -> None:
@@ -328,7 +327,7 @@ def _stated(change: MembershipChange) -> MembershipChange:
     return change if record is change.record else replace(change, record=record)
 
 
-def _wait(each: _Delivery) -> None:
+def _wait(each: _MemberAttempt) -> None:
     """Defer an enter, or a repetition, until an opposite upload has taken effect."""
     decision, pending = each.decision, each.pending
     if decision.waits_until is not None:

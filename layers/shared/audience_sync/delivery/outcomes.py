@@ -78,9 +78,9 @@ class Outcomes:
 
     def left_of(self, each: ParsedMessage) -> Iterator[tuple[MembershipChange, Deferred]]:
         """Yield the changes of a message that stay in the queue, each with its deferral."""
-        is_repetition = each.message.history.is_repetition
+        from_repetition = each.message.history.is_repetition
         for change in () if each.is_given_up else each.message.changes:
-            result = self.members[change.member].result_of(change, is_repetition=is_repetition)
+            result = self.members[change.member].result_of(change, from_repetition=from_repetition)
             if isinstance(result, Deferred):
                 yield change, result
 
@@ -107,7 +107,7 @@ class Outcomes:
         """Yield the outcome of every settled change of a message. Replays and the changes of a copy are not counted."""
         history, counted = each.message.history, self._copied.get(each.origin)
         for change in () if history.is_replay else each.message.changes:
-            result = self.members[change.member].result_of(change, is_repetition=history.is_repetition)
+            result = self.members[change.member].result_of(change, from_repetition=history.is_repetition)
             if isinstance(result, Deferred) and each.is_given_up:
                 result = ChangeOutcome.PARKED
             copy = change.member, change.version

@@ -91,12 +91,12 @@ class PendingMember:
         """Keep an enter in the queue, and with it all changes newer than the last exit before it; None: all."""
         self.result = Stays(deferral) if last_exit is None else EnterWaits(deferral, last_exit)
 
-    def result_of(self, change: MembershipChange, *, is_repetition: bool) -> ChangeOutcome | Deferred | None:
-        """Return what becomes of a change of a message, or of its repetition: None if nothing has been settled.
+    def result_of(self, change: MembershipChange, *, from_repetition: bool) -> ChangeOutcome | Deferred | None:
+        """Return what becomes of a change of a message, which may be a repetition; None if nothing has been settled.
 
         Changes older than the settled one are superseded.
         """
-        if is_repetition and not self.is_repetition:
+        if from_repetition and not self.is_repetition:
             return _CHANGES_FIRST
         match self.result:
             case Stays(deferral):

@@ -74,10 +74,10 @@ class Returning:
                     self._count_age(each.first_at)
             else:
                 is_unstored, reason = ways[each] is GoesBack.COPIED, (failing or left)[0][1].error.reason
-                self.defer(each.received, delay, reason, since=each.first_at, is_unstored=is_unstored)
+                self.leave_in_queue(each.received, delay, reason, since=each.first_at, is_unstored=is_unstored)
         return done
 
-    def defer(
+    def leave_in_queue(
         self, message: Message, delay: float, reason: str, *, since: int | None = None, is_unstored: bool = False
     ) -> None:
         """Leave a whole message in the queue.
@@ -160,7 +160,7 @@ class Returning:
 def _goes_back(each: ParsedMessage, left: Left, *, is_furthest: bool, has_parked: bool) -> GoesBack:
     """Return the way in which a message goes back.
 
-    It stays whole if none of its changes is done; or if the worker ran out of time: a busy machine also gets late
+    It stays whole if each of its changes has failed; or if the worker ran out of time: a busy machine also gets late
     answers from SQS, and then a copy is sent twice. But a message that takes longer than an invocation would come back
     for ever, so the message that got furthest is copied: each of those with the fewest changes left.
 

@@ -176,12 +176,14 @@ class MemberState:
         if self.last_exit is None and not self.enter_failed:
             return None  # as for most members: nothing was ever removed
         removal = self.removal_due(timing)
+        enter = None if self.must_remove_again(timing) else self.enter_due(timing)
+        return min(removal, enter) if removal and enter else removal or enter
+
+    def enter_due(self, timing: Timing) -> Due | None:
+        """Return the time from which the newest enter is owed, if it has failed or a removal may undo it, or None."""
         ended = self.removals_ended(timing)
-        is_due = self.enter_failed or self.enter_sent < ended
-        if self.newest.exits or not is_due or self.must_remove_again(timing):
-            return removal
-        enter = Due(ended, removes=False)
-        return min(enter, removal) if removal else enter
+        is_due = not self.newest.exits and (self.enter_failed or self.enter_sent < ended)
+        return Due(ended, removes=False) if is_due else None
 
     def removal_due(self, timing: Timing) -> Due | None:
         """Return the time of the next removal; None if none is due."""
@@ -192,18 +194,13 @@ class MemberState:
             return Due(last, removes=True)
         return None
 
-    def owes_removal(self, now: float, timing: Timing) -> bool:
-        """Return whether a removal is owed: an attempt has failed, or one is due by now, in epoch seconds."""
-        due = self.removal_due(timing)
-        return bool(self.to_remove) and (self.removal_failed or (due is not None and due.at <= now))
-
-    def owes_enter(self, now: float, timing: Timing) -> bool:
-        """Return whether an enter is owed: an attempt has failed, or one is due by now, in epoch seconds."""
-        if self.newest.exits:
-            return False
-        return self.enter_failed or (
-            self.last_exit is not None and self.enter_sent < self.removals_ended(timing) <= now
-        )
+    def owes(self, now: float, timing: Timing, *, removes: bool) -> bool:
+        """Return whether a removal, or an enter, is owed: an attempt has failed, or one is due by now (epoch s)."""
+        if removes:
+            failed, due = self.removal_failed and bool(self.to_remove), self.removal_due(timing)
+        else:
+            failed, due = self.enter_failed and not self.newest.exits, self.enter_due(timing)
+        return failed or (due is not None and due.at <= now)
 
     def last_removal(self, timing: Timing) -> float:
         """Return the epoch second of the last removal before an erasure, if one is due."""

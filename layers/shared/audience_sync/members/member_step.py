@@ -74,12 +74,12 @@ def apply_changes(
             after, removes = _with_exit(known, change, now, timing)
     if after is None:
         return Decision(_dated(_with_new_enter(None, newest), Action.ENTER, now, timing), Action.ENTER)
-    if removes and not (known and known.owes_removal(now, timing)):
+    if removes and not (known and known.owes(now, timing, removes=True)):
         after = _dated(after, Action.REMOVAL, now, timing)
     entered = None if newest.exits else _with_enter(after, newest, now)
     if entered is None:
         counts_as_superseded = newest.version != after.version or not removes
-        after = after if after == known else _kept(after, now)
+        after = after if after == known else _with_exit_dated(after, now)
         return Decision(after, Action.REMOVAL if removes else None, counts_as_superseded=counts_as_superseded)
     due = after.removal_due(timing)
     is_due = not removes and due is not None and due.at <= now  # if nothing else sends it
@@ -89,8 +89,9 @@ def apply_changes(
         return Decision(after, Action.REMOVAL, repeats=is_due, counts_as_superseded=is_replaced, waits_until=until)
     until = after.enter_waits_until(timing)
     if until > now:
-        return Decision(after if after == known else _kept(after, now), counts_as_superseded=True, waits_until=until)
-    is_owed = after.owes_enter(now, timing)
+        after = after if after == known else _with_exit_dated(after, now)
+        return Decision(after, counts_as_superseded=True, waits_until=until)
+    is_owed = after.owes(now, timing, removes=False)
     return Decision(entered if is_owed else _dated(entered, Action.ENTER, now, timing), Action.ENTER)
 
 
@@ -133,10 +134,10 @@ def after_attempt(
     """
     if removes:
         if result is Attempt.ACCEPTED:
-            is_left = row.removal_failed and not source.covers(row, removes=True)
-            return replace(_dated(row, Action.REMOVAL, at, timing), removal_failed=is_left)
-        undone_by = 0 if row.newest.exits else round(at + timing.effective_after)
-        return replace(row, removal_failed=True, removals_effective_by=max(row.removals_effective_by, undone_by))
+            still_failed = row.removal_failed and not source.covers(row, removes=True)
+            return replace(_dated(row, Action.REMOVAL, at, timing), removal_failed=still_failed)
+        effective_by = 0 if row.newest.exits else round(at + timing.effective_after)
+        return replace(row, removal_failed=True, removals_effective_by=max(row.removals_effective_by, effective_by))
     if row.last_exit is not None and source.version <= row.last_exit:  # its life has ended since
         accepted_by = round(at + timing.effective_after) if result is Attempt.ACCEPTED else 0
         return replace(row, enters_effective_by=max(row.enters_effective_by, accepted_by))
@@ -144,11 +145,11 @@ def after_attempt(
         return replace(row, enter_failed=row.enter_failed or row.enter_sent <= at)
     if result is Attempt.PARKED and row.version != source.version:
         return row
-    is_left = row.enter_failed and not source.covers(row, removes=False)
-    return replace(_dated(row, Action.ENTER, at, timing), enter_failed=is_left)
+    still_failed = row.enter_failed and not source.covers(row, removes=False)
+    return replace(_dated(row, Action.ENTER, at, timing), enter_failed=still_failed)
 
 
-def _kept(state: MemberState, now: int) -> MemberState:
+def _with_exit_dated(state: MemberState, now: int) -> MemberState:
     """Date an exit that is recorded with nothing to remove: the row's expiry depends on it."""
     if not state.newest.exits or state.to_remove:
         return state
@@ -199,7 +200,7 @@ def _with_exit(
         erase_until = max(erase_until, change.at)
     elif change.erase:
         erase_until = max(erase_until, last_exit.at if known.newest.exits else change.at)
-    entered = now if known.owes_enter(now, timing) else known.enter_sent
+    entered = now if known.owes(now, timing, removes=False) else known.enter_sent
     entered_by = round(entered + timing.effective_after) if ends_a_life and entered else 0
     elsewhere = round(now + timing.after_notice) if change.erase and timing.after_notice else 0
     after = replace(
