@@ -34,7 +34,6 @@ def _answer_once(connection: socket.socket) -> None:
 
 
 def _read_request(connection: socket.socket) -> bool:
-    """Read one request to its end. Returns whether there was one."""
     text = b""
     while b"\r\n\r\n" not in text:
         if not (more := connection.recv(65536)):

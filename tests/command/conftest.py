@@ -267,7 +267,6 @@ def connected(deployment: Deployment) -> None:
 
 @pytest.fixture
 def event_queue(deployment: Deployment) -> None:
-    """The stack has an event queue."""
     deployment.stack.parameters = {**deployment.stack.parameters, "EventQueue": "yes"}
 
 

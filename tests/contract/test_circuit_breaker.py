@@ -187,9 +187,6 @@ def test_a_connection_closed_while_the_function_was_frozen_is_reopened(
     assert not caplog.records
 
 
-# Before anything is recorded
-
-
 def calls_to(dynamodb: Any) -> list[str]:
     """Note the calls to DynamoDB from now on."""
     calls: list[str] = []
@@ -274,9 +271,6 @@ def test_an_open_circuit_or_an_exhausted_retry_budget_shuts_the_gate(circuit_bre
     Amazon().send(circuit_breakers, TO_DSP, times=FAILURES)
     with pytest.raises(CircuitOpen):
         gate.check(TO_DSP.target)
-
-
-# The connection or its audiences
 
 
 def after(circuit_breakers: CircuitBreakers, clock: ManualClock, steps: str) -> dict[str, float]:

@@ -264,9 +264,6 @@ def test_a_failed_removal_after_a_notice_erases_nothing_until_the_enter_took_eff
     assert (stack.holds("a@b.co"), stack.holds("new@b.co")) == (False, True)
 
 
-# Denied consent
-
-
 def test_denied_consent_is_recorded_in_the_rows(stack: WorkerStack) -> None:
     """So an API that removes members only with consent never gets a removal that states the consent of before."""
     agreed = {"userConsent": {"consent": {"amzn": {"amznUserData": "GRANTED"}}}}

@@ -78,9 +78,6 @@ def held(stack: MemoryStack) -> list[str]:
     return sorted(each for each in stack.amazon.active())
 
 
-# One owner
-
-
 def test_a_person_in_two_datasets_is_deleted_once_when_all_enters_took_effect(stack: MemoryStack) -> None:
     stack.deliver(enter("a@b.co", at=1), enter("a@b.co", at=1, to=B))
     stack.now += 600
@@ -142,9 +139,6 @@ def test_a_dsp_account_closes_an_erasure_whose_removal_had_consent(stack: Memory
     stack.deliver(notice(2))
     hours(stack, 3 * 24)
     assert stack.erasure().progress is Progress.CLOSED
-
-
-# The ways to get it wrong
 
 
 def test_denied_consent_deletes_the_person_once_the_last_enter_took_effect(stack: MemoryStack) -> None:
@@ -236,9 +230,6 @@ def test_a_row_that_was_inserted_after_the_notice_needs_no_proof(stack: MemorySt
     stack.deliver(leave(4, to))
     hours(stack, 72)
     assert stack.erasure().progress is Progress.CLOSED
-
-
-# Whom a deletion must not reach, or must reach nevertheless
 
 
 def asked(stack: MemoryStack) -> tuple[int, list[str], Progress]:
@@ -434,9 +425,6 @@ def test_a_person_restored_into_a_dataset_after_the_end_of_an_erasure_is_deleted
     assert asked(stack) == (1, [], Progress.CLOSED)
 
 
-# Proof
-
-
 def test_a_late_erasure_is_closed_even_if_the_person_left_before_the_check(stack: MemoryStack) -> None:
     """Exit and enter, a notice older than both, and a plain exit before the audit."""
     stack.deliver(leave(10, OF_AUDIENCE_API))
@@ -488,9 +476,6 @@ def test_after_a_60_hour_outage_only_an_accepted_removal_proves_the_erasure(
     assert len(stack.amazon.members["m1"]) == 1
     assert stack.erasure().audiences[OF_AUDIENCE_API].outcome is Outcome.REMOVED
     assert stack.erasure().progress is Progress.CLOSED
-
-
-# Requests
 
 
 def deletion(stack: MemoryStack, *people: str) -> DeletionReport:

@@ -41,9 +41,6 @@ def enter_uploads(stack: WorkerStack) -> int:
     return sum(enters(record) for upload in stack.amazon.uploads for record in upload)
 
 
-# An enter that contradicts a removal waits
-
-
 def test_an_enter_after_an_exit_waits_and_is_delivered_and_counted_once(stack: WorkerStack) -> None:
     stack.deliver(change("a@b.co", at=1))
     stack.now += 2 * stack.effective
@@ -182,9 +179,6 @@ def test_an_enter_that_cannot_be_requeued_comes_back_with_its_message(stack: Wor
     again = stack.deliver(*both, receives=2)
     assert again.outcomes + stack.rest() == {"delivered": 2}
     assert stack.amazon.members["m1"] == {sha256("b@b.co")}
-
-
-# Repetitions
 
 
 @pytest.mark.parametrize(("make", "reads"), [(MemoryStack, 8), (dataset_stack, 12)])

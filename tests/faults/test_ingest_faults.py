@@ -113,9 +113,6 @@ def expire_cached_secret() -> None:
     secret._read_at, secret._monotonic = float("-inf"), lambda: now
 
 
-# The secret store
-
-
 @pytest.mark.parametrize("headers", [WITH_KEY, WRONG_KEY, JSON], ids=["good key", "wrong key", "no key"])
 @pytest.mark.parametrize("down", DOWN)
 def test_a_cold_function_that_cannot_read_the_secret_answers_503_to_every_credential(
@@ -196,9 +193,6 @@ def test_a_rotation_under_traffic_refuses_no_request(cloud: Cloud) -> None:
     assert statuses[200] >= 100
 
 
-# The audience table
-
-
 @pytest.mark.usefixtures("as_deployed")
 @pytest.mark.parametrize("down", [*DOWN, pytest.param(HANGS, id="hangs")])
 def test_without_the_audience_table_no_event_is_answered_with_200(
@@ -221,9 +215,6 @@ def test_an_invalid_computation_key_affects_no_other_event(cloud: Cloud, proxy: 
     assert (answer.status, answer.body["accepted"]) == (200, len(FEW))
     assert [rejection["reason"] for rejection in answer.body["rejections"]] == ["audience_unknown"]
     assert queued(cloud).keys() == all_of(FEW)
-
-
-# The queue
 
 
 @pytest.mark.usefixtures("as_deployed", "warm")
@@ -255,9 +246,6 @@ def test_a_partly_queued_request_is_answered_with_503(
     proxy.clear_faults()
     assert post(MANY).status == 200
     assert queued(cloud).keys() == all_of(MANY)
-
-
-# The function itself
 
 
 def test_no_call_is_made_with_300_ms_left(proxy: FaultProxy, cloud: Cloud) -> None:

@@ -254,9 +254,6 @@ def fail(*_: Any) -> None:
     raise Unavailable("the membership table does not answer")
 
 
-# Audiences that shrink
-
-
 class ShrinkHarness:
     """Has the audit compare the days of an audience, and reads the alarm."""
 
@@ -322,9 +319,6 @@ def test_an_alarm_that_cannot_be_set_fails_no_audit_and_is_set_the_next_day(
     (line,) = [json.loads(each) for each in printed().splitlines() if '"alarm not set"' in each]
     assert "cloudwatch:SetAlarmState" in line["remedy"]
     assert shrinking.audit(1, SHRINK_PERCENT="20.5")[0] == "ALARM"
-
-
-# Erasures
 
 
 class ErasureHarness:

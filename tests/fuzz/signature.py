@@ -43,7 +43,6 @@ def extend_signed_event(data: bytes) -> None:
 
 
 def sign_bytes(text: bytes) -> str:
-    """Sign any bytes."""
     return sign(text.decode("latin-1").encode("latin-1"), SECRET)
 
 

@@ -66,7 +66,6 @@ class Amazon:
         return Submission(f"job-{len(self.taken)}")
 
     def job(self, _job_id: str) -> JobReport:
-        """Report on a job."""
         return self.report
 
 

@@ -120,9 +120,6 @@ def test_a_receive_beyond_the_in_flight_limit_is_refused(clock: ManualClock) -> 
     assert take(queues, wait_seconds=0.01) == []  # a receive that waits comes back empty instead
 
 
-# Waiting
-
-
 SOON = 15.0  # seconds: many for any machine, few beside a wait of twenty
 
 
@@ -170,9 +167,6 @@ async def test_an_empty_long_poll_lasts_for_the_queues_wait_time(queues: SqsQueu
     start = time.monotonic()
     assert await queues.receive("polled") == []
     assert 0.9 < time.monotonic() - start < SOON
-
-
-# The order of time
 
 
 def test_dropped_and_moved_deadlines_do_not_accumulate() -> None:

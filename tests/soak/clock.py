@@ -12,11 +12,9 @@ class SimulatedClock:
         self.now = EPOCH  # epoch seconds
 
     def time(self) -> float:
-        """Replaces time.time."""
         return self.now + _offset()
 
     def time_ns(self) -> int:
-        """Replaces time.time_ns."""
         return round(self.time() * 1_000_000_000)
 
     def monotonic(self) -> float:

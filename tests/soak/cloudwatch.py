@@ -60,11 +60,9 @@ class InvocationMetrics:
         return _invocation().metrics
 
     def set_timestamp(self, at: int) -> None:
-        """Set the date of this invocation's metrics."""
         _invocation().metrics_at = at
 
     def add_metric(self, *, name: str, unit: Any, value: float) -> None:
-        """Add to a metric."""
         del unit
         metrics = _invocation().metrics
         metrics[name] = metrics.get(name, 0) + value

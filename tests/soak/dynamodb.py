@@ -15,8 +15,6 @@ STALE = 1.0  # seconds for which a read that is not consistent may return what w
 
 
 class Table(dynamodb.Table):
-    """One table."""
-
     def __init__(self, name: str, keys: tuple[str, ...], clock: SimulatedClock, random: Random) -> None:
         super().__init__(name, keys)
         self._before: dict[tuple[Any, ...], tuple[float, Row | None]] = {}

@@ -31,7 +31,6 @@ class Schedule:
             act()
 
     def run_for(self, seconds: float) -> None:
-        """Run for some seconds of the clock."""
         until = self._clock.now + seconds
         self.at(until, _nothing)
         self.run_while(lambda: self._clock.now < until)

@@ -62,7 +62,6 @@ class Stack:
 
     @property
     def tables(self) -> list[Table]:
-        """All tables."""
         return [*self._tables.values()]
 
     @property

@@ -14,7 +14,6 @@ from tests.soak.__main__ import run
 
 
 def kinds(profile: str, seeds: Iterable[int], events: int) -> set[str]:
-    """Return the kinds of findings of some seeds."""
     return {each.kind for seed in seeds for each in run(seed, events, profile)[1]}
 
 

@@ -42,7 +42,6 @@ def remove(simulation: ScriptedSimulation, consent: dict[str, str]) -> None:
 
 
 def hold(simulation: ScriptedSimulation, audience_id: str, person: str) -> None:
-    """Let Amazon hold a person in an audience."""
     simulation.amazon.audiences[audience_id, person] = {identity_of(EMAIL): Held(is_in=True)}
 
 

@@ -36,7 +36,6 @@ def state_of(*changes: MembershipChange) -> MemberState:
 def compared(
     in_file: Sequence[MembershipChange], states: Sequence[MemberState], erased: Erased = MappingProxyType({})
 ) -> dict[str, Difference]:
-    """The differences by member."""
     comparison, found = Comparison(WRITTEN), dict[str, Difference]()
     for each in in_file:
         comparison.add(each)

@@ -146,5 +146,4 @@ class World:
         return {member: digests for member, (_, is_in, digests) in self.truth.items() if is_in}
 
     def at_amazon(self, audience_id: str) -> dict[str, set[str]]:
-        """Return who is in an audience at Amazon."""
         return {member: held for member, held in self.amazon.of(audience_id).members.items() if held}

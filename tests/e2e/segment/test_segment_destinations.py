@@ -93,9 +93,6 @@ def counted(stack: LocalStack) -> tuple[int, ...]:
     return tuple(state[name] for name in ("eventsAccepted", "ignored", "rejected"))
 
 
-# Audiences
-
-
 def test_segment_creates_an_audience_with_the_settings_in_its_extras(stack: LocalStack, audience_id: str) -> None:
     assert at_amazon(stack, audience_id)["name"] == "Big spenders, US"
     (body,) = creations(stack)
@@ -148,9 +145,6 @@ def test_the_event_key_does_not_authenticate_for_audiences(workspace: Workspace,
         assert (refused.fault, refused.status) == ("HTTPError", 401)
 
 
-# Events
-
-
 def test_members_enter_and_leave_the_created_audience_one_by_one(
     workspace: Workspace, stack: LocalStack, audience_id: str
 ) -> None:
@@ -186,9 +180,6 @@ def test_members_enter_and_leave_through_the_other_webhooks_too(
     wait_for(stack, EXAMPLE.audience_id, group, inside=group[3:])
 
 
-# Signature only
-
-
 @pytest.mark.parametrize("slug", ALL)
 def test_a_signature_alone_authenticates_a_single_event(
     workspace: Workspace, stack: LocalStack, audience_id: str, slug: str
@@ -210,9 +201,6 @@ def test_a_signature_over_the_first_event_alone_does_not_authenticate_a_batch(
     assert (refused.fault, refused.status) == ("HTTPError", 401)
     assert counted(stack) == before
     assert among(stack, target, group) == set()
-
-
-# How Segment reads our answers
 
 
 def test_a_batch_with_bad_events_counts_as_delivered_and_the_answer_names_them(

@@ -31,8 +31,6 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Destination:
-    """One destination."""
-
     deliver: Deliver
     slug: str
     settings: dict[str, Any]

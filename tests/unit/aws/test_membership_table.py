@@ -87,9 +87,6 @@ def test_the_same_id_in_two_audiences_is_two_members(fixture: TableFixture) -> N
     assert fixture.table.read([one.member, other.member]) == {one.member: one, other.member: other}
 
 
-# Writes that another worker was faster with
-
-
 def test_a_row_changed_since_it_was_read_is_not_overwritten(fixture: TableFixture) -> None:
     (first,) = fixture.write(state())
     (second,) = fixture.write(replace(first, enter_sent=30))
@@ -109,9 +106,6 @@ def test_each_write_has_a_result_of_its_own(fixture: TableFixture) -> None:
     results = fixture.table.write([state("m1"), state("m2"), state("m3")])
     assert [type(result) for result in results] == [MemberState, MovedOn, MemberState]
     assert fixture.table.read([(AUDIENCE, "m2")]) == {known.member: known}
-
-
-# Batches
 
 
 def test_many_members_are_written_and_read_in_full_batches(fixture: TableFixture, proxy: FaultProxy) -> None:
@@ -170,9 +164,6 @@ def test_requests_use_at_most_the_given_number_of_threads(
     results = use(fixture.table, [state(f"m{number}") for number in range(2 * MAX_KEYS)], has_time)
     assert all(isinstance(result, Unavailable) for result in results)
     assert (len(threads), len(set(threads))) == (requests, 1)
-
-
-# Throttling and failures
 
 
 THROTTLED = ["ThrottlingError", "ProvisionedThroughputExceeded", "RequestLimitExceeded"]

@@ -153,9 +153,6 @@ def test_no_event_is_read_after_the_deadline(harness: IntakeHarness, seconds: fl
     assert len(harness.queue.bodies) == is_in_time
 
 
-# Authentication
-
-
 @pytest.mark.parametrize("cached", [{"eventKey": EVENT_KEY}, {}], ids=["another key", "nothing"])
 @pytest.mark.parametrize("first_event", [True, False])
 def test_an_unknown_key_makes_the_secret_be_read_again(

@@ -18,7 +18,6 @@ def change(at: int, *names: str, id: str = "", **options: Any) -> MembershipChan
 
 
 def enter(at: int, *names: str) -> MembershipChange:
-    """Return an enter."""
     return change(at, *names)
 
 

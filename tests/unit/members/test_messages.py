@@ -73,9 +73,6 @@ FAILURES = st.builds(
 )
 
 
-# Change messages
-
-
 @given(CHANGES, HISTORIES)
 def test_a_change_message_survives_a_round_trip(changes: list[MembershipChange], history: DeliveryHistory) -> None:
     bodies = pack(changes, history)
@@ -305,9 +302,6 @@ def test_any_change_message_is_read_or_raises_invalid_message(envelope: dict[str
     assert [(each.changes, each.history) for each in again] == [(read.changes, read.history)] * bool(read.changes)
 
 
-# Job messages
-
-
 JOB_MEMBERS = st.builds(
     JobMember,
     MEMBERS,
@@ -441,9 +435,6 @@ MISTYPED_IN_JOB: dict[str, list[Any]] = {
 def test_a_malformed_job_message_is_refused(body: str) -> None:
     with pytest.raises(InvalidMessage):
         JobMessage.from_body(body)
-
-
-# Dead letters
 
 
 @given(any_change(), FAILURES)

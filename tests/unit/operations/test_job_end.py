@@ -56,9 +56,6 @@ def after(
     return after_end(before, of, report, each, is_rejected=is_rejected, now=NOW, timing=TIMING)
 
 
-# Late jobs
-
-
 def test_the_mark_of_a_late_job_has_its_time_version_and_kind() -> None:
     assert late_job(message(ENTER), ENTER) == LateJob("job-1", EXITED, at=4, removes=False)
     assert late_job(message(REMOVAL), REMOVAL) == LateJob("job-1", EXITED, at=2, removes=True)
@@ -110,9 +107,6 @@ def test_a_job_that_ends_in_time_changes_nothing() -> None:
         assert after(BACK, each) == BACK
 
 
-# Rejected records
-
-
 @pytest.mark.parametrize(
     ("job", "known", "expected"),
     [
@@ -149,9 +143,6 @@ def test_a_rejected_record_is_parked_unless_a_newer_change_superseded_it(
 def test_a_failed_last_removal_marks_the_row(job: JobMember, sent_at: int, fails: bool) -> None:
     assert after(BACK, job, is_rejected=True, sent_at=sent_at) == replace(BACK, removal_failed=fails)
     assert after(BACK, job, None, sent_at=sent_at) == replace(BACK, removal_failed=fails), "nor if it is unknown"
-
-
-# What is erased
 
 
 NOTICED = state(NAMED_BEFORE, exits=True, erase_until=2)
@@ -199,8 +190,6 @@ def test_a_removal_erases_only_identities_named_before_it() -> None:
     assert after(later, ERASING).identities == (NAMED_SINCE,)
 
 
-# Steps of an erasure
-
 DATASET = ads_data_manager()
 PART = REMOVAL._replace(proves=True)
 LAST_PART = ERASING._replace(proves=True)
@@ -228,9 +217,6 @@ def test_a_datasets_row_is_erased_without_waiting_for_the_persons_deletion() -> 
     of = replace(message(LAST_PART), destination=DATASET)
     ended = after_end(NOTICED, of, WELL, LAST_PART, is_rejected=False, now=NOW, timing=TIMING)
     assert ended.identities == ()
-
-
-# Which members are asked for
 
 
 @pytest.mark.parametrize(

@@ -170,9 +170,6 @@ def rejecting(*members: str) -> JobReport:
     return JobReport("SUCCEEDED", rejected=dict.fromkeys(members, "consent denied"))
 
 
-# Ended well, in time
-
-
 @pytest.mark.parametrize("after", [FIRST_CHECK, int(IN_TIME)])
 def test_a_job_that_succeeds_in_time_costs_no_read_and_no_write(harness: JobHarness, after: int) -> None:
     members = [
@@ -191,9 +188,6 @@ def test_only_rows_of_rejected_records_are_read(harness: JobHarness) -> None:
     version = enter(1).version.text
     members = [JobMember(f"m{number}", version, removes=False) for number in range(6_000)]
     assert harness.cost(lambda: harness.check(rejecting("m7", "m9"), *members)) == (2, 0)
-
-
-# Rejected records
 
 
 def test_a_rejected_record_is_parked_with_amazons_reason(harness: JobHarness) -> None:
@@ -248,9 +242,6 @@ def test_a_rejected_member_without_a_row_is_not_parked(harness: JobHarness) -> N
     assert harness.check(rejecting("m9"), unknown).parked == 0
 
 
-# Failed jobs
-
-
 @pytest.mark.parametrize(
     ("named", "reasons"),
     [
@@ -272,9 +263,6 @@ def test_the_result_of_a_check_contains_amazons_report(harness: JobHarness, answ
     harness.guarded = guarded
     result = harness.check(answer, *members, job_id="job-7")
     assert (harness.amazon.asked, result.message.job_id, result.report) == (["job-7"], "job-7", answer)
-
-
-# Jobs without an end
 
 
 @pytest.mark.parametrize(
@@ -338,9 +326,6 @@ def test_an_erasing_removal_with_an_unknown_outcome_is_parked(
     assert harness.names() == {"a"}
 
 
-# Late jobs
-
-
 def mark(at: int, *, removes: bool = False, job_id: str = "job-1") -> LateJob:
     return LateJob(job_id, SENT_AT // 1000, at, removes)
 
@@ -400,9 +385,6 @@ def test_a_repetition_that_could_not_be_queued_is_queued_by_the_next_check(harne
     assert harness.check(WELL, message=waiting, after=2460).repeated == 1
 
 
-# What is erased
-
-
 LAST_REMOVAL = LONGEST_JOB + IN_TIME  # seconds after the enter: no job of one can be running
 
 
@@ -412,9 +394,6 @@ def test_a_successful_removal_erases_identities_under_a_deletion_notice(harness:
     result = harness.check(WELL, *removal, sent_at=round(harness.now * 1000))
     assert (result.erased, harness.names()) == (1, set())
     assert harness.state().version == notice(5).version, "the row goes on deciding what is newest"
-
-
-# Errors, and rows that others write
 
 
 @pytest.mark.parametrize(
@@ -497,9 +476,6 @@ def test_the_reserved_time_covers_amazons_slowest_answer_and_a_token() -> None:
     assert amazon + token + RESERVE <= MIN_TIME_PER_CHECK
 
 
-# Without the table
-
-
 @pytest.mark.parametrize(
     ("report", "untracked"),
     [
@@ -523,9 +499,6 @@ def test_a_late_job_is_checked_again_if_no_table_is_kept(harness: JobHarness) ->
     harness.guarded = False
     assert harness.cost(lambda: harness.check(PENDING, *members)) == (0, 0)
     assert len(harness.jobs.messages) == 1
-
-
-# Large jobs
 
 
 @dataclass

@@ -101,9 +101,6 @@ def harness() -> RenewalHarness:
     return RenewalHarness()
 
 
-# Which members are due
-
-
 @pytest.mark.parametrize(
     ("ttl", "days"),
     [
@@ -150,9 +147,6 @@ def test_an_audience_is_renewed_only_if_its_setting_is_true(
     assert harness.queue.members() == (["m1"] if expected else [])
 
 
-# What is sent
-
-
 def test_the_newest_change_is_sent_unchanged_as_a_replay(harness: RenewalHarness) -> None:
     harness.write(change("m1", at=7), days=390)
     report = harness.run(renewed())
@@ -191,9 +185,6 @@ def test_only_active_identities_are_renewed(harness: RenewalHarness) -> None:
     assert [each.record["hashedPII"] for each in message.changes] == [[{"email": "new"}]]
 
 
-# What stops it
-
-
 def test_nothing_is_renewed_while_too_many_messages_wait(harness: RenewalHarness) -> None:
     harness.write(change("m1"), days=390)
     harness.queue.depths = [MAX_WAITING + 1]
@@ -225,9 +216,6 @@ def test_a_queue_that_stays_too_full_ends_the_run(harness: RenewalHarness) -> No
 def test_the_queue_is_not_read_if_no_audience_is_renewed(harness: RenewalHarness) -> None:
     harness.queue.depths = [MAX_WAITING + 1]
     assert harness.run(Audience("1")) == RenewalReport()
-
-
-# Where the next run continues
 
 
 def run_by_run(harness: RenewalHarness, *audiences: Audience, runs: int) -> list[list[str]]:

@@ -67,9 +67,6 @@ def back(audience_id: str = "a") -> MemberState:
     return MemberState(entered, named, last_exit=NOTICE._replace(at=NOTICE.at + 1), enter_sent=NOW - DAY)
 
 
-# The plan
-
-
 def plan_of(*rows: PersonRow, known: MemberState | None = None, **options: Any) -> ErasurePlan | None:
     known = known or everywhere(plan=None)
     return planned(known, known, rows, NOW, **{"is_new": True, "may_delete": True} | options)
@@ -240,8 +237,6 @@ def test_a_known_row_without_the_exit_gets_a_review_if_none_is_left(
     assert (plan.next_review, plan is known.plan) == (at, at == next_at)
 
 
-# A review
-
 LATER_LIFE = NOTICE._replace(at=NOTICE.at + 1)
 ASKS = Review(0, asks=True)
 
@@ -367,9 +362,6 @@ def test_an_accepted_deletion_is_recorded_with_the_next_review() -> None:
     moved = with_next_review(claim, NOW + 500)
     assert [next_review(after(state, left())) for state in (noticed, moved)] == [NOW + 600, NOW + 500], "the notice's"
     assert last_accepted([claim, after(claim, None), left(erasure=(deleted(NOW - 9),))]) == accepted.at
-
-
-# A late acceptance
 
 
 def test_a_row_left_before_a_late_notice_does_not_wait_for_its_deletion() -> None:
