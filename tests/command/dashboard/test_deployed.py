@@ -11,7 +11,6 @@ import pytest
 from botocore.exceptions import ClientError
 
 from audience_sync.aws.checkpoint import AUDIT, Checkpoint
-from audience_sync.delivery.gates.circuit_state import PARTITION
 from audience_sync.ingest.record_rules import erasing_exit
 from audience_sync.runtime.metric_names import (
     AUDIENCE_MATCH_RATE,
@@ -29,7 +28,6 @@ from audience_sync_cli.dashboard.deployed import DeployedStack
 from audience_sync_cli.dashboard.ranges import RANGES
 from audience_sync_cli.errors import NotThere, OperatorError, WrongUsage
 from audience_sync_cli.parked.dead_letters import DeadLetters
-from audience_sync_cli.state.circuits import RECOVERY
 from audience_sync_cli.state.function_logs import FUNCTIONS
 from tests.aws_fixtures import AUDIENCE
 from tests.command.conftest import Deployment, change
@@ -224,26 +222,6 @@ def test_dead_letters_are_not_read_while_a_command_redrives_them(
     assert [after(10), after(10)] == [(30, 0), (30, 0)], "reading would hide the rest from the command"
     listed, calls = after(0)
     assert (listed, calls > 0) == (10, True), "the command has ended"
-
-
-@pytest.mark.parametrize(
-    ("state", "expected"),
-    [
-        pytest.param("open", [("circuit_open", NOW - 20 + RECOVERY)], id="open: a worker tries when it has recovered"),
-        pytest.param("half_open", [("circuit_open", None)], id="half open: a worker is just trying"),
-        pytest.param("closed", [], id="closed"),
-    ],
-)
-def test_an_open_circuit_breaker_shows_the_next_try(
-    deployment: Deployment, shown: DeployedStack, state: str, expected: list[tuple[str, float | None]]
-) -> None:
-    deployment.send("ChangeQueue", "{}")
-    row = {"audienceShard": PARTITION, "externalUserId": "audience:1", "state": state.upper()}
-    item: dict[str, Any] = {name: {"S": value} for name, value in row.items()} | {
-        "opened_at": {"N": str(round(NOW - 20))}
-    }
-    deployment.stack.service("dynamodb").put_item(TableName=deployment.stack["MembershipTable"], Item=item)
-    assert [(each.reason, each.next_try) for each in shown.read("").blockers] == expected
 
 
 @pytest.mark.parametrize("waits", [True, False])

@@ -21,9 +21,9 @@ from tests.command.conftest import Deployment
 METRICS: dict[str, Any] = {"_aws": {"CloudWatchMetrics": []}}
 
 
-def open_circuit(deployment: Deployment, name: str, *, since: int) -> None:
+def open_circuit(deployment: Deployment, name: str, *, since: int, state: CircuitState = CircuitState.OPEN) -> None:
     states = CircuitStates(deployment.stack.service("dynamodb"), deployment.stack["MembershipTable"], time.time)
-    states._put_record(CircuitStateRecord(name, CircuitState.OPEN, opened_at=since))
+    states._put_record(CircuitStateRecord(name, state, opened_at=since))
 
 
 def found(deployment: Deployment) -> list[Blocker]:
@@ -33,8 +33,10 @@ def found(deployment: Deployment) -> list[Blocker]:
 def test_an_open_circuit_breaker_names_its_audience_and_the_next_try(deployment: Deployment) -> None:
     now = int(time.time())
     open_circuit(deployment, "audience:4182", since=now)
+    open_circuit(deployment, "audience:4183", since=now - 50, state=CircuitState.HALF_OPEN)  # a worker is trying
     (blocker,) = found(deployment)
-    assert (blocker.reason, blocker.audience_ids, blocker.next_try) == ("circuit_open", ("4182",), now + RECOVERY)
+    assert (blocker.reason, blocker.next_try) == ("circuit_open", now + RECOVERY)
+    assert set(blocker.audience_ids) == {"4182", "4183"}
     assert "audience 4182" in blocker.sentence
     assert "Next try by" in blocker.text
 
@@ -168,7 +170,7 @@ def test_the_newest_failed_upload_explains_why_changes_wait(deployment: Deployme
 def test_an_accepted_upload_ends_the_failure_of_its_audience(
     deployment: Deployment, accepted: list[str], reasons_left: list[str]
 ) -> None:
-    failed = {"uploads_failed": {"service_unavailable": 1}, "deferred": ["service_unavailable"]}
+    failed = {"uploads_failed": {"service_unavailable": 1}, "deferred": ["service_unavailable"], "waits_since": 1}
     deployment.log("Worker", "upload accepted", audience_id="4182", records=1)
     deployment.log("Worker", "delivery incomplete", audience_ids=["4182"], **failed)
     for audience_id in accepted:
@@ -177,6 +179,8 @@ def test_an_accepted_upload_ends_the_failure_of_its_audience(
     assert [blocker.reason for blocker in result.blockers] == reasons_left
     assert result.failed.recovered is not bool(reasons_left)
     assert result.failed.by_reason == {"service_unavailable": 1}, "it has failed all the same"
+    deployment.stack.service("lambda").event_source = "Disabled"
+    assert (found(deployment)[0].reason, found(deployment)[0].since is None) == ("paused", not reasons_left)
 
 
 def test_a_blocker_found_twice_is_listed_once(deployment: Deployment) -> None:
