@@ -216,6 +216,17 @@ def test_a_due_removal_that_fails_beside_a_new_enter_stays_due(stack: WorkerStac
     assert due.removes
 
 
+def test_a_due_removal_is_not_queued_while_an_exit_sends_it(stack: WorkerStack) -> None:
+    stack.deliver(change("a@b.co", at=1))
+    stack.deliver(change(at=2, exits=True))
+    stack.now += stack.effective + 120
+    stack.queue.drain()
+    queued: list[list[str]] = []
+    stack.amazon.before_next = lambda: queued.append(stack.queue.bodies)
+    stack.deliver(change(at=3, exits=True))
+    assert (queued, len(stack.amazon.uploads), stack.queue.bodies) == ([[]], 3, [])
+
+
 @WITH_JOBS
 def test_a_repetition_that_was_sent_does_not_come_back_with_the_trouble_of_another(stack: WorkerStack) -> None:
     members = ("m1", "m2")

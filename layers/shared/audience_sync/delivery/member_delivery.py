@@ -145,7 +145,7 @@ class MemberDelivery:
         try:
             decided = self._decide(self._read(table, members))
             written, again = self._write(table, decided)
-            self._queue_due([each.state for each in written if each.changes_row])
+            self._queue_due([each.state for each in written if each.changes_row and not self._sends_due(each)])
             sending = [each for each in written if each.decision.upload]
             trouble = self._send(target, sending)
             self._queue_due(self._record_attempts(table, sending))
@@ -280,6 +280,11 @@ class MemberDelivery:
         return after_attempt(
             row, each.state, each.result, removes=each.decision.removes, at=each.decided_at, timing=timing
         )
+
+    def _sends_due(self, each: _MemberAttempt) -> bool:
+        """Return whether what is due by the row is due by now: this attempt makes it, or brings its message back."""
+        due = each.state.due(self._context.limits.timings.of(each.state.newest.destination))
+        return each.decision.upload is not None and due is not None and due.at <= each.decided_at
 
     def _queue_due(self, states: Sequence[MemberState]) -> None:
         """Queue repetitions for when they are due; `states` are of one audience."""
