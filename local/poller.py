@@ -84,7 +84,7 @@ class Poller:
             return
         try:
             answer = await self._functions.invoke(
-                self._source.function, {"Records": [self._record(each) for each in batch]}, trace
+                self._source.function, {"Records": [record_of(each, self._arn) for each in batch]}, trace
             )
             failed = _failures(answer, batch)
         except FunctionError:
@@ -95,28 +95,29 @@ class Poller:
             if each.message.id not in failed:
                 self._queues.delete(self._url, each.receipt_handle)
 
-    def _record(self, received: Received) -> dict[str, Any]:
-        """Format one message as in Lambda's SQS event."""
-        message = received.message
-        return {
-            "messageId": message.id,
-            "receiptHandle": received.receipt_handle,
-            "body": message.body,
-            "attributes": {
-                "ApproximateReceiveCount": str(received.receive_count),
-                "SentTimestamp": str(round(message.sent_at * 1000)),
-                "SenderId": "AIDALOCAL",
-                "ApproximateFirstReceiveTimestamp": str(round(received.first_received_at * 1000)),
-            },
-            "messageAttributes": {
-                name: {"stringValue": value, "stringListValues": [], "binaryListValues": [], "dataType": "String"}
-                for name, value in message.attributes.items()
-            },
-            "md5OfBody": md5_of_body(message.body),
-            "eventSource": "aws:sqs",
-            "eventSourceARN": self._arn,
-            "awsRegion": REGION,
-        }
+
+def record_of(received: Received, arn: str) -> dict[str, Any]:
+    """Format one message of a queue as in Lambda's SQS event."""
+    message = received.message
+    return {
+        "messageId": message.id,
+        "receiptHandle": received.receipt_handle,
+        "body": message.body,
+        "attributes": {
+            "ApproximateReceiveCount": str(received.receive_count),
+            "SentTimestamp": str(round(message.sent_at * 1000)),
+            "SenderId": "AIDALOCAL",
+            "ApproximateFirstReceiveTimestamp": str(round(received.first_received_at * 1000)),
+        },
+        "messageAttributes": {
+            name: {"stringValue": value, "stringListValues": [], "binaryListValues": [], "dataType": "String"}
+            for name, value in message.attributes.items()
+        },
+        "md5OfBody": md5_of_body(message.body),
+        "eventSource": "aws:sqs",
+        "eventSourceARN": arn,
+        "awsRegion": REGION,
+    }
 
 
 def _size(received: Received) -> int:

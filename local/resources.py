@@ -44,7 +44,7 @@ def create(template: Template, clients: Callable[[str], Any], secrets: Mapping[s
         clients: boto3's name of a service -> a client.
         secrets: values by logical id.
     """
-    _queues(template, clients("sqs"))
+    create_queues(template, clients("sqs").create_queue)
     _tables(template, clients("dynamodb"))
     manager = clients("secretsmanager")
     for logical_id in template.resources("AWS::Serverless::Function"):
@@ -76,7 +76,8 @@ def seed_audience(sandbox: Sandbox, audience: Audience) -> None:
     )
 
 
-def _queues(template: Template, sqs: Any) -> None:
+def create_queues(template: Template, create: Callable[..., Mapping[str, Any]]) -> None:
+    """Create the queues. `create` is CreateQueue, as boto3's clients have it."""
     known = ("VisibilityTimeout", "MessageRetentionPeriod", "ReceiveMessageWaitTimeSeconds")
     # Dead letter queues first: a redrive policy must name a queue that exists.
     queues = sorted(template.resources("AWS::SQS::Queue").items(), key=lambda entry: "RedrivePolicy" in entry[1])
@@ -85,7 +86,7 @@ def _queues(template: Template, sqs: Any) -> None:
         attributes = {key: str(template.resolve(properties[key])) for key in known if key in properties}
         if "RedrivePolicy" in properties:
             attributes["RedrivePolicy"] = json.dumps(template.resolve(properties["RedrivePolicy"]))
-        url = sqs.create_queue(QueueName=name, Attributes=attributes)["QueueUrl"]
+        url = create(QueueName=name, Attributes=attributes)["QueueUrl"]
         template.name(logical_id, url, Arn=f"arn:aws:sqs:{REGION}:{ACCOUNT}:{name}", QueueName=name)
 
 

@@ -60,6 +60,10 @@ class Operations:
         """Run one operation. Raises SqsError, of the kinds that the operation documents."""
         if operation == "ReceiveMessage":  # the only one that waits
             return await self._receive_message(request)
+        return self.answer(operation, request)
+
+    def answer(self, operation: str, request: Request) -> Answer:
+        """Run one operation that does not wait. Raises SqsError."""
         if operation not in self._by_name:
             raise UnknownOperationException("This is not an operation of the local queue server.")
         return self._by_name[operation](request)

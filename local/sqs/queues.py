@@ -20,8 +20,11 @@ MAX_SLEEP = 1.0  # seconds; a waiting receive notices a changed clock this soon
 class SqsQueues:
     """The queues of one account. `clock` returns epoch seconds."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, clock: Callable[[], float], new_queue: Callable[[str, QueueSettings], SqsQueue] = SqsQueue
+    ) -> None:
         self._clock = clock
+        self._new_queue = new_queue
         self._queues: dict[str, SqsQueue] = {}
 
     # Queues
@@ -33,7 +36,7 @@ class SqsQueues:
         settings = QueueSettings.from_attributes(attributes or {})
         if settings.dead_letter_queue not in {None, *self._queues}:
             raise InvalidAttributeValue("Invalid value for the parameter RedrivePolicy: the target does not exist.")
-        queue = self._queues[name] = SqsQueue(name, settings)
+        queue = self._queues[name] = self._new_queue(name, settings)
         return queue
 
     def find(self, queue: str) -> SqsQueue:
@@ -93,12 +96,7 @@ class SqsQueues:
         while True:
             found = self.find(queue)
             try:
-                received = found.receive(
-                    max_messages,
-                    visibility=found.settings.visibility if visibility is None else visibility,
-                    now=self._clock(),
-                    dead_letters=self._queues.get(found.settings.dead_letter_queue or ""),
-                )
+                received = self.receive_now(queue, max_messages, visibility=visibility)
             except OverLimit:
                 if wait <= 0:
                     raise
@@ -109,6 +107,16 @@ class SqsQueues:
             next_change = found.next_change()
             until_change = inf if next_change is None else max(0.0, next_change - self._clock())
             await found.arrivals.wait(min(remaining, until_change, MAX_SLEEP))
+
+    def receive_now(self, queue: str, max_messages: int, *, visibility: int | None = None) -> list[Received]:
+        """Receive up to `max_messages` without a wait. Raises QueueDoesNotExist, OverLimit."""
+        found = self.find(queue)
+        return found.receive(
+            max_messages,
+            visibility=found.settings.visibility if visibility is None else visibility,
+            now=self._clock(),
+            dead_letters=self._queues.get(found.settings.dead_letter_queue or ""),
+        )
 
     def delete(self, queue: str, handle: str) -> None:
         """Delete a received message. Raises QueueDoesNotExist, ReceiptHandleIsInvalid; see `Queue.delete`."""

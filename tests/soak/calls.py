@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.soak.lineage import Lineage
 from tests.soak.scheduler import Killed, Task
 
 type Outcome = Callable[[], Any]  # returns the answer of a call, or raises its error
@@ -45,7 +44,7 @@ class Invocation:
     deadline: float  # epoch seconds
     remaining: Callable[[], float]  # seconds until the deadline
     on_end: Callable[["Invocation"], None]
-    lineage: Lineage = field(default_factory=dict)
+    trace: str = ""  # the header that Lambda hands over, and that messages keep
     pending: Call | None = None
     answer: Any = None
     failure: BaseException | None = None  # what the handler raised

@@ -8,10 +8,10 @@ from typing import Any
 from audience_sync.errors import InvalidMessage
 from audience_sync.members.dead_letters import DeadLetter
 from audience_sync.members.membership import EVERY_AUDIENCE
+from local.sqs.message import SqsMessage
 from tests.soak.amazon import Amazon
 from tests.soak.clock import SimulatedClock
 from tests.soak.held import Member
-from tests.soak.sqs import StoredMessage, StoredQueue
 from tests.soak.stack import Stack
 
 
@@ -23,8 +23,8 @@ class DeadLetters:
         self.misparked: list[tuple[Member, str]] = []  # member, and why it is wrong
         self.needless: list[Member] = []  # members of exits parked without an identifier
         self.redrives: list[tuple[float, Member]] = []  # epoch seconds, and one member of the message
-        self._queue: StoredQueue = stack.queue("DeadLetterQueue")
-        self._changes: StoredQueue = stack.queue("ChangeQueue")
+        self._queue = stack.queue("DeadLetterQueue")
+        self._stack = stack
         self._amazon = amazon
         self._clock = clock
         self._random = random
@@ -32,7 +32,7 @@ class DeadLetters:
 
     def bodies(self) -> list[str]:
         """Return what lies in the queue."""
-        return [message.body for message in self._queue.messages.values()]
+        return [message.body for message in self._queue.messages(self._clock.now)]
 
     def members(self) -> set[Member]:
         """Return the members that the queue's messages are about."""
@@ -45,20 +45,21 @@ class DeadLetters:
             known: members about whom events have stated something.
             share: of the messages.
         """
-        for message in list(self._queue.messages.values()):
+        now = self._clock.now
+        for received in self._queue.receive(len(self.bodies()) or 1, visibility=0, now=now, dead_letters=None):
             if self._random.random() > share:
                 continue
-            self._queue.delete(message.handle)
-            bodies = _redrive_bodies(message.body)
-            members = sorted(_members(message.body))
+            self._queue.delete(received.receipt_handle, now=now)
+            bodies = _redrive_bodies(received.message.body)
+            members = sorted(_members(received.message.body))
             if any(member in known or member[0] == EVERY_AUDIENCE for member in members):
-                self.redrives += [(self._clock.now, member) for member in members]
+                self.redrives += [(now, member) for member in members]
                 for body in bodies:
-                    self._changes.put(body)
+                    self._stack.send("ChangeQueue", body)
 
-    def _examine(self, message: StoredMessage) -> None:
+    def _examine(self, message: SqsMessage) -> None:
         failure = _failure(message.body)
-        if not message.reason and not failure.get("reason"):
+        if not message.attributes.get("reason") and not failure.get("reason"):
             self.unexplained += 1
         if failure.get("reason") == "no_identifier":
             self.needless += [member for member, record in _records(message.body) if record["action"] == "DELETE"]

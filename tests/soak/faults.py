@@ -101,6 +101,6 @@ def _kind(call: Call) -> str:
             is_write = call.operation in ("PutItem", "UpdateItem", "DeleteItem")
             return "circuit_store" if call.target.startswith("#circuit") and is_write else "tables"
         case "sqs":
-            is_job = call.target == "JobQueue" and call.operation.startswith("SendMessage")
+            is_job = call.target.endswith("-jobs") and call.operation.startswith("SendMessage")
             return "job_queue" if is_job else "queues"
     return "secrets"

@@ -11,15 +11,17 @@ from random import Random
 from typing import Any
 
 from audience_sync.errors import TransientError
+from local.poller import record_of
+from local.sqs.message import Received
 from local.template import QueueSource
+from local.trace import MAX_INVOCATIONS, next_invocation
 from tests.soak.calls import Environment, Invocation, Outcome
 from tests.soak.clock import SimulatedClock
 from tests.soak.faults import Faults
-from tests.soak.lineage import LONGEST, Lineage, lineage_of_invocation
 from tests.soak.network import Network
 from tests.soak.process import Handler
 from tests.soak.schedule import Schedule
-from tests.soak.sqs import StoredMessage, StoredQueue, as_records
+from tests.soak.sqs import Queue
 from tests.soak.stack import Stack
 
 FUNCTIONS = {
@@ -40,7 +42,7 @@ class _Poller:
     """Lambda's poller of one queue."""
 
     source: QueueSource
-    queue: StoredQueue
+    queue: Queue
     planned: float = float("inf")  # when it polls next
     running: int = 0  # invocations
     is_paused: bool = False
@@ -79,7 +81,7 @@ class Lambda:
             if source.enabled
         ]
         for poller in self._pollers:
-            poller.queue.on_put.append(partial(self._message_put, poller))
+            poller.queue.on_change.append(partial(self._plan_poll, poller))
 
     def deploy(self, handlers: dict[str, Handler]) -> None:
         """Set the functions' code, by the names in FUNCTIONS."""
@@ -88,14 +90,14 @@ class Lambda:
     @property
     def is_idle(self) -> bool:
         """Whether nothing runs, and no queue that triggers a function holds a message."""
-        return not (self._in_flight or any(poller.queue.messages for poller in self._pollers))
+        return not (self._in_flight or any(not poller.queue.is_empty for poller in self._pollers))
 
     def invoke(
         self,
         function: str,
         event: dict[str, Any],
         on_end: Callable[[Invocation], None] | None = None,
-        lineage: Lineage | None = None,
+        trace: str = "",
     ) -> None:
         """Start a function. `on_end` is called when it has ended, however it ended."""
         idle = self._idle[function]
@@ -116,9 +118,7 @@ class Lambda:
         deadline = self._clock.now + self._stack.timeout(function)
         handler = self._handlers[FUNCTIONS[function]]
         remaining = partial(self._remaining, deadline)
-        invocation = Invocation(
-            number, environment, handler, event, deadline, remaining, on_end or _ignore, lineage or {}
-        )
+        invocation = Invocation(number, environment, handler, event, deadline, remaining, on_end or _ignore, trace)
         self._in_flight[number] = invocation
         invocation.start()
         self._schedule.at(deadline, partial(self._time_out, invocation))
@@ -141,9 +141,6 @@ class Lambda:
 
     # Pollers
 
-    def _message_put(self, poller: _Poller, message: StoredMessage) -> None:
-        self._plan_poll(poller, message.visible_at)
-
     def _plan_poll(self, poller: _Poller, visible_at: float) -> None:
         moment = max(visible_at, self._clock.now) + self._random.uniform(0.0, poller.source.window + 1.0)
         if moment < poller.planned:
@@ -157,23 +154,23 @@ class Lambda:
         if poller.running < poller.source.concurrency and not poller.is_paused:
             most = min(poller.source.batch_size, self._random.choice([1, 3, 10, 10, 50]))
             profile = self._faults.profile
-            messages = poller.queue.receive(self._random, most, profile.duplicates, profile.copies)
-            if messages:
-                self._start_batch(poller, messages)
+            poller.queue.duplicates, poller.queue.copies = profile.duplicates, profile.copies
+            if received := self._stack.queues.receive_now(poller.queue.name, most):
+                self._start_batch(poller, received)
         self._plan_next(poller)
 
-    def _start_batch(self, poller: _Poller, messages: list[StoredMessage]) -> None:
+    def _start_batch(self, poller: _Poller, received: list[Received]) -> None:
         function = poller.source.function
-        lineage = lineage_of_invocation(function, [message.lineage for message in messages])
-        if lineage[function] > LONGEST and not self._stack.may_loop(function):
+        trace, invocations = next_invocation((each.message.trace for each in received), function)
+        if invocations > MAX_INVOCATIONS and not poller.source.may_loop:
             self.dropped[function] += 1
             return
         poller.running += 1
-        records = as_records(poller.queue, messages)
-        self.invoke(function, {"Records": records}, partial(self._batch_ended, poller), lineage)
+        records = [record_of(each, self._stack.arn(poller.source.queue)) for each in received]
+        self.invoke(function, {"Records": records}, partial(self._batch_ended, poller), trace)
 
     def _plan_next(self, poller: _Poller) -> None:
-        visible_at = poller.queue.next_visible()
+        visible_at = poller.queue.next_visible(self._clock.now)
         if visible_at is not None and poller.running < poller.source.concurrency and not poller.is_paused:
             self._plan_poll(poller, visible_at)
 
@@ -188,7 +185,7 @@ class Lambda:
                     act(record["body"], record["messageId"] not in back)
                 is_kept = self._random.random() < self._faults.profile.duplicates / 4
                 if record["messageId"] not in back and not is_kept:
-                    poller.queue.delete(record["receiptHandle"])
+                    poller.queue.delete(record["receiptHandle"], now=self._clock.now)
                 elif record["messageId"] not in back:
                     poller.queue.recounts.add([record["body"]])
         else:  # it may have put changes back before it was stopped

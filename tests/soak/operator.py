@@ -43,12 +43,12 @@ from audience_sync_cli.moves.waiting import LISTING
 from audience_sync_cli.screen import Bar, Screen
 from audience_sync_cli.session import Session
 from audience_sync_cli.stack import CALLS, Stack
+from local.sqs.message import SqsMessage
 from tests.soak.calls import Invocation, current
 from tests.soak.events import CONSENT, StatedChange, Version, deletion_notice, identity_of
 from tests.soak.held import as_identity
 from tests.soak.recounts import Recounts
 from tests.soak.scheduler import Killed
-from tests.soak.sqs import StoredMessage
 
 if TYPE_CHECKING:
     from tests.doubles.expressions import Row
@@ -258,7 +258,7 @@ class Operator:
         with path.open(newline="") as stream:
             return [*csv.reader(stream)][1:]
 
-    def _put(self, message: StoredMessage) -> None:
+    def _put(self, message: SqsMessage) -> None:
         """Note when what a command states is in the queue; of a comparison, write it down now."""
         if '"import-' not in message.body and '"compare-' not in message.body:
             return
@@ -397,7 +397,7 @@ class Operator:
 
     def _session(self, show: Callable[[int], None]) -> Session:
         simulation = self._simulation
-        names = {name: simulation.stack.queues.by_name[name].url if "Queue" in name else name for name in _NAMES}
+        names = {name: simulation.stack.ref(name) for name in _NAMES}
         stack = Stack("soak", self._client, "https://api.simulated", HOSTS["NA"], {}, 0.0, _names=names)
         session = Session(_Terminal(show), lambda: stack, simulation.clock.time, time.sleep)
         session.log = _NoLog()  # type: ignore[assignment]

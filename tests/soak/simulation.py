@@ -178,7 +178,7 @@ class Simulation:
         if self.operator:
             self.operator.may_run()
         if self.random.random() < self.profile.by_hand:
-            self.stack.queue("ChangeQueue").put(self.random.choice(_BY_HAND))
+            self.stack.send("ChangeQueue", self.random.choice(_BY_HAND))
         self.schedule.after(self.random.expovariate(1 / (BETWEEN_EVENTS * len(request.events))), self._next_request)
 
     def _begin_phase(self, phase: Phase) -> None:
@@ -204,7 +204,7 @@ class Simulation:
     def _send(self, request: SegmentRequest) -> None:
         if self.profile.event_queue and self.random.random() < self.profile.event_queue:
             self._in_event_queue.setdefault(request.body, []).append(request)
-            self.stack.queue("EventsQueue").put(request.body)
+            self.stack.send("EventsQueue", request.body)
             return
         event = api_gateway_event(request.body, EVENT_KEY)
         self.functions.invoke("IngestFunction", event, partial(self._answered, request))

@@ -3,18 +3,21 @@
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from random import Random
 from typing import Any
 
 from audience_sync.aws.audience_table import row_of
 from audience_sync.members.membership import Audience
-from local.resources import MANAGER_ACCOUNT
+from local.resources import MANAGER_ACCOUNT, create_queues
+from local.sqs.operations import Operations
+from local.sqs.queues import SqsQueues
 from local.template import QueueSource, Template
 from tests.aws_fixtures import CREDENTIALS, EVENT_KEY
 from tests.soak.clock import SimulatedClock
 from tests.soak.dynamodb import DynamoDbClient, Table
 from tests.soak.secrets_manager import SecretsManagerClient
-from tests.soak.sqs import Queues, SqsClient, StoredQueue
+from tests.soak.sqs import URL, Queue, SqsClient
 
 
 class Stack:
@@ -44,10 +47,11 @@ class Stack:
             {"DataManagerAccountId": MANAGER_ACCOUNT, "BatchWindow": 10, "EventQueue": "yes"}
         )
         self._recursive_loop = recursive_loop
-        self.queues = Queues(fails_partly)
+        self.queues = SqsQueues(lambda: clock.now, partial(Queue, random=random))
         self._tables: dict[str, Table] = {}
         self._random, self._fails_partly = random, fails_partly
-        self._add_queues(clock)
+        creation = Operations(self.queues, URL)
+        create_queues(self._template, lambda **request: creation.answer("CreateQueue", request))
         self._add_tables(clock)
         self.secrets = self._add_secrets(
             {"IngestSecret": {"eventKey": EVENT_KEY}, "CredentialsSecret": CREDENTIALS, "TokenSecret": token}
@@ -73,27 +77,39 @@ class Stack:
         """Add a table with the rows that the membership table has now, as DynamoDB restores one."""
         self._tables[name] = self.members.copy(name)
 
-    def queue(self, logical_id: str) -> StoredQueue:
+    def queue(self, logical_id: str) -> Queue:
         """Return a queue of the template."""
-        return self.queues.by_name[logical_id]
+        queue = self.queues.find(self.ref(logical_id))
+        assert isinstance(queue, Queue)
+        return queue
+
+    def send(self, logical_id: str, body: str) -> None:
+        """Put a message into a queue that comes from outside of the functions."""
+        self.queues.send(self.ref(logical_id), body)
+
+    def ref(self, logical_id: str) -> str:
+        """Return the URL of a queue, or the name of a table."""
+        return str(self._template.resolve({"Ref": logical_id}))
+
+    def arn(self, logical_id: str) -> str:
+        """Return the ARN of a queue."""
+        return str(self._template.resolve({"Fn::GetAtt": [logical_id, "Arn"]}))
 
     def sources(self, worker_batch_size: int = 0) -> list[QueueSource]:
         """Return which queue triggers which function, with a batch size of its own for the worker where it is given."""
+        sources = self._template.queue_sources()
+        if self._recursive_loop:
+            sources = [replace(source, may_loop=self._recursive_loop == "Allow") for source in sources]
         return [
             replace(source, batch_size=worker_batch_size, window=0.0)
             if worker_batch_size and source.function == "WorkerFunction"
             else source
-            for source in self._template.queue_sources()
+            for source in sources
         ]
 
     def timeout(self, function: str) -> float:
         """Return a function's timeout in seconds."""
         return self._functions[function].timeout
-
-    def may_loop(self, function: str) -> bool:
-        """Return whether Lambda lets a function run in a loop of its own messages."""
-        properties = self._template.resources("AWS::Serverless::Function")[function]
-        return (self._recursive_loop or properties.get("RecursiveLoop", "Terminate")) == "Allow"
 
     def environment(self) -> dict[str, str]:
         """Return the environment variables of all functions: a name has the same value in each of them."""
@@ -109,30 +125,13 @@ class Stack:
         attempts = int((getattr(config, "retries", None) or {}).get("total_max_attempts", 1)) if config else 1
         match service:
             case "sqs":
-                return SqsClient(self.queues, timeout, attempts)
+                return SqsClient(self.queues, self._fails_partly, timeout, attempts)
             case "dynamodb":
                 tables = self._tables.values()
                 return DynamoDbClient(tables, self._random, self._fails_partly, timeout, attempts)
             case "secretsmanager":
                 return SecretsManagerClient(self.secrets, timeout, attempts)
         raise AssertionError(f"{service} is not known here")
-
-    def _add_queues(self, clock: SimulatedClock) -> None:
-        resources = self._template.resources("AWS::SQS::Queue")
-        for logical_id, properties in resources.items():
-            queue = StoredQueue(
-                logical_id,
-                clock,
-                visibility=float(properties.get("VisibilityTimeout", 30)),
-                retention=float(properties.get("MessageRetentionPeriod", 345_600)),
-            )
-            self.queues.add(queue)
-            self._template.name(logical_id, queue.url, Arn=queue.arn, QueueName=queue.name)
-        for logical_id, properties in resources.items():
-            if policy := properties.get("RedrivePolicy"):
-                target = policy["deadLetterTargetArn"]["Fn::GetAtt"][0]
-                self.queue(logical_id).dead_letters = self.queue(target)
-                self.queue(logical_id).max_receives = int(policy["maxReceiveCount"])
 
     def _add_tables(self, clock: SimulatedClock) -> None:
         for logical_id, properties in self._template.resources("AWS::DynamoDB::Table").items():

@@ -1,10 +1,12 @@
 """The services in memory behave as AWS documents, as far as the functions depend on it."""
 
+from functools import partial
 from random import Random
 from types import SimpleNamespace
 
 import pytest
 
+from local.sqs.queues import SqsQueues
 from tests.soak import clock, sqs
 from tests.soak.amazon import Amazon
 from tests.soak.calls import Environment
@@ -14,32 +16,19 @@ from tests.soak.profiles import CALM, EFFECTIVE
 from tests.soak.schedule import Schedule
 
 
-def test_visible_in_flight_and_delayed_messages_are_counted_apart() -> None:
-    queue = sqs.StoredQueue("queue", SimulatedClock(), visibility=30.0, retention=86_400.0)
-    queue.put("in flight")
-    queue.receive(Random(1), 10, 0.0)
-    for delay in (0.0, 0.0, 5.0, 5.0, 5.0):
-        queue.put("body", delay)
-    assert [*queue.counts().values()] == [2, 1, 3]
-
-
-def test_a_duplicate_reaches_two_consumers() -> None:
-    queue = sqs.StoredQueue("queue", SimulatedClock(), visibility=30.0, retention=86_400.0)
-    queue.put("body")
-    assert len(queue.receive(Random(1), 10, 1.0)) == len(queue.receive(Random(1), 10, 1.0)) == 1
-
-
 def test_copies_are_delivered_although_the_message_was_deleted() -> None:
-    clock = SimulatedClock()
-    queue = sqs.StoredQueue("queue", clock, visibility=30.0, retention=86_400.0)
-    queue.put("body")
-    first, second = (queue.receive(Random(1), 10, 1.0, copies=3)[0].handle for _ in range(2))
-    queue.change_visibility(first, 600.0)
-    queue.delete(second)
-    third = queue.receive(Random(1), 10, 0.0)[0]
-    assert queue.receive(Random(1), 10, 0.0) == []  # three are all
-    queue.delete(third.handle)
-    assert not queue.messages
+    queues = SqsQueues(lambda: 0.0, partial(sqs.Queue, duplicates=1.0, copies=3))
+    queue = queues.create("queue")
+    assert isinstance(queue, sqs.Queue)
+    queues.send("queue", "body")
+    first, second = (queues.receive_now("queue", 10)[0].receipt_handle for _ in range(2))
+    queues.change_visibility("queue", first, 600)
+    queues.delete("queue", second)
+    queue.duplicates = 0.0
+    (third,) = queues.receive_now("queue", 10)
+    assert queues.receive_now("queue", 10) == [], "three are all"
+    queues.delete("queue", third.receipt_handle)
+    assert queue.is_empty
 
 
 def test_each_environment_has_a_clock_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:

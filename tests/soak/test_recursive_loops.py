@@ -5,7 +5,6 @@ from collections.abc import Callable
 import pytest
 
 from tests.soak.checks import findings
-from tests.soak.lineage import lineage_of_invocation
 from tests.soak.script import HOUR, MINUTE, Outage, Scenario, ScriptedSimulation, Sent
 
 
@@ -37,14 +36,6 @@ def run(scenario: Scenario, recursive_loop: str | None) -> tuple[set[str], set[s
     simulation = ScriptedSimulation(scenario, recursive_loop=recursive_loop)
     simulation.run()
     return {*simulation.functions.dropped}, {finding.kind for finding in findings(simulation)}
-
-
-def test_a_chain_counts_each_function_by_itself() -> None:
-    first = lineage_of_invocation("WorkerFunction", [{}, {}])
-    second = lineage_of_invocation("JobsFunction", [first])
-    third = lineage_of_invocation("JobsFunction", [second, {"JobsFunction": 7}])
-    assert (first, second) == ({"WorkerFunction": 1}, {"WorkerFunction": 1, "JobsFunction": 1})
-    assert third == {"WorkerFunction": 1, "JobsFunction": 8}
 
 
 @pytest.mark.parametrize(
