@@ -33,7 +33,7 @@ def test_the_soak_finds_an_import_that_resumes_too_late(monkeypatch: pytest.Monk
         return progress and progress._replace(row=progress.row + 4)
 
     monkeypatch.setattr(ImportState, "load", skip)
-    assert any(kinds("commands-only", [seed], 150) & {"lost", "stale"} for seed in (11, 12, 13))
+    assert any(kinds("commands-only", [seed], 150) & {"lost", "stale"} for seed in range(1, 12))  # by one in three
 
 
 def test_the_soak_finds_a_repair_that_adds_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
