@@ -216,6 +216,14 @@ def test_a_due_removal_that_fails_beside_a_new_enter_stays_due(stack: WorkerStac
     assert due.removes
 
 
+def test_a_repeated_removal_that_amazon_refuses_is_parked_once(stack: WorkerStack) -> None:
+    stack.deliver(change("a@b.co", at=1))
+    stack.deliver(change(at=2, exits=True))
+    stack.amazon.down = RequestRejected("refused", status=403)
+    stack.rest()
+    assert (len(stack.dead_letters.bodies), stack.state().removal_failed) == (1, True)
+
+
 def test_a_due_removal_is_not_queued_while_an_exit_sends_it(stack: WorkerStack) -> None:
     stack.deliver(change("a@b.co", at=1))
     stack.deliver(change(at=2, exits=True))

@@ -351,6 +351,7 @@ def test_only_a_newer_exit_clears_the_mark_of_a_failed_enter() -> None:
 
 FAILED_ONCE = replace(IN, enter_failed=True)
 ENTERED_SINCE = replace(recorded(enter(1, "a"), enter(2, "b")), enter_sent=HOURS_LATER + 1)
+REMOVED = {"removal_sent": HOURS_LATER, "removals_effective_by": HOURS_LATER + SOON}
 LEFT_SINCE = take(FAILED_ONCE, leave(2), now=HOURS_LATER + 1).state
 
 
@@ -397,24 +398,19 @@ LEFT_SINCE = take(FAILED_ONCE, leave(2), now=HOURS_LATER + 1).state
         ),
         pytest.param(LEFT_SINCE, FAILED_ONCE, Action.ENTER, Attempt.FAILED, {}, id="which fails"),
         pytest.param(LEFT_SINCE, FAILED_ONCE, Action.ENTER, Attempt.PARKED, {}, id="which is parked"),
-        pytest.param(
-            OUT,
-            OUT,
-            Action.REMOVAL,
-            Attempt.ACCEPTED,
-            {"removal_sent": HOURS_LATER, "removals_effective_by": HOURS_LATER + SOON},
-            id="a removal",
-        ),
+        pytest.param(OUT, OUT, Action.REMOVAL, Attempt.ACCEPTED, REMOVED, id="a removal"),
         pytest.param(
             REFUSED,
             replace(OUT, identities=()),
             Action.REMOVAL,
             Attempt.ACCEPTED,
-            {"removal_sent": HOURS_LATER, "removals_effective_by": HOURS_LATER + SOON},
+            REMOVED,
             id="a removal without all that is left to remove",
         ),
         pytest.param(OUT, OUT, Action.REMOVAL, Attempt.FAILED, {"removal_failed": True}, id="a removal fails"),
-        pytest.param(OUT, OUT, Action.REMOVAL, Attempt.PARKED, {"removal_failed": True}, id="a removal is parked"),
+        pytest.param(
+            OUT, OUT, Action.REMOVAL, Attempt.PARKED, REMOVED | {"removal_failed": True}, id="a removal is parked"
+        ),
         pytest.param(
             BACK,
             OUT,

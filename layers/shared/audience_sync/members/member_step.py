@@ -122,7 +122,8 @@ def after_attempt(
 
     A failed attempt marks the row until Amazon has accepted an upload of its kind. It may have taken effect all the
     same: an exit that ends the life counts an owed enter as sent by then, and an enter that is back is due after it.
-    A parked enter is no longer owed, or the renewal would park it every day.
+    What is parked is no longer owed, or it would be parked again at once, and by the renewal every day. A parked
+    removal leaves its mark: what it was to remove may be at Amazon for as long as the row is kept.
 
     Args:
         row: as the table holds it now; another change may be the newest.
@@ -133,11 +134,11 @@ def after_attempt(
         timing: how long Amazon may take.
     """
     if removes:
-        if result is Attempt.ACCEPTED:
-            still_failed = row.removal_failed and not source.covers(row, removes=True)
-            return replace(_dated(row, Action.REMOVAL, at, timing), removal_failed=still_failed)
-        effective_by = 0 if row.newest.exits else round(at + timing.effective_after)
-        return replace(row, removal_failed=True, removals_effective_by=max(row.removals_effective_by, effective_by))
+        if result is Attempt.FAILED:
+            effective_by = 0 if row.newest.exits else round(at + timing.effective_after)
+            return replace(row, removal_failed=True, removals_effective_by=max(row.removals_effective_by, effective_by))
+        still_failed = result is Attempt.PARKED or (row.removal_failed and not source.covers(row, removes=True))
+        return replace(_dated(row, Action.REMOVAL, at, timing), removal_failed=still_failed)
     if row.last_exit is not None and source.version <= row.last_exit:  # its life has ended since
         accepted_by = round(at + timing.effective_after) if result is Attempt.ACCEPTED else 0
         return replace(row, enters_effective_by=max(row.enters_effective_by, accepted_by))
