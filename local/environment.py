@@ -1,6 +1,6 @@
 """One execution environment: a process that imports one handler and runs it on one event after another, as in Lambda.
 
-`channel` carries lines of JSON. In: {"id", "event", "deadline" (epoch seconds), "trace"}. Out: {"result"} or {"error"}.
+`channel` carries lines of JSON. In: {"id", "event", "deadline" (epoch seconds)}. Out: {"result"} or {"error"}.
 The handler's own output goes to `output`.
 """
 
@@ -45,7 +45,7 @@ def serve(function: Function, variables: Mapping[str, str], channel: socket.sock
     output.close()
     os.environ.clear()
     os.environ.update(variables)
-    os.environ["AWS_LAMBDA_FUNCTION_NAME"] = function.name  # makes botocore pass the trace on
+    os.environ["AWS_LAMBDA_FUNCTION_NAME"] = function.name
     sys.path[:0] = [str(function.code), str(ROOT / "layers" / "shared")]
     module, _, name = function.handler.rpartition(".")
     lambda_handler = getattr(importlib.import_module(module), name)
@@ -53,7 +53,6 @@ def serve(function: Function, variables: Mapping[str, str], channel: socket.sock
         channel.sendall(b'{"ready": true}\n')
         for line in invocations:
             invocation = json.loads(line)
-            os.environ["_X_AMZN_TRACE_ID"] = invocation["trace"]
             context = LocalContext(invocation["id"], function.name, invocation["deadline"])
             try:
                 answer = json.dumps({"result": lambda_handler(invocation["event"], context)})

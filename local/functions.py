@@ -73,13 +73,13 @@ class Environment:
             raise
         return started
 
-    async def invoke(self, event: dict[str, Any], timeout: float, trace: str = "", request_id: str = "") -> Any:
-        """Run the handler on `event`. `trace` is the header for its calls of AWS.
+    async def invoke(self, event: dict[str, Any], timeout: float, request_id: str = "") -> Any:
+        """Run the handler on `event`.
 
         Raises:
             FunctionError: it raised, ended or ran into its timeout. In the latter two cases this environment is gone.
         """
-        about = {"id": request_id or str(uuid4()), "deadline": time.time() + timeout, "trace": trace}
+        about = {"id": request_id or str(uuid4()), "deadline": time.time() + timeout}
         invocation = json.dumps(about | {"event": event})
         try:
             self._channel[1].write(invocation.encode() + b"\n")
@@ -160,17 +160,17 @@ class Functions:
         started = await asyncio.gather(*(self._start(name) for _ in range(count)))
         self._idle[name] += started
 
-    async def invoke(self, name: str, event: dict[str, Any], trace: str = "") -> Any:
+    async def invoke(self, name: str, event: dict[str, Any]) -> Any:
         """Run one invocation, in an idle environment or a new one. Raises FunctionError.
 
         As in Lambda, it runs to its end even if the caller hangs up.
         """
-        invocation = asyncio.create_task(self._run(name, event, trace))
+        invocation = asyncio.create_task(self._run(name, event))
         self._invocations.add(invocation)
         invocation.add_done_callback(self._invocations.discard)
         return await asyncio.shield(invocation)
 
-    async def _run(self, name: str, event: dict[str, Any], trace: str) -> Any:
+    async def _run(self, name: str, event: dict[str, Any]) -> Any:
         request_id, status = str(uuid4()), "failure"
         async with self._slots[name]:
             self.running += 1
@@ -178,7 +178,7 @@ class Functions:
             try:
                 environment = self._take(name) or await self._start(name)
                 try:
-                    answer = await environment.invoke(event, self._functions[name].timeout, trace, request_id)
+                    answer = await environment.invoke(event, self._functions[name].timeout, request_id)
                     status = "success"
                     return answer
                 finally:

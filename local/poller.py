@@ -8,7 +8,6 @@ from local.functions import FunctionError, Functions
 from local.sqs.message import Received, md5_of_body
 from local.sqs.queues import SqsQueues
 from local.template import REGION, QueueSource
-from local.trace import MAX_INVOCATIONS, next_invocation
 
 MAX_PAYLOAD = 6_000_000  # bytes of one invocation; Lambda closes the batch before it
 ENVELOPE = 1_000  # bytes that each message adds beside its body
@@ -30,7 +29,6 @@ class Poller:
         self._enabled = asyncio.Event()
         self._is_gathering = False
         self.enable(source.enabled)
-        self.refused = 0  # batches; Lambda's metric RecursiveInvocationsDropped
 
     @property
     def state(self) -> str:
@@ -77,15 +75,9 @@ class Poller:
         return _cut(batch)
 
     async def _invoke(self, batch: Sequence[Received]) -> None:
-        trace, invocations = next_invocation((each.message.trace for each in batch), self._source.function)
-        if invocations > MAX_INVOCATIONS and not self._source.may_loop:
-            self._slots.release()
-            self.refused += 1  # the messages stay in flight, and the redrive policy decides
-            return
         try:
-            answer = await self._functions.invoke(
-                self._source.function, {"Records": [record_of(each, self._arn) for each in batch]}, trace
-            )
+            event = {"Records": [record_of(each, self._arn) for each in batch]}
+            answer = await self._functions.invoke(self._source.function, event)
             failed = _failures(answer, batch)
         except FunctionError:
             failed = {each.message.id for each in batch}

@@ -29,7 +29,7 @@ class Recorder(Functions):
         self.calls: list[tuple[str, dict[str, Any]]] = []
         self.answer: Any = {"statusCode": 200}
 
-    async def invoke(self, name: str, event: dict[str, Any], trace: str = "") -> Any:  # noqa: ARG002 - of Functions
+    async def invoke(self, name: str, event: dict[str, Any]) -> Any:
         self.calls.append((name, event))
         if isinstance(self.answer, Exception):
             raise self.answer

@@ -29,7 +29,7 @@ class Handler(Functions):
         self.times: list[float] = []
         self.at_once = self.most_at_once = self.ended = 0
 
-    async def invoke(self, name: str, event: dict[str, Any], trace: str = "") -> Any:  # noqa: ARG002 - of Functions
+    async def invoke(self, name: str, event: dict[str, Any]) -> Any:
         assert name == "Taker"
         self.batches.append(event["Records"])
         self.times.append(time.monotonic())
