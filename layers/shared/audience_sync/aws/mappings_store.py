@@ -3,7 +3,7 @@
 Unlike `AudienceTable.mappings`, nothing is cached, and every write has a condition: it depends on the rows as read.
 
 The history is one row of bounded size, because ingest reads the whole table every minute: a row for each version would
-cost up to a hundred times as much (docs/development/decisions.md).
+cost up to a hundred times as much.
 """
 
 from collections.abc import Mapping
