@@ -3,32 +3,18 @@
 On an audience of each API, if not marked otherwise. test_dataset_faults.py has what only Ads Data Manager has.
 """
 
-import socket
-import ssl
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
-from aws_lambda_powertools.utilities.circuit_breaker.base import CircuitBreakerHandler
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
 
 from audience_sync.clock import Clock
-from audience_sync.delivery.backoff import MARK
-from audience_sync.delivery.gates.circuit_breaker import FAILURES, CircuitBreakers
+from audience_sync.delivery.gates.circuit_breaker import FAILURES
 from audience_sync.delivery.gates.retry_budget import MAX_SAVED, SHARE, RetryBudget
 from audience_sync.members.membership import Audience
 from local.amazon.exchange import SANDBOX
 from tests.doubles.clocks import ManualClock
-from tests.faults.worker_harness import ONE_API, TOKENS, WorkerHarness
+from tests.faults.worker_harness import ONE_API, WorkerHarness
 from tests.functions.conftest import Cloud
 from tests.functions.test_worker import change
 from tests.servers import Served
@@ -41,49 +27,7 @@ def other(worker_harness: WorkerHarness) -> Audience:
     return worker_harness.amazon.add_audience("other-audience")
 
 
-@contextmanager
-def self_signed_server(folder: Path) -> Iterator[tuple[str, list[bytes]]]:
-    """A server at Amazon's address with a self-signed certificate. Yields its URL and the bytes it receives."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
-    now = datetime.now(UTC)
-    builder = x509.CertificateBuilder(name, name, key.public_key(), 1, now - timedelta(days=1), now + timedelta(days=1))
-    certificate = folder / "certificate.pem"
-    certificate.write_bytes(
-        builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM)
-        + key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    )
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
-    received: list[bytes] = []
-
-    def listen() -> None:
-        with suppress(OSError):  # ssl.SSLError is one: the caller closes the connection
-            connection, _ = server.accept()
-            with context.wrap_socket(connection, server_side=True) as encrypted:
-                if text := encrypted.recv(4096):
-                    received.append(text)
-
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        listening = threading.Thread(target=listen)
-        listening.start()
-        yield f"https://127.0.0.1:{server.getsockname()[1]}", received
-        listening.join(5)
-
-
 # Rows 15 to 18. test_exchange.py and test_amazon_client.py have the error for every answer, test_batch.py what follows
-
-
-def test_a_throttled_audience_waits_for_retry_after_up_to_fifteen_minutes(
-    worker_harness: WorkerHarness,
-) -> None:
-    worker_harness.amazon.fail_uploads({"status": 429, "headers": {"Retry-After": "3600"}})
-    one = worker_harness.message(change("cust_1"))
-    run = worker_harness.run(one)
-    assert run.returned == [one]
-    (waits,) = run.waits
-    assert 900 <= waits <= 900 + MARK
-    assert (worker_harness.amazon.request_count(), worker_harness.dead_letters()) == (1, {})
 
 
 @pytest.mark.parametrize(
@@ -124,28 +68,6 @@ def test_a_failing_audience_does_not_stop_another(
     assert requests == FAILURES, "then its own circuit breaker is open"
 
 
-def test_an_outage_opens_the_circuit_breaker_and_its_end_closes_it(
-    worker_harness: WorkerHarness, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    began = now = int(time.time())
-    monkeypatch.setattr(CircuitBreakerHandler, "_now", lambda _: now)
-    monkeypatch.setattr(
-        "functions.worker.handler.CircuitBreakers",
-        lambda client, table, recovery, _: CircuitBreakers(client, table, recovery, lambda: now),
-    )
-    worker_harness.enter(CIRCUIT_SECONDS="60")
-    worker_harness.amazon.fail_uploads({"status": 503})
-    for number in range(7):
-        worker_harness.run(*([worker_harness.message(change("cust_1"))] if number == 0 else []))
-    during = worker_harness.amazon.request_count()
-    assert during <= 5, "five failures, and then no requests"
-    worker_harness.amazon.clear_faults()
-    while worker_harness.run().returned:
-        now += 30  # seconds; with shorter steps the message would be received so often that it is sent as a new one
-        assert now - began <= 60
-    assert (worker_harness.dead_letters(), worker_harness.amazon.members()) == ({}, {"cust_1"})
-
-
 @ONE_API
 def test_extra_requests_stay_within_the_budget_when_half_of_the_answers_are_lost(
     worker_harness: WorkerHarness, monkeypatch: pytest.MonkeyPatch
@@ -160,68 +82,6 @@ def test_extra_requests_stay_within_the_budget_when_half_of_the_answers_are_lost
         "five at first, then a fifth of the answered ones; one a minute, but no time passes here"
     )
     assert worker_harness.dead_letters() == {}
-
-
-# Row 19
-
-
-def test_a_refused_token_is_replaced_once_and_the_upload_repeated(worker_harness: WorkerHarness) -> None:
-    worker_harness.run(worker_harness.message(change("cust_1")))
-    tokens = worker_harness.amazon.request_count(TOKENS)
-    worker_harness.amazon.fail_uploads({"status": 401}, times=1)
-    assert worker_harness.run(worker_harness.message(change("cust_2"))).returned == []
-    assert worker_harness.amazon.request_count(TOKENS) - tokens == 1
-    assert worker_harness.amazon.actions_sent("cust_2") == ["CREATE"]
-
-
-# Row 20
-
-
-@pytest.mark.parametrize(("status", "reason"), [(403, "access_denied"), (404, "not_found")])
-def test_a_refused_audience_is_parked_and_another_is_delivered(
-    worker_harness: WorkerHarness, other: Audience, status: int, reason: str
-) -> None:
-    worker_harness.amazon.fail_uploads({"status": status}, audience=other.audience_id)
-    refused = worker_harness.message(*(change(f"cust_{number}") for number in range(4)), audience=other)
-    assert worker_harness.run(refused, worker_harness.message(change("cust_9"))).returned == []
-    assert worker_harness.dead_letters() == {f"cust_{number}": reason for number in range(4)}
-    assert worker_harness.amazon.members() == {"cust_9"}
-    assert worker_harness.amazon.request_count() == 2
-
-
-# Rows 21 and 22
-
-
-@pytest.mark.parametrize(
-    ("do", "match", "refused", "requests"),
-    [
-        pytest.param({"status": 400}, {"contains": '"cust_5"'}, {"cust_5"}, 7, id="400: one record"),
-        pytest.param({"status": 413}, {"over": 700}, set(), 15, id="413: above a size"),
-    ],
-)
-def test_a_refused_upload_is_bisected_to_the_records_at_fault(
-    worker_harness: WorkerHarness, do: dict[str, Any], match: dict[str, Any], refused: set[str], requests: int
-) -> None:
-    members = {f"cust_{number}" for number in range(8)}
-    worker_harness.amazon.fail_uploads(do, **match)
-    assert worker_harness.run(worker_harness.message(*map(change, sorted(members)))).returned == []
-    assert worker_harness.amazon.members() == members - refused
-    assert worker_harness.dead_letters() == dict.fromkeys(refused, "request_rejected")
-    assert 1 < worker_harness.amazon.request_count() <= requests
-
-
-# Row 23
-
-
-def test_nothing_is_sent_to_a_server_with_a_self_signed_certificate(
-    worker_harness: WorkerHarness, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    one = worker_harness.message(change("cust_1"))
-    with self_signed_server(tmp_path) as (url, received):
-        monkeypatch.setenv("AMAZON_API_URL", url)
-        run = worker_harness.run(one)
-    assert (run.returned, received) == ([one], [])
-    assert run.waits <= [4], "the outcome is known, too"
 
 
 # Rows 25 and 26; the tests of the jobs function show what happens to a job's report

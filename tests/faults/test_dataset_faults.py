@@ -1,16 +1,13 @@
 """Faults that only Ads Data Manager has: members refused in a 200, accounts not ready, deletions of people."""
 
 import json
-import time
 from dataclasses import replace
 from typing import Any, Literal
 
 import pytest
 
 from audience_sync.clock import Clock
-from audience_sync.ingest.record_rules import erasing_exit
 from audience_sync.members.dead_letters import DeadLetter
-from audience_sync.members.messages import pack
 from tests.faults.proxy import only, refuse
 from tests.faults.test_worker_faults import SEND, run_killed
 from tests.faults.worker_harness import ACCOUNT, DATASET, WorkerHarness
@@ -139,28 +136,6 @@ def test_a_deleted_dataset_is_not_recreated_and_its_members_are_still_deleted(
 # Deletions of people: rows 15, 17, 18, 20 and 21
 
 
-@pytest.mark.parametrize(
-    "do",
-    [
-        pytest.param({"status": 429, "headers": {"Retry-After": "3600"}}, id="429"),
-        pytest.param({"status": 503}, id="503"),
-        pytest.param({"close_before_read": True}, id="reset before reading"),
-        pytest.param({"close_after_apply": True}, id="reset after applying"),
-        pytest.param({"status": 200, "body": "<html></html>", "apply": True}, id="HTML"),
-    ],
-)
-def test_a_failed_deletion_is_requested_again_after_the_removal(
-    worker_harness: WorkerHarness, do: dict[str, Any]
-) -> None:
-    spread_notice(worker_harness)
-    assert worker_harness.run().returned == []
-    worker_harness.amazon.fail({"match": {"path": DELETIONS}, "do": do})
-    (again,) = run_jobs(worker_harness)
-    assert (again["deletions"], again["attempts"], again["due"] >= time.time() + 240) == (["cust_1"], 1, True)
-    assert (worker_harness.amazon.members(), worker_harness.dead_letters()) == (set(), {})
-    assert not keeps_identities(worker_harness)
-
-
 def test_a_deletion_that_amazon_refuses_sets_off_the_alarm_and_parks_nothing(
     worker_harness: WorkerHarness, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -171,19 +146,6 @@ def test_a_deletion_that_amazon_refuses_sets_off_the_alarm_and_parks_nothing(
     printed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [metrics["ErasuresOverdue"] for metrics in printed if "ErasuresOverdue" in metrics] == [[1.0]]
     assert (worker_harness.amazon.members(), worker_harness.dead_letters()) == (set(), {})
-
-
-def test_a_person_whom_amazon_refuses_to_delete_does_not_block_others(worker_harness: WorkerHarness) -> None:
-    worker_harness.enter(**AT_ONCE)
-    people = [f"cust_{number}" for number in range(4)]
-    worker_harness.run(worker_harness.message(*map(change, people)))
-    worker_harness.run(*pack(erasing_exit(each, 2, f"notice-{each}") for each in people))
-    worker_harness.amazon.fail({"match": {"path": DELETIONS, "contains": '"cust_2"'}, "do": {"status": 400}})
-    assert worker_harness.run().returned == []
-    run_jobs(worker_harness)
-    answered = [each for each in worker_harness.amazon.requests_to(DELETIONS) if each["status"] == 200]
-    targets = [entry["externalUserId"] for each in answered for entry in each["body"]["targetIdentities"]]
-    assert (sorted(targets), worker_harness.amazon.members()) == (["cust_0", "cust_1", "cust_3"], set())
 
 
 def test_a_notice_is_parked_until_terms_are_accepted_and_it_is_redriven(

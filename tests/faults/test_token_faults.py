@@ -84,16 +84,6 @@ def test_fifty_threads_at_expiry_make_one_token_request(worker_harness: WorkerHa
     assert worker_harness.amazon.request_count(TOKENS) == 1
 
 
-@ONE_API
-def test_new_workers_use_the_stored_token(worker_harness: WorkerHarness) -> None:
-    worker_harness.cloud.enter("RefreshFunction")
-    refresh.lambda_handler({}, Context())
-    for member in ("cust_1", "cust_2", "cust_3", "cust_4"):
-        worker_harness.is_warm = False
-        assert worker_harness.run(worker_harness.message(change(member))).returned == []
-    assert worker_harness.amazon.request_count(TOKENS) == 1
-
-
 def outdate(worker_harness: WorkerHarness) -> None:
     """Start a worker with the stored token, then store a newer one, as the refresh function does every 20 minutes."""
     login = Login(requests.Session(), worker_harness.amazon.url + TOKENS, StoredSecret(CREDENTIALS), time.time)
@@ -131,29 +121,6 @@ def test_a_worker_older_than_the_last_refresh_reports_a_revoked_consent_as_refus
     login = Login(requests.Session(), worker_harness.amazon.url + TOKENS, StoredSecret(CREDENTIALS), time.time)
     worker_harness.cloud.put_secret("TokenSecret", login.fetch().as_json())  # as `connect` does
     assert worker_harness.run(worker_harness.message(change("cust_4"))).returned == [], "at once, not after a minute"
-
-
-@ONE_API
-def test_a_token_that_amazon_refuses_although_the_login_works_is_unavailable(
-    worker_harness: WorkerHarness, printed: Callable[[], str]
-) -> None:
-    outdate(worker_harness)
-    logins = worker_harness.amazon.request_count(TOKENS)
-    worker_harness.amazon.fail_uploads({"status": 401})
-    for member in ("cust_1", "cust_2", "cust_3"):
-        one = worker_harness.message(change(member))
-        assert one in worker_harness.run(one).returned
-    assert f'"deferred":["{Reason.TOKEN_UNAVAILABLE}"]' in printed()
-    assert worker_harness.amazon.request_count(TOKENS) == logins + 1
-
-
-@ONE_API
-def test_workers_share_a_newer_stored_token_and_do_not_log_in(worker_harness: WorkerHarness) -> None:
-    outdate(worker_harness)
-    logins = worker_harness.amazon.request_count(TOKENS)
-    worker_harness.amazon.fail_uploads({"status": 401}, times=1)
-    assert worker_harness.run(worker_harness.message(change("cust_1"))).returned == []
-    assert worker_harness.amazon.request_count(TOKENS) == logins
 
 
 @ONE_API

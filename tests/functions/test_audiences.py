@@ -13,7 +13,6 @@ import requests
 from audience_sync.amazon_ads.advertiser_audiences.client import AmazonAds
 from audience_sync.audiences import creation as audiences
 from audience_sync.aws.audience_table import AudienceTable
-from audience_sync.aws.creation_locks import CreationLocks
 from audience_sync.runtime.api_gateway import UNAUTHORIZED
 from functions.audiences import handler
 from functions.ingest import handler as ingest
@@ -104,17 +103,6 @@ def test_a_create_request_without_extras_names_the_missing_settings(cloud: Cloud
     assert creations(cloud) == []
 
 
-def test_an_unlinked_audience_is_not_found_and_the_same_request_creates_another(cloud: Cloud) -> None:
-    (_, first) = ask(http(CREATE, WITH_EXTRAS))
-    client, name = cloud.client("dynamodb"), cloud.name_of("AudienceTable")
-    CreationLocks(client, name, lambda: "unused").remove(first["externalId"])
-    assert AudienceTable(client, name).unlink(first["externalId"], at=0)
-    assert ask(http(GET, {"externalId": first["externalId"]}))[0] == 404
-    status, second = ask(http(CREATE, WITH_EXTRAS))
-    assert (status, listed(cloud)) == (200, [second["externalId"]])
-    assert second["externalId"] != first["externalId"]
-
-
 @pytest.mark.parametrize(
     ("example", "status"), [("create", 200), ("create-without-extras", 400), ("get", 200)], ids=lambda value: value
 )
@@ -200,37 +188,6 @@ def test_an_expired_source_key_is_refused_and_one_that_expires_soon_is_counted(
     lines = [json.loads(line) for line in printed().splitlines()]
     names = {"RequestsUnauthorized", "SourceKeyExpiring"}
     assert [name for line in lines for name in names & line.keys()] == [counted]
-
-
-@pytest.mark.parametrize(
-    ("stored", "query", "status"),
-    [
-        pytest.param("not json", None, 401, id="not JSON: a stranger"),
-        pytest.param({"audienceKey": "short"}, {"key": "short"}, 503, id="a weak key: that one"),
-    ],
-)
-def test_a_secret_without_a_usable_key_authenticates_nobody(
-    cloud: Cloud, stored: Any, query: dict[str, str] | None, status: int
-) -> None:
-    cloud.put_secret("IngestSecret", stored)
-    assert ask(http(CREATE, REQUEST, JSON, query))[0] == status
-    assert creations(cloud) == []
-
-
-@pytest.mark.parametrize(
-    ("listed", "status"),
-    [
-        pytest.param("", 200, id="any, by default"),
-        pytest.param(f" conn-1 , {REQUEST['advertiserId']}", 200, id="listed"),
-        pytest.param("conn-1,590071284455661236", 400, id="not listed"),
-    ],
-)
-def test_audiences_are_created_only_for_allowed_advertisers(cloud: Cloud, listed: str, status: int) -> None:
-    cloud.enter("AudiencesFunction", ALLOWED_TARGETS=listed)
-    got, answer = create()
-    assert got == status
-    assert len(creations(cloud)) == (1 if status == 200 else 0)
-    assert status == 200 or [fault["field"] for fault in answer["faults"]] == ["advertiserId"]
 
 
 def test_an_audience_of_an_advertiser_no_longer_allowed_is_not_returned(cloud: Cloud) -> None:

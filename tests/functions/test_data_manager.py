@@ -287,19 +287,6 @@ def test_malformed_consent_does_not_block_other_members(
     assert "m2" in dataset(cloud, audience_id)["members"]
 
 
-def test_a_deletion_notice_deletes_the_person_by_id_and_empties_the_row(cloud: Cloud) -> None:
-    audience_id = create(cloud)[1]["externalId"]
-    run(cloud, body(audience_id, change("m1", 1)))
-    run(cloud, notice("m1", 2))
-    run(cloud)
-    assert dataset(cloud, audience_id)["members"] == {}
-    check_jobs(cloud, milliseconds=180_000, **MANAGER, LONGEST_JOB_SECONDS="0")
-    (deletion,) = requests_to(cloud, "/adm/identities/delete")
-    assert deletion["body"]["targetIdentities"] == [{"externalUserId": "m1"}]
-    rows = cloud.client("dynamodb").scan(TableName=cloud.name_of("MembershipTable"), ConsistentRead=True)["Items"]
-    assert all(bytes.fromhex(EMAIL) not in bytes(row["member"]["B"]) for row in rows if "member" in row)
-
-
 def test_with_a_dsp_account_a_notice_removes_the_person_but_requests_no_deletion(cloud: Cloud) -> None:
     audience_id = create(cloud, DSP)[1]["externalId"]
     run(cloud, body(audience_id, change("m1", 1)), account=DSP)

@@ -48,7 +48,7 @@ def test_a_request_bypasses_proxies_and_has_every_header(monkeypatch: pytest.Mon
         "Authorization": "Bearer Atza|stored",
         "Amazon-Advertising-API-ClientId": "client-1",
     } | ({"Content-Type": "application/vnd.test+json"} if body else {})
-    assert not amazon.options[0]["proxies"]
+    assert (amazon.options[0]["proxies"], amazon.options[0]["verify"]) == ({}, True)
     assert amazon.options[0]["timeout"] == (CONNECT_TIMEOUT, READ_TIMEOUT)
 
 
