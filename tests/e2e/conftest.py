@@ -14,7 +14,6 @@ import pytest
 import requests
 
 from local.example_audiences import EXAMPLE
-from local.resources import client
 from local.sample_profiles import Person, audience_event
 from tests.e2e import chromium
 from tests.e2e.chromium import Browser
@@ -52,11 +51,6 @@ class LocalStack:
         url = f"{self.where['amazon']}/sandbox/audiences/{EXAMPLE.audience_id}"
         members: dict[str, Any] = requests.get(url, timeout=60).json()["members"]
         return members
-
-    def send_message(self, body: str) -> None:
-        sqs = client("sqs", self.where["aws"])
-        (url,) = sqs.list_queues(QueueNamePrefix="local-changes")["QueueUrls"]
-        sqs.send_message(QueueUrl=url, MessageBody=body)
 
     def wait_until_quiescent(self) -> dict[str, Any]:
         """Wait until no message waits and every accepted change has an outcome; return the state then."""

@@ -58,17 +58,6 @@ def test_every_accepted_change_is_accounted_for_once_the_queue_is_empty(stack: L
     assert MEMBER not in stack.members()
 
 
-def test_an_unreadable_message_becomes_a_dead_letter(stack: LocalStack) -> None:
-    person = Person(1)
-    stack.send_message("not a change message")
-    assert stack.post_change(person, enters=True).ok
-    (dead_letter,) = wait_until(stack.state, lambda state: state["deadLetters"])["deadLetters"]
-    assert dead_letter["reason"]
-    assert (dead_letter["audienceId"], dead_letter["externalUserId"]) == (None, None)
-    wait_until(stack.members, lambda members: person.user_id in members)  # its neighbours are delivered
-    assert stack.wait_until_quiescent()["deadLetters"] == [dead_letter]
-
-
 def test_a_signal_stops_the_local_stack_even_while_a_worker_waits_for_amazon() -> None:
     with local_stack("--no-status-page") as stack:
         assert "status" not in stack.where
