@@ -54,6 +54,7 @@ class QueueSource:
     window: float  # seconds
     concurrency: int
     enabled: bool
+    may_loop: bool = False  # whether the function may send to its own trigger queue more than 16 times
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +159,7 @@ class Template:
 
     def queue_sources(self) -> list[QueueSource]:
         """Return the queue triggers of functions."""
+        functions = self.resources("AWS::Serverless::Function")
         return [
             QueueSource(
                 queue=event["Queue"]["Fn::GetAtt"][0],
@@ -166,6 +168,7 @@ class Template:
                 window=float(self.resolve(event.get("MaximumBatchingWindowInSeconds", 0))),
                 concurrency=int(self.resolve(event.get("ScalingConfig", {}).get("MaximumConcurrency", 5))),
                 enabled=bool(self.resolve(event.get("Enabled", True))),
+                may_loop=functions[function].get("RecursiveLoop") == "Allow",
             )
             for function, event in self._events("SQS")
         ]

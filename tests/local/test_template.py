@@ -70,5 +70,5 @@ def test_functions_inherit_missing_properties_from_globals(template: Template) -
 def test_routes_queues_and_schedules_trigger_their_functions(template: Template) -> None:
     assert Route("GET", "/v1/health", "IngestFunction") in template.routes()
     (worker,) = (each for each in template.queue_sources() if each.function == "WorkerFunction")
-    assert (worker.queue, worker.window, worker.enabled) == ("ChangeQueue", 10.0, True)
+    assert (worker.queue, worker.window, worker.enabled, worker.may_loop) == ("ChangeQueue", 10.0, True, True)
     assert ScheduleSource("RefreshFunction", 20 * 60.0) in template.schedule_sources()
