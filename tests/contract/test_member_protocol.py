@@ -375,6 +375,16 @@ def test_what_is_due_after_a_parked_removal_is_queued_even_if_the_table_fails_th
     assert [ChangeMessage.from_body(each).history.is_repetition for each in stack.queue.bodies] == [True]
 
 
+def test_a_parked_removal_is_not_acknowledged_if_what_is_due_then_cannot_be_queued(stack: WorkerStack) -> None:
+    stack.deliver(change("old@b.co", at=1))
+    stack.deliver(change("new@b.co", at=3))
+    stack.now += 2 * stack.effective
+    stack.amazon.fails = RequestRejected("refused", status=403)
+    stack.queue.down = True
+    report = stack.deliver(change(at=2, exits=True))
+    assert ([deferred.reason for deferred in report.deferred], report.parked) == (["unavailable"], 0)
+
+
 @ON_LOCAL_AWS
 def test_an_unknown_outcome_waits_its_settle_time_even_if_the_table_fails_then(stack: WorkerStack) -> None:
     stack.limits = replace(LIMITS, max_bytes=300)  # one record in an upload

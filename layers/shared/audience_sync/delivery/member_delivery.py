@@ -60,6 +60,11 @@ class _MemberAttempt:
     records: Sequence[MembershipChange] = ()
     result: Attempt = Attempt.ACCEPTED  # unless a record of its upload is refused, or deferred
 
+    @property
+    def is_done(self) -> bool:
+        """Whether it had an upload that does not come back."""
+        return self.decision.upload is not None and self.result is not Attempt.FAILED
+
 
 class MemberDelivery:
     """Delivers the members of one invocation."""
@@ -137,20 +142,18 @@ class MemberDelivery:
     def _deliver_once(
         self, table: MembershipTable, target: Target, members: Sequence[PendingMember]
     ) -> tuple[Deferred | None, Sequence[PendingMember]]:
-        """Read, decide, write, send and record what came of it, and queue what is due by each row that is written.
-
-        Returns a deferral if others must wait, and members to deliver again.
-        """
+        """Read, decide, write, send, record. Returns a deferral if others must wait, and members to deliver again."""
         trouble: Deferred | None = None
+        written: list[_MemberAttempt] = []
         try:
             decided = self._decide(self._read(table, members))
             written, again = self._write(table, decided)
-            self._queue_due([each.state for each in written if each.changes_row and not self._sends_due(each)])
             sending = [each for each in written if each.decision.upload]
             trouble = self._send(target, sending)
-            self._queue_due(self._record_attempts(table, sending))
+            self._record_attempts(table, sending)
+            self._queue_due([each.state for each in written if each.changes_row or each.is_done])
         except TransientError as error:
-            _defer_unsettled(members, Deferred.after(error))
+            self._defer(members, written, Deferred.after(error))
             return trouble, ()
         for each in written:
             if not each.pending.is_settled:
@@ -245,12 +248,8 @@ class MemberDelivery:
         self._report.repeated.update(each.state.member[0] for each in accepted if each.decision.repeats)
         return trouble
 
-    def _record_attempts(self, table: MembershipTable, deliveries: Sequence[_MemberAttempt]) -> list[MemberState]:
-        """Write the result of each attempt into its row, unless the row has it.
-
-        Returns the rows that were written, but for those of failed attempts: their messages come back.
-        """
-        recorded: list[MemberState] = []
+    def _record_attempts(self, table: MembershipTable, deliveries: Sequence[_MemberAttempt]) -> None:
+        """Write the result of each attempt into its row, unless the row has it."""
         by_member = {each.state.member: each for each in deliveries}
         rows = {member: each.state for member, each in by_member.items()}
         for _ in range(MAX_ROUNDS):
@@ -262,7 +261,7 @@ class MemberDelivery:
                 each = by_member[state.member]
                 match result:
                     case MemberState():
-                        recorded += [result] if each.result is not Attempt.FAILED else []
+                        each.state = result if each.is_done else each.state  # otherwise its message comes back
                     case MovedOn():
                         moved.append(state.member)
                     case OutOfTime():
@@ -271,7 +270,7 @@ class MemberDelivery:
                     case _:
                         raise result
             if not moved:
-                return recorded
+                return
             rows = table.read(moved)
         raise MovedOn("the member's row kept changing")
 
@@ -281,10 +280,15 @@ class MemberDelivery:
             row, each.state, each.result, removes=each.decision.removes, at=each.decided_at, timing=timing
         )
 
-    def _sends_due(self, each: _MemberAttempt) -> bool:
-        """Return whether what is due by the row is due by now: this attempt makes it, or brings its message back."""
-        due = each.state.due(self._context.limits.timings.of(each.state.newest.destination))
-        return each.decision.upload is not None and due is not None and due.at <= each.decided_at
+    def _defer(self, members: Sequence[PendingMember], written: Sequence[_MemberAttempt], deferral: Deferred) -> None:
+        """Keep what is not settled in the queue, and queue what is due after parked changes: their message is done."""
+        _defer_unsettled(members, deferral)
+        parked = [each for each in written if each.pending.outcome is ChangeOutcome.PARKED]
+        try:
+            self._queue_due([self._after(each, each.state) for each in parked])
+        except TransientError:
+            for each in parked:
+                each.pending.defer(deferral)
 
     def _queue_due(self, states: Sequence[MemberState]) -> None:
         """Queue repetitions for when they are due; `states` are of one audience."""
