@@ -58,6 +58,13 @@ def test_an_enter_after_an_exit_waits_and_is_delivered_and_counted_once(stack: W
     assert stack.amazon.members["m1"] == {sha256("b@b.co")}
 
 
+def test_waiting_changes_of_one_version_keep_the_identities_of_each(stack: WorkerStack) -> None:
+    stack.deliver(change("a@b.co", at=2, exits=True))
+    stack.deliver(*(change(f"{name}@b.co", at=3) for name in "bcd"))
+    stack.rest()
+    assert stack.amazon.members["m1"] == {sha256(f"{name}@b.co") for name in "bcd"}
+
+
 def test_in_one_batch_an_exit_is_sent_and_the_enter_after_it_waits(
     stack: WorkerStack,
 ) -> None:

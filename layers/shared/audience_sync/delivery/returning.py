@@ -15,7 +15,7 @@ from audience_sync.delivery.context import DeliveryContext, Message, ParsedMessa
 from audience_sync.delivery.report import BatchReport, DeferredMessage
 from audience_sync.delivery.uploads import Deferred
 from audience_sync.errors import CircuitHalfOpen, OutOfTime, TransientError
-from audience_sync.members.membership import Member, MembershipChange, Version
+from audience_sync.members.membership import Member, MembershipChange, Version, coalesce
 from audience_sync.members.messages import DeliveryHistory, Untracked, pack
 from audience_sync.members.repetitions import Wait, wait_until
 
@@ -120,12 +120,16 @@ class Returning:
                     continue
                 wait = wait_until(self._now + (cause.delay or 0.0), self._now, is_fixed=cause.is_fixed)
                 copy = change.member, change.version, _history(each, wait), wait.delay
-                if copy not in waiting and not each.message.history.is_repetition:
+                if copy in waiting:
+                    first, most = waiting[copy]
+                    (merged,) = coalesce([first, change])  # a sender may give two events one id
+                    waiting[copy] = merged, max(most, attempts)
+                    continue
+                waiting[copy] = change, attempts
+                if not each.message.history.is_repetition:
                     age = self._now - to_seconds(each.first_at)
                     self._report.waiting[change.audience_id] += 1
                     self._report.oldest_waiting = max(self._report.oldest_waiting, age)
-                first, most = waiting.get(copy, (change, 0))
-                waiting[copy] = first, max(most, attempts)
         return waiting
 
     def _send_failing(self, each: ParsedMessage, failing: Left, delay: float) -> bool:
