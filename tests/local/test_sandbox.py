@@ -89,27 +89,6 @@ def test_an_unknown_id_or_path_is_refused(amazon: Amazon, method: str, path: str
     assert amazon.call(method, path).status_code == status
 
 
-def test_an_audience_is_created_read_and_updated(amazon: Amazon) -> None:
-    created = amazon.call("POST", METADATA, new_audience(metadata={"externalAudienceId": "lapsed", "ttl": 0}))
-    assert created.headers["Content-Type"] == AUDIENCES
-    audience_id = created.json()["audienceId"]
-    assert created.json() == {"audienceId": audience_id, "externalAudienceId": "lapsed"}
-    updated = amazon.call("PUT", f"{METADATA}/{audience_id}", {"metadata": {"ttl": 604800}})
-    assert updated.status_code == 200
-    assert amazon.call("GET", f"{METADATA}/{audience_id}").json() == {
-        "audienceId": audience_id,
-        "advertiserId": 590071284455661235,
-        "name": "Lapsed buyers",
-        "description": "",
-        "countryCode": "US",
-        "metadata": {
-            "externalAudienceId": "lapsed",
-            "ttl": 604800,
-            "audienceSize": {"receivedRecordSize": -1, "idResolutionCount": -1, "dspAudienceSize": -1},
-        },
-    }
-
-
 def test_audience_ids_exceed_double_precision_and_depend_on_the_seed() -> None:
     ids = []
     for seed in (1, 1, 2):

@@ -263,26 +263,6 @@ def test_uploads_of_one_sweep_take_effect_in_a_shuffled_order(amazon: Amazon, da
     assert members != sorted(members)
 
 
-@pytest.mark.parametrize(
-    "member",
-    [
-        pytest.param(person("x", "CREATE", {"em": "ada@example.com"}), id="plain text"),
-        pytest.param(person("x", userIdentity={}), id="no identity"),
-        pytest.param(person("x", userConsent={"consent": {"tcf": ""}}), id="empty TCF string"),
-    ],
-)
-def test_an_invalid_member_is_rejected_by_index_and_the_others_are_added(
-    amazon: Amazon, options: Options, dataset: str, member: dict[str, Any]
-) -> None:
-    answer = send(amazon, dataset, person("ada"), member, person("bob"))
-    assert answer.status_code == 200
-    (error,) = answer.json()["errors"]
-    assert (error["index"], error["code"]) == (1 + options.index_base, "400")
-    assert error["errors"][0].keys() == {"errorCode", "errorMessage", "errorType"}
-    amazon.settle()
-    assert sorted(amazon.members(dataset)) == ["ada", "bob"]
-
-
 def test_a_body_above_the_limit_is_refused() -> None:
     assert Options().body_limit("/adm/audiences/x/members") == 10_000_000
     with checked(Options(max_data_manager_body=1_000)) as amazon:
@@ -487,16 +467,6 @@ def test_an_injected_fault_has_the_response_format_of_its_operation(
     amazon.faults({"match": {"path": path}, "do": {"status": status, "headers": {"Retry-After": "2"}}, "times": 1})
     answer = amazon.adm(**example(operation, dataset))
     assert (answer.status_code, answer.json()["code"], answer.headers["Retry-After"]) == (status, str(status), "2")
-
-
-def test_a_fault_can_be_about_one_dataset(amazon: Amazon, dataset: str) -> None:
-    amazon.faults({"match": {"audience": dataset}, "do": {"status": 429}})
-    calls = [
-        ("GET", f"audiences/{dataset}", None),
-        ("POST", "sharingRules", share(dataset)),
-        ("GET", "audiences", None),
-    ]
-    assert [amazon.adm(*call).status_code for call in calls] == [429, 429, 200]
 
 
 def test_faults_reject_delay_and_lose_members(amazon: Amazon, options: Options, dataset: str) -> None:

@@ -49,22 +49,6 @@ def test_close_before_read_can_be_about_one_audience(amazon: Amazon, audience_id
     assert amazon.send(amazon.create_audience(), member("ada")).status_code == 202
 
 
-@pytest.mark.parametrize("body", [pytest.param('{"jobRequestId": ', id="text"), pytest.param([1], id="JSON")])
-def test_body_replaces_the_answer_and_keeps_the_effect(amazon: Amazon, audience_id: int, body: Any) -> None:
-    amazon.faults({"match": {"path": RECORDS}, "do": {"body": body}})
-    answer = amazon.send(audience_id, member("ada"))
-    assert answer.status_code == 202
-    assert (answer.text if isinstance(body, str) else answer.json()) == body
-    assert effects(amazon, audience_id) == ["ada"]
-
-
-def test_close_after_apply_loses_the_answer_of_a_request_that_took_effect(amazon: Amazon, audience_id: int) -> None:
-    amazon.faults({"match": {"path": RECORDS}, "do": {"close_after_apply": True}})
-    with pytest.raises(requests.ConnectionError):
-        amazon.send(audience_id, member("ada"))
-    assert effects(amazon, audience_id) == ["ada"]
-
-
 def test_close_after_apply_resets_the_connection(amazon: Amazon) -> None:
     amazon.faults({"do": {"close_after_apply": True}})
     with pytest.raises(ConnectionResetError):
@@ -156,18 +140,6 @@ def test_token_can_be_refused_after_some_requests(amazon: Amazon) -> None:
     amazon.faults({"do": {"token": {"refuse_after": 2}}, "times": 1})
     amazon.token = amazon.login().json()["access_token"]
     assert [amazon.call("GET", "/v2/profiles").status_code for _ in range(4)] == [200, 200, 401, 401]
-
-
-def test_nth_and_times_choose_the_requests(amazon: Amazon) -> None:
-    def statuses(count: int) -> list[int]:
-        return [amazon.call("GET", "/v2/profiles").status_code for _ in range(count)]
-
-    amazon.faults({"match": {"nth": 3}, "do": {"status": 401}})
-    assert statuses(5) == [200, 200, 401, 200, 200]
-    amazon.faults({"match": {"nth": 2}, "do": {"status": 500}, "times": 2})
-    assert statuses(5) == [200, 500, 500, 200, 200]
-    amazon.faults({"do": {"status": 500}, "times": 1}, {"do": {"status": 503}, "times": 1})
-    assert statuses(3) == [500, 503, 200]
 
 
 def test_probability_follows_the_seed(amazon: Amazon) -> None:

@@ -120,18 +120,6 @@ def test_the_consent_page_escapes_its_parameters(amazon: Amazon) -> None:
     assert "<script>" not in page.text
 
 
-def test_allowing_redirects_with_a_code_and_the_state(amazon: Amazon) -> None:
-    answer = consent(amazon)
-    assert answer.headers["Location"].startswith(BACK + "&")
-    assert redirect_parameters(answer).keys() == {"from", "code", "scope", "state"}
-    assert redirect_parameters(answer)["state"] == ASKED["state"]
-    token = redeem(amazon, redirect_parameters(answer)["code"]).json()
-    assert token["refresh_token"].startswith("Atzr|")
-    assert amazon.login(refresh_token=token["refresh_token"]).status_code == 200
-    amazon.token = token["access_token"]
-    assert amazon.call("GET", "/v2/profiles").status_code == 200
-
-
 @pytest.mark.parametrize(
     ("asked", "error"),
     [
