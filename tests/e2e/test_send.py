@@ -49,15 +49,6 @@ def test_enter_and_exit_of_the_sample_are_followed_to_the_end(stack: LocalStack)
 
 
 @pytest.mark.slow
-def test_a_denied_upload_is_followed_to_the_dead_letter(stack: LocalStack) -> None:
-    rule = {"match": {"path": "/amc/audiences/records"}, "do": {"status": 403}, "times": 1}
-    requests.put(f"{stack.where['amazon']}/sandbox/faults", json=[rule], timeout=60).raise_for_status()
-    code, document = run(stack, *SAMPLE)
-    assert (code, [end["ending"] for end in document["ends"]]) == (1, ["parked"])
-    assert "access_denied" in document["ends"][0]["text"]
-
-
-@pytest.mark.slow
 def test_in_an_outage_send_prints_what_the_change_waits_for(stack: LocalStack) -> None:
     faults = f"{stack.where['amazon']}/sandbox/faults"
     rule = {"match": {"path": "/amc/audiences/records"}, "do": {"status": 503}}

@@ -79,17 +79,6 @@ def test_a_member_refused_in_a_200_is_found_by_an_index_from_0_or_1(
     assert worker_harness.amazon.request_count() == uploads, "halved until an answer shows how Amazon counts"
 
 
-def test_a_400_and_a_refusal_in_a_200_park_only_their_members(worker_harness: WorkerHarness) -> None:
-    worker_harness.amazon.fail(
-        worker_harness.amazon.upload_fails({"status": 400}, contains='"cust_2"'),
-        worker_harness.amazon.upload_fails({"job": {"failed": ["cust_5"]}}),
-    )
-    members = {f"cust_{number}" for number in range(8)}
-    assert worker_harness.run(worker_harness.message(*map(change, sorted(members)))).returned == []
-    assert worker_harness.dead_letters() == dict.fromkeys(("cust_2", "cust_5"), "request_rejected")
-    assert worker_harness.amazon.members() == members - {"cust_2", "cust_5"}
-
-
 # Row 20
 
 
