@@ -18,13 +18,6 @@ def line(*names: str, sets: tuple[tuple[str, ...], ...] = (("service",),), **val
     return json.dumps({"_aws": {"Timestamp": SECOND * 1000 + 250, "CloudWatchMetrics": [directive]}} | OURS | values)
 
 
-def test_the_values_of_a_metric_add_up_over_lines() -> None:
-    metrics = Metrics()
-    metrics.add_line(line("EventsAccepted", EventsAccepted=[1.0, 2.0]))
-    metrics.add_line(line("EventsAccepted", "UploadsSent", EventsAccepted=4, UploadsSent=[1.0]))
-    assert [metrics.total("Tests", name, OURS) for name in ("EventsAccepted", "UploadsSent", "Other")] == [7, 1, 0]
-
-
 def test_each_dimension_set_is_a_metric_of_its_own() -> None:
     metrics = Metrics()
     metrics.add_line(line("Rejected", sets=(("service",), ("service", "reason")), reason="time_ahead", Rejected=[3.0]))
