@@ -151,7 +151,7 @@ class MemberDelivery:
             sending = [each for each in written if each.decision.upload]
             trouble = self._send(target, sending)
             self._record_attempts(table, sending)
-            self._queue_due([each.state for each in written if each.changes_row or each.is_done])
+            self._queue_due([each.state for each in written if self._must_queue(each)])
         except TransientError as error:
             self._defer(members, written, Deferred.after(error))
             return trouble, ()
@@ -289,6 +289,13 @@ class MemberDelivery:
         except TransientError:
             for each in parked:
                 each.pending.defer(deferral)
+
+    def _must_queue(self, each: _MemberAttempt) -> bool:
+        """Return whether to queue what is due by a row. What was due by now, an upload has just tried."""
+        due = each.state.due(self._context.limits.timings.of(each.state.newest.destination))
+        if each.decision.upload and due and due.at <= each.decided_at:
+            return False
+        return each.changes_row or each.is_done
 
     def _queue_due(self, states: Sequence[MemberState]) -> None:
         """Queue repetitions for when they are due; `states` are of one audience."""
