@@ -90,7 +90,7 @@ def create_dataset(session: Session, extras: Mapping[str, Any]) -> None:
 def refuse_update(audience: Audience) -> None:
     """Refuse to change a dataset at Amazon. Raises WrongUsage."""
     raise WrongUsage(
-        "A dataset cannot be changed at Amazon, and it has no time to live and no fee.",
+        "A dataset cannot be changed at Amazon, and has no time to live or fee.",
         f"Change its name, country and key in the stack with {link_command(audience, '...')}, and its targets with"
         " `audience-sync audiences share` and `unshare`; for anything else, create another dataset.",
     )

@@ -96,7 +96,7 @@ def country_code(text: str) -> str | None:
         )
     if code in NO_COUNTRY:
         raise WrongUsage(
-            "That --country is Amazon's code for no country.", "Use the country of most members, such as US or DE."
+            "Amazon uses that --country code to mean no country.", "Use the country of most members, such as US or DE."
         )
     return code
 

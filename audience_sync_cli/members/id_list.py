@@ -21,7 +21,7 @@ MEMBER = Annotated[str | None, typer.Argument(help=_ID_HELP)]
 MEMBERS = Annotated[list[str] | None, typer.Argument(metavar="MEMBER...", help=f"{_ID_HELP} Several for one person.")]
 FILE = Annotated[
     str | None,
-    typer.Option("--file", help="A list instead, one external user id a line; `-`: standard input.", metavar="FILE"),
+    typer.Option("--file", help="Read external user ids from FILE, one a line; `-`: standard input.", metavar="FILE"),
 ]
 MAX_SIZE = 10_000_000  # bytes of a list: a quarter of a million UUIDs
 SHOWN = 20  # ids or lines; the JSON document has all ids

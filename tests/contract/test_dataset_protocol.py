@@ -115,7 +115,7 @@ def test_a_late_deletion_notice_makes_a_present_member_enter_again(stack: Worker
     assert len(consents(stack, "CREATE")) == entered + 1, "once"
 
 
-def test_an_enter_soon_after_a_notice_waits_even_if_nothing_was_removed_here(stack: WorkerStack) -> None:
+def test_an_enter_soon_after_a_deletion_notice_waits_even_if_this_audience_removed_nothing(stack: WorkerStack) -> None:
     """The person's identities may still be deleted on account of another dataset."""
     notice = erasing_exit("m1", 2, "notice")
     stack.deliver(notice)

@@ -346,7 +346,7 @@ def test_a_notice_that_could_not_be_recorded_is_requeued_alone(memory: MemorySta
 
 
 @pytest.mark.parametrize("damaged", [EVERY_AUDIENCE, OTHER])
-def test_a_damaged_row_holds_back_the_notice_of_its_own_person_only(memory: MemoryStack, damaged: str) -> None:
+def test_a_damaged_row_holds_back_only_that_persons_deletion_notice(memory: MemoryStack, damaged: str) -> None:
     people = [f"m{number}" for number in range(20)]
     memory.deliver(*(entered("a@b.co", at=1, audience=OTHER, member=each) for each in people))
     memory.deliver(notice(at=2, member="m7"))

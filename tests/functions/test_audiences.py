@@ -111,7 +111,7 @@ def test_the_example_requests_are_served_as_they_are(cloud: Cloud, example: str,
     assert ask(json.loads((EVENTS / f"lambda/audiences-{example}.json").read_text()))[0] == status
 
 
-def test_events_reach_a_new_audience_as_soon_as_its_creation_is_answered(cloud: Cloud) -> None:
+def test_events_reach_a_new_audience_as_soon_as_amazon_has_created_it(cloud: Cloud) -> None:
     cloud.enter("IngestFunction")
 
     def post(audience_id: str, key: str) -> dict[str, Any]:

@@ -101,6 +101,6 @@ def test_an_unsupported_statement_rejects_the_whole_batch(dynamodb: Any, stateme
     assert rows(dynamodb) == {}
 
 
-def test_a_statement_about_an_unknown_table_fails_alone(dynamodb: Any) -> None:
+def test_a_statement_about_an_unknown_table_does_not_fail_the_others(dynamodb: Any) -> None:
     other = insert("m2", statement=INSERT.replace("members", "others"))
     assert codes(dynamodb, insert("m1"), other) == ["", "ResourceNotFound"]

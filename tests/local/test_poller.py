@@ -170,7 +170,7 @@ def test_a_batch_window_ends_with_an_incomplete_batch() -> None:
         pytest.param([590_000] * 10 + [1_000_000] * 10, 10, id="several too many in one receive"),
     ],
 )
-def test_an_invocation_stays_below_six_megabytes(sizes: list[int], fullest: int) -> None:
+def test_the_payload_of_an_invocation_stays_below_six_megabytes(sizes: list[int], fullest: int) -> None:
     bodies = [str(number % 10) * size for number, size in enumerate(sizes)]
     with polled(bodies, batch_size=50, window=1.0) as queue:
         queue.until(lambda: not queue.left)

@@ -50,7 +50,9 @@ def named(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         pytest.param(f"audiences list --local {UNREACHABLE}", UNREACHABLE, id="a local one behind"),
     ],
 )
-def test_stack_and_local_are_accepted_before_and_after_the_command(named: list[str], line: str, stack: str) -> None:
+def test_the_stack_and_local_options_are_accepted_before_and_after_the_command(
+    named: list[str], line: str, stack: str
+) -> None:
     run(line)
     assert named == [stack]
 

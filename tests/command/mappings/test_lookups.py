@@ -68,7 +68,7 @@ def test_lookups_list_every_path_that_a_directive_reads(directive: Any, places: 
     assert lookups_of(lambda event: read(event, Budget()), EVENT) == [Lookup(*each) for each in places]
 
 
-def test_lookups_list_every_path_that_a_trigger_reads() -> None:
+def test_the_lookups_list_every_field_that_a_trigger_reads() -> None:
     trigger = compile_trigger('type = "track" and properties.city = "Köln"')
     found = lookups_of(lambda event: trigger(event, Budget()), EVENT)
     assert found == [Lookup("$.type", "track"), Lookup("$.properties.city", "Bonn")]

@@ -460,7 +460,7 @@ def test_a_message_partly_delivered_when_time_runs_out_stays_whole(
     assert [each.message.message_id for each in report.deferred] == whole
 
 
-def test_a_message_with_a_parked_change_does_not_stay_whole_when_time_runs_out() -> None:
+def test_when_time_runs_out_a_message_with_a_parked_change_is_copied_without_it() -> None:
     clock, dead_letters = [0.0], FakeQueue()
     refused = RequestRejected("Amazon answered 400: no", status=400)
 

@@ -106,7 +106,7 @@ def test_a_fall_is_over_after_three_days_at_the_usual_size() -> None:
     assert notices(History(sizes)) == [(202, "size_fell"), (212, "over")]
 
 
-def test_a_four_day_holiday_and_the_end_of_december_set_off_the_alarm() -> None:
+def test_the_alarm_goes_off_over_a_four_day_holiday_and_at_the_end_of_december() -> None:
     assert len(notices(History(days(lambda day: 0.5 if 200 <= day < 204 else 1)))) == 2
     assert [state for _, state in notices(History(days(window(7, december))))] == ["size_fell", "over"]
 

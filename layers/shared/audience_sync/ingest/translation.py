@@ -257,4 +257,4 @@ def _denial(rejected: Rejected, values: Values) -> Rejected | None:
 
 def _require(has_time: Callable[[], bool]) -> None:
     if not has_time():
-        raise OutOfTime("not enough time for every event", retry_after=None)
+        raise OutOfTime("ran out of time before every event was processed", retry_after=None)

@@ -193,7 +193,7 @@ def test_an_invalid_setting_names_its_allowed_values(fields: dict[str, Any], at_
     assert allowed in stated
 
 
-def test_all_faults_are_reported_at_once_without_values() -> None:
+def test_all_faults_are_reported_together_without_their_values() -> None:
     private = {
         "audienceName": "private\x00",
         "countryCode": "private",
