@@ -9,7 +9,6 @@ from aiohttp import web
 from local.sqs.errors import SqsError
 from local.sqs.operations import Operations
 from local.sqs.queues import SqsQueues
-from local.trace import HEADER
 
 TARGET = "X-Amz-Target"
 PREFIX = "AmazonSQS."
@@ -19,7 +18,7 @@ def handler(queues: SqsQueues) -> Callable[[web.Request], Awaitable[web.Response
     """An aiohttp handler for requests whose target starts with `AmazonSQS.`, at any path."""
 
     async def handle(request: web.Request) -> web.Response:
-        operations = Operations(queues, f"{request.scheme}://{request.host}", request.headers.get(HEADER, ""))
+        operations = Operations(queues, f"{request.scheme}://{request.host}")
         headers = {"x-amzn-RequestId": str(uuid4())}
         try:
             operation = request.headers.get(TARGET, "").removeprefix(PREFIX)

@@ -235,6 +235,16 @@ def test_a_due_removal_is_not_queued_while_an_exit_sends_it(stack: WorkerStack) 
     assert (queued, len(stack.amazon.uploads), stack.queue.bodies) == ([[]], 3, [])
 
 
+def test_a_due_removal_that_fails_beside_an_exit_comes_back_with_its_message_alone(stack: WorkerStack) -> None:
+    stack.deliver(change("a@b.co", at=1))
+    stack.deliver(change(at=2, exits=True))
+    stack.now += stack.effective + 120
+    stack.queue.drain()
+    stack.amazon.down = ServiceUnavailable("503")
+    report = stack.deliver(change(at=3, exits=True))
+    assert (len(report.deferred), stack.queue.bodies) == (1, [])
+
+
 @WITH_JOBS
 def test_a_repetition_that_was_sent_does_not_come_back_with_the_trouble_of_another(stack: WorkerStack) -> None:
     members = ("m1", "m2")
@@ -362,7 +372,7 @@ def test_changes_whose_repetition_cannot_be_queued_are_not_acknowledged(stack: W
 
 
 @ON_LOCAL_AWS
-def test_what_is_due_after_a_parked_removal_is_queued_even_if_the_table_fails_then(stack: WorkerStack) -> None:
+def test_a_table_failure_after_a_parked_removal_loses_no_repetition(stack: WorkerStack) -> None:
     stack.deliver(change("old@b.co", at=1))
     stack.deliver(change("new@b.co", at=3))
     stack.now += 2 * stack.effective
@@ -375,7 +385,7 @@ def test_what_is_due_after_a_parked_removal_is_queued_even_if_the_table_fails_th
     assert [ChangeMessage.from_body(each).history.is_repetition for each in stack.queue.bodies] == [True]
 
 
-def test_a_parked_removal_is_not_acknowledged_if_what_is_due_then_cannot_be_queued(stack: WorkerStack) -> None:
+def test_a_parked_removal_is_not_acknowledged_if_its_repetition_cannot_be_queued(stack: WorkerStack) -> None:
     stack.deliver(change("old@b.co", at=1))
     stack.deliver(change("new@b.co", at=3))
     stack.now += 2 * stack.effective

@@ -348,7 +348,7 @@ def test_plots_are_labelled_and_empty_audiences_are_not_counted(tab: Tab) -> Non
     assert tab.read("$('matched').textContent") == "in 2 of 3 audiences, 64.1% matched"
 
 
-def test_waiting_changes_show_since_when_why_and_the_next_try(tab: Tab) -> None:
+def test_the_page_says_since_when_and_why_changes_wait_and_when_the_next_try_is(tab: Tab) -> None:
     tab.read("clearTimeout(timer)")
     for reason, needs_person, heading, waits, next_try in (
         ("throttled", "false", "Changes are on their way.", ": Amazon is busy", True),

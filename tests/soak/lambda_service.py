@@ -14,7 +14,6 @@ from audience_sync.errors import TransientError
 from local.poller import record_of
 from local.sqs.message import Received
 from local.template import QueueSource
-from local.trace import MAX_INVOCATIONS, next_invocation
 from tests.soak.calls import Environment, Invocation, Outcome
 from tests.soak.clock import SimulatedClock
 from tests.soak.faults import Faults
@@ -23,6 +22,7 @@ from tests.soak.process import Handler
 from tests.soak.schedule import Schedule
 from tests.soak.sqs import Queue
 from tests.soak.stack import Stack
+from tests.soak.trace import MAX_INVOCATIONS, next_invocation
 
 FUNCTIONS = {
     "IngestFunction": "ingest",

@@ -247,7 +247,9 @@ FOUND = [
     FOUND,
     ids=[f"{check}: {state}, {says}" for check, _, state, says in FOUND],
 )
-def test_a_check_finds_the_state_of_its_readings(check: str, known: dict[str, Any], state: str, says: str) -> None:
+def test_each_check_reports_the_state_that_its_readings_show(
+    check: str, known: dict[str, Any], state: str, says: str
+) -> None:
     found = finding(check, readings(**known))
     assert (found.state, says in found.found) == (state, True), found
     assert bool(found.remedy) == (state != "ok"), "what is not ok has a next command"

@@ -113,9 +113,7 @@ def test_without_a_browser_the_address_is_pasted(deployment: Deployment, capsys:
 
 
 @pytest.mark.parametrize("reason", ["authorization_refused", "throttled"])
-def test_connecting_prints_what_status_prints_about_changes_that_waited_for_it(
-    deployment: Deployment, reason: str
-) -> None:
+def test_connect_reports_changes_that_waited_for_the_login_as_status_does(deployment: Deployment, reason: str) -> None:
     deployment.log("Worker", "delivery incomplete", deferred=[reason], waits_since=1_772_615_722)
     found = deployment.printed(authorize, APP, port=0, opener=_allow).out
     waits = "Waits since 2026-03-04 09:15:22Z: Amazon is authorized again. Next try by 20"

@@ -41,7 +41,7 @@ def test_an_open_circuit_breaker_names_its_audience_and_the_next_try(deployment:
     assert "Next try by" in blocker.text
 
 
-def test_all_that_waits_has_one_clock_and_a_person_none(deployment: Deployment) -> None:
+def test_every_reason_shows_the_same_next_try_and_one_that_needs_a_person_none(deployment: Deployment) -> None:
     failed, log = {"uploads_failed": {"throttled": 1}}, partial(deployment.log, "Worker", "delivery incomplete")
     now = time.time()
     log(deferred=["throttled"], waits_since=round(now - 900), **failed)

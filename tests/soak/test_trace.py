@@ -2,7 +2,7 @@
 
 import pytest
 
-from local.trace import next_invocation
+from tests.soak.trace import next_invocation
 
 
 def test_a_chain_counts_the_invocations_of_each_function() -> None:
@@ -14,7 +14,7 @@ def test_a_chain_counts_the_invocations_of_each_function() -> None:
     assert (jobs, worker) == (1, 4)
 
 
-def test_the_longest_chain_of_a_batch_counts() -> None:
+def test_a_batch_counts_as_its_longest_chain_of_invocations() -> None:
     long, _ = next_invocation([next_invocation([""], "Worker")[0]], "Worker")
     short, _ = next_invocation([""], "Worker")
     assert next_invocation([short, long, ""], "Worker")[1] == 3

@@ -11,7 +11,6 @@ import zlib
 from collections.abc import Iterable
 from uuid import uuid4
 
-HEADER = "X-Amzn-Trace-Id"
 MAX_INVOCATIONS = 16  # of one function by one chain; Lambda says "approximately"
 
 _LINEAGE = re.compile(r"Lineage=([^;]+)")
