@@ -63,7 +63,8 @@ class LocalStack:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the transcripts that wait longest, each on a worker of its own, so that the others run beside them."""
+    """Begin with what waits, so that others run beside it: the slow transcripts, then all tests of this folder."""
+    items.sort(key=lambda item: ROOT / "tests" / "e2e" not in item.path.parents)
     items.sort(key=lambda item: not ({"transcript", "slow"} <= {mark.name for mark in item.iter_markers()}))
 
 

@@ -25,6 +25,7 @@ import requests
 import requests.adapters
 
 import audience_sync.operations.erasure_check  # noqa: F401 - the audit loads it when time is simulated already
+from audience_sync.amazon_ads.transport import TotalTimeoutAdapter
 from audience_sync.clock import Clock
 from audience_sync.runtime import telemetry
 from tests.soak.amazon import Amazon, Answer
@@ -51,6 +52,8 @@ def simulated(
         patches.enter_context(patch.dict(os.environ, stack.environment()))
         patches.enter_context(patch.object(boto3, "client", partial(_client, stack, cloudwatch)))
         patches.enter_context(patch.object(requests.adapters.HTTPAdapter, "send", _http(amazon)))
+        for adapter in (requests.adapters.HTTPAdapter, TotalTimeoutAdapter):  # no connection is made
+            patches.enter_context(patch.multiple(adapter, init_poolmanager=_nothing, close=_nothing))
         patches.enter_context(patch.object(ThreadPoolExecutor, "submit", _submit_in_turn))
         patches.enter_context(patch.object(threading, "Timer", _NoTimer))
         metrics = InvocationMetrics(cloudwatch)
@@ -251,7 +254,7 @@ def _environment_id() -> str:
     return f"environment-{invocation.environment.number}"
 
 
-def _nothing() -> None:
+def _nothing(*_: object, **__: object) -> None:
     return None
 
 
