@@ -29,9 +29,9 @@ from tests.doubles.queues import FakeQueue
 
 HOUR = 3600.0
 OUTAGE = 12 * HOUR
-MESSAGES = 100  # of one change each; the worst case for the number of requests
+MESSAGES = 40  # of one change each; the worst case for the number of requests
 MAX_RECEIVES = 20  # after which the queue gives a message up; fewer are needed, however long the outage
-BATCH = 50  # messages of one invocation
+BATCH = 20  # messages of one invocation
 TAKES = {"429": 0.1, "503": 0.1, "timeout": 30.0}  # seconds of one failing upload
 
 
