@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 
+gc.disable()  # until all tests are collected
+
 # On top of the profile in force: in CI Hypothesis chooses one of its own.
 settings.register_profile("any machine", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
@@ -33,6 +35,6 @@ def pytest_collection_finish() -> None:
     Those are half a million: the tests themselves, and the models of boto3 and moto. With Python's own thresholds,
     tests took 3 to 8 percent more of the processor's time.
     """
-    gc.collect()
+    gc.enable()
     gc.freeze()
     gc.set_threshold(100_000, 50, 100)
