@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from audience_sync.delivery.job_members import member_of_state, members_of_upload
+from audience_sync.delivery.job_members import job_member, members_of_upload
 from audience_sync.members.job_messages import JobMember
 from audience_sync.members.member_state import Identity, MemberState
 from audience_sync.members.membership import MAX_IDENTITIES, MembershipChange, Version
@@ -61,7 +61,7 @@ def test_a_job_member_has_the_version_and_flags_of_its_record(
     sent: bool, state: MemberState, expected: JobMember
 ) -> None:
     for is_replay in (False, True):
-        described = member_of_state(change(exits=sent), state, is_replay=is_replay)
+        described = job_member(change(exits=sent), state, is_replay=is_replay)
         assert described == expected._replace(is_replay=is_replay)
 
 

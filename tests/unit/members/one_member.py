@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from audience_sync.amazon_ads.job import JobReport
-from audience_sync.delivery.job_members import member_of_state
+from audience_sync.delivery.job_members import job_member
 from audience_sync.members.job_messages import JobMessage
 from audience_sync.members.member_state import MemberState
 from audience_sync.members.member_step import Attempt, Decision, after_attempt, apply_changes, apply_repetition
@@ -65,8 +65,8 @@ class OneMember:
         )
 
     def _repeat(self, of: MemberState) -> None:
-        each = apply_repetition(self.state, of.version, now=self.now, timing=TIMING)
-        if each is not None:
+        each = self.state and apply_repetition(self.state, of.version, now=self.now, timing=TIMING)
+        if each:
             self._carry_out(each, again=lambda: self._repeat(of), later=lambda: self._repeat(of))
 
     def _carry_out(
@@ -103,7 +103,7 @@ class OneMember:
         self._at(ends, lambda: self._apply(record))
         if number in self.lost:
             return False
-        member = member_of_state(record, state, is_replay=False)
+        member = job_member(record, state, is_replay=False)
         message = JobMessage(f"job-{number}", AUDIENCE, self.now * 1000, (member,))
         self._at(self.now + FIRST_CHECK + self.lag, lambda: self._check(message, ends))
         return True

@@ -538,12 +538,11 @@ RETURNS = take(
 @pytest.mark.parametrize(
     ("state", "version"),
     [
-        pytest.param(None, leave(2).version, id="no row"),
         pytest.param(OWES, enter(1).version, id="a newer change has queued its own"),
         pytest.param(IN, enter(1).version, id="nothing is due"),
     ],
 )
-def test_a_repetition_with_nothing_due_does_nothing(state: MemberState | None, version: Version) -> None:
+def test_a_repetition_with_nothing_due_does_nothing(state: MemberState, version: Version) -> None:
     assert apply_repetition(state, version, now=HOURS_LATER, timing=TIMING) is None
 
 

@@ -12,7 +12,7 @@ from audience_sync.amazon_ads.timings import Timings
 from audience_sync.aws.membership_rows import Sharding
 from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.clock import Clock
-from audience_sync.delivery.job_members import member_of_state
+from audience_sync.delivery.job_members import job_member
 from audience_sync.errors import (
     NotFound,
     RequestRejected,
@@ -84,7 +84,7 @@ class JobHarness:
         if each.state != state:
             self.write(each.state)
         records = each.state.records(removes=each.removes) if each.upload else []
-        return [member_of_state(record, each.state, is_replay=is_replay) for record in records]
+        return [job_member(record, each.state, is_replay=is_replay) for record in records]
 
     def write(self, *states: MemberState) -> None:
         results = self.table.write(states)

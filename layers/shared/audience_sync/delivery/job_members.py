@@ -2,24 +2,26 @@
 
 from collections.abc import Iterable
 
-from audience_sync.amazon_ads.apis import has_jobs, upload_rules
+from audience_sync.amazon_ads.apis import has_jobs, is_proof, upload_rules
 from audience_sync.members.job_messages import JobMember
 from audience_sync.members.member_state import MemberState
 from audience_sync.members.membership import MembershipChange
 
 
-def member_of_state(change: MembershipChange, state: MemberState, *, is_replay: bool) -> JobMember:
-    """Describe a record that was sent from a state.
+def job_member(change: MembershipChange, state: MemberState | None, *, is_replay: bool) -> JobMember:
+    """Describe a record that was sent.
 
     Args:
         change: as sent: the newest, or a removal of earlier lives.
-        state: the source of the record.
+        state: the source of the record; None if no rows are kept.
         is_replay: whether the change was counted before.
     """
+    if state is None:
+        return JobMember(change.member[1], change.version.text, change.exits, is_replay=is_replay)
     is_part = change.exits and state.must_erase
     erases = is_part and _completes_removal(change, state)
     version = state.last_exit if change.exits and state.last_exit else state.version
-    return JobMember(change.member[1], version.text, change.exits, erases, is_replay, is_part)
+    return JobMember(change.member[1], version.text, change.exits, erases, is_replay, is_part and is_proof(change))
 
 
 def _completes_removal(change: MembershipChange, state: MemberState) -> bool:

@@ -4,24 +4,24 @@ The newest change of each member is found among the messages, then in the member
 every attempt that changes it, so that the next worker knows which uploads may still take effect.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import count
-from typing import NamedTuple
 
-from audience_sync.amazon_ads.apis import has_jobs, is_ignored, is_proof, upload_rules
+from audience_sync.amazon_ads.apis import has_jobs, is_ignored, upload_rules
 from audience_sync.amazon_ads.record import exit_record
 from audience_sync.amazon_ads.upload import Target
 from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.delivery.context import DeliveryContext
 from audience_sync.delivery.deletion_notices import DeletionNotices, with_notices
 from audience_sync.delivery.groups import groups
-from audience_sync.delivery.job_members import member_of_state
+from audience_sync.delivery.job_members import job_member
 from audience_sync.delivery.outcomes import Outcomes
-from audience_sync.delivery.pending import ChangeOutcome, PendingMember
+from audience_sync.delivery.pending import ChangeOutcome, PendingMember, Stays
 from audience_sync.delivery.report import BatchReport
 from audience_sync.delivery.sending import Uploads
-from audience_sync.delivery.uploads import Deferred, Track, UploadJob, first_trouble
+from audience_sync.delivery.uploads import Deferred, UploadJob, first_trouble
 from audience_sync.errors import MovedOn, NoIdentifier, OutOfTime, TransientError
 from audience_sync.members.job_messages import JobMember, job_messages
 from audience_sync.members.member_state import MemberState
@@ -40,12 +40,8 @@ from audience_sync.members.repetitions import repetition_messages
 MAX_ROUNDS = 3  # attempts at a row that other workers write at the same time
 
 
-class _Read(NamedTuple):
-    """A member whose row was read."""
-
-    pending: PendingMember
-    state: MemberState | None
-    changes: Sequence[MembershipChange]  # those that count
+# What was read of a member: its row; without one, its changes behind a deletion notice, none if the notice is newer.
+type _Found = MemberState | Sequence[MembershipChange] | TransientError
 
 
 @dataclass(slots=True, eq=False)
@@ -58,7 +54,13 @@ class _MemberAttempt:
     decided_at: int  # epoch seconds; before anything was sent
     state: MemberState  # as stored, the source of the records
     records: Sequence[MembershipChange] = ()
-    result: Attempt = Attempt.ACCEPTED  # unless a record of its upload is refused, or deferred
+
+    @property
+    def result(self) -> Attempt:
+        """The result of its upload so far."""
+        if self.pending.outcome is ChangeOutcome.PARKED:
+            return Attempt.PARKED
+        return Attempt.FAILED if isinstance(self.pending.result, Stays) else Attempt.ACCEPTED
 
     @property
     def is_done(self) -> bool:
@@ -146,7 +148,7 @@ class MemberDelivery:
         trouble: Deferred | None = None
         written: list[_MemberAttempt] = []
         try:
-            decided = self._decide(self._read(table, members))
+            decided = self._decide(members, self._read(table, members))
             written, again = self._write(table, decided)
             sending = [each for each in written if each.decision.upload]
             trouble = self._send(target, sending)
@@ -162,41 +164,35 @@ class MemberDelivery:
                 )
         return trouble, again
 
-    def _read(self, table: MembershipTable, members: Sequence[PendingMember]) -> list[_Read]:
-        """Read the rows of members, and the deletion notices of those without one. Settles and defers the others."""
-        pending = {each.member: each for each in members}
-        found = table.read_each(pending, self._uploads.half_of_time_to_record())
-        new = {
-            member: each.changes for member, each in pending.items() if member not in found and not each.is_repetition
-        }
-        known: list[_Read] = []
-        for member, row in (found | with_notices(table, new, self._uploads.half_of_time_to_record())).items():
-            each = pending[member]
-            match row:
-                case TransientError():  # which does not hold back other members
-                    each.defer(Deferred.after(row))
-                case MemberState():
-                    known.append(_Read(each, row, each.changes))
-                case []:
-                    each.settle(ChangeOutcome.SUPERSEDED)
-                case changes:
-                    known.append(_Read(each, None, changes))
-        return known
+    def _read(self, table: MembershipTable, members: Sequence[PendingMember]) -> dict[Member, _Found]:
+        """Read the rows of members, and the deletion notices of those without one."""
+        found = table.read_each((each.member for each in members), self._uploads.half_of_time_to_record())
+        new = {each.member: each.changes for each in members if each.member not in found and not each.is_repetition}
+        return found | with_notices(table, new, self._uploads.half_of_time_to_record())
 
-    def _decide(self, members: Sequence[_Read]) -> list[_MemberAttempt]:
-        """Decide what to do for members; nothing is due of the others."""
+    def _decide(self, members: Sequence[PendingMember], found: Mapping[Member, _Found]) -> list[_MemberAttempt]:
+        """Decide what to do for members. Settles and defers those of whom nothing is to be written or sent."""
         now = int(self._context.clock.now())
         decided: list[_MemberAttempt] = []
-        for pending, state, changes in members:
+        for each in members:
+            row = found.get(each.member, ())
+            if isinstance(row, TransientError):  # which does not hold back other members
+                each.defer(Deferred.after(row))
+                continue
+            state, changes = (row, each.changes) if isinstance(row, MemberState) else (None, row)
+            if not changes:
+                each.settle(ChangeOutcome.SUPERSEDED)
+                continue
             timing = self._context.limits.timings.of(changes[-1].destination)
-            if pending.is_repetition:
-                found = apply_repetition(state, changes[-1].version, now=now, timing=timing)
+            if state and each.is_repetition:
+                decision = apply_repetition(state, changes[-1].version, now=now, timing=timing)
             else:
-                found = apply_changes(state, [*map(_stated, changes)], now=now, timing=timing)
-            if found and found.removes and is_ignored(found.state.newest.destination, found.state.newest.record):
-                found = without_removal(found, now)
-            if found:
-                decided.append(_MemberAttempt(pending, found, found.state != state, now, found.state))
+                decision = apply_changes(state, [*map(_stated, changes)], now=now, timing=timing)
+            if decision is None:
+                continue
+            if decision.removes and is_ignored(decision.state.newest.destination, decision.state.newest.record):
+                decision = without_removal(decision, now)
+            decided.append(_MemberAttempt(each, decision, decision.state != state, now, decision.state))
         return decided
 
     def _write(
@@ -224,26 +220,18 @@ class MemberDelivery:
     def _send(self, target: Target, deliveries: Sequence[_MemberAttempt]) -> Deferred | None:
         """Send the first record of each member, then the second. Returns a deferral if other members must wait."""
         at_most = upload_rules(target.destination).max_identities
-        by_member = {each.state.member: each for each in deliveries}
         for each in deliveries:
             each.records = each.state.records(removes=each.decision.removes, at_most=at_most)
-
-        def job_member(change: MembershipChange) -> JobMember:
-            each = by_member[change.member]
-            return member_of_state(change, each.state, is_replay=each.state.version not in each.pending.originals)
-
+        track = partial(self._track, {each.state.member: each.state for each in deliveries})
         trouble: Deferred | None = None
         for number in count():
             going = (each for each in deliveries if each.result is Attempt.ACCEPTED)
             records = [each.records[number] for each in going if number < len(each.records)]
             if not records:
                 break
-            outcomes = self._uploads.send(target, records, self._tracker(job_member))
+            outcomes = self._uploads.send(target, records, track)
             trouble = trouble or first_trouble(outcomes.values())
-            for member in outcomes.keys() - self._outcomes.take(records, outcomes):
-                each = by_member[member]
-                is_parked = each.pending.outcome is ChangeOutcome.PARKED
-                each.result = Attempt.PARKED if is_parked else Attempt.FAILED
+            self._outcomes.take(records, outcomes)
         accepted = (each for each in deliveries if each.result is Attempt.ACCEPTED)
         self._report.repeated.update(each.state.member[0] for each in accepted if each.decision.repeats)
         return trouble
@@ -305,29 +293,26 @@ class MemberDelivery:
         for bodies, delay in repetition_messages(states, self._context.clock.now(), timing):
             self._context.queue.send(bodies, deadline=self._deadline, delay=delay)
 
-    def _tracker(self, job_member: Callable[[MembershipChange], JobMember]) -> Track:
-        """Return the callback that stores a job message. Storing it is part of the delivery."""
-
-        def track(job: UploadJob) -> None:
-            destination = job.target.destination
-            members = [job_member(change) for change in job.changes]
-            if not has_jobs(destination):  # nothing to ask; the end of an erasure's removal is recorded in time
-                pairs = zip(members, job.changes, strict=True)
-                members = [each._replace(proves=is_proof(change)) for each, change in pairs if each.proves]
-            bodies = job_messages(job.job_id, job.target.audience_id, members, job.sent_at, destination)
-            self._context.jobs.send(bodies, deadline=self._deadline, delay=self._context.limits.timings.job)
-
-        return track
+    def _track(self, states: Mapping[Member, MemberState], job: UploadJob) -> None:
+        """Store a job message, which is part of the delivery. `states`: sources of the records, none without rows."""
+        members: list[JobMember] = []
+        for change in job.changes:
+            state = states.get(change.member)
+            version = state.version if state else change.version
+            is_replay = version not in self._outcomes.members[change.member].originals
+            member = job_member(change, state, is_replay=is_replay)
+            if has_jobs(job.target.destination) or member.erases or member.proves:  # otherwise there is nothing to ask
+                members.append(member)
+        bodies = job_messages(job.job_id, job.target.audience_id, members, job.sent_at, job.target.destination)
+        self._context.jobs.send(bodies, deadline=self._deadline, delay=self._context.limits.timings.job)
 
     def _send_unguarded(self, target: Target, members: Sequence[PendingMember]) -> Deferred | None:
-        def job_member(change: MembershipChange) -> JobMember:
-            is_replay = change.version not in self._outcomes.members[change.member].originals
-            return JobMember(change.member[1], change.version.text, change.exits, is_replay=is_replay)
-
         newest = [each.newest for each in members]
-        outcomes = self._uploads.send(target, newest, self._tracker(job_member))
-        for member in self._outcomes.take(newest, outcomes):
-            self._outcomes.members[member].settle(ChangeOutcome.DELIVERED)
+        outcomes = self._uploads.send(target, newest, partial(self._track, {}))
+        self._outcomes.take(newest, outcomes)
+        for each in members:
+            if not each.is_settled:
+                each.settle(ChangeOutcome.DELIVERED)
         return first_trouble(outcomes.values())
 
 

@@ -51,20 +51,18 @@ class Outcomes:
                 self._report.parked_reasons[reason] += len(members)
                 self._report.incomplete.update(each.member[0] for each in members)
 
-    def take(self, changes: Iterable[MembershipChange], outcomes: Mapping[Member, UploadOutcome]) -> set[Member]:
-        """Park refused changes and defer those that must wait. Returns the members whose record Amazon has accepted."""
-        accepted: set[Member] = set()
+    def take(self, changes: Iterable[MembershipChange], outcomes: Mapping[Member, UploadOutcome]) -> None:
+        """Park refused changes and defer those that must wait. What Amazon has accepted is not settled by that."""
         refused: list[tuple[MembershipChange, PermanentError]] = []
         for change in changes:
             match outcomes[change.member]:
                 case Accepted():
-                    accepted.add(change.member)
+                    pass
                 case Deferred() as deferred:
                     self.members[change.member].defer(deferred)
                 case error:
                     refused.append((change, error))
         self.park(refused)
-        return accepted
 
     def give_up(self, each: ParsedMessage, error: PermanentError) -> None:
         """Park the remaining changes of a message. If that fails, they stay in the queue."""

@@ -95,16 +95,16 @@ def apply_changes(
     return Decision(entered if is_owed else _dated(entered, Action.ENTER, now, timing), Action.ENTER)
 
 
-def apply_repetition(state: MemberState | None, version: Version, *, now: int, timing: Timing) -> Decision | None:
+def apply_repetition(state: MemberState, version: Version, *, now: int, timing: Timing) -> Decision | None:
     """Return the repetition due for a member, now or later; None if nothing is due.
 
     Args:
-        state: as the table holds it, None if it holds none.
+        state: as the table holds it.
         version: of the newest change when the repetition was queued; a newer change has queued its own.
         now: epoch seconds.
         timing: how long Amazon may take.
     """
-    if state is None or state.version != version:
+    if state.version != version:
         return None
     known = _without_lapsed(state, now, timing)
     due = known.due(timing)
