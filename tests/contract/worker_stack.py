@@ -20,7 +20,6 @@ from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.clock import Clock
 from audience_sync.delivery.batch import Delivery
 from audience_sync.delivery.context import DeliveryContext, Message
-from audience_sync.delivery.pending import ChangeOutcome
 from audience_sync.delivery.report import BatchReport
 from audience_sync.delivery.uploads import Limits
 from audience_sync.errors import AudienceSyncError, RequestRejected
@@ -29,7 +28,7 @@ from audience_sync.members.erasure.status import Erasure
 from audience_sync.members.job_messages import DeletionMessage, read_job_queue
 from audience_sync.members.member_state import MemberState
 from audience_sync.members.member_step import apply_changes
-from audience_sync.members.membership import EVERY_AUDIENCE, Audience, Destination, MembershipChange
+from audience_sync.members.membership import EVERY_AUDIENCE, Audience, ChangeOutcome, Destination, MembershipChange
 from audience_sync.members.messages import pack
 from audience_sync.operations.erasure_check import ErasureContext, ErasureReport, Pass, check_erasures, person_erasures
 from audience_sync.operations.job_tracking import JobCheck, JobContext, JobTracker

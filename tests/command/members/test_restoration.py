@@ -187,7 +187,7 @@ def test_an_exit_after_a_restore_removes_the_restored_identities() -> None:
 def test_a_late_enter_loses_against_a_restored_notice() -> None:
     late = change(at=5, audience_id="1", record={"hashedPII": [ID_5.digests]})
     after = apply_changes(copied(gone(9, erase_until=9)), [late], now=NOW, timing=TIMING)
-    assert (after.counts_as_superseded, after.upload, after.state.identities) == (True, None, ())
+    assert (after.outcome, after.upload, after.state.identities) == ("superseded", None, ())
 
 
 times = st.integers(1, 6)

@@ -3,11 +3,11 @@
 from audience_sync.clock import Clock
 from audience_sync.delivery.context import DeliveryContext, Message, ParsedMessage
 from audience_sync.delivery.outcomes import Outcomes
-from audience_sync.delivery.pending import REPETITION_DELAY, ChangeOutcome
+from audience_sync.delivery.pending import REPETITION_DELAY
 from audience_sync.delivery.report import BatchReport
 from audience_sync.delivery.uploads import Deferred, Limits
 from audience_sync.errors import NoIdentifier, OutOfTime, WaitedTooLong
-from audience_sync.members.membership import Member, MembershipChange, Version
+from audience_sync.members.membership import ChangeOutcome, Member, MembershipChange, Version
 from audience_sync.members.messages import REPETITION, ChangeMessage, DeliveryHistory, pack
 from tests.builders import AUDIENCE, change
 from tests.doubles.amazon import FakeGate

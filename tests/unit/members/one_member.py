@@ -13,7 +13,7 @@ from audience_sync.members.job_messages import JobMessage
 from audience_sync.members.member_state import MemberState
 from audience_sync.members.member_step import Attempt, Decision, after_attempt, apply_changes, apply_repetition
 from audience_sync.members.membership import MembershipChange, coalesce
-from audience_sync.members.repetitions import wait_until
+from audience_sync.members.repetitions import Wait
 from audience_sync.operations.job_end import after_end, is_concerned, late_job
 from tests.builders import AUDIENCE
 from tests.unit.members.member_changes import NOW, TIMING, names
@@ -92,7 +92,7 @@ class OneMember:
             self._wait(due.at, lambda: self._repeat(state), is_fixed=not state.late_jobs)
 
     def _wait(self, at: float, act: Callable[[], None], number: int = 0, *, is_fixed: bool) -> None:
-        wait = wait_until(at, self.now, is_fixed=is_fixed)
+        wait = Wait.of(at, self.now, is_fixed=is_fixed)
         self._at(wait.until or self.now + wait.delay, act, number)
 
     def _upload(self, record: MembershipChange, state: MemberState) -> bool:

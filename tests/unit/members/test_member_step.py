@@ -21,7 +21,7 @@ from audience_sync.members.member_step import (
     without_late_job,
     without_removal,
 )
-from audience_sync.members.membership import MembershipChange, Version, coalesce
+from audience_sync.members.membership import ChangeOutcome, MembershipChange, Version, coalesce
 from tests.unit.members.member_changes import NOW, TIMING, change, enter, leave, names, notice, recorded
 
 SOON = int(TIMING.effective_after)  # seconds after which what was sent has taken effect
@@ -71,7 +71,7 @@ def test_an_exit_removes_every_identity_of_the_member() -> None:
 
 def test_an_exit_of_an_unknown_member_without_identifiers_is_recorded() -> None:
     left = take(None, leave(2))
-    assert (left.counts_as_superseded, left.upload) == (True, None)
+    assert (left.outcome, left.upload) == ("superseded", None)
     assert left.state.removal_sent == HOURS_LATER, "the row expires by that"
     assert uploads(take(left.state, enter(1, "a"))) == []
 
@@ -120,7 +120,7 @@ def test_an_enter_waits_until_the_removal_before_it_has_taken_effect(after: int,
 
 def test_an_older_exit_before_an_enter_that_waits_is_superseded() -> None:
     each = take(recorded(enter(1, "a"), leave(3)), leave(2), enter(4, "b"), now=NOW)
-    assert (uploads(each), each.waits_until, each.counts_as_superseded) == ([], NOW + SOON, True)
+    assert (uploads(each), each.waits_until, each.outcome) == ([], NOW + SOON, "superseded")
 
 
 def test_an_enter_waits_for_a_repeated_removal() -> None:
@@ -141,12 +141,12 @@ def test_of_an_exit_and_a_newer_enter_the_exit_is_sent_and_the_enter_waits() -> 
     each = take(recorded(enter(1, "old")), notice(2), enter(3, "new"))
     assert uploads(each) == [("DELETE", ["old"])]
     assert (each.state.version, each.state.last_exit) == (notice(2).version, notice(2).version)
-    assert (each.waits_until, each.counts_as_superseded) == (HOURS_LATER + SOON, False)
+    assert (each.waits_until, each.outcome) == (HOURS_LATER + SOON, "delivered")
 
 
 def test_of_a_late_exit_and_the_newest_enter_the_exit_is_superseded_though_its_removal_is_sent() -> None:
     each = take(recorded(enter(1, "old"), enter(5, "new")), leave(3), enter(6, "newer"))
-    assert (uploads(each), each.counts_as_superseded, each.repeats) == ([("DELETE", ["old"])], True, False)
+    assert (uploads(each), each.outcome, each.repeats) == ([("DELETE", ["old"])], "superseded", False)
 
 
 def test_an_enter_is_sent_at_once_if_the_exit_before_it_removes_nothing() -> None:
@@ -248,7 +248,7 @@ def test_of_an_older_change_only_the_part_amazon_may_lack_is_sent(
     state: MemberState, changes: list[MembershipChange], expected: list[tuple[str, list[str]]], superseded: bool
 ) -> None:
     each = take(state, *changes)
-    assert (uploads(each), each.counts_as_superseded) == (expected, superseded)
+    assert (uploads(each), each.outcome == "superseded") == (expected, superseded)
 
 
 def test_a_superseded_change_is_not_written() -> None:
@@ -460,7 +460,7 @@ def test_only_a_notice_makes_dataset_enters_wait_for_the_persons_deletion() -> N
 def test_an_exit_that_amazon_ignores_is_recorded_without_identities(each: Decision) -> None:
     known = without_removal(each, HOURS_LATER)
     expected = replace(each.state, identities=(), removal_sent=HOURS_LATER)
-    assert known == Decision(expected, counts_as_superseded=True, waits_until=each.waits_until)
+    assert known == Decision(expected, outcome=ChangeOutcome.SUPERSEDED, waits_until=each.waits_until)
     assert without_removal(each, HOURS_LATER - 9).state.removal_sent == max(each.state.removal_sent, HOURS_LATER - 9)
 
 

@@ -8,7 +8,7 @@ import pytest
 from audience_sync.members.member_state import LateJob, MemberState
 from audience_sync.members.member_step import apply_changes
 from audience_sync.members.messages import REPETITION, ChangeMessage
-from audience_sync.members.repetitions import MAX_DELAY, repetition_messages, wait_until
+from audience_sync.members.repetitions import MAX_DELAY, Wait, repetition_messages
 from tests.builders import AUDIENCE
 from tests.unit.members.member_changes import NOW, TIMING, enter, leave, recorded
 
@@ -64,14 +64,14 @@ def test_members_of_an_audience_with_the_same_delay_share_a_message() -> None:
     ],
 )
 def test_a_delay_is_rounded_up_and_limited_to_15_minutes(now: int, seconds: float, delay: int) -> None:
-    wait = wait_until(now + seconds, now, is_fixed=True)
+    wait = Wait.of(now + seconds, now, is_fixed=True)
     assert (wait.delay, MAX_DELAY) == (delay, 900)
     assert wait.until is not None
     assert wait.until >= now + seconds, "nobody looks before"
 
 
 def test_a_wait_for_a_late_job_has_no_fixed_end() -> None:
-    assert wait_until(86_400, 0, is_fixed=False) == (MAX_DELAY, None)
+    assert Wait.of(86_400, 0, is_fixed=False) == (MAX_DELAY, None)
     late = replace(owing(), late_jobs=(LateJob("job-1", NOW, at=1),))
     waits = {message.history.waits_until for message, _ in messages(owing(), late, now=NOW)}
     assert waits == {math.ceil(DUE / 60) * 60, None}

@@ -14,9 +14,9 @@ from audience_sync.delivery.job_members import members_of_upload
 from audience_sync.delivery.member_delivery import MemberDelivery
 from audience_sync.delivery.outcomes import Outcomes
 from audience_sync.delivery.report import BatchReport
-from audience_sync.delivery.returning import REQUEUE_AFTER_RECEIVES, Left, Returning
+from audience_sync.delivery.returning import REQUEUE_AFTER_RECEIVES, Returning
 from audience_sync.delivery.sending import Uploads
-from audience_sync.delivery.uploads import Deferred, Uploader
+from audience_sync.delivery.uploads import Uploader
 from audience_sync.errors import InvalidMessage, OutOfTime, TransientError, WaitedTooLong
 from audience_sync.members.job_messages import job_messages
 from audience_sync.members.messages import ChangeMessage
@@ -57,13 +57,13 @@ class Delivery:
         returning = Returning(context, self._jitter, deadline, report)
         uploads = Uploads(self._uploader, context.limits, context.clock, deadline, report)
         readable = [*self._read(messages, uploads.half_of_time_to_record(), returning, report, deadline)]
-        waiting = [each for each in readable if self._waits(each)]
-        due = [each for each in readable if not self._waits(each) and self._track(each, returning, deadline)]
+        early = [each for each in readable if returning.is_early(each)]
+        due = [each for each in readable if not returning.is_early(each) and self._track(each, returning, deadline)]
         outcomes = Outcomes(context, due, deadline, report)
         MemberDelivery(context, uploads, outcomes, deadline, report).run()
         for each in filter(self._is_too_old, due):
             outcomes.give_up(each, WaitedTooLong("the change could not be delivered for seven days"))
-        left = [*((each, [*outcomes.left_of(each)]) for each in due), *map(self._unread, waiting)]
+        left = [*((each, [*outcomes.left_of(each)]) for each in due), *map(returning.unread, early)]
         done = returning.put_back(left, outcomes.has_parked)
         outcomes.count(each for each in due if each in done)
         return report
@@ -104,17 +104,6 @@ class Delivery:
                 report.parked_reasons[error.reason] += 1
             return None
         return ParsedMessage(message, read)
-
-    def _waits(self, each: ParsedMessage) -> bool:
-        """Return whether a message is not due yet, whatever the rows of its members say."""
-        until = each.message.history.waits_until
-        return until is not None and until > self._context.clock.now()
-
-    def _unread(self, each: ParsedMessage) -> tuple[ParsedMessage, Left]:
-        """Return a message that waits on, with all its changes."""
-        seconds = (each.message.history.waits_until or 0) - self._context.clock.now()
-        waits = Deferred.until("not due yet", seconds, is_fixed=True)
-        return each, [(change, waits) for change in each.message.changes]
 
     def _track(self, each: ParsedMessage, returning: Returning, deadline: float) -> bool:
         """Store the job of an earlier upload of these changes unless it is tracked. Only then may a new one be made."""

@@ -18,7 +18,7 @@ from audience_sync.delivery.deletion_notices import DeletionNotices, with_notice
 from audience_sync.delivery.groups import groups
 from audience_sync.delivery.job_members import job_member
 from audience_sync.delivery.outcomes import Outcomes
-from audience_sync.delivery.pending import ChangeOutcome, PendingMember, Stays
+from audience_sync.delivery.pending import PendingMember, Stays
 from audience_sync.delivery.report import BatchReport
 from audience_sync.delivery.sending import Uploads
 from audience_sync.delivery.uploads import Deferred, UploadJob, first_trouble
@@ -34,7 +34,7 @@ from audience_sync.members.member_step import (
     left_out,
     without_removal,
 )
-from audience_sync.members.membership import EVERY_AUDIENCE, Member, MembershipChange
+from audience_sync.members.membership import EVERY_AUDIENCE, ChangeOutcome, Member, MembershipChange
 from audience_sync.members.repetitions import repetition_messages
 
 MAX_ROUNDS = 3  # attempts at a row that other workers write at the same time
@@ -159,9 +159,7 @@ class MemberDelivery:
             return trouble, ()
         for each in written:
             if not each.pending.is_settled:
-                each.pending.settle(
-                    ChangeOutcome.SUPERSEDED if each.decision.counts_as_superseded else ChangeOutcome.DELIVERED
-                )
+                each.pending.settle(each.decision.outcome)
         return trouble, again
 
     def _read(self, table: MembershipTable, members: Sequence[PendingMember]) -> dict[Member, _Found]:

@@ -5,12 +5,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 
 from audience_sync.delivery.context import DeliveryContext, ParsedMessage
-from audience_sync.delivery.pending import ChangeOutcome, PendingMember
+from audience_sync.delivery.pending import PendingMember
 from audience_sync.delivery.report import BatchReport
 from audience_sync.delivery.uploads import Accepted, Deferred, UploadOutcome
 from audience_sync.errors import PermanentError, RowUnreadable, TransientError
 from audience_sync.members.dead_letters import DeadLetter, Failure
-from audience_sync.members.membership import Member, MembershipChange, Version, coalesce
+from audience_sync.members.membership import ChangeOutcome, Member, MembershipChange, Version, coalesce
 
 _NO_ORIGINALS: frozenset[Version] = frozenset()
 

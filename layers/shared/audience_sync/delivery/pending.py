@@ -2,23 +2,14 @@
 
 from collections.abc import Set
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import NamedTuple
 
 from audience_sync.delivery.context import ParsedMessage
 from audience_sync.delivery.uploads import Deferred
-from audience_sync.members.membership import Member, MembershipChange, Version
+from audience_sync.members.membership import ChangeOutcome, Member, MembershipChange, Version
 
 REPETITION_DELAY = 10.0  # seconds until the next try of a repetition that met changes of its member
 _CHANGES_FIRST = Deferred.until("changes of the member come first", REPETITION_DELAY)
-
-
-class ChangeOutcome(StrEnum):
-    """The final outcome of a change. One that stays in the queue has none."""
-
-    DELIVERED = "delivered"
-    SUPERSEDED = "superseded"
-    PARKED = "parked"
 
 
 class Done(NamedTuple):

@@ -4,8 +4,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from audience_sync.delivery.context import Message
-from audience_sync.delivery.pending import ChangeOutcome
 from audience_sync.delivery.uploads import UploadJob
+from audience_sync.members.membership import ChangeOutcome
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ and each delivery of a waiting change could double it.
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from enum import Enum
 
 from audience_sync.clock import to_seconds
 from audience_sync.delivery.backoff import SPREAD, aligned_delay, backoff
@@ -17,7 +16,7 @@ from audience_sync.delivery.uploads import Deferred
 from audience_sync.errors import CircuitHalfOpen, OutOfTime, TransientError
 from audience_sync.members.membership import Member, MembershipChange, Version, coalesce
 from audience_sync.members.messages import DeliveryHistory, Untracked, pack
-from audience_sync.members.repetitions import Wait, wait_until
+from audience_sync.members.repetitions import Wait
 
 # Receives after which a message is requeued. So only messages that crash the worker reach SQS's limit of receives.
 REQUEUE_AFTER_RECEIVES = 12
@@ -27,14 +26,6 @@ UNSTORED_DELAY = 90.0
 
 type Left = Sequence[tuple[MembershipChange, Deferred]]  # the changes of a message that stay in the queue
 type _Copy = tuple[Member, Version, DeliveryHistory, int]  # of a waiting change; equal for its copies
-
-
-class GoesBack(Enum):
-    """The way in which a message goes back."""
-
-    NOT = "nothing of it stays"
-    COPIED = "a copy with the changes that stay"
-    WHOLE = "as it is; settled changes are harmless when repeated"
 
 
 class Returning:
@@ -50,31 +41,41 @@ class Returning:
         self._report = report
         self._now = context.clock.now()
 
+    def is_early(self, each: ParsedMessage) -> bool:
+        """Return whether a message is not due yet, whatever the rows of its members say."""
+        return (each.message.history.waits_until or 0) > self._now
+
+    def unread(self, each: ParsedMessage) -> tuple[ParsedMessage, Left]:
+        """Return a message that is not due yet, with all its changes."""
+        seconds = (each.message.history.waits_until or 0) - self._now
+        waits = Deferred.until("not due yet", seconds, is_fixed=True)
+        return each, [(change, waits) for change in each.message.changes]
+
     def put_back(
         self, messages: Sequence[tuple[ParsedMessage, Left]], has_parked: Callable[[ParsedMessage], bool]
     ) -> set[ParsedMessage]:
         """Put back the changes that are left of messages. Returns the messages that are done with."""
         fewest_left = min((len(left) for each, left in messages if len(left) < len(each.message.changes)), default=0)
-        ways = {
-            each: _goes_back(each, left, is_furthest=len(left) <= fewest_left, has_parked=has_parked(each))
+        whole = {
+            each
             for each, left in messages
+            if _goes_back_whole(each, left, is_furthest=len(left) <= fewest_left, has_parked=has_parked(each))
         }
-        copied = [(each, left) for each, left in messages if ways[each] is GoesBack.COPIED]
-        are_stored = self._send_waiting(copied)
+        are_stored = self._send_waiting([(each, left) for each, left in messages if each not in whole])
         done: set[ParsedMessage] = set()
         for each, left in messages:
             failing = [pair for pair in left if not pair[1].waits]
             delay = self._delay(each, [cause for _, cause in failing])
-            is_stored = ways[each] is GoesBack.COPIED and (are_stored or len(failing) == len(left))
+            is_stored = each not in whole and (are_stored or len(failing) == len(left))
             if is_stored:
                 is_stored = self._send_failing(each, failing, delay)
-            if is_stored or ways[each] is GoesBack.NOT:
+            if is_stored:
                 done.add(each)
                 if failing:
                     self._count_age(each.first_at)
             else:
-                is_unstored, reason = ways[each] is GoesBack.COPIED, (failing or left)[0][1].error.reason
-                self.leave_in_queue(each.received, delay, reason, since=each.first_at, is_unstored=is_unstored)
+                reason = (failing or left)[0][1].error.reason
+                self.leave_in_queue(each.received, delay, reason, since=each.first_at, is_unstored=each not in whole)
         return done
 
     def leave_in_queue(
@@ -113,12 +114,11 @@ class Returning:
         """Return each waiting change once, with the most attempts of its copies, and count it."""
         waiting: dict[_Copy, tuple[MembershipChange, int]] = {}
         for each, left in messages:
-            is_unread = (each.message.history.waits_until or 0) > self._now
-            attempts = each.message.history.attempts if is_unread else each.attempts - 1  # waiting is none
+            attempts = each.message.history.attempts if self.is_early(each) else each.attempts - 1  # waiting is none
             for change, cause in left:
                 if not cause.waits:
                     continue
-                wait = wait_until(self._now + (cause.delay or 0.0), self._now, is_fixed=cause.is_fixed)
+                wait = Wait.of(self._now + (cause.delay or 0.0), self._now, is_fixed=cause.is_fixed)
                 copy = change.member, change.version, _history(each, wait), wait.delay
                 if copy in waiting:
                     first, most = waiting[copy]
@@ -161,12 +161,12 @@ class Returning:
         self._report.oldest_deferred = max(self._report.oldest_deferred, self._now - to_seconds(since))
 
 
-def _goes_back(each: ParsedMessage, left: Left, *, is_furthest: bool, has_parked: bool) -> GoesBack:
-    """Return the way in which a message goes back.
+def _goes_back_whole(each: ParsedMessage, left: Left, *, is_furthest: bool, has_parked: bool) -> bool:
+    """Return whether a message goes back as it is, instead of a copy with the changes that stay.
 
-    It stays whole if each of its changes has failed; or if the worker ran out of time: a busy machine also gets late
-    answers from SQS, and then a copy is sent twice. But a message that takes longer than an invocation would come back
-    for ever, so the message that got furthest is copied: each of those with the fewest changes left.
+    It does if each of its changes has failed; or if the worker ran out of time: a busy machine also gets late answers
+    from SQS, and then a copy is sent twice. But a message that takes longer than an invocation would come back for
+    ever, so the message that got furthest is copied: each of those with the fewest changes left.
 
     Args:
         each: the message.
@@ -174,13 +174,11 @@ def _goes_back(each: ParsedMessage, left: Left, *, is_furthest: bool, has_parked
         is_furthest: no other message of which something is done has fewer of them.
         has_parked: something of it was parked, and would be parked again.
     """
-    if not left:
-        return GoesBack.NOT
     is_tracked = not (each.message.history.untracked or any(cause.job for _, cause in left))
     is_out_of_time = not is_furthest and any(isinstance(cause.error, OutOfTime) for _, cause in left)
-    is_failing = len(left) == len(each.message.changes) and not any(cause.waits for _, cause in left)
+    is_failing = len(left) == len(each.message.changes) > 0 and not any(cause.waits for _, cause in left)
     may_stay = is_tracked and not has_parked and each.received.receive_count < REQUEUE_AFTER_RECEIVES
-    return GoesBack.WHOLE if may_stay and (is_out_of_time or is_failing) else GoesBack.COPIED
+    return may_stay and (is_out_of_time or is_failing)
 
 
 def _history(each: ParsedMessage, wait: Wait) -> DeliveryHistory:

@@ -16,7 +16,7 @@ from enum import Enum
 from typing import NamedTuple
 
 from audience_sync.members.member_state import Identity, LateJob, MemberState, Timing, with_known_consent
-from audience_sync.members.membership import MembershipChange, Version
+from audience_sync.members.membership import ChangeOutcome, MembershipChange, Version
 
 # Seconds after which a removal without a failed attempt is certain: longer than a change can wait (7 days), lie in the
 # dead letters (14), and wait again.
@@ -45,8 +45,8 @@ class Decision(NamedTuple):
     state: MemberState  # source of the records
     upload: Action | None = None
     repeats: bool = False  # the upload is a due repetition
-    # The changes that do not stay count as superseded: a newer one has replaced them, or there is nothing to remove.
-    counts_as_superseded: bool = False
+    # Of the changes that do not stay: superseded if a newer one has replaced them, or if there is nothing to remove.
+    outcome: ChangeOutcome = ChangeOutcome.DELIVERED
     waits_until: float | None = None  # epoch seconds; the enter waits until then and is not in the state yet
 
     @property
@@ -78,19 +78,19 @@ def apply_changes(
         after = _dated(after, Action.REMOVAL, now, timing)
     entered = None if newest.exits else _with_enter(after, newest, now)
     if entered is None:
-        counts_as_superseded = newest.version != after.version or not removes
+        outcome = ChangeOutcome.DELIVERED if removes and newest.version == after.version else ChangeOutcome.SUPERSEDED
         after = after if after == known else _with_exit_dated(after, now)
-        return Decision(after, Action.REMOVAL if removes else None, counts_as_superseded=counts_as_superseded)
+        return Decision(after, Action.REMOVAL if removes else None, outcome=outcome)
     due = after.removal_due(timing)
     is_due = not removes and due is not None and due.at <= now  # if nothing else sends it
     if removes or is_due:
         until = _dated(after, Action.REMOVAL, now, timing).enter_waits_until(timing)
-        is_replaced = after.version != after.last_exit
-        return Decision(after, Action.REMOVAL, repeats=is_due, counts_as_superseded=is_replaced, waits_until=until)
+        outcome = ChangeOutcome.DELIVERED if after.version == after.last_exit else ChangeOutcome.SUPERSEDED
+        return Decision(after, Action.REMOVAL, repeats=is_due, outcome=outcome, waits_until=until)
     until = after.enter_waits_until(timing)
     if until > now:
         after = after if after == known else _with_exit_dated(after, now)
-        return Decision(after, counts_as_superseded=True, waits_until=until)
+        return Decision(after, outcome=ChangeOutcome.SUPERSEDED, waits_until=until)
     is_owed = after.owes(now, timing, removes=False)
     return Decision(entered if is_owed else _dated(entered, Action.ENTER, now, timing), Action.ENTER)
 
@@ -182,7 +182,7 @@ def left_out(state: MemberState, newest: MembershipChange) -> int:
 def without_removal(each: Decision, now: int) -> Decision:
     """Record an exit whose removal Amazon would ignore: nothing is sent, and the row keeps no identities of it."""
     state = replace(each.state, identities=each.state.active, removal_sent=max(each.state.removal_sent, now))
-    return Decision(state, counts_as_superseded=True, waits_until=each.waits_until)
+    return Decision(state, outcome=ChangeOutcome.SUPERSEDED, waits_until=each.waits_until)
 
 
 def _with_exit(

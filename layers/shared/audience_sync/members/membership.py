@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from typing import Any, NamedTuple, Self
 
 from audience_sync.clock import EpochMilliseconds
@@ -139,6 +140,14 @@ class MembershipChange:
         """The record's identities, each with the time at which it was named."""
         named = self.named_at or (self.at,) * len(self.record["hashedPII"])
         return list(zip(named, self.record["hashedPII"], strict=True))
+
+
+class ChangeOutcome(StrEnum):
+    """The final outcome of a change. One that stays in the queue has none."""
+
+    DELIVERED = "delivered"
+    SUPERSEDED = "superseded"
+    PARKED = "parked"
 
 
 def coalesce(changes: Iterable[MembershipChange]) -> list[MembershipChange]:

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import batched
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from audience_sync.members.job_messages import DeletionMessage
 from audience_sync.members.member_state import MemberState, Timing
@@ -26,6 +26,24 @@ class Wait(NamedTuple):
     delay: int  # seconds until it is received
     until: int | None = None  # epoch second before which its rows need not be read; None if that may come nearer
 
+    @classmethod
+    def of(cls, at: float, now: float, *, is_fixed: bool) -> Self:
+        """Return how long a message waits that is due at `at`; both in epoch seconds.
+
+        Waits of over a minute end on a full minute, and waits longer than SQS allows on a quarter of an hour. So
+        changes that wait for the same moment come back together, whenever they arrived, and take one upload.
+
+        Args:
+            at: when it is due.
+            now: the time.
+            is_fixed: whether it cannot be due sooner, as what waits for a late job can.
+        """
+        due = _due_second(at, now)
+        delay = max(0, math.ceil(due - now))
+        if delay > MAX_DELAY:
+            delay = math.floor((math.floor(now / MAX_DELAY) + 1) * MAX_DELAY - now)
+        return cls(delay, due if is_fixed else None)
+
 
 def repetition_messages(states: Iterable[MemberState], now: float, timing: Timing) -> Iterator[tuple[list[str], int]]:
     """Yield the messages for due repetitions, each with its delay in seconds.
@@ -38,7 +56,7 @@ def repetition_messages(states: Iterable[MemberState], now: float, timing: Timin
     grouped: defaultdict[Wait, list[MemberState]] = defaultdict(list)
     for state in states:
         if due := state.due(timing):
-            grouped[wait_until(due.at, now, is_fixed=not state.late_jobs)].append(state)
+            grouped[Wait.of(due.at, now, is_fixed=not state.late_jobs)].append(state)
     for wait, waiting in grouped.items():
         yield pack([state.bare() for state in waiting], replace(REPETITION, waits_until=wait.until)), wait.delay
 
@@ -58,25 +76,7 @@ def deletion_messages(due: Mapping[str, float], now: float, attempts: int = 0) -
         grouped[_due_second(at, now)].append(person)
     for at, people in grouped.items():
         for some in batched(people, MAX_PEOPLE):
-            yield DeletionMessage(some, at, attempts).body(), wait_until(at, now, is_fixed=True).delay
-
-
-def wait_until(at: float, now: float, *, is_fixed: bool) -> Wait:
-    """Return how long a message waits that is due at `at`; both in epoch seconds.
-
-    Waits of over a minute end on a full minute, and waits longer than SQS allows on a quarter of an hour. So changes
-    that wait for the same moment come back together, whenever they arrived, and take one upload.
-
-    Args:
-        at: when it is due.
-        now: the time.
-        is_fixed: whether it cannot be due sooner, as what waits for a late job can.
-    """
-    due = _due_second(at, now)
-    delay = max(0, math.ceil(due - now))
-    if delay > MAX_DELAY:
-        delay = math.floor((math.floor(now / MAX_DELAY) + 1) * MAX_DELAY - now)
-    return Wait(delay, due if is_fixed else None)
+            yield DeletionMessage(some, at, attempts).body(), Wait.of(at, now, is_fixed=True).delay
 
 
 def _due_second(at: float, now: float) -> int:

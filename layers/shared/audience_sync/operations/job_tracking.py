@@ -25,7 +25,7 @@ from audience_sync.members.dead_letters import DeadLetter, Failure
 from audience_sync.members.job_messages import JobMember, JobMessage
 from audience_sync.members.member_state import MemberState, Timing
 from audience_sync.members.membership import Member, MembershipChange
-from audience_sync.members.repetitions import MAX_DELAY, repetition_messages, wait_until
+from audience_sync.members.repetitions import MAX_DELAY, Wait, repetition_messages
 from audience_sync.members.stores import MemberRows, MessageQueue
 from audience_sync.operations.job_end import (
     RecordRejection,
@@ -166,7 +166,7 @@ class JobTracker:
     def _check_again(self, message: JobMessage, deadline: float) -> None:
         """Queue the next check, on a full minute or a quarter of an hour: so copies of a message meet, and are one."""
         now, again = self._clock.now(), replace(message, checks=message.checks + 1)
-        wait = wait_until(now + min(MAX_DELAY, 60.0 * 2.0 ** min(message.checks, 16)), now, is_fixed=False)
+        wait = Wait.of(now + min(MAX_DELAY, 60.0 * 2.0 ** min(message.checks, 16)), now, is_fixed=False)
         self._context.jobs.send([again.body()], deadline=deadline, delay=wait.delay)
 
     def _mark(self, message: JobMessage) -> None:
