@@ -13,8 +13,8 @@ import pytest
 
 from audience_sync.amazon_ads.timings import Timings
 from audience_sync.delivery import member_delivery as members
-from audience_sync.delivery.batch import Delivery
 from audience_sync.delivery.outcomes import Outcomes
+from audience_sync.delivery.returning import Returning
 from audience_sync.members import member_step, membership
 from audience_sync.members.erasure import review
 from audience_sync.members.erasure.review import CLAIM, Review
@@ -48,7 +48,7 @@ def _dated_at_once(*given: Any, now: int, timing: Any) -> member_step.Decision |
 
 
 BUGS: list[tuple[str, object, str, object, str]] = [  # each with a profile
-    ("acknowledge early", Outcomes, "left_of", lambda *_: iter(()), "amazon-errors"),
+    ("acknowledge early", Outcomes, "left_of", lambda *_: [], "amazon-errors"),
     ("acknowledge a message whose changes are not queued", events, "_stays", lambda *_: False, "event-queue"),
     ("order by arrival in a batch", membership, "_lives", lambda same: same[-1:], "disorder"),
     (
@@ -68,7 +68,7 @@ BUGS: list[tuple[str, object, str, object, str]] = [  # each with a profile
     ("queue no repetition", members, "repetition_messages", lambda *_: (), "disorder"),
     ("repeat a removal before the enter's job has ended", MemberState, "removal_due", _repeated_at_once, "disorder"),
     ("overlook that an enter was sent recently", MemberState, "must_remove_again", lambda *_: False, "identities"),
-    ("let a message go that is not due yet", Delivery, "_unread", lambda _, each: (each, []), "disorder"),
+    ("let a message go that is not due yet", Returning, "unread", lambda _, each: (each, []), "disorder"),
     ("take an accepted upload for the end of its job", job_tracking, "is_concerned", lambda *_: False, "jobs-late"),
     (
         "let identities travel into a newer life",

@@ -7,7 +7,7 @@ from audience_sync.amazon_ads.upload import Target
 from audience_sync.clock import Clock
 from audience_sync.delivery.report import BatchReport
 from audience_sync.delivery.sending import SHUTDOWN_RESERVE, TRACK_ATTEMPTS, TRACK_INTERVAL, Uploads
-from audience_sync.delivery.uploads import Accepted, Deferred, Limits, UploadJob, UploadOutcome
+from audience_sync.delivery.uploads import Deferred, Limits, UploadFailure, UploadJob
 from audience_sync.errors import (
     AudienceSyncError,
     OutcomeUnknown,
@@ -37,19 +37,19 @@ def change(number: int) -> MembershipChange:
 
 def send(
     amazon: Amazon, count: int, *, jobs: list[UploadJob] | None = None, limits: Limits = LIMITS
-) -> tuple[BatchReport, dict[str, UploadOutcome]]:
+) -> tuple[BatchReport, dict[str, UploadFailure]]:
     report = BatchReport()
     uploads = Uploads(amazon, limits, Clock(lambda: 5.0, lambda: 0.0), 60.0, report)
     track = jobs.append if jobs is not None else (lambda _: None)
-    outcomes = uploads.send(Target("1"), [change(number) for number in range(count)], track)
-    return report, {member: outcome for (_, member), outcome in outcomes.items()}
+    failures = uploads.send(Target("1"), [change(number) for number in range(count)], track)
+    return report, {member: failure for (_, member), failure in failures.items()}
 
 
 def test_after_an_unanswered_upload_all_changes_wait_the_settle_time() -> None:
     amazon, lost = picky(OutcomeUnknown("timeout")), OutcomeUnknown("timeout")
-    _, outcomes = send(amazon, 6)
+    _, failures = send(amazon, 6)
     assert amazon.requests == [{"m0", "m1", "m2", "m3"}, {"m0", "m1"}], "and nothing more is sent"
-    waiting = [each for each in outcomes.values() if isinstance(each, Deferred)]
+    waiting = [each for each in failures.values() if isinstance(each, Deferred)]
     assert {(each.error.reason, each.delay) for each in waiting} == {(lost.reason, LIMITS.settle)}
     assert len(waiting) == 6
 
@@ -64,8 +64,8 @@ def test_after_an_unanswered_upload_all_changes_wait_the_settle_time() -> None:
     ],
 )
 def test_a_deferred_change_waits_for_as_long_as_its_error_asks(error: AudienceSyncError, delay: float | None) -> None:
-    report, outcomes = send(picky(error), 1)
-    assert outcomes == {"m0": Deferred(error, delay)}  # type: ignore[arg-type]
+    report, failures = send(picky(error), 1)
+    assert failures == {"m0": Deferred(error, delay)}  # type: ignore[arg-type]
     assert (report.jobs, report.failed_uploads) == ([], {error.reason: 1})
 
 
@@ -89,26 +89,26 @@ class Tracker:
 
     def send(
         self, count: int = 1, *, amazon: Amazon | None = None, deadline: float = 60.0
-    ) -> tuple[BatchReport, dict[str, UploadOutcome]]:
+    ) -> tuple[BatchReport, dict[str, UploadFailure]]:
         clock = Clock(lambda: 5.0, lambda: self.monotonic, self.sleep)
         report = BatchReport()
         uploads = Uploads(amazon or picky(), LIMITS, clock, deadline, report)
-        outcomes = uploads.send(Target("1"), [change(number) for number in range(count)], self)
-        return report, {member: outcome for (_, member), outcome in outcomes.items()}
+        failures = uploads.send(Target("1"), [change(number) for number in range(count)], self)
+        return report, {member: failure for (_, member), failure in failures.items()}
 
 
 def test_an_upload_whose_job_cannot_be_tracked_counts_as_failed() -> None:
     tracker = Tracker(failures=TRACK_ATTEMPTS)
-    report, outcomes = tracker.send()
-    assert outcomes == {"m0": Deferred(tracker.error, None, UploadJob("job-1", Target("1"), [change(0)], 5000))}
+    report, failures = tracker.send()
+    assert failures == {"m0": Deferred(tracker.error, None, UploadJob("job-1", Target("1"), [change(0)], 5000))}
     assert (report.jobs, report.failed_uploads.total()) == ([], 1)
     assert (tracker.failures, tracker.monotonic) == (0, TRACK_INTERVAL * (TRACK_ATTEMPTS - 1))
 
 
 def test_only_changes_of_the_untracked_upload_carry_its_job() -> None:
     amazon = picky()
-    _, outcomes = Tracker(failures=TRACK_ATTEMPTS).send(6, amazon=amazon)
-    waiting = {name: each.job is not None for name, each in outcomes.items() if isinstance(each, Deferred)}
+    _, failures = Tracker(failures=TRACK_ATTEMPTS).send(6, amazon=amazon)
+    waiting = {name: each.job is not None for name, each in failures.items() if isinstance(each, Deferred)}
     assert waiting == {f"m{number}": number < 2 for number in range(6)}
     assert amazon.requests == [{"m0", "m1", "m2", "m3"}, {"m0", "m1"}], "and nothing more is sent"
 
@@ -116,8 +116,8 @@ def test_only_changes_of_the_untracked_upload_carry_its_job() -> None:
 @pytest.mark.parametrize("failures", range(1, TRACK_ATTEMPTS))
 def test_tracking_a_job_is_retried_and_stored_once(failures: int) -> None:
     tracker = Tracker(failures)
-    report, outcomes = tracker.send()
-    assert (outcomes, [job.job_id for job in tracker.jobs]) == ({"m0": Accepted()}, ["job-1"])
+    report, left = tracker.send()
+    assert (left, [job.job_id for job in tracker.jobs]) == ({}, ["job-1"])
     assert (len(report.jobs), report.failed_uploads.total()) == (1, 0)
 
 
@@ -135,15 +135,15 @@ def test_two_samples_without_an_accepted_record_reject_the_whole_upload() -> Non
     everyone = {f"m{number}" for number in range(200)}
     error = RequestRejected("Amazon answered 400", status=400)
     amazon = refusing(error, members=everyone)
-    _, outcomes = send(amazon, 200, limits=Limits())
-    assert set(outcomes.values()) == {error}
-    assert outcomes.keys() == everyone
+    _, failures = send(amazon, 200, limits=Limits())
+    assert set(failures.values()) == {error}
+    assert failures.keys() == everyone
     assert [len(each) for each in amazon.requests].count(1) == 2 * SAMPLE_SIZE
 
 
 def test_too_large_records_do_not_count_towards_the_sample() -> None:
     too_large = {f"m{number}" for number in range(100)} - {"m60"}
     amazon = refusing(RequestTooLarge("Amazon answered 413", status=413), members=too_large)
-    _, outcomes = send(amazon, 100, limits=Limits())
-    assert outcomes["m60"] == Accepted()
+    _, failures = send(amazon, 100, limits=Limits())
+    assert failures.keys() == too_large
     assert [len(each) for each in amazon.requests].count(1) == 100

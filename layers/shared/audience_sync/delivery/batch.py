@@ -63,7 +63,7 @@ class Delivery:
         MemberDelivery(context, uploads, outcomes, deadline, report).run()
         for each in filter(self._is_too_old, due):
             outcomes.give_up(each, WaitedTooLong("the change could not be delivered for seven days"))
-        left = [*((each, [*outcomes.left_of(each)]) for each in due), *map(returning.unread, early)]
+        left = [*((each, outcomes.left_of(each)) for each in due), *map(returning.unread, early)]
         done = returning.put_back(left, outcomes.has_parked)
         outcomes.count(each for each in due if each in done)
         return report

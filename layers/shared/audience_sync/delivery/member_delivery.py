@@ -227,9 +227,9 @@ class MemberDelivery:
             records = [each.records[number] for each in going if number < len(each.records)]
             if not records:
                 break
-            outcomes = self._uploads.send(target, records, track)
-            trouble = trouble or first_trouble(outcomes.values())
-            self._outcomes.take(records, outcomes)
+            failures = self._uploads.send(target, records, track)
+            trouble = trouble or first_trouble(failures.values())
+            self._outcomes.take(records, failures)
         accepted = (each for each in deliveries if each.result is Attempt.ACCEPTED)
         self._report.repeated.update(each.state.member[0] for each in accepted if each.decision.repeats)
         return trouble
@@ -306,12 +306,12 @@ class MemberDelivery:
 
     def _send_unguarded(self, target: Target, members: Sequence[PendingMember]) -> Deferred | None:
         newest = [each.newest for each in members]
-        outcomes = self._uploads.send(target, newest, partial(self._track, {}))
-        self._outcomes.take(newest, outcomes)
+        failures = self._uploads.send(target, newest, partial(self._track, {}))
+        self._outcomes.take(newest, failures)
         for each in members:
             if not each.is_settled:
                 each.settle(ChangeOutcome.DELIVERED)
-        return first_trouble(outcomes.values())
+        return first_trouble(failures.values())
 
 
 def _defer_unsettled(members: Iterable[PendingMember], deferral: Deferred) -> None:

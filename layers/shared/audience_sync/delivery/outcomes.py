@@ -7,7 +7,7 @@ from contextlib import suppress
 from audience_sync.delivery.context import DeliveryContext, ParsedMessage
 from audience_sync.delivery.pending import PendingMember
 from audience_sync.delivery.report import BatchReport
-from audience_sync.delivery.uploads import Accepted, Deferred, UploadOutcome
+from audience_sync.delivery.uploads import Deferred, UploadFailure
 from audience_sync.errors import PermanentError, RowUnreadable, TransientError
 from audience_sync.members.dead_letters import DeadLetter, Failure
 from audience_sync.members.membership import ChangeOutcome, Member, MembershipChange, Version, coalesce
@@ -51,16 +51,14 @@ class Outcomes:
                 self._report.parked_reasons[reason] += len(members)
                 self._report.incomplete.update(each.member[0] for each in members)
 
-    def take(self, changes: Iterable[MembershipChange], outcomes: Mapping[Member, UploadOutcome]) -> None:
-        """Park refused changes and defer those that must wait. What Amazon has accepted is not settled by that."""
+    def take(self, changes: Iterable[MembershipChange], failures: Mapping[Member, UploadFailure]) -> None:
+        """Park refused changes and defer those that must wait."""
         refused: list[tuple[MembershipChange, PermanentError]] = []
         for change in changes:
-            match outcomes[change.member]:
-                case Accepted():
-                    pass
+            match failures.get(change.member):
                 case Deferred() as deferred:
                     self.members[change.member].defer(deferred)
-                case error:
+                case PermanentError() as error:
                     refused.append((change, error))
         self.park(refused)
 
@@ -74,18 +72,14 @@ class Outcomes:
             self._report.parked_reasons[error.reason] += len(left)
             self._report.incomplete.update(change.audience_id for change in left)
 
-    def left_of(self, each: ParsedMessage) -> Iterator[tuple[MembershipChange, Deferred]]:
-        """Yield the changes of a message that stay in the queue, each with its deferral."""
-        from_repetition = each.message.history.is_repetition
-        for change in () if each.is_given_up else each.message.changes:
-            result = self.members[change.member].result_of(change, from_repetition=from_repetition)
-            if isinstance(result, Deferred):
-                yield change, result
+    def left_of(self, each: ParsedMessage) -> list[tuple[MembershipChange, Deferred]]:
+        """Return the changes of a message that stay in the queue, each with its deferral."""
+        return [(change, result) for change, result in self._results_of(each) if isinstance(result, Deferred)]
 
     def count(self, done: Iterable[ParsedMessage]) -> None:
         """Count the outcomes of the messages that are done with, and the members that go back after a failure."""
         for each in done:
-            for outcome in self._of_message(each):
+            for outcome in self._counted(each):
                 self._report.outcomes[outcome] += 1
                 self._report.completed[each.first_at] += 1
         for pending in self.members.values():
@@ -101,18 +95,22 @@ class Outcomes:
         pending = (self.members.get(change.member) for change in each.message.changes)
         return any(one is not None and one.outcome is ChangeOutcome.PARKED for one in pending)
 
-    def _of_message(self, each: ParsedMessage) -> Iterator[ChangeOutcome]:
+    def _results_of(self, each: ParsedMessage) -> Iterator[tuple[MembershipChange, ChangeOutcome | Deferred | None]]:
+        """Yield the changes of a message, each with what becomes of it."""
+        for change in each.message.changes:
+            pending, from_repetition = self.members[change.member], each.message.history.is_repetition
+            result = pending.result_of(change, from_repetition=from_repetition)
+            yield change, ChangeOutcome.PARKED if each.is_given_up and isinstance(result, Deferred) else result
+
+    def _counted(self, each: ParsedMessage) -> Iterator[ChangeOutcome]:
         """Yield the outcome of every settled change of a message. Replays and the changes of a copy are not counted."""
-        history, counted = each.message.history, self._copied.get(each.origin)
-        for change in () if history.is_replay else each.message.changes:
-            result = self.members[change.member].result_of(change, from_repetition=history.is_repetition)
-            if isinstance(result, Deferred) and each.is_given_up:
-                result = ChangeOutcome.PARKED
+        before = self._copied.get(each.origin)
+        for change, result in () if each.message.history.is_replay else self._results_of(each):
             copy = change.member, change.version
-            if isinstance(result, ChangeOutcome) and (counted is None or copy not in counted):
+            if isinstance(result, ChangeOutcome) and (before is None or copy not in before):
                 yield result
-                if counted is not None:
-                    counted.add(copy)
+                if before is not None:
+                    before.add(copy)
 
     def _failure(self, change: MembershipChange, error: PermanentError) -> Failure:
         source = self.members[change.member].source

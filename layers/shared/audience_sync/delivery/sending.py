@@ -5,11 +5,11 @@ from dataclasses import replace
 
 from audience_sync.amazon_ads.apis import upload_rules
 from audience_sync.amazon_ads.bisection import BISECTABLE_STATUSES, SAMPLE_SIZE
-from audience_sync.amazon_ads.upload import Target, cut_uploads
+from audience_sync.amazon_ads.upload import Submission, Target, cut_uploads
 from audience_sync.clock import Clock
 from audience_sync.delivery.bisect import Chunk, sample_first
 from audience_sync.delivery.report import BatchReport
-from audience_sync.delivery.uploads import Accepted, Deferred, Limits, Track, Uploader, UploadJob, UploadOutcome
+from audience_sync.delivery.uploads import Deferred, Limits, Track, Uploader, UploadFailure, UploadJob
 from audience_sync.errors import (
     NoIdentifier,
     OutcomeUnknown,
@@ -55,13 +55,13 @@ class Uploads:
         half = self._time_to_record() / 2
         return lambda: self._time_to_record() >= half
 
-    def send(self, target: Target, changes: Sequence[MembershipChange], track: Track) -> dict[Member, UploadOutcome]:
-        """Send changes of distinct members in as many uploads as needed, and return the outcome of each.
+    def send(self, target: Target, changes: Sequence[MembershipChange], track: Track) -> dict[Member, UploadFailure]:
+        """Send changes of distinct members in as many uploads as needed. Returns those that Amazon has not accepted.
 
         The first transient error stops it: more requests would make the trouble worse. Tracking an upload's job is
         part of sending: if that fails, the upload counts as not made and is repeated.
         """
-        outcomes: dict[Member, UploadOutcome] = {
+        failures: dict[Member, UploadFailure] = {
             change.member: NoIdentifier("no identifier is known for this member")
             for change in changes
             if not change.record["hashedPII"]
@@ -73,44 +73,41 @@ class Uploads:
         for upload in cut_uploads(target, rules.frame_of(target), encoded, self._limits.size(target.destination)):
             chunk = Chunk(upload, sendable[position : position + len(upload.encoded)])
             position += len(chunk.changes)
-            trouble = self._send(chunk, outcomes, track)
+            trouble = self._send(chunk, failures, track)
             if trouble is not None:
-                outcomes.update((change.member, trouble) for change in sendable[position:])
+                failures.update((change.member, trouble) for change in sendable[position:])
                 break
-        return outcomes
+        return failures
 
-    def _send(self, chunk: Chunk, outcomes: dict[Member, UploadOutcome], track: Track) -> Deferred | None:
+    def _send(self, chunk: Chunk, failures: dict[Member, UploadFailure], track: Track) -> Deferred | None:
         """Send one upload, bisected if Amazon refuses it. Returns a deferral if the rest must wait."""
         chunks = [chunk]  # still to send, the next one last
-        accepted = refused = 0  # chunks; refused ones only if they cannot be split
+        is_accepted, refused = False, 0  # any chunk; number of those that cannot be split
         while chunks:
             chunk = chunks.pop()
             outcome = self._send_chunk(chunk, track)
             if isinstance(outcome, Deferred):
-                outcomes.update((change.member, outcome) for change in chunk.changes)
+                failures.update((change.member, outcome) for change in chunk.changes)
                 rest = replace(outcome, job=None)
-                outcomes.update((change.member, rest) for each in chunks for change in each.changes)
+                failures.update((change.member, rest) for each in chunks for change in each.changes)
                 return rest
-            if (
-                isinstance(outcome, RequestRejected)
-                and outcome.status in BISECTABLE_STATUSES
-                and len(chunk.changes) > 1
-            ):
+            if isinstance(outcome, Submission):
+                is_accepted = True
+                failures.update((chunk.changes[place].member, error) for place, error in outcome.rejected.items())
+                continue
+            if outcome.status in BISECTABLE_STATUSES and len(chunk.changes) > 1:
                 chunks += reversed(chunk.halves())
                 continue
-            outcomes.update((change.member, outcome) for change in chunk.changes)
-            if isinstance(outcome, Accepted):
-                outcomes.update((chunk.changes[place].member, error) for place, error in outcome.rejected.items())
-            accepted += isinstance(outcome, Accepted)
-            refused += isinstance(outcome, RequestRejected) and not isinstance(outcome, RequestTooLarge)
-            if refused == SAMPLE_SIZE and not accepted:
+            failures.update((change.member, outcome) for change in chunk.changes)
+            refused += not isinstance(outcome, RequestTooLarge)
+            if refused == SAMPLE_SIZE and not is_accepted:
                 chunks = sample_first(chunks)
-            elif refused == 2 * SAMPLE_SIZE and not accepted:  # the records are not at fault
-                outcomes.update((change.member, outcome) for each in chunks for change in each.changes)
+            elif refused == 2 * SAMPLE_SIZE and not is_accepted:  # the records are not at fault
+                failures.update((change.member, outcome) for each in chunks for change in each.changes)
                 return None
         return None
 
-    def _send_chunk(self, chunk: Chunk, track: Track) -> Accepted | Deferred | RequestRejected:
+    def _send_chunk(self, chunk: Chunk, track: Track) -> Submission | Deferred | RequestRejected:
         """Make one request and return its outcome."""
         if self._time_left() < self._limits.timeout:  # the outcome of one cut off would be unknown
             return Deferred.after(OutOfTime("no time left for an upload"))
@@ -130,7 +127,7 @@ class Uploads:
         self._report.jobs.append(job)
         if submitted.counted_from_one:
             self._report.counted_from_one.add(job.job_id)
-        return Accepted(submitted.rejected)
+        return submitted
 
     def _track(self, job: UploadJob, track: Track) -> None:
         """Store a job to be checked later. Retries while there is time, since nothing else knows its id."""

@@ -1,13 +1,13 @@
 """What an upload is in one invocation: its limits, its outcomes and its job."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from audience_sync.amazon_ads.apis import upload_rules
 from audience_sync.amazon_ads.timings import Timings
 from audience_sync.amazon_ads.upload import Submission, Target, Upload, UploadSize
-from audience_sync.errors import NotDueYet, PermanentError, RequestRejected, TransientError
+from audience_sync.errors import NotDueYet, PermanentError, TransientError
 from audience_sync.members.membership import Destination, MembershipChange
 
 SETTLE = 60.0  # seconds to wait after an unknown outcome, so that a late application cannot overtake the next request
@@ -36,13 +36,6 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Accepted:
-    """Amazon has accepted the change, or an upload."""
-
-    rejected: Mapping[int, RequestRejected] = field(default_factory=dict, hash=False, repr=False)  # by place in it
-
-
-@dataclass(frozen=True, slots=True)
 class Deferred:
     """The change stays in the queue."""
 
@@ -67,12 +60,12 @@ class Deferred:
         return isinstance(self.error, NotDueYet)
 
 
-type UploadOutcome = Accepted | Deferred | PermanentError
+type UploadFailure = Deferred | PermanentError
 
 
-def first_trouble(outcomes: Iterable[UploadOutcome]) -> Deferred | None:
+def first_trouble(failures: Iterable[UploadFailure]) -> Deferred | None:
     """Return the first deferral after which other members of the audience must wait."""
-    return next((each for each in outcomes if isinstance(each, Deferred)), None)
+    return next((each for each in failures if isinstance(each, Deferred)), None)
 
 
 @dataclass(frozen=True, slots=True)
