@@ -20,7 +20,7 @@ from audience_sync.amazon_ads.record import exit_record
 from audience_sync.amazon_ads.timings import Timings
 from audience_sync.aws.membership_rows import KEEP_EXIT, StoredMember
 from audience_sync.errors import MovedOn, TransientError
-from audience_sync.members.member_state import Identity, MemberState, Timing, with_known_consent
+from audience_sync.members.member_state import Action, Identity, MemberState, Timing, with_known_consent
 from audience_sync.members.member_step import MAX_KEPT, apply_changes
 from audience_sync.members.membership import EVERY_AUDIENCE, Member, MembershipChange
 from audience_sync.members.messages import DeliveryHistory, pack
@@ -147,7 +147,7 @@ def _owes_removal(restored: MemberState, source: MemberState, live: MemberState 
     """
     sent = [live] if restored.must_erase else [live, source]
     heeded = [state for state in sent if state and is_proof(state.newest)]
-    is_covered = any(state.covers(restored, removes=True) for state in heeded)
+    is_covered = any(state.covers(restored, Action.REMOVAL) for state in heeded)
     return bool(restored.to_remove) and (not is_covered or restored.removal_due(timing) is not None)
 
 

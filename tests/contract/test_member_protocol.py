@@ -14,7 +14,7 @@ from audience_sync.aws.membership_rows import KEEP_ACTIVE
 from audience_sync.delivery.sending import TRACK_ATTEMPTS, TRACK_INTERVAL
 from audience_sync.errors import AudienceSyncError, CircuitOpen, OutcomeUnknown, RequestRejected, ServiceUnavailable
 from audience_sync.members.job_messages import JobMessage
-from audience_sync.members.member_state import KEEP_IN_DATASET
+from audience_sync.members.member_state import KEEP_IN_DATASET, Action
 from audience_sync.members.messages import ChangeMessage
 from tests.builders import AUDIENCE, sha256
 from tests.contract.worker_stack import (
@@ -213,7 +213,7 @@ def test_a_due_removal_that_fails_beside_a_new_enter_stays_due(stack: WorkerStac
         stack.deliver(*both, receives=receives)
     due = stack.state().due(stack.limits.timings.of(stack.destination))
     assert due is not None
-    assert due.removes
+    assert due.action is Action.REMOVAL
 
 
 def test_a_repeated_removal_that_amazon_refuses_is_parked_once(stack: WorkerStack) -> None:

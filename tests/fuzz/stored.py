@@ -9,7 +9,7 @@ from audience_sync.errors import InvalidMessage, Unavailable
 from audience_sync.members.dead_letters import DeadLetter
 from audience_sync.members.envelope import MAX_MESSAGE_BYTES
 from audience_sync.members.job_messages import JobMessage, job_messages
-from audience_sync.members.member_state import MemberState, Timing
+from audience_sync.members.member_state import Action, MemberState, Timing
 from audience_sync.members.member_step import apply_changes
 from audience_sync.members.membership import coalesce
 from audience_sync.members.messages import ChangeMessage, pack
@@ -53,7 +53,7 @@ def _read_changes(body: str) -> None:
         state = apply_changes(None, changes, now=NOW, timing=Timing(1020)).state
         row = row_of(state, SHARDING.key_of(member), 1)
         assert repr(state_from_row(row).identities) == repr(state.identities)
-        for record in [*state.records(removes=True), *state.records(removes=False)]:
+        for record in [*state.records(Action.REMOVAL), *state.records(Action.ENTER)]:
             encode_record(record.record)
 
 
@@ -102,7 +102,7 @@ def read_row(data: bytes) -> None:
         state,
         *(apply_changes(state, [change], now=NOW, timing=Timing(1020)).state for change in (state.change(), later)),
     ):
-        for record in [*each.records(removes=True), *each.records(removes=False)]:
+        for record in [*each.records(Action.REMOVAL), *each.records(Action.ENTER)]:
             encode_record(record.record)
 
 

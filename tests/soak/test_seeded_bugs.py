@@ -18,7 +18,7 @@ from audience_sync.delivery.returning import Returning
 from audience_sync.members import member_step, membership
 from audience_sync.members.erasure import review
 from audience_sync.members.erasure.review import CLAIM, Review
-from audience_sync.members.member_state import Due, MemberState
+from audience_sync.members.member_state import Action, Due, MemberState
 from audience_sync.members.membership import Destination, MembershipChange, Version
 from audience_sync.operations import job_tracking, people_deletion
 from functions.events import handler as events
@@ -33,7 +33,7 @@ _repetition = member_step.apply_repetition
 
 
 def _repeated_at_once(state: MemberState, timing: Any) -> Due | None:
-    return Due(0.0, removes=True) if _due(state, timing) else None
+    return Due(0.0, Action.REMOVAL) if _due(state, timing) else None
 
 
 def _asks_at_once(*given: Any) -> Review:

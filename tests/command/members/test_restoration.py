@@ -180,7 +180,7 @@ def test_merging_keeps_times_and_late_jobs_that_may_still_take_effect() -> None:
 
 def test_an_exit_after_a_restore_removes_the_restored_identities() -> None:
     left = apply_changes(copied(entered(5, ID_5)), [change(at=9, exits=True, audience_id="1")], now=NOW, timing=TIMING)
-    (removal,) = left.state.records(removes=left.removes)
+    (removal,) = left.state.records(left.upload)
     assert removal.record["hashedPII"] == [ID_5.digests]
 
 

@@ -75,9 +75,9 @@ class OneMember:
         is_written = each.state != self.state
         self.state = each.state
         if each.upload:
-            are_known = all(self._upload(record, each.state) for record in each.state.records(removes=each.removes))
+            are_known = all(self._upload(record, each.state) for record in each.state.records(each.upload))
             result = Attempt.ACCEPTED if are_known else Attempt.FAILED
-            self.state = after_attempt(self.state, each.state, result, removes=each.removes, at=self.now, timing=TIMING)
+            self.state = after_attempt(self.state, each.state, each.upload, result, at=self.now, timing=TIMING)
             if not are_known:
                 self._at(self.now + SETTLE, again)
                 return

@@ -8,7 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audience_sync.members.member_state import Due, Identity, LateJob, MemberState, Timing, removed, with_known_consent
+from audience_sync.members.member_state import (
+    Action,
+    Due,
+    Identity,
+    LateJob,
+    MemberState,
+    Timing,
+    removed,
+    with_known_consent,
+)
 from audience_sync.members.membership import MAX_IDENTITIES, MembershipChange, Version
 from tests.unit.members.member_changes import change, enter, leave, names, notice, recorded
 
@@ -119,8 +128,8 @@ def test_a_removal_covers_a_later_state_with_no_more_identities_to_remove() -> N
     one = row((1, "a"), newest=leave(2), last_exit=2)
     more = row((3, "b"), (1, "a"), newest=leave(4), last_exit=4)
     back = row((3, "b"), (1, "a"), newest=enter(3), last_exit=2)
-    assert [one.covers(each, removes=True) for each in (one, back, more)] == [True, True, False]
-    assert more.covers(one, removes=True)
+    assert [one.covers(each, Action.REMOVAL) for each in (one, back, more)] == [True, True, False]
+    assert more.covers(one, Action.REMOVAL)
 
 
 # What may still take effect
@@ -186,13 +195,13 @@ TO_ERASE = replace(BOTH, erase_until=5, removal_sent=75)
         ),
         pytest.param(
             row((1, "a"), **OUT, enters_effective_by=70, removal_sent=69),
-            Due(70, removes=True),
+            Due(70, Action.REMOVAL),
             id="out, but for an enter",
         ),
         pytest.param(row(**OUT, enters_effective_by=70, removal_sent=69), None, id="out, with nothing to remove"),
         pytest.param(
             row((1, "a"), **OUT, removal_sent=150, late_jobs=(OF_BEFORE,)),
-            Due(100_100, removes=True),
+            Due(100_100, Action.REMOVAL),
             id="out, a late enter",
         ),
         pytest.param(
@@ -200,27 +209,27 @@ TO_ERASE = replace(BOTH, erase_until=5, removal_sent=75)
         ),
         pytest.param(
             row((9, "b"), **BACK, enter_sent=79, removals_effective_by=80),
-            Due(80, removes=False),
+            Due(80, Action.ENTER),
             id="back, but for a removal",
         ),
         pytest.param(
             row((9, "b"), **BACK, enter_sent=79, late_jobs=(REMOVAL,)),
-            Due(100_300, removes=False),
+            Due(100_300, Action.ENTER),
             id="back, a late removal",
         ),
         pytest.param(
             replace(BOTH, removal_sent=69, removals_effective_by=50),
-            Due(70, removes=True),
+            Due(70, Action.REMOVAL),
             id="back, both: the enter waits for the removal",
         ),
         pytest.param(
             replace(BOTH, removal_sent=150, removals_effective_by=80, late_jobs=(OF_BEFORE,)),
-            Due(100_100, removes=True),
+            Due(100_100, Action.REMOVAL),
             id="back, both, with a late enter",
         ),
         pytest.param(
             row((1, "a"), **OUT, erase_until=5, enters_effective_by=70, removal_sent=100_069),
-            Due(100_070, removes=True),
+            Due(100_070, Action.REMOVAL),
             id="to be erased: again when no job can be running",
         ),
         pytest.param(
@@ -235,17 +244,17 @@ TO_ERASE = replace(BOTH, erase_until=5, removal_sent=75)
         ),
         pytest.param(
             replace(TO_ERASE, removals_effective_by=80),
-            Due(80, removes=False),
+            Due(80, Action.ENTER),
             id="to be erased, and back: the enter first",
         ),
         pytest.param(
             replace(TO_ERASE, removals_effective_by=100_080),
-            Due(100_070, removes=True),
+            Due(100_070, Action.REMOVAL),
             id="to be erased, and back: the removal first, if the enter waits for longer",
         ),
         pytest.param(
             replace(TO_ERASE, enter_sent=80, removals_effective_by=80),
-            Due(100_070, removes=True),
+            Due(100_070, Action.REMOVAL),
             id="to be erased, and back: then the removal",
         ),
     ],
@@ -290,7 +299,7 @@ def consenting(each: MembershipChange) -> MembershipChange:
 
 def test_an_enter_and_the_removal_before_it_carry_the_enters_consent() -> None:
     state = row((3, "new"), (1, "old"), newest=consenting(enter(3)), last_exit=2)
-    (removal,), (entered,) = state.records(removes=True), state.records(removes=False)
+    (removal,), (entered,) = state.records(Action.REMOVAL), state.records(Action.ENTER)
     common = {"externalUserId": "m1", "countryCode": "DE"}
     assert removal.record == common | {"action": "DELETE", "hashedPII": [{"email": "old"}]} | {
         "userConsent": {"consent": {"tcf": "C1"}}
@@ -344,19 +353,19 @@ MANY = [(at, f"e{at:03}") for at in range(MAX_IDENTITIES + 30, 0, -1)]
 
 
 def test_more_than_a_hundred_identities_are_removed_in_several_records() -> None:
-    records = row(*MANY, newest=leave(1_000), last_exit=1_000).records(removes=True)
+    records = row(*MANY, newest=leave(1_000), last_exit=1_000).records(Action.REMOVAL)
     assert [len(names(each)) for each in records] == [100, 30]
     assert {name for each in records for name in names(each)} == {name for _, name in MANY}
     assert [each.named_at[0] for each in records] == [130, 30], "a parked one keeps its times"
 
 
 def test_an_enter_carries_the_hundred_newest_identities() -> None:
-    (record,) = row(*MANY, newest=enter(130)).records(removes=False)
+    (record,) = row(*MANY, newest=enter(130)).records(Action.ENTER)
     assert names(record) == sorted(name for _, name in MANY[:MAX_IDENTITIES])
 
 
 def test_no_record_is_sent_if_there_is_nothing_to_remove() -> None:
-    assert row((3, "a"), newest=enter(3)).records(removes=True) == []
+    assert row((3, "a"), newest=enter(3)).records(Action.REMOVAL) == []
 
 
 def test_a_repetition_contains_neither_identities_nor_consent() -> None:

@@ -7,11 +7,10 @@ from typing import Any
 import pytest
 
 from audience_sync.aws.membership_rows import expires_at
-from audience_sync.members.member_state import Due, Identity, LateJob, MemberState, Timing
+from audience_sync.members.member_state import Action, Due, Identity, LateJob, MemberState, Timing
 from audience_sync.members.member_step import (
     KEEP_REMOVED,
     MAX_KEPT,
-    Action,
     Attempt,
     Decision,
     after_attempt,
@@ -38,12 +37,13 @@ def take(
 
 
 def attempted(each: Decision, *, at: int, result: Attempt = Attempt.ACCEPTED) -> MemberState:
-    return after_attempt(each.state, each.state, result, removes=each.removes, at=at, timing=TIMING)
+    assert each.upload
+    return after_attempt(each.state, each.state, each.upload, result, at=at, timing=TIMING)
 
 
 def uploads(each: Decision) -> list[tuple[str, list[str]]]:
     """The records that go to Amazon: action and names."""
-    records = each.state.records(removes=each.removes) if each.upload else []
+    records = each.state.records(each.upload) if each.upload else []
     return [(record.record["action"], names(record)) for record in records]
 
 
@@ -265,7 +265,7 @@ def test_a_late_exit_is_recorded_and_removes_identities_of_the_earlier_life() ->
 def test_after_a_late_exit_the_newer_enter_is_due_again() -> None:
     state = take(recorded(enter(1, "old"), enter(5, "new")), leave(3)).state
     due = state.due(TIMING)
-    assert due == (HOURS_LATER + SOON, False)
+    assert due == (HOURS_LATER + SOON, Action.ENTER)
 
 
 @pytest.mark.parametrize("again", [enter(3, "new"), leave(2)], ids=["the enter", "the exit before it"])
@@ -318,7 +318,7 @@ def test_an_owed_upload_is_dated_only_once_accepted(
     assert (each.state.enter_sent, each.state.removal_sent) == (state.enter_sent, state.removal_sent)
     assert (each.state.enter_failed, each.state.removal_failed) == (state.enter_failed, state.removal_failed)
     accepted = attempted(each, at=HOURS_LATER)
-    assert (accepted.removal_sent if each.removes else accepted.enter_sent) == HOURS_LATER
+    assert (accepted.removal_sent if each.upload is Action.REMOVAL else accepted.enter_sent) == HOURS_LATER
     assert (accepted.enter_failed, accepted.removal_failed) == (False, False)
 
 
@@ -346,7 +346,7 @@ def test_an_owed_enter_counts_as_on_its_way_when_its_life_ends(state: MemberStat
 def test_only_a_newer_exit_clears_the_mark_of_a_failed_enter() -> None:
     failed = replace(recorded(enter(1, "old"), enter(5, "new")), enter_failed=True)
     assert [take(failed, each).state.enter_failed for each in (leave(3), leave(6))] == [True, False]
-    assert failed.due(TIMING) == Due(0, removes=False)
+    assert failed.due(TIMING) == Due(0, Action.ENTER)
 
 
 FAILED_ONCE = replace(IN, enter_failed=True)
@@ -424,10 +424,9 @@ LEFT_SINCE = take(FAILED_ONCE, leave(2), now=HOURS_LATER + 1).state
 def test_an_attempt_leaves_its_result_in_the_row(
     row: MemberState, source: MemberState, upload: Action, result: Attempt, expected: dict[str, Any]
 ) -> None:
-    removes = upload is Action.REMOVAL
-    after = after_attempt(row, source, result, removes=removes, at=HOURS_LATER, timing=TIMING)
+    after = after_attempt(row, source, upload, result, at=HOURS_LATER, timing=TIMING)
     assert after == replace(row, **expected)
-    older = after_attempt(after, source, result, removes=removes, at=NOW - 9, timing=TIMING)
+    older = after_attempt(after, source, upload, result, at=NOW - 9, timing=TIMING)
     assert older == after, "an older attempt moves no date"
 
 
@@ -511,7 +510,7 @@ def test_the_next_enter_drops_identities_removed_30_days_ago(
     left = replace(OUT, removal_failed=failed)
     each = take(left, *changes, now=NOW + after)
     assert ("a" in kept(each.state)) is stays
-    assert (each.removes, "a" in kept(each.state)) == (changes[0].exits, stays)
+    assert (each.upload is Action.REMOVAL, "a" in kept(each.state)) == (changes[0].exits, stays)
 
 
 def test_the_next_enter_also_drops_identities_that_the_exit_named() -> None:

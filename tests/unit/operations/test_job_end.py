@@ -10,7 +10,7 @@ from audience_sync.amazon_ads.job import JobReport
 from audience_sync.clock import CLOCKS_APART
 from audience_sync.members.erasure_steps import ErasureStep, StepKind
 from audience_sync.members.job_messages import JobMember, JobMessage
-from audience_sync.members.member_state import Identity, LateJob, MemberState, Timing
+from audience_sync.members.member_state import Action, Identity, LateJob, MemberState, Timing
 from audience_sync.members.membership import Destination, MembershipChange, Version
 from audience_sync.operations.job_end import after_end, is_concerned, late_job, rejected_change, rejections
 
@@ -68,16 +68,16 @@ MARKED = (LateJob("job-1", EXITED - 60, at=1), LateJob("job-2", EXITED, at=4))
 @pytest.mark.parametrize(
     ("known", "job", "sent_at", "due"),
     [
-        pytest.param(BACK, REMOVAL, EXITED, False, id="a removal, of a member who is back: the enter"),
+        pytest.param(BACK, REMOVAL, EXITED, Action.ENTER, id="a removal, of a member who is back: the enter"),
         pytest.param(OUT, REMOVAL, EXITED, None, id="a removal, of a member who is out"),
-        pytest.param(OUT, OLD_ENTER, EXITED - 60, True, id="an enter, of a member who is out: the removal"),
+        pytest.param(OUT, OLD_ENTER, EXITED - 60, Action.REMOVAL, id="an enter, of a member who is out: the removal"),
         pytest.param(state(exits=True), OLD_ENTER, EXITED - 60, None, id="an enter, of a member who is forgotten"),
-        pytest.param(BACK, OLD_ENTER, EXITED - 60, True, id="an enter of the life before: the removal"),
+        pytest.param(BACK, OLD_ENTER, EXITED - 60, Action.REMOVAL, id="an enter of the life before: the removal"),
         pytest.param(
             replace(BACK, exit_recorded=EXITED),
             ENTER,
             EXITED + 60,
-            True,
+            Action.REMOVAL,
             id="an enter from before the exit: the removal",
         ),
         pytest.param(BACK, ENTER, EXITED + 1, None, id="an enter after the removal"),
@@ -85,7 +85,7 @@ MARKED = (LateJob("job-1", EXITED - 60, at=1), LateJob("job-2", EXITED, at=4))
     ],
 )
 def test_after_a_late_job_any_upload_it_may_have_undone_is_due_at_once(
-    known: MemberState, job: JobMember, sent_at: int, due: bool | None
+    known: MemberState, job: JobMember, sent_at: int, due: Action | None
 ) -> None:
     for report in (WELL, None):
         ended = after(known, job, report, is_late=True, sent_at=sent_at).due(TIMING)

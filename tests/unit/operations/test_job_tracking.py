@@ -83,7 +83,7 @@ class JobHarness:
         each = apply_changes(state, kept, now=int(self.now), timing=TIMING)
         if each.state != state:
             self.write(each.state)
-        records = each.state.records(removes=each.removes) if each.upload else []
+        records = each.state.records(each.upload) if each.upload else []
         return [job_member(record, each.state, is_replay=is_replay) for record in records]
 
     def write(self, *states: MemberState) -> None:

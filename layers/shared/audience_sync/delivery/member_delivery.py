@@ -24,7 +24,7 @@ from audience_sync.delivery.sending import Uploads
 from audience_sync.delivery.uploads import Deferred, UploadJob, first_trouble
 from audience_sync.errors import MovedOn, NoIdentifier, OutOfTime, TransientError
 from audience_sync.members.job_messages import JobMember, job_messages
-from audience_sync.members.member_state import MemberState
+from audience_sync.members.member_state import Action, MemberState
 from audience_sync.members.member_step import (
     Attempt,
     Decision,
@@ -56,7 +56,7 @@ class _MemberAttempt:
     records: Sequence[MembershipChange] = ()
 
     @property
-    def result(self) -> Attempt:
+    def attempt(self) -> Attempt:
         """The result of its upload so far."""
         if self.pending.outcome is ChangeOutcome.PARKED:
             return Attempt.PARKED
@@ -65,7 +65,7 @@ class _MemberAttempt:
     @property
     def is_done(self) -> bool:
         """Whether it had an upload that does not come back."""
-        return self.decision.upload is not None and self.result is not Attempt.FAILED
+        return self.decision.upload is not None and self.attempt is not Attempt.FAILED
 
 
 class MemberDelivery:
@@ -150,9 +150,8 @@ class MemberDelivery:
         try:
             decided = self._decide(members, self._read(table, members))
             written, again = self._write(table, decided)
-            sending = [each for each in written if each.decision.upload]
-            trouble = self._send(target, sending)
-            self._record_attempts(table, sending)
+            trouble = self._send(target, written)
+            self._record_attempts(table, written)
             self._queue_due([each.state for each in written if self._must_queue(each)])
         except TransientError as error:
             self._defer(members, written, Deferred.after(error))
@@ -188,7 +187,8 @@ class MemberDelivery:
                 decision = apply_changes(state, [*map(_stated, changes)], now=now, timing=timing)
             if decision is None:
                 continue
-            if decision.removes and is_ignored(decision.state.newest.destination, decision.state.newest.record):
+            newest = decision.state.newest
+            if decision.upload is Action.REMOVAL and is_ignored(newest.destination, newest.record):
                 decision = without_removal(decision, now)
             decided.append(_MemberAttempt(each, decision, decision.state != state, now, decision.state))
         return decided
@@ -219,18 +219,18 @@ class MemberDelivery:
         """Send the first record of each member, then the second. Returns a deferral if other members must wait."""
         at_most = upload_rules(target.destination).max_identities
         for each in deliveries:
-            each.records = each.state.records(removes=each.decision.removes, at_most=at_most)
+            each.records = each.state.records(each.decision.upload, at_most)
         track = partial(self._track, {each.state.member: each.state for each in deliveries})
         trouble: Deferred | None = None
         for number in count():
-            going = (each for each in deliveries if each.result is Attempt.ACCEPTED)
+            going = (each for each in deliveries if each.attempt is Attempt.ACCEPTED)
             records = [each.records[number] for each in going if number < len(each.records)]
             if not records:
                 break
             failures = self._uploads.send(target, records, track)
             trouble = trouble or first_trouble(failures.values())
             self._outcomes.take(records, failures)
-        accepted = (each for each in deliveries if each.result is Attempt.ACCEPTED)
+        accepted = (each for each in deliveries if each.attempt is Attempt.ACCEPTED)
         self._report.repeated.update(each.state.member[0] for each in accepted if each.decision.repeats)
         return trouble
 
@@ -251,7 +251,7 @@ class MemberDelivery:
                     case MovedOn():
                         moved.append(state.member)
                     case OutOfTime():
-                        if each.result is Attempt.ACCEPTED:  # otherwise it is parked or deferred already
+                        if each.attempt is Attempt.ACCEPTED:  # otherwise it is parked or deferred already
                             each.pending.defer(Deferred.after(result))
                     case _:
                         raise result
@@ -261,10 +261,10 @@ class MemberDelivery:
         raise MovedOn("the member's row kept changing")
 
     def _after(self, each: _MemberAttempt, row: MemberState) -> MemberState:
+        if each.decision.upload is None:
+            return row
         timing = self._context.limits.timings.of(row.newest.destination)
-        return after_attempt(
-            row, each.state, each.result, removes=each.decision.removes, at=each.decided_at, timing=timing
-        )
+        return after_attempt(row, each.state, each.decision.upload, each.attempt, at=each.decided_at, timing=timing)
 
     def _defer(self, members: Sequence[PendingMember], written: Sequence[_MemberAttempt], deferral: Deferred) -> None:
         """Keep what is not settled in the queue, and queue what is due after parked changes: their message is done."""

@@ -66,10 +66,8 @@ class Returning:
         for each, left in messages:
             failing = [pair for pair in left if not pair[1].waits]
             delay = self._delay(each, [cause for _, cause in failing])
-            is_stored = each not in whole and (are_stored or len(failing) == len(left))
-            if is_stored:
-                is_stored = self._send_failing(each, failing, delay)
-            if is_stored:
+            is_waiting_stored = are_stored or len(failing) == len(left)
+            if each not in whole and is_waiting_stored and self._send_failing(each, failing, delay):
                 done.add(each)
                 if failing:
                     self._count_age(each.first_at)

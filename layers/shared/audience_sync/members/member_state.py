@@ -12,6 +12,7 @@ that the due repetitions: docs/delivery.md, *Uploads that contradict each other*
 """
 
 from dataclasses import dataclass, replace
+from enum import Enum
 from itertools import batched
 from typing import Any, NamedTuple
 
@@ -64,11 +65,18 @@ class Timing(NamedTuple):
         return cls(effective_after, longest_job, 2 * effective_after, KEEP_IN_DATASET, late)
 
 
+class Action(Enum):
+    """An upload for one member."""
+
+    REMOVAL = "removal"
+    ENTER = "enter"
+
+
 class Due(NamedTuple):
     """A repetition and its time."""
 
     at: float  # epoch seconds
-    removes: bool
+    action: Action
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,9 +138,9 @@ class MemberState:
         is_back = not is_dataset and not self.newest.exits
         return self.has_ended(notice) and (is_back or self.erase_until >= notice.at)
 
-    def covers(self, later: "MemberState", *, removes: bool) -> bool:
+    def covers(self, later: "MemberState", upload: Action) -> bool:
         """Return whether a removal, or an enter, sent from this state has named everything that a later one has to."""
-        named, to_name = (state.to_remove if removes else state.active for state in (self, later))
+        named, to_name = (state.to_remove if upload is Action.REMOVAL else state.active for state in (self, later))
         return {each.key for each in to_name} <= {each.key for each in named}
 
     @property
@@ -177,26 +185,26 @@ class MemberState:
             return None  # as for most members: nothing was ever removed
         removal = self.removal_due(timing)
         enter = None if self.must_remove_again(timing) else self.enter_due(timing)
-        return min(removal, enter) if removal and enter else removal or enter
+        return min(enter, removal, key=lambda each: each.at) if removal and enter else removal or enter
 
     def enter_due(self, timing: Timing) -> Due | None:
         """Return the time from which the newest enter is owed, if it has failed or a removal may undo it, or None."""
         ended = self.removals_ended(timing)
         is_due = not self.newest.exits and (self.enter_failed or self.enter_sent < ended)
-        return Due(ended, removes=False) if is_due else None
+        return Due(ended, Action.ENTER) if is_due else None
 
     def removal_due(self, timing: Timing) -> Due | None:
         """Return the time of the next removal; None if none is due."""
         ended = self.enters_ended(timing)
         if self.must_remove_again(timing):
-            return Due(ended, removes=True)
+            return Due(ended, Action.REMOVAL)
         if self.must_erase and ended and self.removal_sent < (last := self.last_removal(timing)):
-            return Due(last, removes=True)
+            return Due(last, Action.REMOVAL)
         return None
 
-    def owes(self, now: float, timing: Timing, *, removes: bool) -> bool:
+    def owes(self, upload: Action, now: float, timing: Timing) -> bool:
         """Return whether a removal, or an enter, is owed: an attempt has failed, or one is due by now (epoch s)."""
-        if removes:
+        if upload is Action.REMOVAL:
             failed, due = self.removal_failed and bool(self.to_remove), self.removal_due(timing)
         else:
             failed, due = self.enter_failed and not self.newest.exits, self.enter_due(timing)
@@ -233,15 +241,15 @@ class MemberState:
         """Return the newest change as it should be sent."""
         return self.removal() if self.newest.exits else self.enter()
 
-    def records(self, *, removes: bool, at_most: int = MAX_IDENTITIES) -> list[MembershipChange]:
+    def records(self, upload: Action | None, at_most: int = MAX_IDENTITIES) -> list[MembershipChange]:
         """Return the changes to send, one request after the other: a large removal needs several, an empty one none.
 
         Args:
-            removes: the removal, instead of the enter.
+            upload: the removal, the enter or none.
             at_most: identities of one record.
         """
-        if not removes:
-            return [self.enter()]
+        if upload is not Action.REMOVAL:
+            return [self.enter()] if upload else []
         removal = self.removal()
         return [with_identities(removal, some) for some in batched(removal.identities, at_most)]
 

@@ -15,20 +15,13 @@ from dataclasses import replace
 from enum import Enum
 from typing import NamedTuple
 
-from audience_sync.members.member_state import Identity, LateJob, MemberState, Timing, with_known_consent
+from audience_sync.members.member_state import Action, Identity, LateJob, MemberState, Timing, with_known_consent
 from audience_sync.members.membership import ChangeOutcome, MembershipChange, Version
 
 # Seconds after which a removal without a failed attempt is certain: longer than a change can wait (7 days), lie in the
 # dead letters (14), and wait again.
 KEEP_REMOVED = 30 * 86_400
 MAX_KEPT = 1_000  # identities; a row holds 400 KB, and each identity at most 300 bytes
-
-
-class Action(Enum):
-    """The upload of one step."""
-
-    REMOVAL = "removal"
-    ENTER = "enter"
 
 
 class Attempt(Enum):
@@ -49,11 +42,6 @@ class Decision(NamedTuple):
     outcome: ChangeOutcome = ChangeOutcome.DELIVERED
     waits_until: float | None = None  # epoch seconds; the enter waits until then and is not in the state yet
 
-    @property
-    def removes(self) -> bool:
-        """Whether it is a removal."""
-        return self.upload is Action.REMOVAL
-
 
 def apply_changes(
     state: MemberState | None, changes: Sequence[MembershipChange], *, now: int, timing: Timing
@@ -68,30 +56,26 @@ def apply_changes(
     """
     known = _without_lapsed(state, now, timing) if state else None
     newest = changes[-1]
-    after, removes = known, False
-    for change in changes:
-        if change.exits:
-            after, removes = _with_exit(known, change, now, timing)
+    exit_ = next((each for each in changes if each.exits), None)
+    after, removes = _with_exit(known, exit_, now, timing) if exit_ else (known, False)
     if after is None:
         return Decision(_dated(_with_new_enter(None, newest), Action.ENTER, now, timing), Action.ENTER)
-    if removes and not (known and known.owes(now, timing, removes=True)):
+    if removes and not (known and known.owes(Action.REMOVAL, now, timing)):
         after = _dated(after, Action.REMOVAL, now, timing)
+    recorded = after if after == known else _with_exit_dated(after, now)
     entered = None if newest.exits else _with_enter(after, newest, now)
     if entered is None:
         outcome = ChangeOutcome.DELIVERED if removes and newest.version == after.version else ChangeOutcome.SUPERSEDED
-        after = after if after == known else _with_exit_dated(after, now)
-        return Decision(after, Action.REMOVAL if removes else None, outcome=outcome)
+        return Decision(recorded, Action.REMOVAL if removes else None, outcome=outcome)
     due = after.removal_due(timing)
     is_due = not removes and due is not None and due.at <= now  # if nothing else sends it
-    if removes or is_due:
-        until = _dated(after, Action.REMOVAL, now, timing).enter_waits_until(timing)
-        outcome = ChangeOutcome.DELIVERED if after.version == after.last_exit else ChangeOutcome.SUPERSEDED
-        return Decision(after, Action.REMOVAL, repeats=is_due, outcome=outcome, waits_until=until)
-    until = after.enter_waits_until(timing)
-    if until > now:
-        after = after if after == known else _with_exit_dated(after, now)
-        return Decision(after, outcome=ChangeOutcome.SUPERSEDED, waits_until=until)
-    is_owed = after.owes(now, timing, removes=False)
+    upload = Action.REMOVAL if removes or is_due else None
+    until = (_dated(after, upload, now, timing) if upload else after).enter_waits_until(timing)
+    if upload or until > now:
+        is_exit_sent = upload and after.version == after.last_exit
+        outcome = ChangeOutcome.DELIVERED if is_exit_sent else ChangeOutcome.SUPERSEDED
+        return Decision(recorded, upload, repeats=is_due, outcome=outcome, waits_until=until)
+    is_owed = after.owes(Action.ENTER, now, timing)
     return Decision(entered if is_owed else _dated(entered, Action.ENTER, now, timing), Action.ENTER)
 
 
@@ -112,11 +96,11 @@ def apply_repetition(state: MemberState, version: Version, *, now: int, timing: 
         return None
     if due.at > now:
         return Decision(known, waits_until=due.at)
-    return Decision(known, Action.REMOVAL if due.removes else Action.ENTER, repeats=True)
+    return Decision(known, due.action, repeats=True)
 
 
 def after_attempt(
-    row: MemberState, source: MemberState, result: Attempt, *, removes: bool, at: int, timing: Timing
+    row: MemberState, source: MemberState, upload: Action, result: Attempt, *, at: int, timing: Timing
 ) -> MemberState:
     """Return the row after an attempt at an upload: the only place in which what is owed is dated.
 
@@ -128,17 +112,17 @@ def after_attempt(
     Args:
         row: as the table holds it now; another change may be the newest.
         source: the state of which the records were made.
+        upload: which one.
         result: of all its records.
-        removes: whether it was a removal.
         at: epoch seconds; before the request.
         timing: how long Amazon may take.
     """
-    if removes:
+    if upload is Action.REMOVAL:
         if result is Attempt.FAILED:
             effective_by = 0 if row.newest.exits else round(at + timing.effective_after)
             return replace(row, removal_failed=True, removals_effective_by=max(row.removals_effective_by, effective_by))
-        still_failed = result is Attempt.PARKED or (row.removal_failed and not source.covers(row, removes=True))
-        return replace(_dated(row, Action.REMOVAL, at, timing), removal_failed=still_failed)
+        still_failed = result is Attempt.PARKED or (row.removal_failed and not source.covers(row, upload))
+        return replace(_dated(row, upload, at, timing), removal_failed=still_failed)
     if row.last_exit is not None and source.version <= row.last_exit:  # its life has ended since
         accepted_by = round(at + timing.effective_after) if result is Attempt.ACCEPTED else 0
         return replace(row, enters_effective_by=max(row.enters_effective_by, accepted_by))
@@ -146,8 +130,8 @@ def after_attempt(
         return replace(row, enter_failed=row.enter_failed or row.enter_sent <= at)
     if result is Attempt.PARKED and row.version != source.version:
         return row
-    still_failed = row.enter_failed and not source.covers(row, removes=False)
-    return replace(_dated(row, Action.ENTER, at, timing), enter_failed=still_failed)
+    still_failed = row.enter_failed and not source.covers(row, upload)
+    return replace(_dated(row, upload, at, timing), enter_failed=still_failed)
 
 
 def _with_exit_dated(state: MemberState, now: int) -> MemberState:
@@ -201,7 +185,7 @@ def _with_exit(
         erase_until = max(erase_until, change.at)
     elif change.erase:
         erase_until = max(erase_until, last_exit.at if known.newest.exits else change.at)
-    entered = now if known.owes(now, timing, removes=False) else known.enter_sent
+    entered = now if known.owes(Action.ENTER, now, timing) else known.enter_sent
     entered_by = round(entered + timing.effective_after) if ends_a_life and entered else 0
     elsewhere = round(now + timing.after_notice) if change.erase and timing.after_notice else 0
     after = replace(
@@ -217,7 +201,7 @@ def _with_exit(
     )
     if is_newest:
         after = _named(after, change.identities)
-    takes_effect = ends_a_life or erase_until != known.erase_until or change.version == last_exit
+    takes_effect = erase_until != known.erase_until or change.version == last_exit
     # A notice older than the newest exit: the worker that recorded it may have been cut off before the removal.
     is_unfinished = change.erase and after.must_erase
     return after, bool(after.to_remove) and (takes_effect or is_unfinished)
