@@ -92,6 +92,7 @@ def test_a_full_row_forgets_no_identity_for_a_new_one(exits: bool) -> None:
     assert {each.key for each in after.identities} > {each.key for each in many}
     assert (len(after.identities), left_out(after, newest), left_out(after, enter(3, "other"))) == (MAX_KEPT, 1, 0)
     assert left_out(replace(state, newest=newest), newest) == 0, "there is room"
+    assert len(take(after, (leave if exits else enter)(5, "more")).state.identities) == MAX_KEPT
     assert after.identities[0] == Identity(4, {"email": "e5"}), "named last first"
 
 
@@ -129,11 +130,12 @@ def test_an_enter_waits_for_a_repeated_removal() -> None:
     assert take(left, enter(3, "b"), now=NOW + 120).waits_until == NOW + SOON + SOON
 
 
-def test_an_enter_sends_a_due_removal_whose_repetition_was_lost() -> None:
+@pytest.mark.parametrize("now", [NOW + SOON, HOURS_LATER])
+def test_an_enter_sends_a_due_removal_whose_repetition_was_lost(now: int) -> None:
     entered = take(None, enter(1, "a"), now=NOW).state
     left = take(entered, leave(2), now=NOW + 60).state
-    each = take(left, enter(3, "b"), now=NOW + SOON)
-    assert (uploads(each), each.waits_until) == ([("DELETE", ["a"])], NOW + 2 * SOON)
+    each = take(left, enter(3, "b"), now=now)
+    assert (uploads(each), each.repeats, each.waits_until) == ([("DELETE", ["a"])], True, now + SOON)
     assert each.state == left, "dated once it is accepted: if it fails, it is still due"
 
 
@@ -227,6 +229,7 @@ BACK = recorded(enter(1, "old"), leave(2), enter(3, "new"))
             BACK, [leave(2)], [("DELETE", ["old"])], True, id="the exit before again: its removal may have been lost"
         ),
         pytest.param(BACK, [leave(1)], [], True, id="an older exit"),
+        pytest.param(recorded(enter(1, "a"), notice(5)), [leave(4)], [], True, id="an older exit before a notice"),
         pytest.param(recorded(enter(5, "a")), [leave(3)], [], True, id="a late exit with nothing to remove"),
         pytest.param(recorded(leave(5, "a")), [leave(4)], [], True, id="an exit before the exit"),
         pytest.param(
@@ -252,7 +255,8 @@ def test_of_an_older_change_only_the_part_amazon_may_lack_is_sent(
 
 
 def test_a_superseded_change_is_not_written() -> None:
-    assert take(BACK, enter(2, "x")).state == BACK
+    gone = take(None, leave(5), now=NOW).state
+    assert [take(BACK, enter(2, "x")).state, take(gone, leave(4)).state] == [BACK, gone]
 
 
 def test_a_late_exit_is_recorded_and_removes_identities_of_the_earlier_life() -> None:
@@ -350,6 +354,7 @@ def test_only_a_newer_exit_clears_the_mark_of_a_failed_enter() -> None:
 
 
 FAILED_ONCE = replace(IN, enter_failed=True)
+DATED_NOW = replace(IN, enter_sent=HOURS_LATER)
 ENTERED_SINCE = replace(recorded(enter(1, "a"), enter(2, "b")), enter_sent=HOURS_LATER + 1)
 REMOVED = {"removal_sent": HOURS_LATER, "removals_effective_by": HOURS_LATER + SOON}
 LEFT_SINCE = take(FAILED_ONCE, leave(2), now=HOURS_LATER + 1).state
@@ -376,6 +381,7 @@ LEFT_SINCE = take(FAILED_ONCE, leave(2), now=HOURS_LATER + 1).state
             id="an enter without what another worker still owes",
         ),
         pytest.param(IN, IN, Action.ENTER, Attempt.FAILED, {"enter_failed": True}, id="an enter fails"),
+        pytest.param(DATED_NOW, DATED_NOW, Action.ENTER, Attempt.FAILED, {"enter_failed": True}, id="at the first try"),
         pytest.param(ENTERED_SINCE, IN, Action.ENTER, Attempt.FAILED, {}, id="and another one was sent since"),
         pytest.param(
             FAILED_ONCE,
@@ -386,18 +392,24 @@ LEFT_SINCE = take(FAILED_ONCE, leave(2), now=HOURS_LATER + 1).state
             id="an enter is parked",
         ),
         pytest.param(
-            replace(ENTERED_SINCE, enter_failed=True), IN, Action.ENTER, Attempt.PARKED, {}, id="but not the newest"
-        ),
-        pytest.param(
-            replace(LEFT_SINCE, enters_effective_by=0),
-            FAILED_ONCE,
+            replace(recorded(enter(1, "a"), enter(2, "b")), enter_failed=True),
+            IN,
             Action.ENTER,
-            Attempt.ACCEPTED,
-            {"enters_effective_by": HOURS_LATER + SOON},
-            id="an enter whose life has ended since",
+            Attempt.PARKED,
+            {},
+            id="but not the newest",
         ),
-        pytest.param(LEFT_SINCE, FAILED_ONCE, Action.ENTER, Attempt.FAILED, {}, id="which fails"),
-        pytest.param(LEFT_SINCE, FAILED_ONCE, Action.ENTER, Attempt.PARKED, {}, id="which is parked"),
+        *(
+            pytest.param(
+                replace(LEFT_SINCE, enters_effective_by=0),
+                FAILED_ONCE,
+                Action.ENTER,
+                result,
+                {"enters_effective_by": HOURS_LATER + SOON},
+                id=f"an enter whose life has ended since, {result.name}",
+            )
+            for result in Attempt
+        ),
         pytest.param(OUT, OUT, Action.REMOVAL, Attempt.ACCEPTED, REMOVED, id="a removal"),
         pytest.param(
             REFUSED,

@@ -124,8 +124,7 @@ def after_attempt(
         still_failed = result is Attempt.PARKED or (row.removal_failed and not source.covers(row, upload))
         return replace(_dated(row, upload, at, timing), removal_failed=still_failed)
     if row.last_exit is not None and source.version <= row.last_exit:  # its life has ended since
-        accepted_by = round(at + timing.effective_after) if result is Attempt.ACCEPTED else 0
-        return replace(row, enters_effective_by=max(row.enters_effective_by, accepted_by))
+        return replace(row, enters_effective_by=max(row.enters_effective_by, round(at + timing.effective_after)))
     if result is Attempt.FAILED:
         return replace(row, enter_failed=row.enter_failed or row.enter_sent <= at)
     if result is Attempt.PARKED and row.version != source.version:
