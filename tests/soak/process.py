@@ -143,17 +143,10 @@ class _NoTimer:
 
     daemon = True
 
-    def __init__(self, *_: Any) -> None:
-        pass
-
-    def start(self) -> None:
+    def start(self, *_: Any, **__: Any) -> None:
         """Do nothing."""
 
-    def cancel(self) -> None:
-        """Do nothing."""
-
-    def join(self, timeout: float | None = None) -> None:
-        """Do nothing."""
+    __init__ = cancel = join = start
 
 
 class _Body(BytesIO):
