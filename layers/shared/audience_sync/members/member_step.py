@@ -60,8 +60,8 @@ def apply_changes(
     after, removes = _with_exit(known, exit_, now, timing) if exit_ else (known, False)
     if after is None:
         return Decision(_dated(_with_new_enter(None, newest), Action.ENTER, now, timing), Action.ENTER)
-    if removes and not (known and known.owes(Action.REMOVAL, now, timing)):
-        after = _dated(after, Action.REMOVAL, now, timing)
+    if removes:
+        after = _dated_unless_owed(after, Action.REMOVAL, known, now, timing)
     recorded = after if after == known else _with_exit_dated(after, now)
     entered = None if newest.exits else _with_enter(after, newest, now)
     if entered is None:
@@ -75,8 +75,7 @@ def apply_changes(
         is_exit_sent = upload and after.version == after.last_exit
         outcome = ChangeOutcome.DELIVERED if is_exit_sent else ChangeOutcome.SUPERSEDED
         return Decision(recorded, upload, repeats=is_due, outcome=outcome, waits_until=until)
-    is_owed = after.owes(Action.ENTER, now, timing)
-    return Decision(entered if is_owed else _dated(entered, Action.ENTER, now, timing), Action.ENTER)
+    return Decision(_dated_unless_owed(entered, Action.ENTER, after, now, timing), Action.ENTER)
 
 
 def apply_repetition(state: MemberState, version: Version, *, now: int, timing: Timing) -> Decision | None:
@@ -138,6 +137,13 @@ def _with_exit_dated(state: MemberState, now: int) -> MemberState:
     if not state.newest.exits or state.to_remove:
         return state
     return replace(state, removal_sent=max(state.removal_sent, now))
+
+
+def _dated_unless_owed(
+    state: MemberState, upload: Action, before: MemberState | None, now: int, timing: Timing
+) -> MemberState:
+    """Date an upload before it is sent, unless the row owed it before: else it would be lost if the attempt fails."""
+    return state if before and before.owes(upload, now, timing) else _dated(state, upload, now, timing)
 
 
 def _dated(state: MemberState, upload: Action, at: int, timing: Timing) -> MemberState:
