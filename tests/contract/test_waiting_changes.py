@@ -107,14 +107,23 @@ def test_a_waiting_enter_reads_its_row_once_before_it_is_due_and_once_then(stack
 def test_a_waiting_change_keeps_its_first_time_origin_and_attempts(stack: WorkerStack) -> None:
     stack.deliver(change("a@b.co", at=1, exits=True))
     (enter,) = pack([stack.stated(change("b@b.co", at=2))])
-    stack.deliver_messages(Message("first", "h", enter, 1, 1_000))
+    report = stack.deliver_messages(Message("first", "h", enter, 3, 1_000))
+    assert report.oldest_waiting == stack.now - 1
     (body,) = stack.queue.drain()
     history = ChangeMessage.from_body(body).history
     until = math.ceil((stack.now + stack.effective) / 60) * 60
-    assert history == DeliveryHistory(first_at=1_000, waits_until=until, origin="first")
+    assert history == DeliveryHistory(attempts=2, first_at=1_000, waits_until=until, origin="first")
     stack.deliver_messages(Message("copy", "h", body, 2, 9_000), Message("other copy", "h", body, 1, 9_000))
     (again,) = stack.queue.drain()
     assert ChangeMessage.from_body(again).history == history, "to be delivered twice is no attempt"
+
+
+def test_changes_that_wait_go_back_beside_one_that_fails(stack: WorkerStack) -> None:
+    stack.deliver(*(change("a@b.co", at=1, exits=True, member=member) for member in ("m1", "m2")))
+    stack.amazon.fails = ServiceUnavailable("503")
+    report = stack.deliver(*(change("b@b.co", at=2, member=member) for member in ("m3", "m1", "m2")))
+    assert (report.waiting, report.outcomes, report.deferred) == ({AUDIENCE: 2}, {}, [])
+    assert stack.rest() == {"delivered": 3}
 
 
 @WITH_JOBS
@@ -239,6 +248,17 @@ def test_a_repetition_before_its_time_waits_without_reading_a_row(stack: WorkerS
     report = stack.deliver_body(repetition)
     assert (report.outcomes, report.requeued, report.deferred, report.waiting) == ({}, 1, [], {})
     assert (stack.calls, stack.queue.delays) == ([], [min(stack.effective - 900, MAX_DELAY)])
+
+
+def test_a_repetition_whose_row_says_later_goes_back_until_then(stack: WorkerStack) -> None:
+    stack.deliver(change("a@b.co", at=1))
+    stack.deliver(change(at=2, exits=True))
+    (repetition,) = stack.queue.drain()
+    body = json.loads(repetition)
+    del body["waitsUntil"]
+    report = stack.deliver_body(json.dumps(body))
+    assert (report.requeued, report.waiting, len(stack.amazon.uploads)) == (1, {}, 2)
+    assert stack.queue.bodies == [repetition]
 
 
 def test_a_repetition_is_retried_until_amazon_accepts_it(stack: WorkerStack) -> None:
