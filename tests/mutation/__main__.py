@@ -3,23 +3,21 @@
 make mutate                          the functions that have changed since origin/main (without one, since HEAD~1)
 make mutate BASE=HEAD~3              the functions that have changed since another commit
 make mutate MODULES="delivery/*"     whole modules
-make mutate ALL=1                    the whole core, in hours
+make mutate ALL=1                    the whole core, in an hour or two
 
 A mutant that no test kills is shown with what it changes. Write a test that says in a sentence what must hold. Where a
-mutant changes nothing that anyone could notice, add it to tests/mutation/equivalents.txt with the reason. Results are
-kept in .tools/mutation-run: what was killed is not tried again until its function changes.
+mutant changes nothing that anyone could notice, add it to tests/mutation/equivalents.txt with the reason.
 """
 
 import argparse
 import sys
-import time
 from fnmatch import fnmatch
 
 from rich.console import Console
 
 from tests.mutation.modules import changed_functions, core, default_base
 from tests.mutation.report import report
-from tests.mutation.run import mutants, prepare, run
+from tests.mutation.run import try_mutants
 
 
 def main() -> int:
@@ -39,13 +37,7 @@ def main() -> int:
     if not modules:
         console.print("no function of the core has changed")
         return 0
-    prepare(modules)
-    began = time.monotonic()
-    has_ended = run(changed, minutes=options.minutes)
-    console.print(f"{time.monotonic() - began:.0f} seconds{'' if has_ended else ', stopped before the end'}")
-    return report(
-        console, [each for each in mutants(modules) if whole or each.function in changed[each.module]], has_ended
-    )
+    return report(console, try_mutants(modules, changed, minutes=options.minutes))
 
 
 if __name__ == "__main__":

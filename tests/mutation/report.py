@@ -17,7 +17,7 @@ COUNTED = ("killed", "survived", "untested", "untried", "equivalent", "wording")
 _TEXT = re.compile(r'f?"[^"]*"')
 
 
-def report(console: Console, mutants: Sequence[Mutant], has_ended: bool) -> int:
+def report(console: Console, mutants: Sequence[Mutant]) -> int:
     """Show what survived and the score of each module. Returns 1 where one is too low, or where nothing was tried."""
     known, counts, seconds = _equivalents(), defaultdict[str, Counter[str]](Counter), Counter[str]()
     untested: set[str] = set()
@@ -46,8 +46,8 @@ def report(console: Console, mutants: Sequence[Mutant], has_ended: bool) -> int:
     console.print(table)
     if low:
         console.print(f"below {ENOUGH:.0%}: {', '.join(low)}")
-    is_tried = any(found.total() > found["untried"] for found in counts.values())
-    return 1 if low or not (has_ended or is_tried) else 0
+    is_tried = not mutants or any(found.total() > found["untried"] for found in counts.values())
+    return 1 if low or not is_tried else 0
 
 
 def outcome_of(mutant: Mutant, change: tuple[str, str], known: set[tuple[str, ...]]) -> str:

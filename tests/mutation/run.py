@@ -1,24 +1,28 @@
-"""Runs mutmut in a folder that is laid out as it expects, and reads what became of each mutant."""
+"""Has mutmut change modules in a copy of the project, where `trying.py` tries each mutant."""
 
+import ast
+import difflib
+import importlib
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Collection, Mapping
+from contextlib import chdir
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any
 
 from tests.mutation.modules import PACKAGE, ROOT, UNFIT, quick_tests
 
-GRACE = 60  # seconds for the mutant that is being tried when the time is over
 RUN = ROOT / ".tools/mutation-run"
-_MUTATED = RUN / "mutants/src/audience_sync"
-_MUTMUT = (sys.executable, "-c", "from mutmut.__main__ import cli; cli()")
 _COPIED = ("tests", "local", "functions", "events", "docs")
+_SETTINGS = """
+[tool.mutmut]
+source_paths = ["src"]
+do_not_mutate_patterns = ['^\\s*(raise|return) \\w+\\(f?"[^"]* [^"]*"']  # texts for people
+"""
 
 
 @dataclass(frozen=True)
@@ -33,96 +37,56 @@ class Mutant:
     @property
     def function(self) -> str:
         """The function's name, as mutmut calls it."""
-        return self.name.rpartition(".")[2].partition("__mutmut_")[0]
+        return self.name.partition("__mutmut_")[0]
 
     def change(self) -> tuple[str, str]:
         """Return the lines that it removes, and those in their place."""
-        command = [*_MUTMUT, "show", self.name]
-        shown = subprocess.run(command, cwd=RUN, capture_output=True, text=True, check=True).stdout
-        lines = [line for line in shown.splitlines() if not line.startswith(("---", "+++", "#"))]
+        functions = _functions(RUN / "src/audience_sync" / self.module)
+        original, mutated = functions[f"{self.function}__mutmut_orig"], functions[self.name]
+        lines = list(difflib.unified_diff(original, mutated, n=0, lineterm=""))[2:]
         before, after = ([line[1:].strip() for line in lines if line.startswith(sign)] for sign in "-+")
         return " ".join(before), " ".join(after)
 
 
-def prepare(modules: list[str]) -> None:
-    """Copy the project. mutmut names modules by their path below `src`."""
-    RUN.mkdir(parents=True, exist_ok=True)
-    for folder in (RUN / "tests", RUN / "mutants/tests"):
-        shutil.rmtree(folder, ignore_errors=True)
-    for name, source in {"src/audience_sync": PACKAGE, **{name: ROOT / name for name in _COPIED}}.items():
-        ignored = shutil.ignore_patterns("__pycache__", "node_modules")
-        shutil.copytree(source, RUN / name, ignore=ignored, dirs_exist_ok=True)
-    shutil.copy2(ROOT / "template.yaml", RUN)
-    settings: dict[str, Any] = {
-        "source_paths": ["src"],
-        "only_mutate": [f"src/audience_sync/{path}" for path in modules],
-        "also_copy": [*_COPIED, "template.yaml"],
-        "do_not_mutate_patterns": [r'^\s*(raise|return) \w+\(f?"[^"]* [^"]*"'],  # texts for people
-        "pytest_add_cli_args": ["-p", "no:cacheprovider", "--hypothesis-profile", "mutants", "-k", "not local_aws"]
-        + [f"--deselect={test}" for test in UNFIT],
-        "pytest_add_cli_args_test_selection": quick_tests(modules),
-        "track_dependencies": False,
-        "use_git_change_detection": False,
+def try_mutants(modules: Collection[str], functions: Mapping[str, set[str]], *, minutes: float) -> list[Mutant]:
+    """Try the mutants of these functions by module, of all if there are none, as many as there is time for."""
+    named = {
+        f"audience_sync.{path.removesuffix('.py').replace('/', '.')}.{name}": path
+        for path, names in _write(modules).items()
+        for name in names
+        if not functions or name.partition("__mutmut_")[0] in functions[path]
     }
-    table = "\n".join(f"{name} = {json.dumps(value)}" for name, value in settings.items())
-    (RUN / "pyproject.toml").write_text(f"{(ROOT / 'pyproject.toml').read_text()}\n[tool.mutmut]\n{table}\n")
-    # It says which tests reached the functions of the last run.
-    (RUN / "mutants/mutmut-stats.json").unlink(missing_ok=True)
-    for path in modules:
-        _try_again(path)
-
-
-def run(functions: Mapping[str, set[str]], *, minutes: float) -> bool:
-    """Try the mutants of these functions by module, of all prepared modules where there are none, one after the other.
-
-    Returns whether all were tried in so many minutes.
-    """
-    names = [f"{_dotted(path)}.{each}__mutmut_*" for path, some in functions.items() for each in sorted(some)]
+    (RUN / "mutants.json").write_text(json.dumps([*named]))
+    command = [sys.executable, "-m", "pytest", "-p", "tests.mutation.trying", "--hypothesis-profile", "mutants"]
+    command += [f"-pno:{plugin}" for plugin in ("cacheprovider", "randomly", "timeout", "xdist")]
+    command += ["-k", "not local_aws", *(f"--deselect={test}" for test in UNFIT), *quick_tests([*modules])]
+    path = os.pathsep.join([str(RUN / "src"), os.environ.get("PYTHONPATH", "")])
     # In CI Hypothesis chooses the same examples every time: no mutant is killed by luck.
-    environment = os.environ | {"CI": "1", "PYTHONDONTWRITEBYTECODE": "1"}
-    command = [*_MUTMUT, "run", "--max-children", "1", *names]
-    with subprocess.Popen(command, cwd=RUN, env=environment, stdout=sys.stderr) as running:
-        try:
-            return running.wait(minutes * 60) == 0
-        except subprocess.TimeoutExpired:
-            running.send_signal(signal.SIGINT)
-            with suppress(subprocess.TimeoutExpired):
-                running.wait(GRACE)
-            running.kill()  # where it ignores the interrupt, as a shell's background jobs do; each result is stored
-            return False
+    own = {"CI": "1", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": path, "MUTATION_SECONDS": str(minutes * 60)}
+    subprocess.run(command, cwd=RUN, env=os.environ | own, stdout=sys.stderr, check=True)
+    results = {name: result for name, *result in map(json.loads, (RUN / "results").read_text().splitlines())}
+    return [Mutant(path, name.rpartition(".")[2], *results.get(name, ("untried", 0.0))) for name, path in named.items()]
 
 
-def mutants(modules: list[str]) -> Iterator[Mutant]:
-    """Yield the mutants of the modules as they were tried last."""
-    for path in modules:
-        results = _results(path)
-        if results.exists():
-            held = json.loads(results.read_text())
-            for name, code in held["exit_code_by_key"].items():
-                yield Mutant(path, name, _outcome(code), held["durations_by_key"].get(name) or 0.0)
+def _write(modules: Collection[str]) -> dict[str, list[str]]:
+    """Copy the project, and write the mutants of modules beside their functions. Returns the mutants by module."""
+    shutil.rmtree(RUN, ignore_errors=True)
+    for name, source in {"src/audience_sync": PACKAGE, **{name: ROOT / name for name in _COPIED}}.items():
+        shutil.copytree(source, RUN / name, ignore=shutil.ignore_patterns("__pycache__", "node_modules"))
+    shutil.copy2(ROOT / "template.yaml", RUN)
+    (RUN / "pyproject.toml").write_text((ROOT / "pyproject.toml").read_text() + _SETTINGS)
+    with chdir(RUN):  # where mutmut reads its settings
+        mutate = importlib.import_module("mutmut.mutation.file_mutation").mutate_file_contents
+        written = {path: mutate(path, (PACKAGE / path).read_text()) for path in modules}
+    for path, mutated in written.items():
+        (RUN / "src/audience_sync" / path).write_text(mutated.code)
+    return {path: mutated.mutant_names for path, mutated in written.items()}
 
 
-def _try_again(path: str) -> None:
-    """Have a module mutated, and what survived tried again: there may be new tests."""
-    mutated, results = _MUTATED / path, _results(path)
-    if mutated.exists() and "__mutmut_" not in mutated.read_text():
-        mutated.unlink()  # copied as it is when another module was mutated; mutmut would leave it so
-    if results.exists():
-        held = json.loads(results.read_text())
-        codes = held["exit_code_by_key"]
-        held["exit_code_by_key"] = {name: code if _outcome(code) == "killed" else None for name, code in codes.items()}
-        results.write_text(json.dumps(held))
-
-
-def _results(path: str) -> Path:
-    return _MUTATED / f"{path}.meta"
-
-
-def _outcome(code: int | None) -> str:
-    if code is None:
-        return "untried"
-    return {0: "survived", 5: "untested", 33: "untested"}.get(code, "killed")  # also by a time limit
-
-
-def _dotted(path: str) -> str:
-    return f"audience_sync.{path.removesuffix('.py').removesuffix('/__init__').replace('/', '.')}"
+@cache
+def _functions(path: Path) -> dict[str, list[str]]:
+    """Return the lines of each function of a module, and of its mutants, all under one name."""
+    source = path.read_text()
+    found = [each for each in ast.walk(ast.parse(source)) if isinstance(each, ast.FunctionDef)]
+    texts = {each.name: ast.get_source_segment(source, each) or "" for each in found}
+    return {name: text.replace(name, "function").splitlines() for name, text in texts.items()}
