@@ -270,6 +270,7 @@ def test_parked_changes_are_counted_by_reason() -> None:
         pytest.param(Throttled("429", retry_after=120), 1, 120, id="Retry-After"),
         pytest.param(Throttled("429"), 1, 4, id="first backoff"),
         pytest.param(ServiceUnavailable("503"), 4, 32, id="backoff doubles with every receive"),
+        pytest.param(ServiceUnavailable("503"), 5, 64, id="up to about a minute"),
         pytest.param(ServiceUnavailable("503"), 11, 115, id="backoff ends at the next mark of two minutes"),
         pytest.param(OutcomeUnknown("reset"), 1, 60, id="an unknown outcome waits the settle time"),
         pytest.param(TokenUnavailable("no token"), 1, 4, id="no token"),
@@ -308,7 +309,7 @@ def test_the_undelivered_rest_of_a_message_is_requeued_with_its_attempts(*, down
     (rest,) = queue.messages
     sent = json.loads(rest.body)
     assert [each["record"]["externalUserId"] for each in sent["changes"]] == ["m1"]
-    assert (sent["attempts"], sent["firstAt"], rest.delay) == (2, 1000, 30)
+    assert (sent["attempts"], sent["firstAt"], sent["origin"], rest.delay) == (2, 1000, "a", 30)
     assert (report.delivered, report.requeued, report.deferred) == (1, 1, [])
     second = deliver([Message("b", "h", rest.body, 1, 2000)], Amazon(lambda _: Throttled("429")))
     assert second.deferred[0].delay == 16, "the third attempt in all"
@@ -398,6 +399,10 @@ def test_an_unreadable_message_is_parked_unchanged_and_does_not_block_others() -
     report = deliver([Message("bad", "h", "{", 1, 0), message("good", change("m1"))], amazon, dead_letters)
     assert [(each.body, each.attributes) for each in dead_letters.messages] == [("{", {"reason": "message_not_json"})]
     assert (amazon.members(), report.reasons, report.deferred) == ({"m1"}, {"message_not_json": 1}, [])
+
+
+def test_a_message_without_changes_is_done() -> None:
+    assert deliver([message("empty")], Amazon()).deferred == []
 
 
 def test_changes_that_cannot_be_parked_stay_in_the_queue() -> None:
