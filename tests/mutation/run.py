@@ -21,7 +21,7 @@ _COPIED = ("tests", "local", "functions", "events", "docs")
 _SETTINGS = """
 [tool.mutmut]
 source_paths = ["src"]
-do_not_mutate_patterns = ['^\\s*(raise|return) \\w+\\(f?"[^"]* [^"]*"']  # texts for people
+do_not_mutate_patterns = ['\\b[A-Z]\\w+\\(f?"[^"]* [^"]*"']  # texts for people
 """
 
 

@@ -45,7 +45,7 @@ type _Found = MemberState | Sequence[MembershipChange] | TransientError
 
 
 @dataclass(slots=True, eq=False)
-class _MemberAttempt:
+class _Decided:
     """What was decided for a member, and how far it got."""
 
     pending: PendingMember
@@ -137,8 +137,7 @@ class MemberDelivery:
             trouble, members = self._deliver_once(self._context.members, target, members)
             if trouble or not members:
                 return trouble
-        for each in members:
-            each.defer(Deferred.after(MovedOn("the member's row kept changing")))
+        _defer_unsettled(members, Deferred.after(MovedOn("the member's row kept changing")))
         return None
 
     def _deliver_once(
@@ -146,7 +145,7 @@ class MemberDelivery:
     ) -> tuple[Deferred | None, Sequence[PendingMember]]:
         """Read, decide, write, send, record. Returns a deferral if others must wait, and members to deliver again."""
         trouble: Deferred | None = None
-        written: list[_MemberAttempt] = []
+        written: list[_Decided] = []
         try:
             decided = self._decide(members, self._read(table, members))
             written, again = self._write(table, decided)
@@ -167,10 +166,10 @@ class MemberDelivery:
         new = {each.member: each.changes for each in members if each.member not in found and not each.is_repetition}
         return found | with_notices(table, new, self._uploads.half_of_time_to_record())
 
-    def _decide(self, members: Sequence[PendingMember], found: Mapping[Member, _Found]) -> list[_MemberAttempt]:
+    def _decide(self, members: Sequence[PendingMember], found: Mapping[Member, _Found]) -> list[_Decided]:
         """Decide what to do for members. Settles and defers those of whom nothing is to be written or sent."""
         now = int(self._context.clock.now())
-        decided: list[_MemberAttempt] = []
+        decided: list[_Decided] = []
         for each in members:
             row = found.get(each.member, ())
             if isinstance(row, TransientError):  # which does not hold back other members
@@ -190,16 +189,14 @@ class MemberDelivery:
             newest = decision.state.newest
             if decision.upload is Action.REMOVAL and is_ignored(newest.destination, newest.record):
                 decision = without_removal(decision, now)
-            decided.append(_MemberAttempt(each, decision, decision.state != state, now, decision.state))
+            decided.append(_Decided(each, decision, decision.state != state, now, decision.state))
         return decided
 
-    def _write(
-        self, table: MembershipTable, decided: Sequence[_MemberAttempt]
-    ) -> tuple[list[_MemberAttempt], list[PendingMember]]:
+    def _write(self, table: MembershipTable, decided: Sequence[_Decided]) -> tuple[list[_Decided], list[PendingMember]]:
         """Record what was decided. Returns what may be sent, and the members whose rows have changed since."""
         changed = [each.state for each in decided if each.changes_row]
         results = iter(table.write(changed, lambda: self._uploads.has_time_to_record))
-        written: list[_MemberAttempt] = []
+        written: list[_Decided] = []
         again: list[PendingMember] = []
         for each in decided:
             result = next(results) if each.changes_row else each.state
@@ -215,35 +212,35 @@ class MemberDelivery:
                 _wait(each)
         return written, again
 
-    def _send(self, target: Target, deliveries: Sequence[_MemberAttempt]) -> Deferred | None:
+    def _send(self, target: Target, written: Sequence[_Decided]) -> Deferred | None:
         """Send the first record of each member, then the second. Returns a deferral if other members must wait."""
         at_most = upload_rules(target.destination).max_identities
-        for each in deliveries:
+        for each in written:
             each.records = each.state.records(each.decision.upload, at_most)
-        track = partial(self._track, {each.state.member: each.state for each in deliveries})
+        track = partial(self._track, {each.state.member: each.state for each in written})
         trouble: Deferred | None = None
         for number in count():
-            going = (each for each in deliveries if each.attempt is Attempt.ACCEPTED)
+            going = (each for each in written if each.attempt is Attempt.ACCEPTED)
             records = [each.records[number] for each in going if number < len(each.records)]
             if not records:
                 break
             failures = self._uploads.send(target, records, track)
             trouble = trouble or first_trouble(failures.values())
             self._outcomes.take(records, failures)
-        accepted = (each for each in deliveries if each.attempt is Attempt.ACCEPTED)
+        accepted = (each for each in written if each.attempt is Attempt.ACCEPTED)
         self._report.repeated.update(each.state.member[0] for each in accepted if each.decision.repeats)
         return trouble
 
-    def _record_attempts(self, table: MembershipTable, deliveries: Sequence[_MemberAttempt]) -> None:
+    def _record_attempts(self, table: MembershipTable, written: Sequence[_Decided]) -> None:
         """Write the result of each attempt into its row, unless the row has it."""
-        by_member = {each.state.member: each for each in deliveries}
+        by_member = {each.state.member: each for each in written}
         rows = {member: each.state for member, each in by_member.items()}
         for _ in range(MAX_ROUNDS):
             after = {member: self._after(by_member[member], row) for member, row in rows.items()}
             changed = [state for member, state in after.items() if state != rows[member]]
-            written = table.write(changed, lambda: self._uploads.has_time_to_date)
+            results = table.write(changed, lambda: self._uploads.has_time_to_date)
             moved: list[Member] = []
-            for state, result in zip(changed, written, strict=True):
+            for state, result in zip(changed, results, strict=True):
                 each = by_member[state.member]
                 match result:
                     case MemberState():
@@ -251,8 +248,7 @@ class MemberDelivery:
                     case MovedOn():
                         moved.append(state.member)
                     case OutOfTime():
-                        if each.attempt is Attempt.ACCEPTED:  # otherwise it is parked or deferred already
-                            each.pending.defer(Deferred.after(result))
+                        _defer_unsettled([each.pending], Deferred.after(result))
                     case _:
                         raise result
             if not moved:
@@ -260,13 +256,13 @@ class MemberDelivery:
             rows = table.read(moved)
         raise MovedOn("the member's row kept changing")
 
-    def _after(self, each: _MemberAttempt, row: MemberState) -> MemberState:
+    def _after(self, each: _Decided, row: MemberState) -> MemberState:
         if each.decision.upload is None:
             return row
         timing = self._context.limits.timings.of(row.newest.destination)
         return after_attempt(row, each.state, each.decision.upload, each.attempt, at=each.decided_at, timing=timing)
 
-    def _defer(self, members: Sequence[PendingMember], written: Sequence[_MemberAttempt], deferral: Deferred) -> None:
+    def _defer(self, members: Sequence[PendingMember], written: Sequence[_Decided], deferral: Deferred) -> None:
         """Keep what is not settled in the queue, and queue what is due after parked changes: their message is done."""
         _defer_unsettled(members, deferral)
         parked = [each for each in written if each.pending.outcome is ChangeOutcome.PARKED]
@@ -276,7 +272,7 @@ class MemberDelivery:
             for each in parked:
                 each.pending.defer(deferral)
 
-    def _must_queue(self, each: _MemberAttempt) -> bool:
+    def _must_queue(self, each: _Decided) -> bool:
         """Return whether to queue what is due by a row. What was due by now, an upload has just tried."""
         due = each.state.due(self._context.limits.timings.of(each.state.newest.destination))
         if each.decision.upload and due and due.at <= each.decided_at:
@@ -326,7 +322,7 @@ def _stated(change: MembershipChange) -> MembershipChange:
     return change if record is change.record else replace(change, record=record)
 
 
-def _wait(each: _MemberAttempt) -> None:
+def _wait(each: _Decided) -> None:
     """Defer an enter, or a repetition, until an opposite upload has taken effect."""
     decision, pending = each.decision, each.pending
     if decision.waits_until is not None:

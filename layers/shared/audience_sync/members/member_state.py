@@ -215,7 +215,7 @@ class MemberState:
         return self.enters_ended(timing) + timing.longest_job
 
     def enter_waits_until(self, timing: Timing) -> float:
-        """Return the epoch second at which an enter may be sent: removals have taken effect and none is owed."""
+        """Return the epoch second at which an enter may be sent: removals have taken effect, and none must follow."""
         if self.must_remove_again(timing):
             return self.enters_ended(timing) + timing.effective_after
         return self.removals_ended(timing)

@@ -1,13 +1,7 @@
 """Effect of changes on the state of one member: the write, the upload and the wait. Pure.
 
-Three rules keep the uploads of a member from undoing each other, and their number bounded by the member's changes:
-
-1. A removal is sent at once. If an enter that it contradicts may take effect after it, it is sent again then.
-2. An enter waits until the removals sent before it have taken effect, and none must follow an earlier enter. A failed
-   removal does not hold it: once that is accepted, the enter is due again.
-3. An upload is *owed* after a failed attempt, and if an opposite one may have undone it. What is owed counts as on its
-   way, and is dated once Amazon has accepted it, whichever message sends it. Any other upload is dated before it is
-   sent, by the write that records its change: its message brings it back.
+The three rules that keep the uploads of a member from undoing each other are in docs/delivery.md, *Uploads that
+contradict each other*: a removal is sent at once, an enter waits, and what is *owed* is dated once it is accepted.
 """
 
 from collections.abc import Iterable, Sequence
@@ -59,7 +53,8 @@ def apply_changes(
     exit_ = next((each for each in changes if each.exits), None)
     after, removes = _with_exit(known, exit_, now, timing) if exit_ else (known, False)
     if after is None:
-        return Decision(_dated(_with_new_enter(None, newest), Action.ENTER, now, timing), Action.ENTER)
+        first = _dated_unless_owed(_with_new_enter(None, newest), Action.ENTER, None, now, timing)
+        return Decision(first, Action.ENTER)
     if removes:
         after = _dated_unless_owed(after, Action.REMOVAL, known, now, timing)
     recorded = after if after == known else _with_exit_dated(after, now)
