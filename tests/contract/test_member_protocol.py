@@ -11,13 +11,14 @@ from audience_sync.amazon_ads.destination import amc_connection
 from audience_sync.amazon_ads.job import JobReport
 from audience_sync.amazon_ads.upload import Submission, Upload
 from audience_sync.aws.membership_rows import KEEP_ACTIVE
-from audience_sync.delivery.sending import TRACK_ATTEMPTS, TRACK_INTERVAL
+from audience_sync.delivery.sending import DATING, SHUTDOWN_RESERVE, TRACK_ATTEMPTS, TRACK_INTERVAL
 from audience_sync.errors import AudienceSyncError, CircuitOpen, OutcomeUnknown, RequestRejected, ServiceUnavailable
 from audience_sync.members.job_messages import JobMessage
 from audience_sync.members.member_state import KEEP_IN_DATASET, Action
 from audience_sync.members.messages import ChangeMessage
 from tests.builders import AUDIENCE, sha256
 from tests.contract.worker_stack import (
+    DEADLINE,
     JOB,
     LIMITS,
     NOW,
@@ -29,6 +30,7 @@ from tests.contract.worker_stack import (
     WorkerStack,
     change,
     named_in,
+    notice,
 )
 from tests.faults.proxy import fault_proxy, refuse
 from tests.steps import counted_steps
@@ -205,7 +207,7 @@ def test_a_due_removal_that_fails_beside_a_new_enter_stays_due(stack: WorkerStac
     stack.deliver(change("new@b.co", at=5))
     stack.now += 60
     stack.deliver(change(at=3, exits=True))  # due again, since the enters may be applied after it
-    stack.now += stack.effective + 120
+    stack.now += stack.effective
     stack.queue.drain()
     stack.amazon.down = ServiceUnavailable("503")
     both = change(at=2, exits=True), change("newer@b.co", at=6)
@@ -238,7 +240,7 @@ def test_a_due_removal_is_not_queued_while_an_exit_sends_it(stack: WorkerStack) 
 def test_a_due_removal_that_fails_beside_an_exit_comes_back_with_its_message_alone(stack: WorkerStack) -> None:
     stack.deliver(change("a@b.co", at=1))
     stack.deliver(change(at=2, exits=True))
-    stack.now += stack.effective + 120
+    stack.now += stack.effective
     stack.queue.drain()
     stack.amazon.down = ServiceUnavailable("503")
     report = stack.deliver(change(at=3, exits=True))
@@ -356,10 +358,12 @@ def test_an_exit_removes_all_sent_identities_of_a_member_with_more_than_a_row_ca
     stack: WorkerStack,
 ) -> None:
     for at in range(1, 13):
-        report = stack.deliver(change(*(f"{at}-{number}@b.co" for number in range(90)), at=at))
-        assert (report.delivered, report.left_out) == (1, {AUDIENCE: 80} if at == 12 else {})
+        named = [f"{at}-{number}@b.co" for number in range(90)]
+        report = stack.deliver(*(change(*named, at=at, member=member) for member in ("m1", "m2")))
+        assert (report.delivered, report.left_out) == (2, {AUDIENCE: 160} if at == 12 else {})
     assert len(stack.amazon.members["m1"]) == 1_000
-    stack.deliver(change(*(f"{number}@b.co" for number in range(9_900)), at=20, exits=True))
+    left = change(*(f"{number}@b.co" for number in range(9_900)), at=20, exits=True)
+    stack.deliver(left, change(at=20, exits=True, member="m2"))
     stack.rest()
     assert stack.amazon.active() == set()
 
@@ -433,6 +437,42 @@ def test_failed_attempts_after_the_first_cost_no_write(
     stack.now += 60
     assert writes(9) == 1
     assert stack.amazon.active() == {"m1"}
+
+
+def test_an_accepted_upload_that_there_is_no_time_to_date_is_sent_again(stack: WorkerStack) -> None:
+    entered, now = change("a@b.co", at=1), [0.0]
+    stack.monotonic = lambda: now[0]
+    stack.amazon.fails = ServiceUnavailable("503")
+    stack.deliver(entered)
+    stack.amazon.before_next = lambda: now.__setitem__(0, DEADLINE - SHUTDOWN_RESERVE + DATING)
+    late = stack.deliver(entered, receives=2)
+    assert ([each.reason for each in late.deferred], late.delivered) == (["out_of_time"], 0)
+    now[0] = 0.0
+    assert (stack.deliver(entered, receives=3).delivered, len(stack.amazon.uploads)) == (1, 2)
+
+
+def test_a_member_with_nothing_to_do_hides_no_other(stack: WorkerStack) -> None:
+    stack.deliver(notice(5))
+    stack.queue.drain()
+    report = stack.deliver(
+        *(change("a@b.co", at=at, member=member) for member, at in (("m1", 4), ("m2", 4), ("m3", 6)))
+    )
+    assert (report.outcomes, stack.amazon.active()) == ({"superseded": 1, "delivered": 2}, {"m2", "m3"})
+    stack.deliver(*(change(at=7, exits=True, member=member) for member in ("m2", "m3")))
+    (repetition,) = stack.queue.drain()
+    stack.now += stack.effective
+    stack.deliver(change(at=8, exits=True, member="m2"))
+    assert stack.deliver_body(repetition).repeated == {AUDIENCE: 1}
+
+
+@WITH_JOBS
+def test_the_job_of_a_late_exits_removal_takes_no_delivered_change_back(stack: WorkerStack) -> None:
+    stack.deliver(change("old@b.co", at=1))
+    stack.deliver(change("new@b.co", at=5))
+    stack.jobs.drain()
+    assert stack.deliver(change(at=3, exits=True)).superseded == 1
+    (job,) = map(JobMessage.from_body, stack.jobs.drain())
+    assert [(each.removes, each.is_replay) for each in job.members] == [(True, True)]
 
 
 def test_while_the_circuit_is_open_a_change_costs_no_read_and_no_write(stack: WorkerStack) -> None:

@@ -254,6 +254,7 @@ def test_a_repetition_before_its_time_waits_without_reading_a_row(stack: WorkerS
 def test_a_repetition_whose_row_says_later_goes_back_until_then(stack: WorkerStack) -> None:
     stack.deliver(change("a@b.co", at=1))
     stack.deliver(change(at=2, exits=True))
+    assert max(stack.queue.delays) == MAX_DELAY
     (repetition,) = stack.queue.drain()
     body = json.loads(repetition) | {"waitsUntil": 1, "firstAt": round(stack.now) * 1_000}
     report = stack.deliver_body(json.dumps(body))

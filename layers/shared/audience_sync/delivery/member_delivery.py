@@ -88,7 +88,9 @@ class MemberDelivery:
         for each in self._outcomes.members.values():
             if each.newest.audience_id == EVERY_AUDIENCE:
                 notices.append(each)
-            elif self._context.members or not each.is_repetition:  # which needs the rows
+            elif each.is_repetition and not self._context.members:  # nothing is known of what is due
+                each.settle(ChangeOutcome.SUPERSEDED)
+            else:
                 by_target.setdefault(Target(each.newest.audience_id, each.newest.destination), []).append(each)
         self._deliver_notices(notices)
         for target, members in by_target.items():
@@ -185,6 +187,7 @@ class MemberDelivery:
             else:
                 decision = apply_changes(state, [*map(_stated, changes)], now=now, timing=timing)
             if decision is None:
+                each.settle(ChangeOutcome.SUPERSEDED)
                 continue
             newest = decision.state.newest
             if decision.upload is Action.REMOVAL and is_ignored(newest.destination, newest.record):
@@ -244,7 +247,7 @@ class MemberDelivery:
                 each = by_member[state.member]
                 match result:
                     case MemberState():
-                        each.state = result if each.is_done else each.state  # otherwise its message comes back
+                        each.state = result
                     case MovedOn():
                         moved.append(state.member)
                     case OutOfTime():

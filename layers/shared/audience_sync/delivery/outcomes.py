@@ -95,7 +95,7 @@ class Outcomes:
         pending = (self.members.get(change.member) for change in each.message.changes)
         return any(one is not None and one.outcome is ChangeOutcome.PARKED for one in pending)
 
-    def _results_of(self, each: ParsedMessage) -> Iterator[tuple[MembershipChange, ChangeOutcome | Deferred | None]]:
+    def _results_of(self, each: ParsedMessage) -> Iterator[tuple[MembershipChange, ChangeOutcome | Deferred]]:
         """Yield the changes of a message, each with what becomes of it."""
         for change in each.message.changes:
             pending, from_repetition = self.members[change.member], each.message.history.is_repetition

@@ -10,6 +10,7 @@ from audience_sync.members.membership import ChangeOutcome, Member, MembershipCh
 
 REPETITION_DELAY = 10.0  # seconds until the next try of a repetition that met changes of its member
 _CHANGES_FIRST = Deferred.until("changes of the member come first", REPETITION_DELAY)
+_UNDECIDED = Deferred.until("nothing was decided", REPETITION_DELAY)
 
 
 class Done(NamedTuple):
@@ -82,10 +83,10 @@ class PendingMember:
         """Keep an enter in the queue, and with it all changes newer than the last exit before it; None: all."""
         self.result = Stays(deferral) if last_exit is None else EnterWaits(deferral, last_exit)
 
-    def result_of(self, change: MembershipChange, *, from_repetition: bool) -> ChangeOutcome | Deferred | None:
-        """Return what becomes of a change of a message, which may be a repetition; None if nothing has been settled.
+    def result_of(self, change: MembershipChange, *, from_repetition: bool) -> ChangeOutcome | Deferred:
+        """Return what becomes of a change of a message, which may be a repetition.
 
-        Changes older than the settled one are superseded.
+        Changes older than the settled one are superseded. What nobody has settled stays: it may be owed.
         """
         if from_repetition and not self.is_repetition:
             return _CHANGES_FIRST
@@ -94,10 +95,10 @@ class PendingMember:
                 return deferral
             case EnterWaits(deferral, last_exit) if change.version > last_exit:
                 return deferral
-            case EnterWaits(_, settled, outcome):
+            case EnterWaits(_, settled, ChangeOutcome() as outcome):
                 pass
             case Done(outcome):
                 settled = self.newest.version
-            case None:
-                return None
-        return outcome if outcome is None or change.version == settled else ChangeOutcome.SUPERSEDED
+            case _:
+                return _UNDECIDED
+        return outcome if change.version == settled else ChangeOutcome.SUPERSEDED
