@@ -15,7 +15,7 @@ from audience_sync.delivery.sending import DATING, SHUTDOWN_RESERVE, TRACK_ATTEM
 from audience_sync.errors import AudienceSyncError, CircuitOpen, OutcomeUnknown, RequestRejected, ServiceUnavailable
 from audience_sync.members.job_messages import JobMessage
 from audience_sync.members.member_state import KEEP_IN_DATASET, Action
-from audience_sync.members.messages import ChangeMessage
+from audience_sync.members.messages import REPETITION, ChangeMessage, pack
 from tests.builders import AUDIENCE, sha256
 from tests.contract.worker_stack import (
     DEADLINE,
@@ -34,6 +34,7 @@ from tests.contract.worker_stack import (
 )
 from tests.faults.proxy import fault_proxy, refuse
 from tests.steps import counted_steps
+from tests.unit.members.member_changes import recorded
 
 
 def test_a_single_change_takes_one_upload_and_is_recorded(stack: WorkerStack) -> None:
@@ -439,16 +440,28 @@ def test_failed_attempts_after_the_first_cost_no_write(
     assert stack.amazon.active() == {"m1"}
 
 
-def test_an_accepted_upload_that_there_is_no_time_to_date_is_sent_again(stack: WorkerStack) -> None:
-    entered, now = change("a@b.co", at=1), [0.0]
-    stack.monotonic = lambda: now[0]
+def test_accepted_uploads_that_there_is_no_time_to_date_are_sent_again(stack: WorkerStack) -> None:
+    everyone = [change("a@b.co", at=1, member=f"m{number}") for number in range(30)]
     stack.amazon.fails = ServiceUnavailable("503")
-    stack.deliver(entered)
-    stack.amazon.before_next = lambda: now.__setitem__(0, DEADLINE - SHUTDOWN_RESERVE + DATING)
-    late = stack.deliver(entered, receives=2)
-    assert ([each.reason for each in late.deferred], late.delivered) == (["out_of_time"], 0)
-    now[0] = 0.0
-    assert (stack.deliver(entered, receives=3).delivered, len(stack.amazon.uploads)) == (1, 2)
+    stack.deliver(*everyone)
+    stack.calls.clear()
+    too_late = DEADLINE - SHUTDOWN_RESERVE + DATING
+    stack.monotonic = lambda: too_late if WRITE in stack.calls else 0.0  # of 25 rows
+    assert (stack.deliver(*everyone, receives=2).delivered, len(stack.amazon.uploads)) == (25, 1)
+    stack.monotonic = lambda: 0.0
+    assert (stack.rest(), [len(each) for each in stack.amazon.uploads]) == ({"delivered": 5}, [30, 5])
+
+
+def test_a_late_repetition_of_an_enter_leaves_the_last_removal_of_a_notice_queued(stack: WorkerStack) -> None:
+    back = recorded(change("a@b.co", at=1), notice(2), change("b@b.co", at=3))
+    newest = stack.stated(back.newest)
+    at = round(NOW)
+    state = replace(back, newest=newest, enter_failed=True, removal_sent=at, enters_effective_by=at)
+    stack.members().write([state])
+    stack.now += LIMITS.timings.longest_job + 60
+    stack.deliver_body(*pack([state.bare()], REPETITION))
+    stack.rest()
+    assert [upload[0]["action"] for upload in stack.amazon.uploads][:2] == ["CREATE", "DELETE"]
 
 
 def test_a_member_with_nothing_to_do_hides_no_other(stack: WorkerStack) -> None:

@@ -54,6 +54,13 @@ def test_a_member_is_settled_once_its_newest_change_is_delivered_parked_or_defer
     assert every.members[member("in-part")].is_settled, "its removal is parked, and its enter waits"
 
 
+def test_a_change_that_nobody_has_settled_stays() -> None:
+    both = message(change(at=1), change("m2", at=1))
+    every = outcomes(both)
+    every.members[member("m2")].wait(Deferred.until("wait", 60.0), Version(1, True, "exit"))
+    assert [deferred.delay for _, deferred in every.left_of(both)] == [REPETITION_DELAY] * 2
+
+
 def test_the_newest_repetition_wins_and_waits_for_changes_of_its_member() -> None:
     again, newest, older = (message(each, history=REPETITION) for each in (change(), change("m2", at=2), change("m2")))
     every = outcomes(message(change(at=2)), again, newest, older)

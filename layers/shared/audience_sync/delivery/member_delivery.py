@@ -276,9 +276,9 @@ class MemberDelivery:
                 each.pending.defer(deferral)
 
     def _must_queue(self, each: _Decided) -> bool:
-        """Return whether to queue what is due by a row. What was due by now, an upload has just tried."""
+        """Return whether to queue what is due by a row, unless it is due by now and this upload has just tried it."""
         due = each.state.due(self._context.limits.timings.of(each.state.newest.destination))
-        if each.decision.upload and due and due.at <= each.decided_at:
+        if due and due.action is each.decision.upload and due.at <= each.decided_at:
             return False
         return each.changes_row or each.is_done
 
