@@ -26,7 +26,7 @@ from tests.soak.__main__ import run
 from tests.soak.finding import failures
 from tests.soak.test_soak import EVENTS
 
-MOST_SEEDS = 150  # the rarest is found by one in twenty, and another one in each process: the order of sets differs
+MOST_SEEDS = 150  # the rarest is found by one in twenty; which one differs with the order of sets in each process
 
 _due, _timing_of, _review = MemberState.removal_due, Timings.of, review.review
 _repetition = member_step.apply_repetition

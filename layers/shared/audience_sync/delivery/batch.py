@@ -57,7 +57,7 @@ class Delivery:
         returning = Returning(context, self._jitter, deadline, report)
         uploads = Uploads(self._uploader, context.limits, context.clock, deadline, report)
         readable = [*self._read(messages, uploads.half_of_time_to_record(), returning, report, deadline)]
-        early = {each for each in readable if returning.is_early(each)}
+        early = [each for each in readable if returning.is_early(each)]
         due = [each for each in readable if each not in early and self._track(each, returning, deadline)]
         outcomes = Outcomes(context, due, deadline, report)
         MemberDelivery(context, uploads, outcomes, deadline, report).run()
