@@ -12,7 +12,6 @@ from itertools import count
 from audience_sync.amazon_ads.apis import has_jobs, is_ignored, upload_rules
 from audience_sync.amazon_ads.record import exit_record
 from audience_sync.amazon_ads.upload import Target
-from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.delivery.context import DeliveryContext
 from audience_sync.delivery.deletion_notices import DeletionNotices, with_notices
 from audience_sync.delivery.groups import groups
@@ -36,6 +35,7 @@ from audience_sync.members.member_step import (
 )
 from audience_sync.members.membership import EVERY_AUDIENCE, ChangeOutcome, Member, MembershipChange
 from audience_sync.members.repetitions import repetition_messages
+from audience_sync.members.stores import MemberRows
 
 MAX_ROUNDS = 3  # attempts at a row that other workers write at the same time
 
@@ -143,7 +143,7 @@ class MemberDelivery:
         return None
 
     def _deliver_once(
-        self, table: MembershipTable, target: Target, members: Sequence[PendingMember]
+        self, table: MemberRows, target: Target, members: Sequence[PendingMember]
     ) -> tuple[Deferred | None, Sequence[PendingMember]]:
         """Read, decide, write, send, record. Returns a deferral if others must wait, and members to deliver again."""
         trouble: Deferred | None = None
@@ -162,7 +162,7 @@ class MemberDelivery:
                 each.pending.settle(each.decision.outcome)
         return trouble, again
 
-    def _read(self, table: MembershipTable, members: Sequence[PendingMember]) -> dict[Member, _Found]:
+    def _read(self, table: MemberRows, members: Sequence[PendingMember]) -> dict[Member, _Found]:
         """Read the rows of members, and the deletion notices of those without one."""
         found = table.read_each((each.member for each in members), self._uploads.half_of_time_to_record())
         new = {each.member: each.changes for each in members if each.member not in found and not each.is_repetition}
@@ -195,7 +195,7 @@ class MemberDelivery:
             decided.append(_Decided(each, decision, decision.state != state, now, decision.state))
         return decided
 
-    def _write(self, table: MembershipTable, decided: Sequence[_Decided]) -> tuple[list[_Decided], list[PendingMember]]:
+    def _write(self, table: MemberRows, decided: Sequence[_Decided]) -> tuple[list[_Decided], list[PendingMember]]:
         """Record what was decided. Returns what may be sent, and the members whose rows have changed since."""
         changed = [each.state for each in decided if each.changes_row]
         results = iter(table.write(changed, lambda: self._uploads.has_time_to_record))
@@ -234,7 +234,7 @@ class MemberDelivery:
         self._report.repeated.update(each.state.member[0] for each in accepted if each.decision.repeats)
         return trouble
 
-    def _record_attempts(self, table: MembershipTable, written: Sequence[_Decided]) -> None:
+    def _record_attempts(self, table: MemberRows, written: Sequence[_Decided]) -> None:
         """Write the result of each attempt into its row, unless the row has it."""
         by_member = {each.state.member: each for each in written}
         rows = {member: each.state for member, each in by_member.items()}
