@@ -89,7 +89,7 @@ def test_a_repeated_list_sends_only_those_who_need_another_notice(
     deployment: Deployment, people: Callable[..., str]
 ) -> None:
     recorded(deployment, "done")
-    recorded(deployment, "refused", identities=(Identity(AT * 1000 - 600, {"email": "0" * 64}),), removal_failed=True)
+    recorded(deployment, "refused", identities=(Identity(AT * 1000 - 600, {"email": "0" * 64}),), removal_owed=True)
     recorded(deployment, "back", newest=change("back", at=AT * 1000 + 500))
     found = deployment.json(erase, file=people("done", "refused", "back"), yes=True, now=NOW)
     assert (found["sent"], found["alreadyRecorded"], sent(deployment)) == (2, 1, ["refused", "back"])

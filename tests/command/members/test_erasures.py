@@ -326,7 +326,7 @@ def test_all_erasures_are_listed_done_ones_first_and_of_these_the_newest(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recorded(deployment, "m1", at=AT - 6 * DAY)
-    in_audience(deployment, AUDIENCE, removal_failed=True, **KEPT)
+    in_audience(deployment, AUDIENCE, removal_owed=True, **KEPT)
     recorded(deployment, "nobody")
     closed = step(StepKind.CLOSED, "", 0, 3_600)
     recorded(deployment, "done", closed, at=AT - 7 * DAY, kind="denial")

@@ -8,7 +8,7 @@ import pytest
 from audience_sync.members.member_state import LateJob, MemberState
 from audience_sync.members.member_step import apply_changes
 from audience_sync.members.messages import REPETITION, ChangeMessage
-from audience_sync.members.repetitions import MAX_DELAY, Wait, repetition_messages
+from audience_sync.members.repetitions import MAX_DELAY, Wait, repetition_messages, with_due
 from tests.builders import AUDIENCE
 from tests.unit.members.member_changes import NOW, TIMING, enter, leave, recorded
 
@@ -23,7 +23,7 @@ def owing(audience_id: str = AUDIENCE) -> MemberState:
 
 
 def messages(*states: MemberState, now: float) -> list[tuple[ChangeMessage, int]]:
-    yielded = repetition_messages(states, now, TIMING)
+    yielded = repetition_messages(with_due(states, TIMING), now)
     return [(ChangeMessage.from_body(body), delay) for bodies, delay in yielded for body in bodies]
 
 
