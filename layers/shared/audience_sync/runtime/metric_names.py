@@ -4,7 +4,7 @@ NAMESPACE = "AudienceSync"
 
 EVENTS_ACCEPTED = "EventsAccepted"
 EVENTS_IGNORED = "EventsIgnored"
-EVENTS_REJECTED = "EventsRejected"
+EVENTS_REJECTED = "EventsRejected"  # also one for each body that cannot be used, whatever it held
 # The same, rejections of accepted events by one of their audiences, and accepted denials of consent, by reason code.
 EVENTS_REJECTED_BY_REASON = "EventsRejectedByReason"
 REQUESTS_UNAUTHORIZED = "RequestsUnauthorized"  # with a credential that does not match
