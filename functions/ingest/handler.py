@@ -69,7 +69,7 @@ def lambda_handler(event: dict[str, Any], context: Any) -> Answer:
         result = intake.accept(request.headers, request.body, deadline=due)
     except AudienceSyncError as error:
         refused = error_answer(error)
-        report_refused(error, refused["statusCode"])
+        report_refused(error, refused["statusCode"], request.headers.get("user-agent", ""))
         return refused
     report(result)
     return answer(200 if result.accepted or result.ignored else 400, _summary(result))

@@ -226,6 +226,12 @@ def test_a_request_over_64_kilobytes_is_refused_and_is_not_a_rejected_event(
     assert "ejected" not in printed()
 
 
+def test_a_url_in_segment_that_has_lost_its_key_counts_as_unauthorized(printed: Callable[[], str]) -> None:
+    for route in (CREATE, GET):
+        assert ask(http(route, REQUEST, JSON | {"user-agent": "Segment (Actions)"}))[0] == 401
+        assert '"RequestsUnauthorized":[1.0]' in printed().replace(" ", "")
+
+
 def test_a_fee_is_refused_unless_the_operator_allows_it(cloud: Cloud) -> None:
     fee = {"cpmCents": 150, "currency": "EUR"}
     status, answer = create(**fee)

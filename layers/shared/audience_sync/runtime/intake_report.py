@@ -19,9 +19,9 @@ def report(result: IntakeResult) -> None:
     _log(result)
 
 
-def report_refused(error: AudienceSyncError, status: int) -> None:
+def report_refused(error: AudienceSyncError, status: int, user_agent: str = "") -> None:
     """Count and log a body that was not taken in: if nobody sends it again, as one rejected event, whatever it held."""
-    telemetry.report_refusal(error, status)
+    telemetry.report_refusal(error, status, user_agent)
     if isinstance(error, InvalidRequest) and not isinstance(error, Unauthorized):
         telemetry.count(**{metric_names.EVENTS_REJECTED: 1})
         telemetry.publish(metric_names.EVENTS_REJECTED_BY_REASON, MetricUnit.Count, 1, reason=error.reason)

@@ -7,7 +7,7 @@ EVENTS_IGNORED = "EventsIgnored"
 EVENTS_REJECTED = "EventsRejected"  # also one for each body that cannot be used, whatever it held
 # The same, rejections of accepted events by one of their audiences, and accepted denials of consent, by reason code.
 EVENTS_REJECTED_BY_REASON = "EventsRejectedByReason"
-REQUESTS_UNAUTHORIZED = "RequestsUnauthorized"  # with a credential that does not match
+REQUESTS_UNAUTHORIZED = "RequestsUnauthorized"  # with a credential that does not match, or Segment's without any
 REQUESTS_WITHOUT_CREDENTIAL = "RequestsWithoutCredential"  # such as internet scanners'
 REQUESTS_FROM_OTHER_SOURCES = "RequestsFromOtherSources"  # not in AllowedSources; also in the metric above
 REQUESTS_UNAVAILABLE = "RequestsUnavailable"
