@@ -43,7 +43,7 @@ OF_RECENT_HOURS = {
     "uploads": published.UPLOADS_SENT,
     "uploads_failed": published.UPLOADS_FAILED,
 }
-ARRIVALS = (published.EVENTS_ACCEPTED, published.EVENTS_IGNORED, published.EVENTS_REJECTED)
+ARRIVALS = published.ARRIVALS
 COMPLETIONS = (published.CHANGES_DELIVERED, published.CHANGES_SUPERSEDED, published.CHANGES_PARKED)
 WARNINGS = {
     "unauthorized": published.REQUESTS_UNAUTHORIZED,
