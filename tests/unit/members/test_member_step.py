@@ -485,6 +485,15 @@ def test_an_exit_that_amazon_ignores_is_recorded_without_identities(each: Decisi
     assert without_removal(each, HOURS_LATER - 9).state.removal_sent == max(each.state.removal_sent, HOURS_LATER - 9)
 
 
+def test_an_enter_that_names_everything_to_remove_is_due_after_the_owed_removal_that_it_replaces() -> None:
+    owed = replace(OUT, removal_owed=True)
+    back = take(owed, enter(3, *kept(OUT)))
+    assert (back.upload, back.state.removal_owed) == (Action.ENTER, False)
+    assert back.state.due(TIMING) == Due(HOURS_LATER + SOON, Action.ENTER)
+    other = take(owed, enter(3, "other")).state
+    assert (other.removal_owed, other.due(TIMING)) == (True, None), "the exit comes back, and its removal gets a time"
+
+
 def test_an_exit_that_amazon_ignores_keeps_identities_of_the_next_life() -> None:
     back = recorded(enter(1, "a"), leave(2), enter(3, "b"))
     assert kept(without_removal(Decision(back, upload=Action.REMOVAL), HOURS_LATER).state) == ["b"]

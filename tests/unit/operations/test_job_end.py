@@ -263,3 +263,9 @@ def test_each_record_without_effect_has_a_reason(
 ) -> None:
     members = message(ERASING, ENTER._replace(member="m2"))
     assert [tuple(each) for each in records_to_park(members, report)] == expected
+
+
+def test_a_late_removal_of_unknown_outcome_may_have_undone_the_enter_since() -> None:
+    back = replace(BACK, erase_until=2, enter_sent=NOW - 60, late_jobs=(LateJob("job-1", EXITED, at=2, removes=True),))
+    ended = after(back, ERASING, None, is_late=True)
+    assert (ended.late_jobs, ended.removals_effective_by) == ((), NOW)
