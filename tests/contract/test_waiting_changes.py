@@ -127,6 +127,7 @@ def test_changes_that_wait_go_back_beside_one_that_fails(stack: WorkerStack) -> 
     assert stack.rest() == {"delivered": 3}
 
 
+@WITH_JOBS  # in a dataset, both wait for the same quarter of an hour
 def test_a_waiting_change_whose_copy_is_stored_does_not_stay_in_the_queue_as_well(stack: WorkerStack) -> None:
     for member in ("m1", "m2"):
         stack.deliver(change("a@b.co", at=1, exits=True, member=member))
