@@ -22,7 +22,7 @@ def queue_due_exits(session: Session, audience: Audience) -> None:
     from audience_sync.delivery.deletion_notices import due_exits  # noqa: PLC0415 - loads boto3
 
     queued = 0
-    replay = DeliveryHistory(is_replay=True)  # no accepted event caused them: counting them would unbalance the sums
+    replay = DeliveryHistory(was_counted=True)  # no accepted event caused them: counting them would unbalance the sums
     with session.screen.progress("checking deletion notices") as bar:
         for page in session.member_scan.deletion_notices():
             states = session.members.read((audience.audience_id, each.state.member[1]) for each in page)

@@ -99,7 +99,7 @@ def queue_deletion_notices(session: Session, members: Iterable[str]) -> list[Mem
     now = round(session.now() * 1000)
     notices = [erasing_exit(member, now, f"erase-{uuid4().hex}") for member in members]
     # No accepted event has caused them; counting them would unbalance the sums of `status`.
-    bodies = pack(notices, DeliveryHistory(is_replay=True))
+    bodies = pack(notices, DeliveryHistory(was_counted=True))
     session.queue("ChangeQueue").send(bodies, deadline=time.monotonic() + SEND_TIMEOUT)
     return notices
 
