@@ -13,15 +13,15 @@ from audience_sync.audiences.creation import Audiences
 from audience_sync.clock import Clock
 from audience_sync.errors import InvalidAudience
 from audience_sync.members.membership import Audience
-from audience_sync_cli.audiences.datasets import create_dataset, creation_locks, is_dataset, name_prefix, refuse_update
-from audience_sync_cli.audiences.listed import AUDIENCE, find
-from audience_sync_cli.audiences.options import DSP, RENEW, NewTarget, check_key, note_country, note_ttl
-from audience_sync_cli.audiences.presentation import audience_json
-from audience_sync_cli.command_line.settings_faults import NO_TARGET, options, wrong_usage
-from audience_sync_cli.errors import WrongUsage
-from audience_sync_cli.screen import counted
-from audience_sync_cli.session import Session, command
-from audience_sync_cli.times import DAY
+from audience_sync_cli.frame.errors import WrongUsage
+from audience_sync_cli.frame.screen import counted
+from audience_sync_cli.frame.session import Session, command
+from audience_sync_cli.frame.settings_faults import NO_TARGET, options, wrong_usage
+from audience_sync_cli.frame.times import DAY
+from audience_sync_cli.stack.datasets import create_dataset, creation_locks, is_dataset, name_prefix, refuse_update
+from audience_sync_cli.stack.listed import AUDIENCE, find
+from audience_sync_cli.stack.options import DSP, RENEW, NewTarget, check_key, note_country, note_ttl
+from audience_sync_cli.stack.presentation import audience_json
 
 app = typer.Typer()
 CREATE_WAIT = 60.0  # seconds for one creation, including the wait for a concurrent one of the same audience

@@ -24,13 +24,13 @@ from audience_sync.aws.audience_table import MAX_FOUND
 from audience_sync.aws.membership_rows import KEEP_ACTIVE, KEEP_EXIT
 from audience_sync.members.membership import Audience, Destination, FilledBy
 from audience_sync_cli.audiences.adoption import filled_by, next_steps, require_writable
-from audience_sync_cli.audiences.datasets import creation_locks, is_dataset, read_dataset
-from audience_sync_cli.audiences.listed import AUDIENCE, find, same_key
 from audience_sync_cli.audiences.notices import queue_due_exits
-from audience_sync_cli.audiences.options import Choices, Target, check_key, country_code, note_country, note_ttl
-from audience_sync_cli.audiences.presentation import audience_json, caveats_about, key_label
-from audience_sync_cli.errors import OperatorError, TryLater, WrongUsage
-from audience_sync_cli.session import Session, command
+from audience_sync_cli.frame.errors import OperatorError, TryLater, WrongUsage
+from audience_sync_cli.frame.session import Session, command
+from audience_sync_cli.stack.datasets import creation_locks, is_dataset, read_dataset
+from audience_sync_cli.stack.listed import AUDIENCE, find, same_key
+from audience_sync_cli.stack.options import Choices, Target, check_key, country_code, note_country, note_ttl
+from audience_sync_cli.stack.presentation import audience_json, caveats_about, key_label
 
 app = typer.Typer()
 _ID = Annotated[str, typer.Argument(help="Amazon's audience id (not the number in the DSP console).")]

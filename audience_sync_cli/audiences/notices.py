@@ -8,8 +8,8 @@ import time
 
 from audience_sync.members.membership import Audience
 from audience_sync.members.messages import DeliveryHistory, pack
-from audience_sync_cli.screen import counted
-from audience_sync_cli.session import Session
+from audience_sync_cli.frame.screen import counted
+from audience_sync_cli.frame.session import Session
 
 SEND_TIMEOUT = 30.0  # seconds for the change queue to accept the exits of one page
 

@@ -5,14 +5,14 @@ from typing import Any
 
 from audience_sync.fields import IDENTIFIERS
 from audience_sync.members.membership import MembershipChange
+from audience_sync_cli.frame.reasons import row_remedy
+from audience_sync_cli.frame.screen import Screen, counted
+from audience_sync_cli.frame.session import Session
 from audience_sync_cli.member_files.consent_words import words_text
 from audience_sync_cli.member_files.import_run import Previewed, Report
 from audience_sync_cli.member_files.repeated_ids import show_repeated
 from audience_sync_cli.member_files.row_changes import Reading, RowChanges
 from audience_sync_cli.member_files.unusable_values import unusable_json, unusable_text
-from audience_sync_cli.reasons import row_remedy
-from audience_sync_cli.screen import Screen, counted
-from audience_sync_cli.session import Session
 
 CHANGES_A_SECOND = 400  # of one worker if Amazon answers in two seconds: docs/scaling.md
 WORKERS = 5  # `MaximumConcurrency` by default

@@ -15,12 +15,12 @@ from audience_sync.members.erasure.status import Missing
 from audience_sync.members.member_step import apply_changes
 from audience_sync.members.membership import MembershipChange
 from audience_sync.members.messages import DeliveryHistory, pack
-from audience_sync_cli.errors import ReportedAsNotThere
+from audience_sync_cli.frame.errors import ReportedAsNotThere
+from audience_sync_cli.frame.screen import counted, iso_time, moment
+from audience_sync_cli.frame.session import Session, command
 from audience_sync_cli.members.erasure_report import WITHOUT_DROPPING
 from audience_sync_cli.members.id_list import FILE, MEMBERS, SHOWN, listed
 from audience_sync_cli.members.people import Known, label, people
-from audience_sync_cli.screen import counted, iso_time, moment
-from audience_sync_cli.session import Session, command
 
 app = typer.Typer()
 SEND_TIMEOUT = 30.0  # seconds for the change queue to accept everything

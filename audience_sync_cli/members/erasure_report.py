@@ -15,9 +15,9 @@ from audience_sync.members.erasure.status import AudienceErasure, Erasure, Outco
 from audience_sync.members.erasure_steps import ErasureStep, StepKind
 from audience_sync.members.member_state import MemberState
 from audience_sync.members.membership import Audience
-from audience_sync_cli.parked.dead_letters import DeadLetterMessage
-from audience_sync_cli.screen import iso_time
-from audience_sync_cli.times import DAY
+from audience_sync_cli.frame.screen import iso_time
+from audience_sync_cli.frame.times import DAY
+from audience_sync_cli.stack.dead_letters import DeadLetterMessage
 
 DEAD_LETTERS = 14 * DAY  # seconds
 NOT_RECORDED = "not_recorded"  # in place of a state

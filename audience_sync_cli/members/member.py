@@ -11,13 +11,13 @@ from audience_sync.amazon_ads.destination import name_of_api
 from audience_sync.aws.membership_rows import expires_at
 from audience_sync.members.member_state import Identity, MemberState
 from audience_sync.members.membership import Audience
-from audience_sync_cli.errors import AlreadyReported, NotThere
+from audience_sync_cli.frame.errors import AlreadyReported, NotThere
+from audience_sync_cli.frame.screen import Screen, iso_time, moment
+from audience_sync_cli.frame.session import Session, command
 from audience_sync_cli.members.id_list import MEMBER_ID, require_id
 from audience_sync_cli.members.people import Known, people
-from audience_sync_cli.parked.dead_events import DeadEvents
-from audience_sync_cli.parked.peeking import peek, with_erased
-from audience_sync_cli.screen import Screen, iso_time, moment
-from audience_sync_cli.session import Session, command
+from audience_sync_cli.stack.dead_events import DeadEvents
+from audience_sync_cli.stack.peeking import peek, with_erased
 
 app = typer.Typer()
 

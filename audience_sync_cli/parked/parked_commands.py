@@ -7,17 +7,17 @@ from typing import Annotated, Any
 
 import typer
 
-from audience_sync_cli.audiences.listed import NAMES, completions
-from audience_sync_cli.command_line.usage import did_you_mean
-from audience_sync_cli.errors import AlreadyReported, NotThere, WrongUsage
-from audience_sync_cli.parked.dead_events import DeadEvent, dead_letter_queues, peek_all, peek_erased
-from audience_sync_cli.parked.dead_letters import REASONS, DeadLetterMessage
-from audience_sync_cli.parked.peeking import audience_id_of
-from audience_sync_cli.parked.redrive import Condition, Drop, Redrive, run_command
-from audience_sync_cli.screen import counted, moment
-from audience_sync_cli.session import Session, command
-from audience_sync_cli.state.settling import TIMEOUT, follow_stack, raise_unless_settled
-from audience_sync_cli.times import MINUTE, SINCE, read_time
+from audience_sync_cli.frame.errors import AlreadyReported, NotThere, WrongUsage
+from audience_sync_cli.frame.screen import counted, moment
+from audience_sync_cli.frame.session import Session, command
+from audience_sync_cli.frame.times import MINUTE, SINCE, read_time
+from audience_sync_cli.frame.usage import did_you_mean
+from audience_sync_cli.stack.dead_events import DeadEvent, dead_letter_queues, peek_all, peek_erased
+from audience_sync_cli.stack.dead_letters import REASONS, DeadLetterMessage
+from audience_sync_cli.stack.listed import NAMES, completions
+from audience_sync_cli.stack.peeking import audience_id_of
+from audience_sync_cli.stack.redrive import Condition, Drop, Redrive, run_command
+from audience_sync_cli.stack.settling import TIMEOUT, follow_stack, raise_unless_settled
 
 app = typer.Typer()
 MAX_SHOWN = 100  # dead letters in a table; the JSON has all

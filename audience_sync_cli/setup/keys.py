@@ -15,10 +15,10 @@ from typing import Annotated, Any
 import typer
 
 from audience_sync.access.credentials import Keyring, StoredKey, expiry_date, source_entries, source_entry, utc_date
-from audience_sync_cli.command_line.usage import did_you_mean, shown
-from audience_sync_cli.errors import NotThere, OperatorError, WrongUsage
-from audience_sync_cli.screen import counted
-from audience_sync_cli.session import NO_API, Session, command
+from audience_sync_cli.frame.errors import NotThere, OperatorError, WrongUsage
+from audience_sync_cli.frame.screen import counted
+from audience_sync_cli.frame.session import NO_API, Session, command
+from audience_sync_cli.frame.usage import did_you_mean, shown
 from audience_sync_cli.setup.key_use import NEVER, previous_use, since_entry
 
 app = typer.Typer()

@@ -26,10 +26,10 @@ from audience_sync.members.membership import Audience, MembershipChange
 from audience_sync.members.messages import pack
 from audience_sync.reasons import Reason
 from audience_sync.runtime.metric_names import NAMESPACE
-from audience_sync_cli.errors import NotConfirmed
-from audience_sync_cli.screen import Screen
-from audience_sync_cli.session import Session
-from audience_sync_cli.stack import Stack
+from audience_sync_cli.frame.errors import NotConfirmed
+from audience_sync_cli.frame.screen import Screen
+from audience_sync_cli.frame.session import Session
+from audience_sync_cli.frame.stacks import Stack
 from local.logs import LogGroups
 from local.sqs.queues import SqsQueues
 from local.template import Template

@@ -25,7 +25,7 @@ from audience_sync_cli.moves import ending, waiting
 from audience_sync_cli.parked import parked_commands
 from audience_sync_cli.setup import connect
 from audience_sync_cli.setup.terms import ACCEPTANCES
-from audience_sync_cli.state import event_source
+from audience_sync_cli.stack import event_source
 from local.resources import MANAGER_ACCOUNT
 from tests.aws_fixtures import AUDIENCE, create_membership_table
 from tests.builders import notice
@@ -161,7 +161,7 @@ def run_every_command(deployment: Deployment, folder: Path) -> Iterator[Ran]:
 
 
 def _prepare(deployment: Deployment, gateway: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("audience_sync_cli.stack.local", lambda _: deployment.stack)
+    monkeypatch.setattr("audience_sync_cli.frame.stacks.local", lambda _: deployment.stack)
     monkeypatch.setattr(waiting, "LISTING", 0.0)
     monkeypatch.setattr(parked_commands, "TIMEOUT", 1)
     monkeypatch.setattr(event_source, "POLL", 0.0)

@@ -12,17 +12,17 @@ from botocore.exceptions import EndpointConnectionError
 
 from audience_sync.errors import Unavailable
 from audience_sync_cli.dashboard.deployed import DeployedStack
-from audience_sync_cli.errors import AlreadyReported, NotThere
+from audience_sync_cli.frame.errors import AlreadyReported, NotThere
+from audience_sync_cli.frame.operator_log import FIELDS, UNWATCHED, OperatorLog
 from audience_sync_cli.mappings.versions import revert
-from audience_sync_cli.member_files.change_sender import ChangeSender
 from audience_sync_cli.member_files.import_members import import_members
 from audience_sync_cli.member_files.import_plan import ImportOptions
 from audience_sync_cli.member_files.options import FileOptions
 from audience_sync_cli.members.erasing import erase
-from audience_sync_cli.operator_log import FIELDS, UNWATCHED, OperatorLog
 from audience_sync_cli.parked import parked_commands as parked
 from audience_sync_cli.parked.parked_commands import Filter
 from audience_sync_cli.setup import keys
+from audience_sync_cli.stack.change_sender import ChangeSender
 from audience_sync_cli.watch.operator_log import operator_log
 from audience_sync_cli.watch.send import Follow, send
 from tests.aws_fixtures import AUDIENCE

@@ -11,7 +11,7 @@ import pytest
 
 from audience_sync_cli.dashboard.facts import Facts
 from audience_sync_cli.dashboard.server import DashboardServer
-from audience_sync_cli.errors import NotThere
+from audience_sync_cli.frame.errors import NotThere
 from tests.command.dashboard import states
 from tests.e2e import chromium
 from tests.e2e.chromium import Browser, Tab

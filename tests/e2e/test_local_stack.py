@@ -7,9 +7,9 @@ import requests
 
 from audience_sync.amazon_ads.destination import ads_data_manager
 from audience_sync.members.membership import Destination
-from audience_sync_cli.screen import Screen
-from audience_sync_cli.session import Session
-from audience_sync_cli.stack import local
+from audience_sync_cli.frame.screen import Screen
+from audience_sync_cli.frame.session import Session
+from audience_sync_cli.frame.stacks import local
 from local.sample_profiles import Person
 from tests.e2e.conftest import EXAMPLES, LocalStack, local_stack, processes, running
 from tests.waiting import wait_until

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from audience_sync.amazon_ads.destination import Api
 from audience_sync_cli.app import app
-from audience_sync_cli.errors import DONE, FAILED, NOT_CONFIRMED, NOT_THERE
+from audience_sync_cli.frame.errors import DONE, FAILED, NOT_CONFIRMED, NOT_THERE
 from audience_sync_cli.setup import connect
 from audience_sync_cli.setup.terms import ACCEPTANCES
 from tests.command import browser

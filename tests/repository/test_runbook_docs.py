@@ -147,7 +147,7 @@ def test_every_reason_code_is_explained_once_and_raised() -> None:
     assert {
         reason for reason in Reason if not reason.means or (reason.effects >= REJECTED and not reason.remedy)
     } == set()
-    trees = [*TREES, ast.parse((ROOT / "audience_sync_cli/parked/dead_letters.py").read_text())]
+    trees = [*TREES, ast.parse((ROOT / "audience_sync_cli/stack/dead_letters.py").read_text())]
     # A comparison or a set raises nothing: a reason is passed to a call, or is the one of an error.
     uses = [node for tree in trees for node in ast.walk(tree) if isinstance(node, _RAISING)]
     parts = [each for use in uses for each in ast.iter_child_nodes(use) if isinstance(each, ast.Attribute)]

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from audience_sync_cli.audiences.linking import link
-from audience_sync_cli.audiences.options import Target
+from audience_sync_cli.stack.options import Target
 from tests.aws_fixtures import AUDIENCE
 from tests.builders import notice
 from tests.command.conftest import Deployment, change

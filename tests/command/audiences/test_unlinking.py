@@ -11,9 +11,9 @@ from audience_sync.aws.audience_table import AudienceTable
 from audience_sync_cli.audiences.creation import Settings, create
 from audience_sync_cli.audiences.linking import KEEP_UNLINKED, link, unlink
 from audience_sync_cli.audiences.list_and_show import list_, show
-from audience_sync_cli.audiences.options import NewTarget
-from audience_sync_cli.errors import NotThere
-from audience_sync_cli.times import DAY
+from audience_sync_cli.frame.errors import NotThere
+from audience_sync_cli.frame.times import DAY
+from audience_sync_cli.stack.options import NewTarget
 from tests.aws_fixtures import AUDIENCE
 from tests.command.conftest import NOW, Deployment
 

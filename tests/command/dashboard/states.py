@@ -3,7 +3,6 @@
 from dataclasses import replace
 from itertools import accumulate
 
-from audience_sync_cli import reasons
 from audience_sync_cli.dashboard.facts import (
     Activity,
     Alarm,
@@ -19,8 +18,9 @@ from audience_sync_cli.dashboard.facts import (
     UploadFacts,
     Warnings,
 )
-from audience_sync_cli.state.blockers import Blocker
-from audience_sync_cli.state.counts import Counts, Depth, EventQueueDepth
+from audience_sync_cli.frame import reasons
+from audience_sync_cli.stack.blockers import Blocker
+from audience_sync_cli.stack.counts import Counts, Depth, EventQueueDepth
 from local.template import Template
 
 NOW = 1_772_615_722.0  # 2026-03-04 09:15:22Z

@@ -26,9 +26,9 @@ from audience_sync.runtime.metric_names import (
 from audience_sync_cli.dashboard import deployed, metrics
 from audience_sync_cli.dashboard.deployed import DeployedStack
 from audience_sync_cli.dashboard.ranges import RANGES
-from audience_sync_cli.errors import NotThere, OperatorError, WrongUsage
-from audience_sync_cli.parked.dead_letters import DeadLetters
-from audience_sync_cli.state.function_logs import FUNCTIONS
+from audience_sync_cli.frame.errors import NotThere, OperatorError, WrongUsage
+from audience_sync_cli.stack.dead_letters import DeadLetters
+from audience_sync_cli.stack.function_logs import FUNCTIONS
 from tests.aws_fixtures import AUDIENCE
 from tests.command.conftest import Deployment, change
 from tests.doubles.clocks import ManualClock

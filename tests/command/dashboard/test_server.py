@@ -14,7 +14,7 @@ import requests
 from audience_sync_cli.dashboard.facts import Facts
 from audience_sync_cli.dashboard.page import build_page
 from audience_sync_cli.dashboard.server import DashboardServer
-from audience_sync_cli.errors import TryLater
+from audience_sync_cli.frame.errors import TryLater
 from tests.command.dashboard import states
 
 

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from audience_sync.errors import InvalidMapping
 from audience_sync.segment.default_mapping import first_passing
 from audience_sync_cli.app import app
-from audience_sync_cli.errors import AlreadyReported, OperatorError, WrongUsage
+from audience_sync_cli.frame.errors import AlreadyReported, OperatorError, WrongUsage
 from audience_sync_cli.mappings.roots import ROOTS
 from audience_sync_cli.mappings.show_and_check import check, show
 from audience_sync_cli.mappings.text import membership, plain

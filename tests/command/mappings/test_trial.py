@@ -12,7 +12,7 @@ import pytest
 from audience_sync.amazon_ads.destination import ads_data_manager
 from audience_sync.members.membership import Audience
 from audience_sync.segment.default_mapping import first_passing
-from audience_sync_cli.errors import AlreadyReported
+from audience_sync_cli.frame.errors import AlreadyReported
 from audience_sync_cli.mappings.explanation import MAX_SHOWN, masked
 from audience_sync_cli.mappings.trial import try_
 from tests.aws_fixtures import AUDIENCE

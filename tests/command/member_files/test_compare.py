@@ -15,7 +15,7 @@ from audience_sync.amazon_ads.destination import ads_data_manager
 from audience_sync.amazon_ads.normalize import identifiers
 from audience_sync.ingest.record_rules import erasing_exit
 from audience_sync.members.membership import Audience, Destination, MembershipChange
-from audience_sync_cli.errors import WrongUsage
+from audience_sync_cli.frame.errors import WrongUsage
 from audience_sync_cli.member_files.compare import compare
 from audience_sync_cli.member_files.comparison import Difference
 from audience_sync_cli.member_files.lists import listed_differences

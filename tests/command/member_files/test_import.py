@@ -22,8 +22,8 @@ from audience_sync.aws.cloudwatch import Metric, MetricStore
 from audience_sync.errors import Unavailable
 from audience_sync.ingest.intake import changes_from, compiled
 from audience_sync.ingest.record_rules import MAX_ENTER_AGE, erasing_exit
-from audience_sync_cli.errors import WrongUsage
-from audience_sync_cli.member_files import change_sender, queue_room
+from audience_sync_cli.frame.errors import WrongUsage
+from audience_sync_cli.frame.samples import sample
 from audience_sync_cli.member_files.formats import DELIMITERS
 from audience_sync_cli.member_files.import_members import import_members
 from audience_sync_cli.member_files.import_plan import ImportOptions
@@ -34,7 +34,7 @@ from audience_sync_cli.member_files.lists import listed_rejects
 from audience_sync_cli.member_files.member_file import MemberFile
 from audience_sync_cli.member_files.options import FileOptions
 from audience_sync_cli.member_files.row_changes import LeftOut
-from audience_sync_cli.samples import sample
+from audience_sync_cli.stack import change_sender, queue_room
 from tests.aws_fixtures import AUDIENCE
 from tests.command.conftest import Deployment, Printed, change
 from tests.doubles.audiences import Listed

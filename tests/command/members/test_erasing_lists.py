@@ -13,7 +13,7 @@ import pytest
 
 from audience_sync.members.erasure_steps import ErasurePlan, ErasureStep, StepKind
 from audience_sync.members.member_state import Identity, MemberState
-from audience_sync_cli.errors import NotThere, OperatorError, ReportedAsNotThere, WrongUsage
+from audience_sync_cli.frame.errors import NotThere, OperatorError, ReportedAsNotThere, WrongUsage
 from audience_sync_cli.members import erasing
 from audience_sync_cli.members.erasing import erase
 from audience_sync_cli.members.erasure_report import digest

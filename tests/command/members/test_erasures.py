@@ -18,12 +18,12 @@ from audience_sync.amazon_ads.destination import ads_data_manager
 from audience_sync.members.erasure_steps import ErasurePlan, ErasureStep, StepKind
 from audience_sync.members.member_state import Identity, LateJob, MemberState
 from audience_sync.members.membership import Audience, Destination, FilledBy, Version
-from audience_sync_cli.errors import NotThere, OperatorError, ReportedAsNotThere, WrongUsage
+from audience_sync_cli.frame.errors import NotThere, OperatorError, ReportedAsNotThere, WrongUsage
+from audience_sync_cli.frame.screen import iso_time
 from audience_sync_cli.members import erasures
 from audience_sync_cli.members.erasing import erase
 from audience_sync_cli.members.member import show
 from audience_sync_cli.members.proof import erasure
-from audience_sync_cli.screen import iso_time
 from tests.aws_fixtures import AUDIENCE
 from tests.builders import notice
 from tests.command.conftest import NOW, Deployment, change

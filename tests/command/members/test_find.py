@@ -12,7 +12,7 @@ from audience_sync.amazon_ads.normalize import identifier
 from audience_sync.aws.membership_scan import TableSize
 from audience_sync.ingest.record_rules import erasing_exit
 from audience_sync.members.membership import MembershipChange
-from audience_sync_cli.errors import AlreadyReported, NotConfirmed, ReportedAsNotThere, WrongUsage
+from audience_sync_cli.frame.errors import AlreadyReported, NotConfirmed, ReportedAsNotThere, WrongUsage
 from audience_sync_cli.members import find as module
 from audience_sync_cli.members.find import estimate, find
 from scripts.cost_model import OVERHEAD, READ, ROW

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audience_sync.errors import Unavailable
-from audience_sync_cli.errors import NotThere, WrongUsage
-from audience_sync_cli.state.function_logs import FUNCTIONS, Follower, FunctionLogs, LogLine
+from audience_sync_cli.frame.errors import NotThere, WrongUsage
+from audience_sync_cli.stack.function_logs import FUNCTIONS, Follower, FunctionLogs, LogLine
 from audience_sync_cli.watch.log_entries import _READERS, entries, selected
 from audience_sync_cli.watch.tail import batches, tail
 from tests.aws_fixtures import AUDIENCE
