@@ -17,9 +17,9 @@ from audience_sync_cli.frame.finding import Check, Finding, State
 from audience_sync_cli.frame.screen import counted, moment
 from audience_sync_cli.frame.session import NO_API
 from audience_sync_cli.frame.times import DAY
-from audience_sync_cli.setup.keys import KeyKind, is_strong
 from audience_sync_cli.stack.blockers import RECENT, Blocker
 from audience_sync_cli.stack.counts import depth, event_queue_depth
+from audience_sync_cli.stack.key_kinds import KeyKind, is_strong
 from audience_sync_cli.stack.options import NO_TTL, keeping
 
 FUNCTIONS = ("IngestFunction", "WorkerFunction", "RefreshFunction")

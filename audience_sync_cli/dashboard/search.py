@@ -10,11 +10,10 @@ from audience_sync_cli.frame.reasons import explained
 from audience_sync_cli.frame.screen import moment
 from audience_sync_cli.frame.session import Session
 from audience_sync_cli.frame.times import DAY
-from audience_sync_cli.members.member import state_facts
-from audience_sync_cli.parked.parked_commands import facts_of
 from audience_sync_cli.stack.dead_letters import DeadLetterMessage, DeadLetters
 from audience_sync_cli.stack.function_logs import FunctionLogs
-from audience_sync_cli.stack.peeking import with_erased
+from audience_sync_cli.stack.member_facts import state_facts
+from audience_sync_cli.stack.peeking import facts_of, with_erased
 
 SEARCHED = 2_000  # dead letters; `audience-sync member show` searches all
 SHORTEST_PREFIX = 8  # characters of a dead letter's id, as in `parked list`

@@ -15,7 +15,7 @@ from audience_sync_cli.frame.usage import did_you_mean
 from audience_sync_cli.stack.dead_events import DeadEvent, dead_letter_queues, peek_all, peek_erased
 from audience_sync_cli.stack.dead_letters import REASONS, DeadLetterMessage
 from audience_sync_cli.stack.listed import NAMES, completions
-from audience_sync_cli.stack.peeking import audience_id_of
+from audience_sync_cli.stack.peeking import audience_id_of, facts_of
 from audience_sync_cli.stack.redrive import Condition, Drop, Redrive, run_command
 from audience_sync_cli.stack.settling import TIMEOUT, follow_stack, raise_unless_settled
 
@@ -173,25 +173,6 @@ def drop(
     stopped = run_command(session, action, dead_letter_queues(session)) or unread
     session.screen.say(f"{counted(action.done, 'dead letter')} dropped.", style="green" if action.done else "")
     session.screen.result(_result(stopped, matched=action.matched, dropped=action.done))
-
-
-def facts_of(each: DeadLetterMessage) -> dict[str, Any]:
-    """Return why a dead letter was parked, and for whom, for people; without identifiers."""
-    return {
-        "message id": each.message_id,
-        "reason": each.reason,
-        "detail": each.failure.get("detail"),
-        "what to do": each.remedy,
-        "Amazon's status": str(each.failure.get("status") or "-"),
-        "Amazon's request": each.failure.get("requestId"),
-        "attempts": each.failure.get("attempts"),
-        "accepted": moment(each.failure.get("firstAt") or None),
-        "parked": moment(each.at),
-        "audience": each.audience_id,
-        "members": ", ".join(each.members[:20]) + (", ..." if len(each.members) > 20 else ""),
-        "actions": ", ".join(sorted({"leave" if change.exits else "enter" for change in each.changes})),
-        "erased since": each.erased,
-    }
 
 
 def _print_table(session: Session, found: Sequence[DeadLetterMessage], stopped: str) -> None:

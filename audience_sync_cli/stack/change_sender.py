@@ -27,6 +27,8 @@ from audience_sync_cli.stack.queue_room import room_for
 if TYPE_CHECKING:
     from audience_sync_cli.frame.operator_log import Line  # loads boto3, which completion must not
 
+type Send = Callable[[int, MembershipChange | None], None]  # the change of a row; None if it makes none
+
 IN_FLIGHT = 4  # requests; each holds up to a megabyte
 SEND_TIMEOUT = 30.0  # seconds for the queue to confirm one of them
 WAITS = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0)  # seconds before another attempt; two minutes in all

@@ -1,10 +1,12 @@
-"""Reads dead letters for a command, and leaves them in the queue."""
+"""Reads dead letters for a command, leaves them in the queue, and describes them."""
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from audience_sync.members.membership import EVERY_AUDIENCE
 from audience_sync_cli.frame.errors import NotThere
+from audience_sync_cli.frame.screen import moment
 from audience_sync_cli.frame.session import Session
 from audience_sync_cli.stack.dead_letters import DeadLetterMessage, DeadLetters, Peek
 from audience_sync_cli.stack.listed import find
@@ -42,3 +44,22 @@ def with_erased(session: Session, messages: Sequence[DeadLetterMessage]) -> list
         return bool(pairs) and all(notice is not None and change.version < notice for change, notice in pairs)
 
     return [replace(each, erased=is_erased(each)) for each in messages]
+
+
+def facts_of(each: DeadLetterMessage) -> dict[str, Any]:
+    """Return why a dead letter was parked, and for whom, for people; without identifiers."""
+    return {
+        "message id": each.message_id,
+        "reason": each.reason,
+        "detail": each.failure.get("detail"),
+        "what to do": each.remedy,
+        "Amazon's status": str(each.failure.get("status") or "-"),
+        "Amazon's request": each.failure.get("requestId"),
+        "attempts": each.failure.get("attempts"),
+        "accepted": moment(each.failure.get("firstAt") or None),
+        "parked": moment(each.at),
+        "audience": each.audience_id,
+        "members": ", ".join(each.members[:20]) + (", ..." if len(each.members) > 20 else ""),
+        "actions": ", ".join(sorted({"leave" if change.exits else "enter" for change in each.changes})),
+        "erased since": each.erased,
+    }

@@ -23,6 +23,7 @@ from audience_sync_cli.parked import parked_commands as parked
 from audience_sync_cli.parked.parked_commands import Filter
 from audience_sync_cli.setup import keys
 from audience_sync_cli.stack.change_sender import ChangeSender
+from audience_sync_cli.stack.key_kinds import KeyKind
 from audience_sync_cli.watch.operator_log import operator_log
 from audience_sync_cli.watch.send import Follow, send
 from tests.aws_fixtures import AUDIENCE
@@ -189,7 +190,7 @@ def test_an_interrupted_command_is_logged_with_its_progress(
 
 def test_the_log_can_list_imports_alone_with_what_was_left_out(deployment: Deployment) -> None:
     import_members(deployment.session(yes=True), str(MEMBERS), ID, reading=FileOptions(at="1h"))
-    keys.rotate(deployment.session(yes=True), keys.KeyKind.EVENT)
+    keys.rotate(deployment.session(yes=True), KeyKind.EVENT)
     assert [each["command"] for each in deployment.json(operator_log)] == ["keys rotate", "import"]
     (line,) = deployment.json(operator_log, only=["import", "audiences move"])
     for name in (ID, AUDIENCE.computation_key):
@@ -208,7 +209,7 @@ def without_log(deployment: Deployment) -> None:
 
 @pytest.mark.usefixtures("without_log")
 def test_a_command_works_without_the_log_and_notes_it(deployment: Deployment) -> None:
-    found = deployment.printed(keys.rotate, keys.KeyKind.EVENT, yes=True).err
+    found = deployment.printed(keys.rotate, KeyKind.EVENT, yes=True).err
     assert "The operator log has no line about this command" in found
     assert deployment.secret("IngestSecret")["previousEventKey"]
 
@@ -228,12 +229,12 @@ def test_the_profile_is_logged_if_sts_does_not_answer(deployment: Deployment, mo
         deployment.stack.service(service)
     monkeypatch.setenv("AWS_PROFILE", "marketing-ops")
     deployment.fail("sts", EndpointConnectionError(endpoint_url="https://sts"))
-    keys.rotate(deployment.session(yes=True), keys.KeyKind.EVENT)
+    keys.rotate(deployment.session(yes=True), KeyKind.EVENT)
     assert [each["who"] for each in lines(deployment)] == ["profile marketing-ops"]
 
 
 def test_operator_log_prints_the_newest_line_first(deployment: Deployment) -> None:
-    keys.rotate(deployment.session(yes=True), keys.KeyKind.EVENT)
+    keys.rotate(deployment.session(yes=True), KeyKind.EVENT)
     import_members(deployment.session(yes=True), str(MEMBERS), ID, reading=FileOptions(at="1h"))
     *_, newest, oldest = deployment.printed(operator_log).out.splitlines()
     assert re.search(r"Z +user/moto +import +done +audience 418273650912345678, changes 6", newest)
@@ -241,7 +242,7 @@ def test_operator_log_prints_the_newest_line_first(deployment: Deployment) -> No
 
 
 def test_operator_log_json_skips_lines_of_other_kinds(deployment: Deployment) -> None:
-    keys.rotate(deployment.session(yes=True), keys.KeyKind.EVENT)
+    keys.rotate(deployment.session(yes=True), KeyKind.EVENT)
     deployment.log("Operator", "a line of another kind")
     assert [set(each) for each in deployment.json(operator_log)] == [{"at", "who", "command", "outcome", "key"}]
 

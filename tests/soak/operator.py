@@ -28,7 +28,6 @@ from audience_sync.amazon_ads.destination import Api, api_of
 from audience_sync.amazon_ads.regions import HOSTS
 from audience_sync.errors import AudienceSyncError
 from audience_sync.members.membership import EVERY_AUDIENCE, Audience
-from audience_sync_cli.audiences.linking import take_off_list
 from audience_sync_cli.audiences.notices import queue_due_exits
 from audience_sync_cli.frame.errors import NotThere
 from audience_sync_cli.frame.screen import Bar, Screen
@@ -43,6 +42,7 @@ from audience_sync_cli.members.restore_members import restore_members
 from audience_sync_cli.moves.waiting import LISTING
 from audience_sync_cli.stack import change_sender
 from audience_sync_cli.stack.listed import find
+from audience_sync_cli.stack.unlinking import take_off_list
 from local.sqs.message import SqsMessage
 from tests.soak.calls import Invocation, current
 from tests.soak.events import CONSENT, StatedChange, Version, deletion_notice, identity_of

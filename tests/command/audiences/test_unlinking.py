@@ -9,11 +9,12 @@ import pytest
 from audience_sync.amazon_ads.destination import amc_connection
 from audience_sync.aws.audience_table import AudienceTable
 from audience_sync_cli.audiences.creation import Settings, create
-from audience_sync_cli.audiences.linking import KEEP_UNLINKED, link, unlink
+from audience_sync_cli.audiences.linking import link, unlink
 from audience_sync_cli.audiences.list_and_show import list_, show
 from audience_sync_cli.frame.errors import NotThere
 from audience_sync_cli.frame.times import DAY
 from audience_sync_cli.stack.options import NewTarget
+from audience_sync_cli.stack.unlinking import KEEP_UNLINKED
 from tests.aws_fixtures import AUDIENCE
 from tests.command.conftest import NOW, Deployment
 

@@ -27,7 +27,6 @@ from audience_sync_cli.frame.samples import sample
 from audience_sync_cli.member_files.formats import DELIMITERS
 from audience_sync_cli.member_files.import_members import import_members
 from audience_sync_cli.member_files.import_plan import ImportOptions
-from audience_sync_cli.member_files.import_report import estimate
 from audience_sync_cli.member_files.import_state import ImportState, Progress
 from audience_sync_cli.member_files.list_cells import read_back, written
 from audience_sync_cli.member_files.lists import listed_rejects
@@ -35,6 +34,7 @@ from audience_sync_cli.member_files.member_file import MemberFile
 from audience_sync_cli.member_files.options import FileOptions
 from audience_sync_cli.member_files.row_changes import LeftOut
 from audience_sync_cli.stack import change_sender, queue_room
+from audience_sync_cli.stack.estimate import estimate
 from tests.aws_fixtures import AUDIENCE
 from tests.command.conftest import Deployment, Printed, change
 from tests.doubles.audiences import Listed

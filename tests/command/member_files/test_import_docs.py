@@ -7,8 +7,8 @@ from audience_sync.reasons import Reason
 from audience_sync_cli.frame.column_names import NAMES
 from audience_sync_cli.frame.reasons import ROW_REMEDIES, row_remedy
 from audience_sync_cli.frame.times import DAY
-from audience_sync_cli.member_files.import_report import CHANGES_A_SECOND, DOLLARS_A_MILLION, WORKERS, estimate
 from audience_sync_cli.stack.change_sender import WAITS
+from audience_sync_cli.stack.estimate import CHANGES_A_SECOND, DOLLARS_A_MILLION, WORKERS, estimate
 from scripts.cost_model import total
 from scripts.delivery_model import WORKER, Traffic, worker
 from tests.markdown import table
