@@ -17,13 +17,13 @@ settings.load_profile("any machine")
 settings.register_profile("mutants", phases=[Phase.explicit, Phase.generate], report_multiple_bugs=False)
 
 if TYPE_CHECKING:
-    from tests.aws_fixtures import AwsServer
+    from tests.support.aws_fixtures import AwsServer
 
 
 @pytest.fixture(scope="session")
 def aws_server() -> Iterator["AwsServer"]:
     """The one local AWS of this process: what moto holds belongs to the process, so two servers would share it."""
-    from tests.aws_fixtures import serve_aws  # noqa: PLC0415 - moto and boto3 take a second, and most tests need neither
+    from tests.support.aws_fixtures import serve_aws  # noqa: PLC0415 - moto and boto3 take a second, and most tests need neither
 
     with serve_aws() as server:
         yield server

@@ -36,8 +36,8 @@ from audience_sync.members.membership import MembershipChange, coalesce
 from audience_sync.members.messages import pack
 from functions.ingest.handler import YOUNG_OBJECTS
 from tests.benchmarks.ingest_report import plot
-from tests.benchmarks.sample_events import COUNTRIES, NOW, Audiences, body, events
-from tests.contract.segment import node
+from tests.support import node
+from tests.support.sample_events import COUNTRIES, NOW, Audiences, body, events
 
 LISTED = Audiences()
 COUNTS = (1, 100, 1_000, 10_000)  # events

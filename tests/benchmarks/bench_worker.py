@@ -35,7 +35,7 @@ from audience_sync.runtime import telemetry
 from functions.worker import handler
 from local.template import ACCOUNT, REGION, Template
 from tests.benchmarks.dynamodb_server import CONTROL, serve
-from tests.doubles.lambda_context import Context
+from tests.support.doubles.lambda_context import Context
 
 DELAY = 0.005  # seconds until an answer
 MEMBERS = 6_900  # of one event

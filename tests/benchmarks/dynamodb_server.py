@@ -18,7 +18,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 from uuid import uuid4
 
-from tests.doubles.dynamodb import MembershipRows
+from tests.support.doubles.dynamodb import MembershipRows
 
 _UPLOADS = re.compile("/amc/audiences/records|/adm/audiences/[^/]+/members")
 CONTROL = "/rows"

@@ -33,8 +33,8 @@ from audience_sync_cli.frame.stacks import Stack
 from local.logs import LogGroups
 from local.sqs.queues import SqsQueues
 from local.template import Template
-from tests import builders
-from tests.aws_fixtures import (
+from tests.support import builders
+from tests.support.aws_fixtures import (
     AUDIENCE,
     CREDENTIALS,
     EVENT_KEY,
@@ -42,7 +42,7 @@ from tests.aws_fixtures import (
     build_sandbox,
     template_resources,
 )
-from tests.servers import Served, serve
+from tests.support.servers import Served, serve
 
 if TYPE_CHECKING:
     from tests.command.every_command import Ran

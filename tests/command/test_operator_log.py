@@ -26,11 +26,11 @@ from audience_sync_cli.stack.change_sender import ChangeSender
 from audience_sync_cli.stack.key_kinds import KeyKind
 from audience_sync_cli.watch.operator_log import operator_log
 from audience_sync_cli.watch.send import Follow, send
-from tests.aws_fixtures import AUDIENCE
 from tests.command.conftest import CLIENT_SECRET, NOW, Deployment, change
 from tests.command.every_command import Ran
-from tests.doubles.clocks import ManualClock
-from tests.iam import allows, statements
+from tests.support.aws_fixtures import AUDIENCE
+from tests.support.doubles.clocks import ManualClock
+from tests.support.iam import allows, statements
 
 EVENT = Path(__file__).parents[2] / "events/segment/01-track-entered-full-pii.json"
 POLICY = Path(__file__).parents[2] / "docs/operator-policy.json"

@@ -22,10 +22,10 @@ from audience_sync_cli.watch.posting import stated
 from audience_sync_cli.watch.send import Follow, send
 from audience_sync_cli.watch.ways import Posted
 from local.template import ROOT
-from tests.aws_fixtures import AUDIENCE
 from tests.command.conftest import Deployment, change
 from tests.command.every_command import Call, Ran, aws_calls
-from tests.iam import allows, arns, statements
+from tests.support.aws_fixtures import AUDIENCE
+from tests.support.iam import allows, arns, statements
 
 EVENT = ROOT / "events/segment/01-track-entered-full-pii.json"
 MEMBERS = ROOT / "events/members.csv"

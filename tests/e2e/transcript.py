@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import ROOT, LocalStack
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 BROWSER = ROOT / "tests" / "command" / "browser.py"
 API, AMAZON = "http://127.0.0.1:8080", "http://127.0.0.1:8081"  # as the documents have them

@@ -7,11 +7,11 @@ from aws_lambda_powertools.utilities.circuit_breaker import base
 
 from audience_sync.amazon_ads.destination import Api
 from audience_sync.aws.audience_table import AudienceTable
-from tests.faults.long_timeouts import client
-from tests.faults.proxy import FaultProxy, fault_proxy
 from tests.faults.worker_harness import Sandbox, WorkerHarness
-from tests.functions.conftest import AUDIENCE, Cloud, amazon, cloud, printed
-from tests.servers import Served
+from tests.support.cloud import AUDIENCE, Cloud, amazon, cloud, printed
+from tests.support.long_timeouts import client
+from tests.support.proxy import FaultProxy, fault_proxy
+from tests.support.servers import Served
 
 __all__ = ["amazon", "cloud", "printed"]  # fixtures; the functions' tests use them too
 

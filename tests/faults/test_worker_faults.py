@@ -16,16 +16,16 @@ from audience_sync.members.messages import pack
 from local.functions import Environment, FunctionError
 from local.resources import CREDENTIALS
 from local.template import REGION
-from tests import builders
-from tests.doubles.amazon import Amazon
-from tests.faults.long_timeouts import LONG_TIMEOUT
-from tests.faults.proxy import Effect, hold, lose_answer, only, refuse
 from tests.faults.worker_harness import ACCOUNT, ONE_API, WorkerHarness
-from tests.functions.conftest import AUDIENCE
 from tests.functions.test_worker import EMAIL, change
-from tests.steps import counted_steps
+from tests.support import builders
+from tests.support.cloud import AUDIENCE
+from tests.support.doubles.amazon import Amazon
+from tests.support.long_timeouts import LONG_TIMEOUT
+from tests.support.proxy import Effect, hold, lose_answer, only, refuse
+from tests.support.steps import counted_steps
+from tests.support.waiting import wait_until
 from tests.unit.delivery.test_batch import deliver
-from tests.waiting import wait_until
 
 WRITE, READ, SEND = "BatchExecuteStatement", "BatchGetItem", "SendMessageBatch"
 ENTERED, LEFT = change("cust_1", at=1), change("cust_1", at=2, exits=True)

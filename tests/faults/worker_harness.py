@@ -19,11 +19,11 @@ from local.amazon.data_manager.accounts import Account
 from local.amazon.data_manager.front_end import MANAGER
 from local.amazon.exchange import SANDBOX
 from local.resources import MANAGER_ACCOUNT
-from tests.faults.long_timeouts import LONG_CONTEXT
-from tests.faults.proxy import FaultProxy
 from tests.functions import test_data_manager, test_worker
-from tests.functions.conftest import Cloud
-from tests.servers import Served
+from tests.support.cloud import Cloud
+from tests.support.long_timeouts import LONG_CONTEXT
+from tests.support.proxy import FaultProxy
+from tests.support.servers import Served
 
 UPLOADS = {Api.AUDIENCES: "/amc/audiences/records", Api.DATA_MANAGER: "/adm/audiences/*/members"}
 TOKENS = "/auth/o2/token"

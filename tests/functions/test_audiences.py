@@ -20,8 +20,8 @@ from functions.worker import handler as worker
 from local.amazon.exchange import SANDBOX
 from local.resources import MANAGER_ACCOUNT
 from local.sample_profiles import Person, audience_event
-from tests.functions.conftest import AUDIENCE, EVENT_KEY, Cloud, Context
-from tests.servers import Served
+from tests.support.cloud import AUDIENCE, EVENT_KEY, Cloud, Context
+from tests.support.servers import Served
 
 EVENTS = Path(__file__).parents[2] / "events"
 CREATE, GET = "POST /v1/audiences", "POST /v1/audiences/get"

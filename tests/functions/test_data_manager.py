@@ -19,11 +19,11 @@ from functions.audiences import handler as audiences
 from functions.ingest import handler as ingest
 from local.resources import MANAGER_ACCOUNT
 from local.sample_profiles import Person, audience_event
-from tests.functions.conftest import AUDIENCE, EVENT_KEY, Cloud, Context
 from tests.functions.test_audiences import AUDIENCE_KEY, CREATE, GET, JSON, ask, http
 from tests.functions.test_jobs import check_jobs, take
 from tests.functions.test_worker import EMAIL, deliver
 from tests.fuzz.invariants import MAX_ANSWER
+from tests.support.cloud import AUDIENCE, EVENT_KEY, Cloud, Context
 
 MANAGER = {"DATA_MANAGER_ACCOUNT_ID": MANAGER_ACCOUNT, "DATA_MANAGER_SECONDS": "0", "LATE_SECONDS": "0"}
 DSP = {"DATA_MANAGER_DSP_ACCOUNT_ID": "ENTITY1ABC", "DATA_MANAGER_SECONDS": "0", "LATE_SECONDS": "0"}

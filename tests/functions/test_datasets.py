@@ -12,9 +12,9 @@ from audience_sync.clock import Clock
 from audience_sync.operations.dataset_reports import RECENTLY
 from audience_sync_cli.dashboard.logs import shares_of
 from functions.datasets import handler
-from tests.functions.conftest import EVENT_KEY, Cloud, Context
 from tests.functions.test_audiences import AUDIENCE_KEY
 from tests.functions.test_data_manager import DSP, MANAGER, body, change, create, dataset, requests_to, run
+from tests.support.cloud import EVENT_KEY, Cloud, Context
 
 
 @pytest.fixture(autouse=True)

@@ -20,9 +20,9 @@ from audience_sync.reasons import Reason
 from audience_sync.runtime.api_gateway import UNAUTHORIZED
 from functions.ingest import handler
 from local.sample_profiles import Person, audience_event, segment_request
-from tests.faults.long_timeouts import LONG_CONTEXT, LONG_TIMEOUT, client
-from tests.functions.conftest import AUDIENCE, EVENT_KEY, SIGNING_SECRET, Cloud, Context
-from tests.steps import counted_steps
+from tests.support.cloud import AUDIENCE, EVENT_KEY, SIGNING_SECRET, Cloud, Context
+from tests.support.long_timeouts import LONG_CONTEXT, LONG_TIMEOUT, client
+from tests.support.steps import counted_steps
 
 EXAMPLES = Path(__file__).parents[2] / "events" / "segment"
 ENTERED = (EXAMPLES / "01-track-entered-full-pii.json").read_bytes()

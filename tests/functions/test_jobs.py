@@ -17,8 +17,8 @@ from audience_sync.members.membership import Destination
 from audience_sync.operations.job_tracking import MIN_TIME_PER_CHECK
 from audience_sync.runtime.audience_numbers import DAY
 from functions.jobs import handler
-from tests.functions.conftest import AUDIENCE, Cloud, Context
 from tests.functions.test_worker import body, change, deliver
+from tests.support.cloud import AUDIENCE, Cloud, Context
 
 UPLOADS = "/amc/audiences/records"
 

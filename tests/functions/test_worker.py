@@ -15,9 +15,9 @@ from audience_sync.delivery.backoff import backoff
 from audience_sync.delivery.context import Message
 from audience_sync.members.messages import change_as_json
 from functions.worker import handler
-from tests import builders
-from tests.functions.conftest import AUDIENCE, CREDENTIALS, Cloud, Context
-from tests.waiting import wait_until
+from tests.support import builders
+from tests.support.cloud import AUDIENCE, CREDENTIALS, Cloud, Context
+from tests.support.waiting import wait_until
 
 EMAIL = hashlib.sha256(b"ada@example.com").hexdigest()
 

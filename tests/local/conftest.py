@@ -2,7 +2,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.local.sandbox_server import Amazon, sandbox
+from tests.support.sandbox_server import Amazon, sandbox
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from local.demo_progress import NotFinished, wait_until_quiescent
-from tests.doubles.clocks import ManualClock
+from tests.support.doubles.clocks import ManualClock
 
 
 def state(settled: int, *, accepted: int = 100, quiescent: bool = False) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from local.demo_traffic import PAUSES, NotTaken, events_of, send
 from local.sample_profiles import Person
-from tests.servers import serve
+from tests.support.servers import serve
 
 PEOPLE = [Person(number) for number in range(1, 8)]
 Answers = list[int]

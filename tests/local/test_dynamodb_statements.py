@@ -10,8 +10,8 @@ from botocore.exceptions import ClientError
 from local import aws, resources
 from local.dynamodb_statements import MAX_STATEMENTS
 from local.sqs.queues import SqsQueues
-from tests.aws_fixtures import create_table
-from tests.servers import serve
+from tests.support.aws_fixtures import create_table
+from tests.support.servers import serve
 
 INSERT = """INSERT INTO "members" VALUE {'shard': ?, 'id': ?, 'revision': ?, 'packed': ?}"""
 UPDATE = 'UPDATE "members" SET revision=?, "packed"=? WHERE shard=? AND id=? AND revision=?'

@@ -11,8 +11,8 @@ from local.amazon.app import build_app
 from local.amazon.exchange import SANDBOX
 from local.amazon.options import Options
 from local.template import ROOT
-from tests.local.sandbox_server import CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN
-from tests.servers import serve
+from tests.support.sandbox_server import CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN
+from tests.support.servers import serve
 
 SECTION = (ROOT / "docs/amazon-setup.md").read_text(encoding="utf-8").split("\n## First hour at Amazon\n")[1]
 *STEPS, LIMITS, ANSWERS, LATER = re.findall(r"```bash\n(.*?)```", SECTION, re.DOTALL)

@@ -16,7 +16,7 @@ from aiohttp import web
 from local import gateway
 from local.functions import FunctionError, Functions
 from local.template import Route
-from tests.servers import serve
+from tests.support.servers import serve
 
 ROUTES = [Route("POST", "/v1/events", "Taker"), Route("GET", "/v1/health", "Looker")]
 

@@ -4,8 +4,8 @@ from typing import Any
 import pytest
 
 from local.amazon.sandbox import Options
-from tests.builders import sha256
-from tests.local.sandbox_server import (
+from tests.support.builders import sha256
+from tests.support.sandbox_server import (
     AUDIENCES,
     CONNECTIONS,
     JOB_DELAY,
@@ -14,7 +14,7 @@ from tests.local.sandbox_server import (
     new_audience,
     sandbox,
 )
-from tests.steps import counted_steps
+from tests.support.steps import counted_steps
 
 METADATA, RECORDS = "/amc/audiences/metadata", "/amc/audiences/records"
 LINKS, TERMS = "/amc/audiences/connections", "/amc/audiences/connections/terms"

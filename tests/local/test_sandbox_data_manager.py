@@ -10,10 +10,10 @@ import pytest
 import requests
 
 from local.amazon.sandbox import Options
-from tests.builders import sha256
-from tests.contract.data_manager_schema import OPERATIONS, check_exchange
-from tests.local.sandbox_server import JOB_DELAY, MANAGER_ACCOUNT, Amazon, sandbox
-from tests.steps import counted_steps
+from tests.support.builders import sha256
+from tests.support.data_manager_schema import OPERATIONS, check_exchange
+from tests.support.sandbox_server import JOB_DELAY, MANAGER_ACCOUNT, Amazon, sandbox
+from tests.support.steps import counted_steps
 
 MANAGER, ADVERTISER = "Amazon-Ads-Manager-Account-ID", "Amazon-Ads-AccountId"
 AS_ADVERTISER = {MANAGER: None, ADVERTISER: "ENTITY1"}

@@ -17,8 +17,8 @@ from local.amazon.data_manager.metrics import daily_metrics, read_wanted_dataset
 from local.amazon.data_manager.sharing_rules import check_new_rule, list_rules
 from local.amazon.exchange import SANDBOX
 from local.amazon.refusals import Refusal
-from tests.contract.data_manager_schema import OPERATIONS, SCHEMA, validator
-from tests.local.sandbox_bodies import EMAIL, OF_NOTHING
+from tests.support.data_manager_schema import OPERATIONS, SCHEMA, validator
+from tests.support.sandbox_bodies import EMAIL, OF_NOTHING
 
 SANDBOX_STATE = build_app(client_id="c", client_secret="s", refresh_token="r")[SANDBOX]
 TIME = "2026-11-28T05:30:00Z"

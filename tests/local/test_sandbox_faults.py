@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from tests.local.sandbox_server import CLIENT_ID, JOB_DELAY, Amazon, member
+from tests.support.sandbox_server import CLIENT_ID, JOB_DELAY, Amazon, member
 
 RECORDS = "/amc/audiences/records"
 

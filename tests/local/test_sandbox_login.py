@@ -6,7 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import requests
 
-from tests.local.sandbox_server import CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN, Amazon
+from tests.support.sandbox_server import CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN, Amazon
 
 FORM = {"grant_type": "refresh_token", "refresh_token": REFRESH_TOKEN}
 FORM |= {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET}

@@ -13,8 +13,8 @@ from local.amazon.validation import (
     check_new_audience,
     check_new_connection,
 )
-from tests.local import sandbox_bodies as bodies
-from tests.local.sandbox_bodies import Row
+from tests.support import sandbox_bodies as bodies
+from tests.support.sandbox_bodies import Row
 
 type Check = Callable[[dict[str, Any]], object]
 

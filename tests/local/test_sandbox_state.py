@@ -13,7 +13,7 @@ from local.amazon.data_manager.membership import Membership
 from local.amazon.exchange import SANDBOX
 from local.amazon.jobs import Scheduler
 from local.amazon.records import Record
-from tests.local.sandbox_bodies import AUDIENCE
+from tests.support.sandbox_bodies import AUDIENCE
 
 
 def test_the_oldest_bodies_are_dropped_before_they_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:

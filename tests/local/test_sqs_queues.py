@@ -18,7 +18,7 @@ from local.sqs.errors import (
 from local.sqs.message import Received
 from local.sqs.queue import IN_FLIGHT_LIMIT, QueueCounts
 from local.sqs.queues import SqsQueues
-from tests.doubles.clocks import ManualClock
+from tests.support.doubles.clocks import ManualClock
 
 NOON = 1_800_000_000.0
 ARN = "arn:aws:sqs:eu-west-1:123456789012:"

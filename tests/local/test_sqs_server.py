@@ -17,8 +17,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from local.sqs.queues import SqsQueues
 from local.template import REGION
-from tests.servers import serve_aws
-from tests.waiting import wait_until
+from tests.support.servers import serve_aws
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient

@@ -15,7 +15,7 @@ from local.resources import client
 from local.sample_profiles import Person, audience_event
 from local.stack import Stack, StackOptions
 from local.template import ROOT
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture(scope="module")

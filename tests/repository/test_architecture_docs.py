@@ -7,7 +7,7 @@ import grimp
 
 from audience_sync.members.messages import ChangeMessage, DeliveryHistory, Untracked, change_as_json
 from local.template import ROOT
-from tests.markdown import section
+from tests.support.markdown import section
 
 PACKAGE = ROOT / "layers/shared/audience_sync"
 DELIVERY = (ROOT / "docs/delivery.md").read_text(encoding="utf-8")

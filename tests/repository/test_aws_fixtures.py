@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ConnectionClosedError
 
-from tests.aws_fixtures import AwsServer, template_resources
-from tests.waiting import wait_until
+from tests.support.aws_fixtures import AwsServer, template_resources
+from tests.support.waiting import wait_until
 
 SECRETS: dict[str, dict[str, Any]] = {"IngestSecret": {}, "CredentialsSecret": {}, "TokenSecret": {}}
 

@@ -25,7 +25,7 @@ from audience_sync.operations.audience_trends import MATCH_RATE_FALL, SILENT_DAY
 from local.template import read_document
 from scripts import repair, stack_policy
 from scripts.deploy_target import NOW, ROOT, CannotDeploy, Target, describe, target
-from tests.servers import serve
+from tests.support.servers import serve
 
 CONFIG: dict[str, Any] = {
     "version": 0.1,

@@ -13,7 +13,7 @@ import pytest
 
 from local.template import ROOT
 from tests.aws_reference import actions
-from tests.iam import BOUNDARY, DEPLOYER, FORMS, PLACE, STACK, about, allows, listed, statements
+from tests.support.iam import BOUNDARY, DEPLOYER, FORMS, PLACE, STACK, about, allows, listed, statements
 
 ALLOWED = statements(DEPLOYER)
 LIMITED = statements(BOUNDARY)

@@ -14,7 +14,7 @@ import pytest
 from local.template import ROOT, read_document
 from scripts.last_release import releases
 from tests.aws_reference import is_checked_on, schema
-from tests.iam import DEPLOYER, PLACE, STACK, allows, arns, statements
+from tests.support.iam import DEPLOYER, PLACE, STACK, allows, arns, statements
 
 ALLOWED = statements(DEPLOYER)
 DOCUMENT = read_document()

@@ -12,9 +12,9 @@ import pytest
 
 from local.template import ROOT, read_document
 from scripts import deploy_target
-from tests.command.command_lines import check_command_line
 from tests.documents import GENERATED
-from tests.markdown import DOCUMENTS, anchors, code, links, words
+from tests.support.command_lines import check_command_line
+from tests.support.markdown import DOCUMENTS, anchors, code, links, words
 
 TEXTS = {document: document.read_text(encoding="utf-8") for document in DOCUMENTS}
 # Hosts that a document may link to. CI asks none of them: an address is looked at by the person who adds it.

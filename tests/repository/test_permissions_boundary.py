@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from local.template import ACCOUNT, REGION, ROOT, Template
-from tests.iam import BOUNDARY, STACK, allows, arns, listed, statements
+from tests.support.iam import BOUNDARY, STACK, allows, arns, listed, statements
 
 ALLOWED = statements(BOUNDARY)
 ARN = f"arn:aws:iam::{ACCOUNT}:policy/audience-sync-boundary"

@@ -9,7 +9,7 @@ import pytest
 
 from local.template import ROOT
 from tests.aws_reference import actions, is_checked_on
-from tests.iam import BOUNDARY, DEPLOYER, listed, statements
+from tests.support.iam import BOUNDARY, DEPLOYER, listed, statements
 
 FILES = [*sorted((ROOT / "docs").glob("*-policy.json")), BOUNDARY]
 GUIDE = (ROOT / "docs/deploy.md").read_text(encoding="utf-8")

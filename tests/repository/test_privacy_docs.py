@@ -12,7 +12,7 @@ from audience_sync.members.member_state import LONGEST_JOB
 from audience_sync.members.membership import MAX_IDENTITIES
 from audience_sync_cli.members.restoration import MAX_AGE as MAX_RESTORED_AGE
 from local.template import read_document
-from tests.markdown import paragraph, section
+from tests.support.markdown import paragraph, section
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs/privacy.md").read_text(encoding="utf-8")

@@ -18,8 +18,8 @@ from audience_sync.reasons import DEFERRED, PARKED, REFUSED, REJECTED, Reason
 from audience_sync.runtime import metric_names
 from local.amazon.recipes import RECIPES
 from local.template import read_document
-from tests.aws_fixtures import create_table
-from tests.markdown import BLOCK, code, words
+from tests.support.aws_fixtures import create_table
+from tests.support.markdown import BLOCK, code, words
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"

@@ -2,7 +2,7 @@
 
 import threading
 
-from tests.steps import counted_steps
+from tests.support.steps import counted_steps
 
 
 def work() -> int:

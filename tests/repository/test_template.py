@@ -48,7 +48,7 @@ from functions.jobs.handler import AT_ONCE
 from functions.worker.handler import RETURN_BEFORE
 from local.template import ROOT, ScheduleSource, Template, read_document
 from scripts.delivery_model import READS
-from tests.markdown import section
+from tests.support.markdown import section
 
 TEMPLATE = read_document()
 RESOURCES: dict[str, dict[str, Any]] = TEMPLATE["Resources"]

@@ -11,7 +11,7 @@ import requests
 from scripts import watch
 from scripts.api_changes import compared, operations
 from scripts.watch import CONTRACT, compare, laid_out, published
-from tests.doubles.wire import Reply
+from tests.support.doubles.wire import Reply
 
 NAME = "Advertiser audiences"
 FILE = json.loads((CONTRACT.parent / "Advertiseraudiences_prod_3p.json").read_bytes())  # as published, cut down

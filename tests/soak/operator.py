@@ -51,8 +51,8 @@ from tests.soak.recounts import Recounts
 from tests.soak.scheduler import Killed
 
 if TYPE_CHECKING:
-    from tests.doubles.expressions import Row
     from tests.soak.simulation import Simulation
+    from tests.support.doubles.expressions import Row
 
 OFTEN = 0.5  # commands for each request
 GROUP = 3  # changes that the commands send together; so a small file is several requests

@@ -11,8 +11,8 @@ from audience_sync_cli.audiences.list_and_show import list_
 from audience_sync_cli.frame.errors import OperatorError, TryLater
 from audience_sync_cli.stack.options import Choices
 from audience_sync_cli.stack.settling import TIMEOUT
-from tests.aws_fixtures import AUDIENCE
 from tests.command.conftest import NOW, Deployment
+from tests.support.aws_fixtures import AUDIENCE
 
 pytestmark = pytest.mark.usefixtures("connected")
 

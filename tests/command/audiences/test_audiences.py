@@ -20,8 +20,8 @@ from audience_sync_cli.frame.session import Session
 from audience_sync_cli.frame.times import DAY, HOUR
 from audience_sync_cli.stack.listed import completions
 from audience_sync_cli.stack.options import Choices, NewTarget, Target
-from tests.aws_fixtures import AUDIENCE
 from tests.command.conftest import NOW, Deployment
+from tests.support.aws_fixtures import AUDIENCE
 
 pytestmark = pytest.mark.usefixtures("connected")
 

@@ -14,9 +14,9 @@ from audience_sync_cli.stack.denial import denial
 from audience_sync_cli.stack.options import NewTarget
 from local.amazon.options import Options
 from local.resources import MANAGER_ACCOUNT
-from tests.aws_fixtures import build_sandbox
 from tests.command.conftest import Deployment
-from tests.servers import Served, serve
+from tests.support.aws_fixtures import build_sandbox
+from tests.support.servers import Served, serve
 
 pytestmark = pytest.mark.usefixtures("connected")
 

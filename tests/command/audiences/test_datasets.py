@@ -19,8 +19,8 @@ from audience_sync_cli.member_files.import_plan import ImportOptions
 from audience_sync_cli.members.member import show as show_member
 from audience_sync_cli.stack.options import Choices, NewTarget, Target
 from local.resources import MANAGER_ACCOUNT
-from tests.aws_fixtures import AUDIENCE
 from tests.command.conftest import Deployment, change
+from tests.support.aws_fixtures import AUDIENCE
 
 pytestmark = pytest.mark.usefixtures("connected")
 

@@ -14,8 +14,8 @@ from audience_sync_cli.member_files.import_members import import_members
 from audience_sync_cli.member_files.import_plan import ImportOptions
 from audience_sync_cli.stack.listed import find
 from audience_sync_cli.stack.options import Choices
-from tests.aws_fixtures import AUDIENCE
 from tests.command.conftest import Deployment
+from tests.support.aws_fixtures import AUDIENCE
 
 pytestmark = pytest.mark.usefixtures("connected")
 

@@ -15,8 +15,8 @@ from audience_sync_cli.frame.errors import NotThere
 from audience_sync_cli.frame.times import DAY
 from audience_sync_cli.stack.options import NewTarget
 from audience_sync_cli.stack.unlinking import KEEP_UNLINKED
-from tests.aws_fixtures import AUDIENCE
 from tests.command.conftest import NOW, Deployment
+from tests.support.aws_fixtures import AUDIENCE
 
 pytestmark = pytest.mark.usefixtures("connected")
 

@@ -32,9 +32,9 @@ from audience_sync_cli.stack.counts import Depth
 from audience_sync_cli.stack.member_counts import MemberCount
 from audience_sync_cli.stack.metrics import Traffic
 from local.template import ROOT
-from tests.aws_fixtures import AUDIENCE, CREDENTIALS, EVENT_KEY
-from tests.command.command_lines import check_command_line
-from tests.markdown import section
+from tests.support.aws_fixtures import AUDIENCE, CREDENTIALS, EVENT_KEY
+from tests.support.command_lines import check_command_line
+from tests.support.markdown import section
 
 NOW = 1_800_000_000.0  # epoch seconds
 DAY, HOUR = 86_400, 3_600  # seconds

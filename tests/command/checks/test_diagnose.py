@@ -16,8 +16,8 @@ from audience_sync.runtime.metric_names import (
 from audience_sync_cli.checks.audience_readings import AudienceReadings
 from audience_sync_cli.checks.diagnose import diagnose
 from audience_sync_cli.frame.errors import AlreadyReported
-from tests.aws_fixtures import AUDIENCE
 from tests.command.conftest import NOW, Deployment, change
+from tests.support.aws_fixtures import AUDIENCE
 
 KEY = "lapsed_premium_buyers"
 DAY = 86_400.0  # seconds

@@ -17,9 +17,9 @@ from audience_sync_cli.frame.session import Session
 from audience_sync_cli.frame.stacks import Stack
 from audience_sync_cli.stack.blockers import Blocker, FailedUploads, Waiting
 from local.template import ROOT
-from tests.aws_fixtures import CREDENTIALS, EVENT_KEY
 from tests.command.checks.test_audience_checks import NOW, no_stack
-from tests.iam import allows, statements
+from tests.support.aws_fixtures import CREDENTIALS, EVENT_KEY
+from tests.support.iam import allows, statements
 
 DAY = 86_400  # seconds
 DISABLED = {

@@ -11,7 +11,7 @@ from audience_sync_cli.stack.counts import Counts, Depth, waiting_text
 from audience_sync_cli.stack.metrics import StackMetrics
 from audience_sync_cli.stack.needs import needs
 from tests.command.conftest import Deployment
-from tests.command.dashboard import states
+from tests.support import dashboard_states as states
 
 NOW = datetime(2026, 3, 4, 9, 30, tzinfo=UTC).timestamp()
 DAY = 86_400.0  # seconds

@@ -16,7 +16,7 @@ from audience_sync_cli.stack.counts import Counts
 from audience_sync_cli.stack.in_flight import VISIBILITY
 from audience_sync_cli.stack.metrics import StackMetrics
 from tests.command.conftest import Deployment, change
-from tests.command.json_schema import faults
+from tests.support.json_schema import faults
 
 INCOMPLETE: dict[str, Any] = {
     "uploads_failed": {"service_unavailable": 3, "throttled": 1},

@@ -2,8 +2,8 @@
 
 from audience_sync_cli.checks.test_command import test as run
 from audience_sync_cli.frame.errors import AlreadyReported, OperatorError, WrongUsage
-from tests.aws_fixtures import EVENT_KEY
 from tests.command.conftest import CLIENT_SECRET, Deployment
+from tests.support.aws_fixtures import EVENT_KEY
 
 
 def findings(deployment: Deployment) -> dict[str, tuple[str, str]]:

@@ -9,7 +9,7 @@ from audience_sync_cli.dashboard import deployed, metrics
 from audience_sync_cli.dashboard.page import ASSETS, build_page, content_security_policy, headers_of
 from audience_sync_cli.dashboard.ranges import RANGES, USUAL
 from local.status.page import PACE
-from tests.markdown import paragraph
+from tests.support.markdown import paragraph
 
 SOURCE = build_page()
 DOCUMENT = Path(__file__).parents[3] / "docs" / "dashboard.md"

@@ -12,9 +12,9 @@ from typer.testing import CliRunner
 
 from audience_sync_cli.app import app
 from audience_sync_cli.frame.errors import NotThere
-from tests.aws_fixtures import EVENT_KEY
-from tests.command.command_lines import commands
 from tests.command.conftest import Deployment
+from tests.support.aws_fixtures import EVENT_KEY
+from tests.support.command_lines import commands
 
 UNREACHABLE = "http://127.0.0.1:9"  # no server listens there
 COMMANDS = [path for path, _ in commands()]

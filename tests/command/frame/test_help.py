@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from audience_sync_cli.app import PARTS, app, load
 from audience_sync_cli.frame.errors import EXIT_CODES
-from tests.command.command_lines import check_command_line, commands, examples
+from tests.support.command_lines import check_command_line, commands, examples
 
 GROUPS = [(), *((name,) for name in PARTS if hasattr(load(name), "commands"))]
 EXAMPLES = {" ".join(path): examples(command) for path, command in commands()}

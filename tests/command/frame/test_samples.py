@@ -9,8 +9,8 @@ from audience_sync.amazon_ads.destination import ads_data_manager
 from audience_sync.ingest.intake import changes_from, compiled
 from audience_sync.members.membership import Audience
 from audience_sync_cli.frame.samples import EMAIL, MEMBER, SAMPLES, sample
-from tests.aws_fixtures import AUDIENCE
-from tests.doubles.audiences import Listed
+from tests.support.aws_fixtures import AUDIENCE
+from tests.support.doubles.audiences import Listed
 
 NOW = 1_800_000_000.0  # epoch seconds
 AUDIENCES = [

@@ -2,7 +2,7 @@
 
 import sys
 
-from tests.e2e.terminal import screen_of
+from tests.support.terminal import screen_of
 
 WAITS = """
 from audience_sync_cli.frame.screen import Screen

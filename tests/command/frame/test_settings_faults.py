@@ -15,8 +15,8 @@ from audience_sync_cli.frame.errors import USAGE, OperatorError, WrongUsage
 from audience_sync_cli.frame.explanation import explained
 from audience_sync_cli.frame.settings_faults import OPTIONS
 from audience_sync_cli.stack.options import NewTarget
-from tests.aws_fixtures import AUDIENCE
 from tests.command.conftest import Deployment
+from tests.support.aws_fixtures import AUDIENCE
 
 pytestmark = pytest.mark.usefixtures("connected")
 

@@ -18,8 +18,8 @@ from audience_sync_cli.frame.tables import laid_out
 from audience_sync_cli.members import member
 from audience_sync_cli.parked import parked_commands as parked
 from audience_sync_cli.parked.parked_commands import Filter
-from tests.aws_fixtures import AUDIENCE
 from tests.command.conftest import Deployment, change
+from tests.support.aws_fixtures import AUDIENCE
 
 WORD = st.text(alphabet="abc_0123456789", min_size=1, max_size=20)
 CELL = st.lists(WORD, max_size=5).map(" ".join)

@@ -20,8 +20,8 @@ from audience_sync_cli.mappings.trial import try_
 from audience_sync_cli.mappings.versions import apply
 from audience_sync_cli.mappings.warnings import elements_of
 from tests.command.conftest import Deployment
-from tests.command.json_schema import SCHEMA
 from tests.command.mappings.mapping_files import EVENTS, MAPPING, written
+from tests.support.json_schema import SCHEMA
 
 
 @pytest.mark.parametrize(

@@ -35,9 +35,9 @@ from audience_sync_cli.member_files.options import FileOptions
 from audience_sync_cli.member_files.row_changes import LeftOut
 from audience_sync_cli.stack import change_sender, queue_room
 from audience_sync_cli.stack.estimate import estimate
-from tests.aws_fixtures import AUDIENCE
 from tests.command.conftest import Deployment, Printed, change
-from tests.doubles.audiences import Listed
+from tests.support.aws_fixtures import AUDIENCE
+from tests.support.doubles.audiences import Listed
 
 NOW = 1_800_000_000.0  # epoch seconds
 DAY = 86_400

@@ -11,7 +11,7 @@ from audience_sync_cli.stack.change_sender import WAITS
 from audience_sync_cli.stack.estimate import CHANGES_A_SECOND, DOLLARS_A_MILLION, WORKERS, estimate
 from scripts.cost_model import total
 from scripts.delivery_model import WORKER, Traffic, worker
-from tests.markdown import table
+from tests.support.markdown import table
 
 ROOT = Path(__file__).parents[3]
 TEXT = (ROOT / "docs/import.md").read_text(encoding="utf-8")

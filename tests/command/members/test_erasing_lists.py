@@ -19,9 +19,9 @@ from audience_sync_cli.members.erasing import erase
 from audience_sync_cli.members.proof import erasure
 from audience_sync_cli.stack.deletion_notices import queue_deletion_notices
 from audience_sync_cli.stack.digest import digest
-from tests.aws_fixtures import AUDIENCE
-from tests.builders import notice
 from tests.command.conftest import NOW, Deployment, change
+from tests.support.aws_fixtures import AUDIENCE
+from tests.support.builders import notice
 
 AT = round(NOW) - 3_600  # epoch seconds, at which deletion notices were recorded
 

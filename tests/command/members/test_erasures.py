@@ -24,9 +24,9 @@ from audience_sync_cli.members import erasures
 from audience_sync_cli.members.erasing import erase
 from audience_sync_cli.members.member import show
 from audience_sync_cli.members.proof import erasure
-from tests.aws_fixtures import AUDIENCE
-from tests.builders import notice
 from tests.command.conftest import NOW, Deployment, change
+from tests.support.aws_fixtures import AUDIENCE
+from tests.support.builders import notice
 
 AT = round(NOW) - 3_600  # epoch seconds, at which the notice was recorded
 DAY = 86_400  # seconds

@@ -16,10 +16,10 @@ from audience_sync_cli.frame.errors import AlreadyReported, NotConfirmed, Report
 from audience_sync_cli.members import find as module
 from audience_sync_cli.members.find import estimate, find
 from scripts.cost_model import OVERHEAD, READ, ROW
-from tests import builders
-from tests.aws_fixtures import AUDIENCE
 from tests.command.conftest import NOW, Deployment, Printed
 from tests.command.members.test_asked_values import digest
+from tests.support import builders
+from tests.support.aws_fixtures import AUDIENCE
 
 PRIVACY = Path(__file__).parents[3] / "docs/privacy.md"
 ADDRESS, NUMBER = "ines.alvarez@gmail.com", "(206) 555-0142"

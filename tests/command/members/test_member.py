@@ -17,8 +17,8 @@ from audience_sync_cli.frame.screen import iso_time
 from audience_sync_cli.members.erasing import erase
 from audience_sync_cli.members.member import show
 from audience_sync_cli.members.proof import erasure
-from tests.aws_fixtures import AUDIENCE
 from tests.command.conftest import NOW, Deployment, change
+from tests.support.aws_fixtures import AUDIENCE
 
 EFFECTIVE = Timings().audiences.effective_after  # seconds
 OTHER = replace(AUDIENCE, audience_id="5", name="Another", computation_key="another")

@@ -22,9 +22,9 @@ from audience_sync_cli.stack import change_sender, settling
 from audience_sync_cli.stack.change_sender import ChangeSender
 from audience_sync_cli.stack.options import NewTarget
 from local.resources import MANAGER_ACCOUNT
-from tests.aws_fixtures import AUDIENCE
 from tests.command.conftest import Deployment
 from tests.command.moves.world import World
+from tests.support.aws_fixtures import AUDIENCE
 
 pytestmark = pytest.mark.usefixtures("connected")
 

@@ -11,8 +11,8 @@ from audience_sync_cli.moves.move_plan import MoveOptions
 from audience_sync_cli.moves.moving import move
 from audience_sync_cli.stack.digest import digest
 from audience_sync_cli.stack.options import NewTarget
-from tests.command.json_schema import faults
 from tests.command.moves.world import World
+from tests.support.json_schema import faults
 
 pytestmark = pytest.mark.usefixtures("connected")
 

@@ -9,9 +9,9 @@ import pytest
 from audience_sync.members.messages import pack
 from audience_sync_cli.members.member import show as show_member
 from audience_sync_cli.parked.parked_commands import Filter, drop, list_, show
-from tests.builders import notice
 from tests.command.conftest import Deployment, change
 from tests.command.parked.test_parked_commands import members
+from tests.support.builders import notice
 
 
 def erased(deployment: Deployment, only: Filter) -> dict[str, bool]:

@@ -14,8 +14,8 @@ from audience_sync_cli.frame.errors import AlreadyReported, OperatorError, TryLa
 from audience_sync_cli.frame.finding import run
 from audience_sync_cli.parked.pause import pause, resume
 from audience_sync_cli.stack import event_source
-from tests.aws_fixtures import AUDIENCE
 from tests.command.conftest import Deployment
+from tests.support.aws_fixtures import AUDIENCE
 
 
 @pytest.fixture(autouse=True)

@@ -8,8 +8,8 @@ from audience_sync_cli.frame.errors import NotThere, OperatorError, WrongUsage
 from audience_sync_cli.frame.screen import iso_time
 from audience_sync_cli.setup.keys import retire, rotate, show
 from audience_sync_cli.stack.key_kinds import KeyKind
-from tests.aws_fixtures import EVENT_KEY
 from tests.command.conftest import NOW, Deployment
+from tests.support.aws_fixtures import EVENT_KEY
 
 
 def opens(deployment: Deployment, key: str) -> bool:

@@ -19,8 +19,8 @@ from audience_sync_cli.stack import queue_room
 from audience_sync_cli.stack.change_sender import IN_FLIGHT, WAITS, ChangeSender
 from audience_sync_cli.stack.queue_room import ROOM_EVERY, room_for
 from tests.command.conftest import change
-from tests.doubles.clocks import ManualClock
-from tests.waiting import wait_until
+from tests.support.doubles.clocks import ManualClock
+from tests.support.waiting import wait_until
 
 
 class MemoryQueue:

@@ -17,7 +17,7 @@ from local import aws, logs
 from local.logs import LogGroups
 from local.resources import client
 from local.sqs.queues import SqsQueues
-from tests.servers import serve
+from tests.support.servers import serve
 
 GROUPS = {"WorkerLogGroup": "/aws/lambda/tests-worker", "JobsLogGroup": "/aws/lambda/tests-jobs"}
 NOW = time.time()

@@ -10,8 +10,8 @@ from audience_sync.members.member_state import Timing
 from audience_sync.members.member_step import apply_changes
 from audience_sync_cli.checks.status import count_members
 from audience_sync_cli.stack.member_counts import MemberCount, member_counts
-from tests.aws_fixtures import AUDIENCE
 from tests.command.conftest import Deployment, change
+from tests.support.aws_fixtures import AUDIENCE
 
 OTHER = replace(AUDIENCE, audience_id="5", name="Another", computation_key="another")
 

@@ -13,7 +13,7 @@ from audience_sync_cli.frame.errors import AlreadyReported
 from audience_sync_cli.frame.screen import Screen
 from audience_sync_cli.stack.blockers import Blocker
 from audience_sync_cli.stack.settling import End, Reading, raise_unless_settled, settle
-from tests.doubles.clocks import ManualClock
+from tests.support.doubles.clocks import ManualClock
 
 BUSY = Blocker("throttled", "Amazon asks the stack to slow down (429).")
 REFUSED = Blocker("not_connected", "Amazon is not connected.", "Run `audience-sync connect`.", needs_person=True)

@@ -39,8 +39,8 @@ from audience_sync_cli.watch.posting import Answer, post
 from audience_sync_cli.watch.send import Follow, send
 from audience_sync_cli.watch.sent import Sent
 from audience_sync_cli.watch.ways import Posted
-from tests.aws_fixtures import AUDIENCE, EVENT_KEY
 from tests.command.conftest import NOW, Deployment, change
+from tests.support.aws_fixtures import AUDIENCE, EVENT_KEY
 
 if TYPE_CHECKING:
     from audience_sync_cli.stack.blockers import Blocker

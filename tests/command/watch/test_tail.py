@@ -15,9 +15,9 @@ from audience_sync_cli.frame.errors import NotThere, WrongUsage
 from audience_sync_cli.stack.function_logs import FUNCTIONS, Follower, FunctionLogs, LogLine
 from audience_sync_cli.watch.log_entries import _READERS, entries, selected
 from audience_sync_cli.watch.tail import batches, tail
-from tests.aws_fixtures import AUDIENCE
 from tests.command.conftest import Deployment
-from tests.command.json_schema import faults
+from tests.support.aws_fixtures import AUDIENCE
+from tests.support.json_schema import faults
 
 SOURCES = Path(__file__).parents[3] / "functions"
 ID = AUDIENCE.audience_id

@@ -14,8 +14,8 @@ from audience_sync.segment.budget import Budget
 from audience_sync.segment.default_mapping import DEFAULT_MAPPING
 from audience_sync.segment.directives.values import UNDEFINED
 from audience_sync.segment.mapping import compile_directive
-from tests.contract.segment import node
 from tests.contract.segment.mapping_cases import Generator
+from tests.support import node
 
 SEED = 2026
 CASES = 6_000

@@ -3,7 +3,7 @@
 from itertools import product
 from typing import Any
 
-from tests.contract.segment.node import run
+from tests.support.node import run
 from tests.unit.ingest.test_intake import LAPSED, outcomes, read
 from tests.unit.ingest.test_rows import preset
 

@@ -9,7 +9,7 @@ from audience_sync.errors import InvalidTrigger
 from audience_sync.segment.budget import Budget
 from audience_sync.segment.fql.refusals import TriggerRefusal
 from audience_sync.segment.trigger import compile_trigger, matches
-from tests.contract.segment.node import run
+from tests.support.node import run
 from tests.unit.segment.test_trigger_docs import conditions
 
 SEED = 20240304

@@ -24,8 +24,8 @@ from audience_sync.ingest.record_rules import MAX_ENTER_AGE, Policy
 from audience_sync.ingest.translation import Translator
 from audience_sync.members.membership import EVERY_AUDIENCE, Audience, Destination, MembershipChange
 from audience_sync.segment.compiled_mapping import CompiledMapping
-from tests.builders import sha256
-from tests.doubles.audiences import Listed
+from tests.support.builders import sha256
+from tests.support.doubles.audiences import Listed
 
 EXAMPLES = Path(__file__).parents[3] / "events" / "segment"
 NOW = int(datetime(2026, 3, 20, tzinfo=UTC).timestamp() * 1000)

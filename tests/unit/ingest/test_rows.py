@@ -8,7 +8,7 @@ import pytest
 from audience_sync.errors import InvalidMapping
 from audience_sync.ingest.intake import IntakeResult
 from audience_sync.members.membership import Audience
-from tests.doubles.audiences import Listed
+from tests.support.doubles.audiences import Listed
 from tests.unit.ingest.test_intake import EXAMPLES, GERMAN, LAPSED, MEMBER, NOW, entered, example, outcomes, read
 
 PRESETS = {path.stem: path.read_text() for path in (EXAMPLES.parent / "mappings").glob("*.json")}

@@ -15,8 +15,8 @@ from audience_sync.members.member_step import Attempt, Decision, after_attempt, 
 from audience_sync.members.membership import MembershipChange, coalesce
 from audience_sync.members.repetitions import Wait
 from audience_sync.operations.job_end import after_end, is_concerned, late_job
-from tests.builders import AUDIENCE
-from tests.unit.members.member_changes import NOW, TIMING, names
+from tests.support.builders import AUDIENCE
+from tests.support.member_changes import NOW, TIMING, names
 
 FIRST_CHECK, LONGEST_DELAY, SETTLE = 900, 900, 60  # seconds
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from audience_sync.members.member_state import LONGEST_JOB, LateJob
 from audience_sync.members.membership import MembershipChange, Version
-from tests.unit.members.member_changes import NOW, TIMING, change, enter, leave, names, notice
+from tests.support.member_changes import NOW, TIMING, change, enter, leave, names, notice
 from tests.unit.members.one_member import FIRST_CHECK, OneMember
 
 MINUTE = 60  # seconds

@@ -18,8 +18,8 @@ from audience_sync.segment.liquid.filters import DISABLED, FILTERS
 from audience_sync.segment.mapping import DIRECTIVES, resolve
 from audience_sync.segment.mapping_config import MAX_MAPPINGS, MAX_NAME, parse_mappings
 from audience_sync.segment.trigger import compile_trigger
-from tests import markdown
-from tests.markdown import section
+from tests.support import markdown
+from tests.support.markdown import section
 
 DOCUMENT = (Path(__file__).parents[3] / "docs" / "mapping.md").read_text()
 

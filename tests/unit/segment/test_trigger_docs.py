@@ -10,8 +10,8 @@ import pytest
 
 from audience_sync.segment.fql import grammar
 from audience_sync.segment.trigger import matches
-from tests import markdown
-from tests.markdown import section
+from tests.support import markdown
+from tests.support.markdown import section
 
 DOCUMENT = (Path(__file__).parents[3] / "docs" / "triggers.md").read_text()
 

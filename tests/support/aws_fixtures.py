@@ -26,7 +26,7 @@ from local.sqs.queue import SqsQueue
 from local.sqs.queues import SqsQueues
 from local.sqs.settings import QueueSettings
 from local.template import ACCOUNT, REGION, Template
-from tests.servers import Served, serve
+from tests.support.servers import Served, serve
 
 EVENT_KEY = "event-key-for-the-tests-1"
 CREDENTIALS = {"clientId": "client-1", "clientSecret": "made-up-client-secret", "refreshToken": "Atzr|made-up-refresh"}

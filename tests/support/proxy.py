@@ -15,7 +15,7 @@ from typing import Any
 from aiohttp import ClientSession, web
 
 from local.aws import LARGEST_REQUEST
-from tests.servers import serve
+from tests.support.servers import serve
 
 ALWAYS = 1_000_000  # times
 _NOT_FORWARDED = {"host", "content-length", "transfer-encoding", "content-encoding", "connection", "date", "server"}

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1] / "contract/segment"
 INSTALL_TIMEOUT = 180  # seconds; the largest, Segment's destinations, take about 10
 RUN_TIMEOUT = 60  # seconds for one script, whatever the number of its cases
 

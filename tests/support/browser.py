@@ -1,6 +1,6 @@
 """A browser for tests: opens the consent page of Amazon's sandbox and presses Allow, or another button.
 
-Also a command, for the environment variable BROWSER: `python tests/command/browser.py ADDRESS`.
+Also a command, for the environment variable BROWSER: `python tests/support/browser.py ADDRESS`.
 """
 
 import sys

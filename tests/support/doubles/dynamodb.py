@@ -6,7 +6,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from local.dynamodb_statements import Statement, read_statement
-from tests.doubles.expressions import Row, copy_row, holds, project, updated
+from tests.support.doubles.expressions import Row, copy_row, holds, project, updated
 
 MEMBERSHIP_KEY = ("audienceShard", "externalUserId")
 MAX_ROW = 400 * 1024  # bytes

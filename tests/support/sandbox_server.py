@@ -8,9 +8,9 @@ import requests
 
 from local.amazon.app import build_app
 from local.amazon.sandbox import Options
-from tests.builders import sha256
-from tests.doubles.clocks import ManualClock
-from tests.servers import serve
+from tests.support.builders import sha256
+from tests.support.doubles.clocks import ManualClock
+from tests.support.servers import serve
 
 CLIENT_ID = "amzn1.application-oa2-client.sandbox"
 CLIENT_SECRET = "a secret of the sandbox"

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 from jsonschema import Draft202012Validator
 
-PATH = Path(__file__).parents[1] / "docs" / "openapi.yaml"
+PATH = Path(__file__).parents[2] / "docs" / "openapi.yaml"
 
 
 @cache

@@ -6,7 +6,7 @@ The functions give up quickly on AWS. In tests AWS shares a machine with them, a
 from typing import Any
 
 from audience_sync.aws import clients
-from tests.functions.conftest import Context
+from tests.support.cloud import Context
 
 LONG_TIMEOUT = 600.0  # seconds; far longer than anything takes here
 LONG_CONTEXT = Context(milliseconds=900_000)  # the longest that Lambda lets a function run

@@ -5,7 +5,7 @@ import pty
 import re
 import subprocess
 
-from tests.e2e.conftest import ROOT
+from local.template import ROOT
 
 _COLOUR = re.compile(r"\x1b\[[\d;]*m")
 _CONTROL = re.compile(r"(\x1b\[2K|\x1b\[1A|\x1b\[\?25[hl]|\r|\n)")  # what Rich writes aside from colours

@@ -34,11 +34,11 @@ from audience_sync.operations.erasure_check import ErasureContext, ErasureReport
 from audience_sync.operations.job_tracking import JobCheck, JobContext, JobTracker
 from audience_sync.operations.people_deletion import DeletionContext, DeletionReport, PeopleDeletion
 from local import resources
-from tests import builders
-from tests.builders import AUDIENCE, sha256
-from tests.doubles.amazon import FakeGate, FakeJobs
-from tests.doubles.dynamodb import MembershipRows
-from tests.doubles.queues import FakeQueue
+from tests.support import builders
+from tests.support.builders import AUDIENCE, sha256
+from tests.support.doubles.amazon import FakeGate, FakeJobs
+from tests.support.doubles.dynamodb import MembershipRows
+from tests.support.doubles.queues import FakeQueue
 
 LIMITS = Limits()
 JOB, EFFECTIVE = LIMITS.timings.job, LIMITS.timings.audiences.effective_after  # seconds

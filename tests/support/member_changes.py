@@ -6,7 +6,7 @@ from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.members.member_state import MemberState, Timing
 from audience_sync.members.member_step import apply_changes
 from audience_sync.members.membership import MembershipChange
-from tests import builders
+from tests.support import builders
 
 NOW = 1_800_000_000  # epoch seconds
 TIMING = Timing(effective_after=1020)
