@@ -35,6 +35,7 @@ from audience_sync.ingest.translation import TOGETHER, Translator
 from audience_sync.members.membership import MembershipChange, coalesce
 from audience_sync.members.messages import pack
 from functions.ingest.handler import YOUNG_OBJECTS
+from local.template import ROOT
 from tests.benchmarks.ingest_report import plot
 from tests.support import node
 from tests.support.sample_events import COUNTRIES, NOW, Audiences, body, events
@@ -44,7 +45,7 @@ COUNTS = (1, 100, 1_000, 10_000)  # events
 SCRIPT = Path(__file__).with_name("segment.cjs")
 SEGMENT_PACKAGES = Path(__file__).parents[1] / "e2e" / "segment"
 RESULT = Path(__file__).with_name("ingest.json")
-CHART = Path(__file__).parents[2] / "docs" / "images" / "ingest.svg"
+CHART = ROOT / "docs/images" / "ingest.svg"
 _LARGEST_BATCH = 3_000  # events; as many of them stay below MAX_BODY
 _TRAITS = tuple(field.name for field in IDENTIFIERS)
 

@@ -27,6 +27,7 @@ from audience_sync_cli.setup import connect
 from audience_sync_cli.setup.terms import ACCEPTANCES
 from audience_sync_cli.stack import event_source
 from local.resources import MANAGER_ACCOUNT
+from local.template import ROOT
 from tests.command.conftest import CLIENT_ID, CLIENT_SECRET, NOW, Deployment, change
 from tests.support import browser
 from tests.support.aws_fixtures import AUDIENCE, create_membership_table
@@ -34,7 +35,7 @@ from tests.support.builders import notice
 from tests.support.servers import serve
 from tests.support.worker_stack import GRANTED
 
-EVENT = Path(__file__).parents[2] / "events/segment/01-track-entered-full-pii.json"
+EVENT = ROOT / "events/segment/01-track-entered-full-pii.json"
 LISTED = EVENT.with_name("34-track-several-values.json")
 REJECTED = EVENT.with_name("08-track-email-as-userid.json")
 DATASET, SHARE = "in_a_dataset", "advertiser=ENTITY1,marketplace=US"

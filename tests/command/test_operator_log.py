@@ -26,15 +26,16 @@ from audience_sync_cli.stack.change_sender import ChangeSender
 from audience_sync_cli.stack.key_kinds import KeyKind
 from audience_sync_cli.watch.operator_log import operator_log
 from audience_sync_cli.watch.send import Follow, send
+from local.template import ROOT
 from tests.command.conftest import CLIENT_SECRET, NOW, Deployment, change
 from tests.command.every_command import Ran
 from tests.support.aws_fixtures import AUDIENCE
 from tests.support.doubles.clocks import ManualClock
 from tests.support.iam import allows, statements
 
-EVENT = Path(__file__).parents[2] / "events/segment/01-track-entered-full-pii.json"
-POLICY = Path(__file__).parents[2] / "docs/operator-policy.json"
-MEMBERS = Path(__file__).parents[2] / "events/members.csv"
+EVENT = ROOT / "events/segment/01-track-entered-full-pii.json"
+POLICY = ROOT / "docs/operator-policy.json"
+MEMBERS = ROOT / "events/members.csv"
 ID = AUDIENCE.audience_id
 
 

@@ -14,9 +14,9 @@ from audience_sync.delivery.gates.retry_budget import MAX_SAVED, SHARE, RetryBud
 from audience_sync.members.membership import Audience
 from local.amazon.exchange import SANDBOX
 from tests.faults.worker_harness import ONE_API, WorkerHarness
-from tests.functions.test_worker import change
 from tests.support.cloud import Cloud
 from tests.support.doubles.clocks import ManualClock
+from tests.support.invocations import change
 from tests.support.servers import Served
 from tests.support.waiting import wait_until
 

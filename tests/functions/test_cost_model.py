@@ -21,8 +21,8 @@ from scripts import delivery_model as delivery
 from scripts.delivery_model import WORKER, Traffic, needs, worker
 from tests.benchmarks import bench_worker
 from tests.documents import dollars
-from tests.functions.test_worker import deliver
 from tests.support.cloud import AUDIENCE, EVENT_KEY, ROOT, Cloud, Context
+from tests.support.invocations import deliver
 from tests.support.markdown import paragraph
 
 AUDIENCES = (AUDIENCE.audience_id, "418273650912345679")

@@ -27,9 +27,9 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from tests.fuzz.conftest import AUDIENCE_KEY, EVENT_KEY, SIGNING_SECRET
-from tests.fuzz.invariants import MAX_ANSWER, assert_is_safe_id, assert_log_repeats_nothing, assert_repeats_nothing
+from tests.fuzz.invariants import assert_is_safe_id, assert_log_repeats_nothing, assert_repeats_nothing
 from tests.fuzz.mutations import changed
-from tests.support.api_description import description, operations
+from tests.support.api_description import MAX_ANSWER, description, operations
 from tests.support.cloud import Cloud
 
 REQUESTS = 60  # of each route, from the description and from examples

@@ -18,8 +18,7 @@ from local.amazon.exchange import SANDBOX
 from local.functions import Environment, FunctionError
 from local.resources import CREDENTIALS as AWS_CREDENTIALS
 from local.template import REGION
-from tests.faults.conftest import cloud, printed, proxy
-from tests.support.cloud import AUDIENCE, Cloud
+from tests.support.cloud import AUDIENCE, Cloud, cloud, printed, proxy
 from tests.support.proxy import FaultProxy
 from tests.support.servers import Served, serve
 

@@ -5,7 +5,8 @@ import platform
 import subprocess
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from local.template import ROOT
+
 COMPILED = Path("DependenciesLayer/python/core.cpython-313-{}-linux-gnu.so")
 
 

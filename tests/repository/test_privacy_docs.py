@@ -1,7 +1,6 @@
 """docs/privacy.md names every place that can hold personal data, with the times of the template and the code."""
 
 import re
-from pathlib import Path
 
 import pytest
 
@@ -11,10 +10,9 @@ from audience_sync.aws.membership_rows import KEEP_ACTIVE, KEEP_EXIT
 from audience_sync.members.member_state import LONGEST_JOB
 from audience_sync.members.membership import MAX_IDENTITIES
 from audience_sync_cli.members.restoration import MAX_AGE as MAX_RESTORED_AGE
-from local.template import read_document
+from local.template import ROOT, read_document
 from tests.support.markdown import paragraph, section
 
-ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs/privacy.md").read_text(encoding="utf-8")
 RESOURCES, PARAMETERS = read_document()["Resources"], read_document()["Parameters"]
 DAY, HOUR, MINUTE = 86_400, 3_600, 60  # seconds

@@ -17,11 +17,10 @@ from moto import mock_aws
 from audience_sync.reasons import DEFERRED, PARKED, REFUSED, REJECTED, Reason
 from audience_sync.runtime import metric_names
 from local.amazon.recipes import RECIPES
-from local.template import read_document
+from local.template import ROOT, read_document
 from tests.support.aws_fixtures import create_table
 from tests.support.markdown import BLOCK, code, words
 
-ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 OURS = [
     DOCS / f"{name}.md"

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
+from local.template import ROOT
 from scripts.sbom import joined, numbered
 from scripts.vulnerabilities import summary
 
-ROOT = Path(__file__).parents[2]
 SHARED = ROOT / "layers/shared"
 LOCKS = sorted([*ROOT.glob("requirements/*.txt"), ROOT / "layers/dependencies/requirements.txt"])
 APACHE_2 = "cfc7749b96f63bd31c3c42b5c471bf756814053e847c10f3eb003417bc523d30"  # of the text that apache.org publishes

@@ -2,13 +2,15 @@
 
 import json
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import yaml
 from jsonschema import Draft202012Validator
 
-PATH = Path(__file__).parents[2] / "docs" / "openapi.yaml"
+from local.template import ROOT
+
+PATH = ROOT / "docs/openapi.yaml"
+MAX_ANSWER = 8_000  # bytes of a body; Segment's client hangs on large ones
 
 
 @cache

@@ -34,6 +34,7 @@ from tests.support.aws_fixtures import (
     template_resources,
 )
 from tests.support.doubles.lambda_context import Context
+from tests.support.proxy import FaultProxy, fault_proxy
 from tests.support.servers import Served, serve
 
 # Tests of functions, faults and privacy import these from here.
@@ -154,4 +155,12 @@ def cloud(amazon: Served, aws_server: AwsServer, monkeypatch: pytest.MonkeyPatch
         made = Cloud(template, aws_server, amazon.url, monkeypatch)
         table = AudienceTable(made.client("dynamodb"), made.name_of("AudienceTable"))
         table.put(AUDIENCE, created=0)
+        yield made
+
+
+@pytest.fixture
+def proxy(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultProxy]:
+    """Between the functions and AWS. The test itself reaches AWS without it."""
+    with fault_proxy(cloud.aws.url) as made:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", made.url)
         yield made

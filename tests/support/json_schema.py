@@ -1,14 +1,13 @@
 """The schema of what each command prints under --json, docs/cli.schema.json."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 from jsonschema import Draft202012Validator
 
-SCHEMA: dict[str, Any] = json.loads(
-    (Path(__file__).parents[2] / "docs" / "cli.schema.json").read_text(encoding="utf-8")
-)
+from local.template import ROOT
+
+SCHEMA: dict[str, Any] = json.loads((ROOT / "docs/cli.schema.json").read_text(encoding="utf-8"))
 
 
 def faults(command: str, document: Any) -> list[str]:

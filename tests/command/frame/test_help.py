@@ -6,20 +6,20 @@ import re
 import shlex
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from audience_sync_cli.app import PARTS, app, load
 from audience_sync_cli.frame.errors import EXIT_CODES
+from local.template import ROOT
 from tests.support.command_lines import check_command_line, commands, examples
 
 GROUPS = [(), *((name,) for name in PARTS if hasattr(load(name), "commands"))]
 EXAMPLES = {" ".join(path): examples(command) for path, command in commands()}
 COMMANDS = [tuple(name.split()) for name in EXAMPLES]
 PAGES = [*GROUPS, *COMMANDS]
-CLI_PAGE = Path(__file__).parents[3] / "docs" / "cli.md"
+CLI_PAGE = ROOT / "docs/cli.md"
 
 
 def shown(*words: str, columns: int = 80) -> str:

@@ -35,6 +35,7 @@ from audience_sync_cli.member_files.options import FileOptions
 from audience_sync_cli.member_files.row_changes import LeftOut
 from audience_sync_cli.stack import change_sender, queue_room
 from audience_sync_cli.stack.estimate import estimate
+from local.template import ROOT
 from tests.command.conftest import Deployment, Printed, change
 from tests.support.aws_fixtures import AUDIENCE
 from tests.support.doubles.audiences import Listed
@@ -52,7 +53,7 @@ u6,eve@example.com,Eve,206 555 0199,
 """
 KEPT = ["u1", "u2", "u6"]
 
-EVENTS = Path(__file__).parents[3] / "events"
+EVENTS = ROOT / "events"
 
 type File = Callable[..., str]
 

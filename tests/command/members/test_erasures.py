@@ -24,6 +24,7 @@ from audience_sync_cli.members import erasures
 from audience_sync_cli.members.erasing import erase
 from audience_sync_cli.members.member import show
 from audience_sync_cli.members.proof import erasure
+from local.template import ROOT
 from tests.command.conftest import NOW, Deployment, change
 from tests.support.aws_fixtures import AUDIENCE
 from tests.support.builders import notice
@@ -34,7 +35,7 @@ DATASET = Audience(
     "adm-ds-1", "Big spenders, größer", destination=ads_data_manager(), unlinked_at=5_000, filled_by=FilledBy.STACK
 )
 CONSENT = {"consent": {"tcf": "CPXxRfAPXxRfAAfKABENB"}}
-PRIVACY = Path(__file__).parents[3] / "docs/privacy.md"
+PRIVACY = ROOT / "docs/privacy.md"
 
 
 def step(kind: StepKind, name: str, sent: int, ended: int) -> ErasureStep:
