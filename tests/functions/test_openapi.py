@@ -1,6 +1,6 @@
 """docs/openapi.yaml describes the API as template.yaml and the code have it.
 
-That every answer is described is checked in each test of the functions: see `described` in conftest.py.
+That every answer is described is checked in each test of the functions: see `described` in tests/support/cloud.py.
 """
 
 import json

@@ -16,7 +16,7 @@ from packaging.version import Version
 from local.template import ROOT, read_document
 from scripts.deploy_target import NOW
 from scripts.last_release import BEFORE_THE_FIRST, built, main, releases, tags
-from tests.aws_reference import replacing
+from workshop.repository.aws_reference import replacing
 
 CHANGELOG = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 HEADINGS = re.findall(r"^## (\S+), (unreleased|\d{4}-\d\d-\d\d)$", CHANGELOG, re.MULTILINE)

@@ -36,14 +36,14 @@ from audience_sync.members.membership import MembershipChange, coalesce
 from audience_sync.members.messages import pack
 from functions.ingest.handler import YOUNG_OBJECTS
 from local.template import ROOT
-from tests.benchmarks.ingest_report import plot
 from tests.support import node
 from tests.support.sample_events import COUNTRIES, NOW, Audiences, body, events
+from workshop.benchmarks.ingest_report import plot
 
 LISTED = Audiences()
 COUNTS = (1, 100, 1_000, 10_000)  # events
 SCRIPT = Path(__file__).with_name("segment.cjs")
-SEGMENT_PACKAGES = Path(__file__).parents[1] / "e2e" / "segment"
+SEGMENT_PACKAGES = ROOT / "tests/e2e/segment"
 RESULT = Path(__file__).with_name("ingest.json")
 CHART = ROOT / "docs/images" / "ingest.svg"
 _LARGEST_BATCH = 3_000  # events; as many of them stay below MAX_BODY
@@ -220,7 +220,7 @@ def measure(rounds: int, codes: tuple[str, ...], segment: Segment | None) -> dic
 
 def worker() -> dict[str, Any]:
     """What the worker costs for each member. It is measured in a process of its own, which keeps to one processor."""
-    command = [sys.executable, "-m", "tests.benchmarks.bench_worker"]
+    command = [sys.executable, "-m", "workshop.benchmarks.bench_worker"]
     found: dict[str, Any] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
     return found
 

@@ -1,4 +1,4 @@
-"""How many members a second one worker delivers on one processor: `.venv/bin/python -m tests.benchmarks.bench_worker`.
+"""Members a second that one worker delivers on one processor: `.venv/bin/python -m workshop.benchmarks.bench_worker`.
 
 It runs the worker's handler as Lambda does: the template's environment, events of up to 6 MB, boto3 and requests over
 HTTP, the ordering guard on. DynamoDB, SQS and Amazon answer after 5 ms each, from a process on another processor.
@@ -34,8 +34,8 @@ from audience_sync.members.messages import ChangeMessage, pack
 from audience_sync.runtime import telemetry
 from functions.worker import handler
 from local.template import ACCOUNT, REGION, Template
-from tests.benchmarks.dynamodb_server import CONTROL, serve
 from tests.support.doubles.lambda_context import Context
+from workshop.benchmarks.dynamodb_server import CONTROL, serve
 
 DELAY = 0.005  # seconds until an answer
 MEMBERS = 6_900  # of one event

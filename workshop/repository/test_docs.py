@@ -12,10 +12,11 @@ import pytest
 
 from local.template import ROOT, read_document
 from scripts import deploy_target
-from tests.documents import GENERATED
 from tests.support.command_lines import check_command_line
 from tests.support.markdown import DOCUMENTS, anchors, code, links, words
+from workshop.documents import GENERATED
 
+FOLDERS = "local|tests|workshop|scripts"  # with modules to run
 TEXTS = {document: document.read_text(encoding="utf-8") for document in DOCUMENTS}
 # Hosts that a document may link to. CI asks none of them: an address is looked at by the person who adds it.
 HOSTS = {
@@ -112,10 +113,10 @@ def test_documented_files_modules_and_parameters_exist(document: Path) -> None:
     package = ROOT / "layers/shared"
     missing = []
     for line, is_run in code(TEXTS[document]):
-        for name in re.findall(r"python -m ((?:local|tests|scripts)[\w.]*)", line):
+        for name in re.findall(rf"python -m ((?:{FOLDERS})[\w.]*)", line):
             path = ROOT / name.replace(".", "/")
             missing += [] if path.with_suffix(".py").exists() or (path / "__main__.py").exists() else [name]
-        if not is_run and re.fullmatch(r"(?:[\w.<>-]+/)*\w+\.py|(?:tests|docs|events|local|scripts)/[\w/.-]+", line):
+        if not is_run and re.fullmatch(rf"(?:[\w.<>-]+/)*\w+\.py|(?:{FOLDERS}|docs|events)/[\w/.-]+", line):
             name = line.replace("<name>", "*").replace("TARGET", "*")
             places = (*package.rglob(name), *ROOT.glob(name), *ROOT.glob(f"audience_sync_cli/{name}"))
             missing += [] if places else [line]

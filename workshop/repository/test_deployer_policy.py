@@ -13,8 +13,8 @@ import pytest
 
 from local.template import ROOT, read_document
 from scripts.last_release import releases
-from tests.aws_reference import is_checked_on, schema
 from tests.support.iam import DEPLOYER, PLACE, STACK, allows, arns, statements
+from workshop.repository.aws_reference import is_checked_on, schema
 
 ALLOWED = statements(DEPLOYER)
 DOCUMENT = read_document()

@@ -13,7 +13,7 @@ from pathlib import Path
 from local.template import ROOT
 from scripts.cost_model import month, month_by_queue, others, total
 from scripts.delivery_model import DAY, MONTH, WORKER, Traffic, limits, needs
-from tests.benchmarks import bench_ingest, ingest_report
+from workshop.benchmarks import bench_ingest, ingest_report
 
 ARCHITECTURE, COST, SCALING = (ROOT / f"docs/{name}.md" for name in ("architecture", "cost", "scaling"))
 PERFORMANCE = ROOT / "docs/development/performance.md"

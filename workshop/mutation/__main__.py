@@ -6,7 +6,7 @@ make mutate MODULES="delivery/*"     whole modules
 make mutate ALL=1                    the whole core, in an hour or two
 
 A mutant that no test kills is shown with what it changes. Write a test that says in a sentence what must hold. Where a
-mutant changes nothing that anyone could notice, add it to tests/mutation/equivalents.txt with the reason.
+mutant changes nothing that anyone could notice, add it to workshop/mutation/equivalents.txt with the reason.
 """
 
 import argparse
@@ -15,9 +15,9 @@ from fnmatch import fnmatch
 
 from rich.console import Console
 
-from tests.mutation.modules import changed_functions, core, default_base
-from tests.mutation.report import report
-from tests.mutation.run import try_mutants
+from workshop.mutation.modules import changed_functions, core, default_base
+from workshop.mutation.report import report
+from workshop.mutation.run import try_mutants
 
 
 def main() -> int:

@@ -8,11 +8,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from tests.mutation.modules import ROOT
-from tests.mutation.run import Mutant
+from workshop.mutation.modules import ROOT
+from workshop.mutation.run import Mutant
 
 ENOUGH = 0.95  # of the mutants of a module that change something
-EQUIVALENTS = ROOT / "tests/mutation/equivalents.txt"
+EQUIVALENTS = ROOT / "workshop/mutation/equivalents.txt"
 COUNTED = ("killed", "survived", "untested", "untried", "equivalent", "wording")
 _TEXT = re.compile(r'f?"[^"]*"')
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from packaging.requirements import Requirement
 
-from tests.wheel import ROOT, build, install
+from workshop.repository.wheel import ROOT, build, install
 
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 PACKAGES = {"audience_sync": ROOT / "layers/shared/audience_sync", "audience_sync_cli": ROOT / "audience_sync_cli"}

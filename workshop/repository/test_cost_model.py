@@ -19,11 +19,11 @@ from local.template import read_document
 from scripts import cost_model as cost
 from scripts import delivery_model as delivery
 from scripts.delivery_model import WORKER, Traffic, needs, worker
-from tests.benchmarks import bench_worker
-from tests.documents import dollars
 from tests.support.cloud import AUDIENCE, EVENT_KEY, ROOT, Cloud, Context
 from tests.support.invocations import deliver
 from tests.support.markdown import paragraph
+from workshop.benchmarks import bench_worker
+from workshop.documents import dollars
 
 AUDIENCES = (AUDIENCE.audience_id, "418273650912345679")
 BATCH, REQUESTS = 20, 4

@@ -4,8 +4,8 @@ from fnmatch import fnmatch
 
 import pytest
 
-from tests.mutation.modules import PACKAGE, ROOT, TESTS, core, quick_tests
-from tests.mutation.report import EQUIVALENTS
+from workshop.mutation.modules import PACKAGE, ROOT, TESTS, core, quick_tests
+from workshop.mutation.report import EQUIVALENTS
 
 
 @pytest.mark.parametrize("pattern", TESTS)

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from tests.mutation.modules import PACKAGE, ROOT, UNFIT, quick_tests
+from workshop.mutation.modules import PACKAGE, ROOT, UNFIT, quick_tests
 
 RUN = ROOT / ".tools/mutation-run"
-_COPIED = ("tests", "local", "functions", "events", "docs")
+_COPIED = ("tests", "workshop", "local", "functions", "events", "docs")
 _SETTINGS = """
 [tool.mutmut]
 source_paths = ["src"]
@@ -57,7 +57,7 @@ def try_mutants(modules: Collection[str], functions: Mapping[str, set[str]], *, 
         if not functions or name.partition("__mutmut_")[0] in functions[path]
     }
     (RUN / "mutants.json").write_text(json.dumps([*named]))
-    command = [sys.executable, "-m", "pytest", "-p", "tests.mutation.trying", "--hypothesis-profile", "mutants"]
+    command = [sys.executable, "-m", "pytest", "-p", "workshop.mutation.trying", "--hypothesis-profile", "mutants"]
     command += [f"-pno:{plugin}" for plugin in ("cacheprovider", "randomly", "timeout", "xdist")]
     command += ["-k", "not local_aws", *(f"--deselect={test}" for test in UNFIT), *quick_tests([*modules])]
     path = os.pathsep.join([str(RUN / "src"), os.environ.get("PYTHONPATH", "")])

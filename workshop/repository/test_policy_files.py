@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from local.template import ROOT
-from tests.aws_reference import actions, is_checked_on
 from tests.support.iam import BOUNDARY, DEPLOYER, listed, statements
+from workshop.repository.aws_reference import actions, is_checked_on
 
 FILES = [*sorted((ROOT / "docs").glob("*-policy.json")), BOUNDARY]
 GUIDE = (ROOT / "docs/deploy.md").read_text(encoding="utf-8")

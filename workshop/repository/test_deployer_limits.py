@@ -12,8 +12,8 @@ from collections import defaultdict
 import pytest
 
 from local.template import ROOT
-from tests.aws_reference import actions
 from tests.support.iam import BOUNDARY, DEPLOYER, FORMS, PLACE, STACK, about, allows, listed, statements
+from workshop.repository.aws_reference import actions
 
 ALLOWED = statements(DEPLOYER)
 LIMITED = statements(BOUNDARY)
