@@ -71,8 +71,8 @@ transcripts: $(SETUP)  ## run the commands that documents show, and the remedies
 mutate: $(SETUP)  ## mutation tests of what has changed (BASE=origin/main, MODULES="delivery/*" or ALL=1; MINUTES=60)
 	scripts/mutate.sh --minutes $(or $(MINUTES),60) $(if $(ALL),--all,$(if $(MODULES),--modules "$(MODULES)",$(if $(BASE),--base $(BASE))))
 
-check: $(SETUP)  ## lint, format, types, import rules, known vulnerabilities
-	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports --no-cache && scripts/audit.sh
+check: $(SETUP)  ## lint, format, types, import rules, whether these see every file, known vulnerabilities
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports --no-cache && $(BIN)/python -m workshop.seen && scripts/audit.sh
 
 audit: $(SETUP)  ## known vulnerabilities of what ships (ARGS=requirements/dev.txt for another lock)
 	scripts/audit.sh $(ARGS)

@@ -34,7 +34,7 @@ PARTS = {
     ),
     "test": Part(
         _SETUP,
-        "checks.test_command",
+        "checks.check_all",
         "Check that everything is connected: secrets, token, Amazon, tables, queues, functions, gateway.",
     ),
     "keys": Part(

@@ -13,7 +13,7 @@ from audience_sync.members.membership import Destination
 from audience_sync_cli.audiences.creation import Settings, create, update
 from audience_sync_cli.audiences.linking import link, unlink
 from audience_sync_cli.audiences.list_and_show import list_, show
-from audience_sync_cli.checks import test_command as checks
+from audience_sync_cli.checks import check_all as checks
 from audience_sync_cli.frame.errors import AlreadyReported, NotConfirmed, NotThere, WrongUsage
 from audience_sync_cli.frame.screen import iso_time
 from audience_sync_cli.frame.session import Session

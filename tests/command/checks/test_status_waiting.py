@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from audience_sync_cli.checks.check_all import test as run_checks
 from audience_sync_cli.checks.status import status
-from audience_sync_cli.checks.test_command import test as run_checks
 from audience_sync_cli.frame.errors import AlreadyReported, ReportedAsUnfinished
 from audience_sync_cli.frame.screen import moment
 from audience_sync_cli.parked.parked_commands import Filter, redrive

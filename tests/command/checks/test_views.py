@@ -65,7 +65,7 @@ def test_an_unread_check_fails_test_and_not_diagnose() -> None:
     ("command", "unused"),
     [
         pytest.param("checks.status", {"checks.stack_checks", "checks.audience_checks", "stack.circuits"}, id="status"),
-        pytest.param("checks.test_command", {"checks.audience_checks", "stack.circuits"}, id="test"),
+        pytest.param("checks.check_all", {"checks.audience_checks", "stack.circuits"}, id="test"),
         pytest.param("checks.diagnose", {"stack.needs", "stack.circuits"}, id="diagnose"),
         pytest.param("dashboard.deployed", {"checks.stack_checks", "checks.audience_checks"}, id="the page"),
     ],

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from audience_sync_cli.checks.check_all import test as run_test
 from audience_sync_cli.checks.status import status
-from audience_sync_cli.checks.test_command import test as run_test
 from audience_sync_cli.frame.errors import AlreadyReported, OperatorError
 from audience_sync_cli.frame.session import NO_API
 from audience_sync_cli.mappings.trial import try_

@@ -1,6 +1,6 @@
 """`test`: one line for each part, and a remedy for each problem. The checks have tests of their own, in report/."""
 
-from audience_sync_cli.checks.test_command import test as run
+from audience_sync_cli.checks.check_all import test as run
 from audience_sync_cli.frame.errors import AlreadyReported, OperatorError, WrongUsage
 from tests.command.conftest import CLIENT_SECRET, Deployment
 from tests.support.aws_fixtures import EVENT_KEY
