@@ -2,7 +2,7 @@
 
 import sys
 
-from tests.support.terminal import screen_of
+from tests.command.frame.terminal import screen_of
 
 WAITS = """
 from audience_sync_cli.frame.screen import Screen
