@@ -32,9 +32,9 @@ from audience_sync.errors import (
 )
 from local import resources
 from local.template import REGION
-from tests.builders import upload_of
-from tests.doubles.amazon import Uploader
-from tests.doubles.clocks import ManualClock
+from tests.support.builders import upload_of
+from tests.support.doubles.amazon import Uploader
+from tests.support.doubles.clocks import ManualClock
 
 TO_DSP = upload_of(Target("1"), b"{}")
 TO_OTHER, TO_THIRD = upload_of(Target("3"), b"{}"), upload_of(Target("4"), b"{}")

@@ -19,8 +19,8 @@ from audience_sync.ingest.record_rules import erasing_exit
 from audience_sync.members.erasure_steps import ErasureStep, StepKind
 from audience_sync.members.membership import EVERY_AUDIENCE, Audience, Destination, MembershipChange
 from audience_sync.members.messages import ChangeMessage, pack
-from tests.builders import AUDIENCE
-from tests.contract.worker_stack import LIMITS, NOW, WITH_JOBS, MemoryStack, WorkerStack, change
+from tests.support.builders import AUDIENCE
+from tests.support.worker_stack import LIMITS, NOW, WITH_JOBS, MemoryStack, WorkerStack, change
 
 OTHER = "418273650912340002"
 IN_AMC = Audience(OTHER, destination=amc_connection("connection-1"), settings={"dsp": True})

@@ -16,8 +16,11 @@ from audience_sync.errors import AudienceSyncError, CircuitOpen, OutcomeUnknown,
 from audience_sync.members.job_messages import JobMessage
 from audience_sync.members.member_state import KEEP_IN_DATASET, Action
 from audience_sync.members.messages import REPETITION, ChangeMessage, pack
-from tests.builders import AUDIENCE, sha256
-from tests.contract.worker_stack import (
+from tests.support.builders import AUDIENCE, sha256
+from tests.support.member_changes import recorded
+from tests.support.proxy import fault_proxy, refuse
+from tests.support.steps import counted_steps
+from tests.support.worker_stack import (
     DEADLINE,
     JOB,
     LIMITS,
@@ -32,9 +35,6 @@ from tests.contract.worker_stack import (
     named_in,
     notice,
 )
-from tests.faults.proxy import fault_proxy, refuse
-from tests.steps import counted_steps
-from tests.unit.members.member_changes import recorded
 
 
 def test_a_single_change_takes_one_upload_and_is_recorded(stack: WorkerStack) -> None:

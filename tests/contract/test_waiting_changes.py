@@ -16,8 +16,10 @@ from audience_sync.members.job_messages import JobMessage
 from audience_sync.members.member_state import LateJob
 from audience_sync.members.messages import REPETITION, ChangeMessage, DeliveryHistory, Untracked, pack
 from audience_sync.members.repetitions import MAX_DELAY
-from tests.builders import AUDIENCE, sha256
-from tests.contract.worker_stack import (
+from tests.support.builders import AUDIENCE, sha256
+from tests.support.member_changes import recorded
+from tests.support.proxy import fault_proxy, refuse
+from tests.support.worker_stack import (
     JOB,
     LIMITS,
     NOW,
@@ -31,8 +33,6 @@ from tests.contract.worker_stack import (
     dataset_stack,
     enters,
 )
-from tests.faults.proxy import fault_proxy, refuse
-from tests.unit.members.member_changes import recorded
 
 HOUR = 3600  # seconds
 

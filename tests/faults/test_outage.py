@@ -24,11 +24,11 @@ from audience_sync.delivery.uploads import Limits
 from audience_sync.errors import AudienceSyncError, CircuitOpen, OutcomeUnknown, ServiceUnavailable, Throttled
 from audience_sync.members.messages import pack
 from local.template import Template
-from tests import builders
-from tests.doubles.amazon import FakeGate, members_of
-from tests.doubles.clocks import ManualClock
-from tests.doubles.dynamodb import MembershipRows
-from tests.doubles.queues import FakeQueue
+from tests.support import builders
+from tests.support.doubles.amazon import FakeGate, members_of
+from tests.support.doubles.clocks import ManualClock
+from tests.support.doubles.dynamodb import MembershipRows
+from tests.support.doubles.queues import FakeQueue
 
 HOUR = 3600.0
 OUTAGE = 12 * HOUR

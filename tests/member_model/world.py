@@ -35,9 +35,9 @@ from audience_sync.members.member_state import MemberState
 from audience_sync.members.membership import Audience, Member
 from audience_sync.members.stores import HasTime
 from audience_sync.operations.job_tracking import JobContext, JobOutcome, JobTracker
-from tests.builders import AUDIENCE
-from tests.doubles.amazon import FakeGate
 from tests.member_model.scheduler import Killed, Scheduler
+from tests.support.builders import AUDIENCE
+from tests.support.doubles.amazon import FakeGate
 
 NOW = 1_800_000_000.0  # epoch seconds
 TIMINGS = Timings(longest_job=7_200.0)  # two hours instead of 36, in which the model would only wait

@@ -28,8 +28,8 @@ from audience_sync.errors import (
     Throttled,
     TokenUnavailable,
 )
-from tests.doubles.amazon import Amazon, FakeGate, members_of, refusing
-from tests.doubles.queues import FakeQueue
+from tests.support.doubles.amazon import Amazon, FakeGate, members_of, refusing
+from tests.support.doubles.queues import FakeQueue
 
 BIG_ID = "9007199254740993"  # 2**53 + 1, which a double cannot hold
 

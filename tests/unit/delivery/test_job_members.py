@@ -8,7 +8,7 @@ from audience_sync.delivery.job_members import job_member, members_of_upload
 from audience_sync.members.job_messages import JobMember
 from audience_sync.members.member_state import Identity, MemberState
 from audience_sync.members.membership import MAX_IDENTITIES, MembershipChange, Version
-from tests import builders
+from tests.support import builders
 
 LEFT, ENTERED = Version(2, True, "exit"), Version(4, False, "enter")
 OLD, NEW = Identity(1, {"email": "old"}), Identity(3, {"email": "new"})

@@ -12,8 +12,8 @@ from audience_sync.delivery.context import Message
 from audience_sync.delivery.member_delivery import MAX_ROUNDS
 from audience_sync.errors import AudienceSyncError, RequestRejected, ServiceUnavailable
 from audience_sync.members.messages import ChangeMessage, DeliveryHistory, pack
-from tests.builders import AUDIENCE, sha256
-from tests.contract.worker_stack import DEADLINE, EFFECTIVE, LIMITS, NOW, Amazon, MemoryStack, change, named_in
+from tests.support.builders import AUDIENCE, sha256
+from tests.support.worker_stack import DEADLINE, EFFECTIVE, LIMITS, NOW, Amazon, MemoryStack, change, named_in
 
 
 @pytest.fixture

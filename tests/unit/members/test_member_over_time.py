@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from audience_sync.members.member_state import LONGEST_JOB, LateJob
 from audience_sync.members.membership import MembershipChange, Version
-from tests.unit.members.lives import LIVES, MINUTE, Life, sent
-from tests.unit.members.member_changes import NOW, TIMING, change, enter, leave, names, notice
-from tests.unit.members.one_member import FIRST_CHECK, OneMember
+from tests.support.lives import LIVES, MINUTE, Life, sent
+from tests.support.member_changes import NOW, TIMING, change, enter, leave, names, notice
+from tests.support.one_member import FIRST_CHECK, OneMember
 
 LATE = 25 * MINUTE  # the time of a job; 17 minutes are in time
 

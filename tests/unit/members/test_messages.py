@@ -13,7 +13,7 @@ from audience_sync.members.envelope import MAX_ATTEMPTS, MAX_MESSAGE_BYTES
 from audience_sync.members.job_messages import DeletionMessage, JobMember, JobMessage, job_messages, read_job_queue
 from audience_sync.members.membership import MAX_IDENTITIES, Destination, MembershipChange, Version
 from audience_sync.members.messages import REPETITION, ChangeMessage, DeliveryHistory, Untracked, change_as_json, pack
-from tests import builders
+from tests.support import builders
 
 AUDIENCE = "9007199254740993"  # more than a double holds
 SENT_AT = 1_000_000_000

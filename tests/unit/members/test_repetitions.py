@@ -9,8 +9,8 @@ from audience_sync.members.member_state import LateJob, MemberState
 from audience_sync.members.member_step import apply_changes
 from audience_sync.members.messages import REPETITION, ChangeMessage
 from audience_sync.members.repetitions import MAX_DELAY, Wait, repetition_messages, with_due
-from tests.builders import AUDIENCE
-from tests.unit.members.member_changes import NOW, TIMING, enter, leave, recorded
+from tests.support.builders import AUDIENCE
+from tests.support.member_changes import NOW, TIMING, enter, leave, recorded
 
 DUE = NOW + round(TIMING.effective_after)  # when the removal is due again
 

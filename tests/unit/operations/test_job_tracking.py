@@ -35,11 +35,11 @@ from audience_sync.operations.job_tracking import (
     JobContext,
     JobTracker,
 )
-from tests import builders
-from tests.doubles.amazon import FakeJobs
-from tests.doubles.clocks import ManualClock
-from tests.doubles.dynamodb import MembershipRows
-from tests.doubles.queues import FakeQueue
+from tests.support import builders
+from tests.support.doubles.amazon import FakeJobs
+from tests.support.doubles.clocks import ManualClock
+from tests.support.doubles.dynamodb import MembershipRows
+from tests.support.doubles.queues import FakeQueue
 
 AUDIENCE = "9007199254740993"
 SENT_AT = 1_000_000_000  # milliseconds
