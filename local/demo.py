@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any
 
 import requests
@@ -79,14 +80,15 @@ def run(where: dict[str, str], *, enter: int, leave: int, console: Console, api:
         # Amazon ignores a removal without the consent under which the member was added, so all are added first.
         names = ("Audience Entered", "Audience Exited")
         rounds, last_step = [[event for event in events if event["event"] == name] for name in names], "Dataset updated"
-    sent, naive, state, rows = Sent(0, 0.0, 0), 0, _state_of(where), _rows_of(where)
+    state, rows = partial(_read, f"{where['api']}/local/state"), _rows_of(where)
+    sent, naive, at_amazon = Sent(0, 0.0, 0), 0, f"{where['amazon']}/sandbox/audiences"
     for part in rounds:
         with _sending(where, console) as post:
             more, naive = play(where, groups, part, post) if groups else (post(part), 0)
         sent += more
         last = wait_until_quiescent(state, rows, members=enter, last_step=last_step, console=console)
     seconds = time.monotonic() - began
-    held, beside = _at_amazon(where, audience.audience_id), _at_amazon(where, naive) if naive else {}
+    held, beside = _read(f"{at_amazon}/{audience.audience_id}"), _read(f"{at_amazon}/{naive}") if naive else {}
     return Outcome(sent, last, seconds, staying, held, groups, beside)
 
 
@@ -124,18 +126,15 @@ def _sending(where: dict[str, str], console: Console) -> Iterator[Callable[[Even
         yield post
 
 
-def _state_of(where: dict[str, str]) -> Callable[[], dict[str, Any]]:
-    def state() -> dict[str, Any]:
-        answer: dict[str, Any] = requests.get(f"{where['api']}/local/state", timeout=10).json()
-        return answer
-
-    return state
+def _read(url: str) -> dict[str, Any]:
+    answer: dict[str, Any] = requests.get(url, timeout=30).json()
+    return answer
 
 
 def _rows_of(where: dict[str, str]) -> Callable[[], int]:
     from local import resources  # noqa: PLC0415 - loads boto3, which the stack has compiled by then
 
-    names = requests.get(f"{where['api']}/local/resources", timeout=10).json()["names"]
+    names = _read(f"{where['api']}/local/resources")["names"]
     dynamodb = resources.client("dynamodb", where["aws"])
 
     def rows() -> int:
@@ -145,17 +144,10 @@ def _rows_of(where: dict[str, str]) -> Callable[[], int]:
     return rows
 
 
-def _at_amazon(where: dict[str, str], audience_id: int | str) -> dict[str, Any]:
-    """Read an audience from the sandbox."""
-    url = f"{where['amazon']}/sandbox/audiences/{audience_id}"
-    held: dict[str, Any] = requests.get(url, timeout=30).json()
-    return held
-
-
 def _keep_running(where: dict[str, str], console: Console) -> None:
     from local.command import next_steps  # noqa: PLC0415 - loads the whole stack, which takes a second
 
-    console.print(next_steps(where), soft_wrap=True, highlight=False)
+    console.print(f"\n{next_steps(where)}", soft_wrap=True, highlight=False)
     with suppress(KeyboardInterrupt):
         while True:
             time.sleep(3600)

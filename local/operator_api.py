@@ -62,7 +62,7 @@ def add_routes(app: web.Application, stack: StackView) -> None:
         return web.json_response(_resources(stack))
 
     async def kill(request: web.Request) -> web.Response:
-        return web.json_response({"killed": stack.functions.kill(request.match_info["name"])})
+        return web.Response(status=204 if stack.functions.kill(request.match_info["name"]) else 404)
 
     app.router.add_get("/local/state", state)
     app.router.add_post("/local/kill/{name}", kill)

@@ -12,7 +12,7 @@ from local.template import REGION, QueueSource
 MAX_PAYLOAD = 6_000_000  # bytes of one invocation; Lambda closes the batch before it
 ENVELOPE = 1_000  # bytes that each message adds beside its body
 POLL = 10  # messages Lambda asks for at a time
-KILLED = 2  # seconds until messages of a killed invocation are back; at AWS, their visibility timeout of minutes
+KILLED = 0.5  # seconds until messages of a killed invocation are back; at AWS, their visibility timeout of minutes
 LONGEST_POLL = 1.0  # seconds; until then, a disabled source is still disabling. Lambda's polls take 20
 
 
