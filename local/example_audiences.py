@@ -1,7 +1,7 @@
 """The audiences of a local stack: those in the requests in events/, so that each can be tried unchanged."""
 
 from audience_sync.amazon_ads.destination import Api, dsp_advertiser
-from audience_sync.members.membership import Audience
+from audience_sync.members.membership import Audience, FilledBy
 
 EXAMPLE = Audience(
     audience_id="418273650912345678",
@@ -10,6 +10,7 @@ EXAMPLE = Audience(
     destination=dsp_advertiser("590071284455661234"),
     computation_key="lapsed_premium_buyers",
     external_audience_id="lapsed-premium-us",
+    filled_by=FilledBy.STACK,
 )
 
 EXAMPLES = (
@@ -20,6 +21,7 @@ EXAMPLES = (
         country="DE",
         destination=dsp_advertiser("590071284455661234"),
         external_audience_id="lapsed-premium-de",
+        filled_by=FilledBy.STACK,
     ),
 )
 

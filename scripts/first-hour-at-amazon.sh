@@ -35,6 +35,7 @@ create() {  # TARGET: an audience; AUDIENCE has its id
 person() {  # NUMBER: a hash, of the colleagues or of nobody
     case $1 in 1) hash "$ADA" ;; 2) hash "$BOB" ;; *) hash "nobody-$1" ;; esac
 }
+two() { printf '%s","phone":"%s' "$(hash "$1")" "$(hash "$2")"; }  # EMAIL PHONE: in place of one HASH of `record`
 record() {  # ID ACTION HASH [MORE]
     printf '{"externalUserId":"%s","action":"%s","hashedPII":[{"email":"%s"}]%s}' "$@"
 }

@@ -14,7 +14,7 @@ from moto.dynamodb.models.table import Table
 from moto.secretsmanager.models import SecretsStore, secretsmanager_backends
 
 from audience_sync.amazon_ads.destination import advertiser_of, dsp_advertiser
-from audience_sync.members.membership import Audience
+from audience_sync.members.membership import Audience, FilledBy
 from local import aws, resources
 from local.amazon.app import DEFAULTS
 from local.amazon.app import build_app as build_amazon
@@ -36,6 +36,7 @@ AUDIENCE = Audience(
     country="US",
     destination=dsp_advertiser("590071284455661234"),
     computation_key="lapsed_premium_buyers",
+    filled_by=FilledBy.STACK,
 )
 
 

@@ -22,12 +22,13 @@ from audience_sync.amazon_ads.ids import amazon_id
 from audience_sync.audiences.creation import with_ttl
 from audience_sync.aws.audience_table import MAX_FOUND
 from audience_sync.aws.membership_rows import KEEP_ACTIVE, KEEP_EXIT
-from audience_sync.members.membership import Audience, Destination
+from audience_sync.members.membership import Audience, Destination, FilledBy
+from audience_sync_cli.audiences.adoption import filled_by, next_steps, require_writable
 from audience_sync_cli.audiences.datasets import creation_locks, is_dataset, read_dataset
 from audience_sync_cli.audiences.listed import AUDIENCE, find, same_key
 from audience_sync_cli.audiences.notices import queue_due_exits
 from audience_sync_cli.audiences.options import Choices, Target, check_key, country_code, note_country, note_ttl
-from audience_sync_cli.audiences.presentation import audience_json, key_label
+from audience_sync_cli.audiences.presentation import audience_json, caveats_about, key_label
 from audience_sync_cli.errors import OperatorError, TryLater, WrongUsage
 from audience_sync_cli.session import Session, command
 
@@ -46,6 +47,7 @@ KEEP_UNLINKED = KEEP_ACTIVE + KEEP_EXIT
     "audiences link 418273650912345678 --key lapsed_premium_buyers \\\n      --country US",
     "audiences link 418273650912345678 --connection amc-1a2b --dsp",
     "audiences link 418273650912345679 --key lapsed_premium_buyers \\\n      --also",
+    asks=True,
 )
 def link(
     session: Session,
@@ -67,12 +69,16 @@ def link(
     read from Amazon; for an audience of a connection pass --connection, since Amazon does not report it. A dataset of
     Ads Data Manager needs --api data-manager, and takes none of --advertiser, --connection, --dsp and --renew.
 
+    Before an audience is linked for the first time, a made-up member enters and exits it; if Amazon refuses, it is not
+    linked. Whether another system, such as Segment's own destination, has filled it decides what an erasure proves.
+
     A key that another audience has is refused without --also. With it, every event for one of the audiences reaches all
     of them. In commands, the key then means the audience that was linked without --also.
     """
     is_of_data_manager = target.api is Api.DATA_MANAGER
     audience_id = _checked_id(audience_id, is_dataset=is_of_data_manager)
-    if is_of_data_manager and (replace(target, api=Api.AUDIENCES), replace(choices, also=None)) != (ANY, AS_BEFORE):
+    of_any = replace(choices, also=None, created_by_segment=None)  # those that a dataset has as well
+    if is_of_data_manager and (replace(target, api=Api.AUDIENCES), of_any) != (ANY, AS_BEFORE):
         raise WrongUsage(
             "A dataset has neither --advertiser nor --connection, --dsp or --renew.",
             "Its shares decide where members go: `audience-sync audiences share`.",
@@ -82,24 +88,31 @@ def link(
     note_country(session, country)
     check_key(session, key)
     code, given = country_code(country), ads_data_manager() if is_of_data_manager else _destination(target)
-    known = _listed_again(session.audiences.stored(audience_id) or Audience(audience_id))
+    stored = session.audiences.stored(audience_id)
+    known = _listed_again(stored or Audience(audience_id))
     known, others = _with_key(session, known, key, also=choices.also)
     report = read_dataset(session, audience_id) if is_of_data_manager else session.amazon.read_audience(audience_id)
     linked = replace(
         _as_reported(known, given, choices, report),
         name=name or known.name or report.name or "",
         country=code or _real(known.country) or _real(report.country),
+        filled_by=filled_by(session, known, choices.created_by_segment),
     )
+    if stored is None and not is_of_data_manager:  # a dataset belongs to the stack's own account
+        require_writable(session, linked)
     created = session.audiences.created(audience_id)
     with session.log.line("audiences link", audienceId=audience_id):
         session.audiences.put(linked, created=time.time_ns() // 1_000_000 if created is None else created)
         if session.stack.keeps_rows:  # only once listed: later notices reach it anyway
             queue_due_exits(session, linked)
     _warn_about_gaps(session, linked)
-    note_ttl(session, audience_id, report.ttl if isinstance(report, AudienceReport) else None)
+    ttl = report.ttl if isinstance(report, AudienceReport) else None
+    note_ttl(session, audience_id, ttl)
     session.screen.say(f"Linked. Events reach {linked.name or audience_id} from now on.", style="green")
     if others:
         session.screen.say(f"Its key is {key_label(linked, others)}.")
+    for line in next_steps(session.now(), ttl) if linked.filled_by is FilledBy.OTHERS else caveats_about([linked]):
+        session.screen.say(line)
     session.screen.result(audience_json(linked, others))
 
 

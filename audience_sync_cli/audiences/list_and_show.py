@@ -13,6 +13,7 @@ from audience_sync_cli.audiences.datasets import is_dataset, show_dataset
 from audience_sync_cli.audiences.listed import AUDIENCE, find, same_key
 from audience_sync_cli.audiences.presentation import (
     audience_json,
+    caveats_about,
     key_label,
     listed_fee,
     price,
@@ -69,6 +70,8 @@ def list_(
             "No audience is listed. Link one with `audience-sync audiences link`, or create one with "
             "`audience-sync audiences create`."
         )
+    for sentence in caveats_about(found):
+        session.screen.say(sentence)
     session.screen.result(
         [
             audience_json(each, same_key(each, contents.audiences)) | ({} if unlinked else _of(each, numbers).as_json())

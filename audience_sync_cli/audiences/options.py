@@ -18,6 +18,10 @@ API = Annotated[
     Api, typer.Option("--api", help="Amazon's API: audiences, or data-manager for Ads Data Manager.", metavar="API")
 ]
 DSP = Annotated[bool | None, typer.Option("--dsp/--no-dsp", help="With a connection: also send members to Amazon DSP.")]
+CREATED_BY_SEGMENT = Annotated[
+    bool | None,
+    typer.Option("--created-by-segment/--no-created-by-segment", help="Whether Segment or others have filled it."),
+]
 ALSO = Annotated[
     bool | None,
     typer.Option("--also/--no-also", help="With --key: share it with another audience; events reach all that have it."),
@@ -67,6 +71,7 @@ class Choices:
     also: ALSO = None
     dsp: DSP = None
     renew: RENEW = None
+    created_by_segment: CREATED_BY_SEGMENT = None
 
 
 def note_country(session: Session, text: str) -> None:

@@ -13,7 +13,7 @@ from audience_sync.amazon_ads.destination import (
     name_of_api,
     reaches_dsp,
 )
-from audience_sync.members.membership import Audience, MembershipChange, may_share_a_key
+from audience_sync.members.membership import Audience, FilledBy, MembershipChange, may_share_a_key
 from audience_sync.members.messages import change_as_json
 from audience_sync.operations.renewal import is_renewed, renewal_age
 from audience_sync_cli.screen import iso_time
@@ -35,6 +35,7 @@ def audience_json(audience: Audience, same_key: Sequence[Audience] | None = None
         "also": audience.also,
         "movedTo": audience.moved_to,
         "externalAudienceId": audience.external_audience_id,
+        "filledBy": audience.filled_by,
         "settings": {name: _plain(value) for name, value in audience.settings.items()},
         **more,
     }
@@ -55,6 +56,19 @@ def mark(audience: Audience) -> str:
     if audience.moved_to:
         return f"moved to {audience.moved_to}"
     return "ended" if audience.settings.get("ttl") == 0 else ""
+
+
+def caveats_about(audiences: Sequence[Audience]) -> list[str]:
+    """Return what removals from these audiences do not prove, in sentences; one with a time to live of 0 is empty."""
+    sent = {FilledBy.OTHERS: "has sent", FilledBy.UNKNOWN: "may have sent (`audience-sync audiences link ID` asks)"}
+    kept = [each for each in audiences if each.settings.get("ttl") != 0]
+    named = {who: [each for each in kept if each.filled_by is who] for who in sent}
+    return [
+        f"Another system {sent[who]} identifiers to {', '.join(f'{each.name} ({each.audience_id})' for each in some)}: "
+        "a removal names only those that this stack stores, so people may remain there."
+        for who, some in named.items()
+        if some
+    ]
 
 
 def _plain(value: Any) -> Any:

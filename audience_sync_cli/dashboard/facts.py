@@ -47,7 +47,7 @@ class Activity:
 class Warnings:
     """Counts in the range that are zero while everything is well."""
 
-    unauthorized: int = 0  # requests with a credential that does not match
+    unauthorized: int = 0  # requests with a credential that does not match, or Segment's without any
     without_credential: int = 0  # requests
     uploads_failed: int = 0
 

@@ -48,6 +48,8 @@ def erase(session: Session, members: MEMBERS = None, file: FILE = None) -> None:
     if unknown:
         session.screen.table(("unknown ids, not sent",), [(each,) for each in unknown[:SHOWN]])
         session.screen.say("Check that these are the mapping's external user ids. A waiting change is not known yet.")
+    for sentence in (caveats := found[0].caveats):
+        session.screen.note(sentence, style="yellow")
     session.screen.say(
         f"{counted(len(found), 'id')}: {len(due):,} to erase, {recorded:,} with an erasure on record, "
         f"{len(unknown):,} unknown{', of which --json lists all' if len(unknown) > SHOWN else ''}."
@@ -61,7 +63,7 @@ def erase(session: Session, members: MEMBERS = None, file: FILE = None) -> None:
         )
         notices = _queue_list(session, due)
     counts = {"listed": len(found), "repeatedIds": ids.repeated, "emptyLines": ids.empty, "sent": len(due)}
-    rest = {"alreadyRecorded": recorded, "unknown": unknown}
+    rest = {"alreadyRecorded": recorded, "unknown": unknown, "caveats": list(caveats)}
     session.screen.result(counts | rest | _what_follows(session, due, notices))
     if unknown:
         raise ReportedAsNotThere

@@ -40,6 +40,7 @@ class Person(NamedTuple):
     backups: float  # seconds; the points in time to which the membership table can be restored
     unread: str = ""  # why more dead letters may hold the person; a sentence
     has_event_queue: bool = False  # the stack
+    caveats: Sequence[str] = ()  # sentences about audiences that another system may have filled, with a row or without
 
 
 def document(person: Person, head: Mapping[str, Any], now: float) -> dict[str, Any]:
@@ -70,6 +71,7 @@ def document(person: Person, head: Mapping[str, Any], now: float) -> dict[str, A
             *(_audience(each, erasure.audiences[each.audience_id]) for each in person.lost),
         ],
         "remains": list(_remains(person, now)),
+        "caveats": list(person.caveats),
         "notProven": list(_not_proven(person)),
         "conclusion": _conclusion(person) + (f" {ENTERED_AGAIN.format(enteredAgainAt=again[:10])}" if again else ""),
     }
@@ -79,6 +81,7 @@ def document(person: Person, head: Mapping[str, Any], now: float) -> dict[str, A
 def list_document(reports: Mapping[str, dict[str, Any] | None], head: Mapping[str, Any]) -> dict[str, Any]:
     """Return one report of several people's, by id; None for an id without an erasure."""
     made = [each for each in reports.values() if each]
+    caveats = dict.fromkeys(each for report in made for each in report["caveats"])
     totals = Counter(each["state"] if each else NOT_RECORDED for each in reports.values())
     closed = totals[Progress.CLOSED]
     report = {
@@ -89,7 +92,7 @@ def list_document(reports: Mapping[str, dict[str, Any] | None], head: Mapping[st
         "conclusion": (
             f"The erasure of {closed:,} of {len(reports):,} people is closed. What that proves and does not prove "
             "is stated in each person's own report, which the JSON document of this report contains. For an id in any "
-            "other state, no deletion is proven."
+            f"other state, no deletion is proven.{''.join(f' {each}' for each in caveats)}"
         ),
     }
     return report | {"digest": digest(report)}
@@ -112,6 +115,7 @@ def _audience(audience: Audience, status: AudienceErasure, steps: Sequence[Erasu
         "audienceId": audience.audience_id,
         "name": audience.name,
         "api": name_of_api(audience.destination),
+        "filledBy": audience.filled_by,
         "unlinkedAt": iso_time(audience.unlinked_at),
         "outcome": status.outcome,
         "missing": status.missing,
@@ -175,6 +179,7 @@ def _not_proven(person: Person) -> Iterator[str]:
             "No audience knew this id when the notice was recorded, so nothing was removed. Check that it is the "
             "external user id of the mapping."
         )
+    yield from person.caveats
     if any(each.outcome is Outcome.OPEN for each in person.erasure.audiences.values()):
         yield "Some audiences are still open; what each lacks is stated above."
     if is_closed(person.everywhere) and person.everywhere.erasure[-1].id:
@@ -205,6 +210,11 @@ def _conclusion(person: Person) -> str:
             return "This report proves no deletion: no audience knew this id. Check the id before you file the report."
         case Progress.OPEN:
             return "The erasure is not finished. This report proves only the steps that it lists as done."
+        case _ if person.caveats:
+            return (
+                "The stack has done what is stated above. This report does not prove that the person has left every "
+                "audience: another system may have sent identifiers, which no removal here names."
+            )
         case Progress.AMAZON_DELETES:
             until = str(iso_time(person.erasure.until))[:10]
             return (

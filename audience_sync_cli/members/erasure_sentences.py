@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from audience_sync.amazon_ads.destination import Api
 from audience_sync.members.erasure.status import Missing, Outcome, Progress
 from audience_sync.members.erasure_steps import StepKind
+from audience_sync.members.membership import FilledBy
 from audience_sync_cli.members.erasure_report import ENTERED_AGAIN, NOT_RECORDED
 
 WIDTH = 80  # columns
@@ -166,6 +167,8 @@ def _requests(report: Mapping[str, Any]) -> Iterator[str]:
 def _audience(audience: Mapping[str, Any]) -> Iterator[str]:
     times, missing = _Times(audience), audience["missing"]
     yield (f"Open: {_MISSING[missing]}" if missing else _OUTCOMES[audience["outcome"]]).format_map(times)
+    if audience["filledBy"] != FilledBy.STACK:
+        yield "Another system may have sent more, which is not part of this."
     if audience["unlinkedAt"]:
         yield f"The audience was unlinked on {times['unlinkedAt']}."
     if audience["enteredAgainAt"]:

@@ -9,6 +9,7 @@ from audience_sync.errors import TransientError
 from audience_sync.members.erasure.status import Erasure, Missing, Progress, is_closed
 from audience_sync.members.erasure_steps import ErasureStep, StepKind, with_step
 from audience_sync.operations.erasure_check import person_erasures
+from audience_sync_cli.audiences.presentation import caveats_about
 from audience_sync_cli.errors import WrongUsage
 from audience_sync_cli.members.erasure_report import Person
 from audience_sync_cli.members.id_list import SHOWN
@@ -66,6 +67,8 @@ def list_erasures(session: Session) -> None:
         f"{counted(states[Progress.OPEN], 'erasure')} open; {states[Progress.AMAZON_DELETES]:,} done here and waiting "
         f"for Amazon to delete; {len(done):,} done{', of which --json lists all' if len(done) > SHOWN else ''}."
     )
+    for sentence in caveats_about(audiences):
+        session.screen.say(sentence)
     session.screen.result([document for document, _ in (*done, *left)])
 
 

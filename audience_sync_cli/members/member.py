@@ -38,9 +38,10 @@ def show(session: Session, member: MEMBER_ID) -> None:
     if not known.rows and known.erasure is None and not found and not unread:
         raise NotThere(
             "Nothing is stored for that external user id.",
-            "`audience-sync member find` searches by e-mail address and phone number, and for other ids of the person.",
+            " ".join(["`audience-sync member find` searches by e-mail address or phone number.", *known.caveats]),
         )
-    document = person_json(known) | {"parked": [each.as_json() for each in with_erased(session, found)]}
+    parked = [each.as_json() for each in with_erased(session, found)]
+    document = person_json(known) | {"caveats": list(known.caveats), "parked": parked}
     facts = {
         "member": member,
         "deletion notice of": document["deletionNoticeAt"],
@@ -50,6 +51,8 @@ def show(session: Session, member: MEMBER_ID) -> None:
     session.screen.facts({name: value for name, value in facts.items() if value})
     for audience, state in known.rows:
         _show_row(session.screen, audience, state)
+    for each in known.caveats:
+        session.screen.note(each, style="yellow")
     for each in unread:
         session.screen.note(each, style="red")
     session.screen.result(document)
@@ -81,6 +84,7 @@ def person_json(known: Known) -> dict[str, Any]:
                 "audienceId": audience.audience_id,
                 "name": audience.name,
                 "api": name_of_api(audience.destination),
+                "filledBy": audience.filled_by,
                 "unlinkedAt": iso_time(audience.unlinked_at),
                 "row": _state_json(state),
             }

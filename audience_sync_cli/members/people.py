@@ -11,6 +11,7 @@ from audience_sync.members.erasure.status import Progress, erasure_status
 from audience_sync.members.member_state import MemberState
 from audience_sync.members.membership import EVERY_AUDIENCE, Audience, Member
 from audience_sync.operations.erasure_check import ROWS_AT_ONCE
+from audience_sync_cli.audiences.presentation import caveats_about
 from audience_sync_cli.errors import OperatorError
 from audience_sync_cli.members.erasure_report import Person
 from audience_sync_cli.parked.dead_letters import DeadLetterMessage
@@ -29,6 +30,7 @@ class Known(NamedTuple):
     rows: Sequence[tuple[Audience, MemberState]]  # the audiences with a row of the person
     parked: Sequence[DeadLetterMessage]
     erasure: Person | None  # None if no deletion notice or denied consent is recorded
+    caveats: Sequence[str]  # sentences about audiences that another system may have filled
 
     @property
     def is_unknown(self) -> bool:
@@ -50,7 +52,7 @@ def people(session: Session, members: Sequence[str], damaged: list[str] | None =
         for member in wanted.intersection(message.members):
             parked[member].append(message)
     by_id = {each.audience_id: each for each in audiences}
-    backups = backups_of(session.stack)
+    backups, caveats = backups_of(session.stack), caveats_about(audiences)
     with session.screen.progress("reading members", len(members), unit="people") as bar:
         for some in batched(members, max(1, ROWS_AT_ONCE // (len(by_id) + 1))):
             keys = [(place, member) for member in some for place in (EVERY_AUDIENCE, *by_id)]
@@ -68,10 +70,10 @@ def people(session: Session, members: Sequence[str], damaged: list[str] | None =
                     without_row = [by_id[each] for each in by_id if each in lost]
                     has_event_queue = session.stack.event_queue is not None
                     erasure = Person(
-                        everywhere, status, rows, without_row, parked[member], backups, unread, has_event_queue
+                        everywhere, status, rows, without_row, parked[member], backups, unread, has_event_queue, caveats
                     )
                 bar.advance()
-                yield Known(member, rows, parked[member], erasure)
+                yield Known(member, rows, parked[member], erasure, caveats)
 
 
 def backups_of(stack: "Stack") -> float:

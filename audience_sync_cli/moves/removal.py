@@ -60,7 +60,7 @@ def removal_of(state: MemberState, now: float, timing: Timing, waiting: float = 
 def _unproven(state: MemberState, now: float, timing: Timing, *, awaits_job: bool) -> str:
     """Return why a removal will never be proven; empty if it may be."""
     tried = max(state.removal_sent, state.exit_recorded)
-    if state.removal_failed and now >= tried + timing.effective_after:  # until then, it may be tried again
+    if state.removal_owed and now >= tried + timing.effective_after:  # until then, it may be tried again
         return "the last attempt at the removal failed"
     was_in = state.enter_sent and state.to_remove
     if was_in and not (has_jobs(state.newest.destination) or has_consent(state.newest.record)):

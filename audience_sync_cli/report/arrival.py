@@ -84,7 +84,7 @@ def requests(readings: AudienceReadings) -> Finding:
     refused = readings.traffic.unauthorized
     if not refused:
         return Finding("ok", f"No request was refused for a wrong key {readings.period}.")
-    found = f"{counted(refused, 'request')} with a wrong key {readings.period}: their events are lost."
+    found = f"{counted(refused, 'request')} without the right key {readings.period}: their events are lost."
     return Finding("note" if readings.traffic.events else "problem", found, "audience-sync keys show event")
 
 

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from audience_sync.operations.rejections import are_many
 from audience_sync_cli.report.finding import Finding
 from audience_sync_cli.screen import counted
 from audience_sync_cli.state.counts import Counts, EventQueueDepth
@@ -10,9 +11,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from audience_sync_cli.state.blockers import Blocker
-
-MANY_REJECTED = 100  # events; fewer can wait
-REJECTED_SHARE = 0.01  # of all events; a few hundred rejections in a million are normal
 
 
 def needs(
@@ -49,7 +47,7 @@ def needs(
         kept = f"{counted(event_queue.dead_letters, 'dead letter')} of the event queue"
         found["event_dead_letters"] = f"{kept}: `audience-sync parked list`."
     events = counts.events_accepted + counts.events_ignored + counts.events_rejected
-    if counts.events_rejected >= max(MANY_REJECTED, REJECTED_SHARE * events):
+    if are_many(counts.events_rejected, events):
         rejected = f"{counted(counts.events_rejected, 'event')} of {events:,} rejected"
         found["rejections"] = f"{rejected}: `audience-sync rejections`."
     return [Finding("problem", text, name=reason) for reason, text in found.items()]

@@ -43,7 +43,7 @@ OF_RECENT_HOURS = {
     "uploads": published.UPLOADS_SENT,
     "uploads_failed": published.UPLOADS_FAILED,
 }
-ARRIVALS = (published.EVENTS_ACCEPTED, published.EVENTS_IGNORED, published.EVENTS_REJECTED)
+ARRIVALS = published.ARRIVALS
 COMPLETIONS = (published.CHANGES_DELIVERED, published.CHANGES_SUPERSEDED, published.CHANGES_PARKED)
 WARNINGS = {
     "unauthorized": published.REQUESTS_UNAUTHORIZED,
@@ -126,7 +126,7 @@ class Traffic:
     accepted: int = 0  # events, as the next two
     ignored: int = 0
     rejected: int = 0
-    unauthorized: int = 0  # requests with a credential that does not match
+    unauthorized: int = 0  # requests with a credential that does not match, or Segment's without any
     refreshes_failed: int = 0
     uploads: int = 0
     uploads_failed: int = 0

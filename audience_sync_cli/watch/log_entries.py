@@ -61,9 +61,9 @@ def _counted(line: LogLine) -> Iterator[Entry]:
     if accepted or ignored:
         text = f"{counted(accepted, 'event')} accepted, {ignored:,} ignored"
         yield _entry(line, "accepted", text, facts={"accepted": accepted, "ignored": ignored})
-    refused = line.count(REQUESTS_UNAUTHORIZED) + line.count(REQUESTS_WITHOUT_CREDENTIAL)
-    if refused:
-        reason = Reason.UNAUTHORIZED if line.count(REQUESTS_UNAUTHORIZED) else Reason.CREDENTIAL_MISSING
+    missing = line.count(REQUESTS_WITHOUT_CREDENTIAL)
+    if missing or line.count(REQUESTS_UNAUTHORIZED):  # Segment's without a credential count in both
+        reason = Reason.CREDENTIAL_MISSING if missing else Reason.UNAUTHORIZED
         facts = {"status": 401, "reason": reason}
         yield _entry(line, "refused", f"401: request with {reason.means}", facts=facts, reasons=(reason,))
     if twice := line.count(COUNTED_TWICE):

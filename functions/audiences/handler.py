@@ -90,7 +90,7 @@ def lambda_handler(event: dict[str, Any], context: Any) -> Answer:
             created = audiences.create(extras, deadline=due)
     except AudienceSyncError as error:
         refused = error_answer(error)
-        telemetry.report_refusal(error, refused["statusCode"])
+        telemetry.report_refusal(error, refused["statusCode"], request.headers.get("user-agent", ""))
         return refused
     _log(created)
     return answer(200, created.as_json())

@@ -1,8 +1,8 @@
 """Reconcile accepted against completed changes. Use case: audience_sync/operations/audit.py.
 
-It also reports new rejection reasons, because it runs every hour and reads metrics anyway. Every six hours it checks
-the erasures that are not closed (audience_sync/operations/erasure_check.py), and once a day, whether an audience has
-shrunk (audience_trends.py).
+It also reports rejection reasons (rejections.py), because it runs every hour and reads metrics anyway. Every six hours
+it checks the erasures that are not closed (audience_sync/operations/erasure_check.py), and once a day, whether an
+audience has shrunk (audience_trends.py).
 """
 
 import json
@@ -19,7 +19,9 @@ from audience_sync.aws.cloudwatch import Metric, MetricStore
 from audience_sync.aws.seen_reasons import SeenReasons
 from audience_sync.clock import Clock
 from audience_sync.errors import AudienceSyncError, Unavailable
+from audience_sync.operations import rejections
 from audience_sync.operations.audit import HOUR, STEP, AuditResult, Counts, longest_waits, reconcile, repeated_percent
+from audience_sync.reasons import Reason
 from audience_sync.runtime import metric_names, telemetry
 from audience_sync.runtime.settings import AuditSettings
 from audience_sync.runtime.telemetry import logger, reporting
@@ -100,24 +102,34 @@ def lambda_handler(_event: dict[str, Any], context: Any) -> dict[str, Any]:
         checkpoint.begin(result.until)
     else:
         checkpoint.advance(result.until)
-    _report_new_reasons(settings.stack, store, seen)
+    _report_rejections(settings, store, seen, now)
     if settings.ordering_guard and now % ERASURES_EVERY < HOUR:
         _check_erasures(settings, dynamodb, CLOCK.deadline(context) - RESERVE)
     _check_audiences(settings, dynamodb, store, now)
     return {"reconciledUntil": result.until, "missing": result.missing}
 
 
-def _report_new_reasons(stack: str, store: MetricStore, seen: SeenReasons) -> None:
-    """Count and log each rejection reason once, so that its alarm goes off once."""
-    occurred = store.values_of(
-        "reason", metric_names.NAMESPACE, metric_names.EVENTS_REJECTED_BY_REASON, {"service": stack}
-    )
-    unseen = sorted(occurred - seen.all())
-    for reason in unseen:
-        logger.warning("new rejection reason", reason=reason)
-    telemetry.count(**{metric_names.REJECTION_REASONS_NEW: len(unseen)})
-    if unseen:
-        seen.add(unseen)
+def _report_rejections(settings: AuditSettings, store: MetricStore, seen: SeenReasons, now: float) -> None:
+    """Count and log each rejection reason when it is new, and again while it takes many events: its alarm goes off."""
+    name, stack = metric_names.EVENTS_REJECTED_BY_REASON, {"service": settings.stack}
+    reasons = sorted(store.values_of("reason", metric_names.NAMESPACE, name, stack))
+    if not reasons:
+        return
+    metrics = [Metric(metric_names.NAMESPACE, name, stack | {"reason": each}, "Sum", HOUR) for each in reasons]
+    metrics += [Metric(metric_names.NAMESPACE, each, stack, "Sum", HOUR) for each in metric_names.ARRIVALS]
+    series = store.read({f"m{number}": each for number, each in enumerate(metrics)}, now - rejections.COUNTED, now)
+    sums = [sum(each.values()) for each in series.values()]
+    counts = dict(zip(reasons, sums, strict=False))
+    if settings.ordering_guard:
+        counts |= dict.fromkeys(counts.keys() & {Reason.CONSENT_DENIED}, 0.0)  # accepted: these people are removed
+    reported = seen.all()
+    reports = rejections.to_report(counts, sum(sums[len(reasons) :]), reported, now)
+    for reason in reports:
+        is_new, events = reason not in reported, round(counts[reason])
+        logger.warning("rejection reason reported", reason=reason, events=events, is_new=is_new)
+    telemetry.count(**{metric_names.REJECTION_REASONS_NEW: len(reports)})
+    if reports:
+        seen.save(reported | reports)
 
 
 def _check_audiences(settings: AuditSettings, dynamodb: "DynamoDBClient", store: MetricStore, now: float) -> None:

@@ -16,7 +16,7 @@ from audience_sync.errors import AudienceSyncError, InvalidRequest, Unavailable
 from audience_sync.ingest.message_intake import MessageIntake
 from audience_sync.runtime import metric_names, telemetry
 from audience_sync.runtime.ingest_settings import IngestSettings
-from audience_sync.runtime.intake_report import report
+from audience_sync.runtime.intake_report import report, report_refused
 from audience_sync.runtime.telemetry import logger, reporting
 
 CLOCK = Clock()
@@ -80,15 +80,7 @@ def _stays(parts: Dependencies, body: str, error: AudienceSyncError, deadline: f
             error = failure
         else:
             with telemetry.printed_together():
-                _report_parked(error)
+                report_refused(error, 400)
             return False
-    telemetry.report_refusal(error, 503)
+    report_refused(error, 503)
     return True
-
-
-def _report_parked(error: InvalidRequest) -> None:
-    """Count a body that was parked as one rejected event."""
-    telemetry.count(**{metric_names.EVENTS_REJECTED: 1})
-    telemetry.publish(metric_names.EVENTS_REJECTED_BY_REASON, MetricUnit.Count, 1, reason=error.reason)
-    logger.warning("request refused", reason=error.reason, detail=str(error), status=400)
-    logger.warning("events rejected", rejected=1, partly_rejected=0, by_reason={error.reason: 1})

@@ -18,7 +18,7 @@ from audience_sync.ingest.intake import HttpIntake, Intake, IntakeResult
 from audience_sync.runtime import telemetry
 from audience_sync.runtime.api_gateway import Answer, Request, answer, deadline, error_answer
 from audience_sync.runtime.ingest_settings import IngestSettings
-from audience_sync.runtime.intake_report import report
+from audience_sync.runtime.intake_report import report, report_refused
 from audience_sync.runtime.telemetry import reporting
 
 BUDGET = 2.5  # seconds for one request; calls begun by then end before Segment gives up, after about five
@@ -69,7 +69,7 @@ def lambda_handler(event: dict[str, Any], context: Any) -> Answer:
         result = intake.accept(request.headers, request.body, deadline=due)
     except AudienceSyncError as error:
         refused = error_answer(error)
-        telemetry.report_refusal(error, refused["statusCode"])
+        report_refused(error, refused["statusCode"], request.headers.get("user-agent", ""))
         return refused
     report(result)
     return answer(200 if result.accepted or result.ignored else 400, _summary(result))

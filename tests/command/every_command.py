@@ -53,6 +53,7 @@ audiences create "Big spenders" --advertiser 590071284455661234 --country US --k
 audiences create "In a dataset" --api data-manager --country DE --key {DATASET} --id-retention --share {SHARE}  # logs
 audiences link {{dataset}} --api data-manager  # logs
 audiences link {AUDIENCE.audience_id} --key lapsed_premium_buyers --country US  # logs audienceId={AUDIENCE.audience_id}
+audiences link {AUDIENCE.audience_id} --created-by-segment  # logs audienceId={AUDIENCE.audience_id}
 audiences list
 audiences show lapsed_premium_buyers
 audiences update big_spenders --renew  # logs

@@ -197,11 +197,11 @@ def test_a_removal_that_failed_keeps_its_identities_until_one_is_accepted(stack:
     stack.amazon.down = ServiceUnavailable("503") if how == "not answered" else None
     exit_ = change(at=2, exits=True)
     stack.deliver(exit_)
-    assert stack.state().removal_failed
+    assert stack.state().removal_owed
     stack.amazon.refuses, stack.amazon.down = set(), None
     stack.now += KEEP_REMOVED + 1
     stack.deliver(change("b@b.co", at=9))
     assert len(stack.state().to_remove) == 1
     stack.deliver(exit_, receives=2)
     stack.rest()
-    assert (stack.state().removal_failed, stack.amazon.members["m1"]) == (False, {sha256("b@b.co")})
+    assert (stack.state().removal_owed, stack.amazon.members["m1"]) == (False, {sha256("b@b.co")})

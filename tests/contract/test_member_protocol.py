@@ -224,7 +224,7 @@ def test_a_repeated_removal_that_amazon_refuses_is_parked_once(stack: WorkerStac
     stack.deliver(change(at=2, exits=True))
     stack.amazon.down = RequestRejected("refused", status=403)
     stack.rest()
-    assert (len(stack.dead_letters.bodies), stack.state().removal_failed) == (1, True)
+    assert (len(stack.dead_letters.bodies), stack.state().removal_owed) == (1, True)
 
 
 def test_a_due_removal_is_not_queued_while_an_exit_sends_it(stack: WorkerStack) -> None:
@@ -388,6 +388,8 @@ def test_a_table_failure_after_a_parked_removal_loses_no_repetition(stack: Worke
             report = stack.deliver(change(at=2, exits=True))
     assert (report.parked, report.deferred) == (1, [])
     assert [ChangeMessage.from_body(each).history.is_repetition for each in stack.queue.bodies] == [True]
+    stack.rest()
+    assert stack.state().due(stack.limits.timings.audiences) is None
 
 
 def test_a_parked_removal_is_not_acknowledged_if_its_repetition_cannot_be_queued(stack: WorkerStack) -> None:
@@ -456,7 +458,7 @@ def test_a_late_repetition_of_an_enter_leaves_the_last_removal_of_a_notice_queue
     back = recorded(change("a@b.co", at=1), notice(2), change("b@b.co", at=3))
     newest = stack.stated(back.newest)
     at = round(NOW)
-    state = replace(back, newest=newest, enter_failed=True, removal_sent=at, enters_effective_by=at)
+    state = replace(back, newest=newest, enter_owed=True, removal_sent=at, enters_effective_by=at)
     stack.members().write([state])
     stack.now += LIMITS.timings.longest_job + 60
     stack.deliver_body(*pack([state.bare()], REPETITION))

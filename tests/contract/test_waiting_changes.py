@@ -127,6 +127,17 @@ def test_changes_that_wait_go_back_beside_one_that_fails(stack: WorkerStack) -> 
     assert stack.rest() == {"delivered": 3}
 
 
+@WITH_JOBS  # in a dataset, both wait for the same quarter of an hour
+def test_a_waiting_change_whose_copy_is_stored_does_not_stay_in_the_queue_as_well(stack: WorkerStack) -> None:
+    for member in ("m1", "m2"):
+        stack.deliver(change("a@b.co", at=1, exits=True, member=member))
+        stack.now += 300
+    stack.queue.room = 1  # message
+    bodies = [body for member in ("m1", "m2") for body in pack([stack.stated(change("b@b.co", at=2, member=member))])]
+    report = stack.deliver_messages(*(Message(str(n), "h", body, 1, 0) for n, body in enumerate(bodies)))
+    assert (len(stack.queue.bodies), [each.message.message_id for each in report.deferred]) == (1, ["1"])
+
+
 @WITH_JOBS
 def test_changes_waiting_for_a_late_job_read_their_row_every_15_minutes(stack: WorkerStack) -> None:
     stack.deliver(change("a@b.co", at=1))

@@ -132,7 +132,7 @@ def _record(member: dict[str, Any]) -> dict[str, Any]:
 
 
 def named_in(record: dict[str, Any]) -> set[str]:
-    return {identity["email"] for identity in record["hashedPII"]}
+    return {digest for identity in record["hashedPII"] for digest in identity.values()}
 
 
 def enters(record: dict[str, Any]) -> bool:
@@ -309,8 +309,8 @@ class WorkerStack:
         """The person's row of all audiences."""
         return self.members().read([(EVERY_AUDIENCE, member)])[EVERY_AUDIENCE, member]
 
-    def erasure(self) -> Erasure:
-        people = [self.everywhere()]
+    def erasure(self, member: str = "m1") -> Erasure:
+        people = [self.everywhere(member)]
         (found,) = person_erasures(people, self.audiences, self.members(), self.limits.timings, self.now)
         return found.erasure
 

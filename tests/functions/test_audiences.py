@@ -218,9 +218,18 @@ def test_two_creations_at_once_give_a_key_to_one_audience(
     assert create(externalAudienceId="other", computationKey="another", **target)[0] == 200, "the locks are released"
 
 
-def test_a_request_over_64_kilobytes_is_refused(cloud: Cloud) -> None:
+def test_a_request_over_64_kilobytes_is_refused_and_is_not_a_rejected_event(
+    cloud: Cloud, printed: Callable[[], str]
+) -> None:
     status, answer = ask(http(CREATE, b" " * 70_000))
     assert (status, "over 65536 bytes" in answer["error"], creations(cloud)) == (413, True, [])
+    assert "ejected" not in printed()
+
+
+def test_a_url_in_segment_that_has_lost_its_key_counts_as_unauthorized(printed: Callable[[], str]) -> None:
+    for route in (CREATE, GET):
+        assert ask(http(route, REQUEST, JSON | {"user-agent": "Segment (Actions)"}))[0] == 401
+        assert '"RequestsUnauthorized":[1.0]' in printed().replace(" ", "")
 
 
 def test_a_fee_is_refused_unless_the_operator_allows_it(cloud: Cloud) -> None:

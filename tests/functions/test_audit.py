@@ -22,7 +22,7 @@ from functions.audit import handler
 from local.sample_profiles import Person, audience_event
 from tests.builders import notice
 from tests.functions.conftest import AUDIENCE, Cloud, Context
-from tests.functions.test_ingest import post
+from tests.functions.test_ingest import EXAMPLES, post
 from tests.functions.test_worker import body, change, deliver
 
 DAY = 24 * HOUR  # seconds
@@ -61,11 +61,11 @@ class AuditHarness:
         status, answer = post(self.cloud, json.dumps(events).encode())
         assert (status, answer["accepted"]) == (200, len(events))
 
-    def publish_metrics(self) -> None:
-        """Publish what was printed to CloudWatch, dated AGO."""
+    def publish_metrics(self, ago: float = AGO) -> None:
+        """Publish what was printed to CloudWatch, dated so many seconds ago."""
         lines = [json.loads(line) for line in self.printed().splitlines() if '"_aws"' in line]
         for line in lines:
-            line["_aws"]["Timestamp"] -= AGO * 1000
+            line["_aws"]["Timestamp"] -= ago * 1000
             # Powertools read the stack's name when it was imported, before a function's environment was set.
             own = ["reason"] if "EventsRejectedByReason" in line else []
             line["_aws"]["CloudWatchMetrics"][0]["Dimensions"] = [["service", *own]]
@@ -82,10 +82,10 @@ class AuditHarness:
         }
         self.cloud.client("cloudwatch").put_metric_data(Namespace=namespace, MetricData=[metric])
 
-    def audit(self, *, since: float = AGO + HOUR) -> dict[str, Any]:
+    def audit(self, *, since: float = AGO + HOUR, **variables: str) -> dict[str, Any]:
         """Run the audit from `since` seconds ago on."""
         self.checkpoint.advance(int(time.time() - since) // STEP * STEP)
-        self.cloud.enter("AuditFunction")
+        self.cloud.enter("AuditFunction", **variables)
         return handler.lambda_handler({"source": "aws.events"}, Context())
 
 
@@ -199,24 +199,24 @@ def test_the_checkpoint_never_goes_back_and_keeps_when_the_audit_began(harness: 
     assert (harness.checkpoint.began(), harness.checkpoint.time()) == (STEP, 3 * STEP)
 
 
-def reject(harness: AuditHarness, *events: dict[str, Any]) -> None:
+def reject(harness: AuditHarness, *events: dict[str, Any], ago: float = AGO) -> None:
     """Have ingest reject some events."""
     status, answer = post(harness.cloud, json.dumps(events).encode())
     assert (status, answer["rejected"]) == (400, len(events))
-    harness.publish_metrics()
+    harness.publish_metrics(ago)
 
 
-def new_reasons(harness: AuditHarness) -> float:
-    """Run the audit, and return how many new reasons it counts."""
-    harness.audit()
+def new_reasons(harness: AuditHarness, ordering_guard: str = "yes") -> float:
+    """Run the audit, and return how many reasons it reports."""
+    harness.audit(ORDERING_GUARD=ordering_guard)
     lines = [json.loads(line) for line in harness.printed().splitlines()]
     return sum(sum(line.get("RejectionReasonsNew", [])) for line in lines)
 
 
 def logged_reasons(harness: AuditHarness) -> list[str]:
-    """The reasons that were logged as new so far."""
+    """The reasons that were logged so far."""
     lines = [json.loads(line) for line in harness.printed().splitlines()]
-    return [line["reason"] for line in lines if line.get("message") == "new rejection reason"]
+    return [line["reason"] for line in lines if line.get("message") == "rejection reason reported"]
 
 
 def test_a_new_rejection_reason_is_reported_once(harness: AuditHarness) -> None:
@@ -227,8 +227,35 @@ def test_a_new_rejection_reason_is_reported_once(harness: AuditHarness) -> None:
     reject(harness, bad_id)
     assert new_reasons(harness) == 0
     reject(harness, bad_time, bad_id)
-    assert new_reasons(harness) == 1
+    assert [new_reasons(harness), new_reasons(harness)] == [1, 0]
     assert logged_reasons(harness) == ["member_id_invalid", "time_unreadable"]
+
+
+def test_a_known_reason_is_reported_again_once_a_day_if_it_takes_a_hundred_events_and_one_in_a_hundred(
+    harness: AuditHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad = event(1) | {"userId": "not an id"}
+    reject(harness, bad)
+    assert new_reasons(harness) == 1
+    reject(harness, *[bad] * 98, ago=0)
+    assert new_reasons(harness) == 0, "99 events"
+    reject(harness, bad, ago=0)
+    assert [new_reasons(harness), new_reasons(harness)] == [1, 0], "not again at the next run"
+    monkeypatch.setattr(handler, "CLOCK", Clock(now=lambda: time.time() + DAY))
+    assert new_reasons(harness) == 0, "no event counts for two reports"
+    reject(harness, *[bad] * 100, ago=-20 * HOUR)
+    service = ("service", harness.cloud.template.resolve({"Ref": "AWS::StackName"}))
+    harness.put("AudienceSync", "EventsIgnored", service, 9_901, ago=-20 * HOUR)
+    assert new_reasons(harness) == 0, "100 of 10,001"
+    reject(harness, bad, ago=-20 * HOUR)
+    assert new_reasons(harness) == 1
+
+
+def test_denials_of_consent_that_were_accepted_are_reported_when_they_are_new_only(harness: AuditHarness) -> None:
+    denies = json.loads((EXAMPLES / "11-track-eu-consent-denied.json").read_bytes())
+    harness.accept(*[denies] * 100)
+    harness.publish_metrics()
+    assert [new_reasons(harness), new_reasons(harness), new_reasons(harness, "no")] == [1, 0, 1]
 
 
 def test_reasons_of_another_stack_are_not_reported(harness: AuditHarness) -> None:
@@ -243,7 +270,7 @@ def test_a_rejection_reason_that_could_not_be_stored_is_reported_again(
 ) -> None:
     reject(harness, event(1) | {"userId": "not an id"})
     with monkeypatch.context() as patch:
-        patch.setattr(SeenReasons, "add", fail)
+        patch.setattr(SeenReasons, "save", fail)
         with pytest.raises(Unavailable):
             harness.audit()
     harness.printed()

@@ -16,6 +16,7 @@ import pytest
 from audience_sync.amazon_ads.destination import ads_data_manager
 from audience_sync.aws.audience_table import AudienceTable
 from audience_sync.members.membership import EVERY_AUDIENCE
+from audience_sync.reasons import Reason
 from audience_sync.runtime.api_gateway import UNAUTHORIZED
 from functions.ingest import handler
 from local.sample_profiles import Person, audience_event, segment_request
@@ -28,6 +29,7 @@ ENTERED = (EXAMPLES / "01-track-entered-full-pii.json").read_bytes()
 EXITED = (EXAMPLES / "02-track-exited-full-pii.json").read_bytes()
 JSON = {"content-type": "application/json"}
 WITH_KEY = JSON | {"authorization": f"Bearer {EVENT_KEY}"}
+FORM = WITH_KEY | {"content-type": "text/plain"}
 
 
 def http(
@@ -138,23 +140,32 @@ def test_work_grows_linearly_with_the_number_of_events(cloud: Cloud, monkeypatch
 
 
 @pytest.mark.parametrize(
-    ("body", "headers", "status", "error"),
+    ("body", "headers", "status", "error", "reason"),
     [
-        pytest.param(b"{", WITH_KEY, 400, "the body is not JSON", id="malformed JSON"),
-        pytest.param(b" \n", WITH_KEY, 400, "the body is empty", id="empty body"),
-        pytest.param(b" " * 5_000_000, WITH_KEY, 413, "over 4500000 bytes", id="5 MB"),
-        pytest.param(ENTERED, WITH_KEY | {"content-type": "text/plain"}, 415, "application/json", id="wrong type"),
-        pytest.param(ENTERED, JSON, 401, "unauthorized", id="no credential"),
-        pytest.param(b"{", JSON | {"x-api-key": "wrong"}, 401, "unauthorized", id="wrong key, and nothing parsed"),
+        pytest.param(b"{", WITH_KEY, 400, "the body is not JSON", "invalid_request", id="malformed JSON"),
+        pytest.param(b" \n", WITH_KEY, 400, "the body is empty", "invalid_request", id="empty body"),
+        pytest.param(b"[]", WITH_KEY, 400, "an empty array", "invalid_request", id="empty array"),
+        pytest.param(b" " * 5_000_000, WITH_KEY, 413, "over 4500000 bytes", "too_large", id="5 MB"),
+        pytest.param(ENTERED, FORM, 415, "application/json", "unsupported_media_type", id="wrong type"),
+        pytest.param(ENTERED, JSON, 401, "unauthorized", "", id="no credential"),
+        pytest.param(b" " * 5_000_000, JSON, 401, "unauthorized", "", id="no credential, and 5 MB"),
+        pytest.param(ENTERED, {"content-type": "text/plain"}, 401, "unauthorized", "", id="no credential, wrong type"),
+        pytest.param(b"{", JSON | {"x-api-key": "wrong"}, 401, "unauthorized", "", id="wrong key, and nothing parsed"),
     ],
 )
-def test_an_invalid_request_gets_a_4xx_that_names_the_fault(
-    cloud: Cloud, body: bytes, headers: dict[str, str], status: int, error: str
+def test_an_invalid_request_gets_a_4xx_that_names_the_fault_and_counts_as_rejected_if_its_sender_may_send(
+    cloud: Cloud, printed: Callable[[], str], body: bytes, headers: dict[str, str], status: int, error: str, reason: str
 ) -> None:
     got, answer = post(cloud, body, headers)
     assert got == status
     assert error in answer["error"]
     assert cloud.messages() == []
+    output = printed()
+    rejected = {name: value for name, value in counted(output).items() if name.startswith("EventsRejected")}
+    assert rejected == ({"EventsRejected": 1.0, "EventsRejectedByReason": 1.0} if reason else {})
+    sums = [line["by_reason"] for line in map(json.loads, output.splitlines()) if "by_reason" in line]
+    assert sums == ([{reason: 1}] if reason else []), "`audience-sync rejections` reads it"
+    assert all(Reason(reason).remedy for each in sums for reason in each)
 
 
 def test_a_rejected_event_gets_400_so_that_segment_does_not_retry_and_its_reason_is_logged(
@@ -260,18 +271,28 @@ def counted(printed: str) -> dict[str, float]:
 
 
 @pytest.mark.parametrize(
-    ("headers", "metric"),
+    ("headers", "metrics"),
     [
-        pytest.param(JSON, "RequestsWithoutCredential", id="a scanner"),
-        pytest.param(JSON | {"x-api-key": "a-wrong-key-of-good-length"}, "RequestsUnauthorized", id="a wrong key"),
-        pytest.param(JSON | {"x-signature": "0" * 40}, "RequestsUnauthorized", id="a wrong signature"),
+        pytest.param({"user-agent": "curl/8.5.0"}, ["RequestsWithoutCredential"], id="a scanner"),
+        pytest.param({"x-api-key": "a-wrong-key-of-good-length"}, ["RequestsUnauthorized"], id="a wrong key"),
+        pytest.param({"x-signature": "0" * 40}, ["RequestsUnauthorized"], id="a wrong signature"),
+        pytest.param(
+            {"user-agent": "Segment (Actions)"},
+            ["RequestsUnauthorized", "RequestsWithoutCredential"],
+            id="a mapping that has lost its header",
+        ),
+        pytest.param(
+            {"user-agent": "Segment.io/1.0"},
+            ["RequestsUnauthorized", "RequestsWithoutCredential"],
+            id="a classic destination that has lost its header",
+        ),
     ],
 )
-def test_wrong_and_missing_credentials_have_separate_metrics(
-    cloud: Cloud, printed: Callable[[], str], headers: dict[str, str], metric: str
+def test_wrong_and_missing_credentials_have_separate_metrics_and_segment_counts_in_both(
+    cloud: Cloud, printed: Callable[[], str], headers: dict[str, str], metrics: list[str]
 ) -> None:
-    assert post(cloud, ENTERED, headers)[0] == 401
-    assert counted(printed()) == {metric: 1.0}
+    assert post(cloud, ENTERED, JSON | headers)[0] == 401
+    assert sorted(counted(printed())) == metrics
 
 
 def test_a_request_from_outside_allowed_sources_is_refused_before_the_secret_is_read(

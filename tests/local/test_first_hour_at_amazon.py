@@ -64,6 +64,8 @@ def answers(folder: Path, options: Options, *rules: object) -> list[str]:
         clock=lambda: sum(map(float, clock.read_text(encoding="utf-8").split())),
         options=options,
     )
+    of_segment = {"name": "Segment's", "description": "", "targetResource": {}, "metadata": {"externalAudienceId": "s"}}
+    app[SANDBOX].seed(int(re.findall(r"SEGMENTS=(\d+)", SECTION)[0]), of_segment)
     app[SANDBOX].connections.add({"connectionId": "conn-1", "amcInstanceId": "amc1"}, 0.0)
     faults = f"curl -s -X PUT $SANDBOX/sandbox/faults -d '{json.dumps(rules)}'\n"
     lines = "".join([STUBS, *STEPS, faults, LIMITS, ANSWERS, "sleep 2592000\n", LATER])

@@ -95,7 +95,7 @@ function headlineFor(facts, off) {
   if (alarms.length) return ["stuck", alarms.length === 1 ? `The alarm ${alarms[0].name} is on.` : `${number(alarms.length)} alarms are on.`];
   if (facts.eventQueue?.messages) return ["moving", "Events are in the event queue."];
   if (counts.accepted) return ["still", "Everything has arrived."];
-  if (warnings.unauthorized) return ["still", "Requests arrive with a wrong key."];
+  if (warnings.unauthorized) return ["still", "Requests arrive without the right key."];
   if (warnings.withoutCredential) return ["still", "Requests arrive without a key."];
   return counts.eventsIgnored + counts.eventsRejected ? ["still", "Nothing to deliver so far."] : ["still", "Waiting for the first event."];
 }

@@ -50,6 +50,7 @@ def test_linking_again_keeps_the_settings_that_are_left_out(deployment: Deployme
 
 
 def test_an_audience_of_a_connection_may_also_go_to_dsp(deployment: Deployment) -> None:
+    deployment.list_audience()
     link(deployment.session(), AUDIENCE.audience_id, Target(connection="connection-1"), choices=Choices(dsp=True))
     found = deployment.session().audiences.by_id(AUDIENCE.audience_id)
     assert found is not None
@@ -77,6 +78,7 @@ def test_linking_with_another_target_replaces_the_former_one(deployment: Deploym
 
 
 def test_linking_again_keeps_the_connection_even_if_amazon_reports_an_advertiser(deployment: Deployment) -> None:
+    deployment.list_audience()
     for name in ("One name", "Another name"):
         target = Target(connection="c-1") if name == "One name" else Target()
         shown = deployment.json(link, AUDIENCE.audience_id, target, name=name)

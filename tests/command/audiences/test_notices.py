@@ -24,6 +24,7 @@ def test_linking_queues_exits_only_for_rows_older_than_a_deletion_notice(
     deployment.record(change("erased", at=5), change("in", at=5), change("elsewhere", at=5, audience_id="7"))
     deployment.record(change("followed", at=5), replace(change("followed", at=10, exits=True), erase=True))
     deployment.record(*(notice(person, 9) for person in ("erased", "elsewhere", "followed", "unknown")))
+    deployment.list_audience()
     link(deployment.session(), AUDIENCE.audience_id, Target(connection="c-1"))
     assert queued(deployment) == [("erased", 9, True)]
     (body,) = deployment.bodies("ChangeQueue")
@@ -34,18 +35,21 @@ def test_linking_queues_exits_only_for_rows_older_than_a_deletion_notice(
 def test_linking_checks_every_page_of_deletion_notices(deployment: Deployment) -> None:
     people = [f"m{number:03}" for number in range(120)]
     deployment.record(*(change(person, at=5) for person in people), *(notice(person, 9) for person in people))
-    link(deployment.session(), AUDIENCE.audience_id)
+    link(deployment.session(yes=True), AUDIENCE.audience_id)
     assert [person for person, _, _ in queued(deployment)] == people
 
 
 def test_linking_prints_how_many_exits_are_queued(deployment: Deployment) -> None:
-    assert "deletion notice" not in deployment.printed(link, AUDIENCE.audience_id).err
+    assert "deletion notice" not in deployment.printed(link, AUDIENCE.audience_id, yes=True).err
     deployment.record(change("erased", at=5), notice("erased", 9))
-    assert "1 exit queued for people erased by a deletion notice" in deployment.printed(link, AUDIENCE.audience_id).err
+    assert (
+        "1 exit queued for people erased by a deletion notice"
+        in deployment.printed(link, AUDIENCE.audience_id, yes=True).err
+    )
 
 
 def test_without_member_rows_linking_checks_no_notices(deployment: Deployment) -> None:
     deployment.record(change("erased", at=5), notice("erased", 9))
     deployment.stack.parameters = {"OrderingGuard": "no"}
-    link(deployment.session(), AUDIENCE.audience_id)
+    link(deployment.session(yes=True), AUDIENCE.audience_id)
     assert queued(deployment) == []

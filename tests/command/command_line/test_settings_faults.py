@@ -144,7 +144,7 @@ def test_a_key_in_snake_case_is_suggested(deployment: Deployment) -> None:
     ],
 )
 def test_an_unusual_key_is_accepted_with_a_warning(deployment: Deployment, key: str, warned: bool) -> None:
-    assert ("Unusual --key" in deployment.printed(link, AUDIENCE.audience_id, key=key).err) is warned
+    assert ("Unusual --key" in deployment.printed(link, AUDIENCE.audience_id, key=key, yes=True).err) is warned
     assert len(deployment.session().audiences.by_computation_key(key)) == 1
 
 

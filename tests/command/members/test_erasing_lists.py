@@ -63,7 +63,7 @@ def test_erasing_a_list_asks_once_skips_unknown_ids_and_logs_only_a_count(
     printed = deployment.printed(erase, file=listed, as_json=True, raises=ReportedAsNotThere)
     assert deployment.questions == ["Erase 3 people from every audience? [y/N] "]
     assert sent(deployment) == ["m1", "m2", "m3"]
-    assert list(printed.json.values())[:-1] == [4, 1, 1, 3, 0, ["nobody"], 1]
+    assert list(printed.json.values())[:-1] == [4, 1, 1, 3, 0, ["nobody"], [], 1]
     assert printed.err == "Left out: 1 repeated id, 1 empty line.\n"
     assert "0 to erase" in deployment.printed(erase, ["nobody"], raises=ReportedAsNotThere).out, "and nothing to ask"
     (event,) = deployment.logs.filter("OperatorLogGroup", 0, None)["events"]
@@ -89,7 +89,7 @@ def test_a_repeated_list_sends_only_those_who_need_another_notice(
     deployment: Deployment, people: Callable[..., str]
 ) -> None:
     recorded(deployment, "done")
-    recorded(deployment, "refused", identities=(Identity(AT * 1000 - 600, {"email": "0" * 64}),), removal_failed=True)
+    recorded(deployment, "refused", identities=(Identity(AT * 1000 - 600, {"email": "0" * 64}),), removal_owed=True)
     recorded(deployment, "back", newest=change("back", at=AT * 1000 + 500))
     found = deployment.json(erase, file=people("done", "refused", "back"), yes=True, now=NOW)
     assert (found["sent"], found["alreadyRecorded"], sent(deployment)) == (2, 1, ["refused", "back"])

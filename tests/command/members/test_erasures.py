@@ -17,10 +17,11 @@ import pytest
 from audience_sync.amazon_ads.destination import ads_data_manager
 from audience_sync.members.erasure_steps import ErasurePlan, ErasureStep, StepKind
 from audience_sync.members.member_state import Identity, LateJob, MemberState
-from audience_sync.members.membership import Audience, Destination, Version
-from audience_sync_cli.errors import NotThere, OperatorError, WrongUsage
+from audience_sync.members.membership import Audience, Destination, FilledBy, Version
+from audience_sync_cli.errors import NotThere, OperatorError, ReportedAsNotThere, WrongUsage
 from audience_sync_cli.members import erasures
 from audience_sync_cli.members.erasing import erase
+from audience_sync_cli.members.member import show
 from audience_sync_cli.members.proof import erasure
 from audience_sync_cli.screen import iso_time
 from tests.aws_fixtures import AUDIENCE
@@ -29,7 +30,9 @@ from tests.command.conftest import NOW, Deployment, change
 
 AT = round(NOW) - 3_600  # epoch seconds, at which the notice was recorded
 DAY = 86_400  # seconds
-DATASET = Audience("adm-ds-1", "Big spenders, größer", destination=ads_data_manager(), unlinked_at=5_000)
+DATASET = Audience(
+    "adm-ds-1", "Big spenders, größer", destination=ads_data_manager(), unlinked_at=5_000, filled_by=FilledBy.STACK
+)
 CONSENT = {"consent": {"tcf": "CPXxRfAPXxRfAAfKABENB"}}
 PRIVACY = Path(__file__).parents[3] / "docs/privacy.md"
 
@@ -123,6 +126,26 @@ def test_a_finished_erasure_is_proven_for_both_apis(deployment: Deployment) -> N
     assert found["conclusion"].endswith("for which it has until 2027-02-14. Make the report again then.")
     assert after["conclusion"].startswith("Proven: in each audience above, the person was removed")
     assert "a change from before the request still waits" not in str(after["remains"])
+
+
+@pytest.mark.parametrize(("filled_by", "caveat"), [("others", "Another system has sent"), ("unknown", "may have sent")])
+def test_nothing_is_proven_if_another_system_may_have_filled_an_audience(
+    deployment: Deployment, filled_by: str, caveat: str
+) -> None:
+    deployment.list_audience(replace(AUDIENCE, filled_by=FilledBy(filled_by)))
+    in_audience(deployment, AUDIENCE, REMOVED)
+    for person, state, plan in (("m1", "closed", None), ("nobody", "unknown_id", ErasurePlan())):
+        recorded(deployment, person, plan=plan)
+        report = deployment.json(erasure, person, now=NOW)
+        assert (report["state"], "Proven" in report["conclusion"]) == (state, False)
+        assert caveat in " ".join(report["notProven"])
+    assert "Another system may have sent more" in on_one_line(deployment.printed(erasure, "m1").out)
+    assert caveat in deployment.printed(erasure).out, "which lists an unknown id"
+    assert caveat in deployment.printed(erase, ["nobody"], raises=ReportedAsNotThere).err
+    assert caveat in deployment.printed(show, "m1").err
+    with pytest.raises(NotThere) as unknown:
+        show(deployment.session(), "stranger")
+    assert caveat in unknown.value.remedy
 
 
 def test_the_report_fits_80_columns_and_holds_no_personal_data_but_the_id(deployment: Deployment) -> None:
@@ -326,7 +349,7 @@ def test_all_erasures_are_listed_done_ones_first_and_of_these_the_newest(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recorded(deployment, "m1", at=AT - 6 * DAY)
-    in_audience(deployment, AUDIENCE, removal_failed=True, **KEPT)
+    in_audience(deployment, AUDIENCE, removal_owed=True, **KEPT)
     recorded(deployment, "nobody")
     closed = step(StepKind.CLOSED, "", 0, 3_600)
     recorded(deployment, "done", closed, at=AT - 7 * DAY, kind="denial")

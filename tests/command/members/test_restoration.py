@@ -154,7 +154,7 @@ def test_the_last_enter_before_the_loss_may_still_take_effect_after_an_exit() ->
 def test_merging_keeps_the_knowledge_of_both_rows() -> None:
     source = replace(entered(5, ID_5, identity(2, "both")), removal_sent=1)
     live = replace(gone(3, ID_1, identity(3, "both"), erase_until=3), enter_sent=9, exit_recorded=7, revision=8)
-    state = copied(source, replace(live, removal_failed=True))
+    state = copied(source, replace(live, removal_owed=True))
     assert state.identities == (ID_5, identity(3, "both"), ID_1)
     assert (state.last_exit, state.enter_sent, state.removal_sent, state.exit_recorded, state.erase_until) == (
         live.last_exit,
@@ -163,7 +163,7 @@ def test_merging_keeps_the_knowledge_of_both_rows() -> None:
         7,
         3,
     )
-    assert state.removal_failed
+    assert state.removal_owed
     assert state.revision == 8, "written only if the row is still the one that was read"
     assert state.active == (ID_5,)
 

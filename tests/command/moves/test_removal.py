@@ -55,8 +55,8 @@ OUT_OF_DATASET = left(IN_DATASET, ENDED_AT, message_id=ENDED)
         pytest.param(OUT, 5_000, Stage.UNDER_WAY, id="the end of the job is not recorded"),
         pytest.param(OUT, 129_600 + round(GIVEN_UP), Stage.UNPROVEN, id="and never will be"),
         pytest.param(removed(OUT, OUT.erase_until), 1_000, Stage.GONE, id="the job has ended well"),
-        pytest.param(replace(OUT, removal_failed=True), 999, Stage.UNDER_WAY, id="an attempt has failed"),
-        pytest.param(replace(OUT, removal_failed=True), 1_000, Stage.UNPROVEN, id="and none was accepted since"),
+        pytest.param(replace(OUT, removal_owed=True), 999, Stage.UNDER_WAY, id="an attempt has failed"),
+        pytest.param(replace(OUT, removal_owed=True), 1_000, Stage.UNPROVEN, id="and none was accepted since"),
         pytest.param(OUT_OF_DATASET, 999, Stage.UNDER_WAY, id="a dataset: not effective yet"),
         pytest.param(OUT_OF_DATASET, 1_000, Stage.GONE, id="a dataset: effective"),
         pytest.param(

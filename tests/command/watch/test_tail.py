@@ -76,6 +76,12 @@ def shown(function: str, **fields: Any) -> list[tuple[str, str]]:
         ),
         pytest.param(
             "Ingest",
+            METRICS | {"RequestsUnauthorized": [1.0], "RequestsWithoutCredential": [1.0]},
+            [("refused", "401: request with no credential")],
+            id="refused: Segment without a key",
+        ),
+        pytest.param(
+            "Ingest",
             {"message": "request refused", "status": 413, "reason": "too_large", "detail": "over 4500000 bytes"},
             [("refused", "413: too_large, over 4500000 bytes")],
             id="refused: too large",

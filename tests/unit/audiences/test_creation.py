@@ -31,7 +31,7 @@ from audience_sync.errors import (
     TransientError,
     Unavailable,
 )
-from audience_sync.members.membership import Audience
+from audience_sync.members.membership import Audience, FilledBy
 from local import resources
 from local.sqs.queues import SqsQueues
 from tests.aws_fixtures import recreate_tables
@@ -153,6 +153,7 @@ def test_a_new_audience_is_created_at_amazon_and_listed_for_events(harness: Audi
             computation_key="lapsed_premium_buyers",
             external_audience_id="lapsed-premium-us",
             settings={"description": "Lapsed premium buyers", "ttl": 0},
+            filled_by=FilledBy.STACK,
         )
     ]
 

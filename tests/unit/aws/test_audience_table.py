@@ -9,7 +9,7 @@ import pytest
 from audience_sync.aws.audience_table import MAPPINGS_KEY, AudienceTable, row_of
 from audience_sync.errors import InvalidMapping, Unavailable
 from audience_sync.ingest.intake import compiled
-from audience_sync.members.membership import Audience, Destination
+from audience_sync.members.membership import Audience, Destination, FilledBy
 from local import resources
 from tests.aws_fixtures import recreate_tables
 from tests.faults.proxy import Effect, FaultProxy, hang_up, refuse
@@ -23,6 +23,7 @@ BUYERS = Audience(
     computation_key="buyers",
     external_audience_id="buyers-us",
     settings={"ttl": "30", "countries": ["US", "CA"]},
+    filled_by=FilledBy.OTHERS,
 )
 
 
@@ -95,8 +96,8 @@ def test_stored_mappings_without_a_document_are_refused(fixture: TableFixture) -
 
 
 def test_a_row_with_unknown_attributes_is_still_an_audience(fixture: TableFixture) -> None:
-    fixture.put_row(audienceId="11", name="Buyers", anything="new")
-    assert fixture.table.by_id("11") == Audience("11", name="Buyers")
+    fixture.put_row(audienceId="11", name="Buyers", anything="new", filledBy="a word to come")
+    assert fixture.table.by_id("11") == Audience("11", name="Buyers", filled_by=FilledBy.UNKNOWN)
 
 
 @pytest.mark.parametrize(

@@ -106,8 +106,12 @@ def test_a_parked_change_is_not_requeued_if_the_others_cannot_be_dated(stack: Me
     stack.model.refused = [{0: "InternalServerError"}]
     report = stack.deliver(*both, receives=2)
     assert (report.parked, report.delivered, report.requeued) == (1, 0, 1)
-    (left,) = (ChangeMessage.from_body(body) for body in stack.queue.drain())
+    row, left = (ChangeMessage.from_body(body) for body in stack.queue.bodies)
     assert [each.member[1] for each in left.changes] == ["m1"]
+    assert (row.history.is_repetition, row.changes[0].member[1]) == (True, "bad"), "whose row may still owe the enter"
+    assert stack.queue.delays[0] > 0
+    stack.rest()
+    assert [stack.state(member).due(stack.limits.timings.audiences) for member in ("bad", "m1")] == [None, None]
 
 
 @pytest.mark.parametrize("receives", [1, 2], ids=["first attempt", "later attempt"])
@@ -165,7 +169,7 @@ def test_a_replay_that_fails_is_owed_unless_it_is_parked(
     stack.amazon.down = error
     for body in pack([enter], DeliveryHistory(is_replay=True)):
         stack.deliver_body(body)
-    assert (stack.state().enter_sent, stack.state().enter_failed) == (NOW + 60, is_owed)
+    assert (stack.state().enter_sent, stack.state().enter_owed) == (NOW + 60, is_owed)
 
 
 def test_a_parked_replay_does_not_date_the_row_of_a_member_who_left(stack: MemoryStack) -> None:

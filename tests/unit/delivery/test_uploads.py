@@ -41,7 +41,7 @@ def send(
     report = BatchReport()
     uploads = Uploads(amazon, limits, Clock(lambda: 5.0, lambda: 0.0), 60.0, report)
     track = jobs.append if jobs is not None else (lambda _: None)
-    failures = uploads.send(Target("1"), [change(number) for number in range(count)], track)
+    failures = uploads.send_in_uploads(Target("1"), [change(number) for number in range(count)], track)
     return report, {member: failure for (_, member), failure in failures.items()}
 
 
@@ -93,7 +93,7 @@ class Tracker:
         clock = Clock(lambda: 5.0, lambda: self.monotonic, self.sleep)
         report = BatchReport()
         uploads = Uploads(amazon or picky(), LIMITS, clock, deadline, report)
-        failures = uploads.send(Target("1"), [change(number) for number in range(count)], self)
+        failures = uploads.send_in_uploads(Target("1"), [change(number) for number in range(count)], self)
         return report, {member: failure for (_, member), failure in failures.items()}
 
 

@@ -134,10 +134,10 @@ def test_a_body_with_another_content_type_is_refused(harness: IntakeHarness) -> 
     assert harness.entries == ["eventKey"], "the key is in use all the same"
 
 
-def test_a_body_over_the_limit_is_refused_before_its_signature_is_computed(harness: IntakeHarness) -> None:
-    with pytest.raises(TooLarge):
-        harness.accept(WITH_KEY, b" " * (MAX_BODY + 1))
-    assert harness.secret.ages == []
+def test_a_body_over_the_limit_is_too_large_only_of_a_sender_who_may_send(harness: IntakeHarness) -> None:
+    for headers, error in ((WITH_KEY, TooLarge), ({}, CredentialMissing)):
+        with pytest.raises(error):
+            harness.accept(headers | {"content-type": "application/json"}, b" " * (MAX_BODY + 1))
     body = encoded(entered())
     assert harness.accept(WITH_KEY, body + b" " * (MAX_BODY - len(body))).accepted == 1
 

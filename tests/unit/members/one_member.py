@@ -76,7 +76,7 @@ class OneMember:
         self.state = each.state
         if each.upload:
             are_known = all(self._upload(record, each.state) for record in each.state.records(each.upload))
-            result = Attempt.ACCEPTED if are_known else Attempt.FAILED
+            result = Attempt.ACCEPTED if are_known else Attempt.NOT_ACCEPTED
             self.state = after_attempt(self.state, each.state, each.upload, result, at=self.now, timing=TIMING)
             if not are_known:
                 self._at(self.now + SETTLE, again)
@@ -119,7 +119,7 @@ class OneMember:
         if report is not None or age > TIMING.longest_job:
             if is_concerned(message, report, member):
                 before = self.state
-                self.state = after_end(before, message, report, member, is_rejected=False, now=self.now, timing=TIMING)
+                self.state = after_end(before, message, report, member, now=self.now, timing=TIMING)
                 if message.is_late and self.state != before:
                     self._queue_due()
             return

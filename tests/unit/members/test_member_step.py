@@ -292,9 +292,9 @@ def test_a_row_written_while_its_enter_waits_does_not_expire_at_once() -> None:
 IN, OUT = recorded(enter(1, "a")), recorded(enter(1, "a"), leave(2))
 
 
-OWED = replace(recorded(enter(1, "a")), enter_failed=True)
+OWED = replace(recorded(enter(1, "a")), enter_owed=True)
 UNDONE = replace(BACK, removals_effective_by=HOURS_LATER, enter_sent=HOURS_LATER - 1)  # by the removal
-REFUSED = replace(OUT, removal_failed=True)
+REFUSED = replace(OUT, removal_owed=True)
 
 
 @pytest.mark.parametrize(
@@ -320,10 +320,10 @@ def test_an_owed_upload_is_dated_only_once_accepted(
     each = take(state, *changes)
     assert uploads(each) == expected
     assert (each.state.enter_sent, each.state.removal_sent) == (state.enter_sent, state.removal_sent)
-    assert (each.state.enter_failed, each.state.removal_failed) == (state.enter_failed, state.removal_failed)
+    assert (each.state.enter_owed, each.state.removal_owed) == (state.enter_owed, state.removal_owed)
     accepted = attempted(each, at=HOURS_LATER)
     assert (accepted.removal_sent if each.upload is Action.REMOVAL else accepted.enter_sent) == HOURS_LATER
-    assert (accepted.enter_failed, accepted.removal_failed) == (False, False)
+    assert (accepted.enter_owed, accepted.removal_owed) == (False, False)
 
 
 def test_a_change_is_dated_although_a_repetition_is_due_later() -> None:
@@ -348,15 +348,16 @@ def test_an_owed_enter_counts_as_on_its_way_when_its_life_ends(state: MemberStat
 
 
 def test_only_a_newer_exit_clears_the_mark_of_a_failed_enter() -> None:
-    failed = replace(recorded(enter(1, "old"), enter(5, "new")), enter_failed=True)
-    assert [take(failed, each).state.enter_failed for each in (leave(3), leave(6))] == [True, False]
+    failed = replace(recorded(enter(1, "old"), enter(5, "new")), enter_owed=True)
+    assert [take(failed, each).state.enter_owed for each in (leave(3), leave(6))] == [True, False]
     assert failed.due(TIMING) == Due(0, Action.ENTER)
 
 
-FAILED_ONCE = replace(IN, enter_failed=True)
+FAILED_ONCE = replace(IN, enter_owed=True)
 DATED_NOW = replace(IN, enter_sent=HOURS_LATER)
 ENTERED_SINCE = replace(recorded(enter(1, "a"), enter(2, "b")), enter_sent=HOURS_LATER + 1)
-REMOVED = {"removal_sent": HOURS_LATER, "removals_effective_by": HOURS_LATER + SOON}
+MOVED = {"removals_effective_by": HOURS_LATER + SOON}
+REMOVED = {"removal_sent": HOURS_LATER} | MOVED
 LEFT_SINCE = take(FAILED_ONCE, leave(2), now=HOURS_LATER + 1).state
 
 
@@ -369,30 +370,32 @@ LEFT_SINCE = take(FAILED_ONCE, leave(2), now=HOURS_LATER + 1).state
             FAILED_ONCE,
             Action.ENTER,
             Attempt.ACCEPTED,
-            {"enter_sent": HOURS_LATER, "enter_failed": False},
+            {"enter_sent": HOURS_LATER, "enter_owed": False},
             id="an enter that had failed",
         ),
         pytest.param(
-            replace(ENTERED_SINCE, enter_failed=True),
+            replace(ENTERED_SINCE, enter_owed=True),
             IN,
             Action.ENTER,
             Attempt.ACCEPTED,
             {},
             id="an enter without what another worker still owes",
         ),
-        pytest.param(IN, IN, Action.ENTER, Attempt.FAILED, {"enter_failed": True}, id="an enter fails"),
-        pytest.param(DATED_NOW, DATED_NOW, Action.ENTER, Attempt.FAILED, {"enter_failed": True}, id="at the first try"),
-        pytest.param(ENTERED_SINCE, IN, Action.ENTER, Attempt.FAILED, {}, id="and another one was sent since"),
+        pytest.param(IN, IN, Action.ENTER, Attempt.NOT_ACCEPTED, {"enter_owed": True}, id="an enter fails"),
+        pytest.param(
+            DATED_NOW, DATED_NOW, Action.ENTER, Attempt.NOT_ACCEPTED, {"enter_owed": True}, id="at the first try"
+        ),
+        pytest.param(ENTERED_SINCE, IN, Action.ENTER, Attempt.NOT_ACCEPTED, {}, id="and another one was sent since"),
         pytest.param(
             FAILED_ONCE,
             FAILED_ONCE,
             Action.ENTER,
             Attempt.PARKED,
-            {"enter_sent": HOURS_LATER, "enter_failed": False},
+            {"enter_sent": HOURS_LATER, "enter_owed": False},
             id="an enter is parked",
         ),
         pytest.param(
-            replace(recorded(enter(1, "a"), enter(2, "b")), enter_failed=True),
+            replace(recorded(enter(1, "a"), enter(2, "b")), enter_owed=True),
             IN,
             Action.ENTER,
             Attempt.PARKED,
@@ -419,17 +422,23 @@ LEFT_SINCE = take(FAILED_ONCE, leave(2), now=HOURS_LATER + 1).state
             REMOVED,
             id="a removal without all that is left to remove",
         ),
-        pytest.param(OUT, OUT, Action.REMOVAL, Attempt.FAILED, {"removal_failed": True}, id="a removal fails"),
+        pytest.param(OUT, OUT, Action.REMOVAL, Attempt.NOT_ACCEPTED, {"removal_owed": True}, id="a removal fails"),
         pytest.param(
-            OUT, OUT, Action.REMOVAL, Attempt.PARKED, REMOVED | {"removal_failed": True}, id="a removal is parked"
+            OUT, OUT, Action.REMOVAL, Attempt.PARKED, REMOVED | {"removal_owed": True}, id="a removal is parked"
         ),
         pytest.param(
             BACK,
             OUT,
             Action.REMOVAL,
-            Attempt.FAILED,
-            {"removal_failed": True, "removals_effective_by": HOURS_LATER + SOON},
+            Attempt.NOT_ACCEPTED,
+            MOVED,
             id="a removal fails that may undo the enter since",
+        ),
+        pytest.param(
+            BACK, BACK, Action.REMOVAL, Attempt.NOT_ACCEPTED, MOVED | {"removal_owed": True}, id="and is owed"
+        ),
+        pytest.param(
+            replace(OUT, removal_sent=HOURS_LATER), OUT, Action.REMOVAL, Attempt.NOT_ACCEPTED, {}, id="one sent since"
         ),
     ],
 )
@@ -471,8 +480,18 @@ def test_only_a_notice_makes_dataset_enters_wait_for_the_persons_deletion() -> N
 def test_an_exit_that_amazon_ignores_is_recorded_without_identities(each: Decision) -> None:
     known = without_removal(each, HOURS_LATER)
     expected = replace(each.state, identities=(), removal_sent=HOURS_LATER)
-    assert known == Decision(expected, outcome=ChangeOutcome.SUPERSEDED, waits_until=each.waits_until)
+    assert known == Decision(expected, settled=each.settled, waits_until=each.waits_until)
+    assert known.outcome is ChangeOutcome.SUPERSEDED
     assert without_removal(each, HOURS_LATER - 9).state.removal_sent == max(each.state.removal_sent, HOURS_LATER - 9)
+
+
+def test_an_enter_that_names_everything_to_remove_is_due_after_the_owed_removal_that_it_replaces() -> None:
+    owed = replace(OUT, removal_owed=True)
+    back = take(owed, enter(3, *kept(OUT)))
+    assert (back.upload, back.state.removal_owed) == (Action.ENTER, False)
+    assert back.state.due(TIMING) == Due(HOURS_LATER + SOON, Action.ENTER)
+    other = take(owed, enter(3, "other")).state
+    assert (other.removal_owed, other.due(TIMING)) == (True, None), "the exit comes back, and its removal gets a time"
 
 
 def test_an_exit_that_amazon_ignores_keeps_identities_of_the_next_life() -> None:
@@ -519,7 +538,7 @@ def test_a_deletion_notice_erases_identities_named_before_the_next_life(
 def test_the_next_enter_drops_identities_removed_30_days_ago(
     after: int, failed: bool, changes: list[MembershipChange], stays: bool
 ) -> None:
-    left = replace(OUT, removal_failed=failed)
+    left = replace(OUT, removal_owed=failed)
     each = take(left, *changes, now=NOW + after)
     assert ("a" in kept(each.state)) is stays
     assert (each.upload is Action.REMOVAL, "a" in kept(each.state)) == (changes[0].exits, stays)

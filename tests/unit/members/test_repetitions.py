@@ -8,7 +8,7 @@ import pytest
 from audience_sync.members.member_state import LateJob, MemberState
 from audience_sync.members.member_step import apply_changes
 from audience_sync.members.messages import REPETITION, ChangeMessage
-from audience_sync.members.repetitions import MAX_DELAY, Wait, repetition_messages
+from audience_sync.members.repetitions import MAX_DELAY, Wait, repetition_messages, with_due
 from tests.builders import AUDIENCE
 from tests.unit.members.member_changes import NOW, TIMING, enter, leave, recorded
 
@@ -23,7 +23,7 @@ def owing(audience_id: str = AUDIENCE) -> MemberState:
 
 
 def messages(*states: MemberState, now: float) -> list[tuple[ChangeMessage, int]]:
-    yielded = repetition_messages(states, now, TIMING)
+    yielded = repetition_messages(with_due(states, TIMING), now)
     return [(ChangeMessage.from_body(body), delay) for bodies, delay in yielded for body in bodies]
 
 
@@ -61,9 +61,10 @@ def test_members_of_an_audience_with_the_same_delay_share_a_message() -> None:
         pytest.param(70, 60, 60, id="a minute, in the middle of one"),
         pytest.param(60, 900, MAX_DELAY, id="exactly as long as SQS allows"),
         pytest.param(60, 86_400, 840, id="longer: until the next quarter of an hour"),
+        pytest.param(899.2, 86_400, 1, id="not received before it, to go back at once"),
     ],
 )
-def test_a_delay_is_rounded_up_and_limited_to_15_minutes(now: int, seconds: float, delay: int) -> None:
+def test_a_delay_is_rounded_up_and_limited_to_15_minutes(now: float, seconds: float, delay: int) -> None:
     wait = Wait.of(now + seconds, now, is_fixed=True)
     assert (wait.delay, MAX_DELAY) == (delay, 900)
     assert wait.until is not None

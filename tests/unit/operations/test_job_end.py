@@ -12,7 +12,7 @@ from audience_sync.members.erasure_steps import ErasureStep, StepKind
 from audience_sync.members.job_messages import JobMember, JobMessage
 from audience_sync.members.member_state import Action, Identity, LateJob, MemberState, Timing
 from audience_sync.members.membership import Destination, MembershipChange, Version
-from audience_sync.operations.job_end import after_end, is_concerned, late_job, rejected_change, rejections
+from audience_sync.operations.job_end import after_end, is_concerned, late_job, records_to_park, rejected_change
 
 EXITED = 1_800_000_000  # epoch seconds
 NOW = EXITED + 5_000
@@ -35,7 +35,7 @@ def member(at: int, *, removes: bool, erases: bool = False) -> JobMember:
 
 ENTER, REMOVAL = member(4, removes=False), member(2, removes=True)
 OLD_ENTER, ERASING = member(1, removes=False), member(2, removes=True, erases=True)
-WELL = JobReport("SUCCEEDED")
+WELL, FAILED = JobReport("SUCCEEDED"), JobReport("FAILED")
 
 
 def message(*members: JobMember, is_late: bool = False, sent_at: int = EXITED) -> JobMessage:
@@ -49,11 +49,10 @@ def after(
     report: JobReport | None = WELL,
     *,
     is_late: bool = False,
-    is_rejected: bool = False,
     sent_at: int = EXITED,
 ) -> MemberState:
     of = message(each, is_late=is_late, sent_at=sent_at)
-    return after_end(before, of, report, each, is_rejected=is_rejected, now=NOW, timing=TIMING)
+    return after_end(before, of, report, each, now=NOW, timing=TIMING)
 
 
 def test_the_mark_of_a_late_job_has_its_time_version_and_kind() -> None:
@@ -94,12 +93,12 @@ def test_after_a_late_job_any_upload_it_may_have_undone_is_due_at_once(
 
 def test_the_end_of_a_late_job_drops_only_its_own_mark() -> None:
     marked = state(NAMED_SINCE, late_jobs=MARKED)
-    for is_rejected in (True, False):
-        assert after(marked, ENTER, is_late=True, is_rejected=is_rejected).late_jobs == MARKED[1:]
+    for report in (WELL, FAILED, None):
+        assert after(marked, ENTER, report, is_late=True).late_jobs == MARKED[1:]
 
 
 def test_a_rejected_late_job_makes_nothing_due() -> None:
-    assert after(OUT, OLD_ENTER, is_late=True, is_rejected=True, sent_at=EXITED - 60) == OUT
+    assert after(OUT, OLD_ENTER, FAILED, is_late=True, sent_at=EXITED - 60) == OUT
 
 
 def test_a_job_that_ends_in_time_changes_nothing() -> None:
@@ -141,8 +140,8 @@ def test_a_rejected_record_is_parked_unless_a_newer_change_superseded_it(
     ],
 )
 def test_a_failed_last_removal_marks_the_row(job: JobMember, sent_at: int, fails: bool) -> None:
-    assert after(BACK, job, is_rejected=True, sent_at=sent_at) == replace(BACK, removal_failed=fails)
-    assert after(BACK, job, None, sent_at=sent_at) == replace(BACK, removal_failed=fails), "nor if it is unknown"
+    assert after(BACK, job, FAILED, sent_at=sent_at) == replace(BACK, removal_owed=fails)
+    assert after(BACK, job, None, sent_at=sent_at) == replace(BACK, removal_owed=fails), "nor if it is unknown"
 
 
 NOTICED = state(NAMED_BEFORE, exits=True, erase_until=2)
@@ -181,7 +180,7 @@ def test_the_successful_last_removal_erases_identities_under_a_notice(
     known: MemberState, job: JobMember, report: JobReport | None, sent_at: int, erases: bool
 ) -> None:
     ended = after(known, job, report, sent_at=sent_at)
-    unerased = replace(known, removal_failed=report is None)
+    unerased = replace(known, removal_owed=report is None)
     assert ended == (replace(known, identities=known.identities[:-1]) if erases else unerased)
 
 
@@ -197,25 +196,25 @@ REMOVED = ErasureStep(StepKind.REMOVAL, "job-1", EXITED * 1000 + 999, NOW * 1000
 
 
 @pytest.mark.parametrize(
-    ("each", "report", "is_rejected", "expected"),
+    ("each", "report", "expected"),
     [
-        pytest.param(PART, WELL, False, (REMOVED,), id="a removal"),
-        pytest.param(REMOVAL, WELL, False, (), id="a plain removal"),
-        pytest.param(PART, None, False, (), id="unknown"),
-        pytest.param(PART, WELL, True, (), id="rejected"),
+        pytest.param(PART, WELL, (REMOVED,), id="a removal"),
+        pytest.param(REMOVAL, WELL, (), id="a plain removal"),
+        pytest.param(PART, None, (), id="unknown"),
+        pytest.param(PART, FAILED, (), id="rejected"),
     ],
 )
 def test_the_end_of_an_erasing_removal_is_recorded_once(
-    each: JobMember, report: JobReport | None, is_rejected: bool, expected: tuple[ErasureStep, ...]
+    each: JobMember, report: JobReport | None, expected: tuple[ErasureStep, ...]
 ) -> None:
-    ended = after(NOTICED, each, report, is_rejected=is_rejected)
+    ended = after(NOTICED, each, report)
     assert ended.erasure == expected
-    assert after(ended, each, report, is_rejected=is_rejected).erasure == expected
+    assert after(ended, each, report).erasure == expected
 
 
 def test_a_datasets_row_is_erased_without_waiting_for_the_persons_deletion() -> None:
     of = replace(message(LAST_PART), destination=DATASET)
-    ended = after_end(NOTICED, of, WELL, LAST_PART, is_rejected=False, now=NOW, timing=TIMING)
+    ended = after_end(NOTICED, of, WELL, LAST_PART, now=NOW, timing=TIMING)
     assert ended.identities == ()
 
 
@@ -263,4 +262,10 @@ def test_each_record_without_effect_has_a_reason(
     report: JobReport | None, expected: list[tuple[JobMember, str, str]]
 ) -> None:
     members = message(ERASING, ENTER._replace(member="m2"))
-    assert [tuple(each) for each in rejections(members, report)] == expected
+    assert [tuple(each) for each in records_to_park(members, report)] == expected
+
+
+def test_a_late_removal_of_unknown_outcome_may_have_undone_the_enter_since() -> None:
+    back = replace(BACK, erase_until=2, enter_sent=NOW - 60, late_jobs=(LateJob("job-1", EXITED, at=2, removes=True),))
+    ended = after(back, ERASING, None, is_late=True)
+    assert (ended.late_jobs, ended.removals_effective_by) == ((), NOW)

@@ -7,7 +7,7 @@ request while the first one still runs.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
 
 from audience_sync.amazon_ads.data_manager.answers import DataRoom, Dataset, Share
@@ -23,7 +23,7 @@ from audience_sync.errors import (
     OutOfTime,
     SettingFault,
 )
-from audience_sync.members.membership import Audience
+from audience_sync.members.membership import Audience, FilledBy
 
 RESERVE = 3.0  # seconds kept to list the created audience
 NO_ERASURE = (
@@ -187,7 +187,9 @@ class Datasets:
             for share, body in zip(found_shares, bodies, strict=True)
             if share or may_share
         )
-        audience = known or _audience(wanted, dataset_id)
+        # Segment adopts only an empty one. The operator's may hold members of another tool of the account.
+        filled_by = FilledBy.UNKNOWN if found and by_operator else FilledBy.STACK
+        audience = known or replace(_audience(wanted, dataset_id), filled_by=filled_by)
         now = self._clock.now_ms()
         is_new = known is None and self._table.add(audience, created=now, even_if_unlinked=by_operator)
         stored = audience if is_new or known else self._table.by_id(dataset_id) or audience

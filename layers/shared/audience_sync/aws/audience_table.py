@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from audience_sync.aws.errors import ConditionFailed, unavailable
-from audience_sync.members.membership import Audience, Destination
+from audience_sync.members.membership import Audience, Destination, FilledBy
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -34,6 +34,7 @@ _ATTRIBUTES = {  # attribute of the table: field of Audience
     "unlinkedAt": "unlinked_at",
     "also": "also",
     "movedTo": "moved_to",
+    "filledBy": "filled_by",
 }
 # Fields of a destination with attributes of their own: the original ones. Later fields are in `destination`.
 _OF_DESTINATION = {"advertiserId", "connectionId"}
@@ -325,4 +326,5 @@ def _audience(row: Mapping[str, Any]) -> Audience:
     values = {field: _whole(held[name]) for name, field in _ATTRIBUTES.items() if name in held}
     settings = {name: _whole(value) for name, value in held.get("settings", {}).items()}
     fields = held.get("destination", {name: _whole(held.get(name)) for name in _OF_DESTINATION})
+    values["filled_by"] = FilledBy(who) if (who := held.get("filledBy", "")) in FilledBy else FilledBy.UNKNOWN
     return Audience(**values | {"settings": settings, "destination": Destination.of(fields)})

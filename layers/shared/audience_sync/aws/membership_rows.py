@@ -39,8 +39,8 @@ _FIELDS = {code: name for name, code in _CODES.items()}
 _PLAIN = {
     "e": "erase_until",
     "x": "removal_sent",
-    "f": "removal_failed",
-    "u": "enter_failed",
+    "f": "removal_owed",
+    "u": "enter_owed",
     "d": "exit_recorded",
     "n": "enters_effective_by",
     "m": "removals_effective_by",
@@ -190,8 +190,8 @@ def _is_sound(state: MemberState) -> bool:
         and all(isinstance(each, str) for each in texts)
         and all(type(each) is int for each in times)
         and (left is None or isinstance(left.message_id, str))
-        and isinstance(state.removal_failed, bool)
-        and isinstance(state.enter_failed, bool)
+        and isinstance(state.removal_owed, bool)
+        and isinstance(state.enter_owed, bool)
         and all(isinstance(digest, str) for each in state.identities for digest in each.digests.values())
     )
 

@@ -20,6 +20,7 @@ from audience_sync.clock import Clock
 from audience_sync.errors import MovedOn, OutOfTime, RowUnreadable, TransientError, Unavailable
 from audience_sync.members.member_state import MemberState
 from audience_sync.members.membership import Member
+from audience_sync.members.stores import HasTime
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -32,7 +33,6 @@ _ATTRIBUTES = ("version", "revision", "entered", "expiresAt", "member")
 _KEY = ("audienceShard", "externalUserId")
 _THROTTLED = ("ThrottlingError", "ProvisionedThroughputExceeded", "RequestLimitExceeded")
 _MOVED_ON = ("ConditionalCheckFailed", "DuplicateItem")
-type HasTime = Callable[[], bool]
 _UNAVAILABLE = "the membership table does not answer"
 
 

@@ -3,13 +3,12 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.clock import Clock
 from audience_sync.delivery.gates.gate import Gate
 from audience_sync.delivery.uploads import Limits
 from audience_sync.members.membership import Audience
 from audience_sync.members.messages import ChangeMessage
-from audience_sync.members.stores import MessageQueue
+from audience_sync.members.stores import MemberRows, MessageQueue
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +18,7 @@ class DeliveryContext:
     queue: MessageQueue  # the change queue, for changes that go back
     dead_letters: MessageQueue
     jobs: MessageQueue
-    members: MembershipTable | None  # without it, changes that overtake each other are applied out of order
+    members: MemberRows | None  # without it, changes that overtake each other are applied out of order
     audiences: Callable[[], Sequence[Audience]]  # every one, unlinked ones also; raises Unavailable
     limits: Limits
     clock: Clock

@@ -19,7 +19,6 @@ from itertools import batched
 from audience_sync.amazon_ads.apis import has_jobs
 from audience_sync.amazon_ads.destination import destination_of_changes
 from audience_sync.amazon_ads.record import exit_record
-from audience_sync.aws.membership_table import HasTime, MembershipTable
 from audience_sync.clock import to_milliseconds
 from audience_sync.delivery.context import DeliveryContext
 from audience_sync.delivery.report import BatchReport
@@ -33,12 +32,13 @@ from audience_sync.members.member_step import apply_changes
 from audience_sync.members.membership import EVERY_AUDIENCE, Audience, Member, MembershipChange, coalesce, since
 from audience_sync.members.messages import DeliveryHistory, pack
 from audience_sync.members.repetitions import deletion_messages
+from audience_sync.members.stores import HasTime, MemberRows
 
 ROWS_AT_ONCE = 10_000  # rows read between two checks of the time: 100 requests, a second or two
 
 
 def with_notices(
-    table: MembershipTable,
+    table: MemberRows,
     pending: Mapping[Member, Sequence[MembershipChange]],
     has_time: HasTime = lambda: True,
 ) -> dict[Member, Sequence[MembershipChange] | TransientError]:
@@ -79,7 +79,7 @@ def with_notices(
 class DeletionNotices:
     """Records and spreads deletion notices."""
 
-    def __init__(self, context: DeliveryContext, table: MembershipTable, deadline: float, report: BatchReport) -> None:
+    def __init__(self, context: DeliveryContext, table: MemberRows, deadline: float, report: BatchReport) -> None:
         """Set up delivery of notices, which count into the report; `deadline` in monotonic seconds."""
         self._context = context
         self._table = table

@@ -12,7 +12,6 @@ from itertools import count
 from audience_sync.amazon_ads.apis import has_jobs, is_ignored, upload_rules
 from audience_sync.amazon_ads.record import exit_record
 from audience_sync.amazon_ads.upload import Target
-from audience_sync.aws.membership_table import MembershipTable
 from audience_sync.delivery.context import DeliveryContext
 from audience_sync.delivery.deletion_notices import DeletionNotices, with_notices
 from audience_sync.delivery.groups import groups
@@ -36,6 +35,7 @@ from audience_sync.members.member_step import (
 )
 from audience_sync.members.membership import EVERY_AUDIENCE, ChangeOutcome, Member, MembershipChange
 from audience_sync.members.repetitions import repetition_messages
+from audience_sync.members.stores import MemberRows
 
 MAX_ROUNDS = 3  # attempts at a row that other workers write at the same time
 
@@ -52,7 +52,8 @@ class _Decided:
     decision: Decision
     changes_row: bool
     decided_at: int  # epoch seconds; before anything was sent
-    state: MemberState  # as stored, the source of the records
+    state: MemberState  # the source of the records
+    row: MemberState | None  # as the table holds it, None if nobody knows: a write had no answer
     records: Sequence[MembershipChange] = ()
 
     @property
@@ -60,12 +61,13 @@ class _Decided:
         """The result of its upload so far."""
         if self.pending.outcome is ChangeOutcome.PARKED:
             return Attempt.PARKED
-        return Attempt.FAILED if isinstance(self.pending.result, Stays) else Attempt.ACCEPTED
+        return Attempt.NOT_ACCEPTED if isinstance(self.pending.result, Stays) else Attempt.ACCEPTED
 
     @property
-    def is_done(self) -> bool:
-        """Whether it had an upload that does not come back."""
-        return self.decision.upload is not None and self.attempt is not Attempt.FAILED
+    def may_owe(self) -> bool:
+        """Whether to queue what is due by the row: unless its message comes back, nothing else does."""
+        has_acted = self.changes_row or self.decision.upload is not None
+        return has_acted and self.attempt is not Attempt.NOT_ACCEPTED
 
 
 class MemberDelivery:
@@ -143,26 +145,27 @@ class MemberDelivery:
         return None
 
     def _deliver_once(
-        self, table: MembershipTable, target: Target, members: Sequence[PendingMember]
+        self, table: MemberRows, target: Target, members: Sequence[PendingMember]
     ) -> tuple[Deferred | None, Sequence[PendingMember]]:
         """Read, decide, write, send, record. Returns a deferral if others must wait, and members to deliver again."""
         trouble: Deferred | None = None
         written: list[_Decided] = []
+        again: Sequence[PendingMember] = ()
         try:
             decided = self._decide(members, self._read(table, members))
             written, again = self._write(table, decided)
-            trouble = self._send(target, written)
+            trouble = self._send_in_rounds(target, written)
             self._record_attempts(table, written)
-            self._queue_due([each.state for each in written if self._must_queue(each)])
         except TransientError as error:
-            self._defer(members, written, Deferred.after(error))
-            return trouble, ()
+            _defer_unsettled(members, Deferred.after(error))
+            again = ()
+        self._queue_due([each for each in written if each.may_owe])
         for each in written:
             if not each.pending.is_settled:
                 each.pending.settle(each.decision.outcome)
         return trouble, again
 
-    def _read(self, table: MembershipTable, members: Sequence[PendingMember]) -> dict[Member, _Found]:
+    def _read(self, table: MemberRows, members: Sequence[PendingMember]) -> dict[Member, _Found]:
         """Read the rows of members, and the deletion notices of those without one."""
         found = table.read_each((each.member for each in members), self._uploads.half_of_time_to_record())
         new = {each.member: each.changes for each in members if each.member not in found and not each.is_repetition}
@@ -192,10 +195,10 @@ class MemberDelivery:
             newest = decision.state.newest
             if decision.upload is Action.REMOVAL and is_ignored(newest.destination, newest.record):
                 decision = without_removal(decision, now)
-            decided.append(_Decided(each, decision, decision.state != state, now, decision.state))
+            decided.append(_Decided(each, decision, decision.state != state, now, decision.state, decision.state))
         return decided
 
-    def _write(self, table: MembershipTable, decided: Sequence[_Decided]) -> tuple[list[_Decided], list[PendingMember]]:
+    def _write(self, table: MemberRows, decided: Sequence[_Decided]) -> tuple[list[_Decided], list[PendingMember]]:
         """Record what was decided. Returns what may be sent, and the members whose rows have changed since."""
         changed = [each.state for each in decided if each.changes_row]
         results = iter(table.write(changed, lambda: self._uploads.has_time_to_record))
@@ -208,14 +211,14 @@ class MemberDelivery:
             elif isinstance(result, TransientError):
                 each.pending.defer(Deferred.after(result))
             else:
-                each.state = result
+                each.state = each.row = result
                 written.append(each)
                 if without_room := left_out(result, each.pending.newest):
                     self._report.left_out[each.pending.member[0]] += without_room
                 _wait(each)
         return written, again
 
-    def _send(self, target: Target, written: Sequence[_Decided]) -> Deferred | None:
+    def _send_in_rounds(self, target: Target, written: Sequence[_Decided]) -> Deferred | None:
         """Send the first record of each member, then the second. Returns a deferral if other members must wait."""
         at_most = upload_rules(target.destination).max_identities
         for each in written:
@@ -223,23 +226,27 @@ class MemberDelivery:
         track = partial(self._track, {each.state.member: each.state for each in written})
         trouble: Deferred | None = None
         for number in count():
-            going = (each for each in written if each.attempt is Attempt.ACCEPTED)
-            records = [each.records[number] for each in going if number < len(each.records)]
-            if not records:
+            going = [each for each in written if each.attempt is Attempt.ACCEPTED and number < len(each.records)]
+            if trouble is not None:
+                _defer_unsettled((each.pending for each in going), replace(trouble, job=None))
+            if trouble is not None or not going:
                 break
-            failures = self._uploads.send(target, records, track)
-            trouble = trouble or first_trouble(failures.values())
+            records = [each.records[number] for each in going]
+            failures = self._uploads.send_in_uploads(target, records, track)
+            trouble = first_trouble(failures.values())
             self._outcomes.take(records, failures)
         accepted = (each for each in written if each.attempt is Attempt.ACCEPTED)
         self._report.repeated.update(each.state.member[0] for each in accepted if each.decision.repeats)
         return trouble
 
-    def _record_attempts(self, table: MembershipTable, written: Sequence[_Decided]) -> None:
+    def _record_attempts(self, table: MemberRows, written: Sequence[_Decided]) -> None:
         """Write the result of each attempt into its row, unless the row has it."""
         by_member = {each.state.member: each for each in written}
         rows = {member: each.state for member, each in by_member.items()}
         for _ in range(MAX_ROUNDS):
             after = {member: self._after(by_member[member], row) for member, row in rows.items()}
+            for member, row in rows.items():
+                by_member[member].row = row if after[member] == row else None
             changed = [state for member, state in after.items() if state != rows[member]]
             results = table.write(changed, lambda: self._uploads.has_time_to_date)
             moved: list[Member] = []
@@ -247,7 +254,7 @@ class MemberDelivery:
                 each = by_member[state.member]
                 match result:
                     case MemberState():
-                        each.state = result
+                        each.row = result
                     case MovedOn():
                         moved.append(state.member)
                     case OutOfTime():
@@ -265,30 +272,28 @@ class MemberDelivery:
         timing = self._context.limits.timings.of(row.newest.destination)
         return after_attempt(row, each.state, each.decision.upload, each.attempt, at=each.decided_at, timing=timing)
 
-    def _defer(self, members: Sequence[PendingMember], written: Sequence[_Decided], deferral: Deferred) -> None:
-        """Keep what is not settled in the queue, and queue what is due after parked changes: their message is done."""
-        _defer_unsettled(members, deferral)
-        parked = [each for each in written if each.pending.outcome is ChangeOutcome.PARKED]
-        try:
-            self._queue_due([self._after(each, each.state) for each in parked])
-        except TransientError:
-            for each in parked:
-                each.pending.defer(deferral)
+    def _queue_due(self, decided: Sequence[_Decided]) -> None:
+        """Queue what is due by the rows of members; if that fails, they come back, parked ones also.
 
-    def _must_queue(self, each: _Decided) -> bool:
-        """Return whether to queue what is due by a row, unless it is due by now and this upload has just tried it."""
-        due = each.state.due(self._context.limits.timings.of(each.state.newest.destination))
-        if due and due.action is each.decision.upload and due.at <= each.decided_at:
-            return False
-        return each.changes_row or each.is_done
-
-    def _queue_due(self, states: Sequence[MemberState]) -> None:
-        """Queue repetitions for when they are due; `states` are of one audience."""
-        if not states:
+        Of a row that nobody knows, or that is due by now although it was just tried (parked, without time to write it),
+        the next worker finds out, when an upload of now has taken effect.
+        """
+        if not decided:
             return
-        timing = self._context.limits.timings.of(states[0].newest.destination)
-        for bodies, delay in repetition_messages(states, self._context.clock.now(), timing):
-            self._context.queue.send(bodies, deadline=self._deadline, delay=delay)
+        timing, now = self._context.limits.timings.of(decided[0].state.newest.destination), self._context.clock.now()
+        later = now + timing.effective_after
+        due: list[tuple[MemberState, float]] = []
+        for each in decided:
+            if each.row is None:
+                due.append((each.state, later))
+            elif next_due := each.row.due(timing):
+                due.append((each.row, next_due.at if next_due.at > now else later))
+        try:
+            for bodies, delay in repetition_messages(due, now):
+                self._context.queue.send(bodies, deadline=self._deadline, delay=delay)
+        except TransientError as error:
+            for each in decided:
+                each.pending.defer(Deferred.after(error))
 
     def _track(self, states: Mapping[Member, MemberState], job: UploadJob) -> None:
         """Store a job message, which is part of the delivery. `states`: sources of the records, none without rows."""
@@ -305,7 +310,7 @@ class MemberDelivery:
 
     def _send_unguarded(self, target: Target, members: Sequence[PendingMember]) -> Deferred | None:
         newest = [each.newest for each in members]
-        failures = self._uploads.send(target, newest, partial(self._track, {}))
+        failures = self._uploads.send_in_uploads(target, newest, partial(self._track, {}))
         self._outcomes.take(newest, failures)
         for each in members:
             if not each.is_settled:

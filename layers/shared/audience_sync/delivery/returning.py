@@ -6,6 +6,7 @@ and each delivery of a waiting change could double it.
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from audience_sync.clock import to_seconds
@@ -61,13 +62,12 @@ class Returning:
             for each, left in messages
             if _goes_back_whole(each, left, is_furthest=len(left) <= fewest_left, has_parked=has_parked(each))
         }
-        are_stored = self._send_waiting([(each, left) for each, left in messages if each not in whole])
+        unstored = self._send_waiting([(each, left) for each, left in messages if each not in whole])
         done: set[ParsedMessage] = set()
         for each, left in messages:
             failing = [pair for pair in left if not pair[1].waits]
             delay = self._delay(each, [cause for _, cause in failing])
-            is_waiting_stored = are_stored or len(failing) == len(left)
-            if each not in whole and is_waiting_stored and self._send_failing(each, failing, delay):
+            if each not in whole and each not in unstored and self._send_failing(each, failing, delay):
                 done.add(each)
                 if failing:
                     self._count_age(each.first_at)
@@ -93,20 +93,23 @@ class Returning:
         self._report.deferred.append(DeferredMessage(message, delay, reason))
         self._count_age(message.sent_at if since is None else since)
 
-    def _send_waiting(self, messages: Sequence[tuple[ParsedMessage, Left]]) -> bool:
-        """Send one copy of each waiting change. Returns whether all are stored."""
+    def _send_waiting(self, messages: Sequence[tuple[ParsedMessage, Left]]) -> set[ParsedMessage]:
+        """Send one copy of each waiting change. Returns the messages of which one is not stored."""
         grouped: defaultdict[tuple[DeliveryHistory, int], list[MembershipChange]] = defaultdict(list)
         for (_, _, history, delay), (change, attempts) in self._waiting(messages).items():
             grouped[replace(history, attempts=attempts), delay].append(change)
         bodies: defaultdict[int, list[str]] = defaultdict(list)
         for (history, delay), changes in grouped.items():
             bodies[delay] += pack(changes, history)
-        try:
+        unstored = {*bodies}  # delays
+        with suppress(TransientError):  # after which the others are not tried
             for delay, together in bodies.items():
                 self._send(together, delay)
-        except TransientError:
-            return False
-        return True
+                unstored.remove(delay)
+        return {each for each, left in messages if any(c.waits and self._wait(c).delay in unstored for _, c in left)}
+
+    def _wait(self, cause: Deferred) -> Wait:
+        return Wait.of(self._now + (cause.delay or 0.0), self._now, is_fixed=cause.is_fixed)
 
     def _waiting(self, messages: Sequence[tuple[ParsedMessage, Left]]) -> dict[_Copy, tuple[MembershipChange, int]]:
         """Return each waiting change once, with the most attempts of its copies, and count it."""
@@ -116,7 +119,7 @@ class Returning:
             for change, cause in left:
                 if not cause.waits:
                     continue
-                wait = Wait.of(self._now + (cause.delay or 0.0), self._now, is_fixed=cause.is_fixed)
+                wait = self._wait(cause)
                 copy = change.member, change.version, _history(each, wait), wait.delay
                 if copy in waiting:
                     first, most = waiting[copy]

@@ -55,7 +55,9 @@ class Uploads:
         half = self._time_to_record() / 2
         return lambda: self._time_to_record() >= half
 
-    def send(self, target: Target, changes: Sequence[MembershipChange], track: Track) -> dict[Member, UploadFailure]:
+    def send_in_uploads(
+        self, target: Target, changes: Sequence[MembershipChange], track: Track
+    ) -> dict[Member, UploadFailure]:
         """Send changes of distinct members in as many uploads as needed. Returns those that Amazon has not accepted.
 
         The first transient error stops it: more requests would make the trouble worse. Tracking an upload's job is
@@ -73,19 +75,19 @@ class Uploads:
         for upload in cut_uploads(target, rules.frame_of(target), encoded, self._limits.size(target.destination)):
             chunk = Chunk(upload, sendable[position : position + len(upload.encoded)])
             position += len(chunk.changes)
-            trouble = self._send(chunk, failures, track)
+            trouble = self._send_in_halves(chunk, failures, track)
             if trouble is not None:
                 failures.update((change.member, trouble) for change in sendable[position:])
                 break
         return failures
 
-    def _send(self, chunk: Chunk, failures: dict[Member, UploadFailure], track: Track) -> Deferred | None:
+    def _send_in_halves(self, chunk: Chunk, failures: dict[Member, UploadFailure], track: Track) -> Deferred | None:
         """Send one upload, bisected if Amazon refuses it. Returns a deferral if the rest must wait."""
         chunks = [chunk]  # still to send, the next one last
         is_accepted, refused = False, 0  # any chunk; number of those that cannot be split
         while chunks:
             chunk = chunks.pop()
-            outcome = self._send_chunk(chunk, track)
+            outcome = self._send_tracked(chunk, track)
             if isinstance(outcome, Deferred):
                 failures.update((change.member, outcome) for change in chunk.changes)
                 rest = replace(outcome, job=None)
@@ -107,8 +109,8 @@ class Uploads:
                 return None
         return None
 
-    def _send_chunk(self, chunk: Chunk, track: Track) -> Submission | Deferred | RequestRejected:
-        """Make one request and return its outcome."""
+    def _send_tracked(self, chunk: Chunk, track: Track) -> Submission | Deferred | RequestRejected:
+        """Make one request, store its job, and return its outcome."""
         if self._time_left() < self._limits.timeout:  # the outcome of one cut off would be unknown
             return Deferred.after(OutOfTime("no time left for an upload"))
         sent_at = self._clock.now_ms()

@@ -262,11 +262,9 @@ class HttpIntake:
             deadline: monotonic seconds by which the answer must be on its way.
 
         Raises:
-            UnsupportedMediaType, and what Intake raises: the request is unusable, or may be sent again.
-            Unauthorized: it carries no valid credential.
+            Unauthorized: the request carries no valid credential. This comes first: only who may send loses events.
+            UnsupportedMediaType, and what Intake raises: it is unusable, or may be sent again.
         """
-        if len(body) > MAX_BODY:
-            raise TooLarge(f"the body is over {MAX_BODY} bytes; lower the batch size in Segment")
         accept_first_event, now = self._accept_first_event, self._clock.now()
         authenticated = authenticate_with_newest(
             self._secret.value,

@@ -88,9 +88,9 @@ class MemberState:
     last_exit: Version | None = None  # the newest exit or deletion notice
     erase_until: EpochMilliseconds = 0  # of the newest deletion notice; identities named by then must be erased
     enter_sent: EpochSeconds = 0  # of the last enter that was dated before it was sent, or accepted
-    enter_failed: bool = False  # of this life: an attempt has failed, and Amazon has accepted none since
+    enter_owed: bool = False  # of this life: an attempt has failed, and Amazon has accepted none since
     removal_sent: EpochSeconds = 0  # of the last removal, likewise; of an exit with nothing to remove
-    removal_failed: bool = False  # an attempt at a removal has failed, and Amazon has accepted none since
+    removal_owed: bool = False  # an attempt at a removal has failed, and Amazon has accepted none since
     exit_recorded: EpochSeconds = 0  # at which the newest exit was recorded
     # By which enters with identities to remove, and removals, take effect unless their job is late.
     enters_effective_by: EpochSeconds = 0
@@ -181,7 +181,7 @@ class MemberState:
         the last time when even an enter of an unknown job has taken effect. An enter is due if it has failed or a
         removal may have taken effect after it; it waits for removals that are themselves due.
         """
-        if self.last_exit is None and not self.enter_failed:
+        if self.last_exit is None and not self.enter_owed:
             return None  # as for most members: nothing was ever removed
         removal = self.removal_due(timing)
         enter = None if self.must_remove_again(timing) else self.enter_due(timing)
@@ -190,7 +190,7 @@ class MemberState:
     def enter_due(self, timing: Timing) -> Due | None:
         """Return the time from which the newest enter is owed, if it has failed or a removal may undo it, or None."""
         ended = self.removals_ended(timing)
-        is_due = not self.newest.exits and (self.enter_failed or self.enter_sent < ended)
+        is_due = not self.newest.exits and (self.enter_owed or self.enter_sent < ended)
         return Due(ended, Action.ENTER) if is_due else None
 
     def removal_due(self, timing: Timing) -> Due | None:
@@ -205,9 +205,9 @@ class MemberState:
     def owes(self, upload: Action, now: float, timing: Timing) -> bool:
         """Return whether a removal, or an enter, is owed: an attempt has failed, or one is due by now (epoch s)."""
         if upload is Action.REMOVAL:
-            failed, due = self.removal_failed and bool(self.to_remove), self.removal_due(timing)
+            failed, due = self.removal_owed and bool(self.to_remove), self.removal_due(timing)
         else:
-            failed, due = self.enter_failed and not self.newest.exits, self.enter_due(timing)
+            failed, due = self.enter_owed and not self.newest.exits, self.enter_due(timing)
         return failed or (due is not None and due.at <= now)
 
     def last_removal(self, timing: Timing) -> float:

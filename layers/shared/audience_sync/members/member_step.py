@@ -1,7 +1,18 @@
 """Effect of changes on the state of one member: the write, the upload and the wait. Pure.
 
-The three rules that keep the uploads of a member from undoing each other are in docs/delivery.md, *Uploads that
-contradict each other*: a removal is sent at once, an enter waits, and what is *owed* is dated once it is accepted.
+Amazon applies an upload at any moment until `effective_after` seconds after it was prepared. With `now` as the time:
+
+1. A removal is sent at once. It is sent again at `enters_effective_by` if it was sent before that.
+2. An enter is sent at `removals_effective_by`, or at once if that is over; and again then, if it was sent before that.
+3. What is *owed* (an attempt was not accepted, or one is due) gets its time when Amazon accepts it; anything else in
+   the write that records its change, before it is sent: `enter_sent = now`, or `removal_sent = now` and
+   `removals_effective_by = now + effective_after`. An exit sets `enters_effective_by = enter_sent + effective_after`.
+4. A change counts what it replaces, if that is owed, as sent by now: an exit the enter, and an enter that names
+   everything to remove again the removal. Nobody knows which of its attempts took effect, and none follows.
+5. A mark belongs to the version that was sent: an attempt that was not accepted marks the row as owed only while the
+   row's newest change is the one it was sent for, and nothing of its kind got a time since.
+
+docs/delivery.md, *Uploads that contradict each other*, has them with examples.
 """
 
 from collections.abc import Iterable, Sequence
@@ -23,7 +34,7 @@ class Attempt(Enum):
 
     ACCEPTED = "Amazon has accepted all its records"
     PARKED = "Amazon has refused it, and it is in the dead letters"
-    FAILED = "it stays in the queue"
+    NOT_ACCEPTED = "it stays in the queue"
 
 
 class Decision(NamedTuple):
@@ -32,9 +43,14 @@ class Decision(NamedTuple):
     state: MemberState  # source of the records
     upload: Action | None = None
     repeats: bool = False  # the upload is a due repetition
-    # Of the changes that do not stay: superseded if a newer one has replaced them, or if there is nothing to remove.
-    outcome: ChangeOutcome = ChangeOutcome.DELIVERED
+    settled: Version | None = None  # of the newest change that does not stay
     waits_until: float | None = None  # epoch seconds; the enter waits until then and is not in the state yet
+
+    @property
+    def outcome(self) -> ChangeOutcome:
+        """Of the changes that do not stay: superseded if a newer one has replaced them, or nothing is to be removed."""
+        is_sent = self.upload is Action.ENTER or (self.upload is not None and self.settled == self.state.version)
+        return ChangeOutcome.DELIVERED if is_sent else ChangeOutcome.SUPERSEDED
 
 
 def apply_changes(
@@ -60,16 +76,14 @@ def apply_changes(
     recorded = after if after == known else _with_exit_dated(after, now)
     entered = None if newest.exits else _with_enter(after, newest, now)
     if entered is None:
-        outcome = ChangeOutcome.DELIVERED if removes and newest.version == after.version else ChangeOutcome.SUPERSEDED
-        return Decision(recorded, Action.REMOVAL if removes else None, outcome=outcome)
+        return Decision(recorded, Action.REMOVAL if removes else None, settled=newest.version)
     due = after.removal_due(timing)
     is_due = not removes and due is not None and due.at <= now  # if nothing else sends it
     upload = Action.REMOVAL if removes or is_due else None
     until = (_dated(after, upload, now, timing) if upload else after).enter_waits_until(timing)
     if upload or until > now:
-        is_exit_sent = upload and after.version == after.last_exit
-        outcome = ChangeOutcome.DELIVERED if is_exit_sent else ChangeOutcome.SUPERSEDED
-        return Decision(recorded, upload, repeats=is_due, outcome=outcome, waits_until=until)
+        return Decision(recorded, upload, repeats=is_due, settled=after.last_exit, waits_until=until)
+    entered = _with_replaced_removal(entered, now, timing)
     return Decision(_dated_unless_owed(entered, Action.ENTER, after, now, timing), Action.ENTER)
 
 
@@ -96,10 +110,8 @@ def apply_repetition(state: MemberState, version: Version, *, now: int, timing: 
 def after_attempt(
     row: MemberState, source: MemberState, upload: Action, result: Attempt, *, at: int, timing: Timing
 ) -> MemberState:
-    """Return the row after an attempt at an upload: the only place in which what is owed is dated.
+    """Return the row after an attempt at an upload: the only place in which what is owed gets its time.
 
-    A failed attempt marks the row until Amazon has accepted an upload of its kind. It may have taken effect all the
-    same: an exit that ends the life counts an owed enter as sent by then, and an enter that is back is due after it.
     What is parked is no longer owed, or it would be parked again at once, and by the renewal every day. A parked
     removal leaves its mark: what it was to remove may be at Amazon for as long as the row is kept.
 
@@ -112,19 +124,33 @@ def after_attempt(
         timing: how long Amazon may take.
     """
     if upload is Action.REMOVAL:
-        if result is Attempt.FAILED:
-            effective_by = 0 if row.newest.exits else round(at + timing.effective_after)
-            return replace(row, removal_failed=True, removals_effective_by=max(row.removals_effective_by, effective_by))
-        still_failed = result is Attempt.PARKED or (row.removal_failed and not source.covers(row, upload))
-        return replace(_dated(row, upload, at, timing), removal_failed=still_failed)
+        return _after_removal(row, source, result, at, timing)
     if row.last_exit is not None and source.version <= row.last_exit:  # its life has ended since
-        return replace(row, enters_effective_by=max(row.enters_effective_by, round(at + timing.effective_after)))
-    if result is Attempt.FAILED:
-        return replace(row, enter_failed=row.enter_failed or row.enter_sent <= at)
+        return _effective_later(row, upload, at, timing)
+    if result is Attempt.NOT_ACCEPTED:
+        return replace(row, enter_owed=row.enter_owed or _is_latest(row, source, upload))
     if result is Attempt.PARKED and row.version != source.version:
         return row
-    still_failed = row.enter_failed and not source.covers(row, upload)
-    return replace(_dated(row, upload, at, timing), enter_failed=still_failed)
+    return replace(_dated(row, upload, at, timing), enter_owed=row.enter_owed and not source.covers(row, upload))
+
+
+def _after_removal(row: MemberState, source: MemberState, result: Attempt, at: int, timing: Timing) -> MemberState:
+    if result is Attempt.ACCEPTED:
+        owed = row.removal_owed and not source.covers(row, Action.REMOVAL)
+        return replace(_dated(row, Action.REMOVAL, at, timing), removal_owed=owed)
+    owed = row.removal_owed or _is_latest(row, source, Action.REMOVAL)
+    if result is Attempt.PARKED:
+        return replace(_dated(row, Action.REMOVAL, at, timing), removal_owed=owed)
+    later = row if row.newest.exits else _effective_later(row, Action.REMOVAL, at, timing)
+    return replace(later, removal_owed=owed)
+
+
+def _is_latest(row: MemberState, source: MemberState, upload: Action) -> bool:
+    """Return whether an attempt was for the newest change, and nothing of its kind got a time since (rule 5)."""
+    is_same = (
+        row.removal_sent == source.removal_sent if upload is Action.REMOVAL else row.enter_sent == source.enter_sent
+    )
+    return is_same and row.version == source.version
 
 
 def _with_exit_dated(state: MemberState, now: int) -> MemberState:
@@ -144,12 +170,17 @@ def _dated_unless_owed(
 def _dated(state: MemberState, upload: Action, at: int, timing: Timing) -> MemberState:
     """Date an upload: the newest enter, or the removal. A removal is not certain by that."""
     if upload is Action.REMOVAL:
-        end = round(at + timing.effective_after)
-        return replace(
-            state, removal_sent=max(state.removal_sent, at), removals_effective_by=max(state.removals_effective_by, end)
-        )
+        return replace(_effective_later(state, upload, at, timing), removal_sent=max(state.removal_sent, at))
     keep_until = round(at + timing.keeps) if timing.keeps else 0
     return replace(state, enter_sent=max(state.enter_sent, at), keep_until=max(state.keep_until, keep_until))
+
+
+def _effective_later(state: MemberState, upload: Action, at: int, timing: Timing) -> MemberState:
+    """Count an upload of `at`, epoch seconds, among those that may still take effect."""
+    end = round(at + timing.effective_after)
+    if upload is Action.REMOVAL:
+        return replace(state, removals_effective_by=max(state.removals_effective_by, end))
+    return replace(state, enters_effective_by=max(state.enters_effective_by, end))
 
 
 def left_out(state: MemberState, newest: MembershipChange) -> int:
@@ -166,7 +197,7 @@ def left_out(state: MemberState, newest: MembershipChange) -> int:
 def without_removal(each: Decision, now: int) -> Decision:
     """Record an exit whose removal Amazon would ignore: nothing is sent, and the row keeps no identities of it."""
     state = replace(each.state, identities=each.state.active, removal_sent=max(each.state.removal_sent, now))
-    return Decision(state, outcome=ChangeOutcome.SUPERSEDED, waits_until=each.waits_until)
+    return Decision(state, settled=each.settled, waits_until=each.waits_until)
 
 
 def _with_exit(
@@ -185,7 +216,7 @@ def _with_exit(
         erase_until = max(erase_until, change.at)
     elif change.erase:
         erase_until = max(erase_until, last_exit.at if known.newest.exits else change.at)
-    entered = now if known.owes(Action.ENTER, now, timing) else known.enter_sent
+    entered = _last_attempt_at_an_enter(known, now, timing)
     entered_by = round(entered + timing.effective_after) if ends_a_life and entered else 0
     elsewhere = round(now + timing.after_notice) if change.erase and timing.after_notice else 0
     after = replace(
@@ -196,7 +227,7 @@ def _with_exit(
         exit_recorded=now if ends_a_life else known.exit_recorded,
         erase_until=erase_until,
         enters_effective_by=max(known.enters_effective_by, entered_by),
-        enter_failed=known.enter_failed and not is_newest,
+        enter_owed=known.enter_owed and not is_newest,
         removals_effective_by=max(known.removals_effective_by, elsewhere),
     )
     if is_newest:
@@ -207,6 +238,18 @@ def _with_exit(
     return after, bool(after.to_remove) and (takes_effect or is_unfinished)
 
 
+def _last_attempt_at_an_enter(known: MemberState, now: int, timing: Timing) -> int:
+    """Return the epoch second by which the enters of a life were tried for the last time; 0 if none was (rule 4)."""
+    return now if known.owes(Action.ENTER, now, timing) else known.enter_sent
+
+
+def _with_replaced_removal(entered: MemberState, now: int, timing: Timing) -> MemberState:
+    """Count an owed removal as tried for the last time if an enter has named all that it was to remove (rule 4)."""
+    if not entered.removal_owed or entered.to_remove:
+        return entered
+    return replace(_effective_later(entered, Action.REMOVAL, now, timing), removal_owed=False)
+
+
 def _with_enter(state: MemberState, change: MembershipChange, now: int) -> MemberState | None:
     """Make an enter the newest change, or add the identities of an older one of this life; None if it is superseded.
 
@@ -214,7 +257,7 @@ def _with_enter(state: MemberState, change: MembershipChange, now: int) -> Membe
     upload.
     """
     if change.version > state.version:
-        is_certain = state.removal_sent and now - state.removal_sent > KEEP_REMOVED and not state.removal_failed
+        is_certain = state.removal_sent and now - state.removal_sent > KEEP_REMOVED and not state.removal_owed
         return _with_new_enter(_without_certain(state) if is_certain else state, change)
     if state.newest.exits:
         return None

@@ -70,6 +70,14 @@ class Destination(str):
         return fields
 
 
+class FilledBy(StrEnum):
+    """Who has sent members to an audience. A removal names only the identifiers that this stack stores."""
+
+    STACK = "stack"  # this stack alone: it has created the audience, or the operator has said so
+    OTHERS = "others"  # Segment's own destination as well, or another system
+    UNKNOWN = "unknown"  # linked without an answer, or the row is from before it was recorded, or from a later version
+
+
 @dataclass(frozen=True, slots=True)
 class Audience:
     """An Amazon audience in the audience table. Events reach the listed ones, deletions all."""
@@ -84,6 +92,7 @@ class Audience:
     unlinked_at: EpochMilliseconds | None = None  # at which it was taken off the list; None while listed
     also: bool = False  # shares its computation key with another audience on purpose: events reach both
     moved_to: str | None = None  # id of the audience that events for this one reach once it is unlinked
+    filled_by: FilledBy = FilledBy.UNKNOWN
 
 
 def may_share_a_key(audiences: Iterable[Audience]) -> bool:

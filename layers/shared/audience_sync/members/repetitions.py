@@ -41,24 +41,29 @@ class Wait(NamedTuple):
         due = _due_second(at, now)
         delay = max(0, math.ceil(due - now))
         if delay > MAX_DELAY:
-            delay = math.floor((math.floor(now / MAX_DELAY) + 1) * MAX_DELAY - now)
+            delay = math.ceil((math.floor(now / MAX_DELAY) + 1) * MAX_DELAY - now)
         return cls(delay, due if is_fixed else None)
 
 
-def repetition_messages(states: Iterable[MemberState], now: float, timing: Timing) -> Iterator[tuple[list[str], int]]:
-    """Yield the messages for due repetitions, each with its delay in seconds.
+def repetition_messages(due: Iterable[tuple[MemberState, float]], now: float) -> Iterator[tuple[list[str], int]]:
+    """Yield the messages for repetitions, each with its delay in seconds.
 
     Args:
-        states: of members; most owe nothing.
+        due: the state of each member, and the epoch second from which its row is to be looked at.
         now: epoch seconds.
-        timing: how long Amazon may take.
     """
     grouped: defaultdict[Wait, list[MemberState]] = defaultdict(list)
-    for state in states:
-        if due := state.due(timing):
-            grouped[Wait.of(due.at, now, is_fixed=not state.late_jobs)].append(state)
+    for state, at in due:
+        grouped[Wait.of(at, now, is_fixed=not state.late_jobs)].append(state)
     for wait, waiting in grouped.items():
         yield pack([state.bare() for state in waiting], replace(REPETITION, waits_until=wait.until)), wait.delay
+
+
+def with_due(states: Iterable[MemberState], timing: Timing) -> Iterator[tuple[MemberState, float]]:
+    """Yield the states for which something is due, now or later, with its epoch second; most owe nothing."""
+    for state in states:
+        if due := state.due(timing):
+            yield state, due.at
 
 
 def deletion_messages(due: Mapping[str, float], now: float, attempts: int = 0) -> Iterator[tuple[str, int]]:

@@ -1,11 +1,13 @@
 """The membership table and the queues, as use cases see them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
-from audience_sync.errors import RowUnreadable, TransientError
+from audience_sync.errors import OutOfTime, RowUnreadable, TransientError
 from audience_sync.members.member_state import MemberState
 from audience_sync.members.membership import Member
+
+type HasTime = Callable[[], bool]  # asked before each request
 
 
 class MemberRows(Protocol):
@@ -17,8 +19,18 @@ class MemberRows(Protocol):
     def readable(self, members: Iterable[Member]) -> tuple[dict[Member, MemberState], dict[Member, RowUnreadable]]:
         """Read states, consistently, and return damaged rows with their errors. Raises Unavailable."""
 
-    def write(self, states: Sequence[MemberState]) -> list[MemberState | TransientError]:
-        """Write states, each unless its row has changed since it was read."""
+    def read_each(
+        self, members: Iterable[Member], has_time: HasTime = lambda: True
+    ) -> dict[Member, MemberState | RowUnreadable | OutOfTime]:
+        """Read states, consistently, with an error for each unreadable one. Raises Unavailable."""
+
+    def write(
+        self, states: Sequence[MemberState], has_time: HasTime = lambda: True
+    ) -> list[MemberState | TransientError]:
+        """Write states of distinct members, each unless its row has changed since it was read: then MovedOn.
+
+        Returns each as stored, or OutOfTime if its write was not begun, or Unavailable if its outcome is unknown.
+        """
 
 
 class MessageQueue(Protocol):

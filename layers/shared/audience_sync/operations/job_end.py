@@ -14,8 +14,8 @@ from audience_sync.members.membership import MembershipChange, Version
 from audience_sync.reasons import Reason
 
 
-class RecordRejection(NamedTuple):
-    """One record that took no effect."""
+class RecordToPark(NamedTuple):
+    """One record that has to be tried again by an operator."""
 
     member: JobMember
     reason: Reason
@@ -28,7 +28,11 @@ def is_concerned(message: JobMessage, report: JobReport | None, member: JobMembe
         return True
     if report is None:  # a removal is not certain
         return member.removes
-    return report.has_failed or member.member in report.rejected
+    return _took_no_effect(report, member)
+
+
+def _took_no_effect(report: JobReport | None, member: JobMember) -> bool:
+    return report is not None and (report.has_failed or member.member in report.rejected)
 
 
 def rejected_change(member: JobMember, state: MemberState) -> MembershipChange | None:
@@ -53,7 +57,6 @@ def after_end(
     report: JobReport | None,
     member: JobMember,
     *,
-    is_rejected: bool,
     now: int,
     timing: Timing,
 ) -> MemberState:
@@ -68,15 +71,14 @@ def after_end(
         message: of the job.
         report: Amazon's; None if the outcome is unknown.
         member: as the message lists it.
-        is_rejected: whether the record took no effect.
         now: epoch seconds.
         timing: how long Amazon may take.
     """
     job = late_job(message, member)
     is_last = to_seconds(message.sent_at) >= state.removal_sent - CLOCKS_APART  # of the removals
-    has_failed = is_rejected or report is None
-    if member.removes and has_failed and is_last and rejected_change(member, state) is not None:
-        state = replace(state, removal_failed=True)
+    is_rejected = _took_no_effect(report, member)
+    if member.removes and (is_rejected or report is None) and is_last and rejected_change(member, state) is not None:
+        state = replace(state, removal_owed=True)
     if is_rejected:
         return replace(state, late_jobs=tuple(each for each in state.late_jobs if each.job_id != job.job_id))
     if message.is_late:
@@ -89,13 +91,16 @@ def after_end(
     return state
 
 
-def rejections(message: JobMessage, report: JobReport | None) -> Iterator[RecordRejection]:
-    """Yield the members of a message whose records took no effect. The job's other members have their own messages."""
+def records_to_park(message: JobMessage, report: JobReport | None) -> Iterator[RecordToPark]:
+    """Yield the records of a message that took no effect, and those of an erasure whose outcome is unknown.
+
+    The job's other records have their own messages.
+    """
     for each in message.members:
         if report is None:
             if each.erases:  # they may not have been removed: an operator has to try again
-                yield RecordRejection(each, Reason.JOB_UNKNOWN, "the outcome of the job is unknown")
+                yield RecordToPark(each, Reason.JOB_UNKNOWN, "the outcome of the job is unknown")
         elif each.member in report.rejected:
-            yield RecordRejection(each, Reason.JOB_REJECTED, report.rejected[each.member])
+            yield RecordToPark(each, Reason.JOB_REJECTED, report.rejected[each.member])
         elif report.has_failed:
-            yield RecordRejection(each, Reason.JOB_FAILED, "Amazon's job failed")
+            yield RecordToPark(each, Reason.JOB_FAILED, "Amazon's job failed")

@@ -25,15 +25,15 @@ from audience_sync.members.dead_letters import DeadLetter, Failure
 from audience_sync.members.job_messages import JobMember, JobMessage
 from audience_sync.members.member_state import MemberState, Timing
 from audience_sync.members.membership import Member, MembershipChange
-from audience_sync.members.repetitions import MAX_DELAY, Wait, repetition_messages
+from audience_sync.members.repetitions import MAX_DELAY, Wait, repetition_messages, with_due
 from audience_sync.members.stores import MemberRows, MessageQueue
 from audience_sync.operations.job_end import (
-    RecordRejection,
+    RecordToPark,
     after_end,
     is_concerned,
     late_job,
+    records_to_park,
     rejected_change,
-    rejections,
 )
 
 MEMBERS_AT_ONCE = 100  # the most that one read of the table returns
@@ -190,13 +190,13 @@ class JobTracker:
         So do members whose row is damaged, for as long as any job may take: it may be restored.
         """
         if self._context.members is None:
-            untracked = len(list(rejections(message, report)))
+            untracked = len(list(records_to_park(message, report)))
             return JobCheck(message, report, outcome, untracked=untracked)
         effect, done = _Effect(), 0
         concerned = [each for each in message.members if is_concerned(message, report, each)]
         try:
-            rejects = any(True for _ in rejections(message, report))
-            for some in batched(concerned, PARKED_AT_ONCE if rejects else MEMBERS_AT_ONCE):
+            parks = any(True for _ in records_to_park(message, report))
+            for some in batched(concerned, PARKED_AT_ONCE if parks else MEMBERS_AT_ONCE):
                 effect = effect.plus(self._end_some(self._context.members, message, report, some, deadline))
                 done += len(some)
         except TransientError:
@@ -228,11 +228,11 @@ class JobTracker:
             raise OutOfTime("no time left for all members of the job", retry_after=None)
         states, damaged = table.readable([(message.audience_id, each.member) for each in members])
         known = [(each, state) for each in members if (state := states.get((message.audience_id, each.member)))]
-        rejected = {rejection.member.member: rejection for rejection in rejections(message, report)}
+        to_park = {record.member.member: record for record in records_to_park(message, report)}
         refused = [
-            (rejected[each.member], change)
+            (to_park[each.member], change)
             for each, state in known
-            if each.member in rejected and (change := rejected_change(each, state)) is not None
+            if each.member in to_park and (change := rejected_change(each, state)) is not None
         ]
         self._park(message, refused, deadline)
         by_member = {state.member: each for each, state in known}
@@ -240,32 +240,32 @@ class JobTracker:
 
         def ended(state: MemberState) -> MemberState:
             each, now = by_member[state.member], int(self._clock.now())
-            is_rejected = each.member in rejected
-            return after_end(state, message, report, each, is_rejected=is_rejected, now=now, timing=timing)
+            return after_end(state, message, report, each, now=now, timing=timing)
 
         changed = update(table, states, ended)
         erased = sum(len(after.identities) < len(before.identities) for before, after in changed)
         repeated = self._repeat([after for _, after in changed], timing, deadline) if message.is_late else 0
-        counted = sum(not rejection.member.is_replay for rejection, _ in refused)
+        counted = sum(not record.member.is_replay for record, _ in refused)
         unread = tuple((each, error) for each in members if (error := damaged.get((message.audience_id, each.member))))
         return _Effect(len(refused), counted, repeated, erased, unread)
 
     def _repeat(self, states: Sequence[MemberState], timing: Timing, deadline: float) -> int:
         """Queue due repetitions. Returns the number of members."""
-        for bodies, delay in repetition_messages(states, self._clock.now(), timing):
+        due = [*with_due(states, timing)]
+        for bodies, delay in repetition_messages(due, self._clock.now()):
             self._context.changes.send(bodies, deadline=deadline, delay=delay)
-        return sum(state.due(timing) is not None for state in states)
+        return len(due)
 
     def _park(
-        self, message: JobMessage, refused: Sequence[tuple["RecordRejection", MembershipChange]], deadline: float
+        self, message: JobMessage, refused: Sequence[tuple[RecordToPark, MembershipChange]], deadline: float
     ) -> None:
         for some in batched(refused, PARKED_AT_ONCE):
             by_reason: dict[str, list[str]] = {}
-            for rejection, change in some:
+            for record, change in some:
                 failure = Failure(
-                    rejection.reason, rejection.detail, message.sent_at, self._clock.now_ms(), request_id=message.job_id
+                    record.reason, record.detail, message.sent_at, self._clock.now_ms(), request_id=message.job_id
                 )
-                by_reason.setdefault(rejection.reason, []).append(DeadLetter.parked(change, failure).body())
+                by_reason.setdefault(record.reason, []).append(DeadLetter.parked(change, failure).body())
             for reason, bodies in by_reason.items():
                 self._context.dead_letters.send(bodies, deadline=deadline, attributes={"reason": reason})
 

@@ -30,7 +30,7 @@ from audience_sync.members.erasure.review import (
 from audience_sync.members.job_messages import DeletionMessage
 from audience_sync.members.member_state import MemberState, Timing
 from audience_sync.members.membership import EVERY_AUDIENCE, Audience
-from audience_sync.members.repetitions import MAX_DELAY, MAX_PEOPLE, deletion_messages, repetition_messages
+from audience_sync.members.repetitions import MAX_DELAY, MAX_PEOPLE, deletion_messages, repetition_messages, with_due
 from audience_sync.members.stores import MemberRows, MessageQueue
 from audience_sync.operations.job_tracking import update
 
@@ -211,7 +211,7 @@ class PeopleDeletion:
         states, damaged = table.readable((each, person) for each in self._datasets() for person in entered_since)
         changed = update(table, states, lambda state: entered_again(state, to_seconds(asked), timing))
         after = states | {state.member: state for _, state in changed}
-        for bodies, delay in repetition_messages(after.values(), self._clock.now(), timing):
+        for bodies, delay in repetition_messages(with_due(after.values(), timing), self._clock.now()):
             self._context.changes.send(bodies, deadline=deadline, delay=delay)
         report.entered_again += len(changed)
         report.unread |= {error.partition for error in damaged.values()}

@@ -5,6 +5,7 @@ from typing import Any
 
 from aws_lambda_powertools.metrics import MetricUnit
 
+from audience_sync.errors import AudienceSyncError, InvalidRequest, Unauthorized
 from audience_sync.ingest.intake import IntakeResult
 from audience_sync.runtime import metric_names, telemetry
 from audience_sync.runtime.telemetry import logger
@@ -16,6 +17,15 @@ def report(result: IntakeResult) -> None:
     """Count what became of the events of a body, and log each rejection."""
     _emit_metrics(result)
     _log(result)
+
+
+def report_refused(error: AudienceSyncError, status: int, user_agent: str = "") -> None:
+    """Count and log a body that was not taken in: if nobody sends it again, as one rejected event, whatever it held."""
+    telemetry.report_refusal(error, status, user_agent)
+    if isinstance(error, InvalidRequest) and not isinstance(error, Unauthorized):
+        telemetry.count(**{metric_names.EVENTS_REJECTED: 1})
+        telemetry.publish(metric_names.EVENTS_REJECTED_BY_REASON, MetricUnit.Count, 1, reason=error.reason)
+        logger.warning("events rejected", rejected=1, partly_rejected=0, by_reason={error.reason: 1})
 
 
 def _emit_metrics(result: IntakeResult) -> None:

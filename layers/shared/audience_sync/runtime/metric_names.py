@@ -4,10 +4,11 @@ NAMESPACE = "AudienceSync"
 
 EVENTS_ACCEPTED = "EventsAccepted"
 EVENTS_IGNORED = "EventsIgnored"
-EVENTS_REJECTED = "EventsRejected"
+EVENTS_REJECTED = "EventsRejected"  # also one for each body that cannot be used, whatever it held
 # The same, rejections of accepted events by one of their audiences, and accepted denials of consent, by reason code.
 EVENTS_REJECTED_BY_REASON = "EventsRejectedByReason"
-REQUESTS_UNAUTHORIZED = "RequestsUnauthorized"  # with a credential that does not match
+ARRIVALS = (EVENTS_ACCEPTED, EVENTS_IGNORED, EVENTS_REJECTED)
+REQUESTS_UNAUTHORIZED = "RequestsUnauthorized"  # with a credential that does not match, or Segment's without any
 REQUESTS_WITHOUT_CREDENTIAL = "RequestsWithoutCredential"  # such as internet scanners'
 REQUESTS_FROM_OTHER_SOURCES = "RequestsFromOtherSources"  # not in AllowedSources; also in the metric above
 REQUESTS_UNAVAILABLE = "RequestsUnavailable"
@@ -30,7 +31,7 @@ OLDEST_WAITING_CHANGE_AGE = (
 OLDEST_FAILED_EVENT_AGE = "OldestFailedEventAge"  # seconds since the oldest event message that failed was sent
 ACCOUNTING_GAP = "AccountingGap"  # changes accepted and never completed
 COUNTED_TWICE = "ChangesCountedTwice"  # completions beyond those that were accepted, as the audit finds them
-REJECTION_REASONS_NEW = "RejectionReasonsNew"  # reasons for which no event of this stack had been rejected before
+REJECTION_REASONS_NEW = "RejectionReasonsNew"  # reasons that are new, or take many events (operations/rejections.py)
 AUDIT_LAG = "AuditLagSeconds"  # since the time up to which changes are reconciled
 # People whose erasure has been open for more than four days, or whose deletion Ads Data Manager refuses.
 ERASURES_OVERDUE = "ErasuresOverdue"

@@ -40,6 +40,8 @@ PREVIOUS_USED = {  # by entry of the ingest secret
     "previousAudienceKey": PREVIOUS_AUDIENCE_KEY_USED,
     "previousSigningSecret": PREVIOUS_SIGNING_SECRET_USED,
 }
+# Of Segment's own clients: packages/core/src/create-request-client.ts of its action-destinations, and classic Webhooks.
+SEGMENT_USER_AGENTS = frozenset({"Segment (Actions)", "Segment.io/1.0"})
 USE_LOGGED_EVERY = 3600.0  # seconds between two log lines of one credential in one environment
 
 # Service and level come from POWERTOOLS_SERVICE_NAME and POWERTOOLS_LOG_LEVEL, which the template sets.
@@ -136,13 +138,15 @@ def warn_of_damaged_rows(partitions: Iterable[str]) -> None:
         logger.warning("membership rows cannot be read", partitions=named)
 
 
-def report_refusal(error: AudienceSyncError, status: int) -> None:
+def report_refusal(error: AudienceSyncError, status: int, user_agent: str = "") -> None:
     """Count and log an HTTP request that was answered with an error."""
     match status:
         case 401:
-            # Counted separately: a sender with a wrong key loses events at any volume, a scanner loses nothing.
+            # Counted separately: a sender with a wrong key loses events at any volume, a scanner loses nothing. Segment
+            # without a key loses them also, and counts in both; whoever imitates its client gains a false alarm.
             missing = isinstance(error, CredentialMissing)
-            count(**{REQUESTS_WITHOUT_CREDENTIAL if missing else REQUESTS_UNAUTHORIZED: 1})
+            count(**{REQUESTS_WITHOUT_CREDENTIAL: int(missing)})
+            count(**{REQUESTS_UNAUTHORIZED: int(not missing or user_agent in SEGMENT_USER_AGENTS)})
             count(**{REQUESTS_FROM_OTHER_SOURCES: int(isinstance(error, SourceNotAllowed))})
         case 503:
             count(**{REQUESTS_UNAVAILABLE: 1})

@@ -14,7 +14,7 @@ from audience_sync.amazon_ads.advertiser_audiences.audience import (
 from audience_sync.amazon_ads.advertiser_audiences.audience_settings import CURRENCIES, Fee
 from audience_sync.amazon_ads.destination import amc_connection, dsp_advertiser
 from audience_sync.errors import InvalidAudience
-from audience_sync.members.membership import Audience
+from audience_sync.members.membership import Audience, FilledBy
 
 DROP = object()  # as a value: leave the field out
 EXTRAS: dict[str, Any] = {
@@ -255,6 +255,7 @@ def test_the_audience_row_holds_every_setting_that_delivery_and_updates_need() -
         computation_key="lapsed",
         external_audience_id="lapsed-premium-us",
         settings={"description": "Lapsed premium buyers", "ttl": 259_200, "dsp": True, "renew": True, **FEE},
+        filled_by=FilledBy.STACK,
     )
 
 

@@ -106,7 +106,7 @@ NOT_SPREAD: dict[str, Any] = {"last_exit": None, "erase_until": 0, "newest": cha
         pytest.param(
             row(REMOVED, identities=MANY[:100]), 2_000, (Outcome.OPEN, Missing.END, None), id="100 identities"
         ),
-        pytest.param(row(**KEPT, removal_failed=True), 1, (Outcome.OPEN, Missing.REJECTED, None), id="rejected"),
+        pytest.param(row(**KEPT, removal_owed=True), 1, (Outcome.OPEN, Missing.REJECTED, None), id="rejected"),
         pytest.param(
             row(REMOVED, identities=MANY), 2_000, (Outcome.OPEN, Missing.TOO_MANY, None), id="over 100 identities"
         ),

@@ -13,7 +13,7 @@ from audience_sync.amazon_ads.destination import advertiser_of, connection_of, r
 from audience_sync.amazon_ads.ids import amazon_id
 from audience_sync.amazon_ads.job import Sizes, sizes
 from audience_sync.amazon_ads.settings_reader import derived_id, dsp_name
-from audience_sync.members.membership import Audience, Destination
+from audience_sync.members.membership import Audience, Destination, FilledBy
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +63,7 @@ class NewAudience:
             computation_key=self.computation_key,
             external_audience_id=self.external_audience_id,
             settings=settings,
+            filled_by=FilledBy.STACK,
         )
 
 

@@ -219,7 +219,7 @@ def _missing(row: PersonRow, notice: Version, now: float) -> tuple[Missing, floa
         return Missing.EXIT, None
     if not state.must_erase:
         return None
-    if state.removal_failed:
+    if state.removal_owed:
         return Missing.REJECTED, None
     if due := state.removal_due(timing):
         last = state.last_removal(timing)

@@ -1,0 +1,143 @@
+"""Histories of one member, each drawn from a seed: what happens to the member, and what is wrong at its end."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from random import Random
+
+from audience_sync.ingest.record_rules import erasing_exit
+from audience_sync.members.dead_letters import DeadLetter
+from audience_sync.members.membership import MAX_IDENTITIES, MembershipChange
+from audience_sync.members.messages import pack
+from tests.builders import AUDIENCE, change
+from tests.member_model.world import NOW, TIMINGS, Trouble, World
+
+MEMBER = "m1"
+GAPS = (0, 3, 60, 240, 840, 960, 1_080, 3_000, 9_000)  # seconds between two arrivals
+LATENESS = (0, 0, 0, 0, 1, 70, 1_000, 8_000)  # seconds by which an event arrives late
+# Shares of calls with a trouble; smaller of AWS's, since a queue that stores half of what it refuses doubles it.
+TROUBLES = (
+    (Trouble._fields[1:7], (0.0, 0.0, 0.1, 0.3, 0.5, 0.8)),  # of uploads
+    (Trouble._fields[7:12], (0.0, 0.0, 0.03, 0.1)),  # of Lambda and AWS
+    (Trouble._fields[12:], (0.0, 0.2, 0.5)),  # of jobs
+)
+MANY = 60  # identities of one address, in some histories: two addresses need two uploads to remove
+LONGEST_TROUBLE = 18_000.0  # seconds of trouble after the last arrival, at most
+TIMING = TIMINGS.audiences
+
+
+class Wrong(AssertionError):
+    """Amazon, the row or the count is not as it must be."""
+
+
+def live(seed: int, tell: Callable[[str], None] | None = None) -> World:
+    """Let the history of a seed happen. Raises Wrong, or NoEnd.
+
+    When everything has come to rest, dead letters are redriven, as an operator does once their cause has gone.
+    """
+    random = Random(seed)
+    changes = _changes(random)
+    last = max(arrival for arrival, _ in changes)
+    world = World(random, _trouble(random, NOW + last), tell)
+    for arrival, some in changes:
+        world.scheduler.at(NOW + arrival, partial(_arrive, world, some))
+    world.scheduler.run()
+    _check_rest(world)
+    while world.dead_letters:
+        letters = [DeadLetter.from_body(body) for body in world.dead_letters]
+        world.dead_letters = []
+        world.tell("operator", lambda: "redrives the dead letters")
+        world.send("worker", [body for each in letters for body in each.redrive_bodies()])
+        world.scheduler.run()
+        _check_rest(world)
+    _check_end(world, [each for _, some in changes for each in some])
+    return world
+
+
+def story(seed: int) -> list[str]:
+    """Return the history of a seed, line by line, up to what is wrong with it."""
+    lines: list[str] = []
+    try:
+        live(seed, lines.append)
+    except AssertionError as error:
+        lines.append(f"wrong: {error}")
+    return lines
+
+
+def _changes(random: Random) -> list[tuple[int, list[MembershipChange]]]:
+    """Draw what arrives: seconds since the beginning, and the changes of one message."""
+    names = "abc"[: random.randint(1, 3)]
+    size = MANY if random.random() < 0.05 else 1
+    notices = random.choice((0.0, 0.0, 0.0, 0.3))
+    arrivals: list[tuple[int, list[MembershipChange]]] = []
+    now = 0
+    for number in range(random.choice((2, 2, 3, 3, 4, 5, 7))):
+        now += random.choice(GAPS)
+        at = round((NOW + now - random.choice(LATENESS)) * 1000)
+        if random.random() < notices:
+            arrivals.append((now, [erasing_exit(MEMBER, at, f"n{number}")]))
+            continue
+        exits = random.random() < 0.5
+        some = random.sample(names, random.randint(0 if exits else 1, min(2, len(names)) if size == 1 else 1))
+        digests = [f"{name}{which:03}".ljust(64, "0") for name in some for which in range(size)]
+        one = change(MEMBER, *digests, at=at, exits=exits, message_id=f"e{number}")
+        if arrivals and random.random() < 0.15 and arrivals[-1][1][0].audience_id == AUDIENCE:
+            arrivals[-1][1].append(one)
+        else:
+            arrivals.append((now, [one]))
+    return arrivals
+
+
+def _trouble(random: Random, last: float) -> Trouble:
+    """Draw one or two kinds of trouble: with everything at once, nothing gets far enough to go wrong."""
+    over = last + random.choice((0.0, 600.0, 3_600.0, LONGEST_TROUBLE))
+    kinds = random.sample(TROUBLES, random.choice((1, 2, 2)))
+    return Trouble(over, **{name: random.choice(shares) for names, shares in kinds for name in names})
+
+
+def _arrive(world: World, changes: Sequence[MembershipChange]) -> None:
+    world.accepted += len(changes)
+    for each in changes:
+        what = "notice" if each.erase else "exit" if each.exits else "enter"
+        letters = " ".join(sorted({pair["email"][0] for pair in each.record["hashedPII"]}))
+        line = f"{what} {each.message_id} of {each.at / 1000 - NOW:.0f} {letters}"
+        world.tell("Segment", partial(str, line))
+    world.send("worker", pack(changes))
+
+
+def _check_rest(world: World) -> None:
+    """Check that nothing is due for which nothing is queued: the queues are empty."""
+    row = world.rows.get((AUDIENCE, MEMBER))
+    if row is None:
+        return
+    due = row.due(TIMING)
+    if due is not None:
+        raise Wrong(f"due is {due.action.value} at {due.at - NOW:.0f}, and nothing is queued")
+    if row.late_jobs:
+        raise Wrong("the row has the mark of a job that has ended")
+
+
+def _check_end(world: World, changes: Sequence[MembershipChange]) -> None:
+    newest = max(changes, key=lambda each: each.version)
+    last_exit = max((each.version for each in changes if each.exits), default=None)
+    life = [each for each in changes if not each.exits and (last_exit is None or each.version > last_exit)]
+    entered = {digest for each in life for _, pair in each.identities for digest in pair.values()}
+    row = world.rows.get((AUDIENCE, MEMBER))
+    if row is not None and row.version != newest.version:
+        raise Wrong(f"the row's newest change is {row.version.message_id}, not {newest.message_id}")
+    if row is None and entered:
+        raise Wrong("the member has no row")
+    # Of more than a record holds, Amazon has at least one record's.
+    if world.held != entered and not (world.held <= entered and len(world.held) >= MAX_IDENTITIES):
+        raise Wrong(
+            f"Amazon holds {sorted({each[0] for each in world.held})}, not {sorted({each[0] for each in entered})}"
+        )
+    if row is None:
+        return
+    if world.ended < world.accepted:
+        raise Wrong(f"{world.accepted} changes were accepted, and {world.ended} have ended")
+    if row.enter_owed or (row.removal_owed and row.to_remove and not world.is_unknown):
+        raise Wrong("the row has a mark that nothing clears")
+    noticed = max((each.at for each in changes if each.erase), default=0)
+    size = max(len(each.identities) for each in changes)
+    if size == 1 and not world.is_unknown and any(each.at <= noticed for each in row.identities):
+        raise Wrong("identities named before a notice are kept")
