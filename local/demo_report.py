@@ -29,13 +29,13 @@ def report(outcome: Outcome, console: Console) -> int:
     problems = differences(members, outcome.staying)
     if outcome.groups:
         table.add_section()
-        table.add_row("left, and still in the audience", "Audience Sync", "event by event")
+        table.add_row("left, and still in the audience", "Audience Sync", "naive handler")
     for case, people in outcome.groups.items():
         left = {person.user_id for person in people}
         here, there = (f"{len(left & still_in)} of {len(left)}" for still_in in (members.keys(), beside.keys()))
         table.add_row(case, here, there)
         if left & members.keys() or left - beside.keys():  # or the case was not hard
-            problems.append(f"{here} who left {case} are still in, and {there} event by event")
+            problems.append(f"{here} who left {case} are still in, and {there} with the naive handler")
     console.print(table)
     for problem in problems:
         console.print(f"[red]{problem}[/red]")
@@ -54,9 +54,7 @@ def differences(members: dict[str, Any], expected: Sequence[Person]) -> list[str
         problems.append(f"{len(surplus)} members should not be at Amazon, for example {min(surplus)}")
     both = wanted.keys() & members.keys()
     if wrong := [name for name in both if members[name]["identifiers"].get("email") != [wanted[name]]]:
-        problems.append(
-            f"{len(wrong)} members have an e-mail digest that Amazon does not have, for example {min(wrong)}"
-        )
+        problems.append(f"{len(wrong)} members have a wrong e-mail digest at Amazon, for example {min(wrong)}")
     return problems
 
 

@@ -50,8 +50,7 @@ def events_of(
 ) -> list[dict[str, Any]]:
     """Yield an enter for everyone, and for some an exit a second later.
 
-    An exit follows its enter, so that both are in one request. However slow the machine, one batch then has both, and
-    the demo ends with the same figures.
+    An exit follows its enter, so that both are in one request and, however slow the machine, in one batch.
     """
     now = datetime.now(UTC)
     about = {"audience_id": audience.audience_id, "key": audience.computation_key or ""}

@@ -41,6 +41,8 @@ def compared(clone: Path) -> Iterator[tuple[str, bool, bool]]:
 def report(clone: Path) -> str:
     """Return a line for each field: how many hashes are expected, and the shares that ours and Segment's equal."""
     found, lines = list(compared(clone)), [f"{'field':<16}  hashes  Audience Sync  Segment"]
+    if not found:
+        raise SystemExit(f"no source/tests/**/*_raw.json in {clone}: name a clone of the uploader")
     for name in (*COLUMNS, AS_E164, "all"):
         rows = [row[1:] for row in found if row[0] == name or (name == "all" and row[0] != AS_E164)]
         shares = [f"{100 * sum(column) / len(rows):.1f} %" for column in zip(*rows, strict=True)] or ["", ""]
@@ -53,4 +55,4 @@ def _hash(text: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(report(Path(sys.argv[1])) + "\n")
+    sys.stdout.write(report(Path(*sys.argv[1:])) + "\n")

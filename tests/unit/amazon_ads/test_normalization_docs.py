@@ -63,6 +63,8 @@ def test_match_quality_counts_what_the_rules_reproduce_of_a_small_sample(tmp_pat
         check = [{"id": str(n), column: sha256(each.encode()).hexdigest()} for n, each in enumerate(hashed.values())]
         (folder / f"{country}_raw.json").write_text(json.dumps(raw))
         (folder / f"{country}_check.json").write_text(json.dumps(check))
+    with pytest.raises(SystemExit, match="name a clone"):
+        report(tmp_path / "elsewhere")
     lines = [" ".join(line.split()) for line in report(tmp_path).splitlines()]
     assert lines[2] == "phone 2 100.0 % 50.0 %"
     assert lines[8:] == ["postal 2 50.0 % 50.0 %", "phone, as +E.164 2 100.0 % 100.0 %", "all 4 75.0 % 50.0 %"]
