@@ -22,7 +22,7 @@ from local.example_audiences import EXAMPLE
 from local.hard_cases import LATE
 from local.sample_profiles import Person
 from tests.e2e.conftest import ROOT, LocalStack, local_stack, processes, running
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 Change = Callable[[dict[str, Any], dict[str, Any]], object]
 ENTER, LEAVE = 30, 10  # members

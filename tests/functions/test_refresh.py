@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from functions.refresh import handler
-from tests.closing_server import token_endpoint
-from tests.functions.conftest import CREDENTIALS, Cloud, Context
+from tests.support.closing_server import token_endpoint
+from tests.support.cloud import CREDENTIALS, Cloud, Context
 
 
 def refresh(cloud: Cloud) -> Any:

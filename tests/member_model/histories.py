@@ -9,8 +9,8 @@ from audience_sync.ingest.record_rules import erasing_exit
 from audience_sync.members.dead_letters import DeadLetter
 from audience_sync.members.membership import MAX_IDENTITIES, MembershipChange
 from audience_sync.members.messages import pack
-from tests.builders import AUDIENCE, change
 from tests.member_model.world import NOW, TIMINGS, Trouble, World
+from tests.support.builders import AUDIENCE, change
 
 MEMBER = "m1"
 LATENESS = (0, 0, 0, 0, 0, 0, 1, 70, 1_000, 8_000)  # seconds by which an event arrives late

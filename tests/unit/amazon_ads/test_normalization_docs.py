@@ -10,9 +10,10 @@ import pytest
 
 from audience_sync.amazon_ads.normalize import COUNTRIES, normalize
 from audience_sync.fields import IDENTIFIERS
+from local.template import ROOT
 from scripts.match_quality import as_segment_normalizes, report
 
-PAGE = (Path(__file__).parents[3] / "docs" / "normalization.md").read_text()
+PAGE = (ROOT / "docs/normalization.md").read_text()
 FIELDS = {identifier.name for identifier in IDENTIFIERS}
 
 
