@@ -7,15 +7,19 @@ import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import groupby
 from math import ceil
 from pathlib import Path
 
 from local.template import ROOT
 from scripts.cost_model import month, month_by_queue, others, total
 from scripts.delivery_model import DAY, MONTH, WORKER, Traffic, limits, needs
+from tests.support.lives import LIVES
 from workshop.benchmarks import bench_ingest, ingest_report
 
-ARCHITECTURE, COST, SCALING = (ROOT / f"docs/{name}.md" for name in ("architecture", "cost", "scaling"))
+ARCHITECTURE, COST, DELIVERY, SCALING = (
+    ROOT / f"docs/{name}.md" for name in ("architecture", "cost", "delivery", "scaling")
+)
 PERFORMANCE = ROOT / "docs/development/performance.md"
 MILLIONS, A_DAY = (1, 10, 100), (10, 100, 1_000)
 BATCHES = {1_000: "batched", 1: "single"}
@@ -76,6 +80,22 @@ def _folders() -> Iterator[Sequence[str]]:
             yield f"`{path.parent.relative_to(root.parent)}/`", re.split('"""|\n', path.read_text(encoding="utf-8"))[1]
 
 
+def _lives() -> Iterator[Sequence[str]]:
+    yield "a person who", "arrives, at minute", "is sent, at minute"
+    for life in LIVES:
+        yield life.name, "<br>".join(life.arrivals), "<br>".join(_runs(life.sent))
+
+
+def _runs(uploads: Sequence[str]) -> Iterator[str]:
+    """Join equal uploads that follow one another: those before the last had no answer."""
+    for what, some in groupby(uploads, lambda each: each.split(" ", 1)[1]):
+        minutes = [each.split(" ", 1)[0] for each in some]
+        if len(minutes) > 2:
+            yield f"{minutes[0]} to {minutes[-1]} `{what}`, {len(minutes)} times without an answer"
+        else:
+            yield from (f"{minute} `{what}`" for minute in minutes)
+
+
 def _number(number: float) -> str:
     return f"{number:,.0f}" if number >= 10 or number == int(number) else f"{number:.1f}"
 
@@ -99,6 +119,7 @@ def with_recorded_run() -> str:
 
 GENERATED: dict[Path, Callable[[], str]] = {
     ARCHITECTURE: lambda: with_tables(ARCHITECTURE, _folders),
+    DELIVERY: lambda: with_tables(DELIVERY, _lives),
     COST: lambda: with_tables(COST, _months, _audiences, _others),
     SCALING: lambda: with_tables(SCALING, _needs, _limits),
     PERFORMANCE: with_recorded_run,

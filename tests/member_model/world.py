@@ -195,8 +195,11 @@ class World:
         context = JobContext(Amazon(calls), Rows(calls), changes, jobs, dead_letters, calls.clock, TIMINGS)
         stays: dict[int, float] = {}
         for each in messages:
+            message = JobMessage.from_body(each.body)
+            # It is given up then, even if the write that says so has no answer.
+            self.is_unknown |= self.scheduler.now - to_seconds(message.sent_at) > TIMINGS.longest_job
             try:
-                check = JobTracker(context).check(JobMessage.from_body(each.body), deadline=calls.deadline)
+                check = JobTracker(context).check(message, deadline=calls.deadline)
                 self.is_unknown |= check.outcome in (JobOutcome.UNKNOWN, JobOutcome.GIVEN_UP)
             except (TransientError, RequestRejected):
                 stays[each.number] = HIDDEN["jobs"]

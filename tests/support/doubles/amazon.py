@@ -65,10 +65,11 @@ class FakeGate:
     error: TransientError | None = None
     shut: dict[str, TransientError] = field(default_factory=dict)  # by audience
 
-    def check(self, target: Target) -> None:
+    def check(self, target: Target) -> bool:
         assert target.audience_id
         if error := self.shut.get(target.audience_id, self.error):
             raise error
+        return False
 
 
 @dataclass
