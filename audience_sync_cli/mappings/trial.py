@@ -121,7 +121,7 @@ def _print_outcome(session: Session, outcome: IntakeResult, audiences: AudienceL
         reached = audiences.by_id(change.audience_id)
         audience = next((each for each in reached if each.audience_id == change.audience_id), None)
         name = f"audience {audience.name if audience else ''} ({change.audience_id})".replace("  ", " ")
-        why = "denied consent" if change.record.get("userConsent") else "a deletion notice"
+        why = "denied consent" if change.denies_consent else "a deletion notice"
         session.screen.say(f"\n{f'every audience, with {why}' if change.erase else name}")
         session.screen.say(json.dumps(change.record, indent=2, ensure_ascii=False))
     if listed := [*outcome.rejections, *outcome.partial_rejections, *outcome.denials]:
