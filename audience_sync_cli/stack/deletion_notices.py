@@ -22,5 +22,5 @@ def queue_deletion_notices(session: Session, members: Iterable[str]) -> list[Mem
 
 def queue_uncounted(session: Session, exits: Sequence[MembershipChange]) -> None:
     """Queue exits as replays: counting them would unbalance the sums of `status`. Raises Unavailable."""
-    bodies = pack(exits, DeliveryHistory(is_replay=True))
+    bodies = pack(exits, DeliveryHistory(was_counted=True))
     session.queue("ChangeQueue").send(bodies, deadline=time.monotonic() + SEND_TIMEOUT)

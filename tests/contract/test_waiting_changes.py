@@ -112,7 +112,7 @@ def test_a_waiting_change_keeps_its_first_time_origin_and_attempts(stack: Worker
     (body,) = stack.queue.drain()
     history = ChangeMessage.from_body(body).history
     until = math.ceil((stack.now + stack.effective) / 60) * 60
-    assert history == DeliveryHistory(attempts=2, first_at=1_000, waits_until=until, origin="first")
+    assert history == DeliveryHistory(attempts=2, first_at=1_000, unread_until=until, origin="first")
     other = json.dumps(json.loads(body) | {"attempts": 1})
     stack.deliver_messages(Message("copy", "h", body, 2, 9_000), Message("other copy", "h", other, 1, 9_000))
     (again,) = stack.queue.drain()
@@ -163,7 +163,7 @@ def test_waiting_messages_delivered_twice_do_not_multiply_in_36_hours(share: flo
             stack.members().write([replace(left, late_jobs=(LateJob("job-1", round(NOW), 2, removes=True),))])
             history, waits = DeliveryHistory(origin=f"{number}"), change("b@b.co", at=3, member=f"m{number}")
         else:
-            history, waits = replace(REPETITION, waits_until=until), left.bare()
+            history, waits = replace(REPETITION, unread_until=until), left.bare()
         stack.queue.send(pack([waits], history), deadline=1, delay=MAX_DELAY)
     most = 0
     while stack.now < until - MAX_DELAY:

@@ -103,7 +103,7 @@ class OneMember:
         self._at(ends, lambda: self._apply(record))
         if number in self.lost:
             return False
-        member = job_member(record, state, is_replay=False)
+        member = job_member(record, state, was_counted=False)
         message = JobMessage(f"job-{number}", AUDIENCE, self.now * 1000, (member,))
         self._at(self.now + FIRST_CHECK + self.lag, lambda: self._check(message, ends))
         return True

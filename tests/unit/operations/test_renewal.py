@@ -152,7 +152,7 @@ def test_the_newest_change_is_sent_unchanged_as_a_replay(harness: RenewalHarness
     report = harness.run(renewed())
     (message,) = harness.queue.sent()
     assert message.changes == [change("m1", at=7)]
-    assert message.history.is_replay is True
+    assert message.history.was_counted is True
     assert report == RenewalReport(audiences=1, rows=1, renewed=1)
 
 

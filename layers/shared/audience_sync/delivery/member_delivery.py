@@ -332,8 +332,8 @@ class MemberDelivery:
         for change in job.changes:
             state = states.get(change.member)
             version = state.version if state else change.version
-            is_replay = version not in self._outcomes.members[change.member].originals
-            member = job_member(change, state, is_replay=is_replay)
+            was_counted = version not in self._outcomes.members[change.member].originals
+            member = job_member(change, state, was_counted=was_counted)
             if has_jobs(job.target.destination) or member.erases or member.proves:  # otherwise there is nothing to ask
                 members.append(member)
         bodies = job_messages(job.job_id, job.target.audience_id, members, job.sent_at, job.target.destination)
