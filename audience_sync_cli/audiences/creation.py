@@ -11,14 +11,14 @@ import typer
 from audience_sync.amazon_ads.destination import Api, advertiser_of, connection_of
 from audience_sync.errors import InvalidAudience
 from audience_sync.members.membership import Audience
-from audience_sync_cli.audiences.dataset_creation import create_dataset, refuse_update
+from audience_sync_cli.audiences.new_dataset import create_dataset, refuse_update
 from audience_sync_cli.frame.errors import WrongUsage
 from audience_sync_cli.frame.screen import counted
 from audience_sync_cli.frame.session import Session, command
 from audience_sync_cli.frame.settings_faults import NO_TARGET, options, wrong_usage
 from audience_sync_cli.frame.times import DAY
 from audience_sync_cli.stack.creating import audiences_of, name_prefix
-from audience_sync_cli.stack.datasets import is_dataset
+from audience_sync_cli.stack.dataset_facts import is_dataset
 from audience_sync_cli.stack.listed import AUDIENCE, find
 from audience_sync_cli.stack.options import DSP, RENEW, NewTarget, check_key, note_country, note_ttl
 from audience_sync_cli.stack.presentation import audience_json

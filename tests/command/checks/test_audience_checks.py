@@ -30,7 +30,7 @@ from audience_sync_cli.frame.stacks import Stack
 from audience_sync_cli.stack.blockers import Blocker
 from audience_sync_cli.stack.counts import Depth
 from audience_sync_cli.stack.member_counts import MemberCount
-from audience_sync_cli.stack.metrics import Traffic
+from audience_sync_cli.stack.stack_metrics import Traffic
 from local.template import ROOT
 from tests.support.aws_fixtures import AUDIENCE, CREDENTIALS, EVENT_KEY
 from tests.support.command_lines import check_command_line

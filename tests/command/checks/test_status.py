@@ -8,8 +8,8 @@ import pytest
 from audience_sync_cli.checks.status import audit_progress
 from audience_sync_cli.stack.blockers import Blocker
 from audience_sync_cli.stack.counts import Counts, Depth, waiting_text
-from audience_sync_cli.stack.metrics import StackMetrics
 from audience_sync_cli.stack.needs import needs
+from audience_sync_cli.stack.stack_metrics import StackMetrics
 from tests.command.conftest import Deployment
 from tests.support import dashboard_states as states
 

@@ -23,7 +23,7 @@ from audience_sync.runtime.metric_names import (
     EVENTS_REJECTED_BY_REASON,
     REQUESTS_UNAUTHORIZED,
 )
-from audience_sync_cli.dashboard import deployed, metrics
+from audience_sync_cli.dashboard import deployed, plots
 from audience_sync_cli.dashboard.deployed import DeployedStack
 from audience_sync_cli.dashboard.ranges import RANGES
 from audience_sync_cli.frame.errors import NotThere, OperatorError, WrongUsage
@@ -392,11 +392,11 @@ def test_an_open_page_requests_as_many_metrics_an_hour_as_the_cost_guide_states(
         calls_of(deployment, "cloudwatch", "GetMetricData"),
         calls_of(deployment, "sqs", "GetQueueAttributes"),
     )
-    for _ in range(metrics.EVERY_AUDIENCE // deployed.QUEUES):  # in which everything is read at least once
+    for _ in range(plots.EVERY_AUDIENCE // deployed.QUEUES):  # in which everything is read at least once
         for each in chosen:
             shown.read(each)
         clock.now += deployed.QUEUES
-    hours = metrics.EVERY_AUDIENCE / HOUR
+    hours = plots.EVERY_AUDIENCE / HOUR
     read = sum(len(each["MetricDataQueries"]) for each in asked)
-    assert read <= len(chosen) * metrics.an_hour(audiences=1, reasons=1) * hours
-    assert len(depths) <= 3 * metrics.EVERY_AUDIENCE / deployed.QUEUES
+    assert read <= len(chosen) * plots.an_hour(audiences=1, reasons=1) * hours
+    assert len(depths) <= 3 * plots.EVERY_AUDIENCE / deployed.QUEUES

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from audience_sync.amazon_ads.data_manager.dataset_settings import UNKNOWN_HERE, new_dataset
-from audience_sync.audiences.datasets import NO_ERASURE, UNCHANGEABLE
+from audience_sync.audiences.dataset_creation import NO_ERASURE, UNCHANGEABLE
 from audience_sync.errors import InvalidAudience
 from audience_sync.members.membership import Audience
 from audience_sync_cli.frame.errors import WrongUsage, sentence
@@ -13,7 +13,7 @@ from audience_sync_cli.frame.session import Session
 from audience_sync_cli.frame.settings_faults import OPTIONS, options, wrong_usage
 from audience_sync_cli.stack import share_text
 from audience_sync_cli.stack.creating import datasets_of, name_prefix
-from audience_sync_cli.stack.datasets import link_command, report_shares
+from audience_sync_cli.stack.dataset_facts import link_command, report_shares
 from audience_sync_cli.stack.denial import explaining_denial
 from audience_sync_cli.stack.presentation import audience_json
 
