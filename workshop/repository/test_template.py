@@ -41,11 +41,11 @@ from audience_sync.runtime.settings import (
     RenewSettings,
     WorkerSettings,
 )
+from audience_sync.runtime.stopping import RETURN_BEFORE
 from audience_sync.segment.request_body import MAX_EVENTS
 from functions.audiences.handler import BUDGET
 from functions.audit.handler import ERASURES_EVERY
 from functions.jobs.handler import AT_ONCE
-from functions.worker.handler import RETURN_BEFORE
 from local.template import ROOT, ScheduleSource, Template, read_document
 from scripts.delivery_model import READS
 from tests.support.markdown import section
