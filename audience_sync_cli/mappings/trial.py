@@ -22,11 +22,11 @@ from audience_sync_cli.frame.errors import AlreadyReported, OperatorError
 from audience_sync_cli.frame.reasons import rejection_table
 from audience_sync_cli.frame.samples import SAMPLES, sample
 from audience_sync_cli.frame.session import Session, command
+from audience_sync_cli.frame.unusable import looks_like_a_phone_number
 from audience_sync_cli.mappings.explanation import MAX_SHOWN, Explanation
 from audience_sync_cli.mappings.files import read_mappings
 from audience_sync_cli.mappings.trace import EventTrace, Only, Surroundings, trace
 from audience_sync_cli.mappings.warnings import id_warning
-from audience_sync_cli.stack.phone_ids import looks_like_a_phone_number
 from audience_sync_cli.stack.presentation import change_json
 
 app = typer.Typer()

@@ -15,7 +15,8 @@ from audience_sync_cli.checks.audience_readings import AudienceReadings
 from audience_sync_cli.frame.screen import Screen
 from audience_sync_cli.frame.session import Session
 from audience_sync_cli.stack.denial import no_data_room, terms_missing
-from tests.command.checks.test_audience_checks import HEALTHY, NOW, no_stack
+from tests.command.checks.test_audience_checks import HEALTHY, no_stack
+from tests.command.conftest import NOW
 
 
 def share(status: str, revoked_by: str = "", account: str = "ENTITY1", application: str = "DSP_AUDIENCES") -> Share:

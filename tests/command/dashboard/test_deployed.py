@@ -27,6 +27,7 @@ from audience_sync_cli.dashboard import deployed, plots
 from audience_sync_cli.dashboard.deployed import DeployedStack
 from audience_sync_cli.dashboard.ranges import RANGES
 from audience_sync_cli.frame.errors import NotThere, OperatorError, WrongUsage
+from audience_sync_cli.frame.times import DAY, HOUR
 from audience_sync_cli.stack.dead_letters import DeadLetters
 from audience_sync_cli.stack.function_logs import FUNCTIONS
 from tests.command.conftest import Deployment, change
@@ -34,7 +35,6 @@ from tests.support.aws_fixtures import AUDIENCE
 from tests.support.doubles.clocks import ManualClock
 from tests.support.waiting import wait_until
 
-HOUR, DAY = 3_600.0, 86_400.0  # seconds
 NOW = datetime(2026, 3, 4, 9, 34, tzinfo=UTC).timestamp()
 
 

@@ -11,11 +11,7 @@ from audience_sync.aws.audience_listing import AudienceListing
 from audience_sync.aws.secrets import JsonSecret
 from audience_sync.aws.sqs import Queue
 from audience_sync.clock import Clock
-from audience_sync.errors import (
-    InvalidMapping,
-    TooLarge,
-    UnsupportedMediaType,
-)
+from audience_sync.errors import InvalidMapping, TooLarge, UnsupportedMediaType
 from audience_sync.ingest.outcome import Denied, PartlyRejected, Rejected
 from audience_sync.ingest.record_rules import AudienceLookup, Policy
 from audience_sync.ingest.translation import Translator
