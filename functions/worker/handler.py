@@ -27,11 +27,11 @@ from audience_sync.delivery.gates.circuit_breaker import CircuitBreakers
 from audience_sync.delivery.gates.gate import UploadGate
 from audience_sync.delivery.gates.retry_budget import RetryBudget
 from audience_sync.delivery.report import BatchReport
+from audience_sync.delivery.stopping import returned_if_stopped
 from audience_sync.delivery.uploads import Limits
 from audience_sync.runtime import metric_names, telemetry
 from audience_sync.runtime.amazon_auth import access_tokens
 from audience_sync.runtime.settings import WorkerSettings
-from audience_sync.runtime.stopping import returned_if_stopped
 from audience_sync.runtime.telemetry import logger, reporting
 
 CLOCK = Clock()

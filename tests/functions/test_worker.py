@@ -13,7 +13,7 @@ from audience_sync.aws.sqs import Queue
 from audience_sync.clock import Clock
 from audience_sync.delivery.backoff import backoff
 from audience_sync.delivery.context import Message
-from audience_sync.runtime.stopping import RETURN_BEFORE, returned_if_stopped
+from audience_sync.delivery.stopping import RETURN_BEFORE, returned_if_stopped
 from functions.worker import handler
 from tests.support.cloud import AUDIENCE, CREDENTIALS, Cloud, Context
 from tests.support.invocations import EMAIL, body, change, deliver

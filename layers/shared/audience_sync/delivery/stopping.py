@@ -1,4 +1,4 @@
-"""What happens to the messages of an invocation that Lambda is about to stop."""
+"""Returns the messages of an invocation that Lambda is about to stop."""
 
 import threading
 from collections.abc import Iterator, Sequence
