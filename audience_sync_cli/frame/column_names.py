@@ -1,4 +1,7 @@
-"""The column names of exports: which field a name stands for, in English, German, French and Spanish. Pure."""
+"""The column names of exports: which field a name stands for, in English, German, French and Spanish. Pure.
+
+Values are not looked at: numbers may be ids or phone numbers, and a wrong guess is hashed and never noticed.
+"""
 
 import re
 import unicodedata
