@@ -10,7 +10,7 @@ from itertools import takewhile
 
 from audience_sync.fields import FIELDS
 
-# By field, the surest first. Case, spaces, punctuation and accents do not count. docs/import.md lists them all.
+# By field, the surest first. Case, spaces, punctuation and accents do not count. docs/import.md has examples.
 NAMES = {
     "external_user_id": "user ID, external ID, customer ID, member ID, client ID, record ID, profile ID, "
     "subscriber ID, UID, ID, Kundennummer, Kunden-Nr, Kunden-ID, Mitgliedsnummer, Debitor, Debitorennummer, "
