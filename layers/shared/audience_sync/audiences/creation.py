@@ -315,10 +315,17 @@ def alone_with_key(locks: CreationLocks, key: str | None, clock: Clock) -> Abstr
 def check_key_free(table: AudienceTable, key: str | None, *, by_operator: bool) -> None:
     """Raise InvalidAudience if another audience has a computation key: under one key, two would get no events.
 
-    Only the operator can create one for the key of an unlinked audience, of which Segment goes on sending events.
+    Only the operator can create one for the key of an unlinked audience, of which Segment goes on sending events, and
+    for a key that is an external id of another audience: under that name, an operator may know the other one.
     """
-    if key and table.by_computation_key(key, with_unlinked=not by_operator):
-        allowed = f"a key that no other audience is linked to{'' if by_operator else ', or was until it was unlinked'}"
+    if not key:
+        return
+    allowed = "a key that no other audience is linked to"
+    taken = table.by_computation_key(key, with_unlinked=not by_operator)
+    if not by_operator:
+        allowed += ", or was until it was unlinked, and no other has as its external id"
+        taken += table.by_external_audience_id(key)
+    if taken:
         remedy = "leave it out; to share the key, then run `audience-sync audiences link ID --key KEY --also`"
         raise InvalidAudience([SettingFault("computationKey", allowed, remedy)])
 
