@@ -12,6 +12,7 @@ from audience_sync.amazon_ads.destination import Api, advertiser_of, connection_
 from audience_sync.errors import InvalidAudience
 from audience_sync.members.membership import Audience
 from audience_sync_cli.audiences.dataset_creation import create_dataset, refuse_update
+from audience_sync_cli.frame.command_lines import to_paste
 from audience_sync_cli.frame.errors import WrongUsage
 from audience_sync_cli.frame.screen import counted
 from audience_sync_cli.frame.session import Session, command
@@ -107,7 +108,7 @@ def create(
     note_ttl(session, made.audience_id, listed.settings.get("ttl"))
     if not listed.computation_key:
         session.screen.say(
-            f"Next, link it to the Segment audience: `audience-sync audiences link {made.audience_id} --key ...`."
+            f"Next, link it to the Segment audience: `{to_paste('audiences link', made.audience_id, key='KEY')}`."
         )
     differs = [each.as_json() for each in made.mismatches]
     session.screen.result(audience_json(listed) | {"created": bool(made.attempts), "differs": differs})

@@ -55,7 +55,7 @@ def create_dataset(session: Session, extras: Mapping[str, Any]) -> None:
     screen.say("")
     report_shares(session, listed, made.shares)
     if not listed.computation_key:
-        screen.say(f"Next, link it to the Segment audience: {link_command(listed, '--key KEY')}.")
+        screen.say(f"Next, link it to the Segment audience: `{link_command(listed, key='KEY')}`.")
     more = {"created": made.is_new, "differs": [{"field": name, "remedy": each} for name, each in made.differs.items()]}
     shares = [share_text.share_json(each) for each in made.shares]
     screen.result(audience_json(listed) | more | {"datasetName": wanted.name, "shares": shares})
@@ -65,6 +65,6 @@ def refuse_update(audience: Audience) -> None:
     """Refuse to change a dataset at Amazon. Raises WrongUsage."""
     raise WrongUsage(
         "A dataset cannot be changed at Amazon, and has no time to live or fee.",
-        f"Change its name, country and key in the stack with {link_command(audience, '...')}, and its targets with"
+        f"Change its name, country and key in the stack with `{link_command(audience)}`, and its targets with"
         " `audience-sync audiences share` and `unshare`; for anything else, create another dataset.",
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+from shlex import quote
 from typing import Annotated
 
 import typer
@@ -24,7 +25,8 @@ def completions(context: typer.Context, incomplete: str) -> list[str]:
     except Exception:  # noqa: BLE001 - an error would appear in the middle of what is typed
         return []
     names = [(not each.also and each.computation_key) or each.audience_id for each in audiences]
-    return [each for each in names if each.startswith(incomplete)]
+    # A shell that completes a word does not quote it.
+    return [each for each in names if each.startswith(incomplete) and quote(each) == each]
 
 
 AUDIENCE = Annotated[str, typer.Argument(help=f"{NAMES}.", autocompletion=completions)]

@@ -9,6 +9,7 @@ audience table before each creation, and a second request finds either the audie
   one would stay empty at Amazon, since no event can reach it.
 """
 
+import re
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from dataclasses import dataclass, replace
@@ -52,6 +53,7 @@ READ_TIMEOUT = 3.0  # seconds; without an answer the table decides
 # all of them every minute, and a deletion notice reads a row for each: with 10,000, ingest no longer answers in time.
 MAX_CREATED_A_DAY = 100
 _DAY = 86_400_000  # milliseconds
+_SEGMENT_KEY = re.compile(r"\w[\w-]*", re.ASCII)  # Segment makes them in snake case
 
 
 class AudienceApi(Protocol):
@@ -320,6 +322,11 @@ def check_key_free(table: AudienceTable, key: str | None, *, by_operator: bool) 
     """
     if not key:
         return
+    if not by_operator and not _SEGMENT_KEY.fullmatch(key):  # an operator may type it into a shell
+        remedy = "copy it from the settings of the audience in Segment"
+        raise InvalidAudience(
+            [SettingFault("computationKey", "letters, digits, _ and -, such as big_spenders", remedy)]
+        )
     allowed = "a key that no other audience is linked to"
     taken = table.by_computation_key(key, with_unlinked=not by_operator)
     if not by_operator:
