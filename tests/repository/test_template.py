@@ -73,6 +73,8 @@ EVENTS = _properties("EventsFunction")["Events"]["Events"]["Properties"]
 DEPLOY = (ROOT / "docs/deploy.md").read_text(encoding="utf-8")
 OPERATE = (ROOT / "docs/operate.md").read_text(encoding="utf-8")
 TOPIC = {"Fn::If": ["HasOwnTopic", {"Ref": "Alarms"}, {"Ref": "AlarmTopicArn"}]}
+PAGES = ["IngestErrors", "RequestsUnauthorized", "ErasuresUnusual"]  # events or people are being lost now
+PAGER = {"Fn::If": ["HasPageTopic", {"Ref": "PageTopicArn"}, {"Ref": "AWS::NoValue"}]}
 MEMBERSHIP_TABLE = {"Fn::GetAtt": ["MembershipTable", "Arn"]}
 SOURCES = [
     ("DeadLetterQueue", "ChangeQueue"),
@@ -343,6 +345,7 @@ TOPIC_ARN = "arn:aws:sns:eu-west-1:123456789012:on-call"
         pytest.param("AlarmTopicArn", f"{TOPIC_ARN}.fifo", False, id="CloudWatch has no FIFO topics"),
         pytest.param("AlarmTopicArn", TOPIC_ARN.replace("sns", "sqs"), False, id="a queue"),
         pytest.param("AlarmTopicArn", "on-call", False, id="the name of a topic"),
+        ("PageTopicArn", TOPIC_ARN, True),
         ("PermissionsBoundary", "", True),
         ("PermissionsBoundary", "arn:aws-us-gov:iam::123456789012:policy/platform/boundary", True),
         pytest.param("PermissionsBoundary", "arn:aws:iam::123456789012:role/boundary", False, id="a role"),
@@ -656,7 +659,8 @@ def test_the_widgets_of_the_dashboard_do_not_overlap() -> None:
 def test_every_alarm_has_a_name_a_notification_and_a_runbook_link(alarm: str) -> None:
     properties = _properties(alarm)
     assert properties["AlarmName"] == {"Fn::Sub": "${AWS::StackName}-" + alarm}
-    assert properties["AlarmActions"] == properties["OKActions"] == [TOPIC]
+    assert properties["AlarmActions"] == properties["OKActions"] == [TOPIC, *([PAGER] if alarm in PAGES else [])]
+    assert properties["AlarmDescription"].startswith("PAGE: " if alarm in PAGES else "TICKET: ")
     assert properties["AlarmDescription"].endswith(f". What to do: docs/runbook.md, {alarm}.")
     assert len(properties["AlarmDescription"]) <= 1024  # characters; AWS takes no more
 
@@ -667,7 +671,7 @@ def test_the_guide_names_the_alarms_that_start_without_data() -> None:
     assert f"gets {len(alarms)} messages from the first deployment" in " ".join(OPERATE.split())
     late = [name for name in alarms if _properties(name)["TreatMissingData"] in ("missing", "ignore")]
     assert f"{len(alarms) - len(late)} mails that begin with OK" in first_hour
-    for alarm in (*late, "IngestErrorsRepeated"):
+    for alarm in late:
         assert alarm in first_hour
 
 
@@ -679,6 +683,16 @@ def test_alarms_go_to_the_given_topic_or_to_the_stacks_own(given: str) -> None:
     (subscription,) = template.resources("AWS::SNS::Subscription").values()
     in_use = template.resolve(TEMPLATE["Outputs"]["AlarmTopicArn"]["Value"])
     assert in_use == template.resolve(subscription["TopicArn"]) == (given or "the stack's own")
+
+
+def test_pages_also_go_to_the_pager_and_a_filter_on_one_topic_lets_only_them_through() -> None:
+    actions = _properties("IngestErrors")["AlarmActions"]
+    assert Template(TEMPLATE, {"AlarmTopicArn": "t"}).resolve(actions) == ["t"]
+    assert Template(TEMPLATE, {"AlarmTopicArn": "t", "PageTopicArn": "p"}).resolve(actions) == ["t", "p"]
+    (printed,) = re.findall(r"--attributes '(.*)'", section(OPERATE, "Where alarms go"))
+    attributes = json.loads(printed)
+    assert attributes["FilterPolicyScope"] == "MessageBody"
+    assert json.loads(attributes["FilterPolicy"]) == {"AlarmName": [f"audience-sync-{each}" for each in PAGES]}
 
 
 def test_access_logs_hold_route_keys_and_nothing_from_the_request() -> None:
@@ -794,11 +808,7 @@ def test_renewal_may_fail_for_fourteen_days_before_members_lapse() -> None:
         # Far below the limit: a stranger's are noticed before the key's own can be refused.
         ("AudiencesCreated", {"Threshold": MAX_CREATED_A_DAY // 10, "Period": 86_400, "Statistic": "Sum"}),
         # Requests may be rare, and Segment tries again for about four hours.
-        ("IngestErrorsRepeated", {"DatapointsToAlarm": 3, "EvaluationPeriods": 12, "Period": 300, "Threshold": 1}),
-        *(
-            ("IngestErrorsRepeated", {name: _properties("IngestErrors")[name]})
-            for name in ("Namespace", "MetricName", "Dimensions", "Statistic", "TreatMissingData")
-        ),
+        ("IngestErrors", {"DatapointsToAlarm": 3, "EvaluationPeriods": 12, "Period": 300, "Threshold": 1}),
     ],
     ids=lambda value: value if isinstance(value, str) else "+".join(value),
 )
