@@ -154,8 +154,8 @@ def _units(size: float) -> int:
 
 
 def _idle() -> float:
-    """Refresh, audit and datasets, renewal: about a second each. TokensRefreshed and AuditLagSeconds have values."""
-    runs = REFRESHES + 2 * MONTH / HOUR + MONTH / DAY
+    """Refresh, audit, renewal: about a second each. TokensRefreshed and AuditLagSeconds have values."""
+    runs = REFRESHES + MONTH / HOUR + MONTH / DAY
     run = INVOCATION + GB_SECOND * 0.5 + LOGGED * INVOCATION_LOG
     return STANDING + POLLS + METRIC * (2 + len(SIX_HOURLY) * 4 / 24) + SECRET_READ * 2 * REFRESHES + run * runs
 

@@ -81,7 +81,7 @@ class AwsServer:
         dynamodb, manager = dynamodb_backends[ACCOUNT][REGION], secretsmanager_backends[ACCOUNT][REGION]
         values = json.dumps(secrets)
         if values not in self._created:
-            template = Template.load({"AcceptOldEvents": "yes", "EventQueue": "yes"})
+            template = Template.load({"AcceptOldEvents": "yes", "EventQueue": "yes", "DataManagerAccountId": "m"})
             resources.create(template, self.client, secrets)
             queues = {name: self.queues.find(name).settings for name in self.queues.names()}
             stored = copy.deepcopy((dynamodb.tables, manager.secrets))

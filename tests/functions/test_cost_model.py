@@ -17,7 +17,6 @@ from audience_sync.aws.audience_table import AudienceTable
 from audience_sync.clock import Clock
 from audience_sync.operations.renewal import MAX_WAITING
 from functions.audit import handler as audit
-from functions.datasets import handler as datasets
 from functions.ingest import handler as ingest
 from functions.refresh import handler as refresh
 from functions.renew import handler as renew
@@ -108,7 +107,7 @@ def test_the_model_charges_the_metrics_that_a_healthy_stack_publishes(
     assert check_jobs(cloud) == []
     due = time.time() // audit.ERASURES_EVERY * audit.ERASURES_EVERY
     monkeypatch.setattr(audit, "CLOCK", Clock(now=lambda: due))
-    for function, handler in (("Refresh", refresh), ("Audit", audit), ("Renew", renew), ("Datasets", datasets)):
+    for function, handler in (("Refresh", refresh), ("Audit", audit), ("Renew", renew)):
         cloud.enter(f"{function}Function")
         for _ in range(2):
             handler.lambda_handler({"source": "aws.events"}, Context(900_000))

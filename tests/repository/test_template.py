@@ -236,7 +236,7 @@ def test_one_sender_may_send_to_the_event_queue_and_do_nothing_else(sender: str,
     assert allowed == ([may_send] if sender else [])
 
 
-ENTRY_POINTS = {"HasEventQueue": {"EventQueue": "yes"}, "HasPublicApi": {"PublicApi": "yes"}}
+OPTIONAL = {"HasEventQueue": "EventsQueue", "HasPublicApi": "Api", "HasDataManager": "DatasetsFunction"}
 
 
 def _names(value: Any) -> set[str]:
@@ -251,8 +251,8 @@ def _names(value: Any) -> set[str]:
     return found | set().union(*map(_names, value.values()))
 
 
-@pytest.mark.parametrize("condition", ENTRY_POINTS)
-def test_nothing_else_refers_to_the_parts_of_a_door_that_a_stack_may_not_have(condition: str) -> None:
+@pytest.mark.parametrize("condition", OPTIONAL)
+def test_nothing_else_refers_to_the_parts_that_a_stack_may_not_have(condition: str) -> None:
     def without(value: Any) -> Any:
         """The value as it is where the condition does not hold."""
         if isinstance(value, list):
@@ -268,7 +268,15 @@ def test_nothing_else_refers_to_the_parts_of_a_door_that_a_stack_may_not_have(co
     assert {name: _names(without(each)) & absent for name, each in rest.items() if name not in absent} == {
         name: set() for name in rest.keys() - absent
     }
-    assert {"HasEventQueue": "EventsQueue", "HasPublicApi": "Api"}[condition] in absent
+    assert OPTIONAL[condition] in absent
+
+
+def test_without_an_account_of_ads_data_manager_no_function_reads_datasets() -> None:
+    kinds = ("AWS::Serverless::Function", "AWS::IAM::Role", "AWS::Logs::LogGroup", "AWS::CloudWatch::Alarm")
+    every, default = (Template.load(each) for each in ({"DataManagerAccountId": "m"}, {}))
+    only = {name for kind in kinds for name in every.resources(kind).keys() - default.resources(kind).keys()}
+    alarms = {"SharesRevoked", "DatasetsErrors", "DatasetsStopped"}
+    assert only == {"DatasetsFunction", "DatasetsRole", "DatasetsLogGroup"} | alarms
 
 
 KEY = "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
@@ -599,7 +607,8 @@ def _dashboard(**parameters: str) -> str:
     return str(text)
 
 
-WIDGETS: list[dict[str, Any]] = json.loads(_dashboard(EventQueue="yes"))["widgets"]
+WITH_ALL = {"EventQueue": "yes", "DataManagerAccountId": "m"}
+WIDGETS: list[dict[str, Any]] = json.loads(_dashboard(**WITH_ALL))["widgets"]
 GRAPHED = [metric for widget in WIDGETS for metric in widget["properties"].get("metrics", [])]
 SEARCHES = [metric[0]["expression"] for metric in GRAPHED if isinstance(metric[0], dict)]
 
