@@ -6,6 +6,7 @@ from typing import NamedTuple
 from audience_sync.delivery.backoff import MARK
 from audience_sync.members.envelope import MAX_MESSAGE_BYTES
 from audience_sync_cli.dashboard.metrics import an_hour
+from local.template import Template
 from scripts import delivery_model as delivery
 from scripts.delivery_model import CHANGE, DAY, HOUR, JOBS, MONTH, READS, RECORD, TEMPLATE, Traffic
 
@@ -30,21 +31,30 @@ ROWS = 1 / 4  # for each change: a member changes four times a month; assumed
 # CloudWatch charges a metric for the hours in which it has a value; all others have one when something happens.
 HOURLY = (
     *("EventsAccepted", "ChangesAccepted", "ChangesDelivered", "ChangesSuperseded", "ChangesCompleted", "UploadsSent"),
-    *("RecordsSent", "RepeatedPercent", "JobsEnded", "TokensRefreshed", "AuditLagSeconds"),
+    *("RecordsSent", "JobsEnded", "TokensRefreshed", "AuditLagSeconds"),
 )
 SIX_HOURLY = ("ErasuresOverdue", "ErasuresUncheckedAge")
 DAILY = ("AudienceReceived", "AudienceMatchRate", "AudienceProcessed", "AudienceSizeDsp")
 METRICS = METRIC * (len(HOURLY) + len(SIX_HOURLY) * 4 / 24)
 AUDIENCE = METRIC * len(DAILY) / 24
-HOURLY_READS = 10  # metrics that the audit reads
+HOURLY_READS = 17  # metrics that the audit reads
 SECRET_READS = 20 * MONTH / 60  # at most: twenty warm environments, assumed, read a secret once a minute
 GB: dict[str, float] = {name: properties.get("MemorySize", 0) / 1024 for name, properties in delivery.FUNCTIONS.items()}
 REFRESHES = MONTH / 1200
 POLLS = QUEUE_REQUEST * 2 * delivery.POLLERS * MONTH / 20  # of two queues, for twenty seconds each
-ALARMS, ALARMS_WITH_QUEUE = (
-    ALARM * str(each.resources("AWS::CloudWatch::Alarm")).count("'MetricName'")  # each metric of an alarm is charged
-    for each in (TEMPLATE, delivery.WITH_EVENT_QUEUE)
-)
+
+
+def _alarms(template: Template) -> float:
+    """Return what the alarms of a stack cost: each metric of an alarm is charged."""
+    metrics = 0
+    for alarm in template.resources("AWS::CloudWatch::Alarm").values():
+        given = alarm.get("Metrics", [alarm])
+        chosen = [template.branch(each) for each in given]
+        metrics += sum("MetricName" in str(each) for each in chosen)
+    return ALARM * metrics
+
+
+ALARMS, ALARMS_WITH_QUEUE = _alarms(TEMPLATE), _alarms(delivery.WITH_EVENT_QUEUE)
 SECRETS = SECRET * len(TEMPLATE.resources("AWS::SecretsManager::Secret"))
 QUEUE_STANDING = ALARMS_WITH_QUEUE - ALARMS + POLLS / 2
 # Up to the start of the function; what follows is the same. A message is sent, received and deleted, alone at worst.

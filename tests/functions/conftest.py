@@ -80,7 +80,10 @@ class Cloud:
     def enter(self, function: str, **variables: str) -> None:
         """Set the environment of one function, as a new execution environment does."""
         declared = self.template.functions()[function].environment
-        no_account = {"DATA_MANAGER_ACCOUNT_ID": ""}  # the template has one, for the sake of the datasets function
+        no_account = {
+            "DATA_MANAGER_ACCOUNT_ID": "",
+            "READS_DATASETS": "no",
+        }  # the template has one, for the sake of the datasets function
         for name, value in (self.template.resolve(dict(declared)) | no_account | variables).items():
             self.monkeypatch.setenv(name, str(value))
         for cached in (

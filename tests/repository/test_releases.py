@@ -155,7 +155,7 @@ def test_an_update_that_would_break_a_running_stack_is_named(path: str, to: Any,
 @pytest.mark.parametrize(
     ("path", "to"),
     [
-        pytest.param("JobsErrors", None, id="an alarm goes"),
+        pytest.param("FunctionErrors", None, id="an alarm goes"),
         pytest.param("ChangeQueue.Properties.VisibilityTimeout", 700, id="a queue's timeout"),
         pytest.param("Parameters.New", {"Type": "String", "Default": ""}, id="a parameter with a default"),
         pytest.param("Outputs.New", {"Value": "x"}, id="another output"),

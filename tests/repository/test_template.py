@@ -27,6 +27,7 @@ from audience_sync.members.member_state import LONGEST_JOB
 from audience_sync.members.member_step import KEEP_REMOVED
 from audience_sync.members.membership import EVERY_AUDIENCE
 from audience_sync.operations.audit import HOUR, MAX_CRASH_LOOP
+from audience_sync.operations.findings import DATASETS_SILENT, MANY_AUDIENCES, REFRESH_SILENT, RENEWAL_OVERDUE
 from audience_sync.operations.job_tracking import MIN_TIME_PER_CHECK
 from audience_sync.operations.renewal import LATE, LONGEST_MARGIN
 from audience_sync.operations.renewal import RESERVE as RENEWAL_RESERVE
@@ -83,14 +84,17 @@ SOURCES = [
 ]
 
 
+WITH_QUEUE = Template(TEMPLATE, {"EventQueue": "yes"})
+
+
 def _statements(role: str) -> Iterator[dict[str, Any]]:
     for policy in _properties(role)["Policies"]:
         yield from policy["PolicyDocument"]["Statement"]
 
 
 def _watched(alarm: str) -> list[dict[str, Any]]:
-    """The metrics of an alarm: one, or those in its expression."""
-    queries = _properties(alarm).get("Metrics", [])
+    """The metrics of an alarm: one, or those in its expression, with the event queue."""
+    queries = [WITH_QUEUE.branch(each) for each in _properties(alarm).get("Metrics", [])]
     return [each["MetricStat"]["Metric"] for each in queries if "MetricStat" in each] or [_properties(alarm)]
 
 
@@ -153,11 +157,9 @@ def test_removed_identities_outlive_a_removal_that_waits_is_parked_and_is_redriv
     assert waits + lies + waits < KEEP_REMOVED
 
 
-def test_a_message_that_crashes_the_worker_twice_sets_off_an_alarm() -> None:
-    alarm, window = _properties("WorkerErrors"), TEMPLATE["Parameters"]["BatchWindow"]["MaxValue"]
-    back = _properties("ChangeQueue")["VisibilityTimeout"] + window + _properties("WorkerFunction")["Timeout"]
-    assert alarm["DatapointsToAlarm"] == 2
-    assert (alarm["EvaluationPeriods"] - 1) * alarm["Period"] >= back
+def test_a_message_that_crashes_the_worker_sets_off_an_alarm_before_it_becomes_a_dead_letter() -> None:
+    queue, alarm = _properties("ChangeQueue"), _properties("FunctionErrors")
+    assert alarm["DatapointsToAlarm"] * 3600 < queue["RedrivePolicy"]["maxReceiveCount"] * queue["VisibilityTimeout"]
 
 
 @pytest.mark.parametrize("source", [CHANGES, JOBS, EVENTS])
@@ -275,8 +277,9 @@ def test_without_an_account_of_ads_data_manager_no_function_reads_datasets() -> 
     kinds = ("AWS::Serverless::Function", "AWS::IAM::Role", "AWS::Logs::LogGroup", "AWS::CloudWatch::Alarm")
     every, default = (Template.load(each) for each in ({"DataManagerAccountId": "m"}, {}))
     only = {name for kind in kinds for name in every.resources(kind).keys() - default.resources(kind).keys()}
-    alarms = {"SharesRevoked", "DatasetsErrors", "DatasetsStopped"}
-    assert only == {"DatasetsFunction", "DatasetsRole", "DatasetsLogGroup"} | alarms
+    assert only == {"DatasetsFunction", "DatasetsRole", "DatasetsLogGroup"}
+    reads = _properties("AuditFunction")["Environment"]["Variables"]["READS_DATASETS"]
+    assert [each.resolve(reads) for each in (every, default)] == ["yes", "no"]
 
 
 KEY = "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
@@ -755,7 +758,8 @@ def _own(*partitions: str) -> dict[str, Any]:
             "AuditRole",
             dict.fromkeys(("dynamodb:BatchGetItem", "dynamodb:Query"), ROWS_OF_MEMBERS)
             | {"dynamodb:PartiQLUpdate": None}
-            | dict.fromkeys(("dynamodb:GetItem", "dynamodb:UpdateItem", "dynamodb:PutItem"), _own(AUDIT)),
+            | {"dynamodb:GetItem": _own(AUDIT, RENEWAL)}
+            | dict.fromkeys(("dynamodb:UpdateItem", "dynamodb:PutItem"), _own(AUDIT)),
         ),
     ],
 )
@@ -789,7 +793,7 @@ def test_ingest_scans_the_audience_table_and_gets_only_the_version_row() -> None
 
 def test_renewal_may_fail_for_fourteen_days_before_members_lapse() -> None:
     assert _properties("RenewFunction")["Events"]["Schedule"]["Properties"]["Schedule"] == "rate(1 day)"
-    assert 15 * _properties("RenewErrors")["Period"] + LATE == LONGEST_MARGIN, "fourteen runs may fail"
+    assert 15 * 86_400 + LATE == LONGEST_MARGIN, "fourteen runs may fail"
     assert MIN_RENEWED_TTL / 2 > 86_400, "the shortest margin is longer than the time between two runs"
     assert 2 * RENEWAL_RESERVE < _properties("RenewFunction")["Timeout"] <= 900  # seconds; Lambda allows no more
 
@@ -797,12 +801,6 @@ def test_renewal_may_fail_for_fourteen_days_before_members_lapse() -> None:
 @pytest.mark.parametrize(
     ("alarm", "expected"),
     [
-        (
-            "RenewalsUnfinished",
-            {"MetricName": metric_names.RENEWALS_UNFINISHED, "Threshold": 1, "EvaluationPeriods": 2},
-        ),
-        # The operator may start another run on the same day.
-        ("RenewalsUnfinished", {"Statistic": "Minimum", "Period": 86_400}),
         # Each gap is counted once, and is still to be seen a day later.
         ("UnaccountedChanges", {"Period": 3600, "EvaluationPeriods": 24, "DatapointsToAlarm": 1, "Threshold": 1}),
         # Depends on waiting time: a single 429 does not cause it.
@@ -814,8 +812,10 @@ def test_renewal_may_fail_for_fourteen_days_before_members_lapse() -> None:
         ("ErasuresOverdue", {"Period": ERASURES_EVERY, "EvaluationPeriods": 1}),
         ("ErasuresUnusual", {"MetricName": metric_names.ERASURES_RECORDED, "Statistic": "Sum", "Period": 3600}),
         ("ErasuresUnusual", {"Threshold": {"Ref": "ErasuresPerHour"}}),
-        # Far below the limit: a stranger's are noticed before the key's own can be refused.
-        ("AudiencesCreated", {"Threshold": MAX_CREATED_A_DAY // 10, "Period": 86_400, "Statistic": "Sum"}),
+        # The audit is watched by alarms that do not depend on it.
+        ("AuditLag", {"TreatMissingData": "missing", "InsufficientDataActions": [TOPIC], "EvaluationPeriods": 3}),
+        # The audit sets its state, which stays.
+        ("Findings", {"TreatMissingData": "ignore", "MetricName": metric_names.FINDINGS}),
         # Requests may be rare, and Segment tries again for about four hours.
         ("IngestErrors", {"DatapointsToAlarm": 3, "EvaluationPeriods": 12, "Period": 300, "Threshold": 1}),
     ],
@@ -824,6 +824,10 @@ def test_renewal_may_fail_for_fourteen_days_before_members_lapse() -> None:
 def test_an_alarm_has_the_period_and_threshold_that_its_purpose_needs(alarm: str, expected: dict[str, Any]) -> None:
     properties = _properties(alarm)
     assert {name: properties[name] for name in expected} == expected
+
+
+def test_audiences_of_a_leaked_key_are_found_far_below_the_limit() -> None:
+    assert MANY_AUDIENCES <= MAX_CREATED_A_DAY // 10
 
 
 def test_one_full_request_of_deletion_notices_sets_off_an_alarm_by_default() -> None:
@@ -880,26 +884,31 @@ def test_messages_that_wait_in_the_event_queue_for_half_an_hour_set_off_an_alarm
 def test_errors_of_every_function_set_off_an_alarm(function: str) -> None:
     triggers = {event["Type"] for event in _properties(function)["Events"].values()}
     expected = ["AWS/Lambda", "Errors", {"Name": "FunctionName", "Value": {"Ref": function}}]
-    alarm = {"RefreshFunction": "TokenRefreshFailed"}.get(function, function.replace("Function", "Errors"))
+    alarm = {"RefreshFunction": "TokenRefreshFailed"}.get(function, "FunctionErrors")
     if triggers == {"HttpApi"}:  # counted at the gateway, on all its routes
         alarm, expected = "IngestErrors", ["AWS/ApiGateway", "5xx", {"Name": "ApiId", "Value": {"Ref": "Api"}}]
-    *_, watched = _watched(alarm)
-    assert [watched["Namespace"], watched["MetricName"], *watched["Dimensions"]] == expected
+    watched = [[each["Namespace"], each["MetricName"], *each["Dimensions"]] for each in _watched(alarm)]
+    if function in ("RenewFunction", "DatasetsFunction"):  # the audit finds that no run was completed
+        assert expected not in watched
+    else:
+        assert expected in watched
 
 
-@pytest.mark.parametrize("source", Template.load().schedule_sources(), ids=lambda source: source.function)
-def test_a_scheduled_function_that_stops_running_sets_off_an_alarm_and_a_new_stack_does_not(
+@pytest.mark.parametrize("source", Template.load(WITH_ALL).schedule_sources(), ids=lambda source: source.function)
+def test_a_scheduled_function_that_stops_is_heard_of_and_not_before_a_run_is_due(
     source: ScheduleSource,
 ) -> None:
-    properties = _properties(source.function.replace("Function", "Stopped"))
-    assert (properties["Namespace"], properties["MetricName"]) == ("AWS/Lambda", "Invocations")
-    assert properties["Dimensions"] == [{"Name": "FunctionName", "Value": {"Ref": source.function}}]
-    window = properties["Period"] * properties["EvaluationPeriods"]  # seconds; CloudWatch looks a little further back
-    assert source.every <= window <= 86_400
+    lag = _properties("AuditLag")
+    heard_after = {
+        "RefreshFunction": REFRESH_SILENT,
+        "DatasetsFunction": DATASETS_SILENT,
+        "RenewFunction": RENEWAL_OVERDUE,
+        "AuditFunction": lag["Period"] * lag["EvaluationPeriods"],
+    }
+    assert source.every < heard_after[source.function] <= 26 * 3600
     # A new alarm begins without data, and CloudWatch notifies of a change only. If missing data were breaching, every
     # new stack would set it off before the first run.
-    assert properties["TreatMissingData"] == "missing"
-    assert properties["InsufficientDataActions"] == [TOPIC]
+    assert (lag["TreatMissingData"], lag["InsufficientDataActions"]) == ("missing", [TOPIC])
 
 
 @pytest.mark.parametrize("queue", [dead_letters for dead_letters, _ in SOURCES])
