@@ -31,7 +31,7 @@ ROWS = 1 / 4  # for each change: a member changes four times a month; assumed
 # CloudWatch charges a metric for the hours in which it has a value; all others have one when something happens.
 HOURLY = (
     *("EventsAccepted", "ChangesAccepted", "ChangesDelivered", "ChangesSuperseded", "ChangesCompleted", "UploadsSent"),
-    *("RecordsSent", "JobsEnded", "TokensRefreshed", "AuditLagSeconds"),
+    "AuditLagSeconds",
 )
 SIX_HOURLY = ("ErasuresOverdue", "ErasuresUncheckedAge")
 DAILY = ("AudienceReceived", "AudienceMatchRate", "AudienceProcessed", "AudienceSizeDsp")
@@ -164,10 +164,10 @@ def _units(size: float) -> int:
 
 
 def _idle() -> float:
-    """Refresh, audit, renewal: about a second each. TokensRefreshed and AuditLagSeconds have values."""
+    """Refresh, audit, renewal: about a second each. AuditLagSeconds has values."""
     runs = REFRESHES + MONTH / HOUR + MONTH / DAY
     run = INVOCATION + GB_SECOND * 0.5 + LOGGED * INVOCATION_LOG
-    return STANDING + POLLS + METRIC * (2 + len(SIX_HOURLY) * 4 / 24) + SECRET_READ * 2 * REFRESHES + run * runs
+    return STANDING + POLLS + METRIC * (1 + len(SIX_HOURLY) * 4 / 24) + SECRET_READ * 2 * REFRESHES + run * runs
 
 
 def _notices(number: float, audiences: int) -> float:
